@@ -1,0 +1,9 @@
+# Copyright The otelcol-anonymizer Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# What every go command needs that compiles gocv: `. build/env.sh && go test ./...`. The Makefile reads it too.
+root=$(CDPATH= cd -- "$(dirname -- "${BASH_SOURCE:-$0}")/.." && pwd)
+export CGO_ENABLED=1
+export CGO_CXXFLAGS="-O2 -std=c++11 -DNDEBUG -I$root/build/include -I/usr/include/opencv4"
+export CGO_LDFLAGS="-O2 -lopencv_core -lopencv_imgproc -lopencv_imgcodecs"
+export GOFLAGS="${GOFLAGS:+$GOFLAGS }-tags=customenv,gocv_specific_modules"

@@ -1,0 +1,66 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import "time"
+
+// Rational is a fraction, as containers state time bases and frame rates.
+type Rational struct{ Num, Den int64 }
+
+// Float returns the fraction's value, 0 where the denominator is 0.
+func (r Rational) Float() float64 {
+	if r.Den == 0 {
+		return 0
+	}
+	return float64(r.Num) / float64(r.Den)
+}
+
+// PixelFormat describes planar YUV, or grey when it has no chroma. Samples deeper than 8 bit take two bytes,
+// little-endian, value in the low bits.
+type PixelFormat struct {
+	// Name is ffmpeg's name of the format, for example yuv420p or yuv420p10le.
+	Name string
+	// Depth is the number of bits in a sample, 8 to 16.
+	Depth int
+	// ChromaShiftX and ChromaShiftY are log2 of the chroma subsampling: 1 and 1 for 4:2:0.
+	ChromaShiftX, ChromaShiftY int
+	// Planes is 3 for YUV and 1 for grey.
+	Planes int
+}
+
+// BytesPerSample is 1 for 8 bit and 2 above.
+func (f PixelFormat) BytesPerSample() int { return (f.Depth + 7) / 8 }
+
+// Plane is one component of a frame. Rows stand without padding: the stride is Width samples.
+type Plane struct {
+	Data          []byte
+	Width, Height int
+}
+
+// Frame is one picture, in display orientation, owned by whoever received it last.
+type Frame struct {
+	// Index counts the frames of the video from 0, in presentation order.
+	Index int
+	// PTS is the presentation time in units of the stream's time base.
+	PTS int64
+	// Time is PTS in seconds since the stream's zero.
+	Time time.Duration
+	// Width and Height are in pixels.
+	Width, Height int
+	Format        PixelFormat
+	// FullRange tells that black is 0 and white the largest value, rather than 16 and 235 (x 2^(Depth-8)).
+	FullRange bool
+	// Planes are Y, then U and V where the format has them; Data of all three lie in one buffer, in this order.
+	Planes [3]Plane
+
+	buffer []byte
+	free   func(*Frame)
+}
+
+// Release gives the frame's memory back for the next frame. The frame must not be used afterwards.
+func (f *Frame) Release() {
+	if f.free != nil {
+		f.free(f)
+	}
+}

@@ -1,0 +1,81 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vision
+
+import (
+	"context"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// Box is an upright rectangle in pixels of the frame; X1 and Y1 lie outside. It may reach beyond the frame.
+type Box struct{ X0, Y0, X1, Y1 float32 }
+
+func (b Box) Width() float32  { return b.X1 - b.X0 }
+func (b Box) Height() float32 { return b.Y1 - b.Y0 }
+
+// Keypoint is a joint or feature in pixels of the frame, with the model's confidence 0..1.
+type Keypoint struct{ X, Y, Score float32 }
+
+// The 17 keypoints of the COCO data set, in its order. Left and right are the person's own.
+const (
+	Nose = iota
+	LeftEye
+	RightEye
+	LeftEar
+	RightEar
+	LeftShoulder
+	RightShoulder
+	LeftElbow
+	RightElbow
+	LeftWrist
+	RightWrist
+	LeftHip
+	RightHip
+	LeftKnee
+	RightKnee
+	LeftAnkle
+	RightAnkle
+	KeypointCount
+)
+
+// Pose is a person's keypoints.
+type Pose [KeypointCount]Keypoint
+
+// Detection is one person found, with the detector's confidence 0..1.
+type Detection struct {
+	Box   Box
+	Score float32
+}
+
+// Person is a detection and, where it could be estimated, the pose.
+type Person struct {
+	Detection
+	// Pose is nil if no pose was estimated.
+	Pose *Pose
+}
+
+// Interval is a span of wall-clock time.
+type Interval struct{ Start, End time.Time }
+
+// Steps are the times of the three parts of a model's work on one frame. Where pose estimation takes several
+// batches, each interval reaches from the first batch's start to the last one's end, and Busy sums what they took.
+type Steps struct {
+	Preprocess, Inference, Postprocess             Interval
+	PreprocessBusy, InferenceBusy, PostprocessBusy time.Duration
+	// Batches is the number of inference calls.
+	Batches int
+}
+
+// Detector finds the people in a frame. Implementations are safe for concurrent use.
+type Detector interface {
+	Detect(ctx context.Context, frame *media.Frame) ([]Detection, Steps, error)
+}
+
+// PoseEstimator estimates the pose of each detection; the result has one pose for each, in order.
+// Implementations are safe for concurrent use and bound the memory of a call whatever the number of people.
+type PoseEstimator interface {
+	Estimate(ctx context.Context, frame *media.Frame, people []Detection) ([]Pose, Steps, error)
+}
