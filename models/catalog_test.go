@@ -1,0 +1,123 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package models
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestLoad(t *testing.T) {
+	c, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var defaults []string
+	for _, m := range c.Models {
+		if m.Default {
+			defaults = append(defaults, m.Name+" "+m.Licence)
+		}
+	}
+	if got, want := strings.Join(defaults, ", "), "nanodet-m Apache-2.0, movenet-lightning Apache-2.0"; got != want {
+		t.Errorf("default set: got %s, want %s", got, want)
+	}
+	m, err := c.Lookup("nanodet-m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := m.Inputs[0]
+	if !image.Shape[0].Free() || !image.Shape[1].Free() || image.Shape[3].Free() || image.Shape[3].String() != "3" {
+		t.Errorf("shape of nanodet-m's picture: got %v, want [N H W 3]", image.Shape)
+	}
+}
+
+func TestLookupUnknown(t *testing.T) {
+	c, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Lookup("yolo")
+	if err == nil || !strings.Contains(err.Error(), `"yolo"`) || !strings.Contains(err.Error(), "movenet-lightning") {
+		t.Errorf("error must name the unknown model and the known ones: %v", err)
+	}
+}
+
+func TestParseReportsEveryError(t *testing.T) {
+	text := strings.NewReplacer("task: person_detection", "task: cat_detection", "file: nanodet-m.onnx", "file: ../nanodet-m.onnx").
+		Replace(string(catalogYAML))
+	_, err := parse([]byte(text))
+	if err == nil {
+		t.Fatal("want an error")
+	}
+	for _, want := range []string{`model "nanodet-m": task "cat_detection" must be`, `model "centernet": task`, `file "../nanodet-m.onnx" must be`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q: %v", want, err)
+		}
+	}
+	if _, err := parse([]byte("modells: []")); err == nil {
+		t.Error("an unknown key must be refused")
+	}
+}
+
+func TestVerify(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.onnx")
+	m := Model{Name: "m", File: "m.onnx", SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"} // of "abc"
+	if err := m.Verify(path); err == nil || !strings.Contains(err.Error(), "make models") {
+		t.Errorf("missing file: %v", err)
+	}
+	write(t, path, "abd")
+	if err := m.Verify(path); err == nil || !strings.Contains(err.Error(), "make models") {
+		t.Errorf("wrong file: %v", err)
+	}
+	write(t, path, "abc")
+	if err := m.Verify(path); err != nil {
+		t.Errorf("right file: %v", err)
+	}
+	m.SHA256 = ""
+	write(t, path, "anything")
+	if err := m.Verify(path); err != nil {
+		t.Errorf("unknown hash: %v", err)
+	}
+}
+
+func TestFindDir(t *testing.T) {
+	root := t.TempDir()
+	t.Chdir(root)
+	executable := filepath.Join(root, "usr", "bin", "otelcol-anonymizer")
+	mkdir(t, filepath.Dir(executable))
+	if _, err := findDir("", executable); err == nil || !strings.Contains(err.Error(), "make models") {
+		t.Errorf("nothing there: %v", err)
+	}
+	// From the least wanted place to the most wanted.
+	for _, dir := range []string{"usr/share/otelcol-anonymizer/models", "usr/models", "models"} {
+		mkdir(t, filepath.Join(root, dir))
+		got, err := findDir("", executable)
+		if want := filepath.Join(root, dir); err != nil || got != want {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+	}
+	mkdir(t, filepath.Join(root, "elsewhere"))
+	if got, err := findDir("elsewhere", executable); err != nil || got != filepath.Join(root, "elsewhere") {
+		t.Errorf("configured: got %s, %v", got, err)
+	}
+	if _, err := findDir("nowhere", executable); err == nil {
+		t.Error("a configured folder that is missing must not fall back to another")
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mkdir(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
