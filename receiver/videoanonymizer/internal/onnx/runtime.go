@@ -1,0 +1,76 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package onnx runs ONNX models with ONNX Runtime: it loads the shared library once for the process, opens sessions on an
+// execution provider, and runs them with bounded concurrency, a time limit and cancellation. It is the only package that
+// knows onnxruntime_go.
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// ErrLibrary marks every failure to load ONNX Runtime itself.
+var ErrLibrary = errors.New("ONNX Runtime cannot be used")
+
+// environment is process-wide, as ONNX Runtime's own is. It is never torn down: unloading the library under threads that
+// it started is not safe, and a collector that restarts its pipelines needs it again at once.
+var environment struct {
+	sync.Mutex
+	library string
+}
+
+// Initialize loads ONNX Runtime from the shared library at path. The first call decides for the process; a later call with
+// the same file does nothing, one with another file is an error. Errors match ErrLibrary.
+func Initialize(path string) error {
+	environment.Lock()
+	defer environment.Unlock()
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("%w: library %q: %w", ErrLibrary, path, unwrapPath(err))
+	}
+	if environment.library != "" {
+		if environment.library != resolved {
+			return fmt.Errorf("%w: library %q asked for, but this process already runs %q: one process can load only one",
+				ErrLibrary, resolved, environment.library)
+		}
+		return nil
+	}
+	ort.SetSharedLibraryPath(resolved)
+	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
+		return fmt.Errorf("%w: library %q does not load or is too old (API version %d or newer is needed, "+
+			"which release 1.%d brings): %w", ErrLibrary, resolved, apiVersion, apiVersion, err)
+	}
+	if err := ort.DisableTelemetry(); err != nil {
+		return fmt.Errorf("%w: switch off its own telemetry: %w", ErrLibrary, err)
+	}
+	environment.library = resolved
+	return nil
+}
+
+// apiVersion is the ORT_API_VERSION that onnxruntime_go v1.27.0 is compiled against.
+const apiVersion = 24
+
+// Version returns the version of the loaded library, "" before Initialize.
+func Version() string {
+	environment.Lock()
+	defer environment.Unlock()
+	if environment.library == "" {
+		return ""
+	}
+	return ort.GetVersion()
+}
+
+func unwrapPath(err error) error {
+	var pathErr *os.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}

@@ -1,0 +1,104 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package vision holds the model families: what a frame must be turned into before a model runs, and what the numbers that
+// come out of it mean. Everything outside this package sees people, boxes and keypoints in pixels of the frame.
+package vision
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+)
+
+// ErrNotFinite marks a model output that holds NaN or infinity; the frame cannot be judged.
+var ErrNotFinite = errors.New("the model's output is not a finite number")
+
+// DetectorOptions say how people are detected.
+type DetectorOptions struct {
+	// ScoreThreshold 0..1: detections below are dropped.
+	ScoreThreshold float32
+	// OverlapThreshold 0..1: of two boxes whose intersection over union is larger, the better stays.
+	OverlapThreshold float32
+	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. 0 takes the
+	// family's own.
+	LongSide int
+}
+
+// PoseOptions say how poses are estimated.
+type PoseOptions struct {
+	// MaxPeoplePerBatch bounds the memory of one inference; 1 or more.
+	MaxPeoplePerBatch int
+	// BoxScale enlarges a person's box before the crop; 1 is the box itself.
+	BoxScale float32
+}
+
+var detectorFamilies = map[string]func(*onnx.Session, DetectorOptions) (Detector, error){
+	"nanodet": newNanoDet,
+}
+
+var poseFamilies = map[string]func(*onnx.Session, PoseOptions) (PoseEstimator, error){
+	"movenet": newMoveNet,
+}
+
+// DetectorFamilies names the families that NewDetector knows.
+func DetectorFamilies() []string { return slices.Sorted(maps.Keys(detectorFamilies)) }
+
+// PoseFamilies names the families that NewPoseEstimator knows.
+func PoseFamilies() []string { return slices.Sorted(maps.Keys(poseFamilies)) }
+
+// NewDetector reads the session's model as one of the family. It fails with onnx.ErrModel if the inputs and outputs are not
+// those of the family.
+func NewDetector(family string, session *onnx.Session, opts DetectorOptions) (Detector, error) {
+	return newOfFamily(detectorFamilies, "detector", family, session, opts)
+}
+
+// NewPoseEstimator reads the session's model as one of the family. It fails with onnx.ErrModel if the inputs and outputs are
+// not those of the family.
+func NewPoseEstimator(family string, session *onnx.Session, opts PoseOptions) (PoseEstimator, error) {
+	return newOfFamily(poseFamilies, "pose", family, session, opts)
+}
+
+func newOfFamily[T, O any](families map[string]func(*onnx.Session, O) (T, error), task, family string, session *onnx.Session, opts O) (T, error) {
+	create, ok := families[family]
+	if !ok {
+		var none T
+		return none, fmt.Errorf("no %s family is called %q; use one of %s", task, family,
+			strings.Join(slices.Sorted(maps.Keys(families)), ", "))
+	}
+	return create(session, opts)
+}
+
+func shapeError(session *onnx.Session, family, want string) error {
+	return fmt.Errorf("%w: %s is not a %s model: it has inputs %v and outputs %v, but %s are needed",
+		onnx.ErrModel, session.Name(), family, session.Inputs(), session.Outputs(), want)
+}
+
+func finite(values ...float32) bool {
+	for _, v := range values {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// inputs keeps the memory of model inputs between calls.
+var inputs = sync.Pool{New: func() any { return new([]uint8) }}
+
+func borrowBytes(n int) *[]uint8 {
+	b := inputs.Get().(*[]uint8)
+	if cap(*b) < n {
+		*b = make([]uint8, n)
+	}
+	*b = (*b)[:n]
+	return b
+}
+
+func returnBytes(b *[]uint8) { inputs.Put(b) }
