@@ -25,6 +25,8 @@ type Head struct {
 	X, Y   float32
 	RX, RY float32
 	Angle  float32
+	// Box asks for the rectangle around the ellipse, with the same centre, half axes and angle, to be covered.
+	Box bool
 	// Score is the confidence 0..1 of what the head was derived from.
 	Score  float32
 	Origin Origin
