@@ -3,7 +3,11 @@
 
 package media
 
-import "time"
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
 
 // Rational is a fraction, as containers state time bases and frame rates.
 type Rational struct{ Num, Den int64 }
@@ -32,6 +36,25 @@ type PixelFormat struct {
 // BytesPerSample is 1 for 8 bit and 2 above.
 func (f PixelFormat) BytesPerSample() int { return (f.Depth + 7) / 8 }
 
+// PlaneSize returns the size in samples of plane i of a frame of width x height pixels. Where the size is odd, chroma is
+// rounded up.
+func (f PixelFormat) PlaneSize(i, width, height int) (int, int) {
+	if i == 0 {
+		return width, height
+	}
+	return (width + 1<<f.ChromaShiftX - 1) >> f.ChromaShiftX, (height + 1<<f.ChromaShiftY - 1) >> f.ChromaShiftY
+}
+
+// FrameBytes returns the length in bytes of all planes of a frame of width x height pixels.
+func (f PixelFormat) FrameBytes(width, height int) int {
+	n := 0
+	for i := range f.Planes {
+		w, h := f.PlaneSize(i, width, height)
+		n += w * h * f.BytesPerSample()
+	}
+	return n
+}
+
 // Plane is one component of a frame. Rows stand without padding: the stride is Width samples.
 type Plane struct {
 	Data          []byte
@@ -54,13 +77,30 @@ type Frame struct {
 	// Planes are Y, then U and V where the format has them; Data of all three lie in one buffer, in this order.
 	Planes [3]Plane
 
-	buffer []byte
-	free   func(*Frame)
+	buffer   []byte
+	free     func(*Frame)
+	released atomic.Bool
+}
+
+// NewFrame returns a frame of its own memory, all zero. It fails with ErrUnsupported if the size is not positive.
+func NewFrame(format PixelFormat, width, height int) (*Frame, error) {
+	if width < 1 || height < 1 {
+		return nil, fmt.Errorf("frame of %d x %d pixels: %w", width, height, ErrUnsupported)
+	}
+	f := &Frame{Width: width, Height: height, Format: format, buffer: make([]byte, format.FrameBytes(width, height))}
+	rest := f.buffer
+	for i := range format.Planes {
+		w, h := format.PlaneSize(i, width, height)
+		n := w * h * format.BytesPerSample()
+		f.Planes[i] = Plane{Data: rest[:n:n], Width: w, Height: h}
+		rest = rest[n:]
+	}
+	return f, nil
 }
 
 // Release gives the frame's memory back for the next frame. The frame must not be used afterwards.
 func (f *Frame) Release() {
-	if f.free != nil {
+	if f.free != nil && f.released.CompareAndSwap(false, true) {
 		f.free(f)
 	}
 }

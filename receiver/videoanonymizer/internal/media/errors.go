@@ -1,0 +1,80 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Causes. Every error of this package about a file wraps one of them (or a context's error) and names the file.
+var (
+	// ErrNotVideo: not a regular file, empty, or nothing that a known demuxer reads.
+	ErrNotVideo = errors.New("not a video")
+	// ErrUnreadable: there, but may not be opened or read.
+	ErrUnreadable = errors.New("cannot be read")
+	// ErrVanished: no longer there, or another file than the one that was probed.
+	ErrVanished = errors.New("gone or replaced")
+	// ErrNoVideoStream: a media file with sound or a cover picture only.
+	ErrNoVideoStream = errors.New("no video stream")
+	// ErrDamaged: truncated, or parts do not decode.
+	ErrDamaged = errors.New("damaged")
+	// ErrUnsupported: whole, but of a kind that cannot be read or written.
+	ErrUnsupported = errors.New("unsupported")
+	// ErrLimit: larger than Limits allow.
+	ErrLimit = errors.New("over the limit")
+	// ErrNoSpace: the disk, or a quota, is full.
+	ErrNoSpace = errors.New("no space left")
+	// ErrExists: the output's name is taken; what stands there was left alone.
+	ErrExists = errors.New("already exists")
+	// ErrStalled: a child process made no progress for ReadOptions.Stall or WriteOptions.Stall.
+	ErrStalled = errors.New("no progress")
+	// ErrTool: ffmpeg or ffprobe is missing, too old, lacks a part, or failed for a reason of its own.
+	ErrTool = errors.New("ffmpeg failed")
+)
+
+var reasons = []struct {
+	err  error
+	word string
+}{
+	{context.Canceled, "cancelled"},
+	{context.DeadlineExceeded, "deadline_exceeded"},
+	{ErrNotVideo, "not_video"},
+	{ErrUnreadable, "unreadable"},
+	{ErrVanished, "vanished"},
+	{ErrNoVideoStream, "no_video_stream"},
+	{ErrDamaged, "damaged"},
+	{ErrUnsupported, "unsupported"},
+	{ErrLimit, "limit"},
+	{ErrNoSpace, "no_space"},
+	{ErrExists, "exists"},
+	{ErrStalled, "stalled"},
+	{ErrTool, "ffmpeg"},
+}
+
+// Reason returns the cause of err as a word for telemetry, one of a small fixed set: "not_video", "unreadable",
+// "vanished", "no_video_stream", "damaged", "unsupported", "limit", "no_space", "exists", "stalled", "ffmpeg",
+// "cancelled", "deadline_exceeded", or "other" for an error that is not this package's. It is "" for nil.
+func Reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	for _, r := range reasons {
+		if errors.Is(err, r.err) {
+			return r.word
+		}
+	}
+	return "other"
+}
+
+// fileError says which file, what is wrong (a cause from above), and in which way.
+func fileError(path string, cause error, format string, args ...any) error {
+	detail := strings.TrimSpace(fmt.Sprintf(format, args...))
+	if detail == "" {
+		return fmt.Errorf("%q: %w", path, cause)
+	}
+	return fmt.Errorf("%q: %w: %s", path, cause, detail)
+}
