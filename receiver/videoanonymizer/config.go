@@ -1,0 +1,529 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+)
+
+// Config is what an operator can set. Everything but Watch.Include and Output.Directory has a default.
+type Config struct {
+	// Watch says which videos are taken.
+	Watch WatchConfig `mapstructure:"watch"`
+	// Output says where the anonymized videos go and how they are encoded.
+	Output OutputConfig `mapstructure:"output"`
+	// Detector finds the people in a frame.
+	Detector DetectorConfig `mapstructure:"detector"`
+	// Pose finds the head of each person.
+	Pose PoseConfig `mapstructure:"pose"`
+	// Mask says how heads are covered.
+	Mask MaskConfig `mapstructure:"mask"`
+	// Inference says on what the models run.
+	Inference InferenceConfig `mapstructure:"inference"`
+	// Models says where the models are.
+	Models ModelsConfig `mapstructure:"models"`
+	// Tools are the programs that decode and encode.
+	Tools ToolsConfig `mapstructure:"tools"`
+	// DetectEvery is the number of frames from one detection to the next; the positions between are carried.
+	DetectEvery int `mapstructure:"detect_every"`
+	// LookAhead is how long frames are held back, so that a person seen late is masked in the frames before too.
+	LookAhead time.Duration `mapstructure:"look_ahead"`
+	// MaxConcurrentVideos is the number of videos worked on at once.
+	MaxConcurrentVideos int `mapstructure:"max_concurrent_videos"`
+	// Telemetry shapes the spans, logs and metrics.
+	Telemetry TelemetryConfig `mapstructure:"telemetry"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// WatchConfig says which files are taken, and when.
+type WatchConfig struct {
+	// Include are glob patterns of the files to take.
+	Include []string `mapstructure:"include"`
+	// Exclude are glob patterns of files to leave alone although Include matches them.
+	Exclude []string `mapstructure:"exclude"`
+	// Recursive takes the files in folders below those that Include names, too.
+	Recursive bool `mapstructure:"recursive"`
+	// PollInterval is the time between two looks at the folders.
+	PollInterval time.Duration `mapstructure:"poll_interval"`
+	// StableFor is how long a file must stay unchanged before it counts as complete.
+	StableFor time.Duration `mapstructure:"stable_for"`
+
+	_ struct{}
+}
+
+// What happens to a source once its anonymized video stands under its final name.
+const (
+	OnSuccessKeep   = "keep"
+	OnSuccessMove   = "move"
+	OnSuccessDelete = "delete"
+)
+
+// OutputConfig says where the anonymized videos go and how they are encoded.
+type OutputConfig struct {
+	// Directory receives the anonymized videos. It is created if need be.
+	Directory string `mapstructure:"directory"`
+	// Name is the template of an output's name without its extension; {name} is the source's.
+	Name string `mapstructure:"name"`
+	// Container is the file format, "same" for that of the source.
+	Container string `mapstructure:"container"`
+	// Codec is the video codec, "same" for that of the source.
+	Codec string `mapstructure:"codec"`
+	// Quality is the encoder's constant rate factor: lower is better and larger.
+	Quality int `mapstructure:"quality"`
+	// Preset trades speed for size, in the words of x264.
+	Preset string `mapstructure:"preset"`
+	// OnSuccess is what happens to the source: keep, move or delete.
+	OnSuccess string `mapstructure:"on_success"`
+	// MoveTo is the folder that OnSuccess move puts sources in.
+	MoveTo string `mapstructure:"move_to"`
+
+	_ struct{}
+}
+
+// DetectorConfig says how people are found.
+type DetectorConfig struct {
+	// Model is a name in the models' catalog, or the path of an .onnx file.
+	Model string `mapstructure:"model"`
+	// ScoreThreshold is the confidence 0..1 from which a detection counts.
+	ScoreThreshold float64 `mapstructure:"score_threshold"`
+	// OverlapThreshold is the overlap (intersection over union, 0..1) from which two boxes are the same person.
+	OverlapThreshold float64 `mapstructure:"overlap_threshold"`
+	// InputSize is the size that frames are scaled to before detection.
+	InputSize InputSize `mapstructure:"input_size"`
+
+	_ struct{}
+}
+
+// InputSize is the size of a model's input in pixels: both sides, the long side alone (the other then follows from
+// the frame's shape), or, all zero, the model's default.
+type InputSize struct {
+	Width, Height int
+	LongSide      int
+}
+
+// Auto tells that the model's default is asked for.
+func (s InputSize) Auto() bool { return s == InputSize{} }
+
+// PoseConfig says how heads are found.
+type PoseConfig struct {
+	// Model is a name in the models' catalog, or the path of an .onnx file.
+	Model string `mapstructure:"model"`
+	// ScoreThreshold is the confidence 0..1 from which a keypoint is trusted.
+	ScoreThreshold float64 `mapstructure:"score_threshold"`
+	// MaxPeoplePerBatch bounds the people estimated in one inference, and with it the memory.
+	MaxPeoplePerBatch int `mapstructure:"max_people_per_batch"`
+	// BoxScale is how much larger than a person's box the picture is that the model sees.
+	BoxScale float64 `mapstructure:"box_scale"`
+
+	_ struct{}
+}
+
+// MaskConfig says how heads are covered.
+type MaskConfig struct {
+	// Shape is ellipse, circle or box.
+	Shape string `mapstructure:"shape"`
+	// Fill is solid, mosaic or blur.
+	Fill string `mapstructure:"fill"`
+	// Color fills a solid mask: "#rrggbb".
+	Color string `mapstructure:"color"`
+	// Scale multiplies the size of the masks.
+	Scale float64 `mapstructure:"scale"`
+
+	_ struct{}
+}
+
+// InferenceConfig says on what the models run.
+type InferenceConfig struct {
+	// Threads computes one inference; 0 chooses by the number of cores.
+	Threads int `mapstructure:"threads"`
+	// Sessions is how many inferences of a model run at once; 0 chooses by the number of cores.
+	Sessions int `mapstructure:"sessions"`
+	// Provider is the execution provider. One that does not work is an error: nothing falls back in silence.
+	Provider string `mapstructure:"provider"`
+	// ProviderOptions are the provider's own settings, such as device_id.
+	ProviderOptions map[string]string `mapstructure:"provider_options"`
+	// Library is the ONNX Runtime shared library; empty looks for it beside the models and the program.
+	Library string `mapstructure:"library"`
+	// Timeout ends an inference that hangs; its frame is masked whole. 0 waits for ever.
+	Timeout time.Duration `mapstructure:"timeout"`
+
+	_ struct{}
+}
+
+// ModelsConfig says where the models are.
+type ModelsConfig struct {
+	// Directory holds the catalog and the .onnx files; empty looks beside the working directory and the program.
+	Directory string `mapstructure:"directory"`
+
+	_ struct{}
+}
+
+// ToolsConfig names the programs that decode and encode: a path, or a name to look up in PATH.
+type ToolsConfig struct {
+	FFmpeg  string `mapstructure:"ffmpeg"`
+	FFprobe string `mapstructure:"ffprobe"`
+
+	_ struct{}
+}
+
+// TelemetryConfig shapes the spans, logs and metrics.
+type TelemetryConfig struct {
+	// ServiceName is the resource attribute service.name.
+	ServiceName string `mapstructure:"service_name"`
+	// BatchSize is the number of spans handed on at once.
+	BatchSize int `mapstructure:"batch_size"`
+	// BatchInterval is the longest that a span waits for its batch to fill.
+	BatchInterval time.Duration `mapstructure:"batch_interval"`
+	// MaxWait is how long a pipeline that refuses a batch may hold the video back, before the batch is dropped and counted.
+	MaxWait time.Duration `mapstructure:"max_wait"`
+	// MetricsInterval is the time between two sets of metrics.
+	MetricsInterval time.Duration `mapstructure:"metrics_interval"`
+	// ResourceAttributes are added to the resource of all signals.
+	ResourceAttributes map[string]any `mapstructure:"resource_attributes"`
+	// SpanAttributes are added to the root span of each frame and video.
+	SpanAttributes map[string]any `mapstructure:"span_attributes"`
+
+	_ struct{}
+}
+
+// same, as a container or codec, is that of the source.
+const same = "same"
+
+var (
+	containers = []string{same, "mp4", "mov", "mkv", "webm", "avi", "ts"}
+	codecs     = []string{same, "h264", "h265", "vp9", "av1", "ffv1"}
+	presets    = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"}
+	onSuccess  = []string{OnSuccessKeep, OnSuccessMove, OnSuccessDelete}
+	shapes     = []string{"ellipse", "circle", "box"}
+	fills      = []string{"solid", "mosaic", "blur"}
+
+	// containerCodecs are the codecs that a container can hold, where it cannot hold them all.
+	containerCodecs = map[string][]string{
+		"mp4":  {"h264", "h265", "vp9", "av1"},
+		"mov":  {"h264", "h265"},
+		"webm": {"vp9", "av1"},
+		"avi":  {"h264", "ffv1"},
+		"ts":   {"h264", "h265"},
+	}
+	// maxQuality is the largest constant rate factor of each encoder. FFV1 is lossless and has none.
+	maxQuality = map[string]int{"h264": 51, "h265": 51, "vp9": 63, "av1": 63, same: 51}
+)
+
+func createDefaultConfig() component.Config {
+	return &Config{
+		Watch: WatchConfig{
+			PollInterval: time.Second,
+			StableFor:    3 * time.Second,
+		},
+		Output: OutputConfig{
+			Name:      "{name}_anonymized",
+			Container: same,
+			Codec:     "h264",
+			Quality:   20,
+			Preset:    "veryfast",
+			OnSuccess: OnSuccessKeep,
+		},
+		Detector: DetectorConfig{
+			Model:            "nanodet-m",
+			ScoreThreshold:   0.35,
+			OverlapThreshold: 0.6,
+		},
+		Pose: PoseConfig{
+			Model:             "movenet-lightning",
+			ScoreThreshold:    0.3,
+			MaxPeoplePerBatch: 8,
+			BoxScale:          1.25,
+		},
+		Mask: MaskConfig{
+			Shape: "ellipse",
+			Fill:  "solid",
+			Color: "#000000",
+			Scale: 1,
+		},
+		Inference: InferenceConfig{
+			Provider: "cpu",
+			Timeout:  time.Minute,
+		},
+		Tools: ToolsConfig{
+			FFmpeg:  "ffmpeg",
+			FFprobe: "ffprobe",
+		},
+		DetectEvery:         3,
+		LookAhead:           time.Second,
+		MaxConcurrentVideos: 1,
+		Telemetry: TelemetryConfig{
+			ServiceName:     "videoanonymizer",
+			BatchSize:       1024,
+			BatchInterval:   time.Second,
+			MaxWait:         time.Minute,
+			MetricsInterval: 10 * time.Second,
+		},
+	}
+}
+
+var (
+	_ confmap.Validator   = (*Config)(nil)
+	_ confmap.Unmarshaler = (*DetectorConfig)(nil)
+)
+
+// Validate reports every error at once, each with its key and what to write instead.
+func (c *Config) Validate() error {
+	return errors.Join(
+		inRange("detect_every", c.DetectEvery, 1, 1000, "the number of frames from one detection to the next"),
+		inRange("look_ahead", c.LookAhead, 0, 10*time.Second, "a duration such as 1s; frames wait in memory that long"),
+		inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos worked on at once"),
+		within("watch", c.Watch.validate()),
+		within("output", c.Output.validate()),
+		within("detector", c.Detector.validate()),
+		within("pose", c.Pose.validate()),
+		within("mask", c.Mask.validate()),
+		within("inference", c.Inference.validate()),
+		within("tools", c.Tools.validate()),
+		within("telemetry", c.Telemetry.validate()),
+	)
+}
+
+// within puts the block's name before the key of each of its errors.
+func within(block string, errs []error) error {
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("%s::%w", block, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *WatchConfig) validate() []error {
+	var errs []error
+	if len(c.Include) == 0 {
+		errs = append(errs, errors.New("include: is required: list the files to take, such as [videos/incoming/*]"))
+	}
+	for _, pattern := range slices.Concat(c.Include, c.Exclude) {
+		if pattern == "" {
+			errs = append(errs, errors.New("include, exclude: a pattern is empty: write a path such as videos/incoming/*"))
+		}
+	}
+	return append(errs,
+		inRange("poll_interval", c.PollInterval, 10*time.Millisecond, time.Hour, "a duration such as 1s"),
+		inRange("stable_for", c.StableFor, 0, 24*time.Hour, "a duration such as 3s"),
+	)
+}
+
+func (c *OutputConfig) validate() []error {
+	errs := []error{
+		oneOf("container", c.Container, containers),
+		oneOf("codec", c.Codec, codecs),
+		oneOf("preset", c.Preset, presets),
+		oneOf("on_success", c.OnSuccess, onSuccess),
+		validateName(c.Name),
+	}
+	if c.Directory == "" {
+		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
+	}
+	if most, ok := maxQuality[c.Codec]; ok {
+		errs = append(errs, inRange("quality", c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
+	}
+	if can, ok := containerCodecs[c.Container]; ok && slices.Contains(codecs, c.Codec) && c.Codec != same && !slices.Contains(can, c.Codec) {
+		errs = append(errs, fmt.Errorf("codec: %s does not go into container %s: use %s, or container mkv",
+			c.Codec, c.Container, strings.Join(can, " or ")))
+	}
+	switch {
+	case c.OnSuccess == OnSuccessMove && c.MoveTo == "":
+		errs = append(errs, errors.New("move_to: is required with on_success: move: write the folder for the sources that are done"))
+	case c.OnSuccess != OnSuccessMove && c.MoveTo != "":
+		errs = append(errs, fmt.Errorf("move_to: has no effect with on_success: %s: remove it, or write on_success: move", c.OnSuccess))
+	}
+	return errs
+}
+
+// validateName accepts {name} with text around it that stays within one file name.
+func validateName(name string) error {
+	const instead = `write a file name with {name} in it and no extension, such as "{name}_anonymized"`
+	rest := strings.ReplaceAll(name, "{name}", "")
+	switch {
+	case rest == name:
+		return fmt.Errorf("name: %q lacks {name}, so that all videos would get one name: %s", name, instead)
+	case strings.ContainsAny(rest, "{}"):
+		return fmt.Errorf("name: %q has a placeholder other than {name}: %s", name, instead)
+	case strings.ContainsAny(rest, "/\\\x00\n"):
+		return fmt.Errorf("name: %q leaves its folder: %s, and the folder in directory", name, instead)
+	case strings.HasPrefix(name, "."):
+		return fmt.Errorf("name: %q hides the file: %s", name, instead)
+	}
+	return nil
+}
+
+// Unmarshal reads input_size, which has three spellings; the rest is plain.
+func (c *DetectorConfig) Unmarshal(conf *confmap.Conf) error {
+	size := conf.Get("input_size")
+	conf.Delete("input_size")
+	if err := conf.Unmarshal(c); err != nil || size == nil {
+		return err
+	}
+	var err error
+	c.InputSize, err = parseInputSize(size)
+	return err
+}
+
+func parseInputSize(raw any) (InputSize, error) {
+	invalid := fmt.Errorf("input_size: %v: write auto, the long side such as 416, or [width, height] such as [416, 256]", raw)
+	number := func(raw any) int {
+		switch v := raw.(type) {
+		case int:
+			return v
+		case string:
+			if n, err := strconv.Atoi(v); err == nil {
+				return n
+			}
+		}
+		return -1
+	}
+	switch v := raw.(type) {
+	case []any:
+		if len(v) == 2 && number(v[0]) > 0 && number(v[1]) > 0 {
+			return InputSize{Width: number(v[0]), Height: number(v[1])}, nil
+		}
+	default:
+		if raw == "auto" {
+			return InputSize{}, nil
+		}
+		if n := number(raw); n > 0 {
+			return InputSize{LongSide: n}, nil
+		}
+	}
+	return InputSize{}, invalid
+}
+
+func (c *DetectorConfig) validate() []error {
+	errs := []error{
+		validateModel(c.Model, "nanodet-m"),
+		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the confidence from which a person counts; lower finds more"),
+		inRange("overlap_threshold", c.OverlapThreshold, 0.05, 1, "the overlap from which two boxes are the same person"),
+	}
+	for _, side := range []int{c.InputSize.Width, c.InputSize.Height, c.InputSize.LongSide} {
+		if side != 0 {
+			errs = append(errs, inRange("input_size", side, 64, 4096, "pixels; 416 is the default, more finds smaller people"))
+		}
+	}
+	return errs
+}
+
+func (c *PoseConfig) validate() []error {
+	return []error{
+		validateModel(c.Model, "movenet-lightning"),
+		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the confidence from which a keypoint is trusted"),
+		inRange("max_people_per_batch", c.MaxPeoplePerBatch, 1, 256, "more takes more memory"),
+		inRange("box_scale", c.BoxScale, 1, 3, "how much larger than a person's box the model's view is"),
+	}
+}
+
+func validateModel(model, example string) error {
+	if model == "" {
+		return fmt.Errorf("model: is empty: write a name of the catalog such as %s, or the path of an .onnx file", example)
+	}
+	return nil
+}
+
+func (c *MaskConfig) validate() []error {
+	errs := []error{
+		oneOf("shape", c.Shape, shapes),
+		oneOf("fill", c.Fill, fills),
+		inRange("scale", c.Scale, 0.5, 10, "1 covers the head; below 1 parts of a face may show"),
+	}
+	if _, _, _, err := c.RGB(); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// RGB returns the colour's components, 0..255.
+func (c *MaskConfig) RGB() (r, g, b uint8, err error) {
+	digits, found := strings.CutPrefix(c.Color, "#")
+	rgb, err := hex.DecodeString(digits)
+	if !found || err != nil || len(rgb) != 3 {
+		return 0, 0, 0, fmt.Errorf(`color: %q is no colour: write "#rrggbb" with quotes, such as "#000000"`, c.Color)
+	}
+	return rgb[0], rgb[1], rgb[2], nil
+}
+
+func (c *InferenceConfig) validate() []error {
+	errs := []error{
+		inRange("threads", c.Threads, 0, 1024, "0 chooses by the number of cores"),
+		inRange("sessions", c.Sessions, 0, 1024, "0 chooses by the number of cores"),
+		oneOf("provider", c.Provider, onnx.Providers),
+		inRange("timeout", c.Timeout, 0, time.Hour, "a duration such as 1m, or 0 for no limit"),
+	}
+	if c.Provider == "cpu" && len(c.ProviderOptions) > 0 {
+		errs = append(errs, errors.New("provider_options: the provider cpu takes none: remove them, or set provider"))
+	}
+	return errs
+}
+
+func (c *ToolsConfig) validate() []error {
+	var errs []error
+	if c.FFmpeg == "" {
+		errs = append(errs, errors.New("ffmpeg: is empty: write ffmpeg, or the program's path"))
+	}
+	if c.FFprobe == "" {
+		errs = append(errs, errors.New("ffprobe: is empty: write ffprobe, or the program's path"))
+	}
+	return errs
+}
+
+func (c *TelemetryConfig) validate() []error {
+	errs := []error{
+		inRange("batch_size", c.BatchSize, 1, 100_000, "the number of spans handed on at once"),
+		inRange("batch_interval", c.BatchInterval, 10*time.Millisecond, time.Minute, "a duration such as 1s"),
+		inRange("max_wait", c.MaxWait, 0, time.Hour, "a duration such as 1m; 0 never holds a video back"),
+		inRange("metrics_interval", c.MetricsInterval, 100*time.Millisecond, time.Hour, "a duration such as 10s"),
+		validateAttributes("resource_attributes", c.ResourceAttributes),
+		validateAttributes("span_attributes", c.SpanAttributes),
+	}
+	if c.ServiceName == "" {
+		errs = append(errs, errors.New("service_name: is empty: write the value of the resource attribute service.name"))
+	}
+	if _, twice := c.ResourceAttributes["service.name"]; twice {
+		errs = append(errs, errors.New("resource_attributes: service.name is set by service_name: write it there"))
+	}
+	return errs
+}
+
+func validateAttributes(key string, attributes map[string]any) error {
+	if _, empty := attributes[""]; empty {
+		return fmt.Errorf("%s: a name is empty: remove it", key)
+	}
+	if err := pcommon.NewMap().FromRaw(attributes); err != nil {
+		return fmt.Errorf("%s: write texts, numbers, booleans, or lists of them: %w", key, err)
+	}
+	return nil
+}
+
+func oneOf(key, value string, allowed []string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is not known: use one of %s", key, value, strings.Join(allowed, ", "))
+}
+
+// inRange refuses what lies outside least..most, and NaN.
+func inRange[T int | float64 | time.Duration](key string, value, least, most T, meaning string) error {
+	if value >= least && value <= most {
+		return nil
+	}
+	return fmt.Errorf("%s: %v is out of range: write %v to %v (%s)", key, value, least, most, meaning)
+}

@@ -1,0 +1,208 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+)
+
+func load(t *testing.T, file, id string) (*Config, error) {
+	t.Helper()
+	all, err := confmaptest.LoadConf(filepath.Join("testdata", file))
+	require.NoError(t, err)
+	require.True(t, all.IsSet(id), "%s has no %s", file, id)
+	conf, err := all.Sub(id)
+	require.NoError(t, err)
+	cfg := createDefaultConfig().(*Config)
+	if err := conf.Unmarshal(cfg); err != nil {
+		return nil, err
+	}
+	return cfg, confmap.Validate(cfg)
+}
+
+func TestLoadConfig(t *testing.T) {
+	minimal := func(change func(*Config)) *Config {
+		cfg := createDefaultConfig().(*Config)
+		cfg.Watch.Include = []string{"in"}
+		cfg.Output.Directory = "out"
+		change(cfg)
+		return cfg
+	}
+	for _, tt := range []struct {
+		id   string
+		want *Config
+	}{
+		{"videoanonymizer", minimal(func(cfg *Config) {
+			cfg.Watch.Include = []string{"videos/incoming/*"}
+			cfg.Output.Directory = "videos/anonymized"
+		})},
+		{"videoanonymizer/all", &Config{
+			Watch: WatchConfig{
+				Include:      []string{"/data/in/**/*.mp4", "/data/more"},
+				Exclude:      []string{"*_draft.*"},
+				Recursive:    true,
+				PollInterval: 5 * time.Second,
+				StableFor:    10 * time.Second,
+			},
+			Output: OutputConfig{
+				Directory: "/data/out",
+				Name:      "anonymized-{name}",
+				Container: "mkv",
+				Codec:     "ffv1",
+				Quality:   0,
+				Preset:    "slow",
+				OnSuccess: "move",
+				MoveTo:    "/data/done",
+			},
+			Detector: DetectorConfig{
+				Model:            "centernet",
+				ScoreThreshold:   0.25,
+				OverlapThreshold: 0.5,
+				InputSize:        InputSize{Width: 512, Height: 288},
+			},
+			Pose: PoseConfig{
+				Model:             "models/movenet-thunder.onnx",
+				ScoreThreshold:    0.2,
+				MaxPeoplePerBatch: 4,
+				BoxScale:          1.5,
+			},
+			Mask: MaskConfig{Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5},
+			Inference: InferenceConfig{
+				Threads:         2,
+				Sessions:        3,
+				Provider:        "cuda",
+				ProviderOptions: map[string]string{"device_id": "1"},
+				Library:         "/usr/lib/libonnxruntime.so",
+				Timeout:         2 * time.Minute,
+			},
+			Models:              ModelsConfig{Directory: "/data/models"},
+			Tools:               ToolsConfig{FFmpeg: "/opt/ffmpeg", FFprobe: "/opt/ffprobe"},
+			DetectEvery:         1,
+			LookAhead:           500 * time.Millisecond,
+			MaxConcurrentVideos: 2,
+			Telemetry: TelemetryConfig{
+				ServiceName:        "my-ml-pipeline",
+				BatchSize:          100,
+				BatchInterval:      2 * time.Second,
+				MaxWait:            10 * time.Second,
+				MetricsInterval:    time.Second,
+				ResourceAttributes: map[string]any{"deployment.environment.name": "dev"},
+				SpanAttributes:     map[string]any{"site": "hall-7", "camera": 3},
+			},
+		}},
+		{"videoanonymizer/long_side", minimal(func(cfg *Config) { cfg.Detector.InputSize = InputSize{LongSide: 640} })},
+		{"videoanonymizer/auto", minimal(func(*Config) {})},
+	} {
+		t.Run(tt.id, func(t *testing.T) {
+			got, err := load(t, "config.yaml", tt.id)
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+// TestInvalidConfig checks that every wrong key of a case is named, in one go.
+func TestInvalidConfig(t *testing.T) {
+	for _, tt := range []struct {
+		id   string
+		want []string
+	}{
+		{"videoanonymizer/nothing", []string{"watch::include: is required", "output::directory: is required"}},
+		{"videoanonymizer/top", []string{"detect_every: 0", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
+		{"videoanonymizer/watch", []string{"watch::include, exclude: a pattern is empty", "watch::poll_interval: 0s", "watch::stable_for: -1s"}},
+		{"videoanonymizer/output", []string{
+			"output::directory: is required", `output::name: "../anonymized" lacks {name}`,
+			`output::container: "wmv" is not known`, `output::codec: "divx" is not known`,
+			`output::preset: "fastest" is not known`, `output::on_success: "archive" is not known: use one of keep, move, delete`,
+		}},
+		{"videoanonymizer/output_combinations", []string{
+			`name: "../{name}" leaves its folder`, "codec: h264 does not go into container webm: use vp9 or av1",
+			"quality: 52 is out of range", "move_to: has no effect with on_success: keep",
+		}},
+		{"videoanonymizer/output_move", []string{`name: "{name}_{date}" has a placeholder other than {name}`, "move_to: is required"}},
+		{"videoanonymizer/output_hidden", []string{`name: ".{name}" hides the file`}},
+		{"videoanonymizer/models", []string{
+			"detector::model: is empty", "detector::score_threshold: 0 ", "detector::overlap_threshold: 1.1 ",
+			"detector::input_size: 32 ", "detector::input_size: 5000 ",
+			"pose::model: is empty", "pose::score_threshold: NaN ", "pose::max_people_per_batch: 0 ", "pose::box_scale: 0.9 ",
+		}},
+		{"videoanonymizer/mask", []string{`mask::shape: "star"`, `mask::fill: "emoji"`, `mask::color: "black"`, "mask::scale: 0 "}},
+		{"videoanonymizer/inference", []string{"inference::threads: -1", "inference::sessions: -1", `inference::provider: "gpu"`, "inference::timeout: -1s"}},
+		{"videoanonymizer/inference_cpu_options", []string{"inference::provider_options: the provider cpu takes none"}},
+		{"videoanonymizer/tools", []string{"tools::ffmpeg: is empty", "tools::ffprobe: is empty"}},
+		{"videoanonymizer/telemetry", []string{
+			"telemetry::service_name: is empty", "telemetry::batch_size: 0 ", "telemetry::batch_interval: 0s ",
+			"telemetry::max_wait: -1s", "telemetry::metrics_interval: 0s ",
+			"telemetry::resource_attributes: service.name is set by service_name", "telemetry::resource_attributes: a name is empty",
+			"telemetry::span_attributes: write texts",
+		}},
+	} {
+		t.Run(tt.id, func(t *testing.T) {
+			_, err := load(t, "config_invalid.yaml", tt.id)
+			require.Error(t, err)
+			for _, want := range tt.want {
+				assert.ErrorContains(t, err, want)
+			}
+			assert.Len(t, strings.Split(err.Error(), "\n"), len(tt.want), "as many errors as there are wrong keys: %v", err)
+		})
+	}
+}
+
+func TestInputSizeSpellings(t *testing.T) {
+	for _, tt := range []struct {
+		raw  any
+		want InputSize
+		ok   bool
+	}{
+		{"auto", InputSize{}, true},
+		{416, InputSize{LongSide: 416}, true},
+		{"416", InputSize{LongSide: 416}, true}, // from an environment variable
+		{[]any{416, 256}, InputSize{Width: 416, Height: 256}, true},
+		{[]any{416}, InputSize{}, false},
+		{[]any{416, -1}, InputSize{}, false},
+		{-1, InputSize{}, false},
+		{0, InputSize{}, false},
+		{"large", InputSize{}, false},
+		{map[string]any{"width": 416}, InputSize{}, false},
+	} {
+		conf := confmap.NewFromStringMap(map[string]any{"detector": map[string]any{"model": "m", "input_size": tt.raw}})
+		cfg := createDefaultConfig().(*Config)
+		err := conf.Unmarshal(cfg)
+		if !tt.ok {
+			assert.ErrorContains(t, err, "input_size:", "%v", tt.raw)
+			continue
+		}
+		require.NoError(t, err, "%v", tt.raw)
+		assert.Equal(t, tt.want, cfg.Detector.InputSize, "%v", tt.raw)
+		assert.Equal(t, "m", cfg.Detector.Model)
+	}
+}
+
+func TestUnknownKeysAreRefused(t *testing.T) {
+	for _, block := range []string{"watch", "output", "detector", "pose", "mask", "inference", "models", "tools", "telemetry"} {
+		conf := confmap.NewFromStringMap(map[string]any{block: map[string]any{"no_such_key": 1}})
+		assert.ErrorContains(t, conf.Unmarshal(createDefaultConfig()), "no_such_key", block)
+	}
+}
+
+func TestColor(t *testing.T) {
+	r, g, b, err := (&MaskConfig{Color: "#0a80FF"}).RGB()
+	require.NoError(t, err)
+	assert.Equal(t, []uint8{0x0a, 0x80, 0xff}, []uint8{r, g, b})
+}
+
+func TestDefaultConfigIsFresh(t *testing.T) {
+	var a, b component.Config = createDefaultConfig(), createDefaultConfig()
+	a.(*Config).Detector.Model = "changed"
+	assert.NotEqual(t, a, b)
+}
