@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"math"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
@@ -19,7 +20,8 @@ type nanodet struct {
 	session          *onnx.Session
 	scoreThreshold   float32
 	overlapThreshold float32
-	longSide         int
+	// size gives the model's input for a frame's width and height.
+	size func(width, height int) (w, h int)
 }
 
 const (
@@ -33,19 +35,16 @@ func newNanoDet(session *onnx.Session, opts DetectorOptions) (Detector, error) {
 		len(out) != 2 || len(out[0].Shape) != 2 || len(out[1].Shape) != 3 {
 		return nil, shapeError(session, "nanodet", "one input uint8 [N,H,W,3] and the outputs float32 scores [N,A], boxes [N,A,4]")
 	}
-	longSide := opts.LongSide
-	if longSide == 0 {
-		longSide = nanodetLongSide
-	}
 	return &nanodet{session: session, scoreThreshold: opts.ScoreThreshold, overlapThreshold: opts.OverlapThreshold,
-		longSide: roundUp(longSide, nanodetStride)}, nil
+		size: inputSize(opts, nanodetLongSide, nanodetStride)}, nil
 }
 
 // Detect implements Detector.
 func (n *nanodet) Detect(ctx context.Context, frame *media.Frame) ([]Detection, Steps, error) {
 	var steps Steps
 	watch := newStopwatch(&steps)
-	width, height, region := letterbox(frame.Width, frame.Height, n.longSide, nanodetStride)
+	width, height := n.size(frame.Width, frame.Height)
+	region := letterbox(frame.Width, frame.Height, width, height)
 	input := borrowBytes(width * height * 3)
 	defer returnBytes(input)
 	s := samplers.Get().(*sampler)
@@ -92,19 +91,34 @@ func (n *nanodet) read(scores, boxes []float32, region image.Rectangle, scale fl
 	return people, nil
 }
 
-// letterbox finds the model's input size, whose longer side is longSide and whose shorter one is the smallest multiple of the
-// stride that the frame fits in, and the region of the frame, larger than it and centred on it, that the input shows.
-func letterbox(frameWidth, frameHeight, longSide, stride int) (width, height int, region image.Rectangle) {
-	long, short := max(frameWidth, frameHeight), min(frameWidth, frameHeight)
-	shortSide := roundUp((short*longSide+long-1)/long, stride)
-	width, height = longSide, shortSide
-	if frameHeight > frameWidth {
-		width, height = shortSide, longSide
+// inputSize tells how large the model's input is for a frame: of the configured size, or with the configured or usual
+// longer side and the shorter one as the frame needs it. Both are multiples of the stride.
+func inputSize(opts DetectorOptions, longSide, stride int) func(width, height int) (w, h int) {
+	if opts.Width > 0 && opts.Height > 0 {
+		w, h := roundUp(opts.Width, stride), roundUp(opts.Height, stride)
+		return func(int, int) (int, int) { return w, h }
 	}
-	// One pixel of the input is long/longSide pixels of the frame in both directions.
-	regionWidth, regionHeight := (width*long+longSide-1)/longSide, (height*long+longSide-1)/longSide
+	if opts.LongSide > 0 {
+		longSide = opts.LongSide
+	}
+	longSide = roundUp(longSide, stride)
+	return func(width, height int) (int, int) {
+		long, short := max(width, height), min(width, height)
+		shortSide := roundUp((short*longSide+long-1)/long, stride)
+		if height > width {
+			return shortSide, longSide
+		}
+		return longSide, shortSide
+	}
+}
+
+// letterbox is the region of the frame, centred on it and as large or larger, that has the shape of a model's input.
+func letterbox(frameWidth, frameHeight, width, height int) image.Rectangle {
+	// One pixel of the input is as many pixels of the frame in both directions.
+	scale := max(float64(frameWidth)/float64(width), float64(frameHeight)/float64(height))
+	regionWidth, regionHeight := int(math.Ceil(float64(width)*scale)), int(math.Ceil(float64(height)*scale))
 	left, top := (frameWidth-regionWidth)/2, (frameHeight-regionHeight)/2
-	return width, height, image.Rect(left, top, left+regionWidth, top+regionHeight)
+	return image.Rect(left, top, left+regionWidth, top+regionHeight)
 }
 
 func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }

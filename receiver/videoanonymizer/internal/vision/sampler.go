@@ -17,6 +17,7 @@ import (
 // and only the small result is converted, which costs a fraction of converting the frame. A sampler serves one
 // goroutine at a time; samplers keep their memory in a pool.
 type sampler struct {
+	halves [2]gocv.Mat // on the way to a much smaller size, in turn
 	planes [3]gocv.Mat // scaled, in the frame's depth
 	bytes  [3]gocv.Mat // the same in 8 bit, where the frame is deeper
 }
@@ -24,7 +25,7 @@ type sampler struct {
 var samplers = sync.Pool{New: func() any { return newSampler() }}
 
 func newSampler() *sampler {
-	s := &sampler{}
+	s := &sampler{halves: [2]gocv.Mat{gocv.NewMat(), gocv.NewMat()}}
 	for i := range s.planes {
 		s.planes[i], s.bytes[i] = gocv.NewMat(), gocv.NewMat()
 	}
@@ -96,13 +97,7 @@ func (s *sampler) scale(frame *media.Frame, index int, visible image.Rectangle, 
 		return nil, err
 	}
 	defer whole.Close()
-	region := whole.Region(part)
-	defer region.Close()
-	interpolation := gocv.InterpolationArea
-	if size.X >= part.Dx() || size.Y >= part.Dy() {
-		interpolation = gocv.InterpolationLinear
-	}
-	if err := gocv.Resize(region, &s.planes[index], size, 0, 0, interpolation); err != nil {
+	if err := s.resize(&whole, part, &s.planes[index], size); err != nil {
 		return nil, err
 	}
 	if frame.Format.Depth == 8 {
@@ -113,6 +108,28 @@ func (s *sampler) scale(frame *media.Frame, index int, visible image.Rectangle, 
 		return nil, err
 	}
 	return s.bytes[index].DataPtrUint8()
+}
+
+// resize scales the part of src to the size. It halves the picture as often as that fits and averages only what is left:
+// OpenCV's average by whole factors of two is about ten times as fast as that by any other.
+func (s *sampler) resize(src *gocv.Mat, part image.Rectangle, dst *gocv.Mat, size image.Point) error {
+	from := src.Region(part)
+	defer func() { _ = from.Close() }()
+	for turn := 0; from.Cols() >= 2*size.X && from.Rows() >= 2*size.Y; turn = 1 - turn {
+		half := image.Pt(from.Cols()/2, from.Rows()/2)
+		even := from.Region(image.Rect(0, 0, 2*half.X, 2*half.Y))
+		err := gocv.Resize(even, &s.halves[turn], half, 0, 0, gocv.InterpolationArea)
+		_, _ = even.Close(), from.Close()
+		from = s.halves[turn].Region(image.Rectangle{Max: half})
+		if err != nil {
+			return err
+		}
+	}
+	interpolation := gocv.InterpolationArea
+	if size.X >= from.Cols() || size.Y >= from.Rows() {
+		interpolation = gocv.InterpolationLinear
+	}
+	return gocv.Resize(from, dst, size, 0, 0, interpolation)
 }
 
 // conversion holds what each value of Y, U and V adds to red, green and blue, in 1/1024 (ITU-R BT.601 and BT.709).

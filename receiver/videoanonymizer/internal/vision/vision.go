@@ -26,9 +26,9 @@ type DetectorOptions struct {
 	ScoreThreshold float32
 	// OverlapThreshold 0..1: of two boxes whose intersection over union is larger, the better stays.
 	OverlapThreshold float32
-	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. 0 takes the
-	// family's own.
-	LongSide int
+	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. Width and Height
+	// fix both instead. All zero take the family's own.
+	LongSide, Width, Height int
 }
 
 // PoseOptions say how poses are estimated.
@@ -53,26 +53,37 @@ func DetectorFamilies() []string { return slices.Sorted(maps.Keys(detectorFamili
 // PoseFamilies names the families that NewPoseEstimator knows.
 func PoseFamilies() []string { return slices.Sorted(maps.Keys(poseFamilies)) }
 
-// NewDetector reads the session's model as one of the family. It fails with onnx.ErrModel if the inputs and outputs are not
-// those of the family.
+// NewDetector reads the session's model as one of the family, or, if family is "", as the first one that its inputs and
+// outputs fit. It fails with onnx.ErrModel if they do not fit.
 func NewDetector(family string, session *onnx.Session, opts DetectorOptions) (Detector, error) {
 	return newOfFamily(detectorFamilies, "detector", family, session, opts)
 }
 
-// NewPoseEstimator reads the session's model as one of the family. It fails with onnx.ErrModel if the inputs and outputs are
-// not those of the family.
+// NewPoseEstimator reads the session's model as one of the family, or, if family is "", as the first one that its inputs and
+// outputs fit. It fails with onnx.ErrModel if they do not fit.
 func NewPoseEstimator(family string, session *onnx.Session, opts PoseOptions) (PoseEstimator, error) {
 	return newOfFamily(poseFamilies, "pose", family, session, opts)
 }
 
 func newOfFamily[T, O any](families map[string]func(*onnx.Session, O) (T, error), task, family string, session *onnx.Session, opts O) (T, error) {
-	create, ok := families[family]
-	if !ok {
-		var none T
-		return none, fmt.Errorf("no %s family is called %q; use one of %s", task, family,
-			strings.Join(slices.Sorted(maps.Keys(families)), ", "))
+	var none T
+	names := slices.Sorted(maps.Keys(families))
+	if family != "" {
+		create, ok := families[family]
+		if !ok {
+			return none, fmt.Errorf("%w: no %s family is called %q; use one of %s", onnx.ErrModel, task, family, strings.Join(names, ", "))
+		}
+		return create(session, opts)
 	}
-	return create(session, opts)
+	var errs []error
+	for _, name := range names {
+		model, err := families[name](session, opts)
+		if err == nil {
+			return model, nil
+		}
+		errs = append(errs, err)
+	}
+	return none, errors.Join(errs...)
 }
 
 func shapeError(session *onnx.Session, family, want string) error {
