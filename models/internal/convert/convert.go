@@ -1,0 +1,127 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package convert carries TensorFlow.js graphs, or parts of them, over into ONNX.
+//
+// TensorFlow keeps pictures as NHWC (batch, height, width, channel) and ONNX's convolutions want NCHW. So each value says
+// in which of the two its ONNX tensor lies, operations that do not care hand that on, and a transposition is added only
+// where the two meet. A TensorFlow transposition between the two layouts then costs nothing: it merely changes the label.
+//
+// Sizes are inferred from the graph's own input size, but none is written into the result: every picture size that is a
+// multiple of the graph's total stride works, and every batch. What cannot be carried over so is refused.
+package convert
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
+)
+
+// Value is the result of a TensorFlow node.
+type Value struct {
+	// Name of the ONNX tensor; empty for constants.
+	Name string
+	// Shape as TensorFlow sees it, for the graph's own input size.
+	Shape []int
+	// NCHW says that the TensorFlow value is NHWC while the ONNX tensor is NCHW.
+	NCHW bool
+
+	constant *tfjs.Tensor
+	padding  *padding // still to be added by whoever uses the value
+}
+
+// padding surrounds a value. It is kept apart until it is used, since convolutions and poolings can do it themselves.
+type padding struct {
+	before, after []int // for each of TensorFlow's dimensions
+	with          float32
+}
+
+// Import adds the part of the graph between inputs and outputs to b. Inputs stand in for the nodes they are named after;
+// outputs are named "node" or "node:1". The results come in the order of outputs.
+func Import(b *onnx.Builder, m *tfjs.Model, inputs map[string]Value, outputs ...string) ([]Value, error) {
+	c := &converter{b: b, model: m, values: map[string][]Value{}, logical: map[string]string{}, nchw: map[string]string{}}
+	for name, v := range inputs {
+		if m.Nodes[name] == nil {
+			return nil, fmt.Errorf("the graph has no node %q to feed", name)
+		}
+		c.values[name] = []Value{v}
+	}
+	results := make([]Value, len(outputs))
+	for i, output := range outputs {
+		ref, err := tfjs.ParseRef(output)
+		if err != nil {
+			return nil, err
+		}
+		if results[i], err = c.value(ref); err != nil {
+			return nil, err
+		}
+		results[i] = c.padded(results[i])
+	}
+	return results, nil
+}
+
+type converter struct {
+	b      *onnx.Builder
+	model  *tfjs.Model
+	values map[string][]Value // by node
+	active []string           // the nodes under way, to notice cycles
+
+	logical, nchw map[string]string // ONNX tensor -> its transposition
+}
+
+// value converts the node, and before it those that it needs.
+func (c *converter) value(ref tfjs.Ref) (Value, error) {
+	if _, done := c.values[ref.Node]; !done {
+		if err := c.convert(ref.Node); err != nil {
+			return Value{}, err
+		}
+	}
+	outputs := c.values[ref.Node]
+	if ref.Output >= len(outputs) {
+		return Value{}, fmt.Errorf("node %q has no output %d", ref.Node, ref.Output)
+	}
+	return outputs[ref.Output], nil
+}
+
+func (c *converter) convert(name string) error {
+	node := c.model.Nodes[name]
+	if node == nil {
+		return fmt.Errorf("the graph has no node %q", name)
+	}
+	if slices.Contains(c.active, name) {
+		return fmt.Errorf("node %q depends on itself", name)
+	}
+	if node.Op == "Const" {
+		w := c.model.Weights[name]
+		if w == nil {
+			return fmt.Errorf("constant %q has no weights", name)
+		}
+		c.values[name] = []Value{{Shape: w.Shape, constant: w}}
+		return nil
+	}
+	op, ok := ops[node.Op]
+	if !ok {
+		return fmt.Errorf("operation %s (node %q) is not supported", node.Op, name)
+	}
+	c.active = append(c.active, name)
+	inputs := make([]Value, len(node.Inputs))
+	for i, ref := range node.Inputs {
+		v, err := c.value(ref)
+		if err != nil {
+			return err
+		}
+		inputs[i] = v
+	}
+	c.active = c.active[:len(c.active)-1]
+	if len(inputs) < op.minInputs {
+		return fmt.Errorf("%s (node %q) has %d inputs, needs %d", node.Op, name, len(inputs), op.minInputs)
+	}
+	v, err := op.convert(c, node, inputs)
+	if err != nil {
+		return fmt.Errorf("%s (node %q): %w", node.Op, name, err)
+	}
+	c.values[name] = []Value{v}
+	return nil
+}

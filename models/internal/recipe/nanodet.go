@@ -1,0 +1,155 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package recipe
+
+import (
+	"fmt"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/convert"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
+)
+
+// NanoDet's head (https://github.com/RangiLyu/nanodet, nanodet_head.py and gfl_head.py): for each cell of three grids, 80
+// class scores, and the distances of the box's four sides from the cell's centre, each as a distribution over 11 bins
+// ("distribution focal loss", arXiv:2006.04388).
+const (
+	nanodetClasses = 80
+	nanodetPerson  = 0
+	nanodetSides   = 4
+	nanodetBins    = 11
+)
+
+// The picture is normalised as upstream's configuration says, channels in the order B, G, R.
+var (
+	nanodetMean = [3]float32{103.53, 116.28, 123.675}
+	nanodetStd  = [3]float32{57.375, 57.12, 58.395}
+)
+
+// Nodes of the graph.
+const (
+	nanodetInput     = "input_1"
+	nanodetFirstConv = "PartitionedCall/split"
+)
+
+// nanodetHeads are the last convolution of each grid, with its stride in pixels.
+var nanodetHeads = []struct {
+	output, weights, bias string
+	stride                int
+}{
+	{"PartitionedCall/Add_29", "PartitionedCall/split_29", "unknown_62", 8},
+	{"PartitionedCall/Add_33", "PartitionedCall/split_31", "unknown_68", 16},
+	{"PartitionedCall/Add_37", "PartitionedCall/split_33", "unknown_72", 32},
+}
+
+// nanodet gives scores [N,A] of the class person and boxes [N,A,4] in pixels, for every picture whose sides are multiples
+// of 32. Normalisation, and the choice of the class, are worked into the weights.
+func nanodet(b *onnx.Builder, m *tfjs.Model) error {
+	if err := nanodetTakeRGB(m); err != nil {
+		return err
+	}
+	if err := nanodetKeepPerson(m); err != nil {
+		return err
+	}
+	pixels := image(b, onnx.Free("H"), onnx.Free("W"))
+	// The mean cannot go into the bias: the first convolution pads with zeros, which stand for the mean.
+	mean := b.Floats([]int{1, 3, 1, 1}, nanodetMean[2], nanodetMean[1], nanodetMean[0])
+	pixels = b.Op("Sub", []string{pixels, mean})
+	input := convert.Value{Name: pixels, Shape: []int{1, 3, 416, 416}} // this graph came from PyTorch: NCHW is what it calls it
+	var outputs []string
+	for _, h := range nanodetHeads {
+		outputs = append(outputs, h.output)
+	}
+	heads, err := importNCHW(b, m, map[string]convert.Value{nanodetInput: input}, outputs...)
+	if err != nil {
+		return err
+	}
+	var scores, boxes []string
+	for i, h := range nanodetHeads {
+		s, x := nanodetDecode(b, heads[i], h.stride)
+		scores, boxes = append(scores, s), append(boxes, x)
+	}
+	anchors := onnx.Free("A")
+	b.Output("scores", b.Op("Sigmoid", []string{b.Op("Concat", scores, onnx.Int("axis", 1))}), onnx.Float, onnx.Free("N"), anchors)
+	b.Output("boxes", b.Op("Concat", boxes, onnx.Int("axis", 1)), onnx.Float, onnx.Free("N"), anchors, onnx.Fixed(4))
+	return nil
+}
+
+// nanodetTakeRGB works the order of channels, and the division by the standard deviation, into the first convolution.
+func nanodetTakeRGB(m *tfjs.Model) error {
+	w := m.Weights[nanodetFirstConv]
+	if w == nil || len(w.Shape) != 4 || w.Shape[2] != 3 {
+		return fmt.Errorf("%s must be the weights of a convolution of 3 channels", nanodetFirstConv)
+	}
+	rgb, err := w.Select(2, []int{2, 1, 0})
+	if err != nil {
+		return err
+	}
+	for i := range rgb.Floats {
+		channel := i / rgb.Shape[3] % 3
+		rgb.Floats[i] /= nanodetStd[2-channel]
+	}
+	m.Weights[nanodetFirstConv] = rgb
+	return nil
+}
+
+// nanodetKeepPerson drops the 79 classes that are not wanted, and with them their share of the last convolutions.
+func nanodetKeepPerson(m *tfjs.Model) error {
+	keep := []int{nanodetPerson}
+	for i := range nanodetSides * nanodetBins {
+		keep = append(keep, nanodetClasses+i)
+	}
+	for _, h := range nanodetHeads {
+		for name, axis := range map[string]int{h.weights: 3, h.bias: 0} {
+			w := m.Weights[name]
+			if w == nil || len(w.Shape) != axis+1 || w.Shape[axis] != nanodetClasses+nanodetSides*nanodetBins {
+				return fmt.Errorf("%s must have %d channels", name, nanodetClasses+nanodetSides*nanodetBins)
+			}
+			kept, err := w.Select(axis, keep)
+			if err != nil {
+				return err
+			}
+			m.Weights[name] = kept
+		}
+	}
+	return nil
+}
+
+// nanodetDecode turns a head, float32 [N,45,h,w], into logits [N,h*w] and boxes [N,h*w,4].
+func nanodetDecode(b *onnx.Builder, head string, stride int) (logits, boxes string) {
+	parts := b.Ops("Split", 2, []string{head, b.Int64s(1, nanodetSides*nanodetBins)}, onnx.Int("axis", 1))
+	logits = b.Op("Flatten", []string{parts[0]}, onnx.Int("axis", 1))
+
+	// The expected distance: sum(bin * softmax(bins)), in units of the stride.
+	bins := b.Op("Reshape", []string{parts[1], b.Int64s(0, nanodetSides, nanodetBins, -1)})
+	bins = b.Op("Transpose", []string{bins}, onnx.Ints("perm", 0, 3, 1, 2)) // [N,h*w,4,11]
+	bins = b.Op("Softmax", []string{bins}, onnx.Int("axis", 3))
+	lengths := make([]float32, nanodetBins)
+	for i := range lengths {
+		lengths[i] = float32(i * stride)
+	}
+	distances := b.Op("MatMul", []string{bins, b.Floats([]int{nanodetBins}, lengths...)}) // [N,h*w,4]
+
+	// Distances go left, up, right, down from the centre.
+	sides := b.Ops("Split", 2, []string{distances, b.Int64s(2, 2)}, onnx.Int("axis", 2))
+	c := centres(b, head, stride)
+	boxes = b.Op("Concat", []string{b.Op("Sub", []string{c, sides[0]}), b.Op("Add", []string{c, sides[1]})}, onnx.Int("axis", 2))
+	return logits, boxes
+}
+
+// centres returns x and y of the centres of a grid's cells in pixels, float32 [1,h*w,2], for the feature map [N,c,h,w].
+func centres(b *onnx.Builder, feature string, stride int) string {
+	shape := b.Op("Shape", []string{feature})
+	along := func(axis int64, dims ...int64) string {
+		n := b.Op("Gather", []string{shape, b.Int64(axis)}, onnx.Int("axis", 0))
+		cells := b.Op("Range", []string{b.Int64(0), n, b.Int64(1)})
+		cells = b.Op("Cast", []string{cells}, onnx.Int("to", int(onnx.Float)))
+		cells = b.Op("Mul", []string{b.Op("Add", []string{cells, b.Float(0.5)}), b.Float(float32(stride))})
+		return b.Op("Reshape", []string{cells, b.Int64s(dims...)})
+	}
+	x, y := along(3, 1, -1, 1), along(2, -1, 1, 1)
+	size := b.Op("Concat", []string{b.Op("Slice", []string{shape, b.Int64s(2), b.Int64s(4)}), b.Int64s(1)}, onnx.Int("axis", 0))
+	both := b.Op("Concat", []string{b.Op("Expand", []string{x, size}), b.Op("Expand", []string{y, size})}, onnx.Int("axis", 2))
+	return b.Op("Reshape", []string{both, b.Int64s(1, -1, 2)})
+}
