@@ -16,13 +16,16 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 // Config is what an operator can set. Everything but Watch.Include and Output.Directory has a default.
 type Config struct {
 	// Watch says which videos are taken.
-	Watch WatchConfig `mapstructure:"watch"`
+	Watch watch.Config `mapstructure:"watch"`
 	// Output says where the anonymized videos go and how they are encoded.
 	Output OutputConfig `mapstructure:"output"`
 	// Detector finds the people in a frame.
@@ -45,33 +48,12 @@ type Config struct {
 	MaxConcurrentVideos int `mapstructure:"max_concurrent_videos"`
 	// Telemetry shapes the spans, logs and metrics.
 	Telemetry TelemetryConfig `mapstructure:"telemetry"`
+	// Metrics switches single metrics off.
+	Metrics metadata.MetricsConfig `mapstructure:"metrics"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
-
-// WatchConfig says which files are taken, and when.
-type WatchConfig struct {
-	// Include are glob patterns of the files to take.
-	Include []string `mapstructure:"include"`
-	// Exclude are glob patterns of files to leave alone although Include matches them.
-	Exclude []string `mapstructure:"exclude"`
-	// Recursive takes the files in folders below those that Include names, too.
-	Recursive bool `mapstructure:"recursive"`
-	// PollInterval is the time between two looks at the folders.
-	PollInterval time.Duration `mapstructure:"poll_interval"`
-	// StableFor is how long a file must stay unchanged before it counts as complete.
-	StableFor time.Duration `mapstructure:"stable_for"`
-
-	_ struct{}
-}
-
-// What happens to a source once its anonymized video stands under its final name.
-const (
-	OnSuccessKeep   = "keep"
-	OnSuccessMove   = "move"
-	OnSuccessDelete = "delete"
-)
 
 // OutputConfig says where the anonymized videos go and how they are encoded.
 type OutputConfig struct {
@@ -83,14 +65,17 @@ type OutputConfig struct {
 	Container string `mapstructure:"container"`
 	// Codec is the video codec, "same" for that of the source.
 	Codec string `mapstructure:"codec"`
-	// Quality is the encoder's constant rate factor: lower is better and larger.
-	Quality int `mapstructure:"quality"`
+	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 20 for h264, and what looks alike
+	// for the others.
+	Quality *int `mapstructure:"quality"`
 	// Preset trades speed for size, in the words of x264.
 	Preset string `mapstructure:"preset"`
 	// OnSuccess is what happens to the source: keep, move or delete.
-	OnSuccess string `mapstructure:"on_success"`
+	OnSuccess watch.OnSuccess `mapstructure:"on_success"`
 	// MoveTo is the folder that OnSuccess move puts sources in.
 	MoveTo string `mapstructure:"move_to"`
+	// StateDirectory remembers what is done. Empty is a hidden folder in Directory; two receivers cannot share one.
+	StateDirectory string `mapstructure:"state_directory"`
 
 	_ struct{}
 }
@@ -112,8 +97,9 @@ type DetectorConfig struct {
 // InputSize is the size of a model's input in pixels: both sides, the long side alone (the other then follows from
 // the frame's shape), or, all zero, the model's default.
 type InputSize struct {
-	Width, Height int
-	LongSide      int
+	Width    int `mapstructure:"width"`
+	Height   int `mapstructure:"height"`
+	LongSide int `mapstructure:"long_side"`
 }
 
 // Auto tells that the model's default is asked for.
@@ -136,13 +122,15 @@ type PoseConfig struct {
 // MaskConfig says how heads are covered.
 type MaskConfig struct {
 	// Shape is ellipse, circle or box.
-	Shape string `mapstructure:"shape"`
+	Shape mask.Shape `mapstructure:"shape"`
 	// Fill is solid, mosaic or blur.
-	Fill string `mapstructure:"fill"`
+	Fill mask.Fill `mapstructure:"fill"`
 	// Color fills a solid mask: "#rrggbb".
 	Color string `mapstructure:"color"`
 	// Scale multiplies the size of the masks.
 	Scale float64 `mapstructure:"scale"`
+	// OnUncertain is what to cover of a person whose head cannot be located: head_region, whole_person or whole_frame.
+	OnUncertain mask.OnUncertain `mapstructure:"on_uncertain"`
 
 	_ struct{}
 }
@@ -173,7 +161,7 @@ type ModelsConfig struct {
 	_ struct{}
 }
 
-// ToolsConfig names the programs that decode and encode: a path, or a name to look up in PATH.
+// ToolsConfig gives the paths of the programs that decode and encode; empty looks for them in PATH.
 type ToolsConfig struct {
 	FFmpeg  string `mapstructure:"ffmpeg"`
 	FFprobe string `mapstructure:"ffprobe"`
@@ -207,16 +195,17 @@ const same = "same"
 var (
 	containers = []string{same, "mp4", "mov", "mkv", "webm", "avi", "ts"}
 	codecs     = []string{same, "h264", "h265", "vp9", "av1", "ffv1"}
-	presets    = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"}
-	onSuccess  = []string{OnSuccessKeep, OnSuccessMove, OnSuccessDelete}
-	shapes     = []string{"ellipse", "circle", "box"}
-	fills      = []string{"solid", "mosaic", "blur"}
+	presets    = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
+	onSuccess  = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
+	shapes     = []mask.Shape{mask.Ellipse, mask.Circle, mask.Box}
+	fills      = []mask.Fill{mask.Solid, mask.Mosaic, mask.Blur}
+	uncertain  = []mask.OnUncertain{mask.HeadRegion, mask.WholePerson, mask.WholeFrame}
 
 	// containerCodecs are the codecs that a container can hold, where it cannot hold them all.
 	containerCodecs = map[string][]string{
 		"mp4":  {"h264", "h265", "vp9", "av1"},
 		"mov":  {"h264", "h265"},
-		"webm": {"vp9", "av1"},
+		"webm": {"vp9", "av1", "h264"}, // h264 becomes vp9 there, so that the default fits
 		"avi":  {"h264", "ffv1"},
 		"ts":   {"h264", "h265"},
 	}
@@ -226,17 +215,13 @@ var (
 
 func createDefaultConfig() component.Config {
 	return &Config{
-		Watch: WatchConfig{
-			PollInterval: time.Second,
-			StableFor:    3 * time.Second,
-		},
+		Watch: watch.NewDefaultConfig(),
 		Output: OutputConfig{
 			Name:      "{name}_anonymized",
 			Container: same,
 			Codec:     "h264",
-			Quality:   20,
 			Preset:    "veryfast",
-			OnSuccess: OnSuccessKeep,
+			OnSuccess: watch.OnSuccessKeep,
 		},
 		Detector: DetectorConfig{
 			Model:            "nanodet-m",
@@ -245,23 +230,20 @@ func createDefaultConfig() component.Config {
 		},
 		Pose: PoseConfig{
 			Model:             "movenet-lightning",
-			ScoreThreshold:    0.3,
+			ScoreThreshold:    0.2,
 			MaxPeoplePerBatch: 8,
 			BoxScale:          1.25,
 		},
 		Mask: MaskConfig{
-			Shape: "ellipse",
-			Fill:  "solid",
-			Color: "#000000",
-			Scale: 1,
+			Shape:       mask.Ellipse,
+			Fill:        mask.Solid,
+			Color:       "#000000",
+			Scale:       1,
+			OnUncertain: mask.HeadRegion,
 		},
 		Inference: InferenceConfig{
 			Provider: "cpu",
 			Timeout:  time.Minute,
-		},
-		Tools: ToolsConfig{
-			FFmpeg:  "ffmpeg",
-			FFprobe: "ffprobe",
 		},
 		DetectEvery:         3,
 		LookAhead:           time.Second,
@@ -273,6 +255,7 @@ func createDefaultConfig() component.Config {
 			MaxWait:         time.Minute,
 			MetricsInterval: 10 * time.Second,
 		},
+		Metrics: metadata.DefaultMetricsConfig(),
 	}
 }
 
@@ -285,15 +268,13 @@ var (
 func (c *Config) Validate() error {
 	return errors.Join(
 		inRange("detect_every", c.DetectEvery, 1, 1000, "the number of frames from one detection to the next"),
-		inRange("look_ahead", c.LookAhead, 0, 10*time.Second, "a duration such as 1s; frames wait in memory that long"),
+		inRange("look_ahead", c.LookAhead, time.Millisecond, 10*time.Second, "a duration such as 1s; frames wait in memory that long"),
 		inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos worked on at once"),
-		within("watch", c.Watch.validate()),
 		within("output", c.Output.validate()),
 		within("detector", c.Detector.validate()),
 		within("pose", c.Pose.validate()),
 		within("mask", c.Mask.validate()),
 		within("inference", c.Inference.validate()),
-		within("tools", c.Tools.validate()),
 		within("telemetry", c.Telemetry.validate()),
 	)
 }
@@ -308,22 +289,6 @@ func within(block string, errs []error) error {
 	return errors.Join(errs...)
 }
 
-func (c *WatchConfig) validate() []error {
-	var errs []error
-	if len(c.Include) == 0 {
-		errs = append(errs, errors.New("include: is required: list the files to take, such as [videos/incoming/*]"))
-	}
-	for _, pattern := range slices.Concat(c.Include, c.Exclude) {
-		if pattern == "" {
-			errs = append(errs, errors.New("include, exclude: a pattern is empty: write a path such as videos/incoming/*"))
-		}
-	}
-	return append(errs,
-		inRange("poll_interval", c.PollInterval, 10*time.Millisecond, time.Hour, "a duration such as 1s"),
-		inRange("stable_for", c.StableFor, 0, 24*time.Hour, "a duration such as 3s"),
-	)
-}
-
 func (c *OutputConfig) validate() []error {
 	errs := []error{
 		oneOf("container", c.Container, containers),
@@ -335,17 +300,17 @@ func (c *OutputConfig) validate() []error {
 	if c.Directory == "" {
 		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
 	}
-	if most, ok := maxQuality[c.Codec]; ok {
-		errs = append(errs, inRange("quality", c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
+	if most, ok := maxQuality[c.Codec]; ok && c.Quality != nil {
+		errs = append(errs, inRange("quality", *c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
 	}
 	if can, ok := containerCodecs[c.Container]; ok && slices.Contains(codecs, c.Codec) && c.Codec != same && !slices.Contains(can, c.Codec) {
 		errs = append(errs, fmt.Errorf("codec: %s does not go into container %s: use %s, or container mkv",
 			c.Codec, c.Container, strings.Join(can, " or ")))
 	}
 	switch {
-	case c.OnSuccess == OnSuccessMove && c.MoveTo == "":
+	case c.OnSuccess == watch.OnSuccessMove && c.MoveTo == "":
 		errs = append(errs, errors.New("move_to: is required with on_success: move: write the folder for the sources that are done"))
-	case c.OnSuccess != OnSuccessMove && c.MoveTo != "":
+	case c.OnSuccess != watch.OnSuccessMove && c.MoveTo != "":
 		errs = append(errs, fmt.Errorf("move_to: has no effect with on_success: %s: remove it, or write on_success: move", c.OnSuccess))
 	}
 	return errs
@@ -443,22 +408,21 @@ func (c *MaskConfig) validate() []error {
 	errs := []error{
 		oneOf("shape", c.Shape, shapes),
 		oneOf("fill", c.Fill, fills),
+		oneOf("on_uncertain", c.OnUncertain, uncertain),
 		inRange("scale", c.Scale, 0.5, 10, "1 covers the head; below 1 parts of a face may show"),
 	}
-	if _, _, _, err := c.RGB(); err != nil {
-		errs = append(errs, err)
-	}
-	return errs
+	_, err := c.RGB()
+	return append(errs, err)
 }
 
-// RGB returns the colour's components, 0..255.
-func (c *MaskConfig) RGB() (r, g, b uint8, err error) {
+// RGB returns the colour.
+func (c *MaskConfig) RGB() (mask.RGB, error) {
 	digits, found := strings.CutPrefix(c.Color, "#")
 	rgb, err := hex.DecodeString(digits)
 	if !found || err != nil || len(rgb) != 3 {
-		return 0, 0, 0, fmt.Errorf(`color: %q is no colour: write "#rrggbb" with quotes, such as "#000000"`, c.Color)
+		return mask.RGB{}, fmt.Errorf(`color: %q is no colour: write "#rrggbb" with quotes, such as "#000000"`, c.Color)
 	}
-	return rgb[0], rgb[1], rgb[2], nil
+	return mask.RGB{R: rgb[0], G: rgb[1], B: rgb[2]}, nil
 }
 
 func (c *InferenceConfig) validate() []error {
@@ -474,20 +438,9 @@ func (c *InferenceConfig) validate() []error {
 	return errs
 }
 
-func (c *ToolsConfig) validate() []error {
-	var errs []error
-	if c.FFmpeg == "" {
-		errs = append(errs, errors.New("ffmpeg: is empty: write ffmpeg, or the program's path"))
-	}
-	if c.FFprobe == "" {
-		errs = append(errs, errors.New("ffprobe: is empty: write ffprobe, or the program's path"))
-	}
-	return errs
-}
-
 func (c *TelemetryConfig) validate() []error {
 	errs := []error{
-		inRange("batch_size", c.BatchSize, 1, 100_000, "the number of spans handed on at once"),
+		inRange("batch_size", c.BatchSize, 1, 10_000, "the number of spans handed on at once"),
 		inRange("batch_interval", c.BatchInterval, 10*time.Millisecond, time.Minute, "a duration such as 1s"),
 		inRange("max_wait", c.MaxWait, 0, time.Hour, "a duration such as 1m; 0 never holds a video back"),
 		inRange("metrics_interval", c.MetricsInterval, 100*time.Millisecond, time.Hour, "a duration such as 10s"),
@@ -513,11 +466,15 @@ func validateAttributes(key string, attributes map[string]any) error {
 	return nil
 }
 
-func oneOf(key, value string, allowed []string) error {
+func oneOf[T ~string](key string, value T, allowed []T) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	return fmt.Errorf("%s: %q is not known: use one of %s", key, value, strings.Join(allowed, ", "))
+	names := make([]string, len(allowed))
+	for i, name := range allowed {
+		names[i] = string(name)
+	}
+	return fmt.Errorf("%s: %q is not known: use one of %s", key, value, strings.Join(names, ", "))
 }
 
 // inRange refuses what lies outside least..most, and NaN.

@@ -9,11 +9,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 func load(t *testing.T, file, id string) (*Config, error) {
@@ -38,6 +44,8 @@ func TestLoadConfig(t *testing.T) {
 		change(cfg)
 		return cfg
 	}
+	metricsWithoutProgress := metadata.DefaultMetricsConfig()
+	metricsWithoutProgress.AnonymizerVideoProgress.Enabled = false
 	for _, tt := range []struct {
 		id   string
 		want *Config
@@ -47,7 +55,7 @@ func TestLoadConfig(t *testing.T) {
 			cfg.Output.Directory = "videos/anonymized"
 		})},
 		{"videoanonymizer/all", &Config{
-			Watch: WatchConfig{
+			Watch: watch.Config{
 				Include:      []string{"/data/in/**/*.mp4", "/data/more"},
 				Exclude:      []string{"*_draft.*"},
 				Recursive:    true,
@@ -55,14 +63,15 @@ func TestLoadConfig(t *testing.T) {
 				StableFor:    10 * time.Second,
 			},
 			Output: OutputConfig{
-				Directory: "/data/out",
-				Name:      "anonymized-{name}",
-				Container: "mkv",
-				Codec:     "ffv1",
-				Quality:   0,
-				Preset:    "slow",
-				OnSuccess: "move",
-				MoveTo:    "/data/done",
+				Directory:      "/data/out",
+				Name:           "anonymized-{name}",
+				Container:      "mkv",
+				Codec:          "ffv1",
+				Quality:        new(int),
+				Preset:         "slow",
+				OnSuccess:      "move",
+				MoveTo:         "/data/done",
+				StateDirectory: "/data/state",
 			},
 			Detector: DetectorConfig{
 				Model:            "centernet",
@@ -76,7 +85,7 @@ func TestLoadConfig(t *testing.T) {
 				MaxPeoplePerBatch: 4,
 				BoxScale:          1.5,
 			},
-			Mask: MaskConfig{Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5},
+			Mask: MaskConfig{Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5, OnUncertain: "whole_person"},
 			Inference: InferenceConfig{
 				Threads:         2,
 				Sessions:        3,
@@ -99,6 +108,7 @@ func TestLoadConfig(t *testing.T) {
 				ResourceAttributes: map[string]any{"deployment.environment.name": "dev"},
 				SpanAttributes:     map[string]any{"site": "hall-7", "camera": 3},
 			},
+			Metrics: metricsWithoutProgress,
 		}},
 		{"videoanonymizer/long_side", minimal(func(cfg *Config) { cfg.Detector.InputSize = InputSize{LongSide: 640} })},
 		{"videoanonymizer/auto", minimal(func(*Config) {})},
@@ -106,7 +116,8 @@ func TestLoadConfig(t *testing.T) {
 		t.Run(tt.id, func(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
-			assert.Equal(t, tt.want, got)
+			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, OutputConfig{}, DetectorConfig{}, PoseConfig{},
+				MaskConfig{}, InferenceConfig{}, ModelsConfig{}, ToolsConfig{}, TelemetryConfig{}, metadata.MetricConfig{})))
 		})
 	}
 }
@@ -117,16 +128,16 @@ func TestInvalidConfig(t *testing.T) {
 		id   string
 		want []string
 	}{
-		{"videoanonymizer/nothing", []string{"watch::include: is required", "output::directory: is required"}},
+		{"videoanonymizer/nothing", []string{"watch: include: is required", "output::directory: is required"}},
 		{"videoanonymizer/top", []string{"detect_every: 0", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
-		{"videoanonymizer/watch", []string{"watch::include, exclude: a pattern is empty", "watch::poll_interval: 0s", "watch::stable_for: -1s"}},
+		{"videoanonymizer/watch", []string{"watch: include: a pattern is empty", "exclude: \"[\" is not a valid pattern", "poll_interval: 0s", "stable_for: -1s"}},
 		{"videoanonymizer/output", []string{
 			"output::directory: is required", `output::name: "../anonymized" lacks {name}`,
 			`output::container: "wmv" is not known`, `output::codec: "divx" is not known`,
 			`output::preset: "fastest" is not known`, `output::on_success: "archive" is not known: use one of keep, move, delete`,
 		}},
 		{"videoanonymizer/output_combinations", []string{
-			`name: "../{name}" leaves its folder`, "codec: h264 does not go into container webm: use vp9 or av1",
+			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
 			"quality: 52 is out of range", "move_to: has no effect with on_success: keep",
 		}},
 		{"videoanonymizer/output_move", []string{`name: "{name}_{date}" has a placeholder other than {name}`, "move_to: is required"}},
@@ -136,10 +147,9 @@ func TestInvalidConfig(t *testing.T) {
 			"detector::input_size: 32 ", "detector::input_size: 5000 ",
 			"pose::model: is empty", "pose::score_threshold: NaN ", "pose::max_people_per_batch: 0 ", "pose::box_scale: 0.9 ",
 		}},
-		{"videoanonymizer/mask", []string{`mask::shape: "star"`, `mask::fill: "emoji"`, `mask::color: "black"`, "mask::scale: 0 "}},
+		{"videoanonymizer/mask", []string{`mask::shape: "star"`, `mask::fill: "emoji"`, `mask::color: "black"`, `mask::on_uncertain: "hope"`, "mask::scale: 0 "}},
 		{"videoanonymizer/inference", []string{"inference::threads: -1", "inference::sessions: -1", `inference::provider: "gpu"`, "inference::timeout: -1s"}},
 		{"videoanonymizer/inference_cpu_options", []string{"inference::provider_options: the provider cpu takes none"}},
-		{"videoanonymizer/tools", []string{"tools::ffmpeg: is empty", "tools::ffprobe: is empty"}},
 		{"videoanonymizer/telemetry", []string{
 			"telemetry::service_name: is empty", "telemetry::batch_size: 0 ", "telemetry::batch_interval: 0s ",
 			"telemetry::max_wait: -1s", "telemetry::metrics_interval: 0s ",
@@ -196,9 +206,9 @@ func TestUnknownKeysAreRefused(t *testing.T) {
 }
 
 func TestColor(t *testing.T) {
-	r, g, b, err := (&MaskConfig{Color: "#0a80FF"}).RGB()
+	rgb, err := (&MaskConfig{Color: "#0a80FF"}).RGB()
 	require.NoError(t, err)
-	assert.Equal(t, []uint8{0x0a, 0x80, 0xff}, []uint8{r, g, b})
+	assert.Equal(t, mask.RGB{R: 0x0a, G: 0x80, B: 0xff}, rgb)
 }
 
 func TestDefaultConfigIsFresh(t *testing.T) {

@@ -1,0 +1,91 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+)
+
+// NewFactory makes the receiver known to a collector.
+func NewFactory() receiver.Factory {
+	f := &factory{shared: map[*Config]*sharedReceiver{}}
+	return receiver.NewFactory(metadata.Type, createDefaultConfig,
+		receiver.WithTraces(f.createTraces, metadata.TracesStability),
+		receiver.WithLogs(f.createLogs, metadata.LogsStability),
+		receiver.WithMetrics(f.createMetrics, metadata.MetricsStability))
+}
+
+// factory gives all signals of one receiver ID the same receiver: a video is anonymized once, however many pipelines
+// want to hear of it. The collector makes one Config for each ID and passes it to every create function.
+type factory struct {
+	mu     sync.Mutex
+	shared map[*Config]*sharedReceiver
+}
+
+func (f *factory) createTraces(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Traces) (receiver.Traces, error) {
+	return f.create(set, cfg, func(r *videoReceiver) { r.setTraces(next) })
+}
+
+func (f *factory) createLogs(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Logs) (receiver.Logs, error) {
+	return f.create(set, cfg, func(r *videoReceiver) { r.setLogs(next) })
+}
+
+func (f *factory) createMetrics(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Metrics) (receiver.Metrics, error) {
+	return f.create(set, cfg, func(r *videoReceiver) { r.setMetrics(next) })
+}
+
+func (f *factory) create(set receiver.Settings, cfg component.Config, use func(*videoReceiver)) (*sharedReceiver, error) {
+	config, ok := cfg.(*Config)
+	if !ok {
+		return nil, errors.New("the configuration is not that of videoanonymizer")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	shared := f.shared[config]
+	if shared == nil {
+		r, err := newReceiver(set, config)
+		if err != nil {
+			return nil, err
+		}
+		shared = &sharedReceiver{videoReceiver: r, forget: func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			delete(f.shared, config)
+		}}
+		f.shared[config] = shared
+	}
+	use(shared.videoReceiver)
+	return shared, nil
+}
+
+// sharedReceiver starts and stops once, though the collector asks once for each signal.
+type sharedReceiver struct {
+	*videoReceiver
+	start, stop       sync.Once
+	startErr, stopErr error
+	forget            func()
+}
+
+// Start starts the receiver; for the second and third signal it gives the outcome of the first.
+func (s *sharedReceiver) Start(ctx context.Context, host component.Host) error {
+	s.start.Do(func() { s.startErr = s.videoReceiver.Start(ctx, host) })
+	return s.startErr
+}
+
+// Shutdown stops the receiver; for the second and third signal it gives the outcome of the first.
+func (s *sharedReceiver) Shutdown(ctx context.Context) error {
+	s.stop.Do(func() {
+		s.forget()
+		s.stopErr = s.videoReceiver.Shutdown(ctx)
+	})
+	return s.stopErr
+}
