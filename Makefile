@@ -1,0 +1,107 @@
+# Copyright The otelcol-anonymizer Authors
+# SPDX-License-Identifier: Apache-2.0
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BINARY := bin/otelcol-anonymizer
+# Every component is a module of its own; the root module is the distribution.
+MODULES := $(patsubst %/go.mod,%,$(wildcard models/go.mod receiver/*/go.mod processor/*/go.mod))
+METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml processor/*/*/metadata.yaml)
+GO := . build/env.sh && go
+# What installs system packages; `make SETUP=: ...` leaves that to you.
+SETUP ?= build/setup-debian.sh
+
+.PHONY: help
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: all footage ## Anonymize two short videos of people and show the result: the place to start
+	@$(GO) run ./test/demo
+
+.PHONY: run
+run: all ## Build, and run with the default configuration until Ctrl-C
+	@mkdir -p videos/incoming
+	$(BINARY) --config config/config.yaml
+
+.PHONY: all
+all: setup models build ## Everything that running needs: system packages, models, the program
+
+.PHONY: setup
+setup: ## Install the system packages that the build needs, where they are missing
+	@$(SETUP)
+
+.PHONY: models
+models: ## Fetch and convert the models, and fetch ONNX Runtime
+	@$(GO) -C models run ./cmd/models fetch
+
+.PHONY: build
+build: ## Build bin/otelcol-anonymizer
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BINARY) ./cmd/otelcol-anonymizer
+
+.PHONY: footage
+footage: ## Make the clips of real people that the demo and the tests run on
+	@build/footage.sh
+
+.PHONY: test
+test: ## Check everything, from a bare checkout on
+	@$(SETUP) test
+	@$(MAKE) --no-print-directory models footage build
+	@$(MAKE) --no-print-directory lint check-generated
+	@for module in $(MODULES); do $(MAKE) --no-print-directory test-module MODULE=$$module; done
+	@$(MAKE) --no-print-directory e2e
+
+.PHONY: test-module
+test-module: ## Test one module with the race detector: make test-module MODULE=processor/attrtometrics
+	$(GO) -C $(MODULE) test -race ./...
+
+.PHONY: e2e
+e2e: ## Test the built program on real footage (after make models footage build)
+	$(GO) test -count=1 ./test/...
+
+.PHONY: bench
+bench: all ## Measure speed and memory on 1080p footage; writes docs/benchmarks.md
+	@build/footage.sh bench
+	@$(GO) run ./test/bench
+
+.PHONY: lint
+lint: ## Check format and vet; golangci-lint too, where it is installed
+	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
+	  [ -z "$$unformatted" ] || { echo "lint: run gofmt -w on:" $$unformatted; exit 1; }
+	@for module in . $(MODULES); do echo "vet $$module"; ($(GO) -C $$module vet ./...); done
+	@if command -v golangci-lint >/dev/null; then \
+	  for module in . $(MODULES); do (. build/env.sh && cd $$module && golangci-lint run); done; fi
+
+.PHONY: generate
+generate: ## Write the generated code anew: the distribution's and the components' metadata
+	go tool -modfile=internal/tools/go.mod builder --config builder-config.yaml --skip-get-modules --skip-compilation
+	@# The builder writes the version as a constant; it is to be a variable, which the linker sets.
+	sed -i 's/Version:     "dev"/Version:     version/' cmd/otelcol-anonymizer/main.go
+	@for metadata in $(METADATA); do \
+	  echo "mdatagen $$metadata"; \
+	  modfile=$$PWD/internal/tools/go.mod; \
+	  (cd $$(dirname $$metadata) && go tool -modfile=$$modfile mdatagen metadata.yaml); done
+
+.PHONY: check-generated
+check-generated: ## Fail when generated code is not what its source makes
+	@build/check-generated.sh
+
+.PHONY: tidy
+tidy: ## Tidy every go.mod
+	@# Test dependencies of one exporter cannot be had from the module proxy, and are not needed: -e goes on without them.
+	@for module in . internal/tools $(MODULES); do echo "tidy $$module"; go -C $$module mod tidy -e; done
+
+.PHONY: readme-image
+readme-image: ## Draw the README's picture anew, from the newest output of make demo
+	@build/readme-image.sh
+
+.PHONY: clean
+clean: ## Remove what was built; models, footage and your videos stay
+	rm -rf bin
+
+.PHONY: distclean
+distclean: clean ## Remove everything that was built or fetched; your videos stay
+	rm -rf build/cache models/*.onnx models/lib models/node_modules
