@@ -5,11 +5,8 @@ package vision
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"image"
 	"math"
-	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
@@ -33,24 +30,11 @@ func newMoveNet(session *onnx.Session, opts PoseOptions) (PoseEstimator, error) 
 	return &movenet{session: session, size: int(in[0].Shape[1]), maxBatch: opts.MaxPeoplePerBatch, boxScale: opts.BoxScale}, nil
 }
 
-// Estimate implements PoseEstimator. People are taken in batches of at most MaxPeoplePerBatch; when the device has too
-// little memory for a batch, it is halved.
+// Estimate implements PoseEstimator.
 func (m *movenet) Estimate(ctx context.Context, frame *media.Frame, people []Detection) ([]Pose, Steps, error) {
-	var steps Steps
-	poses := make([]Pose, 0, len(people))
-	for batch := m.maxBatch; len(poses) < len(people); {
-		next := people[len(poses):min(len(people), len(poses)+batch)]
-		estimated, err := m.estimateBatch(ctx, frame, next, &steps)
-		if errors.Is(err, onnx.ErrOutOfMemory) && batch > 1 {
-			batch = max(1, len(next)/2)
-			continue
-		}
-		if err != nil {
-			return nil, steps, fmt.Errorf("pose of %d people: %w", len(next), err)
-		}
-		poses = append(poses, estimated...)
-	}
-	return poses, steps, nil
+	return inBatches(people, m.maxBatch, func(people []Detection, steps *Steps) ([]Pose, error) {
+		return m.estimateBatch(ctx, frame, people, steps)
+	})
 }
 
 func (m *movenet) estimateBatch(ctx context.Context, frame *media.Frame, people []Detection, steps *Steps) ([]Pose, error) {
@@ -107,31 +91,4 @@ func squareAround(b Box, scale float32) image.Rectangle {
 	half := max(1, int(math.Ceil(float64(max(b.Width(), b.Height())*scale/2))))
 	x, y := int((b.X0+b.X1)/2), int((b.Y0+b.Y1)/2)
 	return image.Rect(x-half, y-half, x+half, y+half)
-}
-
-// stopwatch adds one model call's times to the steps of a frame.
-type stopwatch struct {
-	steps *Steps
-	last  time.Time
-}
-
-func newStopwatch(steps *Steps) *stopwatch { return &stopwatch{steps: steps, last: time.Now()} }
-
-func (w *stopwatch) preprocessed() { w.lap(&w.steps.Preprocess, &w.steps.PreprocessBusy) }
-
-func (w *stopwatch) inferred() {
-	w.steps.Batches++
-	w.lap(&w.steps.Inference, &w.steps.InferenceBusy)
-}
-
-func (w *stopwatch) postprocessed() { w.lap(&w.steps.Postprocess, &w.steps.PostprocessBusy) }
-
-func (w *stopwatch) lap(interval *Interval, busy *time.Duration) {
-	now := time.Now()
-	if interval.Start.IsZero() {
-		interval.Start = w.last
-	}
-	interval.End = now
-	*busy += now.Sub(w.last)
-	w.last = now
 }

@@ -40,11 +40,13 @@ type PoseOptions struct {
 }
 
 var detectorFamilies = map[string]func(*onnx.Session, DetectorOptions) (Detector, error){
+	"detr":    newDETR,
 	"nanodet": newNanoDet,
 }
 
 var poseFamilies = map[string]func(*onnx.Session, PoseOptions) (PoseEstimator, error){
-	"movenet": newMoveNet,
+	"movenet":   newMoveNet,
+	"transpose": newTransPose,
 }
 
 // DetectorFamilies names the families that NewDetector knows.

@@ -1,0 +1,376 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package pipeline takes one video through its stages: decode, judge (detection and pose on every n-th frame), track with a
+// bounded look-ahead, paint, encode. The stages run in parallel, frames leave in order, and memory is bounded by the
+// look-ahead whatever the length of the video. No frame reaches the sink unless it was judged, lies between frames that
+// were, or is masked whole.
+//
+//	decode ──> queue ───────────────> sequence ──> paint ──> encode
+//	   └─────> judge (n workers) ──────^  (waits for the frame's judgement)
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// Source gives the frames of a video in presentation order and io.EOF after the last one.
+type Source interface {
+	Next() (*media.Frame, error)
+}
+
+// Sink takes the frames in the same order. It does not keep them.
+type Sink interface {
+	Write(*media.Frame) error
+}
+
+// Options say how a video is judged and masked.
+type Options struct {
+	Detector vision.Detector
+	// PoseModel may be nil: heads are then taken from the boxes alone.
+	PoseModel vision.PoseEstimator
+	// DetectEvery is the distance between judged frames; 1 judges every frame. The last frame, and those on both sides of a
+	// scene cut, are judged in any case.
+	DetectEvery int
+	// Workers is how many frames are judged at once.
+	Workers int
+	// FrameMemory bounds the bytes of decoded frames held at once; the look-ahead shrinks to it.
+	FrameMemory int64
+	Track       track.Options
+	Painter     *mask.Painter
+	// Observe is told of every frame once it is encoded, in order. It may hold the frames back for as long as it takes.
+	// The record is reused when it returns.
+	Observe func(*telemetry.FrameRecord)
+}
+
+// Summary counts what became of a video.
+type Summary struct {
+	// Frames is how many frames were written; Judged, on how many of them detection ran.
+	Frames, Judged int
+	// MaskedWhole is how many frames could not be judged and were masked whole.
+	MaskedWhole int
+	// Masks is the number of heads painted, over all frames; MaxPeople the most people in one frame.
+	Masks, MaxPeople int
+}
+
+// item is a frame on its way.
+type item struct {
+	frame  *media.Frame
+	cut    bool
+	people []vision.Person
+	// judged is closed when people, err and the record's judging times are set; nil for frames between judged ones.
+	judged chan struct{}
+	err    error
+	record telemetry.FrameRecord
+	result track.Result
+}
+
+// Run takes all frames from source to sink. It returns when the last frame is written, or with the first error of
+// source or sink, or with the context's error; all its goroutines have ended by then.
+//
+// Run does not end the source's Next and the sink's Write: they have to return when the context ends.
+func Run(ctx context.Context, source Source, sink Sink, opts Options) (Summary, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	r := &run{opts: opts, ctx: ctx, toJudge: make(chan *item, opts.Workers), decoded: make(chan *item, opts.DetectEvery+opts.Workers),
+		painted: make(chan *item, 1)}
+	group.Go(func() error { return r.decode(source) })
+	for range opts.Workers {
+		group.Go(r.judge)
+	}
+	group.Go(r.sequence)
+	group.Go(func() error { return r.encode(sink) })
+	err := group.Wait()
+	return r.summary, err
+}
+
+type run struct {
+	opts    Options
+	ctx     context.Context
+	toJudge chan *item
+	decoded chan *item
+	painted chan *item
+	summary Summary // of the encode stage until Run returns
+}
+
+// decode reads the frames and decides which ones are judged. It stays one frame behind the source, since the frame before
+// a cut and the last frame are judged too.
+func (r *run) decode(source Source) error {
+	defer close(r.decoded)
+	defer close(r.toJudge)
+	cuts := track.NewCutDetector()
+	var held *item
+	for {
+		start := time.Now()
+		frame, err := source.Next()
+		if errors.Is(err, io.EOF) {
+			if held == nil {
+				return fmt.Errorf("%w: it has no frame", media.ErrNotVideo)
+			}
+			return r.dispatch(held, true)
+		}
+		if err != nil {
+			return err
+		}
+		next := &item{frame: frame}
+		next.record.Index, next.record.PTS = frame.Index, frame.Time
+		next.record.Start = start
+		next.record.Decode = vision.Interval{Start: start, End: time.Now()}
+		next.cut = cuts.Cut(frame)
+		if held != nil {
+			if err := r.dispatch(held, next.cut); err != nil {
+				return err
+			}
+		}
+		held = next
+	}
+}
+
+// dispatch passes a frame on, and to the judges if it is one of the n-th, follows a cut, or must be judged for another reason.
+func (r *run) dispatch(it *item, must bool) error {
+	if must || it.cut || it.frame.Index%r.opts.DetectEvery == 0 {
+		it.judged = make(chan struct{})
+		it.record.Judged = true
+		if err := send(r.ctx, r.toJudge, it); err != nil {
+			return err
+		}
+	}
+	return send(r.ctx, r.decoded, it)
+}
+
+// judge finds the people and their poses in the frames given to it.
+func (r *run) judge() error {
+	for it := range r.toJudge {
+		it.people, it.err = r.look(it)
+		if r.ctx.Err() != nil {
+			return r.ctx.Err()
+		}
+		close(it.judged)
+	}
+	return nil
+}
+
+// look runs detection and pose estimation. A panic in a model's code costs the frame, which is then masked whole, and never
+// the collector.
+func (r *run) look(it *item) (people []vision.Person, err error) {
+	rec := &it.record
+	rec.FailedStage = telemetry.StageDetection
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: frame %d: %v", errPanic, it.frame.Index, p)
+		}
+		if err == nil {
+			rec.FailedStage = ""
+		}
+	}()
+	rec.Detection.Start = time.Now()
+	var found []vision.Detection
+	found, rec.DetectionSteps, err = r.opts.Detector.Detect(r.ctx, it.frame)
+	rec.Detection.End = time.Now()
+	if err != nil {
+		return nil, err
+	}
+	rec.Detected = len(found)
+	people = make([]vision.Person, len(found))
+	for i, d := range found {
+		people[i].Detection = d
+	}
+	if r.opts.PoseModel == nil {
+		return people, nil
+	}
+	rec.FailedStage = telemetry.StagePose
+	rec.Pose.Start = rec.Detection.End
+	var poses []vision.Pose
+	poses, rec.PoseSteps, err = r.opts.PoseModel.Estimate(r.ctx, it.frame, found)
+	rec.Pose.End = time.Now()
+	if err != nil {
+		return nil, err
+	}
+	rec.PosedPeople = len(poses)
+	for i := range poses {
+		people[i].Pose = &poses[i]
+	}
+	return people, nil
+}
+
+// sequence gives the frames to the tracker in order and paints those that come out of its window.
+func (r *run) sequence() error {
+	defer close(r.painted)
+	var tracker *track.Tracker
+	var window []*item
+	// pass takes what the tracker gave between start and now.
+	pass := func(start time.Time, results []track.Result) error {
+		computed := vision.Interval{Start: start, End: time.Now()}
+		for _, result := range results {
+			it := window[0]
+			window = window[1:]
+			it.result = result
+			if !it.record.Judged {
+				it.record.Detection = computed
+			}
+			if err := r.paint(it); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for it := range r.decoded {
+		if it.judged != nil {
+			select {
+			case <-it.judged:
+			case <-r.ctx.Done():
+				return r.ctx.Err()
+			}
+		}
+		if tracker == nil {
+			tracker = track.New(r.trackOptions(it.frame))
+		}
+		start := time.Now()
+		it.record.Tracking.Start = start
+		window = append(window, it)
+		if err := pass(start, tracker.Push(observation(it))); err != nil {
+			return err
+		}
+	}
+	if r.ctx.Err() != nil {
+		return r.ctx.Err() // decode gave up: what is in the window is not known to be complete
+	}
+	if tracker == nil {
+		return nil
+	}
+	if err := pass(time.Now(), tracker.Flush()); err != nil {
+		return err
+	}
+	if len(window) != 0 {
+		return fmt.Errorf("%d frames did not come out of the look-ahead window", len(window))
+	}
+	return nil
+}
+
+// trackOptions bounds the window by the memory of this video's frames.
+func (r *run) trackOptions(frame *media.Frame) track.Options {
+	opts := r.opts.Track
+	var size int64
+	for _, plane := range frame.Planes {
+		size += int64(len(plane.Data))
+	}
+	opts.MaxFrames = max(2*r.opts.DetectEvery+1, int(r.opts.FrameMemory/max(1, size)))
+	return opts
+}
+
+func observation(it *item) track.Observation {
+	return track.Observation{
+		Index: it.frame.Index, Time: it.frame.Time, Judged: it.judged != nil && it.err == nil, Failed: it.err != nil, Cut: it.cut,
+		People: it.people, Width: it.frame.Width, Height: it.frame.Height,
+	}
+}
+
+// paint masks the frame by the tracker's result, whole if it cannot be masked otherwise.
+func (r *run) paint(it *item) error {
+	rec := &it.record
+	rec.Tracking.End = time.Now()
+	rec.Visualization.Start = rec.Tracking.End
+	rec.People, rec.Masks, rec.WholeFrameMasked, rec.Err = it.result.People, len(it.result.Heads), it.result.WholeFrame, it.err
+	countOrigins(rec, it.result.Heads)
+	if !rec.WholeFrameMasked {
+		if err := r.opts.Painter.Paint(it.frame, it.result.Heads); err != nil {
+			rec.WholeFrameMasked, rec.Err, rec.FailedStage = true, errors.Join(rec.Err, err), telemetry.StageVisualization
+		}
+	}
+	rec.Reason = reason(rec.Err)
+	if rec.WholeFrameMasked {
+		if err := r.opts.Painter.PaintWhole(it.frame); err != nil {
+			return fmt.Errorf("mask frame %d whole: %w", it.frame.Index, err)
+		}
+	}
+	rec.Visualization.End = time.Now()
+	return send(r.ctx, r.painted, it)
+}
+
+func countOrigins(rec *telemetry.FrameRecord, heads []mask.Head) {
+	for _, head := range heads {
+		switch head.Origin {
+		case mask.OriginPose:
+			rec.MasksByOrigin.Pose++
+		case mask.OriginBox:
+			rec.MasksByOrigin.Box++
+			rec.Uncertain++
+		case mask.OriginInterpolated:
+			rec.MasksByOrigin.Interpolated++
+		case mask.OriginHeld:
+			rec.MasksByOrigin.Held++
+		}
+	}
+}
+
+var errPanic = errors.New("panic")
+
+// reason says in a word why a frame could not be judged.
+func reason(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, onnx.ErrTimeout):
+		return "timeout"
+	case errors.Is(err, onnx.ErrOutOfMemory):
+		return "out_of_memory"
+	case errors.Is(err, vision.ErrNotFinite):
+		return "not_finite"
+	case errors.Is(err, errPanic):
+		return "panic"
+	default:
+		return "inference"
+	}
+}
+
+// encode writes the painted frames, gives their memory back and tells the observer.
+func (r *run) encode(sink Sink) error {
+	for it := range r.painted {
+		rec := &it.record
+		rec.Encode.Start = time.Now()
+		if err := sink.Write(it.frame); err != nil {
+			return err
+		}
+		rec.Encode.End = time.Now()
+		rec.End = rec.Encode.End
+		it.frame.Release()
+		r.count(it)
+		if r.opts.Observe != nil {
+			r.opts.Observe(rec)
+		}
+	}
+	return nil
+}
+
+func (r *run) count(it *item) {
+	r.summary.Frames++
+	if it.record.Judged {
+		r.summary.Judged++
+	}
+	if it.record.WholeFrameMasked {
+		r.summary.MaskedWhole++
+	}
+	r.summary.Masks += it.record.Masks
+	r.summary.MaxPeople = max(r.summary.MaxPeople, it.record.People)
+}
+
+func send(ctx context.Context, to chan<- *item, it *item) error {
+	select {
+	case to <- it:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

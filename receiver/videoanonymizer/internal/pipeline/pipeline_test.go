@@ -1,0 +1,244 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	width, height = 320, 180
+	grey          = 120
+)
+
+// clip is a source of frames of one grey, which turns to another at the frame cutAt.
+type clip struct {
+	frames, cutAt int
+	fail          error // instead of io.EOF
+	next          int
+	inFlight, max atomic.Int64
+}
+
+func (c *clip) Next() (*media.Frame, error) {
+	if c.next == c.frames {
+		if c.fail != nil {
+			return nil, c.fail
+		}
+		return nil, io.EOF
+	}
+	luma := byte(grey)
+	if c.cutAt > 0 && c.next >= c.cutAt {
+		luma = 220
+	}
+	f := newFrame(c.next, luma)
+	c.next++
+	c.max.Store(max(c.max.Load(), c.inFlight.Add(1)))
+	return f, nil
+}
+
+func newFrame(index int, luma byte) *media.Frame {
+	f := &media.Frame{Index: index, PTS: int64(index), Time: time.Duration(index) * time.Second / 30, Width: width, Height: height,
+		Format: media.PixelFormat{Name: "yuv420p", Depth: 8, ChromaShiftX: 1, ChromaShiftY: 1, Planes: 3}}
+	f.Planes[0] = plane(width, height, luma)
+	f.Planes[1] = plane(width/2, height/2, 128)
+	f.Planes[2] = plane(width/2, height/2, 128)
+	return f
+}
+
+func plane(w, h int, value byte) media.Plane {
+	p := media.Plane{Data: make([]byte, w*h), Width: w, Height: h}
+	for i := range p.Data {
+		p.Data[i] = value
+	}
+	return p
+}
+
+// sink remembers the order of the frames, and of each what lies at the middle of the head and in a corner.
+type sink struct {
+	source         *clip
+	indexes        []int
+	middle, corner []byte
+	write          func(*media.Frame) error
+}
+
+func (s *sink) Write(f *media.Frame) error {
+	if s.write != nil {
+		if err := s.write(f); err != nil {
+			return err
+		}
+	}
+	s.indexes = append(s.indexes, f.Index)
+	s.middle = append(s.middle, f.Planes[0].Data[60*width+160])
+	s.corner = append(s.corner, f.Planes[0].Data[0])
+	s.source.inFlight.Add(-1)
+	return nil
+}
+
+// detector finds one person in the middle of every frame, whose head is about (160, 60).
+type detector struct {
+	mu    sync.Mutex
+	seen  map[int]bool
+	fail  func(index int) error
+	delay time.Duration
+}
+
+func (d *detector) Detect(ctx context.Context, f *media.Frame) ([]vision.Detection, vision.Steps, error) {
+	d.mu.Lock()
+	d.seen[f.Index] = true
+	d.mu.Unlock()
+	if d.fail != nil {
+		if err := d.fail(f.Index); err != nil {
+			return nil, vision.Steps{}, err
+		}
+	}
+	return []vision.Detection{{Box: vision.Box{X0: 130, Y0: 40, X1: 190, Y1: 170}, Score: .9}}, vision.Steps{}, nil
+}
+
+func options(t testing.TB, d vision.Detector) Options {
+	painter, err := mask.NewPainter(mask.Options{Shape: mask.Ellipse, Fill: mask.Solid, Scale: 1})
+	require.NoError(t, err)
+	return Options{Detector: d, DetectEvery: 3, Workers: 2, FrameMemory: 20 * width * height * 3 / 2, Painter: painter}
+}
+
+func TestRunMasksEveryFrame(t *testing.T) {
+	tests := map[string]struct {
+		frames, cutAt int
+		judged        []int
+	}{
+		"one frame":                   {frames: 1, judged: []int{0}},
+		"last frame judged":           {frames: 5, judged: []int{0, 3, 4}},
+		"longer than the window":      {frames: 61, judged: every(3, 61)},
+		"both sides of a cut judged":  {frames: 12, cutAt: 5, judged: []int{0, 3, 4, 5, 6, 9, 11}},
+		"a cut at a frame of its own": {frames: 8, cutAt: 6, judged: []int{0, 3, 5, 6, 7}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			source := &clip{frames: tt.frames, cutAt: tt.cutAt}
+			out := &sink{source: source}
+			d := &detector{seen: map[int]bool{}}
+			opts := options(t, d)
+			var records []telemetry.FrameRecord
+			opts.Observe = func(r *telemetry.FrameRecord) { records = append(records, *r) }
+			summary, err := Run(t.Context(), source, out, opts)
+			require.NoError(t, err)
+			assert.Equal(t, Summary{Frames: tt.frames, Judged: len(tt.judged), Masks: tt.frames, MaxPeople: 1}, summary)
+			assert.Equal(t, every(1, tt.frames), out.indexes)
+			assert.Len(t, d.seen, len(tt.judged))
+			for _, i := range tt.judged {
+				assert.True(t, d.seen[i], "frame %d is judged", i)
+			}
+			require.Len(t, records, tt.frames)
+			for i, r := range records {
+				assert.EqualValues(t, 16, out.middle[i], "the head is black in frame %d", i)
+				assert.NotEqualValues(t, 16, out.corner[i], "the corner is untouched in frame %d", i)
+				assert.Equal(t, i, r.Index)
+				assert.Equal(t, 1, r.People)
+				assert.Equal(t, d.seen[i], r.Judged)
+				assert.False(t, r.Start.After(r.Decode.End) || r.Decode.End.After(r.Visualization.Start) ||
+					r.Visualization.End.After(r.Encode.Start) || r.Encode.End.After(r.End), "stages follow one another")
+			}
+			assert.LessOrEqual(t, source.max.Load(), int64(20+10), "frames held at once")
+		})
+	}
+}
+
+func every(n, end int) (out []int) {
+	for i := 0; i < end; i += n {
+		out = append(out, i)
+	}
+	return out
+}
+
+func TestRunMasksWholeWhatCannotBeJudged(t *testing.T) {
+	broken := errors.New("session broke")
+	tests := map[string]func(index int) error{
+		"error": func(i int) error {
+			if i == 6 {
+				return broken
+			}
+			return nil
+		},
+		"panic": func(i int) error {
+			if i == 6 {
+				panic("index out of range")
+			}
+			return nil
+		},
+	}
+	for name, fail := range tests {
+		t.Run(name, func(t *testing.T) {
+			source := &clip{frames: 13}
+			out := &sink{source: source}
+			opts := options(t, &detector{seen: map[int]bool{}, fail: fail})
+			var failed []int
+			opts.Observe = func(r *telemetry.FrameRecord) {
+				if r.Err != nil {
+					failed = append(failed, r.Index)
+				}
+			}
+			summary, err := Run(t.Context(), source, out, opts)
+			require.NoError(t, err)
+			assert.Equal(t, []int{6}, failed)
+			assert.GreaterOrEqual(t, summary.MaskedWhole, 1)
+			assert.EqualValues(t, 16, out.corner[6], "frame 6 is masked whole")
+			assert.EqualValues(t, grey, out.corner[0])
+			assert.EqualValues(t, grey, out.corner[12])
+		})
+	}
+}
+
+func TestRunStops(t *testing.T) {
+	broken := errors.New("broken")
+	t.Run("source fails", func(t *testing.T) {
+		source := &clip{frames: 10, fail: broken}
+		_, err := Run(t.Context(), source, &sink{source: source}, options(t, &detector{seen: map[int]bool{}}))
+		require.ErrorIs(t, err, broken)
+	})
+	t.Run("source is empty", func(t *testing.T) {
+		source := &clip{}
+		_, err := Run(t.Context(), source, &sink{source: source}, options(t, &detector{seen: map[int]bool{}}))
+		require.ErrorIs(t, err, media.ErrNotVideo)
+	})
+	t.Run("sink fails", func(t *testing.T) {
+		source := &clip{frames: 1 << 30}
+		out := &sink{source: source, write: func(f *media.Frame) error {
+			if f.Index == 7 {
+				return broken
+			}
+			return nil
+		}}
+		_, err := Run(t.Context(), source, out, options(t, &detector{seen: map[int]bool{}}))
+		require.ErrorIs(t, err, broken)
+		assert.Len(t, out.indexes, 7)
+	})
+	t.Run("context ends", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		source := &clip{frames: 1 << 30}
+		out := &sink{source: source, write: func(f *media.Frame) error {
+			if f.Index == 7 {
+				cancel()
+			}
+			return nil
+		}}
+		_, err := Run(ctx, source, out, options(t, &detector{seen: map[int]bool{}}))
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}

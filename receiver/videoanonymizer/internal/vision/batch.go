@@ -1,0 +1,59 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vision
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+)
+
+// inBatches estimates the poses of at most largest people at a time, so that a crowd takes no more memory than that. When the
+// device has too little even for a batch, the batch is halved.
+func inBatches(people []Detection, largest int, estimate func([]Detection, *Steps) ([]Pose, error)) ([]Pose, Steps, error) {
+	var steps Steps
+	poses := make([]Pose, 0, len(people))
+	for batch := max(1, largest); len(poses) < len(people); {
+		next := people[len(poses):min(len(people), len(poses)+batch)]
+		estimated, err := estimate(next, &steps)
+		if errors.Is(err, onnx.ErrOutOfMemory) && len(next) > 1 {
+			batch = len(next) / 2
+			continue
+		}
+		if err != nil {
+			return nil, steps, fmt.Errorf("estimate the pose of %d people: %w", len(next), err)
+		}
+		poses = append(poses, estimated...)
+	}
+	return poses, steps, nil
+}
+
+// stopwatch adds one model call's times to the steps of a frame.
+type stopwatch struct {
+	steps *Steps
+	last  time.Time
+}
+
+func newStopwatch(steps *Steps) *stopwatch { return &stopwatch{steps: steps, last: time.Now()} }
+
+func (w *stopwatch) preprocessed() { w.lap(&w.steps.Preprocess, &w.steps.PreprocessBusy) }
+
+func (w *stopwatch) inferred() {
+	w.steps.Batches++
+	w.lap(&w.steps.Inference, &w.steps.InferenceBusy)
+}
+
+func (w *stopwatch) postprocessed() { w.lap(&w.steps.Postprocess, &w.steps.PostprocessBusy) }
+
+func (w *stopwatch) lap(interval *Interval, busy *time.Duration) {
+	now := time.Now()
+	if interval.Start.IsZero() {
+		interval.Start = w.last
+	}
+	interval.End = now
+	*busy += now.Sub(w.last)
+	w.last = now
+}
