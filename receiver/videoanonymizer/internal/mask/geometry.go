@@ -38,6 +38,9 @@ const (
 	eyeToNearEar       = 9
 	noseToEar          = 13
 	noseToEye          = 6
+	// Where only one ear shows, the head is turned enough for these two to be seen at no less than this length.
+	eyeToEarInProfile  = 8
+	noseToEarInProfile = 11
 	shoulderToShoulder = 37
 	shoulderToHip      = 50
 	// tallest is a person standing or lying with the arms stretched a little.
@@ -61,7 +64,7 @@ const (
 	maxScaleOfWidth  = 0.06
 	maxScaleOfHeight = 0.048
 	maxScaleOfFigure = 1.0 / 95
-	figureAspect     = 2.0
+	figureAspect     = 3.0
 )
 
 // LocateHead returns the head of one person alone in a frame; see LocateHeads.
@@ -209,20 +212,21 @@ func (f *figure) margin() float32 {
 	return float32(1 + math.Max(f.width, f.height)/960)
 }
 
+// facePairs are distances in centimetres; the first two pairs lie across the head.
 var facePairs = [...]struct {
-	a, b       int
-	centimetre float64
+	a, b                  int
+	centimetre, inProfile float64
 }{
-	{vision.LeftEye, vision.RightEye, eyeToEye},
-	{vision.LeftEar, vision.RightEar, earToEar},
-	{vision.LeftEye, vision.LeftEar, eyeToNearEar},
-	{vision.RightEye, vision.RightEar, eyeToNearEar},
-	{vision.LeftEye, vision.RightEar, earToEar},
-	{vision.RightEye, vision.LeftEar, earToEar},
-	{vision.Nose, vision.LeftEar, noseToEar},
-	{vision.Nose, vision.RightEar, noseToEar},
-	{vision.Nose, vision.LeftEye, noseToEye},
-	{vision.Nose, vision.RightEye, noseToEye},
+	{vision.LeftEye, vision.RightEye, eyeToEye, eyeToEye},
+	{vision.LeftEar, vision.RightEar, earToEar, earToEar},
+	{vision.LeftEye, vision.LeftEar, eyeToNearEar, eyeToEarInProfile},
+	{vision.RightEye, vision.RightEar, eyeToNearEar, eyeToEarInProfile},
+	{vision.LeftEye, vision.RightEar, earToEar, noseToEarInProfile},
+	{vision.RightEye, vision.LeftEar, earToEar, noseToEarInProfile},
+	{vision.Nose, vision.LeftEar, noseToEar, noseToEarInProfile},
+	{vision.Nose, vision.RightEar, noseToEar, noseToEarInProfile},
+	{vision.Nose, vision.LeftEye, noseToEye, noseToEye},
+	{vision.Nose, vision.RightEye, noseToEye, noseToEye},
 }
 
 var bodyPairs = [...]struct {
@@ -270,9 +274,14 @@ func (f *figure) fromFace() (head Head, score float64, sure bool) {
 		limit = math.Min(limit, math.Max(2*scale, f.minScale))
 	}
 	sure = len(seen) >= 3 && score >= 0.3 || f.trusted[vision.LeftEar] && f.trusted[vision.RightEar] && score >= 0.3
+	profile := f.trusted[vision.LeftEar] != f.trusted[vision.RightEar]
 	for _, p := range facePairs {
 		if f.trusted[p.a] && f.trusted[p.b] {
-			asked := (f.at[p.a].distance(f.at[p.b]) - f.noise) / p.centimetre
+			length := p.centimetre
+			if profile {
+				length = p.inProfile
+			}
+			asked := (f.at[p.a].distance(f.at[p.b]) - f.noise) / length
 			sure = sure && asked < 1.5*limit
 			scale = math.Max(scale, math.Min(asked, limit))
 		}
