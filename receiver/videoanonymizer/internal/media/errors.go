@@ -26,6 +26,8 @@ var (
 	ErrUnsupported = errors.New("unsupported")
 	// ErrLimit: larger than Limits allow.
 	ErrLimit = errors.New("over the limit")
+	// ErrUnwritable: the output's folder is missing, read-only or not ours to write to.
+	ErrUnwritable = errors.New("cannot be written")
 	// ErrNoSpace: the disk, or a quota, is full.
 	ErrNoSpace = errors.New("no space left")
 	// ErrExists: the output's name is taken; what stands there was left alone.
@@ -49,6 +51,7 @@ var reasons = []struct {
 	{ErrDamaged, "damaged"},
 	{ErrUnsupported, "unsupported"},
 	{ErrLimit, "limit"},
+	{ErrUnwritable, "unwritable"},
 	{ErrNoSpace, "no_space"},
 	{ErrExists, "exists"},
 	{ErrStalled, "stalled"},
@@ -56,7 +59,7 @@ var reasons = []struct {
 }
 
 // Reason returns the cause of err as a word for telemetry, one of a small fixed set: "not_video", "unreadable",
-// "vanished", "no_video_stream", "damaged", "unsupported", "limit", "no_space", "exists", "stalled", "ffmpeg",
+// "vanished", "no_video_stream", "damaged", "unsupported", "limit", "unwritable", "no_space", "exists", "stalled", "ffmpeg",
 // "cancelled", "deadline_exceeded", or "other" for an error that is not this package's. It is "" for nil.
 func Reason(err error) string {
 	if err == nil {

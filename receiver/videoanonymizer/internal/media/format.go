@@ -3,10 +3,14 @@
 
 package media
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // FormatByName returns the pixel format of ffmpeg's name, one of those that frames are handed out in: yuv420p, yuv422p,
-// yuv444p, gray, and these with 10 or 12 bit (yuv420p10le, gray12le and so on).
+// yuv444p, gray, and these with 10 or 12 bit (yuv420p10le, gray12le and so on). It fails with ErrUnsupported.
 func FormatByName(name string) (PixelFormat, error) {
 	if f, ok := formats[name]; ok {
 		return f.PixelFormat, nil
@@ -30,10 +34,85 @@ var formats = func() map[string]rawFormat {
 	add("yuv444p", 8, 0, 0, 3, "444P")
 	add("gray", 8, 0, 0, 1, "Y800")
 	for _, depth := range []int{10, 12} {
-		add(fmt.Sprintf("yuv420p%dle", depth), depth, 1, 1, 3, "Y3\x0b"+string(rune(depth)))
-		add(fmt.Sprintf("yuv422p%dle", depth), depth, 1, 0, 3, "Y3\x0a"+string(rune(depth)))
-		add(fmt.Sprintf("yuv444p%dle", depth), depth, 0, 0, 3, "Y3\x00"+string(rune(depth)))
-		add(fmt.Sprintf("gray%dle", depth), depth, 0, 0, 1, "Y1\x00"+string(rune(depth)))
+		d := strconv.Itoa(depth) + "le"
+		add("yuv420p"+d, depth, 1, 1, 3, "Y3\x0b"+string(rune(depth)))
+		add("yuv422p"+d, depth, 1, 0, 3, "Y3\x0a"+string(rune(depth)))
+		add("yuv444p"+d, depth, 0, 0, 3, "Y3\x00"+string(rune(depth)))
+		add("gray"+d, depth, 0, 0, 1, "Y1\x00"+string(rune(depth)))
 	}
 	return m
 }()
+
+// handedOut returns the format in which frames of a source are handed out: the source's own where there is one, else
+// the nearest that loses no resolution and as little depth as may be. Alpha is dropped. Colours from a palette or with
+// red, green and blue become YUV: 4:4:4, but 4:2:0 for a palette or a GIF, whose 256 colours hold no such detail and
+// whose viewers should be able to play the result.
+func handedOut(codec, source string) (PixelFormat, error) {
+	name := source
+	switch {
+	case codec == "gif":
+		name = "yuv420p"
+	case strings.HasPrefix(name, "yuvj"): // full range is told apart by Info.FullRange
+		name = strings.Replace(name, "yuvj", "yuv", 1)
+	case strings.HasPrefix(name, "yuva"):
+		name = strings.Replace(name, "yuva", "yuv", 1)
+	}
+	switch name {
+	case "nv12", "nv21", "yuv410p":
+		name = "yuv420p"
+	case "yuyv422", "uyvy422", "yvyu422", "nv16", "yuv411p", "uyyvyy411":
+		name = "yuv422p"
+	case "yuv440p", "nv24", "nv42", "ayuv", "vuya", "vuyx":
+		name = "yuv444p"
+	case "yuv440p10le", "yuv440p12le":
+		name = strings.Replace(name, "440", "444", 1)
+	case "p010le", "p010be":
+		name = "yuv420p10le"
+	case "p012le", "p016le", "p012be", "p016be":
+		name = "yuv420p12le"
+	case "p210le", "y210le", "nv20le":
+		name = "yuv422p10le"
+	case "p212le", "y212le", "p216le":
+		name = "yuv422p12le"
+	case "p410le", "xv30le", "y410le":
+		name = "yuv444p10le"
+	case "p416le", "xv36le", "ayuv64le":
+		name = "yuv444p12le"
+	case "pal8", "monow", "monob":
+		name = "yuv420p"
+	case "ya8":
+		name = "gray"
+	case "ya16le", "ya16be", "gray14le", "gray16le", "gray16be", "gray14be":
+		name = "gray12le"
+	case "rgb24", "bgr24", "rgba", "bgra", "argb", "abgr", "rgb0", "bgr0", "0rgb", "0bgr", "gbrp", "gbrap",
+		"rgb555le", "rgb565le", "bgr555le", "bgr565le", "rgb444le", "rgb8", "bgr8":
+		name = "yuv444p"
+	case "gbrp9le", "gbrp10le", "gbrap10le", "gbrp10be", "x2rgb10le", "x2bgr10le":
+		name = "yuv444p10le"
+	case "gbrp12le", "gbrap12le", "gbrp14le", "gbrp16le", "gbrap16le", "gbrp12be", "gbrp16be", "rgb48le", "rgb48be", "rgba64le", "rgba64be", "bgr48le", "bgra64le":
+		name = "yuv444p12le"
+	}
+	for _, end := range []string{"9le", "9be", "10be"} {
+		if base, ok := strings.CutSuffix(name, end); ok {
+			name = base + "10le"
+			break
+		}
+	}
+	for _, end := range []string{"12be", "14le", "14be", "16le", "16be"} {
+		if base, ok := strings.CutSuffix(name, end); ok {
+			name = base + "12le"
+			break
+		}
+	}
+	return FormatByName(name)
+}
+
+// isRGB tells that a source has no colour matrix of its own, so that one is chosen on the way to YUV.
+func isRGB(source string) bool {
+	for _, s := range []string{"rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"} {
+		if strings.HasPrefix(source, s) {
+			return true
+		}
+	}
+	return false
+}

@@ -5,6 +5,8 @@ package media
 
 import (
 	"fmt"
+	"math"
+	"math/bits"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +20,40 @@ func (r Rational) Float() float64 {
 		return 0
 	}
 	return float64(r.Num) / float64(r.Den)
+}
+
+// nanosecond is the unit of time.Duration.
+var nanosecond = Rational{1, int64(time.Second)}
+
+// timeOf converts a time in a unit to a duration.
+func timeOf(pts int64, unit Rational) time.Duration {
+	return time.Duration(rescale(pts, unit, nanosecond))
+}
+
+// rescale converts a time between units, to the nearest, halves away from zero, as ffmpeg does. What does not fit
+// becomes the largest value.
+func rescale(pts int64, from, to Rational) int64 {
+	if from == to {
+		return pts
+	}
+	size := uint64(pts)
+	if pts < 0 {
+		size = -size
+	}
+	den := uint64(from.Den) * uint64(to.Num)
+	hi, lo := bits.Mul64(size, uint64(from.Num)*uint64(to.Den))
+	lo, carry := bits.Add64(lo, den/2, 0)
+	hi += carry
+	scaled := int64(math.MaxInt64)
+	if hi < den {
+		if q, _ := bits.Div64(hi, lo, den); q < math.MaxInt64 {
+			scaled = int64(q)
+		}
+	}
+	if pts < 0 {
+		return -scaled
+	}
+	return scaled
 }
 
 // PixelFormat describes planar YUV, or grey when it has no chroma. Samples deeper than 8 bit take two bytes,
@@ -77,18 +113,22 @@ type Frame struct {
 	// Planes are Y, then U and V where the format has them; Data of all three lie in one buffer, in this order.
 	Planes [3]Plane
 
-	buffer   []byte
+	buffer   []byte // headRoom spare bytes, then the planes
 	free     func(*Frame)
 	released atomic.Bool
 }
+
+// headRoom is spare memory before a frame's planes, for the header that an encoder reads before each frame, so that one
+// call writes both. It is a cache line, which keeps the planes aligned.
+const headRoom = 64
 
 // NewFrame returns a frame of its own memory, all zero. It fails with ErrUnsupported if the size is not positive.
 func NewFrame(format PixelFormat, width, height int) (*Frame, error) {
 	if width < 1 || height < 1 {
 		return nil, fmt.Errorf("frame of %d x %d pixels: %w", width, height, ErrUnsupported)
 	}
-	f := &Frame{Width: width, Height: height, Format: format, buffer: make([]byte, format.FrameBytes(width, height))}
-	rest := f.buffer
+	f := &Frame{Width: width, Height: height, Format: format, buffer: make([]byte, headRoom+format.FrameBytes(width, height))}
+	rest := f.buffer[headRoom:]
 	for i := range format.Planes {
 		w, h := format.PlaneSize(i, width, height)
 		n := w * h * format.BytesPerSample()

@@ -4,7 +4,18 @@
 package media
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -26,6 +37,18 @@ type Limits struct {
 	ProbeTimeout time.Duration
 
 	_ struct{}
+}
+
+func (l Limits) withDefaults() Limits {
+	l.MaxWidth = cmp.Or(l.MaxWidth, 16384)
+	l.MaxHeight = cmp.Or(l.MaxHeight, 16384)
+	l.MaxPixels = cmp.Or(l.MaxPixels, 8192*8192)
+	l.MaxDuration = cmp.Or(l.MaxDuration, 48*time.Hour)
+	l.MaxFrameRate = cmp.Or(l.MaxFrameRate, 1000)
+	l.MaxFrames = cmp.Or(l.MaxFrames, 20_000_000)
+	l.MaxStreams = cmp.Or(l.MaxStreams, 64)
+	l.ProbeTimeout = cmp.Or(l.ProbeTimeout, time.Minute)
+	return l
 }
 
 // Info is what a video is, as far as its headers tell.
@@ -57,22 +80,309 @@ type Info struct {
 	Duration time.Duration
 	// EstimatedFrames is from the index or from Duration times FrameRate; 0 if unknown. For progress only.
 	EstimatedFrames int64
-	// FullRange tells that luma goes from 0 to the largest value. The four colour tags are ffmpeg's names, "" if unknown.
+	// FullRange tells that luma goes from 0 to the largest value. The colour tags are ffmpeg's names, "" if unknown.
 	FullRange                                              bool
 	ColorRange, ColorPrimaries, ColorTransfer, ColorMatrix string
+	// ChromaLocation is ffmpeg's, for example left, center or topleft, "" if unknown.
+	ChromaLocation string
 	// FieldOrder is ffmpeg's: "progressive", "tt", "bb", "tb", "bt", or "" if unknown.
 	FieldOrder string
 	// VideoStreams, AudioStreams and OtherStreams count the streams; only one video stream is read.
 	VideoStreams, AudioStreams, OtherStreams int
 
-	limits Limits
-	id     fileID
+	indexedFrames int64    // from the container's index, 0 if it has none
+	ownDuration   bool     // Duration is the video stream's
+	otherCodecs   []string // of the streams that are not read
+	limits        Limits
+	id            fileID
+}
+
+// demuxers are the containers that are read: real media files that cannot lead to another file. Playlists (hls, dash,
+// concat, sdp), image sequences and devices are not among them. Names as in ffmpeg's libavformat.
+var demuxers = []string{"mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "ivf", "h264", "hevc", "m4v",
+	"mpegvideo", "mjpeg", "yuv4mpegpipe", "nut", "mxf", "gif", "dv", "obu", "wtv"}
+
+// codecs are the video codecs that are decoded, by ffmpeg's names: those of cameras, editors and archives.
+var codecs = []string{"h264", "hevc", "vp8", "vp9", "av1", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "mjpegb",
+	"ffv1", "prores", "dnxhd", "h261", "h263", "h263p", "flv1", "vp6", "vp6f", "theora", "dvvideo", "gif", "rawvideo",
+	"huffyuv", "ffvhuff", "utvideo", "magicyuv", "qtrle", "png", "cinepak", "svq1", "svq3", "cfhd", "jpeg2000", "vc1",
+	"wmv1", "wmv2", "wmv3", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "msvideo1", "msrle", "dirac", "v210"}
+
+// probed is the part of ffprobe's JSON that is asked for.
+type probed struct {
+	Streams []probedStream `json:"streams"`
+	Format  struct {
+		Name     string `json:"format_name"`
+		Duration string `json:"duration"`
+		Streams  int    `json:"nb_streams"`
+	} `json:"format"`
+}
+
+type probedStream struct {
+	Index       int    `json:"index"`
+	Type        string `json:"codec_type"`
+	Codec       string `json:"codec_name"`
+	Width       int    `json:"width"`
+	Height      int    `json:"height"`
+	PixFmt      string `json:"pix_fmt"`
+	SAR         string `json:"sample_aspect_ratio"`
+	TimeBase    string `json:"time_base"`
+	AvgRate     string `json:"avg_frame_rate"`
+	RealRate    string `json:"r_frame_rate"`
+	Duration    string `json:"duration"`
+	Frames      string `json:"nb_frames"`
+	Range       string `json:"color_range"`
+	Primaries   string `json:"color_primaries"`
+	Transfer    string `json:"color_transfer"`
+	Matrix      string `json:"color_space"`
+	ChromaLoc   string `json:"chroma_location"`
+	Fields      string `json:"field_order"`
+	Disposition struct {
+		AttachedPic int `json:"attached_pic"`
+	} `json:"disposition"`
+	SideData []struct {
+		Rotation float64 `json:"rotation"`
+	} `json:"side_data_list"`
+	Tags map[string]string `json:"tags"`
+}
+
+const probeEntries = "stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,time_base,avg_frame_rate," +
+	"r_frame_rate,duration,nb_frames,color_range,color_primaries,color_transfer,color_space,chroma_location,field_order," +
+	"side_data_list:stream_disposition=attached_pic:stream_side_data=rotation:stream_tags=DURATION,DURATION-eng:" +
+	"format=format_name,duration,nb_streams"
+
+// inputArgs let a child read the file on descriptor 3 and nothing else. They stand right before its -i.
+func inputArgs(limits Limits) []string {
+	return []string{
+		"-protocol_whitelist", "file,pipe",
+		"-format_whitelist", strings.Join(demuxers, ","),
+		"-max_pixels", strconv.FormatInt(limits.MaxPixels, 10),
+		"-max_streams", strconv.Itoa(limits.MaxStreams),
+	}
 }
 
 // Probe reads the headers of the video at path. It fails with one of the causes ErrNotVideo, ErrUnreadable, ErrVanished,
-// ErrNoVideoStream, ErrDamaged, ErrUnsupported, ErrLimit, ErrTool, or the context's error.
+// ErrNoVideoStream, ErrDamaged, ErrUnsupported, ErrLimit, ErrStalled, ErrTool, or the context's error.
 func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, error) {
-	return Info{}, fileError(path, ErrUnsupported, "not built yet")
+	limits = limits.withDefaults()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return Info{}, fileError(path, ErrUnreadable, "%v", err)
+	}
+	f, id, err := openSource(path)
+	if err != nil {
+		return Info{}, err
+	}
+	p, err := t.probe(ctx, path, f, limits)
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := p.info(path, limits)
+	if err != nil {
+		return Info{}, err
+	}
+	info.id, info.Size = id, id.size
+	return info, limits.check(info)
 }
 
-type fileID struct{}
+// probe runs ffprobe on an open file, which it closes.
+func (t Tools) probe(ctx context.Context, path string, f *os.File, limits Limits) (probed, error) {
+	timed, cancel := context.WithTimeoutCause(ctx, limits.ProbeTimeout, ErrStalled)
+	defer cancel()
+	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(limits)...)
+	args = append(args, "-show_entries", probeEntries, "-of", "json", "-i", inputURL)
+	var complaint string
+	out, err := output(timed, t.FFprobe, args, f, &complaint)
+	switch {
+	case ctx.Err() != nil:
+		return probed{}, fileError(path, context.Cause(ctx), "")
+	case errors.Is(err, ErrStalled):
+		return probed{}, fileError(path, ErrStalled, "reading its headers took more than %s", limits.ProbeTimeout)
+	case err != nil:
+		return probed{}, fileError(path, openCause(complaint, err), "%s", describe(complaint, err))
+	}
+	var p probed
+	if err := json.Unmarshal(out, &p); err != nil {
+		return probed{}, fileError(path, ErrTool, "ffprobe's answer: %v", err)
+	}
+	return p, nil
+}
+
+// describe turns a child's complaints into a sentence about a file.
+func describe(complaint string, err error) string {
+	if complaint == "" {
+		return err.Error()
+	}
+	return tidy(complaint)
+}
+
+var logNoise = regexp.MustCompile(`(\[[\w, ]+ @ 0x[0-9a-f]+\] )|(\[(error|fatal|warning)\] )|(` + regexp.QuoteMeta(inputURL) + `: )`)
+
+// tidy drops from a child's lines what tells a reader nothing: addresses, levels, the descriptor's name.
+func tidy(complaint string) string { return logNoise.ReplaceAllString(complaint, "") }
+
+// openCause sorts what ffmpeg says about a file that it cannot open.
+func openCause(complaint string, err error) error {
+	has := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(complaint, p) })
+	}
+	switch {
+	case crashed(err):
+		return ErrTool
+	case has("Input/output error", "Permission denied"):
+		return ErrUnreadable
+	case has("max_streams"):
+		return ErrLimit
+	// A known container that does not hold what it should.
+	case has("moov atom not found", "error reading header", "EBML header parsing failed", "End of file", "unspecified size"):
+		return ErrDamaged
+	case has("Invalid data found", "not on whitelist", "Format not on whitelist", "Protocol not on whitelist"):
+		return ErrNotVideo
+	case complaint == "" && errors.Is(err, syscall.ENOENT):
+		return ErrTool
+	default:
+		return ErrNotVideo
+	}
+}
+
+// info sorts what ffprobe said.
+func (p probed) info(path string, limits Limits) (Info, error) {
+	info := Info{Path: path, Container: p.Format.Name, limits: limits}
+	if p.Format.Streams > limits.MaxStreams {
+		return Info{}, fileError(path, ErrLimit, "%d streams, at most %d are read", p.Format.Streams, limits.MaxStreams)
+	}
+	var s *probedStream
+	for i := range p.Streams {
+		st := &p.Streams[i]
+		video := st.Type == "video" && st.Disposition.AttachedPic == 0
+		switch {
+		case video:
+			info.VideoStreams++
+		case st.Type == "audio":
+			info.AudioStreams++
+		default:
+			info.OtherStreams++
+		}
+		if video && s == nil {
+			s = st
+		} else if st.Codec != "" {
+			info.otherCodecs = append(info.otherCodecs, st.Codec)
+		}
+	}
+	if s == nil {
+		return Info{}, fileError(path, ErrNoVideoStream, "%d audio and %d other streams", info.AudioStreams, info.OtherStreams)
+	}
+	info.otherCodecs = slices.DeleteFunc(info.otherCodecs, func(c string) bool { return c == s.Codec })
+	if !slices.Contains(codecs, s.Codec) {
+		return Info{}, fileError(path, ErrUnsupported, "video codec %q", cmp.Or(s.Codec, "unknown"))
+	}
+	if s.Width < 1 || s.Height < 1 || s.PixFmt == "" {
+		return Info{}, fileError(path, ErrDamaged, "its headers give no picture size or format")
+	}
+	format, err := handedOut(s.Codec, s.PixFmt)
+	if err != nil {
+		return Info{}, fileError(path, ErrUnsupported, "pixel format %q", s.PixFmt)
+	}
+	info.Codec, info.StreamIndex, info.SourceFormat, info.Format = s.Codec, s.Index, s.PixFmt, format
+	info.Width, info.Height, info.SAR = s.Width, s.Height, rational(s.SAR)
+	info.TimeBase, info.FrameRate = rational(s.TimeBase), rational(s.AvgRate)
+	if info.FrameRate.Num <= 0 {
+		info.FrameRate = rational(s.RealRate)
+	}
+	if info.TimeBase.Num <= 0 {
+		return Info{}, fileError(path, ErrDamaged, "time base %q", s.TimeBase)
+	}
+	for _, d := range s.SideData {
+		if d.Rotation != 0 && !math.IsNaN(d.Rotation) {
+			info.Rotation = (360 - int(math.Round(d.Rotation))%360) % 360
+		}
+	}
+	if info.Rotation%180 == 90 {
+		info.Width, info.Height = info.Height, info.Width
+		info.SAR.Num, info.SAR.Den = info.SAR.Den, info.SAR.Num
+	}
+	if info.SAR.Num <= 0 || info.SAR.Den <= 0 {
+		info.SAR = Rational{0, 1}
+	}
+	info.colours(s)
+	info.times(s, p.Format.Duration)
+	return info, nil
+}
+
+func (i *Info) colours(s *probedStream) {
+	i.ColorRange, i.ColorPrimaries, i.ColorTransfer, i.ColorMatrix = known(s.Range), known(s.Primaries), known(s.Transfer), known(s.Matrix)
+	i.ChromaLocation, i.FieldOrder = known(s.ChromaLoc), known(s.Fields)
+	if strings.HasPrefix(s.PixFmt, "yuvj") {
+		i.ColorRange = "pc"
+	}
+	if isRGB(s.PixFmt) { // what Open asks the scaler for
+		i.ColorRange, i.ColorMatrix = "tv", "bt709"
+	}
+	i.FullRange = i.ColorRange == "pc"
+}
+
+func (i *Info) times(s *probedStream, fileDuration string) {
+	own := cmp.Or(s.Duration, s.Tags["DURATION"], s.Tags["DURATION-eng"])
+	i.Duration, i.ownDuration = duration(own), duration(own) > 0
+	if !i.ownDuration {
+		i.Duration = duration(fileDuration)
+	}
+	i.indexedFrames, _ = strconv.ParseInt(s.Frames, 10, 64)
+	i.EstimatedFrames = i.indexedFrames
+	if i.EstimatedFrames <= 0 {
+		i.EstimatedFrames = int64(math.Round(i.Duration.Seconds() * i.FrameRate.Float()))
+	}
+}
+
+// check refuses what is over the limits.
+func (l Limits) check(i Info) error {
+	switch {
+	case i.Width > l.MaxWidth, i.Height > l.MaxHeight, int64(i.Width)*int64(i.Height) > l.MaxPixels:
+		return fileError(i.Path, ErrLimit, "frames of %d x %d pixels, at most %d x %d and %d in all are read",
+			i.Width, i.Height, l.MaxWidth, l.MaxHeight, l.MaxPixels)
+	case i.Duration > l.MaxDuration:
+		return fileError(i.Path, ErrLimit, "%s long, at most %s is read", i.Duration, l.MaxDuration)
+	case i.FrameRate.Float() > l.MaxFrameRate:
+		return fileError(i.Path, ErrLimit, "%.0f frames a second, at most %g are read", i.FrameRate.Float(), l.MaxFrameRate)
+	case i.EstimatedFrames > l.MaxFrames:
+		return fileError(i.Path, ErrLimit, "%d frames, at most %d are read", i.EstimatedFrames, l.MaxFrames)
+	}
+	return nil
+}
+
+var tag = regexp.MustCompile(`^[a-z0-9-]+$`)
+
+// known returns a tag that ffprobe prints, or "" if it says nothing. Only plain words pass: they become arguments.
+func known(s string) string {
+	if s == "unknown" || s == "unspecified" || s == "reserved" || !tag.MatchString(s) {
+		return ""
+	}
+	return s
+}
+
+// rational reads "a/b" or "a:b"; 0/1 if it is none.
+func rational(s string) Rational {
+	num, den, ok := strings.Cut(strings.Replace(s, ":", "/", 1), "/")
+	n, err1 := strconv.ParseInt(num, 10, 64)
+	d, err2 := strconv.ParseInt(den, 10, 64)
+	if !ok || err1 != nil || err2 != nil || n < 0 || d <= 0 || n > math.MaxInt32 || d > math.MaxInt32 {
+		return Rational{0, 1}
+	}
+	return Rational{n, d}
+}
+
+// duration reads seconds, or hours:minutes:seconds as Matroska's tags have it; 0 if it is neither.
+func duration(s string) time.Duration {
+	var seconds float64
+	for _, part := range strings.Split(s, ":") {
+		f, err := strconv.ParseFloat(part, 64)
+		if err != nil || f < 0 {
+			return 0
+		}
+		seconds = seconds*60 + f
+	}
+	if !(seconds < math.MaxInt64/float64(time.Second)) {
+		return math.MaxInt64
+	}
+	return time.Duration(seconds * float64(time.Second))
+}

@@ -3,11 +3,99 @@
 
 package media
 
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// oldest is the ffmpeg that this package was built against: the first that knows -fps_mode.
+const oldestMajor, oldestMinor = 5, 1
+
+// toolTimeout bounds a call that only asks a program about itself.
+const toolTimeout = 30 * time.Second
+
 // Tools are the programs that do the work, as absolute paths.
 type Tools struct{ FFmpeg, FFprobe string }
 
 // FindTools returns the programs at the two paths, or those on PATH where a path is "". It fails with ErrTool, saying
 // what to install or to set, if one is missing, does not run, or is older than ffmpeg 5.1.
 func FindTools(ffmpeg, ffprobe string) (Tools, error) {
-	return Tools{}, ErrTool
+	var t Tools
+	var errs [2]error
+	t.FFmpeg, errs[0] = findTool("ffmpeg", ffmpeg)
+	t.FFprobe, errs[1] = findTool("ffprobe", ffprobe)
+	return t, errors.Join(errs[:]...)
+}
+
+func findTool(name, configured string) (string, error) {
+	path, err := exec.LookPath(cmp.Or(configured, name))
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: %s: %w: install ffmpeg %d.%d or newer (Debian: apt-get install ffmpeg), or set the path of %s",
+			ErrTool, name, err, oldestMajor, oldestMinor, name)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), toolTimeout)
+	defer cancel()
+	out, err := output(ctx, path, []string{"-version"}, nil, nil)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s does not run: %w", ErrTool, path, err)
+	}
+	if !recent(out) {
+		line, _, _ := bytes.Cut(out, []byte("\n"))
+		return "", fmt.Errorf("%w: %s is too old or no %s (%q): install %d.%d or newer",
+			ErrTool, path, name, line, oldestMajor, oldestMinor)
+	}
+	return path, nil
+}
+
+var (
+	releaseVersion = regexp.MustCompile(`^ff\w+ version n?(\d+)\.(\d+)`)
+	sourceVersion  = regexp.MustCompile(`^ff\w+ version \S`)
+)
+
+// recent tells whether the output of -version is that of a program new enough. Builds from the source repository carry
+// no release number and are taken for new.
+func recent(version []byte) bool {
+	m := releaseVersion.FindSubmatch(version)
+	if m == nil {
+		return sourceVersion.Match(version)
+	}
+	major, _ := strconv.Atoi(string(m[1]))
+	minor, _ := strconv.Atoi(string(m[2]))
+	return major > oldestMajor || major == oldestMajor && minor >= oldestMinor
+}
+
+// CheckCodec tells whether this ffmpeg can write a codec, named as in WriteOptions.Codec. It fails with ErrTool, naming
+// the encoder that is missing, or ErrUnsupported for a codec unknown to this package.
+func (t Tools) CheckCodec(ctx context.Context, codec string) error {
+	if codec == "same" {
+		return nil
+	}
+	e, ok := encoders[cmp.Or(codec, defaultCodec)]
+	if !ok {
+		return fmt.Errorf("codec %q: %w", codec, ErrUnsupported)
+	}
+	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
+	defer cancel()
+	out, err := output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", "-encoders"}, nil, nil)
+	if err != nil {
+		return fmt.Errorf("%w: %s -encoders: %w", ErrTool, t.FFmpeg, err)
+	}
+	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
+		if words := bytes.Fields(s.Bytes()); len(words) > 1 && string(words[1]) == e.name {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s has no encoder %s: install a build with it, or choose another codec", ErrTool, t.FFmpeg, e.name)
 }

@@ -1,0 +1,267 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+)
+
+const (
+	// pipeSize is what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size); a 1080p frame is 3 MB.
+	pipeSize = 1 << 20
+	// maxLine bounds a line of a child's stderr; the rest of a longer one is dropped.
+	maxLine = 4096
+	// maxTail is how many complaints of a child are kept for the error message, from the first and the last ones.
+	maxTail = 4
+	// maxOutput bounds what output returns.
+	maxOutput = 16 << 20
+)
+
+// keptEnv are the variables that a child inherits: what finds libraries and devices. Everything else stays away from
+// it, among others FFREPORT (writes files) and the proxies.
+var keptEnv = []string{"PATH", "LD_LIBRARY_PATH", "TMPDIR", "XDG_RUNTIME_DIR", "CUDA_VISIBLE_DEVICES",
+	"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH"}
+
+func childEnv() []string {
+	env := []string{"LC_ALL=C", "AV_LOG_FORCE_NOCOLOR=1"}
+	for _, name := range keptEnv {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// child is a running process. It dies with this one, however this one ends.
+type child struct {
+	process *os.Process
+	exited  chan struct{} // closed when the process is gone and its stderr was read to the end
+	err     error         // the exit's, valid after exited
+	stop    func() bool   // stops waiting for the context
+
+	mu          sync.Mutex
+	first, last []string // complaints: lines of level warning and worse
+	failed      bool     // one of them was an error
+}
+
+// streams are the ends that the child gets; start closes them here, on failure too. extra become descriptors 3 and up.
+type streams struct {
+	stdin, stdout *os.File
+	extra         []*os.File
+}
+
+func (s streams) close() {
+	for _, f := range append([]*os.File{s.stdin, s.stdout}, s.extra...) {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+}
+
+// start runs a program until it ends or ctx does. onLine, if not nil, sees each line of stderr and tells whether it
+// took it; it must not keep the bytes.
+func start(ctx context.Context, path string, args []string, s streams, onLine func(line []byte) bool) (*child, error) {
+	defer s.close()
+	stderr, stderrEnd, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTool, err)
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = childEnv()
+	cmd.Dir = "/"
+	cmd.ExtraFiles = s.extra
+	cmd.Stderr = stderrEnd
+	if s.stdin != nil { // a nil *os.File in an io.Reader is not nil
+		cmd.Stdin = s.stdin
+	}
+	if s.stdout != nil {
+		cmd.Stdout = s.stdout
+	}
+	cmd.SysProcAttr = sysProcAttr()
+
+	c := &child{exited: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// The kernel sends the parent-death signal when the thread that started the child ends, so the thread stays.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		_ = stderrEnd.Close()
+		if err == nil {
+			c.process = cmd.Process
+			restrain(cmd.Process.Pid)
+		}
+		started <- err
+		if err != nil {
+			return
+		}
+		drained := make(chan struct{})
+		go func() {
+			c.drain(stderr, onLine)
+			close(drained)
+		}()
+		c.err = cmd.Wait()
+		<-drained
+		close(c.exited)
+	}()
+	if err := <-started; err != nil {
+		_ = stderr.Close()
+		return nil, fmt.Errorf("%w: %w", ErrTool, err)
+	}
+	c.stop = context.AfterFunc(ctx, c.kill)
+	return c, nil
+}
+
+func (c *child) kill() { _ = c.process.Kill() }
+
+// wait returns how the child ended, once it has.
+func (c *child) wait() error {
+	<-c.exited
+	c.stop()
+	return c.err
+}
+
+func (c *child) drain(stderr *os.File, onLine func([]byte) bool) {
+	defer func() { _ = stderr.Close() }()
+	r := bufio.NewReaderSize(stderr, 64<<10)
+	for {
+		line, err := readLine(r)
+		if len(line) > 0 && (onLine == nil || !onLine(line)) {
+			c.note(line)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// readLine returns the next line without its end, cut to maxLine; the bytes are valid until the next call.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	full := err == bufio.ErrBufferFull
+	line = bytes.TrimRight(line[:min(len(line), maxLine)], "\r\n")
+	if !full {
+		return line, err
+	}
+	line = slices.Clone(line)
+	for err == bufio.ErrBufferFull {
+		_, err = r.ReadSlice('\n')
+	}
+	return line, err
+}
+
+// note keeps a line if it is a complaint: of level warning and worse, or of a library that writes without a level.
+func (c *child) note(line []byte) {
+	l := level(line)
+	if l == "info" || l == "verbose" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = c.failed || l == "error" || l == "fatal" || l == "panic"
+	text := strings.ToValidUTF8(string(line), "?")
+	if len(c.first) < maxTail {
+		c.first = append(c.first, text)
+		return
+	}
+	if len(c.last) == maxTail {
+		c.last = slices.Delete(c.last, 0, 1)
+	}
+	c.last = append(c.last, text)
+}
+
+// complaints returns the first and the last lines noted, and whether one was an error.
+func (c *child) complaints() (text string, failed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(slices.Concat(c.first, c.last), "; "), c.failed
+}
+
+// level returns the level of a line written with -loglevel +level, "[context] [level] text", or "".
+func level(line []byte) string {
+	rest := line
+	for range 3 { // a context, its parent context and the level
+		if len(rest) == 0 || rest[0] != '[' {
+			return ""
+		}
+		end := bytes.IndexByte(rest, ']')
+		if end < 0 {
+			return ""
+		}
+		switch word := string(rest[1:end]); word {
+		case "info", "verbose", "warning", "error", "fatal", "panic":
+			return word
+		}
+		rest = bytes.TrimLeft(rest[end+1:], " ")
+	}
+	return ""
+}
+
+// output runs a program that reads its input from a file, and returns what it writes to stdout.
+func output(ctx context.Context, path string, args []string, input *os.File, complaint *string) ([]byte, error) {
+	var out []byte
+	text, err := stream(ctx, path, args, input, func(r io.Reader) (err error) {
+		if out, err = io.ReadAll(io.LimitReader(r, maxOutput+1)); err == nil && len(out) > maxOutput {
+			err = fmt.Errorf("more than %d bytes of output", maxOutput)
+		}
+		return err
+	})
+	if complaint != nil {
+		*complaint = text
+	}
+	return out, err
+}
+
+// stream runs a program and lets read have its stdout; the program is killed when read returns an error. The input
+// file, if not nil, becomes descriptor 3 and is closed. It returns the program's complaints too.
+func stream(ctx context.Context, path string, args []string, input *os.File, read func(io.Reader) error) (string, error) {
+	var s streams
+	if input != nil {
+		s.extra = []*os.File{input}
+	}
+	stdout, stdoutEnd, err := os.Pipe()
+	if err != nil {
+		s.close()
+		return "", err
+	}
+	defer func() { _ = stdout.Close() }()
+	s.stdout = stdoutEnd
+	c, err := start(ctx, path, args, s, nil)
+	if err != nil {
+		return "", err
+	}
+	readErr := read(stdout)
+	if readErr != nil {
+		c.kill()
+	}
+	err = c.wait()
+	text, _ := c.complaints()
+	if ctxErr := context.Cause(ctx); ctxErr != nil {
+		return text, ctxErr
+	}
+	if err != nil && text != "" {
+		err = fmt.Errorf("%w: %s", err, text)
+	}
+	if readErr != nil {
+		return text, readErr
+	}
+	return text, err
+}
+
+// crashed tells whether the child ended by a signal rather than by itself.
+func crashed(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && !exit.Exited()
+}

@@ -1,0 +1,93 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func testTools(t testing.TB) Tools {
+	t.Helper()
+	tools, err := FindTools("", "")
+	require.NoError(t, err)
+	return tools
+}
+
+// clip makes a video with ffmpeg's own arguments, as a shell would split them, and returns its path.
+func clip(t testing.TB, name, args string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	ffmpeg(t, strings.Fields("-y "+args), path)
+	return path
+}
+
+func ffmpeg(t testing.TB, args []string, last ...string) {
+	t.Helper()
+	args = append(append([]string{"-nostdin", "-v", "error"}, args...), last...)
+	out, err := exec.Command("ffmpeg", args...).CombinedOutput()
+	require.NoError(t, err, "ffmpeg %q: %s", args, out)
+}
+
+// ffprobe returns one line per section, for example "stream|width=64|height=48".
+func ffprobe(t testing.TB, path, entries string, more ...string) []string {
+	t.Helper()
+	args := append([]string{"-v", "error", "-of", "compact", "-show_entries", entries}, more...)
+	out, err := exec.Command("ffprobe", append(args, path)...).Output()
+	require.NoError(t, err)
+	return strings.Fields(string(out))
+}
+
+// transcode passes every frame of a video through the package, changed by edit if that is not nil, and returns the
+// output's path and the frames' times.
+func transcode(ctx context.Context, tools Tools, path, final string, read ReadOptions, write WriteOptions, edit func(*Frame)) (pts []int64, err error) {
+	info, err := tools.Probe(ctx, path, Limits{})
+	if err != nil {
+		return nil, err
+	}
+	r, err := tools.Open(ctx, info, read)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	w, err := tools.Create(ctx, filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+".part"), info, write)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Abort()
+	for {
+		f, err := r.Next()
+		if err == io.EOF {
+			return pts, w.Finish(ctx, final)
+		}
+		if err != nil {
+			return pts, err
+		}
+		if edit != nil {
+			edit(f)
+		}
+		pts = append(pts, f.PTS)
+		err = w.Write(f)
+		f.Release()
+		if err != nil {
+			return pts, err
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, os.ErrNotExist)
+}

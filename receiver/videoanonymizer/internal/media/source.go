@@ -1,0 +1,78 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// inputURL is how a child names the file that it got as its first extra descriptor. Opened this way it is the same
+// file that was checked here, whatever happens to its name, and its name is nothing that ffmpeg could take for a
+// pattern, an option or a protocol.
+const inputURL = "file:/proc/self/fd/3"
+
+// fileID tells whether a file is still the one that was probed.
+type fileID struct {
+	dev, inode   uint64
+	size, mtimeN int64
+}
+
+// openSource opens a regular, non-empty file for reading, without following a symbolic link in the last part of its
+// path and without waiting for a FIFO's writer.
+func openSource(path string) (*os.File, fileID, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fileID{}, fileError(path, ErrVanished, "no such file")
+	case errors.Is(err, syscall.ELOOP):
+		return nil, fileID{}, fileError(path, ErrNotVideo, "a symbolic link")
+	case errors.Is(err, syscall.ENXIO):
+		return nil, fileID{}, fileError(path, ErrNotVideo, "a socket or device")
+	case err != nil:
+		return nil, fileID{}, fileError(path, ErrUnreadable, "%v", rootCause(err))
+	}
+	info, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return nil, fileID{}, fileError(path, ErrUnreadable, "%v", rootCause(err))
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		err = fileError(path, ErrNotVideo, "not a regular file but %s", kind(info.Mode()))
+	case info.Size() == 0:
+		err = fileError(path, ErrNotVideo, "empty")
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fileID{}, err
+	}
+	id := fileID{size: info.Size(), mtimeN: info.ModTime().UnixNano()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		id.dev, id.inode = uint64(st.Dev), st.Ino
+	}
+	return f, id, nil
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "a directory"
+	case m&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	default:
+		return "a device"
+	}
+}
+
+// rootCause drops the path from a file system error, since fileError names it.
+func rootCause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}

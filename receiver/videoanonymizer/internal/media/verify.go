@@ -1,0 +1,147 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// reorder is how far packets may stand from their place in presentation order: more than any codec's B-pictures.
+const reorder = 64
+
+// verify makes sure that the temporary file holds as many frames as were written, at the same times, in the same size.
+func (w *Writer) verify(ctx context.Context) error {
+	limits := w.info.limits
+	limits.MaxStreams = 1
+	limits.ProbeTimeout = time.Hour
+	out, err := w.tools.Probe(ctx, w.temp, limits)
+	if err != nil {
+		return fmt.Errorf("the encoded video: %w", err)
+	}
+	if out.Width != w.info.Width || out.Height != w.info.Height {
+		return fileError(w.temp, ErrTool, "the encoded video has %d x %d pixels instead of %d x %d", out.Width, out.Height, w.info.Width, w.info.Height)
+	}
+	f, _, err := openSource(w.temp)
+	if err != nil {
+		return err
+	}
+	check := timeCheck{want: w.times.reader(), from: w.plan.timeBase, to: out.TimeBase}
+	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(out.limits)...)
+	args = append(args, "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", "-i", inputURL)
+	complaint, err := stream(ctx, w.tools.FFprobe, args, f, check.read)
+	switch {
+	case context.Cause(ctx) != nil:
+		return fileError(w.temp, context.Cause(ctx), "")
+	case err != nil:
+		return fileError(w.temp, ErrTool, "the encoded video does not verify: %v", err)
+	case complaint != "":
+		return fileError(w.temp, ErrTool, "the encoded video does not verify: %s", tidy(complaint))
+	}
+	return nil
+}
+
+// timeCheck compares the packets of a file with the times that were written.
+type timeCheck struct {
+	want     *bufio.Reader
+	wanted   timeLog
+	from, to Rational
+	pending  []int64 // sorted
+	n        int64
+}
+
+// read takes ffprobe's lines "pts,dts,size".
+func (c *timeCheck) read(r io.Reader) error {
+	lines := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, err := readLine(lines)
+		if len(line) > 0 {
+			if err := c.packet(line); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for len(c.pending) > 0 {
+		if err := c.next(); err != nil {
+			return err
+		}
+	}
+	if _, err := c.wanted.next(c.want); err != io.EOF {
+		return fmt.Errorf("it ends after %d frames", c.n)
+	}
+	return nil
+}
+
+func (c *timeCheck) packet(line []byte) error {
+	fields := bytes.Split(line, []byte(","))
+	if len(fields) < 3 {
+		return fmt.Errorf("ffprobe says %q", line)
+	}
+	if string(fields[2]) == "0" { // AVI fills gaps with empty ones
+		return nil
+	}
+	time := fields[0]
+	if string(time) == "N/A" { // AVI, which has no reordering
+		time = fields[1]
+	}
+	pts, err := strconv.ParseInt(string(time), 10, 64)
+	if err != nil {
+		return fmt.Errorf("frame %d has no time", c.n)
+	}
+	i, _ := slices.BinarySearch(c.pending, pts)
+	c.pending = slices.Insert(c.pending, i, pts)
+	if len(c.pending) > reorder {
+		return c.next()
+	}
+	return nil
+}
+
+// next compares the earliest pending packet.
+func (c *timeCheck) next() error {
+	got := c.pending[0]
+	c.pending = slices.Delete(c.pending, 0, 1)
+	written, err := c.wanted.next(c.want)
+	if err != nil {
+		return fmt.Errorf("it has more than the %d frames written", c.n)
+	}
+	want := rescale(written, c.from, c.to)
+	if diff := got - want; diff > 1 || diff < -1 || diff != 0 && c.from == c.to {
+		return fmt.Errorf("frame %d is shown at %d instead of %d (in units of %d/%d s)", c.n, got, want, c.to.Num, c.to.Den)
+	}
+	c.n++
+	return nil
+}
+
+// timeLog keeps the times of all frames, one or two bytes each.
+type timeLog struct {
+	deltas []byte
+	last   int64
+}
+
+func (l *timeLog) add(pts int64) {
+	l.deltas = binary.AppendVarint(l.deltas, pts-l.last)
+	l.last = pts
+}
+
+func (l *timeLog) reader() *bufio.Reader { return bufio.NewReader(bytes.NewReader(l.deltas)) }
+
+// next reads the next time of another log's reader; io.EOF after the last.
+func (l *timeLog) next(r io.ByteReader) (int64, error) {
+	delta, err := binary.ReadVarint(r)
+	l.last += delta
+	return l.last, err
+}
