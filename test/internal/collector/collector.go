@@ -1,0 +1,198 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package collector runs the built otelcol-anonymizer as a child process, and reads what it tells on its ports.
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Root is the folder of the repository.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..", "..")
+}
+
+// Addresses are where a collector answers, as host:port.
+type Addresses struct {
+	Health, Prometheus string
+}
+
+// DefaultAddresses are those of config/config.yaml.
+var DefaultAddresses = Addresses{Health: "localhost:13133", Prometheus: "localhost:8889"}
+
+// Options say how a collector is started.
+type Options struct {
+	// Dir is the working directory; relative paths in the configuration start there.
+	Dir string
+	// Configs are values of --config that are laid over config/config.yaml.
+	Configs []string
+	// Addresses are those that the configuration states.
+	Addresses Addresses
+	// Output receives what the collector prints.
+	Output io.Writer
+}
+
+// OnFreePorts adds a configuration in which the collector listens on ports that nobody else uses, so that several run at once.
+func (o Options) OnFreePorts() (Options, error) {
+	const endpoints = 6
+	var addresses []string
+	for range endpoints {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return o, fmt.Errorf("find a free port: %w", err)
+		}
+		defer listener.Close() // all at once when all are known, so that no two are the same
+		addresses = append(addresses, listener.Addr().String())
+	}
+	_, selfPort, _ := net.SplitHostPort(addresses[5])
+	o.Addresses = Addresses{Health: addresses[0], Prometheus: addresses[1]}
+	o.Configs = append(o.Configs, fmt.Sprintf(`yaml:{
+		extensions: {health_check: {endpoint: "%s"}, zpages: {endpoint: "%s"}},
+		exporters: {prometheus: {endpoint: "%s"}},
+		receivers: {otlp: {protocols: {grpc: {endpoint: "%s"}, http: {endpoint: "%s"}}}},
+		service: {telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: localhost, port: %s}}}}]}}}}`,
+		addresses[0], addresses[2], addresses[1], addresses[3], addresses[4], selfPort))
+	return o, nil
+}
+
+// Collector is a running collector.
+type Collector struct {
+	addresses Addresses
+	command   *exec.Cmd
+	exited    chan struct{}
+	err       error // of the process, once exited is closed
+}
+
+// Start starts bin/otelcol-anonymizer and waits until it says that it is ready.
+func Start(ctx context.Context, options Options) (*Collector, error) {
+	binary := filepath.Join(Root(), "bin", "otelcol-anonymizer")
+	if _, err := os.Stat(binary); err != nil {
+		return nil, fmt.Errorf("the collector is not built, run make build: %w", err)
+	}
+	args := []string{"--config", filepath.Join(Root(), "config", "config.yaml")}
+	for _, config := range options.Configs {
+		args = append(args, "--config", config)
+	}
+	command := exec.Command(binary, args...)
+	command.Dir = options.Dir
+	command.Stdout, command.Stderr = options.Output, options.Output
+	// A group of its own: Ctrl-C goes to us alone, and the collector is stopped in order.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := command.Start(); err != nil {
+		return nil, err
+	}
+	c := &Collector{addresses: options.Addresses, command: command, exited: make(chan struct{})}
+	go func() {
+		c.err = command.Wait()
+		close(c.exited)
+	}()
+	if err := c.awaitReady(ctx); err != nil {
+		c.Kill()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Collector) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return c.Await(ctx, "the collector to be ready", 20*time.Millisecond, func() (bool, error) {
+		response, err := get(ctx, "http://"+c.addresses.Health+"/")
+		if err != nil {
+			return false, nil // not listening yet
+		}
+		defer response.Body.Close()
+		return response.StatusCode == http.StatusOK, nil
+	})
+}
+
+// Await asks done again and again until it says yes. It fails when the context ends, or the collector does.
+func (c *Collector) Await(ctx context.Context, what string, interval time.Duration, done func() (bool, error)) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-c.exited:
+			return fmt.Errorf("the collector ended while waiting for %s: %w", what, errors.Join(c.err, errors.New("see its output")))
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
+		}
+	}
+}
+
+// PID is the collector's process.
+func (c *Collector) PID() int { return c.command.Process.Pid }
+
+// Stop asks the collector to end, as an operator does, and waits for it. It is killed, and that is an error, when it takes
+// longer than the timeout.
+func (c *Collector) Stop(timeout time.Duration) error {
+	if err := c.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-c.exited:
+		if c.err != nil {
+			return fmt.Errorf("the collector ended badly: %w", c.err)
+		}
+		return nil
+	case <-time.After(timeout):
+		c.Kill()
+		return fmt.Errorf("the collector did not end within %v", timeout)
+	}
+}
+
+// Kill ends the collector at once, without a chance to clean up, and waits for it.
+func (c *Collector) Kill() {
+	_ = c.command.Process.Kill()
+	<-c.exited
+}
+
+func get(ctx context.Context, url string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	client := http.Client{Timeout: 10 * time.Second}
+	return client.Do(request)
+}
+
+// Drop puts a copy of a file under a name in a folder, which it creates, all at once, as a careful user does.
+func Drop(source, directory, name string) (string, error) {
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return "", err
+	}
+	data, err := os.ReadFile(source)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(directory, name)
+	if err := os.WriteFile(path+".part", data, 0o644); err != nil {
+		return "", err
+	}
+	return path, os.Rename(path+".part", path)
+}
+
+// OutputOf is where config/config.yaml puts the anonymized video of a source, relative to the working directory.
+func OutputOf(source string) string {
+	extension := filepath.Ext(source)
+	name := strings.TrimSuffix(filepath.Base(source), extension)
+	return filepath.Join("videos", "anonymized", name+"_anonymized"+extension)
+}

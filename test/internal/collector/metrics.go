@@ -1,0 +1,99 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package collector
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// Metrics is what stands at the Prometheus endpoint, by name.
+type Metrics map[string]*dto.MetricFamily
+
+// Labels of a series; a series fits when it has all of them.
+type Labels map[string]string
+
+// Scrape reads the Prometheus endpoint.
+func (c *Collector) Scrape(ctx context.Context) (Metrics, error) {
+	response, err := get(ctx, "http://"+c.addresses.Prometheus+"/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("scrape: %s", response.Status)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(response.Body)
+	return families, err
+}
+
+// Series are the series of that name that the labels fit.
+func (m Metrics) Series(name string, labels Labels) []*dto.Metric {
+	var series []*dto.Metric
+	for _, metric := range m[name].GetMetric() {
+		if fits(metric, labels) {
+			series = append(series, metric)
+		}
+	}
+	return series
+}
+
+func fits(metric *dto.Metric, labels Labels) bool {
+	found := 0
+	for _, pair := range metric.GetLabel() {
+		if want, ok := labels[pair.GetName()]; ok {
+			if want != pair.GetValue() {
+				return false
+			}
+			found++
+		}
+	}
+	return found == len(labels)
+}
+
+// Sum adds up the values of counters and gauges that fit; it is 0 when there are none.
+func (m Metrics) Sum(name string, labels Labels) float64 {
+	var sum float64
+	for _, series := range m.Series(name, labels) {
+		sum += series.GetCounter().GetValue() + series.GetGauge().GetValue()
+	}
+	return sum
+}
+
+// SpanDurations is the histogram, in milliseconds, that span_metrics made of a span's durations.
+func (m Metrics) SpanDurations(span string) *dto.Histogram {
+	for _, series := range m.Series("traces_span_metrics_duration_milliseconds", Labels{"span_name": span}) {
+		return series.GetHistogram()
+	}
+	return nil
+}
+
+// SpanCount is how many spans of that name were seen.
+func (m Metrics) SpanCount(span string) int {
+	return int(m.Sum("traces_span_metrics_calls_total", Labels{"span_name": span}))
+}
+
+// Quantile estimates a quantile 0..1 of a histogram as Prometheus does, by interpolation within a bucket.
+func Quantile(histogram *dto.Histogram, q float64) float64 {
+	rank := q * float64(histogram.GetSampleCount())
+	lower, below := 0.0, 0.0
+	for _, bucket := range histogram.GetBucket() {
+		count, upper := float64(bucket.GetCumulativeCount()), bucket.GetUpperBound()
+		if count >= rank && count > below {
+			if math.IsInf(upper, 1) {
+				return lower
+			}
+			return lower + (upper-lower)*(rank-below)/(count-below)
+		}
+		lower, below = upper, count
+	}
+	return lower
+}
