@@ -1,0 +1,68 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package attrtometrics // import "github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics"
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/connector"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
+)
+
+// spanConnector makes metrics of the spans that reach it, and is the outlet of the processors with its ID.
+type spanConnector struct {
+	logger *zap.Logger
+	engine *engine.Engine // nil without metrics of its own
+	next   consumer.Metrics
+	outlet *outlet
+	idle   atomic.Bool // nothing uses it, and the log says so
+}
+
+func newConnector(
+	set connector.Settings, cfg *Config, next consumer.Metrics, now func() time.Time,
+) (*spanConnector, error) {
+	c := &spanConnector{logger: set.Logger, next: next, outlet: newOutlet(set.ID, set.TelemetrySettings, next)}
+	if len(cfg.Metrics) == 0 {
+		return c, nil
+	}
+	var err error
+	c.engine, err = newEngine(cfg, set.TelemetrySettings, set.BuildInfo, now)
+	return c, err
+}
+
+func (*spanConnector) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: false}
+}
+
+func (c *spanConnector) Start(context.Context, component.Host) error {
+	if c.engine != nil {
+		c.engine.Start(c.next)
+	}
+	return c.outlet.open()
+}
+
+func (c *spanConnector) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
+	if c.engine != nil {
+		return c.engine.Consume(ctx, td)
+	}
+	if !c.outlet.used.Load() && c.idle.CompareAndSwap(false, true) {
+		c.logger.Warn("no metrics are configured and no processor of the same ID uses this connector: it makes nothing of its spans")
+	}
+	return nil
+}
+
+func (c *spanConnector) Shutdown(ctx context.Context) error {
+	c.outlet.close()
+	if c.engine == nil {
+		return nil
+	}
+	return c.engine.Shutdown(ctx)
+}

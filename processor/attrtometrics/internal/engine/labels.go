@@ -1,0 +1,98 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine // import "github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
+
+import (
+	"hash/maphash"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+)
+
+// maxLabelLength bounds the bytes of a dimension's value, and with it the memory of a series: what is longer is cut.
+const maxLabelLength = 1024
+
+type labelKind uint8
+
+const (
+	labelAbsent labelKind = iota
+	labelString
+	labelBool
+	labelInt
+	labelDouble
+)
+
+// label is the value of a dimension. It is comparable; str may point into the span it was read from.
+type label struct {
+	kind labelKind
+	num  uint64 // bool, int, bits of the double
+	str  string
+}
+
+func labelOf(v pcommon.Value) label {
+	switch v.Type() {
+	case pcommon.ValueTypeStr:
+		return label{kind: labelString, str: cut(v.Str())}
+	case pcommon.ValueTypeInt:
+		return label{kind: labelInt, num: uint64(v.Int())}
+	case pcommon.ValueTypeBool:
+		if v.Bool() {
+			return label{kind: labelBool, num: 1}
+		}
+		return label{kind: labelBool}
+	case pcommon.ValueTypeDouble:
+		return label{kind: labelDouble, num: math.Float64bits(v.Double())}
+	case pcommon.ValueTypeEmpty:
+		return label{}
+	}
+	return label{kind: labelString, str: cut(v.AsString())}
+}
+
+// cut shortens s to maxLabelLength without breaking a character.
+func cut(s string) string {
+	if len(s) <= maxLabelLength {
+		return s
+	}
+	end := maxLabelLength
+	for end > maxLabelLength-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}
+
+func (l label) hash(seed maphash.Seed) uint64 {
+	if l.kind == labelString {
+		return maphash.String(seed, l.str)
+	}
+	return mix(uint64(l.kind), l.num)
+}
+
+// clone makes the label independent of the span it was read from.
+func (l label) clone() label {
+	l.str = strings.Clone(l.str)
+	return l
+}
+
+func (l label) put(attributes pcommon.Map, name string) {
+	switch l.kind {
+	case labelString:
+		attributes.PutStr(name, l.str)
+	case labelInt:
+		attributes.PutInt(name, int64(l.num))
+	case labelBool:
+		attributes.PutBool(name, l.num == 1)
+	case labelDouble:
+		attributes.PutDouble(name, math.Float64frombits(l.num))
+	}
+}
+
+// mix folds x into the hash h (the finalizer of MurmurHash3 over their combination).
+func mix(h, x uint64) uint64 {
+	h = h*0x9e3779b97f4a7c15 + x
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	return h ^ h>>33
+}

@@ -1,0 +1,55 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package attrtometrics // import "github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics"
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor"
+	"go.opentelemetry.io/collector/processor/processorhelper"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
+)
+
+// tap makes metrics of the spans that pass through a processor, and leaves the spans as they are.
+type tap struct {
+	id        component.ID
+	telemetry component.TelemetrySettings
+	engine    *engine.Engine
+}
+
+func newProcessor(
+	set processor.Settings, cfg *Config, next consumer.Traces, now func() time.Time,
+) (processor.Traces, error) {
+	if len(cfg.Metrics) == 0 {
+		return nil, errors.New("metrics: is empty, list at least one metric to make of the spans")
+	}
+	e, err := newEngine(cfg, set.TelemetrySettings, set.BuildInfo, now)
+	if err != nil {
+		return nil, err
+	}
+	t := &tap{id: set.ID, telemetry: set.TelemetrySettings, engine: e}
+	return processorhelper.NewTraces(context.Background(), set, cfg, next, t.process,
+		processorhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
+		processorhelper.WithStart(t.start),
+		processorhelper.WithShutdown(e.Shutdown))
+}
+
+func (t *tap) start(context.Context, component.Host) error {
+	o, err := findOutlet(t.id, t.telemetry)
+	if err != nil {
+		return err
+	}
+	t.engine.Start(o)
+	return nil
+}
+
+func (t *tap) process(ctx context.Context, td ptrace.Traces) (ptrace.Traces, error) {
+	return td, t.engine.Consume(ctx, td)
+}
