@@ -1,0 +1,76 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nvmlreceiver
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/scraper/scraperhelper"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
+)
+
+// NewFactory makes the factory of the receiver.
+func NewFactory() receiver.Factory { return newFactory(driver.New) }
+
+// newFactory takes what opens the driver's library at a path.
+func newFactory(open func(path string) driver.Library) receiver.Factory {
+	f := &factory{open: open, sessions: map[*Config]*session{}}
+	return receiver.NewFactory(metadata.Type, createDefaultConfig,
+		receiver.WithMetrics(f.createMetrics, metadata.MetricsStability),
+		receiver.WithLogs(f.createLogs, metadata.LogsStability))
+}
+
+func createDefaultConfig() component.Config {
+	controller := scraperhelper.NewDefaultControllerConfig()
+	controller.CollectionInterval = 10 * time.Second
+	controller.Timeout = 5 * time.Second
+	return &Config{
+		Controller: controller, Builder: metadata.DefaultMetricsBuilderConfig(), Events: metadata.DefaultEventsConfig(),
+		OnMissingDriver: Ignore,
+	}
+}
+
+// factory lets the metrics and the logs receiver of one configuration share a session.
+type factory struct {
+	open func(path string) driver.Library
+
+	mu       sync.Mutex
+	sessions map[*Config]*session
+}
+
+func (f *factory) session(config *Config, settings receiver.Settings) *session {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.sessions[config]
+	if s == nil {
+		s = newSession(f.open(config.LibraryPath), settings.Logger)
+		f.sessions[config] = s
+	}
+	return s
+}
+
+func (f *factory) forget(config *Config) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.sessions, config)
+}
+
+func (f *factory) createMetrics(_ context.Context, settings receiver.Settings, c component.Config, next consumer.Metrics) (receiver.Metrics, error) {
+	config := c.(*Config)
+	session := f.session(config, settings)
+	return newMetricsReceiver(config, settings, session, next, func() { f.forget(config) })
+}
+
+func (f *factory) createLogs(_ context.Context, settings receiver.Settings, c component.Config, next consumer.Logs) (receiver.Logs, error) {
+	config := c.(*Config)
+	session := f.session(config, settings)
+	return newLogsReceiver(config, settings, session, next, func() { f.forget(config) })
+}

@@ -1,0 +1,81 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nvmlreceiver
+
+import (
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
+)
+
+// scrapeInstances reads the MIG instances of the GPU. They are looked up each time, since an administrator makes and removes them
+// while the GPU works. The driver tells of an instance its memory and its processes; all else it tells of the whole GPU only.
+func (g *gpu) scrapeInstances(now time.Time) {
+	for _, instance := range g.instances {
+		instance.out = pmetric.NewMetrics()
+	}
+	if g.lost != nil {
+		return
+	}
+	enabled, err := g.device.MIGEnabled()
+	if !g.ok("MIG mode", err) || !enabled {
+		clear(g.instances)
+		return
+	}
+	devices, err := g.device.MIGDevices(g.migDevices[:0])
+	if !g.ok("MIG instances", err) {
+		return
+	}
+	g.migDevices = devices
+	found := make(map[string]*gpu, len(devices))
+	for _, device := range devices {
+		uuid, err := device.UUID()
+		if err != nil {
+			continue // removed in between
+		}
+		instance := g.instances[uuid]
+		if instance == nil {
+			if instance = g.newInstance(device, uuid); instance == nil {
+				continue
+			}
+		}
+		instance.device = device
+		found[uuid] = instance
+		instance.begin(now)
+		instance.memory()
+		instance.readProcesses(now)
+		instance.emit()
+	}
+	g.instances = found
+}
+
+func (g *gpu) newInstance(device driver.Device, uuid string) *gpu {
+	profile, err := device.MIGProfile()
+	if !g.ok("MIG profile", err) {
+		return nil
+	}
+	resource := pcommon.NewResource()
+	g.resource.CopyTo(resource)
+	if g.scraper.config.Builder.ResourceAttributes.NvmlMigProfile.Enabled {
+		resource.Attributes().PutStr("nvml.mig.profile", profileName(profile))
+	}
+	name := fmt.Sprintf("%s MIG %d.%d", g.name, profile.GPUInstance, profile.ComputeInstance)
+	instance := newGPU(g.scraper, g.found, device, uuid, name, resource)
+	instance.options = []metadata.MetricAttributeOption{metadata.WithHwParentMetricAttribute(g.uuid)}
+	return instance
+}
+
+// profileName is the name that nvidia-smi gives a profile: 1g.10gb, or 1c.2g.20gb where the instance has only part of the slices.
+func profileName(p driver.MIGProfile) string {
+	name := fmt.Sprintf("%dg.%dgb", p.GPUSlices, (p.MemoryMiB+1023)/1024)
+	if p.ComputeSlices != 0 && p.ComputeSlices != p.GPUSlices {
+		return fmt.Sprintf("%dc.%s", p.ComputeSlices, name)
+	}
+	return name
+}

@@ -1,0 +1,120 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package driver
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code is what an NVML call returned, by the number that nvml.h gives it (nvmlReturn_t). As an error it is never Success.
+type Code uint32
+
+// The codes that mean something to the receiver.
+const (
+	Success             Code = 0
+	Uninitialized       Code = 1
+	InvalidArgument     Code = 2
+	NotSupported        Code = 3
+	NoPermission        Code = 4
+	NotFound            Code = 6
+	InsufficientPower   Code = 8
+	DriverNotLoaded     Code = 9
+	Timeout             Code = 10
+	IRQIssue            Code = 11
+	LibraryNotFound     Code = 12
+	FunctionNotFound    Code = 13
+	CorruptedInfoROM    Code = 14
+	GPULost             Code = 15
+	ResetRequired       Code = 16
+	OperatingSystem     Code = 17
+	VersionMismatch     Code = 18
+	InUse               Code = 19
+	OutOfMemory         Code = 20
+	NoData              Code = 21
+	ArgumentVersion     Code = 25
+	Deprecated          Code = 26
+	NotReady            Code = 27
+	GPUNotFound         Code = 28
+	InvalidState        Code = 29
+	Unknown             Code = 999
+	PlatformUnsupported Code = 1 << 30 // our own: this binary was built without the driver
+)
+
+var codeText = map[Code]string{
+	Uninitialized:       "library not initialized",
+	InvalidArgument:     "invalid argument",
+	NotSupported:        "not supported by this GPU",
+	NoPermission:        "no permission",
+	NotFound:            "not found",
+	InsufficientPower:   "the GPU's power cables are not attached properly",
+	DriverNotLoaded:     "the NVIDIA kernel driver is not loaded",
+	Timeout:             "timed out",
+	IRQIssue:            "the kernel found a problem with the GPU's interrupts",
+	LibraryNotFound:     "the NVIDIA management library was not found",
+	FunctionNotFound:    "the installed driver is too old for this call",
+	CorruptedInfoROM:    "the GPU's infoROM is corrupted",
+	GPULost:             "the GPU fell off the bus or is inaccessible",
+	ResetRequired:       "the GPU must be reset before it can be used again",
+	OperatingSystem:     "the operating system or a cgroup blocks the GPU's device file",
+	VersionMismatch:     "the library and the kernel driver are of different versions",
+	InUse:               "the GPU is in use",
+	OutOfMemory:         "out of memory",
+	NoData:              "no data",
+	ArgumentVersion:     "the driver does not know this version of the call",
+	Deprecated:          "no longer supported by the driver",
+	NotReady:            "the GPU is not ready",
+	GPUNotFound:         "no such GPU",
+	InvalidState:        "the GPU is not in the right state",
+	Unknown:             "internal driver error",
+	PlatformUnsupported: "this build has no GPU support: it takes Linux and cgo",
+}
+
+// Error says what the code means.
+func (c Code) Error() string {
+	if text, ok := codeText[c]; ok {
+		return text
+	}
+	return fmt.Sprintf("driver error %d", uint32(c))
+}
+
+// Unavailable says that there is nothing to be read, and that this is no fault: the GPU or the driver lacks the feature, or it
+// has no value right now.
+func (c Code) Unavailable() bool {
+	switch c {
+	case NotSupported, FunctionNotFound, NotFound, NoData, NotReady, ArgumentVersion, Deprecated:
+		return true
+	}
+	return false
+}
+
+// Void says that the handle, or the library as a whole, is of no use any more until the driver is opened anew.
+func (c Code) Void() bool {
+	switch c {
+	case Uninitialized, DriverNotLoaded, GPULost, ResetRequired, VersionMismatch, GPUNotFound, IRQIssue:
+		return true
+	}
+	return false
+}
+
+// Missing says that this computer has no driver, or this binary no way to it.
+func (c Code) Missing() bool {
+	switch c {
+	case LibraryNotFound, DriverNotLoaded, PlatformUnsupported:
+		return true
+	}
+	return false
+}
+
+// CodeOf is the Code that err is or wraps: Success for nil, Unknown for an error without one.
+func CodeOf(err error) Code {
+	if err == nil {
+		return Success
+	}
+	var code Code
+	if errors.As(err, &code) {
+		return code
+	}
+	return Unknown
+}

@@ -1,0 +1,118 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nvmlreceiver
+
+import (
+	"context"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/receiver"
+	otelscraper "go.opentelemetry.io/collector/scraper"
+	"go.opentelemetry.io/collector/scraper/scraperhelper"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
+)
+
+// member is a receiver's share in the session.
+type member struct {
+	session *session
+	config  *Config
+	host    component.Host
+	forget  func() // called when the session is over
+}
+
+func (m *member) start(ctx context.Context, host component.Host) error {
+	m.host = host
+	return m.session.start(ctx, m, m.config.OnMissingDriver == Fail)
+}
+
+// shutdown is safe without start, and twice.
+func (m *member) shutdown() {
+	if m.host == nil {
+		return
+	}
+	if m.session.shutdown(m) {
+		m.forget()
+	}
+	m.host = nil
+}
+
+type metricsReceiver struct {
+	member
+	controller receiver.Metrics
+	stop       context.CancelFunc // ends the scrape under way
+}
+
+func newMetricsReceiver(config *Config, settings receiver.Settings, session *session, next consumer.Metrics, forget func()) (*metricsReceiver, error) {
+	s := newScraper(config, settings, session)
+	stopped, stop := context.WithCancel(context.Background())
+	scrape, err := otelscraper.NewMetrics(func(ctx context.Context) (pmetric.Metrics, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(stopped, cancel)()
+		return s.scrape(ctx)
+	})
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	controller, err := scraperhelper.NewMetricsController(&config.Controller, settings, next,
+		scraperhelper.AddMetricsScraper(metadata.Type, scrape))
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return &metricsReceiver{member: member{session: session, config: config, forget: forget}, controller: controller, stop: stop}, nil
+}
+
+// Start scraping. It fails if the driver is missing and the configuration says that this is a failure.
+func (r *metricsReceiver) Start(ctx context.Context, host component.Host) error {
+	if err := r.member.start(ctx, host); err != nil {
+		r.member.shutdown()
+		return err
+	}
+	return r.controller.Start(ctx, host)
+}
+
+// Shutdown ends the scrape under way; a driver call that hangs does not hold it up.
+func (r *metricsReceiver) Shutdown(ctx context.Context) error {
+	r.stop()
+	if r.host == nil {
+		return nil
+	}
+	err := r.controller.Shutdown(ctx)
+	r.member.shutdown()
+	return err
+}
+
+type logsReceiver struct {
+	member
+	logs *eventLogs
+}
+
+func newLogsReceiver(config *Config, settings receiver.Settings, session *session, next consumer.Logs, forget func()) (*logsReceiver, error) {
+	logs, err := newEventLogs(config, settings, session, next)
+	if err != nil {
+		return nil, err
+	}
+	return &logsReceiver{member: member{session: session, config: config, forget: forget}, logs: logs}, nil
+}
+
+// Start watching. It fails as that of the metrics receiver does.
+func (r *logsReceiver) Start(ctx context.Context, host component.Host) error {
+	if err := r.member.start(ctx, host); err != nil {
+		r.member.shutdown()
+		return err
+	}
+	return nil
+}
+
+// Shutdown does not wait for the driver.
+func (r *logsReceiver) Shutdown(context.Context) error {
+	r.logs.shutdown()
+	r.member.shutdown()
+	return nil
+}
