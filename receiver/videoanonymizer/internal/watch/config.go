@@ -6,8 +6,6 @@ package watch
 import (
 	"errors"
 	"fmt"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -78,9 +76,9 @@ func validatePattern(key, pattern string) error {
 	case slashInBraces(pattern):
 		return fmt.Errorf("%s: %q has a slash within braces: write a pattern for each alternative", key, pattern)
 	}
-	_, rest := doublestar.SplitPattern(filepath.ToSlash(pattern))
-	if slices.Contains(strings.Split(path.Join("/", rest), "/"), "..") || slices.Contains(strings.Split(rest, "/"), "..") {
-		return fmt.Errorf("%s: %q has .. after a wildcard: write the path without it", key, pattern)
+	_, rest := doublestar.SplitPattern(pattern)
+	if slices.Contains(strings.Split(rest, "/"), "..") {
+		return fmt.Errorf("%s: %q has .. at its end or after a wildcard: write the path without it", key, pattern)
 	}
 	return nil
 }
@@ -151,3 +149,27 @@ type Options struct {
 
 // StateDirectoryName is the hidden folder in the output directory that holds the journal.
 const StateDirectoryName = ".otelcol-anonymizer"
+
+func (o *Options) validate() error {
+	errs := []error{o.Config.Validate()}
+	if o.OutputDirectory == "" {
+		errs = append(errs, errors.New("output directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
+	}
+	if o.OutputName == nil {
+		errs = append(errs, errors.New("output name: is required"))
+	}
+	switch o.OnSuccess {
+	case OnSuccessKeep, OnSuccessDelete:
+	case OnSuccessMove:
+		if o.MoveTo == "" {
+			errs = append(errs, errors.New("move_to: is required with on_success: move: write the folder for the sources that are done"))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("on_success: %q is not known: write keep, move or delete", o.OnSuccess))
+	}
+	if r := o.Retry; r.InitialInterval <= 0 || r.MaxInterval < r.InitialInterval || r.MaxAttempts < 1 {
+		errs = append(errs, fmt.Errorf("retry: %v to %v and %d attempts: write a positive interval, one not below it, and at least 1 attempt",
+			r.InitialInterval, r.MaxInterval, r.MaxAttempts))
+	}
+	return errors.Join(errs...)
+}

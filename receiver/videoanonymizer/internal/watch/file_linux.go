@@ -1,0 +1,211 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stamp tells one state of a file from another without reading it. Times are nanoseconds since 1970. The device is left
+// out: its number changes when a disk is mounted again.
+type stamp struct {
+	Size  int64  `json:"size"`
+	MTime int64  `json:"mtime"`
+	CTime int64  `json:"ctime"`
+	Inode uint64 `json:"inode"`
+}
+
+// sameFile is equality but for ctime, which renaming, linking and chmod change too.
+func (s stamp) sameFile(t stamp) bool {
+	t.CTime = s.CTime
+	return s == t
+}
+
+func (s stamp) modTime() time.Time { return time.Unix(0, s.MTime) }
+
+func stampOf(st *unix.Stat_t) stamp {
+	return stamp{Size: st.Size, MTime: unix.TimespecToNsec(st.Mtim), CTime: unix.TimespecToNsec(st.Ctim), Inode: st.Ino}
+}
+
+// lstat does not follow a symbolic link.
+func lstat(path string) (stamp, uint32, error) {
+	var st unix.Stat_t
+	err := retryEINTR(func() error { return unix.Lstat(path, &st) })
+	if err != nil {
+		return stamp{}, 0, &fs.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	return stampOf(&st), st.Mode & unix.S_IFMT, nil
+}
+
+// exists tells whether anything bears the name, a dangling link included.
+func exists(path string) (bool, error) {
+	_, _, err := lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// openRegular opens for reading what is a regular file, and never waits, as opening a FIFO would.
+func openRegular(path string) (*os.File, stamp, error) {
+	fd := -1
+	err := retryEINTR(func() (err error) {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+		return err
+	})
+	if err != nil {
+		return nil, stamp{}, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return nil, stamp{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		unix.Close(fd)
+		return nil, stamp{}, &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
+	}
+	return os.NewFile(uintptr(fd), path), stampOf(&st), nil
+}
+
+var errNotRegular = errors.New("it is not a regular file")
+
+// hasWriter tells whether a process has the file open for writing. The kernel grants a read lease only where none has.
+// File systems that know no leases (NFS, SMB, FUSE), and files of other users, give no answer: false.
+func hasWriter(f *os.File) bool {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	if err == nil {
+		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	}
+	return errors.Is(err, unix.EAGAIN)
+}
+
+const (
+	digestBlock  = 64 << 10
+	digestBlocks = 4
+)
+
+// digest identifies a video by its size and samples of its content: a hash of four blocks of 64 KiB, the first at its
+// beginning and the last at its end. Compressed videos differ everywhere, so that the samples tell them apart, and cost
+// nothing beside the decoding; a change of a few bytes between the samples, size unchanged, is not seen.
+func digest(f *os.File, size int64) (string, error) {
+	hash := sha256.New()
+	fmt.Fprintln(hash, size)
+	block := make([]byte, min(digestBlock, size))
+	last := size - int64(len(block))
+	for i := range int64(digestBlocks) {
+		n, err := f.ReadAt(block, last*i/(digestBlocks-1))
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read %s: %w", f.Name(), err)
+		}
+		hash.Write(block[:n])
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:16]), nil
+}
+
+// digestPath is the digest of the regular file at path, and its size.
+func digestPath(path string) (string, int64, error) {
+	f, st, err := openRegular(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	sum, err := digest(f, st.Size)
+	return sum, st.Size, err
+}
+
+// renameNoReplace is atomic and fails with fs.ErrExist where the new name is taken. Where the file system cannot rename
+// so (NFS, some FUSE), a second link is made first, which fails likewise.
+func renameNoReplace(from, to string) error {
+	err := retryEINTR(func() error {
+		return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	})
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
+		if err := os.Link(from, to); err != nil {
+			return err
+		}
+		return os.Remove(from)
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
+// syncPath makes the content of a file, or the names in a folder, survive a power cut.
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
+		return err
+	}
+	return nil
+}
+
+// makeFolders makes those missing of a path, and makes their names survive a power cut.
+func makeFolders(path string) error {
+	there, err := exists(path)
+	if err != nil || there {
+		return err
+	}
+	if err := makeFolders(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncPath(filepath.Dir(path))
+}
+
+// lockFile takes the file for this process until it is closed, and writes the process's number into it.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	err = retryEINTR(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		holder, _ := io.ReadAll(io.LimitReader(f, 32))
+		f.Close()
+		return nil, fmt.Errorf("%s is in use by process %s: stop that collector, or give this receiver an output directory of its own",
+			filepath.Dir(path), strings.TrimSpace(string(holder)))
+	}
+	if err != nil {
+		f.Close()
+		return nil, &fs.PathError{Op: "lock", Path: path, Err: err}
+	}
+	if err := errors.Join(f.Truncate(0), writeAt(f, strconv.Itoa(os.Getpid())+"\n", 0)); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func writeAt(f *os.File, text string, offset int64) error {
+	_, err := f.WriteAt([]byte(text), offset)
+	return err
+}
+
+func retryEINTR(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

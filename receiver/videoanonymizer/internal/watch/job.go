@@ -1,0 +1,211 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrChanged says that the source is not the file it was when it was claimed. What was made of it must be discarded;
+	// the file is taken again once it is complete.
+	ErrChanged = errors.New("the source changed while it was worked on")
+	// ErrVanished says that the source was deleted or renamed since it was claimed. An output that is complete nevertheless
+	// may be all that is left of the video.
+	ErrVanished = errors.New("the source vanished while it was worked on")
+	// ErrTaken says that another file got the output's name since the claim. Another attempt gets another name.
+	ErrTaken = errors.New("the name of the output was taken meanwhile")
+)
+
+// ReasonCrash is the reason of a failure that the watcher itself records: the collector died in each attempt.
+const ReasonCrash = "crash"
+
+// Job is one attempt at one file. It ends with Done, Fail or Abandon; what is called after that has no effect. Its methods
+// are called by one goroutine.
+type Job struct {
+	// Path is the source, absolute, without symbolic links.
+	Path string
+	// Rel is the source's path below the folder that the include pattern names.
+	Rel string
+	// Output is the final path, absolute. No file stood there at claim time.
+	Output string
+	// Temp is a hidden path in the folder of Output, with its extension. What bears this name, or a name that begins with
+	// it up to the extension, is removed when the job ends, and at the next Start if it could not end.
+	Temp string
+	// Attempt counts from 1 as long as the file stays the same.
+	Attempt int
+	// Size in bytes and ModTime of the source, as claimed.
+	Size    int64
+	ModTime time.Time
+
+	watcher *Watcher
+	file    *file
+	entry   source
+	ended   bool // guarded by the watcher's mu
+}
+
+// Unchanged looks at the source again: ErrChanged or ErrVanished if it is not what it was at claim time. New permissions
+// or links are no change.
+func (j *Job) Unchanged() error {
+	st, mode, err := lstat(j.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %s", ErrVanished, j.Path)
+	case err != nil:
+		return err
+	case mode != unix.S_IFREG || !st.sameFile(j.entry.Stamp):
+		return fmt.Errorf("%w: %s", ErrChanged, j.Path)
+	case st == j.entry.Stamp || j.entry.Digest == "":
+		return nil
+	}
+	// Only ctime differs: a write whose time was set back would look the same.
+	sum, _, err := digestPath(j.Path)
+	if err == nil && sum != j.entry.Digest {
+		return fmt.Errorf("%w: %s", ErrChanged, j.Path)
+	}
+	return err
+}
+
+// Publish gives the complete file at Temp its final name: fsync, a record of the intent, rename without replacing
+// (ErrTaken), fsync of the folder. A crash at any moment leaves either nothing or the whole file under the final name, and
+// the next Start knows that it is ours.
+func (j *Job) Publish() error {
+	if err := syncPath(j.Temp); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	made, err := describe(j.Temp)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	made.Path = pathText(j.Output)
+	j.entry.State, j.entry.Output = statePublishing, made
+	if err := j.watcher.journal.put(j.entry); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	err = renameNoReplace(j.Temp, j.Output)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("publish: %w: %s", ErrTaken, j.Output)
+	}
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	if err := syncPath(filepath.Dir(j.Output)); err != nil {
+		// What may vanish in a power cut is not published.
+		return fmt.Errorf("publish: %w", errors.Join(err, renameNoReplace(j.Output, j.Temp)))
+	}
+	return nil
+}
+
+// Done records that the output stands under its final name, durably, and then does to the source what OnSuccess says, if
+// it is still what it was. An error tells that the record could not be written (the file may be taken again after a
+// restart), or that the source could not be moved or deleted (it stays, and is not taken again).
+func (j *Job) Done() error {
+	if !j.end() {
+		return nil
+	}
+	defer j.release(settled, 0)
+	made, err := describe(j.Output)
+	if err != nil {
+		return fmt.Errorf("record as done: %w", err)
+	}
+	j.entry.State, j.entry.Output, j.entry.Action = stateDone, made, j.watcher.opts.successAction()
+	if err := j.conclude(); err != nil {
+		return fmt.Errorf("record as done: %w", err)
+	}
+	return j.watcher.act(j.entry)
+}
+
+// Fail records a failed attempt. With retry the file is tried again after a while, up to Retry.MaxAttempts; without, only
+// after it changed. The reason is a short stable word, such as "not_video"; err says the rest.
+func (j *Job) Fail(reason string, err error, retry bool) error {
+	if !j.end() {
+		return nil
+	}
+	opts := j.watcher.opts
+	j.entry.Output, j.entry.Reason, j.entry.Error = nil, reason, ""
+	if err != nil {
+		j.entry.Error = err.Error()
+	}
+	if retry && j.Attempt < opts.Retry.MaxAttempts {
+		defer j.release(queued, opts.Retry.backoff(j.Attempt))
+		j.entry.State = statePending
+		return j.conclude()
+	}
+	defer j.release(settled, 0)
+	j.entry.State, j.entry.GaveUp, j.entry.Action = stateFailed, retry, opts.failureAction()
+	if err := j.conclude(); err != nil {
+		return fmt.Errorf("record as failed: %w", err)
+	}
+	return j.watcher.act(j.entry)
+}
+
+// Abandon gives the file back unfinished, as at shutdown: it is taken again, and the attempt does not count.
+func (j *Job) Abandon() { j.giveBack(false) }
+
+// giveBack abandons the job. One that somebody still works on may write to Temp after this: the next Start removes it.
+func (j *Job) giveBack(inUse bool) {
+	if !j.end() {
+		return
+	}
+	defer j.release(queued, 0)
+	entry := j.entry
+	entry.State, entry.Output = statePending, nil
+	entry.Attempt--
+	var err error
+	if inUse {
+		err = j.watcher.journal.put(entry)
+	} else {
+		j.entry = entry
+		err = j.conclude()
+	}
+	if err != nil {
+		j.watcher.logger.Warn("a video was given back, but that is not recorded: it counts as an attempt",
+			zap.String("file", j.Path), zap.Error(err))
+	}
+}
+
+// conclude records the outcome and removes what the attempt left.
+func (j *Job) conclude() error {
+	if err := removeTemps(j.Temp); err == nil {
+		j.entry.Temp = ""
+	} else {
+		j.watcher.logger.Warn("a temporary file cannot be removed: the next start tries again", zap.String("file", j.Temp), zap.Error(err))
+	}
+	return j.watcher.journal.put(j.entry)
+}
+
+// end tells whether the job was still open, and closes it.
+func (j *Job) end() bool {
+	j.watcher.mu.Lock()
+	defer j.watcher.mu.Unlock()
+	open := !j.ended
+	j.ended = true
+	return open
+}
+
+// release lets go of the file and the output's name.
+func (j *Job) release(p phase, wait time.Duration) {
+	w := j.watcher
+	w.mu.Lock()
+	delete(w.active, j)
+	delete(w.reserved, j.Output)
+	w.mu.Unlock()
+	w.put(j.file, p, wait)
+}
+
+// describe identifies a complete output.
+func describe(path string) (*output, error) {
+	sum, size, err := digestPath(path)
+	if err != nil {
+		return nil, err
+	}
+	return &output{Path: pathText(path), Size: size, Digest: sum}, nil
+}

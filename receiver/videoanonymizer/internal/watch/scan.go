@@ -1,0 +1,247 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"golang.org/x/sys/unix"
+)
+
+// found is a file that a pattern names.
+type found struct {
+	path  string // absolute, without symbolic links
+	rel   string // below the pattern's folder
+	mode  uint32 // S_IFMT bits
+	stamp stamp
+}
+
+// scanner walks the folders that the include patterns name.
+type scanner struct {
+	roots   []root
+	exclude []exclusion
+	// skip are folders never entered: absolute, without symbolic links.
+	skip map[string]bool
+	// output is skipped too, but for the roots that lie in it.
+	output string
+	// entered is called with each folder walked, trouble with each that could not be.
+	entered func(directory string)
+	trouble func(directory string, err error)
+}
+
+// root is the part of patterns before their first wildcard, absolute, and what they say of the paths below.
+type root struct {
+	base     string
+	patterns []pattern
+	// literal tells that no pattern has a wildcard.
+	literal bool
+}
+
+// pattern is one below a root, whole and split at its slashes.
+type pattern struct {
+	whole string
+	names []string
+}
+
+type exclusion struct {
+	base    string // empty compares the file's name alone
+	pattern string
+}
+
+func newScanner(config Config) (*scanner, error) {
+	s := &scanner{skip: map[string]bool{}}
+	for _, glob := range config.Include {
+		base, rest, err := splitPattern(glob)
+		if err != nil {
+			return nil, fmt.Errorf("include: %w", err)
+		}
+		i := slices.IndexFunc(s.roots, func(r root) bool { return r.base == base })
+		if i < 0 {
+			i = len(s.roots)
+			s.roots = append(s.roots, root{base: base, literal: true})
+		}
+		r := &s.roots[i]
+		r.literal = r.literal && isLiteral(rest)
+		for _, p := range expand(rest, config.Recursive) {
+			r.patterns = append(r.patterns, pattern{whole: p, names: strings.Split(p, "/")})
+		}
+	}
+	for _, glob := range config.Exclude {
+		if !strings.Contains(glob, "/") {
+			s.exclude = append(s.exclude, exclusion{pattern: glob})
+			continue
+		}
+		base, rest, err := splitPattern(glob)
+		if err != nil {
+			return nil, fmt.Errorf("exclude: %w", err)
+		}
+		s.exclude = append(s.exclude, exclusion{base: base, pattern: rest})
+	}
+	return s, nil
+}
+
+// splitPattern gives the folder before the first wildcard, absolute, and the pattern below it.
+func splitPattern(glob string) (base, rest string, err error) {
+	base, rest = doublestar.SplitPattern(glob)
+	base, err = filepath.Abs(base)
+	if rest = strings.Trim(path.Clean(rest), "/"); rest == "." || rest == "" {
+		rest = "*" // the pattern ended in a slash
+	}
+	return base, rest, err
+}
+
+func isLiteral(glob string) bool { return !strings.ContainsAny(glob, `*?[{`) }
+
+// expand gives the patterns that one of the operator's stands for.
+func expand(rest string, recursive bool) []string {
+	deep := func(p string) string {
+		if !recursive {
+			return p
+		}
+		dir, last := path.Split(p)
+		return dir + "**/" + last
+	}
+	if isLiteral(rest) { // a file, or a folder
+		return []string{rest, deep(rest + "/*")}
+	}
+	return []string{deep(rest)}
+}
+
+// scan calls visit with each file that is included and not excluded, and may not even be a regular one. A file may come
+// more than once where patterns overlap.
+func (s *scanner) scan(visit func(found)) {
+	for i := range s.roots {
+		r := &s.roots[i]
+		base, err := filepath.EvalSymlinks(r.base)
+		if err != nil {
+			s.trouble(r.base, err)
+			continue
+		}
+		s.walk(r, base, "", visit)
+	}
+}
+
+func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
+	directory := filepath.Join(base, rel)
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		s.trouble(directory, err)
+		return
+	}
+	s.entered(directory)
+	growing := growingNames(entries)
+	for _, entry := range entries {
+		name := entry.Name()
+		if ignoredName(name) {
+			continue
+		}
+		below := name
+		if rel != "" {
+			below = rel + "/" + name
+		}
+		if entry.IsDir() {
+			if r.leadsBelow(below) && !s.skipped(base, directory+"/"+name) {
+				s.walk(r, base, below, visit)
+			}
+			continue
+		}
+		if growing[name] || !r.matches(below) || s.excluded(r, below) {
+			continue
+		}
+		f := found{path: directory + "/" + name, rel: below}
+		if f.stamp, f.mode, err = lstat(f.path); err == nil && f.mode != unix.S_IFDIR {
+			visit(f)
+		}
+	}
+}
+
+// skipped tells whether a folder holds what the program puts there.
+func (s *scanner) skipped(base, directory string) bool {
+	return s.skip[directory] || directory == s.output && !within(base, s.output)
+}
+
+func (r *root) matches(rel string) bool {
+	return slices.ContainsFunc(r.patterns, func(p pattern) bool {
+		ok, _ := doublestar.Match(p.whole, rel)
+		return ok
+	})
+}
+
+// leadsBelow tells whether a pattern can match anything in the folder.
+func (r *root) leadsBelow(folder string) bool {
+	names := strings.Split(folder, "/")
+	return slices.ContainsFunc(r.patterns, func(p pattern) bool {
+		for i, name := range names {
+			if p.names[i] == "**" {
+				return true
+			}
+			if ok, _ := doublestar.Match(p.names[i], name); !ok || i == len(p.names)-1 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (s *scanner) excluded(r *root, rel string) bool {
+	return slices.ContainsFunc(s.exclude, func(e exclusion) bool {
+		name := path.Base(rel)
+		if e.base != "" {
+			var ok bool
+			if name, ok = strings.CutPrefix(path.Join(r.base, rel), strings.TrimSuffix(e.base, "/")+"/"); !ok {
+				return false
+			}
+		}
+		ok, _ := doublestar.Match(e.pattern, name)
+		return ok
+	})
+}
+
+// partialSuffixes are what browsers, download managers, copy and sync tools put after the names of incomplete files.
+var partialSuffixes = []string{
+	".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", ".opdownload", ".aria2", ".!qb", ".!ut", ".!bt",
+	".bc!", ".dtapart", ".unconfirmed", ".swp", "~",
+}
+
+// ignoredName tells names that are never taken: hidden and incomplete files, and what file managers leave.
+func ignoredName(name string) bool {
+	if strings.HasPrefix(name, ".") {
+		return true
+	}
+	lower := strings.ToLower(name)
+	return lower == "thumbs.db" || lower == "desktop.ini" || slices.ContainsFunc(partialSuffixes, func(suffix string) bool {
+		return strings.HasSuffix(lower, suffix)
+	})
+}
+
+// growingNames are those that stand beside an incomplete file of the same name, as browsers and aria2 reserve them.
+func growingNames(entries []fs.DirEntry) map[string]bool {
+	var growing map[string]bool
+	for _, entry := range entries {
+		name := entry.Name()
+		lower := strings.ToLower(name)
+		for _, suffix := range partialSuffixes {
+			if strings.HasSuffix(lower, suffix) && suffix != "~" {
+				if growing == nil {
+					growing = map[string]bool{}
+				}
+				growing[name[:len(name)-len(suffix)]] = true
+			}
+		}
+	}
+	return growing
+}
+
+// within tells whether path is the folder or lies in it. Both are absolute and clean.
+func within(path, folder string) bool {
+	rel, err := filepath.Rel(folder, path)
+	return err == nil && filepath.IsLocal(rel)
+}
