@@ -33,11 +33,11 @@ type GeometryOptions struct {
 // volume 1, section 3: anthropometry), measured where COCO puts its keypoints. Seen from any side a length between two
 // keypoints shortens but never grows, so that the largest scale that any of them asks for is the right one.
 const (
-	eyeToEye           = 6.3
-	earToEar           = 14.5
-	eyeToNearEar       = 9
-	noseToEar          = 13
-	noseToEye          = 6
+	eyeToEye     = 6.3
+	earToEar     = 14.5
+	eyeToNearEar = 9
+	noseToEar    = 13
+	noseToEye    = 6
 	// Where only one ear shows, the head is turned enough for these two to be seen at no less than this length.
 	eyeToEarInProfile  = 8
 	noseToEarInProfile = 11
@@ -165,7 +165,7 @@ func (f *figure) scaleLimit() float64 {
 // head decides which estimates the person's keypoints bear.
 func (f *figure) head(onUncertain OnUncertain) Head {
 	if !f.valid {
-		return frameHead(f.width, f.height)
+		return FrameHead(int(f.width), int(f.height))
 	}
 	face, score, sure := f.fromFace()
 	body, hasBody := f.fromShoulders()
@@ -196,7 +196,7 @@ func (f *figure) uncertain(what OnUncertain) Head {
 	var head Head
 	switch what {
 	case WholeFrame:
-		return frameHead(f.width, f.height)
+		return FrameHead(int(f.width), int(f.height))
 	case WholePerson:
 		head = f.wholeBox()
 		head.Box = true
@@ -481,8 +481,8 @@ func ellipse(centre, up point, rx, ry float64) Head {
 	}
 }
 
-// frameHead covers the whole frame.
-func frameHead(width, height float64) Head {
+// FrameHead covers a whole frame of a size in pixels.
+func FrameHead(width, height int) Head {
 	w, h := float32(width)/2, float32(height)/2
 	return Head{X: w, Y: h, RX: w, RY: h, Box: true, Origin: OriginFrame}
 }

@@ -10,11 +10,19 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
+// Defaults of Options.
+const (
+	DefaultLookAhead = time.Second
+	DefaultMaxFrames = 75
+)
+
 // Options bound the tracker; the zero value gives the defaults.
 type Options struct {
-	// LookAhead is how far a sighting reaches back and forth in time; 0 means 1 s.
+	// LookAhead is how far in time a sighting reaches: frames are held back this long, and a head is masked this long
+	// before its first sighting and after its last; 0 means DefaultLookAhead.
 	LookAhead time.Duration
-	// MaxFrames bounds the frames held back, whatever their times; 0 means 75.
+	// MaxFrames bounds the number of frames held back, whatever their times, which shortens the look-ahead (but not how
+	// long a head is held after its last sighting); 0 means DefaultMaxFrames, and the least is 2.
 	MaxFrames int
 	// Geometry tunes how heads are located.
 	Geometry mask.GeometryOptions
@@ -24,11 +32,11 @@ type Options struct {
 type Observation struct {
 	// Index counts frames from 0, in order.
 	Index int
-	// Time is the frame's presentation time.
+	// Time is the frame's presentation time. A time before that of the last frame is taken to be the same.
 	Time time.Duration
 	// Judged tells that people were looked for; otherwise they are carried from the frames around.
 	Judged bool
-	// Failed tells that the frame could not be judged; it is masked whole.
+	// Failed tells that people were looked for in vain: the frame could not be judged.
 	Failed bool
 	// Cut tells that a new scene begins with this frame.
 	Cut bool
@@ -41,7 +49,7 @@ type Observation struct {
 // Result is what to mask in one frame.
 type Result struct {
 	Index int
-	// Heads to be covered.
+	// Heads to be covered. If WholeFrame is set, it is one head with mask.OriginFrame.
 	Heads []mask.Head
 	// People is the number of persons visible: sighted, or between two sightings.
 	People int
@@ -49,16 +57,297 @@ type Result struct {
 	WholeFrame bool
 }
 
-// Tracker follows people through the frames of one video. It is not safe for concurrent use.
-type Tracker struct{ pending []Observation }
-
-// New returns a tracker for one video.
-func New(opts Options) *Tracker { return &Tracker{} }
-
-// Push takes the next frame and returns the results that are ready, in order, none or several.
-func (t *Tracker) Push(o Observation) []Result {
-	return []Result{{Index: o.Index, WholeFrame: true}}
+// Tracker follows people through the frames of one video. Given the same observations it gives the same results. It is
+// not safe for concurrent use.
+type Tracker struct {
+	opts  Options
+	scene int
+	// window holds the frames whose heads are not known yet, oldest first.
+	window []*frame
+	paths  []*path
+	// before is the last judged frame that has left the window.
+	before *frame
+	// closing holds the last two frames that have left the window: the first was returned, the second waits for its
+	// successor.
+	closing [2]*Result
+	pushed  int
 }
 
-// Flush returns the results of all frames still held back.
-func (t *Tracker) Flush() []Result { return nil }
+// frame is an observation in the window.
+type frame struct {
+	Observation
+	number int // counted by the tracker: the index may leave frames out
+	scene  int
+	last   bool // of its scene
+	attempted,
+	whole bool
+	unplaced int // people found whose heads may be anywhere
+}
+
+// New returns a tracker for one video.
+func New(opts Options) *Tracker {
+	if opts.LookAhead <= 0 {
+		opts.LookAhead = DefaultLookAhead
+	}
+	if opts.MaxFrames == 0 {
+		opts.MaxFrames = DefaultMaxFrames
+	}
+	opts.MaxFrames = max(opts.MaxFrames, 2)
+	return &Tracker{opts: opts}
+}
+
+// Push takes the next frame and returns the results that are ready, in order, none or several. Frames are held back until
+// one is pushed that is later by more than the look-ahead, but never more than MaxFrames of them.
+func (t *Tracker) Push(o Observation) []Result {
+	t.admit(o)
+	var out []Result
+	for t.overdue() {
+		out = t.advance(out)
+	}
+	return out
+}
+
+// Flush returns the results of all frames still held back. The tracker is then as new.
+func (t *Tracker) Flush() []Result {
+	var out []Result
+	for len(t.window) > 0 {
+		out = t.advance(out)
+	}
+	out = t.close(nil, out)
+	*t = *New(t.opts)
+	return out
+}
+
+// admit takes a frame into the window and links the heads found in it.
+func (t *Tracker) admit(o Observation) {
+	f := &frame{Observation: o, number: t.pushed, attempted: o.Judged || o.Failed, whole: o.Failed}
+	t.pushed++
+	if n := len(t.window); n > 0 {
+		f.Time = max(f.Time, t.window[n-1].Time)
+		t.window[n-1].last = o.Cut
+	}
+	if o.Cut {
+		t.scene++
+	}
+	f.scene = t.scene
+	t.window = append(t.window, f)
+	if !f.Judged || f.Failed {
+		return
+	}
+
+	var found []sighting
+	for i, h := range mask.LocateHeads(o.People, o.Width, o.Height, t.opts.Geometry) {
+		if h.Origin == mask.OriginFrame || !h.Sane() {
+			f.whole = true
+			f.unplaced++
+			continue
+		}
+		found = append(found, sighting{number: f.number, time: f.Time, head: h, box: o.People[i].Box})
+	}
+	f.People = nil
+	t.link(f, found)
+}
+
+// link assigns what was found to the paths that are alive, and begins new ones.
+func (t *Tracker) link(f *frame, found []sighting) {
+	var alive []*path
+	for _, p := range t.paths {
+		if p.scene == f.scene && t.reaches(p.last(), f) {
+			alive = append(alive, p)
+		}
+	}
+	links := associate(alive, found)
+	for i, s := range found {
+		if links[i] == nil {
+			t.paths = append(t.paths, &path{scene: f.scene, seen: []sighting{s}})
+			continue
+		}
+		s.doubtful = links[i].doubtful
+		links[i].path.seen = append(links[i].path.seen, s)
+	}
+}
+
+// reaches reports whether a frame is near enough to a sighting to hold the head. The number of frames limits it where
+// times stand still.
+func (t *Tracker) reaches(s sighting, f *frame) bool {
+	distance, frames := f.Time-s.time, f.number-s.number
+	return max(distance, -distance) <= t.opts.LookAhead && max(frames, -frames) <= 4*t.opts.MaxFrames
+}
+
+// overdue reports whether the oldest frame of the window must be decided.
+func (t *Tracker) overdue() bool {
+	n := len(t.window)
+	if n == 0 {
+		return false
+	}
+	waiting := 0
+	if t.closing[1] != nil {
+		waiting = 1
+	}
+	return n+waiting > t.opts.MaxFrames || t.window[n-1].Time-t.window[0].Time > t.opts.LookAhead
+}
+
+// advance decides the oldest frame of the window and appends what has become ready.
+func (t *Tracker) advance(out []Result) []Result {
+	f := t.window[0]
+	before, after := t.judgements(f)
+	r := &Result{Index: f.Index, WholeFrame: t.wholeFrame(f, before, after), People: f.unplaced}
+	for _, p := range t.paths {
+		heads, visible := t.cover(p, f, before, after)
+		if visible {
+			r.People++
+		}
+		for _, h := range heads {
+			if inFrame(h, f) {
+				r.Heads = append(r.Heads, h)
+			}
+		}
+	}
+	if r.WholeFrame {
+		r.Heads = []mask.Head{mask.FrameHead(f.Width, f.Height)}
+	}
+	t.retire(f)
+	return t.close(r, out)
+}
+
+// judgements are the frames nearest to f, of its scene and within reach, in which people were looked for: f itself, or
+// those before and after it.
+func (t *Tracker) judgements(f *frame) (before, after *frame) {
+	if f.attempted {
+		return f, f
+	}
+	near := func(g *frame) bool {
+		return g != nil && g.scene == f.scene && t.reaches(sighting{number: g.number, time: g.Time}, f)
+	}
+	if near(t.before) {
+		before = t.before
+	}
+	for _, g := range t.window[1:] {
+		if g.attempted {
+			if near(g) {
+				after = g
+			}
+			break
+		}
+	}
+	return before, after
+}
+
+func (t *Tracker) wholeFrame(f, before, after *frame) bool {
+	return before == nil && after == nil || before != nil && before.whole || after != nil && after.whole
+}
+
+// cover gives what a path masks in a frame, and whether its person is visible there rather than held.
+func (t *Tracker) cover(p *path, f, before, after *frame) (heads []mask.Head, visible bool) {
+	switch f.scene {
+	case p.scene:
+	case p.scene + 1:
+		if !f.Cut {
+			return nil, false
+		}
+	case p.scene - 1:
+		if !f.last {
+			return nil, false
+		}
+	default:
+		return nil, false
+	}
+	i, sighted := p.find(f.number)
+	switch {
+	case sighted:
+		return []mask.Head{p.smooth(i)}, true
+	case i == 0:
+		if !t.reaches(p.seen[0], f) {
+			return nil, false
+		}
+		return []mask.Head{p.holdBackward(f.Time)}, before == nil && after != nil && after.number == p.seen[0].number
+	case i == len(p.seen):
+		if !t.reaches(p.last(), f) {
+			return nil, false
+		}
+		return []mask.Head{p.holdForward(f.Time)}, after == nil && before != nil && before.number == p.last().number
+	default:
+		return p.between(i, f.Time), true
+	}
+}
+
+// retire forgets the oldest frame of the window, and what can no longer matter to the next.
+func (t *Tracker) retire(f *frame) {
+	if f.attempted {
+		t.before = f
+	}
+	t.window[0] = nil
+	t.window = t.window[1:]
+	alive := t.paths[:0]
+	for _, p := range t.paths {
+		if f.scene <= p.scene+1 && (p.last().number >= f.number || t.reaches(p.last(), f)) {
+			p.forget(f.number)
+			alive = append(alive, p)
+		}
+	}
+	clear(t.paths[len(alive):])
+	t.paths = alive
+}
+
+// close appends the frame that waited for its successor, r, once no mask blinks in it; r is nil at the end.
+func (t *Tracker) close(r *Result, out []Result) []Result {
+	if waiting := t.closing[1]; waiting != nil {
+		if first := t.closing[0]; first != nil && r != nil && !waiting.WholeFrame {
+			waiting.Heads = closeGaps(first.Heads, waiting.Heads, r.Heads)
+		}
+		out = append(out, *waiting)
+	}
+	t.closing = [2]*Result{t.closing[1], r}
+	return out
+}
+
+// closeGaps adds to the heads of a frame those that the frames before and after it show at about the same place.
+func closeGaps(before, heads, after []mask.Head) []mask.Head {
+	own := heads
+	for _, a := range before {
+		b, ok := nearest(a, after)
+		if !ok {
+			continue
+		}
+		middle := between(a, b, 0.5)
+		if !contained(middle.X, middle.Y, own) {
+			middle.Origin = mask.OriginInterpolated
+			// A copy, for the caller's slice stays as it is.
+			heads = append(heads[:len(heads):len(heads)], middle)
+		}
+	}
+	return heads
+}
+
+// nearest is that of the heads whose centre is nearest to that of a, if either covers the other's.
+func nearest(a mask.Head, heads []mask.Head) (found mask.Head, ok bool) {
+	if a.Origin == mask.OriginFrame {
+		return found, false
+	}
+	best := float32(0)
+	for _, b := range heads {
+		dx, dy := b.X-a.X, b.Y-a.Y
+		d := dx*dx + dy*dy
+		if b.Origin == mask.OriginFrame || ok && d >= best {
+			continue
+		}
+		if a.Contains(b.X, b.Y) || b.Contains(a.X, a.Y) {
+			found, best, ok = b, d, true
+		}
+	}
+	return found, ok
+}
+
+func contained(x, y float32, heads []mask.Head) bool {
+	for _, h := range heads {
+		if h.Contains(x, y) {
+			return true
+		}
+	}
+	return false
+}
+
+func inFrame(h mask.Head, f *frame) bool {
+	b := h.Bounds()
+	return b.X1 > 0 && b.Y1 > 0 && b.X0 < float32(f.Width) && b.Y0 < float32(f.Height)
+}

@@ -1,0 +1,164 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package track
+
+import (
+	"math"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+const (
+	// A head can belong to a path if it lies within this many head sizes of where the path expects it, and as many more
+	// for each second since the last sighting, or if the boxes overlap by this much.
+	gate          = 2.0
+	gatePerSecond = 8.0
+	gateOverlap   = 0.25
+	// A link over more head sizes than this is doubtful.
+	doubt = 1.5
+	// sizeWeight is the cost of a head e times as large.
+	sizeWeight = 0.3
+)
+
+type link struct {
+	path     *path
+	doubtful bool
+}
+
+// associate gives for each sighting the path that it continues, or nil.
+func associate(paths []*path, found []sighting) []*link {
+	links := make([]*link, len(found))
+	if len(paths) == 0 || len(found) == 0 {
+		return links
+	}
+	predicted := make([]sighting, len(paths))
+	for i, p := range paths {
+		predicted[i] = p.predict(found[0])
+	}
+	costs := make([][]float64, len(found))
+	for j, s := range found {
+		costs[j] = make([]float64, len(paths))
+		for i := range paths {
+			costs[j][i] = cost(predicted[i], s)
+		}
+	}
+	for j, i := range assign(costs) {
+		if i >= 0 {
+			links[j] = &link{path: paths[i], doubtful: offset(predicted[i], found[j]) > doubt}
+		}
+	}
+	return links
+}
+
+// predict is where a path's last sighting would be at the time of another by constant velocity.
+func (p *path) predict(at sighting) sighting {
+	s := p.last()
+	vx, vy := p.velocity(len(p.seen)-1, -1)
+	dt := (at.time - s.time).Seconds()
+	dx, dy := float32(vx*dt), float32(vy*dt)
+	s.head.X, s.head.Y = s.head.X+dx, s.head.Y+dy
+	s.box = vision.Box{X0: s.box.X0 + dx, Y0: s.box.Y0 + dy, X1: s.box.X1 + dx, Y1: s.box.Y1 + dy}
+	return s
+}
+
+// offset is the distance between two heads in head sizes.
+func offset(a, b sighting) float64 {
+	return math.Hypot(float64(a.head.X-b.head.X), float64(a.head.Y-b.head.Y)) / ((size(a.head) + size(b.head)) / 2)
+}
+
+// cost of linking a sighting to a prediction, infinite if the gate is shut.
+func cost(predicted, s sighting) float64 {
+	away, overlap := offset(predicted, s), iou(predicted.box, s.box)
+	open := gate + gatePerSecond*(s.time-predicted.time).Seconds()
+	if !(away <= open) && !(overlap >= gateOverlap) {
+		return math.Inf(1)
+	}
+	return away/open + (1 - overlap) + sizeWeight*math.Abs(math.Log(size(s.head)/size(predicted.head)))
+}
+
+// iou is the intersection of two boxes over their union.
+func iou(a, b vision.Box) float64 {
+	w := float64(min(a.X1, b.X1) - max(a.X0, b.X0))
+	h := float64(min(a.Y1, b.Y1) - max(a.Y0, b.Y0))
+	if !(w > 0 && h > 0) {
+		return 0
+	}
+	both := float64(a.Width())*float64(a.Height()) + float64(b.Width())*float64(b.Height())
+	return w * h / (both - w*h)
+}
+
+// forbidden stands for an infinite cost: more than all others together, so that as many rows as possible are assigned.
+const forbidden = 1e6
+
+// assign gives each row of a cost matrix a column of its own, or -1, so that as many as possible have one and the sum of
+// their costs is the least. Infinite costs are never taken.
+//
+// It is the Hungarian algorithm with potentials, one shortest augmenting path for each row: Jonker and Volgenant, "A
+// Shortest Augmenting Path Algorithm for Dense and Sparse Linear Assignment Problems", 1987. Its time grows with the square of
+// the rows and with the columns.
+func assign(costs [][]float64) []int {
+	rows := len(costs)
+	if rows == 0 {
+		return nil
+	}
+	columns := len(costs[0])
+	n := max(rows, columns) // there must be a column for each row, if a forbidden one
+	at := func(i, j int) float64 {
+		if j >= columns {
+			return forbidden
+		}
+		return min(costs[i][j], forbidden)
+	}
+
+	// Rows and columns count from 1; row[j] is the row that column j is given to, 0 for none.
+	u, v := make([]float64, rows+1), make([]float64, n+1)
+	row, previous := make([]int, n+1), make([]int, n+1)
+	least, done := make([]float64, n+1), make([]bool, n+1)
+	for i := 1; i <= rows; i++ {
+		row[0] = i
+		for j := range least {
+			least[j], done[j] = math.Inf(1), false
+		}
+		column := 0
+		for row[column] != 0 {
+			done[column] = true
+			r, delta, next := row[column], math.Inf(1), 0
+			for j := 1; j <= n; j++ {
+				if done[j] {
+					continue
+				}
+				if reduced := at(r-1, j-1) - u[r] - v[j]; reduced < least[j] {
+					least[j], previous[j] = reduced, column
+				}
+				if least[j] < delta {
+					delta, next = least[j], j
+				}
+			}
+			for j := range least {
+				if done[j] {
+					u[row[j]] += delta
+					v[j] -= delta
+				} else {
+					least[j] -= delta
+				}
+			}
+			column = next
+		}
+		for column != 0 {
+			row[column] = row[previous[column]]
+			column = previous[column]
+		}
+	}
+
+	out := make([]int, rows)
+	for i := range out {
+		out[i] = -1
+	}
+	for j := 1; j <= columns; j++ {
+		if i := row[j] - 1; i >= 0 && costs[i][j-1] < forbidden {
+			out[i] = j - 1
+		}
+	}
+	return out
+}
