@@ -61,7 +61,8 @@ type FrameRecord struct {
 	PTS time.Duration
 	// Start is before decoding, End after encoding.
 	Start, End time.Time
-	// A stage that did not run has a zero interval and leaves no span.
+	// A stage that did not run has a zero interval and leaves no span. On a frame that was not judged, Detection is the time
+	// in which the people's places were worked out from the frames around.
 	Decode, Detection, Pose, Tracking, Visualization, Encode vision.Interval
 	// DetectionSteps and PoseSteps leave the spans below Detection and Pose.
 	DetectionSteps, PoseSteps vision.Steps

@@ -1,0 +1,298 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package telemetry
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+)
+
+const (
+	// maxQueued is how many full batches wait, besides the one that is being handed on and the one that is filled.
+	maxQueued = 4
+	// A refused batch is offered again after firstBackoff, then after twice as long, up to maxBackoff.
+	firstBackoff = 50 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+	// maxFlush is how long Shutdown goes on offering what the pipeline refuses.
+	maxFlush = 5 * time.Second
+	// abandonAfter is how long a consumer may take to return once its context has ended.
+	abandonAfter = time.Second
+)
+
+// signal is what delivery has to know of the telemetry that it delivers, T being ptrace.Traces or plog.Logs.
+type signal[T any] struct {
+	name metadata.AttributeSignal
+	// fresh makes an empty batch.
+	fresh func() T
+	// clone copies a batch before it is offered; nil if the consumer leaves alone what it is given.
+	clone func(T) T
+	// consume offers a batch to the pipeline.
+	consume func(context.Context, T) error
+	// remainder is the part of the batch that the pipeline refused, where the error tells it.
+	remainder func(error) (T, bool)
+	// count is the number of spans or records in a batch.
+	count func(T) int
+	// dropped and retried are told of what happens.
+	dropped func(n int, reason metadata.AttributeDropReason)
+	retried func()
+}
+
+// delivery fills batches and hands them to the pipeline, in order, from one goroutine. While the pipeline refuses, those
+// who add are held back, at most maxWait for each stall; after that the oldest batch gives way to the newest.
+type delivery[T any] struct {
+	signal[T]
+	batchSize int
+	linger    time.Duration
+	maxWait   time.Duration
+	logger    *zap.Logger
+
+	mu       sync.Mutex
+	open     batch[T]
+	queue    []batch[T]
+	inHand   bool          // a batch is being offered
+	stalled  time.Time     // since when the pipeline has taken nothing, though there was something to take
+	progress chan struct{} // closed and replaced whenever a batch has left
+
+	wake    chan struct{}
+	closing chan struct{}
+	done    chan struct{}
+	stop    sync.Once
+	// giveUp ends offering, at the end of Shutdown's patience.
+	ctx    context.Context
+	giveUp context.CancelFunc
+}
+
+type batch[T any] struct {
+	data  T
+	count int
+	since time.Time // when its first span was added
+}
+
+func (d *delivery[T]) start() {
+	d.progress = make(chan struct{})
+	d.wake = make(chan struct{}, 1)
+	d.closing = make(chan struct{})
+	d.done = make(chan struct{})
+	d.ctx, d.giveUp = context.WithCancel(context.Background())
+	go d.run()
+}
+
+// add lets build append to the open batch and say how many spans or records it appended. It holds the caller back while
+// too many batches wait, until the context ends or maxWait has passed; what was added stays added.
+func (d *delivery[T]) add(ctx context.Context, build func(T) int) {
+	d.mu.Lock()
+	first := d.open.count == 0
+	if first {
+		d.open = batch[T]{data: d.fresh(), since: time.Now()}
+	}
+	d.open.count += build(d.open.data)
+	full := d.open.count >= d.batchSize
+	if full {
+		if !d.inHand && len(d.queue) == 0 {
+			d.stalled = time.Now()
+		}
+		d.queue = append(d.queue, d.open)
+		d.open = batch[T]{}
+	}
+	crowded := len(d.queue) > maxQueued
+	d.mu.Unlock()
+	if first || full {
+		d.wakeUp()
+	}
+	if crowded {
+		d.holdBack(ctx)
+	}
+}
+
+func (d *delivery[T]) holdBack(ctx context.Context) {
+	for {
+		d.mu.Lock()
+		if len(d.queue) <= maxQueued {
+			d.mu.Unlock()
+			return
+		}
+		patience := d.maxWait - time.Since(d.stalled)
+		if patience <= 0 {
+			oldest := d.queue[0]
+			d.queue = slices.Delete(d.queue, 0, 1)
+			d.mu.Unlock()
+			d.dropped(oldest.count, metadata.AttributeDropReasonMaxWait)
+			continue
+		}
+		progress := d.progress
+		d.mu.Unlock()
+		timer := time.NewTimer(patience)
+		select {
+		case <-progress:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-d.closing:
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+	}
+}
+
+func (d *delivery[T]) wakeUp() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+func (d *delivery[T]) run() {
+	defer close(d.done)
+	for {
+		b, ok := d.next()
+		if !ok {
+			return
+		}
+		d.deliver(b)
+		d.mu.Lock()
+		d.inHand = false
+		d.stalled = time.Now()
+		close(d.progress)
+		d.progress = make(chan struct{})
+		d.mu.Unlock()
+	}
+}
+
+// next waits for a batch that is full or has waited for linger. It reports false when all is delivered after closing.
+func (d *delivery[T]) next() (batch[T], bool) {
+	for {
+		closing := d.isClosing()
+		d.mu.Lock()
+		if len(d.queue) > 0 {
+			b := d.queue[0]
+			d.queue = slices.Delete(d.queue, 0, 1)
+			d.inHand = true
+			d.mu.Unlock()
+			return b, true
+		}
+		var due <-chan time.Time
+		var timer *time.Timer
+		if d.open.count > 0 {
+			left := d.linger - time.Since(d.open.since)
+			if left <= 0 || closing {
+				b := d.open
+				d.open = batch[T]{}
+				d.inHand, d.stalled = true, time.Now()
+				d.mu.Unlock()
+				return b, true
+			}
+			timer = time.NewTimer(left)
+			due = timer.C
+		}
+		d.mu.Unlock()
+		if closing {
+			return batch[T]{}, false
+		}
+		select {
+		case <-d.wake:
+		case <-due:
+		case <-d.closing:
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}
+
+func (d *delivery[T]) isClosing() bool {
+	select {
+	case <-d.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// deliver offers the batch until the pipeline takes it or refuses it for good, or Shutdown's patience ends.
+func (d *delivery[T]) deliver(b batch[T]) {
+	backoff := firstBackoff
+	for attempt := 0; ; attempt++ {
+		offered := b.data
+		if d.clone != nil {
+			offered = d.clone(b.data)
+		}
+		err := d.consume(d.ctx, offered)
+		switch {
+		case err == nil:
+			if attempt > 0 {
+				d.logger.Info("the pipeline takes telemetry again", zap.String("signal", d.name.String()), zap.Int("retries", attempt))
+			}
+			return
+		case consumererror.IsPermanent(err):
+			d.logger.Error("the pipeline refuses a batch for good: it is dropped", zap.String("signal", d.name.String()),
+				zap.Int("items", b.count), zap.Error(err))
+			d.dropped(b.count, metadata.AttributeDropReasonPermanent)
+			return
+		case d.ctx.Err() != nil:
+			d.logger.Error("the pipeline refused a batch until the receiver stopped: it is dropped", zap.String("signal", d.name.String()),
+				zap.Int("items", b.count), zap.Error(err))
+			d.dropped(b.count, metadata.AttributeDropReasonShutdown)
+			return
+		}
+		if rest, ok := d.remainder(err); ok {
+			b.data, b.count = rest, d.count(rest)
+		}
+		if attempt == 0 {
+			d.logger.Warn("the pipeline refuses telemetry: it is offered again, and the videos are held back meanwhile",
+				zap.String("signal", d.name.String()), zap.Duration("held_back_at_most", d.maxWait), zap.Error(err))
+		}
+		d.pause(backoff)
+		backoff = min(2*backoff, maxBackoff)
+		d.retried()
+	}
+}
+
+// pause waits between half the time and the whole, or, when the receiver stops, the shortest time at most.
+func (d *delivery[T]) pause(backoff time.Duration) {
+	closing := d.closing
+	if d.isClosing() {
+		backoff, closing = firstBackoff, nil
+	}
+	timer := time.NewTimer(backoff/2 + rand.N(backoff/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-closing:
+	case <-d.ctx.Done():
+	}
+}
+
+// shutdown delivers everything added, within bounds, and reports whether the goroutine has ended: it has not if the
+// pipeline holds on to a batch although its context has ended.
+func (d *delivery[T]) shutdown(ctx context.Context) bool {
+	d.stop.Do(func() { close(d.closing) })
+	defer d.giveUp()
+	timer := time.NewTimer(maxFlush)
+	defer timer.Stop()
+	select {
+	case <-d.done:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	d.giveUp()
+	abandon := time.NewTimer(abandonAfter)
+	defer abandon.Stop()
+	select {
+	case <-d.done:
+		return true
+	case <-abandon.C:
+		return false
+	}
+}

@@ -1,0 +1,280 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package telemetry turns what is known of frames and videos into spans, log records and metrics, and hands them to the
+// collector's pipelines without ever costing a video: a pipeline that refuses holds the frames back for a bounded time only.
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+)
+
+// Options shape the telemetry.
+type Options struct {
+	// ServiceName is the resource attribute service.name.
+	ServiceName string
+	// ResourceAttributes are added to the resource of all signals, and win over those that are set anyway.
+	ResourceAttributes map[string]any
+	// SpanAttributes are added to the root span of each frame and video.
+	SpanAttributes map[string]any
+	// BatchSize is the number of spans handed on at once, BatchInterval the longest that one waits for its batch to fill.
+	BatchSize     int
+	BatchInterval time.Duration
+	// MaxWait is how long a pipeline that refuses may hold a frame back.
+	MaxWait time.Duration
+	// MetricsInterval is the time between two sets of metrics.
+	MetricsInterval time.Duration
+	// Metrics switches single metrics on and off.
+	Metrics metadata.MetricsConfig
+	// QueueLength tells how many videos wait for their turn, each time that metrics are collected. Nil: what SetQueueLength
+	// said last.
+	QueueLength func() int
+
+	_ struct{}
+}
+
+// Consumers are the pipelines that want to hear; nil where none does.
+type Consumers struct {
+	Traces  consumer.Traces
+	Logs    consumer.Logs
+	Metrics consumer.Metrics
+}
+
+// Emitter reports on all videos of a receiver. Its methods are safe for concurrent use.
+type Emitter struct {
+	resource       pcommon.Resource
+	scopeVersion   string
+	spanAttributes pcommon.Map
+	traces         *delivery[ptrace.Traces]
+	logs           *delivery[plog.Logs]
+	metrics        *collection
+	self           *metadata.TelemetryBuilder
+	dropReasons    map[metadata.AttributeDropReason]metric.MeasurementOption
+	queueLength    atomic.Int64
+
+	mu     sync.Mutex // never held while a lock of a delivery is taken, or the other way round
+	totals totals
+	active map[*VideoSpan]struct{}
+	ended  []videoMetrics // since the last set of metrics
+
+	now    func() time.Time
+	newIDs func() ids
+
+	once        sync.Once
+	shutdownErr error
+}
+
+// NewEmitter starts to serve the consumers. Shutdown must be called in the end.
+func NewEmitter(set receiver.Settings, opts Options, next Consumers) (*Emitter, error) {
+	self, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
+	if err != nil {
+		return nil, err
+	}
+	report, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID: set.ID, Transport: "file", LongLivedCtx: true, ReceiverCreateSettings: set,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e := &Emitter{
+		scopeVersion:   set.BuildInfo.Version,
+		spanAttributes: pcommon.NewMap(),
+		self:           self,
+		active:         map[*VideoSpan]struct{}{},
+		now:            time.Now,
+		newIDs:         newIDs,
+		dropReasons:    map[metadata.AttributeDropReason]metric.MeasurementOption{},
+	}
+	if e.resource, err = newResource(set, opts); err != nil {
+		return nil, err
+	}
+	if err := e.spanAttributes.FromRaw(opts.SpanAttributes); err != nil {
+		return nil, fmt.Errorf("span attributes: %w", err)
+	}
+	for _, reason := range metadata.MapAttributeDropReason {
+		e.dropReasons[reason] = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", reason.String())))
+	}
+	if next.Traces != nil {
+		e.traces = e.deliverTraces(set, opts, next.Traces, report)
+		e.traces.start()
+	}
+	if next.Logs != nil {
+		e.logs = e.deliverLogs(set, opts, next.Logs, report)
+		e.logs.start()
+	}
+	if next.Metrics != nil {
+		e.metrics = newCollection(e, set, opts, next.Metrics, report)
+		e.metrics.start()
+	}
+	return e, nil
+}
+
+func newResource(set receiver.Settings, opts Options) (pcommon.Resource, error) {
+	builder := metadata.NewResourceBuilder(metadata.DefaultResourceAttributesConfig())
+	builder.SetServiceName(opts.ServiceName)
+	builder.SetServiceVersion(set.BuildInfo.Version)
+	if host, err := os.Hostname(); err == nil {
+		builder.SetHostName(host)
+	}
+	resource := builder.Emit()
+	added := pcommon.NewMap()
+	if err := added.FromRaw(opts.ResourceAttributes); err != nil {
+		return resource, fmt.Errorf("resource attributes: %w", err)
+	}
+	for name, value := range added.All() {
+		value.CopyTo(resource.Attributes().PutEmpty(name))
+	}
+	return resource, nil
+}
+
+func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consumer.Traces, report *receiverhelper.ObsReport) *delivery[ptrace.Traces] {
+	signalAttribute := signalOption(metadata.AttributeSignalTraces)
+	d := &delivery[ptrace.Traces]{
+		batchSize: opts.BatchSize, linger: opts.BatchInterval, maxWait: opts.MaxWait, logger: set.Logger,
+		signal: signal[ptrace.Traces]{
+			name: metadata.AttributeSignalTraces,
+			fresh: func() ptrace.Traces {
+				traces := ptrace.NewTraces()
+				resource := traces.ResourceSpans().AppendEmpty()
+				resource.SetSchemaUrl(semconv.SchemaURL)
+				e.resource.CopyTo(resource.Resource())
+				scope := resource.ScopeSpans().AppendEmpty()
+				e.setScope(scope.Scope())
+				scope.Spans().EnsureCapacity(opts.BatchSize + spansPerFrame)
+				return traces
+			},
+			consume: func(ctx context.Context, traces ptrace.Traces) error {
+				n := traces.SpanCount()
+				op := report.StartTracesOp(ctx)
+				err := next.ConsumeTraces(op, traces)
+				report.EndTracesOp(op, "pdata", n, err)
+				return err
+			},
+			remainder: func(err error) (ptrace.Traces, bool) {
+				var partial consumererror.Traces
+				if errors.As(err, &partial) {
+					return partial.Data(), true
+				}
+				return ptrace.Traces{}, false
+			},
+			count: ptrace.Traces.SpanCount,
+			dropped: func(n int, reason metadata.AttributeDropReason) {
+				e.self.ReceiverVideoanonymizerSpansDropped.Add(context.Background(), int64(n), e.dropReasons[reason])
+			},
+			retried: func() { e.self.ReceiverVideoanonymizerBatchesRetried.Add(context.Background(), 1, signalAttribute) },
+		},
+	}
+	if next.Capabilities().MutatesData {
+		d.clone = func(traces ptrace.Traces) ptrace.Traces {
+			clone := ptrace.NewTraces()
+			traces.CopyTo(clone)
+			return clone
+		}
+	}
+	return d
+}
+
+func (e *Emitter) deliverLogs(set receiver.Settings, opts Options, next consumer.Logs, report *receiverhelper.ObsReport) *delivery[plog.Logs] {
+	signalAttribute := signalOption(metadata.AttributeSignalLogs)
+	d := &delivery[plog.Logs]{
+		batchSize: opts.BatchSize, linger: opts.BatchInterval, maxWait: opts.MaxWait, logger: set.Logger,
+		signal: signal[plog.Logs]{
+			name: metadata.AttributeSignalLogs,
+			fresh: func() plog.Logs {
+				logs := plog.NewLogs()
+				resource := logs.ResourceLogs().AppendEmpty()
+				resource.SetSchemaUrl(semconv.SchemaURL)
+				e.resource.CopyTo(resource.Resource())
+				e.setScope(resource.ScopeLogs().AppendEmpty().Scope())
+				return logs
+			},
+			consume: func(ctx context.Context, logs plog.Logs) error {
+				n := logs.LogRecordCount()
+				op := report.StartLogsOp(ctx)
+				err := next.ConsumeLogs(op, logs)
+				report.EndLogsOp(op, "pdata", n, err)
+				return err
+			},
+			remainder: func(err error) (plog.Logs, bool) {
+				var partial consumererror.Logs
+				if errors.As(err, &partial) {
+					return partial.Data(), true
+				}
+				return plog.Logs{}, false
+			},
+			count: plog.Logs.LogRecordCount,
+			dropped: func(n int, reason metadata.AttributeDropReason) {
+				e.self.ReceiverVideoanonymizerLogRecordsDropped.Add(context.Background(), int64(n), e.dropReasons[reason])
+			},
+			retried: func() { e.self.ReceiverVideoanonymizerBatchesRetried.Add(context.Background(), 1, signalAttribute) },
+		},
+	}
+	if next.Capabilities().MutatesData {
+		d.clone = func(logs plog.Logs) plog.Logs {
+			clone := plog.NewLogs()
+			logs.CopyTo(clone)
+			return clone
+		}
+	}
+	return d
+}
+
+func signalOption(signal metadata.AttributeSignal) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(attribute.String("signal", signal.String())))
+}
+
+func (e *Emitter) setScope(scope pcommon.InstrumentationScope) {
+	scope.SetName(metadata.ScopeName)
+	scope.SetVersion(e.scopeVersion)
+}
+
+// SetQueueLength says how many videos wait for their turn.
+func (e *Emitter) SetQueueLength(videos int) { e.queueLength.Store(int64(videos)) }
+
+// Shutdown hands on everything that was reported. It waits for a pipeline that refuses for a few seconds at most, or until
+// the context ends, and then drops and counts what is left. All videos must have ended. It may be called more than once.
+func (e *Emitter) Shutdown(ctx context.Context) error {
+	e.once.Do(func() {
+		var wait sync.WaitGroup
+		var tracesErr, logsErr error
+		if e.traces != nil {
+			wait.Go(func() { tracesErr = ended(e.traces.shutdown(ctx), "traces") })
+		}
+		if e.logs != nil {
+			wait.Go(func() { logsErr = ended(e.logs.shutdown(ctx), "logs") })
+		}
+		if e.metrics != nil {
+			wait.Go(func() { e.metrics.shutdown(ctx) })
+		}
+		wait.Wait()
+		e.self.Shutdown()
+		e.shutdownErr = errors.Join(tracesErr, logsErr)
+	})
+	return e.shutdownErr
+}
+
+func ended(ok bool, signal string) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf("a %s pipeline holds on to a batch although its time is over: it is left to itself", signal)
+}

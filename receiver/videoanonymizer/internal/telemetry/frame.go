@@ -1,0 +1,207 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package telemetry
+
+import (
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// The spans besides those of the stages.
+const (
+	spanVideo       = "anonymize_video"
+	spanFrame       = "process_single_frame"
+	spanPreprocess  = "preprocess"
+	spanInference   = "inference"
+	spanPostprocess = "postprocess"
+)
+
+// spansPerFrame is the most spans that a frame leaves: itself, six stages, and three steps each of two models.
+const spansPerFrame = 13
+
+// The attributes of spans and log records. spans.md explains each.
+const (
+	attrBBoxCount       = "bbox.count"
+	attrErrorType       = "error.type"
+	attrVideoName       = "anonymizer.video.name"
+	attrFrameIndex      = "anonymizer.frame.index"
+	attrFramePTS        = "anonymizer.frame.pts"
+	attrFrameWhole      = "anonymizer.frame.masked_whole"
+	attrCarried         = "anonymizer.detection.carried"
+	attrMaskCount       = "anonymizer.mask.count"
+	attrMaskPose        = "anonymizer.mask.from_pose"
+	attrMaskBox         = "anonymizer.mask.from_box"
+	attrMaskInterpol    = "anonymizer.mask.interpolated"
+	attrMaskHeld        = "anonymizer.mask.held"
+	attrUncertainPeople = "anonymizer.people.uncertain"
+	attrPosePeople      = "anonymizer.pose.people"
+	attrModelName       = "anonymizer.model.name"
+	attrBatches         = "anonymizer.inference.batches"
+	attrBusyTime        = "anonymizer.busy_time"
+)
+
+// frameSpans appends the spans of one frame.
+type frameSpans struct {
+	spans   ptrace.SpanSlice
+	ids     *ids
+	traceID pcommon.TraceID
+	// zero and zeroTime are one instant. All times are taken from it by the monotonic clock, so that a clock that is set
+	// meanwhile tears no trace apart.
+	zero     time.Time
+	zeroTime pcommon.Timestamp
+}
+
+// appendFrame appends the trace of a frame and returns the number of its spans and the identity of its root.
+func (s *VideoSpan) appendFrame(spans ptrace.SpanSlice, rec *FrameRecord) (int, spanID) {
+	before := spans.Len()
+	f := frameSpans{
+		spans: spans, ids: &s.ids, traceID: s.ids.trace(),
+		zero: rec.Start, zeroTime: pcommon.NewTimestampFromTime(rec.Start),
+	}
+	root := f.root(s, rec)
+	f.stage(StageDecode, root, rec, rec.Decode)
+	if span, ran := f.stage(StageDetection, root, rec, rec.Detection); ran {
+		f.detection(span, s.video.Detector, rec)
+	}
+	if span, ran := f.stage(StagePose, root, rec, rec.Pose); ran {
+		span.Attributes().EnsureCapacity(3)
+		span.Attributes().PutInt(attrPosePeople, int64(rec.PosedPeople))
+		f.model(span, s.video.Pose, rec.PoseSteps)
+	}
+	f.stage(StageTracking, root, rec, rec.Tracking)
+	f.stage(StageVisualization, root, rec, rec.Visualization)
+	f.stage(StageEncode, root, rec, rec.Encode)
+	return spans.Len() - before, spanID{f.traceID, root}
+}
+
+func (f *frameSpans) root(s *VideoSpan, rec *FrameRecord) pcommon.SpanID {
+	span := f.append(spanFrame, pcommon.SpanID{}, vision.Interval{Start: rec.Start, End: rec.End})
+	attrs := span.Attributes()
+	attrs.EnsureCapacity(s.emitter.spanAttributes.Len() + 13)
+	for name, value := range s.emitter.spanAttributes.All() {
+		value.CopyTo(attrs.PutEmpty(name))
+	}
+	attrs.PutStr(attrVideoName, s.video.Name)
+	attrs.PutInt(attrFrameIndex, int64(rec.Index))
+	attrs.PutDouble(attrFramePTS, rec.PTS.Seconds())
+	attrs.PutInt(attrBBoxCount, int64(rec.People))
+	attrs.PutBool(attrCarried, !rec.Judged)
+	attrs.PutInt(attrMaskCount, int64(rec.Masks))
+	putPositive(attrs, attrMaskPose, rec.MasksByOrigin.Pose)
+	putPositive(attrs, attrMaskBox, rec.MasksByOrigin.Box)
+	putPositive(attrs, attrMaskInterpol, rec.MasksByOrigin.Interpolated)
+	putPositive(attrs, attrMaskHeld, rec.MasksByOrigin.Held)
+	putPositive(attrs, attrUncertainPeople, rec.Uncertain)
+	if rec.WholeFrameMasked {
+		attrs.PutBool(attrFrameWhole, true)
+	}
+	link := span.Links().AppendEmpty()
+	link.SetTraceID(s.id.trace)
+	link.SetSpanID(s.id.span)
+	if rec.Err != nil {
+		f.failed(span, rec)
+		event := span.Events().AppendEmpty()
+		event.SetName("exception")
+		event.SetTimestamp(span.EndTimestamp())
+		event.Attributes().PutStr("exception.type", errorType(rec.Reason))
+		event.Attributes().PutStr("exception.message", rec.Err.Error())
+	}
+	return span.SpanID()
+}
+
+// detection tells how many people the detector found or, on a frame that it did not see, how many were carried.
+func (f *frameSpans) detection(span ptrace.Span, detector string, rec *FrameRecord) {
+	attrs := span.Attributes()
+	attrs.EnsureCapacity(4)
+	attrs.PutBool(attrCarried, !rec.Judged)
+	if !rec.Judged {
+		attrs.PutInt(attrBBoxCount, int64(rec.People))
+		return
+	}
+	attrs.PutInt(attrBBoxCount, int64(rec.Detected))
+	f.model(span, detector, rec.DetectionSteps)
+}
+
+// stage appends a child of the root, unless the stage did not run.
+func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *FrameRecord, during vision.Interval) (ptrace.Span, bool) {
+	if during.Start.IsZero() {
+		return ptrace.Span{}, false
+	}
+	span := f.append(name, root, during)
+	if rec.Err != nil && rec.FailedStage == name {
+		f.failed(span, rec)
+	}
+	return span, true
+}
+
+func (f *frameSpans) failed(span ptrace.Span, rec *FrameRecord) {
+	span.Attributes().PutStr(attrErrorType, errorType(rec.Reason))
+	span.Status().SetCode(ptrace.StatusCodeError)
+	span.Status().SetMessage(rec.Err.Error())
+}
+
+// model tells of a model's work, the span being that of its stage.
+func (f *frameSpans) model(span ptrace.Span, name string, steps vision.Steps) {
+	putKnown(span.Attributes(), attrModelName, name)
+	putPositive(span.Attributes(), attrBatches, steps.Batches)
+	f.step(spanPreprocess, span.SpanID(), steps.Preprocess, steps.PreprocessBusy)
+	if inference, ran := f.step(spanInference, span.SpanID(), steps.Inference, steps.InferenceBusy); ran {
+		putKnown(inference.Attributes(), attrModelName, name)
+		putPositive(inference.Attributes(), attrBatches, steps.Batches)
+	}
+	f.step(spanPostprocess, span.SpanID(), steps.Postprocess, steps.PostprocessBusy)
+}
+
+func (f *frameSpans) step(name string, parent pcommon.SpanID, during vision.Interval, busy time.Duration) (ptrace.Span, bool) {
+	if during.Start.IsZero() {
+		return ptrace.Span{}, false
+	}
+	span := f.append(name, parent, during)
+	span.Attributes().EnsureCapacity(3)
+	if busy > 0 {
+		span.Attributes().PutDouble(attrBusyTime, busy.Seconds())
+	}
+	return span, true
+}
+
+func (f *frameSpans) append(name string, parent pcommon.SpanID, during vision.Interval) ptrace.Span {
+	span := f.spans.AppendEmpty()
+	span.SetTraceID(f.traceID)
+	span.SetSpanID(f.ids.span())
+	span.SetParentSpanID(parent)
+	span.SetName(name)
+	span.SetKind(ptrace.SpanKindInternal)
+	start := f.timestamp(during.Start)
+	span.SetStartTimestamp(start)
+	span.SetEndTimestamp(max(start, f.timestamp(during.End)))
+	return span
+}
+
+func (f *frameSpans) timestamp(t time.Time) pcommon.Timestamp {
+	return f.zeroTime + pcommon.Timestamp(t.Sub(f.zero))
+}
+
+func putPositive(attrs pcommon.Map, name string, n int) {
+	if n > 0 {
+		attrs.PutInt(name, int64(n))
+	}
+}
+
+func putKnown(attrs pcommon.Map, name, value string) {
+	if value != "" {
+		attrs.PutStr(name, value)
+	}
+}
+
+// errorType is the reason, or what the semantic conventions have for none.
+func errorType(reason string) string {
+	if reason == "" {
+		return "_OTHER"
+	}
+	return reason
+}

@@ -1,0 +1,234 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package telemetry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+)
+
+// totals count since the receiver started.
+type totals struct {
+	judged, carried, failed, whole int64
+	masks                          MasksByOrigin
+	uncertain                      int64
+	finished, videosFailed         int64
+	interrupted                    int64
+}
+
+// videoMetrics is how far a video is.
+type videoMetrics struct {
+	name     string
+	people   int64
+	progress float64 // 0..1, negative if not known
+	factor   float64
+}
+
+// count adds a frame to all figures.
+func (e *Emitter) count(s *VideoSpan, rec *FrameRecord) {
+	failed := rec.Err != nil && rec.FailedStage != StageVisualization
+	ctx := context.Background()
+	e.self.ReceiverVideoanonymizerFrames.Add(ctx, 1)
+	if rec.WholeFrameMasked {
+		e.self.ReceiverVideoanonymizerFramesMaskedWhole.Add(ctx, 1)
+	}
+	if failed {
+		e.self.ReceiverVideoanonymizerInferenceFailures.Add(ctx, 1)
+	}
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f, t := &s.figures, &e.totals
+	switch {
+	case failed:
+		t.failed++
+	case rec.Judged:
+		t.judged++
+	default:
+		t.carried++
+	}
+	t.masks.Pose += rec.MasksByOrigin.Pose
+	t.masks.Box += rec.MasksByOrigin.Box
+	t.masks.Interpolated += rec.MasksByOrigin.Interpolated
+	t.masks.Held += rec.MasksByOrigin.Held
+	t.uncertain += int64(rec.Uncertain)
+	if f.frames == 0 {
+		f.first = rec.PTS
+	}
+	f.frames++
+	f.last = rec.PTS
+	f.masks += rec.Masks
+	f.uncertain += rec.Uncertain
+	f.people = rec.People
+	f.most = max(f.most, rec.People)
+	if rec.Judged && !failed {
+		f.judged++
+	}
+	if rec.Err != nil {
+		f.failed++
+	}
+	if rec.WholeFrameMasked {
+		f.whole++
+		t.whole++
+	}
+}
+
+// videoEnded counts the outcome, and keeps the video's last figures for one more set of metrics.
+func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.AttributeAnonymizerVideoOutcome) {
+	if outcome == metadata.AttributeAnonymizerVideoOutcomeFailed {
+		e.self.ReceiverVideoanonymizerVideosFailed.Add(context.Background(), 1)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.active, s)
+	last := s.metrics(end)
+	switch outcome {
+	case metadata.AttributeAnonymizerVideoOutcomeFinished:
+		e.totals.finished++
+		last.progress = 1
+	case metadata.AttributeAnonymizerVideoOutcomeFailed:
+		e.totals.videosFailed++
+	case metadata.AttributeAnonymizerVideoOutcomeInterrupted:
+		e.totals.interrupted++
+	}
+	if e.metrics != nil && s.figures.frames > 0 {
+		e.ended = append(e.ended, last)
+	}
+}
+
+// metrics tells how far the video is. The emitter's lock must be held.
+func (s *VideoSpan) metrics(now time.Time) videoMetrics {
+	m := videoMetrics{name: s.video.Name, people: int64(s.figures.people), progress: -1, factor: s.realTimeFactor(s.figures, now)}
+	if s.video.Duration > 0 {
+		m.progress = min(1, s.shown(s.figures).Seconds()/s.video.Duration.Seconds())
+	}
+	return m
+}
+
+// collection hands a set of metrics to the pipeline at an interval.
+type collection struct {
+	emitter  *Emitter
+	builder  *metadata.MetricsBuilder
+	next     consumer.Metrics
+	report   *receiverhelper.ObsReport
+	interval time.Duration
+	queue    func() int // may be nil
+	logger   *zap.Logger
+	refused  bool // the last set
+
+	stopping chan struct{}
+	stop     sync.Once
+	done     chan struct{}
+}
+
+func newCollection(e *Emitter, set receiver.Settings, opts Options, next consumer.Metrics, report *receiverhelper.ObsReport) *collection {
+	config := metadata.MetricsBuilderConfig{Metrics: opts.Metrics, ResourceAttributes: metadata.DefaultResourceAttributesConfig()}
+	return &collection{
+		emitter: e, next: next, report: report, interval: opts.MetricsInterval, queue: opts.QueueLength, logger: set.Logger,
+		builder:  metadata.NewMetricsBuilder(config, set),
+		stopping: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+func (c *collection) start() {
+	go func() {
+		defer close(c.done)
+		ticker := time.NewTicker(c.interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				c.push(context.Background())
+			case <-c.stopping:
+				return
+			}
+		}
+	}()
+}
+
+// shutdown hands on a last set.
+func (c *collection) shutdown(ctx context.Context) {
+	c.stop.Do(func() { close(c.stopping) })
+	ctx, cancel := context.WithTimeout(ctx, maxFlush)
+	defer cancel()
+	select {
+	case <-c.done:
+		c.push(ctx)
+	case <-ctx.Done():
+	}
+}
+
+// push does not try again: the next set says the same and more.
+func (c *collection) push(ctx context.Context) {
+	metrics := c.collect(time.Now())
+	n := metrics.DataPointCount()
+	op := c.report.StartMetricsOp(ctx)
+	err := c.next.ConsumeMetrics(op, metrics)
+	c.report.EndMetricsOp(op, "pdata", n, err)
+	if err != nil && !c.refused {
+		c.logger.Warn("the pipeline refuses metrics: the next set replaces them", zap.Error(err))
+	}
+	c.refused = err != nil
+}
+
+// snapshot gives the totals, and how far the videos are that are in progress or ended since the last snapshot: one of each
+// name, since a name is what tells their time series apart.
+func (e *Emitter) snapshot(now time.Time) (totals, map[string]videoMetrics) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	videos := make(map[string]videoMetrics, len(e.ended)+len(e.active))
+	for _, v := range e.ended {
+		videos[v.name] = v
+	}
+	e.ended = nil
+	for s := range e.active {
+		if s.figures.frames > 0 {
+			videos[s.video.Name] = s.metrics(now)
+		}
+	}
+	return e.totals, videos
+}
+
+func (c *collection) collect(now time.Time) pmetric.Metrics {
+	ts, e, b := pcommon.NewTimestampFromTime(now), c.emitter, c.builder
+	t, videos := e.snapshot(now)
+	for name, v := range videos {
+		b.RecordAnonymizerVideoPeopleDataPoint(ts, v.people, name)
+		b.RecordAnonymizerVideoRealTimeFactorDataPoint(ts, v.factor, name)
+		if v.progress >= 0 {
+			b.RecordAnonymizerVideoProgressDataPoint(ts, v.progress, name)
+		}
+	}
+	b.RecordAnonymizerQueueLengthDataPoint(ts, c.queueLength())
+	b.RecordAnonymizerFramesDataPoint(ts, t.judged, metadata.AttributeAnonymizerFrameJudgementJudged)
+	b.RecordAnonymizerFramesDataPoint(ts, t.carried, metadata.AttributeAnonymizerFrameJudgementCarried)
+	b.RecordAnonymizerFramesDataPoint(ts, t.failed, metadata.AttributeAnonymizerFrameJudgementFailed)
+	b.RecordAnonymizerWholeFramesDataPoint(ts, t.whole)
+	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Pose), metadata.AttributeAnonymizerMaskOriginPose)
+	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Box), metadata.AttributeAnonymizerMaskOriginBox)
+	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Interpolated), metadata.AttributeAnonymizerMaskOriginInterpolated)
+	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Held), metadata.AttributeAnonymizerMaskOriginHeld)
+	b.RecordAnonymizerUncertainPeopleDataPoint(ts, t.uncertain)
+	b.RecordAnonymizerVideosDataPoint(ts, t.finished, metadata.AttributeAnonymizerVideoOutcomeFinished)
+	b.RecordAnonymizerVideosDataPoint(ts, t.videosFailed, metadata.AttributeAnonymizerVideoOutcomeFailed)
+	b.RecordAnonymizerVideosDataPoint(ts, t.interrupted, metadata.AttributeAnonymizerVideoOutcomeInterrupted)
+	return b.Emit(metadata.WithResource(e.resource))
+}
+
+func (c *collection) queueLength() int64 {
+	if c.queue != nil {
+		return int64(c.queue())
+	}
+	return c.emitter.queueLength.Load()
+}

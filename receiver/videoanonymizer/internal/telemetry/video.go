@@ -1,0 +1,271 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package telemetry
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+)
+
+// The attributes of videos, on their span and log records. spans.md explains each.
+const (
+	attrFilePath        = "file.path"
+	attrFileSize        = "file.size"
+	attrOutputPath      = "anonymizer.output.path"
+	attrOutputSize      = "anonymizer.output.size"
+	attrVideoOutcome    = "anonymizer.video.outcome"
+	attrVideoWidth      = "anonymizer.video.width"
+	attrVideoHeight     = "anonymizer.video.height"
+	attrVideoRate       = "anonymizer.video.frame_rate"
+	attrVideoDuration   = "anonymizer.video.duration"
+	attrVideoCodec      = "anonymizer.video.codec"
+	attrDetector        = "anonymizer.detector.model"
+	attrPose            = "anonymizer.pose.model"
+	attrProvider        = "anonymizer.inference.provider"
+	attrVideoFrames     = "anonymizer.video.frames"
+	attrVideoJudged     = "anonymizer.video.frames_judged"
+	attrVideoFailed     = "anonymizer.video.frames_failed"
+	attrVideoWhole      = "anonymizer.video.frames_masked_whole"
+	attrVideoMasks      = "anonymizer.video.masks"
+	attrVideoPeople     = "anonymizer.video.people_max"
+	attrVideoUncertain  = "anonymizer.video.people_uncertain"
+	attrVideoProcessing = "anonymizer.video.processing_time"
+	attrVideoFactor     = "anonymizer.video.real_time_factor"
+)
+
+// maxLinks is how many of the frames that failed the span of a video links to; it cannot hold all frames of an hour.
+const maxLinks = 64
+
+// VideoSpan reports on one video: Frame for each frame, and one of Finished, Failed and Interrupted at the end. What is
+// called after the end has no effect. Its methods are for one goroutine at a time.
+type VideoSpan struct {
+	emitter  *Emitter
+	ctx      context.Context
+	video    Video
+	ids      ids
+	id       spanID
+	start    time.Time
+	links    []spanID
+	unlinked int
+
+	figures figures // guarded by emitter.mu
+	ended   bool
+}
+
+// figures are what is counted from the frames of a video.
+type figures struct {
+	frames, judged, failed, whole  int
+	masks, uncertain, people, most int
+	first, last                    time.Duration // presentation times
+}
+
+// VideoStarted begins the trace of a video. The context ends when the video is to be given up: frames are then no longer
+// held back.
+func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
+	s := &VideoSpan{emitter: e, ctx: ctx, video: video, ids: e.newIDs(), start: e.now()}
+	s.id = spanID{s.ids.trace(), s.ids.span()}
+	e.mu.Lock()
+	e.active[s] = struct{}{}
+	e.mu.Unlock()
+	s.log(s.start, "anonymizer.video.started", "video started", plog.SeverityNumberInfo, s.describe)
+	return s
+}
+
+// Frame reports on a frame. It blocks while the pipeline refuses what came before, within bounds.
+func (s *VideoSpan) Frame(rec *FrameRecord) {
+	if s.ended {
+		return
+	}
+	s.emitter.count(s, rec)
+	if s.emitter.traces == nil {
+		return
+	}
+	s.emitter.traces.add(s.ctx, func(traces ptrace.Traces) int {
+		n, root := s.appendFrame(spansOf(traces), rec)
+		if rec.Err != nil {
+			s.link(root)
+		}
+		return n
+	})
+}
+
+func (s *VideoSpan) link(root spanID) {
+	if len(s.links) == maxLinks {
+		s.unlinked++
+		return
+	}
+	s.links = append(s.links, root)
+}
+
+// Finished reports that the output stands under its final name.
+func (s *VideoSpan) Finished(result Result) {
+	s.end("anonymizer.video.finished", "video finished", plog.SeverityNumberInfo, metadata.AttributeAnonymizerVideoOutcomeFinished, nil, "",
+		func(attrs pcommon.Map) {
+			putKnown(attrs, attrOutputPath, result.Output)
+			if result.Size > 0 {
+				attrs.PutInt(attrOutputSize, result.Size)
+			}
+		})
+}
+
+// Failed reports that there will be no output, and why: the reason is a word such as truncated, of which there are few.
+func (s *VideoSpan) Failed(err error, reason string) {
+	s.end("anonymizer.video.failed", "video failed", plog.SeverityNumberError, metadata.AttributeAnonymizerVideoOutcomeFailed, err, reason, nil)
+}
+
+// Interrupted reports that the video was given up unfinished, to be begun again later.
+func (s *VideoSpan) Interrupted() {
+	s.end("anonymizer.video.interrupted", "video interrupted", plog.SeverityNumberWarn, metadata.AttributeAnonymizerVideoOutcomeInterrupted, nil, "", nil)
+}
+
+func (s *VideoSpan) end(event, body string, severity plog.SeverityNumber, outcome metadata.AttributeAnonymizerVideoOutcome,
+	err error, reason string, result func(pcommon.Map),
+) {
+	if s.ended {
+		return
+	}
+	s.ended = true
+	end := s.start.Add(s.emitter.now().Sub(s.start)) // by the monotonic clock
+	s.emitter.videoEnded(s, end, outcome)
+	describe := func(attrs pcommon.Map) {
+		s.describe(attrs)
+		s.count(attrs, end)
+		attrs.PutStr(attrVideoOutcome, outcome.String())
+		if result != nil {
+			result(attrs)
+		}
+		if err != nil {
+			attrs.PutStr(attrErrorType, errorType(reason))
+		}
+	}
+	if err != nil {
+		body += ": " + err.Error()
+	}
+	s.log(end, event, body, severity, func(attrs pcommon.Map) {
+		describe(attrs)
+		if err != nil {
+			attrs.PutStr("exception.message", err.Error())
+		}
+	})
+	if s.emitter.traces != nil {
+		s.emitter.traces.add(s.ctx, func(traces ptrace.Traces) int {
+			s.appendVideo(spansOf(traces).AppendEmpty(), end, describe, err)
+			return 1
+		})
+	}
+}
+
+func (s *VideoSpan) appendVideo(span ptrace.Span, end time.Time, describe func(pcommon.Map), err error) {
+	span.SetTraceID(s.id.trace)
+	span.SetSpanID(s.id.span)
+	span.SetName(spanVideo)
+	span.SetKind(ptrace.SpanKindInternal)
+	span.SetStartTimestamp(pcommon.NewTimestampFromTime(s.start))
+	span.SetEndTimestamp(pcommon.NewTimestampFromTime(end))
+	s.emitter.spanAttributes.CopyTo(span.Attributes())
+	describe(span.Attributes())
+	if err != nil {
+		span.Status().SetCode(ptrace.StatusCodeError)
+		span.Status().SetMessage(err.Error())
+	}
+	span.Links().EnsureCapacity(len(s.links))
+	for _, id := range s.links {
+		link := span.Links().AppendEmpty()
+		link.SetTraceID(id.trace)
+		link.SetSpanID(id.span)
+	}
+	span.SetDroppedLinksCount(uint32(s.unlinked))
+}
+
+// log adds a record that carries the identity of the video's span.
+func (s *VideoSpan) log(at time.Time, event, body string, severity plog.SeverityNumber, describe func(pcommon.Map)) {
+	if s.emitter.logs == nil {
+		return
+	}
+	s.emitter.logs.add(s.ctx, func(logs plog.Logs) int {
+		record := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().AppendEmpty()
+		record.SetTimestamp(pcommon.NewTimestampFromTime(at))
+		record.SetObservedTimestamp(pcommon.NewTimestampFromTime(at))
+		record.SetTraceID(s.id.trace)
+		record.SetSpanID(s.id.span)
+		record.SetEventName(event)
+		record.SetSeverityNumber(severity)
+		record.SetSeverityText(severity.String())
+		record.Body().SetStr(body)
+		describe(record.Attributes())
+		return 1
+	})
+}
+
+// describe puts what was known of the video before its first frame.
+func (s *VideoSpan) describe(attrs pcommon.Map) {
+	v := &s.video
+	attrs.EnsureCapacity(26)
+	attrs.PutStr(attrVideoName, v.Name)
+	putKnown(attrs, attrFilePath, v.Path)
+	if v.Size > 0 {
+		attrs.PutInt(attrFileSize, v.Size)
+	}
+	putKnown(attrs, attrOutputPath, v.Output)
+	putPositive(attrs, attrVideoWidth, v.Width)
+	putPositive(attrs, attrVideoHeight, v.Height)
+	if v.FrameRate > 0 {
+		attrs.PutDouble(attrVideoRate, v.FrameRate)
+	}
+	if v.Duration > 0 {
+		attrs.PutDouble(attrVideoDuration, v.Duration.Seconds())
+	}
+	putKnown(attrs, attrVideoCodec, v.Codec)
+	putKnown(attrs, attrDetector, v.Detector)
+	putKnown(attrs, attrPose, v.Pose)
+	putKnown(attrs, attrProvider, v.Provider)
+}
+
+// count puts what was counted from the frames.
+func (s *VideoSpan) count(attrs pcommon.Map, now time.Time) {
+	s.emitter.mu.Lock()
+	f := s.figures
+	s.emitter.mu.Unlock()
+	attrs.PutInt(attrVideoFrames, int64(f.frames))
+	attrs.PutInt(attrVideoJudged, int64(f.judged))
+	attrs.PutInt(attrVideoFailed, int64(f.failed))
+	attrs.PutInt(attrVideoWhole, int64(f.whole))
+	attrs.PutInt(attrVideoMasks, int64(f.masks))
+	attrs.PutInt(attrVideoPeople, int64(f.most))
+	attrs.PutInt(attrVideoUncertain, int64(f.uncertain))
+	attrs.PutDouble(attrVideoProcessing, now.Sub(s.start).Seconds())
+	attrs.PutDouble(attrVideoFactor, s.realTimeFactor(f, now))
+}
+
+// shown is the playing time of the frames done.
+func (s *VideoSpan) shown(f figures) time.Duration {
+	switch {
+	case f.frames == 0:
+		return 0
+	case s.video.FrameRate > 0:
+		return f.last - f.first + time.Duration(float64(time.Second)/s.video.FrameRate)
+	case f.frames > 1: // as long as the mean frame
+		return (f.last - f.first) * time.Duration(f.frames) / time.Duration(f.frames-1)
+	}
+	return 0
+}
+
+// realTimeFactor is how many seconds of the video were done in a second.
+func (s *VideoSpan) realTimeFactor(f figures, now time.Time) float64 {
+	took := now.Sub(s.start)
+	if took <= 0 {
+		return 0
+	}
+	return s.shown(f).Seconds() / took.Seconds()
+}
+
+func spansOf(traces ptrace.Traces) ptrace.SpanSlice {
+	return traces.ResourceSpans().At(0).ScopeSpans().At(0).Spans()
+}
