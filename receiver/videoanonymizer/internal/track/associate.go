@@ -24,6 +24,8 @@ const (
 type link struct {
 	path     *path
 	doubtful bool
+	// confirms tells that the path's last link, which was doubtful, foretold this one.
+	confirms bool
 }
 
 // associate gives for each sighting the path that it continues, or nil.
@@ -32,49 +34,68 @@ func associate(paths []*path, found []sighting) []*link {
 	if len(paths) == 0 || len(found) == 0 {
 		return links
 	}
-	predicted := make([]sighting, len(paths))
+	expected := make([]expectation, len(paths))
 	for i, p := range paths {
-		predicted[i] = p.predict(found[0])
+		expected[i] = p.expect(found[0])
 	}
 	costs := make([][]float64, len(found))
 	for j, s := range found {
 		costs[j] = make([]float64, len(paths))
 		for i := range paths {
-			costs[j][i] = cost(predicted[i], s)
+			costs[j][i] = expected[i].cost(s)
 		}
 	}
 	for j, i := range assign(costs) {
 		if i >= 0 {
-			links[j] = &link{path: paths[i], doubtful: offset(predicted[i], found[j]) > doubt}
+			e, s := expected[i], found[j]
+			links[j] = &link{path: paths[i], doubtful: e.offset(s) > doubt, confirms: offset(e.moved, s) <= doubt}
 		}
 	}
 	return links
 }
 
-// predict is where a path's last sighting would be at the time of another by constant velocity.
-func (p *path) predict(at sighting) sighting {
-	s := p.last()
-	vx, vy := p.velocity(len(p.seen)-1, -1)
-	dt := (at.time - s.time).Seconds()
-	dx, dy := float32(vx*dt), float32(vy*dt)
-	s.head.X, s.head.Y = s.head.X+dx, s.head.Y+dy
-	s.box = vision.Box{X0: s.box.X0 + dx, Y0: s.box.Y0 + dy, X1: s.box.X1 + dx, Y1: s.box.Y1 + dy}
-	return s
+// follow appends the sighting to the path.
+func (l *link) follow(s sighting) {
+	if l.confirms {
+		l.path.seen[len(l.path.seen)-1].doubtful = false
+	}
+	s.doubtful = l.doubtful
+	l.path.seen = append(l.path.seen, s)
 }
+
+// expectation is where a path's person may be at a later time: moved on by constant velocity, or, if the velocity rests
+// on a doubtful link, also where it was.
+type expectation struct{ moved, still sighting }
+
+func (p *path) expect(at sighting) expectation {
+	last := p.last()
+	vx, vy := p.velocity(len(p.seen)-1, -1, true)
+	dt := (at.time - last.time).Seconds()
+	dx, dy := float32(vx*dt), float32(vy*dt)
+	moved := last
+	moved.head.X, moved.head.Y = last.head.X+dx, last.head.Y+dy
+	moved.box = vision.Box{X0: last.box.X0 + dx, Y0: last.box.Y0 + dy, X1: last.box.X1 + dx, Y1: last.box.Y1 + dy}
+	if !last.doubtful {
+		return expectation{moved, moved}
+	}
+	return expectation{moved, last}
+}
+
+// cost of linking a sighting, infinite if the gate is shut.
+func (e expectation) cost(s sighting) float64 {
+	away, overlap := e.offset(s), max(iou(e.moved.box, s.box), iou(e.still.box, s.box))
+	open := gate + gatePerSecond*(s.time-e.moved.time).Seconds()
+	if !(away <= open) && !(overlap >= gateOverlap) {
+		return math.Inf(1)
+	}
+	return away/open + (1 - overlap) + sizeWeight*math.Abs(math.Log(size(s.head)/size(e.moved.head)))
+}
+
+func (e expectation) offset(s sighting) float64 { return min(offset(e.moved, s), offset(e.still, s)) }
 
 // offset is the distance between two heads in head sizes.
 func offset(a, b sighting) float64 {
 	return math.Hypot(float64(a.head.X-b.head.X), float64(a.head.Y-b.head.Y)) / ((size(a.head) + size(b.head)) / 2)
-}
-
-// cost of linking a sighting to a prediction, infinite if the gate is shut.
-func cost(predicted, s sighting) float64 {
-	away, overlap := offset(predicted, s), iou(predicted.box, s.box)
-	open := gate + gatePerSecond*(s.time-predicted.time).Seconds()
-	if !(away <= open) && !(overlap >= gateOverlap) {
-		return math.Inf(1)
-	}
-	return away/open + (1 - overlap) + sizeWeight*math.Abs(math.Log(size(s.head)/size(predicted.head)))
 }
 
 // iou is the intersection of two boxes over their union.

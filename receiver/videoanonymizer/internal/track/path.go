@@ -17,14 +17,16 @@ const (
 	// nearest sighting, and to no more than twice its size.
 	growthOfSize  = 0.7
 	growthOfSpeed = 0.3
-	// A head that is held keeps moving as if its velocity decayed with this time constant.
-	damping = 0.5 // seconds
+	// A head that is held keeps its velocity for as many seconds; then it decays with the time constant.
+	steady, damping = 0.3, 0.4
 	// velocityOver is the time over which a velocity is measured.
 	velocityOver = 400 * time.Millisecond
 	// maxSpeed is in head sizes a second: someone running past, one metre in front of a wide lens.
 	maxSpeed = 40
 	// Sightings further apart than this do not smooth each other.
 	smoothOver = 300 * time.Millisecond
+	// maxMemory bounds the sightings kept of the past.
+	maxMemory = 64
 	// A sighting grows by at most this factor to reach its neighbours' size.
 	maxSmoothing = 1.3
 )
@@ -57,10 +59,10 @@ func (p *path) find(number int) (i int, at bool) {
 func (p *path) forget(number int) {
 	i, _ := p.find(number)
 	keep := max(0, min(i, len(p.seen)-1)-2)
-	for keep > 0 && p.seen[min(i, len(p.seen)-1)].time-p.seen[keep].time < velocityOver {
+	for least := max(0, keep-maxMemory); keep > least && p.seen[min(i, len(p.seen)-1)].time-p.seen[keep].time < velocityOver; {
 		keep--
 	}
-	if keep > 16 { // not at every frame
+	if keep > maxMemory/4 { // not at every frame
 		p.seen = append([]sighting(nil), p.seen[keep:]...)
 	}
 }
@@ -99,16 +101,19 @@ func (p *path) linked(i, j int) bool {
 	return p.seen[j].time-p.seen[i].time <= smoothOver
 }
 
-// velocity of sighting i in pixels a second, measured towards the past (-1) or the future (+1). It is zero where there
-// is no linked sighting.
-func (p *path) velocity(i, direction int) (vx, vy float64) {
+// velocity of sighting i in pixels a second, measured towards the past (-1) or the future (+1) up to the first doubtful
+// link, or, if that is the first of all and the velocity is only an attempt, across it. It is zero where there is no
+// linked sighting.
+func (p *path) velocity(i, direction int, attempt bool) (vx, vy float64) {
 	far := i
 	for j := i + direction; j >= 0 && j < len(p.seen); j += direction {
-		later := max(j, j-direction)
-		if p.seen[later].doubtful || (p.seen[j].time-p.seen[i].time).Abs() > velocityOver {
+		doubtful := p.seen[max(j, j-direction)].doubtful
+		if doubtful && !(attempt && far == i) || (p.seen[j].time-p.seen[i].time).Abs() > velocityOver {
 			break
 		}
-		far = j
+		if far = j; doubtful {
+			break
+		}
 	}
 	dt := (p.seen[far].time - p.seen[i].time).Seconds()
 	if dt == 0 {
@@ -157,8 +162,8 @@ func (p *path) hold(i, direction int, at time.Duration) mask.Head {
 	h := p.smooth(i)
 	h.Origin = mask.OriginHeld
 	away := (at - p.seen[i].time).Seconds()
-	vx, vy := p.velocity(i, direction)
-	way := damping * (1 - math.Exp(-math.Abs(away)/damping))
+	vx, vy := p.velocity(i, direction, false)
+	way := math.Min(math.Abs(away), steady) + damping*(1-math.Exp(-math.Max(0, math.Abs(away)-steady)/damping))
 	moved := h
 	moved.X += float32(math.Copysign(way, away) * vx)
 	moved.Y += float32(math.Copysign(way, away) * vy)

@@ -162,8 +162,7 @@ func (t *Tracker) link(f *frame, found []sighting) {
 			t.paths = append(t.paths, &path{scene: f.scene, seen: []sighting{s}})
 			continue
 		}
-		s.doubtful = links[i].doubtful
-		links[i].path.seen = append(links[i].path.seen, s)
+		links[i].follow(s)
 	}
 }
 
