@@ -122,10 +122,8 @@ func openJournal(directory string, logger *zap.Logger) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{
-		logger: logger, path: filepath.Join(directory, journalName), lock: lock,
-		sources: map[string]source{}, outputs: map[string]output{}, made: map[content]string{}, done: map[content][]string{},
-	}
+	j := newJournal(logger)
+	j.path, j.lock = filepath.Join(directory, journalName), lock
 	if err := j.load(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("read %s: %w", j.path, err)
@@ -135,6 +133,12 @@ func openJournal(directory string, logger *zap.Logger) (*journal, error) {
 		return nil, fmt.Errorf("rewrite %s: %w", j.path, err)
 	}
 	return j, nil
+}
+
+func newJournal(logger *zap.Logger) *journal {
+	return &journal{
+		logger: logger, sources: map[string]source{}, outputs: map[string]output{}, made: map[content]string{}, done: map[content][]string{},
+	}
 }
 
 // load reads all lines. Where one in the middle is damaged, the file is kept beside for a person to look at.

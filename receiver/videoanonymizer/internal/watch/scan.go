@@ -35,6 +35,7 @@ type scanner struct {
 	// entered is called with each folder walked, trouble with each that could not be.
 	entered func(directory string)
 	trouble func(directory string, err error)
+	stat    unix.Stat_t // reused by lstatAt
 }
 
 // root is the part of patterns before their first wildcard, absolute, and what they say of the paths below.
@@ -131,7 +132,13 @@ func (s *scanner) scan(visit func(found)) {
 
 func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 	directory := filepath.Join(base, rel)
-	entries, err := os.ReadDir(directory)
+	folder, err := os.OpenFile(directory, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		s.trouble(directory, err)
+		return
+	}
+	defer folder.Close()
+	entries, err := folder.ReadDir(-1)
 	if err != nil {
 		s.trouble(directory, err)
 		return
@@ -157,10 +164,16 @@ func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 			continue
 		}
 		f := found{path: directory + "/" + name, rel: below}
-		if f.stamp, f.mode, err = lstat(f.path); err == nil && f.mode != unix.S_IFDIR {
+		if f.stamp, f.mode, err = s.lstatAt(folder, name); err == nil && f.mode != unix.S_IFDIR {
 			visit(f)
 		}
 	}
+}
+
+// lstatAt is lstat without the way down to the folder.
+func (s *scanner) lstatAt(folder *os.File, name string) (stamp, uint32, error) {
+	err := unix.Fstatat(int(folder.Fd()), name, &s.stat, unix.AT_SYMLINK_NOFOLLOW)
+	return stampOf(&s.stat), s.stat.Mode & unix.S_IFMT, err
 }
 
 // skipped tells whether a folder holds what the program puts there.

@@ -47,7 +47,7 @@ var ErrStopped = errors.New("the watcher is stopped")
 
 // Watcher hands out the files that are ready, each once.
 //
-// Lock order: mu, then the journal's. No I/O happens under mu.
+// Lock order: mu, then the journal's. Once the watcher runs, no I/O happens under mu.
 type Watcher struct {
 	opts    Options
 	logger  *zap.Logger
@@ -366,11 +366,13 @@ func (w *Watcher) broadcast() {
 }
 
 // look polls until the context ends: every poll interval, sooner when a file is about to be ready or inotify says that
-// one came.
+// one came, later when looking takes so long that it would be a burden.
 func (w *Watcher) look(ctx context.Context) {
-	gap := min(minGap, w.opts.Config.PollInterval)
 	for {
-		timer := time.NewTimer(max(gap, w.poll()))
+		start := time.Now()
+		wait := w.poll()
+		gap := max(min(minGap, w.opts.Config.PollInterval), burden*time.Since(start))
+		timer := time.NewTimer(max(gap, wait))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -387,8 +389,12 @@ func (w *Watcher) look(ctx context.Context) {
 	}
 }
 
-// minGap is the least time between two looks.
-const minGap = 200 * time.Millisecond
+const (
+	// minGap is the least time between two looks.
+	minGap = 200 * time.Millisecond
+	// burden is how many times as long as a look took the watcher rests after it, so that it uses at most 5 % of a core.
+	burden = 19
+)
 
 // listen turns what inotify says into wake-ups.
 func (w *Watcher) listen(notify *fsnotify.Watcher) {

@@ -1,0 +1,102 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkPoll looks at 10,000 files that are all done, in one folder and in a hundred. Beside the time of a look it
+// reports its ratio to the least a look can cost: reading the same folders and the state of each file.
+func BenchmarkPoll(b *testing.B) {
+	const files = 10_000
+	for _, folders := range []int{1, 100} {
+		b.Run(fmt.Sprintf("files=%d/folders=%d", files, folders), func(b *testing.B) {
+			in, out := b.TempDir(), b.TempDir()
+			for i := range files {
+				path := filepath.Join(in, fmt.Sprint(i%folders), fmt.Sprintf("recording of camera %d.mkv", i))
+				if i < folders {
+					require.NoError(b, os.MkdirAll(filepath.Dir(path), 0o755))
+				}
+				require.NoError(b, os.WriteFile(path, nil, 0o644))
+			}
+			w, err := New(testOptions(in, out))
+			require.NoError(b, err)
+			require.NoError(b, w.open())
+			defer w.Stop(b.Context())
+			w.poll()
+			for _, f := range w.files {
+				w.journal.apply(record{Source: &source{Path: pathText(f.path), State: stateDone, Stamp: f.stamp}})
+			}
+			clear(w.files)
+			w.poll()
+			for _, f := range w.files {
+				require.Equal(b, settled, f.phase)
+			}
+			require.Len(b, w.files, files)
+			var least, poll time.Duration
+			for b.Loop() {
+				start := time.Now()
+				bareWalk(b, in)
+				walked := time.Now()
+				w.poll()
+				least, poll = least+walked.Sub(start), poll+time.Since(walked)
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(poll.Microseconds())/1000/float64(b.N), "ms/look")
+			b.ReportMetric(poll.Seconds()/least.Seconds(), "x-bare-walk")
+		})
+	}
+}
+
+func bareWalk(b *testing.B, folder string) {
+	entries, err := os.ReadDir(folder)
+	require.NoError(b, err)
+	for _, entry := range entries {
+		if entry.IsDir() {
+			bareWalk(b, filepath.Join(folder, entry.Name()))
+		} else if _, _, err := lstat(folder + "/" + entry.Name()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkClaim claims and ends jobs, with their journal on the disk, relative to a write and fsync of one line.
+func BenchmarkClaim(b *testing.B) {
+	in, out := b.TempDir(), b.TempDir()
+	w, err := New(testOptions(in, out))
+	require.NoError(b, err)
+	require.NoError(b, w.open())
+	defer w.Stop(b.Context())
+	path := filepath.Join(in, "walk.mkv")
+	require.NoError(b, os.WriteFile(path, make([]byte, 1<<20), 0o644))
+	line := []byte(strings.Repeat("x", 400))
+	log, err := os.Create(filepath.Join(out, "log"))
+	require.NoError(b, err)
+	defer log.Close()
+	var sync, claim time.Duration
+	for b.Loop() {
+		start := time.Now()
+		_, err := log.Write(line)
+		require.NoError(b, err)
+		require.NoError(b, log.Sync())
+		synced := time.Now()
+		st, _, err := lstat(path)
+		require.NoError(b, err)
+		job := w.claim(&file{path: path, rel: "walk.mkv", stamp: st, phase: claimed})
+		require.NotNil(b, job)
+		job.Abandon()
+		sync, claim = sync+synced.Sub(start), claim+time.Since(synced)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(claim.Microseconds())/1000/float64(b.N), "ms/claim")
+	b.ReportMetric(claim.Seconds()/sync.Seconds(), "x-fsync")
+}

@@ -1,0 +1,304 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestCrash ends the collector at each stage of a job.
+func TestCrash(t *testing.T) {
+	tests := map[string]struct {
+		before  func(t *testing.T, job *Job)
+		done    bool // without another attempt
+		attempt int
+	}{
+		"claimed":   {before: func(*testing.T, *Job) {}, attempt: 2},
+		"half made": {before: func(t *testing.T, job *Job) { write(t, job.Temp, "half") }, attempt: 2},
+		"half made, more files": {attempt: 2, before: func(t *testing.T, job *Job) {
+			write(t, job.Temp, "half")
+			write(t, job.Temp+".log", "log")
+			write(t, strings.TrimSuffix(job.Temp, ".mkv")+"/segment-0001.mkv", "segment")
+		}},
+		"about to publish": {done: true, before: func(t *testing.T, job *Job) {
+			write(t, job.Temp, "masked")
+			intend(t, job)
+		}},
+		"about to publish, temp damaged": {attempt: 2, before: func(t *testing.T, job *Job) {
+			write(t, job.Temp, "masked")
+			intend(t, job)
+			write(t, job.Temp, "mas")
+		}},
+		"about to publish, source changed": {attempt: 1, before: func(t *testing.T, job *Job) {
+			write(t, job.Temp, "masked")
+			intend(t, job)
+			write(t, job.Path, "a longer video")
+		}},
+		"about to publish, name taken": {attempt: 2, before: func(t *testing.T, job *Job) {
+			write(t, job.Temp, "masked")
+			intend(t, job)
+			write(t, job.Output, "somebody else's")
+		}},
+		"published": {done: true, before: func(t *testing.T, job *Job) {
+			write(t, job.Temp, "masked")
+			require.NoError(t, job.Publish())
+		}},
+		"done": {done: true, before: func(t *testing.T, job *Job) {
+			write(t, job.Temp, "masked")
+			require.NoError(t, job.Publish())
+			require.NoError(t, job.Done())
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			path := r.drop("walk.mkv", "a video")
+			job := r.take()
+			test.before(t, job)
+			r.crash()
+			r.start()
+			for _, name := range tree(t, r.out) {
+				assert.NotContains(t, name, tempPrefix)
+			}
+			if test.done {
+				assert.Equal(t, "masked", read(t, job.Output))
+			} else {
+				again := r.take()
+				assert.Equal(t, test.attempt, again.Attempt)
+				r.complete(again)
+			}
+			r.idle()
+			assert.FileExists(t, path)
+		})
+	}
+}
+
+// intend does what Publish does before the rename.
+func intend(t *testing.T, job *Job) {
+	t.Helper()
+	made, err := describe(job.Temp)
+	require.NoError(t, err)
+	made.Path = pathText(job.Output)
+	entry := job.entry
+	entry.State, entry.Output = statePublishing, made
+	require.NoError(t, job.watcher.journal.put(entry))
+}
+
+func TestCrashLoopEnds(t *testing.T) {
+	r := newRig(t)
+	r.drop("poison.mkv", "a")
+	for attempt := range r.opts.Retry.MaxAttempts {
+		assert.Equal(t, attempt+1, r.take().Attempt)
+		r.crash()
+		r.start()
+	}
+	r.idle()
+	entry, ok := r.w.journal.source(filepath.Join(r.in, "poison.mkv"))
+	require.True(t, ok)
+	assert.Equal(t, stateFailed, entry.State)
+	assert.Equal(t, ReasonCrash, entry.Reason)
+	r.restart()
+	r.idle()
+}
+
+// TestSuspectsRunOneAtATime keeps a file that kills the collector from taking down the same others again.
+func TestSuspectsRunOneAtATime(t *testing.T) {
+	r := newRig(t)
+	r.drop("a.mkv", "a")
+	r.drop("b.mkv", "b")
+	r.settle()
+	require.NotNil(t, r.try())
+	require.NotNil(t, r.try())
+	r.crash()
+	r.start()
+	r.drop("fresh.mkv", "c")
+	first := r.take()
+	second := r.try()
+	require.NotNil(t, second)
+	assert.Equal(t, "fresh.mkv", second.Rel)
+	assert.Nil(t, r.try(), "the other suspect waits")
+	r.complete(first)
+	third := r.try()
+	require.NotNil(t, third)
+	assert.Equal(t, 2, third.Attempt)
+}
+
+func TestOnSuccess(t *testing.T) {
+	elsewhere := quickDir(t)
+	tests := map[string]struct {
+		onSuccess OnSuccess
+		moveTo    string
+		prepare   func(t *testing.T, r *rig)
+		before    func(t *testing.T, path string) // Done
+		left      []string                        // in the watched folder
+		moved     map[string]string
+	}{
+		"keep":   {onSuccess: OnSuccessKeep, left: []string{"a/walk.mkv"}},
+		"delete": {onSuccess: OnSuccessDelete, left: nil},
+		"delete, replaced": {onSuccess: OnSuccessDelete, left: []string{"a/walk.mkv"}, before: func(t *testing.T, path string) {
+			write(t, path+".part", "another video")
+			require.NoError(t, os.Rename(path+".part", path))
+		}},
+		"delete, vanished": {onSuccess: OnSuccessDelete, before: func(t *testing.T, path string) { require.NoError(t, os.Remove(path)) }},
+		"move":             {onSuccess: OnSuccessMove, moved: map[string]string{"a/walk.mkv": "a video"}},
+		"move, name taken": {
+			onSuccess: OnSuccessMove, prepare: func(t *testing.T, r *rig) { write(t, r.opts.MoveTo+"/a/walk.mkv", "an older one") },
+			moved: map[string]string{"a/walk.mkv": "an older one", "a/walk-2.mkv": "a video"},
+		},
+		"move, replaced":              {onSuccess: OnSuccessMove, left: []string{"a/walk.mkv"}, before: func(t *testing.T, path string) { write(t, path, "another video") }},
+		"move within":                 {onSuccess: OnSuccessMove, moveTo: "inside", left: []string{"inside/a/walk.mkv"}, moved: map[string]string{"a/walk.mkv": "a video"}},
+		"move to another file system": {onSuccess: OnSuccessMove, moveTo: elsewhere + "/done", moved: map[string]string{"a/walk.mkv": "a video"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(r *rig) {
+				r.opts.OnSuccess = test.onSuccess
+				r.opts.MoveTo = r.in + "-done"
+				if filepath.IsAbs(test.moveTo) {
+					r.opts.MoveTo = test.moveTo
+				} else if test.moveTo != "" {
+					r.opts.MoveTo = filepath.Join(r.in, test.moveTo)
+				}
+			})
+			if test.prepare != nil {
+				test.prepare(t, r)
+			}
+			path := r.drop("a/walk.mkv", "a video")
+			job := r.take()
+			write(t, job.Temp, "masked")
+			require.NoError(t, job.Publish())
+			if test.before != nil {
+				test.before(t, path)
+			}
+			require.NoError(t, job.Done())
+			assert.Equal(t, test.left, tree(t, r.in))
+			for name, text := range test.moved {
+				assert.Equal(t, text, read(t, filepath.Join(r.opts.MoveTo, name)))
+			}
+			assert.Equal(t, "masked", read(t, job.Output))
+			if name == "delete, replaced" || name == "move, replaced" {
+				r.finish(path) // it is another video
+			}
+			r.idle()
+			r.restart()
+			r.idle()
+		})
+	}
+}
+
+// TestOnSuccessAfterCrash goes on where the collector died between recording the outcome and acting on it.
+func TestOnSuccessAfterCrash(t *testing.T) {
+	for _, stage := range []string{"recorded", "set aside", "deleted", "replaced"} {
+		t.Run(stage, func(t *testing.T) {
+			r := newRig(t, func(r *rig) { r.opts.OnSuccess = OnSuccessDelete })
+			path := r.drop("walk.mkv", "a video")
+			job := r.take()
+			write(t, job.Temp, "masked")
+			require.NoError(t, job.Publish())
+			entry := job.entry
+			entry.State, entry.Action, entry.Temp = stateDone, actionDelete, ""
+			require.NoError(t, r.w.journal.put(entry))
+			switch stage {
+			case "set aside":
+				require.NoError(t, takeAside(path, asidePath(path, entry.Stamp), entry.Stamp))
+			case "deleted":
+				require.NoError(t, os.Remove(path))
+			case "replaced":
+				require.NoError(t, takeAside(path, asidePath(path, entry.Stamp), entry.Stamp))
+				write(t, path, "another video")
+			}
+			r.crash()
+			r.start()
+			if stage == "replaced" {
+				assert.Equal(t, []string{"walk.mkv"}, tree(t, r.in))
+				r.finish(path)
+			}
+			assert.Empty(t, tree(t, r.in))
+			r.idle()
+		})
+	}
+}
+
+func TestQuarantine(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.opts.QuarantineDirectory = r.in + "/failed" })
+	path := r.drop("a/walk.mkv", "no video")
+	job := r.take()
+	require.NoError(t, job.Fail("not_video", os.ErrInvalid, true))
+	assert.FileExists(t, path, "it is tried again")
+	r.pass(10 * time.Second)
+	require.NoError(t, r.try().Fail("not_video", os.ErrInvalid, false))
+	assert.Equal(t, []string{"failed/a/walk.mkv", "failed/a/walk.mkv.reason.json"}, tree(t, r.in))
+	reason := read(t, r.in+"/failed/a/walk.mkv.reason.json")
+	for _, part := range []string{`"source": "` + path, `"reason": "not_video"`, `"error": "invalid argument"`, `"attempts": 2`, `"size": 8`} {
+		assert.Contains(t, reason, part)
+	}
+	r.idle()
+	require.NoError(t, os.Rename(r.in+"/failed/a/walk.mkv", path))
+	assert.Equal(t, path, r.take().Path, "a person put it back")
+}
+
+const victimEnv = "WATCH_TEST_VICTIM"
+
+// beVictim is a collector that takes a video, writes half of it, and waits to be killed.
+func beVictim() {
+	root := os.Getenv(victimEnv)
+	opts := testOptions(root+"/in", root+"/out")
+	opts.Config.PollInterval, opts.Config.StableFor = 10*time.Millisecond, 0
+	w, err := New(opts)
+	if err == nil {
+		err = w.Start()
+	}
+	var job *Job
+	if err == nil {
+		job, err = w.Next(context.Background())
+	}
+	if err == nil {
+		err = os.WriteFile(job.Temp, []byte("half"), 0o644)
+	}
+	if err != nil {
+		println(err.Error())
+		os.Exit(1)
+	}
+	println(job.Temp)
+	select {}
+}
+
+// TestKill kills a real process, and finds that it held the folder for itself and no longer than it lived.
+func TestKill(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.w.Stop(t.Context()))
+	path := r.drop("walk.mkv", "a video")
+	victim := exec.Command(os.Args[0])
+	victim.Env = append(os.Environ(), victimEnv+"="+filepath.Dir(r.in))
+	output, err := victim.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, victim.Start())
+	temp, err := bufio.NewReader(output).ReadString('\n')
+	require.NoError(t, err)
+	temp = strings.TrimSpace(temp)
+	assert.FileExists(t, temp)
+	w, err := New(r.opts)
+	require.NoError(t, err)
+	assert.ErrorContains(t, w.open(), "in use by process")
+	require.NoError(t, victim.Process.Kill())
+	_ = victim.Wait()
+
+	r.start()
+	assert.NoFileExists(t, temp)
+	job := r.take()
+	assert.Equal(t, path, job.Path)
+	assert.Equal(t, 2, job.Attempt)
+	r.complete(job)
+	r.idle()
+}

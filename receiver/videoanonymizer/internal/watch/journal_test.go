@@ -1,0 +1,167 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+)
+
+func reopen(t *testing.T, directory string) *journal {
+	t.Helper()
+	j, err := openJournal(directory, zaptest.NewLogger(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, j.close()) })
+	return j
+}
+
+func doneSource(i int) source {
+	return source{
+		Path: pathText(fmt.Sprintf("/in/%d.mkv", i)), State: stateDone, Stamp: stamp{Size: int64(i)}, Digest: fmt.Sprintf("source %d", i),
+		Output: &output{Path: pathText(fmt.Sprintf("/out/%d.mkv", i)), Size: int64(i), Digest: fmt.Sprintf("output %d", i)},
+	}
+}
+
+// TestTornJournal cuts the journal at each byte: all whole lines stay known.
+func TestTornJournal(t *testing.T) {
+	directory := quickDir(t)
+	j := reopen(t, directory)
+	for i := range 3 {
+		require.NoError(t, j.put(doneSource(i)))
+	}
+	require.NoError(t, j.close())
+	whole := read(t, filepath.Join(directory, journalName))
+	for cut := range len(whole) + 1 {
+		write(t, filepath.Join(directory, journalName), whole[:cut])
+		j, err := openJournal(directory, zap.NewNop())
+		require.NoError(t, err)
+		lines := strings.Count(whole[:cut], "\n")
+		if cut < len(whole) && whole[cut] == '\n' {
+			lines++ // but for its end the line is there
+		}
+		require.Len(t, j.sources, lines, "cut at %d", cut)
+		require.Len(t, j.outputs, lines)
+		require.NoError(t, j.put(doneSource(7)), "it goes on")
+		require.NoError(t, j.close())
+		again, err := openJournal(directory, zap.NewNop())
+		require.NoError(t, err)
+		require.Len(t, again.sources, lines+1, "cut at %d", cut)
+		require.NoError(t, again.close())
+	}
+	assert.NoFileExists(t, filepath.Join(directory, journalName+".damaged"))
+}
+
+func TestDamagedJournal(t *testing.T) {
+	directory := quickDir(t)
+	j := reopen(t, directory)
+	for i := range 3 {
+		require.NoError(t, j.put(doneSource(i)))
+	}
+	require.NoError(t, j.close())
+	path := filepath.Join(directory, journalName)
+	lines := strings.SplitAfter(read(t, path), "\n")
+	lines[1] = strings.Repeat("\x00", 512) + "\n" // as after a power cut
+	write(t, path, strings.Join(lines, ""))
+	j = reopen(t, directory)
+	assert.Len(t, j.sources, 2)
+	assert.Equal(t, strings.Join(lines, ""), read(t, path+".damaged"))
+}
+
+func TestJournalStaysShort(t *testing.T) {
+	directory := quickDir(t)
+	j := reopen(t, directory)
+	s := doneSource(1)
+	for i := range 2 * slack {
+		s.Stamp.Size, s.Output.Path = int64(i), pathText(fmt.Sprintf("/out/%d.mkv", i%10))
+		require.NoError(t, j.put(s))
+	}
+	assert.Less(t, j.lines, slack+100)
+	require.NoError(t, j.close())
+	j = reopen(t, directory)
+	assert.Len(t, j.sources, 1)
+	assert.Len(t, j.outputs, 10, "what we made earlier from the same source stays known")
+	assert.True(t, j.isOutput("/out/3.mkv"))
+	assert.Equal(t, int64(2*slack-1), j.sources["/in/1.mkv"].Stamp.Size)
+	assert.Equal(t, 10, strings.Count(read(t, j.path), "\n"))
+}
+
+// TestJournalOnFullDisk writes to a device that is always full.
+func TestJournalOnFullDisk(t *testing.T) {
+	directory := quickDir(t)
+	j := reopen(t, directory)
+	require.NoError(t, j.put(doneSource(1)))
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	require.NoError(t, err)
+	good := j.file
+	j.file = full
+	require.ErrorContains(t, j.put(doneSource(2)), "no space left")
+	_, known := j.source("/in/2.mkv")
+	assert.False(t, known)
+	require.NoError(t, full.Close())
+	j.file = good
+	require.NoError(t, j.put(doneSource(3)))
+	require.NoError(t, j.close())
+	j = reopen(t, directory)
+	assert.Len(t, j.sources, 2)
+}
+
+func TestPathText(t *testing.T) {
+	for _, path := range []string{"", "/in/walk.mkv", "/in/a\nb.mkv", "/in/caf\xe9.mkv", "/in/\x00", "/in/日本.mkv", `/in/"\u0041`, "/in/<&>\u2028", "{"} {
+		text, err := json.Marshal(pathText(path))
+		require.NoError(t, err)
+		assert.NotContains(t, string(text), "\n")
+		var back pathText
+		require.NoError(t, json.Unmarshal(text, &back))
+		assert.Equal(t, path, string(back))
+	}
+}
+
+// FuzzJournal reads any bytes as a journal: what it makes of them is what it makes of its own writing of them.
+func FuzzJournal(f *testing.F) {
+	var lines []string
+	for i := range 2 {
+		s := doneSource(i)
+		line, err := json.Marshal(record{Source: &s, Output: s.Output})
+		require.NoError(f, err)
+		lines = append(lines, string(line))
+	}
+	f.Add([]byte(strings.Join(lines, "\n")))
+	f.Add([]byte(lines[0] + "\n" + lines[1][:40]))
+	f.Add([]byte("{}\nnull\n[]\n\"\"\n{\"source\":null}\n{\"source\":{\"path\":{\"base64\":\"6Q==\"}}}\n\x00\x00\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		first, again := newJournal(zap.NewNop()), newJournal(zap.NewNop())
+		_, err := readRecords(bytes.NewReader(text), first.apply)
+		require.NoError(t, err)
+		var written bytes.Buffer
+		lines, size, err := first.dump(&written)
+		require.NoError(t, err)
+		require.EqualValues(t, written.Len(), size)
+		require.Equal(t, bytes.Count(written.Bytes(), []byte("\n")), lines)
+		damaged, err := readRecords(&written, again.apply)
+		require.NoError(t, err)
+		require.Zero(t, damaged)
+		require.Equal(t, first.sources, again.sources)
+		require.Equal(t, first.outputs, again.outputs)
+	})
+}
+
+// quickDir is a folder in memory, where syncing costs nothing.
+func quickDir(t *testing.T) string {
+	directory, err := os.MkdirTemp("/dev/shm", "")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(directory) })
+	return directory
+}

@@ -1,0 +1,106 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestScan(t *testing.T) {
+	files := []string{
+		"in/a.mkv", "in/b.mp4", "in/notes.txt", "in/x/c.mkv", "in/x/y/d.mkv", "in/z/e.mkv", "in/[odd]/f.mkv", "other/g.mkv",
+	}
+	tests := map[string]struct {
+		include, exclude []string
+		recursive        bool
+		want             []string // rel of each
+	}{
+		"files":               {include: []string{"in/*"}, want: []string{"a.mkv", "b.mp4", "notes.txt"}},
+		"recursive":           {include: []string{"in/*.mkv"}, recursive: true, want: []string{"[odd]/f.mkv", "a.mkv", "x/c.mkv", "x/y/d.mkv", "z/e.mkv"}},
+		"double star":         {include: []string{"in/**/*.mkv"}, want: []string{"[odd]/f.mkv", "a.mkv", "x/c.mkv", "x/y/d.mkv", "z/e.mkv"}},
+		"double star alone":   {include: []string{"in/x/**"}, want: []string{"c.mkv", "y/d.mkv"}},
+		"double star between": {include: []string{"in/**/y/*"}, want: []string{"x/y/d.mkv"}},
+		"star of folders":     {include: []string{"in/*/*.mkv"}, want: []string{"[odd]/f.mkv", "x/c.mkv", "z/e.mkv"}},
+		"one folder":          {include: []string{"in/x"}, want: []string{"x/c.mkv"}},
+		"one folder, slash":   {include: []string{"in/x/"}, want: []string{"c.mkv"}},
+		"one folder, all of":  {include: []string{"in/x"}, recursive: true, want: []string{"x/c.mkv", "x/y/d.mkv"}},
+		"one file":            {include: []string{"in/a.mkv"}, want: []string{"a.mkv"}},
+		"alternatives":        {include: []string{"in/*.{mkv,mp4}"}, want: []string{"a.mkv", "b.mp4"}},
+		"escaped":             {include: []string{`in/\[odd\]/*`}, want: []string{"f.mkv"}},
+		"dots":                {include: []string{"./other/../in/*.mkv"}, want: []string{"a.mkv"}},
+		"two":                 {include: []string{"in/*.mkv", "other/*", "in/*.mp4"}, want: []string{"a.mkv", "b.mp4", "g.mkv"}},
+		"overlapping":         {include: []string{"in/*.mkv", "in/a*"}, want: []string{"a.mkv"}},
+		"exclude by name":     {include: []string{"in/**"}, exclude: []string{"*.txt", "[cde].mkv"}, want: []string{"[odd]/f.mkv", "a.mkv", "b.mp4"}},
+		"exclude by folder":   {include: []string{"in/**/*.mkv"}, exclude: []string{"in/x/**", "in/z/*"}, want: []string{"[odd]/f.mkv", "a.mkv"}},
+		"nothing":             {include: []string{"in/*.avi"}},
+		"no folder":           {include: []string{"missing/*"}},
+	}
+	for _, absolute := range []bool{false, true} {
+		for name, test := range tests {
+			t.Run(name, func(t *testing.T) {
+				root, err := filepath.EvalSymlinks(t.TempDir())
+				require.NoError(t, err)
+				t.Chdir(root)
+				for _, name := range files {
+					write(t, name, "a")
+				}
+				if absolute {
+					test.include, test.exclude = slices.Clone(test.include), slices.Clone(test.exclude)
+					for i := range test.include {
+						test.include[i] = root + "/" + test.include[i]
+					}
+				}
+				config := Config{Include: test.include, Exclude: test.exclude, Recursive: test.recursive, PollInterval: time.Second}
+				require.NoError(t, config.Validate())
+				s, err := newScanner(config)
+				require.NoError(t, err)
+				s.entered, s.trouble = func(string) {}, func(string, error) {}
+				var got []string
+				s.scan(func(f found) {
+					assert.True(t, filepath.IsAbs(f.path))
+					got = append(got, f.rel)
+				})
+				slices.Sort(got)
+				assert.Equal(t, test.want, got)
+			})
+		}
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	tests := map[string]struct {
+		change func(*Config)
+		want   []string
+	}{
+		"default":       {change: func(*Config) {}},
+		"every key":     {change: func(c *Config) { *c = Config{StableFor: -1} }, want: []string{"include: is required", "poll_interval:", "stable_for:"}},
+		"empty pattern": {change: func(c *Config) { c.Include = []string{""} }, want: []string{"include: a pattern is empty"}},
+		"open bracket":  {change: func(c *Config) { c.Exclude = []string{"in/[a"} }, want: []string{"exclude: \"in/[a\" is not a valid pattern"}},
+		"braces":        {change: func(c *Config) { c.Include = []string{"in/{a/b,c}/*"} }, want: []string{"slash within braces"}},
+		"dots":          {change: func(c *Config) { c.Include = []string{"in/*/../x"} }, want: []string{"has .. at its end or after a wildcard"}},
+		"dots first":    {change: func(c *Config) { c.Include = []string{"../in/*"} }},
+		"NUL":           {change: func(c *Config) { c.Include = []string{"in/\x00"} }, want: []string{"NUL byte"}},
+		"too fast":      {change: func(c *Config) { c.PollInterval = time.Millisecond }, want: []string{"poll_interval: 1ms is out of range: write 10ms to 1h0m0s"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			config := NewDefaultConfig()
+			config.Include = []string{"videos/incoming/*"}
+			test.change(&config)
+			err := config.Validate()
+			if len(test.want) == 0 {
+				require.NoError(t, err)
+			}
+			for _, want := range test.want {
+				assert.ErrorContains(t, err, want)
+			}
+		})
+	}
+}
