@@ -432,12 +432,12 @@ func (g *gpu) throttleReasons() uint64 {
 		return 0
 	}
 	for _, r := range throttleReasons {
-		g.builder.RecordNvmlGpuThrottleActiveDataPoint(g.ts, flag(mask&r.bit != 0), g.uuid, g.name, r.name, g.options...)
+		g.builder.RecordNvmlGpuThrottleActiveDataPoint(g.ts, zeroOrOne(mask&r.bit != 0), g.uuid, g.name, r.name, g.options...)
 	}
 	return mask
 }
 
-func flag(b bool) int64 {
+func zeroOrOne(b bool) int64 {
 	if b {
 		return 1
 	}
@@ -598,6 +598,6 @@ func (g *gpu) status(reasons uint64, rows driver.RemappedRows) {
 // recordStatus records one point for each state.
 func recordStatus(builder *metadata.MetricsBuilder, g *gpu, ts pcommon.Timestamp, state metadata.AttributeHwState) {
 	for s := metadata.AttributeHwStateOk; s <= metadata.AttributeHwStateFailed; s++ {
-		builder.RecordHwStatusDataPoint(ts, flag(s == state), g.uuid, g.name, metadata.AttributeHwTypeGpu, s, g.options...)
+		builder.RecordHwStatusDataPoint(ts, zeroOrOne(s == state), g.uuid, g.name, metadata.AttributeHwTypeGpu, s, g.options...)
 	}
 }

@@ -21,23 +21,24 @@ type member struct {
 	session *session
 	config  *Config
 	host    component.Host
+	started bool
 	forget  func() // called when the session is over
 }
 
 func (m *member) start(ctx context.Context, host component.Host) error {
-	m.host = host
+	m.host, m.started = host, true
 	return m.session.start(ctx, m, m.config.OnMissingDriver == Fail)
 }
 
 // shutdown is safe without start, and twice.
 func (m *member) shutdown() {
-	if m.host == nil {
+	if !m.started {
 		return
 	}
+	m.started = false
 	if m.session.shutdown(m) {
 		m.forget()
 	}
-	m.host = nil
 }
 
 type metricsReceiver struct {
@@ -80,7 +81,7 @@ func (r *metricsReceiver) Start(ctx context.Context, host component.Host) error 
 // Shutdown ends the scrape under way; a driver call that hangs does not hold it up.
 func (r *metricsReceiver) Shutdown(ctx context.Context) error {
 	r.stop()
-	if r.host == nil {
+	if !r.started {
 		return nil
 	}
 	err := r.controller.Shutdown(ctx)

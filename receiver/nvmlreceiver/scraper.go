@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver"
@@ -36,7 +35,6 @@ type scraper struct {
 	opened  *generation              // the one that the devices of gpus are of
 	absent  *metadata.MetricsBuilder // status of GPUs that cannot be read
 	waits   []<-chan struct{}        // scratch: the lanes of gpus
-	missing bool                     // at the last scrape a GPU did not answer
 }
 
 func newScraper(config *Config, settings receiver.Settings, session *session) *scraper {
@@ -155,7 +153,8 @@ func (s *scraper) collect(ctx context.Context, gen *generation, out pmetric.Metr
 	for i, g := range s.gpus {
 		err := error(driver.GPULost)
 		switch {
-		case g.device == nil:
+		case g.device == nil: // it did not answer when the driver was opened
+			s.session.renew(gen)
 		case s.await(ctx, s.waits[i]):
 			g.out.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
 			if err = g.lost; err != nil {
@@ -169,17 +168,12 @@ func (s *scraper) collect(ctx context.Context, gen *generation, out pmetric.Metr
 			s.complain(g, err)
 		}
 	}
-	switch {
-	case fault == nil && s.missing:
-		s.session.once.forget("gpu")
-		s.settings.Logger.Info("every GPU answers again")
-		s.session.report(componentstatus.NewEvent(componentstatus.StatusOK))
-	case fault == nil:
-	case !s.missing:
-		s.session.report(componentstatus.NewRecoverableErrorEvent(fault))
-	}
-	if s.missing = fault != nil; !s.missing {
+	s.session.fault("gpu", fault)
+	if fault == nil {
 		s.session.healthy()
+		if s.session.once.forget("gpu") {
+			s.settings.Logger.Info("every GPU answers again")
+		}
 	}
 }
 

@@ -17,10 +17,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
-// Waits between two attempts to open the driver: the first, and the longest.
+// Waits between two attempts to open the driver: the first, the longest, and the longest while other GPUs are read, since opening
+// anew costs them a gap in the events.
 const (
-	retryFirst   = 5 * time.Second
-	retryLongest = time.Minute
+	retryFirst    = 5 * time.Second
+	retryLongest  = time.Minute
+	reopenLongest = 10 * time.Minute
 )
 
 // shutdownGrace is how long a shutdown waits for the driver to be closed. One that takes longer is left to itself.
@@ -48,7 +50,8 @@ type session struct {
 	current *generation
 	busy    chan struct{} // closed when the opening or closing under way is done; nil when none is
 	err     error         // of the last opening
-	opened  bool          // once at least
+	found   int           // GPUs at the last opening that succeeded, 0 before the first
+	faults  map[string]error
 	retry   backoff       // of opening
 	reopen  backoff       // of opening anew because of a lost GPU
 }
@@ -74,9 +77,9 @@ type foundGPU struct {
 
 func newSession(lib driver.Library, logger *zap.Logger) *session {
 	return &session{
-		lib: lib, logger: logger, now: time.Now, stop: make(chan struct{}),
+		lib: lib, logger: logger, now: time.Now, stop: make(chan struct{}), faults: map[string]error{},
 		once:  once{said: map[problem]struct{}{}},
-		retry: backoff{first: retryFirst, longest: retryLongest}, reopen: backoff{first: retryFirst, longest: retryLongest},
+		retry: backoff{first: retryFirst, longest: retryLongest}, reopen: backoff{first: retryFirst, longest: reopenLongest},
 	}
 }
 
@@ -166,7 +169,7 @@ func (s *session) awaitLocked(ctx context.Context, busy <-chan struct{}) error {
 	case <-ctx.Done():
 		s.once.say(problem{what: "open"}, func() {
 			s.logger.Warn("no GPU metrics for now", zap.Error(errHangs))
-			s.report(componentstatus.NewRecoverableErrorEvent(errHangs))
+			s.fault("driver", errHangs)
 		})
 		return errHangs
 	}
@@ -251,15 +254,17 @@ func (s *session) open(busy chan struct{}) {
 	} else {
 		s.retry.fail(s.now())
 	}
-	expected := driver.CodeOf(err).Missing() && !s.opened
-	s.opened = s.opened || err == nil
+	before := s.found
+	if err == nil {
+		s.found = len(gen.gpus)
+	}
 	select {
 	case <-s.stop:
 		s.retireLocked()
 	default:
 	}
 	s.mu.Unlock()
-	s.tell(gen, err, expected)
+	s.tell(gen, err, before)
 	close(busy)
 }
 
@@ -311,29 +316,47 @@ func (s *session) identify(index int) (foundGPU, error) {
 	return gpu, nil
 }
 
-// tell says what an attempt to open the driver came to, once for each cause. A driver that is expected to be missing is no fault.
-func (s *session) tell(gen *generation, err error, expected bool) {
+// tell says what an attempt to open the driver came to, once for each cause. Before is how many GPUs there were until now: where
+// there was none, a driver that is missing is no fault.
+func (s *session) tell(gen *generation, err error, before int) {
 	if err == nil {
-		s.once.forget("open")
-		s.logger.Info("reading NVIDIA GPUs", zap.Int("gpus", len(gen.gpus)),
-			zap.String("driver", gen.driverVersion), zap.String("cuda", gen.cudaVersion))
-		s.report(componentstatus.NewEvent(componentstatus.StatusOK))
+		failed := s.once.forget("open")
+		s.fault("driver", nil)
+		if failed || len(gen.gpus) != before {
+			s.logger.Info("reading NVIDIA GPUs", zap.Int("gpus", len(gen.gpus)),
+				zap.String("driver", gen.driverVersion), zap.String("cuda", gen.cudaVersion))
+		}
 		return
 	}
 	s.once.say(problem{what: "open", code: driver.CodeOf(err)}, func() {
-		if expected {
+		if driver.CodeOf(err).Missing() && before == 0 {
 			s.logger.Info("no GPU metrics; will look again from time to time", zap.Error(err))
 			return
 		}
 		s.logger.Warn("no GPU metrics; will try again from time to time", zap.Error(err))
-		s.report(componentstatus.NewRecoverableErrorEvent(err))
+		s.fault("driver", err)
 	})
 }
 
-func (s *session) report(event *componentstatus.Event) {
+// fault takes note of what is wrong with a part, nil for nothing, and reports the status if it became another one.
+func (s *session) fault(part string, err error) {
 	s.mu.Lock()
+	had, was := len(s.faults) > 0, s.faults[part]
+	delete(s.faults, part)
+	if err != nil {
+		s.faults[part] = err
+	}
+	has := len(s.faults) > 0
 	members := slices.Clone(s.members)
 	s.mu.Unlock()
+
+	event := componentstatus.NewEvent(componentstatus.StatusOK)
+	switch {
+	case err != nil && was == nil:
+		event = componentstatus.NewRecoverableErrorEvent(err)
+	case !had || has:
+		return
+	}
 	for _, m := range members {
 		componentstatus.ReportStatus(m.host, event)
 	}

@@ -1,0 +1,228 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nvmlreceiver
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/golden"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/pmetrictest"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver/drivertest"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var testTime = time.Unix(1_750_000_000, 0).UTC()
+
+// bench is a receiver's inside on a fake driver, with a clock that stands still until it is moved.
+type bench struct {
+	*scraper
+	lib    *drivertest.Library
+	logs   *observer.ObservedLogs
+	status *statusHost
+	member *member
+	clock  atomic.Int64 // nanoseconds after testTime
+}
+
+func (b *bench) now() time.Time { return testTime.Add(time.Duration(b.clock.Load())) }
+
+// pass lets time pass.
+func (b *bench) pass(d time.Duration) { b.clock.Add(int64(d)) }
+
+func newBench(t testing.TB, config *Config, gpus ...*drivertest.GPU) *bench {
+	t.Helper()
+	core, logs := observer.New(zapcore.InfoLevel)
+	settings := receivertest.NewNopSettings(metadata.Type)
+	settings.Logger = zap.New(core)
+	b := &bench{lib: drivertest.NewLibrary(gpus...), logs: logs, status: &statusHost{}}
+	session := newSession(b.lib, settings.Logger)
+	session.now = b.now
+	b.scraper = newScraper(config, settings, session)
+	b.proc = procFS(filepath.Join("testdata", "proc"))
+	b.member = &member{session: session, config: config, forget: func() {}, host: b.status, started: true}
+	session.members = []*member{b.member} // as start does, without the watcher
+	t.Cleanup(b.member.shutdown)
+	return b
+}
+
+func (b *bench) mustScrape(t testing.TB) pmetric.Metrics {
+	t.Helper()
+	metrics, err := b.scrape(context.Background())
+	require.NoError(t, err)
+	return metrics
+}
+
+// statusHost keeps what is reported to it.
+type statusHost struct {
+	mu     sync.Mutex
+	events []*componentstatus.Event
+}
+
+func (*statusHost) GetExtensions() map[component.ID]component.Component { return nil }
+
+func (h *statusHost) Report(event *componentstatus.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, event)
+}
+
+// last is the status reported last, StatusNone if none was.
+func (h *statusHost) last() componentstatus.Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.events) == 0 {
+		return componentstatus.StatusNone
+	}
+	return h.events[len(h.events)-1].Status()
+}
+
+func defaultConfig() *Config { return createDefaultConfig().(*Config) }
+
+func loadConfig(t testing.TB, path string) *Config {
+	t.Helper()
+	raw, err := confmaptest.LoadConf(path)
+	require.NoError(t, err)
+	return unmarshal(t, raw)
+}
+
+func unmarshal(t testing.TB, raw *confmap.Conf) *Config {
+	t.Helper()
+	config := defaultConfig()
+	require.NoError(t, raw.Unmarshal(config))
+	return config
+}
+
+func eightGPUs() []*drivertest.GPU {
+	var gpus []*drivertest.GPU
+	for i := range 8 {
+		gpus = append(gpus, drivertest.New(i, testTime))
+	}
+	return gpus
+}
+
+// TestScrapeGolden compares a scrape with testdata/<case>/expected.yaml.
+func TestScrapeGolden(t *testing.T) {
+	for name, gpus := range map[string]func() []*drivertest.GPU{
+		"no_gpu":             func() []*drivertest.GPU { return nil },
+		"one_gpu_everything": func() []*drivertest.GPU { return []*drivertest.GPU{drivertest.New(0, testTime)} },
+		"eight_gpus":         eightGPUs,
+		"mig": func() []*drivertest.GPU {
+			g := drivertest.New(0, testTime)
+			g.MIG = true
+			g.Samples, g.Latest = nil, nil // drivers keep no utilization of a GPU that is cut up
+			for i, profile := range []driver.MIGProfile{
+				{GPUInstance: 1, GPUSlices: 3, ComputeSlices: 3, MemoryMiB: 40192},
+				{GPUInstance: 9, GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 9856},
+				{GPUInstance: 10, ComputeInstance: 1, GPUSlices: 2, ComputeSlices: 1, MemoryMiB: 19968},
+			} {
+				g.Instances = append(g.Instances, &drivertest.GPU{
+					ID: fmt.Sprintf("MIG-00000000-0000-0000-0000-%012d", i), Profile: profile,
+					Mem:   driver.Memory{Total: profile.MemoryMiB << 20, Used: 1 << 30, Free: profile.MemoryMiB<<20 - 1<<30, HasReserved: true},
+					Procs: []driver.Process{{PID: uint32(6000 + i), Memory: 1 << 30, HasMemory: true}},
+				})
+			}
+			return []*drivertest.GPU{g}
+		},
+		// A consumer's card: no ECC, no MIG, no NVLink, no memory sensor.
+		"partial_support": func() []*drivertest.GPU {
+			g := drivertest.New(0, testTime)
+			g.Product = "NVIDIA GeForce RTX 4090"
+			g.FieldValues = nil
+			g.CelsiusLimits = map[driver.TemperatureLimit]uint32{driver.LimitSlowdown: 90}
+			g.Errs = map[string]error{"ECCErrors": driver.NotSupported, "RemappedRows": driver.NotSupported, "MIGEnabled": driver.NotSupported,
+				"Serial": driver.NotSupported, "Fields": driver.NotSupported}
+			return []*drivertest.GPU{g}
+		},
+		// A driver that lacks most functions, as one of 2016 does.
+		"old_driver": func() []*drivertest.GPU {
+			g := drivertest.New(0, testTime)
+			g.Mem.HasReserved, g.Mem.Reserved = false, 0
+			g.Latest = map[driver.Engine]uint32{driver.EngineGeneral: 33, driver.EngineEncoder: 4, driver.EngineDecoder: 5}
+			g.Errs = map[string]error{}
+			for _, call := range []string{"UtilizationSamples", "Energy", "Fields", "MIGEnabled", "RemappedRows", "ThrottleReasons", "PCIAddress"} {
+				g.Errs[call] = driver.FunctionNotFound
+			}
+			return []*drivertest.GPU{g}
+		},
+		"hot_and_failing": func() []*drivertest.GPU {
+			hot, failing, lost := drivertest.New(0, testTime), drivertest.New(1, testTime), drivertest.New(2, testTime)
+			hot.Throttle = driver.ThrottleHWThermal | driver.ThrottleHWSlowdown
+			failing.Rows.Failed = true
+			lost.Errs = map[string]error{"Power": driver.GPULost}
+			return []*drivertest.GPU{hot, failing, lost}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join("testdata", name)
+			b := newBench(t, loadConfig(t, filepath.Join(dir, "config.yaml")), gpus()...)
+			actual := b.mustScrape(t)
+			path := filepath.Join(dir, "expected.yaml")
+			if *update {
+				require.NoError(t, os.WriteFile(path, nil, 0o600))
+				require.NoError(t, golden.WriteMetrics(t, path, actual, golden.SkipMetricTimestampNormalization()))
+				return
+			}
+			expected, err := golden.ReadMetrics(path)
+			require.NoError(t, err)
+			require.NoError(t, pmetrictest.CompareMetrics(expected, actual, pmetrictest.IgnoreResourceMetricsOrder(),
+				pmetrictest.IgnoreMetricsOrder(), pmetrictest.IgnoreMetricDataPointsOrder()))
+		})
+	}
+}
+
+// point finds the value of the one point of a metric that has these attributes, given as key, value, key, value.
+func point(metrics pmetric.Metrics, name string, attributes ...string) (pmetric.NumberDataPoint, bool) {
+	for _, rm := range metrics.ResourceMetrics().All() {
+		for _, sm := range rm.ScopeMetrics().All() {
+			for _, m := range sm.Metrics().All() {
+				if m.Name() != name {
+					continue
+				}
+				var dps pmetric.NumberDataPointSlice
+				if m.Type() == pmetric.MetricTypeGauge {
+					dps = m.Gauge().DataPoints()
+				} else {
+					dps = m.Sum().DataPoints()
+				}
+				for _, dp := range dps.All() {
+					if has(dp.Attributes(), attributes) {
+						return dp, true
+					}
+				}
+			}
+		}
+	}
+	return pmetric.NumberDataPoint{}, false
+}
+
+func has(m pcommon.Map, attributes []string) bool {
+	for i := 0; i < len(attributes); i += 2 {
+		if value, ok := m.Get(attributes[i]); !ok || value.AsString() != attributes[i+1] {
+			return false
+		}
+	}
+	return true
+}
