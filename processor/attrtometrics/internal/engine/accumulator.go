@@ -10,6 +10,7 @@ import (
 	"github.com/lightstep/go-expohisto/structure"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
 // accumulator holds the values of one series since some time.
@@ -28,10 +29,9 @@ type accumulator interface {
 
 // sample is one value on its way into an accumulator.
 type sample struct {
-	number  Number
-	at      pcommon.Timestamp // when the span ended
-	traceID pcommon.TraceID
-	spanID  pcommon.SpanID
+	number Number
+	at     pcommon.Timestamp // when the span ended, or the event was
+	span   ptrace.Span
 }
 
 // exemplar points to the span that a value came from. It is empty if the trace ID is.
@@ -43,7 +43,7 @@ type exemplar struct {
 }
 
 func (s *sample) exemplar() exemplar {
-	return exemplar{at: s.at, traceID: s.traceID, spanID: s.spanID, number: s.number}
+	return exemplar{at: s.at, traceID: s.span.TraceID(), spanID: s.span.SpanID(), number: s.number}
 }
 
 func (x *exemplar) appendTo(exemplars pmetric.ExemplarSlice) {

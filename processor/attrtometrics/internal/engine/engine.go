@@ -249,6 +249,7 @@ func (e *Engine) collect(s *stripe, counts []tally) {
 		table.dirty = table.dirty[:0]
 		if s.removed != removed {
 			clear(table.entries)
+			clear(table.recent[:])
 		}
 		counts[i].add(table)
 		if def := e.definitions[i]; def.Kind == KindEverySpan {

@@ -70,6 +70,26 @@ func (l label) hash(seed maphash.Seed) uint64 {
 	return mix(uint64(l.kind), l.num)
 }
 
+// sketch is a cheap hash: of a string only its length and both ends count.
+func (l label) sketch() uint64 {
+	n := len(l.str)
+	if n < 8 {
+		h := l.num + uint64(n)
+		for i := range n {
+			h = h<<8 + uint64(l.str[i])
+		}
+		return h
+	}
+	return word(l.str) + 31*word(l.str[n-8:]) + uint64(n)
+}
+
+// word returns the first 8 bytes of s. The compiler makes one load of it.
+func word(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
 // clone makes the label independent of the span it was read from.
 func (l label) clone() label {
 	l.str = strings.Clone(l.str)

@@ -20,6 +20,9 @@ import (
 // maxPoints bounds the values of every_span that wait for a flush, for each metric. At half of it a flush is asked for.
 const maxPoints = 1 << 16
 
+// recentBits makes room for 64 series, which are then found without hashing their labels.
+const recentBits = 6
+
 // definition is a Definition with what the engine adds to it.
 type definition struct {
 	Definition
@@ -47,8 +50,9 @@ type stripe struct {
 }
 
 type stripeTable struct {
-	entries    map[uint64]*entry // chained by next
-	dirty      []*entry          // those with something to merge
+	recent     [1 << recentBits]*entry // entries used lately, by the sketch of their labels
+	entries    map[uint64]*entry       // all of them, chained by next
+	dirty      []*entry                // those with something to merge
 	accepted   int64
 	overflowed int64
 	rejected   [reasons]int64
@@ -57,10 +61,12 @@ type stripeTable struct {
 
 // entry is the part of a series that a stripe holds.
 type entry struct {
-	series *series
-	acc    accumulator
-	dirty  bool
-	next   *entry
+	resource *resource // nil: an overflow series, which no labels lead to
+	labels   []label
+	dirty    bool
+	acc      accumulator
+	series   *series
+	next     *entry
 }
 
 // input is a span, or an event of it, and what it stands in.
@@ -104,17 +110,14 @@ func (s *stripe) consume(ctx context.Context, td ptrace.Traces, now pcommon.Time
 			}
 		}
 	}
-	s.input = input{} // holds on to no batch
+	s.input, s.sample = input{}, sample{} // hold on to no batch
 	clear(s.labels[:cap(s.labels)])
 	return s.propagate
 }
 
 func (s *stripe) consumeSpan(ctx context.Context, now pcommon.Timestamp) {
-	s.sample = sample{
-		at:      bounded(s.input.span.EndTimestamp(), now),
-		traceID: s.input.span.TraceID(),
-		spanID:  s.input.span.SpanID(),
-	}
+	s.sample.span = s.input.span
+	s.sample.at = bounded(s.input.span.EndTimestamp(), now)
 	for _, def := range s.engine.definitions {
 		if def.SpanName != "" && s.input.span.Name() != def.SpanName {
 			continue
@@ -254,14 +257,18 @@ func (s *stripe) observe(def *definition, number Number) {
 	if def.Kind == KindEverySpan && !s.takePoint(def) {
 		return
 	}
+	table := &s.tables[def.index]
 	e := s.entryFor(def)
 	if !e.dirty {
 		e.dirty = true
-		s.tables[def.index].dirty = append(s.tables[def.index].dirty, e)
+		table.dirty = append(table.dirty, e)
 	}
 	s.sample.number = number
 	e.acc.observe(&s.sample)
-	s.tables[def.index].accepted++
+	table.accepted++
+	if e.series.overflow {
+		table.overflowed++
+	}
 }
 
 // takePoint reserves a place for one more point of every_span.
@@ -280,28 +287,40 @@ func (s *stripe) takePoint(def *definition) bool {
 // entryFor returns the stripe's part of the series that the input belongs to.
 func (s *stripe) entryFor(def *definition) *entry {
 	resolved := s.resolve(def)
-	hash := s.readLabels(def, mix(resolved.hash, uint64(def.index)))
 	table := &s.tables[def.index]
+	recent := &table.recent[s.readLabels(def)]
+	if e := *recent; e != nil && e.is(resolved.resource, s.labels) {
+		return e
+	}
+	hash := resolved.hash
+	for _, l := range s.labels {
+		hash = mix(hash, l.hash(s.engine.registry.seed))
+	}
 	for e := table.entries[hash]; e != nil; e = e.next {
-		if e.series.resource == resolved.resource && !e.series.overflow && slices.Equal(e.series.labels, s.labels) {
+		if e.is(resolved.resource, s.labels) {
+			*recent = e
 			return e
 		}
 	}
 
 	found := s.engine.registry.seriesFor(def, hash, resolved.hash, s.input.resourceSpans.Resource().Attributes(), s.labels)
-	if found.overflow {
-		table.overflowed++
-	} else {
-		resolved.resource = found.resource
-	}
 	for e := table.entries[found.hash]; e != nil; e = e.next {
 		if e.series == found {
 			return e
 		}
 	}
-	e := &entry{series: found, acc: def.newAccumulator(), next: table.entries[found.hash]}
+	e := &entry{acc: def.newAccumulator(), series: found, next: table.entries[found.hash]}
+	if !found.overflow {
+		resolved.resource = found.resource
+		e.resource, e.labels = found.resource, found.labels
+	}
 	table.entries[found.hash] = e
 	return e
+}
+
+// is tells whether res, which is nil while it is not known, and labels lead to e.
+func (e *entry) is(res *resource, labels []label) bool {
+	return e.resource == res && res != nil && slices.Equal(e.labels, labels)
 }
 
 // resolve finds the output resource.
@@ -316,9 +335,10 @@ func (s *stripe) resolve(def *definition) *resolvedResource {
 	return resolved
 }
 
-// readLabels fills s.labels with the values of the dimensions and returns their hash, continued from h.
-func (s *stripe) readLabels(def *definition, h uint64) uint64 {
+// readLabels fills s.labels with the values of the dimensions and returns their place among the recent entries.
+func (s *stripe) readLabels(def *definition) uint64 {
 	s.labels = s.labels[:0]
+	sketch := uint64(0)
 	for i := range def.Dimensions {
 		d := &def.Dimensions[i]
 		var l label
@@ -331,7 +351,7 @@ func (s *stripe) readLabels(def *definition, h uint64) uint64 {
 			l = def.defaults[i]
 		}
 		s.labels = append(s.labels, l)
-		h = mix(h, l.hash(s.engine.registry.seed))
+		sketch = sketch*31 + l.sketch()
 	}
-	return h
+	return sketch * 0x9e3779b97f4a7c15 >> (64 - recentBits) // Fibonacci hashing
 }

@@ -1,0 +1,161 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/open-telemetry/opentelemetry-collector-contrib/connector/signaltometricsconnector"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/connector/spanmetricsconnector"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
+	"go.opentelemetry.io/collector/connector"
+	"go.opentelemetry.io/collector/connector/connectortest"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics"
+)
+
+const spansPerBatch = 1000
+
+// contenders make one gauge (spanmetrics: its duration histogram, which is all it makes) of the same spans, with the video
+// as dimension. A flush per minute keeps the flush of those that have one out of the numbers, as BenchmarkFlush measures it.
+var contenders = []struct {
+	name    string
+	factory connector.Factory
+	config  string
+}{
+	{"attrtometrics", attrtometrics.NewConnectorFactory(), `
+flush_interval: 1m
+metrics:
+  - name: detected_people_count
+    span_name: person_detection
+    attribute: bbox.count
+    dimensions: [anonymizer.video.name]
+`},
+	{"attrtometrics_condition", attrtometrics.NewConnectorFactory(), `
+flush_interval: 1m
+metrics:
+  - name: detected_people_count
+    conditions: ['span.name == "person_detection"']
+    attribute: bbox.count
+    dimensions: [anonymizer.video.name]
+`},
+	{"signaltometrics", signaltometricsconnector.NewFactory(), `
+spans:
+  - name: detected_people_count
+    attributes: [{key: anonymizer.video.name}]
+    gauge: {value: 'attributes["bbox.count"]'}
+`},
+	{"signaltometrics_condition", signaltometricsconnector.NewFactory(), `
+spans:
+  - name: detected_people_count
+    conditions: ['span.name == "person_detection"']
+    attributes: [{key: anonymizer.video.name}]
+    gauge: {value: 'attributes["bbox.count"]'}
+`},
+	{"spanmetrics", spanmetricsconnector.NewFactory(), `
+metrics_flush_interval: 1m
+dimensions: [{name: anonymizer.video.name}]
+`},
+}
+
+// BenchmarkSpan takes batches of 1000 spans over 8 and 16 series. An operation is a span.
+func BenchmarkSpan(b *testing.B) {
+	for _, series := range []int{8, 16} {
+		td := batch(series)
+		for _, c := range contenders {
+			b.Run(fmt.Sprintf("%s/series=%d", c.name, series), func(b *testing.B) {
+				consume := start(b, c.factory, c.config)
+				b.ReportAllocs()
+				defer reportCPU(b)()
+				for n := 0; n < b.N; n += spansPerBatch {
+					consume(td)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkParallel is BenchmarkSpan from several goroutines at once: compare -cpu 1 with -cpu 2.
+func BenchmarkParallel(b *testing.B) {
+	consume := start(b, contenders[0].factory, contenders[0].config)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		td := batch(16)
+		for n := 0; pb.Next(); n++ {
+			if n%spansPerBatch == 0 {
+				consume(td)
+			}
+		}
+	})
+}
+
+// reportCPU reports the CPU time of an operation, garbage collection included, which other programs on the machine disturb
+// less than the time on the clock.
+func reportCPU(b *testing.B) func() {
+	cpu := func() time.Duration {
+		var usage unix.Rusage
+		require.NoError(b, unix.Getrusage(unix.RUSAGE_SELF, &usage))
+		return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	before := cpu()
+	return func() { b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op") }
+}
+
+// start returns what gives a batch to the connector.
+func start(b *testing.B, factory connector.Factory, config string) func(ptrace.Traces) {
+	retrieved, err := yamlprovider.NewFactory().Create(confmap.ProviderSettings{}).Retrieve(b.Context(), "yaml:"+config, nil)
+	require.NoError(b, err)
+	conf, err := retrieved.AsConf()
+	require.NoError(b, err)
+	cfg := factory.CreateDefaultConfig()
+	require.NoError(b, conf.Unmarshal(cfg))
+	require.NoError(b, confmap.Validate(cfg))
+	next, err := consumer.NewMetrics(consumertest.NewNop().ConsumeMetrics)
+	require.NoError(b, err)
+	c, err := factory.CreateTracesToMetrics(b.Context(), connectortest.NewNopSettings(factory.Type()), cfg, next)
+	require.NoError(b, err)
+	require.NoError(b, c.Start(b.Context(), componenttest.NewNopHost()))
+	b.Cleanup(func() { require.NoError(b, c.Shutdown(context.Background())) })
+	ctx := b.Context()
+	return func(td ptrace.Traces) {
+		if err := c.ConsumeTraces(ctx, td); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// batch looks like what the video receiver sends of its detections.
+func batch(series int) ptrace.Traces {
+	td := ptrace.NewTraces()
+	rs := td.ResourceSpans().AppendEmpty()
+	rs.Resource().Attributes().PutStr("service.name", "otelcol-anonymizer")
+	rs.Resource().Attributes().PutStr("host.name", "camera-server")
+	ss := rs.ScopeSpans().AppendEmpty()
+	end := time.Now().Add(-time.Minute)
+	for i := range spansPerBatch {
+		span := ss.Spans().AppendEmpty()
+		span.SetName("person_detection")
+		span.SetKind(ptrace.SpanKindInternal)
+		span.SetTraceID(pcommon.TraceID{1, byte(i >> 8), byte(i)})
+		span.SetSpanID(pcommon.SpanID{2, byte(i >> 8), byte(i)})
+		span.SetStartTimestamp(pcommon.NewTimestampFromTime(end.Add(time.Duration(i)*time.Millisecond - 30*time.Millisecond)))
+		span.SetEndTimestamp(pcommon.NewTimestampFromTime(end.Add(time.Duration(i) * time.Millisecond)))
+		span.Attributes().PutStr("anonymizer.video.name", fmt.Sprintf("camera-%02d.mp4", i%series))
+		span.Attributes().PutInt("anonymizer.frame.index", int64(i))
+		span.Attributes().PutInt("bbox.count", int64(i%7))
+	}
+	return td
+}
+
