@@ -31,10 +31,10 @@ type scraper struct {
 	xids     xids
 	start    pcommon.Timestamp
 
-	gpus    []*gpu                   // every GPU that was ever found, in the order of their first finding
-	opened  *generation              // the one that the devices of gpus are of
-	absent  *metadata.MetricsBuilder // status of GPUs that cannot be read
-	waits   []<-chan struct{}        // scratch: the lanes of gpus
+	gpus   []*gpu                   // every GPU that was ever found, in the order of their first finding
+	opened *generation              // the one that the devices of gpus are of
+	absent *metadata.MetricsBuilder // status of GPUs that cannot be read
+	waits  []<-chan struct{}        // scratch: the lanes of gpus
 }
 
 func newScraper(config *Config, settings receiver.Settings, session *session) *scraper {

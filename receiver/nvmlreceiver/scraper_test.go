@@ -54,11 +54,19 @@ func (b *bench) pass(d time.Duration) { b.clock.Add(int64(d)) }
 
 func newBench(t testing.TB, config *Config, gpus ...*drivertest.GPU) *bench {
 	t.Helper()
+	lib := drivertest.NewLibrary(gpus...)
+	b := newBenchOn(t, config, lib)
+	b.lib = lib
+	return b
+}
+
+func newBenchOn(t testing.TB, config *Config, lib driver.Library) *bench {
+	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
 	settings := receivertest.NewNopSettings(metadata.Type)
 	settings.Logger = zap.New(core)
-	b := &bench{lib: drivertest.NewLibrary(gpus...), logs: logs, status: &statusHost{}}
-	session := newSession(b.lib, settings.Logger)
+	b := &bench{logs: logs, status: &statusHost{}}
+	session := newSession(lib, settings.Logger)
 	session.now = b.now
 	b.scraper = newScraper(config, settings, session)
 	b.proc = procFS(filepath.Join("testdata", "proc"))

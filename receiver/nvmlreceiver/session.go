@@ -52,8 +52,8 @@ type session struct {
 	err     error         // of the last opening
 	found   int           // GPUs at the last opening that succeeded, 0 before the first
 	faults  map[string]error
-	retry   backoff       // of opening
-	reopen  backoff       // of opening anew because of a lost GPU
+	retry   backoff // of opening
+	reopen  backoff // of opening anew because of a lost GPU
 }
 
 // generation is what one opening of the driver gave.
