@@ -32,6 +32,9 @@ func Initialize(path string) error {
 	environment.Lock()
 	defer environment.Unlock()
 	resolved, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		resolved, err = filepath.Abs(resolved)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: library %q: %w", ErrLibrary, path, unwrapPath(err))
 	}
@@ -43,7 +46,8 @@ func Initialize(path string) error {
 		return nil
 	}
 	ort.SetSharedLibraryPath(resolved)
-	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
+	// What goes wrong comes back as an error; ONNX Runtime's own log would say it again on stderr, in a format of its own.
+	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		return fmt.Errorf("%w: library %q does not load or is too old (API version %d or newer is needed, "+
 			"which release 1.%d brings): %w", ErrLibrary, resolved, apiVersion, apiVersion, err)
 	}

@@ -42,8 +42,9 @@ type Options struct {
 	Detector vision.Detector
 	// PoseModel may be nil: heads are then taken from the boxes alone.
 	PoseModel vision.PoseEstimator
-	// DetectEvery is the distance between judged frames; 1 judges every frame. The last frame, and those on both sides of a
-	// scene cut, are judged in any case.
+	// DetectEvery is the distance between judged frames; 1 judges every frame. Judged in any case are the first and the last
+	// frame, those on both sides of a scene cut, and those that follow the one judged before by maxGap or more, so that a
+	// low frame rate does not make people jump unseen.
 	DetectEvery int
 	// Workers is how many frames are judged at once.
 	Workers int
@@ -55,6 +56,9 @@ type Options struct {
 	// The record is reused when it returns.
 	Observe func(*telemetry.FrameRecord)
 }
+
+// maxGap is 3 frames at 30 frames/s: in this time a person who walks across the picture moves by less than the width of a head.
+const maxGap = 100 * time.Millisecond
 
 // Summary counts what became of a video.
 type Summary struct {
@@ -111,6 +115,7 @@ func (r *run) decode(source Source) error {
 	defer close(r.decoded)
 	defer close(r.toJudge)
 	cuts := track.NewCutDetector()
+	plan := schedule{every: r.opts.DetectEvery}
 	var held *item
 	for {
 		start := time.Now()
@@ -130,7 +135,7 @@ func (r *run) decode(source Source) error {
 		next.record.Decode = vision.Interval{Start: start, End: time.Now()}
 		next.cut = cuts.Cut(frame)
 		if held != nil {
-			if err := r.dispatch(held, next.cut); err != nil {
+			if err := r.dispatch(held, plan.due(held, next.cut)); err != nil {
 				return err
 			}
 		}
@@ -138,9 +143,24 @@ func (r *run) decode(source Source) error {
 	}
 }
 
-// dispatch passes a frame on, and to the judges if it is one of the n-th, follows a cut, or must be judged for another reason.
-func (r *run) dispatch(it *item, must bool) error {
-	if must || it.cut || it.frame.Index%r.opts.DetectEvery == 0 {
+// schedule decides which frames are judged.
+type schedule struct {
+	every   int
+	started bool
+	last    time.Duration // presentation time of the last judged frame
+}
+
+func (s *schedule) due(it *item, beforeCut bool) bool {
+	if s.started && !it.cut && !beforeCut && it.frame.Index%s.every != 0 && it.frame.Time-s.last < maxGap {
+		return false
+	}
+	s.started, s.last = true, it.frame.Time
+	return true
+}
+
+// dispatch passes a frame on, and to the judges if it is due.
+func (r *run) dispatch(it *item, due bool) error {
+	if due {
 		it.judged = make(chan struct{})
 		it.record.Judged = true
 		if err := send(r.ctx, r.toJudge, it); err != nil {

@@ -4,6 +4,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -29,9 +30,10 @@ const (
 	grey          = 120
 )
 
-// clip is a source of frames of one grey, which turns to another at the frame cutAt.
+// clip is a source of frames with light stripes on grey, which change from upright to level at the frame cutAt.
 type clip struct {
 	frames, cutAt int
+	rate          int   // frames/s, 30 by default
 	fail          error // instead of io.EOF
 	next          int
 	inFlight, max atomic.Int64
@@ -44,20 +46,26 @@ func (c *clip) Next() (*media.Frame, error) {
 		}
 		return nil, io.EOF
 	}
-	luma := byte(grey)
-	if c.cutAt > 0 && c.next >= c.cutAt {
-		luma = 220
-	}
-	f := newFrame(c.next, luma)
+	f := newFrame(c.next, c.cutAt > 0 && c.next >= c.cutAt)
+	f.Time = time.Duration(c.next) * time.Second / time.Duration(cmp.Or(c.rate, 30))
 	c.next++
 	c.max.Store(max(c.max.Load(), c.inFlight.Add(1)))
 	return f, nil
 }
 
-func newFrame(index int, luma byte) *media.Frame {
-	f := &media.Frame{Index: index, PTS: int64(index), Time: time.Duration(index) * time.Second / 30, Width: width, Height: height,
+func newFrame(index int, level bool) *media.Frame {
+	f := &media.Frame{Index: index, PTS: int64(index), Width: width, Height: height,
 		Format: media.PixelFormat{Name: "yuv420p", Depth: 8, ChromaShiftX: 1, ChromaShiftY: 1, Planes: 3}}
-	f.Planes[0] = plane(width, height, luma)
+	f.Planes[0] = plane(width, height, grey)
+	for i := range f.Planes[0].Data {
+		across := i % width
+		if level {
+			across = i / width
+		}
+		if across/20%2 == 1 {
+			f.Planes[0].Data[i] = 200
+		}
+	}
 	f.Planes[1] = plane(width/2, height/2, 128)
 	f.Planes[2] = plane(width/2, height/2, 128)
 	return f
@@ -120,18 +128,19 @@ func options(t testing.TB, d vision.Detector) Options {
 
 func TestRunMasksEveryFrame(t *testing.T) {
 	tests := map[string]struct {
-		frames, cutAt int
-		judged        []int
+		frames, cutAt, rate int
+		judged              []int
 	}{
 		"one frame":                   {frames: 1, judged: []int{0}},
 		"last frame judged":           {frames: 5, judged: []int{0, 3, 4}},
 		"longer than the window":      {frames: 61, judged: every(3, 61)},
 		"both sides of a cut judged":  {frames: 12, cutAt: 5, judged: []int{0, 3, 4, 5, 6, 9, 11}},
+		"low frame rate":              {frames: 7, rate: 12, judged: []int{0, 2, 3, 5, 6}},
 		"a cut at a frame of its own": {frames: 8, cutAt: 6, judged: []int{0, 3, 5, 6, 7}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			source := &clip{frames: tt.frames, cutAt: tt.cutAt}
+			source := &clip{frames: tt.frames, cutAt: tt.cutAt, rate: tt.rate}
 			out := &sink{source: source}
 			d := &detector{seen: map[int]bool{}}
 			opts := options(t, d)
@@ -139,7 +148,9 @@ func TestRunMasksEveryFrame(t *testing.T) {
 			opts.Observe = func(r *telemetry.FrameRecord) { records = append(records, *r) }
 			summary, err := Run(t.Context(), source, out, opts)
 			require.NoError(t, err)
-			assert.Equal(t, Summary{Frames: tt.frames, Judged: len(tt.judged), Masks: tt.frames, MaxPeople: 1}, summary)
+			assert.GreaterOrEqual(t, summary.Masks, tt.frames)
+			summary.Masks = 0 // about a cut a head may be covered twice
+			assert.Equal(t, Summary{Frames: tt.frames, Judged: len(tt.judged), MaxPeople: 1}, summary)
 			assert.Equal(t, every(1, tt.frames), out.indexes)
 			assert.Len(t, d.seen, len(tt.judged))
 			for _, i := range tt.judged {

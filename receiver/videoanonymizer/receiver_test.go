@@ -1,0 +1,292 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+)
+
+// running is a receiver on folders of its own, with everything that it tells.
+type running struct {
+	*videoReceiver
+	in, out string
+	traces  *consumertest.TracesSink
+	logs    *consumertest.LogsSink
+}
+
+func newTestConfig(t *testing.T) *Config {
+	cfg := createDefaultConfig().(*Config)
+	root := t.TempDir()
+	cfg.Watch.Include = []string{filepath.Join(root, "in", "*")}
+	cfg.Watch.PollInterval, cfg.Watch.StableFor = 20*time.Millisecond, 40*time.Millisecond
+	cfg.Output.Directory = filepath.Join(root, "out")
+	cfg.Output.Preset = "ultrafast"
+	cfg.Models.Directory = "../../models" // filled by `make models`
+	cfg.Telemetry.BatchInterval = 50 * time.Millisecond
+	require.NoError(t, os.Mkdir(filepath.Join(root, "in"), 0o755))
+	return cfg
+}
+
+func start(t *testing.T, cfg *Config) *running {
+	t.Helper()
+	set := receivertest.NewNopSettings(metadata.Type)
+	r, err := newReceiver(set, cfg)
+	require.NoError(t, err)
+	run := &running{videoReceiver: r, in: filepath.Dir(cfg.Watch.Include[0]), out: cfg.Output.Directory,
+		traces: new(consumertest.TracesSink), logs: new(consumertest.LogsSink)}
+	r.setTraces(run.traces)
+	r.setLogs(run.logs)
+	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	t.Cleanup(func() { assert.NoError(t, r.Shutdown(context.Background())) })
+	return run
+}
+
+// clip makes a video by ffmpeg's test source; nobody is in it.
+func clip(t *testing.T, path string, args ...string) {
+	t.Helper()
+	args = append([]string{"-v", "error", "-y", "-f", "lavfi"}, append(args, path)...)
+	out, err := exec.Command("ffmpeg", args...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+// awaitLog returns the log record of the event for the video.
+func (r *running) awaitLog(t *testing.T, event, video string) plog.LogRecord {
+	t.Helper()
+	var found plog.LogRecord
+	require.Eventually(t, func() bool {
+		for _, logs := range r.logs.AllLogs() {
+			records := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
+			for i := range records.Len() {
+				name, _ := records.At(i).Attributes().Get("anonymizer.video.name")
+				if records.At(i).EventName() == "anonymizer.video."+event && name.Str() == video {
+					found = records.At(i)
+					return true
+				}
+			}
+		}
+		return false
+	}, time.Minute, 20*time.Millisecond, "no log record says that %s %s", video, event)
+	return found
+}
+
+func (r *running) spans(name string) (spans []ptrace.Span) {
+	for _, traces := range r.traces.AllTraces() {
+		for i := range traces.ResourceSpans().Len() {
+			for j := range traces.ResourceSpans().At(i).ScopeSpans().Len() {
+				all := traces.ResourceSpans().At(i).ScopeSpans().At(j).Spans()
+				for k := range all.Len() {
+					if all.At(k).Name() == name {
+						spans = append(spans, all.At(k))
+					}
+				}
+			}
+		}
+	}
+	return spans
+}
+
+func TestVideosComeOut(t *testing.T) {
+	r := start(t, newTestConfig(t))
+	clip(t, filepath.Join(r.in, "plain.mp4"), "-i", "testsrc2=size=320x240:rate=25:duration=1")
+	clip(t, filepath.Join(r.in, "odd.mkv"), "-i", "testsrc2=size=321x239:rate=10:duration=1")
+	r.awaitLog(t, "finished", "plain.mp4")
+	r.awaitLog(t, "finished", "odd.mkv")
+	require.NoError(t, r.Shutdown(t.Context()))
+
+	assert.FileExists(t, filepath.Join(r.out, "plain_anonymized.mp4"))
+	assert.FileExists(t, filepath.Join(r.out, "odd_anonymized.mkv"))
+	assert.FileExists(t, filepath.Join(r.in, "plain.mp4"), "sources stay")
+	assert.Len(t, r.spans("anonymize_video"), 2)
+	frames := r.spans("process_single_frame")
+	require.Len(t, frames, 35)
+	for _, frame := range frames {
+		people, ok := frame.Attributes().Get("bbox.count")
+		assert.True(t, ok)
+		assert.Zero(t, people.Int())
+	}
+	for _, stage := range []string{"decode", "person_detection", "tracking", "visualization", "encode"} {
+		assert.Len(t, r.spans(stage), 35, stage)
+	}
+}
+
+func TestBadFilesFailAndTheNextGoesOn(t *testing.T) {
+	r := start(t, newTestConfig(t))
+	write := func(name, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(r.in, name), []byte(text), 0o600))
+	}
+	clip(t, filepath.Join(t.TempDir(), "whole.mp4"), "-i", "testsrc2=size=320x240:rate=25:duration=2")
+	whole := filepath.Join(t.TempDir(), "whole.mkv")
+	clip(t, whole, "-i", "testsrc2=size=320x240:rate=25:duration=4", "-g", "10")
+	half, err := os.ReadFile(whole)
+	require.NoError(t, err)
+	write("empty.mp4", "")
+	write("text.mp4", "this is no video\n")
+	write("cut.mkv", string(half[:len(half)/2]))
+	clip(t, filepath.Join(r.in, "sound.mp4"), "-i", "sine=duration=1")
+	failures := map[string]string{"empty.mp4": "not_video", "text.mp4": "not_video", "cut.mkv": "damaged", "sound.mp4": "no_video_stream"}
+	for name, reason := range failures {
+		record := r.awaitLog(t, "failed", name)
+		got, _ := record.Attributes().Get("error.type")
+		assert.Equal(t, reason, got.Str(), name)
+		message, _ := record.Attributes().Get("exception.message")
+		assert.Contains(t, message.Str(), name, "the error names the file")
+		assert.FileExists(t, filepath.Join(r.in, name))
+	}
+	clip(t, filepath.Join(r.in, "good.mp4"), "-i", "testsrc2=size=320x240:rate=25:duration=1")
+	r.awaitLog(t, "finished", "good.mp4")
+	require.NoError(t, r.Shutdown(t.Context()))
+	assert.Equal(t, []string{"good_anonymized.mp4"}, visible(t, r.out))
+	var failed int
+	for _, span := range r.spans("anonymize_video") {
+		if span.Status().Code() == ptrace.StatusCodeError {
+			failed++
+		}
+	}
+	assert.Equal(t, len(failures), failed, "a span shows each failure")
+}
+
+// visible lists the files of a folder that are not hidden.
+func visible(t *testing.T, folder string) (names []string) {
+	entries, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func TestShutdownInMidVideo(t *testing.T) {
+	cfg := newTestConfig(t)
+	r := start(t, cfg)
+	clip(t, filepath.Join(r.in, "long.mp4"), "-i", "testsrc2=size=640x360:rate=30:duration=15", "-preset", "ultrafast")
+	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute, 5*time.Millisecond)
+	began := time.Now()
+	require.NoError(t, r.Shutdown(t.Context()))
+	assert.Less(t, time.Since(began), 5*time.Second)
+	assert.Empty(t, visible(t, r.out))
+	left, err := filepath.Glob(filepath.Join(r.out, ".*.mp4"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "no temporary file is left")
+	require.Len(t, r.spans("anonymize_video"), 1)
+	outcome, _ := r.spans("anonymize_video")[0].Attributes().Get("anonymizer.video.outcome")
+	assert.Equal(t, "interrupted", outcome.Str())
+	frames, _ := r.spans("anonymize_video")[0].Attributes().Get("anonymizer.video.frames")
+	assert.Len(t, r.spans("process_single_frame"), int(frames.Int()), "no span is lost")
+
+	// A restart takes it again, from the start.
+	again := start(t, cfg)
+	again.awaitLog(t, "finished", "long.mp4")
+	require.NoError(t, again.Shutdown(t.Context()))
+	assert.Len(t, again.spans("process_single_frame"), 450)
+	assert.Equal(t, []string{"long_anonymized.mp4"}, visible(t, again.out))
+
+	// Another one does not.
+	third := start(t, cfg)
+	clip(t, filepath.Join(r.in, "next.mp4"), "-i", "testsrc2=size=320x240:rate=25:duration=1")
+	third.awaitLog(t, "finished", "next.mp4")
+	require.NoError(t, third.Shutdown(t.Context()))
+	assert.Len(t, third.spans("anonymize_video"), 1)
+}
+
+func TestStartSaysWhatIsMissing(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "text.onnx")
+	require.NoError(t, os.WriteFile(text, []byte("no model"), 0o600))
+	tests := map[string]struct {
+		change func(*Config)
+		want   []string
+	}{
+		"model unknown": {
+			func(c *Config) { c.Detector.Model = "yolo" },
+			[]string{"detector::model", "yolo", "nanodet-m"},
+		},
+		"model for another task": {
+			func(c *Config) { c.Detector.Model = "movenet-lightning" },
+			[]string{"detector::model", "movenet-lightning is a model for pose_estimation"},
+		},
+		"both models": {
+			func(c *Config) { c.Detector.Model, c.Pose.Model = "missing.onnx", text },
+			[]string{"detector::model", "missing.onnx", "pose::model", text},
+		},
+		"model of another shape": {
+			func(c *Config) { c.Pose.Model = "../../models/nanodet-m.onnx" },
+			[]string{"nanodet-m.onnx is not a movenet model"},
+		},
+		"models not fetched": {
+			func(c *Config) {
+				c.Models.Directory = t.TempDir()
+				c.Inference.Library = "../../models/lib/libonnxruntime.so.1"
+			},
+			[]string{"make models"},
+		},
+		"models folder": {
+			func(c *Config) { c.Models.Directory = "nowhere" },
+			[]string{"models::directory", "nowhere"},
+		},
+		"runtime library": {
+			func(c *Config) { c.Inference.Library = "nowhere/libonnxruntime.so" },
+			[]string{"nowhere/libonnxruntime.so", "make models", "inference::library"},
+		},
+		"provider": {
+			func(c *Config) { c.Inference.Provider = "cuda" },
+			[]string{"execution provider cuda cannot be used"},
+		},
+		"ffmpeg": {
+			func(c *Config) { c.Tools.FFmpeg = "nowhere/ffmpeg" },
+			[]string{"nowhere/ffmpeg"},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			cfg := newTestConfig(t)
+			tt.change(cfg)
+			r, err := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg)
+			require.NoError(t, err)
+			err = r.Start(t.Context(), componenttest.NewNopHost())
+			require.Error(t, err)
+			for _, want := range tt.want {
+				assert.ErrorContains(t, err, want)
+			}
+			require.NoError(t, r.Shutdown(t.Context()))
+		})
+	}
+}
+
+func TestOutputNames(t *testing.T) {
+	tests := map[string]struct {
+		name, container, source, want string
+	}{
+		"as the source":         {"{name}_anonymized", "same", "walk.mkv", "walk_anonymized.mkv"},
+		"in a folder":           {"{name}_anonymized", "same", "monday/walk.mp4", "monday/walk_anonymized.mp4"},
+		"fixed container":       {"{name}_anonymized", "mkv", "walk.mp4", "walk_anonymized.mkv"},
+		"dots in the name":      {"{name}", "same", "walk.1.mov", "walk.1.mov"},
+		"not to be written":     {"masked {name}", "same", "walk.wmv", "masked walk.mkv"},
+		"no extension":          {"{name}_anonymized", "same", "walk", "walk_anonymized.mp4"},
+		"extension in capitals": {"{name}_anonymized", "same", "WALK.MP4", "WALK_anonymized.mp4"},
+		"placeholder in a name": {"{name}_anonymized", "same", "{name}.mp4", "{name}_anonymized.mp4"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			cfg := OutputConfig{Name: tt.name, Container: tt.container}
+			assert.Equal(t, tt.want, cfg.fileName(tt.source))
+		})
+	}
+}

@@ -1,0 +1,157 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// frameMemory bounds the decoded frames of one video held at once: 80 frames of 1080p, 20 of 2160p.
+const frameMemory = 256 << 20
+
+// video is one claimed file on its way to an outcome.
+type video struct {
+	receiver *videoReceiver
+	job      *watch.Job
+	span     *telemetry.VideoSpan
+}
+
+// anonymize ends the job: done, failed, or given back when the context ends.
+func (v *video) anonymize(ctx context.Context) {
+	r, job := v.receiver, v.job
+	logger := r.set.Logger.With(zap.String("video", job.Path))
+	info, err := r.tools.Probe(ctx, job.Path, media.Limits{})
+	v.span = r.emitter.VideoStarted(ctx, v.describe(info))
+	var summary pipeline.Summary
+	if err == nil {
+		logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt))
+		summary, err = v.convert(ctx, info)
+	}
+	switch {
+	case err == nil:
+		v.span.Finished(v.result())
+		logger.Info("video finished", zap.String("output", job.Output), zap.Int("frames", summary.Frames),
+			zap.Int("masks", summary.Masks), zap.Int("people_max", summary.MaxPeople), zap.Int("frames_masked_whole", summary.MaskedWhole))
+		err = job.Done()
+	case ctx.Err() != nil, errors.Is(err, watch.ErrChanged), errors.Is(err, watch.ErrVanished):
+		v.span.Interrupted()
+		logger.Info("video given back unfinished: it is begun again once it is complete", zap.NamedError("cause", err))
+		job.Abandon()
+		return
+	default:
+		reason, retry := classify(err)
+		v.span.Failed(err, reason)
+		logger.Error("video failed: its source is untouched and there is no output", zap.String("reason", reason),
+			zap.Bool("tried_again", retry), zap.Error(err))
+		err = job.Fail(reason, err, retry)
+	}
+	if err != nil {
+		logger.Error("the outcome of the video could not be recorded", zap.Error(err))
+	}
+}
+
+// convert writes the anonymized video under its final name, or leaves nothing behind.
+func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary, error) {
+	r, cfg, job := v.receiver, v.receiver.cfg, v.job
+	// The tools end with this context, so that neither waits for the other when one fails.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reader, err := r.tools.Open(ctx, info, media.ReadOptions{})
+	if err != nil {
+		return pipeline.Summary{}, err
+	}
+	defer reader.Close()
+	ext := filepath.Ext(job.Temp)
+	writer, err := r.tools.Create(ctx, strings.TrimSuffix(job.Temp, ext)+"-encoding"+ext, info, media.WriteOptions{
+		Container: strings.TrimPrefix(filepath.Ext(job.Output), "."),
+		Codec:     cfg.Output.Codec,
+		Quality:   cfg.Output.Quality,
+		Preset:    cfg.Output.Preset,
+	})
+	if err != nil {
+		return pipeline.Summary{}, err
+	}
+	defer writer.Abort()
+	summary, err := pipeline.Run(ctx, reader, writer, pipeline.Options{
+		Detector:    r.models.detector,
+		PoseModel:   r.models.pose,
+		DetectEvery: cfg.DetectEvery,
+		Workers:     parallelInferences(cfg),
+		FrameMemory: frameMemory,
+		Track: track.Options{
+			LookAhead: cfg.LookAhead,
+			Geometry:  mask.GeometryOptions{MinScore: float32(cfg.Pose.ScoreThreshold)},
+		},
+		Painter: r.painter,
+		Observe: v.span.Frame,
+	})
+	if err != nil {
+		return summary, err
+	}
+	if err := writer.Finish(ctx, job.Temp); err != nil {
+		return summary, err
+	}
+	if err := job.Unchanged(); err != nil {
+		return summary, err
+	}
+	return summary, job.Publish()
+}
+
+func (v *video) describe(info media.Info) telemetry.Video {
+	cfg := v.receiver.cfg
+	return telemetry.Video{
+		Name: filepath.Base(v.job.Path), Path: v.job.Path, Output: v.job.Output, Size: v.job.Size,
+		Width: info.Width, Height: info.Height, FrameRate: info.FrameRate.Float(), Duration: info.Duration, Codec: info.Codec,
+		Detector: cfg.Detector.Model, Pose: cfg.Pose.Model, Provider: cfg.Inference.Provider,
+	}
+}
+
+func (v *video) result() telemetry.Result {
+	result := telemetry.Result{Output: v.job.Output}
+	if stat, err := os.Stat(v.job.Output); err == nil {
+		result.Size = stat.Size()
+	}
+	return result
+}
+
+// classify says in a word why a video failed, and whether another attempt may pass: what the file itself is at fault for does
+// not change by trying again.
+func classify(err error) (reason string, retry bool) {
+	if errors.Is(err, watch.ErrTaken) {
+		return "exists", true
+	}
+	reason = media.Reason(err)
+	for _, cause := range []error{media.ErrNotVideo, media.ErrNoVideoStream, media.ErrDamaged, media.ErrUnsupported, media.ErrLimit} {
+		if errors.Is(err, cause) {
+			return reason, false
+		}
+	}
+	return reason, true
+}
+
+// fileName is the output's path below the output directory, for a source's path below the watched folder.
+func (c *OutputConfig) fileName(source string) string {
+	extension := filepath.Ext(source)
+	stem := strings.TrimSuffix(filepath.Base(source), extension)
+	container := c.Container
+	if container == same {
+		container = media.ContainerFor(source)
+	}
+	name := strings.ReplaceAll(c.Name, "{name}", stem)
+	return filepath.Join(filepath.Dir(source), fmt.Sprintf("%s.%s", name, container))
+}
