@@ -77,7 +77,7 @@ func (s site) output(name string) string {
 // await waits until the metrics say so.
 func (s site) await(c *collector.Collector, what string, done func(collector.Metrics) bool) {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(s.Context(), 5*time.Minute)
 	defer cancel()
 	require.NoError(s, c.Await(ctx, what, 50*time.Millisecond, func() (bool, error) {
 		metrics, err := c.Scrape(ctx)
@@ -189,7 +189,7 @@ func checkMetrics(t *testing.T, metrics collector.Metrics, frames int) {
 			assert.GreaterOrEqual(t, series[0].GetGauge().GetValue(), 1.0, "people in the last judged frame of %s", name)
 		}
 	}
-	assert.NotEmpty(t, metrics.Series("pose_time_per_person", nil))
+	assert.NotEmpty(t, metrics.Series("pose_time_per_person_seconds", nil))
 	for _, span := range []string{"process_single_frame", "decode", "person_detection", "pose_estimation", "visualization", "encode"} {
 		durations := metrics.SpanDurations(span)
 		assert.Positive(t, durations.GetSampleCount(), "durations of %s", span)
@@ -224,7 +224,7 @@ func checkWalkMasked(t *testing.T, before, after []footage.Gray) {
 		same := share(bounds, 0, 0, bounds.Width, bounds.Height, func(x, y int) bool {
 			return near(before[i].At(x, y), after[i].At(x, y), 24)
 		})
-		require.Greater(t, same, 0.97, "frame %d is as it was but for the heads", i)
+		require.Greater(t, same, 0.95, "frame %d is as it was but for the heads", i)
 	}
 }
 
@@ -270,7 +270,7 @@ func TestBadFilesAreRefusedAndTheNextGoesOn(t *testing.T) {
 func TestStopInMidVideoIsPromptAndLeavesNothing(t *testing.T) {
 	s := newSite(t)
 	long := filepath.Join(t.TempDir(), "long.mp4")
-	require.NoError(t, footage.Loop(s.clip("walk.mp4"), long, 8))
+	require.NoError(t, footage.Loop(s.clip("walk.mp4"), long, 4))
 
 	c := s.start()
 	s.drop(long, "long.mp4")

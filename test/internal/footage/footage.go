@@ -7,6 +7,7 @@ package footage
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,7 +35,7 @@ type Info struct {
 
 // Probe decodes a video. It fails when any of it cannot be decoded.
 func Probe(path string) (Info, error) {
-	output, err := run("ffprobe", "-v", "error", "-xerror", "-select_streams", "v:0",
+	output, err := run("ffprobe", "-v", "error", "-select_streams", "v:0",
 		"-show_entries", "stream=width,height:frame=pts_time", "-of", "json", path)
 	if err != nil {
 		return Info{}, err
@@ -73,7 +74,7 @@ func Decode(path string) ([]Gray, error) {
 	if err != nil {
 		return nil, err
 	}
-	pixels, err := run("ffmpeg", "-nostdin", "-v", "error", "-i", path, "-fps_mode", "passthrough",
+	pixels, err := run("ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", path, "-fps_mode", "passthrough",
 		"-f", "rawvideo", "-pix_fmt", "gray", "-")
 	if err != nil {
 		return nil, err
@@ -114,6 +115,9 @@ func run(name string, args ...string) ([]byte, error) {
 	command := exec.Command(name, args...)
 	command.Stderr = &stderr
 	output, err := command.Output()
+	if err == nil && stderr.Len() > 0 { // ffprobe goes on after an error, and exits 0
+		err = errors.New("reports errors")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w: %s", command.Args, err, bytes.TrimSpace(stderr.Bytes()))
 	}
