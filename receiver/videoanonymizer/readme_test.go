@@ -1,0 +1,62 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestReadmeListsEveryKey compares the tables of README.md with Config: the keys, and the defaults that can be read there.
+func TestReadmeListsEveryKey(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	listed := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| [^|]+ \\| ([^|]+) \\|").FindAllStringSubmatch(string(readme), -1) {
+		listed[row[1]] = row[2]
+	}
+	defaults := map[string]reflect.Value{}
+	collectKeys("", reflect.ValueOf(createDefaultConfig()).Elem(), defaults)
+	for key, value := range defaults {
+		said, ok := listed[key]
+		if !assert.True(t, ok, "README.md does not list %s", key) {
+			continue
+		}
+		switch value.Kind() {
+		case reflect.Slice, reflect.Map, reflect.Pointer, reflect.Struct: // said in words
+		case reflect.String:
+			if value.Len() > 0 {
+				assert.Equal(t, "`"+value.String()+"`", said, key)
+			}
+		default:
+			rendered := fmt.Sprint(value.Interface())
+			rendered = regexp.MustCompile(`^(\d+[hm])0[ms].*$`).ReplaceAllString(rendered, "$1") // 1m0s is written 1m
+			assert.Equal(t, "`"+rendered+"`", said, key)
+		}
+	}
+	for key := range listed {
+		assert.Contains(t, defaults, key, "README.md lists a key that is none")
+	}
+}
+
+// collectKeys gives each key its default: those of blocks, but not below metrics, which documentation.md lists.
+func collectKeys(prefix string, block reflect.Value, into map[string]reflect.Value) {
+	for i := range block.NumField() {
+		field := block.Type().Field(i)
+		key := prefix + field.Tag.Get("mapstructure")
+		switch {
+		case !field.IsExported():
+		case field.Type.Kind() == reflect.Struct && field.Name != "Metrics" && field.Name != "InputSize":
+			collectKeys(key+"::", block.Field(i), into)
+		default:
+			into[key] = block.Field(i)
+		}
+	}
+}
