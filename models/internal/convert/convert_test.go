@@ -77,7 +77,7 @@ func TestOperations(t *testing.T) {
 			}
 			session := onnxtest.NewSession(t, build(t, m, op.Input.Shape))
 			for _, batch := range []int{1, 2} {
-				got := onnxtest.Run(session, withBatch(batch, op.Input.Shape), repeat(op.Input.Values, batch))["y"]
+				got := onnxtest.Run(t, session, withBatch(batch, op.Input.Shape), repeat(op.Input.Values, batch))["y"]
 				onnxtest.Close(t, "output", got.Values, repeat(op.Output.Values, batch), 1e-6)
 				if want := withBatch(batch, op.Output.Shape); !slices.Equal(got.Shape, want) {
 					t.Errorf("shape: got %v, want %v", got.Shape, want)

@@ -421,6 +421,9 @@ func elementwise(op string) func(*converter, *tfjs.Node, []Value) (Value, error)
 			y.NCHW = y.NCHW || v.NCHW
 			fits = fits && (v.constant != nil || len(v.Shape) == 4)
 			constants = constants && v.constant != nil
+			if v.constant != nil && v.constant.Floats == nil {
+				return Value{}, errors.New("only float constants are supported")
+			}
 		}
 		if constants {
 			return Value{}, errors.New("constant inputs alone are not supported")

@@ -44,7 +44,6 @@ var start = sync.OnceValue(func() error {
 
 // Session is a model that is ready to run on one thread.
 type Session struct {
-	tb      testing.TB
 	session *ort.DynamicAdvancedSession
 	Inputs  []ort.InputOutputInfo
 	Outputs []ort.InputOutputInfo
@@ -71,7 +70,7 @@ func NewSession(tb testing.TB, content []byte) *Session {
 	defer options.Destroy()
 	check(options.SetIntraOpNumThreads(1))
 	check(options.SetInterOpNumThreads(1))
-	s := &Session{tb: tb}
+	s := &Session{}
 	s.Inputs, s.Outputs, err = ort.GetInputOutputInfoWithONNXData(content)
 	check(err)
 	s.session, err = ort.NewDynamicAdvancedSessionWithONNXData(content, names(s.Inputs), names(s.Outputs), options)
@@ -89,22 +88,22 @@ func names(infos []ort.InputOutputInfo) []string {
 }
 
 // Run runs a model of one input, and returns its float32 outputs by name.
-func Run[T ort.TensorData](s *Session, shape []int64, values []T) map[string]Tensor {
-	s.tb.Helper()
+func Run[T ort.TensorData](tb testing.TB, s *Session, shape []int64, values []T) map[string]Tensor {
+	tb.Helper()
 	input, err := ort.NewTensor(ort.NewShape(shape...), values)
 	if err != nil {
-		s.tb.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer input.Destroy()
 	outputs := make([]ort.Value, len(s.Outputs))
 	if err := s.session.Run([]ort.Value{input}, outputs); err != nil {
-		s.tb.Fatal(err)
+		tb.Fatal(err)
 	}
 	results := map[string]Tensor{}
 	for i, output := range outputs {
 		tensor, ok := output.(*ort.Tensor[float32])
 		if !ok {
-			s.tb.Fatalf("output %s is no float32 tensor", s.Outputs[i].Name)
+			tb.Fatalf("output %s is no float32 tensor", s.Outputs[i].Name)
 		}
 		results[s.Outputs[i].Name] = Tensor{tensor.GetShape(), append([]float32(nil), tensor.GetData()...)}
 		tensor.Destroy()

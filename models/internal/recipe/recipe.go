@@ -18,6 +18,7 @@ import (
 
 // recipes by model family.
 var recipes = map[string]func(*onnx.Builder, *tfjs.Model) error{
+	"blazeface":           blazeface,
 	"centernet":           centernet,
 	"movenet":             movenet,
 	"nanodet":             nanodet,

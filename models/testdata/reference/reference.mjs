@@ -50,10 +50,28 @@ function picture(width, height, seed) {
   return pixels;
 }
 
+// unrounded restores 1/6, a constant of hard-swish, which the published weights round to 16 bits.
+function unrounded(manifest, weights) {
+  const parts = [];
+  let at = 0;
+  for (const w of manifest.flatMap((g) => g.weights)) {
+    const width = {float16: 2, uint16: 2, uint8: 1, bool: 1}[(w.quantization ?? w).dtype] ?? 4;
+    const length = width * w.shape.reduce((a, b) => a * b, 1);
+    let bytes = weights.subarray(at, at + length);
+    at += length;
+    if (w.quantization?.dtype === 'float16' && bytes.equals(Buffer.from([0x55, 0x31]))) {
+      delete w.quantization;
+      bytes = Buffer.from(Float32Array.of(1 / 6).buffer);
+    }
+    parts.push(bytes);
+  }
+  return Buffer.concat(parts);
+}
+
 // load reads a graph. For another size than its own, the sizes that it resizes to are scaled along.
 async function load(name, {input, from, to} = {}) {
   const json = JSON.parse(fs.readFileSync(path.join(folder, name + '.json')));
-  const weights = fs.readFileSync(path.join(folder, name + '.bin'));
+  const weights = unrounded(json.weightsManifest, fs.readFileSync(path.join(folder, name + '.bin')));
   if (to) {
     const nodes = json.modelTopology.node;
     const targets = new Set(nodes.filter((n) => n.op === 'ResizeBilinear').map((n) => n.input[1]));
@@ -130,6 +148,20 @@ async function selfie() {
   save('selfie-segmentation', 256, 256, {mask: model.execute(image(256, 256).div(255)).reshape([1, 256, 256])});
 }
 
+async function blazeface() {
+  const model = await load('blazeface');
+  const [logits16, logits8, numbers16, numbers8] = model.execute(image(256, 256).div(127.5).sub(1), ['Identity', 'Identity_1', 'Identity_2', 'Identity_3']);
+  const anchors = (cells, n) => grid(cells, cells, 256 / cells, 0.5).expandDims(1).tile([1, n, 1]).reshape([1, -1, 2]);
+  const centres = tf.concat([anchors(16, 2), anchors(8, 6)], 1);
+  const numbers = tf.concat([numbers16, numbers8], 1);
+  const middle = numbers.slice([0, 0, 0], [1, -1, 2]).add(centres), half = numbers.slice([0, 0, 2], [1, -1, 2]).div(2);
+  save('blazeface', 256, 256, {
+    scores: tf.concat([logits16, logits8], 1).reshape([1, -1]).sigmoid(),
+    boxes: tf.concat([middle.sub(half), middle.add(half)], 2),
+    landmarks: numbers.slice([0, 0, 4], [1, -1, 12]).reshape([1, -1, 6, 2]).add(centres.expandDims(2)),
+  });
+}
+
 await nanodet(416, 416);
 await nanodet(416, 256);
 await nanodet(320, 480);
@@ -138,3 +170,4 @@ await movenet('movenet-thunder', 256);
 await centernet(512, 512);
 await centernet(512, 288);
 await selfie();
+await blazeface();
