@@ -64,8 +64,12 @@ var encoders = map[string]encoder{
 	},
 	"av1": {
 		name: "libsvtav1", quality: 30, depths: []int{8, 10}, even: true,
-		args: func(_ Info, quality, speed int) []string {
-			return []string{"-preset", strconv.Itoa(12 - speed), "-crf", strconv.Itoa(quality)}
+		args: func(info Info, quality, speed int) []string {
+			args := []string{"-preset", strconv.Itoa(12 - speed), "-crf", strconv.Itoa(quality)}
+			if info.FrameRate.Num > 0 {
+				args = append(args, "-svtav1-params", fmt.Sprintf("fps-num=%d:fps-denom=%d", info.FrameRate.Num, info.FrameRate.Den))
+			}
+			return args
 		},
 	},
 	"ffv1": {

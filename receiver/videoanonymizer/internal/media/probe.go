@@ -90,8 +90,10 @@ type Info struct {
 	// VideoStreams, AudioStreams and OtherStreams count the streams; only one video stream is read.
 	VideoStreams, AudioStreams, OtherStreams int
 
+	variable      bool     // frames last unequally long
 	indexedFrames int64    // from the container's index, 0 if it has none
 	ownDuration   bool     // Duration is the video stream's
+	end           int64    // the PTS at which the last frame goes, 0 if unknown
 	otherCodecs   []string // of the streams that are not read
 	limits        Limits
 	id            fileID
@@ -129,6 +131,8 @@ type probedStream struct {
 	TimeBase    string `json:"time_base"`
 	AvgRate     string `json:"avg_frame_rate"`
 	RealRate    string `json:"r_frame_rate"`
+	Start       *int64 `json:"start_pts"`
+	Ticks       int64  `json:"duration_ts"`
 	Duration    string `json:"duration"`
 	Frames      string `json:"nb_frames"`
 	Range       string `json:"color_range"`
@@ -147,7 +151,7 @@ type probedStream struct {
 }
 
 const probeEntries = "stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,time_base,avg_frame_rate," +
-	"r_frame_rate,duration,nb_frames,color_range,color_primaries,color_transfer,color_space,chroma_location,field_order," +
+	"r_frame_rate,start_pts,duration_ts,duration,nb_frames,color_range,color_primaries,color_transfer,color_space,chroma_location,field_order," +
 	"side_data_list:stream_disposition=attached_pic:stream_side_data=rotation:stream_tags=DURATION,DURATION-eng:" +
 	"format=format_name,duration,nb_streams"
 
@@ -289,6 +293,7 @@ func (p probed) info(path string, limits Limits) (Info, error) {
 	if info.FrameRate.Num <= 0 {
 		info.FrameRate = rational(s.RealRate)
 	}
+	info.variable = info.FrameRate != rational(s.RealRate)
 	if info.TimeBase.Num <= 0 {
 		return Info{}, fileError(path, ErrDamaged, "time base %q", s.TimeBase)
 	}
@@ -326,6 +331,12 @@ func (i *Info) times(s *probedStream, fileDuration string) {
 	i.Duration, i.ownDuration = duration(own), duration(own) > 0
 	if !i.ownDuration {
 		i.Duration = duration(fileDuration)
+	}
+	switch {
+	case strings.HasPrefix(i.Container, "mov") && s.Start != nil && *s.Start >= 0 && s.Ticks > 0:
+		i.end = *s.Start + s.Ticks
+	case strings.HasPrefix(i.Container, "matroska") && i.ownDuration:
+		i.end = rescale(int64(i.Duration), nanosecond, i.TimeBase)
 	}
 	i.indexedFrames, _ = strconv.ParseInt(s.Frames, 10, 64)
 	i.EstimatedFrames = i.indexedFrames

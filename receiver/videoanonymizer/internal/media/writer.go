@@ -181,14 +181,22 @@ func colourArgs(info Info) []string {
 	return args
 }
 
-// bitstreamFilters drop encoder settings, and give each packet the mean duration: the encoder knows none, and the last
-// one's is part of the video's length.
+// bitstreamFilters drop encoder settings, and give each packet a duration, which the encoder does not know. Containers
+// keep only the last one's, which is part of the video's length: the mean, or what is left until the source's end where
+// frames last unequally long.
 func bitstreamFilters(info Info, p plan) string {
-	filters := p.encoder.filters
-	if info.FrameRate.Num > 0 {
-		filters = strings.TrimPrefix(fmt.Sprintf("%s,setts=pts=PTS:dts=DTS:duration=round(%d/%d/TB)", filters, info.FrameRate.Den, info.FrameRate.Num), ",")
+	var filters []string
+	if p.encoder.filters != "" {
+		filters = append(filters, p.encoder.filters)
 	}
-	return filters
+	if info.FrameRate.Num > 0 {
+		duration := fmt.Sprintf("round(%d/%d/TB)", info.FrameRate.Den, info.FrameRate.Num)
+		if info.variable && info.end > 0 && !p.fromZero {
+			duration = fmt.Sprintf(`max(1\,round(%d*%d/%d/TB)-PTS)`, info.end, info.TimeBase.Num, info.TimeBase.Den)
+		}
+		filters = append(filters, "setts=pts=PTS:dts=DTS:duration="+duration)
+	}
+	return strings.Join(filters, ",")
 }
 
 // IVF is a header and then frames, each behind a header of its own, all little-endian.

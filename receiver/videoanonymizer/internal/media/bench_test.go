@@ -1,0 +1,100 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const benchFrames = 240
+
+// benchClip is 8 s of 1080p H.264 with some grain, as a camera leaves it.
+func benchClip(b *testing.B) string {
+	return clip(b, "bench.mp4", fmt.Sprintf("-f lavfi -i testsrc2=s=1920x1080:r=30 -frames:v %d -vf noise=alls=6:allf=t "+
+		"-c:v libx264 -preset veryfast -crf 23", benchFrames))
+}
+
+// cpu is what this process and its children that have ended have used.
+func cpu(b *testing.B) time.Duration {
+	var sum time.Duration
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		require.NoError(b, syscall.Getrusage(who, &u))
+		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	return sum
+}
+
+// BenchmarkTranscode compares decoding and encoding through the package with plain ffmpeg doing the same, in CPU time
+// of this process and its children: cpu-ms/frame, plain-ms/frame, and extra-ms/frame between them.
+func BenchmarkTranscode(b *testing.B) {
+	tools, in, dir := testTools(b), benchClip(b), b.TempDir()
+	var plain, ours time.Duration
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		start := cpu(b)
+		ffmpeg(b, []string{"-i", in, "-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-movflags", "+faststart"},
+			filepath.Join(dir, fmt.Sprintf("plain%d.mp4", i)))
+		plain += cpu(b) - start
+		b.StartTimer()
+
+		start = cpu(b)
+		pts, err := transcode(b.Context(), tools, in, filepath.Join(dir, fmt.Sprintf("ours%d.mp4", i)), ReadOptions{}, WriteOptions{}, nil)
+		require.NoError(b, err)
+		require.Len(b, pts, benchFrames)
+		ours += cpu(b) - start
+	}
+	report(b, plain, ours)
+}
+
+// BenchmarkRead compares reading all frames with ffmpeg decoding to nowhere.
+func BenchmarkRead(b *testing.B) {
+	tools, in := testTools(b), benchClip(b)
+	info, err := tools.Probe(b.Context(), in, Limits{})
+	require.NoError(b, err)
+	var plain, ours time.Duration
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		start := cpu(b)
+		require.NoError(b, exec.Command("ffmpeg", "-nostdin", "-v", "error", "-i", in, "-f", "null", "-").Run())
+		plain += cpu(b) - start
+		b.StartTimer()
+
+		start = cpu(b)
+		r, err := tools.Open(b.Context(), info, ReadOptions{})
+		require.NoError(b, err)
+		n := 0
+		for {
+			f, err := r.Next()
+			if err == io.EOF {
+				break
+			}
+			require.NoError(b, err)
+			f.Release()
+			n++
+		}
+		require.NoError(b, r.Close())
+		require.Equal(b, benchFrames, n)
+		ours += cpu(b) - start
+	}
+	report(b, plain, ours)
+}
+
+func report(b *testing.B, plain, ours time.Duration) {
+	per := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(b.N) / benchFrames }
+	b.ReportMetric(per(plain), "plain-ms/frame")
+	b.ReportMetric(per(ours), "cpu-ms/frame")
+	b.ReportMetric(per(ours-plain), "extra-ms/frame")
+	b.ReportMetric(ours.Seconds()/plain.Seconds(), "of-plain")
+}

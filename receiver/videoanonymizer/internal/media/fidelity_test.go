@@ -1,0 +1,267 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"bytes"
+	"math"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// pictures is a lavfi source of a second of moving pictures.
+func pictures(size, rate string) string {
+	return "-f lavfi -i testsrc2=s=" + size + ":r=" + rate + ":d=1 "
+}
+
+// stream is what ffprobe says of a video stream, and the times in seconds at which its frames are shown.
+type probedVideo struct {
+	fields map[string]string
+	times  []float64
+}
+
+func lookAt(t *testing.T, path string) probedVideo {
+	t.Helper()
+	v := probedVideo{fields: map[string]string{}}
+	for _, line := range ffprobe(t, path, "stream=codec_name,width,height,pix_fmt,sample_aspect_ratio,color_range,color_space,"+
+		"color_transfer,color_primaries,chroma_location,field_order,r_frame_rate:stream_side_data=rotation:"+
+		"frame=best_effort_timestamp_time", "-select_streams", "V:0") {
+		kind, rest, _ := strings.Cut(line, "|")
+		for _, field := range strings.Split(rest, "|") {
+			key, value, _ := strings.Cut(field, "=")
+			if kind == "frame" && key == "best_effort_timestamp_time" {
+				s, err := strconv.ParseFloat(value, 64)
+				require.NoError(t, err)
+				v.times = append(v.times, s)
+			} else if kind == "stream" {
+				v.fields[key] = value
+			}
+		}
+	}
+	return v
+}
+
+var psnrLine = regexp.MustCompile(`average:(\S+) min:(\S+)`)
+
+// psnr returns the worst frame's peak signal-to-noise ratio in dB, infinite where all are equal.
+func psnr(t *testing.T, a, b string) float64 {
+	t.Helper()
+	out, err := exec.Command("ffmpeg", "-nostdin", "-hide_banner", "-copyts", "-i", a, "-i", b, "-lavfi", "[0:V:0][1:V:0]psnr",
+		"-fps_mode", "passthrough", "-f", "null", "-").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	m := psnrLine.FindSubmatch(out)
+	require.NotNil(t, m, "%s", out)
+	db, err := strconv.ParseFloat(string(m[2]), 64)
+	require.NoError(t, err)
+	return db
+}
+
+// TestFidelity passes videos of many kinds through unchanged, and compares what ffprobe says of source and output.
+func TestFidelity(t *testing.T) {
+	const x264, x265 = "-c:v libx264 -preset ultrafast -crf 10 ", "-c:v libx265 -preset ultrafast -crf 10 -x265-params log-level=error "
+	const vfr = "-vf setpts='(N*N/4+N)*0.02/TB' -fps_mode vfr "
+	for _, tc := range []struct {
+		name, file, args string
+		write            WriteOptions
+		// differs are fields that may, or must, come out otherwise: "" for any value.
+		differs map[string]string
+	}{
+		{name: "mp4 h264", file: "a.mp4", args: pictures("128x96", "25") + x264},
+		{name: "mkv h264", file: "a.mkv", args: pictures("128x96", "25") + x264},
+		{name: "mov h264", file: "a.mov", args: pictures("128x96", "25") + x264},
+		{name: "ts h264", file: "a.ts", args: pictures("128x96", "25") + x264},
+		{name: "avi mpeg4", file: "a.avi", args: pictures("128x96", "25") + "-c:v mpeg4 -q:v 2 "},
+		{name: "avi mjpeg full range", file: "a.avi", args: pictures("128x96", "25") + "-c:v mjpeg -q:v 2 "},
+		{name: "webm vp9", file: "a.webm", args: pictures("128x96", "25") + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -crf 10 -b:v 0 "},
+		{name: "mkv ffv1 exact", file: "a.mkv", args: pictures("128x96", "25") + "-c:v ffv1 ", write: WriteOptions{Codec: "same"}},
+		{name: "mp4 hevc to hevc", file: "a.mp4", args: pictures("128x96", "25") + x265, write: WriteOptions{Codec: "same"}},
+		{name: "mkv to vp9", file: "a.mkv", args: pictures("128x96", "25") + x264, write: WriteOptions{Codec: "vp9"}},
+		{name: "mp4 to av1", file: "a.mp4", args: pictures("128x96", "25") + x264, write: WriteOptions{Codec: "av1"}},
+		{name: "ts mpeg2", file: "a.ts", args: pictures("128x96", "25") + "-c:v mpeg2video -q:v 2 "},
+		{name: "fraction of a rate", file: "a.mp4", args: pictures("128x96", "30000/1001") + x264},
+		{name: "fraction of a rate in avi", file: "a.avi", args: pictures("128x96", "24000/1001") + "-c:v mpeg4 -q:v 2 "},
+		{name: "fraction of a rate in ts", file: "a.ts", args: pictures("128x96", "60000/1001") + x264},
+		{name: "low rate", file: "a.mp4", args: "-f lavfi -i testsrc2=s=128x96:r=1/2:d=10 " + x264},
+		{name: "variable rate mp4", file: "a.mp4", args: pictures("128x96", "25") + vfr + x264},
+		{name: "variable rate mkv", file: "a.mkv", args: pictures("128x96", "25") + vfr + x264},
+		{name: "variable rate webm", file: "a.webm", args: pictures("128x96", "25") + vfr + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -crf 10 -b:v 0 "},
+		{name: "start offset mp4", file: "a.mp4", args: pictures("128x96", "25") + "-output_ts_offset 2.5 " + x264},
+		{name: "start offset mkv", file: "a.mkv", args: pictures("128x96", "25") + "-output_ts_offset 2.5 " + x264},
+		{name: "start offset ts", file: "a.ts", args: pictures("128x96", "25") + "-output_ts_offset 3000 " + x264},
+		{name: "cut by an edit list", file: "a.mp4", args: "-f lavfi -i testsrc2=s=128x96:r=25:d=3 -ss 1.28 " + x264},
+		{name: "odd size 4:4:4", file: "a.mkv", args: pictures("128x96", "25") + "-vf scale=127:95,format=yuv444p " + x264},
+		{name: "odd size 4:2:0", file: "a.mkv", args: pictures("128x96", "25") + "-vf scale=127:95,format=yuv420p -c:v ffv1 ", differs: map[string]string{"pix_fmt": "yuv444p", "chroma_location": ""}},
+		{name: "odd size vp9", file: "a.webm", args: pictures("128x96", "25") + "-vf scale=127:95,format=yuv420p -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -crf 10 -b:v 0 "},
+		{name: "tiny", file: "a.mkv", args: pictures("16x16", "25") + x264},
+		{name: "one pixel", file: "a.mkv", args: "-f lavfi -i color=red:s=16x16:d=0.4 -vf scale=1:1,format=yuv444p -c:v ffv1 "},
+		{name: "anamorphic", file: "a.mp4", args: pictures("128x96", "25") + "-vf setsar=16/11 " + x264},
+		{name: "full range", file: "a.mp4", args: pictures("128x96", "25") + "-vf scale=out_range=pc,format=yuvj420p " + x264},
+		{name: "full range 10 bit", file: "a.mkv", args: pictures("128x96", "25") + "-vf scale=out_range=pc,format=yuv420p10le -color_range pc " + x265, write: WriteOptions{Codec: "h265"}},
+		{name: "limited range and bt709", file: "a.mp4", args: pictures("128x96", "25") + "-color_range tv -colorspace bt709 -color_trc bt709 -color_primaries bt709 " + x264},
+		{name: "bt2020 and pq", file: "a.mkv", args: pictures("128x96", "25") + "-pix_fmt yuv420p10le -color_range tv -colorspace bt2020nc -color_trc smpte2084 -color_primaries bt2020 " + x265, write: WriteOptions{Codec: "same"}},
+		{name: "10 bit h264", file: "a.mp4", args: pictures("128x96", "25") + "-pix_fmt yuv420p10le " + x264},
+		{name: "10 bit 4:2:2", file: "a.mov", args: pictures("128x96", "25") + "-c:v prores_ks -pix_fmt yuv422p10le "},
+		{name: "12 bit", file: "a.mkv", args: pictures("128x96", "25") + "-pix_fmt yuv420p12le " + x265, write: WriteOptions{Codec: "same"}},
+		{name: "12 bit to h264", file: "a.mkv", args: pictures("128x96", "25") + "-pix_fmt yuv422p12le -c:v ffv1 ", differs: map[string]string{"pix_fmt": "yuv422p10le", "chroma_location": ""}},
+		{name: "4:2:2", file: "a.mp4", args: pictures("128x96", "25") + "-pix_fmt yuv422p " + x264},
+		{name: "4:4:4", file: "a.mp4", args: pictures("128x96", "25") + "-pix_fmt yuv444p " + x264},
+		{name: "grey", file: "a.mp4", args: pictures("128x96", "25") + "-pix_fmt gray " + x264},
+		{name: "grey 10 bit", file: "a.mkv", args: pictures("128x96", "25") + "-pix_fmt gray10le " + x264},
+		{name: "grey to vp9", file: "a.mkv", args: pictures("128x96", "25") + "-pix_fmt gray -color_range tv " + x264, write: WriteOptions{Codec: "vp9"}, differs: map[string]string{"pix_fmt": "yuv420p", "chroma_location": ""}},
+		{name: "interlaced", file: "a.mp4", args: pictures("128x96", "50") + "-vf interlace=scan=tff -flags +ildct+ilme " + x264},
+		{name: "several streams", file: "a.mkv", args: pictures("128x96", "25") + "-f lavfi -i sine=d=1 -map 0:v -map 1:a -c:a aac " + x264},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			in := clip(t, tc.file, tc.args)
+			out := filepath.Join(t.TempDir(), tc.file)
+			tools := testTools(t)
+			pts, err := transcode(t.Context(), tools, in, out, ReadOptions{}, tc.write, nil)
+			require.NoError(t, err)
+
+			want, got := lookAt(t, in), lookAt(t, out)
+			assert.Equal(t, want.times, got.times, "times of the frames")
+			assert.Len(t, pts, len(want.times))
+			wantCodec := newCodecName(t, tools, in, tc.write)
+			assert.Equal(t, wantCodec, got.fields["codec_name"])
+			for field, value := range want.fields {
+				if expected, ok := tc.differs[field]; ok {
+					value = expected
+				}
+				switch {
+				case field == "codec_name":
+				case field == "chroma_location" && (value == "unspecified" || wantCodec != want.fields["codec_name"]):
+				case field == "color_range" && value != "pc": // players take unknown for limited
+				case field == "field_order" && value == "unknown":
+				case field == "sample_aspect_ratio" && value == "N/A":
+				case value != "":
+					assert.Equal(t, value, got.fields[field], field)
+				}
+			}
+
+			before, err := tools.Probe(t.Context(), in, Limits{})
+			require.NoError(t, err)
+			after, err := tools.Probe(t.Context(), out, Limits{})
+			require.NoError(t, err)
+			assert.InDelta(t, before.Duration.Seconds(), after.Duration.Seconds(), 1.5/before.FrameRate.Float(), "duration")
+			assert.Equal(t, before.FullRange, after.FullRange)
+
+			db := psnr(t, in, out)
+			if wantCodec == "ffv1" {
+				assert.True(t, math.IsInf(db, 1), "a lossless codec differs: %.1f dB", db)
+			}
+			assert.Greater(t, db, 30.0)
+		})
+	}
+}
+
+// newCodecName is ffmpeg's name of the codec that Create chooses.
+func newCodecName(t *testing.T, tools Tools, in string, opts WriteOptions) string {
+	t.Helper()
+	info, err := tools.Probe(t.Context(), in, Limits{})
+	require.NoError(t, err)
+	p, err := newPlan(info, opts)
+	require.NoError(t, err)
+	if p.codec == "h265" {
+		return "hevc"
+	}
+	return p.codec
+}
+
+// TestRotation: a picture stored lying comes out standing, and says so no more.
+func TestRotation(t *testing.T) {
+	for _, degrees := range []string{"90", "180", "270"} {
+		t.Run(degrees, func(t *testing.T) {
+			t.Parallel()
+			lying := clip(t, "lying.mp4", pictures("128x96", "25")+"-vf setsar=4/3 -c:v libx264 -crf 10")
+			in := clip(t, "in.mp4", "-i "+lying+" -c copy -metadata:s:v:0 rotate="+degrees)
+			out := filepath.Join(t.TempDir(), "out.mp4")
+			tools := testTools(t)
+			_, err := transcode(t.Context(), tools, in, out, ReadOptions{}, WriteOptions{}, nil)
+			require.NoError(t, err)
+			before, err := tools.Probe(t.Context(), in, Limits{})
+			require.NoError(t, err)
+			after, err := tools.Probe(t.Context(), out, Limits{})
+			require.NoError(t, err)
+			assert.NotZero(t, before.Rotation)
+			assert.Zero(t, after.Rotation)
+			assert.Equal(t, before.SAR, after.SAR)
+			assert.Equal(t, degrees == "180", after.Width == 128)
+			assert.Equal(t, []int{before.Width, before.Height}, []int{after.Width, after.Height})
+			assert.Greater(t, psnr(t, in, out), 30.0) // ffmpeg turns the source as a player does
+			assert.Equal(t, lookAt(t, in).times, lookAt(t, out).times)
+		})
+	}
+}
+
+// TestReaderGivesWhatFFmpegDecodes compares the planes byte by byte with ffmpeg's own raw output.
+func TestReaderGivesWhatFFmpegDecodes(t *testing.T) {
+	for _, format := range []string{"yuv420p", "yuvj420p", "yuv422p", "yuv444p", "gray", "yuv420p10le", "yuv422p12le", "gray10le"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			in := clip(t, "a.mkv", pictures("128x96", "10")+"-vf scale=99:61"+map[bool]string{true: ":out_range=pc -color_range pc"}[format == "yuvj420p"]+
+				" -pix_fmt "+strings.Replace(format, "yuvj", "yuv", 1)+" -c:v ffv1")
+			raw, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-i", in, "-f", "rawvideo", "-").Output()
+			require.NoError(t, err)
+			tools := testTools(t)
+			info, err := tools.Probe(t.Context(), in, Limits{})
+			require.NoError(t, err)
+			r, err := tools.Open(t.Context(), info, ReadOptions{})
+			require.NoError(t, err)
+			defer r.Close()
+			for i := range 10 {
+				f, err := r.Next()
+				require.NoError(t, err)
+				assert.Equal(t, i, f.Index)
+				assert.Equal(t, format == "yuvj420p" || strings.HasPrefix(format, "gray"), f.FullRange) // ffv1 says so of grey
+				for p := range f.Format.Planes {
+					plane := f.Planes[p]
+					n := plane.Width * plane.Height * f.Format.BytesPerSample()
+					require.Len(t, plane.Data, n)
+					require.True(t, bytes.Equal(raw[:n], plane.Data), "frame %d plane %d", i, p)
+					raw = raw[n:]
+				}
+				f.Release()
+			}
+			assert.Empty(t, raw)
+		})
+	}
+}
+
+// TestPixelsOutsideTheEditAreUntouched: what the caller paints is there, and nothing else changed.
+func TestPixelsOutsideTheEditAreUntouched(t *testing.T) {
+	in := clip(t, "a.mkv", pictures("128x96", "10")+"-pix_fmt yuv420p -c:v ffv1")
+	out := filepath.Join(t.TempDir(), "out.mkv")
+	tools := testTools(t)
+	_, err := transcode(t.Context(), tools, in, out, ReadOptions{}, WriteOptions{Codec: "ffv1"}, func(f *Frame) {
+		for y := 16; y < 32; y++ {
+			copy(f.Planes[0].Data[y*f.Width+20:], slices.Repeat([]byte{16}, 30))
+		}
+	})
+	require.NoError(t, err)
+	decode := func(path string) []byte {
+		raw, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-i", path, "-f", "rawvideo", "-").Output()
+		require.NoError(t, err)
+		return raw
+	}
+	a, b := decode(in), decode(out)
+	require.Len(t, b, len(a))
+	size := 128 * 96 * 3 / 2
+	for i := range a {
+		x, y := i%size%128, i%size/128
+		if i%size < 128*96 && y >= 16 && y < 32 && x >= 20 && x < 50 {
+			require.EqualValues(t, 16, b[i])
+		} else if a[i] != b[i] {
+			t.Fatalf("byte %d differs: frame %d, %d, %d", i, i/size, x, y)
+		}
+	}
+}
