@@ -277,20 +277,26 @@ func (d *delivery[T]) pause(backoff time.Duration) {
 // pipeline holds on to a batch although its context has ended.
 func (d *delivery[T]) shutdown(ctx context.Context) bool {
 	d.stop.Do(func() { close(d.closing) })
-	defer d.giveUp()
-	timer := time.NewTimer(maxFlush)
-	defer timer.Stop()
+	return awaitEnd(ctx, d.done, d.giveUp)
+}
+
+// awaitEnd waits for done: first for what is still to be handed on, and then, when patience or the context ends, for the
+// pipeline to return once giveUp has been called. It reports whether done came.
+func awaitEnd(ctx context.Context, done <-chan struct{}, giveUp context.CancelFunc) bool {
+	defer giveUp()
+	patience := time.NewTimer(maxFlush)
+	defer patience.Stop()
 	select {
-	case <-d.done:
+	case <-done:
 		return true
-	case <-timer.C:
+	case <-patience.C:
 	case <-ctx.Done():
 	}
-	d.giveUp()
+	giveUp()
 	abandon := time.NewTimer(abandonAfter)
 	defer abandon.Stop()
 	select {
-	case <-d.done:
+	case <-done:
 		return true
 	case <-abandon.C:
 		return false

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -350,15 +351,19 @@ func TestShutdownEndsThoughThePipelineRefuses(t *testing.T) {
 	}
 }
 
-func TestShutdownReportsAPipelineThatHangs(t *testing.T) {
+func TestShutdownReportsPipelinesThatHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
 		p := &pipeline{behave: func(context.Context, int, ptrace.Traces) error { <-hang; return nil }}
-		e, err := NewEmitter(testSettings(), testOptions(), Consumers{Traces: p})
+		metrics, err := consumer.NewMetrics(func(context.Context, pmetric.Metrics) error { <-hang; return nil })
+		require.NoError(t, err)
+		e, err := NewEmitter(testSettings(), testOptions(), Consumers{Traces: p, Metrics: metrics})
 		require.NoError(t, err)
 		e.VideoStarted(t.Context(), testVideo).Finished(Result{})
 		start := time.Now()
-		require.ErrorContains(t, e.Shutdown(t.Context()), "holds on to a batch")
+		err = e.Shutdown(t.Context())
+		require.ErrorContains(t, err, "a traces pipeline holds on to a batch")
+		require.ErrorContains(t, err, "a metrics pipeline holds on to a batch")
 		assert.Equal(t, maxFlush+abandonAfter, time.Since(start))
 		close(hang)
 	})

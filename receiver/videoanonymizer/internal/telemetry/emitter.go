@@ -255,7 +255,7 @@ func (e *Emitter) SetQueueLength(videos int) { e.queueLength.Store(int64(videos)
 func (e *Emitter) Shutdown(ctx context.Context) error {
 	e.once.Do(func() {
 		var wait sync.WaitGroup
-		var tracesErr, logsErr error
+		var tracesErr, logsErr, metricsErr error
 		if e.traces != nil {
 			wait.Go(func() { tracesErr = ended(e.traces.shutdown(ctx), "traces") })
 		}
@@ -263,11 +263,11 @@ func (e *Emitter) Shutdown(ctx context.Context) error {
 			wait.Go(func() { logsErr = ended(e.logs.shutdown(ctx), "logs") })
 		}
 		if e.metrics != nil {
-			wait.Go(func() { e.metrics.shutdown(ctx) })
+			wait.Go(func() { metricsErr = ended(e.metrics.shutdown(ctx), "metrics") })
 		}
 		wait.Wait()
 		e.self.Shutdown()
-		e.shutdownErr = errors.Join(tracesErr, logsErr)
+		e.shutdownErr = errors.Join(tracesErr, logsErr, metricsErr)
 	})
 	return e.shutdownErr
 }

@@ -358,6 +358,38 @@ func TestVideoLinksToFailedFramesWithinBounds(t *testing.T) {
 	}
 }
 
+// TestTextsAreValidUTF8 has names and messages that are not.
+func TestTextsAreValidUTF8(t *testing.T) {
+	const bad = "caf\xe9"
+	traces, logs, metrics := new(consumertest.TracesSink), new(consumertest.LogsSink), new(consumertest.MetricsSink)
+	e, err := NewEmitter(testSettings(), testOptions(), Consumers{traces, logs, metrics})
+	require.NoError(t, err)
+	rec := record(time.Now(), 0, 1, true)
+	rec.Err = errors.New(bad + strings.Repeat("\u00e9", maxMessage))
+	for _, end := range []func(*VideoSpan){
+		func(s *VideoSpan) { s.Failed(errors.New(bad), "bad") },
+		func(s *VideoSpan) { s.Finished(Result{Output: bad}) },
+	} {
+		s := e.VideoStarted(t.Context(), Video{Name: bad, Path: bad, Output: bad, Codec: bad, Duration: time.Second})
+		s.Frame(rec)
+		end(s)
+	}
+	require.NoError(t, e.Shutdown(t.Context()))
+	tracesBytes, err := new(ptrace.ProtoMarshaler).MarshalTraces(traces.AllTraces()[0])
+	require.NoError(t, err)
+	logsBytes, err := new(plog.ProtoMarshaler).MarshalLogs(logs.AllLogs()[0])
+	require.NoError(t, err)
+	metricsBytes, err := new(pmetric.ProtoMarshaler).MarshalMetrics(metrics.AllMetrics()[0])
+	require.NoError(t, err)
+	for _, data := range [][]byte{tracesBytes, logsBytes, metricsBytes} {
+		assert.NotContains(t, string(data), bad)
+		assert.Contains(t, string(data), "caf\uFFFD")
+	}
+	for _, s := range allSpans(traces) {
+		assert.LessOrEqual(t, len(s.Status().Message()), maxMessage+len("\uFFFD"))
+	}
+}
+
 // TestMetrics compares the sets that are pushed while a video goes on, when it has ended, and after that.
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

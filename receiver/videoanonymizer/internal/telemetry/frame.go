@@ -4,6 +4,7 @@
 package telemetry
 
 import (
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -109,7 +110,7 @@ func (f *frameSpans) root(s *VideoSpan, rec *FrameRecord) pcommon.SpanID {
 		event.SetName("exception")
 		event.SetTimestamp(span.EndTimestamp())
 		event.Attributes().PutStr("exception.type", errorType(rec.Reason))
-		event.Attributes().PutStr("exception.message", rec.Err.Error())
+		event.Attributes().PutStr("exception.message", message(rec.Err))
 	}
 	return span.SpanID()
 }
@@ -142,7 +143,7 @@ func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *FrameRecord, d
 func (f *frameSpans) failed(span ptrace.Span, rec *FrameRecord) {
 	span.Attributes().PutStr(attrErrorType, errorType(rec.Reason))
 	span.Status().SetCode(ptrace.StatusCodeError)
-	span.Status().SetMessage(rec.Err.Error())
+	span.Status().SetMessage(message(rec.Err))
 }
 
 // model tells of a model's work, the span being that of its stage.
@@ -197,6 +198,17 @@ func putKnown(attrs pcommon.Map, name, value string) {
 		attrs.PutStr(name, value)
 	}
 }
+
+// maxMessage bounds the bytes of an error's message, which may hold what a program wrote.
+const maxMessage = 4096
+
+func message(err error) string {
+	text := err.Error()
+	return validUTF8(text[:min(len(text), maxMessage)])
+}
+
+// validUTF8 replaces what is not: file names may be any bytes, but one such name makes exporters refuse its whole batch.
+func validUTF8(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // errorType is the reason, or what the semantic conventions have for none.
 func errorType(reason string) string {

@@ -130,6 +130,8 @@ type collection struct {
 	stopping chan struct{}
 	stop     sync.Once
 	done     chan struct{}
+	ctx      context.Context
+	giveUp   context.CancelFunc
 }
 
 func newCollection(e *Emitter, set receiver.Settings, opts Options, next consumer.Metrics, report *receiverhelper.ObsReport) *collection {
@@ -142,6 +144,7 @@ func newCollection(e *Emitter, set receiver.Settings, opts Options, next consume
 }
 
 func (c *collection) start() {
+	c.ctx, c.giveUp = context.WithCancel(context.Background())
 	go func() {
 		defer close(c.done)
 		ticker := time.NewTicker(c.interval)
@@ -149,31 +152,26 @@ func (c *collection) start() {
 		for {
 			select {
 			case <-ticker.C:
-				c.push(context.Background())
+				c.push()
 			case <-c.stopping:
+				c.push()
 				return
 			}
 		}
 	}()
 }
 
-// shutdown hands on a last set.
-func (c *collection) shutdown(ctx context.Context) {
+// shutdown hands on a last set, and reports whether the goroutine has ended, as delivery's does.
+func (c *collection) shutdown(ctx context.Context) bool {
 	c.stop.Do(func() { close(c.stopping) })
-	ctx, cancel := context.WithTimeout(ctx, maxFlush)
-	defer cancel()
-	select {
-	case <-c.done:
-		c.push(ctx)
-	case <-ctx.Done():
-	}
+	return awaitEnd(ctx, c.done, c.giveUp)
 }
 
 // push does not try again: the next set says the same and more.
-func (c *collection) push(ctx context.Context) {
+func (c *collection) push() {
 	metrics := c.collect(time.Now())
 	n := metrics.DataPointCount()
-	op := c.report.StartMetricsOp(ctx)
+	op := c.report.StartMetricsOp(c.ctx)
 	err := c.next.ConsumeMetrics(op, metrics)
 	c.report.EndMetricsOp(op, "pdata", n, err)
 	if err != nil && !c.refused {

@@ -69,6 +69,9 @@ type figures struct {
 // VideoStarted begins the trace of a video. The context ends when the video is to be given up: frames are then no longer
 // held back.
 func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
+	for _, text := range []*string{&video.Name, &video.Path, &video.Output, &video.Codec} {
+		*text = validUTF8(*text)
+	}
 	s := &VideoSpan{emitter: e, ctx: ctx, video: video, ids: e.newIDs(), start: e.now()}
 	s.id = spanID{s.ids.trace(), s.ids.span()}
 	e.mu.Lock()
@@ -108,7 +111,7 @@ func (s *VideoSpan) link(root spanID) {
 func (s *VideoSpan) Finished(result Result) {
 	s.end("anonymizer.video.finished", "video finished", plog.SeverityNumberInfo, metadata.AttributeAnonymizerVideoOutcomeFinished, nil, "",
 		func(attrs pcommon.Map) {
-			putKnown(attrs, attrOutputPath, result.Output)
+			putKnown(attrs, attrOutputPath, validUTF8(result.Output))
 			if result.Size > 0 {
 				attrs.PutInt(attrOutputSize, result.Size)
 			}
@@ -146,12 +149,12 @@ func (s *VideoSpan) end(event, body string, severity plog.SeverityNumber, outcom
 		}
 	}
 	if err != nil {
-		body += ": " + err.Error()
+		body += ": " + message(err)
 	}
 	s.log(end, event, body, severity, func(attrs pcommon.Map) {
 		describe(attrs)
 		if err != nil {
-			attrs.PutStr("exception.message", err.Error())
+			attrs.PutStr("exception.message", message(err))
 		}
 	})
 	if s.emitter.traces != nil {
@@ -173,7 +176,7 @@ func (s *VideoSpan) appendVideo(span ptrace.Span, end time.Time, describe func(p
 	describe(span.Attributes())
 	if err != nil {
 		span.Status().SetCode(ptrace.StatusCodeError)
-		span.Status().SetMessage(err.Error())
+		span.Status().SetMessage(message(err))
 	}
 	span.Links().EnsureCapacity(len(s.links))
 	for _, id := range s.links {
