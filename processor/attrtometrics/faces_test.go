@@ -1,0 +1,364 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package attrtometrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/ottl"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/connector"
+	"go.opentelemetry.io/collector/connector/connectortest"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor"
+	"go.opentelemetry.io/collector/processor/processortest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
+)
+
+const countPeople = `
+metrics:
+  - name: detected_people_count
+    span_name: person_detection
+    attribute: bbox.count
+    dimensions: [anonymizer.video.name]
+`
+
+// collector holds what the service hands to all components of one collector.
+type collector struct {
+	telemetry component.TelemetrySettings
+}
+
+func newCollector() *collector {
+	return &collector{telemetry: componenttest.NewNopTelemetrySettings()}
+}
+
+func (c *collector) connector(t testing.TB, id, config string, next consumer.Metrics) connector.Traces {
+	cfg, err := parseConfig(t, config)
+	require.NoError(t, err)
+	set := connectortest.NewNopSettings(metadata.Type)
+	set.ID = component.MustNewIDWithName("attrtometrics", id)
+	set.TelemetrySettings = c.telemetry
+	out, err := NewConnectorFactory().CreateTracesToMetrics(t.Context(), set, cfg, next)
+	require.NoError(t, err)
+	return out
+}
+
+func (c *collector) processor(t testing.TB, id, config string, next consumer.Traces) processor.Traces {
+	cfg, err := parseConfig(t, config)
+	require.NoError(t, err)
+	set := processortest.NewNopSettings(metadata.Type)
+	set.ID = component.MustNewIDWithName("attrtometrics", id)
+	set.TelemetrySettings = c.telemetry
+	p, err := NewFactory().CreateTraces(t.Context(), set, cfg, next)
+	require.NoError(t, err)
+	return p
+}
+
+func people(video string, count any) ptrace.Traces {
+	td := ptrace.NewTraces()
+	span := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans().AppendEmpty()
+	span.SetName("person_detection")
+	span.SetEndTimestamp(pcommon.NewTimestampFromTime(time.Now()))
+	span.Attributes().PutStr("anonymizer.video.name", video)
+	if err := span.Attributes().PutEmpty("bbox.count").FromRaw(count); err != nil {
+		panic(err)
+	}
+	return td
+}
+
+// points returns the values of all number points that were sent, by metric and video.
+func points(sink *consumertest.MetricsSink) map[string][]float64 {
+	found := map[string][]float64{}
+	for _, md := range sink.AllMetrics() {
+		for _, rm := range md.ResourceMetrics().All() {
+			for _, m := range rm.ScopeMetrics().At(0).Metrics().All() {
+				var dps pmetric.NumberDataPointSlice
+				switch m.Type() {
+				case pmetric.MetricTypeGauge:
+					dps = m.Gauge().DataPoints()
+				case pmetric.MetricTypeSum:
+					dps = m.Sum().DataPoints()
+				}
+				for _, dp := range dps.All() {
+					value := dp.DoubleValue()
+					if dp.ValueType() == pmetric.NumberDataPointValueTypeInt {
+						value = float64(dp.IntValue())
+					}
+					key := m.Name()
+					if video, ok := dp.Attributes().Get("anonymizer.video.name"); ok {
+						key += " " + video.Str()
+					}
+					found[key] = append(found[key], value)
+				}
+			}
+		}
+	}
+	return found
+}
+
+func TestProcessorPassesSpansOn(t *testing.T) {
+	ctx := t.Context()
+	c := newCollector()
+	metrics, spans := &consumertest.MetricsSink{}, &consumertest.TracesSink{}
+	out := c.connector(t, "", "{}", metrics)
+	in := c.processor(t, "", countPeople, spans)
+	require.False(t, in.Capabilities().MutatesData)
+	require.False(t, out.Capabilities().MutatesData)
+	require.NoError(t, out.Start(ctx, componenttest.NewNopHost()))
+	require.NoError(t, in.Start(ctx, componenttest.NewNopHost()))
+
+	td := people("a.mp4", 3)
+	td.MarkReadOnly() // panics if somebody writes
+	require.NoError(t, in.ConsumeTraces(ctx, td))
+	require.NoError(t, out.ConsumeTraces(ctx, td)) // the connector is an exporter of the pipeline: it ignores the spans
+	require.Equal(t, []ptrace.Traces{td}, spans.AllTraces(), "the same data, not a copy")
+	require.Empty(t, metrics.AllMetrics())
+
+	require.NoError(t, in.Shutdown(ctx))
+	require.Equal(t, map[string][]float64{"detected_people_count a.mp4": {3}}, points(metrics))
+	require.NoError(t, out.Shutdown(ctx))
+}
+
+func TestProcessorWithoutConnector(t *testing.T) {
+	c, other := newCollector(), newCollector()
+	for name, prepare := range map[string]func(t *testing.T){
+		"none":                   func(*testing.T) {},
+		"not the same ID":        func(t *testing.T) { startOutlet(t, c, "other") },
+		"not the same collector": func(t *testing.T) { startOutlet(t, other, "x") },
+		"shut down": func(t *testing.T) {
+			out := c.connector(t, "x", "{}", consumertest.NewNop())
+			require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
+			require.NoError(t, out.Shutdown(t.Context()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			prepare(t)
+			in := c.processor(t, "x", countPeople, consumertest.NewNop())
+			err := in.Start(t.Context(), componenttest.NewNopHost())
+			require.ErrorContains(t, err, `no connector "attrtometrics/x" takes the metrics of processor "attrtometrics/x"`)
+			require.ErrorContains(t, err, "exporters: [attrtometrics/x, ...]")
+			require.NoError(t, in.Shutdown(context.Background()))
+		})
+	}
+}
+
+func startOutlet(t *testing.T, c *collector, id string) {
+	out := c.connector(t, id, "{}", consumertest.NewNop())
+	require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
+	t.Cleanup(func() { require.NoError(t, out.Shutdown(context.Background())) })
+}
+
+func TestProcessorWithoutMetrics(t *testing.T) {
+	_, err := NewFactory().CreateTraces(t.Context(), processortest.NewNopSettings(metadata.Type), createDefaultConfig(), consumertest.NewNop())
+	require.ErrorContains(t, err, "metrics: is empty, list at least one")
+}
+
+// TestManyStartsAndStops: what the last spans said arrives, every time, in the order in which the service stops things.
+func TestManyStartsAndStops(t *testing.T) {
+	for i := range 300 {
+		ctx := t.Context()
+		c := newCollector()
+		sink := &consumertest.MetricsSink{}
+		out := c.connector(t, "", "{}", sink)
+		own := c.connector(t, "own", countPeople, sink)
+		in := c.processor(t, "", fmt.Sprintf("flush_interval: %dms%s", 10+i%3, countPeople), consumertest.NewNop())
+		for _, each := range []component.Component{out, own, in} {
+			require.NoError(t, each.Start(ctx, componenttest.NewNopHost()))
+		}
+		require.NoError(t, in.ConsumeTraces(ctx, people("processor", i)))
+		require.NoError(t, own.ConsumeTraces(ctx, people("connector", i)))
+		for _, each := range []component.Component{in, own, out} {
+			require.NoError(t, each.Shutdown(ctx))
+		}
+		require.Equal(t, map[string][]float64{
+			"detected_people_count processor": {float64(i)}, "detected_people_count connector": {float64(i)},
+		}, points(sink))
+	}
+	require.Empty(t, outlets.open)
+}
+
+// TestNothingMixes runs several collectors with several IDs, several pipelines of one ID and both faces at the same time.
+func TestNothingMixes(t *testing.T) {
+	const rounds, perPipeline = 5, 200
+	var wg sync.WaitGroup
+	for n := range 4 {
+		wg.Go(func() {
+			ctx := context.Background()
+			for range rounds {
+				c := newCollector()
+				for _, id := range []string{"one", "two"} {
+					sink := &consumertest.MetricsSink{}
+					sum := `{flush_interval: 10ms, metrics: [{name: sum, type: sum, temporality: delta, attribute: bbox.count}]}`
+					out := c.connector(t, id, sum, sink)
+					if !noError(t, out.Start(ctx, componenttest.NewNopHost())) {
+						return
+					}
+					weight := n*10 + len(id)
+					pipelines := []processor.Traces{c.processor(t, id, sum, consumertest.NewNop()), c.processor(t, id, sum, consumertest.NewNop())}
+					for _, in := range pipelines {
+						if !noError(t, in.Start(ctx, componenttest.NewNopHost())) {
+							return
+						}
+						for range perPipeline {
+							noError(t, in.ConsumeTraces(ctx, people("v", weight)))
+						}
+					}
+					noError(t, out.ConsumeTraces(ctx, people("v", weight)))
+					for _, in := range pipelines {
+						noError(t, in.Shutdown(ctx))
+					}
+					noError(t, out.Shutdown(ctx))
+					total := 0.0
+					for _, v := range points(sink)["sum"] {
+						total += v
+					}
+					if want := float64(weight * (2*perPipeline + 1)); total != want {
+						t.Errorf("collector %d, %s: got %v, want %v", n, id, total, want)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func noError(t *testing.T, err error) bool {
+	if err != nil {
+		t.Error(err)
+	}
+	return err == nil
+}
+
+func TestSameConnectorTwice(t *testing.T) {
+	c := newCollector()
+	startOutlet(t, c, "x")
+	again := c.connector(t, "x", "{}", consumertest.NewNop())
+	require.ErrorContains(t, again.Start(t.Context(), componenttest.NewNopHost()), `a connector "attrtometrics/x" is already started`)
+	require.NoError(t, again.Shutdown(t.Context()))
+	require.Len(t, outlets.open, 1, "the first is still there")
+}
+
+// TestOutletOfAnotherPipeline: the service may stop the connector first if it is no exporter of the processor's pipeline.
+func TestOutletOfAnotherPipeline(t *testing.T) {
+	ctx := t.Context()
+	c := newCollector()
+	out := c.connector(t, "", "{}", consumertest.NewNop())
+	in := c.processor(t, "", countPeople, consumertest.NewNop())
+	require.NoError(t, out.Start(ctx, componenttest.NewNopHost()))
+	require.NoError(t, in.Start(ctx, componenttest.NewNopHost()))
+	require.NoError(t, in.ConsumeTraces(ctx, people("a", 1)))
+	require.NoError(t, out.Shutdown(ctx))
+	require.ErrorIs(t, in.Shutdown(ctx), errOutletClosed)
+}
+
+func TestIdleConnectorSaysSo(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	c := newCollector()
+	c.telemetry.Logger = zap.New(core)
+	out := c.connector(t, "", "{}", consumertest.NewNop())
+	require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
+	for range 3 {
+		require.NoError(t, out.ConsumeTraces(t.Context(), people("a", 1)))
+	}
+	require.NoError(t, out.Shutdown(t.Context()))
+	require.Equal(t, 1, logs.FilterMessageSnippet("it makes nothing of its spans").Len())
+}
+
+func TestScrapeIntervalWarning(t *testing.T) {
+	for expiration, warnings := range map[string]int{"10s": 1, "15s": 0, "0s": 0} {
+		core, logs := observer.New(zap.WarnLevel)
+		c := newCollector()
+		c.telemetry.Logger = zap.New(core)
+		c.connector(t, "", "{flush_interval: 1s, scrape_interval: 15s, expiration: "+expiration+", metrics: [{name: a, attribute: b}]}", consumertest.NewNop())
+		require.Equal(t, warnings, logs.FilterMessageSnippet("expiration is shorter than scrape_interval").Len(), expiration)
+	}
+}
+
+// TestErrorModes: whatever a value is, the others of the batch count.
+func TestErrorModes(t *testing.T) {
+	for _, mode := range []ottl.ErrorMode{ottl.IgnoreError, ottl.SilentError, ottl.PropagateError} {
+		t.Run(string(mode), func(t *testing.T) {
+			core, logs := observer.New(zap.WarnLevel)
+			c := newCollector()
+			c.telemetry.Logger = zap.New(core)
+			sink := &consumertest.MetricsSink{}
+			out := c.connector(t, "", "error_mode: "+string(mode)+countPeople, sink)
+			require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
+
+			td := people("good", 1)
+			for _, bad := range []any{"many", math.NaN(), []any{}} {
+				people("bad", bad).ResourceSpans().MoveAndAppendTo(td.ResourceSpans())
+			}
+			people("good too", 2).ResourceSpans().MoveAndAppendTo(td.ResourceSpans())
+			err := out.ConsumeTraces(t.Context(), td)
+			require.NoError(t, out.Shutdown(t.Context()))
+
+			require.Equal(t, map[string][]float64{"detected_people_count good": {1}, "detected_people_count good too": {2}}, points(sink))
+			if mode == ottl.PropagateError {
+				require.ErrorContains(t, err, `metric "detected_people_count": span "person_detection": not_numeric`)
+				require.True(t, consumererror.IsPermanent(err), "a retry would count the good values twice")
+			} else {
+				require.NoError(t, err)
+			}
+			complaints := logs.FilterMessage("values were not used")
+			if mode == ottl.IgnoreError {
+				require.Equal(t, 2, complaints.Len(), "one for each reason")
+			} else {
+				require.Zero(t, complaints.Len())
+			}
+		})
+	}
+}
+
+func TestRefusedMetrics(t *testing.T) {
+	refused := errors.New("no room")
+	core, logs := observer.New(zap.WarnLevel)
+	c := newCollector()
+	c.telemetry.Logger = zap.New(core)
+	out := c.connector(t, "", countPeople, consumertest.NewErr(refused))
+	require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
+	require.NoError(t, out.ConsumeTraces(t.Context(), people("a", 1)), "the spans are not at fault")
+	require.ErrorIs(t, out.Shutdown(t.Context()), refused)
+	require.Equal(t, 1, logs.FilterMessage("the next component refused the metrics").Len())
+}
+
+// TestHangingConsumer: a shutdown ends with its context, whatever the next component does.
+func TestHangingConsumer(t *testing.T) {
+	entered := make(chan struct{})
+	release := make(chan struct{})
+	var once sync.Once
+	next, err := consumer.NewMetrics(func(ctx context.Context, _ pmetric.Metrics) error {
+		once.Do(func() { close(entered) })
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	})
+	require.NoError(t, err)
+	out := newCollector().connector(t, "", "flush_interval: 10ms"+countPeople, next)
+	require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
+	require.NoError(t, out.ConsumeTraces(t.Context(), people("a", 1)))
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, out.Shutdown(ctx), context.Canceled)
+	close(release)
+}
