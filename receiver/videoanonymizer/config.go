@@ -102,9 +102,6 @@ type InputSize struct {
 	LongSide int `mapstructure:"long_side"`
 }
 
-// Auto tells that the model's default is asked for.
-func (s InputSize) Auto() bool { return s == InputSize{} }
-
 // PoseConfig says how heads are found.
 type PoseConfig struct {
 	// Model is a name in the models' catalog, or the path of an .onnx file.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
@@ -52,4 +53,23 @@ func TestOneReceiverForAllSignalsOfAnID(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotSame(t, traces, again, "a receiver that was stopped is not used again")
 	require.NoError(t, again.Shutdown(t.Context()))
+}
+
+func TestAllSignalsLearnWhyTheReceiverDidNotStart(t *testing.T) {
+	f := NewFactory()
+	set := receivertest.NewNopSettings(metadata.Type)
+	cfg := f.CreateDefaultConfig().(*Config)
+	cfg.Watch.Include = []string{t.TempDir() + "/*"}
+	cfg.Output.Directory = t.TempDir()
+	cfg.Tools.FFmpeg = "/no/such/ffmpeg"
+	traces, err := f.CreateTraces(t.Context(), set, cfg, consumertest.NewNop())
+	require.NoError(t, err)
+	logs, err := f.CreateLogs(t.Context(), set, cfg, consumertest.NewNop())
+	require.NoError(t, err)
+	host := componenttest.NewNopHost()
+	first := traces.Start(t.Context(), host)
+	require.ErrorContains(t, first, "/no/such/ffmpeg")
+	assert.Same(t, first, logs.Start(t.Context(), host), "it is tried once")
+	require.NoError(t, traces.Shutdown(t.Context()))
+	require.NoError(t, logs.Shutdown(t.Context()))
 }

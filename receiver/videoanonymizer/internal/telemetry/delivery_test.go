@@ -23,6 +23,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadatatest"
 )
@@ -388,6 +390,44 @@ func TestRefusedLogsAreRetried(t *testing.T) {
 		e.VideoStarted(t.Context(), testVideo).Failed(errors.New("no space left"), "no_space")
 		require.NoError(t, e.Shutdown(t.Context()))
 		assert.Equal(t, []string{"video started", "video failed: no space left"}, bodies)
+	})
+}
+
+func TestLogsRefusedForGoodAreDropped(t *testing.T) {
+	tel := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, tel.Shutdown(context.WithoutCancel(t.Context()))) }()
+	set := testSettings()
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	next, err := consumer.NewLogs(func(context.Context, plog.Logs) error { return consumererror.NewPermanent(errRefused) },
+		consumer.WithCapabilities(consumer.Capabilities{MutatesData: true}))
+	require.NoError(t, err)
+	e, err := NewEmitter(set, testOptions(), Consumers{Logs: next})
+	require.NoError(t, err)
+	e.VideoStarted(t.Context(), testVideo).Finished(Result{})
+	require.NoError(t, e.Shutdown(t.Context()))
+	metadatatest.AssertEqualReceiverVideoanonymizerLogRecordsDropped(t, tel, point(2, dropReason("permanent")), metricdatatest.IgnoreTimestamp())
+}
+
+// TestRefusedMetricsAreReplaced refuses the first set; the second says the same and more.
+func TestRefusedMetricsAreReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		next, err := consumer.NewMetrics(func(context.Context, pmetric.Metrics) error {
+			if calls++; calls == 1 {
+				return errRefused
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		logger, logs := observer.New(zap.WarnLevel)
+		set := testSettings()
+		set.Logger = zap.New(logger)
+		e, err := NewEmitter(set, testOptions(), Consumers{Metrics: next})
+		require.NoError(t, err)
+		time.Sleep(35 * time.Second)
+		require.NoError(t, e.Shutdown(t.Context()))
+		assert.Equal(t, 4, calls, "three by interval, one at the end, none again")
+		assert.Equal(t, 1, logs.Len())
 	})
 }
 

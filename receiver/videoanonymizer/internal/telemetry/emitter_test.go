@@ -428,6 +428,36 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
+// TestPlayingTime is what progress and the real-time factor are made of.
+func TestPlayingTime(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		video  Video
+		frames int // 40 ms apart
+		want   time.Duration
+	}{
+		{"none", testVideo, 0, 0},
+		{"one", testVideo, 1, 40 * time.Millisecond},
+		{"all", testVideo, 100, 4 * time.Second},
+		{"rate unknown", Video{}, 100, 4 * time.Second},
+		{"one, rate unknown", Video{}, 1, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e, err := NewEmitter(testSettings(), testOptions(), Consumers{})
+			require.NoError(t, err)
+			s := e.VideoStarted(t.Context(), tt.video)
+			for i := range tt.frames {
+				rec := record(time.Now(), i, 0, false)
+				rec.PTS += time.Hour // where the first frame stands does not matter
+				s.Frame(rec)
+			}
+			assert.Equal(t, tt.want, s.shown(s.figures))
+			s.Finished(Result{})
+			require.NoError(t, e.Shutdown(t.Context()))
+		})
+	}
+}
+
 func TestQueueLengthIsAskedFor(t *testing.T) {
 	opts, sink := testOptions(), new(consumertest.MetricsSink)
 	opts.QueueLength = func() int { return 42 }
