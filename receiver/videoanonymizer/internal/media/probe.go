@@ -90,7 +90,6 @@ type Info struct {
 	// VideoStreams, AudioStreams and OtherStreams count the streams; only one video stream is read.
 	VideoStreams, AudioStreams, OtherStreams int
 
-	variable      bool     // frames last unequally long
 	indexedFrames int64    // from the container's index, 0 if it has none
 	ownDuration   bool     // Duration is the video stream's
 	end           int64    // the PTS at which the last frame goes, 0 if unknown
@@ -293,7 +292,6 @@ func (p probed) info(path string, limits Limits) (Info, error) {
 	if info.FrameRate.Num <= 0 {
 		info.FrameRate = rational(s.RealRate)
 	}
-	info.variable = info.FrameRate != rational(s.RealRate)
 	if info.TimeBase.Num <= 0 {
 		return Info{}, fileError(path, ErrDamaged, "time base %q", s.TimeBase)
 	}

@@ -182,8 +182,8 @@ func colourArgs(info Info) []string {
 }
 
 // bitstreamFilters drop encoder settings, and give each packet a duration, which the encoder does not know. Containers
-// keep only the last one's, which is part of the video's length: the mean, or what is left until the source's end where
-// frames last unequally long.
+// keep only the last one's, which is part of the video's length: what is left until the source's end where that is
+// known, on the decoding clock too, by which the MOV family counts, or else the mean.
 func bitstreamFilters(info Info, p plan) string {
 	var filters []string
 	if p.encoder.filters != "" {
@@ -191,8 +191,9 @@ func bitstreamFilters(info Info, p plan) string {
 	}
 	if info.FrameRate.Num > 0 {
 		duration := fmt.Sprintf("round(%d/%d/TB)", info.FrameRate.Den, info.FrameRate.Num)
-		if info.variable && info.end > 0 && !p.fromZero {
-			duration = fmt.Sprintf(`max(1\,round(%d*%d/%d/TB)-PTS)`, info.end, info.TimeBase.Num, info.TimeBase.Den)
+		if info.end > 0 && !p.fromZero {
+			end := fmt.Sprintf("round(%d*%d/%d/TB)", info.end, info.TimeBase.Num, info.TimeBase.Den)
+			duration = fmt.Sprintf(`max(1\,min(%s-PTS\,%s-STARTPTS-DTS+STARTDTS))`, end, end)
 		}
 		filters = append(filters, "setts=pts=PTS:dts=DTS:duration="+duration)
 	}
