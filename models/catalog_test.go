@@ -121,3 +121,33 @@ func mkdir(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// TestPackagesArePinned checks that the lock file has every package that the catalog names, and no more.
+func TestPackagesArePinned(t *testing.T) {
+	c, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	specs := map[string]bool{c.Runtime.Package: true}
+	for _, m := range c.Models {
+		if m.Source.Package != "" {
+			specs[m.Source.Package] = true
+		}
+	}
+	for spec := range specs {
+		if _, err := PackageIntegrity(spec); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := strings.Count(string(packageLock), `"integrity"`); got != len(specs) {
+		t.Errorf("package-lock.json pins %d packages, the catalog names %d", got, len(specs))
+	}
+	if strings.Contains(string(packageLock), "://") {
+		t.Error("package-lock.json names a registry")
+	}
+	for _, spec := range []string{"onnxruntime-node@1.0.0", "other@1.0.0", "onnxruntime-node", ""} {
+		if _, err := PackageIntegrity(spec); err == nil {
+			t.Errorf("%q: want an error", spec)
+		}
+	}
+}

