@@ -117,23 +117,30 @@ const outline = 32
 
 // reach is the factor by which the ellipse's axes must grow to reach around the other head.
 func (h Head) reach(o Head) float64 {
-	var reach float64
-	if o.Box {
-		b := o.Bounds()
-		for _, p := range [...][2]float32{{b.X0, b.Y0}, {b.X1, b.Y0}, {b.X0, b.Y1}, {b.X1, b.Y1}} {
-			reach = math.Max(reach, h.norm(float64(p[0]), float64(p[1])))
-		}
-		return reach
-	}
 	if o == h {
 		return 1
 	}
-	sin, cos := math.Sincos(float64(o.Angle))
-	for _, p := range unitCircle {
-		u, v := p[0]*float64(o.RX), p[1]*float64(o.RY)
-		reach = math.Max(reach, h.norm(float64(o.X)+u*cos-v*sin, float64(o.Y)+u*sin+v*cos))
+	sin, cos := math.Sincos(float64(h.Angle))
+	ax, ay, bx, by := cos/float64(h.RX), sin/float64(h.RX), -sin/float64(h.RY), cos/float64(h.RY)
+	var square float64
+	include := func(x, y float64) {
+		x, y = x-float64(h.X), y-float64(h.Y)
+		u, v := x*ax+y*ay, x*bx+y*by
+		square = max(square, u*u+v*v)
 	}
-	return reach / math.Cos(math.Pi/outline)
+	if o.Box {
+		b := o.Bounds()
+		for _, p := range [...][2]float32{{b.X0, b.Y0}, {b.X1, b.Y0}, {b.X0, b.Y1}, {b.X1, b.Y1}} {
+			include(float64(p[0]), float64(p[1]))
+		}
+		return math.Sqrt(square)
+	}
+	sin, cos = math.Sincos(float64(o.Angle))
+	ux, uy, vx, vy := cos*float64(o.RX), sin*float64(o.RX), -sin*float64(o.RY), cos*float64(o.RY)
+	for _, p := range unitCircle {
+		include(float64(o.X)+p[0]*ux+p[1]*vx, float64(o.Y)+p[0]*uy+p[1]*vy)
+	}
+	return math.Sqrt(square) / math.Cos(math.Pi/outline)
 }
 
 var unitCircle = func() (p [outline][2]float64) {

@@ -24,5 +24,5 @@
 //  5. A cut ends every path. Frames at either side of a cut are often blended, so paths reach one frame across it.
 //
 // A frame is masked whole if it could not be judged; if it was not judged and the next judgement before or after it
-// failed; and if nothing was judged near it at all.
+// failed; if nothing was judged near it at all; and if both its neighbours are masked whole.
 package track

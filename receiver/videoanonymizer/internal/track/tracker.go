@@ -292,7 +292,11 @@ func (t *Tracker) retire(f *frame) {
 func (t *Tracker) close(r *Result, out []Result) []Result {
 	if waiting := t.closing[1]; waiting != nil {
 		if first := t.closing[0]; first != nil && r != nil && !waiting.WholeFrame {
-			waiting.Heads = closeGaps(first.Heads, waiting.Heads, r.Heads)
+			if first.WholeFrame && r.WholeFrame {
+				waiting.WholeFrame, waiting.Heads = true, r.Heads
+			} else {
+				waiting.Heads = closeGaps(first.Heads, waiting.Heads, r.Heads)
+			}
 		}
 		out = append(out, *waiting)
 	}
@@ -302,39 +306,30 @@ func (t *Tracker) close(r *Result, out []Result) []Result {
 
 // closeGaps adds to the heads of a frame those that the frames before and after it show at about the same place.
 func closeGaps(before, heads, after []mask.Head) []mask.Head {
-	own := heads
+	heads = heads[:len(heads):len(heads)] // what is added goes to a copy
 	for _, a := range before {
-		b, ok := nearest(a, after)
-		if !ok {
-			continue
-		}
-		middle := between(a, b, 0.5)
-		if !contained(middle.X, middle.Y, own) {
-			middle.Origin = mask.OriginInterpolated
-			// A copy, for the caller's slice stays as it is.
-			heads = append(heads[:len(heads):len(heads)], middle)
+		for _, b := range after {
+			if !same(a, b) {
+				continue
+			}
+			middle := between(a, b, 0.5)
+			if !contained(middle.X, middle.Y, heads) {
+				middle.Origin = mask.OriginInterpolated
+				heads = append(heads, middle)
+			}
 		}
 	}
 	return heads
 }
 
-// nearest is that of the heads whose centre is nearest to that of a, if either covers the other's.
-func nearest(a mask.Head, heads []mask.Head) (found mask.Head, ok bool) {
-	if a.Origin == mask.OriginFrame {
-		return found, false
+// same reports whether two heads lie at about the same place: one covers the other's centre.
+func same(a, b mask.Head) bool {
+	if a.Origin == mask.OriginFrame || b.Origin == mask.OriginFrame {
+		return false
 	}
-	best := float32(0)
-	for _, b := range heads {
-		dx, dy := b.X-a.X, b.Y-a.Y
-		d := dx*dx + dy*dy
-		if b.Origin == mask.OriginFrame || ok && d >= best {
-			continue
-		}
-		if a.Contains(b.X, b.Y) || b.Contains(a.X, a.Y) {
-			found, best, ok = b, d, true
-		}
-	}
-	return found, ok
+	// No head reaches further than this; most pairs of a crowd need no closer look.
+	dx, dy, most := a.X-b.X, a.Y-b.Y, max(a.RX+a.RY, b.RX+b.RY)
+	return dx*dx+dy*dy <= most*most && (a.Contains(b.X, b.Y) || b.Contains(a.X, a.Y))
 }
 
 func contained(x, y float32, heads []mask.Head) bool {
