@@ -95,6 +95,8 @@ func points(sink *consumertest.MetricsSink) map[string][]float64 {
 					dps = m.Gauge().DataPoints()
 				case pmetric.MetricTypeSum:
 					dps = m.Sum().DataPoints()
+				default:
+					continue
 				}
 				for _, dp := range dps.All() {
 					value := dp.DoubleValue()

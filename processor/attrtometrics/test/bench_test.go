@@ -158,4 +158,3 @@ func batch(series int) ptrace.Traces {
 	}
 	return td
 }
-
