@@ -281,7 +281,7 @@ func TestStopInMidVideoIsPromptAndLeavesNothing(t *testing.T) {
 	})
 	require.NoError(t, c.Stop(10*time.Second), "SIGTERM in mid-video")
 	assert.NotContains(t, s.produced(), "long_anonymized.mp4", "nothing stands under its final name half done")
-	assert.GreaterOrEqual(t, len(readSpans(t, s.dir).named("process_single_frame")), seen, "no span is lost")
+	assert.GreaterOrEqual(t, len(readSpans(t, s.dir).Named("process_single_frame")), seen, "no span is lost")
 
 	c = s.start()
 	s.awaitVideos(c, "finished", 1)

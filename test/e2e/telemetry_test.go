@@ -4,10 +4,7 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,63 +13,42 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/telemetry"
 )
 
-// span is a span with the resource it belongs to.
-type span struct {
-	ptrace.Span
-	resource pcommon.Resource
-}
-
-type spans []span
-
-func (all spans) named(name string) spans {
-	var found spans
-	for _, s := range all {
-		if s.Name() == name {
-			found = append(found, s)
-		}
-	}
-	return found
-}
-
-// readSpans reads what the file exporter wrote.
-func readSpans(t *testing.T, dir string) spans {
+func readSpans(t *testing.T, dir string) telemetry.Spans {
 	t.Helper()
-	var all spans
-	for _, line := range readLines(t, filepath.Join(dir, "telemetry", "traces*.json")) {
-		traces, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(line)
-		require.NoError(t, err)
-		for _, resource := range traces.ResourceSpans().All() {
-			for _, scope := range resource.ScopeSpans().All() {
-				for _, s := range scope.Spans().All() {
-					all = append(all, span{Span: s, resource: resource.Resource()})
-				}
-			}
-		}
-	}
-	return all
+	spans, err := telemetry.ReadSpans(dir)
+	require.NoError(t, err)
+	return spans
+}
+
+func readLogs(t *testing.T, dir string) records {
+	t.Helper()
+	logs, err := telemetry.ReadLogs(dir)
+	require.NoError(t, err)
+	return logs
 }
 
 // checkSpans checks that each frame of each video is one trace with the stages in their places.
-func checkSpans(t *testing.T, all spans, frames map[string]int) {
-	children := map[pcommon.SpanID]spans{}
+func checkSpans(t *testing.T, all telemetry.Spans, frames map[string]int) {
+	children := map[pcommon.SpanID]telemetry.Spans{}
 	traces := map[pcommon.TraceID]bool{}
 	for _, s := range all {
 		children[s.ParentSpanID()] = append(children[s.ParentSpanID()], s)
-		service, _ := s.resource.Attributes().Get("service.name")
+		service, _ := s.Resource.Attributes().Get("service.name")
 		assert.Equal(t, "videoanonymizer", service.AsString())
 	}
-	videos := map[string]span{}
-	for _, video := range all.named("anonymize_video") {
+	videos := map[string]telemetry.Span{}
+	for _, video := range all.Named("anonymize_video") {
 		videos[attribute(t, video, "anonymizer.video.name").Str()] = video
 	}
 	require.Len(t, videos, len(frames), "one span for each video")
 
 	counted := map[string]int{}
 	judged, people := 0, 0
-	for _, frame := range all.named("process_single_frame") {
+	for _, frame := range all.Named("process_single_frame") {
 		require.True(t, frame.ParentSpanID().IsEmpty(), "process_single_frame is a root")
 		require.False(t, traces[frame.TraceID()], "each frame has a trace of its own")
 		traces[frame.TraceID()] = true
@@ -90,9 +66,9 @@ func checkSpans(t *testing.T, all spans, frames map[string]int) {
 			require.GreaterOrEqual(t, frame.EndTimestamp(), s.EndTimestamp())
 		}
 		for _, stage := range []string{"decode", "visualization", "encode"} {
-			require.Len(t, stages.named(stage), 1, "%s of each frame", stage)
+			require.Len(t, stages.Named(stage), 1, "%s of each frame", stage)
 		}
-		for _, detection := range stages.named("person_detection") {
+		for _, detection := range stages.Named("person_detection") {
 			people += int(attribute(t, detection, "bbox.count").Int())
 			if attribute(t, detection, "anonymizer.detection.carried").Bool() {
 				require.Equal(t, attribute(t, frame, "bbox.count").Int(), attribute(t, detection, "bbox.count").Int())
@@ -101,7 +77,7 @@ func checkSpans(t *testing.T, all spans, frames map[string]int) {
 			judged++
 			assertSteps(t, detection, children)
 		}
-		for _, pose := range stages.named("pose_estimation") {
+		for _, pose := range stages.Named("pose_estimation") {
 			assertSteps(t, pose, children)
 		}
 	}
@@ -110,7 +86,7 @@ func checkSpans(t *testing.T, all spans, frames map[string]int) {
 	assert.Greater(t, people, len(traces), "on average more than one person was detected")
 }
 
-func assertLinks(t *testing.T, frame, video span) {
+func assertLinks(t *testing.T, frame, video telemetry.Span) {
 	t.Helper()
 	for _, link := range frame.Links().All() {
 		if link.TraceID() == video.TraceID() && link.SpanID() == video.SpanID() {
@@ -120,7 +96,7 @@ func assertLinks(t *testing.T, frame, video span) {
 	require.Fail(t, "a frame does not link to its video")
 }
 
-func assertSteps(t *testing.T, stage span, children map[pcommon.SpanID]spans) {
+func assertSteps(t *testing.T, stage telemetry.Span, children map[pcommon.SpanID]telemetry.Spans) {
 	t.Helper()
 	var names []string
 	for _, step := range children[stage.SpanID()] {
@@ -130,7 +106,7 @@ func assertSteps(t *testing.T, stage span, children map[pcommon.SpanID]spans) {
 	require.Equal(t, []string{"inference", "postprocess", "preprocess"}, slices.Compact(names), "steps of %s", stage.Name())
 }
 
-func attribute(t *testing.T, s span, key string) pcommon.Value {
+func attribute(t *testing.T, s telemetry.Span, key string) pcommon.Value {
 	t.Helper()
 	value, ok := s.Attributes().Get(key)
 	require.True(t, ok, "%s has no %s", s.Name(), key)
@@ -159,42 +135,4 @@ func (all records) errors() records {
 		}
 	}
 	return found
-}
-
-// readLogs reads what the file exporter wrote.
-func readLogs(t *testing.T, dir string) records {
-	t.Helper()
-	var all records
-	for _, line := range readLines(t, filepath.Join(dir, "telemetry", "logs*.json")) {
-		logs, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(line)
-		require.NoError(t, err)
-		for _, resource := range logs.ResourceLogs().All() {
-			for _, scope := range resource.ScopeLogs().All() {
-				for _, record := range scope.LogRecords().All() {
-					all = append(all, record)
-				}
-			}
-		}
-	}
-	return all
-}
-
-func readLines(t *testing.T, pattern string) [][]byte {
-	t.Helper()
-	paths, err := filepath.Glob(pattern)
-	require.NoError(t, err)
-	require.NotEmpty(t, paths, "no file %s", pattern)
-	var lines [][]byte
-	for _, path := range paths {
-		file, err := os.Open(path)
-		require.NoError(t, err)
-		defer file.Close()
-		scanner := bufio.NewScanner(file)
-		scanner.Buffer(nil, 64<<20)
-		for scanner.Scan() {
-			lines = append(lines, slices.Clone(scanner.Bytes()))
-		}
-		require.NoError(t, scanner.Err())
-	}
-	return lines
 }

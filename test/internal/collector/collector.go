@@ -141,6 +141,12 @@ func (c *Collector) Await(ctx context.Context, what string, interval time.Durati
 // PID is the collector's process.
 func (c *Collector) PID() int { return c.command.Process.Pid }
 
+// CPUTime is what the collector and the processes that it started have used, once it has ended.
+func (c *Collector) CPUTime() time.Duration {
+	<-c.exited
+	return c.command.ProcessState.UserTime() + c.command.ProcessState.SystemTime()
+}
+
 // Stop asks the collector to end, as an operator does, and waits for it. It is killed, and that is an error, when it takes
 // longer than the timeout.
 func (c *Collector) Stop(timeout time.Duration) error {

@@ -1,0 +1,169 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench measures the built program on 1080p footage against what the same work costs without it, all in one run, and
+// writes docs/benchmarks.md. `make bench` runs it; nothing else should run on the machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/telemetry"
+)
+
+func main() {
+	short := flag.Bool("short", false, "leave out the five-minute clip, and print the figures without writing them down")
+	flag.Parse()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *short)
+	cancel()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// result is all that was measured.
+type result struct {
+	Cores     int
+	FFmpeg    time.Duration // CPU time of ffmpeg alone, for the 30 s clip
+	Inference time.Duration // CPU time of ONNX Runtime alone, for the 30 s clip
+	Clip      pass          // the pipeline, with the 30 s clip
+	Long      *pass         // the pipeline, with the five-minute clip
+}
+
+// Ideal is the wall time of the 30 s clip if all cores did nothing but decode, encode and infer.
+func (r result) Ideal() time.Duration {
+	return (r.FFmpeg + r.Inference) / time.Duration(r.Cores)
+}
+
+// pass is one video through the collector.
+type pass struct {
+	Frames  int
+	Start   time.Duration // from starting the program to its being ready
+	Wall    time.Duration // from claiming the video to its final name
+	CPU     time.Duration // of the whole process tree, from start to end
+	PeakRSS int64         // bytes, the most that the process tree held at once; shared pages count in each process
+	spans   telemetry.Spans
+}
+
+// FPS is frames a second.
+func (p pass) FPS() float64 { return float64(p.Frames) / p.Wall.Seconds() }
+
+func run(ctx context.Context, short bool) error {
+	r := result{Cores: runtime.NumCPU()}
+	clip, err := footage.Clip("bench-30s.mp4")
+	if err != nil {
+		return err
+	}
+	fmt.Println("bench: ffmpeg alone")
+	if r.FFmpeg, err = measureFFmpeg(ctx, clip); err != nil {
+		return err
+	}
+	fmt.Println("bench: the pipeline, 30 s")
+	if r.Clip, err = measurePipeline(ctx, clip); err != nil {
+		return err
+	}
+	fmt.Println("bench: ONNX Runtime alone")
+	if r.Inference, err = measureInference(ctx, r.Clip.spans); err != nil {
+		return err
+	}
+	if short {
+		return writeReport(os.Stdout, r)
+	}
+	fmt.Println("bench: the pipeline, 5 min")
+	long, err := footage.Clip("bench-5min.mp4")
+	if err != nil {
+		return err
+	}
+	p, err := measurePipeline(ctx, long)
+	if err != nil {
+		return err
+	}
+	r.Long = &p
+	return saveReport(r)
+}
+
+// measureFFmpeg decodes and encodes a video as the receiver's defaults do, in a single ffmpeg.
+func measureFFmpeg(ctx context.Context, clip string) (time.Duration, error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	command := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-i", clip,
+		"-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "20", filepath.Join(dir, "out.mp4"))
+	command.Stderr = os.Stderr
+	if err := command.Run(); err != nil {
+		return 0, fmt.Errorf("ffmpeg: %w", err)
+	}
+	return command.ProcessState.UserTime() + command.ProcessState.SystemTime(), nil
+}
+
+// measurePipeline takes one video through a collector of its own, with the default configuration.
+func measurePipeline(ctx context.Context, clip string) (p pass, err error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return pass{}, err
+	}
+	defer os.RemoveAll(dir)
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return pass{}, err
+	}
+	defer log.Close()
+	options, err := collector.Options{Dir: dir, Output: log}.OnFreePorts()
+	if err != nil {
+		return pass{}, err
+	}
+
+	began := time.Now()
+	c, err := collector.Start(ctx, options)
+	if err != nil {
+		return pass{}, err
+	}
+	p.Start = time.Since(began)
+	peak := watchMemory(c.PID())
+	err = anonymize(ctx, c, dir, clip)
+	p.PeakRSS = peak()
+	if err := errors.Join(err, c.Stop(time.Minute)); err != nil {
+		output, _ := os.ReadFile(log.Name())
+		return pass{}, fmt.Errorf("%w; the collector said:\n%s", err, output)
+	}
+	p.CPU = c.CPUTime()
+
+	if p.spans, err = telemetry.ReadSpans(dir); err != nil {
+		return pass{}, err
+	}
+	p.Frames = len(p.spans.Named("process_single_frame"))
+	videos := p.spans.Named("anonymize_video")
+	if len(videos) != 1 {
+		return pass{}, fmt.Errorf("%d spans anonymize_video, want 1", len(videos))
+	}
+	p.Wall = videos[0].EndTimestamp().AsTime().Sub(videos[0].StartTimestamp().AsTime())
+	return p, nil
+}
+
+func anonymize(ctx context.Context, c *collector.Collector, dir, clip string) error {
+	source, err := collector.Drop(clip, filepath.Join(dir, "videos", "incoming"), filepath.Base(clip))
+	if err != nil {
+		return err
+	}
+	output := filepath.Join(dir, collector.OutputOf(source))
+	return c.Await(ctx, "the anonymized video", 250*time.Millisecond, func() (bool, error) {
+		_, err := os.Stat(output)
+		return err == nil, nil
+	})
+}
