@@ -109,7 +109,6 @@ func (g *gpu) scrape(now time.Time) {
 
 func (g *gpu) begin(now time.Time) {
 	g.ts, g.lost = pcommon.NewTimestampFromTime(now), nil
-	g.builder.Emit() // what a scrape left that came too late
 }
 
 func (g *gpu) emit() {

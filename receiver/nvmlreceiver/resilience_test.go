@@ -54,6 +54,18 @@ func TestMissingDriverIsSaidOnceAndLookedForAgain(t *testing.T) {
 	assert.Equal(t, 1, b.logs.FilterMessage("reading NVIDIA GPUs").Len())
 }
 
+func TestBuildWithoutGPUSupportSaysSoOnce(t *testing.T) {
+	b := newBench(t, defaultConfig())
+	b.lib.OpenErr = driver.PlatformUnsupported
+	for range 5 {
+		assert.Zero(t, b.mustScrape(t).DataPointCount())
+		b.pass(time.Hour)
+	}
+	require.Equal(t, 1, b.logs.Len())
+	assert.Contains(t, b.logs.All()[0].ContextMap()["error"], "takes Linux and cgo")
+	assert.Equal(t, 1, b.lib.Calls("Open"), "there is nothing to wait for")
+}
+
 func TestDriverGoesAndComesBack(t *testing.T) {
 	b := newBench(t, defaultConfig(), drivertest.New(0, testTime))
 	gpu := b.lib.GPUs[0]

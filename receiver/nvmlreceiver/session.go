@@ -254,6 +254,9 @@ func (s *session) open(busy chan struct{}) {
 	} else {
 		s.retry.fail(s.now())
 	}
+	if driver.CodeOf(err) == driver.PlatformUnsupported {
+		s.retry.next = s.now().AddDate(100, 0, 0) // nothing to wait for
+	}
 	before := s.found
 	if err == nil {
 		s.found = len(gen.gpus)
@@ -329,6 +332,10 @@ func (s *session) tell(gen *generation, err error, before int) {
 		return
 	}
 	s.once.say(problem{what: "open", code: driver.CodeOf(err)}, func() {
+		if driver.CodeOf(err) == driver.PlatformUnsupported {
+			s.logger.Info("no GPU metrics", zap.Error(err))
+			return
+		}
 		if driver.CodeOf(err).Missing() && before == 0 {
 			s.logger.Info("no GPU metrics; will look again from time to time", zap.Error(err))
 			return

@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const benchFrames = 240
+const benchFrames = 600
 
-// benchClip is 8 s of 1080p H.264 with some grain, as a camera leaves it.
+// benchClip is 20 s of 1080p H.264 with some grain, as a camera leaves it.
 func benchClip(b *testing.B) string {
 	return clip(b, "bench.mp4", fmt.Sprintf("-f lavfi -i testsrc2=s=1920x1080:r=30 -frames:v %d -vf noise=alls=6:allf=t "+
 		"-c:v libx264 -preset veryfast -crf 23", benchFrames))

@@ -241,11 +241,11 @@ func (j *journal) write(rec record) error {
 		return err
 	}
 	line = append(line, '\n')
-	if _, err := j.file.WriteAt(line, j.size); err != nil {
-		// A full disk may have taken a part of the line.
-		return errors.Join(err, j.file.Truncate(j.size))
+	_, err = j.file.WriteAt(line, j.size)
+	if err == nil {
+		err = j.file.Sync()
 	}
-	if err := j.file.Sync(); err != nil {
+	if err != nil { // a full disk may have taken a part of the line
 		return errors.Join(err, j.file.Truncate(j.size))
 	}
 	j.size += int64(len(line))

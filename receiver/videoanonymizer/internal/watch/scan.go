@@ -28,10 +28,8 @@ type found struct {
 type scanner struct {
 	roots   []root
 	exclude []exclusion
-	// skip are folders never entered: absolute, without symbolic links.
+	// skip are folders that are not entered from above: absolute, without symbolic links.
 	skip map[string]bool
-	// output is skipped too, but for the roots that lie in it.
-	output string
 	// entered is called with each folder walked, trouble with each that could not be.
 	entered func(directory string)
 	trouble func(directory string, err error)
@@ -155,7 +153,7 @@ func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 			below = rel + "/" + name
 		}
 		if entry.IsDir() {
-			if r.leadsBelow(below) && !s.skipped(base, directory+"/"+name) {
+			if r.leadsBelow(below) && !s.skip[directory+"/"+name] {
 				s.walk(r, base, below, visit)
 			}
 			continue
@@ -174,11 +172,6 @@ func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 func (s *scanner) lstatAt(folder *os.File, name string) (stamp, uint32, error) {
 	err := unix.Fstatat(int(folder.Fd()), name, &s.stat, unix.AT_SYMLINK_NOFOLLOW)
 	return stampOf(&s.stat), s.stat.Mode & unix.S_IFMT, err
-}
-
-// skipped tells whether a folder holds what the program puts there.
-func (s *scanner) skipped(base, directory string) bool {
-	return s.skip[directory] || directory == s.output && !within(base, s.output)
 }
 
 func (r *root) matches(rel string) bool {

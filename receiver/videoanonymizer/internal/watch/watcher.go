@@ -182,7 +182,6 @@ func (w *Watcher) prepareFolders(state string) error {
 	if w.outputDirectory, err = makeFolder(w.opts.OutputDirectory); err != nil {
 		return fmt.Errorf("output directory: %w", err)
 	}
-	w.scanner.output = w.outputDirectory
 	if state, err = makeFolder(state); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
@@ -210,6 +209,8 @@ func (w *Watcher) prepareFolders(state string) error {
 			}
 		}
 	}
+	// The folder for outputs may be a watched one, or hold it: then the journal tells the outputs.
+	w.scanner.skip[w.outputDirectory] = true
 	return nil
 }
 

@@ -321,6 +321,16 @@ func TestNestedFolders(t *testing.T) {
 	}
 }
 
+// TestOutputFolderIsNoInput leaves alone what the journal knows nothing of, such as the outputs before it was lost.
+func TestOutputFolderIsNoInput(t *testing.T) {
+	r := newRig(t, func(r *rig) {
+		r.out = r.in + "/out"
+		r.opts.OutputDirectory = r.out
+	})
+	write(t, r.out+"/a/older_anonymized.mkv", "masked")
+	r.idle()
+}
+
 func TestOutputNames(t *testing.T) {
 	tests := map[string]struct {
 		inputs, taken, want []string
@@ -618,6 +628,7 @@ func TestWakeUp(t *testing.T) {
 	in, out := t.TempDir(), t.TempDir()
 	opts := testOptions(in, out)
 	opts.Config.PollInterval, opts.Config.StableFor = time.Hour, 10*time.Millisecond
+	opts.Retry.InitialInterval = 20 * time.Millisecond
 	w, err := New(opts)
 	require.NoError(t, err)
 	require.NoError(t, w.Start())
@@ -630,6 +641,10 @@ func TestWakeUp(t *testing.T) {
 	defer cancel()
 	job, err := w.Next(ctx)
 	require.NoError(t, err)
+	require.NoError(t, job.Fail("disk_full", unix.ENOSPC, true))
+	job, err = w.Next(ctx) // does not wait for the poll interval either
+	require.NoError(t, err)
+	assert.Equal(t, 2, job.Attempt)
 	job.Abandon()
 	require.NoError(t, w.Stop(ctx))
 }
