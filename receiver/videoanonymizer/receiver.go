@@ -16,7 +16,6 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
@@ -48,13 +47,16 @@ func (r *videoReceiver) setLogs(next consumer.Logs)       { r.logs = next }
 func (r *videoReceiver) setMetrics(next consumer.Metrics) { r.metrics = next }
 
 // Start opens the models and tools, so that what is missing shows at once and not with the first video, and begins to watch.
-func (r *videoReceiver) Start(context.Context, component.Host) (err error) {
+func (r *videoReceiver) Start(ctx context.Context, _ component.Host) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.release(context.Background()))
 		}
 	}()
 	if r.tools, err = media.FindTools(r.cfg.Tools.FFmpeg, r.cfg.Tools.FFprobe); err != nil {
+		return err
+	}
+	if err = r.tools.CheckCodec(ctx, r.cfg.Output.Codec); err != nil {
 		return err
 	}
 	if r.models, err = openModels(r.cfg); err != nil {
@@ -66,7 +68,7 @@ func (r *videoReceiver) Start(context.Context, component.Host) (err error) {
 	if r.watcher, err = watch.New(watchOptions(r.cfg, r.set.Logger)); err != nil {
 		return err
 	}
-	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg.Telemetry), telemetry.Consumers{
+	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg, r.watcher), telemetry.Consumers{
 		Traces: r.traces, Logs: r.logs, Metrics: r.metrics,
 	}); err != nil {
 		return err
@@ -74,10 +76,10 @@ func (r *videoReceiver) Start(context.Context, component.Host) (err error) {
 	if err = r.watcher.Start(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	work, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	for range r.cfg.MaxConcurrentVideos {
-		r.workers.Go(func() { r.work(ctx) })
+		r.workers.Go(func() { r.work(work) })
 	}
 	return nil
 }
@@ -92,10 +94,8 @@ func (r *videoReceiver) work(ctx context.Context) {
 			}
 			return
 		}
-		r.emitter.SetQueueLength(r.watcher.QueueLength())
 		v := &video{receiver: r, job: job}
 		v.anonymize(ctx)
-		r.emitter.SetQueueLength(r.watcher.QueueLength())
 	}
 }
 
@@ -142,6 +142,7 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 	return watch.Options{
 		Config:          cfg.Watch,
 		OutputDirectory: cfg.Output.Directory,
+		StateDirectory:  cfg.Output.StateDirectory,
 		OutputName:      cfg.Output.fileName,
 		OnSuccess:       watch.OnSuccess(cfg.Output.OnSuccess),
 		MoveTo:          cfg.Output.MoveTo,
@@ -149,15 +150,16 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 	}
 }
 
-func telemetryOptions(cfg TelemetryConfig) telemetry.Options {
+func telemetryOptions(cfg *Config, watcher *watch.Watcher) telemetry.Options {
 	return telemetry.Options{
-		ServiceName:        cfg.ServiceName,
-		ResourceAttributes: cfg.ResourceAttributes,
-		SpanAttributes:     cfg.SpanAttributes,
-		BatchSize:          cfg.BatchSize,
-		BatchInterval:      cfg.BatchInterval,
-		MaxWait:            cfg.MaxWait,
-		MetricsInterval:    cfg.MetricsInterval,
-		Metrics:            metadata.DefaultMetricsConfig(),
+		ServiceName:        cfg.Telemetry.ServiceName,
+		ResourceAttributes: cfg.Telemetry.ResourceAttributes,
+		SpanAttributes:     cfg.Telemetry.SpanAttributes,
+		BatchSize:          cfg.Telemetry.BatchSize,
+		BatchInterval:      cfg.Telemetry.BatchInterval,
+		MaxWait:            cfg.Telemetry.MaxWait,
+		MetricsInterval:    cfg.Telemetry.MetricsInterval,
+		Metrics:            cfg.Metrics,
+		QueueLength:        watcher.QueueLength,
 	}
 }

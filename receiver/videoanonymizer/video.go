@@ -95,7 +95,7 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 		FrameMemory: frameMemory,
 		Track: track.Options{
 			LookAhead: cfg.LookAhead,
-			Geometry:  mask.GeometryOptions{MinScore: float32(cfg.Pose.ScoreThreshold)},
+			Geometry:  mask.GeometryOptions{MinScore: float32(cfg.Pose.ScoreThreshold), OnUncertain: cfg.Mask.OnUncertain},
 		},
 		Painter: r.painter,
 		Observe: v.span.Frame,
