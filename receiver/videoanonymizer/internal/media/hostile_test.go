@@ -113,8 +113,8 @@ func TestBadFiles(t *testing.T) {
 			return written(t, "a.mp4", data)
 		}, ErrDamaged, ""},
 		{"unknown codec", func(t *testing.T) string { return clip(t, "a.mkv", pictures("128x96", "25")+"-c:v zmbv") }, ErrUnsupported, "zmbv"},
-		{"huge", func(t *testing.T) string { return written(t, "a.ivf", bigHeader(16383, 16383)) }, ErrLimit, "16383 x 16383"},
-		{"huge header", func(t *testing.T) string { return written(t, "a.ivf", bigHeader(65535, 65535)) }, nil, ""},
+		{"huge", func(t *testing.T) string { return written(t, "a.ivf", bigHeader(16383, 16383)) }, ErrLimit, "Picture size"},
+		{"huge header", func(t *testing.T) string { return written(t, "a.ivf", bigHeader(65535, 65535)) }, ErrLimit, "Picture size"},
 		{"absurd rate", func(t *testing.T) string {
 			return clip(t, "a.mp4", "-f lavfi -i testsrc2=s=32x32:r=100000:d=0.001 -video_track_timescale 100000 "+quick)
 		}, ErrLimit, "100000 frames a second"},
@@ -168,7 +168,7 @@ func TestPlaylists(t *testing.T) {
 		"lrc subtitles": "[00:01.00]hello\n[00:02.00]hello\n",
 		"webvtt":        "WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n",
 	} {
-		for _, ext := range []string{".mp4", ".avi", ".m3u8"} {
+		for _, ext := range []string{".mp4", ".m3u8"} {
 			t.Run(name+ext, func(t *testing.T) {
 				t.Parallel()
 				in := written(t, "a"+ext, []byte(text))
@@ -180,7 +180,7 @@ func TestPlaylists(t *testing.T) {
 	t.Cleanup(func() { assert.Zero(t, asked.Load(), "somebody was asked") })
 }
 
-// TestSubtitleTrick: an AVI can hold a subtitle file, which ffmpeg opens by its content, so also a playlist.
+// TestSubtitleTrick: an AVI can hold a subtitle file, and old ffmpegs opened it by its content, so also a playlist.
 func TestSubtitleTrick(t *testing.T) {
 	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
@@ -192,8 +192,9 @@ func TestSubtitleTrick(t *testing.T) {
 	i := bytes.Index(data, []byte("auds"))
 	require.Positive(t, i)
 	copy(data[i:], "txts")
-	j := bytes.Index(data, []byte("01wb"))
+	j := bytes.Index(data, []byte("movi"))
 	require.Positive(t, j)
+	j += bytes.Index(data[j:], []byte("01wb"))
 	gab2 := append([]byte("GAB2\x00\x02\x00\x02\x00\x00\x00a\x00\x04\x00"), binary.LittleEndian.AppendUint32(nil, uint32(len(playlist)))...)
 	gab2 = append(gab2, playlist...)
 	copy(data[j:], "01tx")

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,9 +20,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var foundTools = sync.OnceValues(func() (Tools, error) { return FindTools("", "") })
+
 func testTools(t testing.TB) Tools {
 	t.Helper()
-	tools, err := FindTools("", "")
+	tools, err := foundTools()
 	require.NoError(t, err)
 	return tools
 }

@@ -201,8 +201,13 @@ func (t Tools) probe(ctx context.Context, path string, f *os.File, limits Limits
 		return probed{}, fileError(path, context.Cause(ctx), "")
 	case errors.Is(err, ErrStalled):
 		return probed{}, fileError(path, ErrStalled, "reading its headers took more than %s", limits.ProbeTimeout)
+	case strings.Contains(complaint, "Format not on whitelist"):
+		return probed{}, fileError(path, ErrNotVideo, "its format is not one of those that are read")
 	case err != nil:
 		return probed{}, fileError(path, openCause(complaint, err), "%s", describe(complaint, err))
+	}
+	if strings.Contains(complaint, "Picture size") { // the decoder refused to make room for a frame
+		return probed{}, fileError(path, ErrLimit, "%s", tidy(complaint))
 	}
 	var p probed
 	if err := json.Unmarshal(out, &p); err != nil {
@@ -239,7 +244,7 @@ func openCause(complaint string, err error) error {
 	// A known container that does not hold what it should.
 	case has("moov atom not found", "error reading header", "EBML header parsing failed", "End of file", "unspecified size"):
 		return ErrDamaged
-	case has("Invalid data found", "not on whitelist", "Format not on whitelist", "Protocol not on whitelist"):
+	case has("Invalid data found", "not on whitelist"):
 		return ErrNotVideo
 	case complaint == "" && errors.Is(err, syscall.ENOENT):
 		return ErrTool
