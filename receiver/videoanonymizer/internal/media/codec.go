@@ -108,16 +108,25 @@ type container struct {
 	muxer  string
 	codecs []string // the first is what "h264" means where it is not among them
 	args   func(info Info) []string
+	// fromZero: its times begin at zero. Otherwise they are the source's, but for late: then a video that begins so near
+	// zero that its decoding would begin before is shown a little later as a whole.
+	fromZero, late bool
 }
 
 var containers = map[string]container{
-	"mp4":  {"mp4", []string{"h264", "h265", "vp9", "av1"}, movArgs},
-	"mov":  {"mov", []string{"h264", "h265"}, movArgs},
-	"mkv":  {"matroska", []string{"h264", "h265", "vp9", "av1", "ffv1"}, nil},
-	"webm": {"webm", []string{"vp9", "av1"}, nil},
-	"avi":  {"avi", []string{"h264", "ffv1"}, func(Info) []string { return []string{"-bf", "0"} }}, // it has no room for reordering
-	"ts":   {"mpegts", []string{"h264", "h265"}, func(Info) []string { return []string{"-muxdelay", "0", "-muxpreload", "0"} }},
+	"mp4":  {muxer: "mp4", codecs: []string{"h264", "h265", "vp9", "av1"}, args: movArgs},
+	"mov":  {muxer: "mov", codecs: []string{"h264", "h265"}, args: movArgs},
+	"mkv":  {muxer: "matroska", codecs: []string{"h264", "h265", "vp9", "av1", "ffv1"}},
+	"webm": {muxer: "webm", codecs: []string{"vp9", "av1"}},
+	"avi":  {muxer: "avi", codecs: []string{"h264", "ffv1"}, args: aviArgs, fromZero: true},
+	"ts":   {muxer: "mpegts", codecs: []string{"h264", "h265"}, args: tsArgs, late: true},
 }
+
+// aviArgs do without B-pictures: the container has no room for their order.
+func aviArgs(Info) []string { return []string{"-bf", "0"} }
+
+// tsArgs keep the source's clock.
+func tsArgs(Info) []string { return []string{"-muxdelay", "0", "-muxpreload", "0"} }
 
 // movArgs keep the source's clock, and put the index first so that players can start before the whole file is there.
 func movArgs(info Info) []string {
@@ -147,7 +156,6 @@ type plan struct {
 	container container
 	format    PixelFormat // as encoded
 	timeBase  Rational    // of what is piped to the encoder
-	fromZero  bool        // the container's times begin at zero
 	quality   int
 	speed     int
 }
@@ -193,7 +201,6 @@ func newPlan(info Info, opts WriteOptions) (plan, error) {
 		return p, err
 	}
 	if name == "avi" {
-		p.fromZero = true
 		if p.timeBase = aviTimeBase(info); p.timeBase.Num <= 0 {
 			return p, fmt.Errorf("%w: avi needs a known frame rate: use container mkv", ErrUnsupported)
 		}

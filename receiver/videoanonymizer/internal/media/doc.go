@@ -18,5 +18,5 @@
 //	err = writer.Finish(ctx, final) // verified, on disk, and never over another file
 //
 // A source is opened once per child as a file descriptor, without following a symbolic link, and only if it is a
-// regular file; ffmpeg sees neither its name nor any other file, no network, and no demuxer that could lead elsewhere.
+// regular file (Linux only: by way of /proc/self/fd); ffmpeg sees neither its name nor any other file, no network, and no demuxer that could lead elsewhere.
 package media

@@ -18,6 +18,9 @@ import (
 // reorder is how far packets may stand from their place in presentation order: more than any codec's B-pictures.
 const reorder = 64
 
+// maxLate is more than the frames that any encoder here reorders take.
+const maxLate = time.Second
+
 // verify makes sure that the temporary file holds as many frames as were written, at the same times, in the same size.
 func (w *Writer) verify(ctx context.Context) error {
 	limits := w.info.limits
@@ -34,7 +37,7 @@ func (w *Writer) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	check := timeCheck{want: w.times.reader(), from: w.plan.timeBase, to: out.TimeBase}
+	check := timeCheck{want: w.times.reader(), from: w.plan.timeBase, to: out.TimeBase, late: w.plan.container.late}
 	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(out.limits)...)
 	args = append(args, "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", "-i", inputURL)
 	complaint, err := stream(ctx, w.tools.FFprobe, args, f, check.read)
@@ -54,6 +57,8 @@ type timeCheck struct {
 	want     *bufio.Reader
 	wanted   timeLog
 	from, to Rational
+	late     bool    // all frames may stand later, by the same time of at most maxLate
+	shift    int64   // that time, in units of to
 	pending  []int64 // sorted
 	n        int64
 }
@@ -119,6 +124,10 @@ func (c *timeCheck) next() error {
 		return fmt.Errorf("it has more than the %d frames written", c.n)
 	}
 	want := rescale(written, c.from, c.to)
+	if c.n == 0 && c.late {
+		c.shift = min(max(0, got-want), rescale(int64(maxLate), nanosecond, c.to))
+	}
+	want += c.shift
 	if diff := got - want; diff > 1 || diff < -1 || diff != 0 && c.from == c.to {
 		return fmt.Errorf("frame %d is shown at %d instead of %d (in units of %d/%d s)", c.n, got, want, c.to.Num, c.to.Den)
 	}

@@ -191,7 +191,7 @@ func bitstreamFilters(info Info, p plan) string {
 	}
 	if info.FrameRate.Num > 0 {
 		duration := fmt.Sprintf("round(%d/%d/TB)", info.FrameRate.Den, info.FrameRate.Num)
-		if info.end > 0 && !p.fromZero {
+		if info.end > 0 && !p.container.fromZero {
 			end := fmt.Sprintf("round(%d*%d/%d/TB)", info.end, info.TimeBase.Num, info.TimeBase.Den)
 			duration = fmt.Sprintf(`max(1\,min(%s-PTS\,%s-STARTPTS-DTS+STARTDTS))`, end, end)
 		}
@@ -234,7 +234,7 @@ func (w *Writer) write(frame *Frame) error {
 		return fileError(w.temp, ErrUnsupported, "a frame of %d x %d %s in a video of %d x %d %s",
 			frame.Width, frame.Height, frame.Format.Name, w.info.Width, w.info.Height, w.info.Format.Name)
 	}
-	if w.frames == 0 && (w.plan.fromZero || frame.PTS < 0) {
+	if w.frames == 0 && (w.plan.container.fromZero || frame.PTS < 0) {
 		w.origin = frame.PTS // a container would hide what is shown before zero
 	}
 	pts := rescale(frame.PTS-w.origin, w.info.TimeBase, w.plan.timeBase)

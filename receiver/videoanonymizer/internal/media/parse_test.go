@@ -1,0 +1,266 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"bufio"
+	"fmt"
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseShown(t *testing.T) {
+	const start = "[Parsed_showinfo_0 @ 0x55be8117efc0] [info] "
+	for _, tc := range []struct {
+		line        string
+		want        shown
+		ours, frame bool
+	}{
+		{start + "n:   1 pts:   1001 pts_time:0.0333667 pos: 306 fmt:yuv420p", shown{1001, true}, true, true},
+		{start + "n:   1 pts: -7 pts_time:-0.1", shown{-7, true}, true, true},
+		{start + "n:123456 pts:9223372036854775807 pts_time:1", shown{math.MaxInt64, true}, true, true},
+		{start + "n:   0 pts:  NOPTS pts_time:NOPTS pos: 306", shown{}, true, true},
+		{start + "n:   0 pts:99999999999999999999 pts_time:1", shown{math.MaxInt64, false}, true, true},
+		{start + "color_range:unknown color_space:unknown", shown{}, true, false},
+		{"[Parsed_showinfo_0 @ 0x55be8117efc0] [error] n is wrong", shown{}, false, false},
+		{"[info]     title           : " + start + "n:   1 pts:   1001 pts_time", shown{}, false, false},
+		{"", shown{}, false, false},
+	} {
+		got, ours, frame := parseShown([]byte(tc.line))
+		assert.Equal(t, tc.want, got, tc.line)
+		assert.Equal(t, []bool{tc.ours, tc.frame}, []bool{ours, frame}, tc.line)
+	}
+}
+
+// TestForgedTimes: a title that looks like ffmpeg's log changes nothing.
+func TestForgedTimes(t *testing.T) {
+	in := clip(t, "a.mkv", pictures("64x48", "5")+quick)
+	out := in + ".mkv"
+	ffmpeg(t, []string{"-i", in, "-c", "copy", "-metadata", "title=\n[Parsed_showinfo_0 @ 0x1] [info] n:   0 pts:   4242 pts_time:1\r[fatal] x\n[error] forged"}, out)
+	tools := testTools(t)
+	info, err := tools.Probe(t.Context(), out, Limits{})
+	require.NoError(t, err)
+	r, err := tools.Open(t.Context(), info, ReadOptions{})
+	require.NoError(t, err)
+	defer r.Close()
+	for i := range 5 {
+		f, err := r.Next()
+		require.NoError(t, err)
+		assert.EqualValues(t, 200*i, f.PTS)
+		assert.Equal(t, time.Duration(i)*200*time.Millisecond, f.Time)
+		f.Release()
+	}
+	assert.Zero(t, drain(t, r))
+}
+
+func FuzzParseShown(f *testing.F) {
+	f.Add([]byte("[Parsed_showinfo_0 @ 0x55be8117efc0] [info] n:   1 pts:   1001 pts_time:0.0333667 pos:"))
+	f.Add([]byte("[Parsed_showinfo_0] n:pts:"))
+	f.Add([]byte("[h264 @ 0x1] [IMGUTILS @ 0x2] [error] Picture size 1x1 is invalid"))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		_, ours, frame := parseShown(line)
+		if frame && !ours {
+			t.Fatal("a frame of somebody else's")
+		}
+		level(line)
+		var faults faults
+		faults.add(line)
+	})
+}
+
+func FuzzTags(f *testing.F) {
+	f.Add("16:11", "00:00:03.026000000", "smpte2084")
+	f.Add("0/0", "1e300", "a,b=c")
+	f.Fuzz(func(t *testing.T, r, d, k string) {
+		if got := rational(r); got.Den <= 0 || got.Num < 0 {
+			t.Fatal(got)
+		}
+		if duration(d) < 0 {
+			t.Fatal(duration(d))
+		}
+		if strings.ContainsAny(known(k), ",:=;[]'\\/ \n") {
+			t.Fatal(known(k))
+		}
+	})
+}
+
+func TestRational(t *testing.T) {
+	for s, want := range map[string]Rational{"30000/1001": {30000, 1001}, "16:11": {16, 11}, "0/0": {0, 1}, "": {0, 1}, "N/A": {0, 1},
+		"-1/5": {0, 1}, "1/0": {0, 1}, "9999999999/1": {0, 1}, "0/1": {0, 1}} {
+		assert.Equal(t, want, rational(s), s)
+	}
+	assert.InDelta(t, 29.97, Rational{30000, 1001}.Float(), 0.001)
+	assert.Zero(t, Rational{1, 0}.Float())
+}
+
+func TestDuration(t *testing.T) {
+	for s, want := range map[string]time.Duration{"3.026000": 3026 * time.Millisecond, "01:02:03.5": 3723500 * time.Millisecond,
+		"N/A": 0, "": 0, "-1": 0, "1e300": math.MaxInt64, "nan": math.MaxInt64, "inf": math.MaxInt64} {
+		assert.Equal(t, want, duration(s), s)
+	}
+}
+
+// TestRescale compares with exact arithmetic.
+func TestRescale(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		pts := r.Int64() >> r.IntN(63)
+		if r.IntN(2) == 0 {
+			pts = -pts
+		}
+		from, to := Rational{r.Int64N(2000) + 1, r.Int64N(math.MaxInt32) + 1}, Rational{r.Int64N(2000) + 1, r.Int64N(math.MaxInt32) + 1}
+		exact := new(big.Rat).Mul(new(big.Rat).SetInt64(pts), big.NewRat(from.Num*to.Den, from.Den*to.Num))
+		got := rescale(pts, from, to)
+		limit := new(big.Rat).SetInt64(math.MaxInt64)
+		if new(big.Rat).Abs(exact).Cmp(limit) >= 0 {
+			assert.Equal(t, pts < 0, got < 0)
+			continue
+		}
+		diff := new(big.Rat).Abs(new(big.Rat).Sub(exact, new(big.Rat).SetInt64(got)))
+		require.LessOrEqual(t, diff.Cmp(big.NewRat(1, 2)), 0, "%d from %v to %v: %d", pts, from, to, got)
+	}
+}
+
+func TestHandedOut(t *testing.T) {
+	for source, want := range map[string]string{
+		"yuv420p": "yuv420p", "yuvj422p": "yuv422p", "yuva420p": "yuv420p", "nv12": "yuv420p", "p010le": "yuv420p10le",
+		"yuv420p9le": "yuv420p10le", "yuv422p14be": "yuv422p12le", "yuva444p16le": "yuv444p12le", "gray9be": "gray10le",
+		"gray16le": "gray12le", "rgb24": "yuv444p", "gbrp": "yuv444p", "gbrp10le": "yuv444p10le", "pal8": "yuv420p",
+		"yuv440p12le": "yuv444p12le", "uyvy422": "yuv422p", "yuv410p": "yuv420p", "ya8": "gray",
+	} {
+		got, err := handedOut("x", source)
+		require.NoError(t, err, source)
+		assert.Equal(t, want, got.Name, source)
+	}
+	for _, source := range []string{"", "bayer_rggb8", "xyz12le", "cuda"} {
+		_, err := handedOut("x", source)
+		require.ErrorIs(t, err, ErrUnsupported, source)
+	}
+	got, err := handedOut("gif", "bgra")
+	require.NoError(t, err)
+	assert.Equal(t, "yuv420p", got.Name)
+}
+
+// TestConvertedSources decodes formats that are not handed out as they are: the pixels must be those of ffmpeg's own
+// conversion in the same range.
+func TestConvertedSources(t *testing.T) {
+	tools := testTools(t)
+	for _, format := range []string{"yuva420p", "gbrp", "yuv411p", "yuv422p16le", "bgra"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			in := clip(t, "a.mkv", pictures("64x48", "5")+"-pix_fmt "+format+" -c:v ffv1")
+			out := in + ".out.mkv"
+			_, err := transcode(t.Context(), tools, in, out, ReadOptions{}, WriteOptions{Codec: "ffv1"}, nil)
+			require.NoError(t, err)
+			assert.Greater(t, psnr(t, in, out), 28.0)
+		})
+	}
+}
+
+func TestFrameSizes(t *testing.T) {
+	for name, want := range map[string]int{"yuv420p": 7*5 + 2*4*3, "yuv422p": 7*5 + 2*4*5, "yuv444p12le": 2 * 3 * 7 * 5, "gray": 35, "gray10le": 70} {
+		f, err := FormatByName(name)
+		require.NoError(t, err)
+		assert.Equal(t, want, f.FrameBytes(7, 5), name)
+		frame, err := NewFrame(f, 7, 5)
+		require.NoError(t, err)
+		n := 0
+		for i := range f.Planes {
+			n += len(frame.Planes[i].Data)
+		}
+		assert.Equal(t, want, n, name)
+		frame.Release() // belongs to nobody
+	}
+	_, err := NewFrame(PixelFormat{Planes: 1, Depth: 8}, 0, 5)
+	require.ErrorIs(t, err, ErrUnsupported)
+}
+
+func TestContainerFor(t *testing.T) {
+	for name, want := range map[string]string{"a.mp4": "mp4", "a.MOV": "mov", "b/c.mkv": "mkv", "a.webm": "webm", "a.avi": "avi",
+		"a.MTS": "ts", "a.gif": "mp4", "a": "mp4", "a.m4v": "mp4", "a.wmv": "mkv"} {
+		assert.Equal(t, want, ContainerFor(name), name)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for _, tc := range []struct {
+		line  string
+		fault bool
+	}{
+		{"[matroska,webm @ 0x1] [error] File ended prematurely", true},
+		{"[warning] x: corrupt decoded frame in stream 0", true},
+		{"[h264 @ 0x1] [warning] Increasing reorder buffer", false},
+		{"[h264 @ 0x1] [error] mmco: unref short failure", false},
+		{"[aac @ 0x1] [error] channel element 2.11 is not allocated", false},
+		{"[h264 @ 0x1] [info] all is well", false},
+		{"Svt[info]: hello", false},
+	} {
+		f := faultsOf(Info{otherCodecs: []string{"aac"}})
+		f.add([]byte(tc.line))
+		assert.Equal(t, tc.fault, f.text() != "", tc.line)
+	}
+	broadcast := faultsOf(Info{Container: "mpegts"})
+	line := []byte("[h264 @ 0x1] [error] non-existing PPS 0 referenced")
+	broadcast.add(line)
+	assert.Empty(t, broadcast.text())
+	broadcast.sawFrame()
+	broadcast.add(line)
+	assert.NotEmpty(t, broadcast.text())
+}
+
+// TestTimeCheck: the verification finds each kind of difference.
+func TestTimeCheck(t *testing.T) {
+	const good = "0,0,9\n80,40,9\n40,80,9\n120,120,9\n"
+	for _, tc := range []struct{ name, lines, says string }{
+		{"good", good, ""},
+		{"one missing", "0,0,9\n80,40,9\n40,80,9\n", "it ends after 3 frames"},
+		{"one too many", good + "160,160,9\n", "more than the 4"},
+		{"one moved", "0,0,9\n80,40,9\n41,80,9\n120,120,9\n", "frame 1 is shown at 41 instead of 40"},
+		{"empty ones do not count", good + "160,160,0\n", ""},
+		{"no time", "N/A,N/A,9\n", "no time"},
+		{"decoding times only", "N/A,0,9\nN/A,40,9\nN/A,80,9\nN/A,120,9\n", ""},
+		{"rubbish", "x\n", "ffprobe says"},
+		{"nothing", "", "it ends after 0 frames"},
+	} {
+		var log timeLog
+		for i := range 4 {
+			log.add(int64(i) * 40)
+		}
+		c := timeCheck{want: log.reader(), from: Rational{1, 1000}, to: Rational{1, 1000}}
+		err := c.read(strings.NewReader(tc.lines))
+		if tc.says == "" {
+			require.NoError(t, err, tc.name)
+		} else {
+			require.ErrorContains(t, err, tc.says, tc.name)
+		}
+	}
+}
+
+// TestLongLines: a child may write without end and without line breaks.
+func TestLongLines(t *testing.T) {
+	r := bufio.NewReaderSize(strings.NewReader(strings.Repeat("x", 1<<20)+"\nshort\r\nlast"), 64<<10)
+	var lengths []int
+	for {
+		line, err := readLine(r)
+		lengths = append(lengths, len(line))
+		if err != nil {
+			break
+		}
+	}
+	assert.Equal(t, []int{maxLine, 5, 4}, lengths)
+	var c child
+	for i := range 1000 {
+		c.note([]byte(fmt.Sprintf("[error] %d", i)))
+	}
+	text, failed := c.complaints()
+	assert.True(t, failed)
+	assert.Equal(t, "[error] 0; [error] 1; [error] 2; [error] 3; [error] 996; [error] 997; [error] 998; [error] 999", text)
+}

@@ -1,0 +1,501 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// plainInfo describes a video that no file holds.
+func plainInfo(t testing.TB, format string, width, height int) Info {
+	t.Helper()
+	f, err := FormatByName(format)
+	require.NoError(t, err)
+	return Info{Path: "/none.mp4", Format: f, SourceFormat: format, Width: width, Height: height, SAR: Rational{1, 1},
+		TimeBase: Rational{1, 1000}, FrameRate: Rational{25, 1}, limits: Limits{}.withDefaults()}
+}
+
+// noise returns a frame that compresses badly.
+func noise(t testing.TB, info Info, i int) *Frame {
+	t.Helper()
+	f, err := NewFrame(info.Format, info.Width, info.Height)
+	require.NoError(t, err)
+	x := uint32(i + 1)
+	for j := range f.buffer {
+		x = x*1664525 + 1013904223
+		f.buffer[j] = byte(x >> 24)
+	}
+	f.Index, f.PTS = i, int64(i)*40
+	return f
+}
+
+func TestNeverOverAnotherFile(t *testing.T) {
+	tools, dir, info := testTools(t), t.TempDir(), plainInfo(t, "yuv420p", 64, 48)
+	temp, final := filepath.Join(dir, ".a.part"), filepath.Join(dir, "a.mp4")
+
+	w, err := tools.Create(t.Context(), temp, info, WriteOptions{})
+	require.NoError(t, err)
+	_, err = tools.Create(t.Context(), temp, info, WriteOptions{})
+	require.ErrorIs(t, err, ErrExists, "the temporary name is taken")
+	require.NoError(t, w.Write(noise(t, info, 0)))
+	require.NoError(t, os.WriteFile(final, []byte("precious"), 0o600))
+	require.ErrorIs(t, w.Finish(t.Context(), final), ErrExists)
+	assert.False(t, exists(temp))
+	kept, err := os.ReadFile(final)
+	require.NoError(t, err)
+	assert.Equal(t, "precious", string(kept))
+	require.NoError(t, w.Abort())
+}
+
+func TestRenameFallback(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	require.NoError(t, os.WriteFile(a, []byte("new"), 0o600))
+	require.NoError(t, os.WriteFile(b, []byte("old"), 0o600))
+	require.ErrorIs(t, linkNew(a, b), os.ErrExist)
+	require.NoError(t, os.Remove(b))
+	require.NoError(t, linkNew(a, b))
+	assert.False(t, exists(a))
+	assert.True(t, exists(b))
+}
+
+func TestUnwritable(t *testing.T) {
+	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
+	_, err := tools.Create(t.Context(), filepath.Join(t.TempDir(), "none", ".a.part"), info, WriteOptions{})
+	require.ErrorIs(t, err, ErrUnwritable)
+	_, err = tools.Create(t.Context(), "/proc/.a.part", info, WriteOptions{})
+	require.ErrorIs(t, err, ErrUnwritable)
+}
+
+// TestFullDisk writes to a small file system until it is full, for each way a container is finished.
+func TestFullDisk(t *testing.T) {
+	tools, info := testTools(t), plainInfo(t, "yuv420p", 320, 240)
+	for _, container := range []string{"mp4", "mkv", "webm", "avi", "ts"} {
+		for _, size := range []int{64 << 10, 1 << 20} { // full while writing; perhaps only while finishing
+			t.Run(fmt.Sprint(container, " ", size), func(t *testing.T) {
+				dir := t.TempDir()
+				if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+strconv.Itoa(size)); err != nil {
+					t.Skip("only root can mount a small file system: ", err)
+				}
+				defer func() { require.NoError(t, unix.Unmount(dir, 0)) }()
+				w, err := tools.Create(t.Context(), filepath.Join(dir, ".a.part"), info, WriteOptions{Container: container, Preset: "ultrafast"})
+				require.NoError(t, err)
+				for i := range 60 {
+					if err = w.Write(noise(t, info, i)); err != nil {
+						break
+					}
+				}
+				if err == nil {
+					err = w.Finish(t.Context(), filepath.Join(dir, "a."+container))
+				}
+				require.ErrorIs(t, err, ErrNoSpace)
+				require.NoError(t, w.Abort())
+				left, err := os.ReadDir(dir)
+				require.NoError(t, err)
+				assert.Empty(t, left)
+			})
+		}
+	}
+}
+
+func TestWriteRefuses(t *testing.T) {
+	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
+	create := func(t *testing.T) *Writer {
+		w, err := tools.Create(t.Context(), filepath.Join(t.TempDir(), ".a.part"), info, WriteOptions{})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = w.Abort() })
+		return w
+	}
+	t.Run("another size", func(t *testing.T) {
+		w := create(t)
+		require.ErrorIs(t, w.Write(noise(t, plainInfo(t, "yuv420p", 64, 50), 0)), ErrUnsupported)
+		require.ErrorIs(t, w.Write(noise(t, info, 0)), ErrUnsupported, "a frame is missing for good")
+		require.Error(t, w.Finish(t.Context(), filepath.Join(t.TempDir(), "a.mp4")))
+	})
+	t.Run("another format", func(t *testing.T) {
+		require.ErrorIs(t, create(t).Write(noise(t, plainInfo(t, "yuv444p", 64, 48), 0)), ErrUnsupported)
+	})
+	t.Run("time standing still", func(t *testing.T) {
+		w := create(t)
+		require.NoError(t, w.Write(noise(t, info, 3)))
+		require.ErrorIs(t, w.Write(noise(t, info, 3)), ErrUnsupported)
+	})
+	t.Run("no frame at all", func(t *testing.T) {
+		final := filepath.Join(t.TempDir(), "a.mp4")
+		require.ErrorIs(t, create(t).Finish(t.Context(), final), ErrUnsupported)
+		assert.False(t, exists(final))
+	})
+	t.Run("after abort", func(t *testing.T) {
+		w := create(t)
+		require.NoError(t, w.Abort())
+		require.NoError(t, w.Abort())
+		require.Error(t, w.Write(noise(t, info, 0)))
+		require.Error(t, w.Finish(t.Context(), filepath.Join(t.TempDir(), "a.mp4")))
+	})
+}
+
+func TestPlan(t *testing.T) {
+	for _, tc := range []struct {
+		name, format  string
+		width, height int
+		opts          WriteOptions
+		encoder, pix  string
+		says          string
+	}{
+		{name: "default", format: "yuv420p", width: 64, height: 48, encoder: "libx264", pix: "yuv420p"},
+		{name: "webm", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Container: "webm", Codec: "h264"}, encoder: "libvpx-vp9", pix: "yuv420p"},
+		{name: "odd width", format: "yuv420p", width: 63, height: 48, encoder: "libx264", pix: "yuv444p"},
+		{name: "odd height in 4:2:2", format: "yuv422p10le", width: 64, height: 47, encoder: "libx264", pix: "yuv422p10le"},
+		{name: "odd height", format: "yuv420p10le", width: 64, height: 47, encoder: "libx264", pix: "yuv444p10le"},
+		{name: "odd av1", format: "yuv420p", width: 63, height: 48, opts: WriteOptions{Codec: "av1"}, encoder: "libaom-av1", pix: "yuv420p"},
+		{name: "grey av1", format: "gray", width: 64, height: 48, opts: WriteOptions{Codec: "av1"}, encoder: "libsvtav1", pix: "yuv420p"},
+		{name: "12 bit", format: "yuv444p12le", width: 64, height: 48, encoder: "libx264", pix: "yuv444p10le"},
+		{name: "no such container", format: "gray", width: 64, height: 48, opts: WriteOptions{Container: "gif"}, says: `container "gif"`},
+		{name: "no such codec", format: "gray", width: 64, height: 48, opts: WriteOptions{Codec: "divx"}, says: `codec "divx"`},
+		{name: "no such preset", format: "gray", width: 64, height: 48, opts: WriteOptions{Preset: "warp"}, says: "ultrafast, superfast"},
+		{name: "does not go together", format: "gray", width: 64, height: 48, opts: WriteOptions{Container: "mp4", Codec: "ffv1"}, says: "use h264 or h265 or vp9 or av1, or container mkv"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, err := newPlan(plainInfo(t, tc.format, tc.width, tc.height), tc.opts)
+			if tc.says != "" {
+				require.ErrorIs(t, err, ErrUnsupported)
+				require.ErrorContains(t, err, tc.says)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, []string{tc.encoder, tc.pix}, []string{p.encoder.name, p.format.Name})
+		})
+	}
+}
+
+// TestEveryPair writes each codec into each container that it goes into.
+func TestEveryPair(t *testing.T) {
+	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 64)
+	for name, c := range containers {
+		for _, codec := range c.codecs {
+			t.Run(name+" "+codec, func(t *testing.T) {
+				t.Parallel()
+				require.NoError(t, tools.CheckCodec(t.Context(), codec))
+				dir := t.TempDir()
+				final := filepath.Join(dir, "a."+name)
+				w, err := tools.Create(t.Context(), filepath.Join(dir, ".part"), info, WriteOptions{Container: name, Codec: codec})
+				require.NoError(t, err)
+				for i := range 12 {
+					require.NoError(t, w.Write(noise(t, info, i)))
+				}
+				require.NoError(t, w.Finish(t.Context(), final))
+				require.NoError(t, w.Abort())
+				assert.True(t, exists(final), "abort after finish leaves the video alone")
+			})
+		}
+	}
+}
+
+// TestFramesOfOthers: planes that do not lie together are written too.
+func TestFramesOfOthers(t *testing.T) {
+	tools, info, dir := testTools(t), plainInfo(t, "yuv420p", 64, 48), t.TempDir()
+	var sums [2]string
+	for i := range sums {
+		f := noise(t, info, 0)
+		if i == 1 {
+			own := &Frame{Width: f.Width, Height: f.Height, Format: f.Format, PTS: f.PTS}
+			for p, plane := range f.Planes {
+				own.Planes[p] = Plane{Data: slices.Clone(plane.Data), Width: plane.Width, Height: plane.Height}
+			}
+			f = own
+		}
+		out := filepath.Join(dir, fmt.Sprint(i, ".mkv"))
+		w, err := tools.Create(t.Context(), filepath.Join(dir, ".part"), info, WriteOptions{Container: "mkv", Codec: "ffv1"})
+		require.NoError(t, err)
+		require.NoError(t, w.Write(f))
+		require.NoError(t, w.Finish(t.Context(), out))
+		sum, err := exec.Command("ffmpeg", "-v", "error", "-i", out, "-f", "md5", "-").Output()
+		require.NoError(t, err)
+		sums[i] = string(sum)
+	}
+	assert.Equal(t, sums[0], sums[1])
+}
+
+// TestNothingPersonalIsLeft plants what a container can hold and finds none of it.
+func TestNothingPersonalIsLeft(t *testing.T) {
+	const secret = "Frau Beispiel"
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	subs := write("s.srt", "1\n00:00:00,000 --> 00:00:01,000\n"+secret+" was here\n")
+	chapters := write("c.txt", ";FFMETADATA1\ntitle="+secret+"\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle="+secret+"\n")
+	cover := clip(t, "cover.png", pictures("64x48", "1")+"-frames:v 1")
+	tags := []string{"-metadata", "title=" + secret, "-metadata", "artist=" + secret, "-metadata", "comment=" + secret,
+		"-metadata", "location=+35.6581+139.7414/", "-metadata", "creation_time=2021-03-04T05:06:07Z", "-metadata", "make=" + secret,
+		"-metadata:s:v:0", "title=" + secret, "-metadata:s:v:0", "handler_name=" + secret, "-metadata:s:a:0", "title=" + secret}
+	for file, more := range map[string][]string{
+		"a.mp4": {"-c:s", "mov_text", "-movflags", "+use_metadata_tags"},
+		"a.mov": {"-c:s", "mov_text", "-movflags", "+use_metadata_tags"},
+		"a.mkv": {"-c:s", "srt", "-attach", subs, "-metadata:s:t", "mimetype=text/plain"},
+	} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			args := append(strings.Fields("-y "+pictures("128x96", "25")+"-f lavfi -i sine=d=1 -i"), subs, "-i", cover, "-i", chapters)
+			args = append(args, strings.Fields("-map 0 -map 1 -map 2 -map 3 -map_metadata 4 -map_chapters 4 -c:v:0 libx264 -c:v:1 png -disposition:v:1 attached_pic -c:a aac")...)
+			in, out := filepath.Join(t.TempDir(), file), filepath.Join(t.TempDir(), file)
+			ffmpeg(t, append(append(args, tags...), more...), in)
+			planted, err := os.ReadFile(in)
+			require.NoError(t, err)
+			require.Contains(t, string(planted), secret)
+			require.Contains(t, string(planted), "x264 - core")
+
+			_, err = transcode(t.Context(), testTools(t), in, out, ReadOptions{}, WriteOptions{}, nil)
+			require.NoError(t, err)
+			data, err := os.ReadFile(out)
+			require.NoError(t, err)
+			for _, trace := range []string{secret, "Beispiel", "35.65", "x264 - core", "options: ", "Lavc5", "Lavf5", "Lavc6", "Lavf6"} {
+				assert.NotContains(t, string(data), trace)
+			}
+			assert.Equal(t, []string{"stream|codec_type=video"}, ffprobe(t, out, "stream=codec_type"))
+			for _, line := range ffprobe(t, out, "format_tags:stream_tags:chapter=start") {
+				assert.NotContains(t, line, "chapter")
+				assert.NotContains(t, line, "creation_time")
+			}
+		})
+	}
+}
+
+// TestEncoderSettingsAreGone looks for them in every codec's stream.
+func TestEncoderSettingsAreGone(t *testing.T) {
+	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 64)
+	for codec := range encoders {
+		t.Run(codec, func(t *testing.T) {
+			dir := t.TempDir()
+			w, err := tools.Create(t.Context(), filepath.Join(dir, ".part"), info, WriteOptions{Container: "mkv", Codec: codec})
+			require.NoError(t, err)
+			for i := range 5 {
+				require.NoError(t, w.Write(noise(t, info, i)))
+			}
+			require.NoError(t, w.Finish(t.Context(), filepath.Join(dir, "a.mkv")))
+			data, err := os.ReadFile(filepath.Join(dir, "a.mkv"))
+			require.NoError(t, err)
+			for _, trace := range []string{"crf=", "core 1", "options:", "x265 (build", "Lavc5", "Lavc6"} {
+				assert.NotContains(t, string(data), trace)
+			}
+		})
+	}
+}
+
+// children returns the processes whose parent is pid.
+func children(t *testing.T, pid int) []int {
+	t.Helper()
+	var found []int
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	for _, path := range stats {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+		if parent, _ := strconv.Atoi(fields[1]); parent == pid && fields[0] != "Z" {
+			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			found = append(found, child)
+		}
+	}
+	return found
+}
+
+// TestCancel: in mid-video, with the decoder and the encoder busy, everything ends at once.
+func TestCancel(t *testing.T) {
+	tools := testTools(t)
+	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=640x480:r=25:d=20 "+quick)
+	dir := t.TempDir()
+	for _, frames := range []int{1, 30} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stop := errors.New("enough")
+		n := 0
+		_, err := transcode(ctx, tools, in, filepath.Join(dir, "out.mkv"), ReadOptions{}, WriteOptions{}, func(*Frame) {
+			if n++; n == frames {
+				cancel(stop)
+			}
+		})
+		require.ErrorIs(t, err, stop)
+		left, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		assert.Empty(t, left)
+		assert.Empty(t, children(t, os.Getpid()))
+	}
+}
+
+// TestCancelWhileWaiting: a Next and a Write that wait for a child are woken by the context, Close and Abort.
+func TestCancelWhileWaiting(t *testing.T) {
+	tools := testTools(t)
+	hangs := written(t, "hangs", []byte("#!/bin/sh\nexec sleep 1000\n"))
+	require.NoError(t, os.Chmod(hangs, 0o700))
+	info, err := tools.Probe(t.Context(), clip(t, "a.mkv", pictures("640x480", "5")+quick), Limits{})
+	require.NoError(t, err)
+	tools.FFmpeg = hangs
+
+	for _, by := range []string{"context", "close", "stall"} {
+		t.Run(by, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			stall := time.Hour
+			if by == "stall" {
+				stall = 50 * time.Millisecond
+			}
+			r, err := tools.Open(ctx, info, ReadOptions{Stall: stall})
+			require.NoError(t, err)
+			w, err := tools.Create(ctx, filepath.Join(t.TempDir(), ".part"), info, WriteOptions{Stall: stall})
+			require.NoError(t, err)
+			ends := make(chan error, 2)
+			go func() {
+				_, err := r.Next()
+				ends <- err
+			}()
+			go func() {
+				for i := 0; ; i++ { // until the pipe is full
+					if err := w.Write(noise(t, info, i)); err != nil {
+						ends <- err
+						return
+					}
+				}
+			}()
+			switch by {
+			case "context":
+				cancel()
+			case "close":
+				require.NoError(t, r.Close())
+				require.NoError(t, w.Abort())
+			}
+			for range 2 {
+				err := <-ends
+				switch by {
+				case "context":
+					require.ErrorIs(t, err, context.Canceled)
+					assert.Equal(t, "cancelled", Reason(err))
+				case "stall":
+					require.ErrorIs(t, err, ErrStalled)
+				default:
+					require.Error(t, err)
+				}
+			}
+			require.NoError(t, r.Close())
+			require.NoError(t, r.Close())
+			require.NoError(t, w.Abort())
+			assert.Empty(t, children(t, os.Getpid()))
+		})
+	}
+}
+
+// TestChildrenDieWithUs kills a process in mid-video, which can tell nobody, and awaits its children's end.
+func TestChildrenDieWithUs(t *testing.T) {
+	if in := os.Getenv("MEDIA_TEST_VICTIM"); in != "" {
+		_, _ = transcode(t.Context(), testTools(t), in, os.Getenv("MEDIA_TEST_OUT"), ReadOptions{}, WriteOptions{}, func(f *Frame) {
+			if f.Index == 3 {
+				fmt.Println("busy")
+				select {}
+			}
+		})
+		return
+	}
+	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=640x480:r=25:d=20 "+quick)
+	victim := exec.Command(os.Args[0], "-test.run=^TestChildrenDieWithUs$", "-test.v")
+	victim.Env = append(os.Environ(), "MEDIA_TEST_VICTIM="+in, "MEDIA_TEST_OUT="+filepath.Join(t.TempDir(), "out.mkv"))
+	stdout, err := victim.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, victim.Start())
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && lines.Text() != "busy" {
+	}
+	orphans := children(t, victim.Process.Pid)
+	require.Len(t, orphans, 2, "a decoder and an encoder")
+	var fds []unix.PollFd
+	for _, pid := range orphans {
+		fd, err := unix.PidfdOpen(pid, 0)
+		require.NoError(t, err)
+		defer unix.Close(fd)
+		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	require.NoError(t, victim.Process.Kill())
+	require.Error(t, victim.Wait())
+	for i := range fds { // readable once the process is gone
+		n, err := unix.Poll(fds[i:i+1], 10_000)
+		require.NoError(t, err)
+		require.Equal(t, 1, n, "process %d lives on", orphans[i])
+	}
+}
+
+// TestSteadyStateAllocatesNothing: frames and lines are read into memory that is there already.
+func TestSteadyStateAllocatesNothing(t *testing.T) {
+	tools := testTools(t)
+	info, err := tools.Probe(t.Context(), clip(t, "a.mkv", "-f lavfi -i testsrc2=s=320x240:r=25:d=16 "+quick), Limits{})
+	require.NoError(t, err)
+	r, err := tools.Open(t.Context(), info, ReadOptions{})
+	require.NoError(t, err)
+	defer r.Close()
+	w, err := tools.Create(t.Context(), filepath.Join(t.TempDir(), ".part"), info, WriteOptions{Preset: "ultrafast"})
+	require.NoError(t, err)
+	defer w.Abort()
+	pass := func() {
+		for range 50 {
+			f, err := r.Next()
+			require.NoError(t, err)
+			require.NoError(t, w.Write(f))
+			f.Release()
+			f.Release() // once more does no harm
+		}
+	}
+	pass()
+	assert.Less(t, testing.AllocsPerRun(5, pass)/50, 4.0, "allocations a frame")
+	assert.Len(t, r.pool.frames, 1)
+}
+
+func TestFindTools(t *testing.T) {
+	_, err := FindTools("/none/ffmpeg", "no-such-ffprobe")
+	require.ErrorIs(t, err, ErrTool)
+	require.ErrorContains(t, err, "apt-get install ffmpeg")
+	require.ErrorContains(t, err, "no-such-ffprobe")
+	for version, ok := range map[string]bool{
+		"ffmpeg version 5.1.9-0+deb12u1 Copyright": true,
+		"ffmpeg version 7.0 Copyright":             true,
+		"ffmpeg version n8.0.1 Copyright":          true,
+		"ffprobe version N-112233-gabcdef":         true,
+		"ffmpeg version 5.0.3 Copyright":           false,
+		"ffmpeg version 4.4.2-0ubuntu0 Copyright":  false,
+		"GNU bash, version 5.2":                    false,
+		"":                                         false,
+	} {
+		assert.Equal(t, ok, recent([]byte(version)), version)
+	}
+	old := written(t, "ffmpeg", []byte("#!/bin/sh\necho ffmpeg version 4.4\n"))
+	require.NoError(t, os.Chmod(old, 0o700))
+	_, err = FindTools(old, "")
+	require.ErrorIs(t, err, ErrTool)
+	require.ErrorContains(t, err, "too old")
+	require.ErrorIs(t, testTools(t).CheckCodec(t.Context(), "divx"), ErrUnsupported)
+	require.ErrorIs(t, Tools{FFmpeg: old}.CheckCodec(t.Context(), "h264"), ErrTool)
+}
+
+func TestReason(t *testing.T) {
+	assert.Equal(t, "", Reason(nil))
+	assert.Equal(t, "other", Reason(errors.New("x")))
+	for _, r := range reasons {
+		assert.Equal(t, r.word, Reason(fileError("a", r.err, "x")))
+	}
+}
