@@ -95,8 +95,9 @@ tidy: ## Tidy every go.mod
 	@for module in . internal/tools $(MODULES); do echo "tidy $$module"; go -C $$module mod tidy -e; done
 
 .PHONY: readme-image
-readme-image: ## Draw the README's picture anew, from the newest output of make demo
-	@build/readme-image.sh
+readme-image: demo ## Draw the README's picture anew, from what the demo made
+	ffmpeg -nostdin -loglevel error -y -i "$$(ls -t videos/anonymized/walk-*_anonymized.mp4 | head -1)" \
+	  -vf "select=eq(n\,70),crop=640:360:128:90,scale=960:-2:flags=lanczos" -frames:v 1 -q:v 4 docs/images/masked.jpg
 
 .PHONY: clean
 clean: ## Remove what was built; models, footage and your videos stay
