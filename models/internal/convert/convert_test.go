@@ -243,3 +243,30 @@ func TestFewTranspositions(t *testing.T) {
 		t.Errorf("got %v, want %v: padding belongs into the convolution, and the layouts agree", got, want)
 	}
 }
+
+// FuzzImport checks that a broken graph is refused, not a crash.
+func FuzzImport(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		var op operation
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &op); err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(op.Model), op.Weights)
+	}
+	f.Fuzz(func(_ *testing.T, model, weights []byte) {
+		m, err := tfjs.Read(fstest.MapFS{"model.json": {Data: model}, "weights.bin": {Data: weights}}, "model.json")
+		if err != nil || m.Nodes["x"] == nil {
+			return
+		}
+		x := convert.Value{Name: "x", Shape: []int{1, 6, 6, 3}}
+		_, _ = convert.Import(onnx.NewBuilder("test"), m, map[string]convert.Value{"x": x}, last(m))
+	})
+}
