@@ -14,15 +14,18 @@ import (
 
 const (
 	// A head whose place is not judged grows by this share of its size, and of its way, in each second away from the
-	// nearest sighting, and to no more than twice its size.
+	// nearest sighting, and by no more than its size.
 	growthOfSize  = 0.7
 	growthOfSpeed = 0.3
 	// A head that is held keeps its velocity for as many seconds; then it decays with the time constant.
 	steady, damping = 0.3, 0.4
 	// velocityOver is the time over which a velocity is measured.
 	velocityOver = 400 * time.Millisecond
-	// maxSpeed is in head sizes a second: someone running past, one metre in front of a wide lens.
-	maxSpeed = 40
+	// speedNoise is the way in head sizes that two sightings of someone standing still may differ; over the time between
+	// them, it is taken off every speed.
+	speedNoise = 0.5
+	// maxWay is how many head sizes a held head moves at most: beyond that its place is no more than a guess.
+	maxWay = 4.0
 	// Sightings further apart than this do not smooth each other.
 	smoothOver = 300 * time.Millisecond
 	// maxMemory bounds the sightings kept of the past.
@@ -101,7 +104,7 @@ func (p *path) linked(i, j int) bool {
 	return p.seen[j].time-p.seen[i].time <= smoothOver
 }
 
-// velocity of sighting i in pixels a second, measured towards the past (-1) or the future (+1) up to the first doubtful
+// velocity of sighting i in pixels a second, less what noise can make of it, measured towards the past (-1) or the future (+1) up to the first doubtful
 // link, or, if that is the first of all and the velocity is only an attempt, across it. It is zero where there is no
 // linked sighting.
 func (p *path) velocity(i, direction int, attempt bool) (vx, vy float64) {
@@ -121,10 +124,13 @@ func (p *path) velocity(i, direction int, attempt bool) (vx, vy float64) {
 	}
 	a, b := p.seen[i].head, p.seen[far].head
 	vx, vy = float64(b.X-a.X)/dt, float64(b.Y-a.Y)/dt
-	if speed, limit := math.Hypot(vx, vy), maxSpeed*size(a); speed > limit {
-		vx, vy = vx*limit/speed, vy*limit/speed
+	speed := math.Hypot(vx, vy)
+	noise := speedNoise * size(a) / math.Abs(dt)
+	if speed <= noise {
+		return 0, 0
 	}
-	return vx, vy
+	share := (speed - noise) / speed
+	return vx * share, vy * share
 }
 
 // size is the mean half axis.
@@ -145,7 +151,7 @@ func (p *path) between(i int, at time.Duration) []mask.Head {
 	if whole > 0 {
 		speed = math.Hypot(float64(b.head.X-a.head.X), float64(b.head.Y-a.head.Y)) / whole
 	}
-	heads := []mask.Head{grown(h, away, min(speed, maxSpeed*size(h)))}
+	heads := []mask.Head{grown(h, size(h), away, speed)}
 	if b.doubtful {
 		heads = append(heads, p.hold(i-1, -1, at), p.hold(i, +1, at))
 	}
@@ -163,17 +169,18 @@ func (p *path) hold(i, direction int, at time.Duration) mask.Head {
 	h.Origin = mask.OriginHeld
 	away := (at - p.seen[i].time).Seconds()
 	vx, vy := p.velocity(i, direction, false)
+	speed := math.Hypot(vx, vy)
 	way := math.Min(math.Abs(away), steady) + damping*(1-math.Exp(-math.Max(0, math.Abs(away)-steady)/damping))
+	way = math.Copysign(math.Min(way, maxWay*size(h)/math.Max(speed, 1)), away)
 	moved := h
-	moved.X += float32(math.Copysign(way, away) * vx)
-	moved.Y += float32(math.Copysign(way, away) * vy)
-	return grown(mask.Union(h, moved), math.Abs(away), math.Hypot(vx, vy))
+	moved.X += float32(way * vx)
+	moved.Y += float32(way * vy)
+	return grown(mask.Union(h, moved), size(h), math.Abs(away), speed)
 }
 
-// grown enlarges a head by what it may have strayed.
-func grown(h mask.Head, seconds, speed float64) mask.Head {
-	most := size(h)
-	return h.Grow(float32(min(most, seconds*(growthOfSize*size(h)+growthOfSpeed*speed))))
+// grown enlarges a head by what one of a size may have strayed.
+func grown(h mask.Head, size, seconds, speed float64) mask.Head {
+	return h.Grow(float32(min(size, seconds*(growthOfSize*size+growthOfSpeed*speed))))
 }
 
 // between is the head at the share u of the way from a to b.

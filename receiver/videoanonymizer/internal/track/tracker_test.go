@@ -493,6 +493,26 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// TestHeldMasksStayBounded has someone who is seen just twice, and not at the same place, as by a poor detector.
+func TestHeldMasksStayBounded(t *testing.T) {
+	for _, jump := range []float64{0, 20, 50, 100, 200} {
+		s := scenario{frames: 60, every: 3, actors: []actor{
+			{head: func(i int) (float64, float64) { return 900 + jump*float64(i/12), 400 }, size: 60, seen: func(i int) bool { return i == 9 || i == 12 }},
+		}}
+		var judged mask.Head
+		for i, r := range s.run(1) {
+			for _, h := range r.Heads {
+				if h.Origin == mask.OriginPose {
+					judged = h
+				}
+				if b := h.Bounds(); i > 12 && max(b.Width(), b.Height()) > 10*float32(size(judged)) {
+					t.Errorf("jumps of %v: in frame %d the mask has grown from %.0f to %.0f x %.0f", jump, i, size(judged), b.Width(), b.Height())
+				}
+			}
+		}
+	}
+}
+
 func TestTrackerIsNewAfterFlush(t *testing.T) {
 	s := scenarios["walking"]
 	tracker := New(s.opts)
