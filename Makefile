@@ -35,8 +35,8 @@ setup: ## Install the system packages that the build needs, where they are missi
 	@$(SETUP)
 
 .PHONY: models
-models: ## Fetch and convert the models, and fetch ONNX Runtime
-	@$(GO) -C models run ./cmd/models fetch
+models: ## Fetch and convert the models, and fetch ONNX Runtime; MODELS="name ..." for others than the default
+	@$(GO) -C models run ./cmd/models fetch $(MODELS)
 
 .PHONY: build
 build: ## Build bin/otelcol-anonymizer
