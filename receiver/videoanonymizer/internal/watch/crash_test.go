@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,6 +94,40 @@ func intend(t *testing.T, job *Job) {
 	entry := job.entry
 	entry.State, entry.Output = statePublishing, made
 	require.NoError(t, job.watcher.journal.put(entry))
+}
+
+// TestFullDisk fills the journal's disk before a claim, and before an outcome is recorded.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer full.Close()
+	r := newRig(t)
+	path := r.drop("walk.mkv", "a video")
+	good := r.w.journal.file
+	r.w.journal.file = full
+	r.idle()
+	assert.Empty(t, r.w.active)
+	assert.Empty(t, r.w.reserved)
+	r.w.journal.file = good
+	r.pass(r.opts.Retry.InitialInterval)
+	job := r.try()
+	require.NotNil(t, job)
+	assert.Equal(t, 1, job.Attempt)
+	write(t, job.Temp, "masked")
+	r.w.journal.file = full
+	require.ErrorIs(t, job.Publish(), syscall.ENOSPC)
+	assert.NoFileExists(t, job.Output, "nothing is published that is not recorded")
+	r.w.journal.file = good
+	require.NoError(t, job.Publish())
+	r.w.journal.file = full
+	require.ErrorIs(t, job.Done(), syscall.ENOSPC)
+	r.idle()
+	r.w.journal.file = good
+	r.crash()
+	r.start()
+	r.idle()
+	assert.FileExists(t, path)
+	assert.Equal(t, []string{"walk_anonymized.mkv"}, tree(t, r.out))
 }
 
 func TestCrashLoopEnds(t *testing.T) {

@@ -98,6 +98,22 @@ func TestOldestComesFirst(t *testing.T) {
 	assert.Equal(t, []string{"c.mkv", "a.mkv", "b.mkv", "late.mkv"}, order)
 }
 
+func TestEquallyOldGoByName(t *testing.T) {
+	r := newRig(t)
+	at := time.Unix(1_700_000_000, 0)
+	var order, want []string
+	for i := range 10 {
+		name := fmt.Sprintf("%d.mkv", i)
+		want = append(want, name)
+		require.NoError(t, os.Chtimes(r.drop(name, name), at, at))
+	}
+	r.settle()
+	for job := r.try(); job != nil; job = r.try() {
+		order = append(order, job.Rel)
+	}
+	assert.Equal(t, want, order)
+}
+
 func TestWhatIsLeftAlone(t *testing.T) {
 	outside := t.TempDir()
 	write(t, filepath.Join(outside, "secret.mkv"), "secret")
