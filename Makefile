@@ -8,7 +8,7 @@ SHELL := bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BINARY := bin/otelcol-anonymizer
 # Every component is a module of its own; the root module is the distribution.
-MODULES := $(patsubst %/go.mod,%,$(wildcard models/go.mod receiver/*/go.mod processor/*/go.mod))
+MODULES := $(patsubst %/go.mod,%,$(wildcard models/go.mod receiver/*/go.mod processor/*/go.mod processor/*/test/go.mod))
 METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml processor/*/*/metadata.yaml)
 GO := . build/env.sh && go
 # What installs system packages; `make SETUP=: ...` leaves that to you.
@@ -72,6 +72,10 @@ lint: ## Check format and vet; golangci-lint too, where it is installed
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' ':!cmd/otelcol-anonymizer' | xargs gofmt -l); \
 	  [ -z "$$unformatted" ] || { echo "lint: run gofmt -w on:" $$unformatted; exit 1; }
 	@for module in . $(MODULES); do echo "vet $$module"; ($(GO) -C $$module vet ./...); done
+	@# What depguard says in .golangci.yml, for those who have no golangci-lint.
+	@cd receiver/videoanonymizer; strayed=$$(grep -rl --include='*.go' --exclude='*_test.go' '"os/exec"' . | grep -v '/internal/media/' || true; \
+	  grep -rl --include='*.go' --exclude='*_test.go' '"github.com/yalue/onnxruntime_go"' . | grep -v '/internal/onnx/' || true); \
+	  [ -z "$$strayed" ] || { echo "lint: only media starts processes, and only onnx speaks to ONNX Runtime:" $$strayed; exit 1; }
 	@if command -v golangci-lint >/dev/null; then \
 	  for module in . $(MODULES); do (. build/env.sh && cd $$module && golangci-lint run); done; fi
 
