@@ -207,6 +207,18 @@ func TestShutdownInMidVideo(t *testing.T) {
 	assert.Len(t, third.spans("anonymize_video"), 1)
 }
 
+func TestSourceDeletedMeanwhile(t *testing.T) {
+	r := start(t, newTestConfig(t))
+	source := filepath.Join(r.in, "walk.mp4")
+	clip(t, source, "-i", "testsrc2=size=640x360:rate=30:duration=6", "-preset", "ultrafast")
+	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute, 5*time.Millisecond)
+	require.NoError(t, os.Remove(source))
+	r.awaitLog(t, "finished", "walk.mp4")
+	require.NoError(t, r.Shutdown(t.Context()))
+	assert.Equal(t, []string{"walk_anonymized.mp4"}, visible(t, r.out), "all that is left of the video is kept")
+	assert.Len(t, r.spans("process_single_frame"), 180)
+}
+
 func TestStartSaysWhatIsMissing(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "text.onnx")
 	require.NoError(t, os.WriteFile(text, []byte("no model"), 0o600))

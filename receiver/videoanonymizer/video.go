@@ -44,10 +44,10 @@ func (v *video) anonymize(ctx context.Context) {
 	}
 	switch {
 	case err == nil:
+		err = job.Done()
 		v.span.Finished(v.result())
 		logger.Info("video finished", zap.String("output", job.Output), zap.Int("frames", summary.Frames),
 			zap.Int("masks", summary.Masks), zap.Int("people_max", summary.MaxPeople), zap.Int("frames_masked_whole", summary.MaskedWhole))
-		err = job.Done()
 	case ctx.Err() != nil, errors.Is(err, watch.ErrChanged), errors.Is(err, watch.ErrVanished):
 		v.span.Interrupted()
 		logger.Info("video given back unfinished: it is begun again once it is complete", zap.NamedError("cause", err))
@@ -106,7 +106,8 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	if err := writer.Finish(ctx, job.Temp); err != nil {
 		return summary, err
 	}
-	if err := job.Unchanged(); err != nil {
+	// A source deleted meanwhile leaves this output as all that there is of the video.
+	if err := job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
 		return summary, err
 	}
 	return summary, job.Publish()
