@@ -91,6 +91,7 @@ func BenchmarkSpan(b *testing.B) {
 func BenchmarkParallel(b *testing.B) {
 	consume := start(b, contenders[0].factory, contenders[0].config)
 	b.ReportAllocs()
+	defer reportCPU(b)()
 	b.RunParallel(func(pb *testing.PB) {
 		td := batch(16)
 		for n := 0; pb.Next(); n++ {

@@ -1,0 +1,182 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
+	"go.opentelemetry.io/collector/connector"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/nopexporter"
+	"go.opentelemetry.io/collector/otelcol"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics"
+)
+
+// faces are pipelines around a receiver, in, and an exporter, out, of the test.
+var faces = map[string]string{
+	"connector": `
+receivers: {in: {}}
+connectors:
+  attrtometrics:
+    metrics: [{name: people, attribute: bbox.count}]
+exporters: {out: {}}
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines:
+    traces: {receivers: [in], exporters: [attrtometrics]}
+    metrics: {receivers: [attrtometrics], exporters: [out]}
+`,
+	"processor": `
+receivers: {in: {}}
+processors:
+  attrtometrics:
+    metrics: [{name: people, attribute: bbox.count}]
+connectors: {attrtometrics: {}}
+exporters: {out: {}, nop: {}}
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines:
+    traces: {receivers: [in], processors: [attrtometrics], exporters: [nop, attrtometrics]}
+    metrics: {receivers: [attrtometrics], exporters: [out]}
+`,
+}
+
+// TestLastFlushArrives starts and stops whole collectors, two at a time in this process. Each takes one span, which by then
+// nothing but the flush at shutdown can bring out.
+func TestLastFlushArrives(t *testing.T) {
+	for face, config := range faces {
+		t.Run(face, func(t *testing.T) {
+			var wg sync.WaitGroup
+			for n := range 2 {
+				wg.Go(func() {
+					for i := range 50 {
+						people := int64(1000*n + i)
+						got, err := runCollector(config, people)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if len(got) != 1 || got[0] != people {
+							t.Errorf("collector %d, start %d: got %v, want [%d]", n, i, got, people)
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// starting is held while a collector starts, which sets the logger of gRPC for the whole process.
+var starting sync.Mutex
+
+// runCollector returns the values of the points that came out.
+func runCollector(config string, people int64) ([]int64, error) {
+	sink := &consumertest.MetricsSink{}
+	in := make(chan consumer.Traces, 1)
+	c, err := otelcol.NewCollector(otelcol.CollectorSettings{
+		Factories:               func() (otelcol.Factories, error) { return factories(in, sink) },
+		DisableGracefulShutdown: true,
+		LoggingOptions:          []zap.Option{zap.IncreaseLevel(zapcore.ErrorLevel)},
+		ConfigProviderSettings: otelcol.ConfigProviderSettings{ResolverSettings: confmap.ResolverSettings{
+			URIs: []string{"yaml:" + config}, ProviderFactories: []confmap.ProviderFactory{yamlprovider.NewFactory()},
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	stopped := make(chan error, 1)
+	starting.Lock()
+	go func() { stopped <- c.Run(context.Background()) }()
+	select {
+	case err := <-stopped:
+		starting.Unlock()
+		return nil, fmt.Errorf("stopped before its receiver started: %w", err)
+	case next := <-in:
+		starting.Unlock()
+		td := ptrace.NewTraces()
+		span := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans().AppendEmpty()
+		span.SetEndTimestamp(pcommon.NewTimestampFromTime(time.Now()))
+		span.Attributes().PutInt("bbox.count", people)
+		if err := next.ConsumeTraces(context.Background(), td); err != nil {
+			return nil, err
+		}
+	}
+	c.Shutdown()
+	if err := <-stopped; err != nil {
+		return nil, err
+	}
+	var values []int64
+	for _, md := range sink.AllMetrics() {
+		values = append(values, md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Gauge().DataPoints().At(0).IntValue())
+	}
+	return values, nil
+}
+
+// factories of a collector whose receiver sends its next consumer to in when it starts, and whose exporter is sink.
+func factories(in chan<- consumer.Traces, sink *consumertest.MetricsSink) (f otelcol.Factories, err error) {
+	f.Telemetry = otelconftelemetry.NewFactory()
+	noConfig := func() component.Config { return &struct{}{} }
+	if f.Receivers, err = otelcol.MakeFactoryMap(receiver.NewFactory(component.MustNewType("in"), noConfig,
+		receiver.WithTraces(func(_ context.Context, _ receiver.Settings, _ component.Config, next consumer.Traces) (receiver.Traces, error) {
+			return started{func() { in <- next }}, nil
+		}, component.StabilityLevelStable))); err != nil {
+		return f, err
+	}
+	if f.Exporters, err = otelcol.MakeFactoryMap(nopexporter.NewFactory(), exporter.NewFactory(component.MustNewType("out"), noConfig,
+		exporter.WithMetrics(func(context.Context, exporter.Settings, component.Config) (exporter.Metrics, error) {
+			return struct {
+				component.Component
+				consumer.Metrics
+			}{started{func() {}}, sink}, nil
+		}, component.StabilityLevelStable))); err != nil {
+		return f, err
+	}
+	if f.Processors, err = otelcol.MakeFactoryMap[processor.Factory](attrtometrics.NewFactory()); err != nil {
+		return f, err
+	}
+	f.Connectors, err = otelcol.MakeFactoryMap[connector.Factory](attrtometrics.NewConnectorFactory())
+	return f, err
+}
+
+// started is a component that calls a function when it starts.
+type started struct{ call func() }
+
+func (s started) Start(context.Context, component.Host) error { s.call(); return nil }
+func (started) Shutdown(context.Context) error                { return nil }
+
+// TestProcessorWithoutConnector: the service does not start, and says what to write.
+func TestProcessorWithoutConnector(t *testing.T) {
+	_, err := runCollector(`
+receivers: {in: {}}
+processors:
+  attrtometrics/people:
+    metrics: [{name: people, attribute: bbox.count}]
+exporters: {nop: {}}
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines:
+    traces: {receivers: [in], processors: [attrtometrics/people], exporters: [nop]}
+`, 1)
+	require.ErrorContains(t, err, `no connector "attrtometrics/people" takes the metrics`)
+	require.ErrorContains(t, err, "exporters: [attrtometrics/people, ...]")
+}
