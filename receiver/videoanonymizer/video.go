@@ -76,8 +76,7 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 		return pipeline.Summary{}, err
 	}
 	defer reader.Close()
-	ext := filepath.Ext(job.Temp)
-	writer, err := r.tools.Create(ctx, strings.TrimSuffix(job.Temp, ext)+"-encoding"+ext, info, media.WriteOptions{
+	writer, err := r.tools.Create(ctx, job.Temp, info, media.WriteOptions{
 		Container: strings.TrimPrefix(filepath.Ext(job.Output), "."),
 		Codec:     cfg.Output.Codec,
 		Quality:   cfg.Output.Quality,
@@ -103,7 +102,7 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	if err != nil {
 		return summary, err
 	}
-	if err := writer.Finish(ctx, job.Temp); err != nil {
+	if err := writer.Finish(ctx); err != nil {
 		return summary, err
 	}
 	// A source deleted meanwhile leaves this output as all that there is of the video.

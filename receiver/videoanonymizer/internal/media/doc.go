@@ -15,7 +15,7 @@
 //		err = writer.Write(frame)
 //		frame.Release()
 //	}
-//	err = writer.Finish(ctx, final) // verified, on disk, and never over another file
+//	err = writer.Finish(ctx) // verified: temp may get its name
 //
 // A source is opened once per child as a file descriptor, without following a symbolic link, and only if it is a
 // regular file (Linux only: by way of /proc/self/fd); ffmpeg sees neither its name nor any other file, no network, and no demuxer that could lead elsewhere.

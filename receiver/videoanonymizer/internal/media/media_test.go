@@ -65,7 +65,7 @@ func transcode(ctx context.Context, tools Tools, path, final string, read ReadOp
 		return nil, err
 	}
 	defer r.Close()
-	w, err := tools.Create(ctx, filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+".part"), info, write)
+	w, err := tools.Create(ctx, final, info, write)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func transcode(ctx context.Context, tools Tools, path, final string, read ReadOp
 	for {
 		f, err := r.Next()
 		if err == io.EOF {
-			return pts, w.Finish(ctx, final)
+			return pts, w.Finish(ctx)
 		}
 		if err != nil {
 			return pts, err

@@ -4,7 +4,6 @@
 package media
 
 import (
-	"errors"
 	"os"
 	"syscall"
 
@@ -30,17 +29,4 @@ func enlargePipe(f *os.File) {
 		return
 	}
 	_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
-}
-
-// renameNew renames without replacing: fs.ErrExist if the new name is taken. File systems that cannot do that in one
-// step (some network ones) get a second name and lose the first.
-func renameNew(from, to string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
-		return linkNew(from, to)
-	}
-	if err != nil {
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
-	}
-	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -316,6 +317,18 @@ func (w *Writer) ended(ctx context.Context) error {
 	return fileError(w.temp, encodeCause(text), "the encoder failed after frame %d: %s", w.frames, describe(text, err))
 }
 
+// diskCause sorts an error of the file system.
+func diskCause(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return ErrNoSpace
+	case errors.Is(err, fs.ErrNotExist):
+		return ErrVanished
+	default:
+		return ErrUnwritable
+	}
+}
+
 func encodeCause(complaint string) error {
 	for part, cause := range map[string]error{
 		"No space left on device": ErrNoSpace,
@@ -332,18 +345,17 @@ func encodeCause(complaint string) error {
 	return ErrTool
 }
 
-// Finish ends the encoder, makes sure that the file holds each frame written at its time, brings it to the disk, and
-// gives it its final name if that is free (ErrExists otherwise). If it fails nothing stands under the final name, and
-// the temporary file is removed.
-func (w *Writer) Finish(ctx context.Context, finalPath string) error {
-	err := w.finish(ctx, finalPath)
+// Finish ends the encoder and makes sure that the file at Create's path holds each frame written at its time. From then on the
+// file is the caller's, who brings it to the disk and gives it its name. If Finish fails the file is removed.
+func (w *Writer) Finish(ctx context.Context) error {
+	err := w.finish(ctx)
 	if err != nil {
 		_ = w.Abort()
 	}
 	return err
 }
 
-func (w *Writer) finish(ctx context.Context, finalPath string) error {
+func (w *Writer) finish(ctx context.Context) error {
 	if w.err != nil {
 		return w.err
 	}
@@ -359,17 +371,10 @@ func (w *Writer) finish(ctx context.Context, finalPath string) error {
 	if err := w.verify(ctx); err != nil {
 		return err
 	}
-	final, err := filepath.Abs(finalPath)
-	if err != nil {
-		return fileError(finalPath, ErrUnwritable, "%v", err)
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
 		return fileError(w.temp, os.ErrClosed, "")
-	}
-	if err := publish(w.temp, final); err != nil {
-		return err
 	}
 	w.over = true
 	return nil

@@ -46,33 +46,13 @@ func noise(t testing.TB, info Info, i int) *Frame {
 }
 
 func TestNeverOverAnotherFile(t *testing.T) {
-	tools, dir, info := testTools(t), t.TempDir(), plainInfo(t, "yuv420p", 64, 48)
-	temp, final := filepath.Join(dir, ".a.part"), filepath.Join(dir, "a.mp4")
-
-	w, err := tools.Create(t.Context(), temp, info, WriteOptions{})
-	require.NoError(t, err)
-	_, err = tools.Create(t.Context(), temp, info, WriteOptions{})
-	require.ErrorIs(t, err, ErrExists, "the temporary name is taken")
-	require.NoError(t, w.Write(noise(t, info, 0)))
-	require.NoError(t, os.WriteFile(final, []byte("precious"), 0o600))
-	require.ErrorIs(t, w.Finish(t.Context(), final), ErrExists)
-	assert.False(t, exists(temp))
-	kept, err := os.ReadFile(final)
+	tools, info, taken := testTools(t), plainInfo(t, "yuv420p", 64, 48), filepath.Join(t.TempDir(), ".a.part")
+	require.NoError(t, os.WriteFile(taken, []byte("precious"), 0o600))
+	_, err := tools.Create(t.Context(), taken, info, WriteOptions{})
+	require.ErrorIs(t, err, ErrExists)
+	kept, err := os.ReadFile(taken)
 	require.NoError(t, err)
 	assert.Equal(t, "precious", string(kept))
-	require.NoError(t, w.Abort())
-}
-
-func TestRenameFallback(t *testing.T) {
-	dir := t.TempDir()
-	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
-	require.NoError(t, os.WriteFile(a, []byte("new"), 0o600))
-	require.NoError(t, os.WriteFile(b, []byte("old"), 0o600))
-	require.ErrorIs(t, linkNew(a, b), os.ErrExist)
-	require.NoError(t, os.Remove(b))
-	require.NoError(t, linkNew(a, b))
-	assert.False(t, exists(a))
-	assert.True(t, exists(b))
 }
 
 func TestUnwritable(t *testing.T) {
@@ -102,7 +82,7 @@ func TestFullDisk(t *testing.T) {
 					}
 				}
 				if err == nil {
-					err = w.Finish(t.Context(), filepath.Join(dir, "a."+container))
+					err = w.Finish(t.Context())
 				}
 				require.ErrorIs(t, err, ErrNoSpace)
 				require.NoError(t, w.Abort())
@@ -126,7 +106,7 @@ func TestWriteRefuses(t *testing.T) {
 		w := create(t)
 		require.ErrorIs(t, w.Write(noise(t, plainInfo(t, "yuv420p", 64, 50), 0)), ErrUnsupported)
 		require.ErrorIs(t, w.Write(noise(t, info, 0)), ErrUnsupported, "a frame is missing for good")
-		require.Error(t, w.Finish(t.Context(), filepath.Join(t.TempDir(), "a.mp4")))
+		require.Error(t, w.Finish(t.Context()))
 	})
 	t.Run("another format", func(t *testing.T) {
 		require.ErrorIs(t, create(t).Write(noise(t, plainInfo(t, "yuv444p", 64, 48), 0)), ErrUnsupported)
@@ -137,16 +117,16 @@ func TestWriteRefuses(t *testing.T) {
 		require.ErrorIs(t, w.Write(noise(t, info, 3)), ErrUnsupported)
 	})
 	t.Run("no frame at all", func(t *testing.T) {
-		final := filepath.Join(t.TempDir(), "a.mp4")
-		require.ErrorIs(t, create(t).Finish(t.Context(), final), ErrUnsupported)
-		assert.False(t, exists(final))
+		w := create(t)
+		require.ErrorIs(t, w.Finish(t.Context()), ErrUnsupported)
+		assert.False(t, exists(w.temp))
 	})
 	t.Run("after abort", func(t *testing.T) {
 		w := create(t)
 		require.NoError(t, w.Abort())
 		require.NoError(t, w.Abort())
 		require.Error(t, w.Write(noise(t, info, 0)))
-		require.Error(t, w.Finish(t.Context(), filepath.Join(t.TempDir(), "a.mp4")))
+		require.Error(t, w.Finish(t.Context()))
 	})
 }
 
@@ -194,12 +174,12 @@ func TestEveryPair(t *testing.T) {
 				require.NoError(t, tools.CheckCodec(t.Context(), codec))
 				dir := t.TempDir()
 				final := filepath.Join(dir, "a."+name)
-				w, err := tools.Create(t.Context(), filepath.Join(dir, ".part"), info, WriteOptions{Container: name, Codec: codec})
+				w, err := tools.Create(t.Context(), final, info, WriteOptions{Container: name, Codec: codec})
 				require.NoError(t, err)
 				for i := range 12 {
 					require.NoError(t, w.Write(noise(t, info, i)))
 				}
-				require.NoError(t, w.Finish(t.Context(), final))
+				require.NoError(t, w.Finish(t.Context()))
 				require.NoError(t, w.Abort())
 				assert.True(t, exists(final), "abort after finish leaves the video alone")
 			})
@@ -221,10 +201,10 @@ func TestFramesOfOthers(t *testing.T) {
 			f = own
 		}
 		out := filepath.Join(dir, fmt.Sprint(i, ".mkv"))
-		w, err := tools.Create(t.Context(), filepath.Join(dir, ".part"), info, WriteOptions{Container: "mkv", Codec: "ffv1"})
+		w, err := tools.Create(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: "ffv1"})
 		require.NoError(t, err)
 		require.NoError(t, w.Write(f))
-		require.NoError(t, w.Finish(t.Context(), out))
+		require.NoError(t, w.Finish(t.Context()))
 		sum, err := exec.Command("ffmpeg", "-v", "error", "-i", out, "-f", "md5", "-").Output()
 		require.NoError(t, err)
 		sums[i] = string(sum)
@@ -285,12 +265,12 @@ func TestEncoderSettingsAreGone(t *testing.T) {
 	for codec := range encoders {
 		t.Run(codec, func(t *testing.T) {
 			dir := t.TempDir()
-			w, err := tools.Create(t.Context(), filepath.Join(dir, ".part"), info, WriteOptions{Container: "mkv", Codec: codec})
+			w, err := tools.Create(t.Context(), filepath.Join(dir, "a.mkv"), info, WriteOptions{Container: "mkv", Codec: codec})
 			require.NoError(t, err)
 			for i := range 5 {
 				require.NoError(t, w.Write(noise(t, info, i)))
 			}
-			require.NoError(t, w.Finish(t.Context(), filepath.Join(dir, "a.mkv")))
+			require.NoError(t, w.Finish(t.Context()))
 			data, err := os.ReadFile(filepath.Join(dir, "a.mkv"))
 			require.NoError(t, err)
 			for _, trace := range []string{"crf=", "core 1", "options:", "x265 (build", "Lavc5", "Lavc6"} {
