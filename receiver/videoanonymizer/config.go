@@ -65,7 +65,7 @@ type OutputConfig struct {
 	Container string `mapstructure:"container"`
 	// Codec is the video codec, "same" for that of the source.
 	Codec string `mapstructure:"codec"`
-	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 20 for h264, and what looks alike
+	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 23 for h264, and what looks alike
 	// for the others.
 	Quality *int `mapstructure:"quality"`
 	// Preset trades speed for size, in the words of x264.

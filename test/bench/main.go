@@ -104,7 +104,7 @@ func measureFFmpeg(ctx context.Context, clip string) (time.Duration, error) {
 	}
 	defer os.RemoveAll(dir)
 	command := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-i", clip,
-		"-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "20", filepath.Join(dir, "out.mp4"))
+		"-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "23", filepath.Join(dir, "out.mp4"))
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {
 		return 0, fmt.Errorf("ffmpeg: %w", err)

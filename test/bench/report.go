@@ -34,7 +34,7 @@ claiming the video to its final name; CPU time includes the program's start and 
 
 | 30 s clip, {{.Clip.Frames}} frames | CPU time | a frame |
 | --- | ---: | ---: |
-| ffmpeg alone: decode, encode (libx264 veryfast, CRF 20) | {{seconds .FFmpeg}} | {{perFrame .FFmpeg .Clip.Frames}} |
+| ffmpeg alone: decode, encode (libx264 veryfast, CRF 23) | {{seconds .FFmpeg}} | {{perFrame .FFmpeg .Clip.Frames}} |
 | ONNX Runtime alone: the same inferences, one thread | {{seconds .Inference}} | {{perFrame .Inference .Clip.Frames}} |
 | the pipeline | {{seconds .Clip.CPU}} | {{perFrame .Clip.CPU .Clip.Frames}} |
 

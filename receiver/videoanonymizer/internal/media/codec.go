@@ -36,7 +36,7 @@ type encoder struct {
 
 var encoders = map[string]encoder{
 	"h264": {
-		name: "libx264", quality: 20, depths: []int{8, 10}, grey: true, even: true,
+		name: "libx264", quality: 23, depths: []int{8, 10}, grey: true, even: true,
 		args: func(info Info, quality, speed int) []string {
 			args := []string{"-preset", presets[speed], "-crf", strconv.Itoa(quality)}
 			return appendParams(args, "-x264-params", rateParam(info))

@@ -29,7 +29,7 @@ type WriteOptions struct {
 	// ErrUnsupported.
 	Codec string
 	// Quality is the constant rate factor: 0 is best, worst is 51 for h264 and h265 and 63 for vp9 and av1; ffv1 is
-	// lossless and has none. nil takes the codec's default: 20, 22, 28, 30.
+	// lossless and has none. nil takes the codec's default: 23, 22, 28, 30.
 	Quality *int
 	// Preset trades speed for size in the words of x264, ultrafast to placebo; other encoders take their nearest speed.
 	// Default veryfast.
