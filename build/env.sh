@@ -9,3 +9,5 @@ export CGO_CFLAGS="-O2 -Wno-deprecated-declarations"
 export CGO_CXXFLAGS="-O2 -std=c++11 -DNDEBUG -I$root/build/include -I/usr/include/opencv4"
 export CGO_LDFLAGS="-O2 -lopencv_core -lopencv_imgproc -lopencv_imgcodecs"
 export GOFLAGS="${GOFLAGS:+$GOFLAGS }-tags=customenv,gocv_specific_modules"
+# ONNX Runtime's official builds report to their maker unless they are told not to; the receiver tells them itself.
+export ORT_DISABLE_TELEMETRY=1

@@ -45,6 +45,10 @@ func Initialize(path string) error {
 		}
 		return nil
 	}
+	// Its official builds report to their maker from the moment they are loaded; DisableTelemetry below comes too late for that.
+	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
+		return fmt.Errorf("%w: switch off its own telemetry: %w", ErrLibrary, err)
+	}
 	ort.SetSharedLibraryPath(resolved)
 	// What goes wrong comes back as an error; ONNX Runtime's own log would say it again on stderr, in a format of its own.
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
