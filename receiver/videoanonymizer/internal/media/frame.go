@@ -127,7 +127,17 @@ func NewFrame(format PixelFormat, width, height int) (*Frame, error) {
 	if width < 1 || height < 1 {
 		return nil, fmt.Errorf("frame of %d x %d pixels: %w", width, height, ErrUnsupported)
 	}
-	f := &Frame{Width: width, Height: height, Format: format, buffer: make([]byte, headRoom+format.FrameBytes(width, height))}
+	return frameIn(make([]byte, frameBuffer(format, width, height)), format, width, height), nil
+}
+
+// frameBuffer is the length of a frame's memory.
+func frameBuffer(format PixelFormat, width, height int) int {
+	return headRoom + format.FrameBytes(width, height)
+}
+
+// frameIn lays a frame over memory of the length of frameBuffer.
+func frameIn(buffer []byte, format PixelFormat, width, height int) *Frame {
+	f := &Frame{Width: width, Height: height, Format: format, buffer: buffer}
 	rest := f.buffer[headRoom:]
 	for i := range format.Planes {
 		w, h := format.PlaneSize(i, width, height)
@@ -135,7 +145,7 @@ func NewFrame(format PixelFormat, width, height int) (*Frame, error) {
 		f.Planes[i] = Plane{Data: rest[:n:n], Width: w, Height: h}
 		rest = rest[n:]
 	}
-	return f, nil
+	return f
 }
 
 // Release gives the frame's memory back for the next frame. The frame must not be used afterwards.

@@ -3,16 +3,21 @@
 
 package media
 
-import "sync"
+import (
+	"fmt"
+	"sync"
+)
 
-// pool keeps the frames that were given back. It holds as many as were ever out at once.
+// pool keeps the frames that were given back. It holds as many as were ever out at once. Their memory is not the garbage
+// collector's: in its heap it would let as much garbage again pile up beside the frames before it collects.
 type pool struct {
 	mu     sync.Mutex
 	frames []*Frame
 	closed bool
 }
 
-// get returns a frame whose pixels are those of whoever had it before.
+// get returns a frame whose pixels are those of whoever had it before. It fails with ErrUnsupported if the size is not
+// positive, and with ErrTool if there is no memory.
 func (p *pool) get(format PixelFormat, width, height int) (*Frame, error) {
 	p.mu.Lock()
 	if n := len(p.frames); n > 0 {
@@ -23,24 +28,34 @@ func (p *pool) get(format PixelFormat, width, height int) (*Frame, error) {
 		return f, nil
 	}
 	p.mu.Unlock()
-	f, err := NewFrame(format, width, height)
-	if err == nil {
-		f.free = p.put
+	if width < 1 || height < 1 {
+		return nil, fmt.Errorf("frame of %d x %d pixels: %w", width, height, ErrUnsupported)
 	}
-	return f, err
+	buffer, err := mapMemory(frameBuffer(format, width, height))
+	if err != nil {
+		return nil, fmt.Errorf("memory for a frame of %d x %d pixels: %w: %w", width, height, ErrTool, err)
+	}
+	f := frameIn(buffer, format, width, height)
+	f.free = p.put
+	return f, nil
 }
 
 func (p *pool) put(f *Frame) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.closed {
-		p.frames = append(p.frames, f)
+	if p.closed {
+		unmapMemory(f.buffer)
+		return
 	}
+	p.frames = append(p.frames, f)
 }
 
 // close lets go of all frames, those still out when they come back.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, f := range p.frames {
+		unmapMemory(f.buffer)
+	}
 	p.frames, p.closed = nil, true
 }

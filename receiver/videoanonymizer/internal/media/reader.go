@@ -177,7 +177,7 @@ func (r *Reader) next() (*Frame, error) {
 	}
 	f, err := r.pool.get(r.info.Format, r.info.Width, r.info.Height)
 	if err != nil {
-		return nil, fileError(r.info.Path, ErrUnsupported, "%v", err)
+		return nil, fmt.Errorf("%q: %w", r.info.Path, err)
 	}
 	_ = r.stdout.SetReadDeadline(time.Now().Add(r.opts.Stall))
 	if _, err := io.ReadFull(r.stdout, f.buffer[headRoom:]); err != nil {

@@ -30,3 +30,10 @@ func enlargePipe(f *os.File) {
 	}
 	_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
 }
+
+// mapMemory returns n bytes, all zero, that the garbage collector does not know of; unmapMemory gives them back.
+func mapMemory(n int) ([]byte, error) {
+	return unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+}
+
+func unmapMemory(b []byte) { _ = unix.Munmap(b) }

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -85,11 +86,12 @@ type item struct {
 // Run takes all frames from source to sink. It returns when the last frame is written, or with the first error of
 // source or sink, or with the context's error; all its goroutines have ended by then.
 //
-// Run does not end the source's Next and the sink's Write: they have to return when the context ends.
+// Run does not end the source's Next and the sink's Write: they have to return when the context ends. Every frame that it took
+// is released when it returns.
 func Run(ctx context.Context, source Source, sink Sink, opts Options) (Summary, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	r := &run{opts: opts, ctx: ctx, toJudge: make(chan *item, opts.Workers), decoded: make(chan *item, opts.DetectEvery+opts.Workers),
-		painted: make(chan *item, 1)}
+		painted: make(chan *item, 1), held: map[*media.Frame]struct{}{}}
 	group.Go(func() error { return r.decode(source) })
 	for range opts.Workers {
 		group.Go(r.judge)
@@ -97,6 +99,9 @@ func Run(ctx context.Context, source Source, sink Sink, opts Options) (Summary, 
 	group.Go(r.sequence)
 	group.Go(func() error { return r.encode(sink) })
 	err := group.Wait()
+	for frame := range r.held {
+		frame.Release()
+	}
 	return r.summary, err
 }
 
@@ -107,6 +112,22 @@ type run struct {
 	decoded chan *item
 	painted chan *item
 	summary Summary // of the encode stage until Run returns
+
+	mu   sync.Mutex
+	held map[*media.Frame]struct{} // taken from the source, not yet released
+}
+
+func (r *run) hold(frame *media.Frame) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held[frame] = struct{}{}
+}
+
+func (r *run) release(frame *media.Frame) {
+	r.mu.Lock()
+	delete(r.held, frame)
+	r.mu.Unlock()
+	frame.Release()
 }
 
 // decode reads the frames and decides which ones are judged. It stays one frame behind the source, since the frame before
@@ -129,6 +150,7 @@ func (r *run) decode(source Source) error {
 		if err != nil {
 			return err
 		}
+		r.hold(frame)
 		next := &item{frame: frame}
 		next.record.Index, next.record.PTS = frame.Index, frame.Time
 		next.record.Start = start
@@ -365,7 +387,7 @@ func (r *run) encode(sink Sink) error {
 		}
 		rec.Encode.End = time.Now()
 		rec.End = rec.Encode.End
-		it.frame.Release()
+		r.release(it.frame)
 		r.count(it)
 		if r.opts.Observe != nil {
 			r.opts.Observe(rec)

@@ -7,7 +7,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -252,4 +257,40 @@ func TestRunStops(t *testing.T) {
 		_, err := Run(ctx, source, out, options(t, &detector{seen: map[int]bool{}}))
 		require.ErrorIs(t, err, context.Canceled)
 	})
+}
+
+// TestRunReleasesEveryFrame: a video that fails leaves no frame behind, whose memory nobody else would free.
+func TestRunReleasesEveryFrame(t *testing.T) {
+	const frameBytes, most = 1280 * 720 * 3 / 2, 100 << 20
+	path := filepath.Join(t.TempDir(), "a.mkv")
+	made, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25:d=2", "-c:v", "mjpeg", path).CombinedOutput()
+	require.NoError(t, err, "%s", made)
+	tools, err := media.FindTools("", "")
+	require.NoError(t, err)
+	info, err := tools.Probe(t.Context(), path, media.Limits{})
+	require.NoError(t, err)
+	before, held := dataMemory(t), 0
+	for range 12 {
+		source, err := tools.Open(t.Context(), info, media.ReadOptions{})
+		require.NoError(t, err)
+		broken := errors.New("broken")
+		out := &sink{source: &clip{}, write: func(*media.Frame) error { return broken }}
+		_, err = Run(t.Context(), source, out, options(t, &detector{seen: map[int]bool{}}))
+		require.ErrorIs(t, err, broken)
+		held += 20 // about the window
+		require.NoError(t, source.Close())
+	}
+	require.Greater(t, held*frameBytes, 3*most, "enough to be seen if it stayed")
+	assert.Less(t, dataMemory(t)-before, most)
+}
+
+// dataMemory is the size in bytes of the memory that this process has of its own.
+func dataMemory(t *testing.T) int {
+	status, err := os.ReadFile("/proc/self/status")
+	require.NoError(t, err)
+	var kilobytes int
+	_, rest, _ := strings.Cut(string(status), "VmData:")
+	_, err = fmt.Sscan(rest, &kilobytes)
+	require.NoError(t, err)
+	return kilobytes << 10
 }
