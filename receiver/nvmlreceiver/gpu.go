@@ -31,16 +31,16 @@ type gpu struct {
 	builder   *metadata.MetricsBuilder
 	instances map[string]*gpu // MIG instances by UUID
 
-	ts      pcommon.Timestamp
-	start   pcommon.Timestamp // of the cumulative points: when the receiver started, or a counter was last reset
-	out     pmetric.Metrics   // what the scrape gave
-	lost    error             // why the GPU cannot be read any more, nil if it can
-	fields  []driver.Field
-	links   []driver.Field // NVLink counters link by link, for GPUs that have no sum
-	seen    [driver.EngineOFA + 1]time.Time
-	last    map[counter]float64
-	mean    mean
-	addMean func(time.Time, uint32) // mean.add, bound once
+	ts       pcommon.Timestamp
+	out      pmetric.Metrics // what the scrape gave
+	lost     error           // why the GPU cannot be read any more, nil if it can
+	fields   []driver.Field
+	links    []driver.Field // NVLink counters link by link, for GPUs that have no sum
+	seen     [driver.EngineOFA + 1]time.Time
+	last     map[counter]float64
+	mean     mean
+	addMean  func(time.Time, uint32)          // mean.add, bound once
+	emission []metadata.ResourceMetricsOption // the resource and the start of the cumulative points
 
 	fans        []string // "fan0" and so on
 	migDevices  []driver.Device
@@ -59,9 +59,10 @@ type counter struct {
 func newGPU(s *scraper, found foundGPU, device driver.Device, uuid, name string, resource pcommon.Resource) *gpu {
 	g := &gpu{
 		scraper: s, found: found, device: device, uuid: uuid, name: name, resource: resource, instances: map[string]*gpu{},
-		builder: metadata.NewMetricsBuilder(s.config.Builder, s.settings), start: s.start, last: map[counter]float64{},
+		builder: metadata.NewMetricsBuilder(s.config.Builder, s.settings), last: map[counter]float64{},
 	}
 	g.addMean = g.mean.add
+	g.startAt(s.start)
 	on := &s.config.Builder.Metrics
 	if on.HwGpuIo.Enabled {
 		g.want(driver.FieldPCIeTxBytes, driver.FieldPCIeRxBytes, driver.FieldNVLinkTxKiB, driver.FieldNVLinkRxKiB)
@@ -107,12 +108,17 @@ func (g *gpu) scrape(now time.Time) {
 	g.emit()
 }
 
+// startAt sets the start of the cumulative points: when the receiver started, or when a counter was last reset.
+func (g *gpu) startAt(start pcommon.Timestamp) {
+	g.emission = []metadata.ResourceMetricsOption{metadata.WithResource(g.resource), metadata.WithStartTimeOverride(start)}
+}
+
 func (g *gpu) begin(now time.Time) {
 	g.ts, g.lost = pcommon.NewTimestampFromTime(now), nil
 }
 
 func (g *gpu) emit() {
-	g.out = g.builder.Emit(metadata.WithResource(g.resource), metadata.WithStartTimeOverride(g.start))
+	g.out = g.builder.Emit(g.emission...)
 	for _, instance := range g.instances {
 		if instance.out.ResourceMetrics().Len() > 0 {
 			instance.out.ResourceMetrics().MoveAndAppendTo(g.out.ResourceMetrics())
@@ -142,7 +148,7 @@ func (g *gpu) ok(call string, err error) bool {
 func (g *gpu) count(what string, kind int, value float64) {
 	key := counter{what, kind}
 	if value < g.last[key] {
-		g.start = g.ts
+		g.startAt(g.ts)
 	}
 	g.last[key] = value
 }

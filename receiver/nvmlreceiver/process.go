@@ -16,13 +16,16 @@ import (
 // procFS is where the kernel shows its processes, /proc.
 type procFS string
 
+func (root procFS) file(pid uint32, name string) string {
+	return string(root) + "/" + strconv.FormatUint(uint64(pid), 10) + "/" + name
+}
+
 // executable is the name of the executable of a process; empty if the process is gone or not ours to look at.
 func (root procFS) executable(pid uint32) string {
-	dir := filepath.Join(string(root), strconv.FormatUint(uint64(pid), 10))
-	if path, err := os.Readlink(filepath.Join(dir, "exe")); err == nil {
+	if path, err := os.Readlink(root.file(pid, "exe")); err == nil {
 		return strings.TrimSuffix(filepath.Base(path), " (deleted)")
 	}
-	name, err := os.ReadFile(filepath.Join(dir, "comm")) // readable by everybody, but cut off at 15 characters
+	name, err := os.ReadFile(root.file(pid, "comm")) // readable by everybody, but cut off at 15 characters
 	if err != nil {
 		return ""
 	}
@@ -31,7 +34,7 @@ func (root procFS) executable(pid uint32) string {
 
 // commandLine is the command line of a process, its arguments joined by spaces; empty as with executable.
 func (root procFS) commandLine(pid uint32) string {
-	line, err := os.ReadFile(filepath.Join(string(root), strconv.FormatUint(uint64(pid), 10), "cmdline"))
+	line, err := os.ReadFile(root.file(pid, "cmdline"))
 	if err != nil {
 		return ""
 	}

@@ -112,6 +112,9 @@ func CodeOf(err error) Code {
 	if err == nil {
 		return Success
 	}
+	if code, ok := err.(Code); ok { // the usual case, for every value that a GPU does not have: without allocating
+		return code
+	}
 	var code Code
 	if errors.As(err, &code) {
 		return code
