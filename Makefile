@@ -67,6 +67,11 @@ bench: all ## Measure speed and memory on 1080p footage; writes docs/benchmarks.
 	@build/footage.sh bench
 	@$(GO) run ./test/bench
 
+.PHONY: recall
+recall: all ## Measure how many heads are masked, on footage annotated by eye; writes docs/recall.md
+	@build/footage.sh recall
+	@$(GO) run ./test/recall
+
 .PHONY: lint
 lint: ## Check format and vet; golangci-lint too, where it is installed
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' ':!cmd/otelcol-anonymizer' | xargs gofmt -l); \

@@ -1,0 +1,146 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed annotations/*.yaml
+var annotationFiles embed.FS
+
+// annotation is what was seen by eye in some frames of a clip.
+type annotation struct {
+	// Clip is a path in build/cache/footage.
+	Clip   string           `yaml:"clip"`
+	Frames []annotatedFrame `yaml:"frames"`
+}
+
+// annotatedFrame holds all heads of a frame.
+type annotatedFrame struct {
+	// Frame counts from 0.
+	Frame int    `yaml:"frame"`
+	Heads []head `yaml:"heads"`
+}
+
+// head is one head in one frame.
+type head struct {
+	// Box reaches from the top of hair or hat to the chin (from behind: to the nape), and from the left to the right edge of
+	// the head; of a head that is cut or hidden, it holds the part that shows.
+	Box box `yaml:"box"`
+	// View is frontal, profile or away.
+	View string `yaml:"view"`
+	// FaceVisible says that some facial feature shows: an eye, the nose, the mouth, the outline of a cheek.
+	FaceVisible bool `yaml:"face_visible"`
+	// Occluded says that something hides a part of the head.
+	Occluded bool `yaml:"occluded"`
+}
+
+// box is left, top, right, bottom in pixels, from the upper left corner of the frame; pixel x covers x to x+1.
+type box [4]float64
+
+func (b box) width() float64  { return b[2] - b[0] }
+func (b box) height() float64 { return b[3] - b[1] }
+
+// grown is the box with a part of its width added on both sides, and parts of its height added above and below.
+func (b box) grown(sides, above, below float64) box {
+	w, h := b.width(), b.height()
+	return box{b[0] - sides*w, b[1] - above*h, b[2] + sides*w, b[3] + below*h}
+}
+
+func (b box) intersects(other box) bool {
+	return b[0] < other[2] && other[0] < b[2] && b[1] < other[3] && other[1] < b[3]
+}
+
+func (b box) contains(x, y float64) bool { return x >= b[0] && x < b[2] && y >= b[1] && y < b[3] }
+
+// readAnnotations reads and checks all annotations, in the order of their files' names.
+func readAnnotations() ([]annotation, error) {
+	names, err := fs.Glob(annotationFiles, "annotations/*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var annotations []annotation
+	for _, name := range names {
+		file, err := annotationFiles.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		decoder := yaml.NewDecoder(file)
+		decoder.KnownFields(true)
+		var a annotation
+		err = decoder.Decode(&a)
+		_ = file.Close()
+		if err == nil {
+			err = a.validate()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		annotations = append(annotations, a)
+	}
+	return annotations, nil
+}
+
+func (a annotation) validate() error {
+	var errs []error
+	last := -1
+	for _, frame := range a.Frames {
+		if frame.Frame <= last {
+			errs = append(errs, fmt.Errorf("frame %d: frames must ascend", frame.Frame))
+		}
+		last = frame.Frame
+		for _, h := range frame.Heads {
+			if h.Box.width() < 2 || h.Box.height() < 2 || h.Box[0] < 0 || h.Box[1] < 0 {
+				errs = append(errs, fmt.Errorf("frame %d: box %v is not left, top, right, bottom", frame.Frame, h.Box))
+			}
+			if !slices.Contains([]string{"frontal", "profile", "away"}, h.View) {
+				errs = append(errs, fmt.Errorf("frame %d: view %q is not frontal, profile or away", frame.Frame, h.View))
+			}
+		}
+	}
+	if a.Clip == "" {
+		errs = append(errs, errors.New("clip is missing"))
+	}
+	return errors.Join(errs...)
+}
+
+// smallHead is the height in pixels below which a head counts as small.
+const smallHead = 16
+
+// groups are the rows of the table that a head counts in. Small, at the edge and in a crowd follow from the boxes: at the
+// edge is within 2 pixels of it; in a crowd is where the box, grown by its size to all sides, meets another head's box.
+func (f annotatedFrame) groups(i, width, height int) []string {
+	h := f.Heads[i]
+	groups := []string{"all heads"}
+	if h.FaceVisible {
+		groups = append(groups, "face visible")
+	}
+	groups = append(groups, h.View)
+	if h.Box.height() < smallHead {
+		groups = append(groups, "small")
+	}
+	if h.Box[0] <= 2 || h.Box[1] <= 2 || h.Box[2] >= float64(width-2) || h.Box[3] >= float64(height-2) {
+		groups = append(groups, "edge")
+	}
+	if h.Occluded {
+		groups = append(groups, "occluded")
+	}
+	for j, other := range f.Heads {
+		if j != i && h.Box.grown(1, 1, 1).intersects(other.Box) {
+			groups = append(groups, "crowd")
+			break
+		}
+	}
+	return groups
+}
+
+// groupNames are all groups in the order of the table.
+var groupNames = []string{"all heads", "face visible", "frontal", "profile", "away", "small", "edge", "occluded", "crowd"}

@@ -1,0 +1,174 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command recall measures how many heads the built program masks. It takes real footage through it, compares each output with
+// its source pixel by pixel, looks up the heads that were annotated by eye, and writes docs/recall.md. `make recall` runs it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
+)
+
+func main() {
+	sheet := flag.String("sheet", "", "folder for pictures of the heads that are not covered, out of the outputs")
+	only := flag.String("only", "", "measure this variant alone, and print the figures without writing them down")
+	flag.Parse()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *only, *sheet)
+	cancel()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "recall:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, only, sheet string) error {
+	annotations, err := readAnnotations()
+	if err != nil {
+		return err
+	}
+	if only != "" && !slices.ContainsFunc(variants, func(v variant) bool { return v.name == only }) {
+		return fmt.Errorf("there is no variant %q", only)
+	}
+	var results []result
+	for _, v := range variants {
+		if only != "" && v.name != only {
+			continue
+		}
+		if reason := refused(ctx, v); reason != "" {
+			fmt.Printf("recall: %s is left out: %s\n", v.name, reason)
+			results = append(results, result{variant: v, skipped: reason})
+			continue
+		}
+		fmt.Printf("recall: %s\n", v.name)
+		r, err := measure(ctx, v, annotations)
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		results = append(results, r)
+		if sheet != "" {
+			if err := saveSheet(sheet, r); err != nil {
+				return err
+			}
+		}
+	}
+	if only != "" {
+		return writeReport(os.Stdout, annotations, results)
+	}
+	return saveReport(annotations, results)
+}
+
+// configs lay a variant over the default configuration. Masks are of a colour that footage hardly holds, and outputs without
+// loss, so that exactly the masked pixels differ.
+func configs(v variant) []string {
+	return []string{
+		fmt.Sprintf(`yaml:{receivers: {videoanonymizer: {
+			watch: {poll_interval: 100ms, stable_for: 200ms},
+			output: {codec: ffv1, container: mkv},
+			mask: {fill: solid, color: "#ff00ff"},
+			models: {directory: %q}}}}`, filepath.Join(collector.Root(), "models")),
+		"yaml:{receivers: {videoanonymizer: {" + v.settings + "}}}",
+	}
+}
+
+// refused is why the program does not accept a variant; empty if it does.
+func refused(ctx context.Context, v variant) string {
+	args := []string{"validate", "--config", filepath.Join(collector.Root(), "config", "config.yaml")}
+	for _, config := range configs(v) {
+		args = append(args, "--config", config)
+	}
+	command := exec.CommandContext(ctx, filepath.Join(collector.Root(), "bin", "otelcol-anonymizer"), args...)
+	command.Dir = collector.Root()
+	output, err := command.CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// measure takes all clips through a collector of the variant, and scores its outputs.
+func measure(ctx context.Context, v variant, annotations []annotation) (r result, err error) {
+	r = result{variant: v}
+	dir, err := os.MkdirTemp("", "recall")
+	if err != nil {
+		return r, err
+	}
+	defer os.RemoveAll(dir)
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return r, err
+	}
+	defer log.Close()
+	options, err := collector.Options{Dir: dir, Output: log, Configs: configs(v)}.OnFreePorts()
+	if err != nil {
+		return r, err
+	}
+	c, err := collector.Start(ctx, options)
+	if err != nil {
+		return r, explained(err, log.Name())
+	}
+	outputs, err := anonymize(ctx, c, dir, annotations)
+	if err = errors.Join(err, c.Stop(time.Minute)); err != nil {
+		return r, explained(err, log.Name())
+	}
+	r.CPU = c.CPUTime()
+	for i, a := range annotations {
+		source, err := footage.Clip(a.Clip)
+		if err != nil {
+			return r, err
+		}
+		if err := r.score(ctx, a, source, outputs[i]); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// explained adds the end of what the collector said to an error.
+func explained(err error, log string) error {
+	output, _ := os.ReadFile(log)
+	if len(output) > 4000 {
+		output = output[len(output)-4000:]
+	}
+	return fmt.Errorf("%w; the collector said:\n%s", err, output)
+}
+
+// anonymize drops the clips and waits for their outputs.
+func anonymize(ctx context.Context, c *collector.Collector, dir string, annotations []annotation) ([]string, error) {
+	var outputs []string
+	for _, a := range annotations {
+		clip, err := footage.Clip(a.Clip)
+		if err != nil {
+			return nil, err
+		}
+		source, err := collector.Drop(clip, filepath.Join(dir, "videos", "incoming"), filepath.Base(clip))
+		if err != nil {
+			return nil, err
+		}
+		output := filepath.Join(dir, collector.OutputOf(source))
+		outputs = append(outputs, strings.TrimSuffix(output, filepath.Ext(output))+".mkv")
+	}
+	return outputs, c.Await(ctx, "the anonymized videos", 250*time.Millisecond, func() (bool, error) {
+		for _, output := range outputs {
+			if _, err := os.Stat(output); err != nil {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+}

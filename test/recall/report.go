@@ -1,0 +1,189 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+)
+
+var report = template.Must(template.New("").Parse(`# Recall
+
+` + "`make recall`" + ` writes this page. It takes real footage through the built program, once for each variant below, and compares
+each output with its source pixel by pixel: {{.Heads}} heads in {{.Annotated}} frames of {{len .Clips}} clips, annotated by eye in
+[test/recall/annotations](../test/recall/annotations). A head's box reaches from the top of hair or hat to the chin (from
+behind: to the nape). **A head is covered when at least 90 % of the ellipse inscribed in its box are masked.**
+
+| heads covered |{{range .Measured}} {{.}} |{{end}}
+| --- |{{range .Measured}} ---: |{{end}}
+{{range .Rows}}| {{range .}}{{.}} | {{end}}
+{{end}}
+{{range .Variants}}- {{.}}
+{{end}}
+In the table,
+
+- *small* is less than 16 pixels high; *edge* is within 2 pixels of the frame's edge; *crowd* is where the box, grown by its
+  size to all sides, meets another head's;
+- *blinks* are counted over all {{.Frames}} frames: connected regions of at least 12 pixels, masked in the frames before and after
+  but not in this one, at least a quarter as large as the mask that they are torn out of;
+- *outside people* is the masked part of the annotated frames that lies on nobody: beyond half a head above, six heads
+  below and a head's width and a half beside each head;
+- *CPU a frame* is that of the program and its child processes, with lossless output, over all clips.
+
+{{range .Weak}}## Heads not covered: {{.Name}}
+
+{{if .Heads}}| clip | frame | box | what | masked |
+| --- | ---: | --- | --- | ---: |
+{{range .Heads}}| {{.Clip}} | {{.Frame}} | {{printf "%.0f, %.0f, %.0f, %.0f" (index .Box 0) (index .Box 1) (index .Box 2) (index .Box 3)}} | {{.What}} | {{printf "%.0f %%" .Percent}} |
+{{end}}{{else}}None.
+{{end}}{{with .More}}
+{{.}} more are not listed.
+{{end}}{{with .Blinks}}
+Blinks: {{.}}.
+{{end}}
+{{end}}Pictures of them, out of the outputs: ` + "`go run ./test/recall -sheet DIRECTORY`" + `, or with ` + "`-only NAME`" + ` for one variant.
+`))
+
+// weakest are the heads that are not covered, the least covered first.
+func weakest(r result) []scoredHead {
+	var weak []scoredHead
+	for _, h := range r.Heads {
+		if !h.covered() {
+			weak = append(weak, h)
+		}
+	}
+	slices.SortStableFunc(weak, func(a, b scoredHead) int { return cmp.Compare(a.Coverage, b.Coverage) })
+	return weak
+}
+
+// What describes a head.
+func (h scoredHead) What() string { return strings.Join(h.Groups[1:], ", ") }
+
+// Percent is the part that is masked.
+func (h scoredHead) Percent() float64 { return 100 * h.Coverage }
+
+// listed is how many uncovered heads of a variant are listed.
+const listed = 40
+
+func writeReport(w io.Writer, annotations []annotation, results []result) error {
+	var page struct {
+		Heads, Annotated, Frames  int
+		Clips, Measured, Variants []string
+		Rows                      [][]string
+		Weak                      []any
+	}
+	for _, a := range annotations {
+		page.Clips = append(page.Clips, a.Clip)
+		page.Annotated += len(a.Frames)
+		for _, frame := range a.Frames {
+			page.Heads += len(frame.Heads)
+		}
+	}
+	var measured []result
+	for _, r := range results {
+		about := fmt.Sprintf("**%s**: %s", r.name, r.about)
+		if r.skipped != "" {
+			page.Variants = append(page.Variants, about+"; left out: this build does not take these settings.")
+			continue
+		}
+		page.Variants = append(page.Variants, about+".")
+		page.Measured = append(page.Measured, r.name)
+		page.Frames = r.Frames
+		measured = append(measured, r)
+		if r.detail || len(results) == 1 {
+			weak := weakest(r)
+			page.Weak = append(page.Weak, map[string]any{"Name": r.name, "Heads": weak[:min(len(weak), listed)],
+				"More": max(0, len(weak)-listed), "Blinks": blinkList(r.Blinks)})
+		}
+	}
+	page.Rows = rows(page.Clips, measured)
+	return report.Execute(w, page)
+}
+
+func blinkList(blinks []blink) string {
+	var list []string
+	for _, b := range blinks {
+		list = append(list, fmt.Sprintf("%s frame %d", b.Clip, b.Frame))
+	}
+	return strings.Join(list[:min(len(list), listed)], ", ")
+}
+
+// rows is the body of the table.
+func rows(clips []string, results []result) [][]string {
+	var rows [][]string
+	add := func(name string, cell func(result) string) {
+		row := []string{name}
+		for _, r := range results {
+			row = append(row, cell(r))
+		}
+		rows = append(rows, row)
+	}
+	for _, group := range groupNames {
+		add(group, func(r result) string { return ratio(r.count(group)) })
+	}
+	for _, clip := range clips {
+		add("in "+clip, func(r result) string {
+			covered, all := 0, 0
+			for _, h := range r.Heads {
+				if h.Clip == clip {
+					all++
+					if h.covered() {
+						covered++
+					}
+				}
+			}
+			return ratio(covered, all)
+		})
+	}
+	add("blinks", func(r result) string {
+		n := 0
+		for _, b := range r.Blinks {
+			n += b.Count
+		}
+		return fmt.Sprint(n)
+	})
+	add("masked outside people, mean", func(r result) string {
+		sum := 0.0
+		for _, share := range r.Outside {
+			sum += share
+		}
+		return fmt.Sprintf("%.2f %%", 100*sum/float64(max(1, len(r.Outside))))
+	})
+	add("masked outside people, most in a frame", func(r result) string {
+		return fmt.Sprintf("%.2f %%", 100*slices.Max(append(r.Outside, 0)))
+	})
+	add("CPU a frame", func(r result) string {
+		return fmt.Sprintf("%.0f ms", r.CPU.Seconds()*1000/float64(max(1, r.Frames)))
+	})
+	return rows
+}
+
+func ratio(covered, all int) string {
+	if all == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f %% (%d/%d)", 100*float64(covered)/float64(all), covered, all)
+}
+
+// saveReport writes docs/recall.md and shows it.
+func saveReport(annotations []annotation, results []result) error {
+	path := filepath.Join(collector.Root(), "docs", "recall.md")
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := writeReport(io.MultiWriter(file, os.Stdout), annotations, results); err != nil {
+		return err
+	}
+	return file.Close()
+}

@@ -1,0 +1,120 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"time"
+)
+
+// coveredFrom is the part of a head's ellipse from which the head counts as covered.
+const coveredFrom = 0.9
+
+// result is what was measured of one variant.
+type result struct {
+	variant
+	// skipped is why nothing was measured.
+	skipped string
+	CPU     time.Duration // of the program and its child processes, over all clips
+	Heads   []scoredHead
+	Frames  int // of all clips
+	Blinks  []blink
+	// Outside is the masked part of the frame that lies on no person, for each annotated frame.
+	Outside []float64
+}
+
+// scoredHead is a head and how much of it is masked.
+type scoredHead struct {
+	head
+	Clip     string
+	Frame    int
+	Groups   []string
+	Coverage float64 // 0..1
+	picture  *image.RGBA
+}
+
+func (h scoredHead) covered() bool { return h.Coverage >= coveredFrom }
+
+// blink is a frame in which masks are missing.
+type blink struct {
+	Clip         string
+	Frame, Count int
+}
+
+// score compares an output with its source, frame by frame.
+func (r *result) score(ctx context.Context, a annotation, sourcePath, outputPath string) error {
+	source, err := openVideo(ctx, sourcePath)
+	if err != nil {
+		return err
+	}
+	defer source.close()
+	output, err := openVideo(ctx, outputPath)
+	if err != nil {
+		return err
+	}
+	defer output.close()
+	if source.width != output.width || source.height != output.height {
+		return fmt.Errorf("%s is %dx%d, its source %dx%d", outputPath, output.width, output.height, source.width, source.height)
+	}
+	annotated := a.Frames
+	var last, before bitmap // of the frame before, and of the one before that
+	for n := 0; ; n++ {
+		was, errSource := source.next()
+		is, errOutput := output.next()
+		if errors.Is(errSource, io.EOF) && errors.Is(errOutput, io.EOF) {
+			break
+		}
+		if err := errors.Join(errSource, errOutput); err != nil {
+			return fmt.Errorf("frame %d: %w", n, err)
+		}
+		now := masked(was, is)
+		if n >= 2 {
+			if count := blinks(before, last, now); count > 0 {
+				r.Blinks = append(r.Blinks, blink{Clip: a.Clip, Frame: n - 1, Count: count})
+			}
+		}
+		before, last = last, now
+		r.Frames++
+		if len(annotated) > 0 && annotated[0].Frame == n {
+			r.scoreFrame(a.Clip, annotated[0], now, is)
+			annotated = annotated[1:]
+		}
+	}
+	if len(annotated) > 0 {
+		return fmt.Errorf("%s has no frame %d, which is annotated", sourcePath, annotated[0].Frame)
+	}
+	return nil
+}
+
+func (r *result) scoreFrame(clip string, frame annotatedFrame, m bitmap, output *image.YCbCr) {
+	for i, h := range frame.Heads {
+		scored := scoredHead{head: h, Clip: clip, Frame: frame.Frame,
+			Groups: frame.groups(i, m.width, m.height), Coverage: coverage(m, h.Box)}
+		if !scored.covered() {
+			scored.picture = cutOut(output, h.Box)
+		}
+		r.Heads = append(r.Heads, scored)
+	}
+	r.Outside = append(r.Outside, outside(m, frame.Heads))
+}
+
+// count is how many heads of a group there are, and how many of them are covered.
+func (r result) count(group string) (covered, all int) {
+	for _, h := range r.Heads {
+		for _, g := range h.Groups {
+			if g != group {
+				continue
+			}
+			all++
+			if h.covered() {
+				covered++
+			}
+		}
+	}
+	return covered, all
+}

@@ -1,0 +1,216 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"image"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// drawn is a bitmap out of rows, in which # is set.
+func drawn(rows ...string) bitmap {
+	b := newBitmap(len(rows[0]), len(rows))
+	for y, row := range rows {
+		for x, c := range row {
+			b.set[y*b.width+x] = c == '#'
+		}
+	}
+	return b
+}
+
+// filled is a bitmap in which the given rectangles are set.
+func filled(width, height int, rects ...image.Rectangle) bitmap {
+	b := newBitmap(width, height)
+	for _, r := range rects {
+		for y := r.Min.Y; y < r.Max.Y; y++ {
+			for x := r.Min.X; x < r.Max.X; x++ {
+				b.set[y*width+x] = true
+			}
+		}
+	}
+	return b
+}
+
+// gray is a frame of one shade without colour.
+func gray(width, height int, luma byte) *image.YCbCr {
+	frame := image.NewYCbCr(image.Rect(0, 0, width, height), image.YCbCrSubsampleRatio420)
+	copy(frame.Y, bytes.Repeat([]byte{luma}, len(frame.Y)))
+	copy(frame.Cb, bytes.Repeat([]byte{128}, len(frame.Cb)))
+	copy(frame.Cr, bytes.Repeat([]byte{128}, len(frame.Cr)))
+	return frame
+}
+
+// paint fills pixels with luma 100, and gives colour to every chroma sample that one of them touches.
+func paint(frame *image.YCbCr, r image.Rectangle) {
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			frame.Y[frame.YOffset(x, y)] = 100
+			frame.Cb[frame.COffset(x, y)], frame.Cr[frame.COffset(x, y)] = 200, 220
+		}
+	}
+}
+
+func TestMaskedIsWhatDiffers(t *testing.T) {
+	rect := image.Rect(3, 3, 9, 10) // odd, so that chroma reaches beyond it
+	for name, luma := range map[string]byte{"dark": 20, "bright": 235} {
+		t.Run(name, func(t *testing.T) {
+			source, output := gray(16, 14, luma), gray(16, 14, luma)
+			paint(output, rect)
+			assert.Equal(t, filled(16, 14, rect), masked(source, output), "chroma beyond the mask is no mask")
+		})
+	}
+	t.Run("pixels of the mask's own luma", func(t *testing.T) {
+		source, output := gray(16, 14, 20), gray(16, 14, 20)
+		source.Y[source.YOffset(6, 6)], output.Y[output.YOffset(6, 6)] = 100, 100
+		source.Y[source.YOffset(14, 2)], output.Y[output.YOffset(14, 2)] = 100, 100
+		paint(output, rect)
+		assert.Equal(t, filled(16, 14, rect), masked(source, output))
+	})
+	t.Run("nothing", func(t *testing.T) {
+		assert.Zero(t, masked(gray(16, 14, 90), gray(16, 14, 90)).share())
+	})
+}
+
+func TestCoverageCountsTheEllipse(t *testing.T) {
+	b := box{10, 20, 50, 80}
+	tests := map[string]struct {
+		mask bitmap
+		want float64
+	}{
+		"all":              {filled(100, 100, image.Rect(0, 0, 100, 100)), 1},
+		"none":             {filled(100, 100, image.Rect(50, 0, 100, 100), image.Rect(0, 80, 100, 100)), 0},
+		"left half":        {filled(100, 100, image.Rect(0, 0, 30, 100)), 0.5},
+		"upper half":       {filled(100, 100, image.Rect(0, 0, 100, 50)), 0.5},
+		"corners alone":    {filled(100, 100, image.Rect(10, 20, 15, 28), image.Rect(45, 72, 50, 80)), 0},
+		"lower tenth open": {filled(100, 100, image.Rect(0, 0, 100, 74)), 0.948}, // the segment of a circle of 1/10 of its height
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) { assert.InDelta(t, tt.want, coverage(tt.mask, b), 0.005) })
+	}
+	assert.InDelta(t, 1, coverage(filled(100, 100, image.Rect(0, 0, 20, 20)), box{-20, 0, 20, 20}), 1e-9,
+		"of a box beyond the frame, what is in the frame counts")
+	assert.Zero(t, coverage(newBitmap(10, 10), box{20, 20, 30, 30}))
+}
+
+func TestOutsideLeavesOutPeople(t *testing.T) {
+	heads := []head{{Box: box{40, 20, 50, 30}}} // the person takes x 25 to 65, y 15 to 90
+	tests := map[string]struct {
+		mask image.Rectangle
+		want float64
+	}{
+		"on the person":   {image.Rect(25, 15, 65, 90), 0},
+		"beside":          {image.Rect(65, 15, 75, 25), 0.01},
+		"above":           {image.Rect(40, 5, 50, 15), 0.01},
+		"below":           {image.Rect(40, 90, 50, 100), 0.01},
+		"half beside":     {image.Rect(60, 40, 70, 50), 0.005},
+		"the whole frame": {image.Rect(0, 0, 100, 100), 0.7},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			assert.InDelta(t, tt.want, outside(filled(100, 100, tt.mask), heads), 1e-9)
+		})
+	}
+}
+
+func TestBlinks(t *testing.T) {
+	head, other := image.Rect(10, 10, 20, 22), image.Rect(40, 10, 50, 22)
+	move := func(r image.Rectangle, x int) image.Rectangle { return r.Add(image.Pt(x, 0)) }
+	tests := map[string]struct {
+		before, now, after []image.Rectangle
+		want               int
+	}{
+		"steady":                 {[]image.Rectangle{head, other}, []image.Rectangle{head, other}, []image.Rectangle{head, other}, 0},
+		"one blinks":             {[]image.Rectangle{head, other}, []image.Rectangle{head}, []image.Rectangle{head, other}, 1},
+		"both blink":             {[]image.Rectangle{head, other}, nil, []image.Rectangle{head, other}, 2},
+		"moving":                 {[]image.Rectangle{head}, []image.Rectangle{move(head, 3)}, []image.Rectangle{move(head, 6)}, 0},
+		"moving and blinking":    {[]image.Rectangle{head}, nil, []image.Rectangle{move(head, 6)}, 1},
+		"coming":                 {nil, nil, []image.Rectangle{head}, 0},
+		"going":                  {[]image.Rectangle{head}, nil, nil, 0},
+		"shrinking by an eighth": {[]image.Rectangle{head}, []image.Rectangle{image.Rect(10, 10, 20, 21)}, []image.Rectangle{head}, 0},
+		"shrinking by a half":    {[]image.Rectangle{head}, []image.Rectangle{image.Rect(10, 10, 20, 16)}, []image.Rectangle{head}, 1},
+		"one of two that touch":  {[]image.Rectangle{head, move(head, 10)}, []image.Rectangle{head}, []image.Rectangle{head, move(head, 10)}, 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tt.want, blinks(filled(60, 30, tt.before...), filled(60, 30, tt.now...), filled(60, 30, tt.after...)))
+		})
+	}
+}
+
+func TestComponents(t *testing.T) {
+	labels, sizes := components(drawn(
+		"##..#",
+		".#.#.",
+		"...##"))
+	assert.Equal(t, []int{3, 1, 3}, sizes)
+	assert.Equal(t, []int{1, 1, 0, 0, 2, 0, 1, 0, 3, 0, 0, 0, 0, 3, 3}, labels)
+}
+
+func TestGroups(t *testing.T) {
+	frame := annotatedFrame{Heads: []head{
+		{Box: box{10, 10, 20, 20}, View: "frontal", FaceVisible: true},
+		{Box: box{25, 12, 35, 24}, View: "away", Occluded: true},
+		{Box: box{80, 40, 100, 70}, View: "profile"},
+	}}
+	assert.Equal(t, []string{"all heads", "face visible", "frontal", "small", "crowd"}, frame.groups(0, 100, 100))
+	assert.Equal(t, []string{"all heads", "away", "small", "occluded", "crowd"}, frame.groups(1, 100, 100))
+	assert.Equal(t, []string{"all heads", "profile", "edge"}, frame.groups(2, 100, 100))
+}
+
+func TestAnnotations(t *testing.T) {
+	annotations, err := readAnnotations()
+	require.NoError(t, err)
+	frames, heads, views := 0, 0, map[string]int{}
+	for _, a := range annotations {
+		frames += len(a.Frames)
+		for _, frame := range a.Frames {
+			heads += len(frame.Heads)
+			for _, h := range frame.Heads {
+				views[h.View]++
+			}
+		}
+	}
+	t.Logf("%d heads in %d frames: %v", heads, frames, views)
+	assert.Len(t, views, 3)
+}
+
+func TestAnnotationsAreChecked(t *testing.T) {
+	good := head{Box: box{1, 1, 9, 9}, View: "away"}
+	assert.NoError(t, annotation{Clip: "a", Frames: []annotatedFrame{{Frame: 0, Heads: []head{good}}, {Frame: 3}}}.validate())
+	bad := map[string]annotation{
+		"clip is missing":      {},
+		"frames must ascend":   {Clip: "a", Frames: []annotatedFrame{{Frame: 3}, {Frame: 3}}},
+		"left, top, right":     {Clip: "a", Frames: []annotatedFrame{{Heads: []head{{Box: box{9, 1, 1, 9}, View: "away"}}}}},
+		"frontal, profile or ": {Clip: "a", Frames: []annotatedFrame{{Heads: []head{{Box: box{1, 1, 9, 9}, View: "up"}}}}},
+	}
+	for want, a := range bad {
+		assert.ErrorContains(t, a.validate(), want)
+	}
+}
+
+func TestReport(t *testing.T) {
+	annotations := []annotation{{Clip: "a.mp4", Frames: []annotatedFrame{{Frame: 7, Heads: []head{{}, {}}}}}}
+	results := []result{
+		{variant: variant{name: "default", about: "as it comes", detail: true}, Frames: 10, Outside: []float64{0.01, 0.03},
+			Blinks: []blink{{Clip: "a.mp4", Frame: 5, Count: 2}},
+			Heads: []scoredHead{
+				{Clip: "a.mp4", Frame: 7, Groups: []string{"all heads", "away"}, Coverage: 0.9},
+				{Clip: "a.mp4", Frame: 7, Groups: []string{"all heads", "away", "small"}, Coverage: 0.5, head: head{Box: box{1, 2, 3, 4}}},
+			}},
+		{variant: variant{name: "other", about: "not known"}, skipped: "no such key"},
+	}
+	var page bytes.Buffer
+	require.NoError(t, writeReport(&page, annotations, results))
+	for _, want := range []string{
+		"2 heads in 1 frames of 1 clips", "| all heads | 50.0 % (1/2) |", "| small | 0.0 % (0/1) |", "| frontal | - |",
+		"| blinks | 2 |", "in a frame | 3.00 % |", "mean | 2.00 % |", "other**: not known; left out",
+		"| a.mp4 | 7 | 1, 2, 3, 4 | away, small | 50 % |", "Blinks: a.mp4 frame 5.",
+	} {
+		assert.Contains(t, page.String(), want)
+	}
+}
