@@ -6,6 +6,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -56,6 +58,11 @@ func run(ctx context.Context, only, sheet string) error {
 		}
 		fmt.Printf("recall: %s\n", v.name)
 		r, err := measure(ctx, v, annotations)
+		if errors.Is(err, errNotStarted) && v.settings != "" {
+			fmt.Printf("recall: %s is left out: %v\n", v.name, err)
+			results = append(results, result{variant: v, skipped: err.Error()})
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
@@ -97,9 +104,17 @@ func refused(ctx context.Context, v variant) string {
 	if err == nil {
 		return ""
 	}
-	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
+	return lastLine(output)
 }
+
+// lastLine is what a program says last, which is why it ended.
+func lastLine(output []byte) string {
+	output = bytes.TrimSpace(output)
+	return string(bytes.TrimSpace(output[bytes.LastIndexByte(output, '\n')+1:]))
+}
+
+// errNotStarted is the error of a program that does not run with a variant's settings, for want of a model for instance.
+var errNotStarted = errors.New("the program does not start")
 
 // measure takes all clips through a collector of the variant, and scores its outputs.
 func measure(ctx context.Context, v variant, annotations []annotation) (r result, err error) {
@@ -120,11 +135,13 @@ func measure(ctx context.Context, v variant, annotations []annotation) (r result
 	}
 	c, err := collector.Start(ctx, options)
 	if err != nil {
-		return r, explained(err, log.Name())
+		said, _ := os.ReadFile(log.Name())
+		return r, fmt.Errorf("%w: %s", errNotStarted, cmp.Or(lastLine(said), err.Error()))
 	}
 	outputs, err := anonymize(ctx, c, dir, annotations)
 	if err = errors.Join(err, c.Stop(time.Minute)); err != nil {
-		return r, explained(err, log.Name())
+		said, _ := os.ReadFile(log.Name())
+		return r, fmt.Errorf("%w; the collector said:\n%s", err, said)
 	}
 	r.CPU = c.CPUTime()
 	for i, a := range annotations {
@@ -137,15 +154,6 @@ func measure(ctx context.Context, v variant, annotations []annotation) (r result
 		}
 	}
 	return r, nil
-}
-
-// explained adds the end of what the collector said to an error.
-func explained(err error, log string) error {
-	output, _ := os.ReadFile(log)
-	if len(output) > 4000 {
-		output = output[len(output)-4000:]
-	}
-	return fmt.Errorf("%w; the collector said:\n%s", err, output)
 }
 
 // anonymize drops the clips and waits for their outputs.

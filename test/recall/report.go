@@ -25,7 +25,7 @@ behind: to the nape). **A head is covered when at least 90 % of the ellipse insc
 
 | heads covered |{{range .Measured}} {{.}} |{{end}}
 | --- |{{range .Measured}} ---: |{{end}}
-{{range .Rows}}| {{range .}}{{.}} | {{end}}
+{{range .Rows}}|{{range .}} {{.}} |{{end}}
 {{end}}
 {{range .Variants}}- {{.}}
 {{end}}

@@ -21,5 +21,5 @@ var variants = []variant{
 		settings: "detect_every: 1, look_ahead: 1ms"},
 	{name: "nose disc", about: "`mask::shape: nose_disc`: a disc around the nose that reaches to the farther shoulder",
 		settings: "mask: {shape: nose_disc}"},
-	{name: "BlazeFace", about: "a detector of faces alone, without people", settings: "detector: {model: blazeface-back}"},
+	{name: "BlazeFace", about: "a detector of faces alone, without people", settings: "detector: {model: blazeface}"},
 }
