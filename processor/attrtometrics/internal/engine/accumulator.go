@@ -15,8 +15,8 @@ import (
 
 // accumulator holds the values of one series since some time.
 type accumulator interface {
-	// observe adds a value. It does not keep the sample.
-	observe(*sample)
+	// observe adds a value. It does not keep the span.
+	observe(sample)
 	// merge adds all that other has, which is an accumulator of the same definition.
 	merge(other accumulator)
 	// clear forgets everything and keeps the memory.
@@ -42,7 +42,7 @@ type exemplar struct {
 	number  Number
 }
 
-func (s *sample) exemplar() exemplar {
+func (s sample) exemplar() exemplar {
 	return exemplar{at: s.at, traceID: s.span.TraceID(), spanID: s.span.SpanID(), number: s.number}
 }
 
@@ -88,7 +88,7 @@ type gauge struct {
 	last, min, max exemplar
 }
 
-func (g *gauge) observe(s *sample) {
+func (g *gauge) observe(s sample) {
 	if g.count == 0 {
 		g.last = s.exemplar()
 		g.min, g.max = g.last, g.last
@@ -154,7 +154,7 @@ type everySpan struct {
 	points []exemplar
 }
 
-func (e *everySpan) observe(s *sample) { e.points = append(e.points, s.exemplar()) }
+func (e *everySpan) observe(s sample) { e.points = append(e.points, s.exemplar()) }
 func (e *everySpan) merge(other accumulator) {
 	e.points = append(e.points, other.(*everySpan).points...)
 }
@@ -168,7 +168,7 @@ type sum struct {
 	last  exemplar
 }
 
-func (a *sum) observe(s *sample) {
+func (a *sum) observe(s sample) {
 	a.total = a.total.plus(s.number)
 	if a.def.Exemplars && s.at >= a.last.at {
 		a.last = s.exemplar()
@@ -202,7 +202,7 @@ type histogram struct {
 	exemplars []exemplar
 }
 
-func (h *histogram) observe(s *sample) {
+func (h *histogram) observe(s sample) {
 	v := s.number.float()
 	if h.count == 0 {
 		h.min, h.max = v, v
@@ -258,7 +258,7 @@ type exponentialHistogram struct {
 	last, max exemplar
 }
 
-func (h *exponentialHistogram) observe(s *sample) {
+func (h *exponentialHistogram) observe(s sample) {
 	h.values.Update(s.number.float())
 	if !h.def.Exemplars {
 		return

@@ -6,7 +6,6 @@ package engine // import "github.com/otelcol-anonymizer/otelcol-anonymizer/proce
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -20,8 +19,9 @@ import (
 // maxPoints bounds the values of every_span that wait for a flush, for each metric. At half of it a flush is asked for.
 const maxPoints = 1 << 16
 
-// recentBits makes room for 64 series, which are then found without hashing their labels.
-const recentBits = 6
+// recentBits makes room for 1024 series, which are then found without hashing their labels. It is many times what is usual, so
+// that two seldom meet in one place.
+const recentBits = 10
 
 // definition is a Definition with what the engine adds to it.
 type definition struct {
@@ -44,7 +44,6 @@ type stripe struct {
 	// What is being looked at. It lives here since what an interface takes would otherwise be allocated.
 	input     input
 	resources []resolvedResource // by selection, of the input resource
-	sample    sample
 	labels    []label
 	propagate error // the first error that is to be returned
 }
@@ -110,14 +109,13 @@ func (s *stripe) consume(ctx context.Context, td ptrace.Traces, now pcommon.Time
 			}
 		}
 	}
-	s.input, s.sample = input{}, sample{} // hold on to no batch
+	s.input = input{} // hold on to no batch
 	clear(s.labels[:cap(s.labels)])
 	return s.propagate
 }
 
 func (s *stripe) consumeSpan(ctx context.Context, now pcommon.Timestamp) {
-	s.sample.span = s.input.span
-	s.sample.at = bounded(s.input.span.EndTimestamp(), now)
+	ended := bounded(s.input.span.EndTimestamp(), now)
 	for _, def := range s.engine.definitions {
 		if def.SpanName != "" && s.input.span.Name() != def.SpanName {
 			continue
@@ -126,12 +124,18 @@ func (s *stripe) consumeSpan(ctx context.Context, now pcommon.Timestamp) {
 			s.consumeEvents(ctx, def, now)
 			continue
 		}
-		if !def.OnSpan.empty() && s.input.spanContext == nil {
-			s.input.spanContext = ottlspan.NewTransformContext(s.input.resourceSpans, s.input.scopeSpans, s.input.span)
+		var number Number
+		var use bool
+		if def.OnSpan.empty() {
+			number, use = s.readAttribute(def)
+		} else {
+			if s.input.spanContext == nil {
+				s.input.spanContext = ottlspan.NewTransformContext(s.input.resourceSpans, s.input.scopeSpans, s.input.span)
+			}
+			number, use = read(ctx, s, def, &def.OnSpan, s.input.spanContext)
 		}
-		number, use := read(ctx, s, def, &def.OnSpan, s.input.spanContext)
 		if use {
-			s.observe(def, number)
+			s.observe(def, number, ended)
 		}
 	}
 	if s.input.spanContext != nil {
@@ -141,7 +145,6 @@ func (s *stripe) consumeSpan(ctx context.Context, now pcommon.Timestamp) {
 }
 
 func (s *stripe) consumeEvents(ctx context.Context, def *definition, now pcommon.Timestamp) {
-	ended := s.sample.at
 	for i, events := 0, s.input.span.Events(); i < events.Len(); i++ {
 		s.input.event = events.At(i)
 		if def.EventName != "" && s.input.event.Name() != def.EventName {
@@ -153,14 +156,12 @@ func (s *stripe) consumeEvents(ctx context.Context, def *definition, now pcommon
 				s.input.resourceSpans, s.input.scopeSpans, s.input.span, s.input.event, ottlspanevent.WithEventIndex(int64(i)))
 		}
 		if number, use := read(ctx, s, def, &def.OnEvent, eventContext); use {
-			s.sample.at = bounded(s.input.event.Timestamp(), now)
-			s.observe(def, number)
+			s.observe(def, number, bounded(s.input.event.Timestamp(), now))
 		}
 		if eventContext != nil {
 			eventContext.Close()
 		}
 	}
-	s.sample.at = ended
 }
 
 // bounded returns t, or now if t is not set or lies ahead: one wrong clock must not stop a series until it is right.
@@ -176,31 +177,37 @@ func read[K any](ctx context.Context, s *stripe, def *definition, x *Expressions
 	if len(x.Conditions) > 0 && !holds(ctx, s, def, x.Conditions, tCtx) {
 		return Number{}, false
 	}
-	var number Number
-	var reason Reason
-	if x.Value != nil {
-		raw, err := x.Value.Eval(ctx, tCtx)
-		if err != nil {
-			s.reject(def, ExpressionError, err)
-			return Number{}, false
-		}
-		number, reason = fromAny(raw, def.Length)
-	} else {
-		value, ok := s.attributes(def.Source).Get(def.Attribute)
-		if !ok {
-			s.tables[def.index].rejected[Missing]++
-			return Number{}, false
-		}
-		number, reason = fromValue(value, def.Length)
+	if x.Value == nil {
+		return s.readAttribute(def)
 	}
+	raw, err := x.Value.Eval(ctx, tCtx)
+	if err != nil {
+		s.reject(def, ExpressionError, err)
+		return Number{}, false
+	}
+	number, reason := fromAny(raw, def.Length)
+	return number, s.accepts(def, number, reason)
+}
+
+// readAttribute returns the value of the attribute, and whether it can be used.
+func (s *stripe) readAttribute(def *definition) (Number, bool) {
+	value, ok := s.attributes(def.Source).Get(def.Attribute)
+	if !ok {
+		s.tables[def.index].rejected[Missing]++
+		return Number{}, false
+	}
+	number, reason := fromValue(value, def.Length)
+	return number, s.accepts(def, number, reason)
+}
+
+func (s *stripe) accepts(def *definition, number Number, reason Reason) bool {
 	if reason == accepted && def.Monotonic && number.less(Number{}) {
 		reason = Negative
 	}
 	if reason != accepted {
 		s.reject(def, reason, nil)
-		return Number{}, false
 	}
-	return number, true
+	return reason == accepted
 }
 
 // holds tells whether any of the conditions is true. One that fails is not.
@@ -252,8 +259,8 @@ func (s *stripe) reject(def *definition, reason Reason, cause error) {
 	}
 }
 
-// observe adds number to the series that the input belongs to.
-func (s *stripe) observe(def *definition, number Number) {
+// observe adds a number, which is of the time at, to the series that the input belongs to.
+func (s *stripe) observe(def *definition, number Number, at pcommon.Timestamp) {
 	if def.Kind == KindEverySpan && !s.takePoint(def) {
 		return
 	}
@@ -263,10 +270,9 @@ func (s *stripe) observe(def *definition, number Number) {
 		e.dirty = true
 		table.dirty = append(table.dirty, e)
 	}
-	s.sample.number = number
-	e.acc.observe(&s.sample)
+	e.acc.observe(sample{number: number, at: at, span: s.input.span})
 	table.accepted++
-	if e.series.overflow {
+	if e.resource == nil {
 		table.overflowed++
 	}
 }
@@ -320,7 +326,15 @@ func (s *stripe) entryFor(def *definition) *entry {
 
 // is tells whether res, which is nil while it is not known, and labels lead to e.
 func (e *entry) is(res *resource, labels []label) bool {
-	return e.resource == res && res != nil && slices.Equal(e.labels, labels)
+	if e.resource != res || res == nil || len(e.labels) != len(labels) {
+		return false
+	}
+	for i := range labels {
+		if !e.labels[i].equal(&labels[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // resolve finds the output resource.
@@ -337,7 +351,7 @@ func (s *stripe) resolve(def *definition) *resolvedResource {
 
 // readLabels fills s.labels with the values of the dimensions and returns their place among the recent entries.
 func (s *stripe) readLabels(def *definition) uint64 {
-	s.labels = s.labels[:0]
+	labels := s.labels[:0]
 	sketch := uint64(0)
 	for i := range def.Dimensions {
 		d := &def.Dimensions[i]
@@ -350,8 +364,9 @@ func (s *stripe) readLabels(def *definition) uint64 {
 		if l.kind == labelAbsent {
 			l = def.defaults[i]
 		}
-		s.labels = append(s.labels, l)
+		labels = append(labels, l)
 		sketch = sketch*31 + l.sketch()
 	}
+	s.labels = labels
 	return sketch * 0x9e3779b97f4a7c15 >> (64 - recentBits) // Fibonacci hashing
 }

@@ -1,0 +1,197 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestRecipe does what the README says: it builds a collector of this module and stock parts in an empty folder, sends it
+// spans over OTLP, and asks a real Prometheus for the number of people, with the connector and with the processor.
+func TestRecipe(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: building a collector takes a minute or more")
+	}
+	prometheus, err := exec.LookPath("prometheus")
+	if err != nil {
+		t.Skip("prometheus is not installed (Debian: apt-get install prometheus)")
+	}
+	folder := t.TempDir()
+	collector := buildCollector(t, folder)
+
+	for _, face := range []string{"connector.yaml", "processor.yaml"} {
+		t.Run(face, func(t *testing.T) {
+			otlp, metrics, api := freeAddress(t), freeAddress(t), freeAddress(t)
+			config := readmeBlock(t, face)
+			config = replace(t, config, "localhost:4318", otlp)
+			config = replace(t, config, "localhost:8889", metrics)
+			write(t, filepath.Join(folder, face), config)
+			run(t, folder, collector, "--config", face)
+
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
+scrape_configs:
+  - job_name: collector
+    scrape_interval: 500ms
+    static_configs: [{targets: ["%s"]}]
+`, metrics))
+			run(t, dir, prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address="+api, "--log.level=error")
+
+			end := time.Now()
+			for _, people := range []int{1, 4, 2} {
+				end = end.Add(time.Millisecond)
+				sendSpan(t, otlp, "entrance.mp4", people, end)
+			}
+			sendSpan(t, otlp, "hall.mp4", 7, end)
+			require.Equal(t, map[string]string{"entrance.mp4": "2", "hall.mp4": "7"}, ask(t, api, 2))
+
+			// A later span changes the one series and leaves the other.
+			sendSpan(t, otlp, "entrance.mp4", 5, time.Now())
+			require.Eventually(t, func() bool { return ask(t, api, 2)["entrance.mp4"] == "5" }, time.Minute, 200*time.Millisecond)
+			require.Equal(t, "7", ask(t, api, 2)["hall.mp4"])
+		})
+	}
+}
+
+// buildCollector follows the recipe, except that the module is this checkout.
+func buildCollector(t *testing.T, folder string) string {
+	module, err := filepath.Abs("..")
+	require.NoError(t, err)
+	write(t, filepath.Join(folder, "builder-config.yaml"),
+		replace(t, readmeBlock(t, "builder-config.yaml"), "../otelcol-anonymizer/processor/attrtometrics", module))
+	tools, err := filepath.Abs("../../../internal/tools/go.mod")
+	require.NoError(t, err)
+	builder := filepath.Join(t.TempDir(), "builder")
+	command(t, module, "go", "build", "-modfile="+tools, "-o", builder, "go.opentelemetry.io/collector/cmd/builder")
+	command(t, folder, builder, "--config", "builder-config.yaml")
+	return filepath.Join(folder, "my-collector", "my-collector")
+}
+
+// readmeBlock returns the block of code in the README that begins with a comment which is name.
+func readmeBlock(t *testing.T, name string) string {
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	found := regexp.MustCompile("(?s)```yaml\n(# " + regexp.QuoteMeta(name) + "\n.*?)```").FindSubmatch(readme)
+	require.NotNil(t, found, "the README has no block %q", name)
+	return string(found[1])
+}
+
+func replace(t *testing.T, text, from, to string) string {
+	require.Contains(t, text, from)
+	return strings.ReplaceAll(text, from, to)
+}
+
+func write(t *testing.T, path, text string) {
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func command(t *testing.T, dir, name string, args ...string) {
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s: %s", name, out)
+}
+
+// run starts a program and stops it, politely, when the test ends. What it wrote is shown if the test failed.
+func run(t *testing.T, dir, name string, args ...string) {
+	logs, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	require.NoError(t, err)
+	cmd := exec.CommandContext(context.Background(), name, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, logs, logs
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		stopped := make(chan error, 1)
+		go func() { stopped <- cmd.Wait() }()
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case err := <-stopped:
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(30 * time.Second):
+			_ = cmd.Process.Kill()
+			t.Errorf("%s does not stop", name)
+		}
+		if t.Failed() {
+			text, _ := os.ReadFile(logs.Name())
+			t.Logf("%s:\n%s", name, text)
+		}
+	})
+}
+
+// freeAddress returns an address that nobody listens at.
+func freeAddress(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	return l.Addr().String()
+}
+
+// sendSpan sends one span, as soon as the collector listens.
+func sendSpan(t *testing.T, otlp, video string, people int, end time.Time) {
+	body := fmt.Sprintf(`{"resourceSpans": [{
+		"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "cameras"}}]},
+		"scopeSpans": [{"spans": [{
+			"traceId": "0102030405060708090a0b0c0d0e0f10", "spanId": "0102030405060708", "name": "person_detection",
+			"startTimeUnixNano": "%d", "endTimeUnixNano": "%d",
+			"attributes": [
+				{"key": "anonymizer.video.name", "value": {"stringValue": "%s"}},
+				{"key": "bbox.count", "value": {"intValue": "%d"}}]}]}]}]}`,
+		end.Add(-30*time.Millisecond).UnixNano(), end.UnixNano(), video, people)
+	require.Eventually(t, func() bool {
+		resp, err := http.Post("http://"+otlp+"/v1/traces", "application/json", strings.NewReader(body))
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		answer, _ := io.ReadAll(resp.Body)
+		require.Equal(t, http.StatusOK, resp.StatusCode, string(answer))
+		return true
+	}, time.Minute, 50*time.Millisecond)
+}
+
+// ask returns the value that Prometheus has for each video, once there are as many as wanted.
+func ask(t *testing.T, api string, wanted int) map[string]string {
+	var values map[string]string
+	require.Eventually(t, func() bool {
+		resp, err := http.Get("http://" + api + "/api/v1/query?query=" + url.QueryEscape(`detected_people_count{job="collector",exported_job="cameras"}`))
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		var answer struct {
+			Data struct {
+				Result []struct {
+					Metric map[string]string
+					Value  [2]any
+				}
+			}
+		}
+		if json.NewDecoder(resp.Body).Decode(&answer) != nil {
+			return false
+		}
+		values = map[string]string{}
+		for _, r := range answer.Data.Result {
+			values[r.Metric["anonymizer_video_name"]] = r.Value[1].(string)
+		}
+		return len(values) == wanted
+	}, time.Minute, 200*time.Millisecond)
+	return values
+}
