@@ -15,6 +15,8 @@ type Origin string
 const (
 	// OriginPose: the head was located by facial keypoints or shoulders.
 	OriginPose Origin = "pose"
+	// OriginFace: located by a face alone, whose person was not found.
+	OriginFace Origin = "face"
 	// OriginBox: no trustworthy keypoint; the top of the person's box.
 	OriginBox Origin = "box"
 	// OriginInterpolated: between two sightings of the same person.

@@ -43,6 +43,8 @@ type Options struct {
 	Detector vision.Detector
 	// PoseModel may be nil: heads are then taken from the boxes alone.
 	PoseModel vision.PoseEstimator
+	// Faces may be nil: no faces are then looked for beside people.
+	Faces vision.FaceDetector
 	// DetectEvery is the distance between judged frames; 1 judges every frame. Judged in any case are the first and the last
 	// frame, those on both sides of a scene cut, and those that follow the one judged before by maxGap or more, so that a
 	// low frame rate does not make people jump unseen.
@@ -76,7 +78,8 @@ type item struct {
 	frame  *media.Frame
 	cut    bool
 	people []vision.Person
-	// judged is closed when people, err and the record's judging times are set; nil for frames between judged ones.
+	faces  []vision.Face
+	// judged is closed when people, faces, err and the record's judging times are set; nil for frames between judged ones.
 	judged chan struct{}
 	err    error
 	record telemetry.FrameRecord
@@ -195,7 +198,7 @@ func (r *run) dispatch(it *item, due bool) error {
 // judge finds the people and their poses in the frames given to it.
 func (r *run) judge() error {
 	for it := range r.toJudge {
-		it.people, it.err = r.look(it)
+		it.err = r.look(it)
 		if r.ctx.Err() != nil {
 			return r.ctx.Err()
 		}
@@ -204,9 +207,9 @@ func (r *run) judge() error {
 	return nil
 }
 
-// look runs detection and pose estimation. A panic in a model's code costs the frame, which is then masked whole, and never
+// look finds the people and faces and estimates the poses. A panic in a model's code costs the frame, which is then masked whole, and never
 // the collector.
-func (r *run) look(it *item) (people []vision.Person, err error) {
+func (r *run) look(it *item) (err error) {
 	rec := &it.record
 	rec.FailedStage = telemetry.StageDetection
 	defer func() {
@@ -218,19 +221,18 @@ func (r *run) look(it *item) (people []vision.Person, err error) {
 		}
 	}()
 	rec.Detection.Start = time.Now()
-	var found []vision.Detection
-	found, rec.DetectionSteps, err = r.opts.Detector.Detect(r.ctx, it.frame)
+	found, err := r.detect(it)
 	rec.Detection.End = time.Now()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	rec.Detected = len(found)
-	people = make([]vision.Person, len(found))
+	it.people = make([]vision.Person, len(found))
 	for i, d := range found {
-		people[i].Detection = d
+		it.people[i].Detection = d
 	}
 	if r.opts.PoseModel == nil {
-		return people, nil
+		return nil
 	}
 	rec.FailedStage = telemetry.StagePose
 	rec.Pose.Start = rec.Detection.End
@@ -238,13 +240,29 @@ func (r *run) look(it *item) (people []vision.Person, err error) {
 	poses, rec.PoseSteps, err = r.opts.PoseModel.Estimate(r.ctx, it.frame, found)
 	rec.Pose.End = time.Now()
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if len(poses) != len(found) {
+		return fmt.Errorf("the pose model gave %d poses for %d people", len(poses), len(found))
 	}
 	rec.PosedPeople = len(poses)
 	for i := range poses {
-		people[i].Pose = &poses[i]
+		it.people[i].Pose = &poses[i]
 	}
-	return people, nil
+	return nil
+}
+
+// detect finds the people and the faces. What one detector finds is not all there is, so that one failing fails the frame.
+func (r *run) detect(it *item) (people []vision.Detection, err error) {
+	rec := &it.record
+	people, rec.DetectionSteps, err = r.opts.Detector.Detect(r.ctx, it.frame)
+	if err != nil || r.opts.Faces == nil {
+		return people, err
+	}
+	var steps vision.Steps
+	it.faces, steps, err = r.opts.Faces.DetectFaces(r.ctx, it.frame)
+	rec.DetectionSteps.Add(steps)
+	return people, err
 }
 
 // sequence gives the frames to the tracker in order and paints those that come out of its window.
@@ -315,7 +333,7 @@ func (r *run) trackOptions(frame *media.Frame) track.Options {
 func observation(it *item) track.Observation {
 	return track.Observation{
 		Index: it.frame.Index, Time: it.frame.Time, Judged: it.judged != nil && it.err == nil, Failed: it.err != nil, Cut: it.cut,
-		People: it.people, Width: it.frame.Width, Height: it.frame.Height,
+		People: it.people, Faces: it.faces, Width: it.frame.Width, Height: it.frame.Height,
 	}
 }
 
@@ -344,7 +362,7 @@ func (r *run) paint(it *item) error {
 func countOrigins(rec *telemetry.FrameRecord, heads []mask.Head) {
 	for _, head := range heads {
 		switch head.Origin {
-		case mask.OriginPose:
+		case mask.OriginPose, mask.OriginFace:
 			rec.MasksByOrigin.Pose++
 		case mask.OriginBox:
 			rec.MasksByOrigin.Box++

@@ -47,7 +47,9 @@ type sighting struct {
 // path is one person's sightings within one scene, oldest first; there is at least one.
 type path struct {
 	scene int
-	seen  []sighting
+	// sure tells that at least one sighting was sure; a path without masks nothing.
+	sure bool
+	seen []sighting
 }
 
 func (p *path) last() sighting { return p.seen[len(p.seen)-1] }

@@ -4,6 +4,7 @@
 package track
 
 import (
+	"slices"
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
@@ -42,6 +43,8 @@ type Observation struct {
 	Cut bool
 	// People are those found in a judged frame.
 	People []vision.Person
+	// Faces are those found in a judged frame, whether their people were found or not.
+	Faces []vision.Face
 	// Width and Height are the frame's size in pixels.
 	Width, Height int
 }
@@ -135,35 +138,74 @@ func (t *Tracker) admit(o Observation) {
 		return
 	}
 
-	var found []sighting
-	for i, h := range mask.LocateHeads(o.People, o.Width, o.Height, t.opts.Geometry) {
-		if h.Origin == mask.OriginFrame || !h.Sane() {
+	sure, weak := f.sightings(t.opts.Geometry)
+	f.People, f.Faces = nil, nil
+	t.link(f, sure, weak)
+}
+
+// sightings are the heads found in the frame: those that are sure, and those of candidates that nothing but a path can bear
+// out. A head of which nothing is known but that it exists costs the whole frame.
+func (f *frame) sightings(opts mask.GeometryOptions) (sure, weak []sighting) {
+	heads := mask.LocateHeads(f.People, f.Width, f.Height, opts)
+	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height)
+	for i, p := range f.People {
+		h := heads[i]
+		borne := !p.Candidate || hasFace[i] || mask.BearsOut(p, f.Width, f.Height)
+		switch s := (sighting{number: f.number, time: f.Time, head: h, box: p.Box}); {
+		case h.Origin == mask.OriginFrame || !h.Sane():
+			if borne {
+				f.whole = true
+				f.unplaced++
+			}
+		case borne:
+			sure = append(sure, s)
+		default:
+			weak = append(weak, s)
+		}
+	}
+	for _, h := range lone {
+		if h.Origin == mask.OriginFrame {
 			f.whole = true
 			f.unplaced++
 			continue
 		}
-		found = append(found, sighting{number: f.number, time: f.Time, head: h, box: o.People[i].Box})
+		sure = append(sure, sighting{number: f.number, time: f.Time, head: h, box: h.Bounds()})
 	}
-	f.People = nil
-	t.link(f, found)
+	return sure, weak
 }
 
-// link assigns what was found to the paths that are alive, and begins new ones.
-func (t *Tracker) link(f *frame, found []sighting) {
+// link assigns what was found to the paths that are alive, and begins new ones. What is weak continues the paths that are left,
+// or waits in a path of its own for a sure sighting (after Zhang et al., ByteTrack, 2022, whose low scores too go to the paths
+// that the high ones leave).
+func (t *Tracker) link(f *frame, sure, weak []sighting) {
 	var alive []*path
 	for _, p := range t.paths {
 		if p.scene == f.scene && t.reaches(p.last(), f) {
 			alive = append(alive, p)
 		}
 	}
-	links := associate(alive, found)
+	taken := t.assign(f, alive, sure, true)
+	left := slices.DeleteFunc(alive, func(p *path) bool { return taken[p] })
+	t.assign(f, left, weak, false)
+}
+
+// assign links the sightings to paths and tells which.
+func (t *Tracker) assign(f *frame, paths []*path, found []sighting, sure bool) (taken map[*path]bool) {
+	taken = make(map[*path]bool, len(found))
+	links := associate(paths, found)
 	for i, s := range found {
-		if links[i] == nil {
-			t.paths = append(t.paths, &path{scene: f.scene, seen: []sighting{s}})
-			continue
+		p := &path{scene: f.scene}
+		if links[i] != nil {
+			p = links[i].path
+			links[i].follow(s)
+		} else {
+			p.seen = []sighting{s}
+			t.paths = append(t.paths, p)
 		}
-		links[i].follow(s)
+		p.sure = p.sure || sure
+		taken[p] = true
 	}
+	return taken
 }
 
 // reaches reports whether a frame is near enough to a sighting to hold the head. The number of frames limits it where
@@ -192,6 +234,9 @@ func (t *Tracker) advance(out []Result) []Result {
 	before, after := t.judgements(f)
 	r := &Result{Index: f.Index, WholeFrame: t.wholeFrame(f, before, after), People: f.unplaced}
 	for _, p := range t.paths {
+		if !p.sure {
+			continue
+		}
 		heads, visible := t.cover(p, f, before, after)
 		if visible {
 			r.People++

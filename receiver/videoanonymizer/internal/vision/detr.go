@@ -18,10 +18,10 @@ import (
 // outputs logits float32 [N,100,92], of which 1 is a person and the last no object, and pred_boxes float32 [N,100,4] as
 // centre x, y, width, height in 0..1 of the picture. Each query is one object: there is no suppression.
 type detr struct {
-	session        *onnx.Session
-	scoreThreshold float32
-	size           func(width, height int) (w, h int)
-	mask           *onnx.Tensor // of ones; nil where the export has none
+	session *onnx.Session
+	opts    DetectorOptions
+	size    func(width, height int) (w, h int)
+	mask    *onnx.Tensor // of ones; nil where the export has none
 }
 
 const (
@@ -39,7 +39,7 @@ func newDETR(session *onnx.Session, opts DetectorOptions) (Detector, error) {
 		return nil, shapeError(session, "detr", "the inputs float32 pixel_values [N,3,H,W] and perhaps int64 pixel_mask [N,h,w], "+
 			"and the outputs float32 logits [N,Q,C], pred_boxes [N,Q,4]")
 	}
-	d := &detr{session: session, scoreThreshold: opts.ScoreThreshold, size: detrSize}
+	d := &detr{session: session, opts: opts, size: detrSize}
 	switch h, w := in[0].Shape[2], in[0].Shape[3]; {
 	case h > 0 && w > 0:
 		d.size = inputSize(DetectorOptions{Width: int(w), Height: int(h)}, 0, 1)
@@ -107,10 +107,10 @@ func (d *detr) read(logits, boxes onnx.Tensor, frame *media.Frame) ([]Detection,
 		if !finite(score, b[0], b[1], b[2], b[3]) {
 			return nil, ErrNotFinite
 		}
-		if class != detrPerson || score < d.scoreThreshold {
+		if class != detrPerson || score < d.opts.leastScore() {
 			continue
 		}
-		people = append(people, Detection{Score: score, Box: Box{
+		people = append(people, Detection{Score: score, Candidate: score < d.opts.ScoreThreshold, Box: Box{
 			X0: (b[0] - b[2]/2) * w, Y0: (b[1] - b[3]/2) * h, X1: (b[0] + b[2]/2) * w, Y1: (b[1] + b[3]/2) * h}})
 	}
 	return people, nil

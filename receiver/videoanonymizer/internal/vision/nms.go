@@ -19,10 +19,18 @@ func IoU(a, b Box) float32 {
 	return overlap / (a.Width()*a.Height() + b.Width()*b.Height() - overlap)
 }
 
-// suppress is greedy non-maximum suppression: best first, it keeps each detection that overlaps none kept before by more
-// than the threshold. It reorders its argument and returns a part of it.
+// suppress is greedy non-maximum suppression: best first, and candidates last, it keeps each detection that overlaps none kept
+// before by more than the threshold. It reorders its argument and returns a part of it.
 func suppress(detections []Detection, threshold float32) []Detection {
-	slices.SortStableFunc(detections, func(a, b Detection) int { return cmp.Compare(b.Score, a.Score) })
+	slices.SortStableFunc(detections, func(a, b Detection) int {
+		if a.Candidate != b.Candidate {
+			if a.Candidate {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(b.Score, a.Score)
+	})
 	kept := detections[:0]
 	for _, d := range detections {
 		if !slices.ContainsFunc(kept, func(k Detection) bool { return IoU(k.Box, d.Box) > threshold }) {

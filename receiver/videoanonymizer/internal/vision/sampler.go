@@ -32,6 +32,13 @@ func newSampler() *sampler {
 	return s
 }
 
+// samplePicture is sample by a sampler of the pool.
+func samplePicture(frame *media.Frame, region image.Rectangle, dst []uint8, width, height int) error {
+	s := samplers.Get().(*sampler)
+	defer samplers.Put(s)
+	return s.sample(frame, region, dst, width, height, rgb)
+}
+
 // channelOrder says which colour stands first in a model's input.
 type channelOrder bool
 

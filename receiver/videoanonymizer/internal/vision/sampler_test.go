@@ -165,7 +165,7 @@ func BenchmarkSample(b *testing.B) {
 		region        image.Rectangle
 		width, height int
 	}{
-		"frame to 416x256":  {letterbox(1920, 1080, 416, 256), 416, 256},
+		"frame to 416x256":  {letterbox(image.Rect(0, 0, 1920, 1080), 416, 256), 416, 256},
 		"person to 192x192": {image.Rect(700, 100, 1500, 900), 192, 192},
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -48,6 +48,17 @@ type Pose [KeypointCount]Keypoint
 type Detection struct {
 	Box   Box
 	Score float32
+	// Candidate tells that the score alone is too low to be believed: the detection counts only where a pose, a face or
+	// a track bears it out.
+	Candidate bool
+}
+
+// Face is one face found, from the brow to the chin, with the detector's confidence 0..1.
+type Face struct {
+	Box   Box
+	Score float32
+	// LeftEye and RightEye are the person's own, in pixels of the frame.
+	LeftEye, RightEye Keypoint
 }
 
 // Person is a detection and, where it could be estimated, the pose.
@@ -69,9 +80,33 @@ type Steps struct {
 	Batches int
 }
 
+// Add counts another model's work on the same frame, done after this one's.
+func (s *Steps) Add(o Steps) {
+	join := func(a *Interval, b Interval) {
+		if a.Start.IsZero() {
+			a.Start = b.Start
+		}
+		if b.End.After(a.End) {
+			a.End = b.End
+		}
+	}
+	join(&s.Preprocess, o.Preprocess)
+	join(&s.Inference, o.Inference)
+	join(&s.Postprocess, o.Postprocess)
+	s.PreprocessBusy += o.PreprocessBusy
+	s.InferenceBusy += o.InferenceBusy
+	s.PostprocessBusy += o.PostprocessBusy
+	s.Batches += o.Batches
+}
+
 // Detector finds the people in a frame. Implementations are safe for concurrent use.
 type Detector interface {
 	Detect(ctx context.Context, frame *media.Frame) ([]Detection, Steps, error)
+}
+
+// FaceDetector finds the faces in a frame. Implementations are safe for concurrent use.
+type FaceDetector interface {
+	DetectFaces(ctx context.Context, frame *media.Frame) ([]Face, Steps, error)
 }
 
 // PoseEstimator estimates the pose of each detection; the result has one pose for each, in order.

@@ -24,11 +24,30 @@ var ErrNotFinite = errors.New("the model's output is not a finite number")
 type DetectorOptions struct {
 	// ScoreThreshold 0..1: detections below are dropped.
 	ScoreThreshold float32
+	// CandidateThreshold 0..1: detections from here to ScoreThreshold are marked as candidates; 0 gives none.
+	CandidateThreshold float32
 	// OverlapThreshold 0..1: of two boxes whose intersection over union is larger, the better stays.
 	OverlapThreshold float32
 	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. Width and Height
 	// fix both instead. All zero take the family's own.
 	LongSide, Width, Height int
+	// Tiles above 1 has the frame looked at in Tiles x Tiles overlapping parts too, for small people.
+	Tiles int
+}
+
+func (o DetectorOptions) leastScore() float32 {
+	if o.CandidateThreshold > 0 {
+		return min(o.CandidateThreshold, o.ScoreThreshold)
+	}
+	return o.ScoreThreshold
+}
+
+// FaceOptions say how faces are detected.
+type FaceOptions struct {
+	// ScoreThreshold and OverlapThreshold are as for people.
+	ScoreThreshold, OverlapThreshold float32
+	// Tiles is as for people.
+	Tiles int
 }
 
 // PoseOptions say how poses are estimated.
@@ -40,8 +59,13 @@ type PoseOptions struct {
 }
 
 var detectorFamilies = map[string]func(*onnx.Session, DetectorOptions) (Detector, error){
-	"detr":    newDETR,
-	"nanodet": newNanoDet,
+	"centernet": newCenterNet,
+	"detr":      newDETR,
+	"nanodet":   newNanoDet,
+}
+
+var faceFamilies = map[string]func(*onnx.Session, FaceOptions) (FaceDetector, error){
+	"blazeface": newBlazeFace,
 }
 
 var poseFamilies = map[string]func(*onnx.Session, PoseOptions) (PoseEstimator, error){
@@ -52,13 +76,22 @@ var poseFamilies = map[string]func(*onnx.Session, PoseOptions) (PoseEstimator, e
 // DetectorFamilies names the families that NewDetector knows.
 func DetectorFamilies() []string { return slices.Sorted(maps.Keys(detectorFamilies)) }
 
+// FaceFamilies names the families that NewFaceDetector knows.
+func FaceFamilies() []string { return slices.Sorted(maps.Keys(faceFamilies)) }
+
 // PoseFamilies names the families that NewPoseEstimator knows.
 func PoseFamilies() []string { return slices.Sorted(maps.Keys(poseFamilies)) }
 
-// NewDetector reads the session's model as one of the family, or, if family is "", as the first one that its inputs and
-// outputs fit. It fails with onnx.ErrModel if they do not fit.
+// NewDetector reads the session's model as one of the family, or, if family is "", as the one that its inputs and outputs fit;
+// centernet has those of nanodet and is never guessed. It fails with onnx.ErrModel if they do not fit.
 func NewDetector(family string, session *onnx.Session, opts DetectorOptions) (Detector, error) {
 	return newOfFamily(detectorFamilies, "detector", family, session, opts)
+}
+
+// NewFaceDetector reads the session's model as one of the family, or, if family is "", as the first one that its inputs and
+// outputs fit. It fails with onnx.ErrModel if they do not fit.
+func NewFaceDetector(family string, session *onnx.Session, opts FaceOptions) (FaceDetector, error) {
+	return newOfFamily(faceFamilies, "face", family, session, opts)
 }
 
 // NewPoseEstimator reads the session's model as one of the family, or, if family is "", as the first one that its inputs and
@@ -78,7 +111,7 @@ func newOfFamily[T, O any](families map[string]func(*onnx.Session, O) (T, error)
 		return create(session, opts)
 	}
 	var errs []error
-	for _, name := range names {
+	for _, name := range slices.DeleteFunc(names, func(name string) bool { return name == "centernet" }) {
 		model, err := families[name](session, opts)
 		if err == nil {
 			return model, nil

@@ -16,10 +16,11 @@ func TestSuppress(t *testing.T) {
 		in, want []Detection
 	}{
 		"nothing":            {nil, nil},
-		"the better stays":   {[]Detection{{box(10), .5}, {box(0), .9}}, []Detection{{box(0), .9}}},
-		"neighbours stay":    {[]Detection{{box(0), .9}, {box(60), .5}}, []Detection{{box(0), .9}, {box(60), .5}}},
-		"only what was kept": {[]Detection{{box(0), .9}, {box(30), .8}, {box(60), .7}}, []Detection{{box(0), .9}, {box(60), .7}}},
-		"touching":           {[]Detection{{box(0), .9}, {box(100), .5}}, []Detection{{box(0), .9}, {box(100), .5}}},
+		"the better stays":   {[]Detection{{Box: box(10), Score: .5}, {Box: box(0), Score: .9}}, []Detection{{Box: box(0), Score: .9}}},
+		"neighbours stay":    {[]Detection{{Box: box(0), Score: .9}, {Box: box(60), Score: .5}}, []Detection{{Box: box(0), Score: .9}, {Box: box(60), Score: .5}}},
+		"only what was kept": {[]Detection{{Box: box(0), Score: .9}, {Box: box(30), Score: .8}, {Box: box(60), Score: .7}}, []Detection{{Box: box(0), Score: .9}, {Box: box(60), Score: .7}}},
+		"candidates yield":   {[]Detection{{Box: box(0), Score: .4, Candidate: true}, {Box: box(10), Score: .3}}, []Detection{{Box: box(10), Score: .3}}},
+		"touching":           {[]Detection{{Box: box(0), Score: .9}, {Box: box(100), Score: .5}}, []Detection{{Box: box(0), Score: .9}, {Box: box(100), Score: .5}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -47,7 +48,7 @@ func TestInputSizeAndLetterbox(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, h := inputSize(tt.opts, 416, 32)(tt.frameWidth, tt.frameHeight)
 			assert.Equal(t, image.Pt(tt.width, tt.height), image.Pt(w, h))
-			got := letterbox(tt.frameWidth, tt.frameHeight, w, h)
+			got := letterbox(image.Rect(0, 0, tt.frameWidth, tt.frameHeight), w, h)
 			assert.Equal(t, tt.region, got)
 			assert.True(t, image.Rect(0, 0, tt.frameWidth, tt.frameHeight).In(got), "the whole frame is seen")
 		})

@@ -13,79 +13,96 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 )
 
-// nanodet is a detector that sees the whole frame at once: input uint8 [N,H,W,3] RGB with H and W any multiples of 32,
-// outputs float32 scores [N,A] and boxes [N,A,4] as x0, y0, x1, y1 in pixels of the input, before suppression. The frame
-// is scaled to fit and centred on black.
-type nanodet struct {
-	session          *onnx.Session
-	scoreThreshold   float32
-	overlapThreshold float32
+// dense is a one-stage detector that sees the whole frame at once and scores every cell of a grid: input uint8 [N,H,W,3] RGB
+// with H and W any multiples of 32, outputs float32 scores [N,A] and boxes [N,A,4] as x0, y0, x1, y1 in pixels of the input,
+// before suppression. The frame is scaled to fit and centred on black.
+type dense struct {
+	session *onnx.Session
+	opts    DetectorOptions
 	// size gives the model's input for a frame's width and height.
 	size func(width, height int) (w, h int)
 }
 
 const (
-	nanodetStride   = 32
-	nanodetLongSide = 416
+	denseStride       = 32
+	nanodetLongSide   = 416
+	centernetLongSide = 512
 )
 
 func newNanoDet(session *onnx.Session, opts DetectorOptions) (Detector, error) {
+	return newDense(session, "nanodet", nanodetLongSide, opts)
+}
+
+func newCenterNet(session *onnx.Session, opts DetectorOptions) (Detector, error) {
+	return newDense(session, "centernet", centernetLongSide, opts)
+}
+
+func newDense(session *onnx.Session, family string, longSide int, opts DetectorOptions) (Detector, error) {
 	in, out := session.Inputs(), session.Outputs()
 	if len(in) != 1 || in[0].Type != "uint8" || len(in[0].Shape) != 4 || in[0].Shape[3] != 3 ||
 		len(out) != 2 || len(out[0].Shape) != 2 || len(out[1].Shape) != 3 {
-		return nil, shapeError(session, "nanodet", "one input uint8 [N,H,W,3] and the outputs float32 scores [N,A], boxes [N,A,4]")
+		return nil, shapeError(session, family, "one input uint8 [N,H,W,3] and the outputs float32 scores [N,A], boxes [N,A,4]")
 	}
-	return &nanodet{session: session, scoreThreshold: opts.ScoreThreshold, overlapThreshold: opts.OverlapThreshold,
-		size: inputSize(opts, nanodetLongSide, nanodetStride)}, nil
+	return &dense{session: session, opts: opts, size: inputSize(opts, longSide, denseStride)}, nil
 }
 
 // Detect implements Detector.
-func (n *nanodet) Detect(ctx context.Context, frame *media.Frame) ([]Detection, Steps, error) {
+func (d *dense) Detect(ctx context.Context, frame *media.Frame) ([]Detection, Steps, error) {
 	var steps Steps
-	watch := newStopwatch(&steps)
-	width, height := n.size(frame.Width, frame.Height)
-	region := letterbox(frame.Width, frame.Height, width, height)
+	var people []Detection
+	for _, view := range views(frame, d.opts.Tiles) {
+		seen, err := d.look(ctx, frame, view, &steps)
+		if err != nil {
+			return nil, steps, fmt.Errorf("detect people: %w", err)
+		}
+		people = append(people, seen...)
+	}
+	return clip(suppress(people, d.opts.OverlapThreshold), frame), steps, nil
+}
+
+func (d *dense) look(ctx context.Context, frame *media.Frame, view image.Rectangle, steps *Steps) ([]Detection, error) {
+	watch := newStopwatch(steps)
+	width, height := d.size(view.Dx(), view.Dy())
+	region := letterbox(view, width, height)
 	input := borrowBytes(width * height * 3)
 	defer returnBytes(input)
-	s := samplers.Get().(*sampler)
-	err := s.sample(frame, region, *input, width, height, rgb)
-	samplers.Put(s)
-	if err != nil {
-		return nil, steps, err
+	if err := samplePicture(frame, region, *input, width, height); err != nil {
+		return nil, err
 	}
 	watch.preprocessed()
 	var people []Detection
-	err = n.session.Run(ctx, []onnx.Tensor{{Shape: []int64{1, int64(height), int64(width), 3}, Uint8: *input}},
+	err := d.session.Run(ctx, []onnx.Tensor{{Shape: []int64{1, int64(height), int64(width), 3}, Uint8: *input}},
 		func(outputs []onnx.Tensor) error {
 			watch.inferred()
 			var err error
-			people, err = n.read(outputs[0].Float32, outputs[1].Float32, region, float32(region.Dx())/float32(width))
+			people, err = d.read(outputs[0].Float32, outputs[1].Float32, region, float32(region.Dx())/float32(width))
 			return err
 		})
 	if err != nil {
-		return nil, steps, fmt.Errorf("detect people: %w", err)
+		return nil, err
 	}
-	people = clip(suppress(people, n.overlapThreshold), frame)
+	people = whollyInside(people, view, frame)
 	watch.postprocessed()
-	return people, steps, nil
+	return people, nil
 }
 
 // read keeps what scores high enough and maps it to the frame.
-func (n *nanodet) read(scores, boxes []float32, region image.Rectangle, scale float32) ([]Detection, error) {
+func (d *dense) read(scores, boxes []float32, region image.Rectangle, scale float32) ([]Detection, error) {
 	if len(boxes) != 4*len(scores) {
-		return nil, fmt.Errorf("%w: %s gave %d scores and %d box sides", onnx.ErrModel, n.session.Name(), len(scores), len(boxes))
+		return nil, fmt.Errorf("%w: %s gave %d scores and %d box sides", onnx.ErrModel, d.session.Name(), len(scores), len(boxes))
 	}
+	least := d.opts.leastScore()
 	var people []Detection
 	x, y := float32(region.Min.X), float32(region.Min.Y)
 	for i, score := range scores {
-		if score < n.scoreThreshold {
+		if score < least {
 			continue
 		}
 		b := boxes[i*4:][:4]
 		if !finite(score, b[0], b[1], b[2], b[3]) {
 			return nil, ErrNotFinite
 		}
-		people = append(people, Detection{Score: score,
+		people = append(people, Detection{Score: score, Candidate: score < d.opts.ScoreThreshold,
 			Box: Box{X0: x + b[0]*scale, Y0: y + b[1]*scale, X1: x + b[2]*scale, Y1: y + b[3]*scale}})
 	}
 	return people, nil
@@ -112,12 +129,12 @@ func inputSize(opts DetectorOptions, longSide, stride int) func(width, height in
 	}
 }
 
-// letterbox is the region of the frame, centred on it and as large or larger, that has the shape of a model's input.
-func letterbox(frameWidth, frameHeight, width, height int) image.Rectangle {
+// letterbox is the region of the frame, centred on the view and as large or larger, that has the shape of a model's input.
+func letterbox(view image.Rectangle, width, height int) image.Rectangle {
 	// One pixel of the input is as many pixels of the frame in both directions.
-	scale := max(float64(frameWidth)/float64(width), float64(frameHeight)/float64(height))
+	scale := max(float64(view.Dx())/float64(width), float64(view.Dy())/float64(height))
 	regionWidth, regionHeight := int(math.Ceil(float64(width)*scale)), int(math.Ceil(float64(height)*scale))
-	left, top := (frameWidth-regionWidth)/2, (frameHeight-regionHeight)/2
+	left, top := view.Min.X+(view.Dx()-regionWidth)/2, view.Min.Y+(view.Dy()-regionHeight)/2
 	return image.Rect(left, top, left+regionWidth, top+regionHeight)
 }
 

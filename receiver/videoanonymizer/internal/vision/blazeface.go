@@ -1,0 +1,119 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vision
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"image"
+	"slices"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+)
+
+// blazeFace is BlazeFace (Bazarevsky et al., Sub-millisecond Neural Face Detection on Mobile GPUs, 2019): input uint8
+// [N,S,S,3] RGB, outputs float32 scores [N,A], boxes [N,A,4] as x0, y0, x1, y1 and landmarks [N,A,6,2] as x, y, all in pixels
+// of the input, before suppression. The landmarks are the person's right eye, left eye, nose, mouth, right ear, left ear.
+type blazeFace struct {
+	session *onnx.Session
+	opts    FaceOptions
+	size    int
+}
+
+const (
+	blazeFaceLandmarks = 6
+	blazeFaceRightEye  = 0
+	blazeFaceLeftEye   = 1
+)
+
+func newBlazeFace(session *onnx.Session, opts FaceOptions) (FaceDetector, error) {
+	in, out := session.Inputs(), session.Outputs()
+	if len(in) != 1 || in[0].Type != "uint8" || len(in[0].Shape) != 4 || in[0].Shape[1] <= 0 || in[0].Shape[1] != in[0].Shape[2] ||
+		in[0].Shape[3] != 3 || len(out) != 3 || len(out[0].Shape) != 2 || len(out[1].Shape) != 3 || len(out[2].Shape) != 4 ||
+		out[2].Shape[2] != blazeFaceLandmarks {
+		return nil, shapeError(session, "blazeface",
+			"one input uint8 [N,S,S,3] and the outputs float32 scores [N,A], boxes [N,A,4], landmarks [N,A,6,2]")
+	}
+	return &blazeFace{session: session, opts: opts, size: int(in[0].Shape[1])}, nil
+}
+
+// DetectFaces implements FaceDetector.
+func (b *blazeFace) DetectFaces(ctx context.Context, frame *media.Frame) ([]Face, Steps, error) {
+	var steps Steps
+	var faces []Face
+	for _, view := range views(frame, b.opts.Tiles) {
+		seen, err := b.look(ctx, frame, view, &steps)
+		if err != nil {
+			return nil, steps, fmt.Errorf("detect faces: %w", err)
+		}
+		faces = append(faces, seen...)
+	}
+	return b.suppress(faces), steps, nil
+}
+
+func (b *blazeFace) look(ctx context.Context, frame *media.Frame, view image.Rectangle, steps *Steps) ([]Face, error) {
+	watch := newStopwatch(steps)
+	region := letterbox(view, b.size, b.size)
+	input := borrowBytes(b.size * b.size * 3)
+	defer returnBytes(input)
+	if err := samplePicture(frame, region, *input, b.size, b.size); err != nil {
+		return nil, err
+	}
+	watch.preprocessed()
+	var faces []Face
+	err := b.session.Run(ctx, []onnx.Tensor{{Shape: []int64{1, int64(b.size), int64(b.size), 3}, Uint8: *input}},
+		func(outputs []onnx.Tensor) error {
+			watch.inferred()
+			var err error
+			faces, err = b.read(outputs[0].Float32, outputs[1].Float32, outputs[2].Float32, region)
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	watch.postprocessed()
+	return faces, nil
+}
+
+// read keeps what scores high enough and maps it to the frame.
+func (b *blazeFace) read(scores, boxes, landmarks []float32, region image.Rectangle) ([]Face, error) {
+	if len(boxes) != 4*len(scores) || len(landmarks) != 2*blazeFaceLandmarks*len(scores) {
+		return nil, fmt.Errorf("%w: %s gave %d scores, %d box sides and %d coordinates of landmarks",
+			onnx.ErrModel, b.session.Name(), len(scores), len(boxes), len(landmarks))
+	}
+	scale := float32(region.Dx()) / float32(b.size)
+	x := func(v float32) float32 { return float32(region.Min.X) + v*scale }
+	y := func(v float32) float32 { return float32(region.Min.Y) + v*scale }
+	var faces []Face
+	for i, score := range scores {
+		if score < b.opts.ScoreThreshold {
+			continue
+		}
+		box, marks := boxes[i*4:][:4], landmarks[i*2*blazeFaceLandmarks:][:2*blazeFaceLandmarks]
+		if !finite(score) || !finite(box...) || !finite(marks...) {
+			return nil, ErrNotFinite
+		}
+		if box[2] <= box[0] || box[3] <= box[1] {
+			continue
+		}
+		mark := func(k int) Keypoint { return Keypoint{X: x(marks[2*k]), Y: y(marks[2*k+1]), Score: score} }
+		faces = append(faces, Face{Score: score, Box: Box{X0: x(box[0]), Y0: y(box[1]), X1: x(box[2]), Y1: y(box[3])},
+			LeftEye: mark(blazeFaceLeftEye), RightEye: mark(blazeFaceRightEye)})
+	}
+	return faces, nil
+}
+
+// suppress keeps of the faces that overlap the best one.
+func (b *blazeFace) suppress(faces []Face) []Face {
+	slices.SortStableFunc(faces, func(a, b Face) int { return cmp.Compare(b.Score, a.Score) })
+	kept := faces[:0]
+	for _, f := range faces {
+		if !slices.ContainsFunc(kept, func(k Face) bool { return IoU(k.Box, f.Box) > b.opts.OverlapThreshold }) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,55 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vision
+
+import (
+	"image"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// tileOverlap is the share of a tile that its neighbour shows too. People smaller than that are whole in one of them.
+const tileOverlap = 0.25
+
+// views are the parts of a frame that a detector looks at: the whole, and, if tiles is above 1, tiles x tiles parts of it that
+// overlap.
+func views(frame *media.Frame, tiles int) []image.Rectangle {
+	all := []image.Rectangle{image.Rect(0, 0, frame.Width, frame.Height)}
+	if tiles <= 1 {
+		return all
+	}
+	for row := range tiles {
+		y0, y1 := tileSpan(frame.Height, tiles, row)
+		for column := range tiles {
+			x0, x1 := tileSpan(frame.Width, tiles, column)
+			all = append(all, image.Rect(x0, y0, x1, y1))
+		}
+	}
+	return all
+}
+
+// tileSpan is where the i-th of n tiles begins and ends along a side.
+func tileSpan(side, n, i int) (from, to int) {
+	length := float64(side) / (float64(n) - float64(n-1)*tileOverlap)
+	from = int(float64(i) * length * (1 - tileOverlap))
+	return from, min(side, from+int(length)+1)
+}
+
+// whollyInside drops what a tile shows only a part of: boxes at an edge of the view that is none of the frame. A tile beside it
+// or the whole view shows more of it.
+func whollyInside(people []Detection, view image.Rectangle, frame *media.Frame) []Detection {
+	if view.Min == (image.Point{}) && view.Max == image.Pt(frame.Width, frame.Height) {
+		return people
+	}
+	dx, dy := float32(view.Dx())*0.015, float32(view.Dy())*0.015
+	kept := people[:0]
+	for _, p := range people {
+		if view.Min.X > 0 && p.Box.X0 < float32(view.Min.X)+dx || view.Max.X < frame.Width && p.Box.X1 > float32(view.Max.X)-dx ||
+			view.Min.Y > 0 && p.Box.Y0 < float32(view.Min.Y)+dy || view.Max.Y < frame.Height && p.Box.Y1 > float32(view.Max.Y)-dy {
+			continue
+		}
+		kept = append(kept, p)
+	}
+	return kept
+}
