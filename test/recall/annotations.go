@@ -113,7 +113,7 @@ func (a annotation) validate() error {
 }
 
 // smallHead is the height in pixels below which a head counts as small.
-const smallHead = 16
+const smallHead = 12
 
 // groups are the rows of the table that a head counts in. Small, at the edge and in a crowd follow from the boxes: at the
 // edge is within 2 pixels of it; in a crowd is where the box, grown by its size to all sides, meets another head's box.

@@ -68,7 +68,7 @@ func run(ctx context.Context, only, sheet string) error {
 		}
 		results = append(results, r)
 		if sheet != "" {
-			if err := saveSheet(sheet, r); err != nil {
+			if err := saveSheets(sheet, r); err != nil {
 				return err
 			}
 		}

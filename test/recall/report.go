@@ -31,10 +31,11 @@ behind: to the nape). **A head is covered when at least 90 % of the ellipse insc
 {{end}}
 In the table,
 
-- *small* is less than 16 pixels high; *edge* is within 2 pixels of the frame's edge; *crowd* is where the box, grown by its
+- *small* is less than {{.Small}} pixels high; *edge* is within 2 pixels of the frame's edge; *crowd* is where the box, grown by its
   size to all sides, meets another head's;
 - *blinks* are counted over all {{.Frames}} frames: connected regions of at least 12 pixels, masked in the frames before and after
-  but not in this one, at least a quarter as large as the mask that they are torn out of;
+  but not in this one, that are at least a quarter of the connected mask of the frame before, and 90 % of what is masked of
+  it in both; those that are less of it are masks that *shrink for a frame*;
 - *outside people* is the masked part of the annotated frames that lies on nobody: beyond half a head above, six heads
   below and a head's width and a half beside each head;
 - *CPU a frame* is that of the program and its child processes, with lossless output, over all clips.
@@ -50,7 +51,8 @@ In the table,
 {{end}}{{with .Blinks}}
 Blinks: {{.}}.
 {{end}}
-{{end}}Pictures of them, out of the outputs: ` + "`go run ./test/recall -sheet DIRECTORY`" + `, or with ` + "`-only NAME`" + ` for one variant.
+{{end}}Pictures of all of them, out of the outputs: ` + "`go run ./test/recall -sheet DIRECTORY`" + `, and with ` + "`-only NAME`" + ` for one
+variant alone; of a blink, the frames before and after it, too.
 `))
 
 // weakest are the heads that are not covered, the least covered first.
@@ -76,10 +78,10 @@ const listed = 40
 
 func writeReport(w io.Writer, annotations []annotation, results []result) error {
 	var page struct {
-		Heads, Annotated, Frames  int
-		Clips, Measured, Variants []string
-		Rows                      [][]string
-		Weak                      []any
+		Heads, Annotated, Frames, Small int
+		Clips, Measured, Variants       []string
+		Rows                            [][]string
+		Weak                            []any
 	}
 	for _, a := range annotations {
 		page.Clips = append(page.Clips, a.Clip)
@@ -88,6 +90,7 @@ func writeReport(w io.Writer, annotations []annotation, results []result) error 
 			page.Heads += len(frame.Heads)
 		}
 	}
+	page.Small = smallHead
 	var measured []result
 	for _, r := range results {
 		about := fmt.Sprintf("**%s**: %s", r.name, r.about)
@@ -102,19 +105,22 @@ func writeReport(w io.Writer, annotations []annotation, results []result) error 
 		if r.detail || len(results) == 1 {
 			weak := weakest(r)
 			page.Weak = append(page.Weak, map[string]any{"Name": r.name, "Heads": weak[:min(len(weak), listed)],
-				"More": max(0, len(weak)-listed), "Blinks": blinkList(r.Blinks)})
+				"More": max(0, len(weak)-listed), "Blinks": tearList(r.Tears)})
 		}
 	}
 	page.Rows = rows(page.Clips, measured)
 	return report.Execute(w, page)
 }
 
-func blinkList(blinks []blink) string {
+func tearList(tears []scoredTear) string {
 	var list []string
-	for _, b := range blinks {
-		list = append(list, fmt.Sprintf("%s frame %d", b.Clip, b.Frame))
+	for _, t := range tears {
+		if t.blink {
+			list = append(list, fmt.Sprintf("%s frame %d at %.0f, %.0f, %.0f, %.0f", t.Clip, t.Frame,
+				t.box[0], t.box[1], t.box[2], t.box[3]))
+		}
 	}
-	return strings.Join(list[:min(len(list), listed)], ", ")
+	return strings.Join(list[:min(len(list), listed)], "; ")
 }
 
 // rows is the body of the table.
@@ -145,11 +151,12 @@ func rows(clips []string, results []result) [][]string {
 		})
 	}
 	add("blinks", func(r result) string {
-		n := 0
-		for _, b := range r.Blinks {
-			n += b.Count
-		}
-		return fmt.Sprint(n)
+		blinks, _ := r.tears()
+		return fmt.Sprint(blinks)
+	})
+	add("masks that shrink for a frame", func(r result) string {
+		_, shrinks := r.tears()
+		return fmt.Sprint(shrinks)
 	})
 	add("masked outside people, mean", func(r result) string {
 		sum := 0.0

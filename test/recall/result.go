@@ -23,7 +23,7 @@ type result struct {
 	CPU     time.Duration // of the program and its child processes, over all clips
 	Heads   []scoredHead
 	Frames  int // of all clips
-	Blinks  []blink
+	Tears   []scoredTear
 	// Outside is the masked part of the frame that lies on no person, for each annotated frame.
 	Outside []float64
 }
@@ -40,10 +40,12 @@ type scoredHead struct {
 
 func (h scoredHead) covered() bool { return h.Coverage >= coveredFrom }
 
-// blink is a frame in which masks are missing.
-type blink struct {
-	Clip         string
-	Frame, Count int
+// scoredTear is a place where a part of a mask is missing in one frame.
+type scoredTear struct {
+	tear
+	Clip     string
+	Frame    int
+	pictures [3]*image.RGBA // the frame before, the frame itself, the frame after
 }
 
 // score compares an output with its source, frame by frame.
@@ -62,7 +64,9 @@ func (r *result) score(ctx context.Context, a annotation, sourcePath, outputPath
 		return fmt.Errorf("%s is %dx%d, its source %dx%d", outputPath, output.width, output.height, source.width, source.height)
 	}
 	annotated := a.Frames
-	var last, before bitmap // of the frame before, and of the one before that
+	// Of the frame before, and of the one before that.
+	var last, before bitmap
+	var lastOutput, beforeOutput *image.YCbCr
 	for n := 0; ; n++ {
 		was, errSource := source.next()
 		is, errOutput := output.next()
@@ -74,11 +78,13 @@ func (r *result) score(ctx context.Context, a annotation, sourcePath, outputPath
 		}
 		now := masked(was, is)
 		if n >= 2 {
-			if count := blinks(before, last, now); count > 0 {
-				r.Blinks = append(r.Blinks, blink{Clip: a.Clip, Frame: n - 1, Count: count})
+			for _, t := range tears(before, last, now) {
+				r.Tears = append(r.Tears, scoredTear{tear: t, Clip: a.Clip, Frame: n - 1,
+					pictures: [3]*image.RGBA{cutOut(beforeOutput, t.box), cutOut(lastOutput, t.box), cutOut(is, t.box)}})
 			}
 		}
 		before, last = last, now
+		beforeOutput, lastOutput = lastOutput, is
 		r.Frames++
 		if len(annotated) > 0 && annotated[0].Frame == n {
 			r.scoreFrame(a.Clip, annotated[0], now, is)
@@ -117,4 +123,16 @@ func (r result) count(group string) (covered, all int) {
 		}
 	}
 	return covered, all
+}
+
+// tears is how many masks blink, and how many shrink for a frame.
+func (r result) tears() (blinks, shrinks int) {
+	for _, t := range r.Tears {
+		if t.blink {
+			blinks++
+		} else {
+			shrinks++
+		}
+	}
+	return blinks, shrinks
 }

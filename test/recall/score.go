@@ -108,42 +108,56 @@ func outside(m bitmap, heads []head) float64 {
 	return float64(n) / float64(len(m.set))
 }
 
-// A blink is a connected region of at least blinkPixels pixels that is masked in the frames before and after but not in this
-// one, and at least a quarter as large as the connected mask of the frame before that it is torn out of.
+// A tear is a connected region of at least tearPixels pixels that is masked in the frames before and after but not in this one,
+// and at least tearShare of the connected mask of the frame before that it is torn out of. Where at least blinkShare of what is
+// masked both before and after is missing, the mask blinks; else it shrinks for a frame.
 const (
-	blinkPixels = 12
-	blinkShare  = 0.25
+	tearPixels = 12
+	tearShare  = 0.25
+	blinkShare = 0.9
 )
 
-// blinks counts them in three successive frames.
-func blinks(before, now, after bitmap) int {
-	torn := newBitmap(now.width, now.height)
-	any := false
-	for i := range torn.set {
-		torn.set[i] = before.set[i] && after.set[i] && !now.set[i]
-		any = any || torn.set[i]
+type tear struct {
+	box   box
+	blink bool
+}
+
+// tears finds them in three successive frames.
+func tears(before, now, after bitmap) []tear {
+	both, torn := newBitmap(now.width, now.height), newBitmap(now.width, now.height)
+	for i := range both.set {
+		both.set[i] = before.set[i] && after.set[i]
+		torn.set[i] = both.set[i] && !now.set[i]
 	}
-	if !any {
-		return 0
-	}
-	labels, sizes := components(before)
-	count := 0
 	tornLabels, tornSizes := components(torn)
-	for label, size := range tornSizes {
-		if size < blinkPixels {
+	if len(tornSizes) == 0 {
+		return nil
+	}
+	beforeLabels, beforeSizes := components(before)
+	bothLabels, bothSizes := components(both)
+	boxes := make([]box, len(tornSizes))
+	at := make([]int, len(tornSizes)) // a pixel of each; what is connected in torn is so in the others, too
+	for i, label := range tornLabels {
+		if label == 0 {
 			continue
 		}
-		// A region that is connected in torn is connected in before, so that any of its pixels names the mask.
-		for i := range tornLabels {
-			if tornLabels[i] == label+1 {
-				if float64(size) >= blinkShare*float64(sizes[labels[i]-1]) {
-					count++
-				}
-				break
-			}
+		x, y := float64(i%now.width), float64(i/now.width)
+		b := &boxes[label-1]
+		if b[2] == 0 {
+			*b = box{x, y, x + 1, y + 1}
+		}
+		*b = box{min(b[0], x), min(b[1], y), max(b[2], x+1), max(b[3], y+1)}
+		at[label-1] = i
+	}
+	var found []tear
+	for i, size := range tornSizes {
+		mask := beforeSizes[beforeLabels[at[i]]-1]
+		if size >= tearPixels && float64(size) >= tearShare*float64(mask) {
+			stays := bothSizes[bothLabels[at[i]]-1]
+			found = append(found, tear{boxes[i], float64(size) >= blinkShare*float64(stays)})
 		}
 	}
-	return count
+	return found
 }
 
 // components labels the regions of a bitmap that are connected over edges: 0 is not set, n is region n-1 of the sizes.

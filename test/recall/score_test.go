@@ -117,27 +117,30 @@ func TestOutsideLeavesOutPeople(t *testing.T) {
 	}
 }
 
-func TestBlinks(t *testing.T) {
+func TestTears(t *testing.T) {
 	head, other := image.Rect(10, 10, 20, 22), image.Rect(40, 10, 50, 22)
 	move := func(r image.Rectangle, x int) image.Rectangle { return r.Add(image.Pt(x, 0)) }
+	type rects = []image.Rectangle
 	tests := map[string]struct {
-		before, now, after []image.Rectangle
-		want               int
+		before, now, after rects
+		want               []tear
 	}{
-		"steady":                 {[]image.Rectangle{head, other}, []image.Rectangle{head, other}, []image.Rectangle{head, other}, 0},
-		"one blinks":             {[]image.Rectangle{head, other}, []image.Rectangle{head}, []image.Rectangle{head, other}, 1},
-		"both blink":             {[]image.Rectangle{head, other}, nil, []image.Rectangle{head, other}, 2},
-		"moving":                 {[]image.Rectangle{head}, []image.Rectangle{move(head, 3)}, []image.Rectangle{move(head, 6)}, 0},
-		"moving and blinking":    {[]image.Rectangle{head}, nil, []image.Rectangle{move(head, 6)}, 1},
-		"coming":                 {nil, nil, []image.Rectangle{head}, 0},
-		"going":                  {[]image.Rectangle{head}, nil, nil, 0},
-		"shrinking by an eighth": {[]image.Rectangle{head}, []image.Rectangle{image.Rect(10, 10, 20, 21)}, []image.Rectangle{head}, 0},
-		"shrinking by a half":    {[]image.Rectangle{head}, []image.Rectangle{image.Rect(10, 10, 20, 16)}, []image.Rectangle{head}, 1},
-		"one of two that touch":  {[]image.Rectangle{head, move(head, 10)}, []image.Rectangle{head}, []image.Rectangle{head, move(head, 10)}, 1},
+		"steady":                {rects{head, other}, rects{head, other}, rects{head, other}, nil},
+		"one blinks":            {rects{head, other}, rects{head}, rects{head, other}, []tear{{box{40, 10, 50, 22}, true}}},
+		"moving":                {rects{head}, rects{move(head, 3)}, rects{move(head, 6)}, nil},
+		"moving and blinking":   {rects{head}, nil, rects{move(head, 6)}, []tear{{box{16, 10, 20, 22}, true}}},
+		"beside itself":         {rects{head}, rects{other}, rects{head}, []tear{{box{10, 10, 20, 22}, true}}},
+		"coming":                {nil, nil, rects{head}, nil},
+		"going":                 {rects{head}, nil, nil, nil},
+		"shrinking by a little": {rects{head}, rects{image.Rect(10, 10, 20, 21)}, rects{head}, nil},
+		"shrinking by a half":   {rects{head}, rects{image.Rect(10, 10, 20, 16)}, rects{head}, []tear{{box{10, 16, 20, 22}, false}}},
+		"one of two that touch": {rects{head, move(head, 10)}, rects{head}, rects{head, move(head, 10)},
+			[]tear{{box{20, 10, 30, 22}, false}}},
+		"too small to tell": {rects{image.Rect(0, 0, 3, 3)}, nil, rects{image.Rect(0, 0, 3, 3)}, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tt.want, blinks(filled(60, 30, tt.before...), filled(60, 30, tt.now...), filled(60, 30, tt.after...)))
+			assert.Equal(t, tt.want, tears(filled(60, 30, tt.before...), filled(60, 30, tt.now...), filled(60, 30, tt.after...)))
 		})
 	}
 }
@@ -154,7 +157,7 @@ func TestComponents(t *testing.T) {
 func TestGroups(t *testing.T) {
 	frame := annotatedFrame{Heads: []head{
 		{Box: box{10, 10, 20, 20}, View: "frontal", FaceVisible: true},
-		{Box: box{25, 12, 35, 24}, View: "away", Occluded: true},
+		{Box: box{25, 12, 35, 23}, View: "away", Occluded: true},
 		{Box: box{80, 40, 100, 70}, View: "profile"},
 	}}
 	assert.Equal(t, []string{"all heads", "face visible", "frontal", "small", "crowd"}, frame.groups(0, 100, 100))
@@ -197,7 +200,8 @@ func TestReport(t *testing.T) {
 	annotations := []annotation{{Clip: "a.mp4", Frames: []annotatedFrame{{Frame: 7, Heads: []head{{}, {}}}}}}
 	results := []result{
 		{variant: variant{name: "default", about: "as it comes", detail: true}, Frames: 10, Outside: []float64{0.01, 0.03},
-			Blinks: []blink{{Clip: "a.mp4", Frame: 5, Count: 2}},
+			Tears: []scoredTear{{Clip: "a.mp4", Frame: 5, tear: tear{box: box{5, 6, 7, 8}, blink: true}},
+				{Clip: "a.mp4", Frame: 6}},
 			Heads: []scoredHead{
 				{Clip: "a.mp4", Frame: 7, Groups: []string{"all heads", "away"}, Coverage: 0.9},
 				{Clip: "a.mp4", Frame: 7, Groups: []string{"all heads", "away", "small"}, Coverage: 0.5, head: head{Box: box{1, 2, 3, 4}}},
@@ -208,8 +212,8 @@ func TestReport(t *testing.T) {
 	require.NoError(t, writeReport(&page, annotations, results))
 	for _, want := range []string{
 		"2 heads in 1 frames of 1 clips", "| all heads | 50.0 % (1/2) |", "| small | 0.0 % (0/1) |", "| frontal | - |",
-		"| blinks | 2 |", "in a frame | 3.00 % |", "mean | 2.00 % |", "other**: not known; left out",
-		"| a.mp4 | 7 | 1, 2, 3, 4 | away, small | 50 % |", "Blinks: a.mp4 frame 5.",
+		"| blinks | 1 |", "| masks that shrink for a frame | 1 |", "in a frame | 3.00 % |", "mean | 2.00 % |", "other**: not known; left out",
+		"| a.mp4 | 7 | 1, 2, 3, 4 | away, small | 50 % |", "Blinks: a.mp4 frame 5 at 5, 6, 7, 8.",
 	} {
 		assert.Contains(t, page.String(), want)
 	}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"image"
 	"image/color"
 	"image/draw"
@@ -15,7 +16,7 @@ import (
 
 const (
 	tile    = 160 // pixels a side of a picture in a sheet
-	columns = 8
+	columns = 9
 )
 
 // cutOut is what an output shows around a head, with the outline of its box, scaled to a tile.
@@ -44,22 +45,33 @@ func cutOut(frame *image.YCbCr, b box) *image.RGBA {
 	return picture
 }
 
-// saveSheet writes the heads that a variant left uncovered into one picture, weakest first, as docs/recall.md lists them.
-func saveSheet(directory string, r result) error {
-	weak := weakest(r)
-	if len(weak) == 0 {
-		return nil
-	}
-	rows := (len(weak) + columns - 1) / columns
-	sheet := image.NewRGBA(image.Rect(0, 0, tile*columns, tile*rows))
-	for i, h := range weak {
-		at := image.Pt(i%columns*tile, i/columns*tile)
-		draw.Draw(sheet, image.Rectangle{Min: at, Max: at.Add(image.Pt(tile-1, tile-1))}, h.picture, image.Point{}, draw.Src)
-	}
+// saveSheets writes what a variant left uncovered into pictures: the heads, weakest first as docs/recall.md lists them, and the
+// tears, each with the frames before and after it.
+func saveSheets(directory string, r result) error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return err
 	}
-	file, err := os.Create(filepath.Join(directory, strings.ReplaceAll(r.name, " ", "-")+".png"))
+	var heads, tears []image.Image
+	for _, h := range weakest(r) {
+		heads = append(heads, h.picture)
+	}
+	for _, t := range r.Tears {
+		for _, picture := range t.pictures {
+			tears = append(tears, picture)
+		}
+	}
+	name := filepath.Join(directory, strings.ReplaceAll(r.name, " ", "-"))
+	return errors.Join(saveSheet(name+"-heads.png", heads), saveSheet(name+"-tears.png", tears))
+}
+
+func saveSheet(path string, pictures []image.Image) error {
+	rows := max(1, (len(pictures)+columns-1)/columns)
+	sheet := image.NewRGBA(image.Rect(0, 0, tile*columns, tile*rows))
+	for i, picture := range pictures {
+		at := image.Pt(i%columns*tile, i/columns*tile)
+		draw.Draw(sheet, image.Rectangle{Min: at, Max: at.Add(image.Pt(tile-1, tile-1))}, picture, image.Point{}, draw.Src)
+	}
+	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
