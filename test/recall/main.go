@@ -46,6 +46,14 @@ func run(ctx context.Context, only, sheet string) error {
 	if only != "" && !slices.ContainsFunc(variants, func(v variant) bool { return v.name == only }) {
 		return fmt.Errorf("there is no variant %q", only)
 	}
+	path, err := footage.Clip("source/haarcascade_frontalface_alt2.xml")
+	if err != nil {
+		return err
+	}
+	independent, err := readCascade(path)
+	if err != nil {
+		return err
+	}
 	var results []result
 	for _, v := range variants {
 		if only != "" && v.name != only {
@@ -57,7 +65,7 @@ func run(ctx context.Context, only, sheet string) error {
 			continue
 		}
 		fmt.Printf("recall: %s\n", v.name)
-		r, err := measure(ctx, v, annotations)
+		r, err := measure(ctx, v, independent, annotations)
 		if errors.Is(err, errNotStarted) && v.settings != "" {
 			fmt.Printf("recall: %s is left out: %v\n", v.name, err)
 			results = append(results, result{variant: v, skipped: err.Error()})
@@ -117,7 +125,7 @@ func lastLine(output []byte) string {
 var errNotStarted = errors.New("the program does not start")
 
 // measure takes all clips through a collector of the variant, and scores its outputs.
-func measure(ctx context.Context, v variant, annotations []annotation) (r result, err error) {
+func measure(ctx context.Context, v variant, independent *cascade, annotations []annotation) (r result, err error) {
 	r = result{variant: v}
 	dir, err := os.MkdirTemp("", "recall")
 	if err != nil {
@@ -149,7 +157,7 @@ func measure(ctx context.Context, v variant, annotations []annotation) (r result
 		if err != nil {
 			return r, err
 		}
-		if err := r.score(ctx, a, source, outputs[i]); err != nil {
+		if err := r.score(ctx, independent, a, source, outputs[i]); err != nil {
 			return r, err
 		}
 	}

@@ -24,6 +24,9 @@ type result struct {
 	Heads   []scoredHead
 	Frames  int // of all clips
 	Tears   []scoredTear
+	// Faces is how many faces an independent detector finds in the annotated frames of the sources, and Again how many of them
+	// in those of the outputs.
+	Faces, Again int
 	// Outside is the masked part of the frame that lies on no person, for each annotated frame.
 	Outside []float64
 }
@@ -49,7 +52,7 @@ type scoredTear struct {
 }
 
 // score compares an output with its source, frame by frame.
-func (r *result) score(ctx context.Context, a annotation, sourcePath, outputPath string) error {
+func (r *result) score(ctx context.Context, independent *cascade, a annotation, sourcePath, outputPath string) error {
 	source, err := openVideo(ctx, sourcePath)
 	if err != nil {
 		return err
@@ -88,6 +91,9 @@ func (r *result) score(ctx context.Context, a annotation, sourcePath, outputPath
 		r.Frames++
 		if len(annotated) > 0 && annotated[0].Frame == n {
 			r.scoreFrame(a.Clip, annotated[0], now, is)
+			faces := independent.found(was, annotated[0].Heads)
+			r.Faces += len(faces)
+			r.Again += independent.foundAgain(is, faces)
 			annotated = annotated[1:]
 		}
 	}
