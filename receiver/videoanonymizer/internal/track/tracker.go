@@ -4,6 +4,7 @@
 package track
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -349,16 +350,24 @@ func (t *Tracker) close(r *Result, out []Result) []Result {
 	return out
 }
 
-// closeGaps adds to the heads of a frame those that the frames before and after it show at about the same place.
+// closeGaps adds to the heads of a frame what the frames before and after it both cover, where the frame
+// itself leaves it bare: a mask that is there again after one frame shows a face for that one.
 func closeGaps(before, heads, after []mask.Head) []mask.Head {
 	heads = heads[:len(heads):len(heads)] // what is added goes to a copy
+	var near []mask.Head
 	for _, a := range before {
 		for _, b := range after {
-			if !same(a, b) {
+			if !meet(a, b) {
 				continue
 			}
 			middle := between(a, b, 0.5)
-			if !contained(middle.X, middle.Y, heads) {
+			near = near[:0]
+			for _, h := range heads {
+				if dx, dy, most := h.X-middle.X, h.Y-middle.Y, h.RX+h.RY+middle.RX+middle.RY; dx*dx+dy*dy <= most*most {
+					near = append(near, h)
+				}
+			}
+			if bare(a, b, middle, near) {
 				middle.Origin = mask.OriginInterpolated
 				heads = append(heads, middle)
 			}
@@ -367,14 +376,38 @@ func closeGaps(before, heads, after []mask.Head) []mask.Head {
 	return heads
 }
 
-// same reports whether two heads lie at about the same place: one covers the other's centre.
-func same(a, b mask.Head) bool {
+// bare reports whether a part of what two heads have in common is covered by none of the heads. It looks at points of the head
+// in the middle between the two, which covers all that they have in common.
+func bare(a, b, middle mask.Head, heads []mask.Head) bool {
+	if !contained(middle.X, middle.Y, heads) {
+		return true
+	}
+	sin, cos := math.Sincos(float64(middle.Angle))
+	for _, radius := range [...]float64{0.5, 0.9} {
+		for i := range 12 {
+			v, u := math.Sincos(float64(i) * math.Pi / 6)
+			u, v = u*radius*float64(middle.RX), v*radius*float64(middle.RY)
+			x, y := middle.X+float32(u*cos-v*sin), middle.Y+float32(u*sin+v*cos)
+			if a.Contains(x, y) && b.Contains(x, y) && !contained(x, y, heads) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// meet reports whether two heads may have something in common.
+func meet(a, b mask.Head) bool {
 	if a.Origin == mask.OriginFrame || b.Origin == mask.OriginFrame {
 		return false
 	}
 	// No head reaches further than this; most pairs of a crowd need no closer look.
-	dx, dy, most := a.X-b.X, a.Y-b.Y, max(a.RX+a.RY, b.RX+b.RY)
-	return dx*dx+dy*dy <= most*most && (a.Contains(b.X, b.Y) || b.Contains(a.X, a.Y))
+	dx, dy, most := a.X-b.X, a.Y-b.Y, a.RX+a.RY+b.RX+b.RY
+	if dx*dx+dy*dy > most*most {
+		return false
+	}
+	x, y := a.Bounds(), b.Bounds()
+	return x.X0 < y.X1 && y.X0 < x.X1 && x.Y0 < y.Y1 && y.Y0 < x.Y1
 }
 
 func contained(x, y float32, heads []mask.Head) bool {

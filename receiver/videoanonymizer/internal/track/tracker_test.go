@@ -259,7 +259,8 @@ func TestScenarios(t *testing.T) {
 					}
 				}
 			}
-			noBlink(t, results, same)
+			noBlink(t, results, meet)
+			noTear(t, results)
 			if s.check != nil {
 				s.check(t, results)
 			}
@@ -293,6 +294,35 @@ func noBlink(t *testing.T, results []Result, same func(a, b mask.Head) bool) {
 				if !present {
 					t.Fatalf("frame %d: the mask at %v, %v blinks", i, a.X, a.Y)
 				}
+			}
+		}
+	}
+}
+
+// noTear checks that no mask loses a quarter of itself for one frame.
+func noTear(t *testing.T, results []Result) {
+	t.Helper()
+	for i := 1; i+1 < len(results); i++ {
+		before, now, after := results[i-1], results[i], results[i+1]
+		if before.WholeFrame || now.WholeFrame || after.WholeFrame {
+			continue
+		}
+		for _, a := range before.Heads {
+			torn, all := 0, 0
+			for u := -0.9; u < 1; u += 0.2 {
+				for v := -0.9; v < 1; v += 0.2 {
+					x, y := a.X+float32(u)*a.RX, a.Y+float32(v)*a.RY
+					if x < 0 || y < 0 || x >= width || y >= height || !a.Contains(x, y) {
+						continue
+					}
+					all++
+					if contained(x, y, after.Heads) && !contained(x, y, now.Heads) {
+						torn++
+					}
+				}
+			}
+			if all >= 20 && torn*4 >= all {
+				t.Fatalf("frame %d: %d of %d points of the mask at %.0f, %.0f are bare for this frame", i, torn, all, a.X, a.Y)
 			}
 		}
 	}
@@ -334,7 +364,8 @@ func TestNoMaskBlinks(t *testing.T) {
 		if len(results) != s.frames {
 			t.Fatalf("%d results", len(results))
 		}
-		noBlink(t, results, same)
+		noBlink(t, results, meet)
+		noTear(t, results)
 		// What was judged is masked, whatever became of it.
 		observed := rand.New(rand.NewPCG(seed, 1))
 		for i, r := range results {
