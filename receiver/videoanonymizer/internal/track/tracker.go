@@ -367,33 +367,47 @@ func closeGaps(before, heads, after []mask.Head) []mask.Head {
 					near = append(near, h)
 				}
 			}
-			if bare(a, b, middle, near) {
-				middle.Origin = mask.OriginInterpolated
-				heads = append(heads, middle)
+			if !bare(a, b, near) {
+				continue
 			}
+			if bare(a, b, []mask.Head{middle}) { // of another shape than both
+				middle = smaller(a, b)
+			}
+			middle.Origin = mask.OriginInterpolated
+			heads = append(heads, middle)
 		}
 	}
 	return heads
 }
 
-// bare reports whether a part of what two heads have in common is covered by none of the heads. It looks at points of the head
-// in the middle between the two, which covers all that they have in common.
-func bare(a, b, middle mask.Head, heads []mask.Head) bool {
-	if !contained(middle.X, middle.Y, heads) {
+// bare reports whether a part of what two heads have in common is covered by none of the heads, by a look at 37 points of
+// the smaller one.
+func bare(a, b mask.Head, heads []mask.Head) bool {
+	if s := smaller(a, b); s != a {
+		a, b = b, a
+	}
+	uncovered := func(x, y float32) bool { return b.Contains(x, y) && !contained(x, y, heads) }
+	if uncovered(a.X, a.Y) {
 		return true
 	}
-	sin, cos := math.Sincos(float64(middle.Angle))
-	for _, radius := range [...]float64{0.5, 0.9} {
+	sin, cos := math.Sincos(float64(a.Angle))
+	for _, radius := range [...]float64{0.4, 0.7, 0.95} {
 		for i := range 12 {
 			v, u := math.Sincos(float64(i) * math.Pi / 6)
-			u, v = u*radius*float64(middle.RX), v*radius*float64(middle.RY)
-			x, y := middle.X+float32(u*cos-v*sin), middle.Y+float32(u*sin+v*cos)
-			if a.Contains(x, y) && b.Contains(x, y) && !contained(x, y, heads) {
+			u, v = u*radius*float64(a.RX), v*radius*float64(a.RY)
+			if uncovered(a.X+float32(u*cos-v*sin), a.Y+float32(u*sin+v*cos)) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+func smaller(a, b mask.Head) mask.Head {
+	if b.RX*b.RY < a.RX*a.RY {
+		return b
+	}
+	return a
 }
 
 // meet reports whether two heads may have something in common.
