@@ -28,6 +28,8 @@ type Config struct {
 	Watch watch.Config `mapstructure:"watch"`
 	// Output says where the anonymized videos go and how they are encoded.
 	Output OutputConfig `mapstructure:"output"`
+	// Retry says how a video is tried again after a cause that may pass.
+	Retry RetryConfig `mapstructure:"retry"`
 	// Detector finds the people in a frame.
 	Detector DetectorConfig `mapstructure:"detector"`
 	// Pose finds the head of each person.
@@ -74,8 +76,22 @@ type OutputConfig struct {
 	OnSuccess watch.OnSuccess `mapstructure:"on_success"`
 	// MoveTo is the folder that OnSuccess move puts sources in.
 	MoveTo string `mapstructure:"move_to"`
+	// QuarantineDirectory receives the sources that failed for good, each beside a file that says why. Empty leaves them
+	// where they are.
+	QuarantineDirectory string `mapstructure:"quarantine_directory"`
 	// StateDirectory remembers what is done. Empty is a hidden folder in Directory; two receivers cannot share one.
 	StateDirectory string `mapstructure:"state_directory"`
+
+	_ struct{}
+}
+
+// RetryConfig says how a video is tried again after a cause that may pass, such as a full disk.
+type RetryConfig struct {
+	// InitialInterval is the wait after the first attempt; it doubles with each further one, up to MaxInterval.
+	InitialInterval time.Duration `mapstructure:"initial_interval"`
+	MaxInterval     time.Duration `mapstructure:"max_interval"`
+	// MaxAttempts is how often a file is tried before it is given up. Attempts in which the collector died count.
+	MaxAttempts int `mapstructure:"max_attempts"`
 
 	_ struct{}
 }
@@ -220,6 +236,11 @@ func createDefaultConfig() component.Config {
 			Preset:    "veryfast",
 			OnSuccess: watch.OnSuccessKeep,
 		},
+		Retry: RetryConfig{
+			InitialInterval: watch.DefaultRetry.InitialInterval,
+			MaxInterval:     watch.DefaultRetry.MaxInterval,
+			MaxAttempts:     watch.DefaultRetry.MaxAttempts,
+		},
 		Detector: DetectorConfig{
 			Model:            "nanodet-m",
 			ScoreThreshold:   0.35,
@@ -268,6 +289,7 @@ func (c *Config) Validate() error {
 		inRange("look_ahead", c.LookAhead, time.Millisecond, 10*time.Second, "a duration such as 1s; frames wait in memory that long"),
 		inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos worked on at once"),
 		within("output", c.Output.validate()),
+		within("retry", c.Retry.validate()),
 		within("detector", c.Detector.validate()),
 		within("pose", c.Pose.validate()),
 		within("mask", c.Mask.validate()),
@@ -311,6 +333,14 @@ func (c *OutputConfig) validate() []error {
 		errs = append(errs, fmt.Errorf("move_to: has no effect with on_success: %s: remove it, or write on_success: move", c.OnSuccess))
 	}
 	return errs
+}
+
+func (c *RetryConfig) validate() []error {
+	return []error{
+		inRange("initial_interval", c.InitialInterval, time.Millisecond, 24*time.Hour, "the wait after the first attempt, such as 10s"),
+		inRange("max_interval", c.MaxInterval, max(time.Millisecond, c.InitialInterval), 7*24*time.Hour, "the longest wait, not below initial_interval, such as 30m"),
+		inRange("max_attempts", c.MaxAttempts, 1, 1000, "how often a file is tried; 1 never tries again"),
+	}
 }
 
 // validateName accepts {name} with text around it that stays within one file name.

@@ -63,16 +63,19 @@ func TestLoadConfig(t *testing.T) {
 				StableFor:    10 * time.Second,
 			},
 			Output: OutputConfig{
-				Directory:      "/data/out",
-				Name:           "anonymized-{name}",
-				Container:      "mkv",
-				Codec:          "ffv1",
-				Quality:        new(int),
-				Preset:         "slow",
-				OnSuccess:      "move",
-				MoveTo:         "/data/done",
-				StateDirectory: "/data/state",
+				Directory: "/data/out",
+				Name:      "anonymized-{name}",
+				Container: "mkv",
+				Codec:     "ffv1",
+				Quality:   new(int),
+				Preset:    "slow",
+				OnSuccess: "move",
+				MoveTo:    "/data/done",
+
+				QuarantineDirectory: "/data/failed",
+				StateDirectory:      "/data/state",
 			},
+			Retry: RetryConfig{InitialInterval: time.Minute, MaxInterval: time.Hour, MaxAttempts: 3},
 			Detector: DetectorConfig{
 				Model:            "centernet",
 				ScoreThreshold:   0.25,
@@ -116,7 +119,7 @@ func TestLoadConfig(t *testing.T) {
 		t.Run(tt.id, func(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
-			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, OutputConfig{}, DetectorConfig{}, PoseConfig{},
+			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, OutputConfig{}, RetryConfig{}, DetectorConfig{}, PoseConfig{},
 				MaskConfig{}, InferenceConfig{}, ModelsConfig{}, ToolsConfig{}, TelemetryConfig{}, metadata.MetricConfig{})))
 		})
 	}
@@ -140,6 +143,8 @@ func TestInvalidConfig(t *testing.T) {
 			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
 			"quality: 52 is out of range", "move_to: has no effect with on_success: keep",
 		}},
+		{"videoanonymizer/retry", []string{"retry::initial_interval: 0s", "retry::max_interval: -1s", "retry::max_attempts: 0"}},
+		{"videoanonymizer/retry_intervals", []string{"max_interval: 1m0s is out of range: write 1h0m0s to"}},
 		{"videoanonymizer/output_move", []string{`name: "{name}_{date}" has a placeholder other than {name}`, "move_to: is required"}},
 		{"videoanonymizer/output_hidden", []string{`name: ".{name}" hides the file`}},
 		{"videoanonymizer/models", []string{

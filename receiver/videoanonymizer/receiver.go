@@ -146,7 +146,10 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 		OutputName:      cfg.Output.fileName,
 		OnSuccess:       watch.OnSuccess(cfg.Output.OnSuccess),
 		MoveTo:          cfg.Output.MoveTo,
-		Logger:          logger,
+
+		QuarantineDirectory: cfg.Output.QuarantineDirectory,
+		Retry:               watch.Retry{InitialInterval: cfg.Retry.InitialInterval, MaxInterval: cfg.Retry.MaxInterval, MaxAttempts: cfg.Retry.MaxAttempts},
+		Logger:              logger,
 	}
 }
 

@@ -162,6 +162,22 @@ func TestBadFilesFailAndTheNextGoesOn(t *testing.T) {
 	assert.Equal(t, len(failures), failed, "a span shows each failure")
 }
 
+func TestFailuresGoToQuarantine(t *testing.T) {
+	cfg := newTestConfig(t)
+	cfg.Output.QuarantineDirectory = filepath.Join(t.TempDir(), "failed")
+	r := start(t, cfg)
+	require.NoError(t, os.WriteFile(filepath.Join(r.in, "text.mp4"), []byte("this is no video\n"), 0o600))
+	r.awaitLog(t, "failed", "text.mp4")
+	require.NoError(t, r.Shutdown(t.Context()))
+	assert.NoFileExists(t, filepath.Join(r.in, "text.mp4"))
+	kept, err := os.ReadFile(filepath.Join(cfg.Output.QuarantineDirectory, "text.mp4"))
+	require.NoError(t, err)
+	assert.Equal(t, "this is no video\n", string(kept))
+	reason, err := os.ReadFile(filepath.Join(cfg.Output.QuarantineDirectory, "text.mp4.reason.json"))
+	require.NoError(t, err)
+	assert.Contains(t, string(reason), "not_video")
+}
+
 // visible lists the files of a folder that are not hidden.
 func visible(t *testing.T, folder string) (names []string) {
 	entries, err := os.ReadDir(folder)
