@@ -118,7 +118,8 @@ func encodeArgs(info Info, p plan, opts WriteOptions, path string) []string {
 		"-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0",
 		"-c:v", "rawvideo", "-f", "ivf", "-i", "pipe:0",
 		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", encoderFlags(info, p),
-		"-fps_mode", "passthrough", "-enc_time_base", "-1", "-filter:v", encodeFilter(info, p), "-pix_fmt", p.format.Name,
+		"-fps_mode", "passthrough", "-enc_time_base", fmt.Sprintf("%d:%d", p.timeBase.Num, p.timeBase.Den),
+		"-filter:v", encodeFilter(info, p), "-pix_fmt", p.format.Name,
 		"-threads", strconv.Itoa(opts.Threads), "-c:v", p.encoder.name}
 	args = append(args, colourArgs(info)...)
 	args = append(args, p.encoder.args(info, p.quality, p.speed)...)
