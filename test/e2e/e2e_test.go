@@ -30,18 +30,19 @@ const quick = `yaml:{receivers: {videoanonymizer: {
 // site is a folder that collectors run in, one after the other.
 type site struct {
 	*testing.T
-	dir string
+	dir     string
+	configs []string // laid over the default
 }
 
 func newSite(t *testing.T) site {
-	return site{T: t, dir: t.TempDir()}
+	return site{T: t, dir: t.TempDir(), configs: []string{quick}}
 }
 
 // start starts a collector whose console output is shown if the test fails.
 func (s site) start() *collector.Collector {
 	s.Helper()
 	var output bytes.Buffer
-	options, err := collector.Options{Dir: s.dir, Configs: []string{quick}, Output: &output}.OnFreePorts()
+	options, err := collector.Options{Dir: s.dir, Configs: slices.Clone(s.configs), Output: &output}.OnFreePorts()
 	require.NoError(s, err)
 	c, err := collector.Start(s.Context(), options)
 	require.NoError(s, err, "%s", &output)

@@ -1,0 +1,111 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
+)
+
+// patient is a receiver that never gives a video up, however often the collector dies over it.
+const patient = `yaml:{receivers: {videoanonymizer: {retry: {initial_interval: 1ms, max_interval: 1ms, max_attempts: 1000}}}}`
+
+// TestKilledAtAnyMoment kills the collector again and again, at random moments, while a video comes in for each of its lives. In
+// the end each video stands there once, byte for byte as if nothing had happened. `make kill-test` does it 60 times.
+func TestKilledAtAnyMoment(t *testing.T) {
+	rounds := 6
+	if text := os.Getenv("KILL_ROUNDS"); text != "" {
+		var err error
+		rounds, err = strconv.Atoi(text)
+		require.NoError(t, err)
+	}
+	clip := filepath.Join(t.TempDir(), "clip.mp4")
+	require.NoError(t, footage.Cut(newSite(t).clip("talk.mp4"), clip, 1))
+
+	calm := newSite(t)
+	c := calm.start()
+	calm.drop(clip, "clip.mp4")
+	calm.awaitVideos(c, "finished", 1)
+	require.NoError(t, c.Stop(20*time.Second))
+	want := read(t, calm.output("clip.mp4"))
+
+	s := newSite(t)
+	s.configs = append(s.configs, patient)
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	var names, outputs []string
+	for i := range rounds {
+		c := s.start()
+		name := fmt.Sprintf("clip-%02d.mp4", i)
+		s.drop(clip, name)
+		names, outputs = append(names, name), append(outputs, fmt.Sprintf("clip-%02d_anonymized.mp4", i))
+		time.Sleep(time.Duration(random.Int64N(int64(2500 * time.Millisecond))))
+		children := childrenOf(t, c.PID())
+		c.Kill()
+		for _, name := range s.produced() {
+			if !strings.HasPrefix(filepath.Base(name), ".") {
+				assert.True(t, bytes.Equal(want, read(t, filepath.Join(s.dir, "videos", "anonymized", name))), "round %d: %s is not whole", i, name)
+			}
+		}
+		require.Eventually(t, func() bool { return !slices.ContainsFunc(children, alive) }, 5*time.Second, 10*time.Millisecond,
+			"round %d: a child outlives the collector", i)
+	}
+
+	c = s.start()
+	require.NoError(t, c.Await(t.Context(), "all videos", 100*time.Millisecond, func() (bool, error) {
+		return !slices.ContainsFunc(names, func(name string) bool {
+			_, err := os.Stat(s.output(name))
+			return err != nil
+		}), nil
+	}))
+	require.NoError(t, c.Stop(20*time.Second))
+	assert.Equal(t, outputs, s.produced(), "each video once, and no temporary file")
+	source := read(t, clip)
+	for _, name := range names {
+		assert.True(t, bytes.Equal(want, read(t, s.output(name))), "the output of %s", name)
+		assert.True(t, bytes.Equal(source, read(t, filepath.Join(s.dir, "videos", "incoming", name))), "the source %s", name)
+	}
+}
+
+// childrenOf lists the processes that a process started.
+func childrenOf(t *testing.T, parent int) (children []int) {
+	t.Helper()
+	processes, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	for _, path := range processes {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it is gone
+		}
+		// pid (name) state parent ...
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			require.NoError(t, err)
+			children = append(children, pid)
+		}
+	}
+	return children
+}
+
+// alive tells whether a process runs; one that has ended but whose end nobody has noticed does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return false
+	}
+	return !bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z"))
+}
