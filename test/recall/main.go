@@ -93,6 +93,7 @@ func configs(v variant) []string {
 	return []string{
 		fmt.Sprintf(`yaml:{receivers: {videoanonymizer: {
 			watch: {poll_interval: 100ms, stable_for: 200ms},
+			max_concurrent_videos: 2,
 			output: {codec: ffv1, container: mkv},
 			mask: {fill: solid, color: "#ff00ff"},
 			models: {directory: %q}}}}`, filepath.Join(collector.Root(), "models")),
