@@ -30,6 +30,9 @@ type Config struct {
 	Output OutputConfig `mapstructure:"output"`
 	// Retry says how a video is tried again after a cause that may pass.
 	Retry RetryConfig `mapstructure:"retry"`
+	// Recall sets how hard heads are looked for: fast, balanced or thorough. It gives the defaults of detect_every and of keys in
+	// Detector and Pose; a key that is written counts.
+	Recall Recall `mapstructure:"recall"`
 	// Detector finds the people in a frame.
 	Detector DetectorConfig `mapstructure:"detector"`
 	// Pose finds the head of each person.
@@ -100,12 +103,25 @@ type RetryConfig struct {
 type DetectorConfig struct {
 	// Model is a name in the models' catalog, or the path of an .onnx file.
 	Model string `mapstructure:"model"`
+	// Also are further models that find people, as for Model; what any of them finds counts. Their thresholds are the catalog's.
+	Also []string `mapstructure:"also"`
+	// Faces is a model that finds faces, whose people may go unseen; empty for none.
+	Faces string `mapstructure:"faces"`
 	// ScoreThreshold is the confidence 0..1 from which a detection counts.
 	ScoreThreshold float64 `mapstructure:"score_threshold"`
+	// CandidateThreshold is the confidence 0..1 from which a detection counts if a pose, a face or a track bears it out; 0
+	// for none.
+	CandidateThreshold float64 `mapstructure:"candidate_threshold"`
+	// FaceThreshold is the confidence 0..1 from which a face counts.
+	FaceThreshold float64 `mapstructure:"face_threshold"`
 	// OverlapThreshold is the overlap (intersection over union, 0..1) from which two boxes are the same person.
 	OverlapThreshold float64 `mapstructure:"overlap_threshold"`
 	// InputSize is the size that frames are scaled to before detection.
 	InputSize InputSize `mapstructure:"input_size"`
+	// Tiles above 1 has frames looked at in as many overlapping parts to each side, too.
+	Tiles int `mapstructure:"tiles"`
+	// MinPersonSize in pixels: people whose box is smaller on its longer side are left as they are.
+	MinPersonSize int `mapstructure:"min_person_size"`
 
 	_ struct{}
 }
@@ -227,7 +243,7 @@ var (
 )
 
 func createDefaultConfig() component.Config {
-	return &Config{
+	cfg := &Config{
 		Watch: watch.NewDefaultConfig(),
 		Output: OutputConfig{
 			Name:      "{name}_anonymized",
@@ -244,6 +260,7 @@ func createDefaultConfig() component.Config {
 		Detector: DetectorConfig{
 			Model:            "nanodet-m",
 			ScoreThreshold:   0.35,
+			FaceThreshold:    0.6,
 			OverlapThreshold: 0.6,
 		},
 		Pose: PoseConfig{
@@ -263,7 +280,6 @@ func createDefaultConfig() component.Config {
 			Provider: "cpu",
 			Timeout:  time.Minute,
 		},
-		DetectEvery:         3,
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
 		Telemetry: TelemetryConfig{
@@ -275,16 +291,20 @@ func createDefaultConfig() component.Config {
 		},
 		Metrics: metadata.DefaultMetricsConfig(),
 	}
+	cfg.set(Balanced)
+	return cfg
 }
 
 var (
 	_ confmap.Validator   = (*Config)(nil)
+	_ confmap.Unmarshaler = (*Config)(nil)
 	_ confmap.Unmarshaler = (*DetectorConfig)(nil)
 )
 
 // Validate reports every error at once, each with its key and what to write instead.
 func (c *Config) Validate() error {
 	return errors.Join(
+		oneOf("recall", c.Recall, recalls),
 		inRange("detect_every", c.DetectEvery, 1, 1000, "the number of frames from one detection to the next"),
 		inRange("look_ahead", c.LookAhead, time.Millisecond, 10*time.Second, "a duration such as 1s; frames wait in memory that long"),
 		inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos worked on at once"),
@@ -405,7 +425,14 @@ func (c *DetectorConfig) validate() []error {
 	errs := []error{
 		validateModel(c.Model, "nanodet-m"),
 		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the confidence from which a person counts; lower finds more"),
+		inRange("candidate_threshold", c.CandidateThreshold, 0, 1, "the confidence from which a person counts if a pose, a face or a track bears it out; 0 for none"),
+		inRange("face_threshold", c.FaceThreshold, 0.01, 1, "the confidence from which a face counts"),
+		inRange("tiles", c.Tiles, 1, 8, "the parts to each side of the frame that are looked at beside the whole; 1 for none"),
+		inRange("min_person_size", c.MinPersonSize, 0, 10_000, "pixels; smaller people are not masked; 0 masks all"),
 		inRange("overlap_threshold", c.OverlapThreshold, 0.05, 1, "the overlap from which two boxes are the same person"),
+	}
+	if slices.Contains(c.Also, "") {
+		errs = append(errs, errors.New("also: a model is empty: write a name of the catalog such as centernet, or remove it"))
 	}
 	for _, side := range []int{c.InputSize.Width, c.InputSize.Height, c.InputSize.LongSide} {
 		if side != 0 {

@@ -75,12 +75,19 @@ func TestLoadConfig(t *testing.T) {
 				QuarantineDirectory: "/data/failed",
 				StateDirectory:      "/data/state",
 			},
-			Retry: RetryConfig{InitialInterval: time.Minute, MaxInterval: time.Hour, MaxAttempts: 3},
+			Retry:  RetryConfig{InitialInterval: time.Minute, MaxInterval: time.Hour, MaxAttempts: 3},
+			Recall: Thorough,
 			Detector: DetectorConfig{
-				Model:            "centernet",
-				ScoreThreshold:   0.25,
-				OverlapThreshold: 0.5,
-				InputSize:        InputSize{Width: 512, Height: 288},
+				Model:              "centernet",
+				Also:               []string{"nanodet-m"},
+				Faces:              "models/faces.onnx",
+				ScoreThreshold:     0.25,
+				CandidateThreshold: 0.1,
+				FaceThreshold:      0.7,
+				OverlapThreshold:   0.5,
+				InputSize:          InputSize{Width: 512, Height: 288},
+				Tiles:              3,
+				MinPersonSize:      12,
 			},
 			Pose: PoseConfig{
 				Model:             "models/movenet-thunder.onnx",
@@ -115,6 +122,11 @@ func TestLoadConfig(t *testing.T) {
 		}},
 		{"videoanonymizer/long_side", minimal(func(cfg *Config) { cfg.Detector.InputSize = InputSize{LongSide: 640} })},
 		{"videoanonymizer/auto", minimal(func(*Config) {})},
+		{"videoanonymizer/recall", minimal(func(cfg *Config) {
+			cfg.set(Thorough)
+			cfg.Detector.Faces = ""
+			cfg.DetectEvery = 2
+		})},
 	} {
 		t.Run(tt.id, func(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
@@ -132,7 +144,7 @@ func TestInvalidConfig(t *testing.T) {
 		want []string
 	}{
 		{"videoanonymizer/nothing", []string{"watch: include: is required", "output::directory: is required"}},
-		{"videoanonymizer/top", []string{"detect_every: 0", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
+		{"videoanonymizer/top", []string{`recall: "high" is not known: use one of fast, balanced, thorough`, "detect_every: 0", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
 		{"videoanonymizer/watch", []string{"watch: include: a pattern is empty", "exclude: \"[\" is not a valid pattern", "poll_interval: 0s", "stable_for: -1s"}},
 		{"videoanonymizer/output", []string{
 			"output::directory: is required", `output::name: "../anonymized" lacks {name}`,
@@ -149,6 +161,7 @@ func TestInvalidConfig(t *testing.T) {
 		{"videoanonymizer/output_hidden", []string{`name: ".{name}" hides the file`}},
 		{"videoanonymizer/models", []string{
 			"detector::model: is empty", "detector::score_threshold: 0 ", "detector::overlap_threshold: 1.1 ",
+			"detector::candidate_threshold: -0.1 ", "detector::face_threshold: 0 ", "detector::tiles: 0 ", "detector::min_person_size: -1 ", "detector::also: a model is empty",
 			"detector::input_size: 32 ", "detector::input_size: 5000 ",
 			"pose::model: is empty", "pose::score_threshold: NaN ", "pose::max_people_per_batch: 0 ", "pose::box_scale: 0.9 ",
 		}},

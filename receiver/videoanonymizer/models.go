@@ -23,6 +23,7 @@ const libraryEnv = "ONNXRUNTIME_LIBRARY"
 // loadedModels are the models of a receiver, opened.
 type loadedModels struct {
 	detector vision.Detector
+	faces    vision.FaceDetector // nil where none are looked for
 	pose     vision.PoseEstimator
 	sessions []*onnx.Session
 }
@@ -38,44 +39,103 @@ func openModels(cfg *Config) (*loadedModels, error) {
 		return nil, fmt.Errorf("%w (run `make models`, or set inference::library or %s to the path of libonnxruntime.so)", err, libraryEnv)
 	}
 	loaded := &loadedModels{}
-	open := func(key, name string, task models.Task) (*onnx.Session, string, error) {
-		path, family, err := resolveModel(directory, name, task)
+	detector := cfg.Detector
+	if taskOf(detector.Model) == models.FaceDetection { // people who show no face are then not looked for
+		detector.Faces, detector.Model = detector.Model, ""
+	}
+	open := func(key, name string, task models.Task) (*onnx.Session, models.Model, error) {
+		path, model, err := resolveModel(directory, name, task)
 		if err != nil {
-			return nil, "", fmt.Errorf("%s::model: %w", key, err)
+			return nil, model, fmt.Errorf("%s: %w", key, err)
 		}
 		session, err := onnx.Open(path, sessionOptions(cfg))
 		if err != nil {
-			return nil, "", fmt.Errorf("%s::model: %w", key, err)
+			return nil, model, fmt.Errorf("%s: %w", key, err)
 		}
 		loaded.sessions = append(loaded.sessions, session)
-		return session, family, nil
+		return session, model, nil
 	}
-	err = errors.Join(func() error {
-		session, family, err := open("detector", cfg.Detector.Model, models.PersonDetection)
-		if err == nil {
-			loaded.detector, err = vision.NewDetector(family, session, vision.DetectorOptions{
-				ScoreThreshold:   float32(cfg.Detector.ScoreThreshold),
-				OverlapThreshold: float32(cfg.Detector.OverlapThreshold),
-				LongSide:         cfg.Detector.InputSize.LongSide,
-				Width:            cfg.Detector.InputSize.Width,
-				Height:           cfg.Detector.InputSize.Height,
-			})
-		}
-		return err
-	}(), func() error {
-		session, family, err := open("pose", cfg.Pose.Model, models.PoseEstimation)
-		if err == nil {
-			loaded.pose, err = vision.NewPoseEstimator(family, session, vision.PoseOptions{
-				MaxPeoplePerBatch: cfg.Pose.MaxPeoplePerBatch,
-				BoxScale:          float32(cfg.Pose.BoxScale),
-			})
-		}
-		return err
-	}())
+	err = errors.Join(
+		loaded.openDetectors(detector, open),
+		loaded.openFaces(detector, open),
+		loaded.openPose(cfg.Pose, open),
+	)
 	if err != nil {
 		return nil, errors.Join(err, loaded.close())
 	}
 	return loaded, nil
+}
+
+type openFunc func(key, name string, task models.Task) (*onnx.Session, models.Model, error)
+
+func (m *loadedModels) openDetectors(cfg DetectorConfig, open openFunc) error {
+	var detectors []vision.Detector
+	add := func(key, name string, opts func(models.Model) vision.DetectorOptions) error {
+		session, model, err := open(key, name, models.PersonDetection)
+		if err != nil {
+			return err
+		}
+		detector, err := vision.NewDetector(model.Family, session, opts(model))
+		detectors = append(detectors, detector)
+		return err
+	}
+	var err error
+	if cfg.Model != "" {
+		err = add("detector::model", cfg.Model, func(models.Model) vision.DetectorOptions {
+			return vision.DetectorOptions{
+				ScoreThreshold:     float32(cfg.ScoreThreshold),
+				CandidateThreshold: float32(cfg.CandidateThreshold),
+				OverlapThreshold:   float32(cfg.OverlapThreshold),
+				LongSide:           cfg.InputSize.LongSide,
+				Width:              cfg.InputSize.Width,
+				Height:             cfg.InputSize.Height,
+				Tiles:              cfg.Tiles,
+			}
+		})
+	}
+	for _, name := range cfg.Also {
+		err = errors.Join(err, add("detector::also", name, func(model models.Model) vision.DetectorOptions {
+			return vision.DetectorOptions{
+				ScoreThreshold:   cmp.Or(model.Thresholds.Score, float32(cfg.ScoreThreshold)),
+				OverlapThreshold: float32(cfg.OverlapThreshold),
+				Tiles:            cfg.Tiles,
+			}
+		}))
+	}
+	if err != nil {
+		return err
+	}
+	m.detector = vision.NewUnion(detectors, float32(cfg.OverlapThreshold), float32(cfg.MinPersonSize))
+	return nil
+}
+
+// faceOverlap is the overlap from which two boxes are the same face, as BlazeFace's authors have it.
+const faceOverlap = 0.3
+
+func (m *loadedModels) openFaces(cfg DetectorConfig, open openFunc) error {
+	if cfg.Faces == "" {
+		return nil
+	}
+	session, model, err := open("detector::faces", cfg.Faces, models.FaceDetection)
+	if err == nil {
+		m.faces, err = vision.NewFaceDetector(model.Family, session, vision.FaceOptions{
+			ScoreThreshold:   float32(cfg.FaceThreshold),
+			OverlapThreshold: faceOverlap,
+			Tiles:            cfg.Tiles,
+		})
+	}
+	return err
+}
+
+func (m *loadedModels) openPose(cfg PoseConfig, open openFunc) error {
+	session, model, err := open("pose::model", cfg.Model, models.PoseEstimation)
+	if err == nil {
+		m.pose, err = vision.NewPoseEstimator(model.Family, session, vision.PoseOptions{
+			MaxPeoplePerBatch: cfg.MaxPeoplePerBatch,
+			BoxScale:          float32(cfg.BoxScale),
+		})
+	}
+	return err
 }
 
 func (m *loadedModels) close() error {
@@ -105,28 +165,41 @@ func parallelInferences(cfg *Config) int {
 	return max(1, runtime.NumCPU()/max(1, cfg.Inference.Threads))
 }
 
-// resolveModel finds a model's file and, for one of the catalog, its family. What is not in the catalog must be a path.
-func resolveModel(directory, name string, task models.Task) (path, family string, err error) {
-	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".onnx" {
-		if _, err := os.Stat(name); err != nil {
-			return "", "", fmt.Errorf("%w: %w", onnx.ErrModel, err)
-		}
-		return name, "", nil
-	}
+// taskOf is what a model of the catalog is for; empty for others.
+func taskOf(name string) models.Task {
 	catalog, err := models.Load()
 	if err != nil {
-		return "", "", err
+		return ""
 	}
 	model, err := catalog.Lookup(name)
 	if err != nil {
-		return "", "", fmt.Errorf("%w (or write the path of an .onnx file)", err)
+		return ""
+	}
+	return model.Task
+}
+
+// resolveModel finds a model's file and, for one of the catalog, its entry. What is not in the catalog must be a path.
+func resolveModel(directory, name string, task models.Task) (path string, model models.Model, err error) {
+	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".onnx" {
+		if _, err := os.Stat(name); err != nil {
+			return "", model, fmt.Errorf("%w: %w", onnx.ErrModel, err)
+		}
+		return name, model, nil
+	}
+	catalog, err := models.Load()
+	if err != nil {
+		return "", model, err
+	}
+	model, err = catalog.Lookup(name)
+	if err != nil {
+		return "", model, fmt.Errorf("%w (or write the path of an .onnx file)", err)
 	}
 	if model.Task != task {
-		return "", "", fmt.Errorf("%s is a model for %s, but one for %s is needed", name, model.Task, task)
+		return "", model, fmt.Errorf("%s is a model for %s, but one for %s is needed", name, model.Task, task)
 	}
 	path = model.Path(directory)
 	if err := model.Verify(path); err != nil {
-		return "", "", err
+		return "", model, err
 	}
-	return path, model.Family, nil
+	return path, model, nil
 }

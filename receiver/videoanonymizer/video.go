@@ -89,6 +89,7 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	summary, err := pipeline.Run(ctx, reader, writer, pipeline.Options{
 		Detector:    r.models.detector,
 		PoseModel:   r.models.pose,
+		Faces:       r.models.faces,
 		DetectEvery: cfg.DetectEvery,
 		Workers:     parallelInferences(cfg),
 		FrameMemory: frameMemory,
