@@ -47,6 +47,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	s.configs = append(s.configs, patient)
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	var names, outputs []string
+	working, finished := 0, 0 // kills with children at work, and videos that were done before the last kill
 	for i := range rounds {
 		c := s.start()
 		name := fmt.Sprintf("clip-%02d.mp4", i)
@@ -55,13 +56,24 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		time.Sleep(time.Duration(random.Int64N(int64(2500 * time.Millisecond))))
 		children := childrenOf(t, c.PID())
 		c.Kill()
+		if len(children) > 0 {
+			working++
+		}
+		finished = 0
 		for _, name := range s.produced() {
 			if !strings.HasPrefix(filepath.Base(name), ".") {
+				finished++
 				assert.True(t, bytes.Equal(want, read(t, filepath.Join(s.dir, "videos", "anonymized", name))), "round %d: %s is not whole", i, name)
 			}
 		}
 		require.Eventually(t, func() bool { return !slices.ContainsFunc(children, alive) }, 5*time.Second, 10*time.Millisecond,
 			"round %d: a child outlives the collector", i)
+	}
+
+	t.Logf("%d kills, %d of them with children at work; %d videos were done before the last one", rounds, working, finished)
+	if rounds >= 30 { // fewer may miss one or the other by chance
+		assert.Positive(t, working, "a run without kills in mid-video shows nothing")
+		assert.Positive(t, finished, "a run without videos that end between kills says nothing of their publishing")
 	}
 
 	c = s.start()
