@@ -221,6 +221,29 @@ func TestRunMasksWholeWhatCannotBeJudged(t *testing.T) {
 	}
 }
 
+// brokenFaces finds no face, and fails on one frame.
+type brokenFaces struct{ index int }
+
+func (b brokenFaces) DetectFaces(_ context.Context, f *media.Frame) ([]vision.Face, vision.Steps, error) {
+	if f.Index == b.index {
+		return nil, vision.Steps{}, errors.New("session broke")
+	}
+	return nil, vision.Steps{}, nil
+}
+
+// TestRunMasksWholeWithoutFaces: a frame in which people were found, but faces could not be looked for, is not judged.
+func TestRunMasksWholeWithoutFaces(t *testing.T) {
+	source := &clip{frames: 13}
+	out := &sink{source: source}
+	opts := options(t, &detector{seen: map[int]bool{}})
+	opts.Faces = brokenFaces{index: 6}
+	summary, err := Run(t.Context(), source, out, opts)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, summary.MaskedWhole, 1)
+	assert.EqualValues(t, 16, out.corner[6], "frame 6 is masked whole")
+	assert.EqualValues(t, grey, out.corner[0])
+}
+
 func TestRunStops(t *testing.T) {
 	broken := errors.New("broken")
 	t.Run("source fails", func(t *testing.T) {

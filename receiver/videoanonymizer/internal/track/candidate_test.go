@@ -1,0 +1,60 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package track
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// TestCandidates: a weak detection that nothing bears out masks nobody; one that continues a person's path masks on; and a face
+// alone is masked, as one that nobody's weak detection bears out is.
+func TestCandidates(t *testing.T) {
+	const frames, x, y, size = 60, 400, 300, 60
+	weak := func(rng *rand.Rand) vision.Person {
+		p := person(x, y, size, rng)
+		p.Candidate, p.Pose, p.Score = true, nil, .2
+		return p
+	}
+	face := vision.Face{Score: .9, Box: vision.Box{X0: x - 20, Y0: y - 20, X1: x + 20, Y1: y + 20}}
+	for name, tt := range map[string]struct {
+		observe func(o *Observation, rng *rand.Rand)
+		masked  func(i int) bool
+	}{
+		"weak alone": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{weak(rng)} }, func(int) bool { return false }},
+		"weak after sure": {func(o *Observation, rng *rand.Rand) {
+			if o.People = []vision.Person{weak(rng)}; o.Index == 0 {
+				o.People = []vision.Person{person(x, y, size, rng)}
+			}
+		}, func(int) bool { return true }},
+		"weak with a face": {func(o *Observation, rng *rand.Rand) {
+			o.People, o.Faces = []vision.Person{weak(rng)}, []vision.Face{face}
+		}, func(int) bool { return true }},
+		"face alone": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, func(int) bool { return true }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))
+			var results []Result
+			for i := range frames {
+				o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Judged: i%3 == 0, Width: width, Height: height}
+				if o.Judged {
+					tt.observe(&o, rng)
+				}
+				results = append(results, tracker.Push(o)...)
+			}
+			results = append(results, tracker.Flush()...)
+			if len(results) != frames {
+				t.Fatalf("%d results", len(results))
+			}
+			for i, r := range results {
+				if got, want := contained(x, y, r.Heads), tt.masked(i); got != want || r.WholeFrame {
+					t.Fatalf("frame %d: masked %v, want %v; whole frame %v", i, got, want, r.WholeFrame)
+				}
+			}
+		})
+	}
+}

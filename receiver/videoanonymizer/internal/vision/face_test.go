@@ -1,0 +1,128 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vision
+
+import (
+	"context"
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// faces opens a BlazeFace whose answer is always these boxes, with these scores, in pixels of a 64 x 64 input.
+func faces(t *testing.T, scores, boxes []float32) FaceDetector {
+	n := int64(len(scores))
+	g := &graph{}
+	g.value(graphInput, "image", uint8s, -1, 64, 64, 3)
+	g.constant("constant_scores", []int64{1, n}, scores)
+	g.constant("constant_boxes", []int64{1, n, 4}, boxes)
+	var marks []float32
+	for i := range scores { // the right eye at the box's upper left corner, all else at its lower right one
+		b := boxes[4*i:]
+		marks = append(marks, b[0], b[1])
+		for range blazeFaceLandmarks - 1 {
+			marks = append(marks, b[2], b[3])
+		}
+	}
+	g.constant("constant_landmarks", []int64{1, n, blazeFaceLandmarks, 2}, marks)
+	for _, name := range []string{"scores", "boxes", "landmarks"} {
+		g.node("Identity", name, []string{"constant_" + name})
+	}
+	g.value(graphOutput, "scores", float, -1, n)
+	g.value(graphOutput, "boxes", float, -1, n, 4)
+	g.value(graphOutput, "landmarks", float, -1, n, blazeFaceLandmarks, 2)
+	d, err := NewFaceDetector("blazeface", g.open(t), FaceOptions{ScoreThreshold: .6, OverlapThreshold: .3, Tiles: 1})
+	require.NoError(t, err)
+	return d
+}
+
+// A frame of 128 x 64 is seen as 64 x 32 with 16 rows of black above and below.
+func TestBlazeFaceMapsFacesToTheFrame(t *testing.T) {
+	d := faces(t, []float32{.7, .9, .5, .8}, []float32{
+		11, 21, 21, 31, // the next one again, less sure
+		10, 20, 20, 30,
+		40, 20, 50, 30, // too weak
+		30, 30, 30, 30, // without area
+	})
+	found, steps, err := d.DetectFaces(t.Context(), newFrame(128, 64, yuv420p, false, uniform(white)))
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	assert.Equal(t, Box{X0: 20, Y0: 8, X1: 40, Y1: 28}, found[0].Box)
+	assert.InDelta(t, .9, found[0].Score, 1e-6)
+	assert.Equal(t, [2]float32{20, 8}, [2]float32{found[0].RightEye.X, found[0].RightEye.Y})
+	assert.Equal(t, [2]float32{40, 28}, [2]float32{found[0].LeftEye.X, found[0].LeftEye.Y})
+	assert.Equal(t, 1, steps.Batches)
+}
+
+func TestBlazeFaceRefusesNaN(t *testing.T) {
+	nan := float32(math.NaN())
+	for name, d := range map[string]FaceDetector{
+		"score": faces(t, []float32{nan}, []float32{10, 20, 20, 30}),
+		"box":   faces(t, []float32{.9}, []float32{10, nan, 20, 30}),
+	} {
+		_, _, err := d.DetectFaces(t.Context(), newFrame(128, 64, yuv420p, false, uniform(white)))
+		assert.ErrorIs(t, err, ErrNotFinite, name)
+	}
+}
+
+type fixed struct {
+	people []Detection
+	err    error
+}
+
+func (f fixed) Detect(context.Context, *media.Frame) ([]Detection, Steps, error) {
+	return f.people, Steps{Batches: 1}, f.err
+}
+
+func TestUnion(t *testing.T) {
+	at := func(x, size, score float32) Detection {
+		return Detection{Box: Box{X0: x, Y0: 0, X1: x + size, Y1: size}, Score: score}
+	}
+	broken := errors.New("broken")
+	for name, tt := range map[string]struct {
+		detectors []Detector
+		min       float32
+		want      []Detection
+		err       error
+	}{
+		"what either finds":  {detectors: []Detector{fixed{people: []Detection{at(0, 50, .5)}}, fixed{people: []Detection{at(200, 50, .4)}}}, want: []Detection{at(0, 50, .5), at(200, 50, .4)}},
+		"the same once":      {detectors: []Detector{fixed{people: []Detection{at(0, 50, .5)}}, fixed{people: []Detection{at(1, 50, .9)}}}, want: []Detection{at(1, 50, .9)}},
+		"not the small ones": {detectors: []Detector{fixed{people: []Detection{at(0, 50, .5), at(200, 19, .9)}}}, min: 20, want: []Detection{at(0, 50, .5)}},
+		"one fails":          {detectors: []Detector{fixed{people: []Detection{at(0, 50, .5)}}, fixed{err: broken}}, err: broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, steps, err := NewUnion(tt.detectors, .6, tt.min).Detect(t.Context(), nil)
+			require.ErrorIs(t, err, tt.err)
+			assert.Equal(t, tt.want, got)
+			assert.Equal(t, len(tt.detectors), steps.Batches)
+		})
+	}
+}
+
+// Every place of a frame lies in a tile, and what is smaller than the overlap lies wholly within one.
+func TestTilesLeaveNothingOut(t *testing.T) {
+	for _, size := range [][2]int{{1920, 1080}, {641, 479}, {64, 64}} {
+		for tiles := 2; tiles <= 8; tiles++ {
+			frame := newFrame(size[0], size[1], yuv420p, false, uniform(white))
+			all := views(frame, tiles)
+			require.Len(t, all, 1+tiles*tiles)
+			small := int(tileOverlap*float64(all[1].Dx())) / 2
+			for x := 0; x+small <= size[0]; x += max(1, small/2) {
+				whole := 0
+				for _, view := range all[1:] {
+					p := []Detection{{Box: Box{X0: float32(x), Y0: float32(view.Min.Y + view.Dy()/2), X1: float32(x + small), Y1: float32(view.Min.Y+view.Dy()/2) + 1}}}
+					if view.Min.X <= x && x+small <= view.Max.X && len(whollyInside(p, view, frame)) == 1 {
+						whole++
+					}
+				}
+				require.Positive(t, whole, "%v, %d tiles: x %d", size, tiles, x)
+			}
+		}
+	}
+}
