@@ -207,8 +207,8 @@ func (r *run) judge() error {
 	return nil
 }
 
-// look finds the people and faces and estimates the poses. A panic in a model's code costs the frame, which is then masked whole, and never
-// the collector.
+// look finds the people and faces and estimates the poses. A panic in a model's code costs the frame, which is then masked
+// whole, and never the collector.
 func (r *run) look(it *item) (err error) {
 	rec := &it.record
 	rec.FailedStage = telemetry.StageDetection

@@ -186,6 +186,9 @@ func (t *Tracker) link(f *frame, sure, weak []sighting) {
 		}
 	}
 	taken := t.assign(f, alive, sure, true)
+	if len(weak) == 0 {
+		return
+	}
 	left := slices.DeleteFunc(alive, func(p *path) bool { return taken[p] })
 	t.assign(f, left, weak, false)
 }
@@ -350,8 +353,8 @@ func (t *Tracker) close(r *Result, out []Result) []Result {
 	return out
 }
 
-// closeGaps adds to the heads of a frame what the frames before and after it both cover, where the frame
-// itself leaves it bare: a mask that is there again after one frame shows a face for that one.
+// closeGaps adds to the heads of a frame what the frames before and after it both cover, where the frame itself leaves it
+// bare: a mask that is there again after one frame shows a face for that one.
 func closeGaps(before, heads, after []mask.Head) []mask.Head {
 	heads = heads[:len(heads):len(heads)] // what is added goes to a copy
 	var near []mask.Head
@@ -360,18 +363,19 @@ func closeGaps(before, heads, after []mask.Head) []mask.Head {
 			if !meet(a, b) {
 				continue
 			}
-			middle := between(a, b, 0.5)
+			part := smaller(a, b)
 			near = near[:0]
 			for _, h := range heads {
-				if dx, dy, most := h.X-middle.X, h.Y-middle.Y, h.RX+h.RY+middle.RX+middle.RY; dx*dx+dy*dy <= most*most {
+				if meet(h, part) {
 					near = append(near, h)
 				}
 			}
 			if !bare(a, b, near) {
 				continue
 			}
+			middle := between(a, b, 0.5)
 			if bare(a, b, []mask.Head{middle}) { // of another shape than both
-				middle = smaller(a, b)
+				middle = part
 			}
 			middle.Origin = mask.OriginInterpolated
 			heads = append(heads, middle)
