@@ -124,19 +124,18 @@ const headRoom = 64
 
 // NewFrame returns a frame of its own memory, all zero. It fails with ErrUnsupported if the size is not positive.
 func NewFrame(format PixelFormat, width, height int) (*Frame, error) {
+	return newFrame(format, width, height, func(n int) ([]byte, error) { return make([]byte, n), nil })
+}
+
+// newFrame lays a frame over memory that alloc gives.
+func newFrame(format PixelFormat, width, height int, alloc func(bytes int) ([]byte, error)) (*Frame, error) {
 	if width < 1 || height < 1 {
 		return nil, fmt.Errorf("frame of %d x %d pixels: %w", width, height, ErrUnsupported)
 	}
-	return frameIn(make([]byte, frameBuffer(format, width, height)), format, width, height), nil
-}
-
-// frameBuffer is the length of a frame's memory.
-func frameBuffer(format PixelFormat, width, height int) int {
-	return headRoom + format.FrameBytes(width, height)
-}
-
-// frameIn lays a frame over memory of the length of frameBuffer.
-func frameIn(buffer []byte, format PixelFormat, width, height int) *Frame {
+	buffer, err := alloc(headRoom + format.FrameBytes(width, height))
+	if err != nil {
+		return nil, fmt.Errorf("memory for a frame of %d x %d pixels: %w: %w", width, height, ErrTool, err)
+	}
 	f := &Frame{Width: width, Height: height, Format: format, buffer: buffer}
 	rest := f.buffer[headRoom:]
 	for i := range format.Planes {
@@ -145,7 +144,7 @@ func frameIn(buffer []byte, format PixelFormat, width, height int) *Frame {
 		f.Planes[i] = Plane{Data: rest[:n:n], Width: w, Height: h}
 		rest = rest[n:]
 	}
-	return f
+	return f, nil
 }
 
 // Release gives the frame's memory back for the next frame. The frame must not be used afterwards.

@@ -3,10 +3,7 @@
 
 package media
 
-import (
-	"fmt"
-	"sync"
-)
+import "sync"
 
 // pool keeps the frames that were given back. It holds as many as were ever out at once. Their memory is not the garbage
 // collector's: in its heap it would let as much garbage again pile up beside the frames before it collects.
@@ -28,16 +25,11 @@ func (p *pool) get(format PixelFormat, width, height int) (*Frame, error) {
 		return f, nil
 	}
 	p.mu.Unlock()
-	if width < 1 || height < 1 {
-		return nil, fmt.Errorf("frame of %d x %d pixels: %w", width, height, ErrUnsupported)
+	f, err := newFrame(format, width, height, mapMemory)
+	if err == nil {
+		f.free = p.put
 	}
-	buffer, err := mapMemory(frameBuffer(format, width, height))
-	if err != nil {
-		return nil, fmt.Errorf("memory for a frame of %d x %d pixels: %w: %w", width, height, ErrTool, err)
-	}
-	f := frameIn(buffer, format, width, height)
-	f.free = p.put
-	return f, nil
+	return f, err
 }
 
 func (p *pool) put(f *Frame) {
