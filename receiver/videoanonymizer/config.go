@@ -160,6 +160,24 @@ type MaskConfig struct {
 	Scale float64 `mapstructure:"scale"`
 	// OnUncertain is what to cover of a person whose head cannot be located: head_region, whole_person or whole_frame.
 	OnUncertain mask.OnUncertain `mapstructure:"on_uncertain"`
+	// MaxSize bounds the width and height of masks, as a fraction of the frame's shorter side; 0 does not bound them.
+	MaxSize float64 `mapstructure:"max_size"`
+	// Regions are parts of the frame that are always masked, or never.
+	Regions []RegionConfig `mapstructure:"regions"`
+
+	_ struct{}
+}
+
+// RegionConfig is a part of the frame that is always masked, or never.
+type RegionConfig struct {
+	// Polygon has its corners as [x, y], fractions 0..1 of the frame's width and height from its upper left. Empty is the whole
+	// frame.
+	Polygon [][]float64 `mapstructure:"polygon"`
+	// Action is mask or keep.
+	Action mask.Action `mapstructure:"action"`
+	// From and To are the time in the video in which the region counts; a To of 0 is its end.
+	From time.Duration `mapstructure:"from"`
+	To   time.Duration `mapstructure:"to"`
 
 	_ struct{}
 }
@@ -464,9 +482,42 @@ func (c *MaskConfig) validate() []error {
 		oneOf("fill", c.Fill, fills),
 		oneOf("on_uncertain", c.OnUncertain, uncertain),
 		inRange("scale", c.Scale, 0.5, 10, "1 covers the head; below 1 parts of a face may show"),
+		inRange("max_size", c.MaxSize, 0, 1, "the largest mask as a fraction of the frame's shorter side; 0 does not bound them"),
+	}
+	for i, region := range c.Regions {
+		for _, err := range region.validate() {
+			if err != nil {
+				errs = append(errs, fmt.Errorf("regions[%d]::%w", i, err))
+			}
+		}
 	}
 	_, err := c.RGB()
 	return append(errs, err)
+}
+
+func (c RegionConfig) validate() []error {
+	for i, corner := range c.Polygon {
+		if len(corner) != 2 {
+			return []error{fmt.Errorf("polygon: corner %d has %d numbers: write [x, y]", i+1, len(corner))}
+		}
+	}
+	return c.region().Validate()
+}
+
+func (c *MaskConfig) regions() (regions []mask.Region) {
+	for _, r := range c.Regions {
+		regions = append(regions, r.region())
+	}
+	return regions
+}
+
+// region is the same for the painter; corners must be pairs.
+func (c RegionConfig) region() mask.Region {
+	region := mask.Region{Action: c.Action, From: c.From, To: c.To}
+	for _, corner := range c.Polygon {
+		region.Polygon = append(region.Polygon, [2]float64(corner))
+	}
+	return region
 }
 
 // RGB returns the colour.

@@ -95,7 +95,12 @@ func TestLoadConfig(t *testing.T) {
 				MaxPeoplePerBatch: 4,
 				BoxScale:          1.5,
 			},
-			Mask: MaskConfig{Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5, OnUncertain: "whole_person"},
+			Mask: MaskConfig{Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5, OnUncertain: "whole_person",
+				MaxSize: 0.4, Regions: []RegionConfig{
+					{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 0.25}}, Action: "mask", From: 10 * time.Second, To: time.Minute},
+					{Polygon: [][]float64{{0.8, 0.8}, {1, 0.8}, {1, 1}, {0.8, 1}}, Action: "keep"},
+					{Action: "mask", To: 2 * time.Second},
+				}},
 			Inference: InferenceConfig{
 				Threads:         2,
 				Sessions:        3,
@@ -132,7 +137,7 @@ func TestLoadConfig(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
 			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, OutputConfig{}, RetryConfig{}, DetectorConfig{}, PoseConfig{},
-				MaskConfig{}, InferenceConfig{}, ModelsConfig{}, ToolsConfig{}, TelemetryConfig{}, metadata.MetricConfig{})))
+				MaskConfig{}, RegionConfig{}, InferenceConfig{}, ModelsConfig{}, ToolsConfig{}, TelemetryConfig{}, metadata.MetricConfig{})))
 		})
 	}
 }
@@ -165,7 +170,12 @@ func TestInvalidConfig(t *testing.T) {
 			"detector::input_size: 32 ", "detector::input_size: 5000 ",
 			"pose::model: is empty", "pose::score_threshold: NaN ", "pose::max_people_per_batch: 0 ", "pose::box_scale: 0.9 ",
 		}},
-		{"videoanonymizer/mask", []string{`mask::shape: "star"`, `mask::fill: "emoji"`, `mask::color: "black"`, `mask::on_uncertain: "hope"`, "mask::scale: 0 "}},
+		{"videoanonymizer/mask", []string{`mask::shape: "star"`, `mask::fill: "emoji"`, `mask::color: "black"`, `mask::on_uncertain: "hope"`, "mask::scale: 0 ", "mask::max_size: 1.5 "}},
+		{"videoanonymizer/regions", []string{
+			`mask::regions[0]::action: "blur"`, "mask::regions[0]::polygon: corner 3", "mask::regions[0]::from: -1s",
+			"mask::regions[1]::polygon: corner 2 has 3 numbers", "mask::regions[2]::polygon: is required with action keep",
+			"mask::regions[2]::to: 1s", "mask::regions[3]::polygon: has 2 corners",
+		}},
 		{"videoanonymizer/inference", []string{"inference::threads: -1", "inference::sessions: -1", `inference::provider: "gpu"`, "inference::timeout: -1s"}},
 		{"videoanonymizer/inference_cpu_options", []string{"inference::provider_options: the provider cpu takes none"}},
 		{"videoanonymizer/telemetry", []string{

@@ -135,6 +135,9 @@ func newPainter(cfg MaskConfig) (*mask.Painter, error) {
 		Fill:  mask.Fill(cfg.Fill),
 		Color: color,
 		Scale: cfg.Scale,
+
+		MaxSize: cfg.MaxSize,
+		Regions: cfg.regions(),
 	})
 }
 

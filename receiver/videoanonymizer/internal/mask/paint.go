@@ -9,6 +9,7 @@ import (
 	"image"
 	"math"
 	"runtime"
+	"time"
 
 	"gocv.io/x/gocv"
 
@@ -60,6 +61,18 @@ type Options struct {
 	Color RGB
 	// Scale multiplies the size of every mask: 0.5 to 10, 0 means 1.
 	Scale float64
+	// MaxSize bounds a mask's width and height, as a fraction 0..1 of the frame's shorter side; what is larger is cut to it about
+	// the centre of the head. 0 does not bound them. Regions and whole frames are not bounded.
+	MaxSize float64
+	// Regions are masked always, or never.
+	Regions []Region
+}
+
+// Masks are what to cover in a frame, beside the regions of Options.
+type Masks struct {
+	// At is the time since the first frame, which says what regions count.
+	At    time.Duration
+	Heads []Head
 }
 
 // Painter covers heads in frames. It is safe for concurrent use on different frames.
@@ -90,38 +103,63 @@ func NewPainter(opts Options) (*Painter, error) {
 	if !(opts.Scale >= 0.5 && opts.Scale <= 10) {
 		errs = append(errs, fmt.Errorf("scale %v is out of range: write a number from 0.5 to 10", opts.Scale))
 	}
+	if !(opts.MaxSize >= 0 && opts.MaxSize <= 1) {
+		errs = append(errs, fmt.Errorf("max_size %v is out of range: write a fraction 0 to 1 of the frame's shorter side", opts.MaxSize))
+	}
+	for i, r := range opts.Regions {
+		for _, err := range r.Validate() {
+			if err != nil {
+				errs = append(errs, fmt.Errorf("regions[%d]::%w", i, err))
+			}
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return &Painter{opts: opts}, nil
 }
 
-// Paint covers the heads on the frame's planes, in place; samples outside the masks keep their values. A sample is
-// covered if any part of its area lies in a mask, on subsampled planes too. Parts of a mask outside the frame are
-// ignored. A head that is not Sane, or with OriginFrame, has the whole frame covered. An error means
-// that the frame was not or only partly masked and must not be shown.
-func (p *Painter) Paint(frame *media.Frame, heads []Head) error {
+// Paint covers the masks and the regions on the frame's planes, in place; samples outside them keep their values. A
+// sample is covered if any part of its area lies in a mask, and kept if all of it lies in a region to keep, on subsampled
+// planes too. Parts of a mask outside the frame are ignored. A head that is not Sane, or with OriginFrame, has the whole
+// frame covered. An error means that the frame was not or only partly masked and must not be shown.
+func (p *Painter) Paint(frame *media.Frame, masks Masks) error {
 	if err := checkFrame(frame); err != nil {
 		return err
 	}
-	for _, h := range heads {
+	regions, whole := p.always(frame, masks.At)
+	if whole {
+		return p.PaintWhole(frame)
+	}
+	contours := make([]contour, 0, len(masks.Heads))
+	for _, h := range masks.Heads {
 		if !h.Sane() || h.Origin == OriginFrame {
 			return p.PaintWhole(frame)
 		}
+		contours = append(contours, p.outline(h, frame))
 	}
+	parts := p.setAside(frame, masks.At)
+	if err := p.paint(frame, contours); err != nil {
+		return err
+	}
+	putBack(frame, parts)
+	return p.paint(frame, regions)
+}
+
+func (p *Painter) paint(frame *media.Frame, contours []contour) error {
 	if p.opts.Fill == Solid {
-		p.paintSolid(frame, heads)
+		p.paintSolid(frame, contours)
 		return nil
 	}
-	for _, h := range heads {
-		if err := p.paintCoarse(frame, p.outline(h)); err != nil {
+	for _, o := range contours {
+		if err := p.paintCoarse(frame, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// PaintWhole covers the whole frame in the colour, whatever the fill.
+// PaintWhole covers the whole frame in the colour, whatever the fill and the regions.
 func (p *Painter) PaintWhole(frame *media.Frame) error {
 	if err := checkFrame(frame); err != nil {
 		return err
@@ -133,8 +171,8 @@ func (p *Painter) PaintWhole(frame *media.Frame) error {
 }
 
 // paintSolid copies rows of the colour.
-func (p *Painter) paintSolid(frame *media.Frame, heads []Head) {
-	if len(heads) == 0 {
+func (p *Painter) paintSolid(frame *media.Frame, contours []contour) {
+	if len(contours) == 0 {
 		return
 	}
 	for i, sample := range p.samples(frame) {
@@ -142,8 +180,8 @@ func (p *Painter) paintSolid(frame *media.Frame, heads []Head) {
 		plane := &frame.Planes[i]
 		row := make([]byte, plane.Width*size)
 		fill(row, sample)
-		for _, h := range heads {
-			p.outline(h).rows(frame, i, func(y, x0, x1 int) {
+		for _, o := range contours {
+			o.rows(frame, i, func(y, x0, x1 int) {
 				copy(plane.Data[(y*plane.Width+x0)*size:(y*plane.Width+x1)*size], row)
 			})
 		}
@@ -151,8 +189,8 @@ func (p *Painter) paintSolid(frame *media.Frame, heads []Head) {
 }
 
 // paintCoarse replaces what lies in the outline by cells computed from a picture that has one pixel for each.
-func (p *Painter) paintCoarse(frame *media.Frame, o outlined) error {
-	columns, rows := o.cells(o.area(frame, 0))
+func (p *Painter) paintCoarse(frame *media.Frame, o contour) error {
+	columns, rows := cells(o.extent(), o.area(frame, 0))
 	for i := range frame.Format.Planes {
 		area := o.area(frame, i)
 		if area.Empty() {
@@ -212,45 +250,59 @@ func coarsen(frame *media.Frame, i int, area image.Rectangle, columns, rows int,
 	return nil
 }
 
-// outlined is a mask's exact shape, in pixels of the frame, in double precision.
-type outlined struct {
+// contour is a mask's exact shape.
+type contour interface {
+	// area is the part of plane i that the mask touches.
+	area(frame *media.Frame, i int) image.Rectangle
+	// rows calls use with runs of samples of plane i, from x0 to before x1, that together are those that the mask touches.
+	rows(frame *media.Frame, i int, use func(y, x0, x1 int))
+	// extent is the longer side in pixels of the rectangle around it, within the frame or not.
+	extent() float64
+}
+
+// cells is the number of mosaic cells along the sides of that part of a mask that lies in the frame.
+func cells(extent float64, area image.Rectangle) (columns, rows int) {
+	cell := math.Max(minCell, extent/cellsAcross)
+	count := func(side int) int { return max(1, int(float64(side)/cell)) }
+	return count(area.Dx()), count(area.Dy())
+}
+
+// oval is an ellipse or the upright rectangle around it, in pixels of the frame, in double precision.
+type oval struct {
 	x, y     float64
 	ex, ey   float64 // half the size of the rectangle around it
 	tilt     float64 // an ellipse's xy of the quadric
 	straight bool    // a rectangle
 }
 
-func (p *Painter) outline(h Head) outlined {
+func (p *Painter) outline(h Head, frame *media.Frame) oval {
 	h.RX *= float32(p.opts.Scale)
 	h.RY *= float32(p.opts.Scale)
 	if p.opts.Shape == Circle && !h.Box {
 		h.RX = max(h.RX, h.RY)
 		h.RY = h.RX
 	}
+	if p.opts.MaxSize > 0 {
+		most := float32(p.opts.MaxSize) * float32(min(frame.Width, frame.Height)) / 2
+		h.RX, h.RY = min(h.RX, most), min(h.RY, most)
+	}
 	q := h.quadric()
-	return outlined{
+	return oval{
 		x: float64(h.X), y: float64(h.Y), ex: math.Sqrt(q.xx), ey: math.Sqrt(q.yy), tilt: q.xy,
 		straight: h.Box || p.opts.Shape == Box,
 	}
 }
 
-// cells is the number of mosaic cells along the sides of that part of the mask that lies in the frame.
-func (o outlined) cells(area image.Rectangle) (columns, rows int) {
-	cell := math.Max(minCell, 2*math.Max(o.ex, o.ey)/cellsAcross)
-	count := func(side int) int { return max(1, int(float64(side)/cell)) }
-	return count(area.Dx()), count(area.Dy())
-}
+func (o oval) extent() float64 { return 2 * math.Max(o.ex, o.ey) }
 
-// area is the part of plane i that the mask touches.
-func (o outlined) area(frame *media.Frame, i int) image.Rectangle {
+func (o oval) area(frame *media.Frame, i int) image.Rectangle {
 	w, h, sx, sy := geometry(frame, i)
 	x0, x1 := outward(o.x-o.ex, o.x+o.ex, sx, w)
 	y0, y1 := outward(o.y-o.ey, o.y+o.ey, sy, h)
 	return image.Rect(x0, y0, x1, y1)
 }
 
-// rows calls use with each row of plane i that the mask touches, and the samples from x0 to before x1 in it.
-func (o outlined) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
+func (o oval) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
 	w, _, sx, sy := geometry(frame, i)
 	area := o.area(frame, i)
 	for y := area.Min.Y; y < area.Max.Y; y++ {
@@ -269,7 +321,7 @@ func (o outlined) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
 // At height y the ellipse lies within tilt/ey^2 * y +- sqrt(det)/ey * sqrt(1 - y^2/ey^2). Its right side is concave and
 // is furthest out, at ex, where y = tilt/ex; so over a range of heights it is furthest out as near to that as can be.
 // Its left side is the same about the centre.
-func (o outlined) chord(top, bottom float64) (left, right float64) {
+func (o oval) chord(top, bottom float64) (left, right float64) {
 	top, bottom = math.Max(top, -o.ey), math.Min(bottom, o.ey)
 	det := o.ex*o.ex*o.ey*o.ey - o.tilt*o.tilt
 	side := func(y float64) (middle, half float64) {

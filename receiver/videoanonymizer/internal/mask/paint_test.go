@@ -160,7 +160,7 @@ func TestPaintSolid(t *testing.T) {
 					}
 					before := noise(format, 63, 49, 1)
 					after := clone(before)
-					if err := p.Paint(after, heads); err != nil {
+					if err := p.Paint(after, Masks{Heads: heads}); err != nil {
 						t.Fatal(err)
 					}
 					shift := format.Depth - 8
@@ -247,7 +247,7 @@ func TestCoarseHides(t *testing.T) {
 					t.Fatal("the pictures are the same before")
 				}
 				for _, f := range []*media.Frame{a, b} {
-					if err := p.Paint(f, []Head{head}); err != nil {
+					if err := p.Paint(f, Masks{Heads: []Head{head}}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -278,12 +278,12 @@ func TestCoarseHides(t *testing.T) {
 func TestCellsDoNotShrinkAtTheEdge(t *testing.T) {
 	f := noise(formats[0], 200, 200, 1)
 	p, _ := NewPainter(Options{Fill: Mosaic})
-	o := p.outline(Head{X: 0, Y: 100, RX: 80, RY: 80})
-	if columns, rows := o.cells(o.area(f, 0)); columns != 2 || rows != 4 {
+	o := p.outline(Head{X: 0, Y: 100, RX: 80, RY: 80}, f)
+	if columns, rows := cells(o.extent(), o.area(f, 0)); columns != 2 || rows != 4 {
 		t.Fatalf("got %dx%d cells, want 2x4", columns, rows)
 	}
-	o = p.outline(Head{X: 100, Y: 100, RX: 7, RY: 9})
-	if columns, rows := o.cells(o.area(f, 0)); columns != 1 || rows != 2 {
+	o = p.outline(Head{X: 100, Y: 100, RX: 7, RY: 9}, f)
+	if columns, rows := cells(o.extent(), o.area(f, 0)); columns != 1 || rows != 2 {
 		t.Fatalf("got %dx%d cells for a small head, want 1x2", columns, rows)
 	}
 }
@@ -304,7 +304,7 @@ func TestInsaneHeadsMaskTheFrame(t *testing.T) {
 			t.Run(name+"/"+string(fill), func(t *testing.T) {
 				p, _ := NewPainter(Options{Fill: fill})
 				f := noise(formats[0], 40, 30, 1)
-				if err := p.Paint(f, []Head{{X: 10, Y: 10, RX: 5, RY: 5}, h}); err != nil {
+				if err := p.Paint(f, Masks{Heads: []Head{{X: 10, Y: 10, RX: 5, RY: 5}, h}}); err != nil {
 					t.Fatal(err)
 				}
 				for i, want := range []byte{16, 128, 128} {
@@ -332,7 +332,7 @@ func TestPaintRefusesBrokenFrames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := noise(formats[0], 40, 30, 1)
 			spoil(f)
-			if err := p.Paint(f, []Head{{X: 10, Y: 10, RX: 5, RY: 5}}); err == nil {
+			if err := p.Paint(f, Masks{Heads: []Head{{X: 10, Y: 10, RX: 5, RY: 5}}}); err == nil {
 				t.Error("Paint took it")
 			}
 			if err := p.PaintWhole(f); err == nil {
@@ -371,7 +371,7 @@ func FuzzPaint(f *testing.F) {
 		before := noise(formats[int(format)%len(formats)], 1+int(w)%80, 1+int(h)%80, 1)
 		after := clone(before)
 		head := Head{X: x, Y: y, RX: rx, RY: ry, Angle: angle, Box: box}
-		if err := p.Paint(after, []Head{head, {X: 1, Y: 1, RX: 2, RY: 2}}); err != nil {
+		if err := p.Paint(after, Masks{Heads: []Head{head, {X: 1, Y: 1, RX: 2, RY: 2}}}); err != nil {
 			t.Fatal(err)
 		}
 		// The head's centre, where it is in the frame, is always covered.
@@ -409,7 +409,7 @@ func BenchmarkPaint(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := p.Paint(frame, heads); err != nil {
+				if err := p.Paint(frame, Masks{Heads: heads}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -114,7 +114,8 @@ type run struct {
 	toJudge chan *item
 	decoded chan *item
 	painted chan *item
-	summary Summary // of the encode stage until Run returns
+	begin   time.Duration // the first frame's time, of the sequence stage
+	summary Summary       // of the encode stage until Run returns
 
 	mu   sync.Mutex
 	held map[*media.Frame]struct{} // taken from the source, not yet released
@@ -296,6 +297,7 @@ func (r *run) sequence() error {
 		}
 		if tracker == nil {
 			tracker = track.New(r.trackOptions(it.frame))
+			r.begin = it.frame.Time
 		}
 		start := time.Now()
 		it.record.Tracking.Start = start
@@ -345,7 +347,7 @@ func (r *run) paint(it *item) error {
 	rec.People, rec.Masks, rec.WholeFrameMasked, rec.Err = it.result.People, len(it.result.Heads), it.result.WholeFrame, it.err
 	countOrigins(rec, it.result.Heads)
 	if !rec.WholeFrameMasked {
-		if err := r.opts.Painter.Paint(it.frame, it.result.Heads); err != nil {
+		if err := r.opts.Painter.Paint(it.frame, mask.Masks{At: it.frame.Time - r.begin, Heads: it.result.Heads}); err != nil {
 			rec.WholeFrameMasked, rec.Err, rec.FailedStage = true, errors.Join(rec.Err, err), telemetry.StageVisualization
 		}
 	}

@@ -1,0 +1,259 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package mask
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// Action is what is done to a region.
+type Action string
+
+const (
+	// Mask covers the region in every frame.
+	Mask Action = "mask"
+	// Keep leaves the region as it is, whoever is seen there.
+	Keep Action = "keep"
+)
+
+// Region is a part of the frame that is always masked, or never. Where both meet, the frame is masked.
+type Region struct {
+	// Polygon has three corners or more, as fractions 0..1 of the frame's width and height from its upper left; its sides may
+	// cross (even-odd rule). Mask without one covers the whole frame in the colour.
+	Polygon [][2]float64
+	Action  Action
+	// From and To bound the time since the first frame in which the region counts, the latter excluded; a To of 0 is the end.
+	From, To time.Duration
+}
+
+// Validate returns every error, each beginning with the field's name in lower case.
+func (r Region) Validate() []error {
+	var errs []error
+	switch r.Action {
+	case Mask, Keep:
+	default:
+		errs = append(errs, fmt.Errorf("action: %q is not known: use one of mask, keep", r.Action))
+	}
+	switch {
+	case len(r.Polygon) == 0 && r.Action == Keep:
+		errs = append(errs, errors.New("polygon: is required with action keep: write its corners, such as [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]"))
+	case len(r.Polygon) > 0:
+		errs = append(errs, validatePolygon(r.Polygon))
+	}
+	if r.From < 0 {
+		errs = append(errs, fmt.Errorf("from: %v is before the video: write a duration since its beginning, such as 10s", r.From))
+	}
+	if r.To < 0 || r.To > 0 && r.To <= r.From {
+		errs = append(errs, fmt.Errorf("to: %v is not after from, %v: write a later time, or remove it for the video's end", r.To, r.From))
+	}
+	return errs
+}
+
+func validatePolygon(corners [][2]float64) error {
+	if len(corners) < 3 {
+		return fmt.Errorf("polygon: has %d corners: write three or more", len(corners))
+	}
+	for i, c := range corners {
+		if !(c[0] >= 0 && c[0] <= 1 && c[1] >= 0 && c[1] <= 1) {
+			return fmt.Errorf("polygon: corner %d, [%v, %v], lies outside the frame: write fractions 0 to 1 of its width and height",
+				i+1, c[0], c[1])
+		}
+	}
+	a := corners[0]
+	if !slices.ContainsFunc(corners, func(b [2]float64) bool {
+		return slices.ContainsFunc(corners, func(c [2]float64) bool {
+			return (b[0]-a[0])*(c[1]-a[1]) != (c[0]-a[0])*(b[1]-a[1])
+		})
+	}) {
+		return errors.New("polygon: its corners lie on one line, so that it holds nothing: move one")
+	}
+	return nil
+}
+
+func (r Region) at(t time.Duration) bool { return t >= r.From && (r.To == 0 || t < r.To) }
+
+// polygon is a region's outline in pixels of a frame.
+type polygon struct {
+	corners []point
+	box     struct{ x0, y0, x1, y1 float64 }
+}
+
+func newPolygon(corners [][2]float64, frame *media.Frame) *polygon {
+	p := &polygon{}
+	p.box.x0, p.box.y0 = math.Inf(1), math.Inf(1)
+	for _, c := range corners {
+		q := point{c[0] * float64(frame.Width), c[1] * float64(frame.Height)}
+		p.corners = append(p.corners, q)
+		p.box.x0, p.box.x1 = math.Min(p.box.x0, q.x), math.Max(p.box.x1, q.x)
+		p.box.y0, p.box.y1 = math.Min(p.box.y0, q.y), math.Max(p.box.y1, q.y)
+	}
+	return p
+}
+
+func (p *polygon) area(frame *media.Frame, i int) image.Rectangle {
+	w, h, sx, sy := geometry(frame, i)
+	x0, x1 := outward(p.box.x0, p.box.x1, sx, w)
+	y0, y1 := outward(p.box.y0, p.box.y1, sy, h)
+	return image.Rect(x0, y0, x1, y1)
+}
+
+func (p *polygon) extent() float64 { return math.Max(p.box.x1-p.box.x0, p.box.y1-p.box.y0) }
+
+// rows are the samples that the polygon touches: those that a side passes through, and those within.
+func (p *polygon) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
+	w, _, sx, _ := geometry(frame, i)
+	p.scan(frame, i, func(y int, inner, sides []span) {
+		for _, s := range merged(append(inner, sides...)) {
+			if x0, x1 := outward(s.from, s.to, sx, w); x0 < x1 {
+				use(y, x0, x1)
+			}
+		}
+	})
+}
+
+// inside are the samples of which the polygon holds all: those within that no side passes through.
+func (p *polygon) inside(frame *media.Frame, i int, use func(y, x0, x1 int)) {
+	w, _, sx, _ := geometry(frame, i)
+	inward := func(y int, from, to float64) {
+		x0, x1 := int(math.Max(0, math.Ceil(from/sx))), int(math.Min(float64(w), math.Floor(to/sx)))
+		if x0 < x1 {
+			use(y, x0, x1)
+		}
+	}
+	p.scan(frame, i, func(y int, inner, sides []span) {
+		sides = merged(sides)
+		for _, s := range inner {
+			from := s.from
+			for _, side := range sides {
+				if side.from < s.to && side.to > from {
+					inward(y, from, side.from)
+					from = side.to
+				}
+			}
+			inward(y, from, s.to)
+		}
+	})
+}
+
+// span is a range of x.
+type span struct{ from, to float64 }
+
+// merged sorts the spans and joins those that meet.
+func merged(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	out := spans[:0]
+	for _, s := range spans {
+		if n := len(out); n > 0 && s.from <= out[n-1].to {
+			out[n-1].to = math.Max(out[n-1].to, s.to)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// scan calls use with each row of plane i that the polygon touches: what lies within it at half the row's height, and where
+// its sides pass through the row. A sample through which no side passes is all within or all without.
+func (p *polygon) scan(frame *media.Frame, i int, use func(y int, inner, sides []span)) {
+	_, _, _, sy := geometry(frame, i)
+	area := p.area(frame, i)
+	var inner, sides []span
+	var crossings []float64
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		inner, sides = inner[:0], sides[:0]
+		top, bottom := float64(y)*sy, float64(y+1)*sy
+		crossings = p.crossings(crossings[:0], (top+bottom)/2)
+		for k := 0; k+1 < len(crossings); k += 2 {
+			inner = append(inner, span{crossings[k], crossings[k+1]})
+		}
+		for k, a := range p.corners {
+			if s, ok := passing(a, p.corners[(k+1)%len(p.corners)], top, bottom); ok {
+				sides = append(sides, s)
+			}
+		}
+		use(y, inner, sides)
+	}
+}
+
+// crossings are the places, from left to right, where the sides cross a height.
+func (p *polygon) crossings(to []float64, y float64) []float64 {
+	for k, a := range p.corners {
+		b := p.corners[(k+1)%len(p.corners)]
+		if (a.y <= y) != (b.y <= y) {
+			to = append(to, a.to(b, (y-a.y)/(b.y-a.y)).x)
+		}
+	}
+	slices.Sort(to)
+	return to
+}
+
+// passing is the range of x of that part of a line that lies between two heights.
+func passing(a, b point, top, bottom float64) (s span, ok bool) {
+	if a.y > b.y {
+		a, b = b, a
+	}
+	if b.y <= top || a.y >= bottom {
+		return s, false
+	}
+	at := func(y float64) float64 { return a.to(b, (y-a.y)/(b.y-a.y)).x }
+	x0, x1 := a.x, b.x
+	if a.y < top {
+		x0 = at(top)
+	}
+	if b.y > bottom {
+		x1 = at(bottom)
+	}
+	return span{math.Min(x0, x1), math.Max(x0, x1)}, true
+}
+
+// kept are the samples of a frame that keep regions hold, so that they can be put back.
+type kept struct {
+	plane, at int
+	data      []byte
+}
+
+func (p *Painter) setAside(frame *media.Frame, at time.Duration) (parts []kept) {
+	size := frame.Format.BytesPerSample()
+	for _, r := range p.opts.Regions {
+		if r.Action != Keep || !r.at(at) {
+			continue
+		}
+		contour := newPolygon(r.Polygon, frame)
+		for i := range frame.Format.Planes {
+			plane := &frame.Planes[i]
+			contour.inside(frame, i, func(y, x0, x1 int) {
+				from, to := (y*plane.Width+x0)*size, (y*plane.Width+x1)*size
+				parts = append(parts, kept{plane: i, at: from, data: slices.Clone(plane.Data[from:to])})
+			})
+		}
+	}
+	return parts
+}
+
+func putBack(frame *media.Frame, parts []kept) {
+	for _, k := range parts {
+		copy(frame.Planes[k.plane].Data[k.at:], k.data)
+	}
+}
+
+// always are the regions that are masked at a time, and whether all of the frame is.
+func (p *Painter) always(frame *media.Frame, at time.Duration) (contours []contour, whole bool) {
+	for _, r := range p.opts.Regions {
+		if r.Action == Mask && r.at(at) {
+			if len(r.Polygon) == 0 {
+				return nil, true
+			}
+			contours = append(contours, newPolygon(r.Polygon, frame))
+		}
+	}
+	return contours, false
+}
