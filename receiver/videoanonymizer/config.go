@@ -150,7 +150,7 @@ type PoseConfig struct {
 
 // MaskConfig says how heads are covered.
 type MaskConfig struct {
-	// Shape is ellipse, circle or box.
+	// Shape is ellipse, circle, box or nose_disc.
 	Shape mask.Shape `mapstructure:"shape"`
 	// Fill is solid, mosaic or blur.
 	Fill mask.Fill `mapstructure:"fill"`
@@ -244,7 +244,7 @@ var (
 	codecs     = []string{same, "h264", "h265", "vp9", "av1", "ffv1"}
 	presets    = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
 	onSuccess  = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
-	shapes     = []mask.Shape{mask.Ellipse, mask.Circle, mask.Box}
+	shapes     = []mask.Shape{mask.Ellipse, mask.Circle, mask.Box, mask.NoseDisc}
 	fills      = []mask.Fill{mask.Solid, mask.Mosaic, mask.Blur}
 	uncertain  = []mask.OnUncertain{mask.HeadRegion, mask.WholePerson, mask.WholeFrame}
 

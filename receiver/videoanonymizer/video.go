@@ -95,7 +95,9 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 		FrameMemory: frameMemory,
 		Track: track.Options{
 			LookAhead: cfg.LookAhead,
-			Geometry:  mask.GeometryOptions{MinScore: float32(cfg.Pose.ScoreThreshold), OnUncertain: cfg.Mask.OnUncertain},
+			Geometry: mask.GeometryOptions{
+				MinScore: float32(cfg.Pose.ScoreThreshold), OnUncertain: cfg.Mask.OnUncertain, NoseDisc: cfg.Mask.Shape == mask.NoseDisc,
+			},
 		},
 		Painter: r.painter,
 		Observe: v.span.Frame,

@@ -19,7 +19,7 @@ var variants = []variant{
 	{name: "thorough", about: "`recall: thorough`", settings: "recall: thorough", detail: true},
 	{name: "no tracking", about: "each frame by itself: `detect_every: 1`, `look_ahead: 1ms`, which is less than a frame",
 		settings: "detect_every: 1, look_ahead: 1ms"},
-	{name: "nose disc", about: "`mask::shape: nose_disc`: a disc around the nose that reaches to the farther shoulder",
-		settings: "mask: {shape: nose_disc}"},
+	{name: "nose disc", about: "`mask::shape: nose_disc`, a disc around the nose that reaches to the farther shoulder, without tracking and " +
+		"without faces: what this program's forerunner masked", settings: "mask: {shape: nose_disc}, detector: {faces: \"\"}, detect_every: 1, look_ahead: 1ms"},
 	{name: "BlazeFace", about: "a detector of faces alone, without people", settings: "detector: {model: blazeface}"},
 }

@@ -27,6 +27,9 @@ type GeometryOptions struct {
 	MinScore float32
 	// OnUncertain is what to mask where only the person's box is known; empty means HeadRegion.
 	OnUncertain OnUncertain
+	// NoseDisc takes a disc instead of the head: its centre is the nose and it reaches to the farther shoulder, whatever their
+	// scores and wherever they lie. It is what this program's forerunner masked.
+	NoseDisc bool
 }
 
 // The sizes of a body in centimetres, and of the mask that a head gets. Lengths are means of adults (NASA-STD-3000,
@@ -88,9 +91,22 @@ func LocateHeads(people []vision.Person, frameWidth, frameHeight int, opts Geome
 	refuseNeighbours(figures)
 	heads := make([]Head, len(people))
 	for i := range figures {
+		if p := people[i]; opts.NoseDisc && p.Pose != nil {
+			heads[i] = noseDisc(p)
+			continue
+		}
 		heads[i] = figures[i].head(opts.OnUncertain)
 	}
 	return heads
+}
+
+func noseDisc(p vision.Person) Head {
+	at := func(k int) point { return point{float64(p.Pose[k].X), float64(p.Pose[k].Y)} }
+	nose := at(vision.Nose)
+	r := max(1, nose.distance(at(vision.LeftShoulder)), nose.distance(at(vision.RightShoulder)))
+	head := ellipse(nose, point{0, -1}, r, r)
+	head.Score, head.Origin = p.Pose[vision.Nose].Score, OriginPose
+	return head
 }
 
 // point is a place in the frame, or a distance.

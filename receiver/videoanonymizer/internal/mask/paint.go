@@ -26,6 +26,8 @@ const (
 	Circle Shape = "circle"
 	// Box is the upright rectangle around the ellipse.
 	Box Shape = "box"
+	// NoseDisc is a disc around the nose, for comparison; see GeometryOptions.
+	NoseDisc Shape = "nose_disc"
 )
 
 // Fill is what a mask shows instead of the head.
@@ -91,9 +93,9 @@ func NewPainter(opts Options) (*Painter, error) {
 	}
 	var errs []error
 	switch opts.Shape {
-	case Ellipse, Circle, Box:
+	case Ellipse, Circle, Box, NoseDisc:
 	default:
-		errs = append(errs, fmt.Errorf("shape %q is unknown: write ellipse, circle or box", opts.Shape))
+		errs = append(errs, fmt.Errorf("shape %q is unknown: write ellipse, circle, box or nose_disc", opts.Shape))
 	}
 	switch opts.Fill {
 	case Solid, Mosaic, Blur:

@@ -1,0 +1,41 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package mask
+
+import (
+	"testing"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+func TestNoseDisc(t *testing.T) {
+	pose := func(nose, left, right vision.Keypoint) *vision.Pose {
+		return &vision.Pose{vision.Nose: nose, vision.LeftShoulder: left, vision.RightShoulder: right}
+	}
+	box := vision.Detection{Box: vision.Box{X0: 40, Y0: 20, X1: 160, Y1: 300}, Score: 0.9}
+	for name, tt := range map[string]struct {
+		person vision.Person
+		want   Head
+	}{
+		"the farther shoulder is the left": {
+			vision.Person{Detection: box, Pose: pose(vision.Keypoint{X: 100, Y: 60, Score: 0.8}, vision.Keypoint{X: 130, Y: 100}, vision.Keypoint{X: 100, Y: 90})},
+			Head{X: 100, Y: 60, RX: 50, RY: 50, Score: 0.8, Origin: OriginPose}},
+		"the farther shoulder is the right, and the nose is no more than a guess": {
+			vision.Person{Detection: box, Pose: pose(vision.Keypoint{X: 0, Y: 10, Score: 0.01}, vision.Keypoint{X: 3, Y: 10}, vision.Keypoint{X: 6, Y: 18})},
+			Head{X: 0, Y: 10, RX: 10, RY: 10, Score: 0.01, Origin: OriginPose}},
+		"all in one place": {
+			vision.Person{Detection: box, Pose: &vision.Pose{}},
+			Head{RX: 1, RY: 1, Origin: OriginPose}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := LocateHead(tt.person, 640, 480, GeometryOptions{NoseDisc: true}); got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+	// Without a pose there is no nose.
+	if got := LocateHead(vision.Person{Detection: box}, 640, 480, GeometryOptions{NoseDisc: true}); got.Origin != OriginBox {
+		t.Errorf("got %+v for a person without a pose", got)
+	}
+}
