@@ -21,7 +21,7 @@ func TestLoad(t *testing.T) {
 			defaults = append(defaults, m.Name+" "+m.Licence)
 		}
 	}
-	if got, want := strings.Join(defaults, ", "), "nanodet-m Apache-2.0, movenet-lightning Apache-2.0, blazeface Apache-2.0"; got != want {
+	if got, want := strings.Join(defaults, ", "), "nanodet-m Apache-2.0, movenet-lightning Apache-2.0, blazeface Apache-2.0, selfie-segmentation Apache-2.0"; got != want {
 		t.Errorf("default set: got %s, want %s", got, want)
 	}
 	m, err := c.Lookup("nanodet-m")

@@ -37,6 +37,8 @@ type Config struct {
 	Detector DetectorConfig `mapstructure:"detector"`
 	// Pose finds the head of each person.
 	Pose PoseConfig `mapstructure:"pose"`
+	// Segmentation finds the silhouette of each person, with method whitelist.
+	Segmentation SegmentationConfig `mapstructure:"segmentation"`
 	// Mask says how heads are covered.
 	Mask MaskConfig `mapstructure:"mask"`
 	// Inference says on what the models run.
@@ -148,8 +150,18 @@ type PoseConfig struct {
 	_ struct{}
 }
 
+// SegmentationConfig says how silhouettes are found.
+type SegmentationConfig struct {
+	// Model is a name in the models' catalog, or the path of an .onnx file.
+	Model string `mapstructure:"model"`
+
+	_ struct{}
+}
+
 // MaskConfig says how heads are covered.
 type MaskConfig struct {
+	// Method is heads or whitelist.
+	Method mask.Method `mapstructure:"method"`
 	// Shape is ellipse, circle, box or nose_disc.
 	Shape mask.Shape `mapstructure:"shape"`
 	// Fill is solid, mosaic or blur.
@@ -245,6 +257,7 @@ var (
 	presets    = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
 	onSuccess  = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
 	shapes     = []mask.Shape{mask.Ellipse, mask.Circle, mask.Box, mask.NoseDisc}
+	methods    = []mask.Method{mask.Heads, mask.Whitelist}
 	fills      = []mask.Fill{mask.Solid, mask.Mosaic, mask.Blur}
 	uncertain  = []mask.OnUncertain{mask.HeadRegion, mask.WholePerson, mask.WholeFrame}
 
@@ -287,7 +300,9 @@ func createDefaultConfig() component.Config {
 			MaxPeoplePerBatch: 8,
 			BoxScale:          1.25,
 		},
+		Segmentation: SegmentationConfig{Model: "selfie-segmentation"},
 		Mask: MaskConfig{
+			Method:      mask.Heads,
 			Shape:       mask.Ellipse,
 			Fill:        mask.Solid,
 			Color:       "#000000",
@@ -330,10 +345,28 @@ func (c *Config) Validate() error {
 		within("retry", c.Retry.validate()),
 		within("detector", c.Detector.validate()),
 		within("pose", c.Pose.validate()),
+		within("segmentation", []error{validateModel(c.Segmentation.Model, "selfie-segmentation")}),
 		within("mask", c.Mask.validate()),
+		c.validateWhitelist(),
 		within("inference", c.Inference.validate()),
 		within("telemetry", c.Telemetry.validate()),
 	)
+}
+
+// validateWhitelist refuses what would show people between the frames in which their silhouettes are known.
+func (c *Config) validateWhitelist() error {
+	if c.Mask.Method != mask.Whitelist {
+		return nil
+	}
+	var errs []error
+	if c.DetectEvery > 1 {
+		errs = append(errs, fmt.Errorf("detect_every: %d has no silhouettes for the frames between, which mask::method: whitelist needs: write 1, or remove it",
+			c.DetectEvery))
+	}
+	if c.Mask.Shape == mask.NoseDisc {
+		errs = append(errs, errors.New("mask::shape: nose_disc is for comparison and takes no mask::method: whitelist: write ellipse, or remove it"))
+	}
+	return errors.Join(errs...)
 }
 
 // within puts the block's name before the key of each of its errors.
@@ -478,6 +511,7 @@ func validateModel(model, example string) error {
 
 func (c *MaskConfig) validate() []error {
 	errs := []error{
+		oneOf("method", c.Method, methods),
 		oneOf("shape", c.Shape, shapes),
 		oneOf("fill", c.Fill, fills),
 		oneOf("on_uncertain", c.OnUncertain, uncertain),

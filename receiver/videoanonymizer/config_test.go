@@ -95,7 +95,8 @@ func TestLoadConfig(t *testing.T) {
 				MaxPeoplePerBatch: 4,
 				BoxScale:          1.5,
 			},
-			Mask: MaskConfig{Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5, OnUncertain: "whole_person",
+			Segmentation: SegmentationConfig{Model: "models/people.onnx"},
+			Mask: MaskConfig{Method: "whitelist", Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5, OnUncertain: "whole_person",
 				MaxSize: 0.4, Regions: []RegionConfig{
 					{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 0.25}}, Action: "mask", From: 10 * time.Second, To: time.Minute},
 					{Polygon: [][]float64{{0.8, 0.8}, {1, 0.8}, {1, 1}, {0.8, 1}}, Action: "keep"},
@@ -127,6 +128,11 @@ func TestLoadConfig(t *testing.T) {
 		}},
 		{"videoanonymizer/long_side", minimal(func(cfg *Config) { cfg.Detector.InputSize = InputSize{LongSide: 640} })},
 		{"videoanonymizer/auto", minimal(func(*Config) {})},
+		{"videoanonymizer/whitelist", minimal(func(cfg *Config) {
+			cfg.set(Fast)
+			cfg.Mask.Method = "whitelist"
+			cfg.DetectEvery = 1
+		})},
 		{"videoanonymizer/recall", minimal(func(cfg *Config) {
 			cfg.set(Thorough)
 			cfg.Detector.Faces = ""
@@ -137,7 +143,7 @@ func TestLoadConfig(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
 			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, OutputConfig{}, RetryConfig{}, DetectorConfig{}, PoseConfig{},
-				MaskConfig{}, RegionConfig{}, InferenceConfig{}, ModelsConfig{}, ToolsConfig{}, TelemetryConfig{}, metadata.MetricConfig{})))
+				MaskConfig{}, SegmentationConfig{}, RegionConfig{}, InferenceConfig{}, ModelsConfig{}, ToolsConfig{}, TelemetryConfig{}, metadata.MetricConfig{})))
 		})
 	}
 }
@@ -170,7 +176,8 @@ func TestInvalidConfig(t *testing.T) {
 			"detector::input_size: 32 ", "detector::input_size: 5000 ",
 			"pose::model: is empty", "pose::score_threshold: NaN ", "pose::max_people_per_batch: 0 ", "pose::box_scale: 0.9 ",
 		}},
-		{"videoanonymizer/mask", []string{`mask::shape: "star"`, `mask::fill: "emoji"`, `mask::color: "black"`, `mask::on_uncertain: "hope"`, "mask::scale: 0 ", "mask::max_size: 1.5 "}},
+		{"videoanonymizer/mask", []string{"segmentation::model: is empty", `mask::method: "faces" is not known: use one of heads, whitelist`, `mask::shape: "star"`, `mask::fill: "emoji"`, `mask::color: "black"`, `mask::on_uncertain: "hope"`, "mask::scale: 0 ", "mask::max_size: 1.5 "}},
+		{"videoanonymizer/whitelist", []string{"detect_every: 3 has no silhouettes", "mask::shape: nose_disc"}},
 		{"videoanonymizer/regions", []string{
 			`mask::regions[0]::action: "blur"`, "mask::regions[0]::polygon: corner 3", "mask::regions[0]::from: -1s",
 			"mask::regions[1]::polygon: corner 2 has 3 numbers", "mask::regions[2]::polygon: is required with action keep",

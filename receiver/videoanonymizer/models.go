@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -25,6 +26,7 @@ type loadedModels struct {
 	detector vision.Detector
 	faces    vision.FaceDetector // nil where none are looked for
 	pose     vision.PoseEstimator
+	segment  vision.Segmenter // nil with method heads
 	sessions []*onnx.Session
 }
 
@@ -59,6 +61,7 @@ func openModels(cfg *Config) (*loadedModels, error) {
 		loaded.openDetectors(detector, open),
 		loaded.openFaces(detector, open),
 		loaded.openPose(cfg.Pose, open),
+		loaded.openSegmenter(cfg, open),
 	)
 	if err != nil {
 		return nil, errors.Join(err, loaded.close())
@@ -133,6 +136,24 @@ func (m *loadedModels) openPose(cfg PoseConfig, open openFunc) error {
 		m.pose, err = vision.NewPoseEstimator(model.Family, session, vision.PoseOptions{
 			MaxPeoplePerBatch: cfg.MaxPeoplePerBatch,
 			BoxScale:          float32(cfg.BoxScale),
+		})
+	}
+	return err
+}
+
+// silhouetteScore is the probability from which a pixel is a person's. It is lower than even: in doubt it is.
+const silhouetteScore = 0.3
+
+func (m *loadedModels) openSegmenter(cfg *Config, open openFunc) error {
+	if cfg.Mask.Method != mask.Whitelist {
+		return nil
+	}
+	session, model, err := open("segmentation::model", cfg.Segmentation.Model, models.Segmentation)
+	if err == nil {
+		m.segment, err = vision.NewSegmenter(model.Family, session, vision.SegmenterOptions{
+			ScoreThreshold:    silhouetteScore,
+			MaxPeoplePerBatch: cfg.Pose.MaxPeoplePerBatch,
+			BoxScale:          float32(cfg.Pose.BoxScale),
 		})
 	}
 	return err

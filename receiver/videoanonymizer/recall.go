@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
 
 // Recall is how hard heads are looked for, against what it costs.
@@ -39,10 +41,13 @@ func (c *Config) set(recall Recall) {
 	}
 }
 
-// Unmarshal reads recall first, so that every other key that is written counts more.
+// Unmarshal reads recall and mask::method first, which give defaults to others, so that every other key that is written counts more.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	if recall := conf.Get("recall"); recall != nil {
 		c.set(Recall(fmt.Sprint(recall)))
+	}
+	if conf.Get("mask::method") == string(mask.Whitelist) {
+		c.DetectEvery = 1
 	}
 	return conf.Unmarshal(c)
 }

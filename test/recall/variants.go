@@ -17,6 +17,7 @@ var variants = []variant{
 	{name: "default", about: "the configuration as it comes", detail: true},
 	{name: "fast", about: "`recall: fast`", settings: "recall: fast"},
 	{name: "thorough", about: "`recall: thorough`", settings: "recall: thorough", detail: true},
+	{name: "whitelist", about: "`mask::method: whitelist`, which masks people but for trunk and limbs", settings: "mask: {method: whitelist}"},
 	{name: "no tracking", about: "each frame by itself: `detect_every: 1`, `look_ahead: 1ms`, which is less than a frame",
 		settings: "detect_every: 1, look_ahead: 1ms"},
 	{name: "nose disc", about: "`mask::shape: nose_disc`, a disc around the nose that reaches to the farther shoulder, without tracking and " +

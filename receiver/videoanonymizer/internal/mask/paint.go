@@ -73,8 +73,9 @@ type Options struct {
 // Masks are what to cover in a frame, beside the regions of Options.
 type Masks struct {
 	// At is the time since the first frame, which says what regions count.
-	At    time.Duration
-	Heads []Head
+	At     time.Duration
+	Heads  []Head
+	Bodies []Body
 }
 
 // Painter covers heads in frames. It is safe for concurrent use on different frames.
@@ -123,7 +124,7 @@ func NewPainter(opts Options) (*Painter, error) {
 
 // Paint covers the masks and the regions on the frame's planes, in place; samples outside them keep their values. A
 // sample is covered if any part of its area lies in a mask, and kept if all of it lies in a region to keep, on subsampled
-// planes too. Parts of a mask outside the frame are ignored. A head that is not Sane, or with OriginFrame, has the whole
+// planes too. Parts of a mask outside the frame are ignored. A head or body that is not sane, or with OriginFrame, has the whole
 // frame covered. An error means that the frame was not or only partly masked and must not be shown.
 func (p *Painter) Paint(frame *media.Frame, masks Masks) error {
 	if err := checkFrame(frame); err != nil {
@@ -133,12 +134,18 @@ func (p *Painter) Paint(frame *media.Frame, masks Masks) error {
 	if whole {
 		return p.PaintWhole(frame)
 	}
-	contours := make([]contour, 0, len(masks.Heads))
+	contours := make([]contour, 0, len(masks.Heads)+len(masks.Bodies))
 	for _, h := range masks.Heads {
 		if !h.Sane() || h.Origin == OriginFrame {
 			return p.PaintWhole(frame)
 		}
 		contours = append(contours, p.outline(h, frame))
+	}
+	for _, b := range masks.Bodies {
+		if !b.sane() {
+			return p.PaintWhole(frame)
+		}
+		contours = append(contours, b)
 	}
 	parts := p.setAside(frame, masks.At)
 	if err := p.paint(frame, contours); err != nil {

@@ -45,6 +45,8 @@ type Options struct {
 	PoseModel vision.PoseEstimator
 	// Faces may be nil: no faces are then looked for beside people.
 	Faces vision.FaceDetector
+	// Segmenter may be nil: heads alone are then masked, and not all of a person but trunk and limbs.
+	Segmenter vision.Segmenter
 	// DetectEvery is the distance between judged frames; 1 judges every frame. Judged in any case are the first and the last
 	// frame, those on both sides of a scene cut, and those that follow the one judged before by maxGap or more, so that a
 	// low frame rate does not make people jump unseen.
@@ -232,9 +234,18 @@ func (r *run) look(it *item) (err error) {
 	for i, d := range found {
 		it.people[i].Detection = d
 	}
+	if err := r.pose(it, found); err != nil {
+		return err
+	}
+	return r.segment(it, found)
+}
+
+// pose estimates the poses of those found.
+func (r *run) pose(it *item, found []vision.Detection) (err error) {
 	if r.opts.PoseModel == nil {
 		return nil
 	}
+	rec := &it.record
 	rec.FailedStage = telemetry.StagePose
 	rec.Pose.Start = rec.Detection.End
 	var poses []vision.Pose
@@ -249,6 +260,28 @@ func (r *run) look(it *item) (err error) {
 	rec.PosedPeople = len(poses)
 	for i := range poses {
 		it.people[i].Pose = &poses[i]
+	}
+	return nil
+}
+
+// segment finds the silhouettes of those found. Its time counts to the pose's: both tell how each of them stands.
+func (r *run) segment(it *item, found []vision.Detection) error {
+	if r.opts.Segmenter == nil {
+		return nil
+	}
+	rec := &it.record
+	rec.FailedStage = telemetry.StagePose
+	silhouettes, steps, err := r.opts.Segmenter.Segment(r.ctx, it.frame, found)
+	rec.PoseSteps.Add(steps)
+	rec.Pose.End = time.Now()
+	if err != nil {
+		return err
+	}
+	if len(silhouettes) != len(found) {
+		return fmt.Errorf("the segmentation model gave %d silhouettes for %d people", len(silhouettes), len(found))
+	}
+	for i := range silhouettes {
+		it.people[i].Silhouette = &silhouettes[i]
 	}
 	return nil
 }
@@ -302,7 +335,9 @@ func (r *run) sequence() error {
 		start := time.Now()
 		it.record.Tracking.Start = start
 		window = append(window, it)
-		if err := pass(start, tracker.Push(observation(it))); err != nil {
+		results := tracker.Push(observation(it))
+		it.people = nil // silhouettes are large, and the window long
+		if err := pass(start, results); err != nil {
 			return err
 		}
 	}
@@ -347,7 +382,7 @@ func (r *run) paint(it *item) error {
 	rec.People, rec.Masks, rec.WholeFrameMasked, rec.Err = it.result.People, len(it.result.Heads), it.result.WholeFrame, it.err
 	countOrigins(rec, it.result.Heads)
 	if !rec.WholeFrameMasked {
-		if err := r.opts.Painter.Paint(it.frame, mask.Masks{At: it.frame.Time - r.begin, Heads: it.result.Heads}); err != nil {
+		if err := r.opts.Painter.Paint(it.frame, mask.Masks{At: it.frame.Time - r.begin, Heads: it.result.Heads, Bodies: it.result.Bodies}); err != nil {
 			rec.WholeFrameMasked, rec.Err, rec.FailedStage = true, errors.Join(rec.Err, err), telemetry.StageVisualization
 		}
 	}

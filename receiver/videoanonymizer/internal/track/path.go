@@ -40,6 +40,7 @@ type sighting struct {
 	time   time.Duration
 	head   mask.Head
 	box    vision.Box
+	body   *mask.Body // nil where the person was not segmented
 	// doubtful tells that this may not be the same person as the sighting before it.
 	doubtful bool
 }
@@ -169,15 +170,60 @@ func (p *path) holdBackward(at time.Duration) mask.Head { return p.hold(0, +1, a
 func (p *path) hold(i, direction int, at time.Duration) mask.Head {
 	h := p.smooth(i)
 	h.Origin = mask.OriginHeld
+	dx, dy, speed := p.way(i, direction, at)
+	moved := h
+	moved.X += dx
+	moved.Y += dy
+	return grown(mask.Union(h, moved), size(h), (at - p.seen[i].time).Abs().Seconds(), speed)
+}
+
+// way is how far the person of sighting i may have moved until another time, by the velocity measured in the direction, and how
+// fast, in pixels and pixels a second.
+func (p *path) way(i, direction int, at time.Duration) (dx, dy float32, speed float64) {
 	away := (at - p.seen[i].time).Seconds()
 	vx, vy := p.velocity(i, direction, false)
-	speed := math.Hypot(vx, vy)
+	speed = math.Hypot(vx, vy)
 	way := math.Min(math.Abs(away), steady) + damping*(1-math.Exp(-math.Max(0, math.Abs(away)-steady)/damping))
-	way = math.Copysign(math.Min(way, maxWay*size(h)/math.Max(speed, 1)), away)
-	moved := h
-	moved.X += float32(way * vx)
-	moved.Y += float32(way * vy)
-	return grown(mask.Union(h, moved), size(h), math.Abs(away), speed)
+	way = math.Copysign(math.Min(way, maxWay*size(p.smooth(i))/math.Max(speed, 1)), away)
+	return float32(way * vx), float32(way * vy), speed
+}
+
+// bodies are what the path covers of its person beside the head at a time: the body that was sighted then, or those of the sightings
+// around, moved along and, where they are held or may be of two people, in their own place too.
+func (p *path) bodies(i int, sighted bool, at time.Duration) (bodies []mask.Body) {
+	add := func(i int, dx, dy float32) {
+		if b := p.seen[i].body; b != nil {
+			bodies = append(bodies, b.Moved(dx, dy))
+		}
+	}
+	switch {
+	case sighted:
+		if b := p.seen[i].body; b != nil {
+			bodies = append(bodies, *b)
+		}
+	case i == 0:
+		dx, dy, _ := p.way(0, +1, at)
+		add(0, 0, 0)
+		add(0, dx, dy)
+	case i == len(p.seen):
+		dx, dy, _ := p.way(i-1, -1, at)
+		add(i-1, 0, 0)
+		add(i-1, dx, dy)
+	default:
+		a, b := p.seen[i-1], p.seen[i]
+		u, whole := float32(0.5), (b.time - a.time).Seconds()
+		if whole > 0 {
+			u = float32((at - a.time).Seconds() / whole)
+		}
+		dx, dy := b.head.X-a.head.X, b.head.Y-a.head.Y
+		add(i-1, u*dx, u*dy)
+		add(i, (u-1)*dx, (u-1)*dy)
+		if b.doubtful {
+			add(i-1, 0, 0)
+			add(i, 0, 0)
+		}
+	}
+	return bodies
 }
 
 // grown enlarges a head by what one of a size may have strayed.

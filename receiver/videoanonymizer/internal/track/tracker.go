@@ -55,6 +55,8 @@ type Result struct {
 	Index int
 	// Heads to be covered. If WholeFrame is set, it is one head with mask.OriginFrame.
 	Heads []mask.Head
+	// Bodies to be covered beside the heads, of people with a silhouette. Without meaning if WholeFrame is set.
+	Bodies []mask.Body
 	// People is the number of persons visible: sighted, or between two sightings.
 	People int
 	// WholeFrame asks for the whole frame to be masked.
@@ -148,11 +150,12 @@ func (t *Tracker) admit(o Observation) {
 // out. A head of which nothing is known but that it exists costs the whole frame.
 func (f *frame) sightings(opts mask.GeometryOptions) (sure, weak []sighting) {
 	heads := mask.LocateHeads(f.People, f.Width, f.Height, opts)
+	bodies := mask.LocateBodies(f.People, heads, f.Width, f.Height)
 	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height)
 	for i, p := range f.People {
 		h := heads[i]
 		borne := !p.Candidate || hasFace[i] || mask.BearsOut(p, f.Width, f.Height)
-		switch s := (sighting{number: f.number, time: f.Time, head: h, box: p.Box}); {
+		switch s := (sighting{number: f.number, time: f.Time, head: h, box: p.Box, body: bodies[i]}); {
 		case h.Origin == mask.OriginFrame || !h.Sane():
 			if borne {
 				f.whole = true
@@ -241,7 +244,7 @@ func (t *Tracker) advance(out []Result) []Result {
 		if !p.sure {
 			continue
 		}
-		heads, visible := t.cover(p, f, before, after)
+		heads, bodies, visible := t.cover(p, f, before, after)
 		if visible {
 			r.People++
 		}
@@ -250,6 +253,7 @@ func (t *Tracker) advance(out []Result) []Result {
 				r.Heads = append(r.Heads, h)
 			}
 		}
+		r.Bodies = append(r.Bodies, bodies...)
 	}
 	if r.WholeFrame {
 		r.Heads = []mask.Head{mask.FrameHead(f.Width, f.Height)}
@@ -286,37 +290,38 @@ func (t *Tracker) wholeFrame(f, before, after *frame) bool {
 }
 
 // cover gives what a path masks in a frame, and whether its person is visible there rather than held.
-func (t *Tracker) cover(p *path, f, before, after *frame) (heads []mask.Head, visible bool) {
+func (t *Tracker) cover(p *path, f, before, after *frame) (heads []mask.Head, bodies []mask.Body, visible bool) {
 	switch f.scene {
 	case p.scene:
 	case p.scene + 1:
 		if !f.Cut {
-			return nil, false
+			return nil, nil, false
 		}
 	case p.scene - 1:
 		if !f.last {
-			return nil, false
+			return nil, nil, false
 		}
 	default:
-		return nil, false
+		return nil, nil, false
 	}
 	i, sighted := p.find(f.number)
 	switch {
 	case sighted:
-		return []mask.Head{p.smooth(i)}, true
+		heads, visible = []mask.Head{p.smooth(i)}, true
 	case i == 0:
 		if !t.reaches(p.seen[0], f) {
-			return nil, false
+			return nil, nil, false
 		}
-		return []mask.Head{p.holdBackward(f.Time)}, before == nil && after != nil && after.number == p.seen[0].number
+		heads, visible = []mask.Head{p.holdBackward(f.Time)}, before == nil && after != nil && after.number == p.seen[0].number
 	case i == len(p.seen):
 		if !t.reaches(p.last(), f) {
-			return nil, false
+			return nil, nil, false
 		}
-		return []mask.Head{p.holdForward(f.Time)}, after == nil && before != nil && before.number == p.last().number
+		heads, visible = []mask.Head{p.holdForward(f.Time)}, after == nil && before != nil && before.number == p.last().number
 	default:
-		return p.between(i, f.Time), true
+		heads, visible = p.between(i, f.Time), true
 	}
+	return heads, p.bodies(i, sighted, f.Time), visible
 }
 
 // retire forgets the oldest frame of the window, and what can no longer matter to the next.

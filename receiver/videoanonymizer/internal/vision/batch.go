@@ -11,24 +11,24 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 )
 
-// inBatches estimates the poses of at most largest people at a time, so that a crowd takes no more memory than that. When the
-// device has too little even for a batch, the batch is halved.
-func inBatches(people []Detection, largest int, estimate func([]Detection, *Steps) ([]Pose, error)) ([]Pose, Steps, error) {
+// inBatches estimates the poses, or what else is known of each, of at most largest people at a time, so that a crowd takes no
+// more memory than that. When the device has too little even for a batch, the batch is halved.
+func inBatches[T any](what string, people []Detection, largest int, estimate func([]Detection, *Steps) ([]T, error)) ([]T, Steps, error) {
 	var steps Steps
-	poses := make([]Pose, 0, len(people))
-	for batch := max(1, largest); len(poses) < len(people); {
-		next := people[len(poses):min(len(people), len(poses)+batch)]
+	all := make([]T, 0, len(people))
+	for batch := max(1, largest); len(all) < len(people); {
+		next := people[len(all):min(len(people), len(all)+batch)]
 		estimated, err := estimate(next, &steps)
 		if errors.Is(err, onnx.ErrOutOfMemory) && len(next) > 1 {
 			batch = len(next) / 2
 			continue
 		}
 		if err != nil {
-			return nil, steps, fmt.Errorf("estimate the pose of %d people: %w", len(next), err)
+			return nil, steps, fmt.Errorf("%s of %d people: %w", what, len(next), err)
 		}
-		poses = append(poses, estimated...)
+		all = append(all, estimated...)
 	}
-	return poses, steps, nil
+	return all, steps, nil
 }
 
 // stopwatch adds one model call's times to the steps of a frame.

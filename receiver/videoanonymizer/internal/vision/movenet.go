@@ -32,7 +32,7 @@ func newMoveNet(session *onnx.Session, opts PoseOptions) (PoseEstimator, error) 
 
 // Estimate implements PoseEstimator.
 func (m *movenet) Estimate(ctx context.Context, frame *media.Frame, people []Detection) ([]Pose, Steps, error) {
-	return inBatches(people, m.maxBatch, func(people []Detection, steps *Steps) ([]Pose, error) {
+	return inBatches("estimate the pose", people, m.maxBatch, func(people []Detection, steps *Steps) ([]Pose, error) {
 		return m.estimateBatch(ctx, frame, people, steps)
 	})
 }

@@ -40,7 +40,7 @@ func newTransPose(session *onnx.Session, opts PoseOptions) (PoseEstimator, error
 
 // Estimate implements PoseEstimator, in batches as movenet does.
 func (t *transPose) Estimate(ctx context.Context, frame *media.Frame, people []Detection) ([]Pose, Steps, error) {
-	return inBatches(people, t.maxBatch, func(people []Detection, steps *Steps) ([]Pose, error) {
+	return inBatches("estimate the pose", people, t.maxBatch, func(people []Detection, steps *Steps) ([]Pose, error) {
 		return t.estimateBatch(ctx, frame, people, steps)
 	})
 }

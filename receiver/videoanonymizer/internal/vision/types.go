@@ -66,6 +66,8 @@ type Person struct {
 	Detection
 	// Pose is nil if no pose was estimated.
 	Pose *Pose
+	// Silhouette is nil if the person was not segmented.
+	Silhouette *Silhouette
 }
 
 // Interval is a span of wall-clock time.
@@ -113,4 +115,10 @@ type FaceDetector interface {
 // Implementations are safe for concurrent use and bound the memory of a call whatever the number of people.
 type PoseEstimator interface {
 	Estimate(ctx context.Context, frame *media.Frame, people []Detection) ([]Pose, Steps, error)
+}
+
+// Segmenter finds the silhouette of each detection; the result has one for each, in order, which may show neighbours, too.
+// Implementations are safe for concurrent use and bound the memory of a call whatever the number of people.
+type Segmenter interface {
+	Segment(ctx context.Context, frame *media.Frame, people []Detection) ([]Silhouette, Steps, error)
 }

@@ -73,6 +73,10 @@ var poseFamilies = map[string]func(*onnx.Session, PoseOptions) (PoseEstimator, e
 	"transpose": newTransPose,
 }
 
+var segmenterFamilies = map[string]func(*onnx.Session, SegmenterOptions) (Segmenter, error){
+	"selfie_segmentation": newSelfieSegmentation,
+}
+
 // DetectorFamilies names the families that NewDetector knows.
 func DetectorFamilies() []string { return slices.Sorted(maps.Keys(detectorFamilies)) }
 
@@ -98,6 +102,12 @@ func NewFaceDetector(family string, session *onnx.Session, opts FaceOptions) (Fa
 // outputs fit. It fails with onnx.ErrModel if they do not fit.
 func NewPoseEstimator(family string, session *onnx.Session, opts PoseOptions) (PoseEstimator, error) {
 	return newOfFamily(poseFamilies, "pose", family, session, opts)
+}
+
+// NewSegmenter reads the session's model as one of the family, or, if family is "", as the first one that its inputs and
+// outputs fit. It fails with onnx.ErrModel if they do not fit.
+func NewSegmenter(family string, session *onnx.Session, opts SegmenterOptions) (Segmenter, error) {
+	return newOfFamily(segmenterFamilies, "segmentation", family, session, opts)
 }
 
 func newOfFamily[T, O any](families map[string]func(*onnx.Session, O) (T, error), task, family string, session *onnx.Session, opts O) (T, error) {

@@ -1,0 +1,273 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package mask
+
+import (
+	"image"
+	"math"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// Method is what is masked of people.
+type Method string
+
+const (
+	// Heads masks heads.
+	Heads Method = "heads"
+	// Whitelist masks all that segmentation takes for a person, but for what pose proves to be no head; see Body.
+	Whitelist Method = "whitelist"
+)
+
+// Body covers a person but for what is proven to be no head.
+type Body struct {
+	// Box is in pixels of the frame; cells divide it evenly.
+	Box vision.Box
+	// covered is what to paint, and shown the same before trunk and limbs were taken out; both are nil where all of Box is.
+	covered, shown *vision.Bitmap
+}
+
+// Sizes of limbs in centimetres, at most as long as in 99 of 100 men and half as thick as in adults (NASA-STD-3000, volume 1,
+// section 3), so that what is taken out lies within them. Thickness is the radius.
+var limbs = [...]struct {
+	a, b           int
+	length, radius float64
+}{
+	{vision.LeftShoulder, vision.LeftElbow, 40, 3},
+	{vision.RightShoulder, vision.RightElbow, 40, 3},
+	{vision.LeftElbow, vision.LeftWrist, 34, 2.5},
+	{vision.RightElbow, vision.RightWrist, 34, 2.5},
+	{vision.LeftHip, vision.LeftKnee, 55, 5},
+	{vision.RightHip, vision.RightKnee, 55, 5},
+	{vision.LeftKnee, vision.LeftAnkle, 52, 3.5},
+	{vision.RightKnee, vision.RightAnkle, 52, 3.5},
+}
+
+const (
+	// provenScore is the confidence from which a keypoint proves that what lies there is no head. It is that from which one
+	// bears out a person.
+	provenScore = bearingScore
+	// trunkShare is the part of the quadrilateral of shoulders and hips, about its middle, that is taken out.
+	trunkShare = 0.8
+	// aroundHead is how many times as large as its mask a head is for what is taken out.
+	aroundHead = 1.25
+	// A silhouette that shows less than leastShown of its person's box, or less than leastPlaced of the trusted keypoints, has
+	// missed the person.
+	leastShown  = 0.15
+	leastPlaced = 0.75
+	// boxMargin is how much larger than the box of a person who was missed the mask is, on each side.
+	boxMargin = 0.05
+)
+
+// LocateBodies returns for each person what to cover of him beside his head, in order, or nil where there is no silhouette:
+// all that the silhouette shows, or the person's box where it shows too little, less trunk and limbs where the pose proves
+// them. heads are those of LocateHeads.
+func LocateBodies(people []vision.Person, heads []Head, frameWidth, frameHeight int) []*Body {
+	figures := make([]figure, len(people))
+	for i, p := range people {
+		figures[i] = newFigure(p, frameWidth, frameHeight, provenScore)
+	}
+	refuseNeighbours(figures)
+	bodies := make([]*Body, len(people))
+	for i, p := range people {
+		if p.Silhouette != nil && figures[i].valid {
+			bodies[i] = figures[i].body(heads[i])
+		}
+	}
+	return bodies
+}
+
+func (f *figure) body(head Head) *Body {
+	s := f.person.Silhouette
+	if !f.seenBy(s) {
+		b := f.person.Box
+		dx, dy := boxMargin*b.Width(), boxMargin*b.Height()
+		return &Body{Box: vision.Box{X0: b.X0 - dx, Y0: b.Y0 - dy, X1: b.X1 + dx, Y1: b.Y1 + dy}}
+	}
+	body := &Body{Box: s.Box, covered: &s.Cells, shown: &s.Cells}
+	// Where no feature of the face is certain, it may be before the trunk.
+	_, face := f.mean(vision.Nose, vision.LeftEye, vision.RightEye, vision.LeftEar, vision.RightEar)
+	if face && head.Origin == OriginPose && head.Sane() {
+		head.RX, head.RY = head.RX*aroundHead, head.RY*aroundHead
+		covered := s.Cells.Clone()
+		body.covered = &covered
+		for _, part := range f.noHeads() {
+			body.takeOut(part, head)
+		}
+	}
+	return body
+}
+
+// seenBy reports whether the silhouette shows the person.
+func (f *figure) seenBy(s *vision.Silhouette) bool {
+	g := gridOf(s.Box, s.Cells)
+	x0, x1 := outward((f.box.x0-g.x)/g.w, (f.box.x1-g.x)/g.w, 1, s.Cells.Width)
+	y0, y1 := outward((f.box.y0-g.y)/g.h, (f.box.y1-g.y)/g.h, 1, s.Cells.Height)
+	shown := 0
+	for y := y0; y < y1; y++ {
+		for x := x0; x < x1; x++ {
+			if s.Cells.At(x, y) {
+				shown++
+			}
+		}
+	}
+	if float64(shown) < leastShown*float64((x1-x0)*(y1-y0)) || shown == 0 {
+		return false
+	}
+	trusted, placed := 0, 0
+	for k, p := range f.at {
+		x, y := int((p.x-g.x)/g.w), int((p.y-g.y)/g.h)
+		if f.trusted[k] && x >= 0 && y >= 0 && x < s.Cells.Width && y < s.Cells.Height {
+			trusted++
+			if s.Cells.At(x, y) {
+				placed++
+			}
+		}
+	}
+	return float64(placed) >= leastPlaced*float64(trusted)
+}
+
+// convex is what is nearer than a radius to the line between two points, or what lies within four corners.
+type convex struct {
+	corners []point
+	radius  float64
+}
+
+// noHeads are the parts of trunk and limbs that the pose proves.
+func (f *figure) noHeads() (parts []convex) {
+	scale, _ := f.bodyScale()
+	scale = f.clampScale(scale)
+	for _, l := range limbs {
+		a, b := f.at[l.a], f.at[l.b]
+		if f.trusted[l.a] && f.trusted[l.b] && a.distance(b) <= l.length*scale+2*f.noise {
+			parts = append(parts, convex{[]point{a, b}, l.radius * scale})
+		}
+	}
+	trunk := [...]int{vision.LeftShoulder, vision.RightShoulder, vision.RightHip, vision.LeftHip}
+	corners := make([]point, 0, len(trunk))
+	for _, k := range trunk {
+		if !f.trusted[k] {
+			return parts
+		}
+		corners = append(corners, f.at[k])
+	}
+	middle, _ := f.mean(trunk[:]...)
+	for i, c := range corners {
+		corners[i] = middle.to(c, trunkShare)
+	}
+	return append(parts, convex{corners: corners})
+}
+
+func (c convex) holds(p point) bool {
+	if len(c.corners) == 2 {
+		a, b := c.corners[0], c.corners[1]
+		along := b.sub(a)
+		t := 0.0
+		if square := along.dot(along); square > 0 {
+			t = math.Max(0, math.Min(1, p.sub(a).dot(along)/square))
+		}
+		return p.distance(a.to(b, t)) <= c.radius
+	}
+	// On the same side of all four; a trunk whose corners cross holds nothing.
+	var left, right bool
+	for i, a := range c.corners {
+		side := c.corners[(i+1)%len(c.corners)].sub(a).turned().dot(p.sub(a))
+		left, right = left || side > 0, right || side < 0
+	}
+	return !(left && right)
+}
+
+// takeOut uncovers the cells that lie wholly within the part and outside the head.
+func (b *Body) takeOut(part convex, head Head) {
+	g := gridOf(b.Box, *b.covered)
+	low, high := part.corners[0], part.corners[0]
+	for _, c := range part.corners {
+		low = point{math.Min(low.x, c.x), math.Min(low.y, c.y)}
+		high = point{math.Max(high.x, c.x), math.Max(high.y, c.y)}
+	}
+	x0, x1 := outward(low.x-part.radius-g.x, high.x+part.radius-g.x, g.w, b.covered.Width)
+	y0, y1 := outward(low.y-part.radius-g.y, high.y+part.radius-g.y, g.h, b.covered.Height)
+	for y := y0; y < y1; y++ {
+		for x := x0; x < x1; x++ {
+			if b.covered.At(x, y) && g.whole(x, y, func(p point) bool {
+				return part.holds(p) && !head.Contains(float32(p.x), float32(p.y))
+			}) {
+				b.covered.Clear(x, y)
+			}
+		}
+	}
+}
+
+// grid places cells in the frame: the upper left and the size of a cell, in pixels.
+type grid struct{ x, y, w, h float64 }
+
+func gridOf(b vision.Box, cells vision.Bitmap) grid {
+	return grid{float64(b.X0), float64(b.Y0), float64(b.Width()) / float64(cells.Width), float64(b.Height()) / float64(cells.Height)}
+}
+
+// whole reports whether all four corners of a cell match.
+func (g grid) whole(x, y int, match func(point) bool) bool {
+	for _, c := range [...][2]int{{0, 0}, {1, 0}, {0, 1}, {1, 1}} {
+		if !match(point{g.x + float64(x+c[0])*g.w, g.y + float64(y+c[1])*g.h}) {
+			return false
+		}
+	}
+	return true
+}
+
+// Moved is the body elsewhere, by a way in pixels of the frame, where no pose proves anything: trunk and limbs are covered.
+func (b Body) Moved(dx, dy float32) Body {
+	b.Box = vision.Box{X0: b.Box.X0 + dx, Y0: b.Box.Y0 + dy, X1: b.Box.X1 + dx, Y1: b.Box.Y1 + dy}
+	b.covered = b.shown
+	return b
+}
+
+// Covers reports whether the point, in pixels of the frame, is covered.
+func (b Body) Covers(x, y float32) bool {
+	if x < b.Box.X0 || y < b.Box.Y0 || x >= b.Box.X1 || y >= b.Box.Y1 {
+		return false
+	}
+	if b.covered == nil {
+		return true
+	}
+	g := gridOf(b.Box, *b.covered)
+	column, row := int((float64(x)-g.x)/g.w), int((float64(y)-g.y)/g.h)
+	return b.covered.At(min(column, b.covered.Width-1), min(row, b.covered.Height-1))
+}
+
+// sane is as for Head.
+func (b Body) sane() bool {
+	x, y := (b.Box.X0+b.Box.X1)/2, (b.Box.Y0+b.Box.Y1)/2
+	return Head{X: x, Y: y, RX: b.Box.Width(), RY: b.Box.Height()}.Sane()
+}
+
+func (b Body) area(frame *media.Frame, i int) image.Rectangle {
+	w, h, sx, sy := geometry(frame, i)
+	x0, x1 := outward(float64(b.Box.X0), float64(b.Box.X1), sx, w)
+	y0, y1 := outward(float64(b.Box.Y0), float64(b.Box.Y1), sy, h)
+	return image.Rect(x0, y0, x1, y1)
+}
+
+func (b Body) extent() float64 { return float64(max(b.Box.Width(), b.Box.Height())) }
+
+func (b Body) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
+	w, _, sx, sy := geometry(frame, i)
+	area := b.area(frame, i)
+	if b.covered == nil {
+		for y := area.Min.Y; y < area.Max.Y; y++ {
+			use(y, area.Min.X, area.Max.X)
+		}
+		return
+	}
+	g := gridOf(b.Box, *b.covered)
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		from, to := outward(float64(y)*sy-g.y, float64(y+1)*sy-g.y, g.h, b.covered.Height)
+		b.covered.Runs(from, to, func(left, right int) {
+			if x0, x1 := outward(g.x+float64(left)*g.w, g.x+float64(right)*g.w, sx, w); x0 < x1 {
+				use(y, x0, x1)
+			}
+		})
+	}
+}

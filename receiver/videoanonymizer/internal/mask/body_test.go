@@ -1,0 +1,245 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package mask
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// standing is a person 360 pixels high, seen from the front, arms hanging, with a silhouette of 128 cells to a side that shows all of
+// the box.
+func standing() vision.Person {
+	pose := &vision.Pose{
+		vision.Nose: {X: 200, Y: 80}, vision.LeftEye: {X: 206, Y: 74}, vision.RightEye: {X: 194, Y: 74},
+		vision.LeftEar: {X: 214, Y: 76}, vision.RightEar: {X: 186, Y: 76},
+		vision.LeftShoulder: {X: 236, Y: 120}, vision.RightShoulder: {X: 164, Y: 120},
+		vision.LeftElbow: {X: 250, Y: 175}, vision.RightElbow: {X: 150, Y: 175},
+		vision.LeftWrist: {X: 255, Y: 225}, vision.RightWrist: {X: 145, Y: 225},
+		vision.LeftHip: {X: 222, Y: 220}, vision.RightHip: {X: 178, Y: 220},
+		vision.LeftKnee: {X: 224, Y: 300}, vision.RightKnee: {X: 176, Y: 300},
+		vision.LeftAnkle: {X: 225, Y: 375}, vision.RightAnkle: {X: 175, Y: 375},
+	}
+	for k := range pose {
+		pose[k].Score = 0.8
+	}
+	box := vision.Box{X0: 130, Y0: 40, X1: 270, Y1: 395}
+	square := vision.Box{X0: 0, Y0: 20, X1: 400, Y1: 420}
+	cells := vision.NewBitmap(128, 128)
+	for y := range 128 {
+		for x := range 128 {
+			px, py := float32(x)/128*400, 20+float32(y)/128*400
+			if px >= box.X0 && px < box.X1 && py >= box.Y0 && py < box.Y1 {
+				cells.Set(x, y)
+			}
+		}
+	}
+	return vision.Person{Detection: vision.Detection{Box: box, Score: 0.9}, Pose: pose, Silhouette: &vision.Silhouette{Box: square, Cells: cells}}
+}
+
+func bodyOf(p vision.Person) (Head, *Body) {
+	people := []vision.Person{p}
+	heads := LocateHeads(people, 640, 480, GeometryOptions{})
+	return heads[0], LocateBodies(people, heads, 640, 480)[0]
+}
+
+func TestBodies(t *testing.T) {
+	// What is looked at of standing, and whether all else being well it is covered.
+	type spot struct {
+		x, y    float32
+		covered bool
+	}
+	spots := map[string]spot{
+		"chest":       {200, 160, false},
+		"belly":       {200, 200, false},
+		"upper arm":   {243, 148, false},
+		"forearm":     {147, 200, false},
+		"thigh":       {223, 260, false},
+		"shank":       {176, 340, false},
+		"face":        {200, 80, true},
+		"throat":      {200, 108, true},
+		"hand":        {255, 245, true},
+		"beside":      {135, 60, true},
+		"between":     {200, 330, true},
+		"outside":     {320, 200, false},
+		"before feet": {200, 410, false},
+	}
+	limbsOf := func(names ...string) map[string]bool {
+		covered := map[string]bool{}
+		for _, n := range names {
+			covered[n] = true
+		}
+		return covered
+	}
+	all := limbsOf("chest", "belly", "upper arm", "forearm", "thigh", "shank")
+	for name, tt := range map[string]struct {
+		change func(p *vision.Person)
+		// also are the spots that are covered now.
+		also map[string]bool
+	}{
+		"all is well": {func(*vision.Person) {}, nil},
+		"no face for certain": {func(p *vision.Person) {
+			for k := vision.Nose; k <= vision.RightEar; k++ {
+				p.Pose[k].Score = 0.3
+			}
+		}, all},
+		"no pose":          {func(p *vision.Person) { p.Pose = nil }, all},
+		"an elbow unsure":  {func(p *vision.Person) { p.Pose[vision.LeftElbow].Score = 0.39 }, limbsOf("upper arm")},
+		"a hip unsure":     {func(p *vision.Person) { p.Pose[vision.LeftHip].Score = 0.2 }, limbsOf("chest", "belly", "thigh")},
+		"a shank too long": {func(p *vision.Person) { p.Pose[vision.RightKnee] = vision.Keypoint{X: 240, Y: 150, Score: 0.9} }, limbsOf("shank")},
+		"an arm before the face": {func(p *vision.Person) {
+			p.Pose[vision.LeftWrist], p.Pose[vision.LeftElbow] = vision.Keypoint{X: 190, Y: 70, Score: 0.9}, vision.Keypoint{X: 215, Y: 110, Score: 0.9}
+		}, limbsOf("upper arm")},
+		"trunk crossed": {func(p *vision.Person) {
+			p.Pose[vision.LeftHip], p.Pose[vision.RightHip] = p.Pose[vision.RightHip], p.Pose[vision.LeftHip]
+		}, limbsOf("chest", "belly", "thigh")},
+		"bent before the trunk": {func(p *vision.Person) {
+			for k := vision.Nose; k <= vision.RightEar; k++ {
+				p.Pose[k].Y += 80
+			}
+		}, limbsOf("chest", "belly", "upper arm")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := standing()
+			tt.change(&p)
+			_, body := bodyOf(p)
+			for what, s := range spots {
+				if got, want := body.Covers(s.x, s.y), s.covered || tt.also[what]; got != want {
+					t.Errorf("%s is covered %v, want %v", what, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestBodiesInDoubt: a silhouette that misses the person is not believed.
+func TestBodiesInDoubt(t *testing.T) {
+	for name, change := range map[string]func(p *vision.Person){
+		"empty": func(p *vision.Person) { p.Silhouette.Cells = vision.NewBitmap(128, 128) },
+		"beside the keypoints": func(p *vision.Person) {
+			for y := range 128 {
+				for x := 0; x < 64; x++ { // the left half is all that is left
+					p.Silhouette.Cells.Clear(127-x, y)
+				}
+			}
+		},
+		"elsewhere": func(p *vision.Person) { p.Silhouette.Box = vision.Box{X0: 500, Y0: 20, X1: 900, Y1: 420} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := standing()
+			change(&p)
+			_, body := bodyOf(p)
+			for y := p.Box.Y0; y < p.Box.Y1; y += 5 {
+				for x := p.Box.X0; x < p.Box.X1; x += 5 {
+					if !body.Covers(x, y) {
+						t.Fatalf("(%v, %v) in the box is not covered", x, y)
+					}
+				}
+			}
+			if body.Covers(p.Box.X0-20, 200) {
+				t.Error("what is far from the box is covered")
+			}
+		})
+	}
+	p := standing()
+	p.Silhouette = nil
+	if _, body := bodyOf(p); body != nil {
+		t.Error("a body without a silhouette")
+	}
+}
+
+func TestBodyMoved(t *testing.T) {
+	_, body := bodyOf(standing())
+	moved := body.Moved(30, -10)
+	for _, s := range [][2]float32{{200, 160}, {243, 148}, {200, 80}} { // chest, arm, face
+		if !moved.Covers(s[0]+30, s[1]-10) {
+			t.Errorf("(%v, %v) moved is not covered", s[0], s[1])
+		}
+	}
+	if moved.Covers(135, 200) {
+		t.Error("it is covered where it was")
+	}
+}
+
+// TestPaintBodies compares every sample with the cells that its area touches, and checks that whatever heads masks, whitelist
+// masks too.
+func TestPaintBodies(t *testing.T) {
+	for _, format := range formats {
+		for _, size := range []float32{0.12, 1, 1.9} {
+			t.Run(fmt.Sprintf("%s/%v", format.Name, size), func(t *testing.T) {
+				head, body := bodyOf(standing())
+				head.X, head.Y, head.RX, head.RY = head.X*size, head.Y*size, head.RX*size, head.RY*size
+				body.Box = vision.Box{X0: body.Box.X0 * size, Y0: body.Box.Y0 * size, X1: body.Box.X1 * size, Y1: body.Box.Y1 * size}
+				p, err := NewPainter(Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				before := noise(format, 403, 309, 1)
+				alone, heads, both := clone(before), clone(before), clone(before)
+				for _, err := range []error{
+					p.Paint(alone, Masks{Bodies: []Body{*body}}), p.Paint(heads, Masks{Heads: []Head{head}}),
+					p.Paint(both, Masks{Heads: []Head{head}, Bodies: []Body{*body}}),
+				} {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				masked := 0
+				for i := range format.Planes {
+					w, h, sx, sy := geometry(before, i)
+					for at := range w * h {
+						was := sample(before, i, at)
+						touched, sure := touches(*body, float64(at%w)*sx, float64(at/w)*sy, sx, sy)
+						if got := sample(alone, i, at) != was; sure && got != touched {
+							t.Fatalf("plane %d (%d, %d) is masked %v, want %v", i, at%w, at/w, got, touched)
+						}
+						if sample(heads, i, at) != was && sample(both, i, at) == was {
+							t.Fatalf("plane %d (%d, %d) is masked with heads alone", i, at%w, at/w)
+						}
+						if sample(both, i, at) != was {
+							masked++
+						}
+					}
+				}
+				if masked == 0 {
+					t.Fatal("nothing is masked")
+				}
+			})
+		}
+	}
+}
+
+// touches looks up the cells that a sample's area meets; it is not sure where one is only grazed.
+func touches(b Body, x, y, w, h float64) (touched, sure bool) {
+	const graze = 1e-3
+	look := func(by float64) (any bool) {
+		g := gridOf(b.Box, *b.covered)
+		for row := int(math.Floor((y + by - g.y) / g.h)); float64(row)*g.h+g.y < y+h-by; row++ {
+			for column := int(math.Floor((x + by - g.x) / g.w)); float64(column)*g.w+g.x < x+w-by; column++ {
+				if row >= 0 && column >= 0 && row < b.covered.Height && column < b.covered.Width && b.covered.At(column, row) {
+					any = true
+				}
+			}
+		}
+		return any
+	}
+	least, most := look(graze), look(-graze)
+	return least, least == most
+}
+
+func TestInsaneBodiesMaskTheFrame(t *testing.T) {
+	p, _ := NewPainter(Options{})
+	f := noise(formats[4], 40, 30, 1)
+	if err := p.Paint(f, Masks{Bodies: []Body{{Box: vision.Box{X0: float32(math.NaN()), X1: 3, Y1: 3}}}}); err != nil {
+		t.Fatal(err)
+	}
+	for at := range 40 * 30 {
+		if sample(f, 0, at) != 16 {
+			t.Fatal("the frame is not masked whole")
+		}
+	}
+}

@@ -1,0 +1,126 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// models is a detector, a pose estimator, a detector of faces and a segmenter that work, but for what fail says of one of them.
+type models struct {
+	detector
+	fail map[string]func(index int) error
+}
+
+func (m *models) Detect(ctx context.Context, f *media.Frame) ([]vision.Detection, vision.Steps, error) {
+	if err := m.fails("detector", f); err != nil {
+		return nil, vision.Steps{}, err
+	}
+	return m.detector.Detect(ctx, f)
+}
+
+func (m *models) Estimate(_ context.Context, f *media.Frame, people []vision.Detection) ([]vision.Pose, vision.Steps, error) {
+	err := m.fails("pose", f)
+	if errors.Is(err, errTooFew) {
+		return nil, vision.Steps{}, nil
+	}
+	return make([]vision.Pose, len(people)), vision.Steps{}, err
+}
+
+func (m *models) DetectFaces(_ context.Context, f *media.Frame) ([]vision.Face, vision.Steps, error) {
+	return nil, vision.Steps{}, m.fails("faces", f)
+}
+
+func (m *models) Segment(_ context.Context, f *media.Frame, people []vision.Detection) ([]vision.Silhouette, vision.Steps, error) {
+	err := m.fails("segmentation", f)
+	if errors.Is(err, errTooFew) {
+		return nil, vision.Steps{}, nil
+	}
+	silhouettes := make([]vision.Silhouette, len(people))
+	for i, p := range people {
+		silhouettes[i] = vision.Silhouette{Box: p.Box, Cells: vision.NewBitmap(8, 8)}
+	}
+	return silhouettes, vision.Steps{}, err
+}
+
+func (m *models) fails(model string, f *media.Frame) error {
+	if fail := m.fail[model]; fail != nil {
+		return fail(f.Index)
+	}
+	return nil
+}
+
+// errTooFew has a model answer for nobody.
+var errTooFew = errors.New("too few")
+
+// TestRunFailsClosed: whatever goes wrong with whichever model, the frame is masked whole, the record says why, the video goes on,
+// and what does not depend on that frame is masked as ever.
+func TestRunFailsClosed(t *testing.T) {
+	const broken, frames = 6, 13
+	reasons := map[string]error{
+		"inference":     errors.New("session broke"),
+		"not_finite":    vision.ErrNotFinite,
+		"timeout":       onnx.ErrTimeout,
+		"out_of_memory": onnx.ErrOutOfMemory,
+		"panic":         nil,
+		"too few":       errTooFew,
+	}
+	stages := map[string]string{"detector": telemetry.StageDetection, "faces": telemetry.StageDetection,
+		"pose": telemetry.StagePose, "segmentation": telemetry.StagePose}
+	for model, stage := range stages {
+		for reason, cause := range reasons {
+			if cause == errTooFew && stage == telemetry.StageDetection {
+				continue // nobody is an answer there
+			}
+			t.Run(model+"/"+reason, func(t *testing.T) {
+				m := &models{detector: detector{seen: map[int]bool{}}, fail: map[string]func(int) error{model: func(index int) error {
+					switch {
+					case index != broken:
+						return nil
+					case cause == nil:
+						panic("index out of range")
+					}
+					return fmt.Errorf("model.onnx: %w", cause)
+				}}}
+				source := &clip{frames: frames}
+				out := &sink{source: source}
+				opts := options(t, m)
+				opts.PoseModel, opts.Faces, opts.Segmenter, opts.DetectEvery = m, m, m, 1
+				var records []telemetry.FrameRecord
+				opts.Observe = func(r *telemetry.FrameRecord) { records = append(records, *r) }
+				summary, err := Run(t.Context(), source, out, opts)
+				require.NoError(t, err)
+				assert.Equal(t, frames, summary.Frames)
+				assert.Equal(t, 1, summary.MaskedWhole)
+				for i, r := range records {
+					if i != broken {
+						assert.NoError(t, r.Err, "frame %d", i)
+						assert.EqualValues(t, grey, out.corner[i], "frame %d is not masked whole", i)
+						assert.EqualValues(t, 16, out.middle[i], "the head is masked in frame %d", i)
+						continue
+					}
+					assert.True(t, r.WholeFrameMasked)
+					assert.EqualValues(t, 16, out.corner[i])
+					assert.Equal(t, stage, r.FailedStage)
+					if cause == errTooFew {
+						assert.Equal(t, "inference", r.Reason)
+						continue
+					}
+					assert.Equal(t, reason, r.Reason)
+				}
+			})
+		}
+	}
+}

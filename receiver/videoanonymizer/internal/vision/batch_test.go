@@ -1,0 +1,114 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vision
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+)
+
+// TestInBatches: a batch that the device has too little memory for is halved and tried again, down to one; then it is an error.
+func TestInBatches(t *testing.T) {
+	broken := errors.New("broken")
+	tests := map[string]struct {
+		people, largest int
+		fits            int // people that memory takes
+		fail            error
+		want            []int // the sizes tried
+		err             error
+	}{
+		"nobody":              {people: 0, largest: 4, fits: 4},
+		"one batch":           {people: 3, largest: 4, fits: 4, want: []int{3}},
+		"batches":             {people: 9, largest: 4, fits: 4, want: []int{4, 4, 1}},
+		"no bound":            {people: 2, largest: 0, fits: 4, want: []int{1, 1}},
+		"too large":           {people: 8, largest: 8, fits: 2, want: []int{8, 4, 2, 2, 2, 2}},
+		"odd":                 {people: 7, largest: 7, fits: 3, want: []int{7, 3, 3, 1}},
+		"not even one":        {people: 5, largest: 4, fits: 0, want: []int{4, 2, 1}, err: onnx.ErrOutOfMemory},
+		"another error stays": {people: 5, largest: 4, fits: 4, fail: broken, want: []int{4}, err: broken},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			people := make([]Detection, tt.people)
+			for i := range people {
+				people[i].Score = float32(i)
+			}
+			var tried []int
+			got, _, err := inBatches("look at", people, tt.largest, func(batch []Detection, _ *Steps) ([]float32, error) {
+				tried = append(tried, len(batch))
+				if tt.fail != nil {
+					return nil, tt.fail
+				}
+				if len(batch) > tt.fits {
+					return nil, fmt.Errorf("model.onnx: %w", onnx.ErrOutOfMemory)
+				}
+				var scores []float32
+				for _, d := range batch {
+					scores = append(scores, d.Score)
+				}
+				return scores, nil
+			})
+			assert.Equal(t, tt.want, tried)
+			if tt.err != nil {
+				require.ErrorIs(t, err, tt.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, got, tt.people)
+			for i, score := range got {
+				assert.EqualValues(t, i, score, "each answer is that of its person")
+			}
+		})
+	}
+}
+
+// TestNaNIsNoAnswer: the models that are used by default refuse what is no number, wherever it stands.
+func TestNaNIsNoAnswer(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	frame := newFrame(64, 64, yuv420p, false, uniform(white))
+	for name, values := range map[string][5]float32{ // score, box
+		"score":       {nan, 1, 1, 9, 9},
+		"side":        {.9, 1, nan, 9, 9},
+		"infinite":    {.9, 1, 1, inf, 9},
+		"minus score": {-inf, 1, 1, 9, 9},
+	} {
+		t.Run("detector/"+name, func(t *testing.T) {
+			g := &graph{}
+			g.value(graphInput, "image", uint8s, -1, -1, -1, 3)
+			g.constant("s", []int64{1, 1}, values[:1])
+			g.constant("b", []int64{1, 1, 4}, values[1:])
+			g.node("Identity", "scores", []string{"s"})
+			g.node("Identity", "boxes", []string{"b"})
+			g.value(graphOutput, "scores", float, -1, 1)
+			g.value(graphOutput, "boxes", float, -1, 1, 4)
+			d, err := NewDetector("nanodet", g.open(t), DetectorOptions{ScoreThreshold: .35, OverlapThreshold: .6})
+			require.NoError(t, err)
+			_, _, err = d.Detect(t.Context(), frame)
+			if name == "minus score" { // less likely than anything
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, ErrNotFinite)
+		})
+	}
+	for k := range 3 * KeypointCount {
+		triples := make([]float32, 3*KeypointCount)
+		triples[k] = nan
+		g := &graph{}
+		g.value(graphInput, "image", uint8s, -1, 8, 8, 3)
+		g.constant("k", []int64{1, KeypointCount, 3}, triples)
+		g.node("Identity", "keypoints", []string{"k"})
+		g.value(graphOutput, "keypoints", float, -1, KeypointCount, 3)
+		p, err := NewPoseEstimator("movenet", g.open(t), PoseOptions{MaxPeoplePerBatch: 1, BoxScale: 1})
+		require.NoError(t, err)
+		_, _, err = p.Estimate(t.Context(), frame, []Detection{{Box: Box{X1: 64, Y1: 64}}})
+		require.ErrorIs(t, err, ErrNotFinite, "value %d", k)
+	}
+}
