@@ -72,9 +72,9 @@ bench: all ## Measure speed and memory on 1080p footage; writes docs/benchmarks.
 	@$(GO) run ./test/bench
 
 .PHONY: recall
-recall: all ## Measure how many heads are masked, on footage annotated by eye; writes docs/recall.md
+recall: all ## Measure how many heads are masked, on footage annotated by eye; writes docs/recall.md, or with ONLY=default,thorough prints
 	@build/footage.sh recall
-	@$(GO) run ./test/recall
+	@$(GO) run ./test/recall $(if $(ONLY),-only "$(ONLY)")
 
 .PHONY: lint
 lint: ## Check format and vet; golangci-lint too, where it is installed

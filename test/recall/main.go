@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,10 +28,11 @@ import (
 
 func main() {
 	sheet := flag.String("sheet", "", "folder for pictures of the heads that are not covered, out of the outputs")
-	only := flag.String("only", "", "measure this variant alone, and print the figures without writing them down")
+	only := flag.String("only", "", "measure these variants alone, such as \"default,thorough\", and print the figures without writing them down")
+	clips := flag.String("clips", "", "measure these clips alone, such as \"stills.mp4,talk.mp4\", and print the figures without writing them down")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *only, *sheet)
+	err := run(ctx, *only, *clips, *sheet)
 	cancel()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "recall:", err)
@@ -38,13 +40,18 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, only, sheet string) error {
+func run(ctx context.Context, only, clips, sheet string) error {
 	annotations, err := readAnnotations()
 	if err != nil {
 		return err
 	}
-	if only != "" && !slices.ContainsFunc(variants, func(v variant) bool { return v.name == only }) {
-		return fmt.Errorf("there is no variant %q", only)
+	annotations, err = chosen(annotations, clips, "clip", func(a annotation) string { return a.Clip })
+	if err != nil {
+		return err
+	}
+	variants, err := chosen(variants, only, "variant", func(v variant) string { return v.name })
+	if err != nil {
+		return err
 	}
 	path, err := footage.Clip("source/haarcascade_frontalface_alt2.xml")
 	if err != nil {
@@ -56,9 +63,6 @@ func run(ctx context.Context, only, sheet string) error {
 	}
 	var results []result
 	for _, v := range variants {
-		if only != "" && v.name != only {
-			continue
-		}
 		if reason := refused(ctx, v); reason != "" {
 			fmt.Printf("recall: %s is left out: %s\n", v.name, reason)
 			results = append(results, result{variant: v, skipped: reason})
@@ -81,10 +85,26 @@ func run(ctx context.Context, only, sheet string) error {
 			}
 		}
 	}
-	if only != "" {
+	if only != "" || clips != "" {
 		return writeReport(os.Stdout, annotations, results)
 	}
 	return saveReport(annotations, results)
+}
+
+// chosen are those of all that a list names, separated by commas; all of them if it is empty.
+func chosen[T any](all []T, list, what string, name func(T) string) ([]T, error) {
+	if list == "" {
+		return all, nil
+	}
+	var some []T
+	for wanted := range strings.SplitSeq(list, ",") {
+		i := slices.IndexFunc(all, func(t T) bool { return name(t) == wanted })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no %s %q", what, wanted)
+		}
+		some = append(some, all[i])
+	}
+	return some, nil
 }
 
 // configs lay a variant over the default configuration. Masks are of a colour that footage hardly holds, and outputs without
@@ -153,16 +173,31 @@ func measure(ctx context.Context, v variant, independent *cascade, annotations [
 		return r, fmt.Errorf("%w; the collector said:\n%s", err, said)
 	}
 	r.CPU = c.CPUTime()
+	return r, r.scoreAll(ctx, independent, annotations, outputs)
+}
+
+// scoreAll scores the clips side by side.
+func (r *result) scoreAll(ctx context.Context, independent *cascade, annotations []annotation, outputs []string) error {
+	scored := make([]result, len(annotations))
+	errs := make([]error, len(annotations))
+	var group sync.WaitGroup
 	for i, a := range annotations {
-		source, err := footage.Clip(a.Clip)
-		if err != nil {
-			return r, err
-		}
-		if err := r.score(ctx, independent, a, source, outputs[i]); err != nil {
-			return r, err
-		}
+		group.Go(func() {
+			source, err := footage.Clip(a.Clip)
+			if err == nil {
+				err = scored[i].score(ctx, independent, a, source, outputs[i])
+			}
+			errs[i] = err
+		})
 	}
-	return r, nil
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, clip := range scored {
+		r.add(clip)
+	}
+	return nil
 }
 
 // anonymize drops the clips and waits for their outputs.

@@ -52,6 +52,8 @@ In the table,
 {{.}} more are not listed.
 {{end}}{{with .Blinks}}
 Blinks: {{.}}.
+{{end}}{{with .Outside}}
+Masked most outside people:{{range $i, $f := .}}{{if $i}};{{end}} {{printf "%.1f %%" .Percent}} of {{.Clip}} frame {{.Frame}}{{end}}.
 {{end}}
 {{end}}Pictures of all of them, out of the outputs: ` + "`go run ./test/recall -sheet DIRECTORY`" + `, and with ` + "`-only NAME`" + ` for one
 variant alone; of a blink, the frames before and after it, too.
@@ -67,6 +69,13 @@ func weakest(r result) []scoredHead {
 	}
 	slices.SortStableFunc(weak, func(a, b scoredHead) int { return cmp.Compare(a.Coverage, b.Coverage) })
 	return weak
+}
+
+// mostOutside are the five frames of which most is masked outside people.
+func mostOutside(r result) []scoredFrame {
+	frames := slices.Clone(r.Outside)
+	slices.SortStableFunc(frames, func(a, b scoredFrame) int { return cmp.Compare(b.Share, a.Share) })
+	return frames[:min(len(frames), 5)]
 }
 
 // What describes a head.
@@ -107,7 +116,7 @@ func writeReport(w io.Writer, annotations []annotation, results []result) error 
 		if r.detail || len(results) == 1 {
 			weak := weakest(r)
 			page.Weak = append(page.Weak, map[string]any{"Name": r.name, "Heads": weak[:min(len(weak), listed)],
-				"More": max(0, len(weak)-listed), "Blinks": tearList(r.Tears)})
+				"More": max(0, len(weak)-listed), "Blinks": tearList(r.Tears), "Outside": mostOutside(r)})
 		}
 	}
 	page.Rows = rows(page.Clips, measured)
@@ -163,13 +172,17 @@ func rows(clips []string, results []result) [][]string {
 	add("faces found again by Haar cascade", func(r result) string { return fmt.Sprintf("%d of %d", r.Again, r.Faces) })
 	add("masked outside people, mean", func(r result) string {
 		sum := 0.0
-		for _, share := range r.Outside {
-			sum += share
+		for _, frame := range r.Outside {
+			sum += frame.Percent()
 		}
-		return fmt.Sprintf("%.2f %%", 100*sum/float64(max(1, len(r.Outside))))
+		return fmt.Sprintf("%.2f %%", sum/float64(max(1, len(r.Outside))))
 	})
 	add("masked outside people, most in a frame", func(r result) string {
-		return fmt.Sprintf("%.2f %%", 100*slices.Max(append(r.Outside, 0)))
+		most := 0.0
+		for _, frame := range r.Outside {
+			most = max(most, frame.Percent())
+		}
+		return fmt.Sprintf("%.2f %%", most)
 	})
 	add("CPU a frame", func(r result) string {
 		return fmt.Sprintf("%.0f ms", r.CPU.Seconds()*1000/float64(max(1, r.Frames)))

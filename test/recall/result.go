@@ -28,8 +28,18 @@ type result struct {
 	// in those of the outputs.
 	Faces, Again int
 	// Outside is the masked part of the frame that lies on no person, for each annotated frame.
-	Outside []float64
+	Outside []scoredFrame
 }
+
+// scoredFrame is the part of an annotated frame that is masked and lies on no person.
+type scoredFrame struct {
+	Clip  string
+	Frame int
+	Share float64 // 0..1
+}
+
+// Percent is the same in percent.
+func (f scoredFrame) Percent() float64 { return 100 * f.Share }
 
 // scoredHead is a head and how much of it is masked.
 type scoredHead struct {
@@ -103,6 +113,16 @@ func (r *result) score(ctx context.Context, independent *cascade, a annotation, 
 	return nil
 }
 
+// add joins what was scored of another clip.
+func (r *result) add(o result) {
+	r.Heads = append(r.Heads, o.Heads...)
+	r.Frames += o.Frames
+	r.Tears = append(r.Tears, o.Tears...)
+	r.Faces += o.Faces
+	r.Again += o.Again
+	r.Outside = append(r.Outside, o.Outside...)
+}
+
 func (r *result) scoreFrame(clip string, frame annotatedFrame, m bitmap, output *image.YCbCr) {
 	for i, h := range frame.Heads {
 		scored := scoredHead{head: h, Clip: clip, Frame: frame.Frame,
@@ -112,7 +132,7 @@ func (r *result) scoreFrame(clip string, frame annotatedFrame, m bitmap, output 
 		}
 		r.Heads = append(r.Heads, scored)
 	}
-	r.Outside = append(r.Outside, outside(m, frame.Heads))
+	r.Outside = append(r.Outside, scoredFrame{clip, frame.Frame, outside(m, frame.Heads)})
 }
 
 // count is how many heads of a group there are, and how many of them are covered.

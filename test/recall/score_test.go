@@ -203,7 +203,7 @@ func TestAnnotationsAreChecked(t *testing.T) {
 func TestReport(t *testing.T) {
 	annotations := []annotation{{Clip: "a.mp4", Frames: []annotatedFrame{{Frame: 7, Heads: []head{{}, {}}}}}}
 	results := []result{
-		{variant: variant{name: "default", about: "as it comes", detail: true}, Frames: 10, Outside: []float64{0.01, 0.03},
+		{variant: variant{name: "default", about: "as it comes", detail: true}, Frames: 10, Outside: []scoredFrame{{"a.mp4", 3, 0.01}, {"b.mp4", 5, 0.03}},
 			Tears: []scoredTear{{Clip: "a.mp4", Frame: 5, tear: tear{box: box{5, 6, 7, 8}, blink: true}},
 				{Clip: "a.mp4", Frame: 6}},
 			Heads: []scoredHead{
@@ -218,6 +218,7 @@ func TestReport(t *testing.T) {
 		"2 heads in 1 frames of 1 clips", "| all heads | 50.0 % (1/2) |", "| small | 0.0 % (0/1) |", "| frontal | - |",
 		"| blinks | 1 |", "| masks that shrink for a frame | 1 |", "in a frame | 3.00 % |", "mean | 2.00 % |", "other**: not known; left out",
 		"| a.mp4 | 7 | 1, 2, 3, 4 | away, small | 50 % |", "Blinks: a.mp4 frame 5 at 5, 6, 7, 8.",
+		"Masked most outside people: 3.0 % of b.mp4 frame 5; 1.0 % of a.mp4 frame 3.",
 	} {
 		assert.Contains(t, page.String(), want)
 	}
