@@ -243,3 +243,57 @@ func TestInsaneBodiesMaskTheFrame(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatLiesBetweenIsCovered: a sample that is masked in the frames before and after is masked, and no other one.
+func TestWhatLiesBetweenIsCovered(t *testing.T) {
+	_, body := bodyOf(standing())
+	before := Masks{Heads: []Head{{X: 60, Y: 60, RX: 30, RY: 40}}, Bodies: []Body{*body, body.Moved(-120, 20)}}
+	after := Masks{Heads: []Head{{X: 200, Y: 250, RX: 90, RY: 20, Angle: 0.3}}, Bodies: []Body{body.Moved(-25, 13)}}
+	insane := Masks{Heads: []Head{{}}}
+	for _, format := range formats {
+		for _, fill := range []Fill{Solid, Mosaic} {
+			t.Run(fmt.Sprintf("%s/%s", format.Name, fill), func(t *testing.T) {
+				p, err := NewPainter(Options{Fill: fill})
+				if err != nil {
+					t.Fatal(err)
+				}
+				solid, _ := NewPainter(Options{})
+				clean := noise(format, 321, 283, 1)
+				paint := func(p *Painter, m Masks) (masked [3][]bool) {
+					f := clone(clean)
+					if err := p.Paint(f, m); err != nil {
+						t.Fatal(err)
+					}
+					for i := range format.Planes {
+						masked[i] = make([]bool, f.Planes[i].Width*f.Planes[i].Height)
+						for at := range masked[i] {
+							masked[i][at] = sample(f, i, at) != sample(clean, i, at)
+						}
+					}
+					return masked
+				}
+				a, b, got := paint(solid, before), paint(solid, after), paint(p, Masks{Before: &before, After: &after})
+				both := 0
+				for i := range format.Planes {
+					for at := range got[i] {
+						want := a[i][at] && b[i][at]
+						if want {
+							both++
+						}
+						if got[i][at] != want && (fill == Solid || !want) {
+							t.Fatalf("plane %d sample %d is masked %v, want %v", i, at, got[i][at], want)
+						}
+					}
+				}
+				if both == 0 {
+					t.Fatal("the frames have nothing in common")
+				}
+				for at, masked := range paint(p, Masks{Before: &insane, After: &after})[0] {
+					if masked {
+						t.Fatalf("sample %d is masked beside a frame that is masked whole", at)
+					}
+				}
+			})
+		}
+	}
+}

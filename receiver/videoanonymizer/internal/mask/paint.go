@@ -76,6 +76,9 @@ type Masks struct {
 	At     time.Duration
 	Heads  []Head
 	Bodies []Body
+	// Before and After are those of the frames around, or nil: what both cover is covered here too, so that no mask blinks. Theirs
+	// have no meaning.
+	Before, After *Masks
 }
 
 // Painter covers heads in frames. It is safe for concurrent use on different frames.
@@ -134,18 +137,16 @@ func (p *Painter) Paint(frame *media.Frame, masks Masks) error {
 	if whole {
 		return p.PaintWhole(frame)
 	}
-	contours := make([]contour, 0, len(masks.Heads)+len(masks.Bodies))
-	for _, h := range masks.Heads {
-		if !h.Sane() || h.Origin == OriginFrame {
-			return p.PaintWhole(frame)
-		}
-		contours = append(contours, p.outline(h, frame))
+	contours, sane := p.contours(frame, masks)
+	if !sane {
+		return p.PaintWhole(frame)
 	}
-	for _, b := range masks.Bodies {
-		if !b.sane() {
-			return p.PaintWhole(frame)
+	if masks.Before != nil && masks.After != nil {
+		before, sane := p.contours(frame, *masks.Before)
+		after, alsoSane := p.contours(frame, *masks.After)
+		if sane && alsoSane {
+			contours = append(contours, common{before, after})
 		}
-		contours = append(contours, b)
 	}
 	parts := p.setAside(frame, masks.At)
 	if err := p.paint(frame, contours); err != nil {
@@ -153,6 +154,24 @@ func (p *Painter) Paint(frame *media.Frame, masks Masks) error {
 	}
 	putBack(frame, parts)
 	return p.paint(frame, regions)
+}
+
+// contours are those of all heads and bodies; not sane means that one of them may be anywhere.
+func (p *Painter) contours(frame *media.Frame, masks Masks) (contours []contour, sane bool) {
+	contours = make([]contour, 0, len(masks.Heads)+len(masks.Bodies)+1)
+	for _, h := range masks.Heads {
+		if !h.Sane() || h.Origin == OriginFrame {
+			return nil, false
+		}
+		contours = append(contours, p.outline(h, frame))
+	}
+	for _, b := range masks.Bodies {
+		if !b.sane() {
+			return nil, false
+		}
+		contours = append(contours, b)
+	}
+	return contours, true
 }
 
 func (p *Painter) paint(frame *media.Frame, contours []contour) error {
@@ -343,6 +362,64 @@ func (o oval) chord(top, bottom float64) (left, right float64) {
 	middle, half = side(clamp(-o.tilt / o.ex))
 	left = middle - half
 	return left, right
+}
+
+// common is what one of the first contours and one of the second both touch.
+type common [2][]contour
+
+func (c common) area(frame *media.Frame, i int) image.Rectangle {
+	var areas [2]image.Rectangle
+	for k, contours := range c {
+		for _, o := range contours {
+			areas[k] = areas[k].Union(o.area(frame, i))
+		}
+	}
+	return areas[0].Intersect(areas[1])
+}
+
+func (c common) extent() (most float64) {
+	for _, contours := range c {
+		for _, o := range contours {
+			most = math.Max(most, o.extent())
+		}
+	}
+	return most
+}
+
+func (c common) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
+	area := c.area(frame, i)
+	if area.Empty() {
+		return
+	}
+	// A bit for each of the two.
+	touched := make([]uint8, area.Dx()*area.Dy())
+	for k, contours := range c {
+		for _, o := range contours {
+			o.rows(frame, i, func(y, x0, x1 int) {
+				if x0, x1 = max(x0, area.Min.X), min(x1, area.Max.X); x0 >= x1 || y < area.Min.Y || y >= area.Max.Y {
+					return
+				}
+				row := touched[(y-area.Min.Y)*area.Dx():][:area.Dx()]
+				for x := x0; x < x1; x++ {
+					row[x-area.Min.X] |= 1 << k
+				}
+			})
+		}
+	}
+	for y := range area.Dy() {
+		row := touched[y*area.Dx():][:area.Dx()]
+		for x0 := 0; x0 < len(row); x0++ {
+			if row[x0] != 3 {
+				continue
+			}
+			x1 := x0 + 1
+			for x1 < len(row) && row[x1] == 3 {
+				x1++
+			}
+			use(area.Min.Y+y, area.Min.X+x0, area.Min.X+x1)
+			x0 = x1
+		}
+	}
 }
 
 // outward is the range of samples, each scale pixels wide, that the range of pixels from a to b touches, within a

@@ -382,7 +382,9 @@ func (r *run) paint(it *item) error {
 	rec.People, rec.Masks, rec.WholeFrameMasked, rec.Err = it.result.People, len(it.result.Heads), it.result.WholeFrame, it.err
 	countOrigins(rec, it.result.Heads)
 	if !rec.WholeFrameMasked {
-		if err := r.opts.Painter.Paint(it.frame, mask.Masks{At: it.frame.Time - r.begin, Heads: it.result.Heads, Bodies: it.result.Bodies}); err != nil {
+		if err := r.opts.Painter.Paint(it.frame, mask.Masks{
+			At: it.frame.Time - r.begin, Heads: it.result.Heads, Bodies: it.result.Bodies, Before: it.result.Before, After: it.result.After,
+		}); err != nil {
 			rec.WholeFrameMasked, rec.Err, rec.FailedStage = true, errors.Join(rec.Err, err), telemetry.StageVisualization
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -57,4 +58,52 @@ func inBody(bodies []mask.Body, x, y float32) bool {
 		}
 	}
 	return false
+}
+
+// TestBodiesDoNotBlink: silhouettes that change at random from frame to frame leave no pixel bare for one frame alone.
+func TestBodiesDoNotBlink(t *testing.T) {
+	const frames = 20
+	rng := rand.New(rand.NewPCG(1, 1))
+	tracker := New(Options{})
+	var results []Result
+	for i := range frames {
+		p := person(160, 60, 30, rng)
+		cells := vision.NewBitmap(16, 16)
+		for at := range 256 {
+			if rng.IntN(2) == 0 {
+				cells.Set(at%16, at/16)
+			}
+		}
+		p.Silhouette = &vision.Silhouette{Box: p.Box, Cells: cells}
+		results = append(results, tracker.Push(Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Judged: true,
+			Width: 320, Height: 320, People: []vision.Person{p}})...)
+	}
+	results = append(results, tracker.Flush()...)
+	painter, err := mask.NewPainter(mask.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var masked [frames][]byte
+	for i, r := range results {
+		f := &media.Frame{Width: 320, Height: 320, Format: media.PixelFormat{Name: "gray", Depth: 8, Planes: 1}}
+		f.Planes[0] = media.Plane{Data: make([]byte, 320*320), Width: 320, Height: 320}
+		if err := painter.Paint(f, mask.Masks{Heads: r.Heads, Bodies: r.Bodies, Before: r.Before, After: r.After}); err != nil {
+			t.Fatal(err)
+		}
+		masked[i] = f.Planes[0].Data
+	}
+	changed := 0
+	for i := 1; i < frames-1; i++ {
+		for at := range masked[i] {
+			if masked[i-1][at] != 0 && masked[i][at] == 0 && masked[i+1][at] != 0 {
+				t.Fatalf("frame %d: pixel (%d, %d) is bare for one frame", i, at%320, at/320)
+			}
+			if masked[i-1][at] != masked[i][at] {
+				changed++
+			}
+		}
+	}
+	if changed == 0 {
+		t.Fatal("the silhouettes did not change")
+	}
 }

@@ -57,6 +57,8 @@ type Result struct {
 	Heads []mask.Head
 	// Bodies to be covered beside the heads, of people with a silhouette. Without meaning if WholeFrame is set.
 	Bodies []mask.Body
+	// Before and After are the masks of the frames around it, where bodies may blink between them; else nil.
+	Before, After *mask.Masks
 	// People is the number of persons visible: sighted, or between two sightings.
 	People int
 	// WholeFrame asks for the whole frame to be masked.
@@ -350,6 +352,10 @@ func (t *Tracker) close(r *Result, out []Result) []Result {
 				waiting.WholeFrame, waiting.Heads = true, r.Heads
 			} else {
 				waiting.Heads = closeGaps(first.Heads, waiting.Heads, r.Heads)
+				if !first.WholeFrame && !r.WholeFrame && len(first.Bodies)+len(r.Bodies) > 0 {
+					waiting.Before = &mask.Masks{Heads: first.Heads, Bodies: first.Bodies}
+					waiting.After = &mask.Masks{Heads: r.Heads, Bodies: r.Bodies}
+				}
 			}
 		}
 		out = append(out, *waiting)
