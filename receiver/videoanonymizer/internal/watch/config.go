@@ -134,6 +134,9 @@ type Options struct {
 	// (for videos/incoming/** a file's rel may be "monday/walk.mkv") to a path below OutputDirectory, relative to it or
 	// absolute. A name that is taken gets a number before its extension.
 	OutputName func(rel string) string
+	// Beside gives the paths of the further files that may come with an output, in its folder; nil for none. An output
+	// gets a name for which none of them is taken.
+	Beside func(output string) []string
 	// StateDirectory holds the journal; empty is the folder StateDirectoryName in OutputDirectory. One collector uses it
 	// at a time.
 	StateDirectory string

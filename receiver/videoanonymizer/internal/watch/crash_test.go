@@ -88,12 +88,7 @@ func TestCrash(t *testing.T) {
 // intend does what Publish does before the rename.
 func intend(t *testing.T, job *Job) {
 	t.Helper()
-	made, err := describe(job.Temp)
-	require.NoError(t, err)
-	made.Path = pathText(job.Output)
-	entry := job.entry
-	entry.State, entry.Output = statePublishing, made
-	require.NoError(t, job.watcher.journal.put(entry))
+	require.NoError(t, job.intend(nil))
 }
 
 // TestFullDisk fills the journal's disk before a claim, and before an outcome is recorded.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -74,34 +76,76 @@ func (j *Job) Unchanged() error {
 	return err
 }
 
+// Companion is a further file that is published with an output, such as a report on it.
+type Companion struct {
+	// Temp is where it lies complete, under a name that Job.TempFor gave.
+	Temp string
+	// Path is its final path, one that Options.Beside gives for the output.
+	Path string
+}
+
+// TempFor is a hidden path for a further file of the job, removed as Temp is. The suffix has the extension.
+func (j *Job) TempFor(suffix string) string {
+	return strings.TrimSuffix(j.Temp, filepath.Ext(j.Temp)) + suffix
+}
+
 // Publish gives the complete file at Temp its final name: fsync, a record of the intent, rename without replacing
 // (ErrTaken), fsync of the folder. A crash at any moment leaves either nothing or the whole file under the final name, and
 // the next Start knows that it is ours.
-func (j *Job) Publish() error {
-	if err := syncPath(j.Temp); err != nil {
+//
+// The companions get their names before the file does, so that it never stands without them. Those that a crash leaves without
+// it are completed or removed by the next Start, which finds them in the record.
+func (j *Job) Publish(companions ...Companion) error {
+	if err := j.intend(companions); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	made, err := describe(j.Temp)
+	names := append(slices.Clone(companions), Companion{Temp: j.Temp, Path: j.Output})
+	var named int
+	var err error
+	for named = range names {
+		if err = renameNoReplace(names[named].Temp, names[named].Path); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		if err = syncPath(filepath.Dir(j.Output)); err == nil {
+			return nil
+		}
+		named = len(names) // what may vanish in a power cut is not published
+	} else if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("%w: %s", ErrTaken, names[named].Path)
+	}
+	for _, n := range slices.Backward(names[:named]) {
+		err = errors.Join(err, renameNoReplace(n.Path, n.Temp))
+	}
+	return fmt.Errorf("publish: %w", err)
+}
+
+// intend brings the files to the disk and records what they are and which names they get.
+func (j *Job) intend(companions []Companion) error {
+	made, err := synced(j.Temp)
 	if err != nil {
-		return fmt.Errorf("publish: %w", err)
+		return err
 	}
 	made.Path = pathText(j.Output)
-	j.entry.State, j.entry.Output = statePublishing, made
-	if err := j.watcher.journal.put(j.entry); err != nil {
-		return fmt.Errorf("publish: %w", err)
+	j.entry.State, j.entry.Output, j.entry.Beside = statePublishing, made, nil
+	for _, c := range companions {
+		made, err := synced(c.Temp)
+		if err != nil {
+			return err
+		}
+		made.Path = pathText(c.Path)
+		j.entry.Beside = append(j.entry.Beside, beside{output: *made, Temp: pathText(c.Temp)})
 	}
-	err = renameNoReplace(j.Temp, j.Output)
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("publish: %w: %s", ErrTaken, j.Output)
+	return j.watcher.journal.put(j.entry)
+}
+
+// synced identifies a complete file that is safe on the disk.
+func synced(path string) (*output, error) {
+	if err := syncPath(path); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return fmt.Errorf("publish: %w", err)
-	}
-	if err := syncPath(filepath.Dir(j.Output)); err != nil {
-		// What may vanish in a power cut is not published.
-		return fmt.Errorf("publish: %w", errors.Join(err, renameNoReplace(j.Output, j.Temp)))
-	}
-	return nil
+	return describe(path)
 }
 
 // Done records that the output stands under its final name, durably, and then does to the source what OnSuccess says, if
@@ -130,7 +174,7 @@ func (j *Job) Fail(reason string, err error, retry bool) error {
 		return nil
 	}
 	opts := j.watcher.opts
-	j.entry.Output, j.entry.Reason, j.entry.Error = nil, reason, ""
+	j.entry.Output, j.entry.Beside, j.entry.Reason, j.entry.Error = nil, nil, reason, ""
 	if err != nil {
 		j.entry.Error = err.Error()
 	}
@@ -157,7 +201,7 @@ func (j *Job) giveBack(inUse bool) {
 	}
 	defer j.release(queued, 0)
 	entry := j.entry
-	entry.State, entry.Output = statePending, nil
+	entry.State, entry.Output, entry.Beside = statePending, nil, nil
 	entry.Attempt--
 	var err error
 	if inUse {
@@ -196,7 +240,7 @@ func (j *Job) release(p phase, wait time.Duration) {
 	w := j.watcher
 	w.mu.Lock()
 	delete(w.active, j)
-	delete(w.reserved, j.Output)
+	w.unreserve(j.Output)
 	w.mu.Unlock()
 	w.put(j.file, p, wait)
 }

@@ -54,6 +54,8 @@ type source struct {
 	// Temp is set while an attempt runs.
 	Temp   pathText `json:"temp,omitzero"`
 	Output *output  `json:"output,omitempty"`
+	// Beside are the further files that get their names together with the output.
+	Beside []beside `json:"beside,omitempty"`
 	// Action is what still has to be done to the source.
 	Action action `json:"action,omitempty"`
 	Reason string `json:"reason,omitempty"`
@@ -69,6 +71,12 @@ type output struct {
 	Path   pathText `json:"path"`
 	Size   int64    `json:"size,omitempty"`
 	Digest string   `json:"digest,omitempty"`
+}
+
+// beside is a file that is published with an output.
+type beside struct {
+	output
+	Temp pathText `json:"temp"`
 }
 
 // record is a line of the journal.
@@ -206,6 +214,9 @@ func (j *journal) apply(rec record) {
 	if s.Output != nil {
 		j.applyOutput(*s.Output)
 	}
+	for _, b := range s.Beside {
+		j.applyOutput(b.output)
+	}
 }
 
 func (j *journal) applyOutput(o output) {
@@ -298,6 +309,9 @@ func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 		s := j.sources[path]
 		if s.State == stateDone && s.Output != nil {
 			current[s.Output.Path] = true
+			for _, b := range s.Beside {
+				current[b.Path] = true
+			}
 		}
 		if err := emit(record{Source: &s}); err != nil {
 			return 0, 0, err

@@ -654,7 +654,7 @@ func (w *Watcher) newJob(f *file, sum string) (*Job, error) {
 	if err != nil {
 		w.mu.Lock()
 		delete(w.active, job)
-		delete(w.reserved, final)
+		w.unreserve(final)
 		w.mu.Unlock()
 		return nil, err
 	}
@@ -677,25 +677,55 @@ func (w *Watcher) reserve(rel string) (string, error) {
 	}
 	for n := 1; n <= maxNumber; n++ {
 		candidate := numbered(final, n)
+		names := w.names(candidate)
 		w.mu.Lock()
-		taken := w.reserved[candidate]
-		w.reserved[candidate] = true
+		taken := slices.ContainsFunc(names, func(name string) bool { return w.reserved[name] })
+		if !taken {
+			for _, name := range names {
+				w.reserved[name] = true
+			}
+		}
 		w.mu.Unlock()
 		if taken {
 			continue
 		}
-		there, err := exists(candidate)
+		there, err := anyExists(names)
 		if err == nil && !there {
 			return candidate, nil
 		}
 		w.mu.Lock()
-		delete(w.reserved, candidate)
+		w.unreserve(candidate)
 		w.mu.Unlock()
 		if err != nil {
 			return "", fmt.Errorf("output name: %w", err)
 		}
 	}
 	return "", fmt.Errorf("output name: %s and %d names with a number are taken: empty the folder", final, maxNumber-1)
+}
+
+// names are those that an output takes, with what may come beside it.
+func (w *Watcher) names(output string) []string {
+	names := []string{output}
+	if w.opts.Beside != nil {
+		names = append(names, w.opts.Beside(output)...)
+	}
+	return names
+}
+
+// unreserve lets go of an output's names. Called under mu.
+func (w *Watcher) unreserve(output string) {
+	for _, name := range w.names(output) {
+		delete(w.reserved, name)
+	}
+}
+
+func anyExists(names []string) (bool, error) {
+	for _, name := range names {
+		if there, err := exists(name); there || err != nil {
+			return there, err
+		}
+	}
+	return false, nil
 }
 
 // outputPath asks OutputName and shortens the input's name until the output's fits.
@@ -711,7 +741,10 @@ func (w *Watcher) outputPath(rel string) (string, error) {
 		if final == w.outputDirectory || !within(final, w.outputDirectory) {
 			return "", fmt.Errorf("output name: %s lies outside of the output directory %s", final, w.outputDirectory)
 		}
-		over := len(filepath.Base(final)) - maxName
+		over := -maxName
+		for _, name := range w.names(final) {
+			over = max(over, len(filepath.Base(name))-maxName)
+		}
 		if over <= 0 {
 			return final, nil
 		}
@@ -815,7 +848,10 @@ func (w *Watcher) recoverOne(s source) error {
 		s.Action = w.opts.successAction()
 		w.logger.Info("the last run had finished this video", zap.String("file", string(s.Path)), zap.String("output", string(s.Output.Path)))
 	case s.State == stateClaimed || s.State == statePublishing:
-		s.State, s.Output = statePending, nil
+		if err := removeUnpublished(s.Beside); err != nil {
+			return err
+		}
+		s.State, s.Output, s.Beside = statePending, nil, nil
 		s.Died++
 		w.logger.Warn("the collector ended while it worked on this video: it is taken again", zap.String("file", string(s.Path)),
 			zap.Int("attempt", s.Attempt))
@@ -845,16 +881,38 @@ func (w *Watcher) completePublishing(s *source) bool {
 	if s.Output == nil || s.Output.Digest == "" {
 		return false
 	}
-	complete := func(path pathText) bool {
-		sum, size, err := digestPath(string(path))
-		return err == nil && sum == s.Output.Digest && size == s.Output.Size
-	}
-	if complete(s.Output.Path) {
+	if s.Output.standsAt(s.Output.Path) {
 		return true
 	}
 	st, _, err := lstat(string(s.Path))
 	unchanged := err == nil && st.sameFile(s.Stamp) || errors.Is(err, fs.ErrNotExist)
-	return unchanged && complete(s.Temp) && renameDurably(string(s.Temp), string(s.Output.Path)) == nil
+	if !unchanged || !s.Output.standsAt(s.Temp) {
+		return false
+	}
+	for _, b := range s.Beside {
+		if !b.standsAt(b.Path) && (!b.standsAt(b.Temp) || renameDurably(string(b.Temp), string(b.Path)) != nil) {
+			return false
+		}
+	}
+	return renameDurably(string(s.Temp), string(s.Output.Path)) == nil
+}
+
+// standsAt tells whether the complete file stands at the path.
+func (o *output) standsAt(path pathText) bool {
+	sum, size, err := digestPath(string(path))
+	return err == nil && sum == o.Digest && size == o.Size
+}
+
+// removeUnpublished removes what already had its final name beside an output that never got its own. Another file of that
+// name is left alone.
+func removeUnpublished(files []beside) error {
+	var errs []error
+	for _, b := range files {
+		if b.standsAt(b.Path) {
+			errs = append(errs, os.Remove(string(b.Path)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // removeTemps removes the file or folder at temp, and those whose names begin as its does, up to the extension.
