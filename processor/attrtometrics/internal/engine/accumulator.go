@@ -46,6 +46,12 @@ func (s sample) exemplar() exemplar {
 	return exemplar{at: s.at, traceID: s.span.TraceID(), spanID: s.span.SpanID(), number: s.number}
 }
 
+// set is *x = s.exemplar(), without a copy in between.
+func (x *exemplar) set(s sample) {
+	x.at, x.number = s.at, s.number
+	x.traceID, x.spanID = s.span.TraceID(), s.span.SpanID()
+}
+
 func (x *exemplar) appendTo(exemplars pmetric.ExemplarSlice) {
 	if x.traceID.IsEmpty() {
 		return
@@ -90,17 +96,17 @@ type gauge struct {
 
 func (g *gauge) observe(s sample) {
 	if g.count == 0 {
-		g.last = s.exemplar()
+		g.last.set(s)
 		g.min, g.max = g.last, g.last
 	} else {
 		if s.at >= g.last.at {
-			g.last = s.exemplar()
+			g.last.set(s)
 		}
 		if s.number.less(g.min.number) {
-			g.min = s.exemplar()
+			g.min.set(s)
 		}
 		if g.max.number.less(s.number) {
-			g.max = s.exemplar()
+			g.max.set(s)
 		}
 	}
 	g.count++

@@ -70,17 +70,6 @@ func (l label) hash(seed maphash.Seed) uint64 {
 	return mix(uint64(l.kind), l.num)
 }
 
-// equal is ==, for short texts in line.
-func (l *label) equal(o *label) bool {
-	if l.kind != o.kind || l.num != o.num || len(l.str) != len(o.str) {
-		return false
-	}
-	if n := len(l.str); n >= 8 && n <= 16 {
-		return word(l.str) == word(o.str) && word(l.str[n-8:]) == word(o.str[n-8:])
-	}
-	return l.str == o.str
-}
-
 // sketch is a cheap hash: of a string only its length and both ends count.
 func (l label) sketch() uint64 {
 	n := len(l.str)

@@ -6,6 +6,7 @@ package engine // import "github.com/otelcol-anonymizer/otelcol-anonymizer/proce
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -42,10 +43,11 @@ type stripe struct {
 	removed uint64        // Engine.removed when the tables were last emptied
 
 	// What is being looked at. It lives here since what an interface takes would otherwise be allocated.
-	input     input
-	resources []resolvedResource // by selection, of the input resource
-	labels    []label
-	propagate error // the first error that is to be returned
+	input          input
+	spanAttributes pcommon.Map        // of the input span
+	resources      []resolvedResource // by selection, of the input resource
+	labels         []label
+	propagate      error // the first error that is to be returned
 }
 
 type stripeTable struct {
@@ -89,9 +91,12 @@ func newStripe(e *Engine) *stripe {
 		tables:    make([]stripeTable, len(e.definitions)),
 		resources: make([]resolvedResource, len(e.selections)),
 	}
-	for i := range s.tables {
+	dimensions := 0
+	for i, def := range e.definitions {
 		s.tables[i].entries = make(map[uint64]*entry)
+		dimensions = max(dimensions, len(def.Dimensions))
 	}
+	s.labels = make([]label, 0, dimensions)
 	return s
 }
 
@@ -116,6 +121,7 @@ func (s *stripe) consume(ctx context.Context, td ptrace.Traces, now pcommon.Time
 
 func (s *stripe) consumeSpan(ctx context.Context, now pcommon.Timestamp) {
 	ended := bounded(s.input.span.EndTimestamp(), now)
+	s.spanAttributes = s.input.span.Attributes()
 	for _, def := range s.engine.definitions {
 		if def.SpanName != "" && s.input.span.Name() != def.SpanName {
 			continue
@@ -191,6 +197,11 @@ func read[K any](ctx context.Context, s *stripe, def *definition, x *Expressions
 
 // readAttribute returns the value of the attribute, and whether it can be used.
 func (s *stripe) readAttribute(def *definition) (Number, bool) {
+	if def.Source == SourceSpan && !def.Monotonic { // by far the most usual, without a call
+		if value, ok := s.spanAttributes.Get(def.Attribute); ok && value.Type() == pcommon.ValueTypeInt {
+			return intNumber(value.Int()), true
+		}
+	}
 	value, ok := s.attributes(def.Source).Get(def.Attribute)
 	if !ok {
 		s.tables[def.index].rejected[Missing]++
@@ -233,7 +244,7 @@ func (s *stripe) attributes(from Source) pcommon.Map {
 	case SourceEvent:
 		return s.input.event.Attributes()
 	}
-	return s.input.span.Attributes()
+	return s.spanAttributes
 }
 
 // reject counts a value that is not used, and keeps the first error for the log or the caller.
@@ -265,7 +276,18 @@ func (s *stripe) observe(def *definition, number Number, at pcommon.Timestamp) {
 		return
 	}
 	table := &s.tables[def.index]
-	e := s.entryFor(def)
+	resolved := &s.resources[def.selectionIndex]
+	if !resolved.known {
+		s.resolve(def, resolved)
+	}
+	recent := &table.recent[s.readLabels(def)]
+	e := *recent
+	if e == nil || !e.is(resolved.resource, s.labels) {
+		e = s.entryFor(def, resolved)
+		if e.resource != nil {
+			*recent = e
+		}
+	}
 	if !e.dirty {
 		e.dirty = true
 		table.dirty = append(table.dirty, e)
@@ -290,21 +312,15 @@ func (s *stripe) takePoint(def *definition) bool {
 	return true
 }
 
-// entryFor returns the stripe's part of the series that the input belongs to.
-func (s *stripe) entryFor(def *definition) *entry {
-	resolved := s.resolve(def)
+// entryFor returns the stripe's part of the series that s.labels belong to on a resource.
+func (s *stripe) entryFor(def *definition, resolved *resolvedResource) *entry {
 	table := &s.tables[def.index]
-	recent := &table.recent[s.readLabels(def)]
-	if e := *recent; e != nil && e.is(resolved.resource, s.labels) {
-		return e
-	}
 	hash := resolved.hash
 	for _, l := range s.labels {
 		hash = mix(hash, l.hash(s.engine.registry.seed))
 	}
 	for e := table.entries[hash]; e != nil; e = e.next {
 		if e.is(resolved.resource, s.labels) {
-			*recent = e
 			return e
 		}
 	}
@@ -326,47 +342,48 @@ func (s *stripe) entryFor(def *definition) *entry {
 
 // is tells whether res, which is nil while it is not known, and labels lead to e.
 func (e *entry) is(res *resource, labels []label) bool {
-	if e.resource != res || res == nil || len(e.labels) != len(labels) {
-		return false
-	}
-	for i := range labels {
-		if !e.labels[i].equal(&labels[i]) {
-			return false
-		}
-	}
-	return true
+	return e.resource == res && res != nil && slices.Equal(e.labels, labels)
 }
 
 // resolve finds the output resource.
-func (s *stripe) resolve(def *definition) *resolvedResource {
-	resolved := &s.resources[def.selectionIndex]
-	if !resolved.known {
-		attributes := s.input.resourceSpans.Resource().Attributes()
-		resolved.known = true
-		resolved.hash = s.engine.registry.hash(def.selection, attributes)
-		resolved.resource = s.engine.registry.findResource(resolved.hash, def.selection, attributes)
-	}
-	return resolved
+func (s *stripe) resolve(def *definition, resolved *resolvedResource) {
+	attributes := s.input.resourceSpans.Resource().Attributes()
+	resolved.known = true
+	resolved.hash = s.engine.registry.hash(def.selection, attributes)
+	resolved.resource = s.engine.registry.findResource(resolved.hash, def.selection, attributes)
 }
 
 // readLabels fills s.labels with the values of the dimensions and returns their place among the recent entries.
 func (s *stripe) readLabels(def *definition) uint64 {
-	labels := s.labels[:0]
+	s.labels = s.labels[:len(def.Dimensions)]
 	sketch := uint64(0)
-	for i := range def.Dimensions {
-		d := &def.Dimensions[i]
-		var l label
-		if d.Source == SourceSpanName {
-			l = label{kind: labelString, str: cut(s.input.span.Name())}
-		} else if v, ok := s.attributes(d.Source).Get(d.Attribute); ok {
-			l = labelOf(v)
+	for i := range s.labels {
+		if d := &def.Dimensions[i]; d.Source == SourceSpan { // by far the most usual, without a call
+			if v, ok := s.spanAttributes.Get(d.Attribute); ok && v.Type() == pcommon.ValueTypeStr {
+				if str := v.Str(); len(str) >= 8 && len(str) <= maxLabelLength {
+					s.labels[i] = label{kind: labelString, str: str}
+					sketch = sketch*31 + word(str) + 31*word(str[len(str)-8:]) + uint64(len(str))
+					continue
+				}
+			}
 		}
-		if l.kind == labelAbsent {
-			l = def.defaults[i]
-		}
-		labels = append(labels, l)
-		sketch = sketch*31 + l.sketch()
+		s.labels[i] = s.readLabel(def, i)
+		sketch = sketch*31 + s.labels[i].sketch()
 	}
-	s.labels = labels
 	return sketch * 0x9e3779b97f4a7c15 >> (64 - recentBits) // Fibonacci hashing
+}
+
+// readLabel returns the value of a dimension.
+func (s *stripe) readLabel(def *definition, i int) label {
+	var l label
+	d := &def.Dimensions[i]
+	if d.Source == SourceSpanName {
+		l = label{kind: labelString, str: cut(s.input.span.Name())}
+	} else if v, ok := s.attributes(d.Source).Get(d.Attribute); ok {
+		l = labelOf(v)
+	}
+	if l.kind == labelAbsent {
+		l = def.defaults[i]
+	}
+	return l
 }
