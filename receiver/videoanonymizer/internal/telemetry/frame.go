@@ -67,10 +67,11 @@ func (s *VideoSpan) appendFrame(spans ptrace.SpanSlice, rec *FrameRecord) (int, 
 	root := f.root(s, rec)
 	f.stage(StageDecode, root, rec, rec.Decode)
 	if span, ran := f.stage(StageDetection, root, rec, rec.Detection); ran {
-		f.detection(span, s.video.Detector, rec)
+		f.detection(span, s.video, rec)
 	}
 	if span, ran := f.stage(StagePose, root, rec, rec.Pose); ran {
-		span.Attributes().EnsureCapacity(3)
+		span.Attributes().EnsureCapacity(4)
+		span.Attributes().PutStr(attrVideoName, s.video.Name)
 		span.Attributes().PutInt(attrPosePeople, int64(rec.PosedPeople))
 		f.model(span, s.video.Pose, rec.PoseSteps)
 	}
@@ -116,16 +117,17 @@ func (f *frameSpans) root(s *VideoSpan, rec *FrameRecord) pcommon.SpanID {
 }
 
 // detection tells how many people the detector found or, on a frame that it did not see, how many were carried.
-func (f *frameSpans) detection(span ptrace.Span, detector string, rec *FrameRecord) {
+func (f *frameSpans) detection(span ptrace.Span, video Video, rec *FrameRecord) {
 	attrs := span.Attributes()
-	attrs.EnsureCapacity(4)
+	attrs.EnsureCapacity(5)
+	attrs.PutStr(attrVideoName, video.Name)
 	attrs.PutBool(attrCarried, !rec.Judged)
 	if !rec.Judged {
 		attrs.PutInt(attrBBoxCount, int64(rec.People))
 		return
 	}
 	attrs.PutInt(attrBBoxCount, int64(rec.Detected))
-	f.model(span, detector, rec.DetectionSteps)
+	f.model(span, video.Detector, rec.DetectionSteps)
 }
 
 // stage appends a child of the root, unless the stage did not run.
