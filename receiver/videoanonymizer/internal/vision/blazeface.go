@@ -4,11 +4,9 @@
 package vision
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"image"
-	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
@@ -51,40 +49,25 @@ func (b *blazeFace) DetectFaces(ctx context.Context, frame *media.Frame) ([]Face
 		}
 		faces = append(faces, seen...)
 	}
-	return b.suppress(faces), steps, nil
+	return suppressFaces(faces, b.opts.OverlapThreshold), steps, nil
 }
 
 func (b *blazeFace) look(ctx context.Context, frame *media.Frame, view image.Rectangle, steps *Steps) ([]Face, error) {
-	watch := newStopwatch(steps)
-	region := letterbox(view, b.size, b.size)
-	input := borrowBytes(b.size * b.size * 3)
-	defer returnBytes(input)
-	if err := samplePicture(frame, region, *input, b.size, b.size); err != nil {
-		return nil, err
-	}
-	watch.preprocessed()
 	var faces []Face
-	err := b.session.Run(ctx, []onnx.Tensor{{Shape: []int64{1, int64(b.size), int64(b.size), 3}, Uint8: *input}},
-		func(outputs []onnx.Tensor) error {
-			watch.inferred()
-			var err error
-			faces, err = b.read(outputs[0].Float32, outputs[1].Float32, outputs[2].Float32, region)
-			return err
-		})
-	if err != nil {
-		return nil, err
-	}
-	watch.postprocessed()
-	return faces, nil
+	err := lookAt(ctx, b.session, frame, view, b.size, b.size, steps, func(outputs []onnx.Tensor, region image.Rectangle, scale float32) error {
+		var err error
+		faces, err = b.read(outputs[0].Float32, outputs[1].Float32, outputs[2].Float32, region, scale)
+		return err
+	})
+	return faces, err
 }
 
 // read keeps what scores high enough and maps it to the frame.
-func (b *blazeFace) read(scores, boxes, landmarks []float32, region image.Rectangle) ([]Face, error) {
+func (b *blazeFace) read(scores, boxes, landmarks []float32, region image.Rectangle, scale float32) ([]Face, error) {
 	if len(boxes) != 4*len(scores) || len(landmarks) != 2*blazeFaceLandmarks*len(scores) {
 		return nil, fmt.Errorf("%w: %s gave %d scores, %d box sides and %d coordinates of landmarks",
 			onnx.ErrModel, b.session.Name(), len(scores), len(boxes), len(landmarks))
 	}
-	scale := float32(region.Dx()) / float32(b.size)
 	x := func(v float32) float32 { return float32(region.Min.X) + v*scale }
 	y := func(v float32) float32 { return float32(region.Min.Y) + v*scale }
 	var faces []Face
@@ -104,16 +87,4 @@ func (b *blazeFace) read(scores, boxes, landmarks []float32, region image.Rectan
 			LeftEye: mark(blazeFaceLeftEye), RightEye: mark(blazeFaceRightEye)})
 	}
 	return faces, nil
-}
-
-// suppress keeps of the faces that overlap the best one.
-func (b *blazeFace) suppress(faces []Face) []Face {
-	slices.SortStableFunc(faces, func(a, b Face) int { return cmp.Compare(b.Score, a.Score) })
-	kept := faces[:0]
-	for _, f := range faces {
-		if !slices.ContainsFunc(kept, func(k Face) bool { return IoU(k.Box, f.Box) > b.opts.OverlapThreshold }) {
-			kept = append(kept, f)
-		}
-	}
-	return kept
 }

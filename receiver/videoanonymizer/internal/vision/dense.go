@@ -57,33 +57,18 @@ func (d *dense) Detect(ctx context.Context, frame *media.Frame) ([]Detection, St
 		}
 		people = append(people, seen...)
 	}
-	return clip(suppress(people, d.opts.OverlapThreshold), frame), steps, nil
+	return clip(suppressPeople(people, d.opts.OverlapThreshold), frame), steps, nil
 }
 
 func (d *dense) look(ctx context.Context, frame *media.Frame, view image.Rectangle, steps *Steps) ([]Detection, error) {
-	watch := newStopwatch(steps)
-	width, height := d.size(view.Dx(), view.Dy())
-	region := letterbox(view, width, height)
-	input := borrowBytes(width * height * 3)
-	defer returnBytes(input)
-	if err := samplePicture(frame, region, *input, width, height); err != nil {
-		return nil, err
-	}
-	watch.preprocessed()
 	var people []Detection
-	err := d.session.Run(ctx, []onnx.Tensor{{Shape: []int64{1, int64(height), int64(width), 3}, Uint8: *input}},
-		func(outputs []onnx.Tensor) error {
-			watch.inferred()
-			var err error
-			people, err = d.read(outputs[0].Float32, outputs[1].Float32, region, float32(region.Dx())/float32(width))
-			return err
-		})
-	if err != nil {
-		return nil, err
-	}
-	people = whollyInside(people, view, frame)
-	watch.postprocessed()
-	return people, nil
+	width, height := d.size(view.Dx(), view.Dy())
+	err := lookAt(ctx, d.session, frame, view, width, height, steps, func(outputs []onnx.Tensor, region image.Rectangle, scale float32) error {
+		read, err := d.read(outputs[0].Float32, outputs[1].Float32, region, scale)
+		people = whollyInside(read, view, frame)
+		return err
+	})
+	return people, err
 }
 
 // read keeps what scores high enough and maps it to the frame.

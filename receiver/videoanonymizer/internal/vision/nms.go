@@ -19,10 +19,22 @@ func IoU(a, b Box) float32 {
 	return overlap / (a.Width()*a.Height() + b.Width()*b.Height() - overlap)
 }
 
-// suppress is greedy non-maximum suppression: best first, and candidates last, it keeps each detection that overlaps none kept
+// suppress is greedy non-maximum suppression: in the order given by before, it keeps each thing found whose box overlaps none kept
 // before by more than the threshold. It reorders its argument and returns a part of it.
-func suppress(detections []Detection, threshold float32) []Detection {
-	slices.SortStableFunc(detections, func(a, b Detection) int {
+func suppress[T any](found []T, threshold float32, before func(a, b T) int, box func(T) Box) []T {
+	slices.SortStableFunc(found, before)
+	kept := found[:0]
+	for _, f := range found {
+		if !slices.ContainsFunc(kept, func(k T) bool { return IoU(box(k), box(f)) > threshold }) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// suppressPeople keeps the best of detections that overlap; candidates come last.
+func suppressPeople(people []Detection, threshold float32) []Detection {
+	return suppress(people, threshold, func(a, b Detection) int {
 		if a.Candidate != b.Candidate {
 			if a.Candidate {
 				return 1
@@ -30,12 +42,10 @@ func suppress(detections []Detection, threshold float32) []Detection {
 			return -1
 		}
 		return cmp.Compare(b.Score, a.Score)
-	})
-	kept := detections[:0]
-	for _, d := range detections {
-		if !slices.ContainsFunc(kept, func(k Detection) bool { return IoU(k.Box, d.Box) > threshold }) {
-			kept = append(kept, d)
-		}
-	}
-	return kept
+	}, func(d Detection) Box { return d.Box })
+}
+
+// suppressFaces keeps the best of faces that overlap.
+func suppressFaces(faces []Face, threshold float32) []Face {
+	return suppress(faces, threshold, func(a, b Face) int { return cmp.Compare(b.Score, a.Score) }, func(f Face) Box { return f.Box })
 }

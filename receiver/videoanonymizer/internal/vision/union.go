@@ -42,7 +42,7 @@ func (u *union) Detect(ctx context.Context, frame *media.Frame) ([]Detection, St
 		}
 	}
 	if len(u.detectors) > 1 {
-		all = suppress(all, u.overlap)
+		all = suppressPeople(all, u.overlap)
 	}
 	return all, steps, nil
 }

@@ -4,9 +4,11 @@
 package vision
 
 import (
+	"context"
 	"image"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 )
 
 // tileOverlap is the share of a tile that its neighbour shows too. People smaller than that are whole in one of them.
@@ -52,4 +54,30 @@ func whollyInside(people []Detection, view image.Rectangle, frame *media.Frame) 
 		kept = append(kept, p)
 	}
 	return kept
+}
+
+// lookAt shows a view of the frame, scaled to fit and centred on black, to a model with the one input uint8 [1,height,width,3] RGB.
+// read gets the outputs, which are valid until it returns, and how to get from pixels of the input to those of the frame: times
+// scale, plus the upper left corner of the region.
+func lookAt(ctx context.Context, session *onnx.Session, frame *media.Frame, view image.Rectangle, width, height int, steps *Steps,
+	read func(outputs []onnx.Tensor, region image.Rectangle, scale float32) error,
+) error {
+	watch := newStopwatch(steps)
+	region := letterbox(view, width, height)
+	input := borrowBytes(width * height * 3)
+	defer returnBytes(input)
+	if err := samplePicture(frame, region, *input, width, height); err != nil {
+		return err
+	}
+	watch.preprocessed()
+	err := session.Run(ctx, []onnx.Tensor{{Shape: []int64{1, int64(height), int64(width), 3}, Uint8: *input}},
+		func(outputs []onnx.Tensor) error {
+			watch.inferred()
+			return read(outputs, region, float32(region.Dx())/float32(width))
+		})
+	if err != nil {
+		return err
+	}
+	watch.postprocessed()
+	return nil
 }

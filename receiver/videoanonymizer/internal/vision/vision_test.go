@@ -24,7 +24,7 @@ func TestSuppress(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tt.want, suppress(tt.in, .5))
+			assert.Equal(t, tt.want, suppressPeople(tt.in, .5))
 		})
 	}
 }
