@@ -29,7 +29,7 @@ type Config struct {
 	// Output says where the anonymized videos go and how they are encoded.
 	Output OutputConfig `mapstructure:"output"`
 	// Retry says how a video is tried again after a cause that may pass.
-	Retry RetryConfig `mapstructure:"retry"`
+	Retry watch.Retry `mapstructure:"retry"`
 	// Recall sets how hard heads are looked for: fast, balanced or thorough. It gives the defaults of detect_every and of keys in
 	// Detector and Pose; a key that is written counts.
 	Recall Recall `mapstructure:"recall"`
@@ -86,17 +86,6 @@ type OutputConfig struct {
 	QuarantineDirectory string `mapstructure:"quarantine_directory"`
 	// StateDirectory remembers what is done. Empty is a hidden folder in Directory; two receivers cannot share one.
 	StateDirectory string `mapstructure:"state_directory"`
-
-	_ struct{}
-}
-
-// RetryConfig says how a video is tried again after a cause that may pass, such as a full disk.
-type RetryConfig struct {
-	// InitialInterval is the wait after the first attempt; it doubles with each further one, up to MaxInterval.
-	InitialInterval time.Duration `mapstructure:"initial_interval"`
-	MaxInterval     time.Duration `mapstructure:"max_interval"`
-	// MaxAttempts is how often a file is tried before it is given up. Attempts in which the collector died count.
-	MaxAttempts int `mapstructure:"max_attempts"`
 
 	_ struct{}
 }
@@ -283,11 +272,7 @@ func createDefaultConfig() component.Config {
 			Preset:    "veryfast",
 			OnSuccess: watch.OnSuccessKeep,
 		},
-		Retry: RetryConfig{
-			InitialInterval: watch.DefaultRetry.InitialInterval,
-			MaxInterval:     watch.DefaultRetry.MaxInterval,
-			MaxAttempts:     watch.DefaultRetry.MaxAttempts,
-		},
+		Retry: watch.DefaultRetry,
 		Detector: DetectorConfig{
 			Model:            "nanodet-m",
 			ScoreThreshold:   0.35,
@@ -342,7 +327,7 @@ func (c *Config) Validate() error {
 		inRange("look_ahead", c.LookAhead, time.Millisecond, 10*time.Second, "a duration such as 1s; frames wait in memory that long"),
 		inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos worked on at once"),
 		within("output", c.Output.validate()),
-		within("retry", c.Retry.validate()),
+		within("retry", validateRetry(c.Retry)),
 		within("detector", c.Detector.validate()),
 		within("pose", c.Pose.validate()),
 		within("segmentation", []error{validateModel(c.Segmentation.Model, "selfie-segmentation")}),
@@ -406,7 +391,7 @@ func (c *OutputConfig) validate() []error {
 	return errs
 }
 
-func (c *RetryConfig) validate() []error {
+func validateRetry(c watch.Retry) []error {
 	return []error{
 		inRange("initial_interval", c.InitialInterval, time.Millisecond, 24*time.Hour, "the wait after the first attempt, such as 10s"),
 		inRange("max_interval", c.MaxInterval, max(time.Millisecond, c.InitialInterval), 7*24*time.Hour, "the longest wait, not below initial_interval, such as 30m"),

@@ -75,7 +75,7 @@ func TestLoadConfig(t *testing.T) {
 				QuarantineDirectory: "/data/failed",
 				StateDirectory:      "/data/state",
 			},
-			Retry:  RetryConfig{InitialInterval: time.Minute, MaxInterval: time.Hour, MaxAttempts: 3},
+			Retry:  watch.Retry{InitialInterval: time.Minute, MaxInterval: time.Hour, MaxAttempts: 3},
 			Recall: Thorough,
 			Detector: DetectorConfig{
 				Model:              "centernet",
@@ -142,7 +142,7 @@ func TestLoadConfig(t *testing.T) {
 		t.Run(tt.id, func(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
-			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, OutputConfig{}, RetryConfig{}, DetectorConfig{}, PoseConfig{},
+			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, OutputConfig{}, watch.Retry{}, DetectorConfig{}, PoseConfig{},
 				MaskConfig{}, SegmentationConfig{}, RegionConfig{}, InferenceConfig{}, ModelsConfig{}, ToolsConfig{}, TelemetryConfig{}, metadata.MetricConfig{})))
 		})
 	}

@@ -151,7 +151,7 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 		MoveTo:          cfg.Output.MoveTo,
 
 		QuarantineDirectory: cfg.Output.QuarantineDirectory,
-		Retry:               watch.Retry{InitialInterval: cfg.Retry.InitialInterval, MaxInterval: cfg.Retry.MaxInterval, MaxAttempts: cfg.Retry.MaxAttempts},
+		Retry:               cfg.Retry,
 		Logger:              logger,
 	}
 }

@@ -116,10 +116,13 @@ const (
 // Retry says how a video is tried again after a cause that may pass, such as a full disk.
 type Retry struct {
 	// InitialInterval is the wait after the first failed attempt; it doubles with each further one up to MaxInterval.
-	InitialInterval, MaxInterval time.Duration
+	InitialInterval time.Duration `mapstructure:"initial_interval"`
+	MaxInterval     time.Duration `mapstructure:"max_interval"`
 	// MaxAttempts is how often a file is tried before it is given up until it changes, or, where the collector survived
 	// the attempts, until the collector restarts. Attempts in which the collector died count.
-	MaxAttempts int
+	MaxAttempts int `mapstructure:"max_attempts"`
+
+	_ struct{}
 }
 
 // DefaultRetry spreads ten attempts over about 100 minutes.
