@@ -64,7 +64,7 @@ e2e: ## Test the built program on real footage (after make models footage build)
 
 .PHONY: kill-test
 kill-test: ## Kill the built program 60 times at random moments, and see that nothing is lost (after make models footage build)
-	. build/env.sh && KILL_ROUNDS=60 go test -count=1 -timeout 20m -v -run TestKilledAtAnyMoment ./test/e2e
+	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 20m -v -run TestKilledAtAnyMoment ./test/e2e
 
 .PHONY: bench
 bench: all ## Measure speed and memory on 1080p footage; writes docs/benchmarks.md

