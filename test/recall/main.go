@@ -78,6 +78,7 @@ func run(ctx context.Context, only, clips, sheet string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
+		fmt.Println("recall:   " + r.summary())
 		results = append(results, r)
 		if sheet != "" {
 			if err := saveSheets(sheet, r); err != nil {

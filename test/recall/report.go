@@ -170,13 +170,7 @@ func rows(clips []string, results []result) [][]string {
 		return fmt.Sprint(shrinks)
 	})
 	add("faces found again by Haar cascade", func(r result) string { return fmt.Sprintf("%d of %d", r.Again, r.Faces) })
-	add("masked outside people, mean", func(r result) string {
-		sum := 0.0
-		for _, frame := range r.Outside {
-			sum += frame.Percent()
-		}
-		return fmt.Sprintf("%.2f %%", sum/float64(max(1, len(r.Outside))))
-	})
+	add("masked outside people, mean", func(r result) string { return fmt.Sprintf("%.2f %%", r.meanOutside()) })
 	add("masked outside people, most in a frame", func(r result) string {
 		most := 0.0
 		for _, frame := range r.Outside {
@@ -188,6 +182,21 @@ func rows(clips []string, results []result) [][]string {
 		return fmt.Sprintf("%.0f ms", r.CPU.Seconds()*1000/float64(max(1, r.Frames)))
 	})
 	return rows
+}
+
+// meanOutside is the percentage of an annotated frame that is masked outside people, by the mean.
+func (r result) meanOutside() (percent float64) {
+	for _, frame := range r.Outside {
+		percent += frame.Percent() / float64(len(r.Outside))
+	}
+	return percent
+}
+
+// summary is the figures that matter most, in a line.
+func (r result) summary() string {
+	blinks, _ := r.tears()
+	return fmt.Sprintf("heads covered %s, with a face %s, blinks %d, masked outside people %.2f %%", ratio(r.count(groupNames[0])),
+		ratio(r.count("face visible")), blinks, r.meanOutside())
 }
 
 func ratio(covered, all int) string {

@@ -17,7 +17,20 @@ func TestCandidates(t *testing.T) {
 	const frames, x, y, size = 60, 400, 300, 60
 	weak := func(rng *rand.Rand) vision.Person {
 		p := person(x, y, size, rng)
-		p.Candidate, p.Pose, p.Score = true, nil, .2
+		p.Candidate, p.Score = true, .2
+		for k := range p.Pose {
+			p.Pose[k].Score = .3 // trusted, but bearing nobody out
+		}
+		return p
+	}
+	borne := func(rng *rand.Rand) vision.Person {
+		p := person(x, y, size, rng)
+		p.Candidate, p.Score = true, .2
+		return p
+	}
+	poseless := func(rng *rand.Rand) vision.Person {
+		p := weak(rng)
+		p.Pose = nil
 		return p
 	}
 	face := vision.Face{Score: .9, Box: vision.Box{X0: x - 20, Y0: y - 20, X1: x + 20, Y1: y + 20}}
@@ -33,6 +46,25 @@ func TestCandidates(t *testing.T) {
 		}, func(int) bool { return true }},
 		"weak with a face": {func(o *Observation, rng *rand.Rand) {
 			o.People, o.Faces = []vision.Person{weak(rng)}, []vision.Face{face}
+		}, func(int) bool { return true }},
+		"borne out once": {func(o *Observation, rng *rand.Rand) {
+			if o.Index == 30 {
+				o.People = []vision.Person{borne(rng)}
+			}
+		}, func(i int) bool { return i >= 24 && i <= 36 }}, // held for a fifth of a second
+		"sure once": {func(o *Observation, rng *rand.Rand) {
+			if o.Index == 30 {
+				o.People = []vision.Person{person(x, y, size, rng)}
+			}
+		}, func(i int) bool { return i <= 60 }}, // held for a second
+		"borne out all the time": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{borne(rng)} }, func(int) bool { return true }},
+		"weak without a pose after sure": {func(o *Observation, rng *rand.Rand) {
+			if o.People = []vision.Person{poseless(rng)}; o.Index == 0 {
+				o.People = []vision.Person{person(x, y, size, rng)}
+			}
+		}, func(i int) bool { return i <= fps }}, // held for a second
+		"weak without a pose with a face": {func(o *Observation, rng *rand.Rand) {
+			o.People, o.Faces = []vision.Person{poseless(rng)}, []vision.Face{face}
 		}, func(int) bool { return true }},
 		"face alone": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, func(int) bool { return true }},
 	} {
@@ -54,6 +86,38 @@ func TestCandidates(t *testing.T) {
 				if got, want := contained(x, y, r.Heads), tt.masked(i); got != want || r.WholeFrame {
 					t.Fatalf("frame %d: masked %v, want %v; whole frame %v", i, got, want, r.WholeFrame)
 				}
+			}
+		})
+	}
+}
+
+// TestCandidatesOfSomeoneFound: a candidate whose head is that of someone found more surely is no second person.
+func TestCandidatesOfSomeoneFound(t *testing.T) {
+	const x, y, size = 400, 300, 60
+	rng := rand.New(rand.NewPCG(1, 1))
+	same := func(score float32) vision.Person {
+		p := person(x, y, size, rng)
+		p.Candidate, p.Score = true, score
+		return p
+	}
+	sure, beside := person(x, y, size, rng), person(x+4*size, y, size, rng)
+	beside.Candidate = true
+	for name, tt := range map[string]struct {
+		people []vision.Person
+		want   int
+	}{
+		"sure and candidates":        {[]vision.Person{same(.3), sure, same(.2)}, 1},
+		"candidates":                 {[]vision.Person{same(.3), same(.2), same(.25)}, 1},
+		"someone beside":             {[]vision.Person{beside, same(.3), sure}, 2},
+		"two sure in one place":      {[]vision.Person{sure, sure}, 2},
+		"a candidate without a face": {[]vision.Person{{Detection: vision.Detection{Box: sure.Box, Candidate: true}}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tracker := New(Options{})
+			tracker.Push(Observation{Judged: true, Width: width, Height: height, People: tt.people})
+			results := tracker.Flush()
+			if n := len(results[0].Heads); n != tt.want {
+				t.Errorf("%d heads, want %d", n, tt.want)
 			}
 		})
 	}

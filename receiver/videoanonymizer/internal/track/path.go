@@ -41,6 +41,8 @@ type sighting struct {
 	head   mask.Head
 	box    vision.Box
 	body   *mask.Body // nil where the person was not segmented
+	// certain tells that a detector was certain of the person or the face, rather than of a candidate that a pose bears out.
+	certain bool
 	// doubtful tells that this may not be the same person as the sighting before it.
 	doubtful bool
 }
@@ -50,7 +52,9 @@ type path struct {
 	scene int
 	// sure tells that at least one sighting was sure; a path without masks nothing.
 	sure bool
-	seen []sighting
+	// certain tells that at least one sighting was more than a candidate; a path without is held for a moment alone.
+	certain bool
+	seen    []sighting
 }
 
 func (p *path) last() sighting { return p.seen[len(p.seen)-1] }

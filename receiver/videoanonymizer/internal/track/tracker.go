@@ -4,6 +4,7 @@
 package track
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -151,13 +152,13 @@ func (t *Tracker) admit(o Observation) {
 // sightings are the heads found in the frame: those that are sure, and those of candidates that nothing but a path can bear
 // out. A head of which nothing is known but that it exists costs the whole frame.
 func (f *frame) sightings(opts mask.GeometryOptions) (sure, weak []sighting) {
-	heads := mask.LocateHeads(f.People, f.Width, f.Height, opts)
-	bodies := mask.LocateBodies(f.People, heads, f.Width, f.Height)
+	people, heads := withoutGuesses(f.People, mask.LocateHeads(f.People, f.Width, f.Height, opts))
+	bodies := mask.LocateBodies(people, heads, f.Width, f.Height)
 	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height)
-	for i, p := range f.People {
+	for i, p := range people {
 		h := heads[i]
 		borne := !p.Candidate || hasFace[i] || mask.BearsOut(p, f.Width, f.Height)
-		switch s := (sighting{number: f.number, time: f.Time, head: h, box: p.Box, body: bodies[i]}); {
+		switch s := (sighting{number: f.number, time: f.Time, head: h, box: p.Box, body: bodies[i], certain: !p.Candidate || hasFace[i]}); {
 		case h.Origin == mask.OriginFrame || !h.Sane():
 			if borne {
 				f.whole = true
@@ -175,9 +176,37 @@ func (f *frame) sightings(opts mask.GeometryOptions) (sure, weak []sighting) {
 			f.unplaced++
 			continue
 		}
-		sure = append(sure, sighting{number: f.number, time: f.Time, head: h, box: h.Bounds()})
+		sure = append(sure, sighting{number: f.number, time: f.Time, head: h, box: h.Bounds(), certain: true})
 	}
 	return sure, weak
+}
+
+// withoutGuesses leaves out candidates of whom nothing new is known: those whose head no keypoint shows, since where it would be is
+// a guess, which may be half of the frame (a face that was found there speaks for itself), and those whose head is that of
+// someone who was found more surely.
+func withoutGuesses(people []vision.Person, heads []mask.Head) (known []vision.Person, located []mask.Head) {
+	order := make([]int, len(people))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int {
+		a, b := people[i], people[j]
+		if a.Candidate != b.Candidate {
+			if b.Candidate {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(b.Score, a.Score)
+	})
+	for _, i := range order {
+		p, h := people[i], heads[i]
+		if p.Candidate && (h.Origin != mask.OriginPose || h.Sane() && contained(h.X, h.Y, located)) {
+			continue
+		}
+		known, located = append(known, p), append(located, h)
+	}
+	return known, located
 }
 
 // link assigns what was found to the paths that are alive, and begins new ones. What is weak continues the paths that are left,
@@ -211,7 +240,7 @@ func (t *Tracker) assign(f *frame, paths []*path, found []sighting, sure bool) (
 			p.seen = []sighting{s}
 			t.paths = append(t.paths, p)
 		}
-		p.sure = p.sure || sure
+		p.sure, p.certain = p.sure || sure, p.certain || s.certain
 		taken[p] = true
 	}
 	return taken
@@ -222,6 +251,15 @@ func (t *Tracker) assign(f *frame, paths []*path, found []sighting, sure bool) (
 func (t *Tracker) reaches(s sighting, f *frame) bool {
 	distance, frames := f.Time-s.time, f.number-s.number
 	return max(distance, -distance) <= t.opts.LookAhead && max(frames, -frames) <= 4*t.opts.MaxFrames
+}
+
+// candidateHold is the part of the look-ahead for which someone is held of whom there were candidates alone: what is no person at
+// all flickers, and would be masked all around.
+const candidateHold = 0.2
+
+// holds reports whether a path's first or last sighting covers a frame beyond it.
+func (t *Tracker) holds(p *path, s sighting, f *frame) bool {
+	return t.reaches(s, f) && (p.certain || (f.Time-s.time).Abs() <= time.Duration(candidateHold*float64(t.opts.LookAhead)))
 }
 
 // overdue reports whether the oldest frame of the window must be decided.
@@ -311,12 +349,12 @@ func (t *Tracker) cover(p *path, f, before, after *frame) (heads []mask.Head, bo
 	case sighted:
 		heads, visible = []mask.Head{p.smooth(i)}, true
 	case i == 0:
-		if !t.reaches(p.seen[0], f) {
+		if !t.holds(p, p.seen[0], f) {
 			return nil, nil, false
 		}
 		heads, visible = []mask.Head{p.holdBackward(f.Time)}, before == nil && after != nil && after.number == p.seen[0].number
 	case i == len(p.seen):
-		if !t.reaches(p.last(), f) {
+		if !t.holds(p, p.last(), f) {
 			return nil, nil, false
 		}
 		heads, visible = []mask.Head{p.holdForward(f.Time)}, after == nil && before != nil && before.number == p.last().number
