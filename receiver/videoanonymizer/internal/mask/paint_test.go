@@ -415,6 +415,31 @@ func BenchmarkPaint(b *testing.B) {
 			}
 		})
 	}
+	star := [][2]float64{{0.3, 0.05}, {0.4, 0.9}, {0.08, 0.35}, {0.5, 0.37}, {0.2, 0.88}}
+	for _, action := range []Action{Mask, Keep} {
+		b.Run("region to "+string(action), func(b *testing.B) {
+			p, err := NewPainter(Options{Regions: []Region{{Polygon: star, Action: action}}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if err := p.Paint(frame, Masks{Heads: heads}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("body", func(b *testing.B) {
+		p, _ := NewPainter(Options{})
+		_, body := bodyOf(standing())
+		masks := Masks{Bodies: []Body{*body}}
+		masks.Before, masks.After = &masks, &masks
+		for b.Loop() {
+			if err := p.Paint(frame, masks); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("whole", func(b *testing.B) {
 		p, _ := NewPainter(Options{})
 		for b.Loop() {
