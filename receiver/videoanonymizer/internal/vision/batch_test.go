@@ -112,3 +112,25 @@ func TestNaNIsNoAnswer(t *testing.T) {
 		require.ErrorIs(t, err, ErrNotFinite, "value %d", k)
 	}
 }
+
+// TestMemoryThatIsTooSmall asks ONNX Runtime for more memory than there is for each person: the error is the one that halves
+// batches.
+func TestMemoryThatIsTooSmall(t *testing.T) {
+	g := &graph{}
+	g.value(graphInput, "image", uint8s, -1, 8, 8, 3)
+	g.node("Cast", "pixels", []string{"image"})
+	g.node("ReduceMean", "mean", []string{"pixels"}, 3)
+	g.node("Squeeze", "grey", []string{"mean"}, 3)
+	g.shape("huge", 1<<46, 1, 1, 1) // no address space is that large, whatever the host promises
+	g.node("Expand", "vast", []string{"grey", "huge"})
+	g.node("ReduceMean", "one", []string{"vast"}, 0)
+	g.node("Squeeze", "again", []string{"one"}, 0)
+	g.node("Add", "mask", []string{"grey", "again"})
+	g.value(graphOutput, "mask", float, -1, 8, 8)
+	s, err := NewSegmenter("selfie_segmentation", g.open(t), SegmenterOptions{MaxPeoplePerBatch: 2, BoxScale: 1})
+	require.NoError(t, err)
+	_, steps, err := s.Segment(t.Context(), newFrame(64, 64, yuv420p, false, uniform(white)), make([]Detection, 4))
+	require.ErrorIs(t, err, onnx.ErrOutOfMemory)
+	require.ErrorContains(t, err, "find the silhouette of 1 people", "after two")
+	assert.Zero(t, steps.Batches)
+}

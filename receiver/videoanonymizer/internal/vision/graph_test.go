@@ -78,6 +78,20 @@ func (g *graph) constant(name string, shape []int64, values []float32) {
 	g.add(5, t.bytes)
 }
 
+// shape is a constant list of numbers.
+func (g *graph) shape(name string, values ...int64) {
+	var t graph
+	t.varint(1, uint64(len(values)))
+	t.varint(2, uint64(int64s))
+	t.add(8, []byte(name))
+	var raw []byte
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
+	}
+	t.add(9, raw)
+	g.add(5, t.bytes)
+}
+
 const (
 	graphInput  protowire.Number = 11
 	graphOutput protowire.Number = 12
