@@ -19,7 +19,8 @@ FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
       ca-certificates curl ffmpeg libopencv-core406 libopencv-imgproc406 libopencv-imgcodecs406 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --create-home --home-dir /data anonymizer
+ && useradd --system --uid 10001 --create-home --home-dir /data anonymizer \
+ && chmod 755 /data && install -d -m 1777 /data/telemetry # a volume takes this over, whoever the container runs as
 COPY --from=build /src/bin/otelcol-anonymizer /usr/bin/
 COPY --from=build /src/models/*.onnx /usr/share/otelcol-anonymizer/models/
 COPY --from=build /src/models/lib /usr/share/otelcol-anonymizer/models/lib
