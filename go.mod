@@ -16,6 +16,7 @@ require (
 	github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer v0.0.0-00010101000000-000000000000
 	github.com/prometheus/client_model v0.6.3
 	github.com/prometheus/common v0.72.1
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/stretchr/testify v1.12.1
 	github.com/yalue/onnxruntime_go v1.27.0
 	go.opentelemetry.io/collector/component v1.71.0

@@ -53,6 +53,8 @@ type Config struct {
 	LookAhead time.Duration `mapstructure:"look_ahead"`
 	// MaxConcurrentVideos is the number of videos worked on at once.
 	MaxConcurrentVideos int `mapstructure:"max_concurrent_videos"`
+	// Report says what comes beside an output, so that a person can check it.
+	Report ReportConfig `mapstructure:"report"`
 	// Telemetry shapes the spans, logs and metrics.
 	Telemetry TelemetryConfig `mapstructure:"telemetry"`
 	// Metrics switches single metrics off.
@@ -300,6 +302,7 @@ func createDefaultConfig() component.Config {
 		},
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
+		Report:              ReportConfig{Enabled: true},
 		Telemetry: TelemetryConfig{
 			ServiceName:     "videoanonymizer",
 			BatchSize:       1024,

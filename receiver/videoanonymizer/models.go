@@ -5,6 +5,7 @@ package videoanonymizer
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -28,6 +30,7 @@ type loadedModels struct {
 	pose     vision.PoseEstimator
 	segment  vision.Segmenter // nil with method heads
 	sessions []*onnx.Session
+	used     []report.Model
 }
 
 // openModels loads ONNX Runtime and the configured models. Every fault is reported, not only the first.
@@ -55,7 +58,9 @@ func openModels(cfg *Config) (*loadedModels, error) {
 			return nil, model, fmt.Errorf("%s: %w", key, err)
 		}
 		loaded.sessions = append(loaded.sessions, session)
-		return session, model, nil
+		file, err := report.Identify(context.Background(), path)
+		loaded.used = append(loaded.used, report.Model{Key: key, Name: cmp.Or(model.Name, file.Name), SHA256: file.SHA256})
+		return session, model, err
 	}
 	err = errors.Join(
 		loaded.openDetectors(detector, open),

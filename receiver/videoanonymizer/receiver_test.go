@@ -112,6 +112,9 @@ func TestVideosComeOut(t *testing.T) {
 
 	assert.FileExists(t, filepath.Join(r.out, "plain_anonymized.mp4"))
 	assert.FileExists(t, filepath.Join(r.out, "odd_anonymized.mkv"))
+	for _, output := range []string{"plain_anonymized.mp4", "odd_anonymized.mkv"} {
+		checkReport(t, filepath.Join(r.out, output))
+	}
 	assert.FileExists(t, filepath.Join(r.in, "plain.mp4"), "sources stay")
 	assert.Len(t, r.spans("anonymize_video"), 2)
 	frames := r.spans("process_single_frame")
@@ -213,7 +216,7 @@ func TestShutdownInMidVideo(t *testing.T) {
 	again.awaitLog(t, "finished", "long.mp4")
 	require.NoError(t, again.Shutdown(t.Context()))
 	assert.Len(t, again.spans("process_single_frame"), 450)
-	assert.Equal(t, []string{"long_anonymized.mp4"}, visible(t, again.out))
+	assert.Equal(t, reviewed("long_anonymized.mp4"), visible(t, again.out))
 
 	// Another one does not.
 	third := start(t, cfg)
@@ -231,7 +234,7 @@ func TestSourceDeletedMeanwhile(t *testing.T) {
 	require.NoError(t, os.Remove(source))
 	r.awaitLog(t, "finished", "walk.mp4")
 	require.NoError(t, r.Shutdown(t.Context()))
-	assert.Equal(t, []string{"walk_anonymized.mp4"}, visible(t, r.out), "all that is left of the video is kept")
+	assert.Equal(t, reviewed("walk_anonymized.mp4"), visible(t, r.out), "all that is left of the video is kept")
 	assert.Len(t, r.spans("process_single_frame"), 180)
 }
 

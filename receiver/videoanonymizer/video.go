@@ -86,6 +86,11 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 		return pipeline.Summary{}, err
 	}
 	defer writer.Abort()
+	review, err := newReview(ctx, r, job)
+	if err != nil {
+		return pipeline.Summary{}, err
+	}
+	defer review.close()
 	summary, err := pipeline.Run(ctx, reader, writer, pipeline.Options{
 		Detector:    r.models.detector,
 		PoseModel:   r.models.pose,
@@ -101,6 +106,7 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 			},
 		},
 		Painter: r.painter,
+		Review:  review.frame,
 		Observe: v.span.Frame,
 	})
 	if err != nil {
@@ -113,7 +119,11 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	if err := job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
 		return summary, err
 	}
-	return summary, job.Publish()
+	companions, err := review.finish(ctx)
+	if err != nil {
+		return summary, err
+	}
+	return summary, job.Publish(companions...)
 }
 
 func (v *video) describe(info media.Info) telemetry.Video {

@@ -132,9 +132,13 @@ func TestPeopleAreMaskedAndReported(t *testing.T) {
 
 	t.Run("metrics", func(t *testing.T) { checkMetrics(t, metrics, frames) })
 	t.Run("outputs", func(t *testing.T) {
-		assert.Equal(t, []string{"talk_anonymized.mp4", "walk_anonymized.mp4"}, s.produced())
+		assert.Equal(t, reviewed("talk_anonymized.mp4", "walk_anonymized.mp4"), s.produced())
 		assert.Equal(t, walkFrames, probe(t, s.output("walk.mp4")), "size, number and times of frames")
 		assert.Equal(t, talkFrames, probe(t, s.output("talk.mp4")), "size, number and times of frames")
+		checkReview(t, walk, s.output("walk.mp4"), walkFrames)
+		talked := checkReview(t, talk, s.output("talk.mp4"), talkFrames)
+		assert.Less(t, talked.Summary.Judged, talked.Summary.Frames, "people are not looked for in every frame")
+		assert.Positive(t, talked.Summary.MasksByOrigin["interpolated"])
 		checkTalkMasked(t, decode(t, talk), decode(t, s.output("talk.mp4")))
 		checkWalkMasked(t, decode(t, walk), decode(t, s.output("walk.mp4")))
 	})
@@ -173,7 +177,7 @@ func checkNotRedone(t *testing.T, s site, talk string) {
 	})
 	require.NoError(t, c.Stop(20*time.Second))
 
-	assert.Equal(t, []string{"short_anonymized.mp4", "talk_anonymized.mp4", "walk_anonymized.mp4"}, s.produced())
+	assert.Equal(t, reviewed("short_anonymized.mp4", "talk_anonymized.mp4", "walk_anonymized.mp4"), s.produced())
 	for name, info := range before {
 		after := stat(t, s.output(name))
 		assert.True(t, os.SameFile(info, after) && info.ModTime().Equal(after.ModTime()), "%s was written anew", name)
@@ -260,7 +264,7 @@ func TestBadFilesAreRefusedAndTheNextGoesOn(t *testing.T) {
 	s.awaitVideos(c, "finished", 1)
 	require.NoError(t, c.Stop(20*time.Second))
 
-	assert.Equal(t, []string{"good_anonymized.mp4"}, s.produced())
+	assert.Equal(t, reviewed("good_anonymized.mp4"), s.produced())
 	logs := readLogs(t, s.dir)
 	for name, data := range bad {
 		assert.Equal(t, data, read(t, filepath.Join(s.dir, "videos", "incoming", name)), "%s is untouched", name)
@@ -287,7 +291,7 @@ func TestStopInMidVideoIsPromptAndLeavesNothing(t *testing.T) {
 	c = s.start()
 	s.awaitVideos(c, "finished", 1)
 	require.NoError(t, c.Stop(20*time.Second))
-	assert.Equal(t, []string{"long_anonymized.mp4"}, s.produced(), "no temporary file is left")
+	assert.Equal(t, reviewed("long_anonymized.mp4"), s.produced(), "no temporary file is left")
 	assert.Equal(t, probe(t, long), probe(t, s.output("long.mp4")))
 }
 

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,6 +58,9 @@ type Options struct {
 	FrameMemory int64
 	Track       track.Options
 	Painter     *mask.Painter
+	// Review is given every frame once it is encoded, in order, with its record. It may draw on the frame, which is released when
+	// it returns, as the record is reused then. An error ends the video.
+	Review func(*media.Frame, *telemetry.FrameRecord) error
 	// Observe is told of every frame once it is encoded, in order. It may hold the frames back for as long as it takes.
 	// The record is reused when it returns.
 	Observe func(*telemetry.FrameRecord)
@@ -237,6 +241,7 @@ func (r *run) look(it *item) (err error) {
 	if err := r.pose(it, found); err != nil {
 		return err
 	}
+	rec.Found, rec.Faces = slices.Clone(it.people), it.faces // before the silhouettes, which are large
 	return r.segment(it, found)
 }
 
@@ -380,6 +385,7 @@ func (r *run) paint(it *item) error {
 	rec.Tracking.End = time.Now()
 	rec.Visualization.Start = rec.Tracking.End
 	rec.People, rec.Masks, rec.WholeFrameMasked, rec.Err = it.result.People, len(it.result.Heads), it.result.WholeFrame, it.err
+	rec.Heads = it.result.Heads
 	countOrigins(rec, it.result.Heads)
 	if !rec.WholeFrameMasked {
 		if err := r.opts.Painter.Paint(it.frame, mask.Masks{
@@ -444,6 +450,11 @@ func (r *run) encode(sink Sink) error {
 		}
 		rec.Encode.End = time.Now()
 		rec.End = rec.Encode.End
+		if r.opts.Review != nil {
+			if err := r.opts.Review(it.frame, rec); err != nil {
+				return err
+			}
+		}
 		r.release(it.frame)
 		r.count(it)
 		if r.opts.Observe != nil {

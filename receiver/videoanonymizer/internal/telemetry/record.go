@@ -6,6 +6,7 @@ package telemetry
 import (
 	"time"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -78,6 +79,10 @@ type FrameRecord struct {
 	MasksByOrigin MasksByOrigin
 	// Uncertain is the number of people whose head could not be located and who were masked more widely.
 	Uncertain int
+	// Found and Faces are what a look at this frame found, without silhouettes; Heads is what was masked of it. They may be kept.
+	Found []vision.Person
+	Faces []vision.Face
+	Heads []mask.Head
 	// WholeFrameMasked tells that the whole frame was covered.
 	WholeFrameMasked bool
 

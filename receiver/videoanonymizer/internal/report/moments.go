@@ -1,0 +1,224 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// Why a moment is weak.
+const (
+	// LowScore: a head was located with little confidence.
+	LowScore = "low_score"
+	// Interpolated: a head was not seen for a while between two sightings, and masked where it should have been.
+	Interpolated = "interpolated"
+	// Held: a head was masked before its first sighting or after its last one.
+	Held = "held"
+	// NoKeypoints: a person was seen, but nothing of a head; the top of the person is masked.
+	NoKeypoints = "no_keypoints"
+	// MaskedWhole: frames could not be judged and are masked whole. Nobody shows in them; the picture is lost.
+	MaskedWhole = "masked_whole"
+)
+
+// reasons are in the order in which moments of equal rank stand.
+var reasons = [...]string{LowScore, Interpolated, Held, NoKeypoints, MaskedWhole}
+
+const (
+	// keptMoments is how many of each reason are kept.
+	keptMoments = 20
+	// period is how often the lowest score of a head that stays is told anew.
+	period = 10 * time.Second
+)
+
+// Moment is a run of frames in which a mask is weak.
+type Moment struct {
+	Reason string `json:"reason"`
+	// At is Time in hours, minutes and seconds.
+	At string `json:"at"`
+	// Frame and Time (seconds from the first frame) are where to look: where the score is lowest, or the mask, which grows with its
+	// uncertainty, is largest.
+	Frame int     `json:"frame"`
+	Time  float64 `json:"time_s"`
+	// FirstFrame and LastFrame are the run's, Duration the seconds from one to the other.
+	FirstFrame int     `json:"first_frame"`
+	LastFrame  int     `json:"last_frame"`
+	Duration   float64 `json:"duration_s"`
+	// Score is the confidence 0..1 of what the mask was derived from.
+	Score float64 `json:"score"`
+	// Box is the mask at Frame, in pixels: left, top, right, bottom.
+	Box [4]int `json:"box"`
+
+	area       float32
+	begin, end float64 // seconds
+}
+
+// chain is one mask through consecutive frames, as far as the place tells.
+type chain struct {
+	head  mask.Head
+	alive bool // in the frame at hand
+	run   *Moment
+	low   *Moment
+	since time.Duration
+}
+
+// moments finds the weak moments as frames go by. What it holds is bounded by the masks in a frame.
+type moments struct {
+	chains []*chain
+	whole  *Moment
+	kept   [len(reasons)][]Moment // sorted, weakest first
+}
+
+// add takes the next frame. Times count from first.
+func (m *moments) add(rec *telemetry.FrameRecord, first time.Duration) {
+	for _, c := range m.chains {
+		c.alive = false
+	}
+	if rec.WholeFrameMasked {
+		h := mask.Head{}
+		if len(rec.Heads) > 0 {
+			h = rec.Heads[0]
+		}
+		m.extend(&m.whole, MaskedWhole, rec, h, first)
+	} else {
+		m.end(&m.whole)
+		for _, h := range rec.Heads {
+			m.follow(m.chainOf(h), h, rec, first)
+		}
+	}
+	m.chains = slices.DeleteFunc(m.chains, func(c *chain) bool {
+		if !c.alive {
+			m.end(&c.run)
+			m.end(&c.low)
+		}
+		return !c.alive
+	})
+}
+
+// chainOf is the nearest chain whose head in the frame before was where this one is, or a new one.
+func (m *moments) chainOf(h mask.Head) *chain {
+	var nearest *chain
+	least := math.Inf(1)
+	for _, c := range m.chains {
+		distance := math.Hypot(float64(c.head.X-h.X), float64(c.head.Y-h.Y))
+		if !c.alive && distance < least && distance < float64(max(h.RX, h.RY, c.head.RX, c.head.RY)) {
+			nearest, least = c, distance
+		}
+	}
+	if nearest == nil {
+		nearest = &chain{}
+		m.chains = append(m.chains, nearest)
+	}
+	nearest.head, nearest.alive = h, true
+	return nearest
+}
+
+// follow takes the chain's head in the frame.
+func (m *moments) follow(c *chain, h mask.Head, rec *telemetry.FrameRecord, first time.Duration) {
+	switch h.Origin {
+	case mask.OriginInterpolated:
+		m.extend(&c.run, Interpolated, rec, h, first)
+		return
+	case mask.OriginHeld:
+		m.extend(&c.run, Held, rec, h, first)
+		return
+	case mask.OriginBox:
+		m.extend(&c.run, NoKeypoints, rec, h, first)
+	default:
+		m.end(&c.run)
+	}
+	if c.low != nil && rec.PTS-c.since > period {
+		m.end(&c.low)
+	}
+	if c.low == nil {
+		c.since = rec.PTS
+	}
+	m.extend(&c.low, LowScore, rec, h, first)
+}
+
+// extend adds the frame to a run, which begins with it if it is of another reason.
+func (m *moments) extend(run **Moment, reason string, rec *telemetry.FrameRecord, h mask.Head, first time.Duration) {
+	if *run != nil && (*run).Reason != reason {
+		m.end(run)
+	}
+	at := seconds(rec.PTS - first)
+	if *run == nil {
+		*run = &Moment{Reason: reason, FirstFrame: rec.Index, Score: 2, begin: at} // any score is lower
+	}
+	r := *run
+	r.LastFrame = rec.Index
+	area := h.RX * h.RY
+	if score := finite(float64(h.Score)); reason == LowScore && score < r.Score || reason != LowScore && area > r.area || r.Score > 1 {
+		r.Frame, r.Time, r.Score, r.area, r.Box = rec.Index, at, score, area, corners(h.Bounds())
+	}
+	r.end = at
+}
+
+// end keeps a run if it is among the weakest.
+func (m *moments) end(run **Moment) {
+	r := *run
+	if r == nil {
+		return
+	}
+	*run = nil
+	r.Duration = math.Round((r.end-r.begin)*1000) / 1000
+	r.Score = math.Round(r.Score*1000) / 1000
+	r.At = timecode(r.Time)
+	kept := &m.kept[slices.Index(reasons[:], r.Reason)]
+	at, _ := slices.BinarySearchFunc(*kept, *r, weaker)
+	if at < keptMoments {
+		*kept = slices.Insert(*kept, at, *r)
+		*kept = (*kept)[:min(len(*kept), keptMoments)]
+	}
+}
+
+// weaker orders moments of one reason: by score, or by duration.
+func weaker(a, b Moment) int {
+	if a.Reason == LowScore {
+		return cmp.Or(cmp.Compare(a.Score, b.Score), cmp.Compare(a.Frame, b.Frame))
+	}
+	return cmp.Or(cmp.Compare(b.Duration, a.Duration), cmp.Compare(a.Score, b.Score), cmp.Compare(a.Frame, b.Frame))
+}
+
+// weakest takes the weakest of each reason in turn: no reason can be weighed against another, and none hides another.
+func (m *moments) weakest() []Moment {
+	m.end(&m.whole)
+	for _, c := range m.chains {
+		m.end(&c.run)
+		m.end(&c.low)
+	}
+	m.chains = nil
+	all := []Moment{}
+	for rank := range keptMoments {
+		for _, kept := range m.kept {
+			if rank < len(kept) {
+				all = append(all, kept[rank])
+			}
+		}
+	}
+	return all
+}
+
+func corners(b vision.Box) [4]int {
+	return [4]int{round(b.X0), round(b.Y0), round(b.X1), round(b.Y1)}
+}
+
+func round(v float32) int { return int(math.Round(float64(v))) }
+
+// timecode is hours, minutes and seconds to the millisecond.
+func timecode(seconds float64) string {
+	ms := int64(math.Round(seconds * 1000))
+	sign := ""
+	if ms < 0 {
+		sign, ms = "-", -ms
+	}
+	return fmt.Sprintf("%s%02d:%02d:%02d.%03d", sign, ms/3_600_000, ms/60_000%60, ms/1000%60, ms%1000)
+}

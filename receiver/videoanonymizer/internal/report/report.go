@@ -1,0 +1,324 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package report tells a person how an anonymized video came about and where to look at it first: an audit report (JSON, by
+// report.schema.json), a contact sheet of the weakest moments, and a preview with everything drawn on it that was found. All of them
+// show anonymized frames, or none.
+//
+//	recorder, err := report.NewRecorder(temp)
+//	err = recorder.Add(record) // for each frame, in order
+//	err = recorder.Write(path, about)
+//	err = report.WriteSheet(ctx, tools, output, path, recorder.Weakest(), options)
+//
+// It stands above media, mask and telemetry; only the receiver imports it.
+package report
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// Schema names the form of a report. Keys may be added under the same version, so that readers ignore what they do not know.
+const Schema = "otelcol-anonymizer/report/v1"
+
+// About is what a report tells beside its frames.
+type About struct {
+	Program  Program  `json:"program"`
+	Source   File     `json:"source"`
+	Output   File     `json:"output"`
+	Models   []Model  `json:"models"`
+	Settings Settings `json:"settings"`
+}
+
+// Program is what made the video.
+type Program struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// File identifies a file.
+type File struct {
+	// Name is without its folder.
+	Name string `json:"name"`
+	// Size is in bytes.
+	Size int64 `json:"size"`
+	// SHA256 is of the whole content, in hex.
+	SHA256 string `json:"sha256"`
+}
+
+// Model is one that took part.
+type Model struct {
+	// Key is the configuration's, such as detector::model.
+	Key string `json:"key"`
+	// Name is the catalog's, or the file's.
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+}
+
+// Settings are those that decide what is masked. Thresholds are confidences 0..1.
+type Settings struct {
+	Recall             string  `json:"recall"`
+	DetectEvery        int     `json:"detect_every"`
+	LookAhead          float64 `json:"look_ahead_s"`
+	ScoreThreshold     float64 `json:"detector_score_threshold"`
+	CandidateThreshold float64 `json:"detector_candidate_threshold"`
+	FaceThreshold      float64 `json:"detector_face_threshold"`
+	OverlapThreshold   float64 `json:"detector_overlap_threshold"`
+	Tiles              int     `json:"detector_tiles"`
+	MinPersonSize      int     `json:"detector_min_person_size"`
+	PoseThreshold      float64 `json:"pose_score_threshold"`
+	Method             string  `json:"mask_method"`
+	Shape              string  `json:"mask_shape"`
+	Fill               string  `json:"mask_fill"`
+	Scale              float64 `json:"mask_scale"`
+	MaxSize            float64 `json:"mask_max_size"`
+	OnUncertain        string  `json:"mask_on_uncertain"`
+	// Regions are the parts of the frame that are always masked, or never.
+	Regions  []Region `json:"mask_regions"`
+	Provider string   `json:"inference_provider"`
+}
+
+// Region is a part of the frame that is always masked, or never.
+type Region struct {
+	Action  string       `json:"action"`
+	Polygon [][2]float64 `json:"polygon"`
+	From    float64      `json:"from_s"`
+	To      float64      `json:"to_s"`
+}
+
+// summary counts the frames.
+type summary struct {
+	Frames      int     `json:"frames"`
+	Duration    float64 `json:"duration_s"`
+	Judged      int     `json:"frames_judged"`
+	MaskedWhole int     `json:"frames_masked_whole"`
+	PeopleMax   int     `json:"people_max"`
+	Masks       int     `json:"masks"`
+	// ByOrigin counts the masks by mask.Origin.
+	ByOrigin map[mask.Origin]int `json:"masks_by_origin"`
+}
+
+// document is a report but for its frames, which come last.
+type document struct {
+	Schema  string    `json:"schema"`
+	Created time.Time `json:"created"`
+	About
+	Summary summary  `json:"summary"`
+	Weakest []Moment `json:"weakest"`
+}
+
+// Recorder collects what a report tells of a video's frames. They wait in a file, whatever the length of the video; what is held in
+// memory does not grow with it. It is for one goroutine.
+type Recorder struct {
+	file     *os.File
+	buffered *bufio.Writer
+	line     []byte
+	summary  summary
+	first    time.Duration
+	last     time.Duration
+	moments  moments
+}
+
+// NewRecorder begins to collect in a new file at temp, which the caller removes.
+func NewRecorder(temp string) (*Recorder, error) {
+	file, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return &Recorder{file: file, buffered: bufio.NewWriterSize(file, 64<<10), summary: summary{ByOrigin: map[mask.Origin]int{}}}, nil
+}
+
+// Add takes the next frame. It does not keep the record.
+func (r *Recorder) Add(rec *telemetry.FrameRecord) error {
+	s := &r.summary
+	if s.Frames == 0 {
+		r.first = rec.PTS
+	}
+	r.last = rec.PTS
+	s.Frames++
+	if rec.Judged && rec.Err == nil {
+		s.Judged++
+	}
+	if rec.WholeFrameMasked {
+		s.MaskedWhole++
+	}
+	s.PeopleMax = max(s.PeopleMax, rec.People)
+	s.Masks += len(rec.Heads)
+	for _, h := range rec.Heads {
+		s.ByOrigin[h.Origin]++
+	}
+	r.moments.add(rec, r.first)
+
+	r.line = r.line[:0]
+	if s.Frames > 1 {
+		r.line = append(r.line, ",\n"...)
+	}
+	r.line = appendFrame(r.line, rec, r.first)
+	if _, err := r.buffered.Write(r.line); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// Weakest are the moments to look at first, the weakest first. After it no frame may be added.
+func (r *Recorder) Weakest() []Moment { return r.moments.weakest() }
+
+// Write puts the report into a new file at path.
+func (r *Recorder) Write(path string, about About) error {
+	if err := r.write(path, about); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+func (r *Recorder) write(path string, about About) (err error) {
+	if err := r.buffered.Flush(); err != nil {
+		return err
+	}
+	if _, err := r.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	r.summary.Duration = seconds(r.last - r.first)
+	if r.summary.Frames > 1 { // the last frame stands as long as the mean one
+		r.summary.Duration *= float64(r.summary.Frames) / float64(r.summary.Frames-1)
+		r.summary.Duration = math.Round(r.summary.Duration*1000) / 1000
+	}
+	head, err := json.MarshalIndent(document{
+		Schema: Schema, Created: time.Now().UTC().Truncate(time.Second), About: about, Summary: r.summary, Weakest: r.Weakest(),
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	const closing = "\n}"
+	if _, err = file.Write(append(head[:len(head)-len(closing)], ",\n  \"frames\": [\n"...)); err != nil {
+		return err
+	}
+	if _, err = io.Copy(file, r.file); err != nil {
+		return err
+	}
+	_, err = file.WriteString("\n  ]\n}\n")
+	return err
+}
+
+// Close lets go of the file at temp. It may be called twice.
+func (r *Recorder) Close() { _ = r.file.Close() }
+
+// appendFrame writes a frame as one line. Boxes are [left, top, right, bottom] in pixels.
+func appendFrame(b []byte, rec *telemetry.FrameRecord, first time.Duration) []byte {
+	b = append(b, `    {"frame":`...)
+	b = strconv.AppendInt(b, int64(rec.Index), 10)
+	b = append(b, `,"time_s":`...)
+	b = appendNumber(b, seconds(rec.PTS-first), 3)
+	b = append(b, `,"judged":`...)
+	b = strconv.AppendBool(b, rec.Judged && rec.Err == nil)
+	if rec.WholeFrameMasked {
+		b = append(b, `,"masked_whole":true`...)
+	}
+	if rec.Reason != "" {
+		b = append(b, `,"error":`...)
+		b = strconv.AppendQuote(b, rec.Reason)
+	}
+	b = appendList(b, "people", len(rec.Found), func(b []byte, i int) []byte {
+		b = appendThing(b, rec.Found[i].Box, rec.Found[i].Score)
+		if rec.Found[i].Candidate {
+			b = append(b, `,"candidate":true`...)
+		}
+		return b
+	})
+	b = appendList(b, "faces", len(rec.Faces), func(b []byte, i int) []byte {
+		return appendThing(b, rec.Faces[i].Box, rec.Faces[i].Score)
+	})
+	b = appendList(b, "masks", len(rec.Heads), func(b []byte, i int) []byte {
+		b = appendThing(b, rec.Heads[i].Bounds(), rec.Heads[i].Score)
+		b = append(b, `,"origin":"`...)
+		return append(append(b, rec.Heads[i].Origin...), '"')
+	})
+	return append(b, '}')
+}
+
+func appendList(b []byte, key string, n int, appendOne func([]byte, int) []byte) []byte {
+	if n == 0 {
+		return b
+	}
+	b = append(b, `,"`+key+`":[`...)
+	for i := range n {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendOne(append(b, '{'), i), '}')
+	}
+	return append(b, ']')
+}
+
+func appendThing(b []byte, box vision.Box, score float32) []byte {
+	b = append(b, `"box":[`...)
+	for i, v := range [...]float32{box.X0, box.Y0, box.X1, box.Y1} {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendNumber(b, float64(v), 0)
+	}
+	b = append(b, `],"score":`...)
+	return appendNumber(b, float64(score), 3)
+}
+
+// appendNumber writes what JSON cannot carry as 0.
+func appendNumber(b []byte, v float64, decimals int) []byte {
+	return strconv.AppendFloat(b, finite(v), 'f', decimals, 64)
+}
+
+func finite(v float64) float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0
+	}
+	return v
+}
+
+func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }
+
+// Identify reads the whole file. It ends early when the context does.
+func Identify(ctx context.Context, path string) (File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return File{}, fmt.Errorf("hash: %w", err)
+	}
+	defer file.Close()
+	hash := sha256.New()
+	size, err := io.Copy(hash, &reader{ctx, file})
+	if err != nil {
+		return File{}, fmt.Errorf("hash %s: %w", path, err)
+	}
+	return File{Name: filepath.Base(path), Size: size, SHA256: hex.EncodeToString(hash.Sum(nil))}, nil
+}
+
+type reader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r *reader) Read(b []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(b)
+}

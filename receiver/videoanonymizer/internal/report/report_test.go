@@ -1,0 +1,201 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const rate = 25
+
+// head is one at a place, of a size and score.
+func head(x, size, score float32, origin mask.Origin) mask.Head {
+	return mask.Head{X: x, Y: 100, RX: size, RY: size, Score: score, Origin: origin}
+}
+
+// frame is a record at 25 frames a second, of a stream that begins at 2 s.
+func frame(index int, heads ...mask.Head) *telemetry.FrameRecord {
+	return &telemetry.FrameRecord{
+		Index: index, PTS: 2*time.Second + time.Duration(index)*time.Second/rate, Judged: true,
+		Heads: heads, People: len(heads), Masks: len(heads),
+	}
+}
+
+func record(t *testing.T, frames ...*telemetry.FrameRecord) *Recorder {
+	t.Helper()
+	r, err := NewRecorder(filepath.Join(t.TempDir(), "frames"))
+	require.NoError(t, err)
+	t.Cleanup(r.Close)
+	for _, f := range frames {
+		require.NoError(t, r.Add(f))
+	}
+	return r
+}
+
+func TestWeakestMoments(t *testing.T) {
+	whole := func(i int) *telemetry.FrameRecord {
+		f := frame(i, mask.FrameHead(640, 360))
+		f.WholeFrameMasked = true
+		return f
+	}
+	tests := map[string]struct {
+		frames []*telemetry.FrameRecord
+		want   []Moment
+	}{
+		"nobody": {frames: []*telemetry.FrameRecord{frame(0), frame(1)}, want: []Moment{}},
+		"lowest score of a head that stays": {
+			frames: []*telemetry.FrameRecord{
+				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 10, 0.4, mask.OriginPose)), frame(2, head(54, 10, 0.8, mask.OriginPose)),
+			},
+			want: []Moment{{Reason: LowScore, At: "00:00:00.040", Frame: 1, Time: 0.04, LastFrame: 2, Duration: 0.08, Score: 0.4, Box: [4]int{42, 90, 62, 110}}},
+		},
+		"longest interpolation, at its largest mask": {
+			frames: []*telemetry.FrameRecord{
+				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 11, 0.7, mask.OriginInterpolated)),
+				frame(2, head(54, 12, 0.7, mask.OriginInterpolated)), frame(3, head(56, 11, 0.7, mask.OriginInterpolated)),
+				frame(4, head(58, 10, 0.9, mask.OriginPose)),
+			},
+			want: []Moment{
+				{Reason: LowScore, At: "00:00:00.000", LastFrame: 4, Duration: 0.16, Score: 0.9, Box: [4]int{40, 90, 60, 110}},
+				{Reason: Interpolated, At: "00:00:00.080", Frame: 2, Time: 0.08, FirstFrame: 1, LastFrame: 3, Duration: 0.08, Score: 0.7, Box: [4]int{42, 88, 66, 112}},
+			},
+		},
+		"two people, one of whom leaves": {
+			frames: []*telemetry.FrameRecord{
+				frame(0, head(50, 10, 0.9, mask.OriginPose), head(300, 10, 0.5, mask.OriginBox)),
+				frame(1, head(302, 12, 0.5, mask.OriginHeld), head(50, 10, 0.9, mask.OriginPose)),
+				frame(2, head(50, 10, 0.9, mask.OriginPose)),
+			},
+			want: []Moment{
+				{Reason: LowScore, At: "00:00:00.000", Score: 0.5, Box: [4]int{290, 90, 310, 110}},
+				{Reason: Held, At: "00:00:00.040", Frame: 1, Time: 0.04, FirstFrame: 1, LastFrame: 1, Score: 0.5, Box: [4]int{290, 88, 314, 112}},
+				{Reason: NoKeypoints, At: "00:00:00.000", Score: 0.5, Box: [4]int{290, 90, 310, 110}},
+				{Reason: LowScore, At: "00:00:00.000", LastFrame: 2, Duration: 0.08, Score: 0.9, Box: [4]int{40, 90, 60, 110}},
+			},
+		},
+		"masked whole": {
+			frames: []*telemetry.FrameRecord{frame(0), whole(1), whole(2), frame(3)},
+			want: []Moment{{Reason: MaskedWhole, At: "00:00:00.040", Frame: 1, Time: 0.04, FirstFrame: 1, LastFrame: 2, Duration: 0.04,
+				Box: corners(mask.FrameHead(640, 360).Bounds())}},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := record(t, test.frames...).Weakest()
+			for i := range got { // what only the search needs
+				got[i].area, got[i].begin, got[i].end = 0, 0, 0
+			}
+			assert.Equal(t, test.want, got)
+		})
+	}
+}
+
+// TestMemoryIsBounded has a new weak head in every frame of four minutes.
+func TestMemoryIsBounded(t *testing.T) {
+	r := record(t)
+	for i := range 6000 {
+		require.NoError(t, r.Add(frame(i, head(float32(i%2)*500, 10, float32(i)/6000, mask.OriginPose))))
+		require.LessOrEqual(t, len(r.moments.chains), 2)
+	}
+	weakest := r.Weakest()
+	require.Len(t, weakest, keptMoments)
+	for i, m := range weakest {
+		assert.Equal(t, i, m.Frame, "the lowest scores, lowest first")
+	}
+}
+
+func TestReportFollowsItsSchema(t *testing.T) {
+	f0 := frame(0, head(50, 10, float32(math.NaN()), mask.OriginPose), head(90, 10, 0.3, mask.OriginFace))
+	f0.Found = []vision.Person{{Detection: vision.Detection{Box: vision.Box{X0: -3.4, Y0: 1, X1: 80.6, Y1: 200}, Score: 0.51234, Candidate: true}}}
+	f0.Faces = []vision.Face{{Box: vision.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 1}}
+	f1 := frame(1, mask.FrameHead(640, 360))
+	f1.WholeFrameMasked, f1.Err, f1.Reason = true, errors.New("no memory"), "out_of_memory"
+	r := record(t, f0, f1, frame(2))
+	path := filepath.Join(t.TempDir(), "report.json")
+	sum := strings.Repeat("0a", 32)
+	require.NoError(t, r.Write(path, About{
+		Program:  Program{Name: "otelcol-anonymizer", Version: "1"},
+		Source:   File{Name: "wa\"lk\xff.mp4", Size: 1, SHA256: sum},
+		Output:   File{Name: "walk_anonymized.mp4", Size: 1, SHA256: sum},
+		Models:   []Model{{Key: "detector::model", Name: "nanodet-m", SHA256: sum}},
+		Settings: Settings{DetectEvery: 1, LookAhead: 1, Tiles: 1, Regions: []Region{{Action: "keep"}}},
+	}))
+	validate(t, path)
+
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `
+    {"frame":0,"time_s":0.000,"judged":true,"people":[{"box":[-3,1,81,200],"score":0.512,"candidate":true}],`+
+		`"faces":[{"box":[1,2,3,4],"score":1.000}],"masks":[{"box":[40,90,60,110],"score":0.000,"origin":"pose"},`+
+		`{"box":[80,90,100,110],"score":0.300,"origin":"face"}]},
+    {"frame":1,"time_s":0.040,"judged":false,"masked_whole":true,"error":"out_of_memory","masks":[`)
+	var said struct {
+		Summary summary `json:"summary"`
+	}
+	require.NoError(t, json.Unmarshal(text, &said))
+	assert.Equal(t, summary{Frames: 3, Duration: 0.12, Judged: 2, MaskedWhole: 1, PeopleMax: 2, Masks: 3,
+		ByOrigin: map[mask.Origin]int{mask.OriginPose: 1, mask.OriginFace: 1, mask.OriginFrame: 1}}, said.Summary)
+	require.Error(t, r.Write(path, About{}), "a file that stands there is not replaced")
+}
+
+func validate(t *testing.T, path string) {
+	t.Helper()
+	schema, err := jsonschema.NewCompiler().Compile("../../report.schema.json")
+	require.NoError(t, err)
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	defer file.Close()
+	document, err := jsonschema.UnmarshalJSON(file)
+	require.NoError(t, err)
+	require.NoError(t, schema.Validate(document))
+	document.(map[string]any)["frames"].([]any)[0].(map[string]any)["picture"] = "..."
+	require.Error(t, schema.Validate(document), "the schema refuses what is no report")
+}
+
+func TestIdentify(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "abc")
+	require.NoError(t, os.WriteFile(path, []byte("abc"), 0o600))
+	got, err := Identify(t.Context(), path)
+	require.NoError(t, err)
+	// The test vector of FIPS 180-4.
+	assert.Equal(t, File{Name: "abc", Size: 3, SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}, got)
+}
+
+// BenchmarkFrame is the cost of a frame with five people in it.
+func BenchmarkFrame(b *testing.B) {
+	r, err := NewRecorder(filepath.Join(b.TempDir(), "frames"))
+	require.NoError(b, err)
+	defer r.Close()
+	f := frame(0)
+	for i := range 5 {
+		f.Heads = append(f.Heads, head(float32(100*i), 20, 0.7, mask.OriginPose))
+		f.Found = append(f.Found, vision.Person{Detection: vision.Detection{Box: vision.Box{X0: 10, Y0: 10, X1: 100, Y1: 300}, Score: 0.7}})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		f.Index++
+		f.PTS += time.Second / rate
+		if err := r.Add(f); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

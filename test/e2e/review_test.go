@@ -1,0 +1,109 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"path/filepath"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
+)
+
+// reviewed are the outputs and what comes beside each by default, sorted.
+func reviewed(outputs ...string) (files []string) {
+	for _, output := range outputs {
+		files = append(files, output, output+".report.json")
+	}
+	return files
+}
+
+// report is what the tests read of one.
+type report struct {
+	Source, Output struct {
+		Name, SHA256 string
+	}
+	Models  []struct{ Name, SHA256 string }
+	Summary struct {
+		Frames, Masks int
+		Duration      float64        `json:"duration_s"`
+		Judged        int            `json:"frames_judged"`
+		MaskedWhole   int            `json:"frames_masked_whole"`
+		MasksByOrigin map[string]int `json:"masks_by_origin"`
+	}
+	Weakest []struct {
+		Reason, At string
+		Frame      int
+		Score      float64
+	}
+	Frames []struct {
+		Frame  int
+		Time   float64 `json:"time_s"`
+		Judged bool
+		People []struct{ Box [4]int }
+		Masks  []struct {
+			Box    [4]int
+			Origin string
+		}
+	}
+}
+
+func readReport(t *testing.T, output string) (r report) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(read(t, output+".report.json"), &r))
+	return r
+}
+
+func sumOf(t *testing.T, path string) string {
+	t.Helper()
+	sum := sha256.Sum256(read(t, path))
+	return hex.EncodeToString(sum[:])
+}
+
+// checkReview compares what came beside an output with the videos.
+func checkReview(t *testing.T, source, output string, frames footage.Info) report {
+	var document any
+	require.NoError(t, json.Unmarshal(read(t, output+".report.json"), &document))
+	schema, err := jsonschema.NewCompiler().Compile("../../receiver/videoanonymizer/report.schema.json")
+	require.NoError(t, err)
+	require.NoError(t, schema.Validate(document))
+
+	r := readReport(t, output)
+	assert.Equal(t, filepath.Base(source), r.Source.Name)
+	assert.Equal(t, sumOf(t, source), r.Source.SHA256)
+	assert.Equal(t, filepath.Base(output), r.Output.Name)
+	assert.Equal(t, sumOf(t, output), r.Output.SHA256)
+	assert.Len(t, r.Models, 3, "people, faces, poses")
+	assert.Equal(t, len(frames.Times), r.Summary.Frames)
+	assert.Zero(t, r.Summary.MaskedWhole)
+	assert.Positive(t, r.Summary.MasksByOrigin["pose"])
+	require.Len(t, r.Frames, len(frames.Times))
+	masks := 0
+	for i, frame := range r.Frames {
+		require.Equal(t, i, frame.Frame)
+		masks += len(frame.Masks)
+		if !frame.Judged {
+			assert.Empty(t, frame.People, "nobody was looked for in frame %d", i)
+		}
+	}
+	assert.Equal(t, r.Summary.Masks, masks)
+
+	require.NotEmpty(t, r.Weakest)
+	lowest := 1.0
+	for _, moment := range r.Weakest {
+		require.Less(t, moment.Frame, len(r.Frames))
+		if moment.Reason == "low_score" {
+			lowest = min(lowest, moment.Score)
+		}
+	}
+	assert.Equal(t, "low_score", r.Weakest[0].Reason)
+	assert.InDelta(t, lowest, r.Weakest[0].Score, 1e-9, "the weakest comes first")
+	return r
+}
