@@ -115,12 +115,12 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	if err := writer.Finish(ctx); err != nil {
 		return summary, err
 	}
-	// A source deleted meanwhile leaves this output as all that there is of the video.
-	if err := job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
-		return summary, err
-	}
 	companions, err := review.finish(ctx)
 	if err != nil {
+		return summary, err
+	}
+	// A source deleted meanwhile leaves this output as all that there is of the video.
+	if err := job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
 		return summary, err
 	}
 	return summary, job.Publish(companions...)
