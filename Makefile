@@ -62,6 +62,16 @@ test-module: ## Test one module with the race detector: make test-module MODULE=
 e2e: ## Test the built program on real footage (after make models footage build)
 	$(GO) test -count=1 ./test/...
 
+.PHONY: stack-test
+stack-test: ## Ask the real Prometheus all that dashboards, rules and alerts ask, on real footage, on a fresh machine too
+	@$(SETUP) test
+	@$(MAKE) --no-print-directory models footage build
+	$(GO) test -count=1 -v ./test/stack
+
+.PHONY: jaeger-test
+jaeger-test: models footage build ## Read the traces of real footage back from the real Jaeger, which is built first (five minutes)
+	@export JAEGER=$$(build/jaeger.sh); $(GO) test -count=1 -v -run TestJaeger ./test/stack
+
 .PHONY: kill-test
 kill-test: ## Kill the built program 60 times at random moments, and see that nothing is lost (after make models footage build)
 	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 20m -v -run TestKilledAtAnyMoment ./test/e2e
@@ -101,6 +111,10 @@ generate: ## Write the generated code anew: the distribution's and the component
 .PHONY: check-generated
 check-generated: ## Fail when generated code is not what its source makes
 	@build/check-generated.sh
+
+.PHONY: dashboards
+dashboards: ## Write the dashboards of config/stack anew from internal/dashboards
+	$(GO) run ./internal/dashboards/write
 
 .PHONY: tidy
 tidy: ## Tidy every go.mod

@@ -83,7 +83,7 @@ var pipeline = Dashboard{
 			{Title: "Videos", Kind: "stat", Unit: "short", Width: 8,
 				Queries: []Query{{Expr: `sum by (anonymizer_video_outcome) (otel_anonymizer_videos_total{job=~"$service"})`, Legend: "{{anonymizer_video_outcome}}"}}},
 			{Title: "Failures by reason", Description: "The log record and the trace of the video say the rest.", Kind: "table", Width: 8,
-				Queries: []Query{{Expr: `sum by (error_type) (otel_failed_videos_total{job=~"$service"})`}}},
+				Queries: []Query{{Expr: `sum by (error_type) (otel_traces_span_metrics_calls_total{service_name=~"$service", span_name="anonymize_video", error_type!=""})`}}},
 			{Title: "Telemetry refused", Description: "Spans and log records a second that the collector's pipelines refused, and those that were given up.", Width: 8, Unit: "short",
 				Queries: []Query{
 					{Expr: `sum by (receiver) (rate(otelcol_receiver_refused_spans[$__rate_interval])) + sum by (receiver) (rate(otelcol_receiver_refused_log_records[$__rate_interval]))`, Legend: "refused by {{receiver}}"},

@@ -40,6 +40,8 @@ type Options struct {
 	Dir string
 	// Configs are values of --config that are laid over config/config.yaml.
 	Configs []string
+	// Env is added to the environment.
+	Env []string
 	// Addresses are those that the configuration states.
 	Addresses Addresses
 	// Output receives what the collector prints.
@@ -48,15 +50,9 @@ type Options struct {
 
 // OnFreePorts adds a configuration in which the collector listens on ports that nobody else uses, so that several run at once.
 func (o Options) OnFreePorts() (Options, error) {
-	const endpoints = 6
-	var addresses []string
-	for range endpoints {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return o, fmt.Errorf("find a free port: %w", err)
-		}
-		defer listener.Close() // all at once when all are known, so that no two are the same
-		addresses = append(addresses, listener.Addr().String())
+	addresses, err := FreeAddresses(6)
+	if err != nil {
+		return o, err
 	}
 	_, selfPort, _ := net.SplitHostPort(addresses[5])
 	o.Addresses = Addresses{Health: addresses[0], Prometheus: addresses[1]}
@@ -67,6 +63,20 @@ func (o Options) OnFreePorts() (Options, error) {
 		service: {telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: localhost, port: %s}}}}]}}}}`,
 		addresses[0], addresses[2], addresses[1], addresses[3], addresses[4], selfPort))
 	return o, nil
+}
+
+// FreeAddresses are n addresses of localhost, as host:port, on which nobody listens.
+func FreeAddresses(n int) ([]string, error) {
+	var addresses []string
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer listener.Close() // all at once when all are known, so that no two are the same
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses, nil
 }
 
 // Collector is a running collector.
@@ -89,6 +99,7 @@ func Start(ctx context.Context, options Options) (*Collector, error) {
 	}
 	command := exec.Command(binary, args...)
 	command.Dir = options.Dir
+	command.Env = append(os.Environ(), options.Env...)
 	command.Stdout, command.Stderr = options.Output, options.Output
 	// A group of its own: Ctrl-C goes to us alone, and the collector is stopped in order.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

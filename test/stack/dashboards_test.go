@@ -1,0 +1,55 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package stack
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/internal/dashboards"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+)
+
+// TestDashboardsAreWhatTheirSourceMakes checks that nobody edited the files by hand, and that they fit the screen.
+func TestDashboardsAreWhatTheirSourceMakes(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(collector.Root(), "config", "stack", "grafana", "dashboards", "*"))
+	require.NoError(t, err)
+	require.Len(t, files, len(dashboards.All()), "a file for each dashboard, and no other")
+	for name, dashboard := range dashboards.All() {
+		want, err := dashboard.JSON()
+		require.NoError(t, err)
+		got, err := os.ReadFile(filepath.Join(collector.Root(), "config", "stack", "grafana", "dashboards", name))
+		require.NoError(t, err)
+		assert.Equal(t, string(want)+"\n", string(got), "%s: run make dashboards", name)
+
+		var page struct {
+			Panels []struct {
+				ID      int
+				Title   string
+				GridPos struct{ X, Y, W, H int }
+			}
+		}
+		require.NoError(t, json.Unmarshal(got, &page))
+		ids, cells := map[int]bool{}, map[string]string{}
+		for _, panel := range page.Panels {
+			assert.False(t, ids[panel.ID], "%s: the ID of %s is taken", name, panel.Title)
+			ids[panel.ID] = true
+			at := panel.GridPos
+			assert.LessOrEqual(t, at.X+at.W, 24, "%s: %s is on the screen", name, panel.Title)
+			for x := at.X; x < at.X+at.W; x++ {
+				for y := at.Y; y < at.Y+at.H; y++ {
+					cell := fmt.Sprint(x, " ", y)
+					require.Empty(t, cells[cell], "%s: %s lies on", name, panel.Title)
+					cells[cell] = panel.Title
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,225 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package stack tests what docker-compose.yaml puts together, with the real servers.
+package stack
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/internal/dashboards"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+)
+
+// noData are the queries that have no data while nothing is wrong, and why.
+var noData = map[string]string{
+	"panel Telemetry refused B":              "no span was given up",
+	"alert CollectorDown":                    "the collector runs",
+	"alert QueueGrowing":                     "the queue is short",
+	"alert SlowerThanRealTime":               "depends on the machine",
+	"alert GPUMemoryNearLimitWithManyPeople": "the GPUs of the shim have memory to spare",
+	"alert TelemetryDropped":                 "no span was given up",
+	"alert TelemetryRefused":                 "nothing was refused",
+	"alert MasksUncertain":                   "most heads have keypoints",
+	"alert FramesMaskedWhole":                "every frame was judged",
+}
+
+func TestPromtool(t *testing.T) {
+	dir := filepath.Join(collector.Root(), "config", "stack", "prometheus")
+	for _, args := range [][]string{
+		{"check", "config", "prometheus.yml"},
+		{"check", "rules", "rules.yml"},
+		{"test", "rules", "rules_test.yml"},
+	} {
+		command := exec.Command("promtool", args...)
+		command.Dir = dir
+		out, err := command.CombinedOutput()
+		assert.NoError(t, err, "promtool %s:\n%s", strings.Join(args, " "), out)
+	}
+}
+
+// ruleFile is what Prometheus reads of rules.yml.
+type ruleFile struct {
+	Groups []struct {
+		Name  string
+		Rules []struct {
+			Record, Alert, Expr string
+			For                 string            `yaml:"for"`
+			Labels, Annotations map[string]string `yaml:",omitempty"`
+		}
+	}
+}
+
+// queries are all that dashboards, rules and alerts ask, by where they stand.
+func queries(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	add := func(where, expr string) {
+		require.NotContains(t, all, where, "two queries by one name")
+		all[where] = expr
+	}
+	variables := strings.NewReplacer("$__rate_interval", "15s", "$service", ".*", "$video", ".*", "$gpu", ".*")
+	for _, dashboard := range dashboards.All() {
+		for _, section := range dashboard.Sections {
+			for _, panel := range section.Panels {
+				for i, query := range panel.Queries {
+					add(fmt.Sprintf("panel %s %c", panel.Title, 'A'+i), variables.Replace(query.Expr))
+				}
+			}
+		}
+	}
+	var file ruleFile
+	readYAML(t, &file, "config", "stack", "prometheus", "rules.yml")
+	for _, group := range file.Groups {
+		for _, rule := range group.Rules {
+			if rule.Record != "" {
+				add("rule "+rule.Record, rule.Expr)
+			} else {
+				add("alert "+rule.Alert, rule.Expr)
+			}
+		}
+	}
+	return all
+}
+
+// TestEveryQuery runs real videos, one of them broken, past a real Prometheus and asks it all that dashboards, rules and alerts ask:
+// each query must parse, and each must have had data at some time, but for those that only speak when something is wrong.
+func TestEveryQuery(t *testing.T) {
+	s := startCollector(t, "127.0.0.1:1") // no Jaeger: metrics do not wait for it
+	begin := time.Now()
+	prometheus := startPrometheus(t, s)
+	time.Sleep(2 * time.Second) // so that Prometheus has seen counters at zero
+	s.drop("walk.mp4", "walk.mp4")
+	s.drop("talk.mp4", "talk.mp4")
+	s.dropBroken("talk.mp4", "broken.mp4")
+	require.Eventually(t, func() bool {
+		return value(t, prometheus, `sum(otel_anonymizer_videos_total)`) == "3" && value(t, prometheus, `sum(otel_traces_span_metrics_calls_total{span_name="anonymize_video", error_type!=""})`) == "1"
+	}, 90*time.Second, time.Second, "the videos come to their ends")
+	time.Sleep(3 * time.Second) // for what a rate needs after the last change
+
+	asked := queries(t)
+	empty := 0
+	for _, where := range slices.Sorted(maps.Keys(asked)) {
+		series, err := series(t, prometheus, asked[where], begin)
+		if !assert.NoError(t, err, "%s: %s", where, asked[where]) {
+			continue
+		}
+		reason, excused := noData[where]
+		if series == 0 {
+			empty++
+			assert.True(t, excused, "%s has no data: %s", where, asked[where])
+		}
+		if series > 0 {
+			reason = ""
+		}
+		t.Logf("%-60s %3d series %s", where, series, reason)
+	}
+	t.Logf("%d queries, %d of them with data", len(asked), len(asked)-empty)
+	for where := range noData {
+		assert.Contains(t, asked, where, "an excuse for a query that is not there")
+	}
+
+	for _, where := range slices.Sorted(maps.Keys(asked)) {
+		if strings.HasPrefix(where, "alert ") {
+			checkMetrics(t, prometheus, where, asked[where], begin)
+		}
+	}
+	for _, dashboard := range dashboards.All() {
+		for _, variable := range dashboard.Variables {
+			checkVariable(t, prometheus, variable)
+		}
+	}
+	checkExemplars(t, prometheus, begin)
+	s.stop()
+}
+
+// startPrometheus runs Prometheus with the stack's configuration on the collector's ports, and in a hurry. It returns its URL.
+func startPrometheus(t *testing.T, s *site) string {
+	t.Helper()
+	dir := t.TempDir()
+	hurry := strings.NewReplacer("anonymizer:8000", s.metrics, "anonymizer:8888", s.self,
+		"scrape_interval: 5s", "scrape_interval: 1s", "evaluation_interval: 15s", "evaluation_interval: 1s")
+	for _, name := range []string{"prometheus.yml", "rules.yml"} {
+		text := hurry.Replace(readText(t, "config", "stack", "prometheus", name))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	free, err := collector.FreeAddresses(1)
+	require.NoError(t, err)
+	serve(t, "http://"+free[0]+"/-/ready", nil, "prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"),
+		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+free[0], "--enable-feature=exemplar-storage")
+	return "http://" + free[0]
+}
+
+// series counts the lines that a graph of the query would have.
+func series(t *testing.T, prometheus, query string, begin time.Time) (int, error) {
+	t.Helper()
+	var answer struct{ Data struct{ Result []any } }
+	err := ask(t, &answer, prometheus+"/api/v1/query_range", url.Values{
+		"query": {query}, "step": {"1"}, "start": {seconds(begin)}, "end": {seconds(time.Now())},
+	})
+	return len(answer.Data.Result), err
+}
+
+func seconds(at time.Time) string { return fmt.Sprintf("%.3f", float64(at.UnixMilli())/1000) }
+
+// value of a query that has one, else "".
+func value(t *testing.T, prometheus, query string) string {
+	t.Helper()
+	var answer struct {
+		Data struct{ Result []struct{ Value [2]any } }
+	}
+	require.NoError(t, ask(t, &answer, prometheus+"/api/v1/query", url.Values{"query": {query}}))
+	if len(answer.Data.Result) != 1 {
+		return ""
+	}
+	return fmt.Sprint(answer.Data.Result[0].Value[1])
+}
+
+// checkMetrics checks that an alert that does not fire is quiet because all is well, and not because it asks for what is not there.
+func checkMetrics(t *testing.T, prometheus, where, expr string, begin time.Time) {
+	t.Helper()
+	for _, name := range regexp.MustCompile(`\b(?:otel_|otelcol_|service:)[a-z0-9_:]*`).FindAllString(expr, -1) {
+		if strings.HasPrefix(name, "otelcol_receiver_videoanonymizer_") {
+			continue // these counters are not there before they count
+		}
+		found, err := series(t, prometheus, name, begin)
+		require.NoError(t, err)
+		assert.Positive(t, found, "%s asks for %s", where, name)
+	}
+}
+
+func checkVariable(t *testing.T, prometheus string, variable dashboards.Variable) {
+	t.Helper()
+	var answer struct{ Data []string }
+	require.NoError(t, ask(t, &answer, prometheus+"/api/v1/label/"+variable.Label+"/values", url.Values{"match[]": {variable.Metric}}))
+	assert.NotEmpty(t, answer.Data, "variable %s has no values", variable.Name)
+}
+
+// checkExemplars checks that a latency bucket leads to a trace.
+func checkExemplars(t *testing.T, prometheus string, begin time.Time) {
+	t.Helper()
+	var answer struct {
+		Data []struct {
+			Exemplars []struct{ Labels map[string]string }
+		}
+	}
+	require.NoError(t, ask(t, &answer, prometheus+"/api/v1/query_exemplars", url.Values{
+		"query": {`otel_traces_span_metrics_duration_milliseconds_bucket{span_name="process_single_frame"}`},
+		"start": {seconds(begin)}, "end": {seconds(time.Now())},
+	}))
+	require.NotEmpty(t, answer.Data, "no exemplars")
+	assert.Len(t, answer.Data[0].Exemplars[0].Labels["trace_id"], 32)
+}
