@@ -36,6 +36,8 @@ type ReadOptions struct {
 	// Stall is how long Next waits for a frame before it gives up with ErrStalled. Default 5 min.
 	Stall time.Duration
 
+	from time.Duration // since the file's beginning; what is shown before is left out
+
 	_ struct{}
 }
 
@@ -101,6 +103,9 @@ func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, 
 func decodeArgs(info Info, opts ReadOptions) []string {
 	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info", "-copyts",
 		"-threads", strconv.Itoa(opts.Threads)}, inputArgs(info.limits)...)
+	if opts.from > 0 {
+		args = append(args, "-ss", strconv.FormatFloat(opts.from.Seconds(), 'f', 6, 64))
+	}
 	return append(args, "-i", inputURL, "-map", "0:"+strconv.Itoa(info.StreamIndex), "-filter:v", decodeFilter(info),
 		"-fps_mode", "passthrough", "-pix_fmt", rawName(info), "-c:v", "rawvideo", "-f", "rawvideo", "-avioflags", "direct", "pipe:1")
 }

@@ -1,0 +1,64 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestStills numbers the frames of outputs by their brightness and asks for some of them.
+func TestStills(t *testing.T) {
+	const rate = 25
+	tools := testTools(t)
+	in := clip(t, "in.mkv", "-f lavfi -i color=gray:size=64x64:rate=25:duration=4 -c:v ffv1 -output_ts_offset 7")
+	for _, container := range []string{"mp4", "mov", "mkv", "webm", "avi", "ts"} {
+		t.Run(container, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "out."+container)
+			_, err := transcode(t.Context(), tools, in, path, ReadOptions{}, WriteOptions{Container: container, Preset: "ultrafast"}, func(f *Frame) {
+				for i := range f.Planes[0].Data {
+					f.Planes[0].Data[i] = byte(20 + 2*f.Index)
+				}
+			})
+			require.NoError(t, err)
+			info, err := tools.Probe(t.Context(), path, Limits{})
+			require.NoError(t, err)
+			want := []int{0, 1, 37, 38, 99, 5, 99}
+			times := make([]time.Duration, len(want))
+			for i, n := range want {
+				times[i] = time.Duration(n) * time.Second / rate
+			}
+			times[len(times)-1] = time.Hour // the last frame is all there is
+			var got []int
+			require.NoError(t, tools.Stills(t.Context(), info, times, func(i int, f *Frame) error {
+				assert.Len(t, got, i)
+				got = append(got, (int(f.Planes[0].Data[32*64+32])-19)/2)
+				return nil
+			}))
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+func TestStillsEndEarly(t *testing.T) {
+	tools := testTools(t)
+	info, err := tools.Probe(t.Context(), clip(t, "in.mkv", "-f lavfi -i color=gray:size=64x64:rate=25:duration=1 -c:v ffv1"), Limits{})
+	require.NoError(t, err)
+	enough := errors.New("enough")
+	calls := 0
+	err = tools.Stills(t.Context(), info, make([]time.Duration, 3), func(int, *Frame) error { calls++; return enough })
+	require.ErrorIs(t, err, enough)
+	assert.Equal(t, 1, calls)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, tools.Stills(ctx, info, make([]time.Duration, 1), nil), context.Canceled)
+}
