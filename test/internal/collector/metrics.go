@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"google.golang.org/protobuf/proto"
 )
 
 // Metrics is what stands at the Prometheus endpoint, by name.
@@ -68,12 +69,27 @@ func (m Metrics) Sum(name string, labels Labels) float64 {
 	return sum
 }
 
-// SpanDurations is the histogram, in milliseconds, that span_metrics made of a span's durations.
+// SpanDurations is the histogram, in milliseconds, that span_metrics made of a span's durations, whatever model the span tells
+// of; nil if there was none.
 func (m Metrics) SpanDurations(span string) *dto.Histogram {
+	var sum *dto.Histogram
 	for _, series := range m.Series("traces_span_metrics_duration_milliseconds", Labels{"span_name": span}) {
-		return series.GetHistogram()
+		sum = add(sum, series.GetHistogram())
 	}
-	return nil
+	return sum
+}
+
+// add sums two histograms of the same buckets; a may be nil.
+func add(a, b *dto.Histogram) *dto.Histogram {
+	if a == nil {
+		return b
+	}
+	sum := &dto.Histogram{SampleCount: proto.Uint64(a.GetSampleCount() + b.GetSampleCount()), SampleSum: proto.Float64(a.GetSampleSum() + b.GetSampleSum())}
+	for i, bucket := range a.GetBucket() {
+		sum.Bucket = append(sum.Bucket, &dto.Bucket{UpperBound: bucket.UpperBound,
+			CumulativeCount: proto.Uint64(bucket.GetCumulativeCount() + b.GetBucket()[i].GetCumulativeCount())})
+	}
+	return sum
 }
 
 // SpanCount is how many spans of that name were seen.
