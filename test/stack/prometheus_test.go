@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/internal/dashboards"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
@@ -48,6 +49,39 @@ func TestPromtool(t *testing.T) {
 		command.Dir = dir
 		out, err := command.CombinedOutput()
 		assert.NoError(t, err, "promtool %s:\n%s", strings.Join(args, " "), out)
+	}
+}
+
+// TestEachAlertIsTested checks that rules_test.yml has each alert both quiet and firing.
+func TestEachAlertIsTested(t *testing.T) {
+	var tests struct {
+		Tests []struct {
+			Alerts []struct {
+				Name     string `yaml:"alertname"`
+				Expected []any  `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		}
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(readText(t, "config", "stack", "prometheus", "rules_test.yml")), &tests))
+	quiet, firing := map[string]bool{}, map[string]bool{}
+	for _, test := range tests.Tests {
+		for _, alert := range test.Alerts {
+			if len(alert.Expected) == 0 {
+				quiet[alert.Name] = true
+			} else {
+				firing[alert.Name] = true
+			}
+		}
+	}
+	var file ruleFile
+	readYAML(t, &file, "config", "stack", "prometheus", "rules.yml")
+	for _, group := range file.Groups {
+		for _, rule := range group.Rules {
+			if rule.Alert != "" {
+				assert.True(t, quiet[rule.Alert], "%s is never quiet in rules_test.yml", rule.Alert)
+				assert.True(t, firing[rule.Alert], "%s never fires in rules_test.yml", rule.Alert)
+			}
+		}
 	}
 }
 
