@@ -87,7 +87,8 @@ var pipeline = Dashboard{
 			{Title: "Telemetry refused", Description: "Spans and log records a second that the collector's pipelines refused, and those that were given up.", Width: 8, Unit: "short",
 				Queries: []Query{
 					{Expr: `sum by (receiver) (rate(otelcol_receiver_refused_spans[$__rate_interval])) + sum by (receiver) (rate(otelcol_receiver_refused_log_records[$__rate_interval]))`, Legend: "refused by {{receiver}}"},
-					{Expr: `sum(rate(otelcol_receiver_videoanonymizer_spans_dropped[$__rate_interval]))`, Legend: "given up"},
+					{Expr: `sum(rate(otelcol_receiver_videoanonymizer_spans_dropped[$__rate_interval]))`, Legend: "spans given up"},
+					{Expr: `sum(rate(otelcol_receiver_videoanonymizer_log_records_dropped[$__rate_interval]))`, Legend: "log records given up"},
 				}},
 		}},
 	},

@@ -28,6 +28,7 @@ import (
 // noData are the queries that have no data while nothing is wrong, and why.
 var noData = map[string]string{
 	"panel Telemetry refused B":              "no span was given up",
+	"panel Telemetry refused C":              "no log record was given up",
 	"alert CollectorDown":                    "the collector runs",
 	"alert QueueGrowing":                     "the queue is short",
 	"alert SlowerThanRealTime":               "depends on the machine",
