@@ -126,6 +126,17 @@ readme-image: demo ## Draw the README's picture anew, from what the demo made
 	ffmpeg -nostdin -loglevel error -y -i "$$(ls -t videos/anonymized/walk-*_anonymized.mp4 | head -1)" \
 	  -vf "select=eq(n\,70),crop=640:360:128:90,scale=960:-2:flags=lanczos" -frames:v 1 -q:v 4 docs/images/masked.jpg
 
+.PHONY: install
+install: ## Install what was built, in Debian's layout, below DESTDIR; a configuration that is there stays
+	install -D -m 755 -t $(DESTDIR)/usr/bin $(BINARY)
+	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models models/*.onnx
+	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib models/lib/*
+	install -D -m 644 -t $(DESTDIR)/usr/share/doc/otelcol-anonymizer README.md LICENSE
+	[ -e $(DESTDIR)/etc/otelcol-anonymizer/config.yaml ] || install -D -m 644 -t $(DESTDIR)/etc/otelcol-anonymizer config/config.yaml
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/otelcol-anonymizer.service
+	install -D -m 644 packaging/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/otelcol-anonymizer.conf
+	install -D -m 644 packaging/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/otelcol-anonymizer.conf
+
 .PHONY: clean
 clean: ## Remove what was built; models, footage and your videos stay
 	rm -rf bin

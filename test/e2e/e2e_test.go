@@ -31,6 +31,7 @@ const quick = `yaml:{receivers: {videoanonymizer: {
 type site struct {
 	*testing.T
 	dir     string
+	binary  string   // empty: the one built
 	configs []string // laid over the default
 }
 
@@ -42,7 +43,7 @@ func newSite(t *testing.T) site {
 func (s site) start() *collector.Collector {
 	s.Helper()
 	var output bytes.Buffer
-	options, err := collector.Options{Dir: s.dir, Configs: slices.Clone(s.configs), Output: &output}.OnFreePorts()
+	options, err := collector.Options{Binary: s.binary, Dir: s.dir, Configs: slices.Clone(s.configs), Output: &output}.OnFreePorts()
 	require.NoError(s, err)
 	c, err := collector.Start(s.Context(), options)
 	require.NoError(s, err, "%s", &output)

@@ -5,6 +5,7 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ var DefaultAddresses = Addresses{Health: "localhost:13133", Prometheus: "localho
 
 // Options say how a collector is started.
 type Options struct {
+	// Binary is the program; empty is bin/otelcol-anonymizer.
+	Binary string
 	// Dir is the working directory; relative paths in the configuration start there.
 	Dir string
 	// Configs are values of --config that are laid over config/config.yaml.
@@ -89,7 +92,7 @@ type Collector struct {
 
 // Start starts bin/otelcol-anonymizer and waits until it says that it is ready.
 func Start(ctx context.Context, options Options) (*Collector, error) {
-	binary := filepath.Join(Root(), "bin", "otelcol-anonymizer")
+	binary := cmp.Or(options.Binary, filepath.Join(Root(), "bin", "otelcol-anonymizer"))
 	if _, err := os.Stat(binary); err != nil {
 		return nil, fmt.Errorf("the collector is not built, run make build: %w", err)
 	}
@@ -175,6 +178,9 @@ func (c *Collector) Stop(timeout time.Duration) error {
 		return fmt.Errorf("the collector did not end within %v", timeout)
 	}
 }
+
+// Reload has the collector read its configuration anew.
+func (c *Collector) Reload() error { return c.command.Process.Signal(syscall.SIGHUP) }
 
 // Kill ends the collector at once, without a chance to clean up, and waits for it.
 func (c *Collector) Kill() {
