@@ -302,7 +302,7 @@ func createDefaultConfig() component.Config {
 		},
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
-		Report:              ReportConfig{Enabled: true},
+		Report:              ReportConfig{Enabled: true, ContactSheet: true, Tiles: 12},
 		Telemetry: TelemetryConfig{
 			ServiceName:     "videoanonymizer",
 			BatchSize:       1024,
@@ -337,6 +337,7 @@ func (c *Config) Validate() error {
 		within("mask", c.Mask.validate()),
 		c.validateWhitelist(),
 		within("inference", c.Inference.validate()),
+		within("report", c.Report.validate()),
 		within("telemetry", c.Telemetry.validate()),
 	)
 }

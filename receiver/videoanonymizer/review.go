@@ -5,7 +5,10 @@ package videoanonymizer
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
+
+	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
@@ -17,6 +20,10 @@ import (
 type ReportConfig struct {
 	// Enabled writes an audit report: <output>.report.json.
 	Enabled bool `mapstructure:"enabled"`
+	// ContactSheet makes a picture of the weakest moments, from the output: <output>.review.jpg.
+	ContactSheet bool `mapstructure:"contact_sheet"`
+	// Tiles is the most moments that a contact sheet shows.
+	Tiles int `mapstructure:"tiles"`
 
 	_ struct{}
 }
@@ -24,11 +31,21 @@ type ReportConfig struct {
 // reportPath is the name of the report on an output.
 func reportPath(output string) string { return output + ".report.json" }
 
+// sheetPath is the name of the contact sheet of an output.
+func sheetPath(output string) string { return output + ".review.jpg" }
+
+func (c *ReportConfig) validate() []error {
+	return []error{inRange("tiles", c.Tiles, 1, 100, "the moments that a contact sheet shows")}
+}
+
 // beside are the files that may come with an output.
 func (c *ReportConfig) beside(output string) []string {
 	var paths []string
 	if c.Enabled {
 		paths = append(paths, reportPath(output))
+	}
+	if c.ContactSheet {
+		paths = append(paths, sheetPath(output))
 	}
 	return paths
 }
@@ -38,19 +55,22 @@ type review struct {
 	receiver *videoReceiver
 	job      *watch.Job
 	source   report.File
-	recorder *report.Recorder // nil without a report
+	recorder *report.Recorder // nil without report and contact sheet
 }
 
 // newReview begins what is configured. The source is identified before it is decoded: what is published in the end is of this very
 // file, since the job sees to it that it has not changed.
 func newReview(ctx context.Context, r *videoReceiver, job *watch.Job) (*review, error) {
 	v := &review{receiver: r, job: job}
-	if !r.cfg.Report.Enabled {
+	cfg := r.cfg.Report
+	if !cfg.Enabled && !cfg.ContactSheet {
 		return v, nil
 	}
 	var err error
-	if v.source, err = report.Identify(ctx, job.Path); err != nil {
-		return nil, err
+	if cfg.Enabled {
+		if v.source, err = report.Identify(ctx, job.Path); err != nil {
+			return nil, err
+		}
 	}
 	v.recorder, err = report.NewRecorder(job.TempFor(".frames.json"))
 	return v, err
@@ -65,16 +85,34 @@ func (v *review) frame(_ *media.Frame, rec *telemetry.FrameRecord) error {
 }
 
 // finish makes the files that are published with the output, which lies complete at the job's Temp.
-func (v *review) finish(ctx context.Context) ([]watch.Companion, error) {
-	if v.recorder == nil {
-		return nil, nil
+func (v *review) finish(ctx context.Context) (made []watch.Companion, err error) {
+	if v.receiver.cfg.Report.Enabled {
+		about, err := v.about(ctx)
+		if err != nil {
+			return nil, err
+		}
+		written := watch.Companion{Temp: v.job.TempFor(".report.json"), Path: reportPath(v.job.Output)}
+		if err := v.recorder.Write(written.Temp, about); err != nil {
+			return nil, err
+		}
+		made = append(made, written)
 	}
-	about, err := v.about(ctx)
-	if err != nil {
-		return nil, err
+	if v.receiver.cfg.Report.ContactSheet {
+		drawn := watch.Companion{Temp: v.job.TempFor(".review.jpg"), Path: sheetPath(v.job.Output)}
+		switch err := v.drawSheet(ctx, drawn.Temp); {
+		case err == nil:
+			made = append(made, drawn)
+		case ctx.Err() != nil:
+			return nil, err
+		case !errors.Is(err, report.ErrNothingToShow): // the report tells the same in numbers
+			v.receiver.set.Logger.Warn("a video comes without its contact sheet", zap.String("video", v.job.Path), zap.Error(err))
+		}
 	}
-	written := watch.Companion{Temp: v.job.TempFor(".report.json"), Path: reportPath(v.job.Output)}
-	return []watch.Companion{written}, v.recorder.Write(written.Temp, about)
+	return made, nil
+}
+
+func (v *review) drawSheet(ctx context.Context, path string) error {
+	return report.WriteSheet(ctx, v.receiver.tools, v.job.Temp, path, v.recorder.Weakest(), v.receiver.cfg.Report.Tiles)
 }
 
 // close ends what was begun, finished or not. The job removes the files.

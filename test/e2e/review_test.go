@@ -4,9 +4,11 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"image/jpeg"
 	"path/filepath"
 	"testing"
 
@@ -20,7 +22,7 @@ import (
 // reviewed are the outputs and what comes beside each by default, sorted.
 func reviewed(outputs ...string) (files []string) {
 	for _, output := range outputs {
-		files = append(files, output, output+".report.json")
+		files = append(files, output, output+".report.json", output+".review.jpg")
 	}
 	return files
 }
@@ -105,5 +107,9 @@ func checkReview(t *testing.T, source, output string, frames footage.Info) repor
 	}
 	assert.Equal(t, "low_score", r.Weakest[0].Reason)
 	assert.InDelta(t, lowest, r.Weakest[0].Score, 1e-9, "the weakest comes first")
+
+	picture, err := jpeg.DecodeConfig(bytes.NewReader(read(t, output+".review.jpg")))
+	require.NoError(t, err)
+	assert.Greater(t, picture.Width, 320, "tiles")
 	return r
 }

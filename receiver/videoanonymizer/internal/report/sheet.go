@@ -1,0 +1,191 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"math"
+	"os"
+	"time"
+
+	"golang.org/x/image/draw"
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+const (
+	sheetColumns = 4
+	tileWidth    = 320
+	tileHeight   = 240
+	captionLines = 2
+	lineHeight   = 16
+	gap          = 6
+	sheetQuality = 88
+	// closeUp is how many times as wide as the mask a tile's part of the picture is, so that one sees whose head it is on; and
+	// leastPart of the frame's width it has at least.
+	closeUp   = 6
+	leastPart = 0.25
+)
+
+var (
+	background = color.RGBA{24, 24, 24, 255}
+	lettering  = color.RGBA{235, 235, 235, 255}
+	outline    = color.RGBA{255, 200, 0, 255}
+)
+
+// WriteSheet makes a new JPEG file at path of the first moments, one tile each: the part of the video around the mask, which is
+// framed, with the time, the reason, and score or duration. The video at output is an anonymized one: the sheet shows nothing that it
+// does not.
+func WriteSheet(ctx context.Context, tools media.Tools, output, path string, moments []Moment, tiles int) error {
+	moments = moments[:min(tiles, len(moments))]
+	if len(moments) == 0 {
+		return ErrNothingToShow
+	}
+	info, err := tools.Probe(ctx, output, media.Limits{})
+	if err != nil {
+		return fmt.Errorf("contact sheet: %w", err)
+	}
+	columns := min(sheetColumns, len(moments))
+	rows := (len(moments) + columns - 1) / columns
+	height := tileHeight + captionLines*lineHeight + gap
+	sheet := image.NewRGBA(image.Rect(0, 0, columns*(tileWidth+gap)+gap, rows*height+gap))
+	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(background), image.Point{}, draw.Src)
+
+	times := make([]time.Duration, len(moments))
+	for i, m := range moments {
+		times[i] = time.Duration(m.Time * float64(time.Second))
+	}
+	err = tools.Stills(ctx, info, times, func(i int, frame *media.Frame) error {
+		at := image.Pt(gap+i%columns*(tileWidth+gap), gap+i/columns*height)
+		tile(sheet, image.Rectangle{at, at.Add(image.Pt(tileWidth, tileHeight))}, frame, moments[i])
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("contact sheet: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return fmt.Errorf("contact sheet: %w", err)
+	}
+	if err := errors.Join(jpeg.Encode(file, sheet, &jpeg.Options{Quality: sheetQuality}), file.Close()); err != nil {
+		return fmt.Errorf("contact sheet: %w", err)
+	}
+	return nil
+}
+
+// ErrNothingToShow says that a video has no weak moment: nobody was found in it.
+var ErrNothingToShow = errors.New("the video has no moment to look at")
+
+// tile draws the moment into a part of the sheet, and its caption below.
+func tile(sheet *image.RGBA, to image.Rectangle, frame *media.Frame, m Moment) {
+	part := around(m, frame.Width, frame.Height)
+	caption := to
+	to = fit(part, to)
+	draw.ApproxBiLinear.Scale(sheet, to, picture(frame, part), part, draw.Src, nil)
+
+	x := func(v int) int { return to.Min.X + (v-part.Min.X)*to.Dx()/part.Dx() }
+	y := func(v int) int { return to.Min.Y + (v-part.Min.Y)*to.Dy()/part.Dy() }
+	border(sheet, to, image.Rect(x(m.Box[0])-2, y(m.Box[1])-2, x(m.Box[2])+2, y(m.Box[3])+2))
+
+	text := m.Reason
+	if m.Reason == LowScore {
+		text += fmt.Sprintf(" %.2f", m.Score)
+	} else {
+		text += fmt.Sprintf(" %.2f s, score %.2f", m.Duration, m.Score)
+	}
+	write(sheet, caption.Min.X, caption.Max.Y+lineHeight-4, fmt.Sprintf("%s  frame %d", m.At, m.Frame))
+	write(sheet, caption.Min.X, caption.Max.Y+2*lineHeight-4, text)
+}
+
+// around is the part of the frame to show of a moment, in the shape of a tile where the frame allows it.
+func around(m Moment, width, height int) image.Rectangle {
+	if m.Reason == MaskedWhole {
+		return image.Rect(0, 0, width, height)
+	}
+	size := float64(max(m.Box[2]-m.Box[0], m.Box[3]-m.Box[1]))
+	w := math.Max(closeUp*size, leastPart*float64(width))
+	w = math.Min(w, math.Min(float64(width), float64(height)*tileWidth/tileHeight))
+	h := w * tileHeight / tileWidth
+	place := func(centre, size, most float64) int { return int(math.Max(0, math.Min(most-size, centre-size/2))) }
+	x := place(float64(m.Box[0]+m.Box[2])/2, w, float64(width))
+	y := place(float64(m.Box[1]+m.Box[3])/2, h, float64(height))
+	return image.Rect(x, y, x+max(1, int(w)), y+max(1, int(h)))
+}
+
+// fit is the largest rectangle of the part's shape in the middle of another.
+func fit(part, within image.Rectangle) image.Rectangle {
+	scale := math.Min(float64(within.Dx())/float64(part.Dx()), float64(within.Dy())/float64(part.Dy()))
+	size := image.Pt(max(1, int(scale*float64(part.Dx())+0.5)), max(1, int(scale*float64(part.Dy())+0.5)))
+	at := within.Min.Add(within.Size().Sub(size).Div(2))
+	return image.Rectangle{at, at.Add(size)}
+}
+
+// border draws the edges of a rectangle within an area, which it does not leave.
+func border(sheet *image.RGBA, area, r image.Rectangle) {
+	for _, edge := range []image.Rectangle{
+		{r.Min, image.Pt(r.Max.X, r.Min.Y+1)}, {image.Pt(r.Min.X, r.Max.Y-1), r.Max},
+		{r.Min, image.Pt(r.Min.X+1, r.Max.Y)}, {image.Pt(r.Max.X-1, r.Min.Y), r.Max},
+	} {
+		draw.Draw(sheet, edge.Intersect(area), image.NewUniform(outline), image.Point{}, draw.Src)
+	}
+}
+
+func write(sheet *image.RGBA, x, y int, text string) {
+	(&font.Drawer{Dst: sheet, Src: image.NewUniform(lettering), Face: basicfont.Face7x13, Dot: fixed.P(x, y)}).DrawString(text)
+}
+
+// picture is a part of a frame in RGB.
+func picture(frame *media.Frame, part image.Rectangle) *image.RGBA {
+	out := image.NewRGBA(part)
+	kr, kb := weights(frame)
+	shift := uint(frame.Format.Depth - 8)
+	lift, scale, spread := 16.0, 255.0/219, 255.0/224
+	if frame.FullRange {
+		lift, scale, spread = 0, 1, 1
+	}
+	for y := part.Min.Y; y < part.Max.Y; y++ {
+		for x := part.Min.X; x < part.Max.X; x++ {
+			luma := (sample(frame, 0, x, y, shift) - lift) * scale
+			var u, v float64
+			if frame.Format.Planes == 3 {
+				cx, cy := x>>frame.Format.ChromaShiftX, y>>frame.Format.ChromaShiftY
+				u = (sample(frame, 1, cx, cy, shift) - 128) * spread
+				v = (sample(frame, 2, cx, cy, shift) - 128) * spread
+			}
+			r, b := luma+2*(1-kr)*v, luma+2*(1-kb)*u
+			g := (luma - kr*r - kb*b) / (1 - kr - kb)
+			out.SetRGBA(x, y, color.RGBA{clamp(r), clamp(g), clamp(b), 255})
+		}
+	}
+	return out
+}
+
+// sample is one of a plane, as if of 8 bit.
+func sample(frame *media.Frame, plane, x, y int, shift uint) float64 {
+	p := &frame.Planes[plane]
+	at := y*p.Width + x
+	if frame.Format.BytesPerSample() == 1 {
+		return float64(p.Data[at])
+	}
+	value := uint(p.Data[2*at]) | uint(p.Data[2*at+1])<<8
+	return float64(value) / float64(uint(1)<<shift)
+}
+
+// weights of red and blue in luma: by ITU-R BT.601 up to 576 lines, by BT.709 above, as the masks are painted.
+func weights(frame *media.Frame) (kr, kb float64) {
+	if frame.Height > 576 {
+		return 0.2126, 0.0722
+	}
+	return 0.299, 0.114
+}
+
+func clamp(v float64) uint8 { return uint8(math.Round(math.Max(0, math.Min(255, v)))) }
