@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -112,6 +113,9 @@ func TestTilesLeaveNothingOut(t *testing.T) {
 			frame := newFrame(size[0], size[1], yuv420p, false, uniform(white))
 			all := views(frame, tiles)
 			require.Len(t, all, 1+tiles*tiles)
+			large := []Detection{{Box: Box{X0: 10, Y0: 10, X1: 11 + .25*float32(size[0]), Y1: 20}}, {Box: Box{X0: 10, Y0: 10, X1: 20, Y1: 11 + .25*float32(size[1])}}}
+			require.Len(t, whollyInside(slices.Clone(large), all[0], frame), 2, "the whole view shows large people")
+			require.Empty(t, whollyInside(slices.Clone(large), all[1], frame), "tiles are for small ones")
 			small := int(tileOverlap*float64(all[1].Dx())) / 2
 			for x := 0; x+small <= size[0]; x += max(1, small/2) {
 				whole := 0

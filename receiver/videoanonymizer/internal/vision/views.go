@@ -38,8 +38,12 @@ func tileSpan(side, n, i int) (from, to int) {
 	return from, min(side, from+int(length)+1)
 }
 
-// whollyInside drops what a tile shows only a part of: boxes at an edge of the view that is none of the frame. A tile beside it
-// or the whole view shows more of it.
+// largest is the share of the frame's width or height from which a person is not for tiles: the whole view shows him well, and a
+// tile shows trunks and arms that it takes for people of their own.
+const largest = 0.25
+
+// whollyInside drops what a tile shows only a part of: boxes at an edge of the view that is none of the frame, and large ones. A
+// tile beside it or the whole view shows more of it.
 func whollyInside(people []Detection, view image.Rectangle, frame *media.Frame) []Detection {
 	if view.Min == (image.Point{}) && view.Max == image.Pt(frame.Width, frame.Height) {
 		return people
@@ -47,6 +51,9 @@ func whollyInside(people []Detection, view image.Rectangle, frame *media.Frame) 
 	dx, dy := float32(view.Dx())*0.015, float32(view.Dy())*0.015
 	kept := people[:0]
 	for _, p := range people {
+		if p.Box.Width() > largest*float32(frame.Width) || p.Box.Height() > largest*float32(frame.Height) {
+			continue
+		}
 		if view.Min.X > 0 && p.Box.X0 < float32(view.Min.X)+dx || view.Max.X < frame.Width && p.Box.X1 > float32(view.Max.X)-dx ||
 			view.Min.Y > 0 && p.Box.Y0 < float32(view.Min.Y)+dy || view.Max.Y < frame.Height && p.Box.Y1 > float32(view.Max.Y)-dy {
 			continue
