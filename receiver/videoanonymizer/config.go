@@ -302,7 +302,7 @@ func createDefaultConfig() component.Config {
 		},
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
-		Report:              ReportConfig{Enabled: true, ContactSheet: true, Tiles: 12},
+		Report:              ReportConfig{Enabled: true, ContactSheet: true, Tiles: 12, Preview: NoPreview},
 		Telemetry: TelemetryConfig{
 			ServiceName:     "videoanonymizer",
 			BatchSize:       1024,

@@ -115,7 +115,7 @@ func TestLoadConfig(t *testing.T) {
 			DetectEvery:         1,
 			LookAhead:           500 * time.Millisecond,
 			MaxConcurrentVideos: 2,
-			Report:              ReportConfig{Tiles: 24},
+			Report:              ReportConfig{Tiles: 24, Preview: PreviewBoxes},
 			Telemetry: TelemetryConfig{
 				ServiceName:        "my-ml-pipeline",
 				BatchSize:          100,
@@ -186,7 +186,7 @@ func TestInvalidConfig(t *testing.T) {
 		}},
 		{"videoanonymizer/inference", []string{"inference::threads: -1", "inference::sessions: -1", `inference::provider: "gpu"`, "inference::timeout: -1s"}},
 		{"videoanonymizer/inference_cpu_options", []string{"inference::provider_options: the provider cpu takes none"}},
-		{"videoanonymizer/report", []string{"report::tiles: 0 "}},
+		{"videoanonymizer/report", []string{"report::tiles: 0 ", `report::preview: "faces" is not known: use one of none, boxes`}},
 		{"videoanonymizer/telemetry", []string{
 			"telemetry::service_name: is empty", "telemetry::batch_size: 0 ", "telemetry::batch_interval: 0s ",
 			"telemetry::max_wait: -1s", "telemetry::metrics_interval: 0s ",

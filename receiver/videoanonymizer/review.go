@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -24,9 +26,25 @@ type ReportConfig struct {
 	ContactSheet bool `mapstructure:"contact_sheet"`
 	// Tiles is the most moments that a contact sheet shows.
 	Tiles int `mapstructure:"tiles"`
+	// Preview is none or boxes: a copy of the output with everything drawn on it that was found, <name>_PREVIEW.<extension>.
+	Preview Preview `mapstructure:"preview"`
 
 	_ struct{}
 }
+
+// Preview is what a preview shows.
+type Preview string
+
+// The previews.
+const (
+	NoPreview    Preview = "none"
+	PreviewBoxes Preview = "boxes"
+)
+
+var previews = []Preview{NoPreview, PreviewBoxes}
+
+// previewMark is in the name of each preview, so that nobody takes it for the output.
+const previewMark = "_PREVIEW"
 
 // reportPath is the name of the report on an output.
 func reportPath(output string) string { return output + ".report.json" }
@@ -34,8 +52,14 @@ func reportPath(output string) string { return output + ".report.json" }
 // sheetPath is the name of the contact sheet of an output.
 func sheetPath(output string) string { return output + ".review.jpg" }
 
+// previewPath is the name of the preview of an output.
+func previewPath(output string) string {
+	extension := filepath.Ext(output)
+	return strings.TrimSuffix(output, extension) + previewMark + extension
+}
+
 func (c *ReportConfig) validate() []error {
-	return []error{inRange("tiles", c.Tiles, 1, 100, "the moments that a contact sheet shows")}
+	return []error{oneOf("preview", c.Preview, previews), inRange("tiles", c.Tiles, 1, 100, "the moments that a contact sheet shows")}
 }
 
 // beside are the files that may come with an output.
@@ -47,6 +71,9 @@ func (c *ReportConfig) beside(output string) []string {
 	if c.ContactSheet {
 		paths = append(paths, sheetPath(output))
 	}
+	if c.Preview == PreviewBoxes {
+		paths = append(paths, previewPath(output))
+	}
 	return paths
 }
 
@@ -56,32 +83,50 @@ type review struct {
 	job      *watch.Job
 	source   report.File
 	recorder *report.Recorder // nil without report and contact sheet
+	preview  *media.Writer    // nil without preview
+	first    time.Duration    // the first frame's time
 }
 
-// newReview begins what is configured. The source is identified before it is decoded: what is published in the end is of this very
+// newReview begins what is configured; it is to be closed on failure, too. The source is identified before it is decoded: what is published in the end is of this very
 // file, since the job sees to it that it has not changed.
-func newReview(ctx context.Context, r *videoReceiver, job *watch.Job) (*review, error) {
+func newReview(ctx context.Context, r *videoReceiver, job *watch.Job, info media.Info) (*review, error) {
 	v := &review{receiver: r, job: job}
+	var err error
 	cfg := r.cfg.Report
+	if cfg.Preview == PreviewBoxes {
+		if v.preview, err = r.tools.Create(ctx, v.previewTemp(), info, writeOptions(r.cfg, job)); err != nil {
+			return v, err
+		}
+	}
 	if !cfg.Enabled && !cfg.ContactSheet {
 		return v, nil
 	}
-	var err error
 	if cfg.Enabled {
 		if v.source, err = report.Identify(ctx, job.Path); err != nil {
-			return nil, err
+			return v, err
 		}
 	}
 	v.recorder, err = report.NewRecorder(job.TempFor(".frames.json"))
 	return v, err
 }
 
-// frame takes each frame once it is encoded.
-func (v *review) frame(_ *media.Frame, rec *telemetry.FrameRecord) error {
-	if v.recorder == nil {
+func (v *review) previewTemp() string { return v.job.TempFor(previewMark + filepath.Ext(v.job.Output)) }
+
+// frame takes each frame once it is encoded, anonymized as it is, and draws on it.
+func (v *review) frame(frame *media.Frame, rec *telemetry.FrameRecord) error {
+	if v.recorder != nil {
+		if err := v.recorder.Add(rec); err != nil {
+			return err
+		}
+	}
+	if v.preview == nil {
 		return nil
 	}
-	return v.recorder.Add(rec)
+	if rec.Index == 0 {
+		v.first = rec.PTS
+	}
+	report.Draw(frame, rec, rec.PTS-v.first, float32(v.receiver.cfg.Pose.ScoreThreshold))
+	return v.preview.Write(frame)
 }
 
 // finish makes the files that are published with the output, which lies complete at the job's Temp.
@@ -108,6 +153,12 @@ func (v *review) finish(ctx context.Context) (made []watch.Companion, err error)
 			v.receiver.set.Logger.Warn("a video comes without its contact sheet", zap.String("video", v.job.Path), zap.Error(err))
 		}
 	}
+	if v.preview != nil {
+		if err := v.preview.Finish(ctx); err != nil {
+			return nil, err
+		}
+		made = append(made, watch.Companion{Temp: v.previewTemp(), Path: previewPath(v.job.Output)})
+	}
 	return made, nil
 }
 
@@ -119,6 +170,9 @@ func (v *review) drawSheet(ctx context.Context, path string) error {
 func (v *review) close() {
 	if v.recorder != nil {
 		v.recorder.Close()
+	}
+	if v.preview != nil {
+		_ = v.preview.Abort()
 	}
 }
 

@@ -76,21 +76,16 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 		return pipeline.Summary{}, err
 	}
 	defer reader.Close()
-	writer, err := r.tools.Create(ctx, job.Temp, info, media.WriteOptions{
-		Container: strings.TrimPrefix(filepath.Ext(job.Output), "."),
-		Codec:     cfg.Output.Codec,
-		Quality:   cfg.Output.Quality,
-		Preset:    cfg.Output.Preset,
-	})
+	writer, err := r.tools.Create(ctx, job.Temp, info, writeOptions(cfg, job))
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
 	defer writer.Abort()
-	review, err := newReview(ctx, r, job)
+	review, err := newReview(ctx, r, job, info)
+	defer review.close()
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
-	defer review.close()
 	summary, err := pipeline.Run(ctx, reader, writer, pipeline.Options{
 		Detector:    r.models.detector,
 		PoseModel:   r.models.pose,
@@ -124,6 +119,15 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 		return summary, err
 	}
 	return summary, job.Publish(companions...)
+}
+
+func writeOptions(cfg *Config, job *watch.Job) media.WriteOptions {
+	return media.WriteOptions{
+		Container: strings.TrimPrefix(filepath.Ext(job.Output), "."),
+		Codec:     cfg.Output.Codec,
+		Quality:   cfg.Output.Quality,
+		Preset:    cfg.Output.Preset,
+	}
 }
 
 func (v *video) describe(info media.Info) telemetry.Video {

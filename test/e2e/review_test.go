@@ -10,7 +10,9 @@ import (
 	"encoding/json"
 	"image/jpeg"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/assert"
@@ -112,4 +114,29 @@ func checkReview(t *testing.T, source, output string, frames footage.Info) repor
 	require.NoError(t, err)
 	assert.Greater(t, picture.Width, 320, "tiles")
 	return r
+}
+
+func TestPreviewIsDrawnOnTheAnonymizedPicture(t *testing.T) {
+	s := newSite(t)
+	s.configs = append(s.configs, "yaml:{receivers: {videoanonymizer: {report: {preview: boxes, enabled: false, contact_sheet: false}}}}")
+	talk := s.clip("talk.mp4")
+	c := s.start()
+	s.drop(talk, "talk.mp4")
+	s.awaitVideos(c, "finished", 1)
+	require.NoError(t, c.Stop(20*time.Second))
+
+	assert.Equal(t, []string{"talk_anonymized.mp4", "talk_anonymized_PREVIEW.mp4"}, s.produced())
+	output := s.output("talk.mp4")
+	preview := strings.TrimSuffix(output, ".mp4") + "_PREVIEW.mp4"
+	assert.Equal(t, probe(t, output), probe(t, preview), "size, number and times of frames")
+	before, after, drawn := decode(t, talk), decode(t, output), decode(t, preview)
+	checkTalkMasked(t, before, after)
+	for i := range before {
+		// The face, where keypoints may be drawn.
+		shown := share(drawn[i], 170, 140, 245, 210, func(x, y int) bool { return near(before[i].At(x, y), drawn[i].At(x, y), 12) })
+		require.Less(t, shown, 0.1, "face in frame %d", i)
+		// The line of text.
+		same := share(drawn[i], 0, 0, 200, 14, func(x, y int) bool { return near(after[i].At(x, y), drawn[i].At(x, y), 12) })
+		require.Less(t, same, 0.3, "frame %d says that it is a preview", i)
+	}
 }

@@ -35,8 +35,10 @@ var reasons = [...]string{LowScore, Interpolated, Held, NoKeypoints, MaskedWhole
 const (
 	// keptMoments is how many of each reason are kept.
 	keptMoments = 20
+	// usual is the longest interpolation, in seconds, that is no weakness: people are looked for this often in any case.
+	usual = 0.1
 	// period is how often the lowest score of a head that stays is told anew.
-	period = 10 * time.Second
+	period = 2 * time.Second
 )
 
 // Moment is a run of frames in which a mask is weak.
@@ -170,6 +172,9 @@ func (m *moments) end(run **Moment) {
 	}
 	*run = nil
 	r.Duration = math.Round((r.end-r.begin)*1000) / 1000
+	if r.Reason == Interpolated && r.Duration < usual {
+		return
+	}
 	r.Score = math.Round(r.Score*1000) / 1000
 	r.At = timecode(r.Time)
 	kept := &m.kept[slices.Index(reasons[:], r.Reason)]

@@ -71,13 +71,19 @@ func TestWeakestMoments(t *testing.T) {
 		"longest interpolation, at its largest mask": {
 			frames: []*telemetry.FrameRecord{
 				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 11, 0.7, mask.OriginInterpolated)),
-				frame(2, head(54, 12, 0.7, mask.OriginInterpolated)), frame(3, head(56, 11, 0.7, mask.OriginInterpolated)),
-				frame(4, head(58, 10, 0.9, mask.OriginPose)),
+				frame(2, head(54, 12, 0.7, mask.OriginInterpolated)), frame(3, head(56, 12, 0.7, mask.OriginInterpolated)),
+				frame(4, head(57, 11, 0.7, mask.OriginInterpolated)), frame(5, head(58, 10, 0.9, mask.OriginPose)),
 			},
 			want: []Moment{
-				{Reason: LowScore, At: "00:00:00.000", LastFrame: 4, Duration: 0.16, Score: 0.9, Box: [4]int{40, 90, 60, 110}},
-				{Reason: Interpolated, At: "00:00:00.080", Frame: 2, Time: 0.08, FirstFrame: 1, LastFrame: 3, Duration: 0.08, Score: 0.7, Box: [4]int{42, 88, 66, 112}},
+				{Reason: LowScore, At: "00:00:00.000", LastFrame: 5, Duration: 0.2, Score: 0.9, Box: [4]int{40, 90, 60, 110}},
+				{Reason: Interpolated, At: "00:00:00.080", Frame: 2, Time: 0.08, FirstFrame: 1, LastFrame: 4, Duration: 0.12, Score: 0.7, Box: [4]int{42, 88, 66, 112}},
 			},
+		},
+		"interpolation from one look to the next": {
+			frames: []*telemetry.FrameRecord{
+				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 11, 0.7, mask.OriginInterpolated)), frame(2, head(54, 10, 0.9, mask.OriginPose)),
+			},
+			want: []Moment{{Reason: LowScore, At: "00:00:00.000", LastFrame: 2, Duration: 0.08, Score: 0.9, Box: [4]int{40, 90, 60, 110}}},
 		},
 		"two people, one of whom leaves": {
 			frames: []*telemetry.FrameRecord{
