@@ -137,6 +137,10 @@ install: ## Install what was built, in Debian's layout, below DESTDIR; a configu
 	install -D -m 644 packaging/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/otelcol-anonymizer.conf
 	install -D -m 644 packaging/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/otelcol-anonymizer.conf
 
+.PHONY: docs-images
+docs-images: models footage build ## Draw the pictures of docs/telemetry.md anew, from the telemetry of a real run
+	$(GO) run ./test/pictures
+
 .PHONY: clean
 clean: ## Remove what was built; models, footage and your videos stay
 	rm -rf bin

@@ -1,0 +1,85 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command pictures runs the built collector on a clip of real people, and draws what its telemetry says for docs/telemetry.md: the
+// trace of a frame, and the panels that the dashboards begin with.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/telemetry"
+)
+
+func main() {
+	if err := draw(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "pictures:", err)
+		os.Exit(1)
+	}
+}
+
+func draw(ctx context.Context) error {
+	spans, err := record(ctx)
+	if err != nil {
+		return err
+	}
+	frames, err := framesOf(spans)
+	if err != nil {
+		return err
+	}
+	for name, picture := range map[string]func() string{
+		"waterfall.svg": func() string { return waterfall(frames.typical()) },
+		"people.svg":    func() string { return people(frames) },
+		"stages.svg":    func() string { return stages(frames) },
+		"masks.svg":     func() string { return masks(frames) },
+	} {
+		path := filepath.Join(collector.Root(), "docs", "images", name)
+		if err := os.WriteFile(path, []byte(picture()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record gives the spans of a run on walk.mp4.
+func record(ctx context.Context) (telemetry.Spans, error) {
+	dir, err := os.MkdirTemp("", "otelcol-anonymizer-pictures-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	clip, err := footage.Clip("walk.mp4")
+	if err != nil {
+		return nil, err
+	}
+	options, err := collector.Options{Dir: dir, Output: os.Stderr}.OnFreePorts()
+	if err != nil {
+		return nil, err
+	}
+	c, err := collector.Start(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Kill()
+	if _, err := collector.Drop(clip, filepath.Join(dir, "videos", "incoming"), "walk.mp4"); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	if err := c.Await(ctx, "the video", 200*time.Millisecond, func() (bool, error) {
+		_, err := os.Stat(filepath.Join(dir, collector.OutputOf("walk.mp4")))
+		return err == nil, nil
+	}); err != nil {
+		return nil, err
+	}
+	if err := c.Stop(time.Minute); err != nil {
+		return nil, err
+	}
+	return telemetry.ReadSpans(dir)
+}
