@@ -57,7 +57,10 @@ func (s *svg) end() string {
 }
 
 func ms(d time.Duration) string {
-	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+	if d < time.Millisecond {
+		return fmt.Sprintf("%.2f ms", d.Seconds()*1000)
+	}
+	return fmt.Sprintf("%.1f ms", d.Seconds()*1000)
 }
 
 // waterfall is the trace of a frame as a trace viewer shows it. The time in which the frame only waits for those after it, which is
@@ -107,7 +110,7 @@ func waterfall(f frame) string {
 	}
 	cutX, bottom := margin+float64(cutFrom)/float64(total)*plotW, float64(48+len(f.spans)*row)
 	fmt.Fprintf(out, `<line x1="%.1f" y1="44" x2="%.1f" y2="%.1f" stroke="#202124" stroke-dasharray="3 3"/>`+"\n", cutX, cutX, bottom)
-	out.text(cutX, bottom+18, "middle", "#5f6368", "normal", fmt.Sprintf("%s left out here, in which the frame waits for those after it", ms(cut)))
+	out.text(cutX, bottom+18, "end", "#5f6368", "normal", fmt.Sprintf("%s left out here, in which the frame waits for those after it", ms(cut)))
 	return out.end()
 }
 
@@ -198,8 +201,8 @@ func masks(all frames) string {
 		}
 	}
 	for i, origin := range origins {
-		out.rect(float64(500+i*95), 16, 12, 12, colours[origin])
-		out.text(float64(517+i*95), 27, "start", "#202124", "normal", origin)
+		out.rect(float64(470+i*105), 16, 12, 12, colours[origin])
+		out.text(float64(487+i*105), 27, "start", "#202124", "normal", origin)
 	}
 	return out.end()
 }

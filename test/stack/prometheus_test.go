@@ -178,6 +178,7 @@ func TestEveryQuery(t *testing.T) {
 		}
 	}
 	checkExemplars(t, prometheus, begin)
+	checkDocumented(t, prometheus)
 	s.stop()
 }
 
@@ -257,4 +258,49 @@ func checkExemplars(t *testing.T, prometheus string, begin time.Time) {
 	}))
 	require.NotEmpty(t, answer.Data, "no exemplars")
 	assert.Len(t, answer.Data[0].Exemplars[0].Labels["trace_id"], 32)
+}
+
+// notAlways are the metrics in docs/telemetry.md that are not there before they count something.
+var notAlways = []string{
+	"otelcol_receiver_videoanonymizer_frames_masked_whole", "otelcol_receiver_videoanonymizer_inference_failures",
+	"otelcol_receiver_videoanonymizer_batches_retried", "otelcol_receiver_videoanonymizer_spans_dropped",
+	"otelcol_receiver_videoanonymizer_log_records_dropped",
+}
+
+// checkDocumented holds the tables of docs/telemetry.md against the metrics, and their labels, that Prometheus has.
+func checkDocumented(t *testing.T, prometheus string) {
+	t.Helper()
+	documented := map[string][]string{}
+	for _, line := range regexp.MustCompile("(?m)^\\| `(otel\\w+)` \\| (.*?) \\|").FindAllStringSubmatch(readText(t, "docs", "telemetry.md"), -1) {
+		var labels []string
+		for _, label := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(line[2], -1) {
+			labels = append(labels, label[1])
+		}
+		documented[line[1]] = labels
+	}
+	var names struct{ Data []string }
+	require.NoError(t, ask(t, &names, prometheus+"/api/v1/label/__name__/values", nil))
+	emitted := map[string]bool{}
+	for _, name := range names.Data {
+		if !regexp.MustCompile(`^otel_|^otelcol_(attrtometrics|receiver_videoanonymizer)_`).MatchString(name) {
+			continue // of Prometheus, or of stock parts
+		}
+		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
+		if strings.HasSuffix(name, "people_count") {
+			base = name
+		}
+		emitted[base] = true
+		assert.Contains(t, documented, base, "docs/telemetry.md does not explain it")
+	}
+	for name, labels := range documented {
+		if slices.Contains(notAlways, name) {
+			continue
+		}
+		if !assert.True(t, emitted[name], "docs/telemetry.md explains %s, which is not emitted", name) {
+			continue
+		}
+		var has struct{ Data []string }
+		require.NoError(t, ask(t, &has, prometheus+"/api/v1/labels", url.Values{"match[]": {`{__name__=~"` + name + `(_bucket)?"}`}}))
+		assert.Subset(t, has.Data, labels, "labels of %s", name)
+	}
 }
