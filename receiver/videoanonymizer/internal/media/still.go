@@ -4,9 +4,11 @@
 package media
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -15,61 +17,100 @@ const (
 	early = 100 * time.Millisecond
 	// rounding is what Matroska's milliseconds make of a time, and a little more.
 	rounding = 2 * time.Millisecond
+	// near is how far ahead a frame is decoded up to rather than sought: key frames are about as far apart.
+	near = 10 * time.Second
 )
 
-// Stills gives single frames of a video, one after the other: for each time, counted from the video's first frame, the frame that
-// begins then, or the first one after it, or the video's last. Each costs a decoder that begins at the nearest key frame before.
-// The frames are released when use returns. What does not decode is passed over, so that damage elsewhere does not matter.
+// Stills gives single frames of a video: for each time, counted from the video's first frame, the frame that begins then, or the
+// first one after it, or the video's last. They come in the order of their times and are valid until use returns. Decoded is
+// what lies between them, or, where that is long, from the key frame before each. What does not decode is passed over, so that
+// damage elsewhere does not matter.
 func (t Tools) Stills(ctx context.Context, info Info, times []time.Duration, use func(i int, frame *Frame) error) error {
-	first, err := t.still(ctx, info, 0, 0, 0)
-	if err != nil {
+	s := &stills{tools: t, ctx: ctx, info: info}
+	defer s.close()
+	if err := s.open(0); err != nil {
 		return err
 	}
-	origin := first.Time
-	first.Release()
-	for i, at := range times {
-		frame, err := t.still(ctx, info, max(0, at-early), origin, at)
-		// A container without an index may lead too far, or past the end.
-		if tooFar := err == nil && frame.Time-origin > at+early; tooFar || errors.Is(err, ErrDamaged) {
-			if tooFar {
-				frame.Release()
-			}
-			frame, err = t.still(ctx, info, 0, origin, at)
-		}
-		if err != nil {
+	s.origin = s.frame.Time
+	order := make([]int, len(times))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(times[a], times[b]) })
+	for _, i := range order {
+		if err := s.seek(times[i]); err != nil {
 			return err
 		}
-		err = use(i, frame)
-		frame.Release()
-		if err != nil {
+		if err := use(i, s.frame); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// still decodes from a time on until the frame at another.
-func (t Tools) still(ctx context.Context, info Info, from, origin, at time.Duration) (*Frame, error) {
-	reader, err := t.Open(ctx, info, ReadOptions{Salvage: true, from: from})
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
-	var last *Frame
-	for {
-		frame, err := reader.Next()
-		if errors.Is(err, io.EOF) && last != nil {
-			return last, nil
-		}
-		if last != nil {
-			last.Release()
+// stills is a place in a video.
+type stills struct {
+	tools  Tools
+	ctx    context.Context
+	info   Info
+	origin time.Duration
+	reader *Reader
+	frame  *Frame
+}
+
+// time is the frame's, counted from the video's first frame.
+func (s *stills) time() time.Duration { return s.frame.Time - s.origin }
+
+// seek goes on to the frame of a time that is not before the last one asked for.
+func (s *stills) seek(at time.Duration) error {
+	if at-s.time() > near {
+		err := s.open(at - early)
+		// A container without an index may lead too far, or past the end.
+		if errors.Is(err, ErrDamaged) || err == nil && s.time() > at+early {
+			err = s.open(0)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if from == 0 && at == 0 || frame.Time-origin >= at-rounding {
-			return frame, nil
-		}
-		last = frame
 	}
+	for s.time() < at-rounding {
+		if err := s.next(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open begins anew at a time since the file's beginning.
+func (s *stills) open(from time.Duration) (err error) {
+	s.close()
+	if s.reader, err = s.tools.Open(s.ctx, s.info, ReadOptions{Salvage: true, from: from}); err != nil {
+		return err
+	}
+	return s.next()
+}
+
+// next replaces the frame, unless there is none after it.
+func (s *stills) next() error {
+	frame, err := s.reader.Next()
+	if err != nil {
+		return err
+	}
+	if s.frame != nil {
+		s.frame.Release()
+	}
+	s.frame = frame
+	return nil
+}
+
+func (s *stills) close() {
+	if s.frame != nil {
+		s.frame.Release()
+	}
+	if s.reader != nil {
+		_ = s.reader.Close()
+	}
+	s.frame, s.reader = nil, nil
 }
