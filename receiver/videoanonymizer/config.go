@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -45,6 +46,10 @@ type Config struct {
 	Inference InferenceConfig `mapstructure:"inference"`
 	// Models says where the models are.
 	Models ModelsConfig `mapstructure:"models"`
+	// Limits bound what a file may ask for; beyond them it is refused.
+	Limits media.Limits `mapstructure:"limits"`
+	// OnDamaged is what becomes of a video that does not decode whole: fail, or salvage what does.
+	OnDamaged OnDamaged `mapstructure:"on_damaged"`
 	// Tools are the programs that decode and encode.
 	Tools ToolsConfig `mapstructure:"tools"`
 	// DetectEvery is the number of frames from one detection to the next; the positions between are carried.
@@ -63,6 +68,16 @@ type Config struct {
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
+
+// OnDamaged is what becomes of a video that does not decode whole.
+type OnDamaged string
+
+const (
+	// OnDamagedFail refuses it.
+	OnDamagedFail OnDamaged = "fail"
+	// OnDamagedSalvage keeps what decodes, and reports what does not.
+	OnDamagedSalvage OnDamaged = "salvage"
+)
 
 // OutputConfig says where the anonymized videos go and how they are encoded.
 type OutputConfig struct {
@@ -302,6 +317,8 @@ func createDefaultConfig() component.Config {
 		},
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
+		Limits:              media.DefaultLimits(),
+		OnDamaged:           OnDamagedFail,
 		Report:              ReportConfig{Enabled: true, ContactSheet: true, Tiles: 12, Preview: NoPreview},
 		Telemetry: TelemetryConfig{
 			ServiceName:     "videoanonymizer",
@@ -329,6 +346,8 @@ func (c *Config) Validate() error {
 		inRange("detect_every", c.DetectEvery, 1, 1000, "the number of frames from one detection to the next"),
 		inRange("look_ahead", c.LookAhead, time.Millisecond, 10*time.Second, "a duration such as 1s; frames wait in memory that long"),
 		inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos worked on at once"),
+		oneOf("on_damaged", c.OnDamaged, []OnDamaged{OnDamagedFail, OnDamagedSalvage}),
+		within("limits", validateLimits(c.Limits)),
 		within("output", c.Output.validate()),
 		within("retry", validateRetry(c.Retry)),
 		within("detector", c.Detector.validate()),
@@ -393,6 +412,21 @@ func (c *OutputConfig) validate() []error {
 		errs = append(errs, fmt.Errorf("move_to: has no effect with on_success: %s: remove it, or write on_success: move", c.OnSuccess))
 	}
 	return errs
+}
+
+func validateLimits(c media.Limits) []error {
+	return []error{
+		inRange("width", c.MaxWidth, 16, 65535, "the widest frame in pixels"),
+		inRange("height", c.MaxHeight, 16, 65535, "the highest frame in pixels"),
+		inRange("pixels", c.MaxPixels, 256, 1<<32, "the largest area of a frame"),
+		inRange("duration", c.MaxDuration, time.Second, 365*24*time.Hour, "the longest video, such as 48h"),
+		inRange("frame_rate", c.MaxFrameRate, 1, 1e6, "in frames a second"),
+		inRange("frames", c.MaxFrames, 1, 1<<40, "the most frames of a video"),
+		inRange("streams", c.MaxStreams, 1, 1000, "the most streams of any kind in a file"),
+		inRange("probe_timeout", c.ProbeTimeout, time.Second, time.Hour, "the longest look at a file's headers, such as 1m"),
+		inRange("cpu_time", c.MaxCPUTime, time.Second, 365*24*time.Hour, "the processor time of ffmpeg for one video, such as 336h"),
+		inRange("output_size", c.MaxOutput, 1, 1<<30, "in MiB"),
+	}
 }
 
 func validateRetry(c watch.Retry) []error {
@@ -606,7 +640,7 @@ func oneOf[T ~string](key string, value T, allowed []T) error {
 }
 
 // inRange refuses what lies outside least..most, and NaN.
-func inRange[T int | float64 | time.Duration](key string, value, least, most T, meaning string) error {
+func inRange[T int | int64 | float64 | time.Duration](key string, value, least, most T, meaning string) error {
 	if value >= least && value <= most {
 		return nil
 	}

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
@@ -110,7 +111,10 @@ func TestLoadConfig(t *testing.T) {
 				Library:         "/usr/lib/libonnxruntime.so",
 				Timeout:         2 * time.Minute,
 			},
-			Models:              ModelsConfig{Directory: "/data/models"},
+			Models: ModelsConfig{Directory: "/data/models"},
+			Limits: media.Limits{MaxWidth: 1920, MaxHeight: 1088, MaxPixels: 2088960, MaxDuration: 12 * time.Hour, MaxFrameRate: 120, MaxFrames: 1000000,
+				MaxStreams: 8, ProbeTimeout: 10 * time.Second, MaxCPUTime: 24 * time.Hour, MaxOutput: 4096},
+			OnDamaged:           OnDamagedSalvage,
 			Tools:               ToolsConfig{FFmpeg: "/opt/ffmpeg", FFprobe: "/opt/ffprobe"},
 			DetectEvery:         1,
 			LookAhead:           500 * time.Millisecond,
@@ -143,7 +147,7 @@ func TestLoadConfig(t *testing.T) {
 		t.Run(tt.id, func(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
-			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, OutputConfig{}, watch.Retry{}, DetectorConfig{}, PoseConfig{},
+			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, OutputConfig{}, watch.Retry{}, media.Limits{}, DetectorConfig{}, PoseConfig{},
 				MaskConfig{}, SegmentationConfig{}, RegionConfig{}, InferenceConfig{}, ModelsConfig{}, ToolsConfig{}, TelemetryConfig{}, metadata.MetricConfig{})))
 		})
 	}

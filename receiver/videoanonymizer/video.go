@@ -35,7 +35,7 @@ type video struct {
 func (v *video) anonymize(ctx context.Context) {
 	r, job := v.receiver, v.job
 	logger := r.set.Logger.With(zap.String("video", job.Path))
-	info, err := r.tools.Probe(ctx, job.Path, media.Limits{})
+	info, err := r.tools.Probe(ctx, job.Path, r.cfg.Limits)
 	v.span = r.emitter.VideoStarted(ctx, v.describe(info))
 	var summary pipeline.Summary
 	if err == nil {
@@ -71,7 +71,7 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	// The tools end with this context, so that neither waits for the other when one fails.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	reader, err := r.tools.Open(ctx, info, media.ReadOptions{})
+	reader, err := r.tools.Open(ctx, info, media.ReadOptions{Salvage: cfg.OnDamaged == OnDamagedSalvage})
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
@@ -106,6 +106,11 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	})
 	if err != nil {
 		return summary, err
+	}
+	if damage := reader.Damage(); damage != nil {
+		v.span.Damaged(damage)
+		r.set.Logger.Warn("video salvaged: parts of it do not decode, and are missing in the output",
+			zap.String("video", job.Path), zap.Int("frames", summary.Frames), zap.Error(damage))
 	}
 	if err := writer.Finish(ctx); err != nil {
 		return summary, err

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 )
 
 const (
@@ -70,9 +72,36 @@ func (s streams) close() {
 	}
 }
 
-// start runs a program until it ends or ctx does. onLine, if not nil, sees each line of stderr and tells whether it
+// bounds are what the kernel lets a child use.
+type bounds struct {
+	cpu  time.Duration // in whole seconds; 0 for any
+	file int64         // bytes of the largest file that it writes; 0: it writes none
+}
+
+// overLimit says which of its bounds a child went over.
+type overLimit string
+
+func (e overLimit) Error() string { return string(e) }
+
+// exceeded tells which bound ended the child, or nil.
+func (b bounds) exceeded(state *os.ProcessState) error {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	if !ok {
+		return nil
+	}
+	killed := status.Signaled() && (status.Signal() == syscall.SIGKILL || status.Signal() == syscall.SIGXCPU)
+	switch {
+	case b.cpu > 0 && killed && state.UserTime()+state.SystemTime() >= b.cpu-time.Second/2:
+		return overLimit(fmt.Sprintf("it takes more than %v of processor time (limits::cpu_time)", b.cpu))
+	case status.Signaled() && status.Signal() == syscall.SIGXFSZ:
+		return overLimit(fmt.Sprintf("the output is larger than %d MiB (limits::output_size)", b.file>>20))
+	}
+	return nil
+}
+
+// start runs a program within bounds until it ends or ctx does. onLine, if not nil, sees each line of stderr and tells whether it
 // took it; it must not keep the bytes.
-func start(ctx context.Context, path string, args []string, s streams, onLine func(line []byte) bool) (*child, error) {
+func start(ctx context.Context, path string, args []string, s streams, b bounds, onLine func(line []byte) bool) (*child, error) {
 	defer s.close()
 	stderr, stderrEnd, err := os.Pipe()
 	if err != nil {
@@ -101,7 +130,7 @@ func start(ctx context.Context, path string, args []string, s streams, onLine fu
 		_ = stderrEnd.Close()
 		if err == nil {
 			c.process = cmd.Process
-			restrain(cmd.Process.Pid)
+			restrain(cmd.Process.Pid, b)
 		}
 		started <- err
 		if err != nil {
@@ -114,6 +143,11 @@ func start(ctx context.Context, path string, args []string, s streams, onLine fu
 		}()
 		c.err = cmd.Wait()
 		<-drained
+		if c.err != nil && cmd.ProcessState != nil {
+			if over := b.exceeded(cmd.ProcessState); over != nil {
+				c.err = over
+			}
+		}
 		close(c.exited)
 	}()
 	if err := <-started; err != nil {
@@ -210,9 +244,9 @@ func level(line []byte) string {
 }
 
 // output runs a program that reads its input from a file, and returns what it writes to stdout.
-func output(ctx context.Context, path string, args []string, input *os.File, complaint *string) ([]byte, error) {
+func output(ctx context.Context, path string, args []string, input *os.File, b bounds, complaint *string) ([]byte, error) {
 	var out []byte
-	text, err := stream(ctx, path, args, input, func(r io.Reader) (err error) {
+	text, err := stream(ctx, path, args, input, b, func(r io.Reader) (err error) {
 		if out, err = io.ReadAll(io.LimitReader(r, maxOutput+1)); err == nil && len(out) > maxOutput {
 			err = fmt.Errorf("more than %d bytes of output", maxOutput)
 		}
@@ -226,7 +260,7 @@ func output(ctx context.Context, path string, args []string, input *os.File, com
 
 // stream runs a program and lets read have its stdout; the program is killed when read returns an error. The input
 // file, if not nil, becomes descriptor 3 and is closed. It returns the program's complaints too.
-func stream(ctx context.Context, path string, args []string, input *os.File, read func(io.Reader) error) (string, error) {
+func stream(ctx context.Context, path string, args []string, input *os.File, b bounds, read func(io.Reader) error) (string, error) {
 	var s streams
 	if input != nil {
 		s.extra = []*os.File{input}
@@ -238,7 +272,7 @@ func stream(ctx context.Context, path string, args []string, input *os.File, rea
 	}
 	defer func() { _ = stdout.Close() }()
 	s.stdout = stdoutEnd
-	c, err := start(ctx, path, args, s, nil)
+	c, err := start(ctx, path, args, s, b, nil)
 	if err != nil {
 		return "", err
 	}
@@ -250,6 +284,9 @@ func stream(ctx context.Context, path string, args []string, input *os.File, rea
 	text, _ := c.complaints()
 	if ctxErr := context.Cause(ctx); ctxErr != nil {
 		return text, ctxErr
+	}
+	if over := overLimit(""); errors.As(err, &over) {
+		return text, over
 	}
 	if err != nil && text != "" {
 		err = fmt.Errorf("%w: %s", err, text)

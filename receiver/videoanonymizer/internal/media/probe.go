@@ -21,34 +21,58 @@ import (
 
 // Limits refuse, with ErrLimit, what would take more than its share of the machine. A zero field takes its default.
 type Limits struct {
-	// MaxWidth and MaxHeight are in pixels. Default 16384.
-	MaxWidth, MaxHeight int
-	// MaxPixels is the largest area of a frame. Default 8192 x 8192.
-	MaxPixels int64
-	// MaxDuration is the longest video. Default 48 h.
-	MaxDuration time.Duration
-	// MaxFrameRate is in frames a second. Default 1000.
-	MaxFrameRate float64
-	// MaxFrames is the most frames of a video, both as announced and as decoded. Default 20 million.
-	MaxFrames int64
-	// MaxStreams is the most streams of any kind in a file. Default 64.
-	MaxStreams int
-	// ProbeTimeout is the longest look at a file's headers. Default 1 min.
-	ProbeTimeout time.Duration
+	// MaxWidth and MaxHeight are in pixels.
+	MaxWidth  int `mapstructure:"width"`
+	MaxHeight int `mapstructure:"height"`
+	// MaxPixels is the largest area of a frame.
+	MaxPixels int64 `mapstructure:"pixels"`
+	// MaxDuration is the longest video.
+	MaxDuration time.Duration `mapstructure:"duration"`
+	// MaxFrameRate is in frames a second.
+	MaxFrameRate float64 `mapstructure:"frame_rate"`
+	// MaxFrames is the most frames of a video, both as announced and as decoded.
+	MaxFrames int64 `mapstructure:"frames"`
+	// MaxStreams is the most streams of any kind in a file.
+	MaxStreams int `mapstructure:"streams"`
+	// ProbeTimeout is the longest look at a file's headers.
+	ProbeTimeout time.Duration `mapstructure:"probe_timeout"`
+	// MaxCPUTime is the processor time of one child process, in whole seconds.
+	MaxCPUTime time.Duration `mapstructure:"cpu_time"`
+	// MaxOutput is the size of an output, in MiB.
+	MaxOutput int64 `mapstructure:"output_size"`
 
 	_ struct{}
 }
 
+// DefaultLimits are such that no honest video meets them: 8K for two days at a stretch.
+func DefaultLimits() Limits {
+	return Limits{
+		MaxWidth: 16384, MaxHeight: 16384, MaxPixels: 8192 * 8192, MaxDuration: 48 * time.Hour, MaxFrameRate: 1000, MaxFrames: 20_000_000,
+		MaxStreams: 64, ProbeTimeout: time.Minute, MaxCPUTime: 14 * 24 * time.Hour, MaxOutput: 1 << 20,
+	}
+}
+
+// withDefaults takes DefaultLimits for what is zero.
 func (l Limits) withDefaults() Limits {
-	l.MaxWidth = cmp.Or(l.MaxWidth, 16384)
-	l.MaxHeight = cmp.Or(l.MaxHeight, 16384)
-	l.MaxPixels = cmp.Or(l.MaxPixels, 8192*8192)
-	l.MaxDuration = cmp.Or(l.MaxDuration, 48*time.Hour)
-	l.MaxFrameRate = cmp.Or(l.MaxFrameRate, 1000)
-	l.MaxFrames = cmp.Or(l.MaxFrames, 20_000_000)
-	l.MaxStreams = cmp.Or(l.MaxStreams, 64)
-	l.ProbeTimeout = cmp.Or(l.ProbeTimeout, time.Minute)
+	d := DefaultLimits()
+	l.MaxWidth, l.MaxHeight = cmp.Or(l.MaxWidth, d.MaxWidth), cmp.Or(l.MaxHeight, d.MaxHeight)
+	l.MaxPixels = cmp.Or(l.MaxPixels, d.MaxPixels)
+	l.MaxDuration = cmp.Or(l.MaxDuration, d.MaxDuration)
+	l.MaxFrameRate = cmp.Or(l.MaxFrameRate, d.MaxFrameRate)
+	l.MaxFrames = cmp.Or(l.MaxFrames, d.MaxFrames)
+	l.MaxStreams = cmp.Or(l.MaxStreams, d.MaxStreams)
+	l.ProbeTimeout = cmp.Or(l.ProbeTimeout, d.ProbeTimeout)
+	l.MaxCPUTime = cmp.Or(l.MaxCPUTime, d.MaxCPUTime)
+	l.MaxOutput = cmp.Or(l.MaxOutput, d.MaxOutput)
 	return l
+}
+
+// reading bounds a child that only reads.
+func (l Limits) reading() bounds { return bounds{cpu: l.MaxCPUTime} }
+
+// writing bounds the encoder.
+func (l Limits) writing() bounds {
+	return bounds{cpu: l.MaxCPUTime, file: l.MaxOutput << 20}
 }
 
 // Info is what a video is, as far as its headers tell.
@@ -195,7 +219,7 @@ func (t Tools) probe(ctx context.Context, path string, f *os.File, limits Limits
 	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(limits)...)
 	args = append(args, "-show_entries", probeEntries, "-of", "json", "-i", inputURL)
 	var complaint string
-	out, err := output(timed, t.FFprobe, args, f, &complaint)
+	out, err := output(timed, t.FFprobe, args, f, limits.reading(), &complaint)
 	switch {
 	case ctx.Err() != nil:
 		return probed{}, fileError(path, context.Cause(ctx), "")
@@ -235,6 +259,8 @@ func openCause(complaint string, err error) error {
 		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(complaint, p) })
 	}
 	switch {
+	case errors.As(err, new(overLimit)):
+		return ErrLimit
 	case crashed(err):
 		return ErrTool
 	case has("Input/output error", "Permission denied"):

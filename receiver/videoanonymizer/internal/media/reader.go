@@ -86,7 +86,7 @@ func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, 
 		faults:  faultsOf(info),
 		closing: make(chan struct{}),
 	}
-	r.child, err = start(ctx, t.FFmpeg, decodeArgs(info, opts), streams{stdout: stdoutEnd, extra: []*os.File{f}}, r.onLine)
+	r.child, err = start(ctx, t.FFmpeg, decodeArgs(info, opts), streams{stdout: stdoutEnd, extra: []*os.File{f}}, info.limits.reading(), r.onLine)
 	if err != nil {
 		_ = stdout.Close()
 		return nil, fileError(info.Path, ErrTool, "%v", err)
@@ -270,6 +270,8 @@ func (r *Reader) ended(cut bool) error {
 	switch {
 	case context.Cause(r.ctx) != nil:
 		return fileError(r.info.Path, context.Cause(r.ctx), "")
+	case errors.As(err, new(overLimit)):
+		return fileError(r.info.Path, ErrLimit, "%v, decoding; it ended after frame %d", err, r.index)
 	case crashed(err):
 		return fileError(r.info.Path, ErrTool, "the decoder ended with %v after frame %d: %s", err, r.index, tidy(text))
 	case err != nil && r.index == 0:

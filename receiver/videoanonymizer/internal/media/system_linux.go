@@ -6,6 +6,7 @@ package media
 import (
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,10 +17,18 @@ func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// restrain takes from a child what it never needs: core dumps (they would hold pictures) and many open files.
-func restrain(pid int) {
-	_ = unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
-	_ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 256, Max: 256}, nil)
+// restrain takes from a child what it never needs, core dumps (they would hold pictures) and many open files, and sets its bounds.
+// They hold from just after its start, before it has read anything of the file.
+func restrain(pid int, b bounds) {
+	limit := func(resource int, most int64) {
+		_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: uint64(most), Max: uint64(most)}, nil)
+	}
+	limit(unix.RLIMIT_CORE, 0)
+	limit(unix.RLIMIT_NOFILE, 256)
+	limit(unix.RLIMIT_FSIZE, b.file)
+	if b.cpu > 0 {
+		limit(unix.RLIMIT_CPU, int64((b.cpu+time.Second-1)/time.Second))
+	}
 }
 
 // enlargePipe makes fewer and larger turns of a pipe. Without it things are only slower, so a refusal does not matter.

@@ -47,7 +47,7 @@ func findTool(name, configured string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), toolTimeout)
 	defer cancel()
-	out, err := output(ctx, path, []string{"-version"}, nil, nil)
+	out, err := output(ctx, path, []string{"-version"}, nil, bounds{}, nil)
 	if err != nil {
 		return "", fmt.Errorf("%w: %s does not run: %w", ErrTool, path, err)
 	}
@@ -88,7 +88,7 @@ func (t Tools) CheckCodec(ctx context.Context, codec string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
 	defer cancel()
-	out, err := output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", "-encoders"}, nil, nil)
+	out, err := output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", "-encoders"}, nil, bounds{}, nil)
 	if err != nil {
 		return fmt.Errorf("%w: %s -encoders: %w", ErrTool, t.FFmpeg, err)
 	}

@@ -40,7 +40,7 @@ func (w *Writer) verify(ctx context.Context) error {
 	check := timeCheck{want: w.times.reader(), from: w.plan.timeBase, to: out.TimeBase, late: w.plan.container.late}
 	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(out.limits)...)
 	args = append(args, "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", "-i", inputURL)
-	complaint, err := stream(ctx, w.tools.FFprobe, args, f, check.read)
+	complaint, err := stream(ctx, w.tools.FFprobe, args, f, out.limits.reading(), check.read)
 	switch {
 	case context.Cause(ctx) != nil:
 		return fileError(w.temp, context.Cause(ctx), "")

@@ -83,7 +83,7 @@ func (t Tools) Create(ctx context.Context, tempPath string, info Info, opts Writ
 	if err == nil {
 		enlargePipe(stdin)
 		w.stdin = stdin
-		w.child, err = start(ctx, t.FFmpeg, encodeArgs(info, p, opts, temp), streams{stdin: stdinEnd}, nil)
+		w.child, err = start(ctx, t.FFmpeg, encodeArgs(info, p, opts, temp), streams{stdin: stdinEnd}, info.limits.writing(), nil)
 	}
 	if err != nil {
 		_ = stdin.Close()
@@ -311,6 +311,9 @@ func (w *Writer) ended(ctx context.Context) error {
 	}
 	if err == nil && !failed {
 		return nil
+	}
+	if errors.As(err, new(overLimit)) {
+		return fileError(w.temp, ErrLimit, "%v, encoding; it ended after frame %d", err, w.frames)
 	}
 	if err == nil {
 		err = errors.New("it reports errors")

@@ -38,6 +38,7 @@ const (
 	attrVideoUncertain  = "anonymizer.video.people_uncertain"
 	attrVideoProcessing = "anonymizer.video.processing_time"
 	attrVideoFactor     = "anonymizer.video.real_time_factor"
+	attrVideoDamage     = "anonymizer.video.damage"
 )
 
 // maxLinks is how many of the frames that failed the span of a video links to; it cannot hold all frames of an hour.
@@ -56,6 +57,7 @@ type VideoSpan struct {
 	unlinked int
 
 	figures figures // guarded by emitter.mu
+	damage  string  // what of the source did not decode, if it is kept nevertheless
 	ended   bool
 }
 
@@ -118,6 +120,9 @@ func (s *VideoSpan) Finished(result Result) {
 		})
 }
 
+// Damaged reports that the video goes on although parts of it do not decode: the output lacks them.
+func (s *VideoSpan) Damaged(what error) { s.damage = message(what) }
+
 // Failed reports that there will be no output, and why: the reason is a word such as truncated, of which there are few.
 func (s *VideoSpan) Failed(err error, reason string) {
 	s.end("anonymizer.video.failed", "video failed", plog.SeverityNumberError, metadata.AttributeAnonymizerVideoOutcomeFailed, err, reason, nil)
@@ -141,6 +146,7 @@ func (s *VideoSpan) end(event, body string, severity plog.SeverityNumber, outcom
 		s.describe(attrs)
 		s.count(attrs, end)
 		attrs.PutStr(attrVideoOutcome, outcome.String())
+		putKnown(attrs, attrVideoDamage, s.damage)
 		if result != nil {
 			result(attrs)
 		}
