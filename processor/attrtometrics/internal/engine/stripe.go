@@ -43,11 +43,10 @@ type stripe struct {
 	removed uint64        // Engine.removed when the tables were last emptied
 
 	// What is being looked at. It lives here since what an interface takes would otherwise be allocated.
-	input          input
-	spanAttributes pcommon.Map        // of the input span
-	resources      []resolvedResource // by selection, of the input resource
-	labels         []label
-	propagate      error // the first error that is to be returned
+	input     input
+	resources []resolvedResource // by selection, of the input resource
+	labels    []label
+	propagate error // the first error that is to be returned
 }
 
 type stripeTable struct {
@@ -75,6 +74,7 @@ type input struct {
 	resourceSpans ptrace.ResourceSpans
 	scopeSpans    ptrace.ScopeSpans
 	span          ptrace.Span
+	attributes    pcommon.Map // of the span
 	event         ptrace.SpanEvent
 	spanContext   *ottlspan.TransformContext // made when the first expression needs it
 }
@@ -121,7 +121,7 @@ func (s *stripe) consume(ctx context.Context, td ptrace.Traces, now pcommon.Time
 
 func (s *stripe) consumeSpan(ctx context.Context, now pcommon.Timestamp) {
 	ended := bounded(s.input.span.EndTimestamp(), now)
-	s.spanAttributes = s.input.span.Attributes()
+	s.input.attributes = s.input.span.Attributes()
 	for _, def := range s.engine.definitions {
 		if def.SpanName != "" && s.input.span.Name() != def.SpanName {
 			continue
@@ -198,7 +198,7 @@ func read[K any](ctx context.Context, s *stripe, def *definition, x *Expressions
 // readAttribute returns the value of the attribute, and whether it can be used.
 func (s *stripe) readAttribute(def *definition) (Number, bool) {
 	if def.Source == SourceSpan && !def.Monotonic { // by far the most usual, without a call
-		if value, ok := s.spanAttributes.Get(def.Attribute); ok && value.Type() == pcommon.ValueTypeInt {
+		if value, ok := s.input.attributes.Get(def.Attribute); ok && value.Type() == pcommon.ValueTypeInt {
 			return intNumber(value.Int()), true
 		}
 	}
@@ -244,7 +244,7 @@ func (s *stripe) attributes(from Source) pcommon.Map {
 	case SourceEvent:
 		return s.input.event.Attributes()
 	}
-	return s.spanAttributes
+	return s.input.attributes
 }
 
 // reject counts a value that is not used, and keeps the first error for the log or the caller.
@@ -359,7 +359,7 @@ func (s *stripe) readLabels(def *definition) uint64 {
 	sketch := uint64(0)
 	for i := range s.labels {
 		if d := &def.Dimensions[i]; d.Source == SourceSpan { // by far the most usual, without a call
-			if v, ok := s.spanAttributes.Get(d.Attribute); ok && v.Type() == pcommon.ValueTypeStr {
+			if v, ok := s.input.attributes.Get(d.Attribute); ok && v.Type() == pcommon.ValueTypeStr {
 				if str := v.Str(); len(str) >= 8 && len(str) <= maxLabelLength {
 					s.labels[i] = label{kind: labelString, str: str}
 					sketch = sketch*31 + word(str) + 31*word(str[len(str)-8:]) + uint64(len(str))
