@@ -4,7 +4,6 @@
 package track
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -189,16 +188,7 @@ func withoutGuesses(people []vision.Person, heads []mask.Head) (known []vision.P
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(i, j int) int {
-		a, b := people[i], people[j]
-		if a.Candidate != b.Candidate {
-			if b.Candidate {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(b.Score, a.Score)
-	})
+	slices.SortStableFunc(order, func(i, j int) int { return vision.BySureness(people[i].Detection, people[j].Detection) })
 	for _, i := range order {
 		p, h := people[i], heads[i]
 		if p.Candidate && (h.Origin != mask.OriginPose || h.Sane() && contained(h.X, h.Y, located)) {

@@ -34,15 +34,18 @@ func suppress[T any](found []T, threshold float32, before func(a, b T) int, box 
 
 // suppressPeople keeps the best of detections that overlap; candidates come last.
 func suppressPeople(people []Detection, threshold float32) []Detection {
-	return suppress(people, threshold, func(a, b Detection) int {
-		if a.Candidate != b.Candidate {
-			if a.Candidate {
-				return 1
-			}
-			return -1
+	return suppress(people, threshold, BySureness, func(d Detection) Box { return d.Box })
+}
+
+// BySureness orders detections by how sure they are, the surest first and candidates last, as slices.SortFunc wants it.
+func BySureness(a, b Detection) int {
+	if a.Candidate != b.Candidate {
+		if a.Candidate {
+			return 1
 		}
-		return cmp.Compare(b.Score, a.Score)
-	}, func(d Detection) Box { return d.Box })
+		return -1
+	}
+	return cmp.Compare(b.Score, a.Score)
 }
 
 // suppressFaces keeps the best of faces that overlap.
