@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,6 +95,12 @@ type OutputConfig struct {
 	Quality *int `mapstructure:"quality"`
 	// Preset trades speed for size, in the words of x264.
 	Preset string `mapstructure:"preset"`
+	// Audio is what becomes of sound: drop, copy or mute.
+	Audio string `mapstructure:"audio"`
+	// Keep is what else of the source gets into the output: chapters, subtitles, or names of the file's tags.
+	Keep []string `mapstructure:"keep"`
+	// SegmentLength is after how much of the video what was written is made safe; a crash costs the work since.
+	SegmentLength time.Duration `mapstructure:"segment_length"`
 	// OnSuccess is what happens to the source: keep, move or delete.
 	OnSuccess watch.OnSuccess `mapstructure:"on_success"`
 	// MoveTo is the folder that OnSuccess move puts sources in.
@@ -261,6 +268,7 @@ var (
 	containers = []string{same, "mp4", "mov", "mkv", "webm", "avi", "ts"}
 	codecs     = []string{same, "h264", "h265", "vp9", "av1", "ffv1"}
 	presets    = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
+	audio      = []string{media.SoundDrop, media.SoundCopy, media.SoundMute}
 	onSuccess  = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
 	shapes     = []mask.Shape{mask.Ellipse, mask.Circle, mask.Box, mask.NoseDisc}
 	methods    = []mask.Method{mask.Heads, mask.Whitelist}
@@ -288,6 +296,9 @@ func createDefaultConfig() component.Config {
 			Codec:     "h264",
 			Preset:    "veryfast",
 			OnSuccess: watch.OnSuccessKeep,
+
+			Audio:         media.SoundDrop,
+			SegmentLength: 10 * time.Second,
 		},
 		Retry: watch.DefaultRetry,
 		Detector: DetectorConfig{
@@ -392,6 +403,9 @@ func (c *OutputConfig) validate() []error {
 		oneOf("container", c.Container, containers),
 		oneOf("codec", c.Codec, codecs),
 		oneOf("preset", c.Preset, presets),
+		oneOf("audio", c.Audio, audio),
+		validateKeep(c.Keep),
+		inRange("segment_length", c.SegmentLength, time.Second, time.Hour, "a duration such as 10s; a crash costs that much of the video"),
 		oneOf("on_success", c.OnSuccess, onSuccess),
 		validateName(c.Name),
 	}
@@ -412,6 +426,18 @@ func (c *OutputConfig) validate() []error {
 		errs = append(errs, fmt.Errorf("move_to: has no effect with on_success: %s: remove it, or write on_success: move", c.OnSuccess))
 	}
 	return errs
+}
+
+var tagName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_. -]*$`)
+
+func validateKeep(keep []string) error {
+	var errs []error
+	for _, name := range keep {
+		if !tagName.MatchString(name) {
+			errs = append(errs, fmt.Errorf("keep: %q is no name: write chapters, subtitles, or the names of tags of the file, such as creation_time", name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func validateLimits(c media.Limits) []error {

@@ -6,6 +6,7 @@ package videoanonymizer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -87,14 +88,18 @@ type review struct {
 	first    time.Duration    // the first frame's time
 }
 
-// newReview begins what is configured; it is to be closed on failure, too. The source is identified before it is decoded: what is published in the end is of this very
+// newReview begins what is configured, or goes on with it from a checkpoint; it is to be closed on failure, too. The source is identified before it is decoded: what is published in the end is of this very
 // file, since the job sees to it that it has not changed.
-func newReview(ctx context.Context, r *videoReceiver, job *watch.Job, info media.Info) (*review, error) {
+func newReview(ctx context.Context, r *videoReceiver, job *watch.Job, info media.Info, from *checkpoint) (*review, error) {
 	v := &review{receiver: r, job: job}
 	var err error
 	cfg := r.cfg.Report
 	if cfg.Preview == PreviewBoxes {
-		if v.preview, err = r.tools.Create(ctx, v.previewTemp(), info, writeOptions(r.cfg, job)); err != nil {
+		options := writeOptions(r.cfg, job)
+		if from != nil {
+			options.Resume, v.first = from.Preview, from.Begin
+		}
+		if v.preview, err = r.tools.Create(ctx, v.previewTemp(), info, options); err != nil {
 			return v, err
 		}
 	}
@@ -106,8 +111,32 @@ func newReview(ctx context.Context, r *videoReceiver, job *watch.Job, info media
 			return v, err
 		}
 	}
-	v.recorder, err = report.NewRecorder(job.TempFor(".frames.json"))
+	frames := job.TempFor(".frames.json")
+	if from == nil {
+		v.recorder, err = report.NewRecorder(frames)
+	} else if v.recorder, err = report.ResumeRecorder(frames, *from.Report); err != nil {
+		err = fmt.Errorf("%w: %w", media.ErrResume, err)
+	}
 	return v, err
+}
+
+// seal makes safe what was made so far.
+func (v *review) seal() (preview *media.Progress, frames *report.Progress, err error) {
+	if v.preview != nil {
+		p, err := v.preview.Seal()
+		if err != nil {
+			return nil, nil, err
+		}
+		preview = &p
+	}
+	if v.recorder != nil {
+		p, err := v.recorder.Seal()
+		if err != nil {
+			return nil, nil, err
+		}
+		frames = &p
+	}
+	return preview, frames, nil
 }
 
 func (v *review) previewTemp() string { return v.job.TempFor(previewMark + filepath.Ext(v.job.Output)) }

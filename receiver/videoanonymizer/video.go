@@ -29,6 +29,7 @@ type video struct {
 	receiver *videoReceiver
 	job      *watch.Job
 	span     *telemetry.VideoSpan
+	sealed   bool // a part of it stands from which another attempt can go on
 }
 
 // anonymize ends the job: done, failed, or given back when the context ends.
@@ -48,10 +49,19 @@ func (v *video) anonymize(ctx context.Context) {
 		v.span.Finished(v.result())
 		logger.Info("video finished", zap.String("output", job.Output), zap.Int("frames", summary.Frames),
 			zap.Int("masks", summary.Masks), zap.Int("people_max", summary.MaxPeople), zap.Int("frames_masked_whole", summary.MaskedWhole))
-	case ctx.Err() != nil, errors.Is(err, watch.ErrChanged), errors.Is(err, watch.ErrVanished):
+	case errors.Is(err, watch.ErrChanged), errors.Is(err, watch.ErrVanished):
 		v.span.Interrupted()
-		logger.Info("video given back unfinished: it is begun again once it is complete", zap.NamedError("cause", err))
+		logger.Info("video given back: it is begun again once it is complete", zap.NamedError("cause", err))
 		job.Abandon()
+		return
+	case ctx.Err() != nil:
+		v.span.Interrupted()
+		logger.Info("video given back unfinished", zap.Bool("goes_on_later", v.sealed), zap.NamedError("cause", err))
+		if v.sealed {
+			job.Suspend()
+		} else {
+			job.Abandon()
+		}
 		return
 	default:
 		reason, retry := classify(err)
@@ -65,28 +75,59 @@ func (v *video) anonymize(ctx context.Context) {
 	}
 }
 
-// convert writes the anonymized video under its final name, or leaves nothing behind.
+// convert writes the anonymized video under its final name, or leaves nothing behind but what a later attempt can go on from.
 func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary, error) {
+	made, err := v.made()
+	if err != nil {
+		return pipeline.Summary{}, err
+	}
+	from, err := v.load(made)
+	if err != nil {
+		return pipeline.Summary{}, err
+	}
+	summary, err := v.run(ctx, info, made, from)
+	if errors.Is(err, media.ErrResume) {
+		v.receiver.set.Logger.Warn("video begun anew", zap.String("video", v.job.Path), zap.NamedError("cause", err))
+		v.sealed = false
+		if err := v.job.Restart(); err != nil {
+			return summary, err
+		}
+		summary, err = v.run(ctx, info, made, nil)
+	}
+	return summary, err
+}
+
+// run takes the video through the pipeline, from a checkpoint on if there is one.
+func (v *video) run(ctx context.Context, info media.Info, made string, from *checkpoint) (pipeline.Summary, error) {
 	r, cfg, job := v.receiver, v.receiver.cfg, v.job
 	// The tools end with this context, so that neither waits for the other when one fails.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	reader, err := r.tools.Open(ctx, info, media.ReadOptions{Salvage: cfg.OnDamaged == OnDamagedSalvage})
-	if err != nil {
-		return pipeline.Summary{}, err
+	options := writeOptions(cfg, job)
+	if from != nil {
+		options.Resume = &from.Video
+		v.sealed = true
 	}
-	defer reader.Close()
-	writer, err := r.tools.Create(ctx, job.Temp, info, writeOptions(cfg, job))
+	writer, err := r.tools.Create(ctx, job.Temp, info, options)
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
 	defer writer.Abort()
-	review, err := newReview(ctx, r, job, info)
+	reader, resume, err := v.open(ctx, info, from, writer.Shown())
+	if err != nil {
+		return pipeline.Summary{}, err
+	}
+	defer reader.Close()
+	review, err := newReview(ctx, r, job, info, from)
 	defer review.close()
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
-	summary, err := pipeline.Run(ctx, reader, writer, pipeline.Options{
+	sink := &sealer{video: v, made: made, reader: reader, writer: writer, review: review}
+	if from != nil {
+		sink.begin, sink.done, sink.heads, sink.whole = from.Begin, from.Done, from.Heads, from.Whole
+	}
+	summary, err := pipeline.Run(ctx, reader, sink, pipeline.Options{
 		Detector:    r.models.detector,
 		PoseModel:   r.models.pose,
 		Faces:       r.models.faces,
@@ -101,8 +142,9 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 			},
 		},
 		Painter: r.painter,
-		Review:  review.frame,
+		Review:  sink.reviewed,
 		Observe: v.span.Frame,
+		Resume:  resume,
 	})
 	if err != nil {
 		return summary, err
@@ -126,12 +168,32 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	return summary, job.Publish(companions...)
 }
 
+// open begins to decode: with the first frame, or, with a checkpoint, some seconds before those that are missing. shown are the PTS of
+// those that are not.
+func (v *video) open(ctx context.Context, info media.Info, from *checkpoint, shown []int64) (*media.Reader, *pipeline.Resume, error) {
+	r := v.receiver
+	options := media.ReadOptions{Salvage: r.cfg.OnDamaged == OnDamagedSalvage}
+	if from == nil {
+		reader, err := r.tools.Open(ctx, info, options)
+		return reader, nil, err
+	}
+	reader, err := r.tools.Resume(ctx, info, options, shown, v.resumeAt(shown, info))
+	if err != nil {
+		return nil, nil, err
+	}
+	v.span.Resumed(info.TimeOf(shown[len(shown)-1])-from.Begin, from.Done.Frames)
+	r.set.Logger.Info("video goes on where an earlier attempt ended", zap.String("video", v.job.Path), zap.Int("frames_done", from.Done.Frames))
+	return reader, &pipeline.Resume{First: from.Done.Frames, Begin: from.Begin, Before: from.seam, Done: from.Done}, nil
+}
+
 func writeOptions(cfg *Config, job *watch.Job) media.WriteOptions {
 	return media.WriteOptions{
 		Container: strings.TrimPrefix(filepath.Ext(job.Output), "."),
 		Codec:     cfg.Output.Codec,
 		Quality:   cfg.Output.Quality,
 		Preset:    cfg.Output.Preset,
+		Sound:     cfg.Output.Audio,
+		Keep:      cfg.Output.Keep,
 	}
 }
 

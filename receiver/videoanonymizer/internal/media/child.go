@@ -83,6 +83,10 @@ type overLimit string
 
 func (e overLimit) Error() string { return string(e) }
 
+func overOutput(most int64) overLimit {
+	return overLimit(fmt.Sprintf("the output is larger than %d MiB (limits::output_size)", most>>20))
+}
+
 // exceeded tells which bound ended the child, or nil.
 func (b bounds) exceeded(state *os.ProcessState) error {
 	status, ok := state.Sys().(syscall.WaitStatus)
@@ -94,7 +98,7 @@ func (b bounds) exceeded(state *os.ProcessState) error {
 	case b.cpu > 0 && killed && state.UserTime()+state.SystemTime() >= b.cpu-time.Second/2:
 		return overLimit(fmt.Sprintf("it takes more than %v of processor time (limits::cpu_time)", b.cpu))
 	case status.Signaled() && status.Signal() == syscall.SIGXFSZ:
-		return overLimit(fmt.Sprintf("the output is larger than %d MiB (limits::output_size)", b.file>>20))
+		return overOutput(b.file)
 	}
 	return nil
 }

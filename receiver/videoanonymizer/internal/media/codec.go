@@ -78,7 +78,7 @@ var encoders = map[string]encoder{
 	},
 }
 
-// libaom takes what SVT-AV1 does not: more chroma than 4:2:0, 12 bit, odd sizes. It is many times slower.
+// libaom takes what SVT-AV1 does not: more chroma than 4:2:0, 12 bit, odd sizes, and less than 64 pixels to a side. It is many times slower.
 var libaom = encoder{
 	name: "libaom-av1", quality: 30, depths: []int{8, 10, 12},
 	args: func(_ Info, quality, speed int) []string {
@@ -107,30 +107,42 @@ func appendParams(args []string, key string, params ...string) []string {
 type container struct {
 	muxer  string
 	codecs []string // the first is what "h264" means where it is not among them
-	args   func(info Info) []string
+	encode []string // further arguments of the encoder: no B-pictures where there is no room for their order
+	args   func(info Info, p plan) []string
+	// coarse: it rounds times to its own unit.
+	coarse bool
+	// signed: it keeps times before zero, which sound may begin with.
+	signed  bool
+	silence string // the encoder of silent sound
 	// fromZero: its times begin at zero. Otherwise they are the source's, but for late: then a video that begins so near
 	// zero that its decoding would begin before is shown a little later as a whole.
 	fromZero, late bool
 }
 
 var containers = map[string]container{
-	"mp4":  {muxer: "mp4", codecs: []string{"h264", "h265", "vp9", "av1"}, args: movArgs},
-	"mov":  {muxer: "mov", codecs: []string{"h264", "h265"}, args: movArgs},
-	"mkv":  {muxer: "matroska", codecs: []string{"h264", "h265", "vp9", "av1", "ffv1"}},
-	"webm": {muxer: "webm", codecs: []string{"vp9", "av1"}},
-	"avi":  {muxer: "avi", codecs: []string{"h264", "ffv1"}, args: aviArgs, fromZero: true},
-	"ts":   {muxer: "mpegts", codecs: []string{"h264", "h265"}, args: tsArgs, late: true},
+	"mp4":  {muxer: "mp4", codecs: []string{"h264", "h265", "vp9", "av1"}, args: movArgs, signed: true, silence: "aac"},
+	"mov":  {muxer: "mov", codecs: []string{"h264", "h265"}, args: movArgs, signed: true, silence: "aac"},
+	"mkv":  {muxer: "matroska", codecs: []string{"h264", "h265", "vp9", "av1", "ffv1"}, coarse: true, silence: "flac"},
+	"webm": {muxer: "webm", codecs: []string{"vp9", "av1"}, coarse: true, silence: "libopus"},
+	"avi":  {muxer: "avi", codecs: []string{"h264", "ffv1"}, encode: []string{"-bf", "0"}, args: aviArgs, fromZero: true, silence: "ac3"},
+	"ts":   {muxer: "mpegts", codecs: []string{"h264", "h265"}, args: tsArgs, coarse: true, late: true, signed: true, silence: "aac"},
 }
 
-// aviArgs do without B-pictures: the container has no room for their order.
-func aviArgs(Info) []string { return []string{"-bf", "0"} }
+// aviArgs tell the rate at which frames follow each other.
+func aviArgs(_ Info, p plan) []string {
+	return []string{"-r", fmt.Sprintf("%d/%d", p.timeBase.Den, p.timeBase.Num)}
+}
 
 // tsArgs keep the source's clock.
-func tsArgs(Info) []string { return []string{"-muxdelay", "0", "-muxpreload", "0"} }
+func tsArgs(Info, plan) []string { return []string{"-muxdelay", "0", "-muxpreload", "0"} }
 
 // movArgs keep the source's clock, and put the index first so that players can start before the whole file is there.
-func movArgs(info Info) []string {
-	return []string{"-movflags", "+faststart", "-video_track_timescale", strconv.FormatInt(info.TimeBase.Den, 10)}
+func movArgs(info Info, p plan) []string {
+	args := []string{"-movflags", "+faststart", "-video_track_timescale", strconv.FormatInt(info.TimeBase.Den, 10)}
+	if p.codec == "h265" {
+		args = append(args, "-tag:v", "hvc1") // what Apple's players ask for
+	}
+	return args
 }
 
 var extensions = map[string]string{
@@ -188,7 +200,7 @@ func newPlan(info Info, opts WriteOptions) (plan, error) {
 	if p.speed = slices.Index(presets, cmp.Or(opts.Preset, defaultPreset)); p.speed < 0 {
 		return p, fmt.Errorf("%w: preset %q: use one of %s", ErrUnsupported, opts.Preset, strings.Join(presets, ", "))
 	}
-	if p.codec == "av1" && (info.Format.Depth > 10 || info.Width%2 != 0 || info.Height%2 != 0 ||
+	if p.codec == "av1" && (info.Format.Depth > 10 || min(info.Width, info.Height) < 64 || info.Width%2 != 0 || info.Height%2 != 0 ||
 		info.Format.Planes == 3 && info.Format.ChromaShiftX+info.Format.ChromaShiftY < 2) {
 		p.encoder = libaom
 	}

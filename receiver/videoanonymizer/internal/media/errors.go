@@ -34,6 +34,8 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrStalled: a child process made no progress for ReadOptions.Stall or WriteOptions.Stall.
 	ErrStalled = errors.New("no progress")
+	// ErrResume: a video cannot go on where an earlier run ended, and is to be begun anew.
+	ErrResume = errors.New("cannot go on")
 	// ErrTool: ffmpeg or ffprobe is missing, too old, lacks a part, or failed for a reason of its own.
 	ErrTool = errors.New("ffmpeg failed")
 )
@@ -55,11 +57,12 @@ var reasons = []struct {
 	{ErrNoSpace, "no_space"},
 	{ErrExists, "exists"},
 	{ErrStalled, "stalled"},
+	{ErrResume, "resume"},
 	{ErrTool, "ffmpeg"},
 }
 
 // Reason returns the cause of err as a word for telemetry, one of a small fixed set: "not_video", "unreadable",
-// "vanished", "no_video_stream", "damaged", "unsupported", "limit", "unwritable", "no_space", "exists", "stalled", "ffmpeg",
+// "vanished", "no_video_stream", "damaged", "unsupported", "limit", "unwritable", "no_space", "exists", "stalled", "resume", "ffmpeg",
 // "cancelled", "deadline_exceeded", or "other" for an error that is not this package's. It is "" for nil.
 func Reason(err error) string {
 	if err == nil {

@@ -47,6 +47,7 @@ type faults struct {
 
 	mu     sync.Mutex
 	frames bool // one was decoded
+	muted  bool
 	lines  []string
 }
 
@@ -86,10 +87,17 @@ func (f *faults) add(line []byte) {
 	f.record(text)
 }
 
+// mute has complaints pass unheard, or not.
+func (f *faults) mute(on bool) {
+	f.mu.Lock()
+	f.muted = on
+	f.mu.Unlock()
+}
+
 func (f *faults) record(text string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.lines) < maxFaults {
+	if len(f.lines) < maxFaults && !f.muted {
 		f.lines = append(f.lines, text)
 	}
 }

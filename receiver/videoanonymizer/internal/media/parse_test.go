@@ -234,7 +234,8 @@ func TestTimeCheck(t *testing.T) {
 		for i := range 4 {
 			log.add(int64(i) * 40)
 		}
-		c := timeCheck{want: log.reader(), from: Rational{1, 1000}, to: Rational{1, 1000}}
+		same := func(pts int64) int64 { return pts }
+		c := timeCheck{want: log.reader(), planned: same, from: Rational{1, 1000}, to: Rational{1, 1000}}
 		err := c.read(strings.NewReader(tc.lines))
 		if tc.says == "" {
 			require.NoError(t, err, tc.name)

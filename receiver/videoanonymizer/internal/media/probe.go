@@ -111,16 +111,20 @@ type Info struct {
 	ChromaLocation string
 	// FieldOrder is ffmpeg's: "progressive", "tt", "bb", "tb", "bt", or "" if unknown.
 	FieldOrder string
-	// VideoStreams, AudioStreams and OtherStreams count the streams; only one video stream is read.
-	VideoStreams, AudioStreams, OtherStreams int
+	// VideoStreams, AudioStreams, SubtitleStreams and OtherStreams count the streams; only one video stream is read.
+	VideoStreams, AudioStreams, SubtitleStreams, OtherStreams int
 
-	indexedFrames int64    // from the container's index, 0 if it has none
-	ownDuration   bool     // Duration is the video stream's
-	end           int64    // the PTS at which the last frame goes, 0 if unknown
-	otherCodecs   []string // of the streams that are not read
+	indexedFrames int64         // from the container's index, 0 if it has none
+	ownDuration   bool          // Duration is the video stream's
+	begin         time.Duration // of the file: of whichever stream begins first
+	end           int64         // the PTS at which the last frame goes, 0 if unknown
+	otherCodecs   []string      // of the streams that are not read
 	limits        Limits
 	id            fileID
 }
+
+// TimeOf is a PTS in units of the time base as a duration since the stream's zero.
+func (i Info) TimeOf(pts int64) time.Duration { return timeOf(pts, i.TimeBase) }
 
 // demuxers are the containers that are read: real media files that cannot lead to another file. Playlists (hls, dash,
 // concat, sdp), image sequences and devices are not among them. Names as in ffmpeg's libavformat.
@@ -138,6 +142,7 @@ type probed struct {
 	Streams []probedStream `json:"streams"`
 	Format  struct {
 		Name     string `json:"format_name"`
+		Start    string `json:"start_time"`
 		Duration string `json:"duration"`
 		Streams  int    `json:"nb_streams"`
 	} `json:"format"`
@@ -176,7 +181,7 @@ type probedStream struct {
 const probeEntries = "stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,time_base,avg_frame_rate," +
 	"r_frame_rate,start_pts,duration_ts,duration,nb_frames,color_range,color_primaries,color_transfer,color_space,chroma_location,field_order," +
 	"side_data_list:stream_disposition=attached_pic:stream_side_data=rotation:stream_tags=DURATION,DURATION-eng:" +
-	"format=format_name,duration,nb_streams"
+	"format=format_name,start_time,duration,nb_streams"
 
 // inputArgs let a child read the file on descriptor 3 and nothing else. They stand right before its -i.
 func inputArgs(limits Limits) []string {
@@ -294,6 +299,8 @@ func (p probed) info(path string, limits Limits) (Info, error) {
 			info.VideoStreams++
 		case st.Type == "audio":
 			info.AudioStreams++
+		case st.Type == "subtitle":
+			info.SubtitleStreams++
 		default:
 			info.OtherStreams++
 		}
@@ -304,7 +311,7 @@ func (p probed) info(path string, limits Limits) (Info, error) {
 		}
 	}
 	if s == nil {
-		return Info{}, fileError(path, ErrNoVideoStream, "%d audio and %d other streams", info.AudioStreams, info.OtherStreams)
+		return Info{}, fileError(path, ErrNoVideoStream, "%d audio and %d other streams", info.AudioStreams, info.SubtitleStreams+info.OtherStreams)
 	}
 	info.otherCodecs = slices.DeleteFunc(info.otherCodecs, func(c string) bool { return c == s.Codec })
 	if !slices.Contains(codecs, s.Codec) {
@@ -339,6 +346,7 @@ func (p probed) info(path string, limits Limits) (Info, error) {
 		info.SAR = Rational{0, 1}
 	}
 	info.colours(s)
+	info.begin = signedDuration(p.Format.Start)
 	info.times(s, p.Format.Duration)
 	return info, nil
 }
@@ -409,6 +417,14 @@ func rational(s string) Rational {
 		return Rational{0, 1}
 	}
 	return Rational{n, d}
+}
+
+// signedDuration reads seconds, which may lie before zero; 0 if it is none.
+func signedDuration(s string) time.Duration {
+	if rest, negative := strings.CutPrefix(s, "-"); negative {
+		return -duration(rest)
+	}
+	return duration(s)
 }
 
 // duration reads seconds, or hours:minutes:seconds as Matroska's tags have it; 0 if it is neither.

@@ -53,8 +53,10 @@ type Reader struct {
 	timer  *time.Timer
 
 	index       int
-	first, last int64 // PTS of the first frame and of the one before
-	err         error // what Next ended with
+	first, last int64   // PTS of the first frame and of the one before
+	known       []int64 // PTS of the frames that were read in an earlier run
+	pending     *Frame  // comes next
+	err         error   // what Next ended with
 	faults      faults
 
 	closing   chan struct{}
@@ -164,6 +166,10 @@ func (r *Reader) Next() (*Frame, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
+	if f := r.pending; f != nil {
+		r.pending = nil
+		return f, nil
+	}
 	f, err := r.next()
 	if err != nil {
 		r.err = err
@@ -196,6 +202,10 @@ func (r *Reader) next() (*Frame, error) {
 	f.Time = timeOf(f.PTS, r.info.TimeBase)
 	if r.index == 0 {
 		r.first = f.PTS
+	}
+	if err := r.asKnown(f); err != nil {
+		f.Release()
+		return nil, err
 	}
 	r.index, r.last = r.index+1, f.PTS
 	return f, nil
@@ -336,6 +346,9 @@ func (r *Reader) Close() error {
 		_ = r.child.wait()
 		_ = r.stdout.Close()
 		r.timer.Stop()
+		if r.pending != nil {
+			r.pending.Release()
+		}
 		r.pool.close()
 	})
 	return nil

@@ -24,7 +24,7 @@ const maxLate = time.Second
 // verify makes sure that the temporary file holds as many frames as were written, at the same times, in the same size.
 func (w *Writer) verify(ctx context.Context) error {
 	limits := w.info.limits
-	limits.MaxStreams = 1
+	limits.MaxStreams = max(1, w.info.limits.MaxStreams)
 	limits.ProbeTimeout = time.Hour
 	out, err := w.tools.Probe(ctx, w.temp, limits)
 	if err != nil {
@@ -33,13 +33,17 @@ func (w *Writer) verify(ctx context.Context) error {
 	if out.Width != w.info.Width || out.Height != w.info.Height {
 		return fileError(w.temp, ErrTool, "the encoded video has %d x %d pixels instead of %d x %d", out.Width, out.Height, w.info.Width, w.info.Height)
 	}
+	if e := w.extras; out.AudioStreams != e.audio || out.SubtitleStreams != e.subtitle || out.VideoStreams != 1 {
+		return fileError(w.temp, ErrTool, "the output has %d video, %d audio and %d subtitle streams instead of 1, %d and %d",
+			out.VideoStreams, out.AudioStreams, out.SubtitleStreams, e.audio, e.subtitle)
+	}
 	f, _, err := openSource(w.temp)
 	if err != nil {
 		return err
 	}
-	check := timeCheck{want: w.times.reader(), from: w.plan.timeBase, to: out.TimeBase, late: w.plan.container.late}
+	check := timeCheck{want: w.times.reader(), planned: w.planned, from: w.plan.timeBase, to: out.TimeBase, late: w.plan.container.late}
 	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(out.limits)...)
-	args = append(args, "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", "-i", inputURL)
+	args = append(args, "-select_streams", "v:0", "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", "-i", inputURL)
 	complaint, err := stream(ctx, w.tools.FFprobe, args, f, out.limits.reading(), check.read)
 	switch {
 	case context.Cause(ctx) != nil:
@@ -56,6 +60,7 @@ func (w *Writer) verify(ctx context.Context) error {
 type timeCheck struct {
 	want     *bufio.Reader
 	wanted   timeLog
+	planned  func(pts int64) int64 // when a frame is to be shown, in units of from
 	from, to Rational
 	late     bool    // all frames may stand later, by the same time of at most maxLate
 	shift    int64   // that time, in units of to
@@ -123,7 +128,7 @@ func (c *timeCheck) next() error {
 	if err != nil {
 		return fmt.Errorf("it has more than the %d frames written", c.n)
 	}
-	want := rescale(written, c.from, c.to)
+	want := rescale(c.planned(written), c.from, c.to)
 	if c.n == 0 && c.late {
 		c.shift = min(max(0, got-want), rescale(int64(maxLate), nanosecond, c.to))
 	}

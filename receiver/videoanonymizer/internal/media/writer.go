@@ -6,13 +6,12 @@ package media
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,34 +37,59 @@ type WriteOptions struct {
 	Threads int
 	// Stall is how long Write waits for the encoder to take a frame before it gives up with ErrStalled. Default 5 min.
 	Stall time.Duration
+	// Sound is SoundDrop (default), SoundCopy or SoundMute.
+	Sound string
+	// Keep is what else of the source gets into the output: KeepChapters, KeepSubtitles, or names of the file's tags, such as
+	// creation_time, in capitals or not.
+	Keep []string
+	// Resume goes on after the segments that an earlier writer sealed at the same path, with the same options.
+	Resume *Progress
 
 	_ struct{}
 }
 
-// Writer encodes one video. Its methods are for one goroutine, but for Abort, which may run at any time.
-type Writer struct {
-	tools Tools
-	ctx   context.Context
-	temp  string
-	info  Info
-	plan  plan
-	stall time.Duration
-	child *child
-	stdin *os.File
-
-	frames int64
-	origin int64 // taken from every time
-	times  timeLog
-	err    error // what Write ended with
-
-	mu   sync.Mutex
-	over bool // finished or aborted: the temporary file is no longer ours
+// Progress is what an earlier writer sealed, by which another one can go on, in another process too.
+type Progress struct {
+	// Frames is how many frames the segments hold.
+	Frames int64 `json:"frames"`
+	// Origin was taken from the time of each frame, in units of the source's time base.
+	Origin int64 `json:"origin"`
+	// Segments are their sizes in bytes.
+	Segments []int64 `json:"segments"`
+	// Times is the length in bytes of the file that holds the frames' times.
+	Times int64 `json:"times"`
 }
 
-// Create starts the encoder, writing to tempPath, which must not exist: a hidden name in the folder where the video
-// will stand. Size, format, colour and time base are info's. Nothing else of the source gets into the output: no sound,
-// subtitles, data, chapters, cover, metadata or encoder settings. The writer ends when ctx does. Create fails with
-// ErrUnsupported, ErrExists, ErrUnwritable, ErrNoSpace or ErrTool.
+// Writer encodes one video, in segments that are joined in the end. Its methods are for one goroutine, but for Abort, which may run
+// at any time.
+type Writer struct {
+	tools  Tools
+	ctx    context.Context
+	temp   string
+	info   Info
+	plan   plan
+	opts   WriteOptions
+	extras extras
+
+	segments []int64 // sizes of those sealed
+	frames   int64
+	origin   int64   // taken from every time
+	first    int64   // PTS of the first frame
+	times    timeLog // PTS of all frames
+	logged   int     // bytes of them that are in their file
+	err      error   // what Write ended with
+
+	mu    sync.Mutex
+	child *child   // the encoder of the segment at hand, nil before the first
+	stdin *os.File // its end of the pipe, nil between two segments
+	over  bool     // finished or aborted: the temporary files are no longer ours
+}
+
+// Create starts the encoder. The video comes to stand at tempPath, which must not exist: a hidden name in the folder where the video
+// will stand; the segments stand beside it until then, under names that begin as its does. Size, format, colour and time base are
+// info's. Nothing else of the source gets into the output unless the options ask for it: no sound, subtitles, data, chapters, cover,
+// metadata or encoder settings. The writer ends when ctx does. Create fails with ErrUnsupported, ErrExists, ErrUnwritable, ErrNoSpace,
+// ErrTool, or, with Resume, ErrResume.
 func (t Tools) Create(ctx context.Context, tempPath string, info Info, opts WriteOptions) (*Writer, error) {
 	p, err := newPlan(info, opts)
 	if err != nil {
@@ -75,26 +99,64 @@ func (t Tools) Create(ctx context.Context, tempPath string, info Info, opts Writ
 	if err != nil {
 		return nil, fileError(tempPath, ErrUnwritable, "%v", err)
 	}
-	if err := reserve(temp); err != nil {
-		return nil, err
+	if _, err := os.Lstat(temp); err == nil {
+		return nil, fileError(temp, ErrExists, "left as it is")
 	}
-	w := &Writer{tools: t, ctx: ctx, temp: temp, info: info, plan: p, stall: cmp.Or(opts.Stall, defaultStall)}
-	stdinEnd, stdin, err := os.Pipe()
-	if err == nil {
-		enlargePipe(stdin)
-		w.stdin = stdin
-		w.child, err = start(ctx, t.FFmpeg, encodeArgs(info, p, opts, temp), streams{stdin: stdinEnd}, info.limits.writing(), nil)
-	}
-	if err != nil {
-		_ = stdin.Close()
-		_ = os.Remove(temp)
-		return nil, fileError(temp, ErrTool, "%v", err)
-	}
-	if err := w.send(ivfHeader(info, p.timeBase)); err != nil {
+	opts.Stall = cmp.Or(opts.Stall, defaultStall)
+	w := &Writer{tools: t, ctx: ctx, temp: temp, info: info, plan: p, opts: opts}
+	if err := w.begin(); err != nil {
 		_ = w.Abort()
 		return nil, err
 	}
 	return w, nil
+}
+
+func (w *Writer) begin() error {
+	if w.opts.Resume != nil {
+		if err := w.resume(*w.opts.Resume); err != nil {
+			return err
+		}
+	}
+	if err := w.gather(w.opts); err != nil || w.opts.Resume != nil { // nothing may be missing but the joining
+		return err
+	}
+	return w.startSegment()
+}
+
+// stem is what the names of all files of this writer begin with.
+func (w *Writer) stem() string { return strings.TrimSuffix(w.temp, filepath.Ext(w.temp)) }
+
+func (w *Writer) segmentPath(n int) string { return fmt.Sprintf("%s.%05d.segment", w.stem(), n) }
+
+func (w *Writer) timesPath() string { return w.stem() + ".times" }
+
+// startSegment starts the encoder of the next segment.
+func (w *Writer) startSegment() error {
+	path := w.segmentPath(len(w.segments))
+	if err := reserve(path); err != nil {
+		return err
+	}
+	stdinEnd, stdin, err := os.Pipe()
+	if err != nil {
+		return fileError(path, ErrTool, "%v", err)
+	}
+	enlargePipe(stdin)
+	w.mu.Lock()
+	if w.over {
+		err = os.ErrClosed
+		_ = stdinEnd.Close()
+	} else {
+		w.stdin = stdin
+		w.child, err = start(w.ctx, w.tools.FFmpeg, encodeArgs(w.info, w.plan, w.opts.Threads, path), streams{stdin: stdinEnd},
+			w.info.limits.writing(), nil)
+	}
+	w.mu.Unlock()
+	if err != nil {
+		_ = stdin.Close()
+		_ = os.Remove(path)
+		return fileError(path, ErrTool, "%v", err)
+	}
+	return w.send(ivfHeader(w.info, w.plan.unit()))
 }
 
 // reserve makes sure that a file is ours.
@@ -109,116 +171,6 @@ func reserve(path string) error {
 		return fileError(path, diskCause(err), "%v", rootCause(err))
 	}
 	return f.Close()
-}
-
-// encodeArgs make ffmpeg read frames in an IVF wrapper from its stdin and write the video to path.
-func encodeArgs(info Info, p plan, opts WriteOptions, path string) []string {
-	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y", "-copyts",
-		// The wrapper's header says all that ffmpeg would look for in the first frames.
-		"-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0",
-		"-c:v", "rawvideo", "-f", "ivf", "-i", "pipe:0",
-		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", encoderFlags(info, p),
-		"-fps_mode", "passthrough", "-enc_time_base", fmt.Sprintf("%d:%d", p.timeBase.Num, p.timeBase.Den),
-		"-filter:v", encodeFilter(info, p), "-pix_fmt", p.format.Name,
-		"-threads", strconv.Itoa(opts.Threads), "-c:v", p.encoder.name}
-	args = append(args, colourArgs(info)...)
-	args = append(args, p.encoder.args(info, p.quality, p.speed)...)
-	if f := bitstreamFilters(info, p); f != "" {
-		args = append(args, "-bsf:v", f)
-	}
-	if p.container.args != nil {
-		args = append(args, p.container.args(info)...)
-	}
-	if p.codec == "h265" && (p.container.muxer == "mp4" || p.container.muxer == "mov") {
-		args = append(args, "-tag:v", "hvc1") // what Apple's players ask for
-	}
-	return append(args, "-f", p.container.muxer, "file:"+path)
-}
-
-func encoderFlags(info Info, p plan) string {
-	if p.codec == "h264" && fieldMode(info) != "" {
-		return "+bitexact+ildct+ilme"
-	}
-	return "+bitexact"
-}
-
-// encodeFilter tags the frames with what the pipe does not carry.
-func encodeFilter(info Info, p plan) string {
-	tags := []string{"range=" + map[bool]string{true: "pc", false: cmp.Or(info.ColorRange, "unknown")}[info.FullRange]}
-	add := func(key, value string) {
-		if value != "" {
-			tags = append(tags, key+"="+value)
-		}
-	}
-	add("color_primaries", info.ColorPrimaries)
-	add("color_trc", info.ColorTransfer)
-	add("colorspace", info.ColorMatrix)
-	add("field_mode", fieldMode(info))
-	filter := fmt.Sprintf("setparams=%s,setsar=%d/%d", strings.Join(tags, ":"), info.SAR.Num, info.SAR.Den)
-	if p.format != info.Format {
-		filter += ",scale=" + strings.TrimPrefix(rangeArgs(info), ":")
-	}
-	return filter
-}
-
-// fieldMode is setparams' word for an interlaced picture whose named field is shown first, "" for a progressive one.
-func fieldMode(info Info) string {
-	switch info.FieldOrder {
-	case "tt", "bt":
-		return "tff"
-	case "bb", "tb":
-		return "bff"
-	}
-	return ""
-}
-
-func colourArgs(info Info) []string {
-	var args []string
-	for _, a := range [][2]string{{"-color_range", info.ColorRange}, {"-color_primaries", info.ColorPrimaries},
-		{"-color_trc", info.ColorTransfer}, {"-colorspace", info.ColorMatrix}, {"-chroma_sample_location", info.ChromaLocation}} {
-		if a[1] != "" {
-			args = append(args, a[0], a[1])
-		}
-	}
-	return args
-}
-
-// bitstreamFilters drop encoder settings, and give each packet a duration, which the encoder does not know. Containers
-// keep only the last one's, which is part of the video's length: what is left until the source's end where that is
-// known, on the decoding clock too, by which the MOV family counts, or else the mean.
-func bitstreamFilters(info Info, p plan) string {
-	var filters []string
-	if p.encoder.filters != "" {
-		filters = append(filters, p.encoder.filters)
-	}
-	if info.FrameRate.Num > 0 {
-		duration := fmt.Sprintf("round(%d/%d/TB)", info.FrameRate.Den, info.FrameRate.Num)
-		if info.end > 0 && !p.container.fromZero {
-			end := fmt.Sprintf("round(%d*%d/%d/TB)", info.end, info.TimeBase.Num, info.TimeBase.Den)
-			duration = fmt.Sprintf(`max(1\,min(%s-PTS\,%s-STARTPTS-DTS+STARTDTS))`, end, end)
-		}
-		filters = append(filters, "setts=pts=PTS:dts=DTS:duration="+duration)
-	}
-	return strings.Join(filters, ",")
-}
-
-// IVF is a header and then frames, each behind a header of its own, all little-endian.
-const (
-	ivfFileHeader  = 32
-	ivfFrameHeader = 12
-)
-
-func ivfHeader(info Info, unit Rational) []byte {
-	h := make([]byte, 0, ivfFileHeader)
-	h = append(h, "DKIF"...)
-	h = binary.LittleEndian.AppendUint16(h, 0)
-	h = binary.LittleEndian.AppendUint16(h, ivfFileHeader)
-	h = append(h, formats[info.Format.Name].fourCC...)
-	h = binary.LittleEndian.AppendUint16(h, uint16(info.Width))
-	h = binary.LittleEndian.AppendUint16(h, uint16(info.Height))
-	h = binary.LittleEndian.AppendUint32(h, uint32(unit.Den))
-	h = binary.LittleEndian.AppendUint32(h, uint32(unit.Num))
-	return append(h, make([]byte, 8)...)
 }
 
 // Write hands a frame to the encoder. It does not keep the frame. PTS must grow from frame to frame. It fails with
@@ -236,19 +188,33 @@ func (w *Writer) write(frame *Frame) error {
 		return fileError(w.temp, ErrUnsupported, "a frame of %d x %d %s in a video of %d x %d %s",
 			frame.Width, frame.Height, frame.Format.Name, w.info.Width, w.info.Height, w.info.Format.Name)
 	}
-	if w.frames == 0 && (w.plan.container.fromZero || frame.PTS < 0) {
-		w.origin = frame.PTS // a container would hide what is shown before zero
+	if w.frames == 0 {
+		w.first = frame.PTS
+		if w.plan.container.fromZero || frame.PTS < 0 {
+			w.origin = frame.PTS // a container would hide what is shown before zero
+		}
 	}
-	pts := rescale(frame.PTS-w.origin, w.info.TimeBase, w.plan.timeBase)
-	if w.frames > 0 && pts <= w.times.last {
+	pts := w.planned(frame.PTS)
+	if w.frames > 0 && pts <= w.planned(w.times.last) {
 		return fileError(w.temp, ErrUnsupported, "the time of frame %d is not after the one before it", frame.Index)
 	}
-	if err := w.sendFrame(frame, pts); err != nil {
+	if w.stdin == nil {
+		if err := w.startSegment(); err != nil {
+			return err
+		}
+	}
+	unit := w.plan.unit()
+	if err := w.sendFrame(frame, rescale(pts, w.plan.timeBase, unit)+lead*unit.Den); err != nil {
 		return err
 	}
-	w.times.add(pts)
+	w.times.add(frame.PTS)
 	w.frames++
 	return nil
+}
+
+// planned is when a frame of a time is to be shown, in units of the plan's time base.
+func (w *Writer) planned(pts int64) int64 {
+	return rescale(pts-w.origin, w.info.TimeBase, w.plan.timeBase)
 }
 
 func (w *Writer) sendFrame(frame *Frame, pts int64) error {
@@ -271,23 +237,18 @@ func (w *Writer) sendFrame(frame *Frame, pts int64) error {
 	return nil
 }
 
-func putFrameHeader(b []byte, size int, pts int64) {
-	binary.LittleEndian.PutUint32(b, uint32(size))
-	binary.LittleEndian.PutUint64(b[4:], uint64(pts))
-}
-
 // send pipes bytes to the encoder.
 func (w *Writer) send(b []byte) error {
 	if err := context.Cause(w.ctx); err != nil {
 		return fileError(w.temp, err, "")
 	}
-	_ = w.stdin.SetWriteDeadline(time.Now().Add(w.stall))
+	_ = w.stdin.SetWriteDeadline(time.Now().Add(w.opts.Stall))
 	_, err := w.stdin.Write(b)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fileError(w.temp, ErrStalled, "the encoder took no frame for %s after frame %d", w.stall, w.frames)
+		return fileError(w.temp, ErrStalled, "the encoder took no frame for %s after frame %d", w.opts.Stall, w.frames)
 	case errors.Is(err, os.ErrClosed):
 		return fileError(w.temp, os.ErrClosed, "")
 	}
@@ -349,8 +310,51 @@ func encodeCause(complaint string) error {
 	return ErrTool
 }
 
-// Finish ends the encoder and makes sure that the file at Create's path holds each frame written at its time. From then on the
-// file is the caller's, who brings it to the disk and gives it its name. If Finish fails the file is removed.
+// Seal ends the segment at hand, which must not be empty, and brings it to the disk, with the times of all frames written so far: with
+// what it returns another writer can go on from here.
+func (w *Writer) Seal() (Progress, error) {
+	if w.err == nil {
+		w.err = w.seal(w.ctx)
+	}
+	if w.err == nil {
+		w.err = w.logTimes()
+	}
+	return Progress{Frames: w.frames, Origin: w.origin, Segments: slices.Clone(w.segments), Times: int64(w.logged)}, w.err
+}
+
+// seal ends the encoder of the segment at hand, if there is one.
+func (w *Writer) seal(ctx context.Context) error {
+	if w.stdin == nil {
+		return nil
+	}
+	w.mu.Lock()
+	err := w.stdin.Close()
+	w.stdin = nil
+	w.mu.Unlock()
+	if err != nil {
+		return fileError(w.temp, os.ErrClosed, "")
+	}
+	if err := w.ended(ctx); err != nil {
+		return err
+	}
+	path := w.segmentPath(len(w.segments))
+	size, err := syncFile(path)
+	if err != nil {
+		return fileError(path, diskCause(err), "%v", rootCause(err))
+	}
+	w.segments = append(w.segments, size)
+	var sum int64
+	for _, size := range w.segments {
+		sum += size
+	}
+	if most := w.info.limits.MaxOutput << 20; sum > most {
+		return fileError(w.temp, ErrLimit, "%v", overOutput(most))
+	}
+	return nil
+}
+
+// Finish ends the encoder, joins the segments and makes sure that the file at Create's path holds each frame written at its time. From
+// then on the file is the caller's, who brings it to the disk and gives it its name. If Finish fails the file is removed.
 func (w *Writer) Finish(ctx context.Context) error {
 	err := w.finish(ctx)
 	if err != nil {
@@ -366,10 +370,10 @@ func (w *Writer) finish(ctx context.Context) error {
 	if w.frames == 0 {
 		return fileError(w.temp, ErrUnsupported, "a video without frames")
 	}
-	if err := w.stdin.Close(); err != nil {
-		return fileError(w.temp, os.ErrClosed, "")
+	if err := w.seal(ctx); err != nil {
+		return err
 	}
-	if err := w.ended(ctx); err != nil {
+	if err := w.mux(ctx); err != nil {
 		return err
 	}
 	if err := w.verify(ctx); err != nil {
@@ -381,23 +385,49 @@ func (w *Writer) finish(ctx context.Context) error {
 		return fileError(w.temp, os.ErrClosed, "")
 	}
 	w.over = true
-	return nil
+	w.extras.close()
+	return w.removeSegments()
 }
 
-// Abort ends the encoder, waits for it and removes the temporary file. It may be called twice, and after Finish, where
-// it does nothing.
+// removeSegments removes what the output was joined from.
+func (w *Writer) removeSegments() error {
+	paths := []string{w.timesPath()}
+	for n := range w.segments {
+		paths = append(paths, w.segmentPath(n))
+	}
+	return removeFiles(paths...)
+}
+
+func removeFiles(paths ...string) error {
+	var errs []error
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fileError(path, ErrUnwritable, "%v", rootCause(err)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Abort ends the encoder, waits for it and removes the temporary files, but for what was sealed by Seal: another writer may go on from
+// there, and otherwise the caller removes it. It may be called twice, and after Finish, where it does nothing.
 func (w *Writer) Abort() error {
-	w.child.kill()
-	_ = w.child.wait()
-	_ = w.stdin.Close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.child != nil {
+		w.child.kill()
+		_ = w.child.wait()
+	}
+	if w.stdin != nil {
+		_ = w.stdin.Close()
+	}
 	if w.over {
 		return nil
 	}
 	w.over = true
-	if err := os.Remove(w.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fileError(w.temp, ErrUnwritable, "%v", rootCause(err))
+	w.extras.close()
+	paths := []string{w.segmentPath(len(w.segments))}
+	if w.logged == 0 { // nothing was sealed by Seal
+		paths = append(paths, w.segmentPath(0))
 	}
-	return nil
+	return removeFiles(append(paths, w.temp)...)
 }

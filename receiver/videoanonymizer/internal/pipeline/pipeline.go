@@ -64,6 +64,21 @@ type Options struct {
 	// Observe is told of every frame once it is encoded, in order. It may hold the frames back for as long as it takes.
 	// The record is reused when it returns.
 	Observe func(*telemetry.FrameRecord)
+	// Resume goes on in the middle of a video; nil begins with its first frame.
+	Resume *Resume
+}
+
+// Resume says where a video goes on that was begun in another run.
+type Resume struct {
+	// First is the index of the first frame that is written. The source gives frames before it, too: people are followed through
+	// them, across the seam.
+	First int
+	// Begin is the time of the video's first frame.
+	Begin time.Duration
+	// Before is told of the last frame before First what would be masked in it now. An error ends the video.
+	Before func(*telemetry.FrameRecord) error
+	// Done is what was counted up to First.
+	Done Summary
 }
 
 // maxGap is 3 frames at 30 frames/s: in this time a person who walks across the picture moves by less than the width of a head.
@@ -77,6 +92,19 @@ type Summary struct {
 	MaskedWhole int
 	// Masks is the number of heads painted, over all frames; MaxPeople the most people in one frame.
 	Masks, MaxPeople int
+}
+
+// Count adds a frame that was written.
+func (s *Summary) Count(rec *telemetry.FrameRecord) {
+	s.Frames++
+	if rec.Judged {
+		s.Judged++
+	}
+	if rec.WholeFrameMasked {
+		s.MaskedWhole++
+	}
+	s.Masks += rec.Masks
+	s.MaxPeople = max(s.MaxPeople, rec.People)
 }
 
 // item is a frame on its way.
@@ -101,6 +129,9 @@ func Run(ctx context.Context, source Source, sink Sink, opts Options) (Summary, 
 	group, ctx := errgroup.WithContext(ctx)
 	r := &run{opts: opts, ctx: ctx, toJudge: make(chan *item, opts.Workers), decoded: make(chan *item, opts.DetectEvery+opts.Workers),
 		painted: make(chan *item, 1), held: map[*media.Frame]struct{}{}}
+	if opts.Resume != nil {
+		r.summary = opts.Resume.Done
+	}
 	group.Go(func() error { return r.decode(source) })
 	for range opts.Workers {
 		group.Go(r.judge)
@@ -319,7 +350,12 @@ func (r *run) sequence() error {
 			if !it.record.Judged {
 				it.record.Detection = computed
 			}
-			if err := r.paint(it); err != nil {
+			r.settle(it)
+			finish := r.paint
+			if r.opts.Resume != nil && it.frame.Index < r.opts.Resume.First {
+				finish = r.skip
+			}
+			if err := finish(it); err != nil {
 				return err
 			}
 		}
@@ -336,6 +372,9 @@ func (r *run) sequence() error {
 		if tracker == nil {
 			tracker = track.New(r.trackOptions(it.frame))
 			r.begin = it.frame.Time
+			if r.opts.Resume != nil {
+				r.begin = r.opts.Resume.Begin
+			}
 		}
 		start := time.Now()
 		it.record.Tracking.Start = start
@@ -379,14 +418,28 @@ func observation(it *item) track.Observation {
 	}
 }
 
-// paint masks the frame by the tracker's result, whole if it cannot be masked otherwise.
-func (r *run) paint(it *item) error {
+// settle records the tracker's result.
+func (r *run) settle(it *item) {
 	rec := &it.record
 	rec.Tracking.End = time.Now()
-	rec.Visualization.Start = rec.Tracking.End
 	rec.People, rec.Masks, rec.WholeFrameMasked, rec.Err = it.result.People, len(it.result.Heads), it.result.WholeFrame, it.err
 	rec.Heads = it.result.Heads
 	countOrigins(rec, it.result.Heads)
+}
+
+// skip gives up a frame that was written in an earlier run.
+func (r *run) skip(it *item) error {
+	defer r.release(it.frame)
+	if it.frame.Index == r.opts.Resume.First-1 {
+		return r.opts.Resume.Before(&it.record)
+	}
+	return nil
+}
+
+// paint masks the frame by the tracker's result, whole if it cannot be masked otherwise.
+func (r *run) paint(it *item) error {
+	rec := &it.record
+	rec.Visualization.Start = rec.Tracking.End
 	if !rec.WholeFrameMasked {
 		if err := r.opts.Painter.Paint(it.frame, mask.Masks{
 			At: it.frame.Time - r.begin, Heads: it.result.Heads, Bodies: it.result.Bodies, Before: it.result.Before, After: it.result.After,
@@ -456,24 +509,12 @@ func (r *run) encode(sink Sink) error {
 			}
 		}
 		r.release(it.frame)
-		r.count(it)
+		r.summary.Count(rec)
 		if r.opts.Observe != nil {
 			r.opts.Observe(rec)
 		}
 	}
 	return nil
-}
-
-func (r *run) count(it *item) {
-	r.summary.Frames++
-	if it.record.Judged {
-		r.summary.Judged++
-	}
-	if it.record.WholeFrameMasked {
-		r.summary.MaskedWhole++
-	}
-	r.summary.Masks += it.record.Masks
-	r.summary.MaxPeople = max(r.summary.MaxPeople, it.record.People)
 }
 
 func send(ctx context.Context, to chan<- *item, it *item) error {

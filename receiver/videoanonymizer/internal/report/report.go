@@ -145,6 +145,20 @@ func NewRecorder(temp string) (*Recorder, error) {
 
 // Add takes the next frame. It does not keep the record.
 func (r *Recorder) Add(rec *telemetry.FrameRecord) error {
+	r.count(rec)
+	r.line = r.line[:0]
+	if r.summary.Frames > 1 {
+		r.line = append(r.line, ",\n"...)
+	}
+	r.line = appendFrame(r.line, rec, r.first)
+	if _, err := r.buffered.Write(r.line); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// count takes a frame into the summary and the moments.
+func (r *Recorder) count(rec *telemetry.FrameRecord) {
 	s := &r.summary
 	if s.Frames == 0 {
 		r.first = rec.PTS
@@ -163,16 +177,6 @@ func (r *Recorder) Add(rec *telemetry.FrameRecord) error {
 		s.ByOrigin[h.Origin]++
 	}
 	r.moments.add(rec, r.first)
-
-	r.line = r.line[:0]
-	if s.Frames > 1 {
-		r.line = append(r.line, ",\n"...)
-	}
-	r.line = appendFrame(r.line, rec, r.first)
-	if _, err := r.buffered.Write(r.line); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	return nil
 }
 
 // Weakest are the moments to look at first, the weakest first. After it no frame may be added.

@@ -111,7 +111,7 @@ func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.Attri
 func (s *VideoSpan) metrics(now time.Time) videoMetrics {
 	m := videoMetrics{name: s.video.Name, people: int64(s.figures.people), progress: -1, factor: s.realTimeFactor(s.figures, now)}
 	if s.video.Duration > 0 {
-		m.progress = min(1, s.shown(s.figures).Seconds()/s.video.Duration.Seconds())
+		m.progress = min(1, (s.before+s.shown(s.figures)).Seconds()/s.video.Duration.Seconds())
 	}
 	return m
 }

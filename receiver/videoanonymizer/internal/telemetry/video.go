@@ -39,6 +39,7 @@ const (
 	attrVideoProcessing = "anonymizer.video.processing_time"
 	attrVideoFactor     = "anonymizer.video.real_time_factor"
 	attrVideoDamage     = "anonymizer.video.damage"
+	attrVideoResumed    = "anonymizer.video.frames_resumed"
 )
 
 // maxLinks is how many of the frames that failed the span of a video links to; it cannot hold all frames of an hour.
@@ -56,8 +57,10 @@ type VideoSpan struct {
 	links    []spanID
 	unlinked int
 
-	figures figures // guarded by emitter.mu
-	damage  string  // what of the source did not decode, if it is kept nevertheless
+	figures figures       // guarded by emitter.mu
+	resumed int           // frames done in an earlier run
+	before  time.Duration // their playing time, guarded by emitter.mu
+	damage  string        // what of the source did not decode, if it is kept nevertheless
 	ended   bool
 }
 
@@ -120,6 +123,13 @@ func (s *VideoSpan) Finished(result Result) {
 		})
 }
 
+// Resumed reports that an earlier run has done the beginning of the video: so many frames, which play so long.
+func (s *VideoSpan) Resumed(before time.Duration, frames int) {
+	s.emitter.mu.Lock()
+	defer s.emitter.mu.Unlock()
+	s.resumed, s.before = frames, before
+}
+
 // Damaged reports that the video goes on although parts of it do not decode: the output lacks them.
 func (s *VideoSpan) Damaged(what error) { s.damage = message(what) }
 
@@ -147,6 +157,7 @@ func (s *VideoSpan) end(event, body string, severity plog.SeverityNumber, outcom
 		s.count(attrs, end)
 		attrs.PutStr(attrVideoOutcome, outcome.String())
 		putKnown(attrs, attrVideoDamage, s.damage)
+		putPositive(attrs, attrVideoResumed, s.resumed)
 		if result != nil {
 			result(attrs)
 		}

@@ -42,6 +42,9 @@ type Job struct {
 	// Temp is a hidden path in the folder of Output, with its extension. What bears this name, or a name that begins with
 	// it up to the extension, is removed when the job ends, and at the next Start if it could not end.
 	Temp string
+	// Kept tells that files of an earlier attempt, which was cut off, still stand at Temp and under the names that begin as its does,
+	// so that the work may go on from there; Restart removes them.
+	Kept bool
 	// Attempt counts from 1 as long as the file stays the same.
 	Attempt int
 	// Size in bytes and ModTime of the source, as claimed.
@@ -191,11 +194,29 @@ func (j *Job) Fail(reason string, err error, retry bool) error {
 	return j.watcher.act(j.entry)
 }
 
-// Abandon gives the file back unfinished, as at shutdown: it is taken again, and the attempt does not count.
+// Restart removes what an earlier attempt left, to begin anew.
+func (j *Job) Restart() error {
+	j.Kept = false
+	return removeTemps(j.Temp)
+}
+
+// Progressed tells that the work came further than any attempt before: attempts in vain are counted from here.
+func (j *Job) Progressed() error {
+	if j.Attempt == 1 {
+		return nil
+	}
+	j.Attempt, j.entry.Attempt, j.entry.Died = 1, 1, 0
+	return j.watcher.journal.put(j.entry)
+}
+
+// Abandon gives the file back unfinished: it is taken again, and the attempt does not count.
 func (j *Job) Abandon() { j.giveBack(false) }
 
-// giveBack abandons the job. One that somebody still works on may write to Temp after this: the next Start removes it.
-func (j *Job) giveBack(inUse bool) {
+// Suspend is Abandon, but what stands under the temporary names is kept for the next attempt at the same file.
+func (j *Job) Suspend() { j.giveBack(true) }
+
+// giveBack abandons the job, and its temporary files if they are not to be kept. Somebody may still write to them.
+func (j *Job) giveBack(keep bool) {
 	if !j.end() {
 		return
 	}
@@ -204,7 +225,7 @@ func (j *Job) giveBack(inUse bool) {
 	entry.State, entry.Output, entry.Beside = statePending, nil, nil
 	entry.Attempt--
 	var err error
-	if inUse {
+	if keep {
 		err = j.watcher.journal.put(entry)
 	} else {
 		j.entry = entry

@@ -632,17 +632,24 @@ func (w *Watcher) newJob(f *file, sum string) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	temp := tempPath(final)
 	entry := source{
 		Path: pathText(f.path), Rel: pathText(f.rel), State: stateClaimed, Stamp: f.stamp, Digest: sum, Attempt: 1,
-		Temp: pathText(temp), Output: &output{Path: pathText(final)},
+		Temp: pathText(tempPath(final)), Output: &output{Path: pathText(final)},
 	}
-	if earlier, ok := w.journal.source(f.path); ok && earlier.State == statePending && earlier.Stamp.sameFile(f.stamp) {
+	earlier, ok := w.journal.source(f.path)
+	again := ok && earlier.State == statePending && earlier.Stamp.sameFile(f.stamp)
+	if again {
 		entry.Attempt, entry.Died = earlier.Attempt+1, earlier.Died
 	}
+	kept := again && earlier.Digest == sum && fits(string(earlier.Temp), final)
+	if kept {
+		entry.Temp = earlier.Temp
+	} else if err := w.removeLeft(earlier.Temp); err != nil {
+		w.logger.Warn("what an earlier attempt left cannot be removed", zap.String("file", f.path), zap.Error(err))
+	}
 	job := &Job{
-		Path: f.path, Rel: f.rel, Output: final, Temp: temp, Attempt: entry.Attempt, Size: f.stamp.Size, ModTime: f.stamp.modTime(),
-		watcher: w, file: f, entry: entry,
+		Path: f.path, Rel: f.rel, Output: final, Temp: string(entry.Temp), Kept: kept, Attempt: entry.Attempt, Size: f.stamp.Size,
+		ModTime: f.stamp.modTime(), watcher: w, file: f, entry: entry,
 	}
 	w.mu.Lock()
 	w.active[job] = true
@@ -659,6 +666,19 @@ func (w *Watcher) newJob(f *file, sum string) (*Job, error) {
 		return nil, err
 	}
 	return job, nil
+}
+
+// fits tells whether a temporary name of an earlier attempt serves for an output: it stands beside it, and has its extension.
+func fits(temp, final string) bool {
+	return temp != "" && filepath.Dir(temp) == filepath.Dir(final) && filepath.Ext(temp) == filepath.Ext(tempPath(final))
+}
+
+// removeLeft removes what stands under the temporary names of an earlier attempt, if there was one.
+func (w *Watcher) removeLeft(temp pathText) error {
+	if !within(string(temp), w.outputDirectory) {
+		return nil
+	}
+	return removeTemps(string(temp))
 }
 
 const (
@@ -842,6 +862,7 @@ func (w *Watcher) recover() {
 }
 
 func (w *Watcher) recoverOne(s source) error {
+	keep := s.State == stateClaimed || s.State == statePending // it may go on where it was cut off
 	switch {
 	case s.State == statePublishing && w.completePublishing(&s):
 		s.State = stateDone
@@ -864,12 +885,12 @@ func (w *Watcher) recoverOne(s source) error {
 	case s.GaveUp:
 		s.State, s.Attempt, s.GaveUp, s.Reason, s.Error, s.Action = statePending, 0, false, "", "", ""
 	}
-	if temp := string(s.Temp); within(temp, w.outputDirectory) {
-		if err := removeTemps(temp); err != nil {
+	if st, _, err := lstat(string(s.Path)); !keep || s.State != statePending || err != nil || !st.sameFile(s.Stamp) {
+		if err := w.removeLeft(s.Temp); err != nil {
 			return err
 		}
+		s.Temp = ""
 	}
-	s.Temp = ""
 	if err := w.journal.put(s); err != nil {
 		return err
 	}

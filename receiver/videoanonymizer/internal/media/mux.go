@@ -1,0 +1,406 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// The values of WriteOptions.Sound.
+const (
+	// SoundDrop leaves it out: voices tell who is shown.
+	SoundDrop = "drop"
+	// SoundCopy takes all of the source's over, as it is.
+	SoundCopy = "copy"
+	// SoundMute writes silence as long as the video in the place of each of the source's.
+	SoundMute = "mute"
+)
+
+// The values of WriteOptions.Keep that are no names of tags.
+const (
+	KeepChapters  = "chapters"
+	KeepSubtitles = "subtitles"
+)
+
+// extras are what an output gets beside its pictures.
+type extras struct {
+	source          *os.File // nil where none of the following needs it
+	copied          bool     // sound
+	silent          int      // tracks of silence
+	subtitles       bool
+	chapters        bool
+	tags            []string // key=value
+	ignored         []string // codecs of the source whose decoders' complaints do not matter
+	audio, subtitle int      // streams wanted in the output
+}
+
+// gather finds out what is wanted of the source and whether the container takes it, so that it is refused before the work rather
+// than after it.
+func (w *Writer) gather(opts WriteOptions) error {
+	e := &w.extras
+	e.copied = opts.Sound == SoundCopy && w.info.AudioStreams > 0
+	e.subtitles = slices.Contains(opts.Keep, KeepSubtitles) && w.info.SubtitleStreams > 0
+	e.chapters = slices.Contains(opts.Keep, KeepChapters)
+	if opts.Sound == SoundMute {
+		e.silent = w.info.AudioStreams
+	}
+	tags := slices.DeleteFunc(slices.Clone(opts.Keep), func(k string) bool { return k == KeepChapters || k == KeepSubtitles })
+	if e.copied || e.silent > 0 {
+		e.audio = w.info.AudioStreams
+	}
+	if e.subtitles {
+		e.subtitle = w.info.SubtitleStreams
+	}
+	e.ignored = append(slices.Clone(w.info.otherCodecs), w.info.Codec)
+	if !e.copied && !e.subtitles && !e.chapters && len(tags) == 0 {
+		return nil
+	}
+	f, id, err := openSource(w.info.Path)
+	if err != nil {
+		return err
+	}
+	e.source = f
+	if id != w.info.id {
+		return fileError(w.info.Path, ErrVanished, "it changed since it was looked at")
+	}
+	if len(tags) > 0 {
+		if err := w.readTags(tags); err != nil {
+			return err
+		}
+	}
+	if e.copied || e.subtitles {
+		return w.tryExtras()
+	}
+	return nil
+}
+
+// readTags reads those of the source's tags that are wanted.
+func (w *Writer) readTags(names []string) error {
+	f, err := w.extras.reopen()
+	if err != nil {
+		return err
+	}
+	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(w.info.limits)...)
+	args = append(args, "-show_entries", "format_tags", "-of", "json", "-i", inputURL)
+	out, err := output(w.ctx, w.tools.FFprobe, args, f, w.info.limits.reading(), nil)
+	if err != nil {
+		return fileError(w.info.Path, ErrTool, "its tags: %v", err)
+	}
+	var p struct {
+		Format struct {
+			Tags map[string]string `json:"tags"`
+		} `json:"format"`
+	}
+	if err := json.Unmarshal(out, &p); err != nil {
+		return fileError(w.info.Path, ErrTool, "its tags: %v", err)
+	}
+	for key, value := range p.Format.Tags {
+		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, key) }) && !strings.ContainsAny(key, "=:") {
+			w.extras.tags = append(w.extras.tags, key+"="+value)
+		}
+	}
+	slices.Sort(w.extras.tags)
+	return nil
+}
+
+// tryExtras writes the beginning of sound and subtitles into the container, alone.
+func (w *Writer) tryExtras() error {
+	f, err := w.extras.reopen()
+	if err != nil {
+		return err
+	}
+	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y"}, inputArgs(w.info.limits)...)
+	args = append(args, "-t", "1", "-i", inputURL)
+	args = append(args, w.extras.mapping(0, w.plan)...)
+	args = append(args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-f", w.plan.container.muxer, "file:"+w.temp)
+	if err := reserve(w.temp); err != nil {
+		_ = f.Close()
+		return err
+	}
+	defer func() { _ = os.Remove(w.temp) }()
+	_, err = stream(w.ctx, w.tools.FFmpeg, args, f, w.info.limits.writing(), func(r io.Reader) error {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	})
+	switch {
+	case context.Cause(w.ctx) != nil:
+		return fileError(w.info.Path, context.Cause(w.ctx), "")
+	case err != nil:
+		return fileError(w.info.Path, extraCause(err), "its sound or subtitles do not go into %s: choose container mkv, or leave them out: %s",
+			w.plan.container.muxer, tidy(err.Error()))
+	}
+	return nil
+}
+
+// extraCause tells a full disk from a container that takes no such stream.
+func extraCause(err error) error {
+	if cause := encodeCause(err.Error()); cause != ErrTool {
+		return cause
+	}
+	return ErrUnsupported
+}
+
+// reopen gives the source to another child, as it is even where its name is gone.
+func (e *extras) reopen() (*os.File, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", e.source.Fd()))
+	if err != nil {
+		return nil, fileError(e.source.Name(), ErrUnreadable, "%v", rootCause(err))
+	}
+	return f, nil
+}
+
+func (e *extras) close() {
+	if e.source != nil {
+		_ = e.source.Close()
+	}
+}
+
+// mapping chooses the streams of the source, which is the given input.
+func (e *extras) mapping(input int, p plan) []string {
+	var args []string
+	if e.copied {
+		args = append(args, "-map", fmt.Sprintf("%d:a", input))
+	}
+	if e.subtitles {
+		args = append(args, "-map", fmt.Sprintf("%d:s", input))
+	}
+	return append(args, p.soundFilter()...)
+}
+
+// soundFilter leaves out what sound plays before zero, such as the priming of an encoder: to keep it, some containers would show
+// everything later.
+func (p plan) soundFilter() []string {
+	if p.container.signed {
+		return nil
+	}
+	return []string{"-bsf:a", `noise=drop=lt(pts\,0)`}
+}
+
+// muxArgs make ffmpeg read the joined segments from its stdin and the extras from the source, on descriptor 3, and write the output
+// to path.
+func (w *Writer) muxArgs(path string) []string {
+	p, e := w.plan, &w.extras
+	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y", "-copyts",
+		"-protocol_whitelist", "pipe", "-itsoffset", strconv.Itoa(-lead), "-f", "mov", "-i", "pipe:0"}
+	streams := []string{"-map", "0:v:0"}
+	chapters := []string{"-map_chapters", "-1"}
+	if e.source != nil {
+		args = append(args, inputArgs(w.info.limits)...)
+		args = append(args, "-itsoffset", seconds(-timeOf(w.origin, w.info.TimeBase)), "-i", inputURL)
+		streams = append(streams, e.mapping(1, p)...)
+		if e.chapters {
+			chapters = []string{"-map_chapters", "1"} // with their titles
+		}
+	} else if e.silent > 0 {
+		first := timeOf(w.planned(w.first), p.timeBase)
+		length := timeOf(w.planned(w.times.last)+1, p.timeBase) - first + timeOf(framePeriod(w.info), w.info.TimeBase)
+		args = append(args, "-itsoffset", seconds(first), "-t", seconds(length), "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo")
+	}
+	if e.silent > 0 {
+		for range e.silent {
+			streams = append(streams, "-map", "1:a")
+		}
+		streams = append(streams, p.soundFilter()...)
+	}
+	args = append(args, streams...)
+	args = append(args, "-c", "copy")
+	if e.silent > 0 {
+		args = append(args, "-c:a", p.container.silence)
+	}
+	args = append(args, "-map_metadata:g", "-1", "-map_metadata:s", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
+	args = append(args, chapters...)
+	for _, tag := range e.tags {
+		args = append(args, "-metadata", tag)
+	}
+	args = append(args, colourArgs(w.info)...)
+	args = append(args, "-bsf:v", muxFilters(w.info, p))
+	if p.container.args != nil {
+		args = append(args, p.container.args(w.info, p)...)
+	}
+	return append(args, "-f", p.container.muxer, "file:"+path)
+}
+
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
+
+// muxFilters have decoding times grow over the seams of segments, and give each packet a duration, which the encoder does not know.
+// Containers keep only the last one's, which is part of the video's length: what is left until the source's end where that is known,
+// on the decoding clock too, by which the MOV family counts, or else the mean.
+func muxFilters(info Info, p plan) string {
+	times := `setts=pts=PTS:dts=if(N\,max(DTS\,PREV_OUTDTS+1)\,DTS)`
+	if duration := meanDuration(info); duration != "" {
+		if info.end > 0 && !p.container.fromZero {
+			end := fmt.Sprintf("round(%d*%d/%d/TB)", info.end, info.TimeBase.Num, info.TimeBase.Den)
+			duration = fmt.Sprintf(`max(1\,min(%s-PTS\,%s-STARTPTS-DTS+STARTDTS))`, end, end)
+		}
+		times += ":duration=" + duration
+	}
+	if p.container.muxer == "avi" && p.codec == "h264" {
+		times += ",h264_mp4toannexb"
+	}
+	return times
+}
+
+// meanDuration is the time from one frame to the next for the filter setts, "" if unknown.
+func meanDuration(info Info) string {
+	if info.FrameRate.Num <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("round(%d/%d/TB)", info.FrameRate.Den, info.FrameRate.Num)
+}
+
+// mux joins the segments to the output.
+func (w *Writer) mux(ctx context.Context) error {
+	if err := reserve(w.temp); err != nil {
+		return err
+	}
+	var s streams
+	stdinEnd, stdin, err := os.Pipe()
+	if err != nil {
+		return fileError(w.temp, ErrTool, "%v", err)
+	}
+	defer func() { _ = stdin.Close() }()
+	s.stdin = stdinEnd
+	if w.extras.source != nil {
+		source, err := w.extras.reopen()
+		if err != nil {
+			s.close()
+			return err
+		}
+		s.extra = []*os.File{source}
+	}
+	var faults faults
+	faults.otherCodecs = w.extras.ignored
+	muxer, err := start(ctx, w.tools.FFmpeg, w.muxArgs(w.temp), s, w.info.limits.writing(), func(line []byte) bool {
+		faults.add(line)
+		return false
+	})
+	if err != nil {
+		return fileError(w.temp, ErrTool, "%v", err)
+	}
+	joined := w.join(patient{stdin, w.opts.Stall})
+	_ = stdin.Close()
+	if joined != nil && !errors.Is(joined, syscall.EPIPE) {
+		muxer.kill()
+	}
+	err = muxer.wait()
+	text, _ := muxer.complaints()
+	switch {
+	case context.Cause(ctx) != nil:
+		return fileError(w.temp, context.Cause(ctx), "")
+	case errors.As(err, new(overLimit)):
+		return fileError(w.temp, ErrLimit, "%v, joining its segments", err)
+	case joined != nil && !errors.Is(joined, syscall.EPIPE):
+		return joined
+	case err != nil:
+		return fileError(w.temp, encodeCause(text), "its segments do not join: %s", describe(text, err))
+	case faults.text() != "":
+		return fileError(w.temp, encodeCause(faults.text()), "its segments do not join: %s", tidy(faults.text()))
+	}
+	return joined
+}
+
+// join writes the segments one after the other: the first whole, and of the others their fragments alone, since what comes before
+// them says the same.
+func (w *Writer) join(to io.Writer) error {
+	var head []byte
+	for n := range w.segments {
+		path := w.segmentPath(n)
+		f, err := os.Open(path)
+		if err != nil {
+			return fileError(path, ErrUnreadable, "%v", rootCause(err))
+		}
+		own, err := appendSegment(to, f, n == 0)
+		_ = f.Close()
+		if err != nil {
+			return fmt.Errorf("%q: %w: %w", path, ErrTool, err)
+		}
+		if n == 0 {
+			head = own
+		} else if !bytes.Equal(head, own) {
+			return fileError(path, ErrTool, "the encoder described it otherwise than the first segment")
+		}
+	}
+	return nil
+}
+
+// patient writes to a pipe as long as its reader takes something within a time.
+type patient struct {
+	pipe  *os.File
+	stall time.Duration
+}
+
+func (p patient) Write(b []byte) (int, error) {
+	_ = p.pipe.SetWriteDeadline(time.Now().Add(p.stall))
+	return p.pipe.Write(b)
+}
+
+// maxHead is more than the boxes before a segment's fragments take.
+const maxHead = 1 << 20
+
+// appendSegment copies a segment's fragments, and returns the boxes that come before them, which it copies too if they are asked for.
+func appendSegment(to io.Writer, segment io.Reader, withHead bool) (head []byte, err error) {
+	put := func(r io.Reader, n int64) error {
+		_, err := io.CopyN(to, r, n)
+		return err
+	}
+	for {
+		var box [8]byte
+		if _, err := io.ReadFull(segment, box[:]); err == io.EOF {
+			return head, nil
+		} else if err != nil {
+			return nil, err
+		}
+		size, kind, start := int64(binary.BigEndian.Uint32(box[:])), string(box[4:]), box[:]
+		if size == 1 {
+			var long [8]byte
+			if _, err := io.ReadFull(segment, long[:]); err != nil {
+				return nil, err
+			}
+			size, start = int64(binary.BigEndian.Uint64(long[:])), append(box[:], long[:]...)
+		}
+		rest := size - int64(len(start))
+		if rest < 0 {
+			return nil, fmt.Errorf("box %q of %d bytes", kind, size)
+		}
+		switch kind {
+		case "ftyp", "moov":
+			if int64(len(head))+size > maxHead {
+				return nil, fmt.Errorf("box %q of %d bytes", kind, size)
+			}
+			body := make([]byte, rest)
+			if _, err := io.ReadFull(segment, body); err != nil {
+				return nil, err
+			}
+			head = append(append(head, start...), body...)
+			if withHead {
+				if err := put(bytes.NewReader(append(start, body...)), size); err != nil {
+					return nil, err
+				}
+			}
+		case "moof", "mdat":
+			if err := put(bytes.NewReader(start), int64(len(start))); err != nil {
+				return nil, err
+			}
+			if err := put(segment, rest); err != nil {
+				return nil, err
+			}
+		default:
+			if _, err := io.CopyN(io.Discard, segment, rest); err != nil {
+				return nil, err
+			}
+		}
+	}
+}

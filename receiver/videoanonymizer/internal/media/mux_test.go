@@ -1,0 +1,157 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// loudest is the peak of a file's sound in decibels, as ffmpeg measures it.
+func loudest(t *testing.T, path string) float64 {
+	t.Helper()
+	out, err := exec.Command("ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-map", "0:a", "-af", "volumedetect", "-f", "null", "-").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	_, rest, found := strings.Cut(string(out), "max_volume: ")
+	require.True(t, found, "%s", out)
+	peak, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	require.NoError(t, err)
+	return peak
+}
+
+// span gives the times of the first and the last packet of a stream in seconds; where the container keeps none, zero.
+func span(t *testing.T, path, stream string) (from, to float64) {
+	t.Helper()
+	lines := ffprobe(t, path, "packet=pts_time", "-select_streams", stream)
+	require.NotEmpty(t, lines)
+	at := func(line string) float64 {
+		_, text, _ := strings.Cut(line, "pts_time=")
+		text, _, _ = strings.Cut(text, "|")
+		seconds, err := strconv.ParseFloat(text, 64)
+		require.True(t, err == nil || text == "N/A", line)
+		return seconds
+	}
+	return at(lines[0]), at(lines[len(lines)-1])
+}
+
+// kinds are those of a file's streams.
+func kinds(t *testing.T, path string) (found []string) {
+	t.Helper()
+	for _, line := range ffprobe(t, path, "stream=codec_type") {
+		if kind, ok := strings.CutPrefix(line, "stream|codec_type="); ok && !slices.Contains(found, kind) { // MPEG-TS lists them by program, too
+			found = append(found, kind)
+		}
+	}
+	return found
+}
+
+// TestSound copies, mutes and drops sound in every container, and sees that pictures stay where they are.
+func TestSound(t *testing.T) {
+	const pictures = "-f lavfi -i testsrc2=s=64x48:r=25:d=3 -f lavfi -i sine=d=3:r=48000 -map 0 -map 1 "
+	for file, args := range map[string]string{
+		"a.mp4":  "-c:v libx264 -preset ultrafast -c:a aac",
+		"a.mov":  "-c:v libx264 -preset ultrafast -c:a pcm_s16le",
+		"a.mkv":  "-c:v libx264 -preset ultrafast -c:a aac",
+		"a.webm": "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus",
+		"a.avi":  "-c:v mpeg4 -c:a libmp3lame",
+		"a.ts":   "-c:v libx264 -preset ultrafast -c:a aac",
+	} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			in := clip(t, file, pictures+args)
+			for _, sound := range []string{SoundDrop, SoundMute, SoundCopy} {
+				out := filepath.Join(t.TempDir(), file)
+				_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, WriteOptions{Preset: "ultrafast", Sound: sound}, nil)
+				require.NoError(t, err, sound)
+				if sound == SoundDrop {
+					assert.Equal(t, []string{"video"}, kinds(t, out))
+					continue
+				}
+				assert.ElementsMatch(t, []string{"video", "audio"}, kinds(t, out), sound)
+				assert.Len(t, lookAt(t, out).times, 75, sound)
+				from, to := span(t, out, "a:0")
+				assert.InDelta(t, 2.97, to-from, 0.15, "%s: how long sound is", sound)
+				if sound == SoundMute {
+					assert.Less(t, loudest(t, out), -80.0, "silence")
+					continue
+				}
+				assert.Greater(t, loudest(t, out), -30.0, "a tone")
+				before, _ := span(t, in, "a:0")
+				pictureBefore, _ := span(t, in, "v:0")
+				pictureAfter, _ := span(t, out, "v:0")
+				assert.InDelta(t, before-pictureBefore, from-pictureAfter, 0.03, "sound and pictures begin together as before")
+			}
+		})
+	}
+}
+
+// TestSoundThatDoesNotFit is refused before the work, not after it.
+func TestSoundThatDoesNotFit(t *testing.T) {
+	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac")
+	tools := testTools(t)
+	info, err := tools.Probe(t.Context(), in, Limits{})
+	require.NoError(t, err)
+	dir := t.TempDir()
+	_, err = tools.Create(t.Context(), filepath.Join(dir, ".a.webm"), info, WriteOptions{Container: "webm", Sound: SoundCopy})
+	require.ErrorIs(t, err, ErrUnsupported)
+	require.ErrorContains(t, err, "choose container mkv")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+// TestKeep plants tags, chapters and subtitles, and finds in the output those that are asked for and no others.
+func TestKeep(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	subs := write("s.srt", "1\n00:00:00,000 --> 00:00:01,000\nwords\n")
+	chapters := write("c.txt", ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=first part\n")
+	for _, file := range []string{"a.mp4", "a.mkv"} {
+		in := filepath.Join(dir, file)
+		text := map[string]string{"a.mp4": "mov_text", "a.mkv": "srt"}[file]
+		ffmpeg(t, strings.Fields("-y -f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -i "+subs+" -i "+chapters+
+			" -map 0 -map 1 -map 2 -map_chapters 3 -c:v libx264 -c:a aac -c:s "+text+
+			" -metadata title=secret -metadata artist=nobody -metadata creation_time=2021-03-04T05:06:07Z"), in)
+		for _, tc := range []struct {
+			name          string
+			keep          []string
+			has, hasNot   []string
+			subtitleCount int
+		}{
+			{"nothing", nil, nil, []string{"secret", "nobody", "2021-03-04", "first", "subtitle"}, 0},
+			{"a time", []string{"Creation_Time"}, []string{"2021-03-04"}, []string{"secret", "nobody", "first", "subtitle"}, 0},
+			{"tags", []string{"title", "artist"}, []string{"secret", "nobody"}, []string{"2021-03-04", "first", "subtitle"}, 0},
+			{"chapters", []string{KeepChapters}, []string{"first"}, []string{"secret", "nobody", "2021-03-04"}, 0},
+			{"subtitles", []string{KeepSubtitles}, []string{"subtitle"}, []string{"secret", "nobody", "2021-03-04", "first"}, 1},
+		} {
+			t.Run(file+" "+tc.name, func(t *testing.T) {
+				out := filepath.Join(t.TempDir(), file)
+				_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, WriteOptions{Preset: "ultrafast", Keep: tc.keep}, nil)
+				require.NoError(t, err)
+				said := strings.Join(ffprobe(t, out, "format_tags:stream=codec_type:stream_tags:chapter:chapter_tags"), "\n")
+				for _, word := range tc.has {
+					assert.Contains(t, said, word)
+				}
+				for _, word := range tc.hasNot {
+					if word == "subtitle" && file == "a.mp4" && tc.name == "chapters" {
+						continue // MP4 keeps chapters as a track of text
+					}
+					assert.NotContains(t, said, word)
+				}
+			})
+		}
+	}
+}

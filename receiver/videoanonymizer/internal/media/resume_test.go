@@ -1,0 +1,164 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// sealedRun writes the frames that a reader gives, seals after every so many, and stops before a frame; -1 for none. It returns what
+// was sealed last.
+func sealedRun(t *testing.T, r *Reader, w *Writer, every, stop int) (sealed Progress) {
+	t.Helper()
+	begun := w.frames
+	for {
+		f, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			require.Negative(t, stop, "the video is long enough")
+			require.NoError(t, w.Finish(t.Context()))
+			return sealed
+		}
+		require.NoError(t, err)
+		if f.Index == stop {
+			f.Release()
+			require.NoError(t, w.Abort())
+			return sealed
+		}
+		if int64(f.Index) < w.frames { // looked at again
+			f.Release()
+			continue
+		}
+		if f.Index%every == 0 && f.Index > 0 && int64(f.Index) > begun {
+			sealed, err = w.Seal()
+			require.NoError(t, err)
+		}
+		require.NoError(t, w.Write(f))
+		f.Release()
+	}
+}
+
+// TestResume cuts the work on a video off twice, goes on from what was sealed, each time a little before, and compares the output with
+// that of undisturbed work, byte by byte.
+func TestResume(t *testing.T) {
+	const every = 75
+	const x264 = "-c:v libx264 -preset ultrafast "
+	const long = "-f lavfi -i testsrc2=s=64x48:r=25:d=24 "
+	for _, tc := range []struct {
+		name, file, args string
+		write            WriteOptions
+	}{
+		{"mp4", "a.mp4", long + x264, WriteOptions{}},
+		{"mp4 of variable rate", "a.mp4", long + "-vf setpts='(N+N*N/2000+random(1))*0.04/TB' -fps_mode vfr " + x264, WriteOptions{}},
+		{"mp4 that begins late", "a.mp4", long + "-output_ts_offset 2.5 " + x264, WriteOptions{}},
+		{"mkv with open groups", "a.mkv", long + x264 + "-x264-params open-gop=1:keyint=60:bframes=3 ", WriteOptions{}},
+		{"mkv h265", "a.mkv", long + x264, WriteOptions{Codec: "h265", Preset: "ultrafast"}},
+		{"ffv1", "a.mkv", long + x264, WriteOptions{Codec: "ffv1"}},
+		{"av1", "a.mkv", long + x264, WriteOptions{Codec: "av1", Preset: "ultrafast"}},
+		{"webm", "a.webm", long + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 ", WriteOptions{Preset: "ultrafast"}},
+		{"avi", "a.avi", long + "-c:v mpeg4 ", WriteOptions{}},
+		{"ts", "a.ts", long + x264, WriteOptions{}},
+		{"no index", "a.h264", long + x264 + "-f h264 ", WriteOptions{Container: "mkv"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			tools, in := testTools(t), clip(t, tc.file, tc.args)
+			dir := t.TempDir()
+			info, err := tools.Probe(t.Context(), in, Limits{})
+			require.NoError(t, err)
+			run := func(name string, stop int, from *Progress) Progress {
+				opts := tc.write
+				opts.Resume = from
+				w, err := tools.Create(t.Context(), filepath.Join(dir, name+"."+ContainerFor(in)), info, opts)
+				require.NoError(t, err)
+				defer func() { require.NoError(t, w.Abort()) }()
+				var r *Reader
+				if from == nil {
+					r, err = tools.Open(t.Context(), info, ReadOptions{})
+				} else {
+					r, err = tools.Resume(t.Context(), info, ReadOptions{}, w.Shown(), int(from.Frames)-30)
+				}
+				require.NoError(t, err)
+				defer r.Close()
+				return sealedRun(t, r, w, every, stop)
+			}
+			run("calm", -1, nil)
+			sealed := run("cut", 400, nil)
+			require.EqualValues(t, 375, sealed.Frames)
+			text, err := json.Marshal(sealed)
+			require.NoError(t, err)
+			var carried Progress
+			require.NoError(t, json.Unmarshal(text, &carried))
+			sealed = run("cut", 520, &carried)
+			require.EqualValues(t, 450, sealed.Frames)
+			run("cut", -1, &sealed)
+
+			extension := "." + ContainerFor(in)
+			calm, err := os.ReadFile(filepath.Join(dir, "calm"+extension))
+			require.NoError(t, err)
+			cut, err := os.ReadFile(filepath.Join(dir, "cut"+extension))
+			require.NoError(t, err)
+			assert.Equal(t, calm, cut, "the output of interrupted work")
+			whole := filepath.Join(dir, "whole"+extension)
+			_, err = transcode(t.Context(), tools, in, whole, ReadOptions{}, tc.write, nil)
+			require.NoError(t, err)
+			assert.Equal(t, lookAt(t, whole).times, lookAt(t, filepath.Join(dir, "cut"+extension)).times, "times with and without seams")
+			left, err := filepath.Glob(filepath.Join(dir, "*.segment"))
+			require.NoError(t, err)
+			assert.Empty(t, left)
+		})
+	}
+}
+
+// TestResumeRefuses: what is not what was sealed is not gone on with.
+func TestResumeRefuses(t *testing.T) {
+	tools, in := testTools(t), clip(t, "a.mp4", pictures("64x48", "25")+"-c:v libx264 -preset ultrafast ")
+	other := clip(t, "b.mp4", "-f lavfi -i testsrc2=s=64x48:r=24:d=1 -c:v libx264 -preset ultrafast ")
+	info, err := tools.Probe(t.Context(), in, Limits{})
+	require.NoError(t, err)
+	for name, harm := range map[string]func(*Progress, string) error{
+		"a segment is shorter": func(_ *Progress, stem string) error { return os.Truncate(stem+".00000.segment", 100) },
+		"a segment is missing": func(_ *Progress, stem string) error { return os.Remove(stem + ".00000.segment") },
+		"times are missing":    func(_ *Progress, stem string) error { return os.Truncate(stem+".times", 3) },
+		"no times":             func(_ *Progress, stem string) error { return os.Remove(stem + ".times") },
+		"another count":        func(p *Progress, _ string) error { p.Frames++; return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			stem := filepath.Join(t.TempDir(), ".a")
+			w, err := tools.Create(t.Context(), stem+".mp4", info, WriteOptions{})
+			require.NoError(t, err)
+			r, err := tools.Open(t.Context(), info, ReadOptions{})
+			require.NoError(t, err)
+			defer r.Close()
+			sealed := sealedRun(t, r, w, 10, 15)
+			require.NoError(t, harm(&sealed, stem))
+			_, err = tools.Create(t.Context(), stem+".mp4", info, WriteOptions{Resume: &sealed})
+			require.ErrorIs(t, err, ErrResume)
+		})
+	}
+	t.Run("frames at other times", func(t *testing.T) {
+		info, err := tools.Probe(t.Context(), other, Limits{})
+		require.NoError(t, err)
+		for _, known := range [][]int64{{-5, -4, -3}, {0, 1, 2}} {
+			_, err = tools.Resume(t.Context(), info, ReadOptions{}, known, 2)
+			require.ErrorIs(t, err, ErrResume)
+		}
+		r, err := tools.Resume(t.Context(), info, ReadOptions{}, []int64{0, 512, 1025}, 1)
+		require.NoError(t, err)
+		defer r.Close()
+		f, err := r.Next()
+		require.NoError(t, err)
+		assert.Equal(t, 1, f.Index)
+		f.Release()
+		_, err = r.Next()
+		require.ErrorIs(t, err, ErrResume)
+	})
+}

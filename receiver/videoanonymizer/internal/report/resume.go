@@ -1,0 +1,123 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+)
+
+// Progress is what a recorder has brought to the disk, by which another one can go on.
+type Progress struct {
+	// Bytes is the length of its file.
+	Bytes int64 `json:"bytes"`
+	// First is the presentation time of the first frame.
+	First time.Duration `json:"first"`
+	// PeopleMax is the most people in one frame, which the file does not tell.
+	PeopleMax int `json:"people_max"`
+}
+
+// Seal brings all frames so far to the disk.
+func (r *Recorder) Seal() (Progress, error) {
+	err := r.buffered.Flush()
+	if err == nil {
+		err = r.file.Sync()
+	}
+	var size int64
+	if err == nil {
+		size, err = r.file.Seek(0, io.SeekCurrent)
+	}
+	if err != nil {
+		return Progress{}, fmt.Errorf("report: %w", err)
+	}
+	return Progress{Bytes: size, First: r.first, PeopleMax: r.summary.PeopleMax}, nil
+}
+
+// ResumeRecorder goes on with the file at temp after what was sealed. Moments are found again in what the file tells of masks, which
+// is their upright boxes.
+func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
+	file, err := os.OpenFile(temp, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	r := &Recorder{file: file, summary: summary{ByOrigin: map[mask.Origin]int{}}, first: p.First}
+	if err := r.replay(p); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("report: %s: %w", temp, err)
+	}
+	r.buffered = bufio.NewWriterSize(file, 64<<10)
+	return r, nil
+}
+
+// replay counts the frames of the file, and cuts off what was not sealed.
+func (r *Recorder) replay(p Progress) error {
+	stat, err := r.file.Stat()
+	if err != nil {
+		return err
+	}
+	if stat.Size() < p.Bytes {
+		return errors.New("it is shorter than what was sealed")
+	}
+	if err := r.file.Truncate(p.Bytes); err != nil {
+		return err
+	}
+	lines := bufio.NewReaderSize(r.file, 64<<10)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			rec, err := parseFrame(bytes.TrimSuffix(bytes.TrimSpace(line), []byte(",")), p.First)
+			if err != nil {
+				return err
+			}
+			r.count(rec)
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.summary.PeopleMax = max(r.summary.PeopleMax, p.PeopleMax)
+	_, err = r.file.Seek(0, io.SeekEnd)
+	return err
+}
+
+// parseFrame reads a line that appendFrame wrote, as far as it counts.
+func parseFrame(line []byte, first time.Duration) (*telemetry.FrameRecord, error) {
+	var f struct {
+		Frame  int     `json:"frame"`
+		Time   float64 `json:"time_s"`
+		Judged bool    `json:"judged"`
+		Whole  bool    `json:"masked_whole"`
+		Masks  []struct {
+			Box    [4]float32  `json:"box"`
+			Score  float32     `json:"score"`
+			Origin mask.Origin `json:"origin"`
+		} `json:"masks"`
+	}
+	if err := json.Unmarshal(line, &f); err != nil {
+		return nil, err
+	}
+	rec := &telemetry.FrameRecord{
+		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Judged: f.Judged, WholeFrameMasked: f.Whole,
+	}
+	for _, m := range f.Masks {
+		rec.Heads = append(rec.Heads, mask.Head{
+			X: (m.Box[0] + m.Box[2]) / 2, Y: (m.Box[1] + m.Box[3]) / 2, RX: (m.Box[2] - m.Box[0]) / 2, RY: (m.Box[3] - m.Box[1]) / 2,
+			Box: true, Score: m.Score, Origin: m.Origin,
+		})
+	}
+	return rec, nil
+}
