@@ -47,7 +47,8 @@ var encoders = map[string]encoder{
 		name: "libx265", quality: 22, depths: []int{8, 10, 12}, grey: true, even: true,
 		args: func(info Info, quality, speed int) []string {
 			args := []string{"-preset", presets[speed], "-crf", strconv.Itoa(quality)}
-			return appendParams(args, "-x265-params", "log-level=error:info=0", rateParam(info))
+			mastering, light := x265Light(info)
+			return appendParams(args, "-x265-params", "log-level=error:info=0", rateParam(info), mastering, light)
 		},
 	},
 	"vp9": {
@@ -66,10 +67,12 @@ var encoders = map[string]encoder{
 		name: "libsvtav1", quality: 30, depths: []int{8, 10}, even: true,
 		args: func(info Info, quality, speed int) []string {
 			args := []string{"-preset", strconv.Itoa(12 - speed), "-crf", strconv.Itoa(quality)}
+			rate := ""
 			if info.FrameRate.Num > 0 {
-				args = append(args, "-svtav1-params", fmt.Sprintf("fps-num=%d:fps-denom=%d", info.FrameRate.Num, info.FrameRate.Den))
+				rate = fmt.Sprintf("fps-num=%d:fps-denom=%d", info.FrameRate.Num, info.FrameRate.Den)
 			}
-			return args
+			mastering, light := svtLight(info)
+			return appendParams(args, "-svtav1-params", rate, mastering, light)
 		},
 	},
 	"ffv1": {
