@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,6 +95,8 @@ type OutputConfig struct {
 	Quality *int `mapstructure:"quality"`
 	// Preset trades speed for size, in the words of x264.
 	Preset string `mapstructure:"preset"`
+	// Encoder is what encodes: software, nvenc or vaapi. One that does not work is an error: nothing falls back in silence.
+	Encoder string `mapstructure:"encoder"`
 	// OnSuccess is what happens to the source: keep, move or delete.
 	OnSuccess watch.OnSuccess `mapstructure:"on_success"`
 	// MoveTo is the folder that OnSuccess move puts sources in.
@@ -226,10 +229,14 @@ type ModelsConfig struct {
 	_ struct{}
 }
 
-// ToolsConfig gives the paths of the programs that decode and encode; empty looks for them in PATH.
+// ToolsConfig gives the paths of the programs that decode and encode, where empty looks for them in PATH, and on what they run.
 type ToolsConfig struct {
 	FFmpeg  string `mapstructure:"ffmpeg"`
 	FFprobe string `mapstructure:"ffprobe"`
+	// Decoder is what decodes: software, cuda or vaapi. One that does not work is an error.
+	Decoder string `mapstructure:"decoder"`
+	// VAAPIDevice is the GPU of vaapi, for Decoder and OutputConfig.Encoder.
+	VAAPIDevice string `mapstructure:"vaapi_device"`
 
 	_ struct{}
 }
@@ -260,6 +267,8 @@ const same = "same"
 var (
 	containers = []string{same, "mp4", "mov", "mkv", "webm", "avi", "ts"}
 	codecs     = []string{same, "h264", "h265", "vp9", "av1", "ffv1"}
+	encoders   = []string{media.Software, media.NVENC, media.VAAPI}
+	decoders   = []string{media.Software, media.CUDA, media.VAAPI}
 	presets    = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
 	onSuccess  = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
 	shapes     = []mask.Shape{mask.Ellipse, mask.Circle, mask.Box, mask.NoseDisc}
@@ -275,6 +284,8 @@ var (
 		"avi":  {"h264", "ffv1"},
 		"ts":   {"h264", "h265"},
 	}
+	// encoderCodecs are the codecs that a device writes.
+	encoderCodecs = map[string][]string{media.NVENC: {same, "h264", "h265", "av1"}, media.VAAPI: {same, "h264", "h265", "vp9", "av1"}}
 	// maxQuality is the largest constant rate factor of each encoder. FFV1 is lossless and has none.
 	maxQuality = map[string]int{"h264": 51, "h265": 51, "vp9": 63, "av1": 63, same: 51}
 )
@@ -287,6 +298,7 @@ func createDefaultConfig() component.Config {
 			Container: same,
 			Codec:     "h264",
 			Preset:    "veryfast",
+			Encoder:   media.Software,
 			OnSuccess: watch.OnSuccessKeep,
 		},
 		Retry: watch.DefaultRetry,
@@ -315,6 +327,7 @@ func createDefaultConfig() component.Config {
 			Provider: "cpu",
 			Timeout:  time.Minute,
 		},
+		Tools:               ToolsConfig{Decoder: media.Software, VAAPIDevice: media.DefaultVAAPIDevice},
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
 		Limits:              media.DefaultLimits(),
@@ -349,6 +362,7 @@ func (c *Config) Validate() error {
 		oneOf("on_damaged", c.OnDamaged, []OnDamaged{OnDamagedFail, OnDamagedSalvage}),
 		within("limits", validateLimits(c.Limits)),
 		within("output", c.Output.validate()),
+		within("tools", c.Tools.validate()),
 		within("retry", validateRetry(c.Retry)),
 		within("detector", c.Detector.validate()),
 		within("pose", c.Pose.validate()),
@@ -392,13 +406,26 @@ func (c *OutputConfig) validate() []error {
 		oneOf("container", c.Container, containers),
 		oneOf("codec", c.Codec, codecs),
 		oneOf("preset", c.Preset, presets),
+		oneOf("encoder", c.Encoder, encoders),
 		oneOf("on_success", c.OnSuccess, onSuccess),
 		validateName(c.Name),
 	}
 	if c.Directory == "" {
 		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
 	}
+	if can, ok := encoderCodecs[c.Encoder]; ok && slices.Contains(codecs, c.Codec) {
+		switch {
+		case !slices.Contains(can, c.Codec):
+			errs = append(errs, fmt.Errorf("codec: %s is none that encoder %s writes: use one of %s, or encoder software",
+				c.Codec, c.Encoder, strings.Join(can, ", ")))
+		case c.Container == "webm" && c.Codec == "h264" && !slices.Contains(can, "vp9"):
+			errs = append(errs, fmt.Errorf("codec: h264 becomes vp9 in container webm, which encoder %s does not write: use av1, or encoder software", c.Encoder))
+		}
+	}
 	if most, ok := maxQuality[c.Codec]; ok && c.Quality != nil {
+		if c.Encoder == media.NVENC {
+			most = min(most, 51)
+		}
 		errs = append(errs, inRange("quality", *c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
 	}
 	if can, ok := containerCodecs[c.Container]; ok && slices.Contains(codecs, c.Codec) && c.Codec != same && !slices.Contains(can, c.Codec) {
@@ -410,6 +437,14 @@ func (c *OutputConfig) validate() []error {
 		errs = append(errs, errors.New("move_to: is required with on_success: move: write the folder for the sources that are done"))
 	case c.OnSuccess != watch.OnSuccessMove && c.MoveTo != "":
 		errs = append(errs, fmt.Errorf("move_to: has no effect with on_success: %s: remove it, or write on_success: move", c.OnSuccess))
+	}
+	return errs
+}
+
+func (c *ToolsConfig) validate() []error {
+	errs := []error{oneOf("decoder", c.Decoder, decoders)}
+	if !filepath.IsAbs(c.VAAPIDevice) || strings.ContainsAny(c.VAAPIDevice, ",\x00") {
+		errs = append(errs, fmt.Errorf("vaapi_device: %q is no absolute path without a comma: write such as %s", c.VAAPIDevice, media.DefaultVAAPIDevice))
 	}
 	return errs
 }

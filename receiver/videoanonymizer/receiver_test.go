@@ -284,6 +284,12 @@ func TestStartSaysWhatIsMissing(t *testing.T) {
 			func(c *Config) { c.Tools.FFmpeg = "nowhere/ffmpeg" },
 			[]string{"nowhere/ffmpeg"},
 		},
+		"devices to encode and decode": {
+			func(c *Config) {
+				c.Output.Encoder, c.Tools.Decoder, c.Tools.VAAPIDevice = "vaapi", "vaapi", "/nowhere/renderD128"
+			},
+			[]string{"encoder h264_vaapi does not work", "decoder vaapi does not work", "/nowhere/renderD128", "tools::vaapi_device"},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -71,7 +71,7 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	// The tools end with this context, so that neither waits for the other when one fails.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	reader, err := r.tools.Open(ctx, info, media.ReadOptions{Salvage: cfg.OnDamaged == OnDamagedSalvage})
+	reader, err := r.tools.Open(ctx, info, readOptions(cfg))
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
@@ -126,12 +126,24 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	return summary, job.Publish(companions...)
 }
 
+func readOptions(cfg *Config) media.ReadOptions {
+	return media.ReadOptions{Salvage: cfg.OnDamaged == OnDamagedSalvage, Decoder: cfg.Tools.Decoder, Device: cfg.Tools.VAAPIDevice}
+}
+
 func writeOptions(cfg *Config, job *watch.Job) media.WriteOptions {
+	opts := encoding(cfg)
+	opts.Container = strings.TrimPrefix(filepath.Ext(job.Output), ".")
+	return opts
+}
+
+// encoding is what the options of all outputs have in common.
+func encoding(cfg *Config) media.WriteOptions {
 	return media.WriteOptions{
-		Container: strings.TrimPrefix(filepath.Ext(job.Output), "."),
-		Codec:     cfg.Output.Codec,
-		Quality:   cfg.Output.Quality,
-		Preset:    cfg.Output.Preset,
+		Codec:   cfg.Output.Codec,
+		Quality: cfg.Output.Quality,
+		Preset:  cfg.Output.Preset,
+		Encoder: cfg.Output.Encoder,
+		Device:  cfg.Tools.VAAPIDevice,
 	}
 }
 

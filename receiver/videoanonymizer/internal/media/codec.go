@@ -24,7 +24,8 @@ var presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "
 // encoder is one of ffmpeg's, and how to drive it.
 type encoder struct {
 	name    string
-	quality int // default
+	device  string // as WriteOptions.Encoder names it, "" for the processor
+	quality int    // default
 	depths  []int
 	grey    bool // takes pictures without chroma as they are
 	even    bool // takes subsampled chroma only where the picture divides by it
@@ -161,11 +162,12 @@ type plan struct {
 	timeBase  Rational    // of what is piped to the encoder
 	quality   int
 	speed     int
+	device    string // path of VAAPI's
 }
 
 // newPlan fails with ErrUnsupported, saying which choice does not go with which.
 func newPlan(info Info, opts WriteOptions) (plan, error) {
-	p := plan{timeBase: info.TimeBase}
+	p := plan{timeBase: info.TimeBase, device: cmp.Or(opts.Device, DefaultVAAPIDevice)}
 	name := opts.Container
 	if name == "" || name == same {
 		name = ContainerFor(info.Path)
@@ -177,12 +179,16 @@ func newPlan(info Info, opts WriteOptions) (plan, error) {
 	p.codec = cmp.Or(opts.Codec, defaultCodec)
 	if p.codec == same {
 		p.codec = cmp.Or(sameCodec[info.Codec], defaultCodec)
+		if _, err := encoderFor(opts.Encoder, p.codec); err != nil {
+			p.codec = defaultCodec
+		}
 	}
 	if p.codec == defaultCodec && !slices.Contains(p.container.codecs, p.codec) {
 		p.codec = p.container.codecs[0]
 	}
-	if p.encoder, ok = encoders[p.codec]; !ok {
-		return p, fmt.Errorf("%w: codec %q", ErrUnsupported, p.codec)
+	var err error
+	if p.encoder, err = encoderFor(opts.Encoder, p.codec); err != nil {
+		return p, err
 	}
 	if !slices.Contains(p.container.codecs, p.codec) {
 		return p, fmt.Errorf("%w: %s does not go into %s: use %s, or container mkv",
@@ -191,7 +197,7 @@ func newPlan(info Info, opts WriteOptions) (plan, error) {
 	if p.speed = slices.Index(presets, cmp.Or(opts.Preset, defaultPreset)); p.speed < 0 {
 		return p, fmt.Errorf("%w: preset %q: use one of %s", ErrUnsupported, opts.Preset, strings.Join(presets, ", "))
 	}
-	if p.codec == "av1" && (info.Format.Depth > 10 || info.Width%2 != 0 || info.Height%2 != 0 ||
+	if p.encoder.name == "libsvtav1" && (info.Format.Depth > 10 || info.Width%2 != 0 || info.Height%2 != 0 ||
 		info.Format.Planes == 3 && info.Format.ChromaShiftX+info.Format.ChromaShiftY < 2) {
 		p.encoder = libaom
 	}
@@ -199,7 +205,6 @@ func newPlan(info Info, opts WriteOptions) (plan, error) {
 	if opts.Quality != nil {
 		p.quality = *opts.Quality
 	}
-	var err error
 	if p.format, err = p.encoder.format(info); err != nil {
 		return p, err
 	}
@@ -212,7 +217,7 @@ func newPlan(info Info, opts WriteOptions) (plan, error) {
 }
 
 // format returns the format nearest to the frames' that the encoder takes. Where a picture of odd size does not divide
-// by its chroma, chroma goes to full resolution rather than the picture losing a row.
+// by its chroma, chroma goes to full resolution rather than the picture losing a row; devices cannot do that.
 func (e encoder) format(info Info) (PixelFormat, error) {
 	f := info.Format
 	if !slices.Contains(e.depths, f.Depth) {
@@ -220,6 +225,12 @@ func (e encoder) format(info Info) (PixelFormat, error) {
 	}
 	if f.Planes == 1 && !e.grey {
 		f.Planes, f.ChromaShiftX, f.ChromaShiftY = 3, 1, 1
+	}
+	if e.device != "" {
+		f.Planes, f.ChromaShiftX, f.ChromaShiftY = 3, 1, 1
+		if info.Width%2 != 0 || info.Height%2 != 0 {
+			return f, fmt.Errorf("%w: %s writes no odd size such as %d x %d: use encoder %s", ErrUnsupported, e.device, info.Width, info.Height, Software)
+		}
 	}
 	if e.even && f.Planes == 3 && (f.ChromaShiftX == 1 && info.Width%2 != 0 || f.ChromaShiftY == 1 && info.Height%2 != 0) {
 		f.ChromaShiftX, f.ChromaShiftY = 0, 0

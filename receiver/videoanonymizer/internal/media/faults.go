@@ -5,6 +5,7 @@ package media
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -44,14 +45,16 @@ var beforeFirst = []string{
 type faults struct {
 	otherCodecs []string // complaints about streams that are not read do not count
 	broadcast   bool     // the file may begin in mid-stream
+	device      bool     // one decodes
 
 	mu     sync.Mutex
 	frames bool // one was decoded
 	lines  []string
+	failed string // what the device failed with
 }
 
-func faultsOf(info Info) faults {
-	return faults{otherCodecs: info.otherCodecs, broadcast: strings.HasPrefix(info.Container, "mpeg")}
+func faultsOf(info Info, opts ReadOptions) faults {
+	return faults{otherCodecs: info.otherCodecs, broadcast: strings.HasPrefix(info.Container, "mpeg"), device: opts.inHardware()}
 }
 
 func (f *faults) sawFrame() {
@@ -77,6 +80,15 @@ func (f *faults) add(line []byte) {
 		slices.ContainsFunc(harmless, says) {
 		return
 	}
+	if f.device && slices.ContainsFunc(refusals, says) {
+		return
+	}
+	if f.device && slices.ContainsFunc(deviceFaults, says) {
+		f.mu.Lock()
+		f.failed = cmp.Or(f.failed, text)
+		f.mu.Unlock()
+		return
+	}
 	f.mu.Lock()
 	early := f.broadcast && !f.frames
 	f.mu.Unlock()
@@ -99,4 +111,11 @@ func (f *faults) text() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.lines, "; ")
+}
+
+// deviceText is what the device failed with, "" if it did not.
+func (f *faults) deviceText() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
 }

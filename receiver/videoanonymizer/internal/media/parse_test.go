@@ -203,11 +203,11 @@ func TestFaults(t *testing.T) {
 		{"[h264 @ 0x1] [info] all is well", false},
 		{"Svt[info]: hello", false},
 	} {
-		f := faultsOf(Info{otherCodecs: []string{"aac"}})
+		f := faultsOf(Info{otherCodecs: []string{"aac"}}, ReadOptions{})
 		f.add([]byte(tc.line))
 		assert.Equal(t, tc.fault, f.text() != "", tc.line)
 	}
-	broadcast := faultsOf(Info{Container: "mpegts"})
+	broadcast := faultsOf(Info{Container: "mpegts"}, ReadOptions{})
 	line := []byte("[h264 @ 0x1] [error] non-existing PPS 0 referenced")
 	broadcast.add(line)
 	assert.Empty(t, broadcast.text())

@@ -34,6 +34,11 @@ type WriteOptions struct {
 	// Preset trades speed for size in the words of x264, ultrafast to placebo; other encoders take their nearest speed.
 	// Default veryfast.
 	Preset string
+	// Encoder is "software" (default), "nvenc" or "vaapi"; what a device does not write is ErrUnsupported. Codec "same"
+	// becomes h264 where it does not write the source's.
+	Encoder string
+	// Device is the path of vaapi's; "" is DefaultVAAPIDevice.
+	Device string
 	// Threads of the encoder; 0 lets ffmpeg choose.
 	Threads int
 	// Stall is how long Write waits for the encoder to take a frame before it gives up with ErrStalled. Default 5 min.
@@ -113,16 +118,17 @@ func reserve(path string) error {
 
 // encodeArgs make ffmpeg read frames in an IVF wrapper from its stdin and write the video to path.
 func encodeArgs(info Info, p plan, opts WriteOptions, path string) []string {
+	pixelFormat, _ := p.pixelFormat()
 	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y", "-copyts",
 		// The wrapper's header says all that ffmpeg would look for in the first frames.
 		"-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0",
 		"-c:v", "rawvideo", "-f", "ivf", "-i", "pipe:0",
 		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", encoderFlags(info, p),
 		"-fps_mode", "passthrough", "-enc_time_base", fmt.Sprintf("%d:%d", p.timeBase.Num, p.timeBase.Den),
-		"-filter:v", encodeFilter(info, p), "-pix_fmt", p.format.Name,
+		"-filter:v", encodeFilter(info, p), "-pix_fmt", pixelFormat,
 		"-threads", strconv.Itoa(opts.Threads), "-c:v", p.encoder.name}
 	args = append(args, colourArgs(info)...)
-	args = append(args, p.encoder.args(info, p.quality, p.speed)...)
+	args = append(args, p.encoderArgs(info)...)
 	if f := bitstreamFilters(info, p); f != "" {
 		args = append(args, "-bsf:v", f)
 	}
@@ -136,7 +142,7 @@ func encodeArgs(info Info, p plan, opts WriteOptions, path string) []string {
 }
 
 func encoderFlags(info Info, p plan) string {
-	if p.codec == "h264" && fieldMode(info) != "" {
+	if p.encoder.name == "libx264" && fieldMode(info) != "" {
 		return "+bitexact+ildct+ilme"
 	}
 	return "+bitexact"
@@ -155,8 +161,12 @@ func encodeFilter(info Info, p plan) string {
 	add("colorspace", info.ColorMatrix)
 	add("field_mode", fieldMode(info))
 	filter := fmt.Sprintf("setparams=%s,setsar=%d/%d", strings.Join(tags, ":"), info.SAR.Num, info.SAR.Den)
-	if p.format != info.Format {
+	name, upload := p.pixelFormat()
+	if name != info.Format.Name {
 		filter += ",scale=" + strings.TrimPrefix(rangeArgs(info), ":")
+	}
+	if upload != "" {
+		filter += "," + upload
 	}
 	return filter
 }
