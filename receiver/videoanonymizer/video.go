@@ -71,6 +71,7 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	// The tools end with this context, so that neither waits for the other when one fails.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	info = info.KeepAlpha(writeOptions(cfg, job))
 	reader, err := r.tools.Open(ctx, info, readOptions(cfg))
 	if err != nil {
 		return pipeline.Summary{}, err

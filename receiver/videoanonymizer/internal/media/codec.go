@@ -27,6 +27,7 @@ type encoder struct {
 	device  string // as WriteOptions.Encoder names it, "" for the processor
 	quality int    // default
 	depths  []int
+	alpha   bool // keeps it
 	grey    bool // takes pictures without chroma as they are
 	even    bool // takes subsampled chroma only where the picture divides by it
 	// args returns the encoder's own arguments; speed is an index into presets.
@@ -77,7 +78,7 @@ var encoders = map[string]encoder{
 		},
 	},
 	"ffv1": {
-		name: "ffv1", depths: []int{8, 10, 12}, grey: true,
+		name: "ffv1", depths: []int{8, 10, 12}, alpha: true, grey: true,
 		args: func(Info, int, int) []string { return []string{"-level", "3", "-slicecrc", "1", "-g", "1"} },
 	},
 }
@@ -238,6 +239,9 @@ func (e encoder) format(info Info) (PixelFormat, error) {
 	name := "gray"
 	if f.Planes == 3 {
 		name = map[[2]int]string{{1, 1}: "yuv420p", {1, 0}: "yuv422p", {0, 0}: "yuv444p"}[[2]int{f.ChromaShiftX, f.ChromaShiftY}]
+	}
+	if f.Alpha && e.alpha {
+		name = strings.Replace(name, "yuv", "yuva", 1)
 	}
 	if f.Depth > 8 {
 		name += strconv.Itoa(f.Depth) + "le"

@@ -273,7 +273,7 @@ func (w *Writer) sendFrame(frame *Frame, pts int64) error {
 	if err := w.send(header); err != nil {
 		return err
 	}
-	for i := range frame.Format.Planes {
+	for i := range frame.Format.AllPlanes() {
 		if err := w.send(frame.Planes[i].Data); err != nil {
 			return err
 		}
