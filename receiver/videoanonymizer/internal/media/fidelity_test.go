@@ -261,14 +261,12 @@ func TestAlpha(t *testing.T) {
 	}{
 		{"yuva420p", "ffv1", "ffv1", "yuva420p", true},
 		{"yuva422p", "ffv1", "same", "yuva422p", true},
-		{"yuva444p", "ffv1", "ffv1", "yuva444p", true},
 		{"yuva420p10le", "ffv1", "ffv1", "yuva420p10le", true},
 		{"yuva422p10le", "ffv1", "ffv1", "yuva422p10le", true},
 		{"yuva444p10le", "prores_ks", "ffv1", "yuva444p10le", true},
 		{"bgra", "ffv1", "ffv1", "yuva444p", false}, // colours are converted
 		{"yuva444p16le", "ffv1", "ffv1", "yuva444p10le", false},
 		{"yuva420p", "ffv1", "h264", "yuv420p", false},
-		{"yuva420p", "ffv1", "vp9", "yuv420p", false},
 	} {
 		t.Run(tc.source+" "+tc.codec+" "+tc.to, func(t *testing.T) {
 			t.Parallel()
