@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -95,6 +96,8 @@ type OutputConfig struct {
 	Quality *int `mapstructure:"quality"`
 	// Preset trades speed for size, in the words of x264.
 	Preset string `mapstructure:"preset"`
+	// Encoder is what encodes: software, nvenc or vaapi. One that does not work is an error: nothing falls back in silence.
+	Encoder string `mapstructure:"encoder"`
 	// Audio is what becomes of sound: drop, copy or mute.
 	Audio string `mapstructure:"audio"`
 	// Keep is what else of the source gets into the output: chapters, subtitles, or names of the file's tags.
@@ -233,10 +236,14 @@ type ModelsConfig struct {
 	_ struct{}
 }
 
-// ToolsConfig gives the paths of the programs that decode and encode; empty looks for them in PATH.
+// ToolsConfig gives the paths of the programs that decode and encode, where empty looks for them in PATH, and on what they run.
 type ToolsConfig struct {
 	FFmpeg  string `mapstructure:"ffmpeg"`
 	FFprobe string `mapstructure:"ffprobe"`
+	// Decoder is what decodes: software, cuda or vaapi. One that does not work is an error.
+	Decoder string `mapstructure:"decoder"`
+	// VAAPIDevice is the GPU of vaapi, for Decoder and OutputConfig.Encoder.
+	VAAPIDevice string `mapstructure:"vaapi_device"`
 
 	_ struct{}
 }
@@ -267,6 +274,8 @@ const same = "same"
 var (
 	containers = []string{same, "mp4", "mov", "mkv", "webm", "avi", "ts"}
 	codecs     = []string{same, "h264", "h265", "vp9", "av1", "ffv1"}
+	encoders   = []string{media.Software, media.NVENC, media.VAAPI}
+	decoders   = []string{media.Software, media.CUDA, media.VAAPI}
 	presets    = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
 	audio      = []string{media.SoundDrop, media.SoundCopy, media.SoundMute}
 	onSuccess  = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
@@ -283,6 +292,8 @@ var (
 		"avi":  {"h264", "ffv1"},
 		"ts":   {"h264", "h265"},
 	}
+	// encoderCodecs are the codecs that a device writes.
+	encoderCodecs = map[string][]string{media.NVENC: {same, "h264", "h265", "av1"}, media.VAAPI: {same, "h264", "h265", "vp9", "av1"}}
 	// maxQuality is the largest constant rate factor of each encoder. FFV1 is lossless and has none.
 	maxQuality = map[string]int{"h264": 51, "h265": 51, "vp9": 63, "av1": 63, same: 51}
 )
@@ -295,6 +306,7 @@ func createDefaultConfig() component.Config {
 			Container: same,
 			Codec:     "h264",
 			Preset:    "veryfast",
+			Encoder:   media.Software,
 			OnSuccess: watch.OnSuccessKeep,
 
 			Audio:         media.SoundDrop,
@@ -326,6 +338,7 @@ func createDefaultConfig() component.Config {
 			Provider: "cpu",
 			Timeout:  time.Minute,
 		},
+		Tools:               ToolsConfig{Decoder: media.Software, VAAPIDevice: media.DefaultVAAPIDevice},
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
 		Limits:              media.DefaultLimits(),
@@ -360,6 +373,7 @@ func (c *Config) Validate() error {
 		oneOf("on_damaged", c.OnDamaged, []OnDamaged{OnDamagedFail, OnDamagedSalvage}),
 		within("limits", validateLimits(c.Limits)),
 		within("output", c.Output.validate()),
+		within("tools", c.Tools.validate()),
 		within("retry", validateRetry(c.Retry)),
 		within("detector", c.Detector.validate()),
 		within("pose", c.Pose.validate()),
@@ -403,6 +417,7 @@ func (c *OutputConfig) validate() []error {
 		oneOf("container", c.Container, containers),
 		oneOf("codec", c.Codec, codecs),
 		oneOf("preset", c.Preset, presets),
+		oneOf("encoder", c.Encoder, encoders),
 		oneOf("audio", c.Audio, audio),
 		validateKeep(c.Keep),
 		inRange("segment_length", c.SegmentLength, time.Second, time.Hour, "a duration such as 10s; a crash costs that much of the video"),
@@ -412,7 +427,19 @@ func (c *OutputConfig) validate() []error {
 	if c.Directory == "" {
 		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
 	}
+	if can, ok := encoderCodecs[c.Encoder]; ok && slices.Contains(codecs, c.Codec) {
+		switch {
+		case !slices.Contains(can, c.Codec):
+			errs = append(errs, fmt.Errorf("codec: %s is none that encoder %s writes: use one of %s, or encoder software",
+				c.Codec, c.Encoder, strings.Join(can, ", ")))
+		case c.Container == "webm" && c.Codec == "h264" && !slices.Contains(can, "vp9"):
+			errs = append(errs, fmt.Errorf("codec: h264 becomes vp9 in container webm, which encoder %s does not write: use av1, or encoder software", c.Encoder))
+		}
+	}
 	if most, ok := maxQuality[c.Codec]; ok && c.Quality != nil {
+		if c.Encoder == media.NVENC {
+			most = min(most, 51)
+		}
 		errs = append(errs, inRange("quality", *c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
 	}
 	if can, ok := containerCodecs[c.Container]; ok && slices.Contains(codecs, c.Codec) && c.Codec != same && !slices.Contains(can, c.Codec) {
@@ -438,6 +465,14 @@ func validateKeep(keep []string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (c *ToolsConfig) validate() []error {
+	errs := []error{oneOf("decoder", c.Decoder, decoders)}
+	if !filepath.IsAbs(c.VAAPIDevice) || strings.ContainsAny(c.VAAPIDevice, ",\x00") {
+		errs = append(errs, fmt.Errorf("vaapi_device: %q is no absolute path without a comma: write such as %s", c.VAAPIDevice, media.DefaultVAAPIDevice))
+	}
+	return errs
 }
 
 func validateLimits(c media.Limits) []error {

@@ -70,6 +70,7 @@ func TestLoadConfig(t *testing.T) {
 				Codec:     "ffv1",
 				Quality:   new(int),
 				Preset:    "slow",
+				Encoder:   "software",
 				OnSuccess: "move",
 				MoveTo:    "/data/done",
 
@@ -115,7 +116,7 @@ func TestLoadConfig(t *testing.T) {
 			Limits: media.Limits{MaxWidth: 1920, MaxHeight: 1088, MaxPixels: 2088960, MaxDuration: 12 * time.Hour, MaxFrameRate: 120, MaxFrames: 1000000,
 				MaxStreams: 8, ProbeTimeout: 10 * time.Second, MaxCPUTime: 24 * time.Hour, MaxOutput: 4096},
 			OnDamaged:           OnDamagedSalvage,
-			Tools:               ToolsConfig{FFmpeg: "/opt/ffmpeg", FFprobe: "/opt/ffprobe"},
+			Tools:               ToolsConfig{FFmpeg: "/opt/ffmpeg", FFprobe: "/opt/ffprobe", Decoder: "vaapi", VAAPIDevice: "/dev/dri/renderD129"},
 			DetectEvery:         1,
 			LookAhead:           500 * time.Millisecond,
 			MaxConcurrentVideos: 2,
@@ -165,12 +166,18 @@ func TestInvalidConfig(t *testing.T) {
 		{"videoanonymizer/output", []string{
 			"output::directory: is required", `output::name: "../anonymized" lacks {name}`,
 			`output::container: "wmv" is not known`, `output::codec: "divx" is not known`,
-			`output::preset: "fastest" is not known`, `output::on_success: "archive" is not known: use one of keep, move, delete`,
+			`output::preset: "fastest" is not known`, `output::encoder: "gpu" is not known: use one of software, nvenc, vaapi`, `output::on_success: "archive" is not known: use one of keep, move, delete`,
 		}},
 		{"videoanonymizer/output_combinations", []string{
 			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
 			"quality: 52 is out of range", "move_to: has no effect with on_success: keep",
 		}},
+		{"videoanonymizer/hardware", []string{
+			"output::codec: ffv1 is none that encoder vaapi writes: use one of same, h264, h265, vp9, av1, or encoder software",
+			`tools::decoder: "nvdec" is not known: use one of software, cuda, vaapi`, `tools::vaapi_device: "dri/renderD128" is no absolute path`,
+		}},
+		{"videoanonymizer/hardware_quality", []string{"output::quality: 52 is out of range: write 0 to 51"}},
+		{"videoanonymizer/hardware_webm", []string{"output::codec: h264 becomes vp9 in container webm, which encoder nvenc does not write"}},
 		{"videoanonymizer/retry", []string{"retry::initial_interval: 0s", "retry::max_interval: -1s", "retry::max_attempts: 0"}},
 		{"videoanonymizer/retry_intervals", []string{"max_interval: 1m0s is out of range: write 1h0m0s to"}},
 		{"videoanonymizer/output_move", []string{`name: "{name}_{date}" has a placeholder other than {name}`, "move_to: is required"}},

@@ -56,7 +56,7 @@ func (r *videoReceiver) Start(ctx context.Context, _ component.Host) (err error)
 	if r.tools, err = media.FindTools(r.cfg.Tools.FFmpeg, r.cfg.Tools.FFprobe); err != nil {
 		return err
 	}
-	if err = r.tools.CheckCodec(ctx, r.cfg.Output.Codec); err != nil {
+	if err = errors.Join(r.tools.CheckDecoder(ctx, readOptions(r.cfg)), r.tools.CheckEncoder(ctx, encoding(r.cfg))); err != nil {
 		return err
 	}
 	if r.models, err = openModels(r.cfg); err != nil {

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
 
@@ -126,6 +127,28 @@ func TestVideosComeOut(t *testing.T) {
 	}
 	for _, stage := range []string{"decode", "person_detection", "tracking", "visualization", "encode"} {
 		assert.Len(t, r.spans(stage), 35, stage)
+	}
+}
+
+// TestTransparencyStays where the output can carry it, but for what is masked.
+func TestTransparencyStays(t *testing.T) {
+	cfg := newTestConfig(t)
+	cfg.Output.Codec = "ffv1"
+	cfg.Report.Preview = PreviewBoxes
+	cfg.Mask.Regions = []RegionConfig{{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}}, Action: mask.Mask}}
+	r := start(t, cfg)
+	clip(t, filepath.Join(r.in, "clear.mkv"), "-i", "testsrc2=size=64x48:rate=5:duration=1", "-vf", "format=yuva420p,colorchannelmixer=aa=0.2", "-c:v", "ffv1")
+	r.awaitLog(t, "finished", "clear.mkv")
+	alpha, err := exec.Command("ffmpeg", "-v", "error", "-i", filepath.Join(r.out, "clear_anonymized.mkv"),
+		"-vf", "alphaextract", "-pix_fmt", "gray", "-f", "rawvideo", "-").Output()
+	require.NoError(t, err)
+	require.Len(t, alpha, 5*64*48)
+	for i, a := range alpha {
+		if i%64 < 32 {
+			require.EqualValues(t, 255, a, "masked sample %d", i)
+		} else {
+			require.Less(t, a, byte(64), "sample %d", i)
+		}
 	}
 }
 
@@ -283,6 +306,12 @@ func TestStartSaysWhatIsMissing(t *testing.T) {
 		"ffmpeg": {
 			func(c *Config) { c.Tools.FFmpeg = "nowhere/ffmpeg" },
 			[]string{"nowhere/ffmpeg"},
+		},
+		"devices to encode and decode": {
+			func(c *Config) {
+				c.Output.Encoder, c.Tools.Decoder, c.Tools.VAAPIDevice = "vaapi", "vaapi", "/nowhere/renderD128"
+			},
+			[]string{"encoder h264_vaapi does not work", "decoder vaapi does not work", "/nowhere/renderD128", "tools::vaapi_device"},
 		},
 	}
 	for name, tt := range tests {

@@ -104,6 +104,7 @@ func (v *video) run(ctx context.Context, info media.Info, made string, from *che
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	options := writeOptions(cfg, job)
+	info = info.KeepAlpha(options)
 	if from != nil {
 		options.Resume = &from.Video
 		v.sealed = true
@@ -172,7 +173,7 @@ func (v *video) run(ctx context.Context, info media.Info, made string, from *che
 // those that are not.
 func (v *video) open(ctx context.Context, info media.Info, from *checkpoint, shown []int64) (*media.Reader, *pipeline.Resume, error) {
 	r := v.receiver
-	options := media.ReadOptions{Salvage: r.cfg.OnDamaged == OnDamagedSalvage}
+	options := readOptions(r.cfg)
 	if from == nil {
 		reader, err := r.tools.Open(ctx, info, options)
 		return reader, nil, err
@@ -186,14 +187,26 @@ func (v *video) open(ctx context.Context, info media.Info, from *checkpoint, sho
 	return reader, &pipeline.Resume{First: from.Done.Frames, Begin: from.Begin, Before: from.seam, Done: from.Done}, nil
 }
 
+func readOptions(cfg *Config) media.ReadOptions {
+	return media.ReadOptions{Salvage: cfg.OnDamaged == OnDamagedSalvage, Decoder: cfg.Tools.Decoder, Device: cfg.Tools.VAAPIDevice}
+}
+
 func writeOptions(cfg *Config, job *watch.Job) media.WriteOptions {
+	opts := encoding(cfg)
+	opts.Container = strings.TrimPrefix(filepath.Ext(job.Output), ".")
+	return opts
+}
+
+// encoding is what the options of all outputs have in common.
+func encoding(cfg *Config) media.WriteOptions {
 	return media.WriteOptions{
-		Container: strings.TrimPrefix(filepath.Ext(job.Output), "."),
-		Codec:     cfg.Output.Codec,
-		Quality:   cfg.Output.Quality,
-		Preset:    cfg.Output.Preset,
-		Sound:     cfg.Output.Audio,
-		Keep:      cfg.Output.Keep,
+		Codec:   cfg.Output.Codec,
+		Quality: cfg.Output.Quality,
+		Preset:  cfg.Output.Preset,
+		Encoder: cfg.Output.Encoder,
+		Device:  cfg.Tools.VAAPIDevice,
+		Sound:   cfg.Output.Audio,
+		Keep:    cfg.Output.Keep,
 	}
 }
 

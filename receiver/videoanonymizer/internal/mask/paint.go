@@ -235,6 +235,12 @@ func (p *Painter) paintCoarse(frame *media.Frame, o contour) error {
 			return err
 		}
 	}
+	if alpha := frame.Format.Planes; frame.Format.Alpha {
+		plane, opaque := &frame.Planes[alpha], opaque(frame.Format)
+		o.rows(frame, alpha, func(y, x0, x1 int) {
+			fill(plane.Data[(y*plane.Width+x0)*len(opaque):(y*plane.Width+x1)*len(opaque)], opaque)
+		})
+	}
 	return nil
 }
 
@@ -432,13 +438,13 @@ func outward(a, b, scale float64, size int) (from, to int) {
 // geometry is the size of plane i in samples, and that of a sample in pixels.
 func geometry(frame *media.Frame, i int) (width, height int, scaleX, scaleY float64) {
 	scaleX, scaleY = 1, 1
-	if i > 0 {
+	if frame.Format.IsChroma(i) {
 		scaleX, scaleY = float64(int(1)<<frame.Format.ChromaShiftX), float64(int(1)<<frame.Format.ChromaShiftY)
 	}
 	return frame.Planes[i].Width, frame.Planes[i].Height, scaleX, scaleY
 }
 
-// samples is the colour as one sample, in bytes, of each of the frame's planes: by ITU-R BT.601 up to 576 lines, by
+// samples is the colour as one sample, in bytes, of each of the frame's planes, and opaque: by ITU-R BT.601 up to 576 lines, by
 // BT.709 above, quantized as BT.2100 table 9 says for any depth.
 func (p *Painter) samples(frame *media.Frame) [][]byte {
 	kr, kb := 0.299, 0.114
@@ -457,12 +463,21 @@ func (p *Painter) samples(frame *media.Frame) [][]byte {
 		luma = func(e float64) float64 { return highest * e }
 		chroma = func(e float64) float64 { return highest*e + 128*one }
 	}
-	out := make([][]byte, 0, 3)
+	out := make([][]byte, 0, 4)
 	for _, e := range []float64{luma(y), chroma(u), chroma(v)}[:frame.Format.Planes] {
 		value := uint16(math.Round(math.Max(0, math.Min(highest, e))))
 		out = append(out, []byte{byte(value), byte(value >> 8)}[:frame.Format.BytesPerSample()])
 	}
+	if frame.Format.Alpha {
+		out = append(out, opaque(frame.Format))
+	}
 	return out
+}
+
+// opaque is the sample of alpha that lets nothing through: what is masked must not depend on what a viewer puts behind it.
+func opaque(format media.PixelFormat) []byte {
+	value := 1<<format.Depth - 1
+	return []byte{byte(value), byte(value >> 8)}[:format.BytesPerSample()]
 }
 
 // fill repeats the sample.
@@ -475,15 +490,15 @@ func fill(data, sample []byte) {
 // checkFrame says whether the frame is what its format promises.
 func checkFrame(frame *media.Frame) error {
 	f := frame.Format
-	if f.Depth < 8 || f.Depth > 16 || f.Planes != 1 && f.Planes != 3 ||
+	if f.Depth < 8 || f.Depth > 16 || f.Planes != 1 && f.Planes != 3 || f.Alpha && f.Planes != 3 ||
 		f.ChromaShiftX < 0 || f.ChromaShiftX > 2 || f.ChromaShiftY < 0 || f.ChromaShiftY > 2 {
 		return fmt.Errorf("frame %d: pixel format %q cannot be masked: %d planes of %d bit", frame.Index, f.Name, f.Planes, f.Depth)
 	}
-	for i := range f.Planes {
+	for i := range f.AllPlanes() {
 		p := frame.Planes[i]
 		w, h, _, _ := geometry(frame, i)
 		wantW, wantH := frame.Width, frame.Height
-		if i > 0 {
+		if f.IsChroma(i) {
 			wantW, wantH = ceilShift(wantW, f.ChromaShiftX), ceilShift(wantH, f.ChromaShiftY)
 		}
 		if w <= 0 || h <= 0 || w != wantW || h != wantH || len(p.Data) != w*h*f.BytesPerSample() {

@@ -30,9 +30,9 @@ var formats = []media.PixelFormat{
 func noise(format media.PixelFormat, width, height int, seed uint64) *media.Frame {
 	f := &media.Frame{Width: width, Height: height, Format: format}
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for i := range format.Planes {
+	for i := range format.AllPlanes() {
 		p := media.Plane{Width: width, Height: height}
-		if i > 0 {
+		if format.IsChroma(i) {
 			p.Width = (width + 1<<format.ChromaShiftX - 1) >> format.ChromaShiftX
 			p.Height = (height + 1<<format.ChromaShiftY - 1) >> format.ChromaShiftY
 		}
@@ -317,6 +317,76 @@ func TestInsaneHeadsMaskTheFrame(t *testing.T) {
 	}
 }
 
+// TestMaskedIsOpaque: whatever is put behind a picture, nothing shows through a mask; elsewhere alpha stays as it was.
+func TestMaskedIsOpaque(t *testing.T) {
+	head := Head{X: 40, Y: 30, RX: 20, RY: 13, Angle: 0.4}
+	corner := [][2]float64{{0.5, 0.5}, {1, 0.5}, {1, 1}, {0.5, 1}}
+	for _, format := range []media.PixelFormat{
+		{Name: "yuva420p", Depth: 8, ChromaShiftX: 1, ChromaShiftY: 1, Planes: 3, Alpha: true},
+		{Name: "yuva422p10le", Depth: 10, ChromaShiftX: 1, Planes: 3, Alpha: true},
+		{Name: "yuva444p", Depth: 8, Planes: 3, Alpha: true},
+	} {
+		for _, fill := range []Fill{Solid, Mosaic, Blur} {
+			for name, tt := range map[string]struct {
+				regions []Region
+				heads   []Head
+				opaque  func(x, y float64) bool // nil: as the head's mask touches it
+			}{
+				"head":           {heads: []Head{head}},
+				"region to mask": {regions: []Region{{Polygon: corner, Action: Mask}}, opaque: func(x, y float64) bool { return x >= 40 && y >= 30 }},
+				"region to keep": {
+					regions: []Region{{Polygon: corner, Action: Keep}}, heads: []Head{{X: 40, Y: 30, RX: 60, RY: 60, Box: true}},
+					opaque: func(x, y float64) bool { return x < 40 || y < 30 },
+				},
+				"whole frame": {heads: []Head{{X: 1, Y: 1, RX: 3, RY: 3, Origin: OriginFrame}}, opaque: func(float64, float64) bool { return true }},
+			} {
+				t.Run(fmt.Sprintf("%s/%s/%s", format.Name, fill, name), func(t *testing.T) {
+					p, err := NewPainter(Options{Fill: fill, Regions: tt.regions})
+					if err != nil {
+						t.Fatal(err)
+					}
+					before := noise(format, 80, 60, 1)
+					after, without := clone(before), clone(before)
+					without.Format.Alpha = false
+					for _, f := range []*media.Frame{after, without} {
+						if err := p.Paint(f, Masks{Heads: tt.heads}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					masked := 0
+					for at := range 80 * 60 {
+						x, y := float64(at%80), float64(at/80)
+						var opaque bool
+						if tt.opaque != nil {
+							opaque = tt.opaque(x, y)
+						} else if in := inside(Options{}, head, x, y, x+1, y+1); math.Abs(in-1) < 1e-4 {
+							continue
+						} else {
+							opaque = in < 1
+						}
+						want := sample(before, 3, at)
+						if opaque {
+							want = 1<<format.Depth - 1
+							masked++
+						}
+						if got := sample(after, 3, at); got != want {
+							t.Fatalf("alpha at %v, %v is %d, want %d (opaque %v)", x, y, got, want, opaque)
+						}
+					}
+					if masked == 0 {
+						t.Fatal("nothing is masked")
+					}
+					for i := range format.Planes {
+						if !bytes.Equal(after.Planes[i].Data, without.Planes[i].Data) {
+							t.Fatalf("plane %d differs from that of a picture without alpha", i)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
 func TestPaintRefusesBrokenFrames(t *testing.T) {
 	p, _ := NewPainter(Options{})
 	for name, spoil := range map[string]func(*media.Frame){
@@ -324,8 +394,10 @@ func TestPaintRefusesBrokenFrames(t *testing.T) {
 		"wrong size":   func(f *media.Frame) { f.Planes[2].Width++ },
 		"no planes":    func(f *media.Frame) { f.Format.Planes = 0 },
 		"four planes":  func(f *media.Frame) { f.Format.Planes = 4 },
+		"no alpha":     func(f *media.Frame) { f.Format.Alpha = true },
+		"grey alpha":   func(f *media.Frame) { f.Format.Planes, f.Format.Alpha = 1, true },
 		"32 bit":       func(f *media.Frame) { f.Format.Depth = 32 },
-		"empty":        func(f *media.Frame) { f.Width, f.Height, f.Planes = 0, 0, [3]media.Plane{} },
+		"empty":        func(f *media.Frame) { f.Width, f.Height, f.Planes = 0, 0, [4]media.Plane{} },
 		"large shift":  func(f *media.Frame) { f.Format.ChromaShiftX = 90 },
 		"wrong height": func(f *media.Frame) { f.Height = -3 },
 	} {

@@ -228,7 +228,7 @@ func (p *Painter) setAside(frame *media.Frame, at time.Duration) (parts []kept) 
 			continue
 		}
 		contour := newPolygon(r.Polygon, frame)
-		for i := range frame.Format.Planes {
+		for i := range frame.Format.AllPlanes() {
 			plane := &frame.Planes[i]
 			contour.inside(frame, i, func(y, x0, x1 int) {
 				from, to := (y*plane.Width+x0)*size, (y*plane.Width+x1)*size

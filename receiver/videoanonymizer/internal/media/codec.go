@@ -24,8 +24,10 @@ var presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "
 // encoder is one of ffmpeg's, and how to drive it.
 type encoder struct {
 	name    string
-	quality int // default
+	device  string // as WriteOptions.Encoder names it, "" for the processor
+	quality int    // default
 	depths  []int
+	alpha   bool // keeps it
 	grey    bool // takes pictures without chroma as they are
 	even    bool // takes subsampled chroma only where the picture divides by it
 	// args returns the encoder's own arguments; speed is an index into presets.
@@ -47,7 +49,8 @@ var encoders = map[string]encoder{
 		name: "libx265", quality: 22, depths: []int{8, 10, 12}, grey: true, even: true,
 		args: func(info Info, quality, speed int) []string {
 			args := []string{"-preset", presets[speed], "-crf", strconv.Itoa(quality)}
-			return appendParams(args, "-x265-params", "log-level=error:info=0", rateParam(info))
+			mastering, light := x265Light(info)
+			return appendParams(args, "-x265-params", "log-level=error:info=0", rateParam(info), mastering, light)
 		},
 	},
 	"vp9": {
@@ -66,14 +69,16 @@ var encoders = map[string]encoder{
 		name: "libsvtav1", quality: 30, depths: []int{8, 10}, even: true,
 		args: func(info Info, quality, speed int) []string {
 			args := []string{"-preset", strconv.Itoa(12 - speed), "-crf", strconv.Itoa(quality)}
+			rate := ""
 			if info.FrameRate.Num > 0 {
-				args = append(args, "-svtav1-params", fmt.Sprintf("fps-num=%d:fps-denom=%d", info.FrameRate.Num, info.FrameRate.Den))
+				rate = fmt.Sprintf("fps-num=%d:fps-denom=%d", info.FrameRate.Num, info.FrameRate.Den)
 			}
-			return args
+			mastering, light := svtLight(info)
+			return appendParams(args, "-svtav1-params", rate, mastering, light)
 		},
 	},
 	"ffv1": {
-		name: "ffv1", depths: []int{8, 10, 12}, grey: true,
+		name: "ffv1", depths: []int{8, 10, 12}, alpha: true, grey: true,
 		args: func(Info, int, int) []string { return []string{"-level", "3", "-slicecrc", "1", "-g", "1"} },
 	},
 }
@@ -170,11 +175,12 @@ type plan struct {
 	timeBase  Rational    // of what is piped to the encoder
 	quality   int
 	speed     int
+	device    string // path of VAAPI's
 }
 
 // newPlan fails with ErrUnsupported, saying which choice does not go with which.
 func newPlan(info Info, opts WriteOptions) (plan, error) {
-	p := plan{timeBase: info.TimeBase}
+	p := plan{timeBase: info.TimeBase, device: cmp.Or(opts.Device, DefaultVAAPIDevice)}
 	name := opts.Container
 	if name == "" || name == same {
 		name = ContainerFor(info.Path)
@@ -186,12 +192,16 @@ func newPlan(info Info, opts WriteOptions) (plan, error) {
 	p.codec = cmp.Or(opts.Codec, defaultCodec)
 	if p.codec == same {
 		p.codec = cmp.Or(sameCodec[info.Codec], defaultCodec)
+		if _, err := encoderFor(opts.Encoder, p.codec); err != nil {
+			p.codec = defaultCodec
+		}
 	}
 	if p.codec == defaultCodec && !slices.Contains(p.container.codecs, p.codec) {
 		p.codec = p.container.codecs[0]
 	}
-	if p.encoder, ok = encoders[p.codec]; !ok {
-		return p, fmt.Errorf("%w: codec %q", ErrUnsupported, p.codec)
+	var err error
+	if p.encoder, err = encoderFor(opts.Encoder, p.codec); err != nil {
+		return p, err
 	}
 	if !slices.Contains(p.container.codecs, p.codec) {
 		return p, fmt.Errorf("%w: %s does not go into %s: use %s, or container mkv",
@@ -200,7 +210,7 @@ func newPlan(info Info, opts WriteOptions) (plan, error) {
 	if p.speed = slices.Index(presets, cmp.Or(opts.Preset, defaultPreset)); p.speed < 0 {
 		return p, fmt.Errorf("%w: preset %q: use one of %s", ErrUnsupported, opts.Preset, strings.Join(presets, ", "))
 	}
-	if p.codec == "av1" && (info.Format.Depth > 10 || min(info.Width, info.Height) < 64 || info.Width%2 != 0 || info.Height%2 != 0 ||
+	if p.encoder.name == "libsvtav1" && (info.Format.Depth > 10 || min(info.Width, info.Height) < 64 || info.Width%2 != 0 || info.Height%2 != 0 ||
 		info.Format.Planes == 3 && info.Format.ChromaShiftX+info.Format.ChromaShiftY < 2) {
 		p.encoder = libaom
 	}
@@ -208,7 +218,6 @@ func newPlan(info Info, opts WriteOptions) (plan, error) {
 	if opts.Quality != nil {
 		p.quality = *opts.Quality
 	}
-	var err error
 	if p.format, err = p.encoder.format(info); err != nil {
 		return p, err
 	}
@@ -221,7 +230,7 @@ func newPlan(info Info, opts WriteOptions) (plan, error) {
 }
 
 // format returns the format nearest to the frames' that the encoder takes. Where a picture of odd size does not divide
-// by its chroma, chroma goes to full resolution rather than the picture losing a row.
+// by its chroma, chroma goes to full resolution rather than the picture losing a row; devices cannot do that.
 func (e encoder) format(info Info) (PixelFormat, error) {
 	f := info.Format
 	if !slices.Contains(e.depths, f.Depth) {
@@ -230,12 +239,21 @@ func (e encoder) format(info Info) (PixelFormat, error) {
 	if f.Planes == 1 && !e.grey {
 		f.Planes, f.ChromaShiftX, f.ChromaShiftY = 3, 1, 1
 	}
+	if e.device != "" {
+		f.Planes, f.ChromaShiftX, f.ChromaShiftY = 3, 1, 1
+		if info.Width%2 != 0 || info.Height%2 != 0 {
+			return f, fmt.Errorf("%w: %s writes no odd size such as %d x %d: use encoder %s", ErrUnsupported, e.device, info.Width, info.Height, Software)
+		}
+	}
 	if e.even && f.Planes == 3 && (f.ChromaShiftX == 1 && info.Width%2 != 0 || f.ChromaShiftY == 1 && info.Height%2 != 0) {
 		f.ChromaShiftX, f.ChromaShiftY = 0, 0
 	}
 	name := "gray"
 	if f.Planes == 3 {
 		name = map[[2]int]string{{1, 1}: "yuv420p", {1, 0}: "yuv422p", {0, 0}: "yuv444p"}[[2]int{f.ChromaShiftX, f.ChromaShiftY}]
+	}
+	if f.Alpha && e.alpha {
+		name = strings.Replace(name, "yuv", "yuva", 1)
 	}
 	if f.Depth > 8 {
 		name += strconv.Itoa(f.Depth) + "le"

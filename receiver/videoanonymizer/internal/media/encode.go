@@ -32,16 +32,17 @@ func (p plan) unit() Rational {
 // can follow each other in one file.
 func encodeArgs(info Info, p plan, threads int, path string) []string {
 	unit := p.unit()
+	pixelFormat, _ := p.pixelFormat()
 	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y", "-copyts",
 		// The wrapper's header says all that ffmpeg would look for in the first frames.
 		"-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0",
 		"-c:v", "rawvideo", "-f", "ivf", "-i", "pipe:0",
 		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", encoderFlags(info, p),
 		"-fps_mode", "passthrough", "-enc_time_base", fmt.Sprintf("%d:%d", unit.Num, unit.Den),
-		"-filter:v", encodeFilter(info, p), "-pix_fmt", p.format.Name,
+		"-filter:v", encodeFilter(info, p), "-pix_fmt", pixelFormat,
 		"-threads", strconv.Itoa(threads), "-c:v", p.encoder.name}
 	args = append(args, colourArgs(info)...)
-	args = append(args, p.encoder.args(info, p.quality, p.speed)...)
+	args = append(args, p.encoderArgs(info)...)
 	args = append(args, p.container.encode...)
 	if filters := encodeBitstreamFilters(info, p); filters != "" {
 		args = append(args, "-bsf:v", filters)
@@ -72,7 +73,7 @@ func (p plan) segmentMuxer() string {
 }
 
 func encoderFlags(info Info, p plan) string {
-	if p.codec == "h264" && fieldMode(info) != "" {
+	if p.encoder.name == "libx264" && fieldMode(info) != "" {
 		return "+bitexact+ildct+ilme"
 	}
 	return "+bitexact"
@@ -91,8 +92,12 @@ func encodeFilter(info Info, p plan) string {
 	add("colorspace", info.ColorMatrix)
 	add("field_mode", fieldMode(info))
 	filter := fmt.Sprintf("setparams=%s,setsar=%d/%d", strings.Join(tags, ":"), info.SAR.Num, info.SAR.Den)
-	if p.format != info.Format {
+	name, upload := p.pixelFormat()
+	if name != info.Format.Name {
 		filter += ",scale=" + strings.TrimPrefix(rangeArgs(info), ":")
+	}
+	if upload != "" {
+		filter += "," + upload
 	}
 	return filter
 }

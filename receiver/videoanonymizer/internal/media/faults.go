@@ -5,6 +5,7 @@ package media
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -44,15 +45,17 @@ var beforeFirst = []string{
 type faults struct {
 	otherCodecs []string // complaints about streams that are not read do not count
 	broadcast   bool     // the file may begin in mid-stream
+	device      bool     // one decodes
 
 	mu     sync.Mutex
 	frames bool // one was decoded
 	muted  bool
 	lines  []string
+	failed string // what the device failed with
 }
 
-func faultsOf(info Info) faults {
-	return faults{otherCodecs: info.otherCodecs, broadcast: strings.HasPrefix(info.Container, "mpeg")}
+func faultsOf(info Info, opts ReadOptions) faults {
+	return faults{otherCodecs: info.otherCodecs, broadcast: strings.HasPrefix(info.Container, "mpeg"), device: opts.inHardware()}
 }
 
 func (f *faults) sawFrame() {
@@ -76,6 +79,15 @@ func (f *faults) add(line []byte) {
 	says := func(part string) bool { return strings.Contains(text, part) }
 	if slices.ContainsFunc(f.otherCodecs, func(c string) bool { return strings.HasPrefix(text, "["+c+" @ ") }) ||
 		slices.ContainsFunc(harmless, says) {
+		return
+	}
+	if f.device && slices.ContainsFunc(refusals, says) {
+		return
+	}
+	if f.device && slices.ContainsFunc(deviceFaults, says) {
+		f.mu.Lock()
+		f.failed = cmp.Or(f.failed, text)
+		f.mu.Unlock()
 		return
 	}
 	f.mu.Lock()
@@ -107,4 +119,11 @@ func (f *faults) text() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.lines, "; ")
+}
+
+// deviceText is what the device failed with, "" if it did not.
+func (f *faults) deviceText() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
 }

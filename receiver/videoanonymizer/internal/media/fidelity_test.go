@@ -246,6 +246,54 @@ func TestReaderGivesWhatFFmpegDecodes(t *testing.T) {
 	}
 }
 
+// TestAlpha: where the target has room for transparency every sample comes out as it was; elsewhere the colours do.
+func TestAlpha(t *testing.T) {
+	const seeThrough = "-vf format=yuva444p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='mod(3*X+5*Y+7*N,256)',format="
+	tools := testTools(t)
+	raw := func(path, format string) []byte {
+		out, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-i", path, "-pix_fmt", format, "-f", "rawvideo", "-").Output()
+		require.NoError(t, err)
+		return out
+	}
+	for _, tc := range []struct {
+		source, codec, to, want string
+		exact                   bool
+	}{
+		{"yuva420p", "ffv1", "ffv1", "yuva420p", true},
+		{"yuva422p", "ffv1", "same", "yuva422p", true},
+		{"yuva420p10le", "ffv1", "ffv1", "yuva420p10le", true},
+		{"yuva422p10le", "ffv1", "ffv1", "yuva422p10le", true},
+		{"yuva444p10le", "prores_ks", "ffv1", "yuva444p10le", true},
+		{"bgra", "ffv1", "ffv1", "yuva444p", false}, // colours are converted
+		{"yuva444p16le", "ffv1", "ffv1", "yuva444p10le", false},
+		{"yuva420p", "ffv1", "h264", "yuv420p", false},
+	} {
+		t.Run(tc.source+" "+tc.codec+" "+tc.to, func(t *testing.T) {
+			t.Parallel()
+			in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=66x50:r=5:d=1 "+seeThrough+tc.source+" -c:v "+tc.codec)
+			out := filepath.Join(t.TempDir(), "out.mkv")
+			_, err := transcode(t.Context(), tools, in, out, ReadOptions{}, WriteOptions{Codec: tc.to}, nil)
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, lookAt(t, out).fields["pix_fmt"])
+			switch {
+			case tc.exact:
+				assert.True(t, bytes.Equal(raw(in, tc.source), raw(out, tc.source)))
+			case strings.HasPrefix(tc.want, "yuva"):
+				alpha := func(path string) []byte {
+					b, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-i", path, "-vf", "alphaextract,format=gray", "-f", "rawvideo", "-").Output()
+					require.NoError(t, err)
+					return b
+				}
+				a, b := alpha(in), alpha(out)
+				require.Len(t, b, 5*66*50)
+				for i := range a {
+					require.InDelta(t, a[i], b[i], 1, "alpha of sample %d", i)
+				}
+			}
+		})
+	}
+}
+
 // TestPixelsOutsideTheEditAreUntouched: what the caller paints is there, and nothing else changed.
 func TestPixelsOutsideTheEditAreUntouched(t *testing.T) {
 	in := clip(t, "a.mkv", pictures("128x96", "10")+"-pix_fmt yuv420p -c:v ffv1")

@@ -5,12 +5,14 @@ package media
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // FormatByName returns the pixel format of ffmpeg's name, one of those that frames are handed out in: yuv420p, yuv422p,
-// yuv444p, gray, and these with 10 or 12 bit (yuv420p10le, gray12le and so on). It fails with ErrUnsupported.
+// yuv444p, gray, and these with 10 or 12 bit (yuv420p10le, gray12le and so on), and yuva420p, yuva422p, yuva444p with 8 or
+// 10 bit. It fails with ErrUnsupported.
 func FormatByName(name string) (PixelFormat, error) {
 	if f, ok := formats[name]; ok {
 		return f.PixelFormat, nil
@@ -40,11 +42,23 @@ var formats = func() map[string]rawFormat {
 		add("yuv444p"+d, depth, 0, 0, 3, "Y3\x00"+string(rune(depth)))
 		add("gray"+d, depth, 0, 0, 1, "Y1\x00"+string(rune(depth)))
 	}
+	for _, depth := range []int{8, 10} {
+		d := map[int]string{8: "", 10: "10le"}[depth]
+		addAlpha := func(name string, shiftX, shiftY int, layout string) {
+			add(name+d, depth, shiftX, shiftY, 3, "Y4"+layout+string(rune(depth)))
+			f := m[name+d]
+			f.Alpha = true
+			m[name+d] = f
+		}
+		addAlpha("yuva420p", 1, 1, "\x0b")
+		addAlpha("yuva422p", 1, 0, "\x0a")
+		addAlpha("yuva444p", 0, 0, "\x00")
+	}
 	return m
 }()
 
 // handedOut returns the format in which frames of a source are handed out: the source's own where there is one, else
-// the nearest that loses no resolution and as little depth as may be. Alpha is dropped. Colours from a palette or with
+// the nearest that loses no resolution and as little depth as may be. Alpha is dropped, unless KeepAlpha says otherwise. Colours from a palette or with
 // red, green and blue become YUV: 4:4:4, but 4:2:0 for a palette or a GIF, whose 256 colours hold no such detail and
 // whose viewers should be able to play the result.
 func handedOut(codec, source string) (PixelFormat, error) {
@@ -105,6 +119,26 @@ func handedOut(codec, source string) (PixelFormat, error) {
 		}
 	}
 	return FormatByName(name)
+}
+
+// transparent are the sources with alpha whose names do not begin with yuva or gbrap. Grey ones and palettes are not read
+// with it.
+var transparent = []string{"rgba", "bgra", "argb", "abgr", "rgba64le", "rgba64be", "bgra64le", "ayuv", "vuya", "ayuv64le"}
+
+// KeepAlpha returns the video with frames that have alpha, if the source has it and what opts write keeps it: with 10 bit
+// at most, since no format of ffv1 has 12 and alpha.
+func (i Info) KeepAlpha(opts WriteOptions) Info {
+	if !strings.HasPrefix(i.SourceFormat, "yuva") && !strings.HasPrefix(i.SourceFormat, "gbrap") && !slices.Contains(transparent, i.SourceFormat) {
+		return i
+	}
+	if p, err := newPlan(i, opts); err != nil || !p.encoder.alpha {
+		return i
+	}
+	name := strings.Replace(strings.Replace(i.Format.Name, "12le", "10le", 1), "yuv4", "yuva4", 1)
+	if f, err := FormatByName(name); err == nil {
+		i.Format = f
+	}
+	return i
 }
 
 // isRGB tells that a source has no colour matrix of its own, so that one is chosen on the way to YUV.

@@ -65,17 +65,30 @@ type PixelFormat struct {
 	Depth int
 	// ChromaShiftX and ChromaShiftY are log2 of the chroma subsampling: 1 and 1 for 4:2:0.
 	ChromaShiftX, ChromaShiftY int
-	// Planes is 3 for YUV and 1 for grey.
+	// Planes is 3 for YUV and 1 for grey, alpha not counted.
 	Planes int
+	// Alpha tells that YUV is followed by a plane of opacity, from 0 to the largest value whatever the range of the others.
+	Alpha bool
+}
+
+// AllPlanes is the number of planes with alpha, which is the last.
+func (f PixelFormat) AllPlanes() int {
+	if f.Alpha {
+		return f.Planes + 1
+	}
+	return f.Planes
 }
 
 // BytesPerSample is 1 for 8 bit and 2 above.
 func (f PixelFormat) BytesPerSample() int { return (f.Depth + 7) / 8 }
 
+// IsChroma tells whether plane i is subsampled as the shifts say.
+func (f PixelFormat) IsChroma(i int) bool { return i > 0 && i < f.Planes }
+
 // PlaneSize returns the size in samples of plane i of a frame of width x height pixels. Where the size is odd, chroma is
 // rounded up.
 func (f PixelFormat) PlaneSize(i, width, height int) (int, int) {
-	if i == 0 {
+	if !f.IsChroma(i) {
 		return width, height
 	}
 	return (width + 1<<f.ChromaShiftX - 1) >> f.ChromaShiftX, (height + 1<<f.ChromaShiftY - 1) >> f.ChromaShiftY
@@ -84,7 +97,7 @@ func (f PixelFormat) PlaneSize(i, width, height int) (int, int) {
 // FrameBytes returns the length in bytes of all planes of a frame of width x height pixels.
 func (f PixelFormat) FrameBytes(width, height int) int {
 	n := 0
-	for i := range f.Planes {
+	for i := range f.AllPlanes() {
 		w, h := f.PlaneSize(i, width, height)
 		n += w * h * f.BytesPerSample()
 	}
@@ -110,8 +123,8 @@ type Frame struct {
 	Format        PixelFormat
 	// FullRange tells that black is 0 and white the largest value, rather than 16 and 235 (x 2^(Depth-8)).
 	FullRange bool
-	// Planes are Y, then U and V where the format has them; Data of all three lie in one buffer, in this order.
-	Planes [3]Plane
+	// Planes are Y, then U, V and alpha where the format has them; Data of all lie in one buffer, in this order.
+	Planes [4]Plane
 
 	buffer   []byte // headRoom spare bytes, then the planes
 	free     func(*Frame)
@@ -138,7 +151,7 @@ func newFrame(format PixelFormat, width, height int, alloc func(bytes int) ([]by
 	}
 	f := &Frame{Width: width, Height: height, Format: format, buffer: buffer}
 	rest := f.buffer[headRoom:]
-	for i := range format.Planes {
+	for i := range format.AllPlanes() {
 		w, h := format.PlaneSize(i, width, height)
 		n := w * h * format.BytesPerSample()
 		f.Planes[i] = Plane{Data: rest[:n:n], Width: w, Height: h}

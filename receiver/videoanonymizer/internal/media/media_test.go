@@ -60,6 +60,7 @@ func transcode(ctx context.Context, tools Tools, path, final string, read ReadOp
 	if err != nil {
 		return nil, err
 	}
+	info = info.KeepAlpha(write)
 	r, err := tools.Open(ctx, info, read)
 	if err != nil {
 		return nil, err

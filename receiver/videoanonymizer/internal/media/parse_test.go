@@ -149,6 +149,25 @@ func TestHandedOut(t *testing.T) {
 	assert.Equal(t, "yuv420p", got.Name)
 }
 
+// TestKeepAlpha: only if both the source and the target have it.
+func TestKeepAlpha(t *testing.T) {
+	for _, tc := range []struct{ source, codec, encoder, want string }{
+		{"yuva420p", "ffv1", "", "yuva420p"}, {"yuva422p10be", "ffv1", "", "yuva422p10le"}, {"yuva444p12le", "ffv1", "", "yuva444p10le"},
+		{"gbrap", "ffv1", "", "yuva444p"}, {"rgba64le", "ffv1", "", "yuva444p10le"}, {"argb", "same", "", "yuva444p"},
+		{"yuv420p12le", "ffv1", "", "yuv420p12le"}, {"rgb24", "ffv1", "", "yuv444p"}, {"ya8", "ffv1", "", "gray"}, {"pal8", "ffv1", "", "yuv420p"},
+		{"yuva420p", "h264", "", "yuv420p"}, {"yuva420p", "vp9", "", "yuv420p"}, {"yuva420p", "same", "nvenc", "yuv420p"},
+		{"yuva420p", "no such codec", "", "yuv420p"},
+	} {
+		format, err := handedOut("ffv1", tc.source)
+		require.NoError(t, err, tc.source)
+		info := plainInfo(t, format.Name, 64, 48)
+		info.Codec, info.SourceFormat = "ffv1", tc.source
+		got := info.KeepAlpha(WriteOptions{Container: "mkv", Codec: tc.codec, Encoder: tc.encoder})
+		assert.Equal(t, tc.want, got.Format.Name, "%v", tc)
+		assert.Equal(t, strings.HasPrefix(tc.want, "yuva"), got.Format.Alpha, "%v", tc)
+	}
+}
+
 // TestConvertedSources decodes formats that are not handed out as they are: the pixels must be those of ffmpeg's own
 // conversion in the same range.
 func TestConvertedSources(t *testing.T) {
@@ -166,14 +185,14 @@ func TestConvertedSources(t *testing.T) {
 }
 
 func TestFrameSizes(t *testing.T) {
-	for name, want := range map[string]int{"yuv420p": 7*5 + 2*4*3, "yuv422p": 7*5 + 2*4*5, "yuv444p12le": 2 * 3 * 7 * 5, "gray": 35, "gray10le": 70} {
+	for name, want := range map[string]int{"yuv420p": 7*5 + 2*4*3, "yuv422p": 7*5 + 2*4*5, "yuv444p12le": 2 * 3 * 7 * 5, "gray": 35, "gray10le": 70, "yuva420p": 2*7*5 + 2*4*3, "yuva444p10le": 2 * 4 * 7 * 5} {
 		f, err := FormatByName(name)
 		require.NoError(t, err)
 		assert.Equal(t, want, f.FrameBytes(7, 5), name)
 		frame, err := NewFrame(f, 7, 5)
 		require.NoError(t, err)
 		n := 0
-		for i := range f.Planes {
+		for i := range f.AllPlanes() {
 			n += len(frame.Planes[i].Data)
 		}
 		assert.Equal(t, want, n, name)
@@ -203,11 +222,11 @@ func TestFaults(t *testing.T) {
 		{"[h264 @ 0x1] [info] all is well", false},
 		{"Svt[info]: hello", false},
 	} {
-		f := faultsOf(Info{otherCodecs: []string{"aac"}})
+		f := faultsOf(Info{otherCodecs: []string{"aac"}}, ReadOptions{})
 		f.add([]byte(tc.line))
 		assert.Equal(t, tc.fault, f.text() != "", tc.line)
 	}
-	broadcast := faultsOf(Info{Container: "mpegts"})
+	broadcast := faultsOf(Info{Container: "mpegts"}, ReadOptions{})
 	line := []byte("[h264 @ 0x1] [error] non-existing PPS 0 referenced")
 	broadcast.add(line)
 	assert.Empty(t, broadcast.text())

@@ -107,6 +107,9 @@ type Info struct {
 	// FullRange tells that luma goes from 0 to the largest value. The colour tags are ffmpeg's names, "" if unknown.
 	FullRange                                              bool
 	ColorRange, ColorPrimaries, ColorTransfer, ColorMatrix string
+	// Mastering and Light are HDR10's, zero where the file does not say.
+	Mastering MasteringDisplay
+	Light     ContentLight
 	// ChromaLocation is ffmpeg's, for example left, center or topleft, "" if unknown.
 	ChromaLocation string
 	// FieldOrder is ffmpeg's: "progressive", "tt", "bb", "tb", "bt", or "" if unknown.
@@ -172,15 +175,13 @@ type probedStream struct {
 	Disposition struct {
 		AttachedPic int `json:"attached_pic"`
 	} `json:"disposition"`
-	SideData []struct {
-		Rotation float64 `json:"rotation"`
-	} `json:"side_data_list"`
-	Tags map[string]string `json:"tags"`
+	SideData []probedSideData  `json:"side_data_list"`
+	Tags     map[string]string `json:"tags"`
 }
 
 const probeEntries = "stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,time_base,avg_frame_rate," +
 	"r_frame_rate,start_pts,duration_ts,duration,nb_frames,color_range,color_primaries,color_transfer,color_space,chroma_location,field_order," +
-	"side_data_list:stream_disposition=attached_pic:stream_side_data=rotation:stream_tags=DURATION,DURATION-eng:" +
+	"side_data_list:stream_disposition=attached_pic:stream_side_data=rotation," + hdrEntries + ":stream_tags=DURATION,DURATION-eng:" +
 	"format=format_name,start_time,duration,nb_streams"
 
 // inputArgs let a child read the file on descriptor 3 and nothing else. They stand right before its -i.
@@ -214,7 +215,13 @@ func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, err
 		return Info{}, err
 	}
 	info.id, info.Size = id, id.size
-	return info, limits.check(info)
+	if err := limits.check(info); err != nil {
+		return info, err
+	}
+	if info.ColorTransfer == perceptual && (info.Mastering == (MasteringDisplay{}) || info.Light == (ContentLight{})) {
+		err = t.firstLight(ctx, &info)
+	}
+	return info, err
 }
 
 // probe runs ffprobe on an open file, which it closes.
@@ -347,6 +354,7 @@ func (p probed) info(path string, limits Limits) (Info, error) {
 	}
 	info.colours(s)
 	info.begin = signedDuration(p.Format.Start)
+	info.light(s.SideData)
 	info.times(s, p.Format.Duration)
 	return info, nil
 }

@@ -30,6 +30,10 @@ const (
 type ReadOptions struct {
 	// Threads of the decoder; 0 lets ffmpeg choose.
 	Threads int
+	// Decoder is "software" (default), "cuda" or "vaapi". What its device does not decode, the processor does.
+	Decoder string
+	// Device is the path of vaapi's; "" is DefaultVAAPIDevice.
+	Device string
 	// Salvage goes on where something does not decode, and ends with io.EOF; Reader.Damage tells what was wrong.
 	// Otherwise damage ends the video with ErrDamaged.
 	Salvage bool
@@ -85,10 +89,10 @@ func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, 
 		ctx: ctx, info: info, opts: opts, stdout: stdout,
 		shown:   make(chan shown, maxShown),
 		timer:   time.NewTimer(opts.Stall),
-		faults:  faultsOf(info),
+		faults:  faultsOf(info, opts),
 		closing: make(chan struct{}),
 	}
-	r.child, err = start(ctx, t.FFmpeg, decodeArgs(info, opts), streams{stdout: stdoutEnd, extra: []*os.File{f}}, info.limits.reading(), r.onLine)
+	r.child, err = start(ctx, t.FFmpeg, decodeArgs(info, opts), streams{stdout: stdoutEnd, extra: []*os.File{f}}, opts.bounds(info.limits), r.onLine)
 	if err != nil {
 		_ = stdout.Close()
 		return nil, fileError(info.Path, ErrTool, "%v", err)
@@ -104,11 +108,12 @@ func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, 
 // each frame's time to its stderr.
 func decodeArgs(info Info, opts ReadOptions) []string {
 	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info", "-copyts",
-		"-threads", strconv.Itoa(opts.Threads)}, inputArgs(info.limits)...)
+		"-threads", strconv.Itoa(opts.threads())}, inputArgs(info.limits)...)
+	args = append(args, opts.decoderArgs()...)
 	if opts.from > 0 {
 		args = append(args, "-ss", strconv.FormatFloat(opts.from.Seconds(), 'f', 6, 64))
 	}
-	return append(args, "-i", inputURL, "-map", "0:"+strconv.Itoa(info.StreamIndex), "-filter:v", decodeFilter(info),
+	return append(args, "-i", inputURL, "-map", "0:"+strconv.Itoa(info.StreamIndex), "-filter:v", decodeFilter(info, opts),
 		"-fps_mode", "passthrough", "-pix_fmt", rawName(info), "-c:v", "rawvideo", "-f", "rawvideo", "-avioflags", "direct", "pipe:1")
 }
 
@@ -121,11 +126,13 @@ func rawName(info Info) string {
 	return info.Format.Name
 }
 
-func decodeFilter(info Info) string {
+func decodeFilter(info Info, opts ReadOptions) string {
 	scale := fmt.Sprintf("scale=%d:%d", info.Width, info.Height) // does nothing unless the size changes on the way
 	switch {
 	case isRGB(info.SourceFormat):
 		scale += ":out_color_matrix=bt709:out_range=tv"
+	case opts.inHardware(): // in a layout of the device's
+		scale += rangeArgs(info)
 	case strings.HasPrefix(info.SourceFormat, "yuvj"), info.SourceFormat == info.Format.Name:
 	default: // another layout or depth, but the same range
 		scale += rangeArgs(info)
@@ -216,6 +223,9 @@ func (r *Reader) refuse() error {
 	if err := context.Cause(r.ctx); err != nil {
 		return fileError(r.info.Path, err, "")
 	}
+	if err := r.deviceFault(); err != nil {
+		return err
+	}
 	if !r.opts.Salvage {
 		if err := r.Damage(); err != nil {
 			return err
@@ -277,9 +287,12 @@ func (r *Reader) ended(cut bool) error {
 	}
 	err := r.child.wait()
 	text, _ := r.child.complaints()
+	device := r.deviceFault()
 	switch {
 	case context.Cause(r.ctx) != nil:
 		return fileError(r.info.Path, context.Cause(r.ctx), "")
+	case device != nil:
+		return device
 	case errors.As(err, new(overLimit)):
 		return fileError(r.info.Path, ErrLimit, "%v, decoding; it ended after frame %d", err, r.index)
 	case crashed(err):
@@ -333,6 +346,14 @@ func (r *Reader) length() time.Duration {
 func (r *Reader) Damage() error {
 	if text := r.faults.text(); text != "" {
 		return fileError(r.info.Path, ErrDamaged, "%s", tidy(text))
+	}
+	return nil
+}
+
+// deviceFault tells how the device that decodes failed, as ErrTool, or nil.
+func (r *Reader) deviceFault() error {
+	if text := r.faults.deviceText(); text != "" {
+		return fileError(r.info.Path, ErrTool, "decoder %s: %s", r.opts.Decoder, tidy(text))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -76,15 +77,20 @@ func recent(version []byte) bool {
 	return major > oldestMajor || major == oldestMajor && minor >= oldestMinor
 }
 
-// CheckCodec tells whether this ffmpeg can write a codec, named as in WriteOptions.Codec. It fails with ErrTool, naming
-// the encoder that is missing, or ErrUnsupported for a codec unknown to this package.
-func (t Tools) CheckCodec(ctx context.Context, codec string) error {
-	if codec == "same" {
-		return nil
+// CheckEncoder tells whether this ffmpeg can write the codec of opts, and whether the encoder's device, if it has one,
+// works. Of codec "same" it tells that only of the one that is written in its place if need be. It fails with ErrTool,
+// saying what is missing and what to do, or ErrUnsupported for a choice unknown to this package.
+func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
+	codec := cmp.Or(opts.Codec, defaultCodec)
+	if codec == same {
+		if cmp.Or(opts.Encoder, Software) == Software {
+			return nil
+		}
+		codec = defaultCodec
 	}
-	e, ok := encoders[cmp.Or(codec, defaultCodec)]
-	if !ok {
-		return fmt.Errorf("codec %q: %w", codec, ErrUnsupported)
+	e, err := encoderFor(opts.Encoder, codec)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
 	defer cancel()
@@ -94,7 +100,14 @@ func (t Tools) CheckCodec(ctx context.Context, codec string) error {
 	}
 	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
 		if words := bytes.Fields(s.Bytes()); len(words) > 1 && string(words[1]) == e.name {
-			return nil
+			if e.device == "" {
+				return nil
+			}
+			p := plan{encoder: e, quality: e.quality, speed: slices.Index(presets, defaultPreset), device: cmp.Or(opts.Device, DefaultVAAPIDevice)}
+			if p.format, err = FormatByName("yuv420p"); err != nil {
+				return err
+			}
+			return t.tryEncoder(ctx, p)
 		}
 	}
 	return fmt.Errorf("%w: %s has no encoder %s: install a build with it, or choose another codec", ErrTool, t.FFmpeg, e.name)

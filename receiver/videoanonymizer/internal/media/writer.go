@@ -33,6 +33,11 @@ type WriteOptions struct {
 	// Preset trades speed for size in the words of x264, ultrafast to placebo; other encoders take their nearest speed.
 	// Default veryfast.
 	Preset string
+	// Encoder is "software" (default), "nvenc" or "vaapi"; what a device does not write is ErrUnsupported. Codec "same"
+	// becomes h264 where it does not write the source's.
+	Encoder string
+	// Device is the path of vaapi's; "" is DefaultVAAPIDevice.
+	Device string
 	// Threads of the encoder; 0 lets ffmpeg choose.
 	Threads int
 	// Stall is how long Write waits for the encoder to take a frame before it gives up with ErrStalled. Default 5 min.
@@ -229,7 +234,7 @@ func (w *Writer) sendFrame(frame *Frame, pts int64) error {
 	if err := w.send(header); err != nil {
 		return err
 	}
-	for i := range frame.Format.Planes {
+	for i := range frame.Format.AllPlanes() {
 		if err := w.send(frame.Planes[i].Data); err != nil {
 			return err
 		}

@@ -147,13 +147,26 @@ func TestPlan(t *testing.T) {
 		{name: "small av1", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Codec: "av1"}, encoder: "libaom-av1", pix: "yuv420p"},
 		{name: "grey av1", format: "gray", width: 64, height: 64, opts: WriteOptions{Codec: "av1"}, encoder: "libsvtav1", pix: "yuv420p"},
 		{name: "12 bit", format: "yuv444p12le", width: 64, height: 48, encoder: "libx264", pix: "yuv444p10le"},
+		{name: "nvenc", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc"}, encoder: "h264_nvenc", pix: "yuv420p"},
+		{name: "nvenc h264 of 10 bit", format: "yuv422p10le", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc"}, encoder: "h264_nvenc", pix: "yuv420p"},
+		{name: "nvenc h265 of 12 bit", format: "yuv444p12le", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc", Codec: "h265"}, encoder: "hevc_nvenc", pix: "yuv420p10le"},
+		{name: "vaapi of grey", format: "gray", width: 64, height: 48, opts: WriteOptions{Encoder: "vaapi"}, encoder: "h264_vaapi", pix: "yuv420p"},
+		{name: "vaapi av1 of 4:4:4", format: "yuv444p", width: 64, height: 48, opts: WriteOptions{Encoder: "vaapi", Codec: "av1"}, encoder: "av1_vaapi", pix: "yuv420p"},
+		{name: "vaapi in webm", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "vaapi", Container: "webm"}, encoder: "vp9_vaapi", pix: "yuv420p"},
+		{name: "same, which nvenc does not write", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc", Codec: "same"}, encoder: "h264_nvenc", pix: "yuv420p"},
+		{name: "nvenc in webm", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc", Container: "webm"}, says: "nvenc does not write vp9"},
+		{name: "nvenc ffv1", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc", Container: "mkv", Codec: "ffv1"}, says: "nvenc does not write ffv1"},
+		{name: "nvenc of an odd size", format: "yuv420p", width: 63, height: 48, opts: WriteOptions{Encoder: "nvenc"}, says: "no odd size such as 63 x 48"},
+		{name: "no such encoder", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "gpu"}, says: "use software, nvenc or vaapi"},
 		{name: "no such container", format: "gray", width: 64, height: 48, opts: WriteOptions{Container: "gif"}, says: `container "gif"`},
 		{name: "no such codec", format: "gray", width: 64, height: 48, opts: WriteOptions{Codec: "divx"}, says: `codec "divx"`},
 		{name: "no such preset", format: "gray", width: 64, height: 48, opts: WriteOptions{Preset: "warp"}, says: "ultrafast, superfast"},
 		{name: "does not go together", format: "gray", width: 64, height: 48, opts: WriteOptions{Container: "mp4", Codec: "ffv1"}, says: "use h264 or h265 or vp9 or av1, or container mkv"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, err := newPlan(plainInfo(t, tc.format, tc.width, tc.height), tc.opts)
+			info := plainInfo(t, tc.format, tc.width, tc.height)
+			info.Codec = "vp9"
+			p, err := newPlan(info, tc.opts)
 			if tc.says != "" {
 				require.ErrorIs(t, err, ErrUnsupported)
 				require.ErrorContains(t, err, tc.says)
@@ -172,7 +185,7 @@ func TestEveryPair(t *testing.T) {
 		for _, codec := range c.codecs {
 			t.Run(name+" "+codec, func(t *testing.T) {
 				t.Parallel()
-				require.NoError(t, tools.CheckCodec(t.Context(), codec))
+				require.NoError(t, tools.CheckEncoder(t.Context(), WriteOptions{Codec: codec}))
 				dir := t.TempDir()
 				final := filepath.Join(dir, "a."+name)
 				w, err := tools.Create(t.Context(), final, info, WriteOptions{Container: name, Codec: codec})
@@ -469,8 +482,8 @@ func TestFindTools(t *testing.T) {
 	_, err = FindTools(old, "")
 	require.ErrorIs(t, err, ErrTool)
 	require.ErrorContains(t, err, "too old")
-	require.ErrorIs(t, testTools(t).CheckCodec(t.Context(), "divx"), ErrUnsupported)
-	require.ErrorIs(t, Tools{FFmpeg: old}.CheckCodec(t.Context(), "h264"), ErrTool)
+	require.ErrorIs(t, testTools(t).CheckEncoder(t.Context(), WriteOptions{Codec: "divx"}), ErrUnsupported)
+	require.ErrorIs(t, Tools{FFmpeg: old}.CheckEncoder(t.Context(), WriteOptions{Codec: "h264"}), ErrTool)
 }
 
 func TestReason(t *testing.T) {

@@ -183,6 +183,9 @@ func (c canvas) set(x, y int, ink color.RGBA) {
 		luma, u, v = 16+luma*219/255, u*224/255, v*224/255
 	}
 	c.put(0, x, y, luma)
+	if f.Format.Alpha {
+		c.put(f.Format.Planes, x, y, 255)
+	}
 	if f.Format.Planes == 3 {
 		x, y = x>>f.Format.ChromaShiftX, y>>f.Format.ChromaShiftY
 		c.put(1, x, y, 128+u)
