@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,11 +25,16 @@ func TestCrash(t *testing.T) {
 		before  func(t *testing.T, job *Job)
 		done    bool // without another attempt
 		attempt int
-		left    []string // in the output folder, before the next attempt
+		kept    int      // temporary files that the next attempt finds
+		left    []string // in the output folder, before the next attempt, beside them
 	}{
 		"claimed":   {before: func(*testing.T, *Job) {}, attempt: 2},
-		"half made": {before: func(t *testing.T, job *Job) { write(t, job.Temp, "half") }, attempt: 2},
-		"half made, more files": {attempt: 2, before: func(t *testing.T, job *Job) {
+		"half made": {before: func(t *testing.T, job *Job) { write(t, job.Temp, "half") }, attempt: 2, kept: 1},
+		"half made, source gone on": {attempt: 1, before: func(t *testing.T, job *Job) {
+			write(t, job.Temp, "half")
+			write(t, job.Path, "a longer video")
+		}},
+		"half made, more files": {attempt: 2, kept: 3, before: func(t *testing.T, job *Job) {
 			write(t, job.Temp, "half")
 			write(t, job.Temp+".log", "log")
 			write(t, strings.TrimSuffix(job.Temp, ".mkv")+"/segment-0001.mkv", "segment")
@@ -74,15 +80,51 @@ func TestCrash(t *testing.T) {
 				assert.Equal(t, "masked", read(t, job.Output))
 				assert.Len(t, tree(t, r.out), 1)
 			} else {
-				assert.Equal(t, test.left, tree(t, r.out))
+				left := slices.DeleteFunc(tree(t, r.out), func(name string) bool {
+					return test.kept > 0 && strings.HasPrefix(name, strings.TrimSuffix(filepath.Base(job.Temp), ".mkv"))
+				})
+				assert.Len(t, tree(t, r.out), test.kept+len(test.left))
+				assert.ElementsMatch(t, test.left, left)
 				again := r.take()
 				assert.Equal(t, test.attempt, again.Attempt)
+				if test.kept > 0 {
+					assert.True(t, again.Kept)
+					assert.Equal(t, job.Temp, again.Temp)
+					require.NoError(t, again.Restart())
+					assert.False(t, again.Kept)
+				}
+				assert.Len(t, tree(t, r.out), len(test.left))
 				r.complete(again)
 			}
 			r.idle()
 			assert.FileExists(t, path)
 		})
 	}
+}
+
+// TestSuspend gives a video back with what was made of it, which is gone once nobody can go on with it.
+func TestSuspend(t *testing.T) {
+	r := newRig(t)
+	path := r.drop("walk.mkv", "a video")
+	job := r.take()
+	write(t, job.Temp, "half")
+	job.Suspend()
+	r.restart()
+	again := r.take()
+	assert.True(t, again.Kept)
+	assert.Equal(t, job.Temp, again.Temp)
+	assert.Equal(t, 1, again.Attempt, "it does not count")
+	again.Suspend()
+	require.NoError(t, os.Remove(path))
+	r.restart()
+	assert.Empty(t, tree(t, r.out))
+	r.idle()
+
+	r.drop("walk.mkv", "another video")
+	job = r.take()
+	write(t, job.Temp, "half")
+	require.NoError(t, job.Fail("stalled", nil, true))
+	assert.Empty(t, tree(t, r.out), "a failure keeps nothing")
 }
 
 // intend does what Publish does before the rename.
@@ -364,10 +406,15 @@ func TestKill(t *testing.T) {
 	_ = victim.Wait()
 
 	r.start()
-	assert.NoFileExists(t, temp)
 	job := r.take()
 	assert.Equal(t, path, job.Path)
+	assert.Equal(t, temp, job.Temp)
+	assert.True(t, job.Kept, "the half that was made")
 	assert.Equal(t, 2, job.Attempt)
+	require.NoError(t, job.Progressed())
+	assert.Equal(t, 1, job.Attempt)
+	require.NoError(t, job.Restart())
+	assert.NoFileExists(t, temp)
 	r.complete(job)
 	r.idle()
 }

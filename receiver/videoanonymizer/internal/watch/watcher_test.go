@@ -724,11 +724,12 @@ func TestStop(t *testing.T) {
 		next, err := New(w.opts)
 		require.NoError(t, err)
 		require.NoError(t, next.Start())
-		assert.NoFileExists(t, job.Temp)
 		again, err := next.Next(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, 1, again.Attempt)
+		assert.True(t, again.Kept)
 		again.Abandon()
+		assert.NoFileExists(t, job.Temp)
 		require.NoError(t, next.Stop(t.Context()))
 	})
 }
