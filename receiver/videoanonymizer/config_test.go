@@ -74,6 +74,7 @@ func TestLoadConfig(t *testing.T) {
 				MoveTo:    "/data/done",
 
 				QuarantineDirectory: "/data/failed",
+				MinFreeSpace:        2048,
 				StateDirectory:      "/data/state",
 			},
 			Retry:  watch.Retry{InitialInterval: time.Minute, MaxInterval: time.Hour, MaxAttempts: 3},
@@ -169,7 +170,7 @@ func TestInvalidConfig(t *testing.T) {
 		}},
 		{"videoanonymizer/output_combinations", []string{
 			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
-			"quality: 52 is out of range", "move_to: has no effect with on_success: keep",
+			"quality: 52 is out of range", "min_free_space: -2 is out of range", "move_to: has no effect with on_success: keep",
 		}},
 		{"videoanonymizer/retry", []string{"retry::initial_interval: 0s", "retry::max_interval: -1s", "retry::max_attempts: 0"}},
 		{"videoanonymizer/retry_intervals", []string{"max_interval: 1m0s is out of range: write 1h0m0s to"}},

@@ -71,6 +71,11 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	// The tools end with this context, so that neither waits for the other when one fails.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	release, err := v.reserveSpace(info)
+	if err != nil {
+		return pipeline.Summary{}, err
+	}
+	defer release()
 	reader, err := r.tools.Open(ctx, info, media.ReadOptions{Salvage: cfg.OnDamaged == OnDamagedSalvage})
 	if err != nil {
 		return pipeline.Summary{}, err
