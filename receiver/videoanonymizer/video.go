@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -55,9 +56,13 @@ func (v *video) anonymize(ctx context.Context) {
 		return
 	default:
 		reason, retry := classify(err)
+		again := retry && job.Attempt < r.cfg.Retry.MaxAttempts
+		if again {
+			v.span.TriedAgain()
+		}
 		v.span.Failed(err, reason)
 		logger.Error("video failed: its source is untouched and there is no output", zap.String("reason", reason),
-			zap.Bool("tried_again", retry), zap.Error(err))
+			zap.Bool("tried_again", again), zap.Int("attempt", job.Attempt), zap.Error(err))
 		err = job.Fail(reason, err, retry)
 	}
 	if err != nil {
@@ -91,6 +96,7 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
+	progress := newProgressLog(r.set.Logger.With(zap.String("video", job.Path)), v.span.Progress)
 	summary, err := pipeline.Run(ctx, reader, writer, pipeline.Options{
 		Detector:    r.models.detector,
 		PoseModel:   r.models.pose,
@@ -107,7 +113,10 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 		},
 		Painter: r.painter,
 		Review:  review.frame,
-		Observe: v.span.Frame,
+		Observe: func(rec *telemetry.FrameRecord) {
+			v.span.Frame(rec)
+			progress.frame(time.Now())
+		},
 	})
 	if err != nil {
 		return summary, err
