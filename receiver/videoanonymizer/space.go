@@ -67,11 +67,12 @@ func (l *ledger) reserve(temp string, bytes, minFree int64) (release func(), err
 			promised += p.remaining()
 		}
 	}
+	p := &promise{device: device, bytes: bytes, temp: strings.TrimSuffix(temp, filepath.Ext(temp))}
+	bytes = p.remaining() // an interrupted attempt may have left a part
 	if left-promised-minFree < bytes {
 		return nil, fmt.Errorf("%q: %w: the video needs about %s, %s are free, of which %s are promised to videos under way and %s are to stay free (output::min_free_space)",
 			folder, media.ErrNoSpace, mebibytes(bytes), mebibytes(left), mebibytes(promised), mebibytes(minFree))
 	}
-	p := &promise{device: device, bytes: bytes, temp: strings.TrimSuffix(temp, filepath.Ext(temp))}
 	if l.promises == nil {
 		l.promises = map[*promise]struct{}{}
 	}

@@ -141,15 +141,17 @@ func (s *side) next() (*Frame, error) {
 	return f, nil
 }
 
-// length is how long the frames last: as the file says of its video stream, else as counted from the frames.
+// length is how long the frames last: as the file says of its video stream, else as counted from the frames. A stated length that ends
+// before the last frame is none: the MOV family counts by the decoding clock.
 func (s *side) length() time.Duration {
-	switch {
-	case !s.info.ownDuration, s.reader.Damage() != nil:
-		return s.last - s.first + timeOf(framePeriod(s.info), s.info.TimeBase)
-	case strings.HasPrefix(s.info.Container, "matroska"): // there a length counts from zero
-		return s.info.Duration - s.first
+	stated := s.info.Duration
+	if strings.HasPrefix(s.info.Container, "matroska") { // there a length counts from zero
+		stated -= s.first
 	}
-	return s.info.Duration
+	if !s.info.ownDuration || stated < s.last-s.first || s.reader.Damage() != nil {
+		return s.last - s.first + timeOf(framePeriod(s.info), s.info.TimeBase)
+	}
+	return stated
 }
 
 // rate is the mean number of frames a second.

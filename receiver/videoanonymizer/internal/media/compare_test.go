@@ -139,6 +139,25 @@ func TestCompareTellsWhatIsMasked(t *testing.T) {
 	}
 }
 
+func TestCompareOfHighDynamicRange(t *testing.T) {
+	tools := testTools(t)
+	in := clip(t, "a.mkv", comparedSource+"-pix_fmt yuv420p10le -color_range tv -colorspace bt2020nc -color_trc smpte2084 -color_primaries bt2020 "+
+		"-c:v libx265 -preset ultrafast -x265-params log-level=error:max-cll=1000,400:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)")
+	out := filepath.Join(t.TempDir(), "b.mkv")
+	_, err := transcode(t.Context(), tools, in, out, ReadOptions{}, WriteOptions{Codec: "same"}, nil)
+	require.NoError(t, err)
+	c, err := tools.Compare(t.Context(), in, out)
+	require.NoError(t, err)
+	assert.Empty(t, c.Changed())
+	for _, r := range c.Rows {
+		if r.What == "HDR metadata" {
+			assert.Contains(t, r.Source, "Mastering display metadata")
+			assert.Contains(t, r.Source, "max_content 1000")
+			assert.Equal(t, Dropped, r.Verdict, "%q", r.Output)
+		}
+	}
+}
+
 func TestCompareOfWhatIsNoVideo(t *testing.T) {
 	tools := testTools(t)
 	in := clip(t, "a.mkv", comparedSource+ultrafast)

@@ -161,6 +161,11 @@ func TestFidelity(t *testing.T) {
 				assert.True(t, math.IsInf(db, 1), "a lossless codec differs: %.1f dB", db)
 			}
 			assert.Greater(t, db, 30.0)
+
+			c, err := tools.Compare(t.Context(), in, out)
+			require.NoError(t, err)
+			assert.Empty(t, c.Changed(), "what the comparison finds")
+			assert.Zero(t, c.Pixels.Masked, "nothing is masked")
 		})
 	}
 }
