@@ -21,7 +21,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --create-home --home-dir /data anonymizer \
  && chmod 755 /data && install -d -m 1777 /data/telemetry # a volume takes this over, whoever the container runs as
-COPY --from=build /src/bin/otelcol-anonymizer /usr/bin/
+COPY --from=build /src/bin/otelcol-anonymizer /src/bin/otelcol-anonymizer-compare /usr/bin/
 COPY --from=build /src/models/*.onnx /usr/share/otelcol-anonymizer/models/
 COPY --from=build /src/models/lib /usr/share/otelcol-anonymizer/models/lib
 COPY config/config.yaml /etc/otelcol-anonymizer/config.yaml

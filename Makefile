@@ -7,6 +7,7 @@ SHELL := bash
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BINARY := bin/otelcol-anonymizer
+COMPARE := bin/otelcol-anonymizer-compare
 # Every component is a module of its own; the root module is the distribution.
 MODULES := $(patsubst %/go.mod,%,$(wildcard models/go.mod receiver/*/go.mod processor/*/go.mod processor/*/test/go.mod))
 METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml processor/*/*/metadata.yaml)
@@ -39,8 +40,16 @@ models: ## Fetch and convert the models, and fetch ONNX Runtime; MODELS="name ..
 	@$(GO) -C models run ./cmd/models fetch $(MODELS)
 
 .PHONY: build
-build: ## Build bin/otelcol-anonymizer
+build: $(COMPARE) ## Build bin/otelcol-anonymizer
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BINARY) ./cmd/otelcol-anonymizer
+
+.PHONY: $(COMPARE)
+$(COMPARE):
+	$(GO) -C receiver/videoanonymizer build -trimpath -ldflags "-s -w" -o ../../$(COMPARE) ./cmd/compare
+
+.PHONY: compare
+compare: $(COMPARE) ## See what else changed: make compare SOURCE=walk.mkv OUTPUT=walk_anonymized.mkv
+	@$(COMPARE) "$(SOURCE)" "$(OUTPUT)"
 
 .PHONY: footage
 footage: ## Make the clips of real people that the demo and the tests run on
@@ -128,7 +137,7 @@ readme-image: demo ## Draw the README's picture anew, from what the demo made
 
 .PHONY: install
 install: ## Install what was built, in Debian's layout, below DESTDIR; a configuration that is there stays
-	install -D -m 755 -t $(DESTDIR)/usr/bin $(BINARY)
+	install -D -m 755 -t $(DESTDIR)/usr/bin $(BINARY) $(COMPARE)
 	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models models/*.onnx
 	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib models/lib/*
 	install -D -m 644 -t $(DESTDIR)/usr/share/doc/otelcol-anonymizer README.md LICENSE

@@ -111,6 +111,8 @@ type OutputConfig struct {
 	// QuarantineDirectory receives the sources that failed for good, each beside a file that says why. Empty leaves them
 	// where they are.
 	QuarantineDirectory string `mapstructure:"quarantine_directory"`
+	// MinFreeSpace in MiB is to stay free on the disk; a video that would take of it is not begun. -1 begins it anyway.
+	MinFreeSpace int64 `mapstructure:"min_free_space"`
 	// StateDirectory remembers what is done. Empty is a hidden folder in Directory; two receivers cannot share one.
 	StateDirectory string `mapstructure:"state_directory"`
 
@@ -311,6 +313,7 @@ func createDefaultConfig() component.Config {
 
 			Audio:         media.SoundDrop,
 			SegmentLength: 10 * time.Second,
+			MinFreeSpace:  512,
 		},
 		Retry: watch.DefaultRetry,
 		Detector: DetectorConfig{
@@ -423,6 +426,7 @@ func (c *OutputConfig) validate() []error {
 		inRange("segment_length", c.SegmentLength, time.Second, time.Hour, "a duration such as 10s; a crash costs that much of the video"),
 		oneOf("on_success", c.OnSuccess, onSuccess),
 		validateName(c.Name),
+		inRange("min_free_space", c.MinFreeSpace, noSpaceCheck, 1<<30, "MiB that stay free; 0 leaves just room for the video, -1 begins it without a look"),
 	}
 	if c.Directory == "" {
 		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))

@@ -75,6 +75,7 @@ func TestLoadConfig(t *testing.T) {
 				MoveTo:    "/data/done",
 
 				QuarantineDirectory: "/data/failed",
+				MinFreeSpace:        2048,
 				StateDirectory:      "/data/state",
 			},
 			Retry:  watch.Retry{InitialInterval: time.Minute, MaxInterval: time.Hour, MaxAttempts: 3},
@@ -170,7 +171,7 @@ func TestInvalidConfig(t *testing.T) {
 		}},
 		{"videoanonymizer/output_combinations", []string{
 			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
-			"quality: 52 is out of range", "move_to: has no effect with on_success: keep",
+			"quality: 52 is out of range", "min_free_space: -2 is out of range", "move_to: has no effect with on_success: keep",
 		}},
 		{"videoanonymizer/hardware", []string{
 			"output::codec: ffv1 is none that encoder vaapi writes: use one of same, h264, h265, vp9, av1, or encoder software",

@@ -33,6 +33,7 @@ type videoReceiver struct {
 	painter *mask.Painter
 	watcher *watch.Watcher
 	emitter *telemetry.Emitter
+	ledger  ledger
 
 	cancel  context.CancelFunc
 	workers sync.WaitGroup

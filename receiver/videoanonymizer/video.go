@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -65,9 +66,13 @@ func (v *video) anonymize(ctx context.Context) {
 		return
 	default:
 		reason, retry := classify(err)
+		again := retry && job.Attempt < r.cfg.Retry.MaxAttempts
+		if again {
+			v.span.TriedAgain()
+		}
 		v.span.Failed(err, reason)
 		logger.Error("video failed: its source is untouched and there is no output", zap.String("reason", reason),
-			zap.Bool("tried_again", retry), zap.Error(err))
+			zap.Bool("tried_again", again), zap.Int("attempt", job.Attempt), zap.Error(err))
 		err = job.Fail(reason, err, retry)
 	}
 	if err != nil {
@@ -109,6 +114,11 @@ func (v *video) run(ctx context.Context, info media.Info, made string, from *che
 		options.Resume = &from.Video
 		v.sealed = true
 	}
+	release, err := v.reserveSpace(info)
+	if err != nil {
+		return pipeline.Summary{}, err
+	}
+	defer release()
 	writer, err := r.tools.Create(ctx, job.Temp, info, options)
 	if err != nil {
 		return pipeline.Summary{}, err
@@ -128,6 +138,7 @@ func (v *video) run(ctx context.Context, info media.Info, made string, from *che
 	if from != nil {
 		sink.begin, sink.done, sink.heads, sink.whole = from.Begin, from.Done, from.Heads, from.Whole
 	}
+	progress := newProgressLog(r.set.Logger.With(zap.String("video", job.Path)), v.span.Progress)
 	summary, err := pipeline.Run(ctx, reader, sink, pipeline.Options{
 		Detector:    r.models.detector,
 		PoseModel:   r.models.pose,
@@ -144,8 +155,11 @@ func (v *video) run(ctx context.Context, info media.Info, made string, from *che
 		},
 		Painter: r.painter,
 		Review:  sink.reviewed,
-		Observe: v.span.Frame,
-		Resume:  resume,
+		Observe: func(rec *telemetry.FrameRecord) {
+			v.span.Frame(rec)
+			progress.frame(time.Now())
+		},
+		Resume: resume,
 	})
 	if err != nil {
 		return summary, err

@@ -39,7 +39,7 @@ func TestInstalled(t *testing.T) {
 	}))
 	slices.Sort(files)
 	assert.Equal(t, []string{
-		"/etc/otelcol-anonymizer/config.yaml", "/usr/bin/otelcol-anonymizer",
+		"/etc/otelcol-anonymizer/config.yaml", "/usr/bin/otelcol-anonymizer", "/usr/bin/otelcol-anonymizer-compare",
 		"/usr/lib/systemd/system/otelcol-anonymizer.service", "/usr/lib/sysusers.d/otelcol-anonymizer.conf", "/usr/lib/tmpfiles.d/otelcol-anonymizer.conf",
 		"/usr/share/doc/otelcol-anonymizer/LICENSE", "/usr/share/doc/otelcol-anonymizer/README.md",
 		"/usr/share/otelcol-anonymizer/models/lib/libonnxruntime.so.1",

@@ -35,8 +35,8 @@ const (
 	KeepSubtitles = "subtitles"
 )
 
-// extras are what an output gets beside its pictures.
-type extras struct {
+// besides are what an output gets beside its pictures.
+type besides struct {
 	source          *os.File // nil where none of the following needs it
 	copied          bool     // sound
 	silent          int      // tracks of silence
@@ -50,7 +50,7 @@ type extras struct {
 // gather finds out what is wanted of the source and whether the container takes it, so that it is refused before the work rather
 // than after it.
 func (w *Writer) gather(opts WriteOptions) error {
-	e := &w.extras
+	e := &w.besides
 	e.copied = opts.Sound == SoundCopy && w.info.AudioStreams > 0
 	e.subtitles = slices.Contains(opts.Keep, KeepSubtitles) && w.info.SubtitleStreams > 0
 	e.chapters = slices.Contains(opts.Keep, KeepChapters)
@@ -89,7 +89,7 @@ func (w *Writer) gather(opts WriteOptions) error {
 
 // readTags reads those of the source's tags that are wanted.
 func (w *Writer) readTags(names []string) error {
-	f, err := w.extras.reopen()
+	f, err := w.besides.reopen()
 	if err != nil {
 		return err
 	}
@@ -109,22 +109,22 @@ func (w *Writer) readTags(names []string) error {
 	}
 	for key, value := range p.Format.Tags {
 		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, key) }) && !strings.ContainsAny(key, "=:") {
-			w.extras.tags = append(w.extras.tags, key+"="+value)
+			w.besides.tags = append(w.besides.tags, key+"="+value)
 		}
 	}
-	slices.Sort(w.extras.tags)
+	slices.Sort(w.besides.tags)
 	return nil
 }
 
 // tryExtras writes the beginning of sound and subtitles into the container, alone.
 func (w *Writer) tryExtras() error {
-	f, err := w.extras.reopen()
+	f, err := w.besides.reopen()
 	if err != nil {
 		return err
 	}
 	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y"}, inputArgs(w.info.limits)...)
 	args = append(args, "-t", "1", "-i", inputURL)
-	args = append(args, w.extras.mapping(0, w.plan)...)
+	args = append(args, w.besides.mapping(0, w.plan)...)
 	args = append(args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-f", w.plan.container.muxer, "file:"+w.temp)
 	if err := reserve(w.temp); err != nil {
 		_ = f.Close()
@@ -154,7 +154,7 @@ func extraCause(err error) error {
 }
 
 // reopen gives the source to another child, as it is even where its name is gone.
-func (e *extras) reopen() (*os.File, error) {
+func (e *besides) reopen() (*os.File, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", e.source.Fd()))
 	if err != nil {
 		return nil, fileError(e.source.Name(), ErrUnreadable, "%v", rootCause(err))
@@ -162,14 +162,14 @@ func (e *extras) reopen() (*os.File, error) {
 	return f, nil
 }
 
-func (e *extras) close() {
+func (e *besides) close() {
 	if e.source != nil {
 		_ = e.source.Close()
 	}
 }
 
 // mapping chooses the streams of the source, which is the given input.
-func (e *extras) mapping(input int, p plan) []string {
+func (e *besides) mapping(input int, p plan) []string {
 	var args []string
 	if e.copied {
 		args = append(args, "-map", fmt.Sprintf("%d:a", input))
@@ -189,17 +189,17 @@ func (p plan) soundFilter() []string {
 	return []string{"-bsf:a", `noise=drop=lt(pts\,0)`}
 }
 
-// muxArgs make ffmpeg read the joined segments from its stdin and the extras from the source, on descriptor 3, and write the output
+// muxArgs make ffmpeg read the joined segments from its stdin and the besides from the source, on descriptor 3, and write the output
 // to path.
 func (w *Writer) muxArgs(path string) []string {
-	p, e := w.plan, &w.extras
+	p, e := w.plan, &w.besides
 	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y", "-copyts",
 		"-protocol_whitelist", "pipe", "-itsoffset", strconv.Itoa(-lead), "-f", "mov", "-i", "pipe:0"}
 	streams := []string{"-map", "0:v:0"}
 	chapters := []string{"-map_chapters", "-1"}
 	if e.source != nil {
 		args = append(args, inputArgs(w.info.limits)...)
-		args = append(args, "-itsoffset", seconds(-timeOf(w.origin, w.info.TimeBase)), "-i", inputURL)
+		args = append(args, "-itsoffset", inSeconds(-timeOf(w.origin, w.info.TimeBase)), "-i", inputURL)
 		streams = append(streams, e.mapping(1, p)...)
 		if e.chapters {
 			chapters = []string{"-map_chapters", "1"} // with their titles
@@ -207,7 +207,7 @@ func (w *Writer) muxArgs(path string) []string {
 	} else if e.silent > 0 {
 		first := timeOf(w.planned(w.first), p.timeBase)
 		length := timeOf(w.planned(w.times.last)+1, p.timeBase) - first + timeOf(framePeriod(w.info), w.info.TimeBase)
-		args = append(args, "-itsoffset", seconds(first), "-t", seconds(length), "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo")
+		args = append(args, "-itsoffset", inSeconds(first), "-t", inSeconds(length), "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo")
 	}
 	if e.silent > 0 {
 		for range e.silent {
@@ -233,7 +233,7 @@ func (w *Writer) muxArgs(path string) []string {
 	return append(args, "-f", p.container.muxer, "file:"+path)
 }
 
-func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
+func inSeconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
 
 // muxFilters have decoding times grow over the seams of segments, and give each packet a duration, which the encoder does not know.
 // Containers keep only the last one's, which is part of the video's length: what is left until the source's end where that is known,
@@ -273,8 +273,8 @@ func (w *Writer) mux(ctx context.Context) error {
 	}
 	defer func() { _ = stdin.Close() }()
 	s.stdin = stdinEnd
-	if w.extras.source != nil {
-		source, err := w.extras.reopen()
+	if w.besides.source != nil {
+		source, err := w.besides.reopen()
 		if err != nil {
 			s.close()
 			return err
@@ -282,7 +282,7 @@ func (w *Writer) mux(ctx context.Context) error {
 		s.extra = []*os.File{source}
 	}
 	var faults faults
-	faults.otherCodecs = w.extras.ignored
+	faults.otherCodecs = w.besides.ignored
 	muxer, err := start(ctx, w.tools.FFmpeg, w.muxArgs(w.temp), s, w.info.limits.writing(), func(line []byte) bool {
 		faults.add(line)
 		return false

@@ -33,7 +33,7 @@ func (w *Writer) verify(ctx context.Context) error {
 	if out.Width != w.info.Width || out.Height != w.info.Height {
 		return fileError(w.temp, ErrTool, "the encoded video has %d x %d pixels instead of %d x %d", out.Width, out.Height, w.info.Width, w.info.Height)
 	}
-	if e := w.extras; out.AudioStreams != e.audio || out.SubtitleStreams != e.subtitle || out.VideoStreams != 1 {
+	if e := w.besides; out.AudioStreams != e.audio || out.SubtitleStreams != e.subtitle || out.VideoStreams != 1 {
 		return fileError(w.temp, ErrTool, "the output has %d video, %d audio and %d subtitle streams instead of 1, %d and %d",
 			out.VideoStreams, out.AudioStreams, out.SubtitleStreams, e.audio, e.subtitle)
 	}

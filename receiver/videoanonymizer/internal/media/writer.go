@@ -68,13 +68,13 @@ type Progress struct {
 // Writer encodes one video, in segments that are joined in the end. Its methods are for one goroutine, but for Abort, which may run
 // at any time.
 type Writer struct {
-	tools  Tools
-	ctx    context.Context
-	temp   string
-	info   Info
-	plan   plan
-	opts   WriteOptions
-	extras extras
+	tools   Tools
+	ctx     context.Context
+	temp    string
+	info    Info
+	plan    plan
+	opts    WriteOptions
+	besides besides
 
 	segments []int64 // sizes of those sealed
 	frames   int64
@@ -390,7 +390,7 @@ func (w *Writer) finish(ctx context.Context) error {
 		return fileError(w.temp, os.ErrClosed, "")
 	}
 	w.over = true
-	w.extras.close()
+	w.besides.close()
 	return w.removeSegments()
 }
 
@@ -429,7 +429,7 @@ func (w *Writer) Abort() error {
 		return nil
 	}
 	w.over = true
-	w.extras.close()
+	w.besides.close()
 	paths := []string{w.segmentPath(len(w.segments))}
 	if w.logged == 0 { // nothing was sealed by Seal
 		paths = append(paths, w.segmentPath(0))

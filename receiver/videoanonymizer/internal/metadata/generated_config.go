@@ -32,10 +32,12 @@ type MetricsConfig struct {
 	AnonymizerFrames              MetricConfig `mapstructure:"anonymizer.frames"`
 	AnonymizerMasks               MetricConfig `mapstructure:"anonymizer.masks"`
 	AnonymizerQueueLength         MetricConfig `mapstructure:"anonymizer.queue.length"`
+	AnonymizerRetries             MetricConfig `mapstructure:"anonymizer.retries"`
 	AnonymizerUncertainPeople     MetricConfig `mapstructure:"anonymizer.uncertain_people"`
 	AnonymizerVideoPeople         MetricConfig `mapstructure:"anonymizer.video.people"`
 	AnonymizerVideoProgress       MetricConfig `mapstructure:"anonymizer.video.progress"`
 	AnonymizerVideoRealTimeFactor MetricConfig `mapstructure:"anonymizer.video.real_time_factor"`
+	AnonymizerVideoRemaining      MetricConfig `mapstructure:"anonymizer.video.remaining"`
 	AnonymizerVideos              MetricConfig `mapstructure:"anonymizer.videos"`
 	AnonymizerWholeFrames         MetricConfig `mapstructure:"anonymizer.whole_frames"`
 }
@@ -51,6 +53,9 @@ func DefaultMetricsConfig() MetricsConfig {
 		AnonymizerQueueLength: MetricConfig{
 			Enabled: true,
 		},
+		AnonymizerRetries: MetricConfig{
+			Enabled: true,
+		},
 		AnonymizerUncertainPeople: MetricConfig{
 			Enabled: true,
 		},
@@ -61,6 +66,9 @@ func DefaultMetricsConfig() MetricsConfig {
 			Enabled: true,
 		},
 		AnonymizerVideoRealTimeFactor: MetricConfig{
+			Enabled: true,
+		},
+		AnonymizerVideoRemaining: MetricConfig{
 			Enabled: true,
 		},
 		AnonymizerVideos: MetricConfig{

@@ -36,6 +36,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					AnonymizerQueueLength: MetricConfig{
 						Enabled: true,
 					},
+					AnonymizerRetries: MetricConfig{
+						Enabled: true,
+					},
 					AnonymizerUncertainPeople: MetricConfig{
 						Enabled: true,
 					},
@@ -46,6 +49,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						Enabled: true,
 					},
 					AnonymizerVideoRealTimeFactor: MetricConfig{
+						Enabled: true,
+					},
+					AnonymizerVideoRemaining: MetricConfig{
 						Enabled: true,
 					},
 					AnonymizerVideos: MetricConfig{
@@ -75,6 +81,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					AnonymizerQueueLength: MetricConfig{
 						Enabled: false,
 					},
+					AnonymizerRetries: MetricConfig{
+						Enabled: false,
+					},
 					AnonymizerUncertainPeople: MetricConfig{
 						Enabled: false,
 					},
@@ -85,6 +94,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						Enabled: false,
 					},
 					AnonymizerVideoRealTimeFactor: MetricConfig{
+						Enabled: false,
+					},
+					AnonymizerVideoRemaining: MetricConfig{
 						Enabled: false,
 					},
 					AnonymizerVideos: MetricConfig{

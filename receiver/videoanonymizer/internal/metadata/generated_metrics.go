@@ -173,6 +173,9 @@ var MetricsInfo = metricsInfo{
 	AnonymizerQueueLength: metricInfo{
 		Name: "anonymizer.queue.length",
 	},
+	AnonymizerRetries: metricInfo{
+		Name: "anonymizer.retries",
+	},
 	AnonymizerUncertainPeople: metricInfo{
 		Name: "anonymizer.uncertain_people",
 	},
@@ -184,6 +187,9 @@ var MetricsInfo = metricsInfo{
 	},
 	AnonymizerVideoRealTimeFactor: metricInfo{
 		Name: "anonymizer.video.real_time_factor",
+	},
+	AnonymizerVideoRemaining: metricInfo{
+		Name: "anonymizer.video.remaining",
 	},
 	AnonymizerVideos: metricInfo{
 		Name: "anonymizer.videos",
@@ -197,10 +203,12 @@ type metricsInfo struct {
 	AnonymizerFrames              metricInfo
 	AnonymizerMasks               metricInfo
 	AnonymizerQueueLength         metricInfo
+	AnonymizerRetries             metricInfo
 	AnonymizerUncertainPeople     metricInfo
 	AnonymizerVideoPeople         metricInfo
 	AnonymizerVideoProgress       metricInfo
 	AnonymizerVideoRealTimeFactor metricInfo
+	AnonymizerVideoRemaining      metricInfo
 	AnonymizerVideos              metricInfo
 	AnonymizerWholeFrames         metricInfo
 }
@@ -359,6 +367,58 @@ func (m *metricAnonymizerQueueLength) emit(metrics pmetric.MetricSlice) {
 
 func newMetricAnonymizerQueueLength(cfg MetricConfig) metricAnonymizerQueueLength {
 	m := metricAnonymizerQueueLength{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricAnonymizerRetries struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills anonymizer.retries metric with initial data.
+func (m *metricAnonymizerRetries) init() {
+	m.data.SetName("anonymizer.retries")
+	m.data.SetDescription("Attempts at videos that failed and are followed by another. The other failures that `anonymizer.videos` counts are for good.")
+	m.data.SetUnit("{attempt}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricAnonymizerRetries) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricAnonymizerRetries) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricAnonymizerRetries) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricAnonymizerRetries(cfg MetricConfig) metricAnonymizerRetries {
+	m := metricAnonymizerRetries{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -575,6 +635,58 @@ func newMetricAnonymizerVideoRealTimeFactor(cfg MetricConfig) metricAnonymizerVi
 	return m
 }
 
+type metricAnonymizerVideoRemaining struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills anonymizer.video.remaining metric with initial data.
+func (m *metricAnonymizerVideoRemaining) init() {
+	m.data.SetName("anonymizer.video.remaining")
+	m.data.SetDescription("Time until a video in progress is done, at the pace of this attempt. Once more, 0, when it is finished; not at all if its container states no duration.")
+	m.data.SetUnit("s")
+	m.data.SetEmptyGauge()
+	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
+}
+
+func (m *metricAnonymizerVideoRemaining) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, anonymizerVideoNameAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Gauge().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+	dp.Attributes().PutStr("anonymizer.video.name", anonymizerVideoNameAttributeValue)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricAnonymizerVideoRemaining) updateCapacity() {
+	if m.data.Gauge().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Gauge().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricAnonymizerVideoRemaining) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Gauge().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricAnonymizerVideoRemaining(cfg MetricConfig) metricAnonymizerVideoRemaining {
+	m := metricAnonymizerVideoRemaining{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
 type metricAnonymizerVideos struct {
 	data     pmetric.Metric // data buffer for generated metric.
 	config   MetricConfig   // metric config provided by user.
@@ -694,10 +806,12 @@ type MetricsBuilder struct {
 	metricAnonymizerFrames              metricAnonymizerFrames
 	metricAnonymizerMasks               metricAnonymizerMasks
 	metricAnonymizerQueueLength         metricAnonymizerQueueLength
+	metricAnonymizerRetries             metricAnonymizerRetries
 	metricAnonymizerUncertainPeople     metricAnonymizerUncertainPeople
 	metricAnonymizerVideoPeople         metricAnonymizerVideoPeople
 	metricAnonymizerVideoProgress       metricAnonymizerVideoProgress
 	metricAnonymizerVideoRealTimeFactor metricAnonymizerVideoRealTimeFactor
+	metricAnonymizerVideoRemaining      metricAnonymizerVideoRemaining
 	metricAnonymizerVideos              metricAnonymizerVideos
 	metricAnonymizerWholeFrames         metricAnonymizerWholeFrames
 }
@@ -728,10 +842,12 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricAnonymizerFrames:              newMetricAnonymizerFrames(mbc.Metrics.AnonymizerFrames),
 		metricAnonymizerMasks:               newMetricAnonymizerMasks(mbc.Metrics.AnonymizerMasks),
 		metricAnonymizerQueueLength:         newMetricAnonymizerQueueLength(mbc.Metrics.AnonymizerQueueLength),
+		metricAnonymizerRetries:             newMetricAnonymizerRetries(mbc.Metrics.AnonymizerRetries),
 		metricAnonymizerUncertainPeople:     newMetricAnonymizerUncertainPeople(mbc.Metrics.AnonymizerUncertainPeople),
 		metricAnonymizerVideoPeople:         newMetricAnonymizerVideoPeople(mbc.Metrics.AnonymizerVideoPeople),
 		metricAnonymizerVideoProgress:       newMetricAnonymizerVideoProgress(mbc.Metrics.AnonymizerVideoProgress),
 		metricAnonymizerVideoRealTimeFactor: newMetricAnonymizerVideoRealTimeFactor(mbc.Metrics.AnonymizerVideoRealTimeFactor),
+		metricAnonymizerVideoRemaining:      newMetricAnonymizerVideoRemaining(mbc.Metrics.AnonymizerVideoRemaining),
 		metricAnonymizerVideos:              newMetricAnonymizerVideos(mbc.Metrics.AnonymizerVideos),
 		metricAnonymizerWholeFrames:         newMetricAnonymizerWholeFrames(mbc.Metrics.AnonymizerWholeFrames),
 		resourceAttributeIncludeFilter:      make(map[string]filter.Filter),
@@ -828,10 +944,12 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	mb.metricAnonymizerFrames.emit(ils.Metrics())
 	mb.metricAnonymizerMasks.emit(ils.Metrics())
 	mb.metricAnonymizerQueueLength.emit(ils.Metrics())
+	mb.metricAnonymizerRetries.emit(ils.Metrics())
 	mb.metricAnonymizerUncertainPeople.emit(ils.Metrics())
 	mb.metricAnonymizerVideoPeople.emit(ils.Metrics())
 	mb.metricAnonymizerVideoProgress.emit(ils.Metrics())
 	mb.metricAnonymizerVideoRealTimeFactor.emit(ils.Metrics())
+	mb.metricAnonymizerVideoRemaining.emit(ils.Metrics())
 	mb.metricAnonymizerVideos.emit(ils.Metrics())
 	mb.metricAnonymizerWholeFrames.emit(ils.Metrics())
 
@@ -880,6 +998,11 @@ func (mb *MetricsBuilder) RecordAnonymizerQueueLengthDataPoint(ts pcommon.Timest
 	mb.metricAnonymizerQueueLength.recordDataPoint(mb.startTime, ts, val)
 }
 
+// RecordAnonymizerRetriesDataPoint adds a data point to anonymizer.retries metric.
+func (mb *MetricsBuilder) RecordAnonymizerRetriesDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricAnonymizerRetries.recordDataPoint(mb.startTime, ts, val)
+}
+
 // RecordAnonymizerUncertainPeopleDataPoint adds a data point to anonymizer.uncertain_people metric.
 func (mb *MetricsBuilder) RecordAnonymizerUncertainPeopleDataPoint(ts pcommon.Timestamp, val int64) {
 	mb.metricAnonymizerUncertainPeople.recordDataPoint(mb.startTime, ts, val)
@@ -898,6 +1021,11 @@ func (mb *MetricsBuilder) RecordAnonymizerVideoProgressDataPoint(ts pcommon.Time
 // RecordAnonymizerVideoRealTimeFactorDataPoint adds a data point to anonymizer.video.real_time_factor metric.
 func (mb *MetricsBuilder) RecordAnonymizerVideoRealTimeFactorDataPoint(ts pcommon.Timestamp, val float64, anonymizerVideoNameAttributeValue string) {
 	mb.metricAnonymizerVideoRealTimeFactor.recordDataPoint(mb.startTime, ts, val, anonymizerVideoNameAttributeValue)
+}
+
+// RecordAnonymizerVideoRemainingDataPoint adds a data point to anonymizer.video.remaining metric.
+func (mb *MetricsBuilder) RecordAnonymizerVideoRemainingDataPoint(ts pcommon.Timestamp, val float64, anonymizerVideoNameAttributeValue string) {
+	mb.metricAnonymizerVideoRemaining.recordDataPoint(mb.startTime, ts, val, anonymizerVideoNameAttributeValue)
 }
 
 // RecordAnonymizerVideosDataPoint adds a data point to anonymizer.videos metric.

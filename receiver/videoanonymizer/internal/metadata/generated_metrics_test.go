@@ -81,6 +81,10 @@ func TestMetricsBuilder(t *testing.T) {
 
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordAnonymizerRetriesDataPoint(ts, 1)
+
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordAnonymizerUncertainPeopleDataPoint(ts, 1)
 
 			defaultMetricsCount++
@@ -94,6 +98,10 @@ func TestMetricsBuilder(t *testing.T) {
 			defaultMetricsCount++
 			allMetricsCount++
 			mb.RecordAnonymizerVideoRealTimeFactorDataPoint(ts, 1, "anonymizer.video.name-val")
+
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordAnonymizerVideoRemainingDataPoint(ts, 1, "anonymizer.video.name-val")
 
 			defaultMetricsCount++
 			allMetricsCount++
@@ -181,6 +189,20 @@ func TestMetricsBuilder(t *testing.T) {
 					assert.Equal(t, ts, dp.Timestamp())
 					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
 					assert.Equal(t, int64(1), dp.IntValue())
+				case "anonymizer.retries":
+					assert.False(t, validatedMetrics["anonymizer.retries"], "Found a duplicate in the metrics slice: anonymizer.retries")
+					validatedMetrics["anonymizer.retries"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "Attempts at videos that failed and are followed by another. The other failures that `anonymizer.videos` counts are for good.", mi.Description())
+					assert.Equal(t, "{attempt}", mi.Unit())
+					assert.True(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
 				case "anonymizer.uncertain_people":
 					assert.False(t, validatedMetrics["anonymizer.uncertain_people"], "Found a duplicate in the metrics slice: anonymizer.uncertain_people")
 					validatedMetrics["anonymizer.uncertain_people"] = true
@@ -232,6 +254,21 @@ func TestMetricsBuilder(t *testing.T) {
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
 					assert.Equal(t, "Seconds of video done in a second, since the video began. 1 keeps up with a camera.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
+					dp := mi.Gauge().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+					anonymizerVideoNameAttrVal, ok := dp.Attributes().Get("anonymizer.video.name")
+					assert.True(t, ok)
+					assert.Equal(t, "anonymizer.video.name-val", anonymizerVideoNameAttrVal.Str())
+				case "anonymizer.video.remaining":
+					assert.False(t, validatedMetrics["anonymizer.video.remaining"], "Found a duplicate in the metrics slice: anonymizer.video.remaining")
+					validatedMetrics["anonymizer.video.remaining"] = true
+					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+					assert.Equal(t, "Time until a video in progress is done, at the pace of this attempt. Once more, 0, when it is finished; not at all if its container states no duration.", mi.Description())
+					assert.Equal(t, "s", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
 					assert.Equal(t, ts, dp.Timestamp())

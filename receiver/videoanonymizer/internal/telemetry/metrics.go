@@ -24,14 +24,14 @@ type totals struct {
 	masks                          MasksByOrigin
 	uncertain                      int64
 	finished, videosFailed         int64
-	interrupted                    int64
+	interrupted, retried           int64
 }
 
 // videoMetrics is how far a video is.
 type videoMetrics struct {
 	name     string
 	people   int64
-	progress float64 // 0..1, negative if not known
+	progress Progress
 	factor   float64
 }
 
@@ -64,7 +64,7 @@ func (e *Emitter) count(s *VideoSpan, rec *FrameRecord) {
 	t.masks.Held += rec.MasksByOrigin.Held
 	t.uncertain += int64(rec.Uncertain)
 	if f.frames == 0 {
-		f.first = rec.PTS
+		f.first, f.firstAt = rec.PTS, e.now()
 	}
 	f.frames++
 	f.last = rec.PTS
@@ -96,11 +96,16 @@ func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.Attri
 	switch outcome {
 	case metadata.AttributeAnonymizerVideoOutcomeFinished:
 		e.totals.finished++
-		last.progress = 1
+		last.progress.Done, last.progress.Remaining = 1, 0
 	case metadata.AttributeAnonymizerVideoOutcomeFailed:
 		e.totals.videosFailed++
+		if s.again {
+			e.totals.retried++
+		}
+		last.progress.Remaining = -1
 	case metadata.AttributeAnonymizerVideoOutcomeInterrupted:
 		e.totals.interrupted++
+		last.progress.Remaining = -1
 	}
 	if e.metrics != nil && s.figures.frames > 0 {
 		e.ended = append(e.ended, last)
@@ -109,11 +114,7 @@ func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.Attri
 
 // metrics tells how far the video is. The emitter's lock must be held.
 func (s *VideoSpan) metrics(now time.Time) videoMetrics {
-	m := videoMetrics{name: s.video.Name, people: int64(s.figures.people), progress: -1, factor: s.realTimeFactor(s.figures, now)}
-	if s.video.Duration > 0 {
-		m.progress = min(1, (s.before+s.shown(s.figures)).Seconds()/s.video.Duration.Seconds())
-	}
-	return m
+	return videoMetrics{name: s.video.Name, people: int64(s.figures.people), progress: s.progress(now), factor: s.realTimeFactor(s.figures, now)}
 }
 
 // collection hands a set of metrics to the pipeline at an interval.
@@ -204,8 +205,11 @@ func (c *collection) collect(now time.Time) pmetric.Metrics {
 	for name, v := range videos {
 		b.RecordAnonymizerVideoPeopleDataPoint(ts, v.people, name)
 		b.RecordAnonymizerVideoRealTimeFactorDataPoint(ts, v.factor, name)
-		if v.progress >= 0 {
-			b.RecordAnonymizerVideoProgressDataPoint(ts, v.progress, name)
+		if v.progress.Done >= 0 {
+			b.RecordAnonymizerVideoProgressDataPoint(ts, v.progress.Done, name)
+		}
+		if v.progress.Remaining >= 0 {
+			b.RecordAnonymizerVideoRemainingDataPoint(ts, v.progress.Remaining.Seconds(), name)
 		}
 	}
 	b.RecordAnonymizerQueueLengthDataPoint(ts, c.queueLength())
@@ -221,6 +225,7 @@ func (c *collection) collect(now time.Time) pmetric.Metrics {
 	b.RecordAnonymizerVideosDataPoint(ts, t.finished, metadata.AttributeAnonymizerVideoOutcomeFinished)
 	b.RecordAnonymizerVideosDataPoint(ts, t.videosFailed, metadata.AttributeAnonymizerVideoOutcomeFailed)
 	b.RecordAnonymizerVideosDataPoint(ts, t.interrupted, metadata.AttributeAnonymizerVideoOutcomeInterrupted)
+	b.RecordAnonymizerRetriesDataPoint(ts, t.retried)
 	return b.Emit(metadata.WithResource(e.resource))
 }
 

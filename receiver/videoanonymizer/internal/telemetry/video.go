@@ -60,6 +60,7 @@ type VideoSpan struct {
 	figures figures       // guarded by emitter.mu
 	resumed int           // frames done in an earlier run
 	before  time.Duration // their playing time, guarded by emitter.mu
+	again   bool          // another attempt follows
 	damage  string        // what of the source did not decode, if it is kept nevertheless
 	ended   bool
 }
@@ -69,6 +70,7 @@ type figures struct {
 	frames, judged, failed, whole  int
 	masks, uncertain, people, most int
 	first, last                    time.Duration // presentation times
+	firstAt                        time.Time     // when the first was done
 }
 
 // VideoStarted begins the trace of a video. The context ends when the video is to be given up: frames are then no longer

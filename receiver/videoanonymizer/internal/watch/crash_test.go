@@ -354,9 +354,33 @@ func TestQuarantine(t *testing.T) {
 	for _, part := range []string{`"source": "` + path, `"reason": "not_video"`, `"error": "invalid argument"`, `"attempts": 2`, `"size": 8`} {
 		assert.Contains(t, reason, part)
 	}
+	assert.NotContains(t, reason, `"failed": "0001`)
 	r.idle()
 	require.NoError(t, os.Rename(r.in+"/failed/a/walk.mkv", path))
 	assert.Equal(t, path, r.take().Path, "a person put it back")
+}
+
+// TestReasonsAreNeverOverwritten has the name of a reason taken: by a person's file, and by the same reason, written before a crash.
+func TestReasonsAreNeverOverwritten(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.opts.QuarantineDirectory = r.in + "/failed" })
+	write(t, r.in+"/failed/walk.mkv"+reasonSuffix, "my notes")
+	r.drop("walk.mkv", "no video")
+	require.NoError(t, r.take().Fail("not_video", os.ErrInvalid, false))
+	assert.Equal(t, []string{"failed/walk-2.mkv", "failed/walk-2.mkv.reason.json", "failed/walk.mkv.reason.json"}, tree(t, r.in))
+	assert.Equal(t, "my notes", read(t, r.in+"/failed/walk.mkv"+reasonSuffix))
+
+	path := r.drop("run.mkv", "no video either")
+	job := r.take()
+	job.entry.State, job.entry.Reason, job.entry.Action = stateFailed, "not_video", actionQuarantine
+	require.NoError(t, r.w.journal.put(job.entry))
+	recorded, _ := r.w.journal.source(path)
+	require.NoError(t, writeReason(r.in+"/failed/run.mkv", recorded))
+	assert.FileExists(t, path)
+	r.crash()
+	r.start()
+	r.idle()
+	assert.Equal(t, []string{"failed/run.mkv", "failed/run.mkv.reason.json", "failed/walk-2.mkv", "failed/walk-2.mkv.reason.json",
+		"failed/walk.mkv.reason.json"}, tree(t, r.in))
 }
 
 const victimEnv = "WATCH_TEST_VICTIM"

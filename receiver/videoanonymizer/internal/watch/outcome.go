@@ -4,6 +4,7 @@
 package watch
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,7 +57,8 @@ func (w *Watcher) act(s source) error {
 		_, err = move(path, s.Stamp, filepath.Join(w.opts.MoveTo, string(s.Rel)), nil)
 	case s.Action == actionQuarantine && w.opts.QuarantineDirectory != "":
 		_, err = move(path, s.Stamp, filepath.Join(w.opts.QuarantineDirectory, string(s.Rel)), func(to string) error {
-			return writeReason(to, s)
+			recorded, _ := w.journal.source(path) // with its time
+			return writeReason(to, recorded)
 		})
 	default:
 		s.Action = ""
@@ -194,19 +196,57 @@ func copyFile(path, to string, meant stamp) (err error) {
 // reasonSuffix is put after the name of a file in quarantine.
 const reasonSuffix = ".reason.json"
 
-// writeReason says beside a file in quarantine why it is there.
+// reason is what the file beside a file in quarantine says.
+type reason struct {
+	Source   pathText  `json:"source"`
+	Reason   string    `json:"reason"`
+	Error    string    `json:"error"`
+	Attempts int       `json:"attempts"`
+	Size     int64     `json:"size"`
+	Modified time.Time `json:"modified"`
+	Failed   time.Time `json:"failed"`
+}
+
+func (r reason) text() ([]byte, error) {
+	text, err := json.MarshalIndent(r, "", "  ")
+	return append(text, '\n'), err
+}
+
+// writeReason says beside a file in quarantine why it is there. It is on the disk before the file moves, and takes no name that is
+// taken (fs.ErrExist), but by the same reason, which an earlier try left.
 func writeReason(path string, s source) error {
-	text, err := json.MarshalIndent(struct {
-		Source   pathText  `json:"source"`
-		Reason   string    `json:"reason"`
-		Error    string    `json:"error"`
-		Attempts int       `json:"attempts"`
-		Size     int64     `json:"size"`
-		Modified time.Time `json:"modified"`
-		Failed   time.Time `json:"failed"`
-	}{s.Path, s.Reason, s.Error, s.Attempt, s.Stamp.Size, s.Stamp.modTime().UTC(), s.Time}, "", "  ")
+	why := reason{s.Path, s.Reason, s.Error, s.Attempt, s.Stamp.Size, s.Stamp.modTime().UTC(), s.Time}
+	text, err := why.text()
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path+reasonSuffix, append(text, '\n'), 0o644)
+	path += reasonSuffix
+	temp := asidePath(path, s.Stamp) + reasonSuffix
+	defer os.Remove(temp)
+	if err := os.WriteFile(temp, text, 0o644); err != nil {
+		return err
+	}
+	if err := syncPath(temp); err != nil {
+		return err
+	}
+	err = renameDurably(temp, path)
+	if errors.Is(err, fs.ErrExist) && why.standsIn(path) {
+		return nil
+	}
+	return err
+}
+
+// standsIn tells whether the file says the same, but for the time, which a restart records anew.
+func (r reason) standsIn(path string) bool {
+	there, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	var other reason
+	if err := json.Unmarshal(there, &other); err != nil {
+		return false
+	}
+	r.Failed = other.Failed
+	text, err := r.text()
+	return err == nil && bytes.Equal(there, text)
 }

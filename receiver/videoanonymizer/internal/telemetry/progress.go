@@ -1,0 +1,52 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package telemetry
+
+import "time"
+
+// Progress is how far a video is, and how fast it goes.
+type Progress struct {
+	// Frames were done in this attempt.
+	Frames int
+	// Rate is how many frames a second, since the first of them was done.
+	Rate float64
+	// Done is the part of the video that is done, 0 to 1, negative if unknown.
+	Done float64
+	// Remaining is how long the rest takes at that rate, negative if unknown.
+	Remaining time.Duration
+}
+
+// Progress tells how far the video is.
+func (s *VideoSpan) Progress() Progress {
+	s.emitter.mu.Lock()
+	defer s.emitter.mu.Unlock()
+	return s.progress(s.emitter.now())
+}
+
+// progress tells how far the video is. The emitter's lock must be held.
+func (s *VideoSpan) progress(now time.Time) Progress {
+	f := &s.figures
+	p := Progress{Frames: f.frames, Done: -1, Remaining: -1}
+	done := s.before + s.shown(*f)
+	if s.video.Duration > 0 {
+		p.Done = min(1, done.Seconds()/s.video.Duration.Seconds())
+	}
+	// The first frame does not count to the pace: when it is done, many more are under way already.
+	took, shown := now.Sub(f.firstAt).Seconds(), (f.last - f.first).Seconds()
+	if f.frames < 2 || took <= 0 || shown <= 0 {
+		return p
+	}
+	p.Rate = float64(f.frames-1) / took
+	if p.Done >= 0 {
+		left := max(0, s.video.Duration-done).Seconds() * took / shown
+		p.Remaining = time.Duration(min(left, maxRemaining.Seconds()) * float64(time.Second))
+	}
+	return p
+}
+
+// maxRemaining is more than a video may take.
+const maxRemaining = 365 * 24 * time.Hour
+
+// TriedAgain says before Failed that another attempt follows.
+func (s *VideoSpan) TriedAgain() { s.again = true }
