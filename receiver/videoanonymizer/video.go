@@ -94,6 +94,7 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	if errors.Is(err, media.ErrResume) {
 		v.receiver.set.Logger.Warn("video begun anew", zap.String("video", v.job.Path), zap.NamedError("cause", err))
 		v.sealed = false
+		v.span.Resumed(0, 0)
 		if err := v.job.Restart(); err != nil {
 			return summary, err
 		}

@@ -22,8 +22,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/process"
 )
 
-// patient is a receiver that never gives a video up, however often the collector dies over it.
-const patient = `yaml:{receivers: {videoanonymizer: {retry: {initial_interval: 1ms, max_interval: 1ms, max_attempts: 1000}}}}`
+// patient is a receiver that never gives a video up, however often the collector dies over it, and goes on from each second of it.
+const patient = `yaml:{receivers: {videoanonymizer: {retry: {initial_interval: 1ms, max_interval: 1ms, max_attempts: 1000}, output: {segment_length: 1s}}}}`
 
 // TestKilledAtAnyMoment kills the collector again and again, at random moments, while a video comes in for each of its lives. In
 // the end each video stands there once, byte for byte as if nothing had happened. `make kill-test` does it 60 times.
@@ -35,9 +35,10 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		require.NoError(t, err)
 	}
 	clip := filepath.Join(t.TempDir(), "clip.mp4")
-	require.NoError(t, footage.Cut(newSite(t).clip("talk.mp4"), clip, 1))
+	require.NoError(t, footage.Cut(newSite(t).clip("talk.mp4"), clip, 3))
 
 	calm := newSite(t)
+	calm.configs = append(calm.configs, patient)
 	c := calm.start()
 	calm.drop(clip, "clip.mp4")
 	calm.awaitVideos(c, "finished", 1)
@@ -48,7 +49,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	s.configs = append(s.configs, patient)
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	var names, outputs []string
-	working, finished := 0, 0 // kills with children at work, and videos that were done before the last kill
+	working, sealed, finished := 0, 0, 0 // kills with children at work, those after which work goes on, and videos done before the last kill
 	for i := range rounds {
 		c := s.start()
 		name := fmt.Sprintf("clip-%02d.mp4", i)
@@ -59,6 +60,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		c.Kill()
 		if len(children) > 0 {
 			working++
+		}
+		if checkpoints, err := filepath.Glob(filepath.Join(s.dir, "videos", "anonymized", ".anonymizing-*.checkpoint.json")); assert.NoError(t, err) {
+			sealed += min(1, len(checkpoints))
 		}
 		finished = 0
 		for _, name := range s.produced() {
@@ -72,9 +76,11 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			"round %d: a child outlives the collector", i)
 	}
 
-	t.Logf("%d kills, %d of them with children at work; %d videos were done before the last one", rounds, working, finished)
+	t.Logf("%d kills, %d of them with children at work, %d with a part that work goes on from; %d videos were done before the last one",
+		rounds, working, sealed, finished)
 	if rounds >= 30 { // fewer may miss one or the other by chance
 		assert.Positive(t, working, "a run without kills in mid-video shows nothing")
+		assert.Positive(t, sealed, "a run without parts that are gone on from says nothing of seams")
 		assert.Positive(t, finished, "a run without videos that end between kills says nothing of their publishing")
 	}
 
