@@ -93,19 +93,21 @@ func (d *dense) read(scores, boxes []float32, region image.Rectangle, scale floa
 	return people, nil
 }
 
-// inputSize tells how large the model's input is for a frame: of the configured size, or with the configured or usual
-// longer side and the shorter one as the frame needs it. Both are multiples of the stride.
-func inputSize(opts DetectorOptions, longSide, stride int) func(width, height int) (w, h int) {
+// inputSize tells how large the model's input is for a view: of the configured size, or with the configured or usual longer side
+// and the shorter one as the view needs it. Both are multiples of the stride. More than the usual is no more than the view has
+// pixels: an enlarged picture shows nothing new, but takes longer, and more of it is taken for people.
+func inputSize(opts DetectorOptions, usual, stride int) func(width, height int) (w, h int) {
 	if opts.Width > 0 && opts.Height > 0 {
 		w, h := roundUp(opts.Width, stride), roundUp(opts.Height, stride)
 		return func(int, int) (int, int) { return w, h }
 	}
+	most := usual
 	if opts.LongSide > 0 {
-		longSide = opts.LongSide
+		most = opts.LongSide
 	}
-	longSide = roundUp(longSide, stride)
 	return func(width, height int) (int, int) {
 		long, short := max(width, height), min(width, height)
+		longSide := roundUp(min(most, max(usual, long)), stride)
 		shortSide := roundUp((short*longSide+long-1)/long, stride)
 		if height > width {
 			return shortSide, longSide
