@@ -21,7 +21,7 @@ const (
 var colours = map[string]string{
 	"process_single_frame": "#9aa0a6", "decode": "#4e79a7", "person_detection": "#f28e2b", "pose_estimation": "#59a14f",
 	"tracking": "#bab0ac", "visualization": "#b07aa1", "encode": "#e15759",
-	"pose": "#59a14f", "box": "#e15759", "interpolated": "#4e79a7", "held": "#f28e2b",
+	"pose": "#59a14f", "face": "#b07aa1", "box": "#e15759", "interpolated": "#4e79a7", "held": "#f28e2b",
 }
 
 // svg is a picture that grows.
@@ -179,7 +179,7 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 
 // masks is how many masks came from what, over the video.
 func masks(all frames) string {
-	origins := []string{"pose", "interpolated", "held", "box"}
+	origins := []string{"pose", "face", "interpolated", "held", "box"}
 	most := 4
 	for _, f := range all {
 		most = max(most, f.root.Int("anonymizer.mask.count"))
@@ -201,8 +201,8 @@ func masks(all frames) string {
 		}
 	}
 	for i, origin := range origins {
-		out.rect(float64(470+i*105), 16, 12, 12, colours[origin])
-		out.text(float64(487+i*105), 27, "start", "#202124", "normal", origin)
+		out.rect(float64(365+i*105), 16, 12, 12, colours[origin])
+		out.text(float64(382+i*105), 27, "start", "#202124", "normal", origin)
 	}
 	return out.end()
 }

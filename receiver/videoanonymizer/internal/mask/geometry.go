@@ -186,19 +186,20 @@ func (f *figure) head(onUncertain OnUncertain) Head {
 	face, score, sure := f.fromFace()
 	body, hasBody := f.fromShoulders()
 	var head Head
+	origin := OriginPose
 	switch {
 	case sure && (!hasBody || f.agree(face, body)):
 		head = face
 	case face.RX > 0 && hasBody:
 		head = Union(face, body)
 	case face.RX > 0:
-		head = Union(face, f.fromBox())
+		head, origin = Union(face, f.fromBox()), OriginBox
 	case hasBody:
 		head, score = body, f.meanScore(vision.LeftShoulder, vision.RightShoulder)
 	default:
 		return f.uncertain(onUncertain)
 	}
-	head.Score, head.Origin = float32(score), OriginPose
+	head.Score, head.Origin = float32(score), origin
 	return head.Grow(f.margin())
 }
 

@@ -272,8 +272,8 @@ func TestHeadsAreCoveredWithoutKeypoints(t *testing.T) {
 		"low scores":     {scored(0.1, all...), OriginBox},
 		"no face":        {scored(0.1, facial...), OriginPose},
 		"nose alone":     {scored(0.1, facial[1:]...), OriginPose},
-		"nose and box":   {scored(0.1, all[1:]...), OriginPose},
-		"weak ear":       {func(p *vision.Pose) { scored(0.05, all...)(p); p[vision.LeftEar].Score = 0.21 }, OriginPose},
+		"nose and box":   {scored(0.1, all[1:]...), OriginBox},
+		"weak ear":       {func(p *vision.Pose) { scored(0.05, all...)(p); p[vision.LeftEar].Score = 0.21 }, OriginBox},
 		"nan scores":     {scored(nan, all...), OriginBox},
 		"scores above 1": {scored(7, all...), OriginBox},
 		"nan places": {func(p *vision.Pose) {

@@ -17,7 +17,7 @@ const (
 	OriginPose Origin = "pose"
 	// OriginFace: located by a face alone, whose person was not found.
 	OriginFace Origin = "face"
-	// OriginBox: no trustworthy keypoint; the top of the person's box.
+	// OriginBox: no trustworthy keypoint, or too few to be sure of a face; the top of the person's box, with those.
 	OriginBox Origin = "box"
 	// OriginInterpolated: between two sightings of the same person.
 	OriginInterpolated Origin = "interpolated"

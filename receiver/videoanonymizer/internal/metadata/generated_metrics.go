@@ -49,6 +49,7 @@ type AttributeAnonymizerMaskOrigin int
 const (
 	_ AttributeAnonymizerMaskOrigin = iota
 	AttributeAnonymizerMaskOriginPose
+	AttributeAnonymizerMaskOriginFace
 	AttributeAnonymizerMaskOriginBox
 	AttributeAnonymizerMaskOriginInterpolated
 	AttributeAnonymizerMaskOriginHeld
@@ -59,6 +60,8 @@ func (av AttributeAnonymizerMaskOrigin) String() string {
 	switch av {
 	case AttributeAnonymizerMaskOriginPose:
 		return "pose"
+	case AttributeAnonymizerMaskOriginFace:
+		return "face"
 	case AttributeAnonymizerMaskOriginBox:
 		return "box"
 	case AttributeAnonymizerMaskOriginInterpolated:
@@ -72,6 +75,7 @@ func (av AttributeAnonymizerMaskOrigin) String() string {
 // MapAttributeAnonymizerMaskOrigin is a helper map of string to AttributeAnonymizerMaskOrigin attribute value.
 var MapAttributeAnonymizerMaskOrigin = map[string]AttributeAnonymizerMaskOrigin{
 	"pose":         AttributeAnonymizerMaskOriginPose,
+	"face":         AttributeAnonymizerMaskOriginFace,
 	"box":          AttributeAnonymizerMaskOriginBox,
 	"interpolated": AttributeAnonymizerMaskOriginInterpolated,
 	"held":         AttributeAnonymizerMaskOriginHeld,

@@ -460,8 +460,10 @@ func (r *run) paint(it *item) error {
 func countOrigins(rec *telemetry.FrameRecord, heads []mask.Head) {
 	for _, head := range heads {
 		switch head.Origin {
-		case mask.OriginPose, mask.OriginFace:
+		case mask.OriginPose:
 			rec.MasksByOrigin.Pose++
+		case mask.OriginFace:
+			rec.MasksByOrigin.Face++
 		case mask.OriginBox:
 			rec.MasksByOrigin.Box++
 			rec.Uncertain++

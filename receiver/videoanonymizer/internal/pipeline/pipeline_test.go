@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -316,4 +317,14 @@ func dataMemory(t *testing.T) int {
 	_, err = fmt.Sscan(rest, &kilobytes)
 	require.NoError(t, err)
 	return kilobytes << 10
+}
+
+// TestCountOrigins: every head is counted where it came from, a face whose person was not found as such.
+func TestCountOrigins(t *testing.T) {
+	var rec telemetry.FrameRecord
+	for i, origin := range []mask.Origin{mask.OriginPose, mask.OriginFace, mask.OriginBox, mask.OriginInterpolated, mask.OriginHeld} {
+		countOrigins(&rec, slices.Repeat([]mask.Head{{Origin: origin}}, i+1))
+	}
+	assert.Equal(t, telemetry.MasksByOrigin{Pose: 1, Face: 2, Box: 3, Interpolated: 4, Held: 5}, rec.MasksByOrigin)
+	assert.Equal(t, 3, rec.Uncertain)
 }

@@ -23,7 +23,7 @@ const (
 	Interpolated = "interpolated"
 	// Held: a head was masked before its first sighting or after its last one.
 	Held = "held"
-	// NoKeypoints: a person was seen, but nothing of a head; the top of the person is masked.
+	// NoKeypoints: a person was seen, but nothing of a head, or too little; the top of the person is masked.
 	NoKeypoints = "no_keypoints"
 	// MaskedWhole: frames could not be judged and are masked whole. Nobody shows in them; the picture is lost.
 	MaskedWhole = "masked_whole"

@@ -122,7 +122,7 @@ func TestGolden(t *testing.T) {
 			name: "crowd", video: testVideo,
 			report: func(s *VideoSpan) {
 				rec := record(epoch, 0, 200, true)
-				rec.MasksByOrigin = MasksByOrigin{Pose: 150, Box: 30, Interpolated: 15, Held: 5}
+				rec.MasksByOrigin = MasksByOrigin{Pose: 140, Face: 10, Box: 30, Interpolated: 15, Held: 5}
 				rec.Uncertain = 30
 				s.Frame(rec)
 				s.Finished(Result{})

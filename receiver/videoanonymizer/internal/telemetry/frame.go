@@ -36,6 +36,7 @@ const (
 	attrCarried         = "anonymizer.detection.carried"
 	attrMaskCount       = "anonymizer.mask.count"
 	attrMaskPose        = "anonymizer.mask.from_pose"
+	attrMaskFace        = "anonymizer.mask.from_face"
 	attrMaskBox         = "anonymizer.mask.from_box"
 	attrMaskInterpol    = "anonymizer.mask.interpolated"
 	attrMaskHeld        = "anonymizer.mask.held"
@@ -95,6 +96,7 @@ func (f *frameSpans) root(s *VideoSpan, rec *FrameRecord) pcommon.SpanID {
 	attrs.PutBool(attrCarried, !rec.Judged)
 	attrs.PutInt(attrMaskCount, int64(rec.Masks))
 	putPositive(attrs, attrMaskPose, rec.MasksByOrigin.Pose)
+	putPositive(attrs, attrMaskFace, rec.MasksByOrigin.Face)
 	putPositive(attrs, attrMaskBox, rec.MasksByOrigin.Box)
 	putPositive(attrs, attrMaskInterpol, rec.MasksByOrigin.Interpolated)
 	putPositive(attrs, attrMaskHeld, rec.MasksByOrigin.Held)

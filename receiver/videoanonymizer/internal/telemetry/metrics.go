@@ -59,6 +59,7 @@ func (e *Emitter) count(s *VideoSpan, rec *FrameRecord) {
 		t.carried++
 	}
 	t.masks.Pose += rec.MasksByOrigin.Pose
+	t.masks.Face += rec.MasksByOrigin.Face
 	t.masks.Box += rec.MasksByOrigin.Box
 	t.masks.Interpolated += rec.MasksByOrigin.Interpolated
 	t.masks.Held += rec.MasksByOrigin.Held
@@ -218,6 +219,7 @@ func (c *collection) collect(now time.Time) pmetric.Metrics {
 	b.RecordAnonymizerFramesDataPoint(ts, t.failed, metadata.AttributeAnonymizerFrameJudgementFailed)
 	b.RecordAnonymizerWholeFramesDataPoint(ts, t.whole)
 	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Pose), metadata.AttributeAnonymizerMaskOriginPose)
+	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Face), metadata.AttributeAnonymizerMaskOriginFace)
 	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Box), metadata.AttributeAnonymizerMaskOriginBox)
 	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Interpolated), metadata.AttributeAnonymizerMaskOriginInterpolated)
 	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Held), metadata.AttributeAnonymizerMaskOriginHeld)

@@ -48,8 +48,8 @@ const (
 
 // MasksByOrigin counts the masks of a frame by what they were derived from (mask.Origin).
 type MasksByOrigin struct {
-	// Pose: located by facial keypoints or shoulders. Box: the top of the person's box.
-	Pose, Box int
+	// Pose: located by facial keypoints or shoulders. Face: by a face whose person was not found. Box: the top of the person's box.
+	Pose, Face, Box int
 	// Interpolated: between two sightings of a person. Held: before the first or after the last one.
 	Interpolated, Held int
 }
@@ -72,7 +72,7 @@ type FrameRecord struct {
 	Judged bool
 	// Detected is the number of people that the detector found, PosedPeople of how many of them the pose was estimated.
 	Detected, PosedPeople int
-	// People is the number of persons visible, found or carried.
+	// People is the number of persons visible, found or carried; a face whose person was not found is one.
 	People int
 	// Masks is the number of heads covered.
 	Masks         int

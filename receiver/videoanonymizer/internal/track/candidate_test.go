@@ -122,3 +122,29 @@ func TestCandidatesOfSomeoneFound(t *testing.T) {
 		})
 	}
 }
+
+// TestCandidatesThatGuess: a candidate of whom hardly a keypoint is seen leaves the place of its head to its box, which may be half
+// of the frame. It continues nobody's path: the mask stays with the head that was found.
+func TestCandidatesThatGuess(t *testing.T) {
+	const frames, x, y, size = 20, 400, 300, 60
+	tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))
+	var results []Result
+	for i := range frames {
+		p := person(x, y, size, rng)
+		if i > 0 {
+			p.Candidate, p.Score = true, .2
+			p.Box.X0, p.Box.X1 = p.Box.X0-300, p.Box.X1+300
+			p.Pose = &vision.Pose{vision.LeftEar: {X: p.Pose[vision.LeftEar].X, Y: p.Pose[vision.LeftEar].Y, Score: .25}}
+		}
+		results = append(results, tracker.Push(Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Judged: true,
+			Width: width, Height: height, People: []vision.Person{p}})...)
+	}
+	for _, r := range append(results, tracker.Flush()...) {
+		if !contained(x, y, r.Heads) {
+			t.Errorf("frame %d: the head is not masked", r.Index)
+		}
+		if contained(x+4*size, y+2*size, r.Heads) {
+			t.Errorf("frame %d: the mask reaches far beyond the head", r.Index)
+		}
+	}
+}

@@ -180,9 +180,9 @@ func (f *frame) sightings(opts mask.GeometryOptions) (sure, weak []sighting) {
 	return sure, weak
 }
 
-// withoutGuesses leaves out candidates of whom nothing new is known: those whose head no keypoint shows, since where it would be is
-// a guess, which may be half of the frame (a face that was found there speaks for itself), and those whose head is that of
-// someone who was found more surely.
+// withoutGuesses leaves out candidates of whom nothing new is known: those whose head the keypoints do not show or leave to the box,
+// since where it would be is a guess, which may be half of the frame (a face that was found there speaks for itself), and those whose
+// head is that of someone who was found more surely.
 func withoutGuesses(people []vision.Person, heads []mask.Head) (known []vision.Person, located []mask.Head) {
 	order := make([]int, len(people))
 	for i := range order {

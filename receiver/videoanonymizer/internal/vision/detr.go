@@ -44,7 +44,7 @@ func newDETR(session *onnx.Session, opts DetectorOptions) (Detector, error) {
 	case h > 0 && w > 0:
 		d.size = inputSize(DetectorOptions{Width: int(w), Height: int(h)}, 0, 1)
 	case opts.LongSide > 0 || opts.Width > 0:
-		d.size = inputSize(opts, 0, 1)
+		d.size = inputSize(opts, opts.LongSide, 1)
 	}
 	if len(in) == 2 {
 		h, w := in[1].Shape[1], in[1].Shape[2]

@@ -3,6 +3,8 @@
 
 // Package vision holds the model families: what a frame must be turned into before a model runs, and what the numbers that
 // come out of it mean. Everything outside this package sees people, boxes and keypoints in pixels of the frame.
+//
+// A further family is a file with a constructor that checks the model's inputs and outputs, and its entry in one of the maps below.
 package vision
 
 import (

@@ -36,13 +36,16 @@ func TestInputSizeAndLetterbox(t *testing.T) {
 		width, height           int
 		region                  image.Rectangle
 	}{
-		"wide":      {DetectorOptions{}, 1920, 1080, 416, 256, image.Rect(0, -51, 1920, 1131)},
-		"tall":      {DetectorOptions{}, 1080, 1920, 256, 416, image.Rect(-51, 0, 1131, 1920)},
-		"square":    {DetectorOptions{}, 500, 500, 416, 416, image.Rect(0, 0, 500, 500)},
-		"small":     {DetectorOptions{}, 208, 104, 416, 224, image.Rect(0, -4, 208, 108)},
-		"strip":     {DetectorOptions{}, 4096, 16, 416, 32, image.Rect(0, -150, 4096, 166)},
-		"long side": {DetectorOptions{LongSide: 630}, 1920, 1080, 640, 384, image.Rect(0, -36, 1920, 1116)},
-		"fixed":     {DetectorOptions{Width: 300, Height: 300}, 1920, 1080, 320, 320, image.Rect(0, -420, 1920, 1500)},
+		"wide":                        {DetectorOptions{}, 1920, 1080, 416, 256, image.Rect(0, -51, 1920, 1131)},
+		"tall":                        {DetectorOptions{}, 1080, 1920, 256, 416, image.Rect(-51, 0, 1131, 1920)},
+		"square":                      {DetectorOptions{}, 500, 500, 416, 416, image.Rect(0, 0, 500, 500)},
+		"small":                       {DetectorOptions{}, 208, 104, 416, 224, image.Rect(0, -4, 208, 108)},
+		"strip":                       {DetectorOptions{}, 4096, 16, 416, 32, image.Rect(0, -150, 4096, 166)},
+		"long side":                   {DetectorOptions{LongSide: 630}, 1920, 1080, 640, 384, image.Rect(0, -36, 1920, 1116)},
+		"not enlarged beyond measure": {DetectorOptions{LongSide: 640}, 320, 240, 480, 384, image.Rect(0, -8, 320, 248)},
+		"not below the usual":         {DetectorOptions{LongSide: 640}, 208, 104, 416, 224, image.Rect(0, -4, 208, 108)},
+		"less than the usual":         {DetectorOptions{LongSide: 320}, 1920, 1080, 320, 192, image.Rect(0, -36, 1920, 1116)},
+		"fixed":                       {DetectorOptions{Width: 300, Height: 300}, 1920, 1080, 320, 320, image.Rect(0, -420, 1920, 1500)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
