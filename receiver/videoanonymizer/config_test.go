@@ -76,6 +76,9 @@ func TestLoadConfig(t *testing.T) {
 
 				QuarantineDirectory: "/data/failed",
 				MinFreeSpace:        2048,
+				Audio:               media.SoundMute,
+				Keep:                []string{media.KeepChapters, "creation_time"},
+				SegmentLength:       30 * time.Second,
 				StateDirectory:      "/data/state",
 			},
 			Retry:  watch.Retry{InitialInterval: time.Minute, MaxInterval: time.Hour, MaxAttempts: 3},
@@ -171,7 +174,8 @@ func TestInvalidConfig(t *testing.T) {
 		}},
 		{"videoanonymizer/output_combinations", []string{
 			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
-			"quality: 52 is out of range", "min_free_space: -2 is out of range", "move_to: has no effect with on_success: keep",
+			"quality: 52 is out of range", "min_free_space: -2 is out of range",
+			`audio: "loud" is not known: use one of drop, copy, mute`, `keep: "title=x" is no name`, "segment_length: 10ms is out of range", "move_to: has no effect with on_success: keep",
 		}},
 		{"videoanonymizer/hardware", []string{
 			"output::codec: ffv1 is none that encoder vaapi writes: use one of same, h264, h265, vp9, av1, or encoder software",

@@ -55,7 +55,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		name := fmt.Sprintf("clip-%02d.mp4", i)
 		s.drop(clip, name)
 		names, outputs = append(names, name), append(outputs, fmt.Sprintf("clip-%02d_anonymized.mp4", i))
-		time.Sleep(time.Duration(random.Int64N(int64(2500 * time.Millisecond))))
+		time.Sleep(time.Duration(random.Int64N(int64(4 * time.Second))))
 		children := process.Children(c.PID())
 		c.Kill()
 		if len(children) > 0 {

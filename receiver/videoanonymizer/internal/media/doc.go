@@ -17,6 +17,9 @@
 //	}
 //	err = writer.Finish(ctx) // verified: temp may get its name
 //
+// The encoder writes segments, which Finish has a second process join, with what is to be kept of the source. After Writer.Seal
+// another writer and reader can go on from there, in another process, too: WriteOptions.Resume and Tools.Resume.
+//
 // A source is opened once per child as a file descriptor, without following a symbolic link, and only if it is a
 // regular file (Linux only: by way of /proc/self/fd); ffmpeg sees neither its name nor any other file, no network, and no demuxer that could lead elsewhere.
 package media
