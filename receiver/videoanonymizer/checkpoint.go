@@ -78,7 +78,9 @@ func (v *video) load(made string) (*checkpoint, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &c)
 	}
-	if err == nil && c.Made == made && c.Video.Frames > 0 {
+	cfg := v.receiver.cfg.Report
+	whole := c.Video.Frames > 0 && (c.Report != nil || !cfg.Enabled && !cfg.ContactSheet) && (c.Preview != nil || cfg.Preview == NoPreview)
+	if err == nil && c.Made == made && whole {
 		return &c, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

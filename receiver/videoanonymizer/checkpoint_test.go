@@ -37,6 +37,9 @@ func TestGoesOn(t *testing.T) {
 		"a torn checkpoint": {anew: true, between: func(t *testing.T, _ *Config, path string) {
 			require.NoError(t, os.Truncate(path, 20))
 		}},
+		"a checkpoint without its report": {anew: true, between: func(t *testing.T, _ *Config, path string) {
+			change(t, path, func(c *checkpoint) { c.Report = nil })
+		}},
 		"people were elsewhere": {anew: true, between: func(t *testing.T, _ *Config, path string) {
 			change(t, path, func(c *checkpoint) { c.Heads = append(c.Heads, mask.Head{X: 10, Y: 10, RX: 5, RY: 5}) })
 		}},

@@ -57,6 +57,46 @@ func BenchmarkTranscode(b *testing.B) {
 	report(b, plain, ours)
 }
 
+// BenchmarkSegments compares decoding and encoding with a seal after every 10 s of video with the same in one piece, in wall time and
+// in CPU time of this process and its children.
+func BenchmarkSegments(b *testing.B) {
+	tools, in, dir := testTools(b), benchClip(b), b.TempDir()
+	info, err := tools.Probe(b.Context(), in, Limits{})
+	require.NoError(b, err)
+	run := func(name string, every int) (wall, used time.Duration) {
+		began, start := time.Now(), cpu(b)
+		r, err := tools.Open(b.Context(), info, ReadOptions{})
+		require.NoError(b, err)
+		defer r.Close()
+		w, err := tools.Create(b.Context(), filepath.Join(dir, name), info, WriteOptions{})
+		require.NoError(b, err)
+		for {
+			f, err := r.Next()
+			if err == io.EOF {
+				break
+			}
+			require.NoError(b, err)
+			if f.Index > 0 && f.Index%every == 0 {
+				_, err = w.Seal()
+				require.NoError(b, err)
+			}
+			require.NoError(b, w.Write(f))
+			f.Release()
+		}
+		require.NoError(b, w.Finish(b.Context()))
+		return time.Since(began), cpu(b) - start
+	}
+	var whole, sealed, wholeCPU, sealedCPU time.Duration
+	for i := 0; b.Loop(); i++ {
+		wall, used := run(fmt.Sprintf("whole%d.mp4", i), benchFrames)
+		whole, wholeCPU = whole+wall, wholeCPU+used
+		wall, used = run(fmt.Sprintf("sealed%d.mp4", i), 300)
+		sealed, sealedCPU = sealed+wall, sealedCPU+used
+	}
+	b.ReportMetric(100*(sealed.Seconds()/whole.Seconds()-1), "wall-%")
+	b.ReportMetric(100*(sealedCPU.Seconds()/wholeCPU.Seconds()-1), "cpu-%")
+}
+
 // BenchmarkRead compares reading all frames with ffmpeg decoding to nowhere.
 func BenchmarkRead(b *testing.B) {
 	tools, in := testTools(b), benchClip(b)
