@@ -312,7 +312,7 @@ func createDefaultConfig() component.Config {
 			OnSuccess: watch.OnSuccessKeep,
 
 			Audio:         media.SoundDrop,
-			SegmentLength: 10 * time.Second,
+			SegmentLength: 20 * time.Second,
 			MinFreeSpace:  512,
 		},
 		Retry: watch.DefaultRetry,
@@ -423,7 +423,7 @@ func (c *OutputConfig) validate() []error {
 		oneOf("encoder", c.Encoder, encoders),
 		oneOf("audio", c.Audio, audio),
 		validateKeep(c.Keep),
-		inRange("segment_length", c.SegmentLength, time.Second, time.Hour, "a duration such as 10s; a crash costs that much of the video"),
+		inRange("segment_length", c.SegmentLength, time.Second, time.Hour, "a duration such as 20s; a crash costs that much of the video"),
 		oneOf("on_success", c.OnSuccess, onSuccess),
 		validateName(c.Name),
 		inRange("min_free_space", c.MinFreeSpace, noSpaceCheck, 1<<30, "MiB that stay free; 0 leaves just room for the video, -1 begins it without a look"),
