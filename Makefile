@@ -65,7 +65,7 @@ test: ## Check everything, from a bare checkout on
 
 .PHONY: test-module
 test-module: ## Test one module with the race detector: make test-module MODULE=processor/attrtometrics
-	$(GO) -C $(MODULE) test -race ./...
+	$(GO) -C $(MODULE) test -race -timeout 30m ./...
 
 .PHONY: e2e
 e2e: ## Test the built program on real footage (after make models footage build)
