@@ -196,6 +196,10 @@ func (w *Writer) muxArgs(path string) []string {
 	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y", "-copyts",
 		"-protocol_whitelist", "pipe", "-itsoffset", strconv.Itoa(-lead), "-f", "mov", "-i", "pipe:0"}
 	streams := []string{"-map", "0:v:0"}
+	silence := "1" // the input that comes after the source, where there is one: the source's sound must not pass for it
+	if e.source != nil {
+		silence = "2"
+	}
 	chapters := []string{"-map_chapters", "-1"}
 	if e.source != nil {
 		args = append(args, inputArgs(w.info.limits)...)
@@ -204,14 +208,15 @@ func (w *Writer) muxArgs(path string) []string {
 		if e.chapters {
 			chapters = []string{"-map_chapters", "1"} // with their titles
 		}
-	} else if e.silent > 0 {
+	}
+	if e.silent > 0 {
 		first := timeOf(w.planned(w.first), p.timeBase)
 		length := timeOf(w.planned(w.times.last)+1, p.timeBase) - first + timeOf(framePeriod(w.info), w.info.TimeBase)
 		args = append(args, "-itsoffset", inSeconds(first), "-t", inSeconds(length), "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo")
 	}
 	if e.silent > 0 {
 		for range e.silent {
-			streams = append(streams, "-map", "1:a")
+			streams = append(streams, "-map", silence+":a")
 		}
 		streams = append(streams, p.soundFilter()...)
 	}

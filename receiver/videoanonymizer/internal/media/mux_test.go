@@ -94,6 +94,18 @@ func TestSound(t *testing.T) {
 	}
 }
 
+// TestMuteBesideTags: the source is opened for its tags then, and its sound still does not get into the output.
+func TestMuteBesideTags(t *testing.T) {
+	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac -metadata title=kept")
+	out := filepath.Join(t.TempDir(), "a.mp4")
+	write := WriteOptions{Preset: "ultrafast", Sound: SoundMute, Keep: []string{"title", KeepChapters}}
+	_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, write, nil)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"video", "audio"}, kinds(t, out))
+	assert.Less(t, loudest(t, out), -80.0, "silence")
+	assert.Contains(t, strings.Join(ffprobe(t, out, "format_tags"), " "), "kept")
+}
+
 // TestSoundThatDoesNotFit is refused before the work, not after it.
 func TestSoundThatDoesNotFit(t *testing.T) {
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac")
