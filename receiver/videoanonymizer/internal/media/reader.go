@@ -40,7 +40,8 @@ type ReadOptions struct {
 	// Stall is how long Next waits for a frame before it gives up with ErrStalled. Default 5 min.
 	Stall time.Duration
 
-	from time.Duration // since the file's beginning; what is shown before is left out
+	from   time.Duration   // since the file's beginning; what is shown before is left out
+	around []time.Duration // frames that are not close to these presentation times are decoded and left out; nil: none are
 
 	_ struct{}
 }
@@ -137,7 +138,21 @@ func decodeFilter(info Info, opts ReadOptions) string {
 	default: // another layout or depth, but the same range
 		scale += rangeArgs(info)
 	}
-	return "showinfo=checksum=0," + scale
+	return selectFilter(info, opts) + "showinfo=checksum=0," + scale
+}
+
+// selectFilter passes, for each time around which frames are wanted, those shown within two mean periods before it and the first one
+// that is not before it.
+func selectFilter(info Info, opts ReadOptions) string {
+	if opts.around == nil {
+		return ""
+	}
+	before := 2 * timeOf(framePeriod(info), info.TimeBase)
+	terms := make([]string, len(opts.around))
+	for i, at := range opts.around {
+		terms[i] = fmt.Sprintf(`gte(t\,%f)*(isnan(prev_t)+lt(prev_t\,%f))`, (at - before).Seconds(), (at - rounding).Seconds())
+	}
+	return "select=" + strings.Join(terms, "+") + ","
 }
 
 // rangeArgs keep the scaler from changing the range.

@@ -28,22 +28,26 @@ const (
 func (t Tools) Stills(ctx context.Context, info Info, times []time.Duration, use func(i int, frame *Frame) error) error {
 	s := &stills{tools: t, ctx: ctx, info: info}
 	defer s.close()
-	if err := s.open(0); err != nil {
+	if err := s.open(0, nil); err != nil {
 		return err
 	}
-	s.origin = s.frame.Time
+	origin := s.frame.Time
 	order := make([]int, len(times))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(times[a], times[b]) })
 	for _, i := range order {
-		if err := s.seek(times[i]); err != nil {
+		s.ahead = append(s.ahead, origin+times[i])
+	}
+	for _, i := range order {
+		if err := s.seek(); err != nil {
 			return err
 		}
 		if err := use(i, s.frame); err != nil {
 			return err
 		}
+		s.ahead = s.ahead[1:]
 	}
 	return nil
 }
@@ -53,27 +57,29 @@ type stills struct {
 	tools  Tools
 	ctx    context.Context
 	info   Info
-	origin time.Duration
+	ahead  []time.Duration // what is still to be shown, in order
 	reader *Reader
 	frame  *Frame
 }
 
-// time is the frame's, counted from the video's first frame.
-func (s *stills) time() time.Duration { return s.frame.Time - s.origin }
-
-// seek goes on to the frame of a time that is not before the last one asked for.
-func (s *stills) seek(at time.Duration) error {
-	if at-s.time() > near {
-		err := s.open(at - early)
-		// A container without an index may lead too far, or past the end.
-		if errors.Is(err, ErrDamaged) || err == nil && s.time() > at+early {
-			err = s.open(0)
+// seek goes on to the first frame ahead.
+func (s *stills) seek() error {
+	at := s.ahead[0]
+	if s.reader.opts.around == nil || at-s.frame.Time > near {
+		from := at - s.info.begin - early
+		if from < near {
+			from = 0
+		}
+		err := s.open(from, s.ahead)
+		// A container without an index may lead too far, and a time may lie past the end.
+		if errors.Is(err, ErrDamaged) || err == nil && s.frame.Time > at+early {
+			err = s.open(0, nil)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	for s.time() < at-rounding {
+	for s.frame.Time < at-rounding {
 		if err := s.next(); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
@@ -83,10 +89,10 @@ func (s *stills) seek(at time.Duration) error {
 	return nil
 }
 
-// open begins anew at a time since the file's beginning.
-func (s *stills) open(from time.Duration) (err error) {
+// open begins anew at a time since the file's beginning, with all frames or those around some times.
+func (s *stills) open(from time.Duration, around []time.Duration) (err error) {
 	s.close()
-	if s.reader, err = s.tools.Open(s.ctx, s.info, ReadOptions{Salvage: true, from: from}); err != nil {
+	if s.reader, err = s.tools.Open(s.ctx, s.info, ReadOptions{Salvage: true, from: from, around: around}); err != nil {
 		return err
 	}
 	return s.next()
