@@ -82,7 +82,7 @@ func (w *Writer) gather(opts WriteOptions) error {
 		}
 	}
 	if e.copied || e.subtitles {
-		return w.tryExtras()
+		return w.tryBesides()
 	}
 	return nil
 }
@@ -116,15 +116,16 @@ func (w *Writer) readTags(names []string) error {
 	return nil
 }
 
-// tryExtras writes the beginning of sound and subtitles into the container, alone.
-func (w *Writer) tryExtras() error {
+// tryBesides writes the beginning of sound and subtitles into the container, alone.
+func (w *Writer) tryBesides() error {
 	f, err := w.besides.reopen()
 	if err != nil {
 		return err
 	}
 	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y"}, inputArgs(w.info.limits)...)
 	args = append(args, "-t", "1", "-i", inputURL)
-	args = append(args, w.besides.mapping(0, w.plan)...)
+	args = append(args, w.besides.mapping(0)...)
+	args = append(args, w.plan.soundFilter()...)
 	args = append(args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-f", w.plan.container.muxer, "file:"+w.temp)
 	if err := reserve(w.temp); err != nil {
 		_ = f.Close()
@@ -139,14 +140,14 @@ func (w *Writer) tryExtras() error {
 	case context.Cause(w.ctx) != nil:
 		return fileError(w.info.Path, context.Cause(w.ctx), "")
 	case err != nil:
-		return fileError(w.info.Path, extraCause(err), "its sound or subtitles do not go into %s: choose container mkv, or leave them out: %s",
+		return fileError(w.info.Path, besidesCause(err), "its sound or subtitles do not go into %s: choose container mkv, or leave them out: %s",
 			w.plan.container.muxer, tidy(err.Error()))
 	}
 	return nil
 }
 
-// extraCause tells a full disk from a container that takes no such stream.
-func extraCause(err error) error {
+// besidesCause tells a full disk from a container that takes no such stream.
+func besidesCause(err error) error {
 	if cause := encodeCause(err.Error()); cause != ErrTool {
 		return cause
 	}
@@ -169,7 +170,7 @@ func (e *besides) close() {
 }
 
 // mapping chooses the streams of the source, which is the given input.
-func (e *besides) mapping(input int, p plan) []string {
+func (e *besides) mapping(input int) []string {
 	var args []string
 	if e.copied {
 		args = append(args, "-map", fmt.Sprintf("%d:a", input))
@@ -177,7 +178,7 @@ func (e *besides) mapping(input int, p plan) []string {
 	if e.subtitles {
 		args = append(args, "-map", fmt.Sprintf("%d:s", input))
 	}
-	return append(args, p.soundFilter()...)
+	return args
 }
 
 // soundFilter leaves out what sound plays before zero, such as the priming of an encoder: to keep it, some containers would show
@@ -204,7 +205,7 @@ func (w *Writer) muxArgs(path string) []string {
 	if e.source != nil {
 		args = append(args, inputArgs(w.info.limits)...)
 		args = append(args, "-itsoffset", inSeconds(-timeOf(w.origin, w.info.TimeBase)), "-i", inputURL)
-		streams = append(streams, e.mapping(1, p)...)
+		streams = append(streams, e.mapping(1)...)
 		if e.chapters {
 			chapters = []string{"-map_chapters", "1"} // with their titles
 		}
@@ -214,13 +215,11 @@ func (w *Writer) muxArgs(path string) []string {
 		length := timeOf(w.planned(w.times.last)+1, p.timeBase) - first + timeOf(framePeriod(w.info), w.info.TimeBase)
 		args = append(args, "-itsoffset", inSeconds(first), "-t", inSeconds(length), "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo")
 	}
-	if e.silent > 0 {
-		for range e.silent {
-			streams = append(streams, "-map", silence+":a")
-		}
-		streams = append(streams, p.soundFilter()...)
+	for range e.silent {
+		streams = append(streams, "-map", silence+":a")
 	}
 	args = append(args, streams...)
+	args = append(args, p.soundFilter()...)
 	args = append(args, "-c", "copy")
 	if e.silent > 0 {
 		args = append(args, "-c:a", p.container.silence)
