@@ -12,6 +12,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // logTimes brings the times of the frames written since the last call to the disk.
@@ -19,7 +21,7 @@ func (w *Writer) logTimes() error {
 	f, err := os.OpenFile(w.timesPath(), os.O_WRONLY|os.O_CREATE, 0o666)
 	if err == nil {
 		_, err = f.WriteAt(w.times.deltas[w.logged:], int64(w.logged))
-		err = errors.Join(err, f.Sync(), f.Close())
+		err = errors.Join(err, durable.Sync(f), f.Close())
 	}
 	if err != nil {
 		return fileError(w.timesPath(), diskCause(err), "%v", rootCause(err))
@@ -39,7 +41,7 @@ func syncFile(path string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return stat.Size(), f.Sync()
+	return stat.Size(), durable.Sync(f)
 }
 
 // resume takes over what an earlier writer sealed. What it had not sealed is removed.

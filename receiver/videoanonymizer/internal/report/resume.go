@@ -14,6 +14,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 )
@@ -32,7 +33,7 @@ type Progress struct {
 func (r *Recorder) Seal() (Progress, error) {
 	err := r.buffered.Flush()
 	if err == nil {
-		err = r.file.Sync()
+		err = durable.Sync(r.file)
 	}
 	var size int64
 	if err == nil {

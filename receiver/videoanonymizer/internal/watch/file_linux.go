@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // stamp tells one state of a file from another without reading it. Times are nanoseconds since 1970. The device is left
@@ -149,19 +151,6 @@ func linkNoReplace(from, to string) error {
 	return os.Remove(from)
 }
 
-// syncPath makes the content of a file, or the names in a folder, survive a power cut.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
-		return err
-	}
-	return nil
-}
-
 // makeFolders makes those missing of a path, and makes their names survive a power cut.
 func makeFolders(path string) error {
 	there, err := exists(path)
@@ -174,7 +163,7 @@ func makeFolders(path string) error {
 	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncPath(filepath.Dir(path))
+	return durable.SyncPath(filepath.Dir(path))
 }
 
 // lockFile takes the file for this process until it is closed, and writes the process's number into it.

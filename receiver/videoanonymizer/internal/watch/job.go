@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 var (
@@ -111,7 +113,7 @@ func (j *Job) Publish(companions ...Companion) error {
 		}
 	}
 	if err == nil {
-		if err = syncPath(filepath.Dir(j.Output)); err == nil {
+		if err = durable.SyncPath(filepath.Dir(j.Output)); err == nil {
 			return nil
 		}
 		named = len(names) // what may vanish in a power cut is not published
@@ -145,7 +147,7 @@ func (j *Job) intend(companions []Companion) error {
 
 // synced identifies a complete file that is safe on the disk.
 func synced(path string) (*output, error) {
-	if err := syncPath(path); err != nil {
+	if err := durable.SyncPath(path); err != nil {
 		return nil, err
 	}
 	return describe(path)

@@ -20,6 +20,8 @@ import (
 	"unicode/utf8"
 
 	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // state is what is known of a source.
@@ -254,7 +256,7 @@ func (j *journal) write(rec record) error {
 	line = append(line, '\n')
 	_, err = j.file.WriteAt(line, j.size)
 	if err == nil {
-		err = j.file.Sync()
+		err = durable.Sync(j.file)
 	}
 	if err != nil { // a full disk may have taken a part of the line
 		return errors.Join(err, j.file.Truncate(j.size))
@@ -272,13 +274,13 @@ func (j *journal) rewrite() error {
 	}
 	lines, size, err := j.dump(fresh)
 	if err == nil {
-		err = fresh.Sync()
+		err = durable.Sync(fresh)
 	}
 	if err == nil {
 		err = os.Rename(fresh.Name(), j.path)
 	}
 	if err == nil {
-		err = syncPath(filepath.Dir(j.path))
+		err = durable.SyncPath(filepath.Dir(j.path))
 	}
 	if err != nil {
 		fresh.Close()

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // action is what is done to a source after its outcome is recorded.
@@ -147,7 +149,7 @@ func move(path string, meant stamp, to string, prepare func(to string) error) (s
 		if err != nil {
 			return "", err
 		}
-		return candidate, errors.Join(syncPath(filepath.Dir(candidate)), syncPath(filepath.Dir(path)))
+		return candidate, errors.Join(durable.SyncPath(filepath.Dir(candidate)), durable.SyncPath(filepath.Dir(path)))
 	}
 	return "", fmt.Errorf("%s and %d names with a number are taken: empty the folder", to, maxNumber-1)
 }
@@ -190,7 +192,7 @@ func copyFile(path, to string, meant stamp) (err error) {
 	if info, err := from.Stat(); err == nil {
 		_ = copied.Chmod(info.Mode().Perm())
 	}
-	return errors.Join(copied.Sync(), os.Chtimes(to, time.Time{}, meant.modTime()))
+	return errors.Join(durable.Sync(copied), os.Chtimes(to, time.Time{}, meant.modTime()))
 }
 
 // reasonSuffix is put after the name of a file in quarantine.
@@ -226,7 +228,7 @@ func writeReason(path string, s source) error {
 	if err := os.WriteFile(temp, text, 0o644); err != nil {
 		return err
 	}
-	if err := syncPath(temp); err != nil {
+	if err := durable.SyncPath(temp); err != nil {
 		return err
 	}
 	err = renameDurably(temp, path)

@@ -40,6 +40,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // ErrStopped is returned once the watcher was stopped.
@@ -959,5 +961,5 @@ func renameDurably(from, to string) error {
 	if err := renameNoReplace(from, to); err != nil {
 		return err
 	}
-	return syncPath(filepath.Dir(to))
+	return durable.SyncPath(filepath.Dir(to))
 }

@@ -1,0 +1,30 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package durable makes files survive a power cut.
+package durable
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// Sync brings the content of a file, or the names in a folder, to the disk. Some file systems, of networks or in user space, cannot
+// (fsync(2): EINVAL, or ENOTSUP): work on them goes on all the same.
+func Sync(f *os.File) error {
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return err
+	}
+	return nil
+}
+
+// SyncPath does so for the file or folder at path.
+func SyncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	return Sync(f)
+}
