@@ -39,8 +39,8 @@ func (m *movenet) Estimate(ctx context.Context, frame *media.Frame, people []Det
 
 func (m *movenet) estimateBatch(ctx context.Context, frame *media.Frame, people []Detection, steps *Steps) ([]Pose, error) {
 	watch := newStopwatch(steps)
-	s := samplers.Get().(*sampler)
-	defer samplers.Put(s)
+	s := borrowSampler()
+	defer returnSampler(s)
 	picture := m.size * m.size * 3
 	input := borrowBytes(len(people) * picture)
 	defer returnBytes(input)

@@ -6,7 +6,6 @@ package vision
 import (
 	"fmt"
 	"image"
-	"sync"
 
 	"gocv.io/x/gocv"
 
@@ -15,14 +14,34 @@ import (
 
 // sampler turns a region of a frame into a small interleaved 8-bit picture for a model. Each plane is scaled on its own
 // and only the small result is converted, which costs a fraction of converting the frame. A sampler serves one
-// goroutine at a time; samplers keep their memory in a pool.
+// goroutine at a time. Its memory lies outside of Go's: close frees it.
 type sampler struct {
 	halves [2]gocv.Mat // on the way to a much smaller size, in turn
 	planes [3]gocv.Mat // scaled, in the frame's depth
 	bytes  [3]gocv.Mat // the same in 8 bit, where the frame is deeper
 }
 
-var samplers = sync.Pool{New: func() any { return newSampler() }}
+// spareSamplers are those that wait to be used again. A sync.Pool would not do: it lets go of what it holds at each garbage collection,
+// and what lies outside of Go's memory would never be freed.
+var spareSamplers = make(chan *sampler, 16)
+
+// borrowSampler takes a spare one, or else a new one; returnSampler gives it back.
+func borrowSampler() *sampler {
+	select {
+	case s := <-spareSamplers:
+		return s
+	default:
+		return newSampler()
+	}
+}
+
+func returnSampler(s *sampler) {
+	select {
+	case spareSamplers <- s:
+	default:
+		s.close()
+	}
+}
 
 func newSampler() *sampler {
 	s := &sampler{halves: [2]gocv.Mat{gocv.NewMat(), gocv.NewMat()}}
@@ -32,10 +51,18 @@ func newSampler() *sampler {
 	return s
 }
 
-// samplePicture is sample by a sampler of the pool.
+func (s *sampler) close() {
+	for _, mats := range [][]gocv.Mat{s.halves[:], s.planes[:], s.bytes[:]} {
+		for i := range mats {
+			_ = mats[i].Close()
+		}
+	}
+}
+
+// samplePicture is sample by a sampler that is borrowed.
 func samplePicture(frame *media.Frame, region image.Rectangle, dst []uint8, width, height int) error {
-	s := samplers.Get().(*sampler)
-	defer samplers.Put(s)
+	s := borrowSampler()
+	defer returnSampler(s)
 	return s.sample(frame, region, dst, width, height, rgb)
 }
 

@@ -6,6 +6,7 @@ package vision
 import (
 	"encoding/binary"
 	"image"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -140,6 +141,32 @@ func TestSampleRefusesNonsense(t *testing.T) {
 	s := newSampler()
 	assert.Error(t, s.sample(frame, image.Rectangle{}, make([]uint8, 300), 10, 10, rgb))
 	assert.Error(t, s.sample(frame, image.Rect(0, 0, 5, 5), make([]uint8, 299), 10, 10, rgb))
+}
+
+// TestSpareSamplers: a garbage collection takes none away, whose memory nobody would free, and those too many free theirs.
+func TestSpareSamplers(t *testing.T) {
+	var all []*sampler
+	for range cap(spareSamplers) + 1 {
+		s := newSampler()
+		require.NoError(t, s.sample(newFrame(64, 64, yuv420p, false, uniform(white)), image.Rect(0, 0, 64, 64), make([]uint8, 300), 10, 10, rgb))
+		all = append(all, s)
+	}
+	for len(spareSamplers) > 0 { // of other tests
+		(<-spareSamplers).close()
+	}
+	for _, s := range all {
+		returnSampler(s)
+	}
+	runtime.GC()
+	runtime.GC()
+	for i, s := range all[:len(all)-1] {
+		assert.Same(t, s, borrowSampler(), "%d", i)
+		require.False(t, s.planes[0].Empty())
+		s.close()
+	}
+	tooMany := all[len(all)-1]
+	assert.True(t, tooMany.planes[0].Closed())
+	assert.True(t, tooMany.halves[1].Closed())
 }
 
 func FuzzSample(f *testing.F) {

@@ -110,10 +110,7 @@ func wholePixels(b Box) image.Rectangle {
 func sampleNormalised(frame *media.Frame, region image.Rectangle, dst []float32, width, height int) error {
 	bytes := borrowBytes(width * height * 3)
 	defer returnBytes(bytes)
-	s := samplers.Get().(*sampler)
-	err := s.sample(frame, region, *bytes, width, height, rgb)
-	samplers.Put(s)
-	if err != nil {
+	if err := samplePicture(frame, region, *bytes, width, height); err != nil {
 		return fmt.Errorf("sample a picture: %w", err)
 	}
 	for c := range 3 {
