@@ -408,6 +408,9 @@ func (r *run) trackOptions(frame *media.Frame) track.Options {
 		size += int64(len(plane.Data))
 	}
 	opts.MaxFrames = max(2*r.opts.DetectEvery+1, int(r.opts.FrameMemory/max(1, size)))
+	if r.opts.Resume != nil {
+		opts.Assured = r.opts.Resume.First
+	}
 	return opts
 }
 

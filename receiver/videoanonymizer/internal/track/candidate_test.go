@@ -37,39 +37,50 @@ func TestCandidates(t *testing.T) {
 	for name, tt := range map[string]struct {
 		observe func(o *Observation, rng *rand.Rand)
 		masked  func(i int) bool
+		assured int
 	}{
-		"weak alone": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{weak(rng)} }, func(int) bool { return false }},
+		"weak alone": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{weak(rng)} }, func(int) bool { return false }, 0},
 		"weak after sure": {func(o *Observation, rng *rand.Rand) {
 			if o.People = []vision.Person{weak(rng)}; o.Index == 0 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
-		}, func(int) bool { return true }},
+		}, func(int) bool { return true }, 0},
 		"weak with a face": {func(o *Observation, rng *rand.Rand) {
 			o.People, o.Faces = []vision.Person{weak(rng)}, []vision.Face{face}
-		}, func(int) bool { return true }},
+		}, func(int) bool { return true }, 0},
 		"borne out once": {func(o *Observation, rng *rand.Rand) {
 			if o.Index == 30 {
 				o.People = []vision.Person{borne(rng)}
 			}
-		}, func(i int) bool { return i >= 24 && i <= 36 }}, // held for a fifth of a second
+		}, func(i int) bool { return i >= 24 && i <= 36 }, 0}, // held for a fifth of a second
+		"borne out once before what is assured": {func(o *Observation, rng *rand.Rand) {
+			if o.Index == 30 {
+				o.People = []vision.Person{borne(rng)}
+			}
+		}, func(i int) bool { return i >= 24 }, 33},
+		"borne out once after what is assured": {func(o *Observation, rng *rand.Rand) {
+			if o.Index == 30 {
+				o.People = []vision.Person{borne(rng)}
+			}
+		}, func(i int) bool { return i >= 24 && i <= 36 }, 9},
 		"sure once": {func(o *Observation, rng *rand.Rand) {
 			if o.Index == 30 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
-		}, func(i int) bool { return i <= 60 }}, // held for a second
-		"borne out all the time": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{borne(rng)} }, func(int) bool { return true }},
+		}, func(i int) bool { return i <= 60 }, 0}, // held for a second
+		"borne out all the time": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{borne(rng)} }, func(int) bool { return true }, 0},
 		"weak without a pose after sure": {func(o *Observation, rng *rand.Rand) {
 			if o.People = []vision.Person{poseless(rng)}; o.Index == 0 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
-		}, func(i int) bool { return i <= fps }}, // held for a second
+		}, func(i int) bool { return i <= fps }, 0}, // held for a second
 		"weak without a pose with a face": {func(o *Observation, rng *rand.Rand) {
 			o.People, o.Faces = []vision.Person{poseless(rng)}, []vision.Face{face}
-		}, func(int) bool { return true }},
-		"face alone": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, func(int) bool { return true }},
+		}, func(int) bool { return true }, 0},
+		"face alone": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, func(int) bool { return true }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))
+			tracker, rng := New(Options{Assured: tt.assured}), rand.New(rand.NewPCG(1, 1))
 			var results []Result
 			for i := range frames {
 				o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Judged: i%3 == 0, Width: width, Height: height}

@@ -28,6 +28,9 @@ type Options struct {
 	MaxFrames int
 	// Geometry tunes how heads are located.
 	Geometry mask.GeometryOptions
+	// Assured is the index of a frame from which on everyone followed up to it is held for as long as someone found with certainty,
+	// since it is not known who was, in frames that the tracker was not given; 0 for none.
+	Assured int
 }
 
 // Observation is what is known of one frame.
@@ -268,6 +271,11 @@ func (t *Tracker) overdue() bool {
 // advance decides the oldest frame of the window and appends what has become ready.
 func (t *Tracker) advance(out []Result) []Result {
 	f := t.window[0]
+	if t.opts.Assured != 0 && f.Index == t.opts.Assured {
+		for _, p := range t.paths {
+			p.certain = p.certain || p.seen[0].number < f.number
+		}
+	}
 	before, after := t.judgements(f)
 	r := &Result{Index: f.Index, WholeFrame: t.wholeFrame(f, before, after), People: f.unplaced}
 	for _, p := range t.paths {
