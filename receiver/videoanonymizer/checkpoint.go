@@ -4,6 +4,7 @@
 package videoanonymizer
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,7 +13,9 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 	"sort"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,9 +23,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 const (
@@ -52,16 +58,28 @@ type checkpoint struct {
 
 func (v *video) checkpointPath() string { return v.job.TempFor(".checkpoint.json") }
 
+// program is the digest of the program that runs. Its version would not do: builds of one version differ.
+var program = sync.OnceValues(func() (string, error) {
+	file, err := report.Identify(context.Background(), "/proc/self/exe")
+	return file.SHA256, err
+})
+
 // made identifies all that the output depends on.
 func (v *video) made() (string, error) {
+	ours, err := program()
+	if err != nil {
+		return "", fmt.Errorf("identify the work: %w", err)
+	}
+	cfg := *v.receiver.cfg
+	cfg.Watch, cfg.Retry, cfg.Telemetry, cfg.Metrics = watch.Config{}, watch.Retry{}, TelemetryConfig{}, metadata.MetricsConfig{}
 	text, err := json.Marshal(struct {
-		Version string
-		Config  *Config
-		Models  []report.Model
-		Path    string
-		Size    int64
-		ModTime time.Time
-	}{v.receiver.set.BuildInfo.Version, v.receiver.cfg, v.receiver.models.used, v.job.Path, v.job.Size, v.job.ModTime.UTC()})
+		Program, Runtime string
+		Config           Config
+		Models           []report.Model
+		Path             string
+		Size             int64
+		ModTime          time.Time
+	}{ours, onnx.Version(), cfg, v.receiver.models.used, v.job.Path, v.job.Size, v.job.ModTime.UTC()})
 	if err != nil {
 		return "", fmt.Errorf("identify the work: %w", err)
 	}
@@ -81,11 +99,15 @@ func (v *video) load(made string) (*checkpoint, error) {
 	}
 	cfg := v.receiver.cfg.Report
 	whole := c.Video.Frames > 0 && (c.Report != nil || !cfg.Enabled && !cfg.ContactSheet) && (c.Preview != nil || cfg.Preview == NoPreview)
-	if err == nil && c.Made == made && whole {
+	logger := v.receiver.set.Logger.With(zap.String("video", v.job.Path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		logger.Warn("the checkpoint of a video cannot be read: it is begun anew", zap.Error(err))
+	case c.Made != made || !whole:
+		logger.Info("video begun anew: the program, its models or its configuration changed")
+	default:
 		return &c, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		v.receiver.set.Logger.Warn("the checkpoint of a video cannot be read: it is begun anew", zap.String("video", v.job.Path), zap.Error(err))
 	}
 	return nil, v.job.Restart()
 }
@@ -109,7 +131,7 @@ func (v *video) save(c checkpoint) error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	v.sealed = true
-	return v.job.Progressed()
+	return v.job.Progressed(c.Video.Frames)
 }
 
 // resumeAt is the frame from which a video is looked at that goes on after those whose PTS are known: one that is judged, as it was.
@@ -121,11 +143,18 @@ func (v *video) resumeAt(known []int64, info media.Info) int {
 	return first - first%cfg.DetectEvery
 }
 
-// seam makes sure that the last frame that was written would be masked the same now: then nobody is lost at the seam.
+// seam makes sure that the last frame that was written would be masked the same now: then nobody is lost at the seam. The heads come
+// in the order in which people were first seen, which may be another.
 func (c *checkpoint) seam(rec *telemetry.FrameRecord) error {
 	same := rec.WholeFrameMasked == c.Whole && len(rec.Heads) == len(c.Heads)
-	for i := 0; same && i < len(c.Heads); i++ {
-		same = near(rec.Heads[i], c.Heads[i])
+	left := slices.Clone(rec.Heads)
+	for _, h := range c.Heads {
+		i := slices.IndexFunc(left, func(now mask.Head) bool { return near(now, h) })
+		if i < 0 {
+			same = false
+			break
+		}
+		left = slices.Delete(left, i, i+1)
 	}
 	if !same {
 		return fmt.Errorf("%w: people are not where they were in frame %d", media.ErrResume, rec.Index)
@@ -134,7 +163,7 @@ func (c *checkpoint) seam(rec *telemetry.FrameRecord) error {
 }
 
 func near(a, b mask.Head) bool {
-	for _, d := range [...]float32{a.X - b.X, a.Y - b.Y, a.RX - b.RX, a.RY - b.RY} {
+	for _, d := range [...]float32{a.X - b.X, a.Y - b.Y, a.RX - b.RX, a.RY - b.RY, (a.Angle - b.Angle) * (a.RX - a.RY)} {
 		if !(math.Abs(float64(d)) <= seamTolerance) {
 			return false
 		}

@@ -126,11 +126,13 @@ func hidden(t *testing.T, out string) []string {
 	return found
 }
 
-// TestSeam: a mask that is elsewhere, of another shape, missing or new at the seam is found out.
+// TestSeam: a mask that is elsewhere, of another shape, missing or new at the seam is found out. Two people in another order are not.
 func TestSeam(t *testing.T) {
-	head := mask.Head{X: 100, Y: 80, RX: 20, RY: 30}
-	moved, larger, boxed := head, head, head
+	head, other := mask.Head{X: 100, Y: 80, RX: 20, RY: 30}, mask.Head{X: 300, Y: 80, RX: 25, RY: 25}
+	moved, larger, boxed, turned, round := head, head, head, head, other
 	moved.X += 2
+	turned.Angle += 0.1
+	round.Angle += 1
 	larger.RY += 3
 	boxed.Box = true
 	hair := head
@@ -140,16 +142,21 @@ func TestSeam(t *testing.T) {
 		whole bool
 		same  bool
 	}{
-		"the same": {heads: []mask.Head{head}, same: true},
-		"a hair":   {heads: []mask.Head{hair}, same: true},
-		"moved":    {heads: []mask.Head{moved}},
-		"larger":   {heads: []mask.Head{larger}},
-		"boxed":    {heads: []mask.Head{boxed}},
-		"missing":  {},
-		"one more": {heads: []mask.Head{head, moved}},
-		"whole":    {heads: []mask.Head{head}, whole: true},
+		"the same":         {heads: []mask.Head{head, other}, same: true},
+		"in another order": {heads: []mask.Head{other, head}, same: true},
+		"a hair":           {heads: []mask.Head{hair, other}, same: true},
+		"a circle turned":  {heads: []mask.Head{head, round}, same: true},
+		"turned":           {heads: []mask.Head{turned, other}},
+		"moved":            {heads: []mask.Head{moved, other}},
+		"larger":           {heads: []mask.Head{larger, other}},
+		"boxed":            {heads: []mask.Head{boxed, other}},
+		"missing":          {heads: []mask.Head{head}},
+		"nobody":           {},
+		"one twice":        {heads: []mask.Head{head, head}},
+		"one more":         {heads: []mask.Head{head, other, moved}},
+		"whole":            {heads: []mask.Head{head, other}, whole: true},
 	} {
-		c := checkpoint{Heads: []mask.Head{head}}
+		c := checkpoint{Heads: []mask.Head{head, other}}
 		err := c.seam(&telemetry.FrameRecord{Heads: tc.heads, WholeFrameMasked: tc.whole})
 		if tc.same {
 			assert.NoError(t, err, name)

@@ -4,6 +4,7 @@
 package videoanonymizer
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,6 +41,9 @@ func (p *promise) remaining() int64 {
 	return max(0, left)
 }
 
+// errPromised says that a video would fit if it were not for those under way.
+var errPromised = errors.New("space is promised to videos under way")
+
 // ledger holds what is promised to the videos under way, so that several do not count on the same space.
 type ledger struct {
 	mu       sync.Mutex
@@ -47,7 +51,8 @@ type ledger struct {
 	free     func(folder string) (int64, uint64, error) // nil asks the file system
 }
 
-// reserve promises a video the bytes that it needs, beside which minFree bytes are to stay free, or fails with media.ErrNoSpace.
+// reserve promises a video the bytes that it needs, beside which minFree bytes are to stay free, or fails with media.ErrNoSpace, and
+// with errPromised too where waiting helps.
 // What is returned gives them back.
 func (l *ledger) reserve(temp string, bytes, minFree int64) (release func(), err error) {
 	free := l.free
@@ -70,8 +75,12 @@ func (l *ledger) reserve(temp string, bytes, minFree int64) (release func(), err
 	p := &promise{device: device, bytes: bytes, temp: strings.TrimSuffix(temp, filepath.Ext(temp))}
 	bytes = p.remaining() // an interrupted attempt may have left a part
 	if left-promised-minFree < bytes {
-		return nil, fmt.Errorf("%q: %w: the video needs about %s, %s are free, of which %s are promised to videos under way and %s are to stay free (output::min_free_space)",
+		err := fmt.Errorf("%q: %w: the video needs about %s, %s are free, of which %s are promised to videos under way and %s are to stay free (output::min_free_space)",
 			folder, media.ErrNoSpace, mebibytes(bytes), mebibytes(left), mebibytes(promised), mebibytes(minFree))
+		if left-minFree >= bytes {
+			err = fmt.Errorf("%w: %w", errPromised, err)
+		}
+		return nil, err
 	}
 	if l.promises == nil {
 		l.promises = map[*promise]struct{}{}

@@ -57,12 +57,18 @@ func (v *video) anonymize(ctx context.Context) {
 		return
 	case ctx.Err() != nil:
 		v.span.Interrupted()
-		logger.Info("video given back unfinished", zap.Bool("goes_on_later", v.sealed), zap.NamedError("cause", err))
-		if v.sealed {
+		stands := v.sealed || job.Kept
+		logger.Info("video given back unfinished", zap.Bool("goes_on_later", stands), zap.NamedError("cause", err))
+		if stands {
 			job.Suspend()
 		} else {
 			job.Abandon()
 		}
+		return
+	case errors.Is(err, errPromised):
+		v.span.Interrupted()
+		logger.Info("video waits for the space that videos under way may take", zap.NamedError("cause", err))
+		job.Postpone()
 		return
 	default:
 		reason, retry := classify(err)
@@ -117,6 +123,9 @@ func (v *video) run(ctx context.Context, info media.Info, made string, from *che
 	}
 	release, err := v.reserveSpace(info)
 	if err != nil {
+		if !errors.Is(err, errPromised) {
+			job.Kept = false // others that wait for space get what its parts take
+		}
 		return pipeline.Summary{}, err
 	}
 	defer release()
@@ -135,6 +144,7 @@ func (v *video) run(ctx context.Context, info media.Info, made string, from *che
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
+	job.Kept = false // what fails from here on may be due to it
 	sink := &sealer{video: v, made: made, reader: reader, writer: writer, review: review}
 	if from != nil {
 		sink.begin, sink.done, sink.heads, sink.whole = from.Begin, from.Done, from.Heads, from.Whole
@@ -181,7 +191,9 @@ func (v *video) run(ctx context.Context, info media.Info, made string, from *che
 	if err := job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
 		return summary, err
 	}
-	return summary, job.Publish(companions...)
+	err = job.Publish(companions...)
+	job.Kept = v.sealed && errors.Is(err, watch.ErrTaken) // under another name the same will do
+	return summary, err
 }
 
 // open begins to decode: with the first frame, or, with a checkpoint, some seconds before those that are missing. shown are the PTS of

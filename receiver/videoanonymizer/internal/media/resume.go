@@ -44,7 +44,7 @@ func syncFile(path string) (int64, error) {
 	return stat.Size(), durable.Sync(f)
 }
 
-// resume takes over what an earlier writer sealed. What it had not sealed is removed.
+// resume takes over what an earlier writer sealed. What it had not sealed is removed, and what it had begun to join.
 func (w *Writer) resume(p Progress) error {
 	w.segments, w.origin = slices.Clone(p.Segments), p.Origin
 	for n, size := range p.Segments {
@@ -62,7 +62,7 @@ func (w *Writer) resume(p Progress) error {
 		return fileError(w.timesPath(), ErrResume, "it holds %d times instead of %d", len(shown), p.Frames)
 	}
 	w.frames, w.first, w.times.last = p.Frames, shown[0], shown[len(shown)-1]
-	return removeFiles(w.segmentPath(len(w.segments)))
+	return removeFiles(w.segmentPath(len(w.segments)), w.temp)
 }
 
 // Shown returns the PTS of all frames written so far, those of an earlier writer included.

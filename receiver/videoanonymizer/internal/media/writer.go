@@ -104,7 +104,7 @@ func (t Tools) Create(ctx context.Context, tempPath string, info Info, opts Writ
 	if err != nil {
 		return nil, fileError(tempPath, ErrUnwritable, "%v", err)
 	}
-	if _, err := os.Lstat(temp); err == nil {
+	if _, err := os.Lstat(temp); err == nil && opts.Resume == nil {
 		return nil, fileError(temp, ErrExists, "left as it is")
 	}
 	opts.Stall = cmp.Or(opts.Stall, defaultStall)
@@ -359,7 +359,8 @@ func (w *Writer) seal(ctx context.Context) error {
 }
 
 // Finish ends the encoder, joins the segments and makes sure that the file at Create's path holds each frame written at its time. From
-// then on the file is the caller's, who brings it to the disk and gives it its name. If Finish fails the file is removed.
+// then on the file is the caller's, who brings it to the disk and gives it its name, and the segments, from which the work can go on
+// until then: all names that begin as the file's does. If Finish fails the file is removed.
 func (w *Writer) Finish(ctx context.Context) error {
 	err := w.finish(ctx)
 	if err != nil {
@@ -391,16 +392,7 @@ func (w *Writer) finish(ctx context.Context) error {
 	}
 	w.over = true
 	w.besides.close()
-	return w.removeSegments()
-}
-
-// removeSegments removes what the output was joined from.
-func (w *Writer) removeSegments() error {
-	paths := []string{w.timesPath()}
-	for n := range w.segments {
-		paths = append(paths, w.segmentPath(n))
-	}
-	return removeFiles(paths...)
+	return nil
 }
 
 func removeFiles(paths ...string) error {

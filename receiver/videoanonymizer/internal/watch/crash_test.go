@@ -127,6 +127,106 @@ func TestSuspend(t *testing.T) {
 	assert.Empty(t, tree(t, r.out), "a failure keeps nothing")
 }
 
+// TestFailureBeforeTheWork keeps what an earlier attempt made, as long as the file is tried again.
+func TestFailureBeforeTheWork(t *testing.T) {
+	r := newRig(t)
+	r.drop("walk.mkv", "a video")
+	job := r.take()
+	write(t, job.Temp, "half")
+	job.Suspend()
+	for attempt := range r.opts.Retry.MaxAttempts {
+		again := r.take()
+		require.Equal(t, attempt+1, again.Attempt)
+		require.True(t, again.Kept)
+		require.NoError(t, again.Fail("unreadable", nil, true))
+		r.pass(time.Hour)
+	}
+	assert.Empty(t, tree(t, r.out), "it was given up")
+	r.idle()
+}
+
+// TestProgress counts attempts from the furthest that any came: work that fails at one place does not begin anew for ever.
+func TestProgress(t *testing.T) {
+	r := newRig(t)
+	r.drop("walk.mkv", "a video")
+	for _, tt := range []struct {
+		frames  int64
+		attempt int // after it
+	}{{100, 1}, {100, 2}, {101, 1}, {99, 2}, {101, 3}} {
+		job := r.take()
+		require.NoError(t, job.Progressed(1))
+		require.NoError(t, job.Progressed(tt.frames))
+		require.Equal(t, tt.attempt, job.Attempt, "%d frames", tt.frames)
+		require.NoError(t, job.Fail("tool", nil, true))
+		r.pass(time.Hour)
+	}
+	r.idle()
+}
+
+// TestCrashLoopEndsThatMakesProgress: a crash at one place of a file ends, too, although work was made safe before it each time.
+func TestCrashLoopEndsThatMakesProgress(t *testing.T) {
+	r := newRig(t)
+	r.drop("poison.mkv", "a")
+	for range r.opts.Retry.MaxAttempts {
+		require.NoError(t, r.take().Progressed(500))
+		r.crash()
+		r.start()
+	}
+	r.idle()
+}
+
+// TestPostpone has a file wait for a minute, which is no attempt.
+func TestPostpone(t *testing.T) {
+	r := newRig(t)
+	r.drop("walk.mkv", "a video")
+	job := r.take()
+	write(t, job.Temp, "half")
+	job.Postpone()
+	r.pass(postponed - time.Millisecond)
+	assert.Nil(t, r.try())
+	r.pass(time.Millisecond)
+	again := r.try()
+	require.NotNil(t, again)
+	assert.Equal(t, 1, again.Attempt)
+	assert.True(t, again.Kept)
+}
+
+// TestKeptWhileTheDiskIsAway keeps what was made of a video whose whole folder is missing at a start, and no other.
+func TestKeptWhileTheDiskIsAway(t *testing.T) {
+	r := newRig(t)
+	path := r.drop("disk/walk.mkv", "a video")
+	job := r.take()
+	write(t, job.Temp, "half")
+	job.Suspend()
+	away := filepath.Join(filepath.Dir(r.in), "away")
+	require.NoError(t, os.Rename(filepath.Dir(path), away))
+	r.restart()
+	assert.FileExists(t, job.Temp)
+	require.NoError(t, os.Rename(away, filepath.Dir(path)))
+	r.restart()
+	again := r.take()
+	assert.True(t, again.Kept)
+	again.Suspend()
+	require.NoError(t, os.Remove(path))
+	r.restart()
+	assert.NoFileExists(t, job.Temp)
+}
+
+// TestKeptElsewhere removes what was made for an output in a folder that is no longer the one.
+func TestKeptElsewhere(t *testing.T) {
+	state := t.TempDir()
+	r := newRig(t, func(r *rig) { r.opts.StateDirectory = state })
+	r.drop("walk.mkv", "a video")
+	job := r.take()
+	write(t, job.Temp, "half")
+	job.Suspend()
+	r.opts.OutputDirectory = r.out + "-new"
+	r.restart()
+	again := r.take()
+	assert.False(t, again.Kept)
+	assert.NoFileExists(t, job.Temp)
+}
+
 // intend does what Publish does before the rename.
 func intend(t *testing.T, job *Job) {
 	t.Helper()
@@ -435,7 +535,7 @@ func TestKill(t *testing.T) {
 	assert.Equal(t, temp, job.Temp)
 	assert.True(t, job.Kept, "the half that was made")
 	assert.Equal(t, 2, job.Attempt)
-	require.NoError(t, job.Progressed())
+	require.NoError(t, job.Progressed(1))
 	assert.Equal(t, 1, job.Attempt)
 	require.NoError(t, job.Restart())
 	assert.NoFileExists(t, temp)

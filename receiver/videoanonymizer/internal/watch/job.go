@@ -45,7 +45,8 @@ type Job struct {
 	// it up to the extension, is removed when the job ends, and at the next Start if it could not end.
 	Temp string
 	// Kept tells that files of an earlier attempt, which was cut off, still stand at Temp and under the names that begin as its does,
-	// so that the work may go on from there; Restart removes them.
+	// so that the work may go on from there. Restart removes them, and so do Done and Fail; but a Fail that is tried again leaves them
+	// if Kept is still true.
 	Kept bool
 	// Attempt counts from 1 as long as the file stays the same.
 	Attempt int
@@ -186,6 +187,9 @@ func (j *Job) Fail(reason string, err error, retry bool) error {
 	if retry && j.Attempt < opts.Retry.MaxAttempts {
 		defer j.release(queued, opts.Retry.backoff(j.Attempt))
 		j.entry.State = statePending
+		if j.Kept {
+			return j.watcher.journal.put(j.entry)
+		}
 		return j.conclude()
 	}
 	defer j.release(settled, 0)
@@ -202,27 +206,34 @@ func (j *Job) Restart() error {
 	return removeTemps(j.Temp)
 }
 
-// Progressed tells that the work came further than any attempt before: attempts in vain are counted from here.
-func (j *Job) Progressed() error {
-	if j.Attempt == 1 {
+// Progressed tells how far the work came, in frames that are safe: attempts in vain are counted from the furthest that any came.
+func (j *Job) Progressed(frames int64) error {
+	if frames <= j.entry.Furthest {
 		return nil
 	}
+	j.entry.Furthest = frames
 	j.Attempt, j.entry.Attempt, j.entry.Died = 1, 1, 0
 	return j.watcher.journal.put(j.entry)
 }
 
+// postponed is how long a file waits for what others have.
+const postponed = time.Minute
+
 // Abandon gives the file back unfinished: it is taken again, and the attempt does not count.
-func (j *Job) Abandon() { j.giveBack(false) }
+func (j *Job) Abandon() { j.giveBack(false, 0) }
 
 // Suspend is Abandon, but what stands under the temporary names is kept for the next attempt at the same file.
-func (j *Job) Suspend() { j.giveBack(true) }
+func (j *Job) Suspend() { j.giveBack(true, 0) }
+
+// Postpone is Suspend, but the file is taken again only after a minute.
+func (j *Job) Postpone() { j.giveBack(true, postponed) }
 
 // giveBack abandons the job, and its temporary files if they are not to be kept. Somebody may still write to them.
-func (j *Job) giveBack(keep bool) {
+func (j *Job) giveBack(keep bool, wait time.Duration) {
 	if !j.end() {
 		return
 	}
-	defer j.release(queued, 0)
+	defer j.release(queued, wait)
 	entry := j.entry
 	entry.State, entry.Output, entry.Beside = statePending, nil, nil
 	entry.Attempt--

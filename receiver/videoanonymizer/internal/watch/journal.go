@@ -53,7 +53,9 @@ type source struct {
 	// Attempt counts the attempts at this content; Died, those of them in which the collector died.
 	Attempt int `json:"attempt,omitempty"`
 	Died    int `json:"died,omitempty"`
-	// Temp is set while an attempt runs.
+	// Furthest is the most frames that were safe in any attempt.
+	Furthest int64 `json:"furthest,omitempty"`
+	// Temp is set while an attempt runs, and after it where its files are kept.
 	Temp   pathText `json:"temp,omitzero"`
 	Output *output  `json:"output,omitempty"`
 	// Beside are the further files that get their names together with the output.

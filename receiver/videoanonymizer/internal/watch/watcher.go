@@ -292,7 +292,7 @@ func (w *Watcher) awaitJobs(ctx context.Context) error {
 		case <-changed:
 		case <-ctx.Done():
 			for _, j := range remaining {
-				j.giveBack(true)
+				j.giveBack(true, 0)
 			}
 			return fmt.Errorf("%d videos were given up unfinished: %w", len(remaining), ctx.Err())
 		}
@@ -601,6 +601,9 @@ func (w *Watcher) known(f *file, sum string) bool {
 	} else {
 		return false
 	}
+	if earlier, ok := w.journal.source(f.path); ok {
+		w.removeLeft(earlier)
+	}
 	if err := w.journal.put(entry); err != nil {
 		w.logger.Warn("not recorded: it will be looked at again after a restart", zap.String("file", f.path), zap.Error(err))
 	}
@@ -641,13 +644,13 @@ func (w *Watcher) newJob(f *file, sum string) (*Job, error) {
 	earlier, ok := w.journal.source(f.path)
 	again := ok && earlier.State == statePending && earlier.Stamp.sameFile(f.stamp)
 	if again {
-		entry.Attempt, entry.Died = earlier.Attempt+1, earlier.Died
+		entry.Attempt, entry.Died, entry.Furthest = earlier.Attempt+1, earlier.Died, earlier.Furthest
 	}
 	kept := again && earlier.Digest == sum && fits(string(earlier.Temp), final)
 	if kept {
 		entry.Temp = earlier.Temp
-	} else if err := w.removeLeft(earlier.Temp); err != nil {
-		w.logger.Warn("what an earlier attempt left cannot be removed", zap.String("file", f.path), zap.Error(err))
+	} else {
+		w.removeLeft(earlier)
 	}
 	job := &Job{
 		Path: f.path, Rel: f.rel, Output: final, Temp: string(entry.Temp), Kept: kept, Attempt: entry.Attempt, Size: f.stamp.Size,
@@ -675,12 +678,14 @@ func fits(temp, final string) bool {
 	return temp != "" && filepath.Dir(temp) == filepath.Dir(final) && filepath.Ext(temp) == filepath.Ext(tempPath(final))
 }
 
-// removeLeft removes what stands under the temporary names of an earlier attempt, if there was one.
-func (w *Watcher) removeLeft(temp pathText) error {
-	if !within(string(temp), w.outputDirectory) {
-		return nil
+// removeLeft removes what an earlier attempt left, if it left something.
+func (w *Watcher) removeLeft(s source) {
+	if s.Temp == "" {
+		return
 	}
-	return removeTemps(string(temp))
+	if err := removeTemps(string(s.Temp)); err != nil {
+		w.logger.Warn("what an earlier attempt left cannot be removed", zap.String("file", string(s.Path)), zap.Error(err))
+	}
 }
 
 const (
@@ -887,8 +892,8 @@ func (w *Watcher) recoverOne(s source) error {
 	case s.GaveUp:
 		s.State, s.Attempt, s.GaveUp, s.Reason, s.Error, s.Action = statePending, 0, false, "", "", ""
 	}
-	if st, _, err := lstat(string(s.Path)); !keep || s.State != statePending || err != nil || !st.sameFile(s.Stamp) {
-		if err := w.removeLeft(s.Temp); err != nil {
+	if s.Temp != "" && (!keep || s.State != statePending || !mayStillBe(s)) {
+		if err := removeTemps(string(s.Temp)); err != nil {
 			return err
 		}
 		s.Temp = ""
@@ -897,6 +902,16 @@ func (w *Watcher) recoverOne(s source) error {
 		return err
 	}
 	return w.act(s)
+}
+
+// mayStillBe tells whether a source is what it was, as far as that can be told: its whole folder may be missing because its disk is not
+// mounted yet.
+func mayStillBe(s source) bool {
+	st, _, err := lstat(string(s.Path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return !stands(filepath.Dir(string(s.Path)))
+	}
+	return err != nil || st.sameFile(s.Stamp)
 }
 
 // completePublishing tells whether the complete output stands under its final name, or now does.
