@@ -5,8 +5,10 @@ package videoanonymizer
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +34,22 @@ func TestGoesOn(t *testing.T) {
 		between func(t *testing.T, cfg *Config, path string)
 		anew    bool
 	}{
-		"as it was":             {},
+		"as it was": {},
+		"settings that make no other output": {between: func(_ *testing.T, cfg *Config, _ string) {
+			cfg.Retry.MaxAttempts, cfg.Telemetry.SpanAttributes = 7, map[string]any{"limit": math.Inf(1)}
+		}},
+		"killed while it was joined": {between: func(t *testing.T, _ *Config, path string) {
+			for _, suffix := range []string{".mp4", previewMark + ".mp4"} {
+				require.NoError(t, os.WriteFile(strings.TrimSuffix(path, ".checkpoint.json")+suffix, []byte("half"), 0o600))
+			}
+		}},
+		"stopped again before it goes on": {between: func(t *testing.T, cfg *Config, _ string) {
+			for wait := range 4 {
+				r := start(t, cfg)
+				time.Sleep(time.Duration(wait) * 30 * time.Millisecond)
+				require.NoError(t, r.Shutdown(t.Context()))
+			}
+		}},
 		"another configuration": {anew: true, between: func(_ *testing.T, cfg *Config, _ string) { cfg.Mask.Scale = 1.5 }},
 		"a torn checkpoint": {anew: true, between: func(t *testing.T, _ *Config, path string) {
 			require.NoError(t, os.Truncate(path, 20))

@@ -25,12 +25,14 @@ func TestSpaceIsPromisedOnce(t *testing.T) {
 
 	_, err := l.reserve(temp(".a.mp4"), 91*mib, 10*mib)
 	require.ErrorIs(t, err, media.ErrNoSpace)
+	require.NotErrorIs(t, err, errPromised, "waiting does not help")
 	assert.ErrorContains(t, err, "needs about 91 MiB, 100 MiB are free, of which 0 MiB are promised to videos under way and 10 MiB are to stay free")
 
 	first, err := l.reserve(temp(".a.mp4"), 60*mib, 10*mib)
 	require.NoError(t, err)
 	_, err = l.reserve(temp(".b.mp4"), 31*mib, 10*mib)
 	require.ErrorIs(t, err, media.ErrNoSpace, "60 are promised, 10 stay free")
+	require.ErrorIs(t, err, errPromised)
 	second, err := l.reserve(temp(".b.mp4"), 30*mib, 10*mib)
 	require.NoError(t, err)
 	second()

@@ -177,6 +177,7 @@ func (v *video) run(ctx context.Context, info media.Info, made string, from *che
 	}
 	if damage := reader.Damage(); damage != nil {
 		v.span.Damaged(damage)
+		writer.EndUnknown()
 		r.set.Logger.Warn("video salvaged: parts of it do not decode, and are missing in the output",
 			zap.String("video", job.Path), zap.Int("frames", summary.Frames), zap.Error(damage))
 	}

@@ -171,6 +171,34 @@ func (c *child) wait() error {
 	return c.err
 }
 
+// waitWhile is wait, but ends a child with ErrStalled that does not write to the file at path for as long as stall.
+func (c *child) waitWhile(path string, stall time.Duration) error {
+	last := writtenAt(path)
+	for {
+		select {
+		case <-c.exited:
+			return c.wait()
+		case <-time.After(stall):
+		}
+		now := writtenAt(path)
+		if now == last {
+			c.kill()
+			_ = c.wait()
+			return ErrStalled
+		}
+		last = now
+	}
+}
+
+// writtenAt changes whenever something is written to a file: its size does not where it is written anew, and its time may not within
+// a tick of the clock.
+func writtenAt(path string) (at struct{ size, time int64 }) {
+	if stat, err := os.Stat(path); err == nil {
+		at.size, at.time = stat.Size(), stat.ModTime().UnixNano()
+	}
+	return at
+}
+
 func (c *child) drain(stderr *os.File, onLine func([]byte) bool) {
 	defer func() { _ = stderr.Close() }()
 	r := bufio.NewReaderSize(stderr, 64<<10)

@@ -167,7 +167,7 @@ func (e *extras) addHDR(sideData []map[string]any) {
 }
 
 // compareExtras tells of what else the files hold.
-func (c *Comparison) compareExtras(src, out extras) {
+func (c *Comparison) compareExtras(src, out extras, codec string) {
 	names := []string{}
 	for _, kind := range extraKinds {
 		names = append(names, kind.name)
@@ -186,10 +186,9 @@ func (c *Comparison) compareExtras(src, out extras) {
 		c.add("tags", "", "", Same)
 	}
 	hdr, left := strings.Join(src.hdr, "; "), strings.Join(out.hdr, "; ")
-	switch {
-	case hdr != "" && left == "":
-		c.add("HDR metadata", hdr, "", Dropped)
-	default:
+	if left == "" && codec != "hevc" && codec != "av1" { // no other carries them
+		c.add("HDR metadata", hdr, left, sameOr(Expected, hdr == ""))
+	} else {
 		c.tell("HDR metadata", hdr, left)
 	}
 }

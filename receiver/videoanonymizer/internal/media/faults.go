@@ -37,8 +37,15 @@ var beforeFirst = []string{
 	"Could not find ref with POC",
 	"Error constructing the frame RPS",
 	"Skipping invalid undecodable NALU",
+	"Invalid frame dimensions", // of MPEG-2
 	"missing picture in access unit",
 	"Invalid data found when processing input",
+}
+
+// decoderNames are what ffmpeg's decoders call themselves, where it is not what ffprobe calls the codec.
+var decoderNames = map[string]string{
+	"mp1": "mp1float", "mp2": "mp2float", "mp3": "mp3float", "dts": "dca", "dvb_subtitle": "dvbsub", "hdmv_pgs_subtitle": "pgssub", "dvd_subtitle": "dvdsub",
+	"eia_608": "cc_dec", "dvb_teletext": "libzvbi_teletextdec",
 }
 
 // faults collects what a decoder complains about, if it means that pictures are missing or wrong.
@@ -49,18 +56,21 @@ type faults struct {
 
 	mu     sync.Mutex
 	frames bool // one was decoded
-	muted  bool
+	muted  bool // until a frame is seen
 	lines  []string
 	failed string // what the device failed with
 }
 
 func faultsOf(info Info, opts ReadOptions) faults {
-	return faults{otherCodecs: info.otherCodecs, broadcast: strings.HasPrefix(info.Container, "mpeg"), device: opts.inHardware()}
+	return faults{
+		otherCodecs: info.otherCodecs, broadcast: strings.HasPrefix(info.Container, "mpeg"), device: opts.inHardware(),
+		muted: opts.from > 0, // what lies before the place that was sought is not to be judged
+	}
 }
 
 func (f *faults) sawFrame() {
 	f.mu.Lock()
-	f.frames = true
+	f.frames, f.muted = true, false
 	f.mu.Unlock()
 }
 
@@ -77,7 +87,7 @@ func (f *faults) add(line []byte) {
 	}
 	text := strings.ToValidUTF8(string(line), "?")
 	says := func(part string) bool { return strings.Contains(text, part) }
-	if slices.ContainsFunc(f.otherCodecs, func(c string) bool { return strings.HasPrefix(text, "["+c+" @ ") }) ||
+	if slices.ContainsFunc(f.otherCodecs, func(c string) bool { return strings.HasPrefix(text, "["+cmp.Or(decoderNames[c], c)+" @ ") }) ||
 		slices.ContainsFunc(harmless, says) {
 		return
 	}
@@ -91,25 +101,18 @@ func (f *faults) add(line []byte) {
 		return
 	}
 	f.mu.Lock()
-	early := f.broadcast && !f.frames
+	early, muted := f.broadcast && !f.frames, f.muted
 	f.mu.Unlock()
-	if early && slices.ContainsFunc(beforeFirst, says) {
+	if muted || early && slices.ContainsFunc(beforeFirst, says) {
 		return
 	}
 	f.record(text)
 }
 
-// mute has complaints pass unheard, or not.
-func (f *faults) mute(on bool) {
-	f.mu.Lock()
-	f.muted = on
-	f.mu.Unlock()
-}
-
 func (f *faults) record(text string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.lines) < maxFaults && !f.muted {
+	if len(f.lines) < maxFaults {
 		f.lines = append(f.lines, text)
 	}
 }

@@ -125,10 +125,14 @@ func handedOut(codec, source string) (PixelFormat, error) {
 // with it.
 var transparent = []string{"rgba", "bgra", "argb", "abgr", "rgba64le", "rgba64be", "bgra64le", "ayuv", "vuya", "ayuv64le"}
 
+func hasAlpha(source string) bool {
+	return strings.HasPrefix(source, "yuva") || strings.HasPrefix(source, "gbrap") || slices.Contains(transparent, source)
+}
+
 // KeepAlpha returns the video with frames that have alpha, if the source has it and what opts write keeps it: with 10 bit
 // at most, since no format of ffv1 has 12 and alpha.
 func (i Info) KeepAlpha(opts WriteOptions) Info {
-	if !strings.HasPrefix(i.SourceFormat, "yuva") && !strings.HasPrefix(i.SourceFormat, "gbrap") && !slices.Contains(transparent, i.SourceFormat) {
+	if !hasAlpha(i.SourceFormat) {
 		return i
 	}
 	if p, err := newPlan(i, opts); err != nil || !p.encoder.alpha {

@@ -74,6 +74,9 @@ func transcode(ctx context.Context, tools Tools, path, final string, read ReadOp
 	for {
 		f, err := r.Next()
 		if err == io.EOF {
+			if r.Damage() != nil {
+				w.EndUnknown()
+			}
 			return pts, w.Finish(ctx)
 		}
 		if err != nil {

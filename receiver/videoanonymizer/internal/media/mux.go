@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -43,7 +44,6 @@ type besides struct {
 	subtitles       bool
 	chapters        bool
 	tags            []string // key=value
-	ignored         []string // codecs of the source whose decoders' complaints do not matter
 	audio, subtitle int      // streams wanted in the output
 }
 
@@ -64,7 +64,6 @@ func (w *Writer) gather(opts WriteOptions) error {
 	if e.subtitles {
 		e.subtitle = w.info.SubtitleStreams
 	}
-	e.ignored = append(slices.Clone(w.info.otherCodecs), w.info.Codec)
 	if !e.copied && !e.subtitles && !e.chapters && len(tags) == 0 {
 		return nil
 	}
@@ -87,6 +86,9 @@ func (w *Writer) gather(opts WriteOptions) error {
 	return nil
 }
 
+// maxTag is about half of what the kernel takes as one argument of a program.
+const maxTag = 64 << 10
+
 // readTags reads those of the source's tags that are wanted.
 func (w *Writer) readTags(names []string) error {
 	f, err := w.besides.reopen()
@@ -108,9 +110,13 @@ func (w *Writer) readTags(names []string) error {
 		return fileError(w.info.Path, ErrTool, "its tags: %v", err)
 	}
 	for key, value := range p.Format.Tags {
-		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, key) }) && !strings.ContainsAny(key, "=:") {
-			w.besides.tags = append(w.besides.tags, key+"="+value)
+		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, key) }) || strings.ContainsAny(key, "=:") {
+			continue
 		}
+		if len(value) > maxTag {
+			return fileError(w.info.Path, ErrLimit, "its tag %q is longer than %d bytes: leave it out of output::keep", key, maxTag)
+		}
+		w.besides.tags = append(w.besides.tags, key+"="+value)
 	}
 	slices.Sort(w.besides.tags)
 	return nil
@@ -132,26 +138,67 @@ func (w *Writer) tryBesides() error {
 		return err
 	}
 	defer func() { _ = os.Remove(w.temp) }()
-	_, err = stream(w.ctx, w.tools.FFmpeg, args, f, w.info.limits.writing(), func(r io.Reader) error {
-		_, err := io.Copy(io.Discard, r)
-		return err
-	})
+	if _, err = output(w.ctx, w.tools.FFmpeg, args, f, w.info.limits.writing(), nil); err == nil {
+		err = w.countBesides()
+	}
+	cause := ErrUnsupported
 	switch {
+	case err == nil:
+		return nil
 	case context.Cause(w.ctx) != nil:
 		return fileError(w.info.Path, context.Cause(w.ctx), "")
-	case err != nil:
-		return fileError(w.info.Path, besidesCause(err), "its sound or subtitles do not go into %s: choose container mkv, or leave them out: %s",
-			w.plan.container.muxer, tidy(err.Error()))
+	case errors.As(err, new(overLimit)):
+		return fileError(w.info.Path, ErrLimit, "%v, trying its sound or subtitles", err)
+	case errors.Is(err, ErrTool), crashed(err):
+		cause = ErrTool
+	default:
+		if disk := encodeCause(err.Error()); disk != ErrTool {
+			cause = disk
+		}
 	}
-	return nil
+	advice := "choose container mkv, or leave them out"
+	if w.plan.container.muxer == "matroska" {
+		advice = "leave them out"
+	}
+	return fileError(w.info.Path, cause, "its sound or subtitles do not go into %s: %s: %s", w.plan.container.muxer, advice, tidy(err.Error()))
 }
 
-// besidesCause tells a full disk from a container that takes no such stream.
-func besidesCause(err error) error {
-	if cause := encodeCause(err.Error()); cause != ErrTool {
-		return cause
+// countBesides makes sure that what was tried can be read back: some containers take any stream, as data that nobody knows.
+func (w *Writer) countBesides() error {
+	f, err := os.Open(w.temp)
+	if err != nil {
+		return err
 	}
-	return ErrUnsupported
+	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(w.info.limits)...)
+	out, err := output(w.ctx, w.tools.FFprobe, append(args, "-show_entries", "stream=codec_type", "-of", "json", "-i", inputURL), f,
+		w.info.limits.reading(), nil)
+	if err != nil {
+		return err
+	}
+	var p struct {
+		Streams []struct {
+			Type string `json:"codec_type"`
+		} `json:"streams"`
+	}
+	if err := json.Unmarshal(out, &p); err != nil {
+		return fmt.Errorf("%w: %w", ErrTool, err)
+	}
+	count := func(kind string) (n int) {
+		for _, s := range p.Streams {
+			if s.Type == kind {
+				n++
+			}
+		}
+		return n
+	}
+	sound := 0
+	if w.besides.copied {
+		sound = w.besides.audio
+	}
+	if count("audio") != sound || count("subtitle") != w.besides.subtitle {
+		return fmt.Errorf("of %d and %d streams, %d and %d can be read back", sound, w.besides.subtitle, count("audio"), count("subtitle"))
+	}
+	return nil
 }
 
 // reopen gives the source to another child, as it is even where its name is gone.
@@ -241,13 +288,13 @@ func inSeconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(),
 
 // muxFilters have decoding times grow over the seams of segments, and give each packet a duration, which the encoder does not know.
 // Containers keep only the last one's, which is part of the video's length: what is left until the source's end where that is known,
-// on the decoding clock too, by which the MOV family counts, or else the mean.
+// on the decoding clock too, by which the MOV family counts, or else the mean. The MOV family takes no longer one than 2^31 - 1 units.
 func muxFilters(info Info, p plan) string {
 	times := `setts=pts=PTS:dts=if(N\,max(DTS\,PREV_OUTDTS+1)\,DTS)`
 	if duration := meanDuration(info); duration != "" {
 		if info.end > 0 && !p.container.fromZero {
 			end := fmt.Sprintf("round(%d*%d/%d/TB)", info.end, info.TimeBase.Num, info.TimeBase.Den)
-			duration = fmt.Sprintf(`max(1\,min(%s-PTS\,%s-STARTPTS-DTS+STARTDTS))`, end, end)
+			duration = fmt.Sprintf(`clip(min(%s-PTS\,%s-STARTPTS-DTS+STARTDTS)\,1\,%d)`, end, end, math.MaxInt32)
 		}
 		times += ":duration=" + duration
 	}
@@ -285,12 +332,7 @@ func (w *Writer) mux(ctx context.Context) error {
 		}
 		s.extra = []*os.File{source}
 	}
-	var faults faults
-	faults.otherCodecs = w.besides.ignored
-	muxer, err := start(ctx, w.tools.FFmpeg, w.muxArgs(w.temp), s, w.info.limits.writing(), func(line []byte) bool {
-		faults.add(line)
-		return false
-	})
+	muxer, err := start(ctx, w.tools.FFmpeg, w.muxArgs(w.temp), s, w.info.limits.writing(), nil)
 	if err != nil {
 		return fileError(w.temp, ErrTool, "%v", err)
 	}
@@ -299,45 +341,68 @@ func (w *Writer) mux(ctx context.Context) error {
 	if joined != nil && !errors.Is(joined, syscall.EPIPE) {
 		muxer.kill()
 	}
-	err = muxer.wait()
+	err = muxer.waitWhile(w.temp, w.opts.Stall)
 	text, _ := muxer.complaints()
 	switch {
 	case context.Cause(ctx) != nil:
 		return fileError(w.temp, context.Cause(ctx), "")
 	case errors.As(err, new(overLimit)):
 		return fileError(w.temp, ErrLimit, "%v, joining its segments", err)
+	case errors.Is(err, ErrStalled), errors.Is(joined, os.ErrDeadlineExceeded):
+		return fileError(w.temp, ErrStalled, "its segments do not join: nothing was read or written for %s", w.opts.Stall)
 	case joined != nil && !errors.Is(joined, syscall.EPIPE):
 		return joined
 	case err != nil:
 		return fileError(w.temp, encodeCause(text), "its segments do not join: %s", describe(text, err))
-	case faults.text() != "":
-		return fileError(w.temp, encodeCause(faults.text()), "its segments do not join: %s", tidy(faults.text()))
+	case encodeCause(text) != ErrTool: // ffmpeg may end well after it could not write
+		return fileError(w.temp, encodeCause(text), "its segments do not join: %s", tidy(text))
 	}
-	return joined
+	return joined // complaints about the source's sound are about what it always was; what is missing of the pictures, verify sees
 }
 
 // join writes the segments one after the other: the first whole, and of the others their fragments alone, since what comes before
 // them says the same.
 func (w *Writer) join(to io.Writer) error {
-	var head []byte
+	var first []byte
 	for n := range w.segments {
 		path := w.segmentPath(n)
 		f, err := os.Open(path)
 		if err != nil {
 			return fileError(path, ErrUnreadable, "%v", rootCause(err))
 		}
-		own, err := appendSegment(to, f, n == 0)
+		head, err := appendSegment(to, f, n == 0)
 		_ = f.Close()
 		if err != nil {
 			return fmt.Errorf("%q: %w: %w", path, ErrTool, err)
 		}
+		said := description(head)
 		if n == 0 {
-			head = own
-		} else if !bytes.Equal(head, own) {
+			first = said
+		} else if !bytes.Equal(first, said) {
 			return fileError(path, ErrTool, "the encoder described it otherwise than the first segment")
 		}
 	}
 	return nil
+}
+
+// description is what the boxes before a segment's fragments say of the video as a whole: all but sdtp, which ffmpeg adds, empty, where
+// the first fragment holds a frame that no other needs.
+func description(boxes []byte) (said []byte) {
+	for len(boxes) >= 8 {
+		size, kind := int(binary.BigEndian.Uint32(boxes)), string(boxes[4:8])
+		if size < 8 || size > len(boxes) { // of no kind that ffmpeg writes here: it is compared as it is
+			break
+		}
+		switch kind {
+		case "moov", "trak", "mdia", "minf", "stbl", "mvex": // boxes of boxes, whose sizes differ with an sdtp
+			said = append(append(said, kind...), description(boxes[8:size])...)
+		case "sdtp":
+		default:
+			said = append(said, boxes[:size]...)
+		}
+		boxes = boxes[size:]
+	}
+	return append(said, boxes...)
 }
 
 // patient writes to a pipe as long as its reader takes something within a time.

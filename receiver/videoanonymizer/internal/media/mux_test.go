@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -119,6 +120,77 @@ func TestSoundThatDoesNotFit(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left)
+}
+
+// TestBesidesThatCannotBeReadBack: MPEG-TS takes any stream, as data that nobody knows.
+func TestBesidesThatCannotBeReadBack(t *testing.T) {
+	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a flac")
+	tools := testTools(t)
+	info, err := tools.Probe(t.Context(), in, Limits{})
+	require.NoError(t, err)
+	_, err = tools.Create(t.Context(), filepath.Join(t.TempDir(), ".a.ts"), info, WriteOptions{Container: "ts", Sound: SoundCopy})
+	require.ErrorIs(t, err, ErrUnsupported)
+	require.ErrorContains(t, err, "0 and 0 can be read back")
+}
+
+// TestSubtitlesThatFitNowhere are not to be put where they do not go either.
+func TestSubtitlesThatFitNowhere(t *testing.T) {
+	subs := filepath.Join(t.TempDir(), "s.srt")
+	require.NoError(t, os.WriteFile(subs, []byte("1\n00:00:00,000 --> 00:00:01,000\nwords\n"), 0o600))
+	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -i "+subs+" -map 0 -map 1 -c:v libx264 -c:s mov_text")
+	tools := testTools(t)
+	info, err := tools.Probe(t.Context(), in, Limits{})
+	require.NoError(t, err)
+	_, err = tools.Create(t.Context(), filepath.Join(t.TempDir(), ".a.mkv"), info, WriteOptions{Container: "mkv", Keep: []string{KeepSubtitles}})
+	require.ErrorIs(t, err, ErrUnsupported)
+	require.ErrorContains(t, err, "matroska: leave them out")
+}
+
+// TestTooLongTag is refused before the work: the kernel would not take it.
+func TestTooLongTag(t *testing.T) {
+	meta := filepath.Join(t.TempDir(), "meta.txt")
+	require.NoError(t, os.WriteFile(meta, []byte(";FFMETADATA1\ncomment="+strings.Repeat("x", maxTag+1)+"\n"), 0o600))
+	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -i "+meta+" -map_metadata 1 -c:v ffv1")
+	tools := testTools(t)
+	info, err := tools.Probe(t.Context(), in, Limits{})
+	require.NoError(t, err)
+	_, err = tools.Create(t.Context(), filepath.Join(t.TempDir(), ".a.mkv"), info, WriteOptions{Container: "mkv", Keep: []string{"comment"}})
+	require.ErrorIs(t, err, ErrLimit)
+	require.ErrorContains(t, err, `"COMMENT" is longer`)
+}
+
+// TestSalvageWithSound keeps the sound of a truncated video, of which ffmpeg complains again, and shows the last frame no longer than
+// the others.
+func TestSalvageWithSound(t *testing.T) {
+	for _, name := range []string{"a.mkv", "a.mp4"} {
+		t.Run(name, func(t *testing.T) {
+			in := clip(t, name, "-f lavfi -i testsrc2=s=320x240:r=25:d=20 -f lavfi -i sine=d=20 -c:v libx264 -g 25 -c:a aac -movflags faststart")
+			stat, err := os.Stat(in)
+			require.NoError(t, err)
+			require.NoError(t, os.Truncate(in, stat.Size()/2))
+			out := filepath.Join(t.TempDir(), name)
+			pts, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{Salvage: true}, WriteOptions{Preset: "ultrafast", Sound: SoundCopy}, nil)
+			require.NoError(t, err)
+			require.Greater(t, len(pts), 50)
+			require.Less(t, len(pts), 480)
+			assert.ElementsMatch(t, []string{"video", "audio"}, kinds(t, out))
+			info, err := testTools(t).Probe(t.Context(), out, Limits{})
+			require.NoError(t, err)
+			assert.InDelta(t, float64(len(pts))/25, info.Duration.Seconds(), 1)
+		})
+	}
+}
+
+// TestManyHours writes a video of more units of time than a packet's duration can have in MP4.
+func TestManyHours(t *testing.T) {
+	in := clip(t, "a.mp4", "-f lavfi -i testsrc=s=64x48:r=1/600:d=28800 -c:v libx264 -preset ultrafast -video_track_timescale 90000")
+	out := filepath.Join(t.TempDir(), "out.mp4")
+	_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, WriteOptions{Preset: "ultrafast"}, nil)
+	require.NoError(t, err)
+	assert.Equal(t, lookAt(t, in).times, lookAt(t, out).times)
+	info, err := testTools(t).Probe(t.Context(), out, Limits{})
+	require.NoError(t, err)
+	assert.Equal(t, 8*time.Hour, info.Duration)
 }
 
 // TestKeep plants tags, chapters and subtitles, and finds in the output those that are asked for and no others.

@@ -219,10 +219,12 @@ func TestFaults(t *testing.T) {
 		{"[h264 @ 0x1] [warning] Increasing reorder buffer", false},
 		{"[h264 @ 0x1] [error] mmco: unref short failure", false},
 		{"[aac @ 0x1] [error] channel element 2.11 is not allocated", false},
+		{"[mp3float @ 0x1] [error] Header missing", false}, // the decoder of mp3
+		{"[mpeg2video @ 0x1] [error] Invalid frame dimensions 0x0.", true},
 		{"[h264 @ 0x1] [info] all is well", false},
 		{"Svt[info]: hello", false},
 	} {
-		f := faultsOf(Info{otherCodecs: []string{"aac"}}, ReadOptions{})
+		f := faultsOf(Info{otherCodecs: []string{"aac", "mp3"}}, ReadOptions{})
 		f.add([]byte(tc.line))
 		assert.Equal(t, tc.fault, f.text() != "", tc.line)
 	}
@@ -230,9 +232,18 @@ func TestFaults(t *testing.T) {
 	line := []byte("[h264 @ 0x1] [error] non-existing PPS 0 referenced")
 	broadcast.add(line)
 	assert.Empty(t, broadcast.text())
+	broadcast.add([]byte("[mpeg2video @ 0x1] [error] Invalid frame dimensions 0x0."))
+	assert.Empty(t, broadcast.text())
 	broadcast.sawFrame()
 	broadcast.add(line)
 	assert.NotEmpty(t, broadcast.text())
+
+	sought := faultsOf(Info{}, ReadOptions{from: time.Second})
+	sought.add(line)
+	assert.Empty(t, sought.text(), "what lies before the place that was sought")
+	sought.sawFrame()
+	sought.add(line)
+	assert.NotEmpty(t, sought.text())
 }
 
 // TestTimeCheck: the verification finds each kind of difference.

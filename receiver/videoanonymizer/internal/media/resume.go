@@ -62,7 +62,13 @@ func (w *Writer) resume(p Progress) error {
 		return fileError(w.timesPath(), ErrResume, "it holds %d times instead of %d", len(shown), p.Frames)
 	}
 	w.frames, w.first, w.times.last = p.Frames, shown[0], shown[len(shown)-1]
-	return removeFiles(w.segmentPath(len(w.segments)), w.temp)
+	unsealed := []string{w.temp}
+	for n := len(w.segments); ; n++ {
+		if _, err := os.Lstat(w.segmentPath(n)); err != nil {
+			return removeFiles(unsealed...)
+		}
+		unsealed = append(unsealed, w.segmentPath(n))
+	}
 }
 
 // Shown returns the PTS of all frames written so far, those of an earlier writer included.
@@ -81,8 +87,7 @@ func (w *Writer) Shown() []int64 {
 
 // Resume opens the decoder for a video of which frames were read before: known are their PTS, from its first frame on, and the frame
 // of index first, one of them, comes first. It is sought from the key frame before it where that leads to the very frame, and else
-// decoded up to. From then on Next fails with ErrResume where a frame is not at its known time. Complaints about what lies before are
-// not heard: it was decoded before.
+// decoded up to. From then on Next fails with ErrResume where a frame is not at its known time.
 func (t Tools) Resume(ctx context.Context, info Info, opts ReadOptions, known []int64, first int) (*Reader, error) {
 	if first < 0 || first >= len(known) {
 		return nil, fileError(info.Path, ErrResume, "%d frames are known, and the next is %d", len(known), first)
@@ -112,7 +117,6 @@ func (t Tools) resumeFrom(ctx context.Context, info Info, opts ReadOptions, know
 
 // forward reads up to the frame that is to come first.
 func (r *Reader) forward(known []int64, first int) error {
-	r.faults.mute(true)
 	frame, err := r.next()
 	if err == nil {
 		i, found := slices.BinarySearch(known, frame.PTS)
@@ -129,7 +133,6 @@ func (r *Reader) forward(known []int64, first int) error {
 	if errors.Is(err, io.EOF) {
 		err = fileError(r.info.Path, ErrResume, "it ends before the frame where it is to go on")
 	}
-	r.faults.mute(false)
 	r.pending = frame
 	return err
 }

@@ -24,7 +24,6 @@ const maxLate = time.Second
 // verify makes sure that the temporary file holds as many frames as were written, at the same times, in the same size.
 func (w *Writer) verify(ctx context.Context) error {
 	limits := w.info.limits
-	limits.MaxStreams = max(1, w.info.limits.MaxStreams)
 	limits.ProbeTimeout = time.Hour
 	out, err := w.tools.Probe(ctx, w.temp, limits)
 	if err != nil {

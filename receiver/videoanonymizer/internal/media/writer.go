@@ -65,8 +65,8 @@ type Progress struct {
 	Times int64 `json:"times"`
 }
 
-// Writer encodes one video, in segments that are joined in the end. Its methods are for one goroutine, but for Abort, which may run
-// at any time.
+// Writer encodes one video, in segments that are joined in the end. Its methods are for one goroutine, but for Abort, which may end a
+// Write.
 type Writer struct {
 	tools   Tools
 	ctx     context.Context
@@ -268,7 +268,7 @@ func (w *Writer) send(b []byte) error {
 func (w *Writer) ended(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, w.child.kill)
 	defer stop()
-	err := w.child.wait()
+	err := w.child.waitWhile(w.segmentPath(len(w.segments)), w.opts.Stall)
 	text, failed := w.child.complaints()
 	for _, ctx := range []context.Context{ctx, w.ctx} {
 		if cause := context.Cause(ctx); cause != nil {
@@ -280,6 +280,9 @@ func (w *Writer) ended(ctx context.Context) error {
 	}
 	if errors.As(err, new(overLimit)) {
 		return fileError(w.temp, ErrLimit, "%v, encoding; it ended after frame %d", err, w.frames)
+	}
+	if errors.Is(err, ErrStalled) {
+		return fileError(w.temp, ErrStalled, "the encoder wrote nothing for %s after frame %d", w.opts.Stall, w.frames)
 	}
 	if err == nil {
 		err = errors.New("it reports errors")
@@ -357,6 +360,9 @@ func (w *Writer) seal(ctx context.Context) error {
 	}
 	return nil
 }
+
+// EndUnknown tells that the source may end before its announced end, by which the output's last frame would else be shown too long.
+func (w *Writer) EndUnknown() { w.info.end = 0 }
 
 // Finish ends the encoder, joins the segments and makes sure that the file at Create's path holds each frame written at its time. From
 // then on the file is the caller's, who brings it to the disk and gives it its name, and the segments, from which the work can go on

@@ -130,6 +130,26 @@ func TestWriteRefuses(t *testing.T) {
 	})
 }
 
+// TestIdleChild: an encoder, or what joins segments, that neither ends nor writes does not hold up the video for ever.
+func TestIdleChild(t *testing.T) {
+	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
+	idle := tools
+	idle.FFmpeg = filepath.Join(t.TempDir(), "idle")
+	require.NoError(t, os.WriteFile(idle.FFmpeg, []byte("#!/bin/sh\nexec sleep 60\n"), 0o700))
+	w, err := idle.Create(t.Context(), filepath.Join(t.TempDir(), ".a.mp4"), info, WriteOptions{Stall: 200 * time.Millisecond})
+	require.NoError(t, err)
+	require.NoError(t, w.Write(noise(t, info, 0)))
+	require.ErrorIs(t, w.Finish(t.Context()), ErrStalled)
+
+	w, err = tools.Create(t.Context(), filepath.Join(t.TempDir(), ".a.mp4"), info, WriteOptions{Stall: 5 * time.Second})
+	require.NoError(t, err)
+	require.NoError(t, w.Write(noise(t, info, 0)))
+	_, err = w.Seal()
+	require.NoError(t, err)
+	w.tools.FFmpeg, w.opts.Stall = idle.FFmpeg, 200*time.Millisecond
+	require.ErrorIs(t, w.Finish(t.Context()), ErrStalled)
+}
+
 func TestPlan(t *testing.T) {
 	for _, tc := range []struct {
 		name, format  string
