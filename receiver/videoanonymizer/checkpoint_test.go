@@ -35,15 +35,11 @@ func TestGoesOn(t *testing.T) {
 		anew    bool
 	}{
 		"as it was": {},
-		"settings that make no other output": {between: func(_ *testing.T, cfg *Config, _ string) {
+		"killed while it was finished, then stopped at once, with settings that make no other output": {between: func(t *testing.T, cfg *Config, path string) {
 			cfg.Retry.MaxAttempts, cfg.Telemetry.SpanAttributes = 7, map[string]any{"limit": math.Inf(1)}
-		}},
-		"killed while it was joined": {between: func(t *testing.T, _ *Config, path string) {
-			for _, suffix := range []string{".mp4", previewMark + ".mp4"} {
+			for _, suffix := range []string{".mp4", previewMark + ".mp4", ".report.json", ".review.jpg"} {
 				require.NoError(t, os.WriteFile(strings.TrimSuffix(path, ".checkpoint.json")+suffix, []byte("half"), 0o600))
 			}
-		}},
-		"stopped again before it goes on": {between: func(t *testing.T, cfg *Config, _ string) {
 			for wait := range 4 {
 				r := start(t, cfg)
 				time.Sleep(time.Duration(wait) * 30 * time.Millisecond)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -88,8 +89,8 @@ type review struct {
 	first    time.Duration    // the first frame's time
 }
 
-// newReview begins what is configured, or goes on with it from a checkpoint; it is to be closed on failure, too. The source is identified before it is decoded: what is published in the end is of this very
-// file, since the job sees to it that it has not changed.
+// newReview begins what is configured, or goes on with it from a checkpoint; it is to be closed on failure, too. The source is
+// identified before it is decoded: what is published in the end is of this very file, since the job sees to it that it has not changed.
 func newReview(ctx context.Context, r *videoReceiver, job *watch.Job, info media.Info, from *checkpoint) (*review, error) {
 	v := &review{receiver: r, job: job}
 	var err error
@@ -105,6 +106,9 @@ func newReview(ctx context.Context, r *videoReceiver, job *watch.Job, info media
 	}
 	if !cfg.Enabled && !cfg.ContactSheet {
 		return v, nil
+	}
+	if from != nil { // an attempt that was killed before it published them may have left them
+		_, _ = os.Remove(v.reportTemp()), os.Remove(v.sheetTemp())
 	}
 	if cfg.Enabled {
 		if v.source, err = report.Identify(ctx, job.Path); err != nil {
@@ -139,6 +143,10 @@ func (v *review) seal() (preview *media.Progress, frames *report.Progress, err e
 	return preview, frames, nil
 }
 
+func (v *review) reportTemp() string { return v.job.TempFor(".report.json") }
+
+func (v *review) sheetTemp() string { return v.job.TempFor(".review.jpg") }
+
 func (v *review) previewTemp() string { return v.job.TempFor(previewMark + filepath.Ext(v.job.Output)) }
 
 // frame takes each frame once it is encoded, anonymized as it is, and draws on it.
@@ -165,14 +173,14 @@ func (v *review) finish(ctx context.Context) (made []watch.Companion, err error)
 		if err != nil {
 			return nil, err
 		}
-		written := watch.Companion{Temp: v.job.TempFor(".report.json"), Path: reportPath(v.job.Output)}
+		written := watch.Companion{Temp: v.reportTemp(), Path: reportPath(v.job.Output)}
 		if err := v.recorder.Write(written.Temp, about); err != nil {
 			return nil, err
 		}
 		made = append(made, written)
 	}
 	if v.receiver.cfg.Report.ContactSheet {
-		drawn := watch.Companion{Temp: v.job.TempFor(".review.jpg"), Path: sheetPath(v.job.Output)}
+		drawn := watch.Companion{Temp: v.sheetTemp(), Path: sheetPath(v.job.Output)}
 		switch err := v.drawSheet(ctx, drawn.Temp); {
 		case err == nil:
 			made = append(made, drawn)
