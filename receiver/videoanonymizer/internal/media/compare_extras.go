@@ -5,7 +5,6 @@ package media
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -86,18 +85,8 @@ func (t Tools) probeExtras(ctx context.Context, info Info, args ...string) (p pr
 	if err != nil {
 		return p, err
 	}
-	timed, cancel := context.WithTimeoutCause(ctx, info.limits.ProbeTimeout, ErrStalled)
-	defer cancel()
-	args = append(append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(info.limits)...), args...)
-	var complaint string
-	out, err := output(timed, t.FFprobe, append(args, "-of", "json", "-i", inputURL), f, info.limits.reading(), &complaint)
-	if err != nil {
-		return p, fileError(info.Path, openCause(complaint, err), "%s", describe(complaint, err))
-	}
-	if err := json.Unmarshal(out, &p); err != nil {
-		return p, fileError(info.Path, ErrTool, "ffprobe's answer: %v", err)
-	}
-	return p, nil
+	err = t.ask(ctx, info.Path, f, info.limits, &p, args...)
+	return p, err
 }
 
 func (p probedExtras) sort(videoStream int) extras {

@@ -5,7 +5,6 @@ package media
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -89,21 +88,17 @@ func (t Tools) firstLight(ctx context.Context, info *Info) error {
 		_ = f.Close()
 		return fileError(info.Path, ErrVanished, "it changed while it was looked at")
 	}
-	timed, cancel := context.WithTimeoutCause(ctx, info.limits.ProbeTimeout, ErrStalled)
-	defer cancel()
-	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(info.limits)...)
-	args = append(args, "-select_streams", strconv.Itoa(info.StreamIndex), "-read_intervals", "%+#1",
-		"-show_entries", "frame=side_data_list:frame_side_data="+hdrEntries, "-of", "json", "-i", inputURL)
-	out, err := output(timed, t.FFprobe, args, f, info.limits.reading(), nil)
-	if ctx.Err() != nil {
-		return fileError(info.Path, context.Cause(ctx), "")
-	}
 	var p struct {
 		Frames []struct {
 			SideData []probedSideData `json:"side_data_list"`
 		} `json:"frames"`
 	}
-	if err == nil && json.Unmarshal(out, &p) == nil && len(p.Frames) > 0 {
+	err = t.ask(ctx, info.Path, f, info.limits, &p, "-select_streams", strconv.Itoa(info.StreamIndex), "-read_intervals", "%+#1",
+		"-show_entries", "frame=side_data_list:frame_side_data="+hdrEntries)
+	if ctx.Err() != nil {
+		return err
+	}
+	if err == nil && len(p.Frames) > 0 { // a first frame that cannot be read is the decoder's to tell of
 		info.light(p.Frames[0].SideData)
 	}
 	return nil

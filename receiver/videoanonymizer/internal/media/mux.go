@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -95,19 +94,13 @@ func (w *Writer) readTags(names []string) error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(w.info.limits)...)
-	args = append(args, "-show_entries", "format_tags", "-of", "json", "-i", inputURL)
-	out, err := output(w.ctx, w.tools.FFprobe, args, f, w.info.limits.reading(), nil)
-	if err != nil {
-		return fileError(w.info.Path, ErrTool, "its tags: %v", err)
-	}
 	var p struct {
 		Format struct {
 			Tags map[string]string `json:"tags"`
 		} `json:"format"`
 	}
-	if err := json.Unmarshal(out, &p); err != nil {
-		return fileError(w.info.Path, ErrTool, "its tags: %v", err)
+	if err := w.tools.ask(w.ctx, w.info.Path, f, w.info.limits, &p, "-show_entries", "format_tags"); err != nil {
+		return err
 	}
 	for key, value := range p.Format.Tags {
 		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, key) }) || strings.ContainsAny(key, "=:") {
@@ -169,19 +162,13 @@ func (w *Writer) countBesides() error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(w.info.limits)...)
-	out, err := output(w.ctx, w.tools.FFprobe, append(args, "-show_entries", "stream=codec_type", "-of", "json", "-i", inputURL), f,
-		w.info.limits.reading(), nil)
-	if err != nil {
-		return err
-	}
 	var p struct {
 		Streams []struct {
 			Type string `json:"codec_type"`
 		} `json:"streams"`
 	}
-	if err := json.Unmarshal(out, &p); err != nil {
-		return fmt.Errorf("%w: %w", ErrTool, err)
+	if err := w.tools.ask(w.ctx, w.temp, f, w.info.limits, &p, "-show_entries", "stream=codec_type"); err != nil {
+		return err
 	}
 	count := func(kind string) (n int) {
 		for _, s := range p.Streams {

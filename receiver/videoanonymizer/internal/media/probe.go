@@ -224,32 +224,36 @@ func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, err
 	return info, err
 }
 
-// probe runs ffprobe on an open file, which it closes.
-func (t Tools) probe(ctx context.Context, path string, f *os.File, limits Limits) (probed, error) {
+// probe asks for all that Info tells of an open file, which it closes.
+func (t Tools) probe(ctx context.Context, path string, f *os.File, limits Limits) (p probed, err error) {
+	err = t.ask(ctx, path, f, limits, &p, "-show_entries", probeEntries)
+	return p, err
+}
+
+// ask has ffprobe answer a question on an open file, which it closes, in the shape of answer.
+func (t Tools) ask(ctx context.Context, path string, f *os.File, limits Limits, answer any, question ...string) error {
 	timed, cancel := context.WithTimeoutCause(ctx, limits.ProbeTimeout, ErrStalled)
 	defer cancel()
 	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(limits)...)
-	args = append(args, "-show_entries", probeEntries, "-of", "json", "-i", inputURL)
+	args = append(append(args, question...), "-of", "json", "-i", inputURL)
 	var complaint string
 	out, err := output(timed, t.FFprobe, args, f, limits.reading(), &complaint)
 	switch {
 	case ctx.Err() != nil:
-		return probed{}, fileError(path, context.Cause(ctx), "")
+		return fileError(path, context.Cause(ctx), "")
 	case errors.Is(err, ErrStalled):
-		return probed{}, fileError(path, ErrStalled, "reading its headers took more than %s", limits.ProbeTimeout)
+		return fileError(path, ErrStalled, "reading its headers took more than %s", limits.ProbeTimeout)
 	case strings.Contains(complaint, "Format not on whitelist"):
-		return probed{}, fileError(path, ErrNotVideo, "its format is not one of those that are read")
+		return fileError(path, ErrNotVideo, "its format is not one of those that are read")
 	case err != nil:
-		return probed{}, fileError(path, openCause(complaint, err), "%s", describe(complaint, err))
+		return fileError(path, openCause(complaint, err), "%s", describe(complaint, err))
+	case strings.Contains(complaint, "Picture size"): // the decoder refused to make room for a frame
+		return fileError(path, ErrLimit, "%s", tidy(complaint))
 	}
-	if strings.Contains(complaint, "Picture size") { // the decoder refused to make room for a frame
-		return probed{}, fileError(path, ErrLimit, "%s", tidy(complaint))
+	if err := json.Unmarshal(out, answer); err != nil {
+		return fileError(path, ErrTool, "ffprobe's answer: %v", err)
 	}
-	var p probed
-	if err := json.Unmarshal(out, &p); err != nil {
-		return probed{}, fileError(path, ErrTool, "ffprobe's answer: %v", err)
-	}
-	return p, nil
+	return nil
 }
 
 // describe turns a child's complaints into a sentence about a file.
