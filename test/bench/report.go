@@ -42,6 +42,7 @@ claiming the video to its final name; CPU time includes the program's start and 
 | what | measured | bound |
 | --- | ---: | ---: |
 | wall time of the pipeline | {{seconds .Clip.Wall}} | |
+| of it, after the last frame: joining, verification, contact sheet | {{seconds .Clip.Finish}} | |
 | ideal: CPU time of ffmpeg and ONNX Runtime alone by {{.Cores}} cores | {{seconds .Ideal}} | |
 | wall time by ideal | {{ratio .Clip.Wall .Ideal}} | 1.25 |
 | speed | {{printf "%.1f" .Clip.FPS}} frames/s | 30 frames/s |
