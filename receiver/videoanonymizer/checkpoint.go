@@ -119,12 +119,7 @@ func (v *video) save(c checkpoint) error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	fresh := v.job.TempFor(".checkpoint.new")
-	f, err := os.Create(fresh)
-	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, durable.Sync(f), f.Close()); err == nil {
+	if err = durable.WriteFile(fresh, text, 0o666); err == nil {
 		err = os.Rename(fresh, v.checkpointPath())
 	}
 	if err != nil {

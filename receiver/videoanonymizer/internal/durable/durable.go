@@ -19,7 +19,17 @@ func Sync(f *os.File) error {
 	return nil
 }
 
-// SyncPath does so for the file or folder at path.
+// WriteFile is os.WriteFile, and then Sync.
+func WriteFile(path string, data []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, Sync(f), f.Close())
+}
+
+// SyncPath is Sync for the file or folder at path.
 func SyncPath(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

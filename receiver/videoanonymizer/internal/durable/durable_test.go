@@ -14,10 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSyncPath(t *testing.T) {
+func TestFiles(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "file")
-	require.NoError(t, os.WriteFile(path, []byte("content"), 0o600))
+	require.NoError(t, WriteFile(path, []byte("more than that"), 0o600))
+	require.NoError(t, WriteFile(path, []byte("content"), 0o600))
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "content", string(text))
+	require.ErrorIs(t, WriteFile(filepath.Join(folder, "missing", "file"), nil, 0o600), fs.ErrNotExist)
 	require.NoError(t, SyncPath(path))
 	require.NoError(t, SyncPath(folder), "its names")
 	require.ErrorIs(t, SyncPath(filepath.Join(folder, "missing")), fs.ErrNotExist)

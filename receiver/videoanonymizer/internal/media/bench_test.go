@@ -65,27 +65,14 @@ func BenchmarkSegments(b *testing.B) {
 	tools, in, dir := testTools(b), benchClip(b), b.TempDir()
 	info, err := tools.Probe(b.Context(), in, Limits{})
 	require.NoError(b, err)
-	run := func(name string, every int) (wall, used time.Duration) {
+	run := func(name string, segment int) (wall, used time.Duration) {
 		began, start := time.Now(), cpu(b)
 		r, err := tools.Open(b.Context(), info, ReadOptions{})
 		require.NoError(b, err)
 		defer r.Close()
 		w, err := tools.Create(b.Context(), filepath.Join(dir, name), info, WriteOptions{})
 		require.NoError(b, err)
-		for {
-			f, err := r.Next()
-			if err == io.EOF {
-				break
-			}
-			require.NoError(b, err)
-			if f.Index > 0 && f.Index%every == 0 {
-				_, err = w.Seal()
-				require.NoError(b, err)
-			}
-			require.NoError(b, w.Write(f))
-			f.Release()
-		}
-		require.NoError(b, w.Finish(b.Context()))
+		sealedRun(b, r, w, every(segment), -1)
 		return time.Since(began), cpu(b) - start
 	}
 	const long = time.Duration(math.MaxInt64)

@@ -325,7 +325,7 @@ func (c *Comparison) compareStreams(src, out Info) {
 	format := Differs
 	switch {
 	case hasAlpha(src.SourceFormat) && !hasAlpha(out.SourceFormat):
-		if out.Codec != "ffv1" { // no other carries it
+		if !src.KeepAlpha(writtenOptions(out)).Format.Alpha { // the output's codec does not carry it
 			format = Expected
 		}
 	case src.Format == out.Format:
@@ -356,9 +356,14 @@ func square(r Rational) string {
 	return fmt.Sprintf("%d:%d", r.Num, r.Den)
 }
 
+// writtenOptions write in the output's codec.
+func writtenOptions(out Info) WriteOptions {
+	return WriteOptions{Container: "mkv", Codec: sameCodec[out.Codec]}
+}
+
 // writtenFormat is the format that the output's codec takes frames of the source in.
 func writtenFormat(src, out Info) PixelFormat {
-	p, err := newPlan(src, WriteOptions{Container: "mkv", Codec: sameCodec[out.Codec]})
+	p, err := newPlan(src, writtenOptions(out))
 	if err != nil {
 		return PixelFormat{}
 	}

@@ -159,6 +159,22 @@ func TestCompareOfHighDynamicRange(t *testing.T) {
 	}
 }
 
+// TestCompareOfTransparency: it is lost as it must where the codec does not carry it, and kept where it does.
+func TestCompareOfTransparency(t *testing.T) {
+	tools := testTools(t)
+	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=0.4,format=yuva420p -c:v ffv1")
+	for codec, verdict := range map[string]Verdict{"ffv1": Same, "h264": Expected} {
+		out := filepath.Join(t.TempDir(), "b.mkv")
+		_, err := transcode(t.Context(), tools, in, out, ReadOptions{}, WriteOptions{Codec: codec}, nil)
+		require.NoError(t, err)
+		c, err := tools.Compare(t.Context(), in, out)
+		require.NoError(t, err)
+		row := slices.IndexFunc(c.Rows, func(r Row) bool { return r.What == "pixel format" })
+		require.GreaterOrEqual(t, row, 0)
+		assert.Equal(t, verdict, c.Rows[row].Verdict, codec)
+	}
+}
+
 func TestCompareOfWhatIsNoVideo(t *testing.T) {
 	tools := testTools(t)
 	in := clip(t, "a.mkv", comparedSource+ultrafast)

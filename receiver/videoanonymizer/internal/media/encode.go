@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -33,14 +34,14 @@ func (p plan) unit() Rational {
 func encodeArgs(info Info, p plan, threads int, path string) []string {
 	unit := p.unit()
 	pixelFormat, _ := p.pixelFormat()
-	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y", "-copyts",
+	args := append(slices.Clone(quietly), "-y", "-copyts",
 		// The wrapper's header says all that ffmpeg would look for in the first frames.
 		"-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0",
 		"-c:v", "rawvideo", "-f", "ivf", "-i", "pipe:0",
 		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", encoderFlags(info, p),
 		"-fps_mode", "passthrough", "-enc_time_base", fmt.Sprintf("%d:%d", unit.Num, unit.Den),
 		"-filter:v", encodeFilter(info, p), "-pix_fmt", pixelFormat,
-		"-threads", strconv.Itoa(threads), "-c:v", p.encoder.name}
+		"-threads", strconv.Itoa(threads), "-c:v", p.encoder.name)
 	args = append(args, colourArgs(info)...)
 	args = append(args, p.encoderArgs(info)...)
 	args = append(args, p.container.encode...)

@@ -157,7 +157,7 @@ var remedies = map[string]string{
 		"mesa-va-drivers; vainfo lists what it can do); or write software for output::encoder and tools::decoder",
 }
 
-// quietly are the arguments of a try, whose complaints are the error.
+// quietly has ffmpeg say nothing but what is wrong.
 var quietly = []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning"}
 
 // tryEncoder encodes a grey picture.

@@ -121,7 +121,7 @@ func (w *Writer) tryBesides() error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y"}, inputArgs(w.info.limits)...)
+	args := append(append(slices.Clone(quietly), "-y"), inputArgs(w.info.limits)...)
 	args = append(args, "-t", "1", "-i", inputURL)
 	args = append(args, w.besides.mapping(0)...)
 	args = append(args, w.plan.soundFilter()...)
@@ -228,8 +228,8 @@ func (p plan) soundFilter() []string {
 // to path.
 func (w *Writer) muxArgs(path string) []string {
 	p, e := w.plan, &w.besides
-	args := []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning", "-y", "-copyts",
-		"-protocol_whitelist", "pipe", "-itsoffset", strconv.Itoa(-lead), "-f", "mov", "-i", "pipe:0"}
+	args := append(slices.Clone(quietly), "-y", "-copyts",
+		"-protocol_whitelist", "pipe", "-itsoffset", strconv.Itoa(-lead), "-f", "mov", "-i", "pipe:0")
 	streams := []string{"-map", "0:v:0"}
 	silence := "1" // the input that comes after the source, where there is one: the source's sound must not pass for it
 	if e.source != nil {

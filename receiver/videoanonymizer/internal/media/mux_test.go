@@ -107,54 +107,49 @@ func TestMuteBesideTags(t *testing.T) {
 	assert.Contains(t, strings.Join(ffprobe(t, out, "format_tags"), " "), "kept")
 }
 
-// TestSoundThatDoesNotFit is refused before the work, not after it.
-func TestSoundThatDoesNotFit(t *testing.T) {
-	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac")
-	tools := testTools(t)
+// refusal is what Create says of a video, before the work, and leaves nothing behind.
+func refusal(t *testing.T, in string, write WriteOptions) error {
+	t.Helper()
+	tools, dir := testTools(t), t.TempDir()
 	info, err := tools.Probe(t.Context(), in, Limits{})
 	require.NoError(t, err)
-	dir := t.TempDir()
-	_, err = tools.Create(t.Context(), filepath.Join(dir, ".a.webm"), info, WriteOptions{Container: "webm", Sound: SoundCopy})
-	require.ErrorIs(t, err, ErrUnsupported)
-	require.ErrorContains(t, err, "choose container mkv")
+	_, refused := tools.Create(t.Context(), filepath.Join(dir, ".a."+write.Container), info, write)
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left)
+	return refused
+}
+
+// TestSoundThatDoesNotFit is refused before the work, not after it.
+func TestSoundThatDoesNotFit(t *testing.T) {
+	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac")
+	err := refusal(t, in, WriteOptions{Container: "webm", Sound: SoundCopy})
+	require.ErrorIs(t, err, ErrUnsupported)
+	require.ErrorContains(t, err, "choose container mkv")
 }
 
 // TestBesidesThatCannotBeReadBack: MPEG-TS takes any stream, as data that nobody knows.
 func TestBesidesThatCannotBeReadBack(t *testing.T) {
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a flac")
-	tools := testTools(t)
-	info, err := tools.Probe(t.Context(), in, Limits{})
-	require.NoError(t, err)
-	_, err = tools.Create(t.Context(), filepath.Join(t.TempDir(), ".a.ts"), info, WriteOptions{Container: "ts", Sound: SoundCopy})
+	err := refusal(t, in, WriteOptions{Container: "ts", Sound: SoundCopy})
 	require.ErrorIs(t, err, ErrUnsupported)
 	require.ErrorContains(t, err, "0 and 0 can be read back")
 }
 
 // TestSubtitlesThatFitNowhere are not to be put where they do not go either.
 func TestSubtitlesThatFitNowhere(t *testing.T) {
-	subs := filepath.Join(t.TempDir(), "s.srt")
-	require.NoError(t, os.WriteFile(subs, []byte("1\n00:00:00,000 --> 00:00:01,000\nwords\n"), 0o600))
+	subs := written(t, "s.srt", []byte("1\n00:00:00,000 --> 00:00:01,000\nwords\n"))
 	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -i "+subs+" -map 0 -map 1 -c:v libx264 -c:s mov_text")
-	tools := testTools(t)
-	info, err := tools.Probe(t.Context(), in, Limits{})
-	require.NoError(t, err)
-	_, err = tools.Create(t.Context(), filepath.Join(t.TempDir(), ".a.mkv"), info, WriteOptions{Container: "mkv", Keep: []string{KeepSubtitles}})
+	err := refusal(t, in, WriteOptions{Container: "mkv", Keep: []string{KeepSubtitles}})
 	require.ErrorIs(t, err, ErrUnsupported)
 	require.ErrorContains(t, err, "matroska: leave them out")
 }
 
 // TestTooLongTag is refused before the work: the kernel would not take it.
 func TestTooLongTag(t *testing.T) {
-	meta := filepath.Join(t.TempDir(), "meta.txt")
-	require.NoError(t, os.WriteFile(meta, []byte(";FFMETADATA1\ncomment="+strings.Repeat("x", maxTag+1)+"\n"), 0o600))
+	meta := written(t, "meta.txt", []byte(";FFMETADATA1\ncomment="+strings.Repeat("x", maxTag+1)+"\n"))
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -i "+meta+" -map_metadata 1 -c:v ffv1")
-	tools := testTools(t)
-	info, err := tools.Probe(t.Context(), in, Limits{})
-	require.NoError(t, err)
-	_, err = tools.Create(t.Context(), filepath.Join(t.TempDir(), ".a.mkv"), info, WriteOptions{Container: "mkv", Keep: []string{"comment"}})
+	err := refusal(t, in, WriteOptions{Container: "mkv", Keep: []string{"comment"}})
 	require.ErrorIs(t, err, ErrLimit)
 	require.ErrorContains(t, err, `"COMMENT" is longer`)
 }

@@ -30,20 +30,6 @@ func (w *Writer) logTimes() error {
 	return nil
 }
 
-// syncFile brings a file to the disk and returns its size.
-func syncFile(path string) (int64, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = f.Close() }()
-	stat, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return stat.Size(), durable.Sync(f)
-}
-
 // resume takes over what an earlier writer sealed. What it had not sealed is removed, and what it had begun to join.
 func (w *Writer) resume(p Progress) error {
 	w.segments, w.origin = slices.Clone(p.Segments), p.Origin

@@ -16,9 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sealedRun writes the frames that a reader gives, seals after every so many, and stops before a frame; -1 for none. It returns what
-// was sealed last.
-func sealedRun(t *testing.T, r *Reader, w *Writer, every, stop int) (sealed Progress) {
+// every seals before each n-th frame.
+func every(n int) func(index int) bool {
+	return func(index int) bool { return index%n == 0 }
+}
+
+// sealedRun writes the frames that a reader gives, seals before those that sealAt names, and stops before a frame; -1 for none. It
+// returns what was sealed last.
+func sealedRun(t testing.TB, r *Reader, w *Writer, sealAt func(index int) bool, stop int) (sealed Progress) {
 	t.Helper()
 	begun := w.frames
 	for {
@@ -38,7 +43,7 @@ func sealedRun(t *testing.T, r *Reader, w *Writer, every, stop int) (sealed Prog
 			f.Release()
 			continue
 		}
-		if f.Index%every == 0 && f.Index > 0 && int64(f.Index) > begun {
+		if f.Index > 0 && sealAt(f.Index) && int64(f.Index) > begun {
 			sealed, err = w.Seal()
 			require.NoError(t, err)
 		}
@@ -50,7 +55,6 @@ func sealedRun(t *testing.T, r *Reader, w *Writer, every, stop int) (sealed Prog
 // TestResume cuts the work on a video off twice, goes on from what was sealed, each time a little before, and compares the output with
 // that of undisturbed work, byte by byte.
 func TestResume(t *testing.T) {
-	const every = 75
 	const x264 = "-c:v libx264 -preset ultrafast "
 	const long = "-f lavfi -i testsrc2=s=64x48:r=25:d=24 "
 	for _, tc := range []struct {
@@ -89,7 +93,7 @@ func TestResume(t *testing.T) {
 				}
 				require.NoError(t, err)
 				defer r.Close()
-				return sealedRun(t, r, w, every, stop)
+				return sealedRun(t, r, w, every(75), stop)
 			}
 			run("calm", -1, nil)
 			sealed := run("cut", 400, nil)
@@ -139,21 +143,8 @@ func TestShortSegments(t *testing.T) {
 			w, err := tools.Create(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: codec, Preset: "ultrafast"})
 			require.NoError(t, err)
 			defer w.Abort()
-			for {
-				f, err := r.Next()
-				if errors.Is(err, io.EOF) {
-					break
-				}
-				require.NoError(t, err)
-				if i := f.Index; i == 1 || i == 51 {
-					_, err = w.Seal()
-					require.NoError(t, err)
-				}
-				require.NoError(t, w.Write(f))
-				f.Release()
-			}
+			sealedRun(t, r, w, func(index int) bool { return index == 1 || index == 51 }, -1)
 			require.EqualValues(t, 53, w.frames)
-			require.NoError(t, w.Finish(t.Context()))
 		})
 	}
 }
@@ -178,7 +169,7 @@ func TestResumeRefuses(t *testing.T) {
 			r, err := tools.Open(t.Context(), info, ReadOptions{})
 			require.NoError(t, err)
 			defer r.Close()
-			sealed := sealedRun(t, r, w, 10, 15)
+			sealed := sealedRun(t, r, w, every(10), 15)
 			require.NoError(t, harm(&sealed, stem))
 			_, err = tools.Create(t.Context(), stem+".mp4", info, WriteOptions{Resume: &sealed})
 			require.ErrorIs(t, err, ErrResume)

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // WriteOptions say how to encode. The zero value writes H.264 in the container that the source has.
@@ -346,11 +348,15 @@ func (w *Writer) seal(ctx context.Context) error {
 		return err
 	}
 	path := w.segmentPath(len(w.segments))
-	size, err := syncFile(path)
+	err = durable.SyncPath(path)
+	var stat fs.FileInfo
+	if err == nil {
+		stat, err = os.Stat(path)
+	}
 	if err != nil {
 		return fileError(path, diskCause(err), "%v", rootCause(err))
 	}
-	w.segments = append(w.segments, size)
+	w.segments = append(w.segments, stat.Size())
 	var sum int64
 	for _, size := range w.segments {
 		sum += size

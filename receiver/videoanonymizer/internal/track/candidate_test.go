@@ -33,6 +33,11 @@ func TestCandidates(t *testing.T) {
 		p.Pose = nil
 		return p
 	}
+	borneOnce := func(o *Observation, rng *rand.Rand) {
+		if o.Index == 30 {
+			o.People = []vision.Person{borne(rng)}
+		}
+	}
 	face := vision.Face{Score: .9, Box: vision.Box{X0: x - 20, Y0: y - 20, X1: x + 20, Y1: y + 20}}
 	for name, tt := range map[string]struct {
 		observe func(o *Observation, rng *rand.Rand)
@@ -48,21 +53,9 @@ func TestCandidates(t *testing.T) {
 		"weak with a face": {func(o *Observation, rng *rand.Rand) {
 			o.People, o.Faces = []vision.Person{weak(rng)}, []vision.Face{face}
 		}, func(int) bool { return true }, 0},
-		"borne out once": {func(o *Observation, rng *rand.Rand) {
-			if o.Index == 30 {
-				o.People = []vision.Person{borne(rng)}
-			}
-		}, func(i int) bool { return i >= 24 && i <= 36 }, 0}, // held for a fifth of a second
-		"borne out once before what is assured": {func(o *Observation, rng *rand.Rand) {
-			if o.Index == 30 {
-				o.People = []vision.Person{borne(rng)}
-			}
-		}, func(i int) bool { return i >= 24 }, 33},
-		"borne out once after what is assured": {func(o *Observation, rng *rand.Rand) {
-			if o.Index == 30 {
-				o.People = []vision.Person{borne(rng)}
-			}
-		}, func(i int) bool { return i >= 24 && i <= 36 }, 9},
+		"borne out once":                        {borneOnce, func(i int) bool { return i >= 24 && i <= 36 }, 0}, // held for a fifth of a second
+		"borne out once before what is assured": {borneOnce, func(i int) bool { return i >= 24 }, 33},
+		"borne out once after what is assured":  {borneOnce, func(i int) bool { return i >= 24 && i <= 36 }, 9},
 		"sure once": {func(o *Observation, rng *rand.Rand) {
 			if o.Index == 30 {
 				o.People = []vision.Person{person(x, y, size, rng)}

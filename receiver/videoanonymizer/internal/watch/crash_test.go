@@ -105,9 +105,7 @@ func TestCrash(t *testing.T) {
 // TestSuspend gives a video back with what was made of it, which is gone once nobody can go on with it.
 func TestSuspend(t *testing.T) {
 	r := newRig(t)
-	path := r.drop("walk.mkv", "a video")
-	job := r.take()
-	write(t, job.Temp, "half")
+	path, job := r.begin("walk.mkv")
 	job.Suspend()
 	r.restart()
 	again := r.take()
@@ -130,9 +128,7 @@ func TestSuspend(t *testing.T) {
 // TestFailureBeforeTheWork keeps what an earlier attempt made, as long as the file is tried again.
 func TestFailureBeforeTheWork(t *testing.T) {
 	r := newRig(t)
-	r.drop("walk.mkv", "a video")
-	job := r.take()
-	write(t, job.Temp, "half")
+	_, job := r.begin("walk.mkv")
 	job.Suspend()
 	for attempt := range r.opts.Retry.MaxAttempts {
 		again := r.take()
@@ -178,9 +174,7 @@ func TestCrashLoopEndsThatMakesProgress(t *testing.T) {
 // TestPostpone has a file wait for a minute, which is no attempt.
 func TestPostpone(t *testing.T) {
 	r := newRig(t)
-	r.drop("walk.mkv", "a video")
-	job := r.take()
-	write(t, job.Temp, "half")
+	_, job := r.begin("walk.mkv")
 	job.Postpone()
 	r.pass(postponed - time.Millisecond)
 	assert.Nil(t, r.try())
@@ -194,9 +188,7 @@ func TestPostpone(t *testing.T) {
 // TestKeptWhileTheDiskIsAway keeps what was made of a video whose whole folder is missing at a start, and no other.
 func TestKeptWhileTheDiskIsAway(t *testing.T) {
 	r := newRig(t)
-	path := r.drop("disk/walk.mkv", "a video")
-	job := r.take()
-	write(t, job.Temp, "half")
+	path, job := r.begin("disk/walk.mkv")
 	job.Suspend()
 	away := filepath.Join(filepath.Dir(r.in), "away")
 	require.NoError(t, os.Rename(filepath.Dir(path), away))
@@ -216,9 +208,7 @@ func TestKeptWhileTheDiskIsAway(t *testing.T) {
 func TestKeptElsewhere(t *testing.T) {
 	state := t.TempDir()
 	r := newRig(t, func(r *rig) { r.opts.StateDirectory = state })
-	r.drop("walk.mkv", "a video")
-	job := r.take()
-	write(t, job.Temp, "half")
+	_, job := r.begin("walk.mkv")
 	job.Suspend()
 	r.opts.OutputDirectory = r.out + "-new"
 	r.restart()

@@ -140,6 +140,15 @@ func (r *rig) complete(job *Job) {
 	require.NoError(r.t, job.Done())
 }
 
+// begin drops a video, takes it, and leaves half an output.
+func (r *rig) begin(name string) (path string, job *Job) {
+	r.t.Helper()
+	path = r.drop(name, "a video")
+	job = r.take()
+	write(r.t, job.Temp, "half")
+	return path, job
+}
+
 // drop puts a file among the inputs.
 func (r *rig) drop(name, text string) string {
 	r.t.Helper()

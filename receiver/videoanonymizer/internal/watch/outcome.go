@@ -225,10 +225,7 @@ func writeReason(path string, s source) error {
 	path += reasonSuffix
 	temp := asidePath(path, s.Stamp) + reasonSuffix
 	defer os.Remove(temp)
-	if err := os.WriteFile(temp, text, 0o644); err != nil {
-		return err
-	}
-	if err := durable.SyncPath(temp); err != nil {
+	if err := durable.WriteFile(temp, text, 0o644); err != nil {
 		return err
 	}
 	err = renameDurably(temp, path)

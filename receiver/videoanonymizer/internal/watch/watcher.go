@@ -292,7 +292,7 @@ func (w *Watcher) awaitJobs(ctx context.Context) error {
 		case <-changed:
 		case <-ctx.Done():
 			for _, j := range remaining {
-				j.giveBack(true, 0)
+				j.Suspend()
 			}
 			return fmt.Errorf("%d videos were given up unfinished: %w", len(remaining), ctx.Err())
 		}
