@@ -270,34 +270,12 @@ type TelemetryConfig struct {
 	_ struct{}
 }
 
-// same, as a container or codec, is that of the source.
-const same = "same"
-
 var (
-	containers = []string{same, "mp4", "mov", "mkv", "webm", "avi", "ts"}
-	codecs     = []string{same, "h264", "h265", "vp9", "av1", "ffv1"}
-	encoders   = []string{media.Software, media.NVENC, media.VAAPI}
-	decoders   = []string{media.Software, media.CUDA, media.VAAPI}
-	presets    = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
-	audio      = []string{media.SoundDrop, media.SoundCopy, media.SoundMute}
-	onSuccess  = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
-	shapes     = []mask.Shape{mask.Ellipse, mask.Circle, mask.Box, mask.NoseDisc}
-	methods    = []mask.Method{mask.Heads, mask.Whitelist}
-	fills      = []mask.Fill{mask.Solid, mask.Mosaic, mask.Blur}
-	uncertain  = []mask.OnUncertain{mask.HeadRegion, mask.WholePerson, mask.WholeFrame}
-
-	// containerCodecs are the codecs that a container can hold, where it cannot hold them all.
-	containerCodecs = map[string][]string{
-		"mp4":  {"h264", "h265", "vp9", "av1"},
-		"mov":  {"h264", "h265"},
-		"webm": {"vp9", "av1", "h264"}, // h264 becomes vp9 there, so that the default fits
-		"avi":  {"h264", "ffv1"},
-		"ts":   {"h264", "h265"},
-	}
-	// encoderCodecs are the codecs that a device writes.
-	encoderCodecs = map[string][]string{media.NVENC: {same, "h264", "h265", "av1"}, media.VAAPI: {same, "h264", "h265", "vp9", "av1"}}
-	// maxQuality is the largest constant rate factor of each encoder. FFV1 is lossless and has none.
-	maxQuality = map[string]int{"h264": 51, "h265": 51, "vp9": 63, "av1": 63, same: 51}
+	onSuccess = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
+	shapes    = []mask.Shape{mask.Ellipse, mask.Circle, mask.Box, mask.NoseDisc}
+	methods   = []mask.Method{mask.Heads, mask.Whitelist}
+	fills     = []mask.Fill{mask.Solid, mask.Mosaic, mask.Blur}
+	uncertain = []mask.OnUncertain{mask.HeadRegion, mask.WholePerson, mask.WholeFrame}
 )
 
 func createDefaultConfig() component.Config {
@@ -305,13 +283,13 @@ func createDefaultConfig() component.Config {
 		Watch: watch.NewDefaultConfig(),
 		Output: OutputConfig{
 			Name:      "{name}_anonymized",
-			Container: same,
+			Container: media.SameAsSource,
 			Codec:     "h264",
 			Preset:    "veryfast",
 			Encoder:   media.Software,
 			OnSuccess: watch.OnSuccessKeep,
 
-			Audio:         media.SoundDrop,
+			Audio:         media.AudioDrop,
 			SegmentLength: 20 * time.Second,
 			MinFreeSpace:  512,
 		},
@@ -417,11 +395,11 @@ func within(block string, errs []error) error {
 
 func (c *OutputConfig) validate() []error {
 	errs := []error{
-		oneOf("container", c.Container, containers),
-		oneOf("codec", c.Codec, codecs),
-		oneOf("preset", c.Preset, presets),
-		oneOf("encoder", c.Encoder, encoders),
-		oneOf("audio", c.Audio, audio),
+		oneOf("container", c.Container, media.Containers()),
+		oneOf("codec", c.Codec, media.Codecs()),
+		oneOf("preset", c.Preset, media.Presets()),
+		oneOf("encoder", c.Encoder, media.Encoders()),
+		oneOf("audio", c.Audio, media.AudioModes()),
 		validateKeep(c.Keep),
 		inRange("segment_length", c.SegmentLength, time.Second, time.Hour, "a duration such as 20s; a crash costs that much of the video"),
 		oneOf("on_success", c.OnSuccess, onSuccess),
@@ -431,30 +409,38 @@ func (c *OutputConfig) validate() []error {
 	if c.Directory == "" {
 		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
 	}
-	if can, ok := encoderCodecs[c.Encoder]; ok && slices.Contains(codecs, c.Codec) {
-		switch {
-		case !slices.Contains(can, c.Codec):
-			errs = append(errs, fmt.Errorf("codec: %s is none that encoder %s writes: use one of %s, or encoder software",
-				c.Codec, c.Encoder, strings.Join(can, ", ")))
-		case c.Container == "webm" && c.Codec == "h264" && !slices.Contains(can, "vp9"):
-			errs = append(errs, fmt.Errorf("codec: h264 becomes vp9 in container webm, which encoder %s does not write: use av1, or encoder software", c.Encoder))
-		}
-	}
-	if most, ok := maxQuality[c.Codec]; ok && c.Quality != nil {
-		if c.Encoder == media.NVENC {
-			most = min(most, 51)
-		}
-		errs = append(errs, inRange("quality", *c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
-	}
-	if can, ok := containerCodecs[c.Container]; ok && slices.Contains(codecs, c.Codec) && c.Codec != same && !slices.Contains(can, c.Codec) {
-		errs = append(errs, fmt.Errorf("codec: %s does not go into container %s: use %s, or container mkv",
-			c.Codec, c.Container, strings.Join(can, " or ")))
-	}
+	errs = append(errs, c.validateCodec()...)
 	switch {
 	case c.OnSuccess == watch.OnSuccessMove && c.MoveTo == "":
 		errs = append(errs, errors.New("move_to: is required with on_success: move: write the folder for the sources that are done"))
 	case c.OnSuccess != watch.OnSuccessMove && c.MoveTo != "":
 		errs = append(errs, fmt.Errorf("move_to: has no effect with on_success: %s: remove it, or write on_success: move", c.OnSuccess))
+	}
+	return errs
+}
+
+// validateCodec refuses a codec that does not go with the encoder or the container, and a quality that the codec does not have.
+func (c *OutputConfig) validateCodec() (errs []error) {
+	if !slices.Contains(media.Codecs(), c.Codec) {
+		return nil // reported already
+	}
+	if can := media.EncoderCodecs(c.Encoder); can != nil {
+		written := media.CodecIn(c.Container, c.Codec)
+		switch {
+		case !slices.Contains(can, c.Codec):
+			errs = append(errs, fmt.Errorf("codec: %s is none that encoder %s writes: use one of %s, or encoder software",
+				c.Codec, c.Encoder, strings.Join(can, ", ")))
+		case !slices.Contains(can, written):
+			errs = append(errs, fmt.Errorf("codec: %s becomes %s in container %s, which encoder %s does not write: use av1, or encoder software",
+				c.Codec, written, c.Container, c.Encoder))
+		}
+	}
+	if most := media.MaxQuality(c.Codec, c.Encoder); most > 0 && c.Quality != nil {
+		errs = append(errs, inRange("quality", *c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
+	}
+	if can := media.ContainerCodecs(c.Container); can != nil && c.Codec != media.SameAsSource && !slices.Contains(can, c.Codec) {
+		errs = append(errs, fmt.Errorf("codec: %s does not go into container %s: use %s, or container mkv",
+			c.Codec, c.Container, strings.Join(can, " or ")))
 	}
 	return errs
 }
@@ -472,7 +458,7 @@ func validateKeep(keep []string) error {
 }
 
 func (c *ToolsConfig) validate() []error {
-	errs := []error{oneOf("decoder", c.Decoder, decoders)}
+	errs := []error{oneOf("decoder", c.Decoder, media.Decoders())}
 	if !filepath.IsAbs(c.VAAPIDevice) || strings.ContainsAny(c.VAAPIDevice, ",\x00") {
 		errs = append(errs, fmt.Errorf("vaapi_device: %q is no absolute path without a comma: write such as %s", c.VAAPIDevice, media.DefaultVAAPIDevice))
 	}

@@ -76,7 +76,7 @@ func TestLoadConfig(t *testing.T) {
 
 				QuarantineDirectory: "/data/failed",
 				MinFreeSpace:        2048,
-				Audio:               media.SoundMute,
+				Audio:               media.AudioMute,
 				Keep:                []string{media.KeepChapters, "creation_time"},
 				SegmentLength:       30 * time.Second,
 				StateDirectory:      "/data/state",

@@ -91,16 +91,16 @@ type review struct {
 
 // newReview begins what is configured, or goes on with it from a checkpoint; it is to be closed on failure, too. The source is
 // identified before it is decoded: what is published in the end is of this very file, since the job sees to it that it has not changed.
-func newReview(ctx context.Context, r *videoReceiver, job *watch.Job, info media.Info, from *checkpoint) (*review, error) {
+func newReview(ctx context.Context, r *videoReceiver, job *watch.Job, plan media.Plan, from *checkpoint) (*review, error) {
 	v := &review{receiver: r, job: job}
 	var err error
 	cfg := r.cfg.Report
 	if cfg.Preview == PreviewBoxes {
-		options := writeOptions(r.cfg, job)
+		var sealed *media.Progress
 		if from != nil {
-			options.Resume, v.first = from.Preview, from.Begin
+			sealed, v.first = from.Preview, from.Begin
 		}
-		if v.preview, err = r.tools.Create(ctx, v.previewTemp(), info, options); err != nil {
+		if v.preview, err = r.tools.Create(ctx, v.previewTemp(), plan, sealed); err != nil {
 			return v, err
 		}
 	}

@@ -96,18 +96,14 @@ func (l *ledger) reserve(temp string, bytes, minFree int64) (release func(), err
 func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20) }
 
 // reserveSpace makes sure that the output will fit on the disk before anything of it is written.
-func (v *video) reserveSpace(info media.Info) (release func(), err error) {
+func (v *video) reserveSpace(plan media.Plan) (release func(), err error) {
 	cfg := v.receiver.cfg
 	if cfg.Output.MinFreeSpace == noSpaceCheck {
 		return func() {}, nil
-	}
-	size, err := media.EstimateSize(info, writeOptions(cfg, v.job))
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", info.Path, err)
 	}
 	times := int64(copies)
 	if cfg.Report.Preview != NoPreview {
 		times++
 	}
-	return v.receiver.ledger.reserve(v.job.Temp, times*size, cfg.Output.MinFreeSpace<<20)
+	return v.receiver.ledger.reserve(v.job.Temp, times*plan.EstimateSize(), cfg.Output.MinFreeSpace<<20)
 }

@@ -96,7 +96,12 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
-	summary, err := v.run(ctx, info, made, from)
+	plan, err := media.NewPlan(info, writeOptions(v.receiver.cfg, v.job))
+	if err != nil {
+		v.job.Kept = false
+		return pipeline.Summary{}, err
+	}
+	summary, err := v.run(ctx, plan, made, from)
 	if errors.Is(err, media.ErrResume) {
 		v.receiver.set.Logger.Warn("video begun anew", zap.String("video", v.job.Path), zap.NamedError("cause", err))
 		v.sealed = false
@@ -104,24 +109,23 @@ func (v *video) convert(ctx context.Context, info media.Info) (pipeline.Summary,
 		if err := v.job.Restart(); err != nil {
 			return summary, err
 		}
-		summary, err = v.run(ctx, info, made, nil)
+		summary, err = v.run(ctx, plan, made, nil)
 	}
 	return summary, err
 }
 
 // run takes the video through the pipeline, from a checkpoint on if there is one.
-func (v *video) run(ctx context.Context, info media.Info, made string, from *checkpoint) (pipeline.Summary, error) {
+func (v *video) run(ctx context.Context, plan media.Plan, made string, from *checkpoint) (pipeline.Summary, error) {
 	r, cfg, job := v.receiver, v.receiver.cfg, v.job
 	// The tools end with this context, so that neither waits for the other when one fails.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	options := writeOptions(cfg, job)
-	info = info.KeepAlpha(options)
+	var sealed *media.Progress
 	if from != nil {
-		options.Resume = &from.Video
+		sealed = &from.Video
 		v.sealed = true
 	}
-	release, err := v.reserveSpace(info)
+	release, err := v.reserveSpace(plan)
 	if err != nil {
 		if !errors.Is(err, errPromised) {
 			job.Kept = false // others that wait for space get what its parts take
@@ -129,17 +133,17 @@ func (v *video) run(ctx context.Context, info media.Info, made string, from *che
 		return pipeline.Summary{}, err
 	}
 	defer release()
-	writer, err := r.tools.Create(ctx, job.Temp, info, options)
+	writer, err := r.tools.Create(ctx, job.Temp, plan, sealed)
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
 	defer writer.Abort()
-	reader, resume, err := v.open(ctx, info, from, writer.Shown())
+	reader, resume, err := v.open(ctx, plan.Info(), from, writer.Shown())
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
 	defer reader.Close()
-	review, err := newReview(ctx, r, job, info, from)
+	review, err := newReview(ctx, r, job, plan, from)
 	defer review.close()
 	if err != nil {
 		return pipeline.Summary{}, err
@@ -233,7 +237,7 @@ func encoding(cfg *Config) media.WriteOptions {
 		Preset:  cfg.Output.Preset,
 		Encoder: cfg.Output.Encoder,
 		Device:  cfg.Tools.VAAPIDevice,
-		Sound:   cfg.Output.Audio,
+		Audio:   cfg.Output.Audio,
 		Keep:    cfg.Output.Keep,
 	}
 }
@@ -275,7 +279,7 @@ func (c *OutputConfig) fileName(source string) string {
 	extension := filepath.Ext(source)
 	stem := strings.TrimSuffix(filepath.Base(source), extension)
 	container := c.Container
-	if container == same {
+	if container == media.SameAsSource {
 		container = media.ContainerFor(source)
 	}
 	name := strings.ReplaceAll(c.Name, "{name}", stem)
