@@ -89,7 +89,7 @@ func (v *video) made() (string, error) {
 
 // load returns what an earlier attempt left, or nil where there is nothing to go on with, and nothing left then.
 func (v *video) load(made string) (*checkpoint, error) {
-	if !v.job.Kept {
+	if !v.job.Resumable() {
 		return nil, nil
 	}
 	text, err := os.ReadFile(v.checkpointPath())

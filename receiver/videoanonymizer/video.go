@@ -30,7 +30,9 @@ type video struct {
 	receiver *videoReceiver
 	job      *watch.Job
 	span     *telemetry.VideoSpan
-	sealed   bool // a part of it stands from which another attempt can go on
+	sealed   bool // a part of it is safe, from which another attempt can resume
+	// discard tells that this attempt may have failed because of what an earlier one left, or for want of the space that it takes.
+	discard bool
 }
 
 // anonymize ends the job: done, failed, or given back when the context ends.
@@ -57,9 +59,9 @@ func (v *video) anonymize(ctx context.Context) {
 		return
 	case ctx.Err() != nil:
 		v.span.Interrupted()
-		stands := v.sealed || job.Kept
-		logger.Info("video given back unfinished", zap.Bool("goes_on_later", stands), zap.NamedError("cause", err))
-		if stands {
+		resumes := v.sealed || job.Resumable() && !v.discard
+		logger.Info("video given back unfinished", zap.Bool("goes_on_later", resumes), zap.NamedError("cause", err))
+		if resumes {
 			job.Suspend()
 		} else {
 			job.Abandon()
@@ -79,7 +81,12 @@ func (v *video) anonymize(ctx context.Context) {
 		v.span.Failed(err, reason)
 		logger.Error("video failed: its source is untouched and there is no output", zap.String("reason", reason),
 			zap.Bool("tried_again", again), zap.Int("attempt", job.Attempt), zap.Error(err))
-		err = job.Fail(reason, err, retry)
+		if retry {
+			keep := job.Resumable() && !v.discard || v.sealed && errors.Is(err, watch.ErrTaken) // under another name the same will do
+			err = job.Retry(reason, err, keep)
+		} else {
+			err = job.Fail(reason, err)
+		}
 	}
 	if err != nil {
 		logger.Error("the outcome of the video could not be recorded", zap.Error(err))
@@ -128,7 +135,7 @@ func (v *video) run(ctx context.Context, plan media.Plan, made string, from *che
 	release, err := v.reserveSpace(plan)
 	if err != nil {
 		if !errors.Is(err, errPromised) {
-			job.Kept = false // others that wait for space get what its parts take
+			v.discard = true // others that wait for space get what its parts take
 		}
 		return pipeline.Summary{}, err
 	}
@@ -148,7 +155,7 @@ func (v *video) run(ctx context.Context, plan media.Plan, made string, from *che
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
-	job.Kept = false // what fails from here on may be due to it
+	v.discard = true // what fails from here on may be due to it
 	sink := &sealer{video: v, made: made, reader: reader, writer: writer, review: review}
 	if from != nil {
 		sink.begin, sink.done, sink.heads, sink.whole = from.Begin, from.Done, from.Heads, from.Whole
@@ -196,9 +203,7 @@ func (v *video) run(ctx context.Context, plan media.Plan, made string, from *che
 	if err := job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
 		return summary, err
 	}
-	err = job.Publish(companions...)
-	job.Kept = v.sealed && errors.Is(err, watch.ErrTaken) // under another name the same will do
-	return summary, err
+	return summary, job.Publish(companions...)
 }
 
 // open begins to decode: with the first frame, or, with a checkpoint, some seconds before those that are missing. shown are the PTS of

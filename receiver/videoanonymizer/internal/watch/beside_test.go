@@ -58,7 +58,7 @@ func TestCompanionNeverReplacesAFile(t *testing.T) {
 	write(t, job.Output, "somebody else's")
 	require.ErrorIs(t, job.Publish(c), ErrTaken)
 	assert.NoFileExists(t, c.Path, "a report without its output")
-	require.NoError(t, job.Fail("exists", nil, true))
+	require.NoError(t, job.Retry("exists", nil, false))
 	assert.Equal(t, []string{"walk_anonymized-2.mkv", "walk_anonymized.mkv.json"}, tree(t, r.out))
 }
 

@@ -88,10 +88,10 @@ func TestCrash(t *testing.T) {
 				again := r.take()
 				assert.Equal(t, test.attempt, again.Attempt)
 				if test.kept > 0 {
-					assert.True(t, again.Kept)
+					assert.True(t, again.Resumable())
 					assert.Equal(t, job.Temp, again.Temp)
 					require.NoError(t, again.Restart())
-					assert.False(t, again.Kept)
+					assert.False(t, again.Resumable())
 				}
 				assert.Len(t, tree(t, r.out), len(test.left))
 				r.complete(again)
@@ -109,7 +109,7 @@ func TestSuspend(t *testing.T) {
 	job.Suspend()
 	r.restart()
 	again := r.take()
-	assert.True(t, again.Kept)
+	assert.True(t, again.Resumable())
 	assert.Equal(t, job.Temp, again.Temp)
 	assert.Equal(t, 1, again.Attempt, "it does not count")
 	again.Suspend()
@@ -121,7 +121,7 @@ func TestSuspend(t *testing.T) {
 	r.drop("walk.mkv", "another video")
 	job = r.take()
 	write(t, job.Temp, "half")
-	require.NoError(t, job.Fail("stalled", nil, true))
+	require.NoError(t, job.Retry("stalled", nil, false))
 	assert.Empty(t, tree(t, r.out), "a failure keeps nothing")
 }
 
@@ -133,8 +133,8 @@ func TestFailureBeforeTheWork(t *testing.T) {
 	for attempt := range r.opts.Retry.MaxAttempts {
 		again := r.take()
 		require.Equal(t, attempt+1, again.Attempt)
-		require.True(t, again.Kept)
-		require.NoError(t, again.Fail("unreadable", nil, true))
+		require.True(t, again.Resumable())
+		require.NoError(t, again.Retry("unreadable", nil, true))
 		r.pass(time.Hour)
 	}
 	assert.Empty(t, tree(t, r.out), "it was given up")
@@ -153,7 +153,7 @@ func TestProgress(t *testing.T) {
 		require.NoError(t, job.Progressed(1))
 		require.NoError(t, job.Progressed(tt.frames))
 		require.Equal(t, tt.attempt, job.Attempt, "%d frames", tt.frames)
-		require.NoError(t, job.Fail("tool", nil, true))
+		require.NoError(t, job.Retry("tool", nil, false))
 		r.pass(time.Hour)
 	}
 	r.idle()
@@ -182,7 +182,7 @@ func TestPostpone(t *testing.T) {
 	again := r.try()
 	require.NotNil(t, again)
 	assert.Equal(t, 1, again.Attempt)
-	assert.True(t, again.Kept)
+	assert.True(t, again.Resumable())
 }
 
 // TestKeptWhileTheDiskIsAway keeps what was made of a video whose whole folder is missing at a start, and no other.
@@ -197,7 +197,7 @@ func TestKeptWhileTheDiskIsAway(t *testing.T) {
 	require.NoError(t, os.Rename(away, filepath.Dir(path)))
 	r.restart()
 	again := r.take()
-	assert.True(t, again.Kept)
+	assert.True(t, again.Resumable())
 	again.Suspend()
 	require.NoError(t, os.Remove(path))
 	r.restart()
@@ -213,7 +213,7 @@ func TestKeptElsewhere(t *testing.T) {
 	r.opts.OutputDirectory = r.out + "-new"
 	r.restart()
 	again := r.take()
-	assert.False(t, again.Kept)
+	assert.False(t, again.Resumable())
 	assert.NoFileExists(t, job.Temp)
 }
 
@@ -288,7 +288,7 @@ func TestSuspectsRunOneAtATime(t *testing.T) {
 	first := r.take()
 	second := r.try()
 	require.NotNil(t, second)
-	assert.Equal(t, "fresh.mkv", second.Rel)
+	assert.Equal(t, "fresh.mkv", string(second.entry.Rel))
 	assert.Nil(t, r.try(), "the other suspect waits")
 	r.complete(first)
 	third := r.try()
@@ -435,10 +435,10 @@ func TestQuarantine(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.QuarantineDirectory = r.in + "/failed" })
 	path := r.drop("a/walk.mkv", "no video")
 	job := r.take()
-	require.NoError(t, job.Fail("not_video", os.ErrInvalid, true))
+	require.NoError(t, job.Retry("not_video", os.ErrInvalid, false))
 	assert.FileExists(t, path, "it is tried again")
 	r.pass(10 * time.Second)
-	require.NoError(t, r.try().Fail("not_video", os.ErrInvalid, false))
+	require.NoError(t, r.try().Fail("not_video", os.ErrInvalid))
 	assert.Equal(t, []string{"failed/a/walk.mkv", "failed/a/walk.mkv.reason.json"}, tree(t, r.in))
 	reason := read(t, r.in+"/failed/a/walk.mkv.reason.json")
 	for _, part := range []string{`"source": "` + path, `"reason": "not_video"`, `"error": "invalid argument"`, `"attempts": 2`, `"size": 8`} {
@@ -455,7 +455,7 @@ func TestReasonsAreNeverOverwritten(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.QuarantineDirectory = r.in + "/failed" })
 	write(t, r.in+"/failed/walk.mkv"+reasonSuffix, "my notes")
 	r.drop("walk.mkv", "no video")
-	require.NoError(t, r.take().Fail("not_video", os.ErrInvalid, false))
+	require.NoError(t, r.take().Fail("not_video", os.ErrInvalid))
 	assert.Equal(t, []string{"failed/walk-2.mkv", "failed/walk-2.mkv.reason.json", "failed/walk.mkv.reason.json"}, tree(t, r.in))
 	assert.Equal(t, "my notes", read(t, r.in+"/failed/walk.mkv"+reasonSuffix))
 
@@ -523,7 +523,7 @@ func TestKill(t *testing.T) {
 	job := r.take()
 	assert.Equal(t, path, job.Path)
 	assert.Equal(t, temp, job.Temp)
-	assert.True(t, job.Kept, "the half that was made")
+	assert.True(t, job.Resumable(), "the half that was made")
 	assert.Equal(t, 2, job.Attempt)
 	require.NoError(t, job.Progressed(1))
 	assert.Equal(t, 1, job.Attempt)

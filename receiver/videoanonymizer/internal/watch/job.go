@@ -32,32 +32,27 @@ var (
 // ReasonCrash is the reason of a failure that the watcher itself records: the collector died in each attempt.
 const ReasonCrash = "crash"
 
-// Job is one attempt at one file. It ends with Done, Fail or Abandon; what is called after that has no effect. Its methods
-// are called by one goroutine.
+// Job is one attempt at one file. One of Done, Fail, Retry, Abandon, Suspend and Postpone ends it; later calls of them have
+// no effect. One goroutine calls its methods.
 type Job struct {
 	// Path is the source, absolute, without symbolic links.
 	Path string
-	// Rel is the source's path below the folder that the include pattern names.
-	Rel string
 	// Output is the final path, absolute. No file stood there at claim time.
 	Output string
 	// Temp is a hidden path in the folder of Output, with its extension. What bears this name, or a name that begins with
 	// it up to the extension, is removed when the job ends, and at the next Start if it could not end.
 	Temp string
-	// Kept tells that files of an earlier attempt, which was cut off, still stand at Temp and under the names that begin as its does,
-	// so that the work may go on from there. Restart removes them, and so do Done and Fail; but a Fail that is tried again leaves them
-	// if Kept is still true.
-	Kept bool
 	// Attempt counts from 1 as long as the file stays the same.
 	Attempt int
 	// Size in bytes and ModTime of the source, as claimed.
 	Size    int64
 	ModTime time.Time
 
-	watcher *Watcher
-	file    *file
-	entry   source
-	ended   bool // guarded by the watcher's mu
+	watcher   *Watcher
+	file      *file
+	entry     source
+	resumable bool
+	ended     bool // guarded by the watcher's mu
 }
 
 // Unchanged looks at the source again: ErrChanged or ErrVanished if it is not what it was at claim time. New permissions
@@ -173,36 +168,60 @@ func (j *Job) Done() error {
 	return j.watcher.act(j.entry)
 }
 
-// Fail records a failed attempt. With retry the file is tried again after a while, up to Retry.MaxAttempts; without, only
-// after it changed. The reason is a short stable word, such as "not_video"; err says the rest.
-func (j *Job) Fail(reason string, err error, retry bool) error {
+// Fail records that the attempt failed because of the file itself: it is not tried again until it changes. The reason is a short
+// stable word, such as "not_video"; cause, which may be nil, gives the details.
+func (j *Job) Fail(reason string, cause error) error {
 	if !j.end() {
 		return nil
 	}
+	j.failed(reason, cause)
+	return j.giveUp()
+}
+
+// Retry records that the attempt failed, as Fail does, but for a cause that may pass: the file is tried again after a wait, up to
+// Retry.MaxAttempts times. keep leaves the temporary files to the next attempt; the last one removes them all the same.
+func (j *Job) Retry(reason string, cause error, keep bool) error {
+	if !j.end() {
+		return nil
+	}
+	j.failed(reason, cause)
 	opts := j.watcher.opts
+	if j.Attempt >= opts.Retry.MaxAttempts {
+		j.entry.GaveUp = true
+		return j.giveUp()
+	}
+	defer j.release(queued, opts.Retry.backoff(j.Attempt))
+	j.entry.State = statePending
+	if keep {
+		return j.watcher.journal.put(j.entry)
+	}
+	return j.conclude()
+}
+
+func (j *Job) failed(reason string, cause error) {
 	j.entry.Output, j.entry.Beside, j.entry.Reason, j.entry.Error = nil, nil, reason, ""
-	if err != nil {
-		j.entry.Error = err.Error()
+	if cause != nil {
+		j.entry.Error = cause.Error()
 	}
-	if retry && j.Attempt < opts.Retry.MaxAttempts {
-		defer j.release(queued, opts.Retry.backoff(j.Attempt))
-		j.entry.State = statePending
-		if j.Kept {
-			return j.watcher.journal.put(j.entry)
-		}
-		return j.conclude()
-	}
+}
+
+// giveUp records that the file failed, and quarantines it if the options say so.
+func (j *Job) giveUp() error {
 	defer j.release(settled, 0)
-	j.entry.State, j.entry.GaveUp, j.entry.Action = stateFailed, retry, opts.failureAction()
+	j.entry.State, j.entry.Action = stateFailed, j.watcher.opts.failureAction()
 	if err := j.conclude(); err != nil {
 		return fmt.Errorf("record as failed: %w", err)
 	}
 	return j.watcher.act(j.entry)
 }
 
-// Restart removes what an earlier attempt left, to begin anew.
+// Resumable tells whether an interrupted attempt at the same file left its temporary files, at Temp and under the names of TempFor,
+// so that this one can resume from them. It is false after Restart.
+func (j *Job) Resumable() bool { return j.resumable }
+
+// Restart removes what an earlier attempt left, to start from the beginning.
 func (j *Job) Restart() error {
-	j.Kept = false
+	j.resumable = false
 	return removeTemps(j.Temp)
 }
 

@@ -646,15 +646,15 @@ func (w *Watcher) newJob(f *file, sum string) (*Job, error) {
 	if again {
 		entry.Attempt, entry.Died, entry.Furthest = earlier.Attempt+1, earlier.Died, earlier.Furthest
 	}
-	kept := again && earlier.Digest == sum && fits(string(earlier.Temp), final)
-	if kept {
+	resumable := again && earlier.Digest == sum && fits(string(earlier.Temp), final)
+	if resumable {
 		entry.Temp = earlier.Temp
 	} else {
 		w.removeLeft(earlier)
 	}
 	job := &Job{
-		Path: f.path, Rel: f.rel, Output: final, Temp: string(entry.Temp), Kept: kept, Attempt: entry.Attempt, Size: f.stamp.Size,
-		ModTime: f.stamp.modTime(), watcher: w, file: f, entry: entry,
+		Path: f.path, Output: final, Temp: string(entry.Temp), Attempt: entry.Attempt, Size: f.stamp.Size, ModTime: f.stamp.modTime(),
+		watcher: w, file: f, entry: entry, resumable: resumable,
 	}
 	w.mu.Lock()
 	w.active[job] = true

@@ -40,7 +40,7 @@ func TestFileIsTakenOnceItIsComplete(t *testing.T) {
 	job := r.try()
 	require.NotNil(t, job)
 	assert.Equal(t, path, job.Path)
-	assert.Equal(t, "walk.mkv", job.Rel)
+	assert.Equal(t, "walk.mkv", string(job.entry.Rel))
 	assert.Equal(t, filepath.Join(r.out, "walk_anonymized.mkv"), job.Output)
 	assert.Equal(t, r.out, filepath.Dir(job.Temp))
 	assert.Equal(t, ".mkv", filepath.Ext(job.Temp))
@@ -93,7 +93,7 @@ func TestOldestComesFirst(t *testing.T) {
 	r.settle()
 	var order []string
 	for job := r.try(); job != nil; job = r.try() {
-		order = append(order, job.Rel)
+		order = append(order, string(job.entry.Rel))
 	}
 	assert.Equal(t, []string{"c.mkv", "a.mkv", "b.mkv", "late.mkv"}, order)
 }
@@ -109,7 +109,7 @@ func TestEquallyOldGoByName(t *testing.T) {
 	}
 	r.settle()
 	for job := r.try(); job != nil; job = r.try() {
-		order = append(order, job.Rel)
+		order = append(order, string(job.entry.Rel))
 	}
 	assert.Equal(t, want, order)
 }
@@ -184,7 +184,7 @@ func TestUnreadableFileIsHandedOut(t *testing.T) {
 	})
 	job := r.try()
 	require.NotNil(t, job)
-	require.NoError(t, job.Fail("unreadable", os.ErrPermission, false))
+	require.NoError(t, job.Fail("unreadable", os.ErrPermission))
 	r.idle()
 	require.NoError(t, os.Chmod(path, 0o644))
 	r.finish(path)
@@ -416,7 +416,7 @@ func TestNameTakenMeanwhile(t *testing.T) {
 	write(t, job.Temp, "masked")
 	write(t, job.Output, "somebody else's")
 	require.ErrorIs(t, job.Publish(), ErrTaken)
-	require.NoError(t, job.Fail("output_taken", ErrTaken, true))
+	require.NoError(t, job.Retry("output_taken", ErrTaken, false))
 	assert.Equal(t, []string{"walk_anonymized.mkv"}, tree(t, r.out), "the temporary file is gone")
 	r.pass(10 * time.Second)
 	again := r.try()
@@ -475,7 +475,7 @@ func TestChangedSourceIsTakenAgain(t *testing.T) {
 	write(t, path, "half a video, and the other half")
 	err := job.Unchanged()
 	require.ErrorIs(t, err, ErrChanged)
-	require.NoError(t, job.Fail("changed", err, true))
+	require.NoError(t, job.Retry("changed", err, false))
 	assert.Nil(t, r.try())
 	again := r.take()
 	assert.Equal(t, 1, again.Attempt, "it is another video")
@@ -497,7 +497,7 @@ func TestRetry(t *testing.T) {
 	require.Equal(t, path, job.Path)
 	for attempt, wait := range []time.Duration{10 * time.Second, 20 * time.Second} {
 		assert.Equal(t, attempt+1, job.Attempt)
-		require.NoError(t, job.Fail("disk_full", unix.ENOSPC, true))
+		require.NoError(t, job.Retry("disk_full", unix.ENOSPC, false))
 		r.pass(wait - time.Millisecond)
 		assert.Nil(t, r.try(), "too early")
 		assert.Zero(t, r.w.QueueLength())
@@ -506,14 +506,14 @@ func TestRetry(t *testing.T) {
 		job = r.try()
 		require.NotNil(t, job)
 	}
-	require.NoError(t, job.Fail("disk_full", unix.ENOSPC, true))
+	require.NoError(t, job.Retry("disk_full", unix.ENOSPC, false))
 	r.pass(time.Hour)
 	assert.Nil(t, r.try(), "given up")
 
 	r.restart()
 	job = r.take()
 	assert.Equal(t, 1, job.Attempt, "a restart gives it another chance, since the cause may have passed")
-	require.NoError(t, job.Fail("disk_full", unix.ENOSPC, true))
+	require.NoError(t, job.Retry("disk_full", unix.ENOSPC, false))
 	r.restart()
 	assert.Equal(t, 2, r.take().Attempt, "attempts count across restarts")
 }
@@ -535,8 +535,8 @@ func TestPermanentFailure(t *testing.T) {
 			path := r.drop("walk.mkv", "no video")
 			job := r.take()
 			write(t, job.Temp, "half")
-			require.NoError(t, job.Fail("not_video", os.ErrInvalid, false))
-			require.NoError(t, job.Fail("not_video", os.ErrInvalid, true), "ended jobs stay ended")
+			require.NoError(t, job.Fail("not_video", os.ErrInvalid))
+			require.NoError(t, job.Retry("not_video", os.ErrInvalid, false), "ended jobs stay ended")
 			job.Abandon()
 			r.idle()
 			assert.Empty(t, tree(t, r.out))
@@ -618,7 +618,7 @@ func TestManyAtOnce(t *testing.T) {
 				assert.NoError(t, job.Publish())
 				assert.NoError(t, job.Done())
 				mu.Lock()
-				times[job.Rel]++
+				times[string(job.entry.Rel)]++
 				if len(times) == files {
 					cancel()
 				}
@@ -657,7 +657,7 @@ func TestWakeUp(t *testing.T) {
 	defer cancel()
 	job, err := w.Next(ctx)
 	require.NoError(t, err)
-	require.NoError(t, job.Fail("disk_full", unix.ENOSPC, true))
+	require.NoError(t, job.Retry("disk_full", unix.ENOSPC, false))
 	job, err = w.Next(ctx) // does not wait for the poll interval either
 	require.NoError(t, err)
 	assert.Equal(t, 2, job.Attempt)
@@ -727,7 +727,7 @@ func TestStop(t *testing.T) {
 		again, err := next.Next(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, 1, again.Attempt)
-		assert.True(t, again.Kept)
+		assert.True(t, again.Resumable())
 		again.Abandon()
 		assert.NoFileExists(t, job.Temp)
 		require.NoError(t, next.Stop(t.Context()))
