@@ -139,7 +139,7 @@ func newPainter(cfg MaskConfig) (*mask.Painter, error) {
 
 		MaxSize: cfg.MaxSize,
 		Regions: cfg.regions(),
-	})
+	}), nil
 }
 
 func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {

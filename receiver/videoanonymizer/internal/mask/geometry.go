@@ -70,11 +70,6 @@ const (
 	figureAspect     = 3.0
 )
 
-// LocateHead returns the head of one person alone in a frame; see LocateHeads.
-func LocateHead(person vision.Person, frameWidth, frameHeight int, opts GeometryOptions) Head {
-	return LocateHeads([]vision.Person{person}, frameWidth, frameHeight, opts)[0]
-}
-
 // LocateHeads returns one head for each person of a frame, in order: an ellipse from hair or hat to chin, from behind
 // to the nape, with a margin; where estimates disagree it reaches around all of them. It rests on facial keypoints,
 // failing those on the shoulders, failing those on the box alone. Keypoints are refused if their score is low, if they

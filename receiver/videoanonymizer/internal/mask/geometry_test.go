@@ -16,6 +16,11 @@ const (
 	enough                = 0.9 // of the ellipse inscribed in the box from hair to chin
 )
 
+// locateHead is LocateHeads for one person alone in a frame.
+func locateHead(person vision.Person, frameWidth, frameHeight int, opts GeometryOptions) Head {
+	return LocateHeads([]vision.Person{person}, frameWidth, frameHeight, opts)[0]
+}
+
 type vec [3]float64 // x to the person's left, y up, z forward; centimetres
 
 // rotate turns v about an axis (0: x, 1: y, 2: z) by degrees.
@@ -217,7 +222,7 @@ func TestHeadsAreCoveredFromAllSides(t *testing.T) {
 			missed, worst, areas := 0, 1.0, 0.0
 			for range runs {
 				person, truth := tt.m.placed().render(rng)
-				head := LocateHead(person, testWidth, testHeight, GeometryOptions{})
+				head := locateHead(person, testWidth, testHeight, GeometryOptions{})
 				c := coverage(truth, head)
 				if c < enough {
 					missed++
@@ -300,7 +305,7 @@ func TestHeadsAreCoveredWithoutKeypoints(t *testing.T) {
 				missed, worst := 0, 1.0
 				for range runs {
 					person, truth := poses[view].m.placed().render(rng)
-					head := LocateHead(without(person, tt.spoil), testWidth, testHeight, GeometryOptions{})
+					head := locateHead(without(person, tt.spoil), testWidth, testHeight, GeometryOptions{})
 					if head.Origin != tt.origin && view == "frontal" {
 						t.Fatalf("origin is %s, want %s", head.Origin, tt.origin)
 					}
@@ -338,7 +343,7 @@ func TestOnUncertain(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			head := LocateHead(tt.person, testWidth, testHeight, GeometryOptions{OnUncertain: tt.what})
+			head := locateHead(tt.person, testWidth, testHeight, GeometryOptions{OnUncertain: tt.what})
 			for _, p := range tt.covered {
 				if !head.Contains(p[0], p[1]) {
 					t.Errorf("%v is not covered by %+v", p, head)

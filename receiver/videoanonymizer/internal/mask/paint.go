@@ -4,7 +4,6 @@
 package mask
 
 import (
-	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -84,8 +83,8 @@ type Masks struct {
 // Painter covers heads in frames. It is safe for concurrent use on different frames.
 type Painter struct{ opts Options }
 
-// NewPainter returns a painter, or an error that names every option that is wrong.
-func NewPainter(opts Options) (*Painter, error) {
+// NewPainter returns a painter. It trusts its options: the configuration validates them, regions by Region.Validate.
+func NewPainter(opts Options) *Painter {
 	if opts.Shape == "" {
 		opts.Shape = Ellipse
 	}
@@ -95,34 +94,7 @@ func NewPainter(opts Options) (*Painter, error) {
 	if opts.Scale == 0 {
 		opts.Scale = 1
 	}
-	var errs []error
-	switch opts.Shape {
-	case Ellipse, Circle, Box, NoseDisc:
-	default:
-		errs = append(errs, fmt.Errorf("shape %q is unknown: write ellipse, circle, box or nose_disc", opts.Shape))
-	}
-	switch opts.Fill {
-	case Solid, Mosaic, Blur:
-	default:
-		errs = append(errs, fmt.Errorf("fill %q is unknown: write solid, mosaic or blur", opts.Fill))
-	}
-	if !(opts.Scale >= 0.5 && opts.Scale <= 10) {
-		errs = append(errs, fmt.Errorf("scale %v is out of range: write a number from 0.5 to 10", opts.Scale))
-	}
-	if !(opts.MaxSize >= 0 && opts.MaxSize <= 1) {
-		errs = append(errs, fmt.Errorf("max_size %v is out of range: write a fraction 0 to 1 of the frame's shorter side", opts.MaxSize))
-	}
-	for i, r := range opts.Regions {
-		for _, err := range r.Validate() {
-			if err != nil {
-				errs = append(errs, fmt.Errorf("regions[%d]::%w", i, err))
-			}
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return &Painter{opts: opts}, nil
+	return &Painter{opts: opts}
 }
 
 // Paint covers the masks and the regions on the frame's planes, in place; samples outside them keep their values. A

@@ -35,7 +35,8 @@ type Region struct {
 	From, To time.Duration
 }
 
-// Validate returns every error, each beginning with the field's name in lower case.
+// Validate returns everything that is wrong with the region, nothing if it is valid. Each error begins with the name of the
+// field, in lower case.
 func (r Region) Validate() []error {
 	var errs []error
 	switch r.Action {
@@ -47,7 +48,9 @@ func (r Region) Validate() []error {
 	case len(r.Polygon) == 0 && r.Action == Keep:
 		errs = append(errs, errors.New("polygon: is required with action keep: write its corners, such as [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]"))
 	case len(r.Polygon) > 0:
-		errs = append(errs, validatePolygon(r.Polygon))
+		if err := validatePolygon(r.Polygon); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if r.From < 0 {
 		errs = append(errs, fmt.Errorf("from: %v is before the video: write a duration since its beginning, such as 10s", r.From))

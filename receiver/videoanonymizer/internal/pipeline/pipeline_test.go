@@ -127,8 +127,7 @@ func (d *detector) Detect(ctx context.Context, f *media.Frame) ([]vision.Detecti
 }
 
 func options(t testing.TB, d vision.Detector) Options {
-	painter, err := mask.NewPainter(mask.Options{Shape: mask.Ellipse, Fill: mask.Solid, Scale: 1})
-	require.NoError(t, err)
+	painter := mask.NewPainter(mask.Options{Shape: mask.Ellipse, Fill: mask.Solid, Scale: 1})
 	return Options{Detector: d, DetectEvery: 3, Workers: 2, FrameMemory: 20 * width * height * 3 / 2, Painter: painter}
 }
 
