@@ -1,13 +1,14 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package videoanonymizer
+package anonymize
 
 import (
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,21 +21,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// libraryEnv names the environment variable that says which ONNX Runtime library to load.
+// libraryEnv is the environment variable that gives the path of the ONNX Runtime library.
 const libraryEnv = "ONNXRUNTIME_LIBRARY"
 
-// loadedModels are the models of a receiver, opened.
-type loadedModels struct {
-	detector vision.Detector
-	faces    vision.FaceDetector // nil where none are looked for
-	pose     vision.PoseEstimator
-	segment  vision.Segmenter // nil with method heads
-	sessions []*onnx.Session
-	used     []report.Model
+// Models are the configured models, opened.
+type Models struct {
+	detector  vision.Detector
+	faces     vision.FaceDetector // nil if not configured
+	pose      vision.PoseEstimator
+	segmenter vision.Segmenter // nil with method heads
+	sessions  []*onnx.Session
+	used      []report.Model
 }
 
-// openModels loads ONNX Runtime and the configured models. Every fault is reported, not only the first.
-func openModels(cfg *Config) (*loadedModels, error) {
+// OpenModels loads ONNX Runtime and the configured models. It reports every error, each with its key, not only the first.
+func OpenModels(cfg *config.Config) (*Models, error) {
 	directory, err := models.Dir(cfg.Models.Directory)
 	if err != nil {
 		return nil, fmt.Errorf("models::directory: %w", err)
@@ -43,9 +44,9 @@ func openModels(cfg *Config) (*loadedModels, error) {
 	if err := onnx.Initialize(library); err != nil {
 		return nil, fmt.Errorf("%w (run `make models`, or set inference::library or %s to the path of libonnxruntime.so)", err, libraryEnv)
 	}
-	loaded := &loadedModels{}
+	loaded := &Models{}
 	detector := cfg.Detector
-	if taskOf(detector.Model) == models.FaceDetection { // people who show no face are then not looked for
+	if taskOf(detector.Model) == models.FaceDetection { // people who show no face are then not detected
 		detector.Faces, detector.Model = detector.Model, ""
 	}
 	open := func(key, name string, task models.Task) (*onnx.Session, models.Model, error) {
@@ -69,14 +70,14 @@ func openModels(cfg *Config) (*loadedModels, error) {
 		loaded.openSegmenter(cfg, open),
 	)
 	if err != nil {
-		return nil, errors.Join(err, loaded.close())
+		return nil, errors.Join(err, loaded.Close())
 	}
 	return loaded, nil
 }
 
 type openFunc func(key, name string, task models.Task) (*onnx.Session, models.Model, error)
 
-func (m *loadedModels) openDetectors(cfg DetectorConfig, open openFunc) error {
+func (m *Models) openDetectors(cfg config.Detector, open openFunc) error {
 	var detectors []vision.Detector
 	add := func(key, name string, opts func(models.Model) vision.DetectorOptions) error {
 		session, model, err := open(key, name, models.PersonDetection)
@@ -117,10 +118,10 @@ func (m *loadedModels) openDetectors(cfg DetectorConfig, open openFunc) error {
 	return nil
 }
 
-// faceOverlap is the overlap from which two boxes are the same face, as BlazeFace's authors have it.
+// faceOverlap is the overlap (intersection over union) from which two boxes are the same face; the value is from BlazeFace's authors.
 const faceOverlap = 0.3
 
-func (m *loadedModels) openFaces(cfg DetectorConfig, open openFunc) error {
+func (m *Models) openFaces(cfg config.Detector, open openFunc) error {
 	if cfg.Faces == "" {
 		return nil
 	}
@@ -135,7 +136,7 @@ func (m *loadedModels) openFaces(cfg DetectorConfig, open openFunc) error {
 	return err
 }
 
-func (m *loadedModels) openPose(cfg PoseConfig, open openFunc) error {
+func (m *Models) openPose(cfg config.Pose, open openFunc) error {
 	session, model, err := open("pose::model", cfg.Model, models.PoseEstimation)
 	if err == nil {
 		m.pose, err = vision.NewPoseEstimator(model.Family, session, vision.PoseOptions{
@@ -146,16 +147,16 @@ func (m *loadedModels) openPose(cfg PoseConfig, open openFunc) error {
 	return err
 }
 
-// silhouetteScore is the probability from which a pixel is a person's. It is lower than even: in doubt it is.
+// silhouetteScore is the probability from which a pixel belongs to a person. It is below one half: in doubt, it does.
 const silhouetteScore = 0.3
 
-func (m *loadedModels) openSegmenter(cfg *Config, open openFunc) error {
+func (m *Models) openSegmenter(cfg *config.Config, open openFunc) error {
 	if cfg.Mask.Method != mask.Whitelist {
 		return nil
 	}
 	session, model, err := open("segmentation::model", cfg.Segmentation.Model, models.Segmentation)
 	if err == nil {
-		m.segment, err = vision.NewSegmenter(model.Family, session, vision.SegmenterOptions{
+		m.segmenter, err = vision.NewSegmenter(model.Family, session, vision.SegmenterOptions{
 			ScoreThreshold:    silhouetteScore,
 			MaxPeoplePerBatch: cfg.Pose.MaxPeoplePerBatch,
 			BoxScale:          float32(cfg.Pose.BoxScale),
@@ -164,7 +165,8 @@ func (m *loadedModels) openSegmenter(cfg *Config, open openFunc) error {
 	return err
 }
 
-func (m *loadedModels) close() error {
+// Close frees the models.
+func (m *Models) Close() error {
 	var errs []error
 	for _, session := range m.sessions {
 		errs = append(errs, session.Close())
@@ -172,9 +174,9 @@ func (m *loadedModels) close() error {
 	return errors.Join(errs...)
 }
 
-// sessionOptions spreads the cores. On the processor many single-threaded inferences side by side do more than one at a time
-// with many threads; an accelerator takes one at a time.
-func sessionOptions(cfg *Config) onnx.Options {
+// sessionOptions distributes the cores. On a CPU, many single-threaded inferences in parallel do more than one at a time with many
+// threads; an accelerator takes one at a time.
+func sessionOptions(cfg *config.Config) onnx.Options {
 	return onnx.Options{
 		Threads:         max(1, cfg.Inference.Threads),
 		Parallel:        parallelInferences(cfg),
@@ -184,14 +186,14 @@ func sessionOptions(cfg *Config) onnx.Options {
 	}
 }
 
-func parallelInferences(cfg *Config) int {
+func parallelInferences(cfg *config.Config) int {
 	if cfg.Inference.Sessions > 0 {
 		return cfg.Inference.Sessions
 	}
 	return max(1, runtime.NumCPU()/max(1, cfg.Inference.Threads))
 }
 
-// taskOf is what a model of the catalog is for; empty for others.
+// taskOf returns the task of a model from the catalog; empty for others.
 func taskOf(name string) models.Task {
 	catalog, err := models.Load()
 	if err != nil {
@@ -204,7 +206,7 @@ func taskOf(name string) models.Task {
 	return model.Task
 }
 
-// resolveModel finds a model's file and, for one of the catalog, its entry. What is not in the catalog must be a path.
+// resolveModel returns a model's file and, if it is in the catalog, its entry. A name that is not in the catalog must be a path.
 func resolveModel(directory, name string, task models.Task) (path string, model models.Model, err error) {
 	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".onnx" {
 		if _, err := os.Stat(name); err != nil {
@@ -221,7 +223,7 @@ func resolveModel(directory, name string, task models.Task) (path string, model 
 		return "", model, fmt.Errorf("%w (or write the path of an .onnx file)", err)
 	}
 	if model.Task != task {
-		return "", model, fmt.Errorf("%s is a model for %s, but one for %s is needed", name, model.Task, task)
+		return "", model, fmt.Errorf("%s is a model for %s, not for %s", name, model.Task, task)
 	}
 	path = model.Path(directory)
 	if err := model.Verify(path); err != nil {

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package videoanonymizer
+package config
 
 import (
 	"path/filepath"
@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
@@ -30,7 +29,7 @@ func load(t *testing.T, file, id string) (*Config, error) {
 	require.True(t, all.IsSet(id), "%s has no %s", file, id)
 	conf, err := all.Sub(id)
 	require.NoError(t, err)
-	cfg := createDefaultConfig().(*Config)
+	cfg := Default()
 	if err := conf.Unmarshal(cfg); err != nil {
 		return nil, err
 	}
@@ -39,7 +38,7 @@ func load(t *testing.T, file, id string) (*Config, error) {
 
 func TestLoadConfig(t *testing.T) {
 	minimal := func(change func(*Config)) *Config {
-		cfg := createDefaultConfig().(*Config)
+		cfg := Default()
 		cfg.Watch.Include = []string{"in"}
 		cfg.Output.Directory = "out"
 		change(cfg)
@@ -63,7 +62,7 @@ func TestLoadConfig(t *testing.T) {
 				PollInterval: 5 * time.Second,
 				StableFor:    10 * time.Second,
 			},
-			Output: OutputConfig{
+			Output: Output{
 				Directory: "/data/out",
 				Name:      "anonymized-{name}",
 				Container: "mkv",
@@ -83,7 +82,7 @@ func TestLoadConfig(t *testing.T) {
 			},
 			Retry:  watch.Retry{InitialInterval: time.Minute, MaxInterval: time.Hour, MaxAttempts: 3},
 			Recall: Thorough,
-			Detector: DetectorConfig{
+			Detector: Detector{
 				Model:              "centernet",
 				Also:               []string{"nanodet-m"},
 				Faces:              "models/faces.onnx",
@@ -95,20 +94,20 @@ func TestLoadConfig(t *testing.T) {
 				Tiles:              3,
 				MinPersonSize:      12,
 			},
-			Pose: PoseConfig{
+			Pose: Pose{
 				Model:             "models/movenet-thunder.onnx",
 				ScoreThreshold:    0.2,
 				MaxPeoplePerBatch: 4,
 				BoxScale:          1.5,
 			},
-			Segmentation: SegmentationConfig{Model: "models/people.onnx"},
-			Mask: MaskConfig{Method: "whitelist", Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5, OnUncertain: "whole_person",
-				MaxSize: 0.4, Regions: []RegionConfig{
+			Segmentation: Segmentation{Model: "models/people.onnx"},
+			Mask: Mask{Method: "whitelist", Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5, OnUncertain: "whole_person",
+				MaxSize: 0.4, Regions: []Region{
 					{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 0.25}}, Action: "mask", From: 10 * time.Second, To: time.Minute},
 					{Polygon: [][]float64{{0.8, 0.8}, {1, 0.8}, {1, 1}, {0.8, 1}}, Action: "keep"},
 					{Action: "mask", To: 2 * time.Second},
 				}},
-			Inference: InferenceConfig{
+			Inference: Inference{
 				Threads:         2,
 				Sessions:        3,
 				Provider:        "cuda",
@@ -116,16 +115,16 @@ func TestLoadConfig(t *testing.T) {
 				Library:         "/usr/lib/libonnxruntime.so",
 				Timeout:         2 * time.Minute,
 			},
-			Models: ModelsConfig{Directory: "/data/models"},
+			Models: Models{Directory: "/data/models"},
 			Limits: media.Limits{MaxWidth: 1920, MaxHeight: 1088, MaxPixels: 2088960, MaxDuration: 12 * time.Hour, MaxFrameRate: 120, MaxFrames: 1000000,
 				MaxStreams: 8, ProbeTimeout: 10 * time.Second, MaxCPUTime: 24 * time.Hour, MaxOutput: 4096},
 			OnDamaged:           OnDamagedSalvage,
-			Tools:               ToolsConfig{FFmpeg: "/opt/ffmpeg", FFprobe: "/opt/ffprobe", Decoder: "vaapi", VAAPIDevice: "/dev/dri/renderD129"},
+			Tools:               Tools{FFmpeg: "/opt/ffmpeg", FFprobe: "/opt/ffprobe", Decoder: "vaapi", VAAPIDevice: "/dev/dri/renderD129"},
 			DetectEvery:         1,
 			LookAhead:           500 * time.Millisecond,
 			MaxConcurrentVideos: 2,
-			Report:              ReportConfig{Tiles: 24, Preview: PreviewBoxes},
-			Telemetry: TelemetryConfig{
+			Report:              Report{Tiles: 24, Preview: PreviewBoxes},
+			Telemetry: Telemetry{
 				ServiceName:        "my-ml-pipeline",
 				BatchSize:          100,
 				BatchInterval:      2 * time.Second,
@@ -139,12 +138,12 @@ func TestLoadConfig(t *testing.T) {
 		{"videoanonymizer/long_side", minimal(func(cfg *Config) { cfg.Detector.InputSize = InputSize{LongSide: 640} })},
 		{"videoanonymizer/auto", minimal(func(*Config) {})},
 		{"videoanonymizer/whitelist", minimal(func(cfg *Config) {
-			cfg.set(Fast)
+			cfg.setRecall(Fast)
 			cfg.Mask.Method = "whitelist"
 			cfg.DetectEvery = 1
 		})},
 		{"videoanonymizer/recall", minimal(func(cfg *Config) {
-			cfg.set(Thorough)
+			cfg.setRecall(Thorough)
 			cfg.Detector.Faces = ""
 			cfg.DetectEvery = 2
 		})},
@@ -152,13 +151,13 @@ func TestLoadConfig(t *testing.T) {
 		t.Run(tt.id, func(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
-			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, OutputConfig{}, watch.Retry{}, media.Limits{}, DetectorConfig{}, PoseConfig{},
-				MaskConfig{}, SegmentationConfig{}, RegionConfig{}, InferenceConfig{}, ModelsConfig{}, ToolsConfig{}, TelemetryConfig{}, metadata.MetricConfig{})))
+			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{}, media.Limits{}, Detector{}, Pose{},
+				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, metadata.MetricConfig{})))
 		})
 	}
 }
 
-// TestInvalidConfig checks that every wrong key of a case is named, in one go.
+// TestInvalidConfig checks that one error names every wrong key of a case.
 func TestInvalidConfig(t *testing.T) {
 	for _, tt := range []struct {
 		id   string
@@ -175,14 +174,14 @@ func TestInvalidConfig(t *testing.T) {
 		{"videoanonymizer/output_combinations", []string{
 			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
 			"quality: 52 is out of range", "min_free_space: -2 is out of range",
-			`audio: "loud" is not known: use one of drop, copy, mute`, `keep: "title=x" is no name`, "segment_length: 10ms is out of range", "move_to: has no effect with on_success: keep",
+			`audio: "loud" is not known: use one of drop, copy, mute`, `keep: "title=x" is not a valid name`, "segment_length: 10ms is out of range", "move_to: has no effect with on_success: keep",
 		}},
 		{"videoanonymizer/hardware", []string{
-			"output::codec: ffv1 is none that encoder vaapi writes: use one of same, h264, h265, vp9, av1, or encoder software",
-			`tools::decoder: "nvdec" is not known: use one of software, cuda, vaapi`, `tools::vaapi_device: "dri/renderD128" is no absolute path`,
+			"output::codec: encoder vaapi cannot write ffv1: use one of same, h264, h265, vp9, av1, or encoder software",
+			`tools::decoder: "nvdec" is not known: use one of software, cuda, vaapi`, `tools::vaapi_device: "dri/renderD128" is not an absolute path`,
 		}},
 		{"videoanonymizer/hardware_quality", []string{"output::quality: 52 is out of range: write 0 to 51"}},
-		{"videoanonymizer/hardware_webm", []string{"output::codec: h264 becomes vp9 in container webm, which encoder nvenc does not write"}},
+		{"videoanonymizer/hardware_webm", []string{"output::codec: h264 becomes vp9 in container webm, which encoder nvenc cannot write"}},
 		{"videoanonymizer/retry", []string{"retry::initial_interval: 0s", "retry::max_interval: -1s", "retry::max_attempts: 0"}},
 		{"videoanonymizer/retry_intervals", []string{"max_interval: 1m0s is out of range: write 1h0m0s to"}},
 		{"videoanonymizer/output_move", []string{`name: "{name}_{date}" has a placeholder other than {name}`, "move_to: is required"}},
@@ -194,20 +193,20 @@ func TestInvalidConfig(t *testing.T) {
 			"pose::model: is empty", "pose::score_threshold: NaN ", "pose::max_people_per_batch: 0 ", "pose::box_scale: 0.9 ",
 		}},
 		{"videoanonymizer/mask", []string{"segmentation::model: is empty", `mask::method: "faces" is not known: use one of heads, whitelist`, `mask::shape: "star"`, `mask::fill: "emoji"`, `mask::color: "black"`, `mask::on_uncertain: "hope"`, "mask::scale: 0 ", "mask::max_size: 1.5 "}},
-		{"videoanonymizer/whitelist", []string{"detect_every: 3 has no silhouettes", "mask::shape: nose_disc"}},
+		{"videoanonymizer/whitelist", []string{"detect_every: 3 leaves frames without silhouettes", "mask::shape: nose_disc"}},
 		{"videoanonymizer/regions", []string{
 			`mask::regions[0]::action: "blur"`, "mask::regions[0]::polygon: corner 3", "mask::regions[0]::from: -1s",
 			"mask::regions[1]::polygon: corner 2 has 3 numbers", "mask::regions[2]::polygon: is required with action keep",
 			"mask::regions[2]::to: 1s", "mask::regions[3]::polygon: has 2 corners",
 		}},
 		{"videoanonymizer/inference", []string{"inference::threads: -1", "inference::sessions: -1", `inference::provider: "gpu"`, "inference::timeout: -1s"}},
-		{"videoanonymizer/inference_cpu_options", []string{"inference::provider_options: the provider cpu takes none"}},
+		{"videoanonymizer/inference_cpu_options", []string{"inference::provider_options: the cpu provider has none"}},
 		{"videoanonymizer/report", []string{"report::tiles: 0 ", `report::preview: "faces" is not known: use one of none, boxes`}},
 		{"videoanonymizer/telemetry", []string{
 			"telemetry::service_name: is empty", "telemetry::batch_size: 0 ", "telemetry::batch_interval: 0s ",
 			"telemetry::max_wait: -1s", "telemetry::metrics_interval: 0s ",
 			"telemetry::resource_attributes: service.name is set by service_name", "telemetry::resource_attributes: a name is empty",
-			"telemetry::span_attributes: write texts",
+			"telemetry::span_attributes: write strings",
 		}},
 	} {
 		t.Run(tt.id, func(t *testing.T) {
@@ -239,7 +238,7 @@ func TestInputSizeSpellings(t *testing.T) {
 		{map[string]any{"width": 416}, InputSize{}, false},
 	} {
 		conf := confmap.NewFromStringMap(map[string]any{"detector": map[string]any{"model": "m", "input_size": tt.raw}})
-		cfg := createDefaultConfig().(*Config)
+		cfg := Default()
 		err := conf.Unmarshal(cfg)
 		if !tt.ok {
 			assert.ErrorContains(t, err, "input_size:", "%v", tt.raw)
@@ -254,18 +253,18 @@ func TestInputSizeSpellings(t *testing.T) {
 func TestUnknownKeysAreRefused(t *testing.T) {
 	for _, block := range []string{"watch", "output", "detector", "pose", "mask", "inference", "models", "tools", "telemetry"} {
 		conf := confmap.NewFromStringMap(map[string]any{block: map[string]any{"no_such_key": 1}})
-		assert.ErrorContains(t, conf.Unmarshal(createDefaultConfig()), "no_such_key", block)
+		assert.ErrorContains(t, conf.Unmarshal(Default()), "no_such_key", block)
 	}
 }
 
 func TestColor(t *testing.T) {
-	rgb, err := (&MaskConfig{Color: "#0a80FF"}).RGB()
+	rgb, err := (&Mask{Color: "#0a80FF"}).rgb()
 	require.NoError(t, err)
 	assert.Equal(t, mask.RGB{R: 0x0a, G: 0x80, B: 0xff}, rgb)
 }
 
 func TestDefaultConfigIsFresh(t *testing.T) {
-	var a, b component.Config = createDefaultConfig(), createDefaultConfig()
-	a.(*Config).Detector.Model = "changed"
+	a, b := Default(), Default()
+	a.Detector.Model = "changed"
 	assert.NotEqual(t, a, b)
 }

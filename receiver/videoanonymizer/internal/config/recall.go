@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package videoanonymizer
+package config
 
 import (
 	"fmt"
@@ -11,23 +11,23 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
 
-// Recall is how hard heads are looked for, against what it costs.
+// Recall trades speed for recall.
 type Recall string
 
 const (
-	// Fast finds people alone, as surely as the detector does.
+	// Fast finds people only, wherever the detector is confident.
 	Fast Recall = "fast"
-	// Balanced adds faces without people. It keeps up with 1080p at 30 frames/s on two cores.
+	// Balanced adds faces of undetected people. It keeps up with 1080p at 30 frames/s on two cores.
 	Balanced Recall = "balanced"
-	// Thorough looks at every frame, at larger pictures and at parts of them, and adds weak detections that a pose, a face or
-	// a track bears out. It is for footage that can wait.
+	// Thorough analyzes every frame, at a larger size and in tiles too, and adds weak detections that a pose, a face or a track
+	// confirms. It is for footage that can wait.
 	Thorough Recall = "thorough"
 )
 
 var recalls = []Recall{Fast, Balanced, Thorough}
 
-// set gives the keys that recall stands for its values.
-func (c *Config) set(recall Recall) {
+// setRecall sets recall and the keys whose defaults it gives.
+func (c *Config) setRecall(recall Recall) {
 	c.Recall = recall
 	d := &c.Detector
 	switch recall {
@@ -41,10 +41,11 @@ func (c *Config) set(recall Recall) {
 	}
 }
 
-// Unmarshal reads recall and mask::method first, which give defaults to others, so that every other key that is written counts more.
+// Unmarshal reads recall and mask::method first, which set the defaults of other keys, so that every other key that is given takes
+// precedence.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	if recall := conf.Get("recall"); recall != nil {
-		c.set(Recall(fmt.Sprint(recall)))
+		c.setRecall(Recall(fmt.Sprint(recall)))
 	}
 	if conf.Get("mask::method") == string(mask.Whitelist) {
 		c.DetectEvery = 1

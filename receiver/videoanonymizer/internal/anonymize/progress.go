@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package videoanonymizer
+package anonymize
 
 import (
 	"time"
@@ -11,10 +11,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 )
 
-// progressInterval is the time between two lines of log on a video in progress. One that takes no longer leaves none.
+// progressInterval is the time between two log lines about a video in progress. A video that takes less time has none.
 const progressInterval = 30 * time.Second
 
-// progressLog tells now and then how far a video is.
+// progressLog logs the progress of a video at intervals.
 type progressLog struct {
 	logger   *zap.Logger
 	progress func() telemetry.Progress
