@@ -126,7 +126,7 @@ func (v *video) save(c checkpoint) error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	v.sealed = true
-	return v.job.Progressed(c.Video.Frames)
+	return v.job.RecordProgress(c.Video.Frames)
 }
 
 // resumeAt is the frame from which a video is looked at that goes on after those whose PTS are known: one that is judged, as it was.

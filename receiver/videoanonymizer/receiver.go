@@ -148,7 +148,7 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 		OutputDirectory: cfg.Output.Directory,
 		StateDirectory:  cfg.Output.StateDirectory,
 		OutputName:      cfg.Output.fileName,
-		Beside:          cfg.Report.beside,
+		Companions:      cfg.Report.beside,
 		OnSuccess:       watch.OnSuccess(cfg.Output.OnSuccess),
 		MoveTo:          cfg.Output.MoveTo,
 

@@ -33,15 +33,15 @@ func BenchmarkPoll(b *testing.B) {
 			require.NoError(b, w.open())
 			defer w.Stop(b.Context())
 			w.poll()
-			for _, f := range w.files {
+			for _, f := range w.queue.files {
 				w.journal.apply(record{Source: &source{Path: pathText(f.path), State: stateDone, Stamp: f.stamp}})
 			}
-			clear(w.files)
+			clear(w.queue.files)
 			w.poll()
-			for _, f := range w.files {
+			for _, f := range w.queue.files {
 				require.Equal(b, settled, f.phase)
 			}
-			require.Len(b, w.files, files)
+			require.Len(b, w.queue.files, files)
 			var least, poll time.Duration
 			for b.Loop() {
 				start := time.Now()

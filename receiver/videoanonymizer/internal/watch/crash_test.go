@@ -141,7 +141,8 @@ func TestFailureBeforeTheWork(t *testing.T) {
 	r.idle()
 }
 
-// TestProgress counts attempts from the furthest that any came: work that fails at one place does not begin anew for ever.
+// TestProgress counts attempts from the furthest that any came: work that fails at one place does not begin anew for
+// ever.
 func TestProgress(t *testing.T) {
 	r := newRig(t)
 	r.drop("walk.mkv", "a video")
@@ -150,8 +151,8 @@ func TestProgress(t *testing.T) {
 		attempt int // after it
 	}{{100, 1}, {100, 2}, {101, 1}, {99, 2}, {101, 3}} {
 		job := r.take()
-		require.NoError(t, job.Progressed(1))
-		require.NoError(t, job.Progressed(tt.frames))
+		require.NoError(t, job.RecordProgress(1))
+		require.NoError(t, job.RecordProgress(tt.frames))
 		require.Equal(t, tt.attempt, job.Attempt, "%d frames", tt.frames)
 		require.NoError(t, job.Retry("tool", nil, false))
 		r.pass(time.Hour)
@@ -159,12 +160,13 @@ func TestProgress(t *testing.T) {
 	r.idle()
 }
 
-// TestCrashLoopEndsThatMakesProgress: a crash at one place of a file ends, too, although work was made safe before it each time.
+// TestCrashLoopEndsThatMakesProgress: a crash at one place of a file ends, too, although work was made safe before it
+// each time.
 func TestCrashLoopEndsThatMakesProgress(t *testing.T) {
 	r := newRig(t)
 	r.drop("poison.mkv", "a")
 	for range r.opts.Retry.MaxAttempts {
-		require.NoError(t, r.take().Progressed(500))
+		require.NoError(t, r.take().RecordProgress(500))
 		r.crash()
 		r.start()
 	}
@@ -176,7 +178,7 @@ func TestPostpone(t *testing.T) {
 	r := newRig(t)
 	_, job := r.begin("walk.mkv")
 	job.Postpone()
-	r.pass(postponed - time.Millisecond)
+	r.pass(postponement - time.Millisecond)
 	assert.Nil(t, r.try())
 	r.pass(time.Millisecond)
 	again := r.try()
@@ -220,7 +222,7 @@ func TestKeptElsewhere(t *testing.T) {
 // intend does what Publish does before the rename.
 func intend(t *testing.T, job *Job) {
 	t.Helper()
-	require.NoError(t, job.intend(nil))
+	require.NoError(t, job.recordIntent(nil))
 }
 
 // TestFullDisk fills the journal's disk before a claim, and before an outcome is recorded.
@@ -233,8 +235,8 @@ func TestFullDisk(t *testing.T) {
 	good := r.w.journal.file
 	r.w.journal.file = full
 	r.idle()
-	assert.Empty(t, r.w.active)
-	assert.Empty(t, r.w.reserved)
+	assert.Empty(t, r.w.active.jobs)
+	assert.Empty(t, r.w.names.reserved)
 	r.w.journal.file = good
 	r.pass(r.opts.Retry.InitialInterval)
 	job := r.try()
@@ -391,7 +393,7 @@ func TestRemoveRaces(t *testing.T) {
 		}()
 		close(start)
 		if err := remove(path, meant); err != nil {
-			require.ErrorIs(t, err, errOther)
+			require.ErrorIs(t, err, errOtherFile)
 		}
 		require.NoError(t, <-replaced)
 		require.Equal(t, "another video", read(t, path))
@@ -450,7 +452,8 @@ func TestQuarantine(t *testing.T) {
 	assert.Equal(t, path, r.take().Path, "a person put it back")
 }
 
-// TestReasonsAreNeverOverwritten has the name of a reason taken: by a person's file, and by the same reason, written before a crash.
+// TestReasonsAreNeverOverwritten has the name of a reason taken: by a person's file, and by the same reason, written
+// before a crash.
 func TestReasonsAreNeverOverwritten(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.QuarantineDirectory = r.in + "/failed" })
 	write(t, r.in+"/failed/walk.mkv"+reasonSuffix, "my notes")
@@ -525,7 +528,7 @@ func TestKill(t *testing.T) {
 	assert.Equal(t, temp, job.Temp)
 	assert.True(t, job.Resumable(), "the half that was made")
 	assert.Equal(t, 2, job.Attempt)
-	require.NoError(t, job.Progressed(1))
+	require.NoError(t, job.RecordProgress(1))
 	assert.Equal(t, 1, job.Attempt)
 	require.NoError(t, job.Restart())
 	assert.NoFileExists(t, temp)

@@ -29,7 +29,7 @@ func reopen(t *testing.T, directory string) *journal {
 func doneSource(i int) source {
 	return source{
 		Path: pathText(fmt.Sprintf("/in/%d.mkv", i)), State: stateDone, Stamp: stamp{Size: int64(i)}, Digest: fmt.Sprintf("source %d", i),
-		Output: &output{Path: pathText(fmt.Sprintf("/out/%d.mkv", i)), Size: int64(i), Digest: fmt.Sprintf("output %d", i)},
+		Output: &outputFile{Path: pathText(fmt.Sprintf("/out/%d.mkv", i)), Size: int64(i), Digest: fmt.Sprintf("output %d", i)},
 	}
 }
 
@@ -82,17 +82,17 @@ func TestJournalStaysShort(t *testing.T) {
 	directory := quickDir(t)
 	j := reopen(t, directory)
 	s := doneSource(1)
-	for i := range 2 * slack {
+	for i := range 2 * maxOutdated {
 		s.Stamp.Size, s.Output.Path = int64(i), pathText(fmt.Sprintf("/out/%d.mkv", i%10))
 		require.NoError(t, j.put(s))
 	}
-	assert.Less(t, j.lines, slack+100)
+	assert.Less(t, j.lines, maxOutdated+100)
 	require.NoError(t, j.close())
 	j = reopen(t, directory)
 	assert.Len(t, j.sources, 1)
 	assert.Len(t, j.outputs, 10, "what we made earlier from the same source stays known")
 	assert.True(t, j.isOutput("/out/3.mkv"))
-	assert.Equal(t, int64(2*slack-1), j.sources["/in/1.mkv"].Stamp.Size)
+	assert.Equal(t, int64(2*maxOutdated-1), j.sources["/in/1.mkv"].Stamp.Size)
 	assert.Equal(t, 10, strings.Count(read(t, j.path), "\n"))
 }
 

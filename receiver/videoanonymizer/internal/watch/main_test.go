@@ -64,7 +64,7 @@ func (r *rig) start() {
 	r.t.Helper()
 	w, err := New(r.opts)
 	require.NoError(r.t, err)
-	w.now = func() time.Time { return r.clock }
+	w.queue.now = func() time.Time { return r.clock }
 	require.NoError(r.t, w.open())
 	r.w = w
 }
@@ -93,9 +93,8 @@ func (r *rig) pass(d time.Duration) {
 // try is Next that does not wait.
 func (r *rig) try() *Job {
 	for {
-		r.w.mu.Lock()
-		f := r.w.pick()
-		r.w.mu.Unlock()
+		f, _, err := r.w.queue.tryNext()
+		require.NoError(r.t, err)
 		if f == nil {
 			return nil
 		}

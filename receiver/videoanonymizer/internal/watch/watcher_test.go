@@ -173,14 +173,13 @@ func TestUnreadableFileIsHandedOut(t *testing.T) {
 	asNobody(t, func() {
 		_, err := os.Open(path)
 		require.ErrorIs(t, err, os.ErrPermission)
-		r.w.mu.Lock()
-		f := r.w.pick()
-		r.w.mu.Unlock()
+		f, _, err := r.w.queue.tryNext()
+		require.NoError(t, err)
 		require.NotNil(t, f)
 		sum, ok := r.w.inspect(f)
 		assert.Empty(t, sum)
 		assert.True(t, ok)
-		r.w.put(f, queued, 0)
+		r.w.requeue(f, 0)
 	})
 	job := r.try()
 	require.NotNil(t, job)
@@ -648,10 +647,10 @@ func TestWakeUp(t *testing.T) {
 	w, err := New(opts)
 	require.NoError(t, err)
 	require.NoError(t, w.Start())
-	if w.notify == nil {
+	if w.folders.inotify == nil {
 		t.Skip("no inotify here")
 	}
-	require.Eventually(t, func() bool { return len(w.notify.WatchList()) > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(w.folders.inotify.WatchList()) > 0 }, 10*time.Second, time.Millisecond)
 	write(t, filepath.Join(in, "walk.mkv"), "a")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

@@ -15,7 +15,7 @@ import (
 
 // besides has each output come with a report.
 func besides(r *rig) {
-	r.opts.Beside = func(output string) []string { return []string{output + ".json"} }
+	r.opts.Companions = func(output string) []string { return []string{output + ".json"} }
 }
 
 // makeBoth writes the job's files, complete and not yet published.
@@ -102,7 +102,7 @@ func TestCrashWithCompanion(t *testing.T) {
 			r.drop("walk.mkv", "a video")
 			job := r.take()
 			c := makeBoth(t, job)
-			require.NoError(t, job.intend([]Companion{c}))
+			require.NoError(t, job.recordIntent([]Companion{c}))
 			test.before(t, job, c)
 			r.crash()
 			r.start()
