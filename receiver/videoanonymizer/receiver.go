@@ -129,7 +129,7 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 		OutputDirectory: cfg.Output.Directory,
 		StateDirectory:  cfg.Output.StateDirectory,
 		OutputName:      cfg.Output.FileName,
-		Beside:          func(output string) []string { return anonymize.CompanionPaths(cfg.Report, output) },
+		Companions:      func(output string) []string { return anonymize.CompanionPaths(cfg.Report, output) },
 		OnSuccess:       cfg.Output.OnSuccess,
 		MoveTo:          cfg.Output.MoveTo,
 

@@ -127,7 +127,7 @@ func (v *video) saveCheckpoint(c checkpoint) error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	v.sealed = true
-	return v.job.Progressed(c.Video.Frames)
+	return v.job.RecordProgress(c.Video.Frames)
 }
 
 // resumeAt returns the frame at which analysis resumes, given the PTS of the frames that are done: one that was analyzed before, far

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
-	"go.uber.org/zap"
 )
 
 // Config says which files are taken, and when.
@@ -127,55 +126,3 @@ type Retry struct {
 
 // DefaultRetry spreads ten attempts over about 100 minutes.
 var DefaultRetry = Retry{InitialInterval: 10 * time.Second, MaxInterval: 30 * time.Minute, MaxAttempts: 10}
-
-// Options are what a Watcher works with.
-type Options struct {
-	Config Config
-	// OutputDirectory receives the outputs; it is created if need be.
-	OutputDirectory string
-	// OutputName gives the output of an input: from the input's path below the folder that the include pattern names
-	// (for videos/incoming/** a file's rel may be "monday/walk.mkv") to a path below OutputDirectory, relative to it or
-	// absolute. A name that is taken gets a number before its extension.
-	OutputName func(rel string) string
-	// Beside gives the paths of the further files that may come with an output, in its folder; nil for none. An output
-	// gets a name for which none of them is taken.
-	Beside func(output string) []string
-	// StateDirectory holds the journal; empty is the folder StateDirectoryName in OutputDirectory. One collector uses it
-	// at a time.
-	StateDirectory string
-	OnSuccess      OnSuccess
-	// MoveTo receives the sources that are done, with OnSuccessMove.
-	MoveTo string
-	// QuarantineDirectory receives the sources that failed for good, each with a <name>.reason.json; empty leaves them.
-	QuarantineDirectory string
-	// Retry defaults to DefaultRetry where it is zero.
-	Retry  Retry
-	Logger *zap.Logger
-}
-
-// StateDirectoryName is the hidden folder in the output directory that holds the journal.
-const StateDirectoryName = ".otelcol-anonymizer"
-
-func (o *Options) validate() error {
-	errs := []error{o.Config.Validate()}
-	if o.OutputDirectory == "" {
-		errs = append(errs, errors.New("output directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
-	}
-	if o.OutputName == nil {
-		errs = append(errs, errors.New("output name: is required"))
-	}
-	switch o.OnSuccess {
-	case OnSuccessKeep, OnSuccessDelete:
-	case OnSuccessMove:
-		if o.MoveTo == "" {
-			errs = append(errs, errors.New("move_to: is required with on_success: move: write the folder for the sources that are done"))
-		}
-	default:
-		errs = append(errs, fmt.Errorf("on_success: %q is not known: write keep, move or delete", o.OnSuccess))
-	}
-	if r := o.Retry; r.InitialInterval <= 0 || r.MaxInterval < r.InitialInterval || r.MaxAttempts < 1 {
-		errs = append(errs, fmt.Errorf("retry: %v to %v and %d attempts: write a positive interval, one not below it, and at least 1 attempt",
-			r.InitialInterval, r.MaxInterval, r.MaxAttempts))
-	}
-	return errors.Join(errs...)
-}

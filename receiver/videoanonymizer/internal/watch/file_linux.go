@@ -21,7 +21,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// stamp tells one state of a file from another without reading it. Times are nanoseconds since 1970. The device is left
+// stamp distinguishes the states of a file without reading it. Times are nanoseconds since 1970. The device is left
 // out: its number changes when a disk is mounted again.
 type stamp struct {
 	Size  int64  `json:"size"`
@@ -30,7 +30,7 @@ type stamp struct {
 	Inode uint64 `json:"inode"`
 }
 
-// sameFile is equality but for ctime, which renaming, linking and chmod change too.
+// sameFile is equality except for ctime, which renaming, linking and chmod change, too.
 func (s stamp) sameFile(t stamp) bool {
 	t.CTime = s.CTime
 	return s == t
@@ -52,7 +52,7 @@ func lstat(path string) (stamp, uint32, error) {
 	return stampOf(&st), st.Mode & unix.S_IFMT, nil
 }
 
-// exists tells whether anything bears the name, a dangling link included.
+// exists tells whether anything has this name, a dangling link included.
 func exists(path string) (bool, error) {
 	_, _, err := lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,7 +61,14 @@ func exists(path string) (bool, error) {
 	return err == nil, err
 }
 
-// openRegular opens for reading what is a regular file, and never waits, as opening a FIFO would.
+// mayExist is exists, and true where that cannot be found out.
+func mayExist(path string) bool {
+	there, err := exists(path)
+	return there || err != nil
+}
+
+// openRegular opens a regular file for reading. It refuses anything else (errNotRegular), and never blocks as opening a
+// FIFO would.
 func openRegular(path string) (*os.File, stamp, error) {
 	fd := -1
 	err := retryEINTR(func() (err error) {
@@ -85,8 +92,9 @@ func openRegular(path string) (*os.File, stamp, error) {
 
 var errNotRegular = errors.New("it is not a regular file")
 
-// hasWriter tells whether a process has the file open for writing. The kernel grants a read lease only where none has.
-// File systems that know no leases (NFS, SMB, FUSE), and files of other users, give no answer: false.
+// hasWriter tells whether a process has the file open for writing: the kernel grants a read lease (fcntl(2),
+// F_SETLEASE) only where none has. It returns false where leases do not work: on NFS, SMB and FUSE, and for files of
+// other users.
 func hasWriter(f *os.File) bool {
 	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 	if err == nil {
@@ -100,9 +108,9 @@ const (
 	digestBlocks = 4
 )
 
-// digest identifies a video by its size and samples of its content: a hash of four blocks of 64 KiB, the first at its
-// beginning and the last at its end. Compressed videos differ everywhere, so that the samples tell them apart, and cost
-// nothing beside the decoding; a change of a few bytes between the samples, size unchanged, is not seen.
+// digest identifies a video by its size and samples of its content: the first 16 bytes, in hexadecimal, of a SHA-256 of
+// four blocks of 64 KiB, spread evenly from the start to the end. Compressed videos differ everywhere, so the samples
+// tell them apart, at next to no cost. A change of a few bytes between the samples that keeps the size goes unnoticed.
 func digest(f *os.File, size int64) (string, error) {
 	hash := sha256.New()
 	fmt.Fprintln(hash, size)
@@ -118,7 +126,7 @@ func digest(f *os.File, size int64) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)[:16]), nil
 }
 
-// digestPath is the digest of the regular file at path, and its size.
+// digestPath returns the digest of the regular file at path, and its size in bytes.
 func digestPath(path string) (string, int64, error) {
 	f, st, err := openRegular(path)
 	if err != nil {
@@ -129,8 +137,8 @@ func digestPath(path string) (string, int64, error) {
 	return sum, st.Size, err
 }
 
-// renameNoReplace is atomic and fails with fs.ErrExist where the new name is taken. Where the file system cannot rename
-// so (NFS, some FUSE), a second link is made first, which fails likewise.
+// renameNoReplace renames atomically and fails with fs.ErrExist where the new name is taken (renameat2(2),
+// RENAME_NOREPLACE). File systems without it (NFS, some FUSE) get a second link first, which fails likewise.
 func renameNoReplace(from, to string) error {
 	err := retryEINTR(func() error {
 		return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
@@ -151,7 +159,15 @@ func linkNoReplace(from, to string) error {
 	return os.Remove(from)
 }
 
-// makeFolders makes those missing of a path, and makes their names survive a power cut.
+// renameDurably is renameNoReplace, and makes the new name survive a power cut.
+func renameDurably(from, to string) error {
+	if err := renameNoReplace(from, to); err != nil {
+		return err
+	}
+	return durable.SyncPath(filepath.Dir(to))
+}
+
+// makeFolders is os.MkdirAll, and makes the new folders survive a power cut.
 func makeFolders(path string) error {
 	there, err := exists(path)
 	if err != nil || there {
@@ -166,7 +182,7 @@ func makeFolders(path string) error {
 	return durable.SyncPath(filepath.Dir(path))
 }
 
-// lockFile takes the file for this process until it is closed, and writes the process's number into it.
+// lockFile locks the file for this process, until it is closed, and writes the process ID into it.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -176,7 +192,8 @@ func lockFile(path string) (*os.File, error) {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		holder, _ := io.ReadAll(io.LimitReader(f, 32))
 		f.Close()
-		return nil, fmt.Errorf("%s is in use by process %s: stop that collector, or give this receiver an output directory of its own",
+		return nil, fmt.Errorf(
+			"%s is in use by process %s: stop that collector, or give this receiver an output directory of its own",
 			filepath.Dir(path), strings.TrimSpace(string(holder)))
 	}
 	if err != nil {

@@ -4,12 +4,15 @@
 package watch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,44 +22,46 @@ import (
 )
 
 var (
-	// ErrChanged says that the source is not the file it was when it was claimed. What was made of it must be discarded;
-	// the file is taken again once it is complete.
-	ErrChanged = errors.New("the source changed while it was worked on")
-	// ErrVanished says that the source was deleted or renamed since it was claimed. An output that is complete nevertheless
-	// may be all that is left of the video.
-	ErrVanished = errors.New("the source vanished while it was worked on")
+	// ErrChanged says that the source is not the file it was when it was claimed. Its output must be discarded; the
+	// file is claimed again once it is complete.
+	ErrChanged = errors.New("the source changed while it was processed")
+	// ErrVanished says that the source has been deleted or renamed since it was claimed. A complete output may be all
+	// that is left of the video.
+	ErrVanished = errors.New("the source vanished while it was processed")
 	// ErrTaken says that another file got the output's name since the claim. Another attempt gets another name.
-	ErrTaken = errors.New("the name of the output was taken meanwhile")
+	ErrTaken = errors.New("another file took the output's name")
 )
 
-// ReasonCrash is the reason of a failure that the watcher itself records: the collector died in each attempt.
+// ReasonCrash is the reason of a failure that the watcher itself records: the collector died in the last attempt
+// allowed.
 const ReasonCrash = "crash"
 
-// Job is one attempt at one file. One of Done, Fail, Retry, Abandon, Suspend and Postpone ends it; later calls of them have
-// no effect. One goroutine calls its methods.
+// Job is one attempt at one file. One of Done, Fail, Retry, Abandon, Suspend and Postpone ends it; later calls of them
+// have no effect. Stop ends it, too. Otherwise one goroutine calls its methods.
 type Job struct {
 	// Path is the source, absolute, without symbolic links.
 	Path string
-	// Output is the final path, absolute. No file stood there at claim time.
+	// Output is the final path, absolute. No file had it when the job was claimed.
 	Output string
-	// Temp is a hidden path in the folder of Output, with its extension. What bears this name, or a name that begins with
-	// it up to the extension, is removed when the job ends, and at the next Start if it could not end.
+	// Temp is a hidden path in Output's folder, with Output's extension. Everything with this name, or with one that
+	// starts like it up to the extension, is removed when the job ends or, if the collector dies first, at the next
+	// Start, unless it is kept for the next attempt.
 	Temp string
-	// Attempt counts from 1 as long as the file stays the same.
+	// Attempt counts the attempts since the file changed or RecordProgress got further, from 1.
 	Attempt int
-	// Size in bytes and ModTime of the source, as claimed.
+	// Size in bytes and ModTime of the source when it was claimed.
 	Size    int64
 	ModTime time.Time
 
 	watcher   *Watcher
 	file      *file
-	entry     source
+	entry     source // what the journal has of the source, or will have once it is put there
 	resumable bool
-	ended     bool // guarded by the watcher's mu
+	ended     atomic.Bool
 }
 
-// Unchanged looks at the source again: ErrChanged or ErrVanished if it is not what it was at claim time. New permissions
-// or links are no change.
+// Unchanged checks the source again. It returns ErrChanged or ErrVanished if it is not what it was when it was claimed;
+// new permissions or links are no change.
 func (j *Job) Unchanged() error {
 	st, mode, err := lstat(j.Path)
 	switch {
@@ -69,7 +74,7 @@ func (j *Job) Unchanged() error {
 	case st == j.entry.Stamp || j.entry.Digest == "":
 		return nil
 	}
-	// Only ctime differs: a write whose time was set back would look the same.
+	// Only ctime differs, as after a write whose mtime was set back.
 	sum, _, err := digestPath(j.Path)
 	if err == nil && sum != j.entry.Digest {
 		return fmt.Errorf("%w: %s", ErrChanged, j.Path)
@@ -77,34 +82,56 @@ func (j *Job) Unchanged() error {
 	return err
 }
 
-// Companion is a further file that is published with an output, such as a report on it.
-type Companion struct {
-	// Temp is where it lies complete, under a name that Job.TempFor gave.
-	Temp string
-	// Path is its final path, one that Options.Beside gives for the output.
-	Path string
+// Resumable tells whether an interrupted attempt at the same file left its temporary files, at Temp and under the names
+// of TempFor, so that this one can resume from them. It is false after Restart.
+func (j *Job) Resumable() bool { return j.resumable }
+
+// Restart removes what an earlier attempt left, to restart from the beginning.
+func (j *Job) Restart() error {
+	j.resumable = false
+	return removeTemps(j.Temp)
 }
 
-// TempFor is a hidden path for a further file of the job, removed as Temp is. The suffix has the extension.
+// RecordProgress records how many frames are safe on the disk. When that is more than in any attempt so far, attempts
+// count from 1 again: only those that get no further count.
+func (j *Job) RecordProgress(frames int64) error {
+	if frames <= j.entry.Furthest {
+		return nil
+	}
+	j.entry.Furthest = frames
+	j.Attempt, j.entry.Attempt, j.entry.Crashes = 1, 1, 0
+	return j.watcher.journal.put(j.entry)
+}
+
+// TempFor returns a hidden path for another file of the job, which is removed when Temp is. The suffix includes the
+// extension.
 func (j *Job) TempFor(suffix string) string {
 	return strings.TrimSuffix(j.Temp, filepath.Ext(j.Temp)) + suffix
 }
 
+// Companion is a file that is published with an output, such as a report on it.
+type Companion struct {
+	// Temp is where it is, complete, under a name from Job.TempFor.
+	Temp string
+	// Path is its final path, one that Options.Companions returns for the output.
+	Path string
+}
+
 // Publish gives the complete file at Temp its final name: fsync, a record of the intent, rename without replacing
-// (ErrTaken), fsync of the folder. A crash at any moment leaves either nothing or the whole file under the final name, and
-// the next Start knows that it is ours.
+// (ErrTaken), fsync of the folder. A crash at any moment leaves either nothing or the whole file under the final name,
+// and the next Start knows that it is ours.
 //
-// The companions get their names before the file does, so that it never stands without them. Those that a crash leaves without
-// it are completed or removed by the next Start, which finds them in the record.
+// The companions get their names before the output does, so that it never exists without them. If a crash leaves them
+// without it, the next Start finds them in the record, and completes or removes them.
 func (j *Job) Publish(companions ...Companion) error {
-	if err := j.intend(companions); err != nil {
+	if err := j.recordIntent(companions); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	names := append(slices.Clone(companions), Companion{Temp: j.Temp, Path: j.Output})
-	var named int
+	renames := append(slices.Clone(companions), Companion{Temp: j.Temp, Path: j.Output})
+	var done int
 	var err error
-	for named = range names {
-		if err = renameNoReplace(names[named].Temp, names[named].Path); err != nil {
+	for done = range renames {
+		if err = renameNoReplace(renames[done].Temp, renames[done].Path); err != nil {
 			break
 		}
 	}
@@ -112,64 +139,70 @@ func (j *Job) Publish(companions ...Companion) error {
 		if err = durable.SyncPath(filepath.Dir(j.Output)); err == nil {
 			return nil
 		}
-		named = len(names) // what may vanish in a power cut is not published
+		done = len(renames) // a name that a power cut may undo is not published
 	} else if errors.Is(err, fs.ErrExist) {
-		err = fmt.Errorf("%w: %s", ErrTaken, names[named].Path)
+		err = fmt.Errorf("%w: %s", ErrTaken, renames[done].Path)
 	}
-	for _, n := range slices.Backward(names[:named]) {
-		err = errors.Join(err, renameNoReplace(n.Path, n.Temp))
+	for _, r := range slices.Backward(renames[:done]) {
+		err = errors.Join(err, renameNoReplace(r.Path, r.Temp))
 	}
 	return fmt.Errorf("publish: %w", err)
 }
 
-// intend brings the files to the disk and records what they are and which names they get.
-func (j *Job) intend(companions []Companion) error {
-	made, err := synced(j.Temp)
+// recordIntent syncs the files and records what they contain and which names they will get.
+func (j *Job) recordIntent(companions []Companion) error {
+	output, err := syncAndDescribe(j.Temp, j.Output)
 	if err != nil {
 		return err
 	}
-	made.Path = pathText(j.Output)
-	j.entry.State, j.entry.Output, j.entry.Beside = statePublishing, made, nil
+	j.entry.State, j.entry.Output, j.entry.Companions = statePublishing, &output, nil
 	for _, c := range companions {
-		made, err := synced(c.Temp)
+		file, err := syncAndDescribe(c.Temp, c.Path)
 		if err != nil {
 			return err
 		}
-		made.Path = pathText(c.Path)
-		j.entry.Beside = append(j.entry.Beside, beside{output: *made, Temp: pathText(c.Temp)})
+		j.entry.Companions = append(j.entry.Companions, companionFile{outputFile: file, Temp: pathText(c.Temp)})
 	}
 	return j.watcher.journal.put(j.entry)
 }
 
-// synced identifies a complete file that is safe on the disk.
-func synced(path string) (*output, error) {
-	if err := durable.SyncPath(path); err != nil {
-		return nil, err
+// syncAndDescribe syncs a complete file and describes it as the output that it will be at path.
+func syncAndDescribe(temp, path string) (outputFile, error) {
+	if err := durable.SyncPath(temp); err != nil {
+		return outputFile{}, err
 	}
-	return describe(path)
+	o, err := describe(temp)
+	o.Path = pathText(path)
+	return o, err
 }
 
-// Done records that the output stands under its final name, durably, and then does to the source what OnSuccess says, if
-// it is still what it was. An error tells that the record could not be written (the file may be taken again after a
-// restart), or that the source could not be moved or deleted (it stays, and is not taken again).
+// describe identifies a complete output.
+func describe(path string) (outputFile, error) {
+	sum, size, err := digestPath(path)
+	return outputFile{Path: pathText(path), Size: size, Digest: sum}, err
+}
+
+// Done records that the output was published, and then does to the source what OnSuccess says, if it is still what it
+// was. An error says that the record could not be written (the file may be processed again after a restart), or that
+// the source could not be moved or deleted (it stays, and is not processed again).
 func (j *Job) Done() error {
 	if !j.end() {
 		return nil
 	}
-	defer j.release(settled, 0)
-	made, err := describe(j.Output)
+	defer j.settle()
+	output, err := describe(j.Output)
 	if err != nil {
 		return fmt.Errorf("record as done: %w", err)
 	}
-	j.entry.State, j.entry.Output, j.entry.Action = stateDone, made, j.watcher.opts.successAction()
+	j.entry.State, j.entry.Output, j.entry.Action = stateDone, &output, j.watcher.disposal.afterSuccess()
 	if err := j.conclude(); err != nil {
 		return fmt.Errorf("record as done: %w", err)
 	}
-	return j.watcher.act(j.entry)
+	return j.watcher.disposal.run(j.entry)
 }
 
-// Fail records that the attempt failed because of the file itself: it is not tried again until it changes. The reason is a short
-// stable word, such as "not_video"; cause, which may be nil, gives the details.
+// Fail records that the attempt failed because of the file itself: it is not tried again until the file changes. The
+// reason is a short stable word, such as "not_video"; cause, which may be nil, gives the details.
 func (j *Job) Fail(reason string, cause error) error {
 	if !j.end() {
 		return nil
@@ -178,19 +211,20 @@ func (j *Job) Fail(reason string, cause error) error {
 	return j.giveUp()
 }
 
-// Retry records that the attempt failed, as Fail does, but for a cause that may pass: the file is tried again after a wait, up to
-// Retry.MaxAttempts times. keep leaves the temporary files to the next attempt; the last one removes them all the same.
+// Retry records that the attempt failed, as Fail does, but for a cause that may pass: the file is tried again after a
+// wait, up to Retry.MaxAttempts times. keep leaves the temporary files to the next attempt; the last one removes them
+// in any case.
 func (j *Job) Retry(reason string, cause error, keep bool) error {
 	if !j.end() {
 		return nil
 	}
 	j.failed(reason, cause)
-	opts := j.watcher.opts
-	if j.Attempt >= opts.Retry.MaxAttempts {
+	retry := j.watcher.opts.Retry
+	if j.Attempt >= retry.MaxAttempts {
 		j.entry.GaveUp = true
 		return j.giveUp()
 	}
-	defer j.release(queued, opts.Retry.backoff(j.Attempt))
+	defer j.requeue(backoff(retry, j.Attempt))
 	j.entry.State = statePending
 	if keep {
 		return j.watcher.journal.put(j.entry)
@@ -199,7 +233,7 @@ func (j *Job) Retry(reason string, cause error, keep bool) error {
 }
 
 func (j *Job) failed(reason string, cause error) {
-	j.entry.Output, j.entry.Beside, j.entry.Reason, j.entry.Error = nil, nil, reason, ""
+	j.entry.Output, j.entry.Companions, j.entry.Reason, j.entry.Error = nil, nil, reason, ""
 	if cause != nil {
 		j.entry.Error = cause.Error()
 	}
@@ -207,54 +241,33 @@ func (j *Job) failed(reason string, cause error) {
 
 // giveUp records that the file failed, and quarantines it if the options say so.
 func (j *Job) giveUp() error {
-	defer j.release(settled, 0)
-	j.entry.State, j.entry.Action = stateFailed, j.watcher.opts.failureAction()
+	defer j.settle()
+	j.entry.State, j.entry.Action = stateFailed, j.watcher.disposal.afterFailure()
 	if err := j.conclude(); err != nil {
 		return fmt.Errorf("record as failed: %w", err)
 	}
-	return j.watcher.act(j.entry)
+	return j.watcher.disposal.run(j.entry)
 }
 
-// Resumable tells whether an interrupted attempt at the same file left its temporary files, at Temp and under the names of TempFor,
-// so that this one can resume from them. It is false after Restart.
-func (j *Job) Resumable() bool { return j.resumable }
+// postponement is how long a file waits for what other jobs hold.
+const postponement = time.Minute
 
-// Restart removes what an earlier attempt left, to start from the beginning.
-func (j *Job) Restart() error {
-	j.resumable = false
-	return removeTemps(j.Temp)
-}
+// Abandon releases the file unfinished: it is claimed again, and the attempt does not count.
+func (j *Job) Abandon() { j.releaseUnfinished(false, 0) }
 
-// Progressed tells how far the work came, in frames that are safe: attempts in vain are counted from the furthest that any came.
-func (j *Job) Progressed(frames int64) error {
-	if frames <= j.entry.Furthest {
-		return nil
-	}
-	j.entry.Furthest = frames
-	j.Attempt, j.entry.Attempt, j.entry.Died = 1, 1, 0
-	return j.watcher.journal.put(j.entry)
-}
+// Suspend is Abandon, but keeps the temporary files for the next attempt at the same file.
+func (j *Job) Suspend() { j.releaseUnfinished(true, 0) }
 
-// postponed is how long a file waits for what others have.
-const postponed = time.Minute
+// Postpone is Suspend, but the file is claimed again only after a minute.
+func (j *Job) Postpone() { j.releaseUnfinished(true, postponement) }
 
-// Abandon gives the file back unfinished: it is taken again, and the attempt does not count.
-func (j *Job) Abandon() { j.giveBack(false, 0) }
-
-// Suspend is Abandon, but what stands under the temporary names is kept for the next attempt at the same file.
-func (j *Job) Suspend() { j.giveBack(true, 0) }
-
-// Postpone is Suspend, but the file is taken again only after a minute.
-func (j *Job) Postpone() { j.giveBack(true, postponed) }
-
-// giveBack abandons the job, and its temporary files if they are not to be kept. Somebody may still write to them.
-func (j *Job) giveBack(keep bool, wait time.Duration) {
+func (j *Job) releaseUnfinished(keep bool, wait time.Duration) {
 	if !j.end() {
 		return
 	}
-	defer j.release(queued, wait)
-	entry := j.entry
-	entry.State, entry.Output, entry.Beside = statePending, nil, nil
+	defer j.requeue(wait)
+	entry := j.entry // a copy: with keep, the job's owner may not have noticed yet that it ended
+	entry.State, entry.Output, entry.Companions = statePending, nil, nil
 	entry.Attempt--
 	var err error
 	if keep {
@@ -264,45 +277,89 @@ func (j *Job) giveBack(keep bool, wait time.Duration) {
 		err = j.conclude()
 	}
 	if err != nil {
-		j.watcher.logger.Warn("a video was given back, but that is not recorded: it counts as an attempt",
-			zap.String("file", j.Path), zap.Error(err))
+		j.watcher.logger.Warn("cannot record that a video was released unfinished: it counts as an attempt",
+			zap.String("file", j.Path),
+			zap.Error(err))
 	}
 }
 
-// conclude records the outcome and removes what the attempt left.
+// conclude removes the attempt's temporary files and records the outcome.
 func (j *Job) conclude() error {
 	if err := removeTemps(j.Temp); err == nil {
 		j.entry.Temp = ""
 	} else {
-		j.watcher.logger.Warn("a temporary file cannot be removed: the next start tries again", zap.String("file", j.Temp), zap.Error(err))
+		j.watcher.logger.Warn("cannot remove a temporary file: the next start tries again",
+			zap.String("file", j.Temp), zap.Error(err))
 	}
 	return j.watcher.journal.put(j.entry)
 }
 
-// end tells whether the job was still open, and closes it.
-func (j *Job) end() bool {
-	j.watcher.mu.Lock()
-	defer j.watcher.mu.Unlock()
-	open := !j.ended
-	j.ended = true
-	return open
+// end ends the job and tells whether it had not ended before.
+func (j *Job) end() bool { return j.ended.CompareAndSwap(false, true) }
+
+// requeue releases the file, to be claimed again after a wait, and the output's name.
+func (j *Job) requeue(wait time.Duration) {
+	j.watcher.names.release(j.Output)
+	j.watcher.requeue(j.file, wait)
+	j.watcher.active.remove(j)
 }
 
-// release lets go of the file and the output's name.
-func (j *Job) release(p phase, wait time.Duration) {
-	w := j.watcher
-	w.mu.Lock()
-	delete(w.active, j)
-	w.unreserve(j.Output)
-	w.mu.Unlock()
-	w.put(j.file, p, wait)
+// settle releases the file, to be left alone until it changes, and the output's name.
+func (j *Job) settle() {
+	j.watcher.names.release(j.Output)
+	j.watcher.queue.settle(j.file)
+	j.watcher.active.remove(j)
 }
 
-// describe identifies a complete output.
-func describe(path string) (*output, error) {
-	sum, size, err := digestPath(path)
-	if err != nil {
-		return nil, err
+// activeJobs holds the jobs that have not ended. A job is in it from before its claim is recorded until its outcome is.
+type activeJobs struct {
+	mu      sync.Mutex
+	jobs    map[*Job]bool
+	removed chan struct{} // closed, and replaced, when a job is removed
+}
+
+func newActiveJobs() *activeJobs {
+	return &activeJobs{jobs: map[*Job]bool{}, removed: make(chan struct{})}
+}
+
+func (a *activeJobs) add(j *Job) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.jobs[j] = true
+}
+
+func (a *activeJobs) remove(j *Job) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.jobs, j)
+	close(a.removed)
+	a.removed = make(chan struct{})
+}
+
+// wait waits until all jobs have ended. When the context ends first, it suspends those that have not, and returns an
+// error.
+func (a *activeJobs) wait(ctx context.Context) error {
+	for {
+		remaining, removed := a.list()
+		if len(remaining) == 0 {
+			return nil
+		}
+		select {
+		case <-removed:
+		case <-ctx.Done():
+			for _, j := range remaining {
+				j.Suspend()
+			}
+			return fmt.Errorf("%d videos were suspended unfinished: %w", len(remaining), ctx.Err())
+		}
 	}
-	return &output{Path: pathText(path), Size: size, Digest: sum}, nil
+}
+
+func (a *activeJobs) list() (jobs []*Job, removed <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for j := range a.jobs {
+		jobs = append(jobs, j)
+	}
+	return jobs, a.removed
 }

@@ -24,25 +24,28 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// state is what is known of a source.
+// state is where a source is on its way from the first claim to its outcome. A source that was never claimed has none.
 type state string
 
 const (
-	// statePending: was tried, is to be tried again.
+	// statePending: an attempt ended without an outcome, another will follow.
 	statePending state = "pending"
-	// stateClaimed: is being worked on, or was when the collector died.
+	// stateClaimed: it is being processed, or was when the collector died.
 	stateClaimed state = "claimed"
-	// statePublishing: its output is complete and gets its final name.
+	// statePublishing: its output is complete and is about to get its final name.
 	statePublishing state = "publishing"
-	// stateDone: its output stood under its final name.
+	// stateDone: its output got its final name.
 	stateDone state = "done"
-	// stateFailed: is left alone until it changes.
+	// stateFailed: it is left alone until it changes.
 	stateFailed state = "failed"
-	// stateOutput: is no source at all but an output of ours, renamed or copied to where we look for sources.
+	// stateOutput: it is not a source but an output of ours that was renamed or copied into a watched folder.
 	stateOutput state = "output"
 )
 
-// source is all that is known of one input. The journal holds the latest for each path.
+// final tells whether nothing follows until the file changes.
+func (s state) final() bool { return s == stateDone || s == stateFailed || s == stateOutput }
+
+// source is all that is known of a file in a watched folder. The journal holds the latest entry for each path.
 type source struct {
 	Path   pathText  `json:"path"`
 	Rel    pathText  `json:"rel,omitzero"`
@@ -50,57 +53,61 @@ type source struct {
 	Time   time.Time `json:"time"`
 	Stamp  stamp     `json:"stamp"`
 	Digest string    `json:"digest,omitempty"`
-	// Attempt counts the attempts at this content; Died, those of them in which the collector died.
+	// Attempt counts the attempts at this content that got no further than earlier ones; Crashes, those of them in
+	// which the collector died.
 	Attempt int `json:"attempt,omitempty"`
-	Died    int `json:"died,omitempty"`
-	// Furthest is the most frames that were safe in any attempt.
+	Crashes int `json:"died,omitempty"`
+	// Furthest is the most frames that were safe on the disk in any attempt.
 	Furthest int64 `json:"furthest,omitempty"`
-	// Temp is set while an attempt runs, and after it where its files are kept.
-	Temp   pathText `json:"temp,omitzero"`
-	Output *output  `json:"output,omitempty"`
-	// Beside are the further files that get their names together with the output.
-	Beside []beside `json:"beside,omitempty"`
+	// Temp is the job's, while an attempt runs, and afterwards if its temporary files are kept.
+	Temp   pathText    `json:"temp,omitzero"`
+	Output *outputFile `json:"output,omitempty"`
+	// Companions are published with the output.
+	Companions []companionFile `json:"beside,omitempty"`
 	// Action is what still has to be done to the source.
 	Action action `json:"action,omitempty"`
 	Reason string `json:"reason,omitempty"`
 	Error  string `json:"error,omitempty"`
-	// GaveUp tells that the cause might have passed, but not within the attempts allowed.
+	// GaveUp tells that the attempts allowed were not enough, though the cause may pass.
 	GaveUp bool `json:"gave_up,omitempty"`
-	// Gone tells that the action was taken: we moved or deleted the source.
+	// Gone tells that we moved or deleted the source.
 	Gone bool `json:"gone,omitempty"`
 }
 
-// output is a file we made. Size and Digest are set once it is complete.
-type output struct {
+// outputFile is a file of ours. Size and Digest are set once it is complete.
+type outputFile struct {
 	Path   pathText `json:"path"`
 	Size   int64    `json:"size,omitempty"`
 	Digest string   `json:"digest,omitempty"`
 }
 
-// beside is a file that is published with an output.
-type beside struct {
-	output
+// companionFile is a file that is published with an output.
+type companionFile struct {
+	outputFile
 	Temp pathText `json:"temp"`
 }
 
 // record is a line of the journal.
 type record struct {
 	Source *source `json:"source,omitempty"`
-	// Output is a file we made from an earlier content of a source.
-	Output *output `json:"output,omitempty"`
+	// Output is a file that we made of a source whose entry no longer lists it.
+	Output *outputFile `json:"output,omitempty"`
 }
 
-// content identifies what is in a file.
+// content identifies the content of a file.
 type content struct {
 	size   int64
 	digest string
 }
 
-// journal remembers the sources and outputs across restarts: a file of JSON lines, each synced before it counts, the
-// last one for a path being valid. A line that a crash has torn is dropped, which undoes no more than what had not been
-// acknowledged. Opening rewrites it without what is outdated.
+// journal is the ledger of sources and outputs across restarts: a file of JSON lines, each synced before it counts. The
+// last line for a path is valid. A line that a crash has torn is dropped, which loses nothing that put had
+// acknowledged. Opening compacts the file.
 //
-// Lock order: writing, then mu. mu is never held during I/O.
+// The rest of the package uses openJournal, put, source, unfinished, isOutput, outputWith, doneWith and close, and
+// nothing else.
+//
+// Lock order: writing, then mu. Lines are written without mu; compact holds it for reading.
 type journal struct {
 	logger *zap.Logger
 	path   string
@@ -111,21 +118,21 @@ type journal struct {
 	size    int64    // of the file up to the last good line
 	lines   int
 
-	mu      sync.RWMutex
-	sources map[string]source
-	outputs map[string]output    // by path
-	made    map[content]string   // outputs by content
-	done    map[content][]string // paths of sources that were done with this content at some time
+	mu               sync.RWMutex
+	sources          map[string]source     // by path
+	outputs          map[string]outputFile // by path
+	outputsByContent map[content]string    // paths of outputs
+	doneByContent    map[content][]string  // paths of sources that were done with this content at some time
 }
 
 const (
 	journalName = "journal.jsonl"
 	lockName    = "lock"
-	// slack is how many outdated lines are worth no rewriting.
-	slack = 1000
+	// maxOutdated is how many outdated lines are tolerated, beyond one for each that is not.
+	maxOutdated = 1000
 )
 
-// openJournal takes the folder for this process and reads what is known.
+// openJournal locks the folder for this process, creates it if it is missing, and reads the journal.
 func openJournal(directory string, logger *zap.Logger) (*journal, error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return nil, err
@@ -140,20 +147,21 @@ func openJournal(directory string, logger *zap.Logger) (*journal, error) {
 		lock.Close()
 		return nil, fmt.Errorf("read %s: %w", j.path, err)
 	}
-	if err := j.rewrite(); err != nil {
+	if err := j.compact(); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("rewrite %s: %w", j.path, err)
+		return nil, fmt.Errorf("compact %s: %w", j.path, err)
 	}
 	return j, nil
 }
 
 func newJournal(logger *zap.Logger) *journal {
 	return &journal{
-		logger: logger, sources: map[string]source{}, outputs: map[string]output{}, made: map[content]string{}, done: map[content][]string{},
+		logger: logger, sources: map[string]source{}, outputs: map[string]outputFile{},
+		outputsByContent: map[content]string{}, doneByContent: map[content][]string{},
 	}
 }
 
-// load reads all lines. Where one in the middle is damaged, the file is kept beside for a person to look at.
+// load reads all lines. Where one in the middle is damaged, it keeps a copy of the file for a person to inspect.
 func (j *journal) load() error {
 	file, err := os.Open(j.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -170,13 +178,14 @@ func (j *journal) load() error {
 	if damaged > 0 {
 		kept := j.path + ".damaged"
 		err := os.Link(j.path, kept)
-		j.logger.Error("the journal is damaged: the videos on its damaged lines may be done again",
-			zap.String("journal", j.path), zap.Int("damaged_lines", damaged), zap.String("kept_as", kept), zap.Error(err))
+		j.logger.Error("the journal is damaged: the videos on its damaged lines may be processed again",
+			zap.String("journal", j.path), zap.Int("damaged_lines", damaged), zap.String("kept_as", kept),
+			zap.Error(err))
 	}
 	return nil
 }
 
-// readRecords calls apply for each whole line and counts those that are damaged, but for a torn last one.
+// readRecords calls apply for each whole line and counts the damaged ones, except for a torn last one.
 func readRecords(from io.Reader, apply func(record)) (damaged int, err error) {
 	lines := bufio.NewReader(from)
 	for {
@@ -196,7 +205,7 @@ func readRecords(from io.Reader, apply func(record)) (damaged int, err error) {
 	}
 }
 
-// apply makes the record known.
+// apply updates what is known with a record.
 func (j *journal) apply(rec record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -212,25 +221,25 @@ func (j *journal) apply(rec record) {
 		return
 	}
 	key := content{s.Stamp.Size, s.Digest}
-	if s.Digest != "" && !slices.Contains(j.done[key], string(s.Path)) {
-		j.done[key] = append(j.done[key], string(s.Path))
+	if s.Digest != "" && !slices.Contains(j.doneByContent[key], string(s.Path)) {
+		j.doneByContent[key] = append(j.doneByContent[key], string(s.Path))
 	}
 	if s.Output != nil {
 		j.applyOutput(*s.Output)
 	}
-	for _, b := range s.Beside {
-		j.applyOutput(b.output)
+	for _, c := range s.Companions {
+		j.applyOutput(c.outputFile)
 	}
 }
 
-func (j *journal) applyOutput(o output) {
+func (j *journal) applyOutput(o outputFile) {
 	j.outputs[string(o.Path)] = o
 	if o.Digest != "" {
-		j.made[content{o.Size, o.Digest}] = string(o.Path)
+		j.outputsByContent[content{o.Size, o.Digest}] = string(o.Path)
 	}
 }
 
-// put makes the source known, durably. A failure leaves what was known before.
+// put records a source durably. If it fails, what was known before stays valid. After close it returns ErrStopped.
 func (j *journal) put(s source) error {
 	s.Time = time.Now().UTC()
 	j.writing.Lock()
@@ -242,9 +251,10 @@ func (j *journal) put(s source) error {
 		return fmt.Errorf("write %s: %w", j.path, err)
 	}
 	j.apply(record{Source: &s})
-	if j.lines > 2*j.live()+slack {
-		if err := j.rewrite(); err != nil {
-			j.logger.Warn("the journal could not be shortened: it grows until it can", zap.String("journal", j.path), zap.Error(err))
+	if j.lines > 2*j.live()+maxOutdated {
+		if err := j.compact(); err != nil {
+			j.logger.Warn("cannot compact the journal: it grows until that succeeds",
+				zap.String("journal", j.path), zap.Error(err))
 		}
 	}
 	return nil
@@ -260,7 +270,7 @@ func (j *journal) write(rec record) error {
 	if err == nil {
 		err = durable.Sync(j.file)
 	}
-	if err != nil { // a full disk may have taken a part of the line
+	if err != nil { // a full disk may have taken part of the line
 		return errors.Join(err, j.file.Truncate(j.size))
 	}
 	j.size += int64(len(line))
@@ -268,8 +278,8 @@ func (j *journal) write(rec record) error {
 	return nil
 }
 
-// rewrite replaces the file by one that holds the latest of everything. The old one stays until the new one is safe.
-func (j *journal) rewrite() error {
+// compact replaces the file by one without outdated lines. The old one stays until the new one is safe.
+func (j *journal) compact() error {
 	fresh, err := os.OpenFile(j.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
@@ -295,6 +305,7 @@ func (j *journal) rewrite() error {
 	return nil
 }
 
+// dump writes what is known, and returns the number of lines and bytes.
 func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -308,13 +319,13 @@ func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 		lines, size = lines+1, size+int64(n)
 		return err
 	}
-	current := map[pathText]bool{}
+	listed := map[pathText]bool{} // outputs that a source's entry lists
 	for _, path := range slices.Sorted(maps.Keys(j.sources)) {
 		s := j.sources[path]
 		if s.State == stateDone && s.Output != nil {
-			current[s.Output.Path] = true
-			for _, b := range s.Beside {
-				current[b.Path] = true
+			listed[s.Output.Path] = true
+			for _, c := range s.Companions {
+				listed[c.Path] = true
 			}
 		}
 		if err := emit(record{Source: &s}); err != nil {
@@ -322,7 +333,7 @@ func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(j.outputs)) {
-		if o := j.outputs[path]; !current[o.Path] {
+		if o := j.outputs[path]; !listed[o.Path] {
 			if err := emit(record{Output: &o}); err != nil {
 				return 0, 0, err
 			}
@@ -331,13 +342,14 @@ func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 	return lines, size, buffered.Flush()
 }
 
+// live is the number of lines that are not outdated, or a little more.
 func (j *journal) live() int {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	return len(j.sources) + len(j.outputs)
 }
 
-// source gives what is known of a path.
+// source returns what is known of a path.
 func (j *journal) source(path string) (source, bool) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -345,7 +357,7 @@ func (j *journal) source(path string) (source, bool) {
 	return s, ok
 }
 
-// unfinished gives the sources that a restart has to see to.
+// unfinished returns the sources that a restart has to resolve.
 func (j *journal) unfinished() []source {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -358,7 +370,7 @@ func (j *journal) unfinished() []source {
 	return found
 }
 
-// isOutput tells whether we put a file there at some time.
+// isOutput tells whether we ever published a file at the path.
 func (j *journal) isOutput(path string) bool {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -366,20 +378,20 @@ func (j *journal) isOutput(path string) bool {
 	return ok
 }
 
-// madeAs gives the name under which we made a file of this content.
-func (j *journal) madeAs(c content) (string, bool) {
+// outputWith returns the path at which we published a file of this content.
+func (j *journal) outputWith(c content) (path string, ok bool) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	path, ok := j.made[c]
+	path, ok = j.outputsByContent[c]
 	return path, ok
 }
 
-// doneWith gives the sources that are done and have this content.
+// doneWith returns the sources that are done and have this content.
 func (j *journal) doneWith(c content) []source {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	var found []source
-	for _, path := range j.done[c] {
+	for _, path := range j.doneByContent[c] {
 		if s := j.sources[path]; s.State == stateDone && s.Digest == c.digest && s.Stamp.Size == c.size {
 			found = append(found, s)
 		}
@@ -387,7 +399,7 @@ func (j *journal) doneWith(c content) []source {
 	return found
 }
 
-// close gives the folder free for another process.
+// close releases the directory lock for another process.
 func (j *journal) close() error {
 	j.writing.Lock()
 	defer j.writing.Unlock()
@@ -399,8 +411,7 @@ func (j *journal) close() error {
 	return err
 }
 
-// pathText is a file name in JSON: a string, or {"base64": ...} where the name is not valid UTF-8, which JSON cannot
-// carry.
+// pathText is a path in JSON: a string, or {"base64": ...} where it is not valid UTF-8, which JSON strings have to be.
 type pathText string
 
 type base64Path struct {

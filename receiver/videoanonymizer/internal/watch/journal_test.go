@@ -29,7 +29,7 @@ func reopen(t *testing.T, directory string) *journal {
 func doneSource(i int) source {
 	return source{
 		Path: pathText(fmt.Sprintf("/in/%d.mkv", i)), State: stateDone, Stamp: stamp{Size: int64(i)}, Digest: fmt.Sprintf("source %d", i),
-		Output: &output{Path: pathText(fmt.Sprintf("/out/%d.mkv", i)), Size: int64(i), Digest: fmt.Sprintf("output %d", i)},
+		Output: &outputFile{Path: pathText(fmt.Sprintf("/out/%d.mkv", i)), Size: int64(i), Digest: fmt.Sprintf("output %d", i)},
 	}
 }
 
@@ -48,11 +48,11 @@ func TestTornJournal(t *testing.T) {
 		require.NoError(t, err)
 		lines := strings.Count(whole[:cut], "\n")
 		if cut < len(whole) && whole[cut] == '\n' {
-			lines++ // but for its end the line is there
+			lines++ // the line is there, except for its end
 		}
 		require.Len(t, j.sources, lines, "cut at %d", cut)
 		require.Len(t, j.outputs, lines)
-		require.NoError(t, j.put(doneSource(7)), "it goes on")
+		require.NoError(t, j.put(doneSource(7)), "it can be continued")
 		require.NoError(t, j.close())
 		again, err := openJournal(directory, zap.NewNop())
 		require.NoError(t, err)
@@ -78,21 +78,21 @@ func TestDamagedJournal(t *testing.T) {
 	assert.Equal(t, strings.Join(lines, ""), read(t, path+".damaged"))
 }
 
-func TestJournalStaysShort(t *testing.T) {
+func TestJournalCompaction(t *testing.T) {
 	directory := quickDir(t)
 	j := reopen(t, directory)
 	s := doneSource(1)
-	for i := range 2 * slack {
+	for i := range 2 * maxOutdated {
 		s.Stamp.Size, s.Output.Path = int64(i), pathText(fmt.Sprintf("/out/%d.mkv", i%10))
 		require.NoError(t, j.put(s))
 	}
-	assert.Less(t, j.lines, slack+100)
+	assert.Less(t, j.lines, maxOutdated+100)
 	require.NoError(t, j.close())
 	j = reopen(t, directory)
 	assert.Len(t, j.sources, 1)
-	assert.Len(t, j.outputs, 10, "what we made earlier from the same source stays known")
+	assert.Len(t, j.outputs, 10, "earlier outputs of the same source stay known")
 	assert.True(t, j.isOutput("/out/3.mkv"))
-	assert.Equal(t, int64(2*slack-1), j.sources["/in/1.mkv"].Stamp.Size)
+	assert.Equal(t, int64(2*maxOutdated-1), j.sources["/in/1.mkv"].Stamp.Size)
 	assert.Equal(t, 10, strings.Count(read(t, j.path), "\n"))
 }
 
@@ -127,7 +127,7 @@ func TestPathText(t *testing.T) {
 	}
 }
 
-// FuzzJournal reads any bytes as a journal: what it makes of them is what it makes of its own writing of them.
+// FuzzJournal reads any bytes as a journal, writes down what it understood, and must understand the same from that.
 func FuzzJournal(f *testing.F) {
 	var lines []string
 	for i := range 2 {
@@ -156,7 +156,7 @@ func FuzzJournal(f *testing.F) {
 	})
 }
 
-// quickDir is a folder in memory, where syncing costs nothing.
+// quickDir returns a folder in memory, where syncing costs nothing.
 func quickDir(t *testing.T) string {
 	directory, err := os.MkdirTemp("/dev/shm", "")
 	if err != nil {

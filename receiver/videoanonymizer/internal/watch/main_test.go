@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// rig is a watcher on real folders that looks when it is told to, by a clock that is moved by hand.
+// rig is a watcher on real folders that polls when a test says so, by a clock that tests advance.
 type rig struct {
 	t       *testing.T
 	in, out string
@@ -64,22 +64,22 @@ func (r *rig) start() {
 	r.t.Helper()
 	w, err := New(r.opts)
 	require.NoError(r.t, err)
-	w.now = func() time.Time { return r.clock }
+	w.queue.now = func() time.Time { return r.clock }
 	require.NoError(r.t, w.open())
 	r.w = w
 }
 
-// crash lets go of the folders as the kernel does when a process dies: nothing is recorded.
+// crash releases the locks as the kernel does when a process dies: nothing is recorded.
 func (r *rig) crash() { assert.NoError(r.t, r.w.journal.close()) }
 
-// restart ends the watcher in order and starts another.
+// restart stops the watcher in good order and starts another.
 func (r *rig) restart() {
 	r.t.Helper()
 	require.NoError(r.t, r.w.Stop(context.Background()))
 	r.start()
 }
 
-// settle lets so much time pass that complete files are ready.
+// settle lets enough time pass for complete files to become ready.
 func (r *rig) settle() {
 	r.w.poll()
 	r.pass(r.opts.Config.StableFor)
@@ -93,9 +93,8 @@ func (r *rig) pass(d time.Duration) {
 // try is Next that does not wait.
 func (r *rig) try() *Job {
 	for {
-		r.w.mu.Lock()
-		f := r.w.pick()
-		r.w.mu.Unlock()
+		f, _, err := r.w.queue.tryNext()
+		require.NoError(r.t, err)
 		if f == nil {
 			return nil
 		}
@@ -105,7 +104,7 @@ func (r *rig) try() *Job {
 	}
 }
 
-// take settles and gives the next job, which must be there.
+// take settles and returns the next job; there must be one.
 func (r *rig) take() *Job {
 	r.t.Helper()
 	r.settle()
@@ -119,11 +118,11 @@ func (r *rig) idle() {
 	r.t.Helper()
 	r.settle()
 	if job := r.try(); job != nil {
-		r.t.Fatalf("%q should not be taken", job.Path)
+		r.t.Fatalf("%q should not be claimed", job.Path)
 	}
 }
 
-// finish takes the next job, which must be of the file, makes its output and ends it.
+// finish takes the next job, which must be for the file, writes its output and ends it.
 func (r *rig) finish(path string) *Job {
 	r.t.Helper()
 	job := r.take()
@@ -149,7 +148,7 @@ func (r *rig) begin(name string) (path string, job *Job) {
 	return path, job
 }
 
-// drop puts a file among the inputs.
+// drop puts a file into the watched folder.
 func (r *rig) drop(name, text string) string {
 	r.t.Helper()
 	path := filepath.Join(r.in, name)
@@ -170,7 +169,7 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// tree lists the files below a folder but for the state.
+// tree lists the files below a folder, except for the state directory.
 func tree(t *testing.T, folder string) []string {
 	t.Helper()
 	var names []string

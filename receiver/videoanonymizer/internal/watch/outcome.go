@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// action is what is done to a source after its outcome is recorded.
+// action is what is done to a source once its outcome is recorded.
 type action string
 
 const (
@@ -28,8 +28,23 @@ const (
 	actionQuarantine action = "quarantine"
 )
 
-func (o *Options) successAction() action {
-	switch o.OnSuccess {
+// disposal moves, deletes or quarantines sources, as the options ask, once their outcome is recorded.
+type disposal struct {
+	journal    *journal
+	onSuccess  OnSuccess
+	moveTo     string
+	quarantine string // empty leaves failed sources in place
+}
+
+func newDisposal(journal *journal, opts *Options) *disposal {
+	return &disposal{
+		journal: journal, onSuccess: opts.OnSuccess, moveTo: opts.MoveTo, quarantine: opts.QuarantineDirectory,
+	}
+}
+
+// afterSuccess is the action for a source that is done, empty for none.
+func (d *disposal) afterSuccess() action {
+	switch d.onSuccess {
 	case OnSuccessMove:
 		return actionMove
 	case OnSuccessDelete:
@@ -38,46 +53,47 @@ func (o *Options) successAction() action {
 	return ""
 }
 
-func (o *Options) failureAction() action {
-	if o.QuarantineDirectory != "" {
+// afterFailure is the action for a source that failed permanently, empty for none.
+func (d *disposal) afterFailure() action {
+	if d.quarantine != "" {
 		return actionQuarantine
 	}
 	return ""
 }
 
-// act does to the source what its record says, and records that it did. A source that is another file by now, or gone, is
-// left as it is. An action that the configuration no longer asks for is dropped.
-func (w *Watcher) act(s source) error {
+// run takes the action that a source's entry asks for, and records that. A source that is gone, or another file by now,
+// is left as it is. An action that the configuration no longer asks for is dropped.
+func (d *disposal) run(s source) error {
 	if s.Action == "" {
 		return nil
 	}
 	var err error
 	switch path := string(s.Path); {
-	case s.Action == actionDelete && w.opts.OnSuccess == OnSuccessDelete:
+	case s.Action == actionDelete && d.onSuccess == OnSuccessDelete:
 		err = remove(path, s.Stamp)
-	case s.Action == actionMove && w.opts.OnSuccess == OnSuccessMove:
-		_, err = move(path, s.Stamp, filepath.Join(w.opts.MoveTo, string(s.Rel)), nil)
-	case s.Action == actionQuarantine && w.opts.QuarantineDirectory != "":
-		_, err = move(path, s.Stamp, filepath.Join(w.opts.QuarantineDirectory, string(s.Rel)), func(to string) error {
-			recorded, _ := w.journal.source(path) // with its time
+	case s.Action == actionMove && d.onSuccess == OnSuccessMove:
+		err = move(path, s.Stamp, filepath.Join(d.moveTo, string(s.Rel)), nil)
+	case s.Action == actionQuarantine && d.quarantine != "":
+		err = move(path, s.Stamp, filepath.Join(d.quarantine, string(s.Rel)), func(to string) error {
+			recorded, _ := d.journal.source(path) // with its time
 			return writeReason(to, recorded)
 		})
 	default:
 		s.Action = ""
-		return w.journal.put(s)
+		return d.journal.put(s)
 	}
-	if err != nil && !errors.Is(err, errOther) {
+	if err != nil && !errors.Is(err, errOtherFile) {
 		return fmt.Errorf("%s the source %s: %w", s.Action, s.Path, err)
 	}
 	s.Gone, s.Action = err == nil, ""
-	return w.journal.put(s)
+	return d.journal.put(s)
 }
 
-// errOther says that the path holds another file than the one meant, or none.
-var errOther = errors.New("it is not the file that was worked on")
+// errOtherFile says that a path has another file than the one that was processed, or none.
+var errOtherFile = errors.New("it is not the file that was processed")
 
-// remove deletes the file if it is the one meant. It is renamed first, so that a file put in its place at the last moment
-// is found out, and put back, rather than deleted.
+// remove deletes the file if it is the one meant. It renames it first, so that a file that takes its place at the last
+// moment is noticed, and put back, rather than deleted.
 func remove(path string, meant stamp) error {
 	aside := asidePath(path, meant)
 	if err := takeAside(path, aside, meant); err != nil {
@@ -86,7 +102,7 @@ func remove(path string, meant stamp) error {
 	return os.Remove(aside)
 }
 
-// asidePath is the same at each try, so that a restart finds what a crash left.
+// asidePath is the same for each try, so that a restart finds what a crash left.
 func asidePath(path string, meant stamp) string {
 	return filepath.Join(filepath.Dir(path), fmt.Sprintf("%sdone-%d-%d", tempPrefix, meant.Inode, meant.MTime))
 }
@@ -94,7 +110,7 @@ func asidePath(path string, meant stamp) string {
 // takeAside renames the file if it is the one meant.
 func takeAside(path, to string, meant stamp) error {
 	if err := check(path, meant); err != nil {
-		if errors.Is(err, errOther) && check(to, meant) == nil {
+		if errors.Is(err, errOtherFile) && check(to, meant) == nil {
 			return nil // an earlier try got this far
 		}
 		return err
@@ -111,51 +127,53 @@ func takeAside(path, to string, meant stamp) error {
 func check(path string, meant stamp) error {
 	st, mode, err := lstat(path)
 	if err == nil && (mode != unix.S_IFREG || !st.sameFile(meant)) || errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w", path, errOther)
+		return fmt.Errorf("%s: %w", path, errOtherFile)
 	}
 	return err
 }
 
-// move renames the file to the first name that is free, across file systems too, and gives the name. Where it is given,
-// prepare is called with the name first.
-func move(path string, meant stamp, to string, prepare func(to string) error) (string, error) {
+// move renames the file to the first name that is free, even on another file system. If prepare is given, it is called
+// first with each name that is tried; where it fails with fs.ErrExist, the next name is tried.
+func move(path string, meant stamp, to string, prepare func(to string) error) error {
 	if err := check(path, meant); err != nil {
-		return "", err
+		return err
 	}
 	if err := makeFolders(filepath.Dir(to)); err != nil {
-		return "", err
+		return err
 	}
 	for n := 1; n <= maxNumber; n++ {
-		candidate := numbered(to, n)
-		if there, err := exists(candidate); err != nil {
-			return "", err
-		} else if there {
-			continue
+		err := moveTo(path, meant, numbered(to, n), prepare)
+		if !errors.Is(err, fs.ErrExist) {
+			return err
 		}
-		if prepare != nil {
-			if err := prepare(candidate); errors.Is(err, fs.ErrExist) {
-				continue
-			} else if err != nil {
-				return "", err
-			}
-		}
-		err := takeAside(path, candidate, meant)
-		if errors.Is(err, unix.EXDEV) {
-			err = carry(path, candidate, meant)
-		}
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		return candidate, errors.Join(durable.SyncPath(filepath.Dir(candidate)), durable.SyncPath(filepath.Dir(path)))
 	}
-	return "", fmt.Errorf("%s and %d names with a number are taken: empty the folder", to, maxNumber-1)
+	return fmt.Errorf("%s and %d numbered names are taken: empty the folder", to, maxNumber-1)
 }
 
-// carry moves between file systems: the copy is complete and durable before the original goes.
-func carry(path, to string, meant stamp) error {
+// moveTo is move with one name. It fails with fs.ErrExist where that is taken.
+func moveTo(path string, meant stamp, to string, prepare func(to string) error) error {
+	if there, err := exists(to); err != nil {
+		return err
+	} else if there {
+		return fs.ErrExist
+	}
+	if prepare != nil {
+		if err := prepare(to); err != nil {
+			return err
+		}
+	}
+	err := takeAside(path, to, meant)
+	if errors.Is(err, unix.EXDEV) {
+		err = moveAcross(path, to, meant)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(durable.SyncPath(filepath.Dir(to)), durable.SyncPath(filepath.Dir(path)))
+}
+
+// moveAcross moves between file systems: the copy is complete and durable before the original is removed.
+func moveAcross(path, to string, meant stamp) error {
 	temp := tempPath(to)
 	defer os.Remove(temp)
 	if err := copyFile(path, temp, meant); err != nil {
@@ -177,7 +195,7 @@ func copyFile(path, to string, meant stamp) (err error) {
 	}
 	defer from.Close()
 	if !st.sameFile(meant) {
-		return fmt.Errorf("%s: %w", path, errOther)
+		return fmt.Errorf("%s: %w", path, errOtherFile)
 	}
 	copied, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -195,10 +213,10 @@ func copyFile(path, to string, meant stamp) (err error) {
 	return errors.Join(durable.Sync(copied), os.Chtimes(to, time.Time{}, meant.modTime()))
 }
 
-// reasonSuffix is put after the name of a file in quarantine.
+// reasonSuffix is appended to the name of a file in quarantine.
 const reasonSuffix = ".reason.json"
 
-// reason is what the file beside a file in quarantine says.
+// reason is the content of the file that explains why another one is in quarantine.
 type reason struct {
 	Source   pathText  `json:"source"`
 	Reason   string    `json:"reason"`
@@ -214,8 +232,8 @@ func (r reason) text() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// writeReason says beside a file in quarantine why it is there. It is on the disk before the file moves, and takes no name that is
-// taken (fs.ErrExist), but by the same reason, which an earlier try left.
+// writeReason explains why the file that will be at path is in quarantine. It is on the disk before that file is moved.
+// A name that is taken is an error (fs.ErrExist), unless by the same reason, which an earlier try left.
 func writeReason(path string, s source) error {
 	why := reason{s.Path, s.Reason, s.Error, s.Attempt, s.Stamp.Size, s.Stamp.modTime().UTC(), s.Time}
 	text, err := why.text()
@@ -229,14 +247,14 @@ func writeReason(path string, s source) error {
 		return err
 	}
 	err = renameDurably(temp, path)
-	if errors.Is(err, fs.ErrExist) && why.standsIn(path) {
+	if errors.Is(err, fs.ErrExist) && why.isIn(path) {
 		return nil
 	}
 	return err
 }
 
-// standsIn tells whether the file says the same, but for the time, which a restart records anew.
-func (r reason) standsIn(path string) bool {
+// isIn tells whether the file has the same content, except for the time, which a restart updates.
+func (r reason) isIn(path string) bool {
 	there, err := os.ReadFile(path)
 	if err != nil {
 		return false

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// found is a file that a pattern names.
+// found is a file that the patterns include.
 type found struct {
 	path  string // absolute, without symbolic links
 	rel   string // below the pattern's folder
@@ -24,34 +24,35 @@ type found struct {
 	stamp stamp
 }
 
-// scanner walks the folders that the include patterns name.
+// scanner walks the folders that the include patterns name. One goroutine at a time may use it.
 type scanner struct {
 	roots   []root
 	exclude []exclusion
-	// skip are folders that are not entered from above: absolute, without symbolic links.
+	// skip are folders that are entered only if they are roots themselves: absolute, without symbolic links.
 	skip map[string]bool
-	// entered is called with each folder walked, trouble with each that could not be.
-	entered func(directory string)
-	trouble func(directory string, err error)
-	stat    unix.Stat_t // reused by lstatAt
+	// entered is called with each folder that is read, unreadable with each that cannot be.
+	entered    func(directory string)
+	unreadable func(directory string, err error)
+	stat       unix.Stat_t // reused by lstatAt
 }
 
-// root is the part of patterns before their first wildcard, absolute, and what they say of the paths below.
+// root is a folder to walk, and the patterns for the paths below it.
 type root struct {
+	// base is the part of the patterns before their first wildcard, absolute.
 	base     string
 	patterns []pattern
-	// literal tells that no pattern has a wildcard.
+	// literal tells that none of the operator's patterns has a wildcard.
 	literal bool
 }
 
-// pattern is one below a root, whole and split at its slashes.
+// pattern is relative to a root, whole and split at its slashes.
 type pattern struct {
 	whole string
 	names []string
 }
 
 type exclusion struct {
-	base    string // empty compares the file's name alone
+	base    string // if empty, the pattern is for the file's name alone
 	pattern string
 }
 
@@ -87,7 +88,7 @@ func newScanner(config Config) (*scanner, error) {
 	return s, nil
 }
 
-// splitPattern gives the folder before the first wildcard, absolute, and the pattern below it.
+// splitPattern returns the folder before the first wildcard, absolute, and the pattern below it.
 func splitPattern(glob string) (base, rest string, err error) {
 	base, rest = doublestar.SplitPattern(glob)
 	base, err = filepath.Abs(base)
@@ -99,7 +100,7 @@ func splitPattern(glob string) (base, rest string, err error) {
 
 func isLiteral(glob string) bool { return !strings.ContainsAny(glob, `*?[{`) }
 
-// expand gives the patterns that one of the operator's stands for.
+// expand returns the patterns that one of the operator's patterns stands for.
 func expand(rest string, recursive bool) []string {
 	deep := func(p string) string {
 		if !recursive {
@@ -114,14 +115,14 @@ func expand(rest string, recursive bool) []string {
 	return []string{deep(rest)}
 }
 
-// scan calls visit with each file that is included and not excluded, and may not even be a regular one. A file may come
-// more than once where patterns overlap.
+// scan calls visit with each file that is included and not excluded, regular or not; more than once where patterns
+// overlap.
 func (s *scanner) scan(visit func(found)) {
 	for i := range s.roots {
 		r := &s.roots[i]
 		base, err := filepath.EvalSymlinks(r.base)
 		if err != nil {
-			s.trouble(r.base, err)
+			s.unreadable(r.base, err)
 			continue
 		}
 		s.walk(r, base, "", visit)
@@ -132,17 +133,17 @@ func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 	directory := filepath.Join(base, rel)
 	folder, err := os.OpenFile(directory, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		s.trouble(directory, err)
+		s.unreadable(directory, err)
 		return
 	}
 	defer folder.Close()
 	entries, err := folder.ReadDir(-1)
 	if err != nil {
-		s.trouble(directory, err)
+		s.unreadable(directory, err)
 		return
 	}
 	s.entered(directory)
-	growing := growingNames(entries)
+	incomplete := incompleteNames(entries)
 	for _, entry := range entries {
 		name := entry.Name()
 		if ignoredName(name) {
@@ -153,12 +154,12 @@ func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 			below = rel + "/" + name
 		}
 		if entry.IsDir() {
-			if r.leadsBelow(below) && !s.skip[directory+"/"+name] {
+			if r.mayMatchBelow(below) && !s.skip[directory+"/"+name] {
 				s.walk(r, base, below, visit)
 			}
 			continue
 		}
-		if growing[name] || !r.matches(below) || s.excluded(r, below) {
+		if incomplete[name] || !r.matches(below) || s.excluded(r, below) {
 			continue
 		}
 		f := found{path: directory + "/" + name, rel: below}
@@ -168,7 +169,7 @@ func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 	}
 }
 
-// lstatAt is lstat without the way down to the folder.
+// lstatAt is lstat for a name in an open folder, which saves resolving the path.
 func (s *scanner) lstatAt(folder *os.File, name string) (stamp, uint32, error) {
 	err := unix.Fstatat(int(folder.Fd()), name, &s.stat, unix.AT_SYMLINK_NOFOLLOW)
 	return stampOf(&s.stat), s.stat.Mode & unix.S_IFMT, err
@@ -181,8 +182,8 @@ func (r *root) matches(rel string) bool {
 	})
 }
 
-// leadsBelow tells whether a pattern can match anything in the folder.
-func (r *root) leadsBelow(folder string) bool {
+// mayMatchBelow tells whether a pattern can match anything in the folder.
+func (r *root) mayMatchBelow(folder string) bool {
 	names := strings.Split(folder, "/")
 	return slices.ContainsFunc(r.patterns, func(p pattern) bool {
 		for i, name := range names {
@@ -211,42 +212,45 @@ func (s *scanner) excluded(r *root, rel string) bool {
 	})
 }
 
-// partialSuffixes are what browsers, download managers, copy and sync tools put after the names of incomplete files.
+// partialSuffixes are what browsers, download managers, copy and sync tools append to the names of incomplete files.
 var partialSuffixes = []string{
-	".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", ".opdownload", ".aria2", ".!qb", ".!ut", ".!bt",
-	".bc!", ".dtapart", ".unconfirmed", ".swp", "~",
+	".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", ".opdownload", ".aria2",
+	".!qb", ".!ut", ".!bt", ".bc!", ".dtapart", ".unconfirmed", ".swp", "~",
 }
 
-// ignoredName tells names that are never taken: hidden and incomplete files, and what file managers leave.
+// ignoredName tells whether files of this name are never processed: hidden and incomplete files, and what file managers
+// leave.
 func ignoredName(name string) bool {
 	if strings.HasPrefix(name, ".") {
 		return true
 	}
 	lower := strings.ToLower(name)
-	return lower == "thumbs.db" || lower == "desktop.ini" || slices.ContainsFunc(partialSuffixes, func(suffix string) bool {
-		return strings.HasSuffix(lower, suffix)
-	})
+	if lower == "thumbs.db" || lower == "desktop.ini" {
+		return true
+	}
+	return slices.ContainsFunc(partialSuffixes, func(suffix string) bool { return strings.HasSuffix(lower, suffix) })
 }
 
-// growingNames are those that stand beside an incomplete file of the same name, as browsers and aria2 reserve them.
-func growingNames(entries []fs.DirEntry) map[string]bool {
-	var growing map[string]bool
+// incompleteNames are those for which there is a partial file, too, as with browsers and aria2, which reserve the final
+// name. It may return nil.
+func incompleteNames(entries []fs.DirEntry) map[string]bool {
+	var incomplete map[string]bool
 	for _, entry := range entries {
 		name := entry.Name()
 		lower := strings.ToLower(name)
 		for _, suffix := range partialSuffixes {
 			if strings.HasSuffix(lower, suffix) && suffix != "~" {
-				if growing == nil {
-					growing = map[string]bool{}
+				if incomplete == nil {
+					incomplete = map[string]bool{}
 				}
-				growing[name[:len(name)-len(suffix)]] = true
+				incomplete[name[:len(name)-len(suffix)]] = true
 			}
 		}
 	}
-	return growing
+	return incomplete
 }
 
-// within tells whether path is the folder or lies in it. Both are absolute and clean.
+// within tells whether path is the folder itself or below it. Both are absolute and clean.
 func within(path, folder string) bool {
 	rel, err := filepath.Rel(folder, path)
 	return err == nil && filepath.IsLocal(rel)

@@ -61,7 +61,7 @@ func TestScan(t *testing.T) {
 				require.NoError(t, config.Validate())
 				s, err := newScanner(config)
 				require.NoError(t, err)
-				s.entered, s.trouble = func(string) {}, func(string, error) {}
+				s.entered, s.unreadable = func(string) {}, func(string, error) {}
 				var got []string
 				s.scan(func(f found) {
 					assert.True(t, filepath.IsAbs(f.path))

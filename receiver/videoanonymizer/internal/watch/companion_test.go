@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// besides has each output come with a report.
-func besides(r *rig) {
-	r.opts.Beside = func(output string) []string { return []string{output + ".json"} }
+// withReport gives each output a report as its companion.
+func withReport(r *rig) {
+	r.opts.Companions = func(output string) []string { return []string{output + ".json"} }
 }
 
-// makeBoth writes the job's files, complete and not yet published.
-func makeBoth(t *testing.T, job *Job) Companion {
+// writeBoth writes the job's files, complete and not yet published.
+func writeBoth(t *testing.T, job *Job) Companion {
 	t.Helper()
 	c := Companion{Temp: job.TempFor(".json"), Path: job.Output + ".json"}
 	write(t, job.Temp, "masked")
@@ -27,28 +27,28 @@ func makeBoth(t *testing.T, job *Job) Companion {
 	return c
 }
 
-func TestCompanionIsPublishedWithItsOutput(t *testing.T) {
-	r := newRig(t, besides)
+func TestPublishCompanion(t *testing.T) {
+	r := newRig(t, withReport)
 	r.drop("walk.mkv", "a video")
 	job := r.take()
-	require.NoError(t, job.Publish(makeBoth(t, job)))
+	require.NoError(t, job.Publish(writeBoth(t, job)))
 	require.NoError(t, job.Done())
 	assert.Equal(t, []string{"walk_anonymized.mkv", "walk_anonymized.mkv.json"}, tree(t, r.out))
-	assert.True(t, r.w.journal.isOutput(job.Output+".json"), "it is never taken for a source")
+	assert.True(t, r.w.journal.isOutput(job.Output+".json"), "it never counts as a source")
 	r.restart()
-	r.restart() // from a journal that was written anew
+	r.restart() // from a compacted journal
 	assert.True(t, r.w.journal.isOutput(job.Output+".json"))
 	r.idle()
 }
 
-func TestCompanionNeverReplacesAFile(t *testing.T) {
-	r := newRig(t, besides)
+func TestPublishCompanionNeverReplaces(t *testing.T) {
+	r := newRig(t, withReport)
 	write(t, filepath.Join(r.out, "walk_anonymized.mkv.json"), "somebody else's")
 	r.drop("walk.mkv", "a video")
 	job := r.take()
 	assert.Equal(t, filepath.Join(r.out, "walk_anonymized-2.mkv"), job.Output)
 
-	c := makeBoth(t, job)
+	c := writeBoth(t, job)
 	write(t, c.Path, "somebody else's")
 	require.ErrorIs(t, job.Publish(c), ErrTaken)
 	assert.NoFileExists(t, job.Output)
@@ -62,16 +62,16 @@ func TestCompanionNeverReplacesAFile(t *testing.T) {
 	assert.Equal(t, []string{"walk_anonymized-2.mkv", "walk_anonymized.mkv.json"}, tree(t, r.out))
 }
 
-func TestLongNameLeavesRoomForCompanion(t *testing.T) {
-	r := newRig(t, besides)
+func TestLongOutputNameWithCompanion(t *testing.T) {
+	r := newRig(t, withReport)
 	r.drop(strings.Repeat("w", 240)+".mkv", "a video")
 	job := r.take()
-	require.NoError(t, job.Publish(makeBoth(t, job)))
+	require.NoError(t, job.Publish(writeBoth(t, job)))
 	require.NoError(t, job.Done())
 }
 
-// TestCrashWithCompanion ends the collector between the steps of publishing.
-func TestCrashWithCompanion(t *testing.T) {
+// TestRecoverCompanionAfterCrash has the collector die between the steps of publishing.
+func TestRecoverCompanionAfterCrash(t *testing.T) {
 	tests := map[string]struct {
 		before func(t *testing.T, job *Job, c Companion)
 		done   bool
@@ -98,11 +98,11 @@ func TestCrashWithCompanion(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, besides)
+			r := newRig(t, withReport)
 			r.drop("walk.mkv", "a video")
 			job := r.take()
-			c := makeBoth(t, job)
-			require.NoError(t, job.intend([]Companion{c}))
+			c := writeBoth(t, job)
+			require.NoError(t, job.recordIntent([]Companion{c}))
 			test.before(t, job, c)
 			r.crash()
 			r.start()
@@ -113,7 +113,7 @@ func TestCrashWithCompanion(t *testing.T) {
 				assert.Empty(t, tree(t, r.out), "neither without the other")
 				again := r.take()
 				assert.Equal(t, job.Output, again.Output)
-				require.NoError(t, again.Publish(makeBoth(t, again)))
+				require.NoError(t, again.Publish(writeBoth(t, again)))
 				require.NoError(t, again.Done())
 			}
 			assert.Equal(t, []string{"walk_anonymized.mkv", "walk_anonymized.mkv.json"}, tree(t, r.out))

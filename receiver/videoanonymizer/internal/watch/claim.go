@@ -1,0 +1,184 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// assess says what is known of a file that a scan found, before anybody opens it. The queue calls it under its lock.
+func (w *Watcher) assess(f *found) assessment {
+	switch {
+	case w.names.isReserved(f.path):
+		return jobOutput
+	case w.journal.isOutput(f.path):
+		return finished
+	}
+	known, ok := w.journal.source(f.path)
+	switch {
+	case !ok:
+		return candidate
+	case known.Stamp == f.stamp && known.State.final():
+		return finished
+	case known.State == statePending && known.Crashes > 0 && known.Stamp.sameFile(f.stamp):
+		return crashSuspect
+	}
+	return candidate
+}
+
+// claim makes a job of a claimed file, or returns nil where it turns out that there is nothing to do, or not yet.
+func (w *Watcher) claim(f *file) *Job {
+	sum, ok := w.inspect(f)
+	if !ok {
+		return nil
+	}
+	if sum != "" && w.finishedBefore(f, sum) {
+		return nil
+	}
+	job, err := w.newJob(f, sum)
+	if err != nil {
+		f.claimFailures++
+		wait := backoff(w.opts.Retry, f.claimFailures)
+		w.logger.Warn("cannot start a video",
+			zap.String("file", f.path), zap.Duration("next_try_in", wait), zap.Error(err))
+		w.requeue(f, wait)
+		return nil
+	}
+	return job
+}
+
+// inspect opens the file and checks that it is still what the last scan found and that nobody writes to it. The digest
+// is empty for a file that cannot be read: the job's owner will run into that, too, and report it.
+func (w *Watcher) inspect(f *file) (sum string, ok bool) {
+	opened, st, err := openRegular(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errNotRegular), errors.Is(err, unix.ELOOP),
+		errors.Is(err, unix.ENXIO):
+		w.queue.forget(f)
+		return "", false
+	case err != nil:
+		return "", true
+	}
+	defer opened.Close()
+	if st != f.stamp {
+		w.queue.forget(f)
+		return "", false
+	}
+	if hasWriter(opened) {
+		if !f.logged {
+			f.logged = true
+			w.logger.Info("waiting for a video that is still open for writing", zap.String("file", f.path))
+		}
+		w.requeue(f, max(w.opts.Config.StableFor, minPollGap))
+		return "", false
+	}
+	sum, err = digest(opened, st.Size)
+	if err != nil {
+		return "", true
+	}
+	return sum, true
+}
+
+// finishedBefore tells whether there is nothing to do, since the file is an output of ours, or was done under another
+// name or with other times. If so, it records that.
+func (w *Watcher) finishedBefore(f *file, sum string) bool {
+	same := content{f.stamp.Size, sum}
+	entry := source{Path: pathText(f.path), Rel: pathText(f.rel), Stamp: f.stamp, Digest: sum}
+	if output, ok := w.journal.outputWith(same); ok {
+		entry.State = stateOutput
+		w.logger.Info("ignoring a copy of an output", zap.String("file", f.path), zap.String("made_as", output))
+	} else if earlier, ok := w.doneBefore(f, same); ok {
+		entry.State, entry.Output = stateDone, earlier.Output
+		w.logger.Info("ignoring a video that is already done",
+			zap.String("file", f.path), zap.String("done_as", string(earlier.Path)))
+	} else {
+		return false
+	}
+	if earlier, ok := w.journal.source(f.path); ok {
+		w.removeLeftovers(earlier)
+	}
+	if err := w.journal.put(entry); err != nil {
+		w.logger.Warn("cannot record that a file needs nothing: it is checked again after a restart",
+			zap.String("file", f.path), zap.Error(err))
+	}
+	w.queue.settle(f)
+	return true
+}
+
+// doneBefore finds the source that this one is the same as, by the rules at the top of watcher.go.
+func (w *Watcher) doneBefore(f *file, same content) (source, bool) {
+	for _, s := range w.journal.doneWith(same) {
+		untouched := s.Stamp.MTime == f.stamp.MTime
+		if string(s.Path) == f.path {
+			if untouched || s.Output != nil && mayExist(string(s.Output.Path)) {
+				return s, true
+			}
+		} else if untouched && !s.Gone && !mayExist(string(s.Path)) {
+			return s, true
+		}
+	}
+	return source{}, false
+}
+
+// newJob reserves a name for the output and records the claim.
+func (w *Watcher) newJob(f *file, sum string) (*Job, error) {
+	output, err := w.names.reserve(f.rel)
+	if err != nil {
+		return nil, err
+	}
+	earlier, _ := w.journal.source(f.path)
+	entry, resumable := newAttempt(f, sum, output, earlier)
+	if !resumable {
+		w.removeLeftovers(earlier)
+	}
+	job := &Job{
+		Path: f.path, Output: output, Temp: string(entry.Temp), Attempt: entry.Attempt,
+		Size: f.stamp.Size, ModTime: f.stamp.modTime(), watcher: w, file: f, entry: entry, resumable: resumable,
+	}
+	w.active.add(job)
+	err = makeFolders(filepath.Dir(output))
+	if err == nil {
+		err = w.journal.put(entry)
+	}
+	if err != nil {
+		w.names.release(output)
+		w.active.remove(job)
+		return nil, err
+	}
+	return job, nil
+}
+
+// newAttempt returns the journal's entry for an attempt, given that of an earlier one, which may be empty. The attempt
+// can resume if that one left its temporary files, and the source's content and the place of its output are the same.
+func newAttempt(f *file, sum, output string, earlier source) (entry source, resumable bool) {
+	entry = source{
+		Path: pathText(f.path), Rel: pathText(f.rel), State: stateClaimed, Stamp: f.stamp, Digest: sum, Attempt: 1,
+		Temp: pathText(tempPath(output)), Output: &outputFile{Path: pathText(output)},
+	}
+	if earlier.State != statePending || !earlier.Stamp.sameFile(f.stamp) {
+		return entry, false
+	}
+	entry.Attempt, entry.Crashes, entry.Furthest = earlier.Attempt+1, earlier.Crashes, earlier.Furthest
+	resumable = earlier.Digest == sum && suits(string(earlier.Temp), output)
+	if resumable {
+		entry.Temp = earlier.Temp
+	}
+	return entry, resumable
+}
+
+// removeLeftovers removes the temporary files of an earlier attempt, if it left any.
+func (w *Watcher) removeLeftovers(s source) {
+	if s.Temp == "" {
+		return
+	}
+	if err := removeTemps(string(s.Temp)); err != nil {
+		w.logger.Warn("cannot remove the temporary files of an earlier attempt",
+			zap.String("file", string(s.Path)), zap.Error(err))
+	}
+}
