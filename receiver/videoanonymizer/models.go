@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
@@ -29,7 +30,7 @@ type loadedModels struct {
 	faces    vision.FaceDetector // nil where none are looked for
 	pose     vision.PoseEstimator
 	segment  vision.Segmenter // nil with method heads
-	sessions []*onnx.Session
+	sessions []inference.Session
 	used     []report.Model
 }
 
@@ -48,7 +49,7 @@ func openModels(cfg *Config) (*loadedModels, error) {
 	if taskOf(detector.Model) == models.FaceDetection { // people who show no face are then not looked for
 		detector.Faces, detector.Model = detector.Model, ""
 	}
-	open := func(key, name string, task models.Task) (*onnx.Session, models.Model, error) {
+	open := func(key, name string, task models.Task) (inference.Session, models.Model, error) {
 		path, model, err := resolveModel(directory, name, task)
 		if err != nil {
 			return nil, model, fmt.Errorf("%s: %w", key, err)
@@ -74,7 +75,7 @@ func openModels(cfg *Config) (*loadedModels, error) {
 	return loaded, nil
 }
 
-type openFunc func(key, name string, task models.Task) (*onnx.Session, models.Model, error)
+type openFunc func(key, name string, task models.Task) (inference.Session, models.Model, error)
 
 func (m *loadedModels) openDetectors(cfg DetectorConfig, open openFunc) error {
 	var detectors []vision.Detector
@@ -208,7 +209,7 @@ func taskOf(name string) models.Task {
 func resolveModel(directory, name string, task models.Task) (path string, model models.Model, err error) {
 	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".onnx" {
 		if _, err := os.Stat(name); err != nil {
-			return "", model, fmt.Errorf("%w: %w", onnx.ErrModel, err)
+			return "", model, fmt.Errorf("%w: %w", inference.ErrModel, err)
 		}
 		return name, model, nil
 	}

@@ -219,7 +219,7 @@ func (g grid) whole(x, y int, match func(point) bool) bool {
 
 // Moved is the body elsewhere, by a way in pixels of the frame, where no pose proves anything: trunk and limbs are covered.
 func (b Body) Moved(dx, dy float32) Body {
-	b.Box = vision.Box{X0: b.Box.X0 + dx, Y0: b.Box.Y0 + dy, X1: b.Box.X1 + dx, Y1: b.Box.Y1 + dy}
+	b.Box = b.Box.Moved(dx, dy)
 	b.covered = b.shown
 	return b
 }
@@ -239,7 +239,7 @@ func (b Body) Covers(x, y float32) bool {
 
 // sane is as for Head.
 func (b Body) sane() bool {
-	x, y := (b.Box.X0+b.Box.X1)/2, (b.Box.Y0+b.Box.Y1)/2
+	x, y := b.Box.Center()
 	return Head{X: x, Y: y, RX: b.Box.Width(), RY: b.Box.Height()}.Sane()
 }
 

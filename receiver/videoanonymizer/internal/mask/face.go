@@ -46,7 +46,7 @@ func JoinFaces(heads []Head, faces []vision.Face, frameWidth, frameHeight int) (
 			lone = append(lone, FrameHead(frameWidth, frameHeight))
 			continue
 		}
-		x, y := (face.Box.X0+face.Box.X1)/2, (face.Box.Y0+face.Box.Y1)/2
+		x, y := face.Box.Center()
 		owner, least := -1, float32(math.Inf(1))
 		for i, h := range heads {
 			if !h.Sane() || !h.Contains(x, y) {

@@ -21,9 +21,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
@@ -485,9 +485,9 @@ func reason(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case errors.Is(err, onnx.ErrTimeout):
+	case errors.Is(err, inference.ErrTimeout):
 		return "timeout"
-	case errors.Is(err, onnx.ErrOutOfMemory):
+	case errors.Is(err, inference.ErrOutOfMemory):
 		return "out_of_memory"
 	case errors.Is(err, vision.ErrNotFinite):
 		return "not_finite"
