@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Sync flushes the content of a file, or the names in a directory, to disk. Some network and user-space file systems do not
-// support that (fsync(2): EINVAL or ENOTSUP), which is not an error.
+// Sync flushes the content of a file, or the names in a directory, to disk. Some network and user-space file systems do
+// not support that (fsync(2): EINVAL or ENOTSUP), which is not an error.
 func Sync(f *os.File) error {
 	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
 		return err

@@ -48,7 +48,8 @@ type TensorInfo struct {
 
 func (t TensorInfo) String() string { return fmt.Sprintf("%s %s%v", t.Name, t.Type, t.Shape) }
 
-// Tensor is a dense array in row-major order. Exactly one of the data slices is set; it holds as many elements as Shape says.
+// Tensor is a dense array in row-major order. Exactly one of the data slices is set; it holds as many elements as Shape
+// says.
 type Tensor struct {
 	Shape   []int64
 	Uint8   []uint8

@@ -19,8 +19,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// TestRuntimeTelemetryDisabled: as soon as they are loaded, ONNX Runtime's official builds open a telemetry session, which is a
-// file, and then report to their vendor. A separate process shows that ours does not.
+// TestRuntimeTelemetryDisabled: as soon as they are loaded, ONNX Runtime's official builds open a telemetry session,
+// which is a file, and then report to their vendor. A separate process shows that ours does not.
 func TestRuntimeTelemetryDisabled(t *testing.T) {
 	if dir := os.Getenv("ONNX_TEST_TELEMETRY"); dir != "" {
 		root, err := filepath.Abs(modelsDir)

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package onnx runs ONNX models with ONNX Runtime: it loads the shared library once per process, opens sessions on an
-// execution provider, and runs them with bounded concurrency, a time limit and cancellation. It is the only package that
-// imports onnxruntime_go; its sessions implement inference.Session.
+// execution provider, and runs them with bounded concurrency, a time limit and cancellation. It is the only package
+// that imports onnxruntime_go; its sessions implement inference.Session.
 package onnx
 
 import (
@@ -19,15 +19,15 @@ import (
 // ErrLibrary marks every failure to load ONNX Runtime itself.
 var ErrLibrary = errors.New("ONNX Runtime cannot be used")
 
-// environment is process-wide, as ONNX Runtime's own is. It is never torn down: unloading the library while threads that
-// it started still run is not safe, and a collector that restarts its pipelines needs it again at once.
+// environment is process-wide, as ONNX Runtime's own is. It is never torn down: unloading the library while threads
+// that it started still run is not safe, and a collector that restarts its pipelines needs it again at once.
 var environment struct {
 	sync.Mutex
 	library string
 }
 
-// Initialize loads ONNX Runtime from the shared library at path. The first successful call decides for the process: a later
-// call with the same file does nothing, one with another file fails. Every error is an ErrLibrary.
+// Initialize loads ONNX Runtime from the shared library at path. The first successful call decides for the process: a
+// later call with the same file does nothing, one with another file fails. Every error is an ErrLibrary.
 func Initialize(path string) error {
 	environment.Lock()
 	defer environment.Unlock()
@@ -45,7 +45,8 @@ func Initialize(path string) error {
 		}
 		return nil
 	}
-	// The official builds report to their vendor from the moment they are loaded; DisableTelemetry below comes too late.
+	// The official builds report to their vendor from the moment they are loaded; DisableTelemetry below comes too
+	// late.
 	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
 		return fmt.Errorf("%w: disable its own telemetry: %w", ErrLibrary, err)
 	}

@@ -204,8 +204,8 @@ func (s *Session) run(ctx context.Context, in, out []ort.Value) error {
 	}
 }
 
-// isOutOfMemory recognizes the messages of ONNX Runtime's arena, the C++ allocator and CUDA: the C API has no error code
-// for it.
+// isOutOfMemory recognizes the messages of ONNX Runtime's arena, the C++ allocator and CUDA: the C API has no error
+// code for it.
 func isOutOfMemory(err error) bool {
 	text := strings.ToLower(err.Error())
 	messages := []string{"failed to allocate memory", "bad_alloc", "out of memory", "cuda_error_out_of_memory"}

@@ -159,7 +159,7 @@ func (f *frame) sightings(opts mask.GeometryOptions) (sure, weak []sighting) {
 	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height)
 	for i, p := range people {
 		h := heads[i]
-		borne := !p.Candidate || hasFace[i] || mask.BearsOut(p, f.Width, f.Height)
+		borne := !p.Candidate || hasFace[i] || mask.PoseConfirms(p, f.Width, f.Height)
 		switch s := (sighting{number: f.number, time: f.Time, head: h, box: p.Box, body: bodies[i], certain: !p.Candidate || hasFace[i]}); {
 		case h.Origin == mask.OriginFrame || !h.Sane():
 			if borne {

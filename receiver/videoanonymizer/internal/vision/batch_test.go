@@ -15,7 +15,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// TestInBatches: a batch that the device has too little memory for is halved and tried again, down to one; then it is an error.
+// TestInBatches: a batch that the device has too little memory for is halved and tried again, down to one; then it is
+// an error.
 func TestInBatches(t *testing.T) {
 	broken := errors.New("broken")
 	tests := map[string]struct {
@@ -113,8 +114,8 @@ func TestNaNIsNoAnswer(t *testing.T) {
 	}
 }
 
-// TestMemoryThatIsTooSmall asks ONNX Runtime for more memory than there is for each person: the error is the one that halves
-// batches.
+// TestMemoryThatIsTooSmall asks ONNX Runtime for more memory than there is for each person: the error is the one that
+// halves batches.
 func TestMemoryThatIsTooSmall(t *testing.T) {
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, 8, 8, 3)

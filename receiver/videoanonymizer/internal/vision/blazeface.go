@@ -12,10 +12,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// blazeFace is BlazeFace (Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019): input
-// uint8 [N,S,S,3] RGB, outputs float32 scores [N,A], boxes [N,A,4] as x0, y0, x1, y1 and landmarks [N,A,6,2] as x, y, all in
-// pixels of the input, before suppression. The landmarks are the person's right eye, left eye, nose, mouth, right ear and
-// left ear.
+// blazeFace is BlazeFace (Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019):
+// input uint8 [N,S,S,3] RGB, outputs float32 scores [N,A], boxes [N,A,4] as x0, y0, x1, y1 and landmarks [N,A,6,2] as
+// x, y, all in pixels of the input, before suppression. The landmarks are the person's right eye, left eye, nose,
+// mouth, right ear and left ear.
 type blazeFace struct {
 	session inference.Session
 	opts    FaceOptions

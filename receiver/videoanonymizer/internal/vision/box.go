@@ -3,8 +3,8 @@
 
 package vision
 
-// Box is an upright rectangle in pixels of the frame, without its right and lower edges X1 and Y1. It may reach beyond the
-// frame.
+// Box is an upright rectangle in pixels of the frame, without its right and lower edges X1 and Y1. It may reach beyond
+// the frame.
 type Box struct{ X0, Y0, X1, Y1 float32 }
 
 // Width is the horizontal side in pixels.

@@ -12,8 +12,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// runOnCrops runs a model whose only input is uint8 [N,size,size,3] RGB on a square crop around each of the people. read
-// gets the first output, valid until it returns, and the crop of each person in pixels of the frame.
+// runOnCrops runs a model whose only input is uint8 [N,size,size,3] RGB on a square crop around each of the people.
+// read gets the first output, valid until it returns, and the crop of each person in pixels of the frame.
 func runOnCrops(
 	ctx context.Context, session inference.Session, frame *media.Frame, people []Detection, boxScale float32, size int,
 	steps *Steps, read func(output []float32, crops []image.Rectangle) error,

@@ -12,8 +12,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// dense is a one-stage detector that scores every cell of a grid over the image: input uint8 [N,H,W,3] RGB with H and W any
-// multiples of 32, outputs float32 scores [N,A] and boxes [N,A,4] as x0, y0, x1, y1 in pixels of the input, before
+// dense is a one-stage detector that scores every cell of a grid over the image: input uint8 [N,H,W,3] RGB with H and W
+// any multiples of 32, outputs float32 scores [N,A] and boxes [N,A,4] as x0, y0, x1, y1 in pixels of the input, before
 // suppression. The frame is scaled to fit and centered on black. Two families have this form: NanoDet
 // (github.com/RangiLyu/nanodet, 2020) and CenterNet (Zhou et al., "Objects as Points", 2019).
 type dense struct {

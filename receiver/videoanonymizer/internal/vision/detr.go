@@ -14,10 +14,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// detr is DETR (Carion et al., "End-to-End Object Detection with Transformers", 2020) as its ONNX exports have it: input
-// pixel_values float32 [N,3,H,W], RGB normalized as for ImageNet, and in some exports pixel_mask int64 [N,h,w] of ones;
-// outputs logits float32 [N,100,92], of which 1 is a person and the last one no object, and pred_boxes float32 [N,100,4] as
-// center x, center y, width and height in 0..1 of the image. Each query is one object, so there is no suppression.
+// detr is DETR (Carion et al., "End-to-End Object Detection with Transformers", 2020) as its ONNX exports have it:
+// input pixel_values float32 [N,3,H,W], RGB normalized as for ImageNet, and in some exports pixel_mask int64 [N,h,w] of
+// ones; outputs logits float32 [N,100,92], of which 1 is a person and the last one no object, and pred_boxes float32
+// [N,100,4] as center x, center y, width and height in 0..1 of the image. Each query is one object, so there is no
+// suppression.
 type detr struct {
 	session inference.Session
 	opts    DetectorOptions

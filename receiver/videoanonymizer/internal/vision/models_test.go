@@ -57,7 +57,8 @@ func TestDetectorOnBlankFrames(t *testing.T) {
 	}
 }
 
-// Boxes are in pixels of the letterboxed input: 1920 x 1080 is seen as 416 x 256, of which 11 rows at each edge are black.
+// Boxes are in pixels of the letterboxed input: 1920 x 1080 is seen as 416 x 256, of which 11 rows at each edge are
+// black.
 func TestDetectorMapsBoxesToTheFrame(t *testing.T) {
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, -1, -1, 3)

@@ -11,8 +11,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// movenet is Google's MoveNet for a single person (2021; Lightning at 192 pixels, Thunder at 256): input uint8 [N,S,S,3] RGB,
-// output float32 [N,17,3] with y and x in 0..1 of the crop, and the score. The crop is a square around the person.
+// movenet is Google's MoveNet for a single person (2021; Lightning at 192 pixels, Thunder at 256): input uint8
+// [N,S,S,3] RGB, output float32 [N,17,3] with y and x in 0..1 of the crop, and the score. The crop is a square around
+// the person.
 type movenet struct {
 	session inference.Session
 	opts    PoseOptions

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// suppress is greedy non-maximum suppression: in the order given by compare, it keeps each item whose box overlaps that of
-// no item kept before by more than the threshold. It reorders its argument and returns a part of it.
+// suppress is greedy non-maximum suppression: in the order given by compare, it keeps each item whose box overlaps that
+// of no item kept before by more than the threshold. It reorders its argument and returns a part of it.
 func suppress[T any](items []T, threshold float32, compare func(a, b T) int, box func(T) Box) []T {
 	slices.SortStableFunc(items, compare)
 	kept := items[:0]
@@ -26,7 +26,8 @@ func suppressPeople(people []Detection, threshold float32) []Detection {
 	return suppress(people, threshold, ByConfidence, func(d Detection) Box { return d.Box })
 }
 
-// ByConfidence compares detections for slices.SortFunc: candidates come last, and otherwise the higher score comes first.
+// ByConfidence compares detections for slices.SortFunc: candidates come last, and otherwise the higher score comes
+// first.
 func ByConfidence(a, b Detection) int {
 	if a.Candidate != b.Candidate {
 		if a.Candidate {

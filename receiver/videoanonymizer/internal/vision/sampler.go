@@ -12,17 +12,17 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// sampler turns a region of a frame into a small interleaved 8-bit RGB image for a model. It scales each plane separately
-// and converts only the small result, which costs a fraction of converting the frame. A sampler serves one goroutine at a
-// time. Its memory lies outside Go's: close frees it.
+// sampler turns a region of a frame into a small interleaved 8-bit RGB image for a model. It scales each plane
+// separately and converts only the small result, which costs a fraction of converting the frame. A sampler serves one
+// goroutine at a time. Its memory lies outside Go's: close frees it.
 type sampler struct {
 	halves [2]gocv.Mat // intermediate sizes on the way to a much smaller one, used in turn
 	planes [3]gocv.Mat // scaled, in the frame's depth
 	bytes  [3]gocv.Mat // the same in 8 bits, where the frame is deeper
 }
 
-// spareSamplers are those that can be used again. A sync.Pool would not do: each garbage collection drops what it holds, and
-// memory outside Go's would never be freed.
+// spareSamplers are those that can be used again. A sync.Pool would not do: each garbage collection drops what it
+// holds, and memory outside Go's would never be freed.
 var spareSamplers = make(chan *sampler, 16)
 
 // borrowSampler returns a spare sampler or a new one. Give it to returnSampler afterwards.
@@ -66,8 +66,8 @@ func sampleImage(frame *media.Frame, region image.Rectangle, dst []uint8, width,
 	return s.sample(frame, region, dst, width, height)
 }
 
-// sample fills dst, height x width x 3 bytes of RGB, with the region of the frame, scaled to that size without keeping its
-// aspect ratio. The region may reach beyond the frame; what lies outside becomes black.
+// sample fills dst, height x width x 3 bytes of RGB, with the region of the frame, scaled to that size without keeping
+// its aspect ratio. The region may reach beyond the frame; what lies outside becomes black.
 func (s *sampler) sample(frame *media.Frame, region image.Rectangle, dst []uint8, width, height int) error {
 	if region.Empty() || len(dst) != width*height*3 {
 		return fmt.Errorf("sample %v of a %dx%d frame into %d bytes for %dx%d", region, frame.Width, frame.Height,
@@ -136,8 +136,8 @@ func (s *sampler) scale(frame *media.Frame, index int, visible image.Rectangle, 
 	return s.bytes[index].DataPtrUint8()
 }
 
-// resize scales a part of src to the size. It halves the part as often as possible first: OpenCV averages by factors of two
-// about ten times as fast as by any other.
+// resize scales a part of src to the size. It halves the part as often as possible first: OpenCV averages by factors of
+// two about ten times as fast as by any other.
 func (s *sampler) resize(src *gocv.Mat, part image.Rectangle, dst *gocv.Mat, size image.Point) error {
 	from := src.Region(part)
 	defer func() { _ = from.Close() }()

@@ -141,7 +141,8 @@ func TestSampleRefusesNonsense(t *testing.T) {
 	assert.Error(t, s.sample(frame, image.Rect(0, 0, 5, 5), make([]uint8, 299), 10, 10))
 }
 
-// TestSpareSamplers: a garbage collection takes none away, whose memory nobody would free, and those too many free theirs.
+// TestSpareSamplers: a garbage collection takes none away, whose memory nobody would free, and those too many free
+// theirs.
 func TestSpareSamplers(t *testing.T) {
 	var all []*sampler
 	for range cap(spareSamplers) + 1 {

@@ -31,7 +31,8 @@ func fakePose(opts inferencetest.Options) *inferencetest.Session {
 	return inferencetest.New(opts)
 }
 
-// TestParallelSessionsOverlap: frames analyzed concurrently take as long as the session's bound on parallel runs makes them.
+// TestParallelSessionsOverlap: frames analyzed concurrently take as long as the session's bound on parallel runs makes
+// them.
 func TestParallelSessionsOverlap(t *testing.T) {
 	const frames = 8
 	for _, parallel := range []int{1, 2, 4, 8} {

@@ -12,8 +12,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// selfieSegmentation is MediaPipe's selfie segmentation (Google, 2020): input uint8 [N,S,S,3] RGB, output float32 [N,S,S],
-// the probability that a pixel shows a person. The crop is a square around the person.
+// selfieSegmentation is MediaPipe's selfie segmentation (Google, 2020): input uint8 [N,S,S,3] RGB, output float32
+// [N,S,S], the probability that a pixel shows a person. The crop is a square around the person.
 type selfieSegmentation struct {
 	session inference.Session
 	opts    SegmenterOptions

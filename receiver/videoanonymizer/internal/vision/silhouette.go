@@ -16,7 +16,8 @@ type Silhouette struct {
 	Cells Bitmap
 }
 
-// Bitmap is a set of cells in a grid of Width x Height, counted from the upper left. Copies share their cells; see Clone.
+// Bitmap is a set of cells in a grid of Width x Height, counted from the upper left. Copies share their cells; see
+// Clone.
 type Bitmap struct {
 	Width, Height int
 	words         []uint64 // each row begins with a new word

@@ -12,9 +12,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// transPose is TransPose (Yang et al., "TransPose: Keypoint Localization via Transformer", 2021) and other models of the same
-// form: input float32 [N,3,H,W], the person's box scaled to the input whatever its shape, RGB normalized as for ImageNet;
-// output float32 heat maps [N,17,h,w], whose maximum marks the keypoint.
+// transPose is TransPose (Yang et al., "TransPose: Keypoint Localization via Transformer", 2021) and other models of
+// the same form: input float32 [N,3,H,W], the person's box scaled to the input whatever its shape, RGB normalized as
+// for ImageNet; output float32 heat maps [N,17,h,w], whose maximum marks the keypoint.
 type transPose struct {
 	session       inference.Session
 	width, height int

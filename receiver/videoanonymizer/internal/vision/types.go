@@ -42,7 +42,8 @@ type Pose [KeypointCount]Keypoint
 type Detection struct {
 	Box   Box
 	Score float32
-	// Candidate means that the score alone is too low: the detection counts only if a pose, a face or a track confirms it.
+	// Candidate means that the score alone is too low: the detection counts only if a pose, a face or a track confirms
+	// it.
 	Candidate bool
 }
 
@@ -105,15 +106,16 @@ type FaceDetector interface {
 	DetectFaces(ctx context.Context, frame *media.Frame) ([]Face, Steps, error)
 }
 
-// PoseEstimator estimates the pose of each detection; the result has one pose for each, in order. Implementations are safe
-// for concurrent use, and the memory of a call does not grow with the number of people. Errors are as for Detector.
+// PoseEstimator estimates the pose of each detection; the result has one pose for each, in order. Implementations are
+// safe for concurrent use, and the memory of a call does not grow with the number of people. Errors are as for
+// Detector.
 type PoseEstimator interface {
 	Estimate(ctx context.Context, frame *media.Frame, people []Detection) ([]Pose, Steps, error)
 }
 
-// Segmenter finds the silhouette of each detection; the result has one for each, in order, which may show neighbors too.
-// Implementations are safe for concurrent use, and the memory of a call does not grow with the number of people. Errors are
-// as for Detector.
+// Segmenter finds the silhouette of each detection; the result has one for each, in order, which may show neighbors
+// too. Implementations are safe for concurrent use, and the memory of a call does not grow with the number of people.
+// Errors are as for Detector.
 type Segmenter interface {
 	Segment(ctx context.Context, frame *media.Frame, people []Detection) ([]Silhouette, Steps, error)
 }

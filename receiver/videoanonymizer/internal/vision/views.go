@@ -39,8 +39,8 @@ func tileSpan(side, n, i int) (from, to int) {
 	return from, min(side, from+int(length)+1)
 }
 
-// maxInTile is the share of the frame's width or height above which a person found in a tile is dropped: the view of the
-// whole frame shows such a person well, whereas a tile shows trunks and arms that look like people of their own.
+// maxInTile is the share of the frame's width or height above which a person found in a tile is dropped: the view of
+// the whole frame shows such a person well, whereas a tile shows trunks and arms that look like people of their own.
 const maxInTile = 0.25
 
 // dropPartial drops what a tile may show only a part of: boxes at an edge of the view that is not one of the frame, and
@@ -66,9 +66,9 @@ func dropPartial(people []Detection, view image.Rectangle, frame *media.Frame) [
 	return kept
 }
 
-// runOnView runs a model whose only input is uint8 [1,height,width,3] RGB on a view of the frame, scaled to fit and centered
-// on black. read gets the outputs, valid until it returns, and what maps pixels of the input to pixels of the frame:
-// multiply by scale, then add the upper left corner of the region.
+// runOnView runs a model whose only input is uint8 [1,height,width,3] RGB on a view of the frame, scaled to fit and
+// centered on black. read gets the outputs, valid until it returns, and what maps pixels of the input to pixels of the
+// frame: multiply by scale, then add the upper left corner of the region.
 func runOnView(
 	ctx context.Context, session inference.Session, frame *media.Frame, view image.Rectangle, width, height int, steps *Steps,
 	read func(outputs []inference.Tensor, region image.Rectangle, scale float32) error,
@@ -105,13 +105,13 @@ func clip(people []Detection, frame *media.Frame) []Detection {
 	return kept
 }
 
-// maxEnlargement bounds how much larger than a view the input that shows it is. Enlarging a view of 422 pixels to 640 showed
-// people in a crowd who were not found at 448; more only takes longer.
+// maxEnlargement bounds how much larger than a view the input that shows it is. Enlarging a view of 422 pixels to 640
+// showed people in a crowd who were not found at 448; more only takes longer.
 const maxEnlargement = 1.5
 
-// inputSize returns the function that gives the size of the model's input for a view: the configured size, or the configured
-// or default longer side, with the shorter one following from the view. Both are multiples of the stride. Where a longer side
-// above the default is configured, maxEnlargement bounds it.
+// inputSize returns the function that gives the size of the model's input for a view: the configured size, or the
+// configured or default longer side, with the shorter one following from the view. Both are multiples of the stride.
+// Where a longer side above the default is configured, maxEnlargement bounds it.
 func inputSize(opts DetectorOptions, defaultLongSide, stride int) func(width, height int) (w, h int) {
 	if opts.Width > 0 && opts.Height > 0 {
 		w, h := roundUp(opts.Width, stride), roundUp(opts.Height, stride)
@@ -132,8 +132,8 @@ func inputSize(opts DetectorOptions, defaultLongSide, stride int) func(width, he
 	}
 }
 
-// letterbox is the region of the frame that has the aspect ratio of a model's input, centered on the view and just large
-// enough to contain it. It may reach beyond the frame.
+// letterbox is the region of the frame that has the aspect ratio of a model's input, centered on the view and just
+// large enough to contain it. It may reach beyond the frame.
 func letterbox(view image.Rectangle, width, height int) image.Rectangle {
 	// One pixel of the input is as many pixels of the frame in both directions.
 	scale := max(float64(view.Dx())/float64(width), float64(view.Dy())/float64(height))

@@ -1,11 +1,11 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package vision holds the model families: how a frame becomes a model's input, and what the numbers in its output mean.
-// Outside this package there are only people, boxes and keypoints in pixels of the frame.
+// Package vision holds the model families: how a frame becomes a model's input, and what the numbers in its output
+// mean. Outside this package there are only people, boxes and keypoints in pixels of the frame.
 //
-// To add a family, write a file with a constructor that checks the model's inputs and outputs, and add its entry to one of
-// the registries in this file.
+// To add a family, write a file with a constructor that checks the model's inputs and outputs, and add its entry to one
+// of the registries in this file.
 package vision
 
 import (
@@ -31,8 +31,8 @@ type DetectorOptions struct {
 	CandidateThreshold float32
 	// OverlapThreshold 0..1: of two boxes whose intersection over union is larger, only the better is kept.
 	OverlapThreshold float32
-	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. Width and Height
-	// set both sides instead. If all are zero, the family's default applies.
+	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. Width and
+	// Height set both sides instead. If all are zero, the family's default applies.
 	LongSide, Width, Height int
 	// Tiles above 1 analyzes Tiles x Tiles overlapping parts of the frame as well, to find small people.
 	Tiles int
@@ -96,8 +96,8 @@ var segmenterFamilies = map[string]family[Segmenter, SegmenterOptions]{
 	"selfie_segmentation": {open: newSelfieSegmentation},
 }
 
-// NewDetector returns the session's model as one of the named family, or, if the name is empty, of the first family that its
-// inputs and outputs fit. Errors wrap inference.ErrModel.
+// NewDetector returns the session's model as one of the named family, or, if the name is empty, of the first family
+// that its inputs and outputs fit. Errors wrap inference.ErrModel.
 func NewDetector(family string, session inference.Session, opts DetectorOptions) (Detector, error) {
 	return open(detectorFamilies, "detector", family, session, opts)
 }
