@@ -281,10 +281,6 @@ var (
 	presets    = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
 	audio      = []string{media.SoundDrop, media.SoundCopy, media.SoundMute}
 	onSuccess  = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
-	shapes     = []mask.Shape{mask.Ellipse, mask.Circle, mask.Box, mask.NoseDisc}
-	methods    = []mask.Method{mask.Heads, mask.Whitelist}
-	fills      = []mask.Fill{mask.Solid, mask.Mosaic, mask.Blur}
-	uncertain  = []mask.OnUncertain{mask.HeadRegion, mask.WholePerson, mask.WholeFrame}
 
 	// containerCodecs are the codecs that a container can hold, where it cannot hold them all.
 	containerCodecs = map[string][]string{
@@ -599,10 +595,10 @@ func validateModel(model, example string) error {
 
 func (c *MaskConfig) validate() []error {
 	errs := []error{
-		oneOf("method", c.Method, methods),
-		oneOf("shape", c.Shape, shapes),
-		oneOf("fill", c.Fill, fills),
-		oneOf("on_uncertain", c.OnUncertain, uncertain),
+		oneOf("method", c.Method, mask.Methods),
+		oneOf("shape", c.Shape, mask.Shapes),
+		oneOf("fill", c.Fill, mask.Fills),
+		oneOf("on_uncertain", c.OnUncertain, mask.OnUncertainValues),
 		inRange("scale", c.Scale, 0.5, 10, "1 covers the head; below 1 parts of a face may show"),
 		inRange("max_size", c.MaxSize, 0, 1, "the largest mask as a fraction of the frame's shorter side; 0 does not bound them"),
 	}
