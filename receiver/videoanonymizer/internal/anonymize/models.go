@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -30,7 +31,7 @@ type Models struct {
 	faces     vision.FaceDetector // nil if not configured
 	pose      vision.PoseEstimator
 	segmenter vision.Segmenter // nil with method heads
-	sessions  []*onnx.Session
+	sessions  []inference.Session
 	used      []report.Model
 }
 
@@ -49,7 +50,7 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 	if taskOf(detector.Model) == models.FaceDetection { // people who show no face are then not detected
 		detector.Faces, detector.Model = detector.Model, ""
 	}
-	open := func(key, name string, task models.Task) (*onnx.Session, models.Model, error) {
+	open := func(key, name string, task models.Task) (inference.Session, models.Model, error) {
 		path, model, err := resolveModel(directory, name, task)
 		if err != nil {
 			return nil, model, fmt.Errorf("%s: %w", key, err)
@@ -75,7 +76,7 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 	return loaded, nil
 }
 
-type openFunc func(key, name string, task models.Task) (*onnx.Session, models.Model, error)
+type openFunc func(key, name string, task models.Task) (inference.Session, models.Model, error)
 
 func (m *Models) openDetectors(cfg config.Detector, open openFunc) error {
 	var detectors []vision.Detector
@@ -210,7 +211,7 @@ func taskOf(name string) models.Task {
 func resolveModel(directory, name string, task models.Task) (path string, model models.Model, err error) {
 	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".onnx" {
 		if _, err := os.Stat(name); err != nil {
-			return "", model, fmt.Errorf("%w: %w", onnx.ErrModel, err)
+			return "", model, fmt.Errorf("%w: %w", inference.ErrModel, err)
 		}
 		return name, model, nil
 	}

@@ -47,13 +47,6 @@ type Region struct {
 	_ struct{}
 }
 
-var (
-	shapes    = []mask.Shape{mask.Ellipse, mask.Circle, mask.Box, mask.NoseDisc}
-	methods   = []mask.Method{mask.Heads, mask.Whitelist}
-	fills     = []mask.Fill{mask.Solid, mask.Mosaic, mask.Blur}
-	uncertain = []mask.OnUncertain{mask.HeadRegion, mask.WholePerson, mask.WholeFrame}
-)
-
 func defaultMask() Mask {
 	return Mask{
 		Method: mask.Heads, Shape: mask.Ellipse, Fill: mask.Solid, Color: "#000000", Scale: 1, OnUncertain: mask.HeadRegion,
@@ -72,10 +65,10 @@ func (c *Mask) PainterOptions() mask.Options {
 
 func (c *Mask) validate() []error {
 	errs := []error{
-		oneOf("method", c.Method, methods),
-		oneOf("shape", c.Shape, shapes),
-		oneOf("fill", c.Fill, fills),
-		oneOf("on_uncertain", c.OnUncertain, uncertain),
+		oneOf("method", c.Method, mask.Methods),
+		oneOf("shape", c.Shape, mask.Shapes),
+		oneOf("fill", c.Fill, mask.Fills),
+		oneOf("on_uncertain", c.OnUncertain, mask.OnUncertainValues),
 		inRange("scale", c.Scale, 0.5, 10, "1 covers the head; below 1 parts of a face may show"),
 		inRange("max_size", c.MaxSize, 0, 1, "the largest mask as a fraction of the frame's shorter side; 0 does not bound them"),
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// standing is a person 360 pixels high, seen from the front, arms hanging, with a silhouette of 128 cells to a side that shows all of
-// the box.
+// standing is a person 360 pixels high, seen from the front, arms hanging, with a silhouette of 128 cells to a side
+// that shows all of the box.
 func standing() vision.Person {
 	pose := &vision.Pose{
 		vision.Nose: {X: 200, Y: 80}, vision.LeftEye: {X: 206, Y: 74}, vision.RightEye: {X: 194, Y: 74},
@@ -165,8 +165,8 @@ func TestBodyMoved(t *testing.T) {
 	}
 }
 
-// TestPaintBodies compares every sample with the cells that its area touches, and checks that whatever heads masks, whitelist
-// masks too.
+// TestPaintBodies compares every sample with the cells that its area touches, and checks that whatever heads masks,
+// whitelist masks too.
 func TestPaintBodies(t *testing.T) {
 	for _, format := range formats {
 		for _, size := range []float32{0.12, 1, 1.9} {
@@ -187,7 +187,7 @@ func TestPaintBodies(t *testing.T) {
 				}
 				masked := 0
 				for i := range format.Planes {
-					w, h, sx, sy := geometry(before, i)
+					w, h, sx, sy := planeSize(before, i)
 					for at := range w * h {
 						was := sample(before, i, at)
 						touched, sure := touches(*body, float64(at%w)*sx, float64(at/w)*sy, sx, sy)

@@ -111,7 +111,7 @@ func inside(opts Options, h Head, x0, y0, x1, y1 float64) float64 {
 func checkPainted(t *testing.T, opts Options, before, after *media.Frame, heads []Head, want [3]int) {
 	t.Helper()
 	for i := range before.Format.Planes {
-		w, h, sx, sy := geometry(before, i)
+		w, h, sx, sy := planeSize(before, i)
 		covered := 0
 		for at := range w * h {
 			x, y := float64(at%w), float64(at/w)
@@ -221,7 +221,7 @@ func TestCoarseHides(t *testing.T) {
 				b := clone(a)
 				rng := rand.New(rand.NewPCG(2, 2))
 				for i := range format.Planes {
-					w, _, sx, sy := geometry(a, i)
+					w, _, sx, sy := planeSize(a, i)
 					cw, ch := int(32/sx), int(32/sy)
 					for cell := range 16 {
 						x0, y0 := (1+cell%4)*cw, (1+cell/4)*ch
@@ -242,7 +242,7 @@ func TestCoarseHides(t *testing.T) {
 					}
 				}
 				for i := range format.Planes {
-					w, h, sx, sy := geometry(a, i)
+					w, h, sx, sy := planeSize(a, i)
 					values := map[int]bool{}
 					for at := range w * h {
 						x, y := float64(at%w), float64(at/w)

@@ -39,7 +39,7 @@ func holds(corners [][2]float64, x, y float64) (in bool) {
 
 // share looks at points all over a sample's area and counts those that the polygon holds.
 func share(f *media.Frame, plane, at int, corners [][2]float64) (some, all bool) {
-	w, _, sx, sy := geometry(f, plane)
+	w, _, sx, sy := planeSize(f, plane)
 	all = true
 	const n = 24
 	for i := range n * n {
@@ -56,7 +56,7 @@ func share(f *media.Frame, plane, at int, corners [][2]float64) (some, all bool)
 
 // nearSide reports whether one of the polygon's sides passes through a sample's area or touches it.
 func nearSide(f *media.Frame, plane, at int, corners [][2]float64) bool {
-	w, _, sx, sy := geometry(f, plane)
+	w, _, sx, sy := planeSize(f, plane)
 	x0, y0 := float64(at%w)*sx, float64(at/w)*sy
 	for i, a := range corners {
 		b := corners[(i+1)%len(corners)]

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -122,9 +122,9 @@ func reason(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case errors.Is(err, onnx.ErrTimeout):
+	case errors.Is(err, inference.ErrTimeout):
 		return "timeout"
-	case errors.Is(err, onnx.ErrOutOfMemory):
+	case errors.Is(err, inference.ErrOutOfMemory):
 		return "out_of_memory"
 	case errors.Is(err, vision.ErrNotFinite):
 		return "not_finite"

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -72,8 +72,8 @@ func TestRunFailsClosed(t *testing.T) {
 	reasons := map[string]error{
 		"inference":     errors.New("session broke"),
 		"not_finite":    vision.ErrNotFinite,
-		"timeout":       onnx.ErrTimeout,
-		"out_of_memory": onnx.ErrOutOfMemory,
+		"timeout":       inference.ErrTimeout,
+		"out_of_memory": inference.ErrOutOfMemory,
 		"panic":         nil,
 		"too few":       errTooFew,
 	}
