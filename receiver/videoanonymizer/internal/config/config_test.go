@@ -163,9 +163,9 @@ func TestInvalidConfig(t *testing.T) {
 		id   string
 		want []string
 	}{
-		{"videoanonymizer/nothing", []string{"watch: include: is required", "output::directory: is required"}},
+		{"videoanonymizer/nothing", []string{"watch::include: is required", "output::directory: is required"}},
 		{"videoanonymizer/top", []string{`recall: "high" is not known: use one of fast, balanced, thorough`, "detect_every: 0", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
-		{"videoanonymizer/watch", []string{"watch: include: a pattern is empty", "exclude: \"[\" is not a valid pattern", "poll_interval: 0s", "stable_for: -1s"}},
+		{"videoanonymizer/watch", []string{"watch::include: a pattern is empty", "watch::exclude: \"[\" is not a valid pattern", "poll_interval: 0s", "stable_for: -1s"}},
 		{"videoanonymizer/output", []string{
 			"output::directory: is required", `output::name: "../anonymized" lacks {name}`,
 			`output::container: "wmv" is not known`, `output::codec: "divx" is not known`,

@@ -18,6 +18,7 @@ import (
 // Validate reports every error at once, each with its key and what to write instead.
 func (c *Config) Validate() error {
 	return errors.Join(slices.Concat(
+		within("watch", validateWatch(c.Watch)),
 		within("output", c.Output.validate()),
 		within("retry", validateRetry(c.Retry)),
 		within("detector", c.Detector.validate()),
@@ -52,6 +53,26 @@ func (c *Config) validateWhitelist() (errs []error) {
 	if c.Mask.Shape == mask.NoseDisc {
 		errs = append(errs, errors.New("mask::shape: nose_disc is for comparison and does not work with mask::method: whitelist: "+
 			"write ellipse, or remove it"))
+	}
+	return errs
+}
+
+func validateWatch(c watch.Config) []error {
+	errs := []error{
+		inRange("poll_interval", c.PollInterval, 10*time.Millisecond, time.Hour, "a duration such as 1s"),
+		inRange("stable_for", c.StableFor, 0, 24*time.Hour, "a duration such as 3s"),
+	}
+	if len(c.Include) == 0 {
+		errs = append(errs, errors.New("include: is required: list the files to process, such as [videos/incoming/*]"))
+	}
+	return append(append(errs, validatePatterns("include", c.Include)...), validatePatterns("exclude", c.Exclude)...)
+}
+
+func validatePatterns(key string, patterns []string) (errs []error) {
+	for _, pattern := range patterns {
+		if err := watch.ValidatePattern(pattern); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
 	}
 	return errs
 }
