@@ -34,7 +34,7 @@ func open(t *testing.T) (driver.Library, driver.Device) {
 	return lib, device
 }
 
-// value is what a call gave, for a comparison in one line.
+// value returns the error of a call, or else its value, so that an assertion fits on one line.
 func value[T any](v T, err error) any {
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func value[T any](v T, err error) any {
 	return v
 }
 
-func TestEveryCallReachesTheLibrary(t *testing.T) {
+func TestDriverCalls(t *testing.T) {
 	shim.Run(t, build(t), func(t *testing.T, _ string) {
 		shim.Control(t, "mig")
 		lib, d := open(t)
@@ -127,14 +127,15 @@ func TestEveryCallReachesTheLibrary(t *testing.T) {
 	})
 }
 
-// TestMissingFunctions: without the look-ups the first such call ends the process with exit status 127.
+// TestMissingFunctions calls functions that the library lacks. Without the lookups, the first such call would end the
+// process with exit status 127.
 func TestMissingFunctions(t *testing.T) {
 	shim.Run(t, build(t, "OLD_DRIVER"), func(t *testing.T, _ string) {
 		lib, d := open(t)
-		assert.Equal(t, driver.Memory{Total: 1000, Used: 300, Free: 700}, value(d.Memory()), "the old form")
-		assert.Equal(t, int32(44), value(d.Temperature()), "the old form")
+		assert.Equal(t, driver.Memory{Total: 1000, Used: 300, Free: 700}, value(d.Memory()), "the older function")
+		assert.Equal(t, int32(44), value(d.Temperature()), "the older function")
 		assert.Equal(t, 1, value(d.FanCount()))
-		assert.Equal(t, uint32(35), value(d.FanSpeed(0)), "the old form")
+		assert.Equal(t, uint32(35), value(d.FanSpeed(0)), "the older function")
 		assert.Equal(t, uint32(11), value(d.Utilization(driver.EngineGeneral)))
 		assert.Equal(t, uint32(1000), value(d.Clock(driver.ClockGraphics)))
 		assert.Equal(t, uint32(100_001), value(d.Power()))
@@ -159,7 +160,7 @@ func TestMissingFunctions(t *testing.T) {
 	})
 }
 
-func TestNoLibrary(t *testing.T) {
+func TestLibraryNotFound(t *testing.T) {
 	shim.Run(t, func(string) {}, func(t *testing.T, dir string) {
 		lib := driver.New(filepath.Join(dir, shim.Name))
 		err := lib.Open()
@@ -167,7 +168,7 @@ func TestNoLibrary(t *testing.T) {
 		assert.ErrorContains(t, err, "No such file")
 
 		build(t)(dir)
-		require.NoError(t, lib.Open(), "it arrived")
+		require.NoError(t, lib.Open(), "the library was installed")
 		require.NoError(t, lib.Close())
 		other := filepath.Join(dir, "other.so")
 		shim.Build(t, other)
@@ -175,15 +176,15 @@ func TestNoLibrary(t *testing.T) {
 	})
 }
 
-func TestOtherLibraryUnderTheName(t *testing.T) {
+func TestNotAnNVMLLibrary(t *testing.T) {
 	shim.Run(t, build(t, "NOT_NVML"), func(t *testing.T, _ string) {
 		err := driver.New("").Open()
 		require.ErrorIs(t, err, driver.LibraryNotFound)
-		assert.ErrorContains(t, err, "is no NVIDIA management library")
+		assert.ErrorContains(t, err, "is not an NVIDIA management library")
 	})
 }
 
-func TestCodesComeThrough(t *testing.T) {
+func TestErrorCodes(t *testing.T) {
 	shim.Run(t, build(t), func(t *testing.T, _ string) {
 		shim.Control(t, "init=9")
 		require.Equal(t, driver.DriverNotLoaded, driver.New("").Open())
@@ -193,14 +194,15 @@ func TestCodesComeThrough(t *testing.T) {
 		assert.Equal(t, driver.GPULost, value(d.Power()))
 		_, err := lib.Device(1)
 		assert.Equal(t, driver.GPULost, err)
-		assert.Equal(t, driver.GPULost, value(d.Memory()), "no second form is tried")
+		assert.Equal(t, driver.GPULost, value(d.Memory()), "the older function is not tried")
 		shim.Control(t, "fail=nvmlDeviceGetPowerUsage")
 		assert.Equal(t, driver.NoPermission, value(d.Power()))
 	})
 }
 
-// TestUpgradedLibrary: the functions stay bound to the library that was there first, whatever file takes its place.
-func TestUpgradedLibrary(t *testing.T) {
+// TestLibraryUpgradedWhileLoaded replaces the library file: the functions stay bound to the library that was loaded
+// first.
+func TestLibraryUpgradedWhileLoaded(t *testing.T) {
 	shim.Run(t, build(t, `DRIVER_VERSION="1"`), func(t *testing.T, dir string) {
 		lib, d := open(t)
 		require.Equal(t, uint32(100_001), value(d.Power()))
@@ -208,10 +210,10 @@ func TestUpgradedLibrary(t *testing.T) {
 		require.NoError(t, os.Remove(filepath.Join(dir, shim.Name)))
 		build(t, `DRIVER_VERSION="2"`)(dir)
 		lib, d = open(t)
-		assert.Equal(t, "1", value(lib.DriverVersion()), "not exchanged, and not crashed")
+		assert.Equal(t, "1", value(lib.DriverVersion()), "neither replaced nor crashed")
 		assert.Equal(t, uint32(100_001), value(d.Power()))
 		shim.Control(t, "init=18")
-		assert.Equal(t, driver.VersionMismatch, driver.New("").Open(), "what the old library says of the new kernel driver")
+		assert.Equal(t, driver.VersionMismatch, driver.New("").Open(), "the old library's answer to the new kernel driver")
 	})
 }
 
@@ -220,7 +222,7 @@ func TestEvents(t *testing.T) {
 		lib, d := open(t)
 		set, err := lib.NewEventSet()
 		require.NoError(t, err)
-		require.NoError(t, set.Register(d, driver.EventsCritical), "only those that the GPU supports are asked for")
+		require.NoError(t, set.Register(d, driver.EventsCritical), "only supported kinds are registered")
 		assert.Equal(t, driver.NotSupported, set.Register(d, driver.EventPoison))
 		_, err = set.Wait(time.Millisecond)
 		assert.Equal(t, driver.Timeout, err)
