@@ -5,9 +5,6 @@ package nvmlreceiver
 
 import (
 	"context"
-	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -89,7 +86,10 @@ func TestXIDRecordsAndCounts(t *testing.T) {
 	p := newPair(t, config, gpu)
 	p.start(t)
 	require.Eventually(t, func() bool { return p.lib.Calls("Register") > 0 }, 10*time.Second, time.Millisecond)
-	xid := driver.Event{Device: gpu, Kind: driver.EventXID, Data: 79, GPUInstance: driver.NoInstance, ComputeInstance: driver.NoInstance}
+	xid := driver.Event{
+		Device: gpu, Kind: driver.EventXID, Data: 79,
+		GPUInstance: driver.NoInstance, ComputeInstance: driver.NoInstance,
+	}
 	p.lib.Emit(xid)
 	p.lib.Emit(xid)
 	p.lib.Emit(driver.Event{Device: gpu, Kind: driver.EventXID, Data: 31, GPUInstance: 2, ComputeInstance: 0})
@@ -121,51 +121,6 @@ func TestXIDRecordsAndCounts(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 }
 
-// TestEventRecords checks the name, severity, and body of every kind of event, and that each can be disabled.
-func TestEventRecords(t *testing.T) {
-	gpu := detectedGPU{uuid: "GPU-1", name: "GPU 0", model: "H100"}
-	for _, test := range []struct {
-		event    gpuEvent
-		name     string
-		severity plog.SeverityNumber
-		body     string
-	}{
-		{gpuEvent{lost: true}, "nvml.gpu.lost", plog.SeverityNumberFatal, "GPU lost: it fell off the bus or needs a reset"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventXID, Data: 4711}}, "nvml.gpu.xid", plog.SeverityNumberError, "GPU 0: XID 4711"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventECCUncorrected}}, "nvml.gpu.ecc.uncorrected", plog.SeverityNumberError, "GPU 0: uncorrected ECC error"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventECCCorrectedStorm}}, "nvml.gpu.ecc.corrected_storm", plog.SeverityNumberWarn, "GPU 0: storm of corrected ECC errors"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventRetired}}, "nvml.gpu.memory.retired", plog.SeverityNumberWarn, "GPU 0: GPU memory retired"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventRetirementFailed}}, "nvml.gpu.memory.retirement_failed", plog.SeverityNumberError, "GPU 0: GPU memory could not be retired"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventPoison}}, "nvml.gpu.memory.poison", plog.SeverityNumberError, "GPU 0: poisoned data consumed, error contained"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventPoisonFatal}}, "nvml.gpu.memory.poison_fatal", plog.SeverityNumberFatal, "GPU 0: poisoned data consumed, error not contained"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventUnavailable}}, "nvml.gpu.unavailable", plog.SeverityNumberFatal, "GPU 0: GPU unavailable"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventRecoveryAction, Data: 2}}, "nvml.gpu.recovery_action", plog.SeverityNumberWarn, "GPU 0: GPU recovery action: node_reboot"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventRecoveryAction, Data: 99}}, "nvml.gpu.recovery_action", plog.SeverityNumberWarn, "GPU 0: GPU recovery action: unknown"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventMIGChanged}}, "nvml.gpu.mig_changed", plog.SeverityNumberInfo, "GPU 0: MIG instances changed"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			test.event.gen, test.event.at = &generation{driverVersion: "570"}, testTime
-			records := func(config *Config) plog.Logs {
-				session := newSession(drivertest.NewLibrary(), zap.NewNop())
-				logs, err := newEventLogs(config, receivertest.NewNopSettings(metadata.Type), session, consumertest.NewNop())
-				require.NoError(t, err)
-				return logs.record(test.event)
-			}
-			logs := records(defaultConfig())
-			require.Equal(t, 1, logs.LogRecordCount())
-			record := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
-			assert.Equal(t, test.name, record.EventName())
-			assert.Equal(t, test.severity, record.SeverityNumber())
-			assert.Equal(t, test.body, record.Body().Str())
-			assert.Equal(t, testTime, record.Timestamp().AsTime())
-
-			none := defaultConfig()
-			none.Events = metadata.EventsConfig{}
-			assert.Zero(t, records(none).LogRecordCount())
-		})
-	}
-}
-
 func TestShutdownWhileWaitingForEvent(t *testing.T) {
 	config := fastConfig()
 	config.Controller.CollectionInterval = time.Hour
@@ -176,7 +131,8 @@ func TestShutdownWhileWaitingForEvent(t *testing.T) {
 	require.NoError(t, p.logs.Shutdown(context.Background()))
 	assert.Less(t, time.Since(start), eventWait/2)
 	p.lib.Emit(driver.Event{Kind: driver.EventXID}) // also wakes the watcher
-	require.Eventually(t, func() bool { return !p.lib.IsOpen() }, 10*time.Second, time.Millisecond, "the watcher closes the driver when it exits")
+	require.Eventually(t, func() bool { return !p.lib.IsOpen() }, 10*time.Second, time.Millisecond,
+		"the watcher closes the driver when it exits")
 	assert.Zero(t, p.records.LogRecordCount(), "no record after shutdown")
 }
 
@@ -195,44 +151,5 @@ func TestMissingDriverPolicyFail(t *testing.T) {
 			require.ErrorContains(t, err, "on_missing_driver: ignore")
 			require.NoError(t, pick(p).Shutdown(context.Background()))
 		})
-	}
-}
-
-func TestRefusedRecordLogged(t *testing.T) {
-	session := newSession(drivertest.NewLibrary(), zap.NewNop())
-	settings := receivertest.NewNopSettings(metadata.Type)
-	core, logged := observer.New(zap.InfoLevel)
-	settings.Logger = zap.New(core)
-	logs, err := newEventLogs(defaultConfig(), settings, session, consumertest.NewErr(errors.New("queue is full")))
-	require.NoError(t, err)
-	logs.consume(gpuEvent{lost: true, at: testTime})
-	require.Equal(t, 1, logged.Len())
-	assert.Contains(t, logged.All()[0].ContextMap()["error"], "queue is full")
-}
-
-func TestProcFS(t *testing.T) {
-	root := procFS(t.TempDir())
-	dir := func(pid string) string {
-		path := filepath.Join(string(root), pid)
-		require.NoError(t, os.Mkdir(path, 0o700))
-		return path
-	}
-	require.NoError(t, os.Symlink("/opt/app/worker (deleted)", filepath.Join(dir("1"), "exe")))
-	require.NoError(t, os.WriteFile(filepath.Join(dir("2"), "comm"), []byte("python3\n"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(string(root), "2", "cmdline"), []byte("python3\x00a b.py\x00"), 0o600))
-	assert.Equal(t, "worker", root.executable(1))
-	assert.Equal(t, "python3", root.executable(2))
-	assert.Equal(t, "python3 a b.py", root.commandLine(2))
-	assert.Empty(t, root.executable(3), "the process is gone")
-	assert.Empty(t, root.commandLine(3))
-}
-
-func TestProfileName(t *testing.T) {
-	for want, profile := range map[string]driver.MIGProfile{
-		"1g.5gb":     {GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 4864},
-		"7g.80gb":    {GPUSlices: 7, ComputeSlices: 7, MemoryMiB: 81050},
-		"1c.2g.20gb": {GPUSlices: 2, ComputeSlices: 1, MemoryMiB: 19968},
-	} {
-		assert.Equal(t, want, profileName(profile))
 	}
 }

@@ -81,7 +81,8 @@ func TestDriverLossAndRecovery(t *testing.T) {
 	}
 	assert.Equal(t, componentstatus.StatusRecoverableError, h.status.last())
 	assert.Equal(t, 1, h.logs.FilterMessageSnippet("no GPU metrics").Len())
-	assert.Contains(t, h.logs.FilterMessageSnippet("no GPU metrics").All()[0].ContextMap()["error"], "restart the collector")
+	line := h.logs.FilterMessageSnippet("no GPU metrics").All()[0]
+	assert.Contains(t, line.ContextMap()["error"], "restart the collector")
 
 	h.lib.Change(func() { gpu.Errs, h.lib.OpenErr = nil, nil })
 	h.advance(maxRetryWait)
@@ -128,13 +129,16 @@ func TestHangingGPUUsesOneGoroutine(t *testing.T) {
 		assert.Equal(t, "failed", state(metrics, hung.ID))
 		assert.Equal(t, "ok", state(metrics, healthy.ID))
 	}
-	assert.Eventually(t, func() bool { return runtime.NumGoroutine() < before+5 }, 5*time.Second, time.Millisecond, "goroutines do not accumulate")
+	assert.Eventually(t, func() bool { return runtime.NumGoroutine() < before+5 }, 5*time.Second, time.Millisecond,
+		"goroutines do not accumulate")
 	assert.Equal(t, 3, h.lib.Calls("Power")-9, "the hanging call is made once, the other GPU's at every scrape")
 	assert.Equal(t, 1, h.logs.FilterMessageSnippet("cannot read").Len())
 
 	h.lib.Change(func() { hung.Hang = nil })
 	close(release)
-	require.Eventually(t, func() bool { return state(h.mustScrape(t), hung.ID) == "ok" }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return state(h.mustScrape(t), hung.ID) == "ok"
+	}, 5*time.Second, time.Millisecond)
 	metrics := h.mustScrape(t)
 	dp, ok := point(metrics, "hw.power", "hw.id", hung.ID)
 	require.True(t, ok)
@@ -153,7 +157,9 @@ func TestHangingOpenTimesOut(t *testing.T) {
 	assert.Equal(t, 1, h.logs.Len())
 	h.lib.Change(func() { h.lib.Hang = nil })
 	close(release)
-	require.Eventually(t, func() bool { return state(h.mustScrape(t), h.lib.GPUs[0].ID) == "ok" }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return state(h.mustScrape(t), h.lib.GPUs[0].ID) == "ok"
+	}, 5*time.Second, time.Millisecond)
 	assert.Equal(t, 1, h.lib.Calls("Open"), "one attempt, no matter how many scrapes wait for it")
 }
 
@@ -184,8 +190,9 @@ func TestMetricFaultLoggedOnce(t *testing.T) {
 		assert.Equal(t, "ok", state(metrics, h.lib.GPUs[0].ID))
 		h.advance(10 * time.Second)
 	}
-	require.Equal(t, 1, h.logs.FilterLevelExact(zapcore.WarnLevel).Len(), "the denied one once, the unsupported one never")
-	assert.Equal(t, "ECC errors", h.logs.FilterLevelExact(zapcore.WarnLevel).All()[0].ContextMap()["what"])
+	warnings := h.logs.FilterLevelExact(zapcore.WarnLevel)
+	require.Equal(t, 1, warnings.Len(), "the denied one once, the unsupported one never")
+	assert.Equal(t, "ECC errors", warnings.All()[0].ContextMap()["what"])
 }
 
 func TestCounterResetMovesStartTimestamp(t *testing.T) {
@@ -199,90 +206,6 @@ func TestCounterResetMovesStartTimestamp(t *testing.T) {
 	assert.InDelta(t, 5.0, dp.DoubleValue(), 1e-9)
 	dp, _ = point(metrics, "hw.energy", "hw.id", h.lib.GPUs[1].ID)
 	assert.Equal(t, pcommon.NewTimestampFromTime(testTime), dp.StartTimestamp())
-}
-
-func TestUtilizationMeanSinceLastScrape(t *testing.T) {
-	h := newHarness(t, defaultConfig(), drivertest.NewGPU(0, testTime))
-	gpu := h.lib.GPUs[0]
-	value := func() float64 {
-		dp, ok := point(h.mustScrape(t), "hw.gpu.utilization", "hw.gpu.task", "general")
-		require.True(t, ok)
-		return dp.DoubleValue()
-	}
-	assert.InDelta(t, 0.45, value(), 1e-9, "the mean of 40 and 50; the sample from an hour ago is older than the interval")
-	h.lib.Change(func() {
-		gpu.Samples[driver.EngineGeneral] = append(gpu.Samples[driver.EngineGeneral],
-			drivertest.Sample{At: testTime.Add(time.Second), Percent: 80}, drivertest.Sample{At: testTime.Add(2 * time.Second), Percent: 100})
-	})
-	h.advance(10 * time.Second)
-	assert.InDelta(t, 0.9, value(), 1e-9)
-	h.lib.Change(func() { gpu.Latest[driver.EngineGeneral] = 250 })
-	h.advance(10 * time.Second)
-	assert.InDelta(t, 1, value(), 1e-9, "without a new sample, the latest value, capped at 1")
-}
-
-func TestMIGToggledWhileRunning(t *testing.T) {
-	h := newHarness(t, defaultConfig(), drivertest.NewGPU(0, testTime))
-	gpu := h.lib.GPUs[0]
-	instance := &drivertest.GPU{ID: "MIG-1", Mem: driver.Memory{Total: 1 << 30}, Profile: driver.MIGProfile{GPUInstance: 1, GPUSlices: 1, MemoryMiB: 1024}}
-	seen := func() bool {
-		_, ok := point(h.mustScrape(t), "hw.gpu.memory.limit", "hw.id", "MIG-1", "hw.parent", gpu.ID)
-		return ok
-	}
-	assert.False(t, seen())
-	h.lib.Change(func() { gpu.MIG, gpu.Instances = true, []*drivertest.GPU{instance} })
-	assert.True(t, seen())
-	h.lib.Change(func() { gpu.Instances = nil })
-	assert.False(t, seen())
-	h.lib.Change(func() { gpu.Instances = []*drivertest.GPU{instance} })
-	assert.True(t, seen())
-	h.lib.Change(func() { gpu.MIG = false })
-	assert.False(t, seen())
-}
-
-func TestNVLinkCountersSummedOverLinks(t *testing.T) {
-	h := newHarness(t, defaultConfig(), drivertest.NewGPU(0, testTime))
-	h.lib.GPUs[0].FieldValues = map[uint64]uint64{driver.FieldNVLinkCount: 3}
-	for link, bytes := range map[uint64]uint64{0: 100, 2: 23} { // link 1 is down
-		h.lib.GPUs[0].FieldValues[driver.FieldNVLinkTxBytes<<32|link] = bytes
-		h.lib.GPUs[0].FieldValues[driver.FieldNVLinkRxBytes<<32|link] = 2 * bytes
-	}
-	metrics := h.mustScrape(t)
-	for direction, bytes := range map[string]int64{"transmit": 123, "receive": 246} {
-		dp, ok := point(metrics, "hw.gpu.io", "nvml.link", "nvlink", "network.io.direction", direction)
-		require.True(t, ok)
-		assert.Equal(t, bytes, dp.IntValue())
-	}
-}
-
-func TestDriverCallsPerScrape(t *testing.T) {
-	h := newHarness(t, loadConfig(t, "testdata/one_gpu_everything/config.yaml"), drivertest.NewGPU(0, testTime))
-	const scrapes = 5
-	for range scrapes {
-		h.mustScrape(t)
-	}
-	for _, once := range []string{"Power", "Memory", "Energy", "Fields", "RemappedRows", "ThrottleReasons"} {
-		assert.Equal(t, scrapes, h.lib.Calls(once), once)
-	}
-	for _, cached := range []string{"UUID", "Name", "Serial", "PCIAddress", "Device", "Open"} {
-		assert.Equal(t, 1, h.lib.Calls(cached), cached)
-	}
-}
-
-func TestDisabledMetricsMakeNoDriverCalls(t *testing.T) {
-	config := defaultConfig()
-	metrics := &config.Builder.Metrics
-	for _, enabled := range []*bool{&metrics.HwPower.Enabled, &metrics.HwEnergy.Enabled, &metrics.NvmlGpuPowerLimit.Enabled, &metrics.HwGpuUtilization.Enabled,
-		&metrics.NvmlGpuMemoryBandwidthUtilization.Enabled, &metrics.HwGpuIo.Enabled, &metrics.NvmlGpuThrottleTime.Enabled, &metrics.HwTemperature.Enabled} {
-		*enabled = false
-	}
-	h := newHarness(t, config, drivertest.NewGPU(0, testTime))
-	h.mustScrape(t)
-	for _, call := range []string{"Power", "PowerLimit", "Energy", "UtilizationSamples", "Utilization", "Fields", "Temperature", "Processes",
-		"ProcessUtilization", "BAR1", "PCIeThroughput", "PCIeLink", "MaxClock", "PerformanceState", "FanRPM"} {
-		assert.Zero(t, h.lib.Calls(call), call)
-	}
-	assert.Equal(t, 1, h.lib.Calls("Memory"))
 }
 
 func TestScrapeCanceledByContext(t *testing.T) {

@@ -131,58 +131,78 @@ func eightGPUs() []*drivertest.GPU {
 	return gpus
 }
 
+// goldenGPUs are the GPUs of each case in testdata.
+var goldenGPUs = map[string]func() []*drivertest.GPU{
+	"no_gpu":             func() []*drivertest.GPU { return nil },
+	"one_gpu_everything": func() []*drivertest.GPU { return []*drivertest.GPU{drivertest.NewGPU(0, testTime)} },
+	"eight_gpus":         eightGPUs,
+	"mig":                migGPU,
+	"partial_support":    consumerGPU,
+	"old_driver":         oldDriverGPU,
+	"hot_and_failing":    hotAndFailingGPUs,
+}
+
+func migGPU() []*drivertest.GPU {
+	g := drivertest.NewGPU(0, testTime)
+	g.MIG = true
+	g.Samples, g.Latest = nil, nil // drivers report no utilization of a partitioned GPU
+	for i, profile := range []driver.MIGProfile{
+		{GPUInstance: 1, GPUSlices: 3, ComputeSlices: 3, MemoryMiB: 40192},
+		{GPUInstance: 9, GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 9856},
+		{GPUInstance: 10, ComputeInstance: 1, GPUSlices: 2, ComputeSlices: 1, MemoryMiB: 19968},
+	} {
+		total := profile.MemoryMiB << 20
+		g.Instances = append(g.Instances, &drivertest.GPU{
+			ID: fmt.Sprintf("MIG-00000000-0000-0000-0000-%012d", i), Profile: profile,
+			Mem:   driver.Memory{Total: total, Used: 1 << 30, Free: total - 1<<30, HasReserved: true},
+			Procs: []driver.Process{{PID: uint32(6000 + i), Memory: 1 << 30, HasMemory: true}},
+		})
+	}
+	return []*drivertest.GPU{g}
+}
+
+// consumerGPU has no ECC, MIG, NVLink, or memory temperature sensor.
+func consumerGPU() []*drivertest.GPU {
+	g := drivertest.NewGPU(0, testTime)
+	g.Product = "NVIDIA GeForce RTX 4090"
+	g.FieldValues = nil
+	g.CelsiusLimits = map[driver.TemperatureLimit]uint32{driver.LimitSlowdown: 90}
+	g.Errs = map[string]error{
+		"ECCErrors": driver.NotSupported, "RemappedRows": driver.NotSupported, "MIGEnabled": driver.NotSupported,
+		"Serial": driver.NotSupported, "Fields": driver.NotSupported,
+	}
+	return []*drivertest.GPU{g}
+}
+
+// oldDriverGPU has a driver that lacks most functions, like one from 2016.
+func oldDriverGPU() []*drivertest.GPU {
+	g := drivertest.NewGPU(0, testTime)
+	g.Mem.HasReserved, g.Mem.Reserved = false, 0
+	g.Latest = map[driver.Engine]uint32{
+		driver.EngineGeneral: 33, driver.EngineEncoder: 4, driver.EngineDecoder: 5,
+	}
+	g.Errs = map[string]error{}
+	for _, call := range []string{
+		"UtilizationSamples", "Energy", "Fields", "MIGEnabled", "RemappedRows", "ThrottleReasons", "PCIAddress",
+	} {
+		g.Errs[call] = driver.FunctionNotFound
+	}
+	return []*drivertest.GPU{g}
+}
+
+func hotAndFailingGPUs() []*drivertest.GPU {
+	hot := drivertest.NewGPU(0, testTime)
+	hot.Throttle = driver.ThrottleHWThermal | driver.ThrottleHWSlowdown
+	failing := drivertest.NewGPU(1, testTime)
+	failing.Rows.Failed = true
+	lost := drivertest.NewGPU(2, testTime)
+	lost.Errs = map[string]error{"Power": driver.GPULost}
+	return []*drivertest.GPU{hot, failing, lost}
+}
+
 // TestScrapeGolden compares a scrape with testdata/<case>/expected.yaml.
 func TestScrapeGolden(t *testing.T) {
-	for name, gpus := range map[string]func() []*drivertest.GPU{
-		"no_gpu":             func() []*drivertest.GPU { return nil },
-		"one_gpu_everything": func() []*drivertest.GPU { return []*drivertest.GPU{drivertest.NewGPU(0, testTime)} },
-		"eight_gpus":         eightGPUs,
-		"mig": func() []*drivertest.GPU {
-			g := drivertest.NewGPU(0, testTime)
-			g.MIG = true
-			g.Samples, g.Latest = nil, nil // drivers keep no utilization of a GPU that is cut up
-			for i, profile := range []driver.MIGProfile{
-				{GPUInstance: 1, GPUSlices: 3, ComputeSlices: 3, MemoryMiB: 40192},
-				{GPUInstance: 9, GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 9856},
-				{GPUInstance: 10, ComputeInstance: 1, GPUSlices: 2, ComputeSlices: 1, MemoryMiB: 19968},
-			} {
-				g.Instances = append(g.Instances, &drivertest.GPU{
-					ID: fmt.Sprintf("MIG-00000000-0000-0000-0000-%012d", i), Profile: profile,
-					Mem:   driver.Memory{Total: profile.MemoryMiB << 20, Used: 1 << 30, Free: profile.MemoryMiB<<20 - 1<<30, HasReserved: true},
-					Procs: []driver.Process{{PID: uint32(6000 + i), Memory: 1 << 30, HasMemory: true}},
-				})
-			}
-			return []*drivertest.GPU{g}
-		},
-		// A consumer's card: no ECC, no MIG, no NVLink, no memory sensor.
-		"partial_support": func() []*drivertest.GPU {
-			g := drivertest.NewGPU(0, testTime)
-			g.Product = "NVIDIA GeForce RTX 4090"
-			g.FieldValues = nil
-			g.CelsiusLimits = map[driver.TemperatureLimit]uint32{driver.LimitSlowdown: 90}
-			g.Errs = map[string]error{"ECCErrors": driver.NotSupported, "RemappedRows": driver.NotSupported, "MIGEnabled": driver.NotSupported,
-				"Serial": driver.NotSupported, "Fields": driver.NotSupported}
-			return []*drivertest.GPU{g}
-		},
-		// A driver that lacks most functions, as one of 2016 does.
-		"old_driver": func() []*drivertest.GPU {
-			g := drivertest.NewGPU(0, testTime)
-			g.Mem.HasReserved, g.Mem.Reserved = false, 0
-			g.Latest = map[driver.Engine]uint32{driver.EngineGeneral: 33, driver.EngineEncoder: 4, driver.EngineDecoder: 5}
-			g.Errs = map[string]error{}
-			for _, call := range []string{"UtilizationSamples", "Energy", "Fields", "MIGEnabled", "RemappedRows", "ThrottleReasons", "PCIAddress"} {
-				g.Errs[call] = driver.FunctionNotFound
-			}
-			return []*drivertest.GPU{g}
-		},
-		"hot_and_failing": func() []*drivertest.GPU {
-			hot, failing, lost := drivertest.NewGPU(0, testTime), drivertest.NewGPU(1, testTime), drivertest.NewGPU(2, testTime)
-			hot.Throttle = driver.ThrottleHWThermal | driver.ThrottleHWSlowdown
-			failing.Rows.Failed = true
-			lost.Errs = map[string]error{"Power": driver.GPULost}
-			return []*drivertest.GPU{hot, failing, lost}
-		},
-	} {
+	for name, gpus := range goldenGPUs {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join("testdata", name)
 			h := newHarness(t, loadConfig(t, filepath.Join(dir, "config.yaml")), gpus()...)

@@ -53,7 +53,9 @@ func TestShimEndToEnd(t *testing.T) {
 		require.NoError(t, metrics.Start(context.Background(), &statusHost{}))
 		require.NoError(t, logs.Start(context.Background(), &statusHost{}))
 
-		require.Eventually(t, func() bool { return lastMetrics(&points).DataPointCount() > 100 }, 30*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool {
+			return lastMetrics(&points).DataPointCount() > 100
+		}, 30*time.Second, 5*time.Millisecond)
 		for _, want := range []struct {
 			name       string
 			attributes []string
@@ -78,7 +80,8 @@ func TestShimEndToEnd(t *testing.T) {
 			{"hw.gpu.memory.usage", []string{"hw.id", "GPU-1", "nvml.memory.state", "reserved"}, 50},
 			{"hw.gpu.memory.limit", []string{"hw.id", "MIG-2", "hw.parent", "GPU-0", "hw.name", "GPU 0 MIG 9.0"}, 1000},
 			{"hw.temperature", []string{"hw.id", "GPU-1", "hw.sensor_location", "memory"}, 66},
-			{"hw.gpu.io", []string{"hw.id", "GPU-0", "nvml.link", "nvlink", "network.io.direction", "receive"}, 139_000 * 1024},
+			{"hw.gpu.io", []string{"hw.id", "GPU-0", "nvml.link", "nvlink", "network.io.direction", "receive"},
+				139_000 * 1024},
 			{"hw.status", []string{"hw.id", "GPU-0", "hw.state", "degraded"}, 1}, // a row remapping is pending
 			{"nvml.process.memory.usage", []string{"hw.id", "GPU-1", "process.pid", "4000"}, 1 << 20},
 			{"hw.fan.speed", []string{"hw.id", "GPU-1"}, 1234},
@@ -121,7 +124,9 @@ func TestShimHangingCall(t *testing.T) {
 		assert.Equal(t, 2, h.logs.FilterMessageSnippet("cannot read").Len(), "once per GPU")
 		shim.Control(t, "")
 		config.Controller.Timeout = 5 * time.Second
-		require.Eventually(t, func() bool { return state(h.mustScrape(t), "GPU-1") == "degraded" }, 30*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool {
+			return state(h.mustScrape(t), "GPU-1") == "degraded"
+		}, 30*time.Second, 10*time.Millisecond)
 	})
 }
 

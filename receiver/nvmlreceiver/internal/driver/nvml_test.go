@@ -54,10 +54,13 @@ func TestDriverCalls(t *testing.T) {
 		assert.Equal(t, "serial-1", value(d.Serial()))
 		assert.Equal(t, "vbios", value(d.VBIOSVersion()))
 		assert.Equal(t, "0001:3b:01.0", value(d.PCIAddress()))
-		assert.Equal(t, driver.Memory{Total: 1000, Used: 300, Free: 650, Reserved: 50, HasReserved: true}, value(d.Memory()))
+		assert.Equal(t, driver.Memory{Total: 1000, Used: 300, Free: 650, Reserved: 50, HasReserved: true},
+			value(d.Memory()))
 		assert.Equal(t, driver.Memory{Total: 256, Used: 56, Free: 200}, value(d.BAR1()))
-		for engine, want := range map[driver.Engine][]uint32{driver.EngineGeneral: {10, 30}, driver.EngineMemory: {20, 40},
-			driver.EngineEncoder: {30, 50}, driver.EngineDecoder: {40, 60}} {
+		for engine, want := range map[driver.Engine][]uint32{
+			driver.EngineGeneral: {10, 30}, driver.EngineMemory: {20, 40},
+			driver.EngineEncoder: {30, 50}, driver.EngineDecoder: {40, 60},
+		} {
 			var got []uint32
 			require.NoError(t, d.UtilizationSamples(engine, time.Now(), func(at time.Time, percent uint32) {
 				assert.WithinDuration(t, time.Now(), at, time.Minute)
@@ -66,8 +69,10 @@ func TestDriverCalls(t *testing.T) {
 			assert.Equal(t, want, got)
 		}
 		assert.Equal(t, driver.NotSupported, d.UtilizationSamples(driver.EngineJPEG, time.Now(), nil))
-		for engine, want := range map[driver.Engine]uint32{driver.EngineGeneral: 11, driver.EngineMemory: 22, driver.EngineEncoder: 61,
-			driver.EngineDecoder: 62, driver.EngineJPEG: 63, driver.EngineOFA: 64} {
+		for engine, want := range map[driver.Engine]uint32{
+			driver.EngineGeneral: 11, driver.EngineMemory: 22, driver.EngineEncoder: 61,
+			driver.EngineDecoder: 62, driver.EngineJPEG: 63, driver.EngineOFA: 64,
+		} {
 			assert.Equal(t, want, value(d.Utilization(engine)))
 		}
 		assert.Equal(t, int32(45), value(d.Temperature()))
@@ -97,19 +102,23 @@ func TestDriverCalls(t *testing.T) {
 		assert.Equal(t, uint64(1), value(d.ECCErrors(true)))
 		assert.Equal(t, driver.RemappedRows{Corrected: 2, Uncorrected: 1, Pending: true}, value(d.RemappedRows()))
 
-		fields := []driver.Field{{ID: driver.FieldMemoryTemperature}, {ID: driver.FieldPCIeTxBytes}, {ID: driver.FieldThrottleHWThermal},
-			{ID: driver.FieldNVLinkTxKiB, Scope: driver.ScopeAllLinks}}
+		fields := []driver.Field{
+			{ID: driver.FieldMemoryTemperature}, {ID: driver.FieldPCIeTxBytes}, {ID: driver.FieldThrottleHWThermal},
+			{ID: driver.FieldNVLinkTxKiB, Scope: driver.ScopeAllLinks},
+		}
 		require.NoError(t, d.Fields(fields))
 		assert.Equal(t, uint64(66), fields[0].Value)
 		assert.Equal(t, uint64(197_000), fields[1].Value)
 		assert.Equal(t, driver.NotSupported, fields[2].Err)
 		assert.Equal(t, uint64(138_000), fields[3].Value)
 
-		assert.Equal(t, []driver.Process{{PID: 4000, Memory: 1 << 20, HasMemory: true}, {PID: 5000, Memory: 1<<64 - 1}}, value(d.Processes(nil)))
+		assert.Equal(t, []driver.Process{{PID: 4000, Memory: 1 << 20, HasMemory: true}, {PID: 5000, Memory: 1<<64 - 1}},
+			value(d.Processes(nil)))
 		samples, err := d.ProcessUtilization(time.Now(), nil)
 		require.NoError(t, err)
 		require.Len(t, samples, 1)
-		assert.Equal(t, []uint32{4000, 50, 40, 30, 20}, []uint32{samples[0].PID, samples[0].General, samples[0].Memory, samples[0].Encoder, samples[0].Decoder})
+		s := samples[0]
+		assert.Equal(t, []uint32{4000, 50, 40, 30, 20}, []uint32{s.PID, s.General, s.Memory, s.Encoder, s.Decoder})
 		shim.Control(t, "fewer")
 		assert.Equal(t, driver.NotReady, value(d.ProcessUtilization(time.Now(), nil)), "go-nvml panics here")
 
@@ -122,7 +131,8 @@ func TestDriverCalls(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, instances, 1)
 		assert.Equal(t, "MIG-2", value(instances[0].UUID()))
-		assert.Equal(t, driver.MIGProfile{GPUInstance: 9, GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 9856}, value(instances[0].MIGProfile()))
+		assert.Equal(t, driver.MIGProfile{GPUInstance: 9, GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 9856},
+			value(instances[0].MIGProfile()))
 		require.NoError(t, lib.Close())
 	})
 }
@@ -141,18 +151,38 @@ func TestMissingFunctions(t *testing.T) {
 		assert.Equal(t, uint32(100_001), value(d.Power()))
 		_, _, linkErr := d.PCIeLink()
 		for name, got := range map[string]any{
-			"CUDAVersion": value(lib.CUDAVersion()), "Serial": value(d.Serial()), "VBIOSVersion": value(d.VBIOSVersion()), "PCIAddress": value(d.PCIAddress()),
-			"BAR1": value(d.BAR1()), "UtilizationSamples": d.UtilizationSamples(driver.EngineGeneral, time.Now(), nil),
-			"encoder": value(d.Utilization(driver.EngineEncoder)), "decoder": value(d.Utilization(driver.EngineDecoder)),
-			"jpeg": value(d.Utilization(driver.EngineJPEG)), "ofa": value(d.Utilization(driver.EngineOFA)),
-			"TemperatureLimit": value(d.TemperatureLimit(driver.LimitSlowdown)), "enforced": value(d.PowerLimit(driver.PowerEnforced)),
-			"default": value(d.PowerLimit(driver.PowerDefault)), "min": value(d.PowerLimit(driver.PowerMin)), "Energy": value(d.Energy()),
-			"FanSpeed": value(d.FanSpeed(1)), "FanRPM": value(d.FanRPM()), "MaxClock": value(d.MaxClock(driver.ClockSM)),
-			"ThrottleReasons": value(d.ThrottleReasons()), "PerformanceState": value(d.PerformanceState()), "PCIeLink": linkErr,
-			"PCIeThroughput": value(d.PCIeThroughput(driver.Transmit)), "PCIeReplays": value(d.PCIeReplays()), "ECCErrors": value(d.ECCErrors(true)),
-			"RemappedRows": value(d.RemappedRows()), "Fields": d.Fields([]driver.Field{{ID: 1}}), "Processes": value(d.Processes(nil)),
-			"ProcessUtilization": value(d.ProcessUtilization(time.Now(), nil)), "MIGEnabled": value(d.MIGEnabled()),
-			"MIGDevices": value(d.MIGDevices(nil)), "MIGProfile": value(d.MIGProfile()), "NewEventSet": value(lib.NewEventSet()),
+			"CUDAVersion":        value(lib.CUDAVersion()),
+			"Serial":             value(d.Serial()),
+			"VBIOSVersion":       value(d.VBIOSVersion()),
+			"PCIAddress":         value(d.PCIAddress()),
+			"BAR1":               value(d.BAR1()),
+			"UtilizationSamples": d.UtilizationSamples(driver.EngineGeneral, time.Now(), nil),
+			"encoder":            value(d.Utilization(driver.EngineEncoder)),
+			"decoder":            value(d.Utilization(driver.EngineDecoder)),
+			"jpeg":               value(d.Utilization(driver.EngineJPEG)),
+			"ofa":                value(d.Utilization(driver.EngineOFA)),
+			"TemperatureLimit":   value(d.TemperatureLimit(driver.LimitSlowdown)),
+			"enforced":           value(d.PowerLimit(driver.PowerEnforced)),
+			"default":            value(d.PowerLimit(driver.PowerDefault)),
+			"min":                value(d.PowerLimit(driver.PowerMin)),
+			"Energy":             value(d.Energy()),
+			"FanSpeed":           value(d.FanSpeed(1)),
+			"FanRPM":             value(d.FanRPM()),
+			"MaxClock":           value(d.MaxClock(driver.ClockSM)),
+			"ThrottleReasons":    value(d.ThrottleReasons()),
+			"PerformanceState":   value(d.PerformanceState()),
+			"PCIeLink":           linkErr,
+			"PCIeThroughput":     value(d.PCIeThroughput(driver.Transmit)),
+			"PCIeReplays":        value(d.PCIeReplays()),
+			"ECCErrors":          value(d.ECCErrors(true)),
+			"RemappedRows":       value(d.RemappedRows()),
+			"Fields":             d.Fields([]driver.Field{{ID: 1}}),
+			"Processes":          value(d.Processes(nil)),
+			"ProcessUtilization": value(d.ProcessUtilization(time.Now(), nil)),
+			"MIGEnabled":         value(d.MIGEnabled()),
+			"MIGDevices":         value(d.MIGDevices(nil)),
+			"MIGProfile":         value(d.MIGProfile()),
+			"NewEventSet":        value(lib.NewEventSet()),
 		} {
 			assert.Equal(t, driver.FunctionNotFound, got, name)
 		}
@@ -213,7 +243,8 @@ func TestLibraryUpgradedWhileLoaded(t *testing.T) {
 		assert.Equal(t, "1", value(lib.DriverVersion()), "neither replaced nor crashed")
 		assert.Equal(t, uint32(100_001), value(d.Power()))
 		shim.Control(t, "init=18")
-		assert.Equal(t, driver.VersionMismatch, driver.New("").Open(), "the old library's answer to the new kernel driver")
+		assert.Equal(t, driver.VersionMismatch, driver.New("").Open(),
+			"the old library's answer to the new kernel driver")
 	})
 }
 
@@ -230,7 +261,10 @@ func TestEvents(t *testing.T) {
 		event, err := set.Wait(time.Minute)
 		require.NoError(t, err)
 		assert.Same(t, d, event.Device)
-		assert.Equal(t, driver.Event{Device: d, Kind: driver.EventXID, Data: 79, GPUInstance: driver.NoInstance, ComputeInstance: driver.NoInstance}, event)
+		assert.Equal(t, driver.Event{
+			Device: d, Kind: driver.EventXID, Data: 79,
+			GPUInstance: driver.NoInstance, ComputeInstance: driver.NoInstance,
+		}, event)
 		require.NoError(t, set.Close())
 		require.NoError(t, lib.Close())
 	})
