@@ -56,40 +56,7 @@ func TestShimEndToEnd(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return lastMetrics(&points).DataPointCount() > 100
 		}, 30*time.Second, 5*time.Millisecond)
-		for _, want := range []struct {
-			name       string
-			attributes []string
-			value      float64
-		}{
-			{"hw.gpu.utilization", []string{"hw.id", "GPU-1", "hw.gpu.task", "general"}, 0.2},
-			{"hw.gpu.utilization", []string{"hw.id", "GPU-1", "hw.gpu.task", "jpeg"}, 0.63},
-			{"nvml.gpu.memory.bandwidth.utilization", []string{"hw.id", "GPU-0"}, 0.3},
-			{"hw.power", []string{"hw.id", "GPU-1"}, 100.001},
-			{"hw.energy", []string{"hw.id", "GPU-1"}, 7},
-			{"nvml.gpu.throttle.time", []string{"hw.id", "GPU-0", "nvml.throttle.reason", "power"}, 74e-6},
-		} {
-			dp, ok := point(lastMetrics(&points), want.name, want.attributes...)
-			require.True(t, ok, want.name)
-			assert.InDelta(t, want.value, dp.DoubleValue(), 1e-9, want.name)
-		}
-		for _, want := range []struct {
-			name       string
-			attributes []string
-			value      int64
-		}{
-			{"hw.gpu.memory.usage", []string{"hw.id", "GPU-1", "nvml.memory.state", "reserved"}, 50},
-			{"hw.gpu.memory.limit", []string{"hw.id", "MIG-2", "hw.parent", "GPU-0", "hw.name", "GPU 0 MIG 9.0"}, 1000},
-			{"hw.temperature", []string{"hw.id", "GPU-1", "hw.sensor_location", "memory"}, 66},
-			{"hw.gpu.io", []string{"hw.id", "GPU-0", "nvml.link", "nvlink", "network.io.direction", "receive"},
-				139_000 * 1024},
-			{"hw.status", []string{"hw.id", "GPU-0", "hw.state", "degraded"}, 1}, // a row remapping is pending
-			{"nvml.process.memory.usage", []string{"hw.id", "GPU-1", "process.pid", "4000"}, 1 << 20},
-			{"hw.fan.speed", []string{"hw.id", "GPU-1"}, 1234},
-		} {
-			dp, ok := point(lastMetrics(&points), want.name, want.attributes...)
-			require.True(t, ok, want.name)
-			assert.Equal(t, want.value, dp.IntValue(), want.name)
-		}
+		assertShimPoints(t, lastMetrics(&points))
 
 		shim.Control(t, "xid=79")
 		require.Eventually(t, func() bool { return records.LogRecordCount() == 1 }, 30*time.Second, 5*time.Millisecond)
@@ -106,6 +73,45 @@ func TestShimEndToEnd(t *testing.T) {
 		assert.Less(t, time.Since(start), eventWait/2, "shutdown does not wait for an event")
 		shim.Control(t, "xid=80") // wakes the watcher, so that it exits before goleak checks
 	})
+}
+
+// assertShimPoints checks a sample of the points that the values in shim.c lead to.
+func assertShimPoints(t *testing.T, metrics pmetric.Metrics) {
+	t.Helper()
+	for _, want := range []struct {
+		name       string
+		attributes []string
+		value      float64
+	}{
+		{"hw.gpu.utilization", []string{"hw.id", "GPU-1", "hw.gpu.task", "general"}, 0.2},
+		{"hw.gpu.utilization", []string{"hw.id", "GPU-1", "hw.gpu.task", "jpeg"}, 0.63},
+		{"nvml.gpu.memory.bandwidth.utilization", []string{"hw.id", "GPU-0"}, 0.3},
+		{"hw.power", []string{"hw.id", "GPU-1"}, 100.001},
+		{"hw.energy", []string{"hw.id", "GPU-1"}, 7},
+		{"nvml.gpu.throttle.time", []string{"hw.id", "GPU-0", "nvml.throttle.reason", "power"}, 74e-6},
+	} {
+		dp, ok := point(metrics, want.name, want.attributes...)
+		require.True(t, ok, want.name)
+		assert.InDelta(t, want.value, dp.DoubleValue(), 1e-9, want.name)
+	}
+	for _, want := range []struct {
+		name       string
+		attributes []string
+		value      int64
+	}{
+		{"hw.gpu.memory.usage", []string{"hw.id", "GPU-1", "nvml.memory.state", "reserved"}, 50},
+		{"hw.gpu.memory.limit", []string{"hw.id", "MIG-2", "hw.parent", "GPU-0", "hw.name", "GPU 0 MIG 9.0"}, 1000},
+		{"hw.temperature", []string{"hw.id", "GPU-1", "hw.sensor_location", "memory"}, 66},
+		{"hw.gpu.io", []string{"hw.id", "GPU-0", "nvml.link", "nvlink", "network.io.direction", "receive"},
+			139_000 * 1024},
+		{"hw.status", []string{"hw.id", "GPU-0", "hw.state", "degraded"}, 1}, // a row remapping is pending
+		{"nvml.process.memory.usage", []string{"hw.id", "GPU-1", "process.pid", "4000"}, 1 << 20},
+		{"hw.fan.speed", []string{"hw.id", "GPU-1"}, 1234},
+	} {
+		dp, ok := point(metrics, want.name, want.attributes...)
+		require.True(t, ok, want.name)
+		assert.Equal(t, want.value, dp.IntValue(), want.name)
+	}
 }
 
 func TestShimHangingCall(t *testing.T) {

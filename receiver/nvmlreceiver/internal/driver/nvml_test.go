@@ -42,9 +42,8 @@ func value[T any](v T, err error) any {
 	return v
 }
 
-func TestDriverCalls(t *testing.T) {
+func TestIdentity(t *testing.T) {
 	shim.Run(t, build(t), func(t *testing.T, _ string) {
-		shim.Control(t, "mig")
 		lib, d := open(t)
 		assert.Equal(t, "570.86.15", value(lib.DriverVersion()))
 		assert.Equal(t, "12.8", value(lib.CUDAVersion()))
@@ -54,9 +53,23 @@ func TestDriverCalls(t *testing.T) {
 		assert.Equal(t, "serial-1", value(d.Serial()))
 		assert.Equal(t, "vbios", value(d.VBIOSVersion()))
 		assert.Equal(t, "0001:3b:01.0", value(d.PCIAddress()))
+		require.NoError(t, lib.Close())
+	})
+}
+
+func TestMemory(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
 		assert.Equal(t, driver.Memory{Total: 1000, Used: 300, Free: 650, Reserved: 50, HasReserved: true},
 			value(d.Memory()))
 		assert.Equal(t, driver.Memory{Total: 256, Used: 56, Free: 200}, value(d.BAR1()))
+		require.NoError(t, lib.Close())
+	})
+}
+
+func TestUtilization(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
 		for engine, want := range map[driver.Engine][]uint32{
 			driver.EngineGeneral: {10, 30}, driver.EngineMemory: {20, 40},
 			driver.EngineEncoder: {30, 50}, driver.EngineDecoder: {40, 60},
@@ -75,6 +88,13 @@ func TestDriverCalls(t *testing.T) {
 		} {
 			assert.Equal(t, want, value(d.Utilization(engine)))
 		}
+		require.NoError(t, lib.Close())
+	})
+}
+
+func TestSensorsAndCounters(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
 		assert.Equal(t, int32(45), value(d.Temperature()))
 		assert.Equal(t, uint32(91), value(d.TemperatureLimit(driver.LimitSlowdown)))
 		assert.Equal(t, uint32(90), value(d.TemperatureLimit(driver.LimitShutdown)))
@@ -101,7 +121,13 @@ func TestDriverCalls(t *testing.T) {
 		assert.Equal(t, uint64(7), value(d.ECCErrors(false)))
 		assert.Equal(t, uint64(1), value(d.ECCErrors(true)))
 		assert.Equal(t, driver.RemappedRows{Corrected: 2, Uncorrected: 1, Pending: true}, value(d.RemappedRows()))
+		require.NoError(t, lib.Close())
+	})
+}
 
+func TestFields(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
 		fields := []driver.Field{
 			{ID: driver.FieldMemoryTemperature}, {ID: driver.FieldPCIeTxBytes}, {ID: driver.FieldThrottleHWThermal},
 			{ID: driver.FieldNVLinkTxKiB, Scope: driver.ScopeAllLinks},
@@ -111,7 +137,13 @@ func TestDriverCalls(t *testing.T) {
 		assert.Equal(t, uint64(197_000), fields[1].Value)
 		assert.Equal(t, driver.NotSupported, fields[2].Err)
 		assert.Equal(t, uint64(138_000), fields[3].Value)
+		require.NoError(t, lib.Close())
+	})
+}
 
+func TestProcesses(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
 		assert.Equal(t, []driver.Process{{PID: 4000, Memory: 1 << 20, HasMemory: true}, {PID: 5000, Memory: 1<<64 - 1}},
 			value(d.Processes(nil)))
 		samples, err := d.ProcessUtilization(time.Now(), nil)
@@ -121,7 +153,13 @@ func TestDriverCalls(t *testing.T) {
 		assert.Equal(t, []uint32{4000, 50, 40, 30, 20}, []uint32{s.PID, s.General, s.Memory, s.Encoder, s.Decoder})
 		shim.Control(t, "fewer")
 		assert.Equal(t, driver.NotReady, value(d.ProcessUtilization(time.Now(), nil)), "go-nvml panics here")
+		require.NoError(t, lib.Close())
+	})
+}
 
+func TestMIG(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
 		shim.Control(t, "mig")
 		assert.Equal(t, false, value(d.MIGEnabled()))
 		first, err := lib.Device(0)
