@@ -17,17 +17,17 @@ type problem struct {
 
 // logOnce remembers which problems have been logged.
 type logOnce struct {
-	mu     sync.Mutex
-	logged map[problem]struct{}
+	mu   sync.Mutex
+	seen map[problem]struct{}
 }
 
 // do calls log unless p has already been logged since the last forget.
 func (o *logOnce) do(p problem, log func()) {
 	o.mu.Lock()
-	_, logged := o.logged[p]
-	o.logged[p] = struct{}{}
+	_, seen := o.seen[p]
+	o.seen[p] = struct{}{}
 	o.mu.Unlock()
-	if !logged {
+	if !seen {
 		log()
 	}
 }
@@ -37,9 +37,9 @@ func (o *logOnce) forget(what string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	found := false
-	for p := range o.logged {
+	for p := range o.seen {
 		if p.what == what {
-			delete(o.logged, p)
+			delete(o.seen, p)
 			found = true
 		}
 	}

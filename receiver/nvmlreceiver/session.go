@@ -78,7 +78,7 @@ type detectedGPU struct {
 func newSession(lib driver.Library, logger *zap.Logger) *session {
 	return &session{
 		lib: lib, logger: logger, now: time.Now, stop: make(chan struct{}), faults: map[string]error{},
-		logged: logOnce{logged: map[problem]struct{}{}},
+		logged: logOnce{seen: map[problem]struct{}{}},
 		retry:  backoff{initial: initialRetryWait, max: maxRetryWait},
 		reopen: backoff{initial: initialRetryWait, max: maxReopenWait},
 	}

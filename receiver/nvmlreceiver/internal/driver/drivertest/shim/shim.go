@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package shim builds a stand-in for the driver's library, so that tests run the real binding and the dynamic linker
-// without a GPU. A process can load only one NVML library, and a fault in it ends the process, so each test runs in its
-// own.
+// without a GPU. A process can load only one NVML library, and a fault in it ends the process; therefore each test runs
+// in a process of its own.
 package shim
 
 import (
@@ -48,8 +48,7 @@ func Build(t testing.TB, path string, macros ...string) {
 	}
 }
 
-// Run runs body in a child process whose dynamic linker looks for Name in dir first. Before that, prepare populates
-// dir.
+// Run lets prepare populate dir, then runs body in a child process whose dynamic linker looks for Name in dir first.
 func Run(t *testing.T, prepare func(dir string), body func(t *testing.T, dir string)) {
 	t.Helper()
 	if dir := os.Getenv(childVariable); dir != "" {
