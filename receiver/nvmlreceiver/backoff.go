@@ -7,15 +7,17 @@ import "time"
 
 // backoff is a wait that doubles with each failure.
 type backoff struct {
-	first, longest time.Duration
-	wait           time.Duration
-	next           time.Time
+	initial, max time.Duration
+	wait         time.Duration
+	next         time.Time
 }
 
+// due reports whether the wait is over.
 func (b *backoff) due(now time.Time) bool { return !now.Before(b.next) }
 
+// fail starts the next, longer wait.
 func (b *backoff) fail(now time.Time) {
-	b.wait = min(max(2*b.wait, b.first), b.longest)
+	b.wait = min(max(2*b.wait, b.initial), b.max)
 	b.next = now.Add(b.wait)
 }
 

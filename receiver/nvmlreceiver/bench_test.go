@@ -13,25 +13,29 @@ import (
 
 const everything = "testdata/one_gpu_everything/config.yaml"
 
-// BenchmarkScrape is a scrape of 8 GPUs, driver calls (of the fake) included.
+// BenchmarkScrape measures a scrape of 8 GPUs, including the calls of the fake driver.
 //
-//   - own: reading everything, but recording nothing. What is left is this module's own work.
-//   - default and everything: with the recording. Its cost is that of pdata, which keeps each point in objects of its own.
-//   - copy: pdata.CopyTo of the result of everything, the least that these points cost in pdata. The reference for the others.
+//   - own: reads everything but records nothing, which leaves this module's own processing.
+//   - default, everything: with recording, which is mostly the cost of pdata: it allocates several objects per point.
+//   - copy: CopyTo of the result of everything, the minimum that these points cost in pdata, for reference.
 func BenchmarkScrape(b *testing.B) {
 	b.Run("own", func(b *testing.B) {
-		s := newBench(b, loadConfig(b, everything), eightGPUs()...)
-		s.mustScrape(b)
-		settings := s.settings
-		for _, g := range s.gpus {
+		h := newHarness(b, loadConfig(b, everything), eightGPUs()...)
+		h.mustScrape(b)
+		settings := h.settings
+		for _, g := range h.gpus {
 			g.builder = metadata.NewMetricsBuilder(metadata.MetricsBuilderConfig{}, settings)
 		}
-		scrapeLoop(b, s)
+		scrapeLoop(b, h)
 	})
-	b.Run("default", func(b *testing.B) { scrapeLoop(b, newBench(b, defaultConfig(), eightGPUs()...)) })
-	b.Run("everything", func(b *testing.B) { scrapeLoop(b, newBench(b, loadConfig(b, everything), eightGPUs()...)) })
+	b.Run("default", func(b *testing.B) {
+		scrapeLoop(b, newHarness(b, defaultConfig(), eightGPUs()...))
+	})
+	b.Run("everything", func(b *testing.B) {
+		scrapeLoop(b, newHarness(b, loadConfig(b, everything), eightGPUs()...))
+	})
 	b.Run("copy", func(b *testing.B) {
-		metrics := newBench(b, loadConfig(b, everything), eightGPUs()...).mustScrape(b)
+		metrics := newHarness(b, loadConfig(b, everything), eightGPUs()...).mustScrape(b)
 		b.ReportAllocs()
 		for b.Loop() {
 			metrics.CopyTo(pmetric.NewMetrics())
@@ -40,11 +44,11 @@ func BenchmarkScrape(b *testing.B) {
 	})
 }
 
-func scrapeLoop(b *testing.B, s *bench) {
-	points := s.mustScrape(b).DataPointCount()
+func scrapeLoop(b *testing.B, h *harness) {
+	points := h.mustScrape(b).DataPointCount()
 	b.ReportAllocs()
 	for b.Loop() {
-		points = s.mustScrape(b).DataPointCount()
+		points = h.mustScrape(b).DataPointCount()
 	}
 	b.ReportMetric(float64(points), "points/op")
 }

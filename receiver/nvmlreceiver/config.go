@@ -11,37 +11,38 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// Config of the receiver. The README describes every key.
+// Config is the configuration of the receiver. The README describes every key.
 type Config struct {
 	Controller scraperhelper.ControllerConfig `mapstructure:",squash"`
 	Builder    metadata.MetricsBuilderConfig  `mapstructure:",squash"`
 	Events     metadata.EventsConfig          `mapstructure:"events"`
 
-	// OnMissingDriver says what a computer without an NVIDIA driver means.
-	OnMissingDriver MissingDriver `mapstructure:"on_missing_driver"`
-	// LibraryPath of libnvidia-ml.so.1; empty leaves it to the dynamic linker.
+	// OnMissingDriver selects what happens on a computer without an NVIDIA driver.
+	OnMissingDriver MissingDriverPolicy `mapstructure:"on_missing_driver"`
+	// LibraryPath is the path of libnvidia-ml.so.1; if empty, the dynamic linker looks for it.
 	LibraryPath string `mapstructure:"library_path"`
-	// ProcessCommandLine adds the command line to the metrics of processes.
+	// ProcessCommandLine adds the command line to process metrics. Command lines can contain secrets.
 	ProcessCommandLine bool `mapstructure:"process_command_line"`
 
 	_ struct{}
 }
 
-// MissingDriver says what a computer without an NVIDIA driver means.
-type MissingDriver string
+// MissingDriverPolicy selects what happens on a computer without an NVIDIA driver.
+type MissingDriverPolicy string
 
 const (
-	// Ignore: say so once, and look again from time to time.
-	Ignore MissingDriver = "ignore"
-	// Fail: the collector does not start.
-	Fail MissingDriver = "fail"
+	// MissingDriverIgnore logs the missing driver once, and checks again periodically.
+	MissingDriverIgnore MissingDriverPolicy = "ignore"
+	// MissingDriverFail keeps the collector from starting.
+	MissingDriverFail MissingDriverPolicy = "fail"
 )
 
-// Validate the receiver's own keys; the embedded parts are validated by themselves.
+// Validate checks the receiver's own keys; the collector validates the embedded parts.
 func (c *Config) Validate() error {
 	switch c.OnMissingDriver {
-	case Ignore, Fail:
+	case MissingDriverIgnore, MissingDriverFail:
 		return nil
 	}
-	return fmt.Errorf("on_missing_driver: %q is not known; write %q or %q", c.OnMissingDriver, Ignore, Fail)
+	return fmt.Errorf("on_missing_driver: %q is not valid; use %q or %q",
+		c.OnMissingDriver, MissingDriverIgnore, MissingDriverFail)
 }

@@ -28,14 +28,16 @@ func TestConfig(t *testing.T) {
 		assert.Equal(t, defaultConfig(), config)
 		assert.Equal(t, 10*time.Second, config.Controller.CollectionInterval)
 		assert.Equal(t, 5*time.Second, config.Controller.Timeout)
-		assert.Equal(t, Ignore, config.OnMissingDriver)
+		assert.Equal(t, MissingDriverIgnore, config.OnMissingDriver)
 		require.NoError(t, confmap.Validate(config))
 	})
 	t.Run("all set", func(t *testing.T) {
 		config := load("nvml/all_set")
 		want := defaultConfig()
-		want.Controller.CollectionInterval, want.Controller.InitialDelay, want.Controller.Timeout = 30*time.Second, 2*time.Second, 4*time.Second
-		want.OnMissingDriver, want.ProcessCommandLine = Fail, true
+		want.Controller.CollectionInterval = 30 * time.Second
+		want.Controller.InitialDelay = 2 * time.Second
+		want.Controller.Timeout = 4 * time.Second
+		want.OnMissingDriver, want.ProcessCommandLine = MissingDriverFail, true
 		want.LibraryPath = "/run/nvidia/driver/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"
 		assert.True(t, config.Builder.Metrics.HwFanSpeed.Enabled)
 		assert.False(t, config.Builder.Metrics.HwGpuIo.Enabled)
@@ -45,10 +47,10 @@ func TestConfig(t *testing.T) {
 		assert.Equal(t, want, config)
 		require.NoError(t, confmap.Validate(config))
 	})
-	t.Run("every error at once", func(t *testing.T) {
+	t.Run("all errors at once", func(t *testing.T) {
 		err := confmap.Validate(load("nvml/wrong"))
 		require.ErrorContains(t, err, `"collection_interval": requires positive value`)
 		require.ErrorContains(t, err, `"timeout": requires positive value`)
-		require.ErrorContains(t, err, `on_missing_driver: "panic" is not known; write "ignore" or "fail"`)
+		require.ErrorContains(t, err, `on_missing_driver: "panic" is not valid; use "ignore" or "fail"`)
 	})
 }

@@ -5,6 +5,8 @@
 
 // Package nvmlreceiver reads metrics and critical events of NVIDIA GPUs from the driver's management library (NVML).
 //
-// receiver.go puts the parts together; session.go opens the driver, keeps it open and opens it again; gpu.go reads one GPU;
-// watch.go waits for events. Everything below speaks to the driver through internal/driver only.
+// session.go opens the driver, shares it between the metrics and the logs receiver, and reopens it; scraper.go scrapes
+// all GPUs concurrently; gpu.go scrapes one GPU, with its readings in readings.go, fields.go, health.go, process.go,
+// and instance.go; watch.go waits for events, and logs.go turns them into log records. All of them access the driver
+// through package internal/driver.
 package nvmlreceiver // import "github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver"

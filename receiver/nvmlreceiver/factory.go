@@ -17,12 +17,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// NewFactory makes the factory of the receiver.
+// NewFactory creates a factory for the NVML receiver.
 func NewFactory() receiver.Factory { return newFactory(driver.New) }
 
-// newFactory takes what opens the driver's library at a path.
-func newFactory(open func(path string) driver.Library) receiver.Factory {
-	f := &factory{open: open, sessions: map[*Config]*session{}}
+// newFactory creates a factory whose receivers access the driver through newLibrary(library_path).
+func newFactory(newLibrary func(path string) driver.Library) receiver.Factory {
+	f := &factory{newLibrary: newLibrary, sessions: map[*Config]*session{}}
 	return receiver.NewFactory(metadata.Type, createDefaultConfig,
 		receiver.WithMetrics(f.createMetrics, metadata.MetricsStability),
 		receiver.WithLogs(f.createLogs, metadata.LogsStability))
@@ -33,14 +33,16 @@ func createDefaultConfig() component.Config {
 	controller.CollectionInterval = 10 * time.Second
 	controller.Timeout = 5 * time.Second
 	return &Config{
-		Controller: controller, Builder: metadata.DefaultMetricsBuilderConfig(), Events: metadata.DefaultEventsConfig(),
-		OnMissingDriver: Ignore,
+		Controller:      controller,
+		Builder:         metadata.DefaultMetricsBuilderConfig(),
+		Events:          metadata.DefaultEventsConfig(),
+		OnMissingDriver: MissingDriverIgnore,
 	}
 }
 
-// factory lets the metrics and the logs receiver of one configuration share a session.
+// factory lets the metrics and logs receivers of one configuration share a session.
 type factory struct {
-	open func(path string) driver.Library
+	newLibrary func(path string) driver.Library
 
 	mu       sync.Mutex
 	sessions map[*Config]*session
@@ -51,7 +53,7 @@ func (f *factory) session(config *Config, settings receiver.Settings) *session {
 	defer f.mu.Unlock()
 	s := f.sessions[config]
 	if s == nil {
-		s = newSession(f.open(config.LibraryPath), settings.Logger)
+		s = newSession(f.newLibrary(config.LibraryPath), settings.Logger)
 		f.sessions[config] = s
 	}
 	return s
@@ -63,13 +65,17 @@ func (f *factory) forget(config *Config) {
 	delete(f.sessions, config)
 }
 
-func (f *factory) createMetrics(_ context.Context, settings receiver.Settings, c component.Config, next consumer.Metrics) (receiver.Metrics, error) {
+func (f *factory) createMetrics(
+	_ context.Context, settings receiver.Settings, c component.Config, next consumer.Metrics,
+) (receiver.Metrics, error) {
 	config := c.(*Config)
 	session := f.session(config, settings)
 	return newMetricsReceiver(config, settings, session, next, func() { f.forget(config) })
 }
 
-func (f *factory) createLogs(_ context.Context, settings receiver.Settings, c component.Config, next consumer.Logs) (receiver.Logs, error) {
+func (f *factory) createLogs(
+	_ context.Context, settings receiver.Settings, c component.Config, next consumer.Logs,
+) (receiver.Logs, error) {
 	config := c.(*Config)
 	session := f.session(config, settings)
 	return newLogsReceiver(config, settings, session, next, func() { f.forget(config) })

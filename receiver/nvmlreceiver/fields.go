@@ -10,17 +10,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-func (g *gpu) want(fields ...uint32) {
-	for _, id := range fields {
-		scope := uint32(0)
-		if id == driver.FieldNVLinkTxKiB || id == driver.FieldNVLinkRxKiB {
-			scope = driver.ScopeAllLinks
-		}
-		g.fields = append(g.fields, driver.Field{ID: id, Scope: scope})
-	}
-}
+// maxNVLinks is the most NVLinks read on one GPU, whatever number the driver reports.
+const maxNVLinks = 64
 
-var throttleTimes = map[uint32]metadata.AttributeThrottleTimeReason{
+var throttleTimeReasons = map[uint32]metadata.AttributeThrottleTimeReason{
 	driver.FieldThrottlePower:          metadata.AttributeThrottleTimeReasonPower,
 	driver.FieldThrottleThermal:        metadata.AttributeThrottleTimeReasonThermal,
 	driver.FieldThrottleSyncBoost:      metadata.AttributeThrottleTimeReasonSyncBoost,
@@ -32,22 +25,41 @@ var throttleTimes = map[uint32]metadata.AttributeThrottleTimeReason{
 	driver.FieldThrottleHWPowerBrake:   metadata.AttributeThrottleTimeReasonHwPowerBrake,
 }
 
-// readFields reads everything that the driver gives by field number, in one call.
+// selectFields lists the fields that the enabled metrics need.
+func (g *gpu) selectFields() {
+	if g.metrics.HwGpuIo.Enabled {
+		g.fields = append(g.fields,
+			driver.Field{ID: driver.FieldPCIeTxBytes},
+			driver.Field{ID: driver.FieldPCIeRxBytes},
+			driver.Field{ID: driver.FieldNVLinkTxKiB, Scope: driver.ScopeAllLinks},
+			driver.Field{ID: driver.FieldNVLinkRxKiB, Scope: driver.ScopeAllLinks})
+	}
+	if g.metrics.NvmlGpuThrottleTime.Enabled {
+		for id := range throttleTimeReasons {
+			g.fields = append(g.fields, driver.Field{ID: id})
+		}
+	}
+	if g.metrics.HwTemperature.Enabled {
+		g.fields = append(g.fields, driver.Field{ID: driver.FieldMemoryTemperature})
+	}
+}
+
+// readFields reads, in one call, every value that the driver identifies by field number.
 func (g *gpu) readFields() {
 	if len(g.fields) == 0 || g.lost != nil || !g.ok("fields", g.device.Fields(g.fields)) {
 		return
 	}
-	linkSums := true
+	nvlinkTotals := true
 	for _, f := range g.fields {
 		if driver.CodeOf(f.Err).Unavailable() && (f.ID == driver.FieldNVLinkTxKiB || f.ID == driver.FieldNVLinkRxKiB) {
-			linkSums = false
+			nvlinkTotals = false
 		}
 		if !g.ok("fields", f.Err) {
 			continue
 		}
 		switch f.ID {
 		case driver.FieldMemoryTemperature:
-			g.builder.RecordHwTemperatureDataPoint(g.ts, int64(f.Value), g.uuid, g.name, metadata.AttributeHwSensorLocationMemory, g.options...)
+			g.recordTemperature(metadata.AttributeHwSensorLocationMemory, int64(f.Value))
 		case driver.FieldPCIeTxBytes:
 			g.recordIO(metadata.AttributeNvmlLinkPcie, driver.Transmit, f.Value)
 		case driver.FieldPCIeRxBytes:
@@ -58,51 +70,55 @@ func (g *gpu) readFields() {
 			g.recordIO(metadata.AttributeNvmlLinkNvlink, driver.Receive, f.Value*1024)
 		default:
 			seconds := float64(f.Value) / 1e9
-			g.count("throttle time", int(f.ID), seconds)
-			g.builder.RecordNvmlGpuThrottleTimeDataPoint(g.ts, seconds, g.uuid, g.name, throttleTimes[f.ID], g.options...)
+			g.trackReset("throttle time", int(f.ID), seconds)
+			g.builder.RecordNvmlGpuThrottleTimeDataPoint(g.timestamp, seconds, g.uuid, g.name,
+				throttleTimeReasons[f.ID], g.options...)
 		}
 	}
-	if !linkSums {
-		g.readLinks()
+	if !nvlinkTotals {
+		g.readNVLinks()
 	}
 }
 
-// readLinks adds up the NVLink counters of GPUs that count link by link only.
-func (g *gpu) readLinks() {
-	if g.links == nil {
+// readNVLinks sums the counters of all NVLinks, for GPUs that count each link separately.
+func (g *gpu) readNVLinks() {
+	if g.nvlinks == nil {
 		count := [1]driver.Field{{ID: driver.FieldNVLinkCount}}
 		if g.lost != nil || g.device.Fields(count[:]) != nil || count[0].Err != nil {
 			return
 		}
-		g.links = []driver.Field{}
-		for link := range uint32(min(count[0].Value, 64)) {
-			g.links = append(g.links, driver.Field{ID: driver.FieldNVLinkTxBytes, Scope: link}, driver.Field{ID: driver.FieldNVLinkRxBytes, Scope: link})
+		g.nvlinks = []driver.Field{}
+		for link := range uint32(min(count[0].Value, maxNVLinks)) {
+			g.nvlinks = append(g.nvlinks,
+				driver.Field{ID: driver.FieldNVLinkTxBytes, Scope: link},
+				driver.Field{ID: driver.FieldNVLinkRxBytes, Scope: link})
 		}
 	}
-	if len(g.links) == 0 || !g.ok("NVLink", g.device.Fields(g.links)) {
+	if len(g.nvlinks) == 0 || !g.ok("NVLink", g.device.Fields(g.nvlinks)) {
 		return
 	}
-	var sum [len(directions)]uint64
+	var total [len(ioDirections)]uint64
 	found := false
-	for _, f := range g.links {
+	for _, f := range g.nvlinks {
 		if f.Err != nil {
-			continue // a link that is down
+			continue // the link is down
 		}
 		found = true
 		if f.ID == driver.FieldNVLinkTxBytes {
-			sum[driver.Transmit] += f.Value
+			total[driver.Transmit] += f.Value
 		} else {
-			sum[driver.Receive] += f.Value
+			total[driver.Receive] += f.Value
 		}
 	}
 	if found {
-		g.recordIO(metadata.AttributeNvmlLinkNvlink, driver.Transmit, sum[driver.Transmit])
-		g.recordIO(metadata.AttributeNvmlLinkNvlink, driver.Receive, sum[driver.Receive])
+		g.recordIO(metadata.AttributeNvmlLinkNvlink, driver.Transmit, total[driver.Transmit])
+		g.recordIO(metadata.AttributeNvmlLinkNvlink, driver.Receive, total[driver.Receive])
 	}
 }
 
 func (g *gpu) recordIO(link metadata.AttributeNvmlLink, direction driver.Direction, bytes uint64) {
 	bytes = min(bytes, math.MaxInt64)
-	g.count("io", int(link)<<1|int(direction), float64(bytes))
-	g.builder.RecordHwGpuIoDataPoint(g.ts, int64(bytes), g.uuid, g.name, link, directions[direction], g.options...)
+	g.trackReset("io", int(link)<<1|int(direction), float64(bytes))
+	g.builder.RecordHwGpuIoDataPoint(g.timestamp, int64(bytes), g.uuid, g.name, link, ioDirections[direction],
+		g.options...)
 }

@@ -14,129 +14,123 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// gpu reads one GPU, or one MIG instance, into metrics. It lives as long as the receiver, through every opening of the driver.
-// A scrape runs on its lane, and everything but the identity belongs to the scrape.
+// gpu records the metrics of one GPU or MIG instance. It lives as long as the receiver, across reopenings of the
+// driver. A scrape runs on the GPU's lane; while it runs, it owns every field but those that identify the GPU.
 type gpu struct {
 	scraper  *scraper
+	metrics  *metadata.MetricsConfig
 	uuid     string
 	name     string
 	resource pcommon.Resource
-	options  []metadata.MetricAttributeOption // hw.parent of a MIG instance
+	options  []metadata.MetricAttributeOption // hw.parent on a MIG instance
 	lane     lane
 
 	device    driver.Device
-	found     foundGPU
 	builder   *metadata.MetricsBuilder
 	instances map[string]*gpu // MIG instances by UUID
 
-	ts       pcommon.Timestamp
-	out      pmetric.Metrics // what the scrape gave
-	lost     error           // why the GPU cannot be read any more, nil if it can
-	fields   []driver.Field
-	links    []driver.Field // NVLink counters link by link, for GPUs that have no sum
-	seen     [driver.EngineOFA + 1]time.Time
-	last     map[counter]float64
-	mean     mean
-	addMean  func(time.Time, uint32)          // mean.add, bound once
-	emission []metadata.ResourceMetricsOption // the resource and the start of the cumulative points
+	timestamp     pcommon.Timestamp
+	result        pmetric.Metrics // of the latest scrape
+	lost          error           // why the GPU can no longer be read; nil while it can
+	fields        []driver.Field
+	nvlinks       []driver.Field // counters of each NVLink, for GPUs without totals
+	lastSample    [driver.EngineOFA + 1]time.Time
+	lastValues    map[counter]float64
+	mean          sampleMean
+	addSample     func(time.Time, uint32)          // mean.add, bound once to save an allocation per call
+	resultOptions []metadata.ResourceMetricsOption // the resource, and the start time of cumulative points
 
-	fans        []string // "fan0" and so on
-	migDevices  []driver.Device
-	processes   []driver.Process
-	samples     []driver.ProcessSample
-	usage       []processUsage
-	seenProcess time.Time
+	fanNames          []string // "fan0", "fan1", ...
+	migDevices        []driver.Device
+	processes         []driver.Process
+	processSamples    []driver.ProcessSample
+	processUsages     []processUsage
+	lastProcessSample time.Time
 }
 
-// counter is a cumulative value of one GPU.
+// counter identifies a cumulative value of one GPU.
 type counter struct {
-	what string
+	name string
 	kind int
 }
 
-func newGPU(s *scraper, found foundGPU, device driver.Device, uuid, name string, resource pcommon.Resource) *gpu {
+func newGPU(s *scraper, device driver.Device, uuid, name string, resource pcommon.Resource) *gpu {
 	g := &gpu{
-		scraper: s, found: found, device: device, uuid: uuid, name: name, resource: resource, instances: map[string]*gpu{},
-		builder: metadata.NewMetricsBuilder(s.config.Builder, s.settings), last: map[counter]float64{},
+		scraper: s, metrics: &s.config.Builder.Metrics,
+		device: device, uuid: uuid, name: name, resource: resource,
+		builder:   metadata.NewMetricsBuilder(s.config.Builder, s.settings),
+		instances: map[string]*gpu{}, lastValues: map[counter]float64{},
 	}
-	g.addMean = g.mean.add
-	g.startAt(s.start)
-	on := &s.config.Builder.Metrics
-	if on.HwGpuIo.Enabled {
-		g.want(driver.FieldPCIeTxBytes, driver.FieldPCIeRxBytes, driver.FieldNVLinkTxKiB, driver.FieldNVLinkRxKiB)
-	}
-	if on.NvmlGpuThrottleTime.Enabled {
-		for field := range throttleTimes {
-			g.want(field)
-		}
-	}
-	if on.HwTemperature.Enabled {
-		g.want(driver.FieldMemoryTemperature)
-	}
+	g.addSample = g.mean.add
+	g.setStart(s.start)
+	g.selectFields()
 	return g
 }
 
-// scrape reads the whole GPU. What it cannot read it leaves out; when the GPU turns out to be lost it reads no further.
+// scrape reads the whole GPU. It omits what it cannot read, and stops reading once the GPU turns out to be lost.
 func (g *gpu) scrape(now time.Time) {
 	g.begin(now)
-	g.utilization(now)
-	g.memory()
-	g.bar1()
-	g.temperature()
-	g.power()
-	g.fan()
-	g.clocks()
-	g.pcie()
-	reasons := g.throttleReasons()
-	rows := g.errors()
+	g.readUtilization(now)
+	g.readMemory()
+	g.readBAR1()
+	g.readTemperature()
+	g.readPower()
+	g.readFans()
+	g.readClocks()
+	g.readPCIe()
+	reasons := g.readThrottleReasons()
+	rows := g.readErrors()
 	g.readFields()
 	g.readProcesses(now)
 	g.scrapeInstances(now)
-	g.status(reasons, rows)
+	recordStatus(g.builder, g, g.timestamp, g.state(reasons, rows))
 	g.emit()
 }
 
-// startAt sets the start of the cumulative points: when the receiver started, or when a counter was last reset.
-func (g *gpu) startAt(start pcommon.Timestamp) {
-	g.emission = []metadata.ResourceMetricsOption{metadata.WithResource(g.resource), metadata.WithStartTimeOverride(start)}
+// setStart sets the start time of cumulative points: when the receiver started, or when a counter was last reset.
+func (g *gpu) setStart(start pcommon.Timestamp) {
+	g.resultOptions = []metadata.ResourceMetricsOption{
+		metadata.WithResource(g.resource), metadata.WithStartTimeOverride(start),
+	}
 }
 
 func (g *gpu) begin(now time.Time) {
-	g.ts, g.lost = pcommon.NewTimestampFromTime(now), nil
+	g.timestamp, g.lost = pcommon.NewTimestampFromTime(now), nil
 }
 
 func (g *gpu) emit() {
-	g.out = g.builder.Emit(g.emission...)
+	g.result = g.builder.Emit(g.resultOptions...)
 	for _, instance := range g.instances {
-		if instance.out.ResourceMetrics().Len() > 0 {
-			instance.out.ResourceMetrics().MoveAndAppendTo(g.out.ResourceMetrics())
+		if instance.result.ResourceMetrics().Len() > 0 {
+			instance.result.ResourceMetrics().MoveAndAppendTo(g.result.ResourceMetrics())
 		}
 	}
 }
 
-// ok says whether a call gave a value. A fault is logged once for each GPU, call and cause.
+// ok reports whether a driver call returned a value. It logs a failure once per GPU, call, and cause.
 func (g *gpu) ok(call string, err error) bool {
 	if err == nil {
 		return true
 	}
 	switch code := driver.CodeOf(err); {
-	case code.Void():
+	case code.NeedsReopen():
 		g.lost = err
 	case code.Unavailable():
 	default:
-		g.scraper.session.once.say(problem{gpu: g.uuid, what: call, code: code}, func() {
-			g.scraper.settings.Logger.Warn("a GPU metric cannot be read", zap.String("gpu", g.name),
+		g.scraper.session.logged.do(problem{gpu: g.uuid, what: call, code: code}, func() {
+			g.scraper.settings.Logger.Warn("cannot read GPU metric", zap.String("gpu", g.name),
 				zap.String("hw.id", g.uuid), zap.String("what", call), zap.Error(err))
 		})
 	}
 	return false
 }
 
-// count takes note of a cumulative value. If it went down the driver began to count anew, and so do the metrics of this GPU.
-func (g *gpu) count(what string, kind int, value float64) {
-	key := counter{what, kind}
-	if value < g.last[key] {
-		g.startAt(g.ts)
+// trackReset moves the start time of all cumulative points of the GPU when value, a counter, has decreased: the driver
+// has restarted its counters.
+func (g *gpu) trackReset(name string, kind int, value float64) {
+	key := counter{name, kind}
+	if value < g.lastValues[key] {
+		g.setStart(g.timestamp)
 	}
-	g.last[key] = value
+	g.lastValues[key] = value
 }

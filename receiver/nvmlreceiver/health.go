@@ -25,10 +25,9 @@ var throttleReasons = [...]struct {
 	{driver.ThrottleDisplayClock, metadata.AttributeNvmlThrottleReasonDisplayClockSetting},
 }
 
-// throttleReasons gives the mask for the status.
-func (g *gpu) throttleReasons() uint64 {
-	on := &g.scraper.config.Builder.Metrics
-	if g.lost != nil || !on.NvmlGpuThrottleActive.Enabled && !on.HwStatus.Enabled {
+// readThrottleReasons returns the mask of active reasons, which state needs as well; 0 if it could not be read.
+func (g *gpu) readThrottleReasons() uint64 {
+	if g.lost != nil || !g.metrics.NvmlGpuThrottleActive.Enabled && !g.metrics.HwStatus.Enabled {
 		return 0
 	}
 	mask, err := g.device.ThrottleReasons()
@@ -36,51 +35,34 @@ func (g *gpu) throttleReasons() uint64 {
 		return 0
 	}
 	for _, r := range throttleReasons {
-		g.builder.RecordNvmlGpuThrottleActiveDataPoint(g.ts, zeroOrOne(mask&r.bit != 0), g.uuid, g.name, r.name, g.options...)
+		g.builder.RecordNvmlGpuThrottleActiveDataPoint(g.timestamp, boolToInt(mask&r.bit != 0), g.uuid, g.name,
+			r.name, g.options...)
 	}
 	return mask
 }
 
-func zeroOrOne(b bool) int64 {
+func boolToInt(b bool) int64 {
 	if b {
 		return 1
 	}
 	return 0
 }
 
-// errors gives the remapped rows for the status.
-func (g *gpu) errors() driver.RemappedRows {
-	on := &g.scraper.config.Builder.Metrics
-	if on.HwErrors.Enabled {
-		for _, uncorrected := range []bool{false, true} {
-			if g.lost != nil {
-				break
-			}
-			if n, err := g.device.ECCErrors(uncorrected); g.ok("ECC errors", err) {
-				kind := metadata.AttributeErrorTypeCorrected
-				if uncorrected {
-					kind = metadata.AttributeErrorTypeUncorrected
-				}
-				g.recordErrors(kind, n)
-			}
-		}
+// readErrors returns the remapped rows, which state needs as well; the zero value if they could not be read.
+func (g *gpu) readErrors() driver.RemappedRows {
+	if g.metrics.HwErrors.Enabled {
+		g.readECCErrors(metadata.AttributeErrorTypeCorrected, false)
+		g.readECCErrors(metadata.AttributeErrorTypeUncorrected, true)
 		if g.lost == nil {
 			if n, err := g.device.PCIeReplays(); g.ok("PCIe replays", err) {
 				g.recordErrors(metadata.AttributeErrorTypePcieReplay, n)
 			}
 		}
 	}
-	if on.HwErrors.Enabled || on.NvmlGpuXidErrors.Enabled {
-		var total uint64
-		for code, n := range g.scraper.xids.of(g.uuid) {
-			total += n
-			g.builder.RecordNvmlGpuXidErrorsDataPoint(g.ts, int64(n), g.uuid, g.name, int64(code), g.options...)
-		}
-		if g.scraper.xids.counting.Load() {
-			g.recordErrors(metadata.AttributeErrorTypeXid, total)
-		}
+	if g.metrics.HwErrors.Enabled || g.metrics.NvmlGpuXidErrors.Enabled {
+		g.recordXIDs()
 	}
-	if g.lost != nil || !on.HwErrors.Enabled && !on.HwStatus.Enabled {
+	if g.lost != nil || !g.metrics.HwErrors.Enabled && !g.metrics.HwStatus.Enabled {
 		return driver.RemappedRows{}
 	}
 	rows, err := g.device.RemappedRows()
@@ -92,29 +74,53 @@ func (g *gpu) errors() driver.RemappedRows {
 	return rows
 }
 
-func (g *gpu) recordErrors(kind metadata.AttributeErrorType, n uint64) {
-	g.count("errors", int(kind), float64(n))
-	g.builder.RecordHwErrorsDataPoint(g.ts, int64(n), g.uuid, g.name, metadata.AttributeHwTypeGpu, kind, g.options...)
+func (g *gpu) readECCErrors(kind metadata.AttributeErrorType, uncorrected bool) {
+	if g.lost != nil {
+		return
+	}
+	if n, err := g.device.ECCErrors(uncorrected); g.ok("ECC errors", err) {
+		g.recordErrors(kind, n)
+	}
 }
 
-const throttledByHardware = driver.ThrottleHWSlowdown | driver.ThrottleHWThermal | driver.ThrottleHWPowerBrake
+func (g *gpu) recordXIDs() {
+	var total uint64
+	for code, n := range g.scraper.xids.of(g.uuid) {
+		total += n
+		g.builder.RecordNvmlGpuXidErrorsDataPoint(g.timestamp, int64(n), g.uuid, g.name, int64(code), g.options...)
+	}
+	if g.scraper.xids.enabled.Load() {
+		g.recordErrors(metadata.AttributeErrorTypeXid, total)
+	}
+}
 
-func (g *gpu) status(reasons uint64, rows driver.RemappedRows) {
-	state := metadata.AttributeHwStateOk
+func (g *gpu) recordErrors(kind metadata.AttributeErrorType, n uint64) {
+	g.trackReset("errors", int(kind), float64(n))
+	g.builder.RecordHwErrorsDataPoint(g.timestamp, int64(n), g.uuid, g.name, metadata.AttributeHwTypeGpu, kind,
+		g.options...)
+}
+
+const hardwareThrottling = driver.ThrottleHWSlowdown | driver.ThrottleHWThermal | driver.ThrottleHWPowerBrake
+
+// state rates the health of the GPU by what the scrape found.
+func (g *gpu) state(throttleReasons uint64, rows driver.RemappedRows) metadata.AttributeHwState {
 	switch {
 	case g.lost != nil:
-		state = metadata.AttributeHwStateFailed
+		return metadata.AttributeHwStateFailed
 	case rows.Failed:
-		state = metadata.AttributeHwStatePredictedFailure
-	case rows.Pending, reasons&throttledByHardware != 0:
-		state = metadata.AttributeHwStateDegraded
+		return metadata.AttributeHwStatePredictedFailure
+	case rows.Pending, throttleReasons&hardwareThrottling != 0:
+		return metadata.AttributeHwStateDegraded
 	}
-	recordStatus(g.builder, g, g.ts, state)
+	return metadata.AttributeHwStateOk
 }
 
-// recordStatus records one point for each state.
-func recordStatus(builder *metadata.MetricsBuilder, g *gpu, ts pcommon.Timestamp, state metadata.AttributeHwState) {
-	for s := metadata.AttributeHwStateOk; s <= metadata.AttributeHwStateFailed; s++ {
-		builder.RecordHwStatusDataPoint(ts, zeroOrOne(s == state), g.uuid, g.name, metadata.AttributeHwTypeGpu, s, g.options...)
+// recordStatus records one point per state: 1 for the current state, 0 for the others.
+func recordStatus(
+	builder *metadata.MetricsBuilder, g *gpu, timestamp pcommon.Timestamp, current metadata.AttributeHwState,
+) {
+	for state := metadata.AttributeHwStateOk; state <= metadata.AttributeHwStateFailed; state++ {
+		builder.RecordHwStatusDataPoint(timestamp, boolToInt(state == current), g.uuid, g.name,
+			metadata.AttributeHwTypeGpu, state, g.options...)
 	}
 }

@@ -14,11 +14,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// scrapeInstances reads the MIG instances of the GPU. They are looked up each time, since an administrator makes and removes them
-// while the GPU works. The driver tells of an instance its memory and its processes; all else it tells of the whole GPU only.
+// scrapeInstances reads the GPU's MIG instances. It lists them at every scrape, since an administrator can create and
+// destroy them at any time. The driver reports the memory and the processes of an instance; everything else it reports
+// for the whole GPU only.
 func (g *gpu) scrapeInstances(now time.Time) {
 	for _, instance := range g.instances {
-		instance.out = pmetric.NewMetrics()
+		instance.result = pmetric.NewMetrics()
 	}
 	if g.lost != nil {
 		return
@@ -33,11 +34,11 @@ func (g *gpu) scrapeInstances(now time.Time) {
 		return
 	}
 	g.migDevices = devices
-	found := make(map[string]*gpu, len(devices))
+	instances := make(map[string]*gpu, len(devices))
 	for _, device := range devices {
 		uuid, err := device.UUID()
 		if err != nil {
-			continue // removed in between
+			continue // destroyed in the meantime
 		}
 		instance := g.instances[uuid]
 		if instance == nil {
@@ -46,15 +47,16 @@ func (g *gpu) scrapeInstances(now time.Time) {
 			}
 		}
 		instance.device = device
-		found[uuid] = instance
+		instances[uuid] = instance
 		instance.begin(now)
-		instance.memory()
+		instance.readMemory()
 		instance.readProcesses(now)
 		instance.emit()
 	}
-	g.instances = found
+	g.instances = instances
 }
 
+// newInstance returns nil if the profile of the instance cannot be read.
 func (g *gpu) newInstance(device driver.Device, uuid string) *gpu {
 	profile, err := device.MIGProfile()
 	if !g.ok("MIG profile", err) {
@@ -66,12 +68,13 @@ func (g *gpu) newInstance(device driver.Device, uuid string) *gpu {
 		resource.Attributes().PutStr("nvml.mig.profile", profileName(profile))
 	}
 	name := fmt.Sprintf("%s MIG %d.%d", g.name, profile.GPUInstance, profile.ComputeInstance)
-	instance := newGPU(g.scraper, g.found, device, uuid, name, resource)
+	instance := newGPU(g.scraper, device, uuid, name, resource)
 	instance.options = []metadata.MetricAttributeOption{metadata.WithHwParentMetricAttribute(g.uuid)}
 	return instance
 }
 
-// profileName is the name that nvidia-smi gives a profile: 1g.10gb, or 1c.2g.20gb where the instance has only part of the slices.
+// profileName returns the name that nvidia-smi gives a profile, such as 1g.10gb; 1c.2g.20gb for a compute instance that
+// has only some of the slices.
 func profileName(p driver.MIGProfile) string {
 	name := fmt.Sprintf("%dg.%dgb", p.GPUSlices, (p.MemoryMiB+1023)/1024)
 	if p.ComputeSlices != 0 && p.ComputeSlices != p.GPUSlices {

@@ -5,13 +5,14 @@ package nvmlreceiver
 
 import "sync/atomic"
 
-// lane carries driver calls one after the other. A call cannot be broken off: one that hangs takes up its lane, and nobody waits
-// for it and no second goroutine is started until it comes back.
+// lane runs driver calls one at a time. A driver call cannot be canceled: while one hangs, its lane is busy, nobody
+// waits for it, and no second goroutine starts.
 type lane struct {
 	busy atomic.Bool
 }
 
-// run runs f on a goroutine of its own and closes the channel when f is done. It is nil while the run before is not done.
+// run runs f on a new goroutine and returns a channel that closes when f returns. It returns nil, without running f,
+// while the previous run is still in progress.
 func (l *lane) run(f func()) <-chan struct{} {
 	if !l.busy.CompareAndSwap(false, true) {
 		return nil

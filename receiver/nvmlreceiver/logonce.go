@@ -9,37 +9,37 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
-// problem is a cause that is logged once.
+// problem identifies something that is logged only once.
 type problem struct {
 	gpu, what string
 	code      driver.Code
 }
 
-// once remembers what was logged.
-type once struct {
+// logOnce remembers which problems have been logged.
+type logOnce struct {
 	mu   sync.Mutex
-	said map[problem]struct{}
+	seen map[problem]struct{}
 }
 
-// say calls log if p was not said before, or was forgotten since.
-func (o *once) say(p problem, log func()) {
+// do calls log unless p has already been logged since the last forget.
+func (o *logOnce) do(p problem, log func()) {
 	o.mu.Lock()
-	_, said := o.said[p]
-	o.said[p] = struct{}{}
+	_, seen := o.seen[p]
+	o.seen[p] = struct{}{}
 	o.mu.Unlock()
-	if !said {
+	if !seen {
 		log()
 	}
 }
 
-// forget lets every problem with what be said again. It says whether there was one.
-func (o *once) forget(what string) bool {
+// forget lets every problem with this what be logged again. It reports whether there was one.
+func (o *logOnce) forget(what string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	found := false
-	for p := range o.said {
+	for p := range o.seen {
 		if p.what == what {
-			delete(o.said, p)
+			delete(o.seen, p)
 			found = true
 		}
 	}

@@ -19,29 +19,32 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// eventLogs turns events of the GPUs into log records.
+// eventLogs turns GPU events into log records.
 type eventLogs struct {
-	session *session
 	next    consumer.Logs
 	logger  *zap.Logger
 	obs     *receiverhelper.ObsReport
 	config  *Config
 	builder *metadata.LogsBuilder
 
-	mu      sync.Mutex // held while a record is on its way, so that none is after the shutdown
+	mu      sync.Mutex // held while delivering a record, so that none is delivered after shutdown
 	stopped bool
 	cancel  context.CancelFunc
 	ctx     context.Context
 }
 
-func newEventLogs(config *Config, settings receiver.Settings, session *session, next consumer.Logs) (*eventLogs, error) {
-	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: settings.ID, ReceiverCreateSettings: settings})
+func newEventLogs(
+	config *Config, settings receiver.Settings, session *session, next consumer.Logs,
+) (*eventLogs, error) {
+	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID: settings.ID, ReceiverCreateSettings: settings,
+	})
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &eventLogs{
-		session: session, next: next, logger: settings.Logger, obs: obs, config: config, ctx: ctx, cancel: cancel,
+		next: next, logger: settings.Logger, obs: obs, config: config, ctx: ctx, cancel: cancel,
 		builder: metadata.NewLogsBuilder(metadata.LogsBuilderConfig{
 			Events: config.Events, ResourceAttributes: config.Builder.ResourceAttributes,
 		}, settings),
@@ -57,7 +60,8 @@ func (l *eventLogs) shutdown() {
 	l.mu.Unlock()
 }
 
-// consume hands an event on. A record that is refused is lost; the refusal is logged.
+// consume delivers the record of an event. If the next consumer refuses the record, it is lost and the refusal is
+// logged.
 func (l *eventLogs) consume(event gpuEvent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,75 +76,89 @@ func (l *eventLogs) consume(event gpuEvent) {
 	err := l.next.ConsumeLogs(ctx, logs)
 	l.obs.EndLogsOp(ctx, metadata.Type.String(), logs.LogRecordCount(), err)
 	if err != nil {
-		l.logger.Error("a GPU event was refused", zap.String("gpu", event.gpu.name), zap.Error(err))
+		l.logger.Error("the pipeline refused a GPU event", zap.String("gpu", event.gpu.name), zap.Error(err))
 	}
 }
 
-// record makes the log record of an event; empty if its kind is unknown or disabled.
+// record returns the log record of an event; empty if its kind is unknown or disabled.
 func (l *eventLogs) record(event gpuEvent) plog.Logs {
-	ctx, ts, id, name := context.Background(), pcommon.NewTimestampFromTime(event.at), event.gpu.uuid, event.gpu.name
-	severity, body := plog.SeverityNumberError, ""
-	switch {
-	case event.lost:
-		severity, body = plog.SeverityNumberFatal, "GPU lost: it fell off the bus or must be reset"
-		l.builder.RecordNvmlGpuLostEvent(ctx, ts, id, name)
-	case event.Kind&driver.EventXID != 0:
-		text := xidText[event.Data]
-		if xidOfApplication[event.Data] {
-			severity = plog.SeverityNumberWarn
-		}
-		if body = fmt.Sprintf("XID %d", event.Data); text != "" {
-			body += ": " + text
-		}
-		l.builder.RecordNvmlGpuXidEvent(ctx, ts, id, name, int64(event.Data), text, instanceOf(event)...)
-	case event.Kind&driver.EventECCUncorrected != 0:
-		body = "ECC error that could not be corrected"
-		l.builder.RecordNvmlGpuEccUncorrectedEvent(ctx, ts, id, name)
-	case event.Kind&driver.EventECCCorrectedStorm != 0:
-		severity, body = plog.SeverityNumberWarn, "storm of corrected ECC errors"
-		l.builder.RecordNvmlGpuEccCorrectedStormEvent(ctx, ts, id, name)
-	case event.Kind&driver.EventRetired != 0:
-		severity, body = plog.SeverityNumberWarn, "GPU memory taken out of use"
-		l.builder.RecordNvmlGpuMemoryRetiredEvent(ctx, ts, id, name)
-	case event.Kind&driver.EventRetirementFailed != 0:
-		body = "GPU memory could not be taken out of use"
-		l.builder.RecordNvmlGpuMemoryRetirementFailedEvent(ctx, ts, id, name)
-	case event.Kind&driver.EventPoison != 0:
-		body = "poisoned data used, contained"
-		l.builder.RecordNvmlGpuMemoryPoisonEvent(ctx, ts, id, name)
-	case event.Kind&driver.EventPoisonFatal != 0:
-		severity, body = plog.SeverityNumberFatal, "poisoned data used, not contained"
-		l.builder.RecordNvmlGpuMemoryPoisonFatalEvent(ctx, ts, id, name)
-	case event.Kind&driver.EventUnavailable != 0:
-		severity, body = plog.SeverityNumberFatal, "GPU unavailable"
-		l.builder.RecordNvmlGpuUnavailableEvent(ctx, ts, id, name)
-	case event.Kind&driver.EventRecoveryAction != 0:
-		action := recoveryAction(event.Data)
-		severity, body = plog.SeverityNumberWarn, "GPU recovery action: "+action.String()
-		l.builder.RecordNvmlGpuRecoveryActionEvent(ctx, ts, id, name, action)
-	case event.Kind&driver.EventMIGChanged != 0:
-		severity, body = plog.SeverityNumberInfo, "MIG instances changed"
-		l.builder.RecordNvmlGpuMigChangedEvent(ctx, ts, id, name)
-	}
+	timestamp := pcommon.NewTimestampFromTime(event.at)
+	severity, body := l.recordEvent(timestamp, event)
 	resource := pcommon.NewResource()
 	if event.gpu.uuid != "" {
 		resource = resourceOf(l.config, event.gen, event.gpu)
 	}
 	logs := l.builder.Emit(metadata.WithLogsResource(resource))
-	if logs.LogRecordCount() > 0 {
-		record := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
-		record.SetObservedTimestamp(ts)
-		record.SetSeverityNumber(severity)
-		record.SetSeverityText(severity.String())
-		if name != "" {
-			body = name + ": " + body
-		}
-		record.Body().SetStr(body)
+	if logs.LogRecordCount() == 0 {
+		return logs
 	}
+	if event.gpu.name != "" {
+		body = event.gpu.name + ": " + body
+	}
+	record := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
+	record.SetObservedTimestamp(timestamp)
+	record.SetSeverityNumber(severity)
+	record.SetSeverityText(severity.String())
+	record.Body().SetStr(body)
 	return logs
 }
 
-func instanceOf(event gpuEvent) []metadata.EventAttributeOption {
+// recordEvent records the event with the builder and returns its severity and body, which the builder cannot set.
+func (l *eventLogs) recordEvent(timestamp pcommon.Timestamp, event gpuEvent) (plog.SeverityNumber, string) {
+	ctx, id, name := context.Background(), event.gpu.uuid, event.gpu.name
+	switch {
+	case event.lost:
+		l.builder.RecordNvmlGpuLostEvent(ctx, timestamp, id, name)
+		return plog.SeverityNumberFatal, "GPU lost: it fell off the bus or needs a reset"
+	case event.Kind&driver.EventXID != 0:
+		return l.recordXID(timestamp, event)
+	case event.Kind&driver.EventECCUncorrected != 0:
+		l.builder.RecordNvmlGpuEccUncorrectedEvent(ctx, timestamp, id, name)
+		return plog.SeverityNumberError, "uncorrected ECC error"
+	case event.Kind&driver.EventECCCorrectedStorm != 0:
+		l.builder.RecordNvmlGpuEccCorrectedStormEvent(ctx, timestamp, id, name)
+		return plog.SeverityNumberWarn, "storm of corrected ECC errors"
+	case event.Kind&driver.EventRetired != 0:
+		l.builder.RecordNvmlGpuMemoryRetiredEvent(ctx, timestamp, id, name)
+		return plog.SeverityNumberWarn, "GPU memory retired"
+	case event.Kind&driver.EventRetirementFailed != 0:
+		l.builder.RecordNvmlGpuMemoryRetirementFailedEvent(ctx, timestamp, id, name)
+		return plog.SeverityNumberError, "GPU memory could not be retired"
+	case event.Kind&driver.EventPoison != 0:
+		l.builder.RecordNvmlGpuMemoryPoisonEvent(ctx, timestamp, id, name)
+		return plog.SeverityNumberError, "poisoned data consumed, error contained"
+	case event.Kind&driver.EventPoisonFatal != 0:
+		l.builder.RecordNvmlGpuMemoryPoisonFatalEvent(ctx, timestamp, id, name)
+		return plog.SeverityNumberFatal, "poisoned data consumed, error not contained"
+	case event.Kind&driver.EventUnavailable != 0:
+		l.builder.RecordNvmlGpuUnavailableEvent(ctx, timestamp, id, name)
+		return plog.SeverityNumberFatal, "GPU unavailable"
+	case event.Kind&driver.EventRecoveryAction != 0:
+		action := recoveryAction(event.Data)
+		l.builder.RecordNvmlGpuRecoveryActionEvent(ctx, timestamp, id, name, action)
+		return plog.SeverityNumberWarn, "GPU recovery action: " + action.String()
+	case event.Kind&driver.EventMIGChanged != 0:
+		l.builder.RecordNvmlGpuMigChangedEvent(ctx, timestamp, id, name)
+		return plog.SeverityNumberInfo, "MIG instances changed"
+	}
+	return plog.SeverityNumberUnspecified, ""
+}
+
+func (l *eventLogs) recordXID(timestamp pcommon.Timestamp, event gpuEvent) (plog.SeverityNumber, string) {
+	code, text := event.Data, xidText[event.Data]
+	l.builder.RecordNvmlGpuXidEvent(context.Background(), timestamp, event.gpu.uuid, event.gpu.name, int64(code), text,
+		migAttributes(event)...)
+	severity := plog.SeverityNumberError
+	if applicationXIDs[code] {
+		severity = plog.SeverityNumberWarn
+	}
+	if text == "" {
+		return severity, fmt.Sprintf("XID %d", code)
+	}
+	return severity, fmt.Sprintf("XID %d: %s", code, text)
+}
+
+func migAttributes(event gpuEvent) []metadata.EventAttributeOption {
 	var options []metadata.EventAttributeOption
 	if event.GPUInstance != driver.NoInstance {
 		options = append(options, metadata.WithNvmlMigGpuInstanceIDEventAttribute(int64(event.GPUInstance)))
@@ -151,7 +169,7 @@ func instanceOf(event gpuEvent) []metadata.EventAttributeOption {
 	return options
 }
 
-// recoveryAction maps nvmlDeviceGpuRecoveryAction_t, which counts from 0.
+// recoveryAction maps nvmlDeviceGpuRecoveryAction_t (see nvml.h), which counts from 0.
 func recoveryAction(data uint64) metadata.AttributeNvmlRecoveryAction {
 	if data >= uint64(metadata.AttributeNvmlRecoveryActionUnknown-metadata.AttributeNvmlRecoveryActionNone) {
 		return metadata.AttributeNvmlRecoveryActionUnknown

@@ -11,7 +11,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-var tasks = [...]struct {
+var engineTasks = [...]struct {
 	engine driver.Engine
 	task   metadata.AttributeHwGpuTask
 }{
@@ -22,53 +22,53 @@ var tasks = [...]struct {
 	{driver.EngineOFA, metadata.AttributeHwGpuTaskOfa},
 }
 
-func (g *gpu) utilization(now time.Time) {
-	on := &g.scraper.config.Builder.Metrics
-	if on.HwGpuUtilization.Enabled {
-		for _, t := range tasks {
-			if ratio, ok := g.busy(t.engine, now); ok {
-				g.builder.RecordHwGpuUtilizationDataPoint(g.ts, ratio, g.uuid, g.name, t.task, g.options...)
+func (g *gpu) readUtilization(now time.Time) {
+	if g.metrics.HwGpuUtilization.Enabled {
+		for _, t := range engineTasks {
+			if ratio, ok := g.utilization(t.engine, now); ok {
+				g.builder.RecordHwGpuUtilizationDataPoint(g.timestamp, ratio, g.uuid, g.name, t.task, g.options...)
 			}
 		}
 	}
-	if on.NvmlGpuMemoryBandwidthUtilization.Enabled {
-		if ratio, ok := g.busy(driver.EngineMemory, now); ok {
-			g.builder.RecordNvmlGpuMemoryBandwidthUtilizationDataPoint(g.ts, ratio, g.uuid, g.name, g.options...)
+	if g.metrics.NvmlGpuMemoryBandwidthUtilization.Enabled {
+		if ratio, ok := g.utilization(driver.EngineMemory, now); ok {
+			g.builder.RecordNvmlGpuMemoryBandwidthUtilizationDataPoint(g.timestamp, ratio, g.uuid, g.name, g.options...)
 		}
 	}
 }
 
-// busy is the fraction of time in which the engine was busy since the last scrape, 0..1.
-func (g *gpu) busy(engine driver.Engine, now time.Time) (float64, bool) {
+// utilization returns the fraction of time, 0..1, that the engine was busy since the last scrape. It returns false if
+// the driver reports none.
+func (g *gpu) utilization(engine driver.Engine, now time.Time) (float64, bool) {
 	if g.lost != nil {
 		return 0, false
 	}
-	if g.seen[engine].IsZero() {
-		g.seen[engine] = now.Add(-g.scraper.config.Controller.CollectionInterval)
+	if g.lastSample[engine].IsZero() {
+		g.lastSample[engine] = now.Add(-g.scraper.config.Controller.CollectionInterval)
 	}
-	g.mean = mean{since: g.seen[engine], latest: g.seen[engine]}
-	err := g.device.UtilizationSamples(engine, g.seen[engine], g.addMean)
+	g.mean = sampleMean{since: g.lastSample[engine], latest: g.lastSample[engine]}
+	err := g.device.UtilizationSamples(engine, g.lastSample[engine], g.addSample)
 	if err == nil && g.mean.n > 0 {
-		g.seen[engine] = g.mean.latest
-		return percent(g.mean.sum / g.mean.n), true
+		g.lastSample[engine] = g.mean.latest
+		return percentToRatio(g.mean.sum / g.mean.n), true
 	}
-	if err != nil && driver.CodeOf(err).Void() {
+	if err != nil && driver.CodeOf(err).NeedsReopen() {
 		return 0, g.ok("utilization", err)
 	}
-	latest, err := g.device.Utilization(engine) // no samples kept, or none yet
+	latest, err := g.device.Utilization(engine) // the driver keeps no samples, or has no new ones
 	if !g.ok("utilization", err) {
 		return 0, false
 	}
-	return percent(float64(latest)), true
+	return percentToRatio(float64(latest)), true
 }
 
-// mean of the samples that are newer than since.
-type mean struct {
+// sampleMean averages the samples taken after since.
+type sampleMean struct {
 	since, latest time.Time
 	sum, n        float64
 }
 
-func (m *mean) add(at time.Time, percent uint32) {
+func (m *sampleMean) add(at time.Time, percent uint32) {
 	if !at.After(m.since) {
 		return
 	}
@@ -79,12 +79,12 @@ func (m *mean) add(at time.Time, percent uint32) {
 	}
 }
 
-// percent turns 0..100 into 0..1. Drivers have been seen to report more than 100.
-func percent(value float64) float64 { return min(value/100, 1) }
+// percentToRatio converts 0..100 to 0..1. It caps the result, since some drivers report more than 100.
+func percentToRatio(percent float64) float64 { return min(percent/100, 1) }
 
-func (g *gpu) memory() {
-	on := &g.scraper.config.Builder.Metrics
-	if g.lost != nil || !on.HwGpuMemoryUsage.Enabled && !on.HwGpuMemoryLimit.Enabled && !on.HwGpuMemoryUtilization.Enabled {
+func (g *gpu) readMemory() {
+	if g.lost != nil || !g.metrics.HwGpuMemoryUsage.Enabled && !g.metrics.HwGpuMemoryLimit.Enabled &&
+		!g.metrics.HwGpuMemoryUtilization.Enabled {
 		return
 	}
 	m, err := g.device.Memory()
@@ -92,9 +92,10 @@ func (g *gpu) memory() {
 		return
 	}
 	record := func(state metadata.AttributeNvmlMemoryState, size uint64) {
-		g.builder.RecordHwGpuMemoryUsageDataPoint(g.ts, int64(size), g.uuid, g.name, state, g.options...)
+		g.builder.RecordHwGpuMemoryUsageDataPoint(g.timestamp, int64(size), g.uuid, g.name, state, g.options...)
 		if m.Total > 0 {
-			g.builder.RecordHwGpuMemoryUtilizationDataPoint(g.ts, float64(size)/float64(m.Total), g.uuid, g.name, state, g.options...)
+			ratio := float64(size) / float64(m.Total)
+			g.builder.RecordHwGpuMemoryUtilizationDataPoint(g.timestamp, ratio, g.uuid, g.name, state, g.options...)
 		}
 	}
 	record(metadata.AttributeNvmlMemoryStateUsed, m.Used)
@@ -102,19 +103,23 @@ func (g *gpu) memory() {
 	if m.HasReserved {
 		record(metadata.AttributeNvmlMemoryStateReserved, m.Reserved)
 	}
-	g.builder.RecordHwGpuMemoryLimitDataPoint(g.ts, int64(m.Total), g.uuid, g.name, g.options...)
+	g.builder.RecordHwGpuMemoryLimitDataPoint(g.timestamp, int64(m.Total), g.uuid, g.name, g.options...)
 }
 
-func (g *gpu) bar1() {
-	on := &g.scraper.config.Builder.Metrics
-	if g.lost != nil || !on.NvmlGpuBar1Usage.Enabled && !on.NvmlGpuBar1Limit.Enabled {
+func (g *gpu) readBAR1() {
+	if g.lost != nil || !g.metrics.NvmlGpuBar1Usage.Enabled && !g.metrics.NvmlGpuBar1Limit.Enabled {
 		return
 	}
-	if m, err := g.device.BAR1(); g.ok("BAR1", err) {
-		g.builder.RecordNvmlGpuBar1UsageDataPoint(g.ts, int64(m.Used), g.uuid, g.name, metadata.AttributeBar1StateUsed, g.options...)
-		g.builder.RecordNvmlGpuBar1UsageDataPoint(g.ts, int64(m.Free), g.uuid, g.name, metadata.AttributeBar1StateFree, g.options...)
-		g.builder.RecordNvmlGpuBar1LimitDataPoint(g.ts, int64(m.Total), g.uuid, g.name, g.options...)
+	m, err := g.device.BAR1()
+	if !g.ok("BAR1", err) {
+		return
 	}
+	record := func(state metadata.AttributeBar1State, size uint64) {
+		g.builder.RecordNvmlGpuBar1UsageDataPoint(g.timestamp, int64(size), g.uuid, g.name, state, g.options...)
+	}
+	record(metadata.AttributeBar1StateUsed, m.Used)
+	record(metadata.AttributeBar1StateFree, m.Free)
+	g.builder.RecordNvmlGpuBar1LimitDataPoint(g.timestamp, int64(m.Total), g.uuid, g.name, g.options...)
 }
 
 var temperatureLimits = [...]struct {
@@ -128,14 +133,13 @@ var temperatureLimits = [...]struct {
 	{driver.LimitMemoryMax, metadata.AttributeHwSensorLocationMemory, metadata.AttributeTemperatureLimitTypeMax},
 }
 
-func (g *gpu) temperature() {
-	on := &g.scraper.config.Builder.Metrics
-	if on.HwTemperature.Enabled && g.lost == nil {
+func (g *gpu) readTemperature() {
+	if g.metrics.HwTemperature.Enabled && g.lost == nil {
 		if celsius, err := g.device.Temperature(); g.ok("temperature", err) {
-			g.builder.RecordHwTemperatureDataPoint(g.ts, int64(celsius), g.uuid, g.name, metadata.AttributeHwSensorLocationGpu, g.options...)
+			g.recordTemperature(metadata.AttributeHwSensorLocationGpu, int64(celsius))
 		}
 	}
-	if !on.HwTemperatureLimit.Enabled {
+	if !g.metrics.HwTemperatureLimit.Enabled {
 		return
 	}
 	for _, l := range temperatureLimits {
@@ -143,9 +147,14 @@ func (g *gpu) temperature() {
 			return
 		}
 		if celsius, err := g.device.TemperatureLimit(l.limit); g.ok("temperature limit", err) {
-			g.builder.RecordHwTemperatureLimitDataPoint(g.ts, int64(celsius), g.uuid, g.name, l.location, l.kind, g.options...)
+			g.builder.RecordHwTemperatureLimitDataPoint(g.timestamp, int64(celsius), g.uuid, g.name,
+				l.location, l.kind, g.options...)
 		}
 	}
+}
+
+func (g *gpu) recordTemperature(location metadata.AttributeHwSensorLocation, celsius int64) {
+	g.builder.RecordHwTemperatureDataPoint(g.timestamp, celsius, g.uuid, g.name, location, g.options...)
 }
 
 var powerLimits = [...]struct {
@@ -158,21 +167,22 @@ var powerLimits = [...]struct {
 	{driver.PowerMax, metadata.AttributePowerLimitTypeMax},
 }
 
-func (g *gpu) power() {
-	on := &g.scraper.config.Builder.Metrics
-	if on.HwPower.Enabled && g.lost == nil {
+func (g *gpu) readPower() {
+	if g.metrics.HwPower.Enabled && g.lost == nil {
 		if milliwatts, err := g.device.Power(); g.ok("power", err) {
-			g.builder.RecordHwPowerDataPoint(g.ts, float64(milliwatts)/1e3, g.uuid, g.name, metadata.AttributeHwTypeGpu, g.options...)
+			g.builder.RecordHwPowerDataPoint(g.timestamp, float64(milliwatts)/1e3, g.uuid, g.name,
+				metadata.AttributeHwTypeGpu, g.options...)
 		}
 	}
-	if on.HwEnergy.Enabled && g.lost == nil {
+	if g.metrics.HwEnergy.Enabled && g.lost == nil {
 		if millijoules, err := g.device.Energy(); g.ok("energy", err) {
 			joules := float64(millijoules) / 1e3
-			g.count("energy", 0, joules)
-			g.builder.RecordHwEnergyDataPoint(g.ts, joules, g.uuid, g.name, metadata.AttributeHwTypeGpu, g.options...)
+			g.trackReset("energy", 0, joules)
+			g.builder.RecordHwEnergyDataPoint(g.timestamp, joules, g.uuid, g.name,
+				metadata.AttributeHwTypeGpu, g.options...)
 		}
 	}
-	if !on.NvmlGpuPowerLimit.Enabled {
+	if !g.metrics.NvmlGpuPowerLimit.Enabled {
 		return
 	}
 	for _, l := range powerLimits {
@@ -180,34 +190,35 @@ func (g *gpu) power() {
 			return
 		}
 		if milliwatts, err := g.device.PowerLimit(l.limit); g.ok("power limit", err) {
-			g.builder.RecordNvmlGpuPowerLimitDataPoint(g.ts, float64(milliwatts)/1e3, g.uuid, g.name, l.kind, g.options...)
+			g.builder.RecordNvmlGpuPowerLimitDataPoint(g.timestamp, float64(milliwatts)/1e3, g.uuid, g.name,
+				l.kind, g.options...)
 		}
 	}
 }
 
-func (g *gpu) fan() {
-	on := &g.scraper.config.Builder.Metrics
-	if on.HwFanSpeedRatio.Enabled && g.lost == nil {
+func (g *gpu) readFans() {
+	if g.metrics.HwFanSpeedRatio.Enabled && g.lost == nil {
 		count, err := g.device.FanCount()
 		g.ok("fans", err)
 		for i := 0; i < count && g.lost == nil; i++ {
-			if speed, err := g.device.FanSpeed(i); g.ok("fan speed", err) {
-				g.builder.RecordHwFanSpeedRatioDataPoint(g.ts, float64(speed)/100, g.uuid, g.name, g.fanName(i), g.options...)
+			if percent, err := g.device.FanSpeed(i); g.ok("fan speed", err) {
+				g.builder.RecordHwFanSpeedRatioDataPoint(g.timestamp, float64(percent)/100, g.uuid, g.name,
+					g.fanName(i), g.options...)
 			}
 		}
 	}
-	if on.HwFanSpeed.Enabled && g.lost == nil {
+	if g.metrics.HwFanSpeed.Enabled && g.lost == nil {
 		if rpm, err := g.device.FanRPM(); g.ok("fan speed", err) {
-			g.builder.RecordHwFanSpeedDataPoint(g.ts, int64(rpm), g.uuid, g.name, g.fanName(0), g.options...)
+			g.builder.RecordHwFanSpeedDataPoint(g.timestamp, int64(rpm), g.uuid, g.name, g.fanName(0), g.options...)
 		}
 	}
 }
 
 func (g *gpu) fanName(i int) string {
-	for len(g.fans) <= i {
-		g.fans = append(g.fans, fmt.Sprintf("fan%d", len(g.fans)))
+	for len(g.fanNames) <= i {
+		g.fanNames = append(g.fanNames, fmt.Sprintf("fan%d", len(g.fanNames)))
 	}
-	return g.fans[i]
+	return g.fanNames[i]
 }
 
 var clocks = [...]struct {
@@ -220,51 +231,52 @@ var clocks = [...]struct {
 	{driver.ClockVideo, metadata.AttributeNvmlClockVideo},
 }
 
-func (g *gpu) clocks() {
-	const perMHz = 1_000_000
-	on := &g.scraper.config.Builder.Metrics
+func (g *gpu) readClocks() {
+	const hertzPerMHz = 1_000_000
 	for _, c := range clocks {
-		if on.NvmlGpuClockFrequency.Enabled && g.lost == nil {
+		if g.metrics.NvmlGpuClockFrequency.Enabled && g.lost == nil {
 			if mhz, err := g.device.Clock(c.clock); g.ok("clock", err) {
-				g.builder.RecordNvmlGpuClockFrequencyDataPoint(g.ts, int64(mhz)*perMHz, g.uuid, g.name, c.name, g.options...)
+				g.builder.RecordNvmlGpuClockFrequencyDataPoint(g.timestamp, int64(mhz)*hertzPerMHz, g.uuid, g.name,
+					c.name, g.options...)
 			}
 		}
-		if on.NvmlGpuClockLimit.Enabled && g.lost == nil {
+		if g.metrics.NvmlGpuClockLimit.Enabled && g.lost == nil {
 			if mhz, err := g.device.MaxClock(c.clock); g.ok("clock limit", err) {
-				g.builder.RecordNvmlGpuClockLimitDataPoint(g.ts, int64(mhz)*perMHz, g.uuid, g.name, c.name, g.options...)
+				g.builder.RecordNvmlGpuClockLimitDataPoint(g.timestamp, int64(mhz)*hertzPerMHz, g.uuid, g.name,
+					c.name, g.options...)
 			}
 		}
 	}
-	const unknown = 32
-	if on.NvmlGpuPerformanceState.Enabled && g.lost == nil {
-		if state, err := g.device.PerformanceState(); g.ok("performance state", err) && state != unknown {
-			g.builder.RecordNvmlGpuPerformanceStateDataPoint(g.ts, int64(state), g.uuid, g.name, g.options...)
+	if g.metrics.NvmlGpuPerformanceState.Enabled && g.lost == nil {
+		state, err := g.device.PerformanceState()
+		if g.ok("performance state", err) && state != driver.PerformanceStateUnknown {
+			g.builder.RecordNvmlGpuPerformanceStateDataPoint(g.timestamp, int64(state), g.uuid, g.name, g.options...)
 		}
 	}
 }
 
-func (g *gpu) pcie() {
-	on := &g.scraper.config.Builder.Metrics
-	if (on.NvmlGpuPcieLinkGeneration.Enabled || on.NvmlGpuPcieLinkWidth.Enabled) && g.lost == nil {
+var ioDirections = [...]metadata.AttributeNetworkIoDirection{
+	driver.Transmit: metadata.AttributeNetworkIoDirectionTransmit,
+	driver.Receive:  metadata.AttributeNetworkIoDirectionReceive,
+}
+
+func (g *gpu) readPCIe() {
+	if (g.metrics.NvmlGpuPcieLinkGeneration.Enabled || g.metrics.NvmlGpuPcieLinkWidth.Enabled) && g.lost == nil {
 		if generation, width, err := g.device.PCIeLink(); g.ok("PCIe link", err) {
-			g.builder.RecordNvmlGpuPcieLinkGenerationDataPoint(g.ts, int64(generation), g.uuid, g.name, g.options...)
-			g.builder.RecordNvmlGpuPcieLinkWidthDataPoint(g.ts, int64(width), g.uuid, g.name, g.options...)
+			g.builder.RecordNvmlGpuPcieLinkGenerationDataPoint(g.timestamp, int64(generation), g.uuid, g.name,
+				g.options...)
+			g.builder.RecordNvmlGpuPcieLinkWidthDataPoint(g.timestamp, int64(width), g.uuid, g.name, g.options...)
 		}
 	}
-	if !on.NvmlGpuPcieThroughput.Enabled {
+	if !g.metrics.NvmlGpuPcieThroughput.Enabled {
 		return
 	}
-	for direction, name := range directions {
+	for direction, name := range ioDirections {
 		if g.lost != nil {
 			return
 		}
 		if rate, err := g.device.PCIeThroughput(driver.Direction(direction)); g.ok("PCIe throughput", err) {
-			g.builder.RecordNvmlGpuPcieThroughputDataPoint(g.ts, int64(rate), g.uuid, g.name, name, g.options...)
+			g.builder.RecordNvmlGpuPcieThroughputDataPoint(g.timestamp, int64(rate), g.uuid, g.name, name, g.options...)
 		}
 	}
-}
-
-var directions = [...]metadata.AttributeNetworkIoDirection{
-	driver.Transmit: metadata.AttributeNetworkIoDirectionTransmit,
-	driver.Receive:  metadata.AttributeNetworkIoDirectionReceive,
 }

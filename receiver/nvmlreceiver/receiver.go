@@ -16,21 +16,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// member is a receiver's share in the session.
+// member is a receiver's membership in a session.
 type member struct {
 	session *session
 	config  *Config
 	host    component.Host
 	started bool
-	forget  func() // called when the session is over
+	forget  func() // called when the session has ended
 }
 
 func (m *member) start(ctx context.Context, host component.Host) error {
 	m.host, m.started = host, true
-	return m.session.start(ctx, m, m.config.OnMissingDriver == Fail)
+	return m.session.start(ctx, m, m.config.OnMissingDriver == MissingDriverFail)
 }
 
-// shutdown is safe without start, and twice.
+// shutdown may be called before start, and more than once.
 func (m *member) shutdown() {
 	if !m.started {
 		return
@@ -44,10 +44,12 @@ func (m *member) shutdown() {
 type metricsReceiver struct {
 	member
 	controller receiver.Metrics
-	stop       context.CancelFunc // ends the scrape under way
+	stop       context.CancelFunc // cancels the scrape in progress
 }
 
-func newMetricsReceiver(config *Config, settings receiver.Settings, session *session, next consumer.Metrics, forget func()) (*metricsReceiver, error) {
+func newMetricsReceiver(
+	config *Config, settings receiver.Settings, session *session, next consumer.Metrics, forget func(),
+) (*metricsReceiver, error) {
 	s := newScraper(config, settings, session)
 	stopped, stop := context.WithCancel(context.Background())
 	scrape, err := otelscraper.NewMetrics(func(ctx context.Context) (pmetric.Metrics, error) {
@@ -66,10 +68,12 @@ func newMetricsReceiver(config *Config, settings receiver.Settings, session *ses
 		stop()
 		return nil, err
 	}
-	return &metricsReceiver{member: member{session: session, config: config, forget: forget}, controller: controller, stop: stop}, nil
+	return &metricsReceiver{
+		member: member{session: session, config: config, forget: forget}, controller: controller, stop: stop,
+	}, nil
 }
 
-// Start scraping. It fails if the driver is missing and the configuration says that this is a failure.
+// Start starts scraping. It fails if the driver is missing and on_missing_driver is "fail".
 func (r *metricsReceiver) Start(ctx context.Context, host component.Host) error {
 	if err := r.member.start(ctx, host); err != nil {
 		r.member.shutdown()
@@ -78,7 +82,7 @@ func (r *metricsReceiver) Start(ctx context.Context, host component.Host) error 
 	return r.controller.Start(ctx, host)
 }
 
-// Shutdown ends the scrape under way; a driver call that hangs does not hold it up.
+// Shutdown cancels the scrape in progress. It does not wait for a driver call that hangs.
 func (r *metricsReceiver) Shutdown(ctx context.Context) error {
 	r.stop()
 	if !r.started {
@@ -94,7 +98,9 @@ type logsReceiver struct {
 	logs *eventLogs
 }
 
-func newLogsReceiver(config *Config, settings receiver.Settings, session *session, next consumer.Logs, forget func()) (*logsReceiver, error) {
+func newLogsReceiver(
+	config *Config, settings receiver.Settings, session *session, next consumer.Logs, forget func(),
+) (*logsReceiver, error) {
 	logs, err := newEventLogs(config, settings, session, next)
 	if err != nil {
 		return nil, err
@@ -102,7 +108,7 @@ func newLogsReceiver(config *Config, settings receiver.Settings, session *sessio
 	return &logsReceiver{member: member{session: session, config: config, forget: forget}, logs: logs}, nil
 }
 
-// Start watching. It fails as that of the metrics receiver does.
+// Start starts watching for events. It fails if the driver is missing and on_missing_driver is "fail".
 func (r *logsReceiver) Start(ctx context.Context, host component.Host) error {
 	if err := r.member.start(ctx, host); err != nil {
 		r.member.shutdown()
@@ -111,7 +117,7 @@ func (r *logsReceiver) Start(ctx context.Context, host component.Host) error {
 	return nil
 }
 
-// Shutdown does not wait for the driver.
+// Shutdown stops delivering events. It does not wait for a driver call that hangs.
 func (r *logsReceiver) Shutdown(context.Context) error {
 	r.logs.shutdown()
 	r.member.shutdown()

@@ -5,9 +5,6 @@ package nvmlreceiver
 
 import (
 	"context"
-	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -26,24 +23,24 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// pair is a metrics and a logs receiver of one configuration, as the collector makes them.
+// pair is the metrics and the logs receiver of one configuration, created as the collector does.
 type pair struct {
 	lib      *drivertest.Library
 	settings receiver.Settings
-	said     *observer.ObservedLogs
+	logged   *observer.ObservedLogs
 	metrics  receiver.Metrics
 	logs     receiver.Logs
 	points   consumertest.MetricsSink
 	records  consumertest.LogsSink
-	opened   int // libraries
+	libs     int // number of libraries created
 }
 
 func newPair(t *testing.T, config *Config, gpus ...*drivertest.GPU) *pair {
 	t.Helper()
 	p := &pair{lib: drivertest.NewLibrary(gpus...), settings: receivertest.NewNopSettings(metadata.Type)}
-	core, said := observer.New(zap.InfoLevel)
-	p.settings.Logger, p.said = zap.New(core), said
-	factory := newFactory(func(string) driver.Library { p.opened++; return p.lib })
+	core, logged := observer.New(zap.InfoLevel)
+	p.settings.Logger, p.logged = zap.New(core), logged
+	factory := newFactory(func(string) driver.Library { p.libs++; return p.lib })
 	var err error
 	p.metrics, err = factory.CreateMetrics(context.Background(), p.settings, config, &p.points)
 	require.NoError(t, err)
@@ -64,7 +61,7 @@ func (p *pair) start(t *testing.T) {
 	require.NoError(t, p.metrics.Start(context.Background(), &statusHost{}))
 	require.NoError(t, p.logs.Start(context.Background(), &statusHost{}))
 	t.Cleanup(func() {
-		// The watcher is inside a wait; an event lets it see the end before goleak looks.
+		// The watcher is waiting for an event; each event wakes it, so that it exits before goleak checks.
 		p.lib.Emit(driver.Event{})
 		require.NoError(t, p.metrics.Shutdown(context.Background()))
 		require.NoError(t, p.logs.Shutdown(context.Background()))
@@ -73,23 +70,26 @@ func (p *pair) start(t *testing.T) {
 	})
 }
 
-func TestReceiversShareOneSession(t *testing.T) {
-	p := newPair(t, fastConfig(), drivertest.New(0, time.Now()))
+func TestReceiversShareSession(t *testing.T) {
+	p := newPair(t, fastConfig(), drivertest.NewGPU(0, time.Now()))
 	p.start(t)
 	require.Eventually(t, func() bool { return len(p.points.AllMetrics()) > 2 }, 10*time.Second, time.Millisecond)
-	assert.Equal(t, 1, p.opened)
+	assert.Equal(t, 1, p.libs)
 	assert.Equal(t, 1, p.lib.Opens())
-	assert.Equal(t, 1, p.said.FilterMessage("reading NVIDIA GPUs").Len())
+	assert.Equal(t, 1, p.logged.FilterMessage("reading NVIDIA GPUs").Len())
 }
 
-func TestXIDsBecomeRecordsAndCounts(t *testing.T) {
+func TestXIDRecordsAndCounts(t *testing.T) {
 	config := fastConfig()
 	config.Builder.Metrics.NvmlGpuXidErrors.Enabled = true
-	gpu := drivertest.New(0, time.Now())
+	gpu := drivertest.NewGPU(0, time.Now())
 	p := newPair(t, config, gpu)
 	p.start(t)
 	require.Eventually(t, func() bool { return p.lib.Calls("Register") > 0 }, 10*time.Second, time.Millisecond)
-	xid := driver.Event{Device: gpu, Kind: driver.EventXID, Data: 79, GPUInstance: driver.NoInstance, ComputeInstance: driver.NoInstance}
+	xid := driver.Event{
+		Device: gpu, Kind: driver.EventXID, Data: 79,
+		GPUInstance: driver.NoInstance, ComputeInstance: driver.NoInstance,
+	}
 	p.lib.Emit(xid)
 	p.lib.Emit(xid)
 	p.lib.Emit(driver.Event{Device: gpu, Kind: driver.EventXID, Data: 31, GPUInstance: 2, ComputeInstance: 0})
@@ -107,7 +107,7 @@ func TestXIDsBecomeRecordsAndCounts(t *testing.T) {
 		"nvml.xid.description": "GPU has fallen off the bus"}, first.Attributes().AsRaw())
 	assert.Equal(t, gpu.Product, resource.Resource().Attributes().AsRaw()["hw.model"])
 	_, third := record(2)
-	assert.Equal(t, plog.SeverityNumberWarn, third.SeverityNumber(), "a fault of an application")
+	assert.Equal(t, plog.SeverityNumberWarn, third.SeverityNumber(), "caused by an application")
 	assert.Equal(t, int64(2), third.Attributes().AsRaw()["nvml.mig.gpu_instance.id"])
 
 	require.Eventually(t, func() bool {
@@ -121,68 +121,24 @@ func TestXIDsBecomeRecordsAndCounts(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 }
 
-// TestRecordOfEachEvent checks name, severity and text of every kind of event, and that each can be disabled.
-func TestRecordOfEachEvent(t *testing.T) {
-	gpu := foundGPU{uuid: "GPU-1", name: "GPU 0", model: "H100"}
-	for _, test := range []struct {
-		event    gpuEvent
-		name     string
-		severity plog.SeverityNumber
-		body     string
-	}{
-		{gpuEvent{lost: true}, "nvml.gpu.lost", plog.SeverityNumberFatal, "GPU lost: it fell off the bus or must be reset"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventXID, Data: 4711}}, "nvml.gpu.xid", plog.SeverityNumberError, "GPU 0: XID 4711"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventECCUncorrected}}, "nvml.gpu.ecc.uncorrected", plog.SeverityNumberError, "GPU 0: ECC error that could not be corrected"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventECCCorrectedStorm}}, "nvml.gpu.ecc.corrected_storm", plog.SeverityNumberWarn, "GPU 0: storm of corrected ECC errors"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventRetired}}, "nvml.gpu.memory.retired", plog.SeverityNumberWarn, "GPU 0: GPU memory taken out of use"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventRetirementFailed}}, "nvml.gpu.memory.retirement_failed", plog.SeverityNumberError, "GPU 0: GPU memory could not be taken out of use"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventPoison}}, "nvml.gpu.memory.poison", plog.SeverityNumberError, "GPU 0: poisoned data used, contained"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventPoisonFatal}}, "nvml.gpu.memory.poison_fatal", plog.SeverityNumberFatal, "GPU 0: poisoned data used, not contained"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventUnavailable}}, "nvml.gpu.unavailable", plog.SeverityNumberFatal, "GPU 0: GPU unavailable"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventRecoveryAction, Data: 2}}, "nvml.gpu.recovery_action", plog.SeverityNumberWarn, "GPU 0: GPU recovery action: node_reboot"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventRecoveryAction, Data: 99}}, "nvml.gpu.recovery_action", plog.SeverityNumberWarn, "GPU 0: GPU recovery action: unknown"},
-		{gpuEvent{gpu: gpu, Event: driver.Event{Kind: driver.EventMIGChanged}}, "nvml.gpu.mig_changed", plog.SeverityNumberInfo, "GPU 0: MIG instances changed"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			test.event.gen, test.event.at = &generation{driverVersion: "570"}, testTime
-			records := func(config *Config) plog.Logs {
-				session := newSession(drivertest.NewLibrary(), zap.NewNop())
-				logs, err := newEventLogs(config, receivertest.NewNopSettings(metadata.Type), session, consumertest.NewNop())
-				require.NoError(t, err)
-				return logs.record(test.event)
-			}
-			logs := records(defaultConfig())
-			require.Equal(t, 1, logs.LogRecordCount())
-			record := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
-			assert.Equal(t, test.name, record.EventName())
-			assert.Equal(t, test.severity, record.SeverityNumber())
-			assert.Equal(t, test.body, record.Body().Str())
-			assert.Equal(t, testTime, record.Timestamp().AsTime())
-
-			none := defaultConfig()
-			none.Events = metadata.EventsConfig{}
-			assert.Zero(t, records(none).LogRecordCount())
-		})
-	}
-}
-
-func TestShutdownDoesNotWaitForAnEvent(t *testing.T) {
+func TestShutdownWhileWaitingForEvent(t *testing.T) {
 	config := fastConfig()
 	config.Controller.CollectionInterval = time.Hour
-	p := newPair(t, config, drivertest.New(0, time.Now()))
+	p := newPair(t, config, drivertest.NewGPU(0, time.Now()))
 	require.NoError(t, p.logs.Start(context.Background(), &statusHost{}))
 	require.Eventually(t, func() bool { return p.lib.Calls("Register") > 0 }, 10*time.Second, time.Millisecond)
-	begin := time.Now()
+	start := time.Now()
 	require.NoError(t, p.logs.Shutdown(context.Background()))
-	assert.Less(t, time.Since(begin), eventWait/2)
+	assert.Less(t, time.Since(start), eventWait/2)
 	p.lib.Emit(driver.Event{Kind: driver.EventXID}) // also wakes the watcher
-	require.Eventually(t, func() bool { return !p.lib.IsOpen() }, 10*time.Second, time.Millisecond, "the watcher closes the driver behind itself")
-	assert.Zero(t, p.records.LogRecordCount(), "no record after the shutdown")
+	require.Eventually(t, func() bool { return !p.lib.IsOpen() }, 10*time.Second, time.Millisecond,
+		"the watcher closes the driver when it exits")
+	assert.Zero(t, p.records.LogRecordCount(), "no record after shutdown")
 }
 
-func TestMissingDriverFails(t *testing.T) {
+func TestMissingDriverPolicyFail(t *testing.T) {
 	config := fastConfig()
-	config.OnMissingDriver = Fail
+	config.OnMissingDriver = MissingDriverFail
 	for name, pick := range map[string]func(*pair) component.Component{
 		"metrics": func(p *pair) component.Component { return p.metrics },
 		"logs":    func(p *pair) component.Component { return p.logs },
@@ -195,44 +151,5 @@ func TestMissingDriverFails(t *testing.T) {
 			require.ErrorContains(t, err, "on_missing_driver: ignore")
 			require.NoError(t, pick(p).Shutdown(context.Background()))
 		})
-	}
-}
-
-func TestRefusedRecordIsLogged(t *testing.T) {
-	session := newSession(drivertest.NewLibrary(), zap.NewNop())
-	settings := receivertest.NewNopSettings(metadata.Type)
-	core, said := observer.New(zap.InfoLevel)
-	settings.Logger = zap.New(core)
-	logs, err := newEventLogs(defaultConfig(), settings, session, consumertest.NewErr(errors.New("queue is full")))
-	require.NoError(t, err)
-	logs.consume(gpuEvent{lost: true, at: testTime})
-	require.Equal(t, 1, said.Len())
-	assert.Contains(t, said.All()[0].ContextMap()["error"], "queue is full")
-}
-
-func TestProcFS(t *testing.T) {
-	root := procFS(t.TempDir())
-	dir := func(pid string) string {
-		path := filepath.Join(string(root), pid)
-		require.NoError(t, os.Mkdir(path, 0o700))
-		return path
-	}
-	require.NoError(t, os.Symlink("/opt/app/worker (deleted)", filepath.Join(dir("1"), "exe")))
-	require.NoError(t, os.WriteFile(filepath.Join(dir("2"), "comm"), []byte("python3\n"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(string(root), "2", "cmdline"), []byte("python3\x00a b.py\x00"), 0o600))
-	assert.Equal(t, "worker", root.executable(1))
-	assert.Equal(t, "python3", root.executable(2))
-	assert.Equal(t, "python3 a b.py", root.commandLine(2))
-	assert.Empty(t, root.executable(3), "gone")
-	assert.Empty(t, root.commandLine(3))
-}
-
-func TestProfileName(t *testing.T) {
-	for want, profile := range map[string]driver.MIGProfile{
-		"1g.5gb":     {GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 4864},
-		"7g.80gb":    {GPUSlices: 7, ComputeSlices: 7, MemoryMiB: 81050},
-		"1c.2g.20gb": {GPUSlices: 2, ComputeSlices: 1, MemoryMiB: 19968},
-	} {
-		assert.Equal(t, want, profileName(profile))
 	}
 }

@@ -17,21 +17,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-var errGPUHangs = errors.New("a driver call on the GPU does not come back")
+var errGPUHangs = errors.New("a driver call for the GPU hangs")
 
-// scraper turns what the GPUs say into metrics.
+// scraper scrapes all GPUs.
 type scraper struct {
 	config   *Config
 	settings receiver.Settings
 	session  *session
 	proc     procFS
-	xids     xids
+	xids     xidCounts
 	start    pcommon.Timestamp
 
-	gpus   []*gpu                   // every GPU that was ever found, in the order of their first finding
-	opened *generation              // the one that the devices of gpus are of
-	absent *metadata.MetricsBuilder // status of GPUs that cannot be read
-	waits  []<-chan struct{}        // scratch: the lanes of gpus
+	gpus       []*gpu                   // every GPU detected so far, in order of first detection
+	generation *generation              // the one that the devices of gpus belong to
+	absent     *metadata.MetricsBuilder // for the status of GPUs that cannot be read
+	pending    []<-chan struct{}        // scratch: for each of gpus, closes when its scrape is done
 }
 
 func newScraper(config *Config, settings receiver.Settings, session *session) *scraper {
@@ -42,35 +42,36 @@ func newScraper(config *Config, settings receiver.Settings, session *session) *s
 	}
 	if metrics := &config.Builder.Metrics; metrics.HwErrors.Enabled || metrics.NvmlGpuXidErrors.Enabled {
 		session.onEvent = append(session.onEvent, s.xids.add)
-		s.xids.counting.Store(true)
+		s.xids.enabled.Store(true)
 	}
 	return s
 }
 
-// scrape reads all GPUs at the same time, and gives those that answered before the timeout. Faults are logged once for each cause
-// and then shown by hw.status alone, so that it returns no error: the scraper helper would log it at every scrape.
+// scrape reads all GPUs concurrently and returns the metrics of those that respond before the timeout. It never returns
+// an error, which the scraper helper would log at every scrape: faults are logged once per cause, then shown by
+// hw.status.
 func (s *scraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout())
 	defer cancel()
 	now := s.session.now()
 	out := pmetric.NewMetrics()
-	s.waits = append(s.waits[:0], make([]<-chan struct{}, len(s.gpus))...)
+	s.pending = append(s.pending[:0], make([]<-chan struct{}, len(s.gpus))...)
 
 	gen, err := s.session.acquire(ctx)
 	if err == nil {
-		s.meet(gen)
+		s.adopt(gen)
 		for i, g := range s.gpus {
 			if g.device != nil {
-				s.waits[i] = s.dispatch(gen, g, now)
+				s.pending[i] = s.startScrape(gen, g, now)
 			}
 		}
 		s.collect(ctx, gen, out)
 		s.session.release(gen)
 	}
-	ts := pcommon.NewTimestampFromTime(now)
+	timestamp := pcommon.NewTimestampFromTime(now)
 	for i, g := range s.gpus {
-		if s.waits[i] == nil {
-			recordStatus(s.absent, g, ts, metadata.AttributeHwStateFailed)
+		if s.pending[i] == nil {
+			recordStatus(s.absent, g, timestamp, metadata.AttributeHwStateFailed)
 			s.absent.EmitForResource(metadata.WithResource(g.resource), metadata.WithStartTimeOverride(s.start))
 		}
 	}
@@ -85,28 +86,29 @@ func (s *scraper) timeout() time.Duration {
 	return s.config.Controller.CollectionInterval
 }
 
-// meet makes the acquaintance of the GPUs of gen.
-func (s *scraper) meet(gen *generation) {
-	if s.opened == gen {
+// adopt switches to the devices of gen, and adds the GPUs that it sees for the first time.
+func (s *scraper) adopt(gen *generation) {
+	if s.generation == gen {
 		return
 	}
-	s.opened = gen
+	s.generation = gen
 	for _, g := range s.gpus {
 		g.device = nil
 	}
-	for _, found := range gen.gpus {
-		resource := resourceOf(s.config, gen, found)
-		if g := s.known(found.uuid); g != nil {
-			g.device, g.found, g.name, g.resource = found.device, found, found.name, resource
-			g.links = nil
+	for _, detected := range gen.gpus {
+		resource := resourceOf(s.config, gen, detected)
+		if g := s.gpu(detected.uuid); g != nil {
+			g.device, g.name, g.resource = detected.device, detected.name, resource
+			g.nvlinks = nil
 			continue
 		}
-		s.gpus = append(s.gpus, newGPU(s, found, found.device, found.uuid, found.name, resource))
-		s.waits = append(s.waits, nil)
+		s.gpus = append(s.gpus, newGPU(s, detected.device, detected.uuid, detected.name, resource))
+		s.pending = append(s.pending, nil)
 	}
 }
 
-func (s *scraper) known(uuid string) *gpu {
+// gpu returns the GPU with this UUID, or nil.
+func (s *scraper) gpu(uuid string) *gpu {
 	for _, g := range s.gpus {
 		if g.uuid == uuid {
 			return g
@@ -115,14 +117,18 @@ func (s *scraper) known(uuid string) *gpu {
 	return nil
 }
 
-// resourceOf describes a GPU.
-func resourceOf(config *Config, gen *generation, found foundGPU) pcommon.Resource {
+// resourceOf returns the resource that describes a GPU.
+func resourceOf(config *Config, gen *generation, gpu detectedGPU) pcommon.Resource {
 	rb := metadata.NewResourceBuilder(config.Builder.ResourceAttributes)
 	rb.SetHwVendor("NVIDIA")
-	rb.SetNvmlGpuIndex(int64(found.index))
+	rb.SetNvmlGpuIndex(int64(gpu.index))
 	for value, set := range map[*string]func(string){
-		&found.model: rb.SetHwModel, &found.serial: rb.SetHwSerialNumber, &found.vbios: rb.SetHwFirmwareVersion,
-		&found.pci: rb.SetNvmlGpuPciAddress, &gen.driverVersion: rb.SetHwDriverVersion, &gen.cudaVersion: rb.SetNvmlCudaVersion,
+		&gpu.model:         rb.SetHwModel,
+		&gpu.serial:        rb.SetHwSerialNumber,
+		&gpu.vbios:         rb.SetHwFirmwareVersion,
+		&gpu.pci:           rb.SetNvmlGpuPciAddress,
+		&gen.driverVersion: rb.SetHwDriverVersion,
+		&gen.cudaVersion:   rb.SetNvmlCudaVersion,
 	} {
 		if *value != "" {
 			set(*value)
@@ -131,8 +137,8 @@ func resourceOf(config *Config, gen *generation, found foundGPU) pcommon.Resourc
 	return rb.Emit()
 }
 
-// dispatch starts the scrape of one GPU; nil if the last one has not come back.
-func (s *scraper) dispatch(gen *generation, g *gpu, now time.Time) <-chan struct{} {
+// startScrape starts the scrape of one GPU. It returns nil if the previous one has not returned yet.
+func (s *scraper) startScrape(gen *generation, g *gpu, now time.Time) <-chan struct{} {
 	s.session.retain(gen)
 	done := g.lane.run(func() {
 		defer s.session.release(gen)
@@ -144,37 +150,37 @@ func (s *scraper) dispatch(gen *generation, g *gpu, now time.Time) <-chan struct
 	return done
 }
 
-// collect waits for the GPUs, and takes those that cannot be read out of s.waits.
+// collect waits for the scrapes and moves their results to out. It sets s.pending to nil for GPUs that do not finish.
 func (s *scraper) collect(ctx context.Context, gen *generation, out pmetric.Metrics) {
 	var fault error
 	for i, g := range s.gpus {
 		err := error(driver.GPULost)
 		switch {
-		case g.device == nil: // it did not answer when the driver was opened
-			s.session.renew(gen)
-		case s.await(ctx, s.waits[i]):
-			g.out.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
+		case g.device == nil: // it did not respond when the driver was opened
+			s.session.requestReopen(gen)
+		case s.await(ctx, s.pending[i]):
+			g.result.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
 			if err = g.lost; err != nil {
-				s.session.renew(gen)
+				s.session.requestReopen(gen)
 			}
 		default:
-			s.waits[i], err = nil, errGPUHangs
+			s.pending[i], err = nil, errGPUHangs
 		}
 		if err != nil {
 			fault = err
-			s.complain(g, err)
+			s.logUnreadable(g, err)
 		}
 	}
-	s.session.fault("gpu", fault)
+	s.session.setFault("gpu", fault)
 	if fault == nil {
-		s.session.healthy()
-		if s.session.once.forget("gpu") {
-			s.settings.Logger.Info("every GPU answers again")
+		s.session.allResponding()
+		if s.session.logged.forget("gpu") {
+			s.settings.Logger.Info("all GPUs respond again")
 		}
 	}
 }
 
-// await says whether done came in time.
+// await reports whether done closes in time.
 func (s *scraper) await(ctx context.Context, done <-chan struct{}) bool {
 	if done == nil {
 		return false
@@ -185,7 +191,7 @@ func (s *scraper) await(ctx context.Context, done <-chan struct{}) bool {
 	case <-s.session.stop:
 		return false
 	case <-ctx.Done():
-		select { // both at the same time
+		select { // prefer done if both are ready
 		case <-done:
 			return true
 		default:
@@ -194,9 +200,9 @@ func (s *scraper) await(ctx context.Context, done <-chan struct{}) bool {
 	}
 }
 
-func (s *scraper) complain(g *gpu, err error) {
-	s.session.once.say(problem{gpu: g.uuid, what: "gpu", code: driver.CodeOf(err)}, func() {
-		s.settings.Logger.Warn("a GPU cannot be read; its hw.status says failed", zap.String("gpu", g.name),
+func (s *scraper) logUnreadable(g *gpu, err error) {
+	s.session.logged.do(problem{gpu: g.uuid, what: "gpu", code: driver.CodeOf(err)}, func() {
+		s.settings.Logger.Warn("cannot read GPU; reporting its hw.status as failed", zap.String("gpu", g.name),
 			zap.String("hw.id", g.uuid), zap.Error(err))
 	})
 }

@@ -33,12 +33,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 var testTime = time.Unix(1_750_000_000, 0).UTC()
 
-// bench is a receiver's inside on a fake driver, with a clock that stands still until it is moved.
-type bench struct {
+// harness runs a scraper on a fake driver, with a clock that moves only when told to.
+type harness struct {
 	*scraper
 	lib    *drivertest.Library
 	logs   *observer.ObservedLogs
@@ -47,43 +47,43 @@ type bench struct {
 	clock  atomic.Int64 // nanoseconds after testTime
 }
 
-func (b *bench) now() time.Time { return testTime.Add(time.Duration(b.clock.Load())) }
+func (h *harness) now() time.Time { return testTime.Add(time.Duration(h.clock.Load())) }
 
-// pass lets time pass.
-func (b *bench) pass(d time.Duration) { b.clock.Add(int64(d)) }
+// advance moves the clock.
+func (h *harness) advance(d time.Duration) { h.clock.Add(int64(d)) }
 
-func newBench(t testing.TB, config *Config, gpus ...*drivertest.GPU) *bench {
+func newHarness(t testing.TB, config *Config, gpus ...*drivertest.GPU) *harness {
 	t.Helper()
 	lib := drivertest.NewLibrary(gpus...)
-	b := newBenchOn(t, config, lib)
-	b.lib = lib
-	return b
+	h := newHarnessOn(t, config, lib)
+	h.lib = lib
+	return h
 }
 
-func newBenchOn(t testing.TB, config *Config, lib driver.Library) *bench {
+func newHarnessOn(t testing.TB, config *Config, lib driver.Library) *harness {
 	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
 	settings := receivertest.NewNopSettings(metadata.Type)
 	settings.Logger = zap.New(core)
-	b := &bench{logs: logs, status: &statusHost{}}
+	h := &harness{logs: logs, status: &statusHost{}}
 	session := newSession(lib, settings.Logger)
-	session.now = b.now
-	b.scraper = newScraper(config, settings, session)
-	b.proc = procFS(filepath.Join("testdata", "proc"))
-	b.member = &member{session: session, config: config, forget: func() {}, host: b.status, started: true}
-	session.members = []*member{b.member} // as start does, without the watcher
-	t.Cleanup(b.member.shutdown)
-	return b
+	session.now = h.now
+	h.scraper = newScraper(config, settings, session)
+	h.proc = procFS(filepath.Join("testdata", "proc"))
+	h.member = &member{session: session, config: config, forget: func() {}, host: h.status, started: true}
+	session.members = []*member{h.member} // like start, but without the watcher
+	t.Cleanup(h.member.shutdown)
+	return h
 }
 
-func (b *bench) mustScrape(t testing.TB) pmetric.Metrics {
+func (h *harness) mustScrape(t testing.TB) pmetric.Metrics {
 	t.Helper()
-	metrics, err := b.scrape(context.Background())
+	metrics, err := h.scrape(context.Background())
 	require.NoError(t, err)
 	return metrics
 }
 
-// statusHost keeps what is reported to it.
+// statusHost records the component statuses reported to it.
 type statusHost struct {
 	mu     sync.Mutex
 	events []*componentstatus.Event
@@ -97,7 +97,7 @@ func (h *statusHost) Report(event *componentstatus.Event) {
 	h.events = append(h.events, event)
 }
 
-// last is the status reported last, StatusNone if none was.
+// last returns the latest status, or StatusNone.
 func (h *statusHost) last() componentstatus.Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,67 +126,87 @@ func unmarshal(t testing.TB, raw *confmap.Conf) *Config {
 func eightGPUs() []*drivertest.GPU {
 	var gpus []*drivertest.GPU
 	for i := range 8 {
-		gpus = append(gpus, drivertest.New(i, testTime))
+		gpus = append(gpus, drivertest.NewGPU(i, testTime))
 	}
 	return gpus
 }
 
+// goldenGPUs are the GPUs of each case in testdata.
+var goldenGPUs = map[string]func() []*drivertest.GPU{
+	"no_gpu":             func() []*drivertest.GPU { return nil },
+	"one_gpu_everything": func() []*drivertest.GPU { return []*drivertest.GPU{drivertest.NewGPU(0, testTime)} },
+	"eight_gpus":         eightGPUs,
+	"mig":                migGPU,
+	"partial_support":    consumerGPU,
+	"old_driver":         oldDriverGPU,
+	"hot_and_failing":    hotAndFailingGPUs,
+}
+
+func migGPU() []*drivertest.GPU {
+	g := drivertest.NewGPU(0, testTime)
+	g.MIG = true
+	g.Samples, g.Latest = nil, nil // drivers report no utilization of a partitioned GPU
+	for i, profile := range []driver.MIGProfile{
+		{GPUInstance: 1, GPUSlices: 3, ComputeSlices: 3, MemoryMiB: 40192},
+		{GPUInstance: 9, GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 9856},
+		{GPUInstance: 10, ComputeInstance: 1, GPUSlices: 2, ComputeSlices: 1, MemoryMiB: 19968},
+	} {
+		total := profile.MemoryMiB << 20
+		g.Instances = append(g.Instances, &drivertest.GPU{
+			ID: fmt.Sprintf("MIG-00000000-0000-0000-0000-%012d", i), Profile: profile,
+			Mem:   driver.Memory{Total: total, Used: 1 << 30, Free: total - 1<<30, HasReserved: true},
+			Procs: []driver.Process{{PID: uint32(6000 + i), Memory: 1 << 30, HasMemory: true}},
+		})
+	}
+	return []*drivertest.GPU{g}
+}
+
+// consumerGPU has no ECC, MIG, NVLink, or memory temperature sensor.
+func consumerGPU() []*drivertest.GPU {
+	g := drivertest.NewGPU(0, testTime)
+	g.Product = "NVIDIA GeForce RTX 4090"
+	g.FieldValues = nil
+	g.CelsiusLimits = map[driver.TemperatureLimit]uint32{driver.LimitSlowdown: 90}
+	g.Errs = map[string]error{
+		"ECCErrors": driver.NotSupported, "RemappedRows": driver.NotSupported, "MIGEnabled": driver.NotSupported,
+		"Serial": driver.NotSupported, "Fields": driver.NotSupported,
+	}
+	return []*drivertest.GPU{g}
+}
+
+// oldDriverGPU has a driver that lacks most functions, like one from 2016.
+func oldDriverGPU() []*drivertest.GPU {
+	g := drivertest.NewGPU(0, testTime)
+	g.Mem.HasReserved, g.Mem.Reserved = false, 0
+	g.Latest = map[driver.Engine]uint32{
+		driver.EngineGeneral: 33, driver.EngineEncoder: 4, driver.EngineDecoder: 5,
+	}
+	g.Errs = map[string]error{}
+	for _, call := range []string{
+		"UtilizationSamples", "Energy", "Fields", "MIGEnabled", "RemappedRows", "ThrottleReasons", "PCIAddress",
+	} {
+		g.Errs[call] = driver.FunctionNotFound
+	}
+	return []*drivertest.GPU{g}
+}
+
+func hotAndFailingGPUs() []*drivertest.GPU {
+	hot := drivertest.NewGPU(0, testTime)
+	hot.Throttle = driver.ThrottleHWThermal | driver.ThrottleHWSlowdown
+	failing := drivertest.NewGPU(1, testTime)
+	failing.Rows.Failed = true
+	lost := drivertest.NewGPU(2, testTime)
+	lost.Errs = map[string]error{"Power": driver.GPULost}
+	return []*drivertest.GPU{hot, failing, lost}
+}
+
 // TestScrapeGolden compares a scrape with testdata/<case>/expected.yaml.
 func TestScrapeGolden(t *testing.T) {
-	for name, gpus := range map[string]func() []*drivertest.GPU{
-		"no_gpu":             func() []*drivertest.GPU { return nil },
-		"one_gpu_everything": func() []*drivertest.GPU { return []*drivertest.GPU{drivertest.New(0, testTime)} },
-		"eight_gpus":         eightGPUs,
-		"mig": func() []*drivertest.GPU {
-			g := drivertest.New(0, testTime)
-			g.MIG = true
-			g.Samples, g.Latest = nil, nil // drivers keep no utilization of a GPU that is cut up
-			for i, profile := range []driver.MIGProfile{
-				{GPUInstance: 1, GPUSlices: 3, ComputeSlices: 3, MemoryMiB: 40192},
-				{GPUInstance: 9, GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 9856},
-				{GPUInstance: 10, ComputeInstance: 1, GPUSlices: 2, ComputeSlices: 1, MemoryMiB: 19968},
-			} {
-				g.Instances = append(g.Instances, &drivertest.GPU{
-					ID: fmt.Sprintf("MIG-00000000-0000-0000-0000-%012d", i), Profile: profile,
-					Mem:   driver.Memory{Total: profile.MemoryMiB << 20, Used: 1 << 30, Free: profile.MemoryMiB<<20 - 1<<30, HasReserved: true},
-					Procs: []driver.Process{{PID: uint32(6000 + i), Memory: 1 << 30, HasMemory: true}},
-				})
-			}
-			return []*drivertest.GPU{g}
-		},
-		// A consumer's card: no ECC, no MIG, no NVLink, no memory sensor.
-		"partial_support": func() []*drivertest.GPU {
-			g := drivertest.New(0, testTime)
-			g.Product = "NVIDIA GeForce RTX 4090"
-			g.FieldValues = nil
-			g.CelsiusLimits = map[driver.TemperatureLimit]uint32{driver.LimitSlowdown: 90}
-			g.Errs = map[string]error{"ECCErrors": driver.NotSupported, "RemappedRows": driver.NotSupported, "MIGEnabled": driver.NotSupported,
-				"Serial": driver.NotSupported, "Fields": driver.NotSupported}
-			return []*drivertest.GPU{g}
-		},
-		// A driver that lacks most functions, as one of 2016 does.
-		"old_driver": func() []*drivertest.GPU {
-			g := drivertest.New(0, testTime)
-			g.Mem.HasReserved, g.Mem.Reserved = false, 0
-			g.Latest = map[driver.Engine]uint32{driver.EngineGeneral: 33, driver.EngineEncoder: 4, driver.EngineDecoder: 5}
-			g.Errs = map[string]error{}
-			for _, call := range []string{"UtilizationSamples", "Energy", "Fields", "MIGEnabled", "RemappedRows", "ThrottleReasons", "PCIAddress"} {
-				g.Errs[call] = driver.FunctionNotFound
-			}
-			return []*drivertest.GPU{g}
-		},
-		"hot_and_failing": func() []*drivertest.GPU {
-			hot, failing, lost := drivertest.New(0, testTime), drivertest.New(1, testTime), drivertest.New(2, testTime)
-			hot.Throttle = driver.ThrottleHWThermal | driver.ThrottleHWSlowdown
-			failing.Rows.Failed = true
-			lost.Errs = map[string]error{"Power": driver.GPULost}
-			return []*drivertest.GPU{hot, failing, lost}
-		},
-	} {
+	for name, gpus := range goldenGPUs {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join("testdata", name)
-			b := newBench(t, loadConfig(t, filepath.Join(dir, "config.yaml")), gpus()...)
-			actual := b.mustScrape(t)
+			h := newHarness(t, loadConfig(t, filepath.Join(dir, "config.yaml")), gpus()...)
+			actual := h.mustScrape(t)
 			path := filepath.Join(dir, "expected.yaml")
 			if *update {
 				require.NoError(t, os.WriteFile(path, nil, 0o600))
@@ -201,7 +221,7 @@ func TestScrapeGolden(t *testing.T) {
 	}
 }
 
-// point finds the value of the one point of a metric that has these attributes, given as key, value, key, value.
+// point returns the first point of a metric that has these attributes, given as key, value, key, value.
 func point(metrics pmetric.Metrics, name string, attributes ...string) (pmetric.NumberDataPoint, bool) {
 	for _, rm := range metrics.ResourceMetrics().All() {
 		for _, sm := range rm.ScopeMetrics().All() {
@@ -216,7 +236,7 @@ func point(metrics pmetric.Metrics, name string, attributes ...string) (pmetric.
 					dps = m.Sum().DataPoints()
 				}
 				for _, dp := range dps.All() {
-					if has(dp.Attributes(), attributes) {
+					if hasAttributes(dp.Attributes(), attributes) {
 						return dp, true
 					}
 				}
@@ -226,7 +246,7 @@ func point(metrics pmetric.Metrics, name string, attributes ...string) (pmetric.
 	return pmetric.NumberDataPoint{}, false
 }
 
-func has(m pcommon.Map, attributes []string) bool {
+func hasAttributes(m pcommon.Map, attributes []string) bool {
 	for i := 0; i < len(attributes); i += 2 {
 		if value, ok := m.Get(attributes[i]); !ok || value.AsString() != attributes[i+1] {
 			return false

@@ -17,82 +17,83 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
-// Waits between two attempts to open the driver: the first, the longest, and the longest while other GPUs are read, since opening
-// anew costs them a gap in the events.
+// Waits between two attempts to open the driver. maxReopenWait applies while other GPUs are still read, since reopening
+// interrupts their events.
 const (
-	retryFirst    = 5 * time.Second
-	retryLongest  = time.Minute
-	reopenLongest = 10 * time.Minute
+	initialRetryWait = 5 * time.Second
+	maxRetryWait     = time.Minute
+	maxReopenWait    = 10 * time.Minute
 )
 
-// shutdownGrace is how long a shutdown waits for the driver to be closed. One that takes longer is left to itself.
+// shutdownGrace is how long a shutdown waits for the driver to close. If it takes longer, it closes in the background.
 const shutdownGrace = time.Second
 
 var (
 	errStopped = errors.New("the receiver is shut down")
-	errHangs   = errors.New("the NVIDIA driver hangs while it is opened or closed")
-	errNoGPU   = errors.New("the NVIDIA driver is there, but no GPU")
+	errHangs   = errors.New("the NVIDIA driver hangs while opening or closing")
+	errNoGPU   = errors.New("the NVIDIA driver is loaded, but there is no GPU")
 )
 
-// session holds the driver open for the receivers of one configuration, metrics and logs, and opens it anew when it, or a GPU,
-// was lost. A driver call can hang for ever, so no method but the goroutines it starts makes one.
+// session holds the driver open for the metrics and logs receivers of one configuration, and reopens it when the driver
+// or a GPU is lost. A driver call can hang forever, so methods make none themselves; the goroutines they start do.
 type session struct {
 	lib     driver.Library
 	logger  *zap.Logger
-	once    once
+	logged  logOnce
 	now     func() time.Time
 	onEvent []func(gpuEvent) // set before start
 
 	stop chan struct{} // closed by the last shutdown
 
-	mu      sync.Mutex
-	members []*member // that are started
-	current *generation
-	busy    chan struct{} // closed when the opening or closing under way is done; nil when none is
-	err     error         // of the last opening
-	found   int           // GPUs at the last opening that succeeded, 0 before the first
-	faults  map[string]error
-	retry   backoff // of opening
-	reopen  backoff // of opening anew because of a lost GPU
+	mu       sync.Mutex
+	members  []*member // that have started
+	current  *generation
+	busy     chan struct{} // closes when the opening or closing in progress is done; nil if there is none
+	openErr  error         // of the last attempt to open
+	gpuCount int           // at the last successful attempt; 0 before the first
+	faults   map[string]error
+	retry    backoff // for opening
+	reopen   backoff // for reopening because of a lost GPU
 }
 
-// generation is what one opening of the driver gave.
+// generation is the result of opening the driver once. Reopening starts a new generation.
 type generation struct {
-	gpus          []foundGPU
+	gpus          []detectedGPU
 	driverVersion string
 	cudaVersion   string
 
-	// under session.mu
+	// Guarded by session.mu.
 	users int
-	stale bool // to be closed when the last user is gone
+	stale bool // to be closed by its last user
 }
 
-// foundGPU is a GPU that answered when the driver was opened.
-type foundGPU struct {
+// detectedGPU is a GPU that responded when the driver was opened.
+type detectedGPU struct {
 	device driver.Device
 	index  int
-	// uuid and name identify it; the others describe it and may be empty.
+	// uuid and name identify the GPU; the others describe it and may be empty.
 	uuid, name, model, serial, vbios, pci string
 }
 
 func newSession(lib driver.Library, logger *zap.Logger) *session {
 	return &session{
 		lib: lib, logger: logger, now: time.Now, stop: make(chan struct{}), faults: map[string]error{},
-		once:  once{said: map[problem]struct{}{}},
-		retry: backoff{first: retryFirst, longest: retryLongest}, reopen: backoff{first: retryFirst, longest: reopenLongest},
+		logged: logOnce{seen: map[problem]struct{}{}},
+		retry:  backoff{initial: initialRetryWait, max: maxRetryWait},
+		reopen: backoff{initial: initialRetryWait, max: maxReopenWait},
 	}
 }
 
-// start adds a receiver. With failing it opens the driver right away, and a driver that cannot be opened is an error.
-func (s *session) start(ctx context.Context, m *member, failing bool) error {
+// start adds a receiver. With requireDriver, it opens the driver right away and fails if it cannot.
+func (s *session) start(ctx context.Context, m *member, requireDriver bool) error {
 	s.mu.Lock()
 	s.members = append(s.members, m)
 	first := len(s.members) == 1
 	s.mu.Unlock()
-	if failing {
+	if requireDriver {
 		gen, err := s.acquire(ctx)
 		if err != nil {
-			return fmt.Errorf("no GPU metrics: %w (on_missing_driver: ignore lets the collector start all the same)", err)
+			return fmt.Errorf("no GPU metrics: %w (to start without a driver, set on_missing_driver: ignore)", err)
 		}
 		s.release(gen)
 	}
@@ -102,7 +103,7 @@ func (s *session) start(ctx context.Context, m *member, failing bool) error {
 	return nil
 }
 
-// shutdown takes a receiver off, and closes the driver with the last one. It says whether this was the last one.
+// shutdown removes a receiver, and closes the driver with the last one. It reports whether this was the last one.
 func (s *session) shutdown(m *member) bool {
 	s.mu.Lock()
 	s.members = slices.DeleteFunc(s.members, func(other *member) bool { return other == m })
@@ -115,7 +116,7 @@ func (s *session) shutdown(m *member) bool {
 	default:
 		close(s.stop)
 	}
-	s.retireLocked()
+	s.closeIfUnusedLocked()
 	busy := s.busy
 	s.mu.Unlock()
 	if busy != nil {
@@ -129,8 +130,8 @@ func (s *session) shutdown(m *member) bool {
 	return true
 }
 
-// acquire gives the open driver, opening it first if need be, to be released when done with. It fails at once while the wait for
-// the next attempt is not over, and at the end of ctx.
+// acquire returns the open driver, opening it first if necessary; the caller must release it. It fails immediately
+// until the next attempt is due, and fails when ctx ends.
 func (s *session) acquire(ctx context.Context) (*generation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,8 +146,8 @@ func (s *session) acquire(ctx context.Context) (*generation, error) {
 			return s.current, nil
 		}
 		if s.busy == nil {
-			if tried && s.err != nil || !s.retry.due(s.now()) {
-				return nil, s.err
+			if tried && s.openErr != nil || !s.retry.due(s.now()) {
+				return nil, s.openErr
 			}
 			s.busy = make(chan struct{})
 			go s.open(s.busy)
@@ -157,7 +158,7 @@ func (s *session) acquire(ctx context.Context) (*generation, error) {
 	}
 }
 
-// awaitLocked waits for busy with the lock given up.
+// awaitLocked waits for busy to close, and unlocks s.mu meanwhile.
 func (s *session) awaitLocked(ctx context.Context, busy <-chan struct{}) error {
 	s.mu.Unlock()
 	defer s.mu.Lock()
@@ -167,22 +168,22 @@ func (s *session) awaitLocked(ctx context.Context, busy <-chan struct{}) error {
 	case <-s.stop:
 		return errStopped
 	case <-ctx.Done():
-		s.once.say(problem{what: "open"}, func() {
+		s.logged.do(problem{what: "open"}, func() {
 			s.logger.Warn("no GPU metrics for now", zap.Error(errHangs))
-			s.fault("driver", errHangs)
+			s.setFault("driver", errHangs)
 		})
 		return errHangs
 	}
 }
 
-// retain adds a user to gen, who holds it already.
+// retain adds a user to gen, which the caller must already hold.
 func (s *session) retain(gen *generation) {
 	s.mu.Lock()
 	gen.users++
 	s.mu.Unlock()
 }
 
-// release ends what acquire or retain began.
+// release undoes one acquire or retain.
 func (s *session) release(gen *generation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,12 +194,12 @@ func (s *session) release(gen *generation) {
 	default:
 	}
 	if gen.stale {
-		s.retireLocked()
+		s.closeIfUnusedLocked()
 	}
 }
 
-// renew has the driver opened anew as soon as nobody uses it, since a handle of gen is of no use any more.
-func (s *session) renew(gen *generation) {
+// requestReopen marks gen stale, since one of its handles is no longer usable: the driver reopens once nobody uses gen.
+func (s *session) requestReopen(gen *generation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if gen == s.current && !gen.stale && s.reopen.due(s.now()) {
@@ -207,22 +208,22 @@ func (s *session) renew(gen *generation) {
 	}
 }
 
-// healthy says that every GPU of gen answered.
-func (s *session) healthy() {
+// allResponding notes that every GPU responded.
+func (s *session) allResponding() {
 	s.mu.Lock()
 	s.reopen.reset()
 	s.mu.Unlock()
 }
 
-// stale says whether gen is to be given up.
+// stale reports whether users of gen should release it.
 func (s *session) stale(gen *generation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return gen.stale
 }
 
-// retireLocked closes the driver if nobody uses it.
-func (s *session) retireLocked() {
+// closeIfUnusedLocked closes the driver, in the background, if nobody uses it.
+func (s *session) closeIfUnusedLocked() {
 	gen := s.current
 	if gen == nil || gen.users > 0 || s.busy != nil {
 		return
@@ -232,7 +233,7 @@ func (s *session) retireLocked() {
 	s.busy = busy
 	go func() {
 		if err := s.lib.Close(); err != nil {
-			s.logger.Debug("closing the NVIDIA driver", zap.Error(err))
+			s.logger.Debug("cannot close the NVIDIA driver", zap.Error(err))
 		}
 		s.mu.Lock()
 		s.busy = nil
@@ -241,13 +242,13 @@ func (s *session) retireLocked() {
 	}()
 }
 
-// open makes one attempt to open the driver and to find its GPUs.
+// open makes one attempt to open the driver and to detect its GPUs, then closes busy.
 func (s *session) open(busy chan struct{}) {
-	gen, err := s.find()
+	gen, err := s.detect()
 
 	s.mu.Lock()
 	s.busy = nil
-	s.err = err
+	s.openErr = err
 	if err == nil {
 		s.current = gen
 		s.retry.reset()
@@ -255,27 +256,28 @@ func (s *session) open(busy chan struct{}) {
 		s.retry.fail(s.now())
 	}
 	if driver.CodeOf(err) == driver.PlatformUnsupported {
-		s.retry.next = s.now().AddDate(100, 0, 0) // nothing to wait for
+		s.retry.next = s.now().AddDate(100, 0, 0) // this cannot change while the process runs
 	}
-	before := s.found
+	previousCount := s.gpuCount
 	if err == nil {
-		s.found = len(gen.gpus)
+		s.gpuCount = len(gen.gpus)
 	}
 	select {
 	case <-s.stop:
-		s.retireLocked()
+		s.closeIfUnusedLocked()
 	default:
 	}
 	s.mu.Unlock()
-	s.tell(gen, err, before)
+	s.reportOpen(gen, err, previousCount)
 	close(busy)
 }
 
-// find opens the driver and asks every GPU who it is. A GPU that does not answer is left out.
-func (s *session) find() (*generation, error) {
+// detect opens the driver and identifies its GPUs. It omits GPUs that do not respond.
+func (s *session) detect() (*generation, error) {
 	if err := s.lib.Open(); err != nil {
 		if driver.CodeOf(err) == driver.VersionMismatch {
-			err = fmt.Errorf("%w: the driver was upgraded; restart the collector, and if that does not help, the computer", err)
+			err = fmt.Errorf("%w: the driver was upgraded; restart the collector, "+
+				"or the computer if that does not help", err)
 		}
 		return nil, err
 	}
@@ -286,8 +288,8 @@ func (s *session) find() (*generation, error) {
 	for i := 0; i < count && err == nil; i++ {
 		gpu, err := s.identify(i)
 		if err != nil {
-			s.once.say(problem{"GPU " + fmt.Sprint(i), "identify", driver.CodeOf(err)}, func() {
-				s.logger.Warn("a GPU does not answer and is left out", zap.Int("gpu", i), zap.Error(err))
+			s.logged.do(problem{"GPU " + fmt.Sprint(i), "identify", driver.CodeOf(err)}, func() {
+				s.logger.Warn("skipping a GPU that does not respond", zap.Int("gpu", i), zap.Error(err))
 			})
 			continue
 		}
@@ -303,14 +305,14 @@ func (s *session) find() (*generation, error) {
 	return gen, nil
 }
 
-func (s *session) identify(index int) (foundGPU, error) {
+func (s *session) identify(index int) (detectedGPU, error) {
 	device, err := s.lib.Device(index)
 	if err != nil {
-		return foundGPU{}, err
+		return detectedGPU{}, err
 	}
-	gpu := foundGPU{device: device, index: index, name: fmt.Sprintf("GPU %d", index)}
+	gpu := detectedGPU{device: device, index: index, name: fmt.Sprintf("GPU %d", index)}
 	if gpu.uuid, err = device.UUID(); err != nil {
-		return foundGPU{}, err
+		return detectedGPU{}, err
 	}
 	gpu.model, _ = device.Name()
 	gpu.serial, _ = device.Serial()
@@ -319,49 +321,49 @@ func (s *session) identify(index int) (foundGPU, error) {
 	return gpu, nil
 }
 
-// tell says what an attempt to open the driver came to, once for each cause. Before is how many GPUs there were until now: where
-// there was none, a driver that is missing is no fault.
-func (s *session) tell(gen *generation, err error, before int) {
+// reportOpen logs the outcome of an attempt to open the driver, once per cause. previousCount is the number of GPUs
+// before the attempt: on a computer that never had one, a missing driver is not a fault.
+func (s *session) reportOpen(gen *generation, err error, previousCount int) {
 	if err == nil {
-		failed := s.once.forget("open")
-		s.fault("driver", nil)
-		if failed || len(gen.gpus) != before {
+		failed := s.logged.forget("open")
+		s.setFault("driver", nil)
+		if failed || len(gen.gpus) != previousCount {
 			s.logger.Info("reading NVIDIA GPUs", zap.Int("gpus", len(gen.gpus)),
 				zap.String("driver", gen.driverVersion), zap.String("cuda", gen.cudaVersion))
 		}
 		return
 	}
-	s.once.say(problem{what: "open", code: driver.CodeOf(err)}, func() {
+	s.logged.do(problem{what: "open", code: driver.CodeOf(err)}, func() {
 		if driver.CodeOf(err) == driver.PlatformUnsupported {
 			s.logger.Info("no GPU metrics", zap.Error(err))
 			return
 		}
-		if driver.CodeOf(err).Missing() && before == 0 {
-			s.logger.Info("no GPU metrics; will look again from time to time", zap.Error(err))
+		if driver.CodeOf(err).DriverMissing() && previousCount == 0 {
+			s.logger.Info("no GPU metrics; will check again periodically", zap.Error(err))
 			return
 		}
-		s.logger.Warn("no GPU metrics; will try again from time to time", zap.Error(err))
-		s.fault("driver", err)
+		s.logger.Warn("no GPU metrics; will retry periodically", zap.Error(err))
+		s.setFault("driver", err)
 	})
 }
 
-// fault takes note of what is wrong with a part, nil for nothing, and reports the status if it became another one.
-func (s *session) fault(part string, err error) {
+// setFault records the fault of a part of the session, nil for none, and reports the component status if it changes.
+func (s *session) setFault(part string, err error) {
 	s.mu.Lock()
-	had, was := len(s.faults) > 0, s.faults[part]
+	anyBefore, before := len(s.faults) > 0, s.faults[part]
 	delete(s.faults, part)
 	if err != nil {
 		s.faults[part] = err
 	}
-	has := len(s.faults) > 0
+	anyNow := len(s.faults) > 0
 	members := slices.Clone(s.members)
 	s.mu.Unlock()
 
 	event := componentstatus.NewEvent(componentstatus.StatusOK)
 	switch {
-	case err != nil && was == nil:
+	case err != nil && before == nil:
 		event = componentstatus.NewRecoverableErrorEvent(err)
-	case !had || has:
+	case !anyBefore || anyNow:
 		return
 	}
 	for _, m := range members {

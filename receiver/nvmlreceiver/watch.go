@@ -12,23 +12,23 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
-// Waits of the watcher. It cannot be woken while it waits for an event, and so it outlives a shutdown by eventWait at most;
-// the shutdown does not wait for it.
+// Waits of the watcher. The watcher cannot be woken while it waits for an event, so it outlives a shutdown by up to
+// eventWait; the shutdown does not wait for it.
 const (
 	eventWait  = 5 * time.Second
 	watchPause = 10 * time.Second // after a failure
 )
 
-// gpuEvent is an event with the GPU that it happened to. gpu is zero where the driver does not say which.
+// gpuEvent is an event and the GPU it happened on. gpu is zero if the driver does not say which GPU it was.
 type gpuEvent struct {
 	driver.Event
-	gpu  foundGPU
+	gpu  detectedGPU
 	gen  *generation
 	at   time.Time
 	lost bool // the GPU was lost; Event is empty
 }
 
-// watch hands events to every onEvent, until the session is shut down.
+// watch passes events to every onEvent until the session is shut down.
 func (s *session) watch() {
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), watchPause)
@@ -46,7 +46,7 @@ func (s *session) watch() {
 	}
 }
 
-// pause waits, and is false if the session was shut down meanwhile.
+// pause waits for d. It returns false early if the session is shut down.
 func (s *session) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -58,12 +58,12 @@ func (s *session) pause(d time.Duration) bool {
 	}
 }
 
-// watchGeneration returns when gen is stale, when the driver has no events, and at the shutdown.
+// watchGeneration returns when gen is stale, when the driver provides no events, or when the session is shut down.
 func (s *session) watchGeneration(gen *generation) {
 	set, err := s.register(gen)
 	if err != nil {
-		s.once.say(problem{what: "events", code: driver.CodeOf(err)}, func() {
-			s.logger.Info("the driver gives no events (XID and others)", zap.Error(err))
+		s.logged.do(problem{what: "events", code: driver.CodeOf(err)}, func() {
+			s.logger.Info("the driver provides no GPU events such as XIDs", zap.Error(err))
 		})
 		return
 	}
@@ -77,22 +77,22 @@ func (s *session) watchGeneration(gen *generation) {
 		}
 		switch code := driver.CodeOf(err); {
 		case code == driver.Success:
-			s.hand(gen, gpuEvent{Event: event})
+			s.notify(gen, gpuEvent{Event: event})
 		case code == driver.Timeout:
-		case code.Void():
-			s.hand(gen, gpuEvent{lost: true})
-			s.renew(gen)
+		case code.NeedsReopen():
+			s.notify(gen, gpuEvent{lost: true})
+			s.requestReopen(gen)
 			return
 		default:
-			s.once.say(problem{what: "wait", code: code}, func() {
-				s.logger.Warn("waiting for GPU events", zap.Error(err))
+			s.logged.do(problem{what: "wait", code: code}, func() {
+				s.logger.Warn("cannot wait for GPU events", zap.Error(err))
 			})
 			return
 		}
 	}
 }
 
-// register makes an event set of every GPU that has events.
+// register creates an event set and registers every GPU that supports events. It fails if none does.
 func (s *session) register(gen *generation) (driver.EventSet, error) {
 	set, err := s.lib.NewEventSet()
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *session) register(gen *generation) (driver.EventSet, error) {
 	return set, nil
 }
 
-func (s *session) hand(gen *generation, event gpuEvent) {
+func (s *session) notify(gen *generation, event gpuEvent) {
 	event.gen, event.at = gen, s.now()
 	for _, gpu := range gen.gpus {
 		if event.Device != nil && event.Device == gpu.device {

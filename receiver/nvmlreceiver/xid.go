@@ -11,8 +11,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
-// xidText says what an XID means, in a few words. The numbers and their meaning are those of NVIDIA's XID catalog
-// (docs.nvidia.com/deploy/xid-errors); a number that is not here is one that says nothing to an operator, or a new one.
+// xidText describes XIDs in a few words, after NVIDIA's XID catalog (docs.nvidia.com/deploy/xid-errors). It omits codes
+// that mean nothing to an operator.
 var xidText = map[uint64]string{
 	13:  "graphics engine exception, mostly a fault of the application",
 	31:  "GPU memory page fault, mostly an illegal address in the application",
@@ -60,35 +60,35 @@ var xidText = map[uint64]string{
 	154: "recovery action of the GPU changed",
 }
 
-// xidOfApplication are the XIDs that an application mostly brings about by itself, with nothing wrong in the GPU.
-var xidOfApplication = map[uint64]bool{13: true, 31: true, 43: true, 45: true, 69: true, 94: true}
+// applicationXIDs are the XIDs that are usually caused by an application rather than by a faulty GPU.
+var applicationXIDs = map[uint64]bool{13: true, 31: true, 43: true, 45: true, 69: true, 94: true}
 
-// xids counts XIDs since the receiver started.
-type xids struct {
-	counting atomic.Bool // whether events are watched at all
+// xidCounts counts XIDs since the receiver started.
+type xidCounts struct {
+	enabled atomic.Bool // false if no metric needs the counts
 
-	mu    sync.Mutex
-	codes map[string]map[uint64]uint64 // by UUID, then by code
+	mu     sync.Mutex
+	counts map[string]map[uint64]uint64 // by UUID, then by code
 }
 
-func (x *xids) add(event gpuEvent) {
+func (x *xidCounts) add(event gpuEvent) {
 	if event.lost || event.Kind&driver.EventXID == 0 {
 		return
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.codes == nil {
-		x.codes = map[string]map[uint64]uint64{}
+	if x.counts == nil {
+		x.counts = map[string]map[uint64]uint64{}
 	}
-	if x.codes[event.gpu.uuid] == nil {
-		x.codes[event.gpu.uuid] = map[uint64]uint64{}
+	if x.counts[event.gpu.uuid] == nil {
+		x.counts[event.gpu.uuid] = map[uint64]uint64{}
 	}
-	x.codes[event.gpu.uuid][event.Data]++
+	x.counts[event.gpu.uuid][event.Data]++
 }
 
-// of gives the counts of one GPU by code.
-func (x *xids) of(uuid string) map[uint64]uint64 {
+// of returns the counts of one GPU by code.
+func (x *xidCounts) of(uuid string) map[uint64]uint64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return maps.Clone(x.codes[uuid])
+	return maps.Clone(x.counts[uuid])
 }

@@ -8,10 +8,10 @@ import (
 	"fmt"
 )
 
-// Code is what an NVML call returned, by the number that nvml.h gives it (nvmlReturn_t). As an error it is never Success.
+// Code is the result of an NVML call (nvmlReturn_t in nvml.h). As an error, it is never Success.
 type Code uint32
 
-// The codes that mean something to the receiver.
+// The codes that matter to the receiver.
 const (
 	Success             Code = 0
 	Uninitialized       Code = 1
@@ -39,39 +39,39 @@ const (
 	GPUNotFound         Code = 28
 	InvalidState        Code = 29
 	Unknown             Code = 999
-	PlatformUnsupported Code = 1 << 30 // our own: this binary was built without the driver
+	PlatformUnsupported Code = 1 << 30 // not an NVML code: this binary was built without GPU support
 )
 
 var codeText = map[Code]string{
 	Uninitialized:       "library not initialized",
 	InvalidArgument:     "invalid argument",
 	NotSupported:        "not supported by this GPU",
-	NoPermission:        "no permission",
+	NoPermission:        "permission denied",
 	NotFound:            "not found",
-	InsufficientPower:   "the GPU's power cables are not attached properly",
+	InsufficientPower:   "the GPU's power cables are not connected properly",
 	DriverNotLoaded:     "the NVIDIA kernel driver is not loaded",
 	Timeout:             "timed out",
-	IRQIssue:            "the kernel found a problem with the GPU's interrupts",
+	IRQIssue:            "the kernel detected a problem with the GPU's interrupts",
 	LibraryNotFound:     "the NVIDIA management library was not found",
 	FunctionNotFound:    "the installed driver is too old for this call",
 	CorruptedInfoROM:    "the GPU's infoROM is corrupted",
 	GPULost:             "the GPU fell off the bus or is inaccessible",
 	ResetRequired:       "the GPU must be reset before it can be used again",
 	OperatingSystem:     "the operating system or a cgroup blocks the GPU's device file",
-	VersionMismatch:     "the library and the kernel driver are of different versions",
+	VersionMismatch:     "the versions of the library and the kernel driver differ",
 	InUse:               "the GPU is in use",
 	OutOfMemory:         "out of memory",
 	NoData:              "no data",
-	ArgumentVersion:     "the driver does not know this version of the call",
+	ArgumentVersion:     "the driver does not support this version of the call",
 	Deprecated:          "no longer supported by the driver",
 	NotReady:            "the GPU is not ready",
 	GPUNotFound:         "no such GPU",
-	InvalidState:        "the GPU is not in the right state",
+	InvalidState:        "the GPU is in the wrong state for this call",
 	Unknown:             "internal driver error",
-	PlatformUnsupported: "this build has no GPU support: it takes Linux and cgo",
+	PlatformUnsupported: "this build has no GPU support, which requires Linux and cgo",
 }
 
-// Error says what the code means.
+// Error describes the code.
 func (c Code) Error() string {
 	if text, ok := codeText[c]; ok {
 		return text
@@ -79,8 +79,8 @@ func (c Code) Error() string {
 	return fmt.Sprintf("driver error %d", uint32(c))
 }
 
-// Unavailable says that there is nothing to be read, and that this is no fault: the GPU or the driver lacks the feature, or it
-// has no value right now.
+// Unavailable reports whether there is nothing to read, which is not a fault: the GPU or the driver lacks the feature,
+// or has no value at the moment.
 func (c Code) Unavailable() bool {
 	switch c {
 	case NotSupported, FunctionNotFound, NotFound, NoData, NotReady, ArgumentVersion, Deprecated:
@@ -89,8 +89,8 @@ func (c Code) Unavailable() bool {
 	return false
 }
 
-// Void says that the handle, or the library as a whole, is of no use any more until the driver is opened anew.
-func (c Code) Void() bool {
+// NeedsReopen reports whether the handle, or the whole library, is unusable until the driver is reopened.
+func (c Code) NeedsReopen() bool {
 	switch c {
 	case Uninitialized, DriverNotLoaded, GPULost, ResetRequired, VersionMismatch, GPUNotFound, IRQIssue:
 		return true
@@ -98,8 +98,8 @@ func (c Code) Void() bool {
 	return false
 }
 
-// Missing says that this computer has no driver, or this binary no way to it.
-func (c Code) Missing() bool {
+// DriverMissing reports whether this computer has no driver, or this binary cannot access one.
+func (c Code) DriverMissing() bool {
 	switch c {
 	case LibraryNotFound, DriverNotLoaded, PlatformUnsupported:
 		return true
@@ -107,12 +107,12 @@ func (c Code) Missing() bool {
 	return false
 }
 
-// CodeOf is the Code that err is or wraps: Success for nil, Unknown for an error without one.
+// CodeOf returns the Code that err is or wraps: Success if err is nil, Unknown if it contains none.
 func CodeOf(err error) Code {
 	if err == nil {
 		return Success
 	}
-	if code, ok := err.(Code); ok { // the usual case, for every value that a GPU does not have: without allocating
+	if code, ok := err.(Code); ok { // the usual case, for every value that a GPU lacks; avoids an allocation
 		return code
 	}
 	var code Code

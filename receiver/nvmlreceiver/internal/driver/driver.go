@@ -1,116 +1,124 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package driver is the narrow door to the NVIDIA driver: the calls that the receiver needs, in Go's terms, and no more.
-// New opens it on the driver's management library; package drivertest has one that follows a script.
-package driver // import "github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
+// Package driver is a narrow interface to the NVIDIA driver: only the calls that the receiver needs, with Go types. New
+// returns the implementation that calls the driver's management library; package drivertest contains a scripted fake.
+package driver
 
 import "time"
 
-// Library is NVML, the management library of the driver. Every call may block for as long as the driver likes.
-// Every error is a Code, or wraps one.
+// Library is NVML, the driver's management library. Any call may block indefinitely. Every error is a Code or wraps
+// one.
 type Library interface {
-	// Open loads the library and attaches to the driver. It must come before every other call.
+	// Open loads the library and attaches to the driver. It must precede every other call.
 	Open() error
-	// Close detaches from the driver. No other call may be under way, and every Device and EventSet is void after it.
+	// Close detaches from the driver and invalidates every Device and EventSet. No other call may be in progress.
 	Close() error
-	// DriverVersion is the version of the kernel driver, such as "570.86.15".
+	// DriverVersion returns the version of the kernel driver, such as "570.86.15".
 	DriverVersion() (string, error)
-	// CUDAVersion is the newest CUDA version that the driver supports, such as "12.8".
+	// CUDAVersion returns the newest CUDA version that the driver supports, such as "12.8".
 	CUDAVersion() (string, error)
-	// DeviceCount is the number of GPUs, also of those that do not answer.
+	// DeviceCount returns the number of GPUs, including those that do not respond.
 	DeviceCount() (int, error)
-	// Device is the GPU at index 0..DeviceCount-1.
+	// Device returns the GPU at an index in 0..DeviceCount-1.
 	Device(index int) (Device, error)
-	// NewEventSet makes an event set that no GPU is registered with yet.
+	// NewEventSet creates an event set without any registered GPU.
 	NewEventSet() (EventSet, error)
 }
 
-// Device is a GPU or a MIG instance. Calls on one Device must not overlap.
+// Device is a GPU or a MIG instance. Calls on the same Device must not overlap.
 type Device interface {
+	// UUID starts with "GPU-", or with "MIG-" for a MIG instance.
 	UUID() (string, error)
+	// Name returns the product name, such as "NVIDIA H100 80GB HBM3".
 	Name() (string, error)
+	// Serial returns the serial number of the board.
 	Serial() (string, error)
+	// VBIOSVersion returns the version of the video BIOS.
 	VBIOSVersion() (string, error)
-	// PCIAddress is domain:bus:device.function in lower case, as the kernel writes it: "0000:3b:00.0".
+	// PCIAddress returns domain:bus:device.function in lower case, as the kernel writes it: "0000:3b:00.0".
 	PCIAddress() (string, error)
 
+	// Memory returns the usage of the GPU memory.
 	Memory() (Memory, error)
-	// BAR1 has no reserved part.
+	// BAR1 returns the usage of the BAR1 window, through which the CPU and other devices access the GPU memory. Nothing
+	// in it is reserved.
 	BAR1() (Memory, error)
-	// UtilizationSamples calls yield for each sample the driver took after since, values 0..100, oldest first.
+	// UtilizationSamples calls yield for each sample, 0..100, that the driver took after since, oldest first.
 	UtilizationSamples(engine Engine, since time.Time, yield func(at time.Time, percent uint32)) error
-	// Utilization is the driver's latest value, 0..100.
+	// Utilization returns the driver's latest value, 0..100.
 	Utilization(engine Engine) (uint32, error)
-	// Temperature of the GPU chip in degrees Celsius.
+	// Temperature returns the temperature of the GPU chip in degrees Celsius.
 	Temperature() (int32, error)
-	// TemperatureLimit in degrees Celsius.
+	// TemperatureLimit returns a limit in degrees Celsius.
 	TemperatureLimit(limit TemperatureLimit) (uint32, error)
-	// Power draw in milliwatts.
+	// Power returns the power draw in milliwatts.
 	Power() (uint32, error)
-	// PowerLimit in milliwatts.
+	// PowerLimit returns a limit in milliwatts.
 	PowerLimit(limit PowerLimit) (uint32, error)
-	// Energy in millijoules since the driver was loaded.
+	// Energy returns the energy used since the driver was loaded, in millijoules.
 	Energy() (uint64, error)
+	// FanCount returns the number of fans.
 	FanCount() (int, error)
-	// FanSpeed is what the driver asks of the fan, in percent of its highest speed.
+	// FanSpeed returns the speed the driver requests from a fan, in percent of its maximum. It can exceed 100.
 	FanSpeed(fan int) (uint32, error)
-	// FanRPM is the speed of the first fan.
+	// FanRPM returns the speed of the first fan in revolutions per minute.
 	FanRPM() (uint32, error)
-	// Clock in MHz.
+	// Clock returns the current frequency of a clock in MHz.
 	Clock(clock Clock) (uint32, error)
-	// MaxClock in MHz.
+	// MaxClock returns the maximum frequency of a clock in MHz.
 	MaxClock(clock Clock) (uint32, error)
-	// ThrottleReasons is a mask of the Throttle bits.
+	// ThrottleReasons returns a mask of the Throttle bits.
 	ThrottleReasons() (uint64, error)
-	// PerformanceState is 0 (highest) to 15 (lowest), or 32 where the driver does not know.
+	// PerformanceState returns 0 (highest) to 15 (lowest), or PerformanceStateUnknown.
 	PerformanceState() (int, error)
-	// PCIeLink is the generation and the number of lanes in use.
+	// PCIeLink returns the generation and the number of lanes currently in use.
 	PCIeLink() (generation, width int, err error)
-	// PCIeThroughput in bytes a second, seen from the GPU. The call takes 20 ms.
+	// PCIeThroughput returns bytes per second, as seen from the GPU. The call takes 20 ms.
 	PCIeThroughput(direction Direction) (uint64, error)
-	// PCIeReplays since the driver was loaded.
+	// PCIeReplays returns the number of replays since the driver was loaded.
 	PCIeReplays() (uint64, error)
-	// ECCErrors since the driver was loaded.
+	// ECCErrors returns the number of corrected or uncorrected errors since the driver was loaded.
 	ECCErrors(uncorrected bool) (uint64, error)
-	// RemappedRows over the life of the board.
+	// RemappedRows returns the rows remapped over the lifetime of the board.
 	RemappedRows() (RemappedRows, error)
-	// Fields fills in Value and Err of each field in one call.
+	// Fields sets Value and Err of every field, with a single call.
 	Fields(fields []Field) error
 
-	// Processes appends those that hold GPU memory to buf, each once.
+	// Processes appends the processes that hold GPU memory to buf, each once.
 	Processes(buf []Process) ([]Process, error)
-	// ProcessUtilization appends the samples that the driver took after since to buf.
+	// ProcessUtilization appends to buf the samples that the driver took after since.
 	ProcessUtilization(since time.Time, buf []ProcessSample) ([]ProcessSample, error)
 
-	// MIGEnabled says whether the GPU is cut into MIG instances now.
+	// MIGEnabled reports whether the GPU is currently partitioned into MIG instances.
 	MIGEnabled() (bool, error)
-	// MIGDevices appends the instances of the GPU to buf.
+	// MIGDevices appends the GPU's instances to buf.
 	MIGDevices(buf []Device) ([]Device, error)
-	// MIGProfile describes a MIG instance.
+	// MIGProfile returns the profile of a MIG instance.
 	MIGProfile() (MIGProfile, error)
 }
 
-// EventSet collects the events of the GPUs that are registered with it.
+// EventSet collects the events of its registered GPUs.
 type EventSet interface {
-	// Register adds those of kinds that the GPU supports.
+	// Register registers a GPU for those of kinds that it supports. It returns NotSupported if it supports none.
 	Register(device Device, kinds EventKind) error
-	// Wait blocks until an event comes (Timeout: none came in time). Calls must not overlap.
+	// Wait blocks until an event arrives; it returns Timeout if none does in time. Calls must not overlap.
 	Wait(timeout time.Duration) (Event, error)
+	// Close frees the set.
 	Close() error
 }
 
-// Memory in bytes. Total is Used + Free + Reserved.
+// Memory holds sizes in bytes. Total is Used + Free + Reserved.
 type Memory struct {
 	Total, Used, Free, Reserved uint64
-	// HasReserved is false where the driver cannot tell the reserved part from the used one.
+	// HasReserved is false if the driver counts reserved memory as used.
 	HasReserved bool
 }
 
-// Engine is a part of the GPU that has a utilization of its own.
+// Engine is a part of the GPU with its own utilization.
 type Engine int
 
-// The engines. EngineMemory is the memory controller: the time in which memory was read or written.
+// The engines. EngineMemory is the memory controller; it is busy while memory is read or written.
 const (
 	EngineGeneral Engine = iota
 	EngineMemory
@@ -120,10 +128,11 @@ const (
 	EngineOFA
 )
 
-// TemperatureLimit names a temperature at which something happens.
+// TemperatureLimit identifies a temperature threshold.
 type TemperatureLimit int
 
-// The temperature limits.
+// The temperature limits: where the clocks slow down, where the GPU shuts down, and the specified maximums of the chip
+// and of its memory.
 const (
 	LimitSlowdown TemperatureLimit = iota
 	LimitShutdown
@@ -131,10 +140,10 @@ const (
 	LimitMemoryMax
 )
 
-// PowerLimit names a power limit.
+// PowerLimit identifies a power limit.
 type PowerLimit int
 
-// The power limits.
+// The power limits: the one in effect, the one after a boot, and the range that an administrator can choose from.
 const (
 	PowerEnforced PowerLimit = iota
 	PowerDefault
@@ -153,7 +162,7 @@ const (
 	ClockVideo
 )
 
-// Direction is seen from the GPU.
+// Direction is the direction of a transfer, as seen from the GPU.
 type Direction int
 
 // The directions.
@@ -162,7 +171,11 @@ const (
 	Receive
 )
 
-// Bits of Device.ThrottleReasons, as nvml.h has them.
+// PerformanceStateUnknown is the result of Device.PerformanceState if the driver does not know it
+// (NVML_PSTATE_UNKNOWN in nvml.h).
+const PerformanceStateUnknown = 32
+
+// Bits of Device.ThrottleReasons, as in nvml.h.
 const (
 	ThrottleGPUIdle       uint64 = 0x1
 	ThrottleClocksSetting uint64 = 0x2
@@ -175,21 +188,23 @@ const (
 	ThrottleDisplayClock  uint64 = 0x100
 )
 
-// RemappedRows says how many rows of the memory were replaced by spare ones, and why.
+// RemappedRows counts memory rows that were replaced by spare rows, by the kind of error that caused it.
 type RemappedRows struct {
 	Corrected, Uncorrected uint64
-	// Pending: a row waits for a reset to be replaced. Failed: a row could not be replaced.
+	// Pending means that a row will be replaced at the next reset; Failed, that a row could not be replaced.
 	Pending, Failed bool
 }
 
-// Field is one value of Device.Fields, by the number that nvml.h gives it (NVML_FI_*).
+// Field is a value that nvml.h identifies by number (NVML_FI_*).
 type Field struct {
+	// Scope is the number of an NVLink or ScopeAllLinks; 0 for fields without a scope.
 	ID, Scope uint32
-	Value     uint64
-	Err       error
+	// Value and Err are set by Device.Fields.
+	Value uint64
+	Err   error
 }
 
-// The fields that the receiver reads.
+// The fields that the receiver reads. Throttle times are in nanoseconds, the memory temperature in degrees Celsius.
 const (
 	FieldThrottlePower          = 74
 	FieldThrottleThermal        = 75
@@ -209,37 +224,38 @@ const (
 	FieldThrottleHWThermal      = 270
 	FieldThrottleHWPowerBrake   = 271
 
-	// ScopeAllLinks sums an NVLink field up over all links.
+	// ScopeAllLinks selects the sum over all NVLinks.
 	ScopeAllLinks = 0xFFFFFFFF
 )
 
-// Process is a process that holds memory of the GPU.
+// Process is a process that holds GPU memory.
 type Process struct {
 	PID uint32
-	// Memory in bytes; HasMemory is false where the driver does not tell.
+	// Memory is in bytes. HasMemory is false if the driver does not report it.
 	Memory    uint64
 	HasMemory bool
 }
 
-// ProcessSample says how much of the GPU one process used in the time before At, each value 0..100.
+// ProcessSample is how busy one process kept each engine, 0..100, in the period before At.
 type ProcessSample struct {
 	PID                               uint32
 	At                                time.Time
 	General, Memory, Encoder, Decoder uint32
 }
 
-// MIGProfile is the size of a MIG instance.
+// MIGProfile identifies a MIG instance and describes its size.
 type MIGProfile struct {
+	// GPUInstance and ComputeInstance are IDs.
 	GPUInstance, ComputeInstance uint32
-	// GPUSlices and ComputeSlices of the GPU belong to the instance.
+	// GPUSlices and ComputeSlices are the numbers of slices that belong to the instance.
 	GPUSlices, ComputeSlices uint32
 	MemoryMiB                uint64
 }
 
-// EventKind is a mask of event types, as nvml.h has them.
+// EventKind is a mask of event types, as in nvml.h.
 type EventKind uint64
 
-// The event types that the receiver listens to.
+// The event types that the receiver listens for.
 const (
 	EventECCUncorrected    EventKind = 0x2
 	EventXID               EventKind = 0x8
@@ -256,15 +272,16 @@ const (
 		EventRetirementFailed | EventPoison | EventPoisonFatal | EventUnavailable | EventRecoveryAction
 )
 
-// NoInstance stands in Event where the event concerns no MIG instance.
+// NoInstance is the instance ID in an Event that does not concern a MIG instance.
 const NoInstance = 0xFFFFFFFF
 
 // Event is something that happened to a GPU.
 type Event struct {
-	// Device as Library.Device gave it, or nil where the driver names one that it never gave.
+	// Device is the one that Library.Device returned; nil if the driver names another.
 	Device Device
 	Kind   EventKind
-	// Data is the XID number, or the recovery action; 0 with other kinds.
-	Data                         uint64
+	// Data is the XID or the recovery action; 0 for other kinds.
+	Data uint64
+	// GPUInstance and ComputeInstance are the IDs of the MIG instance concerned, or NoInstance.
 	GPUInstance, ComputeInstance uint32
 }

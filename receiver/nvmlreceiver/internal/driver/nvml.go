@@ -13,12 +13,10 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
 
-// Supported says whether this binary can reach the driver.
-const Supported = true
-
 const defaultPath = "libnvidia-ml.so.1"
 
-// New returns NVML from the library at path; empty means the one that the dynamic linker finds. A process can load only one.
+// New returns the NVML library at path, or the one that the dynamic linker finds if path is empty. A process can open
+// only one of them.
 func New(path string) Library {
 	if path == "" {
 		path = defaultPath
@@ -26,8 +24,8 @@ func New(path string) Library {
 	return &library{path: path}
 }
 
-// loaded is the one NVML that a process can have. go-nvml leaves its C functions to lazy binding, and a function that is
-// bound stays bound: the library can neither be unloaded nor exchanged afterwards, so that it stays loaded for good here.
+// loaded is the only NVML library of the process. go-nvml relies on lazy binding of its C functions, and a bound
+// function stays bound: the library can be neither unloaded nor replaced, so it stays loaded permanently.
 var loaded struct {
 	sync.Mutex
 	path    string
@@ -38,47 +36,58 @@ var loaded struct {
 type library struct {
 	path    string
 	nvml    nvml.Interface
-	symbols map[string]bool // of the functions in lookedUp, those that the library has
+	symbols map[string]bool // whether the library contains each of symbolNames
 
 	mu      sync.Mutex
-	devices map[nvml.Device]*device // by handle, for the events
+	devices map[nvml.Device]*device // by handle, to identify the device of an event
 }
 
-// lookedUp lists every C function that this file may come to call. A call of one that the library lacks ends the process with
-// exit status 127 in the dynamic linker, where recover does not reach. Of versioned functions go-nvml takes the newest.
-var lookedUp = []string{
+// symbolNames lists every C function that this package may call. Calling one that the library lacks makes the dynamic
+// linker end the process with exit status 127, which recover cannot prevent. Of functions with several versions,
+// go-nvml calls the newest.
+var symbolNames = []string{
 	"nvmlInit", "nvmlShutdown", "nvmlSystemGetDriverVersion", "nvmlSystemGetCudaDriverVersion_v2",
 	"nvmlDeviceGetCount", "nvmlDeviceGetHandleByIndex",
-	"nvmlEventSetCreate", "nvmlEventSetWait", "nvmlEventSetFree", "nvmlDeviceRegisterEvents", "nvmlDeviceGetSupportedEventTypes",
-	"nvmlDeviceGetUUID", "nvmlDeviceGetName", "nvmlDeviceGetSerial", "nvmlDeviceGetVbiosVersion", "nvmlDeviceGetPciInfo",
+	"nvmlEventSetCreate", "nvmlEventSetWait", "nvmlEventSetFree", "nvmlDeviceRegisterEvents",
+	"nvmlDeviceGetSupportedEventTypes",
+	"nvmlDeviceGetUUID", "nvmlDeviceGetName", "nvmlDeviceGetSerial", "nvmlDeviceGetVbiosVersion",
+	"nvmlDeviceGetPciInfo",
 	"nvmlDeviceGetMemoryInfo", "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetBAR1MemoryInfo",
-	"nvmlDeviceGetSamples", "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetEncoderUtilization", "nvmlDeviceGetDecoderUtilization",
+	"nvmlDeviceGetSamples", "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetEncoderUtilization",
+	"nvmlDeviceGetDecoderUtilization",
 	"nvmlDeviceGetJpgUtilization", "nvmlDeviceGetOfaUtilization",
 	"nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperatureThreshold",
 	"nvmlDeviceGetPowerUsage", "nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetPowerManagementDefaultLimit",
 	"nvmlDeviceGetPowerManagementLimitConstraints", "nvmlDeviceGetTotalEnergyConsumption",
 	"nvmlDeviceGetNumFans", "nvmlDeviceGetFanSpeed", "nvmlDeviceGetFanSpeed_v2", "nvmlDeviceGetFanSpeedRPM",
 	"nvmlDeviceGetClockInfo", "nvmlDeviceGetMaxClockInfo",
-	"nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetPerformanceState",
+	"nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons",
+	"nvmlDeviceGetPerformanceState",
 	"nvmlDeviceGetCurrPcieLinkGeneration", "nvmlDeviceGetCurrPcieLinkWidth", "nvmlDeviceGetPcieThroughput",
-	"nvmlDeviceGetPcieReplayCounter", "nvmlDeviceGetTotalEccErrors", "nvmlDeviceGetRemappedRows", "nvmlDeviceGetFieldValues",
-	"nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses", "nvmlDeviceGetMPSComputeRunningProcesses",
+	"nvmlDeviceGetPcieReplayCounter", "nvmlDeviceGetTotalEccErrors", "nvmlDeviceGetRemappedRows",
+	"nvmlDeviceGetFieldValues",
+	"nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses",
+	"nvmlDeviceGetMPSComputeRunningProcesses",
 	"nvmlDeviceGetProcessUtilization",
-	"nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount", "nvmlDeviceGetMigDeviceHandleByIndex", "nvmlDeviceGetAttributes",
+	"nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount", "nvmlDeviceGetMigDeviceHandleByIndex",
+	"nvmlDeviceGetAttributes",
 	"nvmlDeviceGetGpuInstanceId", "nvmlDeviceGetComputeInstanceId",
 }
 
-// exact lists the functions of lookedUp that go-nvml calls under this very name, whatever versions there are besides.
-var exact = map[string]bool{
-	"nvmlSystemGetCudaDriverVersion_v2": true, "nvmlDeviceGetMemoryInfo": true, "nvmlDeviceGetMemoryInfo_v2": true,
-	"nvmlDeviceGetFanSpeed": true, "nvmlDeviceGetFanSpeed_v2": true,
+// exactSymbols lists those of symbolNames that go-nvml calls by exactly this name, even if there are newer versions.
+var exactSymbols = map[string]bool{
+	"nvmlSystemGetCudaDriverVersion_v2": true,
+	"nvmlDeviceGetMemoryInfo":           true,
+	"nvmlDeviceGetMemoryInfo_v2":        true,
+	"nvmlDeviceGetFanSpeed":             true,
+	"nvmlDeviceGetFanSpeed_v2":          true,
 }
 
 func (l *library) Open() error {
 	loaded.Lock()
 	defer loaded.Unlock()
 	if loaded.nvml == nil {
-		symbols, err := probe(l.path)
+		symbols, err := lookUpSymbols(l.path)
 		if err != nil {
 			return err
 		}
@@ -86,11 +95,11 @@ func (l *library) Open() error {
 		loaded.nvml = nvml.New(nvml.WithLibraryPath(l.path))
 	}
 	if loaded.path != l.path {
-		return fmt.Errorf("%w: this process has loaded %s already and cannot load %s too; name the same library in every receiver",
-			InUse, loaded.path, l.path)
+		return fmt.Errorf("%w: this process has already loaded %s and cannot load %s as well; "+
+			"use the same library_path in every nvml receiver", InUse, loaded.path, l.path)
 	}
 	if ret := loaded.nvml.Init(); ret != nvml.SUCCESS {
-		return code(ret)
+		return toError(ret)
 	}
 	l.nvml, l.symbols = loaded.nvml, loaded.symbols
 	l.mu.Lock()
@@ -99,16 +108,17 @@ func (l *library) Open() error {
 	return nil
 }
 
-// probe looks up what the library at path has, without a call into it.
-func probe(path string) (map[string]bool, error) {
+// lookUpSymbols reports which of symbolNames the library at path contains, without calling any of them. It leaves the
+// library loaded.
+func lookUpSymbols(path string) (map[string]bool, error) {
 	lib := dl.New(path, dl.RTLD_LAZY|dl.RTLD_GLOBAL)
 	if err := lib.Open(); err != nil {
 		return nil, fmt.Errorf("%w: %w", LibraryNotFound, err)
 	}
-	symbols := make(map[string]bool, len(lookedUp))
-	for _, name := range lookedUp {
+	symbols := make(map[string]bool, len(symbolNames))
+	for _, name := range symbolNames {
 		found := lib.Lookup(name) == nil
-		if !exact[name] {
+		if !exactSymbols[name] {
 			found = found || lib.Lookup(name+"_v2") == nil || lib.Lookup(name+"_v3") == nil
 		}
 		symbols[name] = found
@@ -116,7 +126,8 @@ func probe(path string) (map[string]bool, error) {
 	for _, name := range []string{"nvmlInit", "nvmlShutdown", "nvmlDeviceGetCount", "nvmlDeviceGetHandleByIndex"} {
 		if !symbols[name] {
 			_ = lib.Close()
-			return nil, fmt.Errorf("%w: %s has no %s and is no NVIDIA management library", LibraryNotFound, path, name)
+			return nil, fmt.Errorf("%w: %s lacks %s and is not an NVIDIA management library",
+				LibraryNotFound, path, name)
 		}
 	}
 	return symbols, nil
@@ -125,8 +136,9 @@ func probe(path string) (map[string]bool, error) {
 func (l *library) Close() error {
 	loaded.Lock()
 	defer loaded.Unlock()
-	// Shutdown would also unload the library with the last user; the handle that probe left open keeps it.
-	return code(l.nvml.Shutdown())
+	// With its last user, Shutdown would also unload the library; the handle left open by lookUpSymbols keeps it
+	// loaded.
+	return toError(l.nvml.Shutdown())
 }
 
 func (l *library) DriverVersion() (string, error) {
@@ -148,7 +160,7 @@ func (l *library) DeviceCount() (int, error) {
 func (l *library) Device(index int) (Device, error) {
 	handle, ret := l.nvml.DeviceGetHandleByIndex(index)
 	if ret != nvml.SUCCESS {
-		return nil, code(ret)
+		return nil, toError(ret)
 	}
 	d := &device{lib: l, handle: handle}
 	l.mu.Lock()
@@ -157,17 +169,17 @@ func (l *library) Device(index int) (Device, error) {
 	return d, nil
 }
 
-// call calls f, unless the library lacks the C function behind it.
+// call calls f, or returns FunctionNotFound if the library lacks the C function behind it.
 func call[T any](l *library, symbol string, f func() (T, nvml.Return)) (T, error) {
 	if !l.symbols[symbol] {
 		var zero T
 		return zero, FunctionNotFound
 	}
 	value, ret := f()
-	return value, code(ret)
+	return value, toError(ret)
 }
 
-func code(ret nvml.Return) error {
+func toError(ret nvml.Return) error {
 	if ret == nvml.SUCCESS {
 		return nil
 	}

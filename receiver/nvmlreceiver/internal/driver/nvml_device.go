@@ -17,7 +17,7 @@ import (
 type device struct {
 	lib    *library
 	handle nvml.Device
-	fields []nvml.FieldValue // scratch of Fields
+	fields []nvml.FieldValue // scratch space for Fields
 }
 
 func (d *device) UUID() (string, error) {
@@ -41,7 +41,8 @@ func (d *device) PCIAddress() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// The bus id of the old form of the call is empty; the numbers are there in every form. NVML leaves out the function, 0.
+	// Older versions of the call leave the bus ID empty, but all of them set the numbers. NVML omits the function,
+	// which is 0.
 	return fmt.Sprintf("%04x:%02x:%02x.0", pci.Domain, pci.Bus, pci.Device), nil
 }
 
@@ -74,10 +75,10 @@ func (d *device) UtilizationSamples(engine Engine, since time.Time, yield func(t
 	}
 	valueType, samples, ret := d.handle.GetSamples(samplingTypes[engine], uint64(since.UnixMicro()))
 	if ret != nvml.SUCCESS {
-		return code(ret)
+		return toError(ret)
 	}
 	for _, s := range samples {
-		if value, ok := number(valueType, s.SampleValue); ok {
+		if value, ok := decodeValue(valueType, s.SampleValue); ok {
 			yield(time.UnixMicro(int64(s.TimeStamp)), uint32(value))
 		}
 	}
@@ -93,19 +94,19 @@ func (d *device) Utilization(engine Engine) (uint32, error) {
 		}
 		return rates.Gpu, err
 	case EngineEncoder:
-		return call(d.lib, "nvmlDeviceGetEncoderUtilization", first(d.handle.GetEncoderUtilization))
+		return call(d.lib, "nvmlDeviceGetEncoderUtilization", withoutPeriod(d.handle.GetEncoderUtilization))
 	case EngineDecoder:
-		return call(d.lib, "nvmlDeviceGetDecoderUtilization", first(d.handle.GetDecoderUtilization))
+		return call(d.lib, "nvmlDeviceGetDecoderUtilization", withoutPeriod(d.handle.GetDecoderUtilization))
 	case EngineJPEG:
-		return call(d.lib, "nvmlDeviceGetJpgUtilization", first(d.handle.GetJpgUtilization))
+		return call(d.lib, "nvmlDeviceGetJpgUtilization", withoutPeriod(d.handle.GetJpgUtilization))
 	case EngineOFA:
-		return call(d.lib, "nvmlDeviceGetOfaUtilization", first(d.handle.GetOfaUtilization))
+		return call(d.lib, "nvmlDeviceGetOfaUtilization", withoutPeriod(d.handle.GetOfaUtilization))
 	}
 	return 0, NotSupported
 }
 
-// first drops the second result of f, the period of the measurement.
-func first(f func() (uint32, uint32, nvml.Return)) func() (uint32, nvml.Return) {
+// withoutPeriod drops the second result of f, the sampling period.
+func withoutPeriod(f func() (uint32, uint32, nvml.Return)) func() (uint32, nvml.Return) {
 	return func() (uint32, nvml.Return) {
 		value, _, ret := f()
 		return value, ret
@@ -113,14 +114,14 @@ func first(f func() (uint32, uint32, nvml.Return)) func() (uint32, nvml.Return) 
 }
 
 func (d *device) Temperature() (int32, error) {
-	v, err := call(d.lib, "nvmlDeviceGetTemperatureV", d.handle.GetTemperatureV().V1)
+	current, err := call(d.lib, "nvmlDeviceGetTemperatureV", d.handle.GetTemperatureV().V1)
 	if err == nil || !CodeOf(err).Unavailable() {
-		return v.Temperature, err
+		return current.Temperature, err
 	}
-	old, err := call(d.lib, "nvmlDeviceGetTemperature", func() (uint32, nvml.Return) {
+	legacy, err := call(d.lib, "nvmlDeviceGetTemperature", func() (uint32, nvml.Return) {
 		return d.handle.GetTemperature(nvml.TEMPERATURE_GPU)
 	})
-	return int32(old), err
+	return int32(legacy), err
 }
 
 var temperatureThresholds = map[TemperatureLimit]nvml.TemperatureThresholds{
@@ -146,11 +147,11 @@ func (d *device) PowerLimit(limit PowerLimit) (uint32, error) {
 		return call(d.lib, "nvmlDeviceGetPowerManagementDefaultLimit", d.handle.GetPowerManagementDefaultLimit)
 	}
 	return call(d.lib, "nvmlDeviceGetPowerManagementLimitConstraints", func() (uint32, nvml.Return) {
-		least, most, ret := d.handle.GetPowerManagementLimitConstraints()
+		lowest, highest, ret := d.handle.GetPowerManagementLimitConstraints()
 		if limit == PowerMin {
-			return least, ret
+			return lowest, ret
 		}
-		return most, ret
+		return highest, ret
 	})
 }
 
@@ -161,13 +162,15 @@ func (d *device) Energy() (uint64, error) {
 func (d *device) FanCount() (int, error) {
 	count, err := call(d.lib, "nvmlDeviceGetNumFans", d.handle.GetNumFans)
 	if CodeOf(err) == FunctionNotFound {
-		return 1, nil // drivers that cannot count fans know of one
+		return 1, nil // drivers that cannot count fans support only one
 	}
 	return count, err
 }
 
 func (d *device) FanSpeed(fan int) (uint32, error) {
-	speed, err := call(d.lib, "nvmlDeviceGetFanSpeed_v2", func() (uint32, nvml.Return) { return d.handle.GetFanSpeed_v2(fan) })
+	speed, err := call(d.lib, "nvmlDeviceGetFanSpeed_v2", func() (uint32, nvml.Return) {
+		return d.handle.GetFanSpeed_v2(fan)
+	})
 	if CodeOf(err) == FunctionNotFound && fan == 0 {
 		return call(d.lib, "nvmlDeviceGetFanSpeed", d.handle.GetFanSpeed)
 	}
@@ -180,15 +183,20 @@ func (d *device) FanRPM() (uint32, error) {
 }
 
 var clockTypes = map[Clock]nvml.ClockType{
-	ClockGraphics: nvml.CLOCK_GRAPHICS, ClockSM: nvml.CLOCK_SM, ClockMemory: nvml.CLOCK_MEM, ClockVideo: nvml.CLOCK_VIDEO,
+	ClockGraphics: nvml.CLOCK_GRAPHICS, ClockSM: nvml.CLOCK_SM,
+	ClockMemory: nvml.CLOCK_MEM, ClockVideo: nvml.CLOCK_VIDEO,
 }
 
 func (d *device) Clock(clock Clock) (uint32, error) {
-	return call(d.lib, "nvmlDeviceGetClockInfo", func() (uint32, nvml.Return) { return d.handle.GetClockInfo(clockTypes[clock]) })
+	return call(d.lib, "nvmlDeviceGetClockInfo", func() (uint32, nvml.Return) {
+		return d.handle.GetClockInfo(clockTypes[clock])
+	})
 }
 
 func (d *device) MaxClock(clock Clock) (uint32, error) {
-	return call(d.lib, "nvmlDeviceGetMaxClockInfo", func() (uint32, nvml.Return) { return d.handle.GetMaxClockInfo(clockTypes[clock]) })
+	return call(d.lib, "nvmlDeviceGetMaxClockInfo", func() (uint32, nvml.Return) {
+		return d.handle.GetMaxClockInfo(clockTypes[clock])
+	})
 }
 
 func (d *device) ThrottleReasons() (uint64, error) {
@@ -205,7 +213,8 @@ func (d *device) PerformanceState() (int, error) {
 }
 
 func (d *device) PCIeLink() (generation, width int, err error) {
-	if generation, err = call(d.lib, "nvmlDeviceGetCurrPcieLinkGeneration", d.handle.GetCurrPcieLinkGeneration); err != nil {
+	generation, err = call(d.lib, "nvmlDeviceGetCurrPcieLinkGeneration", d.handle.GetCurrPcieLinkGeneration)
+	if err != nil {
 		return 0, 0, err
 	}
 	width, err = call(d.lib, "nvmlDeviceGetCurrPcieLinkWidth", d.handle.GetCurrPcieLinkWidth)
@@ -241,7 +250,9 @@ func (d *device) ECCErrors(uncorrected bool) (uint64, error) {
 func (d *device) RemappedRows() (RemappedRows, error) {
 	return call(d.lib, "nvmlDeviceGetRemappedRows", func() (RemappedRows, nvml.Return) {
 		corrected, uncorrected, pending, failed, ret := d.handle.GetRemappedRows()
-		return RemappedRows{Corrected: uint64(corrected), Uncorrected: uint64(uncorrected), Pending: pending, Failed: failed}, ret
+		return RemappedRows{
+			Corrected: uint64(corrected), Uncorrected: uint64(uncorrected), Pending: pending, Failed: failed,
+		}, ret
 	})
 }
 
@@ -254,11 +265,11 @@ func (d *device) Fields(fields []Field) error {
 		d.fields = append(d.fields, nvml.FieldValue{FieldId: f.ID, ScopeId: f.Scope})
 	}
 	if ret := d.handle.GetFieldValues(d.fields); ret != nvml.SUCCESS {
-		return code(ret)
+		return toError(ret)
 	}
 	for i := range fields {
-		value, ok := number(nvml.ValueType(d.fields[i].ValueType), d.fields[i].Value)
-		fields[i].Value, fields[i].Err = value, code(nvml.Return(d.fields[i].NvmlReturn))
+		value, ok := decodeValue(nvml.ValueType(d.fields[i].ValueType), d.fields[i].Value)
+		fields[i].Value, fields[i].Err = value, toError(nvml.Return(d.fields[i].NvmlReturn))
 		if fields[i].Err == nil && !ok {
 			fields[i].Err = NotSupported
 		}
@@ -266,8 +277,8 @@ func (d *device) Fields(fields []Field) error {
 	return nil
 }
 
-// number reads the union nvmlValue_t as a number that is not negative.
-func number(kind nvml.ValueType, raw [8]byte) (uint64, bool) {
+// decodeValue reads the union nvmlValue_t. It returns false for negative values and unknown types.
+func decodeValue(kind nvml.ValueType, raw [8]byte) (uint64, bool) {
 	switch kind {
 	case nvml.VALUE_TYPE_UNSIGNED_SHORT:
 		return uint64(binary.NativeEndian.Uint16(raw[:])), true
@@ -288,8 +299,11 @@ func number(kind nvml.ValueType, raw [8]byte) (uint64, bool) {
 	return 0, false
 }
 
+// memoryNotAvailable is NVML_VALUE_NOT_AVAILABLE in nvml.h.
+const memoryNotAvailable = math.MaxUint64
+
 func (d *device) Processes(buf []Process) ([]Process, error) {
-	var failed error
+	var listErr error
 	listed := false
 	for _, list := range []struct {
 		symbol string
@@ -301,22 +315,25 @@ func (d *device) Processes(buf []Process) ([]Process, error) {
 	} {
 		infos, err := call(d.lib, list.symbol, list.get)
 		if err != nil {
-			failed = err
+			listErr = err
 			continue
 		}
 		listed = true
 		for _, info := range infos {
-			buf = merge(buf, Process{PID: info.Pid, Memory: info.UsedGpuMemory, HasMemory: info.UsedGpuMemory != math.MaxUint64})
+			buf = mergeProcess(buf, Process{
+				PID: info.Pid, Memory: info.UsedGpuMemory, HasMemory: info.UsedGpuMemory != memoryNotAvailable,
+			})
 		}
 	}
 	if listed {
-		failed = nil // MIG instances, for one, refuse the list of graphics processes
+		return buf, nil // one list is enough: MIG instances, for example, cannot list graphics processes
 	}
-	return buf, failed
+	return buf, listErr
 }
 
-// merge adds p to list. A process that computes and draws stands in two lists of the driver, with the same memory in both.
-func merge(list []Process, p Process) []Process {
+// mergeProcess adds p to list. The driver lists a process that uses both compute and graphics twice, with the same
+// memory.
+func mergeProcess(list []Process, p Process) []Process {
 	for i := range list {
 		if list[i].PID == p.PID {
 			if p.HasMemory && (!list[i].HasMemory || p.Memory > list[i].Memory) {
@@ -332,7 +349,7 @@ func (d *device) ProcessUtilization(since time.Time, buf []ProcessSample) (sampl
 	if !d.lib.symbols["nvmlDeviceGetProcessUtilization"] {
 		return buf, FunctionNotFound
 	}
-	// go-nvml asks for the number of samples and then for the samples; when a process starts in between it panics.
+	// go-nvml asks for the number of samples, then for the samples; it panics if a process starts in between.
 	defer func() {
 		if recover() != nil {
 			samples, err = buf, NotReady
@@ -340,7 +357,7 @@ func (d *device) ProcessUtilization(since time.Time, buf []ProcessSample) (sampl
 	}()
 	raw, ret := d.handle.GetProcessUtilization(uint64(since.UnixMicro()))
 	if ret != nvml.SUCCESS {
-		return buf, code(ret)
+		return buf, toError(ret)
 	}
 	for _, s := range raw {
 		buf = append(buf, ProcessSample{PID: s.Pid, At: time.UnixMicro(int64(s.TimeStamp)),
@@ -367,10 +384,10 @@ func (d *device) MIGDevices(buf []Device) ([]Device, error) {
 	for i := range count {
 		handle, ret := d.handle.GetMigDeviceHandleByIndex(i)
 		if ret == nvml.ERROR_NOT_FOUND {
-			continue // indices have holes
+			continue // there can be gaps in the indices
 		}
 		if ret != nvml.SUCCESS {
-			return buf, code(ret)
+			return buf, toError(ret)
 		}
 		buf = append(buf, &device{lib: d.lib, handle: handle})
 	}
@@ -378,17 +395,17 @@ func (d *device) MIGDevices(buf []Device) ([]Device, error) {
 }
 
 func (d *device) MIGProfile() (MIGProfile, error) {
-	gpu, err := call(d.lib, "nvmlDeviceGetGpuInstanceId", d.handle.GetGpuInstanceId)
+	gpuID, err := call(d.lib, "nvmlDeviceGetGpuInstanceId", d.handle.GetGpuInstanceId)
 	if err != nil {
 		return MIGProfile{}, err
 	}
-	compute, err := call(d.lib, "nvmlDeviceGetComputeInstanceId", d.handle.GetComputeInstanceId)
+	computeID, err := call(d.lib, "nvmlDeviceGetComputeInstanceId", d.handle.GetComputeInstanceId)
 	if err != nil {
 		return MIGProfile{}, err
 	}
 	attributes, err := call(d.lib, "nvmlDeviceGetAttributes", d.handle.GetAttributes)
 	return MIGProfile{
-		GPUInstance: uint32(gpu), ComputeInstance: uint32(compute), GPUSlices: attributes.GpuInstanceSliceCount,
+		GPUInstance: uint32(gpuID), ComputeInstance: uint32(computeID), GPUSlices: attributes.GpuInstanceSliceCount,
 		ComputeSlices: attributes.ComputeInstanceSliceCount, MemoryMiB: attributes.MemorySizeMB,
 	}, err
 }

@@ -12,7 +12,9 @@ import (
 )
 
 func (l *library) NewEventSet() (EventSet, error) {
-	for _, symbol := range []string{"nvmlDeviceGetSupportedEventTypes", "nvmlDeviceRegisterEvents", "nvmlEventSetWait", "nvmlEventSetFree"} {
+	for _, symbol := range []string{
+		"nvmlDeviceGetSupportedEventTypes", "nvmlDeviceRegisterEvents", "nvmlEventSetWait", "nvmlEventSetFree",
+	} {
 		if !l.symbols[symbol] {
 			return nil, FunctionNotFound
 		}
@@ -33,20 +35,23 @@ func (e *eventSet) Register(d Device, kinds EventKind) error {
 	handle := d.(*device).handle
 	supported, ret := handle.GetSupportedEventTypes()
 	if ret != nvml.SUCCESS {
-		return code(ret)
+		return toError(ret)
 	}
 	if kinds &= EventKind(supported); kinds == 0 {
 		return NotSupported
 	}
-	return code(handle.RegisterEvents(uint64(kinds), e.set))
+	return toError(handle.RegisterEvents(uint64(kinds), e.set))
 }
 
 func (e *eventSet) Wait(timeout time.Duration) (Event, error) {
 	data, ret := e.set.Wait(uint32(timeout.Milliseconds()))
 	if ret != nvml.SUCCESS {
-		return Event{}, code(ret)
+		return Event{}, toError(ret)
 	}
-	event := Event{Kind: EventKind(data.EventType), Data: data.EventData, GPUInstance: data.GpuInstanceId, ComputeInstance: data.ComputeInstanceId}
+	event := Event{
+		Kind: EventKind(data.EventType), Data: data.EventData,
+		GPUInstance: data.GpuInstanceId, ComputeInstance: data.ComputeInstanceId,
+	}
 	e.lib.mu.Lock()
 	defer e.lib.mu.Unlock()
 	if d, ok := e.lib.devices[data.Device]; ok {
@@ -55,4 +60,4 @@ func (e *eventSet) Wait(timeout time.Duration) (Event, error) {
 	return event, nil
 }
 
-func (e *eventSet) Close() error { return code(e.set.Free()) }
+func (e *eventSet) Close() error { return toError(e.set.Free()) }

@@ -34,7 +34,7 @@ func open(t *testing.T) (driver.Library, driver.Device) {
 	return lib, device
 }
 
-// value is what a call gave, for a comparison in one line.
+// value returns the error of a call, or else its value, so that an assertion fits on one line.
 func value[T any](v T, err error) any {
 	if err != nil {
 		return err
@@ -42,9 +42,8 @@ func value[T any](v T, err error) any {
 	return v
 }
 
-func TestEveryCallReachesTheLibrary(t *testing.T) {
+func TestIdentity(t *testing.T) {
 	shim.Run(t, build(t), func(t *testing.T, _ string) {
-		shim.Control(t, "mig")
 		lib, d := open(t)
 		assert.Equal(t, "570.86.15", value(lib.DriverVersion()))
 		assert.Equal(t, "12.8", value(lib.CUDAVersion()))
@@ -54,10 +53,27 @@ func TestEveryCallReachesTheLibrary(t *testing.T) {
 		assert.Equal(t, "serial-1", value(d.Serial()))
 		assert.Equal(t, "vbios", value(d.VBIOSVersion()))
 		assert.Equal(t, "0001:3b:01.0", value(d.PCIAddress()))
-		assert.Equal(t, driver.Memory{Total: 1000, Used: 300, Free: 650, Reserved: 50, HasReserved: true}, value(d.Memory()))
+		require.NoError(t, lib.Close())
+	})
+}
+
+func TestMemory(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
+		assert.Equal(t, driver.Memory{Total: 1000, Used: 300, Free: 650, Reserved: 50, HasReserved: true},
+			value(d.Memory()))
 		assert.Equal(t, driver.Memory{Total: 256, Used: 56, Free: 200}, value(d.BAR1()))
-		for engine, want := range map[driver.Engine][]uint32{driver.EngineGeneral: {10, 30}, driver.EngineMemory: {20, 40},
-			driver.EngineEncoder: {30, 50}, driver.EngineDecoder: {40, 60}} {
+		require.NoError(t, lib.Close())
+	})
+}
+
+func TestUtilization(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
+		for engine, want := range map[driver.Engine][]uint32{
+			driver.EngineGeneral: {10, 30}, driver.EngineMemory: {20, 40},
+			driver.EngineEncoder: {30, 50}, driver.EngineDecoder: {40, 60},
+		} {
 			var got []uint32
 			require.NoError(t, d.UtilizationSamples(engine, time.Now(), func(at time.Time, percent uint32) {
 				assert.WithinDuration(t, time.Now(), at, time.Minute)
@@ -66,10 +82,19 @@ func TestEveryCallReachesTheLibrary(t *testing.T) {
 			assert.Equal(t, want, got)
 		}
 		assert.Equal(t, driver.NotSupported, d.UtilizationSamples(driver.EngineJPEG, time.Now(), nil))
-		for engine, want := range map[driver.Engine]uint32{driver.EngineGeneral: 11, driver.EngineMemory: 22, driver.EngineEncoder: 61,
-			driver.EngineDecoder: 62, driver.EngineJPEG: 63, driver.EngineOFA: 64} {
+		for engine, want := range map[driver.Engine]uint32{
+			driver.EngineGeneral: 11, driver.EngineMemory: 22, driver.EngineEncoder: 61,
+			driver.EngineDecoder: 62, driver.EngineJPEG: 63, driver.EngineOFA: 64,
+		} {
 			assert.Equal(t, want, value(d.Utilization(engine)))
 		}
+		require.NoError(t, lib.Close())
+	})
+}
+
+func TestSensorsAndCounters(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
 		assert.Equal(t, int32(45), value(d.Temperature()))
 		assert.Equal(t, uint32(91), value(d.TemperatureLimit(driver.LimitSlowdown)))
 		assert.Equal(t, uint32(90), value(d.TemperatureLimit(driver.LimitShutdown)))
@@ -96,23 +121,45 @@ func TestEveryCallReachesTheLibrary(t *testing.T) {
 		assert.Equal(t, uint64(7), value(d.ECCErrors(false)))
 		assert.Equal(t, uint64(1), value(d.ECCErrors(true)))
 		assert.Equal(t, driver.RemappedRows{Corrected: 2, Uncorrected: 1, Pending: true}, value(d.RemappedRows()))
+		require.NoError(t, lib.Close())
+	})
+}
 
-		fields := []driver.Field{{ID: driver.FieldMemoryTemperature}, {ID: driver.FieldPCIeTxBytes}, {ID: driver.FieldThrottleHWThermal},
-			{ID: driver.FieldNVLinkTxKiB, Scope: driver.ScopeAllLinks}}
+func TestFields(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
+		fields := []driver.Field{
+			{ID: driver.FieldMemoryTemperature}, {ID: driver.FieldPCIeTxBytes}, {ID: driver.FieldThrottleHWThermal},
+			{ID: driver.FieldNVLinkTxKiB, Scope: driver.ScopeAllLinks},
+		}
 		require.NoError(t, d.Fields(fields))
 		assert.Equal(t, uint64(66), fields[0].Value)
 		assert.Equal(t, uint64(197_000), fields[1].Value)
 		assert.Equal(t, driver.NotSupported, fields[2].Err)
 		assert.Equal(t, uint64(138_000), fields[3].Value)
+		require.NoError(t, lib.Close())
+	})
+}
 
-		assert.Equal(t, []driver.Process{{PID: 4000, Memory: 1 << 20, HasMemory: true}, {PID: 5000, Memory: 1<<64 - 1}}, value(d.Processes(nil)))
+func TestProcesses(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
+		assert.Equal(t, []driver.Process{{PID: 4000, Memory: 1 << 20, HasMemory: true}, {PID: 5000, Memory: 1<<64 - 1}},
+			value(d.Processes(nil)))
 		samples, err := d.ProcessUtilization(time.Now(), nil)
 		require.NoError(t, err)
 		require.Len(t, samples, 1)
-		assert.Equal(t, []uint32{4000, 50, 40, 30, 20}, []uint32{samples[0].PID, samples[0].General, samples[0].Memory, samples[0].Encoder, samples[0].Decoder})
+		s := samples[0]
+		assert.Equal(t, []uint32{4000, 50, 40, 30, 20}, []uint32{s.PID, s.General, s.Memory, s.Encoder, s.Decoder})
 		shim.Control(t, "fewer")
 		assert.Equal(t, driver.NotReady, value(d.ProcessUtilization(time.Now(), nil)), "go-nvml panics here")
+		require.NoError(t, lib.Close())
+	})
+}
 
+func TestMIG(t *testing.T) {
+	shim.Run(t, build(t), func(t *testing.T, _ string) {
+		lib, d := open(t)
 		shim.Control(t, "mig")
 		assert.Equal(t, false, value(d.MIGEnabled()))
 		first, err := lib.Device(0)
@@ -122,36 +169,58 @@ func TestEveryCallReachesTheLibrary(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, instances, 1)
 		assert.Equal(t, "MIG-2", value(instances[0].UUID()))
-		assert.Equal(t, driver.MIGProfile{GPUInstance: 9, GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 9856}, value(instances[0].MIGProfile()))
+		assert.Equal(t, driver.MIGProfile{GPUInstance: 9, GPUSlices: 1, ComputeSlices: 1, MemoryMiB: 9856},
+			value(instances[0].MIGProfile()))
 		require.NoError(t, lib.Close())
 	})
 }
 
-// TestMissingFunctions: without the look-ups the first such call ends the process with exit status 127.
+// TestMissingFunctions calls functions that the library lacks. Without the lookups, the first such call would end the
+// process with exit status 127.
 func TestMissingFunctions(t *testing.T) {
 	shim.Run(t, build(t, "OLD_DRIVER"), func(t *testing.T, _ string) {
 		lib, d := open(t)
-		assert.Equal(t, driver.Memory{Total: 1000, Used: 300, Free: 700}, value(d.Memory()), "the old form")
-		assert.Equal(t, int32(44), value(d.Temperature()), "the old form")
+		assert.Equal(t, driver.Memory{Total: 1000, Used: 300, Free: 700}, value(d.Memory()), "the older function")
+		assert.Equal(t, int32(44), value(d.Temperature()), "the older function")
 		assert.Equal(t, 1, value(d.FanCount()))
-		assert.Equal(t, uint32(35), value(d.FanSpeed(0)), "the old form")
+		assert.Equal(t, uint32(35), value(d.FanSpeed(0)), "the older function")
 		assert.Equal(t, uint32(11), value(d.Utilization(driver.EngineGeneral)))
 		assert.Equal(t, uint32(1000), value(d.Clock(driver.ClockGraphics)))
 		assert.Equal(t, uint32(100_001), value(d.Power()))
 		_, _, linkErr := d.PCIeLink()
 		for name, got := range map[string]any{
-			"CUDAVersion": value(lib.CUDAVersion()), "Serial": value(d.Serial()), "VBIOSVersion": value(d.VBIOSVersion()), "PCIAddress": value(d.PCIAddress()),
-			"BAR1": value(d.BAR1()), "UtilizationSamples": d.UtilizationSamples(driver.EngineGeneral, time.Now(), nil),
-			"encoder": value(d.Utilization(driver.EngineEncoder)), "decoder": value(d.Utilization(driver.EngineDecoder)),
-			"jpeg": value(d.Utilization(driver.EngineJPEG)), "ofa": value(d.Utilization(driver.EngineOFA)),
-			"TemperatureLimit": value(d.TemperatureLimit(driver.LimitSlowdown)), "enforced": value(d.PowerLimit(driver.PowerEnforced)),
-			"default": value(d.PowerLimit(driver.PowerDefault)), "min": value(d.PowerLimit(driver.PowerMin)), "Energy": value(d.Energy()),
-			"FanSpeed": value(d.FanSpeed(1)), "FanRPM": value(d.FanRPM()), "MaxClock": value(d.MaxClock(driver.ClockSM)),
-			"ThrottleReasons": value(d.ThrottleReasons()), "PerformanceState": value(d.PerformanceState()), "PCIeLink": linkErr,
-			"PCIeThroughput": value(d.PCIeThroughput(driver.Transmit)), "PCIeReplays": value(d.PCIeReplays()), "ECCErrors": value(d.ECCErrors(true)),
-			"RemappedRows": value(d.RemappedRows()), "Fields": d.Fields([]driver.Field{{ID: 1}}), "Processes": value(d.Processes(nil)),
-			"ProcessUtilization": value(d.ProcessUtilization(time.Now(), nil)), "MIGEnabled": value(d.MIGEnabled()),
-			"MIGDevices": value(d.MIGDevices(nil)), "MIGProfile": value(d.MIGProfile()), "NewEventSet": value(lib.NewEventSet()),
+			"CUDAVersion":        value(lib.CUDAVersion()),
+			"Serial":             value(d.Serial()),
+			"VBIOSVersion":       value(d.VBIOSVersion()),
+			"PCIAddress":         value(d.PCIAddress()),
+			"BAR1":               value(d.BAR1()),
+			"UtilizationSamples": d.UtilizationSamples(driver.EngineGeneral, time.Now(), nil),
+			"encoder":            value(d.Utilization(driver.EngineEncoder)),
+			"decoder":            value(d.Utilization(driver.EngineDecoder)),
+			"jpeg":               value(d.Utilization(driver.EngineJPEG)),
+			"ofa":                value(d.Utilization(driver.EngineOFA)),
+			"TemperatureLimit":   value(d.TemperatureLimit(driver.LimitSlowdown)),
+			"enforced":           value(d.PowerLimit(driver.PowerEnforced)),
+			"default":            value(d.PowerLimit(driver.PowerDefault)),
+			"min":                value(d.PowerLimit(driver.PowerMin)),
+			"Energy":             value(d.Energy()),
+			"FanSpeed":           value(d.FanSpeed(1)),
+			"FanRPM":             value(d.FanRPM()),
+			"MaxClock":           value(d.MaxClock(driver.ClockSM)),
+			"ThrottleReasons":    value(d.ThrottleReasons()),
+			"PerformanceState":   value(d.PerformanceState()),
+			"PCIeLink":           linkErr,
+			"PCIeThroughput":     value(d.PCIeThroughput(driver.Transmit)),
+			"PCIeReplays":        value(d.PCIeReplays()),
+			"ECCErrors":          value(d.ECCErrors(true)),
+			"RemappedRows":       value(d.RemappedRows()),
+			"Fields":             d.Fields([]driver.Field{{ID: 1}}),
+			"Processes":          value(d.Processes(nil)),
+			"ProcessUtilization": value(d.ProcessUtilization(time.Now(), nil)),
+			"MIGEnabled":         value(d.MIGEnabled()),
+			"MIGDevices":         value(d.MIGDevices(nil)),
+			"MIGProfile":         value(d.MIGProfile()),
+			"NewEventSet":        value(lib.NewEventSet()),
 		} {
 			assert.Equal(t, driver.FunctionNotFound, got, name)
 		}
@@ -159,7 +228,7 @@ func TestMissingFunctions(t *testing.T) {
 	})
 }
 
-func TestNoLibrary(t *testing.T) {
+func TestLibraryNotFound(t *testing.T) {
 	shim.Run(t, func(string) {}, func(t *testing.T, dir string) {
 		lib := driver.New(filepath.Join(dir, shim.Name))
 		err := lib.Open()
@@ -167,7 +236,7 @@ func TestNoLibrary(t *testing.T) {
 		assert.ErrorContains(t, err, "No such file")
 
 		build(t)(dir)
-		require.NoError(t, lib.Open(), "it arrived")
+		require.NoError(t, lib.Open(), "the library was installed")
 		require.NoError(t, lib.Close())
 		other := filepath.Join(dir, "other.so")
 		shim.Build(t, other)
@@ -175,15 +244,15 @@ func TestNoLibrary(t *testing.T) {
 	})
 }
 
-func TestOtherLibraryUnderTheName(t *testing.T) {
+func TestNotAnNVMLLibrary(t *testing.T) {
 	shim.Run(t, build(t, "NOT_NVML"), func(t *testing.T, _ string) {
 		err := driver.New("").Open()
 		require.ErrorIs(t, err, driver.LibraryNotFound)
-		assert.ErrorContains(t, err, "is no NVIDIA management library")
+		assert.ErrorContains(t, err, "is not an NVIDIA management library")
 	})
 }
 
-func TestCodesComeThrough(t *testing.T) {
+func TestErrorCodes(t *testing.T) {
 	shim.Run(t, build(t), func(t *testing.T, _ string) {
 		shim.Control(t, "init=9")
 		require.Equal(t, driver.DriverNotLoaded, driver.New("").Open())
@@ -193,14 +262,15 @@ func TestCodesComeThrough(t *testing.T) {
 		assert.Equal(t, driver.GPULost, value(d.Power()))
 		_, err := lib.Device(1)
 		assert.Equal(t, driver.GPULost, err)
-		assert.Equal(t, driver.GPULost, value(d.Memory()), "no second form is tried")
+		assert.Equal(t, driver.GPULost, value(d.Memory()), "the older function is not tried")
 		shim.Control(t, "fail=nvmlDeviceGetPowerUsage")
 		assert.Equal(t, driver.NoPermission, value(d.Power()))
 	})
 }
 
-// TestUpgradedLibrary: the functions stay bound to the library that was there first, whatever file takes its place.
-func TestUpgradedLibrary(t *testing.T) {
+// TestLibraryUpgradedWhileLoaded replaces the library file: the functions stay bound to the library that was loaded
+// first.
+func TestLibraryUpgradedWhileLoaded(t *testing.T) {
 	shim.Run(t, build(t, `DRIVER_VERSION="1"`), func(t *testing.T, dir string) {
 		lib, d := open(t)
 		require.Equal(t, uint32(100_001), value(d.Power()))
@@ -208,10 +278,11 @@ func TestUpgradedLibrary(t *testing.T) {
 		require.NoError(t, os.Remove(filepath.Join(dir, shim.Name)))
 		build(t, `DRIVER_VERSION="2"`)(dir)
 		lib, d = open(t)
-		assert.Equal(t, "1", value(lib.DriverVersion()), "not exchanged, and not crashed")
+		assert.Equal(t, "1", value(lib.DriverVersion()), "neither replaced nor crashed")
 		assert.Equal(t, uint32(100_001), value(d.Power()))
 		shim.Control(t, "init=18")
-		assert.Equal(t, driver.VersionMismatch, driver.New("").Open(), "what the old library says of the new kernel driver")
+		assert.Equal(t, driver.VersionMismatch, driver.New("").Open(),
+			"the old library's answer to the new kernel driver")
 	})
 }
 
@@ -220,7 +291,7 @@ func TestEvents(t *testing.T) {
 		lib, d := open(t)
 		set, err := lib.NewEventSet()
 		require.NoError(t, err)
-		require.NoError(t, set.Register(d, driver.EventsCritical), "only those that the GPU supports are asked for")
+		require.NoError(t, set.Register(d, driver.EventsCritical), "only supported kinds are registered")
 		assert.Equal(t, driver.NotSupported, set.Register(d, driver.EventPoison))
 		_, err = set.Wait(time.Millisecond)
 		assert.Equal(t, driver.Timeout, err)
@@ -228,7 +299,10 @@ func TestEvents(t *testing.T) {
 		event, err := set.Wait(time.Minute)
 		require.NoError(t, err)
 		assert.Same(t, d, event.Device)
-		assert.Equal(t, driver.Event{Device: d, Kind: driver.EventXID, Data: 79, GPUInstance: driver.NoInstance, ComputeInstance: driver.NoInstance}, event)
+		assert.Equal(t, driver.Event{
+			Device: d, Kind: driver.EventXID, Data: 79,
+			GPUInstance: driver.NoInstance, ComputeInstance: driver.NoInstance,
+		}, event)
 		require.NoError(t, set.Close())
 		require.NoError(t, lib.Close())
 	})

@@ -5,10 +5,7 @@
 
 package driver
 
-// Supported says whether this binary can reach the driver.
-const Supported = false
-
-// New returns a library that opens with PlatformUnsupported: NVML is reached through cgo, and go-nvml knows Linux only.
+// New returns a library whose Open fails with PlatformUnsupported: NVML requires cgo, and go-nvml supports only Linux.
 func New(string) Library { return unsupported{} }
 
 type unsupported struct{ Library }

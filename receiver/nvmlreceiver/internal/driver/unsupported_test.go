@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
-func TestUnsupported(t *testing.T) {
+func TestUnsupportedPlatform(t *testing.T) {
 	assert.Equal(t, driver.PlatformUnsupported, driver.New("").Open())
-	assert.True(t, driver.PlatformUnsupported.Missing())
+	assert.True(t, driver.PlatformUnsupported.DriverMissing())
 }

@@ -730,7 +730,7 @@ type metricHwEnergy struct {
 // init fills hw.energy metric with initial data.
 func (m *metricHwEnergy) init() {
 	m.data.SetName("hw.energy")
-	m.data.SetDescription("Energy used since the driver was loaded.")
+	m.data.SetDescription("Energy consumed since the driver was loaded.")
 	m.data.SetUnit("J")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -906,7 +906,7 @@ type metricHwFanSpeedRatio struct {
 // init fills hw.fan.speed_ratio metric with initial data.
 func (m *metricHwFanSpeedRatio) init() {
 	m.data.SetName("hw.fan.speed_ratio")
-	m.data.SetDescription("Fan speed that the driver asks for, as a fraction of the highest. It can go above 1.")
+	m.data.SetDescription("Fan speed that the driver requests, as a fraction of the maximum. Can exceed 1.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -1197,7 +1197,7 @@ type metricHwGpuUtilization struct {
 // init fills hw.gpu.utilization metric with initial data.
 func (m *metricHwGpuUtilization) init() {
 	m.data.SetName("hw.gpu.utilization")
-	m.data.SetDescription("Fraction of time in which the engine was busy, 0..1.")
+	m.data.SetDescription("Fraction of time that the engine was busy, 0..1.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -1254,7 +1254,7 @@ type metricHwPower struct {
 // init fills hw.power metric with initial data.
 func (m *metricHwPower) init() {
 	m.data.SetName("hw.power")
-	m.data.SetDescription("Power that the GPU and what stands on its board draw.")
+	m.data.SetDescription("Power drawn by the GPU and the rest of its board.")
 	m.data.SetUnit("W")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -1311,7 +1311,7 @@ type metricHwStatus struct {
 // init fills hw.status metric with initial data.
 func (m *metricHwStatus) init() {
 	m.data.SetName("hw.status")
-	m.data.SetDescription("Whether the GPU is in that state, 1 or 0.")
+	m.data.SetDescription("Whether the GPU is in the state, 1 or 0.")
 	m.data.SetUnit("1")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(false)
@@ -1371,7 +1371,7 @@ type metricHwTemperature struct {
 // init fills hw.temperature metric with initial data.
 func (m *metricHwTemperature) init() {
 	m.data.SetName("hw.temperature")
-	m.data.SetDescription("Temperature.")
+	m.data.SetDescription("Temperature of the GPU or its memory.")
 	m.data.SetUnit("Cel")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -1428,7 +1428,7 @@ type metricHwTemperatureLimit struct {
 // init fills hw.temperature.limit metric with initial data.
 func (m *metricHwTemperatureLimit) init() {
 	m.data.SetName("hw.temperature.limit")
-	m.data.SetDescription("Temperature at which something happens.")
+	m.data.SetDescription("Temperature limit.")
 	m.data.SetUnit("Cel")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -1544,7 +1544,7 @@ type metricNvmlGpuBar1Usage struct {
 // init fills nvml.gpu.bar1.usage metric with initial data.
 func (m *metricNvmlGpuBar1Usage) init() {
 	m.data.SetName("nvml.gpu.bar1.usage")
-	m.data.SetDescription("Size of the BAR1 window in each state. It maps the GPU memory for the CPU and for other devices.")
+	m.data.SetDescription("Size of the BAR1 window in each state. The window gives the CPU and other devices access to the GPU memory.")
 	m.data.SetUnit("By")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(false)
@@ -1603,7 +1603,7 @@ type metricNvmlGpuClockFrequency struct {
 // init fills nvml.gpu.clock.frequency metric with initial data.
 func (m *metricNvmlGpuClockFrequency) init() {
 	m.data.SetName("nvml.gpu.clock.frequency")
-	m.data.SetDescription("Frequency of the clock.")
+	m.data.SetDescription("Current frequency of the clock.")
 	m.data.SetUnit("Hz")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -1660,7 +1660,7 @@ type metricNvmlGpuClockLimit struct {
 // init fills nvml.gpu.clock.limit metric with initial data.
 func (m *metricNvmlGpuClockLimit) init() {
 	m.data.SetName("nvml.gpu.clock.limit")
-	m.data.SetDescription("Highest frequency that the clock can have.")
+	m.data.SetDescription("Maximum frequency of the clock.")
 	m.data.SetUnit("Hz")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -1717,7 +1717,7 @@ type metricNvmlGpuMemoryBandwidthUtilization struct {
 // init fills nvml.gpu.memory.bandwidth.utilization metric with initial data.
 func (m *metricNvmlGpuMemoryBandwidthUtilization) init() {
 	m.data.SetName("nvml.gpu.memory.bandwidth.utilization")
-	m.data.SetDescription("Fraction of time in which the GPU memory was being read or written, 0..1.")
+	m.data.SetDescription("Fraction of time that the GPU memory was being read or written, 0..1.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -1773,7 +1773,7 @@ type metricNvmlGpuPcieLinkGeneration struct {
 // init fills nvml.gpu.pcie.link.generation metric with initial data.
 func (m *metricNvmlGpuPcieLinkGeneration) init() {
 	m.data.SetName("nvml.gpu.pcie.link.generation")
-	m.data.SetDescription("Generation at which the PCIe link runs now.")
+	m.data.SetDescription("Current generation of the PCIe link.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -1829,7 +1829,7 @@ type metricNvmlGpuPcieLinkWidth struct {
 // init fills nvml.gpu.pcie.link.width metric with initial data.
 func (m *metricNvmlGpuPcieLinkWidth) init() {
 	m.data.SetName("nvml.gpu.pcie.link.width")
-	m.data.SetDescription("Lanes that the PCIe link uses now.")
+	m.data.SetDescription("Number of lanes that the PCIe link currently uses.")
 	m.data.SetUnit("{lane}")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -1885,7 +1885,7 @@ type metricNvmlGpuPcieThroughput struct {
 // init fills nvml.gpu.pcie.throughput metric with initial data.
 func (m *metricNvmlGpuPcieThroughput) init() {
 	m.data.SetName("nvml.gpu.pcie.throughput")
-	m.data.SetDescription("Bytes a second over PCIe, measured by the driver over 20 ms.")
+	m.data.SetDescription("PCIe throughput, measured by the driver over 20 ms.")
 	m.data.SetUnit("By/s")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -2055,7 +2055,7 @@ type metricNvmlGpuThrottleActive struct {
 // init fills nvml.gpu.throttle.active metric with initial data.
 func (m *metricNvmlGpuThrottleActive) init() {
 	m.data.SetName("nvml.gpu.throttle.active")
-	m.data.SetDescription("Whether the reason holds the clocks down right now, 1 or 0.")
+	m.data.SetDescription("Whether the reason currently holds the clocks down, 1 or 0.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -2112,7 +2112,7 @@ type metricNvmlGpuThrottleTime struct {
 // init fills nvml.gpu.throttle.time metric with initial data.
 func (m *metricNvmlGpuThrottleTime) init() {
 	m.data.SetName("nvml.gpu.throttle.time")
-	m.data.SetDescription("Time in which the reason held the clocks down, since the driver was loaded.")
+	m.data.SetDescription("Time that the reason has held the clocks down since the driver was loaded.")
 	m.data.SetUnit("s")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -2171,7 +2171,7 @@ type metricNvmlGpuXidErrors struct {
 // init fills nvml.gpu.xid.errors metric with initial data.
 func (m *metricNvmlGpuXidErrors) init() {
 	m.data.SetName("nvml.gpu.xid.errors")
-	m.data.SetDescription("XIDs by code since the receiver started.")
+	m.data.SetDescription("Number of XIDs since the receiver started, by code.")
 	m.data.SetUnit("{error}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -2230,7 +2230,7 @@ type metricNvmlProcessGpuUtilization struct {
 // init fills nvml.process.gpu.utilization metric with initial data.
 func (m *metricNvmlProcessGpuUtilization) init() {
 	m.data.SetName("nvml.process.gpu.utilization")
-	m.data.SetDescription("Fraction of time in which the process kept the engine busy, 0..1, mean since the last scrape.")
+	m.data.SetDescription("Fraction of time that the process kept the engine busy, 0..1, averaged since the last scrape.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)

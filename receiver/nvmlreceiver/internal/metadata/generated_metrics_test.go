@@ -211,7 +211,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["hw.energy"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Energy used since the driver was loaded.", mi.Description())
+					assert.Equal(t, "Energy consumed since the driver was loaded.", mi.Description())
 					assert.Equal(t, "J", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -290,7 +290,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["hw.fan.speed_ratio"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Fan speed that the driver asks for, as a fraction of the highest. It can go above 1.", mi.Description())
+					assert.Equal(t, "Fan speed that the driver requests, as a fraction of the maximum. Can exceed 1.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -416,7 +416,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["hw.gpu.utilization"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Fraction of time in which the engine was busy, 0..1.", mi.Description())
+					assert.Equal(t, "Fraction of time that the engine was busy, 0..1.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -440,7 +440,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["hw.power"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Power that the GPU and what stands on its board draw.", mi.Description())
+					assert.Equal(t, "Power drawn by the GPU and the rest of its board.", mi.Description())
 					assert.Equal(t, "W", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -464,7 +464,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["hw.status"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Whether the GPU is in that state, 1 or 0.", mi.Description())
+					assert.Equal(t, "Whether the GPU is in the state, 1 or 0.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					assert.False(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -493,7 +493,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["hw.temperature"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Temperature.", mi.Description())
+					assert.Equal(t, "Temperature of the GPU or its memory.", mi.Description())
 					assert.Equal(t, "Cel", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -517,7 +517,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["hw.temperature.limit"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Temperature at which something happens.", mi.Description())
+					assert.Equal(t, "Temperature limit.", mi.Description())
 					assert.Equal(t, "Cel", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -567,7 +567,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.bar1.usage"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Size of the BAR1 window in each state. It maps the GPU memory for the CPU and for other devices.", mi.Description())
+					assert.Equal(t, "Size of the BAR1 window in each state. The window gives the CPU and other devices access to the GPU memory.", mi.Description())
 					assert.Equal(t, "By", mi.Unit())
 					assert.False(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -593,7 +593,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.clock.frequency"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Frequency of the clock.", mi.Description())
+					assert.Equal(t, "Current frequency of the clock.", mi.Description())
 					assert.Equal(t, "Hz", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -617,7 +617,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.clock.limit"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Highest frequency that the clock can have.", mi.Description())
+					assert.Equal(t, "Maximum frequency of the clock.", mi.Description())
 					assert.Equal(t, "Hz", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -641,7 +641,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.memory.bandwidth.utilization"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Fraction of time in which the GPU memory was being read or written, 0..1.", mi.Description())
+					assert.Equal(t, "Fraction of time that the GPU memory was being read or written, 0..1.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -662,7 +662,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.pcie.link.generation"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Generation at which the PCIe link runs now.", mi.Description())
+					assert.Equal(t, "Current generation of the PCIe link.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -683,7 +683,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.pcie.link.width"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Lanes that the PCIe link uses now.", mi.Description())
+					assert.Equal(t, "Number of lanes that the PCIe link currently uses.", mi.Description())
 					assert.Equal(t, "{lane}", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -704,7 +704,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.pcie.throughput"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Bytes a second over PCIe, measured by the driver over 20 ms.", mi.Description())
+					assert.Equal(t, "PCIe throughput, measured by the driver over 20 ms.", mi.Description())
 					assert.Equal(t, "By/s", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -773,7 +773,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.throttle.active"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Whether the reason holds the clocks down right now, 1 or 0.", mi.Description())
+					assert.Equal(t, "Whether the reason currently holds the clocks down, 1 or 0.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -797,7 +797,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.throttle.time"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Time in which the reason held the clocks down, since the driver was loaded.", mi.Description())
+					assert.Equal(t, "Time that the reason has held the clocks down since the driver was loaded.", mi.Description())
 					assert.Equal(t, "s", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -823,7 +823,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.xid.errors"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "XIDs by code since the receiver started.", mi.Description())
+					assert.Equal(t, "Number of XIDs since the receiver started, by code.", mi.Description())
 					assert.Equal(t, "{error}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -849,7 +849,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.process.gpu.utilization"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Fraction of time in which the process kept the engine busy, 0..1, mean since the last scrape.", mi.Description())
+					assert.Equal(t, "Fraction of time that the process kept the engine busy, 0..1, averaged since the last scrape.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package drivertest has a driver that follows a script, for tests without a GPU.
-package drivertest // import "github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver/drivertest"
+// Package drivertest provides a scripted fake of the NVIDIA driver, for tests without a GPU.
+package drivertest
 
 import (
 	"fmt"
@@ -12,11 +12,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
-// Library is a driver.Library. Set the exported fields through Change once it is in use.
+// Library is a fake driver.Library. Once it is in use, set its exported fields only in Change.
 type Library struct {
-	// OpenErr, if set, is what Open gives.
+	// OpenErr, if set, is the result of Open.
 	OpenErr error
-	// Hang, if set, holds up Open and the calls of every GPU until it is closed.
+	// Hang, if set, blocks Open and the calls of every GPU until it is closed.
 	Hang chan struct{}
 	GPUs []*GPU
 
@@ -27,7 +27,7 @@ type Library struct {
 	events chan driver.Event
 }
 
-// NewLibrary has a driver with these GPUs.
+// NewLibrary returns a driver with these GPUs.
 func NewLibrary(gpus ...*GPU) *Library {
 	l := &Library{GPUs: gpus, calls: map[string]int{}, events: make(chan driver.Event, 16)}
 	for _, g := range gpus {
@@ -39,38 +39,38 @@ func NewLibrary(gpus ...*GPU) *Library {
 	return l
 }
 
-// Change changes the script while nobody reads it.
+// Change calls f while no driver call reads the script.
 func (l *Library) Change(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f()
 }
 
-// Opens is how often the driver was opened.
+// Opens returns how often the driver was opened.
 func (l *Library) Opens() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.opens
 }
 
-// IsOpen says whether the driver is open.
+// IsOpen reports whether the driver is open.
 func (l *Library) IsOpen() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.open
 }
 
-// Calls is how often the call was made, over all GPUs. Calls have the names of the methods of driver.Device and driver.Library.
+// Calls returns how often the method with this name was called, on all GPUs together.
 func (l *Library) Calls(name string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.calls[name]
 }
 
-// Emit has an event happen.
+// Emit makes an event happen.
 func (l *Library) Emit(event driver.Event) { l.events <- event }
 
-// Open follows OpenErr and Hang.
+// Open fails or hangs as OpenErr and Hang say.
 func (l *Library) Open() error {
 	l.mu.Lock()
 	hang := l.Hang
@@ -97,26 +97,26 @@ func (l *Library) Close() error {
 	return nil
 }
 
-// DriverVersion is always the same.
+// DriverVersion always returns the same version.
 func (l *Library) DriverVersion() (string, error) { return "570.86.15", nil }
 
-// CUDAVersion is always the same.
+// CUDAVersion always returns the same version.
 func (l *Library) CUDAVersion() (string, error) { return "12.8", nil }
 
-// DeviceCount counts GPUs.
+// DeviceCount returns the number of GPUs.
 func (l *Library) DeviceCount() (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.GPUs), nil
 }
 
-// Device fails for a GPU that is lost.
+// Device fails if the GPU has an error for "Device".
 func (l *Library) Device(index int) (driver.Device, error) {
 	g := l.GPUs[index]
 	return g, g.call("Device")
 }
 
-// NewEventSet has one that gives what Emit is given.
+// NewEventSet returns a set that delivers the events of Emit.
 func (l *Library) NewEventSet() (driver.EventSet, error) { return &eventSet{lib: l}, nil }
 
 type eventSet struct{ lib *Library }
@@ -138,7 +138,7 @@ func (e *eventSet) Wait(timeout time.Duration) (driver.Event, error) {
 
 func (e *eventSet) Close() error { return nil }
 
-// GPU is a driver.Device that gives its fields. As a MIG instance it gives what a driver tells of instances.
+// GPU is a fake driver.Device, whole or a MIG instance, that returns its fields.
 type GPU struct {
 	ID, Product, SerialNumber, VBIOS, PCI string
 
@@ -160,7 +160,7 @@ type GPU struct {
 	Replays                   uint64
 	Corrected, Uncorrected    uint64
 	Rows                      driver.RemappedRows
-	// FieldValues by ID, and for those with a scope of their own by ID<<32|scope. Those that are missing are not supported.
+	// FieldValues are keyed by ID, or by ID<<32|scope for fields with a scope. Missing ones are not supported.
 	FieldValues map[uint64]uint64
 	Procs       []driver.Process
 	ProcSamples []driver.ProcessSample
@@ -168,27 +168,29 @@ type GPU struct {
 	Instances   []*GPU
 	Profile     driver.MIGProfile
 
-	// Errs, by method, is what a call gives instead; the key "*" stands for every call.
+	// Errs contains the errors of methods by name; the key "*" applies to every method.
 	Errs map[string]error
-	// Hang, by method, holds up a call until it is closed.
+	// Hang contains channels by method name; a call blocks until its channel is closed.
 	Hang map[string]chan struct{}
 
 	lib *Library
 }
 
-// Sample of an engine's utilization.
+// Sample is one sample of the utilization of an engine.
 type Sample struct {
 	At      time.Time
 	Percent uint32
 }
 
-// New is a GPU on which everything works, with values that differ from one index to the next.
-func New(index int, now time.Time) *GPU {
+// NewGPU returns a GPU on which everything works. Its values depend on its index.
+func NewGPU(index int, now time.Time) *GPU {
 	i := uint64(index)
 	u := uint32(index)
 	const gib = 1 << 30
 	samples := func(base uint32) []Sample {
-		return []Sample{{now.Add(-time.Hour), 100}, {now.Add(-2 * time.Second), base}, {now.Add(-time.Second), base + 10}}
+		return []Sample{
+			{now.Add(-time.Hour), 100}, {now.Add(-2 * time.Second), base}, {now.Add(-time.Second), base + 10},
+		}
 	}
 	return &GPU{
 		ID:           fmt.Sprintf("GPU-00000000-0000-0000-0000-%012d", index),
@@ -196,40 +198,63 @@ func New(index int, now time.Time) *GPU {
 		SerialNumber: fmt.Sprintf("165%07d", index),
 		VBIOS:        "96.00.74.00.01",
 		PCI:          fmt.Sprintf("0000:%02x:00.0", 0x18+index),
-		Mem:          driver.Memory{Total: 80 * gib, Used: (10 + i) * gib, Free: (69 - i) * gib, Reserved: gib, HasReserved: true},
-		BAR:          driver.Memory{Total: 128 * gib, Used: gib, Free: 127 * gib},
-		Samples: map[driver.Engine][]Sample{
-			driver.EngineGeneral: samples(40 + u), driver.EngineMemory: samples(30 + u), driver.EngineEncoder: samples(u), driver.EngineDecoder: samples(20 + u),
+		Mem: driver.Memory{
+			Total: 80 * gib, Used: (10 + i) * gib, Free: (69 - i) * gib, Reserved: gib, HasReserved: true,
 		},
-		Latest:          map[driver.Engine]uint32{driver.EngineJPEG: 5, driver.EngineOFA: 6},
-		Celsius:         int32(50 + index),
-		CelsiusLimits:   map[driver.TemperatureLimit]uint32{driver.LimitSlowdown: 87, driver.LimitShutdown: 92, driver.LimitGPUMax: 85, driver.LimitMemoryMax: 95},
-		Milliwatts:      345_678 + u,
-		MilliwattLimits: map[driver.PowerLimit]uint32{driver.PowerEnforced: 700_000, driver.PowerDefault: 700_000, driver.PowerMin: 200_000, driver.PowerMax: 700_000},
-		Millijoules:     123_456_789 + i,
-		Fans:            []uint32{40 + u, 45 + u},
-		RPM:             2100 + u,
-		MHz:             map[driver.Clock]uint32{driver.ClockGraphics: 1755, driver.ClockSM: 1755, driver.ClockMemory: 2619, driver.ClockVideo: 1545},
-		MaxMHz:          map[driver.Clock]uint32{driver.ClockGraphics: 1980, driver.ClockSM: 1980, driver.ClockMemory: 2619, driver.ClockVideo: 1545},
-		Throttle:        driver.ThrottleSWPowerCap,
-		PState:          0,
-		LinkGeneration:  5, LinkWidth: 16,
+		BAR: driver.Memory{Total: 128 * gib, Used: gib, Free: 127 * gib},
+		Samples: map[driver.Engine][]Sample{
+			driver.EngineGeneral: samples(40 + u), driver.EngineMemory: samples(30 + u),
+			driver.EngineEncoder: samples(u), driver.EngineDecoder: samples(20 + u),
+		},
+		Latest:  map[driver.Engine]uint32{driver.EngineJPEG: 5, driver.EngineOFA: 6},
+		Celsius: int32(50 + index),
+		CelsiusLimits: map[driver.TemperatureLimit]uint32{
+			driver.LimitSlowdown: 87, driver.LimitShutdown: 92, driver.LimitGPUMax: 85, driver.LimitMemoryMax: 95,
+		},
+		Milliwatts: 345_678 + u,
+		MilliwattLimits: map[driver.PowerLimit]uint32{
+			driver.PowerEnforced: 700_000, driver.PowerDefault: 700_000,
+			driver.PowerMin: 200_000, driver.PowerMax: 700_000,
+		},
+		Millijoules: 123_456_789 + i,
+		Fans:        []uint32{40 + u, 45 + u},
+		RPM:         2100 + u,
+		MHz: map[driver.Clock]uint32{
+			driver.ClockGraphics: 1755, driver.ClockSM: 1755, driver.ClockMemory: 2619, driver.ClockVideo: 1545,
+		},
+		MaxMHz: map[driver.Clock]uint32{
+			driver.ClockGraphics: 1980, driver.ClockSM: 1980, driver.ClockMemory: 2619, driver.ClockVideo: 1545,
+		},
+		Throttle:       driver.ThrottleSWPowerCap,
+		PState:         0,
+		LinkGeneration: 5, LinkWidth: 16,
 		TxRate: 1 << 20, RxRate: 2 << 20,
 		Replays: 3, Corrected: 7, Uncorrected: 1,
 		Rows: driver.RemappedRows{Corrected: 2, Uncorrected: 1},
 		FieldValues: map[uint64]uint64{
-			driver.FieldThrottlePower: 1_500_000_000, driver.FieldThrottleThermal: 0, driver.FieldThrottleSyncBoost: 0,
-			driver.FieldThrottleBoardLimit: 0, driver.FieldThrottleLowUtilization: 2_000_000_000, driver.FieldThrottleReliability: 0,
-			driver.FieldThrottleSWThermal: 250_000_000, driver.FieldThrottleHWThermal: 0, driver.FieldThrottleHWPowerBrake: 0,
-			driver.FieldMemoryTemperature: 60 + i, driver.FieldPCIeTxBytes: 1000 + i, driver.FieldPCIeRxBytes: 2000 + i,
-			driver.FieldNVLinkTxKiB<<32 | driver.ScopeAllLinks: 3 + i, driver.FieldNVLinkRxKiB<<32 | driver.ScopeAllLinks: 4 + i,
+			driver.FieldThrottlePower:                          1_500_000_000,
+			driver.FieldThrottleThermal:                        0,
+			driver.FieldThrottleSyncBoost:                      0,
+			driver.FieldThrottleBoardLimit:                     0,
+			driver.FieldThrottleLowUtilization:                 2_000_000_000,
+			driver.FieldThrottleReliability:                    0,
+			driver.FieldThrottleSWThermal:                      250_000_000,
+			driver.FieldThrottleHWThermal:                      0,
+			driver.FieldThrottleHWPowerBrake:                   0,
+			driver.FieldMemoryTemperature:                      60 + i,
+			driver.FieldPCIeTxBytes:                            1000 + i,
+			driver.FieldPCIeRxBytes:                            2000 + i,
+			driver.FieldNVLinkTxKiB<<32 | driver.ScopeAllLinks: 3 + i,
+			driver.FieldNVLinkRxKiB<<32 | driver.ScopeAllLinks: 4 + i,
 		},
-		Procs:       []driver.Process{{PID: 4000 + u, Memory: 2 * gib, HasMemory: true}, {PID: 5000 + u}},
-		ProcSamples: []driver.ProcessSample{{PID: 4000 + u, At: now.Add(-time.Second), General: 30, Memory: 20, Encoder: 10, Decoder: 5}},
+		Procs: []driver.Process{{PID: 4000 + u, Memory: 2 * gib, HasMemory: true}, {PID: 5000 + u}},
+		ProcSamples: []driver.ProcessSample{
+			{PID: 4000 + u, At: now.Add(-time.Second), General: 30, Memory: 20, Encoder: 10, Decoder: 5},
+		},
 	}
 }
 
-// call counts a call, waits if it hangs, and gives its error.
+// call counts a call, blocks while it hangs, and returns its error.
 func (g *GPU) call(name string) error {
 	g.lib.mu.Lock()
 	g.lib.calls[name]++
@@ -248,7 +273,7 @@ func (g *GPU) call(name string) error {
 	return err
 }
 
-// read gives the value of a field of g, unless the call is scripted to fail.
+// read returns a value of g, unless the call is scripted to fail.
 func read[T any](g *GPU, name string, value func() T) (T, error) {
 	err := g.call(name)
 	g.lib.mu.Lock()
@@ -260,7 +285,7 @@ func read[T any](g *GPU, name string, value func() T) (T, error) {
 	return value(), nil
 }
 
-// lookup is read of a map; what is not there is not supported.
+// lookup is read for a map; a missing key is not supported.
 func lookup[K comparable, V any](g *GPU, name string, m map[K]V, key K) (V, error) {
 	if err := g.call(name); err != nil {
 		var zero V
@@ -275,22 +300,28 @@ func lookup[K comparable, V any](g *GPU, name string, m map[K]V, key K) (V, erro
 	return value, nil
 }
 
-// The methods of driver.Device.
+// The methods of driver.Device follow.
 
 func (g *GPU) UUID() (string, error) { return read(g, "UUID", func() string { return g.ID }) }
+
 func (g *GPU) Name() (string, error) { return read(g, "Name", func() string { return g.Product }) }
+
 func (g *GPU) Serial() (string, error) {
 	return read(g, "Serial", func() string { return g.SerialNumber })
 }
+
 func (g *GPU) VBIOSVersion() (string, error) {
 	return read(g, "VBIOSVersion", func() string { return g.VBIOS })
 }
+
 func (g *GPU) PCIAddress() (string, error) {
 	return read(g, "PCIAddress", func() string { return g.PCI })
 }
+
 func (g *GPU) Memory() (driver.Memory, error) {
 	return read(g, "Memory", func() driver.Memory { return g.Mem })
 }
+
 func (g *GPU) BAR1() (driver.Memory, error) {
 	return read(g, "BAR1", func() driver.Memory { return g.BAR })
 }
@@ -306,40 +337,54 @@ func (g *GPU) UtilizationSamples(engine driver.Engine, _ time.Time, yield func(t
 func (g *GPU) Utilization(engine driver.Engine) (uint32, error) {
 	return lookup(g, "Utilization", g.Latest, engine)
 }
+
 func (g *GPU) Temperature() (int32, error) {
 	return read(g, "Temperature", func() int32 { return g.Celsius })
 }
+
 func (g *GPU) TemperatureLimit(limit driver.TemperatureLimit) (uint32, error) {
 	return lookup(g, "TemperatureLimit", g.CelsiusLimits, limit)
 }
+
 func (g *GPU) Power() (uint32, error) { return read(g, "Power", func() uint32 { return g.Milliwatts }) }
+
 func (g *GPU) PowerLimit(limit driver.PowerLimit) (uint32, error) {
 	return lookup(g, "PowerLimit", g.MilliwattLimits, limit)
 }
+
 func (g *GPU) Energy() (uint64, error) {
 	return read(g, "Energy", func() uint64 { return g.Millijoules })
 }
+
 func (g *GPU) FanCount() (int, error) { return read(g, "FanCount", func() int { return len(g.Fans) }) }
+
 func (g *GPU) FanSpeed(fan int) (uint32, error) {
 	return read(g, "FanSpeed", func() uint32 { return g.Fans[fan] })
 }
+
 func (g *GPU) FanRPM() (uint32, error) { return read(g, "FanRPM", func() uint32 { return g.RPM }) }
+
 func (g *GPU) Clock(clock driver.Clock) (uint32, error) {
 	return lookup(g, "Clock", g.MHz, clock)
 }
+
 func (g *GPU) MaxClock(clock driver.Clock) (uint32, error) {
 	return lookup(g, "MaxClock", g.MaxMHz, clock)
 }
+
 func (g *GPU) ThrottleReasons() (uint64, error) {
 	return read(g, "ThrottleReasons", func() uint64 { return g.Throttle })
 }
+
 func (g *GPU) PerformanceState() (int, error) {
 	return read(g, "PerformanceState", func() int { return g.PState })
 }
+
 func (g *GPU) PCIeLink() (int, int, error) {
 	generation, err := read(g, "PCIeLink", func() int { return g.LinkGeneration })
 	return generation, g.LinkWidth, err
 }
+
 func (g *GPU) PCIeThroughput(direction driver.Direction) (uint64, error) {
 	return read(g, "PCIeThroughput", func() uint64 {
 		if direction == driver.Receive {
@@ -348,9 +393,11 @@ func (g *GPU) PCIeThroughput(direction driver.Direction) (uint64, error) {
 		return g.TxRate
 	})
 }
+
 func (g *GPU) PCIeReplays() (uint64, error) {
 	return read(g, "PCIeReplays", func() uint64 { return g.Replays })
 }
+
 func (g *GPU) ECCErrors(uncorrected bool) (uint64, error) {
 	return read(g, "ECCErrors", func() uint64 {
 		if uncorrected {
@@ -359,6 +406,7 @@ func (g *GPU) ECCErrors(uncorrected bool) (uint64, error) {
 		return g.Corrected
 	})
 }
+
 func (g *GPU) RemappedRows() (driver.RemappedRows, error) {
 	return read(g, "RemappedRows", func() driver.RemappedRows { return g.Rows })
 }

@@ -1,9 +1,10 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package shim builds a stand-in for the driver's library, so that tests go the true way through the dynamic linker without a GPU.
-// A process can load only one NVML, and what goes wrong with one ends the process: each test has a process of its own.
-package shim // import "github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver/drivertest/shim"
+// Package shim builds a stand-in for the driver's library, so that tests run the real binding and the dynamic linker
+// without a GPU. A process can load only one NVML library, and a fault in it ends the process; therefore each test runs
+// in a process of its own.
+package shim
 
 import (
 	_ "embed"
@@ -19,11 +20,11 @@ var source []byte
 const (
 	childVariable   = "NVML_SHIM_CHILD"
 	controlVariable = "NVML_SHIM_CONTROL"
-	// Name of the library that the dynamic linker looks for.
+	// Name is the library name that the dynamic linker looks for.
 	Name = "libnvidia-ml.so.1"
 )
 
-// Build compiles the shim to path with these macros of shim.c set.
+// Build compiles the shim to path, with these macros of shim.c defined.
 func Build(t testing.TB, path string, macros ...string) {
 	t.Helper()
 	args := []string{"-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-Wno-unused", "-x", "c", "-o", path + ".new", "-"}
@@ -42,12 +43,12 @@ func Build(t testing.TB, path string, macros ...string) {
 	if out, err := gcc.CombinedOutput(); err != nil {
 		t.Fatalf("gcc: %v\n%s", err, out)
 	}
-	if err := os.Rename(path+".new", path); err != nil { // the old one may be mapped
+	if err := os.Rename(path+".new", path); err != nil { // an existing library may be mapped: do not overwrite it
 		t.Fatal(err)
 	}
 }
 
-// Run runs body in a process of its own, in which the dynamic linker looks for Name in dir first. In the parent, prepare fills dir.
+// Run lets prepare populate dir, then runs body in a child process whose dynamic linker looks for Name in dir first.
 func Run(t *testing.T, prepare func(dir string), body func(t *testing.T, dir string)) {
 	t.Helper()
 	if dir := os.Getenv(childVariable); dir != "" {
@@ -69,7 +70,7 @@ func Run(t *testing.T, prepare func(dir string), body func(t *testing.T, dir str
 	}
 }
 
-// Control writes the control words of shim.c.
+// Control replaces the control words of shim.c.
 func Control(t testing.TB, words string) {
 	t.Helper()
 	path := os.Getenv(controlVariable)

@@ -1,19 +1,20 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A stand-in for libnvidia-ml.so.1 with two GPUs, the first cut into one MIG instance on demand. Layouts and numbers follow nvml.h.
+// A stand-in for libnvidia-ml.so.1 with two GPUs; the first has one MIG instance on demand. Layouts and numbers are
+// those of nvml.h.
 //
-// Macros of the build: OLD_DRIVER leaves out every function that NVML did not have from the beginning; NOT_NVML leaves out all;
+// Build macros: OLD_DRIVER omits every function that the first version of NVML lacked; NOT_NVML omits all functions;
 // DRIVER_VERSION is a string.
 //
-// The file that NVML_SHIM_CONTROL names steers it while it runs, a word a line:
+// The file named by NVML_SHIM_CONTROL controls the library while it runs, one word per line:
 //   init=N                  nvmlInit returns N
-//   hang=NAME               the function waits until the word is gone
+//   hang=NAME               the function blocks until the word is gone
 //   lost=I                  calls on GPU I return NVML_ERROR_GPU_IS_LOST
 //   fail=NAME               the function returns NVML_ERROR_NO_PERMISSION
-//   xid=N                   one event is given for each N, for GPU 1
-//   mig                     GPU 0 is cut up
-//   fewer                   the second call for process samples finds more processes than the first one announced
+//   xid=N                   GPU 1 has one event for each new N
+//   mig                     GPU 0 is partitioned into MIG instances
+//   fewer                   the second call for process samples finds more processes than the first one reported
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,8 @@ typedef struct {
 
 static gpu gpus[] = {{0}, {1}, {2}};
 
-// word looks for "key=..." among the control words, and gives what is behind the equals sign. It is NULL if there is none.
+// word looks for "key" or "key=value" among the control words. It returns the value, which can be empty, or NULL
+// if the key is absent.
 static const char *word(const char *key, char *line, int size) {
     const char *path = getenv("NVML_SHIM_CONTROL");
     FILE *file = path ? fopen(path, "r") : NULL;
@@ -47,10 +49,10 @@ static int is(const char *key, const char *value) {
     return w && !strcmp(w, value);
 }
 
-static int number(const char *key, int otherwise) {
+static int number(const char *key, int fallback) {
     char line[128];
     const char *w = word(key, line, sizeof line);
-    return w ? atoi(w) : otherwise;
+    return w ? atoi(w) : fallback;
 }
 
 static int enter(const char *name, const gpu *g) {
@@ -83,7 +85,10 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, gpu **g) {
     *g = &gpus[index];
     return 0;
 }
-int nvmlDeviceGetUUID(gpu *g, char *out, unsigned size) { ENTER(g); return TEXT(g->index == 2 ? "MIG-%d" : "GPU-%d", g->index); }
+int nvmlDeviceGetUUID(gpu *g, char *out, unsigned size) {
+    ENTER(g);
+    return TEXT(g->index == 2 ? "MIG-%d" : "GPU-%d", g->index);
+}
 int nvmlDeviceGetName(gpu *g, char *out, unsigned size) { ENTER(g); return TEXT("Shim GPU"); }
 int nvmlDeviceGetMemoryInfo(gpu *g, uint64_t m[3]) { ENTER(g); m[0] = 1000; m[1] = 700; m[2] = 300; return 0; }
 int nvmlDeviceGetUtilizationRates(gpu *g, unsigned u[2]) { ENTER(g); u[0] = 11; u[1] = 22; return 0; }
@@ -105,7 +110,12 @@ int nvmlDeviceGetSerial(gpu *g, char *out, unsigned size) { ENTER(g); return TEX
 int nvmlDeviceGetVbiosVersion(gpu *g, char *out, unsigned size) { ENTER(g); return TEXT("vbios"); }
 
 typedef struct { char legacy[16]; unsigned domain, bus, device, id, subsystem; char bus_id[32]; } pci_info;
-int nvmlDeviceGetPciInfo_v3(gpu *g, pci_info *p) { ENTER(g); memset(p, 0, sizeof *p); p->domain = 1; p->bus = 0x3b; p->device = g->index; return 0; }
+int nvmlDeviceGetPciInfo_v3(gpu *g, pci_info *p) {
+    ENTER(g);
+    memset(p, 0, sizeof *p);
+    p->domain = 1; p->bus = 0x3b; p->device = g->index;
+    return 0;
+}
 
 typedef struct { unsigned version; uint64_t total, reserved, free, used; } memory_v2;
 int nvmlDeviceGetMemoryInfo_v2(gpu *g, memory_v2 *m) {
@@ -120,9 +130,12 @@ typedef struct { uint64_t at; union { unsigned u; uint64_t raw; } value; } sampl
 int nvmlDeviceGetSamples(gpu *g, int kind, uint64_t since, unsigned *type, unsigned *count, sample *samples) {
     (void)since;
     ENTER(g);
-    if (kind > 4) return 3; // no JPEG, no OFA
+    if (kind > 4) return 3; // neither JPEG nor OFA
     *type = 1;
-    if (samples) for (unsigned i = 0; i < 2; i++) { samples[i].at = now_us() - 1000 * (2 - i); samples[i].value.u = 10 * kind + 20 * i; }
+    for (unsigned i = 0; samples && i < 2; i++) {
+        samples[i].at = now_us() - 1000 * (2 - i);
+        samples[i].value.u = 10 * kind + 20 * i;
+    }
     *count = 2;
     return 0;
 }
@@ -136,7 +149,11 @@ int nvmlDeviceGetTemperatureV(gpu *g, temperature_v1 *t) { ENTER(g); t->celsius 
 int nvmlDeviceGetTemperatureThreshold(gpu *g, int kind, unsigned *t) { ENTER(g); *t = 90 + kind; return 0; }
 int nvmlDeviceGetEnforcedPowerLimit(gpu *g, unsigned *mw) { ENTER(g); *mw = 200000; return 0; }
 int nvmlDeviceGetPowerManagementDefaultLimit(gpu *g, unsigned *mw) { ENTER(g); *mw = 210000; return 0; }
-int nvmlDeviceGetPowerManagementLimitConstraints(gpu *g, unsigned *least, unsigned *most) { ENTER(g); *least = 90000; *most = 250000; return 0; }
+int nvmlDeviceGetPowerManagementLimitConstraints(gpu *g, unsigned *lowest, unsigned *highest) {
+    ENTER(g);
+    *lowest = 90000; *highest = 250000;
+    return 0;
+}
 int nvmlDeviceGetTotalEnergyConsumption(gpu *g, uint64_t *mj) { ENTER(g); *mj = 7000; return 0; }
 int nvmlDeviceGetNumFans(gpu *g, unsigned *count) { ENTER(g); *count = 2; return 0; }
 int nvmlDeviceGetFanSpeed_v2(gpu *g, unsigned fan, unsigned *speed) { ENTER(g); *speed = 30 + fan; return 0; }
@@ -150,21 +167,31 @@ int nvmlDeviceGetCurrPcieLinkGeneration(gpu *g, unsigned *v) { ENTER(g); *v = 4;
 int nvmlDeviceGetCurrPcieLinkWidth(gpu *g, unsigned *v) { ENTER(g); *v = 16; return 0; }
 int nvmlDeviceGetPcieThroughput(gpu *g, int counter, unsigned *kib) { ENTER(g); *kib = 10 + counter; return 0; }
 int nvmlDeviceGetPcieReplayCounter(gpu *g, unsigned *v) { ENTER(g); *v = 3; return 0; }
-int nvmlDeviceGetTotalEccErrors(gpu *g, int kind, int counter, uint64_t *v) { (void)counter; ENTER(g); *v = kind ? 1 : 7; return 0; }
+int nvmlDeviceGetTotalEccErrors(gpu *g, int kind, int counter, uint64_t *v) {
+    (void)counter;
+    ENTER(g);
+    *v = kind ? 1 : 7;
+    return 0;
+}
 int nvmlDeviceGetRemappedRows(gpu *g, unsigned *corrected, unsigned *uncorrected, unsigned *pending, unsigned *failed) {
     ENTER(g);
     *corrected = 2; *uncorrected = 1; *pending = 1; *failed = 0;
     return 0;
 }
 
-typedef struct { unsigned id, scope; int64_t at, latency; unsigned type, result; union { unsigned u; uint64_t ull; } value; } field;
+typedef struct {
+    unsigned id, scope;
+    int64_t at, latency;
+    unsigned type, result;
+    union { unsigned u; uint64_t ull; } value;
+} field;
 int nvmlDeviceGetFieldValues(gpu *g, int count, field *fields) {
     ENTER(g);
     for (int i = 0; i < count; i++) {
         field *f = &fields[i];
         f->result = 0; f->type = 3; f->value.ull = f->id * 1000;
         if (f->id == 82) { f->type = 1; f->value.u = 66; }   // memory temperature
-        if (f->id >= 269) f->result = 3;                     // of newer drivers
+        if (f->id >= 269) f->result = 3;                     // newer drivers only
         if (f->id == 138 && f->scope != 0xFFFFFFFF) f->result = 2;
     }
     return 0;
@@ -181,7 +208,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(gpu *g, unsigned *count, process *p)
 }
 int nvmlDeviceGetGraphicsRunningProcesses_v3(gpu *g, unsigned *count, process *p) {
     ENTER(g);
-    p[0] = (process){4000, 1 << 20, 0xFFFFFFFF, 0xFFFFFFFF}; // also in the list of computing processes
+    p[0] = (process){4000, 1 << 20, 0xFFFFFFFF, 0xFFFFFFFF}; // also in the list of compute processes
     *count = 1;
     return 0;
 }
@@ -205,14 +232,17 @@ int nvmlDeviceGetMigMode(gpu *g, unsigned *current, unsigned *pending) {
 int nvmlDeviceGetMaxMigDeviceCount(gpu *g, unsigned *count) { ENTER(g); *count = 7; return 0; }
 int nvmlDeviceGetMigDeviceHandleByIndex(gpu *g, unsigned index, gpu **instance) {
     ENTER(g);
-    if (index != 3) return 6; // indices have holes
+    if (index != 3) return 6; // there can be gaps in the indices
     *instance = &gpus[2];
     return 0;
 }
 int nvmlDeviceGetGpuInstanceId(gpu *g, unsigned *id) { ENTER(g); *id = 9; return 0; }
 int nvmlDeviceGetComputeInstanceId(gpu *g, unsigned *id) { ENTER(g); *id = 0; return 0; }
 
-typedef struct { unsigned multiprocessors, copy, decoder, encoder, jpeg, ofa, gpu_slices, compute_slices; uint64_t memory_mib; } attributes;
+typedef struct {
+    unsigned multiprocessors, copy, decoder, encoder, jpeg, ofa, gpu_slices, compute_slices;
+    uint64_t memory_mib;
+} attributes;
 int nvmlDeviceGetAttributes_v2(gpu *g, attributes *a) {
     ENTER(g);
     memset(a, 0, sizeof *a);
@@ -221,7 +251,7 @@ int nvmlDeviceGetAttributes_v2(gpu *g, attributes *a) {
 }
 
 typedef struct { gpu *device; uint64_t type, data; unsigned gpu_instance, compute_instance; } event;
-static int set, given = -1; // the last XID that was given
+static int set, delivered = -1; // delivered is the last XID that nvmlEventSetWait returned
 int nvmlEventSetCreate(int **s) { *s = &set; return 0; }
 int nvmlEventSetFree(int *s) { (void)s; return 0; }
 int nvmlDeviceGetSupportedEventTypes(gpu *g, uint64_t *types) { ENTER(g); *types = 0x1f; return 0; }
@@ -230,8 +260,8 @@ int nvmlEventSetWait_v2(int *s, event *e, unsigned timeout_ms) {
     (void)s;
     for (unsigned ms = 0; ms < timeout_ms; ms++) {
         int xid = number("xid", -1);
-        if (xid >= 0 && xid != given) {
-            given = xid;
+        if (xid >= 0 && xid != delivered) {
+            delivered = xid;
             *e = (event){&gpus[1], 8, xid, 0xFFFFFFFF, 0xFFFFFFFF};
             return 0;
         }
