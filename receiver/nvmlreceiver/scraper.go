@@ -6,9 +6,6 @@ package nvmlreceiver
 import (
 	"context"
 	"errors"
-	"maps"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -202,34 +199,4 @@ func (s *scraper) complain(g *gpu, err error) {
 		s.settings.Logger.Warn("a GPU cannot be read; its hw.status says failed", zap.String("gpu", g.name),
 			zap.String("hw.id", g.uuid), zap.Error(err))
 	})
-}
-
-// xids counts XIDs since the receiver started.
-type xids struct {
-	counting atomic.Bool // whether events are watched at all
-
-	mu    sync.Mutex
-	codes map[string]map[uint64]uint64 // by UUID, then by code
-}
-
-func (x *xids) add(event gpuEvent) {
-	if event.lost || event.Kind&driver.EventXID == 0 {
-		return
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.codes == nil {
-		x.codes = map[string]map[uint64]uint64{}
-	}
-	if x.codes[event.gpu.uuid] == nil {
-		x.codes[event.gpu.uuid] = map[uint64]uint64{}
-	}
-	x.codes[event.gpu.uuid][event.Data]++
-}
-
-// of gives the counts of one GPU by code.
-func (x *xids) of(uuid string) map[uint64]uint64 {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return maps.Clone(x.codes[uuid])
 }

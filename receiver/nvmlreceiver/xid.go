@@ -3,6 +3,14 @@
 
 package nvmlreceiver
 
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
+)
+
 // xidText says what an XID means, in a few words. The numbers and their meaning are those of NVIDIA's XID catalog
 // (docs.nvidia.com/deploy/xid-errors); a number that is not here is one that says nothing to an operator, or a new one.
 var xidText = map[uint64]string{
@@ -54,3 +62,33 @@ var xidText = map[uint64]string{
 
 // xidOfApplication are the XIDs that an application mostly brings about by itself, with nothing wrong in the GPU.
 var xidOfApplication = map[uint64]bool{13: true, 31: true, 43: true, 45: true, 69: true, 94: true}
+
+// xids counts XIDs since the receiver started.
+type xids struct {
+	counting atomic.Bool // whether events are watched at all
+
+	mu    sync.Mutex
+	codes map[string]map[uint64]uint64 // by UUID, then by code
+}
+
+func (x *xids) add(event gpuEvent) {
+	if event.lost || event.Kind&driver.EventXID == 0 {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.codes == nil {
+		x.codes = map[string]map[uint64]uint64{}
+	}
+	if x.codes[event.gpu.uuid] == nil {
+		x.codes[event.gpu.uuid] = map[uint64]uint64{}
+	}
+	x.codes[event.gpu.uuid][event.Data]++
+}
+
+// of gives the counts of one GPU by code.
+func (x *xids) of(uuid string) map[uint64]uint64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return maps.Clone(x.codes[uuid])
+}

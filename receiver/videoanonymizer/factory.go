@@ -15,7 +15,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
 
-// NewFactory makes the receiver known to a collector.
+// NewFactory returns the factory of the videoanonymizer receiver.
 func NewFactory() receiver.Factory {
 	f := &factory{shared: map[*Config]*sharedReceiver{}}
 	return receiver.NewFactory(metadata.Type, createDefaultConfig,
@@ -24,8 +24,8 @@ func NewFactory() receiver.Factory {
 		receiver.WithMetrics(f.createMetrics, metadata.MetricsStability))
 }
 
-// factory gives all signals of one receiver ID the same receiver: a video is anonymized once, however many pipelines
-// want to hear of it. The collector makes one Config for each ID and passes it to every create function.
+// factory gives all signals of one receiver ID the same receiver: a video is anonymized once, however many pipelines consume its
+// telemetry. The collector makes one Config for each ID and passes it to every create function.
 type factory struct {
 	mu     sync.Mutex
 	shared map[*Config]*sharedReceiver
@@ -46,17 +46,13 @@ func (f *factory) createMetrics(_ context.Context, set receiver.Settings, cfg co
 func (f *factory) create(set receiver.Settings, cfg component.Config, use func(*videoReceiver)) (*sharedReceiver, error) {
 	config, ok := cfg.(*Config)
 	if !ok {
-		return nil, errors.New("the configuration is not that of videoanonymizer")
+		return nil, errors.New("the configuration is not one of videoanonymizer")
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	shared := f.shared[config]
 	if shared == nil {
-		r, err := newReceiver(set, config)
-		if err != nil {
-			return nil, err
-		}
-		shared = &sharedReceiver{videoReceiver: r, forget: func() {
+		shared = &sharedReceiver{videoReceiver: newReceiver(set, config), forget: func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			delete(f.shared, config)
@@ -75,13 +71,13 @@ type sharedReceiver struct {
 	forget            func()
 }
 
-// Start starts the receiver; for the second and third signal it gives the outcome of the first.
+// Start starts the receiver; for the second and third signal it returns the result of the first.
 func (s *sharedReceiver) Start(ctx context.Context, host component.Host) error {
 	s.start.Do(func() { s.startErr = s.videoReceiver.Start(ctx, host) })
 	return s.startErr
 }
 
-// Shutdown stops the receiver; for the second and third signal it gives the outcome of the first.
+// Shutdown stops the receiver; for the second and third signal it returns the result of the first.
 func (s *sharedReceiver) Shutdown(ctx context.Context) error {
 	s.stop.Do(func() {
 		s.forget()

@@ -6,7 +6,6 @@ package videoanonymizer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"go.opentelemetry.io/collector/component"
@@ -14,93 +13,91 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.uber.org/zap"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// videoReceiver anonymizes the videos that appear in the watched folders.
+// videoReceiver anonymizes the videos that appear in the watched folders. It only puts the parts together.
 type videoReceiver struct {
-	set     receiver.Settings
-	cfg     *Config
-	traces  consumer.Traces
-	logs    consumer.Logs
-	metrics consumer.Metrics
+	set  receiver.Settings
+	cfg  *Config
+	next telemetry.Consumers
 
-	tools   media.Tools
-	models  *loadedModels
-	painter *mask.Painter
+	models  *anonymize.Models
 	watcher *watch.Watcher
 	emitter *telemetry.Emitter
-	ledger  ledger
 
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
 }
 
-func newReceiver(set receiver.Settings, cfg *Config) (*videoReceiver, error) {
-	return &videoReceiver{set: set, cfg: cfg}, nil
+func newReceiver(set receiver.Settings, cfg *Config) *videoReceiver {
+	return &videoReceiver{set: set, cfg: cfg}
 }
 
-func (r *videoReceiver) setTraces(next consumer.Traces)   { r.traces = next }
-func (r *videoReceiver) setLogs(next consumer.Logs)       { r.logs = next }
-func (r *videoReceiver) setMetrics(next consumer.Metrics) { r.metrics = next }
+func (r *videoReceiver) setTraces(next consumer.Traces)   { r.next.Traces = next }
+func (r *videoReceiver) setLogs(next consumer.Logs)       { r.next.Logs = next }
+func (r *videoReceiver) setMetrics(next consumer.Metrics) { r.next.Metrics = next }
 
-// Start opens the models and tools, so that what is missing shows at once and not with the first video, and begins to watch.
+// Start opens tools and models, so that what is missing shows at once rather than with the first video, and starts watching.
 func (r *videoReceiver) Start(ctx context.Context, _ component.Host) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.release(context.Background()))
 		}
 	}()
-	if r.tools, err = media.FindTools(r.cfg.Tools.FFmpeg, r.cfg.Tools.FFprobe); err != nil {
+	tools, err := anonymize.OpenTools(ctx, r.cfg)
+	if err != nil {
 		return err
 	}
-	if err = errors.Join(r.tools.CheckDecoder(ctx, readOptions(r.cfg)), r.tools.CheckEncoder(ctx, encoding(r.cfg))); err != nil {
-		return err
-	}
-	if r.models, err = openModels(r.cfg); err != nil {
-		return err
-	}
-	if r.painter, err = newPainter(r.cfg.Mask); err != nil {
+	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
 		return err
 	}
 	if r.watcher, err = watch.New(watchOptions(r.cfg, r.set.Logger)); err != nil {
 		return err
 	}
-	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg, r.watcher), telemetry.Consumers{
-		Traces: r.traces, Logs: r.logs, Metrics: r.metrics,
-	}); err != nil {
+	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg, r.watcher), r.next); err != nil {
 		return err
 	}
 	if err = r.watcher.Start(); err != nil {
 		return err
 	}
+	runner := &anonymize.Runner{
+		Config:  r.cfg,
+		Tools:   tools,
+		Models:  r.models,
+		Painter: mask.NewPainter(r.cfg.Mask.PainterOptions()),
+		Emitter: r.emitter,
+		Space:   &anonymize.Space{},
+		Program: report.Program{Name: r.set.BuildInfo.Command, Version: r.set.BuildInfo.Version},
+		Logger:  r.set.Logger,
+	}
 	work, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	for range r.cfg.MaxConcurrentVideos {
-		r.workers.Go(func() { r.work(work) })
+		r.workers.Go(func() { r.work(work, runner) })
 	}
 	return nil
 }
 
-// work takes one video after the other.
-func (r *videoReceiver) work(ctx context.Context) {
+// work processes one video after another.
+func (r *videoReceiver) work(ctx context.Context, runner *anonymize.Runner) {
 	for {
 		job, err := r.watcher.Next(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
-				r.set.Logger.Error("no further video is taken by this worker", zap.Error(err))
+				r.set.Logger.Error("this worker processes no more videos", zap.Error(err))
 			}
 			return
 		}
-		v := &video{receiver: r, job: job}
-		v.anonymize(ctx)
+		runner.Run(ctx, job)
 	}
 }
 
-// Shutdown ends the video under way, which is taken again at the next start, and hands on every span that was made.
+// Shutdown interrupts the videos in progress, which resume at the next start, and forwards every span that was made.
 func (r *videoReceiver) Shutdown(ctx context.Context) error {
 	if r.cancel == nil {
 		return nil
@@ -110,7 +107,7 @@ func (r *videoReceiver) Shutdown(ctx context.Context) error {
 	return r.release(ctx)
 }
 
-// release ends what Start began, as far as it came.
+// release ends whatever Start has begun.
 func (r *videoReceiver) release(ctx context.Context) error {
 	var errs []error
 	if r.watcher != nil {
@@ -120,26 +117,10 @@ func (r *videoReceiver) release(ctx context.Context) error {
 		errs = append(errs, r.emitter.Shutdown(ctx))
 	}
 	if r.models != nil {
-		errs = append(errs, r.models.close())
+		errs = append(errs, r.models.Close())
 	}
 	r.watcher, r.emitter, r.models = nil, nil, nil
 	return errors.Join(errs...)
-}
-
-func newPainter(cfg MaskConfig) (*mask.Painter, error) {
-	color, err := cfg.RGB()
-	if err != nil {
-		return nil, fmt.Errorf("mask::%w", err)
-	}
-	return mask.NewPainter(mask.Options{
-		Shape: mask.Shape(cfg.Shape),
-		Fill:  mask.Fill(cfg.Fill),
-		Color: color,
-		Scale: cfg.Scale,
-
-		MaxSize: cfg.MaxSize,
-		Regions: cfg.regions(),
-	})
 }
 
 func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
@@ -147,9 +128,9 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 		Config:          cfg.Watch,
 		OutputDirectory: cfg.Output.Directory,
 		StateDirectory:  cfg.Output.StateDirectory,
-		OutputName:      cfg.Output.fileName,
-		Companions:      cfg.Report.beside,
-		OnSuccess:       watch.OnSuccess(cfg.Output.OnSuccess),
+		OutputName:      cfg.Output.FileName,
+		Companions:      func(output string) []string { return anonymize.CompanionPaths(cfg.Report, output) },
+		OnSuccess:       cfg.Output.OnSuccess,
 		MoveTo:          cfg.Output.MoveTo,
 
 		QuarantineDirectory: cfg.Output.QuarantineDirectory,

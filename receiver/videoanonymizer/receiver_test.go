@@ -5,6 +5,8 @@ package videoanonymizer
 
 import (
 	"context"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"golang.org/x/sys/unix"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +26,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
 
-// running is a receiver on folders of its own, with everything that it tells.
+// running is a receiver with folders of its own and everything that it emits.
 type running struct {
 	*videoReceiver
 	in, out string
@@ -48,8 +50,7 @@ func newTestConfig(t *testing.T) *Config {
 func start(t *testing.T, cfg *Config) *running {
 	t.Helper()
 	set := receivertest.NewNopSettings(metadata.Type)
-	r, err := newReceiver(set, cfg)
-	require.NoError(t, err)
+	r := newReceiver(set, cfg)
 	run := &running{videoReceiver: r, in: filepath.Dir(cfg.Watch.Include[0]), out: cfg.Output.Directory,
 		traces: new(consumertest.TracesSink), logs: new(consumertest.LogsSink)}
 	r.setTraces(run.traces)
@@ -59,7 +60,7 @@ func start(t *testing.T, cfg *Config) *running {
 	return run
 }
 
-// clip makes a video by ffmpeg's test source; nobody is in it.
+// clip makes a video from one of ffmpeg's test sources, with nobody in it.
 func clip(t *testing.T, path string, args ...string) {
 	t.Helper()
 	args = append([]string{"-v", "error", "-y", "-f", "lavfi"}, append(args, path)...)
@@ -67,7 +68,7 @@ func clip(t *testing.T, path string, args ...string) {
 	require.NoError(t, err, "%s", out)
 }
 
-// awaitLog returns the log record of the event for the video.
+// awaitLog waits for the log record of an event of a video and returns it.
 func (r *running) awaitLog(t *testing.T, event, video string) plog.LogRecord {
 	t.Helper()
 	var found plog.LogRecord
@@ -103,7 +104,7 @@ func (r *running) spans(name string) (spans []ptrace.Span) {
 	return spans
 }
 
-func TestVideosComeOut(t *testing.T) {
+func TestVideosAreAnonymized(t *testing.T) {
 	r := start(t, newTestConfig(t))
 	clip(t, filepath.Join(r.in, "plain.mp4"), "-i", "testsrc2=size=320x240:rate=25:duration=1")
 	clip(t, filepath.Join(r.in, "odd.mkv"), "-i", "testsrc2=size=321x239:rate=10:duration=1")
@@ -130,12 +131,12 @@ func TestVideosComeOut(t *testing.T) {
 	}
 }
 
-// TestTransparencyStays where the output can carry it, but for what is masked.
-func TestTransparencyStays(t *testing.T) {
+// TestAlphaIsKept: alpha is kept where the output can carry it, but what is masked becomes opaque.
+func TestAlphaIsKept(t *testing.T) {
 	cfg := newTestConfig(t)
 	cfg.Output.Codec = "ffv1"
-	cfg.Report.Preview = PreviewBoxes
-	cfg.Mask.Regions = []RegionConfig{{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}}, Action: mask.Mask}}
+	cfg.Report.Preview = config.PreviewBoxes
+	cfg.Mask.Regions = []config.Region{{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}}, Action: mask.Mask}}
 	r := start(t, cfg)
 	clip(t, filepath.Join(r.in, "clear.mkv"), "-i", "testsrc2=size=64x48:rate=5:duration=1", "-vf", "format=yuva420p,colorchannelmixer=aa=0.2", "-c:v", "ffv1")
 	r.awaitLog(t, "finished", "clear.mkv")
@@ -152,7 +153,7 @@ func TestTransparencyStays(t *testing.T) {
 	}
 }
 
-func TestBadFilesFailAndTheNextGoesOn(t *testing.T) {
+func TestBadFilesFailAndOthersFinish(t *testing.T) {
 	r := start(t, newTestConfig(t))
 	write := func(name, text string) {
 		require.NoError(t, os.WriteFile(filepath.Join(r.in, name), []byte(text), 0o600))
@@ -163,7 +164,7 @@ func TestBadFilesFailAndTheNextGoesOn(t *testing.T) {
 	half, err := os.ReadFile(whole)
 	require.NoError(t, err)
 	write("empty.mp4", "")
-	write("text.mp4", "this is no video\n")
+	write("text.mp4", "this is not a video\n")
 	write("cut.mkv", string(half[:len(half)/2]))
 	clip(t, filepath.Join(r.in, "sound.mp4"), "-i", "sine=duration=1")
 	failures := map[string]string{"empty.mp4": "not_video", "text.mp4": "not_video", "cut.mkv": "damaged", "sound.mp4": "no_video_stream"}
@@ -188,23 +189,23 @@ func TestBadFilesFailAndTheNextGoesOn(t *testing.T) {
 	assert.Equal(t, len(failures), failed, "a span shows each failure")
 }
 
-func TestFailuresGoToQuarantine(t *testing.T) {
+func TestFailedVideosAreQuarantined(t *testing.T) {
 	cfg := newTestConfig(t)
 	cfg.Output.QuarantineDirectory = filepath.Join(t.TempDir(), "failed")
 	r := start(t, cfg)
-	require.NoError(t, os.WriteFile(filepath.Join(r.in, "text.mp4"), []byte("this is no video\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(r.in, "text.mp4"), []byte("this is not a video\n"), 0o600))
 	r.awaitLog(t, "failed", "text.mp4")
 	require.NoError(t, r.Shutdown(t.Context()))
 	assert.NoFileExists(t, filepath.Join(r.in, "text.mp4"))
 	kept, err := os.ReadFile(filepath.Join(cfg.Output.QuarantineDirectory, "text.mp4"))
 	require.NoError(t, err)
-	assert.Equal(t, "this is no video\n", string(kept))
+	assert.Equal(t, "this is not a video\n", string(kept))
 	reason, err := os.ReadFile(filepath.Join(cfg.Output.QuarantineDirectory, "text.mp4.reason.json"))
 	require.NoError(t, err)
 	assert.Contains(t, string(reason), "not_video")
 }
 
-// visible lists the files of a folder that are not hidden.
+// visible returns the files in a folder that are not hidden.
 func visible(t *testing.T, folder string) (names []string) {
 	entries, err := os.ReadDir(folder)
 	require.NoError(t, err)
@@ -234,14 +235,14 @@ func TestShutdownInMidVideo(t *testing.T) {
 	frames, _ := r.spans("anonymize_video")[0].Attributes().Get("anonymizer.video.frames")
 	assert.Len(t, r.spans("process_single_frame"), int(frames.Int()), "no span is lost")
 
-	// A restart takes it again, from the start.
+	// The next start processes it again, from the beginning.
 	again := start(t, cfg)
 	again.awaitLog(t, "finished", "long.mp4")
 	require.NoError(t, again.Shutdown(t.Context()))
 	assert.Len(t, again.spans("process_single_frame"), 450)
 	assert.Equal(t, reviewed("long_anonymized.mp4"), visible(t, again.out))
 
-	// Another one does not.
+	// The one after that does not.
 	third := start(t, cfg)
 	clip(t, filepath.Join(r.in, "next.mp4"), "-i", "testsrc2=size=320x240:rate=25:duration=1")
 	third.awaitLog(t, "finished", "next.mp4")
@@ -249,7 +250,7 @@ func TestShutdownInMidVideo(t *testing.T) {
 	assert.Len(t, third.spans("anonymize_video"), 1)
 }
 
-func TestSourceDeletedMeanwhile(t *testing.T) {
+func TestSourceDeletedDuringProcessing(t *testing.T) {
 	r := start(t, newTestConfig(t))
 	source := filepath.Join(r.in, "walk.mp4")
 	clip(t, source, "-i", "testsrc2=size=640x360:rate=30:duration=6", "-preset", "ultrafast")
@@ -257,11 +258,11 @@ func TestSourceDeletedMeanwhile(t *testing.T) {
 	require.NoError(t, os.Remove(source))
 	r.awaitLog(t, "finished", "walk.mp4")
 	require.NoError(t, r.Shutdown(t.Context()))
-	assert.Equal(t, reviewed("walk_anonymized.mp4"), visible(t, r.out), "all that is left of the video is kept")
+	assert.Equal(t, reviewed("walk_anonymized.mp4"), visible(t, r.out), "the output is all that is left of the video")
 	assert.Len(t, r.spans("process_single_frame"), 180)
 }
 
-func TestStartSaysWhatIsMissing(t *testing.T) {
+func TestStartReportsWhatIsMissing(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "text.onnx")
 	require.NoError(t, os.WriteFile(text, []byte("no model"), 0o600))
 	tests := map[string]struct {
@@ -318,9 +319,8 @@ func TestStartSaysWhatIsMissing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := newTestConfig(t)
 			tt.change(cfg)
-			r, err := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg)
-			require.NoError(t, err)
-			err = r.Start(t.Context(), componenttest.NewNopHost())
+			r := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg)
+			err := r.Start(t.Context(), componenttest.NewNopHost())
 			require.Error(t, err)
 			for _, want := range tt.want {
 				assert.ErrorContains(t, err, want)
@@ -330,23 +330,27 @@ func TestStartSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestOutputNames(t *testing.T) {
-	tests := map[string]struct {
-		name, container, source, want string
-	}{
-		"as the source":         {"{name}_anonymized", "same", "walk.mkv", "walk_anonymized.mkv"},
-		"in a folder":           {"{name}_anonymized", "same", "monday/walk.mp4", "monday/walk_anonymized.mp4"},
-		"fixed container":       {"{name}_anonymized", "mkv", "walk.mp4", "walk_anonymized.mkv"},
-		"dots in the name":      {"{name}", "same", "walk.1.mov", "walk.1.mov"},
-		"not to be written":     {"masked {name}", "same", "walk.wmv", "masked walk.mkv"},
-		"no extension":          {"{name}_anonymized", "same", "walk", "walk_anonymized.mp4"},
-		"extension in capitals": {"{name}_anonymized", "same", "WALK.MP4", "WALK_anonymized.mp4"},
-		"placeholder in a name": {"{name}_anonymized", "same", "{name}.mp4", "{name}_anonymized.mp4"},
+// TestVideoTooLargeForDisk uses a disk that is too small for one video, but not for another.
+func TestVideoTooLargeForDisk(t *testing.T) {
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=24M"); err != nil {
+		t.Skip("only root can mount a small file system: ", err)
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			cfg := OutputConfig{Name: tt.name, Container: tt.container}
-			assert.Equal(t, tt.want, cfg.fileName(tt.source))
-		})
-	}
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(disk, 0)) })
+	cfg := newTestConfig(t)
+	cfg.Output.Directory = filepath.Join(disk, "out")
+	cfg.Output.Codec, cfg.Output.Container = "ffv1", "mkv"
+	cfg.Output.MinFreeSpace = 10
+	cfg.Retry.InitialInterval, cfg.Retry.MaxInterval, cfg.Retry.MaxAttempts = 10*time.Millisecond, 10*time.Millisecond, 2
+	r := start(t, cfg)
+	clip(t, filepath.Join(r.in, "long.mkv"), "-i", "testsrc2=size=640x480:rate=25:duration=2")
+	failed := r.awaitLog(t, "failed", "long.mkv")
+	reason, _ := failed.Attributes().Get("error.type")
+	assert.Equal(t, "no_space", reason.Str())
+	assert.Contains(t, failed.Body().Str(), "the video needs about")
+	clip(t, filepath.Join(r.in, "short.mkv"), "-i", "testsrc2=size=160x120:rate=25:duration=0.4")
+	r.awaitLog(t, "finished", "short.mkv")
+	left, err := filepath.Glob(filepath.Join(r.out, "*.mkv"))
+	require.NoError(t, err)
+	assert.Equal(t, []string{filepath.Join(r.out, "short_anonymized.mkv")}, left)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// checkReport compares the report beside an output with its schema and with the output.
+// checkReport validates an output's report against its schema and the output itself.
 func checkReport(t *testing.T, output string) report.About {
 	t.Helper()
 	text, err := os.ReadFile(output + ".report.json")
@@ -50,7 +50,7 @@ func TestReportCanBeSwitchedOff(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(r.out, "plain_anonymized.mp4.report.json"))
 }
 
-// reviewed are the outputs and what comes beside each by default, sorted.
+// reviewed returns the outputs and the companion files that each has by default, sorted.
 func reviewed(outputs ...string) (files []string) {
 	for _, output := range outputs {
 		files = append(files, output, output+".report.json")

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package durable makes files survive a power cut.
+// Package durable makes files survive a power failure.
 package durable
 
 import (
@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Sync brings the content of a file, or the names in a folder, to the disk. Some file systems, of networks or in user space, cannot
-// (fsync(2): EINVAL, or ENOTSUP): work on them goes on all the same.
+// Sync flushes the content of a file, or the names in a directory, to disk. Some network and user-space file systems do
+// not support that (fsync(2): EINVAL or ENOTSUP), which is not an error.
 func Sync(f *os.File) error {
 	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
 		return err
@@ -19,7 +19,7 @@ func Sync(f *os.File) error {
 	return nil
 }
 
-// WriteFile is os.WriteFile, and then Sync.
+// WriteFile is os.WriteFile followed by Sync.
 func WriteFile(path string, data []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
@@ -29,7 +29,7 @@ func WriteFile(path string, data []byte, mode os.FileMode) error {
 	return errors.Join(err, Sync(f), f.Close())
 }
 
-// SyncPath is Sync for the file or folder at path.
+// SyncPath is Sync for the file or directory at path.
 func SyncPath(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

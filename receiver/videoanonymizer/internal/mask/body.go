@@ -11,26 +11,31 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// Method is what is masked of people.
+// Method says how much of people is masked.
 type Method string
 
 const (
 	// Heads masks heads.
 	Heads Method = "heads"
-	// Whitelist masks all that segmentation takes for a person, but for what pose proves to be no head; see Body.
+	// Whitelist masks everything that segmentation takes for a person, except what the pose proves not to be the head;
+	// see Body.
 	Whitelist Method = "whitelist"
 )
 
-// Body covers a person but for what is proven to be no head.
+// Methods are all values of Method.
+var Methods = []Method{Heads, Whitelist}
+
+// Body covers a person, except what is proven not to be the head.
 type Body struct {
-	// Box is in pixels of the frame; cells divide it evenly.
+	// Box is in pixels of the frame; the cells divide it evenly.
 	Box vision.Box
-	// covered is what to paint, and shown the same before trunk and limbs were taken out; both are nil where all of Box is.
+	// covered are the cells to paint, and shown are those before trunk and limbs were uncovered. If they are nil, all
+	// of Box is painted.
 	covered, shown *vision.Bitmap
 }
 
-// Sizes of limbs in centimetres, at most as long as in 99 of 100 men and half as thick as in adults (NASA-STD-3000, volume 1,
-// section 3), so that what is taken out lies within them. Thickness is the radius.
+// limbs are the limbs to uncover, with their dimensions in centimeters. To stay within them, the length is at most that
+// of 99 % of men, and the radius half that of adults (NASA-STD-3000, volume 1, section 3).
 var limbs = [...]struct {
 	a, b           int
 	length, radius float64
@@ -46,30 +51,30 @@ var limbs = [...]struct {
 }
 
 const (
-	// provenScore is the confidence from which a keypoint proves that what lies there is no head. It is that from which one
-	// bears out a person.
-	provenScore = bearingScore
-	// trunkShare is the part of the quadrilateral of shoulders and hips, about its middle, that is taken out.
+	// provenScore is the confidence from which a keypoint proves that its place is not the head's.
+	provenScore = confirmingScore
+	// trunkShare is the share of the quadrilateral of shoulders and hips, around its middle, that is uncovered.
 	trunkShare = 0.8
-	// aroundHead is how many times as large as its mask a head is for what is taken out.
-	aroundHead = 1.25
-	// A silhouette that shows less than leastShown of its person's box, or less than leastPlaced of the trusted keypoints, has
-	// missed the person.
-	leastShown  = 0.15
-	leastPlaced = 0.75
-	// boxMargin is how much larger than the box of a person who was missed the mask is, on each side.
+	// headClearance enlarges the head's mask; nothing within it is uncovered.
+	headClearance = 1.25
+	// A silhouette that shows less than minShown of its person's box, or less than minPlaced of the trusted keypoints,
+	// has missed the person.
+	minShown  = 0.15
+	minPlaced = 0.75
+	// boxMargin is how far the mask of a person whom the silhouette missed exceeds the box on each side, relative to
+	// it.
 	boxMargin = 0.05
 )
 
-// LocateBodies returns for each person what to cover of him beside his head, in order, or nil where there is no silhouette:
-// all that the silhouette shows, or the person's box where it shows too little, less trunk and limbs where the pose proves
-// them. heads are those of LocateHeads.
+// LocateBodies returns, for each person in order, what to cover besides the head, or nil if there is no silhouette: all
+// that the silhouette shows, or the person's box if it shows too little, except trunk and limbs where the pose proves
+// them. heads are those of LocateHeads; the frame's size is in pixels.
 func LocateBodies(people []vision.Person, heads []Head, frameWidth, frameHeight int) []*Body {
 	figures := make([]figure, len(people))
 	for i, p := range people {
 		figures[i] = newFigure(p, frameWidth, frameHeight, provenScore)
 	}
-	refuseNeighbours(figures)
+	resolveSharedKeypoints(figures)
 	bodies := make([]*Body, len(people))
 	for i, p := range people {
 		if p.Silhouette != nil && figures[i].valid {
@@ -79,29 +84,30 @@ func LocateBodies(people []vision.Person, heads []Head, frameWidth, frameHeight 
 	return bodies
 }
 
+// body is what to cover of a person with a silhouette.
 func (f *figure) body(head Head) *Body {
 	s := f.person.Silhouette
-	if !f.seenBy(s) {
+	if !f.shownBy(s) {
 		b := f.person.Box
 		dx, dy := boxMargin*b.Width(), boxMargin*b.Height()
 		return &Body{Box: vision.Box{X0: b.X0 - dx, Y0: b.Y0 - dy, X1: b.X1 + dx, Y1: b.Y1 + dy}}
 	}
 	body := &Body{Box: s.Box, covered: &s.Cells, shown: &s.Cells}
-	// Where no feature of the face is certain, it may be before the trunk.
+	// If no facial keypoint is certain, the face may be in front of the trunk.
 	_, face := f.mean(vision.Nose, vision.LeftEye, vision.RightEye, vision.LeftEar, vision.RightEar)
 	if face && head.Origin == OriginPose && head.Sane() {
-		head.RX, head.RY = head.RX*aroundHead, head.RY*aroundHead
+		head.RX, head.RY = head.RX*headClearance, head.RY*headClearance
 		covered := s.Cells.Clone()
 		body.covered = &covered
-		for _, part := range f.noHeads() {
-			body.takeOut(part, head)
+		for _, part := range f.provenParts() {
+			body.uncover(part, head)
 		}
 	}
 	return body
 }
 
-// seenBy reports whether the silhouette shows the person.
-func (f *figure) seenBy(s *vision.Silhouette) bool {
+// shownBy reports whether the silhouette shows the person.
+func (f *figure) shownBy(s *vision.Silhouette) bool {
 	g := gridOf(s.Box, s.Cells)
 	x0, x1 := outward((f.box.x0-g.x)/g.w, (f.box.x1-g.x)/g.w, 1, s.Cells.Width)
 	y0, y1 := outward((f.box.y0-g.y)/g.h, (f.box.y1-g.y)/g.h, 1, s.Cells.Height)
@@ -113,7 +119,7 @@ func (f *figure) seenBy(s *vision.Silhouette) bool {
 			}
 		}
 	}
-	if float64(shown) < leastShown*float64((x1-x0)*(y1-y0)) || shown == 0 {
+	if float64(shown) < minShown*float64((x1-x0)*(y1-y0)) || shown == 0 {
 		return false
 	}
 	trusted, placed := 0, 0
@@ -126,17 +132,17 @@ func (f *figure) seenBy(s *vision.Silhouette) bool {
 			}
 		}
 	}
-	return float64(placed) >= leastPlaced*float64(trusted)
+	return float64(placed) >= minPlaced*float64(trusted)
 }
 
-// convex is what is nearer than a radius to the line between two points, or what lies within four corners.
+// convex is the area within a radius of the line between two points, or within four corners.
 type convex struct {
 	corners []point
 	radius  float64
 }
 
-// noHeads are the parts of trunk and limbs that the pose proves.
-func (f *figure) noHeads() (parts []convex) {
+// provenParts are the parts of trunk and limbs that the pose proves.
+func (f *figure) provenParts() (parts []convex) {
 	scale, _ := f.bodyScale()
 	scale = f.clampScale(scale)
 	for _, l := range limbs {
@@ -160,7 +166,7 @@ func (f *figure) noHeads() (parts []convex) {
 	return append(parts, convex{corners: corners})
 }
 
-func (c convex) holds(p point) bool {
+func (c convex) contains(p point) bool {
 	if len(c.corners) == 2 {
 		a, b := c.corners[0], c.corners[1]
 		along := b.sub(a)
@@ -170,7 +176,7 @@ func (c convex) holds(p point) bool {
 		}
 		return p.distance(a.to(b, t)) <= c.radius
 	}
-	// On the same side of all four; a trunk whose corners cross holds nothing.
+	// Inside is on the same side of all four; a trunk whose sides cross contains nothing.
 	var left, right bool
 	for i, a := range c.corners {
 		side := c.corners[(i+1)%len(c.corners)].sub(a).turned().dot(p.sub(a))
@@ -179,8 +185,8 @@ func (c convex) holds(p point) bool {
 	return !(left && right)
 }
 
-// takeOut uncovers the cells that lie wholly within the part and outside the head.
-func (b *Body) takeOut(part convex, head Head) {
+// uncover clears the cells that lie wholly within the part and outside the head.
+func (b *Body) uncover(part convex, head Head) {
 	g := gridOf(b.Box, *b.covered)
 	low, high := part.corners[0], part.corners[0]
 	for _, c := range part.corners {
@@ -191,8 +197,8 @@ func (b *Body) takeOut(part convex, head Head) {
 	y0, y1 := outward(low.y-part.radius-g.y, high.y+part.radius-g.y, g.h, b.covered.Height)
 	for y := y0; y < y1; y++ {
 		for x := x0; x < x1; x++ {
-			if b.covered.At(x, y) && g.whole(x, y, func(p point) bool {
-				return part.holds(p) && !head.Contains(float32(p.x), float32(p.y))
+			if b.covered.At(x, y) && g.allCorners(x, y, func(p point) bool {
+				return part.contains(p) && !head.Contains(float32(p.x), float32(p.y))
 			}) {
 				b.covered.Clear(x, y)
 			}
@@ -200,15 +206,16 @@ func (b *Body) takeOut(part convex, head Head) {
 	}
 }
 
-// grid places cells in the frame: the upper left and the size of a cell, in pixels.
+// grid is the position of cells in the frame: the upper left corner, and the size of a cell, in pixels.
 type grid struct{ x, y, w, h float64 }
 
 func gridOf(b vision.Box, cells vision.Bitmap) grid {
-	return grid{float64(b.X0), float64(b.Y0), float64(b.Width()) / float64(cells.Width), float64(b.Height()) / float64(cells.Height)}
+	w, h := float64(b.Width())/float64(cells.Width), float64(b.Height())/float64(cells.Height)
+	return grid{x: float64(b.X0), y: float64(b.Y0), w: w, h: h}
 }
 
-// whole reports whether all four corners of a cell match.
-func (g grid) whole(x, y int, match func(point) bool) bool {
+// allCorners reports whether all four corners of a cell match.
+func (g grid) allCorners(x, y int, match func(point) bool) bool {
 	for _, c := range [...][2]int{{0, 0}, {1, 0}, {0, 1}, {1, 1}} {
 		if !match(point{g.x + float64(x+c[0])*g.w, g.y + float64(y+c[1])*g.h}) {
 			return false
@@ -217,14 +224,14 @@ func (g grid) whole(x, y int, match func(point) bool) bool {
 	return true
 }
 
-// Moved is the body elsewhere, by a way in pixels of the frame, where no pose proves anything: trunk and limbs are covered.
+// Moved is the body shifted by a number of pixels. No pose proves anything there, so trunk and limbs are covered.
 func (b Body) Moved(dx, dy float32) Body {
-	b.Box = vision.Box{X0: b.Box.X0 + dx, Y0: b.Box.Y0 + dy, X1: b.Box.X1 + dx, Y1: b.Box.Y1 + dy}
+	b.Box = b.Box.Moved(dx, dy)
 	b.covered = b.shown
 	return b
 }
 
-// Covers reports whether the point, in pixels of the frame, is covered.
+// Covers reports whether a point, in pixels of the frame, is covered.
 func (b Body) Covers(x, y float32) bool {
 	if x < b.Box.X0 || y < b.Box.Y0 || x >= b.Box.X1 || y >= b.Box.Y1 {
 		return false
@@ -237,14 +244,14 @@ func (b Body) Covers(x, y float32) bool {
 	return b.covered.At(min(column, b.covered.Width-1), min(row, b.covered.Height-1))
 }
 
-// sane is as for Head.
+// sane is Sane of Head.
 func (b Body) sane() bool {
-	x, y := (b.Box.X0+b.Box.X1)/2, (b.Box.Y0+b.Box.Y1)/2
+	x, y := b.Box.Center()
 	return Head{X: x, Y: y, RX: b.Box.Width(), RY: b.Box.Height()}.Sane()
 }
 
 func (b Body) area(frame *media.Frame, i int) image.Rectangle {
-	w, h, sx, sy := geometry(frame, i)
+	w, h, sx, sy := planeSize(frame, i)
 	x0, x1 := outward(float64(b.Box.X0), float64(b.Box.X1), sx, w)
 	y0, y1 := outward(float64(b.Box.Y0), float64(b.Box.Y1), sy, h)
 	return image.Rect(x0, y0, x1, y1)
@@ -253,7 +260,7 @@ func (b Body) area(frame *media.Frame, i int) image.Rectangle {
 func (b Body) extent() float64 { return float64(max(b.Box.Width(), b.Box.Height())) }
 
 func (b Body) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
-	w, _, sx, sy := geometry(frame, i)
+	w, _, sx, sy := planeSize(frame, i)
 	area := b.area(frame, i)
 	if b.covered == nil {
 		for y := area.Min.Y; y < area.Max.Y; y++ {

@@ -11,8 +11,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// standing is a person 360 pixels high, seen from the front, arms hanging, with a silhouette of 128 cells to a side that shows all of
-// the box.
+// standing is a person 360 pixels high, seen from the front, arms hanging, with a silhouette of 128 cells to a side
+// that shows all of the box.
 func standing() vision.Person {
 	pose := &vision.Pose{
 		vision.Nose: {X: 200, Y: 80}, vision.LeftEye: {X: 206, Y: 74}, vision.RightEye: {X: 194, Y: 74},
@@ -165,8 +165,8 @@ func TestBodyMoved(t *testing.T) {
 	}
 }
 
-// TestPaintBodies compares every sample with the cells that its area touches, and checks that whatever heads masks, whitelist
-// masks too.
+// TestPaintBodies compares every sample with the cells that its area touches, and checks that whatever heads masks,
+// whitelist masks too.
 func TestPaintBodies(t *testing.T) {
 	for _, format := range formats {
 		for _, size := range []float32{0.12, 1, 1.9} {
@@ -174,10 +174,7 @@ func TestPaintBodies(t *testing.T) {
 				head, body := bodyOf(standing())
 				head.X, head.Y, head.RX, head.RY = head.X*size, head.Y*size, head.RX*size, head.RY*size
 				body.Box = vision.Box{X0: body.Box.X0 * size, Y0: body.Box.Y0 * size, X1: body.Box.X1 * size, Y1: body.Box.Y1 * size}
-				p, err := NewPainter(Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
+				p := NewPainter(Options{})
 				before := noise(format, 403, 309, 1)
 				alone, heads, both := clone(before), clone(before), clone(before)
 				for _, err := range []error{
@@ -190,7 +187,7 @@ func TestPaintBodies(t *testing.T) {
 				}
 				masked := 0
 				for i := range format.Planes {
-					w, h, sx, sy := geometry(before, i)
+					w, h, sx, sy := planeSize(before, i)
 					for at := range w * h {
 						was := sample(before, i, at)
 						touched, sure := touches(*body, float64(at%w)*sx, float64(at/w)*sy, sx, sy)
@@ -232,7 +229,7 @@ func touches(b Body, x, y, w, h float64) (touched, sure bool) {
 }
 
 func TestInsaneBodiesMaskTheFrame(t *testing.T) {
-	p, _ := NewPainter(Options{})
+	p := NewPainter(Options{})
 	f := noise(formats[4], 40, 30, 1)
 	if err := p.Paint(f, Masks{Bodies: []Body{{Box: vision.Box{X0: float32(math.NaN()), X1: 3, Y1: 3}}}}); err != nil {
 		t.Fatal(err)
@@ -253,11 +250,8 @@ func TestWhatLiesBetweenIsCovered(t *testing.T) {
 	for _, format := range formats {
 		for _, fill := range []Fill{Solid, Mosaic} {
 			t.Run(fmt.Sprintf("%s/%s", format.Name, fill), func(t *testing.T) {
-				p, err := NewPainter(Options{Fill: fill})
-				if err != nil {
-					t.Fatal(err)
-				}
-				solid, _ := NewPainter(Options{})
+				p := NewPainter(Options{Fill: fill})
+				solid := NewPainter(Options{})
 				clean := noise(format, 321, 283, 1)
 				paint := func(p *Painter, m Masks) (masked [3][]bool) {
 					f := clone(clean)

@@ -9,47 +9,49 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// Origin tells where a mask comes from.
+// Origin says what a mask is derived from.
 type Origin string
 
 const (
 	// OriginPose: the head was located by facial keypoints or shoulders.
 	OriginPose Origin = "pose"
-	// OriginFace: located by a face alone, whose person was not found.
+	// OriginFace: located by a face whose person was not found.
 	OriginFace Origin = "face"
-	// OriginBox: no trustworthy keypoint, or too few to be sure of a face; the top of the person's box, with those.
+	// OriginBox: too few trusted keypoints to be sure of a face, or none; the mask covers them and the top of the
+	// person's box.
 	OriginBox Origin = "box"
 	// OriginInterpolated: between two sightings of the same person.
 	OriginInterpolated Origin = "interpolated"
-	// OriginHeld: carried beyond a person's first or last sighting.
+	// OriginHeld: carried beyond the first or last sighting of a person.
 	OriginHeld Origin = "held"
-	// OriginFrame: the frame could not be judged and is masked whole.
+	// OriginFrame: the frame could not be analyzed and is masked whole.
 	OriginFrame Origin = "frame"
 )
 
-// Head is the ellipse that covers a head: centre and half axes in pixels of the frame, and the angle in radians by
-// which the ellipse's vertical axis is turned clockwise (0: upright).
+// Head is the ellipse that covers a head.
 type Head struct {
+	// X and Y are the center, RX and RY the half axes, in pixels of the frame.
 	X, Y   float32
 	RX, RY float32
-	Angle  float32
-	// Box asks for the upright rectangle around the ellipse to be covered rather than the ellipse.
+	// Angle is how far the ellipse is turned clockwise, in radians; at 0 RY is vertical.
+	Angle float32
+	// Box covers the upright rectangle around the ellipse instead of the ellipse.
 	Box bool
-	// Score is the confidence 0..1 of what the head was derived from.
+	// Score is the confidence 0..1 of what the head is derived from.
 	Score  float32
 	Origin Origin
 }
 
-// Sane reports whether the head has a place and a positive size, both within a million pixels. Of a head that has not
-// nothing is known, not even where it is.
+// Sane reports whether the head has a position and a positive size, both within a million pixels. A head that is not
+// sane may be anywhere.
 func (h Head) Sane() bool {
-	const most = 1e6
+	const limit = 1e6
 	for _, v := range [...]float32{h.X, h.Y, h.Angle} {
-		if !(v > -most && v < most) {
+		if !(v > -limit && v < limit) {
 			return false
 		}
 	}
-	return h.RX > 0 && h.RX < most && h.RY > 0 && h.RY < most
+	return h.RX > 0 && h.RX < limit && h.RY > 0 && h.RY < limit
 }
 
 // Bounds is the upright rectangle around the ellipse.
@@ -75,8 +77,8 @@ func (h Head) Grow(pixels float32) Head {
 	return h
 }
 
-// Union is a head that covers both: the larger one where it covers the other already, otherwise an ellipse (or, where
-// either is one, a box) around the two. Score and origin are those of a.
+// Union is a head that covers both: the larger one if it covers the other already, otherwise an ellipse around the two,
+// or a box if either is one. Score and origin are those of a.
 func Union(a, b Head) Head {
 	switch {
 	case a.covers(b):
@@ -89,7 +91,7 @@ func Union(a, b Head) Head {
 	if a.Box || b.Box {
 		out.Angle, out.Box = 0, true
 	}
-	// The ellipse inscribed in the box around both, in the axes of the first, then grown to reach around them.
+	// Inscribe an ellipse in the box around both, along the first one's axes, then enlarge it to enclose them.
 	la, lb := a.extent(out.Angle), b.extent(out.Angle)
 	x0, x1 := math.Min(la[0], lb[0]), math.Max(la[1], lb[1])
 	y0, y1 := math.Min(la[2], lb[2]), math.Max(la[3], lb[3])
@@ -113,11 +115,11 @@ func (h Head) covers(o Head) bool {
 	return h.reach(o) <= 1
 }
 
-// outline is the number of points that stand for an ellipse's edge; between them the edge lies at most
-// 1/cos(pi/outline) further out.
-const outline = 32
+// edgePoints is the number of points that stand for an ellipse's edge. Between them the edge is at most
+// 1/cos(pi/edgePoints) times as far out.
+const edgePoints = 32
 
-// reach is the factor by which the ellipse's axes must grow to reach around the other head.
+// reach is the factor by which the ellipse's axes must grow to enclose the other head.
 func (h Head) reach(o Head) float64 {
 	if o == h {
 		return 1
@@ -142,24 +144,24 @@ func (h Head) reach(o Head) float64 {
 	for _, p := range unitCircle {
 		include(float64(o.X)+p[0]*ux+p[1]*vx, float64(o.Y)+p[0]*uy+p[1]*vy)
 	}
-	return math.Sqrt(square) / math.Cos(math.Pi/outline)
+	return math.Sqrt(square) / math.Cos(math.Pi/edgePoints)
 }
 
-var unitCircle = func() (p [outline][2]float64) {
+var unitCircle = func() (p [edgePoints][2]float64) {
 	for i := range p {
-		p[i][1], p[i][0] = math.Sincos(2 * math.Pi * float64(i) / outline)
+		p[i][1], p[i][0] = math.Sincos(2 * math.Pi * float64(i) / edgePoints)
 	}
 	return p
 }()
 
-// norm is the point's distance from the centre where the ellipse's edge is at 1.
+// norm is the point's distance from the center, relative to the ellipse: 1 on its edge.
 func (h Head) norm(x, y float64) float64 {
 	sin, cos := math.Sincos(float64(h.Angle))
 	dx, dy := x-float64(h.X), y-float64(h.Y)
 	return math.Hypot((dx*cos+dy*sin)/float64(h.RX), (dy*cos-dx*sin)/float64(h.RY))
 }
 
-// extent is the head's reach x0, x1, y0, y1 along axes turned by the angle.
+// extent is the head's range x0, x1, y0, y1 along axes turned by the angle.
 func (h Head) extent(angle float32) [4]float64 {
 	sin, cos := math.Sincos(float64(angle))
 	x, y := float64(h.X)*cos+float64(h.Y)*sin, float64(h.Y)*cos-float64(h.X)*sin
@@ -170,12 +172,26 @@ func (h Head) extent(angle float32) [4]float64 {
 	return [4]float64{x - ex, x + ex, y - ey, y + ey}
 }
 
-// quadric describes the ellipse about its centre as {(x, y): M^-1 [x y] . [x y] <= 1} with M = [xx xy; xy yy]: it
-// reaches sqrt(xx) to each side and sqrt(yy) up and down.
+// quadric describes the ellipse around its center as {(x, y): M^-1 [x y] . [x y] <= 1} with M = [xx xy; xy yy]: it
+// reaches sqrt(xx) to each side, and sqrt(yy) up and down.
 type quadric struct{ xx, xy, yy float64 }
 
 func (h Head) quadric() quadric {
 	sin, cos := math.Sincos(float64(h.Angle))
 	a, b := float64(h.RX)*float64(h.RX), float64(h.RY)*float64(h.RY)
 	return quadric{xx: a*cos*cos + b*sin*sin, xy: (a - b) * sin * cos, yy: a*sin*sin + b*cos*cos}
+}
+
+// ellipse returns a head whose crown lies in the direction of the unit vector up.
+func ellipse(center, up point, rx, ry float64) Head {
+	return Head{
+		X: float32(center.x), Y: float32(center.y), RX: float32(rx), RY: float32(ry),
+		Angle: float32(math.Atan2(up.x, -up.y)),
+	}
+}
+
+// FrameHead returns a head that covers a whole frame, whose size is in pixels.
+func FrameHead(width, height int) Head {
+	w, h := float32(width)/2, float32(height)/2
+	return Head{X: w, Y: h, RX: w, RY: h, Box: true, Origin: OriginFrame}
 }

@@ -29,13 +29,13 @@ func TestNoseDisc(t *testing.T) {
 			Head{RX: 1, RY: 1, Origin: OriginPose}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := LocateHead(tt.person, 640, 480, GeometryOptions{NoseDisc: true}); got != tt.want {
+			if got := locateHead(tt.person, 640, 480, GeometryOptions{NoseDisc: true}); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
 	}
 	// Without a pose there is no nose.
-	if got := LocateHead(vision.Person{Detection: box}, 640, 480, GeometryOptions{NoseDisc: true}); got.Origin != OriginBox {
+	if got := locateHead(vision.Person{Detection: box}, 640, 480, GeometryOptions{NoseDisc: true}); got.Origin != OriginBox {
 		t.Errorf("got %+v for a person without a pose", got)
 	}
 }

@@ -15,27 +15,29 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// Action is what is done to a region.
+// Action says what happens to a region.
 type Action string
 
 const (
 	// Mask covers the region in every frame.
 	Mask Action = "mask"
-	// Keep leaves the region as it is, whoever is seen there.
+	// Keep leaves the region as it is, whoever shows there.
 	Keep Action = "keep"
 )
 
-// Region is a part of the frame that is always masked, or never. Where both meet, the frame is masked.
+// Region is a part of the frame that is always masked, or never. Where regions of both actions overlap, the frame is
+// masked.
 type Region struct {
-	// Polygon has three corners or more, as fractions 0..1 of the frame's width and height from its upper left; its sides may
-	// cross (even-odd rule). Mask without one covers the whole frame in the colour.
+	// Polygon has at least three corners, as fractions 0..1 of the frame's width and height from its upper left. Its
+	// sides may cross (even-odd rule). Without a polygon, Mask covers the whole frame in the color.
 	Polygon [][2]float64
 	Action  Action
-	// From and To bound the time since the first frame in which the region counts, the latter excluded; a To of 0 is the end.
+	// From and To bound when the region applies, as times since the first frame; To is excluded, and 0 means the end.
 	From, To time.Duration
 }
 
-// Validate returns every error, each beginning with the field's name in lower case.
+// Validate returns everything that is wrong with the region; it is valid if there is nothing. Each error begins with
+// the name of the field, in lower case.
 func (r Region) Validate() []error {
 	var errs []error
 	switch r.Action {
@@ -45,15 +47,19 @@ func (r Region) Validate() []error {
 	}
 	switch {
 	case len(r.Polygon) == 0 && r.Action == Keep:
-		errs = append(errs, errors.New("polygon: is required with action keep: write its corners, such as [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]"))
+		errs = append(errs, errors.New("polygon: is required with action keep: "+
+			"write its corners, such as [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]"))
 	case len(r.Polygon) > 0:
-		errs = append(errs, validatePolygon(r.Polygon))
+		if err := validatePolygon(r.Polygon); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if r.From < 0 {
-		errs = append(errs, fmt.Errorf("from: %v is before the video: write a duration since its beginning, such as 10s", r.From))
+		errs = append(errs, fmt.Errorf("from: %v is negative: write a time since the video's beginning, such as 10s", r.From))
 	}
 	if r.To < 0 || r.To > 0 && r.To <= r.From {
-		errs = append(errs, fmt.Errorf("to: %v is not after from, %v: write a later time, or remove it for the video's end", r.To, r.From))
+		errs = append(errs, fmt.Errorf("to: %v is not after from, %v: write a later time, or remove it for the video's end",
+			r.To, r.From))
 	}
 	return errs
 }
@@ -64,8 +70,8 @@ func validatePolygon(corners [][2]float64) error {
 	}
 	for i, c := range corners {
 		if !(c[0] >= 0 && c[0] <= 1 && c[1] >= 0 && c[1] <= 1) {
-			return fmt.Errorf("polygon: corner %d, [%v, %v], lies outside the frame: write fractions 0 to 1 of its width and height",
-				i+1, c[0], c[1])
+			return fmt.Errorf("polygon: corner %d, [%v, %v], is outside the frame: "+
+				"write fractions 0 to 1 of its width and height", i+1, c[0], c[1])
 		}
 	}
 	a := corners[0]
@@ -74,14 +80,14 @@ func validatePolygon(corners [][2]float64) error {
 			return (b[0]-a[0])*(c[1]-a[1]) != (c[0]-a[0])*(b[1]-a[1])
 		})
 	}) {
-		return errors.New("polygon: its corners lie on one line, so that it holds nothing: move one")
+		return errors.New("polygon: its corners lie on one line, so it has no area: move one")
 	}
 	return nil
 }
 
 func (r Region) at(t time.Duration) bool { return t >= r.From && (r.To == 0 || t < r.To) }
 
-// polygon is a region's outline in pixels of a frame.
+// polygon is a region's contour in pixels of a frame.
 type polygon struct {
 	corners []point
 	box     struct{ x0, y0, x1, y1 float64 }
@@ -100,7 +106,7 @@ func newPolygon(corners [][2]float64, frame *media.Frame) *polygon {
 }
 
 func (p *polygon) area(frame *media.Frame, i int) image.Rectangle {
-	w, h, sx, sy := geometry(frame, i)
+	w, h, sx, sy := planeSize(frame, i)
 	x0, x1 := outward(p.box.x0, p.box.x1, sx, w)
 	y0, y1 := outward(p.box.y0, p.box.y1, sy, h)
 	return image.Rect(x0, y0, x1, y1)
@@ -108,9 +114,9 @@ func (p *polygon) area(frame *media.Frame, i int) image.Rectangle {
 
 func (p *polygon) extent() float64 { return math.Max(p.box.x1-p.box.x0, p.box.y1-p.box.y0) }
 
-// rows are the samples that the polygon touches: those that a side passes through, and those within.
+// rows calls use for the samples that the polygon touches: those that a side passes through, and those inside.
 func (p *polygon) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
-	w, _, sx, _ := geometry(frame, i)
+	w, _, sx, _ := planeSize(frame, i)
 	p.scan(frame, i, func(y int, inner, sides []span) {
 		for _, s := range merged(append(inner, sides...)) {
 			if x0, x1 := outward(s.from, s.to, sx, w); x0 < x1 {
@@ -120,9 +126,9 @@ func (p *polygon) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
 	})
 }
 
-// inside are the samples of which the polygon holds all: those within that no side passes through.
+// inside calls use for the samples that lie wholly within the polygon: those inside that no side passes through.
 func (p *polygon) inside(frame *media.Frame, i int, use func(y, x0, x1 int)) {
-	w, _, sx, _ := geometry(frame, i)
+	w, _, sx, _ := planeSize(frame, i)
 	inward := func(y int, from, to float64) {
 		x0, x1 := int(math.Max(0, math.Ceil(from/sx))), int(math.Min(float64(w), math.Floor(to/sx)))
 		if x0 < x1 {
@@ -147,7 +153,7 @@ func (p *polygon) inside(frame *media.Frame, i int, use func(y, x0, x1 int)) {
 // span is a range of x.
 type span struct{ from, to float64 }
 
-// merged sorts the spans and joins those that meet.
+// merged sorts the spans and joins those that meet. It reuses its argument.
 func merged(spans []span) []span {
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	out := spans[:0]
@@ -161,10 +167,10 @@ func merged(spans []span) []span {
 	return out
 }
 
-// scan calls use with each row of plane i that the polygon touches: what lies within it at half the row's height, and where
-// its sides pass through the row. A sample through which no side passes is all within or all without.
+// scan calls use for each row of plane i that the polygon touches, with the spans inside it at half the row's height,
+// and those that its sides pass through. A sample through which no side passes is wholly inside or wholly outside.
 func (p *polygon) scan(frame *media.Frame, i int, use func(y int, inner, sides []span)) {
-	_, _, _, sy := geometry(frame, i)
+	_, _, _, sy := planeSize(frame, i)
 	area := p.area(frame, i)
 	var inner, sides []span
 	var crossings []float64
@@ -184,7 +190,7 @@ func (p *polygon) scan(frame *media.Frame, i int, use func(y int, inner, sides [
 	}
 }
 
-// crossings are the places, from left to right, where the sides cross a height.
+// crossings appends the x, from left to right, at which the sides cross the height y.
 func (p *polygon) crossings(to []float64, y float64) []float64 {
 	for k, a := range p.corners {
 		b := p.corners[(k+1)%len(p.corners)]
@@ -196,7 +202,7 @@ func (p *polygon) crossings(to []float64, y float64) []float64 {
 	return to
 }
 
-// passing is the range of x of that part of a line that lies between two heights.
+// passing is the range of x of the part of a line that lies between two heights.
 func passing(a, b point, top, bottom float64) (s span, ok bool) {
 	if a.y > b.y {
 		a, b = b, a
@@ -215,13 +221,14 @@ func passing(a, b point, top, bottom float64) (s span, ok bool) {
 	return span{math.Min(x0, x1), math.Max(x0, x1)}, true
 }
 
-// kept are the samples of a frame that keep regions hold, so that they can be put back.
-type kept struct {
-	plane, at int
+// savedSamples are a run of samples of a frame, with which restore can undo a mask.
+type savedSamples struct {
+	plane, at int // at is the offset in bytes
 	data      []byte
 }
 
-func (p *Painter) setAside(frame *media.Frame, at time.Duration) (parts []kept) {
+// saveKeptRegions copies the samples in the regions to keep.
+func (p *Painter) saveKeptRegions(frame *media.Frame, at time.Duration) (saved []savedSamples) {
 	size := frame.Format.BytesPerSample()
 	for _, r := range p.opts.Regions {
 		if r.Action != Keep || !r.at(at) {
@@ -232,21 +239,21 @@ func (p *Painter) setAside(frame *media.Frame, at time.Duration) (parts []kept) 
 			plane := &frame.Planes[i]
 			contour.inside(frame, i, func(y, x0, x1 int) {
 				from, to := (y*plane.Width+x0)*size, (y*plane.Width+x1)*size
-				parts = append(parts, kept{plane: i, at: from, data: slices.Clone(plane.Data[from:to])})
+				saved = append(saved, savedSamples{plane: i, at: from, data: slices.Clone(plane.Data[from:to])})
 			})
 		}
 	}
-	return parts
+	return saved
 }
 
-func putBack(frame *media.Frame, parts []kept) {
-	for _, k := range parts {
-		copy(frame.Planes[k.plane].Data[k.at:], k.data)
+func restore(frame *media.Frame, saved []savedSamples) {
+	for _, s := range saved {
+		copy(frame.Planes[s.plane].Data[s.at:], s.data)
 	}
 }
 
-// always are the regions that are masked at a time, and whether all of the frame is.
-func (p *Painter) always(frame *media.Frame, at time.Duration) (contours []contour, whole bool) {
+// maskedRegions are the contours of the regions to mask at a time, or whole if those are the whole frame.
+func (p *Painter) maskedRegions(frame *media.Frame, at time.Duration) (contours []contour, whole bool) {
 	for _, r := range p.opts.Regions {
 		if r.Action == Mask && r.at(at) {
 			if len(r.Polygon) == 0 {

@@ -70,7 +70,7 @@ func BenchmarkSegments(b *testing.B) {
 		r, err := tools.Open(b.Context(), info, ReadOptions{})
 		require.NoError(b, err)
 		defer r.Close()
-		w, err := tools.Create(b.Context(), filepath.Join(dir, name), info, WriteOptions{})
+		w, err := tools.createFor(b.Context(), filepath.Join(dir, name), info, WriteOptions{})
 		require.NoError(b, err)
 		sealedRun(b, r, w, every(segment), -1)
 		return time.Since(began), cpu(b) - start

@@ -257,9 +257,9 @@ func (p *pairing) differ(format string, args ...any) {
 // mustShift tells that a writer cannot do otherwise: AVI begins at zero, other containers hide what is shown before zero, and MPEG-TS
 // may begin a little later.
 func (p *pairing) mustShift() bool {
-	name := ContainerFor(p.out.info.Path)
-	return p.out.first.Abs() <= timeRounding && (p.src.first < 0 || containers[name].fromZero) ||
-		containers[name].late && p.shift > 0 && p.shift <= maxLate
+	container, _ := findContainer(ContainerFor(p.out.info.Path))
+	return p.out.first.Abs() <= timeRounding && (p.src.first < 0 || container.fromZero) ||
+		container.late && p.shift > 0 && p.shift <= maxLate
 }
 
 // compareFrames tells of the number of the frames and of their times.
@@ -322,15 +322,15 @@ func (c *Comparison) compareStreams(src, out Info) {
 		c.tell("rotation", fmt.Sprint(src.Rotation), fmt.Sprint(out.Rotation))
 	}
 	c.tell("field order", cmp.Or(src.FieldOrder, "progressive"), cmp.Or(out.FieldOrder, "progressive"))
-	format := Differs
+	format, plan := Differs, planOf(src, out)
 	switch {
 	case hasAlpha(src.SourceFormat) && !hasAlpha(out.SourceFormat):
-		if !src.KeepAlpha(writtenOptions(out)).Format.Alpha { // the output's codec does not carry it
+		if !plan.info.Format.Alpha { // the output's codec does not carry it
 			format = Expected
 		}
 	case src.Format == out.Format:
 		format = Same
-	case out.Format == writtenFormat(src, out):
+	case out.Format == plan.format:
 		format = Expected
 	}
 	c.add("pixel format", src.SourceFormat, out.SourceFormat, format)
@@ -356,16 +356,8 @@ func square(r Rational) string {
 	return fmt.Sprintf("%d:%d", r.Num, r.Den)
 }
 
-// writtenOptions write in the output's codec.
-func writtenOptions(out Info) WriteOptions {
-	return WriteOptions{Container: "mkv", Codec: sameCodec[out.Codec]}
-}
-
-// writtenFormat is the format that the output's codec takes frames of the source in.
-func writtenFormat(src, out Info) PixelFormat {
-	p, err := newPlan(src, writtenOptions(out))
-	if err != nil {
-		return PixelFormat{}
-	}
-	return p.format
+// planOf is how a source would be written in the codec of an output, the zero Plan if it cannot be.
+func planOf(src, out Info) Plan {
+	plan, _ := NewPlan(src, WriteOptions{Container: "mkv", Codec: codecForSource(out.Codec)})
+	return plan
 }

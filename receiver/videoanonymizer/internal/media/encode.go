@@ -20,8 +20,8 @@ const lead = 24 * 60 * 60
 // frames in 32 bits.
 const finest = 1_000_000
 
-// unit is the time base of segments: that of plan.timeBase, in whole parts of a second as MP4 has them.
-func (p plan) unit() Rational {
+// unit is the time base of segments: that of Plan.timeBase, in whole parts of a second as MP4 has them.
+func (p Plan) unit() Rational {
 	if p.container.coarse {
 		return Rational{1, min(p.timeBase.Den, finest)}
 	}
@@ -31,57 +31,50 @@ func (p plan) unit() Rational {
 // encodeArgs make ffmpeg read frames in an IVF wrapper from its stdin and write a segment to path: the video stream as it will be in
 // the output, in fragments of MP4 (of MOV for ffv1), which keeps presentation and decoding times exactly. Fragments of segments
 // can follow each other in one file.
-func encodeArgs(info Info, p plan, threads int, path string) []string {
+func (p Plan) encodeArgs(path string) []string {
 	unit := p.unit()
 	pixelFormat, _ := p.pixelFormat()
 	args := append(slices.Clone(quietly), "-y", "-copyts",
 		// The wrapper's header says all that ffmpeg would look for in the first frames.
 		"-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0",
 		"-c:v", "rawvideo", "-f", "ivf", "-i", "pipe:0",
-		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", encoderFlags(info, p),
+		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", p.encoderFlags(),
 		"-fps_mode", "passthrough", "-enc_time_base", fmt.Sprintf("%d:%d", unit.Num, unit.Den),
-		"-filter:v", encodeFilter(info, p), "-pix_fmt", pixelFormat,
-		"-threads", strconv.Itoa(threads), "-c:v", p.encoder.name)
-	args = append(args, colourArgs(info)...)
-	args = append(args, p.encoderArgs(info)...)
+		"-filter:v", p.encodeFilter(), "-pix_fmt", pixelFormat,
+		"-threads", strconv.Itoa(p.options.Threads), "-c:v", p.encoder.name)
+	args = append(args, colourArgs(p.info)...)
+	args = append(args, p.encoderArgs()...)
 	args = append(args, p.container.encode...)
-	if filters := encodeBitstreamFilters(info, p); filters != "" {
+	if filters := p.encodeBitstreamFilters(); filters != "" {
 		args = append(args, "-bsf:v", filters)
 	}
 	return append(args, "-movflags", "+frag_keyframe+delay_moov+default_base_moof+frag_discont", "-use_editlist", "0",
 		"-avoid_negative_ts", "disabled", "-video_track_timescale", strconv.FormatInt(unit.Den, 10),
-		"-f", p.segmentMuxer(), "file:"+path)
+		"-f", cmp.Or(p.codec.segmentMuxer, "mp4"), "file:"+path)
 }
 
 // encodeBitstreamFilters drop the encoder's settings, and give the last packet a duration, by which the mean rate is told later.
-func encodeBitstreamFilters(info Info, p plan) string {
+func (p Plan) encodeBitstreamFilters() string {
 	var filters []string
 	if p.encoder.filters != "" {
 		filters = append(filters, p.encoder.filters)
 	}
-	if duration := meanDuration(info); duration != "" {
+	if duration := meanDuration(p.info); duration != "" {
 		filters = append(filters, "setts=pts=PTS:dts=DTS:duration="+duration)
 	}
 	return strings.Join(filters, ",")
 }
 
-// segmentMuxer is ffmpeg's name of the segments' format.
-func (p plan) segmentMuxer() string {
-	if p.codec == "ffv1" {
-		return "mov"
-	}
-	return "mp4"
-}
-
-func encoderFlags(info Info, p plan) string {
-	if p.encoder.name == "libx264" && fieldMode(info) != "" {
+func (p Plan) encoderFlags() string {
+	if p.encoder.name == "libx264" && fieldMode(p.info) != "" {
 		return "+bitexact+ildct+ilme"
 	}
 	return "+bitexact"
 }
 
 // encodeFilter tags the frames with what the pipe does not carry.
-func encodeFilter(info Info, p plan) string {
+func (p Plan) encodeFilter() string {
+	info := p.info
 	tags := []string{"range=" + map[bool]string{true: "pc", false: cmp.Or(info.ColorRange, "unknown")}[info.FullRange]}
 	add := func(key, value string) {
 		if value != "" {

@@ -184,12 +184,12 @@ func newCodecName(t *testing.T, tools Tools, in string, opts WriteOptions) strin
 	t.Helper()
 	info, err := tools.Probe(t.Context(), in, Limits{})
 	require.NoError(t, err)
-	p, err := newPlan(info, opts)
+	p, err := NewPlan(info, opts)
 	require.NoError(t, err)
-	if p.codec == "h265" {
+	if p.codec.name == "h265" {
 		return "hevc"
 	}
-	return p.codec
+	return p.codec.name
 }
 
 // TestRotation: a picture stored lying comes out standing, and says so no more.

@@ -58,7 +58,7 @@ var formats = func() map[string]rawFormat {
 }()
 
 // handedOut returns the format in which frames of a source are handed out: the source's own where there is one, else
-// the nearest that loses no resolution and as little depth as may be. Alpha is dropped, unless KeepAlpha says otherwise. Colours from a palette or with
+// the nearest that loses no resolution and as little depth as may be. Alpha is dropped, unless a Plan keeps it. Colours from a palette or with
 // red, green and blue become YUV: 4:4:4, but 4:2:0 for a palette or a GIF, whose 256 colours hold no such detail and
 // whose viewers should be able to play the result.
 func handedOut(codec, source string) (PixelFormat, error) {
@@ -129,20 +129,17 @@ func hasAlpha(source string) bool {
 	return strings.HasPrefix(source, "yuva") || strings.HasPrefix(source, "gbrap") || slices.Contains(transparent, source)
 }
 
-// KeepAlpha returns the video with frames that have alpha, if the source has it and what opts write keeps it: with 10 bit
-// at most, since no format of ffv1 has 12 and alpha.
-func (i Info) KeepAlpha(opts WriteOptions) Info {
-	if !hasAlpha(i.SourceFormat) {
-		return i
+// withAlpha is the format of the frames with alpha if the source has it: with 10 bits at most, since no format of ffv1 has 12 and alpha.
+func withAlpha(info Info) PixelFormat {
+	if !hasAlpha(info.SourceFormat) {
+		return info.Format
 	}
-	if p, err := newPlan(i, opts); err != nil || !p.encoder.alpha {
-		return i
+	name := strings.Replace(strings.Replace(info.Format.Name, "12le", "10le", 1), "yuv4", "yuva4", 1)
+	f, err := FormatByName(name)
+	if err != nil {
+		return info.Format
 	}
-	name := strings.Replace(strings.Replace(i.Format.Name, "12le", "10le", 1), "yuv4", "yuva4", 1)
-	if f, err := FormatByName(name); err == nil {
-		i.Format = f
-	}
-	return i
+	return f
 }
 
 // isRGB tells that a source has no colour matrix of its own, so that one is chosen on the way to YUV.

@@ -28,57 +28,28 @@ const (
 // DefaultVAAPIDevice is the first GPU.
 const DefaultVAAPIDevice = "/dev/dri/renderD128"
 
-// hardwareEncoders are those of each device, by codec. All of them write 4:2:0.
-var hardwareEncoders = map[string]map[string]encoder{
-	NVENC: {
-		"h264": {name: "h264_nvenc", device: NVENC, quality: 23, depths: []int{8}, args: nvencArgs},
-		"h265": {name: "hevc_nvenc", device: NVENC, quality: 22, depths: []int{8, 10}, args: nvencArgs},
-		"av1":  {name: "av1_nvenc", device: NVENC, quality: 30, depths: []int{8, 10}, args: nvencArgs},
-	},
-	VAAPI: {
-		"h264": {name: "h264_vaapi", device: VAAPI, quality: 23, depths: []int{8}, args: vaapiArgs,
-			filters: "filter_units=remove_types=6"}, // SEI: names of program and driver
-		"h265": {name: "hevc_vaapi", device: VAAPI, quality: 22, depths: []int{8, 10}, args: vaapiArgs},
-		"vp9":  {name: "vp9_vaapi", device: VAAPI, quality: 28, depths: []int{8, 10}, args: vaapiIndexArgs},
-		"av1":  {name: "av1_vaapi", device: VAAPI, quality: 30, depths: []int{8, 10}, args: vaapiIndexArgs},
-	},
-}
+// nvencMaxQuality is the worst quality of NVENC, whatever the codec.
+const nvencMaxQuality = 51
 
 // nvencArgs hold the quality, where 0 would leave it to the encoder.
-func nvencArgs(_ Info, quality, speed int) []string {
-	return []string{"-preset", fmt.Sprintf("p%d", 1+speed*7/len(presets)), "-rc", "vbr", "-cq", strconv.Itoa(max(1, quality)), "-b:v", "0"}
+func nvencArgs(p Plan) []string {
+	return []string{"-preset", fmt.Sprintf("p%d", 1+p.speed*7/len(presets)), "-rc", "vbr", "-cq", strconv.Itoa(max(1, p.quality)), "-b:v", "0"}
 }
 
-func vaapiArgs(_ Info, quality, _ int) []string {
-	return []string{"-rc_mode", "CQP", "-qp", strconv.Itoa(max(1, quality))}
+func vaapiArgs(p Plan) []string {
+	return []string{"-rc_mode", "CQP", "-qp", strconv.Itoa(max(1, p.quality))}
 }
 
 // vaapiIndexArgs are for codecs that quantize in 255 steps, four to one of the constant rate factor.
-func vaapiIndexArgs(_ Info, quality, _ int) []string {
-	return []string{"-rc_mode", "CQP", "-global_quality", strconv.Itoa(max(1, 4*quality))}
+func vaapiIndexArgs(p Plan) []string {
+	return []string{"-rc_mode", "CQP", "-global_quality", strconv.Itoa(max(1, 4*p.quality))}
 }
 
-// encoderFor finds the encoder of a device for a codec. It fails with ErrUnsupported.
-func encoderFor(device, codec string) (encoder, error) {
-	of := encoders
-	if device = cmp.Or(device, Software); device != Software {
-		var ok bool
-		if of, ok = hardwareEncoders[device]; !ok {
-			return encoder{}, fmt.Errorf("%w: encoder %q: use %s, %s or %s", ErrUnsupported, device, Software, NVENC, VAAPI)
-		}
-	}
-	e, ok := of[codec]
-	if !ok && device != Software {
-		return e, fmt.Errorf("%w: %s does not write %s: use another codec, or encoder %s", ErrUnsupported, device, codec, Software)
-	}
-	if !ok {
-		return e, fmt.Errorf("%w: codec %q", ErrUnsupported, codec)
-	}
-	return e, nil
-}
+// Decoders returns the values of ReadOptions.Decoder.
+func Decoders() []string { return []string{Software, CUDA, VAAPI} }
 
 // pixelFormat is what the encoder calls the plan's format, and the filters that bring frames to its device.
-func (p plan) pixelFormat() (name, upload string) {
+func (p Plan) pixelFormat() (name, upload string) {
 	deep := p.format.Depth > 8
 	switch {
 	case p.encoder.device == VAAPI && deep:
@@ -92,8 +63,8 @@ func (p plan) pixelFormat() (name, upload string) {
 }
 
 // encoderArgs are the encoder's own, with its device.
-func (p plan) encoderArgs(info Info) []string {
-	args := p.encoder.args(info, p.quality, p.speed)
+func (p Plan) encoderArgs() []string {
+	args := p.encoder.args(p)
 	if p.encoder.device == VAAPI {
 		args = append(args, "-vaapi_device", p.device)
 	}
@@ -161,11 +132,11 @@ var remedies = map[string]string{
 var quietly = []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning"}
 
 // tryEncoder encodes a grey picture.
-func (t Tools) tryEncoder(ctx context.Context, p plan) error {
+func (t Tools) tryEncoder(ctx context.Context, p Plan) error {
 	name, upload := p.pixelFormat()
 	args := append(slices.Clone(quietly), "-f", "lavfi", "-i", "color=gray:s=640x480:r=25", "-frames:v", "1",
 		"-filter:v", strings.Trim("null,"+upload, ","), "-pix_fmt", name, "-c:v", p.encoder.name)
-	args = append(append(args, p.encoderArgs(Info{})...), "-f", "null", "-")
+	args = append(append(args, p.encoderArgs()...), "-f", "null", "-")
 	if _, err := output(ctx, t.FFmpeg, args, nil, DefaultLimits().writing(), nil); err != nil {
 		return fmt.Errorf("%w: encoder %s does not work: %s: %s", ErrTool, p.encoder.name, tidy(err.Error()), remedies[p.encoder.device])
 	}

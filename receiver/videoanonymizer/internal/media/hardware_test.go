@@ -107,9 +107,9 @@ func TestDeviceArguments(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s %s %s", tc.write.Encoder, tc.write.Codec, tc.format), func(t *testing.T) {
 			info := plainInfo(t, tc.format, 64, 48)
-			p, err := newPlan(info, tc.write)
+			p, err := NewPlan(info, tc.write)
 			require.NoError(t, err)
-			args := encodeArgs(info, p, 0, "/out")
+			args := p.encodeArgs("/out")
 			at := slices.Index(args, "-filter:v")
 			_, end, _ := strings.Cut(args[at+1], ",")
 			assert.Equal(t, tc.filter, end)

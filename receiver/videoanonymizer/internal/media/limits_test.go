@@ -59,7 +59,7 @@ func TestOutputTooLarge(t *testing.T) {
 	require.NoError(t, err)
 	defer r.Close()
 	out := filepath.Join(t.TempDir(), "out.mkv")
-	w, err := tools.Create(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: "ffv1"})
+	w, err := tools.createFor(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: "ffv1"})
 	require.NoError(t, err)
 	defer w.Abort()
 	for {

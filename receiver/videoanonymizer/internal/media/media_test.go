@@ -53,6 +53,15 @@ func ffprobe(t testing.TB, path, entries string, more ...string) []string {
 	return strings.Fields(string(out))
 }
 
+// createFor plans how to write a video and starts to.
+func (t Tools) createFor(ctx context.Context, path string, info Info, options WriteOptions) (*Writer, error) {
+	plan, err := NewPlan(info, options)
+	if err != nil {
+		return nil, err
+	}
+	return t.Create(ctx, path, plan, nil)
+}
+
 // transcode passes every frame of a video through the package, changed by edit if that is not nil, and returns the
 // output's path and the frames' times.
 func transcode(ctx context.Context, tools Tools, path, final string, read ReadOptions, write WriteOptions, edit func(*Frame)) (pts []int64, err error) {
@@ -60,13 +69,16 @@ func transcode(ctx context.Context, tools Tools, path, final string, read ReadOp
 	if err != nil {
 		return nil, err
 	}
-	info = info.KeepAlpha(write)
-	r, err := tools.Open(ctx, info, read)
+	plan, err := NewPlan(info, write)
+	if err != nil {
+		return nil, err
+	}
+	r, err := tools.Open(ctx, plan.Info(), read)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	w, err := tools.Create(ctx, final, info, write)
+	w, err := tools.Create(ctx, final, plan, nil)
 	if err != nil {
 		return nil, err
 	}

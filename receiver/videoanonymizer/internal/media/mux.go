@@ -19,15 +19,18 @@ import (
 	"time"
 )
 
-// The values of WriteOptions.Sound.
+// The values of WriteOptions.Audio.
 const (
-	// SoundDrop leaves it out: voices tell who is shown.
-	SoundDrop = "drop"
-	// SoundCopy takes all of the source's over, as it is.
-	SoundCopy = "copy"
-	// SoundMute writes silence as long as the video in the place of each of the source's.
-	SoundMute = "mute"
+	// AudioDrop leaves the audio out: voices identify people.
+	AudioDrop = "drop"
+	// AudioCopy copies all audio streams of the source as they are.
+	AudioCopy = "copy"
+	// AudioMute replaces each audio stream of the source by silence as long as the video.
+	AudioMute = "mute"
 )
+
+// AudioModes returns the values of WriteOptions.Audio.
+func AudioModes() []string { return []string{AudioDrop, AudioCopy, AudioMute} }
 
 // The values of WriteOptions.Keep that are no names of tags.
 const (
@@ -48,31 +51,31 @@ type besides struct {
 
 // gather finds out what is wanted of the source and whether the container takes it, so that it is refused before the work rather
 // than after it.
-func (w *Writer) gather(opts WriteOptions) error {
-	e := &w.besides
-	e.copied = opts.Sound == SoundCopy && w.info.AudioStreams > 0
-	e.subtitles = slices.Contains(opts.Keep, KeepSubtitles) && w.info.SubtitleStreams > 0
-	e.chapters = slices.Contains(opts.Keep, KeepChapters)
-	if opts.Sound == SoundMute {
-		e.silent = w.info.AudioStreams
+func (w *Writer) gather() error {
+	e, info, options := &w.besides, w.plan.info, w.plan.options
+	e.copied = options.Audio == AudioCopy && info.AudioStreams > 0
+	e.subtitles = slices.Contains(options.Keep, KeepSubtitles) && info.SubtitleStreams > 0
+	e.chapters = slices.Contains(options.Keep, KeepChapters)
+	if options.Audio == AudioMute {
+		e.silent = info.AudioStreams
 	}
-	tags := slices.DeleteFunc(slices.Clone(opts.Keep), func(k string) bool { return k == KeepChapters || k == KeepSubtitles })
+	tags := slices.DeleteFunc(slices.Clone(options.Keep), func(k string) bool { return k == KeepChapters || k == KeepSubtitles })
 	if e.copied || e.silent > 0 {
-		e.audio = w.info.AudioStreams
+		e.audio = info.AudioStreams
 	}
 	if e.subtitles {
-		e.subtitle = w.info.SubtitleStreams
+		e.subtitle = info.SubtitleStreams
 	}
 	if !e.copied && !e.subtitles && !e.chapters && len(tags) == 0 {
 		return nil
 	}
-	f, id, err := openSource(w.info.Path)
+	f, id, err := openSource(info.Path)
 	if err != nil {
 		return err
 	}
 	e.source = f
-	if id != w.info.id {
-		return fileError(w.info.Path, ErrVanished, "it changed since it was looked at")
+	if id != info.id {
+		return fileError(info.Path, ErrVanished, "it changed since it was looked at")
 	}
 	if len(tags) > 0 {
 		if err := w.readTags(tags); err != nil {
@@ -99,7 +102,7 @@ func (w *Writer) readTags(names []string) error {
 			Tags map[string]string `json:"tags"`
 		} `json:"format"`
 	}
-	if err := w.tools.ask(w.ctx, w.info.Path, f, w.info.limits, &p, "-show_entries", "format_tags"); err != nil {
+	if err := w.tools.ask(w.ctx, w.plan.info.Path, f, w.plan.info.limits, &p, "-show_entries", "format_tags"); err != nil {
 		return err
 	}
 	for key, value := range p.Format.Tags {
@@ -107,7 +110,7 @@ func (w *Writer) readTags(names []string) error {
 			continue
 		}
 		if len(value) > maxTag {
-			return fileError(w.info.Path, ErrLimit, "its tag %q is longer than %d bytes: leave it out of output::keep", key, maxTag)
+			return fileError(w.plan.info.Path, ErrLimit, "its tag %q is longer than %d bytes: leave it out of output::keep", key, maxTag)
 		}
 		w.besides.tags = append(w.besides.tags, key+"="+value)
 	}
@@ -121,7 +124,7 @@ func (w *Writer) tryBesides() error {
 	if err != nil {
 		return err
 	}
-	args := append(append(slices.Clone(quietly), "-y"), inputArgs(w.info.limits)...)
+	args := append(append(slices.Clone(quietly), "-y"), inputArgs(w.plan.info.limits)...)
 	args = append(args, "-t", "1", "-i", inputURL)
 	args = append(args, w.besides.mapping(0)...)
 	args = append(args, w.plan.soundFilter()...)
@@ -131,7 +134,7 @@ func (w *Writer) tryBesides() error {
 		return err
 	}
 	defer func() { _ = os.Remove(w.temp) }()
-	if _, err = output(w.ctx, w.tools.FFmpeg, args, f, w.info.limits.writing(), nil); err == nil {
+	if _, err = output(w.ctx, w.tools.FFmpeg, args, f, w.plan.info.limits.writing(), nil); err == nil {
 		err = w.countBesides()
 	}
 	cause := ErrUnsupported
@@ -139,9 +142,9 @@ func (w *Writer) tryBesides() error {
 	case err == nil:
 		return nil
 	case context.Cause(w.ctx) != nil:
-		return fileError(w.info.Path, context.Cause(w.ctx), "")
+		return fileError(w.plan.info.Path, context.Cause(w.ctx), "")
 	case errors.As(err, new(overLimit)):
-		return fileError(w.info.Path, ErrLimit, "%v, trying its sound or subtitles", err)
+		return fileError(w.plan.info.Path, ErrLimit, "%v, trying its sound or subtitles", err)
 	case errors.Is(err, ErrTool), crashed(err):
 		cause = ErrTool
 	default:
@@ -153,7 +156,7 @@ func (w *Writer) tryBesides() error {
 	if w.plan.container.muxer == "matroska" {
 		advice = "leave them out"
 	}
-	return fileError(w.info.Path, cause, "its sound or subtitles do not go into %s: %s: %s", w.plan.container.muxer, advice, tidy(err.Error()))
+	return fileError(w.plan.info.Path, cause, "its sound or subtitles do not go into %s: %s: %s", w.plan.container.muxer, advice, tidy(err.Error()))
 }
 
 // countBesides makes sure that what was tried can be read back: some containers take any stream, as data that nobody knows.
@@ -167,7 +170,7 @@ func (w *Writer) countBesides() error {
 			Type string `json:"codec_type"`
 		} `json:"streams"`
 	}
-	if err := w.tools.ask(w.ctx, w.temp, f, w.info.limits, &p, "-show_entries", "stream=codec_type"); err != nil {
+	if err := w.tools.ask(w.ctx, w.temp, f, w.plan.info.limits, &p, "-show_entries", "stream=codec_type"); err != nil {
 		return err
 	}
 	count := func(kind string) (n int) {
@@ -217,7 +220,7 @@ func (e *besides) mapping(input int) []string {
 
 // soundFilter leaves out what sound plays before zero, such as the priming of an encoder: to keep it, some containers would show
 // everything later.
-func (p plan) soundFilter() []string {
+func (p Plan) soundFilter() []string {
 	if p.container.signed {
 		return nil
 	}
@@ -237,8 +240,8 @@ func (w *Writer) muxArgs(path string) []string {
 	}
 	chapters := []string{"-map_chapters", "-1"}
 	if e.source != nil {
-		args = append(args, inputArgs(w.info.limits)...)
-		args = append(args, "-itsoffset", inSeconds(-timeOf(w.origin, w.info.TimeBase)), "-i", inputURL)
+		args = append(args, inputArgs(w.plan.info.limits)...)
+		args = append(args, "-itsoffset", inSeconds(-timeOf(w.origin, w.plan.info.TimeBase)), "-i", inputURL)
 		streams = append(streams, e.mapping(1)...)
 		if e.chapters {
 			chapters = []string{"-map_chapters", "1"} // with their titles
@@ -246,7 +249,7 @@ func (w *Writer) muxArgs(path string) []string {
 	}
 	if e.silent > 0 {
 		first := timeOf(w.planned(w.first), p.timeBase)
-		length := timeOf(w.planned(w.times.last)+1, p.timeBase) - first + timeOf(framePeriod(w.info), w.info.TimeBase)
+		length := timeOf(w.planned(w.times.last)+1, p.timeBase) - first + timeOf(framePeriod(w.plan.info), w.plan.info.TimeBase)
 		args = append(args, "-itsoffset", inSeconds(first), "-t", inSeconds(length), "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo")
 	}
 	for range e.silent {
@@ -263,10 +266,10 @@ func (w *Writer) muxArgs(path string) []string {
 	for _, tag := range e.tags {
 		args = append(args, "-metadata", tag)
 	}
-	args = append(args, colourArgs(w.info)...)
-	args = append(args, "-bsf:v", muxFilters(w.info, p))
+	args = append(args, colourArgs(w.plan.info)...)
+	args = append(args, "-bsf:v", p.muxFilters())
 	if p.container.args != nil {
-		args = append(args, p.container.args(w.info, p)...)
+		args = append(args, p.container.args(p)...)
 	}
 	return append(args, "-f", p.container.muxer, "file:"+path)
 }
@@ -276,7 +279,8 @@ func inSeconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(),
 // muxFilters have decoding times grow over the seams of segments, and give each packet a duration, which the encoder does not know.
 // Containers keep only the last one's, which is part of the video's length: what is left until the source's end where that is known,
 // on the decoding clock too, by which the MOV family counts, or else the mean. The MOV family takes no longer one than 2^31 - 1 units.
-func muxFilters(info Info, p plan) string {
+func (p Plan) muxFilters() string {
+	info := p.info
 	times := `setts=pts=PTS:dts=if(N\,max(DTS\,PREV_OUTDTS+1)\,DTS)`
 	if duration := meanDuration(info); duration != "" {
 		if info.end > 0 && !p.container.fromZero {
@@ -285,7 +289,7 @@ func muxFilters(info Info, p plan) string {
 		}
 		times += ":duration=" + duration
 	}
-	if p.container.muxer == "avi" && p.codec == "h264" {
+	if p.container.muxer == "avi" && p.codec.name == "h264" {
 		times += ",h264_mp4toannexb"
 	}
 	return times
@@ -319,16 +323,16 @@ func (w *Writer) mux(ctx context.Context) error {
 		}
 		s.extra = []*os.File{source}
 	}
-	muxer, err := start(ctx, w.tools.FFmpeg, w.muxArgs(w.temp), s, w.info.limits.writing(), nil)
+	muxer, err := start(ctx, w.tools.FFmpeg, w.muxArgs(w.temp), s, w.plan.info.limits.writing(), nil)
 	if err != nil {
 		return fileError(w.temp, ErrTool, "%v", err)
 	}
-	joined := w.join(patient{stdin, w.opts.Stall})
+	joined := w.join(patient{stdin, w.plan.options.Stall})
 	_ = stdin.Close()
 	if joined != nil && !errors.Is(joined, syscall.EPIPE) {
 		muxer.kill()
 	}
-	err = muxer.waitWhile(w.temp, w.opts.Stall)
+	err = muxer.waitWhile(w.temp, w.plan.options.Stall)
 	text, _ := muxer.complaints()
 	switch {
 	case context.Cause(ctx) != nil:
@@ -336,7 +340,7 @@ func (w *Writer) mux(ctx context.Context) error {
 	case errors.As(err, new(overLimit)):
 		return fileError(w.temp, ErrLimit, "%v, joining its segments", err)
 	case errors.Is(err, ErrStalled), errors.Is(joined, os.ErrDeadlineExceeded):
-		return fileError(w.temp, ErrStalled, "its segments do not join: nothing was read or written for %s", w.opts.Stall)
+		return fileError(w.temp, ErrStalled, "its segments do not join: nothing was read or written for %s", w.plan.options.Stall)
 	case joined != nil && !errors.Is(joined, syscall.EPIPE):
 		return joined
 	case err != nil:

@@ -69,11 +69,11 @@ func TestSound(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			in := clip(t, file, pictures+args)
-			for _, sound := range []string{SoundDrop, SoundMute, SoundCopy} {
+			for _, sound := range []string{AudioDrop, AudioMute, AudioCopy} {
 				out := filepath.Join(t.TempDir(), file)
-				_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, WriteOptions{Preset: "ultrafast", Sound: sound}, nil)
+				_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, WriteOptions{Preset: "ultrafast", Audio: sound}, nil)
 				require.NoError(t, err, sound)
-				if sound == SoundDrop {
+				if sound == AudioDrop {
 					assert.Equal(t, []string{"video"}, kinds(t, out))
 					continue
 				}
@@ -81,7 +81,7 @@ func TestSound(t *testing.T) {
 				assert.Len(t, lookAt(t, out).times, 75, sound)
 				from, to := span(t, out, "a:0")
 				assert.InDelta(t, 2.97, to-from, 0.15, "%s: how long sound is", sound)
-				if sound == SoundMute {
+				if sound == AudioMute {
 					assert.Less(t, loudest(t, out), -80.0, "silence")
 					continue
 				}
@@ -99,7 +99,7 @@ func TestSound(t *testing.T) {
 func TestMuteBesideTags(t *testing.T) {
 	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac -metadata title=kept")
 	out := filepath.Join(t.TempDir(), "a.mp4")
-	write := WriteOptions{Preset: "ultrafast", Sound: SoundMute, Keep: []string{"title", KeepChapters}}
+	write := WriteOptions{Preset: "ultrafast", Audio: AudioMute, Keep: []string{"title", KeepChapters}}
 	_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, write, nil)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"video", "audio"}, kinds(t, out))
@@ -113,7 +113,7 @@ func refusal(t *testing.T, in string, write WriteOptions) error {
 	tools, dir := testTools(t), t.TempDir()
 	info, err := tools.Probe(t.Context(), in, Limits{})
 	require.NoError(t, err)
-	_, refused := tools.Create(t.Context(), filepath.Join(dir, ".a."+write.Container), info, write)
+	_, refused := tools.createFor(t.Context(), filepath.Join(dir, ".a."+write.Container), info, write)
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left)
@@ -123,7 +123,7 @@ func refusal(t *testing.T, in string, write WriteOptions) error {
 // TestSoundThatDoesNotFit is refused before the work, not after it.
 func TestSoundThatDoesNotFit(t *testing.T) {
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac")
-	err := refusal(t, in, WriteOptions{Container: "webm", Sound: SoundCopy})
+	err := refusal(t, in, WriteOptions{Container: "webm", Audio: AudioCopy})
 	require.ErrorIs(t, err, ErrUnsupported)
 	require.ErrorContains(t, err, "choose container mkv")
 }
@@ -131,7 +131,7 @@ func TestSoundThatDoesNotFit(t *testing.T) {
 // TestBesidesThatCannotBeReadBack: MPEG-TS takes any stream, as data that nobody knows.
 func TestBesidesThatCannotBeReadBack(t *testing.T) {
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a flac")
-	err := refusal(t, in, WriteOptions{Container: "ts", Sound: SoundCopy})
+	err := refusal(t, in, WriteOptions{Container: "ts", Audio: AudioCopy})
 	require.ErrorIs(t, err, ErrUnsupported)
 	require.ErrorContains(t, err, "0 and 0 can be read back")
 }
@@ -164,7 +164,7 @@ func TestSalvageWithSound(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, os.Truncate(in, stat.Size()/2))
 			out := filepath.Join(t.TempDir(), name)
-			pts, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{Salvage: true}, WriteOptions{Preset: "ultrafast", Sound: SoundCopy}, nil)
+			pts, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{Salvage: true}, WriteOptions{Preset: "ultrafast", Audio: AudioCopy}, nil)
 			require.NoError(t, err)
 			require.Greater(t, len(pts), 50)
 			require.Less(t, len(pts), 480)

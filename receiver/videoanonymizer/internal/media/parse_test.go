@@ -156,13 +156,14 @@ func TestKeepAlpha(t *testing.T) {
 		{"gbrap", "ffv1", "", "yuva444p"}, {"rgba64le", "ffv1", "", "yuva444p10le"}, {"argb", "same", "", "yuva444p"},
 		{"yuv420p12le", "ffv1", "", "yuv420p12le"}, {"rgb24", "ffv1", "", "yuv444p"}, {"ya8", "ffv1", "", "gray"}, {"pal8", "ffv1", "", "yuv420p"},
 		{"yuva420p", "h264", "", "yuv420p"}, {"yuva420p", "vp9", "", "yuv420p"}, {"yuva420p", "same", "nvenc", "yuv420p"},
-		{"yuva420p", "no such codec", "", "yuv420p"},
 	} {
 		format, err := handedOut("ffv1", tc.source)
 		require.NoError(t, err, tc.source)
 		info := plainInfo(t, format.Name, 64, 48)
 		info.Codec, info.SourceFormat = "ffv1", tc.source
-		got := info.KeepAlpha(WriteOptions{Container: "mkv", Codec: tc.codec, Encoder: tc.encoder})
+		plan, err := NewPlan(info, WriteOptions{Container: "mkv", Codec: tc.codec, Encoder: tc.encoder})
+		require.NoError(t, err)
+		got := plan.Info()
 		assert.Equal(t, tc.want, got.Format.Name, "%v", tc)
 		assert.Equal(t, strings.HasPrefix(tc.want, "yuva"), got.Format.Alpha, "%v", tc)
 	}

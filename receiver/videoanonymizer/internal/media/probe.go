@@ -19,62 +19,6 @@ import (
 	"time"
 )
 
-// Limits refuse, with ErrLimit, what would take more than its share of the machine. A zero field takes its default.
-type Limits struct {
-	// MaxWidth and MaxHeight are in pixels.
-	MaxWidth  int `mapstructure:"width"`
-	MaxHeight int `mapstructure:"height"`
-	// MaxPixels is the largest area of a frame.
-	MaxPixels int64 `mapstructure:"pixels"`
-	// MaxDuration is the longest video.
-	MaxDuration time.Duration `mapstructure:"duration"`
-	// MaxFrameRate is in frames a second.
-	MaxFrameRate float64 `mapstructure:"frame_rate"`
-	// MaxFrames is the most frames of a video, both as announced and as decoded.
-	MaxFrames int64 `mapstructure:"frames"`
-	// MaxStreams is the most streams of any kind in a file.
-	MaxStreams int `mapstructure:"streams"`
-	// ProbeTimeout is the longest look at a file's headers.
-	ProbeTimeout time.Duration `mapstructure:"probe_timeout"`
-	// MaxCPUTime is the processor time of one child process, in whole seconds.
-	MaxCPUTime time.Duration `mapstructure:"cpu_time"`
-	// MaxOutput is the size of an output, in MiB.
-	MaxOutput int64 `mapstructure:"output_size"`
-
-	_ struct{}
-}
-
-// DefaultLimits are such that no honest video meets them: 8K for two days at a stretch.
-func DefaultLimits() Limits {
-	return Limits{
-		MaxWidth: 16384, MaxHeight: 16384, MaxPixels: 8192 * 8192, MaxDuration: 48 * time.Hour, MaxFrameRate: 1000, MaxFrames: 20_000_000,
-		MaxStreams: 64, ProbeTimeout: time.Minute, MaxCPUTime: 14 * 24 * time.Hour, MaxOutput: 1 << 20,
-	}
-}
-
-// withDefaults takes DefaultLimits for what is zero.
-func (l Limits) withDefaults() Limits {
-	d := DefaultLimits()
-	l.MaxWidth, l.MaxHeight = cmp.Or(l.MaxWidth, d.MaxWidth), cmp.Or(l.MaxHeight, d.MaxHeight)
-	l.MaxPixels = cmp.Or(l.MaxPixels, d.MaxPixels)
-	l.MaxDuration = cmp.Or(l.MaxDuration, d.MaxDuration)
-	l.MaxFrameRate = cmp.Or(l.MaxFrameRate, d.MaxFrameRate)
-	l.MaxFrames = cmp.Or(l.MaxFrames, d.MaxFrames)
-	l.MaxStreams = cmp.Or(l.MaxStreams, d.MaxStreams)
-	l.ProbeTimeout = cmp.Or(l.ProbeTimeout, d.ProbeTimeout)
-	l.MaxCPUTime = cmp.Or(l.MaxCPUTime, d.MaxCPUTime)
-	l.MaxOutput = cmp.Or(l.MaxOutput, d.MaxOutput)
-	return l
-}
-
-// reading bounds a child that only reads.
-func (l Limits) reading() bounds { return bounds{cpu: l.MaxCPUTime} }
-
-// writing bounds the encoder.
-func (l Limits) writing() bounds {
-	return bounds{cpu: l.MaxCPUTime, file: l.MaxOutput << 20}
-}
-
 // Info is what a video is, as far as its headers tell.
 type Info struct {
 	// Path is the absolute path that was probed.
@@ -134,8 +78,8 @@ func (i Info) TimeOf(pts int64) time.Duration { return timeOf(pts, i.TimeBase) }
 var demuxers = []string{"mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "ivf", "h264", "hevc", "m4v",
 	"mpegvideo", "mjpeg", "yuv4mpegpipe", "nut", "mxf", "gif", "dv", "obu", "wtv"}
 
-// codecs are the video codecs that are decoded, by ffmpeg's names: those of cameras, editors and archives.
-var codecs = []string{"h264", "hevc", "vp8", "vp9", "av1", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "mjpegb",
+// decodedCodecs are the video codecs that are decoded, by ffmpeg's names: those of cameras, editors and archives.
+var decodedCodecs = []string{"h264", "hevc", "vp8", "vp9", "av1", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "mjpegb",
 	"ffv1", "prores", "dnxhd", "h261", "h263", "h263p", "flv1", "vp6", "vp6f", "theora", "dvvideo", "gif", "rawvideo",
 	"huffyuv", "ffvhuff", "utvideo", "magicyuv", "qtrle", "png", "cinepak", "svq1", "svq3", "cfhd", "jpeg2000", "vc1",
 	"wmv1", "wmv2", "wmv3", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "msvideo1", "msrle", "dirac", "v210"}
@@ -325,7 +269,7 @@ func (p probed) info(path string, limits Limits) (Info, error) {
 		return Info{}, fileError(path, ErrNoVideoStream, "%d audio and %d other streams", info.AudioStreams, info.SubtitleStreams+info.OtherStreams)
 	}
 	info.otherCodecs = slices.DeleteFunc(info.otherCodecs, func(c string) bool { return c == s.Codec })
-	if !slices.Contains(codecs, s.Codec) {
+	if !slices.Contains(decodedCodecs, s.Codec) {
 		return Info{}, fileError(path, ErrUnsupported, "video codec %q", cmp.Or(s.Codec, "unknown"))
 	}
 	if s.Width < 1 || s.Height < 1 || s.PixFmt == "" {
@@ -392,22 +336,6 @@ func (i *Info) times(s *probedStream, fileDuration string) {
 	if i.EstimatedFrames <= 0 {
 		i.EstimatedFrames = int64(math.Round(i.Duration.Seconds() * i.FrameRate.Float()))
 	}
-}
-
-// check refuses what is over the limits.
-func (l Limits) check(i Info) error {
-	switch {
-	case i.Width > l.MaxWidth, i.Height > l.MaxHeight, int64(i.Width)*int64(i.Height) > l.MaxPixels:
-		return fileError(i.Path, ErrLimit, "frames of %d x %d pixels, at most %d x %d and %d in all are read",
-			i.Width, i.Height, l.MaxWidth, l.MaxHeight, l.MaxPixels)
-	case i.Duration > l.MaxDuration:
-		return fileError(i.Path, ErrLimit, "%s long, at most %s is read", i.Duration, l.MaxDuration)
-	case i.FrameRate.Float() > l.MaxFrameRate:
-		return fileError(i.Path, ErrLimit, "%.0f frames a second, at most %g are read", i.FrameRate.Float(), l.MaxFrameRate)
-	case i.EstimatedFrames > l.MaxFrames:
-		return fileError(i.Path, ErrLimit, "%d frames, at most %d are read", i.EstimatedFrames, l.MaxFrames)
-	}
-	return nil
 }
 
 var tag = regexp.MustCompile(`^[a-z0-9-]+$`)

@@ -79,10 +79,10 @@ func TestResume(t *testing.T) {
 			dir := t.TempDir()
 			info, err := tools.Probe(t.Context(), in, Limits{})
 			require.NoError(t, err)
+			plan, err := NewPlan(info, tc.write)
+			require.NoError(t, err)
 			run := func(name string, stop int, from *Progress) Progress {
-				opts := tc.write
-				opts.Resume = from
-				w, err := tools.Create(t.Context(), filepath.Join(dir, name+"."+ContainerFor(in)), info, opts)
+				w, err := tools.Create(t.Context(), filepath.Join(dir, name+"."+ContainerFor(in)), plan, from)
 				require.NoError(t, err)
 				defer func() { require.NoError(t, w.Abort()) }()
 				var r *Reader
@@ -140,7 +140,7 @@ func TestShortSegments(t *testing.T) {
 			require.NoError(t, err)
 			defer r.Close()
 			out := filepath.Join(t.TempDir(), "out.mkv")
-			w, err := tools.Create(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: codec, Preset: "ultrafast"})
+			w, err := tools.createFor(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: codec, Preset: "ultrafast"})
 			require.NoError(t, err)
 			defer w.Abort()
 			sealedRun(t, r, w, func(index int) bool { return index == 1 || index == 51 }, -1)
@@ -155,6 +155,8 @@ func TestResumeRefuses(t *testing.T) {
 	other := clip(t, "b.mp4", "-f lavfi -i testsrc2=s=64x48:r=24:d=1 -c:v libx264 -preset ultrafast ")
 	info, err := tools.Probe(t.Context(), in, Limits{})
 	require.NoError(t, err)
+	plan, err := NewPlan(info, WriteOptions{})
+	require.NoError(t, err)
 	for name, harm := range map[string]func(*Progress, string) error{
 		"a segment is shorter": func(_ *Progress, stem string) error { return os.Truncate(stem+".00000.segment", 100) },
 		"a segment is missing": func(_ *Progress, stem string) error { return os.Remove(stem + ".00000.segment") },
@@ -164,14 +166,14 @@ func TestResumeRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stem := filepath.Join(t.TempDir(), ".a")
-			w, err := tools.Create(t.Context(), stem+".mp4", info, WriteOptions{})
+			w, err := tools.Create(t.Context(), stem+".mp4", plan, nil)
 			require.NoError(t, err)
 			r, err := tools.Open(t.Context(), info, ReadOptions{})
 			require.NoError(t, err)
 			defer r.Close()
 			sealed := sealedRun(t, r, w, every(10), 15)
 			require.NoError(t, harm(&sealed, stem))
-			_, err = tools.Create(t.Context(), stem+".mp4", info, WriteOptions{Resume: &sealed})
+			_, err = tools.Create(t.Context(), stem+".mp4", plan, &sealed)
 			require.ErrorIs(t, err, ErrResume)
 		})
 	}

@@ -4,7 +4,6 @@
 package media
 
 import (
-	"cmp"
 	"math"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +23,6 @@ type density struct {
 	bits, doubling float64
 }
 
-var densities = map[string]density{"h264": {0.12, 6}, "h265": {0.184, 8}, "vp9": {0.2, 9}, "av1": {0.165, 14}}
-
 const (
 	losslessShare  = 0.4 // of the raw frames
 	fastestFactor  = 3   // preset ultrafast
@@ -33,28 +30,25 @@ const (
 	containerBytes = 64  // for each frame
 )
 
-// EstimateSize tells about how large the output will be. It takes what such pictures usually need, and more where the source takes
-// more, since what is busy there is busy in the output: but no more than busiestFactor times the usual, for the source may be coded
-// wastefully. It fails as Create does where the options do not go together.
-func EstimateSize(info Info, opts WriteOptions) (int64, error) {
-	p, err := newPlan(info, opts)
-	if err != nil {
-		return 0, err
-	}
+// EstimateSize predicts the size of the output in bytes, roughly. It assumes what such videos usually need, and more where the source is
+// larger, since a source that is hard to encode makes an output that is: but at most busiestFactor times the usual, for the source may
+// be encoded wastefully. If the length of the source is unknown, it returns the source's size.
+func (p Plan) EstimateSize() int64 {
+	info := p.info
 	if info.EstimatedFrames <= 0 {
-		return info.Size, nil
+		return info.Size
 	}
 	frames := float64(info.EstimatedFrames)
 	bytes := frames * float64(p.format.FrameBytes(info.Width, info.Height)) * losslessShare
-	if d, lossy := densities[p.codec]; lossy {
-		bits := d.bits * math.Exp2(float64(p.encoder.quality-p.quality)/d.doubling)
-		if cmp.Or(opts.Preset, defaultPreset) == "ultrafast" {
+	if d := p.codec.density; d != (density{}) {
+		bits := d.bits * math.Exp2(float64(p.codec.quality-p.quality)/d.doubling)
+		if p.speed == 0 {
 			bits *= fastestFactor
 		}
 		bytes = frames * float64(info.Width) * float64(info.Height) * bits / 8
 	}
 	bytes = max(bytes, min(float64(info.Size), bytes*busiestFactor)) + frames*containerBytes
-	return int64(min(bytes, math.MaxInt64/4)), nil
+	return int64(min(bytes, math.MaxInt64/4))
 }
 
 // FreeSpace is how many bytes may still be written into a folder, and which file system that is.

@@ -43,12 +43,12 @@ func TestEstimateSize(t *testing.T) {
 			if tc.frames != 0 {
 				info.EstimatedFrames = tc.frames
 			}
-			got, err := EstimateSize(info, tc.opts)
+			plan, err := NewPlan(info, tc.opts)
 			require.NoError(t, err)
-			assert.InEpsilon(t, tc.want, got, 0.01)
+			assert.InEpsilon(t, tc.want, plan.EstimateSize(), 0.01)
 		})
 	}
-	_, err = EstimateSize(hour, WriteOptions{Container: "webm", Codec: "ffv1"})
+	_, err = NewPlan(hour, WriteOptions{Container: "webm", Codec: "ffv1"})
 	assert.ErrorIs(t, err, ErrUnsupported)
 }
 
@@ -65,8 +65,9 @@ func TestEstimateHolds(t *testing.T) {
 			require.NoError(t, err)
 			made, err := os.Stat(out)
 			require.NoError(t, err)
-			estimate, err := EstimateSize(info, WriteOptions{Codec: codec})
+			plan, err := NewPlan(info, WriteOptions{Codec: codec})
 			require.NoError(t, err)
+			estimate := plan.EstimateSize()
 			t.Logf("%d bytes, estimated %d", made.Size(), estimate)
 			assert.LessOrEqual(t, made.Size(), 2*estimate)
 		})

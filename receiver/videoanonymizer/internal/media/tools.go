@@ -81,14 +81,14 @@ func recent(version []byte) bool {
 // works. Of codec "same" it tells that only of the one that is written in its place if need be. It fails with ErrTool,
 // saying what is missing and what to do, or ErrUnsupported for a choice unknown to this package.
 func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
-	codec := cmp.Or(opts.Codec, defaultCodec)
-	if codec == same {
+	name := cmp.Or(opts.Codec, defaultCodec)
+	if name == SameAsSource {
 		if cmp.Or(opts.Encoder, Software) == Software {
 			return nil
 		}
-		codec = defaultCodec
+		name = defaultCodec
 	}
-	e, err := encoderFor(opts.Encoder, codec)
+	c, e, err := encoderFor(opts.Encoder, name)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
 			if e.device == "" {
 				return nil
 			}
-			p := plan{encoder: e, quality: e.quality, speed: slices.Index(presets, defaultPreset), device: cmp.Or(opts.Device, DefaultVAAPIDevice)}
+			p := Plan{encoder: e, quality: c.quality, speed: slices.Index(presets, defaultPreset), device: cmp.Or(opts.Device, DefaultVAAPIDevice)}
 			if p.format, err = FormatByName("yuv420p"); err != nil {
 				return err
 			}

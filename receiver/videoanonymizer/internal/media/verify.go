@@ -23,14 +23,14 @@ const maxLate = time.Second
 
 // verify makes sure that the temporary file holds as many frames as were written, at the same times, in the same size.
 func (w *Writer) verify(ctx context.Context) error {
-	limits := w.info.limits
+	limits := w.plan.info.limits
 	limits.ProbeTimeout = time.Hour
 	out, err := w.tools.Probe(ctx, w.temp, limits)
 	if err != nil {
 		return fmt.Errorf("the encoded video: %w", err)
 	}
-	if out.Width != w.info.Width || out.Height != w.info.Height {
-		return fileError(w.temp, ErrTool, "the encoded video has %d x %d pixels instead of %d x %d", out.Width, out.Height, w.info.Width, w.info.Height)
+	if out.Width != w.plan.info.Width || out.Height != w.plan.info.Height {
+		return fileError(w.temp, ErrTool, "the encoded video has %d x %d pixels instead of %d x %d", out.Width, out.Height, w.plan.info.Width, w.plan.info.Height)
 	}
 	if e := w.besides; out.AudioStreams != e.audio || out.SubtitleStreams != e.subtitle || out.VideoStreams != 1 {
 		return fileError(w.temp, ErrTool, "the output has %d video, %d audio and %d subtitle streams instead of 1, %d and %d",

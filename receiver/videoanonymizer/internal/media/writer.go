@@ -4,7 +4,6 @@
 package media
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,41 +18,6 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
-
-// WriteOptions say how to encode. The zero value writes H.264 in the container that the source has.
-type WriteOptions struct {
-	// Container is "mp4", "mov", "mkv", "webm", "avi" or "ts"; "" or "same" is the one for the source's name
-	// (ContainerFor).
-	Container string
-	// Codec is "h264" (default), "h265", "vp9", "av1", "ffv1", or "same" for the source's own where that is one of
-	// these, else h264. WebM holds no H.264: there "h264" means vp9. Any other pair that does not go together is
-	// ErrUnsupported.
-	Codec string
-	// Quality is the constant rate factor: 0 is best, worst is 51 for h264 and h265 and 63 for vp9 and av1; ffv1 is
-	// lossless and has none. nil takes the codec's default: 23, 22, 28, 30.
-	Quality *int
-	// Preset trades speed for size in the words of x264, ultrafast to placebo; other encoders take their nearest speed.
-	// Default veryfast.
-	Preset string
-	// Encoder is "software" (default), "nvenc" or "vaapi"; what a device does not write is ErrUnsupported. Codec "same"
-	// becomes h264 where it does not write the source's.
-	Encoder string
-	// Device is the path of vaapi's; "" is DefaultVAAPIDevice.
-	Device string
-	// Threads of the encoder; 0 lets ffmpeg choose.
-	Threads int
-	// Stall is how long Write waits for the encoder to take a frame before it gives up with ErrStalled. Default 5 min.
-	Stall time.Duration
-	// Sound is SoundDrop (default), SoundCopy or SoundMute.
-	Sound string
-	// Keep is what else of the source gets into the output: KeepChapters, KeepSubtitles, or names of the file's tags, such as
-	// creation_time, in capitals or not.
-	Keep []string
-	// Resume goes on after the segments that an earlier writer sealed at the same path, with the same options.
-	Resume *Progress
-
-	_ struct{}
-}
 
 // Progress is what an earlier writer sealed, by which another one can go on, in another process too.
 type Progress struct {
@@ -73,9 +37,7 @@ type Writer struct {
 	tools   Tools
 	ctx     context.Context
 	temp    string
-	info    Info
-	plan    plan
-	opts    WriteOptions
+	plan    Plan
 	besides besides
 
 	segments []int64 // sizes of those sealed
@@ -92,39 +54,37 @@ type Writer struct {
 	over  bool     // finished or aborted: the temporary files are no longer ours
 }
 
-// Create starts the encoder. The video comes to stand at tempPath, which must not exist: a hidden name in the folder where the video
-// will stand; the segments stand beside it until then, under names that begin as its does. Size, format, colour and time base are
-// info's. Nothing else of the source gets into the output unless the options ask for it: no sound, subtitles, data, chapters, cover,
-// metadata or encoder settings. The writer ends when ctx does. Create fails with ErrUnsupported, ErrExists, ErrUnwritable, ErrNoSpace,
-// ErrTool, or, with Resume, ErrResume.
-func (t Tools) Create(ctx context.Context, tempPath string, info Info, opts WriteOptions) (*Writer, error) {
-	p, err := newPlan(info, opts)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", info.Path, err)
-	}
+// Create starts writing a video to tempPath: a hidden name in the folder where the video will be. Until Finish its segments lie beside
+// it, under names with the same beginning. Size, colors and time base are the source's. Nothing else of the source gets into the output
+// unless the plan says so: no audio, subtitles, data, chapters, cover, metadata or encoder settings.
+//
+// With resume, it resumes after the segments that an earlier writer sealed at the same path, with the same plan. Without, tempPath must
+// not exist.
+//
+// The writer ends when ctx does. Create fails with ErrUnsupported, ErrExists, ErrUnwritable, ErrNoSpace, ErrTool, or ErrResume.
+func (t Tools) Create(ctx context.Context, tempPath string, plan Plan, resume *Progress) (*Writer, error) {
 	temp, err := filepath.Abs(tempPath)
 	if err != nil {
 		return nil, fileError(tempPath, ErrUnwritable, "%v", err)
 	}
-	if _, err := os.Lstat(temp); err == nil && opts.Resume == nil {
+	if _, err := os.Lstat(temp); err == nil && resume == nil {
 		return nil, fileError(temp, ErrExists, "left as it is")
 	}
-	opts.Stall = cmp.Or(opts.Stall, defaultStall)
-	w := &Writer{tools: t, ctx: ctx, temp: temp, info: info, plan: p, opts: opts}
-	if err := w.begin(); err != nil {
+	w := &Writer{tools: t, ctx: ctx, temp: temp, plan: plan}
+	if err := w.begin(resume); err != nil {
 		_ = w.Abort()
 		return nil, err
 	}
 	return w, nil
 }
 
-func (w *Writer) begin() error {
-	if w.opts.Resume != nil {
-		if err := w.resume(*w.opts.Resume); err != nil {
+func (w *Writer) begin(resume *Progress) error {
+	if resume != nil {
+		if err := w.resume(*resume); err != nil {
 			return err
 		}
 	}
-	if err := w.gather(w.opts); err != nil || w.opts.Resume != nil { // nothing may be missing but the joining
+	if err := w.gather(); err != nil || resume != nil { // after a resume, possibly only the joining is left
 		return err
 	}
 	return w.startSegment()
@@ -154,8 +114,8 @@ func (w *Writer) startSegment() error {
 		_ = stdinEnd.Close()
 	} else {
 		w.stdin = stdin
-		w.child, err = start(w.ctx, w.tools.FFmpeg, encodeArgs(w.info, w.plan, w.opts.Threads, path), streams{stdin: stdinEnd},
-			w.info.limits.writing(), nil)
+		w.child, err = start(w.ctx, w.tools.FFmpeg, w.plan.encodeArgs(path), streams{stdin: stdinEnd},
+			w.plan.info.limits.writing(), nil)
 	}
 	w.mu.Unlock()
 	if err != nil {
@@ -163,7 +123,7 @@ func (w *Writer) startSegment() error {
 		_ = os.Remove(path)
 		return fileError(path, ErrTool, "%v", err)
 	}
-	return w.send(ivfHeader(w.info, w.plan.unit()))
+	return w.send(ivfHeader(w.plan.info, w.plan.unit()))
 }
 
 // reserve makes sure that a file is ours.
@@ -191,9 +151,9 @@ func (w *Writer) Write(frame *Frame) error {
 }
 
 func (w *Writer) write(frame *Frame) error {
-	if frame.Width != w.info.Width || frame.Height != w.info.Height || frame.Format != w.info.Format {
+	if frame.Width != w.plan.info.Width || frame.Height != w.plan.info.Height || frame.Format != w.plan.info.Format {
 		return fileError(w.temp, ErrUnsupported, "a frame of %d x %d %s in a video of %d x %d %s",
-			frame.Width, frame.Height, frame.Format.Name, w.info.Width, w.info.Height, w.info.Format.Name)
+			frame.Width, frame.Height, frame.Format.Name, w.plan.info.Width, w.plan.info.Height, w.plan.info.Format.Name)
 	}
 	if w.frames == 0 {
 		w.first = frame.PTS
@@ -221,7 +181,7 @@ func (w *Writer) write(frame *Frame) error {
 
 // planned is when a frame of a time is to be shown, in units of the plan's time base.
 func (w *Writer) planned(pts int64) int64 {
-	return rescale(pts-w.origin, w.info.TimeBase, w.plan.timeBase)
+	return rescale(pts-w.origin, w.plan.info.TimeBase, w.plan.timeBase)
 }
 
 func (w *Writer) sendFrame(frame *Frame, pts int64) error {
@@ -249,13 +209,13 @@ func (w *Writer) send(b []byte) error {
 	if err := context.Cause(w.ctx); err != nil {
 		return fileError(w.temp, err, "")
 	}
-	_ = w.stdin.SetWriteDeadline(time.Now().Add(w.opts.Stall))
+	_ = w.stdin.SetWriteDeadline(time.Now().Add(w.plan.options.Stall))
 	_, err := w.stdin.Write(b)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fileError(w.temp, ErrStalled, "the encoder took no frame for %s after frame %d", w.opts.Stall, w.frames)
+		return fileError(w.temp, ErrStalled, "the encoder took no frame for %s after frame %d", w.plan.options.Stall, w.frames)
 	case errors.Is(err, os.ErrClosed):
 		return fileError(w.temp, os.ErrClosed, "")
 	}
@@ -270,7 +230,7 @@ func (w *Writer) send(b []byte) error {
 func (w *Writer) ended(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, w.child.kill)
 	defer stop()
-	err := w.child.waitWhile(w.segmentPath(len(w.segments)), w.opts.Stall)
+	err := w.child.waitWhile(w.segmentPath(len(w.segments)), w.plan.options.Stall)
 	text, failed := w.child.complaints()
 	for _, ctx := range []context.Context{ctx, w.ctx} {
 		if cause := context.Cause(ctx); cause != nil {
@@ -284,7 +244,7 @@ func (w *Writer) ended(ctx context.Context) error {
 		return fileError(w.temp, ErrLimit, "%v, encoding; it ended after frame %d", err, w.frames)
 	}
 	if errors.Is(err, ErrStalled) {
-		return fileError(w.temp, ErrStalled, "the encoder wrote nothing for %s after frame %d", w.opts.Stall, w.frames)
+		return fileError(w.temp, ErrStalled, "the encoder wrote nothing for %s after frame %d", w.plan.options.Stall, w.frames)
 	}
 	if err == nil {
 		err = errors.New("it reports errors")
@@ -361,14 +321,14 @@ func (w *Writer) seal(ctx context.Context) error {
 	for _, size := range w.segments {
 		sum += size
 	}
-	if most := w.info.limits.MaxOutput << 20; sum > most {
+	if most := w.plan.info.limits.MaxOutput << 20; sum > most {
 		return fileError(w.temp, ErrLimit, "%v", overOutput(most))
 	}
 	return nil
 }
 
 // EndUnknown tells that the source may end before its announced end, by which the output's last frame would else be shown too long.
-func (w *Writer) EndUnknown() { w.info.end = 0 }
+func (w *Writer) EndUnknown() { w.plan.info.end = 0 }
 
 // Finish ends the encoder, joins the segments and makes sure that the file at Create's path holds each frame written at its time. From
 // then on the file is the caller's, who brings it to the disk and gives it its name, and the segments, from which the work can go on

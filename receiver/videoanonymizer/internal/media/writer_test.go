@@ -48,7 +48,7 @@ func noise(t testing.TB, info Info, i int) *Frame {
 func TestNeverOverAnotherFile(t *testing.T) {
 	tools, info, taken := testTools(t), plainInfo(t, "yuv420p", 64, 48), filepath.Join(t.TempDir(), ".a.part")
 	require.NoError(t, os.WriteFile(taken, []byte("precious"), 0o600))
-	_, err := tools.Create(t.Context(), taken, info, WriteOptions{})
+	_, err := tools.createFor(t.Context(), taken, info, WriteOptions{})
 	require.ErrorIs(t, err, ErrExists)
 	kept, err := os.ReadFile(taken)
 	require.NoError(t, err)
@@ -57,9 +57,9 @@ func TestNeverOverAnotherFile(t *testing.T) {
 
 func TestUnwritable(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
-	_, err := tools.Create(t.Context(), filepath.Join(t.TempDir(), "none", ".a.part"), info, WriteOptions{})
+	_, err := tools.createFor(t.Context(), filepath.Join(t.TempDir(), "none", ".a.part"), info, WriteOptions{})
 	require.ErrorIs(t, err, ErrUnwritable)
-	_, err = tools.Create(t.Context(), "/proc/.a.part", info, WriteOptions{})
+	_, err = tools.createFor(t.Context(), "/proc/.a.part", info, WriteOptions{})
 	require.ErrorIs(t, err, ErrUnwritable)
 }
 
@@ -74,7 +74,7 @@ func TestFullDisk(t *testing.T) {
 					t.Skip("only root can mount a small file system: ", err)
 				}
 				defer func() { require.NoError(t, unix.Unmount(dir, 0)) }()
-				w, err := tools.Create(t.Context(), filepath.Join(dir, ".a.part"), info, WriteOptions{Container: container, Preset: "ultrafast"})
+				w, err := tools.createFor(t.Context(), filepath.Join(dir, ".a.part"), info, WriteOptions{Container: container, Preset: "ultrafast"})
 				require.NoError(t, err)
 				for i := range 60 {
 					if err = w.Write(noise(t, info, i)); err != nil {
@@ -97,7 +97,7 @@ func TestFullDisk(t *testing.T) {
 func TestWriteRefuses(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
 	create := func(t *testing.T) *Writer {
-		w, err := tools.Create(t.Context(), filepath.Join(t.TempDir(), ".a.part"), info, WriteOptions{})
+		w, err := tools.createFor(t.Context(), filepath.Join(t.TempDir(), ".a.part"), info, WriteOptions{})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = w.Abort() })
 		return w
@@ -136,17 +136,17 @@ func TestIdleChild(t *testing.T) {
 	idle := tools
 	idle.FFmpeg = filepath.Join(t.TempDir(), "idle")
 	require.NoError(t, os.WriteFile(idle.FFmpeg, []byte("#!/bin/sh\nexec sleep 60\n"), 0o700))
-	w, err := idle.Create(t.Context(), filepath.Join(t.TempDir(), ".a.mp4"), info, WriteOptions{Stall: 200 * time.Millisecond})
+	w, err := idle.createFor(t.Context(), filepath.Join(t.TempDir(), ".a.mp4"), info, WriteOptions{Stall: 200 * time.Millisecond})
 	require.NoError(t, err)
 	require.NoError(t, w.Write(noise(t, info, 0)))
 	require.ErrorIs(t, w.Finish(t.Context()), ErrStalled)
 
-	w, err = tools.Create(t.Context(), filepath.Join(t.TempDir(), ".a.mp4"), info, WriteOptions{Stall: 5 * time.Second})
+	w, err = tools.createFor(t.Context(), filepath.Join(t.TempDir(), ".a.mp4"), info, WriteOptions{Stall: 5 * time.Second})
 	require.NoError(t, err)
 	require.NoError(t, w.Write(noise(t, info, 0)))
 	_, err = w.Seal()
 	require.NoError(t, err)
-	w.tools.FFmpeg, w.opts.Stall = idle.FFmpeg, 200*time.Millisecond
+	w.tools.FFmpeg, w.plan.options.Stall = idle.FFmpeg, 200*time.Millisecond
 	require.ErrorIs(t, w.Finish(t.Context()), ErrStalled)
 }
 
@@ -186,7 +186,7 @@ func TestPlan(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			info := plainInfo(t, tc.format, tc.width, tc.height)
 			info.Codec = "vp9"
-			p, err := newPlan(info, tc.opts)
+			p, err := NewPlan(info, tc.opts)
 			if tc.says != "" {
 				require.ErrorIs(t, err, ErrUnsupported)
 				require.ErrorContains(t, err, tc.says)
@@ -201,14 +201,15 @@ func TestPlan(t *testing.T) {
 // TestEveryPair writes each codec into each container that it goes into.
 func TestEveryPair(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 64)
-	for name, c := range containers {
-		for _, codec := range c.codecs {
+	for _, c := range containers {
+		name := c.name
+		for _, codec := range c.codecs() {
 			t.Run(name+" "+codec, func(t *testing.T) {
 				t.Parallel()
 				require.NoError(t, tools.CheckEncoder(t.Context(), WriteOptions{Codec: codec}))
 				dir := t.TempDir()
 				final := filepath.Join(dir, "a."+name)
-				w, err := tools.Create(t.Context(), final, info, WriteOptions{Container: name, Codec: codec})
+				w, err := tools.createFor(t.Context(), final, info, WriteOptions{Container: name, Codec: codec})
 				require.NoError(t, err)
 				for i := range 12 {
 					require.NoError(t, w.Write(noise(t, info, i)))
@@ -235,7 +236,7 @@ func TestFramesOfOthers(t *testing.T) {
 			f = own
 		}
 		out := filepath.Join(dir, fmt.Sprint(i, ".mkv"))
-		w, err := tools.Create(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: "ffv1"})
+		w, err := tools.createFor(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: "ffv1"})
 		require.NoError(t, err)
 		require.NoError(t, w.Write(f))
 		require.NoError(t, w.Finish(t.Context()))
@@ -296,10 +297,11 @@ func TestNothingPersonalIsLeft(t *testing.T) {
 // TestEncoderSettingsAreGone looks for them in every codec's stream.
 func TestEncoderSettingsAreGone(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 64)
-	for codec := range encoders {
+	for _, c := range codecs {
+		codec := c.name
 		t.Run(codec, func(t *testing.T) {
 			dir := t.TempDir()
-			w, err := tools.Create(t.Context(), filepath.Join(dir, "a.mkv"), info, WriteOptions{Container: "mkv", Codec: codec})
+			w, err := tools.createFor(t.Context(), filepath.Join(dir, "a.mkv"), info, WriteOptions{Container: "mkv", Codec: codec})
 			require.NoError(t, err)
 			for i := range 5 {
 				require.NoError(t, w.Write(noise(t, info, i)))
@@ -375,7 +377,7 @@ func TestCancelWhileWaiting(t *testing.T) {
 			}
 			r, err := tools.Open(ctx, info, ReadOptions{Stall: stall})
 			require.NoError(t, err)
-			w, err := tools.Create(ctx, filepath.Join(t.TempDir(), ".part"), info, WriteOptions{Stall: stall})
+			w, err := tools.createFor(ctx, filepath.Join(t.TempDir(), ".part"), info, WriteOptions{Stall: stall})
 			require.NoError(t, err)
 			ends := make(chan error, 2)
 			go func() {
@@ -466,7 +468,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	r, err := tools.Open(t.Context(), info, ReadOptions{})
 	require.NoError(t, err)
 	defer r.Close()
-	w, err := tools.Create(t.Context(), filepath.Join(t.TempDir(), ".part"), info, WriteOptions{Preset: "ultrafast"})
+	w, err := tools.createFor(t.Context(), filepath.Join(t.TempDir(), ".part"), info, WriteOptions{Preset: "ultrafast"})
 	require.NoError(t, err)
 	defer w.Abort()
 	pass := func() {

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,14 +38,14 @@ func open(t testing.TB, opts Options) *Session {
 	return s
 }
 
-func people(n int) []Tensor {
-	return []Tensor{{Shape: []int64{int64(n), 192, 192, 3}, Uint8: make([]uint8, n*192*192*3)}}
+func people(n int) []inference.Tensor {
+	return []inference.Tensor{{Shape: []int64{int64(n), 192, 192, 3}, Uint8: make([]uint8, n*192*192*3)}}
 }
 
-func TestInitializeRefuses(t *testing.T) {
+func TestInitializeErrors(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "libonnxruntime.so")
 	require.NoError(t, os.WriteFile(text, []byte("not a library"), 0o600))
-	if Version() == "" { // before the first success, the loader itself is asked
+	if Version() == "" { // only before the first success does the loader see the path
 		for _, path := range []string{text, filepath.Join(t.TempDir(), "missing.so")} {
 			err := Initialize(path)
 			require.ErrorIs(t, err, ErrLibrary)
@@ -60,7 +61,7 @@ func TestInitializeRefuses(t *testing.T) {
 	assert.ErrorContains(t, err, "can load only one")
 }
 
-func TestOpenRefuses(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	initialize(t)
 	model := filepath.Join(modelsDir, "movenet-lightning.onnx")
 	text := filepath.Join(t.TempDir(), "text.onnx")
@@ -70,26 +71,26 @@ func TestOpenRefuses(t *testing.T) {
 		opts Options
 		want string
 	}{
-		"missing file":      {"missing.onnx", Options{}, "missing.onnx"},
-		"no model":          {text, Options{}, "text.onnx"},
-		"provider unknown":  {model, Options{Provider: "gpu"}, `no execution provider is called "gpu"; use one of cpu, cuda`},
-		"provider not here": {model, Options{Provider: "cuda"}, "execution provider cuda cannot be used"},
-		"options unknown":   {model, Options{Provider: "tensorrt", ProviderOptions: map[string]string{"x": "y"}}, "tensorrt"},
+		"missing file":     {"missing.onnx", Options{}, "missing.onnx"},
+		"not a model":      {text, Options{}, "text.onnx"},
+		"provider unknown": {model, Options{Provider: "gpu"}, `execution provider "gpu" is not known: use one of cpu, cuda`},
+		"provider missing": {model, Options{Provider: "cuda"}, "execution provider cuda cannot be used"},
+		"options unknown":  {model, Options{Provider: "tensorrt", ProviderOptions: map[string]string{"x": "y"}}, "tensorrt"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := Open(tt.path, tt.opts)
-			require.ErrorIs(t, err, ErrModel)
+			require.ErrorIs(t, err, inference.ErrModel)
 			assert.ErrorContains(t, err, tt.want)
 		})
 	}
 }
 
-func TestSessionDescribesItself(t *testing.T) {
+func TestSessionInputsAndOutputs(t *testing.T) {
 	s := open(t, Options{Provider: "cpu"})
 	assert.Equal(t, "movenet-lightning.onnx", s.Name())
-	assert.Equal(t, []TensorInfo{{Name: "image", Type: "uint8", Shape: []int64{-1, 192, 192, 3}}}, s.Inputs())
-	assert.Equal(t, []TensorInfo{{Name: "keypoints", Type: "float", Shape: []int64{-1, 17, 3}}}, s.Outputs())
+	assert.Equal(t, []inference.TensorInfo{{Name: "image", Type: "uint8", Shape: []int64{-1, 192, 192, 3}}}, s.Inputs())
+	assert.Equal(t, []inference.TensorInfo{{Name: "keypoints", Type: "float", Shape: []int64{-1, 17, 3}}}, s.Outputs())
 }
 
 func TestRun(t *testing.T) {
@@ -97,7 +98,7 @@ func TestRun(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			assert.NoError(t, s.Run(t.Context(), people(2), func(out []Tensor) error {
+			assert.NoError(t, s.Run(t.Context(), people(2), func(out []inference.Tensor) error {
 				assert.Equal(t, []int64{2, 17, 3}, out[0].Shape)
 				assert.Len(t, out[0].Float32, 2*17*3)
 				return nil
@@ -106,13 +107,13 @@ func TestRun(t *testing.T) {
 	}
 	group.Wait()
 	broken := errors.New("broken")
-	assert.ErrorIs(t, s.Run(t.Context(), people(1), func([]Tensor) error { return broken }), broken)
-	assert.ErrorContains(t, s.Run(t.Context(), []Tensor{{Shape: []int64{1}}}, nil), "input 0: no data")
-	wrong := []Tensor{{Shape: []int64{1, 100, 100, 3}, Uint8: make([]uint8, 100*100*3)}}
+	assert.ErrorIs(t, s.Run(t.Context(), people(1), func([]inference.Tensor) error { return broken }), broken)
+	assert.ErrorContains(t, s.Run(t.Context(), []inference.Tensor{{Shape: []int64{1}}}, nil), "input 0: no data")
+	wrong := []inference.Tensor{{Shape: []int64{1, 100, 100, 3}, Uint8: make([]uint8, 100*100*3)}}
 	assert.ErrorContains(t, s.Run(t.Context(), wrong, nil), "movenet-lightning.onnx")
 }
 
-func TestRunEndsWithItsContext(t *testing.T) {
+func TestRunContextCanceled(t *testing.T) {
 	s := open(t, Options{Parallel: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -121,7 +122,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	inside, done := make(chan struct{}), make(chan error)
 	go func() {
-		done <- s.Run(t.Context(), people(1), func([]Tensor) error { close(inside); <-ctx.Done(); return nil })
+		done <- s.Run(t.Context(), people(1), func([]inference.Tensor) error { close(inside); <-ctx.Done(); return nil })
 	}()
 	<-inside
 	waiting, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -131,11 +132,11 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-func TestRunTakesNoLongerThanItsTimeout(t *testing.T) {
+func TestRunTimeout(t *testing.T) {
 	s := open(t, Options{Timeout: 20 * time.Millisecond})
 	start := time.Now()
-	err := s.Run(t.Context(), people(256), func([]Tensor) error { return nil })
-	require.ErrorIs(t, err, ErrTimeout)
+	err := s.Run(t.Context(), people(256), func([]inference.Tensor) error { return nil })
+	require.ErrorIs(t, err, inference.ErrTimeout)
 	assert.Less(t, time.Since(start), time.Second, "256 people take about 2 s")
-	require.NoError(t, open(t, Options{Timeout: time.Minute}).Run(t.Context(), people(1), func([]Tensor) error { return nil }))
+	require.NoError(t, open(t, Options{Timeout: time.Minute}).Run(t.Context(), people(1), func([]inference.Tensor) error { return nil }))
 }

@@ -16,27 +16,28 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// TestNothingIsReported: ONNX Runtime's official builds open a reporting session, in a file, as soon as they are loaded, and then
-// send to their maker. A process of its own shows that ours does not.
-func TestNothingIsReported(t *testing.T) {
-	if dir := os.Getenv("ONNX_TEST_QUIET"); dir != "" {
+// TestRuntimeTelemetryDisabled: as soon as they are loaded, ONNX Runtime's official builds open a telemetry session,
+// which is a file, and then report to their vendor. A separate process shows that ours does not.
+func TestRuntimeTelemetryDisabled(t *testing.T) {
+	if dir := os.Getenv("ONNX_TEST_TELEMETRY"); dir != "" {
 		root, err := filepath.Abs(modelsDir)
 		require.NoError(t, err)
 		t.Chdir(dir)
 		require.NoError(t, Initialize(models.RuntimeLibrary(root)))
 		s, err := Open(filepath.Join(root, "movenet-lightning.onnx"), Options{})
 		require.NoError(t, err)
-		require.NoError(t, s.Run(t.Context(), people(1), func([]Tensor) error { return nil }))
-		time.Sleep(time.Second) // it starts in the background
+		require.NoError(t, s.Run(t.Context(), people(1), func([]inference.Tensor) error { return nil }))
+		time.Sleep(time.Second) // telemetry starts in the background
 		require.NoError(t, s.Close())
 		return
 	}
 	dir := t.TempDir()
-	child := exec.Command(os.Args[0], "-test.run=^TestNothingIsReported$")
+	child := exec.Command(os.Args[0], "-test.run=^TestRuntimeTelemetryDisabled$")
 	environ := slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "ORT_DISABLE_TELEMETRY=") })
-	child.Env = append(environ, "ONNX_TEST_QUIET="+dir, "TMPDIR="+dir, "HOME="+dir)
+	child.Env = append(environ, "ONNX_TEST_TELEMETRY="+dir, "TMPDIR="+dir, "HOME="+dir)
 	out, err := child.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	left, err := os.ReadDir(dir)

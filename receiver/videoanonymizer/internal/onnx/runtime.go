@@ -1,9 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package onnx runs ONNX models with ONNX Runtime: it loads the shared library once for the process, opens sessions on an
-// execution provider, and runs them with bounded concurrency, a time limit and cancellation. It is the only package that
-// knows onnxruntime_go.
+// Package onnx runs ONNX models with ONNX Runtime: it loads the shared library once per process, opens sessions on an
+// execution provider, and runs them with bounded concurrency, a time limit and cancellation. It is the only package
+// that imports onnxruntime_go; its sessions implement inference.Session.
 package onnx
 
 import (
@@ -19,15 +19,15 @@ import (
 // ErrLibrary marks every failure to load ONNX Runtime itself.
 var ErrLibrary = errors.New("ONNX Runtime cannot be used")
 
-// environment is process-wide, as ONNX Runtime's own is. It is never torn down: unloading the library under threads that
-// it started is not safe, and a collector that restarts its pipelines needs it again at once.
+// environment is process-wide, as ONNX Runtime's own is. It is never torn down: unloading the library while threads
+// that it started still run is not safe, and a collector that restarts its pipelines needs it again at once.
 var environment struct {
 	sync.Mutex
 	library string
 }
 
-// Initialize loads ONNX Runtime from the shared library at path. The first call decides for the process; a later call with
-// the same file does nothing, one with another file is an error. Errors match ErrLibrary.
+// Initialize loads ONNX Runtime from the shared library at path. The first successful call decides for the process: a
+// later call with the same file does nothing, one with another file fails. Every error is an ErrLibrary.
 func Initialize(path string) error {
 	environment.Lock()
 	defer environment.Unlock()
@@ -40,23 +40,24 @@ func Initialize(path string) error {
 	}
 	if environment.library != "" {
 		if environment.library != resolved {
-			return fmt.Errorf("%w: library %q asked for, but this process already runs %q: one process can load only one",
+			return fmt.Errorf("%w: library %q is configured, but this process already runs %q: one process can load only one",
 				ErrLibrary, resolved, environment.library)
 		}
 		return nil
 	}
-	// Its official builds report to their maker from the moment they are loaded; DisableTelemetry below comes too late for that.
+	// The official builds report to their vendor from the moment they are loaded; DisableTelemetry below comes too
+	// late.
 	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
-		return fmt.Errorf("%w: switch off its own telemetry: %w", ErrLibrary, err)
+		return fmt.Errorf("%w: disable its own telemetry: %w", ErrLibrary, err)
 	}
 	ort.SetSharedLibraryPath(resolved)
-	// What goes wrong comes back as an error; ONNX Runtime's own log would say it again on stderr, in a format of its own.
+	// Failures come back as errors; ONNX Runtime's log would repeat them on stderr, in its own format.
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
-		return fmt.Errorf("%w: library %q does not load or is too old (API version %d or newer is needed, "+
-			"which release 1.%d brings): %w", ErrLibrary, resolved, apiVersion, apiVersion, err)
+		return fmt.Errorf("%w: library %q does not load or is too old (use release 1.%d or newer, "+
+			"which has API version %d): %w", ErrLibrary, resolved, apiVersion, apiVersion, err)
 	}
 	if err := ort.DisableTelemetry(); err != nil {
-		return fmt.Errorf("%w: switch off its own telemetry: %w", ErrLibrary, err)
+		return fmt.Errorf("%w: disable its own telemetry: %w", ErrLibrary, err)
 	}
 	environment.library = resolved
 	return nil

@@ -13,79 +13,56 @@ import (
 	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
-)
 
-// Errors that callers tell apart.
-var (
-	// ErrModel marks a model that cannot be opened or whose inputs and outputs are not those its family has.
-	ErrModel = errors.New("model cannot be used")
-	// ErrOutOfMemory marks a run that the device had too little memory for; a smaller batch may pass.
-	ErrOutOfMemory = errors.New("out of memory")
-	// ErrTimeout marks a run that took longer than Options.Timeout.
-	ErrTimeout = errors.New("inference took too long")
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
 // Options say how a session runs.
 type Options struct {
-	// Threads computes one run in parallel; 1 or more.
+	// Threads is how many threads compute one run; less than 1 means 1.
 	Threads int
-	// Parallel bounds how many runs of the session are under way at once; 1 or more. Further ones wait.
+	// Parallel bounds how many runs of the session are under way at once; further ones wait. Less than 1 means 1.
 	Parallel int
-	// Provider is the execution provider: cpu, cuda, tensorrt, openvino or coreml. One that cannot be loaded is an
-	// error; nothing falls back to the processor in silence.
+	// Provider is the execution provider, one of Providers; empty means cpu. One that cannot be loaded is an error:
+	// nothing falls back to the CPU silently.
 	Provider string
 	// ProviderOptions are the provider's own settings, such as device_id.
 	ProviderOptions map[string]string
-	// Timeout ends a run that takes longer; 0 is no limit.
+	// Timeout bounds the duration of a run, without the wait for its turn; 0 is no limit.
 	Timeout time.Duration
 }
 
 // Providers are the execution providers that Options.Provider can name.
 var Providers = []string{"cpu", "cuda", "tensorrt", "openvino", "coreml"}
 
-// TensorInfo describes an input or output. A free dimension is -1.
-type TensorInfo struct {
-	Name  string
-	Type  string
-	Shape []int64
-}
-
-func (t TensorInfo) String() string { return fmt.Sprintf("%s %s%v", t.Name, t.Type, t.Shape) }
-
-// Tensor is a dense array in row-major order. One of the data slices is set.
-type Tensor struct {
-	Shape   []int64
-	Uint8   []uint8
-	Int64   []int64
-	Float32 []float32
-}
-
-// Session is an opened model. Its methods are safe for concurrent use.
+// Session is a model opened by ONNX Runtime. It implements inference.Session.
 type Session struct {
 	path    string
-	inputs  []TensorInfo
-	outputs []TensorInfo
+	inputs  []inference.TensorInfo
+	outputs []inference.TensorInfo
 	session *ort.DynamicAdvancedSession
-	slots   chan struct{}
+	slots   chan struct{} // one for each run under way
 	timeout time.Duration
 }
 
-// Open loads the model at path. Initialize must have succeeded before. Errors match ErrModel.
+var _ inference.Session = (*Session)(nil)
+
+// Open loads the model at path. Initialize must have succeeded before. Every error is an inference.ErrModel.
 func Open(path string, opts Options) (*Session, error) {
 	settings, err := sessionOptions(opts)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q: %w", ErrModel, path, err)
+		return nil, fmt.Errorf("%w: %q: %w", inference.ErrModel, path, err)
 	}
 	defer func() { _ = settings.Destroy() }()
 	in, out, err := ort.GetInputOutputInfoWithOptions(path, settings)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q with provider %s: %w", ErrModel, path, opts.Provider, err)
+		return nil, fmt.Errorf("%w: %q with provider %s: %w", inference.ErrModel, path, opts.Provider, err)
 	}
 	s := &Session{path: path, inputs: describe(in), outputs: describe(out), timeout: opts.Timeout,
 		slots: make(chan struct{}, max(1, opts.Parallel))}
 	s.session, err = ort.NewDynamicAdvancedSession(path, names(s.inputs), names(s.outputs), settings)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q with provider %s: %w", ErrModel, path, opts.Provider, err)
+		return nil, fmt.Errorf("%w: %q with provider %s: %w", inference.ErrModel, path, opts.Provider, err)
 	}
 	return s, nil
 }
@@ -99,7 +76,7 @@ func sessionOptions(opts Options) (*ort.SessionOptions, error) {
 		settings.SetIntraOpNumThreads(max(1, opts.Threads)),
 		settings.SetInterOpNumThreads(1),
 		settings.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
-		// Idle threads must not spin: the cores are shared with the video's decoder and encoder.
+		// Idle threads must not spin: the decoder and the encoder share the cores.
 		settings.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
 		appendProvider(settings, opts),
 	)
@@ -136,27 +113,28 @@ func appendProvider(settings *ort.SessionOptions, opts Options) error {
 	case "coreml":
 		err = settings.AppendExecutionProviderCoreMLV2(opts.ProviderOptions)
 	default:
-		return fmt.Errorf("no execution provider is called %q; use one of %s", opts.Provider, strings.Join(Providers, ", "))
+		return fmt.Errorf("execution provider %q is not known: use one of %s", opts.Provider, strings.Join(Providers, ", "))
 	}
 	if err != nil {
-		return fmt.Errorf("execution provider %s cannot be used, so nothing runs (set provider to cpu, or install what it "+
-			"needs beside the ONNX Runtime library): %w", opts.Provider, err)
+		return fmt.Errorf("execution provider %s cannot be used (set provider to cpu, or install what it needs "+
+			"next to the ONNX Runtime library): %w", opts.Provider, err)
 	}
 	return nil
 }
 
-// Inputs describes the model's inputs, in the order that Run takes them.
-func (s *Session) Inputs() []TensorInfo { return slices.Clone(s.inputs) }
+// Inputs implements inference.Session.
+func (s *Session) Inputs() []inference.TensorInfo { return slices.Clone(s.inputs) }
 
-// Outputs describes the model's outputs, in the order that Run gives them.
-func (s *Session) Outputs() []TensorInfo { return slices.Clone(s.outputs) }
+// Outputs implements inference.Session.
+func (s *Session) Outputs() []inference.TensorInfo { return slices.Clone(s.outputs) }
 
-// Name is the model's file name.
+// Name implements inference.Session.
 func (s *Session) Name() string { return filepath.Base(s.path) }
 
-// Run computes the outputs for the inputs and hands them to read; the tensors' memory is gone when read returns. It waits
-// for a free slot first. Errors match ErrOutOfMemory, ErrTimeout or the context's error where they apply.
-func (s *Session) Run(ctx context.Context, inputs []Tensor, read func(outputs []Tensor) error) error {
+// Run implements inference.Session. A run under way ends soon after the context does or the time limit passes.
+func (s *Session) Run(
+	ctx context.Context, inputs []inference.Tensor, read func(outputs []inference.Tensor) error,
+) error {
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -182,7 +160,7 @@ func (s *Session) Run(ctx context.Context, inputs []Tensor, read func(outputs []
 	if err := s.run(ctx, in, out); err != nil {
 		return fmt.Errorf("%s: %w", s.Name(), err)
 	}
-	results := make([]Tensor, len(out))
+	results := make([]inference.Tensor, len(out))
 	for i, v := range out {
 		t, err := tensor(v)
 		if err != nil {
@@ -202,7 +180,7 @@ func (s *Session) run(ctx context.Context, in, out []ort.Value) error {
 	defer func() { _ = options.Destroy() }()
 	runCtx, cancel := ctx, func() {}
 	if s.timeout > 0 {
-		runCtx, cancel = context.WithTimeoutCause(ctx, s.timeout, ErrTimeout)
+		runCtx, cancel = context.WithTimeoutCause(ctx, s.timeout, inference.ErrTimeout)
 	}
 	defer cancel()
 	terminated := make(chan struct{})
@@ -212,7 +190,7 @@ func (s *Session) run(ctx context.Context, in, out []ort.Value) error {
 	})
 	err = s.session.RunWithOptions(in, out, options)
 	if !stop() {
-		<-terminated // it still uses the options
+		<-terminated // Terminate still uses the options
 	}
 	switch {
 	case err == nil:
@@ -220,27 +198,24 @@ func (s *Session) run(ctx context.Context, in, out []ort.Value) error {
 	case runCtx.Err() != nil:
 		return context.Cause(runCtx)
 	case isOutOfMemory(err):
-		return fmt.Errorf("%w: %w", ErrOutOfMemory, err)
+		return fmt.Errorf("%w: %w", inference.ErrOutOfMemory, err)
 	default:
 		return err
 	}
 }
 
-// isOutOfMemory knows the words of ONNX Runtime's arena, of the C++ allocator and of CUDA.
+// isOutOfMemory recognizes the messages of ONNX Runtime's arena, the C++ allocator and CUDA: the C API has no error
+// code for it.
 func isOutOfMemory(err error) bool {
 	text := strings.ToLower(err.Error())
-	for _, words := range []string{"failed to allocate memory", "bad_alloc", "out of memory", "cuda_error_out_of_memory"} {
-		if strings.Contains(text, words) {
-			return true
-		}
-	}
-	return false
+	messages := []string{"failed to allocate memory", "bad_alloc", "out of memory", "cuda_error_out_of_memory"}
+	return slices.ContainsFunc(messages, func(message string) bool { return strings.Contains(text, message) })
 }
 
-// Close frees the model. No run may be under way.
+// Close implements inference.Session.
 func (s *Session) Close() error { return s.session.Destroy() }
 
-func value(t *Tensor) (ort.Value, error) {
+func value(t *inference.Tensor) (ort.Value, error) {
 	shape := ort.NewShape(t.Shape...)
 	switch {
 	case t.Uint8 != nil:
@@ -253,8 +228,8 @@ func value(t *Tensor) (ort.Value, error) {
 	return nil, errors.New("no data")
 }
 
-func tensor(v ort.Value) (Tensor, error) {
-	t := Tensor{Shape: v.GetShape()}
+func tensor(v ort.Value) (inference.Tensor, error) {
+	t := inference.Tensor{Shape: v.GetShape()}
 	switch v := v.(type) {
 	case *ort.Tensor[float32]:
 		t.Float32 = v.GetData()
@@ -263,21 +238,21 @@ func tensor(v ort.Value) (Tensor, error) {
 	case *ort.Tensor[uint8]:
 		t.Uint8 = v.GetData()
 	default:
-		return Tensor{}, fmt.Errorf("elements of type %T are not supported", v)
+		return inference.Tensor{}, fmt.Errorf("elements of type %T are not supported", v)
 	}
 	return t, nil
 }
 
-func describe(infos []ort.InputOutputInfo) []TensorInfo {
-	out := make([]TensorInfo, len(infos))
+func describe(infos []ort.InputOutputInfo) []inference.TensorInfo {
+	out := make([]inference.TensorInfo, len(infos))
 	for i, info := range infos {
 		name := strings.ToLower(strings.TrimPrefix(info.DataType.String(), "ONNX_TENSOR_ELEMENT_DATA_TYPE_"))
-		out[i] = TensorInfo{Name: info.Name, Type: name, Shape: slices.Clone(info.Dimensions)}
+		out[i] = inference.TensorInfo{Name: info.Name, Type: name, Shape: slices.Clone(info.Dimensions)}
 	}
 	return out
 }
 
-func names(infos []TensorInfo) []string {
+func names(infos []inference.TensorInfo) []string {
 	out := make([]string, len(infos))
 	for i, info := range infos {
 		out[i] = info.Name

@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// models is a detector, a pose estimator, a detector of faces and a segmenter that work, but for what fail says of one of them.
+// models is a detector, pose estimator, face detector and segmenter that all work, except where fail makes one of them fail.
 type models struct {
 	detector
 	fail map[string]func(index int) error
@@ -62,27 +62,27 @@ func (m *models) fails(model string, f *media.Frame) error {
 	return nil
 }
 
-// errTooFew has a model answer for nobody.
+// errTooFew makes a model return fewer results than there are people.
 var errTooFew = errors.New("too few")
 
-// TestRunFailsClosed: whatever goes wrong with whichever model, the frame is masked whole, the record says why, the video goes on,
-// and what does not depend on that frame is masked as ever.
+// TestRunFailsClosed: whatever goes wrong in any model, the frame is masked whole, the record says why, the video continues, and
+// frames that do not depend on that one are masked as usual.
 func TestRunFailsClosed(t *testing.T) {
 	const broken, frames = 6, 13
 	reasons := map[string]error{
 		"inference":     errors.New("session broke"),
 		"not_finite":    vision.ErrNotFinite,
-		"timeout":       onnx.ErrTimeout,
-		"out_of_memory": onnx.ErrOutOfMemory,
+		"timeout":       inference.ErrTimeout,
+		"out_of_memory": inference.ErrOutOfMemory,
 		"panic":         nil,
 		"too few":       errTooFew,
 	}
-	stages := map[string]string{"detector": telemetry.StageDetection, "faces": telemetry.StageDetection,
-		"pose": telemetry.StagePose, "segmentation": telemetry.StagePose}
+	stages := map[string]string{"detector": record.StageDetection, "faces": record.StageDetection,
+		"pose": record.StagePose, "segmentation": record.StagePose}
 	for model, stage := range stages {
 		for reason, cause := range reasons {
-			if cause == errTooFew && stage == telemetry.StageDetection {
-				continue // nobody is an answer there
+			if cause == errTooFew && stage == record.StageDetection {
+				continue // an empty result is valid there
 			}
 			t.Run(model+"/"+reason, func(t *testing.T) {
 				m := &models{detector: detector{seen: map[int]bool{}}, fail: map[string]func(int) error{model: func(index int) error {
@@ -98,16 +98,13 @@ func TestRunFailsClosed(t *testing.T) {
 				out := &sink{source: source}
 				opts := options(t, m)
 				opts.PoseModel, opts.Faces, opts.Segmenter, opts.DetectEvery = m, m, m, 1
-				var records []telemetry.FrameRecord
-				opts.Observe = func(r *telemetry.FrameRecord) { records = append(records, *r) }
-				summary, err := Run(t.Context(), source, out, opts)
-				require.NoError(t, err)
-				assert.Equal(t, frames, summary.Frames)
-				assert.Equal(t, 1, summary.MaskedWhole)
-				for i, r := range records {
+				require.NoError(t, Run(t.Context(), source, out, opts))
+				assert.Equal(t, frames, out.summary.Frames)
+				assert.Equal(t, 1, out.summary.MaskedWhole)
+				for i, r := range out.records {
 					if i != broken {
 						assert.NoError(t, r.Err, "frame %d", i)
-						assert.EqualValues(t, grey, out.corner[i], "frame %d is not masked whole", i)
+						assert.EqualValues(t, gray, out.corner[i], "frame %d is not masked whole", i)
 						assert.EqualValues(t, 16, out.middle[i], "the head is masked in frame %d", i)
 						continue
 					}

@@ -25,7 +25,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -33,10 +33,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	width, height = 320, 180
-	grey          = 120
+	gray          = 120
 )
 
-// clip is a source of frames with light stripes on grey, which change from upright to level at the frame cutAt.
+// clip is a source of frames with light stripes on gray that turn from vertical to horizontal at frame cutAt.
 type clip struct {
 	frames, cutAt int
 	rate          int   // frames/s, 30 by default
@@ -62,7 +62,7 @@ func (c *clip) Next() (*media.Frame, error) {
 func newFrame(index int, level bool) *media.Frame {
 	f := &media.Frame{Index: index, PTS: int64(index), Width: width, Height: height,
 		Format: media.PixelFormat{Name: "yuv420p", Depth: 8, ChromaShiftX: 1, ChromaShiftY: 1, Planes: 3}}
-	f.Planes[0] = plane(width, height, grey)
+	f.Planes[0] = plane(width, height, gray)
 	for i := range f.Planes[0].Data {
 		across := i % width
 		if level {
@@ -85,20 +85,26 @@ func plane(w, h int, value byte) media.Plane {
 	return p
 }
 
-// sink remembers the order of the frames, and of each what lies at the middle of the head and in a corner.
+// sink remembers the records in order, and of each frame the luma in the middle of the head and in a corner.
 type sink struct {
 	source         *clip
 	indexes        []int
 	middle, corner []byte
+	records        []record.Frame
+	summary        record.Summary
 	write          func(*media.Frame) error
 }
 
-func (s *sink) Write(f *media.Frame) error {
+func (s *sink) Write(f *media.Frame, rec *record.Frame) error {
+	start := time.Now()
 	if s.write != nil {
 		if err := s.write(f); err != nil {
 			return err
 		}
 	}
+	rec.Encoded(start)
+	s.records = append(s.records, *rec)
+	s.summary.Count(rec)
 	s.indexes = append(s.indexes, f.Index)
 	s.middle = append(s.middle, f.Planes[0].Data[60*width+160])
 	s.corner = append(s.corner, f.Planes[0].Data[0])
@@ -127,22 +133,21 @@ func (d *detector) Detect(ctx context.Context, f *media.Frame) ([]vision.Detecti
 }
 
 func options(t testing.TB, d vision.Detector) Options {
-	painter, err := mask.NewPainter(mask.Options{Shape: mask.Ellipse, Fill: mask.Solid, Scale: 1})
-	require.NoError(t, err)
+	painter := mask.NewPainter(mask.Options{Shape: mask.Ellipse, Fill: mask.Solid, Scale: 1})
 	return Options{Detector: d, DetectEvery: 3, Workers: 2, FrameMemory: 20 * width * height * 3 / 2, Painter: painter}
 }
 
 func TestRunMasksEveryFrame(t *testing.T) {
 	tests := map[string]struct {
 		frames, cutAt, rate int
-		judged              []int
+		analyzed            []int
 	}{
-		"one frame":                   {frames: 1, judged: []int{0}},
-		"last frame judged":           {frames: 5, judged: []int{0, 3, 4}},
-		"longer than the window":      {frames: 61, judged: every(3, 61)},
-		"both sides of a cut judged":  {frames: 12, cutAt: 5, judged: []int{0, 3, 4, 5, 6, 9, 11}},
-		"low frame rate":              {frames: 7, rate: 12, judged: []int{0, 2, 3, 5, 6}},
-		"a cut at a frame of its own": {frames: 8, cutAt: 6, judged: []int{0, 3, 5, 6, 7}},
+		"one frame":                    {frames: 1, analyzed: []int{0}},
+		"last frame analyzed":          {frames: 5, analyzed: []int{0, 3, 4}},
+		"longer than the window":       {frames: 61, analyzed: every(3, 61)},
+		"both sides of a cut analyzed": {frames: 12, cutAt: 5, analyzed: []int{0, 3, 4, 5, 6, 9, 11}},
+		"low frame rate":               {frames: 7, rate: 12, analyzed: []int{0, 2, 3, 5, 6}},
+		"a cut at a frame of its own":  {frames: 8, cutAt: 6, analyzed: []int{0, 3, 5, 6, 7}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -150,25 +155,22 @@ func TestRunMasksEveryFrame(t *testing.T) {
 			out := &sink{source: source}
 			d := &detector{seen: map[int]bool{}}
 			opts := options(t, d)
-			var records []telemetry.FrameRecord
-			opts.Observe = func(r *telemetry.FrameRecord) { records = append(records, *r) }
-			summary, err := Run(t.Context(), source, out, opts)
-			require.NoError(t, err)
-			assert.GreaterOrEqual(t, summary.Masks, tt.frames)
-			summary.Masks = 0 // about a cut a head may be covered twice
-			assert.Equal(t, Summary{Frames: tt.frames, Judged: len(tt.judged), MaxPeople: 1}, summary)
+			require.NoError(t, Run(t.Context(), source, out, opts))
+			assert.GreaterOrEqual(t, out.summary.Masks, tt.frames)
+			out.summary.Masks = 0 // near a cut a head may be covered twice
+			assert.Equal(t, record.Summary{Frames: tt.frames, Analyzed: len(tt.analyzed), MaxPeople: 1}, out.summary)
 			assert.Equal(t, every(1, tt.frames), out.indexes)
-			assert.Len(t, d.seen, len(tt.judged))
-			for _, i := range tt.judged {
-				assert.True(t, d.seen[i], "frame %d is judged", i)
+			assert.Len(t, d.seen, len(tt.analyzed))
+			for _, i := range tt.analyzed {
+				assert.True(t, d.seen[i], "frame %d is analyzed", i)
 			}
-			require.Len(t, records, tt.frames)
-			for i, r := range records {
+			require.Len(t, out.records, tt.frames)
+			for i, r := range out.records {
 				assert.EqualValues(t, 16, out.middle[i], "the head is black in frame %d", i)
 				assert.NotEqualValues(t, 16, out.corner[i], "the corner is untouched in frame %d", i)
 				assert.Equal(t, i, r.Index)
 				assert.Equal(t, 1, r.People)
-				assert.Equal(t, d.seen[i], r.Judged)
+				assert.Equal(t, d.seen[i], r.Analyzed)
 				assert.False(t, r.Start.After(r.Decode.End) || r.Decode.End.After(r.Visualization.Start) ||
 					r.Visualization.End.After(r.Encode.Start) || r.Encode.End.After(r.End), "stages follow one another")
 			}
@@ -184,7 +186,7 @@ func every(n, end int) (out []int) {
 	return out
 }
 
-func TestRunMasksWholeWhatCannotBeJudged(t *testing.T) {
+func TestRunMasksUnanalyzableFramesWhole(t *testing.T) {
 	broken := errors.New("session broke")
 	tests := map[string]func(index int) error{
 		"error": func(i int) error {
@@ -205,19 +207,18 @@ func TestRunMasksWholeWhatCannotBeJudged(t *testing.T) {
 			source := &clip{frames: 13}
 			out := &sink{source: source}
 			opts := options(t, &detector{seen: map[int]bool{}, fail: fail})
+			require.NoError(t, Run(t.Context(), source, out, opts))
 			var failed []int
-			opts.Observe = func(r *telemetry.FrameRecord) {
+			for _, r := range out.records {
 				if r.Err != nil {
 					failed = append(failed, r.Index)
 				}
 			}
-			summary, err := Run(t.Context(), source, out, opts)
-			require.NoError(t, err)
 			assert.Equal(t, []int{6}, failed)
-			assert.GreaterOrEqual(t, summary.MaskedWhole, 1)
+			assert.GreaterOrEqual(t, out.summary.MaskedWhole, 1)
 			assert.EqualValues(t, 16, out.corner[6], "frame 6 is masked whole")
-			assert.EqualValues(t, grey, out.corner[0])
-			assert.EqualValues(t, grey, out.corner[12])
+			assert.EqualValues(t, gray, out.corner[0])
+			assert.EqualValues(t, gray, out.corner[12])
 		})
 	}
 }
@@ -232,29 +233,28 @@ func (b brokenFaces) DetectFaces(_ context.Context, f *media.Frame) ([]vision.Fa
 	return nil, vision.Steps{}, nil
 }
 
-// TestRunMasksWholeWithoutFaces: a frame in which people were found, but faces could not be looked for, is not judged.
+// TestRunMasksWholeWithoutFaces: a frame in which people were found, but face detection failed, does not count as analyzed.
 func TestRunMasksWholeWithoutFaces(t *testing.T) {
 	source := &clip{frames: 13}
 	out := &sink{source: source}
 	opts := options(t, &detector{seen: map[int]bool{}})
 	opts.Faces = brokenFaces{index: 6}
-	summary, err := Run(t.Context(), source, out, opts)
-	require.NoError(t, err)
-	assert.GreaterOrEqual(t, summary.MaskedWhole, 1)
+	require.NoError(t, Run(t.Context(), source, out, opts))
+	assert.GreaterOrEqual(t, out.summary.MaskedWhole, 1)
 	assert.EqualValues(t, 16, out.corner[6], "frame 6 is masked whole")
-	assert.EqualValues(t, grey, out.corner[0])
+	assert.EqualValues(t, gray, out.corner[0])
 }
 
 func TestRunStops(t *testing.T) {
 	broken := errors.New("broken")
 	t.Run("source fails", func(t *testing.T) {
 		source := &clip{frames: 10, fail: broken}
-		_, err := Run(t.Context(), source, &sink{source: source}, options(t, &detector{seen: map[int]bool{}}))
+		err := Run(t.Context(), source, &sink{source: source}, options(t, &detector{seen: map[int]bool{}}))
 		require.ErrorIs(t, err, broken)
 	})
 	t.Run("source is empty", func(t *testing.T) {
 		source := &clip{}
-		_, err := Run(t.Context(), source, &sink{source: source}, options(t, &detector{seen: map[int]bool{}}))
+		err := Run(t.Context(), source, &sink{source: source}, options(t, &detector{seen: map[int]bool{}}))
 		require.ErrorIs(t, err, media.ErrNotVideo)
 	})
 	t.Run("sink fails", func(t *testing.T) {
@@ -265,7 +265,7 @@ func TestRunStops(t *testing.T) {
 			}
 			return nil
 		}}
-		_, err := Run(t.Context(), source, out, options(t, &detector{seen: map[int]bool{}}))
+		err := Run(t.Context(), source, out, options(t, &detector{seen: map[int]bool{}}))
 		require.ErrorIs(t, err, broken)
 		assert.Len(t, out.indexes, 7)
 	})
@@ -278,17 +278,17 @@ func TestRunStops(t *testing.T) {
 			}
 			return nil
 		}}
-		_, err := Run(ctx, source, out, options(t, &detector{seen: map[int]bool{}}))
+		err := Run(ctx, source, out, options(t, &detector{seen: map[int]bool{}}))
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }
 
-// TestRunReleasesEveryFrame: a video that fails leaves no frame behind, whose memory nobody else would free.
+// TestRunReleasesEveryFrame: a video that fails leaks no frame, whose memory nobody else would free.
 func TestRunReleasesEveryFrame(t *testing.T) {
 	const frameBytes, most = 1280 * 720 * 3 / 2, 100 << 20
 	path := filepath.Join(t.TempDir(), "a.mkv")
-	made, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25:d=2", "-c:v", "mjpeg", path).CombinedOutput()
-	require.NoError(t, err, "%s", made)
+	out, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25:d=2", "-c:v", "mjpeg", path).CombinedOutput()
+	require.NoError(t, err, "%s", out)
 	tools, err := media.FindTools("", "")
 	require.NoError(t, err)
 	info, err := tools.Probe(t.Context(), path, media.Limits{})
@@ -299,12 +299,12 @@ func TestRunReleasesEveryFrame(t *testing.T) {
 		require.NoError(t, err)
 		broken := errors.New("broken")
 		out := &sink{source: &clip{}, write: func(*media.Frame) error { return broken }}
-		_, err = Run(t.Context(), source, out, options(t, &detector{seen: map[int]bool{}}))
+		err = Run(t.Context(), source, out, options(t, &detector{seen: map[int]bool{}}))
 		require.ErrorIs(t, err, broken)
 		held += 20 // about the window
 		require.NoError(t, source.Close())
 	}
-	require.Greater(t, held*frameBytes, 3*most, "enough to be seen if it stayed")
+	require.Greater(t, held*frameBytes, 3*most, "enough to notice if it were leaked")
 	assert.Less(t, dataMemory(t)-before, most)
 }
 
@@ -319,12 +319,13 @@ func dataMemory(t *testing.T) int {
 	return kilobytes << 10
 }
 
-// TestCountOrigins: every head is counted where it came from, a face whose person was not found as such.
+// TestCountOrigins: every head is counted by its origin, including faces without a detected person.
 func TestCountOrigins(t *testing.T) {
-	var rec telemetry.FrameRecord
+	var rec record.Frame
 	for i, origin := range []mask.Origin{mask.OriginPose, mask.OriginFace, mask.OriginBox, mask.OriginInterpolated, mask.OriginHeld} {
-		countOrigins(&rec, slices.Repeat([]mask.Head{{Origin: origin}}, i+1))
+		rec.Heads = append(rec.Heads, slices.Repeat([]mask.Head{{Origin: origin}}, i+1)...)
 	}
-	assert.Equal(t, telemetry.MasksByOrigin{Pose: 1, Face: 2, Box: 3, Interpolated: 4, Held: 5}, rec.MasksByOrigin)
+	countOrigins(&rec)
+	assert.Equal(t, record.MasksByOrigin{Pose: 1, Face: 2, Box: 3, Interpolated: 4, Held: 5}, rec.MasksByOrigin)
 	assert.Equal(t, 3, rec.Uncertain)
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -80,7 +80,7 @@ type moments struct {
 }
 
 // add takes the next frame. Times count from first.
-func (m *moments) add(rec *telemetry.FrameRecord, first time.Duration) {
+func (m *moments) add(rec *record.Frame, first time.Duration) {
 	for _, c := range m.chains {
 		c.alive = false
 	}
@@ -124,7 +124,7 @@ func (m *moments) chainOf(h mask.Head) *chain {
 }
 
 // follow takes the chain's head in the frame.
-func (m *moments) follow(c *chain, h mask.Head, rec *telemetry.FrameRecord, first time.Duration) {
+func (m *moments) follow(c *chain, h mask.Head, rec *record.Frame, first time.Duration) {
 	switch h.Origin {
 	case mask.OriginInterpolated:
 		m.extend(&c.run, Interpolated, rec, h, first)
@@ -147,7 +147,7 @@ func (m *moments) follow(c *chain, h mask.Head, rec *telemetry.FrameRecord, firs
 }
 
 // extend adds the frame to a run, which begins with it if it is of another reason.
-func (m *moments) extend(run **Moment, reason string, rec *telemetry.FrameRecord, h mask.Head, first time.Duration) {
+func (m *moments) extend(run **Moment, reason string, rec *record.Frame, h mask.Head, first time.Duration) {
 	if *run != nil && (*run).Reason != reason {
 		m.end(run)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -34,7 +34,7 @@ var (
 
 // Draw puts onto an anonymized frame what its record knows: people and faces with their scores, keypoints (those below the
 // threshold in red), each mask's outline with its score and origin, and the time since the first frame. The frame must be one that Painter.Paint took.
-func Draw(frame *media.Frame, rec *telemetry.FrameRecord, at time.Duration, keypointThreshold float32) {
+func Draw(frame *media.Frame, rec *record.Frame, at time.Duration, keypointThreshold float32) {
 	c := newCanvas(frame)
 	for _, p := range rec.Found {
 		ink := personColor
@@ -67,7 +67,7 @@ func Draw(frame *media.Frame, rec *telemetry.FrameRecord, at time.Duration, keyp
 	switch {
 	case rec.Reason != "":
 		looked = rec.Reason
-	case rec.Judged:
+	case rec.Analyzed:
 		looked = "judged"
 	}
 	c.text(4*c.stroke, c.lineHeight(), fmt.Sprintf("PREVIEW %s frame %d %s", timecode(seconds(at)), rec.Index, looked), lettering)

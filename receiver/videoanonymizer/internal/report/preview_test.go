@@ -16,7 +16,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -41,7 +41,7 @@ func TestDrawPutsOnWhatWasFound(t *testing.T) {
 				pose[i] = vision.Keypoint{X: 160, Y: 100, Score: 0.9}
 			}
 			pose[vision.LeftHip] = vision.Keypoint{X: 160, Y: 140, Score: 0.1}
-			Draw(frame, &telemetry.FrameRecord{
+			Draw(frame, &record.Frame{
 				Found: []vision.Person{{Detection: vision.Detection{Box: vision.Box{X0: 100, Y0: 50, X1: 220, Y1: 200}, Score: 0.5}, Pose: pose}},
 				Heads: []mask.Head{{X: 160, Y: 100, RX: 20, RY: 30, Score: 0.5, Origin: mask.OriginHeld}},
 			}, 0, 0.2)
@@ -64,7 +64,7 @@ func TestDrawPutsOnWhatWasFound(t *testing.T) {
 func TestDrawStandsAnything(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	pose := &vision.Pose{{X: nan, Y: inf, Score: nan}, {X: -1e9, Y: 1e9}}
-	rec := &telemetry.FrameRecord{Reason: "timeout"}
+	rec := &record.Frame{Reason: "timeout"}
 	for _, b := range []vision.Box{{X0: nan, Y0: nan, X1: nan, Y1: nan}, {X0: -inf, Y0: -inf, X1: inf, Y1: inf}, {X0: 9, Y0: 9, X1: 1, Y1: 1}, {X0: 1e9, Y0: 1e9, X1: 2e9, Y1: 2e9}} {
 		rec.Found = append(rec.Found, vision.Person{Detection: vision.Detection{Box: b, Score: nan, Candidate: true}, Pose: pose})
 		rec.Faces = append(rec.Faces, vision.Face{Box: b})

@@ -29,7 +29,7 @@ import (
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -144,7 +144,7 @@ func NewRecorder(temp string) (*Recorder, error) {
 }
 
 // Add takes the next frame. It does not keep the record.
-func (r *Recorder) Add(rec *telemetry.FrameRecord) error {
+func (r *Recorder) Add(rec *record.Frame) error {
 	r.count(rec)
 	r.line = r.line[:0]
 	if r.summary.Frames > 1 {
@@ -158,14 +158,14 @@ func (r *Recorder) Add(rec *telemetry.FrameRecord) error {
 }
 
 // count takes a frame into the summary and the moments.
-func (r *Recorder) count(rec *telemetry.FrameRecord) {
+func (r *Recorder) count(rec *record.Frame) {
 	s := &r.summary
 	if s.Frames == 0 {
 		r.first = rec.PTS
 	}
 	r.last = rec.PTS
 	s.Frames++
-	if rec.Judged && rec.Err == nil {
+	if rec.Analyzed && rec.Err == nil {
 		s.Judged++
 	}
 	if rec.WholeFrameMasked {
@@ -228,13 +228,13 @@ func (r *Recorder) write(path string, about About) (err error) {
 func (r *Recorder) Close() { _ = r.file.Close() }
 
 // appendFrame writes a frame as one line. Boxes are [left, top, right, bottom] in pixels.
-func appendFrame(b []byte, rec *telemetry.FrameRecord, first time.Duration) []byte {
+func appendFrame(b []byte, rec *record.Frame, first time.Duration) []byte {
 	b = append(b, `    {"frame":`...)
 	b = strconv.AppendInt(b, int64(rec.Index), 10)
 	b = append(b, `,"time_s":`...)
 	b = appendNumber(b, seconds(rec.PTS-first), 3)
 	b = append(b, `,"judged":`...)
-	b = strconv.AppendBool(b, rec.Judged && rec.Err == nil)
+	b = strconv.AppendBool(b, rec.Analyzed && rec.Err == nil)
 	if rec.WholeFrameMasked {
 		b = append(b, `,"masked_whole":true`...)
 	}

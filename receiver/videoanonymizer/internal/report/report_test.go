@@ -19,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -33,14 +33,14 @@ func head(x, size, score float32, origin mask.Origin) mask.Head {
 }
 
 // frame is a record at 25 frames a second, of a stream that begins at 2 s.
-func frame(index int, heads ...mask.Head) *telemetry.FrameRecord {
-	return &telemetry.FrameRecord{
-		Index: index, PTS: 2*time.Second + time.Duration(index)*time.Second/rate, Judged: true,
+func frame(index int, heads ...mask.Head) *record.Frame {
+	return &record.Frame{
+		Index: index, PTS: 2*time.Second + time.Duration(index)*time.Second/rate, Analyzed: true,
 		Heads: heads, People: len(heads), Masks: len(heads),
 	}
 }
 
-func record(t *testing.T, frames ...*telemetry.FrameRecord) *Recorder {
+func frameRecord(t *testing.T, frames ...*record.Frame) *Recorder {
 	t.Helper()
 	r, err := NewRecorder(filepath.Join(t.TempDir(), "frames"))
 	require.NoError(t, err)
@@ -52,24 +52,24 @@ func record(t *testing.T, frames ...*telemetry.FrameRecord) *Recorder {
 }
 
 func TestWeakestMoments(t *testing.T) {
-	whole := func(i int) *telemetry.FrameRecord {
+	whole := func(i int) *record.Frame {
 		f := frame(i, mask.FrameHead(640, 360))
 		f.WholeFrameMasked = true
 		return f
 	}
 	tests := map[string]struct {
-		frames []*telemetry.FrameRecord
+		frames []*record.Frame
 		want   []Moment
 	}{
-		"nobody": {frames: []*telemetry.FrameRecord{frame(0), frame(1)}, want: []Moment{}},
+		"nobody": {frames: []*record.Frame{frame(0), frame(1)}, want: []Moment{}},
 		"lowest score of a head that stays": {
-			frames: []*telemetry.FrameRecord{
+			frames: []*record.Frame{
 				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 10, 0.4, mask.OriginPose)), frame(2, head(54, 10, 0.8, mask.OriginPose)),
 			},
 			want: []Moment{{Reason: LowScore, At: "00:00:00.040", Frame: 1, Time: 0.04, LastFrame: 2, Duration: 0.08, Score: 0.4, Box: [4]int{42, 90, 62, 110}}},
 		},
 		"longest interpolation, at its largest mask": {
-			frames: []*telemetry.FrameRecord{
+			frames: []*record.Frame{
 				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 11, 0.7, mask.OriginInterpolated)),
 				frame(2, head(54, 12, 0.7, mask.OriginInterpolated)), frame(3, head(56, 12, 0.7, mask.OriginInterpolated)),
 				frame(4, head(57, 11, 0.7, mask.OriginInterpolated)), frame(5, head(58, 10, 0.9, mask.OriginPose)),
@@ -80,13 +80,13 @@ func TestWeakestMoments(t *testing.T) {
 			},
 		},
 		"interpolation from one look to the next": {
-			frames: []*telemetry.FrameRecord{
+			frames: []*record.Frame{
 				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 11, 0.7, mask.OriginInterpolated)), frame(2, head(54, 10, 0.9, mask.OriginPose)),
 			},
 			want: []Moment{{Reason: LowScore, At: "00:00:00.000", LastFrame: 2, Duration: 0.08, Score: 0.9, Box: [4]int{40, 90, 60, 110}}},
 		},
 		"two people, one of whom leaves": {
-			frames: []*telemetry.FrameRecord{
+			frames: []*record.Frame{
 				frame(0, head(50, 10, 0.9, mask.OriginPose), head(300, 10, 0.5, mask.OriginBox)),
 				frame(1, head(302, 12, 0.5, mask.OriginHeld), head(50, 10, 0.9, mask.OriginPose)),
 				frame(2, head(50, 10, 0.9, mask.OriginPose)),
@@ -99,14 +99,14 @@ func TestWeakestMoments(t *testing.T) {
 			},
 		},
 		"masked whole": {
-			frames: []*telemetry.FrameRecord{frame(0), whole(1), whole(2), frame(3)},
+			frames: []*record.Frame{frame(0), whole(1), whole(2), frame(3)},
 			want: []Moment{{Reason: MaskedWhole, At: "00:00:00.040", Frame: 1, Time: 0.04, FirstFrame: 1, LastFrame: 2, Duration: 0.04,
 				Box: corners(mask.FrameHead(640, 360).Bounds())}},
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := record(t, test.frames...).Weakest()
+			got := frameRecord(t, test.frames...).Weakest()
 			for i := range got { // what only the search needs
 				got[i].area, got[i].begin, got[i].end = 0, 0, 0
 			}
@@ -117,7 +117,7 @@ func TestWeakestMoments(t *testing.T) {
 
 // TestMemoryIsBounded has a new weak head in every frame of four minutes.
 func TestMemoryIsBounded(t *testing.T) {
-	r := record(t)
+	r := frameRecord(t)
 	for i := range 6000 {
 		require.NoError(t, r.Add(frame(i, head(float32(i%2)*500, 10, float32(i)/6000, mask.OriginPose))))
 		require.LessOrEqual(t, len(r.moments.chains), 2)
@@ -135,7 +135,7 @@ func TestReportFollowsItsSchema(t *testing.T) {
 	f0.Faces = []vision.Face{{Box: vision.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 1}}
 	f1 := frame(1, mask.FrameHead(640, 360))
 	f1.WholeFrameMasked, f1.Err, f1.Reason = true, errors.New("no memory"), "out_of_memory"
-	r := record(t, f0, f1, frame(2))
+	r := frameRecord(t, f0, f1, frame(2))
 	path := filepath.Join(t.TempDir(), "report.json")
 	sum := strings.Repeat("0a", 32)
 	require.NoError(t, r.Write(path, About{

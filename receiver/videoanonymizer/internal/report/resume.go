@@ -16,7 +16,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
 // Progress is what a recorder has brought to the disk, by which another one can go on.
@@ -96,7 +96,7 @@ func (r *Recorder) replay(p Progress) error {
 }
 
 // parseFrame reads a line that appendFrame wrote, as far as it counts.
-func parseFrame(line []byte, first time.Duration) (*telemetry.FrameRecord, error) {
+func parseFrame(line []byte, first time.Duration) (*record.Frame, error) {
 	var f struct {
 		Frame  int     `json:"frame"`
 		Time   float64 `json:"time_s"`
@@ -111,8 +111,8 @@ func parseFrame(line []byte, first time.Duration) (*telemetry.FrameRecord, error
 	if err := json.Unmarshal(line, &f); err != nil {
 		return nil, err
 	}
-	rec := &telemetry.FrameRecord{
-		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Judged: f.Judged, WholeFrameMasked: f.Whole,
+	rec := &record.Frame{
+		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Judged, WholeFrameMasked: f.Whole,
 	}
 	for _, m := range f.Masks {
 		rec.Heads = append(rec.Heads, mask.Head{

@@ -16,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
 // BenchmarkFrame is the cost of a frame's telemetry, with three people, every third frame judged as by default, and all three
@@ -23,7 +25,7 @@ import (
 // of a core at 100 frames a second, and shall stay below 1. sdk is the reference: the same spans made by the OpenTelemetry SDK
 // and its batching processor, exporting nowhere.
 func BenchmarkFrame(b *testing.B) {
-	records := []*FrameRecord{record(time.Now(), 0, 3, true), record(time.Now(), 1, 3, false), record(time.Now(), 2, 3, false)}
+	records := []*record.Frame{frameRecord(time.Now(), 0, 3, true), frameRecord(time.Now(), 1, 3, false), frameRecord(time.Now(), 2, 3, false)}
 	for _, bb := range []struct {
 		name    string
 		mutates bool
@@ -80,7 +82,7 @@ func (nowhere) ExportSpans(context.Context, []sdk.ReadOnlySpan) error { return n
 func (nowhere) Shutdown(context.Context) error                        { return nil }
 
 // frameBySDK makes the spans of a frame as a program with the SDK would.
-func frameBySDK(ctx context.Context, tracer trace.Tracer, rec *FrameRecord) {
+func frameBySDK(ctx context.Context, tracer trace.Tracer, rec *record.Frame) {
 	span := func(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
 		return tracer.Start(ctx, name, trace.WithTimestamp(rec.Start), trace.WithAttributes(attrs...))
 	}
@@ -97,17 +99,17 @@ func frameBySDK(ctx context.Context, tracer trace.Tracer, rec *FrameRecord) {
 	}
 	ctx, root := span(ctx, spanFrame, attribute.String(attrVideoName, testVideo.Name), attribute.Int(attrFrameIndex, rec.Index),
 		attribute.Float64(attrFramePTS, rec.PTS.Seconds()), attribute.Int(attrBBoxCount, rec.People),
-		attribute.Bool(attrCarried, !rec.Judged), attribute.Int(attrMaskCount, rec.Masks), attribute.Int(attrMaskPose, rec.Masks))
+		attribute.Bool(attrCarried, !rec.Analyzed), attribute.Int(attrMaskCount, rec.Masks), attribute.Int(attrMaskPose, rec.Masks))
 	root.AddLink(trace.Link{SpanContext: root.SpanContext()})
-	leaf(ctx, StageDecode)
-	if rec.Judged {
-		model(ctx, StageDetection, attribute.Int(attrBBoxCount, rec.Detected), attribute.Bool(attrCarried, false), attribute.String(attrModelName, "m"), attribute.Int(attrBatches, 1))
-		model(ctx, StagePose, attribute.Int(attrPosePeople, rec.PosedPeople), attribute.String(attrModelName, "m"), attribute.Int(attrBatches, 1))
+	leaf(ctx, record.StageDecode)
+	if rec.Analyzed {
+		model(ctx, record.StageDetection, attribute.Int(attrBBoxCount, rec.Detected), attribute.Bool(attrCarried, false), attribute.String(attrModelName, "m"), attribute.Int(attrBatches, 1))
+		model(ctx, record.StagePose, attribute.Int(attrPosePeople, rec.PosedPeople), attribute.String(attrModelName, "m"), attribute.Int(attrBatches, 1))
 	} else {
-		leaf(ctx, StageDetection, attribute.Int(attrBBoxCount, rec.People), attribute.Bool(attrCarried, true))
+		leaf(ctx, record.StageDetection, attribute.Int(attrBBoxCount, rec.People), attribute.Bool(attrCarried, true))
 	}
-	leaf(ctx, StageTracking)
-	leaf(ctx, StageVisualization)
-	leaf(ctx, StageEncode)
+	leaf(ctx, record.StageTracking)
+	leaf(ctx, record.StageVisualization)
+	leaf(ctx, record.StageEncode)
 	root.End(trace.WithTimestamp(rec.End))
 }

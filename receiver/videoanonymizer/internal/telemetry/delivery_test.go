@@ -123,7 +123,7 @@ func delivering(t *testing.T, p *pipeline, change func(*Options), test func(*tes
 func frames(s *VideoSpan, from, to int) (took time.Duration) {
 	start := time.Now()
 	for i := from; i < to; i++ {
-		s.Frame(record(time.Now(), i, 1, false))
+		s.Frame(frameRecord(time.Now(), i, 1, false))
 	}
 	return time.Since(start)
 }
@@ -387,7 +387,7 @@ func TestRefusedLogsAreRetried(t *testing.T) {
 		require.NoError(t, err)
 		e, err := NewEmitter(testSettings(), testOptions(), Consumers{Logs: next})
 		require.NoError(t, err)
-		e.VideoStarted(t.Context(), testVideo).Failed(errors.New("no space left"), "no_space")
+		e.VideoStarted(t.Context(), testVideo).Failed(errors.New("no space left"), "no_space", false)
 		require.NoError(t, e.Shutdown(t.Context()))
 		assert.Equal(t, []string{"video started", "video failed: no space left"}, bodies)
 	})

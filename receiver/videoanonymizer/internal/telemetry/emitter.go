@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer"
@@ -45,8 +44,7 @@ type Options struct {
 	MetricsInterval time.Duration
 	// Metrics switches single metrics on and off.
 	Metrics metadata.MetricsConfig
-	// QueueLength tells how many videos wait for their turn, each time that metrics are collected. Nil: what SetQueueLength
-	// said last.
+	// QueueLength is called for each set of metrics and returns the number of videos that wait for processing. Nil reports none.
 	QueueLength func() int
 
 	_ struct{}
@@ -69,7 +67,6 @@ type Emitter struct {
 	metrics        *collection
 	self           *metadata.TelemetryBuilder
 	dropReasons    map[metadata.AttributeDropReason]metric.MeasurementOption
-	queueLength    atomic.Int64
 
 	mu     sync.Mutex // never held while a lock of a delivery is taken, or the other way round
 	totals totals
@@ -246,9 +243,6 @@ func (e *Emitter) setScope(scope pcommon.InstrumentationScope) {
 	scope.SetName(metadata.ScopeName)
 	scope.SetVersion(e.scopeVersion)
 }
-
-// SetQueueLength says how many videos wait for their turn.
-func (e *Emitter) SetQueueLength(videos int) { e.queueLength.Store(int64(videos)) }
 
 // Shutdown hands on everything that was reported. It waits for a pipeline that refuses for a few seconds at most, or until
 // the context ends, and then drops and counts what is left. All videos must have ended. It may be called more than once.

@@ -35,6 +35,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadatatest"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -70,17 +71,17 @@ func steps(start time.Time, batches int) vision.Steps {
 	}
 }
 
-// record is a frame whose stages take some milliseconds each; one that is judged has people.
-func record(start time.Time, index, people int, judged bool) *FrameRecord {
+// frameRecord is a frame whose stages take some milliseconds each; one that is analyzed has people.
+func frameRecord(start time.Time, index, people int, analyzed bool) *record.Frame {
 	at := func(from, to int) vision.Interval {
 		return vision.Interval{Start: start.Add(time.Duration(from) * time.Millisecond), End: start.Add(time.Duration(to) * time.Millisecond)}
 	}
-	rec := &FrameRecord{
+	rec := &record.Frame{
 		Index: index, PTS: time.Duration(index) * 40 * time.Millisecond, Start: start, End: start.Add(60 * time.Millisecond),
 		Decode: at(0, 2), Tracking: at(10, 50), Visualization: at(50, 51), Encode: at(51, 60),
-		Judged: judged, People: people, Masks: people,
+		Analyzed: analyzed, People: people, Masks: people,
 	}
-	if judged {
+	if analyzed {
 		rec.Detected, rec.PosedPeople = people, people
 		rec.Detection, rec.DetectionSteps = at(3, 6), steps(start.Add(3*time.Millisecond), 1)
 		rec.Pose, rec.PoseSteps = at(6, 9), steps(start.Add(6*time.Millisecond), (people+7)/8)
@@ -104,15 +105,15 @@ func TestGolden(t *testing.T) {
 		{
 			name: "judged_and_carried", video: testVideo,
 			report: func(s *VideoSpan) {
-				s.Frame(record(epoch, 0, 2, true))
-				s.Frame(record(epoch.Add(40*time.Millisecond), 1, 2, false))
+				s.Frame(frameRecord(epoch, 0, 2, true))
+				s.Frame(frameRecord(epoch.Add(40*time.Millisecond), 1, 2, false))
 				s.Finished(Result{Output: "/out/walk_anonymized-1.mkv", Size: 65432})
 			},
 		},
 		{
 			name: "nobody", video: testVideo,
 			report: func(s *VideoSpan) {
-				rec := record(epoch, 0, 0, true)
+				rec := frameRecord(epoch, 0, 0, true)
 				rec.Pose, rec.PoseSteps = vision.Interval{}, vision.Steps{}
 				s.Frame(rec)
 				s.Finished(Result{})
@@ -121,8 +122,8 @@ func TestGolden(t *testing.T) {
 		{
 			name: "crowd", video: testVideo,
 			report: func(s *VideoSpan) {
-				rec := record(epoch, 0, 200, true)
-				rec.MasksByOrigin = MasksByOrigin{Pose: 140, Face: 10, Box: 30, Interpolated: 15, Held: 5}
+				rec := frameRecord(epoch, 0, 200, true)
+				rec.MasksByOrigin = record.MasksByOrigin{Pose: 140, Face: 10, Box: 30, Interpolated: 15, Held: 5}
 				rec.Uncertain = 30
 				s.Frame(rec)
 				s.Finished(Result{})
@@ -131,14 +132,14 @@ func TestGolden(t *testing.T) {
 		{
 			name: "frame_failed", video: testVideo,
 			report: func(s *VideoSpan) {
-				rec := record(epoch, 0, 0, true)
+				rec := frameRecord(epoch, 0, 0, true)
 				rec.Detected, rec.PosedPeople = 0, 0
 				rec.DetectionSteps.Inference, rec.DetectionSteps.Postprocess = vision.Interval{}, vision.Interval{}
 				rec.Pose, rec.PoseSteps = vision.Interval{}, vision.Steps{}
 				rec.WholeFrameMasked = true
-				rec.Err, rec.Reason, rec.FailedStage = errors.New("nanodet-m: inference took too long"), "timeout", StageDetection
+				rec.Err, rec.Reason, rec.FailedStage = errors.New("nanodet-m: inference took too long"), "timeout", record.StageDetection
 				s.Frame(rec)
-				rec = record(epoch.Add(40*time.Millisecond), 1, 1, false)
+				rec = frameRecord(epoch.Add(40*time.Millisecond), 1, 1, false)
 				rec.WholeFrameMasked, rec.Err = true, errors.New("no reason known")
 				s.Frame(rec)
 				s.Finished(Result{})
@@ -147,7 +148,7 @@ func TestGolden(t *testing.T) {
 		{
 			name: "clock_set_back", video: testVideo,
 			report: func(s *VideoSpan) {
-				rec := record(epoch, 0, 1, true)
+				rec := frameRecord(epoch, 0, 1, true)
 				rec.Encode.End = rec.Encode.Start.Add(-time.Hour)
 				s.Frame(rec)
 				s.Finished(Result{})
@@ -156,15 +157,15 @@ func TestGolden(t *testing.T) {
 		{
 			name: "video_failed", video: Video{Name: "notes.mp4", Path: "/in/notes.mp4", Size: 12},
 			report: func(s *VideoSpan) {
-				s.Failed(errors.New(`"/in/notes.mp4" is no video`), "not_video")
+				s.Failed(errors.New(`"/in/notes.mp4" is no video`), "not_video", false)
 				s.Finished(Result{}) // too late
-				s.Frame(record(epoch, 0, 0, true))
+				s.Frame(frameRecord(epoch, 0, 0, true))
 			},
 		},
 		{
 			name: "interrupted", video: testVideo,
 			report: func(s *VideoSpan) {
-				s.Frame(record(epoch, 0, 1, true))
+				s.Frame(frameRecord(epoch, 0, 1, true))
 				s.Interrupted()
 			},
 		},
@@ -177,7 +178,7 @@ func TestGolden(t *testing.T) {
 				o.SpanAttributes = map[string]any{"site": "hall-7", "camera": 3, "lit": true, "zoom": 1.5, "tags": []any{"x", "y"}}
 			},
 			report: func(s *VideoSpan) {
-				s.Frame(record(epoch, 0, 0, false))
+				s.Frame(frameRecord(epoch, 0, 0, false))
 				s.Finished(Result{})
 			},
 		},
@@ -312,9 +313,9 @@ func TestConcurrentVideos(t *testing.T) {
 			video := testVideo
 			video.Name = fmt.Sprintf("%d.mp4", v)
 			s := e.VideoStarted(t.Context(), video)
-			rec := new(FrameRecord)
+			rec := new(record.Frame)
 			for i := range frames {
-				*rec = *record(time.Now(), i, i%5, i%3 == 0) // the caller reuses it
+				*rec = *frameRecord(time.Now(), i, i%5, i%3 == 0) // the caller reuses it
 				s.Frame(rec)
 			}
 			s.Finished(Result{})
@@ -335,7 +336,7 @@ func TestVideoLinksToFailedFramesWithinBounds(t *testing.T) {
 	require.NoError(t, err)
 	s := e.VideoStarted(t.Context(), testVideo)
 	for i := range maxLinks + 10 {
-		rec := record(time.Now(), i, 0, true)
+		rec := frameRecord(time.Now(), i, 0, true)
 		rec.Err = errors.New("failed")
 		s.Frame(rec)
 	}
@@ -364,10 +365,10 @@ func TestTextsAreValidUTF8(t *testing.T) {
 	traces, logs, metrics := new(consumertest.TracesSink), new(consumertest.LogsSink), new(consumertest.MetricsSink)
 	e, err := NewEmitter(testSettings(), testOptions(), Consumers{traces, logs, metrics})
 	require.NoError(t, err)
-	rec := record(time.Now(), 0, 1, true)
+	rec := frameRecord(time.Now(), 0, 1, true)
 	rec.Err = errors.New(bad + strings.Repeat("\u00e9", maxMessage))
 	for _, end := range []func(*VideoSpan){
-		func(s *VideoSpan) { s.Failed(errors.New(bad), "bad") },
+		func(s *VideoSpan) { s.Failed(errors.New(bad), "bad", false) },
 		func(s *VideoSpan) { s.Finished(Result{Output: bad}) },
 	} {
 		s := e.VideoStarted(t.Context(), Video{Name: bad, Path: bad, Output: bad, Codec: bad, Duration: time.Second})
@@ -394,12 +395,13 @@ func TestTextsAreValidUTF8(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := new(consumertest.MetricsSink)
-		e, err := NewEmitter(testSettings(), testOptions(), Consumers{Metrics: sink})
+		opts := testOptions()
+		opts.QueueLength = func() int { return 7 }
+		e, err := NewEmitter(testSettings(), opts, Consumers{Metrics: sink})
 		require.NoError(t, err)
-		e.SetQueueLength(7)
 		s := e.VideoStarted(t.Context(), testVideo)
 		for i := range 50 { // half of the video's 4 s
-			rec := record(time.Now(), i, 3, i%2 == 0)
+			rec := frameRecord(time.Now(), i, 3, i%2 == 0)
 			if i == 10 {
 				rec.Err, rec.WholeFrameMasked, rec.Uncertain = errors.New("failed"), true, 2
 			}
@@ -408,10 +410,9 @@ func TestMetrics(t *testing.T) {
 		time.Sleep(11 * time.Second) // of the bubble's clock
 		synctest.Wait()
 		s.Finished(Result{})
-		e.VideoStarted(t.Context(), Video{Name: "bad.mp4"}).Failed(errors.New("bad"), "bad")
+		e.VideoStarted(t.Context(), Video{Name: "bad.mp4"}).Failed(errors.New("bad"), "bad", false)
 		full := e.VideoStarted(t.Context(), Video{Name: "full.mp4"})
-		full.TriedAgain()
-		full.Failed(errors.New("disk full"), "no_space")
+		full.Failed(errors.New("disk full"), "no_space", true)
 		e.VideoStarted(t.Context(), Video{Name: "cut.mp4"}).Interrupted()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
@@ -450,7 +451,7 @@ func TestPlayingTime(t *testing.T) {
 			require.NoError(t, err)
 			s := e.VideoStarted(t.Context(), tt.video)
 			for i := range tt.frames {
-				rec := record(time.Now(), i, 0, false)
+				rec := frameRecord(time.Now(), i, 0, false)
 				rec.PTS += time.Hour // where the first frame stands does not matter
 				s.Frame(rec)
 			}
@@ -488,10 +489,10 @@ func TestTwoVideosOfOneNameMakeOneSeries(t *testing.T) {
 	require.NoError(t, err)
 	for range 2 {
 		s := e.VideoStarted(t.Context(), testVideo)
-		s.Frame(record(time.Now(), 0, 1, true))
+		s.Frame(frameRecord(time.Now(), 0, 1, true))
 	}
 	ended := e.VideoStarted(t.Context(), testVideo)
-	ended.Frame(record(time.Now(), 0, 1, true))
+	ended.Frame(frameRecord(time.Now(), 0, 1, true))
 	ended.Finished(Result{})
 	require.NoError(t, e.Shutdown(t.Context()))
 	assert.Equal(t, 1, gauge(t, sink, "anonymizer.video.progress").Len())
@@ -506,18 +507,18 @@ func TestSelfTelemetry(t *testing.T) {
 	require.NoError(t, err)
 	s := e.VideoStarted(t.Context(), testVideo)
 	for i := range 5 {
-		rec := record(time.Now(), i, 0, true)
+		rec := frameRecord(time.Now(), i, 0, true)
 		switch i {
 		case 1:
-			rec.Err, rec.FailedStage, rec.WholeFrameMasked = errors.New("inference"), StagePose, true
+			rec.Err, rec.FailedStage, rec.WholeFrameMasked = errors.New("inference"), record.StagePose, true
 		case 2:
-			rec.Err, rec.FailedStage, rec.WholeFrameMasked = errors.New("painting"), StageVisualization, true
+			rec.Err, rec.FailedStage, rec.WholeFrameMasked = errors.New("painting"), record.StageVisualization, true
 		case 3:
 			rec.WholeFrameMasked = true
 		}
 		s.Frame(rec)
 	}
-	s.Failed(errors.New("disk full"), "no_space")
+	s.Failed(errors.New("disk full"), "no_space", false)
 	require.NoError(t, e.Shutdown(t.Context()))
 	require.NoError(t, e.Shutdown(t.Context()), "twice")
 	ignore := metricdatatest.IgnoreTimestamp()

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -59,30 +60,30 @@ type frameSpans struct {
 }
 
 // appendFrame appends the trace of a frame and returns the number of its spans and the identity of its root.
-func (s *VideoSpan) appendFrame(spans ptrace.SpanSlice, rec *FrameRecord) (int, spanID) {
+func (s *VideoSpan) appendFrame(spans ptrace.SpanSlice, rec *record.Frame) (int, spanID) {
 	before := spans.Len()
 	f := frameSpans{
 		spans: spans, ids: &s.ids, traceID: s.ids.trace(),
 		zero: rec.Start, zeroTime: pcommon.NewTimestampFromTime(rec.Start),
 	}
 	root := f.root(s, rec)
-	f.stage(StageDecode, root, rec, rec.Decode)
-	if span, ran := f.stage(StageDetection, root, rec, rec.Detection); ran {
+	f.stage(record.StageDecode, root, rec, rec.Decode)
+	if span, ran := f.stage(record.StageDetection, root, rec, rec.Detection); ran {
 		f.detection(span, s.video, rec)
 	}
-	if span, ran := f.stage(StagePose, root, rec, rec.Pose); ran {
+	if span, ran := f.stage(record.StagePose, root, rec, rec.Pose); ran {
 		span.Attributes().EnsureCapacity(4)
 		span.Attributes().PutStr(attrVideoName, s.video.Name)
 		span.Attributes().PutInt(attrPosePeople, int64(rec.PosedPeople))
 		f.model(span, s.video.Pose, rec.PoseSteps)
 	}
-	f.stage(StageTracking, root, rec, rec.Tracking)
-	f.stage(StageVisualization, root, rec, rec.Visualization)
-	f.stage(StageEncode, root, rec, rec.Encode)
+	f.stage(record.StageTracking, root, rec, rec.Tracking)
+	f.stage(record.StageVisualization, root, rec, rec.Visualization)
+	f.stage(record.StageEncode, root, rec, rec.Encode)
 	return spans.Len() - before, spanID{f.traceID, root}
 }
 
-func (f *frameSpans) root(s *VideoSpan, rec *FrameRecord) pcommon.SpanID {
+func (f *frameSpans) root(s *VideoSpan, rec *record.Frame) pcommon.SpanID {
 	span := f.append(spanFrame, pcommon.SpanID{}, vision.Interval{Start: rec.Start, End: rec.End})
 	attrs := span.Attributes()
 	attrs.EnsureCapacity(s.emitter.spanAttributes.Len() + 13)
@@ -93,7 +94,7 @@ func (f *frameSpans) root(s *VideoSpan, rec *FrameRecord) pcommon.SpanID {
 	attrs.PutInt(attrFrameIndex, int64(rec.Index))
 	attrs.PutDouble(attrFramePTS, rec.PTS.Seconds())
 	attrs.PutInt(attrBBoxCount, int64(rec.People))
-	attrs.PutBool(attrCarried, !rec.Judged)
+	attrs.PutBool(attrCarried, !rec.Analyzed)
 	attrs.PutInt(attrMaskCount, int64(rec.Masks))
 	putPositive(attrs, attrMaskPose, rec.MasksByOrigin.Pose)
 	putPositive(attrs, attrMaskFace, rec.MasksByOrigin.Face)
@@ -119,12 +120,12 @@ func (f *frameSpans) root(s *VideoSpan, rec *FrameRecord) pcommon.SpanID {
 }
 
 // detection tells how many people the detector found or, on a frame that it did not see, how many were carried.
-func (f *frameSpans) detection(span ptrace.Span, video Video, rec *FrameRecord) {
+func (f *frameSpans) detection(span ptrace.Span, video Video, rec *record.Frame) {
 	attrs := span.Attributes()
 	attrs.EnsureCapacity(5)
 	attrs.PutStr(attrVideoName, video.Name)
-	attrs.PutBool(attrCarried, !rec.Judged)
-	if !rec.Judged {
+	attrs.PutBool(attrCarried, !rec.Analyzed)
+	if !rec.Analyzed {
 		attrs.PutInt(attrBBoxCount, int64(rec.People))
 		return
 	}
@@ -133,7 +134,7 @@ func (f *frameSpans) detection(span ptrace.Span, video Video, rec *FrameRecord) 
 }
 
 // stage appends a child of the root, unless the stage did not run.
-func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *FrameRecord, during vision.Interval) (ptrace.Span, bool) {
+func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *record.Frame, during vision.Interval) (ptrace.Span, bool) {
 	if during.Start.IsZero() {
 		return ptrace.Span{}, false
 	}
@@ -144,7 +145,7 @@ func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *FrameRecord, d
 	return span, true
 }
 
-func (f *frameSpans) failed(span ptrace.Span, rec *FrameRecord) {
+func (f *frameSpans) failed(span ptrace.Span, rec *record.Frame) {
 	span.Attributes().PutStr(attrErrorType, errorType(rec.Reason))
 	span.Status().SetCode(ptrace.StatusCodeError)
 	span.Status().SetMessage(message(rec.Err))

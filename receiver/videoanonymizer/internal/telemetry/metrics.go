@@ -16,12 +16,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
 // totals count since the receiver started.
 type totals struct {
 	judged, carried, failed, whole int64
-	masks                          MasksByOrigin
+	masks                          record.MasksByOrigin
 	uncertain                      int64
 	finished, videosFailed         int64
 	interrupted, retried           int64
@@ -36,8 +37,8 @@ type videoMetrics struct {
 }
 
 // count adds a frame to all figures.
-func (e *Emitter) count(s *VideoSpan, rec *FrameRecord) {
-	failed := rec.Err != nil && rec.FailedStage != StageVisualization
+func (e *Emitter) count(s *VideoSpan, rec *record.Frame) {
+	failed := rec.Err != nil && rec.FailedStage != record.StageVisualization
 	ctx := context.Background()
 	e.self.ReceiverVideoanonymizerFrames.Add(ctx, 1)
 	if rec.WholeFrameMasked {
@@ -53,7 +54,7 @@ func (e *Emitter) count(s *VideoSpan, rec *FrameRecord) {
 	switch {
 	case failed:
 		t.failed++
-	case rec.Judged:
+	case rec.Analyzed:
 		t.judged++
 	default:
 		t.carried++
@@ -73,7 +74,7 @@ func (e *Emitter) count(s *VideoSpan, rec *FrameRecord) {
 	f.uncertain += rec.Uncertain
 	f.people = rec.People
 	f.most = max(f.most, rec.People)
-	if rec.Judged && !failed {
+	if rec.Analyzed && !failed {
 		f.judged++
 	}
 	if rec.Err != nil {
@@ -86,7 +87,7 @@ func (e *Emitter) count(s *VideoSpan, rec *FrameRecord) {
 }
 
 // videoEnded counts the outcome, and keeps the video's last figures for one more set of metrics.
-func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.AttributeAnonymizerVideoOutcome) {
+func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.AttributeAnonymizerVideoOutcome, retried bool) {
 	if outcome == metadata.AttributeAnonymizerVideoOutcomeFailed {
 		e.self.ReceiverVideoanonymizerVideosFailed.Add(context.Background(), 1)
 	}
@@ -100,7 +101,7 @@ func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.Attri
 		last.progress.Done, last.progress.Remaining = 1, 0
 	case metadata.AttributeAnonymizerVideoOutcomeFailed:
 		e.totals.videosFailed++
-		if s.again {
+		if retried {
 			e.totals.retried++
 		}
 		last.progress.Remaining = -1
@@ -232,8 +233,8 @@ func (c *collection) collect(now time.Time) pmetric.Metrics {
 }
 
 func (c *collection) queueLength() int64 {
-	if c.queue != nil {
-		return int64(c.queue())
+	if c.queue == nil {
+		return 0
 	}
-	return c.emitter.queueLength.Load()
+	return int64(c.queue())
 }

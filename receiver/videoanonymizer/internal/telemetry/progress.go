@@ -47,6 +47,3 @@ func (s *VideoSpan) progress(now time.Time) Progress {
 
 // maxRemaining is more than a video may take.
 const maxRemaining = 365 * 24 * time.Hour
-
-// TriedAgain says before Failed that another attempt follows.
-func (s *VideoSpan) TriedAgain() { s.again = true }

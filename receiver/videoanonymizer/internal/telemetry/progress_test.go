@@ -41,7 +41,7 @@ func TestProgress(t *testing.T) {
 					if i > 0 {
 						time.Sleep(pace)
 					}
-					rec := record(time.Now(), i, 0, false)
+					rec := frameRecord(time.Now(), i, 0, false)
 					rec.PTS += time.Hour
 					s.Frame(rec)
 				}

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
 // The attributes of videos, on their span and log records. spans.md explains each.
@@ -42,6 +43,32 @@ const (
 	attrVideoResumed    = "anonymizer.video.frames_resumed"
 )
 
+// Video describes a video before its first frame. Fields that are not known stay zero and are not reported.
+type Video struct {
+	// Name is the file's name, Path its full path, Output where the anonymized video goes.
+	Name, Path, Output string
+	// Size is in bytes.
+	Size int64
+	// Width and Height are in pixels, as displayed.
+	Width, Height int
+	// FrameRate is the average, in frames a second.
+	FrameRate float64
+	// Duration is what the container states.
+	Duration time.Duration
+	// Codec is the source's.
+	Codec string
+	// Detector and Pose name the models, Provider what they run on.
+	Detector, Pose, Provider string
+}
+
+// Result describes the output of a finished video; everything else is counted from its frames.
+type Result struct {
+	// Output is the final path.
+	Output string
+	// Size is in bytes.
+	Size int64
+}
+
 // maxLinks is how many of the frames that failed the span of a video links to; it cannot hold all frames of an hour.
 const maxLinks = 64
 
@@ -60,7 +87,6 @@ type VideoSpan struct {
 	figures figures       // guarded by emitter.mu
 	resumed int           // frames done in an earlier run
 	before  time.Duration // their playing time, guarded by emitter.mu
-	again   bool          // another attempt follows
 	damage  string        // what of the source did not decode, if it is kept nevertheless
 	ended   bool
 }
@@ -89,7 +115,7 @@ func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
 }
 
 // Frame reports on a frame. It blocks while the pipeline refuses what came before, within bounds.
-func (s *VideoSpan) Frame(rec *FrameRecord) {
+func (s *VideoSpan) Frame(rec *record.Frame) {
 	if s.ended {
 		return
 	}
@@ -114,71 +140,82 @@ func (s *VideoSpan) link(root spanID) {
 	s.links = append(s.links, root)
 }
 
-// Finished reports that the output stands under its final name.
+// Finished reports that the output is published under its final name.
 func (s *VideoSpan) Finished(result Result) {
-	s.end("anonymizer.video.finished", "video finished", plog.SeverityNumberInfo, metadata.AttributeAnonymizerVideoOutcomeFinished, nil, "",
-		func(attrs pcommon.Map) {
-			putKnown(attrs, attrOutputPath, validUTF8(result.Output))
-			if result.Size > 0 {
-				attrs.PutInt(attrOutputSize, result.Size)
-			}
-		})
+	s.end(ending{
+		event: "anonymizer.video.finished", body: "video finished", severity: plog.SeverityNumberInfo,
+		outcome: metadata.AttributeAnonymizerVideoOutcomeFinished, result: result,
+	})
 }
 
-// Resumed reports that an earlier run has done the beginning of the video: so many frames, which play so long.
+// Resumed reports that an earlier attempt has done the first frames of the video, which play for before.
 func (s *VideoSpan) Resumed(before time.Duration, frames int) {
 	s.emitter.mu.Lock()
 	defer s.emitter.mu.Unlock()
 	s.resumed, s.before = frames, before
 }
 
-// Damaged reports that the video goes on although parts of it do not decode: the output lacks them.
+// Damaged reports that processing continues although parts of the video do not decode: the output lacks them.
 func (s *VideoSpan) Damaged(what error) { s.damage = message(what) }
 
-// Failed reports that there will be no output, and why: the reason is a word such as truncated, of which there are few.
-func (s *VideoSpan) Failed(err error, reason string) {
-	s.end("anonymizer.video.failed", "video failed", plog.SeverityNumberError, metadata.AttributeAnonymizerVideoOutcomeFailed, err, reason, nil)
+// Failed reports that this attempt produced no output, and why: reason is a word from a small set, such as truncated. retried tells
+// whether another attempt follows.
+func (s *VideoSpan) Failed(err error, reason string, retried bool) {
+	s.end(ending{
+		event: "anonymizer.video.failed", body: "video failed: " + message(err), severity: plog.SeverityNumberError,
+		outcome: metadata.AttributeAnonymizerVideoOutcomeFailed, err: err, reason: reason, retried: retried,
+	})
 }
 
-// Interrupted reports that the video was given up unfinished, to be begun again later.
+// Interrupted reports that the video was released unfinished, to be processed again later.
 func (s *VideoSpan) Interrupted() {
-	s.end("anonymizer.video.interrupted", "video interrupted", plog.SeverityNumberWarn, metadata.AttributeAnonymizerVideoOutcomeInterrupted, nil, "", nil)
+	s.end(ending{
+		event: "anonymizer.video.interrupted", body: "video interrupted", severity: plog.SeverityNumberWarn,
+		outcome: metadata.AttributeAnonymizerVideoOutcomeInterrupted,
+	})
 }
 
-func (s *VideoSpan) end(event, body string, severity plog.SeverityNumber, outcome metadata.AttributeAnonymizerVideoOutcome,
-	err error, reason string, result func(pcommon.Map),
-) {
+// ending is how a video ended: its log record, and what its span and metrics say.
+type ending struct {
+	event, body string
+	severity    plog.SeverityNumber
+	outcome     metadata.AttributeAnonymizerVideoOutcome
+	result      Result // of a finished video
+	err         error  // of a failed one, and the next two
+	reason      string
+	retried     bool
+}
+
+func (s *VideoSpan) end(how ending) {
 	if s.ended {
 		return
 	}
 	s.ended = true
-	end := s.start.Add(s.emitter.now().Sub(s.start)) // by the monotonic clock
-	s.emitter.videoEnded(s, end, outcome)
+	at := s.start.Add(s.emitter.now().Sub(s.start)) // by the monotonic clock
+	s.emitter.videoEnded(s, at, how.outcome, how.retried)
 	describe := func(attrs pcommon.Map) {
 		s.describe(attrs)
-		s.count(attrs, end)
-		attrs.PutStr(attrVideoOutcome, outcome.String())
+		s.count(attrs, at)
+		attrs.PutStr(attrVideoOutcome, how.outcome.String())
 		putKnown(attrs, attrVideoDamage, s.damage)
 		putPositive(attrs, attrVideoResumed, s.resumed)
-		if result != nil {
-			result(attrs)
+		putKnown(attrs, attrOutputPath, validUTF8(how.result.Output))
+		if how.result.Size > 0 {
+			attrs.PutInt(attrOutputSize, how.result.Size)
 		}
-		if err != nil {
-			attrs.PutStr(attrErrorType, errorType(reason))
+		if how.err != nil {
+			attrs.PutStr(attrErrorType, errorType(how.reason))
 		}
 	}
-	if err != nil {
-		body += ": " + message(err)
-	}
-	s.log(end, event, body, severity, func(attrs pcommon.Map) {
+	s.log(at, how.event, how.body, how.severity, func(attrs pcommon.Map) {
 		describe(attrs)
-		if err != nil {
-			attrs.PutStr("exception.message", message(err))
+		if how.err != nil {
+			attrs.PutStr("exception.message", message(how.err))
 		}
 	})
 	if s.emitter.traces != nil {
 		s.emitter.traces.add(s.ctx, func(traces ptrace.Traces) int {
-			s.appendVideo(spansOf(traces).AppendEmpty(), end, describe, err)
+			s.appendVideo(spansOf(traces).AppendEmpty(), at, describe, how.err)
 			return 1
 		})
 	}

@@ -74,7 +74,7 @@ func (p *path) expect(at sighting) expectation {
 	dx, dy := float32(vx*dt), float32(vy*dt)
 	moved := last
 	moved.head.X, moved.head.Y = last.head.X+dx, last.head.Y+dy
-	moved.box = vision.Box{X0: last.box.X0 + dx, Y0: last.box.Y0 + dy, X1: last.box.X1 + dx, Y1: last.box.Y1 + dy}
+	moved.box = last.box.Moved(dx, dy)
 	if !last.doubtful {
 		return expectation{moved, moved}
 	}
@@ -83,7 +83,7 @@ func (p *path) expect(at sighting) expectation {
 
 // cost of linking a sighting, infinite if the gate is shut.
 func (e expectation) cost(s sighting) float64 {
-	away, overlap := e.offset(s), max(iou(e.moved.box, s.box), iou(e.still.box, s.box))
+	away, overlap := e.offset(s), max(vision.IoU(e.moved.box, s.box), vision.IoU(e.still.box, s.box))
 	open := gate + gatePerSecond*(s.time-e.moved.time).Seconds()
 	if !(away <= open) && !(overlap >= gateOverlap) {
 		return math.Inf(1)
@@ -96,17 +96,6 @@ func (e expectation) offset(s sighting) float64 { return min(offset(e.moved, s),
 // offset is the distance between two heads in head sizes.
 func offset(a, b sighting) float64 {
 	return math.Hypot(float64(a.head.X-b.head.X), float64(a.head.Y-b.head.Y)) / ((size(a.head) + size(b.head)) / 2)
-}
-
-// iou is the intersection of two boxes over their union.
-func iou(a, b vision.Box) float64 {
-	w := float64(min(a.X1, b.X1) - max(a.X0, b.X0))
-	h := float64(min(a.Y1, b.Y1) - max(a.Y0, b.Y0))
-	if !(w > 0 && h > 0) {
-		return 0
-	}
-	both := float64(a.Width())*float64(a.Height()) + float64(b.Width())*float64(b.Height())
-	return w * h / (both - w*h)
 }
 
 // forbidden stands for an infinite cost: more than all others together, so that as many rows as possible are assigned.

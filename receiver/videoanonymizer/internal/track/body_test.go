@@ -79,10 +79,7 @@ func TestBodiesDoNotBlink(t *testing.T) {
 			Width: 320, Height: 320, People: []vision.Person{p}})...)
 	}
 	results = append(results, tracker.Flush()...)
-	painter, err := mask.NewPainter(mask.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	painter := mask.NewPainter(mask.Options{})
 	var masked [frames][]byte
 	for i, r := range results {
 		f := &media.Frame{Width: 320, Height: 320, Format: media.PixelFormat{Name: "gray", Depth: 8, Planes: 1}}

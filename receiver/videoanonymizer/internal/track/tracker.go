@@ -159,7 +159,7 @@ func (f *frame) sightings(opts mask.GeometryOptions) (sure, weak []sighting) {
 	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height)
 	for i, p := range people {
 		h := heads[i]
-		borne := !p.Candidate || hasFace[i] || mask.BearsOut(p, f.Width, f.Height)
+		borne := !p.Candidate || hasFace[i] || mask.PoseConfirms(p, f.Width, f.Height)
 		switch s := (sighting{number: f.number, time: f.Time, head: h, box: p.Box, body: bodies[i], certain: !p.Candidate || hasFace[i]}); {
 		case h.Origin == mask.OriginFrame || !h.Sane():
 			if borne {
@@ -191,7 +191,7 @@ func withoutGuesses(people []vision.Person, heads []mask.Head) (known []vision.P
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return vision.BySureness(people[i].Detection, people[j].Detection) })
+	slices.SortStableFunc(order, func(i, j int) int { return vision.ByConfidence(people[i].Detection, people[j].Detection) })
 	for _, i := range order {
 		p, h := people[i], heads[i]
 		if p.Candidate && (h.Origin != mask.OriginPose || h.Sane() && contained(h.X, h.Y, located)) {
@@ -471,8 +471,7 @@ func meet(a, b mask.Head) bool {
 	if dx*dx+dy*dy > most*most {
 		return false
 	}
-	x, y := a.Bounds(), b.Bounds()
-	return x.X0 < y.X1 && y.X0 < x.X1 && x.Y0 < y.Y1 && y.Y0 < x.Y1
+	return a.Bounds().Overlaps(b.Bounds())
 }
 
 func contained(x, y float32, heads []mask.Head) bool {

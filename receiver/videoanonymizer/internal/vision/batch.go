@@ -8,18 +8,20 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// inBatches estimates the poses, or what else is known of each, of at most largest people at a time, so that a crowd takes no
-// more memory than that. When the device has too little even for a batch, the batch is halved.
-func inBatches[T any](what string, people []Detection, largest int, estimate func([]Detection, *Steps) ([]T, error)) ([]T, Steps, error) {
+// inBatches calls estimate for at most maxBatch people at a time, so that a crowd takes no more memory than that, and
+// returns one result for each person, in order. A batch that does not fit into the device's memory is halved.
+func inBatches[T any](
+	what string, people []Detection, maxBatch int, estimate func([]Detection, *Steps) ([]T, error),
+) ([]T, Steps, error) {
 	var steps Steps
 	all := make([]T, 0, len(people))
-	for batch := max(1, largest); len(all) < len(people); {
+	for batch := max(1, maxBatch); len(all) < len(people); {
 		next := people[len(all):min(len(people), len(all)+batch)]
 		estimated, err := estimate(next, &steps)
-		if errors.Is(err, onnx.ErrOutOfMemory) && len(next) > 1 {
+		if errors.Is(err, inference.ErrOutOfMemory) && len(next) > 1 {
 			batch = len(next) / 2
 			continue
 		}
@@ -31,7 +33,7 @@ func inBatches[T any](what string, people []Detection, largest int, estimate fun
 	return all, steps, nil
 }
 
-// stopwatch adds one model call's times to the steps of a frame.
+// stopwatch adds the times of one model call to the steps of a frame.
 type stopwatch struct {
 	steps *Steps
 	last  time.Time

@@ -12,10 +12,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// TestInBatches: a batch that the device has too little memory for is halved and tried again, down to one; then it is an error.
+// TestInBatches: a batch that the device has too little memory for is halved and tried again, down to one; then it is
+// an error.
 func TestInBatches(t *testing.T) {
 	broken := errors.New("broken")
 	tests := map[string]struct {
@@ -31,7 +32,7 @@ func TestInBatches(t *testing.T) {
 		"no bound":            {people: 2, largest: 0, fits: 4, want: []int{1, 1}},
 		"too large":           {people: 8, largest: 8, fits: 2, want: []int{8, 4, 2, 2, 2, 2}},
 		"odd":                 {people: 7, largest: 7, fits: 3, want: []int{7, 3, 3, 1}},
-		"not even one":        {people: 5, largest: 4, fits: 0, want: []int{4, 2, 1}, err: onnx.ErrOutOfMemory},
+		"not even one":        {people: 5, largest: 4, fits: 0, want: []int{4, 2, 1}, err: inference.ErrOutOfMemory},
 		"another error stays": {people: 5, largest: 4, fits: 4, fail: broken, want: []int{4}, err: broken},
 	}
 	for name, tt := range tests {
@@ -47,7 +48,7 @@ func TestInBatches(t *testing.T) {
 					return nil, tt.fail
 				}
 				if len(batch) > tt.fits {
-					return nil, fmt.Errorf("model.onnx: %w", onnx.ErrOutOfMemory)
+					return nil, fmt.Errorf("model.onnx: %w", inference.ErrOutOfMemory)
 				}
 				var scores []float32
 				for _, d := range batch {
@@ -113,8 +114,8 @@ func TestNaNIsNoAnswer(t *testing.T) {
 	}
 }
 
-// TestMemoryThatIsTooSmall asks ONNX Runtime for more memory than there is for each person: the error is the one that halves
-// batches.
+// TestMemoryThatIsTooSmall asks ONNX Runtime for more memory than there is for each person: the error is the one that
+// halves batches.
 func TestMemoryThatIsTooSmall(t *testing.T) {
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, 8, 8, 3)
@@ -130,7 +131,7 @@ func TestMemoryThatIsTooSmall(t *testing.T) {
 	s, err := NewSegmenter("selfie_segmentation", g.open(t), SegmenterOptions{MaxPeoplePerBatch: 2, BoxScale: 1})
 	require.NoError(t, err)
 	_, steps, err := s.Segment(t.Context(), newFrame(64, 64, yuv420p, false, uniform(white)), make([]Detection, 4))
-	require.ErrorIs(t, err, onnx.ErrOutOfMemory)
-	require.ErrorContains(t, err, "find the silhouette of 1 people", "after two")
+	require.ErrorIs(t, err, inference.ErrOutOfMemory)
+	require.ErrorContains(t, err, "find the silhouettes of 1 people", "after two")
 	assert.Zero(t, steps.Batches)
 }

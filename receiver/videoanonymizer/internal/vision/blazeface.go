@@ -8,15 +8,16 @@ import (
 	"fmt"
 	"image"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 )
 
-// blazeFace is BlazeFace (Bazarevsky et al., Sub-millisecond Neural Face Detection on Mobile GPUs, 2019): input uint8
-// [N,S,S,3] RGB, outputs float32 scores [N,A], boxes [N,A,4] as x0, y0, x1, y1 and landmarks [N,A,6,2] as x, y, all in pixels
-// of the input, before suppression. The landmarks are the person's right eye, left eye, nose, mouth, right ear, left ear.
+// blazeFace is BlazeFace (Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019):
+// input uint8 [N,S,S,3] RGB, outputs float32 scores [N,A], boxes [N,A,4] as x0, y0, x1, y1 and landmarks [N,A,6,2] as
+// x, y, all in pixels of the input, before suppression. The landmarks are the person's right eye, left eye, nose,
+// mouth, right ear and left ear.
 type blazeFace struct {
-	session *onnx.Session
+	session inference.Session
 	opts    FaceOptions
 	size    int
 }
@@ -27,15 +28,15 @@ const (
 	blazeFaceLeftEye   = 1
 )
 
-func newBlazeFace(session *onnx.Session, opts FaceOptions) (FaceDetector, error) {
-	in, out := session.Inputs(), session.Outputs()
-	if len(in) != 1 || in[0].Type != "uint8" || len(in[0].Shape) != 4 || in[0].Shape[1] <= 0 || in[0].Shape[1] != in[0].Shape[2] ||
-		in[0].Shape[3] != 3 || len(out) != 3 || len(out[0].Shape) != 2 || len(out[1].Shape) != 3 || len(out[2].Shape) != 4 ||
-		out[2].Shape[2] != blazeFaceLandmarks {
+func newBlazeFace(session inference.Session, opts FaceOptions) (FaceDetector, error) {
+	size, ok := squareInput(session)
+	out := session.Outputs()
+	if !ok || len(out) != 3 || !hasShape(out[0], anySize, anySize) || !hasShape(out[1], anySize, anySize, anySize) ||
+		!hasShape(out[2], anySize, anySize, blazeFaceLandmarks, anySize) {
 		return nil, shapeError(session, "blazeface",
 			"one input uint8 [N,S,S,3] and the outputs float32 scores [N,A], boxes [N,A,4], landmarks [N,A,6,2]")
 	}
-	return &blazeFace{session: session, opts: opts, size: int(in[0].Shape[1])}, nil
+	return &blazeFace{session: session, opts: opts, size: size}, nil
 }
 
 // DetectFaces implements FaceDetector.
@@ -43,30 +44,31 @@ func (b *blazeFace) DetectFaces(ctx context.Context, frame *media.Frame) ([]Face
 	var steps Steps
 	var faces []Face
 	for _, view := range views(frame, b.opts.Tiles) {
-		seen, err := b.look(ctx, frame, view, &steps)
+		found, err := b.detectIn(ctx, frame, view, &steps)
 		if err != nil {
 			return nil, steps, fmt.Errorf("detect faces: %w", err)
 		}
-		faces = append(faces, seen...)
+		faces = append(faces, found...)
 	}
 	return suppressFaces(faces, b.opts.OverlapThreshold), steps, nil
 }
 
-func (b *blazeFace) look(ctx context.Context, frame *media.Frame, view image.Rectangle, steps *Steps) ([]Face, error) {
-	var faces []Face
-	err := lookAt(ctx, b.session, frame, view, b.size, b.size, steps, func(outputs []onnx.Tensor, region image.Rectangle, scale float32) error {
-		var err error
+func (b *blazeFace) detectIn(
+	ctx context.Context, frame *media.Frame, view image.Rectangle, steps *Steps,
+) (faces []Face, err error) {
+	read := func(outputs []inference.Tensor, region image.Rectangle, scale float32) (err error) {
 		faces, err = b.read(outputs[0].Float32, outputs[1].Float32, outputs[2].Float32, region, scale)
 		return err
-	})
+	}
+	err = runOnView(ctx, b.session, frame, view, b.size, b.size, steps, read)
 	return faces, err
 }
 
-// read keeps what scores high enough and maps it to the frame.
+// read keeps the faces whose score is high enough and maps them to the frame.
 func (b *blazeFace) read(scores, boxes, landmarks []float32, region image.Rectangle, scale float32) ([]Face, error) {
 	if len(boxes) != 4*len(scores) || len(landmarks) != 2*blazeFaceLandmarks*len(scores) {
-		return nil, fmt.Errorf("%w: %s gave %d scores, %d box sides and %d coordinates of landmarks",
-			onnx.ErrModel, b.session.Name(), len(scores), len(boxes), len(landmarks))
+		return nil, fmt.Errorf("%w: %s returned %d scores, %d box coordinates and %d landmark coordinates",
+			inference.ErrModel, b.session.Name(), len(scores), len(boxes), len(landmarks))
 	}
 	x := func(v float32) float32 { return float32(region.Min.X) + v*scale }
 	y := func(v float32) float32 { return float32(region.Min.Y) + v*scale }
@@ -83,8 +85,11 @@ func (b *blazeFace) read(scores, boxes, landmarks []float32, region image.Rectan
 			continue
 		}
 		mark := func(k int) Keypoint { return Keypoint{X: x(marks[2*k]), Y: y(marks[2*k+1]), Score: score} }
-		faces = append(faces, Face{Score: score, Box: Box{X0: x(box[0]), Y0: y(box[1]), X1: x(box[2]), Y1: y(box[3])},
-			LeftEye: mark(blazeFaceLeftEye), RightEye: mark(blazeFaceRightEye)})
+		faces = append(faces, Face{
+			Box:     Box{X0: x(box[0]), Y0: y(box[1]), X1: x(box[2]), Y1: y(box[3])},
+			Score:   score,
+			LeftEye: mark(blazeFaceLeftEye), RightEye: mark(blazeFaceRightEye),
+		})
 	}
 	return faces, nil
 }

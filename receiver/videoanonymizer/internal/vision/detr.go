@@ -8,34 +8,37 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 )
 
-// detr is DETR (Carion et al., End-to-End Object Detection with Transformers, 2020) as its ONNX exports have it: input
-// pixel_values float32 [N,3,H,W], RGB normalised as for ImageNet, and in some exports pixel_mask int64 [N,h,w] of ones;
-// outputs logits float32 [N,100,92], of which 1 is a person and the last no object, and pred_boxes float32 [N,100,4] as
-// centre x, y, width, height in 0..1 of the picture. Each query is one object: there is no suppression.
+// detr is DETR (Carion et al., "End-to-End Object Detection with Transformers", 2020) as its ONNX exports have it:
+// input pixel_values float32 [N,3,H,W], RGB normalized as for ImageNet, and in some exports pixel_mask int64 [N,h,w] of
+// ones; outputs logits float32 [N,100,92], of which 1 is a person and the last one no object, and pred_boxes float32
+// [N,100,4] as center x, center y, width and height in 0..1 of the image. Each query is one object, so there is no
+// suppression.
 type detr struct {
-	session *onnx.Session
+	session inference.Session
 	opts    DetectorOptions
 	size    func(width, height int) (w, h int)
-	mask    *onnx.Tensor // of ones; nil where the export has none
+	mask    *inference.Tensor // of ones; nil where the export has none
 }
 
 const (
 	detrPerson = 1
-	// The picture is scaled to a short side of 800 unless the long one would pass 1333, as DETR was trained.
+	// The image is scaled to a short side of 800, unless the long side would exceed 1333, as in DETR's training.
 	detrShortSide, detrLongSide = 800, 1333
-	// detrMaskSide is taken where an export leaves the mask's size free; the model scales the mask itself.
+	// detrMaskSide is the mask's size where an export leaves it open; the model scales the mask itself.
 	detrMaskSide = 64
 )
 
-func newDETR(session *onnx.Session, opts DetectorOptions) (Detector, error) {
+func newDETR(session inference.Session, opts DetectorOptions) (Detector, error) {
 	in, out := session.Inputs(), session.Outputs()
-	if len(in) == 0 || len(in) > 2 || in[0].Type != "float" || len(in[0].Shape) != 4 || in[0].Shape[1] != 3 ||
-		len(in) == 2 && (in[1].Type != "int64" || len(in[1].Shape) != 3) || len(out) < 2 || len(out[0].Shape) != 3 || len(out[1].Shape) != 3 {
+	if len(in) == 0 || len(in) > 2 || in[0].Type != "float" || !hasShape(in[0], anySize, 3, anySize, anySize) ||
+		len(in) == 2 && (in[1].Type != "int64" || !hasShape(in[1], anySize, anySize, anySize)) ||
+		len(out) < 2 || !hasShape(out[0], anySize, anySize, anySize) || !hasShape(out[1], anySize, anySize, anySize) {
 		return nil, shapeError(session, "detr", "the inputs float32 pixel_values [N,3,H,W] and perhaps int64 pixel_mask [N,h,w], "+
 			"and the outputs float32 logits [N,Q,C], pred_boxes [N,Q,4]")
 	}
@@ -47,21 +50,21 @@ func newDETR(session *onnx.Session, opts DetectorOptions) (Detector, error) {
 		d.size = inputSize(opts, opts.LongSide, 1)
 	}
 	if len(in) == 2 {
-		h, w := in[1].Shape[1], in[1].Shape[2]
-		if h <= 0 || w <= 0 {
-			h, w = detrMaskSide, detrMaskSide
-		}
-		ones := make([]int64, h*w)
-		for i := range ones {
-			ones[i] = 1
-		}
-		d.mask = &onnx.Tensor{Shape: []int64{1, h, w}, Int64: ones}
+		d.mask = detrMask(in[1].Shape[1], in[1].Shape[2])
 	}
 	return d, nil
 }
 
+func detrMask(height, width int64) *inference.Tensor {
+	if height <= 0 || width <= 0 {
+		height, width = detrMaskSide, detrMaskSide
+	}
+	return &inference.Tensor{Shape: []int64{1, height, width}, Int64: slices.Repeat([]int64{1}, int(height*width))}
+}
+
 func detrSize(width, height int) (w, h int) {
-	scale := min(float64(detrShortSide)/float64(min(width, height)), float64(detrLongSide)/float64(max(width, height)))
+	short, long := float64(min(width, height)), float64(max(width, height))
+	scale := min(detrShortSide/short, detrLongSide/long)
 	return max(1, int(math.Round(float64(width)*scale))), max(1, int(math.Round(float64(height)*scale)))
 }
 
@@ -70,19 +73,18 @@ func (d *detr) Detect(ctx context.Context, frame *media.Frame) ([]Detection, Ste
 	var steps Steps
 	watch := newStopwatch(&steps)
 	width, height := d.size(frame.Width, frame.Height)
-	picture := make([]float32, 3*width*height)
-	if err := sampleNormalised(frame, image.Rect(0, 0, frame.Width, frame.Height), picture, width, height); err != nil {
+	pixels := make([]float32, 3*width*height)
+	if err := sampleNormalized(frame, image.Rect(0, 0, frame.Width, frame.Height), pixels, width, height); err != nil {
 		return nil, steps, err
 	}
-	input := []onnx.Tensor{{Shape: []int64{1, 3, int64(height), int64(width)}, Float32: picture}}
+	input := []inference.Tensor{{Shape: []int64{1, 3, int64(height), int64(width)}, Float32: pixels}}
 	if d.mask != nil {
 		input = append(input, *d.mask)
 	}
 	watch.preprocessed()
 	var people []Detection
-	err := d.session.Run(ctx, input, func(outputs []onnx.Tensor) error {
+	err := d.session.Run(ctx, input, func(outputs []inference.Tensor) (err error) {
 		watch.inferred()
-		var err error
 		people, err = d.read(outputs[0], outputs[1], frame)
 		return err
 	})
@@ -94,30 +96,34 @@ func (d *detr) Detect(ctx context.Context, frame *media.Frame) ([]Detection, Ste
 	return people, steps, nil
 }
 
-func (d *detr) read(logits, boxes onnx.Tensor, frame *media.Frame) ([]Detection, error) {
+// read keeps the people whose score is high enough and maps them to the frame.
+func (d *detr) read(logits, boxes inference.Tensor, frame *media.Frame) ([]Detection, error) {
 	queries, classes := int(logits.Shape[1]), int(logits.Shape[2])
 	if classes <= detrPerson+1 || len(boxes.Float32) < queries*4 {
-		return nil, fmt.Errorf("%w: %s gave logits %v and boxes %v", onnx.ErrModel, d.session.Name(), logits.Shape, boxes.Shape)
+		return nil, fmt.Errorf("%w: %s returned logits %v and boxes %v",
+			inference.ErrModel, d.session.Name(), logits.Shape, boxes.Shape)
 	}
 	w, h := float32(frame.Width), float32(frame.Height)
 	var people []Detection
 	for q := range queries {
-		class, score := best(logits.Float32[q*classes:][:classes])
+		class, score := bestClass(logits.Float32[q*classes:][:classes])
 		b := boxes.Float32[q*4:][:4]
 		if !finite(score, b[0], b[1], b[2], b[3]) {
 			return nil, ErrNotFinite
 		}
-		if class != detrPerson || score < d.opts.leastScore() {
+		if class != detrPerson || score < d.opts.minScore() {
 			continue
 		}
-		people = append(people, Detection{Score: score, Candidate: score < d.opts.ScoreThreshold, Box: Box{
-			X0: (b[0] - b[2]/2) * w, Y0: (b[1] - b[3]/2) * h, X1: (b[0] + b[2]/2) * w, Y1: (b[1] + b[3]/2) * h}})
+		people = append(people, Detection{
+			Box:   Box{X0: (b[0] - b[2]/2) * w, Y0: (b[1] - b[3]/2) * h, X1: (b[0] + b[2]/2) * w, Y1: (b[1] + b[3]/2) * h},
+			Score: score, Candidate: score < d.opts.ScoreThreshold,
+		})
 	}
 	return people, nil
 }
 
-// best is the most likely class except the last one, no object, and its probability among all (softmax).
-func best(logits []float32) (class int, probability float32) {
+// bestClass is the most likely class other than the last one (no object), and its probability among all (softmax).
+func bestClass(logits []float32) (class int, probability float32) {
 	var sum float64
 	largest := float64(logits[0])
 	for i, v := range logits {

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// detrGraph answers every picture with the given queries: a class, its logit (the others are 0) and a box. The logits are
-// multiplied by the mask's mean, so that a mask of anything but ones ruins them.
+// detrGraph answers every picture with the given queries: a class, its logit (the others are 0) and a box. The logits
+// are multiplied by the mask's mean, so that a mask of anything but ones ruins them.
 func detrGraph(t *testing.T, withMask bool, queries ...struct {
 	class int
 	logit float32
@@ -131,9 +131,9 @@ func TestReadHeatMapsRefusesNaN(t *testing.T) {
 	assert.ErrorIs(t, readHeatMaps(&Pose{}, maps, 2, 2, image.Rect(0, 0, 2, 2)), ErrNotFinite)
 }
 
-func TestSampleNormalised(t *testing.T) {
+func TestSampleNormalized(t *testing.T) {
 	dst := make([]float32, 3*8*6)
-	require.NoError(t, sampleNormalised(newFrame(1280, 720, yuv420p, false, uniform(red)), image.Rect(0, 0, 1280, 720), dst, 8, 6))
+	require.NoError(t, sampleNormalized(newFrame(1280, 720, yuv420p, false, uniform(red)), image.Rect(0, 0, 1280, 720), dst, 8, 6))
 	for i := range 8 * 6 {
 		assert.InDelta(t, (1-.485)/.229, dst[i], .03)
 		assert.InDelta(t, -.456/.224, dst[48+i], .03)

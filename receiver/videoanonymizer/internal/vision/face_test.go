@@ -114,14 +114,14 @@ func TestTilesLeaveNothingOut(t *testing.T) {
 			all := views(frame, tiles)
 			require.Len(t, all, 1+tiles*tiles)
 			large := []Detection{{Box: Box{X0: 10, Y0: 10, X1: 11 + .25*float32(size[0]), Y1: 20}}, {Box: Box{X0: 10, Y0: 10, X1: 20, Y1: 11 + .25*float32(size[1])}}}
-			require.Len(t, whollyInside(slices.Clone(large), all[0], frame), 2, "the whole view shows large people")
-			require.Empty(t, whollyInside(slices.Clone(large), all[1], frame), "tiles are for small ones")
+			require.Len(t, dropPartial(slices.Clone(large), all[0], frame), 2, "the whole view shows large people")
+			require.Empty(t, dropPartial(slices.Clone(large), all[1], frame), "tiles are for small ones")
 			small := int(tileOverlap*float64(all[1].Dx())) / 2
 			for x := 0; x+small <= size[0]; x += max(1, small/2) {
 				whole := 0
 				for _, view := range all[1:] {
 					p := []Detection{{Box: Box{X0: float32(x), Y0: float32(view.Min.Y + view.Dy()/2), X1: float32(x + small), Y1: float32(view.Min.Y+view.Dy()/2) + 1}}}
-					if view.Min.X <= x && x+small <= view.Max.X && len(whollyInside(p, view, frame)) == 1 {
+					if view.Min.X <= x && x+small <= view.Max.X && len(dropPartial(p, view, frame)) == 1 {
 						whole++
 					}
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 )
 
@@ -56,7 +57,8 @@ func TestDetectorOnBlankFrames(t *testing.T) {
 	}
 }
 
-// Boxes are in pixels of the letterboxed input: 1920 x 1080 is seen as 416 x 256, of which 11 rows at each edge are black.
+// Boxes are in pixels of the letterboxed input: 1920 x 1080 is seen as 416 x 256, of which 11 rows at each edge are
+// black.
 func TestDetectorMapsBoxesToTheFrame(t *testing.T) {
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, -1, -1, 3)
@@ -120,12 +122,12 @@ func TestPoseOfManyPeopleEqualsPoseOfEach(t *testing.T) {
 func TestModelsOfAnotherFamilyAreRefused(t *testing.T) {
 	detector, pose := openModel(t, "nanodet-m.onnx"), openModel(t, "movenet-lightning.onnx")
 	_, err := NewDetector("nanodet", pose, DetectorOptions{})
-	require.ErrorIs(t, err, onnx.ErrModel)
+	require.ErrorIs(t, err, inference.ErrModel)
 	assert.ErrorContains(t, err, "movenet-lightning.onnx is not a nanodet model")
 	_, err = NewPoseEstimator("", detector, PoseOptions{})
-	require.ErrorIs(t, err, onnx.ErrModel)
+	require.ErrorIs(t, err, inference.ErrModel)
 	_, err = NewDetector("yolo", detector, DetectorOptions{})
-	assert.ErrorContains(t, err, `no detector family is called "yolo"; use one of`)
+	assert.ErrorContains(t, err, `detector family "yolo" is not known: use one of`)
 }
 
 // BenchmarkInference measures what ONNX Runtime alone takes, on one thread: cpu-ms/op is the process's CPU time.
@@ -133,13 +135,13 @@ func BenchmarkInference(b *testing.B) {
 	nanodet, movenet := openModel(b, "nanodet-m.onnx"), openModel(b, "movenet-lightning.onnx")
 	run := func(name string, session *onnx.Session, n, h, w int) {
 		b.Run(name, func(b *testing.B) {
-			input := []onnx.Tensor{{Shape: []int64{int64(n), int64(h), int64(w), 3}, Uint8: make([]uint8, n*h*w*3)}}
+			input := []inference.Tensor{{Shape: []int64{int64(n), int64(h), int64(w), 3}, Uint8: make([]uint8, n*h*w*3)}}
 			for i := range input[0].Uint8 {
 				input[0].Uint8[i] = uint8(i * 7)
 			}
 			start := cpuTime()
 			for b.Loop() {
-				if err := session.Run(b.Context(), input, func([]onnx.Tensor) error { return nil }); err != nil {
+				if err := session.Run(b.Context(), input, func([]inference.Tensor) error { return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -12,20 +12,20 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// sampler turns a region of a frame into a small interleaved 8-bit picture for a model. Each plane is scaled on its own
-// and only the small result is converted, which costs a fraction of converting the frame. A sampler serves one
-// goroutine at a time. Its memory lies outside of Go's: close frees it.
+// sampler turns a region of a frame into a small interleaved 8-bit RGB image for a model. It scales each plane
+// separately and converts only the small result, which costs a fraction of converting the frame. A sampler serves one
+// goroutine at a time. Its memory lies outside Go's: close frees it.
 type sampler struct {
-	halves [2]gocv.Mat // on the way to a much smaller size, in turn
+	halves [2]gocv.Mat // intermediate sizes on the way to a much smaller one, used in turn
 	planes [3]gocv.Mat // scaled, in the frame's depth
-	bytes  [3]gocv.Mat // the same in 8 bit, where the frame is deeper
+	bytes  [3]gocv.Mat // the same in 8 bits, where the frame is deeper
 }
 
-// spareSamplers are those that wait to be used again. A sync.Pool would not do: it lets go of what it holds at each garbage collection,
-// and what lies outside of Go's memory would never be freed.
+// spareSamplers are those that can be used again. A sync.Pool would not do: each garbage collection drops what it
+// holds, and memory outside Go's would never be freed.
 var spareSamplers = make(chan *sampler, 16)
 
-// borrowSampler takes a spare one, or else a new one; returnSampler gives it back.
+// borrowSampler returns a spare sampler or a new one. Give it to returnSampler afterwards.
 func borrowSampler() *sampler {
 	select {
 	case s := <-spareSamplers:
@@ -59,24 +59,16 @@ func (s *sampler) close() {
 	}
 }
 
-// samplePicture is sample by a sampler that is borrowed.
-func samplePicture(frame *media.Frame, region image.Rectangle, dst []uint8, width, height int) error {
+// sampleImage is sample by a borrowed sampler.
+func sampleImage(frame *media.Frame, region image.Rectangle, dst []uint8, width, height int) error {
 	s := borrowSampler()
 	defer returnSampler(s)
-	return s.sample(frame, region, dst, width, height, rgb)
+	return s.sample(frame, region, dst, width, height)
 }
 
-// channelOrder says which colour stands first in a model's input.
-type channelOrder bool
-
-const (
-	rgb channelOrder = false
-	bgr channelOrder = true
-)
-
-// sample fills dst, width x height x 3 bytes, with the region of the frame, which may reach beyond the frame; what lies
-// outside becomes black. The region is scaled to the picture's size in each direction on its own.
-func (s *sampler) sample(frame *media.Frame, region image.Rectangle, dst []uint8, width, height int, order channelOrder) error {
+// sample fills dst, height x width x 3 bytes of RGB, with the region of the frame, scaled to that size without keeping
+// its aspect ratio. The region may reach beyond the frame; what lies outside becomes black.
+func (s *sampler) sample(frame *media.Frame, region image.Rectangle, dst []uint8, width, height int) error {
 	if region.Empty() || len(dst) != width*height*3 {
 		return fmt.Errorf("sample %v of a %dx%d frame into %d bytes for %dx%d", region, frame.Width, frame.Height,
 			len(dst), width, height)
@@ -100,11 +92,11 @@ func (s *sampler) sample(frame *media.Frame, region image.Rectangle, dst []uint8
 			return err
 		}
 	}
-	convert(dst, width, target, planes, frame, order)
+	convert(dst, width, target, planes, frame)
 	return nil
 }
 
-// project maps a point of the frame to the picture that the region is scaled to, rounded to whole pixels.
+// project maps a point of the frame to the image that the region is scaled to, rounded to whole pixels.
 func project(p image.Point, region image.Rectangle, width, height int) image.Point {
 	return image.Point{
 		X: ((p.X-region.Min.X)*width + region.Dx()/2) / region.Dx(),
@@ -112,7 +104,7 @@ func project(p image.Point, region image.Rectangle, width, height int) image.Poi
 	}
 }
 
-// scale resizes the visible part of one plane and gives its bytes, valid until the sampler's next use.
+// scale resizes the visible part of a plane and returns its bytes, valid until the sampler's next use.
 func (s *sampler) scale(frame *media.Frame, index int, visible image.Rectangle, size image.Point) ([]uint8, error) {
 	plane := frame.Planes[index]
 	part := visible
@@ -144,8 +136,8 @@ func (s *sampler) scale(frame *media.Frame, index int, visible image.Rectangle, 
 	return s.bytes[index].DataPtrUint8()
 }
 
-// resize scales the part of src to the size. It halves the picture as often as that fits and averages only what is left:
-// OpenCV's average by whole factors of two is about ten times as fast as that by any other.
+// resize scales a part of src to the size. It halves the part as often as possible first: OpenCV averages by factors of
+// two about ten times as fast as by any other.
 func (s *sampler) resize(src *gocv.Mat, part image.Rectangle, dst *gocv.Mat, size image.Point) error {
 	from := src.Region(part)
 	defer func() { _ = from.Close() }()
@@ -166,9 +158,10 @@ func (s *sampler) resize(src *gocv.Mat, part image.Rectangle, dst *gocv.Mat, siz
 	return gocv.Resize(from, dst, size, 0, 0, interpolation)
 }
 
-// conversion holds what each value of Y, U and V adds to red, green and blue, in 1/1024 (ITU-R BT.601 and BT.709).
+// conversion holds what each value of Y, U and V contributes to red, green and blue, in 1/1024.
 type conversion struct{ y, rv, gu, gv, bu [256]int32 }
 
+// conversions are those of ITU-R BT.601 and BT.709, each for limited and full range.
 var conversions = func() (c [2][2]conversion) {
 	for matrix, k := range [2]struct{ red, blue float64 }{{0.299, 0.114}, {0.2126, 0.0722}} {
 		for full := range 2 {
@@ -191,9 +184,9 @@ var conversions = func() (c [2][2]conversion) {
 	return c
 }()
 
-// convert writes planes of target's size into the target part of dst. The matrix is BT.601 up to 576 lines and BT.709
-// above, as players assume where a stream says nothing; a model does not notice the difference.
-func convert(dst []uint8, width int, target image.Rectangle, planes [3][]uint8, frame *media.Frame, order channelOrder) {
+// convert writes planes of target's size, as RGB, into the target part of dst. The matrix is BT.601 up to 576 lines and
+// BT.709 above, as players assume for streams that do not say; a model does not notice the difference.
+func convert(dst []uint8, width int, target image.Rectangle, planes [3][]uint8, frame *media.Frame) {
 	matrix, full := 1, 0
 	if frame.Height <= 576 {
 		matrix = 0
@@ -202,18 +195,14 @@ func convert(dst []uint8, width int, target image.Rectangle, planes [3][]uint8, 
 		full = 1
 	}
 	t := &conversions[matrix][full]
-	first, last := 0, 2
-	if order == bgr {
-		first, last = 2, 0
-	}
 	w := target.Dx()
 	for row := range target.Dy() {
 		out := dst[((target.Min.Y+row)*width+target.Min.X)*3:][:w*3]
 		luma := planes[0][row*w:][:w]
 		if planes[1] == nil {
 			for x, v := range luma {
-				grey := clamp(t.y[v])
-				out[x*3], out[x*3+1], out[x*3+2] = grey, grey, grey
+				gray := clamp(t.y[v])
+				out[x*3], out[x*3+1], out[x*3+2] = gray, gray, gray
 			}
 			continue
 		}
@@ -221,14 +210,14 @@ func convert(dst []uint8, width int, target image.Rectangle, planes [3][]uint8, 
 		for x, v := range luma {
 			y, u, v := t.y[v], blue[x], red[x]
 			pixel := out[x*3:][:3]
-			pixel[first] = clamp(y + t.rv[v])
+			pixel[0] = clamp(y + t.rv[v])
 			pixel[1] = clamp(y + t.gu[u] + t.gv[v])
-			pixel[last] = clamp(y + t.bu[u])
+			pixel[2] = clamp(y + t.bu[u])
 		}
 	}
 }
 
-// clamp turns 1/1024 into a byte.
+// clamp converts 1/1024 steps to a byte.
 func clamp(v int32) uint8 {
 	v >>= 10
 	if uint32(v) > 255 {

@@ -65,24 +65,22 @@ func TestSampleConvertsColours(t *testing.T) {
 		width, height int
 		full          bool
 		yuv           [3]byte
-		order         channelOrder
 		want          [3]byte
 	}{
-		"red HD":             {format: yuv420p, width: 1280, height: 720, yuv: red, want: [3]byte{255, 0, 0}},
-		"red HD, blue first": {format: yuv420p, width: 1280, height: 720, yuv: red, order: bgr, want: [3]byte{0, 0, 255}},
-		"green 4:4:4":        {format: yuv444p, width: 1280, height: 720, yuv: green, want: [3]byte{0, 255, 0}},
-		"white 10 bit":       {format: yuv420p10le, width: 1280, height: 720, yuv: white, want: [3]byte{255, 255, 255}},
-		"red SD":             {format: yuv420p, width: 640, height: 480, yuv: [3]byte{81, 90, 240}, want: [3]byte{255, 0, 0}},
-		"full range":         {format: yuv420p, width: 640, height: 480, full: true, yuv: [3]byte{255, 128, 128}, want: [3]byte{255, 255, 255}},
-		"grey":               {format: gray, width: 640, height: 480, full: true, yuv: [3]byte{77}, want: [3]byte{77, 77, 77}},
-		"odd size":           {format: yuv420p, width: 641, height: 481, yuv: [3]byte{81, 90, 240}, want: [3]byte{255, 0, 0}},
+		"red HD":       {format: yuv420p, width: 1280, height: 720, yuv: red, want: [3]byte{255, 0, 0}},
+		"green 4:4:4":  {format: yuv444p, width: 1280, height: 720, yuv: green, want: [3]byte{0, 255, 0}},
+		"white 10 bit": {format: yuv420p10le, width: 1280, height: 720, yuv: white, want: [3]byte{255, 255, 255}},
+		"red SD":       {format: yuv420p, width: 640, height: 480, yuv: [3]byte{81, 90, 240}, want: [3]byte{255, 0, 0}},
+		"full range":   {format: yuv420p, width: 640, height: 480, full: true, yuv: [3]byte{255, 128, 128}, want: [3]byte{255, 255, 255}},
+		"grey":         {format: gray, width: 640, height: 480, full: true, yuv: [3]byte{77}, want: [3]byte{77, 77, 77}},
+		"odd size":     {format: yuv420p, width: 641, height: 481, yuv: [3]byte{81, 90, 240}, want: [3]byte{255, 0, 0}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			frame := newFrame(tt.width, tt.height, tt.format, tt.full, uniform(tt.yuv))
 			dst := make([]uint8, 64*48*3)
 			s := newSampler()
-			require.NoError(t, s.sample(frame, image.Rect(0, 0, tt.width, tt.height), dst, 64, 48, tt.order))
+			require.NoError(t, s.sample(frame, image.Rect(0, 0, tt.width, tt.height), dst, 64, 48))
 			for i := 0; i < len(dst); i += 3 {
 				for c := range 3 {
 					require.InDelta(t, tt.want[c], dst[i+c], 3, "pixel %d channel %d", i/3, c)
@@ -119,7 +117,7 @@ func TestSampleShowsTheRegion(t *testing.T) {
 				dst[i] = 99 // of the call before
 			}
 			s := newSampler()
-			require.NoError(t, s.sample(frame, tt.region, dst, 100, 100, rgb))
+			require.NoError(t, s.sample(frame, tt.region, dst, 100, 100))
 			for y := range 100 {
 				for x := range 100 {
 					p := image.Pt(x, y)
@@ -139,16 +137,17 @@ func TestSampleShowsTheRegion(t *testing.T) {
 func TestSampleRefusesNonsense(t *testing.T) {
 	frame := newFrame(64, 64, yuv420p, false, uniform(white))
 	s := newSampler()
-	assert.Error(t, s.sample(frame, image.Rectangle{}, make([]uint8, 300), 10, 10, rgb))
-	assert.Error(t, s.sample(frame, image.Rect(0, 0, 5, 5), make([]uint8, 299), 10, 10, rgb))
+	assert.Error(t, s.sample(frame, image.Rectangle{}, make([]uint8, 300), 10, 10))
+	assert.Error(t, s.sample(frame, image.Rect(0, 0, 5, 5), make([]uint8, 299), 10, 10))
 }
 
-// TestSpareSamplers: a garbage collection takes none away, whose memory nobody would free, and those too many free theirs.
+// TestSpareSamplers: a garbage collection takes none away, whose memory nobody would free, and those too many free
+// theirs.
 func TestSpareSamplers(t *testing.T) {
 	var all []*sampler
 	for range cap(spareSamplers) + 1 {
 		s := newSampler()
-		require.NoError(t, s.sample(newFrame(64, 64, yuv420p, false, uniform(white)), image.Rect(0, 0, 64, 64), make([]uint8, 300), 10, 10, rgb))
+		require.NoError(t, s.sample(newFrame(64, 64, yuv420p, false, uniform(white)), image.Rect(0, 0, 64, 64), make([]uint8, 300), 10, 10))
 		all = append(all, s)
 	}
 	for len(spareSamplers) > 0 { // of other tests
@@ -180,7 +179,7 @@ func FuzzSample(f *testing.F) {
 		}
 		frame := newFrame(width, height, yuv420p, false, uniform(white))
 		dst := make([]uint8, 32*32*3)
-		require.NoError(t, newSampler().sample(frame, region, dst, 32, 32, rgb))
+		require.NoError(t, newSampler().sample(frame, region, dst, 32, 32))
 	})
 }
 
@@ -199,7 +198,7 @@ func BenchmarkSample(b *testing.B) {
 			s, dst := newSampler(), make([]uint8, bb.width*bb.height*3)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := s.sample(frame, bb.region, dst, bb.width, bb.height, rgb); err != nil {
+				if err := s.sample(frame, bb.region, dst, bb.width, bb.height); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -47,7 +47,8 @@ func TestBitmapRuns(t *testing.T) {
 	assert.False(t, c.At(69, 0))
 }
 
-// brightness opens a segmentation of 8 x 8 pixels that takes light for people: its answer is the mean of the colours, times factor.
+// brightness opens a segmentation of 8 x 8 pixels that takes light for people: its answer is the mean of the colours,
+// times factor.
 func brightness(t *testing.T, factor float32, opts SegmenterOptions) Segmenter {
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, 8, 8, 3)
@@ -62,8 +63,8 @@ func brightness(t *testing.T, factor float32, opts SegmenterOptions) Segmenter {
 	return s
 }
 
-// Of a frame whose right half is light, a person at its middle is seen in the right half of the crop, and one to the right in all of
-// it; beyond the frame there is nobody.
+// Of a frame whose right half is light, a person at its middle is seen in the right half of the crop, and one to the
+// right in all of it; beyond the frame there is nobody.
 func TestSelfieSegmentation(t *testing.T) {
 	half := func(x, _ int) [3]byte {
 		if x >= 64 {
@@ -100,7 +101,8 @@ func TestSelfieSegmentationRefusesNaN(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFinite)
 }
 
-// TestSilhouettesOfManyEqualThoseOfEach runs the real model, whose values the models' own tests compare with the published ones.
+// TestSilhouettesOfManyEqualThoseOfEach runs the real model, whose values the models' own tests compare with the
+// published ones.
 func TestSilhouettesOfManyEqualThoseOfEach(t *testing.T) {
 	s, err := NewSegmenter("", openModel(t, "selfie-segmentation.onnx"), SegmenterOptions{ScoreThreshold: .01, MaxPeoplePerBatch: 4, BoxScale: 1.25})
 	require.NoError(t, err)

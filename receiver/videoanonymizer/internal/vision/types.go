@@ -10,13 +10,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// Box is an upright rectangle in pixels of the frame; X1 and Y1 lie outside. It may reach beyond the frame.
-type Box struct{ X0, Y0, X1, Y1 float32 }
-
-func (b Box) Width() float32  { return b.X1 - b.X0 }
-func (b Box) Height() float32 { return b.Y1 - b.Y0 }
-
-// Keypoint is a joint or feature in pixels of the frame, with the model's confidence 0..1.
+// Keypoint is a joint or a facial feature, in pixels of the frame, with the model's confidence 0..1.
 type Keypoint struct{ X, Y, Score float32 }
 
 // The 17 keypoints of the COCO data set, in its order. Left and right are the person's own.
@@ -48,8 +42,8 @@ type Pose [KeypointCount]Keypoint
 type Detection struct {
 	Box   Box
 	Score float32
-	// Candidate tells that the score alone is too low to be believed: the detection counts only where a pose, a face or
-	// a track bears it out.
+	// Candidate means that the score alone is too low: the detection counts only if a pose, a face or a track confirms
+	// it.
 	Candidate bool
 }
 
@@ -61,7 +55,7 @@ type Face struct {
 	LeftEye, RightEye Keypoint
 }
 
-// Person is a detection and, where it could be estimated, the pose.
+// Person is a detection with what other models found out about it.
 type Person struct {
 	Detection
 	// Pose is nil if no pose was estimated.
@@ -73,8 +67,8 @@ type Person struct {
 // Interval is a span of wall-clock time.
 type Interval struct{ Start, End time.Time }
 
-// Steps are the times of the three parts of a model's work on one frame. Where pose estimation takes several
-// batches, each interval reaches from the first batch's start to the last one's end, and Busy sums what they took.
+// Steps are the times of the three steps of a model's work on one frame. With several inference calls, each interval
+// reaches from the first call's start to the last one's end, and the Busy durations are the sums over the calls.
 type Steps struct {
 	Preprocess, Inference, Postprocess             Interval
 	PreprocessBusy, InferenceBusy, PostprocessBusy time.Duration
@@ -82,7 +76,7 @@ type Steps struct {
 	Batches int
 }
 
-// Add counts another model's work on the same frame, done after this one's.
+// Add adds the times of another model's work on the same frame, done after this one's.
 func (s *Steps) Add(o Steps) {
 	join := func(a *Interval, b Interval) {
 		if a.Start.IsZero() {
@@ -101,24 +95,27 @@ func (s *Steps) Add(o Steps) {
 	s.Batches += o.Batches
 }
 
-// Detector finds the people in a frame. Implementations are safe for concurrent use.
+// Detector finds the people in a frame. Implementations are safe for concurrent use. Errors wrap those of
+// inference.Session.Run, or ErrNotFinite; nothing is then known about the frame.
 type Detector interface {
 	Detect(ctx context.Context, frame *media.Frame) ([]Detection, Steps, error)
 }
 
-// FaceDetector finds the faces in a frame. Implementations are safe for concurrent use.
+// FaceDetector finds the faces in a frame. Implementations are safe for concurrent use. Errors are as for Detector.
 type FaceDetector interface {
 	DetectFaces(ctx context.Context, frame *media.Frame) ([]Face, Steps, error)
 }
 
-// PoseEstimator estimates the pose of each detection; the result has one pose for each, in order.
-// Implementations are safe for concurrent use and bound the memory of a call whatever the number of people.
+// PoseEstimator estimates the pose of each detection; the result has one pose for each, in order. Implementations are
+// safe for concurrent use, and the memory of a call does not grow with the number of people. Errors are as for
+// Detector.
 type PoseEstimator interface {
 	Estimate(ctx context.Context, frame *media.Frame, people []Detection) ([]Pose, Steps, error)
 }
 
-// Segmenter finds the silhouette of each detection; the result has one for each, in order, which may show neighbours, too.
-// Implementations are safe for concurrent use and bound the memory of a call whatever the number of people.
+// Segmenter finds the silhouette of each detection; the result has one for each, in order, which may show neighbors
+// too. Implementations are safe for concurrent use, and the memory of a call does not grow with the number of people.
+// Errors are as for Detector.
 type Segmenter interface {
 	Segment(ctx context.Context, frame *media.Frame, people []Detection) ([]Silhouette, Steps, error)
 }

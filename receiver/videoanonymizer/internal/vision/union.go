@@ -16,8 +16,9 @@ type union struct {
 	minSize   float32
 }
 
-// NewUnion returns a detector that finds what any of the detectors finds. Of two boxes whose intersection over union is larger
-// than overlap the better stays. People whose box is less than minSize pixels on its longer side are left out; 0 keeps all.
+// NewUnion returns a detector that finds what any of the detectors finds. Of two boxes whose intersection over union is
+// larger than overlap, only the better is kept. People whose box is less than minSize pixels on its longer side are
+// left out; 0 keeps all.
 func NewUnion(detectors []Detector, overlap, minSize float32) Detector {
 	if len(detectors) == 1 && minSize <= 0 {
 		return detectors[0]
@@ -25,7 +26,7 @@ func NewUnion(detectors []Detector, overlap, minSize float32) Detector {
 	return &union{detectors: detectors, overlap: overlap, minSize: minSize}
 }
 
-// Detect implements Detector. It fails if one of the detectors does: who was seen by the others is not all.
+// Detect implements Detector. It fails if any of the detectors does: the others may have missed someone.
 func (u *union) Detect(ctx context.Context, frame *media.Frame) ([]Detection, Steps, error) {
 	var steps Steps
 	var all []Detection

@@ -1,10 +1,11 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package vision holds the model families: what a frame must be turned into before a model runs, and what the numbers that
-// come out of it mean. Everything outside this package sees people, boxes and keypoints in pixels of the frame.
+// Package vision holds the model families: how a frame becomes a model's input, and what the numbers in its output
+// mean. Outside this package there are only people, boxes and keypoints in pixels of the frame.
 //
-// A further family is a file with a constructor that checks the model's inputs and outputs, and its entry in one of the maps below.
+// To add a family, write a file with a constructor that checks the model's inputs and outputs, and add its entry to one
+// of the registries in this file.
 package vision
 
 import (
@@ -16,115 +17,126 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// ErrNotFinite marks a model output that holds NaN or infinity; the frame cannot be judged.
+// ErrNotFinite marks a model output that contains NaN or infinity; the frame cannot be analyzed.
 var ErrNotFinite = errors.New("the model's output is not a finite number")
 
 // DetectorOptions say how people are detected.
 type DetectorOptions struct {
 	// ScoreThreshold 0..1: detections below are dropped.
 	ScoreThreshold float32
-	// CandidateThreshold 0..1: detections from here to ScoreThreshold are marked as candidates; 0 gives none.
+	// CandidateThreshold 0..1: detections from here up to ScoreThreshold are kept as candidates; 0 keeps none.
 	CandidateThreshold float32
-	// OverlapThreshold 0..1: of two boxes whose intersection over union is larger, the better stays.
+	// OverlapThreshold 0..1: of two boxes whose intersection over union is larger, only the better is kept.
 	OverlapThreshold float32
-	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. Width and Height
-	// fix both instead. All zero take the family's own.
+	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. Width and
+	// Height set both sides instead. If all are zero, the family's default applies.
 	LongSide, Width, Height int
-	// Tiles above 1 has the frame looked at in Tiles x Tiles overlapping parts too, for small people.
+	// Tiles above 1 analyzes Tiles x Tiles overlapping parts of the frame as well, to find small people.
 	Tiles int
 }
 
-func (o DetectorOptions) leastScore() float32 {
+// minScore is the lowest score of a detection to be kept.
+func (o DetectorOptions) minScore() float32 {
 	if o.CandidateThreshold > 0 {
 		return min(o.CandidateThreshold, o.ScoreThreshold)
 	}
 	return o.ScoreThreshold
 }
 
-// FaceOptions say how faces are detected.
+// FaceOptions say how faces are detected. The fields are as in DetectorOptions.
 type FaceOptions struct {
-	// ScoreThreshold and OverlapThreshold are as for people.
 	ScoreThreshold, OverlapThreshold float32
-	// Tiles is as for people.
-	Tiles int
+	Tiles                            int
 }
 
 // PoseOptions say how poses are estimated.
 type PoseOptions struct {
-	// MaxPeoplePerBatch bounds the memory of one inference; 1 or more.
+	// MaxPeoplePerBatch bounds the memory of one inference; less than 1 means 1.
 	MaxPeoplePerBatch int
 	// BoxScale enlarges a person's box before the crop; 1 is the box itself.
 	BoxScale float32
 }
 
-var detectorFamilies = map[string]func(*onnx.Session, DetectorOptions) (Detector, error){
-	"centernet": newCenterNet,
-	"detr":      newDETR,
-	"nanodet":   newNanoDet,
+// SegmenterOptions say how people are segmented.
+type SegmenterOptions struct {
+	// ScoreThreshold 0..1 is the probability from which a pixel shows a person.
+	ScoreThreshold float32
+	// MaxPeoplePerBatch and BoxScale are as in PoseOptions.
+	MaxPeoplePerBatch int
+	BoxScale          float32
 }
 
-var faceFamilies = map[string]func(*onnx.Session, FaceOptions) (FaceDetector, error){
-	"blazeface": newBlazeFace,
+// family is the registry entry of a model family: T is what its models do, O how.
+type family[T, O any] struct {
+	// open returns the session's model, or an error that wraps inference.ErrModel if its inputs or outputs do not fit.
+	open func(inference.Session, O) (T, error)
+	// byNameOnly excludes the family from being chosen by a model's inputs and outputs, since another one has the same.
+	byNameOnly bool
 }
 
-var poseFamilies = map[string]func(*onnx.Session, PoseOptions) (PoseEstimator, error){
-	"movenet":   newMoveNet,
-	"transpose": newTransPose,
+var detectorFamilies = map[string]family[Detector, DetectorOptions]{
+	"centernet": {open: newCenterNet, byNameOnly: true}, // looks like nanodet
+	"detr":      {open: newDETR},
+	"nanodet":   {open: newNanoDet},
 }
 
-var segmenterFamilies = map[string]func(*onnx.Session, SegmenterOptions) (Segmenter, error){
-	"selfie_segmentation": newSelfieSegmentation,
+var faceFamilies = map[string]family[FaceDetector, FaceOptions]{
+	"blazeface": {open: newBlazeFace},
 }
 
-// DetectorFamilies names the families that NewDetector knows.
-func DetectorFamilies() []string { return slices.Sorted(maps.Keys(detectorFamilies)) }
-
-// FaceFamilies names the families that NewFaceDetector knows.
-func FaceFamilies() []string { return slices.Sorted(maps.Keys(faceFamilies)) }
-
-// PoseFamilies names the families that NewPoseEstimator knows.
-func PoseFamilies() []string { return slices.Sorted(maps.Keys(poseFamilies)) }
-
-// NewDetector reads the session's model as one of the family, or, if family is "", as the one that its inputs and outputs fit;
-// centernet has those of nanodet and is never guessed. It fails with onnx.ErrModel if they do not fit.
-func NewDetector(family string, session *onnx.Session, opts DetectorOptions) (Detector, error) {
-	return newOfFamily(detectorFamilies, "detector", family, session, opts)
+var poseFamilies = map[string]family[PoseEstimator, PoseOptions]{
+	"movenet":   {open: newMoveNet},
+	"transpose": {open: newTransPose},
 }
 
-// NewFaceDetector reads the session's model as one of the family, or, if family is "", as the first one that its inputs and
-// outputs fit. It fails with onnx.ErrModel if they do not fit.
-func NewFaceDetector(family string, session *onnx.Session, opts FaceOptions) (FaceDetector, error) {
-	return newOfFamily(faceFamilies, "face", family, session, opts)
+var segmenterFamilies = map[string]family[Segmenter, SegmenterOptions]{
+	"selfie_segmentation": {open: newSelfieSegmentation},
 }
 
-// NewPoseEstimator reads the session's model as one of the family, or, if family is "", as the first one that its inputs and
-// outputs fit. It fails with onnx.ErrModel if they do not fit.
-func NewPoseEstimator(family string, session *onnx.Session, opts PoseOptions) (PoseEstimator, error) {
-	return newOfFamily(poseFamilies, "pose", family, session, opts)
+// NewDetector returns the session's model as one of the named family, or, if the name is empty, of the first family
+// that its inputs and outputs fit. Errors wrap inference.ErrModel.
+func NewDetector(family string, session inference.Session, opts DetectorOptions) (Detector, error) {
+	return open(detectorFamilies, "detector", family, session, opts)
 }
 
-// NewSegmenter reads the session's model as one of the family, or, if family is "", as the first one that its inputs and
-// outputs fit. It fails with onnx.ErrModel if they do not fit.
-func NewSegmenter(family string, session *onnx.Session, opts SegmenterOptions) (Segmenter, error) {
-	return newOfFamily(segmenterFamilies, "segmentation", family, session, opts)
+// NewFaceDetector is NewDetector for faces.
+func NewFaceDetector(family string, session inference.Session, opts FaceOptions) (FaceDetector, error) {
+	return open(faceFamilies, "face", family, session, opts)
 }
 
-func newOfFamily[T, O any](families map[string]func(*onnx.Session, O) (T, error), task, family string, session *onnx.Session, opts O) (T, error) {
+// NewPoseEstimator is NewDetector for poses.
+func NewPoseEstimator(family string, session inference.Session, opts PoseOptions) (PoseEstimator, error) {
+	return open(poseFamilies, "pose", family, session, opts)
+}
+
+// NewSegmenter is NewDetector for silhouettes.
+func NewSegmenter(family string, session inference.Session, opts SegmenterOptions) (Segmenter, error) {
+	return open(segmenterFamilies, "segmentation", family, session, opts)
+}
+
+// open returns the session's model as one of the named family, or of the first in alphabetical order that fits.
+func open[T, O any](
+	registry map[string]family[T, O], task, name string, session inference.Session, opts O,
+) (T, error) {
 	var none T
-	names := slices.Sorted(maps.Keys(families))
-	if family != "" {
-		create, ok := families[family]
+	names := slices.Sorted(maps.Keys(registry))
+	if name != "" {
+		f, ok := registry[name]
 		if !ok {
-			return none, fmt.Errorf("%w: no %s family is called %q; use one of %s", onnx.ErrModel, task, family, strings.Join(names, ", "))
+			return none, fmt.Errorf("%w: %s family %q is not known: use one of %s",
+				inference.ErrModel, task, name, strings.Join(names, ", "))
 		}
-		return create(session, opts)
+		return f.open(session, opts)
 	}
 	var errs []error
-	for _, name := range slices.DeleteFunc(names, func(name string) bool { return name == "centernet" }) {
-		model, err := families[name](session, opts)
+	for _, name := range names {
+		if registry[name].byNameOnly {
+			continue
+		}
+		model, err := registry[name].open(session, opts)
 		if err == nil {
 			return model, nil
 		}
@@ -133,9 +145,28 @@ func newOfFamily[T, O any](families map[string]func(*onnx.Session, O) (T, error)
 	return none, errors.Join(errs...)
 }
 
-func shapeError(session *onnx.Session, family, want string) error {
-	return fmt.Errorf("%w: %s is not a %s model: it has inputs %v and outputs %v, but %s are needed",
-		onnx.ErrModel, session.Name(), family, session.Inputs(), session.Outputs(), want)
+// shapeError is what a family's constructor returns for a model of another one.
+func shapeError(session inference.Session, family, want string) error {
+	return fmt.Errorf("%w: %s is not a %s model: it has inputs %v and outputs %v, want %s",
+		inference.ErrModel, session.Name(), family, session.Inputs(), session.Outputs(), want)
+}
+
+// anySize stands for a dimension that hasShape does not check.
+const anySize = -1
+
+// hasShape reports whether a tensor has these dimensions.
+func hasShape(t inference.TensorInfo, shape ...int64) bool {
+	return slices.EqualFunc(t.Shape, shape, func(got, want int64) bool { return want == anySize || got == want })
+}
+
+// squareInput returns S if the only input is a batch of square RGB images of a fixed size, uint8 [N,S,S,3].
+func squareInput(session inference.Session) (size int, ok bool) {
+	in := session.Inputs()
+	if len(in) != 1 || in[0].Type != "uint8" || !hasShape(in[0], anySize, anySize, anySize, 3) {
+		return 0, false
+	}
+	height, width := in[0].Shape[1], in[0].Shape[2]
+	return int(height), height > 0 && height == width
 }
 
 func finite(values ...float32) bool {

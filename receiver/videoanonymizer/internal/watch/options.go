@@ -3,17 +3,12 @@
 
 package watch
 
-import (
-	"errors"
-	"fmt"
-
-	"go.uber.org/zap"
-)
+import "go.uber.org/zap"
 
 // StateDirectoryName is the hidden folder in the output directory that holds the journal.
 const StateDirectoryName = ".otelcol-anonymizer"
 
-// Options configure a Watcher.
+// Options configure a Watcher, which trusts them: the receiver's configuration validates them.
 type Options struct {
 	Config Config
 	// OutputDirectory receives the outputs. It is created if it is missing.
@@ -38,31 +33,4 @@ type Options struct {
 	// Retry defaults to DefaultRetry.
 	Retry  Retry
 	Logger *zap.Logger
-}
-
-func (o *Options) validate() error {
-	errs := []error{o.Config.Validate()}
-	if o.OutputDirectory == "" {
-		errs = append(errs, errors.New(
-			"output directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
-	}
-	if o.OutputName == nil {
-		errs = append(errs, errors.New("output name: is required"))
-	}
-	switch o.OnSuccess {
-	case OnSuccessKeep, OnSuccessDelete:
-	case OnSuccessMove:
-		if o.MoveTo == "" {
-			errs = append(errs, errors.New(
-				"move_to: is required with on_success: move: write the folder for finished sources"))
-		}
-	default:
-		errs = append(errs, fmt.Errorf("on_success: %q is not valid: write keep, move or delete", o.OnSuccess))
-	}
-	if r := o.Retry; r.InitialInterval <= 0 || r.MaxInterval < r.InitialInterval || r.MaxAttempts < 1 {
-		errs = append(errs, fmt.Errorf(
-			"retry: %v to %v and %d attempts: write a positive interval, one not below it, and at least 1 attempt",
-			r.InitialInterval, r.MaxInterval, r.MaxAttempts))
-	}
-	return errors.Join(errs...)
 }

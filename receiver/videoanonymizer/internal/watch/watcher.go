@@ -74,9 +74,6 @@ func New(opts Options) (*Watcher, error) {
 	if opts.Retry == (Retry{}) {
 		opts.Retry = DefaultRetry
 	}
-	if err := opts.validate(); err != nil {
-		return nil, err
-	}
 	scanner, err := newScanner(opts.Config)
 	if err != nil {
 		return nil, err

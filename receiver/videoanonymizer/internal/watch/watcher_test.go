@@ -313,19 +313,6 @@ func TestStateDirectoryLocked(t *testing.T) {
 	require.NoError(t, second.Stop(t.Context()))
 }
 
-func TestNewInvalidOptions(t *testing.T) {
-	_, err := New(Options{OnSuccess: "burn", Retry: Retry{MaxAttempts: 1}})
-	for _, key := range []string{
-		"include:", "poll_interval:", "output directory:", "output name:", "on_success:", "retry:",
-	} {
-		assert.ErrorContains(t, err, key)
-	}
-	opts := testOptions("in", "out")
-	opts.OnSuccess = OnSuccessMove
-	_, err = New(opts)
-	assert.ErrorContains(t, err, "move_to:")
-}
-
 func TestWatchedFolderInMoveTo(t *testing.T) {
 	in := t.TempDir()
 	opts := testOptions(in, t.TempDir())

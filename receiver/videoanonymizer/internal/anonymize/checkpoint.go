@@ -1,0 +1,168 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package anonymize
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+	"sort"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+const (
+	// warmUp is how far before its first missing frame a resumed video is analyzed, in addition to twice the look-ahead: by then,
+	// people are tracked again. checkBoundary verifies that.
+	warmUp = 3 * time.Second
+	// boundaryTolerance is how far, in pixels, a mask at the boundary may be from where it was: sums are added up in another order.
+	boundaryTolerance = 0.5
+)
+
+// checkpoint is what is safely on disk of a video that is not finished.
+type checkpoint struct {
+	// Fingerprint identifies source, program, models and configuration: only the same may resume.
+	Fingerprint string           `json:"fingerprint"`
+	Video       media.Progress   `json:"video"`
+	Preview     *media.Progress  `json:"preview,omitempty"`
+	Report      *report.Progress `json:"report,omitempty"`
+	Begin       time.Duration    `json:"begin"`
+	// Heads and Whole are what is masked in the last frame.
+	Heads []mask.Head    `json:"heads"`
+	Whole bool           `json:"whole"`
+	Done  record.Summary `json:"done"`
+}
+
+// executable is the digest of the running program. Its version is not enough: builds of the same version differ.
+var executable = sync.OnceValues(func() (string, error) {
+	file, err := report.Identify(context.Background(), "/proc/self/exe")
+	return file.SHA256, err
+})
+
+// fingerprint identifies everything that the output depends on.
+func (v *video) fingerprint() (string, error) {
+	program, err := executable()
+	if err != nil {
+		return "", fmt.Errorf("fingerprint: %w", err)
+	}
+	cfg := *v.Config
+	cfg.Watch, cfg.Retry, cfg.Telemetry, cfg.Metrics = watch.Config{}, watch.Retry{}, config.Telemetry{}, metadata.MetricsConfig{}
+	text, err := json.Marshal(struct {
+		Program, Runtime string
+		Config           config.Config
+		Models           []report.Model
+		Path             string
+		Size             int64
+		ModTime          time.Time
+	}{program, onnx.Version(), cfg, v.Models.used, v.job.Path, v.job.Size, v.job.ModTime.UTC()})
+	if err != nil {
+		return "", fmt.Errorf("fingerprint: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+func (v *video) checkpointPath() string { return v.job.TempFor(".checkpoint.json") }
+
+// loadCheckpoint returns what an earlier attempt left. If there is nothing to resume from, it returns nil and removes all leftovers.
+func (v *video) loadCheckpoint(fingerprint string) (*checkpoint, error) {
+	if !v.job.Resumable() {
+		return nil, nil
+	}
+	text, err := os.ReadFile(v.checkpointPath())
+	var c checkpoint
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		v.logger.Warn("the checkpoint cannot be read: the video restarts from the beginning", zap.Error(err))
+	case c.Fingerprint != fingerprint || !c.complete(v.Config.Report):
+		v.logger.Info("the program, its models or its configuration changed: the video restarts from the beginning")
+	default:
+		return &c, nil
+	}
+	return nil, v.job.Restart()
+}
+
+// complete tells whether the checkpoint has what the configured companion files need.
+func (c *checkpoint) complete(cfg config.Report) bool {
+	return c.Video.Frames > 0 &&
+		(c.Report != nil || !cfg.Enabled && !cfg.ContactSheet) &&
+		(c.Preview != nil || cfg.Preview == config.NoPreview)
+}
+
+// saveCheckpoint replaces the checkpoint. The old one counts until the new one is complete.
+func (v *video) saveCheckpoint(c checkpoint) error {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	fresh := v.job.TempFor(".checkpoint.new")
+	if err = durable.WriteFile(fresh, text, 0o666); err == nil {
+		err = os.Rename(fresh, v.checkpointPath())
+	}
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	v.sealed = true
+	return v.job.RecordProgress(c.Video.Frames)
+}
+
+// resumeAt returns the frame at which analysis resumes, given the PTS of the frames that are done: one that was analyzed before, far
+// enough back that people are tracked again by the first missing frame.
+func (v *video) resumeAt(done []int64, info media.Info) int {
+	back := warmUp + 2*v.Config.LookAhead
+	last := done[len(done)-1]
+	first := sort.Search(len(done), func(i int) bool { return info.TimeOf(last)-info.TimeOf(done[i]) <= back })
+	return first - first%v.Config.DetectEvery
+}
+
+// checkBoundary makes sure that the last frame that was written would be masked the same way now: then nobody is lost at the boundary.
+// Heads come in the order in which people were first seen, which may have changed. It fails with media.ErrResume.
+func (c *checkpoint) checkBoundary(rec *record.Frame) error {
+	same := rec.WholeFrameMasked == c.Whole && len(rec.Heads) == len(c.Heads)
+	left := slices.Clone(rec.Heads)
+	for _, before := range c.Heads {
+		i := slices.IndexFunc(left, func(now mask.Head) bool { return sameMask(now, before) })
+		if i < 0 {
+			same = false
+			break
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	if !same {
+		return fmt.Errorf("%w: people are not where they were in frame %d", media.ErrResume, rec.Index)
+	}
+	return nil
+}
+
+func sameMask(a, b mask.Head) bool {
+	for _, d := range [...]float32{a.X - b.X, a.Y - b.Y, a.RX - b.RX, a.RY - b.RY, (a.Angle - b.Angle) * (a.RX - a.RY)} {
+		if !(math.Abs(float64(d)) <= boundaryTolerance) {
+			return false
+		}
+	}
+	return a.Box == b.Box
+}

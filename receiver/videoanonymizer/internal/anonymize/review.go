@@ -1,0 +1,233 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package anonymize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// previewMark is in the name of each preview, so that nobody mistakes it for the output.
+const previewMark = "_PREVIEW"
+
+// ReportPath returns the name of the report on an output.
+func ReportPath(output string) string { return output + ".report.json" }
+
+// SheetPath returns the name of the contact sheet of an output.
+func SheetPath(output string) string { return output + ".review.jpg" }
+
+// PreviewPath returns the name of the preview of an output.
+func PreviewPath(output string) string {
+	extension := filepath.Ext(output)
+	return strings.TrimSuffix(output, extension) + previewMark + extension
+}
+
+// CompanionPaths returns the names of the files that may accompany an output.
+func CompanionPaths(cfg config.Report, output string) []string {
+	var paths []string
+	if cfg.Enabled {
+		paths = append(paths, ReportPath(output))
+	}
+	if cfg.ContactSheet {
+		paths = append(paths, SheetPath(output))
+	}
+	if cfg.Preview == config.PreviewBoxes {
+		paths = append(paths, PreviewPath(output))
+	}
+	return paths
+}
+
+// review makes the companion files of one output.
+type review struct {
+	*video
+	source   report.File
+	recorder *report.Recorder // nil without report and contact sheet
+	preview  *media.Writer    // nil without preview
+	first    time.Duration    // the first frame's time
+}
+
+// openReview starts the companion files that are configured, or resumes them from a checkpoint. What it returns must be closed, on failure
+// too. The source is hashed before it is decoded; what is published in the end is of this very file, since the job checks that it has not
+// changed.
+func (a *attempt) openReview(ctx context.Context) (*review, error) {
+	r := &review{video: a.video}
+	cfg := a.Config.Report
+	if cfg.Preview == config.PreviewBoxes {
+		var sealed *media.Progress
+		if a.from != nil {
+			sealed, r.first = a.from.Preview, a.from.Begin
+		}
+		var err error
+		if r.preview, err = a.Tools.Create(ctx, r.previewTemp(), a.plan, sealed); err != nil {
+			return r, err
+		}
+	}
+	if cfg.Enabled || cfg.ContactSheet {
+		return r, r.openRecorder(ctx, a.from)
+	}
+	return r, nil
+}
+
+func (r *review) openRecorder(ctx context.Context, from *checkpoint) (err error) {
+	if from != nil { // an attempt that was killed before it published them may have left them
+		_, _ = os.Remove(r.reportTemp()), os.Remove(r.sheetTemp())
+	}
+	if r.Config.Report.Enabled {
+		if r.source, err = report.Identify(ctx, r.job.Path); err != nil {
+			return err
+		}
+	}
+	frames := r.job.TempFor(".frames.json")
+	if from == nil {
+		r.recorder, err = report.NewRecorder(frames)
+		return err
+	}
+	if r.recorder, err = report.ResumeRecorder(frames, *from.Report); err != nil {
+		return fmt.Errorf("%w: %w", media.ErrResume, err)
+	}
+	return nil
+}
+
+// seal makes durable what was written so far.
+func (r *review) seal() (preview *media.Progress, frames *report.Progress, err error) {
+	if r.preview != nil {
+		p, err := r.preview.Seal()
+		if err != nil {
+			return nil, nil, err
+		}
+		preview = &p
+	}
+	if r.recorder != nil {
+		p, err := r.recorder.Seal()
+		if err != nil {
+			return nil, nil, err
+		}
+		frames = &p
+	}
+	return preview, frames, nil
+}
+
+func (r *review) reportTemp() string { return r.job.TempFor(".report.json") }
+
+func (r *review) sheetTemp() string { return r.job.TempFor(".review.jpg") }
+
+func (r *review) previewTemp() string { return r.job.TempFor(previewMark + filepath.Ext(r.job.Output)) }
+
+// frame takes each anonymized frame once it is encoded, and draws on it.
+func (r *review) frame(frame *media.Frame, rec *record.Frame) error {
+	if r.recorder != nil {
+		if err := r.recorder.Add(rec); err != nil {
+			return err
+		}
+	}
+	if r.preview == nil {
+		return nil
+	}
+	if rec.Index == 0 {
+		r.first = rec.PTS
+	}
+	report.Draw(frame, rec, rec.PTS-r.first, float32(r.Config.Pose.ScoreThreshold))
+	return r.preview.Write(frame)
+}
+
+// finish makes the files that are published with the output, which is complete at the job's Temp.
+func (r *review) finish(ctx context.Context) (companions []watch.Companion, err error) {
+	if r.Config.Report.Enabled {
+		written := watch.Companion{Temp: r.reportTemp(), Path: ReportPath(r.job.Output)}
+		if err := r.writeReport(ctx, written.Temp); err != nil {
+			return nil, err
+		}
+		companions = append(companions, written)
+	}
+	if r.Config.Report.ContactSheet {
+		drawn := watch.Companion{Temp: r.sheetTemp(), Path: SheetPath(r.job.Output)}
+		switch err := r.drawSheet(ctx, drawn.Temp); {
+		case err == nil:
+			companions = append(companions, drawn)
+		case ctx.Err() != nil:
+			return nil, err
+		case !errors.Is(err, report.ErrNothingToShow): // the report has the same information in numbers
+			r.logger.Warn("the video is published without its contact sheet", zap.Error(err))
+		}
+	}
+	if r.preview != nil {
+		if err := r.preview.Finish(ctx); err != nil {
+			return nil, err
+		}
+		companions = append(companions, watch.Companion{Temp: r.previewTemp(), Path: PreviewPath(r.job.Output)})
+	}
+	return companions, nil
+}
+
+func (r *review) drawSheet(ctx context.Context, path string) error {
+	return report.WriteSheet(ctx, r.Tools, r.job.Temp, path, r.recorder.Weakest(), r.Config.Report.Tiles)
+}
+
+func (r *review) writeReport(ctx context.Context, path string) error {
+	output, err := report.Identify(ctx, r.job.Temp)
+	if err != nil {
+		return err
+	}
+	output.Name = filepath.Base(r.job.Output)
+	return r.recorder.Write(path, report.About{
+		Program:  r.Program,
+		Source:   r.source,
+		Output:   output,
+		Models:   r.Models.used,
+		Settings: settings(r.Config),
+	})
+}
+
+// close closes what is open, finished or not. The job removes the files.
+func (r *review) close() {
+	if r.recorder != nil {
+		r.recorder.Close()
+	}
+	if r.preview != nil {
+		_ = r.preview.Abort()
+	}
+}
+
+// settings are the effective values that decide what is masked.
+func settings(cfg *config.Config) report.Settings {
+	s := report.Settings{
+		Recall:             string(cfg.Recall),
+		DetectEvery:        cfg.DetectEvery,
+		LookAhead:          cfg.LookAhead.Seconds(),
+		ScoreThreshold:     cfg.Detector.ScoreThreshold,
+		CandidateThreshold: cfg.Detector.CandidateThreshold,
+		FaceThreshold:      cfg.Detector.FaceThreshold,
+		OverlapThreshold:   cfg.Detector.OverlapThreshold,
+		Tiles:              cfg.Detector.Tiles,
+		MinPersonSize:      cfg.Detector.MinPersonSize,
+		PoseThreshold:      cfg.Pose.ScoreThreshold,
+		Method:             string(cfg.Mask.Method),
+		Shape:              string(cfg.Mask.Shape),
+		Fill:               string(cfg.Mask.Fill),
+		Scale:              cfg.Mask.Scale,
+		MaxSize:            cfg.Mask.MaxSize,
+		OnUncertain:        string(cfg.Mask.OnUncertain),
+		Regions:            []report.Region{},
+		Provider:           cfg.Inference.Provider,
+	}
+	for _, r := range cfg.Mask.PainterOptions().Regions {
+		s.Regions = append(s.Regions, report.Region{
+			Action: string(r.Action), Polygon: r.Polygon, From: r.From.Seconds(), To: r.To.Seconds(),
+		})
+	}
+	return s
+}

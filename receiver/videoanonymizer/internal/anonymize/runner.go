@@ -1,0 +1,117 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package anonymize does one job, from claim to outcome: it takes a video that watch has claimed through the pipeline, writes the output
+// in segments that survive a crash, and ends the job as done, failed, or released.
+package anonymize
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// Runner does jobs. It is safe for concurrent use.
+type Runner struct {
+	Config  *config.Config
+	Tools   media.Tools
+	Models  *Models
+	Painter *mask.Painter
+	Emitter *telemetry.Emitter
+	Space   *Space
+	// Program is what reports name as the maker of an output.
+	Program report.Program
+	Logger  *zap.Logger
+}
+
+// Run does the job and ends it: done, failed, or released if the context ends or the source changes.
+func (r *Runner) Run(ctx context.Context, job *watch.Job) {
+	v := &video{Runner: r, job: job, logger: r.Logger.With(zap.String("video", job.Path))}
+	info, err := r.Tools.Probe(ctx, job.Path, r.Config.Limits)
+	v.span = r.Emitter.VideoStarted(ctx, v.describe(info))
+	if err == nil {
+		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt))
+		err = v.convert(ctx, info)
+	}
+	if err := v.end(ctx, err); err != nil {
+		v.logger.Error("the outcome of the video could not be recorded", zap.Error(err))
+	}
+}
+
+// end ends the job by what its conversion returned.
+func (v *video) end(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return v.finished()
+	case errors.Is(err, watch.ErrChanged), errors.Is(err, watch.ErrVanished):
+		v.span.Interrupted()
+		v.logger.Info("video released: it is processed again once it is complete", zap.NamedError("cause", err))
+		v.job.Abandon()
+	case ctx.Err() != nil:
+		v.interrupted(err)
+	case errors.Is(err, errReserved):
+		v.span.Interrupted()
+		v.logger.Info("video waits for space that is reserved for videos in progress", zap.NamedError("cause", err))
+		v.job.Postpone()
+	default:
+		return v.failed(err)
+	}
+	return nil
+}
+
+func (v *video) finished() error {
+	err := v.job.Done()
+	v.span.Finished(v.result())
+	v.logger.Info("video finished", zap.String("output", v.job.Output), zap.Int("frames", v.summary.Frames),
+		zap.Int("masks", v.summary.Masks), zap.Int("people_max", v.summary.MaxPeople),
+		zap.Int("frames_masked_whole", v.summary.MaskedWhole))
+	return err
+}
+
+func (v *video) interrupted(cause error) {
+	v.span.Interrupted()
+	resumable := v.sealed || v.job.Resumable() && !v.discard
+	v.logger.Info("video released unfinished", zap.Bool("resumes_later", resumable), zap.NamedError("cause", cause))
+	if resumable {
+		v.job.Suspend()
+	} else {
+		v.job.Abandon()
+	}
+}
+
+func (v *video) failed(cause error) error {
+	reason, temporary := classify(cause)
+	retried := temporary && v.job.Attempt < v.Config.Retry.MaxAttempts
+	v.span.Failed(cause, reason, retried)
+	v.logger.Error("video failed: its source is untouched and there is no output", zap.String("reason", reason),
+		zap.Bool("retried", retried), zap.Int("attempt", v.job.Attempt), zap.Error(cause))
+	if !temporary {
+		return v.job.Fail(reason, cause)
+	}
+	// A name that was taken meanwhile leaves the finished segments as good as they were.
+	keep := v.job.Resumable() && !v.discard || v.sealed && errors.Is(cause, watch.ErrTaken)
+	return v.job.Retry(reason, cause, keep)
+}
+
+// classify says in one word why a video failed, and whether another attempt may succeed: what is wrong with the file itself does not
+// change on a retry.
+func classify(err error) (reason string, temporary bool) {
+	if errors.Is(err, watch.ErrTaken) {
+		return "exists", true
+	}
+	reason = media.Reason(err)
+	for _, cause := range []error{media.ErrNotVideo, media.ErrNoVideoStream, media.ErrDamaged, media.ErrUnsupported, media.ErrLimit} {
+		if errors.Is(err, cause) {
+			return reason, false
+		}
+	}
+	return reason, true
+}

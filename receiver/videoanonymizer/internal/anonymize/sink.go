@@ -1,0 +1,92 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package anonymize
+
+import (
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+)
+
+// segmentWork bounds the time that a segment takes: on a machine much slower than real time, a segment of the configured length would be
+// minutes of work.
+const segmentWork = 30 * time.Second
+
+// sink takes every masked frame: it encodes it, adds it to the companion files, and reports it. Now and then it makes durable what was
+// written, so that a crash costs no more than the work since.
+type sink struct {
+	*attempt
+	progress *progressLog
+
+	begin   time.Duration // of the video
+	summary record.Summary
+	heads   []mask.Head // of the last frame
+	whole   bool        // it was masked whole
+
+	frames int           // of the current segment
+	from   time.Duration // its first frame's time
+	since  time.Time     // when that arrived
+}
+
+func newSink(a *attempt) *sink {
+	s := &sink{attempt: a, progress: newProgressLog(a.logger, a.span.Progress)}
+	if c := a.from; c != nil {
+		s.begin, s.summary, s.heads, s.whole = c.Begin, c.Done, c.Heads, c.Whole
+	}
+	return s
+}
+
+// Write takes the next frame.
+func (s *sink) Write(frame *media.Frame, rec *record.Frame) error {
+	start := time.Now()
+	if err := s.sealIfDue(frame); err != nil {
+		return err
+	}
+	if s.summary.Frames == 0 {
+		s.begin = frame.Time
+	}
+	if err := s.writer.Write(frame); err != nil {
+		return err
+	}
+	rec.Encoded(start)
+	s.frames++
+	s.summary.Count(rec)
+	s.heads, s.whole = rec.Heads, rec.WholeFrameMasked
+	if err := s.review.frame(frame, rec); err != nil {
+		return err
+	}
+	s.span.Frame(rec)
+	s.progress.frame(time.Now())
+	return nil
+}
+
+// sealIfDue seals the current segment if it is long enough, and starts one with this frame if there is none.
+func (s *sink) sealIfDue(next *media.Frame) error {
+	if s.frames > 0 && (next.Time-s.from >= s.Config.Output.SegmentLength || time.Since(s.since) >= segmentWork) {
+		if err := s.seal(); err != nil {
+			return err
+		}
+		s.frames = 0
+	}
+	if s.frames == 0 {
+		s.from, s.since = next.Time, time.Now()
+	}
+	return nil
+}
+
+func (s *sink) seal() (err error) {
+	if s.reader.Damage() != nil { // a later attempt would not know of it
+		return nil
+	}
+	c := checkpoint{Fingerprint: s.fingerprint, Begin: s.begin, Heads: s.heads, Whole: s.whole, Done: s.summary}
+	if c.Video, err = s.writer.Seal(); err != nil {
+		return err
+	}
+	if c.Preview, c.Report, err = s.review.seal(); err != nil {
+		return err
+	}
+	return s.saveCheckpoint(c)
+}

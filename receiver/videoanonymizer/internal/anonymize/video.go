@@ -1,0 +1,255 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package anonymize
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// frameMemory bounds the decoded frames of one video held at once: 80 frames of 1080p, 20 of 2160p.
+const frameMemory = 256 << 20
+
+// video is one claimed file on its way to an outcome.
+type video struct {
+	*Runner
+	job     *watch.Job
+	span    *telemetry.VideoSpan
+	logger  *zap.Logger
+	summary record.Summary
+
+	sealed bool // a checkpoint of it is on disk, from which another attempt can resume
+	// discard tells that this attempt may have failed because of what an earlier one left, or for want of the space that it takes up.
+	discard bool
+}
+
+// convert publishes the anonymized video under its final name, or leaves nothing behind but what a later attempt can resume from.
+func (v *video) convert(ctx context.Context, info media.Info) error {
+	fingerprint, err := v.fingerprint()
+	if err != nil {
+		return err
+	}
+	from, err := v.loadCheckpoint(fingerprint)
+	if err != nil {
+		return err
+	}
+	plan, err := media.NewPlan(info, writeOptions(v.Config, v.job))
+	if err != nil {
+		v.discard = true
+		return err
+	}
+	err = v.run(ctx, plan, fingerprint, from)
+	if errors.Is(err, media.ErrResume) {
+		v.logger.Warn("video restarted from the beginning", zap.NamedError("cause", err))
+		v.sealed = false
+		v.span.Resumed(0, 0)
+		if err := v.job.Restart(); err != nil {
+			return err
+		}
+		err = v.run(ctx, plan, fingerprint, nil)
+	}
+	return err
+}
+
+// run takes the video through the pipeline once, from a checkpoint on if there is one, and publishes it.
+func (v *video) run(ctx context.Context, plan media.Plan, fingerprint string, from *checkpoint) error {
+	// The tools end with this context, so that neither waits for the other when one fails.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a := &attempt{video: v, plan: plan, fingerprint: fingerprint, from: from}
+	defer a.close()
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	v.discard = true // whatever fails from here on may fail because of what an earlier attempt left
+	if err := a.process(ctx); err != nil {
+		return err
+	}
+	companions, err := a.finish(ctx)
+	if err != nil {
+		return err
+	}
+	// If the source was deleted meanwhile, this output is all that is left of the video.
+	if err := v.job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
+		return err
+	}
+	return v.job.Publish(companions...)
+}
+
+// attempt is one pass over a video: what it reads and writes.
+type attempt struct {
+	*video
+	plan        media.Plan
+	fingerprint string
+	from        *checkpoint // nil starts from the beginning
+
+	release func() // gives the reserved space back
+	writer  *media.Writer
+	reader  *media.Reader
+	review  *review
+	resume  *pipeline.Resume
+}
+
+// open reserves the space and opens everything that the pipeline reads and writes. close closes what was opened, on failure too.
+func (a *attempt) open(ctx context.Context) (err error) {
+	var sealed *media.Progress
+	if a.from != nil {
+		sealed = &a.from.Video
+		a.sealed = true
+	}
+	if a.release, err = a.reserveSpace(a.plan); err != nil {
+		// Other videos that wait for space get what this one's segments take up.
+		a.discard = a.discard || !errors.Is(err, errReserved)
+		return err
+	}
+	if a.writer, err = a.Tools.Create(ctx, a.job.Temp, a.plan, sealed); err != nil {
+		return err
+	}
+	if err = a.openReader(ctx); err != nil {
+		return err
+	}
+	a.review, err = a.openReview(ctx)
+	return err
+}
+
+// openReader starts decoding: at the first frame, or, with a checkpoint, some seconds before the first frame that is missing.
+func (a *attempt) openReader(ctx context.Context) (err error) {
+	info, options := a.plan.Info(), readOptions(a.Config)
+	if a.from == nil {
+		a.reader, err = a.Tools.Open(ctx, info, options)
+		return err
+	}
+	shown := a.writer.Shown()
+	if a.reader, err = a.Tools.Resume(ctx, info, options, shown, a.resumeAt(shown, info)); err != nil {
+		return err
+	}
+	done := a.from.Done.Frames
+	a.span.Resumed(info.TimeOf(shown[len(shown)-1])-a.from.Begin, done)
+	a.logger.Info("video resumes where an earlier attempt ended", zap.Int("frames_done", done))
+	a.resume = &pipeline.Resume{First: done, Begin: a.from.Begin, Before: a.from.checkBoundary}
+	return nil
+}
+
+// process takes every frame through the pipeline into the sink.
+func (a *attempt) process(ctx context.Context) error {
+	cfg := a.Config
+	sink := newSink(a)
+	err := pipeline.Run(ctx, a.reader, sink, pipeline.Options{
+		Detector:    a.Models.detector,
+		PoseModel:   a.Models.pose,
+		Faces:       a.Models.faces,
+		Segmenter:   a.Models.segmenter,
+		DetectEvery: cfg.DetectEvery,
+		Workers:     parallelInferences(cfg),
+		FrameMemory: frameMemory,
+		Track: track.Options{
+			LookAhead: cfg.LookAhead,
+			Geometry: mask.GeometryOptions{
+				MinScore:    float32(cfg.Pose.ScoreThreshold),
+				OnUncertain: cfg.Mask.OnUncertain,
+				NoseDisc:    cfg.Mask.Shape == mask.NoseDisc,
+			},
+		},
+		Painter: a.Painter,
+		Resume:  a.resume,
+	})
+	a.summary = sink.summary
+	return err
+}
+
+// finish completes the output and its companion files under their temporary names.
+func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
+	if damage := a.reader.Damage(); damage != nil {
+		a.span.Damaged(damage)
+		a.writer.EndUnknown()
+		a.logger.Warn("video salvaged: parts of it do not decode and are missing from the output",
+			zap.Int("frames", a.summary.Frames), zap.Error(damage))
+	}
+	if err := a.writer.Finish(ctx); err != nil {
+		return nil, err
+	}
+	return a.review.finish(ctx)
+}
+
+func (a *attempt) close() {
+	if a.review != nil {
+		a.review.close()
+	}
+	if a.reader != nil {
+		a.reader.Close()
+	}
+	if a.writer != nil {
+		_ = a.writer.Abort()
+	}
+	if a.release != nil {
+		a.release()
+	}
+}
+
+func (v *video) describe(info media.Info) telemetry.Video {
+	return telemetry.Video{
+		Name: filepath.Base(v.job.Path), Path: v.job.Path, Output: v.job.Output, Size: v.job.Size,
+		Width: info.Width, Height: info.Height, FrameRate: info.FrameRate.Float(), Duration: info.Duration, Codec: info.Codec,
+		Detector: v.Config.Detector.Model, Pose: v.Config.Pose.Model, Provider: v.Config.Inference.Provider,
+	}
+}
+
+func (v *video) result() telemetry.Result {
+	result := telemetry.Result{Output: v.job.Output}
+	if stat, err := os.Stat(v.job.Output); err == nil {
+		result.Size = stat.Size()
+	}
+	return result
+}
+
+func readOptions(cfg *config.Config) media.ReadOptions {
+	return media.ReadOptions{
+		Salvage: cfg.OnDamaged == config.OnDamagedSalvage,
+		Decoder: cfg.Tools.Decoder,
+		Device:  cfg.Tools.VAAPIDevice,
+	}
+}
+
+func writeOptions(cfg *config.Config, job *watch.Job) media.WriteOptions {
+	options := encoding(cfg)
+	options.Container = strings.TrimPrefix(filepath.Ext(job.Output), ".")
+	return options
+}
+
+// encoding is what the options of all outputs have in common.
+func encoding(cfg *config.Config) media.WriteOptions {
+	return media.WriteOptions{
+		Codec:   cfg.Output.Codec,
+		Quality: cfg.Output.Quality,
+		Preset:  cfg.Output.Preset,
+		Encoder: cfg.Output.Encoder,
+		Device:  cfg.Tools.VAAPIDevice,
+		Audio:   cfg.Output.Audio,
+		Keep:    cfg.Output.Keep,
+	}
+}
+
+// OpenTools finds ffmpeg and ffprobe, and tries the configured decoder and encoder, so that what does not work shows at once rather than
+// with the first video.
+func OpenTools(ctx context.Context, cfg *config.Config) (media.Tools, error) {
+	tools, err := media.FindTools(cfg.Tools.FFmpeg, cfg.Tools.FFprobe)
+	if err != nil {
+		return tools, err
+	}
+	return tools, errors.Join(tools.CheckDecoder(ctx, readOptions(cfg)), tools.CheckEncoder(ctx, encoding(cfg)))
+}

@@ -1,0 +1,102 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config is the receiver's configuration: its keys, their defaults, and their validation. Each key is validated here and nowhere
+// else; the packages that a block is for trust what they are given. README.md of the receiver lists every key.
+package config
+
+import (
+	"time"
+
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// Config is what an operator can set. Everything but Watch.Include and Output.Directory has a default.
+type Config struct {
+	// Watch selects the videos to process.
+	Watch watch.Config `mapstructure:"watch"`
+	// Output says where anonymized videos go and how they are encoded.
+	Output Output `mapstructure:"output"`
+	// Retry says how a video is retried after a failure that may be temporary.
+	Retry watch.Retry `mapstructure:"retry"`
+	// Recall trades speed for recall: fast, balanced or thorough. It sets the defaults of detect_every and of keys in Detector; a key
+	// that is given takes precedence.
+	Recall Recall `mapstructure:"recall"`
+	// Detector finds the people in a frame.
+	Detector Detector `mapstructure:"detector"`
+	// Pose finds the head of each person.
+	Pose Pose `mapstructure:"pose"`
+	// Segmentation finds the silhouette of each person, with mask::method whitelist.
+	Segmentation Segmentation `mapstructure:"segmentation"`
+	// Mask says how heads are covered.
+	Mask Mask `mapstructure:"mask"`
+	// Inference says what the models run on.
+	Inference Inference `mapstructure:"inference"`
+	// Models says where the models are.
+	Models Models `mapstructure:"models"`
+	// Limits bound what a file may ask for; a file beyond them is refused.
+	Limits media.Limits `mapstructure:"limits"`
+	// OnDamaged says what to do with a video that does not decode completely: fail, or salvage what does.
+	OnDamaged OnDamaged `mapstructure:"on_damaged"`
+	// Tools are the programs that decode and encode.
+	Tools Tools `mapstructure:"tools"`
+	// DetectEvery is the number of frames from one detection to the next; positions in between are interpolated.
+	DetectEvery int `mapstructure:"detect_every"`
+	// LookAhead is how long frames are held back, so that a person detected late is also masked in the frames before.
+	LookAhead time.Duration `mapstructure:"look_ahead"`
+	// MaxConcurrentVideos is the number of videos processed at once.
+	MaxConcurrentVideos int `mapstructure:"max_concurrent_videos"`
+	// Report selects the companion files of an output, with which a person can check it.
+	Report Report `mapstructure:"report"`
+	// Telemetry shapes the spans, logs and metrics.
+	Telemetry Telemetry `mapstructure:"telemetry"`
+	// Metrics disables individual metrics.
+	Metrics metadata.MetricsConfig `mapstructure:"metrics"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// OnDamaged says what to do with a video that does not decode completely.
+type OnDamaged string
+
+const (
+	// OnDamagedFail refuses it.
+	OnDamagedFail OnDamaged = "fail"
+	// OnDamagedSalvage keeps what decodes, and reports what does not.
+	OnDamagedSalvage OnDamaged = "salvage"
+)
+
+var (
+	_ confmap.Validator   = (*Config)(nil)
+	_ confmap.Unmarshaler = (*Config)(nil)
+	_ confmap.Unmarshaler = (*Detector)(nil)
+)
+
+// Default returns a new configuration with every default.
+func Default() *Config {
+	cfg := &Config{
+		Watch:               watch.NewDefaultConfig(),
+		Output:              defaultOutput(),
+		Retry:               watch.DefaultRetry,
+		Detector:            defaultDetector(),
+		Pose:                defaultPose(),
+		Segmentation:        Segmentation{Model: "selfie-segmentation"},
+		Mask:                defaultMask(),
+		Inference:           Inference{Provider: "cpu", Timeout: time.Minute},
+		Tools:               Tools{Decoder: media.Software, VAAPIDevice: media.DefaultVAAPIDevice},
+		LookAhead:           time.Second,
+		MaxConcurrentVideos: 1,
+		Limits:              media.DefaultLimits(),
+		OnDamaged:           OnDamagedFail,
+		Report:              Report{Enabled: true, ContactSheet: true, Tiles: 12, Preview: NoPreview},
+		Telemetry:           defaultTelemetry(),
+		Metrics:             metadata.DefaultMetricsConfig(),
+	}
+	cfg.setRecall(Balanced)
+	return cfg
+}

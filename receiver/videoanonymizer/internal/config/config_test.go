@@ -1,0 +1,270 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+func load(t *testing.T, file, id string) (*Config, error) {
+	t.Helper()
+	all, err := confmaptest.LoadConf(filepath.Join("testdata", file))
+	require.NoError(t, err)
+	require.True(t, all.IsSet(id), "%s has no %s", file, id)
+	conf, err := all.Sub(id)
+	require.NoError(t, err)
+	cfg := Default()
+	if err := conf.Unmarshal(cfg); err != nil {
+		return nil, err
+	}
+	return cfg, confmap.Validate(cfg)
+}
+
+func TestLoadConfig(t *testing.T) {
+	minimal := func(change func(*Config)) *Config {
+		cfg := Default()
+		cfg.Watch.Include = []string{"in"}
+		cfg.Output.Directory = "out"
+		change(cfg)
+		return cfg
+	}
+	metricsWithoutProgress := metadata.DefaultMetricsConfig()
+	metricsWithoutProgress.AnonymizerVideoProgress.Enabled = false
+	for _, tt := range []struct {
+		id   string
+		want *Config
+	}{
+		{"videoanonymizer", minimal(func(cfg *Config) {
+			cfg.Watch.Include = []string{"videos/incoming/*"}
+			cfg.Output.Directory = "videos/anonymized"
+		})},
+		{"videoanonymizer/all", &Config{
+			Watch: watch.Config{
+				Include:      []string{"/data/in/**/*.mp4", "/data/more"},
+				Exclude:      []string{"*_draft.*"},
+				Recursive:    true,
+				PollInterval: 5 * time.Second,
+				StableFor:    10 * time.Second,
+			},
+			Output: Output{
+				Directory: "/data/out",
+				Name:      "anonymized-{name}",
+				Container: "mkv",
+				Codec:     "ffv1",
+				Quality:   new(int),
+				Preset:    "slow",
+				Encoder:   "software",
+				OnSuccess: "move",
+				MoveTo:    "/data/done",
+
+				QuarantineDirectory: "/data/failed",
+				MinFreeSpace:        2048,
+				Audio:               media.AudioMute,
+				Keep:                []string{media.KeepChapters, "creation_time"},
+				SegmentLength:       30 * time.Second,
+				StateDirectory:      "/data/state",
+			},
+			Retry:  watch.Retry{InitialInterval: time.Minute, MaxInterval: time.Hour, MaxAttempts: 3},
+			Recall: Thorough,
+			Detector: Detector{
+				Model:              "centernet",
+				Also:               []string{"nanodet-m"},
+				Faces:              "models/faces.onnx",
+				ScoreThreshold:     0.25,
+				CandidateThreshold: 0.1,
+				FaceThreshold:      0.7,
+				OverlapThreshold:   0.5,
+				InputSize:          InputSize{Width: 512, Height: 288},
+				Tiles:              3,
+				MinPersonSize:      12,
+			},
+			Pose: Pose{
+				Model:             "models/movenet-thunder.onnx",
+				ScoreThreshold:    0.2,
+				MaxPeoplePerBatch: 4,
+				BoxScale:          1.5,
+			},
+			Segmentation: Segmentation{Model: "models/people.onnx"},
+			Mask: Mask{Method: "whitelist", Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5, OnUncertain: "whole_person",
+				MaxSize: 0.4, Regions: []Region{
+					{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 0.25}}, Action: "mask", From: 10 * time.Second, To: time.Minute},
+					{Polygon: [][]float64{{0.8, 0.8}, {1, 0.8}, {1, 1}, {0.8, 1}}, Action: "keep"},
+					{Action: "mask", To: 2 * time.Second},
+				}},
+			Inference: Inference{
+				Threads:         2,
+				Sessions:        3,
+				Provider:        "cuda",
+				ProviderOptions: map[string]string{"device_id": "1"},
+				Library:         "/usr/lib/libonnxruntime.so",
+				Timeout:         2 * time.Minute,
+			},
+			Models: Models{Directory: "/data/models"},
+			Limits: media.Limits{MaxWidth: 1920, MaxHeight: 1088, MaxPixels: 2088960, MaxDuration: 12 * time.Hour, MaxFrameRate: 120, MaxFrames: 1000000,
+				MaxStreams: 8, ProbeTimeout: 10 * time.Second, MaxCPUTime: 24 * time.Hour, MaxOutput: 4096},
+			OnDamaged:           OnDamagedSalvage,
+			Tools:               Tools{FFmpeg: "/opt/ffmpeg", FFprobe: "/opt/ffprobe", Decoder: "vaapi", VAAPIDevice: "/dev/dri/renderD129"},
+			DetectEvery:         1,
+			LookAhead:           500 * time.Millisecond,
+			MaxConcurrentVideos: 2,
+			Report:              Report{Tiles: 24, Preview: PreviewBoxes},
+			Telemetry: Telemetry{
+				ServiceName:        "my-ml-pipeline",
+				BatchSize:          100,
+				BatchInterval:      2 * time.Second,
+				MaxWait:            10 * time.Second,
+				MetricsInterval:    time.Second,
+				ResourceAttributes: map[string]any{"deployment.environment.name": "dev"},
+				SpanAttributes:     map[string]any{"site": "hall-7", "camera": 3},
+			},
+			Metrics: metricsWithoutProgress,
+		}},
+		{"videoanonymizer/long_side", minimal(func(cfg *Config) { cfg.Detector.InputSize = InputSize{LongSide: 640} })},
+		{"videoanonymizer/auto", minimal(func(*Config) {})},
+		{"videoanonymizer/whitelist", minimal(func(cfg *Config) {
+			cfg.setRecall(Fast)
+			cfg.Mask.Method = "whitelist"
+			cfg.DetectEvery = 1
+		})},
+		{"videoanonymizer/recall", minimal(func(cfg *Config) {
+			cfg.setRecall(Thorough)
+			cfg.Detector.Faces = ""
+			cfg.DetectEvery = 2
+		})},
+	} {
+		t.Run(tt.id, func(t *testing.T) {
+			got, err := load(t, "config.yaml", tt.id)
+			require.NoError(t, err)
+			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{}, media.Limits{}, Detector{}, Pose{},
+				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, metadata.MetricConfig{})))
+		})
+	}
+}
+
+// TestInvalidConfig checks that one error names every wrong key of a case.
+func TestInvalidConfig(t *testing.T) {
+	for _, tt := range []struct {
+		id   string
+		want []string
+	}{
+		{"videoanonymizer/nothing", []string{"watch::include: is required", "output::directory: is required"}},
+		{"videoanonymizer/top", []string{`recall: "high" is not known: use one of fast, balanced, thorough`, "detect_every: 0", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
+		{"videoanonymizer/watch", []string{"watch::include: a pattern is empty", "watch::exclude: \"[\" is not a valid pattern", "poll_interval: 0s", "stable_for: -1s"}},
+		{"videoanonymizer/output", []string{
+			"output::directory: is required", `output::name: "../anonymized" lacks {name}`,
+			`output::container: "wmv" is not known`, `output::codec: "divx" is not known`,
+			`output::preset: "fastest" is not known`, `output::encoder: "gpu" is not known: use one of software, nvenc, vaapi`, `output::on_success: "archive" is not known: use one of keep, move, delete`,
+		}},
+		{"videoanonymizer/output_combinations", []string{
+			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
+			"quality: 52 is out of range", "min_free_space: -2 is out of range",
+			`audio: "loud" is not known: use one of drop, copy, mute`, `keep: "title=x" is not a valid name`, "segment_length: 10ms is out of range", "move_to: has no effect with on_success: keep",
+		}},
+		{"videoanonymizer/hardware", []string{
+			"output::codec: encoder vaapi cannot write ffv1: use one of same, h264, h265, vp9, av1, or encoder software",
+			`tools::decoder: "nvdec" is not known: use one of software, cuda, vaapi`, `tools::vaapi_device: "dri/renderD128" is not an absolute path`,
+		}},
+		{"videoanonymizer/hardware_quality", []string{"output::quality: 52 is out of range: write 0 to 51"}},
+		{"videoanonymizer/hardware_webm", []string{"output::codec: h264 becomes vp9 in container webm, which encoder nvenc cannot write"}},
+		{"videoanonymizer/retry", []string{"retry::initial_interval: 0s", "retry::max_interval: -1s", "retry::max_attempts: 0"}},
+		{"videoanonymizer/retry_intervals", []string{"max_interval: 1m0s is out of range: write 1h0m0s to"}},
+		{"videoanonymizer/output_move", []string{`name: "{name}_{date}" has a placeholder other than {name}`, "move_to: is required"}},
+		{"videoanonymizer/output_hidden", []string{`name: ".{name}" hides the file`}},
+		{"videoanonymizer/models", []string{
+			"detector::model: is empty", "detector::score_threshold: 0 ", "detector::overlap_threshold: 1.1 ",
+			"detector::candidate_threshold: -0.1 ", "detector::face_threshold: 0 ", "detector::tiles: 0 ", "detector::min_person_size: -1 ", "detector::also: a model is empty",
+			"detector::input_size: 32 ", "detector::input_size: 5000 ",
+			"pose::model: is empty", "pose::score_threshold: NaN ", "pose::max_people_per_batch: 0 ", "pose::box_scale: 0.9 ",
+		}},
+		{"videoanonymizer/mask", []string{"segmentation::model: is empty", `mask::method: "faces" is not known: use one of heads, whitelist`, `mask::shape: "star"`, `mask::fill: "emoji"`, `mask::color: "black"`, `mask::on_uncertain: "hope"`, "mask::scale: 0 ", "mask::max_size: 1.5 "}},
+		{"videoanonymizer/whitelist", []string{"detect_every: 3 leaves frames without silhouettes", "mask::shape: nose_disc"}},
+		{"videoanonymizer/regions", []string{
+			`mask::regions[0]::action: "blur"`, "mask::regions[0]::polygon: corner 3", "mask::regions[0]::from: -1s",
+			"mask::regions[1]::polygon: corner 2 has 3 numbers", "mask::regions[2]::polygon: is required with action keep",
+			"mask::regions[2]::to: 1s", "mask::regions[3]::polygon: has 2 corners",
+		}},
+		{"videoanonymizer/inference", []string{"inference::threads: -1", "inference::sessions: -1", `inference::provider: "gpu"`, "inference::timeout: -1s"}},
+		{"videoanonymizer/inference_cpu_options", []string{"inference::provider_options: the cpu provider has none"}},
+		{"videoanonymizer/report", []string{"report::tiles: 0 ", `report::preview: "faces" is not known: use one of none, boxes`}},
+		{"videoanonymizer/telemetry", []string{
+			"telemetry::service_name: is empty", "telemetry::batch_size: 0 ", "telemetry::batch_interval: 0s ",
+			"telemetry::max_wait: -1s", "telemetry::metrics_interval: 0s ",
+			"telemetry::resource_attributes: service.name is set by service_name", "telemetry::resource_attributes: a name is empty",
+			"telemetry::span_attributes: write strings",
+		}},
+	} {
+		t.Run(tt.id, func(t *testing.T) {
+			_, err := load(t, "config_invalid.yaml", tt.id)
+			require.Error(t, err)
+			for _, want := range tt.want {
+				assert.ErrorContains(t, err, want)
+			}
+			assert.Len(t, strings.Split(err.Error(), "\n"), len(tt.want), "as many errors as there are wrong keys: %v", err)
+		})
+	}
+}
+
+func TestInputSizeSpellings(t *testing.T) {
+	for _, tt := range []struct {
+		raw  any
+		want InputSize
+		ok   bool
+	}{
+		{"auto", InputSize{}, true},
+		{416, InputSize{LongSide: 416}, true},
+		{"416", InputSize{LongSide: 416}, true}, // from an environment variable
+		{[]any{416, 256}, InputSize{Width: 416, Height: 256}, true},
+		{[]any{416}, InputSize{}, false},
+		{[]any{416, -1}, InputSize{}, false},
+		{-1, InputSize{}, false},
+		{0, InputSize{}, false},
+		{"large", InputSize{}, false},
+		{map[string]any{"width": 416}, InputSize{}, false},
+	} {
+		conf := confmap.NewFromStringMap(map[string]any{"detector": map[string]any{"model": "m", "input_size": tt.raw}})
+		cfg := Default()
+		err := conf.Unmarshal(cfg)
+		if !tt.ok {
+			assert.ErrorContains(t, err, "input_size:", "%v", tt.raw)
+			continue
+		}
+		require.NoError(t, err, "%v", tt.raw)
+		assert.Equal(t, tt.want, cfg.Detector.InputSize, "%v", tt.raw)
+		assert.Equal(t, "m", cfg.Detector.Model)
+	}
+}
+
+func TestUnknownKeysAreRefused(t *testing.T) {
+	for _, block := range []string{"watch", "output", "detector", "pose", "mask", "inference", "models", "tools", "telemetry"} {
+		conf := confmap.NewFromStringMap(map[string]any{block: map[string]any{"no_such_key": 1}})
+		assert.ErrorContains(t, conf.Unmarshal(Default()), "no_such_key", block)
+	}
+}
+
+func TestColor(t *testing.T) {
+	rgb, err := (&Mask{Color: "#0a80FF"}).rgb()
+	require.NoError(t, err)
+	assert.Equal(t, mask.RGB{R: 0x0a, G: 0x80, B: 0xff}, rgb)
+}
+
+func TestDefaultConfigIsFresh(t *testing.T) {
+	a, b := Default(), Default()
+	a.Detector.Model = "changed"
+	assert.NotEqual(t, a, b)
+}

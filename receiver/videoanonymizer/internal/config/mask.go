@@ -1,0 +1,107 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+)
+
+// Mask says how heads are covered.
+type Mask struct {
+	// Method is heads or whitelist.
+	Method mask.Method `mapstructure:"method"`
+	// Shape is ellipse, circle, box or nose_disc.
+	Shape mask.Shape `mapstructure:"shape"`
+	// Fill is solid, mosaic or blur.
+	Fill mask.Fill `mapstructure:"fill"`
+	// Color fills a solid mask: "#rrggbb".
+	Color string `mapstructure:"color"`
+	// Scale multiplies the size of the masks.
+	Scale float64 `mapstructure:"scale"`
+	// OnUncertain is what to cover of a person whose head cannot be located: head_region, whole_person or whole_frame.
+	OnUncertain mask.OnUncertain `mapstructure:"on_uncertain"`
+	// MaxSize bounds the width and height of masks, as a fraction of the frame's shorter side; 0 does not bound them.
+	MaxSize float64 `mapstructure:"max_size"`
+	// Regions are parts of the frame that are always or never masked.
+	Regions []Region `mapstructure:"regions"`
+
+	_ struct{}
+}
+
+// Region is a part of the frame that is always or never masked.
+type Region struct {
+	// Polygon has its corners as [x, y], fractions 0..1 of the frame's width and height from its upper left. Empty is the whole frame.
+	Polygon [][]float64 `mapstructure:"polygon"`
+	// Action is mask or keep.
+	Action mask.Action `mapstructure:"action"`
+	// From and To are the times in the video between which the region applies; a To of 0 is its end.
+	From time.Duration `mapstructure:"from"`
+	To   time.Duration `mapstructure:"to"`
+
+	_ struct{}
+}
+
+func defaultMask() Mask {
+	return Mask{
+		Method: mask.Heads, Shape: mask.Ellipse, Fill: mask.Solid, Color: "#000000", Scale: 1, OnUncertain: mask.HeadRegion,
+	}
+}
+
+// PainterOptions are the options of the painter; the configuration must be valid.
+func (c *Mask) PainterOptions() mask.Options {
+	color, _ := c.rgb()
+	options := mask.Options{Shape: c.Shape, Fill: c.Fill, Color: color, Scale: c.Scale, MaxSize: c.MaxSize}
+	for _, r := range c.Regions {
+		options.Regions = append(options.Regions, r.region())
+	}
+	return options
+}
+
+func (c *Mask) validate() []error {
+	errs := []error{
+		oneOf("method", c.Method, mask.Methods),
+		oneOf("shape", c.Shape, mask.Shapes),
+		oneOf("fill", c.Fill, mask.Fills),
+		oneOf("on_uncertain", c.OnUncertain, mask.OnUncertainValues),
+		inRange("scale", c.Scale, 0.5, 10, "1 covers the head; below 1 parts of a face may show"),
+		inRange("max_size", c.MaxSize, 0, 1, "the largest mask as a fraction of the frame's shorter side; 0 does not bound them"),
+	}
+	for i, region := range c.Regions {
+		errs = append(errs, within(fmt.Sprintf("regions[%d]", i), region.validate())...)
+	}
+	_, err := c.rgb()
+	return append(errs, err)
+}
+
+func (c *Mask) rgb() (mask.RGB, error) {
+	digits, found := strings.CutPrefix(c.Color, "#")
+	rgb, err := hex.DecodeString(digits)
+	if !found || err != nil || len(rgb) != 3 {
+		return mask.RGB{}, fmt.Errorf(`color: %q is not a valid color: write "#rrggbb" with quotes, such as "#000000"`, c.Color)
+	}
+	return mask.RGB{R: rgb[0], G: rgb[1], B: rgb[2]}, nil
+}
+
+func (c Region) validate() []error {
+	for i, corner := range c.Polygon {
+		if len(corner) != 2 {
+			return []error{fmt.Errorf("polygon: corner %d has %d numbers: write [x, y]", i+1, len(corner))}
+		}
+	}
+	return c.region().Validate()
+}
+
+// region is the painter's form; corners must be pairs.
+func (c Region) region() mask.Region {
+	region := mask.Region{Action: c.Action, From: c.From, To: c.To}
+	for _, corner := range c.Polygon {
+		region.Polygon = append(region.Polygon, [2]float64(corner))
+	}
+	return region
+}

@@ -1,0 +1,199 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+)
+
+// Detector says how people are found.
+type Detector struct {
+	// Model is a name from the models' catalog, or the path of an .onnx file.
+	Model string `mapstructure:"model"`
+	// Also lists more models that find people, written like Model; whatever any of them finds counts. Their thresholds are the catalog's.
+	Also []string `mapstructure:"also"`
+	// Faces is a model that finds faces, so that undetected people whose face shows are masked too; empty for none.
+	Faces string `mapstructure:"faces"`
+	// ScoreThreshold is the confidence 0..1 from which a detection counts.
+	ScoreThreshold float64 `mapstructure:"score_threshold"`
+	// CandidateThreshold is the confidence 0..1 from which a detection counts if a pose, a face or a track confirms it; 0 for none.
+	CandidateThreshold float64 `mapstructure:"candidate_threshold"`
+	// FaceThreshold is the confidence 0..1 from which a face counts.
+	FaceThreshold float64 `mapstructure:"face_threshold"`
+	// OverlapThreshold is the overlap (intersection over union, 0..1) from which two boxes are the same person.
+	OverlapThreshold float64 `mapstructure:"overlap_threshold"`
+	// InputSize is the size that frames are scaled to before detection.
+	InputSize InputSize `mapstructure:"input_size"`
+	// Tiles above 1 also analyzes each frame in that many overlapping tiles per side.
+	Tiles int `mapstructure:"tiles"`
+	// MinPersonSize in pixels: people whose box is smaller on its longer side are not masked.
+	MinPersonSize int `mapstructure:"min_person_size"`
+
+	_ struct{}
+}
+
+// InputSize is the size of a model's input in pixels: both sides, the long side alone (the other then follows from the frame's shape),
+// or, all zero, the model's default.
+type InputSize struct {
+	Width    int `mapstructure:"width"`
+	Height   int `mapstructure:"height"`
+	LongSide int `mapstructure:"long_side"`
+}
+
+// Pose says how heads are found.
+type Pose struct {
+	// Model is a name from the models' catalog, or the path of an .onnx file.
+	Model string `mapstructure:"model"`
+	// ScoreThreshold is the confidence 0..1 from which a keypoint is trusted.
+	ScoreThreshold float64 `mapstructure:"score_threshold"`
+	// MaxPeoplePerBatch bounds the people in one inference, and with it the memory.
+	MaxPeoplePerBatch int `mapstructure:"max_people_per_batch"`
+	// BoxScale is the size of the model's crop relative to the person's box.
+	BoxScale float64 `mapstructure:"box_scale"`
+
+	_ struct{}
+}
+
+// Segmentation says how silhouettes are found.
+type Segmentation struct {
+	// Model is a name from the models' catalog, or the path of an .onnx file.
+	Model string `mapstructure:"model"`
+
+	_ struct{}
+}
+
+// Inference says what the models run on.
+type Inference struct {
+	// Threads compute one inference; 0 chooses by the number of cores.
+	Threads int `mapstructure:"threads"`
+	// Sessions is how many inferences of a model run at once; 0 chooses by the number of cores.
+	Sessions int `mapstructure:"sessions"`
+	// Provider is the execution provider. One that does not work is an error, never a silent fallback.
+	Provider string `mapstructure:"provider"`
+	// ProviderOptions are the provider's own settings, such as device_id.
+	ProviderOptions map[string]string `mapstructure:"provider_options"`
+	// Library is the ONNX Runtime shared library; empty looks for it next to the models and the program.
+	Library string `mapstructure:"library"`
+	// Timeout ends an inference that hangs; its frame is masked whole. 0 waits forever.
+	Timeout time.Duration `mapstructure:"timeout"`
+
+	_ struct{}
+}
+
+// Models says where the models are.
+type Models struct {
+	// Directory holds the catalog and the .onnx files; empty looks in the working directory and next to the program.
+	Directory string `mapstructure:"directory"`
+
+	_ struct{}
+}
+
+func defaultDetector() Detector {
+	return Detector{Model: "nanodet-m", ScoreThreshold: 0.35, FaceThreshold: 0.6, OverlapThreshold: 0.6}
+}
+
+func defaultPose() Pose {
+	return Pose{Model: "movenet-lightning", ScoreThreshold: 0.2, MaxPeoplePerBatch: 8, BoxScale: 1.25}
+}
+
+// Unmarshal reads input_size, which has three spellings; everything else is plain.
+func (c *Detector) Unmarshal(conf *confmap.Conf) error {
+	size := conf.Get("input_size")
+	conf.Delete("input_size")
+	if err := conf.Unmarshal(c); err != nil || size == nil {
+		return err
+	}
+	var err error
+	c.InputSize, err = parseInputSize(size)
+	return err
+}
+
+func parseInputSize(raw any) (InputSize, error) {
+	switch v := raw.(type) {
+	case []any:
+		if len(v) == 2 && pixels(v[0]) > 0 && pixels(v[1]) > 0 {
+			return InputSize{Width: pixels(v[0]), Height: pixels(v[1])}, nil
+		}
+	default:
+		if raw == "auto" {
+			return InputSize{}, nil
+		}
+		if n := pixels(raw); n > 0 {
+			return InputSize{LongSide: n}, nil
+		}
+	}
+	return InputSize{}, fmt.Errorf("input_size: %v: write auto, the long side such as 416, or [width, height] such as [416, 256]", raw)
+}
+
+// pixels reads a number, which is text if it comes from an environment variable. It returns -1 for anything else.
+func pixels(raw any) int {
+	switch v := raw.(type) {
+	case int:
+		return v
+	case string:
+		if n, err := strconv.Atoi(v); err == nil {
+			return n
+		}
+	}
+	return -1
+}
+
+func (c *Detector) validate() []error {
+	errs := []error{
+		validateModel(c.Model, "nanodet-m"),
+		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the confidence from which a person counts; lower finds more"),
+		inRange("candidate_threshold", c.CandidateThreshold, 0, 1,
+			"the confidence from which a person counts if a pose, a face or a track confirms it; 0 for none"),
+		inRange("face_threshold", c.FaceThreshold, 0.01, 1, "the confidence from which a face counts"),
+		inRange("tiles", c.Tiles, 1, 8, "tiles per side that are analyzed in addition to the whole frame; 1 for none"),
+		inRange("min_person_size", c.MinPersonSize, 0, 10_000, "pixels; smaller people are not masked; 0 masks all"),
+		inRange("overlap_threshold", c.OverlapThreshold, 0.05, 1, "the overlap from which two boxes are the same person"),
+	}
+	if slices.Contains(c.Also, "") {
+		errs = append(errs, errors.New("also: a model is empty: write a name from the catalog such as centernet, or remove it"))
+	}
+	for _, side := range []int{c.InputSize.Width, c.InputSize.Height, c.InputSize.LongSide} {
+		if side != 0 {
+			errs = append(errs, inRange("input_size", side, 64, 4096, "pixels; 416 is the default, more finds smaller people"))
+		}
+	}
+	return errs
+}
+
+func (c *Pose) validate() []error {
+	return []error{
+		validateModel(c.Model, "movenet-lightning"),
+		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the confidence from which a keypoint is trusted"),
+		inRange("max_people_per_batch", c.MaxPeoplePerBatch, 1, 256, "more takes more memory"),
+		inRange("box_scale", c.BoxScale, 1, 3, "the size of the model's crop relative to the person's box"),
+	}
+}
+
+func validateModel(model, example string) error {
+	if model == "" {
+		return fmt.Errorf("model: is empty: write a name from the catalog such as %s, or the path of an .onnx file", example)
+	}
+	return nil
+}
+
+func (c *Inference) validate() []error {
+	errs := []error{
+		inRange("threads", c.Threads, 0, 1024, "0 chooses by the number of cores"),
+		inRange("sessions", c.Sessions, 0, 1024, "0 chooses by the number of cores"),
+		oneOf("provider", c.Provider, onnx.Providers),
+		inRange("timeout", c.Timeout, 0, time.Hour, "a duration such as 1m, or 0 for no limit"),
+	}
+	if c.Provider == "cpu" && len(c.ProviderOptions) > 0 {
+		errs = append(errs, errors.New("provider_options: the cpu provider has none: remove them, or set provider"))
+	}
+	return errs
+}

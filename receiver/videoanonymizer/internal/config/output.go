@@ -1,0 +1,167 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// Output says where anonymized videos go and how they are encoded.
+type Output struct {
+	// Directory receives the anonymized videos. It is created if missing.
+	Directory string `mapstructure:"directory"`
+	// Name is the template of an output's name without its extension; {name} is the source's.
+	Name string `mapstructure:"name"`
+	// Container is the file format, "same" for that of the source.
+	Container string `mapstructure:"container"`
+	// Codec is the video codec, "same" for that of the source.
+	Codec string `mapstructure:"codec"`
+	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 23 for h264, and what looks alike for the others.
+	Quality *int `mapstructure:"quality"`
+	// Preset trades speed for size; the names are x264's.
+	Preset string `mapstructure:"preset"`
+	// Encoder is what encodes: software, nvenc or vaapi. One that does not work is an error, never a silent fallback.
+	Encoder string `mapstructure:"encoder"`
+	// Audio says what to do with audio: drop, copy or mute.
+	Audio string `mapstructure:"audio"`
+	// Keep lists what else of the source to keep in the output: chapters, subtitles, or names of the file's tags.
+	Keep []string `mapstructure:"keep"`
+	// SegmentLength is the playing time after which what was written is made durable; a crash costs the work since.
+	SegmentLength time.Duration `mapstructure:"segment_length"`
+	// OnSuccess is what happens to the source: keep, move or delete.
+	OnSuccess watch.OnSuccess `mapstructure:"on_success"`
+	// MoveTo is the folder that sources are moved to with OnSuccess move.
+	MoveTo string `mapstructure:"move_to"`
+	// QuarantineDirectory receives the sources that failed permanently, each with a file that says why. Empty leaves them in place.
+	QuarantineDirectory string `mapstructure:"quarantine_directory"`
+	// MinFreeSpace in MiB stays free on the disk; a video that would use it is not started. NoSpaceCheck disables the check.
+	MinFreeSpace int64 `mapstructure:"min_free_space"`
+	// StateDirectory stores what is done. Empty is a hidden folder in Directory; two receivers cannot share one.
+	StateDirectory string `mapstructure:"state_directory"`
+
+	_ struct{}
+}
+
+// NoSpaceCheck, as Output.MinFreeSpace, starts videos however little space is free.
+const NoSpaceCheck = -1
+
+var onSuccess = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
+
+func defaultOutput() Output {
+	return Output{
+		Name:          "{name}_anonymized",
+		Container:     media.SameAsSource,
+		Codec:         "h264",
+		Preset:        "veryfast",
+		Encoder:       media.Software,
+		Audio:         media.AudioDrop,
+		SegmentLength: 20 * time.Second,
+		OnSuccess:     watch.OnSuccessKeep,
+		MinFreeSpace:  512,
+	}
+}
+
+// FileName returns the output's path below Directory for a source's path below the watched folder.
+func (c *Output) FileName(source string) string {
+	container := c.Container
+	if container == media.SameAsSource {
+		container = media.ContainerFor(source)
+	}
+	stem := strings.TrimSuffix(filepath.Base(source), filepath.Ext(source))
+	name := strings.ReplaceAll(c.Name, "{name}", stem)
+	return filepath.Join(filepath.Dir(source), name+"."+container)
+}
+
+func (c *Output) validate() []error {
+	errs := []error{
+		validateName(c.Name),
+		oneOf("container", c.Container, media.Containers()),
+		oneOf("codec", c.Codec, media.Codecs()),
+		oneOf("preset", c.Preset, media.Presets()),
+		oneOf("encoder", c.Encoder, media.Encoders()),
+		oneOf("audio", c.Audio, media.AudioModes()),
+		inRange("segment_length", c.SegmentLength, time.Second, time.Hour, "a duration such as 20s; a crash costs that much of the video"),
+		oneOf("on_success", c.OnSuccess, onSuccess),
+		inRange("min_free_space", c.MinFreeSpace, NoSpaceCheck, 1<<30, "MiB to keep free; 0 reserves only the video's own space, "+
+			"-1 disables the check"),
+	}
+	if c.Directory == "" {
+		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
+	}
+	return slices.Concat(errs, validateKeep(c.Keep), c.validateEncoding(), []error{c.validateMoveTo()})
+}
+
+// validateEncoding checks that codec, container, encoder and quality go together.
+func (c *Output) validateEncoding() (errs []error) {
+	if !slices.Contains(media.Codecs(), c.Codec) {
+		return nil
+	}
+	if can := media.EncoderCodecs(c.Encoder); can != nil {
+		codec := media.CodecIn(c.Container, c.Codec)
+		switch {
+		case !slices.Contains(can, c.Codec):
+			errs = append(errs, fmt.Errorf("codec: encoder %s cannot write %s: use one of %s, or encoder software",
+				c.Encoder, c.Codec, strings.Join(can, ", ")))
+		case !slices.Contains(can, codec):
+			errs = append(errs, fmt.Errorf("codec: %s becomes %s in container %s, which encoder %s cannot write: use av1, or encoder software",
+				c.Codec, codec, c.Container, c.Encoder))
+		}
+	}
+	if most := media.MaxQuality(c.Codec, c.Encoder); most > 0 && c.Quality != nil {
+		errs = append(errs, inRange("quality", *c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
+	}
+	if can := media.ContainerCodecs(c.Container); can != nil && c.Codec != media.SameAsSource && !slices.Contains(can, c.Codec) {
+		errs = append(errs, fmt.Errorf("codec: %s does not go into container %s: use %s, or container mkv",
+			c.Codec, c.Container, strings.Join(can, " or ")))
+	}
+	return errs
+}
+
+func (c *Output) validateMoveTo() error {
+	switch {
+	case c.OnSuccess == watch.OnSuccessMove && c.MoveTo == "":
+		return errors.New("move_to: is required with on_success: move: write the folder for processed sources")
+	case c.OnSuccess != watch.OnSuccessMove && c.MoveTo != "":
+		return fmt.Errorf("move_to: has no effect with on_success: %s: remove it, or write on_success: move", c.OnSuccess)
+	}
+	return nil
+}
+
+var tagName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_. -]*$`)
+
+func validateKeep(keep []string) (errs []error) {
+	for _, name := range keep {
+		if !tagName.MatchString(name) {
+			errs = append(errs, fmt.Errorf("keep: %q is not a valid name: write chapters, subtitles, or the names of tags of the file, "+
+				"such as creation_time", name))
+		}
+	}
+	return errs
+}
+
+// validateName accepts {name} with text around it that stays within one file name.
+func validateName(name string) error {
+	const instead = `write a file name with {name} in it and no extension, such as "{name}_anonymized"`
+	rest := strings.ReplaceAll(name, "{name}", "")
+	switch {
+	case rest == name:
+		return fmt.Errorf("name: %q lacks {name}, so that all videos would get the same name: %s", name, instead)
+	case strings.ContainsAny(rest, "{}"):
+		return fmt.Errorf("name: %q has a placeholder other than {name}: %s", name, instead)
+	case strings.ContainsAny(rest, "/\\\x00\n"):
+		return fmt.Errorf("name: %q leaves its folder: %s, and set the folder in directory", name, instead)
+	case strings.HasPrefix(name, "."):
+		return fmt.Errorf("name: %q hides the file: %s", name, instead)
+	}
+	return nil
+}

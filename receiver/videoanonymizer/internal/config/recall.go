@@ -1,0 +1,54 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+)
+
+// Recall trades speed for recall.
+type Recall string
+
+const (
+	// Fast finds people only, wherever the detector is confident.
+	Fast Recall = "fast"
+	// Balanced adds faces of undetected people. It keeps up with 1080p at 30 frames/s on two cores.
+	Balanced Recall = "balanced"
+	// Thorough analyzes every frame, at a larger size and in tiles too, and adds weak detections that a pose, a face or a track
+	// confirms. It is for footage that can wait.
+	Thorough Recall = "thorough"
+)
+
+var recalls = []Recall{Fast, Balanced, Thorough}
+
+// setRecall sets recall and the keys whose defaults it gives.
+func (c *Config) setRecall(recall Recall) {
+	c.Recall = recall
+	d := &c.Detector
+	switch recall {
+	case Fast:
+		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 3, 0, "", 1
+	case Balanced:
+		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 3, 0, "blazeface", 1
+	case Thorough:
+		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 1, 0.15, "blazeface", 2
+		d.InputSize = InputSize{LongSide: 640}
+	}
+}
+
+// Unmarshal reads recall and mask::method first, which set the defaults of other keys, so that every other key that is given takes
+// precedence.
+func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	if recall := conf.Get("recall"); recall != nil {
+		c.setRecall(Recall(fmt.Sprint(recall)))
+	}
+	if conf.Get("mask::method") == string(mask.Whitelist) {
+		c.DetectEvery = 1
+	}
+	return conf.Unmarshal(c)
+}

@@ -1,0 +1,33 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// Tools gives the paths of the programs that decode and encode, and what they run on. An empty path is looked up in PATH.
+type Tools struct {
+	FFmpeg  string `mapstructure:"ffmpeg"`
+	FFprobe string `mapstructure:"ffprobe"`
+	// Decoder is what decodes: software, cuda or vaapi. One that does not work is an error, never a silent fallback.
+	Decoder string `mapstructure:"decoder"`
+	// VAAPIDevice is the GPU of vaapi, for Decoder and Output.Encoder.
+	VAAPIDevice string `mapstructure:"vaapi_device"`
+
+	_ struct{}
+}
+
+func (c *Tools) validate() []error {
+	errs := []error{oneOf("decoder", c.Decoder, media.Decoders())}
+	if !filepath.IsAbs(c.VAAPIDevice) || strings.ContainsAny(c.VAAPIDevice, ",\x00") {
+		errs = append(errs, fmt.Errorf("vaapi_device: %q is not an absolute path without a comma: write such as %s",
+			c.VAAPIDevice, media.DefaultVAAPIDevice))
+	}
+	return errs
+}

@@ -1,0 +1,58 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package inference defines what the model families (package vision) need of whatever runs their models: sessions that
+// turn tensors into tensors. Package onnx implements it with ONNX Runtime in this process.
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Errors that every Session returns, wrapped, so that callers can tell them apart.
+var (
+	// ErrModel marks a model that cannot be opened, or whose inputs and outputs are not those of its family.
+	ErrModel = errors.New("model cannot be used")
+	// ErrOutOfMemory marks a run for which the device has too little memory; a smaller batch may succeed.
+	ErrOutOfMemory = errors.New("out of memory")
+	// ErrTimeout marks a run that exceeded the session's time limit.
+	ErrTimeout = errors.New("inference took too long")
+)
+
+// Session is an opened model. Its methods are safe for concurrent use, except Close.
+type Session interface {
+	// Name is the model's file name, for messages.
+	Name() string
+	// Inputs describes the model's inputs, in the order in which Run takes them.
+	Inputs() []TensorInfo
+	// Outputs describes the model's outputs, in the order in which Run returns them.
+	Outputs() []TensorInfo
+	// Run computes the outputs and passes them to read; their memory is valid only until read returns. Where a session
+	// bounds how many runs are under way at once, Run waits for its turn. It returns read's error, the context's error,
+	// ErrOutOfMemory, ErrTimeout, or another error that makes the outputs unusable.
+	Run(ctx context.Context, inputs []Tensor, read func(outputs []Tensor) error) error
+	// Close frees the model. No run may be under way, and none may follow.
+	Close() error
+}
+
+// TensorInfo describes an input or output of a model.
+type TensorInfo struct {
+	Name string
+	// Type is the element type as ONNX names it, in lower case: uint8, int64, or float for 32-bit floating point.
+	Type string
+	// Shape is the size of each dimension; -1 marks one that the caller chooses.
+	Shape []int64
+}
+
+func (t TensorInfo) String() string { return fmt.Sprintf("%s %s%v", t.Name, t.Type, t.Shape) }
+
+// Tensor is a dense array in row-major order. Exactly one of the data slices is set; it holds as many elements as Shape
+// says.
+type Tensor struct {
+	Shape   []int64
+	Uint8   []uint8
+	Int64   []int64
+	Float32 []float32
+}

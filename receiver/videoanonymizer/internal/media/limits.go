@@ -1,0 +1,81 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"cmp"
+	"time"
+)
+
+// Limits bound what a file may demand of the machine; what exceeds them is refused with ErrLimit. A zero field means the default.
+type Limits struct {
+	// MaxWidth and MaxHeight are in pixels.
+	MaxWidth  int `mapstructure:"width"`
+	MaxHeight int `mapstructure:"height"`
+	// MaxPixels is the largest area of a frame.
+	MaxPixels int64 `mapstructure:"pixels"`
+	// MaxDuration is the longest video.
+	MaxDuration time.Duration `mapstructure:"duration"`
+	// MaxFrameRate is in frames a second.
+	MaxFrameRate float64 `mapstructure:"frame_rate"`
+	// MaxFrames is the largest number of frames of a video, both as its headers say and as decoded.
+	MaxFrames int64 `mapstructure:"frames"`
+	// MaxStreams is the largest number of streams in a file, of all kinds.
+	MaxStreams int `mapstructure:"streams"`
+	// ProbeTimeout is the longest that reading a file's headers may take.
+	ProbeTimeout time.Duration `mapstructure:"probe_timeout"`
+	// MaxCPUTime is the CPU time of one child process, in whole seconds.
+	MaxCPUTime time.Duration `mapstructure:"cpu_time"`
+	// MaxOutput is the largest output, in MiB.
+	MaxOutput int64 `mapstructure:"output_size"`
+
+	_ struct{}
+}
+
+// DefaultLimits returns limits that no ordinary video reaches: 8K for two days without a break.
+func DefaultLimits() Limits {
+	return Limits{
+		MaxWidth: 16384, MaxHeight: 16384, MaxPixels: 8192 * 8192, MaxDuration: 48 * time.Hour, MaxFrameRate: 1000, MaxFrames: 20_000_000,
+		MaxStreams: 64, ProbeTimeout: time.Minute, MaxCPUTime: 14 * 24 * time.Hour, MaxOutput: 1 << 20,
+	}
+}
+
+// withDefaults replaces zero fields by those of DefaultLimits.
+func (l Limits) withDefaults() Limits {
+	d := DefaultLimits()
+	l.MaxWidth, l.MaxHeight = cmp.Or(l.MaxWidth, d.MaxWidth), cmp.Or(l.MaxHeight, d.MaxHeight)
+	l.MaxPixels = cmp.Or(l.MaxPixels, d.MaxPixels)
+	l.MaxDuration = cmp.Or(l.MaxDuration, d.MaxDuration)
+	l.MaxFrameRate = cmp.Or(l.MaxFrameRate, d.MaxFrameRate)
+	l.MaxFrames = cmp.Or(l.MaxFrames, d.MaxFrames)
+	l.MaxStreams = cmp.Or(l.MaxStreams, d.MaxStreams)
+	l.ProbeTimeout = cmp.Or(l.ProbeTimeout, d.ProbeTimeout)
+	l.MaxCPUTime = cmp.Or(l.MaxCPUTime, d.MaxCPUTime)
+	l.MaxOutput = cmp.Or(l.MaxOutput, d.MaxOutput)
+	return l
+}
+
+// reading bounds a child that only reads.
+func (l Limits) reading() bounds { return bounds{cpu: l.MaxCPUTime} }
+
+// writing bounds a child that writes a file.
+func (l Limits) writing() bounds {
+	return bounds{cpu: l.MaxCPUTime, file: l.MaxOutput << 20}
+}
+
+// check fails with ErrLimit if a video exceeds the limits.
+func (l Limits) check(i Info) error {
+	switch {
+	case i.Width > l.MaxWidth, i.Height > l.MaxHeight, int64(i.Width)*int64(i.Height) > l.MaxPixels:
+		return fileError(i.Path, ErrLimit, "frames of %d x %d pixels, at most %d x %d and %d in all are read",
+			i.Width, i.Height, l.MaxWidth, l.MaxHeight, l.MaxPixels)
+	case i.Duration > l.MaxDuration:
+		return fileError(i.Path, ErrLimit, "%s long, at most %s is read", i.Duration, l.MaxDuration)
+	case i.FrameRate.Float() > l.MaxFrameRate:
+		return fileError(i.Path, ErrLimit, "%.0f frames a second, at most %g are read", i.FrameRate.Float(), l.MaxFrameRate)
+	case i.EstimatedFrames > l.MaxFrames:
+		return fileError(i.Path, ErrLimit, "%d frames, at most %d are read", i.EstimatedFrames, l.MaxFrames)
+	}
+	return nil
+}

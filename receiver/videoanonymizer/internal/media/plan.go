@@ -1,0 +1,173 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// WriteOptions say how to encode. The zero value writes H.264 in the container that the source has.
+type WriteOptions struct {
+	// Container is "mp4", "mov", "mkv", "webm", "avi" or "ts"; "" or SameAsSource is the one for the source's name
+	// (ContainerFor).
+	Container string
+	// Codec is "h264" (default), "h265", "vp9", "av1", "ffv1", or SameAsSource for the source's own if it is one of these, else
+	// h264. WebM holds no H.264: there "h264" means vp9. Any other pair that does not go together is ErrUnsupported.
+	Codec string
+	// Quality is the constant rate factor: 0 is best, MaxQuality is worst; ffv1 is lossless and has none. nil takes the
+	// codec's default: 23 for h264, 22 for h265, 28 for vp9, 30 for av1.
+	Quality *int
+	// Preset trades speed for size. It is one of x264's, ultrafast to placebo; other encoders take their nearest speed.
+	// Default veryfast.
+	Preset string
+	// Encoder is Software (default), NVENC or VAAPI; a codec that the device does not write is ErrUnsupported. Codec
+	// SameAsSource becomes h264 if the device does not write the source's.
+	Encoder string
+	// Device is the path of the VAAPI device; "" is DefaultVAAPIDevice.
+	Device string
+	// Threads of the encoder; 0 lets ffmpeg choose.
+	Threads int
+	// Stall is how long Write waits for the encoder to take a frame before it gives up with ErrStalled. Default 5 min.
+	Stall time.Duration
+	// Audio is AudioDrop (default), AudioCopy or AudioMute.
+	Audio string
+	// Keep lists what else of the source gets into the output: KeepChapters, KeepSubtitles, or names of the file's tags,
+	// such as creation_time, in any case.
+	Keep []string
+
+	_ struct{}
+}
+
+// Plan is how one video is written, with every choice made. NewPlan makes it once; it is read-only.
+type Plan struct {
+	info      Info // the source, with frames in the format that Write takes
+	options   WriteOptions
+	codec     codec
+	encoder   encoder
+	container container
+	format    PixelFormat // as encoded
+	timeBase  Rational    // of what is piped to the encoder
+	quality   int
+	speed     int    // index into presets
+	device    string // path of the VAAPI device
+}
+
+// NewPlan chooses how to write a source. It fails with ErrUnsupported, saying which choices do not go together.
+func NewPlan(info Info, options WriteOptions) (Plan, error) {
+	options.Stall = cmp.Or(options.Stall, defaultStall)
+	p := Plan{info: info, options: options, timeBase: info.TimeBase, device: cmp.Or(options.Device, DefaultVAAPIDevice)}
+	for _, choose := range []func() error{p.chooseEncoder, p.chooseSpeed, p.chooseFormat, p.chooseTimeBase} {
+		if err := choose(); err != nil {
+			return Plan{}, fmt.Errorf("%q: %w", info.Path, err)
+		}
+	}
+	return p, nil
+}
+
+// Info describes the source as Open is to read it: its frames have alpha if the source has it and the codec keeps it.
+func (p Plan) Info() Info { return p.info }
+
+// chooseEncoder chooses container, codec and encoder.
+func (p *Plan) chooseEncoder() error {
+	options := p.options
+	name := options.Container
+	if name == "" || name == SameAsSource {
+		name = ContainerFor(p.info.Path)
+	}
+	var ok bool
+	if p.container, ok = findContainer(name); !ok {
+		return fmt.Errorf("%w: container %q", ErrUnsupported, name)
+	}
+	written := cmp.Or(options.Codec, defaultCodec)
+	if written == SameAsSource {
+		written = cmp.Or(codecForSource(p.info.Codec), defaultCodec)
+		if _, _, err := encoderFor(options.Encoder, written); err != nil {
+			written = defaultCodec
+		}
+	}
+	written = p.container.codecFor(written)
+	var err error
+	if p.codec, p.encoder, err = encoderFor(options.Encoder, written); err != nil {
+		return err
+	}
+	if can := p.container.codecs(); !slices.Contains(can, written) {
+		return fmt.Errorf("%w: %s does not go into %s: use %s, or container mkv", ErrUnsupported, written, name, strings.Join(can, " or "))
+	}
+	if p.encoder.refuses != nil && p.encoder.refuses(p.info) {
+		p.encoder = *p.encoder.fallback
+	}
+	return nil
+}
+
+// chooseSpeed chooses speed and quality.
+func (p *Plan) chooseSpeed() error {
+	if p.speed = slices.Index(presets, cmp.Or(p.options.Preset, defaultPreset)); p.speed < 0 {
+		return fmt.Errorf("%w: preset %q: use one of %s", ErrUnsupported, p.options.Preset, strings.Join(presets, ", "))
+	}
+	p.quality = p.codec.quality
+	if p.options.Quality != nil {
+		p.quality = *p.options.Quality
+	}
+	return nil
+}
+
+// chooseFormat chooses the pixel formats in which frames are read and encoded.
+func (p *Plan) chooseFormat() (err error) {
+	if p.encoder.alpha {
+		p.info.Format = withAlpha(p.info)
+	}
+	p.format, err = p.encoder.format(p.info)
+	return err
+}
+
+// chooseTimeBase: AVI stores no times, only frames at a fixed rate, some of them empty.
+func (p *Plan) chooseTimeBase() error {
+	if p.container.name != "avi" {
+		return nil
+	}
+	if !strings.HasPrefix(p.info.Container, "avi") {
+		p.timeBase = Rational{p.info.FrameRate.Den, p.info.FrameRate.Num}
+	}
+	if p.timeBase.Num <= 0 {
+		return fmt.Errorf("%w: avi needs a known frame rate: use container mkv", ErrUnsupported)
+	}
+	return nil
+}
+
+// format returns the format nearest to the frames' that the encoder takes. If a frame's odd size is not divisible by its chroma
+// subsampling, chroma gets full resolution so that the frame does not lose a row; devices cannot do that.
+func (e encoder) format(info Info) (PixelFormat, error) {
+	f := info.Format
+	if !slices.Contains(e.depths, f.Depth) {
+		f.Depth = e.depths[len(e.depths)-1]
+	}
+	if f.Planes == 1 && !e.gray {
+		f.Planes, f.ChromaShiftX, f.ChromaShiftY = 3, 1, 1
+	}
+	if e.device != "" {
+		f.Planes, f.ChromaShiftX, f.ChromaShiftY = 3, 1, 1
+		if info.Width%2 != 0 || info.Height%2 != 0 {
+			return f, fmt.Errorf("%w: %s writes no odd size such as %d x %d: use encoder %s", ErrUnsupported, e.device, info.Width, info.Height, Software)
+		}
+	}
+	if e.even && f.Planes == 3 && (f.ChromaShiftX == 1 && info.Width%2 != 0 || f.ChromaShiftY == 1 && info.Height%2 != 0) {
+		f.ChromaShiftX, f.ChromaShiftY = 0, 0
+	}
+	name := "gray"
+	if f.Planes == 3 {
+		name = map[[2]int]string{{1, 1}: "yuv420p", {1, 0}: "yuv422p", {0, 0}: "yuv444p"}[[2]int{f.ChromaShiftX, f.ChromaShiftY}]
+	}
+	if f.Alpha && e.alpha {
+		name = strings.Replace(name, "yuv", "yuva", 1)
+	}
+	if f.Depth > 8 {
+		name += strconv.Itoa(f.Depth) + "le"
+	}
+	return FormatByName(name)
+}

@@ -1,0 +1,166 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// sequence passes the frames to the tracker in order and masks those that leave its window.
+func (r *run) sequence() error {
+	defer close(r.masked)
+	var tracker *track.Tracker
+	var window []*item
+	for it := range r.decoded {
+		if err := r.awaitAnalysis(it); err != nil {
+			return err
+		}
+		if tracker == nil {
+			tracker = track.New(r.trackOptions(it.frame))
+			r.begin = it.frame.Time
+			if r.opts.Resume != nil {
+				r.begin = r.opts.Resume.Begin
+			}
+		}
+		start := time.Now()
+		it.record.Tracking.Start = start
+		window = append(window, it)
+		results := tracker.Push(observation(it))
+		it.people = nil // silhouettes are large, and the window long
+		if err := r.finish(window[:len(results)], results, start); err != nil {
+			return err
+		}
+		window = window[len(results):]
+	}
+	if r.ctx.Err() != nil {
+		return r.ctx.Err() // decode gave up: the window may be incomplete
+	}
+	if tracker == nil {
+		return nil
+	}
+	start := time.Now()
+	results := tracker.Flush()
+	if len(results) != len(window) {
+		return fmt.Errorf("%d of %d frames did not leave the look-ahead window", len(window)-len(results), len(window))
+	}
+	return r.finish(window, results, start)
+}
+
+func (r *run) awaitAnalysis(it *item) error {
+	if it.analyzed == nil {
+		return nil
+	}
+	select {
+	case <-it.analyzed:
+		return nil
+	case <-r.ctx.Done():
+		return r.ctx.Err()
+	}
+}
+
+// trackOptions bounds the window by the memory that this video's frames take.
+func (r *run) trackOptions(frame *media.Frame) track.Options {
+	opts := r.opts.Track
+	var size int64
+	for _, plane := range frame.Planes {
+		size += int64(len(plane.Data))
+	}
+	opts.MaxFrames = max(2*r.opts.DetectEvery+1, int(r.opts.FrameMemory/max(1, size)))
+	if r.opts.Resume != nil {
+		opts.Assured = r.opts.Resume.First
+	}
+	return opts
+}
+
+func observation(it *item) track.Observation {
+	return track.Observation{
+		Index: it.frame.Index, Time: it.frame.Time, Judged: it.analyzed != nil && it.err == nil, Failed: it.err != nil, Cut: it.cut,
+		People: it.people, Faces: it.faces, Width: it.frame.Width, Height: it.frame.Height,
+	}
+}
+
+// finish masks the frames by the results that the tracker has returned for them since start.
+func (r *run) finish(items []*item, results []track.Result, start time.Time) error {
+	tracked := vision.Interval{Start: start, End: time.Now()}
+	for i, it := range items {
+		it.result = results[i]
+		if !it.record.Analyzed {
+			it.record.Detection = tracked
+		}
+		it.recordResult()
+		next := r.mask
+		if r.opts.Resume != nil && it.frame.Index < r.opts.Resume.First {
+			next = r.skip
+		}
+		if err := next(it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recordResult fills the record from the tracker's result.
+func (it *item) recordResult() {
+	rec := &it.record
+	rec.Tracking.End = time.Now()
+	rec.People, rec.Heads, rec.Masks = it.result.People, it.result.Heads, len(it.result.Heads)
+	rec.WholeFrameMasked, rec.Err = it.result.WholeFrame, it.err
+	countOrigins(rec)
+}
+
+func countOrigins(rec *record.Frame) {
+	for _, head := range rec.Heads {
+		switch head.Origin {
+		case mask.OriginPose:
+			rec.MasksByOrigin.Pose++
+		case mask.OriginFace:
+			rec.MasksByOrigin.Face++
+		case mask.OriginBox:
+			rec.MasksByOrigin.Box++
+			rec.Uncertain++
+		case mask.OriginInterpolated:
+			rec.MasksByOrigin.Interpolated++
+		case mask.OriginHeld:
+			rec.MasksByOrigin.Held++
+		}
+	}
+}
+
+// skip drops a frame that an earlier run has written.
+func (r *run) skip(it *item) error {
+	defer r.release(it.frame)
+	if it.frame.Index == r.opts.Resume.First-1 {
+		return r.opts.Resume.Before(&it.record)
+	}
+	return nil
+}
+
+// mask paints the tracker's result onto the frame, or masks all of it if that is not possible.
+func (r *run) mask(it *item) error {
+	rec := &it.record
+	rec.Visualization.Start = rec.Tracking.End
+	if !rec.WholeFrameMasked {
+		if err := r.opts.Painter.Paint(it.frame, mask.Masks{
+			At: it.frame.Time - r.begin, Heads: it.result.Heads, Bodies: it.result.Bodies, Before: it.result.Before, After: it.result.After,
+		}); err != nil {
+			rec.WholeFrameMasked, rec.Err, rec.FailedStage = true, errors.Join(rec.Err, err), record.StageVisualization
+		}
+	}
+	rec.Reason = reason(rec.Err)
+	if rec.WholeFrameMasked {
+		if err := r.opts.Painter.PaintWhole(it.frame); err != nil {
+			return fmt.Errorf("mask frame %d whole: %w", it.frame.Index, err)
+		}
+	}
+	rec.Visualization.End = time.Now()
+	return send(r.ctx, r.masked, it)
+}

@@ -1,0 +1,100 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package record holds what is known of a frame once it has passed the pipeline. The pipeline fills a Frame; telemetry turns it into
+// spans and metrics, and report into a line of the audit report.
+package record
+
+import (
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// The stages of a frame, named as their spans are.
+const (
+	StageDecode        = "decode"
+	StageDetection     = "person_detection"
+	StagePose          = "pose_estimation"
+	StageTracking      = "tracking"
+	StageVisualization = "visualization"
+	StageEncode        = "encode"
+)
+
+// Frame is everything that is reported about one frame.
+type Frame struct {
+	// Index counts from 0.
+	Index int
+	// PTS is the presentation time, counted from the stream's zero.
+	PTS time.Duration
+	// Start is before decoding, End after encoding.
+	Start, End time.Time
+	// A stage that did not run has a zero interval and emits no span. On a frame that was not analyzed, Detection is the time it took
+	// to work out people's positions from the surrounding frames.
+	Decode, Detection, Pose, Tracking, Visualization, Encode vision.Interval
+	// DetectionSteps and PoseSteps become the spans below Detection and Pose.
+	DetectionSteps, PoseSteps vision.Steps
+
+	// Analyzed is true if detection ran on this frame; in all others, positions are carried over from the surrounding frames.
+	Analyzed bool
+	// Detected is the number of people the detector found, PosedPeople the number whose pose was estimated.
+	Detected, PosedPeople int
+	// People is the number of people visible, whether found or carried over; a face without a detected person counts as one.
+	People int
+	// Masks is the number of heads covered.
+	Masks         int
+	MasksByOrigin MasksByOrigin
+	// Uncertain is the number of people whose head could not be located and who were therefore masked more widely.
+	Uncertain int
+	// Found and Faces are what the models found in this frame, without silhouettes; Heads is what was masked. Callers may keep them.
+	Found []vision.Person
+	Faces []vision.Face
+	Heads []mask.Head
+	// WholeFrameMasked is true if the whole frame was covered.
+	WholeFrameMasked bool
+
+	// Err is why the frame could not be analyzed or masked as it should have been; nil if it was.
+	Err error
+	// Reason is Err as a short identifier (error.type) from a small set, such as timeout or out_of_memory.
+	Reason string
+	// FailedStage is the stage that returned Err, if known.
+	FailedStage string
+}
+
+// Encoded records that encoding, which began at start, has just ended, and with it the work on the frame.
+func (f *Frame) Encoded(start time.Time) {
+	f.Encode = vision.Interval{Start: start, End: time.Now()}
+	f.End = f.Encode.End
+}
+
+// MasksByOrigin counts the masks of a frame by what they were derived from (mask.Origin).
+type MasksByOrigin struct {
+	// Pose: located by facial keypoints or shoulders. Face: by a face without a detected person. Box: the top of the person's box.
+	Pose, Face, Box int
+	// Interpolated: between two sightings of a person. Held: before the first or after the last one.
+	Interpolated, Held int
+}
+
+// Summary counts the frames of a video that were written.
+type Summary struct {
+	// Frames is the number of frames written, Analyzed the number of those on which detection ran.
+	Frames, Analyzed int
+	// MaskedWhole is the number of frames that could not be analyzed and were masked whole.
+	MaskedWhole int
+	// Masks is the number of heads masked, over all frames; MaxPeople the largest number of people in one frame.
+	Masks, MaxPeople int
+}
+
+// Count adds a frame that was written.
+func (s *Summary) Count(f *Frame) {
+	s.Frames++
+	if f.Analyzed {
+		s.Analyzed++
+	}
+	if f.WholeFrameMasked {
+		s.MaskedWhole++
+	}
+	s.Masks += f.Masks
+	s.MaxPeople = max(s.MaxPeople, f.People)
+}

@@ -1,0 +1,43 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vision
+
+// Box is an upright rectangle in pixels of the frame, without its right and lower edges X1 and Y1. It may reach beyond
+// the frame.
+type Box struct{ X0, Y0, X1, Y1 float32 }
+
+// Width is the horizontal side in pixels.
+func (b Box) Width() float32 { return b.X1 - b.X0 }
+
+// Height is the vertical side in pixels.
+func (b Box) Height() float32 { return b.Y1 - b.Y0 }
+
+// Center is the middle of the box.
+func (b Box) Center() (x, y float32) { return (b.X0 + b.X1) / 2, (b.Y0 + b.Y1) / 2 }
+
+// Moved is the box shifted by a number of pixels.
+func (b Box) Moved(dx, dy float32) Box {
+	return Box{X0: b.X0 + dx, Y0: b.Y0 + dy, X1: b.X1 + dx, Y1: b.Y1 + dy}
+}
+
+// Clipped is the part of the box within a frame of a size in pixels; it has no area if the box lies outside.
+func (b Box) Clipped(width, height int) Box {
+	return Box{X0: max(b.X0, 0), Y0: max(b.Y0, 0), X1: min(b.X1, float32(width)), Y1: min(b.Y1, float32(height))}
+}
+
+// Overlaps reports whether the boxes have more than an edge in common.
+func (b Box) Overlaps(o Box) bool {
+	return b.X0 < o.X1 && o.X0 < b.X1 && b.Y0 < o.Y1 && o.Y0 < b.Y1
+}
+
+// IoU is the intersection over union of two boxes, 0..1.
+func IoU(a, b Box) float64 {
+	w := float64(min(a.X1, b.X1) - max(a.X0, b.X0))
+	h := float64(min(a.Y1, b.Y1) - max(a.Y0, b.Y0))
+	if !(w > 0 && h > 0) {
+		return 0
+	}
+	both := float64(a.Width())*float64(a.Height()) + float64(b.Width())*float64(b.Height())
+	return w * h / (both - w*h)
+}

@@ -1,0 +1,143 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"encoding/json"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// checkpoints returns the paths of all checkpoints in the folder.
+func checkpoints(t *testing.T, out string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(out, ".anonymizing-*.checkpoint.json"))
+	require.NoError(t, err)
+	return found
+}
+
+// TestResumeAfterStop stops the receiver in mid-video and starts another one, which resumes, or restarts from the beginning if it cannot.
+func TestResumeAfterStop(t *testing.T) {
+	for name, tc := range map[string]struct {
+		between  func(t *testing.T, cfg *Config, path string)
+		restarts bool
+	}{
+		"unchanged": {},
+		"killed while finishing, then stopped at once, with settings that do not affect the output": {between: func(t *testing.T, cfg *Config, path string) {
+			cfg.Retry.MaxAttempts, cfg.Telemetry.SpanAttributes = 7, map[string]any{"limit": math.Inf(1)}
+			for _, suffix := range []string{".mp4", "_PREVIEW.mp4", ".report.json", ".review.jpg"} {
+				require.NoError(t, os.WriteFile(strings.TrimSuffix(path, ".checkpoint.json")+suffix, []byte("half"), 0o600))
+			}
+			for wait := range 4 {
+				r := start(t, cfg)
+				time.Sleep(time.Duration(wait) * 30 * time.Millisecond)
+				require.NoError(t, r.Shutdown(t.Context()))
+			}
+		}},
+		"another configuration": {restarts: true, between: func(_ *testing.T, cfg *Config, _ string) { cfg.Mask.Scale = 1.5 }},
+		"a truncated checkpoint": {restarts: true, between: func(t *testing.T, _ *Config, path string) {
+			require.NoError(t, os.Truncate(path, 20))
+		}},
+		"a checkpoint without its report": {restarts: true, between: func(t *testing.T, _ *Config, path string) {
+			change(t, path, func(c map[string]any) { delete(c, "report") })
+		}},
+		"people have moved": {restarts: true, between: func(t *testing.T, _ *Config, path string) {
+			change(t, path, func(c map[string]any) { c["heads"] = []mask.Head{{X: 10, Y: 10, RX: 5, RY: 5}} })
+		}},
+		"a segment is missing": {restarts: true, between: func(t *testing.T, cfg *Config, _ string) {
+			segments, err := filepath.Glob(filepath.Join(cfg.Output.Directory, ".anonymizing-*.00000.segment"))
+			require.NoError(t, err)
+			require.Len(t, segments, 2, "of the output and of the preview")
+			require.NoError(t, os.Remove(segments[0]))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := newTestConfig(t)
+			cfg.Output.SegmentLength = time.Second
+			cfg.Report.Preview = config.PreviewBoxes
+			r := start(t, cfg)
+			clip(t, filepath.Join(r.in, "long.mp4"), "-i", "testsrc2=size=192x144:rate=25:duration=12", "-preset", "ultrafast", "-g", "50")
+			require.Eventually(t, func() bool { return len(checkpoints(t, r.out)) > 0 }, time.Minute, 5*time.Millisecond)
+			require.NoError(t, r.Shutdown(t.Context()))
+			r.awaitLog(t, "interrupted", "long.mp4")
+			left := checkpoints(t, r.out)
+			require.Len(t, left, 1)
+			if tc.between != nil {
+				tc.between(t, cfg, left[0])
+			}
+
+			again := start(t, cfg)
+			finished := again.awaitLog(t, "finished", "long.mp4")
+			require.NoError(t, again.Shutdown(t.Context()))
+			resumed, ok := finished.Attributes().Get("anonymizer.video.frames_resumed")
+			assert.NotEqual(t, tc.restarts, ok)
+			frames := len(again.spans("process_single_frame"))
+			if tc.restarts {
+				assert.Equal(t, 300, frames)
+			} else {
+				assert.EqualValues(t, 300, resumed.Int()+int64(frames))
+				assert.Zero(t, resumed.Int()%25, "whole segments")
+			}
+			output := filepath.Join(again.out, "long_anonymized.mp4")
+			checkReport(t, output)
+			text, err := os.ReadFile(anonymize.ReportPath(output))
+			require.NoError(t, err)
+			var written struct {
+				Summary struct {
+					Frames int `json:"frames"`
+				} `json:"summary"`
+				Frames []struct {
+					Frame int `json:"frame"`
+				} `json:"frames"`
+			}
+			require.NoError(t, json.Unmarshal(text, &written))
+			assert.Equal(t, 300, written.Summary.Frames)
+			require.Len(t, written.Frames, 300)
+			for i, f := range written.Frames {
+				require.Equal(t, i, f.Frame)
+			}
+			tools, err := media.FindTools("", "")
+			require.NoError(t, err)
+			for _, path := range []string{output, anonymize.PreviewPath(output)} {
+				info, err := tools.Probe(t.Context(), path, media.Limits{})
+				require.NoError(t, err)
+				assert.EqualValues(t, 300, info.EstimatedFrames, path)
+			}
+			assert.Empty(t, hidden(t, again.out), "no temporary file is left")
+		})
+	}
+}
+
+// change edits the checkpoint at the path.
+func change(t *testing.T, path string, edit func(map[string]any)) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var c map[string]any
+	require.NoError(t, json.Unmarshal(text, &c))
+	edit(c)
+	text, err = json.Marshal(c)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+}
+
+// hidden returns the names of temporary files in a folder.
+func hidden(t *testing.T, out string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(out, ".anonymizing-*"))
+	require.NoError(t, err)
+	return found
+}
