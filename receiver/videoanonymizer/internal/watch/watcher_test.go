@@ -319,5 +319,5 @@ func TestWatchedFolderInMoveTo(t *testing.T) {
 	opts.OnSuccess, opts.MoveTo = OnSuccessMove, in
 	w, err := New(opts)
 	require.NoError(t, err)
-	assert.ErrorContains(t, w.Start(), "use separate folders")
+	assert.ErrorContains(t, w.Start(), "separate them")
 }
