@@ -155,7 +155,7 @@ func (w *Watcher) newJob(f *file, sum string) (*Job, error) {
 }
 
 // newAttempt returns the journal's entry for an attempt, given that of an earlier one, which may be empty. The attempt
-// can resume if that one left its temporary files, and the source's content and the place of its output are the same.
+// can resume if that one left its temporary files, and neither the source nor the folder of its output has changed.
 func newAttempt(f *file, sum, output string, earlier source) (entry source, resumable bool) {
 	entry = source{
 		Path: pathText(f.path), Rel: pathText(f.rel), State: stateClaimed, Stamp: f.stamp, Digest: sum, Attempt: 1,

@@ -104,14 +104,30 @@ func TestDoneFilesStayDone(t *testing.T) {
 		change func(t *testing.T, r *rig, path, output string)
 		again  string // the file that is claimed, if any
 	}{
-		"nothing":              {change: func(*testing.T, *rig, string, string) {}},
-		"output moved away":    {change: func(t *testing.T, _ *rig, _, output string) { require.NoError(t, os.Remove(output)) }},
-		"touched":              {change: func(t *testing.T, _ *rig, path, _ string) { touch(t, path) }},
-		"chmod":                {change: func(t *testing.T, _ *rig, path, _ string) { require.NoError(t, os.Chmod(path, 0o600)) }},
-		"renamed":              {change: func(t *testing.T, r *rig, path, _ string) { require.NoError(t, os.Rename(path, r.in+"/run.mkv")) }},
-		"output renamed there": {change: func(t *testing.T, r *rig, _, output string) { require.NoError(t, os.Rename(output, r.in+"/out.mkv")) }},
-		"output copied there":  {change: func(t *testing.T, r *rig, _, output string) { write(t, r.in+"/out.mkv", read(t, output)) }},
-		"output linked there":  {change: func(t *testing.T, r *rig, _, output string) { require.NoError(t, os.Link(output, r.in+"/out.mkv")) }},
+		"nothing": {change: func(*testing.T, *rig, string, string) {}},
+		"output moved away": {
+			change: func(t *testing.T, _ *rig, _, output string) { require.NoError(t, os.Remove(output)) },
+		},
+		"touched": {change: func(t *testing.T, _ *rig, path, _ string) { touch(t, path) }},
+		"chmod": {
+			change: func(t *testing.T, _ *rig, path, _ string) { require.NoError(t, os.Chmod(path, 0o600)) },
+		},
+		"renamed": {
+			change: func(t *testing.T, r *rig, path, _ string) { require.NoError(t, os.Rename(path, r.in+"/run.mkv")) },
+		},
+		"output renamed there": {
+			change: func(t *testing.T, r *rig, _, output string) {
+				require.NoError(t, os.Rename(output, r.in+"/out.mkv"))
+			},
+		},
+		"output copied there": {
+			change: func(t *testing.T, r *rig, _, output string) { write(t, r.in+"/out.mkv", read(t, output)) },
+		},
+		"output linked there": {
+			change: func(t *testing.T, r *rig, _, output string) {
+				require.NoError(t, os.Link(output, r.in+"/out.mkv"))
+			},
+		},
 		"restored": {change: func(t *testing.T, _ *rig, path, _ string) {
 			info, err := os.Stat(path)
 			require.NoError(t, err)
@@ -124,15 +140,23 @@ func TestDoneFilesStayDone(t *testing.T) {
 			touch(t, path)
 			require.NoError(t, os.Remove(output))
 		}},
-		"other content": {again: "walk.mkv", change: func(t *testing.T, _ *rig, path, _ string) { write(t, path, "another video") }},
+		"other content": {
+			again: "walk.mkv", change: func(t *testing.T, _ *rig, path, _ string) { write(t, path, "another video") },
+		},
 		"other content, same size and time": {again: "walk.mkv", change: func(t *testing.T, _ *rig, path, _ string) {
 			info, err := os.Stat(path)
 			require.NoError(t, err)
 			write(t, path, strings.ToUpper(read(t, path)))
 			require.NoError(t, os.Chtimes(path, info.ModTime(), info.ModTime()))
 		}},
-		"copied":      {again: "run.mkv", change: func(t *testing.T, r *rig, path, _ string) { write(t, r.in+"/run.mkv", read(t, path)) }},
-		"hard linked": {again: "run.mkv", change: func(t *testing.T, r *rig, path, _ string) { require.NoError(t, os.Link(path, r.in+"/run.mkv")) }},
+		"copied": {
+			again:  "run.mkv",
+			change: func(t *testing.T, r *rig, path, _ string) { write(t, r.in+"/run.mkv", read(t, path)) },
+		},
+		"hard linked": {
+			again:  "run.mkv",
+			change: func(t *testing.T, r *rig, path, _ string) { require.NoError(t, os.Link(path, r.in+"/run.mkv")) },
+		},
 	}
 	for name, test := range tests {
 		for _, restart := range []bool{false, true} {

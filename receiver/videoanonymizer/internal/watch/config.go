@@ -15,18 +15,19 @@ import (
 
 // Config selects the files to process. The receiver's configuration validates it.
 type Config struct {
-	// Include are glob patterns of the files to process; ** matches any number of folders. A pattern without wildcards names one file,
-	// or a folder whose files are processed. Relative patterns start at the working directory. Required.
+	// Include are glob patterns of the files to process; ** matches any number of folders. A pattern without wildcards
+	// names one file, or a folder whose files are processed. Relative patterns start at the working directory.
+	// Required.
 	Include []string `mapstructure:"include"`
-	// Exclude are glob patterns of files to ignore although Include matches them. A pattern without a slash is compared with the file's
-	// name alone.
+	// Exclude are glob patterns of files to ignore although Include matches them. A pattern without a slash is compared
+	// with the file's name alone.
 	Exclude []string `mapstructure:"exclude"`
 	// Recursive also processes files in the folders below those that Include names.
 	Recursive bool `mapstructure:"recursive"`
 	// PollInterval is the time between two scans of the folders.
 	PollInterval time.Duration `mapstructure:"poll_interval"`
-	// StableFor is how long a file's size, times and inode must stay unchanged before it counts as complete. On local disks, a file that
-	// another process has open for writing is not complete, however long that takes.
+	// StableFor is how long a file's size, times and inode must stay unchanged before it counts as complete. On local
+	// disks, a file that another process has open for writing is not complete, however long that takes.
 	StableFor time.Duration `mapstructure:"stable_for"`
 
 	_ struct{}
@@ -45,7 +46,8 @@ func ValidatePattern(pattern string) error {
 	case strings.ContainsRune(pattern, 0):
 		return fmt.Errorf("%q contains a NUL byte, which no path can: remove it", pattern)
 	case !doublestar.ValidatePattern(pattern):
-		return fmt.Errorf("%q is not a valid pattern: close its brackets, or put \\ before those that belong to a name", pattern)
+		return fmt.Errorf("%q is not a valid pattern: close its brackets, or put \\ before those that belong to a name",
+			pattern)
 	case slashInBraces(pattern):
 		return fmt.Errorf("%q has a slash within braces: write a pattern for each alternative", pattern)
 	}
@@ -86,13 +88,14 @@ const (
 	OnSuccessDelete OnSuccess = "delete"
 )
 
-// Retry says how a video is retried after a failure that may be temporary, such as a full disk. The receiver's configuration validates it.
+// Retry says how a video is retried after a failure that may be temporary, such as a full disk. The receiver's
+// configuration validates it.
 type Retry struct {
 	// InitialInterval is the wait after the first failed attempt; it doubles with each further one up to MaxInterval.
 	InitialInterval time.Duration `mapstructure:"initial_interval"`
 	MaxInterval     time.Duration `mapstructure:"max_interval"`
-	// MaxAttempts is how often a file is tried before it counts as failed until it changes or, if the collector survived the attempts,
-	// until the collector restarts. Attempts in which the collector died count.
+	// MaxAttempts is how often a file is tried before it counts as failed until it changes or, if the collector
+	// survived the attempts, until the collector restarts. Attempts in which the collector died count.
 	MaxAttempts int `mapstructure:"max_attempts"`
 
 	_ struct{}

@@ -53,11 +53,14 @@ func TestRecoverAfterCrash(t *testing.T) {
 			recordIntent(t, job)
 			write(t, job.Path, "a longer video")
 		}},
-		"about to publish, name taken": {attempt: 2, left: []string{"walk_anonymized.mkv"}, before: func(t *testing.T, job *Job) {
-			write(t, job.Temp, "masked")
-			recordIntent(t, job)
-			write(t, job.Output, "somebody else's")
-		}},
+		"about to publish, name taken": {
+			attempt: 2, left: []string{"walk_anonymized.mkv"},
+			before: func(t *testing.T, job *Job) {
+				write(t, job.Temp, "masked")
+				recordIntent(t, job)
+				write(t, job.Output, "somebody else's")
+			},
+		},
 		"published": {done: true, before: func(t *testing.T, job *Job) {
 			write(t, job.Temp, "masked")
 			require.NoError(t, job.Publish())

@@ -54,8 +54,7 @@ func (w *Watcher) checkRoots() error {
 		}
 		for skip := range w.scanner.skip {
 			if within(base, skip) {
-				return fmt.Errorf(
-					"the watched folder %s is in %s, where finished or failed files go: use folders apart from each other",
+				return fmt.Errorf("the watched folder %s is in %s, where finished or failed files go: separate them",
 					base, skip)
 			}
 		}

@@ -22,8 +22,11 @@ func TestUnchanged(t *testing.T) {
 		"chmod":   {change: func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o600)) }},
 		"linked":  {change: func(t *testing.T, path string) { require.NoError(t, os.Link(path, path+".link")) }},
 		"deleted": {want: ErrVanished, change: func(t *testing.T, path string) { require.NoError(t, os.Remove(path)) }},
-		"renamed": {want: ErrVanished, change: func(t *testing.T, path string) { require.NoError(t, os.Rename(path, path+".old")) }},
-		"grown":   {want: ErrChanged, change: func(t *testing.T, path string) { write(t, path, "a video and more") }},
+		"renamed": {
+			want:   ErrVanished,
+			change: func(t *testing.T, path string) { require.NoError(t, os.Rename(path, path+".old")) },
+		},
+		"grown": {want: ErrChanged, change: func(t *testing.T, path string) { write(t, path, "a video and more") }},
 		"a folder": {want: ErrChanged, change: func(t *testing.T, path string) {
 			require.NoError(t, os.Remove(path))
 			require.NoError(t, os.Mkdir(path, 0o755))
@@ -162,9 +165,16 @@ func TestPermanentFailure(t *testing.T) {
 		change func(t *testing.T, path string)
 		again  bool
 	}{
-		"nothing":  {change: func(*testing.T, string) {}},
-		"touched":  {again: true, change: func(t *testing.T, path string) { require.NoError(t, os.Chtimes(path, time.Time{}, time.Unix(1, 0))) }},
-		"chmod":    {again: true, change: func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o600)) }},
+		"nothing": {change: func(*testing.T, string) {}},
+		"touched": {
+			again: true,
+			change: func(t *testing.T, path string) {
+				require.NoError(t, os.Chtimes(path, time.Time{}, time.Unix(1, 0)))
+			},
+		},
+		"chmod": {
+			again: true, change: func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o600)) },
+		},
 		"rewrite":  {again: true, change: func(t *testing.T, path string) { write(t, path, "a better one") }},
 		"vanished": {change: func(t *testing.T, path string) { require.NoError(t, os.Remove(path)) }},
 	}

@@ -25,6 +25,17 @@ import (
 )
 
 // state is where a source is on its way from the first claim to its outcome. A source that was never claimed has none.
+//
+//	none, pending       -- claim -------------------------> claimed
+//	claimed             -- Publish -----------------------> publishing
+//	publishing          -- Done --------------------------> done
+//	claimed, publishing -- Fail, last Retry --------------> failed
+//	claimed, publishing -- Retry, Abandon, Suspend, Postpone -> pending
+//	claimed             -- crash, next start -------------> pending, or failed after the last attempt
+//	publishing          -- crash, next start -------------> done if the output is complete, otherwise like claimed
+//	failed              -- next start, if it was given up -> pending
+//
+// A file that changed starts from none again, whatever its entry says.
 type state string
 
 const (

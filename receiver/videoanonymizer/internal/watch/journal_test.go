@@ -28,8 +28,11 @@ func reopen(t *testing.T, directory string) *journal {
 
 func doneSource(i int) source {
 	return source{
-		Path: pathText(fmt.Sprintf("/in/%d.mkv", i)), State: stateDone, Stamp: stamp{Size: int64(i)}, Digest: fmt.Sprintf("source %d", i),
-		Output: &outputFile{Path: pathText(fmt.Sprintf("/out/%d.mkv", i)), Size: int64(i), Digest: fmt.Sprintf("output %d", i)},
+		Path: pathText(fmt.Sprintf("/in/%d.mkv", i)), State: stateDone, Stamp: stamp{Size: int64(i)},
+		Digest: fmt.Sprintf("source %d", i),
+		Output: &outputFile{
+			Path: pathText(fmt.Sprintf("/out/%d.mkv", i)), Size: int64(i), Digest: fmt.Sprintf("output %d", i),
+		},
 	}
 }
 
@@ -117,7 +120,10 @@ func TestJournalOnFullDisk(t *testing.T) {
 }
 
 func TestPathText(t *testing.T) {
-	for _, path := range []string{"", "/in/walk.mkv", "/in/a\nb.mkv", "/in/caf\xe9.mkv", "/in/\x00", "/in/日本.mkv", `/in/"\u0041`, "/in/<&>\u2028", "{"} {
+	for _, path := range []string{
+		"", "/in/walk.mkv", "/in/a\nb.mkv", "/in/caf\xe9.mkv", "/in/\x00", "/in/日本.mkv", `/in/"\u0041`,
+		"/in/<&>\u2028", "{",
+	} {
 		text, err := json.Marshal(pathText(path))
 		require.NoError(t, err)
 		assert.NotContains(t, string(text), "\n")

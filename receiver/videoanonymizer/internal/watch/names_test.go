@@ -17,20 +17,35 @@ func TestReserveOutputNames(t *testing.T) {
 	tests := map[string]struct {
 		inputs, taken, want []string
 	}{
-		"two containers": {inputs: []string{"walk.mkv", "walk.mp4"}, want: []string{"walk_anonymized-2.mkv", "walk_anonymized.mkv"}},
-		"taken":          {inputs: []string{"walk.mkv"}, taken: []string{"walk_anonymized.mkv", "walk_anonymized-2.mkv"}, want: []string{"walk_anonymized-3.mkv"}},
-		"sub-folder":     {inputs: []string{"a/b/walk.mkv"}, want: []string{"a/b/walk_anonymized.mkv"}},
-		"newline":        {inputs: []string{"a\nb.mkv"}, want: []string{"a\nb_anonymized.mkv"}},
-		"not UTF-8":      {inputs: []string{"caf\xe9.mkv"}, want: []string{"caf\xe9_anonymized.mkv"}},
-		"option":         {inputs: []string{"-i.mkv"}, want: []string{"-i_anonymized.mkv"}},
-		"pattern":        {inputs: []string{"%03d.mkv", "[a].mkv"}, want: []string{"%03d_anonymized.mkv", "[a]_anonymized.mkv"}},
-		"protocol":       {inputs: []string{"concat:a|b.mkv"}, want: []string{"concat:a|b_anonymized.mkv"}},
-		"no extension":   {inputs: []string{"walk"}, want: []string{"walk_anonymized.mkv"}},
-		"long":           {inputs: []string{strings.Repeat("x", 251) + ".mkv"}, want: []string{strings.Repeat("x", 235) + "_anonymized.mkv"}},
-		"long in UTF-8":  {inputs: []string{strings.Repeat("ö", 125) + ".mkv"}, want: []string{strings.Repeat("ö", 117) + "_anonymized.mkv"}},
+		"two containers": {
+			inputs: []string{"walk.mkv", "walk.mp4"}, want: []string{"walk_anonymized-2.mkv", "walk_anonymized.mkv"},
+		},
+		"taken": {
+			inputs: []string{"walk.mkv"}, taken: []string{"walk_anonymized.mkv", "walk_anonymized-2.mkv"},
+			want: []string{"walk_anonymized-3.mkv"},
+		},
+		"sub-folder": {inputs: []string{"a/b/walk.mkv"}, want: []string{"a/b/walk_anonymized.mkv"}},
+		"newline":    {inputs: []string{"a\nb.mkv"}, want: []string{"a\nb_anonymized.mkv"}},
+		"not UTF-8":  {inputs: []string{"caf\xe9.mkv"}, want: []string{"caf\xe9_anonymized.mkv"}},
+		"option":     {inputs: []string{"-i.mkv"}, want: []string{"-i_anonymized.mkv"}},
+		"pattern": {
+			inputs: []string{"%03d.mkv", "[a].mkv"}, want: []string{"%03d_anonymized.mkv", "[a]_anonymized.mkv"},
+		},
+		"protocol":     {inputs: []string{"concat:a|b.mkv"}, want: []string{"concat:a|b_anonymized.mkv"}},
+		"no extension": {inputs: []string{"walk"}, want: []string{"walk_anonymized.mkv"}},
+		"long": {
+			inputs: []string{strings.Repeat("x", 251) + ".mkv"},
+			want:   []string{strings.Repeat("x", 235) + "_anonymized.mkv"},
+		},
+		"long in UTF-8": {
+			inputs: []string{strings.Repeat("ö", 125) + ".mkv"},
+			want:   []string{strings.Repeat("ö", 117) + "_anonymized.mkv"},
+		},
 		"long, two": {
 			inputs: []string{strings.Repeat("x", 251) + ".mkv", strings.Repeat("x", 250) + "y.mkv"},
-			want:   []string{strings.Repeat("x", 235) + "_anonymized-2.mkv", strings.Repeat("x", 235) + "_anonymized.mkv"},
+			want: []string{
+				strings.Repeat("x", 235) + "_anonymized-2.mkv", strings.Repeat("x", 235) + "_anonymized.mkv",
+			},
 		},
 	}
 	for name, test := range tests {

@@ -89,7 +89,7 @@ func (d *disposal) run(s source) error {
 	return d.journal.put(s)
 }
 
-// errOtherFile says that a path has another file than the one that was processed, or none.
+// errOtherFile says that a path names another file than the one that was processed, or nothing.
 var errOtherFile = errors.New("it is not the file that was processed")
 
 // remove deletes the file if it is the one meant. It renames it first, so that a file that takes its place at the last

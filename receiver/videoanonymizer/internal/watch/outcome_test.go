@@ -25,19 +25,35 @@ func TestOnSuccess(t *testing.T) {
 	}{
 		"keep":   {onSuccess: OnSuccessKeep, left: []string{"a/walk.mkv"}},
 		"delete": {onSuccess: OnSuccessDelete, left: nil},
-		"delete, replaced": {onSuccess: OnSuccessDelete, left: []string{"a/walk.mkv"}, before: func(t *testing.T, path string) {
-			write(t, path+".part", "another video")
-			require.NoError(t, os.Rename(path+".part", path))
-		}},
-		"delete, vanished": {onSuccess: OnSuccessDelete, before: func(t *testing.T, path string) { require.NoError(t, os.Remove(path)) }},
-		"move":             {onSuccess: OnSuccessMove, moved: map[string]string{"a/walk.mkv": "a video"}},
+		"delete, replaced": {
+			onSuccess: OnSuccessDelete, left: []string{"a/walk.mkv"},
+			before: func(t *testing.T, path string) {
+				write(t, path+".part", "another video")
+				require.NoError(t, os.Rename(path+".part", path))
+			},
+		},
+		"delete, vanished": {
+			onSuccess: OnSuccessDelete, before: func(t *testing.T, path string) { require.NoError(t, os.Remove(path)) },
+		},
+		"move": {onSuccess: OnSuccessMove, moved: map[string]string{"a/walk.mkv": "a video"}},
 		"move, name taken": {
-			onSuccess: OnSuccessMove, prepare: func(t *testing.T, r *rig) { write(t, r.opts.MoveTo+"/a/walk.mkv", "an older one") },
+			onSuccess: OnSuccessMove,
+			prepare: func(t *testing.T, r *rig) {
+				write(t, r.opts.MoveTo+"/a/walk.mkv", "an older one")
+			},
 			moved: map[string]string{"a/walk.mkv": "an older one", "a/walk-2.mkv": "a video"},
 		},
-		"move, replaced":              {onSuccess: OnSuccessMove, left: []string{"a/walk.mkv"}, before: func(t *testing.T, path string) { write(t, path, "another video") }},
-		"move within":                 {onSuccess: OnSuccessMove, moveTo: "inside", left: []string{"inside/a/walk.mkv"}, moved: map[string]string{"a/walk.mkv": "a video"}},
-		"move to another file system": {onSuccess: OnSuccessMove, moveTo: elsewhere + "/done", moved: map[string]string{"a/walk.mkv": "a video"}},
+		"move, replaced": {
+			onSuccess: OnSuccessMove, left: []string{"a/walk.mkv"},
+			before: func(t *testing.T, path string) { write(t, path, "another video") },
+		},
+		"move within": {
+			onSuccess: OnSuccessMove, moveTo: "inside", left: []string{"inside/a/walk.mkv"},
+			moved: map[string]string{"a/walk.mkv": "a video"},
+		},
+		"move to another file system": {
+			onSuccess: OnSuccessMove, moveTo: elsewhere + "/done", moved: map[string]string{"a/walk.mkv": "a video"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -102,7 +118,9 @@ func TestQuarantine(t *testing.T) {
 	require.NoError(t, r.try().Fail("not_video", os.ErrInvalid))
 	assert.Equal(t, []string{"failed/a/walk.mkv", "failed/a/walk.mkv.reason.json"}, tree(t, r.in))
 	reason := read(t, r.in+"/failed/a/walk.mkv.reason.json")
-	for _, part := range []string{`"source": "` + path, `"reason": "not_video"`, `"error": "invalid argument"`, `"attempts": 2`, `"size": 8`} {
+	for _, part := range []string{
+		`"source": "` + path, `"reason": "not_video"`, `"error": "invalid argument"`, `"attempts": 2`, `"size": 8`,
+	} {
 		assert.Contains(t, reason, part)
 	}
 	assert.NotContains(t, reason, `"failed": "0001`)
@@ -118,7 +136,9 @@ func TestQuarantineReasonNeverOverwritten(t *testing.T) {
 	write(t, r.in+"/failed/walk.mkv"+reasonSuffix, "my notes")
 	r.drop("walk.mkv", "no video")
 	require.NoError(t, r.take().Fail("not_video", os.ErrInvalid))
-	assert.Equal(t, []string{"failed/walk-2.mkv", "failed/walk-2.mkv.reason.json", "failed/walk.mkv.reason.json"}, tree(t, r.in))
+	assert.Equal(t, []string{
+		"failed/walk-2.mkv", "failed/walk-2.mkv.reason.json", "failed/walk.mkv.reason.json",
+	}, tree(t, r.in))
 	assert.Equal(t, "my notes", read(t, r.in+"/failed/walk.mkv"+reasonSuffix))
 
 	path := r.drop("run.mkv", "no video either")
@@ -131,6 +151,8 @@ func TestQuarantineReasonNeverOverwritten(t *testing.T) {
 	r.crash()
 	r.start()
 	r.idle()
-	assert.Equal(t, []string{"failed/run.mkv", "failed/run.mkv.reason.json", "failed/walk-2.mkv", "failed/walk-2.mkv.reason.json",
-		"failed/walk.mkv.reason.json"}, tree(t, r.in))
+	assert.Equal(t, []string{
+		"failed/run.mkv", "failed/run.mkv.reason.json",
+		"failed/walk-2.mkv", "failed/walk-2.mkv.reason.json", "failed/walk.mkv.reason.json",
+	}, tree(t, r.in))
 }

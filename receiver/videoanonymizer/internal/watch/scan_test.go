@@ -15,16 +15,22 @@ import (
 
 func TestScan(t *testing.T) {
 	files := []string{
-		"in/a.mkv", "in/b.mp4", "in/notes.txt", "in/x/c.mkv", "in/x/y/d.mkv", "in/z/e.mkv", "in/[odd]/f.mkv", "other/g.mkv",
+		"in/a.mkv", "in/b.mp4", "in/notes.txt", "in/x/c.mkv", "in/x/y/d.mkv", "in/z/e.mkv", "in/[odd]/f.mkv",
+		"other/g.mkv",
 	}
 	tests := map[string]struct {
 		include, exclude []string
 		recursive        bool
 		want             []string // rel of each
 	}{
-		"files":               {include: []string{"in/*"}, want: []string{"a.mkv", "b.mp4", "notes.txt"}},
-		"recursive":           {include: []string{"in/*.mkv"}, recursive: true, want: []string{"[odd]/f.mkv", "a.mkv", "x/c.mkv", "x/y/d.mkv", "z/e.mkv"}},
-		"double star":         {include: []string{"in/**/*.mkv"}, want: []string{"[odd]/f.mkv", "a.mkv", "x/c.mkv", "x/y/d.mkv", "z/e.mkv"}},
+		"files": {include: []string{"in/*"}, want: []string{"a.mkv", "b.mp4", "notes.txt"}},
+		"recursive": {
+			include: []string{"in/*.mkv"}, recursive: true,
+			want: []string{"[odd]/f.mkv", "a.mkv", "x/c.mkv", "x/y/d.mkv", "z/e.mkv"},
+		},
+		"double star": {
+			include: []string{"in/**/*.mkv"}, want: []string{"[odd]/f.mkv", "a.mkv", "x/c.mkv", "x/y/d.mkv", "z/e.mkv"},
+		},
 		"double star alone":   {include: []string{"in/x/**"}, want: []string{"c.mkv", "y/d.mkv"}},
 		"double star between": {include: []string{"in/**/y/*"}, want: []string{"x/y/d.mkv"}},
 		"star of folders":     {include: []string{"in/*/*.mkv"}, want: []string{"[odd]/f.mkv", "x/c.mkv", "z/e.mkv"}},
@@ -35,12 +41,20 @@ func TestScan(t *testing.T) {
 		"alternatives":        {include: []string{"in/*.{mkv,mp4}"}, want: []string{"a.mkv", "b.mp4"}},
 		"escaped":             {include: []string{`in/\[odd\]/*`}, want: []string{"f.mkv"}},
 		"dots":                {include: []string{"./other/../in/*.mkv"}, want: []string{"a.mkv"}},
-		"two":                 {include: []string{"in/*.mkv", "other/*", "in/*.mp4"}, want: []string{"a.mkv", "b.mp4", "g.mkv"}},
-		"overlapping":         {include: []string{"in/*.mkv", "in/a*"}, want: []string{"a.mkv"}},
-		"exclude by name":     {include: []string{"in/**"}, exclude: []string{"*.txt", "[cde].mkv"}, want: []string{"[odd]/f.mkv", "a.mkv", "b.mp4"}},
-		"exclude by folder":   {include: []string{"in/**/*.mkv"}, exclude: []string{"in/x/**", "in/z/*"}, want: []string{"[odd]/f.mkv", "a.mkv"}},
-		"nothing":             {include: []string{"in/*.avi"}},
-		"no folder":           {include: []string{"missing/*"}},
+		"two": {
+			include: []string{"in/*.mkv", "other/*", "in/*.mp4"}, want: []string{"a.mkv", "b.mp4", "g.mkv"},
+		},
+		"overlapping": {include: []string{"in/*.mkv", "in/a*"}, want: []string{"a.mkv"}},
+		"exclude by name": {
+			include: []string{"in/**"}, exclude: []string{"*.txt", "[cde].mkv"},
+			want: []string{"[odd]/f.mkv", "a.mkv", "b.mp4"},
+		},
+		"exclude by folder": {
+			include: []string{"in/**/*.mkv"}, exclude: []string{"in/x/**", "in/z/*"},
+			want: []string{"[odd]/f.mkv", "a.mkv"},
+		},
+		"nothing":   {include: []string{"in/*.avi"}},
+		"no folder": {include: []string{"missing/*"}},
 	}
 	for _, absolute := range []bool{false, true} {
 		for name, test := range tests {
@@ -57,7 +71,9 @@ func TestScan(t *testing.T) {
 						test.include[i] = root + "/" + test.include[i]
 					}
 				}
-				config := Config{Include: test.include, Exclude: test.exclude, Recursive: test.recursive, PollInterval: time.Second}
+				config := Config{
+					Include: test.include, Exclude: test.exclude, Recursive: test.recursive, PollInterval: time.Second,
+				}
 				for _, pattern := range config.Include {
 					require.NoError(t, ValidatePattern(pattern))
 				}

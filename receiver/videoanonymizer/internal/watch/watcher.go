@@ -41,8 +41,8 @@ var ErrStopped = errors.New("the watcher is stopped")
 
 // Watcher hands out the files that are ready, each to one caller.
 //
-// Lock order: the watcher's mu, then the queue's, then one of those of names, activeJobs and the journal (whose order
-// see there). No lock is held during I/O but the journal's and, by Start, mu.
+// Lock order: the watcher's mu, then the queue's, then one of those of names, activeJobs and the journal (which has
+// two, see there). During I/O only the journal's locks are held and, by Start, mu.
 type Watcher struct {
 	opts     Options
 	logger   *zap.Logger

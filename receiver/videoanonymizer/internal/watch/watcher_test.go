@@ -23,18 +23,26 @@ func TestIgnoredFiles(t *testing.T) {
 	outside := t.TempDir()
 	write(t, filepath.Join(outside, "secret.mkv"), "secret")
 	tests := map[string]func(t *testing.T, in string){
-		"hidden file":     func(t *testing.T, in string) { write(t, in+"/.walk.mkv", "a") },
-		"hidden folder":   func(t *testing.T, in string) { write(t, in+"/.trash/walk.mkv", "a") },
-		"part":            func(t *testing.T, in string) { write(t, in+"/walk.mkv.part", "a") },
-		"capital suffix":  func(t *testing.T, in string) { write(t, in+"/walk.mkv.TMP", "a") },
-		"chrome":          func(t *testing.T, in string) { write(t, in+"/walk.mkv.crdownload", "a") },
-		"back-up":         func(t *testing.T, in string) { write(t, in+"/walk.mkv~", "a") },
-		"firefox":         func(t *testing.T, in string) { write(t, in+"/walk.mkv", ""); write(t, in+"/walk.mkv.part", "a") },
-		"aria2":           func(t *testing.T, in string) { write(t, in+"/walk.mkv", "aaaa"); write(t, in+"/walk.mkv.aria2", "a") },
-		"file manager":    func(t *testing.T, in string) { write(t, in+"/Thumbs.db", "a") },
-		"folder":          func(t *testing.T, in string) { require.NoError(t, os.Mkdir(in+"/walk.mkv", 0o755)) },
-		"named pipe":      func(t *testing.T, in string) { require.NoError(t, unix.Mkfifo(in+"/walk.mkv", 0o644)) },
-		"link to a file":  func(t *testing.T, in string) { require.NoError(t, os.Symlink(outside+"/secret.mkv", in+"/walk.mkv")) },
+		"hidden file":    func(t *testing.T, in string) { write(t, in+"/.walk.mkv", "a") },
+		"hidden folder":  func(t *testing.T, in string) { write(t, in+"/.trash/walk.mkv", "a") },
+		"part":           func(t *testing.T, in string) { write(t, in+"/walk.mkv.part", "a") },
+		"capital suffix": func(t *testing.T, in string) { write(t, in+"/walk.mkv.TMP", "a") },
+		"chrome":         func(t *testing.T, in string) { write(t, in+"/walk.mkv.crdownload", "a") },
+		"back-up":        func(t *testing.T, in string) { write(t, in+"/walk.mkv~", "a") },
+		"firefox": func(t *testing.T, in string) {
+			write(t, in+"/walk.mkv", "")
+			write(t, in+"/walk.mkv.part", "a")
+		},
+		"aria2": func(t *testing.T, in string) {
+			write(t, in+"/walk.mkv", "aaaa")
+			write(t, in+"/walk.mkv.aria2", "a")
+		},
+		"file manager": func(t *testing.T, in string) { write(t, in+"/Thumbs.db", "a") },
+		"folder":       func(t *testing.T, in string) { require.NoError(t, os.Mkdir(in+"/walk.mkv", 0o755)) },
+		"named pipe":   func(t *testing.T, in string) { require.NoError(t, unix.Mkfifo(in+"/walk.mkv", 0o644)) },
+		"link to a file": func(t *testing.T, in string) {
+			require.NoError(t, os.Symlink(outside+"/secret.mkv", in+"/walk.mkv"))
+		},
 		"link to folder":  func(t *testing.T, in string) { require.NoError(t, os.Symlink(outside, in+"/more")) },
 		"link to itself":  func(t *testing.T, in string) { require.NoError(t, os.Symlink("walk.mkv", in+"/walk.mkv")) },
 		"loop of folders": func(t *testing.T, in string) { require.NoError(t, os.Symlink(in, in+"/again")) },
@@ -64,14 +72,16 @@ func TestNestedFolders(t *testing.T) {
 		name            func(rel string) string
 		input           string
 	}{
-		"apart":                {include: "in/*", output: "out", input: "in/walk.mkv"},
-		"output in input":      {include: "in/**", output: "in/out", input: "in/walk.mkv"},
-		"output in a subtree":  {include: "in/**/*", output: "in/a/out", input: "in/a/walk.mkv"},
-		"input in output":      {include: "out/in/**", output: "out", input: "out/in/walk.mkv"},
-		"the same":             {include: "in/*", output: "in", input: "in/walk.mkv"},
-		"the same, deep":       {include: "in/**", output: "in", input: "in/a/walk.mkv"},
-		"the same by a link":   {include: "in/**", output: "link", input: "in/walk.mkv"},
-		"the same name wanted": {include: "in/*", output: "in", input: "in/walk.mkv", name: func(rel string) string { return rel }},
+		"apart":               {include: "in/*", output: "out", input: "in/walk.mkv"},
+		"output in input":     {include: "in/**", output: "in/out", input: "in/walk.mkv"},
+		"output in a subtree": {include: "in/**/*", output: "in/a/out", input: "in/a/walk.mkv"},
+		"input in output":     {include: "out/in/**", output: "out", input: "out/in/walk.mkv"},
+		"the same":            {include: "in/*", output: "in", input: "in/walk.mkv"},
+		"the same, deep":      {include: "in/**", output: "in", input: "in/a/walk.mkv"},
+		"the same by a link":  {include: "in/**", output: "link", input: "in/walk.mkv"},
+		"the same name wanted": {
+			include: "in/*", output: "in", input: "in/walk.mkv", name: func(rel string) string { return rel },
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -137,8 +147,12 @@ func TestCreateMissingRoot(t *testing.T) {
 	t.Chdir(t.TempDir())
 	outside := filepath.Join(t.TempDir(), "mount", "in")
 	w, err := New(Options{
-		Config:          Config{Include: []string{"videos/incoming/*", "one/walk.mkv", outside + "/*"}, PollInterval: time.Second},
-		OutputDirectory: "videos/anonymized", OutputName: func(rel string) string { return rel }, Logger: zaptest.NewLogger(t),
+		Config: Config{
+			Include: []string{"videos/incoming/*", "one/walk.mkv", outside + "/*"}, PollInterval: time.Second,
+		},
+		OutputDirectory: "videos/anonymized",
+		OutputName:      func(rel string) string { return rel },
+		Logger:          zaptest.NewLogger(t),
 	})
 	require.NoError(t, err)
 	require.NoError(t, w.Start())
@@ -207,7 +221,8 @@ func TestInotifyWakesPoll(t *testing.T) {
 	if w.folders.inotify == nil {
 		t.Skip("inotify is not available")
 	}
-	require.Eventually(t, func() bool { return len(w.folders.inotify.WatchList()) > 0 }, 10*time.Second, time.Millisecond)
+	watched := func() bool { return len(w.folders.inotify.WatchList()) > 0 }
+	require.Eventually(t, watched, 10*time.Second, time.Millisecond)
 	write(t, filepath.Join(in, "walk.mkv"), "a")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -304,5 +319,5 @@ func TestWatchedFolderInMoveTo(t *testing.T) {
 	opts.OnSuccess, opts.MoveTo = OnSuccessMove, in
 	w, err := New(opts)
 	require.NoError(t, err)
-	assert.ErrorContains(t, w.Start(), "use folders apart")
+	assert.ErrorContains(t, w.Start(), "separate them")
 }
