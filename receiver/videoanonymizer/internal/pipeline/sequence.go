@@ -76,14 +76,14 @@ func (r *run) trackOptions(frame *media.Frame) track.Options {
 	}
 	opts.MaxFrames = max(2*r.opts.DetectEvery+1, int(r.opts.FrameMemory/max(1, size)))
 	if r.opts.Resume != nil {
-		opts.Assured = r.opts.Resume.First
+		opts.ResumedAt = r.opts.Resume.First
 	}
 	return opts
 }
 
 func observation(it *item) track.Observation {
 	return track.Observation{
-		Index: it.frame.Index, Time: it.frame.Time, Judged: it.analyzed != nil && it.err == nil, Failed: it.err != nil, Cut: it.cut,
+		Index: it.frame.Index, Time: it.frame.Time, Analyzed: it.analyzed != nil && it.err == nil, Failed: it.err != nil, Cut: it.cut,
 		People: it.people, Faces: it.faces, Width: it.frame.Width, Height: it.frame.Height,
 	}
 }

@@ -19,25 +19,25 @@ import (
 const (
 	// LowScore: a head was located with little confidence.
 	LowScore = "low_score"
-	// Interpolated: a head was not seen for a while between two sightings, and masked where it should have been.
+	// Interpolated: a head was not detected for a while between two sightings, and masked where it must have been.
 	Interpolated = "interpolated"
 	// Held: a head was masked before its first sighting or after its last one.
 	Held = "held"
-	// NoKeypoints: a person was seen, but nothing of a head, or too little; the top of the person is masked.
+	// NoKeypoints: a person was detected, but too little of a head; the top of the person is masked.
 	NoKeypoints = "no_keypoints"
-	// MaskedWhole: frames could not be judged and are masked whole. Nobody shows in them; the picture is lost.
+	// MaskedWhole: frames could not be analyzed and are masked whole. Nobody shows in them, nor does anything else.
 	MaskedWhole = "masked_whole"
 )
 
-// reasons are in the order in which moments of equal rank stand.
+// reasons are in the order of moments with the same rank.
 var reasons = [...]string{LowScore, Interpolated, Held, NoKeypoints, MaskedWhole}
 
 const (
-	// keptMoments is how many of each reason are kept.
+	// keptMoments is the number of moments kept for each reason.
 	keptMoments = 20
-	// usual is the longest interpolation, in seconds, that is no weakness: people are looked for this often in any case.
+	// usual is the longest interpolation, in seconds, that is not a weakness: frames are analyzed at least this often.
 	usual = 0.1
-	// period is how often the lowest score of a head that stays is told anew.
+	// period is how often the lowest score of a head that stays is reported again.
 	period = 2 * time.Second
 )
 
@@ -46,7 +46,7 @@ type Moment struct {
 	Reason string `json:"reason"`
 	// At is Time in hours, minutes and seconds.
 	At string `json:"at"`
-	// Frame and Time (seconds from the first frame) are where to look: where the score is lowest, or the mask, which grows with its
+	// Frame and Time (seconds from the first frame) are where to look: where the score is lowest, or where the mask, which grows with its
 	// uncertainty, is largest.
 	Frame int     `json:"frame"`
 	Time  float64 `json:"time_s"`
@@ -63,23 +63,23 @@ type Moment struct {
 	begin, end float64 // seconds
 }
 
-// chain is one mask through consecutive frames, as far as the place tells.
+// chain is one mask through consecutive frames, followed by its position.
 type chain struct {
 	head  mask.Head
-	alive bool // in the frame at hand
+	alive bool // in the current frame
 	run   *Moment
 	low   *Moment
 	since time.Duration
 }
 
-// moments finds the weak moments as frames go by. What it holds is bounded by the masks in a frame.
+// moments finds the weak moments as frames arrive. Its memory is bounded by the masks in a frame.
 type moments struct {
 	chains []*chain
 	whole  *Moment
 	kept   [len(reasons)][]Moment // sorted, weakest first
 }
 
-// add takes the next frame. Times count from first.
+// add adds the next frame. Times count from first.
 func (m *moments) add(rec *record.Frame, first time.Duration) {
 	for _, c := range m.chains {
 		c.alive = false
@@ -105,7 +105,7 @@ func (m *moments) add(rec *record.Frame, first time.Duration) {
 	})
 }
 
-// chainOf is the nearest chain whose head in the frame before was where this one is, or a new one.
+// chainOf returns the nearest chain whose head in the frame before overlaps this one, or a new chain.
 func (m *moments) chainOf(h mask.Head) *chain {
 	var nearest *chain
 	least := math.Inf(1)
@@ -123,7 +123,7 @@ func (m *moments) chainOf(h mask.Head) *chain {
 	return nearest
 }
 
-// follow takes the chain's head in the frame.
+// follow adds the chain's head in the current frame.
 func (m *moments) follow(c *chain, h mask.Head, rec *record.Frame, first time.Duration) {
 	switch h.Origin {
 	case mask.OriginInterpolated:
@@ -146,7 +146,7 @@ func (m *moments) follow(c *chain, h mask.Head, rec *record.Frame, first time.Du
 	m.extend(&c.low, LowScore, rec, h, first)
 }
 
-// extend adds the frame to a run, which begins with it if it is of another reason.
+// extend adds the frame to a run. It starts a new run if the reason changed.
 func (m *moments) extend(run **Moment, reason string, rec *record.Frame, h mask.Head, first time.Duration) {
 	if *run != nil && (*run).Reason != reason {
 		m.end(run)
@@ -193,7 +193,7 @@ func weaker(a, b Moment) int {
 	return cmp.Or(cmp.Compare(b.Duration, a.Duration), cmp.Compare(a.Score, b.Score), cmp.Compare(a.Frame, b.Frame))
 }
 
-// weakest takes the weakest of each reason in turn: no reason can be weighed against another, and none hides another.
+// weakest takes the weakest of each reason in turn: reasons cannot be compared, and none should hide another.
 func (m *moments) weakest() []Moment {
 	m.end(&m.whole)
 	for _, c := range m.chains {
@@ -218,7 +218,7 @@ func corners(b vision.Box) [4]int {
 
 func round(v float32) int { return int(math.Round(float64(v))) }
 
-// timecode is hours, minutes and seconds to the millisecond.
+// timecode formats seconds as hours, minutes and seconds with milliseconds.
 func timecode(seconds float64) string {
 	ms := int64(math.Round(seconds * 1000))
 	sign := ""

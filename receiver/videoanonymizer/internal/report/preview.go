@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// The colours of a preview: what was found, and the outlines of masks by their origin.
+// The colors of a preview: of detections, and of the outlines of masks by their origin.
 var (
 	personColor    = color.RGBA{0, 200, 0, 255}
 	candidateColor = color.RGBA{150, 150, 150, 255}
@@ -32,8 +32,8 @@ var (
 	}
 )
 
-// Draw puts onto an anonymized frame what its record knows: people and faces with their scores, keypoints (those below the
-// threshold in red), each mask's outline with its score and origin, and the time since the first frame. The frame must be one that Painter.Paint took.
+// Draw draws a frame's record on the anonymized frame: people and faces with their scores, keypoints (those below the threshold in red),
+// the outline of each mask with its score and origin, and the time since the first frame. The frame must be one that Painter.Paint accepts.
 func Draw(frame *media.Frame, rec *record.Frame, at time.Duration, keypointThreshold float32) {
 	c := newCanvas(frame)
 	for _, p := range rec.Found {
@@ -63,14 +63,14 @@ func Draw(frame *media.Frame, rec *record.Frame, at time.Duration, keypointThres
 		b := h.Bounds()
 		c.text(int(b.X0), int(b.Y0)-2*c.stroke, fmt.Sprintf("%s %.2f", h.Origin, h.Score), ink)
 	}
-	looked := "carried"
+	state := "carried"
 	switch {
 	case rec.Reason != "":
-		looked = rec.Reason
+		state = rec.Reason
 	case rec.Analyzed:
-		looked = "judged"
+		state = "judged"
 	}
-	c.text(4*c.stroke, c.lineHeight(), fmt.Sprintf("PREVIEW %s frame %d %s", timecode(seconds(at)), rec.Index, looked), lettering)
+	c.text(4*c.stroke, c.lineHeight(), fmt.Sprintf("PREVIEW %s frame %d %s", timecode(seconds(at)), rec.Index, state), lettering)
 }
 
 // canvas draws on the planes of a frame.
@@ -83,7 +83,7 @@ func newCanvas(frame *media.Frame) canvas {
 	return canvas{frame, max(1, frame.Height/540)}
 }
 
-// lineHeight is that of a text in pixels.
+// lineHeight is the height of a line of text in pixels.
 func (c canvas) lineHeight() int { return basicfont.Face7x13.Height * c.stroke }
 
 func (c canvas) box(b vision.Box, ink color.RGBA) {
@@ -100,7 +100,7 @@ func (c canvas) box(b vision.Box, ink color.RGBA) {
 	}
 }
 
-// clip is the part of a box that can be drawn, whatever the box: its edges outside of the frame stay out of sight.
+// clip returns the part of any box that can be drawn: edges outside the frame stay invisible.
 func (c canvas) clip(b vision.Box) image.Rectangle {
 	limit := func(v float32, most int) int {
 		if !(v > -8) { // NaN too
@@ -111,7 +111,7 @@ func (c canvas) clip(b vision.Box) image.Rectangle {
 	return image.Rect(limit(b.X0, c.frame.Width), limit(b.Y0, c.frame.Height), limit(b.X1, c.frame.Width), limit(b.Y1, c.frame.Height))
 }
 
-// outline draws the edge of a head.
+// outline draws the outline of a head.
 func (c canvas) outline(h mask.Head, ink color.RGBA) {
 	if h.Box || h.Origin == mask.OriginFrame || !h.Sane() {
 		c.box(h.Bounds(), ink)
@@ -126,7 +126,7 @@ func (c canvas) outline(h mask.Head, ink color.RGBA) {
 	}
 }
 
-// dot is a square of a size about a point.
+// dot draws a square centered on a point.
 func (c canvas) dot(x, y float64, size int, ink color.RGBA) {
 	if !(math.Abs(x) < 1e6 && math.Abs(y) < 1e6) {
 		return
@@ -139,10 +139,9 @@ func (c canvas) dot(x, y float64, size int, ink color.RGBA) {
 	}
 }
 
-// text writes in letters of the stroke's size, on black, with its base line at y.
+// text writes on black, with letters scaled by the stroke, and the baseline at y. It moves text that would leave the frame.
 func (c canvas) text(x, y int, s string, ink color.RGBA) {
 	face := basicfont.Face7x13
-	// It stays in sight.
 	x = max(0, min(x, c.frame.Width-face.Advance*c.stroke*len(s)))
 	y = max(face.Ascent*c.stroke, min(y, c.frame.Height-face.Descent*c.stroke))
 	for n, letter := range s {
@@ -169,7 +168,7 @@ func (c canvas) text(x, y int, s string, ink color.RGBA) {
 	}
 }
 
-// set colours a pixel; outside of the frame there is nothing to colour.
+// set colors a pixel. It ignores pixels outside the frame.
 func (c canvas) set(x, y int, ink color.RGBA) {
 	f := c.frame
 	if x < 0 || y < 0 || x >= f.Width || y >= f.Height {
@@ -193,7 +192,7 @@ func (c canvas) set(x, y int, ink color.RGBA) {
 	}
 }
 
-// put writes a sample that is given as if of 8 bit.
+// put writes a sample, given with 8 bits.
 func (c canvas) put(plane, x, y int, value float64) {
 	p := &c.frame.Planes[plane]
 	at := y*p.Width + x

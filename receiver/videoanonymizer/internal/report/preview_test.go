@@ -30,7 +30,7 @@ var formats = map[string]struct {
 	"grey":              {media.PixelFormat{Name: "gray", Depth: 8, Planes: 1}, false},
 }
 
-func TestDrawPutsOnWhatWasFound(t *testing.T) {
+func TestDrawDetections(t *testing.T) {
 	for name, f := range formats {
 		t.Run(name, func(t *testing.T) {
 			frame, err := media.NewFrame(f.format, 320, 240)
@@ -49,7 +49,7 @@ func TestDrawPutsOnWhatWasFound(t *testing.T) {
 				{100, 120}: personColor, {219, 120}: personColor, {160, 50}: personColor,
 				{159, 99}: keypointColor, {159, 139}: weakColor, {180, 100}: originColors[mask.OriginHeld],
 			} {
-				got := picture(frame, image.Rectangle{what, what.Add(image.Pt(1, 1))}).RGBAAt(what.X, what.Y)
+				got := crop(frame, image.Rectangle{what, what.Add(image.Pt(1, 1))}).RGBAAt(what.X, what.Y)
 				if f.format.Planes == 1 {
 					want = color.RGBA{got.R, got.R, got.R, 255}
 					assert.Greater(t, got.R, uint8(40), "at %v", what)
@@ -60,8 +60,8 @@ func TestDrawPutsOnWhatWasFound(t *testing.T) {
 	}
 }
 
-// TestDrawStandsAnything draws what lies outside of the frame, or nowhere.
-func TestDrawStandsAnything(t *testing.T) {
+// TestDrawOutsideTheFrame draws boxes outside the frame and boxes that are not finite.
+func TestDrawOutsideTheFrame(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	pose := &vision.Pose{{X: nan, Y: inf, Score: nan}, {X: -1e9, Y: 1e9}}
 	rec := &record.Frame{Reason: "timeout"}

@@ -1,16 +1,14 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report tells a person how an anonymized video came about and where to look at it first: an audit report (JSON, by
-// report.schema.json), a contact sheet of the weakest moments, and a preview with everything drawn on it that was found. All of them
-// show anonymized frames, or none.
+// Package report shows a person how an anonymized video was made and where to check it first: an audit report (JSON, see
+// report.schema.json), a contact sheet of the weakest moments, and a preview with everything that was found drawn on it. Each of them shows
+// anonymized frames only.
 //
 //	recorder, err := report.NewRecorder(temp)
 //	err = recorder.Add(record) // for each frame, in order
 //	err = recorder.Write(path, about)
 //	err = report.WriteSheet(ctx, tools, output, path, recorder.Weakest(), options)
-//
-// It stands above media, mask and telemetry; only the receiver imports it.
 package report
 
 import (
@@ -33,10 +31,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// Schema names the form of a report. Keys may be added under the same version, so that readers ignore what they do not know.
+// Schema identifies the format of a report. Keys may be added without a new version: readers must ignore keys they do not know.
 const Schema = "otelcol-anonymizer/report/v1"
 
-// About is what a report tells beside its frames.
+// About is everything in a report but its frames.
 type About struct {
 	Program  Program  `json:"program"`
 	Source   File     `json:"source"`
@@ -45,7 +43,7 @@ type About struct {
 	Settings Settings `json:"settings"`
 }
 
-// Program is what made the video.
+// Program is the program that made the video.
 type Program struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
@@ -53,24 +51,24 @@ type Program struct {
 
 // File identifies a file.
 type File struct {
-	// Name is without its folder.
+	// Name is the file's name without its folder.
 	Name string `json:"name"`
 	// Size is in bytes.
 	Size int64 `json:"size"`
-	// SHA256 is of the whole content, in hex.
+	// SHA256 is the digest of the whole file, in hex.
 	SHA256 string `json:"sha256"`
 }
 
-// Model is one that took part.
+// Model is a model that was used.
 type Model struct {
-	// Key is the configuration's, such as detector::model.
+	// Key is the configuration key, such as detector::model.
 	Key string `json:"key"`
-	// Name is the catalog's, or the file's.
+	// Name is the catalog's name, or the file's.
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
 }
 
-// Settings are those that decide what is masked. Thresholds are confidences 0..1.
+// Settings are the effective settings that decide what is masked. Thresholds are confidences 0..1.
 type Settings struct {
 	Recall             string  `json:"recall"`
 	DetectEvery        int     `json:"detect_every"`
@@ -88,12 +86,12 @@ type Settings struct {
 	Scale              float64 `json:"mask_scale"`
 	MaxSize            float64 `json:"mask_max_size"`
 	OnUncertain        string  `json:"mask_on_uncertain"`
-	// Regions are the parts of the frame that are always masked, or never.
+	// Regions are the parts of the frame that are always or never masked.
 	Regions  []Region `json:"mask_regions"`
 	Provider string   `json:"inference_provider"`
 }
 
-// Region is a part of the frame that is always masked, or never.
+// Region is a part of the frame that is always or never masked. From and To are in seconds from the first frame.
 type Region struct {
 	Action  string       `json:"action"`
 	Polygon [][2]float64 `json:"polygon"`
@@ -105,15 +103,15 @@ type Region struct {
 type summary struct {
 	Frames      int     `json:"frames"`
 	Duration    float64 `json:"duration_s"`
-	Judged      int     `json:"frames_judged"`
+	Analyzed    int     `json:"frames_judged"`
 	MaskedWhole int     `json:"frames_masked_whole"`
 	PeopleMax   int     `json:"people_max"`
 	Masks       int     `json:"masks"`
-	// ByOrigin counts the masks by mask.Origin.
+	// ByOrigin is the number of masks by mask.Origin.
 	ByOrigin map[mask.Origin]int `json:"masks_by_origin"`
 }
 
-// document is a report but for its frames, which come last.
+// document is a report without its frames, which come last.
 type document struct {
 	Schema  string    `json:"schema"`
 	Created time.Time `json:"created"`
@@ -122,8 +120,8 @@ type document struct {
 	Weakest []Moment `json:"weakest"`
 }
 
-// Recorder collects what a report tells of a video's frames. They wait in a file, whatever the length of the video; what is held in
-// memory does not grow with it. It is for one goroutine.
+// Recorder collects what a report says about a video's frames. It stores them in a file, so that its memory does not grow with the video.
+// It is not safe for concurrent use.
 type Recorder struct {
 	file     *os.File
 	buffered *bufio.Writer
@@ -134,7 +132,7 @@ type Recorder struct {
 	moments  moments
 }
 
-// NewRecorder begins to collect in a new file at temp, which the caller removes.
+// NewRecorder collects in a new file at temp, which the caller removes.
 func NewRecorder(temp string) (*Recorder, error) {
 	file, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
@@ -143,7 +141,7 @@ func NewRecorder(temp string) (*Recorder, error) {
 	return &Recorder{file: file, buffered: bufio.NewWriterSize(file, 64<<10), summary: summary{ByOrigin: map[mask.Origin]int{}}}, nil
 }
 
-// Add takes the next frame. It does not keep the record.
+// Add adds the next frame. It does not keep the record.
 func (r *Recorder) Add(rec *record.Frame) error {
 	r.count(rec)
 	r.line = r.line[:0]
@@ -157,7 +155,7 @@ func (r *Recorder) Add(rec *record.Frame) error {
 	return nil
 }
 
-// count takes a frame into the summary and the moments.
+// count adds a frame to the summary and the moments.
 func (r *Recorder) count(rec *record.Frame) {
 	s := &r.summary
 	if s.Frames == 0 {
@@ -166,7 +164,7 @@ func (r *Recorder) count(rec *record.Frame) {
 	r.last = rec.PTS
 	s.Frames++
 	if rec.Analyzed && rec.Err == nil {
-		s.Judged++
+		s.Analyzed++
 	}
 	if rec.WholeFrameMasked {
 		s.MaskedWhole++
@@ -179,10 +177,10 @@ func (r *Recorder) count(rec *record.Frame) {
 	r.moments.add(rec, r.first)
 }
 
-// Weakest are the moments to look at first, the weakest first. After it no frame may be added.
+// Weakest returns the moments to check first, the weakest first. No frame may be added afterwards.
 func (r *Recorder) Weakest() []Moment { return r.moments.weakest() }
 
-// Write puts the report into a new file at path.
+// Write writes the report to a new file at path.
 func (r *Recorder) Write(path string, about About) error {
 	if err := r.write(path, about); err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -198,7 +196,7 @@ func (r *Recorder) write(path string, about About) (err error) {
 		return err
 	}
 	r.summary.Duration = seconds(r.last - r.first)
-	if r.summary.Frames > 1 { // the last frame stands as long as the mean one
+	if r.summary.Frames > 1 { // assume the mean frame duration for the last one
 		r.summary.Duration *= float64(r.summary.Frames) / float64(r.summary.Frames-1)
 		r.summary.Duration = math.Round(r.summary.Duration*1000) / 1000
 	}
@@ -224,10 +222,10 @@ func (r *Recorder) write(path string, about About) (err error) {
 	return err
 }
 
-// Close lets go of the file at temp. It may be called twice.
+// Close closes the file at temp. It may be called twice.
 func (r *Recorder) Close() { _ = r.file.Close() }
 
-// appendFrame writes a frame as one line. Boxes are [left, top, right, bottom] in pixels.
+// appendFrame appends a frame as one line. Boxes are [left, top, right, bottom] in pixels.
 func appendFrame(b []byte, rec *record.Frame, first time.Duration) []byte {
 	b = append(b, `    {"frame":`...)
 	b = strconv.AppendInt(b, int64(rec.Index), 10)
@@ -243,17 +241,17 @@ func appendFrame(b []byte, rec *record.Frame, first time.Duration) []byte {
 		b = strconv.AppendQuote(b, rec.Reason)
 	}
 	b = appendList(b, "people", len(rec.Found), func(b []byte, i int) []byte {
-		b = appendThing(b, rec.Found[i].Box, rec.Found[i].Score)
+		b = appendDetection(b, rec.Found[i].Box, rec.Found[i].Score)
 		if rec.Found[i].Candidate {
 			b = append(b, `,"candidate":true`...)
 		}
 		return b
 	})
 	b = appendList(b, "faces", len(rec.Faces), func(b []byte, i int) []byte {
-		return appendThing(b, rec.Faces[i].Box, rec.Faces[i].Score)
+		return appendDetection(b, rec.Faces[i].Box, rec.Faces[i].Score)
 	})
 	b = appendList(b, "masks", len(rec.Heads), func(b []byte, i int) []byte {
-		b = appendThing(b, rec.Heads[i].Bounds(), rec.Heads[i].Score)
+		b = appendDetection(b, rec.Heads[i].Bounds(), rec.Heads[i].Score)
 		b = append(b, `,"origin":"`...)
 		return append(append(b, rec.Heads[i].Origin...), '"')
 	})
@@ -274,7 +272,7 @@ func appendList(b []byte, key string, n int, appendOne func([]byte, int) []byte)
 	return append(b, ']')
 }
 
-func appendThing(b []byte, box vision.Box, score float32) []byte {
+func appendDetection(b []byte, box vision.Box, score float32) []byte {
 	b = append(b, `"box":[`...)
 	for i, v := range [...]float32{box.X0, box.Y0, box.X1, box.Y1} {
 		if i > 0 {
@@ -286,7 +284,7 @@ func appendThing(b []byte, box vision.Box, score float32) []byte {
 	return appendNumber(b, float64(score), 3)
 }
 
-// appendNumber writes what JSON cannot carry as 0.
+// appendNumber appends a number; NaN and infinities, which JSON does not have, become 0.
 func appendNumber(b []byte, v float64, decimals int) []byte {
 	return strconv.AppendFloat(b, finite(v), 'f', decimals, 64)
 }
@@ -300,7 +298,7 @@ func finite(v float64) float64 {
 
 func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }
 
-// Identify reads the whole file. It ends early when the context does.
+// Identify returns name, size and digest of a file, which it reads whole. It returns early when the context ends.
 func Identify(ctx context.Context, path string) (File, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -27,12 +27,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const rate = 25
 
-// head is one at a place, of a size and score.
+// head returns a head with a place, size and score.
 func head(x, size, score float32, origin mask.Origin) mask.Head {
 	return mask.Head{X: x, Y: 100, RX: size, RY: size, Score: score, Origin: origin}
 }
 
-// frame is a record at 25 frames a second, of a stream that begins at 2 s.
+// frame returns a record at 25 frames/s, of a stream that starts at 2 s.
 func frame(index int, heads ...mask.Head) *record.Frame {
 	return &record.Frame{
 		Index: index, PTS: 2*time.Second + time.Duration(index)*time.Second/rate, Analyzed: true,
@@ -107,7 +107,7 @@ func TestWeakestMoments(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := frameRecord(t, test.frames...).Weakest()
-			for i := range got { // what only the search needs
+			for i := range got { // only the search needs these
 				got[i].area, got[i].begin, got[i].end = 0, 0, 0
 			}
 			assert.Equal(t, test.want, got)
@@ -115,7 +115,7 @@ func TestWeakestMoments(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded has a new weak head in every frame of four minutes.
+// TestMemoryIsBounded adds a new weak head in every frame for four minutes.
 func TestMemoryIsBounded(t *testing.T) {
 	r := frameRecord(t)
 	for i := range 6000 {
@@ -129,7 +129,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-func TestReportFollowsItsSchema(t *testing.T) {
+func TestReportConformsToSchema(t *testing.T) {
 	f0 := frame(0, head(50, 10, float32(math.NaN()), mask.OriginPose), head(90, 10, 0.3, mask.OriginFace))
 	f0.Found = []vision.Person{{Detection: vision.Detection{Box: vision.Box{X0: -3.4, Y0: 1, X1: 80.6, Y1: 200}, Score: 0.51234, Candidate: true}}}
 	f0.Faces = []vision.Face{{Box: vision.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 1}}
@@ -158,7 +158,7 @@ func TestReportFollowsItsSchema(t *testing.T) {
 		Summary summary `json:"summary"`
 	}
 	require.NoError(t, json.Unmarshal(text, &said))
-	assert.Equal(t, summary{Frames: 3, Duration: 0.12, Judged: 2, MaskedWhole: 1, PeopleMax: 2, Masks: 3,
+	assert.Equal(t, summary{Frames: 3, Duration: 0.12, Analyzed: 2, MaskedWhole: 1, PeopleMax: 2, Masks: 3,
 		ByOrigin: map[mask.Origin]int{mask.OriginPose: 1, mask.OriginFace: 1, mask.OriginFrame: 1}}, said.Summary)
 	require.Error(t, r.Write(path, About{}), "a file that stands there is not replaced")
 }
@@ -186,7 +186,7 @@ func TestIdentify(t *testing.T) {
 	assert.Equal(t, File{Name: "abc", Size: 3, SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}, got)
 }
 
-// BenchmarkFrame is the cost of a frame with five people in it.
+// BenchmarkFrame measures a frame with five people.
 func BenchmarkFrame(b *testing.B) {
 	r, err := NewRecorder(filepath.Join(b.TempDir(), "frames"))
 	require.NoError(b, err)

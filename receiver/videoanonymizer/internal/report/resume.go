@@ -19,17 +19,17 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// Progress is what a recorder has brought to the disk, by which another one can go on.
+// Progress is what a recorder has made durable, from which another one can resume.
 type Progress struct {
-	// Bytes is the length of its file.
+	// Bytes is the length of the recorder's file.
 	Bytes int64 `json:"bytes"`
 	// First is the presentation time of the first frame.
 	First time.Duration `json:"first"`
-	// PeopleMax is the most people in one frame, which the file does not tell.
+	// PeopleMax is the most people in one frame, which is not in the file.
 	PeopleMax int `json:"people_max"`
 }
 
-// Seal brings all frames so far to the disk.
+// Seal makes all frames so far durable.
 func (r *Recorder) Seal() (Progress, error) {
 	err := r.buffered.Flush()
 	if err == nil {
@@ -45,8 +45,8 @@ func (r *Recorder) Seal() (Progress, error) {
 	return Progress{Bytes: size, First: r.first, PeopleMax: r.summary.PeopleMax}, nil
 }
 
-// ResumeRecorder goes on with the file at temp after what was sealed. Moments are found again in what the file tells of masks, which
-// is their upright boxes.
+// ResumeRecorder continues the file at temp after what was sealed. It finds the moments again from the masks in the file, which are upright
+// boxes there.
 func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
 	file, err := os.OpenFile(temp, os.O_RDWR, 0)
 	if err != nil {
@@ -61,14 +61,14 @@ func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
 	return r, nil
 }
 
-// replay counts the frames of the file, and cuts off what was not sealed.
+// replay counts the frames in the file and truncates what was not sealed.
 func (r *Recorder) replay(p Progress) error {
 	stat, err := r.file.Stat()
 	if err != nil {
 		return err
 	}
 	if stat.Size() < p.Bytes {
-		return errors.New("it is shorter than what was sealed")
+		return errors.New("the file is shorter than what was sealed")
 	}
 	if err := r.file.Truncate(p.Bytes); err != nil {
 		return err
@@ -95,14 +95,14 @@ func (r *Recorder) replay(p Progress) error {
 	return err
 }
 
-// parseFrame reads a line that appendFrame wrote, as far as it counts.
+// parseFrame reads what replay needs from a line that appendFrame wrote.
 func parseFrame(line []byte, first time.Duration) (*record.Frame, error) {
 	var f struct {
-		Frame  int     `json:"frame"`
-		Time   float64 `json:"time_s"`
-		Judged bool    `json:"judged"`
-		Whole  bool    `json:"masked_whole"`
-		Masks  []struct {
+		Frame    int     `json:"frame"`
+		Time     float64 `json:"time_s"`
+		Analyzed bool    `json:"judged"`
+		Whole    bool    `json:"masked_whole"`
+		Masks    []struct {
 			Box    [4]float32  `json:"box"`
 			Score  float32     `json:"score"`
 			Origin mask.Origin `json:"origin"`
@@ -112,7 +112,7 @@ func parseFrame(line []byte, first time.Duration) (*record.Frame, error) {
 		return nil, err
 	}
 	rec := &record.Frame{
-		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Judged, WholeFrameMasked: f.Whole,
+		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Analyzed, WholeFrameMasked: f.Whole,
 	}
 	for _, m := range f.Masks {
 		rec.Heads = append(rec.Heads, mask.Head{

@@ -30,8 +30,8 @@ const (
 	lineHeight   = 16
 	gap          = 6
 	sheetQuality = 88
-	// closeUp is how many times as wide as the mask a tile's part of the picture is, so that one sees whose head it is on; and
-	// leastPart of the frame's width it has at least.
+	// closeUp is the width of a tile's crop relative to the mask, so that one sees whose head it is on; a crop is at least leastPart of the
+	// frame's width.
 	closeUp   = 6
 	leastPart = 0.25
 )
@@ -42,9 +42,9 @@ var (
 	outline    = color.RGBA{255, 200, 0, 255}
 )
 
-// WriteSheet makes a new JPEG file at path of the first moments, one tile each: the part of the video around the mask, which is
-// framed, with the time, the reason, and score or duration. The video at output is an anonymized one: the sheet shows nothing that it
-// does not.
+// WriteSheet writes a new JPEG file at path with one tile for each of the first moments: the image around the mask, which is outlined, with
+// the time, the reason, and score or duration. It takes the images from the anonymized video at output, so that the sheet shows nothing that
+// the output does not. It returns ErrNothingToShow if there is no moment.
 func WriteSheet(ctx context.Context, tools media.Tools, output, path string, moments []Moment, tiles int) error {
 	moments = moments[:min(tiles, len(moments))]
 	if len(moments) == 0 {
@@ -83,14 +83,14 @@ func WriteSheet(ctx context.Context, tools media.Tools, output, path string, mom
 }
 
 // ErrNothingToShow says that a video has no weak moment: nobody was found in it.
-var ErrNothingToShow = errors.New("the video has no moment to look at")
+var ErrNothingToShow = errors.New("the video has no moment to show")
 
-// tile draws the moment into a part of the sheet, and its caption below.
+// tile draws a moment into a part of the sheet, with its caption below.
 func tile(sheet *image.RGBA, to image.Rectangle, frame *media.Frame, m Moment) {
 	part := around(m, frame.Width, frame.Height)
 	caption := to
 	to = fit(part, to)
-	draw.ApproxBiLinear.Scale(sheet, to, picture(frame, part), part, draw.Src, nil)
+	draw.ApproxBiLinear.Scale(sheet, to, crop(frame, part), part, draw.Src, nil)
 
 	x := func(v int) int { return to.Min.X + (v-part.Min.X)*to.Dx()/part.Dx() }
 	y := func(v int) int { return to.Min.Y + (v-part.Min.Y)*to.Dy()/part.Dy() }
@@ -106,7 +106,7 @@ func tile(sheet *image.RGBA, to image.Rectangle, frame *media.Frame, m Moment) {
 	write(sheet, caption.Min.X, caption.Max.Y+2*lineHeight-4, text)
 }
 
-// around is the part of the frame to show of a moment, in the shape of a tile where the frame allows it.
+// around returns the part of the frame to show for a moment, in the shape of a tile if the frame allows it.
 func around(m Moment, width, height int) image.Rectangle {
 	if m.Reason == MaskedWhole {
 		return image.Rect(0, 0, width, height)
@@ -115,13 +115,13 @@ func around(m Moment, width, height int) image.Rectangle {
 	w := math.Max(closeUp*size, leastPart*float64(width))
 	w = math.Min(w, math.Min(float64(width), float64(height)*tileWidth/tileHeight))
 	h := w * tileHeight / tileWidth
-	place := func(centre, size, most float64) int { return int(math.Max(0, math.Min(most-size, centre-size/2))) }
+	place := func(center, size, most float64) int { return int(math.Max(0, math.Min(most-size, center-size/2))) }
 	x := place(float64(m.Box[0]+m.Box[2])/2, w, float64(width))
 	y := place(float64(m.Box[1]+m.Box[3])/2, h, float64(height))
 	return image.Rect(x, y, x+max(1, int(w)), y+max(1, int(h)))
 }
 
-// fit is the largest rectangle of the part's shape in the middle of another.
+// fit returns the largest rectangle with the part's aspect ratio, centered in another.
 func fit(part, within image.Rectangle) image.Rectangle {
 	scale := math.Min(float64(within.Dx())/float64(part.Dx()), float64(within.Dy())/float64(part.Dy()))
 	size := image.Pt(max(1, int(scale*float64(part.Dx())+0.5)), max(1, int(scale*float64(part.Dy())+0.5)))
@@ -129,7 +129,7 @@ func fit(part, within image.Rectangle) image.Rectangle {
 	return image.Rectangle{at, at.Add(size)}
 }
 
-// border draws the edges of a rectangle within an area, which it does not leave.
+// border draws the edges of a rectangle, clipped to an area.
 func border(sheet *image.RGBA, area, r image.Rectangle) {
 	for _, edge := range []image.Rectangle{
 		{r.Min, image.Pt(r.Max.X, r.Min.Y+1)}, {image.Pt(r.Min.X, r.Max.Y-1), r.Max},
@@ -143,8 +143,8 @@ func write(sheet *image.RGBA, x, y int, text string) {
 	(&font.Drawer{Dst: sheet, Src: image.NewUniform(lettering), Face: basicfont.Face7x13, Dot: fixed.P(x, y)}).DrawString(text)
 }
 
-// picture is a part of a frame in RGB.
-func picture(frame *media.Frame, part image.Rectangle) *image.RGBA {
+// crop returns a part of a frame in RGB.
+func crop(frame *media.Frame, part image.Rectangle) *image.RGBA {
 	out := image.NewRGBA(part)
 	kr, kb := weights(frame)
 	shift := uint(frame.Format.Depth - 8)
@@ -169,7 +169,7 @@ func picture(frame *media.Frame, part image.Rectangle) *image.RGBA {
 	return out
 }
 
-// sample is one of a plane, as if of 8 bit.
+// sample returns a sample of a plane, scaled to 8 bits.
 func sample(frame *media.Frame, plane, x, y int, shift uint) float64 {
 	p := &frame.Planes[plane]
 	at := y*p.Width + x
@@ -180,7 +180,7 @@ func sample(frame *media.Frame, plane, x, y int, shift uint) float64 {
 	return float64(value) / float64(uint(1)<<shift)
 }
 
-// weights of red and blue in luma: by ITU-R BT.601 up to 576 lines, by BT.709 above, as the masks are painted.
+// weights returns the weights of red and blue in luma: those of ITU-R BT.601 up to 576 lines and of BT.709 above, as for painting masks.
 func weights(frame *media.Frame) (kr, kb float64) {
 	if frame.Height > 576 {
 		return 0.2126, 0.0722

@@ -18,8 +18,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// colours makes a video of a second of red, then one of green and one of blue.
-func colours(t *testing.T, encoder ...string) (tools media.Tools, path string) {
+// colors makes a video with a second each of red, green and blue.
+func colors(t *testing.T, encoder ...string) (tools media.Tools, path string) {
 	t.Helper()
 	tools, err := media.FindTools("", "")
 	require.NoError(t, err)
@@ -38,7 +38,7 @@ func TestSheet(t *testing.T) {
 		"full range, 4:4:4": {"-c:v", "ffv1", "-vf", "scale=out_range=full", "-pix_fmt", "yuvj444p"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tools, video := colours(t, encoder...)
+			tools, video := colors(t, encoder...)
 			moments := []Moment{
 				{Reason: Held, At: "00:00:02.500", Time: 2.5, Box: [4]int{300, 100, 340, 140}},
 				{Reason: LowScore, Time: 0.1, Box: [4]int{-20, -20, 20, 20}},
@@ -61,7 +61,7 @@ func TestSheet(t *testing.T) {
 	}
 }
 
-func TestNoSheetOfNobody(t *testing.T) {
+func TestNoSheetWithoutMoments(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sheet.jpg")
 	require.ErrorIs(t, WriteSheet(t.Context(), media.Tools{}, "video", path, nil, 5), ErrNothingToShow)
 	assert.NoFileExists(t, path)
@@ -77,7 +77,7 @@ func read(t *testing.T, path string) image.Image {
 	return picture
 }
 
-func TestPartAroundAMask(t *testing.T) {
+func TestCropAroundAMask(t *testing.T) {
 	tests := map[string]struct {
 		moment        Moment
 		width, height int

@@ -20,10 +20,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// BenchmarkFrame is the cost of a frame's telemetry, with three people, every third frame judged as by default, and all three
-// signals taken. %core@100fps is the processor time of the whole process (garbage collection and delivery included) in percent
-// of a core at 100 frames a second, and shall stay below 1. sdk is the reference: the same spans made by the OpenTelemetry SDK
-// and its batching processor, exporting nowhere.
+// BenchmarkFrame measures the telemetry of a frame with three people, with every third frame analyzed as by default, and all three signals
+// consumed. %core@100fps is the CPU time of the whole process, including garbage collection and delivery, in percent of a core at 100
+// frames/s; it must stay below 1. sdk is the reference: the same spans made by the OpenTelemetry SDK and its batch processor, without an
+// exporter.
 func BenchmarkFrame(b *testing.B) {
 	records := []*record.Frame{frameRecord(time.Now(), 0, 3, true), frameRecord(time.Now(), 1, 3, false), frameRecord(time.Now(), 2, 3, false)}
 	for _, bb := range []struct {
@@ -40,7 +40,7 @@ func BenchmarkFrame(b *testing.B) {
 			require.NoError(b, err)
 			s := e.VideoStarted(b.Context(), testVideo)
 			b.ReportAllocs()
-			start := processorTime()
+			start := cpuTime()
 			for i := 0; b.Loop(); i++ {
 				s.Frame(records[i%3])
 			}
@@ -53,7 +53,7 @@ func BenchmarkFrame(b *testing.B) {
 		provider := sdk.NewTracerProvider(sdk.WithBatcher(nowhere{}, sdk.WithMaxExportBatchSize(1024), sdk.WithMaxQueueSize(8192), sdk.WithBlocking()))
 		tracer := provider.Tracer("benchmark")
 		b.ReportAllocs()
-		start := processorTime()
+		start := cpuTime()
 		for i := 0; b.Loop(); i++ {
 			frameBySDK(b.Context(), tracer, records[i%3])
 		}
@@ -63,12 +63,12 @@ func BenchmarkFrame(b *testing.B) {
 }
 
 func reportShare(b *testing.B, start time.Duration) {
-	perFrame := (processorTime() - start).Seconds() / float64(b.N)
+	perFrame := (cpuTime() - start).Seconds() / float64(b.N)
 	b.ReportMetric(perFrame*100*100, "%core@100fps")
 }
 
-// processorTime is what the process has used so far.
-func processorTime() time.Duration {
+// cpuTime is what the process has used so far.
+func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		panic(err)
@@ -81,7 +81,7 @@ type nowhere struct{}
 func (nowhere) ExportSpans(context.Context, []sdk.ReadOnlySpan) error { return nil }
 func (nowhere) Shutdown(context.Context) error                        { return nil }
 
-// frameBySDK makes the spans of a frame as a program with the SDK would.
+// frameBySDK makes the spans of a frame as a program that uses the SDK would.
 func frameBySDK(ctx context.Context, tracer trace.Tracer, rec *record.Frame) {
 	span := func(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
 		return tracer.Start(ctx, name, trace.WithTimestamp(rec.Start), trace.WithAttributes(attrs...))

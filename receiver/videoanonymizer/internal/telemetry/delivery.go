@@ -17,37 +17,37 @@ import (
 )
 
 const (
-	// maxQueued is how many full batches wait, besides the one that is being handed on and the one that is filled.
+	// maxQueued is the number of full batches that wait, in addition to the one being forwarded and the one being filled.
 	maxQueued = 4
-	// A refused batch is offered again after firstBackoff, then after twice as long, up to maxBackoff.
+	// A refused batch is retried after firstBackoff, then after twice as long, up to maxBackoff.
 	firstBackoff = 50 * time.Millisecond
 	maxBackoff   = 5 * time.Second
-	// maxFlush is how long Shutdown goes on offering what the pipeline refuses.
+	// maxFlush is how long Shutdown retries what the pipeline refuses.
 	maxFlush = 5 * time.Second
-	// abandonAfter is how long a consumer may take to return once its context has ended.
+	// abandonAfter is how long a consumer may take to return after its context has ended.
 	abandonAfter = time.Second
 )
 
-// signal is what delivery has to know of the telemetry that it delivers, T being ptrace.Traces or plog.Logs.
+// signal is what delivery needs to know about the telemetry it delivers; T is ptrace.Traces or plog.Logs.
 type signal[T any] struct {
 	name metadata.AttributeSignal
-	// fresh makes an empty batch.
+	// fresh returns an empty batch.
 	fresh func() T
-	// clone copies a batch before it is offered; nil if the consumer leaves alone what it is given.
+	// clone copies a batch before it is forwarded; nil if the consumer does not mutate data.
 	clone func(T) T
-	// consume offers a batch to the pipeline.
+	// consume forwards a batch to the pipeline.
 	consume func(context.Context, T) error
-	// remainder is the part of the batch that the pipeline refused, where the error tells it.
+	// remainder returns the part of the batch that the pipeline refused, if the error says so.
 	remainder func(error) (T, bool)
-	// count is the number of spans or records in a batch.
+	// count returns the number of spans or records in a batch.
 	count func(T) int
-	// dropped and retried are told of what happens.
+	// dropped and retried count what happens to batches.
 	dropped func(n int, reason metadata.AttributeDropReason)
 	retried func()
 }
 
-// delivery fills batches and hands them to the pipeline, in order, from one goroutine. While the pipeline refuses, those
-// who add are held back, at most maxWait for each stall; after that the oldest batch gives way to the newest.
+// delivery fills batches and forwards them to the pipeline, in order, from one goroutine. While the pipeline refuses data, callers of add
+// are held back, at most maxWait per stall; after that, the oldest batch is dropped in favor of the newest.
 type delivery[T any] struct {
 	signal[T]
 	batchSize int
@@ -58,15 +58,15 @@ type delivery[T any] struct {
 	mu       sync.Mutex
 	open     batch[T]
 	queue    []batch[T]
-	inHand   bool          // a batch is being offered
-	stalled  time.Time     // since when the pipeline has taken nothing, though there was something to take
+	inFlight bool          // a batch is being forwarded
+	stalled  time.Time     // since when the pipeline has accepted nothing, though there was something to accept
 	progress chan struct{} // closed and replaced whenever a batch has left
 
 	wake    chan struct{}
 	closing chan struct{}
 	done    chan struct{}
 	stop    sync.Once
-	// giveUp ends offering, at the end of Shutdown's patience.
+	// giveUp ends all retries, when Shutdown runs out of time.
 	ctx    context.Context
 	giveUp context.CancelFunc
 }
@@ -86,8 +86,8 @@ func (d *delivery[T]) start() {
 	go d.run()
 }
 
-// add lets build append to the open batch and say how many spans or records it appended. It holds the caller back while
-// too many batches wait, until the context ends or maxWait has passed; what was added stays added.
+// add lets build append to the open batch and return how many spans or records it appended. It holds the caller back while too many
+// batches wait, until the context ends or maxWait has passed; what was added stays added.
 func (d *delivery[T]) add(ctx context.Context, build func(T) int) {
 	d.mu.Lock()
 	first := d.open.count == 0
@@ -97,7 +97,7 @@ func (d *delivery[T]) add(ctx context.Context, build func(T) int) {
 	d.open.count += build(d.open.data)
 	full := d.open.count >= d.batchSize
 	if full {
-		if !d.inHand && len(d.queue) == 0 {
+		if !d.inFlight && len(d.queue) == 0 {
 			d.stalled = time.Now()
 		}
 		d.queue = append(d.queue, d.open)
@@ -120,8 +120,8 @@ func (d *delivery[T]) holdBack(ctx context.Context) {
 			d.mu.Unlock()
 			return
 		}
-		patience := d.maxWait - time.Since(d.stalled)
-		if patience <= 0 {
+		left := d.maxWait - time.Since(d.stalled)
+		if left <= 0 {
 			oldest := d.queue[0]
 			d.queue = slices.Delete(d.queue, 0, 1)
 			d.mu.Unlock()
@@ -130,7 +130,7 @@ func (d *delivery[T]) holdBack(ctx context.Context) {
 		}
 		progress := d.progress
 		d.mu.Unlock()
-		timer := time.NewTimer(patience)
+		timer := time.NewTimer(left)
 		select {
 		case <-progress:
 		case <-timer.C:
@@ -148,7 +148,7 @@ func (d *delivery[T]) holdBack(ctx context.Context) {
 func (d *delivery[T]) wakeUp() {
 	select {
 	case d.wake <- struct{}{}:
-	default: // it is awake already
+	default: // it has been woken already
 	}
 }
 
@@ -161,7 +161,7 @@ func (d *delivery[T]) run() {
 		}
 		d.deliver(b)
 		d.mu.Lock()
-		d.inHand = false
+		d.inFlight = false
 		d.stalled = time.Now()
 		close(d.progress)
 		d.progress = make(chan struct{})
@@ -169,7 +169,7 @@ func (d *delivery[T]) run() {
 	}
 }
 
-// next waits for a batch that is full or has waited for linger. It reports false when all is delivered after closing.
+// next waits for a batch that is full or has waited for linger. It returns false once everything is delivered after closing.
 func (d *delivery[T]) next() (batch[T], bool) {
 	for {
 		closing := d.isClosing()
@@ -177,7 +177,7 @@ func (d *delivery[T]) next() (batch[T], bool) {
 		if len(d.queue) > 0 {
 			b := d.queue[0]
 			d.queue = slices.Delete(d.queue, 0, 1)
-			d.inHand = true
+			d.inFlight = true
 			d.mu.Unlock()
 			return b, true
 		}
@@ -188,7 +188,7 @@ func (d *delivery[T]) next() (batch[T], bool) {
 			if left <= 0 || closing {
 				b := d.open
 				d.open = batch[T]{}
-				d.inHand, d.stalled = true, time.Now()
+				d.inFlight, d.stalled = true, time.Now()
 				d.mu.Unlock()
 				return b, true
 			}
@@ -219,7 +219,7 @@ func (d *delivery[T]) isClosing() bool {
 	}
 }
 
-// deliver offers the batch until the pipeline takes it or refuses it for good, or Shutdown's patience ends.
+// deliver retries the batch until the pipeline accepts it or refuses it permanently, or Shutdown runs out of time.
 func (d *delivery[T]) deliver(b batch[T]) {
 	backoff := firstBackoff
 	for attempt := 0; ; attempt++ {
@@ -231,11 +231,11 @@ func (d *delivery[T]) deliver(b batch[T]) {
 		switch {
 		case err == nil:
 			if attempt > 0 {
-				d.logger.Info("the pipeline takes telemetry again", zap.String("signal", d.name.String()), zap.Int("retries", attempt))
+				d.logger.Info("the pipeline accepts telemetry again", zap.String("signal", d.name.String()), zap.Int("retries", attempt))
 			}
 			return
 		case consumererror.IsPermanent(err):
-			d.logger.Error("the pipeline refuses a batch for good: it is dropped", zap.String("signal", d.name.String()),
+			d.logger.Error("the pipeline refused a batch permanently: it is dropped", zap.String("signal", d.name.String()),
 				zap.Int("items", b.count), zap.Error(err))
 			d.dropped(b.count, metadata.AttributeDropReasonPermanent)
 			return
@@ -249,7 +249,7 @@ func (d *delivery[T]) deliver(b batch[T]) {
 			b.data, b.count = rest, d.count(rest)
 		}
 		if attempt == 0 {
-			d.logger.Warn("the pipeline refuses telemetry: it is offered again, and the videos are held back meanwhile",
+			d.logger.Warn("the pipeline refuses telemetry: it is retried, and videos are held back meanwhile",
 				zap.String("signal", d.name.String()), zap.Duration("held_back_at_most", d.maxWait), zap.Error(err))
 		}
 		d.pause(backoff)
@@ -258,7 +258,7 @@ func (d *delivery[T]) deliver(b batch[T]) {
 	}
 }
 
-// pause waits between half the time and the whole, or, when the receiver stops, the shortest time at most.
+// pause waits for between half the backoff and all of it, or, when the receiver stops, for firstBackoff at most.
 func (d *delivery[T]) pause(backoff time.Duration) {
 	closing := d.closing
 	if d.isClosing() {
@@ -273,23 +273,23 @@ func (d *delivery[T]) pause(backoff time.Duration) {
 	}
 }
 
-// shutdown delivers everything added, within bounds, and reports whether the goroutine has ended: it has not if the
-// pipeline holds on to a batch although its context has ended.
+// shutdown delivers everything that was added, within bounds, and reports whether the goroutine has ended: it has not if the pipeline does
+// not return from a batch although its context has ended.
 func (d *delivery[T]) shutdown(ctx context.Context) bool {
 	d.stop.Do(func() { close(d.closing) })
 	return awaitEnd(ctx, d.done, d.giveUp)
 }
 
-// awaitEnd waits for done: first for what is still to be handed on, and then, when patience or the context ends, for the
-// pipeline to return once giveUp has been called. It reports whether done came.
+// awaitEnd waits for done: first for whatever is still to be forwarded, and then, when maxFlush has passed or the context ends, for the
+// pipeline to return after giveUp. It reports whether done was closed.
 func awaitEnd(ctx context.Context, done <-chan struct{}, giveUp context.CancelFunc) bool {
 	defer giveUp()
-	patience := time.NewTimer(maxFlush)
-	defer patience.Stop()
+	flush := time.NewTimer(maxFlush)
+	defer flush.Stop()
 	select {
 	case <-done:
 		return true
-	case <-patience.C:
+	case <-flush.C:
 	case <-ctx.Done():
 	}
 	giveUp()

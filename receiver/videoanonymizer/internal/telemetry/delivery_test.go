@@ -31,7 +31,7 @@ import (
 
 var errRefused = errors.New("memory limiter: too much")
 
-// pipeline takes frames, and does with each batch what behave says: behave sees the number of the call, from 0.
+// pipeline accepts frames, unless behave, which gets the number of the call from 0, says otherwise for a batch.
 type pipeline struct {
 	behave  func(ctx context.Context, call int, traces ptrace.Traces) error
 	mutates bool
@@ -63,14 +63,14 @@ func (p *pipeline) ConsumeTraces(ctx context.Context, traces ptrace.Traces) erro
 	return nil
 }
 
-// taken are the indexes of the frames taken.
+// taken returns the indexes of the frames accepted.
 func (p *pipeline) taken() []int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.frames)
 }
 
-// batches are the numbers of spans in the batches taken.
+// batches returns the number of spans in each batch accepted.
 func (p *pipeline) batches() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,8 +100,8 @@ func upTo(n int) []int64 {
 	return list
 }
 
-// delivering runs the test in a bubble, where time passes only when everybody waits for it. Batches hold two frames that
-// were carried, of six spans each.
+// delivering runs the test in a synctest bubble, where time passes only when all goroutines wait for it. Batches hold two frames that were
+// not analyzed, with six spans each.
 func delivering(t *testing.T, p *pipeline, change func(*Options), test func(*testing.T, *Emitter, *VideoSpan, *componenttest.Telemetry)) {
 	synctest.Test(t, func(t *testing.T) {
 		tel := componenttest.NewTelemetry()
@@ -172,7 +172,7 @@ func TestRefusedBatchesAreRetriedWithoutLossOrRepetition(t *testing.T) {
 	})
 }
 
-func TestPermanentErrorDropsTheBatchAndGoesOn(t *testing.T) {
+func TestPermanentErrorDropsOnlyTheBatch(t *testing.T) {
 	p := &pipeline{behave: func(_ context.Context, call int, _ ptrace.Traces) error {
 		if call == 1 {
 			return consumererror.NewPermanent(errors.New("malformed"))
@@ -190,7 +190,7 @@ func TestPermanentErrorDropsTheBatchAndGoesOn(t *testing.T) {
 	})
 }
 
-func TestPartlyRefusedBatchIsOfferedAgainInPart(t *testing.T) {
+func TestPartiallyRefusedBatchIsRetriedInPart(t *testing.T) {
 	p := new(pipeline)
 	p.behave = func(_ context.Context, call int, traces ptrace.Traces) error {
 		if call > 0 {
@@ -212,7 +212,7 @@ func TestPartlyRefusedBatchIsOfferedAgainInPart(t *testing.T) {
 	})
 }
 
-func TestRefusedBatchIsOfferedWholeToConsumerThatMutates(t *testing.T) {
+func TestRefusedBatchIsRetriedWholeToMutatingConsumer(t *testing.T) {
 	p := &pipeline{mutates: true, behave: func(_ context.Context, call int, traces ptrace.Traces) error {
 		if call == 0 {
 			spansOf(traces).RemoveIf(func(ptrace.Span) bool { return true })
@@ -228,7 +228,7 @@ func TestRefusedBatchIsOfferedWholeToConsumerThatMutates(t *testing.T) {
 	})
 }
 
-// TestOutage refuses for an hour, then takes everything again.
+// TestOutage refuses everything for an hour, then accepts everything again.
 func TestOutage(t *testing.T) {
 	var down sync.Mutex
 	refuse := true
@@ -241,13 +241,13 @@ func TestOutage(t *testing.T) {
 		return nil
 	}}
 	delivering(t, p, nil, func(t *testing.T, _ *Emitter, s *VideoSpan, tel *componenttest.Telemetry) {
-		room := 2 * (maxQueued + 1) // frames in full batches: those that wait, and the one in hand
+		capacity := 2 * (maxQueued + 1) // frames in full batches: those that wait, and the one being forwarded
 		frames(s, 0, 2)
 		synctest.Wait()
-		assert.Zero(t, frames(s, 2, room), "a short stall is not felt")
-		held := frames(s, room, room+2)
+		assert.Zero(t, frames(s, 2, capacity), "a short stall is not felt")
+		held := frames(s, capacity, capacity+2)
 		assert.InDelta(t, time.Minute, held, float64(time.Second), "held back for max_wait")
-		assert.Zero(t, frames(s, room+2, 1000), "and then no longer, however long the outage")
+		assert.Zero(t, frames(s, capacity+2, 1000), "and then no longer, however long the outage")
 		time.Sleep(time.Hour)
 		assert.Zero(t, frames(s, 1000, 1002))
 		assert.Empty(t, p.taken())
@@ -258,7 +258,7 @@ func TestOutage(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		want := append([]int64{0, 1}, upTo(1002)[1002-2*maxQueued:]...)
-		assert.Equal(t, want, p.taken(), "the batch in hand and the newest ones are kept")
+		assert.Equal(t, want, p.taken(), "the batch being forwarded and the newest ones are kept")
 		dropped := int64(6 * (1002 - len(want)))
 		metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, point(dropped, dropReason("max_wait")), metricdatatest.IgnoreTimestamp())
 
@@ -268,8 +268,8 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// TestQuietTimeIsNoStall fills the queue at once after a time in which nothing was to be delivered.
-func TestQuietTimeIsNoStall(t *testing.T) {
+// TestIdleTimeIsNotAStall fills the queue at once after a time in which there was nothing to deliver.
+func TestIdleTimeIsNotAStall(t *testing.T) {
 	p := new(pipeline)
 	delivering(t, p, nil, func(t *testing.T, _ *Emitter, s *VideoSpan, _ *componenttest.Telemetry) {
 		for range 2 {
@@ -282,7 +282,7 @@ func TestQuietTimeIsNoStall(t *testing.T) {
 	})
 }
 
-func TestSlowPipelineSlowsTheVideoAndLosesNothing(t *testing.T) {
+func TestSlowPipelineHoldsVideoBackWithoutLoss(t *testing.T) {
 	p := &pipeline{behave: func(context.Context, int, ptrace.Traces) error {
 		time.Sleep(10 * time.Second)
 		return nil
@@ -296,7 +296,7 @@ func TestSlowPipelineSlowsTheVideoAndLosesNothing(t *testing.T) {
 	})
 }
 
-func TestNothingIsHeldBackOnceTheVideoIsGivenUp(t *testing.T) {
+func TestNothingIsHeldBackAfterTheContextEnds(t *testing.T) {
 	p := &pipeline{behave: func(_ context.Context, _ int, _ ptrace.Traces) error { return errRefused }}
 	delivering(t, p, func(o *Options) { o.MaxWait = time.Hour }, func(t *testing.T, e *Emitter, _ *VideoSpan, _ *componenttest.Telemetry) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -327,7 +327,7 @@ func TestShutdownDeliversEverything(t *testing.T) {
 	}
 }
 
-func TestShutdownEndsThoughThePipelineRefuses(t *testing.T) {
+func TestShutdownReturnsWhileThePipelineRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		behave  func(context.Context, int, ptrace.Traces) error
@@ -364,8 +364,8 @@ func TestShutdownReportsPipelinesThatHang(t *testing.T) {
 		e.VideoStarted(t.Context(), testVideo).Finished(Result{})
 		start := time.Now()
 		err = e.Shutdown(t.Context())
-		require.ErrorContains(t, err, "a traces pipeline holds on to a batch")
-		require.ErrorContains(t, err, "a metrics pipeline holds on to a batch")
+		require.ErrorContains(t, err, "a traces pipeline did not return")
+		require.ErrorContains(t, err, "a metrics pipeline did not return")
 		assert.Equal(t, maxFlush+abandonAfter, time.Since(start))
 		close(hang)
 	})
@@ -393,7 +393,7 @@ func TestRefusedLogsAreRetried(t *testing.T) {
 	})
 }
 
-func TestLogsRefusedForGoodAreDropped(t *testing.T) {
+func TestPermanentlyRefusedLogsAreDropped(t *testing.T) {
 	tel := componenttest.NewTelemetry()
 	defer func() { require.NoError(t, tel.Shutdown(context.WithoutCancel(t.Context()))) }()
 	set := testSettings()
@@ -408,7 +408,7 @@ func TestLogsRefusedForGoodAreDropped(t *testing.T) {
 	metadatatest.AssertEqualReceiverVideoanonymizerLogRecordsDropped(t, tel, point(2, dropReason("permanent")), metricdatatest.IgnoreTimestamp())
 }
 
-// TestRefusedMetricsAreReplaced refuses the first set; the second says the same and more.
+// TestRefusedMetricsAreReplaced refuses the first set; the second supersedes it.
 func TestRefusedMetricsAreReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package telemetry turns what is known of frames and videos into spans, log records and metrics, and hands them to the
-// collector's pipelines without ever costing a video: a pipeline that refuses holds the frames back for a bounded time only.
+// Package telemetry turns what is known of frames and videos into spans, log records and metrics, and forwards them to the collector's
+// pipelines. It never costs a video: a pipeline that refuses data holds the frames back, but only for a bounded time.
 package telemetry
 
 import (
@@ -31,18 +31,18 @@ import (
 type Options struct {
 	// ServiceName is the resource attribute service.name.
 	ServiceName string
-	// ResourceAttributes are added to the resource of all signals, and win over those that are set anyway.
+	// ResourceAttributes are added to the resource of all signals and override the attributes that are set by default.
 	ResourceAttributes map[string]any
 	// SpanAttributes are added to the root span of each frame and video.
 	SpanAttributes map[string]any
-	// BatchSize is the number of spans handed on at once, BatchInterval the longest that one waits for its batch to fill.
+	// BatchSize is the number of spans forwarded at once, BatchInterval the longest that a span waits for its batch to fill.
 	BatchSize     int
 	BatchInterval time.Duration
-	// MaxWait is how long a pipeline that refuses may hold a frame back.
+	// MaxWait is how long a pipeline that refuses data may hold a frame back.
 	MaxWait time.Duration
 	// MetricsInterval is the time between two sets of metrics.
 	MetricsInterval time.Duration
-	// Metrics switches single metrics on and off.
+	// Metrics enables and disables individual metrics.
 	Metrics metadata.MetricsConfig
 	// QueueLength is called for each set of metrics and returns the number of videos that wait for processing. Nil reports none.
 	QueueLength func() int
@@ -50,7 +50,7 @@ type Options struct {
 	_ struct{}
 }
 
-// Consumers are the pipelines that want to hear; nil where none does.
+// Consumers are the pipelines to forward to; nil for signals without one.
 type Consumers struct {
 	Traces  consumer.Traces
 	Logs    consumer.Logs
@@ -68,7 +68,7 @@ type Emitter struct {
 	self           *metadata.TelemetryBuilder
 	dropReasons    map[metadata.AttributeDropReason]metric.MeasurementOption
 
-	mu     sync.Mutex // never held while a lock of a delivery is taken, or the other way round
+	mu     sync.Mutex // never held together with the lock of a delivery
 	totals totals
 	active map[*VideoSpan]struct{}
 	ended  []videoMetrics // since the last set of metrics
@@ -80,7 +80,7 @@ type Emitter struct {
 	shutdownErr error
 }
 
-// NewEmitter starts to serve the consumers. Shutdown must be called in the end.
+// NewEmitter starts delivery to the consumers. The caller must call Shutdown.
 func NewEmitter(set receiver.Settings, opts Options, next Consumers) (*Emitter, error) {
 	self, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
 	if err != nil {
@@ -244,8 +244,8 @@ func (e *Emitter) setScope(scope pcommon.InstrumentationScope) {
 	scope.SetVersion(e.scopeVersion)
 }
 
-// Shutdown hands on everything that was reported. It waits for a pipeline that refuses for a few seconds at most, or until
-// the context ends, and then drops and counts what is left. All videos must have ended. It may be called more than once.
+// Shutdown forwards everything that was reported. It waits a few seconds at most for a pipeline that refuses data, or until the context
+// ends, and then drops and counts what is left. All videos must have ended. It may be called more than once.
 func (e *Emitter) Shutdown(ctx context.Context) error {
 	e.once.Do(func() {
 		var wait sync.WaitGroup
@@ -270,5 +270,5 @@ func ended(ok bool, signal string) error {
 	if ok {
 		return nil
 	}
-	return fmt.Errorf("a %s pipeline holds on to a batch although its time is over: it is left to itself", signal)
+	return fmt.Errorf("a %s pipeline did not return from its last batch in time: it is left running", signal)
 }

@@ -39,7 +39,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 func testOptions() Options {
 	return Options{
@@ -60,7 +60,7 @@ var testVideo = Video{
 	FrameRate: 25, Duration: 4 * time.Second, Codec: "h264", Detector: "nanodet-m", Pose: "movenet-lightning", Provider: "cpu",
 }
 
-// steps are three milliseconds of work, of the batches' number.
+// steps take three milliseconds in the given number of batches.
 func steps(start time.Time, batches int) vision.Steps {
 	at := func(from, to int) vision.Interval {
 		return vision.Interval{Start: start.Add(time.Duration(from) * time.Millisecond), End: start.Add(time.Duration(to) * time.Millisecond)}
@@ -93,7 +93,7 @@ func frameRecord(start time.Time, index, people int, analyzed bool) *record.Fram
 	return rec
 }
 
-// TestGolden reports each case to an emitter and compares what the pipelines get with testdata/<case>.
+// TestGolden reports each case to an emitter and compares what the pipelines receive with testdata/<case>.
 func TestGolden(t *testing.T) {
 	epoch := time.Date(2024, 8, 31, 12, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
@@ -157,7 +157,7 @@ func TestGolden(t *testing.T) {
 		{
 			name: "video_failed", video: Video{Name: "notes.mp4", Path: "/in/notes.mp4", Size: 12},
 			report: func(s *VideoSpan) {
-				s.Failed(errors.New(`"/in/notes.mp4" is no video`), "not_video", false)
+				s.Failed(errors.New(`"/in/notes.mp4" is not a video`), "not_video", false)
 				s.Finished(Result{}) // too late
 				s.Frame(frameRecord(epoch, 0, 0, true))
 			},
@@ -219,8 +219,8 @@ func compareGolden(t *testing.T, folder string, traces ptrace.Traces, logs plog.
 	assert.NoError(t, plogtest.CompareLogs(wantLogs, logs))
 }
 
-// TestEverythingEmittedIsExplained reads the golden files and looks up each name in spans.md.
-func TestEverythingEmittedIsExplained(t *testing.T) {
+// TestEverythingEmittedIsDocumented looks up each name in the golden files in the documentation.
+func TestEverythingEmittedIsDocumented(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join("..", "..", "spans.md"))
 	require.NoError(t, err)
 	configured := map[string]bool{"site": true, "camera": true, "lit": true, "zoom": true, "tags": true, "deployment.environment.name": true}
@@ -259,7 +259,7 @@ func TestEverythingEmittedIsExplained(t *testing.T) {
 	}
 }
 
-// checkFrameTraces checks what holds for every trace, whatever the video.
+// checkFrameTraces checks what is true of every trace of any video.
 func checkFrameTraces(t *testing.T, spans []ptrace.Span) (frames int) {
 	t.Helper()
 	type key struct {
@@ -298,8 +298,8 @@ func allSpans(sink *consumertest.TracesSink) (spans []ptrace.Span) {
 	return spans
 }
 
-// TestConcurrentVideos reports several videos at once to a batch size that splits them at odd places, while metrics are
-// collected. It means most under the race detector.
+// TestConcurrentVideos reports several videos at once, with a batch size that splits them at odd places, while metrics are collected. It is
+// most useful with the race detector.
 func TestConcurrentVideos(t *testing.T) {
 	const videos, frames = 4, 200
 	opts := testOptions()
@@ -325,8 +325,8 @@ func TestConcurrentVideos(t *testing.T) {
 	require.NoError(t, e.Shutdown(t.Context()))
 	spans := allSpans(traces)
 	assert.Equal(t, videos*frames, checkFrameTraces(t, spans))
-	judged := (frames + 2) / 3
-	assert.Len(t, spans, videos*(1+frames*6+judged*7))
+	analyzed := (frames + 2) / 3
+	assert.Len(t, spans, videos*(1+frames*6+analyzed*7))
 	assert.Equal(t, 2*videos, logs.LogRecordCount())
 }
 
@@ -359,8 +359,8 @@ func TestVideoLinksToFailedFramesWithinBounds(t *testing.T) {
 	}
 }
 
-// TestTextsAreValidUTF8 has names and messages that are not.
-func TestTextsAreValidUTF8(t *testing.T) {
+// TestTextIsValidUTF8 reports names and messages that are not.
+func TestTextIsValidUTF8(t *testing.T) {
 	const bad = "caf\xe9"
 	traces, logs, metrics := new(consumertest.TracesSink), new(consumertest.LogsSink), new(consumertest.MetricsSink)
 	e, err := NewEmitter(testSettings(), testOptions(), Consumers{traces, logs, metrics})
@@ -391,7 +391,7 @@ func TestTextsAreValidUTF8(t *testing.T) {
 	}
 }
 
-// TestMetrics compares the sets that are pushed while a video goes on, when it has ended, and after that.
+// TestMetrics compares the sets that are forwarded while a video is in progress, when it has ended, and after that.
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := new(consumertest.MetricsSink)
@@ -432,7 +432,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// TestPlayingTime is what progress and the real-time factor are made of.
+// TestPlayingTime tests what progress and the real-time factor are computed from.
 func TestPlayingTime(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -462,7 +462,7 @@ func TestPlayingTime(t *testing.T) {
 	}
 }
 
-func TestQueueLengthIsAskedFor(t *testing.T) {
+func TestQueueLength(t *testing.T) {
 	opts, sink := testOptions(), new(consumertest.MetricsSink)
 	opts.QueueLength = func() int { return 42 }
 	e, err := NewEmitter(testSettings(), opts, Consumers{Metrics: sink})
@@ -483,7 +483,7 @@ func gauge(t *testing.T, sink *consumertest.MetricsSink, name string) pmetric.Nu
 	return pmetric.NumberDataPointSlice{}
 }
 
-func TestTwoVideosOfOneNameMakeOneSeries(t *testing.T) {
+func TestVideosWithTheSameNameShareASeries(t *testing.T) {
 	sink := new(consumertest.MetricsSink)
 	e, err := NewEmitter(testSettings(), testOptions(), Consumers{Metrics: sink})
 	require.NoError(t, err)
@@ -528,7 +528,7 @@ func TestSelfTelemetry(t *testing.T) {
 	metadatatest.AssertEqualReceiverVideoanonymizerVideosFailed(t, tel, point(1), ignore)
 }
 
-func TestWrongAttributesAreRefused(t *testing.T) {
+func TestInvalidAttributesAreRefused(t *testing.T) {
 	for _, change := range []func(*Options){
 		func(o *Options) { o.SpanAttributes = map[string]any{"at": time.Time{}} },
 		func(o *Options) { o.ResourceAttributes = map[string]any{"at": time.Time{}} },
@@ -540,7 +540,7 @@ func TestWrongAttributesAreRefused(t *testing.T) {
 	}
 }
 
-func TestIDsDiffer(t *testing.T) {
+func TestIDsAreUnique(t *testing.T) {
 	a, b := newIDs(), newIDs()
 	seen := map[string]bool{}
 	for range 1000 {

@@ -14,7 +14,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// The spans besides those of the stages.
+// The spans other than those of the stages.
 const (
 	spanVideo       = "anonymize_video"
 	spanFrame       = "process_single_frame"
@@ -23,7 +23,7 @@ const (
 	spanPostprocess = "postprocess"
 )
 
-// spansPerFrame is the most spans that a frame leaves: itself, six stages, and three steps each of two models.
+// spansPerFrame is the most spans that a frame emits: its own, six stages, and three steps for each of two models.
 const spansPerFrame = 13
 
 // The attributes of spans and log records. spans.md explains each.
@@ -53,8 +53,8 @@ type frameSpans struct {
 	spans   ptrace.SpanSlice
 	ids     *ids
 	traceID pcommon.TraceID
-	// zero and zeroTime are one instant. All times are taken from it by the monotonic clock, so that a clock that is set
-	// meanwhile tears no trace apart.
+	// zero and zeroTime are the same instant. All times are measured from it with the monotonic clock, so that setting the clock does not
+	// tear a trace apart.
 	zero     time.Time
 	zeroTime pcommon.Timestamp
 }
@@ -119,7 +119,7 @@ func (f *frameSpans) root(s *VideoSpan, rec *record.Frame) pcommon.SpanID {
 	return span.SpanID()
 }
 
-// detection tells how many people the detector found or, on a frame that it did not see, how many were carried.
+// detection sets how many people the detector found or, on a frame that it did not analyze, how many were carried over.
 func (f *frameSpans) detection(span ptrace.Span, video Video, rec *record.Frame) {
 	attrs := span.Attributes()
 	attrs.EnsureCapacity(5)
@@ -133,7 +133,7 @@ func (f *frameSpans) detection(span ptrace.Span, video Video, rec *record.Frame)
 	f.model(span, video.Detector, rec.DetectionSteps)
 }
 
-// stage appends a child of the root, unless the stage did not run.
+// stage appends a child of the root if the stage ran.
 func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *record.Frame, during vision.Interval) (ptrace.Span, bool) {
 	if during.Start.IsZero() {
 		return ptrace.Span{}, false
@@ -151,7 +151,7 @@ func (f *frameSpans) failed(span ptrace.Span, rec *record.Frame) {
 	span.Status().SetMessage(message(rec.Err))
 }
 
-// model tells of a model's work, the span being that of its stage.
+// model describes the inferences of a model below the span of its stage.
 func (f *frameSpans) model(span ptrace.Span, name string, steps vision.Steps) {
 	putKnown(span.Attributes(), attrModelName, name)
 	putPositive(span.Attributes(), attrBatches, steps.Batches)
@@ -204,7 +204,7 @@ func putKnown(attrs pcommon.Map, name, value string) {
 	}
 }
 
-// maxMessage bounds the bytes of an error's message, which may hold what a program wrote.
+// maxMessage bounds the bytes of an error message, which may contain the output of a program.
 const maxMessage = 4096
 
 func message(err error) string {
@@ -212,10 +212,10 @@ func message(err error) string {
 	return validUTF8(text[:min(len(text), maxMessage)])
 }
 
-// validUTF8 replaces what is not: file names may be any bytes, but one such name makes exporters refuse its whole batch.
+// validUTF8 replaces invalid UTF-8: file names may be any bytes, but a single such name makes exporters refuse its whole batch.
 func validUTF8(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
-// errorType is the reason, or what the semantic conventions have for none.
+// errorType is the reason, or the semantic conventions' value for an unknown one.
 func errorType(reason string) string {
 	if reason == "" {
 		return "_OTHER"

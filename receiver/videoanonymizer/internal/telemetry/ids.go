@@ -17,7 +17,7 @@ type spanID struct {
 	span  pcommon.SpanID
 }
 
-// ids makes identifiers that cannot be guessed or met twice, and is not safe for concurrent use.
+// ids makes identifiers that are unique and cannot be guessed. It is not safe for concurrent use.
 type ids struct{ source rand.Source }
 
 func newIDs() ids {

@@ -21,14 +21,14 @@ import (
 
 // totals count since the receiver started.
 type totals struct {
-	judged, carried, failed, whole int64
-	masks                          record.MasksByOrigin
-	uncertain                      int64
-	finished, videosFailed         int64
-	interrupted, retried           int64
+	analyzed, carried, failed, whole int64
+	masks                            record.MasksByOrigin
+	uncertain                        int64
+	finished, videosFailed           int64
+	interrupted, retried             int64
 }
 
-// videoMetrics is how far a video is.
+// videoMetrics is the progress of a video.
 type videoMetrics struct {
 	name     string
 	people   int64
@@ -36,7 +36,7 @@ type videoMetrics struct {
 	factor   float64
 }
 
-// count adds a frame to all figures.
+// count adds a frame to the figures of its video and to the totals.
 func (e *Emitter) count(s *VideoSpan, rec *record.Frame) {
 	failed := rec.Err != nil && rec.FailedStage != record.StageVisualization
 	ctx := context.Background()
@@ -55,7 +55,7 @@ func (e *Emitter) count(s *VideoSpan, rec *record.Frame) {
 	case failed:
 		t.failed++
 	case rec.Analyzed:
-		t.judged++
+		t.analyzed++
 	default:
 		t.carried++
 	}
@@ -75,7 +75,7 @@ func (e *Emitter) count(s *VideoSpan, rec *record.Frame) {
 	f.people = rec.People
 	f.most = max(f.most, rec.People)
 	if rec.Analyzed && !failed {
-		f.judged++
+		f.analyzed++
 	}
 	if rec.Err != nil {
 		f.failed++
@@ -86,7 +86,7 @@ func (e *Emitter) count(s *VideoSpan, rec *record.Frame) {
 	}
 }
 
-// videoEnded counts the outcome, and keeps the video's last figures for one more set of metrics.
+// videoEnded counts the outcome and keeps the video's final figures for one more set of metrics.
 func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.AttributeAnonymizerVideoOutcome, retried bool) {
 	if outcome == metadata.AttributeAnonymizerVideoOutcomeFailed {
 		e.self.ReceiverVideoanonymizerVideosFailed.Add(context.Background(), 1)
@@ -114,12 +114,12 @@ func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.Attri
 	}
 }
 
-// metrics tells how far the video is. The emitter's lock must be held.
+// metrics returns the video's progress. The emitter's lock must be held.
 func (s *VideoSpan) metrics(now time.Time) videoMetrics {
 	return videoMetrics{name: s.video.Name, people: int64(s.figures.people), progress: s.progress(now), factor: s.realTimeFactor(s.figures, now)}
 }
 
-// collection hands a set of metrics to the pipeline at an interval.
+// collection forwards a set of metrics to the pipeline at an interval.
 type collection struct {
 	emitter  *Emitter
 	builder  *metadata.MetricsBuilder
@@ -164,13 +164,13 @@ func (c *collection) start() {
 	}()
 }
 
-// shutdown hands on a last set, and reports whether the goroutine has ended, as delivery's does.
+// shutdown forwards a last set and reports whether the goroutine has ended, like the shutdown of delivery.
 func (c *collection) shutdown(ctx context.Context) bool {
 	c.stop.Do(func() { close(c.stopping) })
 	return awaitEnd(ctx, c.done, c.giveUp)
 }
 
-// push does not try again: the next set says the same and more.
+// push does not retry: the next set supersedes this one.
 func (c *collection) push() {
 	metrics := c.collect(time.Now())
 	n := metrics.DataPointCount()
@@ -178,13 +178,13 @@ func (c *collection) push() {
 	err := c.next.ConsumeMetrics(op, metrics)
 	c.report.EndMetricsOp(op, "pdata", n, err)
 	if err != nil && !c.refused {
-		c.logger.Warn("the pipeline refuses metrics: the next set replaces them", zap.Error(err))
+		c.logger.Warn("the pipeline refused a set of metrics: the next set replaces it", zap.Error(err))
 	}
 	c.refused = err != nil
 }
 
-// snapshot gives the totals, and how far the videos are that are in progress or ended since the last snapshot: one of each
-// name, since a name is what tells their time series apart.
+// snapshot returns the totals, and the progress of the videos that are in progress or have ended since the last snapshot: one for each
+// name, since the name is what distinguishes their time series.
 func (e *Emitter) snapshot(now time.Time) (totals, map[string]videoMetrics) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -215,7 +215,7 @@ func (c *collection) collect(now time.Time) pmetric.Metrics {
 		}
 	}
 	b.RecordAnonymizerQueueLengthDataPoint(ts, c.queueLength())
-	b.RecordAnonymizerFramesDataPoint(ts, t.judged, metadata.AttributeAnonymizerFrameJudgementJudged)
+	b.RecordAnonymizerFramesDataPoint(ts, t.analyzed, metadata.AttributeAnonymizerFrameJudgementJudged)
 	b.RecordAnonymizerFramesDataPoint(ts, t.carried, metadata.AttributeAnonymizerFrameJudgementCarried)
 	b.RecordAnonymizerFramesDataPoint(ts, t.failed, metadata.AttributeAnonymizerFrameJudgementFailed)
 	b.RecordAnonymizerWholeFramesDataPoint(ts, t.whole)

@@ -5,26 +5,26 @@ package telemetry
 
 import "time"
 
-// Progress is how far a video is, and how fast it goes.
+// Progress is how far and how fast the processing of a video is.
 type Progress struct {
-	// Frames were done in this attempt.
+	// Frames is the number of frames done in this attempt.
 	Frames int
-	// Rate is how many frames a second, since the first of them was done.
+	// Rate is in frames per second since the first of them was done; 0 if unknown.
 	Rate float64
-	// Done is the part of the video that is done, 0 to 1, negative if unknown.
+	// Done is the fraction of the video that is done, 0 to 1; negative if unknown.
 	Done float64
-	// Remaining is how long the rest takes at that rate, negative if unknown.
+	// Remaining is how long the rest takes at that rate; negative if unknown.
 	Remaining time.Duration
 }
 
-// Progress tells how far the video is.
+// Progress returns the progress of the video.
 func (s *VideoSpan) Progress() Progress {
 	s.emitter.mu.Lock()
 	defer s.emitter.mu.Unlock()
 	return s.progress(s.emitter.now())
 }
 
-// progress tells how far the video is. The emitter's lock must be held.
+// progress is Progress with the emitter's lock held.
 func (s *VideoSpan) progress(now time.Time) Progress {
 	f := &s.figures
 	p := Progress{Frames: f.frames, Done: -1, Remaining: -1}
@@ -32,7 +32,7 @@ func (s *VideoSpan) progress(now time.Time) Progress {
 	if s.video.Duration > 0 {
 		p.Done = min(1, done.Seconds()/s.video.Duration.Seconds())
 	}
-	// The first frame does not count to the pace: when it is done, many more are under way already.
+	// The first frame does not count toward the rate: when it is done, many more are already in progress.
 	took, shown := now.Sub(f.firstAt).Seconds(), (f.last - f.first).Seconds()
 	if f.frames < 2 || took <= 0 || shown <= 0 {
 		return p

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProgress does frames of 40 ms at a pace of one in 100 ms, after 5 s in which nothing comes out.
+// TestProgress processes frames of 40 ms at a rate of one per 100 ms, after 5 s without output.
 func TestProgress(t *testing.T) {
 	const pace = 100 * time.Millisecond
 	for _, tt := range []struct {

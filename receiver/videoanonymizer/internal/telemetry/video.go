@@ -69,11 +69,11 @@ type Result struct {
 	Size int64
 }
 
-// maxLinks is how many of the frames that failed the span of a video links to; it cannot hold all frames of an hour.
+// maxLinks bounds the failed frames that a video's span links to; it could not link to every frame of an hour.
 const maxLinks = 64
 
-// VideoSpan reports on one video: Frame for each frame, and one of Finished, Failed and Interrupted at the end. What is
-// called after the end has no effect. Its methods are for one goroutine at a time.
+// VideoSpan reports on one video: call Frame for each frame, and one of Finished, Failed and Interrupted at the end. Calls after the end
+// have no effect. Its methods must not be called concurrently.
 type VideoSpan struct {
 	emitter  *Emitter
 	ctx      context.Context
@@ -85,22 +85,21 @@ type VideoSpan struct {
 	unlinked int
 
 	figures figures       // guarded by emitter.mu
-	resumed int           // frames done in an earlier run
+	resumed int           // frames done in an earlier attempt
 	before  time.Duration // their playing time, guarded by emitter.mu
-	damage  string        // what of the source did not decode, if it is kept nevertheless
+	damage  string        // what of the source did not decode, if the rest is salvaged
 	ended   bool
 }
 
 // figures are what is counted from the frames of a video.
 type figures struct {
-	frames, judged, failed, whole  int
-	masks, uncertain, people, most int
-	first, last                    time.Duration // presentation times
-	firstAt                        time.Time     // when the first was done
+	frames, analyzed, failed, whole int
+	masks, uncertain, people, most  int
+	first, last                     time.Duration // presentation times
+	firstAt                         time.Time     // when the first was done
 }
 
-// VideoStarted begins the trace of a video. The context ends when the video is to be given up: frames are then no longer
-// held back.
+// VideoStarted starts the trace of a video. When the context ends, frames are no longer held back.
 func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
 	for _, text := range []*string{&video.Name, &video.Path, &video.Output, &video.Codec} {
 		*text = validUTF8(*text)
@@ -114,7 +113,7 @@ func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
 	return s
 }
 
-// Frame reports on a frame. It blocks while the pipeline refuses what came before, within bounds.
+// Frame reports a frame. It blocks while the pipeline refuses earlier frames, for a bounded time.
 func (s *VideoSpan) Frame(rec *record.Frame) {
 	if s.ended {
 		return
@@ -243,7 +242,7 @@ func (s *VideoSpan) appendVideo(span ptrace.Span, end time.Time, describe func(p
 	span.SetDroppedLinksCount(uint32(s.unlinked))
 }
 
-// log adds a record that carries the identity of the video's span.
+// log adds a record that belongs to the video's span.
 func (s *VideoSpan) log(at time.Time, event, body string, severity plog.SeverityNumber, describe func(pcommon.Map)) {
 	if s.emitter.logs == nil {
 		return
@@ -263,7 +262,7 @@ func (s *VideoSpan) log(at time.Time, event, body string, severity plog.Severity
 	})
 }
 
-// describe puts what was known of the video before its first frame.
+// describe sets what was known of the video before its first frame.
 func (s *VideoSpan) describe(attrs pcommon.Map) {
 	v := &s.video
 	attrs.EnsureCapacity(26)
@@ -287,13 +286,13 @@ func (s *VideoSpan) describe(attrs pcommon.Map) {
 	putKnown(attrs, attrProvider, v.Provider)
 }
 
-// count puts what was counted from the frames.
+// count sets what was counted from the frames.
 func (s *VideoSpan) count(attrs pcommon.Map, now time.Time) {
 	s.emitter.mu.Lock()
 	f := s.figures
 	s.emitter.mu.Unlock()
 	attrs.PutInt(attrVideoFrames, int64(f.frames))
-	attrs.PutInt(attrVideoJudged, int64(f.judged))
+	attrs.PutInt(attrVideoJudged, int64(f.analyzed))
 	attrs.PutInt(attrVideoFailed, int64(f.failed))
 	attrs.PutInt(attrVideoWhole, int64(f.whole))
 	attrs.PutInt(attrVideoMasks, int64(f.masks))
@@ -303,20 +302,20 @@ func (s *VideoSpan) count(attrs pcommon.Map, now time.Time) {
 	attrs.PutDouble(attrVideoFactor, s.realTimeFactor(f, now))
 }
 
-// shown is the playing time of the frames done.
+// shown is the playing time of the frames that are done.
 func (s *VideoSpan) shown(f figures) time.Duration {
 	switch {
 	case f.frames == 0:
 		return 0
 	case s.video.FrameRate > 0:
 		return f.last - f.first + time.Duration(float64(time.Second)/s.video.FrameRate)
-	case f.frames > 1: // as long as the mean frame
+	case f.frames > 1: // assume the mean frame duration for the last one
 		return (f.last - f.first) * time.Duration(f.frames) / time.Duration(f.frames-1)
 	}
 	return 0
 }
 
-// realTimeFactor is how many seconds of the video were done in a second.
+// realTimeFactor is the playing time processed per second.
 func (s *VideoSpan) realTimeFactor(f figures, now time.Time) float64 {
 	took := now.Sub(s.start)
 	if took <= 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestBodies: someone who walks is covered where he is, from the frames before he is found to those after he is lost, and in
-// between where a frame misses him; and nobody is where nobody was.
+// TestBodies: someone who walks is covered where he is, from the frames before he is found to those after he is lost,
+// and in between where a frame misses him; and nobody is where nobody was.
 func TestBodies(t *testing.T) {
 	const frames, size = 60, 60
 	at := walk(300, 300, 90, 0)
@@ -22,7 +22,7 @@ func TestBodies(t *testing.T) {
 	tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))
 	var results []Result
 	for i := range frames {
-		o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Judged: true, Width: width, Height: height}
+		o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true, Width: width, Height: height}
 		if !missed(i) {
 			x, y := at(i)
 			p := person(x, y, size, rng)
@@ -75,7 +75,7 @@ func TestBodiesDoNotBlink(t *testing.T) {
 			}
 		}
 		p.Silhouette = &vision.Silhouette{Box: p.Box, Cells: cells}
-		results = append(results, tracker.Push(Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Judged: true,
+		results = append(results, tracker.Push(Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true,
 			Width: 320, Height: 320, People: []vision.Person{p}})...)
 	}
 	results = append(results, tracker.Flush()...)

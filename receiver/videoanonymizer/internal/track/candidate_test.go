@@ -11,8 +11,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestCandidates: a weak detection that nothing bears out masks nobody; one that continues a person's path masks on; and a face
-// alone is masked, as one that nobody's weak detection bears out is.
+// TestCandidates: a weak detection that nothing bears out masks nobody; one that continues a person's path masks on;
+// and a face alone is masked, as one that nobody's weak detection bears out is.
 func TestCandidates(t *testing.T) {
 	const frames, x, y, size = 60, 400, 300, 60
 	weak := func(rng *rand.Rand) vision.Person {
@@ -40,9 +40,9 @@ func TestCandidates(t *testing.T) {
 	}
 	face := vision.Face{Score: .9, Box: vision.Box{X0: x - 20, Y0: y - 20, X1: x + 20, Y1: y + 20}}
 	for name, tt := range map[string]struct {
-		observe func(o *Observation, rng *rand.Rand)
-		masked  func(i int) bool
-		assured int
+		observe   func(o *Observation, rng *rand.Rand)
+		masked    func(i int) bool
+		resumedAt int
 	}{
 		"weak alone": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{weak(rng)} }, func(int) bool { return false }, 0},
 		"weak after sure": {func(o *Observation, rng *rand.Rand) {
@@ -73,11 +73,11 @@ func TestCandidates(t *testing.T) {
 		"face alone": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, func(int) bool { return true }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tracker, rng := New(Options{Assured: tt.assured}), rand.New(rand.NewPCG(1, 1))
+			tracker, rng := New(Options{ResumedAt: tt.resumedAt}), rand.New(rand.NewPCG(1, 1))
 			var results []Result
 			for i := range frames {
-				o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Judged: i%3 == 0, Width: width, Height: height}
-				if o.Judged {
+				o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height}
+				if o.Analyzed {
 					tt.observe(&o, rng)
 				}
 				results = append(results, tracker.Push(o)...)
@@ -118,7 +118,7 @@ func TestCandidatesOfSomeoneFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tracker := New(Options{})
-			tracker.Push(Observation{Judged: true, Width: width, Height: height, People: tt.people})
+			tracker.Push(Observation{Analyzed: true, Width: width, Height: height, People: tt.people})
 			results := tracker.Flush()
 			if n := len(results[0].Heads); n != tt.want {
 				t.Errorf("%d heads, want %d", n, tt.want)
@@ -127,8 +127,8 @@ func TestCandidatesOfSomeoneFound(t *testing.T) {
 	}
 }
 
-// TestCandidatesThatGuess: a candidate of whom hardly a keypoint is seen leaves the place of its head to its box, which may be half
-// of the frame. It continues nobody's path: the mask stays with the head that was found.
+// TestCandidatesThatGuess: a candidate of whom hardly a keypoint is seen leaves the place of its head to its box, which
+// may be half of the frame. It continues nobody's path: the mask stays with the head that was found.
 func TestCandidatesThatGuess(t *testing.T) {
 	const frames, x, y, size = 20, 400, 300, 60
 	tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))
@@ -140,7 +140,7 @@ func TestCandidatesThatGuess(t *testing.T) {
 			p.Box.X0, p.Box.X1 = p.Box.X0-300, p.Box.X1+300
 			p.Pose = &vision.Pose{vision.LeftEar: {X: p.Pose[vision.LeftEar].X, Y: p.Pose[vision.LeftEar].Y, Score: .25}}
 		}
-		results = append(results, tracker.Push(Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Judged: true,
+		results = append(results, tracker.Push(Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true,
 			Width: width, Height: height, People: []vision.Person{p}})...)
 	}
 	for _, r := range append(results, tracker.Flush()...) {

@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// A frame is compared as a picture of this many cells, each the mean of cellSamples x cellSamples samples.
+	// Frames are compared as thumbnails of this many cells, each the mean of cellSamples x cellSamples samples.
 	cutColumns, cutRows = 48, 27
 	cellSamples         = 4
-	// A cut leaves less than this correlation between two pictures: a camera's move or a change of light leaves more.
+	// At a cut, the thumbnails correlate by less than this; across camera movement or a change of light, by more.
 	cutCorrelation = 0.5
-	// It changes the cells by this much of the 255 steps at least, and by cutRatio times the mean of the last frames, so
-	// that a scene of quick movement is not cut to pieces. The ratio is that of PySceneDetect's adaptive detector.
+	// A cut changes the cells by at least this many of the 255 steps, and by cutRatio times the mean of the last
+	// frames, so that quick movement does not look like cuts. The ratio is that of PySceneDetect's adaptive detector.
 	cutChange = 6.0
 	cutRatio  = 3.0
 	// cutMemory is the weight of the past in that mean.
 	cutMemory = 0.8
 )
 
-// CutDetector tells where a new scene begins, by the luma of a small picture of each frame. It misses dissolves and
-// fades, across which people can be followed as in any other scene; a false cut costs some certainty but uncovers nobody.
-// It sees every frame of one video, in order, and is not safe for concurrent use.
+// CutDetector detects where a new scene begins, by the luma of a thumbnail of each frame. It misses dissolves and
+// fades, across which people can be followed as within any scene. A false cut makes positions less certain but uncovers
+// nobody. It must see every frame of one video, in order, and is not safe for concurrent use.
 type CutDetector struct {
 	previous, current []float64
 	seen              int
@@ -37,7 +37,7 @@ func NewCutDetector() *CutDetector {
 	return &CutDetector{previous: make([]float64, cutColumns*cutRows), current: make([]float64, cutColumns*cutRows)}
 }
 
-// Cut reports whether the frame begins a new scene. The first frame does not.
+// Cut reports whether the frame begins a new scene. The first frame of a video does not.
 func (d *CutDetector) Cut(frame *media.Frame) bool {
 	d.previous, d.current = d.current, d.previous
 	thumbnail(frame, d.current)
@@ -56,8 +56,8 @@ func (d *CutDetector) Cut(frame *media.Frame) bool {
 	return cut
 }
 
-// compare gives the correlation of two pictures about their means, -1..1, and the mean change of a cell apart from the
-// change of the mean. A picture without contrast correlates with nothing but its like.
+// compare returns the correlation of two thumbnails, -1..1, and the mean change of a cell less the change of the mean.
+// A thumbnail without contrast correlates only with another such one.
 func compare(a, b []float64) (correlation, change float64) {
 	n := float64(len(a))
 	var meanA, meanB float64
@@ -79,7 +79,7 @@ func compare(a, b []float64) (correlation, change float64) {
 	return ab / math.Sqrt(aa*bb), change
 }
 
-// thumbnail fills cells with the means of luma in 8-bit steps.
+// thumbnail fills cells with means of the luma, in 8-bit steps.
 func thumbnail(frame *media.Frame, cells []float64) {
 	plane, size := frame.Planes[0], frame.Format.BytesPerSample()
 	if plane.Width <= 0 || plane.Height <= 0 || len(plane.Data) < plane.Width*plane.Height*size {

@@ -106,18 +106,18 @@ func (s scenario) observe(i int, rng *rand.Rand) Observation {
 		every = 3
 	}
 	o := Observation{
-		Index: i, Time: time.Duration(i) * time.Second / fps, Judged: i%every == 0, Width: width, Height: height,
+		Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%every == 0, Width: width, Height: height,
 	}
 	for _, c := range s.cuts {
 		if c == i {
-			o.Cut, o.Judged = true, true
+			o.Cut, o.Analyzed = true, true
 		}
 	}
-	if s.failed != nil && s.failed(i) && o.Judged {
+	if s.failed != nil && s.failed(i) && o.Analyzed {
 		o.Failed = true
 		return o
 	}
-	if o.Judged {
+	if o.Analyzed {
 		for _, a := range s.actors {
 			if a.in(i) && (a.seen == nil || a.seen(i)) {
 				x, y := a.head(i)
@@ -333,7 +333,8 @@ func noTear(t *testing.T, results []Result) {
 	}
 }
 
-// TestNoMaskBlinks has people who walk, turn, come and go as they like, seen by a poor detector, at all rates of judging.
+// TestNoMaskBlinks has people who walk, turn, come and go as they like, seen by a poor detector, at all rates of
+// judging.
 func TestNoMaskBlinks(t *testing.T) {
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 2))
@@ -434,16 +435,16 @@ func TestMemoryIsBounded(t *testing.T) {
 			tracker, rng := New(Options{MaxFrames: 20}), rand.New(rand.NewPCG(1, 1))
 			given := 0
 			for i := range 3000 {
-				o := Observation{Index: i, Time: clock(i), Judged: true, Width: width, Height: height}
+				o := Observation{Index: i, Time: clock(i), Analyzed: true, Width: width, Height: height}
 				// One who stays, and one who is somewhere else every time.
 				o.People = []vision.Person{person(300, 300, 50, rng), person(rng.Float64()*width, rng.Float64()*height, 30, rng)}
 				given += len(tracker.Push(o))
 				sightings := 0
-				for _, p := range tracker.paths {
+				for _, p := range tracker.tracks {
 					sightings += cap(p.seen)
 				}
-				if len(tracker.window) > 20 || len(tracker.paths) > 150 || sightings > 2000 {
-					t.Fatalf("frame %d: %d frames, %d paths, %d sightings", i, len(tracker.window), len(tracker.paths), sightings)
+				if len(tracker.window) > 20 || len(tracker.tracks) > 150 || sightings > 2000 {
+					t.Fatalf("frame %d: %d frames, %d paths, %d sightings", i, len(tracker.window), len(tracker.tracks), sightings)
 				}
 			}
 			if given+len(tracker.Flush()) != 3000 {
@@ -478,8 +479,8 @@ func TestWhatCannotBePlacedMasksTheFrame(t *testing.T) {
 			tracker := New(tt.opts)
 			var results []Result
 			for i := range 12 {
-				o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Judged: i%3 == 0, Width: width, Height: height}
-				if o.Judged {
+				o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height}
+				if o.Analyzed {
 					o.People = []vision.Person{good}
 				}
 				if i == 6 {
@@ -631,7 +632,7 @@ func FuzzTracker(f *testing.F) {
 		for ; len(data) >= 6; data = data[6:] {
 			o := Observation{
 				Index: frames, Time: time.Duration(int8(data[0])) * 7 * time.Millisecond * time.Duration(frames),
-				Judged: data[1]&3 == 0, Failed: data[1]&28 == 28, Cut: data[1]&96 == 96, Width: 640, Height: 480,
+				Analyzed: data[1]&3 == 0, Failed: data[1]&28 == 28, Cut: data[1]&96 == 96, Width: 640, Height: 480,
 			}
 			for k := range int(data[2] & 3) {
 				x, y := float32(data[3])*3, float32(data[4])*2

@@ -1,0 +1,95 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package track
+
+import (
+	"math"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+)
+
+// closeGaps adds to the heads of a frame what the frames before and after it both cover but the frame itself does not:
+// a mask that is missing from a single frame would show a face there.
+func closeGaps(before, heads, after []mask.Head) []mask.Head {
+	heads = heads[:len(heads):len(heads)] // appending makes a copy
+	var near []mask.Head
+	for _, a := range before {
+		for _, b := range after {
+			if !mayOverlap(a, b) {
+				continue
+			}
+			part := smaller(a, b)
+			near = near[:0]
+			for _, h := range heads {
+				if mayOverlap(h, part) {
+					near = append(near, h)
+				}
+			}
+			if !uncovered(a, b, near) {
+				continue
+			}
+			middle := between(a, b, 0.5)
+			if uncovered(a, b, []mask.Head{middle}) { // its shape differs from both
+				middle = part
+			}
+			middle.Origin = mask.OriginInterpolated
+			heads = append(heads, middle)
+		}
+	}
+	return heads
+}
+
+// uncovered reports whether the heads leave a part of the intersection of a and b uncovered, judging by 37 points of
+// the smaller one of the two.
+func uncovered(a, b mask.Head, heads []mask.Head) bool {
+	if s := smaller(a, b); s != a {
+		a, b = b, a
+	}
+	shows := func(x, y float32) bool { return b.Contains(x, y) && !contained(x, y, heads) }
+	if shows(a.X, a.Y) {
+		return true
+	}
+	sin, cos := math.Sincos(float64(a.Angle))
+	for _, radius := range [...]float64{0.4, 0.7, 0.95} {
+		for i := range 12 {
+			v, u := math.Sincos(float64(i) * math.Pi / 6)
+			u, v = u*radius*float64(a.RX), v*radius*float64(a.RY)
+			if shows(a.X+float32(u*cos-v*sin), a.Y+float32(u*sin+v*cos)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// smaller is the one with the smaller ellipse.
+func smaller(a, b mask.Head) mask.Head {
+	if b.RX*b.RY < a.RX*a.RY {
+		return b
+	}
+	return a
+}
+
+// mayOverlap reports whether two heads may overlap.
+func mayOverlap(a, b mask.Head) bool {
+	if a.Origin == mask.OriginFrame || b.Origin == mask.OriginFrame {
+		return false
+	}
+	// No two heads reach further than this, so most pairs in a crowd need no further check.
+	dx, dy, reach := a.X-b.X, a.Y-b.Y, a.RX+a.RY+b.RX+b.RY
+	if dx*dx+dy*dy > reach*reach {
+		return false
+	}
+	return a.Bounds().Overlaps(b.Bounds())
+}
+
+// contained reports whether one of the heads covers the point.
+func contained(x, y float32, heads []mask.Head) bool {
+	for _, h := range heads {
+		if h.Contains(x, y) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,79 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package track
+
+import (
+	"slices"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// sighting is a head found in an analyzed frame.
+type sighting struct {
+	number int // of the frame
+	time   time.Duration
+	head   mask.Head
+	box    vision.Box
+	body   *mask.Body // nil where the person was not segmented
+	// certain means that a detector was certain of the person or the face; others are candidates, which a pose or a
+	// track may confirm.
+	certain bool
+	// doubtful means that this may not be the same person as in the track's sighting before.
+	doubtful bool
+}
+
+// sightings are the heads found in the frame: those that are confirmed, and those of candidates that only a track can
+// confirm. If a confirmed head may be anywhere, the whole frame is masked.
+func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []sighting) {
+	people, heads := dropGuesses(f.People, mask.LocateHeads(f.People, f.Width, f.Height, opts))
+	bodies := mask.LocateBodies(people, heads, f.Width, f.Height)
+	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height)
+	for i, p := range people {
+		certain := !p.Candidate || hasFace[i]
+		isConfirmed := certain || mask.PoseConfirms(p, f.Width, f.Height)
+		s := sighting{number: f.number, time: f.Time, head: heads[i], box: p.Box, body: bodies[i], certain: certain}
+		switch anywhere := s.head.Origin == mask.OriginFrame || !s.head.Sane(); {
+		case anywhere && isConfirmed:
+			f.whole = true
+			f.unplaced++
+		case anywhere:
+		case isConfirmed:
+			confirmed = append(confirmed, s)
+		default:
+			candidates = append(candidates, s)
+		}
+	}
+	for _, h := range lone {
+		if h.Origin == mask.OriginFrame {
+			f.whole = true
+			f.unplaced++
+			continue
+		}
+		confirmed = append(confirmed, sighting{number: f.number, time: f.Time, head: h, box: h.Bounds(), certain: true})
+	}
+	return confirmed, candidates
+}
+
+// dropGuesses drops the candidates that add nothing: those whose keypoints do not show the head, since its position
+// would be a guess that may cover half of the frame (a face found there is a sighting of its own), and those whose head
+// is that of someone found with more confidence.
+func dropGuesses(people []vision.Person, heads []mask.Head) (known []vision.Person, located []mask.Head) {
+	order := make([]int, len(people))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int {
+		return vision.ByConfidence(people[i].Detection, people[j].Detection)
+	})
+	for _, i := range order {
+		p, h := people[i], heads[i]
+		if p.Candidate && (h.Origin != mask.OriginPose || h.Sane() && contained(h.X, h.Y, located)) {
+			continue
+		}
+		known, located = append(known, p), append(located, h)
+	}
+	return known, located
+}
