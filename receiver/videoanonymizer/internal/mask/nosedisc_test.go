@@ -18,13 +18,13 @@ func TestNoseDisc(t *testing.T) {
 		person vision.Person
 		want   Head
 	}{
-		"the farther shoulder is the left": {
+		"left shoulder farther": {
 			vision.Person{Detection: box, Pose: pose(vision.Keypoint{X: 100, Y: 60, Score: 0.8}, vision.Keypoint{X: 130, Y: 100}, vision.Keypoint{X: 100, Y: 90})},
 			Head{X: 100, Y: 60, RX: 50, RY: 50, Score: 0.8, Origin: OriginPose}},
-		"the farther shoulder is the right, and the nose is no more than a guess": {
+		"right shoulder farther, nose uncertain": {
 			vision.Person{Detection: box, Pose: pose(vision.Keypoint{X: 0, Y: 10, Score: 0.01}, vision.Keypoint{X: 3, Y: 10}, vision.Keypoint{X: 6, Y: 18})},
 			Head{X: 0, Y: 10, RX: 10, RY: 10, Score: 0.01, Origin: OriginPose}},
-		"all in one place": {
+		"all in one point": {
 			vision.Person{Detection: box, Pose: &vision.Pose{}},
 			Head{RX: 1, RY: 1, Origin: OriginPose}},
 	} {
@@ -34,7 +34,7 @@ func TestNoseDisc(t *testing.T) {
 			}
 		})
 	}
-	// Without a pose there is no nose.
+	// Without a pose the nose is not known.
 	if got := locateHead(vision.Person{Detection: box}, 640, 480, GeometryOptions{NoseDisc: true}); got.Origin != OriginBox {
 		t.Errorf("got %+v for a person without a pose", got)
 	}

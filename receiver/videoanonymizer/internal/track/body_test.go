@@ -13,9 +13,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestBodies: someone who walks is covered where he is, from the frames before he is found to those after he is lost,
-// and in between where a frame misses him; and nobody is where nobody was.
-func TestBodies(t *testing.T) {
+// TestBodiesFollowPeople: someone who walks is covered from before they are found until after they are lost, and in the
+// frames in between that miss them; no body is covered elsewhere.
+func TestBodiesFollowPeople(t *testing.T) {
 	const frames, size = 60, 60
 	at := walk(300, 300, 90, 0)
 	missed := func(i int) bool { return i < 10 || i > 50 || i >= 20 && i < 24 }
@@ -43,11 +43,11 @@ func TestBodies(t *testing.T) {
 			t.Errorf("frame %d: the trunk at (%v, %v) is not covered", i, x, y+1.5*size)
 		}
 		if inBody(r.Bodies, float32(x)-400, float32(y)) {
-			t.Errorf("frame %d: a body is where nobody was", i)
+			t.Errorf("frame %d: a body is covered where nobody is", i)
 		}
 	}
 	if n := len(results[30].Bodies); n != 1 {
-		t.Errorf("%d bodies where one was found", n)
+		t.Errorf("%d bodies, want one", n)
 	}
 }
 
@@ -60,7 +60,7 @@ func inBody(bodies []mask.Body, x, y float32) bool {
 	return false
 }
 
-// TestBodiesDoNotBlink: silhouettes that change at random from frame to frame leave no pixel bare for one frame alone.
+// TestBodiesDoNotBlink: silhouettes that change at random in each frame leave no pixel uncovered for a single frame.
 func TestBodiesDoNotBlink(t *testing.T) {
 	const frames = 20
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -93,7 +93,7 @@ func TestBodiesDoNotBlink(t *testing.T) {
 	for i := 1; i < frames-1; i++ {
 		for at := range masked[i] {
 			if masked[i-1][at] != 0 && masked[i][at] == 0 && masked[i+1][at] != 0 {
-				t.Fatalf("frame %d: pixel (%d, %d) is bare for one frame", i, at%320, at/320)
+				t.Fatalf("frame %d: pixel (%d, %d) is uncovered for one frame", i, at%320, at/320)
 			}
 			if masked[i-1][at] != masked[i][at] {
 				changed++
