@@ -38,7 +38,10 @@ func standing() vision.Person {
 			}
 		}
 	}
-	return vision.Person{Detection: vision.Detection{Box: box, Score: 0.9}, Pose: pose, Silhouette: &vision.Silhouette{Box: square, Cells: cells}}
+	return vision.Person{
+		Detection: vision.Detection{Box: box, Score: 0.9}, Pose: pose,
+		Silhouette: &vision.Silhouette{Box: square, Cells: cells},
+	}
 }
 
 func bodyOf(p vision.Person) (Head, *Body) {
@@ -89,10 +92,15 @@ func TestLocateBodiesUncoversTrunkAndLimbs(t *testing.T) {
 		}, all},
 		"no pose":         {func(p *vision.Person) { p.Pose = nil }, all},
 		"elbow uncertain": {func(p *vision.Person) { p.Pose[vision.LeftElbow].Score = 0.39 }, limbsOf("upper arm")},
-		"hip uncertain":   {func(p *vision.Person) { p.Pose[vision.LeftHip].Score = 0.2 }, limbsOf("chest", "belly", "thigh")},
-		"shank too long":  {func(p *vision.Person) { p.Pose[vision.RightKnee] = vision.Keypoint{X: 240, Y: 150, Score: 0.9} }, limbsOf("shank")},
+		"hip uncertain": {
+			func(p *vision.Person) { p.Pose[vision.LeftHip].Score = 0.2 }, limbsOf("chest", "belly", "thigh"),
+		},
+		"shank too long": {func(p *vision.Person) {
+			p.Pose[vision.RightKnee] = vision.Keypoint{X: 240, Y: 150, Score: 0.9}
+		}, limbsOf("shank")},
 		"arm in front of face": {func(p *vision.Person) {
-			p.Pose[vision.LeftWrist], p.Pose[vision.LeftElbow] = vision.Keypoint{X: 190, Y: 70, Score: 0.9}, vision.Keypoint{X: 215, Y: 110, Score: 0.9}
+			p.Pose[vision.LeftWrist] = vision.Keypoint{X: 190, Y: 70, Score: 0.9}
+			p.Pose[vision.LeftElbow] = vision.Keypoint{X: 215, Y: 110, Score: 0.9}
 		}, limbsOf("upper arm")},
 		"trunk crossed": {func(p *vision.Person) {
 			p.Pose[vision.LeftHip], p.Pose[vision.RightHip] = p.Pose[vision.RightHip], p.Pose[vision.LeftHip]
@@ -173,7 +181,8 @@ func TestPaintBodies(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%v", format.Name, size), func(t *testing.T) {
 				head, body := bodyOf(standing())
 				head.X, head.Y, head.RX, head.RY = head.X*size, head.Y*size, head.RX*size, head.RY*size
-				body.Box = vision.Box{X0: body.Box.X0 * size, Y0: body.Box.Y0 * size, X1: body.Box.X1 * size, Y1: body.Box.Y1 * size}
+				b := body.Box
+				body.Box = vision.Box{X0: b.X0 * size, Y0: b.Y0 * size, X1: b.X1 * size, Y1: b.Y1 * size}
 				p := NewPainter(Options{})
 				before := noise(format, 403, 309, 1)
 				alone, heads, both := clone(before), clone(before), clone(before)

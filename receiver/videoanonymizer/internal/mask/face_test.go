@@ -33,7 +33,10 @@ func TestLocateFace(t *testing.T) {
 }
 
 func TestJoinFaces(t *testing.T) {
-	heads := []Head{{X: 350, Y: 240, RX: 40, RY: 50, Origin: OriginPose}, {X: 900, Y: 240, RX: 40, RY: 50, Origin: OriginPose}}
+	heads := []Head{
+		{X: 350, Y: 240, RX: 40, RY: 50, Origin: OriginPose},
+		{X: 900, Y: 240, RX: 40, RY: 50, Origin: OriginPose},
+	}
 	before := heads[0]
 	nan := faceAt(100, 100, 50)
 	nan.Box.X1 = float32(math.NaN())

@@ -338,7 +338,10 @@ func TestOnUncertain(t *testing.T) {
 	}{
 		{"head region", standing, "", [][2]float32{{150, 101}, {150, 160}}, [][2]float32{{150, 300}, {101, 399}}},
 		{"lying", lying, HeadRegion, [][2]float32{{101, 150}, {399, 101}, {101, 199}}, [][2]float32{{150, 300}}},
-		{"whole person", standing, WholePerson, [][2]float32{{101, 101}, {199, 101}, {199, 399}, {101, 399}}, [][2]float32{{90, 90}, {220, 300}}},
+		{
+			"whole person", standing, WholePerson,
+			[][2]float32{{101, 101}, {199, 101}, {199, 399}, {101, 399}}, [][2]float32{{90, 90}, {220, 300}},
+		},
 		{"whole frame", standing, WholeFrame, [][2]float32{{0, 0}, {1920, 1080}}, nil},
 	}
 	for _, tt := range tests {
@@ -427,14 +430,17 @@ func TestUnionCoversBoth(t *testing.T) {
 }
 
 func FuzzLocateHeads(f *testing.F) {
-	f.Add(float32(10), float32(10), float32(50), float32(200), float32(20), float32(20), float32(0.9), uint16(640), uint16(480))
-	f.Add(float32(math.Inf(-1)), float32(10), float32(math.NaN()), float32(200), float32(1e30), float32(20), float32(0.9), uint16(1), uint16(1))
+	f.Add(float32(10), float32(10), float32(50), float32(200), float32(20), float32(20), float32(0.9),
+		uint16(640), uint16(480))
+	f.Add(float32(math.Inf(-1)), float32(10), float32(math.NaN()), float32(200), float32(1e30), float32(20), float32(0.9),
+		uint16(1), uint16(1))
 	f.Fuzz(func(t *testing.T, x0, y0, x1, y1, kx, ky, score float32, w, h uint16) {
 		var pose vision.Pose
 		for k := range pose {
 			pose[k] = vision.Keypoint{X: kx + float32(k)*3, Y: ky * float32(k%4), Score: score}
 		}
-		p := vision.Person{Detection: vision.Detection{Box: vision.Box{X0: x0, Y0: y0, X1: x1, Y1: y1}, Score: score}, Pose: &pose}
+		box := vision.Box{X0: x0, Y0: y0, X1: x1, Y1: y1}
+		p := vision.Person{Detection: vision.Detection{Box: box, Score: score}, Pose: &pose}
 		width, height := 1+int(w), 1+int(h)
 		for _, head := range LocateHeads([]vision.Person{p, p, {Detection: p.Detection}}, width, height, GeometryOptions{}) {
 			if !head.Sane() {
@@ -448,7 +454,8 @@ func BenchmarkLocateHeads(b *testing.B) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	people := make([]vision.Person, 200)
 	for i := range people {
-		people[i], _ = mannequin{pixels: 1, x: rng.Float64() * testWidth, y: rng.Float64() * testHeight, yaw: rng.Float64() * 360}.render(rng)
+		m := mannequin{pixels: 1, x: rng.Float64() * testWidth, y: rng.Float64() * testHeight, yaw: rng.Float64() * 360}
+		people[i], _ = m.render(rng)
 	}
 	for b.Loop() {
 		LocateHeads(people, testWidth, testHeight, GeometryOptions{})

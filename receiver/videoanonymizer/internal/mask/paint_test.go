@@ -322,13 +322,19 @@ func TestPaintAlpha(t *testing.T) {
 				heads   []Head
 				opaque  func(x, y float64) bool // nil means where the head's mask touches it
 			}{
-				"head":           {heads: []Head{head}},
-				"region to mask": {regions: []Region{{Polygon: corner, Action: Mask}}, opaque: func(x, y float64) bool { return x >= 40 && y >= 30 }},
+				"head": {heads: []Head{head}},
+				"region to mask": {
+					regions: []Region{{Polygon: corner, Action: Mask}},
+					opaque:  func(x, y float64) bool { return x >= 40 && y >= 30 },
+				},
 				"region to keep": {
 					regions: []Region{{Polygon: corner, Action: Keep}}, heads: []Head{{X: 40, Y: 30, RX: 60, RY: 60, Box: true}},
 					opaque: func(x, y float64) bool { return x < 40 || y < 30 },
 				},
-				"whole frame": {heads: []Head{{X: 1, Y: 1, RX: 3, RY: 3, Origin: OriginFrame}}, opaque: func(float64, float64) bool { return true }},
+				"whole frame": {
+					heads:  []Head{{X: 1, Y: 1, RX: 3, RY: 3, Origin: OriginFrame}},
+					opaque: func(float64, float64) bool { return true },
+				},
 			} {
 				t.Run(fmt.Sprintf("%s/%s/%s", format.Name, fill, name), func(t *testing.T) {
 					p := NewPainter(Options{Fill: fill, Regions: tt.regions})
@@ -402,10 +408,15 @@ func TestPaintMalformedFrame(t *testing.T) {
 }
 
 func FuzzPaint(f *testing.F) {
-	f.Add(uint8(0), uint8(0), uint8(0), uint16(40), uint16(30), float32(10), float32(10), float32(5), float32(6), float32(0.2), 1.0, false)
-	f.Add(uint8(5), uint8(1), uint8(1), uint16(41), uint16(1), float32(-1e5), float32(10), float32(1e6), float32(1e-9), float32(1e6), 10.0, true)
-	f.Add(uint8(7), uint8(2), uint8(2), uint16(1), uint16(1), float32(math.NaN()), float32(math.Inf(1)), float32(1), float32(0), float32(9), 0.5, false)
-	f.Fuzz(func(t *testing.T, format, shape, fill uint8, w, h uint16, x, y, rx, ry, angle float32, scale float64, box bool) {
+	f.Add(uint8(0), uint8(0), uint8(0), uint16(40), uint16(30),
+		float32(10), float32(10), float32(5), float32(6), float32(0.2), 1.0, false)
+	f.Add(uint8(5), uint8(1), uint8(1), uint16(41), uint16(1),
+		float32(-1e5), float32(10), float32(1e6), float32(1e-9), float32(1e6), 10.0, true)
+	f.Add(uint8(7), uint8(2), uint8(2), uint16(1), uint16(1),
+		float32(math.NaN()), float32(math.Inf(1)), float32(1), float32(0), float32(9), 0.5, false)
+	f.Fuzz(func(
+		t *testing.T, format, shape, fill uint8, w, h uint16, x, y, rx, ry, angle float32, scale float64, box bool,
+	) {
 		opts := Options{
 			Shape: []Shape{Ellipse, Circle, Box}[shape%3],
 			Fill:  []Fill{Solid, Mosaic, Blur}[fill%3],

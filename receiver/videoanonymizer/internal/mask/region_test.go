@@ -127,18 +127,36 @@ func TestPaintRegionsOverTime(t *testing.T) {
 		heads   []Head
 		want    float64 // of the frame
 	}{
-		"no region":               {want: 0},
-		"mask":                    {regions: []Region{{Polygon: left, Action: Mask}}, want: 0.5},
-		"before its time":         {regions: []Region{{Polygon: left, Action: Mask, From: time.Second}}, at: time.Second - 1, want: 0},
-		"from its time":           {regions: []Region{{Polygon: left, Action: Mask, From: time.Second}}, at: time.Second, want: 0.5},
-		"up to its end":           {regions: []Region{{Polygon: left, Action: Mask, To: time.Second}}, at: time.Second - 1, want: 0.5},
-		"after its time":          {regions: []Region{{Polygon: left, Action: Mask, To: time.Second}}, at: time.Second, want: 0},
+		"no region": {want: 0},
+		"mask":      {regions: []Region{{Polygon: left, Action: Mask}}, want: 0.5},
+		"before its time": {
+			regions: []Region{{Polygon: left, Action: Mask, From: time.Second}},
+			at:      time.Second - 1, want: 0,
+		},
+		"from its time": {
+			regions: []Region{{Polygon: left, Action: Mask, From: time.Second}},
+			at:      time.Second, want: 0.5,
+		},
+		"up to its end": {
+			regions: []Region{{Polygon: left, Action: Mask, To: time.Second}},
+			at:      time.Second - 1, want: 0.5,
+		},
+		"after its time": {
+			regions: []Region{{Polygon: left, Action: Mask, To: time.Second}},
+			at:      time.Second, want: 0,
+		},
 		"whole frame in its time": {regions: []Region{{Action: Mask, From: 1, To: 3}}, at: 2, want: 1},
 		"whole frame before it":   {regions: []Region{{Action: Mask, From: 1, To: 3}}, at: 0, want: 0},
 		"keep nothing masked":     {regions: []Region{{Polygon: left, Action: Keep}}, want: 0},
 		"keep half of a mask":     {regions: []Region{{Polygon: left, Action: Keep}}, heads: []Head{all}, want: 0.5},
-		"keep after its time":     {regions: []Region{{Polygon: left, Action: Keep, To: 1}}, at: 1, heads: []Head{all}, want: 1},
-		"mask beats keep":         {regions: []Region{{Polygon: top, Action: Mask}, {Polygon: left, Action: Keep}}, heads: []Head{all}, want: 0.75},
+		"keep after its time": {
+			regions: []Region{{Polygon: left, Action: Keep, To: 1}},
+			at:      1, heads: []Head{all}, want: 1,
+		},
+		"mask beats keep": {
+			regions: []Region{{Polygon: top, Action: Mask}, {Polygon: left, Action: Keep}},
+			heads:   []Head{all}, want: 0.75,
+		},
 		"frame masked whole ignores keep": {
 			regions: []Region{{Polygon: left, Action: Keep}}, heads: []Head{FrameHead(40, 40)}, want: 1},
 		"insane head ignores keep": {regions: []Region{{Polygon: left, Action: Keep}}, heads: []Head{nan}, want: 1},
@@ -225,12 +243,27 @@ func TestRegionValidate(t *testing.T) {
 		"no action":          {Region{Polygon: square}, []string{"action: \"\""}},
 		"keep all":           {Region{Action: Keep}, []string{"polygon: is required with action keep"}},
 		"two corners":        {Region{Polygon: square[:2], Action: Mask}, []string{"polygon: has 2 corners"}},
-		"outside":            {Region{Polygon: [][2]float64{{0, 0}, {1.1, 0}, {1, 1}}, Action: Mask}, []string{"polygon: corner 2"}},
-		"not a number":       {Region{Polygon: [][2]float64{{0, 0}, {1, math.NaN()}, {1, 1}}, Action: Mask}, []string{"polygon: corner 2"}},
-		"line":               {Region{Polygon: [][2]float64{{0, 0}, {0.5, 0.5}, {1, 1}}, Action: Mask}, []string{"polygon: its corners lie on one line"}},
-		"point":              {Region{Polygon: [][2]float64{{0.5, 0.5}, {0.5, 0.5}, {0.5, 0.5}}, Action: Mask}, []string{"polygon: its corners lie on one line"}},
-		"all wrong":          {Region{Polygon: square[:1], Action: "blur", From: -1, To: -1}, []string{"action", "polygon", "from", "to"}},
-		"empty time":         {Region{Action: Mask, From: 2, To: 2}, []string{"to: 2ns is not after from, 2ns"}},
+		"outside": {
+			Region{Polygon: [][2]float64{{0, 0}, {1.1, 0}, {1, 1}}, Action: Mask},
+			[]string{"polygon: corner 2"},
+		},
+		"not a number": {
+			Region{Polygon: [][2]float64{{0, 0}, {1, math.NaN()}, {1, 1}}, Action: Mask},
+			[]string{"polygon: corner 2"},
+		},
+		"line": {
+			Region{Polygon: [][2]float64{{0, 0}, {0.5, 0.5}, {1, 1}}, Action: Mask},
+			[]string{"polygon: its corners lie on one line"},
+		},
+		"point": {
+			Region{Polygon: [][2]float64{{0.5, 0.5}, {0.5, 0.5}, {0.5, 0.5}}, Action: Mask},
+			[]string{"polygon: its corners lie on one line"},
+		},
+		"all wrong": {
+			Region{Polygon: square[:1], Action: "blur", From: -1, To: -1},
+			[]string{"action", "polygon", "from", "to"},
+		},
+		"empty time": {Region{Action: Mask, From: 2, To: 2}, []string{"to: 2ns is not after from, 2ns"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			errs := tt.region.Validate()

@@ -75,8 +75,10 @@ func TestBodiesDoNotBlink(t *testing.T) {
 			}
 		}
 		p.Silhouette = &vision.Silhouette{Box: p.Box, Cells: cells}
-		results = append(results, tracker.Push(Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true,
-			Width: 320, Height: 320, People: []vision.Person{p}})...)
+		results = append(results, tracker.Push(Observation{
+			Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true,
+			Width: 320, Height: 320, People: []vision.Person{p},
+		})...)
 	}
 	results = append(results, tracker.Flush()...)
 	painter := mask.NewPainter(mask.Options{})
@@ -84,7 +86,8 @@ func TestBodiesDoNotBlink(t *testing.T) {
 	for i, r := range results {
 		f := &media.Frame{Width: 320, Height: 320, Format: media.PixelFormat{Name: "gray", Depth: 8, Planes: 1}}
 		f.Planes[0] = media.Plane{Data: make([]byte, 320*320), Width: 320, Height: 320}
-		if err := painter.Paint(f, mask.Masks{Heads: r.Heads, Bodies: r.Bodies, Before: r.Before, After: r.After}); err != nil {
+		masks := mask.Masks{Heads: r.Heads, Bodies: r.Bodies, Before: r.Before, After: r.After}
+		if err := painter.Paint(f, masks); err != nil {
 			t.Fatal(err)
 		}
 		masked[i] = f.Planes[0].Data

@@ -39,29 +39,33 @@ func TestCandidates(t *testing.T) {
 		}
 	}
 	face := vision.Face{Score: .9, Box: vision.Box{X0: x - 20, Y0: y - 20, X1: x + 20, Y1: y + 20}}
+	always, never := func(int) bool { return true }, func(int) bool { return false }
+	briefly := func(i int) bool { return i >= 24 && i <= 36 } // held for a fifth of a second
 	for name, tt := range map[string]struct {
 		observe   func(o *Observation, rng *rand.Rand)
 		masked    func(i int) bool
 		resumedAt int
 	}{
-		"candidate only": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{weak(rng)} }, func(int) bool { return false }, 0},
+		"candidate only": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{weak(rng)} }, never, 0},
 		"candidate after detection": {func(o *Observation, rng *rand.Rand) {
 			if o.People = []vision.Person{weak(rng)}; o.Index == 0 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
-		}, func(int) bool { return true }, 0},
+		}, always, 0},
 		"candidate with face": {func(o *Observation, rng *rand.Rand) {
 			o.People, o.Faces = []vision.Person{weak(rng)}, []vision.Face{face}
-		}, func(int) bool { return true }, 0},
-		"confirmed once":                       {confirmedOnce, func(i int) bool { return i >= 24 && i <= 36 }, 0}, // held for a fifth of a second
+		}, always, 0},
+		"confirmed once":                       {confirmedOnce, briefly, 0},
 		"confirmed once before the resumption": {confirmedOnce, func(i int) bool { return i >= 24 }, 33},
-		"confirmed once after the resumption":  {confirmedOnce, func(i int) bool { return i >= 24 && i <= 36 }, 9},
+		"confirmed once after the resumption":  {confirmedOnce, briefly, 9},
 		"detected once": {func(o *Observation, rng *rand.Rand) {
 			if o.Index == 30 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
 		}, func(i int) bool { return i <= 60 }, 0}, // held for a second
-		"confirmed all the time": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{confirmed(rng)} }, func(int) bool { return true }, 0},
+		"confirmed all the time": {func(o *Observation, rng *rand.Rand) {
+			o.People = []vision.Person{confirmed(rng)}
+		}, always, 0},
 		"candidate without pose after detection": {func(o *Observation, rng *rand.Rand) {
 			if o.People = []vision.Person{poseless(rng)}; o.Index == 0 {
 				o.People = []vision.Person{person(x, y, size, rng)}
@@ -69,14 +73,16 @@ func TestCandidates(t *testing.T) {
 		}, func(i int) bool { return i <= fps }, 0}, // held for a second
 		"candidate without pose with face": {func(o *Observation, rng *rand.Rand) {
 			o.People, o.Faces = []vision.Person{poseless(rng)}, []vision.Face{face}
-		}, func(int) bool { return true }, 0},
-		"face only": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, func(int) bool { return true }, 0},
+		}, always, 0},
+		"face only": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, always, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tracker, rng := New(Options{ResumedAt: tt.resumedAt}), rand.New(rand.NewPCG(1, 1))
 			var results []Result
 			for i := range frames {
-				o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height}
+				o := Observation{
+					Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height,
+				}
 				if o.Analyzed {
 					tt.observe(&o, rng)
 				}
@@ -140,8 +146,10 @@ func TestCandidateHeadNotShown(t *testing.T) {
 			p.Box.X0, p.Box.X1 = p.Box.X0-300, p.Box.X1+300
 			p.Pose = &vision.Pose{vision.LeftEar: {X: p.Pose[vision.LeftEar].X, Y: p.Pose[vision.LeftEar].Y, Score: .25}}
 		}
-		results = append(results, tracker.Push(Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true,
-			Width: width, Height: height, People: []vision.Person{p}})...)
+		results = append(results, tracker.Push(Observation{
+			Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true,
+			Width: width, Height: height, People: []vision.Person{p},
+		})...)
 	}
 	for _, r := range append(results, tracker.Flush()...) {
 		if !contained(x, y, r.Heads) {

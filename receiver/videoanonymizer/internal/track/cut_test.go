@@ -59,7 +59,9 @@ func TestCut(t *testing.T) {
 			}
 			return func(x, y float64) float64 { return s(x+float64(6*i), y) }
 		}, []int{10}},
-		"two cuts at once": {20, func(i int) func(x, y float64) float64 { return scene([]float64{1, 4, 7}[min(2, max(0, i-8))]) }, []int{9, 10}},
+		"two cuts at once": {20, func(i int) func(x, y float64) float64 {
+			return scene([]float64{1, 4, 7}[min(2, max(0, i-8))])
+		}, []int{9, 10}},
 		"fast pan": {20, func(i int) func(x, y float64) float64 {
 			return func(x, y float64) float64 { return one(x+float64(16*i), y) }
 		}, nil},

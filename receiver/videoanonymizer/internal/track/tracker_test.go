@@ -45,7 +45,8 @@ func person(x, y, size float64, rng *rand.Rand) vision.Person {
 	}}}
 	p.Pose = &vision.Pose{}
 	for k, at := range map[int][2]float64{
-		vision.Nose: {0, 4}, vision.LeftEye: {3, 1}, vision.RightEye: {-3, 1}, vision.LeftEar: {7, 2}, vision.RightEar: {-7, 2},
+		vision.Nose: {0, 4}, vision.LeftEye: {3, 1}, vision.RightEye: {-3, 1},
+		vision.LeftEar: {7, 2}, vision.RightEar: {-7, 2},
 		vision.LeftShoulder: {18, 22}, vision.RightShoulder: {-18, 22}, vision.LeftHip: {13, 72}, vision.RightHip: {-13, 72},
 	} {
 		p.Pose[k] = vision.Keypoint{X: float32(x + at[0]*cm), Y: float32(y + at[1]*cm), Score: 0.7}
@@ -63,7 +64,8 @@ func covered(x, y, size float64, heads []mask.Head) float64 {
 	all, in := 0, 0
 	var near []mask.Head
 	for _, h := range heads {
-		if b := h.Bounds(); b.X0 < float32(x+size) && b.X1 > float32(x-size) && b.Y0 < float32(y+size) && b.Y1 > float32(y-size) {
+		around := vision.Box{X0: float32(x - size), Y0: float32(y - size), X1: float32(x + size), Y1: float32(y + size)}
+		if h.Bounds().Overlaps(around) {
 			near = append(near, h)
 		}
 	}
@@ -148,6 +150,8 @@ func people(n int, size float64) []actor {
 	return out
 }
 
+var stroller = []actor{{head: walk(400, 400, 30, 0), size: 80}}
+
 var scenarios = map[string]scenario{
 	"walking":     {frames: 90, actors: []actor{{head: walk(300, 300, 200, 20), size: 60}}, check: count(1)},
 	"every 10th":  {frames: 90, every: 10, actors: []actor{{head: walk(300, 300, 200, 20), size: 60}}, check: count(1)},
@@ -178,11 +182,17 @@ var scenarios = map[string]scenario{
 	"seen once": {frames: 61, actors: []actor{
 		{head: walk(900, 400, 10, 0), size: 80, seen: func(i int) bool { return i == 30 }},
 	}},
-	"running close":      {frames: 45, actors: []actor{{head: walk(-200, 500, 1500, 0), size: 160}}},
-	"running, far":       {frames: 60, actors: []actor{{head: walk(100, 500, 500, 0), size: 40}}},
-	"jumping up":         {frames: 60, actors: []actor{{head: func(i int) (float64, float64) { return 600, 500 + 60*math.Sin(float64(i)*0.35) }, size: 80}}},
-	"every other missed": {frames: 120, actors: []actor{{head: walk(300, 300, 250, 30), size: 60, seen: func(i int) bool { return i%6 == 0 }}}},
-	"mostly missed":      {frames: 150, actors: []actor{{head: walk(300, 300, 100, 0), size: 60, seen: func(i int) bool { return i%24 == 0 }}}},
+	"running close": {frames: 45, actors: []actor{{head: walk(-200, 500, 1500, 0), size: 160}}},
+	"running, far":  {frames: 60, actors: []actor{{head: walk(100, 500, 500, 0), size: 40}}},
+	"jumping up": {frames: 60, actors: []actor{
+		{head: func(i int) (float64, float64) { return 600, 500 + 60*math.Sin(float64(i)*0.35) }, size: 80},
+	}},
+	"every other missed": {frames: 120, actors: []actor{
+		{head: walk(300, 300, 250, 30), size: 60, seen: func(i int) bool { return i%6 == 0 }},
+	}},
+	"mostly missed": {frames: 150, actors: []actor{
+		{head: walk(300, 300, 100, 0), size: 60, seen: func(i int) bool { return i%24 == 0 }},
+	}},
 	"cut": {
 		frames: 60, cuts: []int{31},
 		actors: []actor{
@@ -211,15 +221,25 @@ var scenarios = map[string]scenario{
 			}
 		}
 	}},
-	"one frame":           {frames: 1, actors: []actor{{head: walk(400, 400, 0, 0), size: 80}}, check: count(1)},
-	"no frame":            {},
-	"two frames":          {frames: 2, actors: []actor{{head: walk(400, 400, 0, 0), size: 80}}, check: count(1)},
-	"small window":        {frames: 60, opts: Options{MaxFrames: 2}, actors: []actor{{head: walk(400, 400, 30, 0), size: 80}}},
-	"failed once":         {frames: 60, failed: func(i int) bool { return i == 30 }, actors: []actor{{head: walk(400, 400, 30, 0), size: 80}}, whole: func(i int) bool { return i > 27 && i < 33 }},
-	"failed always":       {frames: 60, failed: func(int) bool { return true }, whole: func(int) bool { return true }},
-	"failed twice":        {frames: 40, every: 1, failed: func(i int) bool { return i == 10 || i == 12 }, actors: []actor{{head: walk(400, 400, 30, 0), size: 80}}, whole: func(i int) bool { return i > 9 && i < 13 }},
-	"failed at the end":   {frames: 60, failed: func(i int) bool { return i == 57 }, whole: func(i int) bool { return i > 54 }},
-	"never analyzed":      {frames: 60, every: 1000, failed: func(i int) bool { return i == 0 }, whole: func(int) bool { return true }},
+	"one frame":    {frames: 1, actors: []actor{{head: walk(400, 400, 0, 0), size: 80}}, check: count(1)},
+	"no frame":     {},
+	"two frames":   {frames: 2, actors: []actor{{head: walk(400, 400, 0, 0), size: 80}}, check: count(1)},
+	"small window": {frames: 60, opts: Options{MaxFrames: 2}, actors: stroller},
+	"failed once": {
+		frames: 60, actors: stroller,
+		failed: func(i int) bool { return i == 30 }, whole: func(i int) bool { return i > 27 && i < 33 },
+	},
+	"failed always": {frames: 60, failed: func(int) bool { return true }, whole: func(int) bool { return true }},
+	"failed twice": {
+		frames: 40, every: 1, actors: stroller,
+		failed: func(i int) bool { return i == 10 || i == 12 }, whole: func(i int) bool { return i > 9 && i < 13 },
+	},
+	"failed at the end": {
+		frames: 60, failed: func(i int) bool { return i == 57 }, whole: func(i int) bool { return i > 54 },
+	},
+	"never analyzed": {
+		frames: 60, every: 1000, failed: func(i int) bool { return i == 0 }, whole: func(int) bool { return true },
+	},
 	"analyzed too rarely": {frames: 100, every: 99, whole: func(i int) bool { return i > 30 && i < 69 }},
 }
 
@@ -402,7 +422,9 @@ func anyCovers(heads []mask.Head, h mask.Head) bool {
 }
 
 func TestPushHoldsBackNoMoreThanWindow(t *testing.T) {
-	for _, opts := range []Options{{}, {MaxFrames: 10}, {LookAhead: 200 * time.Millisecond}, {MaxFrames: -3}, {MaxFrames: 1}} {
+	for _, opts := range []Options{
+		{}, {MaxFrames: 10}, {LookAhead: 200 * time.Millisecond}, {MaxFrames: -3}, {MaxFrames: 1},
+	} {
 		t.Run(fmt.Sprintf("%+v", opts), func(t *testing.T) {
 			tracker, s := New(opts), scenarios["crossing"]
 			rng := rand.New(rand.NewPCG(1, 1))
@@ -468,16 +490,21 @@ func TestHeadAnywhereMasksWholeFrame(t *testing.T) {
 		opts   Options
 		whole  bool
 	}{
-		"box of NaN":       {broken, Options{}, true},
-		"pose of NaN":      {spoilt, Options{}, false},
-		"uncertain, whole": {vision.Person{Detection: good.Detection}, Options{Geometry: mask.GeometryOptions{OnUncertain: mask.WholeFrame}}, true},
+		"box of NaN":  {broken, Options{}, true},
+		"pose of NaN": {spoilt, Options{}, false},
+		"uncertain, whole": {
+			vision.Person{Detection: good.Detection},
+			Options{Geometry: mask.GeometryOptions{OnUncertain: mask.WholeFrame}}, true,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			tracker := New(tt.opts)
 			var results []Result
 			for i := range 12 {
-				o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height}
+				o := Observation{
+					Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height,
+				}
 				if o.Analyzed {
 					o.People = []vision.Person{good}
 				}
@@ -532,7 +559,10 @@ func TestResultOrigins(t *testing.T) {
 func TestHeldMasksStayBounded(t *testing.T) {
 	for _, jump := range []float64{0, 20, 50, 100, 200} {
 		s := scenario{frames: 60, every: 3, actors: []actor{
-			{head: func(i int) (float64, float64) { return 900 + jump*float64(i/12), 400 }, size: 60, seen: func(i int) bool { return i == 9 || i == 12 }},
+			{
+				head: func(i int) (float64, float64) { return 900 + jump*float64(i/12), 400 }, size: 60,
+				seen: func(i int) bool { return i == 9 || i == 12 },
+			},
 		}}
 		var found mask.Head
 		for i, r := range s.run(1) {
@@ -541,7 +571,8 @@ func TestHeldMasksStayBounded(t *testing.T) {
 					found = h
 				}
 				if b := h.Bounds(); i > 12 && max(b.Width(), b.Height()) > 10*float32(size(found)) {
-					t.Errorf("jumps of %v: in frame %d the mask has grown from %.0f to %.0f x %.0f", jump, i, size(found), b.Width(), b.Height())
+					t.Errorf("jumps of %v: in frame %d the mask has grown from %.0f to %.0f x %.0f",
+						jump, i, size(found), b.Width(), b.Height())
 				}
 			}
 		}
@@ -594,7 +625,8 @@ func TestAssign(t *testing.T) {
 			number++
 			sum += costs[i][j]
 		}
-		if wantNumber, wantSum := bestAssignment(costs, 0, map[int]bool{}); number != wantNumber || math.Abs(sum-wantSum) > 1e-6 {
+		wantNumber, wantSum := bestAssignment(costs, 0, map[int]bool{})
+		if number != wantNumber || math.Abs(sum-wantSum) > 1e-6 {
 			t.Fatalf("%v assigns %d for %v, want %d for %v: %v", got, number, sum, wantNumber, wantSum, costs)
 		}
 	}

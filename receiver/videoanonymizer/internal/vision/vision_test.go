@@ -48,7 +48,9 @@ func TestInputSizeAndLetterbox(t *testing.T) {
 		"enlargement bounded":   {DetectorOptions{LongSide: 640}, 320, 240, 480, 384, image.Rect(0, -8, 320, 248)},
 		"not below the default": {DetectorOptions{LongSide: 640}, 208, 104, 416, 224, image.Rect(0, -4, 208, 108)},
 		"less than the default": {DetectorOptions{LongSide: 320}, 1920, 1080, 320, 192, image.Rect(0, -36, 1920, 1116)},
-		"fixed":                 {DetectorOptions{Width: 300, Height: 300}, 1920, 1080, 320, 320, image.Rect(0, -420, 1920, 1500)},
+		"fixed": {
+			DetectorOptions{Width: 300, Height: 300}, 1920, 1080, 320, 320, image.Rect(0, -420, 1920, 1500),
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
