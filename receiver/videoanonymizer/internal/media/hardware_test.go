@@ -174,7 +174,7 @@ exec ffmpeg "$@"
 
 // TestCheckedPicture: the picture that a decoder is tried with decodes; and where no device does it the try fails.
 func TestCheckedPicture(t *testing.T) {
-	out, err := exec.Command("ffmpeg", "-v", "error", "-f", "h264", "-i", "data:video/h264;base64,"+grey, "-f", "rawvideo", "-").Output()
+	out, err := exec.Command("ffmpeg", "-v", "error", "-f", "h264", "-i", "data:video/h264;base64,"+grayFrame, "-f", "rawvideo", "-").Output()
 	require.NoError(t, err)
 	assert.Len(t, out, 128*128*3/2)
 	software := script(t, `case "$*" in *-hwaccels*) echo cuda; exit;; esac
@@ -201,13 +201,13 @@ func TestDeviceFaults(t *testing.T) {
 		{"[h264 @ 0x1] [error] error while decoding MB 3 4", "error while decoding MB", ""},
 		{"[h264 @ 0x1] [warning] Using more than 32 (33) decode surfaces might cause nvdec to fail.", "", ""},
 	} {
-		f := faultsOf(Info{}, ReadOptions{Decoder: CUDA})
+		f := newFaults(Info{}, ReadOptions{Decoder: CUDA})
 		f.add([]byte(tc.line))
 		assert.Contains(t, f.text(), tc.damage, tc.line)
 		assert.Contains(t, f.deviceText(), tc.fault, tc.line)
 		assert.Equal(t, tc.damage == "", f.text() == "", tc.line)
 		assert.Equal(t, tc.fault == "", f.deviceText() == "", tc.line)
-		software := faultsOf(Info{}, ReadOptions{})
+		software := newFaults(Info{}, ReadOptions{})
 		software.add([]byte(tc.line))
 		assert.Empty(t, software.deviceText(), tc.line)
 	}

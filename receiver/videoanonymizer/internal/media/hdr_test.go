@@ -97,7 +97,7 @@ func TestLightOfContainers(t *testing.T) {
 		var sideData []probedSideData
 		require.NoError(t, json.Unmarshal([]byte(tc.sideData), &sideData), tc.name)
 		var info Info
-		info.light(sideData)
+		info.setLight(sideData)
 		assert.Equal(t, tc.mastering, info.Mastering, tc.name)
 		assert.Equal(t, tc.light, info.Light, tc.name)
 	}

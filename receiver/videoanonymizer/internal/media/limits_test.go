@@ -26,7 +26,7 @@ func TestBoundsOfChildren(t *testing.T) {
 		args   string
 		want   string
 	}{
-		"processor time":                  {bounds{cpu: time.Second}, "-f lavfi -i testsrc2=s=1280x720 -f null -", "more than 1s of processor time"},
+		"CPU time":                        {bounds{cpu: time.Second}, "-f lavfi -i testsrc2=s=1280x720 -f null -", "more than 1s of CPU time"},
 		"a file that is too large":        {bounds{file: 1 << 20}, "-f lavfi -i testsrc2=s=320x240 -f rawvideo file:" + filepath.Join(dir, "large"), "larger than 1 MiB"},
 		"a file from one that only reads": {bounds{}, "-f lavfi -i testsrc2=s=320x240 -f rawvideo file:" + filepath.Join(dir, "any"), "larger than 0 MiB"},
 	} {

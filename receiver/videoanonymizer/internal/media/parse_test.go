@@ -136,15 +136,15 @@ func TestHandedOut(t *testing.T) {
 		"gray16le": "gray12le", "rgb24": "yuv444p", "gbrp": "yuv444p", "gbrp10le": "yuv444p10le", "pal8": "yuv420p",
 		"yuv440p12le": "yuv444p12le", "uyvy422": "yuv422p", "yuv410p": "yuv420p", "ya8": "gray",
 	} {
-		got, err := handedOut("x", source)
+		got, err := readFormat("x", source)
 		require.NoError(t, err, source)
 		assert.Equal(t, want, got.Name, source)
 	}
 	for _, source := range []string{"", "bayer_rggb8", "xyz12le", "cuda"} {
-		_, err := handedOut("x", source)
+		_, err := readFormat("x", source)
 		require.ErrorIs(t, err, ErrUnsupported, source)
 	}
-	got, err := handedOut("gif", "bgra")
+	got, err := readFormat("gif", "bgra")
 	require.NoError(t, err)
 	assert.Equal(t, "yuv420p", got.Name)
 }
@@ -157,7 +157,7 @@ func TestKeepAlpha(t *testing.T) {
 		{"yuv420p12le", "ffv1", "", "yuv420p12le"}, {"rgb24", "ffv1", "", "yuv444p"}, {"ya8", "ffv1", "", "gray"}, {"pal8", "ffv1", "", "yuv420p"},
 		{"yuva420p", "h264", "", "yuv420p"}, {"yuva420p", "vp9", "", "yuv420p"}, {"yuva420p", "same", "nvenc", "yuv420p"},
 	} {
-		format, err := handedOut("ffv1", tc.source)
+		format, err := readFormat("ffv1", tc.source)
 		require.NoError(t, err, tc.source)
 		info := plainInfo(t, format.Name, 64, 48)
 		info.Codec, info.SourceFormat = "ffv1", tc.source
@@ -187,10 +187,10 @@ func TestConvertedSources(t *testing.T) {
 
 func TestFrameSizes(t *testing.T) {
 	for name, want := range map[string]int{"yuv420p": 7*5 + 2*4*3, "yuv422p": 7*5 + 2*4*5, "yuv444p12le": 2 * 3 * 7 * 5, "gray": 35, "gray10le": 70, "yuva420p": 2*7*5 + 2*4*3, "yuva444p10le": 2 * 4 * 7 * 5} {
-		f, err := FormatByName(name)
+		f, err := formatByName(name)
 		require.NoError(t, err)
 		assert.Equal(t, want, f.FrameBytes(7, 5), name)
-		frame, err := NewFrame(f, 7, 5)
+		frame, err := newFrame(f, 7, 5)
 		require.NoError(t, err)
 		n := 0
 		for i := range f.AllPlanes() {
@@ -199,7 +199,7 @@ func TestFrameSizes(t *testing.T) {
 		assert.Equal(t, want, n, name)
 		frame.Release() // belongs to nobody
 	}
-	_, err := NewFrame(PixelFormat{Planes: 1, Depth: 8}, 0, 5)
+	_, err := newFrame(PixelFormat{Planes: 1, Depth: 8}, 0, 5)
 	require.ErrorIs(t, err, ErrUnsupported)
 }
 
@@ -225,11 +225,11 @@ func TestFaults(t *testing.T) {
 		{"[h264 @ 0x1] [info] all is well", false},
 		{"Svt[info]: hello", false},
 	} {
-		f := faultsOf(Info{otherCodecs: []string{"aac", "mp3"}}, ReadOptions{})
+		f := newFaults(Info{otherCodecs: []string{"aac", "mp3"}}, ReadOptions{})
 		f.add([]byte(tc.line))
 		assert.Equal(t, tc.fault, f.text() != "", tc.line)
 	}
-	broadcast := faultsOf(Info{Container: "mpegts"}, ReadOptions{})
+	broadcast := newFaults(Info{Container: "mpegts"}, ReadOptions{})
 	line := []byte("[h264 @ 0x1] [error] non-existing PPS 0 referenced")
 	broadcast.add(line)
 	assert.Empty(t, broadcast.text())
@@ -239,7 +239,7 @@ func TestFaults(t *testing.T) {
 	broadcast.add(line)
 	assert.NotEmpty(t, broadcast.text())
 
-	sought := faultsOf(Info{}, ReadOptions{from: time.Second})
+	sought := newFaults(Info{}, ReadOptions{from: time.Second})
 	sought.add(line)
 	assert.Empty(t, sought.text(), "what lies before the place that was sought")
 	sought.sawFrame()

@@ -14,7 +14,7 @@ import (
 )
 
 func TestEstimateSize(t *testing.T) {
-	yuv, err := FormatByName("yuv420p")
+	yuv, err := formatByName("yuv420p")
 	require.NoError(t, err)
 	hour := Info{Path: "a.mkv", Codec: "h264", Format: yuv, Width: 1920, Height: 1080, TimeBase: Rational{1, 1000}, FrameRate: Rational{25, 1}, EstimatedFrames: 90_000}
 	const pixels = 1920 * 1080 * 90_000

@@ -302,7 +302,7 @@ func TestRunReleasesEveryFrame(t *testing.T) {
 		_, err = Run(t.Context(), source, out, options(t, &detector{seen: map[int]bool{}}))
 		require.ErrorIs(t, err, broken)
 		held += 20 // about the window
-		require.NoError(t, source.Close())
+		source.Close()
 	}
 	require.Greater(t, held*frameBytes, 3*most, "enough to be seen if it stayed")
 	assert.Less(t, dataMemory(t)-before, most)
