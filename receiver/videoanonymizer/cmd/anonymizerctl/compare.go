@@ -51,7 +51,8 @@ does, and with 2 if the two cannot be compared.`,
 	}
 	flags := command.Flags()
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
-	flags.StringSliceVar(&accept, "accept", nil, "`rows` that may differ or be kept, separated by commas, such as sound,tags")
+	flags.StringSliceVar(&accept, "accept", nil,
+		"`rows` that may differ or be kept, separated by commas, such as sound,tags")
 	flags.StringVar(&ffmpeg, "ffmpeg", "", "`path` of ffmpeg (default: the one on PATH)")
 	flags.StringVar(&ffprobe, "ffprobe", "", "`path` of ffprobe (default: the one on PATH)")
 	return command

@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	// pipeSize in bytes is what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size); a 1080p frame is 3 MB.
+	// pipeSize in bytes is what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size); a 1080p frame is 3
+	// MB.
 	pipeSize = 1 << 20
 	// maxLine bounds a line of a child's stderr in bytes; the rest of a longer one is dropped.
 	maxLine = 4096
@@ -130,7 +131,8 @@ func start(
 	c := &child{exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The kernel sends the parent-death signal when the thread that started the child ends, so this thread must not.
+		// The kernel sends the parent-death signal when the thread that started the child ends, so this thread must
+		// not.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()

@@ -85,8 +85,8 @@ func (s *side) rate() float64 {
 // timeRounding is by how much times may differ between files of different time bases.
 const timeRounding = time.Millisecond
 
-// pairing reads both files, and pairs the frames that are shown at the same time. A frame without a partner is left out,
-// so that one dropped frame does not make all later ones look changed.
+// pairing reads both files, and pairs the frames that are shown at the same time. A frame without a partner is left
+// out, so that one dropped frame does not make all later ones look changed.
 type pairing struct {
 	src, out *side
 	pixels   *pixelComparison

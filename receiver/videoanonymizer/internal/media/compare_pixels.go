@@ -15,14 +15,15 @@ type Pixels struct {
 	// Compared is the number of pairs of frames, and Masked the number of those in which something is masked.
 	Compared int `json:"compared"`
 	Masked   int `json:"masked"`
-	// MaskedShare is the fraction of all pixels that is masked, 0 to 1; LargestShare that of the most masked frame, which
-	// is shown at LargestAt.
+	// MaskedShare is the fraction of all pixels that is masked, 0 to 1; LargestShare that of the most masked frame,
+	// which is shown at LargestAt.
 	MaskedShare  float64       `json:"masked_share"`
 	LargestShare float64       `json:"largest_share"`
 	LargestAt    time.Duration `json:"largest_at_ns"`
 	// Identical is the number of frames in which every pixel outside of masks is the same.
 	Identical int `json:"identical"`
-	// Luma and Chroma are what the pixels outside of masks lost. Chroma is nil if there is none, or its resolution differs.
+	// Luma and Chroma are what the pixels outside of masks lost. Chroma is nil if there is none, or its resolution
+	// differs.
 	Luma   Loss  `json:"luma"`
 	Chroma *Loss `json:"chroma,omitempty"`
 }
@@ -40,14 +41,14 @@ const maxPSNR = 150
 // blockSide is the side in pixels of the blocks that count as masked or not.
 const blockSide = 8
 
-// Masked blocks are told from others by their mean squared error (of luma, or of chroma if that is larger), on the scale
-// of 8 bits. An encoder's loss is spread over the frame: with libx264 on the videos of make footage, a frame's worst
-// block loses about 10 to 40 times the mean, whether that is 2 (CRF 23) or 50 (CRF 40). Black on a face loses 10,000 and
-// more. So a block is masked if it loses more than seedRatio times the mean of those that are not. Neighbors that lose
-// more than edgeRatio times the mean belong to the mask, too: its edge, and parts of a head that look like the mask.
-// Floors and caps are for frames that lose next to nothing and for those that are mostly masked. In videos without masks
-// this finds none up to CRF 30, 0.02 % of the pixels at CRF 40, 3.4 % at CRF 51. If the encoder is lossless, each block
-// that differs and touches a mask is the mask's, so that everything else must be identical.
+// Masked blocks are told from others by their mean squared error (of luma, or of chroma if that is larger), on the
+// scale of 8 bits. An encoder's loss is spread over the frame: with libx264 on the videos of make footage, a frame's
+// worst block loses about 10 to 40 times the mean, whether that is 2 (CRF 23) or 50 (CRF 40). Black on a face loses
+// 10,000 and more. So a block is masked if it loses more than seedRatio times the mean of those that are not. Neighbors
+// that lose more than edgeRatio times the mean belong to the mask, too: its edge, and parts of a head that look like
+// the mask. Floors and caps are for frames that lose next to nothing and for those that are mostly masked. In videos
+// without masks this finds none up to CRF 30, 0.02 % of the pixels at CRF 40, 3.4 % at CRF 51. If the encoder is
+// lossless, each block that differs and touches a mask is the mask's, so that everything else must be identical.
 const (
 	seedRatio, seedFloor, seedCap = 40, 100, 2000
 	edgeRatio, edgeFloor, edgeCap = 12, 30, 600

@@ -67,8 +67,8 @@ func decodeFilter(info Info, opts ReadOptions) string {
 	return selectFilter(info, opts) + "showinfo=checksum=0," + scale
 }
 
-// selectFilter passes, for each of the times around which frames are wanted, those within two mean periods before it and
-// the first one that is not before it.
+// selectFilter passes, for each of the times around which frames are wanted, those within two mean periods before it
+// and the first one that is not before it.
 func selectFilter(info Info, opts ReadOptions) string {
 	if opts.around == nil {
 		return ""
@@ -76,7 +76,8 @@ func selectFilter(info Info, opts ReadOptions) string {
 	before := 2 * timeOf(framePeriod(info), info.TimeBase)
 	terms := make([]string, len(opts.around))
 	for i, at := range opts.around {
-		terms[i] = fmt.Sprintf(`gte(t\,%f)*(isnan(prev_t)+lt(prev_t\,%f))`, (at - before).Seconds(), (at - rounding).Seconds())
+		terms[i] = fmt.Sprintf(`gte(t\,%f)*(isnan(prev_t)+lt(prev_t\,%f))`,
+			(at - before).Seconds(), (at - rounding).Seconds())
 	}
 	return "select=" + strings.Join(terms, "+") + ","
 }

@@ -38,7 +38,8 @@ func (p Plan) encodeArgs(path string) []string {
 		// The wrapper's header contains all that ffmpeg would look for in the first frames.
 		"-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0",
 		"-c:v", "rawvideo", "-f", "ivf", "-i", "pipe:0",
-		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", p.encoderFlags(),
+		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1",
+		"-fflags", "+bitexact", "-flags:v", p.encoderFlags(),
 		"-fps_mode", "passthrough", "-enc_time_base", fmt.Sprintf("%d:%d", unit.Num, unit.Den),
 		"-filter:v", p.encodeFilter(), "-pix_fmt", pixelFormat,
 		"-threads", strconv.Itoa(p.options.Threads), "-c:v", p.encoder.name)
@@ -53,8 +54,8 @@ func (p Plan) encodeArgs(path string) []string {
 		"-f", cmp.Or(p.codec.segmentMuxer, "mp4"), "file:"+path)
 }
 
-// encodeBitstreamFilters remove the encoder's settings, and give the last packet a duration, from which the mean rate is
-// computed later.
+// encodeBitstreamFilters remove the encoder's settings, and give the last packet a duration, from which the mean rate
+// is computed later.
 func (p Plan) encodeBitstreamFilters() string {
 	var filters []string
 	if p.encoder.filters != "" {

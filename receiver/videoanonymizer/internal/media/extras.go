@@ -103,7 +103,8 @@ func (w *Writer) readTags(names []string) error {
 			continue
 		}
 		if len(value) > maxTag {
-			return fileError(info.Path, ErrLimit, "its tag %q is longer than %d bytes: leave it out of output::keep", key, maxTag)
+			return fileError(info.Path, ErrLimit, "its tag %q is longer than %d bytes: leave it out of output::keep",
+				key, maxTag)
 		}
 		w.extras.tags = append(w.extras.tags, key+"="+value)
 	}
@@ -150,7 +151,8 @@ func (w *Writer) tryExtras() error {
 	if muxer == "matroska" {
 		advice = "leave them out"
 	}
-	return fileError(info.Path, cause, "its audio or subtitles do not fit into %s: %s: %s", muxer, advice, tidy(err.Error()))
+	return fileError(info.Path, cause, "its audio or subtitles do not fit into %s: %s: %s",
+		muxer, advice, tidy(err.Error()))
 }
 
 // countExtras fails unless what was tried can be read back: some containers take any stream, as data of unknown kind.

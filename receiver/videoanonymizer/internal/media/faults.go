@@ -87,7 +87,9 @@ func (f *faults) add(line []byte) {
 	}
 	text := strings.ToValidUTF8(string(line), "?")
 	contains := func(part string) bool { return strings.Contains(text, part) }
-	fromDecoderOf := func(codec string) bool { return strings.HasPrefix(text, "["+cmp.Or(decoderNames[codec], codec)+" @ ") }
+	fromDecoderOf := func(codec string) bool {
+		return strings.HasPrefix(text, "["+cmp.Or(decoderNames[codec], codec)+" @ ")
+	}
 	switch {
 	case slices.ContainsFunc(f.otherCodecs, fromDecoderOf), slices.ContainsFunc(harmless, contains):
 		return

@@ -11,8 +11,8 @@ import (
 )
 
 // formatByName returns the pixel format of ffmpeg's name, one of those in which frames are read: yuv420p, yuv422p,
-// yuv444p, gray, and these with 10 or 12 bits (yuv420p10le, gray12le and so on), and yuva420p, yuva422p, yuva444p with 8
-// or 10 bits. It fails with ErrUnsupported.
+// yuv444p, gray, and these with 10 or 12 bits (yuv420p10le, gray12le and so on), and yuva420p, yuva422p, yuva444p with
+// 8 or 10 bits. It fails with ErrUnsupported.
 func formatByName(name string) (PixelFormat, error) {
 	if f, ok := formats[name]; ok {
 		return f.PixelFormat, nil
@@ -29,7 +29,9 @@ type rawFormat struct {
 var formats = func() map[string]rawFormat {
 	m := map[string]rawFormat{}
 	add := func(name string, depth, shiftX, shiftY, planes int, fourCC string) {
-		m[name] = rawFormat{PixelFormat{Name: name, Depth: depth, ChromaShiftX: shiftX, ChromaShiftY: shiftY, Planes: planes}, fourCC}
+		m[name] = rawFormat{PixelFormat{
+			Name: name, Depth: depth, ChromaShiftX: shiftX, ChromaShiftY: shiftY, Planes: planes,
+		}, fourCC}
 	}
 	add("yuv420p", 8, 1, 1, 3, "I420")
 	add("yuv422p", 8, 1, 0, 3, "Y42B")
@@ -57,9 +59,10 @@ var formats = func() map[string]rawFormat {
 	return m
 }()
 
-// readFormat returns the format in which frames of a source are read: the source's own if it is one of formats, else the
-// nearest that loses no resolution and as little depth as possible. Alpha is dropped, unless a Plan keeps it. RGB becomes
-// YUV 4:4:4. A palette and GIF become 4:2:0: their 256 colors hold no finer detail, and common players can play it.
+// readFormat returns the format in which frames of a source are read: the source's own if it is one of formats, else
+// the nearest that loses no resolution and as little depth as possible. Alpha is dropped, unless a Plan keeps it. RGB
+// becomes YUV 4:4:4. A palette and GIF become 4:2:0: their 256 colors hold no finer detail, and common players can play
+// it.
 func readFormat(codec, source string) (PixelFormat, error) {
 	name := source
 	switch {
@@ -121,17 +124,18 @@ func readFormat(codec, source string) (PixelFormat, error) {
 	return formatByName(name)
 }
 
-// transparent are the formats with alpha whose names do not begin with yuva or gbrap. Gray formats and palettes are read
-// without their alpha.
+// transparent are the formats with alpha whose names do not begin with yuva or gbrap. Gray formats and palettes are
+// read without their alpha.
 var transparent = []string{"rgba", "bgra", "argb", "abgr", "rgba64le", "rgba64be", "bgra64le",
 	"ayuv", "vuya", "ayuv64le"}
 
 func hasAlpha(source string) bool {
-	return strings.HasPrefix(source, "yuva") || strings.HasPrefix(source, "gbrap") || slices.Contains(transparent, source)
+	return strings.HasPrefix(source, "yuva") || strings.HasPrefix(source, "gbrap") ||
+		slices.Contains(transparent, source)
 }
 
-// withAlpha returns the format of the frames with alpha added if the source has it: with at most 10 bits, since ffv1 has
-// no format with 12 bits and alpha.
+// withAlpha returns the format of the frames with alpha added if the source has it: with at most 10 bits, since ffv1
+// has no format with 12 bits and alpha.
 func withAlpha(info Info) PixelFormat {
 	if !hasAlpha(info.SourceFormat) {
 		return info.Format

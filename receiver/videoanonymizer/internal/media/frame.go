@@ -131,12 +131,12 @@ type Frame struct {
 	released atomic.Bool
 }
 
-// headRoom is spare memory in bytes before a frame's planes, for the header that the encoder reads before each frame, so
-// that one call writes both. It is a cache line, which keeps the planes aligned.
+// headRoom is spare memory in bytes before a frame's planes, for the header that the encoder reads before each frame,
+// so that one call writes both. It is a cache line, which keeps the planes aligned.
 const headRoom = 64
 
-// newFrame returns a frame, all zero, in memory that the garbage collector does not know. It fails with ErrUnsupported if
-// the size is not positive, and with ErrTool if there is no memory.
+// newFrame returns a frame, all zero, in memory that the garbage collector does not know. It fails with ErrUnsupported
+// if the size is not positive, and with ErrTool if there is no memory.
 func newFrame(format PixelFormat, width, height int) (*Frame, error) {
 	if width < 1 || height < 1 {
 		return nil, fmt.Errorf("frame of %d x %d pixels: %w", width, height, ErrUnsupported)

@@ -148,11 +148,11 @@ func (t Tools) tryEncoder(ctx context.Context, p Plan) error {
 }
 
 // grayFrame is one of 128 x 128 pixels in H.264, in base64.
-const grayFrame = "AAAAAWdkAAus2UIEbARAAAADAEAAAAyDxQplgAAAAAFo6+PLIsAAAAFliIQAK//+9nN8JXJY43mS9yy/LoTaFF8LcB6fF3AofDEA" +
-	"AAc4DGnHwDk="
+const grayFrame = "AAAAAWdkAAus2UIEbARAAAADAEAAAAyDxQplgAAAAAFo6+PLIsAAAAFliIQAK//+9nN8JXJY43mS9yy/" +
+	"LoTaFF8LcB6fF3AofDEAAAc4DGnHwDk="
 
-// CheckDecoder checks that the decoder of opts works, by decoding a frame that only its device may decode. It fails with
-// ErrTool, saying what to do.
+// CheckDecoder checks that the decoder of opts works, by decoding a frame that only its device may decode. It fails
+// with ErrTool, saying what to do.
 func (t Tools) CheckDecoder(ctx context.Context, opts ReadOptions) error {
 	if !opts.inHardware() {
 		return nil

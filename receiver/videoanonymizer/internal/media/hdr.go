@@ -95,7 +95,8 @@ func (t Tools) probeFirstFrame(ctx context.Context, info *Info) error {
 		} `json:"frames"`
 	}
 	err = t.ask(ctx, info.Path, f, info.limits, &p,
-		"-select_streams", strconv.Itoa(info.StreamIndex), "-read_intervals", "%+#1", "-show_entries", "frame=side_data_list:frame_side_data="+hdrEntries)
+		"-select_streams", strconv.Itoa(info.StreamIndex), "-read_intervals", "%+#1",
+		"-show_entries", "frame=side_data_list:frame_side_data="+hdrEntries)
 	if ctx.Err() != nil {
 		return err
 	}

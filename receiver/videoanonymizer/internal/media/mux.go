@@ -56,7 +56,8 @@ func (w *Writer) mux(ctx context.Context) error {
 	case errors.As(err, new(overLimit)):
 		return fileError(w.temp, ErrLimit, "%v, joining its segments", err)
 	case errors.Is(err, ErrStalled), errors.Is(joined, os.ErrDeadlineExceeded):
-		return fileError(w.temp, ErrStalled, "its segments could not be joined: nothing was read or written for %s", stall)
+		return fileError(w.temp, ErrStalled, "its segments could not be joined: nothing was read or written for %s",
+			stall)
 	case joined != nil && !errors.Is(joined, syscall.EPIPE):
 		return joined
 	case err != nil:

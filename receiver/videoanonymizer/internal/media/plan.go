@@ -17,8 +17,9 @@ type WriteOptions struct {
 	// Container is "mp4", "mov", "mkv", "webm", "avi" or "ts"; "" or SameAsSource is the one for the source's name
 	// (ContainerFor).
 	Container string
-	// Codec is "h264" (default), "h265", "vp9", "av1", "ffv1", or SameAsSource for the source's own if it is one of these, else
-	// h264. WebM holds no H.264: there "h264" means vp9. Any other pair that does not go together is ErrUnsupported.
+	// Codec is "h264" (default), "h265", "vp9", "av1", "ffv1", or SameAsSource for the source's own if it is one of
+	// these, else h264. WebM holds no H.264: there "h264" means vp9. Any other pair that does not go together is
+	// ErrUnsupported.
 	Codec string
 	// Quality is the constant rate factor: 0 is best, MaxQuality is worst; ffv1 is lossless and has none. nil takes the
 	// codec's default: 23 for h264, 22 for h265, 28 for vp9, 30 for av1.
@@ -37,8 +38,8 @@ type WriteOptions struct {
 	Stall time.Duration
 	// Audio is AudioDrop (default), AudioCopy or AudioMute.
 	Audio string
-	// Keep lists what else of the source gets into the output: KeepChapters, KeepSubtitles, or names of the file's tags,
-	// such as creation_time, in any case.
+	// Keep lists what else of the source gets into the output: KeepChapters, KeepSubtitles, or names of the file's
+	// tags, such as creation_time, in any case.
 	Keep []string
 
 	_ struct{}
@@ -141,7 +142,7 @@ func (p *Plan) chooseTimeBase() error {
 	return nil
 }
 
-// format returns the format nearest to the frames' that the encoder takes. If a frame's size is not divisible by its
+// format returns the format nearest to the frames' that the encoder supports. If a frame's size is not divisible by its
 // chroma subsampling, chroma gets full resolution so that the frame does not lose a row; devices cannot do that.
 func (e encoder) format(info Info) (PixelFormat, error) {
 	f := info.Format

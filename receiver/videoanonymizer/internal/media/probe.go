@@ -93,8 +93,8 @@ func inputArgs(limits Limits) []string {
 	}
 }
 
-// Probe reads the headers of the video at path. It fails with one of the causes ErrNotVideo, ErrUnreadable, ErrVanished,
-// ErrNoVideoStream, ErrDamaged, ErrUnsupported, ErrLimit, ErrStalled, ErrTool, or the context's error.
+// Probe reads the headers of the video at path. It fails with one of the causes ErrNotVideo, ErrUnreadable,
+// ErrVanished, ErrNoVideoStream, ErrDamaged, ErrUnsupported, ErrLimit, ErrStalled, ErrTool, or the context's error.
 func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, error) {
 	limits = limits.withDefaults()
 	path, err := filepath.Abs(path)

@@ -54,8 +54,9 @@ type probedStream struct {
 
 const probeEntries = "stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,time_base," +
 	"avg_frame_rate,r_frame_rate,start_pts,duration_ts,duration,nb_frames,color_range,color_primaries,color_transfer," +
-	"color_space,chroma_location,field_order,side_data_list:stream_disposition=attached_pic:stream_side_data=rotation," +
-	hdrEntries + ":stream_tags=DURATION,DURATION-eng:format=format_name,start_time,duration,nb_streams"
+	"color_space,chroma_location,field_order,side_data_list:stream_disposition=attached_pic:" +
+	"stream_side_data=rotation," + hdrEntries + ":stream_tags=DURATION,DURATION-eng:" +
+	"format=format_name,start_time,duration,nb_streams"
 
 // info converts ffprobe's answer.
 func (p probed) info(path string, limits Limits) (Info, error) {

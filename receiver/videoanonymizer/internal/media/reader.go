@@ -20,8 +20,8 @@ const (
 	defaultStall = 5 * time.Minute
 	// maxShown is how many frames may be announced before their pixels are read. ffmpeg is at most some dozens ahead.
 	maxShown = 1024
-	// missingSeconds is how much of a video's duration, as its headers state it, may be missing before the video counts as
-	// truncated: headers round, and include the time for which the last frame is shown.
+	// missingSeconds is how much of a video's duration, as its headers state it, may be missing before the video counts
+	// as truncated: headers round, and include the time for which the last frame is shown.
 	missingSeconds = 1.0
 )
 
@@ -99,9 +99,9 @@ func (r *Reader) onLine(line []byte) bool {
 }
 
 // Next returns the next frame in presentation order; the caller owns it until it calls Release. The frame's memory
-// comes from a pool that grows to as many frames as are held at once. Next fails with io.EOF after a complete video, and
-// otherwise with ErrDamaged, ErrUnreadable, ErrLimit, ErrStalled, ErrResume, ErrTool or the context's error; further
-// calls return the same error.
+// comes from a pool that grows to as many frames as are held at once. Next fails with io.EOF after a complete video,
+// and otherwise with ErrDamaged, ErrUnreadable, ErrLimit, ErrStalled, ErrResume, ErrTool or the context's error;
+// further calls return the same error.
 func (r *Reader) Next() (*Frame, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -246,8 +246,8 @@ func (r *Reader) ended(cut bool) error {
 	return io.EOF
 }
 
-// missing says what the file's headers promise and its frames do not deliver, or returns "". Decoders do not complain if
-// a file ends between two frames.
+// missing says what the file's headers promise and its frames do not deliver, or returns "". Decoders do not complain
+// if a file ends between two frames.
 func (r *Reader) missing() string {
 	if r.index == 0 {
 		return "no frame decodes"

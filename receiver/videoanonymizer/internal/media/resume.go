@@ -69,7 +69,8 @@ func (r *Reader) skipTo(known []int64, first int) error {
 // checkKnown fails if a frame that an earlier reader read is at another time now.
 func (r *Reader) checkKnown(frame *Frame) error {
 	if frame.Index < len(r.known) && r.known[frame.Index] != frame.PTS {
-		return fileError(r.info.Path, ErrResume, "frame %d is at %s now", frame.Index, frame.Time.Round(time.Millisecond))
+		return fileError(r.info.Path, ErrResume, "frame %d is at %s now",
+			frame.Index, frame.Time.Round(time.Millisecond))
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 // density is how many bits a lossy codec needs for a pixel at its default quality, and how many steps of quality double
 // that.
 //
-// Measured with ffmpeg 5.1 on the first 30 (h264, ffv1) or 15 frames of walk.mp4, of make footage, 768 x 576 with grain,
-// preset veryfast; at quality best, fine, default, coarse:
+// Measured with ffmpeg 5.1 on the first 30 (h264, ffv1) or 15 frames of walk.mp4, of make footage, 768 x 576 with
+// grain, preset veryfast; at quality best, fine, default, coarse:
 //
 //	h264 CRF 0, 10, 23, 30: 1.44, 0.48, 0.12, 0.04    vp9 0, 15, 28, 45: 1.59, 0.35, 0.20, 0.07
 //	h265 CRF 0, 10, 22, 30: 1.07, 0.56, 0.18, 0.08    av1 1, 15, 30, 50: 0.74, 0.30, 0.16, 0.07

@@ -66,8 +66,8 @@ var (
 	sourceVersion  = regexp.MustCompile(`^ff\w+ version \S`)
 )
 
-// recent tells whether the output of -version is that of a new enough program. Builds from the source repository have no
-// release number and count as new.
+// recent tells whether the output of -version is that of a new enough program. Builds from the source repository have
+// no release number and count as new.
 func recent(version []byte) bool {
 	m := releaseVersion.FindSubmatch(version)
 	if m == nil {
@@ -78,9 +78,9 @@ func recent(version []byte) bool {
 	return major > oldestMajor || major == oldestMajor && minor >= oldestMinor
 }
 
-// CheckEncoder checks that this ffmpeg can write the codec of opts, and that the encoder's device, if it has one, works.
-// For codec SameAsSource it checks only the device, with the codec that replaces those that it does not write. It fails
-// with ErrTool, saying what is missing and what to do, or with ErrUnsupported for an unknown choice.
+// CheckEncoder checks that this ffmpeg can write the codec of opts, and that the encoder's device, if it has one,
+// works. For codec SameAsSource it checks only the device, with the codec that replaces those that it does not write.
+// It fails with ErrTool, saying what is missing and what to do, or with ErrUnsupported for an unknown choice.
 func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
 	name := cmp.Or(opts.Codec, defaultCodec)
 	if name == SameAsSource {

@@ -34,7 +34,8 @@ func (w *Writer) verify(ctx context.Context) error {
 			out.Width, out.Height, w.plan.info.Width, w.plan.info.Height)
 	}
 	if e := w.extras; out.AudioStreams != e.audio || out.SubtitleStreams != e.subtitle || out.VideoStreams != 1 {
-		return fileError(w.temp, ErrTool, "the output has %d video, %d audio and %d subtitle streams instead of 1, %d and %d",
+		return fileError(w.temp, ErrTool,
+			"the output has %d video, %d audio and %d subtitle streams instead of 1, %d and %d",
 			out.VideoStreams, out.AudioStreams, out.SubtitleStreams, e.audio, e.subtitle)
 	}
 	f, _, err := openSource(w.temp)
@@ -42,10 +43,12 @@ func (w *Writer) verify(ctx context.Context) error {
 		return err
 	}
 	check := timeCheck{
-		want: w.times.reader(), planned: w.planned, from: w.plan.timeBase, to: out.TimeBase, late: w.plan.container.late,
+		want: w.times.reader(), planned: w.planned,
+		from: w.plan.timeBase, to: out.TimeBase, late: w.plan.container.late,
 	}
 	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(out.limits)...)
-	args = append(args, "-select_streams", "v:0", "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", "-i", inputURL)
+	args = append(args,
+		"-select_streams", "v:0", "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", "-i", inputURL)
 	complaint, err := stream(ctx, w.tools.FFprobe, args, f, out.limits.reading(), check.read)
 	switch {
 	case context.Cause(ctx) != nil:
@@ -136,7 +139,8 @@ func (c *timeCheck) next() error {
 	}
 	want += c.shift
 	if diff := got - want; diff > 1 || diff < -1 || diff != 0 && c.from == c.to {
-		return fmt.Errorf("frame %d is shown at %d instead of %d (in units of %d/%d s)", c.n, got, want, c.to.Num, c.to.Den)
+		return fmt.Errorf("frame %d is shown at %d instead of %d (in units of %d/%d s)",
+			c.n, got, want, c.to.Num, c.to.Den)
 	}
 	c.n++
 	return nil

@@ -91,8 +91,8 @@ func reserve(path string) error {
 }
 
 // Write sends a frame to the encoder. It does not keep the frame. PTS must increase from frame to frame. Write fails
-// with ErrNoSpace, ErrUnwritable, ErrStalled, ErrTool, ErrUnsupported (a size or format other than the plan's, or a time
-// that the container cannot hold) or the context's error; further calls return the same error.
+// with ErrNoSpace, ErrUnwritable, ErrStalled, ErrTool, ErrUnsupported (a size or format other than the plan's, or a
+// time that the container cannot hold) or the context's error; further calls return the same error.
 func (w *Writer) Write(frame *Frame) error {
 	if w.err == nil {
 		w.err = w.write(frame)
@@ -165,7 +165,8 @@ func (w *Writer) send(b []byte) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fileError(w.temp, ErrStalled, "the encoder took no frame for %s after frame %d", w.plan.options.Stall, w.frames)
+		return fileError(w.temp, ErrStalled, "the encoder took no frame for %s after frame %d",
+			w.plan.options.Stall, w.frames)
 	case errors.Is(err, os.ErrClosed):
 		return fileError(w.temp, os.ErrClosed, "")
 	}
@@ -193,7 +194,8 @@ func (w *Writer) ended(ctx context.Context) error {
 	case errors.As(err, new(overLimit)):
 		return fileError(w.temp, ErrLimit, "%v, encoding; it ended after frame %d", err, w.frames)
 	case errors.Is(err, ErrStalled):
-		return fileError(w.temp, ErrStalled, "the encoder wrote nothing for %s after frame %d", w.plan.options.Stall, w.frames)
+		return fileError(w.temp, ErrStalled, "the encoder wrote nothing for %s after frame %d",
+			w.plan.options.Stall, w.frames)
 	case err == nil:
 		err = errors.New("it reports errors")
 	}
