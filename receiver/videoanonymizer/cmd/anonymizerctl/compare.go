@@ -26,8 +26,8 @@ func newCompareCommand() *cobra.Command {
 		Short: "Tell what differs between a video and its anonymized output",
 		Long: `Decodes a source and its anonymized output side by side, and prints what is the same and what is not.
 
-It exits with 0 if nothing differs but masks, the encoder's loss and what is dropped by default, with 1 if something else
-does, and with 2 if the two cannot be compared.`,
+It exits with 0 if nothing differs but masks, the encoder's loss and what is dropped by default, with 1 if something
+else does, and with 2 if the two cannot be compared.`,
 		Example: "  anonymizerctl compare --accept sound,tags walk.mkv walk_anonymized.mkv",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(command *cobra.Command, args []string) error {
