@@ -92,7 +92,7 @@ distclean: clean ## Remove everything that was built or fetched; your videos sta
 
 .PHONY: check
 check: ## Run the linters and the short unit tests: the fast loop while you work
-	@build/steps.sh lint $(call each_module,unit-test)
+	@build/steps.sh lint "unit-test MODULE=." $(call each_module,unit-test)
 
 .PHONY: test
 test: ## Run every check, starting from a bare checkout; CI runs this

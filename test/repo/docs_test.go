@@ -55,10 +55,10 @@ func TestLinksExist(t *testing.T) {
 // TestMakeTargetsExist checks that each make target that a document or a pre-commit hook names exists.
 func TestMakeTargetsExist(t *testing.T) {
 	targets := map[string]bool{}
-	for _, match := range regexp.MustCompile(`(?m)^([a-z][a-z-]*):`).FindAllStringSubmatch(read(t, "Makefile"), -1) {
+	for _, match := range regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`).FindAllStringSubmatch(read(t, "Makefile"), -1) {
 		targets[match[1]] = true
 	}
-	named := regexp.MustCompile("(?m)(?:`|^ +entry: |^)make ([a-z][a-z-]*)")
+	named := regexp.MustCompile("(?m)(?:`|^ +entry: |^)make ([a-z][a-z0-9-]*)")
 	var found int
 	for _, path := range append(files(t, "*.md"), ".pre-commit-config.yaml") {
 		for _, match := range named.FindAllStringSubmatch(read(t, path), -1) {
@@ -116,7 +116,7 @@ func TestReferences(t *testing.T) {
 	}
 	for _, other := range []string{
 		"output::audio", "config.yaml", "docs_test.go", "os.Rename", "internal/vision/<family>.go", "/usr/bin/ffmpeg",
-		"https://example.com/a", "github.com/stretchr/testify", "make build/x", "-c:v", "watch.include", "1.5",
+		"https://example.com/a", "github.com/stretchr/testify", "make build/x", "-c:v", "watch.include", "1.5", "bin/anonymizerctl", "models/gone.onnx",
 	} {
 		checked, missing := source.check("See `" + other + "`.")
 		assert.Zero(t, checked, "%s is not a reference", other)

@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -24,8 +25,8 @@ import (
 //	`T.Name`                                  a package of this repository declares the exported type, with this member
 //
 // Name may end in (). Other code spans are not references: those with spaces, those with a placeholder in angle
-// brackets, absolute paths, addresses, import paths, and names of packages outside this repository. Code in fences is
-// not checked.
+// brackets, absolute paths, paths that git ignores, addresses, import paths, and names of packages outside this
+// repository. Code in fences is not checked.
 var (
 	pathReference = regexp.MustCompile(`^([\w.*-]+/[\w./*-]*)(?:: ?([\w.]+?)(?:\(\))?)?$`)
 	nameReference = regexp.MustCompile(`^(\w+)((?:\.[A-Z]\w*){1,2}?)(?:\(\))?$`)
@@ -64,7 +65,10 @@ func (s source) resolve(span string) (reference, exists bool) {
 		if host, _, _ := strings.Cut(path, "/"); strings.Contains(strings.TrimPrefix(host, "."), ".") {
 			return false, false // an import path
 		}
-		return true, s.hasPath(path, name)
+		if s.hasPath(path, name) {
+			return true, true
+		}
+		return !ignored(path), false
 	}
 	match := nameReference.FindStringSubmatch(span)
 	if match == nil {
@@ -93,6 +97,13 @@ func (s source) hasPath(path, name string) bool {
 		}
 	}
 	return false
+}
+
+// ignored tells whether git ignores a path, such as that of a built program.
+func ignored(path string) bool {
+	command := exec.Command("git", "check-ignore", "--quiet", path)
+	command.Dir = root
+	return command.Run() == nil
 }
 
 func (s source) declares(files []string, name string) bool {
