@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// parseConfig reads YAML onto the defaults, as the collector does.
+// parseConfig decodes YAML into the default configuration and validates it, as the collector does.
 func parseConfig(t testing.TB, text string) (*Config, error) {
 	var raw map[string]any
 	if err := yaml.Unmarshal([]byte(text), &raw); err != nil {
@@ -28,7 +28,7 @@ func parseConfig(t testing.TB, text string) (*Config, error) {
 	return cfg, confmap.Validate(cfg)
 }
 
-func TestConfigOfTheReadme(t *testing.T) {
+func TestReadmeConfig(t *testing.T) {
 	cfg, err := parseConfig(t, `
 flush_interval: 1s
 expiration: 5m
@@ -57,7 +57,7 @@ metrics:
 	}, cfg)
 }
 
-func TestConfigForms(t *testing.T) {
+func TestConfigShortForms(t *testing.T) {
 	cfg, err := parseConfig(t, `
 error_mode: propagate
 metrics:
@@ -78,7 +78,7 @@ metrics:
 	one, several := cfg.Metrics[0], cfg.Metrics[1]
 	require.Equal(t, Aggregations{AggregationMax}, one.Aggregation)
 	require.Equal(t, []string{"one"}, one.outputNames())
-	require.NotNil(t, one.ResourceAttributes, "an empty list is none, no list is all")
+	require.NotNil(t, one.ResourceAttributes, "an empty list keeps no attributes, a missing list keeps all")
 	require.Nil(t, several.ResourceAttributes)
 	require.Equal(t, []string{"several", "several_mean"}, several.outputNames())
 	require.False(t, *several.Exemplars)
@@ -96,12 +96,12 @@ func TestConfigErrors(t *testing.T) {
 			config: `{flush_interval: 1ms, expiration: -1s, scrape_interval: -1s, series_limit: 0}`,
 			want: []string{
 				"flush_interval: 1ms is too short, use at least 10ms",
-				"expiration: -1s is negative, use 0 to keep series for ever",
-				"scrape_interval: -1s is negative, leave it out if it is not known",
+				"expiration: -1s is negative, use 0 to keep series forever",
+				"scrape_interval: -1s is negative, omit it if it is unknown",
 				"series_limit: 0 is too small, use 1 or more",
 			},
 		},
-		"expiration within a flush": {
+		"expiration shorter than flush interval": {
 			config: `{flush_interval: 1m, expiration: 10s}`,
 			want:   []string{"expiration: 10s is shorter than the flush_interval of 1m0s, use a multiple of it"},
 		},
@@ -110,51 +110,62 @@ func TestConfigErrors(t *testing.T) {
 		"empty metric": {
 			config: `{metrics: [{}]}`,
 			want: []string{
-				`metrics[0].name: "" is no metric name`,
+				`metrics[0].name: "" is not a valid metric name`,
 				"metrics[0].attribute: is missing, name the attribute that holds the number",
 			},
 		},
 		"names": {
-			config: `{metrics: [{name: 1a, attribute: b}, {name: x_max, attribute: b}, {name: X, attribute: b, aggregation: [last, max]}]}`,
-			want:   []string{`metrics[0].name: "1a" is no metric name`, `metrics[2].name: "X_max" is the name of metrics[1], too`},
+			config: `{metrics: [{name: 1a, attribute: b}, {name: x_max, attribute: b},
+				{name: X, attribute: b, aggregation: [last, max]}]}`,
+			want: []string{
+				`metrics[0].name: "1a" is not a valid metric name`,
+				`metrics[2].name: "X_max" is also the name of metrics[1]`,
+			},
 		},
 		"value": {
-			config: `{metrics: [{name: a, attribute: b, value: "1"}, {name: c, value: "1", source: scope}, {name: d, attribute: b, event_name: e, source: moon}]}`,
+			config: `{metrics: [{name: a, attribute: b, value: "1"},
+				{name: c, value: "1", source: scope}, {name: d, attribute: b, event_name: e, source: moon}]}`,
 			want: []string{
-				"metrics[0].value: cannot stand beside attribute",
-				"metrics[1].source: scope goes with attribute, an OTTL value says itself where it looks (scope.attributes[...])",
+				"metrics[0].value: cannot be combined with attribute",
+				"metrics[1].source: scope requires attribute; with value, use scope.attributes[...] in the expression",
 				`metrics[2].source: "moon" is unknown, use one of span, resource, scope, event`,
-				"metrics[2].event_name: needs source: event",
+				"metrics[2].event_name: requires source: event",
 			},
 		},
 		"OTTL": {
-			config: `{metrics: [{name: a, value: "1 +", conditions: ["true", "span.nam == 1"]}, {name: b, source: event, value: "spanevent.atributes"}, {name: c, attribute: x, conditions: ["set(span.name, 1)"]}]}`,
+			config: `{metrics: [{name: a, value: "1 +", conditions: ["true", "span.nam == 1"]},
+				{name: b, source: event, value: "spanevent.atributes"},
+				{name: c, attribute: x, conditions: ["set(span.name, 1)"]}]}`,
 			want: []string{
-				"metrics[0].conditions[1]: is no OTTL condition",
-				"value: is no OTTL expression",
-				"metrics[1].value: is no OTTL expression",
-				"metrics[2].conditions[0]: is no OTTL condition",
+				"metrics[0].conditions[1]: is not a valid OTTL condition",
+				"value: is not a valid OTTL expression",
+				"metrics[1].value: is not a valid OTTL expression",
+				"metrics[2].conditions[0]: is not a valid OTTL condition",
 			},
 		},
 		"gauge only": {
-			config: `{metrics: [{name: a, attribute: b, type: sum, aggregation: last, every_span: true, timestamp: flush}]}`,
+			config: `{metrics: [{name: a, attribute: b, type: sum, aggregation: last,
+				every_span: true, timestamp: flush}]}`,
 			want: []string{
-				"metrics[0].aggregation: belongs to type: gauge",
-				"metrics[0].every_span: belongs to type: gauge",
-				"metrics[0].timestamp: belongs to type: gauge, a sum always carries the time of the flush",
+				"metrics[0].aggregation: requires type: gauge",
+				"metrics[0].every_span: requires type: gauge",
+				"metrics[0].timestamp: requires type: gauge, a sum always has the time of the flush",
 			},
 		},
-		"not for a gauge": {
-			config: `{metrics: [{name: a, attribute: b, temporality: delta, monotonic: true, buckets: [1], max_size: 3}]}`,
+		"sums and histograms only": {
+			config: `{metrics: [{name: a, attribute: b, temporality: delta, monotonic: true,
+				buckets: [1], max_size: 3}]}`,
 			want: []string{
-				"metrics[0].temporality: belongs to sums and histograms",
-				"metrics[0].monotonic: belongs to type: sum",
-				"metrics[0].buckets: belongs to type: histogram",
-				"metrics[0].max_size: belongs to type: exponential_histogram",
+				"metrics[0].temporality: requires a sum or histogram",
+				"metrics[0].monotonic: requires type: sum",
+				"metrics[0].buckets: requires type: histogram",
+				"metrics[0].max_size: requires type: exponential_histogram",
 			},
 		},
-		"choices": {
-			config: `{metrics: [{name: a, attribute: b, type: summary}, {name: c, attribute: b, aggregation: [last, median, last], timestamp: now}, {name: d, attribute: b, type: sum, temporality: both}]}`,
+		"unknown choices": {
+			config: `{metrics: [{name: a, attribute: b, type: summary},
+				{name: c, attribute: b, aggregation: [last, median, last], timestamp: now},
+				{name: d, attribute: b, type: sum, temporality: both}]}`,
 			want: []string{
 				`metrics[0].type: "summary" is unknown, use one of gauge, sum, histogram, exponential_histogram`,
 				`metrics[1].aggregation: "median" is unknown, use one of last, min, max, mean, count`,
@@ -166,28 +177,33 @@ func TestConfigErrors(t *testing.T) {
 		"every span": {
 			config: `{metrics: [{name: a, attribute: b, every_span: true, aggregation: max, timestamp: flush}]}`,
 			want: []string{
-				"metrics[0].aggregation: cannot stand beside every_span",
-				"metrics[0].timestamp: flush cannot stand beside every_span",
+				"metrics[0].aggregation: cannot be combined with every_span",
+				"metrics[0].timestamp: flush cannot be combined with every_span",
 			},
 		},
 		"histograms": {
-			config: `{metrics: [{name: a, attribute: b, type: histogram, buckets: [1, 1, .inf]}, {name: c, attribute: b, type: histogram, buckets: []}, {name: d, attribute: b, type: exponential_histogram, max_size: 1}]}`,
+			config: `{metrics: [{name: a, attribute: b, type: histogram, buckets: [1, 1, .inf]},
+				{name: c, attribute: b, type: histogram, buckets: []},
+				{name: d, attribute: b, type: exponential_histogram, max_size: 1}]}`,
 			want: []string{
-				"metrics[0].buckets[1]: 1 does not come after 1, use increasing bounds",
+				"metrics[0].buckets[1]: 1 is not greater than 1, list the bounds in increasing order",
 				"metrics[0].buckets[2]: +Inf is not finite",
 				"metrics[1].buckets: is empty",
 				"metrics[2].max_size: 1 is out of range, use 2 to 16384",
 			},
 		},
 		"dimensions": {
-			config: `{metrics: [{name: a, attribute: b, series_limit: -1, resource_attributes: ["", r, r], dimensions: [x, x, {}, otel.metric.overflow, {name: e, source: event}, {source: span_name, attribute: n}, {name: l, default: [1]}, {name: m, source: mars}]}]}`,
+			config: `{metrics: [{name: a, attribute: b, series_limit: -1, resource_attributes: ["", r, r],
+				dimensions: [x, x, {}, otel.metric.overflow,
+				{name: e, source: event}, {source: span_name, attribute: n},
+				{name: l, default: [1]}, {name: m, source: mars}]}]}`,
 			want: []string{
 				`metrics[0].dimensions[1].name: "x" is listed twice`,
 				"metrics[0].dimensions[2].name: is missing",
 				"metrics[0].dimensions[3].name: otel.metric.overflow marks the overflow series",
-				"metrics[0].dimensions[4].source: event needs source: event on the metric, too",
-				"metrics[0].dimensions[5].attribute: cannot stand beside source: span_name",
-				"metrics[0].dimensions[6].default: [1] is neither text, number nor boolean",
+				"metrics[0].dimensions[4].source: event requires source: event on the metric as well",
+				"metrics[0].dimensions[5].attribute: cannot be combined with source: span_name",
+				"metrics[0].dimensions[6].default: [1] is not a string, number or boolean",
 				`metrics[0].dimensions[7].source: "mars" is unknown`,
 				"metrics[0].resource_attributes[0]: is empty",
 				`metrics[0].resource_attributes[2]: "r" is listed twice`,
@@ -205,11 +221,13 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// FuzzConfig: whatever is written, it is refused with an error or runs.
+// FuzzConfig checks that every configuration is either rejected or compiles.
 func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{
-		`{flush_interval: 1s, metrics: [{name: a, attribute: b, dimensions: [c, {name: d, source: resource, default: 1.5}]}]}`,
-		`{metrics: [{name: a, value: "span.end_time - span.start_time", conditions: ["span.name == \"x\""], aggregation: [min, max]}]}`,
+		`{flush_interval: 1s, metrics: [{name: a, attribute: b,
+			dimensions: [c, {name: d, source: resource, default: 1.5}]}]}`,
+		`{metrics: [{name: a, value: "span.end_time - span.start_time",
+			conditions: ["span.name == \"x\""], aggregation: [min, max]}]}`,
 		`{metrics: [{name: a, source: event, attribute: b, type: histogram, buckets: [1, 2], temporality: delta}]}`,
 		`{metrics: [{name: a, attribute: b, type: exponential_histogram, max_size: 7, resource_attributes: []}]}`,
 	} {

@@ -5,7 +5,7 @@ package attrtometrics // import "github.com/otelcol-anonymizer/otelcol-anonymize
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -17,15 +17,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
 )
 
-// spanConnector makes metrics of the spans that reach it, and is the outlet of the processors with its ID.
+// spanConnector aggregates the spans it receives. It is also the outlet of the processors with the same ID.
 type spanConnector struct {
-	logger *zap.Logger
-	engine *engine.Engine // nil without metrics of its own
-	next   consumer.Metrics
-	outlet *outlet
-	idle   atomic.Bool // nothing uses it, and the log says so
+	logger   *zap.Logger
+	engine   *engine.Engine // nil if the connector has no metrics of its own
+	next     consumer.Metrics
+	outlet   *outlet
+	warnIdle sync.Once
 }
 
+// newConnector takes the clock as an argument so that tests can set the time.
 func newConnector(
 	set connector.Settings, cfg *Config, next consumer.Metrics, now func() time.Time,
 ) (*spanConnector, error) {
@@ -53,8 +54,11 @@ func (c *spanConnector) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	if c.engine != nil {
 		return c.engine.Consume(ctx, td)
 	}
-	if !c.outlet.used.Load() && c.idle.CompareAndSwap(false, true) {
-		c.logger.Warn("no metrics are configured and no processor of the same ID uses this connector: it makes nothing of its spans")
+	if !c.outlet.used.Load() {
+		c.warnIdle.Do(func() {
+			c.logger.Warn("the connector ignores its spans: " +
+				"it has no metrics, and no processor with the same ID uses it")
+		})
 	}
 	return nil
 }

@@ -35,14 +35,14 @@ var kinds = map[Type]engine.Kind{
 }
 
 var aggregations = map[Aggregation]engine.Aggregation{
-	AggregationLast:  engine.Last,
-	AggregationMin:   engine.Min,
-	AggregationMax:   engine.Max,
-	AggregationMean:  engine.Mean,
-	AggregationCount: engine.Count,
+	AggregationLast:  engine.AggregationLast,
+	AggregationMin:   engine.AggregationMin,
+	AggregationMax:   engine.AggregationMax,
+	AggregationMean:  engine.AggregationMean,
+	AggregationCount: engine.AggregationCount,
 }
 
-// definitions turns valid metrics into what the engine runs.
+// definitions compiles the metrics of a valid configuration.
 func (c *Config) definitions(set component.TelemetrySettings) ([]engine.Definition, error) {
 	var defs []engine.Definition
 	var errs error
@@ -57,7 +57,7 @@ func (c *Config) definitions(set component.TelemetrySettings) ([]engine.Definiti
 	return defs, errs
 }
 
-// compile returns an error only for OTTL that does not parse.
+// compile returns an error only if an OTTL expression does not parse.
 func (m *Metric) compile(set component.TelemetrySettings) (engine.Definition, error) {
 	d := engine.Definition{
 		Name:               m.Name,
@@ -96,7 +96,7 @@ func (m *Metric) outputs() []engine.Output {
 	names := m.outputNames()
 	for i, a := range m.aggregations() {
 		o := engine.Output{Name: names[i], Description: m.Description, Unit: m.Unit, Aggregation: aggregations[a]}
-		if a == AggregationCount { // it counts spans, whatever the unit of their values
+		if a == AggregationCount { // counts spans, whatever the unit of their values
 			o.Unit = "{span}"
 			if m.Source == SourceEvent {
 				o.Unit = "{event}"
@@ -113,11 +113,12 @@ func (m *Metric) compileOTTL(d *engine.Definition, set component.TelemetrySettin
 	}
 	if d.Source == engine.SourceEvent {
 		parser, err := ottlspanevent.NewParser(
-			ottlfuncs.StandardConverters[*ottlspanevent.TransformContext](), set, ottlspanevent.EnablePathContextNames())
+			ottlfuncs.StandardConverters[*ottlspanevent.TransformContext](), set,
+			ottlspanevent.EnablePathContextNames())
 		if err != nil {
 			return err
 		}
-		d.OnEvent, err = compileOTTL(m, &parser, ottlspanevent.ContextName, set)
+		d.OnEvent, err = parseExpressions(m, &parser, ottlspanevent.ContextName, set)
 		return err
 	}
 	parser, err := ottlspan.NewParser(
@@ -125,17 +126,20 @@ func (m *Metric) compileOTTL(d *engine.Definition, set component.TelemetrySettin
 	if err != nil {
 		return err
 	}
-	d.OnSpan, err = compileOTTL(m, &parser, ottlspan.ContextName, set)
+	d.OnSpan, err = parseExpressions(m, &parser, ottlspan.ContextName, set)
 	return err
 }
 
-// compileOTTL compiles conditions and value. Paths may go without the name of the context: attributes is span.attributes.
-func compileOTTL[K any](
+// parseExpressions parses the conditions and the value. The context name may be omitted from paths: attributes means
+// span.attributes.
+func parseExpressions[K any](
 	m *Metric, parser *ottl.Parser[K], context string, set component.TelemetrySettings,
 ) (x engine.Expressions[K], errs error) {
 	conditions, err := ottl.NewParserCollection(set, ottl.WithParserCollectionContext(context, parser,
 		ottl.WithConditionConverter(
-			func(_ *ottl.ParserCollection[[]*ottl.Condition[K]], _ ottl.ConditionsGetter, parsed []*ottl.Condition[K]) ([]*ottl.Condition[K], error) {
+			func(
+				_ *ottl.ParserCollection[[]*ottl.Condition[K]], _ ottl.ConditionsGetter, parsed []*ottl.Condition[K],
+			) ([]*ottl.Condition[K], error) {
 				return parsed, nil
 			})))
 	if err != nil {
@@ -143,7 +147,10 @@ func compileOTTL[K any](
 	}
 	values, err := ottl.NewParserCollection(set, ottl.WithParserCollectionContext(context, parser,
 		ottl.WithValueExpressionConverter(
-			func(_ *ottl.ParserCollection[[]*ottl.ValueExpression[K]], _ ottl.ValueExpressionsGetter, parsed []*ottl.ValueExpression[K]) ([]*ottl.ValueExpression[K], error) {
+			func(
+				_ *ottl.ParserCollection[[]*ottl.ValueExpression[K]], _ ottl.ValueExpressionsGetter,
+				parsed []*ottl.ValueExpression[K],
+			) ([]*ottl.ValueExpression[K], error) {
 				return parsed, nil
 			})))
 	if err != nil {
@@ -152,15 +159,16 @@ func compileOTTL[K any](
 	for i, text := range m.Conditions {
 		parsed, err := conditions.ParseConditionsWithContext(context, ottl.NewConditionsGetter([]string{text}), true)
 		if err != nil {
-			errs = errors.Join(errs, fmt.Errorf("conditions[%d]: is no OTTL condition: %w", i, err))
+			errs = errors.Join(errs, fmt.Errorf("conditions[%d]: is not a valid OTTL condition: %w", i, err))
 			continue
 		}
 		x.Conditions = append(x.Conditions, parsed...)
 	}
 	if m.Value != "" {
-		parsed, err := values.ParseValueExpressionsWithContext(context, ottl.NewValueExpressionsGetter([]string{m.Value}), true)
+		getter := ottl.NewValueExpressionsGetter([]string{m.Value})
+		parsed, err := values.ParseValueExpressionsWithContext(context, getter, true)
 		if err != nil {
-			return x, errors.Join(errs, fmt.Errorf("value: is no OTTL expression: %w", err))
+			return x, errors.Join(errs, fmt.Errorf("value: is not a valid OTTL expression: %w", err))
 		}
 		x.Value = parsed[0]
 	}

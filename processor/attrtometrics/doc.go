@@ -3,7 +3,7 @@
 
 //go:generate go tool -modfile=../../internal/tools/go.mod mdatagen metadata.yaml
 
-// Package attrtometrics turns a number on a span into a metric. One engine has two faces: a connector (traces in, metrics
-// out), whose factory for the collector builder is in the package connector, and a processor (traces pass through), whose
-// factory is NewFactory.
+// Package attrtometrics turns numbers on spans into metrics. It offers two components that share one engine: a
+// connector (traces in, metrics out) and a processor (spans pass through unchanged). NewFactory returns the factory of
+// the processor. The collector builder takes the factory of the connector from the package connector.
 package attrtometrics // import "github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics"

@@ -17,22 +17,22 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
 )
 
-// NewFactory returns the factory of the processor face.
+// NewFactory returns the factory of the processor.
 func NewFactory() processor.Factory {
 	return processor.NewFactory(metadata.Type, createDefaultConfig,
 		processor.WithTraces(createTraces, metadata.TracesStability))
 }
 
-// NewConnectorFactory returns the factory of the connector face. The collector builder takes it from the package connector.
+// NewConnectorFactory returns the factory of the connector. The collector builder takes it from the package connector.
 func NewConnectorFactory() connector.Factory {
 	return connector.NewFactory(metadata.Type, createDefaultConfig,
 		connector.WithTracesToMetrics(createTracesToMetrics, metadata.TracesStability))
 }
 
 func createTraces(
-	_ context.Context, set processor.Settings, cfg component.Config, next consumer.Traces,
+	ctx context.Context, set processor.Settings, cfg component.Config, next consumer.Traces,
 ) (processor.Traces, error) {
-	return newProcessor(set, cfg.(*Config), next, time.Now)
+	return newProcessor(ctx, set, cfg.(*Config), next)
 }
 
 func createTracesToMetrics(
@@ -41,6 +41,7 @@ func createTracesToMetrics(
 	return newConnector(set, cfg.(*Config), next, time.Now)
 }
 
+// newEngine compiles the metrics of a valid cfg. It fails if the component's internal telemetry cannot be set up.
 func newEngine(
 	cfg *Config, set component.TelemetrySettings, build component.BuildInfo, now func() time.Time,
 ) (*engine.Engine, error) {
@@ -49,7 +50,7 @@ func newEngine(
 		return nil, err
 	}
 	if cfg.Expiration > 0 && cfg.Expiration < cfg.ScrapeInterval {
-		set.Logger.Warn("expiration is shorter than scrape_interval: series may end before they are ever collected",
+		set.Logger.Warn("expiration is shorter than scrape_interval: series may expire before they are scraped",
 			zap.Duration("expiration", cfg.Expiration), zap.Duration("scrape_interval", cfg.ScrapeInterval))
 	}
 	return engine.New(engine.Settings{

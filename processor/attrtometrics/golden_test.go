@@ -26,13 +26,14 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
 )
 
-var update = flag.Bool("update", false, "write output.yaml of the golden cases anew; read the difference before you commit it")
+var update = flag.Bool("update", false, "rewrite output.yaml of the golden cases; review the diff before committing it")
 
-// goldenStart is the time at which the golden cases begin. Their spans end between it and the first flush.
+// goldenStart is when the golden cases start. Their spans end between then and the first flush.
 var goldenStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TestGolden runs each folder of testdata: the connector is configured by config.yaml, takes input.yaml (or input_1.yaml,
-// input_2.yaml and so on, with a flush after each) and must send output.yaml, which holds all flushes one after the other.
+// TestGolden runs each directory of testdata: a connector configured by config.yaml consumes input.yaml (or
+// input_1.yaml, input_2.yaml and so on, with a flush after each) and must send output.yaml, which lists the flushes in
+// order.
 func TestGolden(t *testing.T) {
 	configs, err := filepath.Glob("testdata/*/config.yaml")
 	require.NoError(t, err)
@@ -58,7 +59,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// runGolden returns what was sent as a YAML document for each flush.
+// runGolden returns one YAML document per flush.
 func runGolden(t *testing.T, cfg *Config, dir string) []byte {
 	inputs, err := filepath.Glob(filepath.Join(dir, "input*.yaml"))
 	require.NoError(t, err)
@@ -69,7 +70,7 @@ func runGolden(t *testing.T, cfg *Config, dir string) []byte {
 	set := connectortest.NewNopSettings(metadata.Type)
 	set.BuildInfo.Version = "v1"
 	interval := cfg.FlushInterval
-	cfg.FlushInterval = time.Hour // the test flushes
+	cfg.FlushInterval = time.Hour // only the test flushes
 	c, err := newConnector(set, cfg, sink, func() time.Time { return now })
 	require.NoError(t, err)
 	require.NoError(t, c.Start(context.Background(), componenttest.NewNopHost()))
@@ -95,7 +96,7 @@ func runGolden(t *testing.T, cfg *Config, dir string) []byte {
 	return all.Bytes()
 }
 
-// readTraces reads OTLP/JSON written as YAML.
+// readTraces decodes OTLP/JSON written as YAML.
 func readTraces(t *testing.T, path string) ptrace.Traces {
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -108,14 +109,15 @@ func readTraces(t *testing.T, path string) ptrace.Traces {
 	return td
 }
 
-// asBlock takes the style of JSON away, except from what reads better on one line.
+// asBlock converts JSON style to YAML block style, except for keys whose values read better on one line.
 func asBlock(n *yaml.Node) {
 	n.Style = 0
 	for i, child := range n.Content {
 		asBlock(child)
 		if n.Kind == yaml.MappingNode && i%2 == 1 {
 			switch n.Content[i-1].Value {
-			case "resource", "scope", "attributes", "exemplars", "bucketCounts", "explicitBounds", "positive", "negative":
+			case "resource", "scope", "attributes", "exemplars",
+				"bucketCounts", "explicitBounds", "positive", "negative":
 				child.Style = yaml.FlowStyle
 			}
 		}

@@ -16,29 +16,30 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// outlets are the connectors that are started in this process, where a processor finds the one with its ID.
+// outlets holds the started connectors of this process, so that a processor finds the one with its ID.
 //
-// The service tells its parts of each other only through pipelines, and metrics do not fit through one of traces. That the
-// connector is an exporter of the processor's pipeline makes the service start it before the processor and stop it after.
+// It is global because components can reach each other only through pipelines, and a traces pipeline carries no
+// metrics. Since the connector is an exporter of the processor's pipeline, the collector starts it before the processor
+// and stops it afterwards.
 var outlets = struct {
 	sync.Mutex
 	open map[outletKey]*outlet
 }{open: map[outletKey]*outlet{}}
 
-// outletKey tells collectors of the same process apart by the resource of their own telemetry: the service makes one and
-// hands the same, not a copy, to all of its components.
+// outletKey identifies a connector. The resource of the internal telemetry tells collectors in the same process apart:
+// each collector creates one and passes that same instance, not a copy, to all of its components.
 type outletKey struct {
 	collector pcommon.Resource
 	id        component.ID
 }
 
-// outlet is the way of a processor's metrics into the pipelines of the connector.
+// outlet forwards the metrics of processors to the pipelines of a connector.
 type outlet struct {
 	key  outletKey
-	used atomic.Bool // by a processor
+	used atomic.Bool // a processor has found this outlet
 
 	mu   sync.RWMutex
-	next consumer.Metrics // nil when closed
+	next consumer.Metrics // nil once closed
 }
 
 func newOutlet(id component.ID, set component.TelemetrySettings, next consumer.Metrics) *outlet {
@@ -49,13 +50,13 @@ func (o *outlet) open() error {
 	outlets.Lock()
 	defer outlets.Unlock()
 	if _, ok := outlets.open[o.key]; ok {
-		return fmt.Errorf("a connector %q is already started in this collector", o.key.id)
+		return fmt.Errorf("connector %q is already started in this collector", o.key.id)
 	}
 	outlets.open[o.key] = o
 	return nil
 }
 
-// close waits for the metrics that are on their way.
+// close waits until metrics in flight have been forwarded.
 func (o *outlet) close() {
 	outlets.Lock()
 	if outlets.open[o.key] == o {
@@ -67,13 +68,9 @@ func (o *outlet) close() {
 	o.next = nil
 }
 
-// findOutlet returns the started connector of that ID in the same collector.
-func findOutlet(id component.ID, set component.TelemetrySettings) (*outlet, error) {
-	outlets.Lock()
-	defer outlets.Unlock()
-	o := outlets.open[outletKey{collector: set.Resource, id: id}]
-	if o == nil {
-		return nil, fmt.Errorf(`no connector %[1]q takes the metrics of processor %[1]q. Add it with the same ID, as an exporter of the same traces pipeline and a receiver of a metrics pipeline:
+// missingOutlet has the ID of the processor as its only argument.
+const missingOutlet = `processor %[1]q needs a connector %[1]q to send its metrics. ` +
+	`Add it as an exporter of the same traces pipeline and as a receiver of a metrics pipeline:
 
 connectors:
   %[1]s: {}
@@ -83,19 +80,28 @@ service:
       processors: [%[1]s]
       exporters: [%[1]s, ...]
     metrics:
-      receivers: [%[1]s]`, id.String())
+      receivers: [%[1]s]`
+
+// findOutlet returns the started connector with the given ID in the same collector.
+func findOutlet(id component.ID, set component.TelemetrySettings) (*outlet, error) {
+	outlets.Lock()
+	defer outlets.Unlock()
+	o := outlets.open[outletKey{collector: set.Resource, id: id}]
+	if o == nil {
+		return nil, fmt.Errorf(missingOutlet, id.String())
 	}
 	o.used.Store(true)
 	return o, nil
 }
 
-var errOutletClosed = errors.New("the connector of the same ID is already shut down: list it as an exporter of the processor's own traces pipeline")
+var errOutletClosed = errors.New("the connector with the same ID is already shut down: " +
+	"list it as an exporter of the processor's own traces pipeline")
 
 func (*outlet) Capabilities() consumer.Capabilities {
 	return consumer.Capabilities{MutatesData: false}
 }
 
-// ConsumeMetrics passes md on to the pipelines of the connector.
+// ConsumeMetrics forwards md to the pipelines of the connector.
 func (o *outlet) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
 	o.mu.RLock()
 	defer o.mu.RUnlock()

@@ -17,7 +17,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
 )
 
-// tap makes metrics of the spans that pass through a processor, and leaves the spans as they are.
+// tap is the processor: it aggregates the spans that pass through and leaves them unchanged.
 type tap struct {
 	id        component.ID
 	telemetry component.TelemetrySettings
@@ -25,17 +25,17 @@ type tap struct {
 }
 
 func newProcessor(
-	set processor.Settings, cfg *Config, next consumer.Traces, now func() time.Time,
+	ctx context.Context, set processor.Settings, cfg *Config, next consumer.Traces,
 ) (processor.Traces, error) {
 	if len(cfg.Metrics) == 0 {
-		return nil, errors.New("metrics: is empty, list at least one metric to make of the spans")
+		return nil, errors.New("metrics: is empty, configure at least one metric")
 	}
-	e, err := newEngine(cfg, set.TelemetrySettings, set.BuildInfo, now)
+	e, err := newEngine(cfg, set.TelemetrySettings, set.BuildInfo, time.Now)
 	if err != nil {
 		return nil, err
 	}
 	t := &tap{id: set.ID, telemetry: set.TelemetrySettings, engine: e}
-	return processorhelper.NewTraces(context.Background(), set, cfg, next, t.process,
+	return processorhelper.NewTraces(ctx, set, cfg, next, t.process,
 		processorhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
 		processorhelper.WithStart(t.start),
 		processorhelper.WithShutdown(e.Shutdown))

@@ -3,6 +3,6 @@
 
 //go:generate go tool -modfile=../../../internal/tools/go.mod mdatagen metadata.yaml
 
-// Package connector gives the collector builder the factory of the connector face under the name that it expects. The
-// connector itself is in the package attrtometrics.
+// Package connector exports the factory of the attrtometrics connector as NewFactory, the name that the collector
+// builder expects. The connector itself is in the package attrtometrics.
 package connector // import "github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/connector"

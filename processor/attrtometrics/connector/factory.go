@@ -9,7 +9,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics"
 )
 
-// NewFactory returns the factory of the connector face.
+// NewFactory returns the factory of the connector.
 func NewFactory() connector.Factory {
 	return attrtometrics.NewConnectorFactory()
 }

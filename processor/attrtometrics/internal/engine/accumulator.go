@@ -4,7 +4,6 @@
 package engine // import "github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
 
 import (
-	"slices"
 	"sort"
 
 	"github.com/lightstep/go-expohisto/structure"
@@ -13,40 +12,36 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// accumulator holds the values of one series since some time.
+// accumulator aggregates the values of one series.
 type accumulator interface {
-	// observe adds a value. It does not keep the span.
+	// observe adds a value. It does not retain the span.
 	observe(sample)
-	// merge adds all that other has, which is an accumulator of the same definition.
+	// merge adds the values of other, an accumulator of the same definition.
 	merge(other accumulator)
-	// clear forgets everything and keeps the memory.
+	// clear resets the accumulator but keeps its memory.
 	clear()
-	// nextWindow forgets what only concerned the points just sent.
+	// nextWindow resets what belongs to the window that was just emitted.
 	nextWindow()
-	// emit sends the points of one series.
+	// emit writes the points of the series.
 	emit(*emission)
 }
 
-// sample is one value on its way into an accumulator.
+// sample is a value to aggregate.
 type sample struct {
-	number Number
-	at     pcommon.Timestamp // when the span ended, or the event was
+	number number
+	at     pcommon.Timestamp // end of the span, or time of the event
 	span   ptrace.Span
 }
 
-// exemplar points to the span that a value came from. It is empty if the trace ID is.
+// exemplar refers to the span that a value came from. It is empty if the trace ID is.
 type exemplar struct {
 	at      pcommon.Timestamp
 	traceID pcommon.TraceID
 	spanID  pcommon.SpanID
-	number  Number
+	number  number
 }
 
-func (s sample) exemplar() exemplar {
-	return exemplar{at: s.at, traceID: s.span.TraceID(), spanID: s.span.SpanID(), number: s.number}
-}
-
-// set is *x = s.exemplar(), without a copy in between.
+// set fills x in place, which avoids a copy per value.
 func (x *exemplar) set(s sample) {
 	x.at, x.number = s.at, s.number
 	x.traceID, x.spanID = s.span.TraceID(), s.span.SpanID()
@@ -87,7 +82,7 @@ func (d *definition) newAccumulator() accumulator {
 	return &gauge{}
 }
 
-// gauge keeps what any aggregation needs of a flush window. Its exemplars are the spans of the last, lowest, highest value.
+// gauge keeps what each aggregation needs. The exemplars are the spans of the last, lowest and highest value.
 type gauge struct {
 	count          int64
 	total          float64
@@ -138,46 +133,52 @@ func (g *gauge) merge(other accumulator) {
 func (g *gauge) clear()      { *g = gauge{} }
 func (g *gauge) nextWindow() { g.clear() }
 
-// value of the aggregation and the span it came from, if it is that of one span.
-func (g *gauge) value(a Aggregation) (Number, exemplar) {
+// value returns the aggregated value, and the span it came from if it is the value of a single span.
+func (g *gauge) value(a Aggregation) (number, exemplar) {
 	switch a {
-	case Min:
+	case AggregationMin:
 		return g.min.number, g.min
-	case Max:
+	case AggregationMax:
 		return g.max.number, g.max
-	case Mean:
-		// The mean lies between the extremes, even where the total overflowed or lost digits.
+	case AggregationMean:
+		// Clamp the mean to the extremes, in case the total overflowed or lost precision.
 		mean := max(g.min.number.float(), min(g.total/float64(g.count), g.max.number.float()))
-		return Number{isDouble: true, f: mean}, exemplar{}
-	case Count:
+		return number{isDouble: true, f: mean}, exemplar{}
+	case AggregationCount:
 		return intNumber(g.count), exemplar{}
 	}
 	return g.last.number, g.last
 }
 
-// everySpan keeps every value. How many there may be is the business of the stripe.
+// everySpan keeps every value. The stripe bounds their number.
 type everySpan struct {
 	points []exemplar
 }
 
-func (e *everySpan) observe(s sample) { e.points = append(e.points, s.exemplar()) }
+func (e *everySpan) observe(s sample) {
+	var x exemplar
+	x.set(s)
+	e.points = append(e.points, x)
+}
+
 func (e *everySpan) merge(other accumulator) {
 	e.points = append(e.points, other.(*everySpan).points...)
 }
+
 func (e *everySpan) clear()      { e.points = e.points[:0] }
 func (e *everySpan) nextWindow() { e.points = nil }
 
-// sum keeps the total, an integer while all values are.
+// sum keeps the total, which is an integer as long as all values are.
 type sum struct {
 	def   *definition
-	total Number
+	total number
 	last  exemplar
 }
 
 func (a *sum) observe(s sample) {
 	a.total = a.total.plus(s.number)
 	if a.def.Exemplars && s.at >= a.last.at {
-		a.last = s.exemplar()
+		a.last.set(s)
 	}
 }
 
@@ -198,11 +199,11 @@ func (a *sum) nextWindow() {
 	}
 }
 
-// histogram counts values in buckets (def.Bounds[i-1], def.Bounds[i]]. It keeps an exemplar for each bucket.
+// histogram counts values in the buckets (def.Bounds[i-1], def.Bounds[i]] and keeps the latest exemplar of each.
 type histogram struct {
 	def       *definition
 	count     uint64
-	total     Number
+	total     number
 	min, max  float64
 	counts    []uint64
 	exemplars []exemplar
@@ -219,7 +220,7 @@ func (h *histogram) observe(s sample) {
 	bucket := sort.SearchFloat64s(h.def.Bounds, v)
 	h.counts[bucket]++
 	if h.exemplars != nil && s.at >= h.exemplars[bucket].at {
-		h.exemplars[bucket] = s.exemplar()
+		h.exemplars[bucket].set(s)
 	}
 }
 
@@ -257,7 +258,7 @@ func (h *histogram) nextWindow() {
 	}
 }
 
-// exponentialHistogram has buckets of its own choice. Its exemplars are the spans of the last and of the highest value.
+// exponentialHistogram adapts its buckets to the values. The exemplars are the spans of the last and the highest value.
 type exponentialHistogram struct {
 	def       *definition
 	values    structure.Float64
@@ -270,10 +271,10 @@ func (h *exponentialHistogram) observe(s sample) {
 		return
 	}
 	if s.at >= h.last.at {
-		h.last = s.exemplar()
+		h.last.set(s)
 	}
 	if h.max.traceID.IsEmpty() || h.max.number.less(s.number) {
-		h.max = s.exemplar()
+		h.max.set(s)
 	}
 }
 
@@ -301,16 +302,4 @@ func (h *exponentialHistogram) nextWindow() {
 	if h.def.Delta {
 		h.values.Clear()
 	}
-}
-
-func byTime(points []exemplar) {
-	slices.SortStableFunc(points, func(a, b exemplar) int {
-		switch {
-		case a.at < b.at:
-			return -1
-		case a.at > b.at:
-			return 1
-		}
-		return 0
-	})
 }

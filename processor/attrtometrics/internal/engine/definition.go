@@ -9,7 +9,7 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/ottl/contexts/ottlspanevent"
 )
 
-// Source is where a value or a dimension is found.
+// Source is where the attribute of a value or dimension is found.
 type Source int
 
 const (
@@ -20,58 +20,58 @@ const (
 	SourceSpanName // dimensions only
 )
 
-// Kind is the type of the metric.
+// Kind is the type of a metric.
 type Kind int
 
 const (
 	KindGauge     Kind = iota
-	KindEverySpan      // a gauge with a point for each value
+	KindEverySpan      // a gauge with one point per value
 	KindSum
 	KindHistogram
 	KindExponentialHistogram
 )
 
-// Aggregation is what a gauge shows of the values of a flush window.
+// Aggregation reduces the values of a flush window to the value of a gauge.
 type Aggregation int
 
 const (
-	Last Aggregation = iota // of the span that ended last
-	Min
-	Max
-	Mean
-	Count
+	AggregationLast Aggregation = iota // the value of the span that ended last
+	AggregationMin
+	AggregationMax
+	AggregationMean
+	AggregationCount
 )
 
-// Definition is one configured metric, checked and compiled.
+// Definition is a configured metric, validated and compiled.
 type Definition struct {
-	Name     string // the configured name, for self-telemetry
+	Name     string // as configured; identifies the metric in internal telemetry
 	Outputs  []Output
 	Kind     Kind
-	SpanName string // only spans of that name; empty: all
+	SpanName string // only spans with this name; empty for all
 
-	// Source of Attribute. With SourceEvent each event of a span is looked at, otherwise each span.
+	// Source of Attribute. SourceEvent reads a value from each event of a span, the others read one from each span.
 	Source    Source
-	EventName string // with SourceEvent: only events of that name; empty: all
-	Attribute string // empty: the value comes from an expression
-	Length    bool   // an array or map counts as its length
+	EventName string // with SourceEvent: only events with this name; empty for all
+	Attribute string // empty if an expression gives the value
+	Length    bool   // the value of an array or map is its length
 
-	OnSpan  Expressions[*ottlspan.TransformContext]      // Source is not SourceEvent
-	OnEvent Expressions[*ottlspanevent.TransformContext] // Source is SourceEvent
+	OnSpan  Expressions[*ottlspan.TransformContext]      // unless Source is SourceEvent
+	OnEvent Expressions[*ottlspanevent.TransformContext] // if Source is SourceEvent
 
 	Dimensions []Dimension
-	// ResourceAttributes that make the output resource; nil: all of them.
+	// ResourceAttributes are the names of the resource attributes to keep; nil for all.
 	ResourceAttributes []string
 	SeriesLimit        int // at least 1
 
-	FlushTimestamp bool // gauges: stamp points with the flush time, not with the end of the span
+	FlushTimestamp bool // gauges: points have the time of the flush instead of the span's end
 	Exemplars      bool
 	Delta          bool      // sums and histograms
 	Monotonic      bool      // sums
-	Bounds         []float64 // histograms: upper inclusive, increasing
-	MaxSize        int32     // exponential histograms: buckets each for positive and negative values
+	Bounds         []float64 // histograms: inclusive upper bounds in increasing order
+	MaxSize        int32     // exponential histograms: maximum number of buckets in each of the two ranges, 2 to 16384
 }
 
-// Output is a metric that leaves the engine. Only a gauge has more than one: one for each aggregation.
+// Output is a metric that the engine sends. Gauges have one output per aggregation, other kinds have one in all.
 type Output struct {
 	Name, Description, Unit string
 	Aggregation             Aggregation
@@ -82,10 +82,10 @@ type Dimension struct {
 	Name      string
 	Source    Source
 	Attribute string
-	Default   any // string, bool, int64 or float64; nil: the data point goes without
+	Default   any // string, bool, int, int64 or float64; nil omits the attribute from the point
 }
 
-// Expressions are compiled OTTL: conditions (any of which must hold, if there are any) and the value (or nil).
+// Expressions are compiled OTTL. If there are conditions, at least one must be true. Value may be nil.
 type Expressions[K any] struct {
 	Conditions []*ottl.Condition[K]
 	Value      *ottl.ValueExpression[K]

@@ -4,6 +4,8 @@
 package engine // import "github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/lightstep/go-expohisto/structure"
@@ -13,26 +15,26 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
 )
 
-// batch is what one flush sends: resources, in each of them one scope, in it a metric for each output.
+// batch is the data of one flush. Each resource has a single scope with one metric per output.
 type batch struct {
 	metrics   pmetric.Metrics
 	version   string
 	resources map[*resource]*resourceBatch
-	current   *resourceBatch // of the series before, which is on the same resource more often than not
+	current   *resourceBatch // of the previous series, which usually has the same resource
 }
 
 type resourceBatch struct {
 	resource *resource
 	metrics  pmetric.MetricSlice
 	def      *definition
-	byOutput []pmetric.Metric // of def; the zero value: not there yet
+	byOutput []pmetric.Metric // the metrics of def; the zero value if not created yet
 }
 
 func newBatch(version string) *batch {
 	return &batch{metrics: pmetric.NewMetrics(), version: version, resources: make(map[*resource]*resourceBatch)}
 }
 
-func (b *batch) resource(res *resource) *resourceBatch {
+func (b *batch) forResource(res *resource) *resourceBatch {
 	if b.current != nil && b.current.resource == res {
 		return b.current
 	}
@@ -50,9 +52,9 @@ func (b *batch) resource(res *resource) *resourceBatch {
 	return rb
 }
 
-// metric returns the metric that the points of s belong to.
+// metric returns the metric for the points of s in one of its outputs.
 func (b *batch) metric(s *series, output int) pmetric.Metric {
-	rb := b.resource(s.resource)
+	rb := b.forResource(s.resource)
 	if rb.def != s.def {
 		rb.def = s.def
 		rb.byOutput = make([]pmetric.Metric, len(s.def.Outputs))
@@ -87,43 +89,43 @@ func (d *definition) appendMetric(metrics pmetric.MetricSlice, output int) pmetr
 	return m
 }
 
-// cumulative tells whether a series says its value again in each flush.
+// cumulative reports whether a series is sent with each flush even if it has not changed.
 func (d *definition) cumulative() bool {
 	return d.Kind != KindGauge && d.Kind != KindEverySpan && !d.Delta
 }
 
-// end says that s is no more. Each such point has a metric of its own: the Prometheus exporter (v0.155.0, accumulator.go)
-// skips whatever follows a point without a value in the same metric.
-func (b *batch) end(s *series, now pcommon.Timestamp) {
+// endSeries adds no-recorded-value points for s. Each gets a metric of its own, since the Prometheus exporter
+// (v0.155.0, accumulator.go) ignores the points that follow one without a value in the same metric.
+func (b *batch) endSeries(s *series, now pcommon.Timestamp) {
+	noValue := pmetric.DefaultDataPointFlags.WithNoRecordedValue(true)
 	for output := range s.def.Outputs {
-		m := s.def.appendMetric(b.resource(s.resource).metrics, output)
-		none := pmetric.DefaultDataPointFlags.WithNoRecordedValue(true)
+		m := s.def.appendMetric(b.forResource(s.resource).metrics, output)
 		switch s.def.Kind {
 		case KindSum:
 			dp := m.Sum().DataPoints().AppendEmpty()
-			s.stamp(dp, s.start, now)
-			dp.SetFlags(none)
+			s.setCommon(dp, s.start, now)
+			dp.SetFlags(noValue)
 		case KindHistogram:
 			dp := m.Histogram().DataPoints().AppendEmpty()
-			s.stamp(dp, s.start, now)
-			dp.SetFlags(none)
+			s.setCommon(dp, s.start, now)
+			dp.SetFlags(noValue)
 		case KindExponentialHistogram:
 			dp := m.ExponentialHistogram().DataPoints().AppendEmpty()
-			s.stamp(dp, s.start, now)
-			dp.SetFlags(none)
+			s.setCommon(dp, s.start, now)
+			dp.SetFlags(noValue)
 		default:
 			dp := m.Gauge().DataPoints().AppendEmpty()
-			s.stamp(dp, 0, now)
-			dp.SetFlags(none)
+			s.setCommon(dp, 0, now)
+			dp.SetFlags(noValue)
 		}
 	}
 }
 
-// emission is what an accumulator needs to send its points.
+// emission is what an accumulator needs to write its points.
 type emission struct {
 	out    *batch
 	series *series
-	start  pcommon.Timestamp // of the interval that a sum or histogram covers
+	start  pcommon.Timestamp // of the period that a sum or histogram covers
 	now    pcommon.Timestamp
 }
 
@@ -142,14 +144,14 @@ type dataPoint interface {
 	SetTimestamp(pcommon.Timestamp)
 }
 
-// stamp sets what all kinds of points have. A gauge has no start (0).
-func (s *series) stamp(dp dataPoint, start, at pcommon.Timestamp) {
+// setCommon sets the timestamps and attributes of a data point. A start of 0 is left unset, as gauges have none.
+func (s *series) setCommon(dp dataPoint, start, at pcommon.Timestamp) {
 	dp.SetTimestamp(at)
 	if start != 0 {
 		dp.SetStartTimestamp(start)
 	}
 	if s.overflow {
-		dp.Attributes().PutBool(overflowAttribute, true)
+		dp.Attributes().PutBool(OverflowAttribute, true)
 		return
 	}
 	attributes := dp.Attributes()
@@ -159,7 +161,7 @@ func (s *series) stamp(dp dataPoint, start, at pcommon.Timestamp) {
 	}
 }
 
-func setNumber(dp pmetric.NumberDataPoint, n Number) {
+func setNumber(dp pmetric.NumberDataPoint, n number) {
 	if n.isDouble {
 		dp.SetDoubleValue(n.f)
 	} else {
@@ -167,18 +169,19 @@ func setNumber(dp pmetric.NumberDataPoint, n Number) {
 	}
 }
 
-// emit keeps the points of a series in order of time, though spans are not: a last value older than the one already sent is
-// none, and what was made of late spans alone is stamped just after the point before it.
+// emit keeps the points of a series in chronological order even if spans arrive out of order. It skips a last value
+// that is older than one already sent. If all spans of the window are late, the other aggregations get a timestamp one
+// millisecond after the previous point.
 func (g *gauge) emit(e *emission) {
 	s := e.series
-	window := g.last.at
-	if window <= s.stamped {
-		window = s.stamped + pcommon.Timestamp(time.Millisecond)
+	windowEnd := g.last.at
+	if windowEnd <= s.latestPoint {
+		windowEnd = s.latestPoint + pcommon.Timestamp(time.Millisecond)
 	}
 	for i, output := range s.def.Outputs {
-		at := window
-		if output.Aggregation == Last {
-			if g.last.at < s.newest {
+		at := windowEnd
+		if output.Aggregation == AggregationLast {
+			if g.last.at < s.latestEnd {
 				continue
 			}
 			at = g.last.at
@@ -187,24 +190,24 @@ func (g *gauge) emit(e *emission) {
 			at = e.now
 		}
 		dp := e.out.metric(s, i).Gauge().DataPoints().AppendEmpty()
-		s.stamp(dp, 0, at)
-		number, from := g.value(output.Aggregation)
-		setNumber(dp, number)
+		s.setCommon(dp, 0, at)
+		n, from := g.value(output.Aggregation)
+		setNumber(dp, n)
 		if s.def.Exemplars {
 			from.appendTo(dp.Exemplars())
 		}
 	}
-	s.newest = max(s.newest, g.last.at)
-	s.stamped = window
+	s.latestEnd = max(s.latestEnd, g.last.at)
+	s.latestPoint = windowEnd
 }
 
 func (a *everySpan) emit(e *emission) {
-	byTime(a.points)
+	slices.SortStableFunc(a.points, func(x, y exemplar) int { return cmp.Compare(x.at, y.at) })
 	points := e.out.metric(e.series, 0).Gauge().DataPoints()
 	points.EnsureCapacity(points.Len() + len(a.points))
 	for i := range a.points {
 		dp := points.AppendEmpty()
-		e.series.stamp(dp, 0, a.points[i].at)
+		e.series.setCommon(dp, 0, a.points[i].at)
 		setNumber(dp, a.points[i].number)
 		if e.series.def.Exemplars {
 			a.points[i].appendTo(dp.Exemplars())
@@ -214,18 +217,18 @@ func (a *everySpan) emit(e *emission) {
 
 func (a *sum) emit(e *emission) {
 	dp := e.out.metric(e.series, 0).Sum().DataPoints().AppendEmpty()
-	e.series.stamp(dp, e.start, e.now)
+	e.series.setCommon(dp, e.start, e.now)
 	setNumber(dp, a.total)
 	a.last.appendTo(dp.Exemplars())
 }
 
 func (h *histogram) emit(e *emission) {
 	dp := e.out.metric(e.series, 0).Histogram().DataPoints().AppendEmpty()
-	e.series.stamp(dp, e.start, e.now)
+	e.series.setCommon(dp, e.start, e.now)
 	dp.SetCount(h.count)
 	dp.SetMin(h.min)
 	dp.SetMax(h.max)
-	if h.min >= 0 { // OTLP: no sum with negative values, since OpenMetrics takes it for a counter
+	if h.min >= 0 { // OTLP forbids a sum of negative values, because OpenMetrics treats it as a counter
 		dp.SetSum(h.total.float())
 	}
 	dp.ExplicitBounds().FromRaw(h.def.Bounds)
@@ -237,7 +240,7 @@ func (h *histogram) emit(e *emission) {
 
 func (h *exponentialHistogram) emit(e *emission) {
 	dp := e.out.metric(e.series, 0).ExponentialHistogram().DataPoints().AppendEmpty()
-	e.series.stamp(dp, e.start, e.now)
+	e.series.setCommon(dp, e.start, e.now)
 	dp.SetCount(h.values.Count())
 	dp.SetMin(h.values.Min())
 	dp.SetMax(h.values.Max())

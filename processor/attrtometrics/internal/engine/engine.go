@@ -24,21 +24,18 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
 )
 
-// logInterval is how long the same complaint about the same metric is not repeated.
-const logInterval = time.Minute
-
 // Settings of an Engine.
 type Settings struct {
 	Definitions   []Definition
 	FlushInterval time.Duration // above 0
-	Expiration    time.Duration // 0: never
+	Expiration    time.Duration // 0: series never expire
 	ErrorMode     ottl.ErrorMode
 	Telemetry     component.TelemetrySettings
-	Version       string // of the scope of the metrics
+	Version       string // of the instrumentation scope
 	Now           func() time.Time
 }
 
-// Engine aggregates spans and sends metrics in intervals. Its methods may be called concurrently.
+// Engine aggregates spans and periodically sends metrics. Consume and Flush may be called concurrently.
 type Engine struct {
 	definitions []*definition
 	selections  []*selection
@@ -46,64 +43,58 @@ type Engine struct {
 	expiration  time.Duration
 	errorMode   ottl.ErrorMode
 	logger      *zap.Logger
-	builder     *metadata.TelemetryBuilder
-	metrics     []selfMetrics // by definition
+	telemetry   *metadata.TelemetryBuilder
+	attributes  []telemetryAttributes // by definition
 	version     string
 	now         func() time.Time
 
 	registry *registry
 	stripes  []*stripe
-	removed  atomic.Uint64 // how often series were removed: when it grows, the stripes empty their tables
+	removals atomic.Uint64 // incremented when series are removed, which tells the stripes to drop their entries
 
-	soon   chan struct{} // asks for a flush before its time
-	quit   chan struct{} // closed by Shutdown; nil before Start
-	done   chan struct{} // closed when run has returned
-	ctx    context.Context
-	cancel context.CancelFunc
+	flushRequest chan struct{} // asks for a flush before the next tick
+	quit         chan struct{} // closed by Shutdown; nil before Start
+	done         chan struct{} // closed when run has returned
+	cancel       context.CancelFunc
 
-	flushMu   sync.Mutex // guards what follows, and what a series says that is the flush's
+	flushMu   sync.Mutex // guards the fields below and the mutable fields of every series
 	next      consumer.Metrics
-	flushedAt pcommon.Timestamp // the end of the previous window
-	logged    map[complaint]*logState
+	flushedAt pcommon.Timestamp // end of the previous window
+	warnings  map[warningKey]*warningState
 }
 
-// New returns an engine that is not started.
+// definition is a Definition with what the engine derives from it.
+type definition struct {
+	Definition
+	index          int
+	selection      *selection
+	selectionIndex int
+	defaults       []label      // by dimension
+	bufferedPoints atomic.Int64 // KindEverySpan: values waiting for a flush
+}
+
+// New returns an engine, which must be started before it consumes spans.
 func New(set Settings) (*Engine, error) {
-	builder, err := metadata.NewTelemetryBuilder(set.Telemetry)
+	telemetry, err := metadata.NewTelemetryBuilder(set.Telemetry)
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
-		interval:   set.FlushInterval,
-		expiration: set.Expiration,
-		errorMode:  set.ErrorMode,
-		logger:     set.Telemetry.Logger,
-		builder:    builder,
-		version:    set.Version,
-		now:        set.Now,
-		registry:   newRegistry(len(set.Definitions)),
-		soon:       make(chan struct{}, 1),
-		logged:     make(map[complaint]*logState),
+		interval:     set.FlushInterval,
+		expiration:   set.Expiration,
+		errorMode:    set.ErrorMode,
+		logger:       set.Telemetry.Logger,
+		telemetry:    telemetry,
+		version:      set.Version,
+		now:          set.Now,
+		registry:     newRegistry(len(set.Definitions)),
+		flushRequest: make(chan struct{}, 1),
+		warnings:     make(map[warningKey]*warningState),
 	}
-	for i, d := range set.Definitions {
-		def := &definition{Definition: d, index: i}
-		if def.selectionIndex = e.selectionIndex(d.ResourceAttributes); def.selectionIndex == len(e.selections) {
-			e.selections = append(e.selections, &selection{keys: d.ResourceAttributes})
+	for _, d := range set.Definitions {
+		if err := e.addDefinition(d); err != nil {
+			return nil, err
 		}
-		def.selection = e.selections[def.selectionIndex]
-		for _, dim := range d.Dimensions {
-			l := label{}
-			if dim.Default != nil {
-				v := pcommon.NewValueEmpty()
-				if err := v.FromRaw(dim.Default); err != nil {
-					return nil, fmt.Errorf("default of dimension %q: %w", dim.Name, err)
-				}
-				l = labelOf(v)
-			}
-			def.defaults = append(def.defaults, l)
-		}
-		e.definitions = append(e.definitions, def)
-		e.metrics = append(e.metrics, newSelfMetrics(d.Name))
 	}
 	for range runtime.GOMAXPROCS(0) {
 		e.stripes = append(e.stripes, newStripe(e))
@@ -111,30 +102,43 @@ func New(set Settings) (*Engine, error) {
 	return e, nil
 }
 
-// selectionIndex returns the index of the selection of these keys, or the number of selections.
-func (e *Engine) selectionIndex(keys []string) int {
-	for i, s := range e.selections {
-		if (s.keys == nil) == (keys == nil) && slices.Equal(s.keys, keys) {
-			return i
-		}
+func (e *Engine) addDefinition(d Definition) error {
+	def := &definition{Definition: d, index: len(e.definitions)}
+	def.selectionIndex = slices.IndexFunc(e.selections, func(s *selection) bool {
+		return (s.keys == nil) == (d.ResourceAttributes == nil) && slices.Equal(s.keys, d.ResourceAttributes)
+	})
+	if def.selectionIndex < 0 {
+		def.selectionIndex = len(e.selections)
+		e.selections = append(e.selections, &selection{keys: d.ResourceAttributes})
 	}
-	return len(e.selections)
+	def.selection = e.selections[def.selectionIndex]
+	for _, dim := range d.Dimensions {
+		v := pcommon.NewValueEmpty()
+		if err := v.FromRaw(dim.Default); err != nil {
+			return fmt.Errorf("default of dimension %q: %w", dim.Name, err)
+		}
+		def.defaults = append(def.defaults, labelOf(v))
+	}
+	e.definitions = append(e.definitions, def)
+	e.attributes = append(e.attributes, newTelemetryAttributes(d.Name))
+	return nil
 }
 
-// Start sends to next from now on, once in each flush interval.
+// Start begins to send metrics to next, once per flush interval. It must be called at most once.
 func (e *Engine) Start(next consumer.Metrics) {
 	e.flushMu.Lock()
 	e.next = next
 	e.flushedAt = e.timestamp()
 	e.flushMu.Unlock()
 
-	e.ctx, e.cancel = context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
 	e.quit = make(chan struct{})
 	e.done = make(chan struct{})
-	go e.run()
+	go e.run(ctx)
 }
 
-func (e *Engine) run() {
+func (e *Engine) run(ctx context.Context) {
 	defer close(e.done)
 	ticker := time.NewTicker(e.interval)
 	defer ticker.Stop()
@@ -143,22 +147,25 @@ func (e *Engine) run() {
 		case <-e.quit:
 			return
 		case <-ticker.C:
-		case <-e.soon:
+		case <-e.flushRequest:
 		}
-		_ = e.Flush(e.ctx) // counted and logged
+		_ = e.Flush(ctx) // already counted and logged
 	}
 }
 
-func (e *Engine) flushSoon() {
+// requestFlush asks for a flush soon, without waiting for it.
+func (e *Engine) requestFlush() {
 	select {
-	case e.soon <- struct{}{}:
+	case e.flushRequest <- struct{}{}:
 	default:
 	}
 }
 
-// Shutdown sends what there is. It is called once, after the last spans. An engine that was not started has nothing to do.
+// Shutdown stops the periodic flushes and sends what is left. It must be called once, after the last Consume. It does
+// nothing if the engine was never started. It returns an error if the next component refuses the metrics, or still
+// processes an earlier flush when ctx ends.
 func (e *Engine) Shutdown(ctx context.Context) error {
-	defer e.builder.Shutdown()
+	defer e.telemetry.Shutdown()
 	if e.quit == nil {
 		return nil
 	}
@@ -168,12 +175,12 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	case <-e.done:
 		return e.Flush(ctx)
 	case <-ctx.Done():
-		return fmt.Errorf("the next component still holds an earlier flush: %w", context.Cause(ctx))
+		return fmt.Errorf("the next component is still processing an earlier flush: %w", context.Cause(ctx))
 	}
 }
 
-// Consume aggregates the spans of td, which it neither changes nor keeps. It returns an error only under error_mode
-// propagate, after every span was looked at; the error is permanent, since another try would count values twice.
+// Consume aggregates the spans of td. It neither changes nor retains them. It returns an error only if the error mode
+// is propagate, and only after processing every span. The error is permanent, since a retry would count values twice.
 func (e *Engine) Consume(ctx context.Context, td ptrace.Traces) error {
 	s := e.lockStripe()
 	defer s.mu.Unlock()
@@ -183,7 +190,7 @@ func (e *Engine) Consume(ctx context.Context, td ptrace.Traces) error {
 	return nil
 }
 
-// lockStripe prefers the first stripes, so that there are only as many in use as there are goroutines at a time.
+// lockStripe prefers the first stripes, so that no more are in use than goroutines consume at a time.
 func (e *Engine) lockStripe() *stripe {
 	for _, s := range e.stripes {
 		if s.mu.TryLock() {
@@ -199,92 +206,92 @@ func (e *Engine) timestamp() pcommon.Timestamp {
 	return pcommon.NewTimestampFromTime(e.now())
 }
 
-// Flush ends the window: it sends one batch of metrics, if there is anything to say, and lets series expire.
+// Flush ends the window: it sends one batch of metrics, if there are any, and lets series expire. It returns an error
+// if the next component refuses the metrics.
 func (e *Engine) Flush(ctx context.Context) error {
 	e.flushMu.Lock()
 	defer e.flushMu.Unlock()
 
-	counts := make([]tally, len(e.definitions))
+	tallies := make([]tally, len(e.definitions))
 	for _, s := range e.stripes {
-		e.collect(s, counts)
+		e.collect(s, tallies)
 	}
-	// After collecting, so that no value is younger; and later than the previous flush, even if the clock was set back.
+	// Read the clock after collecting, so that no value is newer than the window. Stay later than the previous flush
+	// even if the clock was set back.
 	now := max(e.timestamp(), e.flushedAt+1)
 
 	out := newBatch(e.version)
 	for _, def := range e.definitions {
-		counts[def.index].expired = e.emit(out, def, now)
-		counts[def.index].series = int64(len(e.registry.snapshot(def)))
+		tallies[def.index].expired = e.emit(out, def, now)
+		tallies[def.index].series = int64(len(e.registry.snapshot(def)))
 	}
 	e.flushedAt = now
-	e.report(ctx, counts)
+	e.report(ctx, tallies)
 	if out.metrics.MetricCount() == 0 {
 		return nil
 	}
 	if err := e.next.ConsumeMetrics(ctx, out.metrics); err != nil {
-		e.builder.AttrtometricsFlushFailures.Add(ctx, 1)
-		e.warn("the next component refused the metrics", -1, accepted, 1, err)
+		e.telemetry.AttrtometricsFlushFailures.Add(ctx, 1)
+		e.warn(warningKey{message: "the next component refused the metrics"}, 1, err)
 		return fmt.Errorf("the next component refused the metrics: %w", err)
 	}
 	return nil
 }
 
-// collect merges what the stripe holds into the series.
-func (e *Engine) collect(s *stripe, counts []tally) {
+// collect merges the contents of the stripe into the series.
+func (e *Engine) collect(s *stripe, tallies []tally) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	removed := e.removed.Load()
+	removals := e.removals.Load()
 	for i := range s.tables {
 		table := &s.tables[i]
 		for _, entry := range table.dirty {
-			if entry.series.dead { // it expired while the stripe still knew it: it begins anew
-				entry.series = e.registry.revive(entry.series)
+			if entry.series.expired { // while the stripe still held this entry: start over
+				entry.series = e.registry.replace(entry.series)
 			}
 			entry.series.acc.merge(entry.acc)
-			entry.series.touched = true
+			entry.series.updated = true
 			entry.acc.clear()
 			entry.dirty = false
 		}
 		clear(table.dirty)
 		table.dirty = table.dirty[:0]
-		if s.removed != removed {
+		if s.removalsSeen != removals {
 			clear(table.entries)
 			clear(table.recent[:])
 		}
-		counts[i].add(table)
+		tallies[i].add(table)
 		if def := e.definitions[i]; def.Kind == KindEverySpan {
-			def.points.Add(-table.accepted)
+			def.bufferedPoints.Add(-table.accepted)
 		}
-		table.accepted, table.overflowed = 0, 0
-		clear(table.rejected[:])
-		clear(table.example[:])
+		table.clearCounts()
 	}
-	s.removed = removed
+	s.removalsSeen = removals
 }
 
-// emit writes the points of def into out and removes the series that expired. It returns how many those were.
+// emit writes the points of def into out and removes expired series. It returns the number of series removed.
 func (e *Engine) emit(out *batch, def *definition, now pcommon.Timestamp) int64 {
 	var expired int64
 	for _, s := range e.registry.snapshot(def) {
 		switch {
-		case s.touched:
-			s.touched = false
+		case s.updated:
+			s.updated = false
 			if s.start == 0 {
-				s.start = e.flushedAt // the value came after that
+				s.start = e.flushedAt // its first value arrived after the previous flush
 			}
 			s.lastSeen = now
 			s.emit(out, e.flushedAt, now)
 		case e.expiration > 0 && now-s.lastSeen >= pcommon.Timestamp(e.expiration):
-			s.dead = true
+			s.expired = true
 			expired++
-			out.end(s, now)
+			out.endSeries(s, now)
 		case def.cumulative():
 			s.emit(out, e.flushedAt, now)
 		}
 	}
 	if expired > 0 {
-		e.registry.remove(def)
-		e.removed.Add(1)
+		e.registry.removeExpired(def)
+		e.removals.Add(1)
 	}
 	return expired
 }

@@ -33,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock stands still until it is told otherwise.
+// clock only moves when advanced.
 type clock struct{ nano atomic.Int64 }
 
 func newClock() *clock {
@@ -45,7 +45,7 @@ func newClock() *clock {
 func (c *clock) now() time.Time          { return time.Unix(0, c.nano.Load()) }
 func (c *clock) advance(d time.Duration) { c.nano.Add(int64(d)) }
 
-// gaugeOf is a definition like most.
+// gaugeOf defines a gauge of the attribute v with the given dimensions.
 func gaugeOf(dimensions ...string) Definition {
 	d := Definition{
 		Name: "m", Outputs: []Output{{Name: "m"}}, Attribute: "v", SeriesLimit: 2000, Exemplars: true, MaxSize: 160,
@@ -73,7 +73,7 @@ func newEngine(t testing.TB, set Settings, next consumer.Metrics) *Engine {
 	return e
 }
 
-// span makes a trace of one span with the value v and the dimension k.
+// span returns a single span with the dimension k and the value v.
 func span(k string, v any) ptrace.Traces {
 	td := ptrace.NewTraces()
 	addSpan(td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty(), k, v)
@@ -88,8 +88,8 @@ func addSpan(ss ptrace.ScopeSpans, k string, v any) {
 	}
 }
 
-// TestConcurrentConsume: no value is lost or counted twice while goroutines consume, flushes merge and series expire and
-// come back all the time.
+// TestConcurrentConsume checks that no value is lost or counted twice while goroutines consume, flushes merge, and
+// series keep expiring and coming back.
 func TestConcurrentConsume(t *testing.T) {
 	for _, limit := range []int{3, 100} {
 		t.Run(fmt.Sprintf("series_limit %d", limit), func(t *testing.T) {
@@ -97,7 +97,9 @@ func TestConcurrentConsume(t *testing.T) {
 			def := gaugeOf("k")
 			def.Kind, def.Delta, def.SeriesLimit = KindSum, true, limit
 			sink := &consumertest.MetricsSink{}
-			e := newEngine(t, Settings{Definitions: []Definition{def}, FlushInterval: time.Millisecond, Expiration: time.Millisecond}, sink)
+			e := newEngine(t, Settings{
+				Definitions: []Definition{def}, FlushInterval: time.Millisecond, Expiration: time.Millisecond,
+			}, sink)
 
 			var wg sync.WaitGroup
 			for g := range goroutines {
@@ -128,6 +130,7 @@ func TestConcurrentConsume(t *testing.T) {
 	}
 }
 
+// eachPoint calls f for each number point that has a value. The key is the dimension k, or overflow.
 func eachPoint(sink *consumertest.MetricsSink, f func(m pmetric.Metric, key string, dp pmetric.NumberDataPoint)) {
 	for _, md := range sink.AllMetrics() {
 		for _, rm := range md.ResourceMetrics().All() {
@@ -143,7 +146,7 @@ func eachPoint(sink *consumertest.MetricsSink, f func(m pmetric.Metric, key stri
 				}
 				for _, dp := range dps.All() {
 					key := "overflow"
-					if _, overflow := dp.Attributes().Get(overflowAttribute); !overflow {
+					if _, overflow := dp.Attributes().Get(OverflowAttribute); !overflow {
 						key = ""
 						if v, ok := dp.Attributes().Get("k"); ok {
 							key = v.AsString()
@@ -158,8 +161,9 @@ func eachPoint(sink *consumertest.MetricsSink, f func(m pmetric.Metric, key stri
 	}
 }
 
-// TestRevival: a series that expires between two batches of the same stripe begins anew, regular or overflow.
-func TestRevival(t *testing.T) {
+// TestSeriesRestartsAfterExpiration checks that a regular and an overflow series that expire between two batches of the
+// same stripe start over.
+func TestSeriesRestartsAfterExpiration(t *testing.T) {
 	clock := newClock()
 	def := gaugeOf("k")
 	def.Kind, def.SeriesLimit = KindSum, 1
@@ -176,9 +180,9 @@ func TestRevival(t *testing.T) {
 			got[key] = dp.IntValue()
 			require.EqualValues(t, clock.now().Add(-time.Second).UnixNano(), dp.StartTimestamp(), "round %d", round)
 		})
-		require.Equal(t, map[string]int64{"a": 1, "overflow": 2}, got, "the totals begin anew")
+		require.Equal(t, map[string]int64{"a": 1, "overflow": 2}, got, "the totals start over")
 
-		// Expired in this flush, but still known to the stripe: the next round reaches the dead entries.
+		// This flush expires the series, but the stripe still has entries for them. The next flush drops the entries.
 		clock.advance(time.Second)
 		require.NoError(t, e.Flush(t.Context()))
 		require.Empty(t, e.registry.snapshot(e.definitions[0]))
@@ -190,8 +194,9 @@ func TestRevival(t *testing.T) {
 	require.NoError(t, e.Shutdown(t.Context()))
 }
 
-// TestDeadEntry is TestRevival with the batch between the flush in which a series expires and the next.
-func TestDeadEntry(t *testing.T) {
+// TestSeriesRestartsBeforeStripeDropsIt is TestSeriesRestartsAfterExpiration with a batch that arrives while the stripe
+// still has entries for the expired series.
+func TestSeriesRestartsBeforeStripeDropsIt(t *testing.T) {
 	clock := newClock()
 	def := gaugeOf("k")
 	def.Kind, def.SeriesLimit = KindSum, 1
@@ -202,7 +207,7 @@ func TestDeadEntry(t *testing.T) {
 		require.NoError(t, e.Consume(t.Context(), span("b", 2)))
 		require.NoError(t, e.Flush(t.Context()))
 		clock.advance(2 * time.Second)
-		require.NoError(t, e.Flush(t.Context())) // ends both
+		require.NoError(t, e.Flush(t.Context())) // expires both
 		sink.Reset()
 		require.NoError(t, e.Consume(t.Context(), span("a", 4)))
 		require.NoError(t, e.Consume(t.Context(), span("b", 8)))
@@ -220,8 +225,8 @@ func TestDeadEntry(t *testing.T) {
 	require.NoError(t, e.Shutdown(t.Context()))
 }
 
-// TestMemoryBound: a million series, resources and huge values under a limit of 1000.
-func TestMemoryBound(t *testing.T) {
+// TestSeriesLimitBoundsMemory sends a million series and resources, some of them huge, under a limit of 1000.
+func TestSeriesLimitBoundsMemory(t *testing.T) {
 	const limit, distinct = 1000, 1_000_000
 	def := gaugeOf("k")
 	def.SeriesLimit = limit
@@ -246,7 +251,7 @@ func TestMemoryBound(t *testing.T) {
 	for _, s := range e.stripes {
 		require.LessOrEqual(t, len(s.tables[0].entries), limit+1)
 	}
-	t.Logf("%d bytes for each of %d series", grown/limit, limit)
+	t.Logf("%d bytes per series of %d", grown/limit, limit)
 	require.Less(t, grown, int64(limit)*4096)
 	require.NoError(t, e.Shutdown(t.Context()))
 }
@@ -258,8 +263,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestLargeResource: a resource that is too large to keep does not take its values down with it.
-func TestLargeResource(t *testing.T) {
+// TestLargeResourceOverflows checks that the values of a resource that is too large to keep are not lost.
+func TestLargeResourceOverflows(t *testing.T) {
 	sink := &consumertest.MetricsSink{}
 	e := newEngine(t, Settings{Definitions: []Definition{gaugeOf("k")}}, sink)
 	td := span("a", 7)
@@ -272,7 +277,7 @@ func TestLargeResource(t *testing.T) {
 	require.Equal(t, map[string]int64{"overflow": 7}, got)
 }
 
-func TestLongDimensionIsCut(t *testing.T) {
+func TestLongDimensionIsTruncated(t *testing.T) {
 	long := strings.Repeat("ä", maxLabelLength) // two bytes each
 	sink := &consumertest.MetricsSink{}
 	e := newEngine(t, Settings{Definitions: []Definition{gaugeOf("k")}}, sink)
@@ -283,7 +288,7 @@ func TestLongDimensionIsCut(t *testing.T) {
 	})
 }
 
-// TestEverySpanBuffer: half a buffer asks for a flush, a full one refuses.
+// TestEverySpanBuffer checks that a half-full buffer requests a flush and a full one rejects values.
 func TestEverySpanBuffer(t *testing.T) {
 	def := gaugeOf()
 	def.Kind = KindEverySpan
@@ -297,27 +302,28 @@ func TestEverySpanBuffer(t *testing.T) {
 	require.NoError(t, err)
 	e := newEngine(t, Settings{Definitions: []Definition{def}}, next)
 	td := span("a", 1)
-	for range maxPoints / 2 {
+	for range maxBufferedPoints / 2 {
 		require.NoError(t, e.Consume(t.Context(), td))
 	}
-	require.Equal(t, maxPoints/2, <-flushed, "long before the flush interval")
-	for range maxPoints + 10 {
+	require.Equal(t, maxBufferedPoints/2, <-flushed, "long before the flush interval")
+	for range maxBufferedPoints + 10 {
 		require.NoError(t, e.Consume(t.Context(), td))
 	}
 	var rejected int64
 	for _, s := range e.stripes {
 		s.mu.Lock()
-		rejected += s.tables[0].rejected[BufferFull]
+		rejected += s.tables[0].rejected[reasonBufferFull]
 		s.mu.Unlock()
 	}
-	require.EqualValues(t, 10, rejected, "the next component holds the first flush, and what came since fills the buffer")
+	require.EqualValues(t, 10, rejected,
+		"while the next component blocks the first flush, later values fill the buffer")
 	close(release)
-	require.Equal(t, maxPoints, <-flushed)
+	require.Equal(t, maxBufferedPoints, <-flushed)
 	require.NoError(t, e.Shutdown(t.Context()))
-	require.Zero(t, e.definitions[0].points.Load())
+	require.Zero(t, e.definitions[0].bufferedPoints.Load())
 }
 
-func TestSelfTelemetry(t *testing.T) {
+func TestInternalTelemetry(t *testing.T) {
 	tel := componenttest.NewTelemetry()
 	clock := newClock()
 	def := gaugeOf("k")
@@ -335,34 +341,40 @@ func TestSelfTelemetry(t *testing.T) {
 	require.ErrorIs(t, e.Flush(t.Context()), context.DeadlineExceeded)
 
 	m := attribute.String("metric", "m")
+	points := func(value int64) []metricdata.DataPoint[int64] {
+		return []metricdata.DataPoint[int64]{{Attributes: attribute.NewSet(m), Value: value}}
+	}
 	ignore := metricdatatest.IgnoreTimestamp()
-	metadatatest.AssertEqualAttrtometricsValues(t, tel, []metricdata.DataPoint[int64]{{Attributes: attribute.NewSet(m), Value: 2}}, ignore)
-	metadatatest.AssertEqualAttrtometricsValuesOverflowed(t, tel, []metricdata.DataPoint[int64]{{Attributes: attribute.NewSet(m), Value: 1}}, ignore)
-	metadatatest.AssertEqualAttrtometricsSeries(t, tel, []metricdata.DataPoint[int64]{{Attributes: attribute.NewSet(m), Value: 2}}, ignore)
+	metadatatest.AssertEqualAttrtometricsValues(t, tel, points(2), ignore)
+	metadatatest.AssertEqualAttrtometricsValuesOverflowed(t, tel, points(1), ignore)
+	metadatatest.AssertEqualAttrtometricsSeries(t, tel, points(2), ignore)
 	metadatatest.AssertEqualAttrtometricsFlushFailures(t, tel, []metricdata.DataPoint[int64]{{Value: 1}}, ignore)
 	var rejected []metricdata.DataPoint[int64]
 	for _, reason := range []string{"missing", "not_numeric", "nan", "infinite"} {
-		rejected = append(rejected, metricdata.DataPoint[int64]{Attributes: attribute.NewSet(m, attribute.String("reason", reason)), Value: 1})
+		rejected = append(rejected, metricdata.DataPoint[int64]{
+			Attributes: attribute.NewSet(m, attribute.String("reason", reason)), Value: 1,
+		})
 	}
 	metadatatest.AssertEqualAttrtometricsValuesRejected(t, tel, rejected, ignore)
 
 	clock.advance(2 * time.Second)
 	require.Error(t, e.Flush(t.Context()))
-	metadatatest.AssertEqualAttrtometricsSeriesExpired(t, tel, []metricdata.DataPoint[int64]{{Attributes: attribute.NewSet(m), Value: 2}}, ignore)
-	metadatatest.AssertEqualAttrtometricsSeries(t, tel, []metricdata.DataPoint[int64]{{Attributes: attribute.NewSet(m), Value: 0}}, ignore)
-	require.NoError(t, e.Shutdown(t.Context()), "nothing is left to send")
+	metadatatest.AssertEqualAttrtometricsSeriesExpired(t, tel, points(2), ignore)
+	metadatatest.AssertEqualAttrtometricsSeries(t, tel, points(0), ignore)
+	require.NoError(t, e.Shutdown(t.Context()), "there is nothing left to send")
 	require.NoError(t, tel.Shutdown(context.Background()))
 }
 
-// TestNoAllocations: in the steady state a span costs no memory, of whatever kind the metric is.
-func TestNoAllocations(t *testing.T) {
+// TestConsumeDoesNotAllocate checks each kind of metric in the steady state.
+func TestConsumeDoesNotAllocate(t *testing.T) {
 	td := ptrace.NewTraces()
 	ss := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty()
 	for i := range 1000 {
 		addSpan(ss, strconv.Itoa(i%200), i%17)
 	}
 	for name, kind := range map[string]Kind{
-		"gauge": KindGauge, "sum": KindSum, "histogram": KindHistogram, "exponential_histogram": KindExponentialHistogram,
+		"gauge": KindGauge, "sum": KindSum,
+		"histogram": KindHistogram, "exponential_histogram": KindExponentialHistogram,
 	} {
 		t.Run(name, func(t *testing.T) {
 			def := gaugeOf("k")
@@ -379,7 +391,7 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// TestClockSetBack: time goes on in what is sent.
+// TestClockSetBack checks that the timestamps of the points keep increasing.
 func TestClockSetBack(t *testing.T) {
 	clock := newClock()
 	def := gaugeOf("k")
@@ -398,118 +410,4 @@ func TestClockSetBack(t *testing.T) {
 		require.Less(t, dp.StartTimestamp(), dp.Timestamp())
 		last = dp.Timestamp()
 	})
-}
-
-// FuzzNumber: text is a number exactly if Go reads a finite one, and then it is that number.
-func FuzzNumber(f *testing.F) {
-	for _, s := range []string{"0", "-1", "+7", "1.5", "1e400", "NaN", "inf", "0x1p4", "9223372036854775808", " 3 ", "--1", "1_000", ""} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		n, reason := fromString(s)
-		want, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
-		if len(strings.TrimSpace(s)) > 64 {
-			require.Equal(t, NotNumeric, reason)
-			return
-		}
-		switch {
-		case math.IsInf(want, 0):
-			require.Equal(t, Infinite, reason)
-		case err != nil:
-			require.Equal(t, NotNumeric, reason)
-		case math.IsNaN(want):
-			require.Equal(t, NaN, reason)
-		default:
-			require.Equal(t, accepted, reason)
-			require.Equal(t, want, n.float())
-		}
-	})
-}
-
-// FuzzSpans: any spans are consumed and flushed, into points that are finite.
-func FuzzSpans(f *testing.F) {
-	marshaler := &ptrace.ProtoMarshaler{}
-	for _, v := range []any{1, -2.5, "3", true, []any{1}, map[string]any{"a": 1}, math.NaN(), math.Inf(-1), math.MaxInt64, math.MaxFloat64, 5e-324} {
-		td := span("a", v)
-		event := td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Events().AppendEmpty()
-		if err := event.Attributes().PutEmpty("v").FromRaw(v); err != nil {
-			f.Fatal(err)
-		}
-		data, err := marshaler.MarshalTraces(td)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	var defs []Definition
-	for kind := KindGauge; kind <= KindExponentialHistogram; kind++ {
-		for _, source := range []Source{SourceSpan, SourceResource, SourceScope, SourceEvent} {
-			def := gaugeOf("k")
-			def.Kind, def.Source, def.Length, def.Bounds, def.SeriesLimit = kind, source, true, []float64{0, 1}, 2
-			if kind == KindGauge {
-				def.Outputs = []Output{{Name: "last"}, {Name: "mean", Aggregation: Mean}, {Name: "min", Aggregation: Min}}
-			}
-			defs = append(defs, def)
-		}
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		td, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(data)
-		if err != nil {
-			return
-		}
-		sink := &consumertest.MetricsSink{}
-		e := newEngine(t, Settings{Definitions: defs}, sink)
-		require.NoError(t, e.Consume(t.Context(), td))
-		require.NoError(t, e.Consume(t.Context(), td))
-		require.NoError(t, e.Shutdown(t.Context()))
-		eachPoint(sink, func(m pmetric.Metric, _ string, dp pmetric.NumberDataPoint) {
-			if v := dp.DoubleValue(); math.IsNaN(v) || math.IsInf(v, 0) {
-				t.Errorf("%s is %v", m.Name(), v)
-			}
-		})
-	})
-}
-
-// BenchmarkFlush flushes live series, all of which have a new value. The cost for each series must not grow with their number.
-func BenchmarkFlush(b *testing.B) {
-	for _, live := range []int{1_000, 10_000, 100_000} {
-		b.Run(strconv.Itoa(live), func(b *testing.B) {
-			def := gaugeOf("k")
-			def.SeriesLimit = live
-			e := newEngine(b, Settings{Definitions: []Definition{def}}, consumertest.NewNop())
-			td := ptrace.NewTraces()
-			ss := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty()
-			for i := range live {
-				addSpan(ss, strconv.Itoa(i), i)
-			}
-			for b.Loop() {
-				b.StopTimer()
-				require.NoError(b, e.Consume(b.Context(), td))
-				b.StartTimer()
-				require.NoError(b, e.Flush(b.Context()))
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(live), "ns/series")
-			require.NoError(b, e.Shutdown(context.Background()))
-		})
-	}
-}
-
-// BenchmarkMillionSeries fills a series_limit of a million, each series with a value of its own.
-func BenchmarkMillionSeries(b *testing.B) {
-	const limit = 1_000_000
-	for b.Loop() {
-		def := gaugeOf("k")
-		def.SeriesLimit = limit
-		before := heap()
-		e := newEngine(b, Settings{Definitions: []Definition{def}}, consumertest.NewNop())
-		td := span("", 1)
-		attributes := td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes()
-		for i := range limit * 3 / 2 { // half of them again beyond the limit
-			attributes.PutStr("k", strconv.Itoa(i))
-			require.NoError(b, e.Consume(b.Context(), td))
-		}
-		b.ReportMetric(float64(heap()-before)/limit, "B/series")
-		require.Len(b, e.registry.snapshot(e.definitions[0]), limit+1)
-		require.NoError(b, e.Shutdown(context.Background()))
-	}
 }

@@ -13,82 +13,85 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// Reason says why a value was not used. The names are those of the attribute reason in metadata.yaml.
-type Reason int
+// rejectReason is why a value was rejected: a value of the attribute reason in metadata.yaml.
+type rejectReason int
 
 const (
-	accepted Reason = iota
-	Missing
-	NotNumeric
-	NaN
-	Infinite
-	Negative // below zero on a monotonic sum
-	ExpressionError
-	ConditionError
-	BufferFull // more points of every_span between two flushes than the buffer takes
-	reasons    // how many there are
+	accepted rejectReason = iota
+	reasonMissing
+	reasonNotNumeric
+	reasonNaN
+	reasonInfinite
+	reasonNegative // in a monotonic sum
+	reasonExpressionError
+	reasonConditionError
+	reasonBufferFull // more than maxBufferedPoints
+	reasonCount      // the number of reasons, including accepted
 )
 
-var reasonNames = [reasons]string{
-	Missing:         "missing",
-	NotNumeric:      "not_numeric",
-	NaN:             "nan",
-	Infinite:        "infinite",
-	Negative:        "negative",
-	ExpressionError: "expression_error",
-	ConditionError:  "condition_error",
-	BufferFull:      "buffer_full",
+var reasonNames = [reasonCount]string{
+	reasonMissing:         "missing",
+	reasonNotNumeric:      "not_numeric",
+	reasonNaN:             "nan",
+	reasonInfinite:        "infinite",
+	reasonNegative:        "negative",
+	reasonExpressionError: "expression_error",
+	reasonConditionError:  "condition_error",
+	reasonBufferFull:      "buffer_full",
 }
 
-func (r Reason) String() string { return reasonNames[r] }
+func (r rejectReason) String() string { return reasonNames[r] }
 
-// Number is a finite number, an integer as long as it can be.
-type Number struct {
+// maxNumberLength bounds the bytes of a string that is parsed as a number; real numbers are far shorter.
+const maxNumberLength = 64
+
+// number is a finite number: an integer as long as it can be, else a double.
+type number struct {
 	isDouble bool
 	i        int64
 	f        float64
 }
 
-func intNumber(i int64) Number { return Number{i: i} }
+func intNumber(i int64) number { return number{i: i} }
 
-func doubleNumber(f float64) (Number, Reason) {
+func doubleNumber(f float64) (number, rejectReason) {
 	switch {
 	case math.IsNaN(f):
-		return Number{}, NaN
+		return number{}, reasonNaN
 	case math.IsInf(f, 0):
-		return Number{}, Infinite
+		return number{}, reasonInfinite
 	}
-	return Number{isDouble: true, f: f}, accepted
+	return number{isDouble: true, f: f}, accepted
 }
 
-func (n Number) float() float64 {
+func (n number) float() float64 {
 	if n.isDouble {
 		return n.f
 	}
 	return float64(n.i)
 }
 
-func (n Number) less(o Number) bool {
+func (n number) less(o number) bool {
 	if !n.isDouble && !o.isDouble {
 		return n.i < o.i
 	}
 	return cmp.Less(n.float(), o.float())
 }
 
-// plus saturates at the largest double; an integer that overflows becomes a double.
-func (n Number) plus(o Number) Number {
+// plus returns the sum. An integer overflow yields a double, and a double saturates at the largest finite value.
+func (n number) plus(o number) number {
 	if !n.isDouble && !o.isDouble {
 		sum := n.i + o.i
 		if (sum > n.i) == (o.i > 0) {
-			return Number{i: sum}
+			return number{i: sum}
 		}
 	}
 	f := n.float() + o.float()
-	return Number{isDouble: true, f: max(-math.MaxFloat64, min(f, math.MaxFloat64))}
+	return number{isDouble: true, f: max(-math.MaxFloat64, min(f, math.MaxFloat64))}
 }
 
-// fromValue reads an attribute. With length an array or map counts as its length.
-func fromValue(v pcommon.Value, length bool) (Number, Reason) {
+// fromValue converts an attribute. If length is true, an array or map yields its length.
+func fromValue(v pcommon.Value, length bool) (number, rejectReason) {
 	switch v.Type() {
 	case pcommon.ValueTypeInt:
 		return intNumber(v.Int()), accepted
@@ -107,16 +110,17 @@ func fromValue(v pcommon.Value, length bool) (Number, Reason) {
 			return intNumber(int64(v.Map().Len())), accepted
 		}
 	case pcommon.ValueTypeEmpty:
-		return Number{}, Missing
+		return number{}, reasonMissing
 	}
-	return Number{}, NotNumeric
+	return number{}, reasonNotNumeric
 }
 
-// fromAny reads what an OTTL expression returned. A duration counts in seconds.
-func fromAny(raw any, length bool) (Number, Reason) {
+// fromAny converts the result of an OTTL expression. A duration yields seconds. If length is true, an array or map
+// yields its length.
+func fromAny(raw any, length bool) (number, rejectReason) {
 	switch v := raw.(type) {
 	case nil:
-		return Number{}, Missing
+		return number{}, reasonMissing
 	case int64:
 		return intNumber(v), accepted
 	case float64:
@@ -146,21 +150,21 @@ func fromAny(raw any, length bool) (Number, Reason) {
 			return intNumber(int64(len(v))), accepted
 		}
 	}
-	return Number{}, NotNumeric
+	return number{}, reasonNotNumeric
 }
 
-func fromBool(b bool) Number {
+func fromBool(b bool) number {
 	if b {
 		return intNumber(1)
 	}
 	return intNumber(0)
 }
 
-// fromString reads a decimal number, of which spaces around it are no part.
-func fromString(s string) (Number, Reason) {
+// fromString parses a number in Go syntax, ignoring surrounding white space.
+func fromString(s string) (number, rejectReason) {
 	s = strings.TrimSpace(s)
-	if s == "" || len(s) > 64 { // longer than any number that somebody wrote
-		return Number{}, NotNumeric
+	if s == "" || len(s) > maxNumberLength {
+		return number{}, reasonNotNumeric
 	}
 	if digits := strings.TrimLeft(s, "+-"); strings.Trim(digits, "0123456789") == "" {
 		if i, err := strconv.ParseInt(s, 10, 64); err == nil {
@@ -168,8 +172,8 @@ func fromString(s string) (Number, Reason) {
 		}
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil && !math.IsInf(f, 0) { // out of range gives an infinity
-		return Number{}, NotNumeric
+	if err != nil && !math.IsInf(f, 0) { // ParseFloat returns an infinity if out of range
+		return number{}, reasonNotNumeric
 	}
 	return doubleNumber(f)
 }

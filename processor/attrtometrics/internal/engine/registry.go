@@ -11,53 +11,56 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// maxResourceSize bounds the bytes that the attributes of one output resource may take, and with it the memory of a series:
-// the values of a larger one count as beyond the series limit.
+// maxResourceSize bounds the bytes of the attributes of an output resource, and with them the memory of a series. The
+// values of larger resources go to the overflow series.
 const maxResourceSize = 64 << 10
 
-// overflowAttribute marks the series of what is beyond the series limit:
-// https://opentelemetry.io/docs/specs/otel/metrics/sdk/#overflow-attribute
-const overflowAttribute = "otel.metric.overflow"
+// attributeOverhead is roughly the memory in bytes that an attribute takes in addition to its key and value.
+const attributeOverhead = 32
 
-// resource is an output resource: the attributes that a selection took of an input resource.
+// OverflowAttribute marks the series that receives the values beyond the series limit:
+// https://opentelemetry.io/docs/specs/otel/metrics/sdk/#overflow-attribute
+const OverflowAttribute = "otel.metric.overflow"
+
+// resource is an output resource: the attributes that a selection picked from an input resource.
 type resource struct {
-	hash       uint64
-	attributes pcommon.Map
-	series     int // that live on it
-	next       *resource
+	hash        uint64
+	attributes  pcommon.Map
+	seriesCount int // live series on this resource
+	next        *resource
 }
 
-// series is one time series of a definition. What identifies it never changes; the rest belongs to the flush.
+// series is a time series of a definition. Its identity never changes; Engine.flushMu guards its other fields.
 type series struct {
 	def      *definition
 	resource *resource
 	hash     uint64
-	labels   []label // nil for the overflow series
+	labels   []label // nil for an overflow series
 	overflow bool
-	next     *series
+	next     *series // guarded by registry.mu
 
-	acc      accumulator
-	touched  bool              // something arrived since the last flush
-	dead     bool              // expired, and no longer in the registry
-	start    pcommon.Timestamp // of the first window
-	lastSeen pcommon.Timestamp // the last flush that found something new
-	newest   pcommon.Timestamp // gauges: the latest end of a span
-	stamped  pcommon.Timestamp // gauges: the latest timestamp of a point
+	acc         accumulator
+	updated     bool              // has received values since the last flush
+	expired     bool              // and therefore removed from the registry
+	start       pcommon.Timestamp // start of its first window
+	lastSeen    pcommon.Timestamp // the last flush with new values
+	latestEnd   pcommon.Timestamp // gauges: the latest end of a span
+	latestPoint pcommon.Timestamp // gauges: the latest timestamp of a point
 }
 
-// registry knows every live series and resource.
+// registry holds the live series and resources. Methods whose name ends in Locked require mu.
 type registry struct {
 	seed maphash.Seed
 
 	mu        sync.RWMutex
-	resources map[uint64]*resource // chained by next
+	resources map[uint64]*resource // by hash, chained by next
 	series    []seriesTable        // by definition
 }
 
 type seriesTable struct {
 	byHash   map[uint64]*series // chained by next
 	list     []*series
-	regular  int // in list, without overflow series
+	regular  int // series in list that are not overflow series
 	overflow map[*resource]*series
 }
 
@@ -73,31 +76,68 @@ func newRegistry(definitions int) *registry {
 	return r
 }
 
-// selection is a choice of resource attributes; nil keys: all.
+// selection picks resource attributes by name; nil keys pick all.
 type selection struct {
 	keys []string
 }
 
-var noAttributes = &selection{keys: []string{}}
+var (
+	allAttributes = &selection{}
+	noAttributes  = &selection{keys: []string{}}
+)
 
-// hash does not depend on the order of the attributes.
-func (r *registry) hash(sel *selection, attributes pcommon.Map) uint64 {
-	var h uint64
+// each calls f for every attribute that the selection picks. (A range function would allocate.)
+func (sel *selection) each(attributes pcommon.Map, f func(string, pcommon.Value)) {
 	if sel.keys == nil {
 		for k, v := range attributes.All() {
-			h += mix(maphash.String(r.seed, k), labelOf(v).hash(r.seed))
+			f(k, v)
 		}
-		return h
+		return
 	}
 	for _, k := range sel.keys {
 		if v, ok := attributes.Get(k); ok {
-			h += mix(maphash.String(r.seed, k), labelOf(v).hash(r.seed))
+			f(k, v)
 		}
 	}
+}
+
+// size returns the approximate memory in bytes of the attributes that the selection picks.
+func (sel *selection) size(attributes pcommon.Map) int {
+	total := 0
+	sel.each(attributes, func(k string, v pcommon.Value) {
+		total += attributeOverhead + len(k) + valueSize(v)
+	})
+	return total
+}
+
+func valueSize(v pcommon.Value) int {
+	switch v.Type() {
+	case pcommon.ValueTypeStr:
+		return len(v.Str())
+	case pcommon.ValueTypeBytes:
+		return v.Bytes().Len()
+	case pcommon.ValueTypeMap:
+		return allAttributes.size(v.Map())
+	case pcommon.ValueTypeSlice:
+		total := 0
+		for _, item := range v.Slice().All() {
+			total += attributeOverhead + valueSize(item)
+		}
+		return total
+	}
+	return 8
+}
+
+// hash returns the hash of an output resource. It does not depend on the order of the attributes.
+func (r *registry) hash(sel *selection, attributes pcommon.Map) uint64 {
+	var h uint64
+	sel.each(attributes, func(k string, v pcommon.Value) {
+		h += mix(maphash.String(r.seed, k), labelOf(v).hash(r.seed))
+	})
 	return h
 }
 
-// matches tells whether sel takes exactly the attributes of res.
+// matches reports whether sel picks exactly the attributes of res.
 func (res *resource) matches(sel *selection, attributes pcommon.Map) bool {
 	if sel.keys == nil {
 		return res.attributes.Equal(attributes)
@@ -109,14 +149,14 @@ func (res *resource) matches(sel *selection, attributes pcommon.Map) bool {
 			continue
 		}
 		found++
-		if mine, ok := res.attributes.Get(k); !ok || !mine.Equal(v) {
+		if own, ok := res.attributes.Get(k); !ok || !own.Equal(v) {
 			return false
 		}
 	}
 	return found == res.attributes.Len()
 }
 
-// findResource returns the live resource with that hash which sel takes of attributes, or nil.
+// findResource returns the live resource that consists of what sel picks from attributes, or nil.
 func (r *registry) findResource(hash uint64, sel *selection, attributes pcommon.Map) *resource {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -131,7 +171,7 @@ func (r *registry) findResourceLocked(hash uint64, sel *selection, attributes pc
 	return res
 }
 
-// addResourceLocked returns nil if the attributes are too large to keep.
+// addResourceLocked returns nil if the attributes exceed maxResourceSize.
 func (r *registry) addResourceLocked(hash uint64, sel *selection, attributes pcommon.Map) *resource {
 	if sel.size(attributes) > maxResourceSize {
 		return nil
@@ -149,49 +189,11 @@ func (r *registry) addResourceLocked(hash uint64, sel *selection, attributes pco
 	return res
 }
 
-// size of what the selection takes of attributes, in bytes, roughly.
-func (sel *selection) size(attributes pcommon.Map) int {
-	if sel.keys == nil {
-		return size(attributes)
-	}
-	total := 0
-	for _, k := range sel.keys {
-		if v, ok := attributes.Get(k); ok {
-			total += 32 + len(k) + valueSize(v)
-		}
-	}
-	return total
-}
-
-func size(m pcommon.Map) int {
-	total := 0
-	for k, v := range m.All() {
-		total += 32 + len(k) + valueSize(v)
-	}
-	return total
-}
-
-func valueSize(v pcommon.Value) int {
-	switch v.Type() {
-	case pcommon.ValueTypeStr:
-		return len(v.Str())
-	case pcommon.ValueTypeBytes:
-		return v.Bytes().Len()
-	case pcommon.ValueTypeMap:
-		return size(v.Map())
-	case pcommon.ValueTypeSlice:
-		total := 0
-		for _, item := range v.Slice().All() {
-			total += 32 + valueSize(item)
-		}
-		return total
-	}
-	return 8
-}
-
-// seriesFor returns the live series of these labels, a new one while the limit allows, or else the overflow series: on the
-// same resource if that one is known, on the empty resource if it is not.
-func (r *registry) seriesFor(def *definition, hash, resourceHash uint64, resourceAttributes pcommon.Map, labels []label) *series {
+// findOrCreate returns the live series with these labels. It creates the series if the series limit allows. Otherwise
+// it returns an overflow series: on the same resource if that is registered, else on the empty resource.
+func (r *registry) findOrCreate(
+	def *definition, hash, resourceHash uint64, resourceAttributes pcommon.Map, labels []label,
+) *series {
 	r.mu.RLock()
 	s, create := r.lookupLocked(def, hash, resourceHash, resourceAttributes, labels)
 	r.mu.RUnlock()
@@ -223,14 +225,15 @@ func (r *registry) seriesFor(def *definition, hash, resourceHash uint64, resourc
 	return r.overflowLocked(def, res)
 }
 
-// revive returns the live series that goes on with what arrived for old, which has expired.
-func (r *registry) revive(old *series) *series {
+// replace returns the live series that takes over from old, which has expired.
+func (r *registry) replace(old *series) *series {
 	if !old.overflow {
-		return r.seriesFor(old.def, old.hash, old.resource.hash, old.resource.attributes, old.labels)
+		return r.findOrCreate(old.def, old.hash, old.resource.hash, old.resource.attributes, old.labels)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.overflowLocked(old.def, r.findResourceLocked(old.resource.hash, old.def.selection, old.resource.attributes))
+	res := r.findResourceLocked(old.resource.hash, old.def.selection, old.resource.attributes)
+	return r.overflowLocked(old.def, res)
 }
 
 // overflowLocked returns the overflow series on res, or on the empty resource if res is nil.
@@ -247,7 +250,7 @@ func (r *registry) overflowLocked(def *definition, res *resource) *series {
 	return s
 }
 
-// lookupLocked returns the series that is there already, or create.
+// lookupLocked returns the series if it exists. Otherwise it reports that a series has to be created.
 func (r *registry) lookupLocked(
 	def *definition, hash, resourceHash uint64, resourceAttributes pcommon.Map, labels []label,
 ) (found *series, create bool) {
@@ -283,27 +286,28 @@ func (r *registry) addSeriesLocked(def *definition, res *resource, s *series) *s
 	s.next = table.byHash[s.hash]
 	table.byHash[s.hash] = s
 	table.list = append(table.list, s)
-	res.series++
+	res.seriesCount++
 	return s
 }
 
-// snapshot returns the series of def. Only a flush removes from it, so that the flush may read it without a lock.
+// snapshot returns the series of def. The caller must be a flush: nothing else removes series, so that it may read the
+// list without a lock.
 func (r *registry) snapshot(def *definition) []*series {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.series[def.index].list
 }
 
-// remove forgets the series of def that are dead.
-func (r *registry) remove(def *definition) {
+// removeExpired removes the expired series of def, and resources without series.
+func (r *registry) removeExpired(def *definition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	table := &r.series[def.index]
 	table.list = slices.DeleteFunc(table.list, func(s *series) bool {
-		if s.dead {
+		if s.expired {
 			r.unlinkLocked(table, s)
 		}
-		return s.dead
+		return s.expired
 	})
 }
 
@@ -314,13 +318,13 @@ func (r *registry) unlinkLocked(table *seriesTable, s *series) {
 		table.regular--
 	}
 	unlink(table.byHash, s.hash, s, func(x *series) **series { return &x.next })
-	s.resource.series--
-	if s.resource.series == 0 {
+	s.resource.seriesCount--
+	if s.resource.seriesCount == 0 {
 		unlink(r.resources, s.resource.hash, s.resource, func(x *resource) **resource { return &x.next })
 	}
 }
 
-// unlink takes x out of the chain that begins at m[hash].
+// unlink removes x from the chain that starts at m[hash].
 func unlink[T any](m map[uint64]*T, hash uint64, x *T, next func(*T) **T) {
 	if m[hash] == x {
 		if *next(x) == nil {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/ottl"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/ottl/contexts/ottlspan"
@@ -17,72 +16,71 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// maxPoints bounds the values of every_span that wait for a flush, for each metric. At half of it a flush is asked for.
-const maxPoints = 1 << 16
+// maxBufferedPoints bounds the values of a KindEverySpan metric that wait for a flush. Half as many request one.
+const maxBufferedPoints = 1 << 16
 
-// recentBits makes room for 1024 series, which are then found without hashing their labels. It is many times what is usual, so
-// that two seldom meet in one place.
+// recentBits makes room for 1024 recently used entries, which are found without hashing their labels in full. Most
+// metrics have far fewer series, so that two of them rarely share a slot.
 const recentBits = 10
 
-// definition is a Definition with what the engine adds to it.
-type definition struct {
-	Definition
-	index          int
-	selection      *selection
-	selectionIndex int
-	defaults       []label      // by dimension
-	points         atomic.Int64 // of every_span that wait for a flush
-}
-
-// stripe aggregates batches one after the other.
+// stripe aggregates one batch at a time and holds the result until the next flush.
 type stripe struct {
 	engine *Engine
 
-	mu      sync.Mutex
-	tables  []stripeTable // by definition
-	removed uint64        // Engine.removed when the tables were last emptied
+	mu           sync.Mutex
+	tables       []stripeTable // by definition
+	removalsSeen uint64        // Engine.removals at the last flush
 
-	// What is being looked at. It lives here since what an interface takes would otherwise be allocated.
-	input     input
-	resources []resolvedResource // by selection, of the input resource
-	labels    []label
-	propagate error // the first error that is to be returned
+	// The state of the batch being consumed. It is kept here rather than in local variables to avoid allocations.
+	input      input
+	resources  []resolvedResource // of the current input resource, by selection
+	labels     []label            // of the current value, by dimension
+	firstError error              // to return; only if the error mode is propagate
 }
 
 type stripeTable struct {
-	recent     [1 << recentBits]*entry // entries used lately, by the sketch of their labels
-	entries    map[uint64]*entry       // all of them, chained by next
-	dirty      []*entry                // those with something to merge
-	accepted   int64
-	overflowed int64
-	rejected   [reasons]int64
-	example    [reasons]error // the first error since the last flush, for the log
+	recent  [1 << recentBits]*entry // a direct-mapped cache of entries, by the quick hash of their labels
+	entries map[uint64]*entry       // by hash, chained by next
+	dirty   []*entry                // entries with values to merge
+
+	// Counts since the last flush.
+	accepted    int64
+	overflowed  int64
+	rejected    [reasonCount]int64
+	firstErrors [reasonCount]error // for the log
 }
 
-// entry is the part of a series that a stripe holds.
+func (t *stripeTable) clearCounts() {
+	t.accepted, t.overflowed = 0, 0
+	clear(t.rejected[:])
+	clear(t.firstErrors[:])
+}
+
+// entry is a stripe's share of a series.
 type entry struct {
-	resource *resource // nil: an overflow series, which no labels lead to
-	labels   []label
+	resource *resource // nil for an overflow series
+	labels   []label   // nil for an overflow series
 	dirty    bool
 	acc      accumulator
 	series   *series
 	next     *entry
 }
 
-// input is a span, or an event of it, and what it stands in.
+// input is the current span, the current event of it, and the resource and scope they belong to.
 type input struct {
 	resourceSpans ptrace.ResourceSpans
 	scopeSpans    ptrace.ScopeSpans
 	span          ptrace.Span
-	attributes    pcommon.Map // of the span
+	attributes    pcommon.Map // of span
 	event         ptrace.SpanEvent
-	spanContext   *ottlspan.TransformContext // made when the first expression needs it
+	spanContext   *ottlspan.TransformContext // created when an expression first needs it
 }
 
+// resolvedResource caches the output resource for the current input resource.
 type resolvedResource struct {
-	known    bool // hash and resource are those of the input resource
+	known    bool // the fields below are set
 	hash     uint64
-	resource *resource // nil: not in the registry when last looked for
+	resource *resource // nil if the registry does not have it yet
 }
 
 func newStripe(e *Engine) *stripe {
@@ -100,9 +98,9 @@ func newStripe(e *Engine) *stripe {
 	return s
 }
 
-// consume aggregates a batch that arrived at now. Every span is looked at, whatever errors there are.
+// consume aggregates a batch that arrived at now. It processes every span even if some values are rejected.
 func (s *stripe) consume(ctx context.Context, td ptrace.Traces, now pcommon.Timestamp) error {
-	s.propagate = nil
+	s.firstError = nil
 	for i, all := 0, td.ResourceSpans(); i < all.Len(); i++ {
 		s.input.resourceSpans = all.At(i)
 		clear(s.resources)
@@ -114,13 +112,13 @@ func (s *stripe) consume(ctx context.Context, td ptrace.Traces, now pcommon.Time
 			}
 		}
 	}
-	s.input = input{} // hold on to no batch
+	s.input = input{} // do not retain the batch
 	clear(s.labels[:cap(s.labels)])
-	return s.propagate
+	return s.firstError
 }
 
 func (s *stripe) consumeSpan(ctx context.Context, now pcommon.Timestamp) {
-	ended := bounded(s.input.span.EndTimestamp(), now)
+	ended := clampTime(s.input.span.EndTimestamp(), now)
 	s.input.attributes = s.input.span.Attributes()
 	for _, def := range s.engine.definitions {
 		if def.SpanName != "" && s.input.span.Name() != def.SpanName {
@@ -130,18 +128,19 @@ func (s *stripe) consumeSpan(ctx context.Context, now pcommon.Timestamp) {
 			s.consumeEvents(ctx, def, now)
 			continue
 		}
-		var number Number
-		var use bool
+		var n number
+		var ok bool
 		if def.OnSpan.empty() {
-			number, use = s.readAttribute(def)
+			n, ok = s.readAttribute(def)
 		} else {
 			if s.input.spanContext == nil {
-				s.input.spanContext = ottlspan.NewTransformContext(s.input.resourceSpans, s.input.scopeSpans, s.input.span)
+				s.input.spanContext = ottlspan.NewTransformContext(
+					s.input.resourceSpans, s.input.scopeSpans, s.input.span)
 			}
-			number, use = read(ctx, s, def, &def.OnSpan, s.input.spanContext)
+			n, ok = evaluate(ctx, s, def, &def.OnSpan, s.input.spanContext)
 		}
-		if use {
-			s.observe(def, number, ended)
+		if ok {
+			s.observe(def, n, ended)
 		}
 	}
 	if s.input.spanContext != nil {
@@ -159,10 +158,11 @@ func (s *stripe) consumeEvents(ctx context.Context, def *definition, now pcommon
 		var eventContext *ottlspanevent.TransformContext
 		if !def.OnEvent.empty() {
 			eventContext = ottlspanevent.NewTransformContext(
-				s.input.resourceSpans, s.input.scopeSpans, s.input.span, s.input.event, ottlspanevent.WithEventIndex(int64(i)))
+				s.input.resourceSpans, s.input.scopeSpans, s.input.span, s.input.event,
+				ottlspanevent.WithEventIndex(int64(i)))
 		}
-		if number, use := read(ctx, s, def, &def.OnEvent, eventContext); use {
-			s.observe(def, number, bounded(s.input.event.Timestamp(), now))
+		if n, ok := evaluate(ctx, s, def, &def.OnEvent, eventContext); ok {
+			s.observe(def, n, clampTime(s.input.event.Timestamp(), now))
 		}
 		if eventContext != nil {
 			eventContext.Close()
@@ -170,50 +170,53 @@ func (s *stripe) consumeEvents(ctx context.Context, def *definition, now pcommon
 	}
 }
 
-// bounded returns t, or now if t is not set or lies ahead: one wrong clock must not stop a series until it is right.
-func bounded(t, now pcommon.Timestamp) pcommon.Timestamp {
+// clampTime returns t, or now if t is unset or in the future: a sender whose clock is ahead must not freeze a series
+// until that time has come.
+func clampTime(t, now pcommon.Timestamp) pcommon.Timestamp {
 	if t == 0 || t > now {
 		return now
 	}
 	return t
 }
 
-// read returns the value of what is being looked at, and whether the conditions and the value allow to use it.
-func read[K any](ctx context.Context, s *stripe, def *definition, x *Expressions[K], tCtx K) (Number, bool) {
-	if len(x.Conditions) > 0 && !holds(ctx, s, def, x.Conditions, tCtx) {
-		return Number{}, false
+// evaluate returns the value of the current span or event. It reports false if the conditions exclude the span or
+// event, or the value was rejected.
+func evaluate[K any](ctx context.Context, s *stripe, def *definition, x *Expressions[K], tCtx K) (number, bool) {
+	if len(x.Conditions) > 0 && !anyTrue(ctx, s, def, x.Conditions, tCtx) {
+		return number{}, false
 	}
 	if x.Value == nil {
 		return s.readAttribute(def)
 	}
 	raw, err := x.Value.Eval(ctx, tCtx)
 	if err != nil {
-		s.reject(def, ExpressionError, err)
-		return Number{}, false
+		s.reject(def, reasonExpressionError, err)
+		return number{}, false
 	}
-	number, reason := fromAny(raw, def.Length)
-	return number, s.accepts(def, number, reason)
+	n, reason := fromAny(raw, def.Length)
+	return n, s.accept(def, n, reason)
 }
 
-// readAttribute returns the value of the attribute, and whether it can be used.
-func (s *stripe) readAttribute(def *definition) (Number, bool) {
-	if def.Source == SourceSpan && !def.Monotonic { // by far the most usual, without a call
+// readAttribute returns the value of the configured attribute. It reports false if the value was rejected.
+func (s *stripe) readAttribute(def *definition) (number, bool) {
+	if def.Source == SourceSpan && !def.Monotonic { // fast path for the most common case
 		if value, ok := s.input.attributes.Get(def.Attribute); ok && value.Type() == pcommon.ValueTypeInt {
 			return intNumber(value.Int()), true
 		}
 	}
 	value, ok := s.attributes(def.Source).Get(def.Attribute)
 	if !ok {
-		s.tables[def.index].rejected[Missing]++
-		return Number{}, false
+		s.tables[def.index].rejected[reasonMissing]++
+		return number{}, false
 	}
-	number, reason := fromValue(value, def.Length)
-	return number, s.accepts(def, number, reason)
+	n, reason := fromValue(value, def.Length)
+	return n, s.accept(def, n, reason)
 }
 
-func (s *stripe) accepts(def *definition, number Number, reason Reason) bool {
-	if reason == accepted && def.Monotonic && number.less(Number{}) {
-		reason = Negative
+// accept reports whether a value that was read with the given result can be used, and counts it as rejected if not.
+func (s *stripe) accept(def *definition, n number, reason rejectReason) bool {
+	if reason == accepted && def.Monotonic && n.less(number{}) {
+		reason = reasonNegative
 	}
 	if reason != accepted {
 		s.reject(def, reason, nil)
@@ -221,12 +224,12 @@ func (s *stripe) accepts(def *definition, number Number, reason Reason) bool {
 	return reason == accepted
 }
 
-// holds tells whether any of the conditions is true. One that fails is not.
-func holds[K any](ctx context.Context, s *stripe, def *definition, conditions []*ottl.Condition[K], tCtx K) bool {
+// anyTrue reports whether any of the conditions is true. A condition that fails to evaluate is counted and not true.
+func anyTrue[K any](ctx context.Context, s *stripe, def *definition, conditions []*ottl.Condition[K], tCtx K) bool {
 	for _, c := range conditions {
 		ok, err := c.Eval(ctx, tCtx)
 		if err != nil {
-			s.reject(def, ConditionError, err)
+			s.reject(def, reasonConditionError, err)
 		}
 		if ok && err == nil {
 			return true
@@ -247,32 +250,32 @@ func (s *stripe) attributes(from Source) pcommon.Map {
 	return s.input.attributes
 }
 
-// reject counts a value that is not used, and keeps the first error for the log or the caller.
-func (s *stripe) reject(def *definition, reason Reason, cause error) {
+// reject counts a rejected value and keeps the first error for the log or the caller.
+func (s *stripe) reject(def *definition, reason rejectReason, cause error) {
 	table := &s.tables[def.index]
 	table.rejected[reason]++
-	if reason == Missing || s.engine.errorMode == ottl.SilentError {
+	if reason == reasonMissing || s.engine.errorMode == ottl.SilentError {
 		return
 	}
-	propagates := s.engine.errorMode == ottl.PropagateError && s.propagate == nil
-	if !propagates && table.example[reason] != nil {
+	toReturn := s.engine.errorMode == ottl.PropagateError && s.firstError == nil
+	if !toReturn && table.firstErrors[reason] != nil {
 		return
 	}
 	err := fmt.Errorf("metric %q: span %q: %s", def.Name, s.input.span.Name(), reason)
 	if cause != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
-	if propagates {
-		s.propagate = err
+	if toReturn {
+		s.firstError = err
 	}
-	if table.example[reason] == nil {
-		table.example[reason] = err
+	if table.firstErrors[reason] == nil {
+		table.firstErrors[reason] = err
 	}
 }
 
-// observe adds a number, which is of the time at, to the series that the input belongs to.
-func (s *stripe) observe(def *definition, number Number, at pcommon.Timestamp) {
-	if def.Kind == KindEverySpan && !s.takePoint(def) {
+// observe adds the value n with the timestamp at to the series of the current span or event.
+func (s *stripe) observe(def *definition, n number, at pcommon.Timestamp) {
+	if def.Kind == KindEverySpan && !s.reservePoint(def) {
 		return
 	}
 	table := &s.tables[def.index]
@@ -282,7 +285,7 @@ func (s *stripe) observe(def *definition, number Number, at pcommon.Timestamp) {
 	}
 	recent := &table.recent[s.readLabels(def)]
 	e := *recent
-	if e == nil || !e.is(resolved.resource, s.labels) {
+	if e == nil || !e.matches(resolved.resource, s.labels) {
 		e = s.entryFor(def, resolved)
 		if e.resource != nil {
 			*recent = e
@@ -292,27 +295,28 @@ func (s *stripe) observe(def *definition, number Number, at pcommon.Timestamp) {
 		e.dirty = true
 		table.dirty = append(table.dirty, e)
 	}
-	e.acc.observe(sample{number: number, at: at, span: s.input.span})
+	e.acc.observe(sample{number: n, at: at, span: s.input.span})
 	table.accepted++
 	if e.resource == nil {
 		table.overflowed++
 	}
 }
 
-// takePoint reserves a place for one more point of every_span.
-func (s *stripe) takePoint(def *definition) bool {
-	switch n := def.points.Add(1); {
-	case n > maxPoints:
-		def.points.Add(-1)
-		s.reject(def, BufferFull, nil)
+// reservePoint reserves space for one more point of KindEverySpan. It rejects the value if the buffer is full.
+func (s *stripe) reservePoint(def *definition) bool {
+	switch n := def.bufferedPoints.Add(1); {
+	case n > maxBufferedPoints:
+		def.bufferedPoints.Add(-1)
+		s.reject(def, reasonBufferFull, nil)
 		return false
-	case n == maxPoints/2:
-		s.engine.flushSoon()
+	case n == maxBufferedPoints/2:
+		s.engine.requestFlush()
 	}
 	return true
 }
 
-// entryFor returns the stripe's part of the series that s.labels belong to on a resource.
+// entryFor returns the stripe's entry for the series with s.labels on the resolved resource, and creates it if needed.
+// The entry is that of an overflow series if the registry admits no new series.
 func (s *stripe) entryFor(def *definition, resolved *resolvedResource) *entry {
 	table := &s.tables[def.index]
 	hash := resolved.hash
@@ -320,12 +324,13 @@ func (s *stripe) entryFor(def *definition, resolved *resolvedResource) *entry {
 		hash = mix(hash, l.hash(s.engine.registry.seed))
 	}
 	for e := table.entries[hash]; e != nil; e = e.next {
-		if e.is(resolved.resource, s.labels) {
+		if e.matches(resolved.resource, s.labels) {
 			return e
 		}
 	}
 
-	found := s.engine.registry.seriesFor(def, hash, resolved.hash, s.input.resourceSpans.Resource().Attributes(), s.labels)
+	attributes := s.input.resourceSpans.Resource().Attributes()
+	found := s.engine.registry.findOrCreate(def, hash, resolved.hash, attributes, s.labels)
 	for e := table.entries[found.hash]; e != nil; e = e.next {
 		if e.series == found {
 			return e
@@ -340,12 +345,13 @@ func (s *stripe) entryFor(def *definition, resolved *resolvedResource) *entry {
 	return e
 }
 
-// is tells whether res, which is nil while it is not known, and labels lead to e.
-func (e *entry) is(res *resource, labels []label) bool {
+// matches reports whether e is the entry for these labels on res. It is false if res is nil, that is, not registered
+// yet.
+func (e *entry) matches(res *resource, labels []label) bool {
 	return e.resource == res && res != nil && slices.Equal(e.labels, labels)
 }
 
-// resolve finds the output resource.
+// resolve looks up the output resource for the current input resource.
 func (s *stripe) resolve(def *definition, resolved *resolvedResource) {
 	attributes := s.input.resourceSpans.Resource().Attributes()
 	resolved.known = true
@@ -353,32 +359,32 @@ func (s *stripe) resolve(def *definition, resolved *resolvedResource) {
 	resolved.resource = s.engine.registry.findResource(resolved.hash, def.selection, attributes)
 }
 
-// readLabels fills s.labels with the values of the dimensions and returns their place among the recent entries.
+// readLabels fills s.labels with the values of the dimensions and returns their index in stripeTable.recent.
 func (s *stripe) readLabels(def *definition) uint64 {
 	s.labels = s.labels[:len(def.Dimensions)]
-	sketch := uint64(0)
+	hash := uint64(0)
 	for i := range s.labels {
-		if d := &def.Dimensions[i]; d.Source == SourceSpan { // by far the most usual, without a call
+		if d := &def.Dimensions[i]; d.Source == SourceSpan { // fast path for the most common case
 			if v, ok := s.input.attributes.Get(d.Attribute); ok && v.Type() == pcommon.ValueTypeStr {
 				if str := v.Str(); len(str) >= 8 && len(str) <= maxLabelLength {
 					s.labels[i] = label{kind: labelString, str: str}
-					sketch = sketch*31 + word(str) + 31*word(str[len(str)-8:]) + uint64(len(str))
+					hash = hash*31 + word(str) + 31*word(str[len(str)-8:]) + uint64(len(str))
 					continue
 				}
 			}
 		}
 		s.labels[i] = s.readLabel(def, i)
-		sketch = sketch*31 + s.labels[i].sketch()
+		hash = hash*31 + s.labels[i].quickHash()
 	}
-	return sketch * 0x9e3779b97f4a7c15 >> (64 - recentBits) // Fibonacci hashing
+	return hash * 0x9e3779b97f4a7c15 >> (64 - recentBits) // Fibonacci hashing, by 2^64 divided by the golden ratio
 }
 
-// readLabel returns the value of a dimension.
+// readLabel returns the value of the dimension i, or its default.
 func (s *stripe) readLabel(def *definition, i int) label {
 	var l label
 	d := &def.Dimensions[i]
 	if d.Source == SourceSpanName {
-		l = label{kind: labelString, str: cut(s.input.span.Name())}
+		l = label{kind: labelString, str: truncate(s.input.span.Name())}
 	} else if v, ok := s.attributes(d.Source).Get(d.Attribute); ok {
 		l = labelOf(v)
 	}

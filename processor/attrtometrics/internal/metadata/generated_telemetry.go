@@ -65,37 +65,37 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.AttrtometricsFlushFailures, err = builder.meter.Int64Counter(
 		"otelcol_attrtometrics_flush_failures",
-		metric.WithDescription("Flushes that the next component refused. Their gauge points, delta points and exemplars are lost; a cumulative point comes again with the next flush. [Alpha]"),
+		metric.WithDescription("Flushes that the next component refused. Their gauge points, delta points and exemplars are lost. Cumulative values are sent again with the next flush. [Alpha]"),
 		metric.WithUnit("{flush}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.AttrtometricsSeries, err = builder.meter.Int64Gauge(
 		"otelcol_attrtometrics_series",
-		metric.WithDescription("Series held in memory. [Alpha]"),
+		metric.WithDescription("Series in memory. [Alpha]"),
 		metric.WithUnit("{series}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.AttrtometricsSeriesExpired, err = builder.meter.Int64Counter(
 		"otelcol_attrtometrics_series_expired",
-		metric.WithDescription("Series that ended because nothing arrived for them during the expiration. [Alpha]"),
+		metric.WithDescription("Series that ended because no value arrived within the expiration. [Alpha]"),
 		metric.WithUnit("{series}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.AttrtometricsValues, err = builder.meter.Int64Counter(
 		"otelcol_attrtometrics_values",
-		metric.WithDescription("Values that became part of a metric. [Alpha]"),
+		metric.WithDescription("Values that were aggregated into a metric. [Alpha]"),
 		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.AttrtometricsValuesOverflowed, err = builder.meter.Int64Counter(
 		"otelcol_attrtometrics_values_overflowed",
-		metric.WithDescription("Values that went to the overflow series because the series limit was reached. They are counted in attrtometrics_values, too. [Alpha]"),
+		metric.WithDescription("Values that went to an overflow series because the series limit was reached. They also count as attrtometrics_values. [Alpha]"),
 		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.AttrtometricsValuesRejected, err = builder.meter.Int64Counter(
 		"otelcol_attrtometrics_values_rejected",
-		metric.WithDescription("Values that could not be used, and spans that had none. [Alpha]"),
+		metric.WithDescription("Values that could not be used, and spans or events without a value. [Alpha]"),
 		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)

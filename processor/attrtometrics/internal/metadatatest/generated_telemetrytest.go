@@ -24,7 +24,7 @@ func NewSettings(tt *componenttest.Telemetry) processor.Settings {
 func AssertEqualAttrtometricsFlushFailures(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_attrtometrics_flush_failures",
-		Description: "Flushes that the next component refused. Their gauge points, delta points and exemplars are lost; a cumulative point comes again with the next flush. [Alpha]",
+		Description: "Flushes that the next component refused. Their gauge points, delta points and exemplars are lost. Cumulative values are sent again with the next flush. [Alpha]",
 		Unit:        "{flush}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -40,7 +40,7 @@ func AssertEqualAttrtometricsFlushFailures(t *testing.T, tt *componenttest.Telem
 func AssertEqualAttrtometricsSeries(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_attrtometrics_series",
-		Description: "Series held in memory. [Alpha]",
+		Description: "Series in memory. [Alpha]",
 		Unit:        "{series}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -54,7 +54,7 @@ func AssertEqualAttrtometricsSeries(t *testing.T, tt *componenttest.Telemetry, d
 func AssertEqualAttrtometricsSeriesExpired(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_attrtometrics_series_expired",
-		Description: "Series that ended because nothing arrived for them during the expiration. [Alpha]",
+		Description: "Series that ended because no value arrived within the expiration. [Alpha]",
 		Unit:        "{series}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -70,7 +70,7 @@ func AssertEqualAttrtometricsSeriesExpired(t *testing.T, tt *componenttest.Telem
 func AssertEqualAttrtometricsValues(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_attrtometrics_values",
-		Description: "Values that became part of a metric. [Alpha]",
+		Description: "Values that were aggregated into a metric. [Alpha]",
 		Unit:        "{value}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -86,7 +86,7 @@ func AssertEqualAttrtometricsValues(t *testing.T, tt *componenttest.Telemetry, d
 func AssertEqualAttrtometricsValuesOverflowed(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_attrtometrics_values_overflowed",
-		Description: "Values that went to the overflow series because the series limit was reached. They are counted in attrtometrics_values, too. [Alpha]",
+		Description: "Values that went to an overflow series because the series limit was reached. They also count as attrtometrics_values. [Alpha]",
 		Unit:        "{value}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -102,7 +102,7 @@ func AssertEqualAttrtometricsValuesOverflowed(t *testing.T, tt *componenttest.Te
 func AssertEqualAttrtometricsValuesRejected(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_attrtometrics_values_rejected",
-		Description: "Values that could not be used, and spans that had none. [Alpha]",
+		Description: "Values that could not be used, and spans or events without a value. [Alpha]",
 		Unit:        "{value}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -11,8 +11,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// standing is a person 360 pixels high, seen from the front, arms hanging, with a silhouette of 128 cells to a side
-// that shows all of the box.
+// standing is a person 360 pixels high, seen from the front with hanging arms, whose silhouette of 128 x 128 cells
+// shows all of the box.
 func standing() vision.Person {
 	pose := &vision.Pose{
 		vision.Nose: {X: 200, Y: 80}, vision.LeftEye: {X: 206, Y: 74}, vision.RightEye: {X: 194, Y: 74},
@@ -38,7 +38,10 @@ func standing() vision.Person {
 			}
 		}
 	}
-	return vision.Person{Detection: vision.Detection{Box: box, Score: 0.9}, Pose: pose, Silhouette: &vision.Silhouette{Box: square, Cells: cells}}
+	return vision.Person{
+		Detection: vision.Detection{Box: box, Score: 0.9}, Pose: pose,
+		Silhouette: &vision.Silhouette{Box: square, Cells: cells},
+	}
 }
 
 func bodyOf(p vision.Person) (Head, *Body) {
@@ -47,26 +50,26 @@ func bodyOf(p vision.Person) (Head, *Body) {
 	return heads[0], LocateBodies(people, heads, 640, 480)[0]
 }
 
-func TestBodies(t *testing.T) {
-	// What is looked at of standing, and whether all else being well it is covered.
+func TestLocateBodiesUncoversTrunkAndLimbs(t *testing.T) {
+	// These are points of standing, and whether they are covered if nothing else is changed.
 	type spot struct {
 		x, y    float32
 		covered bool
 	}
 	spots := map[string]spot{
-		"chest":       {200, 160, false},
-		"belly":       {200, 200, false},
-		"upper arm":   {243, 148, false},
-		"forearm":     {147, 200, false},
-		"thigh":       {223, 260, false},
-		"shank":       {176, 340, false},
-		"face":        {200, 80, true},
-		"throat":      {200, 108, true},
-		"hand":        {255, 245, true},
-		"beside":      {135, 60, true},
-		"between":     {200, 330, true},
-		"outside":     {320, 200, false},
-		"before feet": {200, 410, false},
+		"chest":      {200, 160, false},
+		"belly":      {200, 200, false},
+		"upper arm":  {243, 148, false},
+		"forearm":    {147, 200, false},
+		"thigh":      {223, 260, false},
+		"shank":      {176, 340, false},
+		"face":       {200, 80, true},
+		"throat":     {200, 108, true},
+		"hand":       {255, 245, true},
+		"next to it": {135, 60, true},
+		"between":    {200, 330, true},
+		"outside":    {320, 200, false},
+		"below feet": {200, 410, false},
 	}
 	limbsOf := func(names ...string) map[string]bool {
 		covered := map[string]bool{}
@@ -78,26 +81,31 @@ func TestBodies(t *testing.T) {
 	all := limbsOf("chest", "belly", "upper arm", "forearm", "thigh", "shank")
 	for name, tt := range map[string]struct {
 		change func(p *vision.Person)
-		// also are the spots that are covered now.
+		// also are the points that are covered as well now.
 		also map[string]bool
 	}{
-		"all is well": {func(*vision.Person) {}, nil},
-		"no face for certain": {func(p *vision.Person) {
+		"unchanged": {func(*vision.Person) {}, nil},
+		"face uncertain": {func(p *vision.Person) {
 			for k := vision.Nose; k <= vision.RightEar; k++ {
 				p.Pose[k].Score = 0.3
 			}
 		}, all},
-		"no pose":          {func(p *vision.Person) { p.Pose = nil }, all},
-		"an elbow unsure":  {func(p *vision.Person) { p.Pose[vision.LeftElbow].Score = 0.39 }, limbsOf("upper arm")},
-		"a hip unsure":     {func(p *vision.Person) { p.Pose[vision.LeftHip].Score = 0.2 }, limbsOf("chest", "belly", "thigh")},
-		"a shank too long": {func(p *vision.Person) { p.Pose[vision.RightKnee] = vision.Keypoint{X: 240, Y: 150, Score: 0.9} }, limbsOf("shank")},
-		"an arm before the face": {func(p *vision.Person) {
-			p.Pose[vision.LeftWrist], p.Pose[vision.LeftElbow] = vision.Keypoint{X: 190, Y: 70, Score: 0.9}, vision.Keypoint{X: 215, Y: 110, Score: 0.9}
+		"no pose":         {func(p *vision.Person) { p.Pose = nil }, all},
+		"elbow uncertain": {func(p *vision.Person) { p.Pose[vision.LeftElbow].Score = 0.39 }, limbsOf("upper arm")},
+		"hip uncertain": {
+			func(p *vision.Person) { p.Pose[vision.LeftHip].Score = 0.2 }, limbsOf("chest", "belly", "thigh"),
+		},
+		"shank too long": {func(p *vision.Person) {
+			p.Pose[vision.RightKnee] = vision.Keypoint{X: 240, Y: 150, Score: 0.9}
+		}, limbsOf("shank")},
+		"arm in front of face": {func(p *vision.Person) {
+			p.Pose[vision.LeftWrist] = vision.Keypoint{X: 190, Y: 70, Score: 0.9}
+			p.Pose[vision.LeftElbow] = vision.Keypoint{X: 215, Y: 110, Score: 0.9}
 		}, limbsOf("upper arm")},
 		"trunk crossed": {func(p *vision.Person) {
 			p.Pose[vision.LeftHip], p.Pose[vision.RightHip] = p.Pose[vision.RightHip], p.Pose[vision.LeftHip]
 		}, limbsOf("chest", "belly", "thigh")},
-		"bent before the trunk": {func(p *vision.Person) {
+		"bent in front of trunk": {func(p *vision.Person) {
 			for k := vision.Nose; k <= vision.RightEar; k++ {
 				p.Pose[k].Y += 80
 			}
@@ -116,13 +124,13 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestBodiesInDoubt: a silhouette that misses the person is not believed.
-func TestBodiesInDoubt(t *testing.T) {
+// TestLocateBodiesSilhouetteMisses: a silhouette that misses the person is ignored.
+func TestLocateBodiesSilhouetteMisses(t *testing.T) {
 	for name, change := range map[string]func(p *vision.Person){
 		"empty": func(p *vision.Person) { p.Silhouette.Cells = vision.NewBitmap(128, 128) },
-		"beside the keypoints": func(p *vision.Person) {
+		"next to the keypoints": func(p *vision.Person) {
 			for y := range 128 {
-				for x := 0; x < 64; x++ { // the left half is all that is left
+				for x := 0; x < 64; x++ { // only the left half remains
 					p.Silhouette.Cells.Clear(127-x, y)
 				}
 			}
@@ -141,14 +149,14 @@ func TestBodiesInDoubt(t *testing.T) {
 				}
 			}
 			if body.Covers(p.Box.X0-20, 200) {
-				t.Error("what is far from the box is covered")
+				t.Error("a point far from the box is covered")
 			}
 		})
 	}
 	p := standing()
 	p.Silhouette = nil
 	if _, body := bodyOf(p); body != nil {
-		t.Error("a body without a silhouette")
+		t.Error("there is a body without a silhouette")
 	}
 }
 
@@ -161,19 +169,20 @@ func TestBodyMoved(t *testing.T) {
 		}
 	}
 	if moved.Covers(135, 200) {
-		t.Error("it is covered where it was")
+		t.Error("its old place is still covered")
 	}
 }
 
-// TestPaintBodies compares every sample with the cells that its area touches, and checks that whatever heads masks,
-// whitelist masks too.
+// TestPaintBodies compares every sample with the cells that its area touches, and checks that method whitelist masks
+// whatever method heads does.
 func TestPaintBodies(t *testing.T) {
 	for _, format := range formats {
 		for _, size := range []float32{0.12, 1, 1.9} {
 			t.Run(fmt.Sprintf("%s/%v", format.Name, size), func(t *testing.T) {
 				head, body := bodyOf(standing())
 				head.X, head.Y, head.RX, head.RY = head.X*size, head.Y*size, head.RX*size, head.RY*size
-				body.Box = vision.Box{X0: body.Box.X0 * size, Y0: body.Box.Y0 * size, X1: body.Box.X1 * size, Y1: body.Box.Y1 * size}
+				b := body.Box
+				body.Box = vision.Box{X0: b.X0 * size, Y0: b.Y0 * size, X1: b.X1 * size, Y1: b.Y1 * size}
 				p := NewPainter(Options{})
 				before := noise(format, 403, 309, 1)
 				alone, heads, both := clone(before), clone(before), clone(before)
@@ -195,7 +204,7 @@ func TestPaintBodies(t *testing.T) {
 							t.Fatalf("plane %d (%d, %d) is masked %v, want %v", i, at%w, at/w, got, touched)
 						}
 						if sample(heads, i, at) != was && sample(both, i, at) == was {
-							t.Fatalf("plane %d (%d, %d) is masked with heads alone", i, at%w, at/w)
+							t.Fatalf("plane %d (%d, %d) is masked by method heads only", i, at%w, at/w)
 						}
 						if sample(both, i, at) != was {
 							masked++
@@ -210,7 +219,7 @@ func TestPaintBodies(t *testing.T) {
 	}
 }
 
-// touches looks up the cells that a sample's area meets; it is not sure where one is only grazed.
+// touches looks up the cells that a sample's area touches; it is not sure if it barely touches one.
 func touches(b Body, x, y, w, h float64) (touched, sure bool) {
 	const graze = 1e-3
 	look := func(by float64) (any bool) {
@@ -228,7 +237,7 @@ func touches(b Body, x, y, w, h float64) (touched, sure bool) {
 	return least, least == most
 }
 
-func TestInsaneBodiesMaskTheFrame(t *testing.T) {
+func TestPaintInsaneBodyMasksWholeFrame(t *testing.T) {
 	p := NewPainter(Options{})
 	f := noise(formats[4], 40, 30, 1)
 	if err := p.Paint(f, Masks{Bodies: []Body{{Box: vision.Box{X0: float32(math.NaN()), X1: 3, Y1: 3}}}}); err != nil {
@@ -241,8 +250,8 @@ func TestInsaneBodiesMaskTheFrame(t *testing.T) {
 	}
 }
 
-// TestWhatLiesBetweenIsCovered: a sample that is masked in the frames before and after is masked, and no other one.
-func TestWhatLiesBetweenIsCovered(t *testing.T) {
+// TestPaintClosesGaps: a sample is masked if it is masked in both the frame before and the one after, and no other one.
+func TestPaintClosesGaps(t *testing.T) {
 	_, body := bodyOf(standing())
 	before := Masks{Heads: []Head{{X: 60, Y: 60, RX: 30, RY: 40}}, Bodies: []Body{*body, body.Moved(-120, 20)}}
 	after := Masks{Heads: []Head{{X: 200, Y: 250, RX: 90, RY: 20, Angle: 0.3}}, Bodies: []Body{body.Moved(-25, 13)}}
@@ -284,7 +293,7 @@ func TestWhatLiesBetweenIsCovered(t *testing.T) {
 				}
 				for at, masked := range paint(p, Masks{Before: &insane, After: &after})[0] {
 					if masked {
-						t.Fatalf("sample %d is masked beside a frame that is masked whole", at)
+						t.Fatalf("sample %d is masked next to a frame that is masked whole", at)
 					}
 				}
 			})

@@ -16,14 +16,14 @@ const (
 	enough                = 0.9 // of the ellipse inscribed in the box from hair to chin
 )
 
-// locateHead is LocateHeads for one person alone in a frame.
+// locateHead is LocateHeads for the only person in a frame.
 func locateHead(person vision.Person, frameWidth, frameHeight int, opts GeometryOptions) Head {
 	return LocateHeads([]vision.Person{person}, frameWidth, frameHeight, opts)[0]
 }
 
-type vec [3]float64 // x to the person's left, y up, z forward; centimetres
+type vec [3]float64 // x to the person's left, y up, z forward, in centimeters
 
-// rotate turns v about an axis (0: x, 1: y, 2: z) by degrees.
+// rotate turns v around an axis (0: x, 1: y, 2: z) by degrees.
 func (v vec) rotate(axis int, degrees float64) vec {
 	sin, cos := math.Sincos(degrees * math.Pi / 180)
 	a, b := (axis+1)%3, (axis+2)%3
@@ -31,11 +31,11 @@ func (v vec) rotate(axis int, degrees float64) vec {
 	return v
 }
 
-// mannequin is a person of 172 cm in the round, with the origin between the hips.
+// mannequin is a three-dimensional person of 172 cm, with the origin between the hips.
 type mannequin struct {
 	yaw, pitch, roll             float64 // of the body, degrees
 	headYaw, headPitch, headRoll float64 // of the head on the neck
-	pixels                       float64 // a centimetre
+	pixels                       float64 // per centimeter
 	x, y                         float64 // of the hips in the frame
 	bust                         bool    // the box shows nothing below the chest
 	headOnly                     bool    // nor below the chin
@@ -54,7 +54,7 @@ var joints = [vision.KeypointCount]vec{
 
 var neck = vec{0, 58, -2}
 
-// place turns a point of the mannequin; head points turn on the neck first.
+// place projects a point of the mannequin into the frame; head points turn on the neck first.
 func (m mannequin) place(v vec, head bool) (x, y, depth float64) {
 	if head {
 		for i := range v {
@@ -66,7 +66,7 @@ func (m mannequin) place(v vec, head bool) (x, y, depth float64) {
 		}
 	}
 	v = v.rotate(1, m.yaw).rotate(0, m.pitch).rotate(2, m.roll)
-	// Facing the camera, the person's left is on the right.
+	// If the person faces the camera, their left is on the right.
 	return m.x + v[0]*m.pixels, m.y - v[1]*m.pixels, v[2]
 }
 
@@ -84,7 +84,7 @@ func skull() []vec {
 	return points
 }
 
-// render gives what a detector and a pose estimator would say, with errors, and the head's true box.
+// render returns what a detector and a pose estimator would find, with errors, and the head's true box.
 func (m mannequin) render(rng *rand.Rand) (vision.Person, vision.Box) {
 	inf := float32(math.Inf(1))
 	empty := vision.Box{X0: inf, Y0: inf, X1: -inf, Y1: -inf}
@@ -104,7 +104,7 @@ func (m mannequin) render(rng *rand.Rand) (vision.Person, vision.Box) {
 		score := 0.7
 		switch {
 		case k <= vision.RightEar:
-			// Visible if the surface there looks towards the camera.
+			// Visible if the surface there faces the camera.
 			_, _, middle := m.place(vec{0, 70, 0}, true)
 			if _, _, depth := m.place(p, true); depth < middle-4 {
 				score = 0.1
@@ -125,7 +125,7 @@ func (m mannequin) render(rng *rand.Rand) (vision.Person, vision.Box) {
 	}
 	body.X0, body.Y0 = max(body.X0, 0), max(body.Y0, 0)
 	body.X1, body.Y1 = min(body.X1, testWidth), min(body.Y1, testHeight)
-	// The estimator errs by a pixel of its 192, the detector by two of its 416.
+	// The estimator is off by one of its 192 pixels, the detector by two of its 416.
 	side := float64(max(body.Width(), body.Height()))
 	err := max(0.5, 1.25*side/192)
 	for k := range pose {
@@ -139,7 +139,7 @@ func (m mannequin) render(rng *rand.Rand) (vision.Person, vision.Box) {
 	return vision.Person{Detection: vision.Detection{Box: body, Score: 0.8}, Pose: &pose}, head
 }
 
-// coverage is the share of the ellipse inscribed in a true head's box that the masks cover, of what lies in the frame.
+// coverage is the share that the masks cover of the ellipse inscribed in a true head's box, within the frame.
 func coverage(truth vision.Box, heads ...Head) float64 {
 	const n = 60
 	var all, covered float64
@@ -164,7 +164,7 @@ func coverage(truth vision.Box, heads ...Head) float64 {
 
 func area(h Head) float64 { return math.Pi * float64(h.RX) * float64(h.RY) }
 
-// poses are people seen from all sides; the area is the largest that a mask may have, as a multiple of the head's.
+// poses are people seen from all sides; area is the largest allowed area of a mask, relative to the head's.
 var poses = map[string]struct {
 	m    mannequin
 	area float64
@@ -214,7 +214,7 @@ func (m mannequin) placed() mannequin {
 	return m
 }
 
-func TestHeadsAreCoveredFromAllSides(t *testing.T) {
+func TestLocateHeadsFromAllSides(t *testing.T) {
 	for name, tt := range poses {
 		t.Run(name, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 2))
@@ -241,14 +241,14 @@ func TestHeadsAreCoveredFromAllSides(t *testing.T) {
 	}
 }
 
-// without spoils a person's pose and gives what is left of it.
-func without(p vision.Person, spoil func(*vision.Pose)) vision.Person {
-	if spoil == nil {
+// without returns the person with a changed pose, or none if change is nil.
+func without(p vision.Person, change func(*vision.Pose)) vision.Person {
+	if change == nil {
 		p.Pose = nil
 		return p
 	}
 	pose := *p.Pose
-	spoil(&pose)
+	change(&pose)
 	p.Pose = &pose
 	return p
 }
@@ -263,25 +263,25 @@ func scored(score float32, keypoints ...int) func(*vision.Pose) {
 
 var facial = []int{vision.Nose, vision.LeftEye, vision.RightEye, vision.LeftEar, vision.RightEar}
 
-func TestHeadsAreCoveredWithoutKeypoints(t *testing.T) {
+func TestLocateHeadsWithoutKeypoints(t *testing.T) {
 	nan := float32(math.NaN())
 	all := make([]int, vision.KeypointCount)
 	for i := range all {
 		all[i] = i
 	}
 	spoils := map[string]struct {
-		spoil  func(*vision.Pose)
+		change func(*vision.Pose)
 		origin Origin
 	}{
 		"no pose":        {nil, OriginBox},
 		"low scores":     {scored(0.1, all...), OriginBox},
 		"no face":        {scored(0.1, facial...), OriginPose},
-		"nose alone":     {scored(0.1, facial[1:]...), OriginPose},
+		"only the nose":  {scored(0.1, facial[1:]...), OriginPose},
 		"nose and box":   {scored(0.1, all[1:]...), OriginBox},
 		"weak ear":       {func(p *vision.Pose) { scored(0.05, all...)(p); p[vision.LeftEar].Score = 0.21 }, OriginBox},
 		"nan scores":     {scored(nan, all...), OriginBox},
 		"scores above 1": {scored(7, all...), OriginBox},
-		"nan places": {func(p *vision.Pose) {
+		"nan positions": {func(p *vision.Pose) {
 			for i := range p {
 				p[i].X = nan
 			}
@@ -305,7 +305,7 @@ func TestHeadsAreCoveredWithoutKeypoints(t *testing.T) {
 				missed, worst := 0, 1.0
 				for range runs {
 					person, truth := poses[view].m.placed().render(rng)
-					head := locateHead(without(person, tt.spoil), testWidth, testHeight, GeometryOptions{})
+					head := locateHead(without(person, tt.change), testWidth, testHeight, GeometryOptions{})
 					if head.Origin != tt.origin && view == "frontal" {
 						t.Fatalf("origin is %s, want %s", head.Origin, tt.origin)
 					}
@@ -338,7 +338,10 @@ func TestOnUncertain(t *testing.T) {
 	}{
 		{"head region", standing, "", [][2]float32{{150, 101}, {150, 160}}, [][2]float32{{150, 300}, {101, 399}}},
 		{"lying", lying, HeadRegion, [][2]float32{{101, 150}, {399, 101}, {101, 199}}, [][2]float32{{150, 300}}},
-		{"whole person", standing, WholePerson, [][2]float32{{101, 101}, {199, 101}, {199, 399}, {101, 399}}, [][2]float32{{90, 90}, {220, 300}}},
+		{
+			"whole person", standing, WholePerson,
+			[][2]float32{{101, 101}, {199, 101}, {199, 399}, {101, 399}}, [][2]float32{{90, 90}, {220, 300}},
+		},
 		{"whole frame", standing, WholeFrame, [][2]float32{{0, 0}, {1920, 1080}}, nil},
 	}
 	for _, tt := range tests {
@@ -361,8 +364,8 @@ func TestOnUncertain(t *testing.T) {
 	}
 }
 
-// TestNeighboursKeypoints has a person behind another, whose pose shows the other's keypoints instead.
-func TestNeighboursKeypoints(t *testing.T) {
+// TestLocateHeadsPoseLockedOnToNeighbor has a person behind another whose keypoints both poses show.
+func TestLocateHeadsPoseLockedOnToNeighbor(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	front := mannequin{pixels: 4, x: 960, y: 560}
 	for name, tt := range map[string]struct {
@@ -372,7 +375,7 @@ func TestNeighboursKeypoints(t *testing.T) {
 		"face to the left":     {-150, -10, facial},
 		"face to the right":    {150, 10, facial},
 		"half hidden":          {90, 0, append([]int{vision.LeftShoulder, vision.RightShoulder}, facial...)},
-		"behind, further away": {70, -60, facial},
+		"behind, farther away": {70, -60, facial},
 	} {
 		t.Run(name, func(t *testing.T) {
 			missed := 0
@@ -395,7 +398,7 @@ func TestNeighboursKeypoints(t *testing.T) {
 				}
 			}
 			if missed > 4 {
-				t.Errorf("%d of 200 times a head is not covered", missed)
+				t.Errorf("a head is not covered in %d of 200 cases", missed)
 			}
 		})
 	}
@@ -427,14 +430,17 @@ func TestUnionCoversBoth(t *testing.T) {
 }
 
 func FuzzLocateHeads(f *testing.F) {
-	f.Add(float32(10), float32(10), float32(50), float32(200), float32(20), float32(20), float32(0.9), uint16(640), uint16(480))
-	f.Add(float32(math.Inf(-1)), float32(10), float32(math.NaN()), float32(200), float32(1e30), float32(20), float32(0.9), uint16(1), uint16(1))
+	f.Add(float32(10), float32(10), float32(50), float32(200), float32(20), float32(20), float32(0.9),
+		uint16(640), uint16(480))
+	f.Add(float32(math.Inf(-1)), float32(10), float32(math.NaN()), float32(200), float32(1e30), float32(20), float32(0.9),
+		uint16(1), uint16(1))
 	f.Fuzz(func(t *testing.T, x0, y0, x1, y1, kx, ky, score float32, w, h uint16) {
 		var pose vision.Pose
 		for k := range pose {
 			pose[k] = vision.Keypoint{X: kx + float32(k)*3, Y: ky * float32(k%4), Score: score}
 		}
-		p := vision.Person{Detection: vision.Detection{Box: vision.Box{X0: x0, Y0: y0, X1: x1, Y1: y1}, Score: score}, Pose: &pose}
+		box := vision.Box{X0: x0, Y0: y0, X1: x1, Y1: y1}
+		p := vision.Person{Detection: vision.Detection{Box: box, Score: score}, Pose: &pose}
 		width, height := 1+int(w), 1+int(h)
 		for _, head := range LocateHeads([]vision.Person{p, p, {Detection: p.Detection}}, width, height, GeometryOptions{}) {
 			if !head.Sane() {
@@ -448,7 +454,8 @@ func BenchmarkLocateHeads(b *testing.B) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	people := make([]vision.Person, 200)
 	for i := range people {
-		people[i], _ = mannequin{pixels: 1, x: rng.Float64() * testWidth, y: rng.Float64() * testHeight, yaw: rng.Float64() * 360}.render(rng)
+		m := mannequin{pixels: 1, x: rng.Float64() * testWidth, y: rng.Float64() * testHeight, yaw: rng.Float64() * 360}
+		people[i], _ = m.render(rng)
 	}
 	for b.Loop() {
 		LocateHeads(people, testWidth, testHeight, GeometryOptions{})

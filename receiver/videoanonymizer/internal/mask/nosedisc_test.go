@@ -10,7 +10,8 @@ import (
 )
 
 func TestNoseDisc(t *testing.T) {
-	pose := func(nose, left, right vision.Keypoint) *vision.Pose {
+	type keypoint = vision.Keypoint
+	pose := func(nose, left, right keypoint) *vision.Pose {
 		return &vision.Pose{vision.Nose: nose, vision.LeftShoulder: left, vision.RightShoulder: right}
 	}
 	box := vision.Detection{Box: vision.Box{X0: 40, Y0: 20, X1: 160, Y1: 300}, Score: 0.9}
@@ -18,13 +19,19 @@ func TestNoseDisc(t *testing.T) {
 		person vision.Person
 		want   Head
 	}{
-		"the farther shoulder is the left": {
-			vision.Person{Detection: box, Pose: pose(vision.Keypoint{X: 100, Y: 60, Score: 0.8}, vision.Keypoint{X: 130, Y: 100}, vision.Keypoint{X: 100, Y: 90})},
+		"left shoulder farther": {
+			vision.Person{
+				Detection: box,
+				Pose:      pose(keypoint{X: 100, Y: 60, Score: 0.8}, keypoint{X: 130, Y: 100}, keypoint{X: 100, Y: 90}),
+			},
 			Head{X: 100, Y: 60, RX: 50, RY: 50, Score: 0.8, Origin: OriginPose}},
-		"the farther shoulder is the right, and the nose is no more than a guess": {
-			vision.Person{Detection: box, Pose: pose(vision.Keypoint{X: 0, Y: 10, Score: 0.01}, vision.Keypoint{X: 3, Y: 10}, vision.Keypoint{X: 6, Y: 18})},
+		"right shoulder farther, nose uncertain": {
+			vision.Person{
+				Detection: box,
+				Pose:      pose(keypoint{X: 0, Y: 10, Score: 0.01}, keypoint{X: 3, Y: 10}, keypoint{X: 6, Y: 18}),
+			},
 			Head{X: 0, Y: 10, RX: 10, RY: 10, Score: 0.01, Origin: OriginPose}},
-		"all in one place": {
+		"all in one point": {
 			vision.Person{Detection: box, Pose: &vision.Pose{}},
 			Head{RX: 1, RY: 1, Origin: OriginPose}},
 	} {
@@ -34,8 +41,9 @@ func TestNoseDisc(t *testing.T) {
 			}
 		})
 	}
-	// Without a pose there is no nose.
-	if got := locateHead(vision.Person{Detection: box}, 640, 480, GeometryOptions{NoseDisc: true}); got.Origin != OriginBox {
+	// Without a pose the nose is not known.
+	got := locateHead(vision.Person{Detection: box}, 640, 480, GeometryOptions{NoseDisc: true})
+	if got.Origin != OriginBox {
 		t.Errorf("got %+v for a person without a pose", got)
 	}
 }

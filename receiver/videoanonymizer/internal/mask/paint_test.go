@@ -38,7 +38,7 @@ func noise(format media.PixelFormat, width, height int, seed uint64) *media.Fram
 		p.Data = make([]byte, p.Width*p.Height*format.BytesPerSample())
 		f.Planes[i] = p
 		for j := range p.Width * p.Height {
-			// Never what a mask shows: the values next to the ends of the range.
+			// Stay clear of the range's ends, which masks show.
 			setSample(f, i, j, 1+rng.IntN(9))
 		}
 	}
@@ -70,14 +70,14 @@ func setSample(f *media.Frame, plane, at, value int) {
 	d[2*at], d[2*at+1] = byte(value), byte(value>>8)
 }
 
-// nearest is the distance from the centre, 1 at the ellipse's edge, of the point of a rectangle that is nearest to it
-// in that measure: the minimum of a convex quadratic form over the rectangle.
+// nearest is the distance from the center, 1 on the ellipse's edge, of the nearest point of a rectangle: the minimum of
+// a convex quadratic form over it.
 func nearest(h Head, x0, y0, x1, y1 float64) float64 {
 	if float64(h.X) >= x0 && float64(h.X) <= x1 && float64(h.Y) >= y0 && float64(h.Y) <= y1 {
 		return 0
 	}
 	edge := func(ax, ay, bx, by float64) float64 {
-		// Along the edge the square of the norm is a parabola; three points give its lowest.
+		// Along the edge the square of the norm is a parabola; three points give its minimum.
 		square := func(t float64) float64 { n := h.norm(ax+(bx-ax)*t, ay+(by-ay)*t); return n * n }
 		start, middle, end := square(0), square(0.5), square(1)
 		a := 2 * (start + end - 2*middle)
@@ -87,7 +87,7 @@ func nearest(h Head, x0, y0, x1, y1 float64) float64 {
 	return min(edge(x0, y0, x1, y0), edge(x0, y1, x1, y1), edge(x0, y0, x0, y1), edge(x1, y0, x1, y1))
 }
 
-// inside says how far a sample's square is inside the mask that the options give the head: below 1 it touches it.
+// inside says whether a sample's square touches the mask of a head: if it is below 1.
 func inside(opts Options, h Head, x0, y0, x1, y1 float64) float64 {
 	scale := float32(opts.Scale)
 	if scale == 0 {
@@ -107,7 +107,7 @@ func inside(opts Options, h Head, x0, y0, x1, y1 float64) float64 {
 	return nearest(h, x0, y0, x1, y1)
 }
 
-// checkPainted compares every sample with what it must be.
+// checkPainted compares every sample with what it should be.
 func checkPainted(t *testing.T, opts Options, before, after *media.Frame, heads []Head, want [3]int) {
 	t.Helper()
 	for i := range before.Format.Planes {
@@ -121,7 +121,7 @@ func checkPainted(t *testing.T, opts Options, before, after *media.Frame, heads 
 			}
 			got := sample(after, i, at)
 			switch {
-			case math.Abs(in-1) < 1e-4: // on the edge: either is right
+			case math.Abs(in-1) < 1e-4: // on the edge either is right
 			case in < 1:
 				covered++
 				if got != want[i] {
@@ -167,7 +167,7 @@ func TestPaintSolid(t *testing.T) {
 	}
 }
 
-func TestColours(t *testing.T) {
+func TestPaintColors(t *testing.T) {
 	black, white, red := RGB{}, RGB{255, 255, 255}, RGB{R: 255}
 	tests := []struct {
 		color  RGB
@@ -207,14 +207,14 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// TestCoarseHides shows that nothing of a head but the means of its cells reaches the output: shuffling the samples
-// within the cells, which changes the picture wholly, changes nothing.
-func TestCoarseHides(t *testing.T) {
+// TestMosaicAndBlurShowOnlyMeans: nothing of a head but the means of its cells reaches the output. Shuffling the
+// samples within the cells, which completely changes the image, does not change it.
+func TestMosaicAndBlurShowOnlyMeans(t *testing.T) {
 	for _, fill := range []Fill{Mosaic, Blur} {
 		for _, format := range formats {
 			t.Run(fmt.Sprintf("%s/%s", fill, format.Name), func(t *testing.T) {
 				p := NewPainter(Options{Fill: fill})
-				// 128x128 pixels: cells of 32, which fall on whole samples of every plane.
+				// 128x128 pixels have cells of 32, which are whole samples of every plane.
 				head := Head{X: 96, Y: 96, RX: 64, RY: 64}
 				a := noise(format, 200, 200, 1)
 				before := clone(a)
@@ -234,7 +234,7 @@ func TestCoarseHides(t *testing.T) {
 					}
 				}
 				if bytes.Equal(a.Planes[0].Data, b.Planes[0].Data) {
-					t.Fatal("the pictures are the same before")
+					t.Fatal("the images are the same before")
 				}
 				for _, f := range []*media.Frame{a, b} {
 					if err := p.Paint(f, Masks{Heads: []Head{head}}); err != nil {
@@ -251,7 +251,7 @@ func TestCoarseHides(t *testing.T) {
 						case in > 1 && sample(a, i, at) != sample(before, i, at):
 							t.Fatalf("plane %d (%v, %v) outside the mask was changed", i, x, y)
 						case in < 1 && sample(a, i, at) != sample(b, i, at):
-							t.Fatalf("plane %d (%v, %v) tells more than its cell's mean", i, x, y)
+							t.Fatalf("plane %d (%v, %v) shows more than its cell's mean", i, x, y)
 						case in < 1:
 							values[sample(a, i, at)] = true
 						}
@@ -265,7 +265,7 @@ func TestCoarseHides(t *testing.T) {
 	}
 }
 
-func TestCellsDoNotShrinkAtTheEdge(t *testing.T) {
+func TestMosaicCellsAtFrameEdge(t *testing.T) {
 	f := noise(formats[0], 200, 200, 1)
 	p := NewPainter(Options{Fill: Mosaic})
 	o := p.outline(Head{X: 0, Y: 100, RX: 80, RY: 80}, f)
@@ -278,7 +278,7 @@ func TestCellsDoNotShrinkAtTheEdge(t *testing.T) {
 	}
 }
 
-func TestInsaneHeadsMaskTheFrame(t *testing.T) {
+func TestPaintInsaneHeadMasksWholeFrame(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	for name, h := range map[string]Head{
 		"nan x":       {X: nan, Y: 1, RX: 1, RY: 1},
@@ -307,8 +307,8 @@ func TestInsaneHeadsMaskTheFrame(t *testing.T) {
 	}
 }
 
-// TestMaskedIsOpaque: whatever is put behind a picture, nothing shows through a mask; elsewhere alpha stays as it was.
-func TestMaskedIsOpaque(t *testing.T) {
+// TestPaintAlpha: nothing shows through a mask, whatever is behind the video; elsewhere alpha is unchanged.
+func TestPaintAlpha(t *testing.T) {
 	head := Head{X: 40, Y: 30, RX: 20, RY: 13, Angle: 0.4}
 	corner := [][2]float64{{0.5, 0.5}, {1, 0.5}, {1, 1}, {0.5, 1}}
 	for _, format := range []media.PixelFormat{
@@ -320,15 +320,21 @@ func TestMaskedIsOpaque(t *testing.T) {
 			for name, tt := range map[string]struct {
 				regions []Region
 				heads   []Head
-				opaque  func(x, y float64) bool // nil: as the head's mask touches it
+				opaque  func(x, y float64) bool // nil means where the head's mask touches it
 			}{
-				"head":           {heads: []Head{head}},
-				"region to mask": {regions: []Region{{Polygon: corner, Action: Mask}}, opaque: func(x, y float64) bool { return x >= 40 && y >= 30 }},
+				"head": {heads: []Head{head}},
+				"region to mask": {
+					regions: []Region{{Polygon: corner, Action: Mask}},
+					opaque:  func(x, y float64) bool { return x >= 40 && y >= 30 },
+				},
 				"region to keep": {
 					regions: []Region{{Polygon: corner, Action: Keep}}, heads: []Head{{X: 40, Y: 30, RX: 60, RY: 60, Box: true}},
 					opaque: func(x, y float64) bool { return x < 40 || y < 30 },
 				},
-				"whole frame": {heads: []Head{{X: 1, Y: 1, RX: 3, RY: 3, Origin: OriginFrame}}, opaque: func(float64, float64) bool { return true }},
+				"whole frame": {
+					heads:  []Head{{X: 1, Y: 1, RX: 3, RY: 3, Origin: OriginFrame}},
+					opaque: func(float64, float64) bool { return true },
+				},
 			} {
 				t.Run(fmt.Sprintf("%s/%s/%s", format.Name, fill, name), func(t *testing.T) {
 					p := NewPainter(Options{Fill: fill, Regions: tt.regions})
@@ -365,7 +371,7 @@ func TestMaskedIsOpaque(t *testing.T) {
 					}
 					for i := range format.Planes {
 						if !bytes.Equal(after.Planes[i].Data, without.Planes[i].Data) {
-							t.Fatalf("plane %d differs from that of a picture without alpha", i)
+							t.Fatalf("plane %d differs from that of a frame without alpha", i)
 						}
 					}
 				})
@@ -374,38 +380,43 @@ func TestMaskedIsOpaque(t *testing.T) {
 	}
 }
 
-func TestPaintRefusesBrokenFrames(t *testing.T) {
+func TestPaintMalformedFrame(t *testing.T) {
 	p := NewPainter(Options{})
-	for name, spoil := range map[string]func(*media.Frame){
+	for name, damage := range map[string]func(*media.Frame){
 		"short plane":  func(f *media.Frame) { f.Planes[1].Data = f.Planes[1].Data[:10] },
 		"wrong size":   func(f *media.Frame) { f.Planes[2].Width++ },
 		"no planes":    func(f *media.Frame) { f.Format.Planes = 0 },
 		"four planes":  func(f *media.Frame) { f.Format.Planes = 4 },
 		"no alpha":     func(f *media.Frame) { f.Format.Alpha = true },
-		"grey alpha":   func(f *media.Frame) { f.Format.Planes, f.Format.Alpha = 1, true },
-		"32 bit":       func(f *media.Frame) { f.Format.Depth = 32 },
+		"gray alpha":   func(f *media.Frame) { f.Format.Planes, f.Format.Alpha = 1, true },
+		"32 bits":      func(f *media.Frame) { f.Format.Depth = 32 },
 		"empty":        func(f *media.Frame) { f.Width, f.Height, f.Planes = 0, 0, [4]media.Plane{} },
 		"large shift":  func(f *media.Frame) { f.Format.ChromaShiftX = 90 },
 		"wrong height": func(f *media.Frame) { f.Height = -3 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := noise(formats[0], 40, 30, 1)
-			spoil(f)
+			damage(f)
 			if err := p.Paint(f, Masks{Heads: []Head{{X: 10, Y: 10, RX: 5, RY: 5}}}); err == nil {
-				t.Error("Paint took it")
+				t.Error("Paint accepts it")
 			}
 			if err := p.PaintWhole(f); err == nil {
-				t.Error("PaintWhole took it")
+				t.Error("PaintWhole accepts it")
 			}
 		})
 	}
 }
 
 func FuzzPaint(f *testing.F) {
-	f.Add(uint8(0), uint8(0), uint8(0), uint16(40), uint16(30), float32(10), float32(10), float32(5), float32(6), float32(0.2), 1.0, false)
-	f.Add(uint8(5), uint8(1), uint8(1), uint16(41), uint16(1), float32(-1e5), float32(10), float32(1e6), float32(1e-9), float32(1e6), 10.0, true)
-	f.Add(uint8(7), uint8(2), uint8(2), uint16(1), uint16(1), float32(math.NaN()), float32(math.Inf(1)), float32(1), float32(0), float32(9), 0.5, false)
-	f.Fuzz(func(t *testing.T, format, shape, fill uint8, w, h uint16, x, y, rx, ry, angle float32, scale float64, box bool) {
+	f.Add(uint8(0), uint8(0), uint8(0), uint16(40), uint16(30),
+		float32(10), float32(10), float32(5), float32(6), float32(0.2), 1.0, false)
+	f.Add(uint8(5), uint8(1), uint8(1), uint16(41), uint16(1),
+		float32(-1e5), float32(10), float32(1e6), float32(1e-9), float32(1e6), 10.0, true)
+	f.Add(uint8(7), uint8(2), uint8(2), uint16(1), uint16(1),
+		float32(math.NaN()), float32(math.Inf(1)), float32(1), float32(0), float32(9), 0.5, false)
+	f.Fuzz(func(
+		t *testing.T, format, shape, fill uint8, w, h uint16, x, y, rx, ry, angle float32, scale float64, box bool,
+	) {
 		opts := Options{
 			Shape: []Shape{Ellipse, Circle, Box}[shape%3],
 			Fill:  []Fill{Solid, Mosaic, Blur}[fill%3],
@@ -421,18 +432,18 @@ func FuzzPaint(f *testing.F) {
 		if err := p.Paint(after, Masks{Heads: []Head{head, {X: 1, Y: 1, RX: 2, RY: 2}}}); err != nil {
 			t.Fatal(err)
 		}
-		// The head's centre, where it is in the frame, is always covered.
+		// The head's center, if it is in the frame, is always covered.
 		col, row := int(math.Floor(float64(x))), int(math.Floor(float64(y)))
 		if head.Sane() && col >= 0 && row >= 0 && col < before.Width && row < before.Height && opts.Fill == Solid {
 			if got, want := sample(after, 0, row*before.Width+col), 16<<(before.Format.Depth-8); got != want {
-				t.Fatalf("the centre of %+v is %d, not covered", head, got)
+				t.Fatalf("the center of %+v is %d, not covered", head, got)
 			}
 		}
 	})
 }
 
-// BenchmarkPaint compares masks on a 1080p frame with copying the frame once, which is the least that any stage that
-// does not work in place would cost.
+// BenchmarkPaint compares masks on a 1080p frame with copying the frame once, the minimum cost of any stage that does
+// not work in place.
 func BenchmarkPaint(b *testing.B) {
 	frame := noise(formats[0], 1920, 1080, 1)
 	heads := []Head{

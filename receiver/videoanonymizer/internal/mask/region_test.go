@@ -14,7 +14,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// polygons try the scan: concave, crossing itself, thin, on whole samples and reaching to the frame's edges.
+// polygons exercise the scan: concave, self-intersecting, thin, on whole samples, and reaching the frame's edges.
 var polygons = map[string][][2]float64{
 	"triangle":   {{0.1, 0.15}, {0.83, 0.3}, {0.4, 0.9}},
 	"concave":    {{0.1, 0.1}, {0.9, 0.12}, {0.5, 0.4}, {0.88, 0.93}, {0.07, 0.8}},
@@ -26,7 +26,7 @@ var polygons = map[string][][2]float64{
 	"touching 0": {{0, 0.4}, {0.3, 0}, {0.3, 0.9}},
 }
 
-// holds is the even-odd rule at a point, in fractions.
+// holds applies the even-odd rule to a point, in fractions of the frame.
 func holds(corners [][2]float64, x, y float64) (in bool) {
 	for i, a := range corners {
 		b := corners[(i+1)%len(corners)]
@@ -37,7 +37,7 @@ func holds(corners [][2]float64, x, y float64) (in bool) {
 	return in
 }
 
-// share looks at points all over a sample's area and counts those that the polygon holds.
+// share reports whether the polygon contains some, and all, of many points of a sample's area.
 func share(f *media.Frame, plane, at int, corners [][2]float64) (some, all bool) {
 	w, _, sx, sy := planeSize(f, plane)
 	all = true
@@ -71,9 +71,9 @@ func nearSide(f *media.Frame, plane, at int, corners [][2]float64) bool {
 	return false
 }
 
-// TestRegions compares every sample with what a look at many points of it says.
-func TestRegions(t *testing.T) {
-	head := Head{X: 20, Y: 18, RX: 200, RY: 200} // all over
+// TestPaintRegions compares every sample with what many points of its area say.
+func TestPaintRegions(t *testing.T) {
+	head := Head{X: 20, Y: 18, RX: 200, RY: 200} // covers everything
 	for name, corners := range polygons {
 		for _, format := range []media.PixelFormat{formats[0], formats[1], formats[5]} {
 			for _, full := range []bool{false, true} {
@@ -115,8 +115,8 @@ func paintRegion(t *testing.T, f *media.Frame, masks Masks, regions ...Region) {
 	}
 }
 
-// TestRegionsAtWork counts the samples that are masked at a time.
-func TestRegionsAtWork(t *testing.T) {
+// TestPaintRegionsOverTime counts the samples that are masked at a time.
+func TestPaintRegionsOverTime(t *testing.T) {
 	left := [][2]float64{{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}}
 	top := [][2]float64{{0, 0}, {1, 0}, {1, 0.5}, {0, 0.5}}
 	all := Head{X: 20, Y: 20, RX: 20, RY: 20, Box: true}
@@ -127,28 +127,46 @@ func TestRegionsAtWork(t *testing.T) {
 		heads   []Head
 		want    float64 // of the frame
 	}{
-		"no region":               {want: 0},
-		"mask":                    {regions: []Region{{Polygon: left, Action: Mask}}, want: 0.5},
-		"before its time":         {regions: []Region{{Polygon: left, Action: Mask, From: time.Second}}, at: time.Second - 1, want: 0},
-		"from its time":           {regions: []Region{{Polygon: left, Action: Mask, From: time.Second}}, at: time.Second, want: 0.5},
-		"up to its end":           {regions: []Region{{Polygon: left, Action: Mask, To: time.Second}}, at: time.Second - 1, want: 0.5},
-		"after its time":          {regions: []Region{{Polygon: left, Action: Mask, To: time.Second}}, at: time.Second, want: 0},
+		"no region": {want: 0},
+		"mask":      {regions: []Region{{Polygon: left, Action: Mask}}, want: 0.5},
+		"before its time": {
+			regions: []Region{{Polygon: left, Action: Mask, From: time.Second}},
+			at:      time.Second - 1, want: 0,
+		},
+		"from its time": {
+			regions: []Region{{Polygon: left, Action: Mask, From: time.Second}},
+			at:      time.Second, want: 0.5,
+		},
+		"up to its end": {
+			regions: []Region{{Polygon: left, Action: Mask, To: time.Second}},
+			at:      time.Second - 1, want: 0.5,
+		},
+		"after its time": {
+			regions: []Region{{Polygon: left, Action: Mask, To: time.Second}},
+			at:      time.Second, want: 0,
+		},
 		"whole frame in its time": {regions: []Region{{Action: Mask, From: 1, To: 3}}, at: 2, want: 1},
 		"whole frame before it":   {regions: []Region{{Action: Mask, From: 1, To: 3}}, at: 0, want: 0},
 		"keep nothing masked":     {regions: []Region{{Polygon: left, Action: Keep}}, want: 0},
 		"keep half of a mask":     {regions: []Region{{Polygon: left, Action: Keep}}, heads: []Head{all}, want: 0.5},
-		"keep after its time":     {regions: []Region{{Polygon: left, Action: Keep, To: 1}}, at: 1, heads: []Head{all}, want: 1},
-		"mask beats keep":         {regions: []Region{{Polygon: top, Action: Mask}, {Polygon: left, Action: Keep}}, heads: []Head{all}, want: 0.75},
-		"a frame without judgement is masked where it would be kept": {
+		"keep after its time": {
+			regions: []Region{{Polygon: left, Action: Keep, To: 1}},
+			at:      1, heads: []Head{all}, want: 1,
+		},
+		"mask beats keep": {
+			regions: []Region{{Polygon: top, Action: Mask}, {Polygon: left, Action: Keep}},
+			heads:   []Head{all}, want: 0.75,
+		},
+		"frame masked whole ignores keep": {
 			regions: []Region{{Polygon: left, Action: Keep}}, heads: []Head{FrameHead(40, 40)}, want: 1},
-		"so is one with a head that makes no sense": {regions: []Region{{Polygon: left, Action: Keep}}, heads: []Head{nan}, want: 1},
+		"insane head ignores keep": {regions: []Region{{Polygon: left, Action: Keep}}, heads: []Head{nan}, want: 1},
 	}
 	for name, tt := range tests {
 		for _, fill := range []Fill{Solid, Mosaic, Blur} {
 			t.Run(name+"/"+string(fill), func(t *testing.T) {
 				p := NewPainter(Options{Fill: fill, Regions: tt.regions})
 				before := noise(formats[2], 40, 40, 1)
-				for i := range 1600 { // no cell of a mosaic has a sample's own value
+				for i := range 1600 { // so that no mosaic cell has the value of a sample
 					setSample(before, 0, i, 60+150*(i%2))
 				}
 				after := clone(before)
@@ -169,7 +187,7 @@ func TestRegionsAtWork(t *testing.T) {
 	}
 }
 
-func TestMaxSize(t *testing.T) {
+func TestPaintMaxSize(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		most          float64
@@ -209,28 +227,43 @@ func TestMaxSize(t *testing.T) {
 	}
 	for at := range 1600 {
 		if sample(f, 0, at) != 16 {
-			t.Fatal("a whole frame was cut")
+			t.Fatal("a whole frame is bounded")
 		}
 	}
 }
 
-func TestRegionErrors(t *testing.T) {
+func TestRegionValidate(t *testing.T) {
 	square := [][2]float64{{0, 0}, {1, 0}, {1, 1}}
 	for name, tt := range map[string]struct {
 		region Region
 		want   []string
 	}{
-		"fine":              {Region{Polygon: square, Action: Keep, From: 1, To: 2}, nil},
-		"fine, all frame":   {Region{Action: Mask}, nil},
-		"no action":         {Region{Polygon: square}, []string{"action: \"\""}},
-		"keep all":          {Region{Action: Keep}, []string{"polygon: is required with action keep"}},
-		"two corners":       {Region{Polygon: square[:2], Action: Mask}, []string{"polygon: has 2 corners"}},
-		"outside":           {Region{Polygon: [][2]float64{{0, 0}, {1.1, 0}, {1, 1}}, Action: Mask}, []string{"polygon: corner 2"}},
-		"not a number":      {Region{Polygon: [][2]float64{{0, 0}, {1, math.NaN()}, {1, 1}}, Action: Mask}, []string{"polygon: corner 2"}},
-		"a line":            {Region{Polygon: [][2]float64{{0, 0}, {0.5, 0.5}, {1, 1}}, Action: Mask}, []string{"polygon: its corners lie on one line"}},
-		"a point":           {Region{Polygon: [][2]float64{{0.5, 0.5}, {0.5, 0.5}, {0.5, 0.5}}, Action: Mask}, []string{"polygon: its corners lie on one line"}},
-		"all wrong":         {Region{Polygon: square[:1], Action: "blur", From: -1, To: -1}, []string{"action", "polygon", "from", "to"}},
-		"ends as it begins": {Region{Action: Mask, From: 2, To: 2}, []string{"to: 2ns is not after from, 2ns"}},
+		"valid":              {Region{Polygon: square, Action: Keep, From: 1, To: 2}, nil},
+		"valid, whole frame": {Region{Action: Mask}, nil},
+		"no action":          {Region{Polygon: square}, []string{"action: \"\""}},
+		"keep all":           {Region{Action: Keep}, []string{"polygon: is required with action keep"}},
+		"two corners":        {Region{Polygon: square[:2], Action: Mask}, []string{"polygon: has 2 corners"}},
+		"outside": {
+			Region{Polygon: [][2]float64{{0, 0}, {1.1, 0}, {1, 1}}, Action: Mask},
+			[]string{"polygon: corner 2"},
+		},
+		"not a number": {
+			Region{Polygon: [][2]float64{{0, 0}, {1, math.NaN()}, {1, 1}}, Action: Mask},
+			[]string{"polygon: corner 2"},
+		},
+		"line": {
+			Region{Polygon: [][2]float64{{0, 0}, {0.5, 0.5}, {1, 1}}, Action: Mask},
+			[]string{"polygon: its corners lie on one line"},
+		},
+		"point": {
+			Region{Polygon: [][2]float64{{0.5, 0.5}, {0.5, 0.5}, {0.5, 0.5}}, Action: Mask},
+			[]string{"polygon: its corners lie on one line"},
+		},
+		"all wrong": {
+			Region{Polygon: square[:1], Action: "blur", From: -1, To: -1},
+			[]string{"action", "polygon", "from", "to"},
+		},
+		"empty time": {Region{Action: Mask, From: 2, To: 2}, []string{"to: 2ns is not after from, 2ns"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			errs := tt.region.Validate()
@@ -239,14 +272,14 @@ func TestRegionErrors(t *testing.T) {
 			}
 			for i, want := range tt.want {
 				if !strings.HasPrefix(errs[i].Error(), want) {
-					t.Errorf("%q does not begin %q", want, errs[i])
+					t.Errorf("%q is not the beginning of %q", want, errs[i])
 				}
 			}
 		})
 	}
 }
 
-// FuzzRegion looks for polygons that are painted other than a look at many points of each sample says.
+// FuzzRegion looks for polygons that are painted differently from what many points of each sample say.
 func FuzzRegion(f *testing.F) {
 	f.Add(uint64(1), uint8(3), uint8(0))
 	f.Add(uint64(2), uint8(9), uint8(3))
@@ -254,7 +287,7 @@ func FuzzRegion(f *testing.F) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		corners := make([][2]float64, 3+n%8)
 		for i := range corners {
-			// Some lie on the grid, where sides and samples meet.
+			// Put some on the grid, where sides and edges of samples coincide.
 			corners[i] = [2]float64{float64(rng.IntN(9)) / 8, float64(rng.IntN(9)) / 8}
 			if rng.IntN(2) == 0 {
 				corners[i] = [2]float64{rng.Float64(), rng.Float64()}

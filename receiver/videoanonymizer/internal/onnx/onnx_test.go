@@ -138,5 +138,6 @@ func TestRunTimeout(t *testing.T) {
 	err := s.Run(t.Context(), people(256), func([]inference.Tensor) error { return nil })
 	require.ErrorIs(t, err, inference.ErrTimeout)
 	assert.Less(t, time.Since(start), time.Second, "256 people take about 2 s")
-	require.NoError(t, open(t, Options{Timeout: time.Minute}).Run(t.Context(), people(1), func([]inference.Tensor) error { return nil }))
+	s = open(t, Options{Timeout: time.Minute})
+	require.NoError(t, s.Run(t.Context(), people(1), func([]inference.Tensor) error { return nil }))
 }

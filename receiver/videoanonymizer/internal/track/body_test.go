@@ -13,9 +13,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestBodies: someone who walks is covered where he is, from the frames before he is found to those after he is lost,
-// and in between where a frame misses him; and nobody is where nobody was.
-func TestBodies(t *testing.T) {
+// TestBodiesFollowPeople: someone who walks is covered from before they are found until after they are lost, and in the
+// frames in between that miss them; no body is covered elsewhere.
+func TestBodiesFollowPeople(t *testing.T) {
 	const frames, size = 60, 60
 	at := walk(300, 300, 90, 0)
 	missed := func(i int) bool { return i < 10 || i > 50 || i >= 20 && i < 24 }
@@ -43,11 +43,11 @@ func TestBodies(t *testing.T) {
 			t.Errorf("frame %d: the trunk at (%v, %v) is not covered", i, x, y+1.5*size)
 		}
 		if inBody(r.Bodies, float32(x)-400, float32(y)) {
-			t.Errorf("frame %d: a body is where nobody was", i)
+			t.Errorf("frame %d: a body is covered where nobody is", i)
 		}
 	}
 	if n := len(results[30].Bodies); n != 1 {
-		t.Errorf("%d bodies where one was found", n)
+		t.Errorf("%d bodies, want one", n)
 	}
 }
 
@@ -60,7 +60,7 @@ func inBody(bodies []mask.Body, x, y float32) bool {
 	return false
 }
 
-// TestBodiesDoNotBlink: silhouettes that change at random from frame to frame leave no pixel bare for one frame alone.
+// TestBodiesDoNotBlink: silhouettes that change at random in each frame leave no pixel uncovered for a single frame.
 func TestBodiesDoNotBlink(t *testing.T) {
 	const frames = 20
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -75,8 +75,10 @@ func TestBodiesDoNotBlink(t *testing.T) {
 			}
 		}
 		p.Silhouette = &vision.Silhouette{Box: p.Box, Cells: cells}
-		results = append(results, tracker.Push(Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true,
-			Width: 320, Height: 320, People: []vision.Person{p}})...)
+		results = append(results, tracker.Push(Observation{
+			Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true,
+			Width: 320, Height: 320, People: []vision.Person{p},
+		})...)
 	}
 	results = append(results, tracker.Flush()...)
 	painter := mask.NewPainter(mask.Options{})
@@ -84,7 +86,8 @@ func TestBodiesDoNotBlink(t *testing.T) {
 	for i, r := range results {
 		f := &media.Frame{Width: 320, Height: 320, Format: media.PixelFormat{Name: "gray", Depth: 8, Planes: 1}}
 		f.Planes[0] = media.Plane{Data: make([]byte, 320*320), Width: 320, Height: 320}
-		if err := painter.Paint(f, mask.Masks{Heads: r.Heads, Bodies: r.Bodies, Before: r.Before, After: r.After}); err != nil {
+		masks := mask.Masks{Heads: r.Heads, Bodies: r.Bodies, Before: r.Before, After: r.After}
+		if err := painter.Paint(f, masks); err != nil {
 			t.Fatal(err)
 		}
 		masked[i] = f.Planes[0].Data
@@ -93,7 +96,7 @@ func TestBodiesDoNotBlink(t *testing.T) {
 	for i := 1; i < frames-1; i++ {
 		for at := range masked[i] {
 			if masked[i-1][at] != 0 && masked[i][at] == 0 && masked[i+1][at] != 0 {
-				t.Fatalf("frame %d: pixel (%d, %d) is bare for one frame", i, at%320, at/320)
+				t.Fatalf("frame %d: pixel (%d, %d) is uncovered for one frame", i, at%320, at/320)
 			}
 			if masked[i-1][at] != masked[i][at] {
 				changed++

@@ -11,19 +11,19 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestCandidates: a weak detection that nothing bears out masks nobody; one that continues a person's path masks on;
-// and a face alone is masked, as one that nobody's weak detection bears out is.
+// TestCandidates: a candidate that nothing confirms masks nothing; one that continues a track is masked; and so is any
+// face, be it of a candidate or of nobody.
 func TestCandidates(t *testing.T) {
 	const frames, x, y, size = 60, 400, 300, 60
 	weak := func(rng *rand.Rand) vision.Person {
 		p := person(x, y, size, rng)
 		p.Candidate, p.Score = true, .2
 		for k := range p.Pose {
-			p.Pose[k].Score = .3 // trusted, but bearing nobody out
+			p.Pose[k].Score = .3 // trusted, but too low to confirm
 		}
 		return p
 	}
-	borne := func(rng *rand.Rand) vision.Person {
+	confirmed := func(rng *rand.Rand) vision.Person {
 		p := person(x, y, size, rng)
 		p.Candidate, p.Score = true, .2
 		return p
@@ -33,50 +33,56 @@ func TestCandidates(t *testing.T) {
 		p.Pose = nil
 		return p
 	}
-	borneOnce := func(o *Observation, rng *rand.Rand) {
+	confirmedOnce := func(o *Observation, rng *rand.Rand) {
 		if o.Index == 30 {
-			o.People = []vision.Person{borne(rng)}
+			o.People = []vision.Person{confirmed(rng)}
 		}
 	}
 	face := vision.Face{Score: .9, Box: vision.Box{X0: x - 20, Y0: y - 20, X1: x + 20, Y1: y + 20}}
+	always, never := func(int) bool { return true }, func(int) bool { return false }
+	briefly := func(i int) bool { return i >= 24 && i <= 36 } // held for a fifth of a second
 	for name, tt := range map[string]struct {
 		observe   func(o *Observation, rng *rand.Rand)
 		masked    func(i int) bool
 		resumedAt int
 	}{
-		"weak alone": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{weak(rng)} }, func(int) bool { return false }, 0},
-		"weak after sure": {func(o *Observation, rng *rand.Rand) {
+		"candidate only": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{weak(rng)} }, never, 0},
+		"candidate after detection": {func(o *Observation, rng *rand.Rand) {
 			if o.People = []vision.Person{weak(rng)}; o.Index == 0 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
-		}, func(int) bool { return true }, 0},
-		"weak with a face": {func(o *Observation, rng *rand.Rand) {
+		}, always, 0},
+		"candidate with face": {func(o *Observation, rng *rand.Rand) {
 			o.People, o.Faces = []vision.Person{weak(rng)}, []vision.Face{face}
-		}, func(int) bool { return true }, 0},
-		"borne out once":                        {borneOnce, func(i int) bool { return i >= 24 && i <= 36 }, 0}, // held for a fifth of a second
-		"borne out once before what is assured": {borneOnce, func(i int) bool { return i >= 24 }, 33},
-		"borne out once after what is assured":  {borneOnce, func(i int) bool { return i >= 24 && i <= 36 }, 9},
-		"sure once": {func(o *Observation, rng *rand.Rand) {
+		}, always, 0},
+		"confirmed once":                       {confirmedOnce, briefly, 0},
+		"confirmed once before the resumption": {confirmedOnce, func(i int) bool { return i >= 24 }, 33},
+		"confirmed once after the resumption":  {confirmedOnce, briefly, 9},
+		"detected once": {func(o *Observation, rng *rand.Rand) {
 			if o.Index == 30 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
 		}, func(i int) bool { return i <= 60 }, 0}, // held for a second
-		"borne out all the time": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{borne(rng)} }, func(int) bool { return true }, 0},
-		"weak without a pose after sure": {func(o *Observation, rng *rand.Rand) {
+		"confirmed all the time": {func(o *Observation, rng *rand.Rand) {
+			o.People = []vision.Person{confirmed(rng)}
+		}, always, 0},
+		"candidate without pose after detection": {func(o *Observation, rng *rand.Rand) {
 			if o.People = []vision.Person{poseless(rng)}; o.Index == 0 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
 		}, func(i int) bool { return i <= fps }, 0}, // held for a second
-		"weak without a pose with a face": {func(o *Observation, rng *rand.Rand) {
+		"candidate without pose with face": {func(o *Observation, rng *rand.Rand) {
 			o.People, o.Faces = []vision.Person{poseless(rng)}, []vision.Face{face}
-		}, func(int) bool { return true }, 0},
-		"face alone": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, func(int) bool { return true }, 0},
+		}, always, 0},
+		"face only": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, always, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tracker, rng := New(Options{ResumedAt: tt.resumedAt}), rand.New(rand.NewPCG(1, 1))
 			var results []Result
 			for i := range frames {
-				o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height}
+				o := Observation{
+					Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height,
+				}
 				if o.Analyzed {
 					tt.observe(&o, rng)
 				}
@@ -95,8 +101,8 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// TestCandidatesOfSomeoneFound: a candidate whose head is that of someone found more surely is no second person.
-func TestCandidatesOfSomeoneFound(t *testing.T) {
+// TestCandidateDuplicates: a candidate whose head is that of someone found with more confidence is not a second person.
+func TestCandidateDuplicates(t *testing.T) {
 	const x, y, size = 400, 300, 60
 	rng := rand.New(rand.NewPCG(1, 1))
 	same := func(score float32) vision.Person {
@@ -104,17 +110,17 @@ func TestCandidatesOfSomeoneFound(t *testing.T) {
 		p.Candidate, p.Score = true, score
 		return p
 	}
-	sure, beside := person(x, y, size, rng), person(x+4*size, y, size, rng)
-	beside.Candidate = true
+	sure, neighbor := person(x, y, size, rng), person(x+4*size, y, size, rng)
+	neighbor.Candidate = true
 	for name, tt := range map[string]struct {
 		people []vision.Person
 		want   int
 	}{
-		"sure and candidates":        {[]vision.Person{same(.3), sure, same(.2)}, 1},
-		"candidates":                 {[]vision.Person{same(.3), same(.2), same(.25)}, 1},
-		"someone beside":             {[]vision.Person{beside, same(.3), sure}, 2},
-		"two sure in one place":      {[]vision.Person{sure, sure}, 2},
-		"a candidate without a face": {[]vision.Person{{Detection: vision.Detection{Box: sure.Box, Candidate: true}}}, 0},
+		"detection and candidates":    {[]vision.Person{same(.3), sure, same(.2)}, 1},
+		"candidates":                  {[]vision.Person{same(.3), same(.2), same(.25)}, 1},
+		"neighbor":                    {[]vision.Person{neighbor, same(.3), sure}, 2},
+		"two detections in one place": {[]vision.Person{sure, sure}, 2},
+		"candidate without a face":    {[]vision.Person{{Detection: vision.Detection{Box: sure.Box, Candidate: true}}}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tracker := New(Options{})
@@ -127,9 +133,9 @@ func TestCandidatesOfSomeoneFound(t *testing.T) {
 	}
 }
 
-// TestCandidatesThatGuess: a candidate of whom hardly a keypoint is seen leaves the place of its head to its box, which
-// may be half of the frame. It continues nobody's path: the mask stays with the head that was found.
-func TestCandidatesThatGuess(t *testing.T) {
+// TestCandidateHeadNotShown: the head of a candidate with hardly any keypoint could be anywhere in its box, which may
+// be half of the frame. Such a candidate continues no track: the mask stays with the head that was found.
+func TestCandidateHeadNotShown(t *testing.T) {
 	const frames, x, y, size = 20, 400, 300, 60
 	tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))
 	var results []Result
@@ -140,8 +146,10 @@ func TestCandidatesThatGuess(t *testing.T) {
 			p.Box.X0, p.Box.X1 = p.Box.X0-300, p.Box.X1+300
 			p.Pose = &vision.Pose{vision.LeftEar: {X: p.Pose[vision.LeftEar].X, Y: p.Pose[vision.LeftEar].Y, Score: .25}}
 		}
-		results = append(results, tracker.Push(Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true,
-			Width: width, Height: height, People: []vision.Person{p}})...)
+		results = append(results, tracker.Push(Observation{
+			Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: true,
+			Width: width, Height: height, People: []vision.Person{p},
+		})...)
 	}
 	for _, r := range append(results, tracker.Flush()...) {
 		if !contained(x, y, r.Heads) {

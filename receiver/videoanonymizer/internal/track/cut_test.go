@@ -10,8 +10,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// picture paints luma from a function of the place, in 8-bit steps.
-func picture(depth, width, height int, luma func(x, y float64) float64) *media.Frame {
+// newFrame paints luma by a function of the position, in 8-bit steps.
+func newFrame(depth, width, height int, luma func(x, y float64) float64) *media.Frame {
 	f := &media.Frame{Width: width, Height: height, Format: media.PixelFormat{Depth: depth, Planes: 1}}
 	size := f.Format.BytesPerSample()
 	data := make([]byte, width*height*size)
@@ -29,7 +29,7 @@ func picture(depth, width, height int, luma func(x, y float64) float64) *media.F
 	return f
 }
 
-// scene is a landscape of waves; the seed sets which.
+// scene is a landscape of waves that depends on the seed.
 func scene(seed float64) func(x, y float64) float64 {
 	return func(x, y float64) float64 {
 		return 128 + 50*math.Sin(x*(0.02+0.004*seed)+seed*2)*math.Cos(y*0.03-seed) + 40*math.Sin((x*seed+y*3)*0.011)
@@ -59,7 +59,9 @@ func TestCut(t *testing.T) {
 			}
 			return func(x, y float64) float64 { return s(x+float64(6*i), y) }
 		}, []int{10}},
-		"two cuts at once": {20, func(i int) func(x, y float64) float64 { return scene([]float64{1, 4, 7}[min(2, max(0, i-8))]) }, []int{9, 10}},
+		"two cuts at once": {20, func(i int) func(x, y float64) float64 {
+			return scene([]float64{1, 4, 7}[min(2, max(0, i-8))])
+		}, []int{9, 10}},
 		"fast pan": {20, func(i int) func(x, y float64) float64 {
 			return func(x, y float64) float64 { return one(x+float64(16*i), y) }
 		}, nil},
@@ -100,7 +102,7 @@ func TestCut(t *testing.T) {
 				d := NewCutDetector()
 				var got []int
 				for i := range tt.frames {
-					if d.Cut(picture(depth, w, h, tt.luma(i))) {
+					if d.Cut(newFrame(depth, w, h, tt.luma(i))) {
 						got = append(got, i)
 					}
 				}
@@ -117,12 +119,12 @@ func TestCut(t *testing.T) {
 	}
 }
 
-func TestCutTakesAnySize(t *testing.T) {
+func TestCutFrameSizes(t *testing.T) {
 	for _, size := range [][2]int{{1, 1}, {7, 3}, {3, 700}, {1920, 2}} {
 		d := NewCutDetector()
 		for range 3 {
-			if d.Cut(picture(8, size[0], size[1], scene(1))) {
-				t.Errorf("a still picture of %v has a cut", size)
+			if d.Cut(newFrame(8, size[0], size[1], scene(1))) {
+				t.Errorf("a still image of %v has a cut", size)
 			}
 		}
 	}
@@ -131,7 +133,7 @@ func TestCutTakesAnySize(t *testing.T) {
 }
 
 func BenchmarkCut(b *testing.B) {
-	frame := picture(8, 1920, 1080, scene(1))
+	frame := newFrame(8, 1920, 1080, scene(1))
 	d := NewCutDetector()
 	for b.Loop() {
 		d.Cut(frame)

@@ -35,7 +35,7 @@ func walk(x, y, vx, vy float64) func(int) (float64, float64) {
 	}
 }
 
-// person is what a detector and a pose estimator say of a standing figure whose head is at a place.
+// person is what a detector and a pose estimator find of someone standing whose head is at (x, y).
 func person(x, y, size float64, rng *rand.Rand) vision.Person {
 	cm := size / 25
 	noise := func() float32 { return float32(rng.NormFloat64() * cm) }
@@ -45,26 +45,27 @@ func person(x, y, size float64, rng *rand.Rand) vision.Person {
 	}}}
 	p.Pose = &vision.Pose{}
 	for k, at := range map[int][2]float64{
-		vision.Nose: {0, 4}, vision.LeftEye: {3, 1}, vision.RightEye: {-3, 1}, vision.LeftEar: {7, 2}, vision.RightEar: {-7, 2},
+		vision.Nose: {0, 4}, vision.LeftEye: {3, 1}, vision.RightEye: {-3, 1},
+		vision.LeftEar: {7, 2}, vision.RightEar: {-7, 2},
 		vision.LeftShoulder: {18, 22}, vision.RightShoulder: {-18, 22}, vision.LeftHip: {13, 72}, vision.RightHip: {-13, 72},
 	} {
 		p.Pose[k] = vision.Keypoint{X: float32(x + at[0]*cm), Y: float32(y + at[1]*cm), Score: 0.7}
 	}
-	for k := range p.Pose { // in order, for the noise to be the same every time
+	for k := range p.Pose { // in order, so that the noise is the same every time
 		p.Pose[k].X += noise()
 		p.Pose[k].Y += noise()
 	}
 	return p
 }
 
-// covered is the share of a head, as an ellipse three quarters as wide as high, that the heads cover of what is in the
-// frame.
+// covered is the share that the heads cover of the visible part of a head, an ellipse three quarters as wide as high.
 func covered(x, y, size float64, heads []mask.Head) float64 {
 	const n = 24
 	all, in := 0, 0
 	var near []mask.Head
 	for _, h := range heads {
-		if b := h.Bounds(); b.X0 < float32(x+size) && b.X1 > float32(x-size) && b.Y0 < float32(y+size) && b.Y1 > float32(y-size) {
+		around := vision.Box{X0: float32(x - size), Y0: float32(y - size), X1: float32(x + size), Y1: float32(y + size)}
+		if h.Bounds().Overlaps(around) {
 			near = append(near, h)
 		}
 	}
@@ -89,14 +90,14 @@ func covered(x, y, size float64, heads []mask.Head) float64 {
 
 type scenario struct {
 	frames int
-	every  int // the judged frames; 0 means 3
+	every  int // frame is analyzed; 0 means 3
 	actors []actor
 	cuts   []int
 	failed func(frame int) bool
 	opts   Options
-	// whole tells which frames are masked whole; nil means none.
+	// whole says which frames are masked whole; nil means none.
 	whole func(frame int) bool
-	// check looks at the results besides.
+	// check makes further checks of the results.
 	check func(t *testing.T, results []Result)
 }
 
@@ -149,6 +150,8 @@ func people(n int, size float64) []actor {
 	return out
 }
 
+var stroller = []actor{{head: walk(400, 400, 30, 0), size: 80}}
+
 var scenarios = map[string]scenario{
 	"walking":     {frames: 90, actors: []actor{{head: walk(300, 300, 200, 20), size: 60}}, check: count(1)},
 	"every 10th":  {frames: 90, every: 10, actors: []actor{{head: walk(300, 300, 200, 20), size: 60}}, check: count(1)},
@@ -173,17 +176,23 @@ var scenarios = map[string]scenario{
 	"appears late": {frames: 90, actors: []actor{
 		{head: walk(900, 400, 15, 0), size: 80, seen: func(i int) bool { return i >= 29 }},
 	}},
-	"lost for good": {frames: 60, actors: []actor{
+	"lost permanently": {frames: 60, actors: []actor{
 		{head: walk(900, 400, 15, 0), size: 80, seen: func(i int) bool { return i <= 30 }},
 	}},
 	"seen once": {frames: 61, actors: []actor{
 		{head: walk(900, 400, 10, 0), size: 80, seen: func(i int) bool { return i == 30 }},
 	}},
-	"running close":    {frames: 45, actors: []actor{{head: walk(-200, 500, 1500, 0), size: 160}}},
-	"running, far":     {frames: 60, actors: []actor{{head: walk(100, 500, 500, 0), size: 40}}},
-	"jumping up":       {frames: 60, actors: []actor{{head: func(i int) (float64, float64) { return 600, 500 + 60*math.Sin(float64(i)*0.35) }, size: 80}}},
-	"every other miss": {frames: 120, actors: []actor{{head: walk(300, 300, 250, 30), size: 60, seen: func(i int) bool { return i%6 == 0 }}}},
-	"mostly missed":    {frames: 150, actors: []actor{{head: walk(300, 300, 100, 0), size: 60, seen: func(i int) bool { return i%24 == 0 }}}},
+	"running close": {frames: 45, actors: []actor{{head: walk(-200, 500, 1500, 0), size: 160}}},
+	"running, far":  {frames: 60, actors: []actor{{head: walk(100, 500, 500, 0), size: 40}}},
+	"jumping up": {frames: 60, actors: []actor{
+		{head: func(i int) (float64, float64) { return 600, 500 + 60*math.Sin(float64(i)*0.35) }, size: 80},
+	}},
+	"every other missed": {frames: 120, actors: []actor{
+		{head: walk(300, 300, 250, 30), size: 60, seen: func(i int) bool { return i%6 == 0 }},
+	}},
+	"mostly missed": {frames: 150, actors: []actor{
+		{head: walk(300, 300, 100, 0), size: 60, seen: func(i int) bool { return i%24 == 0 }},
+	}},
 	"cut": {
 		frames: 60, cuts: []int{31},
 		actors: []actor{
@@ -193,14 +202,14 @@ var scenarios = map[string]scenario{
 		check: func(t *testing.T, results []Result) {
 			for i, r := range results {
 				if i > 31 && contained(460, 400, r.Heads) {
-					t.Errorf("frame %d masks the scene before", i)
+					t.Errorf("frame %d masks the previous scene", i)
 				}
 				if i < 30 && contained(1460, 600, r.Heads) {
-					t.Errorf("frame %d masks the scene after", i)
+					t.Errorf("frame %d masks the next scene", i)
 				}
 			}
 			if !contained(460, 400, results[31].Heads) || !contained(1462, 600, results[30].Heads) {
-				t.Error("the frames beside the cut, which may be blends, do not show both scenes' masks")
+				t.Error("the frames next to the cut, which may be blends, do not show the masks of both scenes")
 			}
 		},
 	},
@@ -212,19 +221,29 @@ var scenarios = map[string]scenario{
 			}
 		}
 	}},
-	"one frame":         {frames: 1, actors: []actor{{head: walk(400, 400, 0, 0), size: 80}}, check: count(1)},
-	"no frame":          {},
-	"two frames":        {frames: 2, actors: []actor{{head: walk(400, 400, 0, 0), size: 80}}, check: count(1)},
-	"small window":      {frames: 60, opts: Options{MaxFrames: 2}, actors: []actor{{head: walk(400, 400, 30, 0), size: 80}}},
-	"failed once":       {frames: 60, failed: func(i int) bool { return i == 30 }, actors: []actor{{head: walk(400, 400, 30, 0), size: 80}}, whole: func(i int) bool { return i > 27 && i < 33 }},
-	"failed always":     {frames: 60, failed: func(int) bool { return true }, whole: func(int) bool { return true }},
-	"failed by turns":   {frames: 40, every: 1, failed: func(i int) bool { return i == 10 || i == 12 }, actors: []actor{{head: walk(400, 400, 30, 0), size: 80}}, whole: func(i int) bool { return i > 9 && i < 13 }},
-	"failed at the end": {frames: 60, failed: func(i int) bool { return i == 57 }, whole: func(i int) bool { return i > 54 }},
-	"never judged":      {frames: 60, every: 1000, failed: func(i int) bool { return i == 0 }, whole: func(int) bool { return true }},
-	"judged too rarely": {frames: 100, every: 99, whole: func(i int) bool { return i > 30 && i < 69 }},
+	"one frame":    {frames: 1, actors: []actor{{head: walk(400, 400, 0, 0), size: 80}}, check: count(1)},
+	"no frame":     {},
+	"two frames":   {frames: 2, actors: []actor{{head: walk(400, 400, 0, 0), size: 80}}, check: count(1)},
+	"small window": {frames: 60, opts: Options{MaxFrames: 2}, actors: stroller},
+	"failed once": {
+		frames: 60, actors: stroller,
+		failed: func(i int) bool { return i == 30 }, whole: func(i int) bool { return i > 27 && i < 33 },
+	},
+	"failed always": {frames: 60, failed: func(int) bool { return true }, whole: func(int) bool { return true }},
+	"failed twice": {
+		frames: 40, every: 1, actors: stroller,
+		failed: func(i int) bool { return i == 10 || i == 12 }, whole: func(i int) bool { return i > 9 && i < 13 },
+	},
+	"failed at the end": {
+		frames: 60, failed: func(i int) bool { return i == 57 }, whole: func(i int) bool { return i > 54 },
+	},
+	"never analyzed": {
+		frames: 60, every: 1000, failed: func(i int) bool { return i == 0 }, whole: func(int) bool { return true },
+	},
+	"analyzed too rarely": {frames: 100, every: 99, whole: func(i int) bool { return i > 30 && i < 69 }},
 }
 
-// count expects the number of people in every frame.
+// count checks the number of people in every frame.
 func count(n int) func(*testing.T, []Result) {
 	return func(t *testing.T, results []Result) {
 		for i, r := range results {
@@ -235,7 +254,7 @@ func count(n int) func(*testing.T, []Result) {
 	}
 }
 
-func TestScenarios(t *testing.T) {
+func TestTrackerScenarios(t *testing.T) {
 	for name, s := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			results := s.run(1)
@@ -271,8 +290,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// noBlink checks that a mask present in the frames before and after one is present in it: it covers the middle between
-// the two, or is the same as both by the measure given.
+// noBlink checks that a mask in the frames before and after one is in that frame too: a mask there covers the middle
+// between the two, or is the same as both.
 func noBlink(t *testing.T, results []Result, same func(a, b mask.Head) bool) {
 	t.Helper()
 	for i := 1; i+1 < len(results); i++ {
@@ -299,12 +318,12 @@ func noBlink(t *testing.T, results []Result, same func(a, b mask.Head) bool) {
 	}
 }
 
-// same reports whether two heads lie at about the same place: one covers the other's centre.
+// same reports whether two heads are in about the same place: one covers the other's center.
 func same(a, b mask.Head) bool {
 	return a.Origin != mask.OriginFrame && b.Origin != mask.OriginFrame && (a.Contains(b.X, b.Y) || b.Contains(a.X, a.Y))
 }
 
-// noTear checks that no mask loses a quarter of itself for one frame.
+// noTear checks that no mask loses a quarter of its area for one frame.
 func noTear(t *testing.T, results []Result) {
 	t.Helper()
 	for i := 1; i+1 < len(results); i++ {
@@ -333,8 +352,7 @@ func noTear(t *testing.T, results []Result) {
 	}
 }
 
-// TestNoMaskBlinks has people who walk, turn, come and go as they like, seen by a poor detector, at all rates of
-// judging.
+// TestNoMaskBlinks has people walk, turn, come and go at random, seen by a poor detector, with every rate of analysis.
 func TestNoMaskBlinks(t *testing.T) {
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 2))
@@ -372,20 +390,20 @@ func TestNoMaskBlinks(t *testing.T) {
 		}
 		noBlink(t, results, same)
 		noTear(t, results)
-		// What was judged is masked, whatever became of it.
+		// What was found is masked, whatever happened to it.
 		observed := rand.New(rand.NewPCG(seed, 1))
 		for i, r := range results {
 			o := s.observe(i, observed)
 			for _, h := range mask.LocateHeads(o.People, width, height, mask.GeometryOptions{}) {
 				if inFrame(h, &frame{Observation: o}) && !r.WholeFrame && !anyCovers(r.Heads, h) {
-					t.Fatalf("seed %d frame %d: %+v was judged but is not masked", seed, i, h)
+					t.Fatalf("seed %d frame %d: %+v was found but is not masked", seed, i, h)
 				}
 			}
 		}
 	}
 }
 
-// anyCovers reports whether one of the heads covers another, but for a hundredth of a pixel.
+// anyCovers reports whether one of the heads covers another, with a tolerance of a hundredth of a pixel.
 func anyCovers(heads []mask.Head, h mask.Head) bool {
 	for _, c := range heads {
 		c = c.Grow(1e-2)
@@ -403,8 +421,10 @@ func anyCovers(heads []mask.Head, h mask.Head) bool {
 	return false
 }
 
-func TestFramesAreHeldBackNoLongerThanAllowed(t *testing.T) {
-	for _, opts := range []Options{{}, {MaxFrames: 10}, {LookAhead: 200 * time.Millisecond}, {MaxFrames: -3}, {MaxFrames: 1}} {
+func TestPushHoldsBackNoMoreThanWindow(t *testing.T) {
+	for _, opts := range []Options{
+		{}, {MaxFrames: 10}, {LookAhead: 200 * time.Millisecond}, {MaxFrames: -3}, {MaxFrames: 1},
+	} {
 		t.Run(fmt.Sprintf("%+v", opts), func(t *testing.T) {
 			tracker, s := New(opts), scenarios["crossing"]
 			rng := rand.New(rand.NewPCG(1, 1))
@@ -415,7 +435,7 @@ func TestFramesAreHeldBackNoLongerThanAllowed(t *testing.T) {
 					given++
 				}
 				held := i + 1 - given
-				// One frame more than the look-ahead is held for the gaps between its neighbours to be closed.
+				// Closing gaps holds back one frame more than the look-ahead.
 				if limit := min(most, int(tracker.opts.LookAhead*fps/time.Second)+2); held > limit {
 					t.Fatalf("%d frames are held back, want at most %d", held, limit)
 				}
@@ -424,7 +444,7 @@ func TestFramesAreHeldBackNoLongerThanAllowed(t *testing.T) {
 	}
 }
 
-func TestMemoryIsBounded(t *testing.T) {
+func TestTrackerMemoryIsBounded(t *testing.T) {
 	for name, clock := range map[string]func(i int) time.Duration{
 		"30 a second":       func(i int) time.Duration { return time.Duration(i) * time.Second / 30 },
 		"time stands still": func(int) time.Duration { return 0 },
@@ -436,15 +456,15 @@ func TestMemoryIsBounded(t *testing.T) {
 			given := 0
 			for i := range 3000 {
 				o := Observation{Index: i, Time: clock(i), Analyzed: true, Width: width, Height: height}
-				// One who stays, and one who is somewhere else every time.
+				// One stays, and one is somewhere else in each frame.
 				o.People = []vision.Person{person(300, 300, 50, rng), person(rng.Float64()*width, rng.Float64()*height, 30, rng)}
 				given += len(tracker.Push(o))
 				sightings := 0
-				for _, p := range tracker.tracks {
-					sightings += cap(p.seen)
+				for _, tr := range tracker.tracks {
+					sightings += cap(tr.seen)
 				}
 				if len(tracker.window) > 20 || len(tracker.tracks) > 150 || sightings > 2000 {
-					t.Fatalf("frame %d: %d frames, %d paths, %d sightings", i, len(tracker.window), len(tracker.tracks), sightings)
+					t.Fatalf("frame %d: %d frames, %d tracks, %d sightings", i, len(tracker.window), len(tracker.tracks), sightings)
 				}
 			}
 			if given+len(tracker.Flush()) != 3000 {
@@ -454,7 +474,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBePlacedMasksTheFrame(t *testing.T) {
+func TestHeadAnywhereMasksWholeFrame(t *testing.T) {
 	nan := float32(math.NaN())
 	rng := rand.New(rand.NewPCG(1, 1))
 	good := person(400, 400, 60, rng)
@@ -470,16 +490,21 @@ func TestWhatCannotBePlacedMasksTheFrame(t *testing.T) {
 		opts   Options
 		whole  bool
 	}{
-		"box of NaN":       {broken, Options{}, true},
-		"pose of NaN":      {spoilt, Options{}, false},
-		"uncertain, whole": {vision.Person{Detection: good.Detection}, Options{Geometry: mask.GeometryOptions{OnUncertain: mask.WholeFrame}}, true},
+		"box of NaN":  {broken, Options{}, true},
+		"pose of NaN": {spoilt, Options{}, false},
+		"uncertain, whole": {
+			vision.Person{Detection: good.Detection},
+			Options{Geometry: mask.GeometryOptions{OnUncertain: mask.WholeFrame}}, true,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			tracker := New(tt.opts)
 			var results []Result
 			for i := range 12 {
-				o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height}
+				o := Observation{
+					Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height,
+				}
 				if o.Analyzed {
 					o.People = []vision.Person{good}
 				}
@@ -489,7 +514,7 @@ func TestWhatCannotBePlacedMasksTheFrame(t *testing.T) {
 				results = append(results, tracker.Push(o)...)
 			}
 			for i, r := range append(results, tracker.Flush()...) {
-				// The frames that rest on frame 6 are 4 to 8.
+				// Frames 4 to 8 depend on frame 6.
 				if want := tt.whole && i > 3 && i < 9; r.WholeFrame != want {
 					t.Errorf("frame %d is masked whole: %v, want %v", i, r.WholeFrame, want)
 				}
@@ -507,7 +532,7 @@ func TestWhatCannotBePlacedMasksTheFrame(t *testing.T) {
 	}
 }
 
-func TestOrigins(t *testing.T) {
+func TestResultOrigins(t *testing.T) {
 	s := scenario{frames: 90, actors: []actor{
 		{head: walk(900, 400, 15, 0), size: 80, seen: func(i int) bool { return i >= 30 && i < 50 }},
 	}}
@@ -530,27 +555,31 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// TestHeldMasksStayBounded has someone who is seen just twice, and not at the same place, as by a poor detector.
+// TestHeldMasksStayBounded has someone who is seen only twice, in different places, as by a poor detector.
 func TestHeldMasksStayBounded(t *testing.T) {
 	for _, jump := range []float64{0, 20, 50, 100, 200} {
 		s := scenario{frames: 60, every: 3, actors: []actor{
-			{head: func(i int) (float64, float64) { return 900 + jump*float64(i/12), 400 }, size: 60, seen: func(i int) bool { return i == 9 || i == 12 }},
+			{
+				head: func(i int) (float64, float64) { return 900 + jump*float64(i/12), 400 }, size: 60,
+				seen: func(i int) bool { return i == 9 || i == 12 },
+			},
 		}}
-		var judged mask.Head
+		var found mask.Head
 		for i, r := range s.run(1) {
 			for _, h := range r.Heads {
 				if h.Origin == mask.OriginPose {
-					judged = h
+					found = h
 				}
-				if b := h.Bounds(); i > 12 && max(b.Width(), b.Height()) > 10*float32(size(judged)) {
-					t.Errorf("jumps of %v: in frame %d the mask has grown from %.0f to %.0f x %.0f", jump, i, size(judged), b.Width(), b.Height())
+				if b := h.Bounds(); i > 12 && max(b.Width(), b.Height()) > 10*float32(size(found)) {
+					t.Errorf("jumps of %v: in frame %d the mask has grown from %.0f to %.0f x %.0f",
+						jump, i, size(found), b.Width(), b.Height())
 				}
 			}
 		}
 	}
 }
 
-func TestTrackerIsNewAfterFlush(t *testing.T) {
+func TestFlushResetsTracker(t *testing.T) {
 	s := scenarios["walking"]
 	tracker := New(s.opts)
 	var runs [2][]Result
@@ -565,7 +594,7 @@ func TestTrackerIsNewAfterFlush(t *testing.T) {
 		t.Error("the second video differs")
 	}
 	if rest := tracker.Flush(); len(rest) != 0 {
-		t.Errorf("flushing again gives %d results", len(rest))
+		t.Errorf("flushing again returns %d results", len(rest))
 	}
 }
 
@@ -596,13 +625,14 @@ func TestAssign(t *testing.T) {
 			number++
 			sum += costs[i][j]
 		}
-		if wantNumber, wantSum := bestAssignment(costs, 0, map[int]bool{}); number != wantNumber || math.Abs(sum-wantSum) > 1e-6 {
+		wantNumber, wantSum := bestAssignment(costs, 0, map[int]bool{})
+		if number != wantNumber || math.Abs(sum-wantSum) > 1e-6 {
 			t.Fatalf("%v assigns %d for %v, want %d for %v: %v", got, number, sum, wantNumber, wantSum, costs)
 		}
 	}
 }
 
-// bestAssignment tries all of them.
+// bestAssignment tries all assignments.
 func bestAssignment(costs [][]float64, row int, taken map[int]bool) (number int, sum float64) {
 	if row == len(costs) {
 		return 0, 0
@@ -661,7 +691,7 @@ func FuzzTracker(f *testing.F) {
 				}
 			}
 		}
-		// Frames may lie so far apart that masks added to close one gap begin another; they overlap at least.
+		// Frames may be so far apart that masks that close one gap open another; at least they overlap.
 		noBlink(t, results, func(a, b mask.Head) bool {
 			x, y := a.Bounds(), b.Bounds()
 			return x.X0 < y.X1 && y.X0 < x.X1 && x.Y0 < y.Y1 && y.Y0 < x.Y1
@@ -669,7 +699,7 @@ func FuzzTracker(f *testing.F) {
 	})
 }
 
-// BenchmarkTracker gives the time of one frame; every third is judged, and locating heads is most of it.
+// BenchmarkTracker measures the time for one frame. Every third is analyzed; locating heads takes most of the time.
 func BenchmarkTracker(b *testing.B) {
 	for _, n := range []int{3, 30, 200} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

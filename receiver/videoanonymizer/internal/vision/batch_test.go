@@ -15,25 +15,25 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// TestInBatches: a batch that the device has too little memory for is halved and tried again, down to one; then it is
+// TestInBatches: a batch that does not fit into memory is halved and retried; if a single person does not fit, that is
 // an error.
 func TestInBatches(t *testing.T) {
 	broken := errors.New("broken")
 	tests := map[string]struct {
 		people, largest int
-		fits            int // people that memory takes
+		fits            int // people that fit into memory
 		fail            error
 		want            []int // the sizes tried
 		err             error
 	}{
-		"nobody":              {people: 0, largest: 4, fits: 4},
-		"one batch":           {people: 3, largest: 4, fits: 4, want: []int{3}},
-		"batches":             {people: 9, largest: 4, fits: 4, want: []int{4, 4, 1}},
-		"no bound":            {people: 2, largest: 0, fits: 4, want: []int{1, 1}},
-		"too large":           {people: 8, largest: 8, fits: 2, want: []int{8, 4, 2, 2, 2, 2}},
-		"odd":                 {people: 7, largest: 7, fits: 3, want: []int{7, 3, 3, 1}},
-		"not even one":        {people: 5, largest: 4, fits: 0, want: []int{4, 2, 1}, err: inference.ErrOutOfMemory},
-		"another error stays": {people: 5, largest: 4, fits: 4, fail: broken, want: []int{4}, err: broken},
+		"nobody":            {people: 0, largest: 4, fits: 4},
+		"one batch":         {people: 3, largest: 4, fits: 4, want: []int{3}},
+		"batches":           {people: 9, largest: 4, fits: 4, want: []int{4, 4, 1}},
+		"no bound":          {people: 2, largest: 0, fits: 4, want: []int{1, 1}},
+		"too large":         {people: 8, largest: 8, fits: 2, want: []int{8, 4, 2, 2, 2, 2}},
+		"odd":               {people: 7, largest: 7, fits: 3, want: []int{7, 3, 3, 1}},
+		"not even one fits": {people: 5, largest: 4, fits: 0, want: []int{4, 2, 1}, err: inference.ErrOutOfMemory},
+		"another error":     {people: 5, largest: 4, fits: 4, fail: broken, want: []int{4}, err: broken},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestInBatches(t *testing.T) {
 				people[i].Score = float32(i)
 			}
 			var tried []int
-			got, _, err := inBatches("look at", people, tt.largest, func(batch []Detection, _ *Steps) ([]float32, error) {
+			got, _, err := inBatches("estimate", people, tt.largest, func(batch []Detection, _ *Steps) ([]float32, error) {
 				tried = append(tried, len(batch))
 				if tt.fail != nil {
 					return nil, tt.fail
@@ -64,14 +64,14 @@ func TestInBatches(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, got, tt.people)
 			for i, score := range got {
-				assert.EqualValues(t, i, score, "each answer is that of its person")
+				assert.EqualValues(t, i, score, "results are in the order of the people")
 			}
 		})
 	}
 }
 
-// TestNaNIsNoAnswer: the models that are used by default refuse what is no number, wherever it stands.
-func TestNaNIsNoAnswer(t *testing.T) {
+// TestNaNOutput: the default models reject output that is not finite, wherever it occurs.
+func TestNaNOutput(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	frame := newFrame(64, 64, yuv420p, false, uniform(white))
 	for name, values := range map[string][5]float32{ // score, box
@@ -92,7 +92,7 @@ func TestNaNIsNoAnswer(t *testing.T) {
 			d, err := NewDetector("nanodet", g.open(t), DetectorOptions{ScoreThreshold: .35, OverlapThreshold: .6})
 			require.NoError(t, err)
 			_, _, err = d.Detect(t.Context(), frame)
-			if name == "minus score" { // less likely than anything
+			if name == "minus score" { // below any threshold
 				require.NoError(t, err)
 				return
 			}
@@ -114,15 +114,15 @@ func TestNaNIsNoAnswer(t *testing.T) {
 	}
 }
 
-// TestMemoryThatIsTooSmall asks ONNX Runtime for more memory than there is for each person: the error is the one that
-// halves batches.
-func TestMemoryThatIsTooSmall(t *testing.T) {
+// TestOutOfMemory makes ONNX Runtime allocate more memory per person than there is: the error is the one that makes
+// batches smaller.
+func TestOutOfMemory(t *testing.T) {
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, 8, 8, 3)
 	g.node("Cast", "pixels", []string{"image"})
 	g.node("ReduceMean", "mean", []string{"pixels"}, 3)
 	g.node("Squeeze", "grey", []string{"mean"}, 3)
-	g.shape("huge", 1<<46, 1, 1, 1) // no address space is that large, whatever the host promises
+	g.shape("huge", 1<<46, 1, 1, 1) // larger than any address space, even if the host overcommits
 	g.node("Expand", "vast", []string{"grey", "huge"})
 	g.node("ReduceMean", "one", []string{"vast"}, 0)
 	g.node("Squeeze", "again", []string{"one"}, 0)

@@ -39,8 +39,9 @@ func newDETR(session inference.Session, opts DetectorOptions) (Detector, error) 
 	if len(in) == 0 || len(in) > 2 || in[0].Type != "float" || !hasShape(in[0], anySize, 3, anySize, anySize) ||
 		len(in) == 2 && (in[1].Type != "int64" || !hasShape(in[1], anySize, anySize, anySize)) ||
 		len(out) < 2 || !hasShape(out[0], anySize, anySize, anySize) || !hasShape(out[1], anySize, anySize, anySize) {
-		return nil, shapeError(session, "detr", "the inputs float32 pixel_values [N,3,H,W] and perhaps int64 pixel_mask [N,h,w], "+
-			"and the outputs float32 logits [N,Q,C], pred_boxes [N,Q,4]")
+		return nil, shapeError(session, "detr",
+			"the inputs float32 pixel_values [N,3,H,W] and perhaps int64 pixel_mask [N,h,w], "+
+				"and the outputs float32 logits [N,Q,C], pred_boxes [N,Q,4]")
 	}
 	d := &detr{session: session, opts: opts, size: detrSize}
 	switch h, w := in[0].Shape[2], in[0].Shape[3]; {

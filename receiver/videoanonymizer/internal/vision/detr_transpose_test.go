@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// detrGraph answers every picture with the given queries: a class, its logit (the others are 0) and a box. The logits
+// detrGraph answers every image with the given queries: a class, its logit (the others are 0) and a box. The logits
 // are multiplied by the mask's mean, so that a mask of anything but ones ruins them.
 func detrGraph(t *testing.T, withMask bool, queries ...struct {
 	class int
@@ -53,11 +53,11 @@ func TestDETR(t *testing.T) {
 	}
 	queries := []query{
 		{class: 1, logit: 9, box: [4]float32{.5, .5, .2, .4}},   // a person: 768..1152 x 324..756
-		{class: 1, logit: 9, box: [4]float32{.5, .5, .2, .4}},   // another one at the same place stays
+		{class: 1, logit: 9, box: [4]float32{.5, .5, .2, .4}},   // another one in the same place is kept
 		{class: 1, logit: 5, box: [4]float32{.1, .1, .1, .1}},   // e^5/(e^5+91) = .62 is below .70
 		{class: 18, logit: 9, box: [4]float32{.3, .3, .1, .1}},  // a dog
 		{class: 91, logit: 9, box: [4]float32{.3, .3, .1, .1}},  // no object
-		{class: 1, logit: 7, box: [4]float32{.99, .99, .1, .1}}, // at the edge: cut there
+		{class: 1, logit: 7, box: [4]float32{.99, .99, .1, .1}}, // at the edge: clipped
 		{class: 1, logit: 7, box: [4]float32{1.5, 1.5, .1, .1}}, // outside
 	}
 	frame := newFrame(1920, 1080, yuv420p, false, uniform(white))
@@ -126,14 +126,15 @@ func TestTransPose(t *testing.T) {
 	}
 }
 
-func TestReadHeatMapsRefusesNaN(t *testing.T) {
+func TestReadHeatMapsNaN(t *testing.T) {
 	maps := slices.Repeat([]float32{float32(math.NaN())}, KeypointCount*4)
 	assert.ErrorIs(t, readHeatMaps(&Pose{}, maps, 2, 2, image.Rect(0, 0, 2, 2)), ErrNotFinite)
 }
 
 func TestSampleNormalized(t *testing.T) {
 	dst := make([]float32, 3*8*6)
-	require.NoError(t, sampleNormalized(newFrame(1280, 720, yuv420p, false, uniform(red)), image.Rect(0, 0, 1280, 720), dst, 8, 6))
+	frame := newFrame(1280, 720, yuv420p, false, uniform(red))
+	require.NoError(t, sampleNormalized(frame, image.Rect(0, 0, 1280, 720), dst, 8, 6))
 	for i := range 8 * 6 {
 		assert.InDelta(t, (1-.485)/.229, dst[i], .03)
 		assert.InDelta(t, -.456/.224, dst[48+i], .03)

@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// faces opens a BlazeFace whose answer is always these boxes, with these scores, in pixels of a 64 x 64 input.
+// faces opens a BlazeFace that always answers with these boxes and scores, in pixels of a 64 x 64 input.
 func faces(t *testing.T, scores, boxes []float32) FaceDetector {
 	n := int64(len(scores))
 	g := &graph{}
@@ -24,7 +24,7 @@ func faces(t *testing.T, scores, boxes []float32) FaceDetector {
 	g.constant("constant_scores", []int64{1, n}, scores)
 	g.constant("constant_boxes", []int64{1, n, 4}, boxes)
 	var marks []float32
-	for i := range scores { // the right eye at the box's upper left corner, all else at its lower right one
+	for i := range scores { // right eye: upper left corner of the box; others: lower right
 		b := boxes[4*i:]
 		marks = append(marks, b[0], b[1])
 		for range blazeFaceLandmarks - 1 {
@@ -43,10 +43,10 @@ func faces(t *testing.T, scores, boxes []float32) FaceDetector {
 	return d
 }
 
-// A frame of 128 x 64 is seen as 64 x 32 with 16 rows of black above and below.
+// The model sees a frame of 128 x 64 as 64 x 32, with 16 rows of black above and below.
 func TestBlazeFaceMapsFacesToTheFrame(t *testing.T) {
 	d := faces(t, []float32{.7, .9, .5, .8}, []float32{
-		11, 21, 21, 31, // the next one again, less sure
+		11, 21, 21, 31, // the next one again, with a lower score
 		10, 20, 20, 30,
 		40, 20, 50, 30, // too weak
 		30, 30, 30, 30, // without area
@@ -61,7 +61,7 @@ func TestBlazeFaceMapsFacesToTheFrame(t *testing.T) {
 	assert.Equal(t, 1, steps.Batches)
 }
 
-func TestBlazeFaceRefusesNaN(t *testing.T) {
+func TestBlazeFaceNaN(t *testing.T) {
 	nan := float32(math.NaN())
 	for name, d := range map[string]FaceDetector{
 		"score": faces(t, []float32{nan}, []float32{10, 20, 20, 30}),
@@ -85,6 +85,7 @@ func TestUnion(t *testing.T) {
 	at := func(x, size, score float32) Detection {
 		return Detection{Box: Box{X0: x, Y0: 0, X1: x + size, Y1: size}, Score: score}
 	}
+	finds := func(people ...Detection) Detector { return fixed{people: people} }
 	broken := errors.New("broken")
 	for name, tt := range map[string]struct {
 		detectors []Detector
@@ -92,10 +93,19 @@ func TestUnion(t *testing.T) {
 		want      []Detection
 		err       error
 	}{
-		"what either finds":  {detectors: []Detector{fixed{people: []Detection{at(0, 50, .5)}}, fixed{people: []Detection{at(200, 50, .4)}}}, want: []Detection{at(0, 50, .5), at(200, 50, .4)}},
-		"the same once":      {detectors: []Detector{fixed{people: []Detection{at(0, 50, .5)}}, fixed{people: []Detection{at(1, 50, .9)}}}, want: []Detection{at(1, 50, .9)}},
-		"not the small ones": {detectors: []Detector{fixed{people: []Detection{at(0, 50, .5), at(200, 19, .9)}}}, min: 20, want: []Detection{at(0, 50, .5)}},
-		"one fails":          {detectors: []Detector{fixed{people: []Detection{at(0, 50, .5)}}, fixed{err: broken}}, err: broken},
+		"either finds one": {
+			detectors: []Detector{finds(at(0, 50, .5)), finds(at(200, 50, .4))},
+			want:      []Detection{at(0, 50, .5), at(200, 50, .4)},
+		},
+		"both find the same": {
+			detectors: []Detector{finds(at(0, 50, .5)), finds(at(1, 50, .9))},
+			want:      []Detection{at(1, 50, .9)},
+		},
+		"small ones dropped": {
+			detectors: []Detector{finds(at(0, 50, .5), at(200, 19, .9))}, min: 20,
+			want: []Detection{at(0, 50, .5)},
+		},
+		"one fails": {detectors: []Detector{finds(at(0, 50, .5)), fixed{err: broken}}, err: broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, steps, err := NewUnion(tt.detectors, .6, tt.min).Detect(t.Context(), nil)
@@ -106,21 +116,25 @@ func TestUnion(t *testing.T) {
 	}
 }
 
-// Every place of a frame lies in a tile, and what is smaller than the overlap lies wholly within one.
-func TestTilesLeaveNothingOut(t *testing.T) {
+// Tiles cover every pixel of a frame, and one of them contains all of whatever is smaller than the overlap.
+func TestTilesCoverTheFrame(t *testing.T) {
 	for _, size := range [][2]int{{1920, 1080}, {641, 479}, {64, 64}} {
 		for tiles := 2; tiles <= 8; tiles++ {
 			frame := newFrame(size[0], size[1], yuv420p, false, uniform(white))
 			all := views(frame, tiles)
 			require.Len(t, all, 1+tiles*tiles)
-			large := []Detection{{Box: Box{X0: 10, Y0: 10, X1: 11 + .25*float32(size[0]), Y1: 20}}, {Box: Box{X0: 10, Y0: 10, X1: 20, Y1: 11 + .25*float32(size[1])}}}
+			large := []Detection{
+				{Box: Box{X0: 10, Y0: 10, X1: 11 + .25*float32(size[0]), Y1: 20}},
+				{Box: Box{X0: 10, Y0: 10, X1: 20, Y1: 11 + .25*float32(size[1])}},
+			}
 			require.Len(t, dropPartial(slices.Clone(large), all[0], frame), 2, "the whole view shows large people")
 			require.Empty(t, dropPartial(slices.Clone(large), all[1], frame), "tiles are for small ones")
 			small := int(tileOverlap*float64(all[1].Dx())) / 2
 			for x := 0; x+small <= size[0]; x += max(1, small/2) {
 				whole := 0
 				for _, view := range all[1:] {
-					p := []Detection{{Box: Box{X0: float32(x), Y0: float32(view.Min.Y + view.Dy()/2), X1: float32(x + small), Y1: float32(view.Min.Y+view.Dy()/2) + 1}}}
+					y := float32(view.Min.Y + view.Dy()/2)
+					p := []Detection{{Box: Box{X0: float32(x), Y0: y, X1: float32(x + small), Y1: y + 1}}}
 					if view.Min.X <= x && x+small <= view.Max.X && len(dropPartial(p, view, frame)) == 1 {
 						whole++
 					}

@@ -17,8 +17,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 )
 
-// graph writes a small ONNX model (opset 11), so that families whose weights are not at hand can be tested on one whose
-// right answer is known. Field numbers are those of onnx.proto.
+// graph writes a small ONNX model (opset 11), to test a family without its weights on a model whose answer is known.
+// Field numbers are those of onnx.proto.
 type graph struct{ bytes []byte }
 
 type elem uint64
@@ -78,7 +78,7 @@ func (g *graph) constant(name string, shape []int64, values []float32) {
 	g.add(5, t.bytes)
 }
 
-// shape is a constant list of numbers.
+// shape adds a constant list of numbers.
 func (g *graph) shape(name string, values ...int64) {
 	var t graph
 	t.varint(1, uint64(len(values)))
@@ -97,7 +97,7 @@ const (
 	graphOutput protowire.Number = 12
 )
 
-// value declares an input or output; a dimension of -1 is free.
+// value declares an input or output; a dimension of -1 is open.
 func (g *graph) value(field protowire.Number, name string, of elem, shape ...int64) {
 	var dims graph
 	for i, d := range shape {

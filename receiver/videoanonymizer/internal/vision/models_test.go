@@ -29,7 +29,7 @@ func openModel(t testing.TB, file string) *onnx.Session {
 	return session
 }
 
-// figure draws what detectors take for a person: a light head and trunk, dark legs, before a plain background.
+// figure draws what detectors take for a person: a light head and trunk, and dark legs, on a plain background.
 func figure(x, y int) [3]byte {
 	dx, dy := float64(x-960), float64(y)
 	switch {
@@ -53,22 +53,23 @@ func TestDetectorOnBlankFrames(t *testing.T) {
 		assert.Empty(t, people)
 		assert.Equal(t, 1, steps.Batches)
 		assert.Positive(t, steps.InferenceBusy)
-		assert.False(t, steps.Preprocess.End.After(steps.Inference.Start) || steps.Inference.End.After(steps.Postprocess.Start))
+		assert.False(t, steps.Preprocess.End.After(steps.Inference.Start))
+		assert.False(t, steps.Inference.End.After(steps.Postprocess.Start))
 	}
 }
 
-// Boxes are in pixels of the letterboxed input: 1920 x 1080 is seen as 416 x 256, of which 11 rows at each edge are
-// black.
+// Boxes are in pixels of the letterboxed input: a frame of 1920 x 1080 becomes 416 x 256, with 11 black rows at the top
+// and at the bottom.
 func TestDetectorMapsBoxesToTheFrame(t *testing.T) {
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, -1, -1, 3)
 	g.constant("constant_scores", []int64{1, 5}, []float32{.9, .3, .8, .7, .6})
 	g.constant("constant_boxes", []int64{1, 5, 4}, []float32{
 		104, 128, 208, 245, // the frame's second quarter from the left, lower half
-		0, 0, 100, 100, // too weak
-		106, 128, 208, 245, // the first again
+		0, 0, 100, 100, // score too low
+		106, 128, 208, 245, // the first one again
 		-20, -20, 40, 400, // beyond the edges
-		300, 0, 310, 9, // on the black
+		300, 0, 310, 9, // in the black rows
 	})
 	g.node("Identity", "scores", []string{"constant_scores"})
 	g.node("Identity", "boxes", []string{"constant_boxes"})
@@ -88,7 +89,7 @@ func TestDetectorMapsBoxesToTheFrame(t *testing.T) {
 	near(Box{X0: 0, Y0: 0, X1: 185, Y1: 1080}, people[1].Box)
 }
 
-func TestPoseOfManyPeopleEqualsPoseOfEach(t *testing.T) {
+func TestPoseBatchEqualsSingles(t *testing.T) {
 	session := openModel(t, "movenet-lightning.onnx")
 	frame := newFrame(1920, 1080, yuv420p, false, figure)
 	var people []Detection
@@ -119,7 +120,7 @@ func TestPoseOfManyPeopleEqualsPoseOfEach(t *testing.T) {
 	assert.Zero(t, steps.Batches)
 }
 
-func TestModelsOfAnotherFamilyAreRefused(t *testing.T) {
+func TestModelOfAnotherFamily(t *testing.T) {
 	detector, pose := openModel(t, "nanodet-m.onnx"), openModel(t, "movenet-lightning.onnx")
 	_, err := NewDetector("nanodet", pose, DetectorOptions{})
 	require.ErrorIs(t, err, inference.ErrModel)
@@ -130,7 +131,7 @@ func TestModelsOfAnotherFamilyAreRefused(t *testing.T) {
 	assert.ErrorContains(t, err, `detector family "yolo" is not known: use one of`)
 }
 
-// BenchmarkInference measures what ONNX Runtime alone takes, on one thread: cpu-ms/op is the process's CPU time.
+// BenchmarkInference measures the time in ONNX Runtime, on one thread; cpu-ms/op is the CPU time of the process.
 func BenchmarkInference(b *testing.B) {
 	nanodet, movenet := openModel(b, "nanodet-m.onnx"), openModel(b, "movenet-lightning.onnx")
 	run := func(name string, session *onnx.Session, n, h, w int) {

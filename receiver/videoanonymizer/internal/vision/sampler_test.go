@@ -25,7 +25,7 @@ var (
 	gray        = media.PixelFormat{Name: "gray", Depth: 8, Planes: 1}
 )
 
-// newFrame paints a frame by a function of the position that gives Y, U and V in 8 bit.
+// newFrame paints a frame by a function of the position that returns Y, U and V in 8 bits.
 func newFrame(width, height int, format media.PixelFormat, fullRange bool, at func(x, y int) [3]byte) *media.Frame {
 	f := &media.Frame{Width: width, Height: height, Format: format, FullRange: fullRange}
 	for i := range format.Planes {
@@ -50,7 +50,7 @@ func newFrame(width, height int, format media.PixelFormat, fullRange bool, at fu
 	return f
 }
 
-// Colours in limited-range BT.709, as any player shows them.
+// Colors in limited-range BT.709.
 var (
 	red   = [3]byte{63, 102, 240}
 	green = [3]byte{173, 42, 26}
@@ -59,7 +59,7 @@ var (
 
 func uniform(c [3]byte) func(int, int) [3]byte { return func(int, int) [3]byte { return c } }
 
-func TestSampleConvertsColours(t *testing.T) {
+func TestSampleColors(t *testing.T) {
 	tests := map[string]struct {
 		format        media.PixelFormat
 		width, height int
@@ -71,9 +71,10 @@ func TestSampleConvertsColours(t *testing.T) {
 		"green 4:4:4":  {format: yuv444p, width: 1280, height: 720, yuv: green, want: [3]byte{0, 255, 0}},
 		"white 10 bit": {format: yuv420p10le, width: 1280, height: 720, yuv: white, want: [3]byte{255, 255, 255}},
 		"red SD":       {format: yuv420p, width: 640, height: 480, yuv: [3]byte{81, 90, 240}, want: [3]byte{255, 0, 0}},
-		"full range":   {format: yuv420p, width: 640, height: 480, full: true, yuv: [3]byte{255, 128, 128}, want: [3]byte{255, 255, 255}},
-		"grey":         {format: gray, width: 640, height: 480, full: true, yuv: [3]byte{77}, want: [3]byte{77, 77, 77}},
-		"odd size":     {format: yuv420p, width: 641, height: 481, yuv: [3]byte{81, 90, 240}, want: [3]byte{255, 0, 0}},
+		"full range": {format: yuv420p, width: 640, height: 480, full: true, yuv: [3]byte{255, 128, 128},
+			want: [3]byte{255, 255, 255}},
+		"gray":     {format: gray, width: 640, height: 480, full: true, yuv: [3]byte{77}, want: [3]byte{77, 77, 77}},
+		"odd size": {format: yuv420p, width: 641, height: 481, yuv: [3]byte{81, 90, 240}, want: [3]byte{255, 0, 0}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -90,8 +91,8 @@ func TestSampleConvertsColours(t *testing.T) {
 	}
 }
 
-func TestSampleShowsTheRegion(t *testing.T) {
-	// White is the rectangle 100..200 x 50..150, black the rest.
+func TestSampleRegion(t *testing.T) {
+	// The rectangle 100..200 x 50..150 is white, the rest black.
 	frame := newFrame(400, 300, yuv444p, true, func(x, y int) [3]byte {
 		if x >= 100 && x < 200 && y >= 50 && y < 150 {
 			return [3]byte{255, 128, 128}
@@ -100,7 +101,7 @@ func TestSampleShowsTheRegion(t *testing.T) {
 	})
 	tests := map[string]struct {
 		region image.Rectangle
-		white  image.Rectangle // in a picture of 100 x 100
+		white  image.Rectangle // in an image of 100 x 100
 	}{
 		"inside":                {image.Rect(100, 50, 200, 150), image.Rect(0, 0, 100, 100)},
 		"twice as large":        {image.Rect(50, 0, 250, 200), image.Rect(25, 25, 75, 75)},
@@ -114,7 +115,7 @@ func TestSampleShowsTheRegion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dst := make([]uint8, 100*100*3)
 			for i := range dst {
-				dst[i] = 99 // of the call before
+				dst[i] = 99 // left over from the previous call
 			}
 			s := newSampler()
 			require.NoError(t, s.sample(frame, tt.region, dst, 100, 100))
@@ -134,23 +135,24 @@ func TestSampleShowsTheRegion(t *testing.T) {
 	}
 }
 
-func TestSampleRefusesNonsense(t *testing.T) {
+func TestSampleErrors(t *testing.T) {
 	frame := newFrame(64, 64, yuv420p, false, uniform(white))
 	s := newSampler()
 	assert.Error(t, s.sample(frame, image.Rectangle{}, make([]uint8, 300), 10, 10))
 	assert.Error(t, s.sample(frame, image.Rect(0, 0, 5, 5), make([]uint8, 299), 10, 10))
 }
 
-// TestSpareSamplers: a garbage collection takes none away, whose memory nobody would free, and those too many free
-// theirs.
+// TestSpareSamplers: a garbage collection drops no spare sampler, whose memory would never be freed, and a sampler that
+// is one too many frees its own.
 func TestSpareSamplers(t *testing.T) {
 	var all []*sampler
 	for range cap(spareSamplers) + 1 {
 		s := newSampler()
-		require.NoError(t, s.sample(newFrame(64, 64, yuv420p, false, uniform(white)), image.Rect(0, 0, 64, 64), make([]uint8, 300), 10, 10))
+		frame := newFrame(64, 64, yuv420p, false, uniform(white))
+		require.NoError(t, s.sample(frame, image.Rect(0, 0, 64, 64), make([]uint8, 300), 10, 10))
 		all = append(all, s)
 	}
-	for len(spareSamplers) > 0 { // of other tests
+	for len(spareSamplers) > 0 { // left over from other tests
 		(<-spareSamplers).close()
 	}
 	for _, s := range all {

@@ -29,7 +29,7 @@ func TestBitmapRuns(t *testing.T) {
 			}
 			got, end := make([]bool, width), -1
 			b.Runs(0, 2, func(x0, x1 int) {
-				require.Greater(t, x0, end, "runs are as long as can be")
+				require.Greater(t, x0, end, "runs are maximal")
 				require.Greater(t, x1, x0)
 				end = x1
 				for x := x0; x < x1; x++ {
@@ -43,11 +43,11 @@ func TestBitmapRuns(t *testing.T) {
 	b.Set(69, 0)
 	c := b.Clone()
 	c.Clear(69, 0)
-	assert.True(t, b.At(69, 0), "a copy is its own")
+	assert.True(t, b.At(69, 0), "a clone shares no cells")
 	assert.False(t, c.At(69, 0))
 }
 
-// brightness opens a segmentation of 8 x 8 pixels that takes light for people: its answer is the mean of the colours,
+// brightness opens a segmentation of 8 x 8 pixels that takes light for people: its answer is the mean of the colors,
 // times factor.
 func brightness(t *testing.T, factor float32, opts SegmenterOptions) Segmenter {
 	g := &graph{}
@@ -63,7 +63,7 @@ func brightness(t *testing.T, factor float32, opts SegmenterOptions) Segmenter {
 	return s
 }
 
-// Of a frame whose right half is light, a person at its middle is seen in the right half of the crop, and one to the
+// In a frame whose right half is light, a person in the middle shows in the right half of the crop, and one farther
 // right in all of it; beyond the frame there is nobody.
 func TestSelfieSegmentation(t *testing.T) {
 	half := func(x, _ int) [3]byte {
@@ -95,19 +95,25 @@ func TestSelfieSegmentation(t *testing.T) {
 	}
 }
 
-func TestSelfieSegmentationRefusesNaN(t *testing.T) {
+func TestSelfieSegmentationNaN(t *testing.T) {
 	s := brightness(t, float32(math.NaN()), SegmenterOptions{ScoreThreshold: .5, MaxPeoplePerBatch: 1, BoxScale: 1})
-	_, _, err := s.Segment(t.Context(), newFrame(64, 64, yuv420p, false, uniform(white)), []Detection{{Box: Box{X1: 64, Y1: 64}}})
+	frame := newFrame(64, 64, yuv420p, false, uniform(white))
+	_, _, err := s.Segment(t.Context(), frame, []Detection{{Box: Box{X1: 64, Y1: 64}}})
 	require.ErrorIs(t, err, ErrNotFinite)
 }
 
-// TestSilhouettesOfManyEqualThoseOfEach runs the real model, whose values the models' own tests compare with the
-// published ones.
-func TestSilhouettesOfManyEqualThoseOfEach(t *testing.T) {
-	s, err := NewSegmenter("", openModel(t, "selfie-segmentation.onnx"), SegmenterOptions{ScoreThreshold: .01, MaxPeoplePerBatch: 4, BoxScale: 1.25})
+// TestSilhouetteBatchEqualsSingles runs the real model, whose values the tests of module models compare with published
+// ones.
+func TestSilhouetteBatchEqualsSingles(t *testing.T) {
+	opts := SegmenterOptions{ScoreThreshold: .01, MaxPeoplePerBatch: 4, BoxScale: 1.25}
+	s, err := NewSegmenter("", openModel(t, "selfie-segmentation.onnx"), opts)
 	require.NoError(t, err)
 	frame := newFrame(1920, 1080, yuv420p, false, figure)
-	people := []Detection{{Box: Box{X0: 800, Y0: 150, X1: 1120, Y1: 1010}}, {Box: Box{X0: 860, Y0: 100, X1: 1060, Y1: 420}}, {Box: Box{X1: 100, Y1: 100}}}
+	people := []Detection{
+		{Box: Box{X0: 800, Y0: 150, X1: 1120, Y1: 1010}},
+		{Box: Box{X0: 860, Y0: 100, X1: 1060, Y1: 420}},
+		{Box: Box{X1: 100, Y1: 100}},
+	}
 	all, steps, err := s.Segment(t.Context(), frame, people)
 	require.NoError(t, err)
 	assert.Equal(t, 1, steps.Batches)

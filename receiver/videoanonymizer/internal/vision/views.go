@@ -70,8 +70,8 @@ func dropPartial(people []Detection, view image.Rectangle, frame *media.Frame) [
 // centered on black. read gets the outputs, valid until it returns, and what maps pixels of the input to pixels of the
 // frame: multiply by scale, then add the upper left corner of the region.
 func runOnView(
-	ctx context.Context, session inference.Session, frame *media.Frame, view image.Rectangle, width, height int, steps *Steps,
-	read func(outputs []inference.Tensor, region image.Rectangle, scale float32) error,
+	ctx context.Context, session inference.Session, frame *media.Frame, view image.Rectangle, width, height int,
+	steps *Steps, read func(outputs []inference.Tensor, region image.Rectangle, scale float32) error,
 ) error {
 	watch := newStopwatch(steps)
 	region := letterbox(view, width, height)

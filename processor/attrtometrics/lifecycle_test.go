@@ -40,7 +40,7 @@ metrics:
     dimensions: [anonymizer.video.name]
 `
 
-// collector holds what the service hands to all components of one collector.
+// collector holds what the service passes to all components of a collector.
 type collector struct {
 	telemetry component.TelemetrySettings
 }
@@ -115,7 +115,7 @@ func points(sink *consumertest.MetricsSink) map[string][]float64 {
 	return found
 }
 
-func TestProcessorPassesSpansOn(t *testing.T) {
+func TestProcessorForwardsSpans(t *testing.T) {
 	ctx := t.Context()
 	c := newCollector()
 	metrics, spans := &consumertest.MetricsSink{}, &consumertest.TracesSink{}
@@ -127,9 +127,9 @@ func TestProcessorPassesSpansOn(t *testing.T) {
 	require.NoError(t, in.Start(ctx, componenttest.NewNopHost()))
 
 	td := people("a.mp4", 3)
-	td.MarkReadOnly() // panics if somebody writes
+	td.MarkReadOnly() // modifying it panics
 	require.NoError(t, in.ConsumeTraces(ctx, td))
-	require.NoError(t, out.ConsumeTraces(ctx, td)) // the connector is an exporter of the pipeline: it ignores the spans
+	require.NoError(t, out.ConsumeTraces(ctx, td)) // as an exporter of the pipeline; the spans are ignored
 	require.Equal(t, []ptrace.Traces{td}, spans.AllTraces(), "the same data, not a copy")
 	require.Empty(t, metrics.AllMetrics())
 
@@ -141,9 +141,9 @@ func TestProcessorPassesSpansOn(t *testing.T) {
 func TestProcessorWithoutConnector(t *testing.T) {
 	c, other := newCollector(), newCollector()
 	for name, prepare := range map[string]func(t *testing.T){
-		"none":                   func(*testing.T) {},
-		"not the same ID":        func(t *testing.T) { startOutlet(t, c, "other") },
-		"not the same collector": func(t *testing.T) { startOutlet(t, other, "x") },
+		"no connector":        func(*testing.T) {},
+		"different ID":        func(t *testing.T) { startOutlet(t, c, "other") },
+		"different collector": func(t *testing.T) { startOutlet(t, other, "x") },
 		"shut down": func(t *testing.T) {
 			out := c.connector(t, "x", "{}", consumertest.NewNop())
 			require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
@@ -154,7 +154,8 @@ func TestProcessorWithoutConnector(t *testing.T) {
 			prepare(t)
 			in := c.processor(t, "x", countPeople, consumertest.NewNop())
 			err := in.Start(t.Context(), componenttest.NewNopHost())
-			require.ErrorContains(t, err, `no connector "attrtometrics/x" takes the metrics of processor "attrtometrics/x"`)
+			require.ErrorContains(t, err,
+				`processor "attrtometrics/x" needs a connector "attrtometrics/x" to send its metrics`)
 			require.ErrorContains(t, err, "exporters: [attrtometrics/x, ...]")
 			require.NoError(t, in.Shutdown(context.Background()))
 		})
@@ -168,12 +169,13 @@ func startOutlet(t *testing.T, c *collector, id string) {
 }
 
 func TestProcessorWithoutMetrics(t *testing.T) {
-	_, err := NewFactory().CreateTraces(t.Context(), processortest.NewNopSettings(metadata.Type), createDefaultConfig(), consumertest.NewNop())
-	require.ErrorContains(t, err, "metrics: is empty, list at least one")
+	_, err := NewFactory().CreateTraces(
+		t.Context(), processortest.NewNopSettings(metadata.Type), createDefaultConfig(), consumertest.NewNop())
+	require.ErrorContains(t, err, "metrics: is empty, configure at least one metric")
 }
 
-// TestManyStartsAndStops: what the last spans said arrives, every time, in the order in which the service stops things.
-func TestManyStartsAndStops(t *testing.T) {
+// TestLastFlushAtShutdown checks that the last values always arrive if components stop in the order the service uses.
+func TestLastFlushAtShutdown(t *testing.T) {
 	for i := range 300 {
 		ctx := t.Context()
 		c := newCollector()
@@ -196,8 +198,9 @@ func TestManyStartsAndStops(t *testing.T) {
 	require.Empty(t, outlets.open)
 }
 
-// TestNothingMixes runs several collectors with several IDs, several pipelines of one ID and both faces at the same time.
-func TestNothingMixes(t *testing.T) {
+// TestCollectorsAndIDsAreIsolated runs several collectors at the same time, each with several IDs and several pipelines
+// per ID, using both the processor and the connector.
+func TestCollectorsAndIDsAreIsolated(t *testing.T) {
 	const rounds, perPipeline = 5, 200
 	var wg sync.WaitGroup
 	for n := range 4 {
@@ -207,13 +210,19 @@ func TestNothingMixes(t *testing.T) {
 				c := newCollector()
 				for _, id := range []string{"one", "two"} {
 					sink := &consumertest.MetricsSink{}
-					sum := `{flush_interval: 10ms, metrics: [{name: sum, type: sum, temporality: delta, attribute: bbox.count}]}`
+					sum := `
+flush_interval: 10ms
+metrics: [{name: sum, type: sum, temporality: delta, attribute: bbox.count}]
+`
 					out := c.connector(t, id, sum, sink)
 					if !noError(t, out.Start(ctx, componenttest.NewNopHost())) {
 						return
 					}
 					weight := n*10 + len(id)
-					pipelines := []processor.Traces{c.processor(t, id, sum, consumertest.NewNop()), c.processor(t, id, sum, consumertest.NewNop())}
+					pipelines := []processor.Traces{
+						c.processor(t, id, sum, consumertest.NewNop()),
+						c.processor(t, id, sum, consumertest.NewNop()),
+					}
 					for _, in := range pipelines {
 						if !noError(t, in.Start(ctx, componenttest.NewNopHost())) {
 							return
@@ -248,17 +257,19 @@ func noError(t *testing.T, err error) bool {
 	return err == nil
 }
 
-func TestSameConnectorTwice(t *testing.T) {
+func TestConnectorStartedTwice(t *testing.T) {
 	c := newCollector()
 	startOutlet(t, c, "x")
 	again := c.connector(t, "x", "{}", consumertest.NewNop())
-	require.ErrorContains(t, again.Start(t.Context(), componenttest.NewNopHost()), `a connector "attrtometrics/x" is already started`)
+	require.ErrorContains(t, again.Start(t.Context(), componenttest.NewNopHost()),
+		`connector "attrtometrics/x" is already started`)
 	require.NoError(t, again.Shutdown(t.Context()))
-	require.Len(t, outlets.open, 1, "the first is still there")
+	require.Len(t, outlets.open, 1, "the first connector is unaffected")
 }
 
-// TestOutletOfAnotherPipeline: the service may stop the connector first if it is no exporter of the processor's pipeline.
-func TestOutletOfAnotherPipeline(t *testing.T) {
+// TestConnectorStoppedBeforeProcessor is what may happen if the connector is not an exporter of the processor's
+// pipeline.
+func TestConnectorStoppedBeforeProcessor(t *testing.T) {
 	ctx := t.Context()
 	c := newCollector()
 	out := c.connector(t, "", "{}", consumertest.NewNop())
@@ -270,7 +281,7 @@ func TestOutletOfAnotherPipeline(t *testing.T) {
 	require.ErrorIs(t, in.Shutdown(ctx), errOutletClosed)
 }
 
-func TestIdleConnectorSaysSo(t *testing.T) {
+func TestIdleConnectorWarning(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	c := newCollector()
 	c.telemetry.Logger = zap.New(core)
@@ -280,7 +291,7 @@ func TestIdleConnectorSaysSo(t *testing.T) {
 		require.NoError(t, out.ConsumeTraces(t.Context(), people("a", 1)))
 	}
 	require.NoError(t, out.Shutdown(t.Context()))
-	require.Equal(t, 1, logs.FilterMessageSnippet("it makes nothing of its spans").Len())
+	require.Equal(t, 1, logs.FilterMessageSnippet("the connector ignores its spans").Len())
 }
 
 func TestScrapeIntervalWarning(t *testing.T) {
@@ -288,12 +299,14 @@ func TestScrapeIntervalWarning(t *testing.T) {
 		core, logs := observer.New(zap.WarnLevel)
 		c := newCollector()
 		c.telemetry.Logger = zap.New(core)
-		c.connector(t, "", "{flush_interval: 1s, scrape_interval: 15s, expiration: "+expiration+", metrics: [{name: a, attribute: b}]}", consumertest.NewNop())
-		require.Equal(t, warnings, logs.FilterMessageSnippet("expiration is shorter than scrape_interval").Len(), expiration)
+		c.connector(t, "", "{flush_interval: 1s, scrape_interval: 15s, expiration: "+expiration+
+			", metrics: [{name: a, attribute: b}]}", consumertest.NewNop())
+		logged := logs.FilterMessageSnippet("expiration is shorter than scrape_interval")
+		require.Equal(t, warnings, logged.Len(), expiration)
 	}
 }
 
-// TestErrorModes: whatever a value is, the others of the batch count.
+// TestErrorModes checks in each mode that the valid values of a batch with invalid ones are aggregated.
 func TestErrorModes(t *testing.T) {
 	for _, mode := range []ottl.ErrorMode{ottl.IgnoreError, ottl.SilentError, ottl.PropagateError} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -312,37 +325,39 @@ func TestErrorModes(t *testing.T) {
 			err := out.ConsumeTraces(t.Context(), td)
 			require.NoError(t, out.Shutdown(t.Context()))
 
-			require.Equal(t, map[string][]float64{"detected_people_count good": {1}, "detected_people_count good too": {2}}, points(sink))
+			require.Equal(t, map[string][]float64{
+				"detected_people_count good": {1}, "detected_people_count good too": {2},
+			}, points(sink))
 			if mode == ottl.PropagateError {
 				require.ErrorContains(t, err, `metric "detected_people_count": span "person_detection": not_numeric`)
-				require.True(t, consumererror.IsPermanent(err), "a retry would count the good values twice")
+				require.True(t, consumererror.IsPermanent(err), "a retry would count the valid values twice")
 			} else {
 				require.NoError(t, err)
 			}
-			complaints := logs.FilterMessage("values were not used")
+			warnings := logs.FilterMessage("values rejected")
 			if mode == ottl.IgnoreError {
-				require.Equal(t, 2, complaints.Len(), "one for each reason")
+				require.Equal(t, 2, warnings.Len(), "one per reason")
 			} else {
-				require.Zero(t, complaints.Len())
+				require.Zero(t, warnings.Len())
 			}
 		})
 	}
 }
 
-func TestRefusedMetrics(t *testing.T) {
+func TestNextComponentRefusesMetrics(t *testing.T) {
 	refused := errors.New("no room")
 	core, logs := observer.New(zap.WarnLevel)
 	c := newCollector()
 	c.telemetry.Logger = zap.New(core)
 	out := c.connector(t, "", countPeople, consumertest.NewErr(refused))
 	require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
-	require.NoError(t, out.ConsumeTraces(t.Context(), people("a", 1)), "the spans are not at fault")
+	require.NoError(t, out.ConsumeTraces(t.Context(), people("a", 1)), "the error does not affect the spans")
 	require.ErrorIs(t, out.Shutdown(t.Context()), refused)
 	require.Equal(t, 1, logs.FilterMessage("the next component refused the metrics").Len())
 }
 
-// TestHangingConsumer: a shutdown ends with its context, whatever the next component does.
-func TestHangingConsumer(t *testing.T) {
+// TestShutdownWhileNextComponentHangs checks that a shutdown returns when its context ends.
+func TestShutdownWhileNextComponentHangs(t *testing.T) {
 	entered := make(chan struct{})
 	release := make(chan struct{})
 	var once sync.Once

@@ -12,7 +12,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// maxLabelLength bounds the bytes of a dimension's value, and with it the memory of a series: what is longer is cut.
+// maxLabelLength is the number of bytes to which the value of a dimension is truncated. It bounds the memory of a
+// series.
 const maxLabelLength = 1024
 
 type labelKind uint8
@@ -25,17 +26,19 @@ const (
 	labelDouble
 )
 
-// label is the value of a dimension. It is comparable; str may point into the span it was read from.
+// label is the value of a dimension. It is comparable. Unless cloned, it may share memory with the span it was read
+// from.
 type label struct {
 	kind labelKind
-	num  uint64 // bool, int, bits of the double
+	num  uint64 // bool, int, or the bits of a double
 	str  string
 }
 
+// labelOf converts an attribute. An array, map or byte string becomes its text.
 func labelOf(v pcommon.Value) label {
 	switch v.Type() {
 	case pcommon.ValueTypeStr:
-		return label{kind: labelString, str: cut(v.Str())}
+		return label{kind: labelString, str: truncate(v.Str())}
 	case pcommon.ValueTypeInt:
 		return label{kind: labelInt, num: uint64(v.Int())}
 	case pcommon.ValueTypeBool:
@@ -48,11 +51,11 @@ func labelOf(v pcommon.Value) label {
 	case pcommon.ValueTypeEmpty:
 		return label{}
 	}
-	return label{kind: labelString, str: cut(v.AsString())}
+	return label{kind: labelString, str: truncate(v.AsString())}
 }
 
-// cut shortens s to maxLabelLength without breaking a character.
-func cut(s string) string {
+// truncate shortens s to at most maxLabelLength bytes without splitting a UTF-8 character.
+func truncate(s string) string {
 	if len(s) <= maxLabelLength {
 		return s
 	}
@@ -70,8 +73,8 @@ func (l label) hash(seed maphash.Seed) uint64 {
 	return mix(uint64(l.kind), l.num)
 }
 
-// sketch is a cheap hash: of a string only its length and both ends count.
-func (l label) sketch() uint64 {
+// quickHash is a cheap hash. Of a long string, it covers only the length and both ends.
+func (l label) quickHash() uint64 {
 	n := len(l.str)
 	if n < 8 {
 		h := l.num + uint64(n)
@@ -83,14 +86,14 @@ func (l label) sketch() uint64 {
 	return word(l.str) + 31*word(l.str[n-8:]) + uint64(n)
 }
 
-// word returns the first 8 bytes of s. The compiler makes one load of it.
+// word returns the first 8 bytes of s, little-endian. It compiles to a single load.
 func word(s string) uint64 {
 	_ = s[7]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// clone makes the label independent of the span it was read from.
+// clone returns a label that shares no memory with the span.
 func (l label) clone() label {
 	l.str = strings.Clone(l.str)
 	return l
@@ -109,7 +112,8 @@ func (l label) put(attributes pcommon.Map, name string) {
 	}
 }
 
-// mix folds x into the hash h (the finalizer of MurmurHash3 over their combination).
+// mix combines the hash h with x. It uses the first half of MurmurHash3's fmix64:
+// https://github.com/aappleby/smhasher/blob/master/src/MurmurHash3.cpp
 func mix(h, x uint64) uint64 {
 	h = h*0x9e3779b97f4a7c15 + x
 	h ^= h >> 33

@@ -36,7 +36,9 @@ func TestRuntimeTelemetryDisabled(t *testing.T) {
 	}
 	dir := t.TempDir()
 	child := exec.Command(os.Args[0], "-test.run=^TestRuntimeTelemetryDisabled$")
-	environ := slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "ORT_DISABLE_TELEMETRY=") })
+	environ := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		return strings.HasPrefix(entry, "ORT_DISABLE_TELEMETRY=")
+	})
 	child.Env = append(environ, "ONNX_TEST_TELEMETRY="+dir, "TMPDIR="+dir, "HOME="+dir)
 	out, err := child.CombinedOutput()
 	require.NoError(t, err, "%s", out)
