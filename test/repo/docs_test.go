@@ -37,19 +37,37 @@ func TestNamedTestsExist(t *testing.T) {
 	assert.True(t, documents["THREAT-MODEL.md"], "THREAT-MODEL.md names its tests")
 }
 
-// TestLinksExist checks that relative links in documents lead to files.
-func TestLinksExist(t *testing.T) {
+// TestLinksResolve follows the relative links of all documents, to files and to headings.
+func TestLinksResolve(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	for _, path := range files(t, "*.md") {
-		for _, match := range link.FindAllStringSubmatch(prose(read(t, path)), -1) {
-			target, _, _ := strings.Cut(match[1], "#")
-			if target == "" || strings.Contains(target, ":") {
-				continue // a heading of the same document, or another site
+	for _, document := range files(t, "*.md") {
+		for _, match := range link.FindAllStringSubmatch(prose(read(t, document)), -1) {
+			target, anchor, _ := strings.Cut(match[1], "#")
+			if strings.Contains(target, ":") {
+				continue // another site
 			}
-			_, err := os.Stat(filepath.Join(root, filepath.Dir(path), target))
-			assert.NoError(t, err, "%s links to %s", path, match[1])
+			linked := document
+			if target != "" {
+				linked = filepath.Join(filepath.Dir(document), target)
+			}
+			if _, err := os.Stat(filepath.Join(root, linked)); !assert.NoError(t, err, "%s links to %s", document, match[1]) {
+				continue
+			}
+			if anchor != "" {
+				assert.Contains(t, anchors(read(t, linked)), anchor, "%s links to %s", document, match[1])
+			}
 		}
 	}
+}
+
+// anchors returns the fragments by which the headings of a document can be linked to, as GitHub derives them.
+func anchors(document string) (all []string) {
+	heading := regexp.MustCompile(`(?m)^#+ (.+)$`)
+	dropped := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	for _, match := range heading.FindAllStringSubmatch(prose(document), -1) {
+		all = append(all, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(match[1]), ""), " ", "-"))
+	}
+	return all
 }
 
 // TestMakeTargetsExist checks that each make target that a document or a pre-commit hook names exists.
