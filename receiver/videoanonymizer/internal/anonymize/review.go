@@ -54,6 +54,7 @@ func CompanionPaths(cfg config.Report, output string) []string {
 // review makes the companion files of one output.
 type review struct {
 	*video
+	streams  []media.VideoStream // of the source, if there are several
 	source   report.File
 	recorder *report.Recorder // nil without report and contact sheet
 	preview  *media.Writer    // nil without preview
@@ -64,7 +65,7 @@ type review struct {
 // be closed, on failure too. The source is hashed before it is decoded; what is published in the end is of this very
 // file, since the job checks that it has not changed.
 func (a *attempt) openReview(ctx context.Context) (*review, error) {
-	r := &review{video: a.video}
+	r := &review{video: a.video, streams: a.plan.Info().Streams}
 	cfg := a.Config.Report
 	if cfg.Preview == config.PreviewBoxes {
 		var sealed *media.Progress
@@ -184,11 +185,12 @@ func (r *review) writeReport(ctx context.Context, path string) error {
 	}
 	output.Name = filepath.Base(r.job.Output)
 	return r.recorder.Write(path, report.About{
-		Program:  r.Program,
-		Source:   r.source,
-		Output:   output,
-		Models:   r.Models.used,
-		Settings: settings(r.Config),
+		Program:      r.Program,
+		Source:       r.source,
+		VideoStreams: r.streams,
+		Output:       output,
+		Models:       r.Models.used,
+		Settings:     settings(r.Config),
 	})
 }
 

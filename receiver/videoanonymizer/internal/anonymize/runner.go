@@ -39,6 +39,9 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	v.span = r.Emitter.VideoStarted(ctx, v.describe(info))
 	if err == nil {
 		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt))
+		if streams := streamTexts(info); len(streams) > 0 {
+			v.logger.Info("video has several video streams, of which one is taken", zap.Strings("streams", streams))
+		}
 		err = v.convert(ctx, info)
 	}
 	if err := v.end(ctx, err); err != nil {
@@ -108,7 +111,9 @@ func classify(err error) (reason string, temporary bool) {
 		return "exists", true
 	}
 	reason = media.Reason(err)
-	for _, cause := range []error{media.ErrNotVideo, media.ErrNoVideoStream, media.ErrDamaged, media.ErrUnsupported, media.ErrLimit} {
+	for _, cause := range []error{
+		media.ErrNotVideo, media.ErrNoVideoStream, media.ErrSeveralStreams, media.ErrDamaged, media.ErrUnsupported, media.ErrLimit,
+	} {
 		if errors.Is(err, cause) {
 			return reason, false
 		}

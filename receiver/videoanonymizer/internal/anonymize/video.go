@@ -209,8 +209,17 @@ func (v *video) describe(info media.Info) telemetry.Video {
 	return telemetry.Video{
 		Name: filepath.Base(v.job.Path), Path: v.job.Path, Output: v.job.Output, Size: v.job.Size,
 		Width: info.Width, Height: info.Height, FrameRate: info.FrameRate.Float(), Duration: info.Duration, Codec: info.Codec,
+		Streams:  streamTexts(info),
 		Detector: v.Config.Detector.Model, Pose: v.Config.Pose.Model, Provider: v.Config.Inference.Provider,
 	}
+}
+
+// streamTexts describe the video streams of a source that has several.
+func streamTexts(info media.Info) (texts []string) {
+	for _, s := range info.Streams {
+		texts = append(texts, s.String())
+	}
+	return texts
 }
 
 func (v *video) result() telemetry.Result {

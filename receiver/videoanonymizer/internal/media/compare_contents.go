@@ -15,6 +15,7 @@ import (
 // contents are what a file contains besides the frames of its video stream.
 type contents struct {
 	streams  map[string]int // by kind: "sound", "subtitles" and so on; without the video stream
+	video    []VideoStream  // if there are several
 	chapters int
 	tags     []string // key=value, without those that muxers write by themselves
 	hdr      []string // kinds of metadata about high dynamic range, with their values
@@ -23,10 +24,13 @@ type contents struct {
 // streamKinds are the row names of streams by ffprobe's types, in the order of the rows.
 var streamKinds = []struct{ codecType, name string }{
 	{"audio", "sound"}, {"subtitle", "subtitles"}, {"data", "data streams"}, {"attachment", "attachments"},
-	{"video", "further video streams"},
+	{"video", furtherVideo},
 }
 
-const covers = "covers"
+const (
+	covers       = "covers"
+	furtherVideo = "further video streams"
+)
 
 // muxerTags are those that muxers write by themselves, in lower case, with the beginnings of their values.
 var muxerTags = map[string][]string{
@@ -78,7 +82,9 @@ func (t Tools) contents(ctx context.Context, info Info) (contents, error) {
 		return contents{}, err
 	}
 	p.Frames = first.Frames
-	return p.contents(info.StreamIndex), nil
+	c := p.contents(info.StreamIndex)
+	c.video = info.Streams
+	return c, nil
 }
 
 func (t Tools) probeContents(ctx context.Context, info Info, args ...string) (p probedContents, err error) {
@@ -164,6 +170,11 @@ func (c *Comparison) compareContents(src, out contents, codec string) {
 	}
 	for _, name := range append(names, covers) {
 		c.addDropped(name, src.streams[name], out.streams[name])
+	}
+	for i := range c.Rows {
+		if c.Rows[i].What == furtherVideo && src.streams[furtherVideo] > 0 {
+			c.Rows[i].Source = describeStreams(src.video)
+		}
 	}
 	c.addDropped("chapters", src.chapters, out.chapters)
 	tags, kept := strings.Join(src.tags, ", "), strings.Join(out.tags, ", ")

@@ -20,6 +20,8 @@ var (
 	ErrVanished = errors.New("gone or replaced")
 	// ErrNoVideoStream: a media file with only audio or a cover image.
 	ErrNoVideoStream = errors.New("no video stream")
+	// ErrSeveralStreams: several videos in one file, such as those of two lenses or programs.
+	ErrSeveralStreams = errors.New("several video streams")
 	// ErrDamaged: truncated, or parts of it do not decode.
 	ErrDamaged = errors.New("damaged")
 	// ErrUnsupported: intact, but of a kind that cannot be read or written.
@@ -50,6 +52,7 @@ var reasons = []struct {
 	{ErrUnreadable, "unreadable"},
 	{ErrVanished, "vanished"},
 	{ErrNoVideoStream, "no_video_stream"},
+	{ErrSeveralStreams, "several_streams"},
 	{ErrDamaged, "damaged"},
 	{ErrUnsupported, "unsupported"},
 	{ErrLimit, "limit"},
@@ -62,8 +65,9 @@ var reasons = []struct {
 }
 
 // Reason returns the cause of err as a word for telemetry, one of a small fixed set: "not_video", "unreadable",
-// "vanished", "no_video_stream", "damaged", "unsupported", "limit", "unwritable", "no_space", "exists", "stalled",
-// "resume", "ffmpeg", "cancelled", "deadline_exceeded", or "other" for an error of another package. It is "" for nil.
+// "vanished", "no_video_stream", "several_streams", "damaged", "unsupported", "limit", "unwritable", "no_space",
+// "exists", "stalled", "resume", "ffmpeg", "cancelled", "deadline_exceeded", or "other" for an error of another
+// package. It is "" for nil.
 func Reason(err error) string {
 	if err == nil {
 		return ""

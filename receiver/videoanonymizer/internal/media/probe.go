@@ -58,6 +58,8 @@ type Info struct {
 	FieldOrder string
 	// VideoStreams, AudioStreams, SubtitleStreams and OtherStreams count the streams; only one video stream is read.
 	VideoStreams, AudioStreams, SubtitleStreams, OtherStreams int
+	// Streams are the video streams, with covers, if there is more than one.
+	Streams []VideoStream
 
 	indexedFrames int64         // from the container's index, 0 if it has none
 	ownDuration   bool          // Duration is the video stream's
@@ -94,7 +96,8 @@ func inputArgs(limits Limits) []string {
 }
 
 // Probe reads the headers of the video at path. It fails with one of the causes ErrNotVideo, ErrUnreadable,
-// ErrVanished, ErrNoVideoStream, ErrDamaged, ErrUnsupported, ErrLimit, ErrStalled, ErrTool, or the context's error.
+// ErrVanished, ErrNoVideoStream, ErrSeveralStreams, ErrDamaged, ErrUnsupported, ErrLimit, ErrStalled, ErrTool, or the
+// context's error. With ErrSeveralStreams the Info has Path, Container and Streams.
 func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, error) {
 	limits = limits.withDefaults()
 	path, err := filepath.Abs(path)
@@ -109,9 +112,15 @@ func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, err
 	if err := t.ask(ctx, path, f, limits, &p, "-show_entries", probeEntries); err != nil {
 		return Info{}, err
 	}
+	if p.Format.Streams > limits.MaxStreams {
+		return Info{}, fileError(path, ErrLimit, "%d streams, at most %d are read", p.Format.Streams, limits.MaxStreams)
+	}
+	if err := t.chooseVideo(ctx, Info{Path: path, limits: limits, id: id}, p.Streams); err != nil {
+		return Info{}, err
+	}
 	info, err := p.info(path, limits)
 	if err != nil {
-		return Info{}, err
+		return info, err
 	}
 	info.id, info.Size = id, id.size
 	if err := limits.check(info); err != nil {

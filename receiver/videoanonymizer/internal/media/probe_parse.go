@@ -45,26 +45,39 @@ type probedStream struct {
 	Matrix      string `json:"color_space"`
 	ChromaLoc   string `json:"chroma_location"`
 	Fields      string `json:"field_order"`
+	Packets     string `json:"nb_read_packets"`
 	Disposition struct {
+		Default     int `json:"default"`
 		AttachedPic int `json:"attached_pic"`
+		Thumbnails  int `json:"timed_thumbnails"`
+		StillImage  int `json:"still_image"`
 	} `json:"disposition"`
 	SideData []probedSideData  `json:"side_data_list"`
 	Tags     map[string]string `json:"tags"`
+
+	kind StreamKind // of a video stream
+}
+
+// indexed is the number of frames that the container's index states, 0 if unknown.
+func (s *probedStream) indexed() int64 {
+	frames, _ := strconv.ParseInt(s.Frames, 10, 64)
+	return frames
 }
 
 const probeEntries = "stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,time_base," +
 	"avg_frame_rate,r_frame_rate,start_pts,duration_ts,duration,nb_frames,color_range,color_primaries,color_transfer," +
-	"color_space,chroma_location,field_order,side_data_list:stream_disposition=attached_pic:" +
-	"stream_side_data=rotation," + hdrEntries + ":stream_tags=DURATION,DURATION-eng:" +
+	"color_space,chroma_location,field_order,side_data_list:" +
+	"stream_disposition=default,attached_pic,timed_thumbnails,still_image:stream_side_data=rotation," + hdrEntries + ":stream_tags=DURATION,DURATION-eng:" +
 	"format=format_name,start_time,duration,nb_streams"
 
-// info converts ffprobe's answer.
+// info converts ffprobe's answer, in which the kinds of the video streams are set.
 func (p probed) info(path string, limits Limits) (Info, error) {
 	info := Info{Path: path, Container: p.Format.Name, limits: limits}
-	if p.Format.Streams > limits.MaxStreams {
-		return Info{}, fileError(path, ErrLimit, "%d streams, at most %d are read", p.Format.Streams, limits.MaxStreams)
-	}
 	s := info.setStreams(p.Streams)
+	if info.VideoStreams > 1 && s == nil {
+		return info, fileError(path, ErrSeveralStreams, "more than one of its streams is a video of its own (%s): "+
+			"split it into one file for each, for example by ffmpeg -i FILE -map 0:INDEX -c copy", describeStreams(info.Streams))
+	}
 	if s == nil {
 		return Info{}, fileError(path, ErrNoVideoStream, "%d audio and %d other streams",
 			info.AudioStreams, info.SubtitleStreams+info.OtherStreams)
@@ -91,13 +104,17 @@ func (p probed) info(path string, limits Limits) (Info, error) {
 	return info, nil
 }
 
-// setStreams counts the streams, and returns the video stream that is read, nil if there is none.
+// setStreams counts and lists the streams, and returns the video stream that is read: nil if there is none, or more
+// than one.
 func (i *Info) setStreams(streams []probedStream) (chosen *probedStream) {
+	var videos []*probedStream
 	for n := range streams {
 		s := &streams[n]
-		video := s.Type == "video" && s.Disposition.AttachedPic == 0
 		switch {
-		case video:
+		case s.kind == StreamVideo:
+			videos = append(videos, s)
+			i.VideoStreams++
+		case s.kind == StreamStill, s.kind == StreamPreview:
 			i.VideoStreams++
 		case s.Type == "audio":
 			i.AudioStreams++
@@ -106,14 +123,24 @@ func (i *Info) setStreams(streams []probedStream) (chosen *probedStream) {
 		default:
 			i.OtherStreams++
 		}
-		if video && chosen == nil {
-			chosen = s
-		} else if s.Codec != "" {
+	}
+	if len(videos) == 1 {
+		chosen = videos[0]
+	}
+	for n := range streams {
+		s := &streams[n]
+		if s.kind != "" {
+			i.Streams = append(i.Streams, VideoStream{
+				Index: s.Index, Codec: cmp.Or(s.Codec, "unknown"), Width: s.Width, Height: s.Height, Kind: s.kind,
+				Taken: s == chosen,
+			})
+		}
+		if s != chosen && s.Codec != "" && (chosen == nil || s.Codec != chosen.Codec) {
 			i.otherCodecs = append(i.otherCodecs, s.Codec)
 		}
 	}
-	if chosen != nil {
-		i.otherCodecs = slices.DeleteFunc(i.otherCodecs, func(c string) bool { return c == chosen.Codec })
+	if len(i.Streams) == 1 {
+		i.Streams = nil
 	}
 	return chosen
 }

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -37,11 +38,13 @@ const Schema = "otelcol-anonymizer/report/v1"
 
 // About is everything in a report but its frames.
 type About struct {
-	Program  Program  `json:"program"`
-	Source   File     `json:"source"`
-	Output   File     `json:"output"`
-	Models   []Model  `json:"models"`
-	Settings Settings `json:"settings"`
+	Program Program `json:"program"`
+	Source  File    `json:"source"`
+	// VideoStreams are those of a source that has several.
+	VideoStreams []media.VideoStream `json:"source_video_streams,omitempty"`
+	Output       File                `json:"output"`
+	Models       []Model             `json:"models"`
+	Settings     Settings            `json:"settings"`
 }
 
 // Program is the program that made the video.

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -139,8 +140,11 @@ func TestReportConformsToSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "report.json")
 	sum := strings.Repeat("0a", 32)
 	require.NoError(t, r.Write(path, About{
-		Program:  Program{Name: "otelcol-anonymizer", Version: "1"},
-		Source:   File{Name: "wa\"lk\xff.mp4", Size: 1, SHA256: sum},
+		Program: Program{Name: "otelcol-anonymizer", Version: "1"},
+		Source:  File{Name: "wa\"lk\xff.mp4", Size: 1, SHA256: sum},
+		VideoStreams: []media.VideoStream{
+			{Codec: "mjpeg", Width: 80, Height: 60, Kind: media.StreamStill}, {Index: 1, Kind: media.StreamVideo, Taken: true},
+		},
 		Output:   File{Name: "walk_anonymized.mp4", Size: 1, SHA256: sum},
 		Models:   []Model{{Key: "detector::model", Name: "nanodet-m", SHA256: sum}},
 		Settings: Settings{DetectEvery: 1, LookAhead: 1, Tiles: 1, Regions: []Region{{Action: "keep"}}},

@@ -27,6 +27,7 @@ const (
 	attrVideoRate       = "anonymizer.video.frame_rate"
 	attrVideoDuration   = "anonymizer.video.duration"
 	attrVideoCodec      = "anonymizer.video.codec"
+	attrVideoStreams    = "anonymizer.video.streams"
 	attrDetector        = "anonymizer.detector.model"
 	attrPose            = "anonymizer.pose.model"
 	attrProvider        = "anonymizer.inference.provider"
@@ -57,6 +58,8 @@ type Video struct {
 	Duration time.Duration
 	// Codec is the source's.
 	Codec string
+	// Streams describe the video streams of a source that has several.
+	Streams []string
 	// Detector and Pose name the models, Provider what they run on.
 	Detector, Pose, Provider string
 }
@@ -265,7 +268,7 @@ func (s *VideoSpan) log(at time.Time, event, body string, severity plog.Severity
 // describe sets what was known of the video before its first frame.
 func (s *VideoSpan) describe(attrs pcommon.Map) {
 	v := &s.video
-	attrs.EnsureCapacity(26)
+	attrs.EnsureCapacity(27)
 	attrs.PutStr(attrVideoName, v.Name)
 	putKnown(attrs, attrFilePath, v.Path)
 	if v.Size > 0 {
@@ -281,6 +284,12 @@ func (s *VideoSpan) describe(attrs pcommon.Map) {
 		attrs.PutDouble(attrVideoDuration, v.Duration.Seconds())
 	}
 	putKnown(attrs, attrVideoCodec, v.Codec)
+	if len(v.Streams) > 0 {
+		streams := attrs.PutEmptySlice(attrVideoStreams)
+		for _, text := range v.Streams {
+			streams.AppendEmpty().SetStr(validUTF8(text))
+		}
+	}
 	putKnown(attrs, attrDetector, v.Detector)
 	putKnown(attrs, attrPose, v.Pose)
 	putKnown(attrs, attrProvider, v.Provider)
