@@ -55,6 +55,7 @@ func CompanionPaths(cfg config.Report, output string) []string {
 type review struct {
 	*video
 	streams  []media.VideoStream // of the source, if there are several
+	repairs  *media.Repairs      // of the source's times, if there are any
 	source   report.File
 	recorder *report.Recorder // nil without report and contact sheet
 	preview  *media.Writer    // nil without preview
@@ -188,6 +189,7 @@ func (r *review) writeReport(ctx context.Context, path string) error {
 		Program:      r.Program,
 		Source:       r.source,
 		VideoStreams: r.streams,
+		Repairs:      r.repairs,
 		Output:       output,
 		Models:       r.Models.used,
 		Settings:     settings(r.Config),

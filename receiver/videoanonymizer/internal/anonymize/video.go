@@ -134,6 +134,7 @@ func (a *attempt) open(ctx context.Context) (err error) {
 // missing.
 func (a *attempt) openReader(ctx context.Context) (err error) {
 	info, options := a.plan.Info(), readOptions(a.Config)
+	options.OneClock = a.plan.CopiesStreams()
 	if a.from == nil {
 		a.reader, err = a.Tools.Open(ctx, info, options)
 		return err
@@ -183,6 +184,14 @@ func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
 		a.writer.EndUnknown()
 		a.logger.Warn("video salvaged: parts of it do not decode and are missing from the output",
 			zap.Int("frames", a.summary.Frames), zap.Error(damage))
+	}
+	if repairs := a.reader.Repairs(); repairs != (media.Repairs{}) {
+		a.span.Repaired(repairs.Times, repairs.ClockSteps)
+		a.logger.Warn("video has times that do not increase, which are repaired", zap.Stringer("repairs", repairs))
+		if repairs.ClockSteps > 0 {
+			a.writer.EndUnknown()
+		}
+		a.review.repairs = &repairs
 	}
 	if err := a.writer.Finish(ctx); err != nil {
 		return nil, err

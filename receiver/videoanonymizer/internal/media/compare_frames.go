@@ -4,6 +4,7 @@
 package media
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ type side struct {
 	info     Info
 	contents contents
 	reader   *Reader
+	times    []time.Duration // of the frames, as ffprobe reads them
 
 	frames      int
 	first, last time.Duration // times of the first and last frame
@@ -30,6 +32,9 @@ func (t Tools) side(ctx context.Context, path string) (*side, error) {
 	}
 	s := &side{info: info}
 	if s.contents, err = t.contents(ctx, info); err != nil {
+		return nil, err
+	}
+	if s.times, err = t.readTimes(ctx, info); err != nil {
 		return nil, err
 	}
 	s.reader, err = t.Open(ctx, info, ReadOptions{Salvage: true})
@@ -52,6 +57,14 @@ func (s *side) next() (*Frame, error) {
 	return f, nil
 }
 
+// timeOf is when the file shows a frame.
+func (s *side) timeOf(f *Frame) time.Duration {
+	if f.Index < len(s.times) && s.times[f.Index] != unknownTime {
+		return s.times[f.Index]
+	}
+	return f.Time
+}
+
 // advance releases a frame and replaces it by the next one.
 func (s *side) advance(f **Frame) (err error) {
 	if *f != nil {
@@ -68,7 +81,8 @@ func (s *side) duration() time.Duration {
 	if strings.HasPrefix(s.info.Container, "matroska") { // its durations count from zero
 		stated -= s.first
 	}
-	if !s.info.ownDuration || stated < s.last-s.first || s.reader.Damage() != nil {
+	if !s.info.ownDuration || stated < s.last-s.first || s.reader.Damage() != nil ||
+		s.reader.Repairs().ClockSteps > 0 {
 		return s.last - s.first + timeOf(framePeriod(s.info), s.info.TimeBase)
 	}
 	return stated
@@ -91,11 +105,10 @@ type pairing struct {
 	src, out *side
 	pixels   *pixelComparison
 
-	shift     time.Duration // of the output's first frame relative to the source's
-	deviation time.Duration // the largest from the shift
-	first     string        // the first difference of times
-	missing   int           // frames of the source without a partner
-	added     int           // frames of the output without a partner
+	shift   time.Duration // of the output's first frame relative to the source's
+	timing  timing
+	missing int // frames of the source without a partner
+	added   int // frames of the output without a partner
 }
 
 func (p *pairing) run() error {
@@ -113,6 +126,7 @@ func (p *pairing) run() error {
 	if a != nil && b != nil {
 		p.shift = b.Time - a.Time
 	}
+	p.timing = timing{source: p.src.times, mpeg: strings.HasPrefix(p.src.info.Container, "mpeg"), tolerance: p.tolerance()}
 	previous := time.Duration(math.MinInt64 / 2) // the time of the source's previous frame
 	for a != nil || b != nil {
 		var off time.Duration
@@ -132,10 +146,7 @@ func (p *pairing) run() error {
 			p.added++
 			err = p.out.advance(&b)
 		default:
-			if off.Abs() > p.tolerance() {
-				p.differ("frame %d is shown at %s instead of %s", a.Index, seconds(b.Time-p.shift), seconds(a.Time))
-			}
-			p.deviation = max(p.deviation, off.Abs())
+			p.timing.add(a.Index, p.out.timeOf(b))
 			p.pixels.add(a, b)
 			previous = a.Time
 			err = errors.Join(p.src.advance(&a), p.out.advance(&b))
@@ -166,9 +177,7 @@ func (p *pairing) tolerance() time.Duration {
 
 // differ notes the first difference.
 func (p *pairing) differ(format string, args ...any) {
-	if p.first == "" {
-		p.first = fmt.Sprintf(format, args...)
-	}
+	p.timing.first = firstOf(p.timing.first, fmt.Sprintf(format, args...))
 }
 
 // mustShift tells whether the container requires the shift: AVI begins at zero, others hide what is shown before zero,
@@ -176,7 +185,7 @@ func (p *pairing) differ(format string, args ...any) {
 func (p *pairing) mustShift() bool {
 	container, _ := findContainer(ContainerFor(p.out.info.Path))
 	return p.out.first.Abs() <= timeRounding && (p.src.first < 0 || container.fromZero) ||
-		container.late && p.shift > 0 && p.shift <= maxLate
+		container.late && p.timing.shift > 0 && p.timing.shift <= maxLate
 }
 
 // compareFrames adds damage, the number of frames and their times.
@@ -186,7 +195,7 @@ func (c *Comparison) compareFrames(p *pairing) {
 		if r.Damage() == nil {
 			return "none"
 		}
-		return tidy(r.faults.text())
+		return tidy(cmp.Or(r.faults.text(), r.faults.lossText()))
 	}
 	v := Same
 	switch {
@@ -210,20 +219,25 @@ func (c *Comparison) compareFrames(p *pairing) {
 // times says how the times of the output's frames differ from the source's.
 func (p *pairing) times() (string, Verdict) {
 	switch {
-	case p.first != "":
-		text := "first difference: " + p.first
+	case p.timing.first != "":
+		text := "first difference: " + p.timing.first
 		if p.missing+p.added > 1 {
 			text += fmt.Sprintf("; %d missing, %d added in total", p.missing, p.added)
 		}
 		return text, Differs
-	case p.shift.Abs() > p.tolerance():
-		text := fmt.Sprintf("all shifted by %+.6f s", p.shift.Seconds())
+	case p.timing.shift.Abs() > p.tolerance():
+		text := fmt.Sprintf("all shifted by %+.6f s", p.timing.shift.Seconds())
+		if expected := p.timing.expected(); expected != "" {
+			text += ", and " + expected
+		}
 		if p.mustShift() {
 			return text, Expected
 		}
 		return text, Differs
-	case p.deviation > 0:
-		return fmt.Sprintf("same except for rounding, at most %s", seconds(p.deviation)), Same
+	case p.timing.expected() != "":
+		return "each the same, but " + p.timing.expected(), Expected
+	case p.timing.deviation > 0:
+		return fmt.Sprintf("same except for rounding, at most %s", seconds(p.timing.deviation)), Same
 	}
 	return "each the same", Same
 }

@@ -21,6 +21,8 @@ type ReadOptions struct {
 	// Salvage skips what does not decode, and ends with io.EOF; Reader.Damage tells what was wrong. Otherwise damage
 	// ends the video with ErrDamaged.
 	Salvage bool
+	// OneClock ends a video whose clock is set back with ErrUnsupported, since something else follows the same clock.
+	OneClock bool
 	// Stall is how long Next waits for a frame before it gives up with ErrStalled. Default 5 min.
 	Stall time.Duration
 

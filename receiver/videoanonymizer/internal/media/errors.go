@@ -36,6 +36,8 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrStalled: a child process made no progress for ReadOptions.Stall or WriteOptions.Stall.
 	ErrStalled = errors.New("no progress")
+	// ErrVerification: the output is not what was written, and would not be in another attempt either.
+	ErrVerification = errors.New("failed verification")
 	// ErrResume: a video cannot be resumed, and has to be restarted from the beginning.
 	ErrResume = errors.New("cannot resume")
 	// ErrTool: ffmpeg or ffprobe is missing, too old, lacks a part, or failed for a reason of its own.
@@ -60,13 +62,14 @@ var reasons = []struct {
 	{ErrNoSpace, "no_space"},
 	{ErrExists, "exists"},
 	{ErrStalled, "stalled"},
+	{ErrVerification, "verification"},
 	{ErrResume, "resume"},
 	{ErrTool, "ffmpeg"},
 }
 
 // Reason returns the cause of err as a word for telemetry, one of a small fixed set: "not_video", "unreadable",
 // "vanished", "no_video_stream", "several_streams", "damaged", "unsupported", "limit", "unwritable", "no_space",
-// "exists", "stalled", "resume", "ffmpeg", "cancelled", "deadline_exceeded", or "other" for an error of another
+// "exists", "stalled", "verification", "resume", "ffmpeg", "cancelled", "deadline_exceeded", or "other" for an error of another
 // package. It is "" for nil.
 func Reason(err error) string {
 	if err == nil {

@@ -55,22 +55,51 @@ type faults struct {
 	device      bool     // a device decodes
 
 	mu     sync.Mutex
-	frames bool // one was decoded
+	shown  int  // frames that were decoded
 	muted  bool // until a frame is decoded
 	lines  []string
 	failed string // what the device failed with
+
+	// A transport stream may lose packets on its way. The decoder conceals what they leave out of a frame.
+	lossy     bool
+	lost      int      // shown when packets were last lost, -1 if they never were
+	lostNote  string   // what the demuxer said then
+	concealed []string // what the decoder complained about since
+	damaged   int      // shown when it last did, -1 if it never did
+	groups    int      // of complaints, each about a frame or more
+	corrupt   int      // frames that ffmpeg calls corrupt
 }
+
+const (
+	// lossReach is how many frames after a lost packet the decoder may complain about the loss.
+	lossReach = 64
+	// cutReach is how many frames a decoder may still return after the last that the file has whole: those that wait in
+	// its threads and in the order of B-frames.
+	cutReach = 16
+	// groupReach is how many frames may be shown between two complaints about the same one.
+	groupReach = 8
+	// concealedShare is how many frames a source may have for each one that lost packets left incomplete.
+	concealedShare = 100
+)
+
+// packetsLost are what ffmpeg says about packets that are missing from a transport stream, and undecoded about a frame
+// that is missing for that.
+var (
+	packetsLost = []string{"Packet corrupt (stream", "corrupt input packet"}
+	undecoded   = []string{"Error while decoding stream", "Error submitting packet", "no frame!", "Missing reference picture"}
+)
 
 func newFaults(info Info, opts ReadOptions) faults {
 	return faults{
 		otherCodecs: info.otherCodecs, broadcast: strings.HasPrefix(info.Container, "mpeg"), device: opts.inHardware(),
+		lossy: info.Container == "mpegts", lost: -1, damaged: -1,
 		muted: opts.from > 0, // complaints about what lies before the frame that was sought do not count
 	}
 }
 
 func (f *faults) sawFrame() {
 	f.mu.Lock()
-	f.frames, f.muted = true, false
+	f.shown, f.muted = f.shown+1, false
 	f.mu.Unlock()
 }
 
@@ -102,12 +131,58 @@ func (f *faults) add(line []byte) {
 		return
 	}
 	f.mu.Lock()
-	early, muted := f.broadcast && !f.frames, f.muted
+	early, muted := f.broadcast && f.shown == 0, f.muted
 	f.mu.Unlock()
 	if muted || early && slices.ContainsFunc(beforeFirst, contains) {
 		return
 	}
+	if f.fromLoss(text, contains) {
+		return
+	}
 	f.record(text)
+}
+
+// fromLoss notes what lost packets explain, and tells whether that is all there is to a complaint.
+func (f *faults) fromLoss(text string, contains func(string) bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case !f.lossy:
+		return false
+	case slices.ContainsFunc(packetsLost, contains):
+		f.lost, f.lostNote = f.shown, text
+		return true
+	case f.lost < 0, f.shown > f.lost+lossReach, slices.ContainsFunc(undecoded, contains):
+		return false
+	}
+	if f.damaged < 0 || f.shown > f.damaged+groupReach {
+		f.groups++
+	}
+	if contains("corrupt decoded frame") {
+		f.corrupt++
+	}
+	f.damaged = f.shown
+	if len(f.concealed) < maxFaults {
+		f.concealed = append(f.concealed, text)
+	}
+	return true
+}
+
+// endLoss records the losses as faults that leave out more than a few frames: at the end, where the file is cut off, or
+// if there are too many for a source of so many frames.
+func (f *faults) endLoss(frames int64) {
+	f.mu.Lock()
+	cut, bad := "", max(f.groups, f.corrupt)
+	switch {
+	case f.damaged >= 0 && f.shown <= f.damaged+cutReach, bad > 1 && int64(bad)*concealedShare > frames:
+		cut = strings.Join(f.concealed, "; ")
+	case f.lost >= 0 && f.shown <= f.lost+cutReach:
+		cut = f.lostNote
+	}
+	f.mu.Unlock()
+	if cut != "" {
+		f.record(cut)
+	}
 }
 
 func (f *faults) record(text string) {
@@ -123,6 +198,13 @@ func (f *faults) text() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.lines, "; ")
+}
+
+// lossText returns the complaints about frames that are there, but may be incomplete, "" if there are none.
+func (f *faults) lossText() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return cmp.Or(strings.Join(f.concealed, "; "), f.lostNote)
 }
 
 // deviceText returns what the device failed with, "" if it did not.

@@ -5,6 +5,7 @@ package media
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -281,6 +282,8 @@ func TestVerifyTimes(t *testing.T) {
 			require.NoError(t, err, tc.name)
 		} else {
 			require.ErrorContains(t, err, tc.says, tc.name)
+			permanent := strings.HasPrefix(tc.says, "frame") || strings.HasPrefix(tc.says, "more") || tc.says == "no time"
+			assert.Equal(t, permanent, errors.Is(err, errTimes), tc.name)
 		}
 	}
 }

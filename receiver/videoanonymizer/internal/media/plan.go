@@ -74,6 +74,14 @@ func NewPlan(info Info, options WriteOptions) (Plan, error) {
 // Info describes the source as Open is to read it: its frames have alpha if the source has it and the codec keeps it.
 func (p Plan) Info() Info { return p.info }
 
+// CopiesStreams tells whether audio, subtitles or chapters of the source get into the output with the times that they
+// have there.
+func (p Plan) CopiesStreams() bool {
+	info, keep := p.info, p.options.Keep
+	return p.options.Audio == AudioCopy && info.AudioStreams > 0 ||
+		slices.Contains(keep, KeepSubtitles) && info.SubtitleStreams > 0 || slices.Contains(keep, KeepChapters)
+}
+
 // chooseEncoder chooses container, codec and encoder.
 func (p *Plan) chooseEncoder() error {
 	options := p.options

@@ -123,6 +123,9 @@ func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, err
 		return info, err
 	}
 	info.id, info.Size = id, id.size
+	if bytes := info.leastFrame(); bytes > 0 { // the duration may contain a gap of a day, which is not shown
+		info.EstimatedFrames = min(info.EstimatedFrames, max(1, info.Size/bytes))
+	}
 	if err := limits.check(info); err != nil {
 		return info, err
 	}

@@ -198,6 +198,18 @@ func (i *Info) setTimes(s *probedStream, fileDuration string) {
 	}
 }
 
+// leastFrame is the size below which no frame is in containers whose clock wraps, in bytes, 0 for others: a packet in
+// transport streams, a header in program streams.
+func (i *Info) leastFrame() int64 {
+	switch i.Container {
+	case "mpegts":
+		return 188
+	case "mpeg":
+		return 16
+	}
+	return 0
+}
+
 var tag = regexp.MustCompile(`^[a-z0-9-]+$`)
 
 // known returns a tag that ffprobe prints, "" if it means unknown. Only plain words pass, since tags become arguments.

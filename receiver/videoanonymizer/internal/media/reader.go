@@ -37,12 +37,16 @@ type Reader struct {
 	timer  *time.Timer
 
 	index       int
-	first, last int64   // PTS of the first frame and of the previous one
-	known       []int64 // PTS of the frames that an earlier reader read
-	pending     *Frame  // what Next returns next
-	err         error   // what Next ended with
+	first, last int64        // PTS of the first frame and of the previous one
+	clock       clock        // turns announced times into PTS
+	ahead       []ahead      // frames that are decoded, and not yet returned
+	ending      func() error // why nothing follows these, nil if something may
+	known       []int64      // PTS of the frames that an earlier reader read
+	pending     *Frame       // what Next returns next
+	err         error        // what Next ended with
 	faults      faults
 
+	reading   sync.Mutex // held by Next
 	closing   chan struct{}
 	closeOnce sync.Once
 }
@@ -66,6 +70,7 @@ func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, 
 		shown:   make(chan shown, maxShown),
 		timer:   time.NewTimer(opts.Stall),
 		faults:  newFaults(info, opts),
+		clock:   newClock(info),
 		closing: make(chan struct{}),
 	}
 	s := streams{stdout: stdoutEnd, extra: []*os.File{f}}
@@ -98,11 +103,14 @@ func (r *Reader) onLine(line []byte) bool {
 	return ours
 }
 
-// Next returns the next frame in presentation order; the caller owns it until it calls Release. The frame's memory
+// Next returns the next frame in presentation order; the caller owns it until it calls Release. Where the source's times
+// do not increase they are repaired, see Repairs. The frame's memory
 // comes from a pool that grows to as many frames as are held at once. Next fails with io.EOF after a complete video,
 // and otherwise with ErrDamaged, ErrUnreadable, ErrLimit, ErrStalled, ErrResume, ErrTool or the context's error;
 // further calls return the same error.
 func (r *Reader) Next() (*Frame, error) {
+	r.reading.Lock()
+	defer r.reading.Unlock()
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -122,34 +130,81 @@ func (r *Reader) next() (*Frame, error) {
 	if err := r.refuse(); err != nil {
 		return nil, err
 	}
-	s, err := r.nextShown()
-	if err != nil {
-		return nil, err
+	if !r.decode(1) {
+		return nil, r.ending()
 	}
-	f, err := r.pool.get(r.info.Format, r.info.Width, r.info.Height)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", r.info.Path, err)
-	}
-	_ = r.stdout.SetReadDeadline(time.Now().Add(r.opts.Stall))
-	if _, err := io.ReadFull(r.stdout, f.buffer[headRoom:]); err != nil {
-		f.Release()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, r.stalled()
-		}
-		return nil, r.ended(true)
-	}
-	f.Index, f.PTS, f.FullRange = r.index, r.presentation(s), r.info.FullRange
+	pts := r.clock.next(r.ahead[0].shown, r.peek)
+	f := r.ahead[0].frame
+	r.ahead = r.ahead[1:]
+	f.Index, f.PTS, f.FullRange = r.index, pts, r.info.FullRange
 	f.Time = timeOf(f.PTS, r.info.TimeBase)
 	if r.index == 0 {
 		r.first = f.PTS
 	}
-	if err := r.checkKnown(f); err != nil {
+	if err := r.checkTime(f); err != nil {
 		f.Release()
 		return nil, err
 	}
 	r.index, r.last = r.index+1, f.PTS
 	return f, nil
 }
+
+// checkTime refuses a frame at a time that it must not have.
+func (r *Reader) checkTime(f *Frame) error {
+	if r.opts.OneClock && r.clock.repairs.ClockSteps > 0 {
+		return fileError(r.info.Path, ErrUnsupported, "its clock is set back after %s, where copied audio, subtitles "+
+			"and chapters would lose their place: use output::audio drop or mute, and no output::keep of these",
+			timeOf(r.last, r.info.TimeBase))
+	}
+	return r.checkKnown(f)
+}
+
+// ahead is a frame whose PTS is not yet decided.
+type ahead struct {
+	frame *Frame
+	shown shown
+}
+
+// peek returns what is announced of a frame after the next one, from 0 on, as far as memory allows to look ahead.
+func (r *Reader) peek(i int) (shown, bool) {
+	size := r.info.Format.FrameBytes(r.info.Width, r.info.Height)
+	if i >= min(maxAhead, max(2, aheadMemory/size)) || !r.decode(i+2) {
+		return shown{}, false
+	}
+	return r.ahead[i+1].shown, true
+}
+
+// decode reads frames until so many are ahead. It returns false if there are not so many, and then ending tells why.
+func (r *Reader) decode(n int) bool {
+	for len(r.ahead) < n {
+		if r.ending != nil {
+			return false
+		}
+		s, ok := r.nextShown()
+		if !ok {
+			return false
+		}
+		f, err := r.pool.get(r.info.Format, r.info.Width, r.info.Height)
+		if err != nil {
+			r.ending = func() error { return fmt.Errorf("%q: %w", r.info.Path, err) }
+			return false
+		}
+		_ = r.stdout.SetReadDeadline(time.Now().Add(r.opts.Stall))
+		if _, err := io.ReadFull(r.stdout, f.buffer[headRoom:]); err != nil {
+			f.Release()
+			r.ending = func() error { return r.ended(true) }
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				r.ending = r.stalled
+			}
+			return false
+		}
+		r.ahead = append(r.ahead, ahead{f, s})
+	}
+	return true
+}
+
+// Repairs returns how many times were repaired so far. It is for the goroutine that calls Next.
+func (r *Reader) Repairs() Repairs { return r.clock.repairs }
 
 // refuse returns why no further frame is to be read, or nil.
 func (r *Reader) refuse() error {
@@ -160,7 +215,7 @@ func (r *Reader) refuse() error {
 		return err
 	}
 	if !r.opts.Salvage {
-		if err := r.Damage(); err != nil {
+		if err := r.damage(r.faults.text()); err != nil {
 			return err
 		}
 	}
@@ -170,36 +225,25 @@ func (r *Reader) refuse() error {
 	return nil
 }
 
-// nextShown waits until the decoder announces the next frame, or exits.
-func (r *Reader) nextShown() (shown, error) {
+// nextShown waits until the decoder announces the next frame. It returns false, and sets ending, if none is announced.
+func (r *Reader) nextShown() (shown, bool) {
 	r.timer.Reset(r.opts.Stall)
 	select {
 	case s, ok := <-r.shown:
 		if !ok {
-			return shown{}, r.ended(false)
+			r.ending = func() error { return r.ended(false) }
 		}
-		return s, nil
+		return s, ok
 	case <-r.closing:
-		return shown{}, fileError(r.info.Path, os.ErrClosed, "")
+		r.ending = func() error { return fileError(r.info.Path, os.ErrClosed, "") }
 	case <-r.timer.C:
-		return shown{}, r.stalled()
+		r.ending = r.stalled
 	}
+	return shown{}, false
 }
 
 func (r *Reader) stalled() error {
 	return fileError(r.info.Path, ErrStalled, "no frame from the decoder for %s after frame %d", r.opts.Stall, r.index)
-}
-
-// presentation returns a frame's PTS. If the source has none, or one that is not after the previous frame (both happen
-// in broken files), it continues at the mean rate, by at least one unit, so that frames keep their order.
-func (r *Reader) presentation(s shown) int64 {
-	if r.index == 0 {
-		return s.pts
-	}
-	if s.hasPTS && s.pts > r.last {
-		return s.pts
-	}
-	return r.last + max(1, framePeriod(r.info))
 }
 
 // framePeriod is the mean time between frames in units of the time base, 0 if unknown.
@@ -240,7 +284,8 @@ func (r *Reader) ended(cut bool) error {
 	} else if missing := r.missing(); missing != "" {
 		r.faults.record(missing)
 	}
-	if err := r.Damage(); err != nil && (!r.opts.Salvage || r.index == 0) {
+	r.faults.endLoss(int64(r.index))
+	if err := r.damage(r.faults.text()); err != nil && (!r.opts.Salvage || r.index == 0) {
 		return err
 	}
 	return io.EOF
@@ -267,21 +312,28 @@ func (r *Reader) missing() string {
 		r.info.Duration.Seconds(), r.duration().Seconds(), r.index)
 }
 
-// duration is that of the frames so far, counted like Info.Duration.
+// duration is that of the frames so far, counted like Info.Duration: by the source's clock or, if that was set back, by
+// the times of the frames.
 func (r *Reader) duration() time.Duration {
-	end := r.last + framePeriod(r.info)
+	end := max(r.last, r.last-r.clock.offset) + framePeriod(r.info)
 	if strings.HasPrefix(r.info.Container, "matroska") { // its durations count from zero
 		return timeOf(end, r.info.TimeBase)
 	}
 	return timeOf(end-r.first, r.info.TimeBase)
 }
 
-// Damage returns what did not decode so far, as ErrDamaged, or nil. It is useful with ReadOptions.Salvage.
-func (r *Reader) Damage() error {
-	if text := r.faults.text(); text != "" {
+// Damage returns what did not decode so far, as ErrDamaged, or nil: with ReadOptions.Salvage anything, and otherwise
+// packets that were lost, so that frames may be incomplete.
+func (r *Reader) Damage() error { return r.damage(cmp.Or(r.faults.text(), r.faults.lossText())) }
+
+func (r *Reader) damage(text string) error {
+	switch {
+	case text == "":
+		return nil
+	case r.opts.Salvage:
 		return fileError(r.info.Path, ErrDamaged, "%s", tidy(text))
 	}
-	return nil
+	return fileError(r.info.Path, ErrDamaged, "%s (on_damaged: salvage keeps what decodes)", tidy(text))
 }
 
 // deviceFault returns how the decoding device failed, as ErrTool, or nil.
@@ -301,8 +353,13 @@ func (r *Reader) Close() {
 		_ = r.child.wait()
 		_ = r.stdout.Close()
 		r.timer.Stop()
+		r.reading.Lock()
+		defer r.reading.Unlock()
 		if r.pending != nil {
 			r.pending.Release()
+		}
+		for _, a := range r.ahead {
+			a.frame.Release()
 		}
 		r.pool.close()
 	})

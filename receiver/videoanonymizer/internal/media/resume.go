@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,7 +20,9 @@ func (t Tools) Resume(ctx context.Context, info Info, opts ReadOptions, known []
 	if first < 0 || first >= len(known) {
 		return nil, fileError(info.Path, ErrResume, "%d frames are known, and the next is %d", len(known), first)
 	}
-	if from := timeOf(known[first], info.TimeBase) - info.begin - seekMargin; from > seekDistance {
+	from := timeOf(known[first], info.TimeBase) - info.begin - seekMargin
+	// In a stream whose clock is set back somewhere, a time may be there twice, and seeking may lead to the wrong one.
+	if from > seekDistance && !strings.HasPrefix(info.Container, "mpeg") {
 		opts.from = from
 		r, err := t.resumeFrom(ctx, info, opts, known, first)
 		if err == nil || ctx.Err() != nil {

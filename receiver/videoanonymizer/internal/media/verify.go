@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -30,11 +31,11 @@ func (w *Writer) verify(ctx context.Context) error {
 		return fmt.Errorf("the encoded video: %w", err)
 	}
 	if out.Width != w.plan.info.Width || out.Height != w.plan.info.Height {
-		return fileError(w.temp, ErrTool, "the encoded video has %d x %d pixels instead of %d x %d",
+		return fileError(w.temp, ErrVerification, "the encoded video has %d x %d pixels instead of %d x %d",
 			out.Width, out.Height, w.plan.info.Width, w.plan.info.Height)
 	}
 	if e := w.extras; out.AudioStreams != e.audio || out.SubtitleStreams != e.subtitle || out.VideoStreams != 1 {
-		return fileError(w.temp, ErrTool,
+		return fileError(w.temp, ErrVerification,
 			"the output has %d video, %d audio and %d subtitle streams instead of 1, %d and %d",
 			out.VideoStreams, out.AudioStreams, out.SubtitleStreams, e.audio, e.subtitle)
 	}
@@ -53,13 +54,18 @@ func (w *Writer) verify(ctx context.Context) error {
 	switch {
 	case context.Cause(ctx) != nil:
 		return fileError(w.temp, context.Cause(ctx), "")
+	case errors.Is(err, errTimes):
+		return fileError(w.temp, ErrVerification, "the encoded video: %v", err)
 	case err != nil:
-		return fileError(w.temp, ErrTool, "the encoded video failed verification: %v", err)
+		return fileError(w.temp, ErrTool, "the encoded video cannot be verified: %v", err)
 	case complaint != "":
-		return fileError(w.temp, ErrTool, "the encoded video failed verification: %s", tidy(complaint))
+		return fileError(w.temp, ErrTool, "the encoded video cannot be verified: %s", tidy(complaint))
 	}
 	return nil
 }
+
+// errTimes: the same frames at the same times would be written again.
+var errTimes = errors.New("its frames are not those that were written")
 
 // timeCheck compares the packets of a file with the times that were written.
 type timeCheck struct {
@@ -96,7 +102,7 @@ func (c *timeCheck) read(r io.Reader) error {
 		}
 	}
 	if _, err := c.wanted.next(c.want); err != io.EOF {
-		return fmt.Errorf("it ends after %d frames", c.n)
+		return fmt.Errorf("it ends after %d frames", c.n) // another attempt may write it whole
 	}
 	return nil
 }
@@ -115,7 +121,7 @@ func (c *timeCheck) packet(line []byte) error {
 	}
 	pts, err := strconv.ParseInt(string(time), 10, 64)
 	if err != nil {
-		return fmt.Errorf("frame %d has no time", c.n)
+		return fmt.Errorf("%w: frame %d has no time", errTimes, c.n)
 	}
 	i, _ := slices.BinarySearch(c.pending, pts)
 	c.pending = slices.Insert(c.pending, i, pts)
@@ -131,7 +137,7 @@ func (c *timeCheck) next() error {
 	c.pending = slices.Delete(c.pending, 0, 1)
 	written, err := c.wanted.next(c.want)
 	if err != nil {
-		return fmt.Errorf("it has more than the %d frames written", c.n)
+		return fmt.Errorf("%w: it has more than the %d frames written", errTimes, c.n)
 	}
 	want := rescale(c.planned(written), c.from, c.to)
 	if c.n == 0 && c.late {
@@ -139,8 +145,8 @@ func (c *timeCheck) next() error {
 	}
 	want += c.shift
 	if diff := got - want; diff > 1 || diff < -1 || diff != 0 && c.from == c.to {
-		return fmt.Errorf("frame %d is shown at %d instead of %d (in units of %d/%d s)",
-			c.n, got, want, c.to.Num, c.to.Den)
+		return fmt.Errorf("%w: frame %d is shown at %d instead of %d (in units of %d/%d s)",
+			errTimes, c.n, got, want, c.to.Num, c.to.Den)
 	}
 	c.n++
 	return nil

@@ -42,9 +42,11 @@ type About struct {
 	Source  File    `json:"source"`
 	// VideoStreams are those of a source that has several.
 	VideoStreams []media.VideoStream `json:"source_video_streams,omitempty"`
-	Output       File                `json:"output"`
-	Models       []Model             `json:"models"`
-	Settings     Settings            `json:"settings"`
+	// Repairs count the times of the source that did not increase, nil if all did.
+	Repairs  *media.Repairs `json:"source_times,omitempty"`
+	Output   File           `json:"output"`
+	Models   []Model        `json:"models"`
+	Settings Settings       `json:"settings"`
 }
 
 // Program is the program that made the video.

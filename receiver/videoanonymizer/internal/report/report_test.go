@@ -142,6 +142,7 @@ func TestReportConformsToSchema(t *testing.T) {
 	require.NoError(t, r.Write(path, About{
 		Program: Program{Name: "otelcol-anonymizer", Version: "1"},
 		Source:  File{Name: "wa\"lk\xff.mp4", Size: 1, SHA256: sum},
+		Repairs: &media.Repairs{Times: 3, ClockSteps: 1},
 		VideoStreams: []media.VideoStream{
 			{Codec: "mjpeg", Width: 80, Height: 60, Kind: media.StreamStill}, {Index: 1, Kind: media.StreamVideo, Taken: true},
 		},

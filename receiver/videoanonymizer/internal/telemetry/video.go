@@ -27,6 +27,8 @@ const (
 	attrVideoRate       = "anonymizer.video.frame_rate"
 	attrVideoDuration   = "anonymizer.video.duration"
 	attrVideoCodec      = "anonymizer.video.codec"
+	attrVideoRepaired   = "anonymizer.video.times_repaired"
+	attrVideoClockSteps = "anonymizer.video.clock_steps"
 	attrVideoStreams    = "anonymizer.video.streams"
 	attrDetector        = "anonymizer.detector.model"
 	attrPose            = "anonymizer.pose.model"
@@ -92,6 +94,8 @@ type VideoSpan struct {
 	before  time.Duration // their playing time, guarded by emitter.mu
 	damage  string        // what of the source did not decode, if the rest is salvaged
 	ended   bool
+
+	timesRepaired, clockSteps int // of the source
 }
 
 // figures are what is counted from the frames of a video.
@@ -160,6 +164,11 @@ func (s *VideoSpan) Resumed(before time.Duration, frames int) {
 // Damaged reports that processing continues although parts of the video do not decode: the output lacks them.
 func (s *VideoSpan) Damaged(what error) { s.damage = message(what) }
 
+// Repaired reports how many of the source's times were repaired, and how often its clock was set back.
+func (s *VideoSpan) Repaired(times, clockSteps int) {
+	s.timesRepaired, s.clockSteps = times, clockSteps
+}
+
 // Failed reports that this attempt produced no output, and why: reason is a word from a small set, such as truncated.
 // retried tells whether another attempt follows.
 func (s *VideoSpan) Failed(err error, reason string, retried bool) {
@@ -201,6 +210,8 @@ func (s *VideoSpan) end(how ending) {
 		attrs.PutStr(attrVideoOutcome, how.outcome.String())
 		putKnown(attrs, attrVideoDamage, s.damage)
 		putPositive(attrs, attrVideoResumed, s.resumed)
+		putPositive(attrs, attrVideoRepaired, s.timesRepaired)
+		putPositive(attrs, attrVideoClockSteps, s.clockSteps)
 		putKnown(attrs, attrOutputPath, validUTF8(how.result.Output))
 		if how.result.Size > 0 {
 			attrs.PutInt(attrOutputSize, how.result.Size)
@@ -268,7 +279,7 @@ func (s *VideoSpan) log(at time.Time, event, body string, severity plog.Severity
 // describe sets what was known of the video before its first frame.
 func (s *VideoSpan) describe(attrs pcommon.Map) {
 	v := &s.video
-	attrs.EnsureCapacity(27)
+	attrs.EnsureCapacity(29)
 	attrs.PutStr(attrVideoName, v.Name)
 	putKnown(attrs, attrFilePath, v.Path)
 	if v.Size > 0 {
