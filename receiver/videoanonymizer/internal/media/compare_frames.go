@@ -184,7 +184,7 @@ func (p *pairing) differ(format string, args ...any) {
 // and MPEG-TS may begin a little later.
 func (p *pairing) mustShift() bool {
 	container, _ := findContainer(ContainerFor(p.out.info.Path))
-	return p.out.first.Abs() <= timeRounding && (p.src.first < 0 || container.fromZero) ||
+	return p.out.first.Abs() <= timeRounding && (p.src.first < 0 || container.fromZero || p.src.info.wallClock()) ||
 		container.late && p.timing.shift > 0 && p.timing.shift <= maxLate
 }
 

@@ -70,13 +70,20 @@ type Info struct {
 	id            fileID
 }
 
+// wallClock tells whether the times are dates: recorders count from 1970.
+func (i Info) wallClock() bool { return i.Container == "dhav" }
+
 // TimeOf converts a PTS in units of the time base to a duration since the stream's zero.
 func (i Info) TimeOf(pts int64) time.Duration { return timeOf(pts, i.TimeBase) }
 
 // demuxers are the containers that are read: actual media files, which cannot refer to another file. Playlists (hls,
 // dash, concat, sdp), image sequences and devices are not among them. The names are those of ffmpeg's libavformat.
 var demuxers = []string{"mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "ivf", "h264", "hevc", "m4v",
-	"mpegvideo", "mjpeg", "yuv4mpegpipe", "nut", "mxf", "gif", "dv", "obu", "wtv"}
+	"mpegvideo", "mjpeg", "jpeg_pipe", "yuv4mpegpipe", "nut", "mxf", "gif", "dv", "obu", "wtv", "dhav"}
+
+// leastImages is the number of frames from which on a series of JPEG images is a camera's video: a photo may be
+// accompanied by a few others, such as its depth, its preview, or the other eye's.
+const leastImages = 5
 
 // decodedCodecs are the video codecs that are decoded, by ffmpeg's names: those of cameras, editors and archives.
 var decodedCodecs = []string{"h264", "hevc", "vp8", "vp9", "av1", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg",
@@ -115,6 +122,11 @@ func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, err
 	if p.Format.Streams > limits.MaxStreams {
 		return Info{}, fileError(path, ErrLimit, "%d streams, at most %d are read", p.Format.Streams, limits.MaxStreams)
 	}
+	if p.Format.Name == "jpeg_pipe" {
+		if err := t.checkSeries(ctx, Info{Path: path, limits: limits, id: id}); err != nil {
+			return Info{}, err
+		}
+	}
 	if err := t.chooseVideo(ctx, Info{Path: path, limits: limits, id: id}, p.Streams); err != nil {
 		return Info{}, err
 	}
@@ -135,6 +147,25 @@ func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, err
 	return info, err
 }
 
+// checkSeries refuses a JPEG image that is not one of a series.
+func (t Tools) checkSeries(ctx context.Context, info Info) error {
+	f, err := info.openAgain()
+	if err != nil {
+		return err
+	}
+	var p probed
+	if err := t.ask(ctx, info.Path, f, info.limits, &p, "-read_intervals", "%+#"+strconv.Itoa(leastImages),
+		"-count_packets", "-show_entries", "stream=nb_read_packets"); err != nil {
+		return err
+	}
+	for _, s := range p.Streams {
+		if n, _ := strconv.Atoi(s.Packets); n >= leastImages {
+			return nil
+		}
+	}
+	return fileError(info.Path, ErrNotVideo, "a still image")
+}
+
 // ask has ffprobe answer a question about an open file, which it closes, as JSON in the shape of answer.
 func (t Tools) ask(ctx context.Context, path string, f *os.File, limits Limits, answer any, question ...string) error {
 	timed, cancel := context.WithTimeoutCause(ctx, limits.ProbeTimeout, ErrStalled)
@@ -148,6 +179,9 @@ func (t Tools) ask(ctx context.Context, path string, f *os.File, limits Limits, 
 		return fileError(path, context.Cause(ctx), "")
 	case errors.Is(err, ErrStalled):
 		return fileError(path, ErrStalled, "reading its headers took more than %s", limits.ProbeTimeout)
+	case strings.Contains(complaint, "[mpjpeg @"): // its end cannot be told from damage
+		return fileError(path, ErrUnsupported, "multipart JPEG as a camera serves it: convert it, for example by "+
+			"ffmpeg -f mjpeg -i FILE -c copy FILE.avi")
 	case strings.Contains(complaint, "Format not on whitelist"):
 		return fileError(path, ErrNotVideo, "its format is not one of those that are read")
 	case err != nil:

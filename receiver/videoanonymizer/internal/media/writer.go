@@ -107,8 +107,8 @@ func (w *Writer) write(frame *Frame) error {
 	}
 	if w.frames == 0 {
 		w.first = frame.PTS
-		if w.plan.container.fromZero || frame.PTS < 0 {
-			w.origin = frame.PTS // players hide what lies before zero
+		if w.plan.container.fromZero || frame.PTS < 0 || w.plan.info.wallClock() {
+			w.origin = frame.PTS // players hide what lies before zero, and no container counts from 1970
 		}
 	}
 	pts := w.planned(frame.PTS)
