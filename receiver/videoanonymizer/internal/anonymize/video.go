@@ -256,13 +256,14 @@ func writeOptions(cfg *config.Config, job *watch.Job) media.WriteOptions {
 // encoding is what the options of all outputs have in common.
 func encoding(cfg *config.Config) media.WriteOptions {
 	return media.WriteOptions{
-		Codec:   cfg.Output.Codec,
-		Quality: cfg.Output.Quality,
-		Preset:  cfg.Output.Preset,
-		Encoder: cfg.Output.Encoder,
-		Device:  cfg.Tools.VAAPIDevice,
-		Audio:   cfg.Output.Audio,
-		Keep:    cfg.Output.Keep,
+		Codec:       cfg.Output.Codec,
+		PixelFormat: cfg.Output.PixelFormat,
+		Quality:     cfg.Output.Quality,
+		Preset:      cfg.Output.Preset,
+		Encoder:     cfg.Output.Encoder,
+		Device:      cfg.Tools.VAAPIDevice,
+		Audio:       cfg.Output.Audio,
+		Keep:        cfg.Output.Keep,
 	}
 }
 

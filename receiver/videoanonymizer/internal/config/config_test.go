@@ -76,6 +76,7 @@ func TestLoadConfig(t *testing.T) {
 				QuarantineDirectory: "/data/failed",
 				MinFreeSpace:        2048,
 				Audio:               media.AudioMute,
+				PixelFormat:         media.SameAsSource,
 				Keep:                []string{media.KeepChapters, "creation_time"},
 				SegmentLength:       30 * time.Second,
 				StateDirectory:      "/data/state",
@@ -174,6 +175,7 @@ func TestInvalidConfig(t *testing.T) {
 		{"videoanonymizer/output_combinations", []string{
 			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
 			"quality: 52 is out of range", "min_free_space: -2 is out of range",
+			`pixel_format: "yuv420p" is not known: use one of auto, same`,
 			`audio: "loud" is not known: use one of drop, copy, mute`, `keep: "title=x" is not a valid name`, "segment_length: 10ms is out of range", "move_to: has no effect with on_success: keep",
 		}},
 		{"videoanonymizer/hardware", []string{

@@ -26,6 +26,9 @@ type Output struct {
 	Container string `mapstructure:"container"`
 	// Codec is the video codec, "same" for that of the source.
 	Codec string `mapstructure:"codec"`
+	// PixelFormat says what to do with more than 8 bits and other chroma than 4:2:0 in h264, which few players decode:
+	// auto replaces them, same keeps them.
+	PixelFormat string `mapstructure:"pixel_format"`
 	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 23 for h264, and what looks
 	// alike for the others.
 	Quality *int `mapstructure:"quality"`
@@ -65,6 +68,7 @@ func defaultOutput() Output {
 		Name:          "{name}_anonymized",
 		Container:     media.SameAsSource,
 		Codec:         "h264",
+		PixelFormat:   media.PixelFormatAuto,
 		Preset:        "veryfast",
 		Encoder:       media.Software,
 		Audio:         media.AudioDrop,
@@ -90,6 +94,7 @@ func (c *Output) validate() []error {
 		validateName(c.Name),
 		oneOf("container", c.Container, media.Containers()),
 		oneOf("codec", c.Codec, media.Codecs()),
+		oneOf("pixel_format", c.PixelFormat, media.PixelFormats()),
 		oneOf("preset", c.Preset, media.Presets()),
 		oneOf("encoder", c.Encoder, media.Encoders()),
 		oneOf("audio", c.Audio, media.AudioModes()),

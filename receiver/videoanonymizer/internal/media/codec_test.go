@@ -18,6 +18,7 @@ func TestOptionValues(t *testing.T) {
 	assert.Equal(t, []string{"software", "nvenc", "vaapi"}, Encoders())
 	assert.Equal(t, []string{"software", "cuda", "vaapi"}, Decoders())
 	assert.Equal(t, []string{"drop", "copy", "mute"}, AudioModes())
+	assert.Equal(t, []string{"auto", "same"}, PixelFormats())
 	assert.Equal(t, "veryfast", Presets()[2])
 
 	for container, want := range map[string][]string{

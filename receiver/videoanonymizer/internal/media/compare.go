@@ -129,10 +129,13 @@ func (c *Comparison) compareStreams(src, out Info) {
 	}
 }
 
-// formatVerdict judges the pixel format of an output by what its codec could have kept.
+// formatVerdict judges the pixel format of an output by what its codec could have kept, and by what PixelFormatAuto
+// makes of it.
 func formatVerdict(src, out Info) Verdict {
 	// If the source cannot be written in this codec, the zero Plan keeps nothing.
-	plan, _ := NewPlan(src, WriteOptions{Container: "mkv", Codec: codecForSource(out.Codec)})
+	codec := codecForSource(out.Codec)
+	plan, _ := NewPlan(src, WriteOptions{Container: "mkv", Codec: codec, PixelFormat: SameAsSource})
+	common, _ := NewPlan(src, WriteOptions{Container: "mkv", Codec: defaultCodec})
 	switch {
 	case hasAlpha(src.SourceFormat) && !hasAlpha(out.SourceFormat):
 		if plan.info.Format.Alpha {
@@ -141,7 +144,7 @@ func formatVerdict(src, out Info) Verdict {
 		return Expected
 	case src.Format == out.Format:
 		return Same
-	case out.Format == plan.format:
+	case out.Format == plan.format, out.Format == common.format && common.codec.name == codec:
 		return Expected
 	}
 	return Differs

@@ -174,7 +174,8 @@ func TestCompareHDR(t *testing.T) {
 			"master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)")
 	for codec, verdict := range map[string]Verdict{"same": Same, "h264": Expected} {
 		out := filepath.Join(t.TempDir(), "b.mkv")
-		_, err := transcode(t.Context(), tools, in, out, ReadOptions{}, WriteOptions{Codec: codec}, nil)
+		_, err := transcode(t.Context(), tools, in, out, ReadOptions{},
+			WriteOptions{Codec: codec, PixelFormat: SameAsSource}, nil)
 		require.NoError(t, err)
 		c, err := tools.Compare(t.Context(), in, out)
 		require.NoError(t, err)

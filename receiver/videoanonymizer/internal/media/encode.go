@@ -95,6 +95,9 @@ func (p Plan) encodeFilter() string {
 	name, upload := p.pixelFormat()
 	if name != info.Format.Name {
 		filter += ",scale=" + strings.TrimPrefix(rangeArgs(info), ":")
+		if fieldMode(info) != "" && info.Format.ChromaShiftY != p.format.ChromaShiftY {
+			filter += ":interl=1" // or the chroma of the two fields would mix
+		}
 	}
 	if upload != "" {
 		filter += "," + upload

@@ -158,6 +158,7 @@ func TestFidelity(t *testing.T) {
 			in := clip(t, tc.file, tc.args)
 			out := filepath.Join(t.TempDir(), tc.file)
 			tools := testTools(t)
+			tc.write.PixelFormat = SameAsSource
 			pts, err := transcode(t.Context(), tools, in, out, ReadOptions{}, tc.write, nil)
 			require.NoError(t, err)
 

@@ -13,6 +13,9 @@ import (
 // pqTransfer is ffmpeg's name of HDR10's transfer function, the perceptual quantizer (SMPTE ST 2084).
 const pqTransfer = "smpte2084"
 
+// hlgTransfer is ffmpeg's name of the transfer function hybrid log-gamma (ARIB STD-B67).
+const hlgTransfer = "arib-std-b67"
+
 // MasteringDisplay is the display on which an HDR10 video was mastered (SMPTE ST 2086); the zero value means unknown.
 type MasteringDisplay struct {
 	// Red, Green, Blue and White are x and y in the CIE 1931 chromaticity diagram, 0 to 1.

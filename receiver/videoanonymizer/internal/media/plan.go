@@ -21,6 +21,8 @@ type WriteOptions struct {
 	// these, else h264. WebM holds no H.264: there "h264" means vp9. Any other pair that does not go together is
 	// ErrUnsupported.
 	Codec string
+	// PixelFormat is PixelFormatAuto (default) or SameAsSource.
+	PixelFormat string
 	// Quality is the constant rate factor: 0 is best, MaxQuality is worst; ffv1 is lossless and has none. nil takes the
 	// codec's default: 23 for h264, 22 for h265, 28 for vp9, 30 for av1.
 	Quality *int
@@ -45,6 +47,14 @@ type WriteOptions struct {
 	_ struct{}
 }
 
+// PixelFormatAuto, as WriteOptions.PixelFormat, replaces h264 with more than 8 bits or other chroma than 4:2:0, which few
+// players decode: by 8 bits and 4:2:0, or, for HDR, by h265 with 10 bits. Odd sizes stay as they are. It does not concern
+// other codecs that were asked for, nor h264 if it is asked for as the source's own.
+const PixelFormatAuto = "auto"
+
+// PixelFormats returns the values of WriteOptions.PixelFormat.
+func PixelFormats() []string { return []string{PixelFormatAuto, SameAsSource} }
+
 // Plan is how one video is written, with every choice made. NewPlan makes it once; it is read-only.
 type Plan struct {
 	info      Info // the source, with frames in the format that Write takes
@@ -53,6 +63,7 @@ type Plan struct {
 	encoder   encoder
 	container container
 	format    PixelFormat // as encoded
+	common    bool        // PixelFormatAuto determines it
 	timeBase  Rational    // of what is piped to the encoder
 	quality   int
 	speed     int    // index into presets
@@ -101,6 +112,11 @@ func (p *Plan) chooseEncoder() error {
 		}
 	}
 	written = p.container.codecFor(written)
+	if p.common = p.wantsCommon(written); p.common && p.info.isHDR() {
+		if _, _, err := encoderFor(options.Encoder, hdrCodec); err == nil && slices.Contains(p.container.codecs(), hdrCodec) {
+			written = hdrCodec
+		}
+	}
 	var err error
 	if p.codec, p.encoder, err = encoderFor(options.Encoder, written); err != nil {
 		return err
@@ -113,6 +129,20 @@ func (p *Plan) chooseEncoder() error {
 		p.encoder = *p.encoder.fallback
 	}
 	return nil
+}
+
+// hdrCodec is the codec in which players expect HDR.
+const hdrCodec = "h265"
+
+// wantsCommon tells whether PixelFormatAuto concerns a video that is written in this codec.
+func (p *Plan) wantsCommon(written string) bool {
+	own := p.options.Codec == SameAsSource && written == codecForSource(p.info.Codec)
+	return cmp.Or(p.options.PixelFormat, PixelFormatAuto) == PixelFormatAuto && written == defaultCodec && !own
+}
+
+// isHDR tells whether a video needs more than 8 bits for its transfer function, PQ or HLG.
+func (i Info) isHDR() bool {
+	return i.Format.Depth > 8 && (i.ColorTransfer == pqTransfer || i.ColorTransfer == hlgTransfer)
 }
 
 // chooseSpeed chooses speed and quality.
@@ -132,7 +162,16 @@ func (p *Plan) chooseFormat() (err error) {
 	if p.encoder.alpha {
 		p.info.Format = withAlpha(p.info)
 	}
-	p.format, err = p.encoder.format(p.info)
+	info := p.info
+	if p.common && info.Width%2 == 0 && info.Height%2 == 0 {
+		f := &info.Format
+		f.Planes, f.ChromaShiftX, f.ChromaShiftY = 3, 1, 1
+		f.Depth = 8
+		if p.info.isHDR() {
+			f.Depth = 10
+		}
+	}
+	p.format, err = p.encoder.format(info)
 	return err
 }
 

@@ -56,7 +56,7 @@ func dhav(stream []byte) (file []byte) {
 func TestRecorderFormats(t *testing.T) {
 	movie := "-f lavfi -i testsrc2=s=128x96:r=25:d=1 "
 	for name, in := range map[string]string{
-		"jpeg images":      clip(t, "a.mjpg", movie+"-c:v mjpeg -f mjpeg"),
+		"jpeg images": clip(t, "a.mjpg", movie+"-c:v mjpeg -f mjpeg"),
 		"dahua recorder": func() string {
 			raw, err := os.ReadFile(clip(t, "a.264", movie+quick+"-bf 0 -f h264"))
 			require.NoError(t, err)
