@@ -112,8 +112,8 @@ func classify(err error) (reason string, temporary bool) {
 	}
 	reason = media.Reason(err)
 	for _, cause := range []error{
-		media.ErrNotVideo, media.ErrNoVideoStream, media.ErrSeveralStreams, media.ErrDamaged, media.ErrUnsupported, media.ErrLimit,
-		media.ErrVerification,
+		media.ErrNotVideo, media.ErrNoVideoStream, media.ErrSeveralStreams, media.ErrDamaged, media.ErrUnsupported,
+		media.ErrLimit, media.ErrVerification,
 	} {
 		if errors.Is(err, cause) {
 			return reason, false

@@ -18,6 +18,8 @@ const (
 	wrapStep = (1 << 32) * time.Second / 90_000
 	// suspectStep is a step forward after which the next frames are inspected: the time may be wrong.
 	suspectStep = time.Second
+	// suspectAhead is how many of them are.
+	suspectAhead = 4
 	// maxAhead and aheadMemory bound, in frames and in bytes, how far ahead a Reader looks to repair a time.
 	maxAhead    = 16
 	aheadMemory = 256 << 20
@@ -40,7 +42,7 @@ func (r Repairs) String() string {
 		said = append(said, fmt.Sprintf("%d frames had the time of an earlier frame, or were out of order", r.Times))
 	}
 	if r.ClockSteps > 0 {
-		said = append(said, fmt.Sprintf("the clock was set back %d times", r.ClockSteps))
+		said = append(said, fmt.Sprintf("the clock was set back (%d x)", r.ClockSteps))
 	}
 	return strings.Join(said, "; ")
 }
@@ -142,7 +144,7 @@ func (c *clock) forward(at int64, ahead func(i int) (shown, bool)) int64 {
 	valid := func(s shown, ok bool, after int64) bool {
 		return ok && s.hasPTS && s.pts+c.offset > after && s.pts+c.offset < at
 	}
-	for i := 0; ; i++ {
+	for i := range suspectAhead {
 		s, ok := ahead(i)
 		if !ok {
 			break

@@ -4,6 +4,8 @@
 package media
 
 import (
+	"hash/crc32"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -235,4 +237,47 @@ func row(t *testing.T, c Comparison, what string) Row {
 	i := slices.IndexFunc(c.Rows, func(r Row) bool { return r.What == what })
 	require.GreaterOrEqual(t, i, 0, what)
 	return c.Rows[i]
+}
+
+// TestResumeWithRepairedTimes: a video that is resumed continues with the frames, and at the times, that it would have
+// had without interruption.
+func TestResumeWithRepairedTimes(t *testing.T) {
+	tools := testTools(t)
+	movie := "-f lavfi -i testsrc2=s=64x48:r=25:d=24 " + quick + "-bf 0 -g 50 "
+	doubled := filepath.Join(t.TempDir(), "doubled.mkv")
+	ffmpeg(t, []string{"-i", clip(t, "a.mkv", movie), "-c", "copy", "-bsf:v", "setts=ts='(N-floor((N+1)/5))*40'"}, doubled)
+	part, err := os.ReadFile(clip(t, "a.ts", movie))
+	require.NoError(t, err)
+	other, err := os.ReadFile(clip(t, "b.ts", "-f lavfi -i testsrc=s=64x48:r=25:d=24 "+quick+"-bf 0 -g 50 "))
+	require.NoError(t, err)
+	for name, in := range map[string]string{
+		"doubled": doubled, "the same clock twice": written(t, "joined.ts", append(part, other...)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			info, err := tools.Probe(t.Context(), in, Limits{})
+			require.NoError(t, err)
+			var known []int64
+			var sums []uint32
+			read := func(r *Reader, err error) (times []int64, frames []uint32) {
+				require.NoError(t, err)
+				defer r.Close()
+				for {
+					f, err := r.Next()
+					if err == io.EOF {
+						return times, frames
+					}
+					require.NoError(t, err)
+					times, frames = append(times, f.PTS), append(frames, crc32.ChecksumIEEE(f.Planes[0].Data))
+					f.Release()
+				}
+			}
+			known, sums = read(tools.Open(t.Context(), info, ReadOptions{}))
+			for _, first := range []int{404, 450, 452, 599, len(known) - 60} {
+				times, frames := read(tools.Resume(t.Context(), info, ReadOptions{}, known, first))
+				assert.Equal(t, known[first:], times, "from %d", first)
+				assert.Equal(t, sums[first:], frames, "from %d", first)
+			}
+		})
+	}
 }

@@ -21,7 +21,7 @@ const (
 	// unknownTime is that of a frame for which the file has none.
 	unknownTime = time.Duration(math.MinInt64)
 	// lateness is how many later frames decide whether a time that leaps ahead is wrong.
-	lateness = 16
+	lateness = 4
 	// leap is how far ahead a time must be for that.
 	leap = time.Second
 	// setBackBy is how far back the clock of a source must be set for the video to go on from there.
@@ -188,7 +188,7 @@ func (c *timing) expected() string {
 			c.repaired))
 	}
 	if c.setBack > 0 {
-		said = append(said, fmt.Sprintf("its clock is set back %d times, where the output continues", c.setBack))
+		said = append(said, fmt.Sprintf("its clock is set back (%d x), where the output continues", c.setBack))
 	}
 	return strings.Join(said, "; ")
 }

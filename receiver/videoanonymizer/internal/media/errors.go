@@ -69,8 +69,8 @@ var reasons = []struct {
 
 // Reason returns the cause of err as a word for telemetry, one of a small fixed set: "not_video", "unreadable",
 // "vanished", "no_video_stream", "several_streams", "damaged", "unsupported", "limit", "unwritable", "no_space",
-// "exists", "stalled", "verification", "resume", "ffmpeg", "cancelled", "deadline_exceeded", or "other" for an error of another
-// package. It is "" for nil.
+// "exists", "stalled", "verification", "resume", "ffmpeg", "cancelled", "deadline_exceeded", or "other" for an error of
+// another package. It is "" for nil.
 func Reason(err error) string {
 	if err == nil {
 		return ""

@@ -86,7 +86,9 @@ const (
 // that is missing for that.
 var (
 	packetsLost = []string{"Packet corrupt (stream", "corrupt input packet"}
-	undecoded   = []string{"Error while decoding stream", "Error submitting packet", "no frame!", "Missing reference picture"}
+	undecoded   = []string{
+		"Error while decoding stream", "Error submitting packet", "no frame!", "Missing reference picture",
+	}
 )
 
 func newFaults(info Info, opts ReadOptions) faults {

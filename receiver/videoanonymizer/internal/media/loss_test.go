@@ -17,7 +17,8 @@ import (
 // video fail, and are reported; many do, and so does an end that is missing.
 func TestLostPackets(t *testing.T) {
 	const size = 188
-	whole, err := os.ReadFile(clip(t, "a.ts", "-f lavfi -i testsrc2=s=320x240:r=25:d=6,noise=alls=20:allf=t "+quick+"-g 25"))
+	whole, err := os.ReadFile(clip(t, "a.ts",
+		"-f lavfi -i testsrc2=s=320x240:r=25:d=6,noise=alls=20:allf=t "+quick+"-g 25"))
 	require.NoError(t, err)
 	packets := len(whole) / size
 	without := func(lost ...int) []byte {

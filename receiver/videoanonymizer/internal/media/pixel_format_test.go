@@ -55,7 +55,8 @@ func TestPixelFormatAuto(t *testing.T) {
 func TestPhoneVideos(t *testing.T) {
 	const movie = "-f lavfi -i testsrc2=s=128x96:r=25:d=1 "
 	const x265 = "-c:v libx265 -preset ultrafast -crf 10 -x265-params log-level=error "
-	const hlg = "-pix_fmt yuv420p10le -color_range tv -colorspace bt2020nc -color_trc arib-std-b67 -color_primaries bt2020 "
+	const hlg = "-pix_fmt yuv420p10le -color_range tv -colorspace bt2020nc -color_trc arib-std-b67 " +
+		"-color_primaries bt2020 "
 	for _, tc := range []struct {
 		name, file, args, pixelFormat, codec, want string
 		verdict                                    Verdict

@@ -67,7 +67,8 @@ func (s *probedStream) indexed() int64 {
 const probeEntries = "stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,time_base," +
 	"avg_frame_rate,r_frame_rate,start_pts,duration_ts,duration,nb_frames,color_range,color_primaries,color_transfer," +
 	"color_space,chroma_location,field_order,side_data_list:" +
-	"stream_disposition=default,attached_pic,timed_thumbnails,still_image:stream_side_data=rotation," + hdrEntries + ":stream_tags=DURATION,DURATION-eng:" +
+	"stream_disposition=default,attached_pic,timed_thumbnails,still_image:stream_side_data=rotation," +
+	hdrEntries + ":stream_tags=DURATION,DURATION-eng:" +
 	"format=format_name,start_time,duration,nb_streams"
 
 // info converts ffprobe's answer, in which the kinds of the video streams are set.

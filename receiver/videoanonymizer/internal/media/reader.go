@@ -103,11 +103,10 @@ func (r *Reader) onLine(line []byte) bool {
 	return ours
 }
 
-// Next returns the next frame in presentation order; the caller owns it until it calls Release. Where the source's times
-// do not increase they are repaired, see Repairs. The frame's memory
-// comes from a pool that grows to as many frames as are held at once. Next fails with io.EOF after a complete video,
-// and otherwise with ErrDamaged, ErrUnreadable, ErrLimit, ErrStalled, ErrResume, ErrTool or the context's error;
-// further calls return the same error.
+// Next returns the next frame in presentation order; the caller owns it until it calls Release. The frame's memory
+// comes from a pool that grows to as many frames as are held at once. Where the source's times do not increase they are
+// repaired, see Repairs. Next fails with io.EOF after a complete video, and otherwise with ErrDamaged, ErrUnreadable,
+// ErrUnsupported, ErrLimit, ErrStalled, ErrResume, ErrTool or the context's error; further calls return the same error.
 func (r *Reader) Next() (*Frame, error) {
 	r.reading.Lock()
 	defer r.reading.Unlock()
