@@ -35,7 +35,14 @@ type site struct {
 	configs []string // laid over the default
 }
 
+func skipIfShort(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the built collector on real footage")
+	}
+}
+
 func newSite(t *testing.T) site {
+	skipIfShort(t)
 	return site{T: t, dir: t.TempDir(), configs: []string{quick}}
 }
 

@@ -24,6 +24,7 @@ import (
 
 // TestInstalled installs the program into an empty folder, looks at what is there, and runs it from there.
 func TestInstalled(t *testing.T) {
+	skipIfShort(t)
 	root := t.TempDir()
 	install := exec.Command("make", "install", "DESTDIR="+root)
 	install.Dir = collector.Root()
@@ -39,7 +40,8 @@ func TestInstalled(t *testing.T) {
 	}))
 	slices.Sort(files)
 	assert.Equal(t, []string{
-		"/etc/otelcol-anonymizer/config.yaml", "/usr/bin/otelcol-anonymizer", "/usr/bin/otelcol-anonymizer-compare",
+		"/etc/otelcol-anonymizer/config.yaml",
+		"/usr/bin/anonymizerctl", "/usr/bin/otelcol-anonymizer", "/usr/bin/otelcol-anonymizer-compare",
 		"/usr/lib/systemd/system/otelcol-anonymizer.service", "/usr/lib/sysusers.d/otelcol-anonymizer.conf", "/usr/lib/tmpfiles.d/otelcol-anonymizer.conf",
 		"/usr/share/doc/otelcol-anonymizer/LICENSE", "/usr/share/doc/otelcol-anonymizer/README.md",
 		"/usr/share/otelcol-anonymizer/models/lib/libonnxruntime.so.1",

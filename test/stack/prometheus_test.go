@@ -133,6 +133,9 @@ func queries(t *testing.T) map[string]string {
 // TestEveryQuery runs real videos, one of them broken, past a real Prometheus and asks it all that dashboards, rules and alerts ask:
 // each query must parse, and each must have had data at some time, but for those that only speak when something is wrong.
 func TestEveryQuery(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the built collector on real footage")
+	}
 	s := startCollector(t, "127.0.0.1:1") // no Jaeger: metrics do not wait for it
 	begin := time.Now()
 	prometheus := startPrometheus(t, s)

@@ -302,7 +302,7 @@ func TestRunReleasesEveryFrame(t *testing.T) {
 		err = Run(t.Context(), source, out, options(t, &detector{seen: map[int]bool{}}))
 		require.ErrorIs(t, err, broken)
 		held += 20 // about the window
-		require.NoError(t, source.Close())
+		source.Close()
 	}
 	require.Greater(t, held*frameBytes, 3*most, "enough to notice if it were leaked")
 	assert.Less(t, dataMemory(t)-before, most)
