@@ -24,8 +24,8 @@ func NewFactory() receiver.Factory {
 		receiver.WithMetrics(f.createMetrics, metadata.MetricsStability))
 }
 
-// factory gives all signals of one receiver ID the same receiver: a video is anonymized once, however many pipelines consume its
-// telemetry. The collector makes one Config for each ID and passes it to every create function.
+// factory gives all signals of one receiver ID the same receiver: a video is anonymized once, however many pipelines
+// consume its telemetry. The collector makes one Config for each ID and passes it to every create function.
 type factory struct {
 	mu     sync.Mutex
 	shared map[*Config]*sharedReceiver

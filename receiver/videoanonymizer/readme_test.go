@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeListsEveryKey compares the tables of README.md with Config: the keys, and the defaults that can be read there.
+// TestReadmeListsEveryKey compares the tables of README.md with Config: the keys, and the defaults that can be read
+// there.
 func TestReadmeListsEveryKey(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)

@@ -42,7 +42,8 @@ func (r *videoReceiver) setTraces(next consumer.Traces)   { r.next.Traces = next
 func (r *videoReceiver) setLogs(next consumer.Logs)       { r.next.Logs = next }
 func (r *videoReceiver) setMetrics(next consumer.Metrics) { r.next.Metrics = next }
 
-// Start opens tools and models, so that what is missing shows at once rather than with the first video, and starts watching.
+// Start opens tools and models, so that what is missing shows at once rather than with the first video, and starts
+// watching.
 func (r *videoReceiver) Start(ctx context.Context, _ component.Host) (err error) {
 	defer func() {
 		if err != nil {

@@ -29,7 +29,8 @@ func checkpoints(t *testing.T, out string) []string {
 	return found
 }
 
-// TestResumeAfterStop stops the receiver in mid-video and starts another one, which resumes, or restarts from the beginning if it cannot.
+// TestResumeAfterStop stops the receiver in mid-video and starts another one, which resumes, or restarts from the
+// beginning if it cannot.
 func TestResumeAfterStop(t *testing.T) {
 	for name, tc := range map[string]struct {
 		between  func(t *testing.T, cfg *Config, path string)

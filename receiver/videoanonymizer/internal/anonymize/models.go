@@ -35,7 +35,8 @@ type Models struct {
 	used      []report.Model
 }
 
-// OpenModels loads ONNX Runtime and the configured models. It reports every error, each with its key, not only the first.
+// OpenModels loads ONNX Runtime and the configured models. It reports every error, each with its key, not only the
+// first.
 func OpenModels(cfg *config.Config) (*Models, error) {
 	directory, err := models.Dir(cfg.Models.Directory)
 	if err != nil {
@@ -119,7 +120,8 @@ func (m *Models) openDetectors(cfg config.Detector, open openFunc) error {
 	return nil
 }
 
-// faceOverlap is the overlap (intersection over union) from which two boxes are the same face; the value is from BlazeFace's authors.
+// faceOverlap is the overlap (intersection over union) from which two boxes are the same face; the value is from
+// BlazeFace's authors.
 const faceOverlap = 0.3
 
 func (m *Models) openFaces(cfg config.Detector, open openFunc) error {
@@ -175,8 +177,8 @@ func (m *Models) Close() error {
 	return errors.Join(errs...)
 }
 
-// sessionOptions distributes the cores. On a CPU, many single-threaded inferences in parallel do more than one at a time with many
-// threads; an accelerator takes one at a time.
+// sessionOptions distributes the cores. On a CPU, many single-threaded inferences in parallel do more than one at a
+// time with many threads; an accelerator takes one at a time.
 func sessionOptions(cfg *config.Config) onnx.Options {
 	return onnx.Options{
 		Threads:         max(1, cfg.Inference.Threads),
@@ -207,7 +209,8 @@ func taskOf(name string) models.Task {
 	return model.Task
 }
 
-// resolveModel returns a model's file and, if it is in the catalog, its entry. A name that is not in the catalog must be a path.
+// resolveModel returns a model's file and, if it is in the catalog, its entry. A name that is not in the catalog must
+// be a path.
 func resolveModel(directory, name string, task models.Task) (path string, model models.Model, err error) {
 	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".onnx" {
 		if _, err := os.Stat(name); err != nil {

@@ -36,7 +36,8 @@ type Mask struct {
 
 // Region is a part of the frame that is always or never masked.
 type Region struct {
-	// Polygon has its corners as [x, y], fractions 0..1 of the frame's width and height from its upper left. Empty is the whole frame.
+	// Polygon has its corners as [x, y], fractions 0..1 of the frame's width and height from its upper left. Empty is
+	// the whole frame.
 	Polygon [][]float64 `mapstructure:"polygon"`
 	// Action is mask or keep.
 	Action mask.Action `mapstructure:"action"`

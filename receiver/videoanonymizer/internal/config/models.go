@@ -19,13 +19,15 @@ import (
 type Detector struct {
 	// Model is a name from the models' catalog, or the path of an .onnx file.
 	Model string `mapstructure:"model"`
-	// Also lists more models that find people, written like Model; whatever any of them finds counts. Their thresholds are the catalog's.
+	// Also lists more models that find people, written like Model; whatever any of them finds counts. Their
+	// thresholds are the catalog's.
 	Also []string `mapstructure:"also"`
 	// Faces is a model that finds faces, so that undetected people whose face shows are masked too; empty for none.
 	Faces string `mapstructure:"faces"`
 	// ScoreThreshold is the confidence 0..1 from which a detection counts.
 	ScoreThreshold float64 `mapstructure:"score_threshold"`
-	// CandidateThreshold is the confidence 0..1 from which a detection counts if a pose, a face or a track confirms it; 0 for none.
+	// CandidateThreshold is the confidence 0..1 from which a detection counts if a pose, a face or a track confirms
+	// it; 0 for none.
 	CandidateThreshold float64 `mapstructure:"candidate_threshold"`
 	// FaceThreshold is the confidence 0..1 from which a face counts.
 	FaceThreshold float64 `mapstructure:"face_threshold"`
@@ -41,8 +43,8 @@ type Detector struct {
 	_ struct{}
 }
 
-// InputSize is the size of a model's input in pixels: both sides, the long side alone (the other then follows from the frame's shape),
-// or, all zero, the model's default.
+// InputSize is the size of a model's input in pixels: both sides, the long side alone (the other then follows from
+// the frame's shape), or, all zero, the model's default.
 type InputSize struct {
 	Width    int `mapstructure:"width"`
 	Height   int `mapstructure:"height"`

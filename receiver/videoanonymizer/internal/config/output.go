@@ -26,7 +26,8 @@ type Output struct {
 	Container string `mapstructure:"container"`
 	// Codec is the video codec, "same" for that of the source.
 	Codec string `mapstructure:"codec"`
-	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 23 for h264, and what looks alike for the others.
+	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 23 for h264, and what looks
+	// alike for the others.
 	Quality *int `mapstructure:"quality"`
 	// Preset trades speed for size; the names are x264's.
 	Preset string `mapstructure:"preset"`
@@ -42,9 +43,11 @@ type Output struct {
 	OnSuccess watch.OnSuccess `mapstructure:"on_success"`
 	// MoveTo is the folder that sources are moved to with OnSuccess move.
 	MoveTo string `mapstructure:"move_to"`
-	// QuarantineDirectory receives the sources that failed permanently, each with a file that says why. Empty leaves them in place.
+	// QuarantineDirectory receives the sources that failed permanently, each with a file that says why. Empty leaves
+	// them in place.
 	QuarantineDirectory string `mapstructure:"quarantine_directory"`
-	// MinFreeSpace in MiB stays free on the disk; a video that would use it is not started. NoSpaceCheck disables the check.
+	// MinFreeSpace in MiB stays free on the disk; a video that would use it is not started. NoSpaceCheck disables the
+	// check.
 	MinFreeSpace int64 `mapstructure:"min_free_space"`
 	// StateDirectory stores what is done. Empty is a hidden folder in Directory; two receivers cannot share one.
 	StateDirectory string `mapstructure:"state_directory"`

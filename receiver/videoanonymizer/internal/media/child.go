@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// pipeSize in bytes is what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size); a 1080p frame is 3
-	// MB.
+	// pipeSize is the most that an unprivileged process may ask for (/proc/sys/fs/pipe-max-size), in bytes; a 1080p
+	// frame has 3 MB.
 	pipeSize = 1 << 20
 	// maxLine bounds a line of a child's stderr in bytes; the rest of a longer one is dropped.
 	maxLine = 4096
@@ -131,8 +131,7 @@ func start(
 	c := &child{exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The kernel sends the parent-death signal when the thread that started the child ends, so this thread must
-		// not.
+		// The kernel sends the parent-death signal when the thread that started the child ends: keep it until then.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()

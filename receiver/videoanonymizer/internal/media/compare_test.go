@@ -23,22 +23,22 @@ const (
 func TestCompare(t *testing.T) {
 	tools := testTools(t)
 	dir := t.TempDir()
-	make := func(name, args string) string {
+	encode := func(name, args string) string {
 		path := filepath.Join(dir, name)
 		ffmpeg(t, strings.Fields("-y "+args), path)
 		return path
 	}
-	plain := make("plain.mkv", comparedSource+ultrafast)
-	exact := make("exact.mkv", "-i "+plain+" -c:v ffv1 -fflags +bitexact -flags:v +bitexact")
+	plain := encode("plain.mkv", comparedSource+ultrafast)
+	exact := encode("exact.mkv", "-i "+plain+" -c:v ffv1 -fflags +bitexact -flags:v +bitexact")
 	subtitles := filepath.Join(dir, "a.srt")
 	require.NoError(t, os.WriteFile(subtitles, []byte("1\n00:00:00,000 --> 00:00:01,000\nJane Doe\n"), 0o600))
 	chapters := filepath.Join(dir, "a.txt")
 	require.NoError(t, os.WriteFile(chapters,
 		[]byte(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=Ward 3\n"), 0o600))
-	personal := make("personal.mkv", "-i "+plain+" -f lavfi -i sine=d=1 -i "+subtitles+" -i "+chapters+
+	personal := encode("personal.mkv", "-i "+plain+" -f lavfi -i sine=d=1 -i "+subtitles+" -i "+chapters+
 		" -map 0:v -map 1:a -map 2:s -map_chapters 3 -metadata title=Jane -c:v copy -c:a pcm_s16le -c:s srt")
-	rotated := make("rotated.mp4",
-		"-i "+make("unrotated.mp4", "-i "+plain+" -c copy")+" -c copy -metadata:s:v:0 rotate=90")
+	rotated := encode("rotated.mp4",
+		"-i "+encode("unrotated.mp4", "-i "+plain+" -c copy")+" -c copy -metadata:s:v:0 rotate=90")
 	cut := filepath.Join(dir, "cut.mkv")
 	whole, err := os.ReadFile(plain)
 	require.NoError(t, err)
@@ -53,62 +53,62 @@ func TestCompare(t *testing.T) {
 		{name: "itself", source: plain, output: plain},
 		{name: "lossless", source: plain, output: exact, differs: map[string]Verdict{"codec": Expected},
 			says: "identical"},
-		{name: "lossy", source: plain, output: make("lossy.mp4", "-i "+plain+" "+ultrafast+"-crf 28"),
+		{name: "lossy", source: plain, output: encode("lossy.mp4", "-i "+plain+" "+ultrafast+"-crf 28"),
 			differs: map[string]Verdict{"container": Expected}, says: "PSNR"},
 		{name: "masked", source: plain,
-			output:  make("masked.mkv", "-i "+plain+" -vf drawbox=40:32:32:32:black:fill "+ultrafast+"-crf 28"),
+			output:  encode("masked.mkv", "-i "+plain+" -vf drawbox=40:32:32:32:black:fill "+ultrafast+"-crf 28"),
 			differs: map[string]Verdict{"masks": Expected}, says: "in 25 of 25 frames"},
 		{name: "masked and lossless", source: plain,
-			output: make("masked_exact.mkv",
+			output: encode("masked_exact.mkv",
 				"-i "+plain+" -vf drawbox=41:30:33:33:black:fill -c:v ffv1 -fflags +bitexact -flags:v +bitexact"),
 			differs: map[string]Verdict{"masks": Expected, "codec": Expected}, says: "identical"},
 		{name: "a shade darker, lossless", source: plain,
-			output: make("darker.mkv",
+			output: encode("darker.mkv",
 				"-i "+plain+" -vf lutyuv=y=val-1 -c:v ffv1 -fflags +bitexact -flags:v +bitexact"),
 			differs: map[string]Verdict{"codec": Expected, "luma outside of masks": Differs,
 				"chroma outside of masks": Same}},
 		{name: "shifted", source: plain,
-			output:  make("shifted.mkv", "-i "+plain+" "+ultrafast+"-output_ts_offset 0.48"),
+			output:  encode("shifted.mkv", "-i "+plain+" "+ultrafast+"-output_ts_offset 0.48"),
 			differs: map[string]Verdict{"times of frames": Differs}, says: "all shifted by +0.480000 s"},
-		{name: "avi begins at zero", source: make("late.mkv", "-i "+plain+" -c copy -output_ts_offset 0.48"),
-			output:  make("from_zero.avi", "-i "+plain+" "+ultrafast+"-bf 0"),
+		{name: "avi begins at zero", source: encode("late.mkv", "-i "+plain+" -c copy -output_ts_offset 0.48"),
+			output:  encode("from_zero.avi", "-i "+plain+" "+ultrafast+"-bf 0"),
 			differs: map[string]Verdict{"container": Expected, "times of frames": Expected}},
 		{name: "a frame is dropped", source: plain,
-			output:  make("dropped.mkv", "-i "+plain+" -vf select='not(eq(n\\,7))' -fps_mode vfr "+ultrafast),
+			output:  encode("dropped.mkv", "-i "+plain+" -vf select='not(eq(n\\,7))' -fps_mode vfr "+ultrafast),
 			differs: map[string]Verdict{"frames": Differs, "times of frames": Differs, "mean frame rate": Differs},
 			says:    "first difference: frame 7, shown at 0.280000 s, is missing"},
 		{name: "a frame is late", source: plain,
-			output: make("later.mkv",
+			output: encode("later.mkv",
 				"-i "+plain+" -vf setpts='if(eq(N,9),PTS+0.01/TB,PTS)' -fps_mode passthrough -enc_time_base 1:1000 "+
 					ultrafast+"-bf 0"),
 			differs: map[string]Verdict{"times of frames": Differs},
 			says:    "frame 9 is shown at 0.370000 s instead of 0.360000 s"},
 		{name: "other colors", source: plain,
-			output: make("colors.mkv",
+			output: encode("colors.mkv",
 				"-i "+plain+" "+ultrafast+"-colorspace bt709 -color_trc bt709 -color_primaries bt709 -color_range tv"),
 			differs: map[string]Verdict{"colour matrix": Differs, "colour transfer": Differs,
 				"colour primaries": Differs, "colour range": Same}},
 		{name: "another pixel aspect ratio", source: plain,
-			output:  make("wide.mkv", "-i "+plain+" -vf setsar=4/3 "+ultrafast),
+			output:  encode("wide.mkv", "-i "+plain+" -vf setsar=4/3 "+ultrafast),
 			differs: map[string]Verdict{"sample aspect ratio": Differs}},
-		{name: "another size", source: plain, output: make("small.mkv", "-i "+plain+" -vf scale=80:64 "+ultrafast),
+		{name: "another size", source: plain, output: encode("small.mkv", "-i "+plain+" -vf scale=80:64 "+ultrafast),
 			differs: map[string]Verdict{"displayed size": Differs, "pixels": Differs, "chroma location": Same,
 				"sample aspect ratio": Same}},
-		{name: "another format", source: plain, output: make("444.mkv", "-i "+plain+" -pix_fmt yuv444p "+ultrafast),
+		{name: "another format", source: plain, output: encode("444.mkv", "-i "+plain+" -pix_fmt yuv444p "+ultrafast),
 			differs: map[string]Verdict{"pixel format": Differs}},
 		{name: "deeper than the encoder supports",
-			source:  make("12.mkv", comparedSource+"-pix_fmt yuv420p12le -c:v ffv1"),
-			output:  make("10.mkv", "-i "+filepath.Join(dir, "12.mkv")+" -pix_fmt yuv420p10le "+ultrafast),
+			source:  encode("12.mkv", comparedSource+"-pix_fmt yuv420p12le -c:v ffv1"),
+			output:  encode("10.mkv", "-i "+filepath.Join(dir, "12.mkv")+" -pix_fmt yuv420p10le "+ultrafast),
 			differs: map[string]Verdict{"pixel format": Expected, "codec": Expected, "tags": Same}},
 		{name: "audio and the rest dropped", source: personal, output: plain,
 			differs: map[string]Verdict{"sound": Dropped, "subtitles": Dropped, "chapters": Dropped, "tags": Dropped}},
 		{name: "audio and the rest kept", source: personal, output: personal,
 			differs: map[string]Verdict{"sound": Kept, "subtitles": Kept, "chapters": Kept,
 				"tags": Kept}, says: `title=Jane`},
-		{name: "rotated", source: rotated, output: make("upright.mp4", "-i "+rotated+" "+ultrafast),
+		{name: "rotated", source: rotated, output: encode("upright.mp4", "-i "+rotated+" "+ultrafast),
 			differs: map[string]Verdict{"rotation": Expected}},
 		{name: "damaged source", source: cut,
-			output:  make("salvaged.mkv", "-err_detect ignore_err -i "+cut+" "+ultrafast),
+			output:  encode("salvaged.mkv", "-err_detect ignore_err -i "+cut+" "+ultrafast),
 			differs: map[string]Verdict{"damage": Expected}},
 		{name: "damaged output", source: plain, output: cut,
 			differs: map[string]Verdict{"damage": Differs, "frames": Differs, "times of frames": Differs,

@@ -25,8 +25,8 @@ type container struct {
 	coarse bool
 	// signed: it keeps times before zero, which audio may begin with.
 	signed bool
-	// fromZero: its times begin at zero. Otherwise they are the source's, unless late is set as well: then a video that
-	// begins so near zero that its decoding times would be negative is shown a little later as a whole.
+	// fromZero: its times begin at zero; otherwise they are the source's. late: a video that begins so near zero that
+	// its decoding times would be negative is shown a little later as a whole.
 	fromZero, late bool
 }
 

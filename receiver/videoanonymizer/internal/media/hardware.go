@@ -147,7 +147,7 @@ func (t Tools) tryEncoder(ctx context.Context, p Plan) error {
 	return nil
 }
 
-// grayFrame is one of 128 x 128 pixels in H.264, in base64.
+// grayFrame is a frame of 128 x 128 pixels in H.264, in base64.
 const grayFrame = "AAAAAWdkAAus2UIEbARAAAADAEAAAAyDxQplgAAAAAFo6+PLIsAAAAFliIQAK//+9nN8JXJY43mS9yy/" +
 	"LoTaFF8LcB6fF3AofDEAAAc4DGnHwDk="
 

@@ -18,7 +18,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// models is a detector, pose estimator, face detector and segmenter that all work, except where fail makes one of them fail.
+// models is a detector, pose estimator, face detector and segmenter that all work, except where fail makes one of
+// them fail.
 type models struct {
 	detector
 	fail map[string]func(index int) error
@@ -65,8 +66,8 @@ func (m *models) fails(model string, f *media.Frame) error {
 // errTooFew makes a model return fewer results than there are people.
 var errTooFew = errors.New("too few")
 
-// TestRunFailsClosed: whatever goes wrong in any model, the frame is masked whole, the record says why, the video continues, and
-// frames that do not depend on that one are masked as usual.
+// TestRunFailsClosed: whatever goes wrong in any model, the frame is masked whole, the record says why, the video
+// continues, and frames that do not depend on that one are masked as usual.
 func TestRunFailsClosed(t *testing.T) {
 	const broken, frames = 6, 13
 	reasons := map[string]error{

@@ -233,7 +233,8 @@ func (b brokenFaces) DetectFaces(_ context.Context, f *media.Frame) ([]vision.Fa
 	return nil, vision.Steps{}, nil
 }
 
-// TestRunMasksWholeWithoutFaces: a frame in which people were found, but face detection failed, does not count as analyzed.
+// TestRunMasksWholeWithoutFaces: a frame in which people were found, but face detection failed, does not count as
+// analyzed.
 func TestRunMasksWholeWithoutFaces(t *testing.T) {
 	source := &clip{frames: 13}
 	out := &sink{source: source}

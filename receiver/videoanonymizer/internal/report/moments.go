@@ -46,8 +46,8 @@ type Moment struct {
 	Reason string `json:"reason"`
 	// At is Time in hours, minutes and seconds.
 	At string `json:"at"`
-	// Frame and Time (seconds from the first frame) are where to look: where the score is lowest, or where the mask, which grows with its
-	// uncertainty, is largest.
+	// Frame and Time (seconds from the first frame) are where to look: where the score is lowest, or where the mask,
+	// which grows with its uncertainty, is largest.
 	Frame int     `json:"frame"`
 	Time  float64 `json:"time_s"`
 	// FirstFrame and LastFrame are the run's, Duration the seconds from one to the other.

@@ -45,8 +45,8 @@ func (r *Recorder) Seal() (Progress, error) {
 	return Progress{Bytes: size, First: r.first, PeopleMax: r.summary.PeopleMax}, nil
 }
 
-// ResumeRecorder continues the file at temp after what was sealed. It finds the moments again from the masks in the file, which are upright
-// boxes there.
+// ResumeRecorder continues the file at temp after what was sealed. It finds the moments again from the masks in the
+// file, which are upright boxes there.
 func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
 	file, err := os.OpenFile(temp, os.O_RDWR, 0)
 	if err != nil {

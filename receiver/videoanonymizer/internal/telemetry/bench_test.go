@@ -20,10 +20,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// BenchmarkFrame measures the telemetry of a frame with three people, with every third frame analyzed as by default, and all three signals
-// consumed. %core@100fps is the CPU time of the whole process, including garbage collection and delivery, in percent of a core at 100
-// frames/s; it must stay below 1. sdk is the reference: the same spans made by the OpenTelemetry SDK and its batch processor, without an
-// exporter.
+// BenchmarkFrame measures the telemetry of a frame with three people, with every third frame analyzed as by default,
+// and all three signals consumed. %core@100fps is the CPU time of the whole process, including garbage collection and
+// delivery, in percent of a core at 100 frames/s; it must stay below 1. sdk is the reference: the same spans made by
+// the OpenTelemetry SDK and its batch processor, without an exporter.
 func BenchmarkFrame(b *testing.B) {
 	records := []*record.Frame{frameRecord(time.Now(), 0, 3, true), frameRecord(time.Now(), 1, 3, false), frameRecord(time.Now(), 2, 3, false)}
 	for _, bb := range []struct {

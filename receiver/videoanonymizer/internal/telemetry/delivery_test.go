@@ -100,8 +100,8 @@ func upTo(n int) []int64 {
 	return list
 }
 
-// delivering runs the test in a synctest bubble, where time passes only when all goroutines wait for it. Batches hold two frames that were
-// not analyzed, with six spans each.
+// delivering runs the test in a synctest bubble, where time passes only when all goroutines wait for it. Batches hold
+// two frames that were not analyzed, with six spans each.
 func delivering(t *testing.T, p *pipeline, change func(*Options), test func(*testing.T, *Emitter, *VideoSpan, *componenttest.Telemetry)) {
 	synctest.Test(t, func(t *testing.T) {
 		tel := componenttest.NewTelemetry()

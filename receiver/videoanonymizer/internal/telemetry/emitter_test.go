@@ -298,8 +298,8 @@ func allSpans(sink *consumertest.TracesSink) (spans []ptrace.Span) {
 	return spans
 }
 
-// TestConcurrentVideos reports several videos at once, with a batch size that splits them at odd places, while metrics are collected. It is
-// most useful with the race detector.
+// TestConcurrentVideos reports several videos at once, with a batch size that splits them at odd places, while
+// metrics are collected. It is most useful with the race detector.
 func TestConcurrentVideos(t *testing.T) {
 	const videos, frames = 4, 200
 	opts := testOptions()

@@ -53,8 +53,8 @@ type frameSpans struct {
 	spans   ptrace.SpanSlice
 	ids     *ids
 	traceID pcommon.TraceID
-	// zero and zeroTime are the same instant. All times are measured from it with the monotonic clock, so that setting the clock does not
-	// tear a trace apart.
+	// zero and zeroTime are the same instant. All times are measured from it with the monotonic clock, so that
+	// setting the clock does not tear a trace apart.
 	zero     time.Time
 	zeroTime pcommon.Timestamp
 }
@@ -212,7 +212,8 @@ func message(err error) string {
 	return validUTF8(text[:min(len(text), maxMessage)])
 }
 
-// validUTF8 replaces invalid UTF-8: file names may be any bytes, but a single such name makes exporters refuse its whole batch.
+// validUTF8 replaces invalid UTF-8: file names may be any bytes, but a single such name makes exporters refuse its
+// whole batch.
 func validUTF8(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // errorType is the reason, or the semantic conventions' value for an unknown one.

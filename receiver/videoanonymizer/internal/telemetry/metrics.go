@@ -183,8 +183,8 @@ func (c *collection) push() {
 	c.refused = err != nil
 }
 
-// snapshot returns the totals, and the progress of the videos that are in progress or have ended since the last snapshot: one for each
-// name, since the name is what distinguishes their time series.
+// snapshot returns the totals, and the progress of the videos that are in progress or have ended since the last
+// snapshot: one for each name, since the name is what distinguishes their time series.
 func (e *Emitter) snapshot(now time.Time) (totals, map[string]videoMetrics) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
