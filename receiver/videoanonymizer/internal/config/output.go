@@ -55,7 +55,7 @@ type Output struct {
 	_ struct{}
 }
 
-// NoSpaceCheck, as Output.MinFreeSpace, starts videos however little space is free.
+// NoSpaceCheck is the value of Output.MinFreeSpace that starts videos however little space is free.
 const NoSpaceCheck = -1
 
 var onSuccess = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
@@ -97,8 +97,7 @@ func (c *Output) validate() []error {
 			"a duration such as 20s; a crash costs that much of the video"),
 		oneOf("on_success", c.OnSuccess, onSuccess),
 		inRange("min_free_space", c.MinFreeSpace, NoSpaceCheck, 1<<30,
-			"MiB to keep free; 0 reserves only the video's own space, "+
-				"-1 disables the check"),
+			"MiB to keep free; 0 reserves only the video's own space, -1 disables the check"),
 	}
 	if c.Directory == "" {
 		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, "+

@@ -114,10 +114,9 @@ func (s *sink) Write(f *media.Frame, rec *record.Frame) error {
 
 // detector finds one person in the middle of every frame, whose head is about (160, 60).
 type detector struct {
-	mu    sync.Mutex
-	seen  map[int]bool
-	fail  func(index int) error
-	delay time.Duration
+	mu   sync.Mutex
+	seen map[int]bool
+	fail func(index int) error
 }
 
 func (d *detector) Detect(ctx context.Context, f *media.Frame) ([]vision.Detection, vision.Steps, error) {
