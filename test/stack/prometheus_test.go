@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -27,13 +29,13 @@ import (
 
 // noData are the queries that have no data while nothing is wrong, and why.
 var noData = map[string]string{
-	"panel Telemetry refused B":              "no span was given up",
-	"panel Telemetry refused C":              "no log record was given up",
+	"panel Telemetry refused B":              "no span was dropped",
+	"panel Telemetry refused C":              "no log record was dropped",
 	"alert CollectorDown":                    "the collector runs",
 	"alert QueueGrowing":                     "the queue is short",
 	"alert SlowerThanRealTime":               "depends on the machine",
 	"alert GPUMemoryNearLimitWithManyPeople": "the GPUs of the shim have memory to spare",
-	"alert TelemetryDropped":                 "no span was given up",
+	"alert TelemetryDropped":                 "no span was dropped",
 	"alert TelemetryRefused":                 "nothing was refused",
 	"alert MasksUncertain":                   "most heads have keypoints",
 	"alert FramesMaskedWhole":                "every frame was judged",
@@ -98,8 +100,8 @@ type ruleFile struct {
 	}
 }
 
-// queries are all that dashboards, rules and alerts ask, by where they stand.
-func queries(t *testing.T) map[string]string {
+// queries returns every query of the dashboards, rules and alerts, by where it is asked.
+func queries(t *testing.T, pages map[string]dashboard.Dashboard) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	add := func(where, expr string) {
@@ -107,12 +109,15 @@ func queries(t *testing.T) map[string]string {
 		all[where] = expr
 	}
 	variables := strings.NewReplacer("$__rate_interval", "15s", "$service", ".*", "$video", ".*", "$gpu", ".*")
-	for _, dashboard := range dashboards.All() {
-		for _, section := range dashboard.Sections {
-			for _, panel := range section.Panels {
-				for i, query := range panel.Queries {
-					add(fmt.Sprintf("panel %s %c", panel.Title, 'A'+i), variables.Replace(query.Expr))
-				}
+	for _, page := range pages {
+		for _, panel := range page.Panels {
+			if panel.Panel == nil {
+				continue // a row's heading
+			}
+			for _, target := range panel.Panel.Targets {
+				query, ok := target.(prometheus.Dataquery)
+				require.True(t, ok, "panel %s asks something other than Prometheus", *panel.Panel.Title)
+				add("panel "+*panel.Panel.Title+" "+*query.RefId, variables.Replace(query.Expr))
 			}
 		}
 	}
@@ -133,22 +138,24 @@ func queries(t *testing.T) map[string]string {
 // TestEveryQuery runs real videos, one of them broken, past a real Prometheus and asks it all that dashboards, rules and alerts ask:
 // each query must parse, and each must have had data at some time, but for those that only speak when something is wrong.
 func TestEveryQuery(t *testing.T) {
+	pages, err := dashboards.All()
+	require.NoError(t, err)
 	s := startCollector(t, "127.0.0.1:1") // no Jaeger: metrics do not wait for it
 	begin := time.Now()
-	prometheus := startPrometheus(t, s)
+	server := startPrometheus(t, s)
 	time.Sleep(2 * time.Second) // so that Prometheus has seen counters at zero
 	s.drop("walk.mp4", "walk.mp4")
 	s.drop("talk.mp4", "talk.mp4")
 	s.dropBroken("talk.mp4", "broken.mp4")
 	require.Eventually(t, func() bool {
-		return value(t, prometheus, `sum(otel_anonymizer_videos_total)`) == "3" && value(t, prometheus, `sum(otel_traces_span_metrics_calls_total{span_name="anonymize_video", error_type!=""})`) == "1"
+		return value(t, server, `sum(otel_anonymizer_videos_total)`) == "3" && value(t, server, `sum(otel_traces_span_metrics_calls_total{span_name="anonymize_video", error_type!=""})`) == "1"
 	}, 90*time.Second, time.Second, "the videos come to their ends")
 	time.Sleep(3 * time.Second) // for what a rate needs after the last change
 
-	asked := queries(t)
+	asked := queries(t, pages)
 	empty := 0
 	for _, where := range slices.Sorted(maps.Keys(asked)) {
-		series, err := series(t, prometheus, asked[where], begin)
+		series, err := series(t, server, asked[where], begin)
 		if !assert.NoError(t, err, "%s: %s", where, asked[where]) {
 			continue
 		}
@@ -169,16 +176,16 @@ func TestEveryQuery(t *testing.T) {
 
 	for _, where := range slices.Sorted(maps.Keys(asked)) {
 		if strings.HasPrefix(where, "alert ") {
-			checkMetrics(t, prometheus, where, asked[where], begin)
+			checkMetrics(t, server, where, asked[where], begin)
 		}
 	}
-	for _, dashboard := range dashboards.All() {
-		for _, variable := range dashboard.Variables {
-			checkVariable(t, prometheus, variable)
+	for _, page := range pages {
+		for _, variable := range page.Templating.List {
+			checkVariable(t, server, variable)
 		}
 	}
-	checkExemplars(t, prometheus, begin)
-	checkDocumented(t, prometheus)
+	checkExemplars(t, server, begin)
+	checkDocumented(t, server)
 	s.stop()
 }
 
@@ -200,10 +207,10 @@ func startPrometheus(t *testing.T, s *site) string {
 }
 
 // series counts the lines that a graph of the query would have.
-func series(t *testing.T, prometheus, query string, begin time.Time) (int, error) {
+func series(t *testing.T, server, query string, begin time.Time) (int, error) {
 	t.Helper()
 	var answer struct{ Data struct{ Result []any } }
-	err := ask(t, &answer, prometheus+"/api/v1/query_range", url.Values{
+	err := ask(t, &answer, server+"/api/v1/query_range", url.Values{
 		"query": {query}, "step": {"1"}, "start": {seconds(begin)}, "end": {seconds(time.Now())},
 	})
 	return len(answer.Data.Result), err
@@ -212,12 +219,12 @@ func series(t *testing.T, prometheus, query string, begin time.Time) (int, error
 func seconds(at time.Time) string { return fmt.Sprintf("%.3f", float64(at.UnixMilli())/1000) }
 
 // value of a query that has one, else "".
-func value(t *testing.T, prometheus, query string) string {
+func value(t *testing.T, server, query string) string {
 	t.Helper()
 	var answer struct {
 		Data struct{ Result []struct{ Value [2]any } }
 	}
-	require.NoError(t, ask(t, &answer, prometheus+"/api/v1/query", url.Values{"query": {query}}))
+	require.NoError(t, ask(t, &answer, server+"/api/v1/query", url.Values{"query": {query}}))
 	if len(answer.Data.Result) != 1 {
 		return ""
 	}
@@ -225,34 +232,36 @@ func value(t *testing.T, prometheus, query string) string {
 }
 
 // checkMetrics checks that an alert that does not fire is quiet because all is well, and not because it asks for what is not there.
-func checkMetrics(t *testing.T, prometheus, where, expr string, begin time.Time) {
+func checkMetrics(t *testing.T, server, where, expr string, begin time.Time) {
 	t.Helper()
 	for _, name := range regexp.MustCompile(`\b(?:otel_|otelcol_|service:)[a-z0-9_:]*`).FindAllString(expr, -1) {
 		if strings.HasPrefix(name, "otelcol_receiver_videoanonymizer_") {
 			continue // these counters are not there before they count
 		}
-		found, err := series(t, prometheus, name, begin)
+		found, err := series(t, server, name, begin)
 		require.NoError(t, err)
 		assert.Positive(t, found, "%s asks for %s", where, name)
 	}
 }
 
-func checkVariable(t *testing.T, prometheus string, variable dashboards.Variable) {
+func checkVariable(t *testing.T, server string, variable dashboard.VariableModel) {
 	t.Helper()
+	query := regexp.MustCompile(`^label_values\((\w+), (\w+)\)$`).FindStringSubmatch(*variable.Definition)
+	require.NotNil(t, query, "variable %s is not the values of a label: %s", variable.Name, *variable.Definition)
 	var answer struct{ Data []string }
-	require.NoError(t, ask(t, &answer, prometheus+"/api/v1/label/"+variable.Label+"/values", url.Values{"match[]": {variable.Metric}}))
+	require.NoError(t, ask(t, &answer, server+"/api/v1/label/"+query[2]+"/values", url.Values{"match[]": {query[1]}}))
 	assert.NotEmpty(t, answer.Data, "variable %s has no values", variable.Name)
 }
 
 // checkExemplars checks that a latency bucket leads to a trace.
-func checkExemplars(t *testing.T, prometheus string, begin time.Time) {
+func checkExemplars(t *testing.T, server string, begin time.Time) {
 	t.Helper()
 	var answer struct {
 		Data []struct {
 			Exemplars []struct{ Labels map[string]string }
 		}
 	}
-	require.NoError(t, ask(t, &answer, prometheus+"/api/v1/query_exemplars", url.Values{
+	require.NoError(t, ask(t, &answer, server+"/api/v1/query_exemplars", url.Values{
 		"query": {`otel_traces_span_metrics_duration_milliseconds_bucket{span_name="process_single_frame"}`},
 		"start": {seconds(begin)}, "end": {seconds(time.Now())},
 	}))
@@ -268,7 +277,7 @@ var notAlways = []string{
 }
 
 // checkDocumented holds the tables of docs/telemetry.md against the metrics, and their labels, that Prometheus has.
-func checkDocumented(t *testing.T, prometheus string) {
+func checkDocumented(t *testing.T, server string) {
 	t.Helper()
 	documented := map[string][]string{}
 	for _, line := range regexp.MustCompile("(?m)^\\| `(otel\\w+)` \\| (.*?) \\|").FindAllStringSubmatch(readText(t, "docs", "telemetry.md"), -1) {
@@ -279,7 +288,7 @@ func checkDocumented(t *testing.T, prometheus string) {
 		documented[line[1]] = labels
 	}
 	var names struct{ Data []string }
-	require.NoError(t, ask(t, &names, prometheus+"/api/v1/label/__name__/values", nil))
+	require.NoError(t, ask(t, &names, server+"/api/v1/label/__name__/values", nil))
 	emitted := map[string]bool{}
 	for _, name := range names.Data {
 		if !regexp.MustCompile(`^otel_|^otelcol_(attrtometrics|receiver_videoanonymizer)_`).MatchString(name) {
@@ -300,7 +309,7 @@ func checkDocumented(t *testing.T, prometheus string) {
 			continue
 		}
 		var has struct{ Data []string }
-		require.NoError(t, ask(t, &has, prometheus+"/api/v1/labels", url.Values{"match[]": {`{__name__=~"` + name + `(_bucket)?"}`}}))
+		require.NoError(t, ask(t, &has, server+"/api/v1/labels", url.Values{"match[]": {`{__name__=~"` + name + `(_bucket)?"}`}}))
 		assert.Subset(t, has.Data, labels, "labels of %s", name)
 	}
 }
