@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// video decodes the frames of a file one after the other, as they are stored: 8 bit, 4:2:0, without a change of colour.
+// video decodes the frames of a file one after the other, as they are stored: 8 bit, 4:2:0, without a change of color.
 type video struct {
 	path          string
 	width, height int

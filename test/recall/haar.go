@@ -220,7 +220,7 @@ type integral struct {
 	sums, squares []float64
 }
 
-// newIntegral scales a frame to a size, by the mean of four neighbours, and sums it up.
+// newIntegral scales a frame to a size, by the mean of four neighbors, and sums it up.
 func newIntegral(frame *image.YCbCr, width, height int) *integral {
 	in := &integral{stride: width + 1}
 	in.sums, in.squares = make([]float64, in.stride*(height+1)), make([]float64, in.stride*(height+1))

@@ -108,7 +108,7 @@ func chosen[T any](all []T, list, what string, name func(T) string) ([]T, error)
 	return some, nil
 }
 
-// configs lay a variant over the default configuration. Masks are of a colour that footage hardly holds, and outputs without
+// configs lay a variant over the default configuration. Masks are of a color that footage hardly holds, and outputs without
 // loss, so that exactly the masked pixels differ.
 func configs(v variant) []string {
 	return []string{

@@ -61,7 +61,7 @@ func masked(source, output *image.YCbCr) bitmap {
 	return m
 }
 
-// coverage is the part 0..1 of the ellipse inscribed in a box that is masked: of the pixels whose centre lies in it.
+// coverage is the part 0..1 of the ellipse inscribed in a box that is masked: of the pixels whose center lies in it.
 func coverage(m bitmap, b box) float64 {
 	cx, cy := (b[0]+b[2])/2, (b[1]+b[3])/2
 	rx, ry := b.width()/2, b.height()/2

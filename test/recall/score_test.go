@@ -36,7 +36,7 @@ func filled(width, height int, rects ...image.Rectangle) bitmap {
 	return b
 }
 
-// gray is a frame of one shade without colour.
+// gray is a frame of one shade without color.
 func gray(width, height int, luma byte) *image.YCbCr {
 	frame := image.NewYCbCr(image.Rect(0, 0, width, height), image.YCbCrSubsampleRatio420)
 	copy(frame.Y, bytes.Repeat([]byte{luma}, len(frame.Y)))
@@ -45,7 +45,7 @@ func gray(width, height int, luma byte) *image.YCbCr {
 	return frame
 }
 
-// paint fills pixels with luma 100, and gives colour to every chroma sample that one of them touches.
+// paint fills pixels with luma 100, and gives color to every chroma sample that one of them touches.
 func paint(frame *image.YCbCr, r image.Rectangle) {
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for x := r.Min.X; x < r.Max.X; x++ {

@@ -84,10 +84,10 @@ func (c *converter) depthwiseConv(node *tfjs.Node, inputs []Value) (Value, error
 	return c.convolve(node, inputs, perChannel, w.Shape[2])
 }
 
-// channelsOf returns how many channels a picture has.
+// channelsOf returns how many channels an image has.
 func channelsOf(v Value) (int, error) {
 	if len(v.Shape) != 4 || v.constant != nil {
-		return 0, fmt.Errorf("needs a picture, not a value of shape %v", v.Shape)
+		return 0, fmt.Errorf("needs an image, not a value of shape %v", v.Shape)
 	}
 	return v.Shape[3], nil
 }
@@ -104,7 +104,7 @@ func weights(v Value) (*tfjs.Tensor, error) {
 	return w, nil
 }
 
-// convolve adds a convolution with OIHW weights, and what is fused with it.
+// convolve adds a convolution with OIHW weights, and the operations fused with it.
 func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, groups int) (Value, error) {
 	x, begin, end := c.withoutPadding(inputs[0], 0)
 	win, err := newWindow(node, w.Shape[2:])
@@ -161,7 +161,7 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 	return y, nil
 }
 
-// transposedConv is Conv2DBackpropInput: the gradient of a convolution, used to enlarge a picture.
+// transposedConv is Conv2DBackpropInput: the gradient of a convolution, used for upsampling.
 func (c *converter) transposedConv(node *tfjs.Node, inputs []Value) (Value, error) {
 	shape, err := inputs[0].ints()
 	if err != nil {
@@ -183,7 +183,7 @@ func (c *converter) transposedConv(node *tfjs.Node, inputs []Value) (Value, erro
 	for i := range 2 {
 		surplus := (x.Shape[i+1]-1)*win.strides[i] + win.kernel[i] - shape[i+1]
 		if surplus < 0 {
-			return Value{}, fmt.Errorf("output of shape %v is larger than its windows reach", shape)
+			return Value{}, fmt.Errorf("output of shape %v is larger than its windows cover", shape)
 		}
 		pads[i], pads[i+2] = surplus/2, surplus-surplus/2
 	}
@@ -196,7 +196,8 @@ func (c *converter) maxPool(node *tfjs.Node, inputs []Value) (Value, error) {
 	if _, err := channelsOf(inputs[0]); err != nil {
 		return Value{}, err
 	}
-	// Padding with -inf is what ONNX's MaxPool does itself. TensorFlow exports write the lowest float instead; so does onnx-tf.
+	// Padding with -inf is what ONNX's MaxPool does itself. TensorFlow exports write the lowest float instead; so does
+	// onnx-tf.
 	lowest := float32(math.Inf(-1))
 	if p := inputs[0].padding; p != nil && p.with == -math.MaxFloat32 {
 		lowest = p.with
@@ -263,7 +264,7 @@ func (c *converter) mean(node *tfjs.Node, inputs []Value) (Value, error) {
 	return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}), Shape: []int{x.Shape[0], 1, 1, x.Shape[3]}, NCHW: true}, nil
 }
 
-// resizeBilinear scales by the ratio that the graph's own input size gives.
+// resizeBilinear scales by the ratio at the graph's own input size.
 func (c *converter) resizeBilinear(node *tfjs.Node, inputs []Value) (Value, error) {
 	x := inputs[0]
 	if _, err := channelsOf(x); err != nil {
@@ -278,7 +279,7 @@ func (c *converter) resizeBilinear(node *tfjs.Node, inputs []Value) (Value, erro
 	}
 	for i, n := range size {
 		if from := x.Shape[i+1]; n < 1 || from < 1 || n%from != 0 && from%n != 0 {
-			return Value{}, fmt.Errorf("sizes %d and %d are no multiples of each other: the scale would depend on the size", from, n)
+			return Value{}, fmt.Errorf("sizes %d and %d are not multiples of each other: the scale would depend on the size", from, n)
 		}
 	}
 	align, err := node.Attrs.Bool("align_corners")
@@ -351,7 +352,7 @@ func (c *converter) transpose(_ *tfjs.Node, inputs []Value) (Value, error) {
 		}
 	}
 	if len(perm) == 0 || perm[0] != 0 {
-		return Value{}, errors.New("it mixes the pictures of a batch")
+		return Value{}, errors.New("it mixes the images of a batch")
 	}
 	relabel := !x.NCHW && slices.Equal(perm, toNHWC) || x.NCHW && slices.Equal(perm, toNCHW)
 	if !relabel {
@@ -381,7 +382,7 @@ func (c *converter) concat(_ *tfjs.Node, inputs []Value) (Value, error) {
 		return Value{}, err
 	}
 	if slices.ContainsFunc(parts, func(v Value) bool { return v.constant != nil }) {
-		return Value{}, errors.New("a constant is as long as one picture, not as a batch")
+		return Value{}, errors.New("a constant has the length of one image, not of a batch")
 	}
 	for _, p := range parts[1:] {
 		for i := range shape {
@@ -426,10 +427,10 @@ func elementwise(op string) func(*converter, *tfjs.Node, []Value) (Value, error)
 			}
 		}
 		if constants {
-			return Value{}, errors.New("constant inputs alone are not supported")
+			return Value{}, errors.New("inputs that are all constant are not supported")
 		}
 		if y.NCHW && !fits {
-			return Value{}, errors.New("a picture and a value of fewer dimensions do not fit")
+			return Value{}, errors.New("an image and a value with fewer dimensions do not match")
 		}
 		names := make([]string, len(inputs))
 		for i, v := range inputs {

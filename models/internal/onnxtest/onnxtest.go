@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package onnxtest runs models in ONNX Runtime, for tests. What is missing of models and runtime is fetched first.
+// Package onnxtest runs models in ONNX Runtime, for tests. It fetches missing models and the runtime first.
 package onnxtest
 
 import (
@@ -18,13 +18,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/fetch"
 )
 
-// Dir returns this repository's models folder.
+// Dir returns this repository's models directory.
 func Dir() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Fetch makes sure that the runtime and these models are there.
+// Fetch makes sure that the runtime and these models are installed.
 func Fetch(tb testing.TB, names ...string) {
 	tb.Helper()
 	catalog, err := models.Load()
@@ -87,7 +87,7 @@ func names(infos []ort.InputOutputInfo) []string {
 	return out
 }
 
-// Run runs a model of one input, and returns its float32 outputs by name.
+// Run runs a model with one input, and returns its float32 outputs by name.
 func Run[T ort.TensorData](tb testing.TB, s *Session, shape []int64, values []T) map[string]Tensor {
 	tb.Helper()
 	input, err := ort.NewTensor(ort.NewShape(shape...), values)
@@ -111,7 +111,7 @@ func Run[T ort.TensorData](tb testing.TB, s *Session, shape []int64, values []T)
 	return results
 }
 
-// Close compares values: got must differ from want by at most tolerance, as part of the largest value of want.
+// Close compares values: got may differ from want by at most tolerance, relative to the largest value of want.
 func Close(tb testing.TB, what string, got, want []float32, tolerance float32) {
 	tb.Helper()
 	if len(got) != len(want) {

@@ -114,7 +114,7 @@ func TestWeights(t *testing.T) {
 
 func TestReadErrors(t *testing.T) {
 	weights := map[string]struct{ spec, want string }{
-		"too short":      {`{"name": "w", "shape": [3], "dtype": "float32"}`, "needs more than the 8 bytes"},
+		"too short":      {`{"name": "w", "shape": [3], "dtype": "float32"}`, "needs more than the remaining 8 bytes"},
 		"too long":       {`{"name": "w", "shape": [1], "dtype": "float32"}`, "4 bytes longer"},
 		"unknown type":   {`{"name": "w", "shape": [1], "dtype": "complex64"}`, `values of type "complex64"`},
 		"text":           {`{"name": "w", "shape": [1], "dtype": "string"}`, `values of type "string"`},
@@ -132,8 +132,8 @@ func TestReadErrors(t *testing.T) {
 	files := map[string]struct{ text, want string }{
 		"no JSON":       {"PK", "not a TensorFlow.js model"},
 		"layers model":  {`{"modelTopology": {"model_config": {}}}`, "layers model cannot be converted"},
-		"no op":         {`{"modelTopology": {"node": [{"name": "x"}]}}`, "name and op must be stated"},
-		"twice":         {`{"modelTopology": {"node": [{"name": "x", "op": "A"}, {"name": "x", "op": "A"}]}}`, "stands twice"},
+		"no op":         {`{"modelTopology": {"node": [{"name": "x"}]}}`, "name and op must be set"},
+		"twice":         {`{"modelTopology": {"node": [{"name": "x", "op": "A"}, {"name": "x", "op": "A"}]}}`, "is defined twice"},
 		"bad reference": {`{"modelTopology": {"node": [{"name": "x", "op": "A", "input": ["y:z"]}]}}`, "must look like"},
 		"no weights":    {`{"modelTopology": {"node": [{"name": "x", "op": "A"}]}, "weightsManifest": [{"paths": ["w.bin"]}]}`, "w.bin"},
 		"outside":       {`{"modelTopology": {"node": [{"name": "x", "op": "A"}]}, "weightsManifest": [{"paths": ["../../w.bin"]}]}`, "../../w.bin"},
