@@ -280,7 +280,8 @@ func (m Model) Verify(path string) error {
 		return fmt.Errorf("model %s: %w", m.Name, err)
 	}
 	if m.SHA256 != "" && sum != m.SHA256 {
-		return fmt.Errorf("model %s at %s is not the file this program was built for (sha256 %s, expected %s): run `make models`%s",
+		return fmt.Errorf("model %s at %s is not the file this program was built for "+
+			"(sha256 %s, expected %s): run `make models`%s",
 			m.Name, path, sum, m.SHA256, m.byName())
 	}
 	return nil

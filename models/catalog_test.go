@@ -46,13 +46,15 @@ func TestLookupUnknown(t *testing.T) {
 }
 
 func TestParseReportsEveryError(t *testing.T) {
-	text := strings.NewReplacer("task: person_detection", "task: cat_detection", "file: nanodet-m.onnx", "file: ../nanodet-m.onnx").
+	text := strings.NewReplacer("task: person_detection", "task: cat_detection", "file: nanodet-m.onnx",
+		"file: ../nanodet-m.onnx").
 		Replace(string(catalogYAML))
 	_, err := parse([]byte(text))
 	if err == nil {
 		t.Fatal("want an error")
 	}
-	for _, want := range []string{`model "nanodet-m": task "cat_detection" must be`, `model "centernet": task`, `file "../nanodet-m.onnx" must be`} {
+	for _, want := range []string{`model "nanodet-m": task "cat_detection" must be`, `model "centernet": task`,
+		`file "../nanodet-m.onnx" must be`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q: %v", want, err)
 		}

@@ -41,7 +41,8 @@ func findDir(configured, executable string) (string, error) {
 			return filepath.Abs(dir)
 		}
 	}
-	return "", fmt.Errorf("no models directory at %s: run `make models`, or configure its path", strings.Join(candidates, ", "))
+	return "", fmt.Errorf("no models directory at %s: run `make models`, or configure its path",
+		strings.Join(candidates, ", "))
 }
 
 // RuntimeLibrary returns the path of ONNX Runtime's shared library in a models directory. It does not check that it

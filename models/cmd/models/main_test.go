@@ -23,7 +23,8 @@ func TestList(t *testing.T) {
 	if err := run(t.Context(), []string{"list", "-dir", dir}, &out, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`nanodet-m +person detection +Apache-2.0 +no +default`, `centernet +person detection +none stated +wrong +upstream states no license`} {
+	for _, want := range []string{`nanodet-m +person detection +Apache-2.0 +no +default`,
+		`centernet +person detection +none stated +wrong +upstream states no license`} {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("no line matches %s in\n%s", want, out.String())
 		}

@@ -44,7 +44,8 @@ type padding struct {
 // Import adds the part of the graph between inputs and outputs to b. Inputs stand in for the nodes they are named
 // after; outputs are named "node" or "node:1". The results come in the order of outputs.
 func Import(b *onnx.Builder, m *tfjs.Model, inputs map[string]Value, outputs ...string) ([]Value, error) {
-	c := &converter{b: b, model: m, values: map[string][]Value{}, logical: map[string]string{}, nchw: map[string]string{}}
+	c := &converter{b: b, model: m, values: map[string][]Value{}, logical: map[string]string{},
+		nchw: map[string]string{}}
 	for name, v := range inputs {
 		if m.Nodes[name] == nil {
 			return nil, fmt.Errorf("the graph has no node %q to feed", name)

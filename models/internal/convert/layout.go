@@ -123,7 +123,8 @@ func (c *converter) withoutPadding(v Value, with float32) (bare Value, begin, en
 	if p == nil {
 		return v, begin, end
 	}
-	if p.with != with || len(p.before) != 4 || p.before[0] != 0 || p.after[0] != 0 || p.before[3] != 0 || p.after[3] != 0 {
+	if p.with != with || len(p.before) != 4 || p.before[0] != 0 || p.after[0] != 0 || p.before[3] != 0 ||
+		p.after[3] != 0 {
 		return c.padded(v), begin, end
 	}
 	v.Shape = slices.Clone(v.Shape)

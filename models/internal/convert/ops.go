@@ -136,7 +136,8 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 		fused, rest = fused[1:], rest[1:]
 	}
 	name := c.b.Op("Conv", args,
-		onnx.Ints("kernel_shape", win.kernel...), onnx.Ints("strides", win.strides...), onnx.Ints("dilations", win.dilations...),
+		onnx.Ints("kernel_shape", win.kernel...), onnx.Ints("strides", win.strides...),
+		onnx.Ints("dilations", win.dilations...),
 		onnx.Ints("pads", pads...), onnx.Int("group", groups))
 	y := Value{Name: name, Shape: []int{x.Shape[0], size[0], size[1], w.Shape[0]}, NCHW: true}
 	for _, activation := range fused {
@@ -177,7 +178,8 @@ func (c *converter) transposedConv(node *tfjs.Node, inputs []Value) (Value, erro
 		return Value{}, err
 	}
 	if channels, err := channelsOf(x); err != nil || len(shape) != 4 || w.Shape[3] != channels {
-		return Value{}, fmt.Errorf("weights of shape %v and input of shape %v do not fit an output of shape %v", w.Shape, x.Shape, shape)
+		return Value{}, fmt.Errorf("weights of shape %v and input of shape %v do not fit an output of shape %v",
+			w.Shape, x.Shape, shape)
 	}
 	var pads [4]int
 	for i := range 2 {
@@ -216,7 +218,8 @@ func (c *converter) avgPool(node *tfjs.Node, inputs []Value) (Value, error) {
 		return Value{}, err
 	}
 	if len(kernel) == 4 && kernel[1] == x.Shape[1] && kernel[2] == x.Shape[2] {
-		return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}), Shape: []int{x.Shape[0], 1, 1, x.Shape[3]}, NCHW: true}, nil
+		return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}),
+			Shape: []int{x.Shape[0], 1, 1, x.Shape[3]}, NCHW: true}, nil
 	}
 	// Neither TensorFlow nor ONNX (by default) counts padding in the average.
 	return c.pool(node, "AveragePool", x, [2]int{}, [2]int{})
@@ -261,7 +264,8 @@ func (c *converter) mean(node *tfjs.Node, inputs []Value) (Value, error) {
 	if !slices.Equal(axes, []int{1, 2}) || !keep {
 		return Value{}, fmt.Errorf("only the mean over height and width with keep_dims is supported, not over %v", axes)
 	}
-	return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}), Shape: []int{x.Shape[0], 1, 1, x.Shape[3]}, NCHW: true}, nil
+	return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}), Shape: []int{x.Shape[0], 1, 1, x.Shape[3]},
+		NCHW: true}, nil
 }
 
 // resizeBilinear scales by the ratio at the graph's own input size.
@@ -279,7 +283,8 @@ func (c *converter) resizeBilinear(node *tfjs.Node, inputs []Value) (Value, erro
 	}
 	for i, n := range size {
 		if from := x.Shape[i+1]; n < 1 || from < 1 || n%from != 0 && from%n != 0 {
-			return Value{}, fmt.Errorf("sizes %d and %d are not multiples of each other: the scale would depend on the size", from, n)
+			return Value{}, fmt.Errorf("sizes %d and %d are not multiples of each other: "+
+				"the scale would depend on the size", from, n)
 		}
 	}
 	align, err := node.Attrs.Bool("align_corners")
@@ -362,7 +367,8 @@ func (c *converter) transpose(_ *tfjs.Node, inputs []Value) (Value, error) {
 	x.Shape = permuted(x.Shape, perm)
 	x.NCHW = !x.NCHW
 	if x.padding != nil {
-		x.padding = &padding{before: permuted(x.padding.before, perm), after: permuted(x.padding.after, perm), with: x.padding.with}
+		x.padding = &padding{before: permuted(x.padding.before, perm), after: permuted(x.padding.after, perm),
+			with: x.padding.with}
 	}
 	return x, nil
 }

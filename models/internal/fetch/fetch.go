@@ -124,7 +124,8 @@ func libraryItem(catalog *models.Catalog, dir string) (item, error) {
 			}, nil
 		}
 	}
-	return item{}, fmt.Errorf("the catalog has no ONNX Runtime for %s: install one at %s yourself", platform, models.RuntimeLibrary(dir))
+	return item{}, fmt.Errorf("the catalog has no ONNX Runtime for %s: install one at %s yourself", platform,
+		models.RuntimeLibrary(dir))
 }
 
 func modelItem(m models.Model, dir string) item {
@@ -207,7 +208,8 @@ func (f *fetcher) make(it item, unpacked string) error {
 		return err
 	}
 	if sum := bytesSHA256(content); sum != it.sha256 {
-		return fmt.Errorf("the result has sha256 %s, but catalog.yaml expects %s: if you changed the converter on purpose, update catalog.yaml", sum, it.sha256)
+		return fmt.Errorf("the result has sha256 %s, but catalog.yaml expects %s: "+
+			"if you changed the converter on purpose, update catalog.yaml", sum, it.sha256)
 	}
 	if err := writeAtomic(it.path, content); err != nil {
 		return err

@@ -79,7 +79,8 @@ func (s *shop) pack(t *testing.T, spec string, files map[string]string) {
 	zip := gzip.NewWriter(&buf)
 	archive := tar.NewWriter(zip)
 	for name, text := range files {
-		if err := archive.WriteHeader(&tar.Header{Name: "package/" + name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text))}); err != nil {
+		if err := archive.WriteHeader(&tar.Header{Name: "package/" + name, Typeflag: tar.TypeReg, Mode: 0o644,
+			Size: int64(len(text))}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := archive.Write([]byte(text)); err != nil {
@@ -235,7 +236,8 @@ func TestFetchWithoutNPM(t *testing.T) {
 	s := newShop(t)
 	t.Setenv("PATH", t.TempDir())
 	err := s.fetch(t.Context(), Options{}, "a")
-	if err == nil || !strings.Contains(err.Error(), "npm is required") || !strings.Contains(err.Error(), "fetch -packages DIRECTORY") {
+	if err == nil || !strings.Contains(err.Error(), "npm is required") ||
+		!strings.Contains(err.Error(), "fetch -packages DIRECTORY") {
 		t.Errorf("got %v", err)
 	}
 	err = s.fetch(t.Context(), Options{Packages: t.TempDir()}, "a")

@@ -40,13 +40,15 @@ func (f *fetcher) tarball(ctx context.Context, spec, temp string) (string, error
 	}
 	sum, err := npmIntegrity(file)
 	if errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("npm package %s is missing: run `npm pack %s` in %s on a machine with a network: %w", spec, spec, f.Packages, err)
+		return "", fmt.Errorf("npm package %s is missing: run `npm pack %s` in %s on a machine with a network: %w",
+			spec, spec, f.Packages, err)
 	}
 	if err != nil {
 		return "", err
 	}
 	if sum != integrity {
-		return "", fmt.Errorf("npm package %s does not match package-lock.json (integrity %s, expected %s)", spec, sum, integrity)
+		return "", fmt.Errorf("npm package %s does not match package-lock.json (integrity %s, expected %s)", spec, sum,
+			integrity)
 	}
 	return file, nil
 }
@@ -61,12 +63,14 @@ func tarballName(spec string) string {
 func (f *fetcher) npmPack(ctx context.Context, spec, dir string) error {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		return fmt.Errorf("npm is required to download %s: install it (Debian: apt-get install npm), %s", spec, offlineAdvice)
+		return fmt.Errorf("npm is required to download %s: install it (Debian: apt-get install npm), %s", spec,
+			offlineAdvice)
 	}
 	f.say("downloading the npm package %s", spec)
 	start := time.Now()
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, npm, "pack", spec, "--pack-destination", dir, "--ignore-scripts", "--loglevel=error",
+	cmd := exec.CommandContext(ctx, npm, "pack", spec, "--pack-destination", dir, "--ignore-scripts",
+		"--loglevel=error",
 		"--prefer-offline", "--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
 	cmd.Dir = dir
 	cmd.Stderr = &stderr
@@ -78,7 +82,8 @@ func (f *fetcher) npmPack(ctx context.Context, spec, dir string) error {
 		return fmt.Errorf("download %s: %w", spec, ctx.Err())
 	}
 	if err != nil {
-		return fmt.Errorf("npm could not download %s (%w): %s\nwithout a network, %s", spec, err, strings.TrimSpace(stderr.String()), offlineAdvice)
+		return fmt.Errorf("npm could not download %s (%w): %s\nwithout a network, %s", spec, err,
+			strings.TrimSpace(stderr.String()), offlineAdvice)
 	}
 	f.say("downloaded %s in %.0f s", spec, time.Since(start).Seconds())
 	return nil

@@ -32,7 +32,8 @@ func (f *fetcher) fetchURL(ctx context.Context, m models.Model) error {
 		return fmt.Errorf("%s: no URL is known (%s): pass -url URL or -url PATH", m.Name, m.OptIn)
 	}
 	if want == "" && !f.AcceptAny {
-		return fmt.Errorf("%s: its hash is unknown: pass -sha256 HEX, or accept whatever %s returns with -accept-any", m.Name, from)
+		return fmt.Errorf("%s: its hash is unknown: pass -sha256 HEX, or accept whatever %s returns with -accept-any",
+			m.Name, from)
 	}
 	f.say("%s: %s", m.Name, m.OptIn)
 	f.say("downloading %s", from)

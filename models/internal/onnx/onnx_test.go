@@ -44,10 +44,13 @@ func TestMarshalIsDeterministic(t *testing.T) {
 // TestMarshalBytes compares with bytes derived by hand from onnx.proto.
 func TestMarshalBytes(t *testing.T) {
 	m := onnx.Model{
-		Name:         "g",
-		Inputs:       []onnx.ValueInfo{{Name: "x", Type: onnx.Float, Dims: []onnx.Dim{onnx.Free("N"), onnx.Fixed(300)}}},
-		Nodes:        []onnx.Node{{Op: "Relu", Inputs: []string{"x", ""}, Outputs: []string{"y"}, Attributes: []onnx.Attribute{onnx.Ints("k", -1)}}},
-		Initializers: []onnx.Tensor{{Name: "c", Type: onnx.Int64, Dims: []int64{1}, Raw: []byte{1, 0, 0, 0, 0, 0, 0, 0}}},
+		Name: "g",
+		Inputs: []onnx.ValueInfo{{Name: "x", Type: onnx.Float,
+			Dims: []onnx.Dim{onnx.Free("N"), onnx.Fixed(300)}}},
+		Nodes: []onnx.Node{{Op: "Relu", Inputs: []string{"x", ""}, Outputs: []string{"y"},
+			Attributes: []onnx.Attribute{onnx.Ints("k", -1)}}},
+		Initializers: []onnx.Tensor{{Name: "c", Type: onnx.Int64, Dims: []int64{1},
+			Raw: []byte{1, 0, 0, 0, 0, 0, 0, 0}}},
 	}
 	attribute := "0a016b" + "40ffffffffffffffffff01" + "a00107"
 	node := "0a0178" + "0a00" + "120179" + "1a0179" + "220452656c75" + "2a" + "11" + attribute

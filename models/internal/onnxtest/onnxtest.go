@@ -31,7 +31,8 @@ func Fetch(tb testing.TB, names ...string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := fetch.Fetch(context.Background(), catalog, names, fetch.Options{Dir: Dir(), Progress: os.Stderr}); err != nil {
+	if err := fetch.Fetch(context.Background(), catalog, names,
+		fetch.Options{Dir: Dir(), Progress: os.Stderr}); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -126,7 +127,8 @@ func Close(tb testing.TB, what string, got, want []float32, tolerance float32) {
 		}
 	}
 	if !(worst <= tolerance*largest) {
-		tb.Errorf("%s: value %d is %g, want %g; that is more than %g of the largest value %g away", what, at, got[at], want[at], tolerance, largest)
+		tb.Errorf("%s: value %d is %g, want %g; that is more than %g of the largest value %g away", what, at, got[at],
+			want[at], tolerance, largest)
 	}
 }
 

@@ -23,8 +23,10 @@ var blazefaceGrids = []struct {
 	logits, numbers string
 	cells, anchors  int
 }{
-	{"StatefulPartitionedCall/functional_1/conv2d_33/BiasAdd", "StatefulPartitionedCall/functional_1/conv2d_35/BiasAdd", 16, 2},
-	{"StatefulPartitionedCall/functional_1/conv2d_34/BiasAdd", "StatefulPartitionedCall/functional_1/conv2d_36/BiasAdd", 8, 6},
+	{"StatefulPartitionedCall/functional_1/conv2d_33/BiasAdd", "StatefulPartitionedCall/functional_1/conv2d_35/BiasAdd",
+		16, 2},
+	{"StatefulPartitionedCall/functional_1/conv2d_34/BiasAdd", "StatefulPartitionedCall/functional_1/conv2d_36/BiasAdd",
+		8, 6},
 }
 
 // blazeface outputs scores [N,896], boxes [N,896,4] and landmarks [N,896,6,2] (x, y), in pixels.
@@ -64,7 +66,8 @@ func blazeface(b *onnx.Builder, m *tfjs.Model) error {
 	n, a := onnx.Free("N"), onnx.Fixed(count)
 	b.Output("scores", b.Op("Sigmoid", []string{b.Op("Concat", logits, onnx.Int("axis", 1))}), onnx.Float, n, a)
 
-	parts := b.Ops("Split", 3, []string{b.Op("Concat", places, onnx.Int("axis", 1)), b.Int64s(2, 2, numbers-4)}, onnx.Int("axis", 2))
+	parts := b.Ops("Split", 3, []string{b.Op("Concat", places, onnx.Int("axis", 1)), b.Int64s(2, 2, numbers-4)},
+		onnx.Int("axis", 2))
 	middle := b.Op("Add", []string{parts[0], b.Floats([]int{1, count, 2}, centers...)})
 	half := b.Op("Mul", []string{parts[1], b.Float(0.5)})
 	corners := []string{b.Op("Sub", []string{middle, half}), b.Op("Add", []string{middle, half})}

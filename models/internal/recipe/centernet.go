@@ -33,7 +33,8 @@ func centernet(b *onnx.Builder, m *tfjs.Model) error {
 		return err
 	}
 	pixels := convert.Value{Name: image(b, onnx.Free("H"), onnx.Free("W")), Shape: []int{1, 512, 512, 3}, NCHW: true}
-	heads, err := importNCHW(b, m, map[string]convert.Value{centernetPixels: pixels}, centernetHeatmap, centernetDistances)
+	heads, err := importNCHW(b, m, map[string]convert.Value{centernetPixels: pixels}, centernetHeatmap,
+		centernetDistances)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ const (
 	movenetCenter  = "StatefulPartitionedCall/Sigmoid_1"
 	movenetRegress = "StatefulPartitionedCall/kpt_regress_0/conv2d_6/BiasAdd"
 	movenetOffset  = "StatefulPartitionedCall/kpt_offset_0/conv2d_7/BiasAdd"
-	movenetPrior   = "ConstantFolding/StatefulPartitionedCall/truediv_2_recip" // the prior: weights by distance from the center, [s,s,1]
+	// The prior: weights by distance from the center, [s,s,1].
+	movenetPrior = "ConstantFolding/StatefulPartitionedCall/truediv_2_recip"
 )
 
 // movenet outputs keypoints [N,17,3]: y and x as fractions of the image, and a score.
@@ -38,8 +39,10 @@ func movenet(b *onnx.Builder, m *tfjs.Model) error {
 	}
 	grid := prior.Shape[0]
 	side := grid * movenetStride
-	pixels := convert.Value{Name: image(b, onnx.Fixed(side), onnx.Fixed(side)), Shape: []int{1, side, side, 3}, NCHW: true}
-	heads, err := importNCHW(b, m, map[string]convert.Value{movenetPixels: pixels}, movenetHeatmap, movenetCenter, movenetRegress, movenetOffset)
+	pixels := convert.Value{Name: image(b, onnx.Fixed(side), onnx.Fixed(side)), Shape: []int{1, side, side, 3},
+		NCHW: true}
+	heads, err := importNCHW(b, m, map[string]convert.Value{movenetPixels: pixels}, movenetHeatmap, movenetCenter,
+		movenetRegress, movenetOffset)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,8 @@ func nanodet(b *onnx.Builder, m *tfjs.Model) error {
 		return err
 	}
 	for _, h := range nanodetHeads {
-		if err := keepChannels(m, nanodetKept(), nanodetClasses+nanodetSides*nanodetBins, h.weights, h.bias); err != nil {
+		if err := keepChannels(m, nanodetKept(), nanodetClasses+nanodetSides*nanodetBins, h.weights,
+			h.bias); err != nil {
 			return err
 		}
 	}
@@ -58,7 +59,8 @@ func nanodet(b *onnx.Builder, m *tfjs.Model) error {
 	// The mean cannot go into the bias: the first convolution pads with zeros, which stand for the mean.
 	mean := b.Floats([]int{1, 3, 1, 1}, nanodetMean[2], nanodetMean[1], nanodetMean[0])
 	pixels = b.Op("Sub", []string{pixels, mean})
-	input := convert.Value{Name: pixels, Shape: []int{1, 3, 416, 416}} // exported from PyTorch, so the graph itself uses NCHW
+	// Exported from PyTorch, so the graph itself uses NCHW.
+	input := convert.Value{Name: pixels, Shape: []int{1, 3, 416, 416}}
 	var outputs []string
 	for _, h := range nanodetHeads {
 		outputs = append(outputs, h.output)
@@ -73,7 +75,8 @@ func nanodet(b *onnx.Builder, m *tfjs.Model) error {
 		scores, boxes = append(scores, s), append(boxes, x)
 	}
 	anchors := onnx.Free("A")
-	b.Output("scores", b.Op("Sigmoid", []string{b.Op("Concat", scores, onnx.Int("axis", 1))}), onnx.Float, onnx.Free("N"), anchors)
+	b.Output("scores", b.Op("Sigmoid", []string{b.Op("Concat", scores, onnx.Int("axis", 1))}), onnx.Float,
+		onnx.Free("N"), anchors)
 	b.Output("boxes", b.Op("Concat", boxes, onnx.Int("axis", 1)), onnx.Float, onnx.Free("N"), anchors, onnx.Fixed(4))
 	return nil
 }

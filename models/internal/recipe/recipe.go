@@ -94,8 +94,10 @@ func gridPoints(b *onnx.Builder, feature string, stride int, offset float32) str
 		return b.Op("Reshape", []string{cells, b.Int64s(dims...)})
 	}
 	x, y := along(3, 1, -1, 1), along(2, -1, 1, 1)
-	size := b.Op("Concat", []string{b.Op("Slice", []string{shape, b.Int64s(2), b.Int64s(4)}), b.Int64s(1)}, onnx.Int("axis", 0))
-	both := b.Op("Concat", []string{b.Op("Expand", []string{x, size}), b.Op("Expand", []string{y, size})}, onnx.Int("axis", 2))
+	size := b.Op("Concat", []string{b.Op("Slice", []string{shape, b.Int64s(2), b.Int64s(4)}), b.Int64s(1)},
+		onnx.Int("axis", 0))
+	both := b.Op("Concat", []string{b.Op("Expand", []string{x, size}), b.Op("Expand", []string{y, size})},
+		onnx.Int("axis", 2))
 	return b.Op("Reshape", []string{both, b.Int64s(1, -1, 2)})
 }
 

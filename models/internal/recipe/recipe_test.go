@@ -25,12 +25,14 @@ func TestEveryModelHasARecipe(t *testing.T) {
 		if m.Source.Format != models.FormatTFJS {
 			continue
 		}
-		_, err := recipe.Build(m.Family, &tfjs.Model{Nodes: map[string]*tfjs.Node{}, Weights: map[string]*tfjs.Tensor{}})
+		_, err := recipe.Build(m.Family, &tfjs.Model{Nodes: map[string]*tfjs.Node{},
+			Weights: map[string]*tfjs.Tensor{}})
 		if err == nil || strings.Contains(err.Error(), "no recipe") || !strings.Contains(err.Error(), m.Family) {
 			t.Errorf("%s: got %v", m.Name, err)
 		}
 	}
-	if _, err := recipe.Build("yolo", nil); err == nil || !strings.Contains(err.Error(), `no recipe for model family "yolo"`) {
+	if _, err := recipe.Build("yolo", nil); err == nil ||
+		!strings.Contains(err.Error(), `no recipe for model family "yolo"`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -45,7 +45,8 @@ func Read(fsys fs.FS, name string) (*Model, error) {
 		return nil, fmt.Errorf("%s is not a TensorFlow.js model: %w", name, err)
 	}
 	if len(file.Topology.Nodes) == 0 {
-		return nil, fmt.Errorf("%s is not a TensorFlow.js graph model: it has no modelTopology.node (a layers model cannot be converted)", name)
+		return nil, fmt.Errorf("%s is not a TensorFlow.js graph model: it has no modelTopology.node "+
+			"(a layers model cannot be converted)", name)
 	}
 	m := &Model{Nodes: make(map[string]*Node, len(file.Topology.Nodes)), Weights: map[string]*Tensor{}}
 	for _, n := range file.Topology.Nodes {

@@ -86,7 +86,8 @@ func (w weightSpec) decode(buf []byte) (*Tensor, int, error) {
 		if w.Quantization != nil && stored != "float16" {
 			scale, offset := float32(w.Quantization.Scale), float32(w.Quantization.Min)
 			for i, v := range t.Floats {
-				t.Floats[i] = float32(v*scale) + offset // the conversion prevents a fused multiply-add, for the same bytes on every machine
+				// The conversion prevents a fused multiply-add, for the same bytes on every machine.
+				t.Floats[i] = float32(v*scale) + offset
 			}
 		}
 	case w.Quantization != nil:
