@@ -83,7 +83,7 @@ jaeger-test: models footage build ## Read the traces of real footage back from t
 
 .PHONY: kill-test
 kill-test: ## Kill the built program 60 times at random moments, and see that nothing is lost (after make models footage build)
-	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 20m -v -run TestKilledAtAnyMoment ./test/e2e
+	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 20m -v -run TestKillAtRandomMoments ./test/e2e
 
 .PHONY: bench
 bench: all ## Measure speed and memory on 1080p footage; writes docs/benchmarks.md
@@ -147,8 +147,8 @@ install: ## Install what was built, in Debian's layout, below DESTDIR; a configu
 	install -D -m 644 packaging/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/otelcol-anonymizer.conf
 
 .PHONY: docs-images
-docs-images: models footage build ## Draw the pictures of docs/telemetry.md anew, from the telemetry of a real run
-	$(GO) run ./test/pictures
+docs-images: models footage build ## Plot the images of docs/telemetry.md from the telemetry of a real run
+	$(GO) run ./test/images
 
 .PHONY: clean
 clean: ## Remove what was built; models, footage and your videos stay

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package docs holds the documents to what they say.
+// Package docs tests the documentation.
 package docs
 
 import (
@@ -16,22 +16,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNamedTestsExist looks for each test that the documents name.
+// TestNamedTestsExist checks that each test named in the documents exists.
 func TestNamedTestsExist(t *testing.T) {
 	const root = "../.."
 	exists := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
-	for _, folder := range []string{"receiver", "test"} {
-		require.NoError(t, filepath.WalkDir(filepath.Join(root, folder), func(path string, _ fs.DirEntry, err error) error {
-			if err != nil || !strings.HasSuffix(path, "_test.go") {
+	for _, directory := range []string{"receiver", "test"} {
+		require.NoError(t, filepath.WalkDir(filepath.Join(root, directory),
+			func(path string, _ fs.DirEntry, err error) error {
+				if err != nil || !strings.HasSuffix(path, "_test.go") {
+					return err
+				}
+				text, err := os.ReadFile(path)
+				for _, match := range declared.FindAllSubmatch(text, -1) {
+					exists[string(match[1])] = true
+				}
 				return err
-			}
-			text, err := os.ReadFile(path)
-			for _, match := range declared.FindAllSubmatch(text, -1) {
-				exists[string(match[1])] = true
-			}
-			return err
-		}))
+			}))
 	}
 	for _, document := range []string{"docs/videos.md", "THREAT-MODEL.md"} {
 		text, err := os.ReadFile(filepath.Join(root, document))
@@ -39,7 +40,7 @@ func TestNamedTestsExist(t *testing.T) {
 		named := regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(text, -1)
 		assert.NotEmpty(t, named, document)
 		for _, match := range named {
-			assert.True(t, exists[string(match[1])], "%s names %s, which is no test", document, match[1])
+			assert.True(t, exists[string(match[1])], "%s names %s, which does not exist", document, match[1])
 		}
 	}
 }

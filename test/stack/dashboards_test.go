@@ -17,8 +17,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// TestDashboardFilesMatchTheirSource checks that nobody edited the files by hand, and that panels do not overlap. It compares what
-// the files mean to Grafana, not how they are written.
+// TestDashboardFilesMatchTheirSource checks that nobody edited the files by hand, and that panels do not overlap. It
+// compares what the files mean to Grafana, not how they are written.
 func TestDashboardFilesMatchTheirSource(t *testing.T) {
 	all, err := dashboards.All()
 	require.NoError(t, err)
@@ -42,14 +42,14 @@ func TestDashboardFilesMatchTheirSource(t *testing.T) {
 		require.NoError(t, json.Unmarshal(got, &page))
 		ids, cells := map[int]bool{}, map[string]string{}
 		for _, panel := range page.Panels {
-			assert.False(t, ids[panel.ID], "%s: the ID of %s is taken", name, panel.Title)
+			assert.False(t, ids[panel.ID], "%s: the ID of %s is used twice", name, panel.Title)
 			ids[panel.ID] = true
 			at := panel.GridPos
-			assert.LessOrEqual(t, at.X+at.W, 24, "%s: %s is on the screen", name, panel.Title)
+			assert.LessOrEqual(t, at.X+at.W, 24, "%s: %s fits the screen", name, panel.Title)
 			for x := at.X; x < at.X+at.W; x++ {
 				for y := at.Y; y < at.Y+at.H; y++ {
 					cell := fmt.Sprint(x, " ", y)
-					require.Empty(t, cells[cell], "%s: %s lies on", name, panel.Title)
+					require.Empty(t, cells[cell], "%s: %s overlaps", name, panel.Title)
 					cells[cell] = panel.Title
 				}
 			}

@@ -48,7 +48,8 @@ func TestArguments(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"fetch", "-h"}, &out, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "-accept-any") {
+	err := run(t.Context(), []string{"fetch", "-h"}, &out, &out)
+	if !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "-accept-any") {
 		t.Errorf("got %v and %s", err, out.String())
 	}
 }

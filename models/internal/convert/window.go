@@ -74,7 +74,8 @@ func (w window) slide(x Value, begin, end [2]int) (size [2]int, pads []int, err 
 		pads[i], pads[i+2] = begin[i], end[i]
 		if w.same {
 			if n%w.strides[i] != 0 {
-				return size, nil, fmt.Errorf("size %d is not a multiple of the stride %d: SAME padding would depend on the size", n, w.strides[i])
+				return size, nil, fmt.Errorf("size %d is not a multiple of the stride %d: "+
+					"SAME padding would depend on the size", n, w.strides[i])
 			}
 			missing := max(reach-w.strides[i], 0)
 			pads[i] += missing / 2

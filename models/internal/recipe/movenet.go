@@ -78,7 +78,8 @@ func movenetDecode(b *onnx.Builder, grid int, prior []float32, heatmap, center, 
 	// The position that this center predicts for each keypoint.
 	everywhere := b.Op("Expand", []string{b.Op("Unsqueeze", []string{person, b.Int64s(1)}), b.Int64s(1, 2*k, 1)})
 	expected := b.Op("GatherElements", []string{flat(regress, 0, 2*k, -1), everywhere}, onnx.Int("axis", 2)) // [N,34,1]
-	yx := b.Ops("Split", 2, []string{flat(expected, 0, k, 2), b.Int64s(1, 1)}, onnx.Int("axis", 2))          // [N,17,1] each
+	// [N,17,1] each
+	yx := b.Ops("Split", 2, []string{flat(expected, 0, k, 2), b.Int64s(1, 1)}, onnx.Int("axis", 2))
 	expectedY := add(yx[0], b.Op("Unsqueeze", []string{personY, b.Int64s(1)}))
 	expectedX := add(yx[1], b.Op("Unsqueeze", []string{personX, b.Int64s(1)}))
 
@@ -96,7 +97,8 @@ func movenetDecode(b *onnx.Builder, grid int, prior []float32, heatmap, center, 
 	score := b.Op("GatherElements", []string{likely, cell}, onnx.Int("axis", 2))
 
 	// Its position within the cell.
-	pairs := b.Op("Expand", []string{b.Op("Unsqueeze", []string{cell, b.Int64s(2)}), b.Int64s(1, 1, 2, 1)}) // [N,17,2,1]
+	// [N,17,2,1]
+	pairs := b.Op("Expand", []string{b.Op("Unsqueeze", []string{cell, b.Int64s(2)}), b.Int64s(1, 1, 2, 1)})
 	within := b.Op("GatherElements", []string{flat(offset, 0, k, 2, -1), pairs}, onnx.Int("axis", 3))
 	within = b.Op("Squeeze", []string{within, b.Int64s(3)})
 	y, x := rowAndColumn(cell)

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command pictures runs the built collector on a clip of real people and plots its telemetry for docs/telemetry.md: the
+// Command images runs the built collector on a clip of real people and plots its telemetry for docs/telemetry.md: the
 // trace of a frame, and the first panels of the dashboards. Run it by `make docs-images`.
 package main
 
@@ -19,7 +19,7 @@ import (
 
 func main() {
 	if err := run(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "pictures:", err)
+		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
 }
@@ -49,7 +49,7 @@ func run(ctx context.Context) error {
 
 // record runs the collector on walk.mp4 and returns its spans.
 func record(ctx context.Context) (telemetry.Spans, error) {
-	dir, err := os.MkdirTemp("", "otelcol-anonymizer-pictures-")
+	dir, err := os.MkdirTemp("", "otelcol-anonymizer-images-")
 	if err != nil {
 		return nil, err
 	}

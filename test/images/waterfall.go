@@ -28,7 +28,8 @@ func waterfall(all frames) (*chart, error) {
 		}
 		x0, x1, y := axis.x(s.StartTimestamp()), axis.x(s.EndTimestamp()), float64(-i)
 		bottom, top := y-.35, y+.35
-		bar, err := plotter.NewPolygon(plotter.XYs{{X: x0, Y: bottom}, {X: x0, Y: top}, {X: x1, Y: top}, {X: x1, Y: bottom}})
+		bar, err := plotter.NewPolygon(plotter.XYs{{X: x0, Y: bottom}, {X: x0, Y: top}, {X: x1, Y: top},
+			{X: x1, Y: bottom}})
 		if err != nil {
 			return nil, err
 		}
