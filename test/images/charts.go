@@ -14,7 +14,7 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// newTimeline is a chart over the frames of a video, with whole numbers up to at least most on its y axis.
+// newTimeline is a chart over the frames of a video, with integers up to at least most on its y axis.
 func newTimeline(title string, all frames, most int) *chart {
 	c := newChart(title, 235)
 	most = (max(most, 1) + 3) / 4 * 4
@@ -78,7 +78,7 @@ func masks(all frames) (*chart, error) {
 		}
 	}
 	c := newTimeline("Masks by origin", all, all.most(upTo(len(origins))))
-	// From the top down, so that each area covers what lies below it.
+	// From the top down, so that each area covers the lower part of the one before.
 	for i, origin := range slices.Backward(origins) {
 		area, err := steps(all, upTo(i+1))
 		if err != nil {

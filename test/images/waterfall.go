@@ -86,10 +86,10 @@ func (a cutAxis) since(t pcommon.Timestamp) time.Duration { return time.Duration
 
 func (a cutAxis) cut() time.Duration { return a.to - a.from }
 
-// cutAt is where the cut lies, from 0 to 1.
+// cutAt is the position of the cut, 0..1.
 func (a cutAxis) cutAt() float64 { return float64(a.from) / float64(a.total-a.cut()) }
 
-// x is where a time lies, from 0, the start of the trace, to 1, its end.
+// x is the position of a time: 0 is the start of the trace, 1 its end.
 func (a cutAxis) x(t pcommon.Timestamp) float64 {
 	d := a.since(t)
 	switch {

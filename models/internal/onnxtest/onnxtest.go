@@ -104,7 +104,7 @@ func Run[T ort.TensorData](tb testing.TB, s *Session, shape []int64, values []T)
 	for i, output := range outputs {
 		tensor, ok := output.(*ort.Tensor[float32])
 		if !ok {
-			tb.Fatalf("output %s is no float32 tensor", s.Outputs[i].Name)
+			tb.Fatalf("output %s is not a float32 tensor", s.Outputs[i].Name)
 		}
 		results[s.Outputs[i].Name] = Tensor{tensor.GetShape(), append([]float32(nil), tensor.GetData()...)}
 		tensor.Destroy()

@@ -103,7 +103,7 @@ func (a Attrs) Strings(name string) ([]string, error) {
 func parseInt(name string, n json.Number) (int, error) {
 	i, err := strconv.ParseInt(n.String(), 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("attribute %s: %q is not a whole number: %w", name, n, err)
+		return 0, fmt.Errorf("attribute %s: %q is not an integer: %w", name, n, err)
 	}
 	return int(i), nil
 }
