@@ -140,7 +140,7 @@ check-generated: ## Fail when generated code differs from what its source genera
 
 .PHONY: kill-test
 kill-test: ## Kill the collector 60 times at random; nothing may be lost (after make models footage build)
-	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 20m -v -run TestKilledAtAnyMoment ./test/e2e
+	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 20m -v -run TestKillAtRandomMoments ./test/e2e
 
 .PHONY: stack-test
 stack-test: setup-test models footage build ## Test dashboards, rules and alerts on real footage with a real Prometheus
@@ -180,8 +180,8 @@ dashboards: ## Regenerate the dashboards in config/stack from internal/dashboard
 	$(GO) run ./internal/dashboards/write
 
 .PHONY: docs-images
-docs-images: models footage build ## Redraw the images in docs/telemetry.md from the telemetry of a real run
-	$(GO) run ./test/pictures
+docs-images: models footage build ## Plot the images of docs/telemetry.md from the telemetry of a real run
+	$(GO) run ./test/images
 
 .PHONY: readme-image
 readme-image: demo ## Redraw the image in the README from the output of the demo
