@@ -128,7 +128,8 @@ func TestReferences(t *testing.T) {
 	}
 	for _, other := range []string{
 		"output::audio", "config.yaml", "docs_test.go", "os.Rename", "internal/vision/<family>.go", "/usr/bin/ffmpeg",
-		"https://example.com/a", "github.com/stretchr/testify", "make build/x", "-c:v", "watch.include", "1.5", "bin/anonymizerctl", "models/gone.onnx",
+		"https://example.com/a", "github.com/stretchr/testify", "make build/x", "-c:v", "watch.include", "1.5",
+		"bin/anonymizerctl", "models/gone.onnx",
 	} {
 		checked, missing := source.check("See `" + other + "`.")
 		assert.Zero(t, checked, "%s is not a reference", other)

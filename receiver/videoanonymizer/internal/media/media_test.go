@@ -29,6 +29,14 @@ func testTools(t testing.TB) Tools {
 	return tools
 }
 
+// skipMostIfShort runs every eighth case of a long table with -short, and skips the others.
+func skipMostIfShort(t *testing.T, index int) {
+	t.Helper()
+	if testing.Short() && index%8 != 0 {
+		t.Skip("one case in eight is enough with -short")
+	}
+}
+
 // clip makes a video from ffmpeg's arguments, split at spaces, and returns its path.
 func clip(t testing.TB, name, args string) string {
 	t.Helper()
