@@ -31,19 +31,23 @@ type factory struct {
 	shared map[*Config]*sharedReceiver
 }
 
-func (f *factory) createTraces(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Traces) (receiver.Traces, error) {
+func (f *factory) createTraces(_ context.Context, set receiver.Settings, cfg component.Config,
+	next consumer.Traces) (receiver.Traces, error) {
 	return f.create(set, cfg, func(r *videoReceiver) { r.setTraces(next) })
 }
 
-func (f *factory) createLogs(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Logs) (receiver.Logs, error) {
+func (f *factory) createLogs(_ context.Context, set receiver.Settings, cfg component.Config,
+	next consumer.Logs) (receiver.Logs, error) {
 	return f.create(set, cfg, func(r *videoReceiver) { r.setLogs(next) })
 }
 
-func (f *factory) createMetrics(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Metrics) (receiver.Metrics, error) {
+func (f *factory) createMetrics(_ context.Context, set receiver.Settings, cfg component.Config,
+	next consumer.Metrics) (receiver.Metrics, error) {
 	return f.create(set, cfg, func(r *videoReceiver) { r.setMetrics(next) })
 }
 
-func (f *factory) create(set receiver.Settings, cfg component.Config, use func(*videoReceiver)) (*sharedReceiver, error) {
+func (f *factory) create(set receiver.Settings, cfg component.Config,
+	use func(*videoReceiver)) (*sharedReceiver, error) {
 	config, ok := cfg.(*Config)
 	if !ok {
 		return nil, errors.New("the configuration is not one of videoanonymizer")

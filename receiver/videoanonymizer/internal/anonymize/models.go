@@ -8,14 +8,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
@@ -44,7 +44,8 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 	}
 	library := cmp.Or(cfg.Inference.Library, os.Getenv(libraryEnv), models.RuntimeLibrary(directory))
 	if err := onnx.Initialize(library); err != nil {
-		return nil, fmt.Errorf("%w (run `make models`, or set inference::library or %s to the path of libonnxruntime.so)", err, libraryEnv)
+		return nil, fmt.Errorf("%w (run `make models`, or set inference::library or %s to the path of libonnxruntime.so)",
+			err, libraryEnv)
 	}
 	loaded := &Models{}
 	detector := cfg.Detector

@@ -108,7 +108,8 @@ func classify(err error) (reason string, temporary bool) {
 		return "exists", true
 	}
 	reason = media.Reason(err)
-	for _, cause := range []error{media.ErrNotVideo, media.ErrNoVideoStream, media.ErrDamaged, media.ErrUnsupported, media.ErrLimit} {
+	for _, cause := range []error{media.ErrNotVideo, media.ErrNoVideoStream, media.ErrDamaged, media.ErrUnsupported,
+		media.ErrLimit} {
 		if errors.Is(err, cause) {
 			return reason, false
 		}

@@ -133,7 +133,8 @@ func parseInputSize(raw any) (InputSize, error) {
 			return InputSize{LongSide: n}, nil
 		}
 	}
-	return InputSize{}, fmt.Errorf("input_size: %v: write auto, the long side such as 416, or [width, height] such as [416, 256]", raw)
+	return InputSize{}, fmt.Errorf("input_size: %v: write auto, the long side such as 416, or [width, height] "+
+		"such as [416, 256]", raw)
 }
 
 // pixels reads a number, which is text if it comes from an environment variable. It returns -1 for anything else.
@@ -161,7 +162,8 @@ func (c *Detector) validate() []error {
 		inRange("overlap_threshold", c.OverlapThreshold, 0.05, 1, "the overlap from which two boxes are the same person"),
 	}
 	if slices.Contains(c.Also, "") {
-		errs = append(errs, errors.New("also: a model is empty: write a name from the catalog such as centernet, or remove it"))
+		errs = append(errs, errors.New("also: a model is empty: write a name from the catalog "+
+			"such as centernet, or remove it"))
 	}
 	for _, side := range []int{c.InputSize.Width, c.InputSize.Height, c.InputSize.LongSide} {
 		if side != 0 {

@@ -143,7 +143,7 @@ func (w *Writer) tryExtras() error {
 	case errors.Is(err, ErrTool), crashed(err):
 		cause = ErrTool
 	default:
-		if disk := encodeCause(err.Error()); disk != ErrTool {
+		if disk := encodeCause(err.Error()); !errors.Is(disk, ErrTool) {
 			cause = disk
 		}
 	}

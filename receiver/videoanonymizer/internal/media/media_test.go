@@ -91,10 +91,10 @@ func transcode(ctx context.Context, tools Tools, path, final string, read ReadOp
 	if err != nil {
 		return nil, err
 	}
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	for {
 		f, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if r.Damage() != nil {
 				w.EndUnknown()
 			}

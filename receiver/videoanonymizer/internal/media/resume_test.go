@@ -148,7 +148,7 @@ func TestJoinShortSegments(t *testing.T) {
 			w, err := tools.createFor(t.Context(), out, info,
 				WriteOptions{Container: "mkv", Codec: codec, Preset: "ultrafast"})
 			require.NoError(t, err)
-			defer w.Abort()
+			defer func() { _ = w.Abort() }()
 			sealedRun(t, r, w, func(index int) bool { return index == 1 || index == 51 }, -1)
 			require.EqualValues(t, 53, w.frames)
 		})

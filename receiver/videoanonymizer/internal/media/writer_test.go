@@ -502,7 +502,7 @@ func TestSteadyStateAllocations(t *testing.T) {
 	defer r.Close()
 	w, err := tools.createFor(t.Context(), filepath.Join(t.TempDir(), ".part"), info, WriteOptions{Preset: "ultrafast"})
 	require.NoError(t, err)
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	pass := func() {
 		for range 50 {
 			f, err := r.Next()

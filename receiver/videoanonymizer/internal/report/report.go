@@ -139,7 +139,8 @@ func NewRecorder(temp string) (*Recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	return &Recorder{file: file, buffered: bufio.NewWriterSize(file, 64<<10), summary: summary{ByOrigin: map[mask.Origin]int{}}}, nil
+	return &Recorder{file: file, buffered: bufio.NewWriterSize(file, 64<<10),
+		summary: summary{ByOrigin: map[mask.Origin]int{}}}, nil
 }
 
 // Add adds the next frame. It does not keep the record.
@@ -202,7 +203,8 @@ func (r *Recorder) write(path string, about About) (err error) {
 		r.summary.Duration = math.Round(r.summary.Duration*1000) / 1000
 	}
 	head, err := json.MarshalIndent(document{
-		Schema: Schema, Created: time.Now().UTC().Truncate(time.Second), About: about, Summary: r.summary, Weakest: r.Weakest(),
+		Schema: Schema, Created: time.Now().UTC().Truncate(time.Second), About: about, Summary: r.summary,
+		Weakest: r.Weakest(),
 	}, "", "  ")
 	if err != nil {
 		return err
