@@ -29,11 +29,11 @@ func testTools(t testing.TB) Tools {
 	return tools
 }
 
-// skipMostIfShort runs every eighth case of a long table with -short, and skips the others.
-func skipMostIfShort(t *testing.T, index int) {
+// skipIfShort skips a case of a long test with -short, unless it is one of the few that are kept.
+func skipIfShort(t *testing.T, kept bool) {
 	t.Helper()
-	if testing.Short() && index%8 != 0 {
-		t.Skip("one case in eight is enough with -short")
+	if testing.Short() && !kept {
+		t.Skip("other cases are enough with -short")
 	}
 }
 
