@@ -120,12 +120,11 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 	if err != nil {
 		return Value{}, err
 	}
-	rest := inputs[2:]
 	if len(fused) > 0 && fused[0] == "BiasAdd" {
-		if len(rest) == 0 {
+		if len(inputs) < 3 {
 			return Value{}, errors.New("fused BiasAdd has no bias")
 		}
-		bias, err := rest[0].floats()
+		bias, err := inputs[2].floats()
 		if err != nil {
 			return Value{}, err
 		}
@@ -133,7 +132,7 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 			return Value{}, fmt.Errorf("bias of shape %v does not fit %d channels", bias.Shape, w.Shape[0])
 		}
 		args = append(args, c.b.Floats([]int{w.Shape[0]}, bias.Floats...))
-		fused, rest = fused[1:], rest[1:]
+		fused = fused[1:]
 	}
 	name := c.b.Op("Conv", args,
 		onnx.Ints("kernel_shape", win.kernel...), onnx.Ints("strides", win.strides...),
