@@ -112,8 +112,9 @@ type content struct {
 }
 
 // journal is the ledger of sources and outputs across restarts: a file of JSON lines, each synced before it counts. The
-// last line for a path is valid. A line that a crash has torn is dropped, which loses nothing that put had
-// acknowledged. Opening compacts the file.
+// last line for a path is valid. Opening compacts the file. Lines that cannot be read (torn by a crash, zeroed by a power
+// cut) are left out then, and the file as it was is kept aside, see keepDamaged. A torn last line loses nothing that put
+// had acknowledged.
 //
 // The rest of the package uses openJournal, put, source, unfinished, isOutput, outputWith, doneWith and close, and
 // nothing else.
@@ -172,7 +173,7 @@ func newJournal(logger *zap.Logger) *journal {
 	}
 }
 
-// load reads all lines. Where one in the middle is damaged, it keeps a copy of the file for a person to inspect.
+// load reads all lines, and keeps a damaged file for a person to inspect.
 func (j *journal) load() error {
 	file, err := os.Open(j.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -183,20 +184,56 @@ func (j *journal) load() error {
 	}
 	defer file.Close()
 	damaged, err := readRecords(file, j.apply)
-	if err != nil {
+	if err != nil || damaged == 0 {
 		return err
 	}
-	if damaged > 0 {
-		kept := j.path + ".damaged"
-		err := os.Link(j.path, kept)
-		j.logger.Error("the journal is damaged: the videos on its damaged lines may be processed again",
-			zap.String("journal", j.path), zap.Int("damaged_lines", damaged), zap.String("kept_as", kept),
-			zap.Error(err))
+	kept, err := keepDamaged(j.path, time.Now())
+	if err != nil {
+		return fmt.Errorf("the journal is damaged, and cannot be kept aside: %w", err)
 	}
+	j.logger.Error("the journal is damaged: what can be read of it is used, the videos on its damaged lines may be "+
+		"processed again", zap.String("journal", j.path), zap.Int("damaged_lines", damaged), zap.String("kept_as", kept))
 	return nil
 }
 
-// readRecords calls apply for each whole line and counts the damaged ones, except for a torn last one.
+// damagedSuffix, followed by the time in UTC, is appended to the name of a damaged journal that is kept aside.
+const damagedSuffix = ".damaged-"
+
+// keepDamaged gives a damaged journal a second name, which outlasts the compaction that follows. The journal keeps its
+// own until then, so that a start that fails in between finds it again.
+func keepDamaged(path string, at time.Time) (kept string, err error) {
+	stamped := path + damagedSuffix + at.UTC().Format("20060102T150405Z")
+	for n := 1; n <= maxNumber; n++ {
+		if kept = stamped; n > 1 {
+			kept = fmt.Sprintf("%s-%d", stamped, n)
+		}
+		if err = os.Link(path, kept); err != nil && !errors.Is(err, fs.ErrExist) {
+			err = copyNew(path, kept) // FAT and some network file systems have no links
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return kept, err
+		}
+	}
+	return "", err
+}
+
+// copyNew copies a file durably to a name that must be free.
+func copyNew(path, to string) (err error) {
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	copied, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(copied, from)
+	return errors.Join(err, durable.Sync(copied), copied.Close())
+}
+
+// readRecords calls apply for each record that it can read, and counts the lines that are damaged: those that are no
+// records, a torn last one included, and those with NUL bytes, of which a whole record may remain.
 func readRecords(from io.Reader, apply func(record)) (damaged int, err error) {
 	lines := bufio.NewReader(from)
 	for {
@@ -204,10 +241,13 @@ func readRecords(from io.Reader, apply func(record)) (damaged int, err error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return damaged, err
 		}
+		text := bytes.Trim(line, "\x00\r\n\t ")
 		var rec record
-		if parse := json.Unmarshal(line, &rec); parse == nil {
+		parsed := json.Unmarshal(text, &rec) == nil
+		if parsed {
 			apply(rec)
-		} else if err == nil && len(bytes.TrimSpace(line)) > 0 {
+		}
+		if len(text) > 0 && !parsed || bytes.IndexByte(line, 0) >= 0 {
 			damaged++
 		}
 		if err != nil {
@@ -330,13 +370,16 @@ func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 		lines, size = lines+1, size+int64(n)
 		return err
 	}
-	listed := map[pathText]bool{} // outputs that a source's entry lists
+	// What the sources' entries say of each output: the last one counts, until the output's own record replaces it.
+	listed := map[pathText]outputFile{}
 	for _, path := range slices.Sorted(maps.Keys(j.sources)) {
 		s := j.sources[path]
 		if s.State == stateDone && s.Output != nil {
-			listed[s.Output.Path] = true
+			listed[s.Output.Path] = *s.Output
+		}
+		if s.State == stateDone {
 			for _, c := range s.Companions {
-				listed[c.Path] = true
+				listed[c.Path] = c.outputFile
 			}
 		}
 		if err := emit(record{Source: &s}); err != nil {
@@ -344,7 +387,7 @@ func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(j.outputs)) {
-		if o := j.outputs[path]; !listed[o.Path] {
+		if o := j.outputs[path]; listed[o.Path] != o {
 			if err := emit(record{Output: &o}); err != nil {
 				return 0, 0, err
 			}
