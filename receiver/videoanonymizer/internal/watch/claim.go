@@ -71,11 +71,8 @@ func (w *Watcher) inspect(f *file) (sum string, ok bool) {
 		return "", false
 	}
 	if hasWriter(opened) {
-		if !f.logged {
-			f.logged = true
-			w.logger.Info("waiting for a video that is still open for writing", zap.String("file", f.path))
-		}
-		w.requeue(f, max(w.opts.Config.StableFor, minPollGap))
+		w.queue.postpone(f, heldWriter, max(w.opts.Config.StableFor, minPollGap))
+		w.pollSoon() // to schedule the poll that finds it ready
 		return "", false
 	}
 	sum, err = digest(opened, st.Size)

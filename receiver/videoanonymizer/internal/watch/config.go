@@ -16,8 +16,9 @@ import (
 // Config selects the files to process. The receiver's configuration validates it.
 type Config struct {
 	// Include are glob patterns of the files to process; ** matches any number of folders. A pattern without wildcards
-	// names one file, or a folder whose files are processed. Relative patterns start at the working directory.
-	// Required.
+	// names one file, or a folder whose files are processed. Relative patterns start at the working directory. Files
+	// that are no videos by their extension, such as the .thm and .xml of cameras, are processed only where a pattern
+	// names that extension. Required.
 	Include []string `mapstructure:"include"`
 	// Exclude are glob patterns of files to ignore although Include matches them. A pattern without a slash is compared
 	// with the file's name alone.

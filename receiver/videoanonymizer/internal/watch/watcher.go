@@ -3,10 +3,11 @@
 
 // Package watch finds the videos that are ready, hands each to one worker, and records what happened to it.
 //
-// A file is ready when it is a regular file whose name is neither hidden nor marked as incomplete, has not changed for
-// a while, is not open for writing (where the file system can tell), and is neither done, nor failed permanently, nor
-// one of our outputs. Polling the folders decides; inotify only makes the next poll come sooner, since network file
-// systems send no events.
+// A file is ready when it is a regular file whose name is neither hidden nor marked as incomplete nor that of what
+// cameras put beside videos (ignore.go; a pattern that names the extension counts more), has not changed for a while,
+// is not open for writing (where the file system can tell), and is neither done, nor failed permanently, nor one of our
+// outputs. Why a file is not ready is logged once it has waited for some minutes (wait.go). Polling the folders decides;
+// inotify only makes the next poll come sooner, since network file systems send no events.
 //
 // A journal remembers what happened to each file, see journal.go. A file stays done as long as its content is the same,
 // which is judged by path, size, times, inode and, where those differ, a digest:
@@ -220,9 +221,8 @@ func (w *Watcher) pollLoop(ctx context.Context) {
 
 // poll scans the folders once and returns the time until the next poll.
 func (w *Watcher) poll() time.Duration {
-	w.found = w.found[:0]
 	w.folders.beginScan()
-	w.scanner.scan(func(f found) { w.found = append(w.found, f) })
+	w.found = w.scanner.scan(w.found[:0])
 	return min(w.opts.Config.PollInterval, w.queue.update(w.found))
 }
 
