@@ -70,8 +70,8 @@ func (w *Watcher) inspect(f *file) (sum string, ok bool) {
 		w.queue.forget(f)
 		return "", false
 	}
-	if hasWriter(opened) {
-		w.queue.postpone(f, heldWriter, max(w.opts.Config.StableFor, minPollGap))
+	if held := w.completeness.held(opened, st, w.queue.now().Sub(f.since)); held != "" {
+		w.queue.postpone(f, held, max(w.opts.Config.StableFor, minPollGap))
 		w.pollSoon() // to schedule the poll that finds it ready
 		return "", false
 	}

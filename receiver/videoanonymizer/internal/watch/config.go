@@ -27,8 +27,11 @@ type Config struct {
 	Recursive bool `mapstructure:"recursive"`
 	// PollInterval is the time between two scans of the folders.
 	PollInterval time.Duration `mapstructure:"poll_interval"`
-	// StableFor is how long a file's size, times and inode must stay unchanged before it counts as complete. On local
-	// disks, a file that another process has open for writing is not complete, however long that takes.
+	// StableFor is how long a file's size, times and inode must stay unchanged before it counts as complete. A file that
+	// a process has open for writing is not complete, however long that takes. Where nothing tells whether one has (a
+	// file of another user, a network share), and inotify did not see it being closed, it must stay unchanged ten times
+	// as long, 30 seconds at least. A source is moved or deleted only after it has stayed unchanged ten times as long
+	// once more, from its outcome on.
 	StableFor time.Duration `mapstructure:"stable_for"`
 
 	_ struct{}
@@ -79,7 +82,8 @@ func slashInBraces(pattern string) bool {
 	return false
 }
 
-// OnSuccess is what happens to a source once its output is published and recorded.
+// OnSuccess is what happens to a source once its output is published and recorded, and the source has stayed unchanged
+// for another while.
 type OnSuccess string
 
 // The values of OnSuccess. The empty string is OnSuccessKeep.

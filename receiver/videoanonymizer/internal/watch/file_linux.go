@@ -92,17 +92,6 @@ func openRegular(path string) (*os.File, stamp, error) {
 
 var errNotRegular = errors.New("it is not a regular file")
 
-// hasWriter tells whether a process has the file open for writing: the kernel grants a read lease (fcntl(2),
-// F_SETLEASE) only where none has. It returns false where leases do not work: on NFS, SMB and FUSE, and for files of
-// other users.
-func hasWriter(f *os.File) bool {
-	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
-	if err == nil {
-		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
-	}
-	return errors.Is(err, unix.EAGAIN)
-}
-
 const (
 	digestBlock  = 64 << 10
 	digestBlocks = 4

@@ -18,6 +18,7 @@ const (
 	heldKind     heldReason = "its extension says that it is no video"
 	heldChanging heldReason = "it is still changing"
 	heldWriter   heldReason = "a program has it open for writing"
+	heldUnknown  heldReason = "nothing tells whether a program still writes to it, so it has to stay unchanged for longer"
 )
 
 // partialSuffixes are what browsers, download managers, copy and sync tools append to the names of incomplete files.

@@ -116,7 +116,7 @@ type content struct {
 // cut) are left out then, and the file as it was is kept aside, see keepDamaged. A torn last line loses nothing that put
 // had acknowledged.
 //
-// The rest of the package uses openJournal, put, source, unfinished, isOutput, outputWith, doneWith and close, and
+// The rest of the package uses openJournal, put, update, source, unfinished, isOutput, outputWith, doneWith and close, and
 // nothing else.
 //
 // Lock order: writing, then mu. Lines are written without mu; compact holds it for reading.
@@ -292,9 +292,23 @@ func (j *journal) applyOutput(o outputFile) {
 
 // put records a source durably. If it fails, what was known before stays valid. After close it returns ErrStopped.
 func (j *journal) put(s source) error {
-	s.Time = time.Now().UTC()
 	j.writing.Lock()
 	defer j.writing.Unlock()
+	return j.putLocked(s)
+}
+
+// update is put, unless the source's entry has been replaced since s was read.
+func (j *journal) update(s source) error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	if current, _ := j.source(string(s.Path)); !current.Time.Equal(s.Time) {
+		return nil
+	}
+	return j.putLocked(s)
+}
+
+func (j *journal) putLocked(s source) error {
+	s.Time = time.Now().UTC()
 	if j.file == nil {
 		return ErrStopped
 	}

@@ -24,20 +24,27 @@ type wait struct {
 	logged []heldReason
 }
 
+// report tells whether it is time to log a reason, once.
+func (w *wait) report(held heldReason, now time.Time) bool {
+	if held == "" || now.Sub(w.since) < reportAfter || slices.Contains(w.logged, held) {
+		return false
+	}
+	w.logged = append(w.logged, held)
+	return true
+}
+
 // report logs why a file is not picked up, once it has waited for a while. Called under mu.
 func (q *queue) report(f *file, now time.Time) {
-	w := &f.wait
-	if f.phase != settling && f.phase != queued || w.held == "" || now.Sub(w.since) < reportAfter ||
-		slices.Contains(w.logged, w.held) {
+	if f.phase != settling && f.phase != queued || !f.wait.report(f.wait.held, now) {
 		return
 	}
-	w.logged = append(w.logged, w.held)
 	log := q.logger.Warn
-	if w.held == heldChanging || w.held == heldWriter { // as with any long recording
+	switch f.wait.held {
+	case heldChanging, heldWriter, heldUnknown: // as with any long recording
 		log = q.logger.Info
 	}
-	log("a file has not been picked up yet", zap.String("file", f.path), zap.String("reason", string(w.held)),
-		zap.Duration("waiting_for", now.Sub(w.since)))
+	log("a file has not been picked up yet", zap.String("file", f.path), zap.String("reason", string(f.wait.held)),
+		zap.Duration("waiting_for", now.Sub(f.wait.since)))
 }
 
 // reportKind logs that files of an extension are not picked up, once for each folder. Called under mu.
