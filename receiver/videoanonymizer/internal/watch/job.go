@@ -183,7 +183,8 @@ func describe(path string) (outputFile, error) {
 }
 
 // Done records that the output was published. What OnSuccess says is done to the source later, see disposal. An error
-// says that the record could not be written: the file may be processed again after a restart.
+// says that the record could not be written: the file may be processed again after a restart. Outputs of shorter
+// versions of the source are marked, see superseded.go.
 func (j *Job) Done() error {
 	if !j.end() {
 		return nil
@@ -197,6 +198,7 @@ func (j *Job) Done() error {
 	if err := j.conclude(); err != nil {
 		return fmt.Errorf("record as done: %w", err)
 	}
+	markSuperseded(j.watcher.journal, j.Path, j.watcher.logger)
 	j.watcher.disposal.schedule(j.Path)
 	return nil
 }

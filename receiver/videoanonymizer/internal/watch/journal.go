@@ -64,6 +64,8 @@ type source struct {
 	Time   time.Time `json:"time"`
 	Stamp  stamp     `json:"stamp"`
 	Digest string    `json:"digest,omitempty"`
+	// Body is the digest without the beginning, see digests.
+	Body string `json:"body,omitempty"`
 	// Attempt counts the attempts at this content that got no further than earlier ones; Crashes, those of them in
 	// which the collector died.
 	Attempt int `json:"attempt,omitempty"`
@@ -75,6 +77,8 @@ type source struct {
 	Output *outputFile `json:"output,omitempty"`
 	// Companions are published with the output.
 	Companions []companionFile `json:"beside,omitempty"`
+	// Previous are outputs of shorter versions of the source, which are marked as superseded once this one is done.
+	Previous []previous `json:"previous,omitempty"`
 	// Action is what still has to be done to the source.
 	Action action `json:"action,omitempty"`
 	Reason string `json:"reason,omitempty"`
@@ -116,7 +120,7 @@ type content struct {
 // cut) are left out then, and the file as it was is kept aside, see keepDamaged. A torn last line loses nothing that put
 // had acknowledged.
 //
-// The rest of the package uses openJournal, put, update, source, unfinished, isOutput, outputWith, doneWith and close, and
+// The rest of the package uses openJournal, put, putOutput, update, source, unfinished, isOutput, outputWith, doneWith and close, and
 // nothing else.
 //
 // Lock order: writing, then mu. Lines are written without mu; compact holds it for reading.
@@ -267,6 +271,12 @@ func (j *journal) apply(rec record) {
 		return
 	}
 	s := *rec.Source
+	if len(s.Companions) == 0 {
+		s.Companions = nil // as a compaction leaves it
+	}
+	if len(s.Previous) == 0 {
+		s.Previous = nil
+	}
 	j.sources[string(s.Path)] = s
 	if s.State != stateDone {
 		return
@@ -307,15 +317,27 @@ func (j *journal) update(s source) error {
 	return j.putLocked(s)
 }
 
+// putOutput records a file of ours that comes with no output, durably.
+func (j *journal) putOutput(o outputFile) error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	return j.append(record{Output: &o})
+}
+
 func (j *journal) putLocked(s source) error {
 	s.Time = time.Now().UTC()
+	return j.append(record{Source: &s})
+}
+
+// append writes and applies a record. Called under writing.
+func (j *journal) append(rec record) error {
 	if j.file == nil {
 		return ErrStopped
 	}
-	if err := j.write(record{Source: &s}); err != nil {
+	if err := j.write(rec); err != nil {
 		return fmt.Errorf("write %s: %w", j.path, err)
 	}
-	j.apply(record{Source: &s})
+	j.apply(rec)
 	if j.lines > 2*j.live()+maxOutdated {
 		if err := j.compact(); err != nil {
 			j.logger.Warn("cannot compact the journal: it grows until that succeeds",
@@ -431,7 +453,8 @@ func (j *journal) unfinished() []source {
 	defer j.mu.RUnlock()
 	var found []source
 	for _, path := range slices.Sorted(maps.Keys(j.sources)) {
-		if s := j.sources[path]; s.Temp != "" || s.Action != "" || s.GaveUp {
+		if s := j.sources[path]; s.Temp != "" || s.Action != "" || s.GaveUp ||
+			s.State == stateDone && len(s.Previous) > 0 {
 			found = append(found, s)
 		}
 	}

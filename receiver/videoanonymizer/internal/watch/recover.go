@@ -55,6 +55,7 @@ func (r *recovery) recover(s source) error {
 	if err := r.journal.put(s); err != nil {
 		return err
 	}
+	markSuperseded(r.journal, string(s.Path), r.logger)
 	r.disposal.schedule(string(s.Path))
 	return nil
 }

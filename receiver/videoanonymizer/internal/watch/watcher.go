@@ -15,7 +15,7 @@
 //   - untouched, restored from a backup, chmod, another mount: done;
 //   - renamed or moved within the watched folders: done, as long as nothing exists under the old name;
 //   - touch: done while its output is where it was put; without the output, a request to process the video again;
-//   - other content: a new video;
+//   - other content: a new video, whose output may supersede an earlier one, see superseded.go;
 //   - the same content under two names: two videos.
 //
 // A file that failed permanently is tried again after any change, even of its permissions or its name.
