@@ -99,6 +99,26 @@ func (d *disposal) schedule(path string) {
 	}
 }
 
+// keepWithoutOutput keeps the sources whose outputs are gone, since the output directory was removed.
+func (d *disposal) keepWithoutOutput() {
+	for _, w := range d.list() {
+		if w.entry.State == stateDone && !mayExist(string(w.entry.Output.Path)) {
+			d.remove(w)
+			d.keep(w.entry)
+		}
+	}
+}
+
+// keep drops the action on a source whose output is gone.
+func (d *disposal) keep(s source) {
+	d.logger.Warn("a source stays, although it was to be moved or deleted: the folder of its output was removed",
+		zap.String("file", string(s.Path)), zap.String("output", string(s.Output.Path)))
+	s.Action = ""
+	if err := d.journal.update(s); err != nil {
+		d.logger.Warn("cannot record that a source stays", zap.String("file", string(s.Path)), zap.Error(err))
+	}
+}
+
 // loop takes actions when they are due, until the context ends.
 func (d *disposal) loop(ctx context.Context) {
 	for {
@@ -159,6 +179,10 @@ func (d *disposal) try(w *waitingSource) (done bool) {
 	if wait > 0 {
 		w.due = d.now().Add(wait)
 		return false
+	}
+	if out := w.entry.Output; w.entry.State == stateDone && !mayExist(filepath.Dir(string(out.Path))) {
+		d.keep(w.entry)
+		return true
 	}
 	if err == nil {
 		err = d.run(w.entry)

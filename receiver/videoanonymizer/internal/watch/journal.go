@@ -120,19 +120,20 @@ type content struct {
 // cut) are left out then, and the file as it was is kept aside, see keepDamaged. A torn last line loses nothing that put
 // had acknowledged.
 //
-// The rest of the package uses openJournal, put, putOutput, update, source, unfinished, isOutput, outputWith, doneWith and close, and
-// nothing else.
+// The rest of the package uses openJournal, put, putOutput, update, source, unfinished, isOutput, outputWith, doneWith,
+// intact, restore and close, and nothing else.
 //
 // Lock order: writing, then mu. Lines are written without mu; compact holds it for reading.
 type journal struct {
 	logger *zap.Logger
 	path   string
-	lock   *os.File
 
-	writing sync.Mutex
-	file    *os.File // nil once closed
-	size    int64    // of the file up to the last good line
-	lines   int
+	writing   sync.Mutex
+	directory folderDevice
+	lock      *os.File
+	file      *os.File // nil once closed
+	size      int64    // of the file up to the last good line
+	lines     int
 
 	mu               sync.RWMutex
 	sources          map[string]source     // by path
@@ -158,7 +159,7 @@ func openJournal(directory string, logger *zap.Logger) (*journal, error) {
 		return nil, err
 	}
 	j := newJournal(logger)
-	j.path, j.lock = filepath.Join(directory, journalName), lock
+	j.path, j.lock, j.directory = filepath.Join(directory, journalName), lock, deviceOf(directory)
 	if err := j.load(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("read %s: %w", j.path, err)

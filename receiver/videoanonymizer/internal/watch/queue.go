@@ -27,6 +27,7 @@ type queue struct {
 
 	mu      sync.Mutex
 	closed  bool
+	paused  bool // nothing may be claimed
 	scans   uint64
 	files   map[string]*file // by path
 	kinds   map[string]bool  // folders and extensions for which reportKind has logged
@@ -218,6 +219,9 @@ func (q *queue) tryNext() (*file, <-chan struct{}, error) {
 	if q.closed {
 		return nil, nil, ErrStopped
 	}
+	if q.paused {
+		return nil, q.changed, nil
+	}
 	suspectClaimed := false
 	for _, f := range q.files {
 		suspectClaimed = suspectClaimed || f.phase == claimed && f.suspect
@@ -270,6 +274,16 @@ func (q *queue) forget(f *file) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.files, f.path)
+}
+
+// pause says whether files may be claimed.
+func (q *queue) pause(paused bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.paused != paused {
+		q.paused = paused
+		q.broadcast()
+	}
 }
 
 // close makes next return ErrStopped.

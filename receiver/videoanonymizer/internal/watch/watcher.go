@@ -59,6 +59,7 @@ type Watcher struct {
 	names        *names   // set by Start, like the next two
 	journal      *journal // the ledger: what is known of each file, across restarts
 	disposal     *disposal
+	guard        *guard
 
 	wake   chan struct{} // makes the next poll come sooner
 	cancel context.CancelFunc
@@ -138,6 +139,7 @@ func (w *Watcher) open() error {
 	}
 	w.names = newNames(output, &w.opts)
 	w.disposal = newDisposal(w.journal, w.completeness, w.queue.now, &w.opts)
+	w.guard = newGuard(output, w.journal, w.disposal, &w.opts)
 	recovery := recovery{
 		journal: w.journal, disposal: w.disposal, maxAttempts: w.opts.Retry.MaxAttempts, logger: w.logger,
 	}
@@ -171,6 +173,7 @@ func (w *Watcher) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-ended:
+		w.guard.check() // what is done must outlast the end
 	case <-ctx.Done(): // a scan hangs in a file system that does not answer
 		err = errors.Join(err, fmt.Errorf("a scan of the watched folders has not ended: %w", ctx.Err()))
 	}
@@ -228,6 +231,7 @@ func (w *Watcher) pollLoop(ctx context.Context) {
 
 // poll scans the folders once and returns the time until the next poll.
 func (w *Watcher) poll() time.Duration {
+	w.queue.pause(!w.guard.check())
 	w.folders.beginScan()
 	w.found = w.scanner.scan(w.found[:0])
 	return min(w.opts.Config.PollInterval, w.queue.update(w.found))

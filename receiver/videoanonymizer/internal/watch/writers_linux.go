@@ -33,6 +33,13 @@ var sharedFileSystems = map[int64]bool{
 	0x786f4256: true, unix.FUSE_SUPER_MAGIC: true,
 }
 
+// onSharedFileSystem is true where that cannot be found out.
+func onSharedFileSystem(f *os.File) bool {
+	var fs unix.Statfs_t
+	err := retryEINTR(func() error { return unix.Fstatfs(int(f.Fd()), &fs) })
+	return err != nil || sharedFileSystems[int64(uint32(fs.Type))]
+}
+
 // leaseSays asks the kernel for a read lease (fcntl(2), F_SETLEASE), which it grants only where no program has the file
 // open for writing. Any other refusal says nothing: of files of other users (without CAP_LEASE), and where the file
 // system has no leases. Where others share the file system, the answer is about this machine alone, and SMB refuses
@@ -42,9 +49,8 @@ func leaseSays(f *os.File) writing {
 	if err == nil {
 		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
 	}
-	var fs unix.Statfs_t
 	switch {
-	case unix.Fstatfs(int(f.Fd()), &fs) != nil || sharedFileSystems[int64(uint32(fs.Type))]:
+	case onSharedFileSystem(f):
 		return writingUnknown
 	case err == nil:
 		return notWriting
