@@ -28,10 +28,10 @@ const (
 	actionQuarantine action = "quarantine"
 )
 
-// disposal moves, deletes or quarantines sources, as the options ask, once their outcome is recorded and they have stayed
-// the same for another while (longCalm), in which nobody has them open for writing (completeness). A recorder or a copy
-// that paused goes on in that time: its file has changed then, stays, and is processed again. After a restart the time
-// starts again.
+// disposal moves, deletes or quarantines sources, as the options ask, once their outcome is recorded, they have then
+// stayed unchanged for another while (longCalm), and no program has them open for writing (completeness). A recorder or
+// a copy that had only paused continues in that time: its file has changed, stays, and is processed again. A restart
+// starts the time anew.
 type disposal struct {
 	journal      *journal
 	completeness completeness

@@ -16,10 +16,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// guard notices, with each poll, when the output directory or the state directory are removed while they are in use,
-// or their disk is unmounted. They are created again where they were, and the journal is written again from memory: what
-// is done stays done. No video is started as long as that fails, or where their disk is missing, since the outputs would
-// fill the disk below it, and what becomes of the videos would not be remembered. Only the polling goroutine uses it.
+// guard notices, with each poll, that the output directory or the state directory was removed while it was in use, or
+// that its disk was unmounted. A directory that was removed is created again, and the journal is written again from
+// memory: what is done stays done. No video is started while that fails, or while the disk is missing: outputs would
+// fill the disk below it, and what happened to the videos would be forgotten. Only the polling goroutine uses it.
 type guard struct {
 	output   folderDevice
 	journal  *journal

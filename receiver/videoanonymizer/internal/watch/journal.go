@@ -5,7 +5,6 @@ package watch
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -116,8 +115,8 @@ type content struct {
 }
 
 // journal is the ledger of sources and outputs across restarts: a file of JSON lines, each synced before it counts. The
-// last line for a path is valid. Opening compacts the file. Lines that cannot be read (torn by a crash, zeroed by a power
-// cut) are left out then, and the file as it was is kept aside, see keepDamaged. A torn last line loses nothing that put
+// last line for a path is valid. Opening compacts the file; lines that cannot be read (torn by a crash, zeroed by a
+// power cut) are left out, and the damaged file is kept aside, see damage.go. A torn last line loses nothing that put
 // had acknowledged.
 //
 // The rest of the package uses openJournal, put, putOutput, update, source, unfinished, isOutput, outputWith, doneWith,
@@ -201,71 +200,11 @@ func (j *journal) load() error {
 	return nil
 }
 
-// damagedSuffix, followed by the time in UTC, is appended to the name of a damaged journal that is kept aside.
-const damagedSuffix = ".damaged-"
-
-// keepDamaged gives a damaged journal a second name, which outlasts the compaction that follows. The journal keeps its
-// own until then, so that a start that fails in between finds it again.
-func keepDamaged(path string, at time.Time) (kept string, err error) {
-	stamped := path + damagedSuffix + at.UTC().Format("20060102T150405Z")
-	for n := 1; n <= maxNumber; n++ {
-		if kept = stamped; n > 1 {
-			kept = fmt.Sprintf("%s-%d", stamped, n)
-		}
-		if err = os.Link(path, kept); err != nil && !errors.Is(err, fs.ErrExist) {
-			err = copyNew(path, kept) // FAT and some network file systems have no links
-		}
-		if !errors.Is(err, fs.ErrExist) {
-			return kept, err
-		}
-	}
-	return "", err
-}
-
-// copyNew copies a file durably to a name that must be free.
-func copyNew(path, to string) (err error) {
-	from, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	copied, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(copied, from)
-	return errors.Join(err, durable.Sync(copied), copied.Close())
-}
-
-// readRecords calls apply for each record that it can read, and counts the lines that are damaged: those that are no
-// records, a torn last one included, and those with NUL bytes, of which a whole record may remain.
-func readRecords(from io.Reader, apply func(record)) (damaged int, err error) {
-	lines := bufio.NewReader(from)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return damaged, err
-		}
-		text := bytes.Trim(line, "\x00\r\n\t ")
-		var rec record
-		parsed := json.Unmarshal(text, &rec) == nil
-		if parsed {
-			apply(rec)
-		}
-		if len(text) > 0 && !parsed || bytes.IndexByte(line, 0) >= 0 {
-			damaged++
-		}
-		if err != nil {
-			return damaged, nil
-		}
-	}
-}
-
 // apply updates what is known with a record.
 func (j *journal) apply(rec record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if rec.Output != nil && rec.Output.Path != "" {
+	if rec.Output != nil {
 		j.applyOutput(*rec.Output)
 	}
 	if rec.Source == nil || rec.Source.Path == "" {
@@ -295,6 +234,9 @@ func (j *journal) apply(rec record) {
 }
 
 func (j *journal) applyOutput(o outputFile) {
+	if o.Path == "" {
+		return
+	}
 	j.outputs[string(o.Path)] = o
 	if o.Digest != "" {
 		j.outputsByContent[content{o.Size, o.Digest}] = string(o.Path)

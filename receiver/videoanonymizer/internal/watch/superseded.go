@@ -17,11 +17,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// An output is superseded once there is an output of a longer version of its source: a file at the same path that is
-// larger, and that begins with what the earlier output was made of, the first 64 KiB apart, which recorders rewrite when
-// they close a file. That is what a copy leaves that paused for longer than stable_for, and a recording that went on.
-// Any other content under the name of an earlier video is another video, and no output is marked: whoever trusts a mark
-// must not lose footage.
+// An output is superseded once there is an output of a longer version of its source: a larger file at the same path
+// that begins with what the earlier output was made from, except for the first 64 KiB, which recorders rewrite when
+// they close a file. A copy that paused for longer than stable_for leaves that, and so does a recording that continued.
+// Any other content under the name of an earlier video is another video, and no output is marked: nobody who trusts a
+// mark may lose footage.
 //
 // The mark is a file beside the superseded output, <output>.superseded.json, which names the newer output, the source,
 // the time and the reason. It never replaces another file; where its name is taken, it gets a number. The superseded

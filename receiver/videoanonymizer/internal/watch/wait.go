@@ -55,6 +55,6 @@ func (q *queue) reportKind(f *file) {
 		return
 	}
 	q.kinds[key] = true
-	q.logger.Info("ignoring files that are no videos by their extension: if they are, name the extension in watch::include",
+	q.logger.Info("ignoring files that are not videos by their extension: to process them, name it in watch::include",
 		zap.String("files", key), zap.String("first", f.path))
 }

@@ -212,7 +212,7 @@ func TestFilesThatAreNoVideosByExtension(t *testing.T) {
 			}
 			assert.ElementsMatch(t, test.want, got)
 			r.pass(time.Hour)
-			about := logs.FilterMessageSnippet("ignoring files that are no videos")
+			about := logs.FilterMessageSnippet("ignoring files that are not videos")
 			assert.Equal(t, test.logs, about.Len())
 			for _, entry := range about.All() {
 				assert.Equal(t, zap.InfoLevel, entry.Level)

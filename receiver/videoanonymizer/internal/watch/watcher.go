@@ -6,8 +6,9 @@
 // A file is ready when it is a regular file whose name is neither hidden nor marked as incomplete nor that of what
 // cameras put beside videos (ignore.go; a pattern that names the extension counts more), has not changed for a while,
 // is not open for writing (completeness says how that is known), and is neither done, nor failed permanently, nor one
-// of our outputs. Why a file is not ready is logged once it has waited for some minutes (wait.go). Polling the folders decides;
-// inotify only makes the next poll come sooner, since network file systems send no events.
+// of our outputs. Why a file is not ready is logged once it has waited for two minutes (wait.go). Polling the folders
+// decides; inotify only makes the next poll come sooner, and tells which files have been closed, since network file
+// systems send no events.
 //
 // A journal remembers what happened to each file, see journal.go. A file stays done as long as its content is the same,
 // which is judged by path, size, times, inode and, where those differ, a digest:

@@ -52,16 +52,28 @@ func TestWriterSeenByInotify(t *testing.T) {
 		late   bool // the file changes after them
 		calm   time.Duration
 	}{
-		"nothing":                {calm: 30 * time.Second},
-		"closed":                 {events: []event{{unix.IN_CREATE, "walk.mkv"}, {modify, "walk.mkv"}, {closed, "walk.mkv"}}},
-		"closed, then changed":   {events: []event{{closed, "walk.mkv"}}, late: true, calm: 30 * time.Second},
-		"written":                {events: []event{{modify, "walk.mkv"}}, calm: time.Hour},
-		"closed by one of two":   {events: []event{{modify, "walk.mkv"}, {closed, "walk.mkv"}, {modify, "walk.mkv"}}, calm: time.Hour},
-		"renamed":                {events: []event{{to, "walk.mkv"}}},
-		"renamed while written":  {events: []event{{modify, "x.part"}, {from, "x.part"}, {to, "walk.mkv"}}, calm: time.Hour},
-		"renamed when complete":  {events: []event{{modify, "x.part"}, {closed, "x.part"}, {from, "x.part"}, {to, "walk.mkv"}}},
-		"events lost":            {events: []event{{closed, "walk.mkv"}, {unix.IN_Q_OVERFLOW, ""}}, calm: 30 * time.Second},
-		"a new file of the name": {events: []event{{closed, "walk.mkv"}, {unix.IN_CREATE, "walk.mkv"}}, calm: 30 * time.Second},
+		"nothing": {calm: 30 * time.Second},
+		"closed":  {events: []event{{unix.IN_CREATE, "walk.mkv"}, {modify, "walk.mkv"}, {closed, "walk.mkv"}}},
+		"closed, then changed": {
+			events: []event{{closed, "walk.mkv"}}, late: true, calm: 30 * time.Second,
+		},
+		"written": {events: []event{{modify, "walk.mkv"}}, calm: time.Hour},
+		"closed by one of two": {
+			events: []event{{modify, "walk.mkv"}, {closed, "walk.mkv"}, {modify, "walk.mkv"}}, calm: time.Hour,
+		},
+		"renamed": {events: []event{{to, "walk.mkv"}}},
+		"renamed while written": {
+			events: []event{{modify, "x.part"}, {from, "x.part"}, {to, "walk.mkv"}}, calm: time.Hour,
+		},
+		"renamed when complete": {
+			events: []event{{modify, "x.part"}, {closed, "x.part"}, {from, "x.part"}, {to, "walk.mkv"}},
+		},
+		"events lost": {
+			events: []event{{closed, "walk.mkv"}, {unix.IN_Q_OVERFLOW, ""}}, calm: 30 * time.Second,
+		},
+		"a new file of the name": {
+			events: []event{{closed, "walk.mkv"}, {unix.IN_CREATE, "walk.mkv"}}, calm: 30 * time.Second,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -142,8 +154,8 @@ func TestProcShowsWriter(t *testing.T) {
 	require.NotNil(t, r.try())
 }
 
-// TestSourceThatChangesAfterPublicationStays grows a source, or keeps it open, after its output was published: it is not
-// deleted, moved or quarantined, and processed again.
+// TestSourceThatChangesAfterPublicationStays keeps a source open, and then grows it, after its output was published: it
+// is neither deleted nor moved nor quarantined, and is processed again.
 func TestSourceThatChangesAfterPublicationStays(t *testing.T) {
 	outcomes := map[string]struct {
 		option func(*rig)
@@ -214,7 +226,8 @@ func TestSourceRewrittenAfterPublicationStays(t *testing.T) {
 	require.NoFileExists(t, path)
 }
 
-// TestUnknownWriterAfterPublication deletes a source of which nothing tells whether it is being written after a longer calm.
+// TestUnknownWriterAfterPublication deletes a source of which nothing tells whether it is being written only after a
+// longer calm.
 func TestUnknownWriterAfterPublication(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.OnSuccess = OnSuccessDelete })
 	r.opts.Config.StableFor = time.Second
