@@ -320,8 +320,9 @@ func TestScrapeIntervalWarning(t *testing.T) {
 		core, logs := observer.New(zap.WarnLevel)
 		c := newCollector()
 		c.telemetry.Logger = zap.New(core)
-		c.connector(t, "", "{flush_interval: 1s, scrape_interval: 15s, expiration: "+expiration+
+		out := c.connector(t, "", "{flush_interval: 1s, scrape_interval: 15s, expiration: "+expiration+
 			", metrics: [{name: a, attribute: b}]}", consumertest.NewNop())
+		require.NoError(t, out.Shutdown(t.Context()))
 		logged := logs.FilterMessageSnippet("expiration is shorter than scrape_interval")
 		require.Equal(t, warnings, logged.Len(), expiration)
 	}
