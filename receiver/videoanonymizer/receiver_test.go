@@ -320,7 +320,10 @@ func TestStartReportsWhatIsMissing(t *testing.T) {
 			cfg := newTestConfig(t)
 			tt.change(cfg)
 			r := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg)
-			err := r.Start(t.Context(), componenttest.NewNopHost())
+			err := cfg.Validate() // the collector does so before it starts a receiver
+			if err == nil {
+				err = r.Start(t.Context(), componenttest.NewNopHost())
+			}
 			require.Error(t, err)
 			for _, want := range tt.want {
 				assert.ErrorContains(t, err, want)
