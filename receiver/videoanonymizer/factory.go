@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
 
@@ -31,19 +32,20 @@ type factory struct {
 	shared map[*Config]*sharedReceiver
 }
 
-func (f *factory) createTraces(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Traces) (receiver.Traces, error) {
-	return f.create(set, cfg, func(r *videoReceiver) { r.setTraces(next) })
+func (f *factory) createTraces(ctx context.Context, set receiver.Settings, cfg component.Config, next consumer.Traces) (receiver.Traces, error) {
+	return f.create(ctx, set, cfg, func(r *videoReceiver) { r.setTraces(next) })
 }
 
-func (f *factory) createLogs(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Logs) (receiver.Logs, error) {
-	return f.create(set, cfg, func(r *videoReceiver) { r.setLogs(next) })
+func (f *factory) createLogs(ctx context.Context, set receiver.Settings, cfg component.Config, next consumer.Logs) (receiver.Logs, error) {
+	return f.create(ctx, set, cfg, func(r *videoReceiver) { r.setLogs(next) })
 }
 
-func (f *factory) createMetrics(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Metrics) (receiver.Metrics, error) {
-	return f.create(set, cfg, func(r *videoReceiver) { r.setMetrics(next) })
+func (f *factory) createMetrics(ctx context.Context, set receiver.Settings, cfg component.Config, next consumer.Metrics) (receiver.Metrics, error) {
+	return f.create(ctx, set, cfg, func(r *videoReceiver) { r.setMetrics(next) })
 }
 
-func (f *factory) create(set receiver.Settings, cfg component.Config, use func(*videoReceiver)) (*sharedReceiver, error) {
+// create refuses what cannot start: the collector's validate command creates every component, but starts none.
+func (f *factory) create(ctx context.Context, set receiver.Settings, cfg component.Config, use func(*videoReceiver)) (*sharedReceiver, error) {
 	config, ok := cfg.(*Config)
 	if !ok {
 		return nil, errors.New("the configuration is not one of videoanonymizer")
@@ -52,6 +54,9 @@ func (f *factory) create(set receiver.Settings, cfg component.Config, use func(*
 	defer f.mu.Unlock()
 	shared := f.shared[config]
 	if shared == nil {
+		if err := anonymize.Check(ctx, config); err != nil {
+			return nil, err
+		}
 		shared = &sharedReceiver{videoReceiver: newReceiver(set, config), forget: func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
