@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/filelog"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
@@ -35,6 +36,7 @@ type videoReceiver struct {
 }
 
 func newReceiver(set receiver.Settings, cfg *Config) *videoReceiver {
+	set.Logger = filelog.SampleByFile(set.Logger)
 	return &videoReceiver{set: set, cfg: cfg}
 }
 
