@@ -27,6 +27,7 @@ import (
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/processor/processortest"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
@@ -356,7 +357,7 @@ func TestErrorModes(t *testing.T) {
 			} else {
 				require.NoError(t, err)
 			}
-			warnings := logs.FilterMessage("values rejected")
+			warnings := logs.FilterMessage("values rejected: detected_people_count")
 			if mode == ottl.IgnoreError {
 				require.Equal(t, 2, warnings.Len(), "one per reason")
 			} else {
@@ -364,6 +365,27 @@ func TestErrorModes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWarningsOfManyMetricsAreAllLogged has more metrics with a rejected value, and an overflow, than the collector's
+// sampling lets lines with one message through.
+func TestWarningsOfManyMetricsAreAllLogged(t *testing.T) {
+	const metrics = 15
+	config := "series_limit: 1\nmetrics:\n"
+	for i := range metrics {
+		config += fmt.Sprintf("  - {name: m%d, attribute: bbox.count, dimensions: [anonymizer.video.name]}\n", i)
+	}
+	core, logs := observer.New(zap.WarnLevel)
+	c := newCollector()
+	c.telemetry.Logger = zap.New(zapcore.NewSamplerWithOptions(core, 10*time.Second, 10, 100)) // its default
+	out := c.connector(t, "", config, consumertest.NewNop())
+	require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
+	for video, count := range map[string]any{"a": 1, "b": 2, "c": "many"} {
+		require.NoError(t, out.ConsumeTraces(t.Context(), people(video, count)))
+	}
+	require.NoError(t, out.Shutdown(t.Context()))
+	require.Equal(t, metrics, logs.FilterMessageSnippet("values rejected").Len())
+	require.Equal(t, metrics, logs.FilterMessageSnippet("series_limit reached").Len())
 }
 
 func TestNextComponentRefusesMetrics(t *testing.T) {
