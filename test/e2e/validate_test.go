@@ -67,6 +67,22 @@ func TestValidateRefusesWhatCannotStart(t *testing.T) {
 				service: {pipelines: {traces: {processors: [memory_limiter, attrtometrics/x]}}}}`,
 			[]string{`processor "attrtometrics/x" needs a connector "attrtometrics/x"`, "exporters: [attrtometrics/x, ...]"},
 		},
+		"outlet in another pipeline": {
+			`{processors: {attrtometrics: {metrics: [{name: a, attribute: n}]}}, connectors: {forward: },
+				service: {pipelines: {
+					traces: {processors: [memory_limiter, attrtometrics], exporters: [span_metrics, debug]},
+					traces/2: {receivers: [otlp], exporters: [attrtometrics]}}}}`,
+			[]string{`service::pipelines::traces::exporters: processor "attrtometrics" needs the connector "attrtometrics" here`},
+		},
+		"missing certificates": {
+			`{receivers: {otlp: {protocols: {grpc: {tls: {cert_file: "${env:NO_SUCH}/no/such.crt", key_file: /no/such.key}}}}},
+				exporters: {otlp_grpc: {endpoint: "localhost:1", tls: {ca_file: /no/such.ca}}},
+				service: {pipelines: {logs: {exporters: [otlp_grpc]}}}}`,
+			[]string{
+				"receivers::otlp::protocols::grpc::tls::cert_file: open /no/such.crt", "tls::key_file: open /no/such.key",
+				"exporters::otlp_grpc::tls::ca_file: open /no/such.ca",
+			},
+		},
 		"missing driver": {
 			`receivers: {nvml: {on_missing_driver: fail, library_path: /no/such/libnvidia-ml.so.1}}`,
 			[]string{"library_path", "/no/such/libnvidia-ml.so.1"},
