@@ -6,6 +6,7 @@ package videoanonymizer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"go.opentelemetry.io/collector/component"
@@ -54,7 +55,7 @@ func (f *factory) create(ctx context.Context, set receiver.Settings, cfg compone
 	defer f.mu.Unlock()
 	shared := f.shared[config]
 	if shared == nil {
-		if err := anonymize.Check(ctx, config); err != nil {
+		if err := errors.Join(f.checkState(config), anonymize.Check(ctx, config)); err != nil {
 			return nil, err
 		}
 		shared = &sharedReceiver{videoReceiver: newReceiver(set, config), forget: func() {
@@ -66,6 +67,21 @@ func (f *factory) create(ctx context.Context, set receiver.Settings, cfg compone
 	}
 	use(shared.videoReceiver)
 	return shared, nil
+}
+
+// checkState refuses a state directory that another receiver of this collector uses. Those of other collectors show at the start.
+func (f *factory) checkState(config *Config) error {
+	key := "directory"
+	if config.Output.StateDirectory != "" {
+		key = "state_directory"
+	}
+	for other, shared := range f.shared {
+		if other.Output.StatePath() == config.Output.StatePath() {
+			return fmt.Errorf("output::%s: receiver %s keeps what is done in %s already: write a directory that no other receiver has",
+				key, shared.set.ID, config.Output.StatePath())
+		}
+	}
+	return nil
 }
 
 // sharedReceiver starts and stops once, though the collector asks once for each signal.

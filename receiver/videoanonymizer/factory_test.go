@@ -132,3 +132,33 @@ func TestCreateRefusesWhatCannotStart(t *testing.T) {
 		assert.NoDirExists(t, filepath.Join(dir, "anonymized"))
 	})
 }
+
+// TestCreateRefusesSharedState checks what only a start would notice otherwise, by the lock on the folder.
+func TestCreateRefusesSharedState(t *testing.T) {
+	f := NewFactory()
+	first := newTestConfig(t)
+	r, err := f.CreateTraces(t.Context(), receivertest.NewNopSettings(metadata.Type), first, consumertest.NewNop())
+	require.NoError(t, err)
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.ID = component.MustNewIDWithName("videoanonymizer", "second")
+	create := func(change func(*Config)) error {
+		cfg := newTestConfig(t)
+		change(cfg)
+		second, err := f.CreateTraces(t.Context(), set, cfg, consumertest.NewNop())
+		if err == nil {
+			require.NoError(t, second.Shutdown(t.Context()))
+		}
+		return err
+	}
+	same := func(cfg *Config) { cfg.Output.Directory = first.Output.Directory + "/../out/" }
+	require.ErrorContains(t, create(same), "output::directory: receiver videoanonymizer")
+	require.ErrorContains(t, create(func(cfg *Config) {
+		cfg.Output.StateDirectory = filepath.Join(first.Output.Directory, ".otelcol-anonymizer")
+	}), "output::state_directory: receiver videoanonymizer")
+	require.NoError(t, create(func(cfg *Config) {
+		same(cfg)
+		cfg.Output.StateDirectory = t.TempDir()
+	}), "outputs may share a folder")
+	require.NoError(t, r.Shutdown(t.Context()))
+	require.NoError(t, create(same), "the first is gone")
+}
