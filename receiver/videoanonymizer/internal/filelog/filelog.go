@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package filelog keeps log lines about different files apart where the collector samples its log.
+// Package filelog keeps log lines about different files and folders apart where the collector samples its log.
 package filelog
 
 import (
@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// keys are the fields that give the path of the file that a line is about.
-var keys = []string{"video", "file"}
+// keys are the fields that give the path of the file or folder that a line is about.
+var keys = []string{"video", "file", "folder"}
 
 // SampleByFile returns a logger that writes to logger, but whose lines about one file are sampled apart from those about another.
 //
