@@ -27,7 +27,7 @@ func TestEachFileIsSampledByItself(t *testing.T) {
 		"as a field of the line": {func(l *zap.Logger, i int) {
 			l.Info("failed", zap.Int("attempt", 1), zap.String("file", fmt.Sprint(i)))
 		}, files},
-		"a folder": {func(l *zap.Logger, i int) { l.Info("failed", zap.String("folder", fmt.Sprint(i))) }, files},
+		"a folder":            {func(l *zap.Logger, i int) { l.Info("failed", zap.String("folder", fmt.Sprint(i))) }, files},
 		"one file many times": {func(l *zap.Logger, _ int) { l.Info("failed", zap.String("file", "a")) }, sampled},
 		"no file":             {func(l *zap.Logger, i int) { l.Info("failed", zap.Int("attempt", i)) }, sampled},
 		"below the level":     {func(l *zap.Logger, i int) { l.Debug("failed", zap.String("file", fmt.Sprint(i))) }, 0},
