@@ -13,7 +13,6 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
 
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
 
@@ -55,10 +54,11 @@ func (f *factory) create(ctx context.Context, set receiver.Settings, cfg compone
 	defer f.mu.Unlock()
 	shared := f.shared[config]
 	if shared == nil {
-		if err := errors.Join(f.checkState(config), anonymize.Check(ctx, config)); err != nil {
+		created, err := newReceiver(ctx, set, config)
+		if err = errors.Join(f.checkState(config), err); err != nil {
 			return nil, err
 		}
-		shared = &sharedReceiver{videoReceiver: newReceiver(set, config), forget: func() {
+		shared = &sharedReceiver{videoReceiver: created, forget: func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			delete(f.shared, config)

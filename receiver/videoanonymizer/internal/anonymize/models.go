@@ -33,16 +33,9 @@ type Models struct {
 	used      []report.Model
 }
 
-// Check tells whether this machine has what the configuration needs to start: the programs that OpenTools finds, and what OpenModels
-// opens. It reports every error at once.
-func Check(ctx context.Context, cfg *config.Config) error {
-	_, err := OpenTools(ctx, cfg)
-	return errors.Join(err, checkModels(cfg))
-}
-
-// checkModels tells whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's file. It opens no model, which would take
-// seconds, and memory of a GPU that a running collector uses. It reports every error, each with its key.
-func checkModels(cfg *config.Config) error {
+// CheckModels tells whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's file. It opens no
+// model, which would take seconds, and memory of a GPU that a running collector uses. It reports every error, each with its key.
+func CheckModels(cfg *config.Config) error {
 	directory, err := openRuntime(cfg)
 	if directory == "" {
 		return err
@@ -54,7 +47,7 @@ func checkModels(cfg *config.Config) error {
 		}
 	}
 	check := func(key, name string) {
-		if _, _, err := resolveModel(directory, name); err != nil {
+		if err := verifyModel(directory, name); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
 	}
@@ -97,7 +90,8 @@ func rolesOf(detector config.Detector) config.Detector {
 	return detector
 }
 
-// OpenModels loads ONNX Runtime and the configured models. It reports every error, each with its key, not only the first.
+// OpenModels loads ONNX Runtime and the configured models, which CheckModels has verified. It reports every error, each with its key,
+// not only the first.
 func OpenModels(cfg *config.Config) (*Models, error) {
 	directory, err := openRuntime(cfg)
 	if err != nil {
@@ -105,7 +99,7 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 	}
 	loaded, detector := &Models{}, rolesOf(cfg.Detector)
 	open := func(key, name string) (inference.Session, models.Model, error) {
-		path, model, err := resolveModel(directory, name)
+		path, model, err := findModel(directory, name)
 		if err != nil {
 			return nil, model, fmt.Errorf("%s: %w", key, err)
 		}
@@ -261,26 +255,29 @@ func taskOf(name string) models.Task {
 	return model.Task
 }
 
-// resolveModel returns a model's file, which exists, and, if it is in the catalog, its entry.
-func resolveModel(directory, name string) (path string, model models.Model, err error) {
+// findModel returns where a model's file belongs and, if it is in the catalog, its entry.
+func findModel(directory, name string) (path string, model models.Model, err error) {
 	if config.IsModelPath(name) {
-		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
-			return "", model, fmt.Errorf("%w: there is no file at %s: write the path of an .onnx file, or a name from the catalog",
-				inference.ErrModel, name)
-		}
 		return name, model, nil
 	}
 	catalog, err := models.Load()
+	if err == nil {
+		model, err = catalog.Lookup(name)
+	}
+	return model.Path(directory), model, err
+}
+
+// verifyModel tells whether a model's file is there, and is that of the catalog.
+func verifyModel(directory, name string) error {
+	path, model, err := findModel(directory, name)
 	if err != nil {
-		return "", model, err
+		return err
 	}
-	model, err = catalog.Lookup(name)
-	if err != nil {
-		return "", model, err
+	if model.Name != "" {
+		return model.Verify(path)
 	}
-	path = model.Path(directory)
-	if err := model.Verify(path); err != nil {
-		return "", model, err
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("%w: there is no file at %s: write the path of an .onnx file, or a name from the catalog", inference.ErrModel, path)
 	}
-	return path, model, nil
+	return nil
 }
