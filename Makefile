@@ -6,154 +6,231 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-BINARY := bin/otelcol-anonymizer
-COMPARE := bin/otelcol-anonymizer-compare
-# Every component is a module of its own; the root module is the distribution.
-MODULES := $(patsubst %/go.mod,%,$(wildcard models/go.mod receiver/*/go.mod processor/*/go.mod processor/*/test/go.mod))
+COLLECTOR := bin/otelcol-anonymizer
+COMPANION := bin/anonymizerctl
+# The name that `anonymizerctl compare` had before; the link stays for one release.
+COMPARE_LINK := otelcol-anonymizer-compare
+
+# Every component is a module of its own, and the root module is the distribution. A test in test/repo compares these
+# lists with the tree.
+MODULES := models processor/attrtometrics processor/attrtometrics/test receiver/nvmlreceiver receiver/videoanonymizer
+TOOL_MODULES := internal/tools internal/tools/lint
 METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml processor/*/*/metadata.yaml)
+
 GO := . build/env.sh && go
-# What installs system packages; `make SETUP=: ...` leaves that to you.
+TOOL := go tool -modfile=internal/tools/go.mod
+CHLOGGEN := $(TOOL) chloggen
+GOLANGCI_LINT := build/cache/golangci-lint
+EDITORCONFIG_CHECKER := build/cache/editorconfig-checker
+# Installs the system packages; `make SETUP=: ...` leaves that to you.
 SETUP ?= build/setup-debian.sh
 
+##@ Start here
+
 .PHONY: help
-help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## Show the targets
+	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: all footage ## Anonymize two short videos of people and show the result: the place to start
+demo: all footage ## Anonymize two short videos of people and show the result
 	@$(GO) run ./test/demo
 
 .PHONY: run
-run: all ## Build, and run with the default configuration until Ctrl-C
+run: all ## Build, then run with the default configuration until Ctrl-C
 	@mkdir -p videos/incoming
-	$(BINARY) --config config/config.yaml
+	$(COLLECTOR) --config config/config.yaml
+
+.PHONY: compare
+compare: $(COMPANION) ## Show what else changed: make compare SOURCE=walk.mkv OUTPUT=walk_anonymized.mkv
+	@$(COMPANION) compare "$(SOURCE)" "$(OUTPUT)"
+
+##@ Build
 
 .PHONY: all
-all: setup models build ## Everything that running needs: system packages, models, the program
+all: setup models build ## Get everything a run needs: system packages, models, programs
 
 .PHONY: setup
-setup: ## Install the system packages that the build needs, where they are missing
+setup: ## Install missing system packages that the build needs
 	@$(SETUP)
 
 .PHONY: models
-models: ## Fetch and convert the models, and fetch ONNX Runtime; MODELS="name ..." for others than the default
+models: ## Fetch and convert the models, and fetch ONNX Runtime; MODELS="name ..." picks other models
 	@$(GO) -C models run ./cmd/models fetch $(MODELS)
 
 .PHONY: build
-build: $(COMPARE) ## Build bin/otelcol-anonymizer
-	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BINARY) ./cmd/otelcol-anonymizer
+build: $(COMPANION) ## Build bin/otelcol-anonymizer and bin/anonymizerctl
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(COLLECTOR) ./cmd/otelcol-anonymizer
 
-.PHONY: $(COMPARE)
-$(COMPARE):
-	$(GO) -C receiver/videoanonymizer build -trimpath -ldflags "-s -w" -o ../../$(COMPARE) ./cmd/compare
+.PHONY: $(COMPANION)
+$(COMPANION):
+	$(GO) -C receiver/videoanonymizer build -trimpath -ldflags "-s -w" -o $(CURDIR)/$@ ./cmd/anonymizerctl
+	@ln -sfn $(@F) $(@D)/$(COMPARE_LINK)
 
-.PHONY: compare
-compare: $(COMPARE) ## See what else changed: make compare SOURCE=walk.mkv OUTPUT=walk_anonymized.mkv
-	@$(COMPARE) "$(SOURCE)" "$(OUTPUT)"
+.PHONY: install
+install: ## Install the build under DESTDIR, in Debian's layout; keeps an existing configuration
+	install -D -m 755 -t $(DESTDIR)/usr/bin $(COLLECTOR) $(COMPANION)
+	ln -sfn $(notdir $(COMPANION)) $(DESTDIR)/usr/bin/$(COMPARE_LINK)
+	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models models/*.onnx
+	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib models/lib/*
+	install -D -m 644 -t $(DESTDIR)/usr/share/doc/otelcol-anonymizer README.md LICENSE
+	[ -e $(DESTDIR)/etc/otelcol-anonymizer/config.yaml ] || \
+		install -D -m 644 -t $(DESTDIR)/etc/otelcol-anonymizer config/config.yaml
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/otelcol-anonymizer.service
+	install -D -m 644 packaging/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/otelcol-anonymizer.conf
+	install -D -m 644 packaging/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/otelcol-anonymizer.conf
 
-.PHONY: footage
-footage: ## Make the clips of real people that the demo and the tests run on
-	@build/footage.sh
+.PHONY: clean
+clean: ## Remove the built programs; models, footage and your videos stay
+	rm -rf bin
+
+.PHONY: distclean
+distclean: clean ## Remove everything that was built or fetched; your videos stay
+	rm -rf build/cache models/*.onnx models/lib models/node_modules
+
+##@ Check
+
+.PHONY: check
+check: ## Run the linters and the short unit tests: the fast loop while you work
+	@build/steps.sh lint "unit-test MODULE=." $(call each_module,unit-test)
 
 .PHONY: test
-test: ## Check everything, from a bare checkout on
+test: ## Run every check, starting from a bare checkout; CI runs this
+	@build/steps.sh setup-test models footage build lint check-generated $(call each_module,test-module) e2e
+
+# A step for build/steps.sh per module: $(call each_module,TARGET)
+each_module = $(foreach module,$(MODULES),"$(1) MODULE=$(module)")
+
+.PHONY: setup-test
+setup-test: ## Install missing system packages that the tests need
 	@$(SETUP) test
-	@$(MAKE) --no-print-directory models footage build
-	@$(MAKE) --no-print-directory lint check-generated
-	@for module in $(MODULES); do $(MAKE) --no-print-directory test-module MODULE=$$module; done
-	@$(MAKE) --no-print-directory e2e
 
 .PHONY: test-module
 test-module: ## Test one module with the race detector: make test-module MODULE=processor/attrtometrics
 	$(GO) -C $(MODULE) test -race -timeout 30m ./...
 
+.PHONY: unit-test
+unit-test: ## Run the short tests of one module: make unit-test MODULE=processor/attrtometrics
+	$(GO) -C $(MODULE) test -short ./...
+
 .PHONY: e2e
-e2e: ## Test the built program on real footage (after make models footage build)
+e2e: ## Test the built programs on real footage (after make models footage build)
 	$(GO) test -count=1 ./test/...
 
+.PHONY: lint
+lint: $(GOLANGCI_LINT) $(EDITORCONFIG_CHECKER) chlog-validate ## Run the linters on all modules
+	@$(EDITORCONFIG_CHECKER)
+	@failed=; for module in . $(MODULES); do \
+		echo "golangci-lint $$module"; \
+		(. build/env.sh && cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run) || failed="$$failed $$module"; \
+	done; [ -z "$$failed" ] || { echo "lint: golangci-lint reports problems in:$$failed" >&2; exit 1; }
+
+.PHONY: fix
+fix: $(GOLANGCI_LINT) ## Format the Go code, and apply the fixes that golangci-lint knows
+	@for module in . $(MODULES); do (. build/env.sh && cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run --fix) || true; done
+
+$(GOLANGCI_LINT) $(EDITORCONFIG_CHECKER) &: internal/tools/lint/go.mod internal/tools/lint/go.sum
+	@mkdir -p $(@D)
+	@echo "building the linters, which takes minutes the first time" >&2
+	@go -C internal/tools/lint build -trimpath -ldflags "-s -w" -o $(CURDIR)/$(@D)/ tool
+
+.PHONY: check-generated
+check-generated: ## Fail when generated code differs from what its source generates
+	@build/check-generated.sh
+
+.PHONY: kill-test
+kill-test: ## Kill the collector 60 times at random; nothing may be lost (after make models footage build)
+	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 20m -v -run TestKillAtRandomMoments ./test/e2e
+
 .PHONY: stack-test
-stack-test: ## Ask the real Prometheus all that dashboards, rules and alerts ask, on real footage, on a fresh machine too
-	@$(SETUP) test
-	@$(MAKE) --no-print-directory models footage build
+stack-test: setup-test models footage build ## Test dashboards, rules and alerts on real footage with a real Prometheus
 	$(GO) test -count=1 -v ./test/stack
 
 .PHONY: jaeger-test
-jaeger-test: models footage build ## Read the traces of real footage back from the real Jaeger, which is built first (five minutes)
+jaeger-test: models footage build ## Read traces of real footage back from a real Jaeger, built first (five minutes)
 	@export JAEGER=$$(build/jaeger.sh); $(GO) test -count=1 -v -run TestJaeger ./test/stack
 
-.PHONY: kill-test
-kill-test: ## Kill the built program 60 times at random moments, and see that nothing is lost (after make models footage build)
-	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 20m -v -run TestKilledAtAnyMoment ./test/e2e
+.PHONY: recall
+recall: all ## Measure how many heads are masked; writes docs/recall.md, or with ONLY=default,thorough prints
+	@build/footage.sh recall
+	@$(GO) run ./test/recall $(if $(ONLY),-only "$(ONLY)")
 
 .PHONY: bench
 bench: all ## Measure speed and memory on 1080p footage; writes docs/benchmarks.md
 	@build/footage.sh bench
 	@$(GO) run ./test/bench
 
-.PHONY: recall
-recall: all ## Measure how many heads are masked, on footage annotated by eye; writes docs/recall.md, or with ONLY=default,thorough prints
-	@build/footage.sh recall
-	@$(GO) run ./test/recall $(if $(ONLY),-only "$(ONLY)")
+.PHONY: footage
+footage: ## Make the clips of real people that the demo and the tests use
+	@build/footage.sh
 
-.PHONY: lint
-lint: ## Check format and vet; golangci-lint too, where it is installed
-	@unformatted=$$(git ls-files -co --exclude-standard '*.go' ':!cmd/otelcol-anonymizer' | xargs gofmt -l); \
-	  [ -z "$$unformatted" ] || { echo "lint: run gofmt -w on:" $$unformatted; exit 1; }
-	@for module in . $(MODULES); do echo "vet $$module"; ($(GO) -C $$module vet ./...); done
-	@# What depguard says in .golangci.yml, for those who have no golangci-lint.
-	@cd receiver/videoanonymizer; strayed=$$(grep -rl --include='*.go' --exclude='*_test.go' '"os/exec"' . | grep -v '/internal/media/' || true; \
-	  grep -rl --include='*.go' --exclude='*_test.go' '"github.com/yalue/onnxruntime_go"' . | grep -v '/internal/onnx/' || true); \
-	  [ -z "$$strayed" ] || { echo "lint: only media starts processes, and only onnx speaks to ONNX Runtime:" $$strayed; exit 1; }
-	@if command -v golangci-lint >/dev/null; then \
-	  for module in . $(MODULES); do (. build/env.sh && cd $$module && golangci-lint run); done; fi
+##@ Generate
 
 .PHONY: generate
-generate: ## Write the generated code anew: the distribution's and the components' metadata
-	go tool -modfile=internal/tools/go.mod builder --config builder-config.yaml --skip-get-modules --skip-compilation
-	@# The builder writes the version as a constant; it is to be a variable, which the linker sets.
+generate: ## Regenerate the distribution and the components' metadata
+	$(TOOL) builder --config builder-config.yaml --skip-get-modules --skip-compilation
+	@# The builder writes the version as a constant, but the linker can set only a variable.
 	sed -i 's/Version:     "dev"/Version:     version/' cmd/otelcol-anonymizer/main.go
 	@for metadata in $(METADATA); do \
-	  echo "mdatagen $$metadata"; \
-	  modfile=$$PWD/internal/tools/go.mod; \
-	  (cd $$(dirname $$metadata) && go tool -modfile=$$modfile mdatagen metadata.yaml); done
-
-.PHONY: check-generated
-check-generated: ## Fail when generated code is not what its source makes
-	@build/check-generated.sh
+		echo "mdatagen $$metadata"; \
+		(cd $$(dirname $$metadata) && go tool -modfile=$(CURDIR)/internal/tools/go.mod mdatagen metadata.yaml); done
 
 .PHONY: dashboards
-dashboards: ## Write the dashboards of config/stack anew from internal/dashboards
+dashboards: ## Regenerate the dashboards in config/stack from internal/dashboards
 	$(GO) run ./internal/dashboards/write
+
+.PHONY: docs-images
+docs-images: models footage build ## Plot the images of docs/telemetry.md from the telemetry of a real run
+	$(GO) run ./test/images
+
+.PHONY: readme-image
+readme-image: demo ## Redraw the image in the README from the output of the demo
+	ffmpeg -nostdin -loglevel error -y -i "$$(ls -t videos/anonymized/walk-*_anonymized.mp4 | head -1)" \
+		-vf "select=eq(n\,70),crop=640:360:128:90,scale=960:-2:flags=lanczos" -frames:v 1 -q:v 4 docs/images/masked.jpg
 
 .PHONY: tidy
 tidy: ## Tidy every go.mod
-	@# Test dependencies of one exporter cannot be had from the module proxy, and are not needed: -e goes on without them.
-	@for module in . internal/tools $(MODULES); do echo "tidy $$module"; go -C $$module mod tidy -e; done
+	@# -e: the module proxy does not serve some test dependencies of one exporter, and nothing here needs them.
+	@for module in . $(TOOL_MODULES) $(MODULES); do echo "tidy $$module"; go -C $$module mod tidy -e; done
 
-.PHONY: readme-image
-readme-image: demo ## Draw the README's picture anew, from what the demo made
-	ffmpeg -nostdin -loglevel error -y -i "$$(ls -t videos/anonymized/walk-*_anonymized.mp4 | head -1)" \
-	  -vf "select=eq(n\,70),crop=640:360:128:90,scale=960:-2:flags=lanczos" -frames:v 1 -q:v 4 docs/images/masked.jpg
+##@ Release
 
-.PHONY: install
-install: ## Install what was built, in Debian's layout, below DESTDIR; a configuration that is there stays
-	install -D -m 755 -t $(DESTDIR)/usr/bin $(BINARY) $(COMPARE)
-	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models models/*.onnx
-	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib models/lib/*
-	install -D -m 644 -t $(DESTDIR)/usr/share/doc/otelcol-anonymizer README.md LICENSE
-	[ -e $(DESTDIR)/etc/otelcol-anonymizer/config.yaml ] || install -D -m 644 -t $(DESTDIR)/etc/otelcol-anonymizer config/config.yaml
-	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/otelcol-anonymizer.service
-	install -D -m 644 packaging/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/otelcol-anonymizer.conf
-	install -D -m 644 packaging/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/otelcol-anonymizer.conf
+.PHONY: chlog-new
+chlog-new: ## Add a changelog entry: make chlog-new NAME=mask-ellipse, then fill in .chloggen/mask-ellipse.yaml
+	@$(CHLOGGEN) new --config .chloggen/config.yaml --filename "$(NAME)"
 
-.PHONY: docs-images
-docs-images: models footage build ## Draw the pictures of docs/telemetry.md anew, from the telemetry of a real run
-	$(GO) run ./test/pictures
+.PHONY: chlog-validate
+chlog-validate: ## Check the changelog entries
+	@$(CHLOGGEN) validate --config .chloggen/config.yaml
 
-.PHONY: clean
-clean: ## Remove what was built; models, footage and your videos stay
-	rm -rf bin
+.PHONY: chlog-preview
+chlog-preview: ## Print what the next release will add to CHANGELOG.md
+	@$(CHLOGGEN) update --config .chloggen/config.yaml --version "$(VERSION)" --dry
 
-.PHONY: distclean
-distclean: clean ## Remove everything that was built or fetched; your videos stay
-	rm -rf build/cache models/*.onnx models/lib models/node_modules
+.PHONY: chlog-update
+chlog-update: require-version ## Move the entries into CHANGELOG.md: make chlog-update VERSION=v0.2.0
+	@$(CHLOGGEN) update --config .chloggen/config.yaml --version "$(VERSION)"
+
+.PHONY: set-version
+set-version: require-version ## Let all modules require each other at a version: make set-version VERSION=v0.2.0
+	@root=$$(go list -m); for module in . $(MODULES); do for other in $(RELEASED); do \
+		if grep -q "$$root/$$other v" $$module/go.mod; then go -C $$module mod edit -require=$$root/$$other@$(VERSION); fi; \
+	done; done; \
+	sed -i -E "s#(gomod: $$root/\S+) v\S+#\1 $(VERSION)#" builder-config.yaml
+	@$(MAKE) --no-print-directory tidy generate
+
+.PHONY: tags
+tags: require-version ## Tag this commit as a release, with a tag for each module: make tags VERSION=v0.2.0
+	@for tag in $(VERSION) $(RELEASED:%=%/$(VERSION)); do \
+		echo "$$tag"; git tag --annotate --message "Release $(VERSION)" "$$tag"; done
+
+# The modules that others import, and that a release therefore tags.
+RELEASED = $(filter-out %/test,$(MODULES))
+
+.PHONY: require-version
+require-version:
+	@[ "$(origin VERSION)" = "command line" ] || { echo "make: add VERSION=v0.2.0, say" >&2; exit 1; }
+
+.PHONY: list-modules
+list-modules: # for the test that compares the lists with the tree
+	@printf '%s\n' . $(MODULES) $(TOOL_MODULES)

@@ -2,7 +2,7 @@
 # Copyright The otelcol-anonymizer Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Generates everything anew in a copy of the working tree, and fails where the copy then differs.
+# Regenerates everything in a copy of the working tree, and fails when the copy then differs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,6 @@ make --no-print-directory -C "$copies/generated" generate >"$copies/log" 2>&1 ||
   exit 1
 }
 (cd "$copies" && diff -r committed generated) || {
-  echo "check-generated: generated code is not what its source makes: run make generate, and commit" >&2
+  echo "check-generated: generated code differs from what its source generates: run make generate and commit" >&2
   exit 1
 }

@@ -2,25 +2,26 @@
 # Copyright The otelcol-anonymizer Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the Debian packages that the build needs, and, with the argument `test`, those of the tests too. It asks for
-# nothing and changes nothing where they are there already.
+# Installs the Debian packages that the build needs and, with the argument `test`, those that the tests need. It
+# does not prompt, and it changes nothing when all packages are installed.
 set -euo pipefail
 
 need=(ffmpeg g++ make libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev)
 [ "${1-}" = test ] && need+=(prometheus)
 
-# On the path, where it comes from is of no matter: Node.js is as often not Debian's.
+# Any npm in PATH will do: Node.js often comes from elsewhere than Debian.
 command -v npm >/dev/null || need+=(npm)
 command -v go >/dev/null || {
-  echo "setup: Go is missing: install Go 1.26 or newer from https://go.dev/dl and put its bin folder into PATH" >&2
+  echo "setup: Go is missing: install Go 1.26 or newer from https://go.dev/dl and add its bin directory to PATH" >&2
   exit 1
 }
 
 if ! command -v dpkg-query >/dev/null; then
   cat >&2 <<MESSAGE
-setup: this is not Debian, so nothing is installed. Install by hand, then call make with SETUP=: (a colon) to leave this out:
-  ffmpeg with libx264; a C++ compiler; OpenCV 4 with its modules core, imgproc and imgcodecs, headers in
-  /usr/include/opencv4 (elsewhere: change build/env.sh); Node.js with npm; Go 1.26; for the tests Prometheus.
+setup: this system is not Debian, so nothing was installed. Install the following yourself, then run make with SETUP=:
+(a colon) to skip this step:
+  ffmpeg with libx264; a C++ compiler; OpenCV 4 with the modules core, imgproc and imgcodecs, and its headers in
+  /usr/include/opencv4 (otherwise change build/env.sh); Node.js with npm; Go 1.26; for the tests, Prometheus.
 MESSAGE
   exit 1
 fi
@@ -41,6 +42,6 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "setup: installing ${missing[*]}" >&2
 "${root[@]}" apt-get update -q=2
-# A package's service, such as Prometheus's, is not started: the tests start their own.
+# RUNLEVEL=1 keeps services such as Prometheus from starting: the tests start their own.
 "${root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
   apt-get install -q=2 --yes --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null

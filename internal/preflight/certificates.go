@@ -13,8 +13,8 @@ import (
 	"slices"
 )
 
-// checkCertificates reads the files of each TLS block of the components in use, and of the collector's own telemetry. The keys are those
-// of the collector's package configtls.
+// checkCertificates reads the files of each TLS block of the components in use, and of the collector's own telemetry.
+// The keys are those of the collector's package configtls.
 func checkCertificates(root, service map[string]any) error {
 	var errs []error
 	for _, section := range []string{"receivers", "processors", "exporters", "connectors", "extensions"} {

@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// checkOutlets finds processors attrtometrics whose connector, which forwards their metrics, does not come after them. The collector then
-// starts and stops the two in any order, so that the processor does not start, or loses its last metrics. That there is no such connector
-// at all is reported by the processor.
+// checkOutlets finds processors attrtometrics whose connector, which forwards their metrics, does not come after
+// them. The collector then starts and stops the two in any order, so that the processor does not start, or loses its
+// last metrics. That there is no such connector at all is reported by the processor.
 func checkOutlets(pipelines map[string]pipeline) error {
 	var errs []error
 	for _, id := range slices.Sorted(maps.Keys(pipelines)) {
 		for _, processor := range pipelines[id].processors {
 			componentType, _, _ := strings.Cut(processor, "/")
 			if componentType == "attrtometrics" && exists(pipelines, processor) && !reaches(pipelines, id, processor, nil) {
-				errs = append(errs, fmt.Errorf("service::pipelines::%s::exporters: processor %q needs the connector %q here: add it",
-					id, processor, processor))
+				errs = append(errs, fmt.Errorf("service::pipelines::%s::exporters: "+
+					"processor %q needs the connector %q here: add it", id, processor, processor))
 			}
 		}
 	}
@@ -45,7 +45,9 @@ func reaches(pipelines map[string]pipeline, id, connector string, visited []stri
 	}
 	visited = append(visited, id)
 	for next, p := range pipelines {
-		connected := slices.ContainsFunc(p.receivers, func(r string) bool { return slices.Contains(pipelines[id].exporters, r) })
+		connected := slices.ContainsFunc(p.receivers, func(receiver string) bool {
+			return slices.Contains(pipelines[id].exporters, receiver)
+		})
 		if connected && !slices.Contains(visited, next) && reaches(pipelines, next, connector, visited) {
 			return true
 		}

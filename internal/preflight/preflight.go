@@ -1,11 +1,11 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package preflight refuses configurations that cannot start where the components themselves notice only when they start. On a reload,
-// that is too late: the collector has stopped its pipelines by then, and ends.
+// Package preflight refuses configurations that cannot start where the components themselves notice only when they
+// start. On a reload, that is too late: the collector has stopped its pipelines by then, and ends.
 //
-// It is a converter, which the collector calls whenever it has read its configuration: at a start, at a reload, and for validate. It
-// changes nothing.
+// It is a converter, which the collector calls whenever it has read its configuration: at a start, at a reload, and
+// for validate. It changes nothing.
 package preflight
 
 import (
@@ -22,7 +22,8 @@ func NewFactory() confmap.ConverterFactory {
 
 type converter struct{}
 
-// Convert reports every error at once, each with its key. Shapes that it does not expect are left for the collector to refuse.
+// Convert reports every error at once, each with its key. Shapes that it does not expect are left for the collector
+// to refuse.
 func (converter) Convert(_ context.Context, conf *confmap.Conf) error {
 	root := conf.ToStringMap()
 	service := mapOf(root["service"])
@@ -39,7 +40,9 @@ func readPipelines(service map[string]any) map[string]pipeline {
 	for id, raw := range mapOf(service["pipelines"]) {
 		lists := mapOf(raw)
 		pipelines[id] = pipeline{
-			receivers: textsOf(lists["receivers"]), processors: textsOf(lists["processors"]), exporters: textsOf(lists["exporters"]),
+			receivers:  textsOf(lists["receivers"]),
+			processors: textsOf(lists["processors"]),
+			exporters:  textsOf(lists["exporters"]),
 		}
 	}
 	return pipelines

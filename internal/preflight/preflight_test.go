@@ -50,13 +50,15 @@ receivers: {otlp: {protocols: {grpc: {tls: {cert_file: "{}/a.crt", key_file: "{}
 exporters: {otlp/x: {tls: {ca_file: "{}/a.crt", insecure: false}}}
 extensions: {auth: {ca_file: ""}}` + service, nil},
 		"missing": {`
-receivers: {otlp: {protocols: {grpc: {tls: {cert_file: "{}/no.crt", key_file: "{}/no.key", client_ca_file: "{}/no.ca"}}}}}
+receivers:
+  otlp: {protocols: {grpc: {tls: {cert_file: "{}/no.crt", key_file: "{}/no.key", client_ca_file: "{}/no.ca"}}}}
 exporters: {otlp/x: {targets: [{}, {tls: {ca_file: "{}/no.ca"}}]}, otlp/unused: {tls: {ca_file: "{}/no.ca"}}}
 connectors: {spanmetrics: {tls: {ca_file: "{}/no.ca"}}}
 extensions: {auth: {ca_file: "{}/no.ca"}, unused: {ca_file: "{}/no.ca"}}` + service + `
   telemetry: {metrics: {readers: [{periodic: {exporter: {otlp: {tls: {ca_file: "{}/no.ca"}}}}}]}}
 `, []string{
-			"receivers::otlp::protocols::grpc::tls::cert_file: open {}/no.crt: no such file or directory: write the path of a PEM file",
+			"receivers::otlp::protocols::grpc::tls::cert_file: open {}/no.crt: no such file or directory: " +
+				"write the path of a PEM file",
 			"receivers::otlp::protocols::grpc::tls::key_file: open {}/no.key",
 			"receivers::otlp::protocols::grpc::tls::client_ca_file: open {}/no.ca",
 			"exporters::otlp/x::targets[1]::tls::ca_file: open {}/no.ca",

@@ -84,13 +84,19 @@ func (d *Dimension) UnmarshalText(text []byte) error {
 }
 
 type (
-	Source      string
-	Type        string
+	// Source is where an attribute is found.
+	Source string
+	// Type of a metric.
+	Type string
+	// Aggregation reduces the values of a flush window to the value of a gauge.
 	Aggregation string
-	Timestamp   string
+	// Timestamp selects the timestamp of the points of a gauge.
+	Timestamp string
+	// Temporality of a sum or histogram.
 	Temporality string
 )
 
+// The sources.
 const (
 	SourceSpan     Source = "span"
 	SourceResource Source = "resource"

@@ -25,27 +25,31 @@ func NewFactory() receiver.Factory {
 		receiver.WithMetrics(f.createMetrics, metadata.MetricsStability))
 }
 
-// factory gives all signals of one receiver ID the same receiver: a video is anonymized once, however many pipelines consume its
-// telemetry. The collector makes one Config for each ID and passes it to every create function.
+// factory gives all signals of one receiver ID the same receiver: a video is anonymized once, however many pipelines
+// consume its telemetry. The collector makes one Config for each ID and passes it to every create function.
 type factory struct {
 	mu     sync.Mutex
 	shared map[*Config]*sharedReceiver
 }
 
-func (f *factory) createTraces(ctx context.Context, set receiver.Settings, cfg component.Config, next consumer.Traces) (receiver.Traces, error) {
+func (f *factory) createTraces(ctx context.Context, set receiver.Settings, cfg component.Config,
+	next consumer.Traces) (receiver.Traces, error) {
 	return f.create(ctx, set, cfg, func(r *videoReceiver) { r.setTraces(next) })
 }
 
-func (f *factory) createLogs(ctx context.Context, set receiver.Settings, cfg component.Config, next consumer.Logs) (receiver.Logs, error) {
+func (f *factory) createLogs(ctx context.Context, set receiver.Settings, cfg component.Config,
+	next consumer.Logs) (receiver.Logs, error) {
 	return f.create(ctx, set, cfg, func(r *videoReceiver) { r.setLogs(next) })
 }
 
-func (f *factory) createMetrics(ctx context.Context, set receiver.Settings, cfg component.Config, next consumer.Metrics) (receiver.Metrics, error) {
+func (f *factory) createMetrics(ctx context.Context, set receiver.Settings, cfg component.Config,
+	next consumer.Metrics) (receiver.Metrics, error) {
 	return f.create(ctx, set, cfg, func(r *videoReceiver) { r.setMetrics(next) })
 }
 
 // create refuses what cannot start: the collector's validate command creates every component, but starts none.
-func (f *factory) create(ctx context.Context, set receiver.Settings, cfg component.Config, use func(*videoReceiver)) (*sharedReceiver, error) {
+func (f *factory) create(ctx context.Context, set receiver.Settings, cfg component.Config,
+	use func(*videoReceiver)) (*sharedReceiver, error) {
 	config, ok := cfg.(*Config)
 	if !ok {
 		return nil, errors.New("the configuration is not one of videoanonymizer")
@@ -69,7 +73,8 @@ func (f *factory) create(ctx context.Context, set receiver.Settings, cfg compone
 	return shared, nil
 }
 
-// checkState refuses a state directory that another receiver of this collector uses. Those of other collectors show at the start.
+// checkState refuses a state directory that another receiver of this collector uses. Those of other collectors show
+// at the start.
 func (f *factory) checkState(config *Config) error {
 	key := "directory"
 	if config.Output.StateDirectory != "" {
@@ -77,8 +82,8 @@ func (f *factory) checkState(config *Config) error {
 	}
 	for other, shared := range f.shared {
 		if other.Output.StatePath() == config.Output.StatePath() {
-			return fmt.Errorf("output::%s: receiver %s keeps what is done in %s already: write a directory that no other receiver has",
-				key, shared.set.ID, config.Output.StatePath())
+			return fmt.Errorf("output::%s: receiver %s keeps its state in %s already: "+
+				"write a directory that no other receiver uses", key, shared.set.ID, config.Output.StatePath())
 		}
 	}
 	return nil

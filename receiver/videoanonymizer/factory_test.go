@@ -77,8 +77,8 @@ func TestAllSignalsLearnWhyTheReceiverDidNotStart(t *testing.T) {
 	require.NoError(t, logs.Shutdown(t.Context()))
 }
 
-// TestCreateRefusesWhatCannotStart checks that the collector's validate command, which creates every component and starts none,
-// learns of everything that this machine lacks.
+// TestCreateRefusesWhatCannotStart checks that the collector's validate command, which creates every component and
+// starts none, learns of everything that this machine lacks.
 func TestCreateRefusesWhatCannotStart(t *testing.T) {
 	dir := t.TempDir()
 	empty, text := filepath.Join(dir, "empty"), filepath.Join(dir, "libonnxruntime.so")
@@ -106,7 +106,8 @@ func TestCreateRefusesWhatCannotStart(t *testing.T) {
 		}},
 		"no models directory": {func(cfg *Config) { cfg.Models.Directory = "/no/such/models" },
 			[]string{"models::directory: no models folder at /no/such/models"}},
-		"a library that is none": {func(cfg *Config) { cfg.Inference.Library = text }, []string{"inference::library: ", text}},
+		"a library that is none": {func(cfg *Config) { cfg.Inference.Library = text },
+			[]string{"inference::library: ", text}},
 		"an execution provider that the library lacks": {func(cfg *Config) { cfg.Inference.Provider = "cuda" },
 			[]string{"inference::provider: execution provider cuda cannot be used (set provider to cpu"}},
 		"faces alone": {func(cfg *Config) { cfg.Detector.Model, cfg.Models.Directory = "blazeface", empty },
@@ -115,7 +116,8 @@ func TestCreateRefusesWhatCannotStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := newTestConfig(t)
 			tt.change(cfg)
-			_, err := NewFactory().CreateTraces(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg, consumertest.NewNop())
+			set := receivertest.NewNopSettings(metadata.Type)
+			_, err := NewFactory().CreateTraces(t.Context(), set, cfg, consumertest.NewNop())
 			for _, want := range tt.want {
 				assert.ErrorContains(t, err, want)
 			}
@@ -125,7 +127,8 @@ func TestCreateRefusesWhatCannotStart(t *testing.T) {
 		cfg := newTestConfig(t)
 		cfg.Watch.Include = []string{filepath.Join(dir, "incoming", "*")}
 		cfg.Output.Directory = filepath.Join(dir, "anonymized")
-		r, err := NewFactory().CreateTraces(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg, consumertest.NewNop())
+		set := receivertest.NewNopSettings(metadata.Type)
+		r, err := NewFactory().CreateTraces(t.Context(), set, cfg, consumertest.NewNop())
 		require.NoError(t, err)
 		require.NoError(t, r.Shutdown(t.Context()))
 		assert.NoDirExists(t, filepath.Join(dir, "incoming"))

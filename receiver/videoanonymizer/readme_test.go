@@ -14,12 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeListsEveryKey compares the tables of README.md with Config: the keys, and the defaults that can be read there.
+// TestReadmeListsEveryKey compares the tables of README.md with Config: the keys, and the defaults that can be read
+// there.
 func TestReadmeListsEveryKey(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	listed := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| [^|]+ \\| ([^|]+) \\|").FindAllStringSubmatch(string(readme), -1) {
+	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| [^|]+ \\| ([^|]+) \\|")
+	for _, row := range row.FindAllStringSubmatch(string(readme), -1) {
 		listed[row[1]] = row[2]
 	}
 	defaults := map[string]reflect.Value{}

@@ -37,8 +37,8 @@ type videoReceiver struct {
 	workers sync.WaitGroup
 }
 
-// newReceiver finds tools and models, so that what is missing shows at once rather than with the first video, or after a reload has
-// stopped the collector's pipelines. It reports every error, not only the first.
+// newReceiver finds tools and models, so that what is missing shows at once rather than with the first video, or
+// after a reload has stopped the collector's pipelines. It reports every error, not only the first.
 func newReceiver(ctx context.Context, set receiver.Settings, cfg *Config) (*videoReceiver, error) {
 	set.Logger = filelog.SampleByFile(set.Logger)
 	tools, err := anonymize.OpenTools(ctx, cfg)

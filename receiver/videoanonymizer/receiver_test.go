@@ -5,8 +5,6 @@ package videoanonymizer
 
 import (
 	"context"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
-	"golang.org/x/sys/unix"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +19,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"golang.org/x/sys/unix"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
@@ -139,7 +139,8 @@ func TestAlphaIsKept(t *testing.T) {
 	cfg.Report.Preview = config.PreviewBoxes
 	cfg.Mask.Regions = []config.Region{{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}}, Action: mask.Mask}}
 	r := start(t, cfg)
-	clip(t, filepath.Join(r.in, "clear.mkv"), "-i", "testsrc2=size=64x48:rate=5:duration=1", "-vf", "format=yuva420p,colorchannelmixer=aa=0.2", "-c:v", "ffv1")
+	clip(t, filepath.Join(r.in, "clear.mkv"), "-i", "testsrc2=size=64x48:rate=5:duration=1", "-vf",
+		"format=yuva420p,colorchannelmixer=aa=0.2", "-c:v", "ffv1")
 	r.awaitLog(t, "finished", "clear.mkv")
 	alpha, err := exec.Command("ffmpeg", "-v", "error", "-i", filepath.Join(r.out, "clear_anonymized.mkv"),
 		"-vf", "alphaextract", "-pix_fmt", "gray", "-f", "rawvideo", "-").Output()
@@ -168,7 +169,8 @@ func TestBadFilesFailAndOthersFinish(t *testing.T) {
 	write("text.mp4", "this is not a video\n")
 	write("cut.mkv", string(half[:len(half)/2]))
 	clip(t, filepath.Join(r.in, "sound.mp4"), "-i", "sine=duration=1")
-	failures := map[string]string{"empty.mp4": "not_video", "text.mp4": "not_video", "cut.mkv": "damaged", "sound.mp4": "no_video_stream"}
+	failures := map[string]string{"empty.mp4": "not_video", "text.mp4": "not_video", "cut.mkv": "damaged",
+		"sound.mp4": "no_video_stream"}
 	for name, reason := range failures {
 		record := r.awaitLog(t, "failed", name)
 		got, _ := record.Attributes().Get("error.type")
@@ -222,7 +224,8 @@ func TestShutdownInMidVideo(t *testing.T) {
 	cfg := newTestConfig(t)
 	r := start(t, cfg)
 	clip(t, filepath.Join(r.in, "long.mp4"), "-i", "testsrc2=size=640x360:rate=30:duration=15", "-preset", "ultrafast")
-	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute,
+		5*time.Millisecond)
 	began := time.Now()
 	require.NoError(t, r.Shutdown(t.Context()))
 	assert.Less(t, time.Since(began), 5*time.Second)
@@ -255,7 +258,8 @@ func TestSourceDeletedDuringProcessing(t *testing.T) {
 	r := start(t, newTestConfig(t))
 	source := filepath.Join(r.in, "walk.mp4")
 	clip(t, source, "-i", "testsrc2=size=640x360:rate=30:duration=6", "-preset", "ultrafast")
-	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute,
+		5*time.Millisecond)
 	require.NoError(t, os.Remove(source))
 	r.awaitLog(t, "finished", "walk.mp4")
 	require.NoError(t, r.Shutdown(t.Context()))
@@ -320,7 +324,8 @@ func TestStartReportsWhatIsMissing(t *testing.T) {
 			func(c *Config) {
 				c.Output.Encoder, c.Tools.Decoder, c.Tools.VAAPIDevice = "vaapi", "vaapi", "/nowhere/renderD128"
 			},
-			[]string{"encoder h264_vaapi does not work", "decoder vaapi does not work", "/nowhere/renderD128", "tools::vaapi_device"},
+			[]string{"encoder h264_vaapi does not work", "decoder vaapi does not work", "/nowhere/renderD128",
+				"tools::vaapi_device"},
 		},
 	}
 	for name, tt := range tests {

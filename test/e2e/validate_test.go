@@ -55,7 +55,8 @@ func TestValidateRefusesWhatCannotStart(t *testing.T) {
 				tools: {ffmpeg: /no/such/ffmpeg, ffprobe: /no/such/ffprobe}, inference: {library: /no/such/library.so}}}`,
 			[]string{
 				"detector::model: model nanodet-m is missing at " + empty, "pose::model: model movenet-lightning is missing",
-				"detector::also", "/no/such/model.onnx", "set tools::ffmpeg", "/no/such/ffprobe", "inference::library", "/no/such/library.so",
+				"detector::also", "/no/such/model.onnx", "set tools::ffmpeg", "/no/such/ffprobe",
+				"inference::library", "/no/such/library.so",
 			},
 		},
 		"missing models directory": {
@@ -72,7 +73,9 @@ func TestValidateRefusesWhatCannotStart(t *testing.T) {
 				service: {pipelines: {
 					traces: {processors: [memory_limiter, attrtometrics], exporters: [span_metrics, debug]},
 					traces/2: {receivers: [otlp], exporters: [attrtometrics]}}}}`,
-			[]string{`service::pipelines::traces::exporters: processor "attrtometrics" needs the connector "attrtometrics" here`},
+			[]string{
+				`service::pipelines::traces::exporters: processor "attrtometrics" needs the connector "attrtometrics"`,
+			},
 		},
 		"missing certificates": {
 			`{receivers: {otlp: {protocols: {grpc: {tls: {cert_file: "${env:NO_SUCH}/no/such.crt", key_file: /no/such.key}}}}},
@@ -89,7 +92,8 @@ func TestValidateRefusesWhatCannotStart(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := collector.Validate(t.Context(), collector.Options{Dir: t.TempDir(), Configs: []string{"yaml:" + tt.config}})
+			options := collector.Options{Dir: t.TempDir(), Configs: []string{"yaml:" + tt.config}}
+			out, err := collector.Validate(t.Context(), options)
 			var exit *exec.ExitError
 			require.ErrorAs(t, err, &exit, "%s", out)
 			for _, want := range tt.want {
@@ -99,7 +103,8 @@ func TestValidateRefusesWhatCannotStart(t *testing.T) {
 	}
 }
 
-// TestReloadOfBadConfigurationIsRefused runs what the packaged unit runs for a reload. One that cannot start must not end the collector.
+// TestReloadOfBadConfigurationIsRefused runs what the packaged unit runs for a reload. One that cannot start must not
+// end the collector.
 func TestReloadOfBadConfigurationIsRefused(t *testing.T) {
 	s := newSite(t)
 	own := filepath.Join(s.dir, "own.yaml")
@@ -115,15 +120,17 @@ func TestReloadOfBadConfigurationIsRefused(t *testing.T) {
 	assert.Contains(t, out, `detector::model: "nope" is not known`)
 	s.drop(s.clip("talk.mp4"), "talk.mp4")
 	s.awaitVideos(c, "finished", 1)
-	assert.FileExists(t, filepath.Join(s.dir, "videos", "anonymized", "talk_old.mp4"), "the configuration in use is the old one")
+	anonymized := filepath.Join(s.dir, "videos", "anonymized")
+	assert.FileExists(t, filepath.Join(anonymized, "talk_old.mp4"), "the old configuration is still in use")
 
 	write("receivers: {videoanonymizer: {output: {name: '{name}_new'}}}")
 	out, err = reload()
 	require.NoError(t, err, "%s", out)
 	s.drop(s.clip("walk.mp4"), "walk.mp4")
-	require.NoError(t, c.Await(t.Context(), "the next video under its new name", 100*time.Millisecond, func() (bool, error) {
-		_, err := os.Stat(filepath.Join(s.dir, "videos", "anonymized", "walk_new.mp4"))
-		return err == nil, t.Context().Err()
+	ctx := t.Context()
+	require.NoError(t, c.Await(ctx, "the next video under its new name", 100*time.Millisecond, func() (bool, error) {
+		_, err := os.Stat(filepath.Join(anonymized, "walk_new.mp4"))
+		return err == nil, ctx.Err()
 	}))
 	require.NoError(t, c.Stop(20*time.Second))
 }

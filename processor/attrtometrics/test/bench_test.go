@@ -28,9 +28,9 @@ import (
 
 const spansPerBatch = 1000
 
-// contenders make one gauge (spanmetrics: its duration histogram, which is all it makes) of the same spans, with the video
-// as dimension. A flush per minute keeps the flush of those that have one out of the numbers, as BenchmarkFlush measures it.
-var contenders = []struct {
+// connectors turn the same spans into one gauge per video (spanmetrics: into its histogram of durations, since it has
+// no gauges). A flush interval of a minute keeps flushes out of the results; BenchmarkFlush measures those.
+var connectors = []struct {
 	name    string
 	factory connector.Factory
 	config  string
@@ -70,11 +70,11 @@ dimensions: [{name: anonymizer.video.name}]
 `},
 }
 
-// BenchmarkSpan takes batches of 1000 spans over 8 and 16 series. An operation is a span.
+// BenchmarkSpan consumes batches of 1000 spans from 8 and 16 videos. An operation is one span.
 func BenchmarkSpan(b *testing.B) {
 	for _, series := range []int{8, 16} {
 		td := batch(series)
-		for _, c := range contenders {
+		for _, c := range connectors {
 			b.Run(fmt.Sprintf("%s/series=%d", c.name, series), func(b *testing.B) {
 				consume := start(b, c.factory, c.config)
 				b.ReportAllocs()
@@ -87,7 +87,7 @@ func BenchmarkSpan(b *testing.B) {
 	}
 }
 
-// BenchmarkWalk only reads of each span what the gauge needs, and adds nothing up: below that no connector can go.
+// BenchmarkWalk only reads from each span what the gauge needs, which is a lower bound for any connector.
 func BenchmarkWalk(b *testing.B) {
 	td := batch(16)
 	read := 0
@@ -97,7 +97,8 @@ func BenchmarkWalk(b *testing.B) {
 			span := spans.At(i)
 			count, _ := span.Attributes().Get("bbox.count")
 			video, _ := span.Attributes().Get("anonymizer.video.name")
-			if span.Name() == "person_detection" && span.EndTimestamp() > 0 && count.Int() >= 0 && video.Str()[0] == 'c' {
+			if span.Name() == "person_detection" && span.EndTimestamp() > 0 &&
+				count.Int() >= 0 && video.Str()[0] == 'c' {
 				read++
 			}
 		}
@@ -105,9 +106,9 @@ func BenchmarkWalk(b *testing.B) {
 	require.GreaterOrEqual(b, read, b.N)
 }
 
-// BenchmarkParallel is BenchmarkSpan from several goroutines at once: compare -cpu 1 with -cpu 2.
+// BenchmarkParallel is BenchmarkSpan with several goroutines: compare -cpu 1 with -cpu 2.
 func BenchmarkParallel(b *testing.B) {
-	consume := start(b, contenders[0].factory, contenders[0].config)
+	consume := start(b, connectors[0].factory, connectors[0].config)
 	b.ReportAllocs()
 	defer reportCPU(b)()
 	b.RunParallel(func(pb *testing.PB) {
@@ -120,8 +121,8 @@ func BenchmarkParallel(b *testing.B) {
 	})
 }
 
-// reportCPU reports the CPU time of an operation, garbage collection included, which other programs on the machine disturb
-// less than the time on the clock.
+// reportCPU reports the CPU time per operation including garbage collection. Other programs on the machine affect it
+// less than elapsed time.
 func reportCPU(b *testing.B) func() {
 	cpu := func() time.Duration {
 		var usage unix.Rusage
@@ -132,9 +133,10 @@ func reportCPU(b *testing.B) func() {
 	return func() { b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op") }
 }
 
-// start returns what gives a batch to the connector.
+// start returns a function that sends a batch to a started connector.
 func start(b *testing.B, factory connector.Factory, config string) func(ptrace.Traces) {
-	retrieved, err := yamlprovider.NewFactory().Create(confmap.ProviderSettings{}).Retrieve(b.Context(), "yaml:"+config, nil)
+	provider := yamlprovider.NewFactory().Create(confmap.ProviderSettings{})
+	retrieved, err := provider.Retrieve(b.Context(), "yaml:"+config, nil)
 	require.NoError(b, err)
 	conf, err := retrieved.AsConf()
 	require.NoError(b, err)
@@ -155,7 +157,7 @@ func start(b *testing.B, factory connector.Factory, config string) func(ptrace.T
 	}
 }
 
-// batch looks like what the video receiver sends of its detections.
+// batch resembles the detection spans of the video receiver.
 func batch(series int) ptrace.Traces {
 	td := ptrace.NewTraces()
 	rs := td.ResourceSpans().AppendEmpty()
@@ -169,8 +171,9 @@ func batch(series int) ptrace.Traces {
 		span.SetKind(ptrace.SpanKindInternal)
 		span.SetTraceID(pcommon.TraceID{1, byte(i >> 8), byte(i)})
 		span.SetSpanID(pcommon.SpanID{2, byte(i >> 8), byte(i)})
-		span.SetStartTimestamp(pcommon.NewTimestampFromTime(end.Add(time.Duration(i)*time.Millisecond - 30*time.Millisecond)))
-		span.SetEndTimestamp(pcommon.NewTimestampFromTime(end.Add(time.Duration(i) * time.Millisecond)))
+		spanEnd := end.Add(time.Duration(i) * time.Millisecond)
+		span.SetStartTimestamp(pcommon.NewTimestampFromTime(spanEnd.Add(-30 * time.Millisecond)))
+		span.SetEndTimestamp(pcommon.NewTimestampFromTime(spanEnd))
 		span.Attributes().PutStr("anonymizer.video.name", fmt.Sprintf("camera-%02d.mp4", i%series))
 		span.Attributes().PutInt("anonymizer.frame.index", int64(i))
 		span.Attributes().PutInt("bbox.count", int64(i%7))

@@ -31,8 +31,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics"
 )
 
-// faces are pipelines around a receiver, in, and an exporter, out, of the test.
-var faces = map[string]string{
+// pipelines connect the receiver "in" and the exporter "out" of the test, once by the connector, once by the processor.
+var pipelines = map[string]string{
 	"connector": `
 receivers: {in: {}}
 connectors:
@@ -60,11 +60,11 @@ service:
 `,
 }
 
-// TestLastFlushArrives starts and stops whole collectors, two at a time in this process. Each takes one span, which by then
-// nothing but the flush at shutdown can bring out.
-func TestLastFlushArrives(t *testing.T) {
-	for face, config := range faces {
-		t.Run(face, func(t *testing.T) {
+// TestLastFlushAtCollectorShutdown runs complete collectors, two at a time in this process. Each consumes one span,
+// whose value can only arrive with the flush at shutdown.
+func TestLastFlushAtCollectorShutdown(t *testing.T) {
+	for name, config := range pipelines {
+		t.Run(name, func(t *testing.T) {
 			var wg sync.WaitGroup
 			for n := range 2 {
 				wg.Go(func() {
@@ -76,7 +76,7 @@ func TestLastFlushArrives(t *testing.T) {
 							return
 						}
 						if len(got) != 1 || got[0] != people {
-							t.Errorf("collector %d, start %d: got %v, want [%d]", n, i, got, people)
+							t.Errorf("collector %d, run %d: got %v, want [%d]", n, i, got, people)
 						}
 					}
 				})
@@ -86,10 +86,10 @@ func TestLastFlushArrives(t *testing.T) {
 	}
 }
 
-// starting is held while a collector starts, which sets the logger of gRPC for the whole process.
+// starting serializes collector starts, which set the process-wide gRPC logger.
 var starting sync.Mutex
 
-// runCollector returns the values of the points that came out.
+// runCollector sends one span through a collector and returns the values of the points that it exported.
 func runCollector(config string, people int64) ([]int64, error) {
 	sink := &consumertest.MetricsSink{}
 	in := make(chan consumer.Traces, 1)
@@ -120,13 +120,16 @@ func runCollector(config string, people int64) ([]int64, error) {
 	}
 	var values []int64
 	for _, md := range sink.AllMetrics() {
-		values = append(values, md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Gauge().DataPoints().At(0).IntValue())
+		gauge := md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Gauge()
+		values = append(values, gauge.DataPoints().At(0).IntValue())
 	}
 	return values, nil
 }
 
 // newCollector has the components that factories describes.
-func newCollector(config string, in chan<- consumer.Traces, sink *consumertest.MetricsSink) (*otelcol.Collector, error) {
+func newCollector(
+	config string, in chan<- consumer.Traces, sink *consumertest.MetricsSink,
+) (*otelcol.Collector, error) {
 	return otelcol.NewCollector(otelcol.CollectorSettings{
 		Factories:               func() (otelcol.Factories, error) { return factories(in, sink) },
 		DisableGracefulShutdown: true,
@@ -137,23 +140,27 @@ func newCollector(config string, in chan<- consumer.Traces, sink *consumertest.M
 	})
 }
 
-// factories of a collector whose receiver sends its next consumer to in when it starts, and whose exporter is sink.
+// factories returns the factories of a collector whose receiver passes its next consumer to in when it starts, and
+// whose exporter is sink.
 func factories(in chan<- consumer.Traces, sink *consumertest.MetricsSink) (f otelcol.Factories, err error) {
 	f.Telemetry = otelconftelemetry.NewFactory()
 	noConfig := func() component.Config { return &struct{}{} }
 	if f.Receivers, err = otelcol.MakeFactoryMap(receiver.NewFactory(component.MustNewType("in"), noConfig,
-		receiver.WithTraces(func(_ context.Context, _ receiver.Settings, _ component.Config, next consumer.Traces) (receiver.Traces, error) {
-			return started{func() { in <- next }}, nil
+		receiver.WithTraces(func(
+			_ context.Context, _ receiver.Settings, _ component.Config, next consumer.Traces,
+		) (receiver.Traces, error) {
+			return onStart(func() { in <- next }), nil
 		}, component.StabilityLevelStable))); err != nil {
 		return f, err
 	}
-	if f.Exporters, err = otelcol.MakeFactoryMap(nopexporter.NewFactory(), exporter.NewFactory(component.MustNewType("out"), noConfig,
+	out := exporter.NewFactory(component.MustNewType("out"), noConfig,
 		exporter.WithMetrics(func(context.Context, exporter.Settings, component.Config) (exporter.Metrics, error) {
 			return struct {
 				component.Component
 				consumer.Metrics
-			}{started{func() {}}, sink}, nil
-		}, component.StabilityLevelStable))); err != nil {
+			}{onStart(func() {}), sink}, nil
+		}, component.StabilityLevelStable))
+	if f.Exporters, err = otelcol.MakeFactoryMap(nopexporter.NewFactory(), out); err != nil {
 		return f, err
 	}
 	if f.Processors, err = otelcol.MakeFactoryMap[processor.Factory](attrtometrics.NewFactory()); err != nil {
@@ -163,14 +170,15 @@ func factories(in chan<- consumer.Traces, sink *consumertest.MetricsSink) (f ote
 	return f, err
 }
 
-// started is a component that calls a function when it starts.
-type started struct{ call func() }
+// onStart is a component that only calls a function when it starts.
+type onStart func()
 
-func (s started) Start(context.Context, component.Host) error { s.call(); return nil }
-func (started) Shutdown(context.Context) error                { return nil }
+func (f onStart) Start(context.Context, component.Host) error { f(); return nil }
+func (onStart) Shutdown(context.Context) error                { return nil }
 
-// TestProcessorWithoutConnector checks that neither a start nor a validation accepts it, and that both say what to write.
-func TestProcessorWithoutConnector(t *testing.T) {
+// TestCollectorWithoutConnector checks that neither a start nor a validation accepts it, and that both say what to
+// write.
+func TestCollectorWithoutConnector(t *testing.T) {
 	const config = `
 receivers: {in: {}}
 processors:
@@ -200,8 +208,8 @@ service:
 
 // TestValidateAcceptsConnectors checks that a validation, which starts nothing, does not miss the connectors there are.
 func TestValidateAcceptsConnectors(t *testing.T) {
-	for face, config := range faces {
-		t.Run(face, func(t *testing.T) { require.NoError(t, validate(t, config)) })
+	for name, config := range pipelines {
+		t.Run(name, func(t *testing.T) { require.NoError(t, validate(t, config)) })
 	}
 }
 

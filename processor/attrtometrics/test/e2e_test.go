@@ -23,9 +23,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRecipe does what the README says: it builds a collector of this module and stock parts in an empty folder, sends it
-// spans over OTLP, and asks a real Prometheus for the number of people, with the connector and with the processor.
-func TestRecipe(t *testing.T) {
+// TestReadmeInstructions follows the README: it builds a collector with this module in an empty directory, sends spans
+// over OTLP, and queries a real Prometheus for the number of people, with the connector and with the processor.
+func TestReadmeInstructions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: building a collector takes a minute or more")
 	}
@@ -33,17 +33,17 @@ func TestRecipe(t *testing.T) {
 	if err != nil {
 		t.Skip("prometheus is not installed (Debian: apt-get install prometheus)")
 	}
-	folder := t.TempDir()
-	collector := buildCollector(t, folder)
+	collectorDir := t.TempDir()
+	collector := buildCollector(t, collectorDir)
 
-	for _, face := range []string{"connector.yaml", "processor.yaml"} {
-		t.Run(face, func(t *testing.T) {
+	for _, file := range []string{"connector.yaml", "processor.yaml"} {
+		t.Run(file, func(t *testing.T) {
 			otlp, metrics, api := freeAddress(t), freeAddress(t), freeAddress(t)
-			config := readmeBlock(t, face)
+			config := readmeBlock(t, file)
 			config = replace(t, config, "localhost:4318", otlp)
 			config = replace(t, config, "localhost:8889", metrics)
-			write(t, filepath.Join(folder, face), config)
-			run(t, folder, collector, "--config", face)
+			write(t, filepath.Join(collectorDir, file), config)
+			run(t, collectorDir, collector, "--config", file)
 
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
@@ -52,7 +52,8 @@ scrape_configs:
     scrape_interval: 500ms
     static_configs: [{targets: ["%s"]}]
 `, metrics))
-			run(t, dir, prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address="+api, "--log.level=error")
+			run(t, dir, prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data",
+				"--web.listen-address="+api, "--log.level=error")
 
 			end := time.Now()
 			for _, people := range []int{1, 4, 2} {
@@ -60,31 +61,33 @@ scrape_configs:
 				sendSpan(t, otlp, "entrance.mp4", people, end)
 			}
 			sendSpan(t, otlp, "hall.mp4", 7, end)
-			require.Equal(t, map[string]string{"entrance.mp4": "2", "hall.mp4": "7"}, ask(t, api, 2))
+			require.Equal(t, map[string]string{"entrance.mp4": "2", "hall.mp4": "7"}, queryPeople(t, api, 2))
 
-			// A later span changes the one series and leaves the other.
+			// A later span only changes its own series.
 			sendSpan(t, otlp, "entrance.mp4", 5, time.Now())
-			require.Eventually(t, func() bool { return ask(t, api, 2)["entrance.mp4"] == "5" }, time.Minute, 200*time.Millisecond)
-			require.Equal(t, "7", ask(t, api, 2)["hall.mp4"])
+			require.Eventually(t, func() bool {
+				return queryPeople(t, api, 2)["entrance.mp4"] == "5"
+			}, time.Minute, 200*time.Millisecond)
+			require.Equal(t, "7", queryPeople(t, api, 2)["hall.mp4"])
 		})
 	}
 }
 
-// buildCollector follows the recipe, except that the module is this checkout.
-func buildCollector(t *testing.T, folder string) string {
+// buildCollector builds the collector in dir as the README says, but from this checkout.
+func buildCollector(t *testing.T, dir string) string {
 	module, err := filepath.Abs("..")
 	require.NoError(t, err)
-	write(t, filepath.Join(folder, "builder-config.yaml"),
+	write(t, filepath.Join(dir, "builder-config.yaml"),
 		replace(t, readmeBlock(t, "builder-config.yaml"), "../otelcol-anonymizer/processor/attrtometrics", module))
 	tools, err := filepath.Abs("../../../internal/tools/go.mod")
 	require.NoError(t, err)
 	builder := filepath.Join(t.TempDir(), "builder")
 	command(t, module, "go", "build", "-modfile="+tools, "-o", builder, "go.opentelemetry.io/collector/cmd/builder")
-	command(t, folder, builder, "--config", "builder-config.yaml")
-	return filepath.Join(folder, "my-collector", "my-collector")
+	command(t, dir, builder, "--config", "builder-config.yaml")
+	return filepath.Join(dir, "my-collector", "my-collector")
 }
 
-// readmeBlock returns the block of code in the README that begins with a comment which is name.
+// readmeBlock returns the code block of the README whose first line is a comment with the given file name.
 func readmeBlock(t *testing.T, name string) string {
 	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
@@ -109,7 +112,7 @@ func command(t *testing.T, dir, name string, args ...string) {
 	require.NoError(t, err, "%s: %s", name, out)
 }
 
-// run starts a program and stops it, politely, when the test ends. What it wrote is shown if the test failed.
+// run starts a program and terminates it when the test ends. It logs the program's output if the test failed.
 func run(t *testing.T, dir, name string, args ...string) {
 	logs, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)
@@ -127,7 +130,7 @@ func run(t *testing.T, dir, name string, args ...string) {
 			}
 		case <-time.After(30 * time.Second):
 			_ = cmd.Process.Kill()
-			t.Errorf("%s does not stop", name)
+			t.Errorf("%s did not stop within 30 seconds of SIGTERM", name)
 		}
 		if t.Failed() {
 			text, _ := os.ReadFile(logs.Name())
@@ -136,7 +139,7 @@ func run(t *testing.T, dir, name string, args ...string) {
 	})
 }
 
-// freeAddress returns an address that nobody listens at.
+// freeAddress returns a local address that is not in use.
 func freeAddress(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -144,7 +147,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// sendSpan sends one span, as soon as the collector listens.
+// sendSpan sends one span once the collector accepts connections.
 func sendSpan(t *testing.T, otlp, video string, people int, end time.Time) {
 	body := fmt.Sprintf(`{"resourceSpans": [{
 		"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "cameras"}}]},
@@ -167,11 +170,12 @@ func sendSpan(t *testing.T, otlp, video string, people int, end time.Time) {
 	}, time.Minute, 50*time.Millisecond)
 }
 
-// ask returns the value that Prometheus has for each video, once there are as many as wanted.
-func ask(t *testing.T, api string, wanted int) map[string]string {
+// queryPeople returns the value in Prometheus for each video, once there are as many videos as wanted.
+func queryPeople(t *testing.T, api string, wanted int) map[string]string {
 	var values map[string]string
 	require.Eventually(t, func() bool {
-		resp, err := http.Get("http://" + api + "/api/v1/query?query=" + url.QueryEscape(`detected_people_count{job="collector",exported_job="cameras"}`))
+		query := url.QueryEscape(`detected_people_count{job="collector",exported_job="cameras"}`)
+		resp, err := http.Get("http://" + api + "/api/v1/query?query=" + query)
 		if err != nil {
 			return false
 		}

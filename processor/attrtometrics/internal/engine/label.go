@@ -12,8 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// maxLabelLength is the number of bytes to which the value of a dimension is truncated. It bounds the memory of a
-// series.
+// maxLabelLength is the maximum length in bytes of a dimension's value. Truncating it bounds the memory of a series.
 const maxLabelLength = 1024
 
 type labelKind uint8
@@ -26,8 +25,7 @@ const (
 	labelDouble
 )
 
-// label is the value of a dimension. It is comparable. Unless cloned, it may share memory with the span it was read
-// from.
+// label is the value of a dimension. It is comparable. Unless cloned, it may share memory with its span.
 type label struct {
 	kind labelKind
 	num  uint64 // bool, int, or the bits of a double

@@ -25,7 +25,7 @@ const (
 	reasonNegative // in a monotonic sum
 	reasonExpressionError
 	reasonConditionError
-	reasonBufferFull // more than maxBufferedPoints
+	reasonBufferFull // KindEverySpan: more than maxBufferedPoints
 	reasonCount      // the number of reasons, including accepted
 )
 
@@ -42,7 +42,7 @@ var reasonNames = [reasonCount]string{
 
 func (r rejectReason) String() string { return reasonNames[r] }
 
-// maxNumberLength bounds the bytes of a string that is parsed as a number; real numbers are far shorter.
+// maxNumberLength is the maximum length in bytes of a string that is parsed as a number. Real numbers are far shorter.
 const maxNumberLength = 64
 
 // number is a finite number: an integer as long as it can be, else a double.

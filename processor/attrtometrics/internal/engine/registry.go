@@ -11,8 +11,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// maxResourceSize bounds the bytes of the attributes of an output resource, and with them the memory of a series. The
-// values of larger resources go to the overflow series.
+// maxResourceSize is the maximum size in bytes of the attributes of an output resource, which bounds the memory of a
+// series. Values from larger resources go to the overflow series.
 const maxResourceSize = 64 << 10
 
 // attributeOverhead is roughly the memory in bytes that an attribute takes in addition to its key and value.
@@ -41,7 +41,7 @@ type series struct {
 
 	acc         accumulator
 	updated     bool              // has received values since the last flush
-	expired     bool              // and therefore removed from the registry
+	expired     bool              // removed from the registry
 	start       pcommon.Timestamp // start of its first window
 	lastSeen    pcommon.Timestamp // the last flush with new values
 	latestEnd   pcommon.Timestamp // gauges: the latest end of a span

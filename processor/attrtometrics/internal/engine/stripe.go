@@ -16,7 +16,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// maxBufferedPoints bounds the values of a KindEverySpan metric that wait for a flush. Half as many request one.
+// maxBufferedPoints is the maximum number of values of a KindEverySpan metric that wait for a flush. A flush is
+// requested once half of it is reached.
 const maxBufferedPoints = 1 << 16
 
 // recentBits makes room for 1024 recently used entries, which are found without hashing their labels in full. Most
@@ -213,7 +214,8 @@ func (s *stripe) readAttribute(def *definition) (number, bool) {
 	return n, s.accept(def, n, reason)
 }
 
-// accept reports whether a value that was read with the given result can be used, and counts it as rejected if not.
+// accept reports whether the value n can be used, given the reason for which its conversion failed, if any. It counts
+// the value as rejected if not.
 func (s *stripe) accept(def *definition, n number, reason rejectReason) bool {
 	if reason == accepted && def.Monotonic && n.less(number{}) {
 		reason = reasonNegative
@@ -345,8 +347,7 @@ func (s *stripe) entryFor(def *definition, resolved *resolvedResource) *entry {
 	return e
 }
 
-// matches reports whether e is the entry for these labels on res. It is false if res is nil, that is, not registered
-// yet.
+// matches reports whether e is the entry for these labels on res. It is false if res is nil (not registered yet).
 func (e *entry) matches(res *resource, labels []label) bool {
 	return e.resource == res && res != nil && slices.Equal(e.labels, labels)
 }

@@ -26,8 +26,8 @@ func newCompareCommand() *cobra.Command {
 		Short: "Tell what differs between a video and its anonymized output",
 		Long: `Decodes a source and its anonymized output side by side, and prints what is the same and what is not.
 
-It exits with 0 if nothing differs but masks, the encoder's loss and what is dropped by default, with 1 if something else
-does, and with 2 if the two cannot be compared.`,
+It exits with 0 if nothing differs but masks, the encoder's loss and what is dropped by default, with 1 if something
+else does, and with 2 if the two cannot be compared.`,
 		Example: "  anonymizerctl compare --accept sound,tags walk.mkv walk_anonymized.mkv",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -51,7 +51,8 @@ does, and with 2 if the two cannot be compared.`,
 	}
 	flags := command.Flags()
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
-	flags.StringSliceVar(&accept, "accept", nil, "`rows` that may differ or be kept, separated by commas, such as sound,tags")
+	flags.StringSliceVar(&accept, "accept", nil,
+		"`rows` that may differ or be kept, separated by commas, such as sound,tags")
 	flags.StringVar(&ffmpeg, "ffmpeg", "", "`path` of ffmpeg (default: the one on PATH)")
 	flags.StringVar(&ffprobe, "ffprobe", "", "`path` of ffprobe (default: the one on PATH)")
 	return command

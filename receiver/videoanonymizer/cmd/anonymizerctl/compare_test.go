@@ -25,7 +25,8 @@ var spellings = map[string][]string{
 func clip(t *testing.T, dir, name, args string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
-	args = "-nostdin -v error -f lavfi -i testsrc2=s=64x48:r=25:d=0.4 " + args + " -c:v ffv1 -fflags +bitexact -flags:v +bitexact"
+	args = "-nostdin -v error -f lavfi -i testsrc2=s=64x48:r=25:d=0.4 " + args +
+		" -c:v ffv1 -fflags +bitexact -flags:v +bitexact"
 	out, err := exec.Command("ffmpeg", append(strings.Fields(args), path)...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return path
@@ -46,25 +47,34 @@ func TestCompareExitStatus(t *testing.T) {
 		}{
 			{name: "nothing else", args: []string{source, link}, says: "Nothing else changed"},
 			{name: "a title is left", args: []string{source, titled}, status: 1, says: "More than masks changed: tags"},
-			{name: "an accepted title", args: []string{"--accept", "sound,tags", source, titled}, says: "Nothing else changed"},
-			{name: "one dash", args: []string{"-accept", "sound,tags", source, titled}, legacy: true, says: "Nothing else changed"},
-			{name: "one dash and an equals sign", args: []string{"-accept=tags", source, titled}, legacy: true, says: "Nothing else changed"},
-			{name: "paths of the tools", args: []string{"--ffmpeg", "ffmpeg", "--ffprobe", "ffprobe", source, link}, says: "Nothing else changed"},
-			{name: "paths of the tools with one dash", args: []string{"-ffmpeg", "ffmpeg", "-ffprobe", "ffprobe", source, link}, legacy: true,
+			{name: "an accepted title", args: []string{"--accept", "sound,tags", source, titled},
 				says: "Nothing else changed"},
-			{name: "a tool is missing", args: []string{"--ffmpeg", filepath.Join(dir, "none"), source, link}, status: 2, errs: "install ffmpeg"},
-			{name: "a file is missing", args: []string{source, filepath.Join(dir, "none.mkv")}, status: 2, errs: "no such file"},
+			{name: "one dash", args: []string{"-accept", "sound,tags", source, titled}, legacy: true,
+				says: "Nothing else changed"},
+			{name: "one dash and an equals sign", args: []string{"-accept=tags", source, titled}, legacy: true,
+				says: "Nothing else changed"},
+			{name: "paths of the tools", args: []string{"--ffmpeg", "ffmpeg", "--ffprobe", "ffprobe", source, link},
+				says: "Nothing else changed"},
+			{name: "paths of the tools with one dash",
+				args: []string{"-ffmpeg", "ffmpeg", "-ffprobe", "ffprobe", source, link}, legacy: true,
+				says: "Nothing else changed"},
+			{name: "a tool is missing", args: []string{"--ffmpeg", filepath.Join(dir, "none"), source, link}, status: 2,
+				errs: "install ffmpeg"},
+			{name: "a file is missing", args: []string{source, filepath.Join(dir, "none.mkv")}, status: 2,
+				errs: "no such file"},
 			{name: "after two dashes", args: []string{"--", source, "-json"}, status: 2, errs: "-json: no such file"},
 			{name: "one file alone", args: []string{source}, status: 2, errs: "Usage:"},
 			{name: "no such flag", args: []string{"--nonsense", source, source}, status: 2, errs: "Usage:"},
-			{name: "no such flag with one dash", args: []string{"-nonsense", source, source}, status: 2, errs: "Usage:"},
+			{name: "no such flag with one dash", args: []string{"-nonsense", source, source}, status: 2,
+				errs: "Usage:"},
 		} {
 			t.Run(spelling+"/"+tc.name, func(t *testing.T) {
 				if tc.legacy && spelling != legacyCompare {
 					tc.status, tc.says, tc.errs = exitError, "", "Usage:"
 				}
 				var stdout, stderr bytes.Buffer
-				assert.Equal(t, tc.status, run(t.Context(), append(command[:len(command):len(command)], tc.args...), &stdout, &stderr))
+				assert.Equal(t, tc.status,
+					run(t.Context(), append(command[:len(command):len(command)], tc.args...), &stdout, &stderr))
 				assert.Contains(t, stdout.String(), tc.says)
 				assert.Contains(t, stderr.String(), tc.errs)
 				if tc.status == exitError {
@@ -108,8 +118,10 @@ func TestHelp(t *testing.T) {
 	}{
 		{[]string{"anonymizerctl"}, []string{"anonymizerctl [command]", "compare "}},
 		{[]string{"anonymizerctl", "--help"}, []string{"anonymizerctl [command]", "compare "}},
-		{[]string{"anonymizerctl", "help", "compare"}, []string{"anonymizerctl compare SOURCE OUTPUT", "--accept", "exits with 0"}},
-		{[]string{"anonymizerctl", "compare", "-h"}, []string{"anonymizerctl compare SOURCE OUTPUT", "--accept", "exits with 0"}},
+		{[]string{"anonymizerctl", "help", "compare"},
+			[]string{"anonymizerctl compare SOURCE OUTPUT", "--accept", "exits with 0"}},
+		{[]string{"anonymizerctl", "compare", "-h"},
+			[]string{"anonymizerctl compare SOURCE OUTPUT", "--accept", "exits with 0"}},
 		{[]string{legacyCompare, "-h"}, []string{legacyCompare + " SOURCE OUTPUT", "--accept"}},
 		{[]string{legacyCompare, "-help"}, []string{legacyCompare + " SOURCE OUTPUT", "--accept"}},
 		{[]string{legacyCompare, "--help"}, []string{legacyCompare + " SOURCE OUTPUT", "--accept"}},

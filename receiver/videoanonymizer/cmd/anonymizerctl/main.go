@@ -8,8 +8,8 @@
 // It exits with 0 on success, with 1 if a command found something that should not be, and with 2 if it could not do its
 // work. "anonymizerctl help COMMAND" says more.
 //
-// Called by the name otelcol-anonymizer-compare, which a link may give it, it is the command compare alone, and takes its
-// flags with one dash too (deprecated).
+// Called by the name otelcol-anonymizer-compare, which a link may give it, it is the command compare alone, and takes
+// its flags with one dash too (deprecated).
 package main
 
 import (
@@ -32,16 +32,17 @@ const (
 	exitError = 2
 )
 
-// errFound is what a command returns after it told the user that something is not as it should be.
-var errFound = errors.New("not as it should be")
+// errFound is returned by a command that has reported something that should not be.
+var errFound = errors.New("something found")
 
 // legacyCompare is the name of the program that only compared.
 const legacyCompare = "otelcol-anonymizer-compare"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
+	status := run(ctx, os.Args, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
 }
 
 // run executes a command line, which begins with the program's name, and returns the exit status.

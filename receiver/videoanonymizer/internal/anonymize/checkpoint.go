@@ -32,10 +32,11 @@ import (
 )
 
 const (
-	// warmUp is how far before its first missing frame a resumed video is analyzed, in addition to twice the look-ahead: by then,
-	// people are tracked again. checkBoundary verifies that.
+	// warmUp is how far before its first missing frame a resumed video is analyzed, in addition to twice the
+	// look-ahead: by then, people are tracked again. checkBoundary verifies that.
 	warmUp = 3 * time.Second
-	// boundaryTolerance is how far, in pixels, a mask at the boundary may be from where it was: sums are added up in another order.
+	// boundaryTolerance is how far, in pixels, a mask at the boundary may be from where it was: sums are added up in
+	// another order.
 	boundaryTolerance = 0.5
 )
 
@@ -66,7 +67,8 @@ func (v *video) fingerprint() (string, error) {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
 	cfg := *v.Config
-	cfg.Watch, cfg.Retry, cfg.Telemetry, cfg.Metrics = watch.Config{}, watch.Retry{}, config.Telemetry{}, metadata.MetricsConfig{}
+	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
+	cfg.Telemetry, cfg.Metrics = config.Telemetry{}, metadata.MetricsConfig{}
 	text, err := json.Marshal(struct {
 		Program, Runtime string
 		Config           config.Config
@@ -84,7 +86,8 @@ func (v *video) fingerprint() (string, error) {
 
 func (v *video) checkpointPath() string { return v.job.TempFor(".checkpoint.json") }
 
-// loadCheckpoint returns what an earlier attempt left. If there is nothing to resume from, it returns nil and removes all leftovers.
+// loadCheckpoint returns what an earlier attempt left. If there is nothing to resume from, it returns nil and removes
+// all leftovers.
 func (v *video) loadCheckpoint(fingerprint string) (*checkpoint, error) {
 	if !v.job.Resumable() {
 		return nil, nil
@@ -130,8 +133,8 @@ func (v *video) saveCheckpoint(c checkpoint) error {
 	return v.job.RecordProgress(c.Video.Frames)
 }
 
-// resumeAt returns the frame at which analysis resumes, given the PTS of the frames that are done: one that was analyzed before, far
-// enough back that people are tracked again by the first missing frame.
+// resumeAt returns the frame at which analysis resumes, given the PTS of the frames that are done: one that was
+// analyzed before, far enough back that people are tracked again by the first missing frame.
 func (v *video) resumeAt(done []int64, info media.Info) int {
 	back := warmUp + 2*v.Config.LookAhead
 	last := done[len(done)-1]
@@ -139,8 +142,9 @@ func (v *video) resumeAt(done []int64, info media.Info) int {
 	return first - first%v.Config.DetectEvery
 }
 
-// checkBoundary makes sure that the last frame that was written would be masked the same way now: then nobody is lost at the boundary.
-// Heads come in the order in which people were first seen, which may have changed. It fails with media.ErrResume.
+// checkBoundary makes sure that the last frame that was written would be masked the same way now: then nobody is lost
+// at the boundary. Heads come in the order in which people were first seen, which may have changed. It fails with
+// media.ErrResume.
 func (c *checkpoint) checkBoundary(rec *record.Frame) error {
 	same := rec.WholeFrameMasked == c.Whole && len(rec.Heads) == len(c.Heads)
 	left := slices.Clone(rec.Heads)

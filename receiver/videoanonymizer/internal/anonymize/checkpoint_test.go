@@ -14,8 +14,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// TestCheckBoundary: a mask that moved, changed shape, is missing or is new at the boundary fails the check. Two people in another order
-// do not.
+// TestCheckBoundary: a mask that moved, changed shape, is missing or is new at the boundary fails the check. Two
+// people in another order do not.
 func TestCheckBoundary(t *testing.T) {
 	head, other := mask.Head{X: 100, Y: 80, RX: 20, RY: 30}, mask.Head{X: 300, Y: 80, RX: 25, RY: 25}
 	moved, larger, boxed, turned, round := head, head, head, head, other

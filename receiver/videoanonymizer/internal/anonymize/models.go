@@ -8,12 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"os"
 	"runtime"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
@@ -33,8 +33,9 @@ type Models struct {
 	used      []report.Model
 }
 
-// CheckModels tells whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's file. It opens no
-// model, which would take seconds, and memory of a GPU that a running collector uses. It reports every error, each with its key.
+// CheckModels tells whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's
+// file. It opens no model, which would take seconds, and memory of a GPU that a running collector uses. It reports
+// every error, each with its key.
 func CheckModels(cfg *config.Config) error {
 	directory, err := openRuntime(cfg)
 	if directory == "" {
@@ -76,13 +77,14 @@ func openRuntime(cfg *config.Config) (directory string, err error) {
 	}
 	library := cmp.Or(cfg.Inference.Library, os.Getenv(libraryEnv), models.RuntimeLibrary(directory))
 	if err := onnx.Initialize(library); err != nil {
-		return directory, fmt.Errorf("inference::library: %w (run `make models`, or set inference::library or %s to the path of libonnxruntime.so)",
-			err, libraryEnv)
+		return directory, fmt.Errorf("inference::library: %w (run `make models`, or set inference::library or %s "+
+			"to the path of libonnxruntime.so)", err, libraryEnv)
 	}
 	return directory, nil
 }
 
-// rolesOf moves a model that finds faces from detector::model to where faces are found: people who show no face are then not detected.
+// rolesOf moves a model that finds faces from detector::model to where faces are found: people who show no face are
+// then not detected.
 func rolesOf(detector config.Detector) config.Detector {
 	if taskOf(detector.Model) == models.FaceDetection {
 		detector.Faces, detector.Model = detector.Model, ""
@@ -90,8 +92,8 @@ func rolesOf(detector config.Detector) config.Detector {
 	return detector
 }
 
-// OpenModels loads ONNX Runtime and the configured models, which CheckModels has verified. It reports every error, each with its key,
-// not only the first.
+// OpenModels loads ONNX Runtime and the configured models, which CheckModels has verified. It reports every error,
+// each with its key, not only the first.
 func OpenModels(cfg *config.Config) (*Models, error) {
 	directory, err := openRuntime(cfg)
 	if err != nil {
@@ -167,7 +169,8 @@ func (m *Models) openDetectors(cfg config.Detector, open openFunc) error {
 	return nil
 }
 
-// faceOverlap is the overlap (intersection over union) from which two boxes are the same face; the value is from BlazeFace's authors.
+// faceOverlap is the overlap (intersection over union) from which two boxes are the same face; the value is from
+// BlazeFace's authors.
 const faceOverlap = 0.3
 
 func (m *Models) openFaces(cfg config.Detector, open openFunc) error {
@@ -223,8 +226,8 @@ func (m *Models) Close() error {
 	return errors.Join(errs...)
 }
 
-// sessionOptions distributes the cores. On a CPU, many single-threaded inferences in parallel do more than one at a time with many
-// threads; an accelerator takes one at a time.
+// sessionOptions distributes the cores. On a CPU, many single-threaded inferences in parallel do more than one at a
+// time with many threads; an accelerator takes one at a time.
 func sessionOptions(cfg *config.Config) onnx.Options {
 	return onnx.Options{
 		Threads:         max(1, cfg.Inference.Threads),
@@ -277,7 +280,8 @@ func verifyModel(directory, name string) error {
 		return model.Verify(path)
 	}
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return fmt.Errorf("%w: there is no file at %s: write the path of an .onnx file, or a name from the catalog", inference.ErrModel, path)
+		return fmt.Errorf("%w: there is no file at %s: write the path of an .onnx file, or a name from the catalog",
+			inference.ErrModel, path)
 	}
 	return nil
 }

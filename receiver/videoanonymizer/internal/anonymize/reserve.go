@@ -15,15 +15,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// peakCopies is the peak number of copies of an output on disk: the segments, and the whole file while they are joined. A preview adds
-// one.
+// peakCopies is the peak number of copies of an output on disk: the segments, and the whole file while they are
+// joined. A preview adds one.
 const peakCopies = 2
 
 // errReserved says that a video would fit if it were not for the videos in progress.
 var errReserved = errors.New("space is reserved for videos in progress")
 
-// Space keeps track of the disk space reserved for videos in progress, so that several do not count on the same space. The zero value is
-// ready to use.
+// Space keeps track of the disk space reserved for videos in progress, so that several do not count on the same
+// space. The zero value is ready to use.
 type Space struct {
 	mu           sync.Mutex
 	reservations map[*reservation]struct{}
@@ -51,8 +51,8 @@ func (r *reservation) remaining() int64 {
 	return max(0, left)
 }
 
-// reserve reserves bytes for the files at temp while minFree bytes stay free, and returns what gives them back. It fails with
-// media.ErrNoSpace, and with errReserved as well if waiting helps.
+// reserve reserves bytes for the files at temp while minFree bytes stay free, and returns what gives them back. It
+// fails with media.ErrNoSpace, and with errReserved as well if waiting helps.
 func (s *Space) reserve(temp string, bytes, minFree int64) (release func(), err error) {
 	free := s.free
 	if free == nil {
@@ -74,8 +74,9 @@ func (s *Space) reserve(temp string, bytes, minFree int64) (release func(), err 
 	r := &reservation{device: device, bytes: bytes, temp: strings.TrimSuffix(temp, filepath.Ext(temp))}
 	bytes = r.remaining() // an interrupted attempt may have left a part
 	if left-reserved-minFree < bytes {
-		err := fmt.Errorf("%q: %w: the video needs about %s, %s are free, of which %s are reserved for videos in progress and %s must stay "+
-			"free (output::min_free_space)", folder, media.ErrNoSpace, mebibytes(bytes), mebibytes(left), mebibytes(reserved), mebibytes(minFree))
+		err := fmt.Errorf("%q: %w: the video needs about %s, %s are free, of which %s are reserved for videos in progress "+
+			"and %s must stay free (output::min_free_space)", folder, media.ErrNoSpace,
+			mebibytes(bytes), mebibytes(left), mebibytes(reserved), mebibytes(minFree))
 		if left-minFree >= bytes {
 			err = fmt.Errorf("%w: %w", errReserved, err)
 		}

@@ -60,9 +60,9 @@ type review struct {
 	first    time.Duration    // the first frame's time
 }
 
-// openReview starts the companion files that are configured, or resumes them from a checkpoint. What it returns must be closed, on failure
-// too. The source is hashed before it is decoded; what is published in the end is of this very file, since the job checks that it has not
-// changed.
+// openReview starts the companion files that are configured, or resumes them from a checkpoint. What it returns must
+// be closed, on failure too. The source is hashed before it is decoded; what is published in the end is of this very
+// file, since the job checks that it has not changed.
 func (a *attempt) openReview(ctx context.Context) (*review, error) {
 	r := &review{video: a.video}
 	cfg := a.Config.Report

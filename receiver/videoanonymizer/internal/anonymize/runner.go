@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package anonymize does one job, from claim to outcome: it takes a video that watch has claimed through the pipeline, writes the output
-// in segments that survive a crash, and ends the job as done, failed, or released.
+// Package anonymize does one job, from claim to outcome: it takes a video that watch has claimed through the
+// pipeline, writes the output in segments that survive a crash, and ends the job as done, failed, or released.
 package anonymize
 
 import (
@@ -101,14 +101,15 @@ func (v *video) failed(cause error) error {
 	return v.job.Retry(reason, cause, keep)
 }
 
-// classify says in one word why a video failed, and whether another attempt may succeed: what is wrong with the file itself does not
-// change on a retry.
+// classify says in one word why a video failed, and whether another attempt may succeed: what is wrong with the file
+// itself does not change on a retry.
 func classify(err error) (reason string, temporary bool) {
 	if errors.Is(err, watch.ErrTaken) {
 		return "exists", true
 	}
 	reason = media.Reason(err)
-	for _, cause := range []error{media.ErrNotVideo, media.ErrNoVideoStream, media.ErrDamaged, media.ErrUnsupported, media.ErrLimit} {
+	for _, cause := range []error{media.ErrNotVideo, media.ErrNoVideoStream, media.ErrDamaged, media.ErrUnsupported,
+		media.ErrLimit} {
 		if errors.Is(err, cause) {
 			return reason, false
 		}

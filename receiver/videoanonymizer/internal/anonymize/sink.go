@@ -11,12 +11,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// segmentWork bounds the time that a segment takes: on a machine much slower than real time, a segment of the configured length would be
-// minutes of work.
+// segmentWork bounds the time that a segment takes: on a machine much slower than real time, a segment of the
+// configured length would be minutes of work.
 const segmentWork = 30 * time.Second
 
-// sink takes every masked frame: it encodes it, adds it to the companion files, and reports it. Now and then it makes durable what was
-// written, so that a crash costs no more than the work since.
+// sink takes every masked frame: it encodes it, adds it to the companion files, and reports it. Now and then it makes
+// durable what was written, so that a crash costs no more than the work since.
 type sink struct {
 	*attempt
 	progress *progressLog

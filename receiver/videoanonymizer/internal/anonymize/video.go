@@ -34,11 +34,13 @@ type video struct {
 	summary record.Summary
 
 	sealed bool // a checkpoint of it is on disk, from which another attempt can resume
-	// discard tells that this attempt may have failed because of what an earlier one left, or for want of the space that it takes up.
+	// discard tells that this attempt may have failed because of what an earlier one left, or for want of the space
+	// that it takes up.
 	discard bool
 }
 
-// convert publishes the anonymized video under its final name, or leaves nothing behind but what a later attempt can resume from.
+// convert publishes the anonymized video under its final name, or leaves nothing behind but what a later attempt can
+// resume from.
 func (v *video) convert(ctx context.Context, info media.Info) error {
 	fingerprint, err := v.fingerprint()
 	if err != nil {
@@ -105,7 +107,8 @@ type attempt struct {
 	resume  *pipeline.Resume
 }
 
-// open reserves the space and opens everything that the pipeline reads and writes. close closes what was opened, on failure too.
+// open reserves the space and opens everything that the pipeline reads and writes. close closes what was opened, on
+// failure too.
 func (a *attempt) open(ctx context.Context) (err error) {
 	var sealed *media.Progress
 	if a.from != nil {
@@ -127,7 +130,8 @@ func (a *attempt) open(ctx context.Context) (err error) {
 	return err
 }
 
-// openReader starts decoding: at the first frame, or, with a checkpoint, some seconds before the first frame that is missing.
+// openReader starts decoding: at the first frame, or, with a checkpoint, some seconds before the first frame that is
+// missing.
 func (a *attempt) openReader(ctx context.Context) (err error) {
 	info, options := a.plan.Info(), readOptions(a.Config)
 	if a.from == nil {
@@ -244,8 +248,8 @@ func encoding(cfg *config.Config) media.WriteOptions {
 	}
 }
 
-// OpenTools finds ffmpeg and ffprobe, and tries the configured decoder and encoder, so that what does not work shows at once rather than
-// with the first video.
+// OpenTools finds ffmpeg and ffprobe, and tries the configured decoder and encoder, so that what does not work shows
+// at once rather than with the first video.
 func OpenTools(ctx context.Context, cfg *config.Config) (media.Tools, error) {
 	tools, err := media.FindTools(cfg.Tools.FFmpeg, cfg.Tools.FFprobe)
 	if err != nil {

@@ -1,8 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config is the receiver's configuration: its keys, their defaults, and their validation. Each key is validated here and nowhere
-// else; the packages that a block is for trust what they are given. README.md of the receiver lists every key.
+// Package config is the receiver's configuration: its keys, their defaults, and their validation. Each key is
+// validated here and nowhere else; the packages that a block is for trust what they are given. README.md of the
+// receiver lists every key.
 package config
 
 import (
@@ -23,8 +24,8 @@ type Config struct {
 	Output Output `mapstructure:"output"`
 	// Retry says how a video is retried after a failure that may be temporary.
 	Retry watch.Retry `mapstructure:"retry"`
-	// Recall trades speed for recall: fast, balanced or thorough. It sets the defaults of detect_every and of keys in Detector; a key
-	// that is given takes precedence.
+	// Recall trades speed for recall: fast, balanced or thorough. It sets the defaults of detect_every and of keys in
+	// Detector; a key that is given takes precedence.
 	Recall Recall `mapstructure:"recall"`
 	// Detector finds the people in a frame.
 	Detector Detector `mapstructure:"detector"`

@@ -22,13 +22,15 @@ import (
 type Detector struct {
 	// Model is a name from the models' catalog, or the path of an .onnx file.
 	Model string `mapstructure:"model"`
-	// Also lists more models that find people, written like Model; whatever any of them finds counts. Their thresholds are the catalog's.
+	// Also lists more models that find people, written like Model; whatever any of them finds counts. Their
+	// thresholds are the catalog's.
 	Also []string `mapstructure:"also"`
 	// Faces is a model that finds faces, so that undetected people whose face shows are masked too; empty for none.
 	Faces string `mapstructure:"faces"`
 	// ScoreThreshold is the confidence 0..1 from which a detection counts.
 	ScoreThreshold float64 `mapstructure:"score_threshold"`
-	// CandidateThreshold is the confidence 0..1 from which a detection counts if a pose, a face or a track confirms it; 0 for none.
+	// CandidateThreshold is the confidence 0..1 from which a detection counts if a pose, a face or a track confirms
+	// it; 0 for none.
 	CandidateThreshold float64 `mapstructure:"candidate_threshold"`
 	// FaceThreshold is the confidence 0..1 from which a face counts.
 	FaceThreshold float64 `mapstructure:"face_threshold"`
@@ -44,8 +46,8 @@ type Detector struct {
 	_ struct{}
 }
 
-// InputSize is the size of a model's input in pixels: both sides, the long side alone (the other then follows from the frame's shape),
-// or, all zero, the model's default.
+// InputSize is the size of a model's input in pixels: both sides, the long side alone (the other then follows from
+// the frame's shape), or, all zero, the model's default.
 type InputSize struct {
 	Width    int `mapstructure:"width"`
 	Height   int `mapstructure:"height"`
@@ -134,7 +136,8 @@ func parseInputSize(raw any) (InputSize, error) {
 			return InputSize{LongSide: n}, nil
 		}
 	}
-	return InputSize{}, fmt.Errorf("input_size: %v: write auto, the long side such as 416, or [width, height] such as [416, 256]", raw)
+	return InputSize{}, fmt.Errorf("input_size: %v: write auto, the long side such as 416, or [width, height] "+
+		"such as [416, 256]", raw)
 }
 
 // pixels reads a number, which is text if it comes from an environment variable. It returns -1 for anything else.
@@ -166,7 +169,8 @@ func (c *Detector) validate() []error {
 	}
 	for _, model := range c.Also {
 		if model == "" {
-			errs = append(errs, errors.New("also: a model is empty: write a name from the catalog such as centernet, or remove it"))
+			errs = append(errs, errors.New("also: a model is empty: write a name from the catalog "+
+				"such as centernet, or remove it"))
 		} else {
 			errs = append(errs, validateModel("also", model, models.PersonDetection))
 		}
@@ -188,8 +192,8 @@ func (c *Pose) validate() []error {
 	}
 }
 
-// validateModel accepts a name from the catalog, if its model is for one of the tasks, and any path. Whether the file is there is not
-// validated here: a configuration may be written on another machine.
+// validateModel accepts a name from the catalog, if its model is for one of the tasks, and any path. Whether the file
+// is there is not validated here: a configuration may be written on another machine.
 func validateModel(key, model string, tasks ...models.Task) error {
 	if IsModelPath(model) {
 		return nil

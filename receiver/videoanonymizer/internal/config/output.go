@@ -27,7 +27,8 @@ type Output struct {
 	Container string `mapstructure:"container"`
 	// Codec is the video codec, "same" for that of the source.
 	Codec string `mapstructure:"codec"`
-	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 23 for h264, and what looks alike for the others.
+	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 23 for h264, and what looks
+	// alike for the others.
 	Quality *int `mapstructure:"quality"`
 	// Preset trades speed for size; the names are x264's.
 	Preset string `mapstructure:"preset"`
@@ -43,9 +44,11 @@ type Output struct {
 	OnSuccess watch.OnSuccess `mapstructure:"on_success"`
 	// MoveTo is the folder that sources are moved to with OnSuccess move.
 	MoveTo string `mapstructure:"move_to"`
-	// QuarantineDirectory receives the sources that failed permanently, each with a file that says why. Empty leaves them in place.
+	// QuarantineDirectory receives the sources that failed permanently, each with a file that says why. Empty leaves
+	// them in place.
 	QuarantineDirectory string `mapstructure:"quarantine_directory"`
-	// MinFreeSpace in MiB stays free on the disk; a video that would use it is not started. NoSpaceCheck disables the check.
+	// MinFreeSpace in MiB stays free on the disk; a video that would use it is not started. NoSpaceCheck disables the
+	// check.
 	MinFreeSpace int64 `mapstructure:"min_free_space"`
 	// StateDirectory stores what is done. Empty is a hidden folder in Directory; two receivers cannot share one.
 	StateDirectory string `mapstructure:"state_directory"`
@@ -62,7 +65,7 @@ func (c *Output) StatePath() string {
 	return filepath.Clean(path)
 }
 
-// NoSpaceCheck, as Output.MinFreeSpace, starts videos however little space is free.
+// NoSpaceCheck is the value of Output.MinFreeSpace that starts videos however little space is free.
 const NoSpaceCheck = -1
 
 var onSuccess = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
@@ -100,13 +103,15 @@ func (c *Output) validate() []error {
 		oneOf("preset", c.Preset, media.Presets()),
 		oneOf("encoder", c.Encoder, media.Encoders()),
 		oneOf("audio", c.Audio, media.AudioModes()),
-		inRange("segment_length", c.SegmentLength, time.Second, time.Hour, "a duration such as 20s; a crash costs that much of the video"),
+		inRange("segment_length", c.SegmentLength, time.Second, time.Hour,
+			"a duration such as 20s; a crash costs that much of the video"),
 		oneOf("on_success", c.OnSuccess, onSuccess),
-		inRange("min_free_space", c.MinFreeSpace, NoSpaceCheck, 1<<30, "MiB to keep free; 0 reserves only the video's own space, "+
-			"-1 disables the check"),
+		inRange("min_free_space", c.MinFreeSpace, NoSpaceCheck, 1<<30,
+			"MiB to keep free; 0 reserves only the video's own space, -1 disables the check"),
 	}
 	if c.Directory == "" {
-		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
+		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, "+
+			"such as videos/anonymized"))
 	}
 	return slices.Concat(errs, validateKeep(c.Keep), c.validateEncoding(), []error{c.validateMoveTo()})
 }
@@ -123,14 +128,15 @@ func (c *Output) validateEncoding() (errs []error) {
 			errs = append(errs, fmt.Errorf("codec: encoder %s cannot write %s: use one of %s, or encoder software",
 				c.Encoder, c.Codec, strings.Join(can, ", ")))
 		case !slices.Contains(can, codec):
-			errs = append(errs, fmt.Errorf("codec: %s becomes %s in container %s, which encoder %s cannot write: use av1, or encoder software",
-				c.Codec, codec, c.Container, c.Encoder))
+			errs = append(errs, fmt.Errorf("codec: %s becomes %s in container %s, which encoder %s cannot write: "+
+				"use av1, or encoder software", c.Codec, codec, c.Container, c.Encoder))
 		}
 	}
 	if most := media.MaxQuality(c.Codec, c.Encoder); most > 0 && c.Quality != nil {
 		errs = append(errs, inRange("quality", *c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
 	}
-	if can := media.ContainerCodecs(c.Container); can != nil && c.Codec != media.SameAsSource && !slices.Contains(can, c.Codec) {
+	if can := media.ContainerCodecs(c.Container); can != nil && c.Codec != media.SameAsSource &&
+		!slices.Contains(can, c.Codec) {
 		errs = append(errs, fmt.Errorf("codec: %s does not go into container %s: use %s, or container mkv",
 			c.Codec, c.Container, strings.Join(can, " or ")))
 	}
@@ -152,8 +158,8 @@ var tagName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_. -]*$`)
 func validateKeep(keep []string) (errs []error) {
 	for _, name := range keep {
 		if !tagName.MatchString(name) {
-			errs = append(errs, fmt.Errorf("keep: %q is not a valid name: write chapters, subtitles, or the names of tags of the file, "+
-				"such as creation_time", name))
+			errs = append(errs, fmt.Errorf("keep: %q is not a valid name: write chapters, subtitles, "+
+				"or the names of tags of the file, such as creation_time", name))
 		}
 	}
 	return errs

@@ -19,8 +19,8 @@ const (
 	Fast Recall = "fast"
 	// Balanced adds faces of undetected people. It keeps up with 1080p at 30 frames/s on two cores.
 	Balanced Recall = "balanced"
-	// Thorough analyzes every frame, at a larger size and in tiles too, and adds weak detections that a pose, a face or a track
-	// confirms. It is for footage that can wait.
+	// Thorough analyzes every frame, at a larger size and in tiles too, and adds weak detections that a pose, a face
+	// or a track confirms. It is for footage that can wait.
 	Thorough Recall = "thorough"
 )
 
@@ -41,8 +41,8 @@ func (c *Config) setRecall(recall Recall) {
 	}
 }
 
-// Unmarshal reads recall and mask::method first, which set the defaults of other keys, so that every other key that is given takes
-// precedence.
+// Unmarshal reads recall and mask::method first, which set the defaults of other keys, so that every other key that
+// is given takes precedence.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	if recall := conf.Get("recall"); recall != nil {
 		c.setRecall(Recall(fmt.Sprint(recall)))

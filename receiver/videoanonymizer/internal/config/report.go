@@ -11,7 +11,8 @@ type Report struct {
 	ContactSheet bool `mapstructure:"contact_sheet"`
 	// Tiles is the most moments that a contact sheet shows.
 	Tiles int `mapstructure:"tiles"`
-	// Preview is none or boxes: a copy of the output with everything that was found drawn on it, <name>_PREVIEW.<extension>.
+	// Preview is none or boxes: a copy of the output with everything that was found drawn on it,
+	// <name>_PREVIEW.<extension>.
 	Preview Preview `mapstructure:"preview"`
 
 	_ struct{}

@@ -11,7 +11,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// Tools gives the paths of the programs that decode and encode, and what they run on. An empty path is looked up in PATH.
+// Tools gives the paths of the programs that decode and encode, and what they run on. An empty path is looked up in
+// PATH.
 type Tools struct {
 	FFmpeg  string `mapstructure:"ffmpeg"`
 	FFprobe string `mapstructure:"ffprobe"`

@@ -14,10 +14,11 @@ import (
 // keys are the fields that give the path of the file or folder that a line is about.
 var keys = []string{"video", "file", "folder"}
 
-// SampleByFile returns a logger that writes to logger, but whose lines about one file are sampled apart from those about another.
+// SampleByFile returns a logger that writes to logger, but whose lines about one file are sampled apart from those
+// about another.
 //
-// By default, a collector logs only the first ten lines with the same message in 10 s, and one in a hundred after that. Of 60 videos that
-// fail for the same reason, the log would name ten.
+// By default, a collector logs only the first ten lines with the same message in 10 s, and one in a hundred after
+// that. Of 60 videos that fail for the same reason, the log would name ten.
 func SampleByFile(logger *zap.Logger) *zap.Logger {
 	return logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return core{Core: c} }))
 }

@@ -33,7 +33,7 @@ type contour interface {
 	area(frame *media.Frame, i int) image.Rectangle
 	// rows calls use for the samples of plane i that the mask touches, in runs from x0 to before x1.
 	rows(frame *media.Frame, i int, use func(y, x0, x1 int))
-	// extent is the longer side of the upright rectangle around the mask, in pixels of the frame, be it visible or not.
+	// extent is the longer side of the upright rectangle around the mask, in pixels of the frame, visible or not.
 	extent() float64
 }
 

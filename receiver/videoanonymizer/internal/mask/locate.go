@@ -36,8 +36,8 @@ type GeometryOptions struct {
 }
 
 // The dimensions of a body, and of the mask for its head, in centimeters. Lengths are means of adults (NASA-STD-3000,
-// volume 1, section 3: anthropometry), measured between the places of COCO's keypoints. Perspective only shortens the
-// length between two keypoints, so the largest scale that any pair implies is the right one.
+// volume 1, section 3: anthropometry), measured between the places of COCO's keypoints. Foreshortening can only shorten
+// the length between two keypoints, so the largest scale that any pair implies is the right one.
 const (
 	eyeToEye     = 6.3
 	earToEar     = 14.5

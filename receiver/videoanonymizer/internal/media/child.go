@@ -21,18 +21,19 @@ import (
 )
 
 const (
-	// pipeSize is what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size); a 1080p frame is 3 MB.
+	// pipeSize is the most that an unprivileged process may ask for (/proc/sys/fs/pipe-max-size), in bytes; a 1080p
+	// frame has 3 MB.
 	pipeSize = 1 << 20
-	// maxLine bounds a line of a child's stderr; the rest of a longer one is dropped.
+	// maxLine bounds a line of a child's stderr in bytes; the rest of a longer one is dropped.
 	maxLine = 4096
-	// maxTail is how many complaints of a child are kept for the error message, from the first and the last ones.
+	// maxTail is how many of the first complaints of a child are kept for the error message, and how many of the last.
 	maxTail = 4
-	// maxOutput bounds what output returns.
+	// maxOutput bounds what output returns, in bytes.
 	maxOutput = 16 << 20
 )
 
-// keptEnv are the variables that a child inherits: what finds libraries and devices. Everything else stays away from
-// it, among others FFREPORT (writes files) and the proxies.
+// keptEnv are the environment variables that a child inherits, those that find libraries and devices. It gets no other,
+// such as FFREPORT (which writes files) and the proxies.
 var keptEnv = []string{"PATH", "LD_LIBRARY_PATH", "TMPDIR", "XDG_RUNTIME_DIR", "CUDA_VISIBLE_DEVICES",
 	"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH"}
 
@@ -46,11 +47,11 @@ func childEnv() []string {
 	return env
 }
 
-// child is a running process. It dies with this one, however this one ends.
+// child is a running child process. It dies with this process, however this one ends.
 type child struct {
 	process *os.Process
-	exited  chan struct{} // closed when the process is gone and its stderr was read to the end
-	err     error         // the exit's, valid after exited
+	exited  chan struct{} // closed when the process has exited and its stderr was read to the end
+	err     error         // how it exited, valid after exited
 	stop    func() bool   // stops waiting for the context
 
 	mu          sync.Mutex
@@ -58,7 +59,8 @@ type child struct {
 	failed      bool     // one of them was an error
 }
 
-// streams are the ends that the child gets; start closes them here, on failure too. extra become descriptors 3 and up.
+// streams are the files that the child gets. start closes them in this process, even if it fails. extra become
+// descriptors 3 and up.
 type streams struct {
 	stdin, stdout *os.File
 	extra         []*os.File
@@ -72,13 +74,13 @@ func (s streams) close() {
 	}
 }
 
-// bounds are what the kernel lets a child use.
+// bounds are resource limits of a child, which the kernel enforces.
 type bounds struct {
 	cpu  time.Duration // in whole seconds; 0 for any
-	file int64         // bytes of the largest file that it writes; 0: it writes none
+	file int64         // bytes of the largest file that it may write; 0: it may write none
 }
 
-// overLimit says which of its bounds a child went over.
+// overLimit says which of its bounds a child exceeded.
 type overLimit string
 
 func (e overLimit) Error() string { return string(e) }
@@ -87,7 +89,7 @@ func overOutput(most int64) overLimit {
 	return overLimit(fmt.Sprintf("the output is larger than %d MiB (limits::output_size)", most>>20))
 }
 
-// exceeded tells which bound ended the child, or nil.
+// exceeded returns the bound that ended the child, or nil.
 func (b bounds) exceeded(state *os.ProcessState) error {
 	status, ok := state.Sys().(syscall.WaitStatus)
 	if !ok {
@@ -96,22 +98,24 @@ func (b bounds) exceeded(state *os.ProcessState) error {
 	killed := status.Signaled() && (status.Signal() == syscall.SIGKILL || status.Signal() == syscall.SIGXCPU)
 	switch {
 	case b.cpu > 0 && killed && state.UserTime()+state.SystemTime() >= b.cpu-time.Second/2:
-		return overLimit(fmt.Sprintf("it takes more than %v of processor time (limits::cpu_time)", b.cpu))
+		return overLimit(fmt.Sprintf("it takes more than %v of CPU time (limits::cpu_time)", b.cpu))
 	case status.Signaled() && status.Signal() == syscall.SIGXFSZ:
 		return overOutput(b.file)
 	}
 	return nil
 }
 
-// start runs a program within bounds until it ends or ctx does. onLine, if not nil, sees each line of stderr and tells whether it
-// took it; it must not keep the bytes.
-func start(ctx context.Context, path string, args []string, s streams, b bounds, onLine func(line []byte) bool) (*child, error) {
+// start runs a program within bounds until it exits or ctx ends. onLine, if not nil, gets each line of stderr and tells
+// whether it handled it; the others become complaints. It must not keep the bytes.
+func start(
+	ctx context.Context, path string, args []string, s streams, b bounds, onLine func(line []byte) bool,
+) (*child, error) {
 	defer s.close()
 	stderr, stderrEnd, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTool, err)
 	}
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path, args...) //nolint:noctx // kill ends it, with all that it started
 	cmd.Env = childEnv()
 	cmd.Dir = "/"
 	cmd.ExtraFiles = s.extra
@@ -127,7 +131,7 @@ func start(ctx context.Context, path string, args []string, s streams, b bounds,
 	c := &child{exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The kernel sends the parent-death signal when the thread that started the child ends, so the thread stays.
+		// The kernel sends the parent-death signal when the thread that started the child ends: keep it until then.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -164,14 +168,15 @@ func start(ctx context.Context, path string, args []string, s streams, b bounds,
 
 func (c *child) kill() { _ = c.process.Kill() }
 
-// wait returns how the child ended, once it has.
+// wait waits until the child has exited, and returns how.
 func (c *child) wait() error {
 	<-c.exited
 	c.stop()
 	return c.err
 }
 
-// waitWhile is wait, but ends a child with ErrStalled that does not write to the file at path for as long as stall.
+// waitWhile is wait, but kills a child that does not write to the file at path for as long as stall, and returns
+// ErrStalled.
 func (c *child) waitWhile(path string, stall time.Duration) error {
 	last := writtenAt(path)
 	for {
@@ -190,8 +195,8 @@ func (c *child) waitWhile(path string, stall time.Duration) error {
 	}
 }
 
-// writtenAt changes whenever something is written to a file: its size does not where it is written anew, and its time may not within
-// a tick of the clock.
+// writtenAt changes whenever something is written to a file. Size and time are both needed: overwriting does not change
+// the size, and writing twice within a tick of the clock does not change the time.
 func writtenAt(path string) (at struct{ size, time int64 }) {
 	if stat, err := os.Stat(path); err == nil {
 		at.size, at.time = stat.Size(), stat.ModTime().UnixNano()
@@ -213,22 +218,22 @@ func (c *child) drain(stderr *os.File, onLine func([]byte) bool) {
 	}
 }
 
-// readLine returns the next line without its end, cut to maxLine; the bytes are valid until the next call.
+// readLine returns the next line without its end, truncated to maxLine; the bytes are valid until the next call.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
-	full := err == bufio.ErrBufferFull
+	full := errors.Is(err, bufio.ErrBufferFull)
 	line = bytes.TrimRight(line[:min(len(line), maxLine)], "\r\n")
 	if !full {
 		return line, err
 	}
 	line = slices.Clone(line)
-	for err == bufio.ErrBufferFull {
+	for errors.Is(err, bufio.ErrBufferFull) {
 		_, err = r.ReadSlice('\n')
 	}
 	return line, err
 }
 
-// note keeps a line if it is a complaint: of level warning and worse, or of a library that writes without a level.
+// note keeps a line if it is a complaint: of level warning or worse, or from a library that writes no level.
 func (c *child) note(line []byte) {
 	l := level(line)
 	if l == "info" || l == "verbose" {
@@ -248,7 +253,7 @@ func (c *child) note(line []byte) {
 	c.last = append(c.last, text)
 }
 
-// complaints returns the first and the last lines noted, and whether one was an error.
+// complaints returns the first and the last of the lines noted, and whether any was an error.
 func (c *child) complaints() (text string, failed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -275,8 +280,11 @@ func level(line []byte) string {
 	return ""
 }
 
-// output runs a program that reads its input from a file, and returns what it writes to stdout.
-func output(ctx context.Context, path string, args []string, input *os.File, b bounds, complaint *string) ([]byte, error) {
+// output runs a program and returns what it writes to stdout. The input file, if not nil, becomes descriptor 3 and is
+// closed. The program's complaints go to complaint, if not nil.
+func output(
+	ctx context.Context, path string, args []string, input *os.File, b bounds, complaint *string,
+) ([]byte, error) {
 	var out []byte
 	text, err := stream(ctx, path, args, input, b, func(r io.Reader) (err error) {
 		if out, err = io.ReadAll(io.LimitReader(r, maxOutput+1)); err == nil && len(out) > maxOutput {
@@ -290,9 +298,11 @@ func output(ctx context.Context, path string, args []string, input *os.File, b b
 	return out, err
 }
 
-// stream runs a program and lets read have its stdout; the program is killed when read returns an error. The input
-// file, if not nil, becomes descriptor 3 and is closed. It returns the program's complaints too.
-func stream(ctx context.Context, path string, args []string, input *os.File, b bounds, read func(io.Reader) error) (string, error) {
+// stream runs a program and calls read with its stdout; if read fails it kills the program. The input file, if not nil,
+// becomes descriptor 3 and is closed. It returns the program's complaints, too.
+func stream(
+	ctx context.Context, path string, args []string, input *os.File, b bounds, read func(io.Reader) error,
+) (string, error) {
 	var s streams
 	if input != nil {
 		s.extra = []*os.File{input}
@@ -329,7 +339,7 @@ func stream(ctx context.Context, path string, args []string, input *os.File, b b
 	return text, err
 }
 
-// crashed tells whether the child ended by a signal rather than by itself.
+// crashed tells whether a signal ended the child.
 func crashed(err error) bool {
 	var exit *exec.ExitError
 	return errors.As(err, &exit) && !exit.Exited()

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// SameAsSource, as WriteOptions.Container or WriteOptions.Codec, is that of the source.
+// SameAsSource is the value of WriteOptions.Container and WriteOptions.Codec that stands for that of the source.
 const SameAsSource = "same"
 
 const (
@@ -20,16 +20,20 @@ const (
 )
 
 // presets are x264's, fastest first; the speeds of the other encoders are matched to them.
-var presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
+var presets = []string{
+	"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+}
 
 // codec is a video codec that can be written. To add one, add an entry to codecs; everything else is derived from it.
 type codec struct {
 	name string // as WriteOptions.Codec names it
-	// sources are ffmpeg's names of the codecs of sources that are written in this one if WriteOptions.Codec is SameAsSource.
+	// sources are ffmpeg's names of the codecs of sources that are written in this one if WriteOptions.Codec is
+	// SameAsSource.
 	sources []string
 	// containers can hold it, by their names in containers.
 	containers []string
-	// quality is the default constant rate factor and maxQuality the largest, which is the worst. A lossless codec has neither.
+	// quality is the default constant rate factor and maxQuality the largest, which is the worst. A lossless codec has
+	// neither.
 	quality, maxQuality int
 	// density predicts the size of the output; a lossless codec has none.
 	density density
@@ -43,10 +47,10 @@ type codec struct {
 type encoder struct {
 	name   string
 	device string // as WriteOptions.Encoder names it, "" for the CPU
-	depths []int  // bits of a sample that it takes, ascending
+	depths []int  // bits per sample that it supports, ascending
 	alpha  bool   // keeps alpha
-	gray   bool   // takes frames without chroma as they are
-	even   bool   // takes subsampled chroma only if the frame's size is divisible by the subsampling
+	gray   bool   // supports frames without chroma
+	even   bool   // supports subsampled chroma only if it divides the frame's size
 	// args returns the encoder's own arguments.
 	args func(p Plan) []string
 	// filters are bitstream filters that remove the encoder's settings from the stream.
@@ -56,19 +60,21 @@ type encoder struct {
 	fallback *encoder
 }
 
-// removeSEI drops supplemental enhancement information: x264 puts its whole command line there, and VAAPI the names of program and
-// driver.
+// removeSEI drops supplemental enhancement information: x264 puts its whole command line there, and VAAPI the names of
+// program and driver.
 const removeSEI = "filter_units=remove_types=6"
 
-// codecs are all that can be written, in the order in which people choose.
+// codecs are those that can be written, in the order in which they are listed for people.
 var codecs = []codec{
 	{
 		name: "h264", sources: []string{"h264"}, containers: []string{"mp4", "mov", "mkv", "avi", "ts"},
 		quality: 23, maxQuality: 51, density: density{0.12, 6},
 		encoders: map[string]encoder{
-			Software: {name: "libx264", depths: []int{8, 10}, gray: true, even: true, args: x264Args, filters: removeSEI},
-			NVENC:    {name: "h264_nvenc", device: NVENC, depths: []int{8}, args: nvencArgs},
-			VAAPI:    {name: "h264_vaapi", device: VAAPI, depths: []int{8}, args: vaapiArgs, filters: removeSEI},
+			Software: {
+				name: "libx264", depths: []int{8, 10}, gray: true, even: true, args: x264Args, filters: removeSEI,
+			},
+			NVENC: {name: "h264_nvenc", device: NVENC, depths: []int{8}, args: nvencArgs},
+			VAAPI: {name: "h264_vaapi", device: VAAPI, depths: []int{8}, args: vaapiArgs, filters: removeSEI},
 		},
 	},
 	{
@@ -92,9 +98,12 @@ var codecs = []codec{
 		name: "av1", sources: []string{"av1"}, containers: []string{"mp4", "mkv", "webm"},
 		quality: 30, maxQuality: 63, density: density{0.165, 14},
 		encoders: map[string]encoder{
-			Software: {name: "libsvtav1", depths: []int{8, 10}, even: true, args: svtArgs, refuses: svtRefuses, fallback: &libaom},
-			NVENC:    {name: "av1_nvenc", device: NVENC, depths: []int{8, 10}, args: nvencArgs},
-			VAAPI:    {name: "av1_vaapi", device: VAAPI, depths: []int{8, 10}, args: vaapiIndexArgs},
+			Software: {
+				name: "libsvtav1", depths: []int{8, 10}, even: true, args: svtArgs,
+				refuses: svtRefuses, fallback: &libaom,
+			},
+			NVENC: {name: "av1_nvenc", device: NVENC, depths: []int{8, 10}, args: nvencArgs},
+			VAAPI: {name: "av1_vaapi", device: VAAPI, depths: []int{8, 10}, args: vaapiIndexArgs},
 		},
 	},
 	{
@@ -105,10 +114,10 @@ var codecs = []codec{
 	},
 }
 
-// libaom takes what SVT-AV1 does not. It is many times slower.
+// libaom supports what SVT-AV1 does not. It is many times slower.
 var libaom = encoder{name: "libaom-av1", depths: []int{8, 10, 12}, args: libaomArgs}
 
-// svtRefuses: SVT-AV1 takes neither more chroma than 4:2:0, nor 12 bits, odd sizes, or fewer than 64 pixels to a side.
+// svtRefuses: SVT-AV1 supports neither more chroma than 4:2:0, nor 12 bits, odd sizes, or sides below 64 pixels.
 func svtRefuses(info Info) bool {
 	f := info.Format
 	return f.Depth > 10 || min(info.Width, info.Height) < 64 || info.Width%2 != 0 || info.Height%2 != 0 ||
@@ -138,7 +147,8 @@ func codecForSource(source string) string {
 func encoderFor(device, name string) (codec, encoder, error) {
 	device = cmp.Or(device, Software)
 	if !slices.Contains(Encoders(), device) {
-		return codec{}, encoder{}, fmt.Errorf("%w: encoder %q: use %s, %s or %s", ErrUnsupported, device, Software, NVENC, VAAPI)
+		return codec{}, encoder{}, fmt.Errorf("%w: encoder %q: use %s, %s or %s",
+			ErrUnsupported, device, Software, NVENC, VAAPI)
 	}
 	c, _ := findCodec(name)
 	e, ok := c.encoders[device]
@@ -146,7 +156,8 @@ func encoderFor(device, name string) (codec, encoder, error) {
 	case ok:
 		return c, e, nil
 	case device != Software:
-		return c, e, fmt.Errorf("%w: %s does not write %s: use another codec, or encoder %s", ErrUnsupported, device, name, Software)
+		return c, e, fmt.Errorf("%w: %s does not write %s: use another codec, or encoder %s",
+			ErrUnsupported, device, name, Software)
 	}
 	return c, e, fmt.Errorf("%w: codec %q", ErrUnsupported, name)
 }
@@ -169,7 +180,8 @@ func Encoders() []string { return []string{Software, NVENC, VAAPI} }
 // Presets returns the values of WriteOptions.Preset, fastest first.
 func Presets() []string { return slices.Clone(presets) }
 
-// EncoderCodecs returns the values of WriteOptions.Codec that go with a value of WriteOptions.Encoder; nil if there is no such encoder.
+// EncoderCodecs returns the values of WriteOptions.Codec that go with a value of WriteOptions.Encoder; nil if there is
+// no such encoder.
 func EncoderCodecs(encoder string) []string {
 	var names []string
 	for _, c := range codecs {
@@ -183,8 +195,9 @@ func EncoderCodecs(encoder string) []string {
 	return append([]string{SameAsSource}, names...)
 }
 
-// MaxQuality returns the largest WriteOptions.Quality, which is the worst, of a codec and an encoder; with codec SameAsSource it is one that any
-// source's codec allows. It is 0 for codecs without a quality: lossless ones, and those that cannot be written.
+// MaxQuality returns the largest WriteOptions.Quality, which is the worst, of a codec and an encoder; with codec
+// SameAsSource it is one that any source's codec allows. It is 0 for codecs without a quality: lossless ones, and those
+// that cannot be written.
 func MaxQuality(codec, encoder string) int {
 	most := 0
 	for _, c := range codecs {
@@ -216,7 +229,10 @@ func vp9Args(p Plan) []string {
 	} else {
 		cpu = min(cpu, 5)
 	}
-	return []string{"-deadline", deadline, "-cpu-used", strconv.Itoa(cpu), "-row-mt", "1", "-b:v", "0", "-crf", strconv.Itoa(p.quality)}
+	return []string{
+		"-deadline", deadline, "-cpu-used", strconv.Itoa(cpu), "-row-mt", "1",
+		"-b:v", "0", "-crf", strconv.Itoa(p.quality),
+	}
 }
 
 func svtArgs(p Plan) []string {
@@ -230,13 +246,15 @@ func svtArgs(p Plan) []string {
 }
 
 func libaomArgs(p Plan) []string {
-	return []string{"-cpu-used", strconv.Itoa(min(8, 9-p.speed)), "-row-mt", "1", "-b:v", "0", "-crf", strconv.Itoa(p.quality)}
+	return []string{
+		"-cpu-used", strconv.Itoa(min(8, 9-p.speed)), "-row-mt", "1", "-b:v", "0", "-crf", strconv.Itoa(p.quality),
+	}
 }
 
 func ffv1Args(Plan) []string { return []string{"-level", "3", "-slicecrc", "1", "-g", "1"} }
 
-// rateParam tells an encoder the mean frame rate. Otherwise it guesses it from the time base, and the stream claims a level that only
-// powerful players support.
+// rateParam tells an encoder the mean frame rate. Otherwise it guesses it from the time base, and the stream claims a
+// level that only powerful players support.
 func rateParam(info Info) string {
 	if info.FrameRate.Num <= 0 {
 		return ""

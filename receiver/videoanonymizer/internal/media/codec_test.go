@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestChoicesOfOptions: what people can choose, as configurations and their error messages list it.
-func TestChoicesOfOptions(t *testing.T) {
+// TestOptionValues lists what can be chosen, as configurations and their error messages do.
+func TestOptionValues(t *testing.T) {
 	assert.Equal(t, []string{"same", "mp4", "mov", "mkv", "webm", "avi", "ts"}, Containers())
 	assert.Equal(t, []string{"same", "h264", "h265", "vp9", "av1", "ffv1"}, Codecs())
 	assert.Equal(t, []string{"software", "nvenc", "vaapi"}, Encoders())
@@ -27,7 +27,8 @@ func TestChoicesOfOptions(t *testing.T) {
 		assert.Equal(t, want, ContainerCodecs(container), container)
 	}
 	for encoder, want := range map[string][]string{
-		"software": Codecs(), "nvenc": {"same", "h264", "h265", "av1"}, "vaapi": {"same", "h264", "h265", "vp9", "av1"}, "gpu": nil,
+		"software": Codecs(), "nvenc": {"same", "h264", "h265", "av1"}, "vaapi": {"same", "h264", "h265", "vp9",
+			"av1"}, "gpu": nil,
 	} {
 		assert.Equal(t, want, EncoderCodecs(encoder), encoder)
 	}
@@ -37,15 +38,16 @@ func TestChoicesOfOptions(t *testing.T) {
 }
 
 func TestMaxQuality(t *testing.T) {
-	for codec, want := range map[string]int{"h264": 51, "h265": 51, "vp9": 63, "av1": 63, "same": 51, "ffv1": 0, "divx": 0} {
+	for codec, want := range map[string]int{"h264": 51, "h265": 51, "vp9": 63, "av1": 63, "same": 51, "ffv1": 0,
+		"divx": 0} {
 		assert.Equal(t, want, MaxQuality(codec, Software), codec)
 	}
 	assert.Equal(t, 63, MaxQuality("av1", VAAPI))
 	assert.Equal(t, 51, MaxQuality("av1", NVENC))
 }
 
-// TestEveryChoiceCanBePlanned: what goes together according to the lists does.
-func TestEveryChoiceCanBePlanned(t *testing.T) {
+// TestPlanEveryOptionValue plans each combination that the lists of values allow, and no other.
+func TestPlanEveryOptionValue(t *testing.T) {
 	info := plainInfo(t, "yuv420p", 64, 64)
 	for _, container := range Containers() {
 		for _, codec := range ContainerCodecs(container) {

@@ -10,72 +10,75 @@ import (
 	"time"
 )
 
-// Pixels says how the pictures of two files differ.
+// Pixels says how the frames of two files differ.
 type Pixels struct {
-	// Compared is the number of pairs of frames, and Masked in how many of them something is masked.
+	// Compared is the number of pairs of frames, and Masked the number of those in which something is masked.
 	Compared int `json:"compared"`
 	Masked   int `json:"masked"`
-	// MaskedShare is the part of all pixels that is masked, 0 to 1; LargestShare that of the frame of which most is, at LargestAt.
+	// MaskedShare is the fraction of all pixels that is masked, 0 to 1; LargestShare that of the most masked frame,
+	// which is shown at LargestAt.
 	MaskedShare  float64       `json:"masked_share"`
 	LargestShare float64       `json:"largest_share"`
 	LargestAt    time.Duration `json:"largest_at_ns"`
-	// Identical is the number of frames of which every pixel outside of masks is the same.
+	// Identical is the number of frames in which every pixel outside of masks is the same.
 	Identical int `json:"identical"`
-	// Luma and Chroma are what the pixels outside of masks lost. Chroma is nil where there is none, or its resolution differs.
+	// Luma and Chroma are what the pixels outside of masks lost. Chroma is nil if there is none, or its resolution
+	// differs.
 	Luma   Loss  `json:"luma"`
 	Chroma *Loss `json:"chroma,omitempty"`
 }
 
-// Loss is a peak signal-to-noise ratio in dB: of all frames together, and of the worst one. MaxPSNR stands for no loss at all.
+// Loss is a peak signal-to-noise ratio in dB: of all frames together, and of the worst one. maxPSNR means no loss.
 type Loss struct {
 	Mean    float64       `json:"mean_db"`
 	Worst   float64       `json:"worst_db"`
 	WorstAt time.Duration `json:"worst_at_ns"`
 }
 
-// MaxPSNR is more than any loss gives in frames of 16384 x 16384.
-const MaxPSNR = 150
+// maxPSNR is more than the PSNR of any loss in frames of 16384 x 16384 pixels.
+const maxPSNR = 150
 
-// blockSide is the side in pixels of the blocks that count as masked or not, as a whole.
+// blockSide is the side in pixels of the blocks that count as masked or not.
 const blockSide = 8
 
-// Blocks are told apart by their mean squared error (of luma, or of chroma where that is larger), on the scale of 8 bit. An encoder's
-// loss is spread over the frame, as its quality has it: with libx264 on the videos of make footage a frame's worst block loses some 10 to
-// 40 times the mean, be that 2 (CRF 23) or 50 (CRF 40). Black on a face loses 10,000 and more. So a block is a mask's where it loses more than
-// seedRatio times the mean of all that do not. Those around it that lose more than edgeRatio times the mean belong to
-// the mask too: its edge, and what of a head looks like its mask. With floors and caps, for frames that lose next to nothing and
-// for those that are mostly masked. Without any mask this finds none up to CRF 30, 0.02 % of the pixels at CRF 40, 3.4 % at CRF 51.
-// Where encoding is lossless, each block that differs and touches a mask's is the mask's, so that what remains must be identical.
+// Masked blocks are told from others by their mean squared error (of luma, or of chroma if that is larger), on the
+// scale of 8 bits. An encoder's loss is spread over the frame: with libx264 on the videos of make footage, a frame's
+// worst block loses about 10 to 40 times the mean, whether that is 2 (CRF 23) or 50 (CRF 40). Black on a face loses
+// 10,000 and more. So a block is masked if it loses more than seedRatio times the mean of those that are not. Neighbors
+// that lose more than edgeRatio times the mean belong to the mask, too: its edge, and parts of a head that look like
+// the mask. Floors and caps are for frames that lose next to nothing and for those that are mostly masked. In videos
+// without masks this finds none up to CRF 30, 0.02 % of the pixels at CRF 40, 3.4 % at CRF 51. If the encoder is
+// lossless, each block that differs and touches a mask is the mask's, so that everything else must be identical.
 const (
 	seedRatio, seedFloor, seedCap = 40, 100, 2000
 	edgeRatio, edgeFloor, edgeCap = 12, 30, 600
 	losslessSeed                  = 16
 )
 
-// pixelComparison adds up over frames; its memory is that of one frame's blocks.
+// pixelComparison accumulates over frames; its memory is that of one frame's blocks.
 type pixelComparison struct {
 	src, out PixelFormat
 	lossless bool
 	chroma   bool
-	toShared [2]uint // by how many bits samples are shifted to the depth that both have
-	depth    int     // that depth
+	toShared [2]uint // by how many bits samples of each file are shifted to the smaller depth
+	depth    int     // the smaller depth of the two files
 
 	columns, rows int
-	errors        []float64 // of each block, mean squared, on the scale of 8 bit
+	errors        []float64 // mean squared, of each block, on the scale of 8 bits
 	masked        []bool
 	queue         []int
 
 	sums         [2]squares // luma, chroma
 	pixels       int64
 	maskedPixels int64
-	figures      Pixels
+	result       Pixels // without the shares and losses, which end computes
 }
 
 // squares are squared errors of many frames.
 type squares struct {
 	sum     float64
 	n       int64
-	worst   float64 // mean of a frame
+	worst   float64 // the largest mean of a frame
 	worstAt time.Duration
 }
 
@@ -91,7 +94,7 @@ func newPixelComparison(src, out Info) *pixelComparison {
 	return c
 }
 
-// add compares two frames of one time. Where their sizes differ there is nothing to compare.
+// add compares the two frames of a pair. If their sizes differ there is nothing to compare.
 func (c *pixelComparison) add(a, b *Frame) {
 	if a.Width != b.Width || a.Height != b.Height {
 		return
@@ -104,12 +107,12 @@ func (c *pixelComparison) add(a, b *Frame) {
 	for i := range planes {
 		blocks[i] = c.blockErrors(i, a, b)
 	}
-	c.gather(blocks[:planes], a)
+	c.setErrors(blocks[:planes], a)
 	c.findMasks()
 	c.count(blocks[:planes], a)
 }
 
-// blockErrors returns the squared errors of a plane's blocks: those that lie where the luma's do.
+// blockErrors returns the sums of squared errors of a plane's blocks, which cover the same area as luma's.
 func (c *pixelComparison) blockErrors(plane int, a, b *Frame) []uint64 {
 	sums := make([]uint64, c.columns*c.rows)
 	shiftX, shiftY := 0, 0
@@ -144,7 +147,7 @@ func squaredBytes(u, v []byte) (sum uint64) {
 	return sum
 }
 
-// sample reads a sample, rounded to the depth that both files have.
+// sample reads a sample, rounded to the smaller depth of the two files.
 func (c *pixelComparison) sample(p *Plane, f PixelFormat, file, i int) uint32 {
 	var s uint32
 	if f.BytesPerSample() == 1 {
@@ -158,7 +161,7 @@ func (c *pixelComparison) sample(p *Plane, f PixelFormat, file, i int) uint32 {
 	return s
 }
 
-// samples is how many samples of a plane lie in a block.
+// samples is the number of samples of a plane in a block.
 func (c *pixelComparison) samples(f *Frame, plane, column, row int) int {
 	shiftX, shiftY := 0, 0
 	if plane > 0 {
@@ -169,8 +172,8 @@ func (c *pixelComparison) samples(f *Frame, plane, column, row int) int {
 	return min(w, p.Width-column*w) * min(h, p.Height-row*h)
 }
 
-// gather sets the mean squared error of each block.
-func (c *pixelComparison) gather(blocks [][]uint64, f *Frame) {
+// setErrors sets the mean squared error of each block.
+func (c *pixelComparison) setErrors(blocks [][]uint64, f *Frame) {
 	scale := 1 / float64(int64(1)<<(2*(c.depth-8)))
 	for i := range c.errors {
 		c.errors[i] = 0
@@ -182,7 +185,7 @@ func (c *pixelComparison) gather(blocks [][]uint64, f *Frame) {
 	}
 }
 
-// findMasks marks the blocks that are masked.
+// findMasks marks the blocks that are masked: seeds, and what is connected to them.
 func (c *pixelComparison) findMasks() {
 	seed, edge := float64(losslessSeed), 0.0
 	if !c.lossless {
@@ -210,7 +213,7 @@ func (c *pixelComparison) findMasks() {
 	}
 }
 
-// usualLoss is the mean error of the blocks that are no seeds, found by leaving out more and more.
+// usualLoss is the mean error of the blocks that are not seeds, found by leaving out more and more.
 func (c *pixelComparison) usualLoss() float64 {
 	mean, most := 0.0, float64(seedCap)
 	for range 8 {
@@ -231,10 +234,10 @@ func (c *pixelComparison) usualLoss() float64 {
 	return mean
 }
 
-// count adds a frame to the figures.
+// count adds a frame to the result.
 func (c *pixelComparison) count(blocks [][]uint64, f *Frame) {
-	figures := &c.figures
-	figures.Compared++
+	result := &c.result
+	result.Compared++
 	identical := true
 	var maskedPixels int64
 	for kind, planes := range [][][]uint64{blocks[:1], blocks[1:]} {
@@ -261,13 +264,13 @@ func (c *pixelComparison) count(blocks [][]uint64, f *Frame) {
 	c.pixels += pixels
 	c.maskedPixels += maskedPixels
 	if maskedPixels > 0 {
-		figures.Masked++
+		result.Masked++
 	}
-	if share := float64(maskedPixels) / float64(pixels); share > figures.LargestShare {
-		figures.LargestShare, figures.LargestAt = share, f.Time
+	if share := float64(maskedPixels) / float64(pixels); share > result.LargestShare {
+		result.LargestShare, result.LargestAt = share, f.Time
 	}
 	if identical && c.depth == c.src.Depth && c.depth == c.out.Depth {
-		figures.Identical++
+		result.Identical++
 	}
 }
 
@@ -288,11 +291,12 @@ func (s *squares) loss(depth int) Loss {
 
 func psnrOf(meanSquare float64, depth int) float64 {
 	peak := float64(int64(1)<<depth - 1)
-	return min(10*math.Log10(peak*peak/meanSquare), MaxPSNR)
+	return min(10*math.Log10(peak*peak/meanSquare), maxPSNR)
 }
 
-func (c *pixelComparison) result() Pixels {
-	p := c.figures
+// end completes the result.
+func (c *pixelComparison) end() Pixels {
+	p := c.result
 	p.MaskedShare = float64(c.maskedPixels) / float64(max(1, c.pixels))
 	p.Luma = c.sums[0].loss(c.depth)
 	if c.chroma {
@@ -302,12 +306,12 @@ func (c *pixelComparison) result() Pixels {
 	return p
 }
 
-// poor is a loss in dB that no encoder's quality explains.
-const poor = 20
+// poorPSNR is a loss in dB that no encoder's quality explains.
+const poorPSNR = 20
 
-// comparePixels tells of the pictures.
+// comparePixels adds masks, and what the pixels outside of them lost.
 func (c *Comparison) comparePixels(compared *pixelComparison) {
-	c.Pixels = compared.result()
+	c.Pixels = compared.end()
 	p, lossless := c.Pixels, compared.lossless
 	if p.Compared == 0 {
 		c.add("pixels", "", "no two frames can be compared", Differs)
@@ -327,9 +331,9 @@ func (c *Comparison) comparePixels(compared *pixelComparison) {
 func (c *Comparison) addLoss(what string, l Loss, lossless bool) {
 	text, v := fmt.Sprintf("PSNR %.1f dB, worst frame %.1f dB at %s", l.Mean, l.Worst, seconds(l.WorstAt)), Expected
 	switch {
-	case l.Worst == MaxPSNR:
+	case l.Worst == maxPSNR:
 		text, v = "identical", Same
-	case lossless || l.Worst < poor:
+	case lossless || l.Worst < poorPSNR:
 		v = Differs
 	}
 	c.add(what, "", text, v)

@@ -19,25 +19,27 @@ const (
 	ultrafast      = "-c:v libx264 -preset ultrafast -crf 15 -fflags +bitexact -flags:v +bitexact "
 )
 
-// TestCompare makes an output of a source by ffmpeg alone, and looks at the rows that are not the same.
+// TestCompare makes outputs with ffmpeg alone, and checks which rows are not the same.
 func TestCompare(t *testing.T) {
 	tools := testTools(t)
-	folder := t.TempDir()
-	make := func(name, args string) string {
-		path := filepath.Join(folder, name)
+	dir := t.TempDir()
+	encode := func(name, args string) string {
+		path := filepath.Join(dir, name)
 		ffmpeg(t, strings.Fields("-y "+args), path)
 		return path
 	}
-	plain := make("plain.mkv", comparedSource+ultrafast)
-	exact := make("exact.mkv", "-i "+plain+" -c:v ffv1 -fflags +bitexact -flags:v +bitexact")
-	subtitles := filepath.Join(folder, "a.srt")
+	plain := encode("plain.mkv", comparedSource+ultrafast)
+	exact := encode("exact.mkv", "-i "+plain+" -c:v ffv1 -fflags +bitexact -flags:v +bitexact")
+	subtitles := filepath.Join(dir, "a.srt")
 	require.NoError(t, os.WriteFile(subtitles, []byte("1\n00:00:00,000 --> 00:00:01,000\nJane Doe\n"), 0o600))
-	chapters := filepath.Join(folder, "a.txt")
-	require.NoError(t, os.WriteFile(chapters, []byte(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=Ward 3\n"), 0o600))
-	personal := make("personal.mkv", "-i "+plain+" -f lavfi -i sine=d=1 -i "+subtitles+" -i "+chapters+
+	chapters := filepath.Join(dir, "a.txt")
+	require.NoError(t, os.WriteFile(chapters,
+		[]byte(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=Ward 3\n"), 0o600))
+	personal := encode("personal.mkv", "-i "+plain+" -f lavfi -i sine=d=1 -i "+subtitles+" -i "+chapters+
 		" -map 0:v -map 1:a -map 2:s -map_chapters 3 -metadata title=Jane -c:v copy -c:a pcm_s16le -c:s srt")
-	turned := make("turned.mp4", "-i "+make("unturned.mp4", "-i "+plain+" -c copy")+" -c copy -metadata:s:v:0 rotate=90")
-	cut := filepath.Join(folder, "cut.mkv")
+	rotated := encode("rotated.mp4",
+		"-i "+encode("unrotated.mp4", "-i "+plain+" -c copy")+" -c copy -metadata:s:v:0 rotate=90")
+	cut := filepath.Join(dir, "cut.mkv")
 	whole, err := os.ReadFile(plain)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(cut, whole[:len(whole)*2/3], 0o600))
@@ -45,49 +47,72 @@ func TestCompare(t *testing.T) {
 	for _, tc := range []struct {
 		name           string
 		source, output string
-		differs        map[string]Verdict // all rows but those that are the same, and the losses that are expected
-		says           string             // in the output's column of a row
+		differs        map[string]Verdict // all rows except those that are the same and the expected losses
+		says           string             // in some row's column of the output
 	}{
 		{name: "itself", source: plain, output: plain},
-		{name: "lossless", source: plain, output: exact, differs: map[string]Verdict{"codec": Expected}, says: "identical"},
-		{name: "lossy", source: plain, output: make("lossy.mp4", "-i "+plain+" "+ultrafast+"-crf 28"),
+		{name: "lossless", source: plain, output: exact, differs: map[string]Verdict{"codec": Expected},
+			says: "identical"},
+		{name: "lossy", source: plain, output: encode("lossy.mp4", "-i "+plain+" "+ultrafast+"-crf 28"),
 			differs: map[string]Verdict{"container": Expected}, says: "PSNR"},
-		{name: "masked", source: plain, output: make("masked.mkv", "-i "+plain+" -vf drawbox=40:32:32:32:black:fill "+ultrafast+"-crf 28"),
+		{name: "masked", source: plain,
+			output:  encode("masked.mkv", "-i "+plain+" -vf drawbox=40:32:32:32:black:fill "+ultrafast+"-crf 28"),
 			differs: map[string]Verdict{"masks": Expected}, says: "in 25 of 25 frames"},
-		{name: "masked and lossless", source: plain, output: make("masked_exact.mkv", "-i "+plain+" -vf drawbox=41:30:33:33:black:fill -c:v ffv1 -fflags +bitexact -flags:v +bitexact"),
+		{name: "masked and lossless", source: plain,
+			output: encode("masked_exact.mkv",
+				"-i "+plain+" -vf drawbox=41:30:33:33:black:fill -c:v ffv1 -fflags +bitexact -flags:v +bitexact"),
 			differs: map[string]Verdict{"masks": Expected, "codec": Expected}, says: "identical"},
-		{name: "a shade darker, lossless", source: plain, output: make("darker.mkv", "-i "+plain+" -vf lutyuv=y=val-1 -c:v ffv1 -fflags +bitexact -flags:v +bitexact"),
-			differs: map[string]Verdict{"codec": Expected, "luma outside of masks": Differs, "chroma outside of masks": Same}},
-		{name: "shifted", source: plain, output: make("shifted.mkv", "-i "+plain+" "+ultrafast+"-output_ts_offset 0.48"),
+		{name: "a shade darker, lossless", source: plain,
+			output: encode("darker.mkv",
+				"-i "+plain+" -vf lutyuv=y=val-1 -c:v ffv1 -fflags +bitexact -flags:v +bitexact"),
+			differs: map[string]Verdict{"codec": Expected, "luma outside of masks": Differs,
+				"chroma outside of masks": Same}},
+		{name: "shifted", source: plain,
+			output:  encode("shifted.mkv", "-i "+plain+" "+ultrafast+"-output_ts_offset 0.48"),
 			differs: map[string]Verdict{"times of frames": Differs}, says: "all shifted by +0.480000 s"},
-		{name: "avi begins at zero", source: make("late.mkv", "-i "+plain+" -c copy -output_ts_offset 0.48"),
-			output:  make("from_zero.avi", "-i "+plain+" "+ultrafast+"-bf 0"),
+		{name: "avi begins at zero", source: encode("late.mkv", "-i "+plain+" -c copy -output_ts_offset 0.48"),
+			output:  encode("from_zero.avi", "-i "+plain+" "+ultrafast+"-bf 0"),
 			differs: map[string]Verdict{"container": Expected, "times of frames": Expected}},
-		{name: "a frame is dropped", source: plain, output: make("dropped.mkv", "-i "+plain+" -vf select='not(eq(n\\,7))' -fps_mode vfr "+ultrafast),
+		{name: "a frame is dropped", source: plain,
+			output:  encode("dropped.mkv", "-i "+plain+" -vf select='not(eq(n\\,7))' -fps_mode vfr "+ultrafast),
 			differs: map[string]Verdict{"frames": Differs, "times of frames": Differs, "mean frame rate": Differs},
 			says:    "first difference: frame 7, shown at 0.280000 s, is missing"},
-		{name: "a frame comes later", source: plain, output: make("later.mkv", "-i "+plain+" -vf setpts='if(eq(N,9),PTS+0.01/TB,PTS)' -fps_mode passthrough -enc_time_base 1:1000 "+ultrafast+"-bf 0"),
-			differs: map[string]Verdict{"times of frames": Differs}, says: "frame 9 is shown at 0.370000 s instead of 0.360000 s"},
-		{name: "other colours", source: plain, output: make("colours.mkv", "-i "+plain+" "+ultrafast+"-colorspace bt709 -color_trc bt709 -color_primaries bt709 -color_range tv"),
-			differs: map[string]Verdict{"colour matrix": Differs, "colour transfer": Differs, "colour primaries": Differs, "colour range": Same}},
-		{name: "another shape of pixels", source: plain, output: make("wide.mkv", "-i "+plain+" -vf setsar=4/3 "+ultrafast),
+		{name: "a frame is late", source: plain,
+			output: encode("later.mkv",
+				"-i "+plain+" -vf setpts='if(eq(N,9),PTS+0.01/TB,PTS)' -fps_mode passthrough -enc_time_base 1:1000 "+
+					ultrafast+"-bf 0"),
+			differs: map[string]Verdict{"times of frames": Differs},
+			says:    "frame 9 is shown at 0.370000 s instead of 0.360000 s"},
+		{name: "other colors", source: plain,
+			output: encode("colors.mkv",
+				"-i "+plain+" "+ultrafast+"-colorspace bt709 -color_trc bt709 -color_primaries bt709 -color_range tv"),
+			differs: map[string]Verdict{"colour matrix": Differs, "colour transfer": Differs,
+				"colour primaries": Differs, "colour range": Same}},
+		{name: "another pixel aspect ratio", source: plain,
+			output:  encode("wide.mkv", "-i "+plain+" -vf setsar=4/3 "+ultrafast),
 			differs: map[string]Verdict{"sample aspect ratio": Differs}},
-		{name: "another size", source: plain, output: make("small.mkv", "-i "+plain+" -vf scale=80:64 "+ultrafast),
-			differs: map[string]Verdict{"displayed size": Differs, "pixels": Differs, "chroma location": Same, "sample aspect ratio": Same}},
-		{name: "another format", source: plain, output: make("444.mkv", "-i "+plain+" -pix_fmt yuv444p "+ultrafast),
+		{name: "another size", source: plain, output: encode("small.mkv", "-i "+plain+" -vf scale=80:64 "+ultrafast),
+			differs: map[string]Verdict{"displayed size": Differs, "pixels": Differs, "chroma location": Same,
+				"sample aspect ratio": Same}},
+		{name: "another format", source: plain, output: encode("444.mkv", "-i "+plain+" -pix_fmt yuv444p "+ultrafast),
 			differs: map[string]Verdict{"pixel format": Differs}},
-		{name: "deeper than the encoder takes", source: make("12.mkv", comparedSource+"-pix_fmt yuv420p12le -c:v ffv1"),
-			output:  make("10.mkv", "-i "+filepath.Join(folder, "12.mkv")+" -pix_fmt yuv420p10le "+ultrafast),
+		{name: "deeper than the encoder supports",
+			source:  encode("12.mkv", comparedSource+"-pix_fmt yuv420p12le -c:v ffv1"),
+			output:  encode("10.mkv", "-i "+filepath.Join(dir, "12.mkv")+" -pix_fmt yuv420p10le "+ultrafast),
 			differs: map[string]Verdict{"pixel format": Expected, "codec": Expected, "tags": Same}},
-		{name: "sound and the rest left out", source: personal, output: plain,
+		{name: "audio and the rest dropped", source: personal, output: plain,
 			differs: map[string]Verdict{"sound": Dropped, "subtitles": Dropped, "chapters": Dropped, "tags": Dropped}},
-		{name: "sound and the rest left in", source: personal, output: personal,
-			differs: map[string]Verdict{"sound": Kept, "subtitles": Kept, "chapters": Kept, "tags": Kept}, says: `title=Jane`},
-		{name: "turned", source: turned, output: make("upright.mp4", "-i "+turned+" "+ultrafast),
+		{name: "audio and the rest kept", source: personal, output: personal,
+			differs: map[string]Verdict{"sound": Kept, "subtitles": Kept, "chapters": Kept,
+				"tags": Kept}, says: `title=Jane`},
+		{name: "rotated", source: rotated, output: encode("upright.mp4", "-i "+rotated+" "+ultrafast),
 			differs: map[string]Verdict{"rotation": Expected}},
-		{name: "damaged source", source: cut, output: make("salvaged.mkv", "-err_detect ignore_err -i "+cut+" "+ultrafast),
+		{name: "damaged source", source: cut,
+			output:  encode("salvaged.mkv", "-err_detect ignore_err -i "+cut+" "+ultrafast),
 			differs: map[string]Verdict{"damage": Expected}},
-		{name: "damaged output", source: plain, output: cut, differs: map[string]Verdict{"damage": Differs, "frames": Differs, "times of frames": Differs, "duration": Differs}},
+		{name: "damaged output", source: plain, output: cut,
+			differs: map[string]Verdict{"damage": Differs, "frames": Differs, "times of frames": Differs,
+				"duration": Differs}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c, err := tools.Compare(t.Context(), tc.source, tc.output)
@@ -111,7 +136,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func TestCompareTellsWhatIsMasked(t *testing.T) {
+func TestCompareFindsMasks(t *testing.T) {
 	tools := testTools(t)
 	for _, codec := range []string{"ffv1", "h264", "vp9"} {
 		t.Run(codec, func(t *testing.T) {
@@ -140,10 +165,13 @@ func TestCompareTellsWhatIsMasked(t *testing.T) {
 	}
 }
 
-func TestCompareOfHighDynamicRange(t *testing.T) {
+func TestCompareHDR(t *testing.T) {
 	tools := testTools(t)
-	in := clip(t, "a.mkv", comparedSource+"-pix_fmt yuv420p10le -color_range tv -colorspace bt2020nc -color_trc smpte2084 -color_primaries bt2020 "+
-		"-c:v libx265 -preset ultrafast -x265-params log-level=error:max-cll=1000,400:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)")
+	in := clip(t, "a.mkv",
+		comparedSource+"-pix_fmt yuv420p10le -color_range tv -colorspace bt2020nc -color_trc smpte2084 "+
+			"-color_primaries bt2020 "+
+			"-c:v libx265 -preset ultrafast -x265-params log-level=error:max-cll=1000,400:"+
+			"master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)")
 	for codec, verdict := range map[string]Verdict{"same": Same, "h264": Expected} {
 		out := filepath.Join(t.TempDir(), "b.mkv")
 		_, err := transcode(t.Context(), tools, in, out, ReadOptions{}, WriteOptions{Codec: codec}, nil)
@@ -159,8 +187,8 @@ func TestCompareOfHighDynamicRange(t *testing.T) {
 	}
 }
 
-// TestCompareOfTransparency: it is lost as it must where the codec does not carry it, and kept where it does.
-func TestCompareOfTransparency(t *testing.T) {
+// TestCompareAlpha: losing alpha is expected if the codec cannot keep it.
+func TestCompareAlpha(t *testing.T) {
 	tools := testTools(t)
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=0.4,format=yuva420p -c:v ffv1")
 	for codec, verdict := range map[string]Verdict{"ffv1": Same, "h264": Expected} {
@@ -175,24 +203,25 @@ func TestCompareOfTransparency(t *testing.T) {
 	}
 }
 
-func TestCompareOfWhatIsNoVideo(t *testing.T) {
+func TestCompareNotVideo(t *testing.T) {
 	tools := testTools(t)
 	in := clip(t, "a.mkv", comparedSource+ultrafast)
 	text := filepath.Join(t.TempDir(), "a.mkv")
-	require.NoError(t, os.WriteFile(text, []byte("no video"), 0o600))
+	require.NoError(t, os.WriteFile(text, []byte("not a video"), 0o600))
 	_, err := tools.Compare(t.Context(), in, text)
 	assert.ErrorIs(t, err, ErrNotVideo)
 	_, err = tools.Compare(t.Context(), filepath.Join(t.TempDir(), "none.mkv"), in)
 	assert.ErrorIs(t, err, ErrVanished)
 }
 
-func TestPlainMovesNoCursor(t *testing.T) {
+func TestPlainEscapesControlCharacters(t *testing.T) {
 	assert.Equal(t, `a\x1b[2Jb\n`, plain("a\x1b[2Jb\n"))
 	assert.Equal(t, strings.Repeat("ä", 60)+"...", plain(strings.Repeat("ä", 61)))
 }
 
-func TestChangedButForWhatIsAccepted(t *testing.T) {
-	c := Comparison{Rows: []Row{{What: "frames", Verdict: Same}, {What: "sound", Verdict: Kept}, {What: "codec", Verdict: Expected}, {What: "duration", Verdict: Differs}}}
+func TestChangedExceptAccepted(t *testing.T) {
+	c := Comparison{Rows: []Row{{What: "frames", Verdict: Same}, {What: "sound", Verdict: Kept},
+		{What: "codec", Verdict: Expected}, {What: "duration", Verdict: Differs}}}
 	assert.Len(t, c.Changed(), 2)
 	assert.Equal(t, "duration", c.Changed("sound")[0].What)
 	assert.Empty(t, c.Changed("sound", "duration"))

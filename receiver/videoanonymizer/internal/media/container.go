@@ -15,7 +15,8 @@ import (
 type container struct {
 	name  string // as WriteOptions.Container names it
 	muxer string // ffmpeg's name
-	// extensions of sources, in lower case, that are written in this container if WriteOptions.Container is SameAsSource.
+	// extensions of sources, in lower case, that are written in this container if WriteOptions.Container is
+	// SameAsSource.
 	extensions []string
 	encode     []string // further arguments of the encoder: no B-frames if the container cannot store their order
 	args       func(p Plan) []string
@@ -24,19 +25,37 @@ type container struct {
 	coarse bool
 	// signed: it keeps times before zero, which audio may begin with.
 	signed bool
-	// fromZero: its times begin at zero. Otherwise they are the source's, unless late is set as well: then a video that begins so near
-	// zero that its decoding times would be negative is shown a little later as a whole.
+	// fromZero: its times begin at zero; otherwise they are the source's. late: a video that begins so near zero that
+	// its decoding times would be negative is shown a little later as a whole.
 	fromZero, late bool
 }
 
-// containers are all that can be written, in the order in which people choose.
+// containers are those that can be written, in the order in which they are listed for people.
 var containers = []container{
-	{name: "mp4", muxer: "mp4", extensions: []string{"mp4", "m4v"}, args: movArgs, signed: true, silence: "aac"},
-	{name: "mov", muxer: "mov", extensions: []string{"mov", "qt"}, args: movArgs, signed: true, silence: "aac"},
-	{name: "mkv", muxer: "matroska", extensions: []string{"mkv", "mxf", "nut", "ogv", "wmv", "asf"}, coarse: true, silence: "flac"},
-	{name: "webm", muxer: "webm", extensions: []string{"webm"}, coarse: true, silence: "libopus"},
-	{name: "avi", muxer: "avi", extensions: []string{"avi", "divx"}, encode: []string{"-bf", "0"}, args: aviArgs, fromZero: true, silence: "ac3"},
-	{name: "ts", muxer: "mpegts", extensions: []string{"ts", "mts", "m2ts", "m2t"}, args: tsArgs, coarse: true, late: true, signed: true, silence: "aac"},
+	{
+		name: "mp4", muxer: "mp4", extensions: []string{"mp4", "m4v"}, args: movArgs,
+		signed: true, silence: "aac",
+	},
+	{
+		name: "mov", muxer: "mov", extensions: []string{"mov", "qt"}, args: movArgs,
+		signed: true, silence: "aac",
+	},
+	{
+		name: "mkv", muxer: "matroska", extensions: []string{"mkv", "mxf", "nut", "ogv", "wmv", "asf"},
+		coarse: true, silence: "flac",
+	},
+	{
+		name: "webm", muxer: "webm", extensions: []string{"webm"},
+		coarse: true, silence: "libopus",
+	},
+	{
+		name: "avi", muxer: "avi", extensions: []string{"avi", "divx"}, encode: []string{"-bf", "0"}, args: aviArgs,
+		fromZero: true, silence: "ac3",
+	},
+	{
+		name: "ts", muxer: "mpegts", extensions: []string{"ts", "mts", "m2ts", "m2t"}, args: tsArgs,
+		coarse: true, late: true, signed: true, silence: "aac",
+	},
 }
 
 // findContainer returns the container of this name in WriteOptions.
@@ -58,7 +77,8 @@ func (c container) codecs() (names []string) {
 	return names
 }
 
-// codecFor returns the codec to write if one is asked for: that one, but another in place of a default that does not fit.
+// codecFor returns the codec to write if one is asked for: that one, but another in place of a default that does not
+// fit.
 func (c container) codecFor(asked string) string {
 	if can := c.codecs(); asked == defaultCodec && !slices.Contains(can, asked) {
 		return can[0]
@@ -69,8 +89,8 @@ func (c container) codecFor(asked string) string {
 // Containers returns the values of WriteOptions.Container.
 func Containers() []string { return withSame(containers, func(c container) string { return c.name }) }
 
-// ContainerCodecs returns the values of WriteOptions.Codec, other than SameAsSource, that go with a value of WriteOptions.Container; nil for
-// SameAsSource, where it depends on the source, and if there is no such container.
+// ContainerCodecs returns the values of WriteOptions.Codec, other than SameAsSource, that go with a value of
+// WriteOptions.Container; nil for SameAsSource, where it depends on the source, and if there is no such container.
 func ContainerCodecs(container string) []string {
 	c, ok := findContainer(container)
 	if !ok {
@@ -83,8 +103,8 @@ func ContainerCodecs(container string) []string {
 	return names
 }
 
-// CodecIn returns the codec that is written if a value of WriteOptions.Codec is asked for in a value of WriteOptions.Container: "h264"
-// becomes vp9 in WebM. All other values are returned as they are.
+// CodecIn returns the codec that is written if a value of WriteOptions.Codec is asked for in a value of
+// WriteOptions.Container: "h264" becomes vp9 in WebM. All other values are returned as they are.
 func CodecIn(container, codec string) string {
 	c, ok := findContainer(container)
 	if !ok {
@@ -93,9 +113,9 @@ func CodecIn(container, codec string) string {
 	return c.codecFor(codec)
 }
 
-// ContainerFor returns the container that an output should have for a source of this name, as WriteOptions.Container names it and without
-// a dot, so that it serves as the file's extension too. It goes by the name's extension: the same container if it can be written, else mkv
-// for formats that keep time in milliseconds or finer, and mp4 for all others.
+// ContainerFor returns the container that an output should have for a source of this name, as WriteOptions.Container
+// names it and without a dot, so that it serves as the file's extension too. It goes by the name's extension: the same
+// container if it can be written, else mkv for formats that keep time in milliseconds or finer, and mp4 for all others.
 func ContainerFor(path string) string {
 	extension := strings.ToLower(strings.TrimPrefix(filepath.Ext(path), "."))
 	for _, c := range containers {

@@ -12,37 +12,38 @@ import (
 	"strings"
 )
 
-// lead is added to all times within segments, in seconds: a day, so that decoding times, which lie before the presentation's, never
-// become negative, however long the first frames stand.
+// lead is added to all times within segments, in seconds: a day, so that decoding times, which precede presentation
+// times, never become negative, however long the first frames are shown.
 const lead = 24 * 60 * 60
 
-// finest bounds the time base of segments for containers that round times further anyway, since MP4 counts the time between two
-// frames in 32 bits.
+// finest bounds the time base of segments for containers that round times further anyway, since MP4 counts the time
+// between two frames in 32 bits.
 const finest = 1_000_000
 
-// unit is the time base of segments: that of Plan.timeBase, in whole parts of a second as MP4 has them.
-func (p Plan) unit() Rational {
+// segmentTimeBase is that of the plan, in whole fractions of a second as MP4 requires.
+func (p Plan) segmentTimeBase() Rational {
 	if p.container.coarse {
 		return Rational{1, min(p.timeBase.Den, finest)}
 	}
 	return Rational{1, p.timeBase.Den}
 }
 
-// encodeArgs make ffmpeg read frames in an IVF wrapper from its stdin and write a segment to path: the video stream as it will be in
-// the output, in fragments of MP4 (of MOV for ffv1), which keeps presentation and decoding times exactly. Fragments of segments
-// can follow each other in one file.
+// encodeArgs make ffmpeg read frames in an IVF wrapper from its stdin and write a segment to path: the video stream as
+// it will be in the output, in fragments of MP4 (of MOV for ffv1), which keeps presentation and decoding times exactly.
+// Fragments of several segments can be concatenated in one file.
 func (p Plan) encodeArgs(path string) []string {
-	unit := p.unit()
+	unit := p.segmentTimeBase()
 	pixelFormat, _ := p.pixelFormat()
-	args := append(slices.Clone(quietly), "-y", "-copyts",
-		// The wrapper's header says all that ffmpeg would look for in the first frames.
+	args := append(slices.Clone(quietArgs), "-y", "-copyts",
+		// The wrapper's header contains all that ffmpeg would look for in the first frames.
 		"-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0",
 		"-c:v", "rawvideo", "-f", "ivf", "-i", "pipe:0",
-		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", p.encoderFlags(),
+		"-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1",
+		"-fflags", "+bitexact", "-flags:v", p.encoderFlags(),
 		"-fps_mode", "passthrough", "-enc_time_base", fmt.Sprintf("%d:%d", unit.Num, unit.Den),
 		"-filter:v", p.encodeFilter(), "-pix_fmt", pixelFormat,
 		"-threads", strconv.Itoa(p.options.Threads), "-c:v", p.encoder.name)
-	args = append(args, colourArgs(p.info)...)
+	args = append(args, colorArgs(p.info)...)
 	args = append(args, p.encoderArgs()...)
 	args = append(args, p.container.encode...)
 	if filters := p.encodeBitstreamFilters(); filters != "" {
@@ -53,7 +54,8 @@ func (p Plan) encodeArgs(path string) []string {
 		"-f", cmp.Or(p.codec.segmentMuxer, "mp4"), "file:"+path)
 }
 
-// encodeBitstreamFilters drop the encoder's settings, and give the last packet a duration, by which the mean rate is told later.
+// encodeBitstreamFilters remove the encoder's settings, and give the last packet a duration, from which the mean rate
+// is computed later.
 func (p Plan) encodeBitstreamFilters() string {
 	var filters []string
 	if p.encoder.filters != "" {
@@ -75,7 +77,11 @@ func (p Plan) encoderFlags() string {
 // encodeFilter tags the frames with what the pipe does not carry.
 func (p Plan) encodeFilter() string {
 	info := p.info
-	tags := []string{"range=" + map[bool]string{true: "pc", false: cmp.Or(info.ColorRange, "unknown")}[info.FullRange]}
+	colorRange := cmp.Or(info.ColorRange, "unknown")
+	if info.FullRange {
+		colorRange = "pc"
+	}
+	tags := []string{"range=" + colorRange}
 	add := func(key, value string) {
 		if value != "" {
 			tags = append(tags, key+"="+value)
@@ -96,7 +102,8 @@ func (p Plan) encodeFilter() string {
 	return filter
 }
 
-// fieldMode is setparams' word for an interlaced picture whose named field is shown first, "" for a progressive one.
+// fieldMode is the filter setparams' name for interlaced video by the field that is shown first, "" for progressive
+// video.
 func fieldMode(info Info) string {
 	switch info.FieldOrder {
 	case "tt", "bt":
@@ -107,10 +114,13 @@ func fieldMode(info Info) string {
 	return ""
 }
 
-func colourArgs(info Info) []string {
+func colorArgs(info Info) []string {
 	var args []string
-	for _, a := range [][2]string{{"-color_range", info.ColorRange}, {"-color_primaries", info.ColorPrimaries},
-		{"-color_trc", info.ColorTransfer}, {"-colorspace", info.ColorMatrix}, {"-chroma_sample_location", info.ChromaLocation}} {
+	for _, a := range [][2]string{
+		{"-color_range", info.ColorRange}, {"-color_primaries", info.ColorPrimaries},
+		{"-color_trc", info.ColorTransfer}, {"-colorspace", info.ColorMatrix},
+		{"-chroma_sample_location", info.ChromaLocation},
+	} {
 		if a[1] != "" {
 			args = append(args, a[0], a[1])
 		}
@@ -118,7 +128,8 @@ func colourArgs(info Info) []string {
 	return args
 }
 
-// IVF is a header and then frames, each behind a header of its own, all little-endian.
+// An IVF file is a header, and then frames that each follow a header of their own; all numbers are little-endian
+// (libavformat/ivfdec.c). The lengths are in bytes.
 const (
 	ivfFileHeader  = 32
 	ivfFrameHeader = 12

@@ -10,32 +10,32 @@ import (
 	"strings"
 )
 
-// Causes. Every error of this package about a file wraps one of them (or a context's error) and names the file.
+// Causes. Every error of this package about a file wraps one of these, or a context's error, and names the file.
 var (
 	// ErrNotVideo: not a regular file, empty, or nothing that a known demuxer reads.
 	ErrNotVideo = errors.New("not a video")
-	// ErrUnreadable: there, but may not be opened or read.
+	// ErrUnreadable: it exists, but cannot be opened or read.
 	ErrUnreadable = errors.New("cannot be read")
-	// ErrVanished: no longer there, or another file than the one that was probed.
+	// ErrVanished: it no longer exists, or is not the file that was probed.
 	ErrVanished = errors.New("gone or replaced")
-	// ErrNoVideoStream: a media file with sound or a cover picture only.
+	// ErrNoVideoStream: a media file with only audio or a cover image.
 	ErrNoVideoStream = errors.New("no video stream")
-	// ErrDamaged: truncated, or parts do not decode.
+	// ErrDamaged: truncated, or parts of it do not decode.
 	ErrDamaged = errors.New("damaged")
-	// ErrUnsupported: whole, but of a kind that cannot be read or written.
+	// ErrUnsupported: intact, but of a kind that cannot be read or written.
 	ErrUnsupported = errors.New("unsupported")
-	// ErrLimit: larger than Limits allow.
+	// ErrLimit: it exceeds the Limits.
 	ErrLimit = errors.New("over the limit")
-	// ErrUnwritable: the output's folder is missing, read-only or not ours to write to.
+	// ErrUnwritable: the output's folder is missing, read-only or without write permission.
 	ErrUnwritable = errors.New("cannot be written")
 	// ErrNoSpace: the disk, or a quota, is full.
 	ErrNoSpace = errors.New("no space left")
-	// ErrExists: the output's name is taken; what stands there was left alone.
+	// ErrExists: a file of the output's name exists; it was left as it is.
 	ErrExists = errors.New("already exists")
 	// ErrStalled: a child process made no progress for ReadOptions.Stall or WriteOptions.Stall.
 	ErrStalled = errors.New("no progress")
-	// ErrResume: a video cannot go on where an earlier run ended, and is to be begun anew.
-	ErrResume = errors.New("cannot go on")
+	// ErrResume: a video cannot be resumed, and has to be restarted from the beginning.
+	ErrResume = errors.New("cannot resume")
 	// ErrTool: ffmpeg or ffprobe is missing, too old, lacks a part, or failed for a reason of its own.
 	ErrTool = errors.New("ffmpeg failed")
 )
@@ -62,8 +62,8 @@ var reasons = []struct {
 }
 
 // Reason returns the cause of err as a word for telemetry, one of a small fixed set: "not_video", "unreadable",
-// "vanished", "no_video_stream", "damaged", "unsupported", "limit", "unwritable", "no_space", "exists", "stalled", "resume", "ffmpeg",
-// "cancelled", "deadline_exceeded", or "other" for an error that is not this package's. It is "" for nil.
+// "vanished", "no_video_stream", "damaged", "unsupported", "limit", "unwritable", "no_space", "exists", "stalled",
+// "resume", "ffmpeg", "cancelled", "deadline_exceeded", or "other" for an error of another package. It is "" for nil.
 func Reason(err error) string {
 	if err == nil {
 		return ""
@@ -76,7 +76,7 @@ func Reason(err error) string {
 	return "other"
 }
 
-// fileError says which file, what is wrong (a cause from above), and in which way.
+// fileError names the file, the cause (one of those above), and a detail, which may be empty.
 func fileError(path string, cause error, format string, args ...any) error {
 	detail := strings.TrimSpace(fmt.Sprintf(format, args...))
 	if detail == "" {

@@ -14,8 +14,8 @@ import (
 // maxFaults is how many complaints about a file are kept.
 const maxFaults = 4
 
-// harmless are error messages of decoders about streams that nevertheless decode whole: sloppy encoders that number
-// references wrongly, and picture-file notes (EXIF and the like) that ffmpeg cannot read.
+// harmless are error messages of decoders about streams that nevertheless decode completely: of encoders that number
+// references wrongly, and with image metadata (such as EXIF) that ffmpeg cannot read.
 var harmless = []string{
 	"mmco: unref short failure",
 	"co located POCs unavailable",
@@ -23,11 +23,11 @@ var harmless = []string{
 	"unable to decode APP fields",
 	"unknown SEI type",
 	"overread",
-	"Application provided invalid, non monotonically increasing dts to muxer", // of our own raw output, which has no times
+	"Application provided invalid, non monotonically increasing dts to muxer", // our raw output, which has no times
 }
 
-// beforeFirst are error messages about pictures before the first one that can be decoded at all. A recording cut out of
-// a broadcast begins like that; nothing that could have been seen is lost.
+// beforeFirst are error messages about frames before the first one that can be decoded at all. A recording cut out of a
+// broadcast begins like that; nothing that anyone could have seen is lost.
 var beforeFirst = []string{
 	"non-existing PPS",
 	"non-existing SPS",
@@ -37,34 +37,34 @@ var beforeFirst = []string{
 	"Could not find ref with POC",
 	"Error constructing the frame RPS",
 	"Skipping invalid undecodable NALU",
-	"Invalid frame dimensions", // of MPEG-2
+	"Invalid frame dimensions", // MPEG-2
 	"missing picture in access unit",
 	"Invalid data found when processing input",
 }
 
-// decoderNames are what ffmpeg's decoders call themselves, where it is not what ffprobe calls the codec.
+// decoderNames are what ffmpeg's decoders call themselves if it is not what ffprobe calls the codec.
 var decoderNames = map[string]string{
-	"mp1": "mp1float", "mp2": "mp2float", "mp3": "mp3float", "dts": "dca", "dvb_subtitle": "dvbsub", "hdmv_pgs_subtitle": "pgssub", "dvd_subtitle": "dvdsub",
-	"eia_608": "cc_dec", "dvb_teletext": "libzvbi_teletextdec",
+	"mp1": "mp1float", "mp2": "mp2float", "mp3": "mp3float", "dts": "dca", "dvb_subtitle": "dvbsub",
+	"hdmv_pgs_subtitle": "pgssub", "dvd_subtitle": "dvdsub", "eia_608": "cc_dec", "dvb_teletext": "libzvbi_teletextdec",
 }
 
-// faults collects what a decoder complains about, if it means that pictures are missing or wrong.
+// faults collects those complaints of a decoder that mean that frames are missing or wrong.
 type faults struct {
 	otherCodecs []string // complaints about streams that are not read do not count
 	broadcast   bool     // the file may begin in mid-stream
-	device      bool     // one decodes
+	device      bool     // a device decodes
 
 	mu     sync.Mutex
 	frames bool // one was decoded
-	muted  bool // until a frame is seen
+	muted  bool // until a frame is decoded
 	lines  []string
 	failed string // what the device failed with
 }
 
-func faultsOf(info Info, opts ReadOptions) faults {
+func newFaults(info Info, opts ReadOptions) faults {
 	return faults{
 		otherCodecs: info.otherCodecs, broadcast: strings.HasPrefix(info.Container, "mpeg"), device: opts.inHardware(),
-		muted: opts.from > 0, // what lies before the place that was sought is not to be judged
+		muted: opts.from > 0, // complaints about what lies before the frame that was sought do not count
 	}
 }
 
@@ -74,7 +74,7 @@ func (f *faults) sawFrame() {
 	f.mu.Unlock()
 }
 
-// add looks at a line of the decoder's stderr.
+// add classifies a line of the decoder's stderr.
 func (f *faults) add(line []byte) {
 	switch level(line) {
 	case "error", "fatal", "panic":
@@ -86,15 +86,16 @@ func (f *faults) add(line []byte) {
 		return
 	}
 	text := strings.ToValidUTF8(string(line), "?")
-	says := func(part string) bool { return strings.Contains(text, part) }
-	if slices.ContainsFunc(f.otherCodecs, func(c string) bool { return strings.HasPrefix(text, "["+cmp.Or(decoderNames[c], c)+" @ ") }) ||
-		slices.ContainsFunc(harmless, says) {
-		return
+	contains := func(part string) bool { return strings.Contains(text, part) }
+	fromDecoderOf := func(codec string) bool {
+		return strings.HasPrefix(text, "["+cmp.Or(decoderNames[codec], codec)+" @ ")
 	}
-	if f.device && slices.ContainsFunc(refusals, says) {
+	switch {
+	case slices.ContainsFunc(f.otherCodecs, fromDecoderOf), slices.ContainsFunc(harmless, contains):
 		return
-	}
-	if f.device && slices.ContainsFunc(deviceFaults, says) {
+	case f.device && slices.ContainsFunc(refusals, contains):
+		return
+	case f.device && slices.ContainsFunc(deviceFaults, contains):
 		f.mu.Lock()
 		f.failed = cmp.Or(f.failed, text)
 		f.mu.Unlock()
@@ -103,7 +104,7 @@ func (f *faults) add(line []byte) {
 	f.mu.Lock()
 	early, muted := f.broadcast && !f.frames, f.muted
 	f.mu.Unlock()
-	if muted || early && slices.ContainsFunc(beforeFirst, says) {
+	if muted || early && slices.ContainsFunc(beforeFirst, contains) {
 		return
 	}
 	f.record(text)
@@ -117,14 +118,14 @@ func (f *faults) record(text string) {
 	}
 }
 
-// text is what was found, "" if nothing.
+// text returns the complaints, "" if there are none.
 func (f *faults) text() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.lines, "; ")
 }
 
-// deviceText is what the device failed with, "" if it did not.
+// deviceText returns what the device failed with, "" if it did not.
 func (f *faults) deviceText() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// FormatByName returns the pixel format of ffmpeg's name, one of those that frames are handed out in: yuv420p, yuv422p,
-// yuv444p, gray, and these with 10 or 12 bit (yuv420p10le, gray12le and so on), and yuva420p, yuva422p, yuva444p with 8 or
-// 10 bit. It fails with ErrUnsupported.
-func FormatByName(name string) (PixelFormat, error) {
+// formatByName returns the pixel format of ffmpeg's name, one of those in which frames are read: yuv420p, yuv422p,
+// yuv444p, gray, and these with 10 or 12 bits (yuv420p10le, gray12le and so on), and yuva420p, yuva422p, yuva444p with
+// 8 or 10 bits. It fails with ErrUnsupported.
+func formatByName(name string) (PixelFormat, error) {
 	if f, ok := formats[name]; ok {
 		return f.PixelFormat, nil
 	}
 	return PixelFormat{}, fmt.Errorf("pixel format %q: %w", name, ErrUnsupported)
 }
 
-// rawFormat is a pixel format with the code that ffmpeg's rawvideo decoder knows it by (libavcodec/raw.c).
+// rawFormat is a pixel format and its code for ffmpeg's rawvideo decoder (libavcodec/raw.c).
 type rawFormat struct {
 	PixelFormat
 	fourCC string
@@ -29,7 +29,9 @@ type rawFormat struct {
 var formats = func() map[string]rawFormat {
 	m := map[string]rawFormat{}
 	add := func(name string, depth, shiftX, shiftY, planes int, fourCC string) {
-		m[name] = rawFormat{PixelFormat{Name: name, Depth: depth, ChromaShiftX: shiftX, ChromaShiftY: shiftY, Planes: planes}, fourCC}
+		m[name] = rawFormat{PixelFormat{
+			Name: name, Depth: depth, ChromaShiftX: shiftX, ChromaShiftY: shiftY, Planes: planes,
+		}, fourCC}
 	}
 	add("yuv420p", 8, 1, 1, 3, "I420")
 	add("yuv422p", 8, 1, 0, 3, "Y42B")
@@ -57,16 +59,16 @@ var formats = func() map[string]rawFormat {
 	return m
 }()
 
-// handedOut returns the format in which frames of a source are handed out: the source's own where there is one, else
-// the nearest that loses no resolution and as little depth as may be. Alpha is dropped, unless a Plan keeps it. Colours from a palette or with
-// red, green and blue become YUV: 4:4:4, but 4:2:0 for a palette or a GIF, whose 256 colours hold no such detail and
-// whose viewers should be able to play the result.
-func handedOut(codec, source string) (PixelFormat, error) {
+// readFormat returns the format in which frames of a source are read: the source's own if it is one of formats, else
+// the nearest that loses no resolution and as little depth as possible. Alpha is dropped, unless a Plan keeps it. RGB
+// becomes YUV 4:4:4. A palette and GIF become 4:2:0: their 256 colors hold no finer detail, and common players can play
+// it.
+func readFormat(codec, source string) (PixelFormat, error) {
 	name := source
 	switch {
 	case codec == "gif":
 		name = "yuv420p"
-	case strings.HasPrefix(name, "yuvj"): // full range is told apart by Info.FullRange
+	case strings.HasPrefix(name, "yuvj"): // Info.FullRange tells full range
 		name = strings.Replace(name, "yuvj", "yuv", 1)
 	case strings.HasPrefix(name, "yuva"):
 		name = strings.Replace(name, "yuva", "yuv", 1)
@@ -103,7 +105,8 @@ func handedOut(codec, source string) (PixelFormat, error) {
 		name = "yuv444p"
 	case "gbrp9le", "gbrp10le", "gbrap10le", "gbrp10be", "x2rgb10le", "x2bgr10le":
 		name = "yuv444p10le"
-	case "gbrp12le", "gbrap12le", "gbrp14le", "gbrp16le", "gbrap16le", "gbrp12be", "gbrp16be", "rgb48le", "rgb48be", "rgba64le", "rgba64be", "bgr48le", "bgra64le":
+	case "gbrp12le", "gbrap12le", "gbrp14le", "gbrp16le", "gbrap16le", "gbrp12be", "gbrp16be",
+		"rgb48le", "rgb48be", "rgba64le", "rgba64be", "bgr48le", "bgra64le":
 		name = "yuv444p12le"
 	}
 	for _, end := range []string{"9le", "9be", "10be"} {
@@ -118,31 +121,34 @@ func handedOut(codec, source string) (PixelFormat, error) {
 			break
 		}
 	}
-	return FormatByName(name)
+	return formatByName(name)
 }
 
-// transparent are the sources with alpha whose names do not begin with yuva or gbrap. Grey ones and palettes are not read
-// with it.
-var transparent = []string{"rgba", "bgra", "argb", "abgr", "rgba64le", "rgba64be", "bgra64le", "ayuv", "vuya", "ayuv64le"}
+// transparent are the formats with alpha whose names do not begin with yuva or gbrap. Gray formats and palettes are
+// read without their alpha.
+var transparent = []string{"rgba", "bgra", "argb", "abgr", "rgba64le", "rgba64be", "bgra64le",
+	"ayuv", "vuya", "ayuv64le"}
 
 func hasAlpha(source string) bool {
-	return strings.HasPrefix(source, "yuva") || strings.HasPrefix(source, "gbrap") || slices.Contains(transparent, source)
+	return strings.HasPrefix(source, "yuva") || strings.HasPrefix(source, "gbrap") ||
+		slices.Contains(transparent, source)
 }
 
-// withAlpha is the format of the frames with alpha if the source has it: with 10 bits at most, since no format of ffv1 has 12 and alpha.
+// withAlpha returns the format of the frames with alpha added if the source has it: with at most 10 bits, since ffv1
+// has no format with 12 bits and alpha.
 func withAlpha(info Info) PixelFormat {
 	if !hasAlpha(info.SourceFormat) {
 		return info.Format
 	}
 	name := strings.Replace(strings.Replace(info.Format.Name, "12le", "10le", 1), "yuv4", "yuva4", 1)
-	f, err := FormatByName(name)
+	f, err := formatByName(name)
 	if err != nil {
 		return info.Format
 	}
 	return f
 }
 
-// isRGB tells that a source has no colour matrix of its own, so that one is chosen on the way to YUV.
+// isRGB tells whether a source format has no color matrix, so that the conversion to YUV chooses one.
 func isRGB(source string) bool {
 	for _, s := range []string{"rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"} {
 		if strings.HasPrefix(source, s) {

@@ -14,7 +14,7 @@ import (
 // Rational is a fraction, as containers state time bases and frame rates.
 type Rational struct{ Num, Den int64 }
 
-// Float returns the fraction's value, 0 where the denominator is 0.
+// Float returns the fraction's value, 0 if the denominator is 0.
 func (r Rational) Float() float64 {
 	if r.Den == 0 {
 		return 0
@@ -30,7 +30,7 @@ func timeOf(pts int64, unit Rational) time.Duration {
 	return time.Duration(rescale(pts, unit, nanosecond))
 }
 
-// rescale converts a time between units, to the nearest, halves away from zero, as ffmpeg does. What does not fit
+// rescale converts a time between units, rounding to the nearest, halves away from zero, like ffmpeg. What does not fit
 // becomes the largest value.
 func rescale(pts int64, from, to Rational) int64 {
 	if from == to {
@@ -56,8 +56,8 @@ func rescale(pts int64, from, to Rational) int64 {
 	return scaled
 }
 
-// PixelFormat describes planar YUV, or grey when it has no chroma. Samples deeper than 8 bit take two bytes,
-// little-endian, value in the low bits.
+// PixelFormat describes planar YUV, or gray if it has no chroma. Samples of more than 8 bits take two bytes,
+// little-endian, with the value in the low bits.
 type PixelFormat struct {
 	// Name is ffmpeg's name of the format, for example yuv420p or yuv420p10le.
 	Name string
@@ -65,13 +65,13 @@ type PixelFormat struct {
 	Depth int
 	// ChromaShiftX and ChromaShiftY are log2 of the chroma subsampling: 1 and 1 for 4:2:0.
 	ChromaShiftX, ChromaShiftY int
-	// Planes is 3 for YUV and 1 for grey, alpha not counted.
+	// Planes is 3 for YUV and 1 for gray, without alpha.
 	Planes int
-	// Alpha tells that YUV is followed by a plane of opacity, from 0 to the largest value whatever the range of the others.
+	// Alpha means that a plane of opacity follows, from 0 to the largest value whatever the range of the others.
 	Alpha bool
 }
 
-// AllPlanes is the number of planes with alpha, which is the last.
+// AllPlanes is the number of planes including alpha, which is the last.
 func (f PixelFormat) AllPlanes() int {
 	if f.Alpha {
 		return f.Planes + 1
@@ -79,14 +79,14 @@ func (f PixelFormat) AllPlanes() int {
 	return f.Planes
 }
 
-// BytesPerSample is 1 for 8 bit and 2 above.
+// BytesPerSample is 1 for 8 bits and 2 for more.
 func (f PixelFormat) BytesPerSample() int { return (f.Depth + 7) / 8 }
 
-// IsChroma tells whether plane i is subsampled as the shifts say.
+// IsChroma tells whether plane i is subsampled by the shifts.
 func (f PixelFormat) IsChroma(i int) bool { return i > 0 && i < f.Planes }
 
-// PlaneSize returns the size in samples of plane i of a frame of width x height pixels. Where the size is odd, chroma is
-// rounded up.
+// PlaneSize returns the width and height in samples of plane i of a frame of width x height pixels. Odd sizes of chroma
+// are rounded up.
 func (f PixelFormat) PlaneSize(i, width, height int) (int, int) {
 	if !f.IsChroma(i) {
 		return width, height
@@ -104,26 +104,26 @@ func (f PixelFormat) FrameBytes(width, height int) int {
 	return n
 }
 
-// Plane is one component of a frame. Rows stand without padding: the stride is Width samples.
+// Plane is one component of a frame. Its rows have no padding: the stride is Width samples.
 type Plane struct {
 	Data          []byte
 	Width, Height int
 }
 
-// Frame is one picture, in display orientation, owned by whoever received it last.
+// Frame is one image, in display orientation, owned by whoever received it last.
 type Frame struct {
 	// Index counts the frames of the video from 0, in presentation order.
 	Index int
 	// PTS is the presentation time in units of the stream's time base.
 	PTS int64
-	// Time is PTS in seconds since the stream's zero.
+	// Time is PTS as a duration since the stream's zero.
 	Time time.Duration
 	// Width and Height are in pixels.
 	Width, Height int
 	Format        PixelFormat
-	// FullRange tells that black is 0 and white the largest value, rather than 16 and 235 (x 2^(Depth-8)).
+	// FullRange means that black is 0 and white the largest value, rather than 16 and 235 (x 2^(Depth-8)).
 	FullRange bool
-	// Planes are Y, then U, V and alpha where the format has them; Data of all lie in one buffer, in this order.
+	// Planes are Y, then U, V and alpha if the format has them.
 	Planes [4]Plane
 
 	buffer   []byte // headRoom spare bytes, then the planes
@@ -131,21 +131,17 @@ type Frame struct {
 	released atomic.Bool
 }
 
-// headRoom is spare memory before a frame's planes, for the header that an encoder reads before each frame, so that one
-// call writes both. It is a cache line, which keeps the planes aligned.
+// headRoom is spare memory in bytes before a frame's planes, for the header that the encoder reads before each frame,
+// so that one call writes both. It is a cache line, which keeps the planes aligned.
 const headRoom = 64
 
-// NewFrame returns a frame of its own memory, all zero. It fails with ErrUnsupported if the size is not positive.
-func NewFrame(format PixelFormat, width, height int) (*Frame, error) {
-	return newFrame(format, width, height, func(n int) ([]byte, error) { return make([]byte, n), nil })
-}
-
-// newFrame lays a frame over memory that alloc gives.
-func newFrame(format PixelFormat, width, height int, alloc func(bytes int) ([]byte, error)) (*Frame, error) {
+// newFrame returns a frame, all zero, in memory that the garbage collector does not know. It fails with ErrUnsupported
+// if the size is not positive, and with ErrTool if there is no memory.
+func newFrame(format PixelFormat, width, height int) (*Frame, error) {
 	if width < 1 || height < 1 {
 		return nil, fmt.Errorf("frame of %d x %d pixels: %w", width, height, ErrUnsupported)
 	}
-	buffer, err := alloc(headRoom + format.FrameBytes(width, height))
+	buffer, err := mapMemory(headRoom + format.FrameBytes(width, height))
 	if err != nil {
 		return nil, fmt.Errorf("memory for a frame of %d x %d pixels: %w: %w", width, height, ErrTool, err)
 	}
@@ -160,7 +156,7 @@ func newFrame(format PixelFormat, width, height int, alloc func(bytes int) ([]by
 	return f, nil
 }
 
-// Release gives the frame's memory back for the next frame. The frame must not be used afterwards.
+// Release returns the frame's memory to its reader, for another frame. The frame must not be used afterwards.
 func (f *Frame) Release() {
 	if f.free != nil && f.released.CompareAndSwap(false, true) {
 		f.free(f)

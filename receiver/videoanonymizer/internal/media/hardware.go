@@ -14,14 +14,14 @@ import (
 	"strings"
 )
 
-// What encodes and decodes, as WriteOptions.Encoder and ReadOptions.Decoder name it.
+// The values of WriteOptions.Encoder and ReadOptions.Decoder.
 const (
-	// Software is the processor.
+	// Software runs on the CPU.
 	Software = "software"
 	// NVENC encodes on an NVIDIA GPU, and CUDA decodes on one.
 	NVENC = "nvenc"
 	CUDA  = "cuda"
-	// VAAPI does either on a GPU of Intel or AMD.
+	// VAAPI does both on a GPU of Intel or AMD.
 	VAAPI = "vaapi"
 )
 
@@ -31,16 +31,17 @@ const DefaultVAAPIDevice = "/dev/dri/renderD128"
 // nvencMaxQuality is the worst quality of NVENC, whatever the codec.
 const nvencMaxQuality = 51
 
-// nvencArgs hold the quality, where 0 would leave it to the encoder.
+// nvencArgs keep the quality constant. A quality of 0 would let the encoder choose.
 func nvencArgs(p Plan) []string {
-	return []string{"-preset", fmt.Sprintf("p%d", 1+p.speed*7/len(presets)), "-rc", "vbr", "-cq", strconv.Itoa(max(1, p.quality)), "-b:v", "0"}
+	preset := fmt.Sprintf("p%d", 1+p.speed*7/len(presets))
+	return []string{"-preset", preset, "-rc", "vbr", "-cq", strconv.Itoa(max(1, p.quality)), "-b:v", "0"}
 }
 
 func vaapiArgs(p Plan) []string {
 	return []string{"-rc_mode", "CQP", "-qp", strconv.Itoa(max(1, p.quality))}
 }
 
-// vaapiIndexArgs are for codecs that quantize in 255 steps, four to one of the constant rate factor.
+// vaapiIndexArgs are for codecs that quantize in 255 steps, four for each step of the constant rate factor.
 func vaapiIndexArgs(p Plan) []string {
 	return []string{"-rc_mode", "CQP", "-global_quality", strconv.Itoa(max(1, 4*p.quality))}
 }
@@ -48,7 +49,7 @@ func vaapiIndexArgs(p Plan) []string {
 // Decoders returns the values of ReadOptions.Decoder.
 func Decoders() []string { return []string{Software, CUDA, VAAPI} }
 
-// pixelFormat is what the encoder calls the plan's format, and the filters that bring frames to its device.
+// pixelFormat is the encoder's name of the plan's format, and the filters that upload frames to its device.
 func (p Plan) pixelFormat() (name, upload string) {
 	deep := p.format.Depth > 8
 	switch {
@@ -62,7 +63,7 @@ func (p Plan) pixelFormat() (name, upload string) {
 	return p.format.Name, ""
 }
 
-// encoderArgs are the encoder's own, with its device.
+// encoderArgs are those of the encoder, including its device.
 func (p Plan) encoderArgs() []string {
 	args := p.encoder.args(p)
 	if p.encoder.device == VAAPI {
@@ -74,7 +75,7 @@ func (p Plan) encoderArgs() []string {
 // inHardware tells whether a device decodes.
 func (o ReadOptions) inHardware() bool { return cmp.Or(o.Decoder, Software) != Software }
 
-// decoderArgs have a device decode what it can, into this machine's memory. They stand before the -i.
+// decoderArgs make a device decode what it can, into main memory. They come before the -i.
 func (o ReadOptions) decoderArgs() []string {
 	if !o.inHardware() {
 		return nil
@@ -86,7 +87,7 @@ func (o ReadOptions) decoderArgs() []string {
 	return []string{"-init_hw_device", device, "-hwaccel", o.Decoder, "-hwaccel_device", "device"}
 }
 
-// maxDeviceThreads of the decoder: each holds pictures of the device, which has 32 of them.
+// maxDeviceThreads bounds the decoder's threads: each holds surfaces of the device, which has 32 of them.
 const maxDeviceThreads = 8
 
 func (o ReadOptions) threads() int {
@@ -96,7 +97,7 @@ func (o ReadOptions) threads() int {
 	return o.Threads
 }
 
-// bounds of the decoder. It writes no file, but the libraries of a device may.
+// bounds are those of the decoder. It writes no file, but the libraries of a device may.
 func (o ReadOptions) bounds(l Limits) bounds {
 	if o.inHardware() {
 		return l.writing()
@@ -104,7 +105,7 @@ func (o ReadOptions) bounds(l Limits) bounds {
 	return l.reading()
 }
 
-// refusals are what ffmpeg says of a codec, profile or size that a device does not decode, before the processor does.
+// refusals are what ffmpeg says about a codec, profile or size that a device does not decode, before the CPU does.
 var refusals = []string{
 	"Failed setup for format",
 	"Hardware is lacking required capabilities",
@@ -114,39 +115,43 @@ var refusals = []string{
 	"Hardware does not support image size", "Hardware does not offer any usable surface formats",
 }
 
-// deviceFaults are parts of what ffmpeg says when a device fails, which is no fault of the file.
-var deviceFaults = []string{"Device creation failed", "Device setup failed", "No device available", "CUDA_ERROR", "hwaccel", "hw_frames", "hwframe",
-	"hardware accelerator", "data to output frame", "surface", "decode context", "decode configuration", "decode issue", "Failed to upload"}
+// deviceFaults are parts of what ffmpeg says if a device fails, which is not the file's fault.
+var deviceFaults = []string{"Device creation failed", "Device setup failed", "No device available", "CUDA_ERROR",
+	"hwaccel", "hw_frames", "hwframe", "hardware accelerator", "data to output frame", "surface", "decode context",
+	"decode configuration", "decode issue", "Failed to upload"}
 
-// remedies say what to do about a device that does not work.
+// remedies say what to do if a device does not work.
 var remedies = map[string]string{
-	NVENC: "it takes an NVIDIA GPU that encodes and its driver, in a container with the capability video " +
+	NVENC: "it needs an NVIDIA GPU that can encode and its driver, in a container with the capability video " +
 		"(NVIDIA_DRIVER_CAPABILITIES=compute,utility,video); or write output::encoder: software",
-	CUDA: "it takes an NVIDIA GPU that decodes and its driver, in a container with the capability video " +
+	CUDA: "it needs an NVIDIA GPU that can decode and its driver, in a container with the capability video " +
 		"(NVIDIA_DRIVER_CAPABILITIES=compute,utility,video); or write tools::decoder: software",
-	VAAPI: "it takes a GPU at tools::vaapi_device that this user may open (group render) and its driver (Debian: intel-media-va-driver or " +
-		"mesa-va-drivers; vainfo lists what it can do); or write software for output::encoder and tools::decoder",
+	VAAPI: "it needs a GPU at tools::vaapi_device that this user may open (group render) and its driver " +
+		"(Debian: intel-media-va-driver or mesa-va-drivers; vainfo lists what it can do); " +
+		"or write software for output::encoder and tools::decoder",
 }
 
-// quietly has ffmpeg say nothing but what is wrong.
-var quietly = []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning"}
+// quietArgs make ffmpeg print nothing but warnings and errors.
+var quietArgs = []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning"}
 
-// tryEncoder encodes a grey picture.
+// tryEncoder encodes a gray frame.
 func (t Tools) tryEncoder(ctx context.Context, p Plan) error {
 	name, upload := p.pixelFormat()
-	args := append(slices.Clone(quietly), "-f", "lavfi", "-i", "color=gray:s=640x480:r=25", "-frames:v", "1",
+	args := append(slices.Clone(quietArgs), "-f", "lavfi", "-i", "color=gray:s=640x480:r=25", "-frames:v", "1",
 		"-filter:v", strings.Trim("null,"+upload, ","), "-pix_fmt", name, "-c:v", p.encoder.name)
 	args = append(append(args, p.encoderArgs()...), "-f", "null", "-")
 	if _, err := output(ctx, t.FFmpeg, args, nil, DefaultLimits().writing(), nil); err != nil {
-		return fmt.Errorf("%w: encoder %s does not work: %s: %s", ErrTool, p.encoder.name, tidy(err.Error()), remedies[p.encoder.device])
+		return fmt.Errorf("%w: encoder %s does not work: %s: %s",
+			ErrTool, p.encoder.name, tidy(err.Error()), remedies[p.encoder.device])
 	}
 	return nil
 }
 
-// grey is a picture of 128 x 128 pixels in H.264.
-const grey = "AAAAAWdkAAus2UIEbARAAAADAEAAAAyDxQplgAAAAAFo6+PLIsAAAAFliIQAK//+9nN8JXJY43mS9yy/LoTaFF8LcB6fF3AofDEAAAc4DGnHwDk="
+// grayFrame is a frame of 128 x 128 pixels in H.264, in base64.
+const grayFrame = "AAAAAWdkAAus2UIEbARAAAADAEAAAAyDxQplgAAAAAFo6+PLIsAAAAFliIQAK//+9nN8JXJY43mS9yy/" +
+	"LoTaFF8LcB6fF3AofDEAAAc4DGnHwDk="
 
-// CheckDecoder tells whether the decoder of opts works, by decoding a picture that only its device may decode. It fails
+// CheckDecoder checks that the decoder of opts works, by decoding a frame that only its device may decode. It fails
 // with ErrTool, saying what to do.
 func (t Tools) CheckDecoder(ctx context.Context, opts ReadOptions) error {
 	if !opts.inHardware() {
@@ -159,13 +164,15 @@ func (t Tools) CheckDecoder(ctx context.Context, opts ReadOptions) error {
 		return fmt.Errorf("%w: %s -hwaccels: %w", ErrTool, t.FFmpeg, err)
 	}
 	if !slices.Contains(strings.Fields(string(bytes.ToLower(listed))), opts.Decoder) {
-		return fmt.Errorf("%w: %s has no decoder %s: install a build with it, or write tools::decoder: software", ErrTool, t.FFmpeg, opts.Decoder)
+		return fmt.Errorf("%w: %s has no decoder %s: install a build with it, or write tools::decoder: software",
+			ErrTool, t.FFmpeg, opts.Decoder)
 	}
-	args := append(slices.Clone(quietly), opts.decoderArgs()...)
-	args = append(args, "-hwaccel_output_format", opts.Decoder, "-f", "h264", "-i", "data:video/h264;base64,"+grey,
+	args := append(slices.Clone(quietArgs), opts.decoderArgs()...)
+	args = append(args, "-hwaccel_output_format", opts.Decoder, "-f", "h264", "-i", "data:video/h264;base64,"+grayFrame,
 		"-filter:v", "hwdownload,format=nv12", "-f", "null", "-")
 	if _, err := output(ctx, t.FFmpeg, args, nil, DefaultLimits().writing(), nil); err != nil {
-		return fmt.Errorf("%w: decoder %s does not work: %s: %s", ErrTool, opts.Decoder, tidy(err.Error()), remedies[opts.Decoder])
+		return fmt.Errorf("%w: decoder %s does not work: %s: %s",
+			ErrTool, opts.Decoder, tidy(err.Error()), remedies[opts.Decoder])
 	}
 	return nil
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// withoutDevices hides NVIDIA's GPUs from children, and returns a path at which vaapi has none.
+// withoutDevices hides NVIDIA's GPUs from children, and returns a path without a VAAPI device.
 func withoutDevices(t *testing.T) string {
 	t.Helper()
 	t.Setenv("CUDA_VISIBLE_DEVICES", "-1")
 	return filepath.Join(t.TempDir(), "renderD128")
 }
 
-// script is a program to call instead of ffmpeg.
+// script returns tools with a shell script instead of ffmpeg.
 func script(t *testing.T, text string) Tools {
 	t.Helper()
 	path := written(t, "ffmpeg", []byte("#!/bin/sh\n"+text))
@@ -33,17 +33,19 @@ func script(t *testing.T, text string) Tools {
 	return tools
 }
 
-// TestMissingDevices: what does not work is an error that says why and what to do, before there is any video.
-func TestMissingDevices(t *testing.T) {
+// TestCheckMissingDevices: a device that does not work is an error that says why and what to do, before there is any
+// video.
+func TestCheckMissingDevices(t *testing.T) {
 	tools, none := testTools(t), withoutDevices(t)
 	for _, tc := range []struct{ encoder, codec, name string }{
-		{NVENC, "h265", "hevc_nvenc"}, {NVENC, "same", "h264_nvenc"}, {VAAPI, "", "h264_vaapi"}, {VAAPI, "vp9", "vp9_vaapi"},
+		{NVENC, "h265", "hevc_nvenc"}, {NVENC, "same", "h264_nvenc"}, {VAAPI, "", "h264_vaapi"},
+		{VAAPI, "vp9", "vp9_vaapi"},
 	} {
 		err := tools.CheckEncoder(t.Context(), WriteOptions{Encoder: tc.encoder, Codec: tc.codec, Device: none})
 		require.ErrorIs(t, err, ErrTool)
 		require.ErrorContains(t, err, "encoder "+tc.name+" does not work: ")
 		require.ErrorContains(t, err, "software")
-		assert.NotContains(t, err.Error(), "0x", "addresses tell nobody anything")
+		assert.NotContains(t, err.Error(), "0x", "addresses help nobody")
 	}
 	for _, opts := range []ReadOptions{{Decoder: CUDA}, {Decoder: VAAPI, Device: none}} {
 		err := tools.CheckDecoder(t.Context(), opts)
@@ -64,11 +66,13 @@ func TestMissingDevices(t *testing.T) {
 	require.ErrorContains(t, err, "has no decoder cuda: install a build with it")
 }
 
-// TestDeviceGone: a device that fails once videos come is no fault of theirs, nor does the processor take over in silence.
-func TestDeviceGone(t *testing.T) {
+// TestDeviceFailsDuringVideo: if a device fails later, the error does not blame the video, and the CPU does not take
+// over silently.
+func TestDeviceFailsDuringVideo(t *testing.T) {
 	none := withoutDevices(t)
-	in := clip(t, "a.mkv", pictures("64x48", "5")+quick)
-	for _, read := range []ReadOptions{{Decoder: CUDA}, {Decoder: VAAPI, Device: none}, {Decoder: VAAPI, Device: none, Salvage: true}} {
+	in := clip(t, "a.mkv", testVideo("64x48", "5")+quick)
+	for _, read := range []ReadOptions{{Decoder: CUDA}, {Decoder: VAAPI, Device: none},
+		{Decoder: VAAPI, Device: none, Salvage: true}} {
 		out := filepath.Join(t.TempDir(), "out.mkv")
 		_, err := transcode(t.Context(), testTools(t), in, out, read, WriteOptions{}, nil)
 		require.ErrorIs(t, err, ErrTool)
@@ -83,27 +87,33 @@ func TestDeviceGone(t *testing.T) {
 	}
 }
 
-// TestDeviceArguments: what ffmpeg is asked for.
+// TestDeviceArguments checks ffmpeg's arguments.
 func TestDeviceArguments(t *testing.T) {
 	for _, tc := range []struct {
 		format string
 		write  WriteOptions
-		filter string // the end of it
+		filter string // its end
 		want   string
 	}{
-		{"yuv420p", WriteOptions{}, "setsar=1/1", "-pix_fmt yuv420p -threads 0 -c:v libx264 -preset veryfast -crf 23 -x264-params fps=25/1"},
-		{"yuv420p", WriteOptions{Encoder: NVENC}, "setsar=1/1", "-pix_fmt yuv420p -threads 0 -c:v h264_nvenc -preset p2 -rc vbr -cq 23 -b:v 0"},
-		{"yuv422p10le", WriteOptions{Encoder: NVENC, Codec: "h265", Preset: "ultrafast", Quality: new(int)}, "setsar=1/1,scale=in_range=tv:out_range=tv",
+		{"yuv420p", WriteOptions{}, "setsar=1/1",
+			"-pix_fmt yuv420p -threads 0 -c:v libx264 -preset veryfast -crf 23 -x264-params fps=25/1"},
+		{"yuv420p", WriteOptions{Encoder: NVENC}, "setsar=1/1",
+			"-pix_fmt yuv420p -threads 0 -c:v h264_nvenc -preset p2 -rc vbr -cq 23 -b:v 0"},
+		{"yuv422p10le", WriteOptions{Encoder: NVENC, Codec: "h265", Preset: "ultrafast", Quality: new(int)},
+			"setsar=1/1,scale=in_range=tv:out_range=tv",
 			"-pix_fmt p010le -threads 0 -c:v hevc_nvenc -preset p1 -rc vbr -cq 1 -b:v 0"},
-		{"yuv420p10le", WriteOptions{Encoder: NVENC, Codec: "av1", Preset: "placebo"}, "setsar=1/1,scale=in_range=tv:out_range=tv",
+		{"yuv420p10le", WriteOptions{Encoder: NVENC, Codec: "av1", Preset: "placebo"},
+			"setsar=1/1,scale=in_range=tv:out_range=tv",
 			"-pix_fmt p010le -threads 0 -c:v av1_nvenc -preset p7 -rc vbr -cq 30 -b:v 0"},
 		{"yuv420p", WriteOptions{Encoder: VAAPI}, "setsar=1/1,scale=in_range=tv:out_range=tv,format=nv12,hwupload",
 			"-pix_fmt vaapi -threads 0 -c:v h264_vaapi -rc_mode CQP -qp 23 -vaapi_device /dev/dri/renderD128"},
 		{"yuv420p12le", WriteOptions{Encoder: VAAPI, Codec: "h265", Device: "/dev/dri/renderD129"},
 			"setsar=1/1,scale=in_range=tv:out_range=tv,format=p010le,hwupload",
 			"-pix_fmt vaapi -threads 0 -c:v hevc_vaapi -rc_mode CQP -qp 22 -vaapi_device /dev/dri/renderD129"},
-		{"yuv420p", WriteOptions{Encoder: VAAPI, Codec: "vp9"}, "setsar=1/1,scale=in_range=tv:out_range=tv,format=nv12,hwupload",
-			"-pix_fmt vaapi -threads 0 -c:v vp9_vaapi -rc_mode CQP -global_quality 112 -vaapi_device /dev/dri/renderD128"},
+		{"yuv420p", WriteOptions{Encoder: VAAPI, Codec: "vp9"},
+			"setsar=1/1,scale=in_range=tv:out_range=tv,format=nv12,hwupload",
+			"-pix_fmt vaapi -threads 0 -c:v vp9_vaapi -rc_mode CQP -global_quality 112 " +
+				"-vaapi_device /dev/dri/renderD128"},
 	} {
 		t.Run(fmt.Sprintf("%s %s %s", tc.write.Encoder, tc.write.Codec, tc.format), func(t *testing.T) {
 			info := plainInfo(t, tc.format, 64, 48)
@@ -122,7 +132,8 @@ func TestDeviceArguments(t *testing.T) {
 		"":       "",
 		Software: "",
 		CUDA:     "-init_hw_device cuda=device -hwaccel cuda -hwaccel_device device -i " + inputURL,
-		VAAPI:    "-init_hw_device vaapi=device:/dev/dri/renderD128 -hwaccel vaapi -hwaccel_device device -i " + inputURL,
+		VAAPI: "-init_hw_device vaapi=device:/dev/dri/renderD128 -hwaccel vaapi -hwaccel_device device -i " +
+			inputURL,
 	} {
 		args := strings.Join(decodeArgs(info, ReadOptions{Decoder: decoder}), " ")
 		assert.Contains(t, args, want)
@@ -131,18 +142,21 @@ func TestDeviceArguments(t *testing.T) {
 	}
 }
 
-// TestDeviceLayouts: devices hand out chroma interleaved, and 10 bit in the high bits. The frames come out as they were.
-// A filter stands in for the device.
+// TestDeviceLayouts: devices interleave chroma, and have 10 bits in the high bits. The frames come out as they were. A
+// filter replaces the device.
 func TestDeviceLayouts(t *testing.T) {
-	for format, layout := range map[string]string{"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le", "yuv444p": "yuv444p"} {
+	for format, layout := range map[string]string{"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le",
+		"yuv444p": "yuv444p"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
 			rng := map[bool]string{true: "pc", false: "tv"}[format == "yuvj420p"]
-			in := clip(t, "a.mkv", pictures("98x62", "5")+"-vf scale=out_range="+rng+" -color_range "+rng+" -pix_fmt "+strings.Replace(format, "yuvj", "yuv", 1)+" -c:v ffv1")
+			in := clip(t, "a.mkv",
+				testVideo("98x62", "5")+"-vf scale=out_range="+rng+" -color_range "+rng+" -pix_fmt "+
+					strings.Replace(format, "yuvj", "yuv", 1)+" -c:v ffv1")
 			raw, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-i", in, "-f", "rawvideo", "-").Output()
 			require.NoError(t, err)
 
-			// It drops the options of the device, and puts its layout before the filters.
+			// It drops the options of the device, and converts to its layout before the filters.
 			tools := script(t, `for a; do
 	shift
 	case $a in -init_hw_device|-hwaccel|-hwaccel_device) skip=1; continue;; esac
@@ -172,9 +186,10 @@ exec ffmpeg "$@"
 	}
 }
 
-// TestCheckedPicture: the picture that a decoder is tried with decodes; and where no device does it the try fails.
-func TestCheckedPicture(t *testing.T) {
-	out, err := exec.Command("ffmpeg", "-v", "error", "-f", "h264", "-i", "data:video/h264;base64,"+grey, "-f", "rawvideo", "-").Output()
+// TestCheckDecoderFrame: the frame that checks a decoder decodes, and the check fails if no device decodes it.
+func TestCheckDecoderFrame(t *testing.T) {
+	out, err := exec.Command("ffmpeg", "-v", "error", "-f", "h264", "-i", "data:video/h264;base64,"+grayFrame, "-f",
+		"rawvideo", "-").Output()
 	require.NoError(t, err)
 	assert.Len(t, out, 128*128*3/2)
 	software := script(t, `case "$*" in *-hwaccels*) echo cuda; exit;; esac
@@ -189,25 +204,27 @@ exec ffmpeg "$@"
 	require.ErrorContains(t, software.CheckDecoder(t.Context(), ReadOptions{Decoder: CUDA}), "Impossible to convert")
 }
 
-// TestDeviceFaults tells what a device does not decode from what it fails at.
+// TestDeviceFaults tells what a device does not support from how it fails.
 func TestDeviceFaults(t *testing.T) {
 	for _, tc := range []struct{ line, damage, fault string }{
 		{"[h264 @ 0x1] [error] Failed setup for format cuda: hwaccel initialisation returned error.", "", ""},
 		{"[vp9 @ 0x1] [error] Hardware is lacking required capabilities", "", ""},
 		{"[h264 @ 0x1] [error] No support for codec h264 profile 110.", "", ""},
-		{"[h264 @ 0x1] [error] decoder->cvdl->cuvidCreateDecoder(&decoder->decoder, params) failed -> CUDA_ERROR_OUT_OF_MEMORY: out of memory", "", "CUDA_ERROR_OUT_OF_MEMORY"},
+		{"[h264 @ 0x1] [error] decoder->cvdl->cuvidCreateDecoder(&decoder->decoder, params) failed " +
+			"-> CUDA_ERROR_OUT_OF_MEMORY: out of memory", "", "CUDA_ERROR_OUT_OF_MEMORY"},
 		{"[hevc @ 0x1] [error] hardware accelerator failed to decode picture", "", "failed to decode picture"},
-		{"[AVHWFramesContext @ 0x1] [error] Failed to sync surface 0x4: 2 (resource allocation failed).", "", "Failed to sync surface"},
+		{"[AVHWFramesContext @ 0x1] [error] Failed to sync surface 0x4: 2 (resource allocation failed).", "",
+			"Failed to sync surface"},
 		{"[h264 @ 0x1] [error] error while decoding MB 3 4", "error while decoding MB", ""},
 		{"[h264 @ 0x1] [warning] Using more than 32 (33) decode surfaces might cause nvdec to fail.", "", ""},
 	} {
-		f := faultsOf(Info{}, ReadOptions{Decoder: CUDA})
+		f := newFaults(Info{}, ReadOptions{Decoder: CUDA})
 		f.add([]byte(tc.line))
 		assert.Contains(t, f.text(), tc.damage, tc.line)
 		assert.Contains(t, f.deviceText(), tc.fault, tc.line)
 		assert.Equal(t, tc.damage == "", f.text() == "", tc.line)
 		assert.Equal(t, tc.fault == "", f.deviceText() == "", tc.line)
-		software := faultsOf(Info{}, ReadOptions{})
+		software := newFaults(Info{}, ReadOptions{})
 		software.add([]byte(tc.line))
 		assert.Empty(t, software.deviceText(), tc.line)
 	}

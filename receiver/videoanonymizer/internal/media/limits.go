@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Limits bound what a file may demand of the machine; what exceeds them is refused with ErrLimit. A zero field means the default.
+// Limits bound what a file may demand of the machine; what exceeds them is refused with ErrLimit. A zero field means
+// the default.
 type Limits struct {
 	// MaxWidth and MaxHeight are in pixels.
 	MaxWidth  int `mapstructure:"width"`
@@ -17,7 +18,7 @@ type Limits struct {
 	MaxPixels int64 `mapstructure:"pixels"`
 	// MaxDuration is the longest video.
 	MaxDuration time.Duration `mapstructure:"duration"`
-	// MaxFrameRate is in frames a second.
+	// MaxFrameRate is in frames per second.
 	MaxFrameRate float64 `mapstructure:"frame_rate"`
 	// MaxFrames is the largest number of frames of a video, both as its headers say and as decoded.
 	MaxFrames int64 `mapstructure:"frames"`
@@ -36,7 +37,8 @@ type Limits struct {
 // DefaultLimits returns limits that no ordinary video reaches: 8K for two days without a break.
 func DefaultLimits() Limits {
 	return Limits{
-		MaxWidth: 16384, MaxHeight: 16384, MaxPixels: 8192 * 8192, MaxDuration: 48 * time.Hour, MaxFrameRate: 1000, MaxFrames: 20_000_000,
+		MaxWidth: 16384, MaxHeight: 16384, MaxPixels: 8192 * 8192,
+		MaxDuration: 48 * time.Hour, MaxFrameRate: 1000, MaxFrames: 20_000_000,
 		MaxStreams: 64, ProbeTimeout: time.Minute, MaxCPUTime: 14 * 24 * time.Hour, MaxOutput: 1 << 20,
 	}
 }
@@ -73,7 +75,8 @@ func (l Limits) check(i Info) error {
 	case i.Duration > l.MaxDuration:
 		return fileError(i.Path, ErrLimit, "%s long, at most %s is read", i.Duration, l.MaxDuration)
 	case i.FrameRate.Float() > l.MaxFrameRate:
-		return fileError(i.Path, ErrLimit, "%.0f frames a second, at most %g are read", i.FrameRate.Float(), l.MaxFrameRate)
+		return fileError(i.Path, ErrLimit, "%.0f frames per second, at most %g are read",
+			i.FrameRate.Float(), l.MaxFrameRate)
 	case i.EstimatedFrames > l.MaxFrames:
 		return fileError(i.Path, ErrLimit, "%d frames, at most %d are read", i.EstimatedFrames, l.MaxFrames)
 	}

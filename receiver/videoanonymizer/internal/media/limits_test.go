@@ -6,6 +6,7 @@
 package media
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -17,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBoundsOfChildren lets ffmpeg go over each of its bounds.
-func TestBoundsOfChildren(t *testing.T) {
+// TestChildResourceLimits lets ffmpeg exceed each of its bounds.
+func TestChildResourceLimits(t *testing.T) {
 	tools := testTools(t)
 	dir := t.TempDir()
 	for name, tt := range map[string]struct {
@@ -26,12 +27,16 @@ func TestBoundsOfChildren(t *testing.T) {
 		args   string
 		want   string
 	}{
-		"processor time":                  {bounds{cpu: time.Second}, "-f lavfi -i testsrc2=s=1280x720 -f null -", "more than 1s of processor time"},
-		"a file that is too large":        {bounds{file: 1 << 20}, "-f lavfi -i testsrc2=s=320x240 -f rawvideo file:" + filepath.Join(dir, "large"), "larger than 1 MiB"},
-		"a file from one that only reads": {bounds{}, "-f lavfi -i testsrc2=s=320x240 -f rawvideo file:" + filepath.Join(dir, "any"), "larger than 0 MiB"},
+		"CPU time": {bounds{cpu: time.Second}, "-f lavfi -i testsrc2=s=1280x720 -f null -",
+			"more than 1s of CPU time"},
+		"a file that is too large": {bounds{file: 1 << 20},
+			"-f lavfi -i testsrc2=s=320x240 -f rawvideo file:" + filepath.Join(dir, "large"), "larger than 1 MiB"},
+		"a file of a reading child": {bounds{},
+			"-f lavfi -i testsrc2=s=320x240 -f rawvideo file:" + filepath.Join(dir, "any"), "larger than 0 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args := append([]string{"-nostdin", "-hide_banner", "-loglevel", "repeat+level+error"}, strings.Fields(tt.args)...)
+			args := append([]string{"-nostdin", "-hide_banner", "-loglevel", "repeat+level+error"},
+				strings.Fields(tt.args)...)
 			_, err := stream(t.Context(), tools.FFmpeg, args, nil, tt.bounds, func(r io.Reader) error {
 				_, err := io.Copy(io.Discard, r)
 				return err
@@ -49,7 +54,7 @@ func TestBoundsOfChildren(t *testing.T) {
 	assert.Zero(t, any.Size())
 }
 
-// TestOutputTooLarge writes a video that grows beyond its limit: the error says so, and nothing is left.
+// TestOutputTooLarge writes a video that exceeds its limit: the error says so, and no file is left.
 func TestOutputTooLarge(t *testing.T) {
 	tools := testTools(t)
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=640x480:r=25:d=8 "+quick)
@@ -61,7 +66,7 @@ func TestOutputTooLarge(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.mkv")
 	w, err := tools.createFor(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: "ffv1"})
 	require.NoError(t, err)
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	for {
 		var frame *Frame
 		if frame, err = r.Next(); err != nil {
@@ -73,7 +78,7 @@ func TestOutputTooLarge(t *testing.T) {
 			break
 		}
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = w.Finish(t.Context())
 	}
 	require.ErrorIs(t, err, ErrLimit)

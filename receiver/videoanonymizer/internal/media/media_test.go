@@ -29,7 +29,7 @@ func testTools(t testing.TB) Tools {
 	return tools
 }
 
-// clip makes a video with ffmpeg's own arguments, as a shell would split them, and returns its path.
+// clip makes a video from ffmpeg's arguments, split at spaces, and returns its path.
 func clip(t testing.TB, name, args string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -53,7 +53,7 @@ func ffprobe(t testing.TB, path, entries string, more ...string) []string {
 	return strings.Fields(string(out))
 }
 
-// createFor plans how to write a video and starts to.
+// createFor creates a writer by a new plan.
 func (t Tools) createFor(ctx context.Context, path string, info Info, options WriteOptions) (*Writer, error) {
 	plan, err := NewPlan(info, options)
 	if err != nil {
@@ -63,8 +63,9 @@ func (t Tools) createFor(ctx context.Context, path string, info Info, options Wr
 }
 
 // transcode passes every frame of a video through the package, changed by edit if that is not nil, and returns the
-// output's path and the frames' times.
-func transcode(ctx context.Context, tools Tools, path, final string, read ReadOptions, write WriteOptions, edit func(*Frame)) (pts []int64, err error) {
+// frames' PTS.
+func transcode(ctx context.Context, tools Tools, path, final string, read ReadOptions, write WriteOptions,
+	edit func(*Frame)) (pts []int64, err error) {
 	info, err := tools.Probe(ctx, path, Limits{})
 	if err != nil {
 		return nil, err
@@ -82,10 +83,10 @@ func transcode(ctx context.Context, tools Tools, path, final string, read ReadOp
 	if err != nil {
 		return nil, err
 	}
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	for {
 		f, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if r.Damage() != nil {
 				w.EndUnknown()
 			}

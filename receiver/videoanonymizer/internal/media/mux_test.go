@@ -17,10 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// loudest is the peak of a file's sound in decibels, as ffmpeg measures it.
-func loudest(t *testing.T, path string) float64 {
+// peakVolume is the peak of a file's audio in decibels, as ffmpeg measures it.
+func peakVolume(t *testing.T, path string) float64 {
 	t.Helper()
-	out, err := exec.Command("ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-map", "0:a", "-af", "volumedetect", "-f", "null", "-").CombinedOutput()
+	out, err := exec.Command("ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-map", "0:a", "-af", "volumedetect",
+		"-f", "null", "-").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	_, rest, found := strings.Cut(string(out), "max_volume: ")
 	require.True(t, found, "%s", out)
@@ -29,7 +30,7 @@ func loudest(t *testing.T, path string) float64 {
 	return peak
 }
 
-// span gives the times of the first and the last packet of a stream in seconds; where the container keeps none, zero.
+// span returns the times of the first and the last packet of a stream in seconds; zero if the container stores none.
 func span(t *testing.T, path, stream string) (from, to float64) {
 	t.Helper()
 	lines := ffprobe(t, path, "packet=pts_time", "-select_streams", stream)
@@ -44,20 +45,21 @@ func span(t *testing.T, path, stream string) (from, to float64) {
 	return at(lines[0]), at(lines[len(lines)-1])
 }
 
-// kinds are those of a file's streams.
+// kinds returns the kinds of a file's streams.
 func kinds(t *testing.T, path string) (found []string) {
 	t.Helper()
 	for _, line := range ffprobe(t, path, "stream=codec_type") {
-		if kind, ok := strings.CutPrefix(line, "stream|codec_type="); ok && !slices.Contains(found, kind) { // MPEG-TS lists them by program, too
+		kind, ok := strings.CutPrefix(line, "stream|codec_type=")
+		if ok && !slices.Contains(found, kind) { // MPEG-TS lists them by program, too
 			found = append(found, kind)
 		}
 	}
 	return found
 }
 
-// TestSound copies, mutes and drops sound in every container, and sees that pictures stay where they are.
-func TestSound(t *testing.T) {
-	const pictures = "-f lavfi -i testsrc2=s=64x48:r=25:d=3 -f lavfi -i sine=d=3:r=48000 -map 0 -map 1 "
+// TestAudioModes copies, mutes and drops audio in every container, and checks that frames keep their times.
+func TestAudioModes(t *testing.T) {
+	const testAV = "-f lavfi -i testsrc2=s=64x48:r=25:d=3 -f lavfi -i sine=d=3:r=48000 -map 0 -map 1 "
 	for file, args := range map[string]string{
 		"a.mp4":  "-c:v libx264 -preset ultrafast -c:a aac",
 		"a.mov":  "-c:v libx264 -preset ultrafast -c:a pcm_s16le",
@@ -68,46 +70,48 @@ func TestSound(t *testing.T) {
 	} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			in := clip(t, file, pictures+args)
-			for _, sound := range []string{AudioDrop, AudioMute, AudioCopy} {
+			in := clip(t, file, testAV+args)
+			for _, mode := range []string{AudioDrop, AudioMute, AudioCopy} {
 				out := filepath.Join(t.TempDir(), file)
-				_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, WriteOptions{Preset: "ultrafast", Audio: sound}, nil)
-				require.NoError(t, err, sound)
-				if sound == AudioDrop {
+				_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{},
+					WriteOptions{Preset: "ultrafast", Audio: mode}, nil)
+				require.NoError(t, err, mode)
+				if mode == AudioDrop {
 					assert.Equal(t, []string{"video"}, kinds(t, out))
 					continue
 				}
-				assert.ElementsMatch(t, []string{"video", "audio"}, kinds(t, out), sound)
-				assert.Len(t, lookAt(t, out).times, 75, sound)
+				assert.ElementsMatch(t, []string{"video", "audio"}, kinds(t, out), mode)
+				assert.Len(t, probeVideo(t, out).times, 75, mode)
 				from, to := span(t, out, "a:0")
-				assert.InDelta(t, 2.97, to-from, 0.15, "%s: how long sound is", sound)
-				if sound == AudioMute {
-					assert.Less(t, loudest(t, out), -80.0, "silence")
+				assert.InDelta(t, 2.97, to-from, 0.15, "%s: duration of the audio", mode)
+				if mode == AudioMute {
+					assert.Less(t, peakVolume(t, out), -80.0, "silence")
 					continue
 				}
-				assert.Greater(t, loudest(t, out), -30.0, "a tone")
+				assert.Greater(t, peakVolume(t, out), -30.0, "a tone")
 				before, _ := span(t, in, "a:0")
-				pictureBefore, _ := span(t, in, "v:0")
-				pictureAfter, _ := span(t, out, "v:0")
-				assert.InDelta(t, before-pictureBefore, from-pictureAfter, 0.03, "sound and pictures begin together as before")
+				videoBefore, _ := span(t, in, "v:0")
+				videoAfter, _ := span(t, out, "v:0")
+				assert.InDelta(t, before-videoBefore, from-videoAfter, 0.03, "audio and video are in sync as before")
 			}
 		})
 	}
 }
 
-// TestMuteBesideTags: the source is opened for its tags then, and its sound still does not get into the output.
-func TestMuteBesideTags(t *testing.T) {
-	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac -metadata title=kept")
+// TestMuteWithTags: the source is opened for its tags, and its audio still does not get into the output.
+func TestMuteWithTags(t *testing.T) {
+	in := clip(t, "a.mp4",
+		"-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac -metadata title=kept")
 	out := filepath.Join(t.TempDir(), "a.mp4")
 	write := WriteOptions{Preset: "ultrafast", Audio: AudioMute, Keep: []string{"title", KeepChapters}}
 	_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, write, nil)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"video", "audio"}, kinds(t, out))
-	assert.Less(t, loudest(t, out), -80.0, "silence")
+	assert.Less(t, peakVolume(t, out), -80.0, "silence")
 	assert.Contains(t, strings.Join(ffprobe(t, out, "format_tags"), " "), "kept")
 }
 
-// refusal is what Create says of a video, before the work, and leaves nothing behind.
+// refusal returns the error of Create, which leaves nothing behind.
 func refusal(t *testing.T, in string, write WriteOptions) error {
 	t.Helper()
 	tools, dir := testTools(t), t.TempDir()
@@ -120,24 +124,24 @@ func refusal(t *testing.T, in string, write WriteOptions) error {
 	return refused
 }
 
-// TestSoundThatDoesNotFit is refused before the work, not after it.
-func TestSoundThatDoesNotFit(t *testing.T) {
+// TestAudioDoesNotFitContainer: it is refused before encoding, not after.
+func TestAudioDoesNotFitContainer(t *testing.T) {
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac")
 	err := refusal(t, in, WriteOptions{Container: "webm", Audio: AudioCopy})
 	require.ErrorIs(t, err, ErrUnsupported)
 	require.ErrorContains(t, err, "choose container mkv")
 }
 
-// TestBesidesThatCannotBeReadBack: MPEG-TS takes any stream, as data that nobody knows.
-func TestBesidesThatCannotBeReadBack(t *testing.T) {
+// TestAudioCannotBeReadBack: MPEG-TS takes any stream, as data of unknown kind.
+func TestAudioCannotBeReadBack(t *testing.T) {
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a flac")
 	err := refusal(t, in, WriteOptions{Container: "ts", Audio: AudioCopy})
 	require.ErrorIs(t, err, ErrUnsupported)
 	require.ErrorContains(t, err, "0 and 0 can be read back")
 }
 
-// TestSubtitlesThatFitNowhere are not to be put where they do not go either.
-func TestSubtitlesThatFitNowhere(t *testing.T) {
+// TestSubtitlesDoNotFitContainer: the error does not suggest the container in use.
+func TestSubtitlesDoNotFitContainer(t *testing.T) {
 	subs := written(t, "s.srt", []byte("1\n00:00:00,000 --> 00:00:01,000\nwords\n"))
 	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -i "+subs+" -map 0 -map 1 -c:v libx264 -c:s mov_text")
 	err := refusal(t, in, WriteOptions{Container: "mkv", Keep: []string{KeepSubtitles}})
@@ -145,8 +149,8 @@ func TestSubtitlesThatFitNowhere(t *testing.T) {
 	require.ErrorContains(t, err, "matroska: leave them out")
 }
 
-// TestTooLongTag is refused before the work: the kernel would not take it.
-func TestTooLongTag(t *testing.T) {
+// TestTagTooLong: it is refused before encoding, since the kernel would not accept it as an argument.
+func TestTagTooLong(t *testing.T) {
 	meta := written(t, "meta.txt", []byte(";FFMETADATA1\ncomment="+strings.Repeat("x", maxTag+1)+"\n"))
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -i "+meta+" -map_metadata 1 -c:v ffv1")
 	err := refusal(t, in, WriteOptions{Container: "mkv", Keep: []string{"comment"}})
@@ -154,17 +158,19 @@ func TestTooLongTag(t *testing.T) {
 	require.ErrorContains(t, err, `"COMMENT" is longer`)
 }
 
-// TestSalvageWithSound keeps the sound of a truncated video, of which ffmpeg complains again, and shows the last frame no longer than
-// the others.
-func TestSalvageWithSound(t *testing.T) {
+// TestSalvageWithAudio keeps the audio of a truncated video, about which ffmpeg complains again, and shows the last
+// frame no longer than the others.
+func TestSalvageWithAudio(t *testing.T) {
 	for _, name := range []string{"a.mkv", "a.mp4"} {
 		t.Run(name, func(t *testing.T) {
-			in := clip(t, name, "-f lavfi -i testsrc2=s=320x240:r=25:d=20 -f lavfi -i sine=d=20 -c:v libx264 -g 25 -c:a aac -movflags faststart")
+			in := clip(t, name, "-f lavfi -i testsrc2=s=320x240:r=25:d=20 -f lavfi -i sine=d=20 "+
+				"-c:v libx264 -g 25 -c:a aac -movflags faststart")
 			stat, err := os.Stat(in)
 			require.NoError(t, err)
 			require.NoError(t, os.Truncate(in, stat.Size()/2))
 			out := filepath.Join(t.TempDir(), name)
-			pts, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{Salvage: true}, WriteOptions{Preset: "ultrafast", Audio: AudioCopy}, nil)
+			pts, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{Salvage: true},
+				WriteOptions{Preset: "ultrafast", Audio: AudioCopy}, nil)
 			require.NoError(t, err)
 			require.Greater(t, len(pts), 50)
 			require.Less(t, len(pts), 480)
@@ -176,20 +182,22 @@ func TestSalvageWithSound(t *testing.T) {
 	}
 }
 
-// TestManyHours writes a video of more units of time than a packet's duration can have in MP4.
-func TestManyHours(t *testing.T) {
-	in := clip(t, "a.mp4", "-f lavfi -i testsrc=s=64x48:r=1/600:d=28800 -c:v libx264 -preset ultrafast -video_track_timescale 90000")
+// TestVeryLongVideo writes a video that lasts longer, in units of time, than a packet can last in MP4.
+func TestVeryLongVideo(t *testing.T) {
+	in := clip(t, "a.mp4",
+		"-f lavfi -i testsrc=s=64x48:r=1/600:d=28800 -c:v libx264 -preset ultrafast -video_track_timescale 90000")
 	out := filepath.Join(t.TempDir(), "out.mp4")
 	_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, WriteOptions{Preset: "ultrafast"}, nil)
 	require.NoError(t, err)
-	assert.Equal(t, lookAt(t, in).times, lookAt(t, out).times)
+	assert.Equal(t, probeVideo(t, in).times, probeVideo(t, out).times)
 	info, err := testTools(t).Probe(t.Context(), out, Limits{})
 	require.NoError(t, err)
 	assert.Equal(t, 8*time.Hour, info.Duration)
 }
 
-// TestKeep plants tags, chapters and subtitles, and finds in the output those that are asked for and no others.
-func TestKeep(t *testing.T) {
+// TestKeepTagsChaptersSubtitles adds tags, chapters and subtitles, and finds those that are kept in the output, and no
+// others.
+func TestKeepTagsChaptersSubtitles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -201,7 +209,8 @@ func TestKeep(t *testing.T) {
 	for _, file := range []string{"a.mp4", "a.mkv"} {
 		in := filepath.Join(dir, file)
 		text := map[string]string{"a.mp4": "mov_text", "a.mkv": "srt"}[file]
-		ffmpeg(t, strings.Fields("-y -f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -i "+subs+" -i "+chapters+
+		ffmpeg(t, strings.Fields("-y -f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -i "+subs+" -i "+
+			chapters+
 			" -map 0 -map 1 -map 2 -map_chapters 3 -c:v libx264 -c:a aac -c:s "+text+
 			" -metadata title=secret -metadata artist=nobody -metadata creation_time=2021-03-04T05:06:07Z"), in)
 		for _, tc := range []struct {
@@ -211,22 +220,27 @@ func TestKeep(t *testing.T) {
 			subtitleCount int
 		}{
 			{"nothing", nil, nil, []string{"secret", "nobody", "2021-03-04", "first", "subtitle"}, 0},
-			{"a time", []string{"Creation_Time"}, []string{"2021-03-04"}, []string{"secret", "nobody", "first", "subtitle"}, 0},
-			{"tags", []string{"title", "artist"}, []string{"secret", "nobody"}, []string{"2021-03-04", "first", "subtitle"}, 0},
+			{"a time", []string{"Creation_Time"}, []string{"2021-03-04"},
+				[]string{"secret", "nobody", "first", "subtitle"}, 0},
+			{"tags", []string{"title", "artist"}, []string{"secret", "nobody"},
+				[]string{"2021-03-04", "first", "subtitle"}, 0},
 			{"chapters", []string{KeepChapters}, []string{"first"}, []string{"secret", "nobody", "2021-03-04"}, 0},
-			{"subtitles", []string{KeepSubtitles}, []string{"subtitle"}, []string{"secret", "nobody", "2021-03-04", "first"}, 1},
+			{"subtitles", []string{KeepSubtitles}, []string{"subtitle"},
+				[]string{"secret", "nobody", "2021-03-04", "first"}, 1},
 		} {
 			t.Run(file+" "+tc.name, func(t *testing.T) {
 				out := filepath.Join(t.TempDir(), file)
-				_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{}, WriteOptions{Preset: "ultrafast", Keep: tc.keep}, nil)
+				_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{},
+					WriteOptions{Preset: "ultrafast", Keep: tc.keep}, nil)
 				require.NoError(t, err)
-				said := strings.Join(ffprobe(t, out, "format_tags:stream=codec_type:stream_tags:chapter:chapter_tags"), "\n")
+				said := strings.Join(ffprobe(t, out, "format_tags:stream=codec_type:stream_tags:chapter:chapter_tags"),
+					"\n")
 				for _, word := range tc.has {
 					assert.Contains(t, said, word)
 				}
 				for _, word := range tc.hasNot {
 					if word == "subtitle" && file == "a.mp4" && tc.name == "chapters" {
-						continue // MP4 keeps chapters as a track of text
+						continue // MP4 stores chapters as a text track
 					}
 					assert.NotContains(t, said, word)
 				}

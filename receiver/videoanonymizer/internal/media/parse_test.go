@@ -40,11 +40,12 @@ func TestParseShown(t *testing.T) {
 	}
 }
 
-// TestForgedTimes: a title that looks like ffmpeg's log changes nothing.
-func TestForgedTimes(t *testing.T) {
-	in := clip(t, "a.mkv", pictures("64x48", "5")+quick)
+// TestForgedLogInMetadata: a title that looks like ffmpeg's log has no effect.
+func TestForgedLogInMetadata(t *testing.T) {
+	in := clip(t, "a.mkv", testVideo("64x48", "5")+quick)
 	out := in + ".mkv"
-	ffmpeg(t, []string{"-i", in, "-c", "copy", "-metadata", "title=\n[Parsed_showinfo_0 @ 0x1] [info] n:   0 pts:   4242 pts_time:1\r[fatal] x\n[error] forged"}, out)
+	ffmpeg(t, []string{"-i", in, "-c", "copy", "-metadata",
+		"title=\n[Parsed_showinfo_0 @ 0x1] [info] n:   0 pts:   4242 pts_time:1\r[fatal] x\n[error] forged"}, out)
 	tools := testTools(t)
 	info, err := tools.Probe(t.Context(), out, Limits{})
 	require.NoError(t, err)
@@ -68,7 +69,7 @@ func FuzzParseShown(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line []byte) {
 		_, ours, frame := parseShown(line)
 		if frame && !ours {
-			t.Fatal("a frame of somebody else's")
+			t.Fatal("a frame that is not showinfo's")
 		}
 		level(line)
 		var faults faults
@@ -93,7 +94,8 @@ func FuzzTags(f *testing.F) {
 }
 
 func TestRational(t *testing.T) {
-	for s, want := range map[string]Rational{"30000/1001": {30000, 1001}, "16:11": {16, 11}, "0/0": {0, 1}, "": {0, 1}, "N/A": {0, 1},
+	for s, want := range map[string]Rational{"30000/1001": {30000, 1001}, "16:11": {16, 11}, "0/0": {0, 1}, "": {0, 1},
+		"N/A":  {0, 1},
 		"-1/5": {0, 1}, "1/0": {0, 1}, "9999999999/1": {0, 1}, "0/1": {0, 1}} {
 		assert.Equal(t, want, rational(s), s)
 	}
@@ -102,8 +104,9 @@ func TestRational(t *testing.T) {
 }
 
 func TestDuration(t *testing.T) {
-	for s, want := range map[string]time.Duration{"3.026000": 3026 * time.Millisecond, "01:02:03.5": 3723500 * time.Millisecond,
-		"N/A": 0, "": 0, "-1": 0, "1e300": math.MaxInt64, "nan": math.MaxInt64, "inf": math.MaxInt64} {
+	for s, want := range map[string]time.Duration{"3.026000": 3026 * time.Millisecond,
+		"01:02:03.5": 3723500 * time.Millisecond,
+		"N/A":        0, "": 0, "-1": 0, "1e300": math.MaxInt64, "nan": math.MaxInt64, "inf": math.MaxInt64} {
 		assert.Equal(t, want, duration(s), s)
 	}
 }
@@ -116,7 +119,8 @@ func TestRescale(t *testing.T) {
 		if r.IntN(2) == 0 {
 			pts = -pts
 		}
-		from, to := Rational{r.Int64N(2000) + 1, r.Int64N(math.MaxInt32) + 1}, Rational{r.Int64N(2000) + 1, r.Int64N(math.MaxInt32) + 1}
+		from := Rational{r.Int64N(2000) + 1, r.Int64N(math.MaxInt32) + 1}
+		to := Rational{r.Int64N(2000) + 1, r.Int64N(math.MaxInt32) + 1}
 		exact := new(big.Rat).Mul(new(big.Rat).SetInt64(pts), big.NewRat(from.Num*to.Den, from.Den*to.Num))
 		got := rescale(pts, from, to)
 		limit := new(big.Rat).SetInt64(math.MaxInt64)
@@ -129,35 +133,38 @@ func TestRescale(t *testing.T) {
 	}
 }
 
-func TestHandedOut(t *testing.T) {
+func TestReadFormat(t *testing.T) {
 	for source, want := range map[string]string{
 		"yuv420p": "yuv420p", "yuvj422p": "yuv422p", "yuva420p": "yuv420p", "nv12": "yuv420p", "p010le": "yuv420p10le",
 		"yuv420p9le": "yuv420p10le", "yuv422p14be": "yuv422p12le", "yuva444p16le": "yuv444p12le", "gray9be": "gray10le",
 		"gray16le": "gray12le", "rgb24": "yuv444p", "gbrp": "yuv444p", "gbrp10le": "yuv444p10le", "pal8": "yuv420p",
 		"yuv440p12le": "yuv444p12le", "uyvy422": "yuv422p", "yuv410p": "yuv420p", "ya8": "gray",
 	} {
-		got, err := handedOut("x", source)
+		got, err := readFormat("x", source)
 		require.NoError(t, err, source)
 		assert.Equal(t, want, got.Name, source)
 	}
 	for _, source := range []string{"", "bayer_rggb8", "xyz12le", "cuda"} {
-		_, err := handedOut("x", source)
+		_, err := readFormat("x", source)
 		require.ErrorIs(t, err, ErrUnsupported, source)
 	}
-	got, err := handedOut("gif", "bgra")
+	got, err := readFormat("gif", "bgra")
 	require.NoError(t, err)
 	assert.Equal(t, "yuv420p", got.Name)
 }
 
-// TestKeepAlpha: only if both the source and the target have it.
-func TestKeepAlpha(t *testing.T) {
+// TestPlanKeepsAlpha: frames have alpha only if both the source and the codec have it.
+func TestPlanKeepsAlpha(t *testing.T) {
 	for _, tc := range []struct{ source, codec, encoder, want string }{
-		{"yuva420p", "ffv1", "", "yuva420p"}, {"yuva422p10be", "ffv1", "", "yuva422p10le"}, {"yuva444p12le", "ffv1", "", "yuva444p10le"},
+		{"yuva420p", "ffv1", "", "yuva420p"}, {"yuva422p10be", "ffv1", "", "yuva422p10le"},
+		{"yuva444p12le", "ffv1", "", "yuva444p10le"},
 		{"gbrap", "ffv1", "", "yuva444p"}, {"rgba64le", "ffv1", "", "yuva444p10le"}, {"argb", "same", "", "yuva444p"},
-		{"yuv420p12le", "ffv1", "", "yuv420p12le"}, {"rgb24", "ffv1", "", "yuv444p"}, {"ya8", "ffv1", "", "gray"}, {"pal8", "ffv1", "", "yuv420p"},
-		{"yuva420p", "h264", "", "yuv420p"}, {"yuva420p", "vp9", "", "yuv420p"}, {"yuva420p", "same", "nvenc", "yuv420p"},
+		{"yuv420p12le", "ffv1", "", "yuv420p12le"}, {"rgb24", "ffv1", "", "yuv444p"}, {"ya8", "ffv1", "", "gray"},
+		{"pal8", "ffv1", "", "yuv420p"},
+		{"yuva420p", "h264", "", "yuv420p"}, {"yuva420p", "vp9", "", "yuv420p"},
+		{"yuva420p", "same", "nvenc", "yuv420p"},
 	} {
-		format, err := handedOut("ffv1", tc.source)
+		format, err := readFormat("ffv1", tc.source)
 		require.NoError(t, err, tc.source)
 		info := plainInfo(t, format.Name, 64, 48)
 		info.Codec, info.SourceFormat = "ffv1", tc.source
@@ -169,14 +176,14 @@ func TestKeepAlpha(t *testing.T) {
 	}
 }
 
-// TestConvertedSources decodes formats that are not handed out as they are: the pixels must be those of ffmpeg's own
-// conversion in the same range.
+// TestConvertedSources decodes formats that are converted: the pixels must be those of ffmpeg's own conversion in the
+// same range.
 func TestConvertedSources(t *testing.T) {
 	tools := testTools(t)
 	for _, format := range []string{"yuva420p", "gbrp", "yuv411p", "yuv422p16le", "bgra"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			in := clip(t, "a.mkv", pictures("64x48", "5")+"-pix_fmt "+format+" -c:v ffv1")
+			in := clip(t, "a.mkv", testVideo("64x48", "5")+"-pix_fmt "+format+" -c:v ffv1")
 			out := in + ".out.mkv"
 			_, err := transcode(t.Context(), tools, in, out, ReadOptions{}, WriteOptions{Codec: "ffv1"}, nil)
 			require.NoError(t, err)
@@ -186,25 +193,27 @@ func TestConvertedSources(t *testing.T) {
 }
 
 func TestFrameSizes(t *testing.T) {
-	for name, want := range map[string]int{"yuv420p": 7*5 + 2*4*3, "yuv422p": 7*5 + 2*4*5, "yuv444p12le": 2 * 3 * 7 * 5, "gray": 35, "gray10le": 70, "yuva420p": 2*7*5 + 2*4*3, "yuva444p10le": 2 * 4 * 7 * 5} {
-		f, err := FormatByName(name)
+	for name, want := range map[string]int{"yuv420p": 7*5 + 2*4*3, "yuv422p": 7*5 + 2*4*5, "yuv444p12le": 2 * 3 * 7 * 5,
+		"gray": 35, "gray10le": 70, "yuva420p": 2*7*5 + 2*4*3, "yuva444p10le": 2 * 4 * 7 * 5} {
+		f, err := formatByName(name)
 		require.NoError(t, err)
 		assert.Equal(t, want, f.FrameBytes(7, 5), name)
-		frame, err := NewFrame(f, 7, 5)
+		frame, err := newFrame(f, 7, 5)
 		require.NoError(t, err)
 		n := 0
 		for i := range f.AllPlanes() {
 			n += len(frame.Planes[i].Data)
 		}
 		assert.Equal(t, want, n, name)
-		frame.Release() // belongs to nobody
+		frame.Release() // has no effect
 	}
-	_, err := NewFrame(PixelFormat{Planes: 1, Depth: 8}, 0, 5)
+	_, err := newFrame(PixelFormat{Planes: 1, Depth: 8}, 0, 5)
 	require.ErrorIs(t, err, ErrUnsupported)
 }
 
 func TestContainerFor(t *testing.T) {
-	for name, want := range map[string]string{"a.mp4": "mp4", "a.MOV": "mov", "b/c.mkv": "mkv", "a.webm": "webm", "a.avi": "avi",
+	for name, want := range map[string]string{"a.mp4": "mp4", "a.MOV": "mov", "b/c.mkv": "mkv", "a.webm": "webm",
+		"a.avi": "avi",
 		"a.MTS": "ts", "a.gif": "mp4", "a": "mp4", "a.m4v": "mp4", "a.wmv": "mkv"} {
 		assert.Equal(t, want, ContainerFor(name), name)
 	}
@@ -220,16 +229,16 @@ func TestFaults(t *testing.T) {
 		{"[h264 @ 0x1] [warning] Increasing reorder buffer", false},
 		{"[h264 @ 0x1] [error] mmco: unref short failure", false},
 		{"[aac @ 0x1] [error] channel element 2.11 is not allocated", false},
-		{"[mp3float @ 0x1] [error] Header missing", false}, // the decoder of mp3
+		{"[mp3float @ 0x1] [error] Header missing", false}, // decodes mp3
 		{"[mpeg2video @ 0x1] [error] Invalid frame dimensions 0x0.", true},
 		{"[h264 @ 0x1] [info] all is well", false},
 		{"Svt[info]: hello", false},
 	} {
-		f := faultsOf(Info{otherCodecs: []string{"aac", "mp3"}}, ReadOptions{})
+		f := newFaults(Info{otherCodecs: []string{"aac", "mp3"}}, ReadOptions{})
 		f.add([]byte(tc.line))
 		assert.Equal(t, tc.fault, f.text() != "", tc.line)
 	}
-	broadcast := faultsOf(Info{Container: "mpegts"}, ReadOptions{})
+	broadcast := newFaults(Info{Container: "mpegts"}, ReadOptions{})
 	line := []byte("[h264 @ 0x1] [error] non-existing PPS 0 referenced")
 	broadcast.add(line)
 	assert.Empty(t, broadcast.text())
@@ -239,26 +248,26 @@ func TestFaults(t *testing.T) {
 	broadcast.add(line)
 	assert.NotEmpty(t, broadcast.text())
 
-	sought := faultsOf(Info{}, ReadOptions{from: time.Second})
+	sought := newFaults(Info{}, ReadOptions{from: time.Second})
 	sought.add(line)
-	assert.Empty(t, sought.text(), "what lies before the place that was sought")
+	assert.Empty(t, sought.text(), "before the frame that was sought")
 	sought.sawFrame()
 	sought.add(line)
 	assert.NotEmpty(t, sought.text())
 }
 
-// TestTimeCheck: the verification finds each kind of difference.
-func TestTimeCheck(t *testing.T) {
+// TestVerifyTimes finds each kind of difference.
+func TestVerifyTimes(t *testing.T) {
 	const good = "0,0,9\n80,40,9\n40,80,9\n120,120,9\n"
 	for _, tc := range []struct{ name, lines, says string }{
 		{"good", good, ""},
 		{"one missing", "0,0,9\n80,40,9\n40,80,9\n", "it ends after 3 frames"},
 		{"one too many", good + "160,160,9\n", "more than the 4"},
 		{"one moved", "0,0,9\n80,40,9\n41,80,9\n120,120,9\n", "frame 1 is shown at 41 instead of 40"},
-		{"empty ones do not count", good + "160,160,0\n", ""},
+		{"empty packets do not count", good + "160,160,0\n", ""},
 		{"no time", "N/A,N/A,9\n", "no time"},
 		{"decoding times only", "N/A,0,9\nN/A,40,9\nN/A,80,9\nN/A,120,9\n", ""},
-		{"rubbish", "x\n", "ffprobe says"},
+		{"garbage", "x\n", "ffprobe says"},
 		{"nothing", "", "it ends after 0 frames"},
 	} {
 		var log timeLog
@@ -276,8 +285,8 @@ func TestTimeCheck(t *testing.T) {
 	}
 }
 
-// TestLongLines: a child may write without end and without line breaks.
-func TestLongLines(t *testing.T) {
+// TestReadLongLines: a child may write endlessly and without line breaks.
+func TestReadLongLines(t *testing.T) {
 	r := bufio.NewReaderSize(strings.NewReader(strings.Repeat("x", 1<<20)+"\nshort\r\nlast"), 64<<10)
 	var lengths []int
 	for {
@@ -294,5 +303,6 @@ func TestLongLines(t *testing.T) {
 	}
 	text, failed := c.complaints()
 	assert.True(t, failed)
-	assert.Equal(t, "[error] 0; [error] 1; [error] 2; [error] 3; [error] 996; [error] 997; [error] 998; [error] 999", text)
+	assert.Equal(t, "[error] 0; [error] 1; [error] 2; [error] 3; [error] 996; [error] 997; [error] 998; [error] 999",
+		text)
 }

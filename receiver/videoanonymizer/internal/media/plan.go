@@ -17,8 +17,9 @@ type WriteOptions struct {
 	// Container is "mp4", "mov", "mkv", "webm", "avi" or "ts"; "" or SameAsSource is the one for the source's name
 	// (ContainerFor).
 	Container string
-	// Codec is "h264" (default), "h265", "vp9", "av1", "ffv1", or SameAsSource for the source's own if it is one of these, else
-	// h264. WebM holds no H.264: there "h264" means vp9. Any other pair that does not go together is ErrUnsupported.
+	// Codec is "h264" (default), "h265", "vp9", "av1", "ffv1", or SameAsSource for the source's own if it is one of
+	// these, else h264. WebM holds no H.264: there "h264" means vp9. Any other pair that does not go together is
+	// ErrUnsupported.
 	Codec string
 	// Quality is the constant rate factor: 0 is best, MaxQuality is worst; ffv1 is lossless and has none. nil takes the
 	// codec's default: 23 for h264, 22 for h265, 28 for vp9, 30 for av1.
@@ -37,8 +38,8 @@ type WriteOptions struct {
 	Stall time.Duration
 	// Audio is AudioDrop (default), AudioCopy or AudioMute.
 	Audio string
-	// Keep lists what else of the source gets into the output: KeepChapters, KeepSubtitles, or names of the file's tags,
-	// such as creation_time, in any case.
+	// Keep lists what else of the source gets into the output: KeepChapters, KeepSubtitles, or names of the file's
+	// tags, such as creation_time, in any case.
 	Keep []string
 
 	_ struct{}
@@ -97,7 +98,8 @@ func (p *Plan) chooseEncoder() error {
 		return err
 	}
 	if can := p.container.codecs(); !slices.Contains(can, written) {
-		return fmt.Errorf("%w: %s does not go into %s: use %s, or container mkv", ErrUnsupported, written, name, strings.Join(can, " or "))
+		return fmt.Errorf("%w: %s does not go into %s: use %s, or container mkv",
+			ErrUnsupported, written, name, strings.Join(can, " or "))
 	}
 	if p.encoder.refuses != nil && p.encoder.refuses(p.info) {
 		p.encoder = *p.encoder.fallback
@@ -126,7 +128,7 @@ func (p *Plan) chooseFormat() (err error) {
 	return err
 }
 
-// chooseTimeBase: AVI stores no times, only frames at a fixed rate, some of them empty.
+// chooseTimeBase makes it one frame for AVI, which stores no times, only frames at a fixed rate, some of them empty.
 func (p *Plan) chooseTimeBase() error {
 	if p.container.name != "avi" {
 		return nil
@@ -140,8 +142,8 @@ func (p *Plan) chooseTimeBase() error {
 	return nil
 }
 
-// format returns the format nearest to the frames' that the encoder takes. If a frame's odd size is not divisible by its chroma
-// subsampling, chroma gets full resolution so that the frame does not lose a row; devices cannot do that.
+// format returns the format nearest to the frames' that the encoder supports. If a frame's size is not divisible by its
+// chroma subsampling, chroma gets full resolution so that the frame does not lose a row; devices cannot do that.
 func (e encoder) format(info Info) (PixelFormat, error) {
 	f := info.Format
 	if !slices.Contains(e.depths, f.Depth) {
@@ -153,15 +155,18 @@ func (e encoder) format(info Info) (PixelFormat, error) {
 	if e.device != "" {
 		f.Planes, f.ChromaShiftX, f.ChromaShiftY = 3, 1, 1
 		if info.Width%2 != 0 || info.Height%2 != 0 {
-			return f, fmt.Errorf("%w: %s writes no odd size such as %d x %d: use encoder %s", ErrUnsupported, e.device, info.Width, info.Height, Software)
+			return f, fmt.Errorf("%w: %s writes no odd size such as %d x %d: use encoder %s",
+				ErrUnsupported, e.device, info.Width, info.Height, Software)
 		}
 	}
-	if e.even && f.Planes == 3 && (f.ChromaShiftX == 1 && info.Width%2 != 0 || f.ChromaShiftY == 1 && info.Height%2 != 0) {
+	odd := f.ChromaShiftX == 1 && info.Width%2 != 0 || f.ChromaShiftY == 1 && info.Height%2 != 0
+	if e.even && f.Planes == 3 && odd {
 		f.ChromaShiftX, f.ChromaShiftY = 0, 0
 	}
 	name := "gray"
 	if f.Planes == 3 {
-		name = map[[2]int]string{{1, 1}: "yuv420p", {1, 0}: "yuv422p", {0, 0}: "yuv444p"}[[2]int{f.ChromaShiftX, f.ChromaShiftY}]
+		shifts := [2]int{f.ChromaShiftX, f.ChromaShiftY}
+		name = map[[2]int]string{{1, 1}: "yuv420p", {1, 0}: "yuv422p", {0, 0}: "yuv444p"}[shifts]
 	}
 	if f.Alpha && e.alpha {
 		name = strings.Replace(name, "yuv", "yuva", 1)
@@ -169,5 +174,5 @@ func (e encoder) format(info Info) (PixelFormat, error) {
 	if f.Depth > 8 {
 		name += strconv.Itoa(f.Depth) + "le"
 	}
-	return FormatByName(name)
+	return formatByName(name)
 }

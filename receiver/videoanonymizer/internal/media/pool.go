@@ -5,16 +5,16 @@ package media
 
 import "sync"
 
-// pool keeps the frames that were given back. It holds as many as were ever out at once. Their memory is not the garbage
-// collector's: in its heap it would let as much garbage again pile up beside the frames before it collects.
+// pool keeps released frames for reuse: at most as many as were ever in use at once. Their memory is outside the heap
+// of the garbage collector, which would otherwise let as much garbage pile up as the frames take before it collects.
 type pool struct {
 	mu     sync.Mutex
 	frames []*Frame
 	closed bool
 }
 
-// get returns a frame whose pixels are those of whoever had it before. It fails with ErrUnsupported if the size is not
-// positive, and with ErrTool if there is no memory.
+// get returns a frame, whose pixels are undefined. It fails with ErrUnsupported if the size is not positive, and with
+// ErrTool if there is no memory.
 func (p *pool) get(format PixelFormat, width, height int) (*Frame, error) {
 	p.mu.Lock()
 	if n := len(p.frames); n > 0 {
@@ -25,7 +25,7 @@ func (p *pool) get(format PixelFormat, width, height int) (*Frame, error) {
 		return f, nil
 	}
 	p.mu.Unlock()
-	f, err := newFrame(format, width, height, mapMemory)
+	f, err := newFrame(format, width, height)
 	if err == nil {
 		f.free = p.put
 	}
@@ -42,7 +42,7 @@ func (p *pool) put(f *Frame) {
 	p.frames = append(p.frames, f)
 }
 
-// close lets go of all frames, those still out when they come back.
+// close frees all frames, and those still in use once they are released.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

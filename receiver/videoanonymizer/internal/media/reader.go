@@ -10,41 +10,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	// defaultStall is long beside the slowest frame, and short beside a night.
+	// defaultStall is much longer than the slowest frame takes, and much shorter than a night.
 	defaultStall = 5 * time.Minute
 	// maxShown is how many frames may be announced before their pixels are read. ffmpeg is at most some dozens ahead.
 	maxShown = 1024
-	// missingSeconds is how much of a video's announced length may be missing at its end before it counts as truncated:
-	// headers round, and count a last frame's time on the screen.
+	// missingSeconds is how much of a video's duration, as its headers state it, may be missing before the video counts
+	// as truncated: headers round, and include the time for which the last frame is shown.
 	missingSeconds = 1.0
 )
-
-// ReadOptions say how to decode. The zero value serves.
-type ReadOptions struct {
-	// Threads of the decoder; 0 lets ffmpeg choose.
-	Threads int
-	// Decoder is "software" (default), "cuda" or "vaapi". What its device does not decode, the processor does.
-	Decoder string
-	// Device is the path of vaapi's; "" is DefaultVAAPIDevice.
-	Device string
-	// Salvage goes on where something does not decode, and ends with io.EOF; Reader.Damage tells what was wrong.
-	// Otherwise damage ends the video with ErrDamaged.
-	Salvage bool
-	// Stall is how long Next waits for a frame before it gives up with ErrStalled. Default 5 min.
-	Stall time.Duration
-
-	from   time.Duration   // since the file's beginning; what is shown before is left out
-	around []time.Duration // frames that are not close to these presentation times are decoded and left out; nil: none are
-
-	_ struct{}
-}
 
 // Reader decodes one video. Next is for one goroutine; Damage and Close may be called from any, at any time.
 type Reader struct {
@@ -58,9 +37,9 @@ type Reader struct {
 	timer  *time.Timer
 
 	index       int
-	first, last int64   // PTS of the first frame and of the one before
-	known       []int64 // PTS of the frames that were read in an earlier run
-	pending     *Frame  // comes next
+	first, last int64   // PTS of the first frame and of the previous one
+	known       []int64 // PTS of the frames that an earlier reader read
+	pending     *Frame  // what Next returns next
 	err         error   // what Next ended with
 	faults      faults
 
@@ -68,17 +47,13 @@ type Reader struct {
 	closeOnce sync.Once
 }
 
-// Open starts the decoder for a video that Probe described. It fails with ErrVanished if another file stands there now.
-// The reader ends when ctx does.
+// Open starts the decoder for a video that Probe described. It fails with ErrVanished if its path names another file by
+// now, with the other causes of Probe if the file cannot be opened, and with ErrTool. The reader ends when ctx does.
 func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, error) {
 	opts.Stall = cmp.Or(opts.Stall, defaultStall)
-	f, id, err := openSource(info.Path)
+	f, err := info.openAgain()
 	if err != nil {
 		return nil, err
-	}
-	if id != info.id {
-		_ = f.Close()
-		return nil, fileError(info.Path, ErrVanished, "it changed since it was looked at")
 	}
 	stdout, stdoutEnd, err := os.Pipe()
 	if err != nil {
@@ -90,10 +65,11 @@ func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, 
 		ctx: ctx, info: info, opts: opts, stdout: stdout,
 		shown:   make(chan shown, maxShown),
 		timer:   time.NewTimer(opts.Stall),
-		faults:  faultsOf(info, opts),
+		faults:  newFaults(info, opts),
 		closing: make(chan struct{}),
 	}
-	r.child, err = start(ctx, t.FFmpeg, decodeArgs(info, opts), streams{stdout: stdoutEnd, extra: []*os.File{f}}, opts.bounds(info.limits), r.onLine)
+	s := streams{stdout: stdoutEnd, extra: []*os.File{f}}
+	r.child, err = start(ctx, t.FFmpeg, decodeArgs(info, opts), s, opts.bounds(info.limits), r.onLine)
 	if err != nil {
 		_ = stdout.Close()
 		return nil, fileError(info.Path, ErrTool, "%v", err)
@@ -105,65 +81,7 @@ func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, 
 	return r, nil
 }
 
-// decodeArgs make ffmpeg write each frame of the video stream, upright, once, in the format of info, to its stdout, and
-// each frame's time to its stderr.
-func decodeArgs(info Info, opts ReadOptions) []string {
-	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info", "-copyts",
-		"-threads", strconv.Itoa(opts.threads())}, inputArgs(info.limits)...)
-	args = append(args, opts.decoderArgs()...)
-	if opts.from > 0 {
-		args = append(args, "-ss", strconv.FormatFloat(opts.from.Seconds(), 'f', 6, 64))
-	}
-	return append(args, "-i", inputURL, "-map", "0:"+strconv.Itoa(info.StreamIndex), "-filter:v", decodeFilter(info, opts),
-		"-fps_mode", "passthrough", "-pix_fmt", rawName(info), "-c:v", "rawvideo", "-f", "rawvideo", "-avioflags", "direct", "pipe:1")
-}
-
-// rawName is the name of the format that the decoder's pipe carries: full range has names of its own for 8 bit, without
-// which ffmpeg would squeeze the range.
-func rawName(info Info) string {
-	if strings.HasPrefix(info.SourceFormat, "yuvj") {
-		return strings.Replace(info.Format.Name, "yuv", "yuvj", 1)
-	}
-	return info.Format.Name
-}
-
-func decodeFilter(info Info, opts ReadOptions) string {
-	scale := fmt.Sprintf("scale=%d:%d", info.Width, info.Height) // does nothing unless the size changes on the way
-	switch {
-	case isRGB(info.SourceFormat):
-		scale += ":out_color_matrix=bt709:out_range=tv"
-	case opts.inHardware(): // in a layout of the device's
-		scale += rangeArgs(info)
-	case strings.HasPrefix(info.SourceFormat, "yuvj"), info.SourceFormat == info.Format.Name:
-	default: // another layout or depth, but the same range
-		scale += rangeArgs(info)
-	}
-	return selectFilter(info, opts) + "showinfo=checksum=0," + scale
-}
-
-// selectFilter passes, for each time around which frames are wanted, those shown within two mean periods before it and the first one
-// that is not before it.
-func selectFilter(info Info, opts ReadOptions) string {
-	if opts.around == nil {
-		return ""
-	}
-	before := 2 * timeOf(framePeriod(info), info.TimeBase)
-	terms := make([]string, len(opts.around))
-	for i, at := range opts.around {
-		terms[i] = fmt.Sprintf(`gte(t\,%f)*(isnan(prev_t)+lt(prev_t\,%f))`, (at - before).Seconds(), (at - rounding).Seconds())
-	}
-	return "select=" + strings.Join(terms, "+") + ","
-}
-
-// rangeArgs keep the scaler from changing the range.
-func rangeArgs(info Info) string {
-	if info.FullRange {
-		return ":in_range=pc:out_range=pc"
-	}
-	return ":in_range=tv:out_range=tv"
-}
-
-// onLine sees the decoder's stderr.
+// onLine handles a line of the decoder's stderr.
 func (r *Reader) onLine(line []byte) bool {
 	s, ours, frame := parseShown(line)
 	if frame {
@@ -181,9 +99,9 @@ func (r *Reader) onLine(line []byte) bool {
 }
 
 // Next returns the next frame in presentation order; the caller owns it until it calls Release. The frame's memory
-// comes from a pool that grows to as many frames as are held at once. Next fails with io.EOF after a whole video, and
-// otherwise with ErrDamaged, ErrUnreadable, ErrLimit, ErrStalled, ErrTool or the context's error; the same again when
-// called again.
+// comes from a pool that grows to as many frames as are held at once. Next fails with io.EOF after a complete video,
+// and otherwise with ErrDamaged, ErrUnreadable, ErrLimit, ErrStalled, ErrResume, ErrTool or the context's error;
+// further calls return the same error.
 func (r *Reader) Next() (*Frame, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -225,7 +143,7 @@ func (r *Reader) next() (*Frame, error) {
 	if r.index == 0 {
 		r.first = f.PTS
 	}
-	if err := r.asKnown(f); err != nil {
+	if err := r.checkKnown(f); err != nil {
 		f.Release()
 		return nil, err
 	}
@@ -233,7 +151,7 @@ func (r *Reader) next() (*Frame, error) {
 	return f, nil
 }
 
-// refuse ends the video early.
+// refuse returns why no further frame is to be read, or nil.
 func (r *Reader) refuse() error {
 	if err := context.Cause(r.ctx); err != nil {
 		return fileError(r.info.Path, err, "")
@@ -252,7 +170,7 @@ func (r *Reader) refuse() error {
 	return nil
 }
 
-// nextShown waits for the next frame to be announced, or for the decoder to end.
+// nextShown waits until the decoder announces the next frame, or exits.
 func (r *Reader) nextShown() (shown, error) {
 	r.timer.Reset(r.opts.Stall)
 	select {
@@ -272,8 +190,8 @@ func (r *Reader) stalled() error {
 	return fileError(r.info.Path, ErrStalled, "no frame from the decoder for %s after frame %d", r.opts.Stall, r.index)
 }
 
-// presentation returns a frame's time. Where the source gives none, or one that is not after the frame before (both
-// happen in broken files), it goes on at the mean rate, by at least one unit, so that frames keep their order.
+// presentation returns a frame's PTS. If the source has none, or one that is not after the previous frame (both happen
+// in broken files), it continues at the mean rate, by at least one unit, so that frames keep their order.
 func (r *Reader) presentation(s shown) int64 {
 	if r.index == 0 {
 		return s.pts
@@ -293,7 +211,7 @@ func framePeriod(info Info) int64 {
 	return int64(1/unit + 0.5)
 }
 
-// ended tells why there are no more frames; cut means in the middle of one.
+// ended returns why there are no more frames; cut means that the last one was incomplete.
 func (r *Reader) ended(cut bool) error {
 	select {
 	case <-r.closing:
@@ -328,36 +246,37 @@ func (r *Reader) ended(cut bool) error {
 	return io.EOF
 }
 
-// missing tells what a file announced and did not give, or "". Decoders say nothing when a file ends cleanly between
-// two frames.
+// missing says what the file's headers promise and its frames do not deliver, or returns "". Decoders do not complain
+// if a file ends between two frames.
 func (r *Reader) missing() string {
 	if r.index == 0 {
 		return "no frame decodes"
 	}
-	seconds := (r.info.Duration - r.length()).Seconds()
-	late := r.info.Duration > 0 && seconds > max(missingSeconds, 0.02*r.info.Duration.Seconds())
-	// An index may count frames that an edit list hides, and the last frame may stand for long: both must agree.
+	seconds := (r.info.Duration - r.duration()).Seconds()
+	short := r.info.Duration > 0 && seconds > max(missingSeconds, 0.02*r.info.Duration.Seconds())
+	// An index may count frames that an edit list hides, and the last frame may be shown for long: both must agree.
 	if r.info.indexedFrames > 0 {
-		late = late && int64(r.index) < r.info.indexedFrames
+		short = short && int64(r.index) < r.info.indexedFrames
 	} else if !r.info.ownDuration && r.info.AudioStreams > 0 {
-		late = false // the file's length may be that of its sound
+		short = false // the file's duration may be that of its audio
 	}
-	if !late {
+	if !short {
 		return ""
 	}
-	return fmt.Sprintf("it announces %.1f s of video and ends after %.1f s, %d frames", r.info.Duration.Seconds(), r.length().Seconds(), r.index)
+	return fmt.Sprintf("its headers state %.1f s of video, but it ends after %.1f s, %d frames",
+		r.info.Duration.Seconds(), r.duration().Seconds(), r.index)
 }
 
-// length is how long the frames so far last, counted as Info.Duration is.
-func (r *Reader) length() time.Duration {
+// duration is that of the frames so far, counted like Info.Duration.
+func (r *Reader) duration() time.Duration {
 	end := r.last + framePeriod(r.info)
-	if strings.HasPrefix(r.info.Container, "matroska") { // there a length counts from zero
+	if strings.HasPrefix(r.info.Container, "matroska") { // its durations count from zero
 		return timeOf(end, r.info.TimeBase)
 	}
 	return timeOf(end-r.first, r.info.TimeBase)
 }
 
-// Damage tells what did not decode so far, as ErrDamaged, or nil. It is of use with ReadOptions.Salvage.
+// Damage returns what did not decode so far, as ErrDamaged, or nil. It is useful with ReadOptions.Salvage.
 func (r *Reader) Damage() error {
 	if text := r.faults.text(); text != "" {
 		return fileError(r.info.Path, ErrDamaged, "%s", tidy(text))
@@ -365,7 +284,7 @@ func (r *Reader) Damage() error {
 	return nil
 }
 
-// deviceFault tells how the device that decodes failed, as ErrTool, or nil.
+// deviceFault returns how the decoding device failed, as ErrTool, or nil.
 func (r *Reader) deviceFault() error {
 	if text := r.faults.deviceText(); text != "" {
 		return fileError(r.info.Path, ErrTool, "decoder %s: %s", r.opts.Decoder, tidy(text))
@@ -373,8 +292,8 @@ func (r *Reader) deviceFault() error {
 	return nil
 }
 
-// Close ends the decoder and waits for it, promptly. Frames already handed out stay valid. It may be called twice.
-func (r *Reader) Close() error {
+// Close ends the decoder and waits for it, promptly. Frames that Next returned stay valid. It may be called twice.
+func (r *Reader) Close() {
 	r.closeOnce.Do(func() {
 		close(r.closing)
 		r.child.kill()
@@ -387,5 +306,4 @@ func (r *Reader) Close() error {
 		}
 		r.pool.close()
 	})
-	return nil
 }

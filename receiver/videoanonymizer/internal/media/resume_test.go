@@ -16,16 +16,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// every seals before each n-th frame.
+// every means to seal before each n-th frame.
 func every(n int) func(index int) bool {
 	return func(index int) bool { return index%n == 0 }
 }
 
-// sealedRun writes the frames that a reader gives, seals before those that sealAt names, and stops before a frame; -1 for none. It
-// returns what was sealed last.
+// sealedRun writes the frames of a reader, seals before those for which sealAt is true, and stops before a frame; -1
+// for none. It returns what was sealed last.
 func sealedRun(t testing.TB, r *Reader, w *Writer, sealAt func(index int) bool, stop int) (sealed Progress) {
 	t.Helper()
-	begun := w.frames
+	start := w.frames
 	for {
 		f, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -39,11 +39,11 @@ func sealedRun(t testing.TB, r *Reader, w *Writer, sealAt func(index int) bool, 
 			require.NoError(t, w.Abort())
 			return sealed
 		}
-		if int64(f.Index) < w.frames { // looked at again
+		if int64(f.Index) < w.frames { // decoded again
 			f.Release()
 			continue
 		}
-		if f.Index > 0 && sealAt(f.Index) && int64(f.Index) > begun {
+		if f.Index > 0 && sealAt(f.Index) && int64(f.Index) > start {
 			sealed, err = w.Seal()
 			require.NoError(t, err)
 		}
@@ -52,9 +52,9 @@ func sealedRun(t testing.TB, r *Reader, w *Writer, sealAt func(index int) bool, 
 	}
 }
 
-// TestResume cuts the work on a video off twice, goes on from what was sealed, each time a little before, and compares the output with
-// that of undisturbed work, byte by byte.
-func TestResume(t *testing.T) {
+// TestResumeAfterSeal interrupts a writer twice and resumes from what was sealed, reading from a little before. It
+// compares the output with that of an uninterrupted writer, byte by byte.
+func TestResumeAfterSeal(t *testing.T) {
 	const x264 = "-c:v libx264 -preset ultrafast "
 	const long = "-f lavfi -i testsrc2=s=64x48:r=25:d=24 "
 	for _, tc := range []struct {
@@ -62,12 +62,14 @@ func TestResume(t *testing.T) {
 		write            WriteOptions
 	}{
 		{"mp4", "a.mp4", long + x264, WriteOptions{}},
-		{"mp4 of variable rate", "a.mp4", long + "-vf setpts='(N+N*N/2000+random(1))*0.04/TB' -fps_mode vfr " + x264, WriteOptions{}},
+		{"mp4 of variable rate", "a.mp4", long + "-vf setpts='(N+N*N/2000+random(1))*0.04/TB' -fps_mode vfr " + x264,
+			WriteOptions{}},
 		{"mp4 that begins late", "a.mp4", long + "-output_ts_offset 2.5 " + x264, WriteOptions{}},
 		{"mkv with open groups", "a.mkv", long + x264 + "-x264-params open-gop=1:keyint=60:bframes=3 ", WriteOptions{}},
 		{"mkv h265", "a.mkv", long + x264, WriteOptions{Codec: "h265", Preset: "ultrafast"}},
 		{"ffv1", "a.mkv", long + x264, WriteOptions{Codec: "ffv1"}},
-		{"av1", "a.mkv", strings.Replace(long, "64x48", "64x64", 1) + x264, WriteOptions{Codec: "av1", Preset: "ultrafast"}},
+		{"av1", "a.mkv", strings.Replace(long, "64x48", "64x64", 1) + x264,
+			WriteOptions{Codec: "av1", Preset: "ultrafast"}},
 		{"webm", "a.webm", long + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 ", WriteOptions{Preset: "ultrafast"}},
 		{"avi", "a.avi", long + "-c:v mpeg4 ", WriteOptions{}},
 		{"ts", "a.ts", long + x264, WriteOptions{}},
@@ -95,7 +97,7 @@ func TestResume(t *testing.T) {
 				defer r.Close()
 				return sealedRun(t, r, w, every(75), stop)
 			}
-			run("calm", -1, nil)
+			run("whole", -1, nil)
 			sealed := run("cut", 400, nil)
 			require.EqualValues(t, 375, sealed.Frames)
 			text, err := json.Marshal(sealed)
@@ -105,30 +107,32 @@ func TestResume(t *testing.T) {
 			sealed = run("cut", 520, &carried)
 			require.EqualValues(t, 450, sealed.Frames)
 			extension := "." + ContainerFor(in)
-			require.NoError(t, os.WriteFile(filepath.Join(dir, "cut"+extension), []byte("killed while it was joined"), 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "cut"+extension), []byte("killed while joining"), 0o600))
 			run("cut", -1, &sealed)
 
-			calm, err := os.ReadFile(filepath.Join(dir, "calm"+extension))
+			want, err := os.ReadFile(filepath.Join(dir, "whole"+extension))
 			require.NoError(t, err)
-			cut, err := os.ReadFile(filepath.Join(dir, "cut"+extension))
+			got, err := os.ReadFile(filepath.Join(dir, "cut"+extension))
 			require.NoError(t, err)
-			assert.Equal(t, calm, cut, "the output of interrupted work")
-			whole := filepath.Join(dir, "whole"+extension)
-			_, err = transcode(t.Context(), tools, in, whole, ReadOptions{}, tc.write, nil)
+			assert.Equal(t, want, got, "the output after interruptions")
+			single := filepath.Join(dir, "single"+extension)
+			_, err = transcode(t.Context(), tools, in, single, ReadOptions{}, tc.write, nil)
 			require.NoError(t, err)
-			assert.Equal(t, lookAt(t, whole).times, lookAt(t, filepath.Join(dir, "cut"+extension)).times, "times with and without seams")
+			assert.Equal(t, probeVideo(t, single).times, probeVideo(t, filepath.Join(dir, "cut"+extension)).times,
+				"times with and without segment boundaries")
 			if tc.name == "mp4" {
-				run("cut", -1, &sealed) // as if it was killed before it got its name
+				run("cut", -1, &sealed) // as if killed before the output was renamed
 				again, err := os.ReadFile(filepath.Join(dir, "cut"+extension))
 				require.NoError(t, err)
-				assert.Equal(t, calm, again)
+				assert.Equal(t, want, again)
 			}
 		})
 	}
 }
 
-// TestShortSegments joins segments of one and two frames with longer ones, which encoders that reorder frames describe otherwise.
-func TestShortSegments(t *testing.T) {
+// TestJoinShortSegments joins segments of one and two frames with longer ones, which encoders that reorder frames
+// describe differently.
+func TestJoinShortSegments(t *testing.T) {
 	tools := testTools(t)
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x64:r=25:d=2.12 -c:v ffv1")
 	info, err := tools.Probe(t.Context(), in, Limits{})
@@ -140,18 +144,19 @@ func TestShortSegments(t *testing.T) {
 			require.NoError(t, err)
 			defer r.Close()
 			out := filepath.Join(t.TempDir(), "out.mkv")
-			w, err := tools.createFor(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: codec, Preset: "ultrafast"})
+			w, err := tools.createFor(t.Context(), out, info,
+				WriteOptions{Container: "mkv", Codec: codec, Preset: "ultrafast"})
 			require.NoError(t, err)
-			defer w.Abort()
+			defer func() { _ = w.Abort() }()
 			sealedRun(t, r, w, func(index int) bool { return index == 1 || index == 51 }, -1)
 			require.EqualValues(t, 53, w.frames)
 		})
 	}
 }
 
-// TestResumeRefuses: what is not what was sealed is not gone on with.
-func TestResumeRefuses(t *testing.T) {
-	tools, in := testTools(t), clip(t, "a.mp4", pictures("64x48", "25")+"-c:v libx264 -preset ultrafast ")
+// TestResumeRefusesChanges: what changed since it was sealed is not resumed.
+func TestResumeRefusesChanges(t *testing.T) {
+	tools, in := testTools(t), clip(t, "a.mp4", testVideo("64x48", "25")+"-c:v libx264 -preset ultrafast ")
 	other := clip(t, "b.mp4", "-f lavfi -i testsrc2=s=64x48:r=24:d=1 -c:v libx264 -preset ultrafast ")
 	info, err := tools.Probe(t.Context(), in, Limits{})
 	require.NoError(t, err)

@@ -25,15 +25,15 @@ var (
 //
 //	[Parsed_showinfo_0 @ 0x55be8117efc0] [info] n:   1 pts:   1001 pts_time:0.0333667 pos: ...
 //
-// ours tells that the line is showinfo's at all, frame that it announces a frame. What a file puts into its metadata
-// cannot look like this, since ffmpeg prints it indented and behind a level.
+// ours tells whether the line is showinfo's at all, frame whether it announces a frame. Metadata of a file cannot look
+// like this, since ffmpeg prints it indented and after a level.
 func parseShown(line []byte) (s shown, ours, frame bool) {
 	if !bytes.HasPrefix(line, showinfoStart) {
 		return shown{}, false, false
 	}
 	i := bytes.Index(line, showinfoCount)
 	if i < 0 {
-		// Side data and colours; but the filter's own errors are not for here.
+		// Side data and colors. The filter's errors are not handled here.
 		return shown{}, level(line) == "info", false
 	}
 	rest := line[i+len(showinfoCount):]

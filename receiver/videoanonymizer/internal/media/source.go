@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// inputURL is how a child names the file that it got as its first extra descriptor. Opened this way it is the same
-// file that was checked here, whatever happens to its name, and its name is nothing that ffmpeg could take for a
-// pattern, an option or a protocol.
+// inputURL is how a child names the file that it gets as its first extra descriptor. Opened this way it is the same
+// file that was checked here, even if it is renamed, and ffmpeg cannot mistake its name for a pattern, an option or a
+// protocol.
 const inputURL = "file:/proc/self/fd/3"
 
 // fileID tells whether a file is still the one that was probed.
@@ -21,8 +21,8 @@ type fileID struct {
 	size, mtimeN int64
 }
 
-// openSource opens a regular, non-empty file for reading, without following a symbolic link in the last part of its
-// path and without waiting for a FIFO's writer.
+// openSource opens a regular, non-empty file for reading. It follows no symbolic link in the last part of its path, and
+// does not wait for a FIFO's writer.
 func openSource(path string) (*os.File, fileID, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	switch {
@@ -52,9 +52,22 @@ func openSource(path string) (*os.File, fileID, error) {
 	}
 	id := fileID{size: info.Size(), mtimeN: info.ModTime().UnixNano()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		id.dev, id.inode = uint64(st.Dev), st.Ino
+		id.dev, id.inode = st.Dev, st.Ino
 	}
 	return f, id, nil
+}
+
+// openAgain opens the file that was probed. It fails with ErrVanished if the path names another one now.
+func (i Info) openAgain() (*os.File, error) {
+	f, id, err := openSource(i.Path)
+	if err != nil {
+		return nil, err
+	}
+	if id != i.id {
+		_ = f.Close()
+		return nil, fileError(i.Path, ErrVanished, "it changed since it was probed")
+	}
+	return f, nil
 }
 
 func kind(m fs.FileMode) string {
@@ -68,7 +81,7 @@ func kind(m fs.FileMode) string {
 	}
 }
 
-// rootCause drops the path from a file system error, since fileError names it.
+// rootCause removes the path from a file system error, since fileError names it.
 func rootCause(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {

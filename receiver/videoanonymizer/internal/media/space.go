@@ -9,30 +9,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// density is how many bits an encoder takes for a pixel: at its default quality, and by how many steps of quality that doubles.
+// density is how many bits a lossy codec needs for a pixel at its default quality, and how many steps of quality double
+// that.
 //
-// Measured with ffmpeg 5.1 on the first 30 (h264, ffv1) or 15 frames of walk.mp4, of make footage, 768 x 576 with grain, preset veryfast; at
-// quality best, fine, default, coarse:
+// Measured with ffmpeg 5.1 on the first 30 (h264, ffv1) or 15 frames of walk.mp4, of make footage, 768 x 576 with
+// grain, preset veryfast; at quality best, fine, default, coarse:
 //
 //	h264 CRF 0, 10, 23, 30: 1.44, 0.48, 0.12, 0.04    vp9 0, 15, 28, 45: 1.59, 0.35, 0.20, 0.07
 //	h265 CRF 0, 10, 22, 30: 1.07, 0.56, 0.18, 0.08    av1 1, 15, 30, 50: 0.74, 0.30, 0.16, 0.07
 //
-// talk.mp4 (400 x 300, calm) takes a third. ffv1 takes 0.35 of the raw frames there, 0.14 of talk.mp4's. Preset ultrafast takes 2.8
-// times what veryfast does.
+// talk.mp4 (400 x 300, little motion) needs a third. ffv1 needs 0.35 of the raw frames for walk.mp4, 0.14 for talk.mp4.
+// Preset ultrafast needs 2.8 times as much as veryfast.
 type density struct {
 	bits, doubling float64
 }
 
 const (
 	losslessShare  = 0.4 // of the raw frames
-	fastestFactor  = 3   // preset ultrafast
-	busiestFactor  = 4   // how much more than usual a picture may need, as a large source tells
+	fastestFactor  = 3   // of preset ultrafast
+	busiestFactor  = 4   // how much more than usual a video may need, judging by a large source
 	containerBytes = 64  // for each frame
 )
 
-// EstimateSize predicts the size of the output in bytes, roughly. It assumes what such videos usually need, and more where the source is
-// larger, since a source that is hard to encode makes an output that is: but at most busiestFactor times the usual, for the source may
-// be encoded wastefully. If the length of the source is unknown, it returns the source's size.
+// EstimateSize predicts the size of the output in bytes, roughly. It assumes what such videos usually need, and more if
+// the source is larger, since what was hard to encode there is hard to encode here: but at most busiestFactor times the
+// usual, for the source may be encoded wastefully. If the source's duration is unknown, it returns the source's size.
 func (p Plan) EstimateSize() int64 {
 	info := p.info
 	if info.EstimatedFrames <= 0 {
@@ -51,7 +52,8 @@ func (p Plan) EstimateSize() int64 {
 	return int64(min(bytes, math.MaxInt64/4))
 }
 
-// FreeSpace is how many bytes may still be written into a folder, and which file system that is.
+// FreeSpace returns how many bytes can still be written to a folder, and the device of its file system. It fails with
+// ErrUnwritable.
 func FreeSpace(folder string) (free int64, device uint64, err error) {
 	var fs unix.Statfs_t
 	var st unix.Stat_t
@@ -61,5 +63,5 @@ func FreeSpace(folder string) (free int64, device uint64, err error) {
 	if err := unix.Stat(folder, &st); err != nil {
 		return 0, 0, fileError(folder, ErrUnwritable, "%v", err)
 	}
-	return int64(min(fs.Bavail, uint64(math.MaxInt64)/uint64(fs.Frsize))) * fs.Frsize, uint64(st.Dev), nil
+	return int64(min(fs.Bavail, uint64(math.MaxInt64)/uint64(fs.Frsize))) * fs.Frsize, st.Dev, nil
 }

@@ -13,19 +13,24 @@ import (
 )
 
 const (
-	// early is how much before a frame decoding begins, since containers round times.
-	early = 100 * time.Millisecond
-	// rounding is what Matroska's milliseconds make of a time, and a little more.
+	// seekMargin is how long before a frame decoding begins, since containers round times.
+	seekMargin = 100 * time.Millisecond
+	// rounding is slightly more than the error of times in Matroska, which counts milliseconds.
 	rounding = 2 * time.Millisecond
-	// near is how far ahead a frame is decoded up to rather than sought: key frames are about as far apart.
-	near = 10 * time.Second
+	// seekDistance is how far ahead a frame must be to be sought rather than decoded up to: about the distance between
+	// key frames.
+	seekDistance = 10 * time.Second
 )
 
-// Stills gives single frames of a video: for each time, counted from the video's first frame, the frame that begins then, or the
-// first one after it, or the video's last. They come in the order of their times and are valid until use returns. Decoded is
-// what lies between them, or, where that is long, from the key frame before each. What does not decode is passed over, so that
-// damage elsewhere does not matter.
-func (t Tools) Stills(ctx context.Context, info Info, times []time.Duration, use func(i int, frame *Frame) error) error {
+// Stills reads single frames of a video: for each time, counted from the video's first frame, the frame that begins
+// then, or the first one after it, or the video's last. It calls use with the index of the time and the frame, in the
+// order of the times; the frame is valid until use returns. What does not decode is skipped, so that damage elsewhere
+// does not matter. Stills fails like Open and Reader.Next, or with the error of use.
+//
+// If the next frame is far ahead it seeks to the key frame before it, and else decodes everything in between.
+func (t Tools) Stills(
+	ctx context.Context, info Info, times []time.Duration, use func(i int, frame *Frame) error,
+) error {
 	s := &stills{tools: t, ctx: ctx, info: info}
 	defer s.close()
 	if err := s.open(0, nil); err != nil {
@@ -52,27 +57,27 @@ func (t Tools) Stills(ctx context.Context, info Info, times []time.Duration, use
 	return nil
 }
 
-// stills is a place in a video.
+// stills is a position in a video.
 type stills struct {
 	tools  Tools
 	ctx    context.Context
 	info   Info
-	ahead  []time.Duration // what is still to be shown, in order
+	ahead  []time.Duration // of the frames that are still to come, in order
 	reader *Reader
 	frame  *Frame
 }
 
-// seek goes on to the first frame ahead.
+// seek moves to the first frame ahead.
 func (s *stills) seek() error {
 	at := s.ahead[0]
-	if s.reader.opts.around == nil || at-s.frame.Time > near {
-		from := at - s.info.begin - early
-		if from < near {
+	if s.reader.opts.around == nil || at-s.frame.Time > seekDistance {
+		from := at - s.info.begin - seekMargin
+		if from < seekDistance {
 			from = 0
 		}
 		err := s.open(from, s.ahead)
-		// A container without an index may lead too far, and a time may lie past the end.
-		if errors.Is(err, ErrDamaged) || err == nil && s.frame.Time > at+early {
+		// Without an index a container may lead too far, and a time may lie past the end.
+		if errors.Is(err, ErrDamaged) || err == nil && s.frame.Time > at+seekMargin {
 			err = s.open(0, nil)
 		}
 		if err != nil {
@@ -89,16 +94,17 @@ func (s *stills) seek() error {
 	return nil
 }
 
-// open begins anew at a time since the file's beginning, with all frames or those around some times.
+// open starts again at a time since the file's beginning, with all frames or those around some times.
 func (s *stills) open(from time.Duration, around []time.Duration) (err error) {
 	s.close()
-	if s.reader, err = s.tools.Open(s.ctx, s.info, ReadOptions{Salvage: true, from: from, around: around}); err != nil {
+	opts := ReadOptions{Salvage: true, from: from, around: around}
+	if s.reader, err = s.tools.Open(s.ctx, s.info, opts); err != nil {
 		return err
 	}
 	return s.next()
 }
 
-// next replaces the frame, unless there is none after it.
+// next replaces the frame, unless it is the last one.
 func (s *stills) next() error {
 	frame, err := s.reader.Next()
 	if err != nil {
@@ -116,7 +122,7 @@ func (s *stills) close() {
 		s.frame.Release()
 	}
 	if s.reader != nil {
-		_ = s.reader.Close()
+		s.reader.Close()
 	}
 	s.frame, s.reader = nil, nil
 }

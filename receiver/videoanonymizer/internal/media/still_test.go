@@ -14,20 +14,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestStills numbers the frames of outputs by their brightness and asks for some of them.
+// TestStills numbers the frames of outputs by their brightness, and reads some of them.
 func TestStills(t *testing.T) {
-	const rate = 5 // 100 frames are 20 s, so that some are sought
+	const rate = 5 // 100 frames take 20 s, so that some are sought
 	tools := testTools(t)
 	in := clip(t, "in.mkv", "-f lavfi -i color=gray:size=64x64:rate=5:duration=20 -c:v ffv1 -output_ts_offset 7")
 	for _, container := range []string{"mp4", "mov", "mkv", "webm", "avi", "ts"} {
 		t.Run(container, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "out."+container)
-			_, err := transcode(t.Context(), tools, in, path, ReadOptions{}, WriteOptions{Container: container, Preset: "ultrafast"}, func(f *Frame) {
-				for i := range f.Planes[0].Data {
-					f.Planes[0].Data[i] = byte(20 + 2*f.Index)
-				}
-			})
+			_, err := transcode(t.Context(), tools, in, path, ReadOptions{},
+				WriteOptions{Container: container, Preset: "ultrafast"}, func(f *Frame) {
+					for i := range f.Planes[0].Data {
+						f.Planes[0].Data[i] = byte(20 + 2*f.Index)
+					}
+				})
 			require.NoError(t, err)
 			info, err := tools.Probe(t.Context(), path, Limits{})
 			require.NoError(t, err)
@@ -36,7 +37,7 @@ func TestStills(t *testing.T) {
 			for i, n := range want {
 				times[i] = time.Duration(n) * time.Second / rate
 			}
-			times[len(times)-1] = time.Hour // the last frame is all there is
+			times[len(times)-1] = time.Hour // past the end: the last frame
 			got := make([]int, len(want))
 			require.NoError(t, tools.Stills(t.Context(), info, times, func(i int, f *Frame) error {
 				got[i] = (int(f.Planes[0].Data[32*64+32]) - 19) / 2
@@ -47,9 +48,10 @@ func TestStills(t *testing.T) {
 	}
 }
 
-func TestStillsEndEarly(t *testing.T) {
+func TestStillsStopOnError(t *testing.T) {
 	tools := testTools(t)
-	info, err := tools.Probe(t.Context(), clip(t, "in.mkv", "-f lavfi -i color=gray:size=64x64:rate=25:duration=1 -c:v ffv1"), Limits{})
+	info, err := tools.Probe(t.Context(),
+		clip(t, "in.mkv", "-f lavfi -i color=gray:size=64x64:rate=25:duration=1 -c:v ffv1"), Limits{})
 	require.NoError(t, err)
 	enough := errors.New("enough")
 	calls := 0

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysProcAttr gives a child a process group of its own, so that the terminal's interrupt reaches only this process,
-// and its death when this process dies.
+// sysProcAttr gives a child a process group of its own, so that the terminal's interrupt reaches only this process, and
+// has the kernel kill it when this process dies.
 func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// restrain takes from a child what it never needs, core dumps (they would hold pictures) and many open files, and sets its bounds.
-// They hold from just after its start, before it has read anything of the file.
+// restrain sets a child's bounds, and denies it what it never needs: core dumps, which would contain images, and many
+// open files. The bounds apply from just after its start, before it has read anything of the file.
 func restrain(pid int, b bounds) {
 	limit := func(resource int, most int64) {
 		_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: uint64(most), Max: uint64(most)}, nil)
@@ -31,7 +31,7 @@ func restrain(pid int, b bounds) {
 	}
 }
 
-// enlargePipe makes fewer and larger turns of a pipe. Without it things are only slower, so a refusal does not matter.
+// enlargePipe makes reads and writes of a pipe larger and fewer. Without it they are only slower, so it ignores errors.
 func enlargePipe(f *os.File) {
 	c, err := f.SyscallConn()
 	if err != nil {
@@ -40,7 +40,7 @@ func enlargePipe(f *os.File) {
 	_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
 }
 
-// mapMemory returns n bytes, all zero, that the garbage collector does not know of; unmapMemory gives them back.
+// mapMemory allocates n bytes, all zero, outside the heap; unmapMemory frees them.
 func mapMemory(n int) ([]byte, error) {
 	return unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 }

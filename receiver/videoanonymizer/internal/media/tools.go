@@ -18,17 +18,17 @@ import (
 	"time"
 )
 
-// oldest is the ffmpeg that this package was built against: the first that knows -fps_mode.
+// oldestMajor and oldestMinor are the oldest ffmpeg that works: the first with -fps_mode.
 const oldestMajor, oldestMinor = 5, 1
 
-// toolTimeout bounds a call that only asks a program about itself.
+// toolTimeout bounds a call that only queries a program's abilities.
 const toolTimeout = 30 * time.Second
 
-// Tools are the programs that do the work, as absolute paths.
+// Tools are the absolute paths of the programs that probe, decode and encode.
 type Tools struct{ FFmpeg, FFprobe string }
 
-// FindTools returns the programs at the two paths, or those on PATH where a path is "". It fails with ErrTool, saying
-// what to install or to set, if one is missing, does not run, or is older than ffmpeg 5.1.
+// FindTools returns the programs at the two paths, or those on PATH if a path is "". It fails with ErrTool, saying what
+// to install or to set, if one is missing, does not run, or is older than ffmpeg 5.1.
 func FindTools(ffmpeg, ffprobe string) (Tools, error) {
 	var t Tools
 	var errs [2]error
@@ -43,8 +43,8 @@ func findTool(name, configured string) (string, error) {
 		path, err = filepath.Abs(path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%w: %s: %w: install ffmpeg %d.%d or newer (Debian: apt-get install ffmpeg), or set tools::%s to its path",
-			ErrTool, name, err, oldestMajor, oldestMinor, name)
+		return "", fmt.Errorf("%w: %s: %w: install ffmpeg %d.%d or newer (Debian: apt-get install ffmpeg), "+
+			"or set tools::%s to its path", ErrTool, name, err, oldestMajor, oldestMinor, name)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), toolTimeout)
 	defer cancel()
@@ -54,7 +54,7 @@ func findTool(name, configured string) (string, error) {
 	}
 	if !recent(out) {
 		line, _, _ := bytes.Cut(out, []byte("\n"))
-		return "", fmt.Errorf("%w: %s is too old or no %s (%q): install %d.%d or newer",
+		return "", fmt.Errorf("%w: %s is too old or not %s (%q): install %d.%d or newer",
 			ErrTool, path, name, line, oldestMajor, oldestMinor)
 	}
 	return path, nil
@@ -65,8 +65,8 @@ var (
 	sourceVersion  = regexp.MustCompile(`^ff\w+ version \S`)
 )
 
-// recent tells whether the output of -version is that of a program new enough. Builds from the source repository carry
-// no release number and are taken for new.
+// recent tells whether the output of -version is that of a new enough program. Builds from the source repository have
+// no release number and count as new.
 func recent(version []byte) bool {
 	m := releaseVersion.FindSubmatch(version)
 	if m == nil {
@@ -77,9 +77,9 @@ func recent(version []byte) bool {
 	return major > oldestMajor || major == oldestMajor && minor >= oldestMinor
 }
 
-// CheckEncoder tells whether this ffmpeg can write the codec of opts, and whether the encoder's device, if it has one,
-// works. Of codec "same" it tells that only of the one that is written in its place if need be. It fails with ErrTool,
-// saying what is missing and what to do, or ErrUnsupported for a choice unknown to this package.
+// CheckEncoder checks that this ffmpeg can write the codec of opts, and that the encoder's device, if it has one,
+// works. For codec SameAsSource it checks only the device, with the codec that replaces those that it does not write.
+// It fails with ErrTool, saying what is missing and what to do, or with ErrUnsupported for an unknown choice.
 func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
 	name := cmp.Or(opts.Codec, defaultCodec)
 	if name == SameAsSource {
@@ -98,17 +98,20 @@ func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s -encoders: %w", ErrTool, t.FFmpeg, err)
 	}
+	listed := false
 	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
-		if words := bytes.Fields(s.Bytes()); len(words) > 1 && string(words[1]) == e.name {
-			if e.device == "" {
-				return nil
-			}
-			p := Plan{encoder: e, quality: c.quality, speed: slices.Index(presets, defaultPreset), device: cmp.Or(opts.Device, DefaultVAAPIDevice)}
-			if p.format, err = FormatByName("yuv420p"); err != nil {
-				return err
-			}
-			return t.tryEncoder(ctx, p)
-		}
+		words := bytes.Fields(s.Bytes())
+		listed = listed || len(words) > 1 && string(words[1]) == e.name
 	}
-	return fmt.Errorf("%w: %s has no encoder %s: install a build with it, or choose another codec", ErrTool, t.FFmpeg, e.name)
+	switch {
+	case !listed:
+		return fmt.Errorf("%w: %s has no encoder %s: install a build with it, or choose another codec",
+			ErrTool, t.FFmpeg, e.name)
+	case e.device == "":
+		return nil
+	}
+	return t.tryEncoder(ctx, Plan{
+		encoder: e, quality: c.quality, speed: slices.Index(presets, defaultPreset),
+		format: formats["yuv420p"].PixelFormat, device: cmp.Or(opts.Device, DefaultVAAPIDevice),
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -15,13 +16,13 @@ import (
 	"time"
 )
 
-// reorder is how far packets may stand from their place in presentation order: more than any codec's B-pictures.
+// reorder is how far packets may be from their place in presentation order: more than any codec's B-frames.
 const reorder = 64
 
-// maxLate is more than the frames that any encoder here reorders take.
+// maxLate is longer than the frames that any of the encoders reorders.
 const maxLate = time.Second
 
-// verify makes sure that the temporary file holds as many frames as were written, at the same times, in the same size.
+// verify fails unless the temporary file has as many frames as were written, at the same times, in the same size.
 func (w *Writer) verify(ctx context.Context) error {
 	limits := w.plan.info.limits
 	limits.ProbeTimeout = time.Hour
@@ -30,27 +31,33 @@ func (w *Writer) verify(ctx context.Context) error {
 		return fmt.Errorf("the encoded video: %w", err)
 	}
 	if out.Width != w.plan.info.Width || out.Height != w.plan.info.Height {
-		return fileError(w.temp, ErrTool, "the encoded video has %d x %d pixels instead of %d x %d", out.Width, out.Height, w.plan.info.Width, w.plan.info.Height)
+		return fileError(w.temp, ErrTool, "the encoded video has %d x %d pixels instead of %d x %d",
+			out.Width, out.Height, w.plan.info.Width, w.plan.info.Height)
 	}
-	if e := w.besides; out.AudioStreams != e.audio || out.SubtitleStreams != e.subtitle || out.VideoStreams != 1 {
-		return fileError(w.temp, ErrTool, "the output has %d video, %d audio and %d subtitle streams instead of 1, %d and %d",
+	if e := w.extras; out.AudioStreams != e.audio || out.SubtitleStreams != e.subtitle || out.VideoStreams != 1 {
+		return fileError(w.temp, ErrTool,
+			"the output has %d video, %d audio and %d subtitle streams instead of 1, %d and %d",
 			out.VideoStreams, out.AudioStreams, out.SubtitleStreams, e.audio, e.subtitle)
 	}
 	f, _, err := openSource(w.temp)
 	if err != nil {
 		return err
 	}
-	check := timeCheck{want: w.times.reader(), planned: w.planned, from: w.plan.timeBase, to: out.TimeBase, late: w.plan.container.late}
+	check := timeCheck{
+		want: w.times.reader(), planned: w.planned,
+		from: w.plan.timeBase, to: out.TimeBase, late: w.plan.container.late,
+	}
 	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(out.limits)...)
-	args = append(args, "-select_streams", "v:0", "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", "-i", inputURL)
+	args = append(args,
+		"-select_streams", "v:0", "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", "-i", inputURL)
 	complaint, err := stream(ctx, w.tools.FFprobe, args, f, out.limits.reading(), check.read)
 	switch {
 	case context.Cause(ctx) != nil:
 		return fileError(w.temp, context.Cause(ctx), "")
 	case err != nil:
-		return fileError(w.temp, ErrTool, "the encoded video does not verify: %v", err)
+		return fileError(w.temp, ErrTool, "the encoded video failed verification: %v", err)
 	case complaint != "":
-		return fileError(w.temp, ErrTool, "the encoded video does not verify: %s", tidy(complaint))
+		return fileError(w.temp, ErrTool, "the encoded video failed verification: %s", tidy(complaint))
 	}
 	return nil
 }
@@ -59,15 +66,15 @@ func (w *Writer) verify(ctx context.Context) error {
 type timeCheck struct {
 	want     *bufio.Reader
 	wanted   timeLog
-	planned  func(pts int64) int64 // when a frame is to be shown, in units of from
+	planned  func(pts int64) int64 // when a frame should be shown, in units of from
 	from, to Rational
-	late     bool    // all frames may stand later, by the same time of at most maxLate
+	late     bool    // all frames may be shown later, by the same time of at most maxLate
 	shift    int64   // that time, in units of to
 	pending  []int64 // sorted
 	n        int64
 }
 
-// read takes ffprobe's lines "pts,dts,size".
+// read checks ffprobe's lines "pts,dts,size".
 func (c *timeCheck) read(r io.Reader) error {
 	lines := bufio.NewReaderSize(r, 64<<10)
 	for {
@@ -77,7 +84,7 @@ func (c *timeCheck) read(r io.Reader) error {
 				return err
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -89,7 +96,7 @@ func (c *timeCheck) read(r io.Reader) error {
 			return err
 		}
 	}
-	if _, err := c.wanted.next(c.want); err != io.EOF {
+	if _, err := c.wanted.next(c.want); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("it ends after %d frames", c.n)
 	}
 	return nil
@@ -100,11 +107,11 @@ func (c *timeCheck) packet(line []byte) error {
 	if len(fields) < 3 {
 		return fmt.Errorf("ffprobe says %q", line)
 	}
-	if string(fields[2]) == "0" { // AVI fills gaps with empty ones
+	if string(fields[2]) == "0" { // AVI fills gaps with empty packets
 		return nil
 	}
 	time := fields[0]
-	if string(time) == "N/A" { // AVI, which has no reordering
+	if string(time) == "N/A" { // AVI has only decoding times, and no reordering
 		time = fields[1]
 	}
 	pts, err := strconv.ParseInt(string(time), 10, 64)
@@ -133,13 +140,14 @@ func (c *timeCheck) next() error {
 	}
 	want += c.shift
 	if diff := got - want; diff > 1 || diff < -1 || diff != 0 && c.from == c.to {
-		return fmt.Errorf("frame %d is shown at %d instead of %d (in units of %d/%d s)", c.n, got, want, c.to.Num, c.to.Den)
+		return fmt.Errorf("frame %d is shown at %d instead of %d (in units of %d/%d s)",
+			c.n, got, want, c.to.Num, c.to.Den)
 	}
 	c.n++
 	return nil
 }
 
-// timeLog keeps the times of all frames, one or two bytes each.
+// timeLog keeps the PTS of all frames as variable-length differences, one or two bytes each.
 type timeLog struct {
 	deltas []byte
 	last   int64
@@ -152,7 +160,7 @@ func (l *timeLog) add(pts int64) {
 
 func (l *timeLog) reader() *bufio.Reader { return bufio.NewReader(bytes.NewReader(l.deltas)) }
 
-// next reads the next time of another log's reader; io.EOF after the last.
+// next reads the next time from the reader of another log; it fails with io.EOF after the last one.
 func (l *timeLog) next(r io.ByteReader) (int64, error) {
 	delta, err := binary.ReadVarint(r)
 	l.last += delta

@@ -22,10 +22,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plainInfo describes a video that no file holds.
+// plainInfo describes a video without a file.
 func plainInfo(t testing.TB, format string, width, height int) Info {
 	t.Helper()
-	f, err := FormatByName(format)
+	f, err := formatByName(format)
 	require.NoError(t, err)
 	return Info{Path: "/none.mp4", Format: f, SourceFormat: format, Width: width, Height: height, SAR: Rational{1, 1},
 		TimeBase: Rational{1, 1000}, FrameRate: Rational{25, 1}, limits: Limits{}.withDefaults()}
@@ -34,7 +34,7 @@ func plainInfo(t testing.TB, format string, width, height int) Info {
 // noise returns a frame that compresses badly.
 func noise(t testing.TB, info Info, i int) *Frame {
 	t.Helper()
-	f, err := NewFrame(info.Format, info.Width, info.Height)
+	f, err := newFrame(info.Format, info.Width, info.Height)
 	require.NoError(t, err)
 	x := uint32(i + 1)
 	for j := range f.buffer {
@@ -45,7 +45,7 @@ func noise(t testing.TB, info Info, i int) *Frame {
 	return f
 }
 
-func TestNeverOverAnotherFile(t *testing.T) {
+func TestCreateRefusesExistingFile(t *testing.T) {
 	tools, info, taken := testTools(t), plainInfo(t, "yuv420p", 64, 48), filepath.Join(t.TempDir(), ".a.part")
 	require.NoError(t, os.WriteFile(taken, []byte("precious"), 0o600))
 	_, err := tools.createFor(t.Context(), taken, info, WriteOptions{})
@@ -55,7 +55,7 @@ func TestNeverOverAnotherFile(t *testing.T) {
 	assert.Equal(t, "precious", string(kept))
 }
 
-func TestUnwritable(t *testing.T) {
+func TestCreateUnwritable(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
 	_, err := tools.createFor(t.Context(), filepath.Join(t.TempDir(), "none", ".a.part"), info, WriteOptions{})
 	require.ErrorIs(t, err, ErrUnwritable)
@@ -63,18 +63,19 @@ func TestUnwritable(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnwritable)
 }
 
-// TestFullDisk writes to a small file system until it is full, for each way a container is finished.
+// TestFullDisk writes to a small file system until it is full, with each container.
 func TestFullDisk(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 320, 240)
 	for _, container := range []string{"mp4", "mkv", "webm", "avi", "ts"} {
-		for _, size := range []int{64 << 10, 1 << 20} { // full while writing; perhaps only while finishing
+		for _, size := range []int{64 << 10, 1 << 20} { // full while writing, or perhaps only in Finish
 			t.Run(fmt.Sprint(container, " ", size), func(t *testing.T) {
 				dir := t.TempDir()
 				if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+strconv.Itoa(size)); err != nil {
 					t.Skip("only root can mount a small file system: ", err)
 				}
 				defer func() { require.NoError(t, unix.Unmount(dir, 0)) }()
-				w, err := tools.createFor(t.Context(), filepath.Join(dir, ".a.part"), info, WriteOptions{Container: container, Preset: "ultrafast"})
+				w, err := tools.createFor(t.Context(), filepath.Join(dir, ".a.part"), info,
+					WriteOptions{Container: container, Preset: "ultrafast"})
 				require.NoError(t, err)
 				for i := range 60 {
 					if err = w.Write(noise(t, info, i)); err != nil {
@@ -94,7 +95,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-func TestWriteRefuses(t *testing.T) {
+func TestWriteRefusesBadFrames(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
 	create := func(t *testing.T) *Writer {
 		w, err := tools.createFor(t.Context(), filepath.Join(t.TempDir(), ".a.part"), info, WriteOptions{})
@@ -105,18 +106,18 @@ func TestWriteRefuses(t *testing.T) {
 	t.Run("another size", func(t *testing.T) {
 		w := create(t)
 		require.ErrorIs(t, w.Write(noise(t, plainInfo(t, "yuv420p", 64, 50), 0)), ErrUnsupported)
-		require.ErrorIs(t, w.Write(noise(t, info, 0)), ErrUnsupported, "a frame is missing for good")
+		require.ErrorIs(t, w.Write(noise(t, info, 0)), ErrUnsupported, "a frame is missing")
 		require.Error(t, w.Finish(t.Context()))
 	})
 	t.Run("another format", func(t *testing.T) {
 		require.ErrorIs(t, create(t).Write(noise(t, plainInfo(t, "yuv444p", 64, 48), 0)), ErrUnsupported)
 	})
-	t.Run("time standing still", func(t *testing.T) {
+	t.Run("the same time twice", func(t *testing.T) {
 		w := create(t)
 		require.NoError(t, w.Write(noise(t, info, 3)))
 		require.ErrorIs(t, w.Write(noise(t, info, 3)), ErrUnsupported)
 	})
-	t.Run("no frame at all", func(t *testing.T) {
+	t.Run("no frames", func(t *testing.T) {
 		w := create(t)
 		require.ErrorIs(t, w.Finish(t.Context()), ErrUnsupported)
 		assert.False(t, exists(w.temp))
@@ -130,23 +131,25 @@ func TestWriteRefuses(t *testing.T) {
 	})
 }
 
-// TestIdleChild: an encoder, or what joins segments, that neither ends nor writes does not hold up the video for ever.
-func TestIdleChild(t *testing.T) {
+// TestStalledEncoderAndMuxer: an encoder or a muxer that neither exits nor writes is killed.
+func TestStalledEncoderAndMuxer(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
-	idle := tools
-	idle.FFmpeg = filepath.Join(t.TempDir(), "idle")
-	require.NoError(t, os.WriteFile(idle.FFmpeg, []byte("#!/bin/sh\nexec sleep 60\n"), 0o700))
-	w, err := idle.createFor(t.Context(), filepath.Join(t.TempDir(), ".a.mp4"), info, WriteOptions{Stall: 200 * time.Millisecond})
+	hanging := tools
+	hanging.FFmpeg = filepath.Join(t.TempDir(), "hanging")
+	require.NoError(t, os.WriteFile(hanging.FFmpeg, []byte("#!/bin/sh\nexec sleep 60\n"), 0o700))
+	w, err := hanging.createFor(t.Context(), filepath.Join(t.TempDir(), ".a.mp4"), info,
+		WriteOptions{Stall: 200 * time.Millisecond})
 	require.NoError(t, err)
 	require.NoError(t, w.Write(noise(t, info, 0)))
 	require.ErrorIs(t, w.Finish(t.Context()), ErrStalled)
 
-	w, err = tools.createFor(t.Context(), filepath.Join(t.TempDir(), ".a.mp4"), info, WriteOptions{Stall: 5 * time.Second})
+	w, err = tools.createFor(t.Context(), filepath.Join(t.TempDir(), ".a.mp4"), info,
+		WriteOptions{Stall: 5 * time.Second})
 	require.NoError(t, err)
 	require.NoError(t, w.Write(noise(t, info, 0)))
 	_, err = w.Seal()
 	require.NoError(t, err)
-	w.tools.FFmpeg, w.plan.options.Stall = idle.FFmpeg, 200*time.Millisecond
+	w.tools.FFmpeg, w.plan.options.Stall = hanging.FFmpeg, 200*time.Millisecond
 	require.ErrorIs(t, w.Finish(t.Context()), ErrStalled)
 }
 
@@ -159,29 +162,50 @@ func TestPlan(t *testing.T) {
 		says          string
 	}{
 		{name: "default", format: "yuv420p", width: 64, height: 48, encoder: "libx264", pix: "yuv420p"},
-		{name: "webm", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Container: "webm", Codec: "h264"}, encoder: "libvpx-vp9", pix: "yuv420p"},
+		{name: "webm", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Container: "webm", Codec: "h264"},
+			encoder: "libvpx-vp9", pix: "yuv420p"},
 		{name: "odd width", format: "yuv420p", width: 63, height: 48, encoder: "libx264", pix: "yuv444p"},
-		{name: "odd height in 4:2:2", format: "yuv422p10le", width: 64, height: 47, encoder: "libx264", pix: "yuv422p10le"},
+		{name: "odd height in 4:2:2", format: "yuv422p10le", width: 64, height: 47, encoder: "libx264",
+			pix: "yuv422p10le"},
 		{name: "odd height", format: "yuv420p10le", width: 64, height: 47, encoder: "libx264", pix: "yuv444p10le"},
-		{name: "odd av1", format: "yuv420p", width: 63, height: 48, opts: WriteOptions{Codec: "av1"}, encoder: "libaom-av1", pix: "yuv420p"},
-		{name: "small av1", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Codec: "av1"}, encoder: "libaom-av1", pix: "yuv420p"},
-		{name: "grey av1", format: "gray", width: 64, height: 64, opts: WriteOptions{Codec: "av1"}, encoder: "libsvtav1", pix: "yuv420p"},
+		{name: "odd av1", format: "yuv420p", width: 63, height: 48, opts: WriteOptions{Codec: "av1"},
+			encoder: "libaom-av1", pix: "yuv420p"},
+		{name: "small av1", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Codec: "av1"},
+			encoder: "libaom-av1", pix: "yuv420p"},
+		{name: "gray av1", format: "gray", width: 64, height: 64, opts: WriteOptions{Codec: "av1"},
+			encoder: "libsvtav1", pix: "yuv420p"},
 		{name: "12 bit", format: "yuv444p12le", width: 64, height: 48, encoder: "libx264", pix: "yuv444p10le"},
-		{name: "nvenc", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc"}, encoder: "h264_nvenc", pix: "yuv420p"},
-		{name: "nvenc h264 of 10 bit", format: "yuv422p10le", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc"}, encoder: "h264_nvenc", pix: "yuv420p"},
-		{name: "nvenc h265 of 12 bit", format: "yuv444p12le", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc", Codec: "h265"}, encoder: "hevc_nvenc", pix: "yuv420p10le"},
-		{name: "vaapi of grey", format: "gray", width: 64, height: 48, opts: WriteOptions{Encoder: "vaapi"}, encoder: "h264_vaapi", pix: "yuv420p"},
-		{name: "vaapi av1 of 4:4:4", format: "yuv444p", width: 64, height: 48, opts: WriteOptions{Encoder: "vaapi", Codec: "av1"}, encoder: "av1_vaapi", pix: "yuv420p"},
-		{name: "vaapi in webm", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "vaapi", Container: "webm"}, encoder: "vp9_vaapi", pix: "yuv420p"},
-		{name: "same, which nvenc does not write", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc", Codec: "same"}, encoder: "h264_nvenc", pix: "yuv420p"},
-		{name: "nvenc in webm", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc", Container: "webm"}, says: "nvenc does not write vp9"},
-		{name: "nvenc ffv1", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc", Container: "mkv", Codec: "ffv1"}, says: "nvenc does not write ffv1"},
-		{name: "nvenc of an odd size", format: "yuv420p", width: 63, height: 48, opts: WriteOptions{Encoder: "nvenc"}, says: "no odd size such as 63 x 48"},
-		{name: "no such encoder", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "gpu"}, says: "use software, nvenc or vaapi"},
-		{name: "no such container", format: "gray", width: 64, height: 48, opts: WriteOptions{Container: "gif"}, says: `container "gif"`},
-		{name: "no such codec", format: "gray", width: 64, height: 48, opts: WriteOptions{Codec: "divx"}, says: `codec "divx"`},
-		{name: "no such preset", format: "gray", width: 64, height: 48, opts: WriteOptions{Preset: "warp"}, says: "ultrafast, superfast"},
-		{name: "does not go together", format: "gray", width: 64, height: 48, opts: WriteOptions{Container: "mp4", Codec: "ffv1"}, says: "use h264 or h265 or vp9 or av1, or container mkv"},
+		{name: "nvenc", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "nvenc"},
+			encoder: "h264_nvenc", pix: "yuv420p"},
+		{name: "nvenc h264 of 10 bit", format: "yuv422p10le", width: 64, height: 48,
+			opts: WriteOptions{Encoder: "nvenc"}, encoder: "h264_nvenc", pix: "yuv420p"},
+		{name: "nvenc h265 of 12 bit", format: "yuv444p12le", width: 64, height: 48,
+			opts: WriteOptions{Encoder: "nvenc", Codec: "h265"}, encoder: "hevc_nvenc", pix: "yuv420p10le"},
+		{name: "vaapi of gray", format: "gray", width: 64, height: 48, opts: WriteOptions{Encoder: "vaapi"},
+			encoder: "h264_vaapi", pix: "yuv420p"},
+		{name: "vaapi av1 of 4:4:4", format: "yuv444p", width: 64, height: 48,
+			opts: WriteOptions{Encoder: "vaapi", Codec: "av1"}, encoder: "av1_vaapi", pix: "yuv420p"},
+		{name: "vaapi in webm", format: "yuv420p", width: 64, height: 48,
+			opts: WriteOptions{Encoder: "vaapi", Container: "webm"}, encoder: "vp9_vaapi", pix: "yuv420p"},
+		{name: "same, which nvenc does not write", format: "yuv420p", width: 64, height: 48,
+			opts: WriteOptions{Encoder: "nvenc", Codec: "same"}, encoder: "h264_nvenc", pix: "yuv420p"},
+		{name: "nvenc in webm", format: "yuv420p", width: 64, height: 48,
+			opts: WriteOptions{Encoder: "nvenc", Container: "webm"}, says: "nvenc does not write vp9"},
+		{name: "nvenc ffv1", format: "yuv420p", width: 64, height: 48,
+			opts: WriteOptions{Encoder: "nvenc", Container: "mkv", Codec: "ffv1"}, says: "nvenc does not write ffv1"},
+		{name: "nvenc of an odd size", format: "yuv420p", width: 63, height: 48, opts: WriteOptions{Encoder: "nvenc"},
+			says: "no odd size such as 63 x 48"},
+		{name: "no such encoder", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "gpu"},
+			says: "use software, nvenc or vaapi"},
+		{name: "no such container", format: "gray", width: 64, height: 48, opts: WriteOptions{Container: "gif"},
+			says: `container "gif"`},
+		{name: "no such codec", format: "gray", width: 64, height: 48, opts: WriteOptions{Codec: "divx"},
+			says: `codec "divx"`},
+		{name: "no such preset", format: "gray", width: 64, height: 48, opts: WriteOptions{Preset: "warp"},
+			says: "ultrafast, superfast"},
+		{name: "does not go together", format: "gray", width: 64, height: 48,
+			opts: WriteOptions{Container: "mp4", Codec: "ffv1"},
+			says: "use h264 or h265 or vp9 or av1, or container mkv"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			info := plainInfo(t, tc.format, tc.width, tc.height)
@@ -198,8 +222,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestEveryPair writes each codec into each container that it goes into.
-func TestEveryPair(t *testing.T) {
+// TestEveryContainerAndCodec writes each codec to each container that can hold it.
+func TestEveryContainerAndCodec(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 64)
 	for _, c := range containers {
 		name := c.name
@@ -216,24 +240,24 @@ func TestEveryPair(t *testing.T) {
 				}
 				require.NoError(t, w.Finish(t.Context()))
 				require.NoError(t, w.Abort())
-				assert.True(t, exists(final), "abort after finish leaves the video alone")
+				assert.True(t, exists(final), "Abort after Finish keeps the video")
 			})
 		}
 	}
 }
 
-// TestFramesOfOthers: planes that do not lie together are written too.
-func TestFramesOfOthers(t *testing.T) {
+// TestWriteSeparatePlanes: the planes of a frame need not be in one buffer.
+func TestWriteSeparatePlanes(t *testing.T) {
 	tools, info, dir := testTools(t), plainInfo(t, "yuv420p", 64, 48), t.TempDir()
 	var sums [2]string
 	for i := range sums {
 		f := noise(t, info, 0)
 		if i == 1 {
-			own := &Frame{Width: f.Width, Height: f.Height, Format: f.Format, PTS: f.PTS}
+			separate := &Frame{Width: f.Width, Height: f.Height, Format: f.Format, PTS: f.PTS}
 			for p, plane := range f.Planes {
-				own.Planes[p] = Plane{Data: slices.Clone(plane.Data), Width: plane.Width, Height: plane.Height}
+				separate.Planes[p] = Plane{Data: slices.Clone(plane.Data), Width: plane.Width, Height: plane.Height}
 			}
-			f = own
+			f = separate
 		}
 		out := filepath.Join(dir, fmt.Sprint(i, ".mkv"))
 		w, err := tools.createFor(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: "ffv1"})
@@ -247,8 +271,8 @@ func TestFramesOfOthers(t *testing.T) {
 	assert.Equal(t, sums[0], sums[1])
 }
 
-// TestNothingPersonalIsLeft plants what a container can hold and finds none of it.
-func TestNothingPersonalIsLeft(t *testing.T) {
+// TestPersonalDataIsDropped puts personal data wherever a container can hold it, and finds none of it in the output.
+func TestPersonalDataIsDropped(t *testing.T) {
 	const secret = "Frau Beispiel"
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -257,11 +281,14 @@ func TestNothingPersonalIsLeft(t *testing.T) {
 		return path
 	}
 	subs := write("s.srt", "1\n00:00:00,000 --> 00:00:01,000\n"+secret+" was here\n")
-	chapters := write("c.txt", ";FFMETADATA1\ntitle="+secret+"\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle="+secret+"\n")
-	cover := clip(t, "cover.png", pictures("64x48", "1")+"-frames:v 1")
+	chapters := write("c.txt",
+		";FFMETADATA1\ntitle="+secret+"\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle="+secret+"\n")
+	cover := clip(t, "cover.png", testVideo("64x48", "1")+"-frames:v 1")
 	tags := []string{"-metadata", "title=" + secret, "-metadata", "artist=" + secret, "-metadata", "comment=" + secret,
-		"-metadata", "location=+35.6581+139.7414/", "-metadata", "creation_time=2021-03-04T05:06:07Z", "-metadata", "make=" + secret,
-		"-metadata:s:v:0", "title=" + secret, "-metadata:s:v:0", "handler_name=" + secret, "-metadata:s:a:0", "title=" + secret}
+		"-metadata", "location=+35.6581+139.7414/", "-metadata", "creation_time=2021-03-04T05:06:07Z",
+		"-metadata", "make=" + secret,
+		"-metadata:s:v:0", "title=" + secret, "-metadata:s:v:0", "handler_name=" + secret, "-metadata:s:a:0", "title=" +
+			secret}
 	for file, more := range map[string][]string{
 		"a.mp4": {"-c:s", "mov_text", "-movflags", "+use_metadata_tags"},
 		"a.mov": {"-c:s", "mov_text", "-movflags", "+use_metadata_tags"},
@@ -269,20 +296,23 @@ func TestNothingPersonalIsLeft(t *testing.T) {
 	} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			args := append(strings.Fields("-y "+pictures("128x96", "25")+"-f lavfi -i sine=d=1 -i"), subs, "-i", cover, "-i", chapters)
-			args = append(args, strings.Fields("-map 0 -map 1 -map 2 -map 3 -map_metadata 4 -map_chapters 4 -c:v:0 libx264 -c:v:1 png -disposition:v:1 attached_pic -c:a aac")...)
+			args := append(strings.Fields("-y "+testVideo("128x96", "25")+"-f lavfi -i sine=d=1 -i"), subs, "-i", cover,
+				"-i", chapters)
+			args = append(args, strings.Fields("-map 0 -map 1 -map 2 -map 3 -map_metadata 4 -map_chapters 4 "+
+				"-c:v:0 libx264 -c:v:1 png -disposition:v:1 attached_pic -c:a aac")...)
 			in, out := filepath.Join(t.TempDir(), file), filepath.Join(t.TempDir(), file)
 			ffmpeg(t, append(append(args, tags...), more...), in)
-			planted, err := os.ReadFile(in)
+			source, err := os.ReadFile(in)
 			require.NoError(t, err)
-			require.Contains(t, string(planted), secret)
-			require.Contains(t, string(planted), "x264 - core")
+			require.Contains(t, string(source), secret)
+			require.Contains(t, string(source), "x264 - core")
 
 			_, err = transcode(t.Context(), testTools(t), in, out, ReadOptions{}, WriteOptions{}, nil)
 			require.NoError(t, err)
 			data, err := os.ReadFile(out)
 			require.NoError(t, err)
-			for _, trace := range []string{secret, "Beispiel", "35.65", "x264 - core", "options: ", "Lavc5", "Lavf5", "Lavc6", "Lavf6"} {
+			for _, trace := range []string{secret, "Beispiel", "35.65", "x264 - core", "options: ", "Lavc5", "Lavf5",
+				"Lavc6", "Lavf6"} {
 				assert.NotContains(t, string(data), trace)
 			}
 			assert.Equal(t, []string{"stream|codec_type=video"}, ffprobe(t, out, "stream=codec_type"))
@@ -294,14 +324,15 @@ func TestNothingPersonalIsLeft(t *testing.T) {
 	}
 }
 
-// TestEncoderSettingsAreGone looks for them in every codec's stream.
-func TestEncoderSettingsAreGone(t *testing.T) {
+// TestEncoderSettingsAreRemoved searches every codec's stream for them.
+func TestEncoderSettingsAreRemoved(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 64)
 	for _, c := range codecs {
 		codec := c.name
 		t.Run(codec, func(t *testing.T) {
 			dir := t.TempDir()
-			w, err := tools.createFor(t.Context(), filepath.Join(dir, "a.mkv"), info, WriteOptions{Container: "mkv", Codec: codec})
+			w, err := tools.createFor(t.Context(), filepath.Join(dir, "a.mkv"), info,
+				WriteOptions{Container: "mkv", Codec: codec})
 			require.NoError(t, err)
 			for i := range 5 {
 				require.NoError(t, w.Write(noise(t, info, i)))
@@ -325,7 +356,7 @@ func children(t *testing.T, pid int) []int {
 	for _, path := range stats {
 		data, err := os.ReadFile(path)
 		if err != nil {
-			continue // gone meanwhile
+			continue // exited meanwhile
 		}
 		fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
 		if parent, _ := strconv.Atoi(fields[1]); parent == pid && fields[0] != "Z" {
@@ -336,7 +367,7 @@ func children(t *testing.T, pid int) []int {
 	return found
 }
 
-// TestCancel: in mid-video, with the decoder and the encoder busy, everything ends at once.
+// TestCancel: with decoder and encoder busy, everything ends at once.
 func TestCancel(t *testing.T) {
 	tools := testTools(t)
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=640x480:r=25:d=20 "+quick)
@@ -358,12 +389,12 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestCancelWhileWaiting: a Next and a Write that wait for a child are woken by the context, Close and Abort.
-func TestCancelWhileWaiting(t *testing.T) {
+// TestCancelBlockedCalls: the context, Close and Abort end a Next and a Write that wait for a child.
+func TestCancelBlockedCalls(t *testing.T) {
 	tools := testTools(t)
 	hangs := written(t, "hangs", []byte("#!/bin/sh\nexec sleep 1000\n"))
 	require.NoError(t, os.Chmod(hangs, 0o700))
-	info, err := tools.Probe(t.Context(), clip(t, "a.mkv", pictures("640x480", "5")+quick), Limits{})
+	info, err := tools.Probe(t.Context(), clip(t, "a.mkv", testVideo("640x480", "5")+quick), Limits{})
 	require.NoError(t, err)
 	tools.FFmpeg = hangs
 
@@ -396,7 +427,7 @@ func TestCancelWhileWaiting(t *testing.T) {
 			case "context":
 				cancel()
 			case "close":
-				require.NoError(t, r.Close())
+				r.Close()
 				require.NoError(t, w.Abort())
 			}
 			for range 2 {
@@ -411,27 +442,28 @@ func TestCancelWhileWaiting(t *testing.T) {
 					require.Error(t, err)
 				}
 			}
-			require.NoError(t, r.Close())
-			require.NoError(t, r.Close())
+			r.Close()
+			r.Close()
 			require.NoError(t, w.Abort())
 			assert.Empty(t, children(t, os.Getpid()))
 		})
 	}
 }
 
-// TestChildrenDieWithUs kills a process in mid-video, which can tell nobody, and awaits its children's end.
-func TestChildrenDieWithUs(t *testing.T) {
+// TestChildrenDieWithParent kills a process in mid-video, and waits for its children to exit.
+func TestChildrenDieWithParent(t *testing.T) {
 	if in := os.Getenv("MEDIA_TEST_VICTIM"); in != "" {
-		_, _ = transcode(t.Context(), testTools(t), in, os.Getenv("MEDIA_TEST_OUT"), ReadOptions{}, WriteOptions{}, func(f *Frame) {
-			if f.Index == 3 {
-				fmt.Println("busy")
-				select {}
-			}
-		})
+		_, _ = transcode(t.Context(), testTools(t), in, os.Getenv("MEDIA_TEST_OUT"), ReadOptions{}, WriteOptions{},
+			func(f *Frame) {
+				if f.Index == 3 {
+					fmt.Println("busy")
+					select {}
+				}
+			})
 		return
 	}
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=640x480:r=25:d=20 "+quick)
-	victim := exec.Command(os.Args[0], "-test.run=^TestChildrenDieWithUs$", "-test.v")
+	victim := exec.Command(os.Args[0], "-test.run=^TestChildrenDieWithParent$", "-test.v")
 	victim.Env = append(os.Environ(), "MEDIA_TEST_VICTIM="+in, "MEDIA_TEST_OUT="+filepath.Join(t.TempDir(), "out.mkv"))
 	stdout, err := victim.StdoutPipe()
 	require.NoError(t, err)
@@ -450,18 +482,18 @@ func TestChildrenDieWithUs(t *testing.T) {
 	}
 	require.NoError(t, victim.Process.Kill())
 	require.Error(t, victim.Wait())
-	for i := range fds { // readable once the process is gone
+	for i := range fds { // readable once the process has exited
 		n, err := 0, error(unix.EINTR)
 		for errors.Is(err, unix.EINTR) { // the runtime's own signals
 			n, err = unix.Poll(fds[i:i+1], 10_000)
 		}
 		require.NoError(t, err)
-		require.Equal(t, 1, n, "process %d lives on", orphans[i])
+		require.Equal(t, 1, n, "process %d is still running", orphans[i])
 	}
 }
 
-// TestSteadyStateAllocatesNothing: frames and lines are read into memory that is there already.
-func TestSteadyStateAllocatesNothing(t *testing.T) {
+// TestSteadyStateAllocations: frames and lines are read into memory that exists already.
+func TestSteadyStateAllocations(t *testing.T) {
 	tools := testTools(t)
 	info, err := tools.Probe(t.Context(), clip(t, "a.mkv", "-f lavfi -i testsrc2=s=320x240:r=25:d=16 "+quick), Limits{})
 	require.NoError(t, err)
@@ -470,18 +502,18 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	defer r.Close()
 	w, err := tools.createFor(t.Context(), filepath.Join(t.TempDir(), ".part"), info, WriteOptions{Preset: "ultrafast"})
 	require.NoError(t, err)
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	pass := func() {
 		for range 50 {
 			f, err := r.Next()
 			require.NoError(t, err)
 			require.NoError(t, w.Write(f))
 			f.Release()
-			f.Release() // once more does no harm
+			f.Release() // harmless
 		}
 	}
 	pass()
-	assert.Less(t, testing.AllocsPerRun(5, pass)/50, 4.0, "allocations a frame")
+	assert.Less(t, testing.AllocsPerRun(5, pass)/50, 4.0, "allocations per frame")
 	assert.Len(t, r.pool.frames, 1)
 }
 

@@ -230,7 +230,7 @@ type metricAnonymizerFrames struct {
 // init fills anonymizer.frames metric with initial data.
 func (m *metricAnonymizerFrames) init() {
 	m.data.SetName("anonymizer.frames")
-	m.data.SetDescription("Frames written to outputs, those of videos that failed later among them.")
+	m.data.SetDescription("Frames written to outputs, including those of videos that failed later.")
 	m.data.SetUnit("{frame}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -284,7 +284,7 @@ type metricAnonymizerMasks struct {
 // init fills anonymizer.masks metric with initial data.
 func (m *metricAnonymizerMasks) init() {
 	m.data.SetName("anonymizer.masks")
-	m.data.SetDescription("Heads covered, once for each frame.")
+	m.data.SetDescription("Masks painted on heads, counted in each frame.")
 	m.data.SetUnit("{mask}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -338,7 +338,7 @@ type metricAnonymizerQueueLength struct {
 // init fills anonymizer.queue.length metric with initial data.
 func (m *metricAnonymizerQueueLength) init() {
 	m.data.SetName("anonymizer.queue.length")
-	m.data.SetDescription("Videos that are ready and wait for their turn.")
+	m.data.SetDescription("Videos that are ready and waiting to be processed.")
 	m.data.SetUnit("{video}")
 	m.data.SetEmptyGauge()
 }
@@ -388,7 +388,7 @@ type metricAnonymizerRetries struct {
 // init fills anonymizer.retries metric with initial data.
 func (m *metricAnonymizerRetries) init() {
 	m.data.SetName("anonymizer.retries")
-	m.data.SetDescription("Attempts at videos that failed and are followed by another. The other failures that `anonymizer.videos` counts are for good.")
+	m.data.SetDescription("Failed attempts that are followed by a retry. The other failures that `anonymizer.videos` counts are final.")
 	m.data.SetUnit("{attempt}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -440,7 +440,7 @@ type metricAnonymizerUncertainPeople struct {
 // init fills anonymizer.uncertain_people metric with initial data.
 func (m *metricAnonymizerUncertainPeople) init() {
 	m.data.SetName("anonymizer.uncertain_people")
-	m.data.SetDescription("People whose head could not be located, so that more was masked, once for each frame.")
+	m.data.SetDescription("People whose head could not be located, so that more than a head was masked, counted in each frame.")
 	m.data.SetUnit("{person}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -544,7 +544,7 @@ type metricAnonymizerVideoProgress struct {
 // init fills anonymizer.video.progress metric with initial data.
 func (m *metricAnonymizerVideoProgress) init() {
 	m.data.SetName("anonymizer.video.progress")
-	m.data.SetDescription("Part of a video in progress that is done, 0 to 1. Once more when it ends; not at all if its container states no duration.")
+	m.data.SetDescription("Fraction of a video in progress that is done, 0 to 1. Reported once more when the video ends, and not at all if its container states no duration.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -596,7 +596,7 @@ type metricAnonymizerVideoRealTimeFactor struct {
 // init fills anonymizer.video.real_time_factor metric with initial data.
 func (m *metricAnonymizerVideoRealTimeFactor) init() {
 	m.data.SetName("anonymizer.video.real_time_factor")
-	m.data.SetDescription("Seconds of video done in a second, since the video began. 1 keeps up with a camera.")
+	m.data.SetDescription("Seconds of video processed per second, on average since the video was started. 1 keeps up with a live camera.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -648,7 +648,7 @@ type metricAnonymizerVideoRemaining struct {
 // init fills anonymizer.video.remaining metric with initial data.
 func (m *metricAnonymizerVideoRemaining) init() {
 	m.data.SetName("anonymizer.video.remaining")
-	m.data.SetDescription("Time until a video in progress is done, at the pace of this attempt. Once more, 0, when it is finished; not at all if its container states no duration.")
+	m.data.SetDescription("Estimated time until a video in progress is done, at the pace of this attempt. Reported once more, as 0, when the video is finished, and not at all if its container states no duration.")
 	m.data.SetUnit("s")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -700,7 +700,7 @@ type metricAnonymizerVideos struct {
 // init fills anonymizer.videos metric with initial data.
 func (m *metricAnonymizerVideos) init() {
 	m.data.SetName("anonymizer.videos")
-	m.data.SetDescription("Videos that came to an end.")
+	m.data.SetDescription("Videos whose processing ended.")
 	m.data.SetUnit("{video}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -754,7 +754,7 @@ type metricAnonymizerWholeFrames struct {
 // init fills anonymizer.whole_frames metric with initial data.
 func (m *metricAnonymizerWholeFrames) init() {
 	m.data.SetName("anonymizer.whole_frames")
-	m.data.SetDescription("Frames masked whole because they could not be judged or masked otherwise.")
+	m.data.SetDescription("Frames masked whole because they could not be analyzed or masked otherwise.")
 	m.data.SetUnit("{frame}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)

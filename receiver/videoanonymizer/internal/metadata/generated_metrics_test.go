@@ -148,7 +148,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.frames"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Frames written to outputs, those of videos that failed later among them.", mi.Description())
+					assert.Equal(t, "Frames written to outputs, including those of videos that failed later.", mi.Description())
 					assert.Equal(t, "{frame}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -165,7 +165,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.masks"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Heads covered, once for each frame.", mi.Description())
+					assert.Equal(t, "Masks painted on heads, counted in each frame.", mi.Description())
 					assert.Equal(t, "{mask}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -182,7 +182,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.queue.length"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Videos that are ready and wait for their turn.", mi.Description())
+					assert.Equal(t, "Videos that are ready and waiting to be processed.", mi.Description())
 					assert.Equal(t, "{video}", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -194,7 +194,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.retries"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Attempts at videos that failed and are followed by another. The other failures that `anonymizer.videos` counts are for good.", mi.Description())
+					assert.Equal(t, "Failed attempts that are followed by a retry. The other failures that `anonymizer.videos` counts are final.", mi.Description())
 					assert.Equal(t, "{attempt}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -208,7 +208,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.uncertain_people"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "People whose head could not be located, so that more was masked, once for each frame.", mi.Description())
+					assert.Equal(t, "People whose head could not be located, so that more than a head was masked, counted in each frame.", mi.Description())
 					assert.Equal(t, "{person}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -237,7 +237,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.video.progress"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Part of a video in progress that is done, 0 to 1. Once more when it ends; not at all if its container states no duration.", mi.Description())
+					assert.Equal(t, "Fraction of a video in progress that is done, 0 to 1. Reported once more when the video ends, and not at all if its container states no duration.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -252,7 +252,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.video.real_time_factor"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Seconds of video done in a second, since the video began. 1 keeps up with a camera.", mi.Description())
+					assert.Equal(t, "Seconds of video processed per second, on average since the video was started. 1 keeps up with a live camera.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -267,7 +267,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.video.remaining"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Time until a video in progress is done, at the pace of this attempt. Once more, 0, when it is finished; not at all if its container states no duration.", mi.Description())
+					assert.Equal(t, "Estimated time until a video in progress is done, at the pace of this attempt. Reported once more, as 0, when the video is finished, and not at all if its container states no duration.", mi.Description())
 					assert.Equal(t, "s", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -282,7 +282,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.videos"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Videos that came to an end.", mi.Description())
+					assert.Equal(t, "Videos whose processing ended.", mi.Description())
 					assert.Equal(t, "{video}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -299,7 +299,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.whole_frames"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Frames masked whole because they could not be judged or masked otherwise.", mi.Description())
+					assert.Equal(t, "Frames masked whole because they could not be analyzed or masked otherwise.", mi.Description())
 					assert.Equal(t, "{frame}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())

@@ -66,7 +66,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.ReceiverVideoanonymizerBatchesRetried, err = builder.meter.Int64Counter(
 		"otelcol_receiver_videoanonymizer_batches_retried",
-		metric.WithDescription("Times that a batch was offered again after the pipeline refused it. [Alpha]"),
+		metric.WithDescription("Times a batch was sent again after the pipeline refused it. [Alpha]"),
 		metric.WithUnit("{retry}"),
 	)
 	errs = errors.Join(errs, err)
@@ -78,7 +78,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerFramesMaskedWhole, err = builder.meter.Int64Counter(
 		"otelcol_receiver_videoanonymizer_frames_masked_whole",
-		metric.WithDescription("Frames masked whole because they could not be judged or masked otherwise. [Alpha]"),
+		metric.WithDescription("Frames masked whole because they could not be analyzed or masked otherwise. [Alpha]"),
 		metric.WithUnit("{frame}"),
 	)
 	errs = errors.Join(errs, err)
@@ -90,13 +90,13 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerLogRecordsDropped, err = builder.meter.Int64Counter(
 		"otelcol_receiver_videoanonymizer_log_records_dropped",
-		metric.WithDescription("Log records that the pipeline did not take. [Alpha]"),
+		metric.WithDescription("Log records that the pipeline did not accept. [Alpha]"),
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerSpansDropped, err = builder.meter.Int64Counter(
 		"otelcol_receiver_videoanonymizer_spans_dropped",
-		metric.WithDescription("Spans that the pipeline did not take. [Alpha]"),
+		metric.WithDescription("Spans that the pipeline did not accept. [Alpha]"),
 		metric.WithUnit("{span}"),
 	)
 	errs = errors.Join(errs, err)

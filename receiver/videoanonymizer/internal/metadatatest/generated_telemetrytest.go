@@ -24,7 +24,7 @@ func NewSettings(tt *componenttest.Telemetry) receiver.Settings {
 func AssertEqualReceiverVideoanonymizerBatchesRetried(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_batches_retried",
-		Description: "Times that a batch was offered again after the pipeline refused it. [Alpha]",
+		Description: "Times a batch was sent again after the pipeline refused it. [Alpha]",
 		Unit:        "{retry}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -56,7 +56,7 @@ func AssertEqualReceiverVideoanonymizerFrames(t *testing.T, tt *componenttest.Te
 func AssertEqualReceiverVideoanonymizerFramesMaskedWhole(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_frames_masked_whole",
-		Description: "Frames masked whole because they could not be judged or masked otherwise. [Alpha]",
+		Description: "Frames masked whole because they could not be analyzed or masked otherwise. [Alpha]",
 		Unit:        "{frame}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -88,7 +88,7 @@ func AssertEqualReceiverVideoanonymizerInferenceFailures(t *testing.T, tt *compo
 func AssertEqualReceiverVideoanonymizerLogRecordsDropped(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_log_records_dropped",
-		Description: "Log records that the pipeline did not take. [Alpha]",
+		Description: "Log records that the pipeline did not accept. [Alpha]",
 		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -104,7 +104,7 @@ func AssertEqualReceiverVideoanonymizerLogRecordsDropped(t *testing.T, tt *compo
 func AssertEqualReceiverVideoanonymizerSpansDropped(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_spans_dropped",
-		Description: "Spans that the pipeline did not take. [Alpha]",
+		Description: "Spans that the pipeline did not accept. [Alpha]",
 		Unit:        "{span}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

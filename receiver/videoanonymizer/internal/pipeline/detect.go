@@ -26,8 +26,8 @@ func (r *run) detect() error {
 	return nil
 }
 
-// analyze finds people and faces and estimates poses. A panic in a model's code costs the frame, which is then masked whole, and never
-// the collector.
+// analyze finds people and faces and estimates poses. A panic in a model's code costs the frame, which is then masked
+// whole, and never the collector.
 func (r *run) analyze(it *item) (err error) {
 	rec := &it.record
 	rec.FailedStage = record.StageDetection

@@ -1,9 +1,10 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pipeline takes one video through its stages: decode, detect (people and poses, on every n-th frame), track with a bounded
-// look-ahead, mask, encode. The stages run in parallel, frames leave in order, and memory is bounded by the look-ahead, however long
-// the video is. No frame reaches the sink unless it was analyzed, lies between frames that were, or is masked whole.
+// Package pipeline takes one video through its stages: decode, detect (people and poses, on every n-th frame), track
+// with a bounded look-ahead, mask, encode. The stages run in parallel, frames leave in order, and memory is bounded
+// by the look-ahead, however long the video is. No frame reaches the sink unless it was analyzed, lies between frames
+// that were, or is masked whole.
 //
 //	decode ──> queue ────────────────> sequence ──> mask ──> encode
 //	   └─────> detect (n workers) ──────^  (waits for the frame's analysis)
@@ -33,8 +34,9 @@ type Source interface {
 
 // Sink takes the frames in the same order.
 type Sink interface {
-	// Write encodes a frame, calls Encoded on its record, and passes the record on to whoever needs it. It may draw on the frame once
-	// that is encoded, and may block. Both frame and record are reused after it returns. An error ends the video.
+	// Write encodes a frame, calls Encoded on its record, and passes the record on to whoever needs it. It may draw
+	// on the frame once that is encoded, and may block. Both frame and record are reused after it returns. An error
+	// ends the video.
 	Write(*media.Frame, *record.Frame) error
 }
 
@@ -47,9 +49,9 @@ type Options struct {
 	Faces vision.FaceDetector
 	// Segmenter may be nil: only heads are then masked, rather than whole people except for trunk and limbs.
 	Segmenter vision.Segmenter
-	// DetectEvery is the distance between analyzed frames; 1 analyzes every frame. The first and the last frame are always analyzed,
-	// and so are the frames on both sides of a scene cut and those that follow the last analyzed frame by maxGap or more, so that
-	// nobody moves far unseen at a low frame rate.
+	// DetectEvery is the distance between analyzed frames; 1 analyzes every frame. The first and the last frame are
+	// always analyzed, and so are the frames on both sides of a scene cut and those that follow the last analyzed
+	// frame by maxGap or more, so that nobody moves far unseen at a low frame rate.
 	DetectEvery int
 	// Workers is the number of frames analyzed at once.
 	Workers int
@@ -63,8 +65,8 @@ type Options struct {
 
 // Resume says where to continue a video that an earlier run began.
 type Resume struct {
-	// First is the index of the first frame to write. The source gives frames before it too: people are tracked through them, across
-	// the boundary.
+	// First is the index of the first frame to write. The source gives frames before it too: people are tracked
+	// through them, across the boundary.
 	First int
 	// Begin is the time of the video's first frame.
 	Begin time.Duration
@@ -72,14 +74,15 @@ type Resume struct {
 	Before func(*record.Frame) error
 }
 
-// maxGap is 3 frames at 30 frames/s: in this time a person walking across the image moves by less than the width of a head.
+// maxGap is 3 frames at 30 frames/s: in this time a person walking across the image moves by less than the width of a
+// head.
 const maxGap = 100 * time.Millisecond
 
-// Run takes all frames from source to sink. It returns once the last frame is written, or with the first error of source or sink, or
-// with the context's error; all its goroutines have ended by then.
+// Run takes all frames from source to sink. It returns once the last frame is written, or with the first error of
+// source or sink, or with the context's error; all its goroutines have ended by then.
 //
-// Run does not interrupt the source's Next and the sink's Write: they have to return when the context ends. When Run returns, every
-// frame that it took is released.
+// Run does not interrupt the source's Next and the sink's Write: they have to return when the context ends. When Run
+// returns, every frame that it took is released.
 func Run(ctx context.Context, source Source, sink Sink, opts Options) error {
 	group, ctx := errgroup.WithContext(ctx)
 	r := &run{
@@ -108,8 +111,8 @@ type item struct {
 	cut    bool
 	people []vision.Person
 	faces  []vision.Face
-	// analyzed is closed once people, faces, err and the record's times of detection and pose are set; nil for frames that are not
-	// analyzed.
+	// analyzed is closed once people, faces, err and the record's times of detection and pose are set; nil for frames
+	// that are not analyzed.
 	analyzed chan struct{}
 	err      error
 	record   record.Frame
@@ -141,8 +144,8 @@ func (r *run) release(frame *media.Frame) {
 	frame.Release()
 }
 
-// decode reads the frames and decides which ones are analyzed. It stays one frame behind the source, since the frame before a cut and
-// the last frame are analyzed too.
+// decode reads the frames and decides which ones are analyzed. It stays one frame behind the source, since the frame
+// before a cut and the last frame are analyzed too.
 func (r *run) decode(source Source) error {
 	defer close(r.decoded)
 	defer close(r.due)

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package record holds what is known of a frame once it has passed the pipeline. The pipeline fills a Frame; telemetry turns it into
-// spans and metrics, and report into a line of the audit report.
+// Package record holds what is known of a frame once it has passed the pipeline. The pipeline fills a Frame;
+// telemetry turns it into spans and metrics, and report into a line of the audit report.
 package record
 
 import (
@@ -30,24 +30,27 @@ type Frame struct {
 	PTS time.Duration
 	// Start is before decoding, End after encoding.
 	Start, End time.Time
-	// A stage that did not run has a zero interval and emits no span. On a frame that was not analyzed, Detection is the time it took
-	// to work out people's positions from the surrounding frames.
+	// A stage that did not run has a zero interval and emits no span. On a frame that was not analyzed, Detection is
+	// the time it took to work out people's positions from the surrounding frames.
 	Decode, Detection, Pose, Tracking, Visualization, Encode vision.Interval
 	// DetectionSteps and PoseSteps become the spans below Detection and Pose.
 	DetectionSteps, PoseSteps vision.Steps
 
-	// Analyzed is true if detection ran on this frame; in all others, positions are carried over from the surrounding frames.
+	// Analyzed is true if detection ran on this frame; in all others, positions are carried over from the surrounding
+	// frames.
 	Analyzed bool
 	// Detected is the number of people the detector found, PosedPeople the number whose pose was estimated.
 	Detected, PosedPeople int
-	// People is the number of people visible, whether found or carried over; a face without a detected person counts as one.
+	// People is the number of people visible, whether found or carried over; a face without a detected person counts
+	// as one.
 	People int
 	// Masks is the number of heads covered.
 	Masks         int
 	MasksByOrigin MasksByOrigin
 	// Uncertain is the number of people whose head could not be located and who were therefore masked more widely.
 	Uncertain int
-	// Found and Faces are what the models found in this frame, without silhouettes; Heads is what was masked. Callers may keep them.
+	// Found and Faces are what the models found in this frame, without silhouettes; Heads is what was masked. Callers
+	// may keep them.
 	Found []vision.Person
 	Faces []vision.Face
 	Heads []mask.Head
@@ -70,7 +73,8 @@ func (f *Frame) Encoded(start time.Time) {
 
 // MasksByOrigin counts the masks of a frame by what they were derived from (mask.Origin).
 type MasksByOrigin struct {
-	// Pose: located by facial keypoints or shoulders. Face: by a face without a detected person. Box: the top of the person's box.
+	// Pose: located by facial keypoints or shoulders. Face: by a face without a detected person. Box: the top of the
+	// person's box.
 	Pose, Face, Box int
 	// Interpolated: between two sightings of a person. Held: before the first or after the last one.
 	Interpolated, Held int

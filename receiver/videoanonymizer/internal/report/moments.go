@@ -46,8 +46,8 @@ type Moment struct {
 	Reason string `json:"reason"`
 	// At is Time in hours, minutes and seconds.
 	At string `json:"at"`
-	// Frame and Time (seconds from the first frame) are where to look: where the score is lowest, or where the mask, which grows with its
-	// uncertainty, is largest.
+	// Frame and Time (seconds from the first frame) are where to look: where the score is lowest, or where the mask,
+	// which grows with its uncertainty, is largest.
 	Frame int     `json:"frame"`
 	Time  float64 `json:"time_s"`
 	// FirstFrame and LastFrame are the run's, Duration the seconds from one to the other.
@@ -158,7 +158,8 @@ func (m *moments) extend(run **Moment, reason string, rec *record.Frame, h mask.
 	r := *run
 	r.LastFrame = rec.Index
 	area := h.RX * h.RY
-	if score := finite(float64(h.Score)); reason == LowScore && score < r.Score || reason != LowScore && area > r.area || r.Score > 1 {
+	if score := finite(float64(h.Score)); reason == LowScore && score < r.Score || reason != LowScore && area > r.area ||
+		r.Score > 1 {
 		r.Frame, r.Time, r.Score, r.area, r.Box = rec.Index, at, score, area, corners(h.Bounds())
 	}
 	r.end = at

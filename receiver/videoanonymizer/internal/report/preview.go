@@ -32,8 +32,9 @@ var (
 	}
 )
 
-// Draw draws a frame's record on the anonymized frame: people and faces with their scores, keypoints (those below the threshold in red),
-// the outline of each mask with its score and origin, and the time since the first frame. The frame must be one that Painter.Paint accepts.
+// Draw draws a frame's record on the anonymized frame: people and faces with their scores, keypoints (those below the
+// threshold in red), the outline of each mask with its score and origin, and the time since the first frame. The
+// frame must be one that Painter.Paint accepts.
 func Draw(frame *media.Frame, rec *record.Frame, at time.Duration, keypointThreshold float32) {
 	c := newCanvas(frame)
 	for _, p := range rec.Found {
@@ -70,7 +71,8 @@ func Draw(frame *media.Frame, rec *record.Frame, at time.Duration, keypointThres
 	case rec.Analyzed:
 		state = "judged"
 	}
-	c.text(4*c.stroke, c.lineHeight(), fmt.Sprintf("PREVIEW %s frame %d %s", timecode(seconds(at)), rec.Index, state), lettering)
+	c.text(4*c.stroke, c.lineHeight(), fmt.Sprintf("PREVIEW %s frame %d %s", timecode(seconds(at)), rec.Index, state),
+		lettering)
 }
 
 // canvas draws on the planes of a frame.
@@ -108,7 +110,8 @@ func (c canvas) clip(b vision.Box) image.Rectangle {
 		}
 		return int(min(v, float32(most+8)))
 	}
-	return image.Rect(limit(b.X0, c.frame.Width), limit(b.Y0, c.frame.Height), limit(b.X1, c.frame.Width), limit(b.Y1, c.frame.Height))
+	return image.Rect(limit(b.X0, c.frame.Width), limit(b.Y0, c.frame.Height), limit(b.X1, c.frame.Width),
+		limit(b.Y1, c.frame.Height))
 }
 
 // outline draws the outline of a head.
@@ -139,7 +142,8 @@ func (c canvas) dot(x, y float64, size int, ink color.RGBA) {
 	}
 }
 
-// text writes on black, with letters scaled by the stroke, and the baseline at y. It moves text that would leave the frame.
+// text writes on black, with letters scaled by the stroke, and the baseline at y. It moves text that would leave the
+// frame.
 func (c canvas) text(x, y int, s string, ink color.RGBA) {
 	face := basicfont.Face7x13
 	x = max(0, min(x, c.frame.Width-face.Advance*c.stroke*len(s)))

@@ -1,9 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report shows a person how an anonymized video was made and where to check it first: an audit report (JSON, see
-// report.schema.json), a contact sheet of the weakest moments, and a preview with everything that was found drawn on it. Each of them shows
-// anonymized frames only.
+// Package report shows a person how an anonymized video was made and where to check it first: an audit report (JSON,
+// see report.schema.json), a contact sheet of the weakest moments, and a preview with everything that was found drawn
+// on it. Each of them shows anonymized frames only.
 //
 //	recorder, err := report.NewRecorder(temp)
 //	err = recorder.Add(record) // for each frame, in order
@@ -31,7 +31,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// Schema identifies the format of a report. Keys may be added without a new version: readers must ignore keys they do not know.
+// Schema identifies the format of a report. Keys may be added without a new version: readers must ignore keys they do
+// not know.
 const Schema = "otelcol-anonymizer/report/v1"
 
 // About is everything in a report but its frames.
@@ -120,8 +121,8 @@ type document struct {
 	Weakest []Moment `json:"weakest"`
 }
 
-// Recorder collects what a report says about a video's frames. It stores them in a file, so that its memory does not grow with the video.
-// It is not safe for concurrent use.
+// Recorder collects what a report says about a video's frames. It stores them in a file, so that its memory does not
+// grow with the video. It is not safe for concurrent use.
 type Recorder struct {
 	file     *os.File
 	buffered *bufio.Writer
@@ -138,7 +139,8 @@ func NewRecorder(temp string) (*Recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	return &Recorder{file: file, buffered: bufio.NewWriterSize(file, 64<<10), summary: summary{ByOrigin: map[mask.Origin]int{}}}, nil
+	return &Recorder{file: file, buffered: bufio.NewWriterSize(file, 64<<10),
+		summary: summary{ByOrigin: map[mask.Origin]int{}}}, nil
 }
 
 // Add adds the next frame. It does not keep the record.
@@ -201,7 +203,8 @@ func (r *Recorder) write(path string, about About) (err error) {
 		r.summary.Duration = math.Round(r.summary.Duration*1000) / 1000
 	}
 	head, err := json.MarshalIndent(document{
-		Schema: Schema, Created: time.Now().UTC().Truncate(time.Second), About: about, Summary: r.summary, Weakest: r.Weakest(),
+		Schema: Schema, Created: time.Now().UTC().Truncate(time.Second), About: about, Summary: r.summary,
+		Weakest: r.Weakest(),
 	}, "", "  ")
 	if err != nil {
 		return err

@@ -45,8 +45,8 @@ func (r *Recorder) Seal() (Progress, error) {
 	return Progress{Bytes: size, First: r.first, PeopleMax: r.summary.PeopleMax}, nil
 }
 
-// ResumeRecorder continues the file at temp after what was sealed. It finds the moments again from the masks in the file, which are upright
-// boxes there.
+// ResumeRecorder continues the file at temp after what was sealed. It finds the moments again from the masks in the
+// file, which are upright boxes there.
 func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
 	file, err := os.OpenFile(temp, os.O_RDWR, 0)
 	if err != nil {
@@ -112,11 +112,13 @@ func parseFrame(line []byte, first time.Duration) (*record.Frame, error) {
 		return nil, err
 	}
 	rec := &record.Frame{
-		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Analyzed, WholeFrameMasked: f.Whole,
+		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Analyzed,
+		WholeFrameMasked: f.Whole,
 	}
 	for _, m := range f.Masks {
 		rec.Heads = append(rec.Heads, mask.Head{
-			X: (m.Box[0] + m.Box[2]) / 2, Y: (m.Box[1] + m.Box[3]) / 2, RX: (m.Box[2] - m.Box[0]) / 2, RY: (m.Box[3] - m.Box[1]) / 2,
+			X: (m.Box[0] + m.Box[2]) / 2, Y: (m.Box[1] + m.Box[3]) / 2, RX: (m.Box[2] - m.Box[0]) / 2,
+			RY:  (m.Box[3] - m.Box[1]) / 2,
 			Box: true, Score: m.Score, Origin: m.Origin,
 		})
 	}

@@ -30,8 +30,8 @@ const (
 	lineHeight   = 16
 	gap          = 6
 	sheetQuality = 88
-	// closeUp is the width of a tile's crop relative to the mask, so that one sees whose head it is on; a crop is at least leastPart of the
-	// frame's width.
+	// closeUp is the width of a tile's crop relative to the mask, so that one sees whose head it is on; a crop is at
+	// least leastPart of the frame's width.
 	closeUp   = 6
 	leastPart = 0.25
 )
@@ -42,9 +42,10 @@ var (
 	outline    = color.RGBA{255, 200, 0, 255}
 )
 
-// WriteSheet writes a new JPEG file at path with one tile for each of the first moments: the image around the mask, which is outlined, with
-// the time, the reason, and score or duration. It takes the images from the anonymized video at output, so that the sheet shows nothing that
-// the output does not. It returns ErrNothingToShow if there is no moment.
+// WriteSheet writes a new JPEG file at path with one tile for each of the first moments: the image around the mask,
+// which is outlined, with the time, the reason, and score or duration. It takes the images from the anonymized video
+// at output, so that the sheet shows nothing that the output does not. It returns ErrNothingToShow if there is no
+// moment.
 func WriteSheet(ctx context.Context, tools media.Tools, output, path string, moments []Moment, tiles int) error {
 	moments = moments[:min(tiles, len(moments))]
 	if len(moments) == 0 {
@@ -140,7 +141,8 @@ func border(sheet *image.RGBA, area, r image.Rectangle) {
 }
 
 func write(sheet *image.RGBA, x, y int, text string) {
-	(&font.Drawer{Dst: sheet, Src: image.NewUniform(lettering), Face: basicfont.Face7x13, Dot: fixed.P(x, y)}).DrawString(text)
+	(&font.Drawer{Dst: sheet, Src: image.NewUniform(lettering), Face: basicfont.Face7x13,
+		Dot: fixed.P(x, y)}).DrawString(text)
 }
 
 // crop returns a part of a frame in RGB.
@@ -180,7 +182,8 @@ func sample(frame *media.Frame, plane, x, y int, shift uint) float64 {
 	return float64(value) / float64(uint(1)<<shift)
 }
 
-// weights returns the weights of red and blue in luma: those of ITU-R BT.601 up to 576 lines and of BT.709 above, as for painting masks.
+// weights returns the weights of red and blue in luma: those of ITU-R BT.601 up to 576 lines and of BT.709 above, as
+// for painting masks.
 func weights(frame *media.Frame) (kr, kb float64) {
 	if frame.Height > 576 {
 		return 0.2126, 0.0722

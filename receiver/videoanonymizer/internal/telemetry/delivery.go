@@ -46,8 +46,9 @@ type signal[T any] struct {
 	retried func()
 }
 
-// delivery fills batches and forwards them to the pipeline, in order, from one goroutine. While the pipeline refuses data, callers of add
-// are held back, at most maxWait per stall; after that, the oldest batch is dropped in favor of the newest.
+// delivery fills batches and forwards them to the pipeline, in order, from one goroutine. While the pipeline refuses
+// data, callers of add are held back, at most maxWait per stall; after that, the oldest batch is dropped in favor of
+// the newest.
 type delivery[T any] struct {
 	signal[T]
 	batchSize int
@@ -86,8 +87,8 @@ func (d *delivery[T]) start() {
 	go d.run()
 }
 
-// add lets build append to the open batch and return how many spans or records it appended. It holds the caller back while too many
-// batches wait, until the context ends or maxWait has passed; what was added stays added.
+// add lets build append to the open batch and return how many spans or records it appended. It holds the caller back
+// while too many batches wait, until the context ends or maxWait has passed; what was added stays added.
 func (d *delivery[T]) add(ctx context.Context, build func(T) int) {
 	d.mu.Lock()
 	first := d.open.count == 0
@@ -169,7 +170,8 @@ func (d *delivery[T]) run() {
 	}
 }
 
-// next waits for a batch that is full or has waited for linger. It returns false once everything is delivered after closing.
+// next waits for a batch that is full or has waited for linger. It returns false once everything is delivered after
+// closing.
 func (d *delivery[T]) next() (batch[T], bool) {
 	for {
 		closing := d.isClosing()
@@ -231,7 +233,8 @@ func (d *delivery[T]) deliver(b batch[T]) {
 		switch {
 		case err == nil:
 			if attempt > 0 {
-				d.logger.Info("the pipeline accepts telemetry again", zap.String("signal", d.name.String()), zap.Int("retries", attempt))
+				d.logger.Info("the pipeline accepts telemetry again", zap.String("signal", d.name.String()),
+					zap.Int("retries", attempt))
 			}
 			return
 		case consumererror.IsPermanent(err):
@@ -240,7 +243,8 @@ func (d *delivery[T]) deliver(b batch[T]) {
 			d.dropped(b.count, metadata.AttributeDropReasonPermanent)
 			return
 		case d.ctx.Err() != nil:
-			d.logger.Error("the pipeline refused a batch until the receiver stopped: it is dropped", zap.String("signal", d.name.String()),
+			d.logger.Error("the pipeline refused a batch until the receiver stopped: it is dropped",
+				zap.String("signal", d.name.String()),
 				zap.Int("items", b.count), zap.Error(err))
 			d.dropped(b.count, metadata.AttributeDropReasonShutdown)
 			return
@@ -273,15 +277,15 @@ func (d *delivery[T]) pause(backoff time.Duration) {
 	}
 }
 
-// shutdown delivers everything that was added, within bounds, and reports whether the goroutine has ended: it has not if the pipeline does
-// not return from a batch although its context has ended.
+// shutdown delivers everything that was added, within bounds, and reports whether the goroutine has ended: it has not
+// if the pipeline does not return from a batch although its context has ended.
 func (d *delivery[T]) shutdown(ctx context.Context) bool {
 	d.stop.Do(func() { close(d.closing) })
 	return awaitEnd(ctx, d.done, d.giveUp)
 }
 
-// awaitEnd waits for done: first for whatever is still to be forwarded, and then, when maxFlush has passed or the context ends, for the
-// pipeline to return after giveUp. It reports whether done was closed.
+// awaitEnd waits for done: first for whatever is still to be forwarded, and then, when maxFlush has passed or the
+// context ends, for the pipeline to return after giveUp. It reports whether done was closed.
 func awaitEnd(ctx context.Context, done <-chan struct{}, giveUp context.CancelFunc) bool {
 	defer giveUp()
 	flush := time.NewTimer(maxFlush)

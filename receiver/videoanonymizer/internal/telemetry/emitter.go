@@ -1,8 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package telemetry turns what is known of frames and videos into spans, log records and metrics, and forwards them to the collector's
-// pipelines. It never costs a video: a pipeline that refuses data holds the frames back, but only for a bounded time.
+// Package telemetry turns what is known of frames and videos into spans, log records and metrics, and forwards them
+// to the collector's pipelines. It never costs a video: a pipeline that refuses data holds the frames back, but only
+// for a bounded time.
 package telemetry
 
 import (
@@ -35,7 +36,8 @@ type Options struct {
 	ResourceAttributes map[string]any
 	// SpanAttributes are added to the root span of each frame and video.
 	SpanAttributes map[string]any
-	// BatchSize is the number of spans forwarded at once, BatchInterval the longest that a span waits for its batch to fill.
+	// BatchSize is the number of spans forwarded at once, BatchInterval the longest that a span waits for its batch
+	// to fill.
 	BatchSize     int
 	BatchInterval time.Duration
 	// MaxWait is how long a pipeline that refuses data may hold a frame back.
@@ -44,7 +46,8 @@ type Options struct {
 	MetricsInterval time.Duration
 	// Metrics enables and disables individual metrics.
 	Metrics metadata.MetricsConfig
-	// QueueLength is called for each set of metrics and returns the number of videos that wait for processing. Nil reports none.
+	// QueueLength is called for each set of metrics and returns the number of videos that wait for processing. Nil
+	// reports none.
 	QueueLength func() int
 
 	_ struct{}
@@ -143,7 +146,8 @@ func newResource(set receiver.Settings, opts Options) (pcommon.Resource, error) 
 	return resource, nil
 }
 
-func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consumer.Traces, report *receiverhelper.ObsReport) *delivery[ptrace.Traces] {
+func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consumer.Traces,
+	report *receiverhelper.ObsReport) *delivery[ptrace.Traces] {
 	signalAttribute := signalOption(metadata.AttributeSignalTraces)
 	d := &delivery[ptrace.Traces]{
 		batchSize: opts.BatchSize, linger: opts.BatchInterval, maxWait: opts.MaxWait, logger: set.Logger,
@@ -190,7 +194,8 @@ func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consum
 	return d
 }
 
-func (e *Emitter) deliverLogs(set receiver.Settings, opts Options, next consumer.Logs, report *receiverhelper.ObsReport) *delivery[plog.Logs] {
+func (e *Emitter) deliverLogs(set receiver.Settings, opts Options, next consumer.Logs,
+	report *receiverhelper.ObsReport) *delivery[plog.Logs] {
 	signalAttribute := signalOption(metadata.AttributeSignalLogs)
 	d := &delivery[plog.Logs]{
 		batchSize: opts.BatchSize, linger: opts.BatchInterval, maxWait: opts.MaxWait, logger: set.Logger,
@@ -244,8 +249,9 @@ func (e *Emitter) setScope(scope pcommon.InstrumentationScope) {
 	scope.SetVersion(e.scopeVersion)
 }
 
-// Shutdown forwards everything that was reported. It waits a few seconds at most for a pipeline that refuses data, or until the context
-// ends, and then drops and counts what is left. All videos must have ended. It may be called more than once.
+// Shutdown forwards everything that was reported. It waits a few seconds at most for a pipeline that refuses data, or
+// until the context ends, and then drops and counts what is left. All videos must have ended. It may be called more
+// than once.
 func (e *Emitter) Shutdown(ctx context.Context) error {
 	e.once.Do(func() {
 		var wait sync.WaitGroup

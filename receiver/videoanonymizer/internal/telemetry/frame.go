@@ -53,8 +53,8 @@ type frameSpans struct {
 	spans   ptrace.SpanSlice
 	ids     *ids
 	traceID pcommon.TraceID
-	// zero and zeroTime are the same instant. All times are measured from it with the monotonic clock, so that setting the clock does not
-	// tear a trace apart.
+	// zero and zeroTime are the same instant. All times are measured from it with the monotonic clock, so that
+	// setting the clock does not tear a trace apart.
 	zero     time.Time
 	zeroTime pcommon.Timestamp
 }
@@ -134,7 +134,8 @@ func (f *frameSpans) detection(span ptrace.Span, video Video, rec *record.Frame)
 }
 
 // stage appends a child of the root if the stage ran.
-func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *record.Frame, during vision.Interval) (ptrace.Span, bool) {
+func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *record.Frame,
+	during vision.Interval) (ptrace.Span, bool) {
 	if during.Start.IsZero() {
 		return ptrace.Span{}, false
 	}
@@ -163,7 +164,8 @@ func (f *frameSpans) model(span ptrace.Span, name string, steps vision.Steps) {
 	f.step(spanPostprocess, span.SpanID(), steps.Postprocess, steps.PostprocessBusy)
 }
 
-func (f *frameSpans) step(name string, parent pcommon.SpanID, during vision.Interval, busy time.Duration) (ptrace.Span, bool) {
+func (f *frameSpans) step(name string, parent pcommon.SpanID, during vision.Interval,
+	busy time.Duration) (ptrace.Span, bool) {
 	if during.Start.IsZero() {
 		return ptrace.Span{}, false
 	}
@@ -212,7 +214,8 @@ func message(err error) string {
 	return validUTF8(text[:min(len(text), maxMessage)])
 }
 
-// validUTF8 replaces invalid UTF-8: file names may be any bytes, but a single such name makes exporters refuse its whole batch.
+// validUTF8 replaces invalid UTF-8: file names may be any bytes, but a single such name makes exporters refuse its
+// whole batch.
 func validUTF8(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // errorType is the reason, or the semantic conventions' value for an unknown one.

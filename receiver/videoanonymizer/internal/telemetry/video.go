@@ -72,8 +72,8 @@ type Result struct {
 // maxLinks bounds the failed frames that a video's span links to; it could not link to every frame of an hour.
 const maxLinks = 64
 
-// VideoSpan reports on one video: call Frame for each frame, and one of Finished, Failed and Interrupted at the end. Calls after the end
-// have no effect. Its methods must not be called concurrently.
+// VideoSpan reports on one video: call Frame for each frame, and one of Finished, Failed and Interrupted at the end.
+// Calls after the end have no effect. Its methods must not be called concurrently.
 type VideoSpan struct {
 	emitter  *Emitter
 	ctx      context.Context
@@ -157,8 +157,8 @@ func (s *VideoSpan) Resumed(before time.Duration, frames int) {
 // Damaged reports that processing continues although parts of the video do not decode: the output lacks them.
 func (s *VideoSpan) Damaged(what error) { s.damage = message(what) }
 
-// Failed reports that this attempt produced no output, and why: reason is a word from a small set, such as truncated. retried tells
-// whether another attempt follows.
+// Failed reports that this attempt produced no output, and why: reason is a word from a small set, such as truncated.
+// retried tells whether another attempt follows.
 func (s *VideoSpan) Failed(err error, reason string, retried bool) {
 	s.end(ending{
 		event: "anonymizer.video.failed", body: "video failed: " + message(err), severity: plog.SeverityNumberError,

@@ -14,7 +14,7 @@
 //     There is no Kalman filter, because positions are known from both sides. And the gate is wide, because a wrong
 //     link costs little here: both ends of a doubtful link are held as if it did not exist. A track can be continued
 //     for as long as it is held.
-//  2. Smoothing without lag. A sighting's center moves half way to the line through the sightings before and after it,
+//  2. Smoothing without lag. A sighting's center moves halfway to the line through the sightings before and after it,
 //     its size grows to that of its neighbors, and the result is united with the original, so smoothing uncovers
 //     nothing.
 //  3. Filling in. Between two sightings the head is interpolated. Before the first and after the last it is held: moved

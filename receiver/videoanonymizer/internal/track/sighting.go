@@ -17,11 +17,11 @@ type sighting struct {
 	time   time.Duration
 	head   mask.Head
 	box    vision.Box
-	body   *mask.Body // nil where the person was not segmented
+	body   *mask.Body // nil if the person was not segmented
 	// certain means that a detector was certain of the person or the face; others are candidates, which a pose or a
 	// track may confirm.
 	certain bool
-	// doubtful means that this may not be the same person as in the track's sighting before.
+	// doubtful means that this may not be the same person as in the track's previous sighting.
 	doubtful bool
 }
 

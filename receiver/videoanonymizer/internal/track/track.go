@@ -66,7 +66,7 @@ func (t *track) forget(number int) {
 	}
 }
 
-// smooth is the head of sighting i, moved half way to the line through its neighbors, as large as they are, and united
+// smooth is the head of sighting i, moved halfway to the line through its neighbors, as large as they are, and united
 // with the original.
 func (t *track) smooth(i int) mask.Head {
 	s := t.seen[i]

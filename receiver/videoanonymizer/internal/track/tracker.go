@@ -76,12 +76,12 @@ type Tracker struct {
 	// window holds the frames whose results are not known yet, oldest first.
 	window []*frame
 	tracks []*track
-	// before is the last frame with a finished or failed analysis that has left the window.
+	// before is the last frame that has left the window of those that were analyzed, or whose analysis failed.
 	before *frame
 	// latest are the last two frames that have left the window: the first was returned, the second waits for its
 	// successor.
 	latest [2]*Result
-	pushed int // number of frames
+	pushed int // number of frames so far
 }
 
 // frame is an observation in the window.
@@ -90,8 +90,8 @@ type frame struct {
 	number    int // counted by the tracker: the index may skip frames
 	scene     int
 	last      bool // of its scene
-	attempted bool // to analyze it, successfully or not
-	whole     bool // must be masked
+	attempted bool // it was analyzed, or its analysis failed
+	whole     bool // it must be masked whole
 	unplaced  int  // number of people found whose heads may be anywhere
 }
 
@@ -227,7 +227,7 @@ func (t *Tracker) advance(out []Result) []Result {
 		}
 	}
 	before, after := t.nearestAnalyzed(f)
-	r := &Result{Index: f.Index, WholeFrame: t.wholeFrame(f, before, after), People: f.unplaced}
+	r := &Result{Index: f.Index, WholeFrame: wholeFrame(before, after), People: f.unplaced}
 	for _, tr := range t.tracks {
 		if !tr.confirmed {
 			continue
@@ -250,8 +250,8 @@ func (t *Tracker) advance(out []Result) []Result {
 	return t.finish(r, out)
 }
 
-// nearestAnalyzed are the frames nearest to f, in its scene and within reach, that were analyzed or failed to be: f
-// itself, or those before and after it, or nil.
+// nearestAnalyzed are the frames nearest to f, in its scene and within reach, that were analyzed or whose analysis
+// failed: f itself, or those before and after it, or nil.
 func (t *Tracker) nearestAnalyzed(f *frame) (before, after *frame) {
 	if f.attempted {
 		return f, f
@@ -273,8 +273,8 @@ func (t *Tracker) nearestAnalyzed(f *frame) (before, after *frame) {
 	return before, after
 }
 
-// wholeFrame reports whether f must be masked whole, given the nearest analyzed frames.
-func (t *Tracker) wholeFrame(f, before, after *frame) bool {
+// wholeFrame reports whether a frame must be masked whole, given the analyzed frames nearest to it.
+func wholeFrame(before, after *frame) bool {
 	return before == nil && after == nil || before != nil && before.whole || after != nil && after.whole
 }
 

@@ -90,7 +90,7 @@ func asNobody(t *testing.T, call func()) {
 	defer runtime.UnlockOSThread()
 	const nobody = 65534
 	require.NoError(t, unix.Setfsuid(nobody))
-	defer unix.Setfsuid(0)
+	defer func() { _, _ = unix.SetfsuidRetUid(0) }()
 	call()
 }
 

@@ -12,22 +12,23 @@ import (
 	"strings"
 )
 
-// extras are what a file holds beside the pictures of its video stream.
-type extras struct {
-	streams  map[string]int // by kind: "sound", "subtitles" and so on; not the video stream
+// contents are what a file contains besides the frames of its video stream.
+type contents struct {
+	streams  map[string]int // by kind: "sound", "subtitles" and so on; without the video stream
 	chapters int
-	tags     []string // key=value, without those that muxers write of themselves
-	hdr      []string // kinds of metadata on high dynamic range, with their values
+	tags     []string // key=value, without those that muxers write by themselves
+	hdr      []string // kinds of metadata about high dynamic range, with their values
 }
 
-// extraKinds are the names of further streams, by ffprobe's, in the order that they are told in.
-var extraKinds = []struct{ codecType, name string }{
-	{"audio", "sound"}, {"subtitle", "subtitles"}, {"data", "data streams"}, {"attachment", "attachments"}, {"video", "further video streams"},
+// streamKinds are the row names of streams by ffprobe's types, in the order of the rows.
+var streamKinds = []struct{ codecType, name string }{
+	{"audio", "sound"}, {"subtitle", "subtitles"}, {"data", "data streams"}, {"attachment", "attachments"},
+	{"video", "further video streams"},
 }
 
 const covers = "covers"
 
-// muxerTags are those that muxers write without being told to, in lower case, with what their values begin with.
+// muxerTags are those that muxers write by themselves, in lower case, with the beginnings of their values.
 var muxerTags = map[string][]string{
 	"encoder":           {"Lavf", "Lavc"},
 	"major_brand":       {""},
@@ -39,11 +40,11 @@ var muxerTags = map[string][]string{
 	"language":          {"und"},
 }
 
-// hdrSideData are ffmpeg's names of the metadata that displays of high dynamic range use.
+// hdrSideData are ffmpeg's names of the metadata for displays of high dynamic range.
 var hdrSideData = []string{"Mastering display metadata", "Content light level metadata", "DOVI configuration record",
 	"HDR Dynamic Metadata SMPTE2094-40 (HDR10+)", "Ambient viewing environment"}
 
-type probedExtras struct {
+type probedContents struct {
 	Streams []struct {
 		Index       int              `json:"index"`
 		Type        string           `json:"codec_type"`
@@ -64,24 +65,24 @@ type probedExtras struct {
 	} `json:"format"`
 }
 
-// extras reads what else the file holds.
-func (t Tools) extras(ctx context.Context, info Info) (extras, error) {
-	what, err := t.probeExtras(ctx, info, "-show_entries",
-		"stream=index,codec_type:stream_disposition=attached_pic:stream_side_data:stream_tags:chapter=id:chapter_tags:format_tags")
+// contents probes what else a file contains.
+func (t Tools) contents(ctx context.Context, info Info) (contents, error) {
+	p, err := t.probeContents(ctx, info, "-show_entries", "stream=index,codec_type:stream_disposition=attached_pic:"+
+		"stream_side_data:stream_tags:chapter=id:chapter_tags:format_tags")
 	if err != nil {
-		return extras{}, err
+		return contents{}, err
 	}
-	first, err := t.probeExtras(ctx, info, "-select_streams", fmt.Sprint(info.StreamIndex), "-read_intervals", "%+#1",
-		"-show_entries", "frame=pts:frame_side_data")
+	first, err := t.probeContents(ctx, info, "-select_streams", fmt.Sprint(info.StreamIndex),
+		"-read_intervals", "%+#1", "-show_entries", "frame=pts:frame_side_data")
 	if err != nil {
-		return extras{}, err
+		return contents{}, err
 	}
-	what.Frames = first.Frames
-	return what.sort(info.StreamIndex), nil
+	p.Frames = first.Frames
+	return p.contents(info.StreamIndex), nil
 }
 
-func (t Tools) probeExtras(ctx context.Context, info Info, args ...string) (p probedExtras, err error) {
-	f, _, err := openSource(info.Path)
+func (t Tools) probeContents(ctx context.Context, info Info, args ...string) (p probedContents, err error) {
+	f, err := info.openAgain()
 	if err != nil {
 		return p, err
 	}
@@ -89,47 +90,47 @@ func (t Tools) probeExtras(ctx context.Context, info Info, args ...string) (p pr
 	return p, err
 }
 
-func (p probedExtras) sort(videoStream int) extras {
-	e := extras{streams: map[string]int{}, chapters: len(p.Chapters)}
-	e.addTags(p.Format.Tags)
-	for _, c := range p.Chapters {
-		e.addTags(c.Tags)
+func (p probedContents) contents(videoStream int) contents {
+	c := contents{streams: map[string]int{}, chapters: len(p.Chapters)}
+	c.addTags(p.Format.Tags)
+	for _, chapter := range p.Chapters {
+		c.addTags(chapter.Tags)
 	}
 	for _, s := range p.Streams {
-		e.addTags(s.Tags)
+		c.addTags(s.Tags)
 		switch {
 		case s.Index == videoStream:
-			e.addHDR(s.SideData)
+			c.addHDR(s.SideData)
 		case s.Disposition.AttachedPic != 0:
-			e.streams[covers]++
+			c.streams[covers]++
 		default:
-			for _, kind := range extraKinds {
+			for _, kind := range streamKinds {
 				if kind.codecType == s.Type {
-					e.streams[kind.name]++
+					c.streams[kind.name]++
 				}
 			}
 		}
 	}
 	for _, f := range p.Frames {
-		e.addHDR(f.SideData)
+		c.addHDR(f.SideData)
 	}
-	slices.Sort(e.tags)
-	e.tags = slices.Compact(e.tags)
-	slices.Sort(e.hdr)
-	e.hdr = slices.Compact(e.hdr)
-	return e
+	slices.Sort(c.tags)
+	c.tags = slices.Compact(c.tags)
+	slices.Sort(c.hdr)
+	c.hdr = slices.Compact(c.hdr)
+	return c
 }
 
-func (e *extras) addTags(tags map[string]string) {
+func (c *contents) addTags(tags map[string]string) {
 	for key, value := range tags {
 		starts := muxerTags[strings.TrimSuffix(strings.ToLower(key), "-eng")]
 		if !slices.ContainsFunc(starts, func(start string) bool { return strings.HasPrefix(value, start) }) {
-			e.tags = append(e.tags, plain(key)+"="+plain(value))
+			c.tags = append(c.tags, plain(key)+"="+plain(value))
 		}
 	}
 }
 
-// plain makes a short line of what a file says; it could hold what moves a terminal's cursor.
+// plain makes text of a file a short line, without control characters that a terminal would obey.
 func plain(s string) string {
 	const most = 60
 	if r := []rune(s); len(r) > most {
@@ -139,7 +140,7 @@ func plain(s string) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-func (e *extras) addHDR(sideData []map[string]any) {
+func (c *contents) addHDR(sideData []map[string]any) {
 	for _, d := range sideData {
 		kind, _ := d["side_data_type"].(string)
 		if !slices.Contains(hdrSideData, kind) {
@@ -151,20 +152,20 @@ func (e *extras) addHDR(sideData []map[string]any) {
 				values = append(values, fmt.Sprintf("%s %v", key, d[key]))
 			}
 		}
-		e.hdr = append(e.hdr, kind+" ("+strings.Join(values, ", ")+")")
+		c.hdr = append(c.hdr, kind+" ("+strings.Join(values, ", ")+")")
 	}
 }
 
-// compareExtras tells of what else the files hold.
-func (c *Comparison) compareExtras(src, out extras, codec string) {
+// compareContents adds what else the files contain.
+func (c *Comparison) compareContents(src, out contents, codec string) {
 	names := []string{}
-	for _, kind := range extraKinds {
+	for _, kind := range streamKinds {
 		names = append(names, kind.name)
 	}
 	for _, name := range append(names, covers) {
-		c.remains(name, src.streams[name], out.streams[name])
+		c.addDropped(name, src.streams[name], out.streams[name])
 	}
-	c.remains("chapters", src.chapters, out.chapters)
+	c.addDropped("chapters", src.chapters, out.chapters)
 	tags, kept := strings.Join(src.tags, ", "), strings.Join(out.tags, ", ")
 	switch {
 	case kept != "":
@@ -175,15 +176,15 @@ func (c *Comparison) compareExtras(src, out extras, codec string) {
 		c.add("tags", "", "", Same)
 	}
 	hdr, left := strings.Join(src.hdr, "; "), strings.Join(out.hdr, "; ")
-	if left == "" && codec != "hevc" && codec != "av1" { // no other carries them
+	if left == "" && codec != "hevc" && codec != "av1" { // no other codec carries it
 		c.add("HDR metadata", hdr, left, sameOr(Expected, hdr == ""))
 	} else {
-		c.tell("HDR metadata", hdr, left)
+		c.addEqual("HDR metadata", hdr, left)
 	}
 }
 
-// remains tells of a number of things that are to be dropped.
-func (c *Comparison) remains(what string, src, out int) {
+// addDropped adds a number of things that should be dropped.
+func (c *Comparison) addDropped(what string, src, out int) {
 	v := Same
 	switch {
 	case out > 0:

@@ -1,0 +1,225 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// The values of WriteOptions.Audio.
+const (
+	// AudioDrop leaves the audio out: voices identify people.
+	AudioDrop = "drop"
+	// AudioCopy copies all audio streams of the source as they are.
+	AudioCopy = "copy"
+	// AudioMute replaces each audio stream of the source by silence as long as the video.
+	AudioMute = "mute"
+)
+
+// AudioModes returns the values of WriteOptions.Audio.
+func AudioModes() []string { return []string{AudioDrop, AudioCopy, AudioMute} }
+
+// The values of WriteOptions.Keep that are not names of tags.
+const (
+	KeepChapters  = "chapters"
+	KeepSubtitles = "subtitles"
+)
+
+// extras are what an output contains besides its video stream.
+type extras struct {
+	source          *os.File // nil if none of the following needs it
+	copyAudio       bool
+	silent          int // audio streams of silence
+	subtitles       bool
+	chapters        bool
+	tags            []string // key=value
+	audio, subtitle int      // streams that the output must have
+}
+
+// openExtras finds out what the plan keeps of the source. It tries whether the container takes it, so that a video is
+// refused before it is encoded rather than after.
+func (w *Writer) openExtras() error {
+	e, info, options := &w.extras, w.plan.info, w.plan.options
+	e.copyAudio = options.Audio == AudioCopy && info.AudioStreams > 0
+	e.subtitles = slices.Contains(options.Keep, KeepSubtitles) && info.SubtitleStreams > 0
+	e.chapters = slices.Contains(options.Keep, KeepChapters)
+	if options.Audio == AudioMute {
+		e.silent = info.AudioStreams
+	}
+	tags := slices.DeleteFunc(slices.Clone(options.Keep), func(k string) bool {
+		return k == KeepChapters || k == KeepSubtitles
+	})
+	if e.copyAudio || e.silent > 0 {
+		e.audio = info.AudioStreams
+	}
+	if e.subtitles {
+		e.subtitle = info.SubtitleStreams
+	}
+	if !e.copyAudio && !e.subtitles && !e.chapters && len(tags) == 0 {
+		return nil
+	}
+	var err error
+	if e.source, err = info.openAgain(); err != nil {
+		return err
+	}
+	if len(tags) > 0 {
+		if err := w.readTags(tags); err != nil {
+			return err
+		}
+	}
+	if e.copyAudio || e.subtitles {
+		return w.tryExtras()
+	}
+	return nil
+}
+
+// maxTag is about half of what the kernel accepts as one argument of a program, in bytes.
+const maxTag = 64 << 10
+
+// readTags reads the source's tags of these names.
+func (w *Writer) readTags(names []string) error {
+	info := w.plan.info
+	f, err := w.extras.reopen()
+	if err != nil {
+		return err
+	}
+	var p struct {
+		Format struct {
+			Tags map[string]string `json:"tags"`
+		} `json:"format"`
+	}
+	if err := w.tools.ask(w.ctx, info.Path, f, info.limits, &p, "-show_entries", "format_tags"); err != nil {
+		return err
+	}
+	for key, value := range p.Format.Tags {
+		wanted := slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, key) })
+		if !wanted || strings.ContainsAny(key, "=:") {
+			continue
+		}
+		if len(value) > maxTag {
+			return fileError(info.Path, ErrLimit, "its tag %q is longer than %d bytes: leave it out of output::keep",
+				key, maxTag)
+		}
+		w.extras.tags = append(w.extras.tags, key+"="+value)
+	}
+	slices.Sort(w.extras.tags)
+	return nil
+}
+
+// tryExtras writes the beginning of audio and subtitles to the container, without video.
+func (w *Writer) tryExtras() error {
+	info, muxer := w.plan.info, w.plan.container.muxer
+	f, err := w.extras.reopen()
+	if err != nil {
+		return err
+	}
+	args := append(append(slices.Clone(quietArgs), "-y"), inputArgs(info.limits)...)
+	args = append(args, "-t", "1", "-i", inputURL)
+	args = append(args, w.extras.mapping(0)...)
+	args = append(args, w.plan.audioFilter()...)
+	args = append(args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-f", muxer, "file:"+w.temp)
+	if err := reserve(w.temp); err != nil {
+		_ = f.Close()
+		return err
+	}
+	defer func() { _ = os.Remove(w.temp) }()
+	if _, err = output(w.ctx, w.tools.FFmpeg, args, f, info.limits.writing(), nil); err == nil {
+		err = w.countExtras()
+	}
+	cause := ErrUnsupported
+	switch {
+	case err == nil:
+		return nil
+	case context.Cause(w.ctx) != nil:
+		return fileError(info.Path, context.Cause(w.ctx), "")
+	case errors.As(err, new(overLimit)):
+		return fileError(info.Path, ErrLimit, "%v, trying its audio or subtitles", err)
+	case errors.Is(err, ErrTool), crashed(err):
+		cause = ErrTool
+	default:
+		if disk := encodeCause(err.Error()); !errors.Is(disk, ErrTool) {
+			cause = disk
+		}
+	}
+	advice := "choose container mkv, or leave them out"
+	if muxer == "matroska" {
+		advice = "leave them out"
+	}
+	return fileError(info.Path, cause, "its audio or subtitles do not fit into %s: %s: %s",
+		muxer, advice, tidy(err.Error()))
+}
+
+// countExtras fails unless what was tried can be read back: some containers take any stream, as data of unknown kind.
+func (w *Writer) countExtras() error {
+	f, err := os.Open(w.temp)
+	if err != nil {
+		return err
+	}
+	var p struct {
+		Streams []struct {
+			Type string `json:"codec_type"`
+		} `json:"streams"`
+	}
+	if err := w.tools.ask(w.ctx, w.temp, f, w.plan.info.limits, &p, "-show_entries", "stream=codec_type"); err != nil {
+		return err
+	}
+	count := func(kind string) (n int) {
+		for _, s := range p.Streams {
+			if s.Type == kind {
+				n++
+			}
+		}
+		return n
+	}
+	audio := 0
+	if w.extras.copyAudio {
+		audio = w.extras.audio
+	}
+	if count("audio") != audio || count("subtitle") != w.extras.subtitle {
+		return fmt.Errorf("of %d and %d streams, %d and %d can be read back",
+			audio, w.extras.subtitle, count("audio"), count("subtitle"))
+	}
+	return nil
+}
+
+// reopen opens the source for another child: the same file, even if its name is gone.
+func (e *extras) reopen() (*os.File, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", e.source.Fd()))
+	if err != nil {
+		return nil, fileError(e.source.Name(), ErrUnreadable, "%v", rootCause(err))
+	}
+	return f, nil
+}
+
+func (e *extras) close() {
+	if e.source != nil {
+		_ = e.source.Close()
+	}
+}
+
+// mapping selects the streams to copy from the source, which is ffmpeg's input of this number.
+func (e *extras) mapping(input int) []string {
+	var args []string
+	if e.copyAudio {
+		args = append(args, "-map", fmt.Sprintf("%d:a", input))
+	}
+	if e.subtitles {
+		args = append(args, "-map", fmt.Sprintf("%d:s", input))
+	}
+	return args
+}
+
+// audioFilter drops audio before zero, such as the priming samples of an encoder: to keep it, some containers would
+// delay everything else.
+func (p Plan) audioFilter() []string {
+	if p.container.signed {
+		return nil
+	}
+	return []string{"-bsf:a", `noise=drop=lt(pts\,0)`}
+}

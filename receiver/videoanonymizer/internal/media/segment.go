@@ -1,0 +1,174 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+)
+
+// Progress is what a writer sealed. With it another writer can resume, even in another process.
+type Progress struct {
+	// Frames is the number of frames in the segments.
+	Frames int64 `json:"frames"`
+	// Origin was subtracted from the time of each frame, in units of the source's time base.
+	Origin int64 `json:"origin"`
+	// Segments are their sizes in bytes.
+	Segments []int64 `json:"segments"`
+	// Times is the length in bytes of the file with the frames' times.
+	Times int64 `json:"times"`
+}
+
+// stem is the beginning of the names of all files of this writer.
+func (w *Writer) stem() string { return strings.TrimSuffix(w.temp, filepath.Ext(w.temp)) }
+
+func (w *Writer) segmentPath(n int) string { return fmt.Sprintf("%s.%05d.segment", w.stem(), n) }
+
+func (w *Writer) timesPath() string { return w.stem() + ".times" }
+
+// startSegment starts the encoder of the next segment.
+func (w *Writer) startSegment() error {
+	path := w.segmentPath(len(w.segments))
+	if err := reserve(path); err != nil {
+		return err
+	}
+	stdinEnd, stdin, err := os.Pipe()
+	if err != nil {
+		return fileError(path, ErrTool, "%v", err)
+	}
+	enlargePipe(stdin)
+	w.mu.Lock()
+	if w.over {
+		err = os.ErrClosed
+		_ = stdinEnd.Close()
+	} else {
+		w.stdin = stdin
+		w.child, err = start(w.ctx, w.tools.FFmpeg, w.plan.encodeArgs(path), streams{stdin: stdinEnd},
+			w.plan.info.limits.writing(), nil)
+	}
+	w.mu.Unlock()
+	if err != nil {
+		_ = stdin.Close()
+		_ = os.Remove(path)
+		return fileError(path, ErrTool, "%v", err)
+	}
+	return w.send(ivfHeader(w.plan.info, w.plan.segmentTimeBase()))
+}
+
+// Seal ends the current segment, which must not be empty, and syncs it to disk along with the times of all frames so
+// far. With the Progress that it returns, another writer can resume from here.
+func (w *Writer) Seal() (Progress, error) {
+	if w.err == nil {
+		w.err = w.seal(w.ctx)
+	}
+	if w.err == nil {
+		w.err = w.logTimes()
+	}
+	return Progress{
+		Frames: w.frames, Origin: w.origin, Segments: slices.Clone(w.segments), Times: int64(w.logged),
+	}, w.err
+}
+
+// seal ends the current segment, if there is one.
+func (w *Writer) seal(ctx context.Context) error {
+	if w.stdin == nil {
+		return nil
+	}
+	w.mu.Lock()
+	err := w.stdin.Close()
+	w.stdin = nil
+	w.mu.Unlock()
+	if err != nil {
+		return fileError(w.temp, os.ErrClosed, "")
+	}
+	if err := w.ended(ctx); err != nil {
+		return err
+	}
+	path := w.segmentPath(len(w.segments))
+	err = durable.SyncPath(path)
+	var stat fs.FileInfo
+	if err == nil {
+		stat, err = os.Stat(path)
+	}
+	if err != nil {
+		return fileError(path, diskCause(err), "%v", rootCause(err))
+	}
+	w.segments = append(w.segments, stat.Size())
+	var sum int64
+	for _, size := range w.segments {
+		sum += size
+	}
+	if most := w.plan.info.limits.MaxOutput << 20; sum > most {
+		return fileError(w.temp, ErrLimit, "%v", overOutput(most))
+	}
+	return nil
+}
+
+// logTimes appends the times of the frames since the last call to their file, and syncs it.
+func (w *Writer) logTimes() error {
+	f, err := os.OpenFile(w.timesPath(), os.O_WRONLY|os.O_CREATE, 0o666)
+	if err == nil {
+		_, err = f.WriteAt(w.times.deltas[w.logged:], int64(w.logged))
+		err = errors.Join(err, durable.Sync(f), f.Close())
+	}
+	if err != nil {
+		return fileError(w.timesPath(), diskCause(err), "%v", rootCause(err))
+	}
+	w.logged = len(w.times.deltas)
+	return nil
+}
+
+// resume takes over what an earlier writer sealed. It removes what that writer had not sealed, and its partly joined
+// output.
+func (w *Writer) resume(p Progress) error {
+	const changed = "it is not as it was sealed"
+	w.segments, w.origin = slices.Clone(p.Segments), p.Origin
+	for n, size := range p.Segments {
+		if stat, err := os.Lstat(w.segmentPath(n)); err != nil || !stat.Mode().IsRegular() || stat.Size() != size {
+			return fileError(w.segmentPath(n), ErrResume, changed)
+		}
+	}
+	all, err := os.ReadFile(w.timesPath())
+	if err != nil || int64(len(all)) < p.Times || p.Times <= 0 {
+		return fileError(w.timesPath(), ErrResume, changed)
+	}
+	w.times.deltas, w.logged = all[:p.Times:p.Times], int(p.Times)
+	shown := w.Shown()
+	if int64(len(shown)) != p.Frames {
+		return fileError(w.timesPath(), ErrResume, "it holds %d times instead of %d", len(shown), p.Frames)
+	}
+	w.frames, w.first, w.times.last = p.Frames, shown[0], shown[len(shown)-1]
+	unsealed := []string{w.temp}
+	for n := len(w.segments); ; n++ {
+		if _, err := os.Lstat(w.segmentPath(n)); err != nil {
+			return removeFiles(unsealed...)
+		}
+		unsealed = append(unsealed, w.segmentPath(n))
+	}
+}
+
+// Shown returns the PTS of all frames written so far, including those of an earlier writer, in units of the source's
+// time base.
+func (w *Writer) Shown() []int64 {
+	r := bufio.NewReader(bytes.NewReader(w.times.deltas))
+	var log timeLog
+	var shown []int64
+	for {
+		pts, err := log.next(r)
+		if err != nil {
+			return shown
+		}
+		shown = append(shown, pts)
+	}
+}
