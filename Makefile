@@ -229,7 +229,8 @@ RELEASED = $(filter-out %/test,$(MODULES))
 
 .PHONY: require-version
 require-version:
-	@[ "$(origin VERSION)" = "command line" ] || { echo "make: add VERSION=v0.2.0, say" >&2; exit 1; }
+	@[[ "$(origin VERSION) $(VERSION)" = "command line v"* ]] || { \
+		echo "make: name the version of the release, such as VERSION=v0.2.0" >&2; exit 1; }
 
 .PHONY: list-modules
 list-modules: # for the test that compares the lists with the tree

@@ -21,7 +21,8 @@ func TestLoad(t *testing.T) {
 			defaults = append(defaults, m.Name+" "+m.License)
 		}
 	}
-	if got, want := strings.Join(defaults, ", "), "nanodet-m Apache-2.0, movenet-lightning Apache-2.0, blazeface Apache-2.0, selfie-segmentation Apache-2.0"; got != want {
+	want := "nanodet-m Apache-2.0, movenet-lightning Apache-2.0, blazeface Apache-2.0, selfie-segmentation Apache-2.0"
+	if got := strings.Join(defaults, ", "); got != want {
 		t.Errorf("default set: got %s, want %s", got, want)
 	}
 	m, err := c.Lookup("nanodet-m")
@@ -66,7 +67,8 @@ func TestParseReportsEveryError(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.onnx")
-	m := Model{Name: "m", File: "m.onnx", SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"} // of "abc"
+	const digestOfABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+	m := Model{Name: "m", File: "m.onnx", SHA256: digestOfABC}
 	if err := m.Verify(path); err == nil || !strings.Contains(err.Error(), "make models") {
 		t.Errorf("missing file: %v", err)
 	}

@@ -221,6 +221,9 @@ func visible(t *testing.T, folder string) (names []string) {
 }
 
 func TestShutdownInMidVideo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("anonymizes a video of 15 s")
+	}
 	cfg := newTestConfig(t)
 	r := start(t, cfg)
 	clip(t, filepath.Join(r.in, "long.mp4"), "-i", "testsrc2=size=640x360:rate=30:duration=15", "-preset", "ultrafast")

@@ -22,7 +22,8 @@ func TestSamplingDoesNotBiasMetrics(t *testing.T) {
 	s := newSite(t)
 	s.configs = append(s.configs, filepath.Join(collector.Root(), "config", "examples", "sampling.yaml"), `yaml:{
 		processors: {probabilistic_sampler: {sampling_percentage: 25}},
-		connectors: {attrtometrics: {metrics: [{name: people, span_name: process_single_frame, attribute: bbox.count, type: sum}]}},
+		connectors: {attrtometrics: {metrics: [
+			{name: people, span_name: process_single_frame, attribute: bbox.count, type: sum}]}},
 		exporters: {file/sampled: {path: sampled/telemetry/traces.json, create_directory: true}},
 		service: {pipelines: {
 			traces: {exporters: [span_metrics, attrtometrics, forward, file/traces]},

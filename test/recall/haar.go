@@ -19,8 +19,9 @@ import (
 // Viola and M. Jones, "Rapid Object Detection using a Boosted Cascade of Simple Features", 2001), trained by the OpenCV
 // project and read from its files.
 //
-// gocv's CascadeClassifier is not an option: the objdetect module of gocv v0.43 does not compile with Debian 12's OpenCV
-// 4.6 (it calls FaceDetectorYN::create with buffers), and Debian's package of that module installs some 60 others.
+// gocv's CascadeClassifier is not an option: the objdetect module of gocv v0.43 does not compile with Debian 12's
+// OpenCV 4.6 (it calls FaceDetectorYN::create with buffers), and Debian's package of that module installs some 60
+// others.
 type cascade struct {
 	width, height int // of the search window, in pixels
 	stages        []stage

@@ -66,7 +66,7 @@ func (s source) resolve(span string) (reference, exists bool) {
 			return false, false // an import path
 		}
 		if ignored(path) {
-			return false, false // built or fetched, so that it may be missing
+			return false, false // built or fetched, so it may be missing
 		}
 		return true, s.hasPath(path, name)
 	}

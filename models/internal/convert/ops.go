@@ -133,7 +133,7 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 			return Value{}, fmt.Errorf("bias of shape %v does not fit %d channels", bias.Shape, w.Shape[0])
 		}
 		args = append(args, c.b.Floats([]int{w.Shape[0]}, bias.Floats...))
-		fused, rest = fused[1:], rest[1:]
+		fused = fused[1:]
 	}
 	name := c.b.Op("Conv", args,
 		onnx.Ints("kernel_shape", win.kernel...), onnx.Ints("strides", win.strides...),

@@ -308,7 +308,7 @@ func TestFetchURL(t *testing.T) {
 			http.NotFound(w, r)
 			return
 		}
-		w.Write([]byte("model far"))
+		_, _ = w.Write([]byte("model far"))
 	}))
 	defer server.Close()
 	defer http.DefaultClient.CloseIdleConnections()

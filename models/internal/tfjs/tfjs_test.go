@@ -16,7 +16,8 @@ const graph = `{"modelTopology": {"node": [
 	{"name": "w", "op": "Const"},
 	{"name": "y", "op": "Conv2D", "input": ["x", "w:1", "^x"], "attr": {
 		"strides": {"list": {"i": ["1", 2, "2", "1"]}}, "padding": {"s": "U0FNRQ=="}, "alpha": {"f": 0.25},
-		"fused_ops": {"list": {"s": ["Qmlhc0FkZA==", "UmVsdQ=="]}}, "keep_dims": {"b": true}, "axis": {"i": "-1"}, "T": {"type": "DT_FLOAT"}}}
+		"fused_ops": {"list": {"s": ["Qmlhc0FkZA==", "UmVsdQ=="]}}, "keep_dims": {"b": true},
+		"axis": {"i": "-1"}, "T": {"type": "DT_FLOAT"}}}
 ]}, "weightsManifest": [{"paths": ["a.bin", "b.bin"], "weights": [WEIGHTS]}]}`
 
 func readGraph(weights string, bytes ...byte) (*Model, error) {
@@ -142,8 +143,10 @@ func TestReadErrors(t *testing.T) {
 			"is defined twice"},
 		"bad reference": {`{"modelTopology": {"node": [{"name": "x", "op": "A", "input": ["y:z"]}]}}`,
 			"must look like"},
-		"no weights": {`{"modelTopology": {"node": [{"name": "x", "op": "A"}]}, "weightsManifest": [{"paths": ["w.bin"]}]}`, "w.bin"},
-		"outside":    {`{"modelTopology": {"node": [{"name": "x", "op": "A"}]}, "weightsManifest": [{"paths": ["../../w.bin"]}]}`, "../../w.bin"},
+		"no weights": {`{"modelTopology": {"node": [{"name": "x", "op": "A"}]},
+			"weightsManifest": [{"paths": ["w.bin"]}]}`, "w.bin"},
+		"outside": {`{"modelTopology": {"node": [{"name": "x", "op": "A"}]},
+			"weightsManifest": [{"paths": ["../../w.bin"]}]}`, "../../w.bin"},
 	}
 	for name, test := range files {
 		t.Run(name, func(t *testing.T) {
@@ -176,7 +179,8 @@ func TestSelect(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add([]byte(strings.Replace(graph, "WEIGHTS", `{"name": "w", "shape": [2], "dtype": "float32", "quantization": {"dtype": "float16"}}`, 1)), []byte{1, 2, 3, 4})
+	quantized := `{"name": "w", "shape": [2], "dtype": "float32", "quantization": {"dtype": "float16"}}`
+	f.Add([]byte(strings.Replace(graph, "WEIGHTS", quantized, 1)), []byte{1, 2, 3, 4})
 	f.Add([]byte(strings.Replace(graph, "WEIGHTS", `{"name": "w", "shape": [2, 1], "dtype": "int32"}`, 1)),
 		make([]byte, 8))
 	f.Fuzz(func(t *testing.T, model, weights []byte) {

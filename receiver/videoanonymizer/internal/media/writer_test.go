@@ -229,6 +229,7 @@ func TestEveryContainerAndCodec(t *testing.T) {
 		name := c.name
 		for _, codec := range c.codecs() {
 			t.Run(name+" "+codec, func(t *testing.T) {
+				skipIfShort(t, name == "mkv")
 				t.Parallel()
 				require.NoError(t, tools.CheckEncoder(t.Context(), WriteOptions{Codec: codec}))
 				dir := t.TempDir()
