@@ -15,7 +15,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/filelog"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -23,9 +25,10 @@ import (
 
 // videoReceiver anonymizes the videos that appear in the watched folders. It only puts the parts together.
 type videoReceiver struct {
-	set  receiver.Settings
-	cfg  *Config
-	next telemetry.Consumers
+	set   receiver.Settings
+	cfg   *Config
+	tools media.Tools
+	next  telemetry.Consumers
 
 	models  *anonymize.Models
 	watcher *watch.Watcher
@@ -35,26 +38,28 @@ type videoReceiver struct {
 	workers sync.WaitGroup
 }
 
-func newReceiver(set receiver.Settings, cfg *Config) *videoReceiver {
-	return &videoReceiver{set: set, cfg: cfg}
+// newReceiver finds tools and models, so that what is missing shows at once rather than with the first video, or
+// after a reload has stopped the collector's pipelines. It reports every error, not only the first.
+func newReceiver(ctx context.Context, set receiver.Settings, cfg *Config) (*videoReceiver, error) {
+	set.Logger = filelog.SampleByFile(set.Logger)
+	tools, err := anonymize.OpenTools(ctx, cfg)
+	if err := errors.Join(err, anonymize.CheckModels(cfg)); err != nil {
+		return nil, err
+	}
+	return &videoReceiver{set: set, cfg: cfg, tools: tools}, nil
 }
 
 func (r *videoReceiver) setTraces(next consumer.Traces)   { r.next.Traces = next }
 func (r *videoReceiver) setLogs(next consumer.Logs)       { r.next.Logs = next }
 func (r *videoReceiver) setMetrics(next consumer.Metrics) { r.next.Metrics = next }
 
-// Start opens tools and models, so that what is missing shows at once rather than with the first video, and starts
-// watching.
-func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err error) {
+// Start opens the models and starts watching.
+func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.release(context.Background()))
 		}
 	}()
-	tools, err := anonymize.OpenTools(ctx, r.cfg)
-	if err != nil {
-		return err
-	}
 	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
 		return err
 	}
@@ -71,7 +76,7 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 	}
 	runner := &anonymize.Runner{
 		Config:  r.cfg,
-		Tools:   tools,
+		Tools:   r.tools,
 		Models:  r.models,
 		Painter: mask.NewPainter(r.cfg.Mask.PainterOptions()),
 		Emitter: r.emitter,

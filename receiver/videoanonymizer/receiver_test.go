@@ -54,7 +54,8 @@ func newTestConfig(t *testing.T) *Config {
 func start(t *testing.T, cfg *Config) *running {
 	t.Helper()
 	set := receivertest.NewNopSettings(metadata.Type)
-	r := newReceiver(set, cfg)
+	r, err := newReceiver(t.Context(), set, cfg)
+	require.NoError(t, err)
 	run := &running{videoReceiver: r, in: filepath.Dir(cfg.Watch.Include[0]), out: cfg.Output.Directory,
 		traces: new(consumertest.TracesSink), logs: new(consumertest.LogsSink)}
 	r.setTraces(run.traces)
@@ -278,7 +279,10 @@ func TestSourceDeletedDuringProcessing(t *testing.T) {
 
 func TestStartReportsWhatIsMissing(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "text.onnx")
-	require.NoError(t, os.WriteFile(text, []byte("no model"), 0o600))
+	other := filepath.Join(t.TempDir(), "other.onnx")
+	for _, file := range []string{text, other} {
+		require.NoError(t, os.WriteFile(file, []byte("no model"), 0o600))
+	}
 	tests := map[string]struct {
 		change func(*Config)
 		want   []string
@@ -291,9 +295,13 @@ func TestStartReportsWhatIsMissing(t *testing.T) {
 			func(c *Config) { c.Detector.Model = "movenet-lightning" },
 			[]string{"detector::model", "movenet-lightning is a model for pose_estimation"},
 		},
-		"both models": {
-			func(c *Config) { c.Detector.Model, c.Pose.Model = "missing.onnx", text },
-			[]string{"detector::model", "missing.onnx", "pose::model", text},
+		"both models missing": {
+			func(c *Config) { c.Detector.Model, c.Pose.Model = "missing.onnx", "gone.onnx" },
+			[]string{"detector::model", "missing.onnx", "pose::model", "gone.onnx"},
+		},
+		"both models of another kind": {
+			func(c *Config) { c.Detector.Model, c.Pose.Model = other, text },
+			[]string{"detector::model", other, "pose::model", text},
 		},
 		"model of another shape": {
 			func(c *Config) { c.Pose.Model = "../../models/nanodet-m.onnx" },
@@ -334,15 +342,27 @@ func TestStartReportsWhatIsMissing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := newTestConfig(t)
 			tt.change(cfg)
-			r := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg)
-			err := r.Start(t.Context(), componenttest.NewNopHost())
+			err := startAsCollector(t, cfg)
 			require.Error(t, err)
 			for _, want := range tt.want {
 				assert.ErrorContains(t, err, want)
 			}
-			require.NoError(t, r.Shutdown(t.Context()))
 		})
 	}
+}
+
+// startAsCollector validates the configuration, then creates and starts the receiver.
+func startAsCollector(t *testing.T, cfg *Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg)
+	if err != nil {
+		return err
+	}
+	err = r.Start(t.Context(), componenttest.NewNopHost())
+	require.NoError(t, r.Shutdown(t.Context()))
+	return err
 }
 
 // TestVideoTooLargeForDisk uses a disk that is too small for one video, but not for another.
@@ -397,7 +417,8 @@ func (h *statusHost) statuses() (all []componentstatus.Status) {
 func TestStatusWhereStateDirectoryIsRemoved(t *testing.T) {
 	cfg := newTestConfig(t)
 	host := &statusHost{Host: componenttest.NewNopHost()}
-	r := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg)
+	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg)
+	require.NoError(t, err)
 	require.NoError(t, r.Start(t.Context(), host))
 	require.NoError(t, os.RemoveAll(cfg.Output.Directory))
 	require.Eventually(t, func() bool { return len(host.statuses()) >= 2 }, time.Minute, 10*time.Millisecond)

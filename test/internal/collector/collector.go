@@ -92,17 +92,10 @@ type Collector struct {
 
 // Start starts the collector and waits until it reports that it is ready.
 func Start(ctx context.Context, options Options) (*Collector, error) {
-	binary := cmp.Or(options.Binary, filepath.Join(Root(), "bin", "otelcol-anonymizer"))
-	if _, err := os.Stat(binary); err != nil {
-		return nil, fmt.Errorf("the collector is not built, run make build: %w", err)
+	command, err := options.command(context.WithoutCancel(ctx)) // it outlives the start
+	if err != nil {
+		return nil, err
 	}
-	args := []string{"--config", filepath.Join(Root(), "config", "config.yaml")}
-	for _, config := range options.Configs {
-		args = append(args, "--config", config)
-	}
-	command := exec.Command(binary, args...)
-	command.Dir = options.Dir
-	command.Env = append(os.Environ(), options.Env...)
 	command.Stdout, command.Stderr = options.Output, options.Output
 	// A process group of its own, so that Ctrl-C reaches only us, and we can stop the collector gracefully.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -119,6 +112,31 @@ func Start(ctx context.Context, options Options) (*Collector, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Validate runs the validate command, which starts nothing. It returns what the command prints.
+func Validate(ctx context.Context, options Options) (output string, err error) {
+	command, err := options.command(ctx, "validate")
+	if err != nil {
+		return "", err
+	}
+	out, err := command.CombinedOutput()
+	return string(out), err
+}
+
+func (o Options) command(ctx context.Context, subcommand ...string) (*exec.Cmd, error) {
+	binary := cmp.Or(o.Binary, filepath.Join(Root(), "bin", "otelcol-anonymizer"))
+	if _, err := os.Stat(binary); err != nil {
+		return nil, fmt.Errorf("the collector is not built, run make build: %w", err)
+	}
+	args := append(subcommand, "--config", filepath.Join(Root(), "config", "config.yaml"))
+	for _, config := range o.Configs {
+		args = append(args, "--config", config)
+	}
+	command := exec.CommandContext(ctx, binary, args...)
+	command.Dir = o.Dir
+	command.Env = append(os.Environ(), o.Env...)
+	return command, nil
 }
 
 func (c *Collector) awaitReady(ctx context.Context) error {

@@ -205,6 +205,20 @@ func TestInvalidConfig(t *testing.T) {
 			"detector::input_size: 32 ", "detector::input_size: 5000 ",
 			"pose::model: is empty", "pose::score_threshold: NaN ", "pose::max_people_per_batch: 0 ", "pose::box_scale: 0.9 ",
 		}},
+		{"videoanonymizer/model_names", []string{
+			`detector::model: "nope" is not known: ` +
+				"use one of nanodet-m, centernet, detr-resnet-50, blazeface, or the path of an .onnx file",
+			"detector::also: blazeface is a model for face_detection: " +
+				"use one of nanodet-m, centernet, detr-resnet-50, or the path",
+			`detector::also: "yolo" is not known: use one of nanodet-m, centernet, detr-resnet-50, or the path`,
+			"detector::faces: nanodet-m is a model for person_detection: use one of blazeface, or the path",
+			"pose::model: selfie-segmentation is a model for segmentation: " +
+				"use one of movenet-lightning, movenet-thunder, transpose-r-a4, or the path",
+			"segmentation::model: movenet-lightning is a model for pose_estimation: use one of selfie-segmentation, or the path",
+		}},
+		{"videoanonymizer/model_task", []string{
+			"detector::model: movenet-thunder is a model for pose_estimation: use one of nanodet-m",
+		}},
 		{"videoanonymizer/mask", []string{"segmentation::model: is empty",
 			`mask::method: "faces" is not known: use one of heads, whitelist`, `mask::shape: "star"`, `mask::fill: "emoji"`,
 			`mask::color: "black"`, `mask::on_uncertain: "hope"`, "mask::scale: 0 ", "mask::max_size: 1.5 "}},

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -53,6 +54,15 @@ type Output struct {
 	StateDirectory string `mapstructure:"state_directory"`
 
 	_ struct{}
+}
+
+// StatePath returns the absolute path of the state directory.
+func (c *Output) StatePath() string {
+	path := cmp.Or(c.StateDirectory, filepath.Join(c.Directory, watch.StateDirectoryName))
+	if absolute, err := filepath.Abs(path); err == nil {
+		return absolute
+	}
+	return filepath.Clean(path)
 }
 
 // NoSpaceCheck is the value of Output.MinFreeSpace that starts videos however little space is free.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -23,7 +24,7 @@ func (c *Config) Validate() error {
 		within("retry", validateRetry(c.Retry)),
 		within("detector", c.Detector.validate()),
 		within("pose", c.Pose.validate()),
-		within("segmentation", []error{validateModel(c.Segmentation.Model, "selfie-segmentation")}),
+		within("segmentation", []error{validateModel("model", c.Segmentation.Model, models.Segmentation)}),
 		within("mask", c.Mask.validate()),
 		c.validateWhitelist(),
 		within("inference", c.Inference.validate()),
