@@ -4,7 +4,6 @@
 package dashboards
 
 import (
-	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
 	"github.com/grafana/grafana-foundation-sdk/go/units"
@@ -18,7 +17,7 @@ const (
 )
 
 // gpu shows the metrics of receiver/nvmlreceiver.
-func gpu() *dashboard.DashboardBuilder {
+func gpu() *builder {
 	return newDashboard("otelcol-anonymizer-gpu", "Video anonymizer: GPU",
 		"What NVML reports about the GPUs, and how the number of people affects their memory.").
 		WithVariable(service()).

@@ -32,12 +32,19 @@ const (
 	tag = "otelcol-anonymizer" // all dashboards carry it, and link to each other by it
 )
 
+// The SDK calls these deprecated, in favor of a schema that Grafana 11 cannot read.
+type (
+	// Dashboard is a Grafana dashboard in the classic JSON model.
+	Dashboard = dashboard.Dashboard        //nolint:staticcheck
+	builder   = dashboard.DashboardBuilder //nolint:staticcheck
+)
+
 // All builds the dashboards, keyed by file name.
-func All() (map[string]dashboard.Dashboard, error) {
+func All() (map[string]Dashboard, error) {
 	var errs []error
-	all := map[string]dashboard.Dashboard{}
-	for name, builder := range map[string]*dashboard.DashboardBuilder{"pipeline.json": pipeline(), "gpu.json": gpu()} {
-		page, err := builder.Build()
+	all := map[string]Dashboard{}
+	for name, b := range map[string]*builder{"pipeline.json": pipeline(), "gpu.json": gpu()} {
+		page, err := b.Build()
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
@@ -58,7 +65,8 @@ func All() (map[string]dashboard.Dashboard, error) {
 	return all, errors.Join(errs...)
 }
 
-func newDashboard(uid, title, description string) *dashboard.DashboardBuilder {
+func newDashboard(uid, title, description string) *builder {
+	//nolint:staticcheck // as above
 	return dashboard.NewDashboardBuilder(title).Uid(uid).Description(description).Tags([]string{tag}).
 		Version(1).Timezone("").Time("now-30m", "now").Refresh("10s").Tooltip(dashboard.DashboardCursorSyncCrosshair).
 		Link(dashboard.NewDashboardLinkBuilder(tag).Type(dashboard.DashboardLinkTypeDashboards).Tags([]string{tag}).

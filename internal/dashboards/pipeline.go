@@ -23,7 +23,7 @@ const (
 )
 
 // pipeline shows the spans and metrics of receiver/videoanonymizer.
-func pipeline() *dashboard.DashboardBuilder {
+func pipeline() *builder {
 	d := newDashboard("otelcol-anonymizer-pipeline", "Video anonymizer",
 		"What happens to the videos: people, latency of each stage, throughput, masks, failures.").
 		WithVariable(service()).
@@ -44,7 +44,7 @@ func video() *dashboard.QueryVariableBuilder {
 	return variable("video", "Video", "otel_detected_people_count", "anonymizer_video_name")
 }
 
-func withPeople(d *dashboard.DashboardBuilder) {
+func withPeople(d *builder) {
 	d.WithRow(row("People")).
 		WithPanel(graph("People detected", units.Short, ofVideo("otel_detected_people_count")).
 			Description("People in the latest frame of each video.")).
@@ -52,7 +52,7 @@ func withPeople(d *dashboard.DashboardBuilder) {
 			Description("Time to estimate the pose of one person."))
 }
 
-func withLatency(d *dashboard.DashboardBuilder) {
+func withLatency(d *builder) {
 	d.WithRow(row("Pipeline latency")).
 		WithPanel(graph("Frame latency", units.Milliseconds,
 			quantile(.5, "service_name", frameSpans, "p50"),
@@ -80,7 +80,7 @@ func withLatency(d *dashboard.DashboardBuilder) {
 			Description("Busy seconds per second. The stage that approaches 1 per worker is the bottleneck."))
 }
 
-func withThroughput(d *dashboard.DashboardBuilder) {
+func withThroughput(d *builder) {
 	d.WithRow(row("Throughput")).
 		WithPanel(stackedGraph("Frames per second", units.Short,
 			query(`sum by (anonymizer_frame_judgement) (`+
@@ -96,7 +96,7 @@ func withThroughput(d *dashboard.DashboardBuilder) {
 			query(`sum by (job) (otel_anonymizer_queue_length{job=~"$service"})`, "{{job}}")).Span(third))
 }
 
-func withMasks(d *dashboard.DashboardBuilder) {
+func withMasks(d *builder) {
 	d.WithRow(row("Masks")).
 		WithPanel(stackedGraph("Masks by origin", units.Short,
 			query(`sum by (anonymizer_mask_origin) (`+
@@ -109,7 +109,7 @@ func withMasks(d *dashboard.DashboardBuilder) {
 				"and frames per second that were masked completely."))
 }
 
-func withOutcomes(d *dashboard.DashboardBuilder) {
+func withOutcomes(d *builder) {
 	d.WithRow(row("Outcomes")).
 		WithPanel(number("Videos", units.Short,
 			query(`sum by (anonymizer_video_outcome) (otel_anonymizer_videos_total{job=~"$service"})`,

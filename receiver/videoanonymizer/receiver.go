@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
 	"go.uber.org/zap"
@@ -53,7 +54,7 @@ func (r *videoReceiver) setLogs(next consumer.Logs)       { r.next.Logs = next }
 func (r *videoReceiver) setMetrics(next consumer.Metrics) { r.next.Metrics = next }
 
 // Start opens the models and starts watching.
-func (r *videoReceiver) Start(_ context.Context, _ component.Host) (err error) {
+func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.release(context.Background()))
@@ -62,7 +63,9 @@ func (r *videoReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
 		return err
 	}
-	if r.watcher, err = watch.New(watchOptions(r.cfg, r.set.Logger)); err != nil {
+	options := watchOptions(r.cfg, r.set.Logger)
+	options.ReportStatus = func(err error) { componentstatus.ReportStatus(host, statusEvent(err)) }
+	if r.watcher, err = watch.New(options); err != nil {
 		return err
 	}
 	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg, r.watcher), r.next); err != nil {
@@ -127,6 +130,14 @@ func (r *videoReceiver) release(ctx context.Context) error {
 	}
 	r.watcher, r.emitter, r.models = nil, nil, nil
 	return errors.Join(errs...)
+}
+
+// statusEvent is what the receiver reports of itself while it runs: err, nil for none, may pass.
+func statusEvent(err error) *componentstatus.Event {
+	if err == nil {
+		return componentstatus.NewEvent(componentstatus.StatusOK)
+	}
+	return componentstatus.NewRecoverableErrorEvent(err)
 }
 
 func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {

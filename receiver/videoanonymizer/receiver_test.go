@@ -5,15 +5,19 @@ package videoanonymizer
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -198,8 +202,11 @@ func TestFailedVideosAreQuarantined(t *testing.T) {
 	r := start(t, cfg)
 	require.NoError(t, os.WriteFile(filepath.Join(r.in, "text.mp4"), []byte("this is not a video\n"), 0o600))
 	r.awaitLog(t, "failed", "text.mp4")
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(filepath.Join(r.in, "text.mp4"))
+		return errors.Is(err, os.ErrNotExist)
+	}, time.Minute, 20*time.Millisecond, "it has stayed the same for long enough")
 	require.NoError(t, r.Shutdown(t.Context()))
-	assert.NoFileExists(t, filepath.Join(r.in, "text.mp4"))
 	kept, err := os.ReadFile(filepath.Join(cfg.Output.QuarantineDirectory, "text.mp4"))
 	require.NoError(t, err)
 	assert.Equal(t, "this is not a video\n", string(kept))
@@ -381,4 +388,42 @@ func TestVideoTooLargeForDisk(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(r.out, "*.mkv"))
 	require.NoError(t, err)
 	assert.Equal(t, []string{filepath.Join(r.out, "short_anonymized.mkv")}, left)
+}
+
+// statusHost remembers what components report of themselves.
+type statusHost struct {
+	component.Host
+	mu     sync.Mutex
+	events []*componentstatus.Event
+}
+
+func (h *statusHost) Report(event *componentstatus.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, event)
+}
+
+func (h *statusHost) statuses() (all []componentstatus.Status) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, event := range h.events {
+		all = append(all, event.Status())
+	}
+	return all
+}
+
+// TestStatusWhereStateDirectoryIsRemoved reports to the collector that the folder with the state was removed, and that
+// it is in order again.
+func TestStatusWhereStateDirectoryIsRemoved(t *testing.T) {
+	cfg := newTestConfig(t)
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg)
+	require.NoError(t, err)
+	require.NoError(t, r.Start(t.Context(), host))
+	require.NoError(t, os.RemoveAll(cfg.Output.Directory))
+	require.Eventually(t, func() bool { return len(host.statuses()) >= 2 }, time.Minute, 10*time.Millisecond)
+	require.NoError(t, r.Shutdown(t.Context()))
+	statuses := host.statuses()
+	assert.Equal(t, componentstatus.StatusRecoverableError, statuses[0])
+	assert.Equal(t, componentstatus.StatusOK, statuses[len(statuses)-1])
 }

@@ -101,7 +101,7 @@ type ruleFile struct {
 }
 
 // queries returns every query of the dashboards, rules and alerts, by where it is asked.
-func queries(t *testing.T, pages map[string]dashboard.Dashboard) map[string]string {
+func queries(t *testing.T, pages map[string]dashboards.Dashboard) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	add := func(where, expr string) {

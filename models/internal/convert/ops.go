@@ -120,12 +120,11 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 	if err != nil {
 		return Value{}, err
 	}
-	rest := inputs[2:]
 	if len(fused) > 0 && fused[0] == "BiasAdd" {
-		if len(rest) == 0 {
+		if len(inputs) < 3 {
 			return Value{}, errors.New("fused BiasAdd has no bias")
 		}
-		bias, err := rest[0].floats()
+		bias, err := inputs[2].floats()
 		if err != nil {
 			return Value{}, err
 		}

@@ -65,8 +65,8 @@ func TestMarshalBytes(t *testing.T) {
 
 func TestConstantsAreShared(t *testing.T) {
 	b := onnx.NewBuilder("test")
-	one, vector := b.Float(1), b.Int64s(2, 3)
-	if b.Float(1) != one || b.Int64s(2, 3) != vector {
+	float, ints := b.Float(1), b.Int64s(2, 3)
+	if b.Float(1) != float || b.Int64s(2, 3) != ints {
 		t.Error("equal constants have different names")
 	}
 	if b.Float(1) == b.Floats([]int{1}, 1) || b.Int64(2) == b.Int64s(2) {

@@ -252,9 +252,11 @@ func TestRecoverOnSuccessAfterCrash(t *testing.T) {
 			}
 			r.crash()
 			r.start()
+			r.dispose()
 			if stage == "replaced" {
 				assert.Equal(t, []string{"walk.mkv"}, tree(t, r.in))
 				r.finish(path)
+				r.dispose()
 			}
 			assert.Empty(t, tree(t, r.in))
 			r.idle()
