@@ -105,7 +105,7 @@ func TestCreateRefusesWhatCannotStart(t *testing.T) {
 			"segmentation::model: model selfie-segmentation is missing",
 		}},
 		"no models directory": {func(cfg *Config) { cfg.Models.Directory = "/no/such/models" },
-			[]string{"models::directory: no models folder at /no/such/models"}},
+			[]string{"models::directory: no models directory at /no/such/models"}},
 		"a library that is none": {func(cfg *Config) { cfg.Inference.Library = text },
 			[]string{"inference::library: ", text}},
 		"an execution provider that the library lacks": {func(cfg *Config) { cfg.Inference.Provider = "cuda" },

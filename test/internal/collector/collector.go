@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -129,7 +130,7 @@ func (o Options) command(ctx context.Context, subcommand ...string) (*exec.Cmd, 
 	if _, err := os.Stat(binary); err != nil {
 		return nil, fmt.Errorf("the collector is not built, run make build: %w", err)
 	}
-	args := append(subcommand, "--config", filepath.Join(Root(), "config", "config.yaml"))
+	args := slices.Concat(subcommand, []string{"--config", filepath.Join(Root(), "config", "config.yaml")})
 	for _, config := range o.Configs {
 		args = append(args, "--config", config)
 	}
