@@ -77,7 +77,7 @@ func (w *Watcher) inspect(f *file) (seen inspection, ok bool) {
 		w.queue.forget(f)
 		return seen, false
 	}
-	if held := w.completeness.held(opened, st, w.queue.now().Sub(f.since)); held != "" {
+	if held := w.completeness.held(opened, st, w.queue.now().Sub(f.since), false); held != "" {
 		w.queue.postpone(f, held, max(w.opts.Config.StableFor, minPollGap))
 		w.pollSoon() // to schedule the poll that finds it ready
 		return seen, false

@@ -217,7 +217,7 @@ func (d *disposal) remaining(w *waitingSource) (time.Duration, error) {
 	if wait := longCalm(d.completeness.stableFor) - calm; wait > 0 {
 		return wait, nil
 	}
-	if held := d.completeness.held(opened, st, calm); held != "" {
+	if held := d.completeness.held(opened, st, calm, true); held != "" {
 		if w.wait.report(held, d.now()) {
 			d.logger.Info("a source stays for now, although it is to be moved or deleted",
 				zap.String("file", opened.Name()), zap.String("reason", string(held)))

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -26,36 +27,45 @@ type guard struct {
 	disposal *disposal
 	report   func(error) // nil error: all is well again
 	logger   *zap.Logger
+	now      func() time.Time
 
-	lastLogged string // why no video is started
+	lastLogged string    // why no video is started
+	since      time.Time // if lastLogged is not empty
 }
 
 func newGuard(output string, journal *journal, disposal *disposal, opts *Options) *guard {
 	return &guard{
 		output: deviceOf(output), journal: journal, disposal: disposal, report: opts.ReportStatus, logger: opts.Logger,
+		now: disposal.now,
 	}
 }
 
-// check tells whether videos may be started.
-func (g *guard) check() bool {
+// restoreAfter is how long a directory must have been gone before it is created again: whoever removes it with all that
+// is in it shall find it empty in the end.
+const restoreAfter = 5 * time.Second
+
+// check tells whether videos may be started. final does not wait for restoreAfter.
+func (g *guard) check(final bool) bool {
 	loss := g.journal.intact()
 	if errors.Is(loss, ErrStopped) {
 		return false
 	}
-	removed, err := g.output.restore()
-	if removed && g.lastLogged == "" {
-		g.lose(fmt.Errorf("the output directory %s was removed while it was in use, and the outputs in it", g.output.path))
+	if err := g.output.gone(); err != nil {
+		loss = err
+	}
+	if loss != nil && g.lastLogged == "" {
+		g.since = g.now()
+		g.lose(loss)
 		g.disposal.keepWithoutOutput()
 	}
-	if err == nil && loss != nil {
-		if g.lastLogged == "" {
-			g.lose(loss)
+	if loss != nil {
+		if !final && g.now().Sub(g.since) < restoreAfter {
+			return false
 		}
-		err = g.journal.restore()
-	}
-	if err != nil {
-		g.lose(err)
-		return false
+		if err := g.restore(); err != nil {
+			g.lose(err)
+			return false
+		}
 	}
 	if g.lastLogged != "" {
 		g.lastLogged = ""
@@ -64,6 +74,13 @@ func (g *guard) check() bool {
 		g.setStatus(nil)
 	}
 	return true
+}
+
+func (g *guard) restore() error {
+	if err := g.output.restore(); err != nil {
+		return err
+	}
+	return g.journal.restore()
 }
 
 // lose logs and reports why no video is started, unless that is what was logged last.
@@ -107,20 +124,32 @@ func device(folder string) (uint64, error) {
 	return st.Dev, nil
 }
 
-// restore creates the folder again if it was removed, and tells whether it was. It fails where its disk is not mounted.
-func (d *folderDevice) restore() (removed bool, err error) {
+// gone returns an error where the folder was removed, is no longer on its disk, or cannot be reached.
+func (d *folderDevice) gone() error {
 	now, err := device(d.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return true, d.create()
+		return fmt.Errorf("the directory %s was removed while it was in use, with all that was in it", d.path)
 	case err != nil || now == d.device:
-		return false, err
+		return err
 	}
 	if above, err := device(filepath.Dir(d.path)); err == nil && d.mounted && above == now {
-		return false, d.notMounted()
+		return d.notMounted()
 	}
 	d.device = now // the disk was mounted again, under another number
-	return false, nil
+	return nil
+}
+
+// restore creates the folder again if it was removed. It fails where its disk is not mounted.
+func (d *folderDevice) restore() error {
+	there, err := exists(d.path)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return d.create()
+	}
+	return d.gone()
 }
 
 // create creates the folder, unless its disk is missing.
@@ -195,7 +224,7 @@ func (j *journal) restore() error {
 	if j.file == nil {
 		return ErrStopped
 	}
-	if _, err := j.directory.restore(); err != nil {
+	if err := j.directory.restore(); err != nil {
 		return err
 	}
 	journalErr := sameOpen(j.path, j.file)

@@ -48,12 +48,16 @@ func TestStateRemovedWhileInUse(t *testing.T) {
 				case "idle":
 					remove(t, r)
 					r.w.poll()
+					r.pass(restoreAfter)
 					r.drop("walk.mkv", "a video")
 					r.finish(path)
 				case "before a claim":
 					r.drop("walk.mkv", "a video")
 					r.settle()
 					remove(t, r)
+					r.w.poll()
+					require.Nil(t, r.try(), "nothing is started that would be forgotten")
+					r.pass(restoreAfter)
 					r.finish(path)
 				case "in mid-video":
 					r.drop("walk.mkv", "a video")
@@ -61,6 +65,7 @@ func TestStateRemovedWhileInUse(t *testing.T) {
 					write(t, j.Temp, "half")
 					remove(t, r)
 					r.w.poll()
+					r.pass(restoreAfter)
 					require.NoError(t, os.MkdirAll(r.out, 0o755))
 					r.complete(j)
 				case "published":
@@ -71,6 +76,7 @@ func TestStateRemovedWhileInUse(t *testing.T) {
 					remove(t, r)
 					_ = j.Done() // it cannot be described where it is gone
 					r.w.poll()
+					r.pass(restoreAfter)
 				}
 				r.idle()
 				r.idle()

@@ -153,6 +153,17 @@ func TestDamagedJournalsDoNotReplaceEachOther(t *testing.T) {
 	assert.Len(t, damagedJournals(t, filepath.Dir(path)), 3)
 }
 
+// TestCopyNew is what keeps a damaged journal where the file system has no links.
+func TestCopyNew(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/a", "a journal")
+	require.NoError(t, copyNew(dir+"/a", dir+"/b"))
+	assert.Equal(t, "a journal", read(t, dir+"/b"))
+	write(t, dir+"/b", "another")
+	require.ErrorIs(t, copyNew(dir+"/a", dir+"/b"), os.ErrExist)
+	assert.Equal(t, "another", read(t, dir+"/b"))
+}
+
 func TestJournalCompaction(t *testing.T) {
 	directory := quickDir(t)
 	j := reopen(t, directory)

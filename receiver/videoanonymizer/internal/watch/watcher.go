@@ -174,7 +174,7 @@ func (w *Watcher) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-ended:
-		w.guard.check() // what is done must outlast the end
+		w.guard.check(true) // what is done must outlast the end
 	case <-ctx.Done(): // a scan hangs in a file system that does not answer
 		err = errors.Join(err, fmt.Errorf("a scan of the watched folders has not ended: %w", ctx.Err()))
 	}
@@ -232,7 +232,7 @@ func (w *Watcher) pollLoop(ctx context.Context) {
 
 // poll scans the folders once and returns the time until the next poll.
 func (w *Watcher) poll() time.Duration {
-	w.queue.pause(!w.guard.check())
+	w.queue.pause(!w.guard.check(false))
 	w.folders.beginScan()
 	w.found = w.scanner.scan(w.found[:0])
 	return min(w.opts.Config.PollInterval, w.queue.update(w.found))

@@ -103,7 +103,8 @@ func opensForWriting(link string) bool {
 //   - the kernel does not say (leaseSays), but inotify saw it being closed after it was written, or renamed into place,
 //     and it has not changed since: it is complete;
 //   - nor does inotify, and it has not changed for unknownCalm: it is complete;
-//   - inotify saw it being written, but not closed: it is not, unless it has not changed for forgottenCalm;
+//   - inotify saw it being written, but not closed: it is not, unless it has not changed for forgottenCalm; it is never
+//     removed as long as that lasts, though;
 //   - /proc shows that a program that may be looked into has it open for writing: it is not, whatever else says so.
 type completeness struct {
 	stableFor time.Duration
@@ -111,16 +112,18 @@ type completeness struct {
 	seen      *writesSeen
 }
 
-// forgottenCalm is how long a file must stay unchanged whose closing inotify has not seen: truncate(2) writes without.
-const forgottenCalm = time.Hour
+// forgottenCalm is how long a file must stay unchanged to be processed although inotify has not seen it being closed:
+// truncate(2) needs no closing, and virtual machines may report what their host writes, but not that it closes.
+const forgottenCalm = 15 * time.Minute
 
 // unknownCalm is how long a file must stay unchanged where nothing tells whether it is open for writing.
 func unknownCalm(stableFor time.Duration) time.Duration {
 	return max(longCalm(stableFor), 30*time.Second)
 }
 
-// held says why a file is not complete, which has been unchanged for calm; empty if it is.
-func (c *completeness) held(f *os.File, st stamp, calm time.Duration) heldReason {
+// held says why a file is not complete, which has been unchanged for calm; empty if it is. remove tells that it is to
+// be moved or deleted: unlike processing it too early, that cannot be made good.
+func (c *completeness) held(f *os.File, st stamp, calm time.Duration, remove bool) heldReason {
 	says := c.lease(f)
 	if says == isWriting {
 		return heldWriter
@@ -133,6 +136,9 @@ func (c *completeness) held(f *os.File, st stamp, calm time.Duration) heldReason
 	case notWriting:
 		needed = 0
 	case isWriting:
+		if remove {
+			return heldWriter
+		}
 		needed, held = max(needed, forgottenCalm), heldWriter
 	}
 	switch {

@@ -57,13 +57,13 @@ func TestWriterSeenByInotify(t *testing.T) {
 		"closed, then changed": {
 			events: []event{{closed, "walk.mkv"}}, late: true, calm: 30 * time.Second,
 		},
-		"written": {events: []event{{modify, "walk.mkv"}}, calm: time.Hour},
+		"written": {events: []event{{modify, "walk.mkv"}}, calm: forgottenCalm},
 		"closed by one of two": {
-			events: []event{{modify, "walk.mkv"}, {closed, "walk.mkv"}, {modify, "walk.mkv"}}, calm: time.Hour,
+			events: []event{{modify, "walk.mkv"}, {closed, "walk.mkv"}, {modify, "walk.mkv"}}, calm: forgottenCalm,
 		},
 		"renamed": {events: []event{{to, "walk.mkv"}}},
 		"renamed while written": {
-			events: []event{{modify, "x.part"}, {from, "x.part"}, {to, "walk.mkv"}}, calm: time.Hour,
+			events: []event{{modify, "x.part"}, {from, "x.part"}, {to, "walk.mkv"}}, calm: forgottenCalm,
 		},
 		"renamed when complete": {
 			events: []event{{modify, "x.part"}, {closed, "x.part"}, {from, "x.part"}, {to, "walk.mkv"}},
@@ -222,6 +222,24 @@ func TestSourceRewrittenAfterPublicationStays(t *testing.T) {
 	r.dispose()
 	require.Equal(t, "A VIDEO", read(t, path))
 	r.finish(path)
+	r.dispose()
+	require.NoFileExists(t, path)
+}
+
+// TestUnclosedSourceStays processes a file that inotify saw being written, but not closed, and never deletes it.
+func TestUnclosedSourceStays(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.opts.OnSuccess = OnSuccessDelete })
+	r.w.completeness.lease, r.w.disposal.completeness.lease = refused, refused
+	path := r.drop("walk.mkv", "a video")
+	r.w.completeness.seen.handle(inotifyEvent{mask: unix.IN_MODIFY, path: path})
+	r.w.poll()
+	r.pass(forgottenCalm)
+	r.complete(r.try())
+	for range 10 {
+		r.pass(forgottenCalm)
+		require.FileExists(t, path)
+	}
+	r.w.completeness.seen.handle(inotifyEvent{mask: unix.IN_CLOSE_WRITE, path: path})
 	r.dispose()
 	require.NoFileExists(t, path)
 }
