@@ -189,6 +189,7 @@ func (r *review) writeReport(ctx context.Context, path string) error {
 		Output:   output,
 		Models:   r.Models.used,
 		Settings: settings(r.Config),
+		Salvage:  r.salvage,
 	})
 }
 

@@ -288,7 +288,7 @@ func output(
 	var out []byte
 	text, err := stream(ctx, path, args, input, b, func(r io.Reader) (err error) {
 		if out, err = io.ReadAll(io.LimitReader(r, maxOutput+1)); err == nil && len(out) > maxOutput {
-			err = fmt.Errorf("more than %d bytes of output", maxOutput)
+			err = overLimit(fmt.Sprintf("more than %d bytes of output", maxOutput))
 		}
 		return err
 	})
@@ -337,10 +337,4 @@ func stream(
 		return text, readErr
 	}
 	return text, err
-}
-
-// crashed tells whether a signal ended the child.
-func crashed(err error) bool {
-	var exit *exec.ExitError
-	return errors.As(err, &exit) && !exit.Exited()
 }

@@ -261,7 +261,7 @@ func (w *Writer) finish(ctx context.Context) error {
 		return err
 	}
 	if err := w.verify(ctx); err != nil {
-		return err
+		return outputFault(err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -42,6 +42,16 @@ type About struct {
 	Output   File     `json:"output"`
 	Models   []Model  `json:"models"`
 	Settings Settings `json:"settings"`
+	// Salvage is nil if all of the source is in the output.
+	Salvage *Salvage `json:"salvage,omitempty"`
+}
+
+// Salvage says that parts of the source did not decode and are missing from the output.
+type Salvage struct {
+	// Damage is what did not decode, in ffmpeg's words.
+	Damage string `json:"damage"`
+	// SourceKept tells that the source was left in place for this reason (output::on_salvage).
+	SourceKept bool `json:"source_kept"`
 }
 
 // Program is the program that made the video.

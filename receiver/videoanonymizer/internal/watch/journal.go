@@ -75,6 +75,8 @@ type source struct {
 	Output *outputFile `json:"output,omitempty"`
 	// Companions are published with the output.
 	Companions []companionFile `json:"beside,omitempty"`
+	// KeepSource tells that the source stays in place, whatever OnSuccess says.
+	KeepSource bool `json:"keep_source,omitempty"`
 	// Action is what still has to be done to the source.
 	Action action `json:"action,omitempty"`
 	Reason string `json:"reason,omitempty"`
