@@ -169,14 +169,12 @@ func openCause(complaint string, err error) error {
 		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(complaint, p) })
 	}
 	switch {
-	case errors.As(err, new(overLimit)):
+	case errors.As(err, new(overLimit)), has("max_streams"):
 		return ErrLimit
 	case passingFault(complaint, err) != nil:
 		return passingFault(complaint, err)
 	case has("Input/output error"):
 		return ErrIO
-	case has("max_streams"):
-		return ErrLimit
 	// A known container without something that it needs.
 	case has("moov atom not found", "error reading header", "EBML header parsing failed", "End of file",
 		"unspecified size"):

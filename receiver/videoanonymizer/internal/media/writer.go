@@ -280,10 +280,12 @@ func (w *Writer) Abort() error {
 	defer w.mu.Unlock()
 	if w.child != nil {
 		w.child.kill()
-		_ = w.child.wait()
 	}
 	if w.stdin != nil {
 		_ = w.stdin.Close()
+	}
+	if w.child != nil {
+		_ = w.child.wait()
 	}
 	if w.over {
 		return nil
