@@ -28,22 +28,11 @@ const patient = `yaml:{receivers: {videoanonymizer: {retry: {initial_interval: 1
 // TestKilledAtAnyMoment kills the collector again and again, at random moments, while a video comes in for each of its lives. In
 // the end each video stands there once, byte for byte as if nothing had happened. `make kill-test` does it 60 times.
 func TestKilledAtAnyMoment(t *testing.T) {
-	rounds := 6
-	if text := os.Getenv("KILL_ROUNDS"); text != "" {
-		var err error
-		rounds, err = strconv.Atoi(text)
-		require.NoError(t, err)
-	}
+	rounds := killRounds(t)
 	clip := filepath.Join(t.TempDir(), "clip.mp4")
 	require.NoError(t, footage.Cut(newSite(t).clip("talk.mp4"), clip, 3))
 
-	calm := newSite(t)
-	calm.configs = append(calm.configs, patient)
-	c := calm.start()
-	calm.drop(clip, "clip.mp4")
-	calm.awaitVideos(c, "finished", 1)
-	require.NoError(t, c.Stop(20*time.Second))
-	want := read(t, calm.output("clip.mp4"))
+	want := undisturbed(t, clip)
 
 	s := newSite(t)
 	s.configs = append(s.configs, patient)
@@ -84,7 +73,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		assert.Positive(t, finished, "a run without videos that end between kills says nothing of their publishing")
 	}
 
-	c = s.start()
+	c := s.start()
 	require.NoError(t, c.Await(t.Context(), "all videos", 100*time.Millisecond, func() (bool, error) {
 		return !slices.ContainsFunc(names, func(name string) bool {
 			_, err := os.Stat(s.output(name))
@@ -99,6 +88,28 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		assert.True(t, bytes.Equal(want, read(t, s.output(name))), "the output of %s", name)
 		assert.True(t, bytes.Equal(source, read(t, filepath.Join(s.dir, "videos", "incoming", name))), "the source %s", name)
 	}
+}
+
+// killRounds is how many faults there are: KILL_ROUNDS, or a few.
+func killRounds(t *testing.T) int {
+	rounds := 6
+	if text := os.Getenv("KILL_ROUNDS"); text != "" {
+		var err error
+		rounds, err = strconv.Atoi(text)
+		require.NoError(t, err)
+	}
+	return rounds
+}
+
+// undisturbed is the output of a clip as it is when nothing happens.
+func undisturbed(t *testing.T, clip string) []byte {
+	s := newSite(t)
+	s.configs = append(s.configs, patient)
+	c := s.start()
+	s.drop(clip, "clip.mp4")
+	s.awaitVideos(c, "finished", 1)
+	require.NoError(t, c.Stop(20*time.Second))
+	return read(t, s.output("clip.mp4"))
 }
 
 // alive tells whether a process runs; one that has ended but whose end nobody has noticed does not.

@@ -31,6 +31,7 @@ func reviewed(outputs ...string) (files []string) {
 
 // report is what the tests read of one.
 type report struct {
+	Salvage        *struct{ Damage string }
 	Source, Output struct {
 		Name, SHA256 string
 	}
