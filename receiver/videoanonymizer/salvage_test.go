@@ -95,6 +95,29 @@ func TestPassingFaultIsRetried(t *testing.T) {
 	}
 }
 
+// TestPassingFaultKeepsSegments: after a fault that says nothing about what was done before, the video is resumed.
+func TestPassingFaultKeepsSegments(t *testing.T) {
+	cfg := newSalvageConfig(t)
+	cfg.Output.SegmentLength = time.Second
+	cfg.Tools.FFmpeg = filepath.Join(t.TempDir(), "ffmpeg")
+	const frame, frames = 192 * 144 * 3 / 2, 150
+	require.NoError(t, os.WriteFile(cfg.Tools.FFmpeg, fmt.Appendf(nil, `#!/bin/sh
+case "$*" in *showinfo*) if mkdir %q 2>/dev/null; then ffmpeg "$@" | head -c %d; exit 255; fi;; esac
+exec ffmpeg "$@"
+`, filepath.Join(t.TempDir(), "once"), frames*frame), 0o700))
+	r := start(t, cfg)
+	clip(t, filepath.Join(r.in, "long.mp4"), "-i", "testsrc2=size=192x144:rate=25:duration=10", "-preset", "ultrafast")
+	failed := r.awaitLog(t, "failed", "long.mp4")
+	reason, _ := failed.Attributes().Get("error.type")
+	assert.Equal(t, "interrupted", reason.Str())
+	finished := r.awaitLog(t, "finished", "long.mp4")
+	require.NoError(t, r.Shutdown(t.Context()))
+	resumed, _ := finished.Attributes().Get("anonymizer.video.frames_resumed")
+	assert.Positive(t, resumed.Int())
+	assert.Equal(t, "250", countFrames(t, filepath.Join(r.out, "long_anonymized.mp4")))
+	checkReport(t, filepath.Join(r.out, "long_anonymized.mp4"))
+}
+
 // copyOf copies a file, so that a rename can put it into a watched folder at once.
 func copyOf(t *testing.T, path string) string {
 	data, err := os.ReadFile(path)

@@ -73,7 +73,9 @@ func TestCheckpointIsConsistent(t *testing.T) {
 	require.NoError(t, err)
 	got.SHA256 = ""
 	assert.Equal(t, whole, got)
-	for _, change := range [][2]string{{`"frames":150`, `"frames":50`}, {`"X":0.1`, `"X":0.2`}, {`"fingerprint":"f"`, `"fingerprint":"g"`}} {
+	for _, change := range [][2]string{
+		{`"frames":150`, `"frames":50`}, {`"X":0.1`, `"X":0.2`}, {`"fingerprint":"f"`, `"fingerprint":"g"`},
+	} {
 		changed := strings.Replace(string(text), change[0], change[1], 1)
 		require.NotEqual(t, string(text), changed)
 		_, err = decodeCheckpoint([]byte(changed))

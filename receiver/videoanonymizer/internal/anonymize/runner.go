@@ -8,6 +8,7 @@ package anonymize
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -109,9 +110,14 @@ func (v *video) failed(cause error) error {
 	if !temporary {
 		return v.job.Fail(reason, cause)
 	}
-	// A name that was taken meanwhile leaves the finished segments as good as they were.
-	keep := v.job.Resumable() && !v.discard || v.sealed && errors.Is(cause, watch.ErrTaken)
+	keep := v.job.Resumable() && !v.discard || v.sealed && leavesSegments(cause)
 	return v.job.Retry(reason, cause, keep)
+}
+
+// leavesSegments tells whether the finished segments are as good as they were after a failure.
+func leavesSegments(cause error) bool {
+	return slices.ContainsFunc([]error{watch.ErrTaken, media.ErrIO, media.ErrInterrupted},
+		func(harmless error) bool { return errors.Is(cause, harmless) })
 }
 
 // classify says in one word why a video failed, and whether another attempt may succeed: what is wrong with the file

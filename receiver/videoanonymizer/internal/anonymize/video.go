@@ -178,24 +178,28 @@ func (a *attempt) process(ctx context.Context) error {
 	a.summary = sink.summary
 	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
 		a.reader.Close()
-		return a.confirm(ctx, err)
+		if passing := a.confirm(ctx, err); passing != nil {
+			return passing
+		}
 	}
 	return err
 }
 
-// confirm returns the damage if the file is to blame for it, and otherwise what is.
+// confirm fails if something else than the file is to blame for the damage.
 func (a *attempt) confirm(ctx context.Context, damage error) error {
+	a.logger.Info("video seems damaged: it is read and decoded again, to tell damage from a fault that passes",
+		zap.NamedError("damage", damage))
 	err := a.Tools.ConfirmDamage(ctx, a.plan.Info(), readOptions(a.Config), a.summary.Frames)
 	if err != nil {
-		return fmt.Errorf("%w (the first complaint: %v)", err, damage)
+		return fmt.Errorf("%w (at first: %s)", err, damage.Error())
 	}
-	return damage
+	return nil
 }
 
 // finish completes the output and its companion files under their temporary names.
 func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
 	if damage := a.reader.Damage(); damage != nil {
-		if err := a.confirm(ctx, damage); err != damage {
+		if err := a.confirm(ctx, damage); err != nil {
 			return nil, err
 		}
 		a.salvaged(damage)

@@ -94,9 +94,9 @@ func passingFault(complaint string, err error) error {
 	return passingComplaint(complaint)
 }
 
-// ConfirmDamage tells whether a file is to blame for what reading it ended with: that is so if all of it can be read,
-// and decoding it again fails again. Otherwise it fails with ErrIO, or with another cause than the file. With
-// opts.Salvage, frames is how many frames were decoded, and ConfirmDamage fails if there are more now.
+// ConfirmDamage returns nil if a file is to blame for its damage: all of it can be read, and decoding it again fails
+// again. Otherwise it fails with ErrIO, or with another cause that is not the file. With opts.Salvage it decodes all of
+// the file, and also fails if there are more than frames, which is how many were decoded before.
 func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, frames int) error {
 	if err := CheckReadable(ctx, info.Path); err != nil {
 		return err
@@ -121,7 +121,7 @@ func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, f
 		}
 		frame.Release()
 		if salvaged && r.index > frames {
-			return fileError(info.Path, ErrIO, "%d frames could be decoded before, and now there are more", frames)
+			return fileError(info.Path, ErrIO, "%d frames could be decoded before, now it is more", frames)
 		}
 		if r.Damage() != nil {
 			left--
@@ -158,13 +158,13 @@ func CheckReadable(ctx context.Context, path string) error {
 	return nil
 }
 
-// onlyReader hides the methods by which io.Copy would avoid to read.
+// onlyReader hides the methods by which io.Copy would avoid reading.
 type onlyReader struct{ io.Reader }
 
-// outputFault turns what is wrong with an output of ours into ErrTool: it says nothing about the source.
+// outputFault turns damage to an output of ours into ErrTool: it says nothing about the source.
 func outputFault(err error) error {
-	if Permanent(err) {
-		return fmt.Errorf("%w: %s", ErrTool, err)
+	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrNotVideo) || errors.Is(err, ErrNoVideoStream) {
+		return fmt.Errorf("%w: %s", ErrTool, err.Error())
 	}
 	return err
 }

@@ -124,7 +124,7 @@ func TestConfirmDamage(t *testing.T) {
 				info, err := tools.Probe(t.Context(), path, Limits{})
 				require.NoError(t, err)
 				frames, damage, err := readAll(t, tools, info, opts)
-				require.True(t, errors.Is(err, ErrDamaged) || salvage && err == io.EOF, "%v", err)
+				require.True(t, errors.Is(err, ErrDamaged) || salvage && errors.Is(err, io.EOF), "%v", err)
 				require.Error(t, damage)
 				return info, frames, damage
 			}
