@@ -137,7 +137,7 @@ func TestFaultsAtAnyMoment(t *testing.T) {
 		names = append(names, fmt.Sprintf("clip-%02d.mp4", i))
 		s.drop(clip, names[i])
 		time.Sleep(time.Duration(random.Int64N(int64(3 * time.Second))))
-		switch kind := random.IntN(8); kind {
+		switch kind := random.IntN(9); kind {
 		case 0, 1, 2, 3:
 			running := tools(c.PID())
 			if len(running) == 0 {
@@ -155,10 +155,15 @@ func TestFaultsAtAnyMoment(t *testing.T) {
 			errno := readErrnos[random.IntN(len(readErrnos))]
 			faulty.arm(t, random.Int64N(size), errno)
 			hit[errno.Error()]++
-		case 7:
+		default:
 			below := descendants(c.PID())
-			c.Kill()
-			hit["collector"]++
+			if kind == 7 {
+				c.Kill()
+				hit["collector killed"]++
+			} else {
+				require.NoError(t, c.Stop(20*time.Second), "round %d", i)
+				hit["collector stopped"]++
+			}
 			require.Eventually(t, func() bool { return !slices.ContainsFunc(below, alive) }, 20*time.Second,
 				10*time.Millisecond, "round %d: what a wrapper started ends with its pipes", i)
 			c = s.start()

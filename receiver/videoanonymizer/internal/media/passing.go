@@ -15,7 +15,8 @@ import (
 )
 
 // passing are what the C library says about errors that no content of a file causes, with their causes. "Input/output
-// error" is not among them: demuxers also say that of files that end too early.
+// error" is not among them: demuxers also say that of files that end too early. A file may cause the lack of memory; it
+// counts as passing since any large video can meet it.
 var passing = []struct {
 	says  string
 	cause error
@@ -42,6 +43,10 @@ var passing = []struct {
 	{"Interrupted system call", ErrIO},
 	{"Permission denied", ErrUnreadable},
 	{"Cannot allocate memory", ErrTool},
+	{"Could not allocate memory", ErrTool}, // these are ffmpeg's own words
+	{"Failed to allocate", ErrTool},
+	{"get_buffer() failed", ErrTool},
+	{"get_encode_buffer() failed", ErrTool},
 	{"Resource temporarily unavailable", ErrTool},
 	{"Too many open files", ErrTool},
 	{"error while loading shared libraries", ErrTool},

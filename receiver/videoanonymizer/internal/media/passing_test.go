@@ -71,6 +71,7 @@ func TestPassingFaults(t *testing.T) {
 		"a mount that ended":          {says("Transport endpoint is not connected"), ErrIO},
 		"a disk that was unplugged":   {says("No such device"), ErrIO},
 		"out of memory":               {says("Cannot allocate memory"), ErrTool},
+		"out of memory in a decoder":  {says("get_buffer() failed"), ErrTool},
 		"no more threads":             {says("Resource temporarily unavailable"), ErrTool},
 		"no permission in mid-stream": {says("Permission denied"), ErrUnreadable},
 	} {
@@ -154,4 +155,31 @@ func TestCheckReadable(t *testing.T) {
 	require.NoError(t, CheckReadable(t.Context(), in))
 	require.ErrorIs(t, CheckReadable(t.Context(), in+".none"), ErrVanished)
 	require.ErrorIs(t, CheckReadable(t.Context(), t.TempDir()), ErrNotVideo)
+}
+
+// TestOutOfMemory bounds the memory of the tools, from what the loader needs to what a whole decoder does: whatever
+// fails, it is not the file.
+func TestOutOfMemory(t *testing.T) {
+	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=1920x1080:r=25:d=1 "+quick)
+	info, err := testTools(t).Probe(t.Context(), in, Limits{})
+	require.NoError(t, err)
+	for _, kib := range []int{100_000, 200_000, 280_000, 300_000, 320_000, 350_000, 400_000} {
+		t.Run(fmt.Sprint(kib), func(t *testing.T) {
+			tools := wrapped(t, fmt.Sprintf("ulimit -v %d; exec $tool \"$@\"", kib))
+			if _, err := tools.Probe(t.Context(), in, Limits{}); err != nil {
+				assert.False(t, Permanent(err), "%v", err)
+			}
+			for _, salvage := range []bool{false, true} {
+				opts := ReadOptions{Salvage: salvage}
+				frames, damage, err := readAll(t, tools, info, opts)
+				if damage != nil {
+					err = tools.ConfirmDamage(t.Context(), info, opts, frames)
+				}
+				if frames < 25 {
+					assert.Error(t, err)
+					assert.False(t, Permanent(err) || errors.Is(err, io.EOF), "%v", err)
+				}
+			}
+		})
+	}
 }
