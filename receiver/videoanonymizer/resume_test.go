@@ -4,6 +4,7 @@
 package videoanonymizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -61,6 +62,15 @@ func TestResumeAfterStop(t *testing.T) {
 		}},
 		"people have moved": {restarts: true, between: func(t *testing.T, _ *Config, path string) {
 			change(t, path, func(c map[string]any) { c["heads"] = []mask.Head{{X: 10, Y: 10, RX: 5, RY: 5}} })
+		}},
+		"a checkpoint with fewer frames": {restarts: true, between: func(t *testing.T, _ *Config, path string) {
+			change(t, path, func(c map[string]any) { c["done"].(map[string]any)["Frames"] = 5 })
+		}},
+		"segments with other bytes": {restarts: true, between: func(t *testing.T, cfg *Config, _ string) {
+			flip(t, filepath.Join(cfg.Output.Directory, ".anonymizing-*.00000.segment"))
+		}},
+		"a report with other bytes": {restarts: true, between: func(t *testing.T, cfg *Config, _ string) {
+			flip(t, filepath.Join(cfg.Output.Directory, ".anonymizing-*.frames.json"))
 		}},
 		"a segment is missing": {restarts: true, between: func(t *testing.T, cfg *Config, _ string) {
 			segments, err := filepath.Glob(filepath.Join(cfg.Output.Directory, ".anonymizing-*.00000.segment"))
@@ -141,6 +151,23 @@ func change(t *testing.T, path string, edit func(map[string]any)) {
 	text, err = json.Marshal(c)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, text, 0o600))
+}
+
+// flip changes a digit, or a byte, in the middle of the last of these files.
+func flip(t *testing.T, pattern string) {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	require.NoError(t, err)
+	require.NotEmpty(t, found)
+	path := found[len(found)-1]
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	at := len(data) / 2
+	if digit := bytes.IndexAny(data[at:], "0123456789"); filepath.Ext(path) == ".json" {
+		at += digit
+	}
+	data[at] ^= 1
+	require.NoError(t, os.WriteFile(path, data, 0o600))
 }
 
 // hidden returns the names of temporary files in a folder.

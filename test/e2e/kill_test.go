@@ -29,12 +29,7 @@ const persistent = `yaml:{receivers: {videoanonymizer: {
 // TestKillAtRandomMoments kills the collector repeatedly, at random moments, with a new video in each round. In the end
 // each video exists once, byte for byte as if nothing had happened. `make kill-test` does 60 rounds.
 func TestKillAtRandomMoments(t *testing.T) {
-	rounds := 6
-	if text := os.Getenv("KILL_ROUNDS"); text != "" {
-		var err error
-		rounds, err = strconv.Atoi(text)
-		require.NoError(t, err)
-	}
+	rounds := killRounds(t)
 	clip := filepath.Join(t.TempDir(), "clip.mp4")
 	require.NoError(t, footage.Cut(newSite(t).clip("talk.mp4"), clip, 3))
 	k := killer{site: newSite(t), clip: clip, want: uninterrupted(t, clip)}
@@ -132,6 +127,17 @@ func (k *killer) checkAll() {
 		assert.True(k, bytes.Equal(source, read(k.T, filepath.Join(k.dir, "videos", "incoming", name))),
 			"the source %s", name)
 	}
+}
+
+// killRounds returns the number of faults: KILL_ROUNDS, or a few.
+func killRounds(t *testing.T) int {
+	rounds := 6
+	if text := os.Getenv("KILL_ROUNDS"); text != "" {
+		var err error
+		rounds, err = strconv.Atoi(text)
+		require.NoError(t, err)
+	}
+	return rounds
 }
 
 // alive reports whether a process runs. A zombie does not.

@@ -31,6 +31,7 @@ func reviewed(outputs ...string) (files []string) {
 
 // report is the part of a report that the tests read.
 type report struct {
+	Salvage        *struct{ Damage string }
 	Source, Output struct {
 		Name, SHA256 string
 	}

@@ -71,6 +71,7 @@ func TestLoadConfig(t *testing.T) {
 				Preset:    "slow",
 				Encoder:   "software",
 				OnSuccess: "move",
+				OnSalvage: OnSalvageAsSuccess,
 				MoveTo:    "/data/done",
 
 				QuarantineDirectory: "/data/failed",
@@ -177,6 +178,7 @@ func TestInvalidConfig(t *testing.T) {
 			`output::container: "wmv" is not known`, `output::codec: "divx" is not known`,
 			`output::preset: "fastest" is not known`, `output::encoder: "gpu" is not known: use one of software, nvenc, vaapi`,
 			`output::on_success: "archive" is not known: use one of keep, move, delete`,
+			`output::on_salvage: "delete" is not known: use one of keep, as_success`,
 		}},
 		{"videoanonymizer/output_combinations", []string{
 			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",

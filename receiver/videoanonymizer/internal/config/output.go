@@ -42,6 +42,9 @@ type Output struct {
 	SegmentLength time.Duration `mapstructure:"segment_length"`
 	// OnSuccess is what happens to the source: keep, move or delete.
 	OnSuccess watch.OnSuccess `mapstructure:"on_success"`
+	// OnSalvage is what happens to the source if parts of it are missing from the output: keep, or as_success for what
+	// OnSuccess says.
+	OnSalvage OnSalvage `mapstructure:"on_salvage"`
 	// MoveTo is the folder that sources are moved to with OnSuccess move.
 	MoveTo string `mapstructure:"move_to"`
 	// QuarantineDirectory receives the sources that failed permanently, each with a file that says why. Empty leaves
@@ -68,6 +71,16 @@ func (c *Output) StatePath() string {
 // NoSpaceCheck is the value of Output.MinFreeSpace that starts videos however little space is free.
 const NoSpaceCheck = -1
 
+// OnSalvage is what happens to a source after its salvage.
+type OnSalvage string
+
+const (
+	// OnSalvageKeep keeps it: it may hold more than the output.
+	OnSalvageKeep OnSalvage = "keep"
+	// OnSalvageAsSuccess does what OnSuccess says.
+	OnSalvageAsSuccess OnSalvage = "as_success"
+)
+
 var onSuccess = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
 
 func defaultOutput() Output {
@@ -80,6 +93,7 @@ func defaultOutput() Output {
 		Audio:         media.AudioDrop,
 		SegmentLength: 20 * time.Second,
 		OnSuccess:     watch.OnSuccessKeep,
+		OnSalvage:     OnSalvageKeep,
 		MinFreeSpace:  512,
 	}
 }
@@ -106,6 +120,7 @@ func (c *Output) validate() []error {
 		inRange("segment_length", c.SegmentLength, time.Second, time.Hour,
 			"a duration such as 20s; a crash costs that much of the video"),
 		oneOf("on_success", c.OnSuccess, onSuccess),
+		oneOf("on_salvage", c.OnSalvage, []OnSalvage{OnSalvageKeep, OnSalvageAsSuccess}),
 		inRange("min_free_space", c.MinFreeSpace, NoSpaceCheck, 1<<30,
 			"MiB to keep free; 0 reserves only the video's own space, -1 disables the check"),
 	}

@@ -6,7 +6,9 @@ package media
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -151,15 +153,23 @@ func meanDuration(info Info) string {
 // the boxes before them are the same.
 func (w *Writer) join(to io.Writer) error {
 	var first []byte
-	for n := range w.segments {
+	for n, sealed := range w.segments {
 		path := w.segmentPath(n)
 		f, err := os.Open(path)
 		if err != nil {
 			return fileError(path, ErrUnreadable, "%v", rootCause(err))
 		}
-		head, err := appendSegment(to, f, n == 0)
+		hash := sha256.New()
+		segment := io.TeeReader(f, hash)
+		head, err := appendSegment(to, segment, n == 0)
+		_, restErr := io.Copy(io.Discard, segment)
 		_ = f.Close()
-		if err != nil {
+		switch {
+		case restErr != nil:
+			return fileError(path, ErrUnreadable, "%v", rootCause(restErr))
+		case hex.EncodeToString(hash.Sum(nil)) != sealed.SHA256:
+			return fileError(path, ErrResume, changed)
+		case err != nil:
 			return fmt.Errorf("%q: %w: %w", path, ErrTool, err)
 		}
 		described := description(head)

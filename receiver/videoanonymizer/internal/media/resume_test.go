@@ -155,6 +155,41 @@ func TestJoinShortSegments(t *testing.T) {
 	}
 }
 
+// flip changes bytes in the middle of a file.
+func flip(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	data[len(data)/2] ^= 0x55
+	return os.WriteFile(path, data, 0o600)
+}
+
+// TestJoinRefusesChanges: segments that change after they were sealed, or resumed, are noticed while they are joined.
+func TestJoinRefusesChanges(t *testing.T) {
+	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
+	for name, harm := range map[string]func(stem string) error{
+		"other bytes": func(stem string) error { return flip(stem + ".00000.segment") },
+		"shorter":     func(stem string) error { return os.Truncate(stem+".00000.segment", 3000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			stem := filepath.Join(t.TempDir(), ".a")
+			w, err := tools.createFor(t.Context(), stem+".mp4", info, WriteOptions{})
+			require.NoError(t, err)
+			for i := range 20 {
+				require.NoError(t, w.Write(noise(t, info, i)))
+				if i == 10 {
+					_, err = w.Seal()
+					require.NoError(t, err)
+				}
+			}
+			require.NoError(t, harm(stem))
+			require.ErrorIs(t, w.Finish(t.Context()), ErrResume)
+			assert.False(t, exists(stem+".mp4"))
+		})
+	}
+}
+
 // TestResumeRefusesChanges: what changed since it was sealed is not resumed.
 func TestResumeRefusesChanges(t *testing.T) {
 	tools, in := testTools(t), clip(t, "a.mp4", testVideo("64x48", "25")+"-c:v libx264 -preset ultrafast ")
@@ -164,11 +199,13 @@ func TestResumeRefusesChanges(t *testing.T) {
 	plan, err := NewPlan(info, WriteOptions{})
 	require.NoError(t, err)
 	for name, harm := range map[string]func(*Progress, string) error{
-		"a segment is shorter": func(_ *Progress, stem string) error { return os.Truncate(stem+".00000.segment", 100) },
-		"a segment is missing": func(_ *Progress, stem string) error { return os.Remove(stem + ".00000.segment") },
-		"times are missing":    func(_ *Progress, stem string) error { return os.Truncate(stem+".times", 3) },
-		"no times":             func(_ *Progress, stem string) error { return os.Remove(stem + ".times") },
-		"another count":        func(p *Progress, _ string) error { p.Frames++; return nil },
+		"a segment is shorter":      func(_ *Progress, stem string) error { return os.Truncate(stem+".00000.segment", 100) },
+		"a segment has other bytes": func(_ *Progress, stem string) error { return flip(stem + ".00000.segment") },
+		"times have other bytes":    func(_ *Progress, stem string) error { return flip(stem + ".times") },
+		"a segment is missing":      func(_ *Progress, stem string) error { return os.Remove(stem + ".00000.segment") },
+		"times are missing":         func(_ *Progress, stem string) error { return os.Truncate(stem+".times", 3) },
+		"no times":                  func(_ *Progress, stem string) error { return os.Remove(stem + ".times") },
+		"another count":             func(p *Progress, _ string) error { p.Frames++; return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			stem := filepath.Join(t.TempDir(), ".a")

@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"math"
 	"os"
@@ -42,6 +43,16 @@ type About struct {
 	Output   File     `json:"output"`
 	Models   []Model  `json:"models"`
 	Settings Settings `json:"settings"`
+	// Salvage is nil if all of the source is in the output.
+	Salvage *Salvage `json:"salvage,omitempty"`
+}
+
+// Salvage says that parts of the source did not decode and are missing from the output.
+type Salvage struct {
+	// Damage is what did not decode, in ffmpeg's words.
+	Damage string `json:"damage"`
+	// SourceKept tells that the source was left in place for this reason (output::on_salvage).
+	SourceKept bool `json:"source_kept"`
 }
 
 // Program is the program that made the video.
@@ -125,6 +136,7 @@ type document struct {
 // grow with the video. It is not safe for concurrent use.
 type Recorder struct {
 	file     *os.File
+	hash     hash.Hash // of what is in the file
 	buffered *bufio.Writer
 	line     []byte
 	summary  summary
@@ -139,8 +151,13 @@ func NewRecorder(temp string) (*Recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	return &Recorder{file: file, buffered: bufio.NewWriterSize(file, 64<<10),
-		summary: summary{ByOrigin: map[mask.Origin]int{}}}, nil
+	return newRecorder(file), nil
+}
+
+func newRecorder(file *os.File) *Recorder {
+	r := &Recorder{file: file, hash: sha256.New(), summary: summary{ByOrigin: map[mask.Origin]int{}}}
+	r.buffered = bufio.NewWriterSize(io.MultiWriter(file, r.hash), 64<<10)
+	return r
 }
 
 // Add adds the next frame. It does not keep the record.

@@ -264,6 +264,25 @@ func TestRecoverOnSuccessAfterCrash(t *testing.T) {
 	}
 }
 
+// TestKeepSourceAfterCrash: a source that is to stay is neither deleted nor moved by the start that completes its
+// output.
+func TestKeepSourceAfterCrash(t *testing.T) {
+	for _, onSuccess := range []OnSuccess{OnSuccessDelete, OnSuccessMove} {
+		t.Run(string(onSuccess), func(t *testing.T) {
+			r := newRig(t, func(r *rig) { r.opts.OnSuccess, r.opts.MoveTo = onSuccess, r.in+"-done" })
+			r.drop("walk.mkv", "a video")
+			job := r.take()
+			write(t, job.Temp, "masked")
+			job.KeepSource()
+			require.NoError(t, job.Publish())
+			r.crash()
+			r.start()
+			r.idle()
+			assert.Equal(t, []string{"walk.mkv"}, tree(t, r.in))
+		})
+	}
+}
+
 const victimEnv = "WATCH_TEST_VICTIM"
 
 // beVictim is a collector that claims a video, writes half of it, and waits to be killed.

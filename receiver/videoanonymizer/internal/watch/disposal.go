@@ -65,11 +65,13 @@ func newDisposal(journal *journal, completeness completeness, now func() time.Ti
 }
 
 // afterSuccess is the action for a source that is done, empty for none.
-func (d *disposal) afterSuccess() action {
-	switch d.onSuccess {
-	case OnSuccessMove:
+func (d *disposal) afterSuccess(s source) action {
+	switch {
+	case s.KeepSource:
+		return ""
+	case d.onSuccess == OnSuccessMove:
 		return actionMove
-	case OnSuccessDelete:
+	case d.onSuccess == OnSuccessDelete:
 		return actionDelete
 	}
 	return ""

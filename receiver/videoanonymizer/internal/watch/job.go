@@ -109,6 +109,9 @@ func (j *Job) TempFor(suffix string) string {
 	return strings.TrimSuffix(j.Temp, filepath.Ext(j.Temp)) + suffix
 }
 
+// KeepSource leaves the source where it is, whatever OnSuccess says. It counts for outputs published after it.
+func (j *Job) KeepSource() { j.entry.KeepSource = true }
+
 // Companion is a file that is published with an output, such as a report on it.
 type Companion struct {
 	// Temp is where it is, complete, under a name from Job.TempFor.
@@ -194,7 +197,7 @@ func (j *Job) Done() error {
 	if err != nil {
 		return fmt.Errorf("record as done: %w", err)
 	}
-	j.entry.State, j.entry.Output, j.entry.Action = stateDone, &output, j.watcher.disposal.afterSuccess()
+	j.entry.State, j.entry.Output, j.entry.Action = stateDone, &output, j.watcher.disposal.afterSuccess(j.entry)
 	if err := j.conclude(); err != nil {
 		return fmt.Errorf("record as done: %w", err)
 	}

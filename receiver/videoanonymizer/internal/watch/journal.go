@@ -78,6 +78,8 @@ type source struct {
 	Companions []companionFile `json:"beside,omitempty"`
 	// Previous are outputs of shorter versions of the source, which are marked as superseded once this one is done.
 	Previous []previous `json:"previous,omitempty"`
+	// KeepSource tells that the source stays in place, whatever OnSuccess says.
+	KeepSource bool `json:"keep_source,omitempty"`
 	// Action is what still has to be done to the source.
 	Action action `json:"action,omitempty"`
 	Reason string `json:"reason,omitempty"`

@@ -22,9 +22,11 @@ func TestOnSuccess(t *testing.T) {
 		before    func(t *testing.T, path string) // Done
 		left      []string                        // in the watched folder
 		moved     map[string]string
+		kept      bool // KeepSource
 	}{
-		"keep":   {onSuccess: OnSuccessKeep, left: []string{"a/walk.mkv"}},
-		"delete": {onSuccess: OnSuccessDelete, left: nil},
+		"keep by name": {onSuccess: OnSuccessDelete, kept: true, left: []string{"a/walk.mkv"}},
+		"keep":         {onSuccess: OnSuccessKeep, left: []string{"a/walk.mkv"}},
+		"delete":       {onSuccess: OnSuccessDelete, left: nil},
 		"delete, replaced": {
 			onSuccess: OnSuccessDelete, left: []string{"a/walk.mkv"},
 			before: func(t *testing.T, path string) {
@@ -72,6 +74,9 @@ func TestOnSuccess(t *testing.T) {
 			path := r.drop("a/walk.mkv", "a video")
 			job := r.take()
 			write(t, job.Temp, "masked")
+			if test.kept {
+				job.KeepSource()
+			}
 			require.NoError(t, job.Publish())
 			if test.before != nil {
 				test.before(t, path)

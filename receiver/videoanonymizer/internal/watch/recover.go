@@ -36,7 +36,7 @@ func (r *recovery) recover(s source) error {
 	mayResume := s.State == stateClaimed || s.State == statePending
 	switch {
 	case s.State == statePublishing && completePublishing(&s):
-		s.State, s.Action = stateDone, r.disposal.afterSuccess()
+		s.State, s.Action = stateDone, r.disposal.afterSuccess(s)
 		r.logger.Info("the last run finished this video",
 			zap.String("file", string(s.Path)), zap.String("output", string(s.Output.Path)))
 	case s.State == stateClaimed || s.State == statePublishing:
