@@ -52,6 +52,36 @@ type checkpoint struct {
 	Heads []mask.Head    `json:"heads"`
 	Whole bool           `json:"whole"`
 	Done  record.Summary `json:"done"`
+	// SHA256 is the digest of the others as JSON, in hex.
+	SHA256 string `json:"sha256,omitempty"`
+}
+
+// encode returns the checkpoint as JSON, with its digest.
+func (c checkpoint) encode() ([]byte, error) {
+	var err error
+	if c.SHA256, err = c.digest(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(c)
+}
+
+// decodeCheckpoint fails if the text is not what encode returned.
+func decodeCheckpoint(text []byte) (c checkpoint, err error) {
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, err
+	}
+	sum, err := c.digest()
+	if err == nil && sum != c.SHA256 {
+		err = errors.New("it was changed")
+	}
+	return c, err
+}
+
+func (c checkpoint) digest() (string, error) {
+	c.SHA256 = ""
+	text, err := json.Marshal(c)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), err
 }
 
 // executable is the digest of the running program. Its version is not enough: builds of the same version differ.
@@ -67,7 +97,8 @@ func (v *video) fingerprint() (string, error) {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
 	cfg := *v.Config
-	cfg.Watch, cfg.Retry, cfg.Telemetry, cfg.Metrics = watch.Config{}, watch.Retry{}, config.Telemetry{}, metadata.MetricsConfig{}
+	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
+	cfg.Telemetry, cfg.Metrics = config.Telemetry{}, metadata.MetricsConfig{}
 	text, err := json.Marshal(struct {
 		Program, Runtime string
 		Config           config.Config
@@ -94,30 +125,32 @@ func (v *video) loadCheckpoint(fingerprint string) (*checkpoint, error) {
 	text, err := os.ReadFile(v.checkpointPath())
 	var c checkpoint
 	if err == nil {
-		err = json.Unmarshal(text, &c)
+		c, err = decodeCheckpoint(text)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		v.logger.Warn("the checkpoint cannot be read: the video restarts from the beginning", zap.Error(err))
-	case c.Fingerprint != fingerprint || !c.complete(v.Config.Report):
+	case c.Fingerprint != fingerprint:
 		v.logger.Info("the program, its models or its configuration changed: the video restarts from the beginning")
+	case !c.complete(v.Config.Report):
+		v.logger.Warn("the checkpoint contradicts itself: the video restarts from the beginning")
 	default:
 		return &c, nil
 	}
 	return nil, v.job.Restart()
 }
 
-// complete tells whether the checkpoint has what the configured companion files need.
+// complete tells whether the checkpoint has what the configured companion files need, of the same frames.
 func (c *checkpoint) complete(cfg config.Report) bool {
-	return c.Video.Frames > 0 &&
+	return c.Video.Frames > 0 && c.Video.Frames == int64(c.Done.Frames) &&
 		(c.Report != nil || !cfg.Enabled && !cfg.ContactSheet) &&
-		(c.Preview != nil || cfg.Preview == config.NoPreview)
+		(c.Preview != nil && c.Preview.Frames == c.Video.Frames || cfg.Preview == config.NoPreview)
 }
 
 // saveCheckpoint replaces the checkpoint. The old one counts until the new one is complete.
 func (v *video) saveCheckpoint(c checkpoint) error {
-	text, err := json.Marshal(c)
+	text, err := c.encode()
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}

@@ -4,14 +4,17 @@
 package anonymize
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
 // TestCheckBoundary: a mask that moved, changed shape, is missing or is new at the boundary fails the check. Two
@@ -52,6 +55,44 @@ func TestCheckBoundary(t *testing.T) {
 		} else {
 			assert.ErrorIs(t, err, media.ErrResume, name)
 		}
+	}
+}
+
+// TestCheckpointIsConsistent: what contradicts itself, or was changed, is not resumed.
+func TestCheckpointIsConsistent(t *testing.T) {
+	whole := checkpoint{
+		Fingerprint: "f", Video: media.Progress{Frames: 150}, Preview: &media.Progress{Frames: 150},
+		Report: &report.Progress{Bytes: 9}, Heads: []mask.Head{{X: 0.1, Y: 1e-7, Score: 0.3}},
+		Done: record.Summary{Frames: 150},
+	}
+	cfg := config.Report{Enabled: true, Preview: config.PreviewBoxes}
+	require.True(t, whole.complete(cfg))
+	text, err := whole.encode()
+	require.NoError(t, err)
+	got, err := decodeCheckpoint(text)
+	require.NoError(t, err)
+	got.SHA256 = ""
+	assert.Equal(t, whole, got)
+	for _, change := range [][2]string{
+		{`"frames":150`, `"frames":50`}, {`"X":0.1`, `"X":0.2`}, {`"fingerprint":"f"`, `"fingerprint":"g"`},
+	} {
+		changed := strings.Replace(string(text), change[0], change[1], 1)
+		require.NotEqual(t, string(text), changed)
+		_, err = decodeCheckpoint([]byte(changed))
+		assert.Error(t, err, change)
+	}
+	for name, change := range map[string]func(c *checkpoint){
+		"no frames":         func(c *checkpoint) { c.Video.Frames, c.Done.Frames, c.Preview.Frames = 0, 0, 0 },
+		"fewer are done":    func(c *checkpoint) { c.Done.Frames = 50 },
+		"more are done":     func(c *checkpoint) { c.Done.Frames = 200 },
+		"a shorter preview": func(c *checkpoint) { c.Preview.Frames = 100 },
+		"no preview":        func(c *checkpoint) { c.Preview = nil },
+		"no report":         func(c *checkpoint) { c.Report = nil },
+	} {
+		c, preview := whole, *whole.Preview
+		c.Preview = &preview
+		change(&c)
+		assert.False(t, c.complete(cfg), name)
 	}
 }
 

@@ -90,7 +90,7 @@ func (r *review) openRecorder(ctx context.Context, from *checkpoint) (err error)
 	}
 	if r.Config.Report.Enabled {
 		if r.source, err = report.Identify(ctx, r.job.Path); err != nil {
-			return err
+			return readError(ctx, err)
 		}
 	}
 	frames := r.job.TempFor(".frames.json")
@@ -102,6 +102,14 @@ func (r *review) openRecorder(ctx context.Context, from *checkpoint) (err error)
 		return fmt.Errorf("%w: %w", media.ErrResume, err)
 	}
 	return nil
+}
+
+// readError tells an error of the disk or the network from the end of the context.
+func readError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", media.ErrIO, err)
 }
 
 // seal makes durable what was written so far.
@@ -193,6 +201,7 @@ func (r *review) writeReport(ctx context.Context, path string) error {
 		Output:       output,
 		Models:       r.Models.used,
 		Settings:     settings(r.Config),
+		Salvage:      r.salvage,
 	})
 }
 

@@ -8,6 +8,7 @@ package anonymize
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -35,7 +36,7 @@ type Runner struct {
 // Run does the job and ends it: done, failed, or released if the context ends or the source changes.
 func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	v := &video{Runner: r, job: job, logger: r.Logger.With(zap.String("video", job.Path))}
-	info, err := r.Tools.Probe(ctx, job.Path, r.Config.Limits)
+	info, err := r.probe(ctx, job.Path)
 	v.span = r.Emitter.VideoStarted(ctx, v.describe(info))
 	if err == nil {
 		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt))
@@ -47,6 +48,19 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	if err := v.end(ctx, err); err != nil {
 		v.logger.Error("the outcome of the video could not be recorded", zap.Error(err))
 	}
+}
+
+// probe probes the video, twice if the file seems to be at fault: a disk or network that fails for a moment must not
+// make a video count as broken.
+func (r *Runner) probe(ctx context.Context, path string) (media.Info, error) {
+	info, err := r.Tools.Probe(ctx, path, r.Config.Limits)
+	if !media.Permanent(err) {
+		return info, err
+	}
+	if err := media.CheckReadable(ctx, path); err != nil {
+		return info, err
+	}
+	return r.Tools.Probe(ctx, path, r.Config.Limits)
 }
 
 // end ends the job by what its conversion returned.
@@ -99,9 +113,14 @@ func (v *video) failed(cause error) error {
 	if !temporary {
 		return v.job.Fail(reason, cause)
 	}
-	// A name that was taken meanwhile leaves the finished segments as good as they were.
-	keep := v.job.Resumable() && !v.discard || v.sealed && errors.Is(cause, watch.ErrTaken)
+	keep := v.job.Resumable() && !v.discard || v.sealed && leavesSegments(cause)
 	return v.job.Retry(reason, cause, keep)
+}
+
+// leavesSegments tells whether the finished segments are as good as they were after a failure.
+func leavesSegments(cause error) bool {
+	return slices.ContainsFunc([]error{watch.ErrTaken, media.ErrIO, media.ErrInterrupted},
+		func(harmless error) bool { return errors.Is(cause, harmless) })
 }
 
 // classify says in one word why a video failed, and whether another attempt may succeed: what is wrong with the file
@@ -110,14 +129,5 @@ func classify(err error) (reason string, temporary bool) {
 	if errors.Is(err, watch.ErrTaken) {
 		return "exists", true
 	}
-	reason = media.Reason(err)
-	for _, cause := range []error{
-		media.ErrNotVideo, media.ErrNoVideoStream, media.ErrSeveralStreams, media.ErrDamaged, media.ErrUnsupported,
-		media.ErrLimit, media.ErrVerification,
-	} {
-		if errors.Is(err, cause) {
-			return reason, false
-		}
-	}
-	return reason, true
+	return media.Reason(err), !media.Permanent(err)
 }

@@ -6,6 +6,7 @@ package anonymize
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -32,6 +34,7 @@ type video struct {
 	span    *telemetry.VideoSpan
 	logger  *zap.Logger
 	summary record.Summary
+	salvage *report.Salvage // nil if all of the source is in the output
 
 	sealed bool // a checkpoint of it is on disk, from which another attempt can resume
 	// discard tells that this attempt may have failed because of what an earlier one left, or for want of the space
@@ -174,16 +177,33 @@ func (a *attempt) process(ctx context.Context) error {
 		Resume:  a.resume,
 	})
 	a.summary = sink.summary
+	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
+		a.reader.Close()
+		if passing := a.confirm(ctx, err); passing != nil {
+			return passing
+		}
+	}
 	return err
+}
+
+// confirm fails if something else than the file is to blame for the damage.
+func (a *attempt) confirm(ctx context.Context, damage error) error {
+	a.logger.Info("video seems damaged: it is read and decoded again, to tell damage from a fault that passes",
+		zap.NamedError("damage", damage))
+	err := a.Tools.ConfirmDamage(ctx, a.plan.Info(), readOptions(a.Config), a.summary.Frames)
+	if err != nil {
+		return fmt.Errorf("%w (at first: %s)", err, damage.Error())
+	}
+	return nil
 }
 
 // finish completes the output and its companion files under their temporary names.
 func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
 	if damage := a.reader.Damage(); damage != nil {
-		a.span.Damaged(damage)
-		a.writer.EndUnknown()
-		a.logger.Warn("video salvaged: parts of it do not decode and are missing from the output",
-			zap.Int("frames", a.summary.Frames), zap.Error(damage))
+		if err := a.confirm(ctx, damage); err != nil {
+			return nil, err
+		}
+		a.salvaged(damage)
 	}
 	if repairs := a.reader.Repairs(); repairs != (media.Repairs{}) {
 		a.span.Repaired(repairs.Times, repairs.ClockSteps)
@@ -197,6 +217,27 @@ func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
 		return nil, err
 	}
 	return a.review.finish(ctx)
+}
+
+// salvaged takes note that parts of the source are missing from the output. The source may then be all that is left of
+// them, and a better decoder may find more, so it stays unless the configuration says otherwise.
+func (a *attempt) salvaged(damage error) {
+	a.writer.EndUnknown()
+	a.span.Damaged(damage)
+	a.salvage = &report.Salvage{Damage: damage.Error(), SourceKept: a.keepsSource()}
+	if a.salvage.SourceKept {
+		a.job.KeepSource()
+	}
+	message := "video salvaged: parts of it do not decode and are missing from the output"
+	if a.salvage.SourceKept {
+		message += ", so its source is kept"
+	}
+	a.logger.Warn(message, zap.Int("frames", a.summary.Frames), zap.Error(damage))
+}
+
+// keepsSource tells whether the source stays in place after its salvage.
+func (a *attempt) keepsSource() bool {
+	return a.Config.Output.OnSalvage != config.OnSalvageAsSuccess || a.Config.Output.OnSuccess == watch.OnSuccessKeep
 }
 
 func (a *attempt) close() {

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -44,6 +45,9 @@ type Output struct {
 	SegmentLength time.Duration `mapstructure:"segment_length"`
 	// OnSuccess is what happens to the source: keep, move or delete.
 	OnSuccess watch.OnSuccess `mapstructure:"on_success"`
+	// OnSalvage is what happens to the source if parts of it are missing from the output: keep, or as_success for what
+	// OnSuccess says.
+	OnSalvage OnSalvage `mapstructure:"on_salvage"`
 	// MoveTo is the folder that sources are moved to with OnSuccess move.
 	MoveTo string `mapstructure:"move_to"`
 	// QuarantineDirectory receives the sources that failed permanently, each with a file that says why. Empty leaves
@@ -58,8 +62,27 @@ type Output struct {
 	_ struct{}
 }
 
-// NoSpaceCheck, as Output.MinFreeSpace, starts videos however little space is free.
+// StatePath returns the absolute path of the state directory.
+func (c *Output) StatePath() string {
+	path := cmp.Or(c.StateDirectory, filepath.Join(c.Directory, watch.StateDirectoryName))
+	if absolute, err := filepath.Abs(path); err == nil {
+		return absolute
+	}
+	return filepath.Clean(path)
+}
+
+// NoSpaceCheck is the value of Output.MinFreeSpace that starts videos however little space is free.
 const NoSpaceCheck = -1
+
+// OnSalvage is what happens to a source after its salvage.
+type OnSalvage string
+
+const (
+	// OnSalvageKeep keeps it: it may hold more than the output.
+	OnSalvageKeep OnSalvage = "keep"
+	// OnSalvageAsSuccess does what OnSuccess says.
+	OnSalvageAsSuccess OnSalvage = "as_success"
+)
 
 var onSuccess = []watch.OnSuccess{watch.OnSuccessKeep, watch.OnSuccessMove, watch.OnSuccessDelete}
 
@@ -74,6 +97,7 @@ func defaultOutput() Output {
 		Audio:         media.AudioDrop,
 		SegmentLength: 20 * time.Second,
 		OnSuccess:     watch.OnSuccessKeep,
+		OnSalvage:     OnSalvageKeep,
 		MinFreeSpace:  512,
 	}
 }
@@ -98,13 +122,16 @@ func (c *Output) validate() []error {
 		oneOf("preset", c.Preset, media.Presets()),
 		oneOf("encoder", c.Encoder, media.Encoders()),
 		oneOf("audio", c.Audio, media.AudioModes()),
-		inRange("segment_length", c.SegmentLength, time.Second, time.Hour, "a duration such as 20s; a crash costs that much of the video"),
+		inRange("segment_length", c.SegmentLength, time.Second, time.Hour,
+			"a duration such as 20s; a crash costs that much of the video"),
 		oneOf("on_success", c.OnSuccess, onSuccess),
-		inRange("min_free_space", c.MinFreeSpace, NoSpaceCheck, 1<<30, "MiB to keep free; 0 reserves only the video's own space, "+
-			"-1 disables the check"),
+		oneOf("on_salvage", c.OnSalvage, []OnSalvage{OnSalvageKeep, OnSalvageAsSuccess}),
+		inRange("min_free_space", c.MinFreeSpace, NoSpaceCheck, 1<<30,
+			"MiB to keep free; 0 reserves only the video's own space, -1 disables the check"),
 	}
 	if c.Directory == "" {
-		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
+		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, "+
+			"such as videos/anonymized"))
 	}
 	return slices.Concat(errs, validateKeep(c.Keep), c.validateEncoding(), []error{c.validateMoveTo()})
 }
@@ -121,14 +148,15 @@ func (c *Output) validateEncoding() (errs []error) {
 			errs = append(errs, fmt.Errorf("codec: encoder %s cannot write %s: use one of %s, or encoder software",
 				c.Encoder, c.Codec, strings.Join(can, ", ")))
 		case !slices.Contains(can, codec):
-			errs = append(errs, fmt.Errorf("codec: %s becomes %s in container %s, which encoder %s cannot write: use av1, or encoder software",
-				c.Codec, codec, c.Container, c.Encoder))
+			errs = append(errs, fmt.Errorf("codec: %s becomes %s in container %s, which encoder %s cannot write: "+
+				"use av1, or encoder software", c.Codec, codec, c.Container, c.Encoder))
 		}
 	}
 	if most := media.MaxQuality(c.Codec, c.Encoder); most > 0 && c.Quality != nil {
 		errs = append(errs, inRange("quality", *c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
 	}
-	if can := media.ContainerCodecs(c.Container); can != nil && c.Codec != media.SameAsSource && !slices.Contains(can, c.Codec) {
+	if can := media.ContainerCodecs(c.Container); can != nil && c.Codec != media.SameAsSource &&
+		!slices.Contains(can, c.Codec) {
 		errs = append(errs, fmt.Errorf("codec: %s does not go into container %s: use %s, or container mkv",
 			c.Codec, c.Container, strings.Join(can, " or ")))
 	}
@@ -150,8 +178,8 @@ var tagName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_. -]*$`)
 func validateKeep(keep []string) (errs []error) {
 	for _, name := range keep {
 		if !tagName.MatchString(name) {
-			errs = append(errs, fmt.Errorf("keep: %q is not a valid name: write chapters, subtitles, or the names of tags of the file, "+
-				"such as creation_time", name))
+			errs = append(errs, fmt.Errorf("keep: %q is not a valid name: write chapters, subtitles, "+
+				"or the names of tags of the file, such as creation_time", name))
 		}
 	}
 	return errs

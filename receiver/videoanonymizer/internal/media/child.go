@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -30,6 +32,12 @@ const (
 	maxTail = 4
 	// maxOutput bounds what output returns, in bytes.
 	maxOutput = 16 << 20
+	// killWait is how long wait waits for a child after it was killed: the kernel does not end a process that waits for a
+	// disk or server that does not answer.
+	killWait = 10 * time.Second
+	// drainWait is how long to wait for more from a pipe of a child that has exited, which a process that the child
+	// started in another process group may hold open.
+	drainWait = 2 * time.Second
 )
 
 // keptEnv are the environment variables that a child inherits, those that find libraries and devices. It gets no other,
@@ -47,12 +55,20 @@ func childEnv() []string {
 	return env
 }
 
-// child is a running child process. It dies with this process, however this one ends.
+// child is a running child process, which may be a wrapper that starts the actual program. It dies with this process,
+// however this one ends; what a wrapper started, which is in the same process group, dies with the wrapper, or notices
+// that its pipes are closed.
 type child struct {
-	process *os.Process
-	exited  chan struct{} // closed when the process has exited and its stderr was read to the end
+	pid     int
+	gone    chan struct{} // closed when the process has exited
+	exited  chan struct{} // closed when, after that, its stderr was read to the end
+	overdue chan struct{} // closed when it should have exited long ago
 	err     error         // how it exited, valid after exited
 	stop    func() bool   // stops waiting for the context
+
+	killing sync.Mutex
+	reaped  bool        // its process group may belong to somebody else by now
+	timer   *time.Timer // closes overdue
 
 	mu          sync.Mutex
 	first, last []string // complaints: lines of level warning and worse
@@ -95,7 +111,11 @@ func (b bounds) exceeded(state *os.ProcessState) error {
 	if !ok {
 		return nil
 	}
-	killed := status.Signaled() && (status.Signal() == syscall.SIGKILL || status.Signal() == syscall.SIGXCPU)
+	signal := status.Signal()
+	if code := status.ExitStatus(); code > signaled { // of a wrapper
+		signal = syscall.Signal(code - signaled)
+	}
+	killed := signal == syscall.SIGKILL || signal == syscall.SIGXCPU
 	switch {
 	case b.cpu > 0 && killed && state.UserTime()+state.SystemTime() >= b.cpu-time.Second/2:
 		return overLimit(fmt.Sprintf("it takes more than %v of CPU time (limits::cpu_time)", b.cpu))
@@ -115,7 +135,7 @@ func start(
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTool, err)
 	}
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path, args...) //nolint:noctx // kill ends it, with all that it started
 	cmd.Env = childEnv()
 	cmd.Dir = "/"
 	cmd.ExtraFiles = s.extra
@@ -128,7 +148,7 @@ func start(
 	}
 	cmd.SysProcAttr = sysProcAttr()
 
-	c := &child{exited: make(chan struct{})}
+	c := &child{gone: make(chan struct{}), exited: make(chan struct{}), overdue: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		// The kernel sends the parent-death signal when the thread that started the child ends: keep it until then.
@@ -137,7 +157,7 @@ func start(
 		err := cmd.Start()
 		_ = stderrEnd.Close()
 		if err == nil {
-			c.process = cmd.Process
+			c.pid = cmd.Process.Pid
 			restrain(cmd.Process.Pid, b)
 		}
 		started <- err
@@ -149,6 +169,8 @@ func start(
 			c.drain(stderr, onLine)
 			close(drained)
 		}()
+		c.awaitExit()
+		_ = stderr.SetReadDeadline(time.Now().Add(drainWait))
 		c.err = cmd.Wait()
 		<-drained
 		if c.err != nil && cmd.ProcessState != nil {
@@ -166,13 +188,42 @@ func start(
 	return c, nil
 }
 
-func (c *child) kill() { _ = c.process.Kill() }
+// awaitExit waits until the process has exited, and ends what it started. Until it is reaped, its process group is its.
+func (c *child) awaitExit() {
+	for unix.Waitid(unix.P_PID, c.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	c.killing.Lock()
+	defer c.killing.Unlock()
+	_ = unix.Kill(-c.pid, unix.SIGKILL)
+	c.reaped = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	close(c.gone)
+}
 
-// wait waits until the child has exited, and returns how.
+// kill ends the process and what it started.
+func (c *child) kill() {
+	c.killing.Lock()
+	defer c.killing.Unlock()
+	if c.reaped {
+		return
+	}
+	_ = unix.Kill(-c.pid, unix.SIGKILL)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(killWait, func() { close(c.overdue) })
+	}
+}
+
+// wait waits until the child has exited, and returns how. It fails with ErrStalled if a child that was killed does not.
 func (c *child) wait() error {
-	<-c.exited
-	c.stop()
-	return c.err
+	defer c.stop()
+	select {
+	case <-c.exited:
+		return c.err
+	case <-c.overdue:
+		return fmt.Errorf("%w: it was killed, but has not exited for %s", ErrStalled, killWait)
+	}
 }
 
 // waitWhile is wait, but kills a child that does not write to the file at path for as long as stall, and returns
@@ -182,6 +233,8 @@ func (c *child) waitWhile(path string, stall time.Duration) error {
 	for {
 		select {
 		case <-c.exited:
+			return c.wait()
+		case <-c.overdue:
 			return c.wait()
 		case <-time.After(stall):
 		}
@@ -206,7 +259,7 @@ func writtenAt(path string) (at struct{ size, time int64 }) {
 
 func (c *child) drain(stderr *os.File, onLine func([]byte) bool) {
 	defer func() { _ = stderr.Close() }()
-	r := bufio.NewReaderSize(stderr, 64<<10)
+	r := bufio.NewReaderSize(childPipe{c, stderr}, 64<<10)
 	for {
 		line, err := readLine(r)
 		if len(line) > 0 && (onLine == nil || !onLine(line)) {
@@ -218,16 +271,45 @@ func (c *child) drain(stderr *os.File, onLine func([]byte) bool) {
 	}
 }
 
+// childPipe reads what a child writes, to the end, or until nothing comes for drainWait after the child has exited or
+// should have.
+type childPipe struct {
+	child *child
+	pipe  *os.File
+}
+
+func (p childPipe) Read(b []byte) (int, error) {
+	select {
+	case <-p.child.gone:
+		_ = p.pipe.SetReadDeadline(time.Now().Add(drainWait))
+	default:
+	}
+	n, err := p.pipe.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// bound ends a Read that waits when the child exits, or should have.
+func (p childPipe) bound() {
+	select {
+	case <-p.child.gone:
+	case <-p.child.overdue:
+	}
+	_ = p.pipe.SetReadDeadline(time.Now().Add(drainWait))
+}
+
 // readLine returns the next line without its end, truncated to maxLine; the bytes are valid until the next call.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
-	full := err == bufio.ErrBufferFull
+	full := errors.Is(err, bufio.ErrBufferFull)
 	line = bytes.TrimRight(line[:min(len(line), maxLine)], "\r\n")
 	if !full {
 		return line, err
 	}
 	line = slices.Clone(line)
-	for err == bufio.ErrBufferFull {
+	for errors.Is(err, bufio.ErrBufferFull) {
 		_, err = r.ReadSlice('\n')
 	}
 	return line, err
@@ -288,7 +370,7 @@ func output(
 	var out []byte
 	text, err := stream(ctx, path, args, input, b, func(r io.Reader) (err error) {
 		if out, err = io.ReadAll(io.LimitReader(r, maxOutput+1)); err == nil && len(out) > maxOutput {
-			err = fmt.Errorf("more than %d bytes of output", maxOutput)
+			err = overLimit(fmt.Sprintf("more than %d bytes of output", maxOutput))
 		}
 		return err
 	})
@@ -318,7 +400,9 @@ func stream(
 	if err != nil {
 		return "", err
 	}
-	readErr := read(stdout)
+	pipe := childPipe{c, stdout}
+	go pipe.bound()
+	readErr := read(pipe)
 	if readErr != nil {
 		c.kill()
 	}
@@ -337,10 +421,4 @@ func stream(
 		return text, readErr
 	}
 	return text, err
-}
-
-// crashed tells whether a signal ended the child.
-func crashed(err error) bool {
-	var exit *exec.ExitError
-	return errors.As(err, &exit) && !exit.Exited()
 }

@@ -26,8 +26,8 @@ const (
 	leap = time.Second
 	// setBackBy is how far back the clock of a source must be set for the video to go on from there.
 	setBackBy = 500 * time.Millisecond
-	// wrapped is the longest pause in an MPEG stream; a longer one is a clock that was set back.
-	wrapped = 13*time.Hour + 15*time.Minute
+	// longestPause is the longest pause in an MPEG stream; a longer one is a clock that was set back.
+	longestPause = 13*time.Hour + 15*time.Minute
 )
 
 // readTimes returns the times of a video's frames in presentation order, as ffprobe reads them from the file.
@@ -106,7 +106,7 @@ func (c *timing) add(n int, out time.Duration) {
 	}
 	off := (got - at - c.moved).Abs()
 	switch {
-	case c.mpeg && at-c.top > wrapped:
+	case c.mpeg && at-c.top > longestPause:
 		c.accept(at, got)
 	case c.cannotKeep(n, at):
 		c.repair(at, got)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +17,8 @@ var (
 	ErrNotVideo = errors.New("not a video")
 	// ErrUnreadable: it exists, but cannot be opened or read.
 	ErrUnreadable = errors.New("cannot be read")
+	// ErrIO: reading it failed, as a disk or a network does. What was read proves nothing about the file.
+	ErrIO = errors.New("reading failed")
 	// ErrVanished: it no longer exists, or is not the file that was probed.
 	ErrVanished = errors.New("gone or replaced")
 	// ErrNoVideoStream: a media file with only audio or a cover image.
@@ -40,6 +43,8 @@ var (
 	ErrVerification = errors.New("failed verification")
 	// ErrResume: a video cannot be resumed, and has to be restarted from the beginning.
 	ErrResume = errors.New("cannot resume")
+	// ErrInterrupted: somebody else ended ffmpeg or ffprobe by a signal, such as the kernel when it is out of memory.
+	ErrInterrupted = errors.New("ffmpeg was interrupted")
 	// ErrTool: ffmpeg or ffprobe is missing, too old, lacks a part, or failed for a reason of its own.
 	ErrTool = errors.New("ffmpeg failed")
 )
@@ -52,6 +57,7 @@ var reasons = []struct {
 	{context.DeadlineExceeded, "deadline_exceeded"},
 	{ErrNotVideo, "not_video"},
 	{ErrUnreadable, "unreadable"},
+	{ErrIO, "io_error"},
 	{ErrVanished, "vanished"},
 	{ErrNoVideoStream, "no_video_stream"},
 	{ErrSeveralStreams, "several_streams"},
@@ -64,13 +70,14 @@ var reasons = []struct {
 	{ErrStalled, "stalled"},
 	{ErrVerification, "verification"},
 	{ErrResume, "resume"},
+	{ErrInterrupted, "interrupted"},
 	{ErrTool, "ffmpeg"},
 }
 
 // Reason returns the cause of err as a word for telemetry, one of a small fixed set: "not_video", "unreadable",
-// "vanished", "no_video_stream", "several_streams", "damaged", "unsupported", "limit", "unwritable", "no_space",
-// "exists", "stalled", "verification", "resume", "ffmpeg", "cancelled", "deadline_exceeded", or "other" for an error of
-// another package. It is "" for nil.
+// "io_error", "vanished", "no_video_stream", "several_streams", "damaged", "unsupported", "limit", "unwritable",
+// "no_space", "exists", "stalled", "verification", "resume", "interrupted", "ffmpeg", "cancelled", "deadline_exceeded",
+// or "other" for an error of another package. It is "" for nil.
 func Reason(err error) string {
 	if err == nil {
 		return ""
@@ -81,6 +88,14 @@ func Reason(err error) string {
 		}
 	}
 	return "other"
+}
+
+// Permanent tells whether the file itself, or what is made of it, is the cause of err: unless the file changes, every
+// attempt fails like that.
+func Permanent(err error) bool {
+	return slices.ContainsFunc([]error{
+		ErrNotVideo, ErrNoVideoStream, ErrSeveralStreams, ErrDamaged, ErrUnsupported, ErrLimit, ErrVerification,
+	}, func(cause error) bool { return errors.Is(err, cause) })
 }
 
 // fileError names the file, the cause (one of those above), and a detail, which may be empty.

@@ -140,10 +140,12 @@ func (w *Writer) tryExtras() error {
 		return fileError(info.Path, context.Cause(w.ctx), "")
 	case errors.As(err, new(overLimit)):
 		return fileError(info.Path, ErrLimit, "%v, trying its audio or subtitles", err)
-	case errors.Is(err, ErrTool), crashed(err):
-		cause = ErrTool
+	case Reason(err) != "other" && !Permanent(err):
+		return err
+	case passingFault(err.Error(), err) != nil:
+		cause = passingFault(err.Error(), err)
 	default:
-		if disk := encodeCause(err.Error()); disk != ErrTool {
+		if disk := encodeCause(err.Error()); !errors.Is(disk, ErrTool) {
 			cause = disk
 		}
 	}

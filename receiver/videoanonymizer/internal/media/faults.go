@@ -58,7 +58,8 @@ type faults struct {
 	shown  int  // frames that were decoded
 	muted  bool // until a frame is decoded
 	lines  []string
-	failed string // what the device failed with
+	failed string // what went wrong that is not the file's fault
+	cause  error  // of that
 
 	// A transport stream may lose packets on its way. The decoder conceals what they leave out of a frame.
 	lossy     bool
@@ -127,9 +128,11 @@ func (f *faults) add(line []byte) {
 	case f.device && slices.ContainsFunc(refusals, contains):
 		return
 	case f.device && slices.ContainsFunc(deviceFaults, contains):
-		f.mu.Lock()
-		f.failed = cmp.Or(f.failed, text)
-		f.mu.Unlock()
+		f.fail(text, ErrTool)
+		return
+	}
+	if cause := passingComplaint(text); cause != nil {
+		f.fail(text, cause)
 		return
 	}
 	f.mu.Lock()
@@ -209,9 +212,18 @@ func (f *faults) lossText() string {
 	return cmp.Or(strings.Join(f.concealed, "; "), f.lostNote)
 }
 
-// deviceText returns what the device failed with, "" if it did not.
-func (f *faults) deviceText() string {
+// fail keeps the first complaint that is not about the file.
+func (f *faults) fail(text string, cause error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.failed
+	if f.cause == nil {
+		f.failed, f.cause = text, cause
+	}
+}
+
+// failure returns what went wrong that is not the file's fault, and its cause; nil if nothing did.
+func (f *faults) failure() (text string, cause error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed, f.cause
 }

@@ -221,11 +221,13 @@ func TestDeviceFaults(t *testing.T) {
 		f := newFaults(Info{}, ReadOptions{Decoder: CUDA})
 		f.add([]byte(tc.line))
 		assert.Contains(t, f.text(), tc.damage, tc.line)
-		assert.Contains(t, f.deviceText(), tc.fault, tc.line)
+		failure, _ := f.failure()
+		assert.Contains(t, failure, tc.fault, tc.line)
 		assert.Equal(t, tc.damage == "", f.text() == "", tc.line)
-		assert.Equal(t, tc.fault == "", f.deviceText() == "", tc.line)
+		assert.Equal(t, tc.fault == "", failure == "", tc.line)
 		software := newFaults(Info{}, ReadOptions{})
 		software.add([]byte(tc.line))
-		assert.Empty(t, software.deviceText(), tc.line)
+		failure, _ = software.failure()
+		assert.Empty(t, failure, tc.line)
 	}
 }

@@ -6,6 +6,7 @@ package media
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -292,7 +293,7 @@ func drain(t *testing.T, r *Reader) int {
 	t.Helper()
 	for n := 0; ; n++ {
 		f, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return n
 		}
 		require.NoError(t, err)
@@ -317,7 +318,7 @@ func TestSizeChangesInMidStream(t *testing.T) {
 	last := int64(-1)
 	for n := 0; ; n++ {
 		f, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			assert.Equal(t, 75, n)
 			break
 		}
@@ -388,12 +389,19 @@ func TestMaxFrames(t *testing.T) {
 	}
 }
 
-// TestProbeTimeout: a tool that hangs is killed.
+// TestProbeTimeout: a tool that hangs is killed, also below a wrapper.
 func TestProbeTimeout(t *testing.T) {
-	tools := testTools(t)
-	tools.FFprobe = written(t, "ffprobe", []byte("#!/bin/sh\nexec sleep 100\n"))
-	require.NoError(t, os.Chmod(tools.FFprobe, 0o700))
-	_, err := tools.Probe(t.Context(), clip(t, "a.mp4", testVideo("64x48", "5")+quick),
-		Limits{ProbeTimeout: 200 * time.Millisecond})
-	require.ErrorIs(t, err, ErrStalled)
+	in := clip(t, "a.mp4", testVideo("64x48", "5")+quick)
+	for _, script := range []string{"exec sleep 100", "sleep 100\nexit $?", "setsid -w sleep 20"} {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			tools := testTools(t)
+			tools.FFprobe = written(t, "ffprobe", []byte("#!/bin/sh\n"+script+"\n"))
+			require.NoError(t, os.Chmod(tools.FFprobe, 0o700))
+			start := time.Now()
+			_, err := tools.Probe(t.Context(), in, Limits{ProbeTimeout: 200 * time.Millisecond})
+			require.ErrorIs(t, err, ErrStalled)
+			assert.Less(t, time.Since(start), 15*time.Second)
+		})
+	}
 }

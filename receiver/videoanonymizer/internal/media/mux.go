@@ -6,7 +6,9 @@ package media
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -62,7 +64,7 @@ func (w *Writer) mux(ctx context.Context) error {
 		return joined
 	case err != nil:
 		return fileError(w.temp, encodeCause(text), "its segments could not be joined: %s", describe(text, err))
-	case encodeCause(text) != ErrTool: // ffmpeg may exit with 0 even if it could not write
+	case !errors.Is(encodeCause(text), ErrTool): // ffmpeg may exit with 0 even if it could not write
 		return fileError(w.temp, encodeCause(text), "its segments could not be joined: %s", tidy(text))
 	}
 	// Other complaints are about the source's audio, which was like that before. Missing frames are for verify to find.
@@ -151,15 +153,23 @@ func meanDuration(info Info) string {
 // the boxes before them are the same.
 func (w *Writer) join(to io.Writer) error {
 	var first []byte
-	for n := range w.segments {
+	for n, sealed := range w.segments {
 		path := w.segmentPath(n)
 		f, err := os.Open(path)
 		if err != nil {
 			return fileError(path, ErrUnreadable, "%v", rootCause(err))
 		}
-		head, err := appendSegment(to, f, n == 0)
+		hash := sha256.New()
+		segment := io.TeeReader(f, hash)
+		head, err := appendSegment(to, segment, n == 0)
+		_, restErr := io.Copy(io.Discard, segment)
 		_ = f.Close()
-		if err != nil {
+		switch {
+		case restErr != nil:
+			return fileError(path, ErrUnreadable, "%v", rootCause(restErr))
+		case hex.EncodeToString(hash.Sum(nil)) != sealed.SHA256:
+			return fileError(path, ErrResume, changed)
+		case err != nil:
 			return fmt.Errorf("%q: %w: %w", path, ErrTool, err)
 		}
 		described := description(head)
@@ -210,7 +220,7 @@ const maxHead = 1 << 20
 func appendSegment(to io.Writer, segment io.Reader, withHead bool) (head []byte, err error) {
 	for {
 		kind, start, rest, err := readBox(segment)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return head, nil
 		} else if err != nil {
 			return nil, err
@@ -220,7 +230,7 @@ func appendSegment(to io.Writer, segment io.Reader, withHead bool) (head []byte,
 			if size := int64(len(start)) + rest; int64(len(head))+size > maxHead {
 				return nil, fmt.Errorf("box %q of %d bytes", kind, size)
 			}
-			box := append(start, make([]byte, rest)...)
+			box := slices.Concat(start, make([]byte, rest))
 			if _, err := io.ReadFull(segment, box[len(start):]); err != nil {
 				return nil, err
 			}
@@ -253,7 +263,7 @@ func readBox(segment io.Reader) (kind string, start []byte, rest int64, err erro
 	if size == 1 { // a longer size follows
 		start = start[:16]
 		if _, err := io.ReadFull(segment, start[8:]); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return "", nil, 0, err

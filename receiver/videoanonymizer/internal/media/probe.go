@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -102,9 +101,9 @@ func inputArgs(limits Limits) []string {
 	}
 }
 
-// Probe reads the headers of the video at path. It fails with one of the causes ErrNotVideo, ErrUnreadable,
-// ErrVanished, ErrNoVideoStream, ErrSeveralStreams, ErrDamaged, ErrUnsupported, ErrLimit, ErrStalled, ErrTool, or the
-// context's error. With ErrSeveralStreams the Info has Path, Container and Streams.
+// Probe reads the headers of the video at path. It fails with one of the causes ErrNotVideo, ErrUnreadable, ErrIO,
+// ErrVanished, ErrNoVideoStream, ErrSeveralStreams, ErrDamaged, ErrUnsupported, ErrLimit, ErrStalled, ErrInterrupted,
+// ErrTool, or the context's error. With ErrSeveralStreams the Info has Path, Container and Streams.
 func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, error) {
 	limits = limits.withDefaults()
 	path, err := filepath.Abs(path)
@@ -215,21 +214,19 @@ func openCause(complaint string, err error) error {
 		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(complaint, p) })
 	}
 	switch {
-	case errors.As(err, new(overLimit)):
+	case errors.As(err, new(overLimit)), has("max_streams"):
 		return ErrLimit
-	case crashed(err):
-		return ErrTool
-	case has("Input/output error", "Permission denied"):
-		return ErrUnreadable
-	case has("max_streams"):
-		return ErrLimit
+	case passingFault(complaint, err) != nil:
+		return passingFault(complaint, err)
+	case has("Input/output error"):
+		return ErrIO
 	// A known container without something that it needs.
 	case has("moov atom not found", "error reading header", "EBML header parsing failed", "End of file",
 		"unspecified size"):
 		return ErrDamaged
 	case has("Invalid data found", "not on whitelist"):
 		return ErrNotVideo
-	case complaint == "" && errors.Is(err, syscall.ENOENT):
+	case complaint == "":
 		return ErrTool
 	default:
 		return ErrNotVideo

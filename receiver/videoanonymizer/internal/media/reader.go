@@ -106,7 +106,8 @@ func (r *Reader) onLine(line []byte) bool {
 // Next returns the next frame in presentation order; the caller owns it until it calls Release. The frame's memory
 // comes from a pool that grows to as many frames as are held at once. Where the source's times do not increase they are
 // repaired, see Repairs. Next fails with io.EOF after a complete video, and otherwise with ErrDamaged, ErrUnreadable,
-// ErrUnsupported, ErrLimit, ErrStalled, ErrResume, ErrTool or the context's error; further calls return the same error.
+// ErrIO, ErrUnsupported, ErrLimit, ErrStalled, ErrResume, ErrInterrupted, ErrTool or the context's error; further calls
+// return the same error.
 func (r *Reader) Next() (*Frame, error) {
 	r.reading.Lock()
 	defer r.reading.Unlock()
@@ -210,7 +211,7 @@ func (r *Reader) refuse() error {
 	if err := context.Cause(r.ctx); err != nil {
 		return fileError(r.info.Path, err, "")
 	}
-	if err := r.deviceFault(); err != nil {
+	if err := r.passingFault(); err != nil {
 		return err
 	}
 	if !r.opts.Salvage {
@@ -263,16 +264,17 @@ func (r *Reader) ended(cut bool) error {
 	}
 	err := r.child.wait()
 	text, _ := r.child.complaints()
-	device := r.deviceFault()
+	passed := r.passingFault()
 	switch {
 	case context.Cause(r.ctx) != nil:
 		return fileError(r.info.Path, context.Cause(r.ctx), "")
-	case device != nil:
-		return device
+	case passed != nil:
+		return passed
 	case errors.As(err, new(overLimit)):
 		return fileError(r.info.Path, ErrLimit, "%v, decoding; it ended after frame %d", err, r.index)
-	case crashed(err):
-		return fileError(r.info.Path, ErrTool, "the decoder ended with %v after frame %d: %s", err, r.index, tidy(text))
+	case passingFault(text, err) != nil:
+		return fileError(r.info.Path, passingFault(text, err), "the decoder ended with %v after frame %d: %s",
+			err, r.index, tidy(text))
 	case err != nil && r.index == 0:
 		return fileError(r.info.Path, openCause(text, err), "%s", describe(text, err))
 	}
@@ -335,12 +337,13 @@ func (r *Reader) damage(text string) error {
 	return fileError(r.info.Path, ErrDamaged, "%s (on_damaged: salvage keeps what decodes)", tidy(text))
 }
 
-// deviceFault returns how the decoding device failed, as ErrTool, or nil.
-func (r *Reader) deviceFault() error {
-	if text := r.faults.deviceText(); text != "" {
-		return fileError(r.info.Path, ErrTool, "decoder %s: %s", r.opts.Decoder, tidy(text))
+// passingFault returns what went wrong that is not the file's fault, such as a failure of the decoding device, or nil.
+func (r *Reader) passingFault() error {
+	text, cause := r.faults.failure()
+	if cause == nil {
+		return nil
 	}
-	return nil
+	return fileError(r.info.Path, cause, "decoder %s: %s", cmp.Or(r.opts.Decoder, Software), tidy(text))
 }
 
 // Close ends the decoder and waits for it, promptly. Frames that Next returned stay valid. It may be called twice.

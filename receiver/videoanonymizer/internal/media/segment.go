@@ -7,9 +7,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,11 +26,37 @@ type Progress struct {
 	Frames int64 `json:"frames"`
 	// Origin was subtracted from the time of each frame, in units of the source's time base.
 	Origin int64 `json:"origin"`
-	// Segments are their sizes in bytes.
-	Segments []int64 `json:"segments"`
-	// Times is the length in bytes of the file with the frames' times.
-	Times int64 `json:"times"`
+	// Segments are the files of the encoded frames.
+	Segments []Sealed `json:"segments"`
+	// Times is the file with the frames' times.
+	Times Sealed `json:"times"`
 }
+
+// Sealed identifies what was sealed of a file: its beginning of Size bytes.
+type Sealed struct {
+	Size int64 `json:"size"`
+	// SHA256 is the digest of these bytes, in hex.
+	SHA256 string `json:"sha256"`
+}
+
+// identify reads a file to its end.
+func identify(f io.Reader) (Sealed, error) {
+	hash := sha256.New()
+	size, err := io.Copy(hash, f)
+	return Sealed{size, hex.EncodeToString(hash.Sum(nil))}, err
+}
+
+func identifyFile(path string) (Sealed, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Sealed{}, err
+	}
+	defer func() { _ = f.Close() }()
+	return identify(f)
+}
+
+// changed is said of a file that is not what was sealed.
+const changed = "it is not as it was sealed"
 
 // stem is the beginning of the names of all files of this writer.
 func (w *Writer) stem() string { return strings.TrimSuffix(w.temp, filepath.Ext(w.temp)) }
@@ -76,7 +104,8 @@ func (w *Writer) Seal() (Progress, error) {
 		w.err = w.logTimes()
 	}
 	return Progress{
-		Frames: w.frames, Origin: w.origin, Segments: slices.Clone(w.segments), Times: int64(w.logged),
+		Frames: w.frames, Origin: w.origin, Segments: slices.Clone(w.segments),
+		Times: Sealed{int64(w.logged), hex.EncodeToString(w.timesHash.Sum(nil))},
 	}, w.err
 }
 
@@ -97,17 +126,17 @@ func (w *Writer) seal(ctx context.Context) error {
 	}
 	path := w.segmentPath(len(w.segments))
 	err = durable.SyncPath(path)
-	var stat fs.FileInfo
+	var sealed Sealed
 	if err == nil {
-		stat, err = os.Stat(path)
+		sealed, err = identifyFile(path)
 	}
 	if err != nil {
 		return fileError(path, diskCause(err), "%v", rootCause(err))
 	}
-	w.segments = append(w.segments, stat.Size())
+	w.segments = append(w.segments, sealed)
 	var sum int64
-	for _, size := range w.segments {
-		sum += size
+	for _, segment := range w.segments {
+		sum += segment.Size
 	}
 	if most := w.plan.info.limits.MaxOutput << 20; sum > most {
 		return fileError(w.temp, ErrLimit, "%v", overOutput(most))
@@ -119,6 +148,7 @@ func (w *Writer) seal(ctx context.Context) error {
 func (w *Writer) logTimes() error {
 	f, err := os.OpenFile(w.timesPath(), os.O_WRONLY|os.O_CREATE, 0o666)
 	if err == nil {
+		w.timesHash.Write(w.times.deltas[w.logged:])
 		_, err = f.WriteAt(w.times.deltas[w.logged:], int64(w.logged))
 		err = errors.Join(err, durable.Sync(f), f.Close())
 	}
@@ -132,18 +162,21 @@ func (w *Writer) logTimes() error {
 // resume takes over what an earlier writer sealed. It removes what that writer had not sealed, and its partly joined
 // output.
 func (w *Writer) resume(p Progress) error {
-	const changed = "it is not as it was sealed"
 	w.segments, w.origin = slices.Clone(p.Segments), p.Origin
-	for n, size := range p.Segments {
-		if stat, err := os.Lstat(w.segmentPath(n)); err != nil || !stat.Mode().IsRegular() || stat.Size() != size {
+	for n, sealed := range p.Segments {
+		if got, err := identifyFile(w.segmentPath(n)); err != nil || got != sealed {
 			return fileError(w.segmentPath(n), ErrResume, changed)
 		}
 	}
 	all, err := os.ReadFile(w.timesPath())
-	if err != nil || int64(len(all)) < p.Times || p.Times <= 0 {
+	if err != nil || int64(len(all)) < p.Times.Size || p.Times.Size <= 0 {
 		return fileError(w.timesPath(), ErrResume, changed)
 	}
-	w.times.deltas, w.logged = all[:p.Times:p.Times], int(p.Times)
+	w.times.deltas, w.logged = all[:p.Times.Size:p.Times.Size], int(p.Times.Size)
+	w.timesHash.Write(w.times.deltas)
+	if hex.EncodeToString(w.timesHash.Sum(nil)) != p.Times.SHA256 {
+		return fileError(w.timesPath(), ErrResume, changed)
+	}
 	shown := w.Shown()
 	if int64(len(shown)) != p.Frames {
 		return fileError(w.timesPath(), ErrResume, "it holds %d times instead of %d", len(shown), p.Frames)

@@ -207,8 +207,8 @@ func (c *streamChoice) findPreviews(ctx context.Context) error {
 	return nil
 }
 
-// sample decodes the beginning of a stream: small gray frames, nothing if it does not decode. It fails only with the
-// context's error.
+// sample decodes the beginning of a stream: small gray frames, fewer or none if it does not decode. It fails if something
+// other than the file prevents that.
 func (c *streamChoice) sample(ctx context.Context, s *probedStream) ([]byte, error) {
 	f, err := c.info.openAgain()
 	if err != nil {
@@ -220,9 +220,16 @@ func (c *streamChoice) sample(ctx context.Context, s *probedStream) ([]byte, err
 	args = append(args, "-i", inputURL, "-map", "0:"+strconv.Itoa(s.Index), "-t", strconv.Itoa(sampledSeconds),
 		"-vf", fmt.Sprintf("fps=1:round=up,scale=%d:%d,format=gray", sampleSide, sampleSide),
 		"-c:v", "rawvideo", "-f", "rawvideo", "pipe:1")
-	view, _ := output(timed, c.tools.FFmpeg, args, f, c.info.limits.reading(), nil)
-	if ctx.Err() != nil {
+	var complaint string
+	view, err := output(timed, c.tools.FFmpeg, args, f, c.info.limits.reading(), &complaint)
+	switch {
+	case ctx.Err() != nil:
 		return nil, fileError(c.info.Path, context.Cause(ctx), "")
+	case timed.Err() != nil:
+		return nil, fileError(c.info.Path, ErrStalled, "decoding the beginning of stream %d took more than %s",
+			s.Index, c.info.limits.ProbeTimeout)
+	case err != nil && passingFault(complaint, err) != nil:
+		return nil, fileError(c.info.Path, passingFault(complaint, err), "%s", describe(complaint, err))
 	}
 	return view, nil
 }

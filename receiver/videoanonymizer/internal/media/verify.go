@@ -89,7 +89,7 @@ func (c *timeCheck) read(r io.Reader) error {
 				return err
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -101,7 +101,7 @@ func (c *timeCheck) read(r io.Reader) error {
 			return err
 		}
 	}
-	if _, err := c.wanted.next(c.want); err != io.EOF {
+	if _, err := c.wanted.next(c.want); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("it ends after %d frames", c.n) // another attempt may write it whole
 	}
 	return nil

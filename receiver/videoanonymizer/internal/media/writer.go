@@ -5,7 +5,9 @@ package media
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,13 +26,14 @@ type Writer struct {
 	plan   Plan
 	extras extras
 
-	segments []int64 // sizes of the sealed ones in bytes
-	frames   int64
-	origin   int64   // PTS that becomes zero
-	first    int64   // PTS of the first frame
-	times    timeLog // PTS of all frames
-	logged   int     // bytes of them that are in their file
-	err      error   // what Write ended with
+	segments  []Sealed
+	frames    int64
+	origin    int64     // PTS that becomes zero
+	first     int64     // PTS of the first frame
+	times     timeLog   // PTS of all frames
+	logged    int       // bytes of them that are in their file
+	timesHash hash.Hash // of these bytes
+	err       error     // what Write ended with
 
 	mu    sync.Mutex
 	child *child   // encoder of the current segment, nil before the first
@@ -56,7 +59,7 @@ func (t Tools) Create(ctx context.Context, tempPath string, plan Plan, resume *P
 	if _, err := os.Lstat(temp); err == nil && resume == nil {
 		return nil, fileError(temp, ErrExists, "left as it is")
 	}
-	w := &Writer{tools: t, ctx: ctx, temp: temp, plan: plan}
+	w := &Writer{tools: t, ctx: ctx, temp: temp, plan: plan, timesHash: sha256.New()}
 	if err := w.begin(resume); err != nil {
 		_ = w.Abort()
 		return nil, err
@@ -261,7 +264,7 @@ func (w *Writer) finish(ctx context.Context) error {
 		return err
 	}
 	if err := w.verify(ctx); err != nil {
-		return err
+		return outputFault(err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -280,10 +283,12 @@ func (w *Writer) Abort() error {
 	defer w.mu.Unlock()
 	if w.child != nil {
 		w.child.kill()
-		_ = w.child.wait()
 	}
 	if w.stdin != nil {
 		_ = w.stdin.Close()
+	}
+	if w.child != nil {
+		_ = w.child.wait()
 	}
 	if w.over {
 		return nil

@@ -230,6 +230,7 @@ func TestEveryContainerAndCodec(t *testing.T) {
 		name := c.name
 		for _, codec := range c.codecs() {
 			t.Run(name+" "+codec, func(t *testing.T) {
+				skipIfShort(t, name == "mkv")
 				t.Parallel()
 				require.NoError(t, tools.CheckEncoder(t.Context(), WriteOptions{Codec: codec}))
 				dir := t.TempDir()
@@ -392,8 +393,40 @@ func TestCancel(t *testing.T) {
 
 // TestCancelBlockedCalls: the context, Close and Abort end a Next and a Write that wait for a child.
 func TestCancelBlockedCalls(t *testing.T) {
+	testCancelBlockedCalls(t, "exec sleep 1000")
+}
+
+// TestCancelWrapper is TestCancelBlockedCalls with a wrapper that stays, and ffmpeg below it.
+func TestCancelWrapper(t *testing.T) {
+	pids := filepath.Join(t.TempDir(), "pids")
+	testCancelBlockedCalls(t, fmt.Sprintf("sh -c 'echo $$ >>%s; exec sleep 1000'\nexit $?", pids))
+	text, err := os.ReadFile(pids)
+	require.NoError(t, err)
+	started := strings.Fields(string(text))
+	assert.NotEmpty(t, started)
+	for _, pid := range started {
+		assert.Eventually(t, func() bool { return !runs(pid) }, 10*time.Second, 10*time.Millisecond,
+			"what the wrapper started ends with it")
+	}
+}
+
+// TestCancelDetachedChild: what a wrapper starts in another session, out of reach, does not hold up anything for long.
+func TestCancelDetachedChild(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip(err)
+	}
+	testCancelBlockedCalls(t, "setsid -w sleep 30")
+}
+
+// runs tells whether a process exists and is not a zombie.
+func runs(pid string) bool {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+func testCancelBlockedCalls(t *testing.T, script string) {
 	tools := testTools(t)
-	hangs := written(t, "hangs", []byte("#!/bin/sh\nexec sleep 1000\n"))
+	hangs := written(t, "hangs", []byte("#!/bin/sh\n"+script+"\n"))
 	require.NoError(t, os.Chmod(hangs, 0o700))
 	info, err := tools.Probe(t.Context(), clip(t, "a.mkv", testVideo("640x480", "5")+quick), Limits{})
 	require.NoError(t, err)
@@ -401,6 +434,8 @@ func TestCancelBlockedCalls(t *testing.T) {
 
 	for _, by := range []string{"context", "close", "stall"} {
 		t.Run(by, func(t *testing.T) {
+			start := time.Now()
+			defer func() { assert.Less(t, time.Since(start), 20*time.Second) }()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			stall := time.Hour
@@ -503,7 +538,7 @@ func TestSteadyStateAllocations(t *testing.T) {
 	defer r.Close()
 	w, err := tools.createFor(t.Context(), filepath.Join(t.TempDir(), ".part"), info, WriteOptions{Preset: "ultrafast"})
 	require.NoError(t, err)
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	pass := func() {
 		for range 50 {
 			f, err := r.Next()

@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"math"
 	"os"
@@ -47,6 +48,16 @@ type About struct {
 	Output   File           `json:"output"`
 	Models   []Model        `json:"models"`
 	Settings Settings       `json:"settings"`
+	// Salvage is nil if all of the source is in the output.
+	Salvage *Salvage `json:"salvage,omitempty"`
+}
+
+// Salvage says that parts of the source did not decode and are missing from the output.
+type Salvage struct {
+	// Damage is what did not decode, in ffmpeg's words.
+	Damage string `json:"damage"`
+	// SourceKept tells that the source was left in place for this reason (output::on_salvage).
+	SourceKept bool `json:"source_kept"`
 }
 
 // Program is the program that made the video.
@@ -130,6 +141,7 @@ type document struct {
 // grow with the video. It is not safe for concurrent use.
 type Recorder struct {
 	file     *os.File
+	hash     hash.Hash // of what is in the file
 	buffered *bufio.Writer
 	line     []byte
 	summary  summary
@@ -144,7 +156,13 @@ func NewRecorder(temp string) (*Recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	return &Recorder{file: file, buffered: bufio.NewWriterSize(file, 64<<10), summary: summary{ByOrigin: map[mask.Origin]int{}}}, nil
+	return newRecorder(file), nil
+}
+
+func newRecorder(file *os.File) *Recorder {
+	r := &Recorder{file: file, hash: sha256.New(), summary: summary{ByOrigin: map[mask.Origin]int{}}}
+	r.buffered = bufio.NewWriterSize(io.MultiWriter(file, r.hash), 64<<10)
+	return r
 }
 
 // Add adds the next frame. It does not keep the record.
@@ -207,7 +225,8 @@ func (r *Recorder) write(path string, about About) (err error) {
 		r.summary.Duration = math.Round(r.summary.Duration*1000) / 1000
 	}
 	head, err := json.MarshalIndent(document{
-		Schema: Schema, Created: time.Now().UTC().Truncate(time.Second), About: about, Summary: r.summary, Weakest: r.Weakest(),
+		Schema: Schema, Created: time.Now().UTC().Truncate(time.Second), About: about, Summary: r.summary,
+		Weakest: r.Weakest(),
 	}, "", "  ")
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ package report
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ import (
 type Progress struct {
 	// Bytes is the length of the recorder's file.
 	Bytes int64 `json:"bytes"`
+	// SHA256 is the digest of these bytes, in hex.
+	SHA256 string `json:"sha256"`
 	// First is the presentation time of the first frame.
 	First time.Duration `json:"first"`
 	// PeopleMax is the most people in one frame, which is not in the file.
@@ -42,7 +45,8 @@ func (r *Recorder) Seal() (Progress, error) {
 	if err != nil {
 		return Progress{}, fmt.Errorf("report: %w", err)
 	}
-	return Progress{Bytes: size, First: r.first, PeopleMax: r.summary.PeopleMax}, nil
+	sum := hex.EncodeToString(r.hash.Sum(nil))
+	return Progress{Bytes: size, SHA256: sum, First: r.first, PeopleMax: r.summary.PeopleMax}, nil
 }
 
 // ResumeRecorder continues the file at temp after what was sealed. It finds the moments again from the masks in the
@@ -52,12 +56,12 @@ func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	r := &Recorder{file: file, summary: summary{ByOrigin: map[mask.Origin]int{}}, first: p.First}
+	r := newRecorder(file)
+	r.first = p.First
 	if err := r.replay(p); err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("report: %s: %w", temp, err)
 	}
-	r.buffered = bufio.NewWriterSize(file, 64<<10)
 	return r, nil
 }
 
@@ -73,7 +77,7 @@ func (r *Recorder) replay(p Progress) error {
 	if err := r.file.Truncate(p.Bytes); err != nil {
 		return err
 	}
-	lines := bufio.NewReaderSize(r.file, 64<<10)
+	lines := bufio.NewReaderSize(io.TeeReader(r.file, r.hash), 64<<10)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if len(line) > 0 {
@@ -89,6 +93,9 @@ func (r *Recorder) replay(p Progress) error {
 		if err != nil {
 			return err
 		}
+	}
+	if hex.EncodeToString(r.hash.Sum(nil)) != p.SHA256 {
+		return errors.New("the file is not as it was sealed")
 	}
 	r.summary.PeopleMax = max(r.summary.PeopleMax, p.PeopleMax)
 	_, err = r.file.Seek(0, io.SeekEnd)
@@ -112,11 +119,13 @@ func parseFrame(line []byte, first time.Duration) (*record.Frame, error) {
 		return nil, err
 	}
 	rec := &record.Frame{
-		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Analyzed, WholeFrameMasked: f.Whole,
+		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Analyzed,
+		WholeFrameMasked: f.Whole,
 	}
 	for _, m := range f.Masks {
 		rec.Heads = append(rec.Heads, mask.Head{
-			X: (m.Box[0] + m.Box[2]) / 2, Y: (m.Box[1] + m.Box[3]) / 2, RX: (m.Box[2] - m.Box[0]) / 2, RY: (m.Box[3] - m.Box[1]) / 2,
+			X: (m.Box[0] + m.Box[2]) / 2, Y: (m.Box[1] + m.Box[3]) / 2, RX: (m.Box[2] - m.Box[0]) / 2,
+			RY:  (m.Box[3] - m.Box[1]) / 2,
 			Box: true, Score: m.Score, Origin: m.Origin,
 		})
 	}

@@ -252,12 +252,33 @@ func TestRecoverOnSuccessAfterCrash(t *testing.T) {
 			}
 			r.crash()
 			r.start()
+			r.dispose()
 			if stage == "replaced" {
 				assert.Equal(t, []string{"walk.mkv"}, tree(t, r.in))
 				r.finish(path)
+				r.dispose()
 			}
 			assert.Empty(t, tree(t, r.in))
 			r.idle()
+		})
+	}
+}
+
+// TestKeepSourceAfterCrash: a source that is to stay is neither deleted nor moved by the start that completes its
+// output.
+func TestKeepSourceAfterCrash(t *testing.T) {
+	for _, onSuccess := range []OnSuccess{OnSuccessDelete, OnSuccessMove} {
+		t.Run(string(onSuccess), func(t *testing.T) {
+			r := newRig(t, func(r *rig) { r.opts.OnSuccess, r.opts.MoveTo = onSuccess, r.in+"-done" })
+			r.drop("walk.mkv", "a video")
+			job := r.take()
+			write(t, job.Temp, "masked")
+			job.KeepSource()
+			require.NoError(t, job.Publish())
+			r.crash()
+			r.start()
+			r.idle()
+			assert.Equal(t, []string{"walk.mkv"}, tree(t, r.in))
 		})
 	}
 }

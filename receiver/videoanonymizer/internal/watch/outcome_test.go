@@ -22,9 +22,11 @@ func TestOnSuccess(t *testing.T) {
 		before    func(t *testing.T, path string) // Done
 		left      []string                        // in the watched folder
 		moved     map[string]string
+		kept      bool // KeepSource
 	}{
-		"keep":   {onSuccess: OnSuccessKeep, left: []string{"a/walk.mkv"}},
-		"delete": {onSuccess: OnSuccessDelete, left: nil},
+		"keep by name": {onSuccess: OnSuccessDelete, kept: true, left: []string{"a/walk.mkv"}},
+		"keep":         {onSuccess: OnSuccessKeep, left: []string{"a/walk.mkv"}},
+		"delete":       {onSuccess: OnSuccessDelete, left: nil},
 		"delete, replaced": {
 			onSuccess: OnSuccessDelete, left: []string{"a/walk.mkv"},
 			before: func(t *testing.T, path string) {
@@ -72,11 +74,15 @@ func TestOnSuccess(t *testing.T) {
 			path := r.drop("a/walk.mkv", "a video")
 			job := r.take()
 			write(t, job.Temp, "masked")
+			if test.kept {
+				job.KeepSource()
+			}
 			require.NoError(t, job.Publish())
 			if test.before != nil {
 				test.before(t, path)
 			}
 			require.NoError(t, job.Done())
+			r.dispose()
 			assert.Equal(t, test.left, tree(t, r.in))
 			for name, text := range test.moved {
 				assert.Equal(t, text, read(t, filepath.Join(r.opts.MoveTo, name)))
@@ -100,9 +106,11 @@ func TestSameContentAfterMove(t *testing.T) {
 	path := r.drop("walk.mkv", "a video")
 	require.NoError(t, os.Chtimes(path, at, at))
 	r.finish(path)
+	r.dispose()
 	path = r.drop("run.mkv", "a video")
 	require.NoError(t, os.Chtimes(path, at, at))
 	r.finish(path)
+	r.dispose()
 	path = r.drop("walk.mkv", "a video")
 	require.NoError(t, os.Chtimes(path, at, at))
 	r.idle()
@@ -116,6 +124,7 @@ func TestQuarantine(t *testing.T) {
 	assert.FileExists(t, path, "it is tried again")
 	r.pass(10 * time.Second)
 	require.NoError(t, r.try().Fail("not_video", os.ErrInvalid))
+	r.dispose()
 	assert.Equal(t, []string{"failed/a/walk.mkv", "failed/a/walk.mkv.reason.json"}, tree(t, r.in))
 	reason := read(t, r.in+"/failed/a/walk.mkv.reason.json")
 	for _, part := range []string{
@@ -136,6 +145,7 @@ func TestQuarantineReasonNeverOverwritten(t *testing.T) {
 	write(t, r.in+"/failed/walk.mkv"+reasonSuffix, "my notes")
 	r.drop("walk.mkv", "no video")
 	require.NoError(t, r.take().Fail("not_video", os.ErrInvalid))
+	r.dispose()
 	assert.Equal(t, []string{
 		"failed/walk-2.mkv", "failed/walk-2.mkv.reason.json", "failed/walk.mkv.reason.json",
 	}, tree(t, r.in))
@@ -151,6 +161,7 @@ func TestQuarantineReasonNeverOverwritten(t *testing.T) {
 	r.crash()
 	r.start()
 	r.idle()
+	r.dispose()
 	assert.Equal(t, []string{
 		"failed/run.mkv", "failed/run.mkv.reason.json",
 		"failed/walk-2.mkv", "failed/walk-2.mkv.reason.json", "failed/walk.mkv.reason.json",

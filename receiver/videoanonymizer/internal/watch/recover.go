@@ -36,7 +36,7 @@ func (r *recovery) recover(s source) error {
 	mayResume := s.State == stateClaimed || s.State == statePending
 	switch {
 	case s.State == statePublishing && completePublishing(&s):
-		s.State, s.Action = stateDone, r.disposal.afterSuccess()
+		s.State, s.Action = stateDone, r.disposal.afterSuccess(s)
 		r.logger.Info("the last run finished this video",
 			zap.String("file", string(s.Path)), zap.String("output", string(s.Output.Path)))
 	case s.State == stateClaimed || s.State == statePublishing:
@@ -55,7 +55,9 @@ func (r *recovery) recover(s source) error {
 	if err := r.journal.put(s); err != nil {
 		return err
 	}
-	return r.disposal.run(s)
+	markSuperseded(r.journal, string(s.Path), r.logger)
+	r.disposal.schedule(string(s.Path))
+	return nil
 }
 
 // interrupted handles an attempt that ended with the collector: the source is pending again or, after the last attempt

@@ -1,0 +1,176 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// passing are what the C library says about errors that no content of a file causes, with their causes. "Input/output
+// error" is not among them: demuxers also say that of files that end too early. A file may cause the lack of memory; it
+// counts as passing since any large video can meet it.
+var passing = []struct {
+	says  string
+	cause error
+}{
+	{"Stale file handle", ErrIO},
+	{"Connection timed out", ErrIO},
+	{"Connection reset by peer", ErrIO},
+	{"Connection refused", ErrIO},
+	{"connection abort", ErrIO},
+	{"Network is down", ErrIO},
+	{"Network is unreachable", ErrIO},
+	{"Network dropped connection", ErrIO},
+	{"Host is down", ErrIO},
+	{"No route to host", ErrIO},
+	{"Transport endpoint is not connected", ErrIO}, // a FUSE file system whose daemon ended
+	{"Remote I/O error", ErrIO},
+	{"Communication error on send", ErrIO},
+	{"Link has been severed", ErrIO},
+	{"No such device", ErrIO},
+	{"No medium found", ErrIO},
+	{"Structure needs cleaning", ErrIO},
+	{"Key has expired", ErrIO},
+	{"Required key not available", ErrIO},
+	{"Interrupted system call", ErrIO},
+	{"Permission denied", ErrUnreadable},
+	{"Cannot allocate memory", ErrTool},
+	{"Could not allocate memory", ErrTool}, // these are ffmpeg's own words
+	{"Failed to allocate", ErrTool},
+	{"get_buffer() failed", ErrTool},
+	{"get_encode_buffer() failed", ErrTool},
+	{"Resource temporarily unavailable", ErrTool},
+	{"Too many open files", ErrTool},
+	{"error while loading shared libraries", ErrTool},
+}
+
+// passingComplaint returns the cause of a complaint that no content of a file explains, or nil.
+func passingComplaint(text string) error {
+	for _, p := range passing {
+		if strings.Contains(text, p.says) {
+			return p.cause
+		}
+	}
+	return nil
+}
+
+const (
+	// notExecuted and notFound are the exit statuses of a shell, and of the loader, if a program does not run.
+	notExecuted, notFound = 126, 127
+	// signaled is what a shell adds to the number of the signal that ended its child.
+	signaled = 128
+	// caught is the exit status of ffmpeg if a signal ended it.
+	caught = 255
+)
+
+// crashes are the signals by which a program ends itself, maybe over a file.
+var crashes = []syscall.Signal{syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL,
+	syscall.SIGSYS, syscall.SIGTRAP}
+
+// passingFault returns the cause, ErrInterrupted, ErrIO, ErrUnreadable or ErrTool, if a child failed for a reason other
+// than the file, as far as how it ended and what it complained about tells. Otherwise it returns nil.
+func passingFault(complaint string, err error) error {
+	var exit *exec.ExitError
+	switch {
+	case errors.Is(err, ErrTool), err != nil && !errors.As(err, &exit): // it did not start, or could not be waited for
+		return ErrTool
+	case err == nil:
+		return passingComplaint(complaint)
+	}
+	status, _ := exit.Sys().(syscall.WaitStatus)
+	signal, code := status.Signal(), status.ExitStatus() // -1 each if it is the other
+	if code > signaled && code <= signaled+int(syscall.SIGSYS) {
+		signal = syscall.Signal(code - signaled)
+	}
+	switch {
+	case slices.Contains(crashes, signal), code == notExecuted, code == notFound:
+		return ErrTool
+	case signal > 0, code == caught:
+		return ErrInterrupted
+	}
+	return passingComplaint(complaint)
+}
+
+// ConfirmDamage returns nil if a file is to blame for its damage: all of it can be read, and decoding it again fails
+// again. Otherwise it fails with ErrIO, or with another cause that is not the file. With opts.Salvage it decodes all of
+// the file, and also fails if there are more than frames, which is how many were decoded before.
+func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, frames int) error {
+	if err := CheckReadable(ctx, info.Path); err != nil {
+		return err
+	}
+	salvaged := opts.Salvage
+	opts.Salvage, opts.from, opts.around = true, 0, nil // what follows the first complaint may name its cause
+	r, err := t.Open(ctx, info, opts)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for left := confirming; salvaged || left > 0; {
+		frame, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if Permanent(err) { // nothing can be decoded
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		frame.Release()
+		if salvaged && r.index > frames {
+			return fileError(info.Path, ErrIO, "%d frames could be decoded before, now it is more", frames)
+		}
+		if r.Damage() != nil {
+			left--
+		}
+	}
+	if r.Damage() == nil {
+		return fileError(info.Path, ErrIO, "not all of it could be decoded before, and now all can")
+	}
+	return nil
+}
+
+// confirming is the number of frames after damage that ConfirmDamage decodes, so that an error of reading shows itself.
+const confirming = 250
+
+// CheckReadable reads the whole file. It fails with ErrIO if the disk or the network does, like Probe if the file
+// cannot be opened, and with the context's error.
+func CheckReadable(ctx context.Context, path string) error {
+	f, id, err := openSource(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = f.Close() })
+	defer stop()
+	n, err := io.CopyBuffer(io.Discard, onlyReader{f}, make([]byte, 1<<20))
+	switch {
+	case context.Cause(ctx) != nil:
+		return fileError(path, context.Cause(ctx), "")
+	case err != nil:
+		return fileError(path, ErrIO, "%v", rootCause(err))
+	case n != id.size:
+		return fileError(path, ErrVanished, "%d of %d bytes can be read", n, id.size)
+	}
+	return nil
+}
+
+// onlyReader hides the methods by which io.Copy would avoid reading.
+type onlyReader struct{ io.Reader }
+
+// outputFault turns damage to an output of ours into ErrTool: it says nothing about the source.
+func outputFault(err error) error {
+	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrNotVideo) || errors.Is(err, ErrNoVideoStream) ||
+		errors.Is(err, ErrSeveralStreams) {
+		return fmt.Errorf("%w: %s", ErrTool, err.Error())
+	}
+	return err
+}

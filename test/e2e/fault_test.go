@@ -1,0 +1,207 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/process"
+)
+
+// readErrors makes read fail, with the error FAULT_ERRNO, for sources of which FAULT_AFTER bytes were read.
+const readErrors = `
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static long total;
+
+ssize_t read(int fd, void *buffer, size_t size) {
+	static ssize_t (*real)(int, void *, size_t);
+	if (!real) real = dlsym(RTLD_NEXT, "read");
+	char link[64], path[4096];
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t length = readlink(link, path, sizeof path - 1);
+	path[length < 0 ? 0 : length] = 0;
+	if (!strstr(path, "/incoming/")) return real(fd, buffer, size);
+	if (total >= atol(getenv("FAULT_AFTER"))) {
+		errno = atoi(getenv("FAULT_ERRNO"));
+		return -1;
+	}
+	ssize_t n = real(fd, buffer, size);
+	if (n > 0) total += n;
+	return n;
+}
+`
+
+// faultyTools wraps ffmpeg and ffprobe in scripts that do not exec them. They read sources through readErrors once the
+// file armed says how.
+type faultyTools struct{ ffmpeg, ffprobe, armed string }
+
+func newFaultyTools(t *testing.T) faultyTools {
+	dir := t.TempDir()
+	source, library := filepath.Join(dir, "read.c"), filepath.Join(dir, "read.so")
+	require.NoError(t, os.WriteFile(source, []byte(readErrors), 0o600))
+	out, err := exec.Command("cc", "-shared", "-fPIC", "-o", library, source, "-ldl").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	f := faultyTools{filepath.Join(dir, "ffmpeg"), filepath.Join(dir, "ffprobe"), filepath.Join(dir, "armed")}
+	for _, path := range []string{f.ffmpeg, f.ffprobe} {
+		tool, err := exec.LookPath(filepath.Base(path))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, `#!/bin/sh
+case "$0 $*" in
+*ffprobe\ *|*showinfo*)
+	if mv %[1]s %[1]s.$$ 2>/dev/null; then
+		. %[1]s.$$
+		export FAULT_AFTER FAULT_ERRNO LD_PRELOAD=%[2]s
+	fi;;
+esac
+%[3]s "$@"
+exit $?
+`, f.armed, library, tool), 0o700))
+	}
+	return f
+}
+
+// arm makes a read of the next tool that reads a source fail after so many bytes.
+func (f faultyTools) arm(t *testing.T, after int64, errno syscall.Errno) {
+	text := fmt.Sprintf("FAULT_AFTER=%d FAULT_ERRNO=%d\n", after, int(errno))
+	require.NoError(t, os.WriteFile(f.armed+".new", []byte(text), 0o600))
+	require.NoError(t, os.Rename(f.armed+".new", f.armed))
+}
+
+// descendants lists all processes below one.
+func descendants(pid int) (all []int) {
+	for _, child := range process.Children(pid) {
+		all = append(append(all, child), descendants(child)...)
+	}
+	return all
+}
+
+// tools lists the processes below one that are ffmpeg or ffprobe.
+func tools(pid int) []int {
+	return slices.DeleteFunc(descendants(pid), func(pid int) bool {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		return !strings.HasPrefix(string(name), "ffmpeg") && !strings.HasPrefix(string(name), "ffprobe")
+	})
+}
+
+var (
+	signals    = []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGKILL, syscall.SIGSTOP}
+	readErrnos = []syscall.Errno{syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.ENOMEM, syscall.ENETRESET}
+)
+
+// TestFaultsAtRandomMoments has a fault hit the tools below a wrapper, or the collector, at random moments, with the
+// settings under which a mistake costs the most: damaged videos are salvaged, and sources deleted. No source is
+// deleted unless its whole output exists, nothing else gets a final name, and every video is done in the end.
+func TestFaultsAtRandomMoments(t *testing.T) {
+	rounds := killRounds(t)
+	clip := filepath.Join(t.TempDir(), "clip.mp4")
+	require.NoError(t, footage.Cut(newSite(t).clip("talk.mp4"), clip, 3))
+	want := uninterrupted(t, clip)
+	size := int64(len(read(t, clip)))
+
+	faulty := newFaultyTools(t)
+	s := newSite(t)
+	s.configs = append(s.configs, persistent, fmt.Sprintf(`yaml:{receivers: {videoanonymizer: {on_damaged: salvage,
+		output: {on_success: delete}, tools: {ffmpeg: %q, ffprobe: %q}}}}`, faulty.ffmpeg, faulty.ffprobe))
+	whole := func(name string) bool {
+		got, err := os.ReadFile(s.output(name))
+		return err == nil && bytes.Equal(want, got)
+	}
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	hit := map[string]int{}
+	c := s.start()
+	var names []string
+	for i := range rounds {
+		names = append(names, fmt.Sprintf("clip-%02d.mp4", i))
+		s.drop(clip, names[i])
+		time.Sleep(time.Duration(random.Int64N(int64(3 * time.Second))))
+		switch kind := random.IntN(9); kind {
+		case 0, 1, 2, 3:
+			running := tools(c.PID())
+			if len(running) == 0 {
+				break
+			}
+			signal, pid := signals[kind], running[random.IntN(len(running))]
+			if syscall.Kill(pid, signal) == nil {
+				hit[signal.String()]++
+			}
+			if signal == syscall.SIGSTOP {
+				time.Sleep(time.Duration(random.Int64N(int64(time.Second))))
+				_ = syscall.Kill(pid, syscall.SIGCONT)
+			}
+		case 4, 5, 6:
+			errno := readErrnos[random.IntN(len(readErrnos))]
+			faulty.arm(t, random.Int64N(size), errno)
+			hit[errno.Error()]++
+		default:
+			below := descendants(c.PID())
+			if kind == 7 {
+				c.Kill()
+				hit["collector killed"]++
+			} else {
+				require.NoError(t, c.Stop(20*time.Second), "round %d", i)
+				hit["collector stopped"]++
+			}
+			require.Eventually(t, func() bool { return !slices.ContainsFunc(below, alive) }, 20*time.Second,
+				10*time.Millisecond, "round %d: what a wrapper started ends with its pipes", i)
+			c = s.start()
+		}
+		for _, name := range names {
+			_, err := os.Stat(filepath.Join(s.dir, "videos", "incoming", name))
+			gone := os.IsNotExist(err) // asked first: the output comes first
+			assert.True(t, whole(name) || !gone, "round %d: the source %s is gone without its whole output", i, name)
+			if _, err := os.Stat(s.output(name)); err == nil {
+				assert.True(t, whole(name), "round %d: the output of %s is not whole", i, name)
+			}
+		}
+	}
+	t.Logf("faults: %v", hit)
+
+	s.awaitSources(c, names)
+	require.NoError(t, c.Stop(20*time.Second))
+	var outputs []string
+	for _, name := range names {
+		outputs = append(outputs, filepath.Base(collector.OutputOf(name)))
+		assert.True(t, whole(name), "the output of %s", name)
+		assert.Nil(t, readReport(t, s.output(name)).Salvage, name)
+	}
+	assert.Equal(t, reviewed(outputs...), s.produced(), "each video once, with its report, and no temporary file")
+}
+
+// awaitSources waits until all of these sources are deleted.
+func (s site) awaitSources(c *collector.Collector, names []string) {
+	s.Helper()
+	deadline := time.Now().Add(time.Minute + time.Duration(len(names))*10*time.Second)
+	require.NoError(s, c.Await(s.Context(), "all videos", 100*time.Millisecond, func() (bool, error) {
+		left := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+			_, err := os.Stat(filepath.Join(s.dir, "videos", "incoming", name))
+			return os.IsNotExist(err)
+		})
+		if len(left) > 0 && time.Now().After(deadline) {
+			return false, fmt.Errorf("a worker is stuck, or videos were given up: %v", left)
+		}
+		return len(left) == 0, nil
+	}))
+}
