@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 // TestTimesAreRepaired: log record and report say what was repaired of the times of a source.
@@ -48,4 +50,27 @@ func TestTimesAreRepaired(t *testing.T) {
 		require.NoError(t, json.Unmarshal(text, &report))
 		assert.Equal(t, want, report.Repairs, name)
 	}
+}
+
+// TestLostPacketIsReported: a packet that a transport stream lost does not make a video fail, but what it may have cost
+// is said, and the source is kept.
+func TestLostPacketIsReported(t *testing.T) {
+	cfg := newTestConfig(t)
+	cfg.Output.OnSuccess = watch.OnSuccessDelete
+	r := start(t, cfg)
+	path := filepath.Join(t.TempDir(), "lost.ts")
+	clip(t, path, "-i", "testsrc2=size=160x120:rate=25:duration=4,noise=alls=20:allf=t", "-c:v", "libx264")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	const packet = 188
+	middle := len(text) / packet / 2 * packet
+	lost := append(text[:middle:middle], text[middle+packet:]...)
+	require.NoError(t, os.WriteFile(filepath.Join(r.in, "lost.ts"), lost, 0o600))
+	attributes := r.awaitLog(t, "finished", "lost.ts").Attributes().AsRaw()
+	assert.EqualValues(t, 100, attributes["anonymizer.video.frames"])
+	assert.NotEmpty(t, attributes["anonymizer.video.damage"])
+	assert.Never(t, func() bool {
+		_, err := os.Stat(filepath.Join(r.in, "lost.ts"))
+		return err != nil
+	}, 40*cfg.Watch.StableFor, 20*time.Millisecond)
 }

@@ -52,7 +52,11 @@ func TestVideoStreams(t *testing.T) {
 	assert.Equal(t, want, streams(finished))
 	frames, _ := finished.Get("anonymizer.video.frames")
 	assert.EqualValues(t, 25, frames.Int())
-	assert.NoFileExists(t, filepath.Join(r.in, "thumbnail.mov"))
+	assert.Eventually(t, func() bool {
+		_, err := os.Stat(filepath.Join(r.in, "thumbnail.mov"))
+		return os.IsNotExist(err)
+	}, time.Minute, 20*time.Millisecond)
+	assert.FileExists(t, filepath.Join(r.in, "lenses.mov"))
 	require.Eventually(t, func() bool { return len(r.spans("anonymize_video")) == 2 }, time.Minute, 20*time.Millisecond)
 	for _, span := range r.spans("anonymize_video") {
 		assert.Len(t, streams(span.Attributes()), 2)

@@ -228,7 +228,7 @@ func (a *attempt) salvaged(damage error) {
 	if a.salvage.SourceKept {
 		a.job.KeepSource()
 	}
-	message := "video salvaged: parts of it do not decode and are missing from the output"
+	message := "video salvaged: parts of it do not decode, and are missing from the output or incomplete"
 	if a.salvage.SourceKept {
 		message += ", so its source is kept"
 	}
