@@ -80,9 +80,9 @@ var crashes = []syscall.Signal{syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS,
 func passingFault(complaint string, err error) error {
 	var exit *exec.ExitError
 	switch {
-	case errors.Is(err, ErrTool), err != nil && !errors.As(err, &exit): // it did not start, or could not be waited for
+	case errors.Is(err, ErrTool), errors.Is(err, ErrStalled), errors.As(err, new(syscall.Errno)): // not a matter of its exit
 		return ErrTool
-	case err == nil:
+	case !errors.As(err, &exit):
 		return passingComplaint(complaint)
 	}
 	status, _ := exit.Sys().(syscall.WaitStatus)
