@@ -139,8 +139,8 @@ check-generated: ## Fail when generated code differs from what its source genera
 	@build/check-generated.sh
 
 .PHONY: kill-test
-kill-test: ## Kill the collector and its children 60 times at random, fail reads; nothing may be lost (after make models footage build)
-	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 40m -v -run AtAnyMoment ./test/e2e
+kill-test: ## Kill the collector and its children 60 times at random, and fail reads; nothing may be lost
+	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 40m -v -run AtRandomMoments ./test/e2e
 
 .PHONY: stack-test
 stack-test: setup-test models footage build ## Test dashboards, rules and alerts on real footage with a real Prometheus
@@ -180,8 +180,8 @@ dashboards: ## Regenerate the dashboards in config/stack from internal/dashboard
 	$(GO) run ./internal/dashboards/write
 
 .PHONY: docs-images
-docs-images: models footage build ## Redraw the images in docs/telemetry.md from the telemetry of a real run
-	$(GO) run ./test/pictures
+docs-images: models footage build ## Plot the images of docs/telemetry.md from the telemetry of a real run
+	$(GO) run ./test/images
 
 .PHONY: readme-image
 readme-image: demo ## Redraw the image in the README from the output of the demo
@@ -229,7 +229,8 @@ RELEASED = $(filter-out %/test,$(MODULES))
 
 .PHONY: require-version
 require-version:
-	@[ "$(origin VERSION)" = "command line" ] || { echo "make: add VERSION=v0.2.0, say" >&2; exit 1; }
+	@[[ "$(origin VERSION) $(VERSION)" = "command line v"* ]] || { \
+		echo "make: name the version of the release, such as VERSION=v0.2.0" >&2; exit 1; }
 
 .PHONY: list-modules
 list-modules: # for the test that compares the lists with the tree

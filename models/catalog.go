@@ -32,7 +32,7 @@ type Catalog struct {
 type Runtime struct {
 	Name      string    `yaml:"name"`
 	Version   string    `yaml:"version"`
-	Licence   string    `yaml:"licence"`
+	License   string    `yaml:"license"`
 	Package   string    `yaml:"package"` // npm name@version
 	Libraries []Library `yaml:"libraries"`
 }
@@ -44,7 +44,7 @@ type Library struct {
 	SHA256   string `yaml:"sha256"`
 }
 
-// Task is what a model is good for.
+// Task is what a model does.
 type Task string
 
 // The tasks that the pipeline knows.
@@ -61,15 +61,15 @@ type Model struct {
 	Description string `yaml:"description"`
 	Family      string `yaml:"family"` // models of a family share pre- and post-processing
 	Task        Task   `yaml:"task"`
-	Licence     string `yaml:"licence"`
+	License     string `yaml:"license"`
 	Upstream    string `yaml:"upstream"`
 	// Default models are fetched when none is named.
 	Default bool `yaml:"default"`
 	// OptIn, when not empty, is the reason why the user has to ask for this model by name.
 	OptIn string `yaml:"opt_in"`
-	// File is the model's name in the models folder.
+	// File is the name of the model's file in the models directory.
 	File string `yaml:"file"`
-	// SHA256 is that file's hash, in hex; empty when it is not known, as for models that come by URL.
+	// SHA256 is that file's hash, in hex; empty when it is unknown, as for models fetched by URL.
 	SHA256     string     `yaml:"sha256"`
 	Source     Source     `yaml:"source"`
 	Inputs     []Tensor   `yaml:"inputs"`
@@ -80,17 +80,17 @@ type Model struct {
 
 // Formats of a model's source.
 const (
-	FormatONNX = "onnx" // used as it is
+	FormatONNX = "onnx" // used as is
 	FormatTFJS = "tfjs" // a TensorFlow.js graph model, which is converted
 )
 
-// Source says where a model comes from: a file in an npm package, or a URL, or neither (the user brings the file).
+// Source says where a model comes from: a file in an npm package, or a URL, or neither (the user supplies the file).
 type Source struct {
 	Package string            `yaml:"package"` // npm name@version, with an entry in package-lock.json
 	File    string            `yaml:"file"`    // inside the package
 	URL     string            `yaml:"url"`
 	SHA256  string            `yaml:"sha256"`
-	Weights map[string]string `yaml:"weights"` // further files inside the package, and their SHA-256
+	Weights map[string]string `yaml:"weights"` // additional files inside the package, with their SHA-256
 	Format  string            `yaml:"format"`
 }
 
@@ -99,18 +99,18 @@ type Tensor struct {
 	Name     string     `yaml:"name"`
 	Type     string     `yaml:"type"` // uint8, int64 or float32
 	Shape    []Dim      `yaml:"shape"`
-	Layout   string     `yaml:"layout"` // NHWC or NCHW; pictures only
-	Colour   string     `yaml:"colour"` // RGB or BGR; pictures only
-	Range    [2]float32 `yaml:"range"`  // of a picture's values, before mean and deviation
+	Layout   string     `yaml:"layout"` // NHWC or NCHW; images only
+	Color    string     `yaml:"color"`  // RGB or BGR; images only
+	Range    [2]float32 `yaml:"range"`  // of an image's values, before mean and deviation
 	Mean     []float32  `yaml:"mean"`   // for each channel, what the caller must subtract; empty: nothing
 	Std      []float32  `yaml:"std"`    // for each channel, what the caller must then divide by; empty: nothing
 	Meaning  string     `yaml:"meaning"`
-	Optional bool       `yaml:"optional"` // some exports of this model lack it
+	Optional bool       `yaml:"optional"` // some exports of this model do not have it
 	// MultipleOf is what a free height and width must be a multiple of; 0 means 1.
 	MultipleOf int `yaml:"multiple_of"`
 }
 
-// Dim is one dimension: fixed (Size > 0), or free (Size == -1) and then named.
+// Dim is one dimension: fixed (Size > 0), or free (Size == -1) and named.
 type Dim struct {
 	Size int64
 	Name string
@@ -130,7 +130,7 @@ func (d *Dim) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// Free tells whether the caller chooses this dimension.
+// Free reports whether the caller chooses this dimension.
 func (d Dim) Free() bool { return d.Size < 0 }
 
 func (d Dim) String() string {
@@ -140,19 +140,19 @@ func (d Dim) String() string {
 	return strconv.FormatInt(d.Size, 10)
 }
 
-// Size is a picture's size in pixels.
+// Size is an image's size in pixels.
 type Size struct {
 	Width  int `yaml:"width"`
 	Height int `yaml:"height"`
 }
 
-// Thresholds are the defaults that suit a model.
+// Thresholds are a model's default thresholds.
 type Thresholds struct {
 	Score   float32 `yaml:"score"`   // 0..1, below it a result is dropped
 	Overlap float32 `yaml:"overlap"` // 0..1, intersection over union above which the weaker of two boxes is dropped
 }
 
-// Load reads the catalog that is built into this package.
+// Load reads the catalog embedded in this package.
 func Load() (*Catalog, error) {
 	c, err := parse(catalogYAML)
 	if err != nil {
@@ -176,7 +176,7 @@ func (c *Catalog) validate() error {
 	seen := map[string]bool{}
 	for _, m := range c.Models {
 		if seen[m.Name] {
-			errs = append(errs, fmt.Errorf("model %q stands twice: give one another name", m.Name))
+			errs = append(errs, fmt.Errorf("model %q is listed twice: rename one of them", m.Name))
 		}
 		seen[m.Name] = true
 		for _, err := range m.validate() {
@@ -202,14 +202,14 @@ func (m Model) validate() []error {
 	default:
 		bad("task %q must be %s, %s, %s or %s", m.Task, PersonDetection, PoseEstimation, FaceDetection, Segmentation)
 	}
-	if m.Family == "" || m.Licence == "" || m.Upstream == "" {
-		bad("family, licence and upstream must be stated")
+	if m.Family == "" || m.License == "" || m.Upstream == "" {
+		bad("family, license and upstream must be set")
 	}
 	if filepath.Base(m.File) != m.File || filepath.Ext(m.File) != ".onnx" {
 		bad("file %q must be a plain file name ending in .onnx", m.File)
 	}
 	if m.Default && m.OptIn != "" {
-		bad("default and opt_in exclude each other: drop one")
+		bad("default and opt_in are mutually exclusive: drop one")
 	}
 	switch m.Source.Format {
 	case FormatONNX, FormatTFJS:
@@ -228,7 +228,7 @@ func (m Model) validate() []error {
 		bad("sha256 %q must be 64 hex digits", m.SHA256)
 	}
 	if len(m.Inputs) == 0 || len(m.Outputs) == 0 {
-		bad("inputs and outputs must be stated")
+		bad("inputs and outputs must be set")
 	}
 	for _, t := range append(append([]Tensor(nil), m.Inputs...), m.Outputs...) {
 		switch t.Type {
@@ -237,14 +237,14 @@ func (m Model) validate() []error {
 			bad("tensor %q: type %q must be uint8, int64 or float32", t.Name, t.Type)
 		}
 		if t.Name == "" || len(t.Shape) == 0 {
-			bad("tensor %q: name and shape must be stated", t.Name)
+			bad("tensor %q: name and shape must be set", t.Name)
 		}
 	}
 	if m.InputSize.Width < 1 || m.InputSize.Height < 1 {
-		bad("input_size must be stated")
+		bad("input_size must be set")
 	}
 	if s := m.Thresholds; s.Score <= 0 || s.Score >= 1 || s.Overlap < 0 || s.Overlap >= 1 {
-		bad("thresholds must lie between 0 and 1")
+		bad("thresholds must be between 0 and 1")
 	}
 	return errs
 }
@@ -254,7 +254,7 @@ func isSHA256(s string) bool {
 	return err == nil && len(raw) == sha256.Size
 }
 
-// Lookup returns the model of that name. The error lists the names there are.
+// Lookup returns the model with that name. The error lists the known names.
 func (c *Catalog) Lookup(name string) (Model, error) {
 	names := make([]string, 0, len(c.Models))
 	for _, m := range c.Models {
@@ -263,13 +263,13 @@ func (c *Catalog) Lookup(name string) (Model, error) {
 		}
 		names = append(names, m.Name)
 	}
-	return Model{}, fmt.Errorf("no model is called %q: use one of %s", name, strings.Join(names, ", "))
+	return Model{}, fmt.Errorf("unknown model %q: use one of %s", name, strings.Join(names, ", "))
 }
 
-// Path returns where the model's file lies in a models folder.
+// Path returns the path of the model's file in a models directory.
 func (m Model) Path(dir string) string { return filepath.Join(dir, m.File) }
 
-// Verify reads the file at path and compares its hash with the catalog's. A model without a known hash must merely exist.
+// Verify compares the hash of the file at path with the catalog's. A model without a known hash only has to exist.
 // The errors say what to do.
 func (m Model) Verify(path string) error {
 	sum, err := fileSHA256(path)
@@ -280,13 +280,14 @@ func (m Model) Verify(path string) error {
 		return fmt.Errorf("model %s: %w", m.Name, err)
 	}
 	if m.SHA256 != "" && sum != m.SHA256 {
-		return fmt.Errorf("model %s at %s is not the file this program was made for (sha256 %s, expected %s): run `make models`%s",
+		return fmt.Errorf("model %s at %s is not the file this program was built for "+
+			"(sha256 %s, expected %s): run `make models`%s",
 			m.Name, path, sum, m.SHA256, m.byName())
 	}
 	return nil
 }
 
-// byName is how `make models` is told to fetch a model that is not in the default set.
+// byName is the argument that makes `make models` fetch a model outside the default set.
 func (m Model) byName() string {
 	if m.Default {
 		return ""

@@ -18,10 +18,11 @@ func TestLoad(t *testing.T) {
 	var defaults []string
 	for _, m := range c.Models {
 		if m.Default {
-			defaults = append(defaults, m.Name+" "+m.Licence)
+			defaults = append(defaults, m.Name+" "+m.License)
 		}
 	}
-	if got, want := strings.Join(defaults, ", "), "nanodet-m Apache-2.0, movenet-lightning Apache-2.0, blazeface Apache-2.0, selfie-segmentation Apache-2.0"; got != want {
+	want := "nanodet-m Apache-2.0, movenet-lightning Apache-2.0, blazeface Apache-2.0, selfie-segmentation Apache-2.0"
+	if got := strings.Join(defaults, ", "); got != want {
 		t.Errorf("default set: got %s, want %s", got, want)
 	}
 	m, err := c.Lookup("nanodet-m")
@@ -30,7 +31,7 @@ func TestLoad(t *testing.T) {
 	}
 	image := m.Inputs[0]
 	if !image.Shape[0].Free() || !image.Shape[1].Free() || image.Shape[3].Free() || image.Shape[3].String() != "3" {
-		t.Errorf("shape of nanodet-m's picture: got %v, want [N H W 3]", image.Shape)
+		t.Errorf("shape of nanodet-m's image: got %v, want [N H W 3]", image.Shape)
 	}
 }
 
@@ -46,13 +47,15 @@ func TestLookupUnknown(t *testing.T) {
 }
 
 func TestParseReportsEveryError(t *testing.T) {
-	text := strings.NewReplacer("task: person_detection", "task: cat_detection", "file: nanodet-m.onnx", "file: ../nanodet-m.onnx").
+	text := strings.NewReplacer("task: person_detection", "task: cat_detection", "file: nanodet-m.onnx",
+		"file: ../nanodet-m.onnx").
 		Replace(string(catalogYAML))
 	_, err := parse([]byte(text))
 	if err == nil {
 		t.Fatal("want an error")
 	}
-	for _, want := range []string{`model "nanodet-m": task "cat_detection" must be`, `model "centernet": task`, `file "../nanodet-m.onnx" must be`} {
+	for _, want := range []string{`model "nanodet-m": task "cat_detection" must be`, `model "centernet": task`,
+		`file "../nanodet-m.onnx" must be`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q: %v", want, err)
 		}
@@ -64,7 +67,8 @@ func TestParseReportsEveryError(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.onnx")
-	m := Model{Name: "m", File: "m.onnx", SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"} // of "abc"
+	const digestOfABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+	m := Model{Name: "m", File: "m.onnx", SHA256: digestOfABC}
 	if err := m.Verify(path); err == nil || !strings.Contains(err.Error(), "make models") {
 		t.Errorf("missing file: %v", err)
 	}
@@ -89,7 +93,7 @@ func TestFindDir(t *testing.T) {
 	executable := filepath.Join(root, "usr", "bin", "otelcol-anonymizer")
 	mkdir(t, filepath.Dir(executable))
 	if _, err := findDir("", executable); err == nil || !strings.Contains(err.Error(), "make models") {
-		t.Errorf("nothing there: %v", err)
+		t.Errorf("no directory: %v", err)
 	}
 	// From the least wanted place to the most wanted.
 	for _, dir := range []string{"usr/share/otelcol-anonymizer/models", "usr/models", "models"} {
@@ -104,7 +108,7 @@ func TestFindDir(t *testing.T) {
 		t.Errorf("configured: got %s, %v", got, err)
 	}
 	if _, err := findDir("nowhere", executable); err == nil {
-		t.Error("a configured folder that is missing must not fall back to another")
+		t.Error("a missing configured directory must not fall back to another")
 	}
 }
 
@@ -122,7 +126,7 @@ func mkdir(t *testing.T, path string) {
 	}
 }
 
-// TestPackagesArePinned checks that the lock file has every package that the catalog names, and no more.
+// TestPackagesArePinned checks that the lock file pins exactly the packages that the catalog names.
 func TestPackagesArePinned(t *testing.T) {
 	c, err := Load()
 	if err != nil {

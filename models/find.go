@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// Dir returns the models folder: the configured one when it is not empty, else the first of these that is a folder:
-// ./models, <folder of the executable>/../models, <folder of the executable>/../share/otelcol-anonymizer/models.
-// The error lists where it looked.
+// Dir returns the models directory: the configured one if set, else the first of these that exists:
+// ./models, <directory of the executable>/../models, <directory of the executable>/../share/otelcol-anonymizer/models.
+// The error lists the places searched.
 func Dir(configured string) (string, error) {
 	executable, err := os.Executable()
 	if err == nil {
 		executable, err = filepath.EvalSymlinks(executable)
 	}
 	if err != nil {
-		executable = "" // look in the working directory alone
+		executable = "" // search the working directory only
 	}
 	return findDir(configured, executable)
 }
@@ -41,10 +41,12 @@ func findDir(configured, executable string) (string, error) {
 			return filepath.Abs(dir)
 		}
 	}
-	return "", fmt.Errorf("no models folder at %s: run `make models`, or configure where it lies", strings.Join(candidates, ", "))
+	return "", fmt.Errorf("no models directory at %s: run `make models`, or configure its path",
+		strings.Join(candidates, ", "))
 }
 
-// RuntimeLibrary returns where ONNX Runtime's shared library lies in a models folder. It does not look whether it is there.
+// RuntimeLibrary returns the path of ONNX Runtime's shared library in a models directory. It does not check that it
+// exists.
 func RuntimeLibrary(modelsDir string) string {
 	name := "libonnxruntime.so.1"
 	switch runtime.GOOS {

@@ -14,7 +14,7 @@ import (
 var packageLock []byte
 
 // PackageIntegrity returns the hash that the lock file pins for an npm package, such as "sha512-" and base64, given its
-// name@version. Another version than the pinned one is an error.
+// name@version. Any other version is an error.
 func PackageIntegrity(spec string) (string, error) {
 	var lock struct {
 		Packages map[string]struct {

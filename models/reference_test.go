@@ -19,8 +19,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/onnxtest"
 )
 
-// converted are the models that the converter makes.
-var converted = []string{"nanodet-m", "centernet", "movenet-lightning", "movenet-thunder", "blazeface", "selfie-segmentation"}
+// converted are the models that the converter produces.
+var converted = []string{"nanodet-m", "centernet", "movenet-lightning", "movenet-thunder", "blazeface",
+	"selfie-segmentation"}
 
 // reference is a file of testdata/reference, written by reference.mjs there.
 type reference struct {
@@ -34,7 +35,7 @@ type reference struct {
 	} `json:"outputs"`
 }
 
-// TestReference compares the converted models with what TensorFlow.js gives for the published ones.
+// TestReference compares the outputs of the converted models with those of the published ones in TensorFlow.js.
 func TestReference(t *testing.T) {
 	onnxtest.Fetch(t, converted...)
 	files, err := filepath.Glob("testdata/reference/*x*.json")
@@ -55,7 +56,7 @@ func TestReference(t *testing.T) {
 			compared = append(compared, want.Model)
 			session := onnxtest.NewSession(t, content(t, want.Model))
 			shape := []int64{1, int64(want.Height), int64(want.Width), 3}
-			got := onnxtest.Run(t, session, shape, picture(want.Width, want.Height, 1))
+			got := onnxtest.Run(t, session, shape, testImage(want.Width, want.Height, 1))
 			for name, output := range want.Outputs {
 				if !slices.Equal(got[name].Shape, output.Shape) {
 					t.Fatalf("%s: got shape %v, want %v", name, got[name].Shape, output.Shape)
@@ -66,7 +67,7 @@ func TestReference(t *testing.T) {
 				}
 				onnxtest.Close(t, name, kept, output.Values, 1e-3)
 				if slices.Max(output.Values) < 0.01 {
-					t.Errorf("%s: the reference is next to nothing everywhere, so the comparison says nothing", name)
+					t.Errorf("%s: the reference is almost zero everywhere, so the comparison proves nothing", name)
 				}
 			}
 		})
@@ -78,7 +79,7 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// TestBatch checks that a batch gives what its pictures give one by one.
+// TestBatch checks that a batch gives the same results as its images one by one.
 func TestBatch(t *testing.T) {
 	onnxtest.Fetch(t, converted...)
 	sizes := map[string][][2]int{ // width, height
@@ -96,7 +97,7 @@ func TestBatch(t *testing.T) {
 			var pixels []uint8
 			single := map[string][]float32{}
 			for n := 1; n <= 4; n++ {
-				p := picture(width, height, n)
+				p := testImage(width, height, n)
 				pixels = append(pixels, p...)
 				for output, tensor := range onnxtest.Run(t, session, []int64{1, int64(height), int64(width), 3}, p) {
 					single[output] = append(single[output], tensor.Values...)
@@ -105,7 +106,8 @@ func TestBatch(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s_%dx%d_batch_%d", name, width, height, n), func(t *testing.T) {
-					for output, tensor := range onnxtest.Run(t, session, []int64{int64(n), int64(height), int64(width), 3}, pixels) {
+					for output, tensor := range onnxtest.Run(t, session,
+						[]int64{int64(n), int64(height), int64(width), 3}, pixels) {
 						if tensor.Shape[0] != int64(n) {
 							t.Errorf("%s: got shape %v, want a batch of %d", output, tensor.Shape, n)
 						}
@@ -117,7 +119,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestContract checks that the files have the inputs and outputs that the catalog says.
+// TestContract checks that the files have the inputs and outputs listed in the catalog.
 func TestContract(t *testing.T) {
 	onnxtest.Fetch(t, converted...)
 	for _, name := range converted {
@@ -143,18 +145,19 @@ func TestContract(t *testing.T) {
 }
 
 var typeNames = map[ort.TensorElementDataType]string{
-	ort.TensorElementDataTypeUint8: "uint8", ort.TensorElementDataTypeInt64: "int64", ort.TensorElementDataTypeFloat: "float32",
+	ort.TensorElementDataTypeUint8: "uint8", ort.TensorElementDataTypeInt64: "int64",
+	ort.TensorElementDataTypeFloat: "float32",
 }
 
-// Benchmark measures runs on one thread at the default input size: a picture alone, and the same four times over as a batch.
-// It reports the fastest of each, since other processes only ever slow a run down, and their ratio.
+// Benchmark measures runs on one thread at the default input size: an image alone, and the same four times over as a
+// batch. It reports the fastest of each, since other processes only ever slow a run down, and their ratio.
 func Benchmark(b *testing.B) {
 	onnxtest.Fetch(b, converted...)
 	const n = 4
 	for _, name := range converted {
 		size := lookup(b, name).InputSize
 		session := onnxtest.NewSession(b, content(b, name))
-		one := picture(size.Width, size.Height, 1)
+		one := testImage(size.Width, size.Height, 1)
 		batch := slices.Repeat(one, n)
 		b.Run(fmt.Sprintf("%s/%dx%d", name, size.Width, size.Height), func(b *testing.B) {
 			time := func(batch int, pixels []uint8) time.Duration {
@@ -166,7 +169,7 @@ func Benchmark(b *testing.B) {
 			for b.Loop() {
 				alone, together = min(alone, time(1, one)), min(together, time(n, batch))
 			}
-			b.ReportMetric(alone.Seconds()*1e3, "ms/picture")
+			b.ReportMetric(alone.Seconds()*1e3, "ms/image")
 			b.ReportMetric(together.Seconds()/(n*alone.Seconds()), "batch/alone")
 		})
 	}
@@ -194,9 +197,9 @@ func content(tb testing.TB, name string) []byte {
 	return text
 }
 
-// picture returns uint8 RGB pixels, the same as picture in testdata/reference/reference.mjs: noise of several sizes, from a
-// hash, and before it a crude bust, so that the models find something.
-func picture(width, height, seed int) []uint8 {
+// testImage returns uint8 RGB pixels, the same as testImage in testdata/reference/reference.mjs: noise of several
+// sizes, from a hash, and a crude bust in front, so that the models find something.
+func testImage(width, height, seed int) []uint8 {
 	hash := func(x, y, c int) int {
 		h := uint32(x)*0x9e3779b1 ^ uint32(y)*0x85ebca6b ^ uint32(c+9*seed)*0xc2b2ae35
 		h = (h ^ h>>15) * 0x2c1b3c6d
@@ -221,7 +224,7 @@ func picture(width, height, seed int) []uint8 {
 			for c := range 3 {
 				value := (noise(x, y, c, 64) + noise(x, y, c+3, 16) + noise(x, y, c+6, 4)) / 3
 				if hit != nil {
-					value = hit.colour[c] + value>>4
+					value = hit.color[c] + value>>4
 				}
 				pixels = append(pixels, uint8(value))
 			}
@@ -230,10 +233,10 @@ func picture(width, height, seed int) []uint8 {
 	return pixels
 }
 
-// ellipse is in thousandths of the picture. The last one that covers a pixel paints it.
+// ellipse is in thousandths of the image. The last one that covers a pixel paints it.
 type ellipse struct {
 	x, y, rx, ry int
-	colour       [3]int
+	color        [3]int
 }
 
 func (e ellipse) covers(x, y int) bool {

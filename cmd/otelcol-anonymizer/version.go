@@ -1,7 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
+// Command otelcol-anonymizer is an OpenTelemetry Collector that anonymizes video and reports on every frame.
 package main
 
-// version is what `otelcol-anonymizer --version` prints and what the telemetry carries; the Makefile sets it from git.
+// version is what `otelcol-anonymizer --version` prints and what telemetry carries. The Makefile sets it from git.
 var version = "dev"

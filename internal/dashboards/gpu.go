@@ -3,44 +3,68 @@
 
 package dashboards
 
-const ofGPU = `{hw_id=~"$gpu"}`
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+	"github.com/grafana/grafana-foundation-sdk/go/units"
+)
 
-var gpu = Dashboard{
-	UID: "otelcol-anonymizer-gpu", Title: "Video anonymizer: GPU",
-	Description: "What NVML says of the GPUs, and what the number of people does to their memory.",
-	Variables: []Variable{
-		service, videos,
-		{Name: "gpu", Title: "GPU", Metric: "otel_hw_gpu_memory_limit_bytes", Label: "hw_id"},
-	},
-	Sections: []Section{
-		{"People against memory", []Panel{
-			{Title: "People detected and GPU memory used", Description: "More people are a larger batch for the pose model.", Unit: "bytes", Width: 24,
-				Queries: []Query{
-					{Expr: `otel_hw_gpu_memory_usage_bytes{hw_id=~"$gpu", nvml_memory_state="used"}`, Legend: "{{hw_name}}"},
-					{Expr: `otel_detected_people_count{job=~"$service", anonymizer_video_name=~"$video"}`, Legend: "people in {{anonymizer_video_name}}", RightAxis: true, Unit: "short"},
-				}},
-		}},
-		{"Utilization", []Panel{
-			{Title: "GPU", Unit: "percentunit", Max: 1, Width: 8, Queries: []Query{{Expr: `otel_hw_gpu_utilization_ratio{hw_id=~"$gpu", hw_gpu_task="general"}`, Legend: "{{hw_name}}"}}},
-			{Title: "Encoder", Unit: "percentunit", Max: 1, Width: 8, Queries: []Query{{Expr: `otel_hw_gpu_utilization_ratio{hw_id=~"$gpu", hw_gpu_task="encoder"}`, Legend: "{{hw_name}}"}}},
-			{Title: "Decoder", Unit: "percentunit", Max: 1, Width: 8, Queries: []Query{{Expr: `otel_hw_gpu_utilization_ratio{hw_id=~"$gpu", hw_gpu_task="decoder"}`, Legend: "{{hw_name}}"}}},
-		}},
-		{"Memory", []Panel{
-			{Title: "Memory used", Unit: "bytes", Width: 8, Queries: []Query{{Expr: `otel_hw_gpu_memory_usage_bytes{hw_id=~"$gpu", nvml_memory_state="used"}`, Legend: "{{hw_name}}"}}},
-			{Title: "Memory free", Unit: "bytes", Width: 8, Queries: []Query{{Expr: `otel_hw_gpu_memory_usage_bytes{hw_id=~"$gpu", nvml_memory_state="free"}`, Legend: "{{hw_name}}"}}},
-			{Title: "Memory in total", Unit: "bytes", Width: 8, Queries: []Query{{Expr: `otel_hw_gpu_memory_limit_bytes` + ofGPU, Legend: "{{hw_name}}"}}},
-			{Title: "Share of the memory used", Unit: "percentunit", Max: 1, Queries: []Query{{Expr: `otel_hw_gpu_memory_utilization_ratio{hw_id=~"$gpu", nvml_memory_state="used"}`, Legend: "{{hw_name}}"}}},
-			{Title: "Memory bandwidth", Unit: "percentunit", Max: 1, Queries: []Query{{Expr: `otel_nvml_gpu_memory_bandwidth_utilization_ratio` + ofGPU, Legend: "{{hw_name}}"}}},
-		}},
-		{"Temperature, power, fan", []Panel{
-			{Title: "Temperature", Unit: "celsius", Width: 8, Queries: []Query{{Expr: `otel_hw_temperature_celsius` + ofGPU, Legend: "{{hw_name}} {{hw_sensor_location}}"}}},
-			{Title: "Power", Unit: "watt", Width: 8, Queries: []Query{
-				{Expr: `otel_hw_power_watts` + ofGPU, Legend: "{{hw_name}}"},
-				{Expr: `otel_nvml_gpu_power_limit_watts` + ofGPU, Legend: "{{hw_name}} limit ({{hw_limit_type}})"},
-			}},
-			{Title: "Fan", Unit: "percentunit", Max: 1, Width: 8, Queries: []Query{{Expr: `otel_hw_fan_speed_ratio` + ofGPU, Legend: "{{hw_name}} {{hw_sensor_location}}"}}},
-			{Title: "Throttled", Description: "Why the clocks are held down, if they are.", Unit: "short", Queries: []Query{{Expr: `otel_nvml_gpu_throttle_active_ratio` + ofGPU + ` > 0`, Legend: "{{hw_name}} {{nvml_throttle_reason}}"}}},
-			{Title: "Errors", Unit: "short", Queries: []Query{{Expr: `sum by (hw_name, error_type) (increase(otel_hw_errors_total` + ofGPU + `[$__rate_interval]))`, Legend: "{{hw_name}} {{error_type}}"}}},
-		}},
-	},
+const (
+	chosenGPU = `{hw_id=~"$gpu"}`
+
+	byGPU       = "{{hw_name}}"
+	byGPUSensor = "{{hw_name}} {{hw_sensor_location}}"
+)
+
+// gpu shows the metrics of receiver/nvmlreceiver.
+func gpu() *builder {
+	return newDashboard("otelcol-anonymizer-gpu", "Video anonymizer: GPU",
+		"What NVML reports about the GPUs, and how the number of people affects their memory.").
+		WithVariable(service()).
+		WithVariable(video()).
+		WithVariable(variable("gpu", "GPU", "otel_hw_gpu_memory_limit_bytes", "hw_id")).
+		WithRow(row("People and memory")).
+		WithPanel(graph("People detected and GPU memory used", units.BytesIEC, memory("used"),
+			query(`otel_detected_people_count{job=~"$service", anonymizer_video_name=~"$video"}`,
+				"people in {{anonymizer_video_name}}")).
+			Description("More people make a larger batch for the pose model.").
+			OverrideByQuery("B", rightAxis(units.Short)).Span(full)).
+		WithRow(row("Utilization")).
+		WithPanel(utilization("GPU", "general")).
+		WithPanel(utilization("Encoder", "encoder")).
+		WithPanel(utilization("Decoder", "decoder")).
+		WithRow(row("Memory")).
+		WithPanel(graph("Memory used", units.BytesIEC, memory("used")).Span(third)).
+		WithPanel(graph("Memory free", units.BytesIEC, memory("free")).Span(third)).
+		WithPanel(graph("Total memory", units.BytesIEC,
+			query(`otel_hw_gpu_memory_limit_bytes`+chosenGPU, byGPU)).Span(third)).
+		WithPanel(graph("Memory utilization", units.PercentUnit,
+			query(`otel_hw_gpu_memory_utilization_ratio{hw_id=~"$gpu", nvml_memory_state="used"}`, byGPU)).Max(1)).
+		WithPanel(graph("Memory bandwidth", units.PercentUnit,
+			query(`otel_nvml_gpu_memory_bandwidth_utilization_ratio`+chosenGPU, byGPU)).Max(1)).
+		WithRow(row("Temperature, power, fan")).
+		WithPanel(graph("Temperature", units.Celsius,
+			query(`otel_hw_temperature_celsius`+chosenGPU, byGPUSensor)).Span(third)).
+		WithPanel(graph("Power", units.Watt,
+			query(`otel_hw_power_watts`+chosenGPU, byGPU),
+			query(`otel_nvml_gpu_power_limit_watts`+chosenGPU, "{{hw_name}} limit ({{hw_limit_type}})")).Span(third)).
+		WithPanel(graph("Fan", units.PercentUnit,
+			query(`otel_hw_fan_speed_ratio`+chosenGPU, byGPUSensor)).Max(1).Span(third)).
+		WithPanel(graph("Throttled", units.Short,
+			query(`otel_nvml_gpu_throttle_active_ratio`+chosenGPU+` > 0`, "{{hw_name}} {{nvml_throttle_reason}}")).
+			Description("Why the clocks are throttled, if they are.")).
+		WithPanel(graph("Errors", units.Short,
+			query(`sum by (hw_name, error_type) (increase(otel_hw_errors_total`+chosenGPU+`[$__rate_interval]))`,
+				"{{hw_name}} {{error_type}}")))
+}
+
+// memory queries the memory in one of NVML's states: used or free.
+func memory(state string) *prometheus.DataqueryBuilder {
+	return query(`otel_hw_gpu_memory_usage_bytes{hw_id=~"$gpu", nvml_memory_state="`+state+`"}`, byGPU)
+}
+
+// utilization shows how busy a part of the GPU is: general, encoder or decoder.
+func utilization(title, task string) *timeseries.PanelBuilder {
+	return graph(title, units.PercentUnit,
+		query(`otel_hw_gpu_utilization_ratio{hw_id=~"$gpu", hw_gpu_task="`+task+`"}`, byGPU)).Max(1).Span(third)
 }

@@ -1,174 +1,167 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package dashboards makes the Grafana dashboards of config/stack/grafana/dashboards. What they show stands in pipeline.go and
-// gpu.go, in the order of the screen; this file knows how Grafana wants it.
+// Package dashboards builds the Grafana dashboards in config/stack/grafana/dashboards. pipeline.go and gpu.go define
+// what they show, in screen order; this file holds what all panels have in common.
 package dashboards
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
+
+	"github.com/grafana/grafana-foundation-sdk/go/bargauge"
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/heatmap"
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+	"github.com/grafana/grafana-foundation-sdk/go/table"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
 )
-
-// Dashboard is one page. Panels are laid out from left to right, and wrap; a section begins a new line.
-type Dashboard struct {
-	UID, Title, Description string
-	Variables               []Variable
-	Sections                []Section
-}
-
-// Variable is a choice at the top of the page: the values that a label has.
-type Variable struct {
-	Name, Title   string
-	Metric, Label string
-}
-
-// Query is what Grafana asks Prometheus for the values.
-func (v Variable) Query() string { return fmt.Sprintf("label_values(%s, %s)", v.Metric, v.Label) }
-
-// Section is a group of panels under a heading.
-type Section struct {
-	Title  string
-	Panels []Panel
-}
-
-// Panel is one picture.
-type Panel struct {
-	Title, Description string
-	// Kind is timeseries, stat, table, bargauge or heatmap; empty is timeseries.
-	Kind string
-	// Unit is Grafana's name for what is shown, such as s, ms, bytes, percentunit.
-	Unit string
-	// Width in Grafana's columns, of which a line has 24. 0 is 12.
-	Width   int
-	Queries []Query
-	// Stacked areas add up.
-	Stacked bool
-	// Max is the end of the axis; 0 lets Grafana choose.
-	Max float64
-}
-
-// Query is a line, or lines, of a panel.
-type Query struct {
-	// Expr is PromQL with Grafana's variables in it.
-	Expr string
-	// Legend names a line, with labels as {{label}}.
-	Legend string
-	// Exemplars puts dots on the picture that lead to traces.
-	Exemplars bool
-	// RightAxis gives the lines an axis of their own, in Unit.
-	RightAxis bool
-	Unit      string
-}
 
 const (
-	columns    = 24
-	height     = 8
-	datasource = "prometheus" // uid in provisioning/datasources
+	// Widths and height of a panel, in cells of Grafana's grid, which has 24 columns.
+	third, half, full = 8, 12, 24
+	height            = 8
+
+	// schemaVersion is the one that the Grafana in docker-compose.yaml writes; the SDK's is newer.
+	schemaVersion = 39
+
+	tag = "otelcol-anonymizer" // all dashboards carry it, and link to each other by it
 )
 
-type object = map[string]any
+// The SDK calls these deprecated, in favor of a schema that Grafana 11 cannot read.
+type (
+	// Dashboard is a Grafana dashboard in the classic JSON model.
+	Dashboard = dashboard.Dashboard        //nolint:staticcheck
+	builder   = dashboard.DashboardBuilder //nolint:staticcheck
+)
 
-// JSON is the dashboard as Grafana reads it. The same dashboard always gives the same bytes.
-func (d Dashboard) JSON() ([]byte, error) {
-	var panels []object
-	id, y := 0, 0
-	for _, s := range d.Sections {
-		id++
-		panels = append(panels, object{"id": id, "type": "row", "title": s.Title, "collapsed": false,
-			"gridPos": object{"x": 0, "y": y, "w": columns, "h": 1}, "panels": []object{}})
-		y++
-		x := 0
-		for _, p := range s.Panels {
-			width := p.Width
-			if width == 0 {
-				width = columns / 2
-			}
-			if x+width > columns {
-				x, y = 0, y+height
-			}
-			id++
-			panels = append(panels, p.object(id, object{"x": x, "y": y, "w": width, "h": height}))
-			x += width
+// All builds the dashboards, keyed by file name.
+func All() (map[string]Dashboard, error) {
+	var errs []error
+	all := map[string]Dashboard{}
+	for name, b := range map[string]*builder{"pipeline.json": pipeline(), "gpu.json": gpu()} {
+		page, err := b.Build()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
-		y += height
+		page.SchemaVersion = schemaVersion
+		for i := range page.Links {
+			page.Links[i].Placement = nil // above the panels, where the SDK's default hides it in a menu
+		}
+		for i, panel := range page.Panels {
+			id := uint32(i + 1)
+			if panel.RowPanel != nil {
+				panel.RowPanel.Id = id
+			} else {
+				panel.Panel.Id = &id
+			}
+		}
+		all[name] = page
 	}
-	var variables []object
-	for _, v := range d.Variables {
-		variables = append(variables, object{
-			"name": v.Name, "label": v.Title, "type": "query", "datasource": source(), "refresh": 2, "sort": 1,
-			"query": object{"query": v.Query(), "refId": v.Name}, "definition": v.Query(),
-			"multi": true, "includeAll": true, "allValue": ".*", "current": object{"text": "All", "value": "$__all"},
+	return all, errors.Join(errs...)
+}
+
+func newDashboard(uid, title, description string) *builder {
+	//nolint:staticcheck // as above
+	return dashboard.NewDashboardBuilder(title).Uid(uid).Description(description).Tags([]string{tag}).
+		Version(1).Timezone("").Time("now-30m", "now").Refresh("10s").Tooltip(dashboard.DashboardCursorSyncCrosshair).
+		Link(dashboard.NewDashboardLinkBuilder(tag).Type(dashboard.DashboardLinkTypeDashboards).Tags([]string{tag}).
+			IncludeVars(true).KeepTime(true))
+}
+
+func row(title string) *dashboard.RowBuilder { return dashboard.NewRowBuilder(title) }
+
+// source is the data source that config/stack/grafana/provisioning defines.
+func source() common.DataSourceRef {
+	return common.DataSourceRef{Type: new("prometheus"), Uid: new("prometheus")}
+}
+
+// variable lets the viewer choose among the values of a metric's label.
+func variable(name, title, metric, label string) *dashboard.QueryVariableBuilder {
+	query := fmt.Sprintf("label_values(%s, %s)", metric, label)
+	return dashboard.NewQueryVariableBuilder(name).Label(title).Datasource(source()).
+		Query(dashboard.StringOrMap{Map: map[string]any{"query": query, "refId": name}}).Definition(query).
+		Refresh(dashboard.VariableRefreshOnTimeRangeChanged).Sort(dashboard.VariableSortAlphabeticalAsc).
+		Multi(true).IncludeAll(true).AllValue(".*").
+		Current(dashboard.VariableOption{
+			Text:  dashboard.StringOrArrayOfString{String: new("All")},
+			Value: dashboard.StringOrArrayOfString{String: new("$__all")},
 		})
-	}
-	return json.MarshalIndent(object{
-		"uid": d.UID, "title": d.Title, "description": d.Description, "tags": []string{"otelcol-anonymizer"},
-		"schemaVersion": 39, "version": 1, "editable": true, "graphTooltip": 1, "refresh": "10s",
-		"time": object{"from": "now-30m", "to": "now"}, "timezone": "", "annotations": object{"list": []object{}},
-		"templating": object{"list": variables}, "panels": panels,
-		"links": []object{{"type": "dashboards", "tags": []string{"otelcol-anonymizer"}, "title": "otelcol-anonymizer",
-			"asDropdown": false, "includeVars": true, "keepTime": true}},
-	}, "", "  ")
 }
 
-func source() object { return object{"type": "prometheus", "uid": datasource} }
-
-func (p Panel) object(id int, position object) object {
-	kind := p.Kind
-	if kind == "" {
-		kind = "timeseries"
-	}
-	var targets, overrides []object
-	for i, q := range p.Queries {
-		ref := string(rune('A' + i))
-		target := object{"refId": ref, "datasource": source(), "editorMode": "code", "expr": q.Expr, "legendFormat": q.Legend,
-			"exemplar": q.Exemplars, "range": kind != "table", "instant": kind == "table"}
-		switch kind {
-		case "table":
-			target["format"] = "table"
-		case "heatmap":
-			target["format"] = "heatmap"
-		}
-		targets = append(targets, target)
-		if q.RightAxis {
-			overrides = append(overrides, object{
-				"matcher": object{"id": "byFrameRefID", "options": ref},
-				"properties": []object{{"id": "custom.axisPlacement", "value": "right"}, {"id": "unit", "value": q.Unit},
-					{"id": "custom.fillOpacity", "value": 0}},
-			})
-		}
-	}
-	defaults := object{"unit": p.Unit, "min": 0, "custom": object{}}
-	if p.Max > 0 {
-		defaults["max"] = p.Max
-	}
-	options := object{}
-	switch kind {
-	case "timeseries":
-		custom := object{"fillOpacity": 10, "lineWidth": 1, "showPoints": "never", "spanNulls": false}
-		if p.Stacked {
-			custom["fillOpacity"], custom["stacking"] = 40, object{"mode": "normal", "group": "A"}
-		}
-		defaults["custom"] = custom
-		options = object{"legend": object{"displayMode": "list", "placement": "bottom"}, "tooltip": object{"mode": "multi", "sort": "desc"}}
-	case "stat", "bargauge":
-		options = object{"reduceOptions": object{"calcs": []string{"lastNotNull"}, "values": false}}
-	case "heatmap":
-		options = object{"calculate": false, "yAxis": object{"unit": p.Unit}, "exemplars": object{"color": "rgba(255,0,255,0.7)"}}
-	}
-	out := object{
-		"id": id, "type": kind, "title": p.Title, "description": p.Description, "datasource": source(), "gridPos": position,
-		"targets": targets, "options": options, "fieldConfig": object{"defaults": defaults, "overrides": orEmpty(overrides)},
-	}
-	if kind == "table" {
-		out["transformations"] = []object{{"id": "organize", "options": object{"excludeByName": object{"Time": true}}}}
-	}
-	return out
+// query asks Prometheus for a range of values. The legend names each series, with labels as {{label}}.
+func query(expr, legend string) *prometheus.DataqueryBuilder {
+	return prometheus.NewDataqueryBuilder().Datasource(source()).EditorMode(prometheus.QueryEditorModeCode).
+		Expr(expr).LegendFormat(legend).Range().Exemplar(false)
 }
 
-func orEmpty(list []object) []object {
-	if list == nil {
-		return []object{}
+// targets numbers the queries of a panel: A, B, C.
+func targets(queries ...*prometheus.DataqueryBuilder) []cog.Builder[variants.Dataquery] {
+	var all []cog.Builder[variants.Dataquery]
+	for i, q := range queries {
+		all = append(all, q.RefId(string(rune('A'+i))))
 	}
-	return list
+	return all
+}
+
+func graph(title, unit string, queries ...*prometheus.DataqueryBuilder) *timeseries.PanelBuilder {
+	return timeseries.NewPanelBuilder().Title(title).Datasource(source()).Height(height).Span(half).
+		Unit(unit).Min(0).Targets(targets(queries...)).
+		FillOpacity(10).LineWidth(1).ShowPoints(common.VisibilityModeNever).
+		SpanNulls(common.BoolOrFloat64{Bool: new(false)}).
+		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(true).
+			DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom)).
+		Tooltip(common.NewVizTooltipOptionsBuilder().
+			Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending))
+}
+
+// stackedGraph shows stacked areas.
+func stackedGraph(title, unit string, queries ...*prometheus.DataqueryBuilder) *timeseries.PanelBuilder {
+	return graph(title, unit, queries...).FillOpacity(40).
+		Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal).Group("A"))
+}
+
+// rightAxis gives the series of a query an axis of their own.
+func rightAxis(unit string) []dashboard.DynamicConfigValue {
+	return []dashboard.DynamicConfigValue{
+		{Id: "custom.axisPlacement", Value: "right"},
+		{Id: "unit", Value: unit},
+		{Id: "custom.fillOpacity", Value: 0},
+	}
+}
+
+func heatMap(title, unit string, query *prometheus.DataqueryBuilder) *heatmap.PanelBuilder {
+	return heatmap.NewPanelBuilder().Title(title).Datasource(source()).Height(height).Span(half).
+		Unit(unit).Min(0).Targets(targets(query.Format(prometheus.PromQueryFormatHeatmap))).
+		YAxis(heatmap.NewYAxisConfigBuilder().Unit(unit)).
+		Tooltip(heatmap.NewHeatmapTooltipBuilder().Mode(common.TooltipDisplayModeSingle))
+}
+
+// last reduces a series to its latest value.
+func last() *common.ReduceDataOptionsBuilder {
+	return common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}).Values(false)
+}
+
+func number(title, unit string, query *prometheus.DataqueryBuilder) *stat.PanelBuilder {
+	return stat.NewPanelBuilder().Title(title).Datasource(source()).Height(height).Span(half).
+		Unit(unit).Min(0).Targets(targets(query)).
+		ReduceOptions(last()).Orientation(common.VizOrientationAuto)
+}
+
+func bars(title, unit string, query *prometheus.DataqueryBuilder) *bargauge.PanelBuilder {
+	return bargauge.NewPanelBuilder().Title(title).Datasource(source()).Height(height).Span(half).
+		Unit(unit).Min(0).Targets(targets(query)).
+		ReduceOptions(last()).Orientation(common.VizOrientationAuto)
+}
+
+// latestTable shows the latest values, without their time.
+func latestTable(title string, query *prometheus.DataqueryBuilder) *table.PanelBuilder {
+	return table.NewPanelBuilder().Title(title).Datasource(source()).Height(height).Span(half).
+		Min(0).Targets(targets(query.Instant().Format(prometheus.PromQueryFormatTable))).
+		WithTransformation(dashboard.DataTransformerConfig{Id: "organize",
+			Options: map[string]any{"excludeByName": map[string]bool{"Time": true}}})
 }

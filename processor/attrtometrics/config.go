@@ -96,6 +96,7 @@ type (
 	Temporality string
 )
 
+// The sources.
 const (
 	SourceSpan     Source = "span"
 	SourceResource Source = "resource"

@@ -30,7 +30,7 @@ type spanConnector struct {
 func newConnector(
 	set connector.Settings, cfg *Config, next consumer.Metrics, now func() time.Time,
 ) (*spanConnector, error) {
-	c := &spanConnector{logger: set.Logger, next: next, outlet: newOutlet(set.ID, set.TelemetrySettings, next)}
+	c := &spanConnector{logger: set.Logger, next: next, outlet: newOutlet(set.ID, set.TelemetrySettings)}
 	if len(cfg.Metrics) == 0 {
 		return c, nil
 	}
@@ -47,7 +47,7 @@ func (c *spanConnector) Start(context.Context, component.Host) error {
 	if c.engine != nil {
 		c.engine.Start(c.next)
 	}
-	return c.outlet.open()
+	return c.outlet.open(c.next)
 }
 
 func (c *spanConnector) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {

@@ -27,6 +27,7 @@ import (
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/processor/processortest"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
@@ -61,14 +62,20 @@ func (c *collector) connector(t testing.TB, id, config string, next consumer.Met
 }
 
 func (c *collector) processor(t testing.TB, id, config string, next consumer.Traces) processor.Traces {
+	p, err := c.createProcessor(t, id, config, next)
+	require.NoError(t, err)
+	return p
+}
+
+func (c *collector) createProcessor(
+	t testing.TB, id, config string, next consumer.Traces,
+) (processor.Traces, error) {
 	cfg, err := parseConfig(t, config)
 	require.NoError(t, err)
 	set := processortest.NewNopSettings(metadata.Type)
 	set.ID = component.MustNewIDWithName("attrtometrics", id)
 	set.TelemetrySettings = c.telemetry
-	p, err := NewFactory().CreateTraces(t.Context(), set, cfg, next)
-	require.NoError(t, err)
-	return p
+	return NewFactory().CreateTraces(t.Context(), set, cfg, next)
 }
 
 func people(video string, count any) ptrace.Traces {
@@ -138,6 +145,7 @@ func TestProcessorForwardsSpans(t *testing.T) {
 	require.NoError(t, out.Shutdown(ctx))
 }
 
+// TestProcessorWithoutConnector checks that creation fails, so that the collector's validate command sees it too.
 func TestProcessorWithoutConnector(t *testing.T) {
 	c, other := newCollector(), newCollector()
 	for name, prepare := range map[string]func(t *testing.T){
@@ -149,17 +157,31 @@ func TestProcessorWithoutConnector(t *testing.T) {
 			require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
 			require.NoError(t, out.Shutdown(t.Context()))
 		},
+		"shut down before it was started": func(t *testing.T) {
+			require.NoError(t, c.connector(t, "x", "{}", consumertest.NewNop()).Shutdown(t.Context()))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			prepare(t)
-			in := c.processor(t, "x", countPeople, consumertest.NewNop())
-			err := in.Start(t.Context(), componenttest.NewNopHost())
+			_, err := c.createProcessor(t, "x", countPeople, consumertest.NewNop())
 			require.ErrorContains(t, err,
 				`processor "attrtometrics/x" needs a connector "attrtometrics/x" to send its metrics`)
 			require.ErrorContains(t, err, "exporters: [attrtometrics/x, ...]")
-			require.NoError(t, in.Shutdown(context.Background()))
 		})
 	}
+}
+
+// TestProcessorStartedBeforeConnector is what may happen if the connector is not an exporter of the processor's
+// pipeline.
+func TestProcessorStartedBeforeConnector(t *testing.T) {
+	c := newCollector()
+	out := c.connector(t, "", "{}", consumertest.NewNop())
+	in := c.processor(t, "", countPeople, consumertest.NewNop())
+	err := in.Start(t.Context(), componenttest.NewNopHost())
+	require.ErrorIs(t, err, errOutletNotRunning)
+	require.ErrorContains(t, err, "list it as an exporter of the processor's own traces pipeline")
+	require.NoError(t, in.Shutdown(t.Context()))
+	require.NoError(t, out.Shutdown(t.Context()))
 }
 
 func startOutlet(t *testing.T, c *collector, id string) {
@@ -195,7 +217,7 @@ func TestLastFlushAtShutdown(t *testing.T) {
 			"detected_people_count processor": {float64(i)}, "detected_people_count connector": {float64(i)},
 		}, points(sink))
 	}
-	require.Empty(t, outlets.open)
+	require.Empty(t, outlets.byKey)
 }
 
 // TestCollectorsAndIDsAreIsolated runs several collectors at the same time, each with several IDs and several pipelines
@@ -264,7 +286,7 @@ func TestConnectorStartedTwice(t *testing.T) {
 	require.ErrorContains(t, again.Start(t.Context(), componenttest.NewNopHost()),
 		`connector "attrtometrics/x" is already started`)
 	require.NoError(t, again.Shutdown(t.Context()))
-	require.Len(t, outlets.open, 1, "the first connector is unaffected")
+	require.Len(t, outlets.byKey, 1, "the first connector is unaffected")
 }
 
 // TestConnectorStoppedBeforeProcessor is what may happen if the connector is not an exporter of the processor's
@@ -278,7 +300,7 @@ func TestConnectorStoppedBeforeProcessor(t *testing.T) {
 	require.NoError(t, in.Start(ctx, componenttest.NewNopHost()))
 	require.NoError(t, in.ConsumeTraces(ctx, people("a", 1)))
 	require.NoError(t, out.Shutdown(ctx))
-	require.ErrorIs(t, in.Shutdown(ctx), errOutletClosed)
+	require.ErrorIs(t, in.Shutdown(ctx), errOutletNotRunning)
 }
 
 func TestIdleConnectorWarning(t *testing.T) {
@@ -299,8 +321,9 @@ func TestScrapeIntervalWarning(t *testing.T) {
 		core, logs := observer.New(zap.WarnLevel)
 		c := newCollector()
 		c.telemetry.Logger = zap.New(core)
-		c.connector(t, "", "{flush_interval: 1s, scrape_interval: 15s, expiration: "+expiration+
+		out := c.connector(t, "", "{flush_interval: 1s, scrape_interval: 15s, expiration: "+expiration+
 			", metrics: [{name: a, attribute: b}]}", consumertest.NewNop())
+		require.NoError(t, out.Shutdown(t.Context()))
 		logged := logs.FilterMessageSnippet("expiration is shorter than scrape_interval")
 		require.Equal(t, warnings, logged.Len(), expiration)
 	}
@@ -334,7 +357,7 @@ func TestErrorModes(t *testing.T) {
 			} else {
 				require.NoError(t, err)
 			}
-			warnings := logs.FilterMessage("values rejected")
+			warnings := logs.FilterMessage("values rejected: detected_people_count")
 			if mode == ottl.IgnoreError {
 				require.Equal(t, 2, warnings.Len(), "one per reason")
 			} else {
@@ -342,6 +365,27 @@ func TestErrorModes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWarningsOfManyMetricsAreAllLogged has more metrics with a rejected value, and an overflow, than the collector's
+// sampling lets lines with one message through.
+func TestWarningsOfManyMetricsAreAllLogged(t *testing.T) {
+	const metrics = 15
+	config := "series_limit: 1\nmetrics:\n"
+	for i := range metrics {
+		config += fmt.Sprintf("  - {name: m%d, attribute: bbox.count, dimensions: [anonymizer.video.name]}\n", i)
+	}
+	core, logs := observer.New(zap.WarnLevel)
+	c := newCollector()
+	c.telemetry.Logger = zap.New(zapcore.NewSamplerWithOptions(core, 10*time.Second, 10, 100)) // its default
+	out := c.connector(t, "", config, consumertest.NewNop())
+	require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
+	for video, count := range map[string]any{"a": 1, "b": 2, "c": "many"} {
+		require.NoError(t, out.ConsumeTraces(t.Context(), people(video, count)))
+	}
+	require.NoError(t, out.Shutdown(t.Context()))
+	require.Equal(t, metrics, logs.FilterMessageSnippet("values rejected").Len())
+	require.Equal(t, metrics, logs.FilterMessageSnippet("series_limit reached").Len())
 }
 
 func TestNextComponentRefusesMetrics(t *testing.T) {

@@ -16,15 +16,17 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// outlets holds the started connectors of this process, so that a processor finds the one with its ID.
+// outlets holds the connectors of this process from their creation to their shutdown, so that a processor finds the one
+// with its ID.
 //
 // It is global because components can reach each other only through pipelines, and a traces pipeline carries no
-// metrics. Since the connector is an exporter of the processor's pipeline, the collector starts it before the processor
-// and stops it afterwards.
+// metrics. Since the connector is an exporter of the processor's pipeline, the collector creates and starts it before
+// the processor and stops it afterwards. A collector whose pipelines cannot be built shuts down none of its components:
+// their entries stay, which is no matter as the process then ends.
 var outlets = struct {
 	sync.Mutex
-	open map[outletKey]*outlet
-}{open: map[outletKey]*outlet{}}
+	byKey map[outletKey]*outlet
+}{byKey: map[outletKey]*outlet{}}
 
 // outletKey identifies a connector. The resource of the internal telemetry tells collectors in the same process apart:
 // each collector creates one and passes that same instance, not a copy, to all of its components.
@@ -39,28 +41,37 @@ type outlet struct {
 	used atomic.Bool // a processor has found this outlet
 
 	mu   sync.RWMutex
-	next consumer.Metrics // nil once closed
+	next consumer.Metrics // nil unless the connector is running
 }
 
-func newOutlet(id component.ID, set component.TelemetrySettings, next consumer.Metrics) *outlet {
-	return &outlet{key: outletKey{collector: set.Resource, id: id}, next: next}
-}
-
-func (o *outlet) open() error {
+// newOutlet makes the outlet known to processors. It forwards nothing until it is open.
+func newOutlet(id component.ID, set component.TelemetrySettings) *outlet {
+	o := &outlet{key: outletKey{collector: set.Resource, id: id}}
 	outlets.Lock()
 	defer outlets.Unlock()
-	if _, ok := outlets.open[o.key]; ok {
+	if _, ok := outlets.byKey[o.key]; !ok {
+		outlets.byKey[o.key] = o
+	}
+	return o
+}
+
+func (o *outlet) open(next consumer.Metrics) error {
+	outlets.Lock()
+	defer outlets.Unlock()
+	if outlets.byKey[o.key] != o {
 		return fmt.Errorf("connector %q is already started in this collector", o.key.id)
 	}
-	outlets.open[o.key] = o
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.next = next
 	return nil
 }
 
 // close waits until metrics in flight have been forwarded.
 func (o *outlet) close() {
 	outlets.Lock()
-	if outlets.open[o.key] == o {
-		delete(outlets.open, o.key)
+	if outlets.byKey[o.key] == o {
+		delete(outlets.byKey, o.key)
 	}
 	outlets.Unlock()
 	o.mu.Lock()
@@ -82,11 +93,11 @@ service:
     metrics:
       receivers: [%[1]s]`
 
-// findOutlet returns the started connector with the given ID in the same collector.
+// findOutlet returns the connector with the given ID in the same collector.
 func findOutlet(id component.ID, set component.TelemetrySettings) (*outlet, error) {
 	outlets.Lock()
 	defer outlets.Unlock()
-	o := outlets.open[outletKey{collector: set.Resource, id: id}]
+	o := outlets.byKey[outletKey{collector: set.Resource, id: id}]
 	if o == nil {
 		return nil, fmt.Errorf(missingOutlet, id.String())
 	}
@@ -94,8 +105,18 @@ func findOutlet(id component.ID, set component.TelemetrySettings) (*outlet, erro
 	return o, nil
 }
 
-var errOutletClosed = errors.New("the connector with the same ID is already shut down: " +
+var errOutletNotRunning = errors.New("the connector with the same ID is not started or already shut down: " +
 	"list it as an exporter of the processor's own traces pipeline")
+
+// running returns an error unless the connector is between its start and its shutdown.
+func (o *outlet) running() error {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	if o.next == nil {
+		return errOutletNotRunning
+	}
+	return nil
+}
 
 func (*outlet) Capabilities() consumer.Capabilities {
 	return consumer.Capabilities{MutatesData: false}
@@ -106,7 +127,7 @@ func (o *outlet) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	if o.next == nil {
-		return errOutletClosed
+		return errOutletNotRunning
 	}
 	return o.next.ConsumeMetrics(ctx, md)
 }

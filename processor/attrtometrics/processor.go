@@ -19,9 +19,8 @@ import (
 
 // tap is the processor: it aggregates the spans that pass through and leaves them unchanged.
 type tap struct {
-	id        component.ID
-	telemetry component.TelemetrySettings
-	engine    *engine.Engine
+	outlet *outlet
+	engine *engine.Engine
 }
 
 func newProcessor(
@@ -30,11 +29,15 @@ func newProcessor(
 	if len(cfg.Metrics) == 0 {
 		return nil, errors.New("metrics: is empty, configure at least one metric")
 	}
+	o, err := findOutlet(set.ID, set.TelemetrySettings)
+	if err != nil {
+		return nil, err
+	}
 	e, err := newEngine(cfg, set.TelemetrySettings, set.BuildInfo, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	t := &tap{id: set.ID, telemetry: set.TelemetrySettings, engine: e}
+	t := &tap{outlet: o, engine: e}
 	return processorhelper.NewTraces(ctx, set, cfg, next, t.process,
 		processorhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
 		processorhelper.WithStart(t.start),
@@ -42,11 +45,10 @@ func newProcessor(
 }
 
 func (t *tap) start(context.Context, component.Host) error {
-	o, err := findOutlet(t.id, t.telemetry)
-	if err != nil {
+	if err := t.outlet.running(); err != nil {
 		return err
 	}
-	t.engine.Start(o)
+	t.engine.Start(t.outlet)
 	return nil
 }
 

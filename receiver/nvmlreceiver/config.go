@@ -5,6 +5,9 @@ package nvmlreceiver
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"go.opentelemetry.io/collector/scraper/scraperhelper"
 
@@ -45,4 +48,15 @@ func (c *Config) Validate() error {
 	}
 	return fmt.Errorf("on_missing_driver: %q is not valid; use %q or %q",
 		c.OnMissingDriver, MissingDriverIgnore, MissingDriverFail)
+}
+
+// checkLibrary fails if the library must be there and is not. A name without a folder is left to the dynamic linker.
+func (c *Config) checkLibrary() error {
+	if c.OnMissingDriver != MissingDriverFail || !strings.ContainsRune(c.LibraryPath, filepath.Separator) {
+		return nil
+	}
+	if _, err := os.Stat(c.LibraryPath); err != nil {
+		return fmt.Errorf("library_path: %w (to start without a driver, set on_missing_driver: ignore)", err)
+	}
+	return nil
 }

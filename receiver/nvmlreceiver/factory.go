@@ -48,7 +48,12 @@ type factory struct {
 	sessions map[*Config]*session
 }
 
-func (f *factory) session(config *Config, settings receiver.Settings) *session {
+// session returns the session of a configuration. It refuses what cannot start, as far as that shows without the
+// driver: the collector's validate command creates every component, but starts none.
+func (f *factory) session(config *Config, settings receiver.Settings) (*session, error) {
+	if err := config.checkLibrary(); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.sessions[config]
@@ -56,7 +61,7 @@ func (f *factory) session(config *Config, settings receiver.Settings) *session {
 		s = newSession(f.newLibrary(config.LibraryPath), settings.Logger)
 		f.sessions[config] = s
 	}
-	return s
+	return s, nil
 }
 
 func (f *factory) forget(config *Config) {
@@ -69,7 +74,10 @@ func (f *factory) createMetrics(
 	_ context.Context, settings receiver.Settings, c component.Config, next consumer.Metrics,
 ) (receiver.Metrics, error) {
 	config := c.(*Config)
-	session := f.session(config, settings)
+	session, err := f.session(config, settings)
+	if err != nil {
+		return nil, err
+	}
 	return newMetricsReceiver(config, settings, session, next, func() { f.forget(config) })
 }
 
@@ -77,6 +85,9 @@ func (f *factory) createLogs(
 	_ context.Context, settings receiver.Settings, c component.Config, next consumer.Logs,
 ) (receiver.Logs, error) {
 	config := c.(*Config)
-	session := f.session(config, settings)
+	session, err := f.session(config, settings)
+	if err != nil {
+		return nil, err
+	}
 	return newLogsReceiver(config, settings, session, next, func() { f.forget(config) })
 }

@@ -4,6 +4,7 @@
 package nvmlreceiver
 
 import (
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -118,8 +119,8 @@ func (g *gpu) ok(call string, err error) bool {
 	case code.Unavailable():
 	default:
 		g.scraper.session.logged.do(problem{gpu: g.uuid, what: call, code: code}, func() {
-			g.scraper.settings.Logger.Warn("cannot read GPU metric", zap.String("gpu", g.name),
-				zap.String("hw.id", g.uuid), zap.String("what", call), zap.Error(err))
+			g.scraper.settings.Logger.Warn(fmt.Sprintf("cannot read GPU metric %s of %s", call, g.uuid),
+				zap.String("gpu", g.name), zap.String("hw.id", g.uuid), zap.String("what", call), zap.Error(err))
 		})
 	}
 	return false

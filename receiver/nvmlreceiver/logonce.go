@@ -21,7 +21,8 @@ type logOnce struct {
 	seen map[problem]struct{}
 }
 
-// do calls log unless p has already been logged since the last forget.
+// do calls log unless p has already been logged since the last forget. The message that it logs must tell p from other
+// problems: by default, a collector drops lines whose message it logged ten times within 10 s.
 func (o *logOnce) do(p problem, log func()) {
 	o.mu.Lock()
 	_, seen := o.seen[p]

@@ -136,6 +136,33 @@ func TestShutdownWhileWaitingForEvent(t *testing.T) {
 	assert.Zero(t, p.records.LogRecordCount(), "no record after shutdown")
 }
 
+// TestMissingLibraryPathFailsAtCreation checks that the collector's validate command, which starts nothing, sees it.
+func TestMissingLibraryPathFailsAtCreation(t *testing.T) {
+	config := fastConfig()
+	config.LibraryPath = "/no/such/libnvidia-ml.so.1"
+	create := func() (metricsErr, logsErr error) {
+		settings, factory := receivertest.NewNopSettings(metadata.Type), NewFactory()
+		_, metricsErr = factory.CreateMetrics(t.Context(), settings, config, consumertest.NewNop())
+		_, logsErr = factory.CreateLogs(t.Context(), settings, config, consumertest.NewNop())
+		return metricsErr, logsErr
+	}
+	metricsErr, logsErr := create()
+	require.NoError(t, metricsErr, "it starts without a driver")
+	require.NoError(t, logsErr)
+
+	config.OnMissingDriver = MissingDriverFail
+	metricsErr, logsErr = create()
+	for _, err := range []error{metricsErr, logsErr} {
+		require.ErrorContains(t, err, "library_path: ")
+		require.ErrorContains(t, err, "/no/such/libnvidia-ml.so.1")
+		require.ErrorContains(t, err, "on_missing_driver: ignore")
+	}
+	config.LibraryPath = "libnvidia-ml.so.1" // which the dynamic linker looks for
+	metricsErr, logsErr = create()
+	require.NoError(t, metricsErr)
+	require.NoError(t, logsErr)
+}
+
 func TestMissingDriverPolicyFail(t *testing.T) {
 	config := fastConfig()
 	config.OnMissingDriver = MissingDriverFail

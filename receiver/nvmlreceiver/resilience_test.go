@@ -114,6 +114,37 @@ func TestLostGPUDoesNotAffectOthers(t *testing.T) {
 	assert.Equal(t, componentstatus.StatusOK, h.status.last())
 }
 
+// TestFaultsOfManyGPUsAreAllLogged has more GPUs than the collector's sampling lets lines with one message through.
+func TestFaultsOfManyGPUsAreAllLogged(t *testing.T) {
+	const gpus = 16
+	for name, fault := range map[string]struct {
+		errs map[string]error
+		line string
+	}{
+		"a metric": {map[string]error{"Temperature": driver.Unknown}, "cannot read GPU metric"},
+		"lost":     {map[string]error{"*": driver.GPULost}, "cannot read GPU"},
+		"at start": {map[string]error{"UUID": driver.Unknown}, "skipping a GPU"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var healthy []*drivertest.GPU
+			for i := range gpus {
+				healthy = append(healthy, drivertest.NewGPU(i, testTime))
+			}
+			h := newHarness(t, defaultConfig(), healthy...)
+			if name != "at start" {
+				h.mustScrape(t)
+			}
+			h.lib.Change(func() {
+				for _, gpu := range h.lib.GPUs {
+					gpu.Errs = fault.errs
+				}
+			})
+			_, _ = h.scrape(t.Context())
+			assert.Equal(t, gpus, h.logs.FilterMessageSnippet(fault.line).Len(), "%v", h.logs.All())
+		})
+	}
+}
+
 func TestHangingGPUUsesOneGoroutine(t *testing.T) {
 	config := defaultConfig()
 	config.Controller.Timeout = 20 * time.Millisecond

@@ -6,6 +6,7 @@ package nvmlreceiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -202,7 +203,7 @@ func (s *scraper) await(ctx context.Context, done <-chan struct{}) bool {
 
 func (s *scraper) logUnreadable(g *gpu, err error) {
 	s.session.logged.do(problem{gpu: g.uuid, what: "gpu", code: driver.CodeOf(err)}, func() {
-		s.settings.Logger.Warn("cannot read GPU; reporting its hw.status as failed", zap.String("gpu", g.name),
-			zap.String("hw.id", g.uuid), zap.Error(err))
+		s.settings.Logger.Warn(fmt.Sprintf("cannot read GPU %s; reporting its hw.status as failed", g.uuid),
+			zap.String("gpu", g.name), zap.String("hw.id", g.uuid), zap.Error(err))
 	})
 }

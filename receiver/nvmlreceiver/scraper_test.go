@@ -63,6 +63,7 @@ func newHarness(t testing.TB, config *Config, gpus ...*drivertest.GPU) *harness 
 func newHarnessOn(t testing.TB, config *Config, lib driver.Library) *harness {
 	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
+	core = zapcore.NewSamplerWithOptions(core, 10*time.Second, 10, 100) // as the collector does by default
 	settings := receivertest.NewNopSettings(metadata.Type)
 	settings.Logger = zap.New(core)
 	h := &harness{logs: logs, status: &statusHost{}}

@@ -289,7 +289,8 @@ func (s *session) detect() (*generation, error) {
 		gpu, err := s.identify(i)
 		if err != nil {
 			s.logged.do(problem{"GPU " + fmt.Sprint(i), "identify", driver.CodeOf(err)}, func() {
-				s.logger.Warn("skipping a GPU that does not respond", zap.Int("gpu", i), zap.Error(err))
+				s.logger.Warn(fmt.Sprintf("skipping a GPU that does not respond: %d", i),
+					zap.Int("gpu", i), zap.Error(err))
 			})
 			continue
 		}

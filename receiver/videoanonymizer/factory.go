@@ -6,6 +6,7 @@ package videoanonymizer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"go.opentelemetry.io/collector/component"
@@ -31,19 +32,24 @@ type factory struct {
 	shared map[*Config]*sharedReceiver
 }
 
-func (f *factory) createTraces(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Traces) (receiver.Traces, error) {
-	return f.create(set, cfg, func(r *videoReceiver) { r.setTraces(next) })
+func (f *factory) createTraces(ctx context.Context, set receiver.Settings, cfg component.Config,
+	next consumer.Traces) (receiver.Traces, error) {
+	return f.create(ctx, set, cfg, func(r *videoReceiver) { r.setTraces(next) })
 }
 
-func (f *factory) createLogs(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Logs) (receiver.Logs, error) {
-	return f.create(set, cfg, func(r *videoReceiver) { r.setLogs(next) })
+func (f *factory) createLogs(ctx context.Context, set receiver.Settings, cfg component.Config,
+	next consumer.Logs) (receiver.Logs, error) {
+	return f.create(ctx, set, cfg, func(r *videoReceiver) { r.setLogs(next) })
 }
 
-func (f *factory) createMetrics(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Metrics) (receiver.Metrics, error) {
-	return f.create(set, cfg, func(r *videoReceiver) { r.setMetrics(next) })
+func (f *factory) createMetrics(ctx context.Context, set receiver.Settings, cfg component.Config,
+	next consumer.Metrics) (receiver.Metrics, error) {
+	return f.create(ctx, set, cfg, func(r *videoReceiver) { r.setMetrics(next) })
 }
 
-func (f *factory) create(set receiver.Settings, cfg component.Config, use func(*videoReceiver)) (*sharedReceiver, error) {
+// create refuses what cannot start: the collector's validate command creates every component, but starts none.
+func (f *factory) create(ctx context.Context, set receiver.Settings, cfg component.Config,
+	use func(*videoReceiver)) (*sharedReceiver, error) {
 	config, ok := cfg.(*Config)
 	if !ok {
 		return nil, errors.New("the configuration is not one of videoanonymizer")
@@ -52,7 +58,11 @@ func (f *factory) create(set receiver.Settings, cfg component.Config, use func(*
 	defer f.mu.Unlock()
 	shared := f.shared[config]
 	if shared == nil {
-		shared = &sharedReceiver{videoReceiver: newReceiver(set, config), forget: func() {
+		created, err := newReceiver(ctx, set, config)
+		if err = errors.Join(f.checkState(config), err); err != nil {
+			return nil, err
+		}
+		shared = &sharedReceiver{videoReceiver: created, forget: func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			delete(f.shared, config)
@@ -61,6 +71,22 @@ func (f *factory) create(set receiver.Settings, cfg component.Config, use func(*
 	}
 	use(shared.videoReceiver)
 	return shared, nil
+}
+
+// checkState refuses a state directory that another receiver of this collector uses. Those of other collectors show
+// at the start.
+func (f *factory) checkState(config *Config) error {
+	key := "directory"
+	if config.Output.StateDirectory != "" {
+		key = "state_directory"
+	}
+	for other, shared := range f.shared {
+		if other.Output.StatePath() == config.Output.StatePath() {
+			return fmt.Errorf("output::%s: receiver %s keeps its state in %s already: "+
+				"write a directory that no other receiver uses", key, shared.set.ID, config.Output.StatePath())
+		}
+	}
+	return nil
 }
 
 // sharedReceiver starts and stops once, though the collector asks once for each signal.

@@ -20,7 +20,8 @@ func TestReadmeListsEveryKey(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	listed := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| [^|]+ \\| ([^|]+) \\|").FindAllStringSubmatch(string(readme), -1) {
+	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| [^|]+ \\| ([^|]+) \\|")
+	for _, row := range row.FindAllStringSubmatch(string(readme), -1) {
 		listed[row[1]] = row[2]
 	}
 	defaults := map[string]reflect.Value{}

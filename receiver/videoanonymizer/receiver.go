@@ -9,12 +9,15 @@ import (
 	"sync"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/filelog"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -22,9 +25,10 @@ import (
 
 // videoReceiver anonymizes the videos that appear in the watched folders. It only puts the parts together.
 type videoReceiver struct {
-	set  receiver.Settings
-	cfg  *Config
-	next telemetry.Consumers
+	set   receiver.Settings
+	cfg   *Config
+	tools media.Tools
+	next  telemetry.Consumers
 
 	models  *anonymize.Models
 	watcher *watch.Watcher
@@ -34,30 +38,34 @@ type videoReceiver struct {
 	workers sync.WaitGroup
 }
 
-func newReceiver(set receiver.Settings, cfg *Config) *videoReceiver {
-	return &videoReceiver{set: set, cfg: cfg}
+// newReceiver finds tools and models, so that what is missing shows at once rather than with the first video, or
+// after a reload has stopped the collector's pipelines. It reports every error, not only the first.
+func newReceiver(ctx context.Context, set receiver.Settings, cfg *Config) (*videoReceiver, error) {
+	set.Logger = filelog.SampleByFile(set.Logger)
+	tools, err := anonymize.OpenTools(ctx, cfg)
+	if err := errors.Join(err, anonymize.CheckModels(cfg)); err != nil {
+		return nil, err
+	}
+	return &videoReceiver{set: set, cfg: cfg, tools: tools}, nil
 }
 
 func (r *videoReceiver) setTraces(next consumer.Traces)   { r.next.Traces = next }
 func (r *videoReceiver) setLogs(next consumer.Logs)       { r.next.Logs = next }
 func (r *videoReceiver) setMetrics(next consumer.Metrics) { r.next.Metrics = next }
 
-// Start opens tools and models, so that what is missing shows at once rather than with the first video, and starts
-// watching.
-func (r *videoReceiver) Start(ctx context.Context, _ component.Host) (err error) {
+// Start opens the models and starts watching.
+func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.release(context.Background()))
 		}
 	}()
-	tools, err := anonymize.OpenTools(ctx, r.cfg)
-	if err != nil {
-		return err
-	}
 	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
 		return err
 	}
-	if r.watcher, err = watch.New(watchOptions(r.cfg, r.set.Logger)); err != nil {
+	options := watchOptions(r.cfg, r.set.Logger)
+	options.ReportStatus = func(err error) { componentstatus.ReportStatus(host, statusEvent(err)) }
+	if r.watcher, err = watch.New(options); err != nil {
 		return err
 	}
 	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg, r.watcher), r.next); err != nil {
@@ -68,7 +76,7 @@ func (r *videoReceiver) Start(ctx context.Context, _ component.Host) (err error)
 	}
 	runner := &anonymize.Runner{
 		Config:  r.cfg,
-		Tools:   tools,
+		Tools:   r.tools,
 		Models:  r.models,
 		Painter: mask.NewPainter(r.cfg.Mask.PainterOptions()),
 		Emitter: r.emitter,
@@ -122,6 +130,14 @@ func (r *videoReceiver) release(ctx context.Context) error {
 	}
 	r.watcher, r.emitter, r.models = nil, nil, nil
 	return errors.Join(errs...)
+}
+
+// statusEvent is what the receiver reports of itself while it runs: err, nil for none, may pass.
+func statusEvent(err error) *componentstatus.Event {
+	if err == nil {
+		return componentstatus.NewEvent(componentstatus.StatusOK)
+	}
+	return componentstatus.NewRecoverableErrorEvent(err)
 }
 
 func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {

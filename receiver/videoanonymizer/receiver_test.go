@@ -5,23 +5,27 @@ package videoanonymizer
 
 import (
 	"context"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
-	"golang.org/x/sys/unix"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"golang.org/x/sys/unix"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
@@ -50,7 +54,8 @@ func newTestConfig(t *testing.T) *Config {
 func start(t *testing.T, cfg *Config) *running {
 	t.Helper()
 	set := receivertest.NewNopSettings(metadata.Type)
-	r := newReceiver(set, cfg)
+	r, err := newReceiver(t.Context(), set, cfg)
+	require.NoError(t, err)
 	run := &running{videoReceiver: r, in: filepath.Dir(cfg.Watch.Include[0]), out: cfg.Output.Directory,
 		traces: new(consumertest.TracesSink), logs: new(consumertest.LogsSink)}
 	r.setTraces(run.traces)
@@ -138,7 +143,8 @@ func TestAlphaIsKept(t *testing.T) {
 	cfg.Report.Preview = config.PreviewBoxes
 	cfg.Mask.Regions = []config.Region{{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}}, Action: mask.Mask}}
 	r := start(t, cfg)
-	clip(t, filepath.Join(r.in, "clear.mkv"), "-i", "testsrc2=size=64x48:rate=5:duration=1", "-vf", "format=yuva420p,colorchannelmixer=aa=0.2", "-c:v", "ffv1")
+	clip(t, filepath.Join(r.in, "clear.mkv"), "-i", "testsrc2=size=64x48:rate=5:duration=1", "-vf",
+		"format=yuva420p,colorchannelmixer=aa=0.2", "-c:v", "ffv1")
 	r.awaitLog(t, "finished", "clear.mkv")
 	alpha, err := exec.Command("ffmpeg", "-v", "error", "-i", filepath.Join(r.out, "clear_anonymized.mkv"),
 		"-vf", "alphaextract", "-pix_fmt", "gray", "-f", "rawvideo", "-").Output()
@@ -167,7 +173,8 @@ func TestBadFilesFailAndOthersFinish(t *testing.T) {
 	write("text.mp4", "this is not a video\n")
 	write("cut.mkv", string(half[:len(half)/2]))
 	clip(t, filepath.Join(r.in, "sound.mp4"), "-i", "sine=duration=1")
-	failures := map[string]string{"empty.mp4": "not_video", "text.mp4": "not_video", "cut.mkv": "damaged", "sound.mp4": "no_video_stream"}
+	failures := map[string]string{"empty.mp4": "not_video", "text.mp4": "not_video", "cut.mkv": "damaged",
+		"sound.mp4": "no_video_stream"}
 	for name, reason := range failures {
 		record := r.awaitLog(t, "failed", name)
 		got, _ := record.Attributes().Get("error.type")
@@ -195,8 +202,11 @@ func TestFailedVideosAreQuarantined(t *testing.T) {
 	r := start(t, cfg)
 	require.NoError(t, os.WriteFile(filepath.Join(r.in, "text.mp4"), []byte("this is not a video\n"), 0o600))
 	r.awaitLog(t, "failed", "text.mp4")
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(filepath.Join(r.in, "text.mp4"))
+		return errors.Is(err, os.ErrNotExist)
+	}, time.Minute, 20*time.Millisecond, "it has stayed the same for long enough")
 	require.NoError(t, r.Shutdown(t.Context()))
-	assert.NoFileExists(t, filepath.Join(r.in, "text.mp4"))
 	kept, err := os.ReadFile(filepath.Join(cfg.Output.QuarantineDirectory, "text.mp4"))
 	require.NoError(t, err)
 	assert.Equal(t, "this is not a video\n", string(kept))
@@ -218,10 +228,14 @@ func visible(t *testing.T, folder string) (names []string) {
 }
 
 func TestShutdownInMidVideo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("anonymizes a video of 15 s")
+	}
 	cfg := newTestConfig(t)
 	r := start(t, cfg)
 	clip(t, filepath.Join(r.in, "long.mp4"), "-i", "testsrc2=size=640x360:rate=30:duration=15", "-preset", "ultrafast")
-	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute,
+		5*time.Millisecond)
 	began := time.Now()
 	require.NoError(t, r.Shutdown(t.Context()))
 	assert.Less(t, time.Since(began), 5*time.Second)
@@ -254,7 +268,8 @@ func TestSourceDeletedDuringProcessing(t *testing.T) {
 	r := start(t, newTestConfig(t))
 	source := filepath.Join(r.in, "walk.mp4")
 	clip(t, source, "-i", "testsrc2=size=640x360:rate=30:duration=6", "-preset", "ultrafast")
-	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute,
+		5*time.Millisecond)
 	require.NoError(t, os.Remove(source))
 	r.awaitLog(t, "finished", "walk.mp4")
 	require.NoError(t, r.Shutdown(t.Context()))
@@ -264,7 +279,10 @@ func TestSourceDeletedDuringProcessing(t *testing.T) {
 
 func TestStartReportsWhatIsMissing(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "text.onnx")
-	require.NoError(t, os.WriteFile(text, []byte("no model"), 0o600))
+	other := filepath.Join(t.TempDir(), "other.onnx")
+	for _, file := range []string{text, other} {
+		require.NoError(t, os.WriteFile(file, []byte("no model"), 0o600))
+	}
 	tests := map[string]struct {
 		change func(*Config)
 		want   []string
@@ -277,9 +295,13 @@ func TestStartReportsWhatIsMissing(t *testing.T) {
 			func(c *Config) { c.Detector.Model = "movenet-lightning" },
 			[]string{"detector::model", "movenet-lightning is a model for pose_estimation"},
 		},
-		"both models": {
-			func(c *Config) { c.Detector.Model, c.Pose.Model = "missing.onnx", text },
-			[]string{"detector::model", "missing.onnx", "pose::model", text},
+		"both models missing": {
+			func(c *Config) { c.Detector.Model, c.Pose.Model = "missing.onnx", "gone.onnx" },
+			[]string{"detector::model", "missing.onnx", "pose::model", "gone.onnx"},
+		},
+		"both models of another kind": {
+			func(c *Config) { c.Detector.Model, c.Pose.Model = other, text },
+			[]string{"detector::model", other, "pose::model", text},
 		},
 		"model of another shape": {
 			func(c *Config) { c.Pose.Model = "../../models/nanodet-m.onnx" },
@@ -312,22 +334,35 @@ func TestStartReportsWhatIsMissing(t *testing.T) {
 			func(c *Config) {
 				c.Output.Encoder, c.Tools.Decoder, c.Tools.VAAPIDevice = "vaapi", "vaapi", "/nowhere/renderD128"
 			},
-			[]string{"encoder h264_vaapi does not work", "decoder vaapi does not work", "/nowhere/renderD128", "tools::vaapi_device"},
+			[]string{"encoder h264_vaapi does not work", "decoder vaapi does not work", "/nowhere/renderD128",
+				"tools::vaapi_device"},
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			cfg := newTestConfig(t)
 			tt.change(cfg)
-			r := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg)
-			err := r.Start(t.Context(), componenttest.NewNopHost())
+			err := startAsCollector(t, cfg)
 			require.Error(t, err)
 			for _, want := range tt.want {
 				assert.ErrorContains(t, err, want)
 			}
-			require.NoError(t, r.Shutdown(t.Context()))
 		})
 	}
+}
+
+// startAsCollector validates the configuration, then creates and starts the receiver.
+func startAsCollector(t *testing.T, cfg *Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg)
+	if err != nil {
+		return err
+	}
+	err = r.Start(t.Context(), componenttest.NewNopHost())
+	require.NoError(t, r.Shutdown(t.Context()))
+	return err
 }
 
 // TestVideoTooLargeForDisk uses a disk that is too small for one video, but not for another.
@@ -353,4 +388,42 @@ func TestVideoTooLargeForDisk(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(r.out, "*.mkv"))
 	require.NoError(t, err)
 	assert.Equal(t, []string{filepath.Join(r.out, "short_anonymized.mkv")}, left)
+}
+
+// statusHost remembers what components report of themselves.
+type statusHost struct {
+	component.Host
+	mu     sync.Mutex
+	events []*componentstatus.Event
+}
+
+func (h *statusHost) Report(event *componentstatus.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, event)
+}
+
+func (h *statusHost) statuses() (all []componentstatus.Status) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, event := range h.events {
+		all = append(all, event.Status())
+	}
+	return all
+}
+
+// TestStatusWhereStateDirectoryIsRemoved reports to the collector that the folder with the state was removed, and that
+// it is in order again.
+func TestStatusWhereStateDirectoryIsRemoved(t *testing.T) {
+	cfg := newTestConfig(t)
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg)
+	require.NoError(t, err)
+	require.NoError(t, r.Start(t.Context(), host))
+	require.NoError(t, os.RemoveAll(cfg.Output.Directory))
+	require.Eventually(t, func() bool { return len(host.statuses()) >= 2 }, time.Minute, 10*time.Millisecond)
+	require.NoError(t, r.Shutdown(t.Context()))
+	statuses := host.statuses()
+	assert.Equal(t, componentstatus.StatusRecoverableError, statuses[0])
+	assert.Equal(t, componentstatus.StatusOK, statuses[len(statuses)-1])
 }

@@ -6,8 +6,6 @@ package videoanonymizer
 import (
 	"bytes"
 	"encoding/json"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"math"
 	"os"
 	"path/filepath"
@@ -18,6 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
@@ -38,18 +38,22 @@ func TestResumeAfterStop(t *testing.T) {
 		restarts bool
 	}{
 		"unchanged": {},
-		"killed while finishing, then stopped at once, with settings that do not affect the output": {between: func(t *testing.T, cfg *Config, path string) {
-			cfg.Retry.MaxAttempts, cfg.Telemetry.SpanAttributes = 7, map[string]any{"limit": math.Inf(1)}
-			for _, suffix := range []string{".mp4", "_PREVIEW.mp4", ".report.json", ".review.jpg"} {
-				require.NoError(t, os.WriteFile(strings.TrimSuffix(path, ".checkpoint.json")+suffix, []byte("half"), 0o600))
-			}
-			for wait := range 4 {
-				r := start(t, cfg)
-				time.Sleep(time.Duration(wait) * 30 * time.Millisecond)
-				require.NoError(t, r.Shutdown(t.Context()))
-			}
+		"killed while finishing, then stopped at once, with settings that do not affect the output": {
+			between: func(t *testing.T, cfg *Config, path string) {
+				cfg.Retry.MaxAttempts, cfg.Telemetry.SpanAttributes = 7, map[string]any{"limit": math.Inf(1)}
+				for _, suffix := range []string{".mp4", "_PREVIEW.mp4", ".report.json", ".review.jpg"} {
+					require.NoError(t, os.WriteFile(strings.TrimSuffix(path, ".checkpoint.json")+suffix, []byte("half"), 0o600))
+				}
+				for wait := range 4 {
+					r := start(t, cfg)
+					time.Sleep(time.Duration(wait) * 30 * time.Millisecond)
+					require.NoError(t, r.Shutdown(t.Context()))
+				}
+			},
+		},
+		"another configuration": {restarts: true, between: func(_ *testing.T, cfg *Config, _ string) {
+			cfg.Mask.Scale = 1.5
 		}},
-		"another configuration": {restarts: true, between: func(_ *testing.T, cfg *Config, _ string) { cfg.Mask.Scale = 1.5 }},
 		"a truncated checkpoint": {restarts: true, between: func(t *testing.T, _ *Config, path string) {
 			require.NoError(t, os.Truncate(path, 20))
 		}},
@@ -76,11 +80,15 @@ func TestResumeAfterStop(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "unchanged" {
+				t.Skip("anonymizes a video of 12 s")
+			}
 			cfg := newTestConfig(t)
 			cfg.Output.SegmentLength = time.Second
 			cfg.Report.Preview = config.PreviewBoxes
 			r := start(t, cfg)
-			clip(t, filepath.Join(r.in, "long.mp4"), "-i", "testsrc2=size=192x144:rate=25:duration=12", "-preset", "ultrafast", "-g", "50")
+			clip(t, filepath.Join(r.in, "long.mp4"), "-i", "testsrc2=size=192x144:rate=25:duration=12", "-preset", "ultrafast",
+				"-g", "50")
 			require.Eventually(t, func() bool { return len(checkpoints(t, r.out)) > 0 }, time.Minute, 5*time.Millisecond)
 			require.NoError(t, r.Shutdown(t.Context()))
 			r.awaitLog(t, "interrupted", "long.mp4")

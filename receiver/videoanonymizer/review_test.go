@@ -34,7 +34,8 @@ func checkReport(t *testing.T, output string) report.About {
 	video, err := os.ReadFile(output)
 	require.NoError(t, err)
 	sum := sha256.Sum256(video)
-	assert.Equal(t, report.File{Name: filepath.Base(output), Size: int64(len(video)), SHA256: hex.EncodeToString(sum[:])}, about.Output)
+	assert.Equal(t, report.File{Name: filepath.Base(output), Size: int64(len(video)), SHA256: hex.EncodeToString(sum[:])},
+		about.Output)
 	assert.Len(t, about.Models, 3)
 	return about
 }

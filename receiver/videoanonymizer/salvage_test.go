@@ -55,9 +55,14 @@ func TestSalvageKeepsSource(t *testing.T) {
 			source := filepath.Join(r.in, "cut.mp4")
 			require.NoError(t, os.Rename(copyOf(t, truncated), source))
 			r.awaitLog(t, "finished", "cut.mp4")
-			require.NoError(t, r.Shutdown(t.Context()))
+			gone := func() bool { return !exists(source) }
 			kept := onSalvage == config.OnSalvageKeep
-			assert.Equal(t, kept, exists(source))
+			if kept { // a source to delete is deleted after ten times stable_for
+				assert.Never(t, gone, 50*cfg.Watch.StableFor, cfg.Watch.StableFor)
+			} else {
+				assert.Eventually(t, gone, time.Minute, cfg.Watch.StableFor)
+			}
+			require.NoError(t, r.Shutdown(t.Context()))
 			about := checkReport(t, filepath.Join(r.out, "cut_anonymized.mp4"))
 			require.NotNil(t, about.Salvage)
 			assert.Equal(t, kept, about.Salvage.SourceKept)
@@ -78,8 +83,8 @@ func TestPassingFaultIsRetried(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := newSalvageConfig(t)
 			cfg.Tools.FFmpeg = filepath.Join(t.TempDir(), "ffmpeg")
-			script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *showinfo*) if mkdir %q 2>/dev/null; then\n%s\nfi;; esac\nexec ffmpeg \"$@\"\n",
-				filepath.Join(t.TempDir(), "once"), tc.fault)
+			script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *showinfo*) if mkdir %q 2>/dev/null; then\n%s\nfi;; esac\n"+
+				"exec ffmpeg \"$@\"\n", filepath.Join(t.TempDir(), "once"), tc.fault)
 			require.NoError(t, os.WriteFile(cfg.Tools.FFmpeg, []byte(script), 0o700))
 			r := start(t, cfg)
 			source := filepath.Join(r.in, "walk.mp4")
@@ -88,9 +93,10 @@ func TestPassingFaultIsRetried(t *testing.T) {
 			reason, _ := failed.Attributes().Get("error.type")
 			assert.Equal(t, tc.reason, reason.Str())
 			r.awaitLog(t, "finished", "walk.mp4")
+			assert.Eventually(t, func() bool { return !exists(source) }, time.Minute, cfg.Watch.StableFor,
+				"the source is deleted, since the whole output exists")
 			require.NoError(t, r.Shutdown(t.Context()))
 			assert.Equal(t, "50", countFrames(t, filepath.Join(r.out, "walk_anonymized.mp4")))
-			assert.False(t, exists(source), "the whole output exists")
 		})
 	}
 }

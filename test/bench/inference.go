@@ -19,16 +19,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/telemetry"
 )
 
-// What the receiver's defaults give the models: NanoDet a 1080p frame with its long side scaled to 416, MoveNet crops of
-// 192 x 192, at most 8 at once, and BlazeFace the frame within 256 x 256.
+// Input sizes of the models with the receiver's defaults: NanoDet gets a 1080p frame with its long side scaled to 416,
+// MoveNet crops of 192x192 in batches of at most 8, and BlazeFace the frame scaled to fit 256x256.
 const (
 	detectorWidth, detectorHeight = 416, 256
 	poseSize, poseBatch           = 192, 8
 	faceSize                      = 256
 )
 
-// measureInference has ONNX Runtime do, on one thread and without the receiver, as many inferences of the same shapes as the
-// spans tell of. It gives the CPU time.
+// measureInference repeats the inferences that the spans report, with the same shapes, in ONNX Runtime alone on one
+// thread. It returns the CPU time.
 func measureInference(ctx context.Context, spans telemetry.Spans) (used time.Duration, err error) {
 	dir := filepath.Join(collector.Root(), "models")
 	ort.SetSharedLibraryPath(models.RuntimeLibrary(dir))
@@ -53,7 +53,7 @@ func measureInference(ctx context.Context, spans telemetry.Spans) (used time.Dur
 	}
 	defer faces.Destroy()
 
-	// Once each beforehand: the first run of a shape plans its memory.
+	// Warm up: the first run of a shape plans its memory.
 	for batch := 1; batch <= poseBatch; batch++ {
 		if err := pose.infer(batch); err != nil {
 			return 0, err
@@ -69,7 +69,7 @@ func measureInference(ctx context.Context, spans telemetry.Spans) (used time.Dur
 		}
 		switch span.Name() {
 		case "person_detection":
-			// People, then faces; neither where positions were carried.
+			// People, then faces; no batches where detections were carried over.
 			for i := range span.Int("anonymizer.inference.batches") {
 				if err := []*model{detector, faces}[min(i, 1)].infer(1); err != nil {
 					return 0, err
@@ -86,7 +86,7 @@ func measureInference(ctx context.Context, spans telemetry.Spans) (used time.Dur
 	return cpuTime() - before, nil
 }
 
-// model takes one picture of random pixels, or several at once.
+// model runs on one image of random pixels, or a batch of them.
 type model struct {
 	*ort.DynamicAdvancedSession
 	outputs       int
@@ -119,7 +119,8 @@ func openModel(path string, height, width int) (*model, error) {
 	for i := range pixels {
 		pixels[i] = uint8(rand.IntN(256))
 	}
-	return &model{DynamicAdvancedSession: session, outputs: len(names), height: height, width: width, pixels: pixels}, nil
+	return &model{DynamicAdvancedSession: session, outputs: len(names), height: height, width: width, pixels: pixels},
+		nil
 }
 
 func (m *model) infer(batch int) error {
@@ -139,7 +140,7 @@ func (m *model) infer(batch int) error {
 	return err
 }
 
-// cpuTime is what this process has used.
+// cpuTime is the CPU time this process has used.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -1,8 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures the built program on 1080p footage against what the same work costs without it, all in one run, and
-// writes docs/benchmarks.md. `make bench` runs it; nothing else should run on the machine.
+// Command bench compares the built program on 1080p footage with the cost of the same decoding, encoding and inference
+// without it, all in one run, and writes docs/benchmarks.md. `make bench` runs it; nothing else should run on the
+// machine.
 package main
 
 import (
@@ -24,10 +25,10 @@ import (
 )
 
 func main() {
-	short := flag.Bool("short", false, "leave out the five-minute clip, and print the figures without writing them down")
-	// Other guests of a host slow single rounds, the references as well as the pipeline, but do not speed any up, so that the best
-	// of each tells what it takes.
-	rounds := flag.Int("rounds", 3, "how often the 30 s clip is measured; the best of each figure counts")
+	short := flag.Bool("short", false, "skip the five-minute clip, and print the report instead of writing it")
+	// Other guests on the host slow down single rounds, of the references as well as of the pipeline, but never speed
+	// them up. So the best of each is the most meaningful.
+	rounds := flag.Int("rounds", 3, "number of measurements of the 30 s clip; the best of each figure counts")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, *short, *rounds)
@@ -38,7 +39,7 @@ func main() {
 	}
 }
 
-// result is all that was measured.
+// result holds all measurements.
 type result struct {
 	Cores     int
 	Rounds    int
@@ -48,23 +49,23 @@ type result struct {
 	Long      *pass         // the pipeline, with the five-minute clip
 }
 
-// Ideal is the wall time of the 30 s clip if all cores did nothing but decode, encode and infer.
+// Ideal is the wall time of the 30 s clip if all cores only decoded, encoded and inferred.
 func (r result) Ideal() time.Duration {
 	return (r.FFmpeg + r.Inference) / time.Duration(r.Cores)
 }
 
-// pass is one video through the collector.
+// pass is one run of a video through the collector.
 type pass struct {
 	Frames  int
-	Start   time.Duration // from starting the program to its being ready
-	Wall    time.Duration // from claiming the video to its final name
-	Finish  time.Duration // of it, from the last frame on
+	Start   time.Duration // from starting the program until it is ready
+	Wall    time.Duration // from claiming the video until the output has its final name
+	Finish  time.Duration // part of Wall after the last frame
 	CPU     time.Duration // of the whole process tree, from start to end
-	PeakRSS int64         // bytes, the most that the process tree held at once; shared pages count in each process
+	PeakRSS int64         // bytes, maximum over the whole process tree; shared pages count in each process
 	spans   telemetry.Spans
 }
 
-// FPS is frames a second.
+// FPS is frames per second.
 func (p pass) FPS() float64 { return float64(p.Frames) / p.Wall.Seconds() }
 
 func run(ctx context.Context, short bool, rounds int) error {
@@ -95,7 +96,7 @@ func run(ctx context.Context, short bool, rounds int) error {
 	return saveReport(r)
 }
 
-// round measures everything on the 30 s clip once, and keeps the best.
+// round measures everything on the 30 s clip once, and keeps the best figures.
 func (r *result) round(ctx context.Context, clip string) error {
 	ffmpeg, err := measureFFmpeg(ctx, clip)
 	if err != nil {
@@ -117,9 +118,10 @@ func (r *result) round(ctx context.Context, clip string) error {
 	return nil
 }
 
-// best is the best of each figure; of memory it is the worst.
+// best takes the better of each figure; for memory, the worse.
 func (p pass) best(other pass) pass {
-	p.Start, p.Wall, p.CPU, p.Finish = min(p.Start, other.Start), min(p.Wall, other.Wall), min(p.CPU, other.CPU), min(p.Finish, other.Finish)
+	p.Start, p.Wall, p.CPU, p.Finish = min(p.Start, other.Start), min(p.Wall, other.Wall), min(p.CPU, other.CPU),
+		min(p.Finish, other.Finish)
 	p.PeakRSS = max(p.PeakRSS, other.PeakRSS)
 	return p
 }
@@ -140,7 +142,7 @@ func measureFFmpeg(ctx context.Context, clip string) (time.Duration, error) {
 	return command.ProcessState.UserTime() + command.ProcessState.SystemTime(), nil
 }
 
-// measurePipeline takes one video through a collector of its own, with the default configuration.
+// measurePipeline runs one video through a collector of its own, with the default configuration.
 func measurePipeline(ctx context.Context, clip string) (p pass, err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
@@ -168,7 +170,7 @@ func measurePipeline(ctx context.Context, clip string) (p pass, err error) {
 	p.PeakRSS = peak()
 	if err := errors.Join(err, c.Stop(time.Minute)); err != nil {
 		output, _ := os.ReadFile(log.Name())
-		return pass{}, fmt.Errorf("%w; the collector said:\n%s", err, output)
+		return pass{}, fmt.Errorf("%w; the collector printed:\n%s", err, output)
 	}
 	p.CPU = c.CPUTime()
 

@@ -11,8 +11,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/process"
 )
 
-// watchMemory looks at the memory of a process and all below it ten times a second, until peak is called, which tells the
-// most that was seen.
+// watchMemory samples the memory of a process and its descendants ten times a second until peak is called, which
+// returns the maximum.
 func watchMemory(pid int) (peak func() int64) {
 	stop, result := make(chan struct{}), make(chan int64)
 	go func() {
@@ -35,7 +35,7 @@ func watchMemory(pid int) (peak func() int64) {
 	}
 }
 
-// treeMemory is the resident memory, in bytes, of a process and all below it. A process that is gone has none.
+// treeMemory is the resident memory, in bytes, of a process and its descendants; 0 if the process has ended.
 func treeMemory(pid int) int64 {
 	var resident int64
 	if fields := process.Fields(pid, "statm"); len(fields) > 1 {

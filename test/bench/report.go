@@ -26,14 +26,15 @@ var report = template.Must(template.New("").Funcs(template.FuncMap{
 	},
 }).Parse(`# Benchmarks
 
-` + "`make bench`" + ` writes this page. All figures come from one run, on a machine that did nothing else: {{.Machine}}.
+` + "`make bench`" + ` writes this page. All figures come from one run on an otherwise idle machine: {{.Machine}}.
 
-The footage has two or three pedestrians, 1920x1080, 30 frames/s, H.264 (` + "`build/footage.sh bench`" + ` makes it out of a clip
-of OpenCV's samples); the configuration is the default. The pipeline is the built program with its child processes, from
-claiming the video to its final name; CPU time includes the program's start and end. Everything about the 30 s clip was measured
-{{.Rounds}} times in turn, and the best of each figure stands here (of memory the worst): other guests of a host slow single rounds.
+The footage shows two or three pedestrians in 1920x1080 at 30 frames/s, H.264 (` + "`build/footage.sh bench`" + ` makes it from a
+sample clip of OpenCV); the configuration is the default. The pipeline is the built program with its child processes, from
+claiming the video until the output has its final name; CPU time includes startup and shutdown. The 30 s clip was measured
+{{.Rounds}} times in turn, and the table lists the best of each figure (for memory the worst), since other guests on the host
+slow down single rounds.
 
-| 30 s clip, {{.Clip.Frames}} frames | CPU time | a frame |
+| 30 s clip, {{.Clip.Frames}} frames | CPU time | per frame |
 | --- | ---: | ---: |
 | ffmpeg alone: decode, encode (libx264 veryfast, CRF 23) | {{seconds .FFmpeg}} | {{perFrame .FFmpeg .Clip.Frames}} |
 | ONNX Runtime alone: the same inferences, one thread | {{seconds .Inference}} | {{perFrame .Inference .Clip.Frames}} |
@@ -43,20 +44,21 @@ claiming the video to its final name; CPU time includes the program's start and 
 | --- | ---: | ---: |
 | wall time of the pipeline | {{seconds .Clip.Wall}} | |
 | of it, after the last frame: joining, verification, contact sheet | {{seconds .Clip.Finish}} | |
-| ideal: CPU time of ffmpeg and ONNX Runtime alone by {{.Cores}} cores | {{seconds .Ideal}} | |
-| wall time by ideal | {{ratio .Clip.Wall .Ideal}} | 1.25 |
+| ideal: CPU time of ffmpeg and ONNX Runtime alone, divided by {{.Cores}} cores | {{seconds .Ideal}} | |
+| wall time / ideal | {{ratio .Clip.Wall .Ideal}} | 1.25 |
 | speed | {{printf "%.1f" .Clip.FPS}} frames/s | 30 frames/s |
 | peak memory of all processes, 30 s clip | {{mebi .Clip.PeakRSS}} | 1024 MiB |
 {{- with .Long}}
-| peak memory of all processes, 5 min clip | {{mebi .PeakRSS}} | as for 30 s |
+| peak memory of all processes, 5 min clip | {{mebi .PeakRSS}} | same as for 30 s |
 | speed, 5 min clip | {{printf "%.1f" .FPS}} frames/s | 30 frames/s |
 {{- end}}
-| from start to ready, models loaded | {{seconds .Clip.Start}} | 2 s |
+| startup, until models are loaded and ready | {{seconds .Clip.Start}} | 2 s |
 
-Memory is the sum of what /proc tells as resident, sampled ten times a second; pages that processes share count in each.
+Memory is the resident memory of all processes according to /proc, sampled ten times a second; shared pages count in each
+process.
 `))
 
-// saveReport writes docs/benchmarks.md and shows it.
+// saveReport writes docs/benchmarks.md and prints it.
 func saveReport(r result) error {
 	path := filepath.Join(collector.Root(), "docs", "benchmarks.md")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -80,9 +82,9 @@ func writeReport(w io.Writer, r result) error {
 	}{r, machine()})
 }
 
-// machine describes what this runs on.
+// machine describes the machine this runs on.
 func machine() string {
-	cpu := "unknown processor"
+	cpu := "unknown CPU"
 	info, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(info)) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {

@@ -1,8 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows the product at work: it starts the collector with its default configuration, drops in two short videos
-// of people, waits until they are anonymized, and tells where they are and what was measured. `make demo` runs it.
+// Command demo shows the product at work: it starts the collector with its default configuration, drops in two short
+// videos of people, waits until they are anonymized, and prints where they are and what was measured. `make demo` runs
+// it.
 package main
 
 import (
@@ -49,7 +50,7 @@ func run(ctx context.Context) (err error) {
 	began := time.Now()
 	c, err := collector.Start(ctx, collector.Options{Dir: ".", Addresses: collector.DefaultAddresses, Output: log})
 	if err != nil {
-		return fmt.Errorf("%w; %s says why", err, logFile)
+		return fmt.Errorf("%w; see %s for the reason", err, logFile)
 	}
 	defer func() { err = errors.Join(err, c.Stop(30*time.Second)) }()
 	fmt.Printf("The collector is ready after %.1f s.\n", time.Since(began).Seconds())
@@ -60,19 +61,19 @@ func run(ctx context.Context) (err error) {
 	}
 	show := progress{collector: c, clips: clips}
 	if err := show.awaitOutputs(ctx); err != nil {
-		return fmt.Errorf("%w; %s may say why", err, logFile)
+		return fmt.Errorf("%w; %s may show the reason", err, logFile)
 	}
 	return show.summary(ctx)
 }
 
-// clip is a video on its way.
+// clip is a video being anonymized.
 type clip struct {
 	source, output string
 	frames         int
 	seconds        float64
 }
 
-// dropClips puts the clips into the incoming folder, under names of their own for each demo: no video is done twice.
+// dropClips puts the clips into the incoming directory under new names, since no video is processed twice.
 func dropClips(ctx context.Context) ([]clip, error) {
 	var clips []clip
 	for _, name := range []string{"walk", "talk"} {
@@ -81,12 +82,14 @@ func dropClips(ctx context.Context) ([]clip, error) {
 		if err != nil {
 			return nil, err
 		}
-		source, err := collector.Drop(footage, filepath.Join("videos", "incoming"), name+time.Now().Format("-20060102-150405")+".mp4")
+		source, err := collector.Drop(footage, filepath.Join("videos", "incoming"),
+			name+time.Now().Format("-20060102-150405")+".mp4")
 		if err != nil {
 			return nil, err
 		}
 		fmt.Printf("Dropped %s: %d frames, %.0f s.\n", source, frames, seconds)
-		clips = append(clips, clip{source: source, output: collector.OutputOf(source), frames: frames, seconds: seconds})
+		clips = append(clips, clip{source: source, output: collector.OutputOf(source), frames: frames,
+			seconds: seconds})
 	}
 	return clips, nil
 }
@@ -104,29 +107,30 @@ func probe(ctx context.Context, path string) (frames int, seconds float64, err e
 	return frames, seconds, err
 }
 
-// progress follows the clips by the metrics that the collector offers.
+// progress follows the clips through the collector's metrics.
 type progress struct {
 	collector *collector.Collector
 	clips     []clip
-	people    float64 // most people detected at once in any sample
+	people    float64 // maximum number of people in any sample
 	elapsed   time.Duration
 }
 
 func (p *progress) awaitOutputs(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	began, told := time.Now(), -1
+	began, lastPrinted := time.Now(), -1
 	err := p.collector.Await(ctx, "the anonymized videos", 500*time.Millisecond, func() (bool, error) {
 		metrics, err := p.collector.Scrape(ctx)
 		if err != nil {
 			return false, err
 		}
-		if failed := metrics.Sum("anonymizer_videos_total", collector.Labels{"anonymizer_video_outcome": "failed"}); failed > 0 {
+		if failed := metrics.Sum("anonymizer_videos_total",
+			collector.Labels{"anonymizer_video_outcome": "failed"}); failed > 0 {
 			return false, errors.New("a video failed")
 		}
 		p.notePeople(metrics)
-		if done := metrics.SpanCount("process_single_frame"); done != told {
-			told = done
+		if done := metrics.SpanCount("process_single_frame"); done != lastPrinted {
+			lastPrinted = done
 			fmt.Printf("  %3d of %d frames\n", done, p.frames())
 		}
 		return p.done(), nil
@@ -158,15 +162,16 @@ func (p *progress) frames() int {
 	return total
 }
 
-// summary tells where the outputs are, and the figures, once the spans of all frames are counted.
+// summary prints the paths of the outputs and the figures, once the spans of all frames are counted.
 func (p *progress) summary(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var metrics collector.Metrics
-	err := p.collector.Await(ctx, "the metrics of the last frames", 200*time.Millisecond, func() (done bool, err error) {
-		metrics, err = p.collector.Scrape(ctx)
-		return err == nil && metrics.SpanCount("process_single_frame") >= p.frames(), err
-	})
+	err := p.collector.Await(ctx, "the metrics of the last frames", 200*time.Millisecond,
+		func() (done bool, err error) {
+			metrics, err = p.collector.Scrape(ctx)
+			return err == nil && metrics.SpanCount("process_single_frame") >= p.frames(), err
+		})
 	if err != nil {
 		return err
 	}
@@ -176,10 +181,12 @@ func (p *progress) summary(ctx context.Context) error {
 	for _, clip := range p.clips {
 		fmt.Println("  " + clip.output)
 	}
-	fmt.Printf("\nFrames %d, up to %.0f people at once. Time by stage, in ms, as Prometheus would scrape it at http://%s/metrics:\n\n",
+	fmt.Printf("\n%d frames, up to %.0f people at once. "+
+		"Time by stage in ms, as Prometheus would scrape it at http://%s/metrics:\n\n",
 		p.frames(), p.people, collector.DefaultAddresses.Prometheus)
 	fmt.Printf("  %-22s %8s %8s %8s\n", "span", "count", "mean", "p95")
-	for _, stage := range []string{"process_single_frame", "decode", "person_detection", "pose_estimation", "visualization", "encode"} {
+	for _, stage := range []string{"process_single_frame", "decode", "person_detection", "pose_estimation",
+		"visualization", "encode"} {
 		durations := metrics.SpanDurations(stage)
 		if durations.GetSampleCount() == 0 {
 			return fmt.Errorf("no span %s was counted", stage)
@@ -187,6 +194,7 @@ func (p *progress) summary(ctx context.Context) error {
 		fmt.Printf("  %-22s %8d %8.1f %8.1f\n", stage, durations.GetSampleCount(),
 			durations.GetSampleSum()/float64(durations.GetSampleCount()), collector.Quantile(durations, 0.95))
 	}
-	fmt.Println("\nEvery span is in telemetry/traces.json. `make run` stays up: drop your own videos into videos/incoming.")
+	fmt.Println("\nEvery span is in telemetry/traces.json. " +
+		"`make run` keeps running: drop your own videos into videos/incoming.")
 	return nil
 }

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package e2e tests the built program on real footage, by its default configuration, from the outside.
+// Package e2e tests the built program on real footage, with its default configuration, from the outside.
 package e2e
 
 import (
@@ -23,16 +23,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// quick makes the receiver notice files sooner than the default does.
+// quick makes the receiver notice files sooner than by default.
 const quick = `yaml:{receivers: {videoanonymizer: {
 	watch: {poll_interval: 100ms, stable_for: 300ms}, telemetry: {metrics_interval: 200ms}}}}`
 
-// site is a folder that collectors run in, one after the other.
+// site is a directory in which collectors run one after the other.
 type site struct {
 	*testing.T
 	dir     string
-	binary  string   // empty: the one built
-	configs []string // laid over the default
+	binary  string   // empty means the built one
+	configs []string // override the default configuration
 }
 
 func skipIfShort(t *testing.T) {
@@ -50,14 +50,15 @@ func newSite(t *testing.T) site {
 func (s site) start() *collector.Collector {
 	s.Helper()
 	var output bytes.Buffer
-	options, err := collector.Options{Binary: s.binary, Dir: s.dir, Configs: slices.Clone(s.configs), Output: &output}.OnFreePorts()
+	options, err := collector.Options{Binary: s.binary, Dir: s.dir, Configs: slices.Clone(s.configs),
+		Output: &output}.OnFreePorts()
 	require.NoError(s, err)
 	c, err := collector.Start(s.Context(), options)
 	require.NoError(s, err, "%s", &output)
 	s.Cleanup(func() {
 		c.Kill()
 		if s.Failed() {
-			s.Logf("the collector said:\n%s", &output)
+			s.Logf("the collector printed:\n%s", &output)
 		}
 	})
 	return c
@@ -71,7 +72,7 @@ func (s site) clip(name string) string {
 	return path
 }
 
-// drop puts a copy of a file into the incoming folder.
+// drop copies a file into the incoming directory.
 func (s site) drop(source, name string) (incoming string) {
 	s.Helper()
 	incoming, err := collector.Drop(source, filepath.Join(s.dir, "videos", "incoming"), name)
@@ -83,7 +84,7 @@ func (s site) output(name string) string {
 	return filepath.Join(s.dir, collector.OutputOf(name))
 }
 
-// await waits until the metrics say so.
+// await waits until the metrics meet a condition.
 func (s site) await(c *collector.Collector, what string, done func(collector.Metrics) bool) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), 5*time.Minute)
@@ -94,15 +95,16 @@ func (s site) await(c *collector.Collector, what string, done func(collector.Met
 	}))
 }
 
-// awaitVideos waits until so many videos had that outcome since the collector started.
+// awaitVideos waits until count videos have had that outcome since the collector started.
 func (s site) awaitVideos(c *collector.Collector, outcome string, count int) {
 	s.Helper()
 	s.await(c, outcome+" videos", func(metrics collector.Metrics) bool {
-		return int(metrics.Sum("anonymizer_videos_total", collector.Labels{"anonymizer_video_outcome": outcome})) >= count
+		return int(metrics.Sum("anonymizer_videos_total",
+			collector.Labels{"anonymizer_video_outcome": outcome})) >= count
 	})
 }
 
-// produced lists what stands in the output folder, hidden files too, without the receiver's own notes.
+// produced lists the files in the output directory, including hidden ones, but without the receiver's own state.
 func (s site) produced() []string {
 	s.Helper()
 	root := filepath.Join(s.dir, "videos", "anonymized")
@@ -145,7 +147,7 @@ func TestPeopleAreMaskedAndReported(t *testing.T) {
 		assert.Equal(t, talkFrames, probe(t, s.output("talk.mp4")), "size, number and times of frames")
 		checkReview(t, walk, s.output("walk.mp4"), walkFrames)
 		talked := checkReview(t, talk, s.output("talk.mp4"), talkFrames)
-		assert.Less(t, talked.Summary.Judged, talked.Summary.Frames, "people are not looked for in every frame")
+		assert.Less(t, talked.Summary.Analyzed, talked.Summary.Frames, "not every frame is analyzed")
 		assert.Positive(t, talked.Summary.MasksByOrigin["interpolated"])
 		checkTalkMasked(t, decode(t, talk), decode(t, s.output("talk.mp4")))
 		checkWalkMasked(t, decode(t, walk), decode(t, s.output("walk.mp4")))
@@ -156,7 +158,8 @@ func TestPeopleAreMaskedAndReported(t *testing.T) {
 		}
 	})
 	t.Run("spans", func(t *testing.T) {
-		checkSpans(t, readSpans(t, s.dir), map[string]int{"walk.mp4": len(walkFrames.Times), "talk.mp4": len(talkFrames.Times)})
+		checkSpans(t, readSpans(t, s.dir), map[string]int{"walk.mp4": len(walkFrames.Times),
+			"talk.mp4": len(talkFrames.Times)})
 	})
 	t.Run("logs", func(t *testing.T) {
 		logs := readLogs(t, s.dir)
@@ -168,7 +171,8 @@ func TestPeopleAreMaskedAndReported(t *testing.T) {
 	t.Run("restart", func(t *testing.T) { checkNotRedone(t, s, talk) })
 }
 
-// checkNotRedone shows a restarted collector the two videos that are done and a new one, which it takes alone.
+// checkNotRedone restarts the collector with two finished videos and a new one, and checks that it processes only the
+// new one.
 func checkNotRedone(t *testing.T, s site, talk string) {
 	before := map[string]fs.FileInfo{}
 	for _, name := range []string{"walk.mp4", "talk.mp4"} {
@@ -188,40 +192,45 @@ func checkNotRedone(t *testing.T, s site, talk string) {
 	assert.Equal(t, reviewed("short_anonymized.mp4", "talk_anonymized.mp4", "walk_anonymized.mp4"), s.produced())
 	for name, info := range before {
 		after := stat(t, s.output(name))
-		assert.True(t, os.SameFile(info, after) && info.ModTime().Equal(after.ModTime()), "%s was written anew", name)
+		assert.True(t, os.SameFile(info, after) && info.ModTime().Equal(after.ModTime()), "%s was written again", name)
 	}
 }
 
 func checkMetrics(t *testing.T, metrics collector.Metrics, frames int) {
 	assert.Equal(t, frames, int(metrics.Sum("anonymizer_frames_total", nil)), "frames written")
 	assert.Positive(t, metrics.Sum("anonymizer_masks_total", nil), "masks")
-	assert.Zero(t, metrics.Sum("anonymizer_whole_frames_total", nil), "no frame needed to be masked whole")
+	assert.Zero(t, metrics.Sum("anonymizer_whole_frames_total", nil), "no frame had to be masked completely")
 	for _, name := range []string{"walk.mp4", "talk.mp4"} {
 		series := metrics.Series("detected_people_count", collector.Labels{"anonymizer_video_name": name})
 		if assert.Len(t, series, 1, "detected_people_count of %s", name) {
-			assert.GreaterOrEqual(t, series[0].GetGauge().GetValue(), 1.0, "people in the last judged frame of %s", name)
+			assert.GreaterOrEqual(t, series[0].GetGauge().GetValue(), 1.0, "people in the last analyzed frame of %s",
+				name)
 		}
 	}
 	assert.NotEmpty(t, metrics.Series("pose_time_per_person_seconds", nil))
-	for _, span := range []string{"process_single_frame", "decode", "person_detection", "pose_estimation", "visualization", "encode"} {
+	for _, span := range []string{"process_single_frame", "decode", "person_detection", "pose_estimation",
+		"visualization", "encode"} {
 		durations := metrics.SpanDurations(span)
 		assert.Positive(t, durations.GetSampleCount(), "durations of %s", span)
 		assert.Positive(t, durations.GetSampleSum(), "durations of %s", span)
-		// A quantile says something when the finite buckets hold the spans.
-		assert.Less(t, collector.Quantile(durations, 0.99), 60_000.0, "buckets that fit %s", span)
+		// A quantile is meaningful only if the spans fall into finite buckets.
+		assert.Less(t, collector.Quantile(durations, 0.99), 60_000.0, "buckets suitable for %s", span)
 	}
 }
 
-// checkTalkMasked compares a clip of one face that hardly moves with its output.
+// checkTalkMasked compares a clip of one almost still face with its output.
 func checkTalkMasked(t *testing.T, before, after []footage.Gray) {
 	require.Len(t, after, len(before))
 	for i := range before {
-		// From the eyes to the mouth; found by looking at the frames.
+		// From the eyes to the mouth, measured by eye.
 		dark := share(after[i], 170, 140, 245, 210, func(x, y int) bool { return after[i].At(x, y) <= 16 })
-		require.Greater(t, dark, 0.99, "face in frame %d: this part of it is masked", i)
+		require.Greater(t, dark, 0.99, "masked part of the face in frame %d", i)
 		// A wall far from the face.
-		same := share(after[i], 320, 20, 400, 200, func(x, y int) bool { return near(before[i].At(x, y), after[i].At(x, y), 12) })
-		require.Greater(t, same, 0.99, "wall in frame %d: this part of it is as it was", i)
+		same := share(after[i], 320, 20, 400, 200, func(x,
+			y int) bool {
+			return near(before[i].At(x, y), after[i].At(x, y), 12)
+		})
+		require.Greater(t, same, 0.99, "unchanged part of the wall in frame %d", i)
 	}
 }
 
@@ -233,15 +242,15 @@ func checkWalkMasked(t *testing.T, before, after []footage.Gray) {
 		masked := share(bounds, 0, 0, bounds.Width, bounds.Height, func(x, y int) bool {
 			return after[i].At(x, y) <= 16 && !near(before[i].At(x, y), after[i].At(x, y), 24)
 		})
-		require.Greater(t, masked, 0.0002, "heads in frame %d", i)
+		require.Greater(t, masked, 0.0002, "masked heads in frame %d", i)
 		same := share(bounds, 0, 0, bounds.Width, bounds.Height, func(x, y int) bool {
 			return near(before[i].At(x, y), after[i].At(x, y), 24)
 		})
-		require.Greater(t, same, 0.95, "frame %d is as it was but for the heads", i)
+		require.Greater(t, same, 0.95, "frame %d is unchanged except for the heads", i)
 	}
 }
 
-func TestBadFilesAreRefusedAndTheNextGoesOn(t *testing.T) {
+func TestBadFilesDoNotBlockOthers(t *testing.T) {
 	s := newSite(t)
 	scratch := t.TempDir()
 	talk := s.clip("talk.mp4")
@@ -257,7 +266,7 @@ func TestBadFilesAreRefusedAndTheNextGoesOn(t *testing.T) {
 	bad := map[string][]byte{
 		"text.mp4":      []byte("This is not a video, whatever its name says.\n"),
 		"empty.mp4":     {},
-		"truncated.mp4": movie[:len(movie)*6/10], // its index is at the front: what is left decodes
+		"truncated.mp4": movie[:len(movie)*6/10], // its index is at the front: the rest decodes
 		"headless.mp4":  movie[len(movie)/2:],
 		"tone.mp4":      read(t, tone),
 	}
@@ -276,11 +285,11 @@ func TestBadFilesAreRefusedAndTheNextGoesOn(t *testing.T) {
 	logs := readLogs(t, s.dir)
 	for name, data := range bad {
 		assert.Equal(t, data, read(t, filepath.Join(s.dir, "videos", "incoming", name)), "%s is untouched", name)
-		assert.NotEmpty(t, logs.about(name).errors(), "an error record tells about %s", name)
+		assert.NotEmpty(t, logs.about(name).errors(), "an error record names %s", name)
 	}
 }
 
-func TestStopInMidVideoIsPromptAndLeavesNothing(t *testing.T) {
+func TestStopDuringVideo(t *testing.T) {
 	s := newSite(t)
 	long := filepath.Join(t.TempDir(), "long.mp4")
 	require.NoError(t, footage.Loop(s.clip("walk.mp4"), long, 4))
@@ -292,8 +301,8 @@ func TestStopInMidVideoIsPromptAndLeavesNothing(t *testing.T) {
 		seen = metrics.SpanCount("process_single_frame")
 		return seen > 0
 	})
-	require.NoError(t, c.Stop(10*time.Second), "SIGTERM in mid-video")
-	assert.NotContains(t, s.produced(), "long_anonymized.mp4", "nothing stands under its final name half done")
+	require.NoError(t, c.Stop(10*time.Second), "SIGTERM during a video")
+	assert.NotContains(t, s.produced(), "long_anonymized.mp4", "no unfinished file has its final name")
 	assert.GreaterOrEqual(t, len(readSpans(t, s.dir).Named("process_single_frame")), seen, "no span is lost")
 
 	c = s.start()

@@ -111,19 +111,19 @@ var (
 	readErrnos = []syscall.Errno{syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.ENOMEM, syscall.ENETRESET}
 )
 
-// TestFaultsAtAnyMoment has a fault hit the tools below a wrapper, or the collector, at random moments, with the settings
-// under which a mistake costs the most: damaged videos are salvaged, and sources deleted. No source is deleted unless
-// its whole output exists, nothing else gets a final name, and every video is done in the end.
-func TestFaultsAtAnyMoment(t *testing.T) {
+// TestFaultsAtRandomMoments has a fault hit the tools below a wrapper, or the collector, at random moments, with the
+// settings under which a mistake costs the most: damaged videos are salvaged, and sources deleted. No source is
+// deleted unless its whole output exists, nothing else gets a final name, and every video is done in the end.
+func TestFaultsAtRandomMoments(t *testing.T) {
 	rounds := killRounds(t)
 	clip := filepath.Join(t.TempDir(), "clip.mp4")
 	require.NoError(t, footage.Cut(newSite(t).clip("talk.mp4"), clip, 3))
-	want := undisturbed(t, clip)
+	want := uninterrupted(t, clip)
 	size := int64(len(read(t, clip)))
 
 	faulty := newFaultyTools(t)
 	s := newSite(t)
-	s.configs = append(s.configs, patient, fmt.Sprintf(`yaml:{receivers: {videoanonymizer: {on_damaged: salvage,
+	s.configs = append(s.configs, persistent, fmt.Sprintf(`yaml:{receivers: {videoanonymizer: {on_damaged: salvage,
 		output: {on_success: delete}, tools: {ffmpeg: %q, ffprobe: %q}}}}`, faulty.ffmpeg, faulty.ffprobe))
 	whole := func(name string) bool {
 		got, err := os.ReadFile(s.output(name))

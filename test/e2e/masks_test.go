@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhitelistAndRegions takes the clip of one face through all of its mask settings: the shoulders are masked beside the head, one
-// region always and another one for the first two seconds, and a region on the cheek not at all.
+// TestWhitelistAndRegions combines all mask settings on the clip of one face: the shoulders are masked along with the
+// head, one region always and another one for the first two seconds, and a region on the cheek never.
 func TestWhitelistAndRegions(t *testing.T) {
 	s := newSite(t)
 	s.configs = append(s.configs, `yaml:{receivers: {videoanonymizer: {mask: {method: whitelist, regions: [
@@ -43,13 +43,13 @@ func TestWhitelistAndRegions(t *testing.T) {
 			{"the wall", 320, 80, 400, 200, same},
 		} {
 			got := share(after[i], part.x0, part.y0, part.x1, part.y1, part.is)
-			require.Greater(t, got, 0.95, "frame %d: this part of %s is as it must be", i, part.what)
+			require.Greater(t, got, 0.95, "frame %d: correct part of %s", i, part.what)
 		}
 		until := share(after[i], 324, 4, 396, 56, dark)
 		if i < len(times)/3-1 { // of six seconds
-			require.Greater(t, until, 0.95, "frame %d: the region is masked in its time", i)
+			require.Greater(t, until, 0.95, "frame %d: the region is masked while it is active", i)
 		} else if i > len(times)/3+1 {
-			require.Less(t, until, 0.05, "frame %d: the region is not masked after its time", i)
+			require.Less(t, until, 0.05, "frame %d: the region is not masked afterwards", i)
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// reviewed are the outputs and what comes beside each by default, sorted.
+// reviewed lists the outputs with their companion files by default, sorted.
 func reviewed(outputs ...string) (files []string) {
 	for _, output := range outputs {
 		files = append(files, output, output+".report.json", output+".review.jpg")
@@ -29,7 +29,7 @@ func reviewed(outputs ...string) (files []string) {
 	return files
 }
 
-// report is what the tests read of one.
+// report is the part of a report that the tests read.
 type report struct {
 	Salvage        *struct{ Damage string }
 	Source, Output struct {
@@ -39,7 +39,7 @@ type report struct {
 	Summary struct {
 		Frames, Masks int
 		Duration      float64        `json:"duration_s"`
-		Judged        int            `json:"frames_judged"`
+		Analyzed      int            `json:"frames_judged"`
 		MaskedWhole   int            `json:"frames_masked_whole"`
 		MasksByOrigin map[string]int `json:"masks_by_origin"`
 	}
@@ -49,11 +49,11 @@ type report struct {
 		Score      float64
 	}
 	Frames []struct {
-		Frame  int
-		Time   float64 `json:"time_s"`
-		Judged bool
-		People []struct{ Box [4]int }
-		Masks  []struct {
+		Frame    int
+		Time     float64 `json:"time_s"`
+		Analyzed bool    `json:"judged"`
+		People   []struct{ Box [4]int }
+		Masks    []struct {
 			Box    [4]int
 			Origin string
 		}
@@ -72,7 +72,7 @@ func sumOf(t *testing.T, path string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// checkReview compares what came beside an output with the videos.
+// checkReview compares the companion files of an output with the videos.
 func checkReview(t *testing.T, source, output string, frames footage.Info) report {
 	var document any
 	require.NoError(t, json.Unmarshal(read(t, output+".report.json"), &document))
@@ -94,8 +94,8 @@ func checkReview(t *testing.T, source, output string, frames footage.Info) repor
 	for i, frame := range r.Frames {
 		require.Equal(t, i, frame.Frame)
 		masks += len(frame.Masks)
-		if !frame.Judged {
-			assert.Empty(t, frame.People, "nobody was looked for in frame %d", i)
+		if !frame.Analyzed {
+			assert.Empty(t, frame.People, "frame %d was not analyzed", i)
 		}
 	}
 	assert.Equal(t, r.Summary.Masks, masks)
@@ -111,15 +111,16 @@ func checkReview(t *testing.T, source, output string, frames footage.Info) repor
 	assert.Equal(t, "low_score", r.Weakest[0].Reason)
 	assert.InDelta(t, lowest, r.Weakest[0].Score, 1e-9, "the weakest comes first")
 
-	picture, err := jpeg.DecodeConfig(bytes.NewReader(read(t, output+".review.jpg")))
+	sheet, err := jpeg.DecodeConfig(bytes.NewReader(read(t, output+".review.jpg")))
 	require.NoError(t, err)
-	assert.Greater(t, picture.Width, 320, "tiles")
+	assert.Greater(t, sheet.Width, 320, "tiles")
 	return r
 }
 
-func TestPreviewIsDrawnOnTheAnonymizedPicture(t *testing.T) {
+func TestPreviewShowsAnonymizedVideo(t *testing.T) {
 	s := newSite(t)
-	s.configs = append(s.configs, "yaml:{receivers: {videoanonymizer: {report: {preview: boxes, enabled: false, contact_sheet: false}}}}")
+	s.configs = append(s.configs,
+		"yaml:{receivers: {videoanonymizer: {report: {preview: boxes, enabled: false, contact_sheet: false}}}}")
 	talk := s.clip("talk.mp4")
 	c := s.start()
 	s.drop(talk, "talk.mp4")
@@ -134,10 +135,16 @@ func TestPreviewIsDrawnOnTheAnonymizedPicture(t *testing.T) {
 	checkTalkMasked(t, before, after)
 	for i := range before {
 		// The face, where keypoints may be drawn.
-		shown := share(drawn[i], 170, 140, 245, 210, func(x, y int) bool { return near(before[i].At(x, y), drawn[i].At(x, y), 12) })
+		shown := share(drawn[i], 170, 140, 245, 210, func(x,
+			y int) bool {
+			return near(before[i].At(x, y), drawn[i].At(x, y), 12)
+		})
 		require.Less(t, shown, 0.1, "face in frame %d", i)
 		// The line of text.
-		same := share(drawn[i], 0, 0, 200, 14, func(x, y int) bool { return near(after[i].At(x, y), drawn[i].At(x, y), 12) })
-		require.Less(t, same, 0.3, "frame %d says that it is a preview", i)
+		same := share(drawn[i], 0, 0, 200, 14, func(x, y int) bool {
+			return near(after[i].At(x, y), drawn[i].At(x, y),
+				12)
+		})
+		require.Less(t, same, 0.3, "frame %d is labeled as a preview", i)
 	}
 }

@@ -16,13 +16,14 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/telemetry"
 )
 
-// TestSamplingBiasesNoMetric runs config/examples/sampling.yaml, with files in place of a server: one gets every span, as a record
-// to compare with, one those that are sampled.
-func TestSamplingBiasesNoMetric(t *testing.T) {
+// TestSamplingDoesNotBiasMetrics runs config/examples/sampling.yaml with files in place of a server: one receives every
+// span, for comparison, one only the sampled ones.
+func TestSamplingDoesNotBiasMetrics(t *testing.T) {
 	s := newSite(t)
 	s.configs = append(s.configs, filepath.Join(collector.Root(), "config", "examples", "sampling.yaml"), `yaml:{
 		processors: {probabilistic_sampler: {sampling_percentage: 25}},
-		connectors: {attrtometrics: {metrics: [{name: people, span_name: process_single_frame, attribute: bbox.count, type: sum}]}},
+		connectors: {attrtometrics: {metrics: [
+			{name: people, span_name: process_single_frame, attribute: bbox.count, type: sum}]}},
 		exporters: {file/sampled: {path: sampled/telemetry/traces.json, create_directory: true}},
 		service: {pipelines: {
 			traces: {exporters: [span_metrics, attrtometrics, forward, file/traces]},
@@ -56,9 +57,9 @@ func TestSamplingBiasesNoMetric(t *testing.T) {
 	}
 	whole, kept := sizes(all), sizes(sampled)
 	share := float64(len(kept)) / float64(len(whole))
-	// A quarter of 252, with more than four standard deviations to both sides.
-	assert.InDelta(t, 0.25, share, 0.12, "the share of the traces that is kept")
+	// A quarter of 252, with more than four standard deviations on either side.
+	assert.InDelta(t, 0.25, share, 0.12, "the share of traces that are kept")
 	for trace, spans := range kept {
-		assert.Equal(t, whole[trace], spans, "a trace is kept whole")
+		assert.Equal(t, whole[trace], spans, "a kept trace is complete")
 	}
 }

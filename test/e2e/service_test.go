@@ -22,8 +22,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// TestInstalled installs the program into an empty folder, looks at what is there, and runs it from there.
-func TestInstalled(t *testing.T) {
+// TestInstall installs the program into an empty directory, checks the files, and runs it from there.
+func TestInstall(t *testing.T) {
 	skipIfShort(t)
 	root := t.TempDir()
 	install := exec.Command("make", "install", "DESTDIR="+root)
@@ -42,7 +42,8 @@ func TestInstalled(t *testing.T) {
 	assert.Equal(t, []string{
 		"/etc/otelcol-anonymizer/config.yaml",
 		"/usr/bin/anonymizerctl", "/usr/bin/otelcol-anonymizer", "/usr/bin/otelcol-anonymizer-compare",
-		"/usr/lib/systemd/system/otelcol-anonymizer.service", "/usr/lib/sysusers.d/otelcol-anonymizer.conf", "/usr/lib/tmpfiles.d/otelcol-anonymizer.conf",
+		"/usr/lib/systemd/system/otelcol-anonymizer.service", "/usr/lib/sysusers.d/otelcol-anonymizer.conf",
+		"/usr/lib/tmpfiles.d/otelcol-anonymizer.conf",
 		"/usr/share/doc/otelcol-anonymizer/LICENSE", "/usr/share/doc/otelcol-anonymizer/README.md",
 		"/usr/share/otelcol-anonymizer/models/lib/libonnxruntime.so.1",
 	}, files)
@@ -56,7 +57,7 @@ func TestInstalled(t *testing.T) {
 
 	s := newSite(t)
 	s.binary = filepath.Join(root, "usr", "bin", "otelcol-anonymizer")
-	c := s.start() // with the default configuration, which is the one installed; the models are those installed
+	c := s.start() // with the default configuration and the installed models
 	s.drop(s.clip("talk.mp4"), "talk.mp4")
 	s.awaitVideos(c, "finished", 1)
 	require.NoError(t, c.Stop(20*time.Second))
@@ -67,40 +68,44 @@ func TestServiceUnit(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
-	// verify wants the program to be there: it gets one that is.
+	// verify requires that the program exists, so use one that does.
 	dir := t.TempDir()
 	text := strings.ReplaceAll(string(read(t, unit)), "/usr/bin/otelcol-anonymizer", "/bin/true")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "otelcol-anonymizer.service"), []byte(text), 0o600))
-	out, err := exec.Command("systemd-analyze", "verify", "--man=no", filepath.Join(dir, "otelcol-anonymizer.service")).CombinedOutput()
+	out, err := exec.Command("systemd-analyze", "verify", "--man=no",
+		filepath.Join(dir, "otelcol-anonymizer.service")).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	assert.NotContains(t, string(out), "otelcol-anonymizer.service:", "no complaint about the unit")
+	assert.NotContains(t, string(out), "otelcol-anonymizer.service:", "no warning about the unit")
 
-	// The exposure of a service without any protection is 96, of one with everything but the network taken away about 10.
-	out, err = exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=25", filepath.Join(dir, "otelcol-anonymizer.service")).CombinedOutput()
+	// The exposure of a service without any hardening is 96, that of one with everything but the network denied about
+	// 10.
+	out, err = exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=25",
+		filepath.Join(dir, "otelcol-anonymizer.service")).CombinedOutput()
 	assert.NoError(t, err, "the unit is less hardened than it should be:\n%s", out)
 }
 
-// TestStopsWithinTheUnitsTimeout asks the collector to end in mid-video, as systemd does.
-func TestStopsWithinTheUnitsTimeout(t *testing.T) {
+// TestStopWithinServiceTimeout stops the collector during a video, as systemd does.
+func TestStopWithinServiceTimeout(t *testing.T) {
 	unit := read(t, filepath.Join(collector.Root(), "packaging", "otelcol-anonymizer.service"))
 	match := regexp.MustCompile(`(?m)^TimeoutStopSec=(\d+)$`).FindSubmatch(unit)
 	require.NotNil(t, match)
 	seconds, err := strconv.Atoi(string(match[1]))
 	require.NoError(t, err)
 
-	s, c := inMidVideo(t)
-	require.NoError(t, c.Stop(time.Duration(seconds)*time.Second/4), "a loaded machine has a margin")
-	assert.Empty(t, s.produced(), "nothing half done is left")
+	s, c := startedVideo(t)
+	require.NoError(t, c.Stop(time.Duration(seconds)*time.Second/4), "with a margin for a loaded machine")
+	assert.Empty(t, s.produced(), "nothing unfinished is left")
 
 	c = s.start()
 	s.awaitVideos(c, "finished", 1)
 	require.NoError(t, c.Stop(20*time.Second))
 }
 
-// TestReload changes the configuration in mid-video.
+// TestReload changes the configuration during a video.
 func TestReload(t *testing.T) {
-	s, c := inMidVideo(t)
-	require.NoError(t, os.WriteFile(s.configs[len(s.configs)-1], []byte("receivers: {videoanonymizer: {output: {name: '{name}_new'}}}"), 0o600))
+	s, c := startedVideo(t)
+	require.NoError(t, os.WriteFile(s.configs[len(s.configs)-1],
+		[]byte("receivers: {videoanonymizer: {output: {name: '{name}_new'}}}"), 0o600))
 	require.NoError(t, c.Reload())
 	ctx := t.Context()
 	require.NoError(t, c.Await(ctx, "the video under its new name", 100*time.Millisecond, func() (bool, error) {
@@ -108,15 +113,17 @@ func TestReload(t *testing.T) {
 		return err == nil, ctx.Err()
 	}))
 	require.NoError(t, c.Stop(20*time.Second))
-	assert.Equal(t, reviewed("long_new.mp4"), s.produced(), "the video once")
+	assert.Equal(t, reviewed("long_new.mp4"), s.produced(), "the video exists once")
 }
 
-// inMidVideo is a collector that has done a part of a video of 20 s. Its last configuration is a file.
-func inMidVideo(t *testing.T) (site, *collector.Collector) {
+// startedVideo starts a collector and waits until it has processed part of a video. The site's last configuration is a
+// file.
+func startedVideo(t *testing.T) (site, *collector.Collector) {
 	t.Helper()
 	s := newSite(t)
 	own := filepath.Join(s.dir, "own.yaml")
-	require.NoError(t, os.WriteFile(own, []byte("receivers: {videoanonymizer: {output: {name: '{name}_anonymized'}}}"), 0o600))
+	require.NoError(t, os.WriteFile(own, []byte("receivers: {videoanonymizer: {output: {name: '{name}_anonymized'}}}"),
+		0o600))
 	s.configs = append(s.configs, own)
 	long := filepath.Join(t.TempDir(), "long.mp4")
 	require.NoError(t, footage.Loop(s.clip("walk.mp4"), long, 1))

@@ -31,7 +31,7 @@ func readLogs(t *testing.T, dir string) records {
 	return logs
 }
 
-// checkSpans checks that each frame of each video is one trace with the stages in their places.
+// checkSpans checks that each frame of each video is one trace with its stages in place.
 func checkSpans(t *testing.T, all telemetry.Spans, frames map[string]int) {
 	children := map[pcommon.SpanID]telemetry.Spans{}
 	traces := map[pcommon.TraceID]bool{}
@@ -47,7 +47,7 @@ func checkSpans(t *testing.T, all telemetry.Spans, frames map[string]int) {
 	require.Len(t, videos, len(frames), "one span for each video")
 
 	counted := map[string]int{}
-	judged, people := 0, 0
+	analyzed, people := 0, 0
 	for _, frame := range all.Named("process_single_frame") {
 		require.True(t, frame.ParentSpanID().IsEmpty(), "process_single_frame is a root")
 		require.False(t, traces[frame.TraceID()], "each frame has a trace of its own")
@@ -61,7 +61,8 @@ func checkSpans(t *testing.T, all telemetry.Spans, frames map[string]int) {
 		stages := children[frame.SpanID()]
 		for _, s := range stages {
 			require.Equal(t, frame.TraceID(), s.TraceID())
-			require.Subset(t, []string{"decode", "person_detection", "pose_estimation", "tracking", "visualization", "encode"}, []string{s.Name()})
+			require.Subset(t, []string{"decode", "person_detection", "pose_estimation", "tracking", "visualization",
+				"encode"}, []string{s.Name()})
 			require.LessOrEqual(t, frame.StartTimestamp(), s.StartTimestamp())
 			require.GreaterOrEqual(t, frame.EndTimestamp(), s.EndTimestamp())
 		}
@@ -74,7 +75,7 @@ func checkSpans(t *testing.T, all telemetry.Spans, frames map[string]int) {
 				require.Equal(t, attribute(t, frame, "bbox.count").Int(), attribute(t, detection, "bbox.count").Int())
 				continue
 			}
-			judged++
+			analyzed++
 			assertSteps(t, detection, children)
 		}
 		for _, pose := range stages.Named("pose_estimation") {
@@ -82,7 +83,7 @@ func checkSpans(t *testing.T, all telemetry.Spans, frames map[string]int) {
 		}
 	}
 	assert.Equal(t, frames, counted, "one trace for each frame")
-	assert.GreaterOrEqual(t, judged, len(traces)/3, "at least every third frame is judged")
+	assert.GreaterOrEqual(t, analyzed, len(traces)/3, "at least every third frame is analyzed")
 	assert.Greater(t, people, len(traces), "on average more than one person was detected")
 }
 
@@ -103,7 +104,8 @@ func assertSteps(t *testing.T, stage telemetry.Span, children map[pcommon.SpanID
 		names = append(names, step.Name())
 	}
 	slices.Sort(names)
-	require.Equal(t, []string{"inference", "postprocess", "preprocess"}, slices.Compact(names), "steps of %s", stage.Name())
+	require.Equal(t, []string{"inference", "postprocess", "preprocess"}, slices.Compact(names), "steps of %s",
+		stage.Name())
 }
 
 func attribute(t *testing.T, s telemetry.Span, key string) pcommon.Value {
@@ -115,7 +117,7 @@ func attribute(t *testing.T, s telemetry.Span, key string) pcommon.Value {
 
 type records []plog.LogRecord
 
-// about are the records that name a file.
+// about returns the records that name a file.
 func (all records) about(name string) records {
 	var found records
 	for _, record := range all {

@@ -16,14 +16,14 @@ import (
 //go:embed annotations/*.yaml
 var annotationFiles embed.FS
 
-// annotation is what was seen by eye in some frames of a clip.
+// annotation lists the heads in some frames of a clip, marked by eye.
 type annotation struct {
 	// Clip is a path in build/cache/footage.
 	Clip   string           `yaml:"clip"`
 	Frames []annotatedFrame `yaml:"frames"`
 }
 
-// annotatedFrame holds all heads of a frame.
+// annotatedFrame lists all heads of a frame.
 type annotatedFrame struct {
 	// Frame counts from 0.
 	Frame int    `yaml:"frame"`
@@ -32,24 +32,24 @@ type annotatedFrame struct {
 
 // head is one head in one frame.
 type head struct {
-	// Box reaches from the top of hair or hat to the chin (from behind: to the nape), and from the left to the right edge of
-	// the head; of a head that is cut or hidden, it holds the part that shows.
+	// Box extends from the top of hair or hat to the chin (from behind: to the nape), and from the left to the right
+	// edge of the head. If the head is cut off or partly hidden, it contains the visible part.
 	Box box `yaml:"box"`
 	// View is frontal, profile or away.
 	View string `yaml:"view"`
-	// FaceVisible says that some facial feature shows: an eye, the nose, the mouth, the outline of a cheek.
+	// FaceVisible says that some facial feature is visible: an eye, the nose, the mouth, the outline of a cheek.
 	FaceVisible bool `yaml:"face_visible"`
-	// Occluded says that something hides a part of the head.
+	// Occluded says that something hides part of the head.
 	Occluded bool `yaml:"occluded"`
 }
 
-// box is left, top, right, bottom in pixels, from the upper left corner of the frame; pixel x covers x to x+1.
+// box is left, top, right, bottom in pixels, from the top left corner of the frame; pixel x covers x to x+1.
 type box [4]float64
 
 func (b box) width() float64  { return b[2] - b[0] }
 func (b box) height() float64 { return b[3] - b[1] }
 
-// grown is the box with a part of its width added on both sides, and parts of its height added above and below.
+// grown is the box with a fraction of its width added on both sides, and fractions of its height above and below.
 func (b box) grown(sides, above, below float64) box {
 	w, h := b.width(), b.height()
 	return box{b[0] - sides*w, b[1] - above*h, b[2] + sides*w, b[3] + below*h}
@@ -61,7 +61,7 @@ func (b box) intersects(other box) bool {
 
 func (b box) contains(x, y float64) bool { return x >= b[0] && x < b[2] && y >= b[1] && y < b[3] }
 
-// readAnnotations reads and checks all annotations, in the order of their files' names.
+// readAnnotations reads and validates all annotations, in order of file name.
 func readAnnotations() ([]annotation, error) {
 	names, err := fs.Glob(annotationFiles, "annotations/*.yaml")
 	if err != nil {
@@ -102,7 +102,8 @@ func (a annotation) validate() error {
 				errs = append(errs, fmt.Errorf("frame %d: box %v is not left, top, right, bottom", frame.Frame, h.Box))
 			}
 			if !slices.Contains([]string{"frontal", "profile", "away"}, h.View) {
-				errs = append(errs, fmt.Errorf("frame %d: view %q is not frontal, profile or away", frame.Frame, h.View))
+				errs = append(errs, fmt.Errorf("frame %d: view %q is not frontal, profile or away", frame.Frame,
+					h.View))
 			}
 		}
 	}
@@ -115,8 +116,8 @@ func (a annotation) validate() error {
 // smallHead is the height in pixels below which a head counts as small.
 const smallHead = 12
 
-// groups are the rows of the table that a head counts in. Small, at the edge and in a crowd follow from the boxes: at the
-// edge is within 2 pixels of it; in a crowd is where the box, grown by its size to all sides, meets another head's box.
+// groups are the rows of the table that head i counts in. Small, edge and crowd follow from the boxes: edge is within 2
+// pixels of the frame's edge; crowd is where the box, grown by its size on all sides, meets another head's box.
 func (f annotatedFrame) groups(i, width, height int) []string {
 	h := f.Heads[i]
 	groups := []string{"all heads"}
@@ -143,4 +144,5 @@ func (f annotatedFrame) groups(i, width, height int) []string {
 }
 
 // groupNames are all groups in the order of the table.
-var groupNames = []string{"all heads", "face visible", "frontal", "profile", "away", "small", "edge", "occluded", "crowd"}
+var groupNames = []string{"all heads", "face visible", "frontal", "profile", "away", "small", "edge", "occluded",
+	"crowd"}

@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// video decodes the frames of a file one after the other, as they are stored: 8 bit, 4:2:0, without a change of colour.
+// video decodes the frames of a file one after the other, as they are stored: 8 bit, 4:2:0, without color conversion.
 type video struct {
 	path          string
 	width, height int
@@ -42,7 +42,7 @@ func openVideo(ctx context.Context, path string) (*video, error) {
 	return v, v.command.Start()
 }
 
-// next is the next frame, or io.EOF after the last one.
+// next returns the next frame, or io.EOF after the last one.
 func (v *video) next() (*image.YCbCr, error) {
 	frame := image.NewYCbCr(image.Rect(0, 0, v.width, v.height), image.YCbCrSubsampleRatio420)
 	for _, plane := range [][]byte{frame.Y, frame.Cb, frame.Cr} {
@@ -56,7 +56,7 @@ func (v *video) next() (*image.YCbCr, error) {
 	return frame, nil
 }
 
-// close ends the decoder, which may be in the middle of the video.
+// close stops the decoder, even in the middle of the video.
 func (v *video) close() {
 	_ = v.command.Process.Kill()
 	_ = v.command.Wait()

@@ -15,11 +15,15 @@ import (
 	"strings"
 )
 
-// cascade is a face detector that shares nothing with the program's models: a boosted cascade of Haar-like features, as P. Viola
-// and M. Jones describe it in "Rapid Object Detection using a Boosted Cascade of Simple Features", 2001, trained by OpenCV's
+// cascade is a face detector that is independent of the program's models: a boosted cascade of Haar-like features (P.
+// Viola and M. Jones, "Rapid Object Detection using a Boosted Cascade of Simple Features", 2001), trained by the OpenCV
 // project and read from its files.
+//
+// gocv's CascadeClassifier is not an option: the objdetect module of gocv v0.43 does not compile with Debian 12's
+// OpenCV 4.6 (it calls FaceDetectorYN::create with buffers), and Debian's package of that module installs some 60
+// others.
 type cascade struct {
-	width, height int // of the window in which it looks for a face
+	width, height int // of the search window, in pixels
 	stages        []stage
 	features      [][]weighted
 }
@@ -29,8 +33,8 @@ type stage struct {
 	trees     []tree
 }
 
-// tree has nodes that compare a feature with a threshold; what is left of it, or right, is a node (above 0) or the negative
-// index of a leaf.
+// tree has nodes that compare a feature with a threshold. Their left and right children are nodes (above 0) or leaves
+// (negated index).
 type tree struct {
 	nodes  []node
 	leaves []float64
@@ -41,16 +45,19 @@ type node struct {
 	threshold            float64
 }
 
-// weighted is a rectangle of a feature.
+// weighted is one rectangle of a feature, in pixels of the search window.
 type weighted struct {
 	x, y, w, h int
 	weight     float64
 }
 
-// found are the faces of a frame that lie on an annotated head.
+// found returns the faces of a frame that overlap an annotated head.
 func (c *cascade) found(frame *image.YCbCr, heads []head) []box {
-	// The smallest window is smaller than a head's box by about a third.
-	if !slices.ContainsFunc(heads, func(h head) bool { return h.FaceVisible && h.Box.height() > 1.4*float64(c.height) }) {
+	// The smallest window is about a third smaller than a head's box.
+	if !slices.ContainsFunc(heads, func(h head) bool {
+		return h.FaceVisible &&
+			h.Box.height() > 1.4*float64(c.height)
+	}) {
 		return nil
 	}
 	return slices.DeleteFunc(c.faces(frame), func(face box) bool {
@@ -58,7 +65,7 @@ func (c *cascade) found(frame *image.YCbCr, heads []head) []box {
 	})
 }
 
-// foundAgain is how many of the faces of a frame's source are found in the frame, too.
+// foundAgain counts the faces of the source's frame that are also found in the frame of the output.
 func (c *cascade) foundAgain(frame *image.YCbCr, faces []box) int {
 	if len(faces) == 0 {
 		return 0
@@ -73,7 +80,7 @@ func (c *cascade) foundAgain(frame *image.YCbCr, faces []box) int {
 	return n
 }
 
-// readCascade reads a file of OpenCV's newer format.
+// readCascade reads a cascade in OpenCV's current XML format.
 func readCascade(path string) (*cascade, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -112,7 +119,7 @@ func parseCascade(data []byte) (*cascade, error) {
 			list = append(list, value)
 		}
 		if len(list)%multiple != 0 {
-			errs = append(errs, fmt.Errorf("%q: %d numbers are no multiple of %d", text, len(list), multiple))
+			errs = append(errs, fmt.Errorf("%q: %d numbers are not a multiple of %d", text, len(list), multiple))
 			return nil
 		}
 		return list
@@ -138,7 +145,7 @@ func parseCascade(data []byte) (*cascade, error) {
 		c.features = append(c.features, feature)
 	}
 	if len(c.stages) == 0 || len(c.features) == 0 || c.width < 3 || c.height < 3 {
-		errs = append(errs, errors.New("this is no cascade of Haar-like features"))
+		errs = append(errs, errors.New("not a cascade of Haar-like features"))
 	}
 	return c, errors.Join(errs...)
 }
@@ -148,7 +155,7 @@ const (
 	minNeighbors = 3    // windows that must agree on a face
 )
 
-// faces finds the faces of a frame by its luma.
+// faces finds the faces of a frame in its luma.
 func (c *cascade) faces(frame *image.YCbCr) []box {
 	var hits []box
 	size := frame.Rect.Size()
@@ -173,13 +180,13 @@ func (c *cascade) faces(frame *image.YCbCr) []box {
 	}
 }
 
-// accepts says whether all stages take the window at x, y for a face.
+// accepts reports whether all stages accept the window at x, y as a face.
 func (c *cascade) accepts(in *integral, x, y int) bool {
-	// Features are measured in standard deviations of the window without its rim.
+	// Features are normalized by the standard deviation of the window without its border.
 	area := float64((c.width - 2) * (c.height - 2))
 	sum, squares := in.sum(x+1, y+1, c.width-2, c.height-2), in.squareSum(x+1, y+1, c.width-2, c.height-2)
 	deviation := math.Sqrt(max(area*squares-sum*sum, 0))
-	if deviation < 10*area { // flatter than ten shades: no face
+	if deviation < 10*area { // less contrast than ten gray levels: not a face
 		return false
 	}
 	for _, s := range c.stages {
@@ -194,7 +201,7 @@ func (c *cascade) accepts(in *integral, x, y int) bool {
 	return true
 }
 
-// leaf walks down a tree and gives the negative index of the leaf.
+// leaf walks down a tree and returns the negated index of the leaf.
 func (c *cascade) leaf(t tree, in *integral, x, y int, deviation float64) int {
 	at := 0
 	for {
@@ -214,13 +221,13 @@ func (c *cascade) leaf(t tree, in *integral, x, y int, deviation float64) int {
 	}
 }
 
-// integral holds the sums of all pixels above and to the left, so that the sum of any rectangle takes four look-ups.
+// integral holds the sums of all pixels above and to the left, so that the sum of any rectangle takes four lookups.
 type integral struct {
 	stride        int
 	sums, squares []float64
 }
 
-// newIntegral scales a frame to a size, by the mean of four neighbours, and sums it up.
+// newIntegral scales the luma of a frame, by the mean of four samples, and builds its integral image.
 func newIntegral(frame *image.YCbCr, width, height int) *integral {
 	in := &integral{stride: width + 1}
 	in.sums, in.squares = make([]float64, in.stride*(height+1)), make([]float64, in.stride*(height+1))
@@ -253,7 +260,7 @@ func rectangle(sums []float64, stride, x, y, w, h int) float64 {
 	return sums[top] - sums[top+w] - sums[bottom] + sums[bottom+w]
 }
 
-// grouped joins windows that overlap into one face each, and drops those that too few agree on.
+// grouped merges overlapping windows into one face each, and drops faces with too few windows.
 func grouped(hits []box) []box {
 	var sums []box
 	var counts []float64
@@ -281,7 +288,7 @@ func grouped(hits []box) []box {
 	return faces
 }
 
-// overlap is the intersection of two boxes by their union.
+// overlap is the intersection over union of two boxes, 0..1.
 func overlap(a, b box) float64 {
 	w, h := min(a[2], b[2])-max(a[0], b[0]), min(a[3], b[3])-max(a[1], b[1])
 	if w <= 0 || h <= 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// darkAboveBright accepts windows whose upper half is darker than the lower one by a standard deviation.
+// darkAboveBright accepts windows whose upper half is darker than the lower half by a standard deviation.
 const darkAboveBright = `<?xml version="1.0"?>
 <opencv_storage><cascade type_id="opencv-cascade-classifier">
   <stageType>BOOST</stageType><featureType>HAAR</featureType><height>8</height><width>8</width>
@@ -21,7 +21,7 @@ const darkAboveBright = `<?xml version="1.0"?>
   <features>
     <_><rects><_>0 0 8 8 -1.</_><_>0 4 8 4 2.</_></rects></_></features></cascade></opencv_storage>`
 
-func TestCascadeFindsWhatItDescribes(t *testing.T) {
+func TestCascadeFindsFaces(t *testing.T) {
 	c, err := parseCascade([]byte(darkAboveBright))
 	require.NoError(t, err)
 	assert.Equal(t, [2]int{8, 8}, [2]int{c.width, c.height})
@@ -44,12 +44,12 @@ func TestCascadeFindsWhatItDescribes(t *testing.T) {
 	found := c.found(frame, heads)
 	require.NotEmpty(t, found)
 	assert.Equal(t, len(found), c.foundAgain(frame, found))
-	assert.Zero(t, c.foundAgain(gray(64, 64, 128), found), "what is masked is not found")
-	assert.Empty(t, c.found(frame, []head{{Box: box{50, 50, 64, 64}, FaceVisible: true}}), "a face on nobody")
-	assert.Empty(t, c.found(frame, []head{{Box: box{20, 20, 44, 44}}}), "nobody shows a face")
+	assert.Zero(t, c.foundAgain(gray(64, 64, 128), found), "a masked face is not found")
+	assert.Empty(t, c.found(frame, []head{{Box: box{50, 50, 64, 64}, FaceVisible: true}}), "a face outside all heads")
+	assert.Empty(t, c.found(frame, []head{{Box: box{20, 20, 44, 44}}}), "no face is visible")
 }
 
-func TestCascadeTakesContrastForGranted(t *testing.T) {
+func TestCascadeRejectsFlatAndInvertedFrames(t *testing.T) {
 	c, err := parseCascade([]byte(darkAboveBright))
 	require.NoError(t, err)
 	upsideDown := gray(64, 64, 240)
@@ -60,9 +60,9 @@ func TestCascadeTakesContrastForGranted(t *testing.T) {
 	assert.Empty(t, c.faces(gray(64, 64, 128)))
 }
 
-func TestBadCascadesAreRefused(t *testing.T) {
+func TestInvalidCascadeFiles(t *testing.T) {
 	for name, text := range map[string]string{
-		"no XML":     "<opencv",
+		"not XML":    "<opencv",
 		"no cascade": "<opencv_storage></opencv_storage>",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestIntegralSums(t *testing.T) {
 	assert.InDelta(t, (1+2+5+6)/4.0, newIntegral(frame, 2, 1).sum(0, 0, 1, 1), 1e-9)
 }
 
-func TestGroupedFacesNeedNeighbors(t *testing.T) {
+func TestFacesNeedNeighboringWindows(t *testing.T) {
 	a, b := box{10, 10, 20, 20}, box{50, 50, 60, 60}
 	assert.Equal(t, []box{a}, grouped([]box{a, b, a, b, a}))
 	assert.InDelta(t, 1.0/3, overlap(box{0, 0, 2, 2}, box{1, 0, 3, 2}), 1e-9)

@@ -1,8 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command recall measures how many heads the built program masks. It takes real footage through it, compares each output with
-// its source pixel by pixel, looks up the heads that were annotated by eye, and writes docs/recall.md. `make recall` runs it.
+// Command recall measures how many heads the built program masks. It runs the program on real footage, compares each
+// output with its source pixel by pixel, checks the heads annotated by eye, and writes docs/recall.md. `make recall`
+// runs it.
 package main
 
 import (
@@ -27,9 +28,11 @@ import (
 )
 
 func main() {
-	sheet := flag.String("sheet", "", "folder for pictures of the heads that are not covered, out of the outputs")
-	only := flag.String("only", "", "measure these variants alone, such as \"default,thorough\", and print the figures without writing them down")
-	clips := flag.String("clips", "", "measure these clips alone, such as \"stills.mp4,talk.mp4\", and print the figures without writing them down")
+	sheet := flag.String("sheet", "", "directory for images of the heads that are not covered, cut from the outputs")
+	only := flag.String("only", "",
+		"measure only these variants, such as \"default,thorough\", and print the report instead of writing it")
+	clips := flag.String("clips", "",
+		"measure only these clips, such as \"stills.mp4,talk.mp4\", and print the report instead of writing it")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, *only, *clips, *sheet)
@@ -64,14 +67,14 @@ func run(ctx context.Context, only, clips, sheet string) error {
 	var results []result
 	for _, v := range variants {
 		if reason := refused(ctx, v); reason != "" {
-			fmt.Printf("recall: %s is left out: %s\n", v.name, reason)
+			fmt.Printf("recall: skipping %s: %s\n", v.name, reason)
 			results = append(results, result{variant: v, skipped: reason})
 			continue
 		}
 		fmt.Printf("recall: %s\n", v.name)
 		r, err := measure(ctx, v, independent, annotations)
 		if errors.Is(err, errNotStarted) && v.settings != "" {
-			fmt.Printf("recall: %s is left out: %v\n", v.name, err)
+			fmt.Printf("recall: skipping %s: %v\n", v.name, err)
 			results = append(results, result{variant: v, skipped: err.Error()})
 			continue
 		}
@@ -92,7 +95,7 @@ func run(ctx context.Context, only, clips, sheet string) error {
 	return saveReport(annotations, results)
 }
 
-// chosen are those of all that a list names, separated by commas; all of them if it is empty.
+// chosen are those items of all that a comma-separated list names; all of them if the list is empty.
 func chosen[T any](all []T, list, what string, name func(T) string) ([]T, error) {
 	if list == "" {
 		return all, nil
@@ -101,15 +104,15 @@ func chosen[T any](all []T, list, what string, name func(T) string) ([]T, error)
 	for wanted := range strings.SplitSeq(list, ",") {
 		i := slices.IndexFunc(all, func(t T) bool { return name(t) == wanted })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no %s %q", what, wanted)
+			return nil, fmt.Errorf("unknown %s %q", what, wanted)
 		}
 		some = append(some, all[i])
 	}
 	return some, nil
 }
 
-// configs lay a variant over the default configuration. Masks are of a colour that footage hardly holds, and outputs without
-// loss, so that exactly the masked pixels differ.
+// configs apply a variant to the default configuration. Masks have a color that is rare in footage, and outputs are
+// lossless, so that exactly the masked pixels differ.
 func configs(v variant) []string {
 	return []string{
 		fmt.Sprintf(`yaml:{receivers: {videoanonymizer: {
@@ -122,7 +125,7 @@ func configs(v variant) []string {
 	}
 }
 
-// refused is why the program does not accept a variant; empty if it does.
+// refused returns why the program rejects a variant's settings; empty if it accepts them.
 func refused(ctx context.Context, v variant) string {
 	args := []string{"validate", "--config", filepath.Join(collector.Root(), "config", "config.yaml")}
 	for _, config := range configs(v) {
@@ -137,16 +140,17 @@ func refused(ctx context.Context, v variant) string {
 	return lastLine(output)
 }
 
-// lastLine is what a program says last, which is why it ended.
+// lastLine is the last line of a program's output, which says why it ended.
 func lastLine(output []byte) string {
 	output = bytes.TrimSpace(output)
 	return string(bytes.TrimSpace(output[bytes.LastIndexByte(output, '\n')+1:]))
 }
 
-// errNotStarted is the error of a program that does not run with a variant's settings, for want of a model for instance.
+// errNotStarted is the error of a program that does not start with a variant's settings, for instance because a model
+// is missing.
 var errNotStarted = errors.New("the program does not start")
 
-// measure takes all clips through a collector of the variant, and scores its outputs.
+// measure runs all clips through a collector with the variant's settings, and scores its outputs.
 func measure(ctx context.Context, v variant, independent *cascade, annotations []annotation) (r result, err error) {
 	r = result{variant: v}
 	dir, err := os.MkdirTemp("", "recall")
@@ -171,13 +175,13 @@ func measure(ctx context.Context, v variant, independent *cascade, annotations [
 	outputs, err := anonymize(ctx, c, dir, annotations)
 	if err = errors.Join(err, c.Stop(time.Minute)); err != nil {
 		said, _ := os.ReadFile(log.Name())
-		return r, fmt.Errorf("%w; the collector said:\n%s", err, said)
+		return r, fmt.Errorf("%w; the collector printed:\n%s", err, said)
 	}
 	r.CPU = c.CPUTime()
 	return r, r.scoreAll(ctx, independent, annotations, outputs)
 }
 
-// scoreAll scores the clips side by side.
+// scoreAll scores the clips concurrently.
 func (r *result) scoreAll(ctx context.Context, independent *cascade, annotations []annotation, outputs []string) error {
 	scored := make([]result, len(annotations))
 	errs := make([]error, len(annotations))

@@ -18,10 +18,10 @@ import (
 
 var report = template.Must(template.New("").Parse(`# Recall
 
-` + "`make recall`" + ` writes this page. It takes real footage through the built program, once for each variant below, and compares
+` + "`make recall`" + ` writes this page. It runs the built program on real footage, once for each variant below, and compares
 each output with its source pixel by pixel: {{.Heads}} heads in {{.Annotated}} frames of {{len .Clips}} clips, annotated by eye in
-[test/recall/annotations](../test/recall/annotations). A head's box reaches from the top of hair or hat to the chin (from
-behind: to the nape). **A head is covered when at least 90 % of the ellipse inscribed in its box are masked.**
+[test/recall/annotations](../test/recall/annotations). A head's box extends from the top of hair or hat to the chin (from
+behind: to the nape). **A head is covered when at least 90 % of the ellipse inscribed in its box is masked.**
 
 | heads covered |{{range .Measured}} {{.}} |{{end}}
 | --- |{{range .Measured}} ---: |{{end}}
@@ -32,15 +32,15 @@ behind: to the nape). **A head is covered when at least 90 % of the ellipse insc
 In the table,
 
 - *small* is less than {{.Small}} pixels high; *edge* is within 2 pixels of the frame's edge; *crowd* is where the box, grown by its
-  size to all sides, meets another head's;
+  size on all sides, meets another head's;
 - *blinks* are counted over all {{.Frames}} frames: connected regions of at least 12 pixels, masked in the frames before and after
-  but not in this one, that are at least a quarter of the connected mask of the frame before, and 90 % of what is masked of
-  it in both; those that are less of it are masks that *shrink for a frame*;
-- *outside people* is the masked part of the annotated frames that lies on nobody: beyond half a head above, six heads
-  below and a head's width and a half beside each head;
-- *faces found again* are those that OpenCV's Haar cascade ` + "`frontalface_alt2`" + `, which shares nothing with the program's
-  models, finds in annotated frames of the sources on annotated heads, and at the same place in the outputs;
-- *CPU a frame* is that of the program and its child processes, with lossless output, over all clips.
+  but not in this one, that are at least a quarter of the connected mask in the frame before, and at least 90 % of what
+  is masked both before and after; smaller regions are masks that *shrink for a frame*;
+- *outside people* is the masked part of the annotated frames that does not belong to a person: beyond half a head above,
+  six heads below and one and a half head widths to each side of a head;
+- *faces found again* are those that OpenCV's Haar cascade ` + "`frontalface_alt2`" + `, which is independent of the program's
+  models, finds on annotated heads in the sources, and again at the same place in the outputs;
+- *CPU per frame* is the CPU time of the program and its child processes, with lossless output, over all clips.
 
 {{range .Weak}}## Heads not covered: {{.Name}}
 
@@ -55,8 +55,8 @@ Blinks: {{.}}.
 {{end}}{{with .Outside}}
 Masked most outside people:{{range $i, $f := .}}{{if $i}};{{end}} {{printf "%.1f %%" .Percent}} of {{.Clip}} frame {{.Frame}}{{end}}.
 {{end}}
-{{end}}Pictures of all of them, out of the outputs: ` + "`go run ./test/recall -sheet DIRECTORY`" + `, and with ` + "`-only NAME`" + ` for one
-variant alone; of a blink, the frames before and after it, too.
+{{end}}For images of all of them, cut from the outputs, run ` + "`go run ./test/recall -sheet DIRECTORY`" + `, and with ` + "`-only NAME`" + ` for one
+variant only. Those of a blink include the frames before and after it.
 `))
 
 // weakest are the heads that are not covered, the least covered first.
@@ -71,7 +71,7 @@ func weakest(r result) []scoredHead {
 	return weak
 }
 
-// mostOutside are the five frames of which most is masked outside people.
+// mostOutside are the five frames with the most masked outside people.
 func mostOutside(r result) []scoredFrame {
 	frames := slices.Clone(r.Outside)
 	slices.SortStableFunc(frames, func(a, b scoredFrame) int { return cmp.Compare(b.Share, a.Share) })
@@ -81,7 +81,7 @@ func mostOutside(r result) []scoredFrame {
 // What describes a head.
 func (h scoredHead) What() string { return strings.Join(h.Groups[1:], ", ") }
 
-// Percent is the part that is masked.
+// Percent is the masked part of the head, in percent.
 func (h scoredHead) Percent() float64 { return 100 * h.Coverage }
 
 // listed is how many uncovered heads of a variant are listed.
@@ -106,7 +106,7 @@ func writeReport(w io.Writer, annotations []annotation, results []result) error 
 	for _, r := range results {
 		about := fmt.Sprintf("**%s**: %s", r.name, r.about)
 		if r.skipped != "" {
-			page.Variants = append(page.Variants, about+"; left out: this build does not take these settings.")
+			page.Variants = append(page.Variants, about+"; skipped: this build does not accept these settings.")
 			continue
 		}
 		page.Variants = append(page.Variants, about+".")
@@ -134,7 +134,7 @@ func tearList(tears []scoredTear) string {
 	return strings.Join(list[:min(len(list), listed)], "; ")
 }
 
-// rows is the body of the table.
+// rows are the body of the table.
 func rows(clips []string, results []result) [][]string {
 	var rows [][]string
 	add := func(name string, cell func(result) string) {
@@ -178,13 +178,13 @@ func rows(clips []string, results []result) [][]string {
 		}
 		return fmt.Sprintf("%.2f %%", most)
 	})
-	add("CPU a frame", func(r result) string {
+	add("CPU per frame", func(r result) string {
 		return fmt.Sprintf("%.0f ms", r.CPU.Seconds()*1000/float64(max(1, r.Frames)))
 	})
 	return rows
 }
 
-// meanOutside is the percentage of an annotated frame that is masked outside people, by the mean.
+// meanOutside is the mean percentage of an annotated frame that is masked outside people.
 func (r result) meanOutside() (percent float64) {
 	for _, frame := range r.Outside {
 		percent += frame.Percent() / float64(len(r.Outside))
@@ -192,10 +192,11 @@ func (r result) meanOutside() (percent float64) {
 	return percent
 }
 
-// summary is the figures that matter most, in a line.
+// summary is one line with the most important figures.
 func (r result) summary() string {
 	blinks, _ := r.tears()
-	return fmt.Sprintf("heads covered %s, with a face %s, blinks %d, masked outside people %.2f %%", ratio(r.count(groupNames[0])),
+	return fmt.Sprintf("heads covered %s, with a face %s, blinks %d, masked outside people %.2f %%",
+		ratio(r.count(groupNames[0])),
 		ratio(r.count("face visible")), blinks, r.meanOutside())
 }
 
@@ -206,7 +207,7 @@ func ratio(covered, all int) string {
 	return fmt.Sprintf("%.1f %% (%d/%d)", 100*float64(covered)/float64(all), covered, all)
 }
 
-// saveReport writes docs/recall.md and shows it.
+// saveReport writes docs/recall.md and prints it.
 func saveReport(annotations []annotation, results []result) error {
 	path := filepath.Join(collector.Root(), "docs", "recall.md")
 	file, err := os.Create(path)

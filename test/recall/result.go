@@ -12,26 +12,26 @@ import (
 	"time"
 )
 
-// coveredFrom is the part of a head's ellipse from which the head counts as covered.
+// coveredFrom is the masked part of a head's ellipse from which on the head counts as covered.
 const coveredFrom = 0.9
 
-// result is what was measured of one variant.
+// result is what was measured for one variant.
 type result struct {
 	variant
-	// skipped is why nothing was measured.
+	// skipped says why nothing was measured.
 	skipped string
 	CPU     time.Duration // of the program and its child processes, over all clips
 	Heads   []scoredHead
 	Frames  int // of all clips
 	Tears   []scoredTear
-	// Faces is how many faces an independent detector finds in the annotated frames of the sources, and Again how many of them
-	// in those of the outputs.
+	// Faces counts the faces that an independent detector finds in the annotated frames of the sources, and Again those
+	// of them that it also finds in the outputs.
 	Faces, Again int
-	// Outside is the masked part of the frame that lies on no person, for each annotated frame.
+	// Outside is the masked part of each annotated frame that does not belong to a person.
 	Outside []scoredFrame
 }
 
-// scoredFrame is the part of an annotated frame that is masked and lies on no person.
+// scoredFrame is the masked part of an annotated frame that does not belong to a person.
 type scoredFrame struct {
 	Clip  string
 	Frame int
@@ -47,18 +47,18 @@ type scoredHead struct {
 	Clip     string
 	Frame    int
 	Groups   []string
-	Coverage float64 // 0..1
-	picture  *image.RGBA
+	Coverage float64     // 0..1
+	cut      *image.RGBA // of the output; nil if covered
 }
 
 func (h scoredHead) covered() bool { return h.Coverage >= coveredFrom }
 
-// scoredTear is a place where a part of a mask is missing in one frame.
+// scoredTear is a region where a mask is missing for one frame.
 type scoredTear struct {
 	tear
-	Clip     string
-	Frame    int
-	pictures [3]*image.RGBA // the frame before, the frame itself, the frame after
+	Clip  string
+	Frame int
+	cuts  [3]*image.RGBA // of the output: the frame before, the frame itself, the frame after
 }
 
 // score compares an output with its source, frame by frame.
@@ -74,10 +74,11 @@ func (r *result) score(ctx context.Context, independent *cascade, a annotation, 
 	}
 	defer output.close()
 	if source.width != output.width || source.height != output.height {
-		return fmt.Errorf("%s is %dx%d, its source %dx%d", outputPath, output.width, output.height, source.width, source.height)
+		return fmt.Errorf("%s is %dx%d, its source %dx%d", outputPath, output.width, output.height, source.width,
+			source.height)
 	}
 	annotated := a.Frames
-	// Of the frame before, and of the one before that.
+	// Masks and outputs of the previous frame, and of the one before it.
 	var last, before bitmap
 	var lastOutput, beforeOutput *image.YCbCr
 	for n := 0; ; n++ {
@@ -93,7 +94,7 @@ func (r *result) score(ctx context.Context, independent *cascade, a annotation, 
 		if n >= 2 {
 			for _, t := range tears(before, last, now) {
 				r.Tears = append(r.Tears, scoredTear{tear: t, Clip: a.Clip, Frame: n - 1,
-					pictures: [3]*image.RGBA{cutOut(beforeOutput, t.box), cutOut(lastOutput, t.box), cutOut(is, t.box)}})
+					cuts: [3]*image.RGBA{cutOut(beforeOutput, t.box), cutOut(lastOutput, t.box), cutOut(is, t.box)}})
 			}
 		}
 		before, last = last, now
@@ -108,12 +109,12 @@ func (r *result) score(ctx context.Context, independent *cascade, a annotation, 
 		}
 	}
 	if len(annotated) > 0 {
-		return fmt.Errorf("%s has no frame %d, which is annotated", sourcePath, annotated[0].Frame)
+		return fmt.Errorf("%s has no frame %d, but the annotations do", sourcePath, annotated[0].Frame)
 	}
 	return nil
 }
 
-// add joins what was scored of another clip.
+// add includes the scores of another clip.
 func (r *result) add(o result) {
 	r.Heads = append(r.Heads, o.Heads...)
 	r.Frames += o.Frames
@@ -128,14 +129,14 @@ func (r *result) scoreFrame(clip string, frame annotatedFrame, m bitmap, output 
 		scored := scoredHead{head: h, Clip: clip, Frame: frame.Frame,
 			Groups: frame.groups(i, m.width, m.height), Coverage: coverage(m, h.Box)}
 		if !scored.covered() {
-			scored.picture = cutOut(output, h.Box)
+			scored.cut = cutOut(output, h.Box)
 		}
 		r.Heads = append(r.Heads, scored)
 	}
 	r.Outside = append(r.Outside, scoredFrame{clip, frame.Frame, outside(m, frame.Heads)})
 }
 
-// count is how many heads of a group there are, and how many of them are covered.
+// count counts the heads of a group, and those of them that are covered.
 func (r result) count(group string) (covered, all int) {
 	for _, h := range r.Heads {
 		for _, g := range h.Groups {
@@ -151,7 +152,7 @@ func (r result) count(group string) (covered, all int) {
 	return covered, all
 }
 
-// tears is how many masks blink, and how many shrink for a frame.
+// tears counts the masks that blink, and those that shrink for a frame.
 func (r result) tears() (blinks, shrinks int) {
 	for _, t := range r.Tears {
 		if t.blink {

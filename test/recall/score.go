@@ -5,7 +5,7 @@ package main
 
 import "image"
 
-// bitmap says of each pixel of a frame whether it is masked.
+// bitmap tells for each pixel of a frame whether it is set.
 type bitmap struct {
 	width, height int
 	set           []bool
@@ -17,7 +17,7 @@ func newBitmap(width, height int) bitmap {
 
 func (b bitmap) at(x, y int) bool { return b.set[y*b.width+x] }
 
-// share is the part 0..1 of the frame that is set.
+// share is the part 0..1 of the pixels that is set.
 func (b bitmap) share() float64 {
 	n := 0
 	for _, set := range b.set {
@@ -28,8 +28,9 @@ func (b bitmap) share() float64 {
 	return float64(n) / float64(len(b.set))
 }
 
-// masked compares a frame with its source. A pixel is masked when its luma differs, or when its chroma does and its luma is the
-// mask's, that is the most frequent one among those that differ: chroma alone would also tell of the pixel next to a mask.
+// masked compares a frame with its source. A pixel is masked if its luma differs, or if its chroma differs and its luma
+// is that of the mask, which is the most frequent luma among the pixels that differ. Chroma alone would include pixels
+// next to a mask.
 func masked(source, output *image.YCbCr) bitmap {
 	size := source.Rect.Size()
 	m := newBitmap(size.X, size.Y)
@@ -61,7 +62,7 @@ func masked(source, output *image.YCbCr) bitmap {
 	return m
 }
 
-// coverage is the part 0..1 of the ellipse inscribed in a box that is masked: of the pixels whose centre lies in it.
+// coverage is the masked part 0..1 of the ellipse inscribed in a box, counted over the pixels with their center in it.
 func coverage(m bitmap, b box) float64 {
 	cx, cy := (b[0]+b[2])/2, (b[1]+b[3])/2
 	rx, ry := b.width()/2, b.height()/2
@@ -84,11 +85,11 @@ func coverage(m bitmap, b box) float64 {
 	return float64(covered) / float64(inside)
 }
 
-// person is the part of a frame in which a mask may lie on the person that a head belongs to, and not beside: from half a head
-// above it to six heads below it, and a head's width and a half to each side.
+// person is the region of the person that a head belongs to: from half a head above it to six heads below it, and one
+// and a half head widths to each side.
 func person(head box) box { return head.grown(1.5, 0.5, 6) }
 
-// outside is the part 0..1 of the frame that is masked and lies on no person.
+// outside is the part 0..1 of the frame that is masked and does not belong to a person.
 func outside(m bitmap, heads []head) float64 {
 	n := 0
 	for y := range m.height {
@@ -108,9 +109,9 @@ func outside(m bitmap, heads []head) float64 {
 	return float64(n) / float64(len(m.set))
 }
 
-// A tear is a connected region of at least tearPixels pixels that is masked in the frames before and after but not in this one,
-// and at least tearShare of the connected mask of the frame before that it is torn out of. Where at least blinkShare of what is
-// masked both before and after is missing, the mask blinks; else it shrinks for a frame.
+// A tear is a connected region of at least tearPixels pixels that is masked in the frames before and after but not in
+// this one, and that is at least tearShare of the connected mask in the frame before. If it is at least blinkShare of
+// what is masked both before and after, the mask blinks; otherwise it shrinks for a frame.
 const (
 	tearPixels = 12
 	tearShare  = 0.25
@@ -122,7 +123,7 @@ type tear struct {
 	blink bool
 }
 
-// tears finds them in three successive frames.
+// tears finds the tears in the second of three successive frames.
 func tears(before, now, after bitmap) []tear {
 	both, torn := newBitmap(now.width, now.height), newBitmap(now.width, now.height)
 	for i := range both.set {
@@ -136,7 +137,7 @@ func tears(before, now, after bitmap) []tear {
 	beforeLabels, beforeSizes := components(before)
 	bothLabels, bothSizes := components(both)
 	boxes := make([]box, len(tornSizes))
-	at := make([]int, len(tornSizes)) // a pixel of each; what is connected in torn is so in the others, too
+	at := make([]int, len(tornSizes)) // a pixel of each; what is connected in torn is also connected in the others
 	for i, label := range tornLabels {
 		if label == 0 {
 			continue
@@ -160,7 +161,7 @@ func tears(before, now, after bitmap) []tear {
 	return found
 }
 
-// components labels the regions of a bitmap that are connected over edges: 0 is not set, n is region n-1 of the sizes.
+// components labels the 4-connected regions of a bitmap: 0 is not set, n is the region of sizes[n-1].
 func components(b bitmap) (labels, sizes []int) {
 	labels = make([]int, len(b.set))
 	var stack []int

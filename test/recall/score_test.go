@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// drawn is a bitmap out of rows, in which # is set.
+// drawn is a bitmap given as rows, where # is set.
 func drawn(rows ...string) bitmap {
 	b := newBitmap(len(rows[0]), len(rows))
 	for y, row := range rows {
@@ -23,7 +23,7 @@ func drawn(rows ...string) bitmap {
 	return b
 }
 
-// filled is a bitmap in which the given rectangles are set.
+// filled is a bitmap with the given rectangles set.
 func filled(width, height int, rects ...image.Rectangle) bitmap {
 	b := newBitmap(width, height)
 	for _, r := range rects {
@@ -36,7 +36,7 @@ func filled(width, height int, rects ...image.Rectangle) bitmap {
 	return b
 }
 
-// gray is a frame of one shade without colour.
+// gray is a frame of one shade of gray.
 func gray(width, height int, luma byte) *image.YCbCr {
 	frame := image.NewYCbCr(image.Rect(0, 0, width, height), image.YCbCrSubsampleRatio420)
 	copy(frame.Y, bytes.Repeat([]byte{luma}, len(frame.Y)))
@@ -45,7 +45,7 @@ func gray(width, height int, luma byte) *image.YCbCr {
 	return frame
 }
 
-// paint fills pixels with luma 100, and gives colour to every chroma sample that one of them touches.
+// paint fills pixels with luma 100, and colors every chroma sample that they share.
 func paint(frame *image.YCbCr, r image.Rectangle) {
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for x := r.Min.X; x < r.Max.X; x++ {
@@ -55,13 +55,13 @@ func paint(frame *image.YCbCr, r image.Rectangle) {
 	}
 }
 
-func TestMaskedIsWhatDiffers(t *testing.T) {
+func TestMaskedPixels(t *testing.T) {
 	rect := image.Rect(3, 3, 9, 10) // odd, so that chroma reaches beyond it
 	for name, luma := range map[string]byte{"dark": 20, "bright": 235} {
 		t.Run(name, func(t *testing.T) {
 			source, output := gray(16, 14, luma), gray(16, 14, luma)
 			paint(output, rect)
-			assert.Equal(t, filled(16, 14, rect), masked(source, output), "chroma beyond the mask is no mask")
+			assert.Equal(t, filled(16, 14, rect), masked(source, output), "chroma beyond the mask does not count")
 		})
 	}
 	t.Run("pixels of the mask's own luma", func(t *testing.T) {
@@ -76,28 +76,29 @@ func TestMaskedIsWhatDiffers(t *testing.T) {
 	})
 }
 
-func TestCoverageCountsTheEllipse(t *testing.T) {
+func TestCoverage(t *testing.T) {
 	b := box{10, 20, 50, 80}
 	tests := map[string]struct {
 		mask bitmap
 		want float64
 	}{
-		"all":              {filled(100, 100, image.Rect(0, 0, 100, 100)), 1},
-		"none":             {filled(100, 100, image.Rect(50, 0, 100, 100), image.Rect(0, 80, 100, 100)), 0},
-		"left half":        {filled(100, 100, image.Rect(0, 0, 30, 100)), 0.5},
-		"upper half":       {filled(100, 100, image.Rect(0, 0, 100, 50)), 0.5},
-		"corners alone":    {filled(100, 100, image.Rect(10, 20, 15, 28), image.Rect(45, 72, 50, 80)), 0},
-		"lower tenth open": {filled(100, 100, image.Rect(0, 0, 100, 74)), 0.948}, // the segment of a circle of 1/10 of its height
+		"all":           {filled(100, 100, image.Rect(0, 0, 100, 100)), 1},
+		"none":          {filled(100, 100, image.Rect(50, 0, 100, 100), image.Rect(0, 80, 100, 100)), 0},
+		"left half":     {filled(100, 100, image.Rect(0, 0, 30, 100)), 0.5},
+		"upper half":    {filled(100, 100, image.Rect(0, 0, 100, 50)), 0.5},
+		"corners alone": {filled(100, 100, image.Rect(10, 20, 15, 28), image.Rect(45, 72, 50, 80)), 0},
+		// The open part is a circular segment of 1/10 of the height.
+		"lower tenth open": {filled(100, 100, image.Rect(0, 0, 100, 74)), 0.948},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) { assert.InDelta(t, tt.want, coverage(tt.mask, b), 0.005) })
 	}
 	assert.InDelta(t, 1, coverage(filled(100, 100, image.Rect(0, 0, 20, 20)), box{-20, 0, 20, 20}), 1e-9,
-		"of a box beyond the frame, what is in the frame counts")
+		"only the part of a box within the frame counts")
 	assert.Zero(t, coverage(newBitmap(10, 10), box{20, 20, 30, 30}))
 }
 
-func TestOutsideLeavesOutPeople(t *testing.T) {
+func TestMaskedOutsidePeople(t *testing.T) {
 	heads := []head{{Box: box{40, 20, 50, 30}}} // the person takes x 25 to 65, y 15 to 90
 	tests := map[string]struct {
 		mask image.Rectangle
@@ -125,22 +126,25 @@ func TestTears(t *testing.T) {
 		before, now, after rects
 		want               []tear
 	}{
-		"steady":                {rects{head, other}, rects{head, other}, rects{head, other}, nil},
-		"one blinks":            {rects{head, other}, rects{head}, rects{head, other}, []tear{{box{40, 10, 50, 22}, true}}},
+		"steady": {rects{head, other}, rects{head, other}, rects{head, other}, nil},
+		"one blinks": {rects{head, other}, rects{head}, rects{head, other},
+			[]tear{{box{40, 10, 50, 22}, true}}},
 		"moving":                {rects{head}, rects{move(head, 3)}, rects{move(head, 6)}, nil},
 		"moving and blinking":   {rects{head}, nil, rects{move(head, 6)}, []tear{{box{16, 10, 20, 22}, true}}},
 		"beside itself":         {rects{head}, rects{other}, rects{head}, []tear{{box{10, 10, 20, 22}, true}}},
 		"coming":                {nil, nil, rects{head}, nil},
 		"going":                 {rects{head}, nil, nil, nil},
 		"shrinking by a little": {rects{head}, rects{image.Rect(10, 10, 20, 21)}, rects{head}, nil},
-		"shrinking by a half":   {rects{head}, rects{image.Rect(10, 10, 20, 16)}, rects{head}, []tear{{box{10, 16, 20, 22}, false}}},
+		"shrinking by a half": {rects{head}, rects{image.Rect(10, 10, 20, 16)}, rects{head},
+			[]tear{{box{10, 16, 20, 22}, false}}},
 		"one of two that touch": {rects{head, move(head, 10)}, rects{head}, rects{head, move(head, 10)},
 			[]tear{{box{20, 10, 30, 22}, false}}},
 		"too small to tell": {rects{image.Rect(0, 0, 3, 3)}, nil, rects{image.Rect(0, 0, 3, 3)}, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tt.want, tears(filled(60, 30, tt.before...), filled(60, 30, tt.now...), filled(60, 30, tt.after...)))
+			assert.Equal(t, tt.want, tears(filled(60, 30, tt.before...), filled(60, 30, tt.now...),
+				filled(60, 30, tt.after...)))
 		})
 	}
 }
@@ -182,18 +186,21 @@ func TestAnnotations(t *testing.T) {
 	assert.GreaterOrEqual(t, heads, 250)
 	assert.GreaterOrEqual(t, frames, 80)
 	for _, view := range []string{"frontal", "profile", "away"} {
-		assert.GreaterOrEqual(t, views[view], heads/5, "a share of each view: %s", view)
+		assert.GreaterOrEqual(t, views[view], heads/5, "a fair share of each view: %s", view)
 	}
 }
 
-func TestAnnotationsAreChecked(t *testing.T) {
+func TestInvalidAnnotations(t *testing.T) {
 	good := head{Box: box{1, 1, 9, 9}, View: "away"}
-	assert.NoError(t, annotation{Clip: "a", Frames: []annotatedFrame{{Frame: 0, Heads: []head{good}}, {Frame: 3}}}.validate())
+	assert.NoError(t, annotation{Clip: "a", Frames: []annotatedFrame{{Frame: 0, Heads: []head{good}},
+		{Frame: 3}}}.validate())
 	bad := map[string]annotation{
-		"clip is missing":      {},
-		"frames must ascend":   {Clip: "a", Frames: []annotatedFrame{{Frame: 3}, {Frame: 3}}},
-		"left, top, right":     {Clip: "a", Frames: []annotatedFrame{{Heads: []head{{Box: box{9, 1, 1, 9}, View: "away"}}}}},
-		"frontal, profile or ": {Clip: "a", Frames: []annotatedFrame{{Heads: []head{{Box: box{1, 1, 9, 9}, View: "up"}}}}},
+		"clip is missing":    {},
+		"frames must ascend": {Clip: "a", Frames: []annotatedFrame{{Frame: 3}, {Frame: 3}}},
+		"left, top, right": {Clip: "a", Frames: []annotatedFrame{{Heads: []head{{Box: box{9, 1, 1, 9},
+			View: "away"}}}}},
+		"frontal, profile or ": {Clip: "a", Frames: []annotatedFrame{{Heads: []head{{Box: box{1, 1, 9, 9},
+			View: "up"}}}}},
 	}
 	for want, a := range bad {
 		assert.ErrorContains(t, a.validate(), want)
@@ -203,12 +210,14 @@ func TestAnnotationsAreChecked(t *testing.T) {
 func TestReport(t *testing.T) {
 	annotations := []annotation{{Clip: "a.mp4", Frames: []annotatedFrame{{Frame: 7, Heads: []head{{}, {}}}}}}
 	results := []result{
-		{variant: variant{name: "default", about: "as it comes", detail: true}, Frames: 10, Outside: []scoredFrame{{"a.mp4", 3, 0.01}, {"b.mp4", 5, 0.03}},
+		{variant: variant{name: "default", about: "as it comes", detail: true}, Frames: 10,
+			Outside: []scoredFrame{{"a.mp4", 3, 0.01}, {"b.mp4", 5, 0.03}},
 			Tears: []scoredTear{{Clip: "a.mp4", Frame: 5, tear: tear{box: box{5, 6, 7, 8}, blink: true}},
 				{Clip: "a.mp4", Frame: 6}},
 			Heads: []scoredHead{
 				{Clip: "a.mp4", Frame: 7, Groups: []string{"all heads", "away"}, Coverage: 0.9},
-				{Clip: "a.mp4", Frame: 7, Groups: []string{"all heads", "away", "small"}, Coverage: 0.5, head: head{Box: box{1, 2, 3, 4}}},
+				{Clip: "a.mp4", Frame: 7, Groups: []string{"all heads", "away", "small"}, Coverage: 0.5,
+					head: head{Box: box{1, 2, 3, 4}}},
 			}},
 		{variant: variant{name: "other", about: "not known"}, skipped: "no such key"},
 	}
@@ -216,7 +225,8 @@ func TestReport(t *testing.T) {
 	require.NoError(t, writeReport(&page, annotations, results))
 	for _, want := range []string{
 		"2 heads in 1 frames of 1 clips", "| all heads | 50.0 % (1/2) |", "| small | 0.0 % (0/1) |", "| frontal | - |",
-		"| blinks | 1 |", "| masks that shrink for a frame | 1 |", "in a frame | 3.00 % |", "mean | 2.00 % |", "other**: not known; left out",
+		"| blinks | 1 |", "| masks that shrink for a frame | 1 |", "in a frame | 3.00 % |", "mean | 2.00 % |",
+		"other**: not known; skipped",
 		"| a.mp4 | 7 | 1, 2, 3, 4 | away, small | 50 % |", "Blinks: a.mp4 frame 5 at 5, 6, 7, 8.",
 		"Masked most outside people: 3.0 % of b.mp4 frame 5; 1.0 % of a.mp4 frame 3.",
 	} {

@@ -31,7 +31,8 @@ func TestMakeHandlesEveryModule(t *testing.T) {
 // files returns the files of the working tree that match a pattern and that git does not ignore, relative to the root.
 func files(t *testing.T, patterns ...string) []string {
 	t.Helper()
-	all := lines(t, "git", append([]string{"ls-files", "--cached", "--others", "--exclude-standard", "--"}, patterns...)...)
+	list := []string{"ls-files", "--cached", "--others", "--exclude-standard", "--"}
+	all := lines(t, "git", append(list, patterns...)...)
 	var existing []string
 	for _, path := range all {
 		if _, err := os.Lstat(filepath.Join(root, path)); err == nil { // git lists deleted files until they are committed

@@ -65,10 +65,10 @@ func (s source) resolve(span string) (reference, exists bool) {
 		if host, _, _ := strings.Cut(path, "/"); strings.Contains(strings.TrimPrefix(host, "."), ".") {
 			return false, false // an import path
 		}
-		if s.hasPath(path, name) {
-			return true, true
+		if ignored(path) {
+			return false, false // built or fetched, so it may be missing
 		}
-		return !ignored(path), false
+		return true, s.hasPath(path, name)
 	}
 	match := nameReference.FindStringSubmatch(span)
 	if match == nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// compose is what these tests read of docker-compose.yaml. Keys that it does not know are an error, so that one misspelt is found.
+// compose is the part of docker-compose.yaml that these tests read. Unknown keys are an error, so that a misspelled one
+// is found.
 type compose struct {
 	Name     string             `yaml:"name"`
 	Services map[string]service `yaml:"services"`
@@ -64,8 +65,8 @@ func readText(t *testing.T, path ...string) string {
 	return string(data)
 }
 
-// TestComposeFitsItsFiles checks what an engine would only find when it runs.
-func TestComposeFitsItsFiles(t *testing.T) {
+// TestComposeReferences checks what a container engine would only notice at run time.
+func TestComposeReferences(t *testing.T) {
 	var c compose
 	readYAML(t, &c, "docker-compose.yaml")
 	pinned := regexp.MustCompile(`:v?\d+\.\d+\.\d+$`)
@@ -79,15 +80,17 @@ func TestComposeFitsItsFiles(t *testing.T) {
 			case m.Type == "volume":
 				assert.Contains(t, c.Volumes, m.Source, "%s: the volume is declared", name)
 			case strings.HasPrefix(m.Source, "./videos/"):
-				assert.Equal(t, map[string]bool{"create_host_path": false}, m.Bind, "%s: a folder made by Docker would be root's", name)
+				assert.Equal(t, map[string]bool{"create_host_path": false}, m.Bind,
+					"%s: a directory created by Docker would belong to root", name)
 			default:
 				_, err := os.Stat(filepath.Join(collector.Root(), m.Source))
-				require.NoError(t, err, "%s mounts what is not there", name)
-				assert.True(t, m.ReadOnly, "%s: %s is only read", name, m.Source)
+				require.NoError(t, err, "%s mounts a missing file", name)
+				assert.True(t, m.ReadOnly, "%s: %s is mounted read-only", name, m.Source)
 			}
 		}
 		for _, port := range s.Ports {
-			assert.Regexp(t, `^127\.0\.0\.1:(\d+|\$\{\w+:-\d+\}):\d+$`, port, "%s: ports are published on localhost only", name)
+			assert.Regexp(t, `^127\.0\.0\.1:(\d+|\$\{\w+:-\d+\}):\d+$`, port,
+				"%s: ports are published on localhost only", name)
 		}
 		for key, value := range s.Environment {
 			if strings.Contains(key, "PASSWORD") {
@@ -103,11 +106,11 @@ func TestComposeFitsItsFiles(t *testing.T) {
 	var gpu compose
 	readYAML(t, &gpu, "docker-compose.gpu.yaml")
 	for name := range gpu.Services {
-		assert.Contains(t, c.Services, name, "what the GPU file is laid over")
+		assert.Contains(t, c.Services, name, "the GPU file overrides a service")
 	}
 }
 
-// TestPortsAgree checks that each port that somebody asks is one that somebody listens on.
+// TestPortsAgree checks that some service listens on each port that another service connects to.
 func TestPortsAgree(t *testing.T) {
 	var c compose
 	readYAML(t, &c, "docker-compose.yaml")
@@ -117,28 +120,29 @@ func TestPortsAgree(t *testing.T) {
 		"prometheus": ":9090",
 		"grafana":    ":3000",
 	}
-	has := func(service, port string) {
+	checkListens := func(service, port string) {
 		t.Helper()
 		require.Contains(t, c.Services, service)
 		assert.Regexp(t, `(:|port: |:-)`+port+`\b`, listens[service], "%s listens on %s", service, port)
 	}
 	for name, s := range c.Services {
 		for _, port := range s.Ports {
-			has(name, port[strings.LastIndex(port, ":")+1:])
+			checkListens(name, port[strings.LastIndex(port, ":")+1:])
 		}
 	}
-	asks := []string{
+	clients := []string{
 		readText(t, "config", "stack", "prometheus", "prometheus.yml"),
 		readText(t, "config", "stack", "grafana", "provisioning", "datasources", "datasources.yaml"),
 		readText(t, "config", "stack", "collector.yaml"),
 		readText(t, "config", "stack", "jaeger", "config.yaml"),
 	}
 	found := 0
-	for _, text := range asks {
-		for _, match := range regexp.MustCompile(`\b(anonymizer|jaeger|prometheus|grafana):(\d+)`).FindAllStringSubmatch(text, -1) {
-			has(match[1], match[2])
+	address := regexp.MustCompile(`\b(anonymizer|jaeger|prometheus|grafana):(\d+)`)
+	for _, text := range clients {
+		for _, match := range address.FindAllStringSubmatch(text, -1) {
+			checkListens(match[1], match[2])
 			found++
 		}
 	}
-	assert.GreaterOrEqual(t, found, 6, "the configurations name each other")
+	assert.GreaterOrEqual(t, found, 6, "the configurations refer to each other")
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// jaegerTrace is a trace as Jaeger's query API gives it. Times are in microseconds.
+// jaegerTrace is a trace as returned by Jaeger's query API. Times are in microseconds.
 type jaegerTrace struct {
 	TraceID   string
 	Spans     []jaegerSpan
@@ -44,7 +44,7 @@ func (s jaegerSpan) tag(key string) any {
 	return nil
 }
 
-// parent is the ID of the span that s is a child of; a link to another trace is no parent.
+// parent is the ID of the parent span of s; a link to another trace is not a parent.
 func (s jaegerSpan) parent() string {
 	for _, r := range s.References {
 		if r.RefType == "CHILD_OF" && r.TraceID == s.TraceID {
@@ -54,8 +54,8 @@ func (s jaegerSpan) parent() string {
 	return ""
 }
 
-// TestJaeger sends the traces of a real video to a real Jaeger and reads them back. JAEGER is the program, which
-// `make jaeger-test` builds.
+// TestJaeger sends the traces of a real video to a real Jaeger and reads them back. JAEGER is the path of the program,
+// which `make jaeger-test` builds.
 func TestJaeger(t *testing.T) {
 	program := os.Getenv("JAEGER")
 	if program == "" {
@@ -81,7 +81,8 @@ func TestJaeger(t *testing.T) {
 	require.NoError(t, ask(t, &services, api+"/services", nil))
 	assert.Contains(t, services.Data, "videoanonymizer")
 	require.NoError(t, ask(t, &operations, api+"/services/videoanonymizer/operations", nil))
-	assert.Subset(t, operations.Data, []string{"anonymize_video", "process_single_frame", "decode", "person_detection", "pose_estimation",
+	assert.Subset(t, operations.Data, []string{"anonymize_video", "process_single_frame", "decode", "person_detection",
+		"pose_estimation",
 		"tracking", "visualization", "encode", "preprocess", "inference", "postprocess"})
 
 	videos := map[any]jaegerSpan{}
@@ -91,7 +92,7 @@ func TestJaeger(t *testing.T) {
 	}
 	assert.Equal(t, "finished", videos["walk.mp4"].tag("anonymizer.video.outcome"))
 	assert.Equal(t, "failed", videos["broken.mp4"].tag("anonymizer.video.outcome"))
-	assert.Equal(t, true, videos["broken.mp4"].tag("error"), "Jaeger marks the video that failed")
+	assert.Equal(t, true, videos["broken.mp4"].tag("error"), "Jaeger marks the failed video")
 
 	assert.Len(t, traces, frames, "one trace for each frame")
 	indexes := map[any]bool{}
@@ -104,21 +105,24 @@ func TestJaeger(t *testing.T) {
 	s.stop()
 }
 
-// startJaeger runs Jaeger with the stack's configuration. It takes OTLP at addresses[0] and answers queries at addresses[1].
+// startJaeger runs Jaeger with the stack's configuration. It receives OTLP at addresses[0] and answers queries at
+// addresses[1].
 func startJaeger(t *testing.T, program, prometheus string, addresses []string) {
 	t.Helper()
 	dir := t.TempDir()
 	health, rpc := addresses[2], addresses[3]
 	text := readText(t, "config", "stack", "jaeger", "config.yaml")
-	text = strings.NewReplacer("0.0.0.0:4317", addresses[0], "0.0.0.0:16686", addresses[1]+"\n    grpc:\n      endpoint: "+rpc,
+	text = strings.NewReplacer("0.0.0.0:4317", addresses[0], "0.0.0.0:16686",
+		addresses[1]+"\n    grpc:\n      endpoint: "+rpc,
 		"0.0.0.0:13133", health, "http://prometheus:9090", prometheus, "/tmp/badger", filepath.Join(dir, "badger"),
 		"/etc/jaeger", filepath.Join(collector.Root(), "config", "stack", "jaeger")).Replace(text)
 	path := filepath.Join(dir, "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	serve(t, "http://"+health+"/status", nil, program, "--config="+path, "--set=service.telemetry.metrics.level=none", "--set=service.telemetry.logs.level=warn")
+	serve(t, "http://"+health+"/status", nil, program, "--config="+path, "--set=service.telemetry.metrics.level=none",
+		"--set=service.telemetry.logs.level=warn")
 }
 
-// find gives the traces that have a span of that name.
+// find returns the traces that have a span with that name.
 func find(t *testing.T, api, operation string) []jaegerTrace {
 	t.Helper()
 	var answer struct{ Data []jaegerTrace }
@@ -147,8 +151,10 @@ func checkTrace(t *testing.T, trace jaegerTrace, video jaegerSpan) any {
 	}), "the frame links to its video")
 
 	parents := map[string][]string{
-		"decode": {"process_single_frame"}, "person_detection": {"process_single_frame"}, "pose_estimation": {"process_single_frame"},
-		"tracking": {"process_single_frame"}, "visualization": {"process_single_frame"}, "encode": {"process_single_frame"},
+		"decode": {"process_single_frame"}, "person_detection": {"process_single_frame"},
+		"pose_estimation": {"process_single_frame"},
+		"tracking":        {"process_single_frame"}, "visualization": {"process_single_frame"},
+		"encode":     {"process_single_frame"},
 		"preprocess": {"person_detection", "pose_estimation"}, "inference": {"person_detection", "pose_estimation"},
 		"postprocess": {"person_detection", "pose_estimation"},
 	}
@@ -159,10 +165,12 @@ func checkTrace(t *testing.T, trace jaegerTrace, video jaegerSpan) any {
 		}
 		parent, ok := byID[span.parent()]
 		require.True(t, ok, "%s has no parent in its trace", span.OperationName)
-		require.Contains(t, parents[span.OperationName], parent.OperationName, "what %s is part of", span.OperationName)
-		// Jaeger rounds to microseconds, start and duration each for itself.
-		require.GreaterOrEqual(t, span.StartTime, parent.StartTime, "%s begins in %s", span.OperationName, parent.OperationName)
-		require.LessOrEqual(t, span.StartTime+span.Duration, parent.StartTime+parent.Duration+2, "%s ends in %s", span.OperationName, parent.OperationName)
+		require.Contains(t, parents[span.OperationName], parent.OperationName, "parent of %s", span.OperationName)
+		// Jaeger rounds start and duration to microseconds separately.
+		require.GreaterOrEqual(t, span.StartTime, parent.StartTime, "%s starts within %s", span.OperationName,
+			parent.OperationName)
+		require.LessOrEqual(t, span.StartTime+span.Duration, parent.StartTime+parent.Duration+2, "%s ends within %s",
+			span.OperationName, parent.OperationName)
 		if parent.SpanID == root.SpanID {
 			starts[span.OperationName] = span.StartTime
 		}
@@ -181,8 +189,9 @@ func checkMonitor(t *testing.T, api string) {
 	var answer struct {
 		Metrics []struct{ MetricPoints []any }
 	}
-	query := url.Values{"service": {"videoanonymizer"}, "spanKind": {"internal"}, "groupByOperation": {"true"}, "lookback": {"600000"},
-		"step": {"5000"}, "ratePer": {"60000"}, "quantile": {"0.95"}}
+	query := url.Values{"service": {"videoanonymizer"}, "spanKind": {"internal"}, "groupByOperation": {"true"},
+		"lookback": {"600000"},
+		"step":     {"5000"}, "ratePer": {"60000"}, "quantile": {"0.95"}}
 	for _, metric := range []string{"calls", "latencies", "errors"} {
 		require.NoError(t, ask(t, &answer, api+"/metrics/"+metric, query), metric)
 		assert.NotEmpty(t, answer.Metrics, "the Monitor page has no %s", metric)

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stack tests what docker-compose.yaml puts together, with the real servers.
+// Package stack tests the services that docker-compose.yaml combines, with the real servers.
 package stack
 
 import (
@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -25,18 +27,18 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// noData are the queries that have no data while nothing is wrong, and why.
+// noData are the queries that have no data as long as nothing is wrong, and why.
 var noData = map[string]string{
-	"panel Telemetry refused B":              "no span was given up",
-	"panel Telemetry refused C":              "no log record was given up",
+	"panel Telemetry refused B":              "no span was dropped",
+	"panel Telemetry refused C":              "no log record was dropped",
 	"alert CollectorDown":                    "the collector runs",
 	"alert QueueGrowing":                     "the queue is short",
 	"alert SlowerThanRealTime":               "depends on the machine",
-	"alert GPUMemoryNearLimitWithManyPeople": "the GPUs of the shim have memory to spare",
-	"alert TelemetryDropped":                 "no span was given up",
+	"alert GPUMemoryNearLimitWithManyPeople": "the GPUs of the shim have enough free memory",
+	"alert TelemetryDropped":                 "no span was dropped",
 	"alert TelemetryRefused":                 "nothing was refused",
 	"alert MasksUncertain":                   "most heads have keypoints",
-	"alert FramesMaskedWhole":                "every frame was judged",
+	"alert FramesMaskedWhole":                "every frame was analyzed",
 }
 
 func TestPromtool(t *testing.T) {
@@ -53,7 +55,7 @@ func TestPromtool(t *testing.T) {
 	}
 }
 
-// TestEachAlertIsTested checks that rules_test.yml has each alert both quiet and firing.
+// TestEachAlertIsTested checks that rules_test.yml tests each alert both quiet and firing.
 func TestEachAlertIsTested(t *testing.T) {
 	var tests struct {
 		Tests []struct {
@@ -86,7 +88,7 @@ func TestEachAlertIsTested(t *testing.T) {
 	}
 }
 
-// ruleFile is what Prometheus reads of rules.yml.
+// ruleFile is the format of rules.yml.
 type ruleFile struct {
 	Groups []struct {
 		Name  string
@@ -98,8 +100,8 @@ type ruleFile struct {
 	}
 }
 
-// queries are all that dashboards, rules and alerts ask, by where they stand.
-func queries(t *testing.T) map[string]string {
+// queries returns every query of the dashboards, rules and alerts, by where it is asked.
+func queries(t *testing.T, pages map[string]dashboards.Dashboard) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	add := func(where, expr string) {
@@ -107,12 +109,15 @@ func queries(t *testing.T) map[string]string {
 		all[where] = expr
 	}
 	variables := strings.NewReplacer("$__rate_interval", "15s", "$service", ".*", "$video", ".*", "$gpu", ".*")
-	for _, dashboard := range dashboards.All() {
-		for _, section := range dashboard.Sections {
-			for _, panel := range section.Panels {
-				for i, query := range panel.Queries {
-					add(fmt.Sprintf("panel %s %c", panel.Title, 'A'+i), variables.Replace(query.Expr))
-				}
+	for _, page := range pages {
+		for _, panel := range page.Panels {
+			if panel.Panel == nil {
+				continue // a row's heading
+			}
+			for _, target := range panel.Panel.Targets {
+				query, ok := target.(prometheus.Dataquery)
+				require.True(t, ok, "panel %s asks something other than Prometheus", *panel.Panel.Title)
+				add("panel "+*panel.Panel.Title+" "+*query.RefId, variables.Replace(query.Expr))
 			}
 		}
 	}
@@ -130,35 +135,39 @@ func queries(t *testing.T) map[string]string {
 	return all
 }
 
-// TestEveryQuery runs real videos, one of them broken, past a real Prometheus and asks it all that dashboards, rules and alerts ask:
-// each query must parse, and each must have had data at some time, but for those that only speak when something is wrong.
+// TestEveryQuery processes real videos, one of them broken, while a real Prometheus scrapes the collector, and runs all
+// queries of dashboards, rules and alerts: each must parse, and each must have returned data, except those that only do
+// if something is wrong.
 func TestEveryQuery(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the built collector on real footage")
 	}
-	s := startCollector(t, "127.0.0.1:1") // no Jaeger: metrics do not wait for it
+	pages, err := dashboards.All()
+	require.NoError(t, err)
+	s := startCollector(t, "127.0.0.1:1") // no Jaeger: metrics do not depend on it
 	begin := time.Now()
-	prometheus := startPrometheus(t, s)
+	server := startPrometheus(t, s)
 	time.Sleep(2 * time.Second) // so that Prometheus has seen counters at zero
 	s.drop("walk.mp4", "walk.mp4")
 	s.drop("talk.mp4", "talk.mp4")
 	s.dropBroken("talk.mp4", "broken.mp4")
 	require.Eventually(t, func() bool {
-		return value(t, prometheus, `sum(otel_anonymizer_videos_total)`) == "3" && value(t, prometheus, `sum(otel_traces_span_metrics_calls_total{span_name="anonymize_video", error_type!=""})`) == "1"
-	}, 90*time.Second, time.Second, "the videos come to their ends")
-	time.Sleep(3 * time.Second) // for what a rate needs after the last change
+		failed := `sum(otel_traces_span_metrics_calls_total{span_name="anonymize_video", error_type!=""})`
+		return value(t, server, `sum(otel_anonymizer_videos_total)`) == "3" && value(t, server, failed) == "1"
+	}, 90*time.Second, time.Second, "all videos are processed")
+	time.Sleep(3 * time.Second) // a rate needs samples after the last change
 
-	asked := queries(t)
+	asked := queries(t, pages)
 	empty := 0
 	for _, where := range slices.Sorted(maps.Keys(asked)) {
-		series, err := series(t, prometheus, asked[where], begin)
+		series, err := series(t, server, asked[where], begin)
 		if !assert.NoError(t, err, "%s: %s", where, asked[where]) {
 			continue
 		}
-		reason, excused := noData[where]
+		reason, expected := noData[where]
 		if series == 0 {
 			empty++
-			assert.True(t, excused, "%s has no data: %s", where, asked[where])
+			assert.True(t, expected, "%s has no data: %s", where, asked[where])
 		}
 		if series > 0 {
 			reason = ""
@@ -167,46 +176,48 @@ func TestEveryQuery(t *testing.T) {
 	}
 	t.Logf("%d queries, %d of them with data", len(asked), len(asked)-empty)
 	for where := range noData {
-		assert.Contains(t, asked, where, "an excuse for a query that is not there")
+		assert.Contains(t, asked, where, "an exception for a missing query")
 	}
 
 	for _, where := range slices.Sorted(maps.Keys(asked)) {
 		if strings.HasPrefix(where, "alert ") {
-			checkMetrics(t, prometheus, where, asked[where], begin)
+			checkMetrics(t, server, where, asked[where], begin)
 		}
 	}
-	for _, dashboard := range dashboards.All() {
-		for _, variable := range dashboard.Variables {
-			checkVariable(t, prometheus, variable)
+	for _, page := range pages {
+		for _, variable := range page.Templating.List {
+			checkVariable(t, server, variable)
 		}
 	}
-	checkExemplars(t, prometheus, begin)
-	checkDocumented(t, prometheus)
+	checkExemplars(t, server, begin)
+	checkDocumented(t, server)
 	s.stop()
 }
 
-// startPrometheus runs Prometheus with the stack's configuration on the collector's ports, and in a hurry. It returns its URL.
+// startPrometheus runs Prometheus with the stack's configuration on the collector's ports, with short intervals. It
+// returns its URL.
 func startPrometheus(t *testing.T, s *site) string {
 	t.Helper()
 	dir := t.TempDir()
-	hurry := strings.NewReplacer("anonymizer:8000", s.metrics, "anonymizer:8888", s.self,
+	adapt := strings.NewReplacer("anonymizer:8000", s.metrics, "anonymizer:8888", s.self,
 		"scrape_interval: 5s", "scrape_interval: 1s", "evaluation_interval: 15s", "evaluation_interval: 1s")
 	for _, name := range []string{"prometheus.yml", "rules.yml"} {
-		text := hurry.Replace(readText(t, "config", "stack", "prometheus", name))
+		text := adapt.Replace(readText(t, "config", "stack", "prometheus", name))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	free, err := collector.FreeAddresses(1)
 	require.NoError(t, err)
 	serve(t, "http://"+free[0]+"/-/ready", nil, "prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"),
-		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+free[0], "--enable-feature=exemplar-storage")
+		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+free[0],
+		"--enable-feature=exemplar-storage")
 	return "http://" + free[0]
 }
 
-// series counts the lines that a graph of the query would have.
-func series(t *testing.T, prometheus, query string, begin time.Time) (int, error) {
+// series counts the series that the query returns.
+func series(t *testing.T, server, query string, begin time.Time) (int, error) {
 	t.Helper()
 	var answer struct{ Data struct{ Result []any } }
-	err := ask(t, &answer, prometheus+"/api/v1/query_range", url.Values{
+	err := ask(t, &answer, server+"/api/v1/query_range", url.Values{
 		"query": {query}, "step": {"1"}, "start": {seconds(begin)}, "end": {seconds(time.Now())},
 	})
 	return len(answer.Data.Result), err
@@ -214,48 +225,50 @@ func series(t *testing.T, prometheus, query string, begin time.Time) (int, error
 
 func seconds(at time.Time) string { return fmt.Sprintf("%.3f", float64(at.UnixMilli())/1000) }
 
-// value of a query that has one, else "".
-func value(t *testing.T, prometheus, query string) string {
+// value is the value of a query with a single result, else "".
+func value(t *testing.T, server, query string) string {
 	t.Helper()
 	var answer struct {
 		Data struct{ Result []struct{ Value [2]any } }
 	}
-	require.NoError(t, ask(t, &answer, prometheus+"/api/v1/query", url.Values{"query": {query}}))
+	require.NoError(t, ask(t, &answer, server+"/api/v1/query", url.Values{"query": {query}}))
 	if len(answer.Data.Result) != 1 {
 		return ""
 	}
 	return fmt.Sprint(answer.Data.Result[0].Value[1])
 }
 
-// checkMetrics checks that an alert that does not fire is quiet because all is well, and not because it asks for what is not there.
-func checkMetrics(t *testing.T, prometheus, where, expr string, begin time.Time) {
+// checkMetrics checks that the metrics of an alert exist, so that it is not quiet just because they are missing.
+func checkMetrics(t *testing.T, server, where, expr string, begin time.Time) {
 	t.Helper()
 	for _, name := range regexp.MustCompile(`\b(?:otel_|otelcol_|service:)[a-z0-9_:]*`).FindAllString(expr, -1) {
 		if strings.HasPrefix(name, "otelcol_receiver_videoanonymizer_") {
-			continue // these counters are not there before they count
+			continue // these counters do not exist before their first increment
 		}
-		found, err := series(t, prometheus, name, begin)
+		found, err := series(t, server, name, begin)
 		require.NoError(t, err)
-		assert.Positive(t, found, "%s asks for %s", where, name)
+		assert.Positive(t, found, "%s uses %s", where, name)
 	}
 }
 
-func checkVariable(t *testing.T, prometheus string, variable dashboards.Variable) {
+func checkVariable(t *testing.T, server string, variable dashboard.VariableModel) {
 	t.Helper()
+	query := regexp.MustCompile(`^label_values\((\w+), (\w+)\)$`).FindStringSubmatch(*variable.Definition)
+	require.NotNil(t, query, "variable %s is not the values of a label: %s", variable.Name, *variable.Definition)
 	var answer struct{ Data []string }
-	require.NoError(t, ask(t, &answer, prometheus+"/api/v1/label/"+variable.Label+"/values", url.Values{"match[]": {variable.Metric}}))
+	require.NoError(t, ask(t, &answer, server+"/api/v1/label/"+query[2]+"/values", url.Values{"match[]": {query[1]}}))
 	assert.NotEmpty(t, answer.Data, "variable %s has no values", variable.Name)
 }
 
-// checkExemplars checks that a latency bucket leads to a trace.
-func checkExemplars(t *testing.T, prometheus string, begin time.Time) {
+// checkExemplars checks that a latency bucket links to a trace.
+func checkExemplars(t *testing.T, server string, begin time.Time) {
 	t.Helper()
 	var answer struct {
 		Data []struct {
 			Exemplars []struct{ Labels map[string]string }
 		}
 	}
-	require.NoError(t, ask(t, &answer, prometheus+"/api/v1/query_exemplars", url.Values{
+	require.NoError(t, ask(t, &answer, server+"/api/v1/query_exemplars", url.Values{
 		"query": {`otel_traces_span_metrics_duration_milliseconds_bucket{span_name="process_single_frame"}`},
 		"start": {seconds(begin)}, "end": {seconds(time.Now())},
 	}))
@@ -263,18 +276,19 @@ func checkExemplars(t *testing.T, prometheus string, begin time.Time) {
 	assert.Len(t, answer.Data[0].Exemplars[0].Labels["trace_id"], 32)
 }
 
-// notAlways are the metrics in docs/telemetry.md that are not there before they count something.
+// notAlways are the metrics in docs/telemetry.md that do not exist before their first increment.
 var notAlways = []string{
 	"otelcol_receiver_videoanonymizer_frames_masked_whole", "otelcol_receiver_videoanonymizer_inference_failures",
 	"otelcol_receiver_videoanonymizer_batches_retried", "otelcol_receiver_videoanonymizer_spans_dropped",
 	"otelcol_receiver_videoanonymizer_log_records_dropped",
 }
 
-// checkDocumented holds the tables of docs/telemetry.md against the metrics, and their labels, that Prometheus has.
-func checkDocumented(t *testing.T, prometheus string) {
+// checkDocumented compares the tables of docs/telemetry.md with the metrics and labels in Prometheus.
+func checkDocumented(t *testing.T, server string) {
 	t.Helper()
 	documented := map[string][]string{}
-	for _, line := range regexp.MustCompile("(?m)^\\| `(otel\\w+)` \\| (.*?) \\|").FindAllStringSubmatch(readText(t, "docs", "telemetry.md"), -1) {
+	for _, line := range regexp.MustCompile("(?m)^\\| `(otel\\w+)` \\| (.*?) \\|").FindAllStringSubmatch(
+		readText(t, "docs", "telemetry.md"), -1) {
 		var labels []string
 		for _, label := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(line[2], -1) {
 			labels = append(labels, label[1])
@@ -282,28 +296,29 @@ func checkDocumented(t *testing.T, prometheus string) {
 		documented[line[1]] = labels
 	}
 	var names struct{ Data []string }
-	require.NoError(t, ask(t, &names, prometheus+"/api/v1/label/__name__/values", nil))
+	require.NoError(t, ask(t, &names, server+"/api/v1/label/__name__/values", nil))
 	emitted := map[string]bool{}
 	for _, name := range names.Data {
 		if !regexp.MustCompile(`^otel_|^otelcol_(attrtometrics|receiver_videoanonymizer)_`).MatchString(name) {
-			continue // of Prometheus, or of stock parts
+			continue // from Prometheus itself, or from upstream components
 		}
 		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
 		if strings.HasSuffix(name, "people_count") {
 			base = name
 		}
 		emitted[base] = true
-		assert.Contains(t, documented, base, "docs/telemetry.md does not explain it")
+		assert.Contains(t, documented, base, "docs/telemetry.md does not document it")
 	}
 	for name, labels := range documented {
 		if slices.Contains(notAlways, name) {
 			continue
 		}
-		if !assert.True(t, emitted[name], "docs/telemetry.md explains %s, which is not emitted", name) {
+		if !assert.True(t, emitted[name], "docs/telemetry.md documents %s, which is not emitted", name) {
 			continue
 		}
 		var has struct{ Data []string }
-		require.NoError(t, ask(t, &has, prometheus+"/api/v1/labels", url.Values{"match[]": {`{__name__=~"` + name + `(_bucket)?"}`}}))
+		require.NoError(t, ask(t, &has, server+"/api/v1/labels",
+			url.Values{"match[]": {`{__name__=~"` + name + `(_bucket)?"}`}}))
 		assert.Subset(t, has.Data, labels, "labels of %s", name)
 	}
 }

@@ -24,7 +24,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// site is a collector with the stack's configuration on free ports, in a folder of its own, with two GPUs that the NVML shim plays.
+// site is a collector with the stack's configuration on free ports, in a directory of its own, with two GPUs simulated
+// by the NVML shim.
 type site struct {
 	t                         *testing.T
 	dir                       string
@@ -32,7 +33,7 @@ type site struct {
 	metrics, self, otlp, http string // addresses
 }
 
-// startCollector starts the stack's collector. It sends its traces to the address jaeger.
+// startCollector starts the stack's collector, which sends its traces to the address jaeger.
 func startCollector(t *testing.T, jaeger string, configs ...string) *site {
 	t.Helper()
 	dir := t.TempDir()
@@ -48,7 +49,8 @@ func startCollector(t *testing.T, jaeger string, configs ...string) *site {
 	s.collector, err = collector.Start(t.Context(), collector.Options{
 		Dir: dir, Output: log,
 		Addresses: collector.Addresses{Health: free[4], Prometheus: s.metrics},
-		Configs: append([]string{filepath.Join(collector.Root(), "config", "stack", "collector.yaml"), fmt.Sprintf(`yaml:{
+		Configs: append([]string{filepath.Join(collector.Root(), "config", "stack", "collector.yaml"),
+			fmt.Sprintf(`yaml:{
 			extensions: {health_check: {endpoint: "%s"}, zpages: {endpoint: "%s"}},
 			exporters: {prometheus: {endpoint: "%s"}, otlp_grpc/jaeger: {endpoint: "%s"}},
 			receivers: {
@@ -57,7 +59,8 @@ func startCollector(t *testing.T, jaeger string, configs ...string) *site {
 				nvml: {collection_interval: 1s},
 				videoanonymizer: {telemetry: {metrics_interval: 500ms}, models: {directory: "%s"}}},
 			service: {telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: %s}}}}]}}}}`,
-			free[4], free[5], s.metrics, jaeger, s.otlp, s.http, free[6], filepath.Join(collector.Root(), "models"), selfPort)}, configs...),
+				free[4], free[5], s.metrics, jaeger, s.otlp, s.http, free[6], filepath.Join(collector.Root(), "models"),
+				selfPort)}, configs...),
 		Env: shimEnv(t),
 	})
 	if err != nil {
@@ -73,14 +76,14 @@ func startCollector(t *testing.T, jaeger string, configs ...string) *site {
 	return s
 }
 
-// stop ends the collector as an operator does.
+// stop stops the collector as an operator does.
 func (s *site) stop() {
 	s.t.Helper()
 	require.NoError(s.t, s.collector.Stop(30*time.Second))
 	s.collector = nil
 }
 
-// drop puts a clip of build/cache/footage among the incoming videos.
+// drop copies a clip of build/cache/footage into the incoming directory.
 func (s *site) drop(clip, name string) {
 	s.t.Helper()
 	path, err := footage.Clip(clip)
@@ -89,7 +92,7 @@ func (s *site) drop(clip, name string) {
 	require.NoError(s.t, err)
 }
 
-// dropBroken puts the beginning of a clip there, which cannot be decoded.
+// dropBroken drops only the start of a clip, which cannot be decoded.
 func (s *site) dropBroken(clip, name string) {
 	s.t.Helper()
 	path, err := footage.Clip(clip)
@@ -102,19 +105,21 @@ func (s *site) dropBroken(clip, name string) {
 	require.NoError(s.t, err)
 }
 
-// shimEnv has go-nvml load two GPUs that receiver/nvmlreceiver's tests use.
+// shimEnv makes go-nvml load the NVML shim of receiver/nvmlreceiver's tests, which has two GPUs.
 func shimEnv(t *testing.T) []string {
 	t.Helper()
 	dir := t.TempDir()
-	source := filepath.Join(collector.Root(), "receiver", "nvmlreceiver", "internal", "driver", "drivertest", "shim", "testdata", "shim.c")
-	out, err := exec.Command("gcc", "-shared", "-fPIC", "-w", "-o", filepath.Join(dir, "libnvidia-ml.so.1"), source).CombinedOutput()
+	source := filepath.Join(collector.Root(), "receiver", "nvmlreceiver", "internal", "driver", "drivertest", "shim",
+		"testdata", "shim.c")
+	out, err := exec.Command("gcc", "-shared", "-fPIC", "-w", "-o", filepath.Join(dir, "libnvidia-ml.so.1"),
+		source).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	control := filepath.Join(dir, "control")
 	require.NoError(t, os.WriteFile(control, nil, 0o600))
 	return []string{"LD_LIBRARY_PATH=" + dir, "NVML_SHIM_CONTROL=" + control}
 }
 
-// serve runs a server until the test ends, and waits until it answers 200 at ready.
+// serve runs a server until the test ends, and waits until the URL ready answers 200.
 func serve(t *testing.T, ready string, env []string, program string, args ...string) {
 	t.Helper()
 	var output strings.Builder
@@ -140,7 +145,7 @@ func serve(t *testing.T, ready string, env []string, program string, args ...str
 	}, time.Minute, 100*time.Millisecond, "%s does not answer at %s", program, ready)
 }
 
-// ask reads JSON from a URL with a query into answer.
+// ask decodes the JSON that a URL returns for a query into answer.
 func ask(t *testing.T, answer any, address string, query url.Values) error {
 	t.Helper()
 	response, err := http.Get(address + "?" + query.Encode())

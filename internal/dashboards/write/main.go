@@ -1,10 +1,11 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command write makes the files of config/stack/grafana/dashboards anew.
+// Command write generates the dashboards of config/stack. Run it by `make dashboards`.
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,13 +20,17 @@ func main() {
 	}
 }
 
-func write(folder string) error {
-	for name, dashboard := range dashboards.All() {
-		data, err := dashboard.JSON()
+func write(directory string) error {
+	all, err := dashboards.All()
+	if err != nil {
+		return err
+	}
+	for name, dashboard := range all {
+		data, err := json.MarshalIndent(dashboard, "", "  ")
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(folder, name), append(data, '\n'), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(directory, name), append(data, '\n'), 0o644); err != nil {
 			return err
 		}
 	}

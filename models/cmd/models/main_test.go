@@ -23,7 +23,8 @@ func TestList(t *testing.T) {
 	if err := run(t.Context(), []string{"list", "-dir", dir}, &out, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`nanodet-m +person detection +Apache-2.0 +no +default`, `centernet +person detection +none stated +wrong +upstream states no licence`} {
+	for _, want := range []string{`nanodet-m +person detection +Apache-2.0 +no +default`,
+		`centernet +person detection +none stated +wrong +upstream states no license`} {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("no line matches %s in\n%s", want, out.String())
 		}
@@ -32,11 +33,11 @@ func TestList(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                                "say what to do",
-		"fetsh":                           `"fetsh" is not known`,
-		"fetch yolo":                      `no model is called "yolo"`,
-		"fetch -url x":                    "name it, and no other",
-		"fetch -sha256 x a b":             "name it, and no other",
+		"":                                "missing command",
+		"fetsh":                           `unknown command "fetsh"`,
+		"fetch yolo":                      `unknown model "yolo"`,
+		"fetch -url x":                    "name exactly one",
+		"fetch -sha256 x a b":             "name exactly one",
 		"fetch -dir DIR -packages DIR":    "run `npm pack onnxruntime-node@",
 		"fetch -packages DIR -dir DIR/no": "npm pack",
 	} {
@@ -47,7 +48,8 @@ func TestArguments(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"fetch", "-h"}, &out, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "-accept-any") {
+	err := run(t.Context(), []string{"fetch", "-h"}, &out, &out)
+	if !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "-accept-any") {
 		t.Errorf("got %v and %s", err, out.String())
 	}
 }

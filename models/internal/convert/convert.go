@@ -1,15 +1,16 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package convert carries TensorFlow.js graphs, or parts of them, over into ONNX.
+// Package convert converts TensorFlow.js graphs, or parts of them, to ONNX.
 //
-// TensorFlow keeps pictures as NHWC (batch, height, width, channel) and ONNX's convolutions want NCHW. So each value says
-// in which of the two its ONNX tensor lies, operations that do not care hand that on, and a transposition is added only
-// where the two meet. A TensorFlow transposition between the two layouts then costs nothing: it merely changes the label.
+// TensorFlow keeps images as NHWC (batch, height, width, channel) and ONNX's convolutions want NCHW. So each value
+// records the layout of its ONNX tensor, operations that work with either layout propagate it, and a transposition is
+// added only where the two meet. A TensorFlow transposition between the two layouts then costs nothing: it only changes
+// the label.
 //
-// Sizes are inferred from the graph's own input size, but none is written into the result: every batch works, and every
-// picture size that is a multiple of the graph's total stride, unless the graph's own constants are as large as the picture.
-// What cannot be carried over so is refused.
+// Sizes are inferred from the graph's own input size, but not written into the result: it works for every batch, and
+// for every image size that is a multiple of the graph's total stride, unless the graph has constants as large as the
+// image. Anything that cannot be converted this way is an error.
 package convert
 
 import (
@@ -31,19 +32,20 @@ type Value struct {
 	NCHW bool
 
 	constant *tfjs.Tensor
-	padding  *padding // still to be added by whoever uses the value
+	padding  *padding // not applied yet; the consumer of the value applies it
 }
 
-// padding surrounds a value. It is kept apart until it is used, since convolutions and poolings can do it themselves.
+// padding surrounds a value. It is applied late, since convolutions and poolings can pad by themselves.
 type padding struct {
 	before, after []int // for each of TensorFlow's dimensions
 	with          float32
 }
 
-// Import adds the part of the graph between inputs and outputs to b. Inputs stand in for the nodes they are named after;
-// outputs are named "node" or "node:1". The results come in the order of outputs.
+// Import adds the part of the graph between inputs and outputs to b. Inputs stand in for the nodes they are named
+// after; outputs are named "node" or "node:1". The results come in the order of outputs.
 func Import(b *onnx.Builder, m *tfjs.Model, inputs map[string]Value, outputs ...string) ([]Value, error) {
-	c := &converter{b: b, model: m, values: map[string][]Value{}, logical: map[string]string{}, nchw: map[string]string{}}
+	c := &converter{b: b, model: m, values: map[string][]Value{}, logical: map[string]string{},
+		nchw: map[string]string{}}
 	for name, v := range inputs {
 		if m.Nodes[name] == nil {
 			return nil, fmt.Errorf("the graph has no node %q to feed", name)
@@ -71,12 +73,12 @@ type converter struct {
 	b      *onnx.Builder
 	model  *tfjs.Model
 	values map[string][]Value // by node
-	active []string           // the nodes under way, to notice cycles
+	active []string           // the nodes being converted, to detect cycles
 
 	logical, nchw map[string]string // ONNX tensor -> its transposition
 }
 
-// value converts the node, and before it those that it needs.
+// value converts the node after those it depends on.
 func (c *converter) value(ref tfjs.Ref) (Value, error) {
 	if _, done := c.values[ref.Node]; !done {
 		if err := c.convert(ref.Node); err != nil {
@@ -133,13 +135,14 @@ func (c *converter) convert(name string) error {
 		return fmt.Errorf("%s (node %q): %w", node.Op, name, err)
 	}
 	if mixesBatch(v, inputs) {
-		return fmt.Errorf("%s (node %q): it mixes the pictures of a batch", node.Op, name)
+		return fmt.Errorf("%s (node %q): it mixes the images of a batch", node.Op, name)
 	}
 	c.values[name] = []Value{v}
 	return nil
 }
 
-// mixesBatch tells whether a result has another first dimension than the inputs have, so that it would not work for a batch.
+// mixesBatch reports whether the first dimension of a result differs from that of the inputs, so that batches do not
+// work.
 func mixesBatch(v Value, inputs []Value) bool {
 	for _, in := range inputs {
 		if in.constant == nil && len(in.Shape) > 0 && (len(v.Shape) == 0 || v.Shape[0] != in.Shape[0]) {

@@ -53,7 +53,7 @@ func last(m *tfjs.Model) string {
 	return name
 }
 
-// TestOperations compares what each operation gives with what TensorFlow.js gave.
+// TestOperations compares the result of each operation with that of TensorFlow.js.
 func TestOperations(t *testing.T) {
 	onnxtest.Fetch(t)
 	files, err := filepath.Glob("testdata/*.json")
@@ -100,7 +100,7 @@ func withBatch(n int, shape []int) []int64 {
 	return out
 }
 
-// repeat strings n copies of v together.
+// repeat concatenates n copies of v.
 func repeat(v []float32, n int) []float32 {
 	var out []float32
 	for range n {
@@ -129,8 +129,8 @@ func build(t testing.TB, m *tfjs.Model, shape []int) []byte {
 	return b.Model().Marshal()
 }
 
-// TestRefusals checks that what cannot be converted is refused, and by name.
-func TestRefusals(t *testing.T) {
+// TestUnsupportedGraphs checks that what cannot be converted is rejected by name.
+func TestUnsupportedGraphs(t *testing.T) {
 	type attrs map[string]any
 	list := func(v ...string) any { return map[string]any{"list": map[string]any{"i": v}} }
 	text := func(s string) any { return map[string]any{"s": []byte(s)} }
@@ -143,39 +143,63 @@ func TestRefusals(t *testing.T) {
 		attrs  attrs
 		want   string
 	}{
-		"unknown operation":   {"FFT", []int{1, 4, 4, 3}, []any{"x"}, nil, `operation FFT (node "y") is not supported`},
-		"too few inputs":      {"Conv2D", []int{1, 4, 4, 3}, []any{"x"}, window, "has 1 inputs, needs 2"},
-		"no such node":        {"Relu", []int{1, 4, 4, 3}, []any{"z"}, nil, `no node "z"`},
-		"no such output":      {"Relu", []int{1, 4, 4, 3}, []any{"x:1"}, nil, `"x" has no output 1`},
-		"cycle":               {"Relu", []int{1, 4, 4, 3}, []any{"y"}, nil, `"y" depends on itself`},
-		"weights not const":   {"Conv2D", []int{1, 4, 4, 3}, []any{"x", "x"}, window, "needs constant weights"},
-		"wrong channels":      {"Conv2D", []int{1, 4, 4, 3}, []any{"x", floats(1, 1, 2, 1)}, window, "do not fit 3 channels"},
-		"wrong depth":         {"DepthwiseConv2dNative", []int{1, 4, 4, 3}, []any{"x", floats(1, 1, 2, 1)}, window, "do not fit 3 channels"},
-		"odd size":            {"Conv2D", []int{1, 5, 4, 3}, []any{"x", floats(3, 3, 3, 1)}, window, "SAME padding would depend on the size"},
-		"explicit padding":    {"Conv2D", []int{1, 4, 4, 3}, []any{"x", floats(3, 3, 3, 1)}, attrs{"strides": list("1", "1", "1", "1"), "padding": text("EXPLICIT")}, `padding "EXPLICIT"`},
-		"NCHW convolution":    {"Conv2D", []int{1, 4, 4, 3}, []any{"x", floats(3, 3, 3, 1)}, attrs{"strides": list("1", "1", "1", "1"), "padding": text("SAME"), "data_format": text("NCHW")}, "data format NCHW"},
-		"no strides":          {"Conv2D", []int{1, 4, 4, 3}, []any{"x", floats(3, 3, 3, 1)}, attrs{"padding": text("SAME")}, "strides []"},
-		"window too large":    {"Conv2D", []int{1, 2, 2, 3}, []any{"x", floats(3, 3, 3, 1)}, attrs{"strides": list("1", "1", "1", "1"), "padding": text("VALID")}, "does not fit into 2"},
-		"unknown activation":  {"_FusedConv2D", []int{1, 4, 4, 3}, []any{"x", floats(1, 1, 3, 1), floats(1)}, attrs{"strides": list("1", "1", "1", "1"), "padding": text("SAME"), "fused_ops": map[string]any{"list": map[string]any{"s": [][]byte{[]byte("BiasAdd"), []byte("Elu")}}}}, "fused Elu is not supported"},
-		"pool over channels":  {"MaxPool", []int{1, 4, 4, 3}, []any{"x"}, attrs{"strides": list("1", "1", "1", "1"), "padding": text("SAME"), "ksize": list("1", "2", "2", "3")}, "must cover height and width only"},
-		"pool of odd size":    {"MaxPool", []int{1, 5, 5, 3}, []any{"x"}, pool, "SAME padding would depend on the size"},
-		"mean over channels":  {"Mean", []int{1, 4, 4, 3}, []any{"x", ints(3)}, nil, "only the mean over height and width"},
-		"resize by a part":    {"ResizeBilinear", []int{1, 4, 4, 3}, []any{"x", ints(6, 6)}, nil, "no multiples of each other"},
-		"padding of batch":    {"Pad", []int{1, 4, 4, 3}, []any{"x", ints(1, 0, 0, 0, 0, 0, 0, 0)}, nil, "mixes the pictures of a batch"},
-		"padding too short":   {"Pad", []int{1, 4, 4, 3}, []any{"x", ints(1, 1)}, nil, "2 paddings do not fit"},
-		"transposed batch":    {"Transpose", []int{1, 4, 4, 3}, []any{"x", ints(3, 0, 1, 2)}, nil, "mixes the pictures of a batch"},
-		"no permutation":      {"Transpose", []int{1, 4, 4, 3}, []any{"x", ints(0, 1, 1, 2)}, nil, "permutation [0 1 1 2]"},
-		"concat of batch":     {"ConcatV2", []int{1, 4, 4, 3}, []any{"x", "x", ints(0)}, nil, "mixes the pictures of a batch"},
-		"concat of constant":  {"ConcatV2", []int{1, 1, 1, 3}, []any{"x", floats(1, 1, 1, 3), ints(3)}, nil, "a constant is as long as one picture"},
-		"concat beyond":       {"ConcatV2", []int{1, 4, 4, 3}, []any{"x", "x", ints(4)}, nil, "axis 4 is outside"},
-		"shapes do not fit":   {"Add", []int{1, 4, 4, 3}, []any{"x", floats(2)}, nil, "do not fit"},
-		"batched constant":    {"Add", []int{1, 4, 4, 3}, []any{"x", floats(2, 4, 4, 3)}, nil, "mixes the pictures of a batch"},
+		"unknown operation": {"FFT", []int{1, 4, 4, 3}, []any{"x"}, nil, `operation FFT (node "y") is not supported`},
+		"too few inputs":    {"Conv2D", []int{1, 4, 4, 3}, []any{"x"}, window, "has 1 inputs, needs 2"},
+		"no such node":      {"Relu", []int{1, 4, 4, 3}, []any{"z"}, nil, `no node "z"`},
+		"no such output":    {"Relu", []int{1, 4, 4, 3}, []any{"x:1"}, nil, `"x" has no output 1`},
+		"cycle":             {"Relu", []int{1, 4, 4, 3}, []any{"y"}, nil, `"y" depends on itself`},
+		"weights not const": {"Conv2D", []int{1, 4, 4, 3}, []any{"x", "x"}, window, "needs constant weights"},
+		"wrong channels": {"Conv2D", []int{1, 4, 4, 3}, []any{"x", floats(1, 1, 2, 1)}, window,
+			"do not fit 3 channels"},
+		"wrong depth": {"DepthwiseConv2dNative", []int{1, 4, 4, 3}, []any{"x", floats(1, 1, 2, 1)}, window,
+			"do not fit 3 channels"},
+		"odd size": {"Conv2D", []int{1, 5, 4, 3}, []any{"x", floats(3, 3, 3, 1)}, window,
+			"SAME padding would depend on the size"},
+		"explicit padding": {"Conv2D", []int{1, 4, 4, 3}, []any{"x", floats(3, 3, 3, 1)},
+			attrs{"strides": list("1", "1", "1", "1"), "padding": text("EXPLICIT")}, `padding "EXPLICIT"`},
+		"NCHW convolution": {"Conv2D", []int{1, 4, 4, 3}, []any{"x", floats(3, 3, 3, 1)},
+			attrs{"strides": list("1", "1", "1", "1"), "padding": text("SAME"), "data_format": text("NCHW")},
+			"data format NCHW"},
+		"no strides": {"Conv2D", []int{1, 4, 4, 3}, []any{"x", floats(3, 3, 3, 1)},
+			attrs{"padding": text("SAME")}, "strides []"},
+		"window too large": {"Conv2D", []int{1, 2, 2, 3}, []any{"x", floats(3, 3, 3, 1)},
+			attrs{"strides": list("1", "1", "1", "1"), "padding": text("VALID")}, "does not fit into 2"},
+		"unknown activation": {"_FusedConv2D", []int{1, 4, 4, 3}, []any{"x", floats(1, 1, 3, 1), floats(1)},
+			attrs{"strides": list("1", "1", "1", "1"), "padding": text("SAME"),
+				"fused_ops": map[string]any{"list": map[string]any{"s": [][]byte{[]byte("BiasAdd"), []byte("Elu")}}}},
+			"fused Elu is not supported"},
+		"pool over channels": {"MaxPool", []int{1, 4, 4, 3}, []any{"x"},
+			attrs{"strides": list("1", "1", "1", "1"), "padding": text("SAME"), "ksize": list("1", "2", "2", "3")},
+			"must cover height and width only"},
+		"pool of odd size": {"MaxPool", []int{1, 5, 5, 3}, []any{"x"}, pool,
+			"SAME padding would depend on the size"},
+		"mean over channels": {"Mean", []int{1, 4, 4, 3}, []any{"x", ints(3)}, nil,
+			"only the mean over height and width"},
+		"resize by a part": {"ResizeBilinear", []int{1, 4, 4, 3}, []any{"x", ints(6, 6)}, nil,
+			"not multiples of each other"},
+		"padding of batch": {"Pad", []int{1, 4, 4, 3}, []any{"x", ints(1, 0, 0, 0, 0, 0, 0, 0)}, nil,
+			"mixes the images of a batch"},
+		"padding too short": {"Pad", []int{1, 4, 4, 3}, []any{"x", ints(1, 1)}, nil, "2 paddings do not fit"},
+		"transposed batch": {"Transpose", []int{1, 4, 4, 3}, []any{"x", ints(3, 0, 1, 2)}, nil,
+			"mixes the images of a batch"},
+		"no permutation": {"Transpose", []int{1, 4, 4, 3}, []any{"x", ints(0, 1, 1, 2)}, nil,
+			"permutation [0 1 1 2]"},
+		"concat of batch": {"ConcatV2", []int{1, 4, 4, 3}, []any{"x", "x", ints(0)}, nil,
+			"mixes the images of a batch"},
+		"concat of constant": {"ConcatV2", []int{1, 1, 1, 3}, []any{"x", floats(1, 1, 1, 3), ints(3)}, nil,
+			"a constant has the length of one image"},
+		"concat beyond":     {"ConcatV2", []int{1, 4, 4, 3}, []any{"x", "x", ints(4)}, nil, "axis 4 is outside"},
+		"shapes do not fit": {"Add", []int{1, 4, 4, 3}, []any{"x", floats(2)}, nil, "do not fit"},
+		"batched constant": {"Add", []int{1, 4, 4, 3}, []any{"x", floats(2, 4, 4, 3)}, nil,
+			"mixes the images of a batch"},
 		"activation of const": {"Relu", []int{1, 4, 4, 3}, []any{floats(3)}, nil, "constant input"},
-		"enlarged too much":   {"Conv2DBackpropInput", []int{1, 2, 2, 3}, []any{ints(1, 9, 9, 1), floats(2, 2, 1, 3), "x"}, window, "larger than its windows reach"},
+		"enlarged too much": {"Conv2DBackpropInput", []int{1, 2, 2, 3},
+			[]any{ints(1, 9, 9, 1), floats(2, 2, 1, 3), "x"}, window, "larger than its windows cover"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			m := &tfjs.Model{Nodes: map[string]*tfjs.Node{"x": {Name: "x", Op: "Placeholder"}}, Weights: map[string]*tfjs.Tensor{}}
+			m := &tfjs.Model{Nodes: map[string]*tfjs.Node{"x": {Name: "x", Op: "Placeholder"}},
+				Weights: map[string]*tfjs.Tensor{}}
 			y := &tfjs.Node{Name: "y", Op: test.op, Attrs: tfjs.Attrs{}}
 			for key, value := range test.attrs {
 				raw, err := json.Marshal(value)
@@ -219,9 +243,9 @@ func ints(values ...int32) *tfjs.Tensor {
 	return &tfjs.Tensor{Shape: []int{len(values)}, Ints: values}
 }
 
-// TestFewTranspositions checks that a graph that spells out a change of layout around each convolution, as exports of PyTorch
-// models do, comes out without any.
-func TestFewTranspositions(t *testing.T) {
+// TestLayoutChangesCancel checks that a graph with a change of layout around each convolution, as in exports of PyTorch
+// models, is converted without any transposition.
+func TestLayoutChangesCancel(t *testing.T) {
 	var op operation
 	text, err := os.ReadFile("testdata/conv_padded_nchw.json")
 	if err != nil {
@@ -232,7 +256,8 @@ func TestFewTranspositions(t *testing.T) {
 	}
 	b := onnx.NewBuilder("test")
 	x := b.Input("x", onnx.Float, onnx.Free("N"), onnx.Fixed(3), onnx.Fixed(6), onnx.Fixed(6))
-	if _, err := convert.Import(b, op.graph(t), map[string]convert.Value{"x": {Name: x, Shape: op.Input.Shape}}, "n4"); err != nil {
+	if _, err := convert.Import(b, op.graph(t), map[string]convert.Value{"x": {Name: x, Shape: op.Input.Shape}},
+		"n4"); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -240,11 +265,11 @@ func TestFewTranspositions(t *testing.T) {
 		got = append(got, n.Op)
 	}
 	if want := []string{"Conv", "Relu"}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v: padding belongs into the convolution, and the layouts agree", got, want)
+		t.Errorf("got %v, want %v: padding belongs in the convolution, and the layouts match", got, want)
 	}
 }
 
-// FuzzImport checks that a broken graph is refused, not a crash.
+// FuzzImport checks that a broken graph is an error, not a crash.
 func FuzzImport(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// hardSigmoid recognises relu6(x+3)/6, and hardSwish x*relu6(x+3)/6, which graphs spell out (arXiv:1905.02244, section 5.2).
-// As one operation they are twice as fast. found is false when the node is something else.
+// hardSigmoid recognizes relu6(x+3)/6, and hardSwish x*relu6(x+3)/6, which graphs spell out (arXiv:1905.02244, section
+// 5.2). As one operation they are twice as fast. found is false when the node is something else.
 func (c *converter) hardSigmoid(node *tfjs.Node) (y Value, found bool, err error) {
 	if node.Op != "Mul" || len(node.Inputs) != 2 {
 		return Value{}, false, nil
@@ -66,7 +66,7 @@ func (c *converter) timesSixth(ref tfjs.Ref) (x tfjs.Ref, ok bool) {
 	return c.otherThan(node, 1./6)
 }
 
-// otherThan returns that input of a node of two whose partner is the constant v.
+// otherThan returns the input of a two-input node whose other input is the constant v.
 func (c *converter) otherThan(node *tfjs.Node, v float64) (tfjs.Ref, bool) {
 	if len(node.Inputs) == 2 {
 		for i, ref := range node.Inputs {
@@ -78,7 +78,7 @@ func (c *converter) otherThan(node *tfjs.Node, v float64) (tfjs.Ref, bool) {
 	return tfjs.Ref{}, false
 }
 
-// near tells whether ref is a single constant that is v, but for the rounding to 16 bits that published weights went through.
+// near reports whether ref is a single constant equal to v, up to the rounding of published weights to 16 bits.
 func (c *converter) near(ref tfjs.Ref, v float64) bool {
 	w := c.model.Weights[ref.Node]
 	return w != nil && len(w.Floats) == 1 && math.Abs(float64(w.Floats[0])-v) < 1e-3*v

@@ -29,7 +29,7 @@ func (c *converter) asLogical(v Value) string {
 	return c.transposed(c.logical, v.Name, toNHWC)
 }
 
-// asNCHW returns the name of an ONNX tensor that holds the NHWC picture v as NCHW.
+// asNCHW returns the name of an ONNX tensor that holds the NHWC image v as NCHW.
 func (c *converter) asNCHW(v Value) string {
 	v = c.padded(v)
 	if v.constant != nil {
@@ -59,7 +59,7 @@ func (c *converter) constant(t *tfjs.Tensor) string {
 	return c.b.Int64s(ints...)
 }
 
-// nchwConstant turns a constant that is spread over NHWC into one that is spread over NCHW.
+// nchwConstant turns a constant that broadcasts over NHWC into one that broadcasts over NCHW.
 func nchwConstant(t *tfjs.Tensor) *tfjs.Tensor {
 	if len(t.Shape) == 0 || len(t.Shape) > 4 {
 		return t
@@ -97,7 +97,7 @@ func transpose(t *tfjs.Tensor, perm []int) *tfjs.Tensor {
 	return out
 }
 
-// padded adds the padding that v still lacks.
+// padded applies the padding that v still needs.
 func (c *converter) padded(v Value) Value {
 	if v.padding == nil {
 		return v
@@ -116,14 +116,15 @@ func (c *converter) padded(v Value) Value {
 	return v
 }
 
-// withoutPadding returns v unpadded, and its padding of height and width as begin and end, if it pads only those and with
-// that value. Otherwise v comes back padded and begin and end are zero.
+// withoutPadding returns v unpadded, and its padding of height and width as begin and end, if it pads only those and
+// with the given value. Otherwise it returns v padded, and begin and end are zero.
 func (c *converter) withoutPadding(v Value, with float32) (bare Value, begin, end [2]int) {
 	p := v.padding
 	if p == nil {
 		return v, begin, end
 	}
-	if p.with != with || len(p.before) != 4 || p.before[0] != 0 || p.after[0] != 0 || p.before[3] != 0 || p.after[3] != 0 {
+	if p.with != with || len(p.before) != 4 || p.before[0] != 0 || p.after[0] != 0 || p.before[3] != 0 ||
+		p.after[3] != 0 {
 		return c.padded(v), begin, end
 	}
 	v.Shape = slices.Clone(v.Shape)

@@ -84,10 +84,10 @@ func (c *converter) depthwiseConv(node *tfjs.Node, inputs []Value) (Value, error
 	return c.convolve(node, inputs, perChannel, w.Shape[2])
 }
 
-// channelsOf returns how many channels a picture has.
+// channelsOf returns how many channels an image has.
 func channelsOf(v Value) (int, error) {
 	if len(v.Shape) != 4 || v.constant != nil {
-		return 0, fmt.Errorf("needs a picture, not a value of shape %v", v.Shape)
+		return 0, fmt.Errorf("needs an image, not a value of shape %v", v.Shape)
 	}
 	return v.Shape[3], nil
 }
@@ -104,7 +104,7 @@ func weights(v Value) (*tfjs.Tensor, error) {
 	return w, nil
 }
 
-// convolve adds a convolution with OIHW weights, and what is fused with it.
+// convolve adds a convolution with OIHW weights, and the operations fused with it.
 func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, groups int) (Value, error) {
 	x, begin, end := c.withoutPadding(inputs[0], 0)
 	win, err := newWindow(node, w.Shape[2:])
@@ -120,12 +120,11 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 	if err != nil {
 		return Value{}, err
 	}
-	rest := inputs[2:]
 	if len(fused) > 0 && fused[0] == "BiasAdd" {
-		if len(rest) == 0 {
+		if len(inputs) < 3 {
 			return Value{}, errors.New("fused BiasAdd has no bias")
 		}
-		bias, err := rest[0].floats()
+		bias, err := inputs[2].floats()
 		if err != nil {
 			return Value{}, err
 		}
@@ -133,10 +132,11 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 			return Value{}, fmt.Errorf("bias of shape %v does not fit %d channels", bias.Shape, w.Shape[0])
 		}
 		args = append(args, c.b.Floats([]int{w.Shape[0]}, bias.Floats...))
-		fused, rest = fused[1:], rest[1:]
+		fused = fused[1:]
 	}
 	name := c.b.Op("Conv", args,
-		onnx.Ints("kernel_shape", win.kernel...), onnx.Ints("strides", win.strides...), onnx.Ints("dilations", win.dilations...),
+		onnx.Ints("kernel_shape", win.kernel...), onnx.Ints("strides", win.strides...),
+		onnx.Ints("dilations", win.dilations...),
 		onnx.Ints("pads", pads...), onnx.Int("group", groups))
 	y := Value{Name: name, Shape: []int{x.Shape[0], size[0], size[1], w.Shape[0]}, NCHW: true}
 	for _, activation := range fused {
@@ -161,7 +161,7 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 	return y, nil
 }
 
-// transposedConv is Conv2DBackpropInput: the gradient of a convolution, used to enlarge a picture.
+// transposedConv is Conv2DBackpropInput: the gradient of a convolution, used for upsampling.
 func (c *converter) transposedConv(node *tfjs.Node, inputs []Value) (Value, error) {
 	shape, err := inputs[0].ints()
 	if err != nil {
@@ -177,13 +177,14 @@ func (c *converter) transposedConv(node *tfjs.Node, inputs []Value) (Value, erro
 		return Value{}, err
 	}
 	if channels, err := channelsOf(x); err != nil || len(shape) != 4 || w.Shape[3] != channels {
-		return Value{}, fmt.Errorf("weights of shape %v and input of shape %v do not fit an output of shape %v", w.Shape, x.Shape, shape)
+		return Value{}, fmt.Errorf("weights of shape %v and input of shape %v do not fit an output of shape %v",
+			w.Shape, x.Shape, shape)
 	}
 	var pads [4]int
 	for i := range 2 {
 		surplus := (x.Shape[i+1]-1)*win.strides[i] + win.kernel[i] - shape[i+1]
 		if surplus < 0 {
-			return Value{}, fmt.Errorf("output of shape %v is larger than its windows reach", shape)
+			return Value{}, fmt.Errorf("output of shape %v is larger than its windows cover", shape)
 		}
 		pads[i], pads[i+2] = surplus/2, surplus-surplus/2
 	}
@@ -196,7 +197,8 @@ func (c *converter) maxPool(node *tfjs.Node, inputs []Value) (Value, error) {
 	if _, err := channelsOf(inputs[0]); err != nil {
 		return Value{}, err
 	}
-	// Padding with -inf is what ONNX's MaxPool does itself. TensorFlow exports write the lowest float instead; so does onnx-tf.
+	// Padding with -inf is what ONNX's MaxPool does itself. TensorFlow exports write the lowest float instead; so does
+	// onnx-tf.
 	lowest := float32(math.Inf(-1))
 	if p := inputs[0].padding; p != nil && p.with == -math.MaxFloat32 {
 		lowest = p.with
@@ -215,7 +217,8 @@ func (c *converter) avgPool(node *tfjs.Node, inputs []Value) (Value, error) {
 		return Value{}, err
 	}
 	if len(kernel) == 4 && kernel[1] == x.Shape[1] && kernel[2] == x.Shape[2] {
-		return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}), Shape: []int{x.Shape[0], 1, 1, x.Shape[3]}, NCHW: true}, nil
+		return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}),
+			Shape: []int{x.Shape[0], 1, 1, x.Shape[3]}, NCHW: true}, nil
 	}
 	// Neither TensorFlow nor ONNX (by default) counts padding in the average.
 	return c.pool(node, "AveragePool", x, [2]int{}, [2]int{})
@@ -260,10 +263,11 @@ func (c *converter) mean(node *tfjs.Node, inputs []Value) (Value, error) {
 	if !slices.Equal(axes, []int{1, 2}) || !keep {
 		return Value{}, fmt.Errorf("only the mean over height and width with keep_dims is supported, not over %v", axes)
 	}
-	return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}), Shape: []int{x.Shape[0], 1, 1, x.Shape[3]}, NCHW: true}, nil
+	return Value{Name: c.b.Op("GlobalAveragePool", []string{c.asNCHW(x)}), Shape: []int{x.Shape[0], 1, 1, x.Shape[3]},
+		NCHW: true}, nil
 }
 
-// resizeBilinear scales by the ratio that the graph's own input size gives.
+// resizeBilinear scales by the ratio at the graph's own input size.
 func (c *converter) resizeBilinear(node *tfjs.Node, inputs []Value) (Value, error) {
 	x := inputs[0]
 	if _, err := channelsOf(x); err != nil {
@@ -278,7 +282,8 @@ func (c *converter) resizeBilinear(node *tfjs.Node, inputs []Value) (Value, erro
 	}
 	for i, n := range size {
 		if from := x.Shape[i+1]; n < 1 || from < 1 || n%from != 0 && from%n != 0 {
-			return Value{}, fmt.Errorf("sizes %d and %d are no multiples of each other: the scale would depend on the size", from, n)
+			return Value{}, fmt.Errorf("sizes %d and %d are not multiples of each other: "+
+				"the scale would depend on the size", from, n)
 		}
 	}
 	align, err := node.Attrs.Bool("align_corners")
@@ -351,7 +356,7 @@ func (c *converter) transpose(_ *tfjs.Node, inputs []Value) (Value, error) {
 		}
 	}
 	if len(perm) == 0 || perm[0] != 0 {
-		return Value{}, errors.New("it mixes the pictures of a batch")
+		return Value{}, errors.New("it mixes the images of a batch")
 	}
 	relabel := !x.NCHW && slices.Equal(perm, toNHWC) || x.NCHW && slices.Equal(perm, toNCHW)
 	if !relabel {
@@ -361,7 +366,8 @@ func (c *converter) transpose(_ *tfjs.Node, inputs []Value) (Value, error) {
 	x.Shape = permuted(x.Shape, perm)
 	x.NCHW = !x.NCHW
 	if x.padding != nil {
-		x.padding = &padding{before: permuted(x.padding.before, perm), after: permuted(x.padding.after, perm), with: x.padding.with}
+		x.padding = &padding{before: permuted(x.padding.before, perm), after: permuted(x.padding.after, perm),
+			with: x.padding.with}
 	}
 	return x, nil
 }
@@ -381,7 +387,7 @@ func (c *converter) concat(_ *tfjs.Node, inputs []Value) (Value, error) {
 		return Value{}, err
 	}
 	if slices.ContainsFunc(parts, func(v Value) bool { return v.constant != nil }) {
-		return Value{}, errors.New("a constant is as long as one picture, not as a batch")
+		return Value{}, errors.New("a constant has the length of one image, not of a batch")
 	}
 	for _, p := range parts[1:] {
 		for i := range shape {
@@ -426,10 +432,10 @@ func elementwise(op string) func(*converter, *tfjs.Node, []Value) (Value, error)
 			}
 		}
 		if constants {
-			return Value{}, errors.New("constant inputs alone are not supported")
+			return Value{}, errors.New("inputs that are all constant are not supported")
 		}
 		if y.NCHW && !fits {
-			return Value{}, errors.New("a picture and a value of fewer dimensions do not fit")
+			return Value{}, errors.New("an image and a value with fewer dimensions do not match")
 		}
 		names := make([]string, len(inputs))
 		for i, v := range inputs {

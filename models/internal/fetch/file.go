@@ -13,13 +13,13 @@ import (
 	"path/filepath"
 )
 
-// writeWhole writes a file so that it never stands half written under its name.
-func writeWhole(path string, content []byte) error {
-	return writeWholeFrom(path, bytes.NewReader(content), func() error { return nil })
+// writeAtomic writes a file that is never visible half written.
+func writeAtomic(path string, content []byte) error {
+	return writeAtomicFrom(path, bytes.NewReader(content), func() error { return nil })
 }
 
-// writeWholeFrom writes what in gives, and puts it under its name if check, called at the end, agrees.
-func writeWholeFrom(path string, in io.Reader, check func() error) (err error) {
+// writeAtomicFrom writes the content of in, and gives the file its name only if check, called at the end, succeeds.
+func writeAtomicFrom(path string, in io.Reader, check func() error) (err error) {
 	out, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
 	if err != nil {
 		return err

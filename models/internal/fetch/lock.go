@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// lock makes sure that only one process at a time fetches into the folder. The kernel drops the lock with the process.
+// lock lets only one process at a time fetch into the directory. The kernel releases the lock when the process ends.
 func (f *fetcher) lock(ctx context.Context) (unlock func(), err error) {
 	dir, err := os.Open(f.Dir)
 	if err != nil {
@@ -28,7 +28,7 @@ func (f *fetcher) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, fmt.Errorf("lock %s: %w", f.Dir, err)
 		}
 		if !waiting {
-			f.say("another process is fetching into %s: waiting for it", f.Dir)
+			f.say("waiting for another process that is fetching into %s", f.Dir)
 		}
 		select {
 		case <-ctx.Done():

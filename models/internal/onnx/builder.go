@@ -9,7 +9,7 @@ import (
 	"math"
 )
 
-// Builder puts a model together node by node and invents the names in between. Values are named by strings.
+// Builder assembles a model node by node and generates the names of intermediate values.
 type Builder struct {
 	model     Model
 	counts    map[string]int
@@ -21,7 +21,7 @@ func NewBuilder(name string) *Builder {
 	return &Builder{model: Model{Name: name}, counts: map[string]int{}, constants: map[string]string{}}
 }
 
-// Model returns what was built.
+// Model returns the model built so far.
 func (b *Builder) Model() *Model { return &b.model }
 
 // Input declares an input and returns its name.
@@ -63,7 +63,7 @@ func (b *Builder) Floats(dims []int, values ...float32) string {
 // Float adds a scalar.
 func (b *Builder) Float(v float32) string { return b.Floats(nil, v) }
 
-// Int64s adds a vector of whole numbers, such as a shape.
+// Int64s adds a vector of integers, such as a shape.
 func (b *Builder) Int64s(values ...int64) string {
 	raw := make([]byte, 0, 8*len(values))
 	for _, v := range values {
@@ -72,7 +72,7 @@ func (b *Builder) Int64s(values ...int64) string {
 	return b.constant(Int64, []int{len(values)}, len(values), raw)
 }
 
-// Int64 adds a whole number without dimensions, such as an index.
+// Int64 adds a scalar integer, such as an index.
 func (b *Builder) Int64(v int64) string {
 	return b.constant(Int64, nil, 1, binary.LittleEndian.AppendUint64(nil, uint64(v)))
 }
@@ -102,10 +102,10 @@ func (b *Builder) fresh(prefix string) string {
 	return fmt.Sprintf("%s_%d", prefix, b.counts[prefix])
 }
 
-// Int is an attribute that holds a whole number.
+// Int is an attribute that holds an integer.
 func Int(name string, v int) Attribute { return Attribute{name, int64(v)} }
 
-// Ints is an attribute that holds whole numbers.
+// Ints is an attribute that holds integers.
 func Ints(name string, v ...int) Attribute {
 	out := make([]int64, len(v))
 	for i, n := range v {
@@ -120,7 +120,7 @@ func Number(name string, v float32) Attribute { return Attribute{name, v} }
 // Text is an attribute that holds a string.
 func Text(name, v string) Attribute { return Attribute{name, v} }
 
-// Fixed is a dimension of that size.
+// Fixed is a dimension of a fixed size.
 func Fixed(n int) Dim { return Dim{Size: int64(n)} }
 
 // Free is a dimension that the caller chooses.

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package onnx writes ONNX model files. It knows the part of the format that the converter needs
-// (https://github.com/onnx/onnx/blob/v1.17.0/onnx/onnx.proto). The same model always gives the same bytes.
+// Package onnx writes ONNX model files. It implements the part of the format that the converter needs
+// (https://github.com/onnx/onnx/blob/v1.17.0/onnx/onnx.proto). The same model always produces the same bytes.
 package onnx
 
 import (
@@ -10,7 +10,7 @@ import (
 	"math"
 )
 
-// Version of the file format and of the operator set that Marshal states.
+// Versions of the file format and of the operator set that Marshal writes.
 const (
 	irVersion = 8
 	opset     = 17
@@ -19,7 +19,7 @@ const (
 // Type is the element type of a tensor, numbered as in onnx.proto.
 type Type int32
 
-// The element types in use.
+// The element types used.
 const (
 	Float Type = 1
 	Uint8 Type = 2
@@ -28,7 +28,7 @@ const (
 	Bool  Type = 9
 )
 
-// Model is a graph of nodes in an order in which they can run.
+// Model is a graph of nodes in execution order.
 type Model struct {
 	Name         string
 	Inputs       []ValueInfo
@@ -61,7 +61,7 @@ type Tensor struct {
 // Node is one operation.
 type Node struct {
 	Op         string
-	Inputs     []string // an empty name leaves out an optional input
+	Inputs     []string // an empty name omits an optional input
 	Outputs    []string
 	Attributes []Attribute
 }
@@ -72,7 +72,7 @@ type Attribute struct {
 	Value any
 }
 
-// Marshal returns the model as the content of an .onnx file.
+// Marshal returns the content of an .onnx file.
 func (m *Model) Marshal() []byte {
 	var graph message
 	for _, n := range m.Nodes {
@@ -174,7 +174,7 @@ func (v ValueInfo) marshal() message {
 	return b
 }
 
-// message is a protocol buffer in the making (https://protobuf.dev/programming-guides/encoding).
+// message is an encoded protocol buffer message (https://protobuf.dev/programming-guides/encoding).
 type message []byte
 
 const (

@@ -12,7 +12,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/onnxtest"
 )
 
-// small builds a model that has every kind of attribute, constant and dimension.
+// small builds a model with every kind of attribute, constant and dimension.
 func small() *onnx.Model {
 	b := onnx.NewBuilder("small")
 	x := b.Input("x", onnx.Uint8, onnx.Free("N"), onnx.Fixed(2), onnx.Fixed(2))
@@ -26,7 +26,7 @@ func small() *onnx.Model {
 	return b.Model()
 }
 
-// TestMarshal has ONNX Runtime read and run what was written.
+// TestMarshal loads and runs a model in ONNX Runtime.
 func TestMarshal(t *testing.T) {
 	onnxtest.Fetch(t)
 	session := onnxtest.NewSession(t, small().Marshal())
@@ -41,13 +41,16 @@ func TestMarshalIsDeterministic(t *testing.T) {
 	}
 }
 
-// TestMarshalBytes compares with bytes worked out by hand from onnx.proto.
+// TestMarshalBytes compares with bytes derived by hand from onnx.proto.
 func TestMarshalBytes(t *testing.T) {
 	m := onnx.Model{
-		Name:         "g",
-		Inputs:       []onnx.ValueInfo{{Name: "x", Type: onnx.Float, Dims: []onnx.Dim{onnx.Free("N"), onnx.Fixed(300)}}},
-		Nodes:        []onnx.Node{{Op: "Relu", Inputs: []string{"x", ""}, Outputs: []string{"y"}, Attributes: []onnx.Attribute{onnx.Ints("k", -1)}}},
-		Initializers: []onnx.Tensor{{Name: "c", Type: onnx.Int64, Dims: []int64{1}, Raw: []byte{1, 0, 0, 0, 0, 0, 0, 0}}},
+		Name: "g",
+		Inputs: []onnx.ValueInfo{{Name: "x", Type: onnx.Float,
+			Dims: []onnx.Dim{onnx.Free("N"), onnx.Fixed(300)}}},
+		Nodes: []onnx.Node{{Op: "Relu", Inputs: []string{"x", ""}, Outputs: []string{"y"},
+			Attributes: []onnx.Attribute{onnx.Ints("k", -1)}}},
+		Initializers: []onnx.Tensor{{Name: "c", Type: onnx.Int64, Dims: []int64{1},
+			Raw: []byte{1, 0, 0, 0, 0, 0, 0, 0}}},
 	}
 	attribute := "0a016b" + "40ffffffffffffffffff01" + "a00107"
 	node := "0a0178" + "0a00" + "120179" + "1a0179" + "220452656c75" + "2a" + "11" + attribute
@@ -62,7 +65,8 @@ func TestMarshalBytes(t *testing.T) {
 
 func TestConstantsAreShared(t *testing.T) {
 	b := onnx.NewBuilder("test")
-	if b.Float(1) != b.Float(1) || b.Int64s(2, 3) != b.Int64s(2, 3) {
+	float, ints := b.Float(1), b.Int64s(2, 3)
+	if b.Float(1) != float || b.Int64s(2, 3) != ints {
 		t.Error("equal constants have different names")
 	}
 	if b.Float(1) == b.Floats([]int{1}, 1) || b.Int64(2) == b.Int64s(2) {

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package onnxtest runs models in ONNX Runtime, for tests. What is missing of models and runtime is fetched first.
+// Package onnxtest runs models in ONNX Runtime, for tests. It fetches missing models and the runtime first.
 package onnxtest
 
 import (
@@ -18,20 +18,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/fetch"
 )
 
-// Dir returns this repository's models folder.
+// Dir returns this repository's models directory.
 func Dir() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Fetch makes sure that the runtime and these models are there.
+// Fetch makes sure that the runtime and these models are installed.
 func Fetch(tb testing.TB, names ...string) {
 	tb.Helper()
 	catalog, err := models.Load()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := fetch.Fetch(context.Background(), catalog, names, fetch.Options{Dir: Dir(), Progress: os.Stderr}); err != nil {
+	if err := fetch.Fetch(context.Background(), catalog, names,
+		fetch.Options{Dir: Dir(), Progress: os.Stderr}); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -87,7 +88,7 @@ func names(infos []ort.InputOutputInfo) []string {
 	return out
 }
 
-// Run runs a model of one input, and returns its float32 outputs by name.
+// Run runs a model with one input, and returns its float32 outputs by name.
 func Run[T ort.TensorData](tb testing.TB, s *Session, shape []int64, values []T) map[string]Tensor {
 	tb.Helper()
 	input, err := ort.NewTensor(ort.NewShape(shape...), values)
@@ -103,7 +104,7 @@ func Run[T ort.TensorData](tb testing.TB, s *Session, shape []int64, values []T)
 	for i, output := range outputs {
 		tensor, ok := output.(*ort.Tensor[float32])
 		if !ok {
-			tb.Fatalf("output %s is no float32 tensor", s.Outputs[i].Name)
+			tb.Fatalf("output %s is not a float32 tensor", s.Outputs[i].Name)
 		}
 		results[s.Outputs[i].Name] = Tensor{tensor.GetShape(), append([]float32(nil), tensor.GetData()...)}
 		tensor.Destroy()
@@ -111,7 +112,7 @@ func Run[T ort.TensorData](tb testing.TB, s *Session, shape []int64, values []T)
 	return results
 }
 
-// Close compares values: got must differ from want by at most tolerance, as part of the largest value of want.
+// Close compares values: got may differ from want by at most tolerance, relative to the largest value of want.
 func Close(tb testing.TB, what string, got, want []float32, tolerance float32) {
 	tb.Helper()
 	if len(got) != len(want) {
@@ -126,7 +127,8 @@ func Close(tb testing.TB, what string, got, want []float32, tolerance float32) {
 		}
 	}
 	if !(worst <= tolerance*largest) {
-		tb.Errorf("%s: value %d is %g, want %g; that is more than %g of the largest value %g away", what, at, got[at], want[at], tolerance, largest)
+		tb.Errorf("%s: value %d is %g, want %g; that is more than %g of the largest value %g away", what, at, got[at],
+			want[at], tolerance, largest)
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// BlazeFace (arXiv:1907.05047), MediaPipe's model for back cameras, gives on two grids a few anchors for each cell. An anchor
-// has a logit, and 16 numbers in pixels: the box's centre as seen from the cell's, width, height, and 6 landmarks as seen
-// from the cell's centre.
+// BlazeFace (arXiv:1907.05047), MediaPipe's model for back cameras, has a few anchors for each cell of two grids. An
+// anchor has a logit and 16 numbers in pixels: the box's center relative to the cell's, width, height, and 6 landmarks
+// relative to the cell's center.
 const (
 	blazefacePixels    = "input"
 	blazefaceSide      = 256
@@ -23,11 +23,13 @@ var blazefaceGrids = []struct {
 	logits, numbers string
 	cells, anchors  int
 }{
-	{"StatefulPartitionedCall/functional_1/conv2d_33/BiasAdd", "StatefulPartitionedCall/functional_1/conv2d_35/BiasAdd", 16, 2},
-	{"StatefulPartitionedCall/functional_1/conv2d_34/BiasAdd", "StatefulPartitionedCall/functional_1/conv2d_36/BiasAdd", 8, 6},
+	{"StatefulPartitionedCall/functional_1/conv2d_33/BiasAdd", "StatefulPartitionedCall/functional_1/conv2d_35/BiasAdd",
+		16, 2},
+	{"StatefulPartitionedCall/functional_1/conv2d_34/BiasAdd", "StatefulPartitionedCall/functional_1/conv2d_36/BiasAdd",
+		8, 6},
 }
 
-// blazeface gives scores [N,896], boxes [N,896,4] and landmarks [N,896,6,2] (x, y), in pixels.
+// blazeface outputs scores [N,896], boxes [N,896,4] and landmarks [N,896,6,2] (x, y), in pixels.
 func blazeface(b *onnx.Builder, m *tfjs.Model) error {
 	side := onnx.Fixed(blazefaceSide)
 	pixels := b.Op("Mul", []string{image(b, side, side), b.Float(1 / 127.5)}) // -1..1
@@ -44,7 +46,7 @@ func blazeface(b *onnx.Builder, m *tfjs.Model) error {
 
 	const numbers = 4 + 2*blazefaceLandmarks
 	var logits, places []string
-	var centres []float32 // x and y of each anchor
+	var centers []float32 // x and y of each anchor
 	for i, g := range blazefaceGrids {
 		anchors := func(head string, dims ...int64) string {
 			head = b.Op("Transpose", []string{head}, onnx.Ints("perm", 0, 2, 3, 1))
@@ -56,22 +58,23 @@ func blazeface(b *onnx.Builder, m *tfjs.Model) error {
 		for cell := range g.cells * g.cells {
 			x, y := (float32(cell%g.cells)+0.5)*stride, (float32(cell/g.cells)+0.5)*stride
 			for range g.anchors {
-				centres = append(centres, x, y)
+				centers = append(centers, x, y)
 			}
 		}
 	}
-	count := len(centres) / 2
+	count := len(centers) / 2
 	n, a := onnx.Free("N"), onnx.Fixed(count)
 	b.Output("scores", b.Op("Sigmoid", []string{b.Op("Concat", logits, onnx.Int("axis", 1))}), onnx.Float, n, a)
 
-	parts := b.Ops("Split", 3, []string{b.Op("Concat", places, onnx.Int("axis", 1)), b.Int64s(2, 2, numbers-4)}, onnx.Int("axis", 2))
-	middle := b.Op("Add", []string{parts[0], b.Floats([]int{1, count, 2}, centres...)})
+	parts := b.Ops("Split", 3, []string{b.Op("Concat", places, onnx.Int("axis", 1)), b.Int64s(2, 2, numbers-4)},
+		onnx.Int("axis", 2))
+	middle := b.Op("Add", []string{parts[0], b.Floats([]int{1, count, 2}, centers...)})
 	half := b.Op("Mul", []string{parts[1], b.Float(0.5)})
 	corners := []string{b.Op("Sub", []string{middle, half}), b.Op("Add", []string{middle, half})}
 	b.Output("boxes", b.Op("Concat", corners, onnx.Int("axis", 2)), onnx.Float, n, a, onnx.Fixed(4))
 
 	landmarks := b.Op("Reshape", []string{parts[2], b.Int64s(0, 0, blazefaceLandmarks, 2)})
-	landmarks = b.Op("Add", []string{landmarks, b.Floats([]int{1, count, 1, 2}, centres...)})
+	landmarks = b.Op("Add", []string{landmarks, b.Floats([]int{1, count, 1, 2}, centers...)})
 	b.Output("landmarks", landmarks, onnx.Float, n, a, onnx.Fixed(blazefaceLandmarks), onnx.Fixed(2))
 	return nil
 }

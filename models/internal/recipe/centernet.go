@@ -9,8 +9,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// CenterNet (arXiv:1904.07850) gives, on a grid a quarter of the picture's size, a heat map of object centres for each of 80
-// classes, and the distances of the box's four sides in pixels.
+// CenterNet (arXiv:1904.07850) outputs, on a grid a quarter of the image's size, a heat map of object centers for each
+// of 80 classes, and the distances to the box's four sides in pixels.
 const (
 	centernetClasses = 80
 	centernetPerson  = 0
@@ -26,20 +26,21 @@ const (
 	centernetBias      = "CenternetHead/centernet_cls_output/biases"
 )
 
-// centernet gives scores [N,A] of the class person, 0 but for local maxima, and boxes [N,A,4] in pixels, for every picture
-// whose sides are multiples of 32.
+// centernet outputs scores [N,A] of the class person, 0 except at local maxima, and boxes [N,A,4] in pixels, for every
+// image whose sides are multiples of 32.
 func centernet(b *onnx.Builder, m *tfjs.Model) error {
 	if err := keepChannels(m, []int{centernetPerson}, centernetClasses, centernetWeights, centernetBias); err != nil {
 		return err
 	}
 	pixels := convert.Value{Name: image(b, onnx.Free("H"), onnx.Free("W")), Shape: []int{1, 512, 512, 3}, NCHW: true}
-	heads, err := importNCHW(b, m, map[string]convert.Value{centernetPixels: pixels}, centernetHeatmap, centernetDistances)
+	heads, err := importNCHW(b, m, map[string]convert.Value{centernetPixels: pixels}, centernetHeatmap,
+		centernetDistances)
 	if err != nil {
 		return err
 	}
 	heatmap, distances := heads[0], heads[1]
 
-	// A cell counts if none of its eight neighbours is likelier.
+	// A cell counts if none of its eight neighbors scores higher.
 	highest := b.Op("MaxPool", []string{heatmap}, onnx.Ints("kernel_shape", 3, 3), onnx.Ints("pads", 1, 1, 1, 1))
 	peak := b.Op("Cast", []string{b.Op("Equal", []string{heatmap, highest})}, onnx.Int("to", int(onnx.Float)))
 	scores := b.Op("Flatten", []string{b.Op("Mul", []string{heatmap, peak})}, onnx.Int("axis", 1))

@@ -11,12 +11,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// MoveNet (https://blog.tensorflow.org/2021/05/next-generation-pose-detection-with-movenet-and-tensorflowjs.html) has four
-// heads over a grid a quarter of the picture's size. Its graph decodes them for one picture; the recipe does so for a batch.
+// MoveNet (https://blog.tensorflow.org/2021/05/next-generation-pose-detection-with-movenet-and-tensorflowjs.html) has
+// four heads over a grid a quarter of the image's size. Its graph decodes them for one image, the recipe for a batch.
 const (
 	movenetKeypoints = 17
 	movenetStride    = 4
-	// movenetSlack keeps the weight by distance, 1 / (distance + slack) in cells, finite at distance 0.
+	// movenetSlack, in cells, keeps the distance weight 1 / (distance + slack) finite at distance 0.
 	movenetSlack = 1.8
 )
 
@@ -27,10 +27,11 @@ const (
 	movenetCenter  = "StatefulPartitionedCall/Sigmoid_1"
 	movenetRegress = "StatefulPartitionedCall/kpt_regress_0/conv2d_6/BiasAdd"
 	movenetOffset  = "StatefulPartitionedCall/kpt_offset_0/conv2d_7/BiasAdd"
-	movenetPrior   = "ConstantFolding/StatefulPartitionedCall/truediv_2_recip" // the prior: weights by distance from the centre, [s,s,1]
+	// The prior: weights by distance from the center, [s,s,1].
+	movenetPrior = "ConstantFolding/StatefulPartitionedCall/truediv_2_recip"
 )
 
-// movenet gives keypoints [N,17,3]: y and x as fractions of the picture, and a score.
+// movenet outputs keypoints [N,17,3]: y and x as fractions of the image, and a score.
 func movenet(b *onnx.Builder, m *tfjs.Model) error {
 	prior := m.Weights[movenetPrior]
 	if prior == nil || len(prior.Shape) != 3 || prior.Shape[0] != prior.Shape[1] || prior.Shape[2] != 1 {
@@ -38,8 +39,10 @@ func movenet(b *onnx.Builder, m *tfjs.Model) error {
 	}
 	grid := prior.Shape[0]
 	side := grid * movenetStride
-	pixels := convert.Value{Name: image(b, onnx.Fixed(side), onnx.Fixed(side)), Shape: []int{1, side, side, 3}, NCHW: true}
-	heads, err := importNCHW(b, m, map[string]convert.Value{movenetPixels: pixels}, movenetHeatmap, movenetCenter, movenetRegress, movenetOffset)
+	pixels := convert.Value{Name: image(b, onnx.Fixed(side), onnx.Fixed(side)), Shape: []int{1, side, side, 3},
+		NCHW: true}
+	heads, err := importNCHW(b, m, map[string]convert.Value{movenetPixels: pixels}, movenetHeatmap, movenetCenter,
+		movenetRegress, movenetOffset)
 	if err != nil {
 		return err
 	}
@@ -49,12 +52,12 @@ func movenet(b *onnx.Builder, m *tfjs.Model) error {
 	return nil
 }
 
-// movenetDecode finds the person, then each of its keypoints, then the exact place within the keypoint's cell:
+// movenetDecode finds the person, then each keypoint's cell, then its exact position within the cell:
 //
-//	heatmap [N,17,s,s]  how likely a keypoint is in a cell
-//	center  [N,1,s,s]   how likely a person's centre is in a cell
-//	regress [N,34,s,s]  where, seen from a centre, the 17 keypoints should be, in cells (y, x)
-//	offset  [N,34,s,s]  where in its cell each keypoint is (y, x)
+//	heatmap [N,17,s,s]  probability that a keypoint is in a cell
+//	center  [N,1,s,s]   probability that a person's center is in a cell
+//	regress [N,34,s,s]  expected position of the 17 keypoints relative to a center, in cells (y, x)
+//	offset  [N,34,s,s]  position of each keypoint within its cell (y, x)
 func movenetDecode(b *onnx.Builder, grid int, prior []float32, heatmap, center, regress, offset string) string {
 	const k = movenetKeypoints
 	s, cells := int64(grid), grid*grid
@@ -67,19 +70,20 @@ func movenetDecode(b *onnx.Builder, grid int, prior []float32, heatmap, center, 
 		return float(b.Op("Div", []string{cell, b.Int64(s)})), float(b.Op("Mod", []string{cell, b.Int64(s)}))
 	}
 
-	// The person: the likeliest centre, those near the picture's centre preferred.
+	// The person: the most probable center, weighted toward the center of the image.
 	person := b.Op("Reshape", []string{mul(center, b.Floats([]int{1, 1, grid, grid}, prior...)), b.Int64s(0, -1)})
 	person = b.Op("ArgMax", []string{person}, onnx.Int("axis", 1), onnx.Int("keepdims", 1)) // [N,1]
 	personY, personX := rowAndColumn(person)
 
-	// Where that centre expects each keypoint.
+	// The position that this center predicts for each keypoint.
 	everywhere := b.Op("Expand", []string{b.Op("Unsqueeze", []string{person, b.Int64s(1)}), b.Int64s(1, 2*k, 1)})
 	expected := b.Op("GatherElements", []string{flat(regress, 0, 2*k, -1), everywhere}, onnx.Int("axis", 2)) // [N,34,1]
-	yx := b.Ops("Split", 2, []string{flat(expected, 0, k, 2), b.Int64s(1, 1)}, onnx.Int("axis", 2))          // [N,17,1] each
+	// [N,17,1] each
+	yx := b.Ops("Split", 2, []string{flat(expected, 0, k, 2), b.Int64s(1, 1)}, onnx.Int("axis", 2))
 	expectedY := add(yx[0], b.Op("Unsqueeze", []string{personY, b.Int64s(1)}))
 	expectedX := add(yx[1], b.Op("Unsqueeze", []string{personX, b.Int64s(1)}))
 
-	// Each keypoint: the likeliest cell, those near the expected place preferred.
+	// Each keypoint: the most probable cell, weighted toward the predicted position.
 	rows, columns := make([]float32, cells), make([]float32, cells)
 	for i := range cells {
 		rows[i], columns[i] = float32(i/grid), float32(i%grid)
@@ -92,8 +96,9 @@ func movenetDecode(b *onnx.Builder, grid int, prior []float32, heatmap, center, 
 	cell := b.Op("ArgMax", []string{weighted}, onnx.Int("axis", 2), onnx.Int("keepdims", 1)) // [N,17,1]
 	score := b.Op("GatherElements", []string{likely, cell}, onnx.Int("axis", 2))
 
-	// Its place within the cell.
-	pairs := b.Op("Expand", []string{b.Op("Unsqueeze", []string{cell, b.Int64s(2)}), b.Int64s(1, 1, 2, 1)}) // [N,17,2,1]
+	// Its position within the cell.
+	// [N,17,2,1]
+	pairs := b.Op("Expand", []string{b.Op("Unsqueeze", []string{cell, b.Int64s(2)}), b.Int64s(1, 1, 2, 1)})
 	within := b.Op("GatherElements", []string{flat(offset, 0, k, 2, -1), pairs}, onnx.Int("axis", 3))
 	within = b.Op("Squeeze", []string{within, b.Int64s(3)})
 	y, x := rowAndColumn(cell)

@@ -11,9 +11,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// NanoDet's head (https://github.com/RangiLyu/nanodet, nanodet_head.py and gfl_head.py): for each cell of three grids, 80
-// class scores, and the distances of the box's four sides from the cell's centre, each as a distribution over 11 bins
-// ("distribution focal loss", arXiv:2006.04388).
+// NanoDet's head (https://github.com/RangiLyu/nanodet, nanodet_head.py and gfl_head.py): for each cell of three grids,
+// 80 class scores, and the distances from the cell's center to the box's four sides, each as a distribution over 11
+// bins ("distribution focal loss", arXiv:2006.04388).
 const (
 	nanodetClasses = 80
 	nanodetPerson  = 0
@@ -21,7 +21,7 @@ const (
 	nanodetBins    = 11
 )
 
-// The picture is normalised as upstream's configuration says, channels in the order B, G, R.
+// Normalization from upstream's configuration, in channel order B, G, R.
 var (
 	nanodetMean = [3]float32{103.53, 116.28, 123.675}
 	nanodetStd  = [3]float32{57.375, 57.12, 58.395}
@@ -43,14 +43,15 @@ var nanodetHeads = []struct {
 	{"PartitionedCall/Add_37", "PartitionedCall/split_33", "unknown_72", 32},
 }
 
-// nanodet gives scores [N,A] of the class person and boxes [N,A,4] in pixels, for every picture whose sides are multiples
-// of 32. Normalisation, and the choice of the class, are worked into the weights.
+// nanodet outputs scores [N,A] of the class person and boxes [N,A,4] in pixels, for every image whose sides are
+// multiples of 32. Normalization and the choice of the class are folded into the weights.
 func nanodet(b *onnx.Builder, m *tfjs.Model) error {
 	if err := nanodetTakeRGB(m); err != nil {
 		return err
 	}
 	for _, h := range nanodetHeads {
-		if err := keepChannels(m, nanodetKept(), nanodetClasses+nanodetSides*nanodetBins, h.weights, h.bias); err != nil {
+		if err := keepChannels(m, nanodetKept(), nanodetClasses+nanodetSides*nanodetBins, h.weights,
+			h.bias); err != nil {
 			return err
 		}
 	}
@@ -58,7 +59,8 @@ func nanodet(b *onnx.Builder, m *tfjs.Model) error {
 	// The mean cannot go into the bias: the first convolution pads with zeros, which stand for the mean.
 	mean := b.Floats([]int{1, 3, 1, 1}, nanodetMean[2], nanodetMean[1], nanodetMean[0])
 	pixels = b.Op("Sub", []string{pixels, mean})
-	input := convert.Value{Name: pixels, Shape: []int{1, 3, 416, 416}} // this graph came from PyTorch: NCHW is what it calls it
+	// Exported from PyTorch, so the graph itself uses NCHW.
+	input := convert.Value{Name: pixels, Shape: []int{1, 3, 416, 416}}
 	var outputs []string
 	for _, h := range nanodetHeads {
 		outputs = append(outputs, h.output)
@@ -73,12 +75,13 @@ func nanodet(b *onnx.Builder, m *tfjs.Model) error {
 		scores, boxes = append(scores, s), append(boxes, x)
 	}
 	anchors := onnx.Free("A")
-	b.Output("scores", b.Op("Sigmoid", []string{b.Op("Concat", scores, onnx.Int("axis", 1))}), onnx.Float, onnx.Free("N"), anchors)
+	b.Output("scores", b.Op("Sigmoid", []string{b.Op("Concat", scores, onnx.Int("axis", 1))}), onnx.Float,
+		onnx.Free("N"), anchors)
 	b.Output("boxes", b.Op("Concat", boxes, onnx.Int("axis", 1)), onnx.Float, onnx.Free("N"), anchors, onnx.Fixed(4))
 	return nil
 }
 
-// nanodetTakeRGB works the order of channels, and the division by the standard deviation, into the first convolution.
+// nanodetTakeRGB folds the channel order and the division by the standard deviation into the first convolution.
 func nanodetTakeRGB(m *tfjs.Model) error {
 	w := m.Weights[nanodetFirstConv]
 	if w == nil || len(w.Shape) != 4 || w.Shape[2] != 3 {
@@ -96,7 +99,7 @@ func nanodetTakeRGB(m *tfjs.Model) error {
 	return nil
 }
 
-// nanodetKept are the channels of the last convolutions that are wanted: one class and the distances.
+// nanodetKept are the channels to keep of the last convolutions: one class and the distances.
 func nanodetKept() []int {
 	kept := []int{nanodetPerson}
 	for i := range nanodetSides * nanodetBins {

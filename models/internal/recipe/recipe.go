@@ -3,9 +3,9 @@
 
 // Package recipe builds the ONNX file of each model family from its TensorFlow.js graph.
 //
-// A published graph is made for one picture of one size and often ends in code that cannot be batched. So a recipe takes the
-// convolutional part out of the graph and puts its own beginning (raw pixels in) and end (results out) around it. All
-// resulting models take `image`, uint8 [N,H,W,3] RGB, and any batch.
+// A published graph takes one image of one size and often ends in operations that cannot be batched. A recipe therefore
+// keeps only the convolutional part of the graph and adds its own input (raw pixels) and output (results). All
+// resulting models take `image`, uint8 [N,H,W,3] RGB, and any batch size.
 package recipe
 
 import (
@@ -25,15 +25,15 @@ var recipes = map[string]func(*onnx.Builder, *tfjs.Model) error{
 	"selfie_segmentation": selfieSegmentation,
 }
 
-// Build returns the .onnx file for a model of that family.
+// Build returns the content of the .onnx file for a model of a family.
 func Build(family string, m *tfjs.Model) ([]byte, error) {
 	build, ok := recipes[family]
 	if !ok {
-		return nil, fmt.Errorf("there is no recipe for models of the family %q", family)
+		return nil, fmt.Errorf("no recipe for model family %q", family)
 	}
 	b := onnx.NewBuilder(family)
 	if err := build(b, m); err != nil {
-		return nil, fmt.Errorf("convert a model of the family %s: %w", family, err)
+		return nil, fmt.Errorf("convert model of family %s: %w", family, err)
 	}
 	return b.Model().Marshal(), nil
 }
@@ -47,7 +47,7 @@ func image(b *onnx.Builder, height, width onnx.Dim) string {
 	return b.Op("Cast", []string{in}, onnx.Int("to", toFloat))
 }
 
-// importNCHW imports one part of the graph, and asks that its results lie as NCHW.
+// importNCHW imports part of the graph. It fails unless the results are NCHW.
 func importNCHW(b *onnx.Builder, m *tfjs.Model, inputs map[string]convert.Value, outputs ...string) ([]string, error) {
 	values, err := convert.Import(b, m, inputs, outputs...)
 	if err != nil {
@@ -56,14 +56,14 @@ func importNCHW(b *onnx.Builder, m *tfjs.Model, inputs map[string]convert.Value,
 	names := make([]string, len(values))
 	for i, v := range values {
 		if !v.NCHW {
-			return nil, fmt.Errorf("output %s does not lie as NCHW", outputs[i])
+			return nil, fmt.Errorf("output %s is not NCHW", outputs[i])
 		}
 		names[i] = v.Name
 	}
 	return names, nil
 }
 
-// keepChannels drops all but some of the channels that a convolution has, given the names of its HWIO weights and its bias.
+// keepChannels keeps only some output channels of a convolution, given the names of its HWIO weights and its bias.
 func keepChannels(m *tfjs.Model, keep []int, channels int, weights, bias string) error {
 	for _, part := range []struct {
 		name string
@@ -82,8 +82,8 @@ func keepChannels(m *tfjs.Model, keep []int, channels int, weights, bias string)
 	return nil
 }
 
-// gridPoints returns x and y of the cells of a grid in pixels, float32 [1,h*w,2], for the feature map [N,c,h,w]. Cell (0,0)
-// lies at offset, in cells.
+// gridPoints returns x and y of the cells of a grid in pixels, float32 [1,h*w,2], for the feature map [N,c,h,w]. Cell
+// (0,0) is at offset, in cells.
 func gridPoints(b *onnx.Builder, feature string, stride int, offset float32) string {
 	shape := b.Op("Shape", []string{feature})
 	along := func(axis int64, dims ...int64) string {
@@ -94,13 +94,15 @@ func gridPoints(b *onnx.Builder, feature string, stride int, offset float32) str
 		return b.Op("Reshape", []string{cells, b.Int64s(dims...)})
 	}
 	x, y := along(3, 1, -1, 1), along(2, -1, 1, 1)
-	size := b.Op("Concat", []string{b.Op("Slice", []string{shape, b.Int64s(2), b.Int64s(4)}), b.Int64s(1)}, onnx.Int("axis", 0))
-	both := b.Op("Concat", []string{b.Op("Expand", []string{x, size}), b.Op("Expand", []string{y, size})}, onnx.Int("axis", 2))
+	size := b.Op("Concat", []string{b.Op("Slice", []string{shape, b.Int64s(2), b.Int64s(4)}), b.Int64s(1)},
+		onnx.Int("axis", 0))
+	both := b.Op("Concat", []string{b.Op("Expand", []string{x, size}), b.Op("Expand", []string{y, size})},
+		onnx.Int("axis", 2))
 	return b.Op("Reshape", []string{both, b.Int64s(1, -1, 2)})
 }
 
-// boxesAround returns boxes [N,A,4] (x0, y0, x1, y1), given points [1,A,2] and their distances [N,A,4] to the left, top, right
-// and bottom side.
+// boxesAround returns boxes [N,A,4] (x0, y0, x1, y1), given points [1,A,2] and their distances [N,A,4] to the left,
+// top, right and bottom side.
 func boxesAround(b *onnx.Builder, points, distances string) string {
 	sides := b.Ops("Split", 2, []string{distances, b.Int64s(2, 2)}, onnx.Int("axis", 2))
 	first, second := b.Op("Sub", []string{points, sides[0]}), b.Op("Add", []string{points, sides[1]})

@@ -14,8 +14,8 @@ import (
 
 // What the recipes build is compared with the original framework in reference_test.go, at the root of this module.
 
-// TestEveryModelHasARecipe checks that each TensorFlow.js model of the catalog is of a family with a recipe, and that a recipe
-// refuses a graph that is another model's, and says what is missing.
+// TestEveryModelHasARecipe checks that each TensorFlow.js model of the catalog has a recipe, and that a recipe rejects
+// another model's graph and says what is missing.
 func TestEveryModelHasARecipe(t *testing.T) {
 	catalog, err := models.Load()
 	if err != nil {
@@ -25,12 +25,14 @@ func TestEveryModelHasARecipe(t *testing.T) {
 		if m.Source.Format != models.FormatTFJS {
 			continue
 		}
-		_, err := recipe.Build(m.Family, &tfjs.Model{Nodes: map[string]*tfjs.Node{}, Weights: map[string]*tfjs.Tensor{}})
-		if err == nil || strings.Contains(err.Error(), "there is no recipe") || !strings.Contains(err.Error(), m.Family) {
+		_, err := recipe.Build(m.Family, &tfjs.Model{Nodes: map[string]*tfjs.Node{},
+			Weights: map[string]*tfjs.Tensor{}})
+		if err == nil || strings.Contains(err.Error(), "no recipe") || !strings.Contains(err.Error(), m.Family) {
 			t.Errorf("%s: got %v", m.Name, err)
 		}
 	}
-	if _, err := recipe.Build("yolo", nil); err == nil || !strings.Contains(err.Error(), `there is no recipe for models of the family "yolo"`) {
+	if _, err := recipe.Build("yolo", nil); err == nil ||
+		!strings.Contains(err.Error(), `no recipe for model family "yolo"`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -16,8 +16,8 @@ const (
 	selfieSide   = 256
 )
 
-// selfieSegmentation gives mask [N,256,256]: how likely each pixel shows a person. MediaPipe's selfie segmentation takes
-// pixels as 0..1.
+// selfieSegmentation outputs mask [N,256,256]: the probability 0..1 that a pixel shows a person. MediaPipe's selfie
+// segmentation takes pixels as 0..1.
 func selfieSegmentation(b *onnx.Builder, m *tfjs.Model) error {
 	side := onnx.Fixed(selfieSide)
 	pixels := b.Op("Mul", []string{image(b, side, side), b.Float(1. / 255)})

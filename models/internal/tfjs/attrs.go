@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// Attrs are the named arguments of a node, decoded when they are asked for. TensorFlow's GraphDef as JSON writes 64-bit
+// Attrs are the named arguments of a node, decoded on demand. TensorFlow's GraphDef as JSON writes 64-bit
 // integers as strings and strings as base64.
 type Attrs map[string]json.RawMessage
 
@@ -37,19 +37,19 @@ func (a Attrs) get(name string) (attr, error) {
 	return v, nil
 }
 
-// String returns a text, or "" when there is none.
+// String returns a string, or "" if there is none.
 func (a Attrs) String(name string) (string, error) {
 	v, err := a.get(name)
 	return string(v.S), err
 }
 
-// Type returns a type such as DT_FLOAT, or "" when there is none.
+// Type returns a type such as DT_FLOAT, or "" if there is none.
 func (a Attrs) Type(name string) (string, error) {
 	v, err := a.get(name)
 	return v.Type, err
 }
 
-// Bool returns a truth value, false when there is none.
+// Bool returns a boolean, false if there is none.
 func (a Attrs) Bool(name string) (bool, error) {
 	v, err := a.get(name)
 	return v.B, err
@@ -62,7 +62,7 @@ func (a Attrs) Float(name string) (float32, bool, error) {
 	return v.F, ok, err
 }
 
-// Int returns a whole number, and whether there is one.
+// Int returns an integer, and whether there is one.
 func (a Attrs) Int(name string) (int, bool, error) {
 	v, err := a.get(name)
 	if err != nil || v.I == "" {
@@ -72,7 +72,7 @@ func (a Attrs) Int(name string) (int, bool, error) {
 	return n, true, err
 }
 
-// Ints returns a list of whole numbers, nil when there is none.
+// Ints returns a list of integers, nil if there is none.
 func (a Attrs) Ints(name string) ([]int, error) {
 	v, err := a.get(name)
 	if err != nil || v.List.I == nil {
@@ -87,7 +87,7 @@ func (a Attrs) Ints(name string) ([]int, error) {
 	return out, nil
 }
 
-// Strings returns a list of texts, nil when there is none.
+// Strings returns a list of strings, nil if there is none.
 func (a Attrs) Strings(name string) ([]string, error) {
 	v, err := a.get(name)
 	if err != nil {
@@ -103,7 +103,7 @@ func (a Attrs) Strings(name string) ([]string, error) {
 func parseInt(name string, n json.Number) (int, error) {
 	i, err := strconv.ParseInt(n.String(), 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("attribute %s: %q is not a whole number: %w", name, n, err)
+		return 0, fmt.Errorf("attribute %s: %q is not an integer: %w", name, n, err)
 	}
 	return int(i), nil
 }

@@ -34,7 +34,7 @@ type Ref struct {
 	Output int
 }
 
-// Read reads the model whose model.json is called name in fsys, and its weights beside it.
+// Read reads the model whose model.json is called name in fsys, and its weights from the same directory.
 func Read(fsys fs.FS, name string) (*Model, error) {
 	text, err := fs.ReadFile(fsys, name)
 	if err != nil {
@@ -45,7 +45,8 @@ func Read(fsys fs.FS, name string) (*Model, error) {
 		return nil, fmt.Errorf("%s is not a TensorFlow.js model: %w", name, err)
 	}
 	if len(file.Topology.Nodes) == 0 {
-		return nil, fmt.Errorf("%s is not a TensorFlow.js graph model: it has no modelTopology.node (a layers model cannot be converted)", name)
+		return nil, fmt.Errorf("%s is not a TensorFlow.js graph model: it has no modelTopology.node "+
+			"(a layers model cannot be converted)", name)
 	}
 	m := &Model{Nodes: make(map[string]*Node, len(file.Topology.Nodes)), Weights: map[string]*Tensor{}}
 	for _, n := range file.Topology.Nodes {
@@ -54,7 +55,7 @@ func Read(fsys fs.FS, name string) (*Model, error) {
 			return nil, fmt.Errorf("%s: node %q: %w", name, n.Name, err)
 		}
 		if m.Nodes[node.Name] != nil {
-			return nil, fmt.Errorf("%s: node %q stands twice", name, n.Name)
+			return nil, fmt.Errorf("%s: node %q is defined twice", name, n.Name)
 		}
 		m.Nodes[node.Name] = node
 	}
@@ -66,7 +67,7 @@ func Read(fsys fs.FS, name string) (*Model, error) {
 	return m, nil
 }
 
-// readWeights reads a group: its files, strung together, hold its weights one after the other.
+// readWeights reads a group: its concatenated files hold its weights one after the other.
 func (m *Model) readWeights(fsys fs.FS, dir string, group weightGroup) error {
 	var buf []byte
 	for _, p := range group.Paths {
@@ -122,11 +123,11 @@ type jsonNode struct {
 
 func (n jsonNode) node() (*Node, error) {
 	if n.Name == "" || n.Op == "" {
-		return nil, errors.New("name and op must be stated")
+		return nil, errors.New("name and op must be set")
 	}
 	node := &Node{Name: n.Name, Op: n.Op, Attrs: n.Attrs}
 	for _, input := range n.Inputs {
-		if strings.HasPrefix(input, "^") { // runs before, but hands over no value
+		if strings.HasPrefix(input, "^") { // a control dependency, without a value
 			continue
 		}
 		ref, err := ParseRef(input)

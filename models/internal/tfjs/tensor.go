@@ -20,7 +20,7 @@ type Tensor struct {
 // Size returns the number of values.
 func (t *Tensor) Size() int { return product(t.Shape) }
 
-// Select returns a copy that keeps, in this order, only the given indices of an axis.
+// Select returns a copy with only the given indices of an axis, in that order.
 func (t *Tensor) Select(axis int, keep []int) (*Tensor, error) {
 	if t.Floats == nil || axis < 0 || axis >= len(t.Shape) {
 		return nil, fmt.Errorf("cannot select along axis %d of a tensor of shape %v", axis, t.Shape)
@@ -51,7 +51,7 @@ func product(dims []int) int {
 	return n
 }
 
-// decode reads one weight from the start of buf and returns it with the number of bytes it took.
+// decode reads one weight from the start of buf and returns it with the number of bytes read.
 func (w weightSpec) decode(buf []byte) (*Tensor, int, error) {
 	for _, d := range w.Shape {
 		if d < 0 {
@@ -68,7 +68,7 @@ func (w weightSpec) decode(buf []byte) (*Tensor, int, error) {
 		return nil, 0, fmt.Errorf("values of type %q are not supported", stored)
 	}
 	if !ok || n > len(buf)/width {
-		return nil, 0, fmt.Errorf("shape %v needs more than the %d bytes that are left", w.Shape, len(buf))
+		return nil, 0, fmt.Errorf("shape %v needs more than the remaining %d bytes", w.Shape, len(buf))
 	}
 	raw := buf[:n*width]
 
@@ -82,11 +82,12 @@ func (w weightSpec) decode(buf []byte) (*Tensor, int, error) {
 		for i := range t.Floats {
 			t.Floats[i] = readFloat(raw, i, stored)
 		}
-		// A 16-bit float is stored whole; integers are stored with a scale and an offset.
+		// A 16-bit float is stored as is; integers are stored with a scale and an offset.
 		if w.Quantization != nil && stored != "float16" {
 			scale, offset := float32(w.Quantization.Scale), float32(w.Quantization.Min)
 			for i, v := range t.Floats {
-				t.Floats[i] = float32(v*scale) + offset // the conversion forbids a fused multiply-add: same bytes on every machine
+				// The conversion prevents a fused multiply-add, for the same bytes on every machine.
+				t.Floats[i] = float32(v*scale) + offset
 			}
 		}
 	case w.Quantization != nil:

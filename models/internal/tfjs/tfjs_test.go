@@ -16,7 +16,8 @@ const graph = `{"modelTopology": {"node": [
 	{"name": "w", "op": "Const"},
 	{"name": "y", "op": "Conv2D", "input": ["x", "w:1", "^x"], "attr": {
 		"strides": {"list": {"i": ["1", 2, "2", "1"]}}, "padding": {"s": "U0FNRQ=="}, "alpha": {"f": 0.25},
-		"fused_ops": {"list": {"s": ["Qmlhc0FkZA==", "UmVsdQ=="]}}, "keep_dims": {"b": true}, "axis": {"i": "-1"}, "T": {"type": "DT_FLOAT"}}}
+		"fused_ops": {"list": {"s": ["Qmlhc0FkZA==", "UmVsdQ=="]}}, "keep_dims": {"b": true},
+		"axis": {"i": "-1"}, "T": {"type": "DT_FLOAT"}}}
 ]}, "weightsManifest": [{"paths": ["a.bin", "b.bin"], "weights": [WEIGHTS]}]}`
 
 func readGraph(weights string, bytes ...byte) (*Model, error) {
@@ -65,11 +66,13 @@ func TestWeights(t *testing.T) {
 		floats []float32
 		ints   []int32
 	}{
-		"float32": {`{"name": "w", "shape": [2], "dtype": "float32"}`, []byte{0, 0, 128, 63, 0, 0, 0, 192}, []float32{1, -2}, nil},
-		"int32":   {`{"name": "w", "shape": [2], "dtype": "int32"}`, []byte{1, 0, 0, 0, 255, 255, 255, 255}, nil, []int32{1, -1}},
-		"bool":    {`{"name": "w", "shape": [2], "dtype": "bool"}`, []byte{0, 1}, nil, []int32{0, 1}},
-		"scalar":  {`{"name": "w", "shape": [], "dtype": "int32"}`, []byte{7, 0, 0, 0}, nil, []int32{7}},
-		"empty":   {`{"name": "w", "shape": [0, 3], "dtype": "float32"}`, nil, []float32{}, nil},
+		"float32": {`{"name": "w", "shape": [2], "dtype": "float32"}`, []byte{0, 0, 128, 63, 0, 0, 0, 192},
+			[]float32{1, -2}, nil},
+		"int32": {`{"name": "w", "shape": [2], "dtype": "int32"}`, []byte{1, 0, 0, 0, 255, 255, 255, 255}, nil,
+			[]int32{1, -1}},
+		"bool":   {`{"name": "w", "shape": [2], "dtype": "bool"}`, []byte{0, 1}, nil, []int32{0, 1}},
+		"scalar": {`{"name": "w", "shape": [], "dtype": "int32"}`, []byte{7, 0, 0, 0}, nil, []int32{7}},
+		"empty":  {`{"name": "w", "shape": [0, 3], "dtype": "float32"}`, nil, []float32{}, nil},
 		"float16": {
 			`{"name": "w", "shape": [7], "dtype": "float32", "quantization": {"dtype": "float16"}}`,
 			// 1, -2, 1/3 rounded, the smallest subnormal, the largest number, infinity, -0
@@ -101,7 +104,8 @@ func TestWeights(t *testing.T) {
 			}
 		})
 	}
-	m, err := readGraph(`{"name": "w", "shape": [2], "dtype": "float32", "quantization": {"dtype": "float16"}}`, 1, 124, 1, 252)
+	m, err := readGraph(`{"name": "w", "shape": [2], "dtype": "float32", "quantization": {"dtype": "float16"}}`, 1, 124,
+		1, 252)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,29 +118,35 @@ func TestWeights(t *testing.T) {
 
 func TestReadErrors(t *testing.T) {
 	weights := map[string]struct{ spec, want string }{
-		"too short":      {`{"name": "w", "shape": [3], "dtype": "float32"}`, "needs more than the 8 bytes"},
-		"too long":       {`{"name": "w", "shape": [1], "dtype": "float32"}`, "4 bytes longer"},
-		"unknown type":   {`{"name": "w", "shape": [1], "dtype": "complex64"}`, `values of type "complex64"`},
-		"text":           {`{"name": "w", "shape": [1], "dtype": "string"}`, `values of type "string"`},
-		"quantized ints": {`{"name": "w", "shape": [8], "dtype": "int32", "quantization": {"dtype": "uint8"}}`, `quantized values of type "int32"`},
-		"negative":       {`{"name": "w", "shape": [-1], "dtype": "float32"}`, "negative"},
-		"overflow":       {`{"name": "w", "shape": [4294967296, 4294967296], "dtype": "float32"}`, "needs more than"},
+		"too short":    {`{"name": "w", "shape": [3], "dtype": "float32"}`, "needs more than the remaining 8 bytes"},
+		"too long":     {`{"name": "w", "shape": [1], "dtype": "float32"}`, "4 bytes longer"},
+		"unknown type": {`{"name": "w", "shape": [1], "dtype": "complex64"}`, `values of type "complex64"`},
+		"text":         {`{"name": "w", "shape": [1], "dtype": "string"}`, `values of type "string"`},
+		"quantized ints": {`{"name": "w", "shape": [8], "dtype": "int32", "quantization": {"dtype": "uint8"}}`,
+			`quantized values of type "int32"`},
+		"negative": {`{"name": "w", "shape": [-1], "dtype": "float32"}`, "negative"},
+		"overflow": {`{"name": "w", "shape": [4294967296, 4294967296], "dtype": "float32"}`, "needs more than"},
 	}
 	for name, test := range weights {
 		t.Run(name, func(t *testing.T) {
-			if _, err := readGraph(test.spec, make([]byte, 8)...); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := readGraph(test.spec, make([]byte, 8)...); err == nil ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want an error with %q", err, test.want)
 			}
 		})
 	}
 	files := map[string]struct{ text, want string }{
-		"no JSON":       {"PK", "not a TensorFlow.js model"},
-		"layers model":  {`{"modelTopology": {"model_config": {}}}`, "layers model cannot be converted"},
-		"no op":         {`{"modelTopology": {"node": [{"name": "x"}]}}`, "name and op must be stated"},
-		"twice":         {`{"modelTopology": {"node": [{"name": "x", "op": "A"}, {"name": "x", "op": "A"}]}}`, "stands twice"},
-		"bad reference": {`{"modelTopology": {"node": [{"name": "x", "op": "A", "input": ["y:z"]}]}}`, "must look like"},
-		"no weights":    {`{"modelTopology": {"node": [{"name": "x", "op": "A"}]}, "weightsManifest": [{"paths": ["w.bin"]}]}`, "w.bin"},
-		"outside":       {`{"modelTopology": {"node": [{"name": "x", "op": "A"}]}, "weightsManifest": [{"paths": ["../../w.bin"]}]}`, "../../w.bin"},
+		"no JSON":      {"PK", "not a TensorFlow.js model"},
+		"layers model": {`{"modelTopology": {"model_config": {}}}`, "layers model cannot be converted"},
+		"no op":        {`{"modelTopology": {"node": [{"name": "x"}]}}`, "name and op must be set"},
+		"twice": {`{"modelTopology": {"node": [{"name": "x", "op": "A"}, {"name": "x", "op": "A"}]}}`,
+			"is defined twice"},
+		"bad reference": {`{"modelTopology": {"node": [{"name": "x", "op": "A", "input": ["y:z"]}]}}`,
+			"must look like"},
+		"no weights": {`{"modelTopology": {"node": [{"name": "x", "op": "A"}]},
+			"weightsManifest": [{"paths": ["w.bin"]}]}`, "w.bin"},
+		"outside": {`{"modelTopology": {"node": [{"name": "x", "op": "A"}]},
+			"weightsManifest": [{"paths": ["../../w.bin"]}]}`, "../../w.bin"},
 	}
 	for name, test := range files {
 		t.Run(name, func(t *testing.T) {
@@ -169,8 +179,10 @@ func TestSelect(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add([]byte(strings.Replace(graph, "WEIGHTS", `{"name": "w", "shape": [2], "dtype": "float32", "quantization": {"dtype": "float16"}}`, 1)), []byte{1, 2, 3, 4})
-	f.Add([]byte(strings.Replace(graph, "WEIGHTS", `{"name": "w", "shape": [2, 1], "dtype": "int32"}`, 1)), make([]byte, 8))
+	quantized := `{"name": "w", "shape": [2], "dtype": "float32", "quantization": {"dtype": "float16"}}`
+	f.Add([]byte(strings.Replace(graph, "WEIGHTS", quantized, 1)), []byte{1, 2, 3, 4})
+	f.Add([]byte(strings.Replace(graph, "WEIGHTS", `{"name": "w", "shape": [2, 1], "dtype": "int32"}`, 1)),
+		make([]byte, 8))
 	f.Fuzz(func(t *testing.T, model, weights []byte) {
 		m, err := Read(fstest.MapFS{"model.json": {Data: model}, "a.bin": {Data: weights}, "b.bin": {}}, "model.json")
 		if err != nil {

@@ -29,7 +29,7 @@ const pool = (padding, size, stride) => ({padding: str(padding), ksize: ints(1, 
 const fused = (...ops) => ({fused_ops: strs(...ops), num_args: {i: '1'}});
 const resize = (half, align = false) => ({half_pixel_centers: {b: half}, align_corners: {b: align}});
 const lowest = -3.4028234663852886e38;
-const conv1 = ['Conv2D', ['x', c([1, 1, 3, 4])], window('SAME')]; // something whose result lies as NCHW
+const conv1 = ['Conv2D', ['x', c([1, 1, 3, 4])], window('SAME')]; // its result is NCHW
 
 // Each case: the input's shape, then nodes as [op, inputs, attributes]. Inputs are constants, x (the graph's input) or n0,
 // n1, ... (earlier nodes). The last node is the output.

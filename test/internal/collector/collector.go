@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package collector runs the built otelcol-anonymizer as a child process, and reads what it tells on its ports.
+// Package collector runs the built otelcol-anonymizer as a child process, and reads its health and metrics endpoints.
 package collector
 
 import (
@@ -16,18 +16,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// Root is the folder of the repository.
+// Root is the root directory of the repository.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..", "..")
 }
 
-// Addresses are where a collector answers, as host:port.
+// Addresses are a collector's endpoints, as host:port.
 type Addresses struct {
 	Health, Prometheus string
 }
@@ -35,23 +36,23 @@ type Addresses struct {
 // DefaultAddresses are those of config/config.yaml.
 var DefaultAddresses = Addresses{Health: "localhost:13133", Prometheus: "localhost:8889"}
 
-// Options say how a collector is started.
+// Options configure a collector.
 type Options struct {
-	// Binary is the program; empty is bin/otelcol-anonymizer.
+	// Binary is the program; empty means bin/otelcol-anonymizer.
 	Binary string
-	// Dir is the working directory; relative paths in the configuration start there.
+	// Dir is the working directory, which relative paths in the configuration refer to.
 	Dir string
-	// Configs are values of --config that are laid over config/config.yaml.
+	// Configs are additional values of --config, which override config/config.yaml.
 	Configs []string
 	// Env is added to the environment.
 	Env []string
-	// Addresses are those that the configuration states.
+	// Addresses are the endpoints in the configuration.
 	Addresses Addresses
-	// Output receives what the collector prints.
+	// Output receives the collector's stdout and stderr.
 	Output io.Writer
 }
 
-// OnFreePorts adds a configuration in which the collector listens on ports that nobody else uses, so that several run at once.
+// OnFreePorts adds a configuration in which the collector listens on free ports, so that several can run at once.
 func (o Options) OnFreePorts() (Options, error) {
 	addresses, err := FreeAddresses(6)
 	if err != nil {
@@ -68,7 +69,7 @@ func (o Options) OnFreePorts() (Options, error) {
 	return o, nil
 }
 
-// FreeAddresses are n addresses of localhost, as host:port, on which nobody listens.
+// FreeAddresses returns n free addresses of localhost, as host:port.
 func FreeAddresses(n int) ([]string, error) {
 	var addresses []string
 	for range n {
@@ -76,7 +77,7 @@ func FreeAddresses(n int) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		defer listener.Close() // all at once when all are known, so that no two are the same
+		defer listener.Close() // only at the end, so that no two are the same
 		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses, nil
@@ -87,24 +88,17 @@ type Collector struct {
 	addresses Addresses
 	command   *exec.Cmd
 	exited    chan struct{}
-	err       error // of the process, once exited is closed
+	err       error // of the process; valid once exited is closed
 }
 
-// Start starts bin/otelcol-anonymizer and waits until it says that it is ready.
+// Start starts the collector and waits until it reports that it is ready.
 func Start(ctx context.Context, options Options) (*Collector, error) {
-	binary := cmp.Or(options.Binary, filepath.Join(Root(), "bin", "otelcol-anonymizer"))
-	if _, err := os.Stat(binary); err != nil {
-		return nil, fmt.Errorf("the collector is not built, run make build: %w", err)
+	command, err := options.command(context.WithoutCancel(ctx)) // it outlives the start
+	if err != nil {
+		return nil, err
 	}
-	args := []string{"--config", filepath.Join(Root(), "config", "config.yaml")}
-	for _, config := range options.Configs {
-		args = append(args, "--config", config)
-	}
-	command := exec.Command(binary, args...)
-	command.Dir = options.Dir
-	command.Env = append(os.Environ(), options.Env...)
 	command.Stdout, command.Stderr = options.Output, options.Output
-	// A group of its own: Ctrl-C goes to us alone, and the collector is stopped in order.
+	// A process group of its own, so that Ctrl-C reaches only us, and we can stop the collector gracefully.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := command.Start(); err != nil {
 		return nil, err
@@ -121,6 +115,31 @@ func Start(ctx context.Context, options Options) (*Collector, error) {
 	return c, nil
 }
 
+// Validate runs the validate command, which starts nothing. It returns what the command prints.
+func Validate(ctx context.Context, options Options) (output string, err error) {
+	command, err := options.command(ctx, "validate")
+	if err != nil {
+		return "", err
+	}
+	out, err := command.CombinedOutput()
+	return string(out), err
+}
+
+func (o Options) command(ctx context.Context, subcommand ...string) (*exec.Cmd, error) {
+	binary := cmp.Or(o.Binary, filepath.Join(Root(), "bin", "otelcol-anonymizer"))
+	if _, err := os.Stat(binary); err != nil {
+		return nil, fmt.Errorf("the collector is not built, run make build: %w", err)
+	}
+	args := slices.Concat(subcommand, []string{"--config", filepath.Join(Root(), "config", "config.yaml")})
+	for _, config := range o.Configs {
+		args = append(args, "--config", config)
+	}
+	command := exec.CommandContext(ctx, binary, args...)
+	command.Dir = o.Dir
+	command.Env = append(os.Environ(), o.Env...)
+	return command, nil
+}
+
 func (c *Collector) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -134,7 +153,7 @@ func (c *Collector) awaitReady(ctx context.Context) error {
 	})
 }
 
-// Await asks done again and again until it says yes. It fails when the context ends, or the collector does.
+// Await polls done until it returns true. It fails when the context or the collector ends.
 func (c *Collector) Await(ctx context.Context, what string, interval time.Duration, done func() (bool, error)) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -145,24 +164,25 @@ func (c *Collector) Await(ctx context.Context, what string, interval time.Durati
 		select {
 		case <-ticker.C:
 		case <-c.exited:
-			return fmt.Errorf("the collector ended while waiting for %s: %w", what, errors.Join(c.err, errors.New("see its output")))
+			return fmt.Errorf("the collector ended while waiting for %s: %w", what,
+				errors.Join(c.err, errors.New("see its output")))
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
 		}
 	}
 }
 
-// PID is the collector's process.
+// PID is the collector's process ID.
 func (c *Collector) PID() int { return c.command.Process.Pid }
 
-// CPUTime is what the collector and the processes that it started have used, once it has ended.
+// CPUTime waits until the collector ends, and returns the CPU time that it and its child processes used.
 func (c *Collector) CPUTime() time.Duration {
 	<-c.exited
 	return c.command.ProcessState.UserTime() + c.command.ProcessState.SystemTime()
 }
 
-// Stop asks the collector to end, as an operator does, and waits for it. It is killed, and that is an error, when it takes
-// longer than the timeout.
+// Stop sends SIGTERM to the collector, as an operator does, and waits for it. If it takes longer than the timeout, Stop
+// kills it and returns an error.
 func (c *Collector) Stop(timeout time.Duration) error {
 	if err := c.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -170,7 +190,7 @@ func (c *Collector) Stop(timeout time.Duration) error {
 	select {
 	case <-c.exited:
 		if c.err != nil {
-			return fmt.Errorf("the collector ended badly: %w", c.err)
+			return fmt.Errorf("the collector failed: %w", c.err)
 		}
 		return nil
 	case <-time.After(timeout):
@@ -179,10 +199,10 @@ func (c *Collector) Stop(timeout time.Duration) error {
 	}
 }
 
-// Reload has the collector read its configuration anew.
+// Reload makes the collector reload its configuration.
 func (c *Collector) Reload() error { return c.command.Process.Signal(syscall.SIGHUP) }
 
-// Kill ends the collector at once, without a chance to clean up, and waits for it.
+// Kill kills the collector without a chance to clean up, and waits for it.
 func (c *Collector) Kill() {
 	_ = c.command.Process.Kill()
 	<-c.exited
@@ -197,7 +217,7 @@ func get(ctx context.Context, url string) (*http.Response, error) {
 	return client.Do(request)
 }
 
-// Drop puts a copy of a file under a name in a folder, which it creates, all at once, as a careful user does.
+// Drop copies a file into a directory, which it creates, atomically, as a careful user does.
 func Drop(source, directory, name string) (string, error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return "", err
@@ -213,7 +233,8 @@ func Drop(source, directory, name string) (string, error) {
 	return path, os.Rename(path+".part", path)
 }
 
-// OutputOf is where config/config.yaml puts the anonymized video of a source, relative to the working directory.
+// OutputOf is the output path that config/config.yaml gives the anonymized video of a source, relative to the working
+// directory.
 func OutputOf(source string) string {
 	extension := filepath.Ext(source)
 	name := strings.TrimSuffix(filepath.Base(source), extension)

@@ -15,10 +15,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Metrics is what stands at the Prometheus endpoint, by name.
+// Metrics are the metrics of the Prometheus endpoint, by name.
 type Metrics map[string]*dto.MetricFamily
 
-// Labels of a series; a series fits when it has all of them.
+// Labels select series: a series matches if it has all of them.
 type Labels map[string]string
 
 // Scrape reads the Prometheus endpoint.
@@ -36,18 +36,18 @@ func (c *Collector) Scrape(ctx context.Context) (Metrics, error) {
 	return families, err
 }
 
-// Series are the series of that name that the labels fit.
+// Series returns the series with that name that match the labels.
 func (m Metrics) Series(name string, labels Labels) []*dto.Metric {
 	var series []*dto.Metric
 	for _, metric := range m[name].GetMetric() {
-		if fits(metric, labels) {
+		if matches(metric, labels) {
 			series = append(series, metric)
 		}
 	}
 	return series
 }
 
-func fits(metric *dto.Metric, labels Labels) bool {
+func matches(metric *dto.Metric, labels Labels) bool {
 	found := 0
 	for _, pair := range metric.GetLabel() {
 		if want, ok := labels[pair.GetName()]; ok {
@@ -60,7 +60,7 @@ func fits(metric *dto.Metric, labels Labels) bool {
 	return found == len(labels)
 }
 
-// Sum adds up the values of counters and gauges that fit; it is 0 when there are none.
+// Sum adds up the values of matching counters and gauges; it is 0 if there are none.
 func (m Metrics) Sum(name string, labels Labels) float64 {
 	var sum float64
 	for _, series := range m.Series(name, labels) {
@@ -69,8 +69,8 @@ func (m Metrics) Sum(name string, labels Labels) float64 {
 	return sum
 }
 
-// SpanDurations is the histogram, in milliseconds, that span_metrics made of a span's durations, whatever model the span tells
-// of; nil if there was none.
+// SpanDurations is the histogram of a span's durations, in milliseconds, from span_metrics, over all models; nil if
+// there is none.
 func (m Metrics) SpanDurations(span string) *dto.Histogram {
 	var sum *dto.Histogram
 	for _, series := range m.Series("traces_span_metrics_duration_milliseconds", Labels{"span_name": span}) {
@@ -79,12 +79,13 @@ func (m Metrics) SpanDurations(span string) *dto.Histogram {
 	return sum
 }
 
-// add sums two histograms of the same buckets; a may be nil.
+// add sums two histograms with the same buckets; a may be nil.
 func add(a, b *dto.Histogram) *dto.Histogram {
 	if a == nil {
 		return b
 	}
-	sum := &dto.Histogram{SampleCount: proto.Uint64(a.GetSampleCount() + b.GetSampleCount()), SampleSum: proto.Float64(a.GetSampleSum() + b.GetSampleSum())}
+	sum := &dto.Histogram{SampleCount: proto.Uint64(a.GetSampleCount() + b.GetSampleCount()),
+		SampleSum: proto.Float64(a.GetSampleSum() + b.GetSampleSum())}
 	for i, bucket := range a.GetBucket() {
 		sum.Bucket = append(sum.Bucket, &dto.Bucket{UpperBound: bucket.UpperBound,
 			CumulativeCount: proto.Uint64(bucket.GetCumulativeCount() + b.GetBucket()[i].GetCumulativeCount())})
@@ -92,12 +93,12 @@ func add(a, b *dto.Histogram) *dto.Histogram {
 	return sum
 }
 
-// SpanCount is how many spans of that name were seen.
+// SpanCount is the number of spans with that name.
 func (m Metrics) SpanCount(span string) int {
 	return int(m.Sum("traces_span_metrics_calls_total", Labels{"span_name": span}))
 }
 
-// Quantile estimates a quantile 0..1 of a histogram as Prometheus does, by interpolation within a bucket.
+// Quantile estimates a quantile 0..1 of a histogram by interpolation within a bucket, as Prometheus does.
 func Quantile(histogram *dto.Histogram, q float64) float64 {
 	rank := q * float64(histogram.GetSampleCount())
 	lower, below := 0.0, 0.0

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package footage finds the clips that build/footage.sh makes, and looks into videos by means of ffmpeg and ffprobe.
+// Package footage finds the clips that build/footage.sh makes, and inspects videos with ffmpeg and ffprobe.
 package footage
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// Clip is the path of a clip of build/footage.sh, such as "walk.mp4".
+// Clip returns the path of a clip made by build/footage.sh, such as "walk.mp4".
 func Clip(name string) (string, error) {
 	path := filepath.Join(collector.Root(), "build", "cache", "footage", name)
 	if _, err := os.Stat(path); err != nil {
@@ -26,14 +26,14 @@ func Clip(name string) (string, error) {
 	return path, nil
 }
 
-// Info is what ffprobe finds by decoding a video to its end.
+// Info is what ffprobe reports after decoding a whole video.
 type Info struct {
 	Width, Height int
-	// Times are the presentation times of all frames, as ffprobe writes them, in seconds.
+	// Times are the presentation timestamps of all frames in seconds, as ffprobe prints them.
 	Times []string
 }
 
-// Probe decodes a video. It fails when any of it cannot be decoded.
+// Probe decodes a video. It fails if any part of it cannot be decoded.
 func Probe(path string) (Info, error) {
 	output, err := run("ffprobe", "-v", "error", "-select_streams", "v:0",
 		"-show_entries", "stream=width,height:frame=pts_time", "-of", "json", path)
@@ -59,16 +59,16 @@ func Probe(path string) (Info, error) {
 	return info, nil
 }
 
-// Gray is a frame in shades of gray: Pixels holds Width*Height values 0 (black) to 255, row by row.
+// Gray is a grayscale frame: Pixels holds Width*Height values 0 (black) to 255 (white), row by row.
 type Gray struct {
 	Width, Height int
 	Pixels        []byte
 }
 
-// At is the shade at a place.
+// At is the gray level of a pixel.
 func (g Gray) At(x, y int) byte { return g.Pixels[y*g.Width+x] }
 
-// Decode gives all frames of a short video.
+// Decode returns all frames of a short video.
 func Decode(path string) ([]Gray, error) {
 	info, err := Probe(path)
 	if err != nil {
@@ -81,7 +81,8 @@ func Decode(path string) ([]Gray, error) {
 	}
 	size := info.Width * info.Height
 	if len(pixels) != size*len(info.Times) {
-		return nil, fmt.Errorf("%s: ffmpeg decodes %d bytes, not %d frames of %d", path, len(pixels), len(info.Times), size)
+		return nil, fmt.Errorf("%s: ffmpeg decoded %d bytes instead of %d frames of %d", path, len(pixels),
+			len(info.Times), size)
 	}
 	var frames []Gray
 	for i := range info.Times {
@@ -90,21 +91,21 @@ func Decode(path string) ([]Gray, error) {
 	return frames, nil
 }
 
-// Cut copies the first seconds of a video to path, without encoding it anew.
+// Cut copies the first seconds of a video to path without re-encoding.
 func Cut(source, path string, seconds float64) error {
 	_, err := run("ffmpeg", "-nostdin", "-v", "error", "-y", "-i", source,
 		"-t", strconv.FormatFloat(seconds, 'f', -1, 64), "-c", "copy", "-movflags", "+faststart", path)
 	return err
 }
 
-// Loop writes a video several times over to path, without encoding it anew.
+// Loop writes a video to path several times in a row without re-encoding.
 func Loop(source, path string, times int) error {
 	_, err := run("ffmpeg", "-nostdin", "-v", "error", "-y", "-stream_loop", strconv.Itoa(times-1), "-i", source,
 		"-c", "copy", path)
 	return err
 }
 
-// Tone writes a second of sound, without any picture, to path.
+// Tone writes one second of audio, without video, to path.
 func Tone(path string) error {
 	_, err := run("ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "sine=d=1", path)
 	return err
@@ -115,7 +116,7 @@ func run(name string, args ...string) ([]byte, error) {
 	command := exec.Command(name, args...)
 	command.Stderr = &stderr
 	output, err := command.Output()
-	if err == nil && stderr.Len() > 0 { // ffprobe goes on after an error, and exits 0
+	if err == nil && stderr.Len() > 0 { // ffprobe continues after an error, and exits 0
 		err = errors.New("reports errors")
 	}
 	if err != nil {

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package process tells what Linux knows of other processes.
+// Package process reads information on other processes from /proc.
 package process
 
 import (
@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Children lists the processes that a process started; none if it is gone.
+// Children lists the child processes of a process; none if it has ended.
 func Children(pid int) (children []int) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	for _, task := range tasks {
@@ -25,7 +25,7 @@ func Children(pid int) (children []int) {
 	return children
 }
 
-// Fields gives what stands in a file of /proc/PID, split at white space; nothing if the process is gone.
+// Fields returns the content of a file in /proc/PID, split at white space; nothing if the process has ended.
 func Fields(pid int, file string) []string {
 	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	return strings.Fields(string(data))

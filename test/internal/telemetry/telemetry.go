@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package telemetry reads back what the file exporter of the default configuration wrote.
+// Package telemetry reads the files written by the file exporter of the default configuration.
 package telemetry
 
 import (
@@ -29,10 +29,10 @@ func (s Span) Int(attribute string) int {
 	return 0
 }
 
-// Spans of any number of traces.
+// Spans belong to any number of traces.
 type Spans []Span
 
-// Named are the spans of that name.
+// Named returns the spans with that name.
 func (all Spans) Named(name string) Spans {
 	var found Spans
 	for _, s := range all {
@@ -43,7 +43,7 @@ func (all Spans) Named(name string) Spans {
 	return found
 }
 
-// ReadSpans reads the traces of a collector that ran in a folder.
+// ReadSpans reads the traces of a collector that ran in a directory.
 func ReadSpans(dir string) (Spans, error) {
 	var all Spans
 	err := eachLine(filepath.Join(dir, "telemetry", "traces*.json"), func(line []byte) error {
@@ -63,7 +63,7 @@ func ReadSpans(dir string) (Spans, error) {
 	return all, err
 }
 
-// ReadLogs reads the log records of a collector that ran in a folder.
+// ReadLogs reads the log records of a collector that ran in a directory.
 func ReadLogs(dir string) ([]plog.LogRecord, error) {
 	var all []plog.LogRecord
 	err := eachLine(filepath.Join(dir, "telemetry", "logs*.json"), func(line []byte) error {
@@ -83,7 +83,7 @@ func ReadLogs(dir string) ([]plog.LogRecord, error) {
 	return all, err
 }
 
-// maxLine is far more than a batch of the receiver takes.
+// maxLine, in bytes, is far more than a batch of the receiver needs.
 const maxLine = 64 << 20
 
 func eachLine(pattern string, use func([]byte) error) error {

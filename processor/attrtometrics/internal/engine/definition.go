@@ -12,6 +12,7 @@ import (
 // Source is where the attribute of a value or dimension is found.
 type Source int
 
+// The sources.
 const (
 	SourceSpan Source = iota
 	SourceResource
@@ -23,6 +24,7 @@ const (
 // Kind is the type of a metric.
 type Kind int
 
+// The kinds.
 const (
 	KindGauge     Kind = iota
 	KindEverySpan      // a gauge with one point per value
@@ -34,6 +36,7 @@ const (
 // Aggregation reduces the values of a flush window to the value of a gauge.
 type Aggregation int
 
+// The aggregations.
 const (
 	AggregationLast Aggregation = iota // the value of the span that ended last
 	AggregationMin

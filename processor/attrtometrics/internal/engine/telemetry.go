@@ -107,13 +107,15 @@ func (e *Engine) warn(key warningKey, n int64, firstError error) {
 	if !state.loggedAt.IsZero() && now.Sub(state.loggedAt) < logInterval {
 		return
 	}
-	fields := []zap.Field{zap.Int64("count", state.count)}
+	message, fields := key.message, []zap.Field{zap.Int64("count", state.count)}
 	if key.def != nil {
+		// By default, a collector drops lines whose message it logged ten times within 10 s.
+		message += ": " + key.def.Name
 		fields = append(fields, zap.String("metric", key.def.Name))
 	}
 	if firstError != nil {
 		fields = append(fields, zap.NamedError("first_error", firstError))
 	}
-	e.logger.Warn(key.message, fields...)
+	e.logger.Warn(message, fields...)
 	*state = warningState{loggedAt: now}
 }

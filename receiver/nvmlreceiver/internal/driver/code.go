@@ -112,7 +112,8 @@ func CodeOf(err error) Code {
 	if err == nil {
 		return Success
 	}
-	if code, ok := err.(Code); ok { // the usual case, for every value that a GPU lacks; avoids an allocation
+	//nolint:errorlint // the usual case, for every value that a GPU lacks; errors.As would allocate
+	if code, ok := err.(Code); ok {
 		return code
 	}
 	var code Code

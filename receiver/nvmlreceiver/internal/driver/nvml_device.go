@@ -227,7 +227,7 @@ func (d *device) PCIeThroughput(direction Direction) (uint64, error) {
 		counter = nvml.PCIE_UTIL_RX_BYTES
 	}
 	kibibytes, err := call(d.lib, "nvmlDeviceGetPcieThroughput", func() (uint32, nvml.Return) {
-		return d.handle.GetPcieThroughput(nvml.PcieUtilCounter(counter))
+		return d.handle.GetPcieThroughput(counter)
 	})
 	return uint64(kibibytes) * 1024, err
 }
@@ -243,7 +243,7 @@ func (d *device) ECCErrors(uncorrected bool) (uint64, error) {
 		kind = nvml.MEMORY_ERROR_TYPE_UNCORRECTED
 	}
 	return call(d.lib, "nvmlDeviceGetTotalEccErrors", func() (uint64, nvml.Return) {
-		return d.handle.GetTotalEccErrors(nvml.MemoryErrorType(kind), nvml.VOLATILE_ECC)
+		return d.handle.GetTotalEccErrors(kind, nvml.VOLATILE_ECC)
 	})
 }
 

@@ -40,8 +40,9 @@ const legacyCompare = "otelcol-anonymizer-compare"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
+	status := run(ctx, os.Args, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
 }
 
 // run executes a command line, which begins with the program's name, and returns the exit status.

@@ -97,7 +97,8 @@ func (v *video) fingerprint() (string, error) {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
 	cfg := *v.Config
-	cfg.Watch, cfg.Retry, cfg.Telemetry, cfg.Metrics = watch.Config{}, watch.Retry{}, config.Telemetry{}, metadata.MetricsConfig{}
+	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
+	cfg.Telemetry, cfg.Metrics = config.Telemetry{}, metadata.MetricsConfig{}
 	text, err := json.Marshal(struct {
 		Program, Runtime string
 		Config           config.Config

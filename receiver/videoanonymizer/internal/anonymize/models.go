@@ -8,14 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
@@ -35,24 +33,75 @@ type Models struct {
 	used      []report.Model
 }
 
-// OpenModels loads ONNX Runtime and the configured models. It reports every error, each with its key, not only the
-// first.
-func OpenModels(cfg *config.Config) (*Models, error) {
-	directory, err := models.Dir(cfg.Models.Directory)
+// CheckModels tells whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's
+// file. It opens no model, which would take seconds, and memory of a GPU that a running collector uses. It reports
+// every error, each with its key.
+func CheckModels(cfg *config.Config) error {
+	directory, err := openRuntime(cfg)
+	if directory == "" {
+		return err
+	}
+	errs := []error{err}
+	if err == nil {
+		if err := onnx.CheckProvider(sessionOptions(cfg)); err != nil {
+			errs = append(errs, fmt.Errorf("inference::provider: %w", err))
+		}
+	}
+	check := func(key, name string) {
+		if err := verifyModel(directory, name); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	detector := rolesOf(cfg.Detector)
+	if detector.Model != "" {
+		check("detector::model", detector.Model)
+	}
+	for _, name := range detector.Also {
+		check("detector::also", name)
+	}
+	if detector.Faces != "" {
+		check("detector::faces", detector.Faces)
+	}
+	check("pose::model", cfg.Pose.Model)
+	if cfg.Mask.Method == mask.Whitelist {
+		check("segmentation::model", cfg.Segmentation.Model)
+	}
+	return errors.Join(errs...)
+}
+
+// openRuntime loads ONNX Runtime, and returns the models' directory, or "" if there is none.
+func openRuntime(cfg *config.Config) (directory string, err error) {
+	directory, err = models.Dir(cfg.Models.Directory)
 	if err != nil {
-		return nil, fmt.Errorf("models::directory: %w", err)
+		return "", fmt.Errorf("models::directory: %w", err)
 	}
 	library := cmp.Or(cfg.Inference.Library, os.Getenv(libraryEnv), models.RuntimeLibrary(directory))
 	if err := onnx.Initialize(library); err != nil {
-		return nil, fmt.Errorf("%w (run `make models`, or set inference::library or %s to the path of libonnxruntime.so)", err, libraryEnv)
+		return directory, fmt.Errorf("inference::library: %w (run `make models`, or set inference::library or %s "+
+			"to the path of libonnxruntime.so)", err, libraryEnv)
 	}
-	loaded := &Models{}
-	detector := cfg.Detector
-	if taskOf(detector.Model) == models.FaceDetection { // people who show no face are then not detected
+	return directory, nil
+}
+
+// rolesOf moves a model that finds faces from detector::model to where faces are found: people who show no face are
+// then not detected.
+func rolesOf(detector config.Detector) config.Detector {
+	if taskOf(detector.Model) == models.FaceDetection {
 		detector.Faces, detector.Model = detector.Model, ""
 	}
-	open := func(key, name string, task models.Task) (inference.Session, models.Model, error) {
-		path, model, err := resolveModel(directory, name, task)
+	return detector
+}
+
+// OpenModels loads ONNX Runtime and the configured models, which CheckModels has verified. It reports every error,
+// each with its key, not only the first.
+func OpenModels(cfg *config.Config) (*Models, error) {
+	directory, err := openRuntime(cfg)
+	if err != nil {
+		return nil, err
+	}
+	loaded, detector := &Models{}, rolesOf(cfg.Detector)
+	open := func(key, name string) (inference.Session, models.Model, error) {
+		path, model, err := findModel(directory, name)
 		if err != nil {
 			return nil, model, fmt.Errorf("%s: %w", key, err)
 		}
@@ -77,12 +126,12 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 	return loaded, nil
 }
 
-type openFunc func(key, name string, task models.Task) (inference.Session, models.Model, error)
+type openFunc func(key, name string) (inference.Session, models.Model, error)
 
 func (m *Models) openDetectors(cfg config.Detector, open openFunc) error {
 	var detectors []vision.Detector
 	add := func(key, name string, opts func(models.Model) vision.DetectorOptions) error {
-		session, model, err := open(key, name, models.PersonDetection)
+		session, model, err := open(key, name)
 		if err != nil {
 			return err
 		}
@@ -128,7 +177,7 @@ func (m *Models) openFaces(cfg config.Detector, open openFunc) error {
 	if cfg.Faces == "" {
 		return nil
 	}
-	session, model, err := open("detector::faces", cfg.Faces, models.FaceDetection)
+	session, model, err := open("detector::faces", cfg.Faces)
 	if err == nil {
 		m.faces, err = vision.NewFaceDetector(model.Family, session, vision.FaceOptions{
 			ScoreThreshold:   float32(cfg.FaceThreshold),
@@ -140,7 +189,7 @@ func (m *Models) openFaces(cfg config.Detector, open openFunc) error {
 }
 
 func (m *Models) openPose(cfg config.Pose, open openFunc) error {
-	session, model, err := open("pose::model", cfg.Model, models.PoseEstimation)
+	session, model, err := open("pose::model", cfg.Model)
 	if err == nil {
 		m.pose, err = vision.NewPoseEstimator(model.Family, session, vision.PoseOptions{
 			MaxPeoplePerBatch: cfg.MaxPeoplePerBatch,
@@ -157,7 +206,7 @@ func (m *Models) openSegmenter(cfg *config.Config, open openFunc) error {
 	if cfg.Mask.Method != mask.Whitelist {
 		return nil
 	}
-	session, model, err := open("segmentation::model", cfg.Segmentation.Model, models.Segmentation)
+	session, model, err := open("segmentation::model", cfg.Segmentation.Model)
 	if err == nil {
 		m.segmenter, err = vision.NewSegmenter(model.Family, session, vision.SegmenterOptions{
 			ScoreThreshold:    silhouetteScore,
@@ -209,29 +258,30 @@ func taskOf(name string) models.Task {
 	return model.Task
 }
 
-// resolveModel returns a model's file and, if it is in the catalog, its entry. A name that is not in the catalog must
-// be a path.
-func resolveModel(directory, name string, task models.Task) (path string, model models.Model, err error) {
-	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".onnx" {
-		if _, err := os.Stat(name); err != nil {
-			return "", model, fmt.Errorf("%w: %w", inference.ErrModel, err)
-		}
+// findModel returns where a model's file belongs and, if it is in the catalog, its entry.
+func findModel(directory, name string) (path string, model models.Model, err error) {
+	if config.IsModelPath(name) {
 		return name, model, nil
 	}
 	catalog, err := models.Load()
+	if err == nil {
+		model, err = catalog.Lookup(name)
+	}
+	return model.Path(directory), model, err
+}
+
+// verifyModel tells whether a model's file is there, and is that of the catalog.
+func verifyModel(directory, name string) error {
+	path, model, err := findModel(directory, name)
 	if err != nil {
-		return "", model, err
+		return err
 	}
-	model, err = catalog.Lookup(name)
-	if err != nil {
-		return "", model, fmt.Errorf("%w (or write the path of an .onnx file)", err)
+	if model.Name != "" {
+		return model.Verify(path)
 	}
-	if model.Task != task {
-		return "", model, fmt.Errorf("%s is a model for %s, not for %s", name, model.Task, task)
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("%w: there is no file at %s: write the path of an .onnx file, or a name from the catalog",
+			inference.ErrModel, path)
 	}
-	path = model.Path(directory)
-	if err := model.Verify(path); err != nil {
-		return "", model, err
-	}
-	return path, model, nil
+	return nil
 }

@@ -23,8 +23,10 @@ func TestProgressIsLoggedAtIntervals(t *testing.T) {
 		log.frame(begin.Add(time.Duration(ms) * 40 * time.Millisecond))
 	}
 	assert.Equal(t, 3, logs.Len(), "every 30 s")
-	assert.Equal(t, map[string]any{"frames": int64(750), "frames_per_second": 12.5, "percent": int64(25), "eta": "1m31s"}, logs.All()[0].ContextMap())
+	assert.Equal(t, map[string]any{"frames": int64(750), "frames_per_second": 12.5, "percent": int64(25), "eta": "1m31s"},
+		logs.All()[0].ContextMap())
 	p.Done, p.Remaining = -1, -1
 	log.frame(begin.Add(200 * time.Second))
-	assert.Equal(t, map[string]any{"frames": int64(750), "frames_per_second": 12.5}, logs.All()[3].ContextMap(), "what is unknown is left out")
+	assert.Equal(t, map[string]any{"frames": int64(750), "frames_per_second": 12.5}, logs.All()[3].ContextMap(),
+		"what is unknown is left out")
 }

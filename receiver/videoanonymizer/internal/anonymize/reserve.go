@@ -74,8 +74,9 @@ func (s *Space) reserve(temp string, bytes, minFree int64) (release func(), err 
 	r := &reservation{device: device, bytes: bytes, temp: strings.TrimSuffix(temp, filepath.Ext(temp))}
 	bytes = r.remaining() // an interrupted attempt may have left a part
 	if left-reserved-minFree < bytes {
-		err := fmt.Errorf("%q: %w: the video needs about %s, %s are free, of which %s are reserved for videos in progress and %s must stay "+
-			"free (output::min_free_space)", folder, media.ErrNoSpace, mebibytes(bytes), mebibytes(left), mebibytes(reserved), mebibytes(minFree))
+		err := fmt.Errorf("%q: %w: the video needs about %s, %s are free, of which %s are reserved for videos in progress "+
+			"and %s must stay free (output::min_free_space)", folder, media.ErrNoSpace,
+			mebibytes(bytes), mebibytes(left), mebibytes(reserved), mebibytes(minFree))
 		if left-minFree >= bytes {
 			err = fmt.Errorf("%w: %w", errReserved, err)
 		}

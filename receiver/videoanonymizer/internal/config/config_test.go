@@ -102,8 +102,9 @@ func TestLoadConfig(t *testing.T) {
 				BoxScale:          1.5,
 			},
 			Segmentation: Segmentation{Model: "models/people.onnx"},
-			Mask: Mask{Method: "whitelist", Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5, OnUncertain: "whole_person",
-				MaxSize: 0.4, Regions: []Region{
+			Mask: Mask{Method: "whitelist", Shape: "box", Fill: "mosaic", Color: "#10ff80", Scale: 1.5,
+				OnUncertain: "whole_person",
+				MaxSize:     0.4, Regions: []Region{
 					{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 0.25}}, Action: "mask", From: 10 * time.Second, To: time.Minute},
 					{Polygon: [][]float64{{0.8, 0.8}, {1, 0.8}, {1, 1}, {0.8, 1}}, Action: "keep"},
 					{Action: "mask", To: 2 * time.Second},
@@ -117,10 +118,12 @@ func TestLoadConfig(t *testing.T) {
 				Timeout:         2 * time.Minute,
 			},
 			Models: Models{Directory: "/data/models"},
-			Limits: media.Limits{MaxWidth: 1920, MaxHeight: 1088, MaxPixels: 2088960, MaxDuration: 12 * time.Hour, MaxFrameRate: 120, MaxFrames: 1000000,
+			Limits: media.Limits{MaxWidth: 1920, MaxHeight: 1088, MaxPixels: 2088960, MaxDuration: 12 * time.Hour,
+				MaxFrameRate: 120, MaxFrames: 1000000,
 				MaxStreams: 8, ProbeTimeout: 10 * time.Second, MaxCPUTime: 24 * time.Hour, MaxOutput: 4096},
-			OnDamaged:           OnDamagedSalvage,
-			Tools:               Tools{FFmpeg: "/opt/ffmpeg", FFprobe: "/opt/ffprobe", Decoder: "vaapi", VAAPIDevice: "/dev/dri/renderD129"},
+			OnDamaged: OnDamagedSalvage,
+			Tools: Tools{FFmpeg: "/opt/ffmpeg", FFprobe: "/opt/ffprobe", Decoder: "vaapi",
+				VAAPIDevice: "/dev/dri/renderD129"},
 			DetectEvery:         1,
 			LookAhead:           500 * time.Millisecond,
 			MaxConcurrentVideos: 2,
@@ -152,7 +155,8 @@ func TestLoadConfig(t *testing.T) {
 		t.Run(tt.id, func(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
-			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{}, media.Limits{}, Detector{}, Pose{},
+			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{},
+				media.Limits{}, Detector{}, Pose{},
 				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, metadata.MetricConfig{})))
 		})
 	}
@@ -165,49 +169,78 @@ func TestInvalidConfig(t *testing.T) {
 		want []string
 	}{
 		{"videoanonymizer/nothing", []string{"watch::include: is required", "output::directory: is required"}},
-		{"videoanonymizer/top", []string{`recall: "high" is not known: use one of fast, balanced, thorough`, "detect_every: 0", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
-		{"videoanonymizer/watch", []string{"watch::include: a pattern is empty", "watch::exclude: \"[\" is not a valid pattern", "poll_interval: 0s", "stable_for: -1s"}},
+		{"videoanonymizer/top", []string{`recall: "high" is not known: use one of fast, balanced, thorough`,
+			"detect_every: 0", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
+		{"videoanonymizer/watch", []string{"watch::include: a pattern is empty",
+			"watch::exclude: \"[\" is not a valid pattern", "poll_interval: 0s", "stable_for: -1s"}},
 		{"videoanonymizer/output", []string{
 			"output::directory: is required", `output::name: "../anonymized" lacks {name}`,
 			`output::container: "wmv" is not known`, `output::codec: "divx" is not known`,
-			`output::preset: "fastest" is not known`, `output::encoder: "gpu" is not known: use one of software, nvenc, vaapi`, `output::on_success: "archive" is not known: use one of keep, move, delete`,
+			`output::preset: "fastest" is not known`, `output::encoder: "gpu" is not known: use one of software, nvenc, vaapi`,
+			`output::on_success: "archive" is not known: use one of keep, move, delete`,
 			`output::on_salvage: "delete" is not known: use one of keep, as_success`,
 		}},
 		{"videoanonymizer/output_combinations", []string{
 			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
 			"quality: 52 is out of range", "min_free_space: -2 is out of range",
-			`audio: "loud" is not known: use one of drop, copy, mute`, `keep: "title=x" is not a valid name`, "segment_length: 10ms is out of range", "move_to: has no effect with on_success: keep",
+			`audio: "loud" is not known: use one of drop, copy, mute`, `keep: "title=x" is not a valid name`,
+			"segment_length: 10ms is out of range", "move_to: has no effect with on_success: keep",
 		}},
 		{"videoanonymizer/hardware", []string{
 			"output::codec: encoder vaapi cannot write ffv1: use one of same, h264, h265, vp9, av1, or encoder software",
-			`tools::decoder: "nvdec" is not known: use one of software, cuda, vaapi`, `tools::vaapi_device: "dri/renderD128" is not an absolute path`,
+			`tools::decoder: "nvdec" is not known: use one of software, cuda, vaapi`,
+			`tools::vaapi_device: "dri/renderD128" is not an absolute path`,
 		}},
 		{"videoanonymizer/hardware_quality", []string{"output::quality: 52 is out of range: write 0 to 51"}},
-		{"videoanonymizer/hardware_webm", []string{"output::codec: h264 becomes vp9 in container webm, which encoder nvenc cannot write"}},
-		{"videoanonymizer/retry", []string{"retry::initial_interval: 0s", "retry::max_interval: -1s", "retry::max_attempts: 0"}},
+		{"videoanonymizer/hardware_webm",
+			[]string{"output::codec: h264 becomes vp9 in container webm, which encoder nvenc cannot write"}},
+		{"videoanonymizer/retry", []string{"retry::initial_interval: 0s", "retry::max_interval: -1s",
+			"retry::max_attempts: 0"}},
 		{"videoanonymizer/retry_intervals", []string{"max_interval: 1m0s is out of range: write 1h0m0s to"}},
-		{"videoanonymizer/output_move", []string{`name: "{name}_{date}" has a placeholder other than {name}`, "move_to: is required"}},
+		{"videoanonymizer/output_move", []string{`name: "{name}_{date}" has a placeholder other than {name}`,
+			"move_to: is required"}},
 		{"videoanonymizer/output_hidden", []string{`name: ".{name}" hides the file`}},
 		{"videoanonymizer/models", []string{
 			"detector::model: is empty", "detector::score_threshold: 0 ", "detector::overlap_threshold: 1.1 ",
-			"detector::candidate_threshold: -0.1 ", "detector::face_threshold: 0 ", "detector::tiles: 0 ", "detector::min_person_size: -1 ", "detector::also: a model is empty",
+			"detector::candidate_threshold: -0.1 ", "detector::face_threshold: 0 ", "detector::tiles: 0 ",
+			"detector::min_person_size: -1 ", "detector::also: a model is empty",
 			"detector::input_size: 32 ", "detector::input_size: 5000 ",
 			"pose::model: is empty", "pose::score_threshold: NaN ", "pose::max_people_per_batch: 0 ", "pose::box_scale: 0.9 ",
 		}},
-		{"videoanonymizer/mask", []string{"segmentation::model: is empty", `mask::method: "faces" is not known: use one of heads, whitelist`, `mask::shape: "star"`, `mask::fill: "emoji"`, `mask::color: "black"`, `mask::on_uncertain: "hope"`, "mask::scale: 0 ", "mask::max_size: 1.5 "}},
-		{"videoanonymizer/whitelist", []string{"detect_every: 3 leaves frames without silhouettes", "mask::shape: nose_disc"}},
+		{"videoanonymizer/model_names", []string{
+			`detector::model: "nope" is not known: ` +
+				"use one of nanodet-m, centernet, detr-resnet-50, blazeface, or the path of an .onnx file",
+			"detector::also: blazeface is a model for face_detection: " +
+				"use one of nanodet-m, centernet, detr-resnet-50, or the path",
+			`detector::also: "yolo" is not known: use one of nanodet-m, centernet, detr-resnet-50, or the path`,
+			"detector::faces: nanodet-m is a model for person_detection: use one of blazeface, or the path",
+			"pose::model: selfie-segmentation is a model for segmentation: " +
+				"use one of movenet-lightning, movenet-thunder, transpose-r-a4, or the path",
+			"segmentation::model: movenet-lightning is a model for pose_estimation: use one of selfie-segmentation, or the path",
+		}},
+		{"videoanonymizer/model_task", []string{
+			"detector::model: movenet-thunder is a model for pose_estimation: use one of nanodet-m",
+		}},
+		{"videoanonymizer/mask", []string{"segmentation::model: is empty",
+			`mask::method: "faces" is not known: use one of heads, whitelist`, `mask::shape: "star"`, `mask::fill: "emoji"`,
+			`mask::color: "black"`, `mask::on_uncertain: "hope"`, "mask::scale: 0 ", "mask::max_size: 1.5 "}},
+		{"videoanonymizer/whitelist", []string{"detect_every: 3 leaves frames without silhouettes",
+			"mask::shape: nose_disc"}},
 		{"videoanonymizer/regions", []string{
 			`mask::regions[0]::action: "blur"`, "mask::regions[0]::polygon: corner 3", "mask::regions[0]::from: -1s",
 			"mask::regions[1]::polygon: corner 2 has 3 numbers", "mask::regions[2]::polygon: is required with action keep",
 			"mask::regions[2]::to: 1s", "mask::regions[3]::polygon: has 2 corners",
 		}},
-		{"videoanonymizer/inference", []string{"inference::threads: -1", "inference::sessions: -1", `inference::provider: "gpu"`, "inference::timeout: -1s"}},
+		{"videoanonymizer/inference", []string{"inference::threads: -1", "inference::sessions: -1",
+			`inference::provider: "gpu"`, "inference::timeout: -1s"}},
 		{"videoanonymizer/inference_cpu_options", []string{"inference::provider_options: the cpu provider has none"}},
-		{"videoanonymizer/report", []string{"report::tiles: 0 ", `report::preview: "faces" is not known: use one of none, boxes`}},
+		{"videoanonymizer/report", []string{"report::tiles: 0 ",
+			`report::preview: "faces" is not known: use one of none, boxes`}},
 		{"videoanonymizer/telemetry", []string{
 			"telemetry::service_name: is empty", "telemetry::batch_size: 0 ", "telemetry::batch_interval: 0s ",
 			"telemetry::max_wait: -1s", "telemetry::metrics_interval: 0s ",
-			"telemetry::resource_attributes: service.name is set by service_name", "telemetry::resource_attributes: a name is empty",
+			"telemetry::resource_attributes: service.name is set by service_name",
+			"telemetry::resource_attributes: a name is empty",
 			"telemetry::span_attributes: write strings",
 		}},
 	} {
@@ -253,7 +286,8 @@ func TestInputSizeSpellings(t *testing.T) {
 }
 
 func TestUnknownKeysAreRefused(t *testing.T) {
-	for _, block := range []string{"watch", "output", "detector", "pose", "mask", "inference", "models", "tools", "telemetry"} {
+	for _, block := range []string{"watch", "output", "detector", "pose", "mask", "inference", "models", "tools",
+		"telemetry"} {
 		conf := confmap.NewFromStringMap(map[string]any{block: map[string]any{"no_such_key": 1}})
 		assert.ErrorContains(t, conf.Unmarshal(Default()), "no_such_key", block)
 	}

@@ -71,7 +71,8 @@ func (c *Mask) validate() []error {
 		oneOf("fill", c.Fill, mask.Fills),
 		oneOf("on_uncertain", c.OnUncertain, mask.OnUncertainValues),
 		inRange("scale", c.Scale, 0.5, 10, "1 covers the head; below 1 parts of a face may show"),
-		inRange("max_size", c.MaxSize, 0, 1, "the largest mask as a fraction of the frame's shorter side; 0 does not bound them"),
+		inRange("max_size", c.MaxSize, 0, 1,
+			"the largest mask as a fraction of the frame's shorter side; 0 does not bound them"),
 	}
 	for i, region := range c.Regions {
 		errs = append(errs, within(fmt.Sprintf("regions[%d]", i), region.validate())...)
@@ -84,7 +85,8 @@ func (c *Mask) rgb() (mask.RGB, error) {
 	digits, found := strings.CutPrefix(c.Color, "#")
 	rgb, err := hex.DecodeString(digits)
 	if !found || err != nil || len(rgb) != 3 {
-		return mask.RGB{}, fmt.Errorf(`color: %q is not a valid color: write "#rrggbb" with quotes, such as "#000000"`, c.Color)
+		return mask.RGB{}, fmt.Errorf(`color: %q is not a valid color: write "#rrggbb" with quotes, such as "#000000"`,
+			c.Color)
 	}
 	return mask.RGB{R: rgb[0], G: rgb[1], B: rgb[2]}, nil
 }

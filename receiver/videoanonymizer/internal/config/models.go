@@ -6,12 +6,15 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/confmap"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 )
 
@@ -133,7 +136,8 @@ func parseInputSize(raw any) (InputSize, error) {
 			return InputSize{LongSide: n}, nil
 		}
 	}
-	return InputSize{}, fmt.Errorf("input_size: %v: write auto, the long side such as 416, or [width, height] such as [416, 256]", raw)
+	return InputSize{}, fmt.Errorf("input_size: %v: write auto, the long side such as 416, or [width, height] "+
+		"such as [416, 256]", raw)
 }
 
 // pixels reads a number, which is text if it comes from an environment variable. It returns -1 for anything else.
@@ -151,7 +155,7 @@ func pixels(raw any) int {
 
 func (c *Detector) validate() []error {
 	errs := []error{
-		validateModel(c.Model, "nanodet-m"),
+		validateModel("model", c.Model, models.PersonDetection, models.FaceDetection),
 		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the confidence from which a person counts; lower finds more"),
 		inRange("candidate_threshold", c.CandidateThreshold, 0, 1,
 			"the confidence from which a person counts if a pose, a face or a track confirms it; 0 for none"),
@@ -160,8 +164,16 @@ func (c *Detector) validate() []error {
 		inRange("min_person_size", c.MinPersonSize, 0, 10_000, "pixels; smaller people are not masked; 0 masks all"),
 		inRange("overlap_threshold", c.OverlapThreshold, 0.05, 1, "the overlap from which two boxes are the same person"),
 	}
-	if slices.Contains(c.Also, "") {
-		errs = append(errs, errors.New("also: a model is empty: write a name from the catalog such as centernet, or remove it"))
+	if c.Faces != "" {
+		errs = append(errs, validateModel("faces", c.Faces, models.FaceDetection))
+	}
+	for _, model := range c.Also {
+		if model == "" {
+			errs = append(errs, errors.New("also: a model is empty: write a name from the catalog "+
+				"such as centernet, or remove it"))
+		} else {
+			errs = append(errs, validateModel("also", model, models.PersonDetection))
+		}
 	}
 	for _, side := range []int{c.InputSize.Width, c.InputSize.Height, c.InputSize.LongSide} {
 		if side != 0 {
@@ -173,18 +185,45 @@ func (c *Detector) validate() []error {
 
 func (c *Pose) validate() []error {
 	return []error{
-		validateModel(c.Model, "movenet-lightning"),
+		validateModel("model", c.Model, models.PoseEstimation),
 		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the confidence from which a keypoint is trusted"),
 		inRange("max_people_per_batch", c.MaxPeoplePerBatch, 1, 256, "more takes more memory"),
 		inRange("box_scale", c.BoxScale, 1, 3, "the size of the model's crop relative to the person's box"),
 	}
 }
 
-func validateModel(model, example string) error {
-	if model == "" {
-		return fmt.Errorf("model: is empty: write a name from the catalog such as %s, or the path of an .onnx file", example)
+// validateModel accepts a name from the catalog, if its model is for one of the tasks, and any path. Whether the file
+// is there is not validated here: a configuration may be written on another machine.
+func validateModel(key, model string, tasks ...models.Task) error {
+	if IsModelPath(model) {
+		return nil
 	}
-	return nil
+	catalog, err := models.Load()
+	if err != nil {
+		return err
+	}
+	wrong := fmt.Sprintf("%q is not known", model)
+	if model == "" {
+		wrong = "is empty"
+	}
+	var fitting []string
+	for _, m := range catalog.Models {
+		fits := slices.Contains(tasks, m.Task)
+		switch {
+		case fits && m.Name == model:
+			return nil
+		case fits:
+			fitting = append(fitting, m.Name)
+		case m.Name == model:
+			wrong = fmt.Sprintf("%s is a model for %s", model, m.Task)
+		}
+	}
+	return fmt.Errorf("%s: %s: use one of %s, or the path of an .onnx file", key, wrong, strings.Join(fitting, ", "))
+}
+
+// IsModelPath tells the path of a model's file from a name in the catalog.
+func IsModelPath(model string) bool {
+	return strings.ContainsRune(model, filepath.Separator) || filepath.Ext(model) == ".onnx"
 }
 
 func (c *Inference) validate() []error {

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -58,7 +59,16 @@ type Output struct {
 	_ struct{}
 }
 
-// NoSpaceCheck, as Output.MinFreeSpace, starts videos however little space is free.
+// StatePath returns the absolute path of the state directory.
+func (c *Output) StatePath() string {
+	path := cmp.Or(c.StateDirectory, filepath.Join(c.Directory, watch.StateDirectoryName))
+	if absolute, err := filepath.Abs(path); err == nil {
+		return absolute
+	}
+	return filepath.Clean(path)
+}
+
+// NoSpaceCheck is the value of Output.MinFreeSpace that starts videos however little space is free.
 const NoSpaceCheck = -1
 
 // OnSalvage is what happens to a source after its salvage.
@@ -107,14 +117,16 @@ func (c *Output) validate() []error {
 		oneOf("preset", c.Preset, media.Presets()),
 		oneOf("encoder", c.Encoder, media.Encoders()),
 		oneOf("audio", c.Audio, media.AudioModes()),
-		inRange("segment_length", c.SegmentLength, time.Second, time.Hour, "a duration such as 20s; a crash costs that much of the video"),
+		inRange("segment_length", c.SegmentLength, time.Second, time.Hour,
+			"a duration such as 20s; a crash costs that much of the video"),
 		oneOf("on_success", c.OnSuccess, onSuccess),
 		oneOf("on_salvage", c.OnSalvage, []OnSalvage{OnSalvageKeep, OnSalvageAsSuccess}),
-		inRange("min_free_space", c.MinFreeSpace, NoSpaceCheck, 1<<30, "MiB to keep free; 0 reserves only the video's own space, "+
-			"-1 disables the check"),
+		inRange("min_free_space", c.MinFreeSpace, NoSpaceCheck, 1<<30,
+			"MiB to keep free; 0 reserves only the video's own space, -1 disables the check"),
 	}
 	if c.Directory == "" {
-		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, such as videos/anonymized"))
+		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, "+
+			"such as videos/anonymized"))
 	}
 	return slices.Concat(errs, validateKeep(c.Keep), c.validateEncoding(), []error{c.validateMoveTo()})
 }
@@ -131,14 +143,15 @@ func (c *Output) validateEncoding() (errs []error) {
 			errs = append(errs, fmt.Errorf("codec: encoder %s cannot write %s: use one of %s, or encoder software",
 				c.Encoder, c.Codec, strings.Join(can, ", ")))
 		case !slices.Contains(can, codec):
-			errs = append(errs, fmt.Errorf("codec: %s becomes %s in container %s, which encoder %s cannot write: use av1, or encoder software",
-				c.Codec, codec, c.Container, c.Encoder))
+			errs = append(errs, fmt.Errorf("codec: %s becomes %s in container %s, which encoder %s cannot write: "+
+				"use av1, or encoder software", c.Codec, codec, c.Container, c.Encoder))
 		}
 	}
 	if most := media.MaxQuality(c.Codec, c.Encoder); most > 0 && c.Quality != nil {
 		errs = append(errs, inRange("quality", *c.Quality, 0, most, "lower is better and larger; 18 to 28 is usual"))
 	}
-	if can := media.ContainerCodecs(c.Container); can != nil && c.Codec != media.SameAsSource && !slices.Contains(can, c.Codec) {
+	if can := media.ContainerCodecs(c.Container); can != nil && c.Codec != media.SameAsSource &&
+		!slices.Contains(can, c.Codec) {
 		errs = append(errs, fmt.Errorf("codec: %s does not go into container %s: use %s, or container mkv",
 			c.Codec, c.Container, strings.Join(can, " or ")))
 	}
@@ -160,8 +173,8 @@ var tagName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_. -]*$`)
 func validateKeep(keep []string) (errs []error) {
 	for _, name := range keep {
 		if !tagName.MatchString(name) {
-			errs = append(errs, fmt.Errorf("keep: %q is not a valid name: write chapters, subtitles, or the names of tags of the file, "+
-				"such as creation_time", name))
+			errs = append(errs, fmt.Errorf("keep: %q is not a valid name: write chapters, subtitles, "+
+				"or the names of tags of the file, such as creation_time", name))
 		}
 	}
 	return errs

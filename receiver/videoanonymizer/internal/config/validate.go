@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -23,7 +24,7 @@ func (c *Config) Validate() error {
 		within("retry", validateRetry(c.Retry)),
 		within("detector", c.Detector.validate()),
 		within("pose", c.Pose.validate()),
-		within("segmentation", []error{validateModel(c.Segmentation.Model, "selfie-segmentation")}),
+		within("segmentation", []error{validateModel("model", c.Segmentation.Model, models.Segmentation)}),
 		within("mask", c.Mask.validate()),
 		c.validateWhitelist(),
 		within("inference", c.Inference.validate()),
@@ -35,7 +36,8 @@ func (c *Config) Validate() error {
 			oneOf("recall", c.Recall, recalls),
 			oneOf("on_damaged", c.OnDamaged, []OnDamaged{OnDamagedFail, OnDamagedSalvage}),
 			inRange("detect_every", c.DetectEvery, 1, 1000, "the number of frames from one detection to the next"),
-			inRange("look_ahead", c.LookAhead, time.Millisecond, 10*time.Second, "a duration such as 1s; frames wait in memory that long"),
+			inRange("look_ahead", c.LookAhead, time.Millisecond, 10*time.Second,
+				"a duration such as 1s; frames wait in memory that long"),
 			inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos processed at once"),
 		},
 	)...)
@@ -47,12 +49,12 @@ func (c *Config) validateWhitelist() (errs []error) {
 		return nil
 	}
 	if c.DetectEvery > 1 {
-		errs = append(errs, fmt.Errorf("detect_every: %d leaves frames without silhouettes, which mask::method: whitelist needs: "+
-			"write 1, or remove it", c.DetectEvery))
+		errs = append(errs, fmt.Errorf("detect_every: %d leaves frames without silhouettes, "+
+			"which mask::method: whitelist needs: write 1, or remove it", c.DetectEvery))
 	}
 	if c.Mask.Shape == mask.NoseDisc {
-		errs = append(errs, errors.New("mask::shape: nose_disc is for comparison and does not work with mask::method: whitelist: "+
-			"write ellipse, or remove it"))
+		errs = append(errs, errors.New("mask::shape: nose_disc is for comparison and does not work with "+
+			"mask::method: whitelist: write ellipse, or remove it"))
 	}
 	return errs
 }
@@ -79,7 +81,8 @@ func validatePatterns(key string, patterns []string) (errs []error) {
 
 func validateRetry(c watch.Retry) []error {
 	return []error{
-		inRange("initial_interval", c.InitialInterval, time.Millisecond, 24*time.Hour, "the wait after the first attempt, such as 10s"),
+		inRange("initial_interval", c.InitialInterval, time.Millisecond, 24*time.Hour,
+			"the wait after the first attempt, such as 10s"),
 		inRange("max_interval", c.MaxInterval, max(time.Millisecond, c.InitialInterval), 7*24*time.Hour,
 			"the longest wait, at least initial_interval, such as 30m"),
 		inRange("max_attempts", c.MaxAttempts, 1, 1000, "how often a file is tried; 1 never retries"),
@@ -95,8 +98,10 @@ func validateLimits(c media.Limits) []error {
 		inRange("frame_rate", c.MaxFrameRate, 1, 1e6, "in frames per second"),
 		inRange("frames", c.MaxFrames, 1, 1<<40, "the most frames in a video"),
 		inRange("streams", c.MaxStreams, 1, 1000, "the most streams of any kind in a file"),
-		inRange("probe_timeout", c.ProbeTimeout, time.Second, time.Hour, "the longest time to read a file's headers, such as 1m"),
-		inRange("cpu_time", c.MaxCPUTime, time.Second, 365*24*time.Hour, "the CPU time of ffmpeg for one video, such as 336h"),
+		inRange("probe_timeout", c.ProbeTimeout, time.Second, time.Hour,
+			"the longest time to read a file's headers, such as 1m"),
+		inRange("cpu_time", c.MaxCPUTime, time.Second, 365*24*time.Hour,
+			"the CPU time of ffmpeg for one video, such as 336h"),
 		inRange("output_size", c.MaxOutput, 1, 1<<30, "in MiB"),
 	}
 }

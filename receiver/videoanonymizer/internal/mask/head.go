@@ -13,18 +13,18 @@ import (
 type Origin string
 
 const (
-	// OriginPose: the head was located by facial keypoints or shoulders.
+	// OriginPose means: the head was located by facial keypoints or shoulders.
 	OriginPose Origin = "pose"
-	// OriginFace: located by a face whose person was not found.
+	// OriginFace means: located by a face whose person was not found.
 	OriginFace Origin = "face"
-	// OriginBox: too few trusted keypoints to be sure of a face, or none; the mask covers them and the top of the
+	// OriginBox means: too few trusted keypoints to be sure of a face, or none; the mask covers them and the top of the
 	// person's box.
 	OriginBox Origin = "box"
-	// OriginInterpolated: between two sightings of the same person.
+	// OriginInterpolated means: between two sightings of the same person.
 	OriginInterpolated Origin = "interpolated"
-	// OriginHeld: carried beyond the first or last sighting of a person.
+	// OriginHeld means: carried beyond the first or last sighting of a person.
 	OriginHeld Origin = "held"
-	// OriginFrame: the frame could not be analyzed and is masked whole.
+	// OriginFrame means: the frame could not be analyzed and is masked whole.
 	OriginFrame Origin = "frame"
 )
 

@@ -4,6 +4,7 @@
 package media
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -111,7 +112,7 @@ func BenchmarkRead(b *testing.B) {
 		n := 0
 		for {
 			f, err := r.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			require.NoError(b, err)

@@ -135,7 +135,7 @@ func start(
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTool, err)
 	}
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path, args...) //nolint:noctx // kill ends it, with all that it started
 	cmd.Env = childEnv()
 	cmd.Dir = "/"
 	cmd.ExtraFiles = s.extra
@@ -303,13 +303,13 @@ func (p childPipe) bound() {
 // readLine returns the next line without its end, truncated to maxLine; the bytes are valid until the next call.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
-	full := err == bufio.ErrBufferFull
+	full := errors.Is(err, bufio.ErrBufferFull)
 	line = bytes.TrimRight(line[:min(len(line), maxLine)], "\r\n")
 	if !full {
 		return line, err
 	}
 	line = slices.Clone(line)
-	for err == bufio.ErrBufferFull {
+	for errors.Is(err, bufio.ErrBufferFull) {
 		_, err = r.ReadSlice('\n')
 	}
 	return line, err

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// SameAsSource, as WriteOptions.Container or WriteOptions.Codec, is that of the source.
+// SameAsSource is the value of WriteOptions.Container and WriteOptions.Codec that stands for that of the source.
 const SameAsSource = "same"
 
 const (

@@ -15,15 +15,15 @@ import (
 type Verdict string
 
 const (
-	// Same: the output has it unchanged.
+	// Same means: the output has it unchanged.
 	Same Verdict = "same"
-	// Expected: it differs as it must: masks, the encoder's loss, another codec, and what follows from these.
+	// Expected means: it differs as it must: masks, the encoder's loss, another codec, and what follows from these.
 	Expected Verdict = "expected"
-	// Dropped: it is personal, and the output does not have it.
+	// Dropped means: it is personal, and the output does not have it.
 	Dropped Verdict = "dropped"
-	// Kept: it is personal, and the output still has it.
+	// Kept means: it is personal, and the output still has it.
 	Kept Verdict = "kept"
-	// Differs: it changed, and should not have.
+	// Differs means: it changed, and should not have.
 	Differs Verdict = "differs"
 )
 

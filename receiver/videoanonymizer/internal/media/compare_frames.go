@@ -40,7 +40,7 @@ func (t Tools) side(ctx context.Context, path string) (*side, error) {
 func (s *side) next() (*Frame, error) {
 	f, err := s.reader.Next()
 	switch {
-	case err == io.EOF, errors.Is(err, ErrDamaged):
+	case errors.Is(err, io.EOF), errors.Is(err, ErrDamaged):
 		return nil, nil
 	case err != nil:
 		return nil, err

@@ -21,6 +21,9 @@ const (
 
 // TestCompare makes outputs with ffmpeg alone, and checks which rows are not the same.
 func TestCompare(t *testing.T) {
+	if testing.Short() {
+		t.Skip("encodes many outputs")
+	}
 	tools := testTools(t)
 	dir := t.TempDir()
 	encode := func(name, args string) string {

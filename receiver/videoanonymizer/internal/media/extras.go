@@ -145,7 +145,7 @@ func (w *Writer) tryExtras() error {
 	case passingFault(err.Error(), err) != nil:
 		cause = passingFault(err.Error(), err)
 	default:
-		if disk := encodeCause(err.Error()); disk != ErrTool {
+		if disk := encodeCause(err.Error()); !errors.Is(disk, ErrTool) {
 			cause = disk
 		}
 	}

@@ -6,6 +6,7 @@ package media
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -292,7 +293,7 @@ func drain(t *testing.T, r *Reader) int {
 	t.Helper()
 	for n := 0; ; n++ {
 		f, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return n
 		}
 		require.NoError(t, err)
@@ -317,7 +318,7 @@ func TestSizeChangesInMidStream(t *testing.T) {
 	last := int64(-1)
 	for n := 0; ; n++ {
 		f, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			assert.Equal(t, 75, n)
 			break
 		}

@@ -6,6 +6,7 @@
 package media
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -65,7 +66,7 @@ func TestOutputTooLarge(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.mkv")
 	w, err := tools.createFor(t.Context(), out, info, WriteOptions{Container: "mkv", Codec: "ffv1"})
 	require.NoError(t, err)
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	for {
 		var frame *Frame
 		if frame, err = r.Next(); err != nil {
@@ -77,7 +78,7 @@ func TestOutputTooLarge(t *testing.T) {
 			break
 		}
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = w.Finish(t.Context())
 	}
 	require.ErrorIs(t, err, ErrLimit)

@@ -29,6 +29,14 @@ func testTools(t testing.TB) Tools {
 	return tools
 }
 
+// skipIfShort skips a case of a long test with -short, unless it is one of the few that are kept.
+func skipIfShort(t *testing.T, kept bool) {
+	t.Helper()
+	if testing.Short() && !kept {
+		t.Skip("other cases are enough with -short")
+	}
+}
+
 // clip makes a video from ffmpeg's arguments, split at spaces, and returns its path.
 func clip(t testing.TB, name, args string) string {
 	t.Helper()
@@ -83,10 +91,10 @@ func transcode(ctx context.Context, tools Tools, path, final string, read ReadOp
 	if err != nil {
 		return nil, err
 	}
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	for {
 		f, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if r.Damage() != nil {
 				w.EndUnknown()
 			}

@@ -64,7 +64,7 @@ func (w *Writer) mux(ctx context.Context) error {
 		return joined
 	case err != nil:
 		return fileError(w.temp, encodeCause(text), "its segments could not be joined: %s", describe(text, err))
-	case encodeCause(text) != ErrTool: // ffmpeg may exit with 0 even if it could not write
+	case !errors.Is(encodeCause(text), ErrTool): // ffmpeg may exit with 0 even if it could not write
 		return fileError(w.temp, encodeCause(text), "its segments could not be joined: %s", tidy(text))
 	}
 	// Other complaints are about the source's audio, which was like that before. Missing frames are for verify to find.
@@ -220,7 +220,7 @@ const maxHead = 1 << 20
 func appendSegment(to io.Writer, segment io.Reader, withHead bool) (head []byte, err error) {
 	for {
 		kind, start, rest, err := readBox(segment)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return head, nil
 		} else if err != nil {
 			return nil, err
@@ -230,7 +230,7 @@ func appendSegment(to io.Writer, segment io.Reader, withHead bool) (head []byte,
 			if size := int64(len(start)) + rest; int64(len(head))+size > maxHead {
 				return nil, fmt.Errorf("box %q of %d bytes", kind, size)
 			}
-			box := append(start, make([]byte, rest)...)
+			box := slices.Concat(start, make([]byte, rest))
 			if _, err := io.ReadFull(segment, box[len(start):]); err != nil {
 				return nil, err
 			}
@@ -263,7 +263,7 @@ func readBox(segment io.Reader) (kind string, start []byte, rest int64, err erro
 	if size == 1 { // a longer size follows
 		start = start[:16]
 		if _, err := io.ReadFull(segment, start[8:]); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return "", nil, 0, err

@@ -141,8 +141,8 @@ func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, f
 // confirming is the number of frames after damage that ConfirmDamage decodes, so that an error of reading shows itself.
 const confirming = 250
 
-// CheckReadable reads the whole file. It fails with ErrIO if the disk or the network does, like Probe if the file cannot
-// be opened, and with the context's error.
+// CheckReadable reads the whole file. It fails with ErrIO if the disk or the network does, like Probe if the file
+// cannot be opened, and with the context's error.
 func CheckReadable(ctx context.Context, path string) error {
 	f, id, err := openSource(path)
 	if err != nil {

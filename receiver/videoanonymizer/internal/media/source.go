@@ -52,7 +52,7 @@ func openSource(path string) (*os.File, fileID, error) {
 	}
 	id := fileID{size: info.Size(), mtimeN: info.ModTime().UnixNano()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		id.dev, id.inode = uint64(st.Dev), st.Ino
+		id.dev, id.inode = st.Dev, st.Ino
 	}
 	return f, id, nil
 }

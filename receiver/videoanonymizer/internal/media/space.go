@@ -63,5 +63,5 @@ func FreeSpace(folder string) (free int64, device uint64, err error) {
 	if err := unix.Stat(folder, &st); err != nil {
 		return 0, 0, fileError(folder, ErrUnwritable, "%v", err)
 	}
-	return int64(min(fs.Bavail, uint64(math.MaxInt64)/uint64(fs.Frsize))) * fs.Frsize, uint64(st.Dev), nil
+	return int64(min(fs.Bavail, uint64(math.MaxInt64)/uint64(fs.Frsize))) * fs.Frsize, st.Dev, nil
 }

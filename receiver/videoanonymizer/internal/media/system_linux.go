@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysProcAttr gives a child a process group of its own, so that the terminal's interrupt reaches only this process and a
-// kill reaches what the child started, and has the kernel kill it when this process dies.
+// sysProcAttr gives a child a process group of its own, so that the terminal's interrupt reaches only this process
+// and a kill reaches what the child started, and has the kernel kill it when this process dies.
 func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -43,9 +43,8 @@ func findTool(name, configured string) (string, error) {
 		path, err = filepath.Abs(path)
 	}
 	if err != nil {
-		return "", fmt.Errorf(
-			"%w: %s: %w: install ffmpeg %d.%d or newer (Debian: apt-get install ffmpeg), or set the path of %s",
-			ErrTool, name, err, oldestMajor, oldestMinor, name)
+		return "", fmt.Errorf("%w: %s: %w: install ffmpeg %d.%d or newer (Debian: apt-get install ffmpeg), "+
+			"or set tools::%s to its path", ErrTool, name, err, oldestMajor, oldestMinor, name)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), toolTimeout)
 	defer cancel()

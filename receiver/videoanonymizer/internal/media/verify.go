@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -83,7 +84,7 @@ func (c *timeCheck) read(r io.Reader) error {
 				return err
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -95,7 +96,7 @@ func (c *timeCheck) read(r io.Reader) error {
 			return err
 		}
 	}
-	if _, err := c.wanted.next(c.want); err != io.EOF {
+	if _, err := c.wanted.next(c.want); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("it ends after %d frames", c.n)
 	}
 	return nil

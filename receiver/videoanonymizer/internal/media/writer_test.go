@@ -229,6 +229,7 @@ func TestEveryContainerAndCodec(t *testing.T) {
 		name := c.name
 		for _, codec := range c.codecs() {
 			t.Run(name+" "+codec, func(t *testing.T) {
+				skipIfShort(t, name == "mkv")
 				t.Parallel()
 				require.NoError(t, tools.CheckEncoder(t.Context(), WriteOptions{Codec: codec}))
 				dir := t.TempDir()
@@ -536,7 +537,7 @@ func TestSteadyStateAllocations(t *testing.T) {
 	defer r.Close()
 	w, err := tools.createFor(t.Context(), filepath.Join(t.TempDir(), ".part"), info, WriteOptions{Preset: "ultrafast"})
 	require.NoError(t, err)
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	pass := func() {
 		for range 50 {
 			f, err := r.Next()

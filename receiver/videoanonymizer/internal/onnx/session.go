@@ -67,6 +67,16 @@ func Open(path string, opts Options) (*Session, error) {
 	return s, nil
 }
 
+// CheckProvider tells whether the execution provider of opts can be used, without opening a model. Initialize must have
+// succeeded before.
+func CheckProvider(opts Options) error {
+	settings, err := sessionOptions(opts)
+	if err != nil {
+		return err
+	}
+	return settings.Destroy()
+}
+
 func sessionOptions(opts Options) (*ort.SessionOptions, error) {
 	settings, err := ort.NewSessionOptions()
 	if err != nil {

@@ -39,7 +39,7 @@ func TestRuntimeTelemetryDisabled(t *testing.T) {
 	environ := slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		return strings.HasPrefix(entry, "ORT_DISABLE_TELEMETRY=")
 	})
-	child.Env = append(environ, "ONNX_TEST_TELEMETRY="+dir, "TMPDIR="+dir, "HOME="+dir)
+	child.Env = slices.Concat(environ, []string{"ONNX_TEST_TELEMETRY=" + dir, "TMPDIR=" + dir, "HOME=" + dir})
 	out, err := child.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	left, err := os.ReadDir(dir)

@@ -114,10 +114,9 @@ func (s *sink) Write(f *media.Frame, rec *record.Frame) error {
 
 // detector finds one person in the middle of every frame, whose head is about (160, 60).
 type detector struct {
-	mu    sync.Mutex
-	seen  map[int]bool
-	fail  func(index int) error
-	delay time.Duration
+	mu   sync.Mutex
+	seen map[int]bool
+	fail func(index int) error
 }
 
 func (d *detector) Detect(ctx context.Context, f *media.Frame) ([]vision.Detection, vision.Steps, error) {
@@ -288,7 +287,8 @@ func TestRunStops(t *testing.T) {
 func TestRunReleasesEveryFrame(t *testing.T) {
 	const frameBytes, most = 1280 * 720 * 3 / 2, 100 << 20
 	path := filepath.Join(t.TempDir(), "a.mkv")
-	out, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25:d=2", "-c:v", "mjpeg", path).CombinedOutput()
+	out, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25:d=2",
+		"-c:v", "mjpeg", path).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	tools, err := media.FindTools("", "")
 	require.NoError(t, err)
@@ -323,7 +323,8 @@ func dataMemory(t *testing.T) int {
 // TestCountOrigins: every head is counted by its origin, including faces without a detected person.
 func TestCountOrigins(t *testing.T) {
 	var rec record.Frame
-	for i, origin := range []mask.Origin{mask.OriginPose, mask.OriginFace, mask.OriginBox, mask.OriginInterpolated, mask.OriginHeld} {
+	for i, origin := range []mask.Origin{mask.OriginPose, mask.OriginFace, mask.OriginBox, mask.OriginInterpolated,
+		mask.OriginHeld} {
 		rec.Heads = append(rec.Heads, slices.Repeat([]mask.Head{{Origin: origin}}, i+1)...)
 	}
 	countOrigins(&rec)

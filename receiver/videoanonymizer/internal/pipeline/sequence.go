@@ -83,7 +83,8 @@ func (r *run) trackOptions(frame *media.Frame) track.Options {
 
 func observation(it *item) track.Observation {
 	return track.Observation{
-		Index: it.frame.Index, Time: it.frame.Time, Analyzed: it.analyzed != nil && it.err == nil, Failed: it.err != nil, Cut: it.cut,
+		Index: it.frame.Index, Time: it.frame.Time, Analyzed: it.analyzed != nil && it.err == nil, Failed: it.err != nil,
+		Cut:    it.cut,
 		People: it.people, Faces: it.faces, Width: it.frame.Width, Height: it.frame.Height,
 	}
 }
@@ -150,7 +151,8 @@ func (r *run) mask(it *item) error {
 	rec.Visualization.Start = rec.Tracking.End
 	if !rec.WholeFrameMasked {
 		if err := r.opts.Painter.Paint(it.frame, mask.Masks{
-			At: it.frame.Time - r.begin, Heads: it.result.Heads, Bodies: it.result.Bodies, Before: it.result.Before, After: it.result.After,
+			At: it.frame.Time - r.begin, Heads: it.result.Heads, Bodies: it.result.Bodies, Before: it.result.Before,
+			After: it.result.After,
 		}); err != nil {
 			rec.WholeFrameMasked, rec.Err, rec.FailedStage = true, errors.Join(rec.Err, err), record.StageVisualization
 		}

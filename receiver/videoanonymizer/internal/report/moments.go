@@ -158,7 +158,8 @@ func (m *moments) extend(run **Moment, reason string, rec *record.Frame, h mask.
 	r := *run
 	r.LastFrame = rec.Index
 	area := h.RX * h.RY
-	if score := finite(float64(h.Score)); reason == LowScore && score < r.Score || reason != LowScore && area > r.area || r.Score > 1 {
+	if score := finite(float64(h.Score)); reason == LowScore && score < r.Score || reason != LowScore && area > r.area ||
+		r.Score > 1 {
 		r.Frame, r.Time, r.Score, r.area, r.Box = rec.Index, at, score, area, corners(h.Bounds())
 	}
 	r.end = at

@@ -71,7 +71,8 @@ func Draw(frame *media.Frame, rec *record.Frame, at time.Duration, keypointThres
 	case rec.Analyzed:
 		state = "judged"
 	}
-	c.text(4*c.stroke, c.lineHeight(), fmt.Sprintf("PREVIEW %s frame %d %s", timecode(seconds(at)), rec.Index, state), lettering)
+	c.text(4*c.stroke, c.lineHeight(), fmt.Sprintf("PREVIEW %s frame %d %s", timecode(seconds(at)), rec.Index, state),
+		lettering)
 }
 
 // canvas draws on the planes of a frame.
@@ -109,7 +110,8 @@ func (c canvas) clip(b vision.Box) image.Rectangle {
 		}
 		return int(min(v, float32(most+8)))
 	}
-	return image.Rect(limit(b.X0, c.frame.Width), limit(b.Y0, c.frame.Height), limit(b.X1, c.frame.Width), limit(b.Y1, c.frame.Height))
+	return image.Rect(limit(b.X0, c.frame.Width), limit(b.Y0, c.frame.Height), limit(b.X1, c.frame.Width),
+		limit(b.Y1, c.frame.Height))
 }
 
 // outline draws the outline of a head.

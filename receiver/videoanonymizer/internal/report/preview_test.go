@@ -23,7 +23,8 @@ var formats = map[string]struct {
 	format    media.PixelFormat
 	fullRange bool
 }{
-	"4:2:0":             {media.PixelFormat{Name: "yuv420p", Depth: 8, ChromaShiftX: 1, ChromaShiftY: 1, Planes: 3}, false},
+	"4:2:0": {media.PixelFormat{Name: "yuv420p", Depth: 8, ChromaShiftX: 1, ChromaShiftY: 1, Planes: 3},
+		false},
 	"4:4:4, full range": {media.PixelFormat{Name: "yuv444p", Depth: 8, Planes: 3}, true},
 	"4:2:2, 10 bit":     {media.PixelFormat{Name: "yuv422p10le", Depth: 10, ChromaShiftX: 1, Planes: 3}, false},
 	"grey":              {media.PixelFormat{Name: "gray", Depth: 8, Planes: 1}, false},
@@ -50,7 +51,8 @@ func TestDrawDetections(t *testing.T) {
 			}
 			pose[vision.LeftHip] = vision.Keypoint{X: 160, Y: 140, Score: 0.1}
 			Draw(frame, &record.Frame{
-				Found: []vision.Person{{Detection: vision.Detection{Box: vision.Box{X0: 100, Y0: 50, X1: 220, Y1: 200}, Score: 0.5}, Pose: pose}},
+				Found: []vision.Person{{Detection: vision.Detection{Box: vision.Box{X0: 100, Y0: 50, X1: 220, Y1: 200}, Score: 0.5},
+					Pose: pose}},
 				Heads: []mask.Head{{X: 160, Y: 100, RX: 20, RY: 30, Score: 0.5, Origin: mask.OriginHeld}},
 			}, 0, 0.2)
 			for what, want := range map[image.Point]color.RGBA{
@@ -62,7 +64,8 @@ func TestDrawDetections(t *testing.T) {
 					want = color.RGBA{got.R, got.R, got.R, 255}
 					assert.Greater(t, got.R, uint8(40), "at %v", what)
 				}
-				assert.InDeltaSlice(t, []int{int(want.R), int(want.G), int(want.B)}, []int{int(got.R), int(got.G), int(got.B)}, 8, "at %v", what)
+				assert.InDeltaSlice(t, []int{int(want.R), int(want.G), int(want.B)}, []int{int(got.R), int(got.G), int(got.B)}, 8,
+					"at %v", what)
 			}
 		})
 	}
@@ -73,12 +76,15 @@ func TestDrawOutsideTheFrame(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	pose := &vision.Pose{{X: nan, Y: inf, Score: nan}, {X: -1e9, Y: 1e9}}
 	rec := &record.Frame{Reason: "timeout"}
-	for _, b := range []vision.Box{{X0: nan, Y0: nan, X1: nan, Y1: nan}, {X0: -inf, Y0: -inf, X1: inf, Y1: inf}, {X0: 9, Y0: 9, X1: 1, Y1: 1}, {X0: 1e9, Y0: 1e9, X1: 2e9, Y1: 2e9}} {
-		rec.Found = append(rec.Found, vision.Person{Detection: vision.Detection{Box: b, Score: nan, Candidate: true}, Pose: pose})
+	for _, b := range []vision.Box{{X0: nan, Y0: nan, X1: nan, Y1: nan}, {X0: -inf, Y0: -inf, X1: inf, Y1: inf},
+		{X0: 9, Y0: 9, X1: 1, Y1: 1}, {X0: 1e9, Y0: 1e9, X1: 2e9, Y1: 2e9}} {
+		rec.Found = append(rec.Found, vision.Person{Detection: vision.Detection{Box: b, Score: nan, Candidate: true},
+			Pose: pose})
 		rec.Faces = append(rec.Faces, vision.Face{Box: b})
 	}
 	for _, v := range []float32{nan, inf, -5000, 900_000, 1e9} {
-		rec.Heads = append(rec.Heads, mask.Head{X: v, Y: v, RX: v, RY: v, Angle: v, Origin: mask.OriginHeld}, mask.Head{X: v, Y: v, RX: 5, RY: 5, Box: true})
+		rec.Heads = append(rec.Heads, mask.Head{X: v, Y: v, RX: v, RY: v, Angle: v, Origin: mask.OriginHeld},
+			mask.Head{X: v, Y: v, RX: 5, RY: 5, Box: true})
 	}
 	for name, f := range formats {
 		for _, size := range []image.Point{{1, 1}, {3, 5}, {321, 239}, {64, 2160}} {

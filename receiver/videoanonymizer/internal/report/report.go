@@ -220,7 +220,8 @@ func (r *Recorder) write(path string, about About) (err error) {
 		r.summary.Duration = math.Round(r.summary.Duration*1000) / 1000
 	}
 	head, err := json.MarshalIndent(document{
-		Schema: Schema, Created: time.Now().UTC().Truncate(time.Second), About: about, Summary: r.summary, Weakest: r.Weakest(),
+		Schema: Schema, Created: time.Now().UTC().Truncate(time.Second), About: about, Summary: r.summary,
+		Weakest: r.Weakest(),
 	}, "", "  ")
 	if err != nil {
 		return err

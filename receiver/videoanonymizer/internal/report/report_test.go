@@ -64,9 +64,11 @@ func TestWeakestMoments(t *testing.T) {
 		"nobody": {frames: []*record.Frame{frame(0), frame(1)}, want: []Moment{}},
 		"lowest score of a head that stays": {
 			frames: []*record.Frame{
-				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 10, 0.4, mask.OriginPose)), frame(2, head(54, 10, 0.8, mask.OriginPose)),
+				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 10, 0.4, mask.OriginPose)), frame(2,
+					head(54, 10, 0.8, mask.OriginPose)),
 			},
-			want: []Moment{{Reason: LowScore, At: "00:00:00.040", Frame: 1, Time: 0.04, LastFrame: 2, Duration: 0.08, Score: 0.4, Box: [4]int{42, 90, 62, 110}}},
+			want: []Moment{{Reason: LowScore, At: "00:00:00.040", Frame: 1, Time: 0.04, LastFrame: 2, Duration: 0.08, Score: 0.4,
+				Box: [4]int{42, 90, 62, 110}}},
 		},
 		"longest interpolation, at its largest mask": {
 			frames: []*record.Frame{
@@ -76,14 +78,17 @@ func TestWeakestMoments(t *testing.T) {
 			},
 			want: []Moment{
 				{Reason: LowScore, At: "00:00:00.000", LastFrame: 5, Duration: 0.2, Score: 0.9, Box: [4]int{40, 90, 60, 110}},
-				{Reason: Interpolated, At: "00:00:00.080", Frame: 2, Time: 0.08, FirstFrame: 1, LastFrame: 4, Duration: 0.12, Score: 0.7, Box: [4]int{42, 88, 66, 112}},
+				{Reason: Interpolated, At: "00:00:00.080", Frame: 2, Time: 0.08, FirstFrame: 1, LastFrame: 4, Duration: 0.12,
+					Score: 0.7, Box: [4]int{42, 88, 66, 112}},
 			},
 		},
 		"interpolation from one look to the next": {
 			frames: []*record.Frame{
-				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 11, 0.7, mask.OriginInterpolated)), frame(2, head(54, 10, 0.9, mask.OriginPose)),
+				frame(0, head(50, 10, 0.9, mask.OriginPose)), frame(1, head(52, 11, 0.7, mask.OriginInterpolated)), frame(2,
+					head(54, 10, 0.9, mask.OriginPose)),
 			},
-			want: []Moment{{Reason: LowScore, At: "00:00:00.000", LastFrame: 2, Duration: 0.08, Score: 0.9, Box: [4]int{40, 90, 60, 110}}},
+			want: []Moment{{Reason: LowScore, At: "00:00:00.000", LastFrame: 2, Duration: 0.08, Score: 0.9,
+				Box: [4]int{40, 90, 60, 110}}},
 		},
 		"two people, one of whom leaves": {
 			frames: []*record.Frame{
@@ -93,15 +98,17 @@ func TestWeakestMoments(t *testing.T) {
 			},
 			want: []Moment{
 				{Reason: LowScore, At: "00:00:00.000", Score: 0.5, Box: [4]int{290, 90, 310, 110}},
-				{Reason: Held, At: "00:00:00.040", Frame: 1, Time: 0.04, FirstFrame: 1, LastFrame: 1, Score: 0.5, Box: [4]int{290, 88, 314, 112}},
+				{Reason: Held, At: "00:00:00.040", Frame: 1, Time: 0.04, FirstFrame: 1, LastFrame: 1, Score: 0.5,
+					Box: [4]int{290, 88, 314, 112}},
 				{Reason: NoKeypoints, At: "00:00:00.000", Score: 0.5, Box: [4]int{290, 90, 310, 110}},
 				{Reason: LowScore, At: "00:00:00.000", LastFrame: 2, Duration: 0.08, Score: 0.9, Box: [4]int{40, 90, 60, 110}},
 			},
 		},
 		"masked whole": {
 			frames: []*record.Frame{frame(0), whole(1), whole(2), frame(3)},
-			want: []Moment{{Reason: MaskedWhole, At: "00:00:00.040", Frame: 1, Time: 0.04, FirstFrame: 1, LastFrame: 2, Duration: 0.04,
-				Box: corners(mask.FrameHead(640, 360).Bounds())}},
+			want: []Moment{{Reason: MaskedWhole, At: "00:00:00.040", Frame: 1, Time: 0.04, FirstFrame: 1, LastFrame: 2,
+				Duration: 0.04,
+				Box:      corners(mask.FrameHead(640, 360).Bounds())}},
 		},
 	}
 	for name, test := range tests {
@@ -131,7 +138,8 @@ func TestMemoryIsBounded(t *testing.T) {
 
 func TestReportConformsToSchema(t *testing.T) {
 	f0 := frame(0, head(50, 10, float32(math.NaN()), mask.OriginPose), head(90, 10, 0.3, mask.OriginFace))
-	f0.Found = []vision.Person{{Detection: vision.Detection{Box: vision.Box{X0: -3.4, Y0: 1, X1: 80.6, Y1: 200}, Score: 0.51234, Candidate: true}}}
+	f0.Found = []vision.Person{{Detection: vision.Detection{Box: vision.Box{X0: -3.4, Y0: 1, X1: 80.6, Y1: 200},
+		Score: 0.51234, Candidate: true}}}
 	f0.Faces = []vision.Face{{Box: vision.Box{X0: 1, Y0: 2, X1: 3, Y1: 4}, Score: 1}}
 	f1 := frame(1, mask.FrameHead(640, 360))
 	f1.WholeFrameMasked, f1.Err, f1.Reason = true, errors.New("no memory"), "out_of_memory"
@@ -183,7 +191,8 @@ func TestIdentify(t *testing.T) {
 	got, err := Identify(t.Context(), path)
 	require.NoError(t, err)
 	// The test vector of FIPS 180-4.
-	assert.Equal(t, File{Name: "abc", Size: 3, SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}, got)
+	assert.Equal(t, File{Name: "abc", Size: 3, SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+		got)
 }
 
 // BenchmarkFrame measures a frame with five people.
@@ -194,7 +203,8 @@ func BenchmarkFrame(b *testing.B) {
 	f := frame(0)
 	for i := range 5 {
 		f.Heads = append(f.Heads, head(float32(100*i), 20, 0.7, mask.OriginPose))
-		f.Found = append(f.Found, vision.Person{Detection: vision.Detection{Box: vision.Box{X0: 10, Y0: 10, X1: 100, Y1: 300}, Score: 0.7}})
+		f.Found = append(f.Found, vision.Person{Detection: vision.Detection{Box: vision.Box{X0: 10, Y0: 10, X1: 100, Y1: 300},
+			Score: 0.7}})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

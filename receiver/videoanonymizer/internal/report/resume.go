@@ -119,11 +119,13 @@ func parseFrame(line []byte, first time.Duration) (*record.Frame, error) {
 		return nil, err
 	}
 	rec := &record.Frame{
-		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Analyzed, WholeFrameMasked: f.Whole,
+		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Analyzed,
+		WholeFrameMasked: f.Whole,
 	}
 	for _, m := range f.Masks {
 		rec.Heads = append(rec.Heads, mask.Head{
-			X: (m.Box[0] + m.Box[2]) / 2, Y: (m.Box[1] + m.Box[3]) / 2, RX: (m.Box[2] - m.Box[0]) / 2, RY: (m.Box[3] - m.Box[1]) / 2,
+			X: (m.Box[0] + m.Box[2]) / 2, Y: (m.Box[1] + m.Box[3]) / 2, RX: (m.Box[2] - m.Box[0]) / 2,
+			RY:  (m.Box[3] - m.Box[1]) / 2,
 			Box: true, Score: m.Score, Origin: m.Origin,
 		})
 	}

@@ -141,7 +141,8 @@ func border(sheet *image.RGBA, area, r image.Rectangle) {
 }
 
 func write(sheet *image.RGBA, x, y int, text string) {
-	(&font.Drawer{Dst: sheet, Src: image.NewUniform(lettering), Face: basicfont.Face7x13, Dot: fixed.P(x, y)}).DrawString(text)
+	(&font.Drawer{Dst: sheet, Src: image.NewUniform(lettering), Face: basicfont.Face7x13,
+		Dot: fixed.P(x, y)}).DrawString(text)
 }
 
 // crop returns a part of a frame in RGB.

@@ -24,8 +24,9 @@ func colors(t *testing.T, encoder ...string) (tools media.Tools, path string) {
 	tools, err := media.FindTools("", "")
 	require.NoError(t, err)
 	path = filepath.Join(t.TempDir(), "colours.mkv")
-	args := []string{"-v", "error", "-f", "lavfi", "-i", "color=red:s=640x360:d=1,format=yuv420p[a];color=lime:s=640x360:d=1,format=yuv420p[b];" +
-		"color=blue:s=640x360:d=1,format=yuv420p[c];[a][b][c]concat=n=3"}
+	args := []string{"-v", "error", "-f", "lavfi", "-i",
+		"color=red:s=640x360:d=1,format=yuv420p[a];color=lime:s=640x360:d=1,format=yuv420p[b];" +
+			"color=blue:s=640x360:d=1,format=yuv420p[c];[a][b][c]concat=n=3"}
 	out, err := exec.Command(tools.FFmpeg, append(append(args, encoder...), path)...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return tools, path
@@ -54,7 +55,8 @@ func TestSheet(t *testing.T) {
 			red, lime, blue := color.RGBA{255, 0, 0, 255}, color.RGBA{0, 255, 0, 255}, color.RGBA{0, 0, 255, 255}
 			for i, want := range []color.RGBA{blue, red, lime, lime, blue} {
 				r, g, b, _ := sheet.At(gap+i%4*(tileWidth+gap)+40, gap+i/4*(tileHeight+2*lineHeight+gap)+200).RGBA()
-				assert.InDeltaSlice(t, []int{int(want.R), int(want.G), int(want.B)}, []int{int(r >> 8), int(g >> 8), int(b >> 8)}, 12, "tile %d", i)
+				assert.InDeltaSlice(t, []int{int(want.R), int(want.G), int(want.B)}, []int{int(r >> 8), int(g >> 8), int(b >> 8)},
+					12, "tile %d", i)
 			}
 			require.ErrorContains(t, WriteSheet(t.Context(), tools, video, path, moments, 1), "exists", "a file is not replaced")
 		})

@@ -25,7 +25,8 @@ import (
 // delivery, in percent of a core at 100 frames/s; it must stay below 1. sdk is the reference: the same spans made by
 // the OpenTelemetry SDK and its batch processor, without an exporter.
 func BenchmarkFrame(b *testing.B) {
-	records := []*record.Frame{frameRecord(time.Now(), 0, 3, true), frameRecord(time.Now(), 1, 3, false), frameRecord(time.Now(), 2, 3, false)}
+	records := []*record.Frame{frameRecord(time.Now(), 0, 3, true), frameRecord(time.Now(), 1, 3, false),
+		frameRecord(time.Now(), 2, 3, false)}
 	for _, bb := range []struct {
 		name    string
 		mutates bool
@@ -50,7 +51,8 @@ func BenchmarkFrame(b *testing.B) {
 		})
 	}
 	b.Run("sdk", func(b *testing.B) {
-		provider := sdk.NewTracerProvider(sdk.WithBatcher(nowhere{}, sdk.WithMaxExportBatchSize(1024), sdk.WithMaxQueueSize(8192), sdk.WithBlocking()))
+		provider := sdk.NewTracerProvider(sdk.WithBatcher(nowhere{}, sdk.WithMaxExportBatchSize(1024),
+			sdk.WithMaxQueueSize(8192), sdk.WithBlocking()))
 		tracer := provider.Tracer("benchmark")
 		b.ReportAllocs()
 		start := cpuTime()
@@ -93,18 +95,23 @@ func frameBySDK(ctx context.Context, tracer trace.Tracer, rec *record.Frame) {
 	model := func(ctx context.Context, name string, attrs ...attribute.KeyValue) {
 		ctx, s := span(ctx, name, attrs...)
 		leaf(ctx, spanPreprocess, attribute.Float64(attrBusyTime, 0.001))
-		leaf(ctx, spanInference, attribute.Float64(attrBusyTime, 0.001), attribute.String(attrModelName, "m"), attribute.Int(attrBatches, 1))
+		leaf(ctx, spanInference, attribute.Float64(attrBusyTime, 0.001), attribute.String(attrModelName, "m"),
+			attribute.Int(attrBatches, 1))
 		leaf(ctx, spanPostprocess, attribute.Float64(attrBusyTime, 0.001))
 		s.End(trace.WithTimestamp(rec.End))
 	}
-	ctx, root := span(ctx, spanFrame, attribute.String(attrVideoName, testVideo.Name), attribute.Int(attrFrameIndex, rec.Index),
+	ctx, root := span(ctx, spanFrame, attribute.String(attrVideoName, testVideo.Name),
+		attribute.Int(attrFrameIndex, rec.Index),
 		attribute.Float64(attrFramePTS, rec.PTS.Seconds()), attribute.Int(attrBBoxCount, rec.People),
-		attribute.Bool(attrCarried, !rec.Analyzed), attribute.Int(attrMaskCount, rec.Masks), attribute.Int(attrMaskPose, rec.Masks))
+		attribute.Bool(attrCarried, !rec.Analyzed), attribute.Int(attrMaskCount, rec.Masks), attribute.Int(attrMaskPose,
+			rec.Masks))
 	root.AddLink(trace.Link{SpanContext: root.SpanContext()})
 	leaf(ctx, record.StageDecode)
 	if rec.Analyzed {
-		model(ctx, record.StageDetection, attribute.Int(attrBBoxCount, rec.Detected), attribute.Bool(attrCarried, false), attribute.String(attrModelName, "m"), attribute.Int(attrBatches, 1))
-		model(ctx, record.StagePose, attribute.Int(attrPosePeople, rec.PosedPeople), attribute.String(attrModelName, "m"), attribute.Int(attrBatches, 1))
+		model(ctx, record.StageDetection, attribute.Int(attrBBoxCount, rec.Detected), attribute.Bool(attrCarried, false),
+			attribute.String(attrModelName, "m"), attribute.Int(attrBatches, 1))
+		model(ctx, record.StagePose, attribute.Int(attrPosePeople, rec.PosedPeople), attribute.String(attrModelName, "m"),
+			attribute.Int(attrBatches, 1))
 	} else {
 		leaf(ctx, record.StageDetection, attribute.Int(attrBBoxCount, rec.People), attribute.Bool(attrCarried, true))
 	}

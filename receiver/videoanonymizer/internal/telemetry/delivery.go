@@ -233,7 +233,8 @@ func (d *delivery[T]) deliver(b batch[T]) {
 		switch {
 		case err == nil:
 			if attempt > 0 {
-				d.logger.Info("the pipeline accepts telemetry again", zap.String("signal", d.name.String()), zap.Int("retries", attempt))
+				d.logger.Info("the pipeline accepts telemetry again", zap.String("signal", d.name.String()),
+					zap.Int("retries", attempt))
 			}
 			return
 		case consumererror.IsPermanent(err):
@@ -242,7 +243,8 @@ func (d *delivery[T]) deliver(b batch[T]) {
 			d.dropped(b.count, metadata.AttributeDropReasonPermanent)
 			return
 		case d.ctx.Err() != nil:
-			d.logger.Error("the pipeline refused a batch until the receiver stopped: it is dropped", zap.String("signal", d.name.String()),
+			d.logger.Error("the pipeline refused a batch until the receiver stopped: it is dropped",
+				zap.String("signal", d.name.String()),
 				zap.Int("items", b.count), zap.Error(err))
 			d.dropped(b.count, metadata.AttributeDropReasonShutdown)
 			return

@@ -102,7 +102,8 @@ func upTo(n int) []int64 {
 
 // delivering runs the test in a synctest bubble, where time passes only when all goroutines wait for it. Batches hold
 // two frames that were not analyzed, with six spans each.
-func delivering(t *testing.T, p *pipeline, change func(*Options), test func(*testing.T, *Emitter, *VideoSpan, *componenttest.Telemetry)) {
+func delivering(t *testing.T, p *pipeline, change func(*Options),
+	test func(*testing.T, *Emitter, *VideoSpan, *componenttest.Telemetry)) {
 	synctest.Test(t, func(t *testing.T) {
 		tel := componenttest.NewTelemetry()
 		defer func() { require.NoError(t, tel.Shutdown(context.WithoutCancel(t.Context()))) }()
@@ -168,7 +169,8 @@ func TestRefusedBatchesAreRetriedWithoutLossOrRepetition(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		assert.Equal(t, upTo(40), p.taken())
-		metadatatest.AssertEqualReceiverVideoanonymizerBatchesRetried(t, tel, point(80, attribute.String("signal", "traces")), metricdatatest.IgnoreTimestamp())
+		metadatatest.AssertEqualReceiverVideoanonymizerBatchesRetried(t, tel, point(80, attribute.String("signal", "traces")),
+			metricdatatest.IgnoreTimestamp())
 	})
 }
 
@@ -186,7 +188,8 @@ func TestPermanentErrorDropsOnlyTheBatch(t *testing.T) {
 		}
 		assert.Equal(t, []int64{0, 1, 4, 5}, p.taken())
 		assert.Equal(t, 3, p.calls, "it is not retried")
-		metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, point(12, dropReason("permanent")), metricdatatest.IgnoreTimestamp())
+		metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, point(12, dropReason("permanent")),
+			metricdatatest.IgnoreTimestamp())
 	})
 }
 
@@ -260,7 +263,8 @@ func TestOutage(t *testing.T) {
 		want := append([]int64{0, 1}, upTo(1002)[1002-2*maxQueued:]...)
 		assert.Equal(t, want, p.taken(), "the batch being forwarded and the newest ones are kept")
 		dropped := int64(6 * (1002 - len(want)))
-		metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, point(dropped, dropReason("max_wait")), metricdatatest.IgnoreTimestamp())
+		metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, point(dropped, dropReason("max_wait")),
+			metricdatatest.IgnoreTimestamp())
 
 		assert.Zero(t, frames(s, 1002, 1004))
 		synctest.Wait()
@@ -287,25 +291,27 @@ func TestSlowPipelineHoldsVideoBackWithoutLoss(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		return nil
 	}}
-	delivering(t, p, func(o *Options) { o.MaxWait = 11 * time.Second }, func(t *testing.T, e *Emitter, s *VideoSpan, _ *componenttest.Telemetry) {
-		took := frames(s, 0, 40)
-		assert.InDelta(t, 150*time.Second, took, float64(10*time.Second), "15 of 20 batches, 10 s each")
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		assert.Equal(t, upTo(40), p.taken())
-	})
+	delivering(t, p, func(o *Options) { o.MaxWait = 11 * time.Second },
+		func(t *testing.T, e *Emitter, s *VideoSpan, _ *componenttest.Telemetry) {
+			took := frames(s, 0, 40)
+			assert.InDelta(t, 150*time.Second, took, float64(10*time.Second), "15 of 20 batches, 10 s each")
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			assert.Equal(t, upTo(40), p.taken())
+		})
 }
 
 func TestNothingIsHeldBackAfterTheContextEnds(t *testing.T) {
 	p := &pipeline{behave: func(_ context.Context, _ int, _ ptrace.Traces) error { return errRefused }}
-	delivering(t, p, func(o *Options) { o.MaxWait = time.Hour }, func(t *testing.T, e *Emitter, _ *VideoSpan, _ *componenttest.Telemetry) {
-		ctx, cancel := context.WithCancel(t.Context())
-		s := e.VideoStarted(ctx, testVideo)
-		time.AfterFunc(3*time.Second, cancel)
-		assert.Equal(t, 3*time.Second, frames(s, 0, 14), "until the context ends")
-		assert.Zero(t, frames(s, 14, 20))
-		s.Interrupted()
-	})
+	delivering(t, p, func(o *Options) { o.MaxWait = time.Hour },
+		func(t *testing.T, e *Emitter, _ *VideoSpan, _ *componenttest.Telemetry) {
+			ctx, cancel := context.WithCancel(t.Context())
+			s := e.VideoStarted(ctx, testVideo)
+			time.AfterFunc(3*time.Second, cancel)
+			assert.Equal(t, 3*time.Second, frames(s, 0, 14), "until the context ends")
+			assert.Zero(t, frames(s, 14, 20))
+			s.Interrupted()
+		})
 }
 
 func TestShutdownDeliversEverything(t *testing.T) {
@@ -335,7 +341,8 @@ func TestShutdownReturnsWhileThePipelineRefuses(t *testing.T) {
 		want    time.Duration
 	}{
 		{"refused", func(context.Context, int, ptrace.Traces) error { return errRefused }, time.Hour, maxFlush},
-		{"hanging", func(ctx context.Context, _ int, _ ptrace.Traces) error { <-ctx.Done(); return ctx.Err() }, time.Hour, maxFlush},
+		{"hanging", func(ctx context.Context, _ int, _ ptrace.Traces) error { <-ctx.Done(); return ctx.Err() }, time.Hour,
+			maxFlush},
 		{"context", func(context.Context, int, ptrace.Traces) error { return errRefused }, time.Second, time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -347,7 +354,8 @@ func TestShutdownReturnsWhileThePipelineRefuses(t *testing.T) {
 				start := time.Now()
 				require.NoError(t, e.Shutdown(ctx))
 				assert.InDelta(t, tt.want, time.Since(start), float64(100*time.Millisecond))
-				metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, point(42, dropReason("shutdown")), metricdatatest.IgnoreTimestamp())
+				metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, point(42, dropReason("shutdown")),
+					metricdatatest.IgnoreTimestamp())
 			})
 		})
 	}
@@ -405,7 +413,8 @@ func TestPermanentlyRefusedLogsAreDropped(t *testing.T) {
 	require.NoError(t, err)
 	e.VideoStarted(t.Context(), testVideo).Finished(Result{})
 	require.NoError(t, e.Shutdown(t.Context()))
-	metadatatest.AssertEqualReceiverVideoanonymizerLogRecordsDropped(t, tel, point(2, dropReason("permanent")), metricdatatest.IgnoreTimestamp())
+	metadatatest.AssertEqualReceiverVideoanonymizerLogRecordsDropped(t, tel, point(2, dropReason("permanent")),
+		metricdatatest.IgnoreTimestamp())
 }
 
 // TestRefusedMetricsAreReplaced refuses the first set; the second supersedes it.

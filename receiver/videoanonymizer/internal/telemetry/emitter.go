@@ -146,7 +146,8 @@ func newResource(set receiver.Settings, opts Options) (pcommon.Resource, error) 
 	return resource, nil
 }
 
-func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consumer.Traces, report *receiverhelper.ObsReport) *delivery[ptrace.Traces] {
+func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consumer.Traces,
+	report *receiverhelper.ObsReport) *delivery[ptrace.Traces] {
 	signalAttribute := signalOption(metadata.AttributeSignalTraces)
 	d := &delivery[ptrace.Traces]{
 		batchSize: opts.BatchSize, linger: opts.BatchInterval, maxWait: opts.MaxWait, logger: set.Logger,
@@ -193,7 +194,8 @@ func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consum
 	return d
 }
 
-func (e *Emitter) deliverLogs(set receiver.Settings, opts Options, next consumer.Logs, report *receiverhelper.ObsReport) *delivery[plog.Logs] {
+func (e *Emitter) deliverLogs(set receiver.Settings, opts Options, next consumer.Logs,
+	report *receiverhelper.ObsReport) *delivery[plog.Logs] {
 	signalAttribute := signalOption(metadata.AttributeSignalLogs)
 	d := &delivery[plog.Logs]{
 		batchSize: opts.BatchSize, linger: opts.BatchInterval, maxWait: opts.MaxWait, logger: set.Logger,

@@ -57,13 +57,15 @@ func testSettings() receiver.Settings {
 
 var testVideo = Video{
 	Name: "walk.mkv", Path: "/in/walk.mkv", Output: "/out/walk_anonymized.mkv", Size: 123456, Width: 1920, Height: 1080,
-	FrameRate: 25, Duration: 4 * time.Second, Codec: "h264", Detector: "nanodet-m", Pose: "movenet-lightning", Provider: "cpu",
+	FrameRate: 25, Duration: 4 * time.Second, Codec: "h264", Detector: "nanodet-m", Pose: "movenet-lightning",
+	Provider: "cpu",
 }
 
 // steps take three milliseconds in the given number of batches.
 func steps(start time.Time, batches int) vision.Steps {
 	at := func(from, to int) vision.Interval {
-		return vision.Interval{Start: start.Add(time.Duration(from) * time.Millisecond), End: start.Add(time.Duration(to) * time.Millisecond)}
+		return vision.Interval{Start: start.Add(time.Duration(from) * time.Millisecond),
+			End: start.Add(time.Duration(to) * time.Millisecond)}
 	}
 	return vision.Steps{
 		Preprocess: at(0, 1), Inference: at(1, 2), Postprocess: at(2, 3), PreprocessBusy: time.Millisecond,
@@ -74,7 +76,8 @@ func steps(start time.Time, batches int) vision.Steps {
 // frameRecord is a frame whose stages take some milliseconds each; one that is analyzed has people.
 func frameRecord(start time.Time, index, people int, analyzed bool) *record.Frame {
 	at := func(from, to int) vision.Interval {
-		return vision.Interval{Start: start.Add(time.Duration(from) * time.Millisecond), End: start.Add(time.Duration(to) * time.Millisecond)}
+		return vision.Interval{Start: start.Add(time.Duration(from) * time.Millisecond),
+			End: start.Add(time.Duration(to) * time.Millisecond)}
 	}
 	rec := &record.Frame{
 		Index: index, PTS: time.Duration(index) * 40 * time.Millisecond, Start: start, End: start.Add(60 * time.Millisecond),
@@ -137,7 +140,8 @@ func TestGolden(t *testing.T) {
 				rec.DetectionSteps.Inference, rec.DetectionSteps.Postprocess = vision.Interval{}, vision.Interval{}
 				rec.Pose, rec.PoseSteps = vision.Interval{}, vision.Steps{}
 				rec.WholeFrameMasked = true
-				rec.Err, rec.Reason, rec.FailedStage = errors.New("nanodet-m: inference took too long"), "timeout", record.StageDetection
+				rec.Err = errors.New("nanodet-m: inference took too long")
+				rec.Reason, rec.FailedStage = "timeout", record.StageDetection
 				s.Frame(rec)
 				rec = frameRecord(epoch.Add(40*time.Millisecond), 1, 1, false)
 				rec.WholeFrameMasked, rec.Err = true, errors.New("no reason known")
@@ -223,7 +227,8 @@ func compareGolden(t *testing.T, folder string, traces ptrace.Traces, logs plog.
 func TestEverythingEmittedIsDocumented(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join("..", "..", "spans.md"))
 	require.NoError(t, err)
-	configured := map[string]bool{"site": true, "camera": true, "lit": true, "zoom": true, "tags": true, "deployment.environment.name": true}
+	configured := map[string]bool{"site": true, "camera": true, "lit": true, "zoom": true, "tags": true,
+		"deployment.environment.name": true}
 	names := map[string]bool{}
 	collect := func(attrs pcommon.Map) {
 		for name := range attrs.All() {

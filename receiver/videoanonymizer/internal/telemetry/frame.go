@@ -134,7 +134,8 @@ func (f *frameSpans) detection(span ptrace.Span, video Video, rec *record.Frame)
 }
 
 // stage appends a child of the root if the stage ran.
-func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *record.Frame, during vision.Interval) (ptrace.Span, bool) {
+func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *record.Frame,
+	during vision.Interval) (ptrace.Span, bool) {
 	if during.Start.IsZero() {
 		return ptrace.Span{}, false
 	}
@@ -163,7 +164,8 @@ func (f *frameSpans) model(span ptrace.Span, name string, steps vision.Steps) {
 	f.step(spanPostprocess, span.SpanID(), steps.Postprocess, steps.PostprocessBusy)
 }
 
-func (f *frameSpans) step(name string, parent pcommon.SpanID, during vision.Interval, busy time.Duration) (ptrace.Span, bool) {
+func (f *frameSpans) step(name string, parent pcommon.SpanID, during vision.Interval,
+	busy time.Duration) (ptrace.Span, bool) {
 	if during.Start.IsZero() {
 		return ptrace.Span{}, false
 	}

@@ -87,7 +87,8 @@ func (e *Emitter) count(s *VideoSpan, rec *record.Frame) {
 }
 
 // videoEnded counts the outcome and keeps the video's final figures for one more set of metrics.
-func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.AttributeAnonymizerVideoOutcome, retried bool) {
+func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.AttributeAnonymizerVideoOutcome,
+	retried bool) {
 	if outcome == metadata.AttributeAnonymizerVideoOutcomeFailed {
 		e.self.ReceiverVideoanonymizerVideosFailed.Add(context.Background(), 1)
 	}
@@ -116,7 +117,8 @@ func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.Attri
 
 // metrics returns the video's progress. The emitter's lock must be held.
 func (s *VideoSpan) metrics(now time.Time) videoMetrics {
-	return videoMetrics{name: s.video.Name, people: int64(s.figures.people), progress: s.progress(now), factor: s.realTimeFactor(s.figures, now)}
+	return videoMetrics{name: s.video.Name, people: int64(s.figures.people), progress: s.progress(now),
+		factor: s.realTimeFactor(s.figures, now)}
 }
 
 // collection forwards a set of metrics to the pipeline at an interval.
@@ -137,8 +139,10 @@ type collection struct {
 	giveUp   context.CancelFunc
 }
 
-func newCollection(e *Emitter, set receiver.Settings, opts Options, next consumer.Metrics, report *receiverhelper.ObsReport) *collection {
-	config := metadata.MetricsBuilderConfig{Metrics: opts.Metrics, ResourceAttributes: metadata.DefaultResourceAttributesConfig()}
+func newCollection(e *Emitter, set receiver.Settings, opts Options, next consumer.Metrics,
+	report *receiverhelper.ObsReport) *collection {
+	config := metadata.MetricsBuilderConfig{Metrics: opts.Metrics,
+		ResourceAttributes: metadata.DefaultResourceAttributesConfig()}
 	return &collection{
 		emitter: e, next: next, report: report, interval: opts.MetricsInterval, queue: opts.QueueLength, logger: set.Logger,
 		builder:  metadata.NewMetricsBuilder(config, set),

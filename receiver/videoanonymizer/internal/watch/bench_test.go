@@ -31,7 +31,7 @@ func BenchmarkPoll(b *testing.B) {
 			w, err := New(testOptions(in, out))
 			require.NoError(b, err)
 			require.NoError(b, w.open())
-			defer w.Stop(b.Context())
+			defer func() { _ = w.Stop(b.Context()) }()
 			w.poll()
 			for _, f := range w.queue.files {
 				w.journal.apply(record{Source: &source{Path: pathText(f.path), State: stateDone, Stamp: f.stamp}})
@@ -76,7 +76,7 @@ func BenchmarkClaim(b *testing.B) {
 	w, err := New(testOptions(in, out))
 	require.NoError(b, err)
 	require.NoError(b, w.open())
-	defer w.Stop(b.Context())
+	defer func() { _ = w.Stop(b.Context()) }()
 	path := filepath.Join(in, "walk.mkv")
 	require.NoError(b, os.WriteFile(path, make([]byte, 1<<20), 0o644))
 	line := []byte(strings.Repeat("x", 400))

@@ -34,14 +34,14 @@ func (w *Watcher) assess(f *found) assessment {
 
 // claim makes a job of a claimed file, or returns nil where it turns out that there is nothing to do, or not yet.
 func (w *Watcher) claim(f *file) *Job {
-	sum, ok := w.inspect(f)
+	seen, ok := w.inspect(f)
 	if !ok {
 		return nil
 	}
-	if sum != "" && w.finishedBefore(f, sum) {
+	if seen.sum != "" && w.finishedBefore(f, seen) {
 		return nil
 	}
-	job, err := w.newJob(f, sum)
+	job, err := w.newJob(f, seen)
 	if err != nil {
 		f.claimFailures++
 		wait := backoff(w.opts.Retry, f.claimFailures)
@@ -53,43 +53,56 @@ func (w *Watcher) claim(f *file) *Job {
 	return job
 }
 
-// inspect opens the file and checks that it is still what the last scan found and that nobody writes to it. The digest
-// is empty for a file that cannot be read: the job's owner will run into that, too, and report it.
-func (w *Watcher) inspect(f *file) (sum string, ok bool) {
+// inspection is what was read of a file. It is empty for one that cannot be read.
+type inspection struct {
+	sum, body string // see digests
+	previous  []previous
+}
+
+// inspect opens the file and checks that it is still what the last scan found and that nobody writes to it. Where it
+// cannot be read, the job's owner will run into that, too, and report it.
+func (w *Watcher) inspect(f *file) (seen inspection, ok bool) {
 	opened, st, err := openRegular(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errNotRegular), errors.Is(err, unix.ELOOP),
 		errors.Is(err, unix.ENXIO):
 		w.queue.forget(f)
-		return "", false
+		return seen, false
 	case err != nil:
-		return "", true
+		seen.previous = w.previousUnread(f)
+		return seen, true
 	}
 	defer opened.Close()
 	if st != f.stamp {
 		w.queue.forget(f)
-		return "", false
+		return seen, false
 	}
-	if hasWriter(opened) {
-		if !f.logged {
-			f.logged = true
-			w.logger.Info("waiting for a video that is still open for writing", zap.String("file", f.path))
-		}
-		w.requeue(f, max(w.opts.Config.StableFor, minPollGap))
-		return "", false
+	if held := w.completeness.held(opened, st, w.queue.now().Sub(f.since), false); held != "" {
+		w.queue.postpone(f, held, max(w.opts.Config.StableFor, minPollGap))
+		w.pollSoon() // to schedule the poll that finds it ready
+		return seen, false
 	}
-	sum, err = digest(opened, st.Size)
+	seen.sum, seen.body, err = digests(opened, st.Size)
+	if err == nil {
+		seen.previous, err = w.continued(f, opened)
+	}
 	if err != nil {
-		return "", true
+		return inspection{previous: w.previousUnread(f)}, true
 	}
-	return sum, true
+	return seen, true
+}
+
+// previousUnread are the previous outputs of a file that cannot be read: which of them it continues shows later.
+func (w *Watcher) previousUnread(f *file) []previous {
+	earlier, _ := w.journal.source(f.path)
+	return previousOutputs(earlier)
 }
 
 // finishedBefore tells whether there is nothing to do, since the file is an output of ours, or was done under another
 // name or with other times. If so, it records that.
-func (w *Watcher) finishedBefore(f *file, sum string) bool {
-	same := content{f.stamp.Size, sum}
-	entry := source{Path: pathText(f.path), Rel: pathText(f.rel), Stamp: f.stamp, Digest: sum}
+func (w *Watcher) finishedBefore(f *file, seen inspection) bool {
+	same := content{f.stamp.Size, seen.sum}
+	entry := source{Path: pathText(f.path), Rel: pathText(f.rel), Stamp: f.stamp, Digest: seen.sum, Body: seen.body}
 	if output, ok := w.journal.outputWith(same); ok {
 		entry.State = stateOutput
 		w.logger.Info("ignoring a copy of an output", zap.String("file", f.path), zap.String("made_as", output))
@@ -127,13 +140,13 @@ func (w *Watcher) doneBefore(f *file, same content) (source, bool) {
 }
 
 // newJob reserves a name for the output and records the claim.
-func (w *Watcher) newJob(f *file, sum string) (*Job, error) {
+func (w *Watcher) newJob(f *file, seen inspection) (*Job, error) {
 	output, err := w.names.reserve(f.rel)
 	if err != nil {
 		return nil, err
 	}
 	earlier, _ := w.journal.source(f.path)
-	entry, resumable := newAttempt(f, sum, output, earlier)
+	entry, resumable := newAttempt(f, seen, output, earlier)
 	if !resumable {
 		w.removeLeftovers(earlier)
 	}
@@ -156,16 +169,17 @@ func (w *Watcher) newJob(f *file, sum string) (*Job, error) {
 
 // newAttempt returns the journal's entry for an attempt, given that of an earlier one, which may be empty. The attempt
 // can resume if that one left its temporary files, and neither the source nor the folder of its output has changed.
-func newAttempt(f *file, sum, output string, earlier source) (entry source, resumable bool) {
+func newAttempt(f *file, seen inspection, output string, earlier source) (entry source, resumable bool) {
 	entry = source{
-		Path: pathText(f.path), Rel: pathText(f.rel), State: stateClaimed, Stamp: f.stamp, Digest: sum, Attempt: 1,
+		Path: pathText(f.path), Rel: pathText(f.rel), State: stateClaimed, Stamp: f.stamp, Digest: seen.sum, Body: seen.body,
+		Previous: seen.previous, Attempt: 1,
 		Temp: pathText(tempPath(output)), Output: &outputFile{Path: pathText(output)},
 	}
 	if earlier.State != statePending || !earlier.Stamp.sameFile(f.stamp) {
 		return entry, false
 	}
 	entry.Attempt, entry.Crashes, entry.Furthest = earlier.Attempt+1, earlier.Crashes, earlier.Furthest
-	resumable = earlier.Digest == sum && suits(string(earlier.Temp), output)
+	resumable = earlier.Digest == seen.sum && suits(string(earlier.Temp), output)
 	if resumable {
 		entry.Temp = earlier.Temp
 	}

@@ -16,8 +16,9 @@ import (
 // Config selects the files to process. The receiver's configuration validates it.
 type Config struct {
 	// Include are glob patterns of the files to process; ** matches any number of folders. A pattern without wildcards
-	// names one file, or a folder whose files are processed. Relative patterns start at the working directory.
-	// Required.
+	// names one file, or a folder whose files are processed. Relative patterns start at the working directory. Files
+	// that are no videos by their extension, such as the .thm and .xml of cameras, are processed only where a pattern
+	// names that extension. Required.
 	Include []string `mapstructure:"include"`
 	// Exclude are glob patterns of files to ignore although Include matches them. A pattern without a slash is compared
 	// with the file's name alone.
@@ -26,8 +27,11 @@ type Config struct {
 	Recursive bool `mapstructure:"recursive"`
 	// PollInterval is the time between two scans of the folders.
 	PollInterval time.Duration `mapstructure:"poll_interval"`
-	// StableFor is how long a file's size, times and inode must stay unchanged before it counts as complete. On local
-	// disks, a file that another process has open for writing is not complete, however long that takes.
+	// StableFor is how long a file's size, times and inode must stay unchanged before it counts as complete. A file that
+	// a process has open for writing is not complete, however long that takes. Where nothing tells whether one has (a
+	// file of another user, a network share), and inotify did not see it being closed, it must stay unchanged ten times
+	// as long, 30 seconds at least. A source is moved or deleted only after it has stayed unchanged ten times as long
+	// once more, from its outcome on.
 	StableFor time.Duration `mapstructure:"stable_for"`
 
 	_ struct{}
@@ -78,7 +82,8 @@ func slashInBraces(pattern string) bool {
 	return false
 }
 
-// OnSuccess is what happens to a source once its output is published and recorded.
+// OnSuccess is what happens to a source once its output is published and recorded, and the source has stayed unchanged
+// for another while.
 type OnSuccess string
 
 // The values of OnSuccess. The empty string is OnSuccessKeep.

@@ -252,9 +252,11 @@ func TestRecoverOnSuccessAfterCrash(t *testing.T) {
 			}
 			r.crash()
 			r.start()
+			r.dispose()
 			if stage == "replaced" {
 				assert.Equal(t, []string{"walk.mkv"}, tree(t, r.in))
 				r.finish(path)
+				r.dispose()
 			}
 			assert.Empty(t, tree(t, r.in))
 			r.idle()
@@ -262,7 +264,8 @@ func TestRecoverOnSuccessAfterCrash(t *testing.T) {
 	}
 }
 
-// TestKeepSourceAfterCrash: a source that is to stay is neither deleted nor moved by the start that completes its output.
+// TestKeepSourceAfterCrash: a source that is to stay is neither deleted nor moved by the start that completes its
+// output.
 func TestKeepSourceAfterCrash(t *testing.T) {
 	for _, onSuccess := range []OnSuccess{OnSuccessDelete, OnSuccessMove} {
 		t.Run(string(onSuccess), func(t *testing.T) {

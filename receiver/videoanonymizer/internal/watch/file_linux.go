@@ -92,17 +92,6 @@ func openRegular(path string) (*os.File, stamp, error) {
 
 var errNotRegular = errors.New("it is not a regular file")
 
-// hasWriter tells whether a process has the file open for writing: the kernel grants a read lease (fcntl(2),
-// F_SETLEASE) only where none has. It returns false where leases do not work: on NFS, SMB and FUSE, and for files of
-// other users.
-func hasWriter(f *os.File) bool {
-	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
-	if err == nil {
-		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
-	}
-	return errors.Is(err, unix.EAGAIN)
-}
-
 const (
 	digestBlock  = 64 << 10
 	digestBlocks = 4
@@ -112,18 +101,32 @@ const (
 // four blocks of 64 KiB, spread evenly from the start to the end. Compressed videos differ everywhere, so the samples
 // tell them apart, at next to no cost. A change of a few bytes between the samples that keeps the size goes unnoticed.
 func digest(f *os.File, size int64) (string, error) {
-	hash := sha256.New()
-	fmt.Fprintln(hash, size)
+	sum, _, err := digests(f, size)
+	return sum, err
+}
+
+// digests returns the digest of a file's first size bytes and, for the same samples except the first, one that is the
+// same where only the beginning was rewritten. That one is empty where the file is so small that the samples overlap.
+func digests(f *os.File, size int64) (sum, body string, err error) {
+	whole, rest := sha256.New(), sha256.New()
+	fmt.Fprintln(whole, size)
+	fmt.Fprintln(rest, size)
 	block := make([]byte, min(digestBlock, size))
 	last := size - int64(len(block))
 	for i := range int64(digestBlocks) {
 		n, err := f.ReadAt(block, last*i/(digestBlocks-1))
 		if err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("read %s: %w", f.Name(), err)
+			return "", "", fmt.Errorf("read %s: %w", f.Name(), err)
 		}
-		hash.Write(block[:n])
+		whole.Write(block[:n])
+		if i > 0 {
+			rest.Write(block[:n])
+		}
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:16]), nil
+	if last/(digestBlocks-1) >= digestBlock {
+		body = hex.EncodeToString(rest.Sum(nil)[:16])
+	}
+	return hex.EncodeToString(whole.Sum(nil)[:16]), body, nil
 }
 
 // digestPath returns the digest of the regular file at path, and its size in bytes.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
 )
 
@@ -98,7 +97,7 @@ const maxInotify = 256
 // scanned. Only the polling goroutine uses it.
 type folderMonitor struct {
 	logger     *zap.Logger
-	inotify    *fsnotify.Watcher // nil where the kernel refuses it
+	inotify    *inotify          // nil where the kernel refuses it
 	added      int               // folders that inotify was given in this scan
 	lastLogged map[string]string // by folder: why it could not be read
 }
@@ -117,7 +116,7 @@ func (m *folderMonitor) entered(directory string) {
 	}
 	if m.inotify != nil && m.added < maxInotify {
 		m.added++
-		_ = m.inotify.Add(directory) // each time, since another folder may have this name by now
+		_ = m.inotify.add(directory) // each time, since another folder may have this name by now
 	}
 }
 

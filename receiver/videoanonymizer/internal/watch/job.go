@@ -185,9 +185,9 @@ func describe(path string) (outputFile, error) {
 	return outputFile{Path: pathText(path), Size: size, Digest: sum}, err
 }
 
-// Done records that the output was published, and then does to the source what OnSuccess says, if it is still what it
-// was. An error says that the record could not be written (the file may be processed again after a restart), or that
-// the source could not be moved or deleted (it stays, and is not processed again).
+// Done records that the output was published. What OnSuccess says is done to the source later, see disposal. An error
+// says that the record could not be written: the file may be processed again after a restart. Outputs of shorter
+// versions of the source are marked, see superseded.go.
 func (j *Job) Done() error {
 	if !j.end() {
 		return nil
@@ -201,7 +201,9 @@ func (j *Job) Done() error {
 	if err := j.conclude(); err != nil {
 		return fmt.Errorf("record as done: %w", err)
 	}
-	return j.watcher.disposal.run(j.entry)
+	markSuperseded(j.watcher.journal, j.Path, j.watcher.logger)
+	j.watcher.disposal.schedule(j.Path)
+	return nil
 }
 
 // Fail records that the attempt failed because of the file itself: it is not tried again until the file changes. The
@@ -242,14 +244,15 @@ func (j *Job) failed(reason string, cause error) {
 	}
 }
 
-// giveUp records that the file failed, and quarantines it if the options say so.
+// giveUp records that the file failed. It is quarantined later, if the options say so.
 func (j *Job) giveUp() error {
 	defer j.settle()
 	j.entry.State, j.entry.Action = stateFailed, j.watcher.disposal.afterFailure()
 	if err := j.conclude(); err != nil {
 		return fmt.Errorf("record as failed: %w", err)
 	}
-	return j.watcher.disposal.run(j.entry)
+	j.watcher.disposal.schedule(j.Path)
+	return nil
 }
 
 // postponement is how long a file waits for what other jobs hold.

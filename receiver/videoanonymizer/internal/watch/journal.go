@@ -5,7 +5,6 @@ package watch
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,6 +63,8 @@ type source struct {
 	Time   time.Time `json:"time"`
 	Stamp  stamp     `json:"stamp"`
 	Digest string    `json:"digest,omitempty"`
+	// Body is the digest without the beginning, see digests.
+	Body string `json:"body,omitempty"`
 	// Attempt counts the attempts at this content that got no further than earlier ones; Crashes, those of them in
 	// which the collector died.
 	Attempt int `json:"attempt,omitempty"`
@@ -75,6 +76,8 @@ type source struct {
 	Output *outputFile `json:"output,omitempty"`
 	// Companions are published with the output.
 	Companions []companionFile `json:"beside,omitempty"`
+	// Previous are outputs of shorter versions of the source, which are marked as superseded once this one is done.
+	Previous []previous `json:"previous,omitempty"`
 	// KeepSource tells that the source stays in place, whatever OnSuccess says.
 	KeepSource bool `json:"keep_source,omitempty"`
 	// Action is what still has to be done to the source.
@@ -114,22 +117,24 @@ type content struct {
 }
 
 // journal is the ledger of sources and outputs across restarts: a file of JSON lines, each synced before it counts. The
-// last line for a path is valid. A line that a crash has torn is dropped, which loses nothing that put had
-// acknowledged. Opening compacts the file.
+// last line for a path is valid. Opening compacts the file; lines that cannot be read (torn by a crash, zeroed by a
+// power cut) are left out, and the damaged file is kept aside, see damage.go. A torn last line loses nothing that put
+// had acknowledged.
 //
-// The rest of the package uses openJournal, put, source, unfinished, isOutput, outputWith, doneWith and close, and
-// nothing else.
+// The rest of the package uses openJournal, put, putOutput, update, source, unfinished, isOutput, outputWith, doneWith,
+// intact, restore and close, and nothing else.
 //
 // Lock order: writing, then mu. Lines are written without mu; compact holds it for reading.
 type journal struct {
 	logger *zap.Logger
 	path   string
-	lock   *os.File
 
-	writing sync.Mutex
-	file    *os.File // nil once closed
-	size    int64    // of the file up to the last good line
-	lines   int
+	writing   sync.Mutex
+	directory folderDevice
+	lock      *os.File
+	file      *os.File // nil once closed
+	size      int64    // of the file up to the last good line
+	lines     int
 
 	mu               sync.RWMutex
 	sources          map[string]source     // by path
@@ -155,7 +160,7 @@ func openJournal(directory string, logger *zap.Logger) (*journal, error) {
 		return nil, err
 	}
 	j := newJournal(logger)
-	j.path, j.lock = filepath.Join(directory, journalName), lock
+	j.path, j.lock, j.directory = filepath.Join(directory, journalName), lock, deviceOf(directory)
 	if err := j.load(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("read %s: %w", j.path, err)
@@ -174,7 +179,7 @@ func newJournal(logger *zap.Logger) *journal {
 	}
 }
 
-// load reads all lines. Where one in the middle is damaged, it keeps a copy of the file for a person to inspect.
+// load reads all lines, and keeps a damaged file for a person to inspect.
 func (j *journal) load() error {
 	file, err := os.Open(j.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -185,50 +190,35 @@ func (j *journal) load() error {
 	}
 	defer file.Close()
 	damaged, err := readRecords(file, j.apply)
-	if err != nil {
+	if err != nil || damaged == 0 {
 		return err
 	}
-	if damaged > 0 {
-		kept := j.path + ".damaged"
-		err := os.Link(j.path, kept)
-		j.logger.Error("the journal is damaged: the videos on its damaged lines may be processed again",
-			zap.String("journal", j.path), zap.Int("damaged_lines", damaged), zap.String("kept_as", kept),
-			zap.Error(err))
+	kept, err := keepDamaged(j.path, time.Now())
+	if err != nil {
+		return fmt.Errorf("the journal is damaged, and cannot be kept aside: %w", err)
 	}
+	j.logger.Error("the journal is damaged: what can be read of it is used, the videos on its damaged lines may be "+
+		"processed again", zap.String("journal", j.path), zap.Int("damaged_lines", damaged), zap.String("kept_as", kept))
 	return nil
-}
-
-// readRecords calls apply for each whole line and counts the damaged ones, except for a torn last one.
-func readRecords(from io.Reader, apply func(record)) (damaged int, err error) {
-	lines := bufio.NewReader(from)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return damaged, err
-		}
-		var rec record
-		if parse := json.Unmarshal(line, &rec); parse == nil {
-			apply(rec)
-		} else if err == nil && len(bytes.TrimSpace(line)) > 0 {
-			damaged++
-		}
-		if err != nil {
-			return damaged, nil
-		}
-	}
 }
 
 // apply updates what is known with a record.
 func (j *journal) apply(rec record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if rec.Output != nil && rec.Output.Path != "" {
+	if rec.Output != nil {
 		j.applyOutput(*rec.Output)
 	}
 	if rec.Source == nil || rec.Source.Path == "" {
 		return
 	}
 	s := *rec.Source
+	if len(s.Companions) == 0 {
+		s.Companions = nil // as a compaction leaves it
+	}
+	if len(s.Previous) == 0 {
+		s.Previous = nil
+	}
 	j.sources[string(s.Path)] = s
 	if s.State != stateDone {
 		return
@@ -246,6 +236,9 @@ func (j *journal) apply(rec record) {
 }
 
 func (j *journal) applyOutput(o outputFile) {
+	if o.Path == "" {
+		return
+	}
 	j.outputs[string(o.Path)] = o
 	if o.Digest != "" {
 		j.outputsByContent[content{o.Size, o.Digest}] = string(o.Path)
@@ -254,16 +247,42 @@ func (j *journal) applyOutput(o outputFile) {
 
 // put records a source durably. If it fails, what was known before stays valid. After close it returns ErrStopped.
 func (j *journal) put(s source) error {
-	s.Time = time.Now().UTC()
 	j.writing.Lock()
 	defer j.writing.Unlock()
+	return j.putLocked(s)
+}
+
+// update is put, unless the source's entry has been replaced since s was read.
+func (j *journal) update(s source) error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	if current, _ := j.source(string(s.Path)); !current.Time.Equal(s.Time) {
+		return nil
+	}
+	return j.putLocked(s)
+}
+
+// putOutput records a file of ours that comes with no output, durably.
+func (j *journal) putOutput(o outputFile) error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	return j.append(record{Output: &o})
+}
+
+func (j *journal) putLocked(s source) error {
+	s.Time = time.Now().UTC()
+	return j.append(record{Source: &s})
+}
+
+// append writes and applies a record. Called under writing.
+func (j *journal) append(rec record) error {
 	if j.file == nil {
 		return ErrStopped
 	}
-	if err := j.write(record{Source: &s}); err != nil {
+	if err := j.write(rec); err != nil {
 		return fmt.Errorf("write %s: %w", j.path, err)
 	}
-	j.apply(record{Source: &s})
+	j.apply(rec)
 	if j.lines > 2*j.live()+maxOutdated {
 		if err := j.compact(); err != nil {
 			j.logger.Warn("cannot compact the journal: it grows until that succeeds",
@@ -332,13 +351,16 @@ func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 		lines, size = lines+1, size+int64(n)
 		return err
 	}
-	listed := map[pathText]bool{} // outputs that a source's entry lists
+	// What the sources' entries say of each output: the last one counts, until the output's own record replaces it.
+	listed := map[pathText]outputFile{}
 	for _, path := range slices.Sorted(maps.Keys(j.sources)) {
 		s := j.sources[path]
 		if s.State == stateDone && s.Output != nil {
-			listed[s.Output.Path] = true
+			listed[s.Output.Path] = *s.Output
+		}
+		if s.State == stateDone {
 			for _, c := range s.Companions {
-				listed[c.Path] = true
+				listed[c.Path] = c.outputFile
 			}
 		}
 		if err := emit(record{Source: &s}); err != nil {
@@ -346,7 +368,7 @@ func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(j.outputs)) {
-		if o := j.outputs[path]; !listed[o.Path] {
+		if o := j.outputs[path]; listed[o.Path] != o {
 			if err := emit(record{Output: &o}); err != nil {
 				return 0, 0, err
 			}
@@ -376,7 +398,8 @@ func (j *journal) unfinished() []source {
 	defer j.mu.RUnlock()
 	var found []source
 	for _, path := range slices.Sorted(maps.Keys(j.sources)) {
-		if s := j.sources[path]; s.Temp != "" || s.Action != "" || s.GaveUp {
+		if s := j.sources[path]; s.Temp != "" || s.Action != "" || s.GaveUp ||
+			s.State == stateDone && len(s.Previous) > 0 {
 			found = append(found, s)
 		}
 	}

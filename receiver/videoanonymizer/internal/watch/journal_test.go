@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 func reopen(t *testing.T, directory string) *journal {
@@ -57,28 +59,109 @@ func TestTornJournal(t *testing.T) {
 		require.Len(t, j.outputs, lines)
 		require.NoError(t, j.put(doneSource(7)), "it can be continued")
 		require.NoError(t, j.close())
+		torn := whole[strings.LastIndexByte(whole[:cut], '\n')+1 : cut]
+		if lines == strings.Count(whole[:cut], "\n") && torn != "" {
+			require.Equal(t, whole[:cut], read(t, takeDamaged(t, directory)), "cut at %d", cut)
+		}
+		require.Empty(t, damagedJournals(t, directory), "cut at %d", cut)
 		again, err := openJournal(directory, zap.NewNop())
 		require.NoError(t, err)
 		require.Len(t, again.sources, lines+1, "cut at %d", cut)
 		require.NoError(t, again.close())
 	}
-	assert.NoFileExists(t, filepath.Join(directory, journalName+".damaged"))
+	require.Empty(t, damagedJournals(t, directory), "what was lost is reported once")
 }
 
+// damagedJournals lists the damaged journals that are kept in the folder.
+func damagedJournals(t *testing.T, directory string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(directory, journalName+damagedSuffix+"*"))
+	require.NoError(t, err)
+	return found
+}
+
+// takeDamaged moves the one damaged journal that is kept in the folder away, and returns its path.
+func takeDamaged(t *testing.T, directory string) string {
+	t.Helper()
+	found := damagedJournals(t, directory)
+	require.Len(t, found, 1)
+	path := filepath.Join(directory, "damaged")
+	require.NoError(t, os.Rename(found[0], path))
+	return path
+}
+
+// TestDamagedJournal keeps what can be read of a damaged journal, and the damaged one, and reports it in the log.
 func TestDamagedJournal(t *testing.T) {
-	directory := quickDir(t)
-	j := reopen(t, directory)
-	for i := range 3 {
-		require.NoError(t, j.put(doneSource(i)))
+	zeros := strings.Repeat("\x00", 512) // as after a power cut
+	tests := map[string]struct {
+		damage        func(lines []string) string
+		sources, logs int
+	}{
+		"whole":                     {func(l []string) string { return strings.Join(l, "") }, 3, 0},
+		"zeros for a line":          {func(l []string) string { return l[0] + zeros + "\n" + l[2] }, 2, 1},
+		"zeros alone":               {func([]string) string { return zeros }, 0, 1},
+		"zeros and a newline alone": {func([]string) string { return zeros + "\n" }, 0, 1},
+		"zeros at the end":          {func(l []string) string { return strings.Join(l, "") + zeros }, 3, 1},
+		"zeros before a line":       {func(l []string) string { return l[0] + zeros + l[1] + l[2] }, 3, 1},
+		"torn last line":            {func(l []string) string { return l[0] + l[1] + l[2][:20] }, 2, 1},
+		"noise":                     {func(l []string) string { return l[0] + "\xff\xfe{\"\n" + l[2] }, 2, 1},
 	}
-	require.NoError(t, j.close())
-	path := filepath.Join(directory, journalName)
-	lines := strings.SplitAfter(read(t, path), "\n")
-	lines[1] = strings.Repeat("\x00", 512) + "\n" // as after a power cut
-	write(t, path, strings.Join(lines, ""))
-	j = reopen(t, directory)
-	assert.Len(t, j.sources, 2)
-	assert.Equal(t, strings.Join(lines, ""), read(t, path+".damaged"))
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			directory := quickDir(t)
+			j := reopen(t, directory)
+			for i := range 3 {
+				require.NoError(t, j.put(doneSource(i)))
+			}
+			require.NoError(t, j.close())
+			path := filepath.Join(directory, journalName)
+			damaged := test.damage(strings.SplitAfter(strings.TrimSuffix(read(t, path), "\n"), "\n"))
+			write(t, path, damaged)
+			core, logs := observer.New(zap.ErrorLevel)
+			j, err := openJournal(directory, zap.New(core))
+			require.NoError(t, err)
+			assert.Len(t, j.sources, test.sources)
+			assert.Equal(t, test.logs, logs.Len())
+			if test.logs > 0 {
+				assert.Equal(t, damaged, read(t, takeDamaged(t, directory)))
+				assert.Contains(t, logs.All()[0].ContextMap()["kept_as"], path+damagedSuffix)
+			}
+			require.NoError(t, j.close())
+			again, err := openJournal(directory, zap.New(core))
+			require.NoError(t, err)
+			assert.Equal(t, test.logs, logs.Len(), "it is damaged no more")
+			assert.Len(t, again.sources, test.sources)
+			assert.Empty(t, damagedJournals(t, directory))
+			require.NoError(t, again.close())
+		})
+	}
+}
+
+// TestDamagedJournalsDoNotReplaceEachOther damages a journal twice in one second.
+func TestDamagedJournalsDoNotReplaceEachOther(t *testing.T) {
+	path := filepath.Join(quickDir(t), journalName)
+	at := time.Unix(1_700_000_000, 0)
+	var kept []string
+	for _, text := range []string{"one", "two", "three"} {
+		write(t, path, text)
+		name, err := keepDamaged(path, at)
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(path))
+		kept = append(kept, read(t, name))
+	}
+	assert.Equal(t, []string{"one", "two", "three"}, kept)
+	assert.Len(t, damagedJournals(t, filepath.Dir(path)), 3)
+}
+
+// TestCopyNew is what keeps a damaged journal where the file system has no links.
+func TestCopyNew(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/a", "a journal")
+	require.NoError(t, copyNew(dir+"/a", dir+"/b"))
+	assert.Equal(t, "a journal", read(t, dir+"/b"))
+	write(t, dir+"/b", "another")
+	require.ErrorIs(t, copyNew(dir+"/a", dir+"/b"), os.ErrExist)
+	assert.Equal(t, "another", read(t, dir+"/b"))
 }
 
 func TestJournalCompaction(t *testing.T) {

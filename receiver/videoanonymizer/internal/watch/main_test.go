@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(victimEnv) != "" {
 		beVictim()
 	}
+	if os.Getenv(nobodyEnv) != "" {
+		beNobody()
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -88,7 +91,11 @@ func (r *rig) settle() {
 func (r *rig) pass(d time.Duration) {
 	r.clock = r.clock.Add(d)
 	r.w.poll()
+	r.w.disposal.runDue(context.Background())
 }
+
+// dispose lets enough time pass for sources to be moved, deleted or quarantined.
+func (r *rig) dispose() { r.pass(unknownCalm(r.opts.Config.StableFor)) }
 
 // try is Next that does not wait.
 func (r *rig) try() *Job {

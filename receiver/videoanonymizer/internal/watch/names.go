@@ -62,7 +62,8 @@ func (n *names) reserve(rel string) (string, error) {
 		if !n.tryReserve(candidate) {
 			continue
 		}
-		taken, err := anyExists(n.all(candidate))
+		// A mark that outlived its output would speak of this one.
+		taken, err := anyExists(append(n.all(candidate), supersededPath(candidate)))
 		if err == nil && !taken {
 			return candidate, nil
 		}

@@ -23,6 +23,9 @@ type Options struct {
 	// StateDirectory holds the journal; empty means the folder StateDirectoryName in OutputDirectory. Only one
 	// collector at a time can use it.
 	StateDirectory string
+	// ReportStatus, if given, is called with an error when no video can be started since the output or state directory
+	// is gone, and with nil when all is well again.
+	ReportStatus func(error)
 	// OnSuccess defaults to OnSuccessKeep.
 	OnSuccess OnSuccess
 	// MoveTo receives the sources that are done, with OnSuccessMove.

@@ -82,6 +82,7 @@ func TestOnSuccess(t *testing.T) {
 				test.before(t, path)
 			}
 			require.NoError(t, job.Done())
+			r.dispose()
 			assert.Equal(t, test.left, tree(t, r.in))
 			for name, text := range test.moved {
 				assert.Equal(t, text, read(t, filepath.Join(r.opts.MoveTo, name)))
@@ -105,9 +106,11 @@ func TestSameContentAfterMove(t *testing.T) {
 	path := r.drop("walk.mkv", "a video")
 	require.NoError(t, os.Chtimes(path, at, at))
 	r.finish(path)
+	r.dispose()
 	path = r.drop("run.mkv", "a video")
 	require.NoError(t, os.Chtimes(path, at, at))
 	r.finish(path)
+	r.dispose()
 	path = r.drop("walk.mkv", "a video")
 	require.NoError(t, os.Chtimes(path, at, at))
 	r.idle()
@@ -121,6 +124,7 @@ func TestQuarantine(t *testing.T) {
 	assert.FileExists(t, path, "it is tried again")
 	r.pass(10 * time.Second)
 	require.NoError(t, r.try().Fail("not_video", os.ErrInvalid))
+	r.dispose()
 	assert.Equal(t, []string{"failed/a/walk.mkv", "failed/a/walk.mkv.reason.json"}, tree(t, r.in))
 	reason := read(t, r.in+"/failed/a/walk.mkv.reason.json")
 	for _, part := range []string{
@@ -141,6 +145,7 @@ func TestQuarantineReasonNeverOverwritten(t *testing.T) {
 	write(t, r.in+"/failed/walk.mkv"+reasonSuffix, "my notes")
 	r.drop("walk.mkv", "no video")
 	require.NoError(t, r.take().Fail("not_video", os.ErrInvalid))
+	r.dispose()
 	assert.Equal(t, []string{
 		"failed/walk-2.mkv", "failed/walk-2.mkv.reason.json", "failed/walk.mkv.reason.json",
 	}, tree(t, r.in))
@@ -156,6 +161,7 @@ func TestQuarantineReasonNeverOverwritten(t *testing.T) {
 	r.crash()
 	r.start()
 	r.idle()
+	r.dispose()
 	assert.Equal(t, []string{
 		"failed/run.mkv", "failed/run.mkv.reason.json",
 		"failed/walk-2.mkv", "failed/walk-2.mkv.reason.json", "failed/walk.mkv.reason.json",

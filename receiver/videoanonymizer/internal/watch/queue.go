@@ -27,8 +27,10 @@ type queue struct {
 
 	mu      sync.Mutex
 	closed  bool
+	paused  bool // nothing may be claimed
 	scans   uint64
 	files   map[string]*file // by path
+	kinds   map[string]bool  // folders and extensions for which reportKind has logged
 	changed chan struct{}    // closed, and replaced, when a file may have become ready and when the queue is closed
 }
 
@@ -36,7 +38,8 @@ type queue struct {
 type file struct {
 	path, rel string
 	stamp     stamp
-	scan      uint64 // the last one that found it
+	held      heldReason // by the scanner
+	scan      uint64     // the last one that found it
 	phase     phase
 	// since is when a settling file was first found as it is; due is when a queued one may be claimed.
 	since, due time.Time
@@ -45,7 +48,7 @@ type file struct {
 	suspect bool
 	// claimFailures counts the claims that failed.
 	claimFailures int
-	logged        bool // what it waits for, or why it is ignored
+	wait          wait
 }
 
 type phase int
@@ -70,7 +73,7 @@ const (
 func newQueue(stableFor time.Duration, assess func(*found) assessment, logger *zap.Logger) *queue {
 	return &queue{
 		stableFor: stableFor, assess: assess, logger: logger, now: time.Now,
-		files: map[string]*file{}, changed: make(chan struct{}),
+		files: map[string]*file{}, kinds: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
 
@@ -83,23 +86,24 @@ func (q *queue) update(seen []found) time.Duration {
 	for i := range seen {
 		q.add(&seen[i], now)
 	}
-	wait := time.Duration(math.MaxInt64)
+	next := time.Duration(math.MaxInt64)
 	ready := false
 	for path, f := range q.files {
 		if f.scan != q.scans && f.phase != claimed {
 			delete(q.files, path)
 			continue
 		}
-		if f.phase == settling {
-			if remaining := q.stableFor - now.Sub(f.since); remaining > 0 {
-				wait = min(wait, remaining)
+		if f.phase == settling && f.wait.held == heldChanging {
+			if remaining := q.settlingTime(f) - now.Sub(f.since); remaining > 0 {
+				next = min(next, remaining)
 			} else {
-				f.phase, f.due = queued, now
+				f.phase, f.due, f.wait.held = queued, now, ""
 			}
 		}
+		q.report(f, now)
 		if f.phase == queued {
 			if remaining := f.due.Sub(now); remaining > 0 {
-				wait = min(wait, remaining)
+				next = min(next, remaining)
 			} else {
 				ready = true
 			}
@@ -108,7 +112,21 @@ func (q *queue) update(seen []found) time.Duration {
 	if ready {
 		q.broadcast()
 	}
-	return wait
+	return next
+}
+
+// settlingTime is how long a file must stay unchanged. An empty one may be a name that is reserved for content to come.
+func (q *queue) settlingTime(f *file) time.Duration {
+	if f.stamp.Size == 0 {
+		return longCalm(q.stableFor)
+	}
+	return q.stableFor
+}
+
+// longCalm is how long a file must stay unchanged where stable_for is not enough: ten times as long, but at most ten
+// minutes longer.
+func longCalm(stableFor time.Duration) time.Duration {
+	return min(10*stableFor, stableFor+10*time.Minute)
 }
 
 // add compares a file with what earlier scans found. Called under mu.
@@ -116,7 +134,7 @@ func (q *queue) add(seen *found, now time.Time) {
 	earlier := q.files[seen.path]
 	if earlier != nil {
 		earlier.scan = q.scans
-		if earlier.phase == claimed || earlier.stamp == seen.stamp {
+		if earlier.phase == claimed || earlier.stamp == seen.stamp && earlier.held == seen.held {
 			return
 		}
 	}
@@ -125,20 +143,29 @@ func (q *queue) add(seen *found, now time.Time) {
 		return
 	}
 	f := &file{
-		path: seen.path, rel: seen.rel, stamp: seen.stamp, scan: q.scans, phase: settling, since: now,
-		suspect: assessed == crashSuspect, logged: earlier != nil && earlier.logged,
+		path: seen.path, rel: seen.rel, stamp: seen.stamp, held: seen.held, scan: q.scans, phase: settling, since: now,
+		suspect: assessed == crashSuspect, wait: wait{since: now},
+	}
+	if earlier != nil && earlier.phase != settled {
+		f.wait = earlier.wait
 	}
 	q.files[seen.path] = f
 	switch {
+	case assessed == finished:
+		f.phase = settled
 	case seen.mode != unix.S_IFREG:
 		f.phase = settled
-		if !f.logged {
-			f.logged = true
+		if earlier == nil {
 			q.logger.Warn("ignoring what is not a regular file",
 				zap.String("file", f.path), zap.String("kind", kindOf(seen.mode)))
 		}
-	case assessed == finished:
+	case seen.held == heldKind:
 		f.phase = settled
+		q.reportKind(f)
+	case seen.held != "":
+		f.wait.held = seen.held
+	default:
+		f.wait.held = heldChanging
 	}
 }
 
@@ -192,6 +219,9 @@ func (q *queue) tryNext() (*file, <-chan struct{}, error) {
 	if q.closed {
 		return nil, nil, ErrStopped
 	}
+	if q.paused {
+		return nil, q.changed, nil
+	}
 	suspectClaimed := false
 	for _, f := range q.files {
 		suspectClaimed = suspectClaimed || f.phase == claimed && f.suspect
@@ -215,11 +245,19 @@ func before(a, b *file) bool {
 	return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.stamp.MTime, b.stamp.MTime), strings.Compare(a.path, b.path)) < 0
 }
 
-// requeue makes a claimed file ready again after a wait.
-func (q *queue) requeue(f *file, wait time.Duration) {
+// requeue makes a claimed file ready again after a delay.
+func (q *queue) requeue(f *file, delay time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	f.phase, f.due = queued, q.now().Add(wait)
+	f.phase, f.due, f.wait = queued, q.now().Add(delay), wait{since: q.now()}
+	q.broadcast()
+}
+
+// postpone makes a claimed file, which turned out not to be complete, ready again after a delay.
+func (q *queue) postpone(f *file, held heldReason, delay time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f.phase, f.due, f.wait.held = queued, q.now().Add(delay), held
 	q.broadcast()
 }
 
@@ -236,6 +274,16 @@ func (q *queue) forget(f *file) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.files, f.path)
+}
+
+// pause says whether files may be claimed.
+func (q *queue) pause(paused bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.paused != paused {
+		q.paused = paused
+		q.broadcast()
+	}
 }
 
 // close makes next return ErrStopped.

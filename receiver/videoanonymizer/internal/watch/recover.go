@@ -55,7 +55,9 @@ func (r *recovery) recover(s source) error {
 	if err := r.journal.put(s); err != nil {
 		return err
 	}
-	return r.disposal.run(s)
+	markSuperseded(r.journal, string(s.Path), r.logger)
+	r.disposal.schedule(string(s.Path))
+	return nil
 }
 
 // interrupted handles an attempt that ended with the collector: the source is pending again or, after the last attempt

@@ -4,6 +4,7 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -22,6 +23,8 @@ type found struct {
 	rel   string // below the pattern's folder
 	mode  uint32 // S_IFMT bits
 	stamp stamp
+	// held says why the file is not to be picked up, although the patterns include it; empty if it may be.
+	held heldReason
 }
 
 // scanner walks the folders that the include patterns name. One goroutine at a time may use it.
@@ -115,9 +118,9 @@ func expand(rest string, recursive bool) []string {
 	return []string{deep(rest)}
 }
 
-// scan calls visit with each file that is included and not excluded, regular or not; more than once where patterns
-// overlap.
-func (s *scanner) scan(visit func(found)) {
+// scan appends the files that are included and not excluded, regular or not, held or not; some more than once where
+// patterns overlap.
+func (s *scanner) scan(seen []found) []found {
 	for i := range s.roots {
 		r := &s.roots[i]
 		base, err := filepath.EvalSymlinks(r.base)
@@ -125,8 +128,19 @@ func (s *scanner) scan(visit func(found)) {
 			s.unreadable(r.base, err)
 			continue
 		}
-		s.walk(r, base, "", visit)
+		s.walk(r, base, "", func(f found) { seen = append(seen, f) })
 	}
+	if len(s.roots) == 1 {
+		return seen
+	}
+	// What one root's patterns hold, those of another may include by its extension.
+	included := map[string]bool{}
+	for _, f := range seen {
+		if f.held == "" {
+			included[f.path] = true
+		}
+	}
+	return slices.DeleteFunc(seen, func(f found) bool { return f.held != "" && included[f.path] })
 }
 
 func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
@@ -143,7 +157,7 @@ func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 		return
 	}
 	s.entered(directory)
-	incomplete := incompleteNames(entries)
+	partial := partialFiles(entries)
 	for _, entry := range entries {
 		name := entry.Name()
 		if ignoredName(name) {
@@ -154,20 +168,54 @@ func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 			below = rel + "/" + name
 		}
 		if entry.IsDir() {
-			if r.mayMatchBelow(below) && !s.skip[directory+"/"+name] {
+			if !partialName(name) && r.mayMatchBelow(below) && !s.skip[directory+"/"+name] {
 				s.walk(r, base, below, visit)
 			}
 			continue
 		}
-		if incomplete[name] || !r.matches(below) || s.excluded(r, below) {
+		if !r.matches(below) || s.excluded(r, below) {
 			continue
 		}
-		f := found{path: directory + "/" + name, rel: below}
-		if f.stamp, f.mode, err = s.lstatAt(folder, name); err == nil && f.mode != unix.S_IFDIR {
-			visit(f)
+		f := found{path: directory + "/" + name, rel: below, held: r.held(below, partial[name])}
+		f.stamp, f.mode, err = s.lstatAt(folder, name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || f.mode == unix.S_IFDIR:
+			continue
+		case err != nil:
+			f.mode, f.held = unix.S_IFREG, heldReason("its state cannot be read: "+err.Error())
 		}
+		visit(f)
 	}
 }
+
+// held says why a file that the patterns include is not to be picked up; empty if it may be. partial is the name of the
+// partial file for it, empty for none.
+func (r *root) held(rel, partial string) heldReason {
+	switch {
+	case partialName(rel):
+		return heldPartial
+	case partial != "":
+		return heldReason(fmt.Sprintf("%s is beside it, as if it were still being downloaded or copied: "+
+			"delete that one if it is left over", partial))
+	case neverVideo(path.Ext(rel)) && !r.namesExtension(rel):
+		return heldKind
+	}
+	return ""
+}
+
+// namesExtension tells whether a pattern includes the file and would not if it had another extension: *.wav does that,
+// and * does not.
+func (r *root) namesExtension(rel string) bool {
+	other := strings.TrimSuffix(rel, path.Ext(rel)) + unlikelyExt
+	return slices.ContainsFunc(r.patterns, func(p pattern) bool {
+		matches, _ := doublestar.Match(p.whole, rel)
+		matchesOther, _ := doublestar.Match(p.whole, other)
+		return matches && !matchesOther
+	})
+}
+
+// unlikelyExt is an extension that no pattern names.
+const unlikelyExt = ".\x01"
 
 // lstatAt is lstat for a name in an open folder, which saves resolving the path.
 func (s *scanner) lstatAt(folder *os.File, name string) (stamp, uint32, error) {
@@ -210,44 +258,6 @@ func (s *scanner) excluded(r *root, rel string) bool {
 		ok, _ := doublestar.Match(e.pattern, name)
 		return ok
 	})
-}
-
-// partialSuffixes are what browsers, download managers, copy and sync tools append to the names of incomplete files.
-var partialSuffixes = []string{
-	".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", ".opdownload", ".aria2",
-	".!qb", ".!ut", ".!bt", ".bc!", ".dtapart", ".unconfirmed", ".swp", "~",
-}
-
-// ignoredName tells whether files of this name are never processed: hidden and incomplete files, and what file managers
-// leave.
-func ignoredName(name string) bool {
-	if strings.HasPrefix(name, ".") {
-		return true
-	}
-	lower := strings.ToLower(name)
-	if lower == "thumbs.db" || lower == "desktop.ini" {
-		return true
-	}
-	return slices.ContainsFunc(partialSuffixes, func(suffix string) bool { return strings.HasSuffix(lower, suffix) })
-}
-
-// incompleteNames are those for which there is a partial file, too, as with browsers and aria2, which reserve the final
-// name. It may return nil.
-func incompleteNames(entries []fs.DirEntry) map[string]bool {
-	var incomplete map[string]bool
-	for _, entry := range entries {
-		name := entry.Name()
-		lower := strings.ToLower(name)
-		for _, suffix := range partialSuffixes {
-			if strings.HasSuffix(lower, suffix) && suffix != "~" {
-				if incomplete == nil {
-					incomplete = map[string]bool{}
-				}
-				incomplete[name[:len(name)-len(suffix)]] = true
-			}
-		}
-	}
-	return incomplete
 }
 
 // within tells whether path is the folder itself or below it. Both are absolute and clean.

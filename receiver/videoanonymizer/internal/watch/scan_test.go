@@ -81,10 +81,10 @@ func TestScan(t *testing.T) {
 				require.NoError(t, err)
 				s.entered, s.unreadable = func(string) {}, func(string, error) {}
 				var got []string
-				s.scan(func(f found) {
+				for _, f := range s.scan(nil) {
 					assert.True(t, filepath.IsAbs(f.path))
 					got = append(got, f.rel)
-				})
+				}
 				slices.Sort(got)
 				assert.Equal(t, test.want, got)
 			})

@@ -3,9 +3,11 @@
 
 // Package watch finds the videos that are ready, hands each to one worker, and records what happened to it.
 //
-// A file is ready when it is a regular file whose name is neither hidden nor marked as incomplete, has not changed for
-// a while, is not open for writing (where the file system can tell), and is neither done, nor failed permanently, nor
-// one of our outputs. Polling the folders decides; inotify only makes the next poll come sooner, since network file
+// A file is ready when it is a regular file whose name is neither hidden nor marked as incomplete nor that of what
+// cameras put beside videos (ignore.go; a pattern that names the extension counts more), has not changed for a while,
+// is not open for writing (completeness says how that is known), and is neither done, nor failed permanently, nor one
+// of our outputs. Why a file is not ready is logged once it has waited for two minutes (wait.go). Polling the folders
+// decides; inotify only makes the next poll come sooner, and tells which files have been closed, since network file
 // systems send no events.
 //
 // A journal remembers what happened to each file, see journal.go. A file stays done as long as its content is the same,
@@ -14,10 +16,13 @@
 //   - untouched, restored from a backup, chmod, another mount: done;
 //   - renamed or moved within the watched folders: done, as long as nothing exists under the old name;
 //   - touch: done while its output is where it was put; without the output, a request to process the video again;
-//   - other content: a new video;
+//   - other content: a new video, whose output may supersede an earlier one, see superseded.go;
 //   - the same content under two names: two videos.
 //
 // A file that failed permanently is tried again after any change, even of its permissions or its name.
+//
+// A source is moved or deleted only once it has stayed the same for a while after its outcome, see disposal. If it
+// changes until then, it stays, and is processed again.
 //
 // From a file to its outcome: scanner (scan.go) -> queue (queue.go) -> claim (claim.go), which reserves a name
 // (names.go) -> Job (job.go) -> disposal of the source (outcome.go). recovery (recover.go) resolves at a start what the
@@ -29,11 +34,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 // ErrStopped is returned once the watcher has stopped.
@@ -44,15 +50,17 @@ var ErrStopped = errors.New("the watcher is stopped")
 // Lock order: the watcher's mu, then the queue's, then one of those of names, activeJobs and the journal (which has
 // two, see there). During I/O only the journal's locks are held and, by Start, mu.
 type Watcher struct {
-	opts     Options
-	logger   *zap.Logger
-	scanner  *scanner
-	folders  *folderMonitor
-	queue    *queue
-	active   *activeJobs
-	names    *names   // set by Start, like the next two
-	journal  *journal // the ledger: what is known of each file, across restarts
-	disposal *disposal
+	opts         Options
+	logger       *zap.Logger
+	scanner      *scanner
+	folders      *folderMonitor
+	completeness completeness
+	queue        *queue
+	active       *activeJobs
+	names        *names   // set by Start, like the next two
+	journal      *journal // the ledger: what is known of each file, across restarts
+	disposal     *disposal
+	guard        *guard
 
 	wake   chan struct{} // makes the next poll come sooner
 	cancel context.CancelFunc
@@ -80,7 +88,8 @@ func New(opts Options) (*Watcher, error) {
 	}
 	w := &Watcher{
 		opts: opts, logger: opts.Logger, scanner: scanner, folders: newFolderMonitor(opts.Logger),
-		active: newActiveJobs(), wake: make(chan struct{}, 1),
+		completeness: completeness{stableFor: opts.Config.StableFor, lease: leaseSays, seen: newWritesSeen()},
+		active:       newActiveJobs(), wake: make(chan struct{}, 1),
 	}
 	w.queue = newQueue(opts.Config.StableFor, w.assess, opts.Logger)
 	scanner.entered, scanner.unreadable = w.folders.entered, w.folders.unreadable
@@ -93,7 +102,7 @@ func (w *Watcher) Start() error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	inotify, err := fsnotify.NewWatcher()
+	inotify, err := newInotify()
 	if err != nil {
 		w.logger.Info("inotify is not available: new files are found by polling alone", zap.Error(err))
 	}
@@ -101,6 +110,7 @@ func (w *Watcher) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	w.loops.Go(func() { w.pollLoop(ctx) })
+	w.loops.Go(func() { w.disposal.loop(ctx) })
 	if inotify != nil {
 		w.loops.Go(func() { w.listen(inotify) })
 	}
@@ -129,7 +139,8 @@ func (w *Watcher) open() error {
 		return err
 	}
 	w.names = newNames(output, &w.opts)
-	w.disposal = newDisposal(w.journal, &w.opts)
+	w.disposal = newDisposal(w.journal, w.completeness, w.queue.now, &w.opts)
+	w.guard = newGuard(output, w.journal, w.disposal, &w.opts)
 	recovery := recovery{
 		journal: w.journal, disposal: w.disposal, maxAttempts: w.opts.Retry.MaxAttempts, logger: w.logger,
 	}
@@ -152,7 +163,7 @@ func (w *Watcher) Stop(ctx context.Context) error {
 	if w.cancel != nil {
 		w.cancel()
 		if w.folders.inotify != nil {
-			w.folders.inotify.Close()
+			w.folders.inotify.close()
 		}
 	}
 	err := w.active.wait(ctx)
@@ -163,6 +174,7 @@ func (w *Watcher) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-ended:
+		w.guard.check(true) // what is done must outlast the end
 	case <-ctx.Done(): // a scan hangs in a file system that does not answer
 		err = errors.Join(err, fmt.Errorf("a scan of the watched folders has not ended: %w", ctx.Err()))
 	}
@@ -220,28 +232,25 @@ func (w *Watcher) pollLoop(ctx context.Context) {
 
 // poll scans the folders once and returns the time until the next poll.
 func (w *Watcher) poll() time.Duration {
-	w.found = w.found[:0]
+	w.queue.pause(!w.guard.check(false))
 	w.folders.beginScan()
-	w.scanner.scan(func(f found) { w.found = append(w.found, f) })
+	w.found = w.scanner.scan(w.found[:0])
 	return min(w.opts.Config.PollInterval, w.queue.update(w.found))
 }
 
-// listen makes polls come sooner when inotify reports a new file.
-func (w *Watcher) listen(inotify *fsnotify.Watcher) {
-	for {
-		select {
-		case event, ok := <-inotify.Events:
-			if !ok {
-				return
-			}
-			if event.Has(fsnotify.Create) || event.Has(fsnotify.Rename) {
-				w.pollSoon()
-			}
-		case _, ok := <-inotify.Errors: // an overflow loses nothing: the next regular poll finds the files
-			if !ok {
-				return
-			}
+// listen makes polls come sooner when inotify reports a new file, and remembers which files are being written.
+func (w *Watcher) listen(inotify *inotify) {
+	err := inotify.listen(func(event inotifyEvent) {
+		if strings.HasPrefix(filepath.Base(event.path), tempPrefix) {
+			return
 		}
+		w.completeness.seen.handle(event)
+		if event.mask&(unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_MOVED_FROM|unix.IN_DELETE) != 0 {
+			w.pollSoon() // events that are lost lose nothing: the next regular poll finds the files
+		}
+	})
+	if err != nil {
+		w.logger.Warn("inotify failed: new files are found by polling alone", zap.Error(err))
 	}
 }
 

@@ -221,7 +221,7 @@ func TestInotifyWakesPoll(t *testing.T) {
 	if w.folders.inotify == nil {
 		t.Skip("inotify is not available")
 	}
-	watched := func() bool { return len(w.folders.inotify.WatchList()) > 0 }
+	watched := func() bool { return w.folders.inotify.watched() > 0 }
 	require.Eventually(t, watched, 10*time.Second, time.Millisecond)
 	write(t, filepath.Join(in, "walk.mkv"), "a")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

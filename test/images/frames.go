@@ -14,7 +14,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/telemetry"
 )
 
-// frame is the trace of a frame: its root, and all spans in the order of a waterfall.
+// frame is the trace of a frame: its root, and all its spans from the top of a waterfall to the bottom.
 type frame struct {
 	root  telemetry.Span
 	spans []nested
@@ -26,12 +26,16 @@ type nested struct {
 	depth int
 }
 
-func (f frame) judged() bool {
+func (f frame) index() int { return f.root.Int("anonymizer.frame.index") }
+
+// analyzed reports whether a model ran on the frame. Otherwise its people were carried over from the frames around it.
+func (f frame) analyzed() bool {
 	carried, _ := f.root.Attributes().Get("anonymizer.detection.carried")
 	return !carried.Bool()
 }
 
-type frames []frame // by index
+// frames are sorted by index.
+type frames []frame
 
 func framesOf(spans telemetry.Spans) (frames, error) {
 	children := map[pcommon.SpanID]telemetry.Spans{}
@@ -45,7 +49,9 @@ func framesOf(spans telemetry.Spans) (frames, error) {
 		walk = func(s telemetry.Span, depth int) {
 			f.spans = append(f.spans, nested{s, depth})
 			below := children[s.SpanID()]
-			slices.SortStableFunc(below, func(a, b telemetry.Span) int { return cmp.Compare(a.StartTimestamp(), b.StartTimestamp()) })
+			slices.SortStableFunc(below, func(a, b telemetry.Span) int {
+				return cmp.Compare(a.StartTimestamp(), b.StartTimestamp())
+			})
 			for _, child := range below {
 				walk(child, depth+1)
 			}
@@ -57,22 +63,31 @@ func framesOf(spans telemetry.Spans) (frames, error) {
 		return nil, errors.New("no frame left a trace")
 	}
 	slices.SortFunc(all, func(a, b frame) int {
-		return cmp.Compare(a.root.Int("anonymizer.frame.index"), b.root.Int("anonymizer.frame.index"))
+		return cmp.Compare(a.index(), b.index())
 	})
 	return all, nil
 }
 
-// typical is a judged frame in the middle of the video.
+// typical is an analyzed frame in the middle of the video.
 func (all frames) typical() frame {
 	for _, f := range all[len(all)/2:] {
-		if f.judged() && len(f.spans) > 10 {
+		if f.analyzed() && len(f.spans) > 10 {
 			return f
 		}
 	}
 	return all[len(all)/2]
 }
 
-// durations of the spans of that name, in order of size.
+// most is the largest value of any frame, at least 0.
+func (all frames) most(value func(frame) int) int {
+	largest := 0
+	for _, f := range all {
+		largest = max(largest, value(f))
+	}
+	return largest
+}
+
+// durations are those of the spans with that name, shortest first.
 func (all frames) durations(name string) []time.Duration {
 	var found []time.Duration
 	for _, f := range all {

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command pictures runs the built collector on a clip of real people, and draws what its telemetry says for docs/telemetry.md: the
-// trace of a frame, and the panels that the dashboards begin with.
+// Command images runs the built collector on a clip of real people and plots its telemetry for docs/telemetry.md: the
+// trace of a frame, and the first panels of the dashboards. Run it by `make docs-images`.
 package main
 
 import (
@@ -18,38 +18,38 @@ import (
 )
 
 func main() {
-	if err := draw(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "pictures:", err)
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
 }
 
-func draw(ctx context.Context) error {
+func run(ctx context.Context) error {
 	spans, err := record(ctx)
 	if err != nil {
 		return err
 	}
-	frames, err := framesOf(spans)
+	all, err := framesOf(spans)
 	if err != nil {
 		return err
 	}
-	for name, picture := range map[string]func() string{
-		"waterfall.svg": func() string { return waterfall(frames.typical()) },
-		"people.svg":    func() string { return people(frames) },
-		"stages.svg":    func() string { return stages(frames) },
-		"masks.svg":     func() string { return masks(frames) },
+	for name, plot := range map[string]func(frames) (*chart, error){
+		"waterfall.svg": waterfall, "people.svg": people, "stages.svg": stages, "masks.svg": masks,
 	} {
-		path := filepath.Join(collector.Root(), "docs", "images", name)
-		if err := os.WriteFile(path, []byte(picture()), 0o644); err != nil {
-			return err
+		c, err := plot(all)
+		if err == nil {
+			err = c.save(filepath.Join(collector.Root(), "docs", "images", name))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// record gives the spans of a run on walk.mp4.
+// record runs the collector on walk.mp4 and returns its spans.
 func record(ctx context.Context) (telemetry.Spans, error) {
-	dir, err := os.MkdirTemp("", "otelcol-anonymizer-pictures-")
+	dir, err := os.MkdirTemp("", "otelcol-anonymizer-images-")
 	if err != nil {
 		return nil, err
 	}

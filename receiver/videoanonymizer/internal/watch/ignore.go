@@ -1,0 +1,89 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"io/fs"
+	"slices"
+	"strings"
+)
+
+// heldReason says why a file is not picked up, in words for the log.
+type heldReason string
+
+const (
+	heldPartial heldReason = "its name marks it as incomplete"
+	// heldKind is final: files of this kind are never picked up.
+	heldKind     heldReason = "its extension says that it is no video"
+	heldChanging heldReason = "it is still changing"
+	heldWriter   heldReason = "a program has it open for writing"
+	heldUnknown  heldReason = "nothing tells whether a program still writes to it, so it has to stay unchanged for longer"
+)
+
+// partialSuffixes are what browsers, download managers, copy and sync tools append to the names of incomplete files.
+var partialSuffixes = []string{
+	".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", ".opdownload", ".aria2",
+	".!qb", ".!ut", ".!bt", ".bc!", ".dtapart", ".unconfirmed", ".swp", "~",
+}
+
+// neverVideoExtensions are the kinds of files that cameras, recorders, editors and copy tools put beside videos, and
+// that are never videos themselves. The list is short on purpose: a file of any other extension, or of none, is tried,
+// since a film may have any name. Proxies (.lrv) and animations (.gif, .webp) are videos.
+var neverVideoExtensions = map[string]bool{
+	// pictures: thumbnails, stills
+	".thm": true, ".jpg": true, ".jpeg": true, ".png": true, ".bmp": true, ".tif": true, ".tiff": true, ".heic": true,
+	".dng": true, ".cr2": true, ".cr3": true, ".nef": true, ".arw": true,
+	// audio: spoken notes, separate audio tracks
+	".wav": true, ".mp3": true, ".aac": true, ".m4a": true, ".flac": true, ".wma": true,
+	// subtitles, positions, other tracks of text
+	".srt": true, ".ass": true, ".vtt": true, ".idx": true, ".gpx": true, ".nmea": true, ".kml": true, ".fit": true,
+	// what describes a clip or a card: XML of Sony and Canon, tables of AVCHD and DVD
+	".xml": true, ".xmp": true, ".json": true, ".csv": true, ".txt": true, ".log": true, ".nfo": true, ".pdf": true,
+	".ini": true, ".inf": true, ".url": true, ".htm": true, ".html": true, ".md": true, ".ifo": true, ".bup": true,
+	".bdm": true, ".mpl": true, ".cpi": true, ".moi": true, ".ctg": true, ".ind": true,
+	// checksums
+	".md5": true, ".sha1": true, ".sha256": true, ".sfv": true,
+}
+
+// neverVideo tells whether files of this extension are picked up only where the include pattern names the extension,
+// as *.wav does and * does not.
+func neverVideo(ext string) bool { return neverVideoExtensions[strings.ToLower(ext)] }
+
+// ignoredNames are those of the files and folders that operating systems and network storage leave on a disk, in lower
+// case. Recycle bins hold deleted videos.
+var ignoredNames = map[string]bool{
+	"thumbs.db": true, "desktop.ini": true, "system volume information": true, "$recycle.bin": true, "recycler": true,
+	"#recycle": true, "@eadir": true, "__macosx": true,
+}
+
+// ignoredName tells whether files and folders of this name are passed over without a word: hidden ones, and those that
+// operating systems leave.
+func ignoredName(name string) bool {
+	return strings.HasPrefix(name, ".") || ignoredNames[strings.ToLower(name)]
+}
+
+// partialName tells whether a name marks a file as incomplete.
+func partialName(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(partialSuffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
+}
+
+// partialFiles maps the name of each file for which there is a partial file, too, to that one's name. Browsers and
+// aria2 reserve the final name so. It may return nil.
+func partialFiles(entries []fs.DirEntry) map[string]string {
+	var partial map[string]string
+	for _, entry := range entries {
+		name := entry.Name()
+		lower := strings.ToLower(name)
+		for _, suffix := range partialSuffixes {
+			if strings.HasSuffix(lower, suffix) && suffix != "~" {
+				if partial == nil {
+					partial = map[string]string{}
+				}
+				partial[name[:len(name)-len(suffix)]] = name
+			}
+		}
+	}
+	return partial
+}
