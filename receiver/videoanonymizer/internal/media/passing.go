@@ -85,7 +85,7 @@ var crashes = []syscall.Signal{syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS,
 func passingFault(complaint string, err error) error {
 	var exit *exec.ExitError
 	switch {
-	case errors.Is(err, ErrTool), errors.Is(err, ErrStalled), errors.As(err, new(syscall.Errno)): // not a matter of its exit
+	case errors.Is(err, ErrTool), errors.Is(err, ErrStalled), errors.As(err, new(syscall.Errno)): // no exit
 		return ErrTool
 	case !errors.As(err, &exit):
 		return passingComplaint(complaint)
@@ -105,8 +105,8 @@ func passingFault(complaint string, err error) error {
 }
 
 // ConfirmDamage returns nil if a file is to blame for its damage: all of it can be read, and decoding it again fails
-// again. Otherwise it fails with ErrIO, or with another cause that is not the file. If an output of so many frames is to
-// be published, it decodes all of the file, and also fails if there are more. A negative number is for no output.
+// again. Otherwise it fails with ErrIO, or with another cause that is not the file. If an output of so many frames is
+// to be published, it decodes all of the file, and also fails if there are more. A negative number is for no output.
 func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, frames int) error {
 	if err := CheckReadable(ctx, info.Path); err != nil {
 		return err
