@@ -179,18 +179,19 @@ func (a *attempt) process(ctx context.Context) error {
 	a.summary = sink.summary
 	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
 		a.reader.Close()
-		if passing := a.confirm(ctx, err); passing != nil {
+		if passing := a.confirm(ctx, err, -1); passing != nil {
 			return passing
 		}
 	}
 	return err
 }
 
-// confirm fails if something else than the file is to blame for the damage.
-func (a *attempt) confirm(ctx context.Context, damage error) error {
+// confirm fails if something else than the file is to blame for the damage. frames are those of an output that is to be
+// published, negative for none.
+func (a *attempt) confirm(ctx context.Context, damage error, frames int) error {
 	a.logger.Info("video seems damaged: it is read and decoded again, to tell damage from a fault that passes",
 		zap.NamedError("damage", damage))
-	err := a.Tools.ConfirmDamage(ctx, a.plan.Info(), readOptions(a.Config), a.summary.Frames)
+	err := a.Tools.ConfirmDamage(ctx, a.plan.Info(), readOptions(a.Config), frames)
 	if err != nil {
 		return fmt.Errorf("%w (at first: %s)", err, damage.Error())
 	}
@@ -200,7 +201,7 @@ func (a *attempt) confirm(ctx context.Context, damage error) error {
 // finish completes the output and its companion files under their temporary names.
 func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
 	if damage := a.reader.Damage(); damage != nil {
-		if err := a.confirm(ctx, damage); err != nil {
+		if err := a.confirm(ctx, damage, a.summary.Frames); err != nil {
 			return nil, err
 		}
 		a.salvaged(damage)

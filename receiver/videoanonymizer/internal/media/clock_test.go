@@ -4,6 +4,7 @@
 package media
 
 import (
+	"errors"
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
@@ -264,7 +265,7 @@ func TestResumeWithRepairedTimes(t *testing.T) {
 				defer r.Close()
 				for {
 					f, err := r.Next()
-					if err == io.EOF {
+					if errors.Is(err, io.EOF) {
 						return times, frames
 					}
 					require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -39,7 +40,8 @@ func (t Tools) readTimes(ctx context.Context, info Info) (times []time.Duration,
 	args := append([]string{"-hide_banner", "-loglevel", "fatal"}, inputArgs(info.limits)...)
 	args = append(args, "-select_streams", strconv.Itoa(info.StreamIndex), "-show_entries", "frame=best_effort_timestamp",
 		"-of", "csv=p=0", "-i", inputURL)
-	_, err = stream(ctx, t.FFprobe, args, f, info.limits.reading(), func(r io.Reader) error {
+	// What does not decode is a row of its own, so that an error of ffprobe only ends the list.
+	_, _ = stream(ctx, t.FFprobe, args, f, info.limits.reading(), func(r io.Reader) error {
 		lines := bufio.NewReaderSize(r, 64<<10)
 		for {
 			line, err := readLine(lines)
@@ -50,7 +52,7 @@ func (t Tools) readTimes(ctx context.Context, info Info) (times []time.Duration,
 				}
 				times = append(times, at)
 			}
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			if err != nil {
@@ -61,7 +63,7 @@ func (t Tools) readTimes(ctx context.Context, info Info) (times []time.Duration,
 	if ctx.Err() != nil {
 		return nil, fileError(info.Path, context.Cause(ctx), "")
 	}
-	return times, nil // what does not decode is a row of its own
+	return times, nil
 }
 
 // timing compares the times of the frames of a source with those of its output.

@@ -46,7 +46,12 @@ var passing = []struct {
 	{"Could not allocate memory", ErrTool}, // these are ffmpeg's own words
 	{"Failed to allocate", ErrTool},
 	{"get_buffer() failed", ErrTool},
-	{"get_encode_buffer() failed", ErrTool},
+	{"is out of memory", ErrTool},
+	{"get_encode_buffer() failed", ErrTool}, // of our raw output, which takes any frame
+	{"encoder_init failed", ErrTool},
+	{"Error initializing output stream", ErrTool},
+	{"Error while opening encoder", ErrTool},
+	{"to the encoder", ErrTool},
 	{"Resource temporarily unavailable", ErrTool},
 	{"Too many open files", ErrTool},
 	{"error while loading shared libraries", ErrTool},
@@ -80,9 +85,9 @@ var crashes = []syscall.Signal{syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS,
 func passingFault(complaint string, err error) error {
 	var exit *exec.ExitError
 	switch {
-	case errors.Is(err, ErrTool), err != nil && !errors.As(err, &exit): // it did not start, or could not be waited for
+	case errors.Is(err, ErrTool), errors.Is(err, ErrStalled), errors.As(err, new(syscall.Errno)): // no exit
 		return ErrTool
-	case err == nil:
+	case !errors.As(err, &exit):
 		return passingComplaint(complaint)
 	}
 	status, _ := exit.Sys().(syscall.WaitStatus)
@@ -100,20 +105,19 @@ func passingFault(complaint string, err error) error {
 }
 
 // ConfirmDamage returns nil if a file is to blame for its damage: all of it can be read, and decoding it again fails
-// again. Otherwise it fails with ErrIO, or with another cause that is not the file. With opts.Salvage it decodes all of
-// the file, and also fails if there are more than frames, which is how many were decoded before.
+// again. Otherwise it fails with ErrIO, or with another cause that is not the file. If an output of so many frames is
+// to be published, it decodes all of the file, and also fails if there are more. A negative number is for no output.
 func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, frames int) error {
 	if err := CheckReadable(ctx, info.Path); err != nil {
 		return err
 	}
-	salvaged := opts.Salvage
 	opts.Salvage, opts.from, opts.around = true, 0, nil // what follows the first complaint may name its cause
 	r, err := t.Open(ctx, info, opts)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	for left := confirming; salvaged || left > 0; {
+	for left := confirming; frames >= 0 || left > 0; {
 		frame, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
@@ -125,7 +129,7 @@ func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, f
 			return err
 		}
 		frame.Release()
-		if salvaged && r.index > frames {
+		if frames >= 0 && r.index > frames {
 			return fileError(info.Path, ErrIO, "%d frames could be decoded before, now it is more", frames)
 		}
 		if r.Damage() != nil {

@@ -130,7 +130,15 @@ func TestConfirmDamage(t *testing.T) {
 				return info, frames, damage
 			}
 			tools := testTools(t)
+			published := func(frames int) int {
+				if salvage {
+					return frames
+				}
+				return -1
+			}
 			info, frames, _ := read(tools, truncated)
+			truncatedInfo, truncatedFrames := info, frames
+			frames = published(frames)
 			require.NoError(t, tools.ConfirmDamage(t.Context(), info, opts, frames), "the file is truncated")
 
 			// A disk that returns less once, without a word, to the decoder.
@@ -138,9 +146,14 @@ func TestConfirmDamage(t *testing.T) {
 				`case "$*" in *showinfo*) if mkdir %q 2>/dev/null; then exec 3<%q; fi;; esac; exec $tool "$@"`,
 				filepath.Join(t.TempDir(), "once"), truncated))
 			info, frames, _ = read(once, whole)
+			frames = published(frames)
 			err := once.ConfirmDamage(t.Context(), info, opts, frames)
 			require.ErrorIs(t, err, ErrIO)
 			assert.False(t, Permanent(err), "%v", err)
+
+			if salvage { // as if the end had been read now
+				require.ErrorIs(t, tools.ConfirmDamage(t.Context(), truncatedInfo, opts, truncatedFrames-1), ErrIO)
+			}
 
 			// A server that is down whenever a part is read, which complains only after the decoder did.
 			down := wrapped(t, fmt.Sprintf(`case "$*" in *showinfo*) exec 3<%q; $tool "$@"
@@ -163,7 +176,7 @@ func TestOutOfMemory(t *testing.T) {
 	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=1920x1080:r=25:d=1 "+quick)
 	info, err := testTools(t).Probe(t.Context(), in, Limits{})
 	require.NoError(t, err)
-	for _, kib := range []int{100_000, 200_000, 280_000, 300_000, 320_000, 350_000, 400_000} {
+	for _, kib := range []int{100_000, 200_000, 280_000, 300_000, 315_000, 330_000, 345_000, 360_000, 400_000} {
 		t.Run(fmt.Sprint(kib), func(t *testing.T) {
 			tools := wrapped(t, fmt.Sprintf("ulimit -v %d; exec $tool \"$@\"", kib))
 			if _, err := tools.Probe(t.Context(), in, Limits{}); err != nil {
@@ -173,6 +186,9 @@ func TestOutOfMemory(t *testing.T) {
 				opts := ReadOptions{Salvage: salvage}
 				frames, damage, err := readAll(t, tools, info, opts)
 				if damage != nil {
+					if !salvage {
+						frames = -1
+					}
 					err = tools.ConfirmDamage(t.Context(), info, opts, frames)
 				}
 				if frames < 25 {

@@ -47,9 +47,9 @@ type WriteOptions struct {
 	_ struct{}
 }
 
-// PixelFormatAuto, as WriteOptions.PixelFormat, replaces h264 with more than 8 bits or other chroma than 4:2:0, which
-// few players decode: by 8 bits and 4:2:0, or, for HDR, by h265 with 10 bits. Odd sizes stay as they are. It does not
-// concern other codecs that were asked for, nor h264 if it is asked for as the source's own.
+// PixelFormatAuto is the value of WriteOptions.PixelFormat that replaces h264 with more than 8 bits or other chroma
+// than 4:2:0, which few players decode: by 8 bits and 4:2:0, or, for HDR, by h265 with 10 bits. Odd sizes stay as
+// they are. It does not concern other codecs that were asked for, nor h264 if it is asked for as the source's own.
 const PixelFormatAuto = "auto"
 
 // PixelFormats returns the values of WriteOptions.PixelFormat.

@@ -207,8 +207,8 @@ func (c *streamChoice) findPreviews(ctx context.Context) error {
 	return nil
 }
 
-// sample decodes the beginning of a stream: small gray frames, fewer or none if it does not decode. It fails if something
-// other than the file prevents that.
+// sample decodes the beginning of a stream: small gray frames, fewer or none if it does not decode. It fails if
+// something other than the file prevents that.
 func (c *streamChoice) sample(ctx context.Context, s *probedStream) ([]byte, error) {
 	f, err := c.info.openAgain()
 	if err != nil {

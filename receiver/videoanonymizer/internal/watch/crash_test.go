@@ -277,6 +277,7 @@ func TestKeepSourceAfterCrash(t *testing.T) {
 			require.NoError(t, job.Publish())
 			r.crash()
 			r.start()
+			r.dispose()
 			r.idle()
 			assert.Equal(t, []string{"walk.mkv"}, tree(t, r.in))
 		})
