@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,7 +65,7 @@ func TestLostPacketIsReported(t *testing.T) {
 	require.NoError(t, err)
 	const packet = 188
 	middle := len(text) / packet / 2 * packet
-	lost := append(text[:middle:middle], text[middle+packet:]...)
+	lost := slices.Concat(text[:middle], text[middle+packet:])
 	require.NoError(t, os.WriteFile(filepath.Join(r.in, "lost.ts"), lost, 0o600))
 	attributes := r.awaitLog(t, "finished", "lost.ts").Attributes().AsRaw()
 	assert.EqualValues(t, 100, attributes["anonymizer.video.frames"])
