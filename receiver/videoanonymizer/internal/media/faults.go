@@ -130,6 +130,9 @@ func (f *faults) add(line []byte) {
 	case f.device && slices.ContainsFunc(deviceFaults, contains):
 		f.fail(text, ErrTool)
 		return
+	case slices.ContainsFunc(rawFaults, contains):
+		f.fail(text, ErrTool)
+		return
 	}
 	if cause := passingComplaint(text); cause != nil {
 		f.fail(text, cause)

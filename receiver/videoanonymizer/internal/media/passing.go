@@ -47,15 +47,14 @@ var passing = []struct {
 	{"Failed to allocate", ErrTool},
 	{"get_buffer() failed", ErrTool},
 	{"is out of memory", ErrTool},
-	{"get_encode_buffer() failed", ErrTool}, // of our raw output, which takes any frame
-	{"encoder_init failed", ErrTool},
-	{"Error initializing output stream", ErrTool},
-	{"Error while opening encoder", ErrTool},
-	{"to the encoder", ErrTool},
 	{"Resource temporarily unavailable", ErrTool},
 	{"Too many open files", ErrTool},
 	{"error while loading shared libraries", ErrTool},
 }
+
+// rawFaults are what ffmpeg says if it cannot write raw frames, which any file's are.
+var rawFaults = []string{"get_encode_buffer() failed", "encoder_init failed", "Error initializing output stream",
+	"Error while opening encoder", "to the encoder"}
 
 // passingComplaint returns the cause of a complaint that no content of a file explains, or nil.
 func passingComplaint(text string) error {

@@ -398,16 +398,10 @@ func TestCancelBlockedCalls(t *testing.T) {
 
 // TestCancelWrapper is TestCancelBlockedCalls with a wrapper that stays, and ffmpeg below it.
 func TestCancelWrapper(t *testing.T) {
-	pids := filepath.Join(t.TempDir(), "pids")
-	testCancelBlockedCalls(t, fmt.Sprintf("sh -c 'echo $$ >>%s; exec sleep 1000'\nexit $?", pids))
-	text, err := os.ReadFile(pids)
-	require.NoError(t, err)
-	started := strings.Fields(string(text))
-	assert.NotEmpty(t, started)
-	for _, pid := range started {
-		assert.Eventually(t, func() bool { return !runs(pid) }, 10*time.Second, 10*time.Millisecond,
-			"what the wrapper started ends with it")
-	}
+	duration := fmt.Sprintf("1000.%d", os.Getpid()) // no other process sleeps as long
+	testCancelBlockedCalls(t, "sleep "+duration+"\nexit $?")
+	assert.Eventually(t, func() bool { return !runs(t, "sleep\x00"+duration+"\x00") }, 10*time.Second,
+		10*time.Millisecond, "what the wrapper started ends with it")
 }
 
 // TestCancelDetachedChild: what a wrapper starts in another session, out of reach, does not hold up anything for long.
@@ -418,10 +412,14 @@ func TestCancelDetachedChild(t *testing.T) {
 	testCancelBlockedCalls(t, "setsid -w sleep 30")
 }
 
-// runs tells whether a process exists and is not a zombie.
-func runs(pid string) bool {
-	stat, err := os.ReadFile("/proc/" + pid + "/stat")
-	return err == nil && !strings.Contains(string(stat), ") Z ")
+// runs tells whether a process of this command line exists. Those of zombies are empty.
+func runs(t *testing.T, command string) bool {
+	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	return slices.ContainsFunc(paths, func(path string) bool {
+		text, err := os.ReadFile(path)
+		return err == nil && string(text) == command
+	})
 }
 
 func testCancelBlockedCalls(t *testing.T, script string) {
