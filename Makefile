@@ -114,8 +114,8 @@ unit-test: ## Run the short tests of one module: make unit-test MODULE=processor
 	$(GO) -C $(MODULE) test -short ./...
 
 .PHONY: e2e
-e2e: ## Test the built programs on real footage (after make models footage build)
-	$(GO) test -count=1 ./test/...
+e2e: ## Test the root module: the built programs on real footage (after make models footage build)
+	$(GO) test -count=1 ./internal/... ./test/...
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(EDITORCONFIG_CHECKER) chlog-validate ## Run the linters on all modules
