@@ -183,8 +183,19 @@ func (r *review) finish(ctx context.Context) (companions []watch.Companion, err 
 	return companions, nil
 }
 
-func (r *review) drawSheet(ctx context.Context, path string) error {
-	return report.WriteSheet(ctx, r.Tools, r.job.Temp, path, r.recorder.Weakest(), r.Config.Report.Tiles)
+// sheetAttempts is how often a contact sheet is tried: what ends its decoder, such as a signal, may be gone the next
+// time.
+const sheetAttempts = 3
+
+func (r *review) drawSheet(ctx context.Context, path string) (err error) {
+	for range sheetAttempts {
+		err = report.WriteSheet(ctx, r.Tools, r.job.Temp, path, r.recorder.Weakest(), r.Config.Report.Tiles)
+		if err == nil || ctx.Err() != nil || errors.Is(err, report.ErrNothingToShow) || media.Permanent(err) {
+			return err
+		}
+		_ = os.Remove(path)
+	}
+	return err
 }
 
 func (r *review) writeReport(ctx context.Context, path string) error {
