@@ -79,9 +79,17 @@ func decodeCheckpoint(text []byte) (c checkpoint, err error) {
 
 func (c checkpoint) digest() (string, error) {
 	c.SHA256 = ""
-	text, err := json.Marshal(c)
+	return digestJSON(c)
+}
+
+// digestJSON returns the SHA-256 digest of v as JSON, in hex.
+func digestJSON(v any) (string, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
 	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), err
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // executable is the digest of the running program. Its version is not enough: builds of the same version differ.
@@ -99,7 +107,7 @@ func (v *video) fingerprint() (string, error) {
 	cfg := *v.Config
 	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
 	cfg.Telemetry, cfg.Metrics = config.Telemetry{}, metadata.MetricsConfig{}
-	text, err := json.Marshal(struct {
+	sum, err := digestJSON(struct {
 		Program, Runtime string
 		Config           config.Config
 		Models           []report.Model
@@ -110,8 +118,7 @@ func (v *video) fingerprint() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	return sum, nil
 }
 
 func (v *video) checkpointPath() string { return v.job.TempFor(".checkpoint.json") }

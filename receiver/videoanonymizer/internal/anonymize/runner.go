@@ -106,7 +106,7 @@ func (v *video) interrupted(cause error) {
 
 func (v *video) failed(cause error) error {
 	reason, temporary := classify(cause)
-	retried := temporary && v.job.Attempt < v.Config.Retry.MaxAttempts
+	retried := temporary && !v.job.LastAttempt()
 	v.span.Failed(cause, reason, retried)
 	v.logger.Error("video failed: its source is untouched and there is no output", zap.String("reason", reason),
 		zap.Bool("retried", retried), zap.Int("attempt", v.job.Attempt), zap.Error(cause))

@@ -216,6 +216,9 @@ func (j *Job) Fail(reason string, cause error) error {
 	return j.giveUp()
 }
 
+// LastAttempt tells whether Retry would give the file up instead.
+func (j *Job) LastAttempt() bool { return j.Attempt >= j.watcher.opts.Retry.MaxAttempts }
+
 // Retry records that the attempt failed, as Fail does, but for a cause that may pass: the file is tried again after a
 // wait, up to Retry.MaxAttempts times. keep leaves the temporary files to the next attempt; the last one removes them
 // in any case.
@@ -224,12 +227,11 @@ func (j *Job) Retry(reason string, cause error, keep bool) error {
 		return nil
 	}
 	j.failed(reason, cause)
-	retry := j.watcher.opts.Retry
-	if j.Attempt >= retry.MaxAttempts {
+	if j.LastAttempt() {
 		j.entry.GaveUp = true
 		return j.giveUp()
 	}
-	defer j.requeue(backoff(retry, j.Attempt))
+	defer j.requeue(backoff(j.watcher.opts.Retry, j.Attempt))
 	j.entry.State = statePending
 	if keep {
 		return j.watcher.journal.put(j.entry)
