@@ -72,8 +72,13 @@ func (m Metrics) Sum(name string, labels Labels) float64 {
 // SpanDurations is the histogram of a span's durations, in milliseconds, from span_metrics, over all models; nil if
 // there is none.
 func (m Metrics) SpanDurations(span string) *dto.Histogram {
+	return m.Histogram("traces_span_metrics_duration_milliseconds", Labels{"span_name": span})
+}
+
+// Histogram adds up matching histograms, which have the same buckets; it is nil if there are none.
+func (m Metrics) Histogram(name string, labels Labels) *dto.Histogram {
 	var sum *dto.Histogram
-	for _, series := range m.Series("traces_span_metrics_duration_milliseconds", Labels{"span_name": span}) {
+	for _, series := range m.Series(name, labels) {
 		sum = add(sum, series.GetHistogram())
 	}
 	return sum
