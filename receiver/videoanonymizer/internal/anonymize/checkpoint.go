@@ -26,6 +26,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -33,7 +34,7 @@ import (
 
 const (
 	// warmUp is how far before its first missing frame a resumed video is analyzed, in addition to twice the
-	// look-ahead: by then, people are tracked again. checkBoundary verifies that.
+	// look-ahead and the time between two surveys: by then, people are tracked again. checkBoundary verifies that.
 	warmUp = 3 * time.Second
 	// boundaryTolerance is how far, in pixels, a mask at the boundary may be from where it was: sums are added up in
 	// another order.
@@ -175,10 +176,10 @@ func (v *video) saveCheckpoint(c checkpoint) error {
 // resumeAt returns the frame at which analysis resumes, given the PTS of the frames that are done: one that was
 // analyzed before, far enough back that people are tracked again by the first missing frame.
 func (v *video) resumeAt(done []int64, info media.Info) int {
-	back := warmUp + 2*v.Config.LookAhead
+	back := warmUp + 2*v.Config.LookAhead + v.Config.Detector.Survey.Interval
 	last := done[len(done)-1]
 	first := sort.Search(len(done), func(i int) bool { return info.TimeOf(last)-info.TimeOf(done[i]) <= back })
-	return first - first%v.Config.DetectEvery
+	return first - first%pipeline.Every(v.Config.DetectEvery)
 }
 
 // checkBoundary makes sure that the last frame that was written would be masked the same way now: then nobody is lost

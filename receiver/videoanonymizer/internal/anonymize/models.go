@@ -16,6 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -25,12 +26,11 @@ const libraryEnv = "ONNXRUNTIME_LIBRARY"
 
 // Models are the configured models, opened.
 type Models struct {
-	detector  vision.Detector
-	faces     vision.FaceDetector // nil if not configured
-	pose      vision.PoseEstimator
-	segmenter vision.Segmenter // nil with method heads
-	sessions  []inference.Session
-	used      []report.Model
+	quick, full, turned pipeline.Look // full and turned are zero without surveys
+	pose                vision.PoseEstimator
+	segmenter           vision.Segmenter // nil with method heads
+	sessions            []inference.Session
+	used                []report.Model
 }
 
 // CheckModels tells whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's
@@ -47,26 +47,38 @@ func CheckModels(cfg *config.Config) error {
 			errs = append(errs, fmt.Errorf("inference::provider: %w", err))
 		}
 	}
-	check := func(key, name string) {
-		if err := verifyModel(directory, name); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+	for _, used := range modelsOf(cfg) {
+		if err := verifyModel(directory, used.name); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", used.key, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// usedModel is a model and the key of the configuration that names it.
+type usedModel struct{ key, name string }
+
+// modelsOf lists the models that the configuration needs.
+func modelsOf(cfg *config.Config) (used []usedModel) {
+	add := func(key string, names ...string) {
+		for _, name := range names {
+			if name != "" {
+				used = append(used, usedModel{key, name})
+			}
 		}
 	}
 	detector := rolesOf(cfg.Detector)
-	if detector.Model != "" {
-		check("detector::model", detector.Model)
+	add("detector::model", detector.Model)
+	add("detector::also", detector.Also...)
+	if detector.Survey.Enabled {
+		add("detector::survey::also", detector.Survey.Also...)
 	}
-	for _, name := range detector.Also {
-		check("detector::also", name)
-	}
-	if detector.Faces != "" {
-		check("detector::faces", detector.Faces)
-	}
-	check("pose::model", cfg.Pose.Model)
+	add("detector::faces", detector.Faces)
+	add("pose::model", cfg.Pose.Model)
 	if cfg.Mask.Method == mask.Whitelist {
-		check("segmentation::model", cfg.Segmentation.Model)
+		add("segmentation::model", cfg.Segmentation.Model)
 	}
-	return errors.Join(errs...)
+	return used
 }
 
 // openRuntime loads ONNX Runtime, and returns the models' directory, or "" if there is none.
@@ -99,122 +111,191 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 	if err != nil {
 		return nil, err
 	}
-	loaded, detector := &Models{}, rolesOf(cfg.Detector)
-	open := func(key, name string) (inference.Session, models.Model, error) {
-		path, model, err := findModel(directory, name)
-		if err != nil {
-			return nil, model, fmt.Errorf("%s: %w", key, err)
+	o := &opener{cfg: cfg, detector: rolesOf(cfg.Detector), opened: map[string]openedModel{}}
+	var errs []error
+	for _, used := range modelsOf(cfg) {
+		if err := o.open(directory, used); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", used.key, err))
 		}
-		session, err := onnx.Open(path, sessionOptions(cfg))
-		if err != nil {
-			return nil, model, fmt.Errorf("%s: %w", key, err)
-		}
-		loaded.sessions = append(loaded.sessions, session)
-		file, err := report.Identify(context.Background(), path)
-		loaded.used = append(loaded.used, report.Model{Key: key, Name: cmp.Or(model.Name, file.Name), SHA256: file.SHA256})
-		return session, model, err
 	}
-	err = errors.Join(
-		loaded.openDetectors(detector, open),
-		loaded.openFaces(detector, open),
-		loaded.openPose(cfg.Pose, open),
-		loaded.openSegmenter(cfg, open),
-	)
-	if err != nil {
-		return nil, errors.Join(err, loaded.Close())
+	if len(errs) == 0 {
+		errs = append(errs, o.openQuick(), o.openSurvey(), o.openPose(), o.openSegmenter())
 	}
-	return loaded, nil
+	if err := errors.Join(errs...); err != nil {
+		return nil, errors.Join(err, o.models.Close())
+	}
+	return &o.models, nil
 }
 
-type openFunc func(key, name string) (inference.Session, models.Model, error)
+// opener opens the models of a configuration, each once, whatever looks use it.
+type opener struct {
+	cfg      *config.Config
+	detector config.Detector
+	opened   map[string]openedModel
+	models   Models
+}
 
-func (m *Models) openDetectors(cfg config.Detector, open openFunc) error {
-	var detectors []vision.Detector
-	add := func(key, name string, opts func(models.Model) vision.DetectorOptions) error {
-		session, model, err := open(key, name)
-		if err != nil {
-			return err
-		}
-		detector, err := vision.NewDetector(model.Family, session, opts(model))
-		detectors = append(detectors, detector)
-		return err
-	}
-	var err error
-	if cfg.Model != "" {
-		err = add("detector::model", cfg.Model, func(models.Model) vision.DetectorOptions {
-			return vision.DetectorOptions{
-				ScoreThreshold:     float32(cfg.ScoreThreshold),
-				CandidateThreshold: float32(cfg.CandidateThreshold),
-				OverlapThreshold:   float32(cfg.OverlapThreshold),
-				LongSide:           cfg.InputSize.LongSide,
-				Width:              cfg.InputSize.Width,
-				Height:             cfg.InputSize.Height,
-				Tiles:              cfg.Tiles,
-			}
-		})
-	}
-	for _, name := range cfg.Also {
-		err = errors.Join(err, add("detector::also", name, func(model models.Model) vision.DetectorOptions {
-			return vision.DetectorOptions{
-				ScoreThreshold:   cmp.Or(model.Thresholds.Score, float32(cfg.ScoreThreshold)),
-				OverlapThreshold: float32(cfg.OverlapThreshold),
-				Tiles:            cfg.Tiles,
-			}
-		}))
-	}
+type openedModel struct {
+	models.Model
+	session inference.Session
+}
+
+func (o *opener) open(directory string, used usedModel) error {
+	path, model, err := findModel(directory, used.name)
 	if err != nil {
 		return err
 	}
-	m.detector = vision.NewUnion(detectors, float32(cfg.OverlapThreshold), float32(cfg.MinPersonSize))
+	file, err := report.Identify(context.Background(), path)
+	if err != nil {
+		return err
+	}
+	o.models.used = append(o.models.used,
+		report.Model{Key: used.key, Name: cmp.Or(model.Name, file.Name), SHA256: file.SHA256})
+	if _, ok := o.opened[used.name]; ok {
+		return nil
+	}
+	session, err := onnx.Open(path, sessionOptions(o.cfg))
+	if err != nil {
+		return err
+	}
+	o.models.sessions = append(o.models.sessions, session)
+	o.opened[used.name] = openedModel{model, session}
 	return nil
 }
 
-// faceOverlap is the overlap (intersection over union) from which two boxes are the same face; the value is from
-// BlazeFace's authors.
-const faceOverlap = 0.3
-
-func (m *Models) openFaces(cfg config.Detector, open openFunc) error {
-	if cfg.Faces == "" {
-		return nil
+// openQuick opens what looks at every analyzed frame.
+func (o *opener) openQuick() error {
+	cfg := o.detector
+	var union detectors
+	if cfg.Model != "" {
+		union.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{
+			ScoreThreshold:     float32(cfg.ScoreThreshold),
+			CandidateThreshold: float32(cfg.CandidateThreshold),
+			LongSide:           cfg.InputSize.LongSide,
+			Width:              cfg.InputSize.Width,
+			Height:             cfg.InputSize.Height,
+			Tiles:              cfg.Tiles,
+		}))
 	}
-	session, model, err := open("detector::faces", cfg.Faces)
-	if err == nil {
-		m.faces, err = vision.NewFaceDetector(model.Family, session, vision.FaceOptions{
-			ScoreThreshold:   float32(cfg.FaceThreshold),
-			OverlapThreshold: faceOverlap,
-			Tiles:            cfg.Tiles,
-		})
+	for _, name := range cfg.Also {
+		union.add(o.newDetector("detector::also", name, vision.DetectorOptions{Tiles: cfg.Tiles}))
 	}
-	return err
+	faces, err := o.newFaces(vision.FaceOptions{Tiles: cfg.Tiles})
+	o.models.quick = pipeline.Look{Detector: union.join(cfg), Faces: faces}
+	return errors.Join(union.err, err)
 }
 
-func (m *Models) openPose(cfg config.Pose, open openFunc) error {
-	session, model, err := open("pose::model", cfg.Model)
-	if err == nil {
-		m.pose, err = vision.NewPoseEstimator(model.Family, session, vision.PoseOptions{
-			MaxPeoplePerBatch: cfg.MaxPeoplePerBatch,
-			BoxScale:          float32(cfg.BoxScale),
-		})
+const (
+	// surveyCandidate is the score 0..1 from which someone whom a survey found counts if a pose, a face or a track
+	// confirms it.
+	surveyCandidate = 0.25
+	// turnedScore is the score 0..1 from which someone found in a turned frame counts: furniture turned on its side
+	// looks like people more often than upright.
+	turnedScore = 0.5
+)
+
+// openSurvey opens what surveys use besides.
+func (o *opener) openSurvey() error {
+	cfg := o.detector
+	if !cfg.Survey.Enabled {
+		return nil
 	}
-	return err
+	var full, turned detectors
+	if cfg.Model != "" {
+		candidate := float32(surveyCandidate)
+		if c := float32(cfg.CandidateThreshold); c > 0 {
+			candidate = min(candidate, c)
+		}
+		full.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{
+			ScoreThreshold: float32(cfg.ScoreThreshold), CandidateThreshold: candidate, HalfSize: true,
+		}))
+		turned.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{ScoreThreshold: turnedScore}))
+	}
+	for _, name := range cfg.Survey.Also {
+		full.add(o.newDetector("detector::survey::also", name, vision.DetectorOptions{}))
+	}
+	faces, err := o.newFaces(vision.FaceOptions{HalfSize: true})
+	o.models.full = pipeline.Look{Detector: full.join(cfg), Faces: faces}
+	if cfg.Survey.Turned {
+		o.models.turned = pipeline.Look{Detector: turned.join(cfg), Faces: o.models.quick.Faces}
+	}
+	return errors.Join(full.err, turned.err, err)
+}
+
+// detectors are those of one look.
+type detectors struct {
+	all []vision.Detector
+	err error
+}
+
+func (d *detectors) add(detector vision.Detector, err error) {
+	d.all, d.err = append(d.all, detector), errors.Join(d.err, err)
+}
+
+// join returns a detector that finds what any of them finds; nil if there is none.
+func (d *detectors) join(cfg config.Detector) vision.Detector {
+	if len(d.all) == 0 {
+		return nil
+	}
+	return vision.NewUnion(d.all, float32(cfg.OverlapThreshold), float32(cfg.MinPersonSize))
+}
+
+// newDetector returns an opened model. Without a threshold in the options, the catalog's applies.
+func (o *opener) newDetector(key, name string, opts vision.DetectorOptions) (vision.Detector, error) {
+	model := o.opened[name]
+	opts.ScoreThreshold = cmp.Or(opts.ScoreThreshold, model.Thresholds.Score, float32(o.detector.ScoreThreshold))
+	opts.OverlapThreshold = float32(o.detector.OverlapThreshold)
+	detector, err := vision.NewDetector(model.Family, model.session, opts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return detector, nil
+}
+
+// newFaces returns the model that finds faces, nil if none is configured.
+func (o *opener) newFaces(opts vision.FaceOptions) (vision.FaceDetector, error) {
+	if o.detector.Faces == "" {
+		return nil, nil
+	}
+	model := o.opened[o.detector.Faces]
+	opts.ScoreThreshold, opts.OverlapThreshold = float32(o.detector.FaceThreshold), vision.FaceOverlap
+	faces, err := vision.NewFaceDetector(model.Family, model.session, opts)
+	if err != nil {
+		return nil, fmt.Errorf("detector::faces: %w", err)
+	}
+	return faces, nil
+}
+
+func (o *opener) openPose() (err error) {
+	cfg := o.cfg.Pose
+	model := o.opened[cfg.Model]
+	o.models.pose, err = vision.NewPoseEstimator(model.Family, model.session, vision.PoseOptions{
+		MaxPeoplePerBatch: cfg.MaxPeoplePerBatch,
+		BoxScale:          float32(cfg.BoxScale),
+	})
+	if err != nil {
+		return fmt.Errorf("pose::model: %w", err)
+	}
+	return nil
 }
 
 // silhouetteScore is the probability from which a pixel belongs to a person. It is below one half: in doubt, it does.
 const silhouetteScore = 0.3
 
-func (m *Models) openSegmenter(cfg *config.Config, open openFunc) error {
-	if cfg.Mask.Method != mask.Whitelist {
+func (o *opener) openSegmenter() (err error) {
+	if o.cfg.Mask.Method != mask.Whitelist {
 		return nil
 	}
-	session, model, err := open("segmentation::model", cfg.Segmentation.Model)
-	if err == nil {
-		m.segmenter, err = vision.NewSegmenter(model.Family, session, vision.SegmenterOptions{
-			ScoreThreshold:    silhouetteScore,
-			MaxPeoplePerBatch: cfg.Pose.MaxPeoplePerBatch,
-			BoxScale:          float32(cfg.Pose.BoxScale),
-		})
+	model := o.opened[o.cfg.Segmentation.Model]
+	o.models.segmenter, err = vision.NewSegmenter(model.Family, model.session, vision.SegmenterOptions{
+		ScoreThreshold:    silhouetteScore,
+		MaxPeoplePerBatch: o.cfg.Pose.MaxPeoplePerBatch,
+		BoxScale:          float32(o.cfg.Pose.BoxScale),
+	})
+	if err != nil {
+		return fmt.Errorf("segmentation::model: %w", err)
 	}
-	return err
+	return nil
 }
 
 // Close frees the models.

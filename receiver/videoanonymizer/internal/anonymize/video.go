@@ -24,8 +24,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// frameMemory bounds the decoded frames of one video held at once: 80 frames of 1080p, 20 of 2160p.
-const frameMemory = 256 << 20
+// frameMemory bounds the decoded frames of one video held at once: 129 frames of 1080p, 32 of 2160p.
+const frameMemory = 384 << 20
 
 // video is one claimed file on its way to an outcome.
 type video struct {
@@ -158,13 +158,16 @@ func (a *attempt) process(ctx context.Context) error {
 	cfg := a.Config
 	sink := newSink(a)
 	err := pipeline.Run(ctx, a.reader, sink, pipeline.Options{
-		Detector:    a.Models.detector,
-		PoseModel:   a.Models.pose,
-		Faces:       a.Models.faces,
-		Segmenter:   a.Models.segmenter,
-		DetectEvery: cfg.DetectEvery,
-		Workers:     parallelInferences(cfg),
-		FrameMemory: frameMemory,
+		Quick:          a.Models.quick,
+		Full:           a.Models.full,
+		Turned:         a.Models.turned,
+		SurveyInterval: cfg.Detector.Survey.Interval,
+		Overlap:        float32(cfg.Detector.OverlapThreshold),
+		PoseModel:      a.Models.pose,
+		Segmenter:      a.Models.segmenter,
+		DetectEvery:    cfg.DetectEvery,
+		Workers:        parallelInferences(cfg),
+		FrameMemory:    frameMemory,
 		Track: track.Options{
 			LookAhead: cfg.LookAhead,
 			Geometry: mask.GeometryOptions{

@@ -45,7 +45,8 @@ type Config struct {
 	OnDamaged OnDamaged `mapstructure:"on_damaged"`
 	// Tools are the programs that decode and encode.
 	Tools Tools `mapstructure:"tools"`
-	// DetectEvery is the number of frames from one detection to the next; positions in between are interpolated.
+	// DetectEvery is the number of frames from one detection to the next; positions in between are interpolated. 0
+	// decides by the content of the frames.
 	DetectEvery int `mapstructure:"detect_every"`
 	// LookAhead is how long frames are held back, so that a person detected late is also masked in the frames before.
 	LookAhead time.Duration `mapstructure:"look_ahead"`

@@ -157,7 +157,7 @@ func TestLoadConfig(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
 			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{},
-				media.Limits{}, Detector{}, Pose{},
+				media.Limits{}, Detector{}, Survey{}, Pose{},
 				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, metadata.MetricConfig{})))
 		})
 	}
@@ -171,7 +171,7 @@ func TestInvalidConfig(t *testing.T) {
 	}{
 		{"videoanonymizer/nothing", []string{"watch::include: is required", "output::directory: is required"}},
 		{"videoanonymizer/top", []string{`recall: "high" is not known: use one of fast, balanced, thorough`,
-			"detect_every: 0", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
+			"detect_every: -1", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
 		{"videoanonymizer/watch", []string{"watch::include: a pattern is empty",
 			"watch::exclude: \"[\" is not a valid pattern", "poll_interval: 0s", "stable_for: -1s"}},
 		{"videoanonymizer/output", []string{

@@ -42,6 +42,22 @@ type Detector struct {
 	Tiles int `mapstructure:"tiles"`
 	// MinPersonSize in pixels: people whose box is smaller on its longer side are not masked.
 	MinPersonSize int `mapstructure:"min_person_size"`
+	// Survey is how people are found whom the look at every analyzed frame misses.
+	Survey Survey `mapstructure:"survey"`
+
+	_ struct{}
+}
+
+// Survey is a harder look at some frames. Where it finds someone whom the usual look misses, the frames around are
+// searched as hard.
+type Survey struct {
+	Enabled bool `mapstructure:"enabled"`
+	// Interval is the presentation time from one survey to the next; 0 surveys every analyzed frame.
+	Interval time.Duration `mapstructure:"interval"`
+	// Also lists more models that find people in surveys, written like Detector.Model.
+	Also []string `mapstructure:"also"`
+	// Turned also searches the frame turned by a quarter, a half and three quarters of a turn.
+	Turned bool `mapstructure:"turned"`
 
 	_ struct{}
 }
@@ -103,7 +119,8 @@ type Models struct {
 }
 
 func defaultDetector() Detector {
-	return Detector{Model: "nanodet-m", ScoreThreshold: 0.35, FaceThreshold: 0.6, OverlapThreshold: 0.6}
+	return Detector{Model: "nanodet-m", ScoreThreshold: 0.35, FaceThreshold: 0.6, OverlapThreshold: 0.6,
+		Survey: Survey{Also: []string{"movenet-multipose"}, Turned: true}}
 }
 
 func defaultPose() Pose {
@@ -167,17 +184,26 @@ func (c *Detector) validate() []error {
 	if c.Faces != "" {
 		errs = append(errs, validateModel("faces", c.Faces, models.FaceDetection))
 	}
-	for _, model := range c.Also {
-		if model == "" {
-			errs = append(errs, errors.New("also: a model is empty: write a name from the catalog "+
-				"such as centernet, or remove it"))
-		} else {
-			errs = append(errs, validateModel("also", model, models.PersonDetection))
-		}
-	}
+	errs = append(errs, validateModels("also", c.Also)...)
+	errs = append(errs, validateModels("survey::also", c.Survey.Also)...)
+	errs = append(errs, inRange("survey::interval", c.Survey.Interval, 0, 10*time.Second,
+		"a duration such as 2s; 0s surveys every analyzed frame"))
 	for _, side := range []int{c.InputSize.Width, c.InputSize.Height, c.InputSize.LongSide} {
 		if side != 0 {
 			errs = append(errs, inRange("input_size", side, 64, 4096, "pixels; 416 is the default, more finds smaller people"))
+		}
+	}
+	return errs
+}
+
+// validateModels accepts models that find people.
+func validateModels(key string, names []string) (errs []error) {
+	for _, name := range names {
+		if name == "" {
+			errs = append(errs, fmt.Errorf("%s: a model is empty: write a name from the catalog such as centernet, "+
+				"or remove it", key))
+		} else {
+			errs = append(errs, validateModel(key, name, models.PersonDetection))
 		}
 	}
 	return errs

@@ -5,6 +5,7 @@ package config
 
 import (
 	"fmt"
+	"time"
 
 	"go.opentelemetry.io/collector/confmap"
 
@@ -15,12 +16,13 @@ import (
 type Recall string
 
 const (
-	// Fast finds people only, wherever the detector is confident.
+	// Fast finds people who are near by, wherever the detector is confident.
 	Fast Recall = "fast"
-	// Balanced adds faces of undetected people. It keeps up with 1080p at 30 frames/s on two cores.
+	// Balanced searches frames as hard as their content demands: quickly where a few people are near by, harder where
+	// surveys find more, and as often as people move.
 	Balanced Recall = "balanced"
-	// Thorough analyzes every frame, at a larger size and in tiles too, and adds weak detections that a pose, a face
-	// or a track confirms. It is for footage that can wait.
+	// Thorough surveys every frame, and adds weak detections that a pose, a face or a track confirms. It is for footage
+	// that can wait.
 	Thorough Recall = "thorough"
 )
 
@@ -33,11 +35,14 @@ func (c *Config) setRecall(recall Recall) {
 	switch recall {
 	case Fast:
 		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 3, 0, "", 1
+		d.Survey.Enabled = false
 	case Balanced:
-		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 3, 0, "blazeface", 1
+		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 0, 0, "facemesh-detection-full", 1
+		d.Survey.Enabled, d.Survey.Interval = true, 2*time.Second
 	case Thorough:
-		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 1, 0.15, "blazeface", 2
+		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 1, 0.15, "facemesh-detection-full", 2
 		d.InputSize = InputSize{LongSide: 640}
+		d.Survey.Enabled, d.Survey.Interval = true, 0
 	}
 }
 

@@ -35,7 +35,8 @@ func (c *Config) Validate() error {
 		[]error{
 			oneOf("recall", c.Recall, recalls),
 			oneOf("on_damaged", c.OnDamaged, []OnDamaged{OnDamagedFail, OnDamagedSalvage}),
-			inRange("detect_every", c.DetectEvery, 1, 1000, "the number of frames from one detection to the next"),
+			inRange("detect_every", c.DetectEvery, 0, 1000, "the number of frames from one detection to the next; 0 decides by "+
+				"the content of the frames"),
 			inRange("look_ahead", c.LookAhead, time.Millisecond, 10*time.Second,
 				"a duration such as 1s; frames wait in memory that long"),
 			inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos processed at once"),
@@ -48,7 +49,7 @@ func (c *Config) validateWhitelist() (errs []error) {
 	if c.Mask.Method != mask.Whitelist {
 		return nil
 	}
-	if c.DetectEvery > 1 {
+	if c.DetectEvery != 1 {
 		errs = append(errs, fmt.Errorf("detect_every: %d leaves frames without silhouettes, "+
 			"which mask::method: whitelist needs: write 1, or remove it", c.DetectEvery))
 	}

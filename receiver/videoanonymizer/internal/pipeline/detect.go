@@ -10,109 +10,182 @@ import (
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// detect analyzes the frames that are due.
-func (r *run) detect() error {
-	for it := range r.due {
-		it.err = r.analyze(it)
-		if r.ctx.Err() != nil {
-			return r.ctx.Err()
+// analyze searches the frame at its level. A panic in a model's code costs the frame, which is then masked whole, and
+// never the collector.
+func (r *run) analyze(it *item) {
+	rec := &it.record
+	rec.Analyzed = true
+	rec.FailedStage = record.StageDetection
+	defer func() {
+		if p := recover(); p != nil {
+			it.err = fmt.Errorf("%w: frame %d: %v", errPanic, it.frame.Index, p)
 		}
-		close(it.analyzed)
+		it.seen = min(it.level, r.opts.highest())
+		rec.Look = it.seen.name()
+		if it.err == nil {
+			rec.FailedStage = ""
+		}
+	}()
+	for l := it.seen + 1; l <= min(it.level, r.opts.highest()) && it.err == nil; l++ {
+		it.err = r.look(it, l)
+	}
+}
+
+// look adds what a frame shows at a level that it was not searched at yet. Each detector sees what others miss, so if
+// one fails, the frame fails.
+func (r *run) look(it *item, l level) (err error) {
+	var people []vision.Person
+	var faces []vision.Face
+	switch l {
+	case quickLook:
+		people, faces, err = r.find(it, it.frame, r.opts.Quick)
+	case fullLook:
+		people, faces, err = r.find(it, it.frame, r.opts.Full)
+	case turnedLook:
+		people, faces, err = r.findTurned(it)
+	}
+	if err != nil {
+		return err
+	}
+	it.people = vision.Merge(it.people, people, r.opts.Overlap)
+	it.faces = vision.MergeFaces(it.faces, faces)
+	if err := r.estimatePoses(it, it.frame, it.people); err != nil {
+		return err
+	}
+	rec := &it.record
+	rec.Detected, rec.PosedPeople = len(it.people), 0
+	for _, p := range it.people {
+		if p.Pose != nil {
+			rec.PosedPeople++
+		}
+	}
+	rec.Found, rec.Faces = slices.Clone(it.people), slices.Clone(it.faces) // before the silhouettes, which are large
+	if err := r.segment(it); err != nil {
+		return err
+	}
+	known := it.heads
+	it.heads = track.Heads(observation(it), r.opts.Track.Geometry)
+	if l > quickLook {
+		if hidden := track.Unknown(it.heads, known); len(hidden) > 0 {
+			it.hidden, it.needs = append(it.hidden, hidden...), l
+		}
 	}
 	return nil
 }
 
-// analyze finds people and faces and estimates poses. A panic in a model's code costs the frame, which is then masked
-// whole, and never the collector.
-func (r *run) analyze(it *item) (err error) {
+// find finds people and faces in the frame, or in a turned copy.
+func (r *run) find(it *item, frame *media.Frame, look Look) (people []vision.Person, faces []vision.Face, err error) {
 	rec := &it.record
-	rec.FailedStage = record.StageDetection
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: frame %d: %v", errPanic, it.frame.Index, p)
-		}
-		if err == nil {
-			rec.FailedStage = ""
-		}
-	}()
-	rec.Detection.Start = time.Now()
-	found, err := r.findPeople(it)
-	rec.Detection.End = time.Now()
-	if err != nil {
-		return err
+	if look.Detector != nil {
+		err = it.timed(&rec.Detection, &rec.DetectionSteps, func() (vision.Steps, error) {
+			found, steps, err := look.Detector.Detect(r.ctx, frame)
+			for _, d := range found {
+				people = append(people, vision.Person{Detection: d})
+			}
+			return steps, err
+		})
 	}
-	rec.Detected = len(found)
-	it.people = make([]vision.Person, len(found))
-	for i, d := range found {
-		it.people[i].Detection = d
+	if err != nil || look.Faces == nil {
+		return people, nil, err
 	}
-	if err := r.estimatePoses(it, found); err != nil {
-		return err
-	}
-	rec.Found, rec.Faces = slices.Clone(it.people), it.faces // before the silhouettes, which are large
-	return r.segment(it, found)
+	err = it.timed(&rec.Detection, &rec.DetectionSteps, func() (steps vision.Steps, err error) {
+		faces, steps, err = look.Faces.DetectFaces(r.ctx, frame)
+		return steps, err
+	})
+	return people, faces, err
 }
 
-// findPeople finds people and faces. Each detector sees what others miss, so if one fails, the frame fails.
-func (r *run) findPeople(it *item) (people []vision.Detection, err error) {
-	rec := &it.record
-	people, rec.DetectionSteps, err = r.opts.Detector.Detect(r.ctx, it.frame)
-	if err != nil || r.opts.Faces == nil {
-		return people, err
-	}
-	var steps vision.Steps
-	it.faces, steps, err = r.opts.Faces.DetectFaces(r.ctx, it.frame)
-	rec.DetectionSteps.Add(steps)
-	return people, err
-}
-
-func (r *run) estimatePoses(it *item, found []vision.Detection) (err error) {
+// estimatePoses adds poses to the people who have none.
+func (r *run) estimatePoses(it *item, frame *media.Frame, people []vision.Person) error {
 	if r.opts.PoseModel == nil {
 		return nil
 	}
+	var found []vision.Detection
+	var missing []int
+	for i, p := range people {
+		if p.Pose == nil {
+			found, missing = append(found, p.Detection), append(missing, i)
+		}
+	}
 	rec := &it.record
 	rec.FailedStage = record.StagePose
-	rec.Pose.Start = rec.Detection.End
 	var poses []vision.Pose
-	poses, rec.PoseSteps, err = r.opts.PoseModel.Estimate(r.ctx, it.frame, found)
-	rec.Pose.End = time.Now()
+	err := it.timed(&rec.Pose, &rec.PoseSteps, func() (steps vision.Steps, err error) {
+		poses, steps, err = r.opts.PoseModel.Estimate(r.ctx, frame, found)
+		return steps, err
+	})
 	if err != nil {
 		return err
 	}
 	if len(poses) != len(found) {
 		return fmt.Errorf("the pose model returned %d poses for %d people", len(poses), len(found))
 	}
-	rec.PosedPeople = len(poses)
-	for i := range poses {
-		it.people[i].Pose = &poses[i]
+	for i, at := range missing {
+		people[at].Pose = &poses[i]
 	}
+	rec.FailedStage = record.StageDetection
 	return nil
 }
 
-// segment finds people's silhouettes. Its time counts toward the pose stage: both describe how a person is positioned.
-func (r *run) segment(it *item, found []vision.Detection) error {
+// segment finds the silhouettes of the people who have none. Its time counts toward the pose stage: both describe how a
+// person is positioned.
+func (r *run) segment(it *item) error {
 	if r.opts.Segmenter == nil {
 		return nil
 	}
+	var found []vision.Detection
+	var missing []int
+	for i, p := range it.people {
+		if p.Silhouette == nil {
+			found, missing = append(found, p.Detection), append(missing, i)
+		}
+	}
 	rec := &it.record
 	rec.FailedStage = record.StagePose
-	silhouettes, steps, err := r.opts.Segmenter.Segment(r.ctx, it.frame, found)
-	rec.PoseSteps.Add(steps)
-	rec.Pose.End = time.Now()
+	var silhouettes []vision.Silhouette
+	err := it.timed(&rec.Pose, &rec.PoseSteps, func() (steps vision.Steps, err error) {
+		silhouettes, steps, err = r.opts.Segmenter.Segment(r.ctx, it.frame, found)
+		return steps, err
+	})
 	if err != nil {
 		return err
 	}
 	if len(silhouettes) != len(found) {
 		return fmt.Errorf("the segmentation model returned %d silhouettes for %d people", len(silhouettes), len(found))
 	}
-	for i := range silhouettes {
-		it.people[i].Silhouette = &silhouettes[i]
+	for i, at := range missing {
+		it.people[at].Silhouette = &silhouettes[i]
 	}
+	rec.FailedStage = record.StageDetection
 	return nil
+}
+
+// timed runs a part of a stage and adds its time. The stages of a frame that is searched more than once are reported as
+// if they had followed one another, and ended when the last one did.
+func (it *item) timed(stage *vision.Interval, steps *vision.Steps, do func() (vision.Steps, error)) error {
+	start := time.Now()
+	took, err := do()
+	end := time.Now()
+	steps.Add(took)
+	rec := &it.record
+	busy := end.Sub(start)
+	detection, pose := rec.Detection.End.Sub(rec.Detection.Start), rec.Pose.End.Sub(rec.Pose.Start)
+	if stage == &rec.Pose {
+		pose += busy
+	} else {
+		detection += busy
+	}
+	rec.Detection = vision.Interval{Start: end.Add(-pose - detection), End: end.Add(-pose)}
+	if pose > 0 {
+		rec.Pose = vision.Interval{Start: end.Add(-pose), End: end}
+	}
+	return err
 }
 
 var errPanic = errors.New("panic")

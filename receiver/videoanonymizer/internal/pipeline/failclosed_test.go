@@ -101,7 +101,7 @@ func TestRunFailsClosed(t *testing.T) {
 				source := &clip{frames: frames}
 				out := &sink{source: source}
 				opts := options(t, m)
-				opts.PoseModel, opts.Faces, opts.Segmenter, opts.DetectEvery = m, m, m, 1
+				opts.PoseModel, opts.Quick.Faces, opts.Segmenter, opts.DetectEvery = m, m, m, 1
 				require.NoError(t, Run(t.Context(), source, out, opts))
 				assert.Equal(t, frames, out.summary.Frames)
 				assert.Equal(t, 1, out.summary.MaskedWhole)

@@ -12,13 +12,11 @@ package pipeline
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
@@ -40,22 +38,43 @@ type Sink interface {
 	Write(*media.Frame, *record.Frame) error
 }
 
-// Options say how a video is analyzed and masked.
-type Options struct {
+// Look is how hard a frame is searched.
+type Look struct {
+	// Detector may be nil if Faces is not.
 	Detector vision.Detector
-	// PoseModel may be nil: heads are then derived from the boxes alone.
-	PoseModel vision.PoseEstimator
 	// Faces may be nil: faces of undetected people are then not masked.
 	Faces vision.FaceDetector
+}
+
+// Options say how a video is analyzed and masked.
+type Options struct {
+	// Quick is the look at every analyzed frame.
+	Quick Look
+	// Full is the look, in addition to Quick, at frames where people may be whom that misses: at surveys, where
+	// something appeared, and next to where it found someone. The zero value never looks.
+	Full Look
+	// Turned is the look at frames turned by a quarter, a half and three quarters of a turn, with each survey and next
+	// to where it found someone. The zero value never looks.
+	Turned Look
+	// SurveyInterval is the presentation time from one survey to the next; the first frame, both sides of a scene cut
+	// and the last frame are surveyed too, and frames in which a moving camera shows something else. 0 surveys every
+	// analyzed frame. Without Full and Turned there are no surveys.
+	SurveyInterval time.Duration
+	// Overlap 0..1: of two people whose boxes have a larger intersection over union, only the better is kept.
+	Overlap float32
+	// PoseModel may be nil: heads are then derived from the boxes alone.
+	PoseModel vision.PoseEstimator
 	// Segmenter may be nil: only heads are then masked, rather than whole people except for trunk and limbs.
 	Segmenter vision.Segmenter
 	// DetectEvery is the distance between analyzed frames; 1 analyzes every frame. The first and the last frame are
 	// always analyzed, and so are the frames on both sides of a scene cut and those that follow the last analyzed
-	// frame by maxGap or more, so that nobody moves far unseen at a low frame rate.
+	// frame by maxGap or more, so that nobody moves far unseen at a low frame rate. 0 analyzes frames as their content
+	// demands: at least every adaptiveEvery-th, and those between two in which heads are not at the same places, or in
+	// which something appeared.
 	DetectEvery int
 	// Workers is the number of frames analyzed at once.
 	Workers int
-	// FrameMemory bounds the bytes of decoded frames held at once; the look-ahead shrinks to fit.
+	// FrameMemory bounds the bytes of decoded frames held at once; blocks and the look-ahead shrink to fit.
 	FrameMemory int64
 	Track       track.Options
 	Painter     *mask.Painter
@@ -74,10 +93,6 @@ type Resume struct {
 	Before func(*record.Frame) error
 }
 
-// maxGap is 3 frames at 30 frames/s: in this time a person walking across the image moves by less than the width of a
-// head.
-const maxGap = 100 * time.Millisecond
-
 // Run takes all frames from source to sink. It returns once the last frame is written, or with the first error of
 // source or sink, or with the context's error; all its goroutines have ended by then.
 //
@@ -86,16 +101,13 @@ const maxGap = 100 * time.Millisecond
 func Run(ctx context.Context, source Source, sink Sink, opts Options) error {
 	group, ctx := errgroup.WithContext(ctx)
 	r := &run{
-		opts: opts, ctx: ctx,
-		due:     make(chan *item, opts.Workers),
-		decoded: make(chan *item, opts.DetectEvery+opts.Workers),
+		opts: opts, ctx: ctx, group: group,
+		workers: make(chan struct{}, max(1, opts.Workers)),
+		blocks:  make(chan *block, max(1, opts.Workers)),
 		masked:  make(chan *item, 1),
 		held:    map[*media.Frame]struct{}{},
 	}
 	group.Go(func() error { return r.decode(source) })
-	for range opts.Workers {
-		group.Go(r.detect)
-	}
 	group.Go(r.sequence)
 	group.Go(func() error { return r.encode(sink) })
 	err := group.Wait()
@@ -109,21 +121,19 @@ func Run(ctx context.Context, source Source, sink Sink, opts Options) error {
 type item struct {
 	frame  *media.Frame
 	cut    bool
-	people []vision.Person
-	faces  []vision.Face
-	// analyzed is closed once people, faces, err and the record's times of detection and pose are set; nil for frames
-	// that are not analyzed.
-	analyzed chan struct{}
-	err      error
-	record   record.Frame
-	result   track.Result
+	glance *track.Glance // nil unless the content decides what is analyzed
+	analysis
+	record record.Frame
+	result track.Result
 }
 
 type run struct {
 	opts    Options
 	ctx     context.Context
-	due     chan *item // to be analyzed
-	decoded chan *item
+	group   *errgroup.Group
+	workers chan struct{} // one for each frame that is being analyzed
+	blocks  chan *block
+	room    *semaphore.Weighted // for the frames of blocks; of the decode stage until it is set
 	masked  chan *item
 	begin   time.Duration // the first frame's time; of the sequence stage
 
@@ -144,66 +154,6 @@ func (r *run) release(frame *media.Frame) {
 	frame.Release()
 }
 
-// decode reads the frames and decides which ones are analyzed. It stays one frame behind the source, since the frame
-// before a cut and the last frame are analyzed too.
-func (r *run) decode(source Source) error {
-	defer close(r.decoded)
-	defer close(r.due)
-	cuts := track.NewCutDetector()
-	schedule := schedule{every: r.opts.DetectEvery}
-	var held *item
-	for {
-		start := time.Now()
-		frame, err := source.Next()
-		if errors.Is(err, io.EOF) {
-			if held == nil {
-				return fmt.Errorf("%w: it has no frame", media.ErrNotVideo)
-			}
-			return r.dispatch(held, true)
-		}
-		if err != nil {
-			return err
-		}
-		r.hold(frame)
-		next := &item{frame: frame, cut: cuts.Cut(frame), record: record.Frame{
-			Index: frame.Index, PTS: frame.Time, Start: start, Decode: vision.Interval{Start: start, End: time.Now()},
-		}}
-		if held != nil {
-			if err := r.dispatch(held, schedule.due(held, next.cut)); err != nil {
-				return err
-			}
-		}
-		held = next
-	}
-}
-
-// schedule decides which frames are analyzed.
-type schedule struct {
-	every   int
-	started bool
-	last    time.Duration // presentation time of the last analyzed frame
-}
-
-func (s *schedule) due(it *item, beforeCut bool) bool {
-	if s.started && !it.cut && !beforeCut && it.frame.Index%s.every != 0 && it.frame.Time-s.last < maxGap {
-		return false
-	}
-	s.started, s.last = true, it.frame.Time
-	return true
-}
-
-// dispatch passes a frame on to the sequence stage, and to the detect workers if it is due.
-func (r *run) dispatch(it *item, due bool) error {
-	if due {
-		it.analyzed = make(chan struct{})
-		it.record.Analyzed = true
-		if err := send(r.ctx, r.due, it); err != nil {
-			return err
-		}
-	}
-	return send(r.ctx, r.decoded, it)
-}
-
 // encode passes the masked frames to the sink and releases them.
 func (r *run) encode(sink Sink) error {
 	for it := range r.masked {
@@ -215,9 +165,9 @@ func (r *run) encode(sink Sink) error {
 	return nil
 }
 
-func send(ctx context.Context, to chan<- *item, it *item) error {
+func send[T any](ctx context.Context, to chan<- T, value T) error {
 	select {
-	case to <- it:
+	case to <- value:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

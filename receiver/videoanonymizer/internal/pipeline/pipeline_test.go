@@ -133,7 +133,7 @@ func (d *detector) Detect(ctx context.Context, f *media.Frame) ([]vision.Detecti
 
 func options(t testing.TB, d vision.Detector) Options {
 	painter := mask.NewPainter(mask.Options{Shape: mask.Ellipse, Fill: mask.Solid, Scale: 1})
-	return Options{Detector: d, DetectEvery: 3, Workers: 2, FrameMemory: 20 * width * height * 3 / 2, Painter: painter}
+	return Options{Quick: Look{Detector: d}, DetectEvery: 3, Workers: 2, FrameMemory: 20 * width * height * 3 / 2, Painter: painter}
 }
 
 func TestRunMasksEveryFrame(t *testing.T) {
@@ -238,7 +238,7 @@ func TestRunMasksWholeWithoutFaces(t *testing.T) {
 	source := &clip{frames: 13}
 	out := &sink{source: source}
 	opts := options(t, &detector{seen: map[int]bool{}})
-	opts.Faces = brokenFaces{index: 6}
+	opts.Quick.Faces = brokenFaces{index: 6}
 	require.NoError(t, Run(t.Context(), source, out, opts))
 	assert.GreaterOrEqual(t, out.summary.MaskedWhole, 1)
 	assert.EqualValues(t, 16, out.corner[6], "frame 6 is masked whole")

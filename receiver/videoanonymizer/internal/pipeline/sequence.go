@@ -18,63 +18,66 @@ import (
 // sequence passes the frames to the tracker in order and masks those that leave its window.
 func (r *run) sequence() error {
 	defer close(r.masked)
-	var tracker *track.Tracker
-	var window []*item
-	for it := range r.decoded {
-		if err := r.awaitAnalysis(it); err != nil {
-			return err
+	var window trackWindow
+	for b := range r.blocks {
+		select {
+		case <-b.done:
+		case <-r.ctx.Done():
+			return r.ctx.Err()
 		}
-		if tracker == nil {
-			tracker = track.New(r.trackOptions(it.frame))
-			r.begin = it.frame.Time
-			if r.opts.Resume != nil {
-				r.begin = r.opts.Resume.Begin
+		for _, it := range b.items {
+			if err := r.push(&window, it); err != nil {
+				return err
 			}
 		}
-		start := time.Now()
-		it.record.Tracking.Start = start
-		window = append(window, it)
-		results := tracker.Push(observation(it))
-		it.people = nil // silhouettes are large, and the window long
-		if err := r.finish(window[:len(results)], results, start); err != nil {
-			return err
-		}
-		window = window[len(results):]
+		r.room.Release(int64(len(b.items)))
 	}
 	if r.ctx.Err() != nil {
 		return r.ctx.Err() // decode gave up: the window may be incomplete
 	}
-	if tracker == nil {
+	return r.flush(&window)
+}
+
+// trackWindow is the tracker, and the frames that it has not returned results for, oldest first.
+type trackWindow struct {
+	tracker *track.Tracker
+	items   []*item
+}
+
+func (r *run) push(w *trackWindow, it *item) error {
+	if w.tracker == nil {
+		w.tracker = track.New(r.trackOptions(it.frame))
+		r.begin = it.frame.Time
+		if r.opts.Resume != nil {
+			r.begin = r.opts.Resume.Begin
+		}
+	}
+	start := time.Now()
+	it.record.Tracking.Start = start
+	w.items = append(w.items, it)
+	results := w.tracker.Push(observation(it))
+	it.people, it.faces, it.heads, it.glance = nil, nil, nil, nil // silhouettes are large, and the window long
+	done := w.items[:len(results)]
+	w.items = w.items[len(results):]
+	return r.finish(done, results, start)
+}
+
+func (r *run) flush(w *trackWindow) error {
+	if w.tracker == nil {
 		return nil
 	}
 	start := time.Now()
-	results := tracker.Flush()
-	if len(results) != len(window) {
-		return fmt.Errorf("%d of %d frames did not leave the look-ahead window", len(window)-len(results), len(window))
+	results := w.tracker.Flush()
+	if len(results) != len(w.items) {
+		return fmt.Errorf("%d of %d frames did not leave the look-ahead window", len(w.items)-len(results), len(w.items))
 	}
-	return r.finish(window, results, start)
-}
-
-func (r *run) awaitAnalysis(it *item) error {
-	if it.analyzed == nil {
-		return nil
-	}
-	select {
-	case <-it.analyzed:
-		return nil
-	case <-r.ctx.Done():
-		return r.ctx.Err()
-	}
+	return r.finish(w.items, results, start)
 }
 
 // trackOptions bounds the window by the memory that this video's frames take.
 func (r *run) trackOptions(frame *media.Frame) track.Options {
 	opts := r.opts.Track
-	var size int64
-	for _, plane := range frame.Planes {
-		size += int64(len(plane.Data))
-	}
-	opts.MaxFrames = max(2*r.opts.DetectEvery+1, int(r.opts.FrameMemory/max(1, size)))
+	opts.MaxFrames = max(2*r.opts.DetectEvery+1, int(r.opts.FrameMemory/2/frameBytes(frame)))
 	if r.opts.Resume != nil {
 		opts.ResumedAt = r.opts.Resume.First
 	}
@@ -83,7 +86,7 @@ func (r *run) trackOptions(frame *media.Frame) track.Options {
 
 func observation(it *item) track.Observation {
 	return track.Observation{
-		Index: it.frame.Index, Time: it.frame.Time, Analyzed: it.analyzed != nil && it.err == nil, Failed: it.err != nil,
+		Index: it.frame.Index, Time: it.frame.Time, Analyzed: it.seen > unseen && it.err == nil, Failed: it.err != nil,
 		Cut:    it.cut,
 		People: it.people, Faces: it.faces, Width: it.frame.Width, Height: it.frame.Height,
 	}

@@ -22,6 +22,30 @@ const (
 	StageEncode        = "encode"
 )
 
+// Look is how hard a frame was searched. Each look includes those before it.
+type Look string
+
+const (
+	LookQuick  Look = "quick"  // the whole frame at a small size
+	LookFull   Look = "full"   // also at a larger size, and by more models
+	LookTurned Look = "turned" // also turned by a quarter, a half and three quarters of a turn
+)
+
+// Cause is why a frame was searched.
+type Cause string
+
+const (
+	CauseStart    Cause = "start"    // the video's first frame
+	CauseEnd      Cause = "end"      // its last frame
+	CauseCut      Cause = "cut"      // next to a scene cut
+	CauseSchedule Cause = "schedule" // its turn
+	CauseSurvey   Cause = "survey"   // its turn for a survey
+	CauseView     Cause = "view"     // the camera shows something else than at the last survey
+	CauseAppeared Cause = "appeared" // something appeared in it
+	CauseMoved    Cause = "moved"    // people are not in the same places in the frames around it
+	CauseFound    Cause = "found"    // a look as hard as this found someone near by
+)
+
 // Frame is everything that is reported about one frame.
 type Frame struct {
 	// Index counts from 0.
@@ -39,6 +63,9 @@ type Frame struct {
 	// Analyzed is true if detection ran on this frame; in all others, positions are carried over from the surrounding
 	// frames.
 	Analyzed bool
+	// Look is how hard an analyzed frame was searched, and LookCause why it was, or why harder than at first.
+	Look      Look
+	LookCause Cause
 	// Detected is the number of people the detector found, PosedPeople the number whose pose was estimated.
 	Detected, PosedPeople int
 	// People is the number of people visible, whether found or carried over; a face without a detected person counts

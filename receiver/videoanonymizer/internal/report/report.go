@@ -96,13 +96,17 @@ type Settings struct {
 	OverlapThreshold   float64 `json:"detector_overlap_threshold"`
 	Tiles              int     `json:"detector_tiles"`
 	MinPersonSize      int     `json:"detector_min_person_size"`
-	PoseThreshold      float64 `json:"pose_score_threshold"`
-	Method             string  `json:"mask_method"`
-	Shape              string  `json:"mask_shape"`
-	Fill               string  `json:"mask_fill"`
-	Scale              float64 `json:"mask_scale"`
-	MaxSize            float64 `json:"mask_max_size"`
-	OnUncertain        string  `json:"mask_on_uncertain"`
+	// Survey tells whether there are surveys, SurveyInterval how often, and SurveyTurned whether they turn frames.
+	Survey         bool    `json:"detector_survey"`
+	SurveyInterval float64 `json:"detector_survey_interval_s"`
+	SurveyTurned   bool    `json:"detector_survey_turned"`
+	PoseThreshold  float64 `json:"pose_score_threshold"`
+	Method         string  `json:"mask_method"`
+	Shape          string  `json:"mask_shape"`
+	Fill           string  `json:"mask_fill"`
+	Scale          float64 `json:"mask_scale"`
+	MaxSize        float64 `json:"mask_max_size"`
+	OnUncertain    string  `json:"mask_on_uncertain"`
 	// Regions are the parts of the frame that are always or never masked.
 	Regions  []Region `json:"mask_regions"`
 	Provider string   `json:"inference_provider"`
@@ -118,12 +122,14 @@ type Region struct {
 
 // summary counts the frames.
 type summary struct {
-	Frames      int     `json:"frames"`
-	Duration    float64 `json:"duration_s"`
-	Analyzed    int     `json:"frames_judged"`
-	MaskedWhole int     `json:"frames_masked_whole"`
-	PeopleMax   int     `json:"people_max"`
-	Masks       int     `json:"masks"`
+	Frames   int     `json:"frames"`
+	Duration float64 `json:"duration_s"`
+	Analyzed int     `json:"frames_judged"`
+	// Looks is the number of analyzed frames by how hard they were searched.
+	Looks       map[record.Look]int `json:"frames_by_look"`
+	MaskedWhole int                 `json:"frames_masked_whole"`
+	PeopleMax   int                 `json:"people_max"`
+	Masks       int                 `json:"masks"`
 	// ByOrigin is the number of masks by mask.Origin.
 	ByOrigin map[mask.Origin]int `json:"masks_by_origin"`
 }
@@ -160,7 +166,7 @@ func NewRecorder(temp string) (*Recorder, error) {
 }
 
 func newRecorder(file *os.File) *Recorder {
-	r := &Recorder{file: file, hash: sha256.New(), summary: summary{ByOrigin: map[mask.Origin]int{}}}
+	r := &Recorder{file: file, hash: sha256.New(), summary: summary{ByOrigin: map[mask.Origin]int{}, Looks: map[record.Look]int{}}}
 	r.buffered = bufio.NewWriterSize(io.MultiWriter(file, r.hash), 64<<10)
 	return r
 }
@@ -189,6 +195,7 @@ func (r *Recorder) count(rec *record.Frame) {
 	s.Frames++
 	if rec.Analyzed && rec.Err == nil {
 		s.Analyzed++
+		s.Looks[rec.Look]++
 	}
 	if rec.WholeFrameMasked {
 		s.MaskedWhole++
@@ -258,6 +265,10 @@ func appendFrame(b []byte, rec *record.Frame, first time.Duration) []byte {
 	b = appendNumber(b, seconds(rec.PTS-first), 3)
 	b = append(b, `,"judged":`...)
 	b = strconv.AppendBool(b, rec.Analyzed && rec.Err == nil)
+	if rec.Look != "" {
+		b = append(append(append(b, `,"look":"`...), rec.Look...), '"')
+		b = append(append(append(b, `,"look_cause":"`...), rec.LookCause...), '"')
+	}
 	if rec.WholeFrameMasked {
 		b = append(b, `,"masked_whole":true`...)
 	}

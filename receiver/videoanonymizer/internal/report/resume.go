@@ -105,10 +105,11 @@ func (r *Recorder) replay(p Progress) error {
 // parseFrame reads what replay needs from a line that appendFrame wrote.
 func parseFrame(line []byte, first time.Duration) (*record.Frame, error) {
 	var f struct {
-		Frame    int     `json:"frame"`
-		Time     float64 `json:"time_s"`
-		Analyzed bool    `json:"judged"`
-		Whole    bool    `json:"masked_whole"`
+		Frame    int         `json:"frame"`
+		Time     float64     `json:"time_s"`
+		Analyzed bool        `json:"judged"`
+		Look     record.Look `json:"look"`
+		Whole    bool        `json:"masked_whole"`
 		Masks    []struct {
 			Box    [4]float32  `json:"box"`
 			Score  float32     `json:"score"`
@@ -120,7 +121,7 @@ func parseFrame(line []byte, first time.Duration) (*record.Frame, error) {
 	}
 	rec := &record.Frame{
 		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Analyzed,
-		WholeFrameMasked: f.Whole,
+		Look: f.Look, WholeFrameMasked: f.Whole,
 	}
 	for _, m := range f.Masks {
 		rec.Heads = append(rec.Heads, mask.Head{

@@ -34,6 +34,8 @@ const (
 	attrFrameIndex      = "anonymizer.frame.index"
 	attrFramePTS        = "anonymizer.frame.pts"
 	attrFrameWhole      = "anonymizer.frame.masked_whole"
+	attrFrameLook       = "anonymizer.frame.look"
+	attrFrameLookCause  = "anonymizer.frame.look.cause"
 	attrCarried         = "anonymizer.detection.carried"
 	attrMaskCount       = "anonymizer.mask.count"
 	attrMaskPose        = "anonymizer.mask.from_pose"
@@ -86,7 +88,7 @@ func (s *VideoSpan) appendFrame(spans ptrace.SpanSlice, rec *record.Frame) (int,
 func (f *frameSpans) root(s *VideoSpan, rec *record.Frame) pcommon.SpanID {
 	span := f.append(spanFrame, pcommon.SpanID{}, vision.Interval{Start: rec.Start, End: rec.End})
 	attrs := span.Attributes()
-	attrs.EnsureCapacity(s.emitter.spanAttributes.Len() + 13)
+	attrs.EnsureCapacity(s.emitter.spanAttributes.Len() + 15)
 	for name, value := range s.emitter.spanAttributes.All() {
 		value.CopyTo(attrs.PutEmpty(name))
 	}
@@ -95,6 +97,10 @@ func (f *frameSpans) root(s *VideoSpan, rec *record.Frame) pcommon.SpanID {
 	attrs.PutDouble(attrFramePTS, rec.PTS.Seconds())
 	attrs.PutInt(attrBBoxCount, int64(rec.People))
 	attrs.PutBool(attrCarried, !rec.Analyzed)
+	if rec.Look != "" {
+		attrs.PutStr(attrFrameLook, string(rec.Look))
+		attrs.PutStr(attrFrameLookCause, string(rec.LookCause))
+	}
 	attrs.PutInt(attrMaskCount, int64(rec.Masks))
 	putPositive(attrs, attrMaskPose, rec.MasksByOrigin.Pose)
 	putPositive(attrs, attrMaskFace, rec.MasksByOrigin.Face)

@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	// Frames are compared as thumbnails of this many cells, each the mean of cellSamples x cellSamples samples.
+	// Frames are compared as thumbnails of this many cells.
 	cutColumns, cutRows = 48, 27
-	cellSamples         = 4
 	// At a cut, the thumbnails correlate by less than this; across camera movement or a change of light, by more.
 	cutCorrelation = 0.5
 	// A cut changes the cells by at least this many of the 255 steps, and by cutRatio times the mean of the last
@@ -27,25 +26,25 @@ const (
 // fades, across which people can be followed as within any scene. A false cut makes positions less certain but uncovers
 // nobody. It must see every frame of one video, in order, and is not safe for concurrent use.
 type CutDetector struct {
-	previous, current []float64
+	previous, current *thumbnail
 	seen              int
 	change            float64 // running mean
 }
 
 // NewCutDetector returns a detector for one video.
 func NewCutDetector() *CutDetector {
-	return &CutDetector{previous: make([]float64, cutColumns*cutRows), current: make([]float64, cutColumns*cutRows)}
+	return &CutDetector{previous: newThumbnail(cutColumns, cutRows), current: newThumbnail(cutColumns, cutRows)}
 }
 
 // Cut reports whether the frame begins a new scene. The first frame of a video does not.
 func (d *CutDetector) Cut(frame *media.Frame) bool {
 	d.previous, d.current = d.current, d.previous
-	thumbnail(frame, d.current)
+	d.current.take(frame)
 	d.seen++
 	if d.seen == 1 {
 		return false
 	}
-	correlation, change := compare(d.previous, d.current)
+	correlation, change := compare(d.previous.cells, d.current.cells)
 	cut := correlation < cutCorrelation && change >= cutChange && change >= cutRatio*d.change
 	switch {
 	case cut || d.seen == 2:
@@ -77,35 +76,4 @@ func compare(a, b []float64) (correlation, change float64) {
 		return 0, change
 	}
 	return ab / math.Sqrt(aa*bb), change
-}
-
-// thumbnail fills cells with means of the luma, in 8-bit steps.
-func thumbnail(frame *media.Frame, cells []float64) {
-	plane, size := frame.Planes[0], frame.Format.BytesPerSample()
-	if plane.Width <= 0 || plane.Height <= 0 || len(plane.Data) < plane.Width*plane.Height*size {
-		clear(cells)
-		return
-	}
-	var columns [cutColumns * cellSamples]int
-	for i := range columns {
-		columns[i] = i * plane.Width / len(columns) * size
-	}
-	scale := 1 / float64(int(cellSamples*cellSamples)<<max(0, frame.Format.Depth-8))
-	for cy := range cutRows {
-		var sums [cutColumns]int
-		for sy := range cellSamples {
-			y := (cy*cellSamples + sy) * plane.Height / (cutRows * cellSamples)
-			row := plane.Data[y*plane.Width*size:]
-			for i, at := range columns {
-				sample := int(row[at])
-				if size == 2 {
-					sample |= int(row[at+1]) << 8
-				}
-				sums[i/cellSamples] += sample
-			}
-		}
-		for cx, sum := range sums {
-			cells[cy*cutColumns+cx] = float64(sum) * scale
-		}
-	}
 }

@@ -21,6 +21,12 @@ func (b Box) Moved(dx, dy float32) Box {
 	return Box{X0: b.X0 + dx, Y0: b.Y0 + dy, X1: b.X1 + dx, Y1: b.Y1 + dy}
 }
 
+// Grown is the box with a share of its size added on each side.
+func (b Box) Grown(share float32) Box {
+	dx, dy := share*b.Width(), share*b.Height()
+	return Box{X0: b.X0 - dx, Y0: b.Y0 - dy, X1: b.X1 + dx, Y1: b.Y1 + dy}
+}
+
 // Clipped is the part of the box within a frame of a size in pixels; it has no area if the box lies outside.
 func (b Box) Clipped(width, height int) Box {
 	return Box{X0: max(b.X0, 0), Y0: max(b.Y0, 0), X1: min(b.X1, float32(width)), Y1: min(b.Y1, float32(height))}

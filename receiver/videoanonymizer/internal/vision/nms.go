@@ -43,3 +43,17 @@ func suppressFaces(faces []Face, threshold float32) []Face {
 	return suppress(faces, threshold,
 		func(a, b Face) int { return cmp.Compare(b.Score, a.Score) }, func(f Face) Box { return f.Box })
 }
+
+// Merge returns the people of both, without those found twice: of two boxes whose intersection over union is larger
+// than overlap, only the better is kept.
+func Merge(a, b []Person, overlap float32) []Person {
+	return suppress(slices.Concat(a, b), overlap,
+		func(a, b Person) int { return ByConfidence(a.Detection, b.Detection) }, func(p Person) Box { return p.Box })
+}
+
+// FaceOverlap is the overlap (intersection over union) above which two boxes are the same face; the value is from
+// BlazeFace's authors.
+const FaceOverlap = 0.3
+
+// MergeFaces is Merge for faces, with FaceOverlap.
+func MergeFaces(a, b []Face) []Face { return suppressFaces(slices.Concat(a, b), FaceOverlap) }

@@ -34,6 +34,9 @@ type DetectorOptions struct {
 	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. Width and
 	// Height set both sides instead. If all are zero, the family's default applies.
 	LongSide, Width, Height int
+	// HalfSize makes the input half as large as the frame instead, but its longer side at least 960 and at most 1920
+	// pixels.
+	HalfSize bool
 	// Tiles above 1 analyzes Tiles x Tiles overlapping parts of the frame as well, to find small people.
 	Tiles int
 }
@@ -49,6 +52,7 @@ func (o DetectorOptions) minScore() float32 {
 // FaceOptions say how faces are detected. The fields are as in DetectorOptions.
 type FaceOptions struct {
 	ScoreThreshold, OverlapThreshold float32
+	HalfSize                         bool
 	Tiles                            int
 }
 

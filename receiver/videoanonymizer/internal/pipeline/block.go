@@ -1,0 +1,205 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+const (
+	// maxGap is 3 frames at 30 frames/s: in this time a person walking across the image moves by less than the width of
+	// a head.
+	maxGap = 100 * time.Millisecond
+	// adaptiveEvery and adaptiveGap take their places where the content decides: frames further apart are compared.
+	adaptiveEvery, adaptiveGap = 6, 200 * time.Millisecond
+	// maxBlock bounds the frames of a block. With less memory blocks are shorter.
+	maxBlock = 60
+	// A camera shows something else if viewChange of the picture differs from the last survey's. Surveys on that account
+	// are at least viewGap apart.
+	viewChange = 0.5
+	viewGap    = 200 * time.Millisecond
+)
+
+// block is a run of frames of one scene between two that are analyzed, whatever is found: what to analyze of the
+// others follows from these two and from the frames themselves. Where blocks end depends on the video alone, so that
+// a video that is resumed is analyzed as it would have been.
+type block struct {
+	items []*item
+	// end is the frame that the next block begins with; nil if that begins a new scene, or if there is none.
+	end *item
+	// opens means that no earlier block has looked at the first frame.
+	opens bool
+	// done is closed once nothing more of the block's frames will be found.
+	done chan struct{}
+}
+
+// partition divides a video into blocks as its frames come.
+type partition struct {
+	opts    *Options
+	every   int // frames from one scheduled look to the next
+	gap     time.Duration
+	length  int // of a block, in frames
+	last    time.Duration
+	view    *track.Glance // of the last survey
+	viewed  time.Duration
+	started bool
+}
+
+// Every is the number of frames from one scheduled look to the next, given Options.DetectEvery.
+func Every(detectEvery int) int { return cmp.Or(detectEvery, adaptiveEvery) }
+
+func (r *run) newPartition(first *media.Frame) *partition {
+	p := &partition{opts: &r.opts, every: Every(r.opts.DetectEvery), gap: maxGap}
+	if r.opts.DetectEvery == 0 {
+		p.gap = adaptiveGap
+	}
+	fit := min(maxBlock, int(r.opts.FrameMemory/4/frameBytes(first)))
+	p.length = max(1, fit/p.every) * p.every
+	return p
+}
+
+// frameBytes is the size of a frame's planes, at least 1.
+func frameBytes(frame *media.Frame) int64 {
+	size := int64(0)
+	for _, plane := range frame.Planes {
+		size += int64(len(plane.Data))
+	}
+	return max(1, size)
+}
+
+// place decides what a frame is: the begin of a block, a survey, one that is analyzed as scheduled, or none of them.
+// previous is the frame's predecessor, nil for the first frame.
+func (p *partition) place(it, previous *item) (begins bool) {
+	if cause := p.survey(it, previous); cause != "" && p.opts.surveys() {
+		it.schedule(cause, turnedLook)
+		p.view, p.viewed = it.glance, it.frame.Time
+		begins = true
+	}
+	begins = begins || previous == nil || it.cut || it.frame.Index%p.length == 0
+	if begins || p.due(it) {
+		it.schedule(record.CauseSchedule, quickLook)
+	}
+	if it.level > unseen {
+		p.started, p.last = true, it.frame.Time
+	}
+	return begins
+}
+
+// survey is why the frame is surveyed; empty if it is not.
+func (p *partition) survey(it, previous *item) record.Cause {
+	switch {
+	case previous == nil:
+		return record.CauseStart
+	case it.cut:
+		return record.CauseCut
+	case p.opts.SurveyInterval > 0 && it.frame.Time/p.opts.SurveyInterval != previous.frame.Time/p.opts.SurveyInterval:
+		return record.CauseSurvey
+	case p.opts.SurveyInterval == 0 && p.due(it):
+		return record.CauseSurvey
+	case it.glance != nil && p.view != nil && it.frame.Time-p.viewed >= viewGap && it.glance.Changed(p.view) >= viewChange:
+		return record.CauseView
+	}
+	return ""
+}
+
+// due reports whether the schedule demands a look at the frame.
+func (p *partition) due(it *item) bool {
+	return !p.started || it.frame.Index%p.every == 0 || it.frame.Time-p.last >= p.gap
+}
+
+// decode reads the frames and divides them into blocks. It stays one frame behind the source, since the frame before a
+// cut and the last frame are analyzed too.
+func (r *run) decode(source Source) error {
+	defer close(r.blocks)
+	cuts := track.NewCutDetector()
+	d := &divider{run: r}
+	var held *item
+	for {
+		start := time.Now()
+		frame, err := source.Next()
+		if errors.Is(err, io.EOF) {
+			if held == nil {
+				return fmt.Errorf("%w: it has no frame", media.ErrNotVideo)
+			}
+			held.schedule(record.CauseEnd, turnedLook)
+			if err := d.add(held); err != nil {
+				return err
+			}
+			return d.complete(nil)
+		}
+		if err != nil {
+			return err
+		}
+		r.hold(frame)
+		next := &item{frame: frame, cut: cuts.Cut(frame), record: record.Frame{
+			Index: frame.Index, PTS: frame.Time, Start: start, Decode: vision.Interval{Start: start, End: time.Now()},
+		}}
+		if r.opts.DetectEvery == 0 || r.opts.surveys() {
+			next.glance = track.NewGlance(frame)
+		}
+		if held != nil {
+			if next.cut {
+				held.schedule(record.CauseCut, turnedLook)
+			}
+			if err := d.add(held); err != nil {
+				return err
+			}
+		}
+		held = next
+	}
+}
+
+// divider collects frames until a block is complete.
+type divider struct {
+	*run
+	parts    *partition
+	open     *block
+	previous *item
+}
+
+func (d *divider) add(it *item) error {
+	if d.parts == nil {
+		d.parts = d.newPartition(it.frame)
+		d.room = semaphore.NewWeighted(int64(max(2*d.parts.length, d.parts.every*(d.opts.Workers+1))))
+	}
+	if d.parts.place(it, d.previous) {
+		it.ended = make(chan struct{})
+		if d.open != nil {
+			if err := d.complete(it); err != nil {
+				return err
+			}
+		}
+		d.open = &block{opens: d.open == nil || it.cut, done: make(chan struct{})}
+	}
+	d.open.items = append(d.open.items, it)
+	d.previous = it
+	return nil
+}
+
+// complete starts the analysis of the block. next is the first frame of the next one, nil at the end of the video.
+func (d *divider) complete(next *item) error {
+	b := d.open
+	if next != nil && !next.cut {
+		b.end = next
+	}
+	if err := d.room.Acquire(d.ctx, int64(len(b.items))); err != nil {
+		return err
+	}
+	if err := send(d.ctx, d.blocks, b); err != nil {
+		return err
+	}
+	d.group.Go(func() error { return d.analyzeBlock(b) })
+	return nil
+}

@@ -1,0 +1,70 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package track
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// picture is a frame of 640 x 360 with a texture moved by some pixels, and a light box.
+func picture(moved, brightness int, grain bool, box vision.Box) *media.Frame {
+	const width, height = 640, 360
+	random := rand.New(rand.NewPCG(uint64(moved), 1))
+	data := make([]byte, width*height)
+	for i := range data {
+		x, y := i%width, i/width
+		value := 60 + brightness + (x+moved)*7/20%5*15 + y/24%3*10
+		if grain {
+			value += random.IntN(11) - 5
+		}
+		if float32(x) >= box.X0 && float32(x) < box.X1 && float32(y) >= box.Y0 && float32(y) < box.Y1 {
+			value = 220
+		}
+		data[i] = byte(value)
+	}
+	return &media.Frame{Width: width, Height: height, Format: media.PixelFormat{Depth: 8},
+		Planes: [4]media.Plane{{Data: data, Width: width, Height: height}}}
+}
+
+// TestGlance: what appears in a frame is seen, unless it is where someone known is; what all of the frame does is not.
+func TestGlance(t *testing.T) {
+	person := vision.Box{X0: 300, Y0: 100, X1: 312, Y1: 136}
+	tests := map[string]struct {
+		before, after *media.Frame
+		known         []vision.Box
+		appeared      bool
+		least, most   float64 // share that changed
+	}{
+		"nothing changed":     {before: picture(0, 0, false, vision.Box{}), after: picture(0, 0, false, vision.Box{})},
+		"grain":               {before: picture(0, 0, true, vision.Box{}), after: picture(0, 0, true, vision.Box{}), most: 0.001},
+		"light":               {before: picture(0, 0, true, vision.Box{}), after: picture(0, 40, true, vision.Box{}), most: 0.001},
+		"someone far":         {before: picture(0, 0, true, vision.Box{}), after: picture(0, 0, true, person), appeared: true, least: 0.0005, most: 0.01},
+		"someone far is gone": {before: picture(0, 0, true, person), after: picture(0, 0, true, vision.Box{}), appeared: true, least: 0.0005, most: 0.01},
+		"someone known": {before: picture(0, 0, true, vision.Box{}), after: picture(0, 0, true, person),
+			known: []vision.Box{person.Grown(0.25)}, least: 0.0005, most: 0.01},
+		"a speck": {before: picture(0, 0, false, vision.Box{}),
+			after: picture(0, 0, false, vision.Box{X0: 300, Y0: 100, X1: 303, Y1: 103}), most: 0.001},
+		"the camera moved": {before: picture(0, 0, false, vision.Box{}), after: picture(10, 0, false, person), least: 0.5, most: 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			before, after := NewGlance(tt.before), NewGlance(tt.after)
+			assert.Equal(t, tt.appeared, after.Appeared(tt.known, before))
+			share := after.Changed(before)
+			assert.GreaterOrEqual(t, share, tt.least)
+			assert.LessOrEqual(t, share, tt.most)
+		})
+	}
+	t.Run("for one frame", func(t *testing.T) {
+		empty := NewGlance(picture(0, 0, true, vision.Box{}))
+		assert.True(t, NewGlance(picture(0, 0, true, person)).Appeared(nil, empty, empty))
+		assert.False(t, empty.Appeared(nil, empty, NewGlance(picture(0, 0, true, person))), "it is as one of them")
+	})
+}
