@@ -104,6 +104,6 @@ func TestResumeAt(t *testing.T) {
 	for i := range known {
 		known[i] = int64(i)
 	}
-	assert.Equal(t, 873, v.resumeAt(known, info), "5 s before the last, and a multiple of 3")
+	assert.Equal(t, 774, v.resumeAt(known, info), "9 s before the last, and a multiple of 6")
 	assert.Zero(t, v.resumeAt(known[:50], info))
 }

@@ -26,11 +26,12 @@ const libraryEnv = "ONNXRUNTIME_LIBRARY"
 
 // Models are the configured models, opened.
 type Models struct {
-	quick, full, turned pipeline.Look // full and turned are zero without surveys
-	pose                vision.PoseEstimator
-	segmenter           vision.Segmenter // nil with method heads
-	sessions            []inference.Session
-	used                []report.Model
+	// quick, full, region and turned are what the pipeline's options of these names are; without surveys, quick alone.
+	quick, full, region, turned pipeline.Look
+	pose                        vision.PoseEstimator
+	segmenter                   vision.Segmenter // nil with method heads
+	sessions                    []inference.Session
+	used                        []report.Model
 }
 
 // CheckModels tells whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's
@@ -186,6 +187,8 @@ func (o *opener) openQuick() error {
 }
 
 const (
+	// surveyFaces is the longer side in pixels at which surveys look for faces, with a model that takes any.
+	surveyFaces = 640
 	// surveyCandidate is the score 0..1 from which someone whom a survey found counts if a pose, a face or a track
 	// confirms it.
 	surveyCandidate = 0.25
@@ -200,7 +203,7 @@ func (o *opener) openSurvey() error {
 	if !cfg.Survey.Enabled {
 		return nil
 	}
-	var full, turned detectors
+	var full, region, turned detectors
 	if cfg.Model != "" {
 		candidate := float32(surveyCandidate)
 		if c := float32(cfg.CandidateThreshold); c > 0 {
@@ -209,17 +212,21 @@ func (o *opener) openSurvey() error {
 		full.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{
 			ScoreThreshold: float32(cfg.ScoreThreshold), CandidateThreshold: candidate, HalfSize: true,
 		}))
+		region.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{
+			ScoreThreshold: float32(cfg.ScoreThreshold), CandidateThreshold: candidate,
+		}))
 		turned.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{ScoreThreshold: turnedScore}))
 	}
 	for _, name := range cfg.Survey.Also {
 		full.add(o.newDetector("detector::survey::also", name, vision.DetectorOptions{}))
 	}
-	faces, err := o.newFaces(vision.FaceOptions{HalfSize: true})
+	faces, err := o.newFaces(vision.FaceOptions{LongSide: surveyFaces})
 	o.models.full = pipeline.Look{Detector: full.join(cfg), Faces: faces}
+	o.models.region = pipeline.Look{Detector: region.join(cfg), Faces: o.models.quick.Faces}
 	if cfg.Survey.Turned {
 		o.models.turned = pipeline.Look{Detector: turned.join(cfg), Faces: o.models.quick.Faces}
 	}
-	return errors.Join(full.err, turned.err, err)
+	return errors.Join(full.err, region.err, turned.err, err)
 }
 
 // detectors are those of one look.

@@ -24,8 +24,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// frameMemory bounds the decoded frames of one video held at once: 129 frames of 1080p, 32 of 2160p.
-const frameMemory = 384 << 20
+// frameMemory bounds the decoded frames of one video held at once: 80 frames of 1080p, 20 of 2160p.
+const frameMemory = 256 << 20
 
 // video is one claimed file on its way to an outcome.
 type video struct {
@@ -160,6 +160,7 @@ func (a *attempt) process(ctx context.Context) error {
 	err := pipeline.Run(ctx, a.reader, sink, pipeline.Options{
 		Quick:          a.Models.quick,
 		Full:           a.Models.full,
+		Region:         a.Models.region,
 		Turned:         a.Models.turned,
 		SurveyInterval: cfg.Detector.Survey.Interval,
 		Overlap:        float32(cfg.Detector.OverlapThreshold),

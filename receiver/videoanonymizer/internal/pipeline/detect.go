@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
@@ -27,13 +28,17 @@ func (r *run) analyze(it *item) {
 			it.err = fmt.Errorf("%w: frame %d: %v", errPanic, it.frame.Index, p)
 		}
 		it.seen = min(it.level, r.opts.highest())
-		rec.Look = it.seen.name()
+		it.searched, it.regions = append(it.searched, it.regions...), nil
+		rec.Look = it.look()
 		if it.err == nil {
 			rec.FailedStage = ""
 		}
 	}()
 	for l := it.seen + 1; l <= min(it.level, r.opts.highest()) && it.err == nil; l++ {
 		it.err = r.look(it, l)
+	}
+	if it.level < fullLook && it.err == nil {
+		it.err = r.lookAtRegions(it)
 	}
 }
 
@@ -53,30 +58,56 @@ func (r *run) look(it *item, l level) (err error) {
 	if err != nil {
 		return err
 	}
+	unknown, err := r.add(it, people, faces)
+	switch l {
+	case fullLook:
+		it.hidden = append(it.hidden, unknown...)
+	case turnedLook:
+		it.turned = unknown
+	}
+	return err
+}
+
+func (r *run) lookAtRegions(it *item) error {
+	for _, box := range it.regions {
+		region := vision.RegionAround(it.frame, box, regionSide)
+		people, faces, err := r.find(it, region.Frame(), r.opts.Region)
+		if err != nil {
+			return err
+		}
+		found := make([]vision.Detection, len(people))
+		for i, p := range people {
+			found[i] = p.Detection
+		}
+		unknown, err := r.add(it, persons(region.Detections(found)), region.Faces(faces))
+		if err != nil {
+			return err
+		}
+		it.hidden = append(it.hidden, unknown...)
+	}
+	return nil
+}
+
+// regionSide is the least width and height of a part of the frame that is searched, in pixels: a detector shows it about
+// as large as it is.
+const regionSide = 320
+
+// add adds people and faces to those known, and returns the heads that were not.
+func (r *run) add(it *item, people []vision.Person, faces []vision.Face) (unknown []mask.Head, err error) {
 	it.people = vision.Merge(it.people, people, r.opts.Overlap)
 	it.faces = vision.MergeFaces(it.faces, faces)
 	if err := r.estimatePoses(it, it.frame, it.people); err != nil {
-		return err
+		return nil, err
 	}
 	rec := &it.record
-	rec.Detected, rec.PosedPeople = len(it.people), 0
-	for _, p := range it.people {
-		if p.Pose != nil {
-			rec.PosedPeople++
-		}
-	}
+	rec.Detected = len(it.people)
 	rec.Found, rec.Faces = slices.Clone(it.people), slices.Clone(it.faces) // before the silhouettes, which are large
 	if err := r.segment(it); err != nil {
-		return err
+		return nil, err
 	}
 	known := it.heads
 	it.heads = track.Heads(observation(it), r.opts.Track.Geometry)
-	if l > quickLook {
-		if hidden := track.Unknown(it.heads, known); len(hidden) > 0 {
-			it.hidden, it.needs = append(it.hidden, hidden...), l
-		}
-	}
-	return nil
+	return track.Unknown(it.heads, known), nil
 }
 
 // find finds people and faces in the frame, or in a turned copy.
@@ -85,9 +116,7 @@ func (r *run) find(it *item, frame *media.Frame, look Look) (people []vision.Per
 	if look.Detector != nil {
 		err = it.timed(&rec.Detection, &rec.DetectionSteps, func() (vision.Steps, error) {
 			found, steps, err := look.Detector.Detect(r.ctx, frame)
-			for _, d := range found {
-				people = append(people, vision.Person{Detection: d})
-			}
+			people = persons(found)
 			return steps, err
 		})
 	}
@@ -101,7 +130,15 @@ func (r *run) find(it *item, frame *media.Frame, look Look) (people []vision.Per
 	return people, faces, err
 }
 
-// estimatePoses adds poses to the people who have none.
+func persons(found []vision.Detection) []vision.Person {
+	people := make([]vision.Person, len(found))
+	for i, d := range found {
+		people[i] = vision.Person{Detection: d, Pose: d.Pose}
+	}
+	return people
+}
+
+// estimatePoses asks the pose model about the people whose keypoints the detector did not find itself.
 func (r *run) estimatePoses(it *item, frame *media.Frame, people []vision.Person) error {
 	if r.opts.PoseModel == nil {
 		return nil
@@ -126,6 +163,7 @@ func (r *run) estimatePoses(it *item, frame *media.Frame, people []vision.Person
 	if len(poses) != len(found) {
 		return fmt.Errorf("the pose model returned %d poses for %d people", len(poses), len(found))
 	}
+	rec.PosedPeople += len(poses)
 	for i, at := range missing {
 		people[at].Pose = &poses[i]
 	}

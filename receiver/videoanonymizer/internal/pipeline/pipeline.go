@@ -50,9 +50,12 @@ type Look struct {
 type Options struct {
 	// Quick is the look at every analyzed frame.
 	Quick Look
-	// Full is the look, in addition to Quick, at frames where people may be whom that misses: at surveys, where
-	// something appeared, and next to where it found someone. The zero value never looks.
+	// Full is the look, in addition to Quick, at surveys, and at frames many of whose parts have to be searched. The zero
+	// value never looks.
 	Full Look
+	// Region is the look at parts of frames where people may be whom Quick misses: where something appeared, and around
+	// someone whom a neighboring frame shows. It counts if there is Full.
+	Region Look
 	// Turned is the look at frames turned by a quarter, a half and three quarters of a turn, with each survey and next
 	// to where it found someone. The zero value never looks.
 	Turned Look

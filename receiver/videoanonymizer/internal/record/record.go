@@ -27,7 +27,8 @@ type Look string
 
 const (
 	LookQuick  Look = "quick"  // the whole frame at a small size
-	LookFull   Look = "full"   // also at a larger size, and by more models
+	LookRegion Look = "region" // also parts of the frame, as large as they are
+	LookFull   Look = "full"   // the whole frame at a larger size too, and by more models
 	LookTurned Look = "turned" // also turned by a quarter, a half and three quarters of a turn
 )
 
@@ -66,7 +67,7 @@ type Frame struct {
 	// Look is how hard an analyzed frame was searched, and LookCause why it was, or why harder than at first.
 	Look      Look
 	LookCause Cause
-	// Detected is the number of people the detector found, PosedPeople the number whose pose was estimated.
+	// Detected is the number of people the detector found, PosedPeople the number whose pose the pose model estimated.
 	Detected, PosedPeople int
 	// People is the number of people visible, whether found or carried over; a face without a detected person counts
 	// as one.

@@ -16,8 +16,6 @@ const (
 	agreeOffset, agreeSize = 1.0, 1.5
 	// knownOffset is by how many head sizes the center of a head may be away from one that it is the same as.
 	knownOffset = 1.0
-	// stayOffset is by how many head sizes someone moves at most who stays in place.
-	stayOffset = 0.5
 )
 
 // Heads are the heads found in a frame which count by themselves, without a track.
@@ -34,27 +32,29 @@ func Heads(o Observation, opts mask.GeometryOptions) []mask.Head {
 	return heads
 }
 
-// Agree reports whether the heads found in two frames are the same at about the same places, so that those of a frame
-// in between can be told from the two.
-func Agree(a, b []mask.Head) bool {
-	if len(a) != len(b) {
-		return false
-	}
+// Apart are the heads found in either of two frames that are not at about the same place in the other. Without any, the
+// heads of a frame in between can be told from the two.
+func Apart(a, b []mask.Head) (apart []mask.Head) {
 	left := slices.Clone(b)
 	for _, h := range a {
 		i := nearest(h, left)
-		if distance := offset(sighting{head: h}, sighting{head: left[i]}); !(distance <= agreeOffset) ||
-			!(math.Abs(math.Log(size(h)/size(left[i]))) <= math.Log(agreeSize)) {
-			return false
+		if i < 0 || !near(h, left[i]) {
+			apart = append(apart, h)
+			continue
 		}
 		left = slices.Delete(left, i, i+1)
 	}
-	return true
+	return append(apart, left...)
 }
 
-// nearest is the index of the head, of at least one, whose center is nearest.
-func nearest(h mask.Head, heads []mask.Head) (best int) {
-	least := math.Inf(1)
+func near(a, b mask.Head) bool {
+	return offset(sighting{head: a}, sighting{head: b}) <= agreeOffset &&
+		math.Abs(math.Log(size(a)/size(b))) <= math.Log(agreeSize)
+}
+
+// nearest is the index of the head whose center is nearest, -1 if there is none.
+func nearest(h mask.Head, heads []mask.Head) int {
+	best, least := -1, math.Inf(1)
 	for i, o := range heads {
 		if d := math.Hypot(float64(h.X-o.X), float64(h.Y-o.Y)); d < least {
 			best, least = i, d
@@ -73,16 +73,4 @@ func Unknown(heads, known []mask.Head) (unknown []mask.Head) {
 		}
 	}
 	return unknown
-}
-
-// Among reports whether each of the heads is at the same place as one of the others.
-func Among(heads, others []mask.Head) bool {
-	for _, h := range heads {
-		if !slices.ContainsFunc(others, func(o mask.Head) bool {
-			return offset(sighting{head: h}, sighting{head: o}) <= stayOffset
-		}) {
-			return false
-		}
-	}
-	return true
 }

@@ -17,8 +17,10 @@ const (
 	glanceChange = 10.0
 	// A change this many connected cells large may be a person, or a head.
 	glanceCells = 4
-	// If more than this share of the frame has changed, the camera or the light has, rather than something in the scene.
-	glanceEverywhere = 0.35
+	// If more than this share of the frame has changed, or more parts of it, the camera or the light has, rather than
+	// something in the scene.
+	glanceEverywhere = 0.25
+	glanceParts      = 12
 )
 
 // Glance is a small picture of a frame, by which frames are compared long after their memory was reused.
@@ -42,37 +44,46 @@ func NewGlance(frame *media.Frame) *Glance {
 
 // Changed is the share 0..1 of the picture that differs from another frame's.
 func (g *Glance) Changed(from *Glance) float64 {
-	n := 0
-	for _, changed := range g.changes(from) {
-		if changed {
+	return float64(countOf(g.changes(from))) / float64(len(g.cells))
+}
+
+func countOf(changed []bool) (n int) {
+	for _, c := range changed {
+		if c {
 			n++
 		}
 	}
-	return float64(n) / float64(len(g.cells))
+	return n
 }
 
-// Appeared reports whether something as large as a person or a head differs from all the given frames, outside the
-// boxes, which are in pixels of the frame. It does not see what moves when the camera or the light does.
-func (g *Glance) Appeared(known []vision.Box, from ...*Glance) bool {
+// Appeared returns the parts of the frame, as large as a person or a head, that differ from all the given frames,
+// outside the known boxes. All are in pixels. It does not see what moves when the camera or the light does.
+func (g *Glance) Appeared(known []vision.Box, from ...*Glance) []vision.Box {
 	changed := g.changes(from[0])
 	for _, f := range from[1:] {
 		for i, c := range g.changes(f) {
 			changed[i] = changed[i] && c
 		}
 	}
-	count := 0
-	for _, c := range changed {
-		if c {
-			count++
-		}
-	}
-	if float64(count) > glanceEverywhere*float64(len(changed)) {
-		return false
+	if float64(countOf(changed)) > glanceEverywhere*float64(len(changed)) {
+		return nil
 	}
 	for _, b := range known {
 		g.clear(changed, b)
 	}
-	return g.connected(changed)
+	boxes := g.connected(changed)
+	if len(boxes) > glanceParts {
+		return nil
+	}
+	return boxes
+}
+
+// Still reports whether a part of the frame, in pixels, looks as it does in another frame: whoever is there was there.
+func (g *Glance) Still(from *Glance, b vision.Box) bool {
+	changed := g.changes(from)
+	all := countOf(changed)
+	g.clear(changed, b)
+	return all == countOf(changed)
 }
 
 // changes tells which cells differ from another frame's, besides a change of brightness that all of them share.
@@ -120,18 +131,20 @@ func (g *Glance) clear(changed []bool, b vision.Box) {
 	}
 }
 
-// connected reports whether glanceCells changed cells are connected by their sides or corners. It resets them.
-func (g *Glance) connected(changed []bool) bool {
+// connected are the boxes around at least glanceCells changed cells that are connected by their sides or corners. It
+// resets the cells.
+func (g *Glance) connected(changed []bool) (boxes []vision.Box) {
 	var open []int
 	for i := range changed {
 		if !changed[i] {
 			continue
 		}
-		size := 0
+		size, box := 0, g.cell(i)
 		changed[i] = false
 		for open = append(open[:0], i); len(open) > 0; size++ {
 			at := open[len(open)-1]
 			open = open[:len(open)-1]
+			box = box.Union(g.cell(at))
 			for y := max(0, at/g.columns-1); y <= min(g.rows-1, at/g.columns+1); y++ {
 				for x := max(0, at%g.columns-1); x <= min(g.columns-1, at%g.columns+1); x++ {
 					if j := y*g.columns + x; changed[j] {
@@ -142,8 +155,15 @@ func (g *Glance) connected(changed []bool) bool {
 			}
 		}
 		if size >= glanceCells {
-			return true
+			boxes = append(boxes, box)
 		}
 	}
-	return false
+	return boxes
+}
+
+// cell is the part of the frame that a cell shows, in pixels.
+func (g *Glance) cell(i int) vision.Box {
+	width, height := float32(g.width)/float32(g.columns), float32(g.height)/float32(g.rows)
+	x, y := float32(i%g.columns)*width, float32(i/g.columns)*height
+	return vision.Box{X0: x, Y0: y, X1: x + width, Y1: y + height}
 }

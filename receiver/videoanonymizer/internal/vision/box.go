@@ -21,6 +21,9 @@ func (b Box) Moved(dx, dy float32) Box {
 	return Box{X0: b.X0 + dx, Y0: b.Y0 + dy, X1: b.X1 + dx, Y1: b.Y1 + dy}
 }
 
+// Contains reports whether the box contains a point.
+func (b Box) Contains(x, y float32) bool { return x >= b.X0 && x <= b.X1 && y >= b.Y0 && y <= b.Y1 }
+
 // Grown is the box with a share of its size added on each side.
 func (b Box) Grown(share float32) Box {
 	dx, dy := share*b.Width(), share*b.Height()
@@ -36,6 +39,14 @@ func (b Box) Clipped(width, height int) Box {
 func (b Box) Overlaps(o Box) bool {
 	return b.X0 < o.X1 && o.X0 < b.X1 && b.Y0 < o.Y1 && o.Y0 < b.Y1
 }
+
+// Union is the smallest box around both.
+func (b Box) Union(o Box) Box {
+	return Box{X0: min(b.X0, o.X0), Y0: min(b.Y0, o.Y0), X1: max(b.X1, o.X1), Y1: max(b.Y1, o.Y1)}
+}
+
+// Within reports whether the box lies in another.
+func (b Box) Within(o Box) bool { return b.X0 >= o.X0 && b.Y0 >= o.Y0 && b.X1 <= o.X1 && b.Y1 <= o.Y1 }
 
 // IoU is the intersection over union of two boxes, 0..1.
 func IoU(a, b Box) float64 {
