@@ -157,7 +157,7 @@ func TestLooksFollowContent(t *testing.T) {
 			return nil
 		}}, quick: [2]int{10, 20}, full: [2]int{4, 4}, region: [2]int{1, 8}},
 		"a camera that pans": {stage: stage{people: func(i int) []image.Rectangle { return person(100, 40, 100) },
-			pan: func(i int) int { return 20 * i }}, quick: [2]int{0, 20}, full: [2]int{12, 20}},
+			pan: func(i int) int { return 20 * i }}, quick: [2]int{0, frames}, full: [2]int{12, 40}, region: [2]int{0, 20}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
