@@ -20,8 +20,8 @@ import (
 )
 
 // converted are the models that the converter produces.
-var converted = []string{"nanodet-m", "centernet", "movenet-lightning", "movenet-thunder", "blazeface",
-	"selfie-segmentation"}
+var converted = []string{"nanodet-m", "centernet", "movenet-lightning", "movenet-thunder",
+	"movenet-multipose", "blazeface", "facemesh-detection-full", "selfie-segmentation"}
 
 // reference is a file of testdata/reference, written by reference.mjs there.
 type reference struct {
@@ -83,12 +83,14 @@ func TestReference(t *testing.T) {
 func TestBatch(t *testing.T) {
 	onnxtest.Fetch(t, converted...)
 	sizes := map[string][][2]int{ // width, height
-		"nanodet-m":           {{416, 256}, {416, 416}, {96, 160}, {32, 32}},
-		"centernet":           {{512, 288}, {128, 64}},
-		"movenet-lightning":   {{192, 192}},
-		"movenet-thunder":     {{256, 256}},
-		"selfie-segmentation": {{256, 256}},
-		"blazeface":           {{256, 256}},
+		"nanodet-m":               {{416, 256}, {416, 416}, {96, 160}, {32, 32}},
+		"centernet":               {{512, 288}, {128, 64}},
+		"movenet-lightning":       {{192, 192}},
+		"movenet-thunder":         {{256, 256}},
+		"movenet-multipose":       {{512, 288}, {256, 256}, {32, 96}},
+		"selfie-segmentation":     {{256, 256}},
+		"blazeface":               {{256, 256}},
+		"facemesh-detection-full": {{320, 192}, {192, 192}, {96, 32}},
 	}
 	for name, sizes := range sizes {
 		session := onnxtest.NewSession(t, content(t, name))

@@ -66,15 +66,23 @@ func blazeface(b *onnx.Builder, m *tfjs.Model) error {
 	n, a := onnx.Free("N"), onnx.Fixed(count)
 	b.Output("scores", b.Op("Sigmoid", []string{b.Op("Concat", logits, onnx.Int("axis", 1))}), onnx.Float, n, a)
 
-	parts := b.Ops("Split", 3, []string{b.Op("Concat", places, onnx.Int("axis", 1)), b.Int64s(2, 2, numbers-4)},
-		onnx.Int("axis", 2))
-	middle := b.Op("Add", []string{parts[0], b.Floats([]int{1, count, 2}, centers...)})
+	facesAround(b, b.Op("Concat", places, onnx.Int("axis", 1)), a, func(dims ...int) string {
+		return b.Floats(append([]int{1, count}, dims...), centers...)
+	})
+	return nil
+}
+
+// facesAround outputs boxes [N,A,4] and landmarks [N,A,6,2] (x, y), in pixels, given the numbers [N,A,16] of all
+// anchors. centers returns x and y of the anchors' centers, of shape [1,A] and these dimensions.
+func facesAround(b *onnx.Builder, numbers string, a onnx.Dim, centers func(dims ...int) string) {
+	n := onnx.Free("N")
+	parts := b.Ops("Split", 3, []string{numbers, b.Int64s(2, 2, 2*blazefaceLandmarks)}, onnx.Int("axis", 2))
+	middle := b.Op("Add", []string{parts[0], centers(2)})
 	half := b.Op("Mul", []string{parts[1], b.Float(0.5)})
 	corners := []string{b.Op("Sub", []string{middle, half}), b.Op("Add", []string{middle, half})}
 	b.Output("boxes", b.Op("Concat", corners, onnx.Int("axis", 2)), onnx.Float, n, a, onnx.Fixed(4))
 
 	landmarks := b.Op("Reshape", []string{parts[2], b.Int64s(0, 0, blazefaceLandmarks, 2)})
-	landmarks = b.Op("Add", []string{landmarks, b.Floats([]int{1, count, 1, 2}, centers...)})
+	landmarks = b.Op("Add", []string{landmarks, centers(1, 2)})
 	b.Output("landmarks", landmarks, onnx.Float, n, a, onnx.Fixed(blazefaceLandmarks), onnx.Fixed(2))
-	return nil
 }

@@ -40,10 +40,7 @@ func centernet(b *onnx.Builder, m *tfjs.Model) error {
 	}
 	heatmap, distances := heads[0], heads[1]
 
-	// A cell counts if none of its eight neighbors scores higher.
-	highest := b.Op("MaxPool", []string{heatmap}, onnx.Ints("kernel_shape", 3, 3), onnx.Ints("pads", 1, 1, 1, 1))
-	peak := b.Op("Cast", []string{b.Op("Equal", []string{heatmap, highest})}, onnx.Int("to", int(onnx.Float)))
-	scores := b.Op("Flatten", []string{b.Op("Mul", []string{heatmap, peak})}, onnx.Int("axis", 1))
+	scores := peaks(b, heatmap, 3)
 
 	distances = b.Op("Transpose", []string{distances}, onnx.Ints("perm", 0, 2, 3, 1))
 	distances = b.Op("Reshape", []string{distances, b.Int64s(0, -1, 4)})

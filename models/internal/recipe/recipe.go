@@ -18,11 +18,13 @@ import (
 
 // recipes by model family.
 var recipes = map[string]func(*onnx.Builder, *tfjs.Model) error{
-	"blazeface":           blazeface,
-	"centernet":           centernet,
-	"movenet":             movenet,
-	"nanodet":             nanodet,
-	"selfie_segmentation": selfieSegmentation,
+	"blazeface":            blazeface,
+	"blazeface_full_range": blazefaceFullRange,
+	"centernet":            centernet,
+	"movenet":              movenet,
+	"multipose":            multipose,
+	"nanodet":              nanodet,
+	"selfie_segmentation":  selfieSegmentation,
 }
 
 // Build returns the content of the .onnx file for a model of a family.
@@ -80,6 +82,16 @@ func keepChannels(m *tfjs.Model, keep []int, channels int, weights, bias string)
 		m.Weights[part.name] = kept
 	}
 	return nil
+}
+
+// peaks returns the values of a heat map [N,1,h,w] as [N,h*w], 0 for cells that are not the highest of the square of
+// side x side cells around them.
+func peaks(b *onnx.Builder, heatmap string, side int) string {
+	pad := side / 2
+	highest := b.Op("MaxPool", []string{heatmap}, onnx.Ints("kernel_shape", side, side),
+		onnx.Ints("pads", pad, pad, pad, pad))
+	peak := b.Op("Cast", []string{b.Op("Equal", []string{heatmap, highest})}, onnx.Int("to", int(onnx.Float)))
+	return b.Op("Flatten", []string{b.Op("Mul", []string{heatmap, peak})}, onnx.Int("axis", 1))
 }
 
 // gridPoints returns x and y of the cells of a grid in pixels, float32 [1,h*w,2], for the feature map [N,c,h,w]. Cell

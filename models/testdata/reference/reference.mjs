@@ -94,12 +94,13 @@ async function load(name, {input, from, to} = {}) {
   }));
 }
 
-// save keeps every n-th value of each output, so that the files stay small.
+// save keeps every n-th value of each output, so that the files stay small, but all of one that is zero almost everywhere.
 function save(name, width, height, outputs) {
   const kept = {};
   for (const [key, tensor] of Object.entries(outputs)) {
     const values = tensor.dataSync();
-    const every = Math.max(1, Math.ceil(values.length / 1500)) | 1; // odd, so that every channel is sampled
+    const sparse = values.filter((v) => v !== 0).length < values.length / 20;
+    const every = sparse ? 1 : Math.max(1, Math.ceil(values.length / 1500)) | 1; // odd, so that every channel is sampled
     kept[key] = {shape: tensor.shape, every, values: Array.from(values.filter((_, i) => i % every === 0), (v) => Number(v.toPrecision(9)))};
   }
   const file = `${name}_${width}x${height}.json`;
@@ -162,6 +163,33 @@ async function blazeface() {
   });
 }
 
+async function fullRange(width, height) {
+  const model = await load('facemesh-detection-full', {input: 'input', from: [192, 192], to: [height, width]});
+  const pixels = image(width, height).div(127.5).sub(1);
+  const [logits, numbers] = model.execute(pixels, ['classifier', 'regressor'].map((n) => `StatefulPartitionedCall/model/d2sp_${n}_face_4/d2sp_${n}_face_4`));
+  const centers = grid(width / 4, height / 4, 4, 0.5).expandDims(0), cells = numbers.reshape([1, -1, 16]);
+  const middle = cells.slice([0, 0, 0], [1, -1, 2]).add(centers), half = cells.slice([0, 0, 2], [1, -1, 2]).div(2);
+  save('facemesh-detection-full', width, height, {
+    scores: logits.reshape([1, -1]).sigmoid(),
+    boxes: tf.concat([middle.sub(half), middle.add(half)], 2),
+    landmarks: cells.slice([0, 0, 4], [1, -1, 12]).reshape([1, -1, 6, 2]).add(centers.expandDims(2)),
+  });
+}
+
+// Tensors before the graph decodes them. It computes the sizes that it resizes to, so that it takes any size.
+async function multipose(width, height) {
+  const model = await load('movenet-multipose');
+  const [center, offset, scale, ...keypoints] = model.execute(image(width, height, 'int32'), ['Sigmoid', 'box_offset_0/conv2d_6/BiasAdd', 'box_scale_0/conv2d_5/BiasAdd',
+    'Sigmoid_1', 'kpt_regress_0/conv2d_8/BiasAdd', 'kpt_offset_0/conv2d_9/BiasAdd'].map((n) => 'StatefulPartitionedCall/' + n));
+  const pairs = (head) => head.reshape([1, -1, 2]).reverse(2).mul(4);
+  const middle = grid(width / 4, height / 4, 4, 0).add(pairs(offset)), half = pairs(scale).relu().div(2);
+  const [heatmaps, regressions, offsets] = keypoints.map((head) => head.transpose([0, 3, 1, 2]));
+  save('movenet-multipose', width, height, {
+    scores: center.mul(center.equal(center.maxPool(5, 1, 'same')).toFloat()).reshape([1, -1]),
+    boxes: tf.concat([middle.sub(half), middle.add(half)], 2), heatmaps, regressions, offsets,
+  });
+}
+
 await nanodet(416, 416);
 await nanodet(416, 256);
 await nanodet(320, 480);
@@ -171,3 +199,7 @@ await centernet(512, 512);
 await centernet(512, 288);
 await selfie();
 await blazeface();
+await fullRange(192, 192);
+await fullRange(320, 192);
+await multipose(256, 256);
+await multipose(512, 288);

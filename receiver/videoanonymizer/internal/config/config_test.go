@@ -211,11 +211,14 @@ func TestInvalidConfig(t *testing.T) {
 		}},
 		{"videoanonymizer/model_names", []string{
 			`detector::model: "nope" is not known: ` +
-				"use one of nanodet-m, centernet, detr-resnet-50, blazeface, or the path of an .onnx file",
+				"use one of nanodet-m, centernet, movenet-multipose, detr-resnet-50, blazeface, facemesh-detection-full, " +
+				"or the path of an .onnx file",
 			"detector::also: blazeface is a model for face_detection: " +
-				"use one of nanodet-m, centernet, detr-resnet-50, or the path",
-			`detector::also: "yolo" is not known: use one of nanodet-m, centernet, detr-resnet-50, or the path`,
-			"detector::faces: nanodet-m is a model for person_detection: use one of blazeface, or the path",
+				"use one of nanodet-m, centernet, movenet-multipose, detr-resnet-50, or the path",
+			`detector::also: "yolo" is not known: ` +
+				"use one of nanodet-m, centernet, movenet-multipose, detr-resnet-50, or the path",
+			"detector::faces: nanodet-m is a model for person_detection: " +
+				"use one of blazeface, facemesh-detection-full, or the path",
 			"pose::model: selfie-segmentation is a model for segmentation: " +
 				"use one of movenet-lightning, movenet-thunder, transpose-r-a4, or the path",
 			"segmentation::model: movenet-lightning is a model for pose_estimation: use one of selfie-segmentation, or the path",

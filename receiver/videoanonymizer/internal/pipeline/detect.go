@@ -70,7 +70,15 @@ func (r *run) findPeople(it *item) (people []vision.Detection, err error) {
 	return people, err
 }
 
+// estimatePoses asks the pose model about the people whose keypoints the detector did not find itself.
 func (r *run) estimatePoses(it *item, found []vision.Detection) (err error) {
+	var without []int
+	var people []vision.Detection
+	for i, d := range found {
+		if it.people[i].Pose = d.Pose; d.Pose == nil {
+			without, people = append(without, i), append(people, d)
+		}
+	}
 	if r.opts.PoseModel == nil {
 		return nil
 	}
@@ -78,17 +86,17 @@ func (r *run) estimatePoses(it *item, found []vision.Detection) (err error) {
 	rec.FailedStage = record.StagePose
 	rec.Pose.Start = rec.Detection.End
 	var poses []vision.Pose
-	poses, rec.PoseSteps, err = r.opts.PoseModel.Estimate(r.ctx, it.frame, found)
+	poses, rec.PoseSteps, err = r.opts.PoseModel.Estimate(r.ctx, it.frame, people)
 	rec.Pose.End = time.Now()
 	if err != nil {
 		return err
 	}
-	if len(poses) != len(found) {
-		return fmt.Errorf("the pose model returned %d poses for %d people", len(poses), len(found))
+	if len(poses) != len(people) {
+		return fmt.Errorf("the pose model returned %d poses for %d people", len(poses), len(people))
 	}
 	rec.PosedPeople = len(poses)
 	for i := range poses {
-		it.people[i].Pose = &poses[i]
+		it.people[without[i]].Pose = &poses[i]
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ type Frame struct {
 	// Analyzed is true if detection ran on this frame; in all others, positions are carried over from the surrounding
 	// frames.
 	Analyzed bool
-	// Detected is the number of people the detector found, PosedPeople the number whose pose was estimated.
+	// Detected is the number of people the detector found, PosedPeople the number whose pose the pose model estimated.
 	Detected, PosedPeople int
 	// People is the number of people visible, whether found or carried over; a face without a detected person counts
 	// as one.

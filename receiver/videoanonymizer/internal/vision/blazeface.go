@@ -13,30 +13,51 @@ import (
 )
 
 // blazeFace is BlazeFace (Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019):
-// input uint8 [N,S,S,3] RGB, outputs float32 scores [N,A], boxes [N,A,4] as x0, y0, x1, y1 and landmarks [N,A,6,2] as
+// input uint8 [N,H,W,3] RGB, outputs float32 scores [N,A], boxes [N,A,4] as x0, y0, x1, y1 and landmarks [N,A,6,2] as
 // x, y, all in pixels of the input, before suppression. The landmarks are the person's right eye, left eye, nose,
-// mouth, right ear and left ear.
+// mouth, right ear and left ear. Two families have this form: BlazeFace itself, for near faces in a square of a fixed
+// size, and MediaPipe's full-range model (2021), where H and W are any multiples of 32.
 type blazeFace struct {
 	session inference.Session
 	opts    FaceOptions
-	size    int
+	// size gives the size of the model's input for a view's width and height.
+	size func(width, height int) (w, h int)
 }
 
 const (
 	blazeFaceLandmarks = 6
 	blazeFaceRightEye  = 0
 	blazeFaceLeftEye   = 1
+
+	fullRangeStride = 32
+	// fullRangeLongSide shows whole frames in their own shape as large as the square of 192 that the model was trained on.
+	fullRangeLongSide = 320
 )
 
 func newBlazeFace(session inference.Session, opts FaceOptions) (FaceDetector, error) {
 	size, ok := squareInput(session)
-	out := session.Outputs()
-	if !ok || len(out) != 3 || !hasShape(out[0], anySize, anySize) || !hasShape(out[1], anySize, anySize, anySize) ||
-		!hasShape(out[2], anySize, anySize, blazeFaceLandmarks, anySize) {
-		return nil, shapeError(session, "blazeface",
-			"one input uint8 [N,S,S,3] and the outputs float32 scores [N,A], boxes [N,A,4], landmarks [N,A,6,2]")
+	if !ok || !hasFaceOutputs(session) {
+		return nil, shapeError(session, "blazeface", "one input uint8 [N,S,S,3] and the outputs "+faceOutputs)
 	}
+	square := func(int, int) (int, int) { return size, size }
+	return &blazeFace{session: session, opts: opts, size: square}, nil
+}
+
+func newBlazeFaceFullRange(session inference.Session, opts FaceOptions) (FaceDetector, error) {
+	if !hasFreeInput(session) || !hasFaceOutputs(session) {
+		return nil, shapeError(session, "blazeface_full_range",
+			"one input uint8 [N,H,W,3] of any H and W, and the outputs "+faceOutputs)
+	}
+	size := inputSize(DetectorOptions{LongSide: opts.LongSide}, fullRangeLongSide, fullRangeStride)
 	return &blazeFace{session: session, opts: opts, size: size}, nil
+}
+
+const faceOutputs = "float32 scores [N,A], boxes [N,A,4], landmarks [N,A,6,2]"
+
+func hasFaceOutputs(session inference.Session) bool {
+	out := session.Outputs()
+	return len(out) == 3 && hasShape(out[0], anySize, anySize) && hasShape(out[1], anySize, anySize, anySize) &&
+		hasShape(out[2], anySize, anySize, blazeFaceLandmarks, anySize)
 }
 
 // DetectFaces implements FaceDetector.
@@ -60,7 +81,8 @@ func (b *blazeFace) detectIn(
 		faces, err = b.read(outputs[0].Float32, outputs[1].Float32, outputs[2].Float32, region, scale)
 		return err
 	}
-	err = runOnView(ctx, b.session, frame, view, b.size, b.size, steps, read)
+	width, height := b.size(view.Dx(), view.Dy())
+	err = runOnView(ctx, b.session, frame, view, width, height, steps, read)
 	return faces, err
 }
 

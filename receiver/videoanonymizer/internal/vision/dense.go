@@ -14,13 +14,16 @@ import (
 
 // dense is a one-stage detector that scores every cell of a grid over the image: input uint8 [N,H,W,3] RGB with H and W
 // any multiples of 32, outputs float32 scores [N,A] and boxes [N,A,4] as x0, y0, x1, y1 in pixels of the input, before
-// suppression. The frame is scaled to fit and centered on black. Two families have this form: NanoDet
-// (github.com/RangiLyu/nanodet, 2020) and CenterNet (Zhou et al., "Objects as Points", 2019).
+// suppression. The frame is scaled to fit and centered on black. Three families have this form: NanoDet
+// (github.com/RangiLyu/nanodet, 2020), CenterNet (Zhou et al., "Objects as Points", 2019), and MoveNet MultiPose, which
+// has more outputs.
 type dense struct {
 	session inference.Session
 	opts    DetectorOptions
 	// size gives the size of the model's input for a view's width and height.
 	size func(width, height int) (w, h int)
+	// pose returns the keypoints of the person in a cell, in pixels of the input; nil if the model has none.
+	pose func(outputs []inference.Tensor, cell int) (*Pose, error)
 }
 
 const (
@@ -66,7 +69,7 @@ func (d *dense) detectIn(
 ) (people []Detection, err error) {
 	width, height := d.size(view.Dx(), view.Dy())
 	read := func(outputs []inference.Tensor, region image.Rectangle, scale float32) error {
-		all, err := d.read(outputs[0].Float32, outputs[1].Float32, region, scale)
+		all, err := d.read(outputs, region, scale)
 		people = dropPartial(all, view, frame)
 		return err
 	}
@@ -75,7 +78,8 @@ func (d *dense) detectIn(
 }
 
 // read keeps the people whose score is high enough and maps them to the frame.
-func (d *dense) read(scores, boxes []float32, region image.Rectangle, scale float32) ([]Detection, error) {
+func (d *dense) read(outputs []inference.Tensor, region image.Rectangle, scale float32) ([]Detection, error) {
+	scores, boxes := outputs[0].Float32, outputs[1].Float32
 	if len(boxes) != 4*len(scores) {
 		return nil, fmt.Errorf("%w: %s returned %d scores and %d box coordinates",
 			inference.ErrModel, d.session.Name(), len(scores), len(boxes))
@@ -91,10 +95,21 @@ func (d *dense) read(scores, boxes []float32, region image.Rectangle, scale floa
 		if !finite(score, b[0], b[1], b[2], b[3]) {
 			return nil, ErrNotFinite
 		}
-		people = append(people, Detection{
+		person := Detection{
 			Box:   Box{X0: x + b[0]*scale, Y0: y + b[1]*scale, X1: x + b[2]*scale, Y1: y + b[3]*scale},
 			Score: score, Candidate: score < d.opts.ScoreThreshold,
-		})
+		}
+		if d.pose != nil {
+			pose, err := d.pose(outputs, i)
+			if err != nil {
+				return nil, err
+			}
+			for k, p := range pose {
+				pose[k].X, pose[k].Y = x+p.X*scale, y+p.Y*scale
+			}
+			person.Pose = pose
+		}
+		people = append(people, person)
 	}
 	return people, nil
 }

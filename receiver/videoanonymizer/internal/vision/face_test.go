@@ -18,9 +18,15 @@ import (
 
 // faces opens a BlazeFace that always answers with these boxes and scores, in pixels of a 64 x 64 input.
 func faces(t *testing.T, scores, boxes []float32) FaceDetector {
+	return openFaces(t, "blazeface", 64, scores, boxes)
+}
+
+// openFaces opens a face detector for inputs of size x size, or of any if that is -1, which always answers with these
+// boxes and scores.
+func openFaces(t *testing.T, family string, size int64, scores, boxes []float32) FaceDetector {
 	n := int64(len(scores))
 	g := &graph{}
-	g.value(graphInput, "image", uint8s, -1, 64, 64, 3)
+	g.value(graphInput, "image", uint8s, -1, size, size, 3)
 	g.constant("constant_scores", []int64{1, n}, scores)
 	g.constant("constant_boxes", []int64{1, n, 4}, boxes)
 	var marks []float32
@@ -38,9 +44,24 @@ func faces(t *testing.T, scores, boxes []float32) FaceDetector {
 	g.value(graphOutput, "scores", float, -1, n)
 	g.value(graphOutput, "boxes", float, -1, n, 4)
 	g.value(graphOutput, "landmarks", float, -1, n, blazeFaceLandmarks, 2)
-	d, err := NewFaceDetector("blazeface", g.open(t), FaceOptions{ScoreThreshold: .6, OverlapThreshold: .3, Tiles: 1})
+	opts := FaceOptions{ScoreThreshold: .6, OverlapThreshold: .3, LongSide: 64, Tiles: 1}
+	d, err := NewFaceDetector("", g.open(t), opts)
 	require.NoError(t, err)
-	return d
+	named, err := NewFaceDetector(family, d.(*blazeFace).session, opts)
+	require.NoError(t, err)
+	assert.IsType(t, d, named)
+	return named
+}
+
+// The model sees a frame of 128 x 64 as 64 x 32, without any black.
+func TestFullRangeFacesMapToTheFrame(t *testing.T) {
+	d := openFaces(t, "blazeface_full_range", -1, []float32{.7, .5}, []float32{10, 4, 20, 14, 40, 20, 50, 30})
+	found, _, err := d.DetectFaces(t.Context(), newFrame(128, 64, yuv420p, false, uniform(white)))
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	assert.Equal(t, Box{X0: 20, Y0: 8, X1: 40, Y1: 28}, found[0].Box)
+	assert.Equal(t, [2]float32{20, 8}, [2]float32{found[0].RightEye.X, found[0].RightEye.Y})
+	assert.Equal(t, [2]float32{40, 28}, [2]float32{found[0].LeftEye.X, found[0].LeftEye.Y})
 }
 
 // The model sees a frame of 128 x 64 as 64 x 32, with 16 rows of black above and below.

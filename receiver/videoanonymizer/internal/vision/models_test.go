@@ -44,17 +44,19 @@ func figure(x, y int) [3]byte {
 }
 
 func TestDetectorOnBlankFrames(t *testing.T) {
-	session := openModel(t, "nanodet-m.onnx")
-	detector, err := NewDetector("", session, DetectorOptions{ScoreThreshold: .35, OverlapThreshold: .6})
-	require.NoError(t, err)
-	for _, size := range [][2]int{{1920, 1080}, {1080, 1920}, {33, 17}, {1, 1}} {
-		people, steps, err := detector.Detect(t.Context(), newFrame(size[0], size[1], yuv420p, false, uniform(white)))
+	for _, model := range []string{"nanodet-m", "movenet-multipose"} {
+		detector, err := NewDetector("", openModel(t, model+".onnx"),
+			DetectorOptions{ScoreThreshold: .35, OverlapThreshold: .6})
 		require.NoError(t, err)
-		assert.Empty(t, people)
-		assert.Equal(t, 1, steps.Batches)
-		assert.Positive(t, steps.InferenceBusy)
-		assert.False(t, steps.Preprocess.End.After(steps.Inference.Start))
-		assert.False(t, steps.Inference.End.After(steps.Postprocess.Start))
+		for _, size := range [][2]int{{1920, 1080}, {1080, 1920}, {33, 17}, {1, 1}} {
+			people, steps, err := detector.Detect(t.Context(), newFrame(size[0], size[1], yuv420p, false, uniform(white)))
+			require.NoError(t, err)
+			assert.Empty(t, people)
+			assert.Equal(t, 1, steps.Batches)
+			assert.Positive(t, steps.InferenceBusy)
+			assert.False(t, steps.Preprocess.End.After(steps.Inference.Start))
+			assert.False(t, steps.Inference.End.After(steps.Postprocess.Start))
+		}
 	}
 }
 

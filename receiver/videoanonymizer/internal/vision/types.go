@@ -45,6 +45,8 @@ type Detection struct {
 	// Candidate means that the score alone is too low: the detection counts only if a pose, a face or a track confirms
 	// it.
 	Candidate bool
+	// Pose is nil unless the detector finds keypoints itself.
+	Pose *Pose
 }
 
 // Face is one face found, from the brow to the chin, with the detector's confidence 0..1.
@@ -58,7 +60,7 @@ type Face struct {
 // Person is a detection with what other models found out about it.
 type Person struct {
 	Detection
-	// Pose is nil if no pose was estimated.
+	// Pose is the detector's own or, if that has none, the pose model's; nil if no pose was estimated.
 	Pose *Pose
 	// Silhouette is nil if the person was not segmented.
 	Silhouette *Silhouette

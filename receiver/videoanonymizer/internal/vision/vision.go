@@ -46,10 +46,11 @@ func (o DetectorOptions) minScore() float32 {
 	return o.ScoreThreshold
 }
 
-// FaceOptions say how faces are detected. The fields are as in DetectorOptions.
+// FaceOptions say how faces are detected. The fields are as in DetectorOptions; LongSide counts only for families whose
+// models take any size.
 type FaceOptions struct {
 	ScoreThreshold, OverlapThreshold float32
-	Tiles                            int
+	LongSide, Tiles                  int
 }
 
 // PoseOptions say how poses are estimated.
@@ -80,11 +81,13 @@ type family[T, O any] struct {
 var detectorFamilies = map[string]family[Detector, DetectorOptions]{
 	"centernet": {open: newCenterNet, byNameOnly: true}, // looks like nanodet
 	"detr":      {open: newDETR},
+	"multipose": {open: newMultiPose},
 	"nanodet":   {open: newNanoDet},
 }
 
 var faceFamilies = map[string]family[FaceDetector, FaceOptions]{
-	"blazeface": {open: newBlazeFace},
+	"blazeface":            {open: newBlazeFace},
+	"blazeface_full_range": {open: newBlazeFaceFullRange},
 }
 
 var poseFamilies = map[string]family[PoseEstimator, PoseOptions]{
@@ -167,6 +170,13 @@ func squareInput(session inference.Session) (size int, ok bool) {
 	}
 	height, width := in[0].Shape[1], in[0].Shape[2]
 	return int(height), height > 0 && height == width
+}
+
+// hasFreeInput reports whether the only input is a batch of RGB images of any size, uint8 [N,H,W,3].
+func hasFreeInput(session inference.Session) bool {
+	in := session.Inputs()
+	return len(in) == 1 && in[0].Type == "uint8" && hasShape(in[0], anySize, anySize, anySize, 3) &&
+		in[0].Shape[1] <= 0 && in[0].Shape[2] <= 0
 }
 
 func finite(values ...float32) bool {
