@@ -11,9 +11,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// MoveNet MultiPose (https://tfhub.dev/google/movenet/multipose/lightning/1) has MoveNet's heads, and two for a person's
-// box. Its graph decodes them for the six best people of one image; the recipe ends before that, so that a batch works,
-// and any number of people.
+// MoveNet MultiPose (https://tfhub.dev/google/movenet/multipose/lightning/1) has MoveNet's heads, and two more for a
+// person's box. Its graph decodes them for the six best people of one image; the recipe ends before that, so that a
+// batch works, and any number of people.
 const (
 	multiposeSide   = 256
 	multiposePixels = "StatefulPartitionedCall/Cast" // float32 pixels, still 0..255

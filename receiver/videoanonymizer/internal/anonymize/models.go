@@ -72,7 +72,7 @@ func modelsOf(cfg *config.Config) (used []usedModel) {
 	add("detector::model", detector.Model)
 	add("detector::also", detector.Also...)
 	if detector.Survey.Enabled {
-		add("detector::survey::also", detector.Survey.Also...)
+		add("detector::survey::models", detector.Survey.Models...)
 	}
 	add("detector::faces", detector.Faces)
 	add("pose::model", cfg.Pose.Model)
@@ -187,11 +187,11 @@ func (o *opener) openQuick() error {
 }
 
 const (
-	// surveyFaces is the longer side in pixels at which surveys look for faces, with a model that takes any.
-	surveyFaces = 640
-	// surveyCandidate is the score 0..1 from which someone whom a survey found counts if a pose, a face or a track
-	// confirms it.
-	surveyCandidate = 0.25
+	// surveyScore and surveyCandidate are the scores 0..1 from which someone whom a survey found counts, by itself and if
+	// a pose, a face or a track confirms it.
+	surveyScore, surveyCandidate = 0.3, 0.2
+	// regionLongSide is the size in pixels at which a part of a frame is searched.
+	regionLongSide = 320
 	// turnedScore is the score 0..1 from which someone found in a turned frame counts: furniture turned on its side
 	// looks like people more often than upright.
 	turnedScore = 0.5
@@ -204,29 +204,21 @@ func (o *opener) openSurvey() error {
 		return nil
 	}
 	var full, region, turned detectors
-	if cfg.Model != "" {
-		candidate := float32(surveyCandidate)
-		if c := float32(cfg.CandidateThreshold); c > 0 {
-			candidate = min(candidate, c)
-		}
-		full.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{
-			ScoreThreshold: float32(cfg.ScoreThreshold), CandidateThreshold: candidate, HalfSize: true,
-		}))
-		region.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{
-			ScoreThreshold: float32(cfg.ScoreThreshold), CandidateThreshold: candidate,
-		}))
-		turned.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{ScoreThreshold: turnedScore}))
+	for _, name := range cfg.Survey.Models {
+		opts := vision.DetectorOptions{ScoreThreshold: surveyScore, CandidateThreshold: surveyCandidate, HalfSize: true}
+		full.add(o.newDetector("detector::survey::models", name, opts))
+		opts.HalfSize, opts.LongSide = false, regionLongSide
+		region.add(o.newDetector("detector::survey::models", name, opts))
 	}
-	for _, name := range cfg.Survey.Also {
-		full.add(o.newDetector("detector::survey::also", name, vision.DetectorOptions{}))
-	}
-	faces, err := o.newFaces(vision.FaceOptions{LongSide: surveyFaces})
-	o.models.full = pipeline.Look{Detector: full.join(cfg), Faces: faces}
-	o.models.region = pipeline.Look{Detector: region.join(cfg), Faces: o.models.quick.Faces}
+	o.models.full = pipeline.Look{Detector: full.join(cfg)}
+	o.models.region = pipeline.Look{Detector: region.join(cfg)}
 	if cfg.Survey.Turned {
+		if cfg.Model != "" {
+			turned.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{ScoreThreshold: turnedScore}))
+		}
 		o.models.turned = pipeline.Look{Detector: turned.join(cfg), Faces: o.models.quick.Faces}
 	}
-	return errors.Join(full.err, region.err, turned.err, err)
+	return errors.Join(full.err, region.err, turned.err)
 }
 
 // detectors are those of one look.

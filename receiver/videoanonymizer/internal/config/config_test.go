@@ -95,7 +95,7 @@ func TestLoadConfig(t *testing.T) {
 				InputSize:          InputSize{Width: 512, Height: 288},
 				Tiles:              3,
 				MinPersonSize:      12,
-				Survey:             Survey{Enabled: true, Interval: 500 * time.Millisecond, Also: []string{"centernet"}},
+				Survey:             Survey{Enabled: true, Interval: 500 * time.Millisecond, Models: []string{"centernet"}},
 			},
 			Pose: Pose{
 				Model:             "models/movenet-thunder.onnx",

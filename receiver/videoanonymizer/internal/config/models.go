@@ -54,8 +54,8 @@ type Survey struct {
 	Enabled bool `mapstructure:"enabled"`
 	// Interval is the presentation time from one survey to the next; 0 surveys every analyzed frame.
 	Interval time.Duration `mapstructure:"interval"`
-	// Also lists more models that find people in surveys, written like Detector.Model.
-	Also []string `mapstructure:"also"`
+	// Models are the models that find people in surveys, written like Detector.Model; at least one.
+	Models []string `mapstructure:"models"`
 	// Turned also searches the frame turned by a quarter, a half and three quarters of a turn.
 	Turned bool `mapstructure:"turned"`
 
@@ -120,7 +120,7 @@ type Models struct {
 
 func defaultDetector() Detector {
 	return Detector{Model: "nanodet-m", ScoreThreshold: 0.35, FaceThreshold: 0.6, OverlapThreshold: 0.6,
-		Survey: Survey{Also: []string{"movenet-multipose"}, Turned: true}}
+		Survey: Survey{Models: []string{"movenet-multipose"}, Turned: true}}
 }
 
 func defaultPose() Pose {
@@ -185,7 +185,11 @@ func (c *Detector) validate() []error {
 		errs = append(errs, validateModel("faces", c.Faces, models.FaceDetection))
 	}
 	errs = append(errs, validateModels("also", c.Also)...)
-	errs = append(errs, validateModels("survey::also", c.Survey.Also)...)
+	errs = append(errs, validateModels("survey::models", c.Survey.Models)...)
+	if c.Survey.Enabled && len(c.Survey.Models) == 0 {
+		errs = append(errs, errors.New("survey::models: is empty: name a model such as movenet-multipose, "+
+			"or write survey::enabled: false"))
+	}
 	errs = append(errs, inRange("survey::interval", c.Survey.Interval, 0, 10*time.Second,
 		"a duration such as 2s; 0s surveys every analyzed frame"))
 	for _, side := range []int{c.InputSize.Width, c.InputSize.Height, c.InputSize.LongSide} {

@@ -37,10 +37,10 @@ func (c *Config) setRecall(recall Recall) {
 		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 3, 0, "", 1
 		d.Survey.Enabled = false
 	case Balanced:
-		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 0, 0, "facemesh-detection-full", 1
+		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 0, 0, "blazeface", 1
 		d.Survey.Enabled, d.Survey.Interval = true, 2*time.Second
 	case Thorough:
-		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 1, 0.15, "facemesh-detection-full", 2
+		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 1, 0.15, "blazeface", 2
 		d.InputSize = InputSize{LongSide: 640}
 		d.Survey.Enabled, d.Survey.Interval = true, 0
 	}

@@ -22,7 +22,8 @@ type dense struct {
 	opts    DetectorOptions
 	// size gives the size of the model's input for a view's width and height.
 	size func(width, height int) (w, h int)
-	// pose returns the keypoints of the person in a cell, in pixels of the input; nil if the model has none.
+	// pose returns the keypoints of the person in a cell, in pixels of the input, or nil if they are not exact enough. It
+	// is nil if the model has none.
 	pose func(outputs []inference.Tensor, cell int) (*Pose, error)
 }
 
@@ -104,12 +105,21 @@ func (d *dense) read(outputs []inference.Tensor, region image.Rectangle, scale f
 			if err != nil {
 				return nil, err
 			}
-			for k, p := range pose {
-				pose[k].X, pose[k].Y = x+p.X*scale, y+p.Y*scale
-			}
-			person.Pose = pose
+			person.Pose = pose.placed(x, y, scale)
 		}
 		people = append(people, person)
 	}
 	return people, nil
+}
+
+// placed is a pose in pixels of the input, in pixels of the frame; nil stays nil.
+func (p *Pose) placed(x, y, scale float32) *Pose {
+	if p == nil {
+		return nil
+	}
+	placed := *p
+	for k := range placed {
+		placed[k].X, placed[k].Y = x+placed[k].X*scale, y+placed[k].Y*scale
+	}
+	return &placed
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// multiPose opens a MultiPose that always sees one person in the cell (5, 4) of a grid of 16 x 8, with a box of 8 x 6
-// cells around it, once change has changed its answer.
+// multiPose opens a MultiPose that always sees one person in the cell (5, 4) of a grid of 16 x 8, with a box 8
+// cells wide around it that reaches far beyond the upper edge, once change has changed its answer.
 func multiPose(t *testing.T, change func(a *multiPoseAnswer)) Detector {
 	const w, h, n = multiPoseWidth, multiPoseHeight, multiPoseWidth * multiPoseHeight
 	a := &multiPoseAnswer{scores: make([]float32, n), boxes: make([]float32, 4*n),
 		heatmaps: make([]float32, KeypointCount*n), regressions: make([]float32, 2*KeypointCount*n),
 		offsets: make([]float32, 2*KeypointCount*n)}
 	a.scores[multiPoseCell(5, 4)] = .5
-	copy(a.boxes[4*multiPoseCell(5, 4):], []float32{4, 4, 36, 28})
+	copy(a.boxes[4*multiPoseCell(5, 4):], []float32{4, -72, 36, 28})
 	change(a)
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, -1, -1, 3)
@@ -102,13 +102,24 @@ func TestMultiPose(t *testing.T) {
 				newFrame(128, 64, yuv420p, false, uniform(white)))
 			require.NoError(t, err)
 			require.Len(t, people, 1)
-			assert.Equal(t, Box{X0: 8, Y0: 8, X1: 72, Y1: 56}, people[0].Box)
+			assert.Equal(t, Box{X0: 8, Y0: 0, X1: 72, Y1: 56}, people[0].Box)
 			assert.Equal(t, tt.candidate, people[0].Candidate)
 			require.NotNil(t, people[0].Pose)
 			got := people[0].Pose[Nose]
 			assert.InDeltaSlice(t, []float32{tt.nose.X, tt.nose.Y, tt.nose.Score}, []float32{got.X, got.Y, got.Score}, 1e-5)
 			assert.Equal(t, 1, steps.Batches)
 		})
+	}
+}
+
+// TestMultiPoseOfSmallPeople: keypoints of people who are small in the model's input are left to the pose model.
+func TestMultiPoseOfSmallPeople(t *testing.T) {
+	for top, posed := range map[float32]bool{28 - 96: true, 28 - 95: false, 4: false} {
+		people, _, err := multiPose(t, func(a *multiPoseAnswer) { a.boxes[4*multiPoseCell(5, 4)+1] = top }).
+			Detect(t.Context(), newFrame(128, 64, yuv420p, false, uniform(white)))
+		require.NoError(t, err)
+		require.Len(t, people, 1)
+		assert.Equal(t, posed, people[0].Pose != nil, "a box from %v to 28", top)
 	}
 }
 

@@ -45,7 +45,7 @@ type Detection struct {
 	// Candidate means that the score alone is too low: the detection counts only if a pose, a face or a track confirms
 	// it.
 	Candidate bool
-	// Pose is nil unless the detector finds keypoints itself.
+	// Pose is nil unless the detector finds keypoints itself, and the person is large enough for them to be exact.
 	Pose *Pose
 }
 

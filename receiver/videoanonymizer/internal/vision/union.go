@@ -17,8 +17,8 @@ type union struct {
 }
 
 // NewUnion returns a detector that finds what any of the detectors finds. Of two boxes whose intersection over union is
-// larger than overlap, only the better is kept. People whose box is less than minSize pixels on its longer side are
-// left out; 0 keeps all.
+// larger than overlap, only the better is kept, with its own pose or none. People whose box is less than minSize pixels
+// on its longer side are left out; 0 keeps all.
 func NewUnion(detectors []Detector, overlap, minSize float32) Detector {
 	if len(detectors) == 1 && minSize <= 0 {
 		return detectors[0]
