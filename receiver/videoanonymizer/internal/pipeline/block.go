@@ -27,7 +27,7 @@ const (
 	// maxBlock bounds the frames of a block. With less memory blocks are shorter.
 	maxBlock = 60
 	// turnedEvery is the number of surveys from one that also turns the frame to the next.
-	turnedEvery = 2
+	turnedEvery = 1
 	// A camera shows something else if viewChange of the picture differs from the last survey's. Surveys on that account
 	// are at least viewGap apart.
 	viewChange = 0.25

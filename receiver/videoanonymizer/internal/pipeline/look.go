@@ -275,6 +275,9 @@ func (r *run) compare(b *block, before, after *item) {
 			r.scheduleRegion(after, record.CauseAppeared, box)
 		}
 	}
+	if after.undecided(&r.opts) {
+		return // what it shows may explain what appears before it
+	}
 	first, last := before.frame.Index-b.items[0].frame.Index+1, after.frame.Index-b.items[0].frame.Index
 	between := b.items[first:last]
 	if len(between) == 0 {

@@ -13,7 +13,7 @@ import (
 const (
 	// Two frames agree if each head has one in the other frame that is at most agreeOffset head sizes away, and larger
 	// or smaller by at most the factor agreeSize.
-	agreeOffset, agreeSize = 1.0, 1.5
+	agreeOffset, agreeSize = 2.0, 1.5
 	// knownOffset is by how many head sizes the center of a head may be away from one that it is the same as.
 	knownOffset = 1.0
 )

@@ -14,9 +14,9 @@ const (
 	// A glance has this many cells along the frame's longer side: someone 20 pixels wide in 1080p covers two columns.
 	glanceColumns = 192
 	// A cell has changed if it differs by at least this many of the 255 steps, besides what all cells differ by.
-	glanceChange = 10.0
+	glanceChange = 8.0
 	// A change this many connected cells large may be a person, or a head.
-	glanceCells = 4
+	glanceCells = 8
 	// If more than this share of the frame has changed, or more parts of it, the camera or the light has, rather than
 	// something in the scene.
 	glanceEverywhere = 0.25

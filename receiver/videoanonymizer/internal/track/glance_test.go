@@ -50,7 +50,7 @@ func TestGlance(t *testing.T) {
 		"someone known": {before: picture(0, 0, true, vision.Box{}), after: picture(0, 0, true, person),
 			known: []vision.Box{person.Grown(0.25)}, least: 0.0005, most: 0.01},
 		"a speck": {before: picture(0, 0, false, vision.Box{}),
-			after: picture(0, 0, false, vision.Box{X0: 300, Y0: 100, X1: 303, Y1: 103}), most: 0.001},
+			after: picture(0, 0, false, vision.Box{X0: 300, Y0: 100, X1: 305, Y1: 106}), most: 0.001},
 		"the camera moved": {before: picture(0, 0, false, vision.Box{}), after: picture(10, 0, false, person), least: 0.4, most: 1},
 	}
 	for name, tt := range tests {
