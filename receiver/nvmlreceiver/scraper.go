@@ -118,16 +118,19 @@ func (s *scraper) gpu(uuid string) *gpu {
 	return nil
 }
 
-// resourceOf returns the resource that describes a GPU.
+// resourceOf returns the resource that describes a GPU; only what is known of it if the driver did not say which one.
 func resourceOf(config *Config, gen *generation, gpu detectedGPU) pcommon.Resource {
 	rb := metadata.NewResourceBuilder(config.Builder.ResourceAttributes)
 	rb.SetHwVendor("NVIDIA")
-	rb.SetNvmlGpuIndex(int64(gpu.index))
+	if gpu.uuid != "" {
+		rb.SetNvmlGpuIndex(int64(gpu.index))
+	}
 	for value, set := range map[*string]func(string){
 		&gpu.model:         rb.SetHwModel,
 		&gpu.serial:        rb.SetHwSerialNumber,
 		&gpu.vbios:         rb.SetHwFirmwareVersion,
 		&gpu.pci:           rb.SetNvmlGpuPciAddress,
+		&gen.hostName:      rb.SetHostName,
 		&gen.driverVersion: rb.SetHwDriverVersion,
 		&gen.cudaVersion:   rb.SetNvmlCudaVersion,
 	} {

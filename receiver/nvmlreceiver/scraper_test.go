@@ -68,7 +68,7 @@ func newHarnessOn(t testing.TB, config *Config, lib driver.Library) *harness {
 	settings.Logger = zap.New(core)
 	h := &harness{logs: logs, status: &statusHost{}}
 	session := newSession(lib, settings.Logger)
-	session.now = h.now
+	session.now, session.hostName = h.now, "gpu-host"
 	h.scraper = newScraper(config, settings, session)
 	h.proc = procFS(filepath.Join("testdata", "proc"))
 	h.member = &member{session: session, config: config, forget: func() {}, host: h.status, started: true}
@@ -222,29 +222,34 @@ func TestScrapeGolden(t *testing.T) {
 	}
 }
 
-// point returns the first point of a metric that has these attributes, given as key, value, key, value.
+// point returns the first point of a metric that has a value and these attributes, given as key, value, key, value.
 func point(metrics pmetric.Metrics, name string, attributes ...string) (pmetric.NumberDataPoint, bool) {
+	for _, dp := range points(metrics, name, attributes...) {
+		if !dp.Flags().NoRecordedValue() {
+			return dp, true
+		}
+	}
+	return pmetric.NumberDataPoint{}, false
+}
+
+// points returns all points of a metric that have these attributes, also those that end a series.
+func points(metrics pmetric.Metrics, name string, attributes ...string) []pmetric.NumberDataPoint {
+	var found []pmetric.NumberDataPoint
 	for _, rm := range metrics.ResourceMetrics().All() {
 		for _, sm := range rm.ScopeMetrics().All() {
 			for _, m := range sm.Metrics().All() {
 				if m.Name() != name {
 					continue
 				}
-				var dps pmetric.NumberDataPointSlice
-				if m.Type() == pmetric.MetricTypeGauge {
-					dps = m.Gauge().DataPoints()
-				} else {
-					dps = m.Sum().DataPoints()
-				}
-				for _, dp := range dps.All() {
+				for _, dp := range dataPoints(m).All() {
 					if hasAttributes(dp.Attributes(), attributes) {
-						return dp, true
+						found = append(found, dp)
 					}
 				}
 			}
 		}
 	}
-	return pmetric.NumberDataPoint{}, false
+	return found
 }
 
 func hasAttributes(m pcommon.Map, attributes []string) bool {
@@ -254,4 +259,12 @@ func hasAttributes(m pcommon.Map, attributes []string) bool {
 		}
 	}
 	return true
+}
+
+// dataPoints returns the points of a gauge or a sum, the only types that the receiver has.
+func dataPoints(m pmetric.Metric) pmetric.NumberDataPointSlice {
+	if m.Type() == pmetric.MetricTypeSum {
+		return m.Sum().DataPoints()
+	}
+	return m.Gauge().DataPoints()
 }

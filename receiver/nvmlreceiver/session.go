@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -37,11 +38,12 @@ var (
 // session holds the driver open for the metrics and logs receivers of one configuration, and reopens it when the driver
 // or a GPU is lost. A driver call can hang forever, so methods make none themselves; the goroutines they start do.
 type session struct {
-	lib     driver.Library
-	logger  *zap.Logger
-	logged  logOnce
-	now     func() time.Time
-	onEvent []func(gpuEvent) // set before start
+	lib      driver.Library
+	logger   *zap.Logger
+	logged   logOnce
+	now      func() time.Time
+	hostName string           // empty if unknown
+	onEvent  []func(gpuEvent) // set before start
 
 	stop chan struct{} // closed by the last shutdown
 
@@ -59,6 +61,7 @@ type session struct {
 // generation is the result of opening the driver once. Reopening starts a new generation.
 type generation struct {
 	gpus          []detectedGPU
+	hostName      string
 	driverVersion string
 	cudaVersion   string
 
@@ -76,8 +79,9 @@ type detectedGPU struct {
 }
 
 func newSession(lib driver.Library, logger *zap.Logger) *session {
+	hostName, _ := os.Hostname()
 	return &session{
-		lib: lib, logger: logger, now: time.Now, stop: make(chan struct{}), faults: map[string]error{},
+		lib: lib, logger: logger, now: time.Now, hostName: hostName, stop: make(chan struct{}), faults: map[string]error{},
 		logged: logOnce{seen: map[problem]struct{}{}},
 		retry:  backoff{initial: initialRetryWait, max: maxRetryWait},
 		reopen: backoff{initial: initialRetryWait, max: maxReopenWait},
@@ -281,7 +285,7 @@ func (s *session) detect() (*generation, error) {
 		}
 		return nil, err
 	}
-	gen := &generation{}
+	gen := &generation{hostName: s.hostName}
 	gen.driverVersion, _ = s.lib.DriverVersion()
 	gen.cudaVersion, _ = s.lib.CUDAVersion()
 	count, err := s.lib.DeviceCount()

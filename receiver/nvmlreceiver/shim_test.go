@@ -99,7 +99,8 @@ func assertShimPoints(t *testing.T, metrics pmetric.Metrics) {
 		attributes []string
 		value      int64
 	}{
-		{"hw.gpu.memory.usage", []string{"hw.id", "GPU-1", "nvml.memory.state", "reserved"}, 50},
+		{"hw.gpu.memory.usage", []string{"hw.id", "GPU-1"}, 300},
+		{"nvml.gpu.memory.reserved", []string{"hw.id", "GPU-1"}, 50},
 		{"hw.gpu.memory.limit", []string{"hw.id", "MIG-2", "hw.parent", "GPU-0", "hw.name", "GPU 0 MIG 9.0"}, 1000},
 		{"hw.temperature", []string{"hw.id", "GPU-1", "hw.sensor_location", "memory"}, 66},
 		{"hw.gpu.io", []string{"hw.id", "GPU-0", "nvml.link", "nvlink", "network.io.direction", "receive"},
