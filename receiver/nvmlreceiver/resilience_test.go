@@ -248,6 +248,7 @@ func TestScrapeCanceledByContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	metrics, err := h.scrape(ctx)
-	require.NoError(t, err)
-	assert.Equal(t, "failed", state(metrics, h.lib.GPUs[0].ID))
+	require.ErrorIs(t, err, errStopped)
+	assert.Zero(t, metrics.DataPointCount(), "a shutdown must not report a healthy GPU as failed")
+	assert.Equal(t, componentstatus.StatusNone, h.status.last())
 }

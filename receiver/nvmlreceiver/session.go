@@ -4,6 +4,7 @@
 package nvmlreceiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,13 +55,15 @@ type session struct {
 	openErr  error         // of the last attempt to open
 	gpuCount int           // at the last successful attempt; 0 before the first
 	faults   map[string]error
-	retry    backoff // for opening
-	reopen   backoff // for reopening because of a lost GPU
+	watched  map[string]bool // GPUs that have been registered for events, by UUID
+	retry    backoff         // for opening
+	reopen   backoff         // for reopening because of a lost GPU
 }
 
 // generation is the result of opening the driver once. Reopening starts a new generation.
 type generation struct {
 	gpus          []detectedGPU
+	skipped       []error // why each GPU that is not in gpus did not respond
 	hostName      string
 	driverVersion string
 	cudaVersion   string
@@ -81,7 +84,8 @@ type detectedGPU struct {
 func newSession(lib driver.Library, logger *zap.Logger) *session {
 	hostName, _ := os.Hostname()
 	return &session{
-		lib: lib, logger: logger, now: time.Now, hostName: hostName, stop: make(chan struct{}), faults: map[string]error{},
+		lib: lib, logger: logger, now: time.Now, hostName: hostName, stop: make(chan struct{}),
+		faults: map[string]error{}, watched: map[string]bool{},
 		logged: logOnce{seen: map[problem]struct{}{}},
 		retry:  backoff{initial: initialRetryWait, max: maxRetryWait},
 		reopen: backoff{initial: initialRetryWait, max: maxReopenWait},
@@ -172,6 +176,9 @@ func (s *session) awaitLocked(ctx context.Context, busy <-chan struct{}) error {
 	case <-s.stop:
 		return errStopped
 	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return errStopped
+		}
 		s.logged.do(problem{what: "open"}, func() {
 			s.logger.Warn("no GPU metrics for now", zap.Error(errHangs))
 			s.setFault("driver", errHangs)
@@ -296,12 +303,13 @@ func (s *session) detect() (*generation, error) {
 				s.logger.Warn(fmt.Sprintf("skipping a GPU that does not respond: %d", i),
 					zap.Int("gpu", i), zap.Error(err))
 			})
+			gen.skipped = append(gen.skipped, fmt.Errorf("GPU %d: %w", i, err))
 			continue
 		}
 		gen.gpus = append(gen.gpus, gpu)
 	}
 	if err == nil && len(gen.gpus) == 0 {
-		err = errNoGPU
+		err = cmp.Or(errors.Join(gen.skipped...), errNoGPU)
 	}
 	if err != nil {
 		_ = s.lib.Close()
