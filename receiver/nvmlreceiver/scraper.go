@@ -39,7 +39,7 @@ type scraper struct {
 
 func newScraper(config *Config, settings receiver.Settings, session *session) *scraper {
 	s := &scraper{
-		config: config, settings: settings, session: session, proc: "/proc",
+		config: config, settings: settings, session: session, proc: newProcFS("/proc"),
 		start:  pcommon.NewTimestampFromTime(session.now()),
 		absent: metadata.NewMetricsBuilder(config.Builder, settings),
 		live:   liveSeries{resources: map[string]*liveResource{}},

@@ -76,7 +76,7 @@ func newHarnessOn(t testing.TB, config *Config, lib driver.Library) *harness {
 	session := newSession(lib, settings.Logger)
 	session.now, session.hostName = h.now, "gpu-host"
 	h.scraper = newScraper(config, settings, session)
-	h.proc = procFS(filepath.Join("testdata", "proc"))
+	h.proc = procFS{root: filepath.Join("testdata", "proc"), ofHost: true}
 	h.member = &member{session: session, config: config, forget: func() {}, host: h.status, started: true}
 	session.members = []*member{h.member} // like start, but without the watcher
 	t.Cleanup(func() {
