@@ -194,6 +194,22 @@ func TestHangingOpenTimesOut(t *testing.T) {
 	assert.Equal(t, 1, h.lib.Calls("Open"), "one attempt, no matter how many scrapes wait for it")
 }
 
+// TestSlowlyMissingDriverIsHealthy has a driver that hangs before it turns out to be missing, as on a slow disk.
+func TestSlowlyMissingDriverIsHealthy(t *testing.T) {
+	config := defaultConfig()
+	config.Controller.Timeout = 10 * time.Millisecond
+	h := newHarness(t, config)
+	release := make(chan struct{})
+	h.lib.Hang, h.lib.OpenErr = release, driver.LibraryNotFound
+	h.mustScrape(t)
+	assert.Equal(t, componentstatus.StatusRecoverableError, h.status.last())
+	close(release)
+	require.Eventually(t, func() bool {
+		h.mustScrape(t)
+		return h.status.last() == componentstatus.StatusOK
+	}, 5*time.Second, time.Millisecond)
+}
+
 func TestShutdownDuringHangingCall(t *testing.T) {
 	config := defaultConfig()
 	config.Controller.Timeout = time.Millisecond

@@ -346,12 +346,16 @@ func (s *session) reportOpen(gen *generation, err error, previousCount int) {
 		}
 		return
 	}
+	noGPU := driver.CodeOf(err).DriverMissing() && previousCount == 0
+	if noGPU {
+		s.setFault("driver", nil) // it may have been slow to say so
+	}
 	s.logged.do(problem{what: "open", code: driver.CodeOf(err)}, func() {
 		if driver.CodeOf(err) == driver.PlatformUnsupported {
 			s.logger.Info("no GPU metrics", zap.Error(err))
 			return
 		}
-		if driver.CodeOf(err).DriverMissing() && previousCount == 0 {
+		if noGPU {
 			s.logger.Info("no GPU metrics; will check again periodically", zap.Error(err))
 			return
 		}
