@@ -183,3 +183,29 @@ func TestEventFaultShownAsStatus(t *testing.T) {
 	<-done
 	session.release(gen)
 }
+
+// TestLossNotifiedOnce checks that waiting for events on a lost GPU again does not repeat the event, and that a driver
+// that was unloaded is not taken for a GPU that fell off the bus.
+func TestLossNotifiedOnce(t *testing.T) {
+	for code, want := range map[driver.Code]int{
+		driver.GPULost: 1, driver.ResetRequired: 1, driver.Uninitialized: 0, driver.VersionMismatch: 0,
+	} {
+		t.Run(code.Error(), func(t *testing.T) {
+			h := newHarness(t, defaultConfig(), drivertest.NewGPU(0, testTime))
+			var lost int
+			h.session.onEvent = append(h.session.onEvent, func(event gpuEvent) {
+				assert.True(t, event.lost)
+				lost++
+			})
+			gen, err := h.session.acquire(t.Context())
+			require.NoError(t, err)
+			defer h.session.release(gen)
+			h.session.reopen.fail(h.now()) // not due yet
+			h.lib.Change(func() { h.lib.WaitErr = code })
+			for range 3 {
+				h.session.watchGeneration(gen)
+			}
+			assert.Equal(t, want, lost)
+		})
+	}
+}

@@ -67,6 +67,7 @@ type generation struct {
 	hostName      string
 	driverVersion string
 	cudaVersion   string
+	lossNotified  bool // used by the watcher only: it waits again until the driver is due to be reopened
 
 	// Guarded by session.mu.
 	users int

@@ -82,7 +82,10 @@ func (s *session) watchGeneration(gen *generation) {
 		case code == driver.Timeout:
 			s.setFault("events", nil)
 		case code.NeedsReopen():
-			s.notify(gen, gpuEvent{lost: true})
+			if code.GPUGone() && !gen.lossNotified {
+				gen.lossNotified = true
+				s.notify(gen, gpuEvent{lost: true})
+			}
 			s.requestReopen(gen)
 			return
 		default:
