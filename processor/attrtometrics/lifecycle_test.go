@@ -272,6 +272,32 @@ metrics: [{name: sum, type: sum, temporality: delta, attribute: bbox.count}]
 	wg.Wait()
 }
 
+// TestPipelinesShareOneStream checks that the processors of several pipelines write one total rather than their own in
+// turn, and that the last of them to stop flushes it, whether or not another was ever started.
+func TestPipelinesShareOneStream(t *testing.T) {
+	ctx := t.Context()
+	const sum = `
+flush_interval: 1m
+metrics: [{name: sum, type: sum, attribute: bbox.count}]
+`
+	c := newCollector()
+	sink := &consumertest.MetricsSink{}
+	out := c.connector(t, "", "{}", sink)
+	a, b := c.processor(t, "", sum, consumertest.NewNop()), c.processor(t, "", sum, consumertest.NewNop())
+	notStarted := c.processor(t, "", sum, consumertest.NewNop())
+	for _, each := range []component.Component{out, a, b} {
+		require.NoError(t, each.Start(ctx, componenttest.NewNopHost()))
+	}
+	require.NoError(t, a.ConsumeTraces(ctx, people("v", 3)))
+	require.NoError(t, notStarted.Shutdown(ctx))
+	require.NoError(t, a.Shutdown(ctx))
+	require.Empty(t, sink.AllMetrics(), "the other pipeline still runs")
+	require.NoError(t, b.ConsumeTraces(ctx, people("v", 10)))
+	require.NoError(t, b.Shutdown(ctx))
+	require.NoError(t, out.Shutdown(ctx))
+	require.Equal(t, map[string][]float64{"sum": {13}}, points(sink))
+}
+
 func noError(t *testing.T, err error) bool {
 	if err != nil {
 		t.Error(err)

@@ -37,8 +37,9 @@ type outletKey struct {
 
 // outlet forwards the metrics of processors to the pipelines of a connector.
 type outlet struct {
-	key  outletKey
-	used atomic.Bool // a processor has found this outlet
+	key    outletKey
+	used   atomic.Bool  // a processor has found this outlet
+	shared sharedEngine // of those processors
 
 	mu   sync.RWMutex
 	next consumer.Metrics // nil unless the connector is running

@@ -20,7 +20,7 @@ import (
 // tap is the processor: it aggregates the spans that pass through and leaves them unchanged.
 type tap struct {
 	outlet *outlet
-	engine *engine.Engine
+	engine *engine.Engine // shared with the taps of other pipelines that have the same ID
 }
 
 func newProcessor(
@@ -33,7 +33,9 @@ func newProcessor(
 	if err != nil {
 		return nil, err
 	}
-	e, err := newEngine(cfg, set.TelemetrySettings, set.BuildInfo, time.Now)
+	e, err := o.shared.acquire(func() (*engine.Engine, error) {
+		return newEngine(cfg, set.TelemetrySettings, set.BuildInfo, time.Now)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -41,14 +43,14 @@ func newProcessor(
 	return processorhelper.NewTraces(ctx, set, cfg, next, t.process,
 		processorhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
 		processorhelper.WithStart(t.start),
-		processorhelper.WithShutdown(e.Shutdown))
+		processorhelper.WithShutdown(o.shared.release))
 }
 
 func (t *tap) start(context.Context, component.Host) error {
 	if err := t.outlet.running(); err != nil {
 		return err
 	}
-	t.engine.Start(t.outlet)
+	t.outlet.shared.start(t.outlet)
 	return nil
 }
 
