@@ -30,7 +30,7 @@ type spanConnector struct {
 func newConnector(
 	set connector.Settings, cfg *Config, next consumer.Metrics, now func() time.Time,
 ) (*spanConnector, error) {
-	c := &spanConnector{logger: set.Logger, next: next, outlet: newOutlet(set.ID, set.TelemetrySettings)}
+	c := &spanConnector{logger: set.Logger, next: next, outlet: newOutlet(set.ID, set.TelemetrySettings, cfg)}
 	if len(cfg.Metrics) == 0 {
 		return c, nil
 	}

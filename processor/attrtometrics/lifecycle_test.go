@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -184,6 +185,19 @@ func TestProcessorStartedBeforeConnector(t *testing.T) {
 	require.NoError(t, out.Shutdown(t.Context()))
 }
 
+// TestConnectorWithMetricsOfProcessor checks that the two with one ID may not write the same series.
+func TestConnectorWithMetricsOfProcessor(t *testing.T) {
+	c := newCollector()
+	out := c.connector(t, "x", "metrics: [{name: own, attribute: n}, {name: a.b, attribute: n}]", consumertest.NewNop())
+	t.Cleanup(func() { require.NoError(t, out.Shutdown(context.Background())) })
+	_, err := c.createProcessor(t, "x", "metrics: [{name: own, attribute: n}, {name: c, attribute: n}, "+
+		"{name: a_b, attribute: n}]", consumertest.NewNop())
+	require.EqualError(t, err, `processors::attrtometrics/x::metrics[0].name: `+
+		`"own" is also the name of connectors::attrtometrics/x::metrics[0], choose another
+processors::attrtometrics/x::metrics[2].name: `+
+		`"a_b" and "a.b" of connectors::attrtometrics/x::metrics[1] are both a_b in Prometheus, choose another`)
+}
+
 func startOutlet(t *testing.T, c *collector, id string) {
 	out := c.connector(t, id, "{}", consumertest.NewNop())
 	require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
@@ -232,11 +246,11 @@ func TestCollectorsAndIDsAreIsolated(t *testing.T) {
 				c := newCollector()
 				for _, id := range []string{"one", "two"} {
 					sink := &consumertest.MetricsSink{}
-					sum := `
+					const sum = `
 flush_interval: 10ms
 metrics: [{name: sum, type: sum, temporality: delta, attribute: bbox.count}]
 `
-					out := c.connector(t, id, sum, sink)
+					out := c.connector(t, id, strings.Replace(sum, "name: sum", "name: connector_sum", 1), sink)
 					if !noError(t, out.Start(ctx, componenttest.NewNopHost())) {
 						return
 					}
@@ -259,8 +273,10 @@ metrics: [{name: sum, type: sum, temporality: delta, attribute: bbox.count}]
 					}
 					noError(t, out.Shutdown(ctx))
 					total := 0.0
-					for _, v := range points(sink)["sum"] {
-						total += v
+					for _, values := range points(sink) {
+						for _, v := range values {
+							total += v
+						}
 					}
 					if want := float64(weight * (2*perPipeline + 1)); total != want {
 						t.Errorf("collector %d, %s: got %v, want %v", n, id, total, want)

@@ -38,6 +38,7 @@ type outletKey struct {
 // outlet forwards the metrics of processors to the pipelines of a connector.
 type outlet struct {
 	key    outletKey
+	names  []outputName // of the connector's own metrics
 	used   atomic.Bool  // a processor has found this outlet
 	shared sharedEngine // of those processors
 
@@ -46,8 +47,11 @@ type outlet struct {
 }
 
 // newOutlet makes the outlet known to processors. It forwards nothing until it is open.
-func newOutlet(id component.ID, set component.TelemetrySettings) *outlet {
-	o := &outlet{key: outletKey{collector: set.Resource, id: id}}
+func newOutlet(id component.ID, set component.TelemetrySettings, cfg *Config) *outlet {
+	o := &outlet{
+		key:   outletKey{collector: set.Resource, id: id},
+		names: cfg.outputNames(fmt.Sprintf("connectors::%s::", id)),
+	}
 	outlets.Lock()
 	defer outlets.Unlock()
 	if _, ok := outlets.byKey[o.key]; !ok {

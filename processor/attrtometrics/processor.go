@@ -6,6 +6,8 @@ package attrtometrics // import "github.com/otelcol-anonymizer/otelcol-anonymize
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -33,6 +35,9 @@ func newProcessor(
 	if err != nil {
 		return nil, err
 	}
+	if err := checkSingleWriter(o, set.ID, cfg); err != nil {
+		return nil, err
+	}
 	e, err := o.shared.acquire(func() (*engine.Engine, error) {
 		return newEngine(cfg, set.TelemetrySettings, set.BuildInfo, time.Now)
 	})
@@ -44,6 +49,14 @@ func newProcessor(
 		processorhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
 		processorhelper.WithStart(t.start),
 		processorhelper.WithShutdown(o.shared.release))
+}
+
+// checkSingleWriter refuses metrics that the connector, too, sends to its pipelines.
+func checkSingleWriter(o *outlet, id component.ID, cfg *Config) error {
+	var errs []error
+	checkNames(func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) },
+		slices.Concat(o.names, cfg.outputNames(fmt.Sprintf("processors::%s::", id))))
+	return errors.Join(errs...)
 }
 
 func (t *tap) start(context.Context, component.Host) error {

@@ -157,7 +157,9 @@ func (s *series) setCommon(dp dataPoint, start, at pcommon.Timestamp) {
 	attributes := dp.Attributes()
 	attributes.EnsureCapacity(len(s.labels))
 	for i := range s.labels {
-		s.labels[i].put(attributes, s.def.Dimensions[i].Name)
+		if s.labels[i] != "" {
+			attributes.PutStr(s.def.Dimensions[i].Name, s.labels[i])
+		}
 	}
 }
 

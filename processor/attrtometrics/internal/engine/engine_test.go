@@ -371,13 +371,15 @@ func TestConsumeDoesNotAllocate(t *testing.T) {
 	ss := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty()
 	for i := range 1000 {
 		addSpan(ss, strconv.Itoa(i%200), i%17)
+		ss.Spans().At(i).Attributes().PutInt("integer", int64(i%200)*1000)
 	}
+	td.ResourceSpans().At(0).Resource().Attributes().PutInt("process.pid", 12345)
 	for name, kind := range map[string]Kind{
 		"gauge": KindGauge, "sum": KindSum,
 		"histogram": KindHistogram, "exponential_histogram": KindExponentialHistogram,
 	} {
 		t.Run(name, func(t *testing.T) {
-			def := gaugeOf("k")
+			def := gaugeOf("k", "integer")
 			def.Kind, def.Bounds = kind, []float64{1, 2, 5, 10}
 			e := newEngine(t, Settings{Definitions: []Definition{def}}, consumertest.NewNop())
 			allocations := testing.AllocsPerRun(20, func() {

@@ -6,6 +6,7 @@ package engine // import "github.com/otelcol-anonymizer/otelcol-anonymizer/proce
 import (
 	"hash/maphash"
 	"slices"
+	"strings"
 	"sync"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -132,15 +133,23 @@ func valueSize(v pcommon.Value) int {
 func (r *registry) hash(sel *selection, attributes pcommon.Map) uint64 {
 	var h uint64
 	sel.each(attributes, func(k string, v pcommon.Value) {
-		h += mix(maphash.String(r.seed, k), labelOf(v).hash(r.seed))
+		h += mix(maphash.String(r.seed, k), hashText(r.seed, v))
 	})
 	return h
 }
 
-// matches reports whether sel picks exactly the attributes of res.
+// matches reports whether sel picks exactly the attributes of res, compared as text.
 func (res *resource) matches(sel *selection, attributes pcommon.Map) bool {
 	if sel.keys == nil {
-		return res.attributes.Equal(attributes)
+		if res.attributes.Len() != attributes.Len() {
+			return false
+		}
+		for k, v := range attributes.All() {
+			if own, ok := res.attributes.Get(k); !ok || !sameText(own, v) {
+				return false
+			}
+		}
+		return true
 	}
 	found := 0
 	for _, k := range sel.keys {
@@ -149,7 +158,7 @@ func (res *resource) matches(sel *selection, attributes pcommon.Map) bool {
 			continue
 		}
 		found++
-		if own, ok := res.attributes.Get(k); !ok || !own.Equal(v) {
+		if own, ok := res.attributes.Get(k); !ok || !sameText(own, v) {
 			return false
 		}
 	}
@@ -216,7 +225,7 @@ func (r *registry) findOrCreate(
 		if res != nil {
 			owned := make([]label, len(labels))
 			for i := range labels {
-				owned[i] = labels[i].clone()
+				owned[i] = strings.Clone(labels[i]) // rather than share the memory of the span
 			}
 			table.regular++
 			return r.addSeriesLocked(def, res, &series{hash: hash, labels: owned})
