@@ -47,6 +47,8 @@ type Engine struct {
 	attributes  []telemetryAttributes // by definition
 	version     string
 	now         func() time.Time
+	elapsed     func() time.Duration // since New; not affected when the clock of this machine is set
+	maxLateness time.Duration
 
 	registry *registry
 	stripes  []*stripe
@@ -79,6 +81,7 @@ func New(set Settings) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	created := set.Now()
 	e := &Engine{
 		interval:     set.FlushInterval,
 		expiration:   set.Expiration,
@@ -87,6 +90,8 @@ func New(set Settings) (*Engine, error) {
 		telemetry:    telemetry,
 		version:      set.Version,
 		now:          set.Now,
+		elapsed:      func() time.Duration { return set.Now().Sub(created) },
+		maxLateness:  max(maxLateness, 2*set.FlushInterval), // a late batch may come with the next flush
 		registry:     newRegistry(len(set.Definitions)),
 		flushRequest: make(chan struct{}, 1),
 		warnings:     make(map[warningKey]*warningState),
@@ -222,7 +227,7 @@ func (e *Engine) Flush(ctx context.Context) error {
 
 	out := newBatch(e.version)
 	for _, def := range e.definitions {
-		tallies[def.index].expired = e.emit(out, def, now)
+		e.emit(out, def, now, &tallies[def.index])
 		tallies[def.index].series = int64(len(e.registry.snapshot(def)))
 	}
 	e.flushedAt = now
@@ -269,9 +274,9 @@ func (e *Engine) collect(s *stripe, tallies []tally) {
 	s.removalsSeen = removals
 }
 
-// emit writes the points of def into out and removes expired series. It returns the number of series removed.
-func (e *Engine) emit(out *batch, def *definition, now pcommon.Timestamp) int64 {
-	var expired int64
+// emit writes the points of def into out and removes expired series.
+func (e *Engine) emit(out *batch, def *definition, now pcommon.Timestamp, t *tally) {
+	window := emission{out: out, now: now, elapsed: e.elapsed(), maxLateness: e.maxLateness, tally: t}
 	for _, s := range e.registry.snapshot(def) {
 		switch {
 		case s.updated:
@@ -279,19 +284,18 @@ func (e *Engine) emit(out *batch, def *definition, now pcommon.Timestamp) int64 
 			if s.start == 0 {
 				s.start = e.flushedAt // its first value arrived after the previous flush
 			}
-			s.lastSeen = now
-			s.emit(out, e.flushedAt, now)
-		case e.expiration > 0 && now-s.lastSeen >= pcommon.Timestamp(e.expiration):
+			s.lastSeen = window.elapsed
+			s.emit(window, e.flushedAt)
+		case e.expiration > 0 && window.elapsed-s.lastSeen >= e.expiration:
 			s.expired = true
-			expired++
+			t.expired++
 			out.endSeries(s, now)
 		case def.cumulative():
-			s.emit(out, e.flushedAt, now)
+			s.emit(window, e.flushedAt)
 		}
 	}
-	if expired > 0 {
+	if t.expired > 0 {
 		e.registry.removeExpired(def)
 		e.removals.Add(1)
 	}
-	return expired
 }

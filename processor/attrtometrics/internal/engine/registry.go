@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
@@ -44,8 +45,9 @@ type series struct {
 	updated     bool              // has received values since the last flush
 	expired     bool              // removed from the registry
 	start       pcommon.Timestamp // start of its first window
-	lastSeen    pcommon.Timestamp // the last flush with new values
-	latestEnd   pcommon.Timestamp // gauges: the latest end of a span
+	lastSeen    time.Duration     // Engine.elapsed at the last flush with new values
+	latestEnd   pcommon.Timestamp // gauges: the end of the span whose value is the last
+	latestEndAt time.Duration     // gauges: Engine.elapsed at the flush that set latestEnd
 	latestPoint pcommon.Timestamp // gauges: the latest timestamp of a point
 }
 

@@ -20,6 +20,7 @@ const logInterval = time.Minute
 type tally struct {
 	accepted, overflowed, expired, series int64
 
+	setBack     int64 // series whose producer has set its clock back
 	rejected    [reasonCount]int64
 	firstErrors [reasonCount]error
 }
@@ -67,6 +68,10 @@ func (e *Engine) report(ctx context.Context, tallies []tally) {
 			if err := t.firstErrors[reason]; err != nil && e.errorMode == ottl.IgnoreError {
 				e.warn(warningKey{"values rejected", def, rejectReason(reason)}, n, err)
 			}
+		}
+		if t.setBack > 0 {
+			message := "the clock of a producer was set back, new values replace the last one again"
+			e.warn(warningKey{message, def, accepted}, t.setBack, nil)
 		}
 		if t.overflowed > 0 {
 			message := "series_limit reached, values go to the overflow series"
