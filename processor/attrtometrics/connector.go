@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
@@ -35,7 +36,7 @@ func newConnector(
 		return c, nil
 	}
 	var err error
-	c.engine, err = newEngine(cfg, set.TelemetrySettings, set.BuildInfo, now)
+	c.engine, err = newEngine(cfg, attribute.Stringer("connector", set.ID), set.TelemetrySettings, set.BuildInfo, now)
 	return c, err
 }
 

@@ -27,11 +27,15 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/processor/processortest"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadatatest"
 )
 
 const countPeople = `
@@ -196,6 +200,43 @@ func TestConnectorWithMetricsOfProcessor(t *testing.T) {
 		`"own" is also the name of connectors::attrtometrics/x::metrics[0], choose another
 processors::attrtometrics/x::metrics[2].name: `+
 		`"a_b" and "a.b" of connectors::attrtometrics/x::metrics[1] are both a_b in Prometheus, choose another`)
+}
+
+// TestInternalTelemetryOfComponents checks that two components with one metric, and a processor and its connector, do
+// not add up to one series.
+func TestInternalTelemetryOfComponents(t *testing.T) {
+	ctx, tel := t.Context(), componenttest.NewTelemetry()
+	c := &collector{telemetry: tel.NewTelemetrySettings()}
+	a, b := c.connector(t, "a", countPeople, consumertest.NewNop()), c.connector(t, "b", countPeople, consumertest.NewNop())
+	out := c.connector(t, "c", "metrics: [{name: own, attribute: bbox.count}]", consumertest.NewNop())
+	in := c.processor(t, "c", countPeople, consumertest.NewNop())
+	want := []metricdata.DataPoint[int64]{}
+	for i, each := range []struct {
+		component interface {
+			component.Component
+			consumer.Traces
+		}
+		key, id, metric string
+	}{
+		{a, "connector", "attrtometrics/a", "detected_people_count"},
+		{b, "connector", "attrtometrics/b", "detected_people_count"},
+		{out, "connector", "attrtometrics/c", "own"},
+		{in, "processor", "attrtometrics/c", "detected_people_count"},
+	} {
+		require.NoError(t, each.component.Start(ctx, componenttest.NewNopHost()))
+		for range i + 1 {
+			require.NoError(t, each.component.ConsumeTraces(ctx, people("v", 1)))
+		}
+		want = append(want, metricdata.DataPoint[int64]{
+			Attributes: attribute.NewSet(attribute.String(each.key, each.id), attribute.String("metric", each.metric)),
+			Value:      int64(i + 1),
+		})
+	}
+	for _, each := range []component.Component{in, out, b, a} {
+		require.NoError(t, each.Shutdown(ctx))
+	}
+	metadatatest.AssertEqualAttrtometricsValues(t, tel, want, metricdatatest.IgnoreTimestamp())
+	require.NoError(t, tel.Shutdown(context.Background()))
 }
 
 func startOutlet(t *testing.T, c *collector, id string) {

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/processor/processorhelper"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
 )
@@ -39,7 +40,7 @@ func newProcessor(
 		return nil, err
 	}
 	e, err := o.shared.acquire(func() (*engine.Engine, error) {
-		return newEngine(cfg, set.TelemetrySettings, set.BuildInfo, time.Now)
+		return newEngine(cfg, attribute.Stringer("processor", set.ID), set.TelemetrySettings, set.BuildInfo, time.Now)
 	})
 	if err != nil {
 		return nil, err

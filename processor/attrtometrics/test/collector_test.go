@@ -206,7 +206,7 @@ func factories(in chan<- consumer.Traces, sink *consumertest.MetricsSink) (f ote
 				consumer.Metrics
 			}{onStart(func() {}), sink}, nil
 		}, component.StabilityLevelStable))
-	if f.Exporters, err = otelcol.MakeFactoryMap(nopexporter.NewFactory(), out); err != nil {
+	if f.Exporters, err = otelcol.MakeFactoryMap(nopexporter.NewFactory(), busyFactory(), out); err != nil {
 		return f, err
 	}
 	if f.Processors, err = otelcol.MakeFactoryMap[processor.Factory](attrtometrics.NewFactory()); err != nil {

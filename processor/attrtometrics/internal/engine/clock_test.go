@@ -73,7 +73,7 @@ func TestProducerClockSetBack(t *testing.T) {
 			require.Equal(t, []int64{100, first, first + 1, first + 2, 200, 300}, values)
 			require.EqualValues(t, clock.now().Add(-interval).UnixNano(), last)
 			metadatatest.AssertEqualAttrtometricsValuesRejected(t, tel, []metricdata.DataPoint[int64]{{
-				Attributes: attribute.NewSet(attribute.String("metric", "m"), attribute.String("reason", "late")),
+				Attributes: attribute.NewSet(componentID, attribute.String("metric", "m"), attribute.String("reason", "late")),
 				Value:      first + 1,
 			}}, metricdatatest.IgnoreTimestamp())
 			require.Equal(t, 1, logs.FilterMessageSnippet("the clock of a producer was set back").Len())

@@ -19,6 +19,8 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
@@ -31,7 +33,8 @@ type Settings struct {
 	Expiration    time.Duration // 0: series never expire
 	ErrorMode     ottl.ErrorMode
 	Telemetry     component.TelemetrySettings
-	Version       string // of the instrumentation scope
+	Component     attribute.KeyValue // of the internal telemetry: the kind of the component, and its ID
+	Version       string             // of the instrumentation scope
 	Now           func() time.Time
 }
 
@@ -44,6 +47,7 @@ type Engine struct {
 	errorMode   ottl.ErrorMode
 	logger      *zap.Logger
 	telemetry   *metadata.TelemetryBuilder
+	component   metric.MeasurementOption
 	attributes  []telemetryAttributes // by definition
 	version     string
 	now         func() time.Time
@@ -88,6 +92,7 @@ func New(set Settings) (*Engine, error) {
 		errorMode:    set.ErrorMode,
 		logger:       set.Telemetry.Logger,
 		telemetry:    telemetry,
+		component:    withAttributes(set.Component),
 		version:      set.Version,
 		now:          set.Now,
 		elapsed:      func() time.Duration { return set.Now().Sub(created) },
@@ -97,7 +102,7 @@ func New(set Settings) (*Engine, error) {
 		warnings:     make(map[warningKey]*warningState),
 	}
 	for _, d := range set.Definitions {
-		if err := e.addDefinition(d); err != nil {
+		if err := e.addDefinition(d, set.Component); err != nil {
 			return nil, err
 		}
 	}
@@ -107,7 +112,7 @@ func New(set Settings) (*Engine, error) {
 	return e, nil
 }
 
-func (e *Engine) addDefinition(d Definition) error {
+func (e *Engine) addDefinition(d Definition, component attribute.KeyValue) error {
 	def := &definition{Definition: d, index: len(e.definitions)}
 	def.selectionIndex = slices.IndexFunc(e.selections, func(s *selection) bool {
 		return (s.keys == nil) == (d.ResourceAttributes == nil) && slices.Equal(s.keys, d.ResourceAttributes)
@@ -125,7 +130,7 @@ func (e *Engine) addDefinition(d Definition) error {
 		def.defaults = append(def.defaults, labelOf(v))
 	}
 	e.definitions = append(e.definitions, def)
-	e.attributes = append(e.attributes, newTelemetryAttributes(d.Name))
+	e.attributes = append(e.attributes, newTelemetryAttributes(component, d.Name))
 	return nil
 }
 
@@ -236,7 +241,7 @@ func (e *Engine) Flush(ctx context.Context) error {
 		return nil
 	}
 	if err := e.next.ConsumeMetrics(ctx, out.metrics); err != nil {
-		e.telemetry.AttrtometricsFlushFailures.Add(ctx, 1)
+		e.telemetry.AttrtometricsFlushFailures.Add(ctx, 1, e.component)
 		e.warn(warningKey{message: "the next component refused the metrics"}, 1, err)
 		return fmt.Errorf("the next component refused the metrics: %w", err)
 	}

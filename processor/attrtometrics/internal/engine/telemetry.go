@@ -42,11 +42,11 @@ type telemetryAttributes struct {
 	byReason [reasonCount]metric.MeasurementOption // metric and reason
 }
 
-func newTelemetryAttributes(name string) telemetryAttributes {
-	t := telemetryAttributes{metric: withAttributes(attribute.String("metric", name))}
+func newTelemetryAttributes(component attribute.KeyValue, name string) telemetryAttributes {
+	t := telemetryAttributes{metric: withAttributes(component, attribute.String("metric", name))}
 	for reason := accepted + 1; reason < reasonCount; reason++ {
 		t.byReason[reason] = withAttributes(
-			attribute.String("metric", name), attribute.String("reason", reason.String()))
+			component, attribute.String("metric", name), attribute.String("reason", reason.String()))
 	}
 	return t
 }
