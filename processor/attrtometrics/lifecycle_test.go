@@ -207,7 +207,8 @@ processors::attrtometrics/x::metrics[2].name: `+
 func TestInternalTelemetryOfComponents(t *testing.T) {
 	ctx, tel := t.Context(), componenttest.NewTelemetry()
 	c := &collector{telemetry: tel.NewTelemetrySettings()}
-	a, b := c.connector(t, "a", countPeople, consumertest.NewNop()), c.connector(t, "b", countPeople, consumertest.NewNop())
+	a := c.connector(t, "a", countPeople, consumertest.NewNop())
+	b := c.connector(t, "b", countPeople, consumertest.NewNop())
 	out := c.connector(t, "c", "metrics: [{name: own, attribute: bbox.count}]", consumertest.NewNop())
 	in := c.processor(t, "c", countPeople, consumertest.NewNop())
 	want := []metricdata.DataPoint[int64]{}

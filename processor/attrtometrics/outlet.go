@@ -21,8 +21,11 @@ import (
 //
 // It is global because components can reach each other only through pipelines, and a traces pipeline carries no
 // metrics. Since the connector is an exporter of the processor's pipeline, the collector creates and starts it before
-// the processor and stops it afterwards. A collector whose pipelines cannot be built shuts down none of its components:
-// their entries stay, which is no matter as the process then ends.
+// the processor and stops it afterwards. A component is not told its pipeline: when it is made, it can only see
+// whether the connector exists, and when it starts, whether that runs.
+//
+// A collector whose pipelines cannot be built shuts down none of its components: their entries stay, which is no matter
+// as the process then ends.
 var outlets = struct {
 	sync.Mutex
 	byKey map[outletKey]*outlet

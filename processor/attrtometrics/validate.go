@@ -173,10 +173,10 @@ func (m *Metric) validateDimensions(fail func(string, ...any)) {
 	for i := range m.Dimensions {
 		d, key := m.Dimensions[i].resolved(), fmt.Sprintf("dimensions[%d]", i)
 		oneOf(fail, key+".source", d.Source, SourceSpan, SourceResource, SourceScope, SourceEvent, SourceSpanName)
-		switch {
-		case d.Name == "":
+		switch d.Name {
+		case "":
 			fail("%s.name: is missing, name the attribute", key)
-		case d.Name == engine.OverflowAttribute:
+		case engine.OverflowAttribute:
 			fail("%s.name: %s marks the overflow series, choose another", key, engine.OverflowAttribute)
 		default:
 			m.validateLabel(fail, key, d.Name, names)

@@ -70,7 +70,7 @@ func TestConfigSchema(t *testing.T) {
 			`{flush_intervall: 1s}`, `{flush_interval: 5}`, `{flush_interval: soon}`, `{expiration: -1s}`,
 			`{series_limit: 0}`, `{series_limit: many}`, `{error_mode: drop}`, `{metrics: {name: a, attribute: n}}`,
 			`{metrics: [{attribute: n}]}`, `{metrics: [{name: a}]}`, `{metrics: [{name: 1a, attribute: n}]}`,
-			`{metrics: [{name: a, attribute: n, value: "1"}]}`, `{metrics: [{name: a, atribute: n}]}`,
+			`{metrics: [{name: a, attribute: n, value: "1"}]}`, `{metrics: [{name: a, attribute: n, dimension: x}]}`,
 			`{metrics: [{name: a, attribute: n, source: link}]}`, `{metrics: [{name: a, attribute: n, type: summary}]}`,
 			`{metrics: [{name: a, attribute: n, aggregation: sum}]}`,
 			`{metrics: [{name: a, attribute: n, aggregation: [max, max]}]}`,

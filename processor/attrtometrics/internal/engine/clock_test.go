@@ -99,7 +99,9 @@ func TestCollectorClockSetBack(t *testing.T) {
 	require.NoError(t, e.Consume(t.Context(), spanEnding(clock.now().Add(time.Hour), 2)))
 	require.NoError(t, e.Flush(t.Context()))
 	values := []int64{}
-	eachPoint(sink, func(_ pmetric.Metric, _ string, dp pmetric.NumberDataPoint) { values = append(values, dp.IntValue()) })
+	eachPoint(sink, func(_ pmetric.Metric, _ string, dp pmetric.NumberDataPoint) {
+		values = append(values, dp.IntValue())
+	})
 	require.Equal(t, []int64{1, 2}, values)
 
 	elapsed += 2 * time.Minute
