@@ -25,7 +25,7 @@ var annotationFiles embed.FS
 type annotation struct {
 	// Clip is a path in build/cache/footage.
 	Clip string `yaml:"clip"`
-	// Category is one of categories, or sources, whose pictures only scenes show.
+	// Category is the kind of footage, a row of the tables.
 	Category string           `yaml:"category"`
 	Frames   []annotatedFrame `yaml:"frames"`
 }
@@ -34,27 +34,24 @@ type annotation struct {
 type annotatedFrame struct {
 	// Frame counts from 0.
 	Frame int `yaml:"frame"`
-	// Half is tuned or held out: whether the program may be tuned to the frame. It is the same for a whole clip.
+	// Half is tuned (the default), or held out: looked at only when tuning has ended.
 	Half  string `yaml:"half"`
 	Heads []head `yaml:"heads"`
 }
 
-const (
-	tuned   = "tuned"
-	heldOut = "held out"
-	sources = "sources"
-)
-
-// categories are the kinds of footage in the order of the table. The first four were there, and tuned to, first.
+// categories are the kinds of footage. The first four were there, and tuned to, first.
 var categories = []string{"street", "talk", "desk", "stills", "far", "4k", "crowd", "dark", "pan", "time lapse",
 	"single frame", "turned", "close-up", "blur", "crossing", "entering late"}
+
+// picturesOnly is the category of a clip that is not measured itself: its pictures are shown by scenes.
+const picturesOnly = "pictures"
 
 // head is one head in one frame.
 type head struct {
 	// Box extends from the top of hair or hat to the chin (from behind: to the nape), and from the left to the right
 	// edge of the head. If the head is cut off or partly hidden, it contains the visible part.
 	Box box `yaml:"box"`
-	// ID names a distinct head in a category: copies of its image, and the same person at another time, have the same.
+	// ID names a distinct head; copies of it, and the same person at another time, share the name.
 	ID string `yaml:"id"`
 	// View is frontal, profile or away.
 	View string `yaml:"view"`
@@ -96,7 +93,7 @@ func readAnnotations() ([]annotation, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		byName[strings.TrimSuffix(path.Base(name), ".yaml")] = a
-		if a.Category != sources {
+		if a.Category != picturesOnly {
 			annotations = append(annotations, a)
 		}
 	}
@@ -106,7 +103,7 @@ func readAnnotations() ([]annotation, error) {
 	}
 	for _, s := range scenes {
 		a := composed(s, byName)
-		if err := a.validate(); err != nil {
+		if err := errors.Join(a.validate(), a.validateCategory()); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Clip, err)
 		}
 		annotations = append(annotations, a)
@@ -129,14 +126,24 @@ func readAnnotation(name string) (annotation, error) {
 	base := strings.TrimSuffix(path.Base(name), ".yaml")
 	for i := range a.Frames {
 		frame := &a.Frames[i]
-		frame.Half = cmp.Or(frame.Half, tuned)
+		frame.Half = cmp.Or(frame.Half, "tuned")
 		for k := range frame.Heads {
 			id := &frame.Heads[k].ID
 			*id = cmp.Or(*id, fmt.Sprintf("%d.%d", frame.Frame, k))
 			*id = base + " " + *id
 		}
 	}
-	return a, a.validate()
+	if a.Category == picturesOnly {
+		return a, a.validate()
+	}
+	return a, errors.Join(a.validate(), a.validateCategory())
+}
+
+func (a annotation) validateCategory() error {
+	if !slices.Contains(categories, a.Category) {
+		return fmt.Errorf("category %q is not one of %q", a.Category, categories)
+	}
+	return nil
 }
 
 func (a annotation) validate() error {
@@ -147,7 +154,7 @@ func (a annotation) validate() error {
 			errs = append(errs, fmt.Errorf("frame %d: frames must ascend", frame.Frame))
 		}
 		last = frame.Frame
-		if frame.Half != tuned && frame.Half != heldOut {
+		if !slices.Contains([]string{"", "tuned", "held out"}, frame.Half) {
 			errs = append(errs, fmt.Errorf("frame %d: half %q is not tuned or held out", frame.Frame, frame.Half))
 		}
 		for _, h := range frame.Heads {
@@ -159,9 +166,6 @@ func (a annotation) validate() error {
 					h.View))
 			}
 		}
-	}
-	if a.Category != sources && !slices.Contains(categories, a.Category) {
-		errs = append(errs, fmt.Errorf("unknown category %q", a.Category))
 	}
 	if a.Clip == "" {
 		errs = append(errs, errors.New("clip is missing"))

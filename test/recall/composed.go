@@ -7,11 +7,11 @@ import "github.com/otelcol-anonymizer/otelcol-anonymizer/test/recall/scene"
 
 // composed annotates the clip of a scene with the heads in its pictures. Of the frames in which every picture shows an
 // annotated frame of its source, each s.Every-th counts.
-func composed(s scene.Scene, sources map[string]annotation) annotation {
+func composed(s scene.Scene, bySource map[string]annotation) annotation {
 	a := annotation{Clip: s.Clip, Category: s.Category}
 	complete := 0
 	for n := range s.Frames {
-		heads, ok := headsAt(s, n, sources)
+		heads, ok := headsAt(s, n, bySource)
 		if !ok {
 			continue
 		}
@@ -24,9 +24,9 @@ func composed(s scene.Scene, sources map[string]annotation) annotation {
 }
 
 // headsAt returns the heads in a frame of a scene; ok is false if some picture in it is not annotated.
-func headsAt(s scene.Scene, n int, sources map[string]annotation) (heads []head, ok bool) {
+func headsAt(s scene.Scene, n int, bySource map[string]annotation) (heads []head, ok bool) {
 	for i, p := range s.Pictures {
-		source, annotated := sources[p.From]
+		source, annotated := bySource[p.From]
 		if !p.Visible(n) || !annotated { // nobody is in sources without annotations
 			continue
 		}
