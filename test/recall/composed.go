@@ -5,6 +5,13 @@ package main
 
 import "github.com/otelcol-anonymizer/otelcol-anonymizer/test/recall/scene"
 
+// headFrom is the part of a head that must be in sight for it to count: of less, nobody can say that it is one. From
+// faceFrom on, a face that is visible in the picture is taken to be visible.
+const (
+	headFrom = 0.1
+	faceFrom = 0.25
+)
+
 // composed annotates the clip of a scene with the heads in its pictures. Of the frames in which every picture shows an
 // annotated frame of its source, each s.Every-th counts.
 func composed(s scene.Scene, bySource map[string]annotation) annotation {
@@ -36,10 +43,11 @@ func headsAt(s scene.Scene, n int, bySource map[string]annotation) (heads []head
 		}
 		for _, h := range frame.Heads {
 			at, part := s.Place(i, n, scene.Box(h.Box))
-			if part < scene.VisibleFrom {
+			h.Box = box(at)
+			if part < headFrom || h.Box.width() < 2 || h.Box.height() < 2 {
 				continue
 			}
-			h.Box = box(at)
+			h.FaceVisible = h.FaceVisible && part >= faceFrom
 			h.Occluded = h.Occluded || part < 0.9
 			heads = append(heads, h)
 		}

@@ -75,9 +75,6 @@ func (s Scene) path(frame int) [2]int {
 	return last.At
 }
 
-// VisibleFrom is the part of a head's box that must be in sight for it to count as a head: less is a wisp of hair.
-const VisibleFrom = 0.25
-
 // Place returns where a head of picture i is in a frame of the clip. The box contains what is visible of it, and part
 // 0..1 says how much that is; pictures painted later hide what they cover.
 func (s Scene) Place(i, frame int, head Box) (box Box, part float64) {
