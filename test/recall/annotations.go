@@ -4,37 +4,55 @@
 package main
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/recall/scene"
 )
 
 //go:embed annotations/*.yaml
 var annotationFiles embed.FS
 
-// annotation lists the heads in some frames of a clip, marked by eye.
+// annotation lists the heads in some frames of a clip, marked by eye or known from how the clip was composed.
 type annotation struct {
 	// Clip is a path in build/cache/footage.
-	Clip   string           `yaml:"clip"`
-	Frames []annotatedFrame `yaml:"frames"`
+	Clip string `yaml:"clip"`
+	// Category is the kind of footage, a row of the tables.
+	Category string           `yaml:"category"`
+	Frames   []annotatedFrame `yaml:"frames"`
 }
 
 // annotatedFrame lists all heads of a frame.
 type annotatedFrame struct {
 	// Frame counts from 0.
-	Frame int    `yaml:"frame"`
+	Frame int `yaml:"frame"`
+	// Half is tuned (the default), or held out: looked at only when tuning has ended.
+	Half  string `yaml:"half"`
 	Heads []head `yaml:"heads"`
 }
+
+// categories are the kinds of footage. The first four were there, and tuned to, first.
+var categories = []string{"street", "talk", "desk", "stills", "far", "4k", "crowd", "dark", "pan", "time lapse",
+	"single frame", "turned", "close-up", "blur", "crossing", "entering late"}
+
+// picturesOnly is the category of a clip that is not measured itself: its pictures are shown by scenes.
+const picturesOnly = "pictures"
 
 // head is one head in one frame.
 type head struct {
 	// Box extends from the top of hair or hat to the chin (from behind: to the nape), and from the left to the right
 	// edge of the head. If the head is cut off or partly hidden, it contains the visible part.
 	Box box `yaml:"box"`
+	// ID names a distinct head; copies of it, and the same person at another time, share the name.
+	ID string `yaml:"id"`
 	// View is frontal, profile or away.
 	View string `yaml:"view"`
 	// FaceVisible says that some facial feature is visible: an eye, the nose, the mouth, the outline of a cheek.
@@ -61,32 +79,71 @@ func (b box) intersects(other box) bool {
 
 func (b box) contains(x, y float64) bool { return x >= b[0] && x < b[2] && y >= b[1] && y < b[3] }
 
-// readAnnotations reads and validates all annotations, in order of file name.
+// readAnnotations reads and validates all annotations, in order of file name, and composes those of the scenes.
 func readAnnotations() ([]annotation, error) {
 	names, err := fs.Glob(annotationFiles, "annotations/*.yaml")
 	if err != nil {
 		return nil, err
 	}
+	byName := map[string]annotation{}
 	var annotations []annotation
 	for _, name := range names {
-		file, err := annotationFiles.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		decoder := yaml.NewDecoder(file)
-		decoder.KnownFields(true)
-		var a annotation
-		err = decoder.Decode(&a)
-		_ = file.Close()
-		if err == nil {
-			err = a.validate()
-		}
+		a, err := readAnnotation(name)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		byName[strings.TrimSuffix(path.Base(name), ".yaml")] = a
+		if a.Category != picturesOnly {
+			annotations = append(annotations, a)
+		}
+	}
+	scenes, err := scene.Read()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range scenes {
+		a := composed(s, byName)
+		if err := errors.Join(a.validate(), a.validateCategory()); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Clip, err)
 		}
 		annotations = append(annotations, a)
 	}
 	return annotations, nil
+}
+
+func readAnnotation(name string) (annotation, error) {
+	var a annotation
+	file, err := annotationFiles.Open(name)
+	if err != nil {
+		return a, err
+	}
+	defer file.Close()
+	decoder := yaml.NewDecoder(file)
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&a); err != nil {
+		return a, err
+	}
+	base := strings.TrimSuffix(path.Base(name), ".yaml")
+	for i := range a.Frames {
+		frame := &a.Frames[i]
+		frame.Half = cmp.Or(frame.Half, "tuned")
+		for k := range frame.Heads {
+			id := &frame.Heads[k].ID
+			*id = cmp.Or(*id, fmt.Sprintf("%d.%d", frame.Frame, k))
+			*id = base + " " + *id
+		}
+	}
+	if a.Category == picturesOnly {
+		return a, a.validate()
+	}
+	return a, errors.Join(a.validate(), a.validateCategory())
+}
+
+func (a annotation) validateCategory() error {
+	if !slices.Contains(categories, a.Category) {
+		return fmt.Errorf("category %q is not one of %q", a.Category, categories)
+	}
+	return nil
 }
 
 func (a annotation) validate() error {
@@ -97,6 +154,9 @@ func (a annotation) validate() error {
 			errs = append(errs, fmt.Errorf("frame %d: frames must ascend", frame.Frame))
 		}
 		last = frame.Frame
+		if !slices.Contains([]string{"", "tuned", "held out"}, frame.Half) {
+			errs = append(errs, fmt.Errorf("frame %d: half %q is not tuned or held out", frame.Frame, frame.Half))
+		}
 		for _, h := range frame.Heads {
 			if h.Box.width() < 2 || h.Box.height() < 2 || h.Box[0] < 0 || h.Box[1] < 0 {
 				errs = append(errs, fmt.Errorf("frame %d: box %v is not left, top, right, bottom", frame.Frame, h.Box))
