@@ -19,14 +19,18 @@ var annotationFiles embed.FS
 // annotation lists the heads in some frames of a clip, marked by eye.
 type annotation struct {
 	// Clip is a path in build/cache/footage.
-	Clip   string           `yaml:"clip"`
-	Frames []annotatedFrame `yaml:"frames"`
+	Clip string `yaml:"clip"`
+	// Category is the kind of footage, a row of the tables.
+	Category string           `yaml:"category"`
+	Frames   []annotatedFrame `yaml:"frames"`
 }
 
 // annotatedFrame lists all heads of a frame.
 type annotatedFrame struct {
 	// Frame counts from 0.
-	Frame int    `yaml:"frame"`
+	Frame int `yaml:"frame"`
+	// Half is tuned (the default), or held out: looked at only when tuning has ended.
+	Half  string `yaml:"half"`
 	Heads []head `yaml:"heads"`
 }
 
@@ -35,6 +39,8 @@ type head struct {
 	// Box extends from the top of hair or hat to the chin (from behind: to the nape), and from the left to the right
 	// edge of the head. If the head is cut off or partly hidden, it contains the visible part.
 	Box box `yaml:"box"`
+	// ID names a distinct head; copies of it share the name. A head without it is distinct.
+	ID string `yaml:"id"`
 	// View is frontal, profile or away.
 	View string `yaml:"view"`
 	// FaceVisible says that some facial feature is visible: an eye, the nose, the mouth, the outline of a cheek.
