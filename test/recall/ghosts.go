@@ -32,8 +32,8 @@ type life struct {
 }
 
 // ghostWatch follows the masked regions of successive frames. A region continues one in the frame before if they
-// overlap, and neither overlaps a third one by sharedPart of that. So new ones begin where regions merge or split, and a
-// ghost is one even if a person passes it, or leaves it behind.
+// overlap, and neither overlaps a third one by sharedPart of that. So new ones begin where regions merge or split, and
+// a ghost is one even if a person passes it, or leaves it behind.
 type ghostWatch struct {
 	frames int
 	last   regions

@@ -38,10 +38,11 @@ func TestTight(t *testing.T) {
 		heads []box
 		want  []float64
 	}{
-		"one head":            {filled(100, 60, image.Rect(15, 15, 45, 45)), []box{left}, []float64{900 / one}},
-		"nothing masked":      {newBitmap(100, 60), []box{left}, []float64{0}},
-		"a mask beside it":    {filled(100, 60, image.Rect(60, 0, 100, 60)), []box{left}, []float64{0}},
-		"a ghost far from it": {filled(100, 60, image.Rect(15, 15, 45, 45), image.Rect(80, 0, 90, 60)), []box{left}, []float64{900 / one}},
+		"one head":         {filled(100, 60, image.Rect(15, 15, 45, 45)), []box{left}, []float64{900 / one}},
+		"nothing masked":   {newBitmap(100, 60), []box{left}, []float64{0}},
+		"a mask beside it": {filled(100, 60, image.Rect(60, 0, 100, 60)), []box{left}, []float64{0}},
+		"a ghost far from it": {filled(100, 60, image.Rect(15, 15, 45, 45), image.Rect(80, 0, 90, 60)),
+			[]box{left}, []float64{900 / one}},
 		"in two parts": {filled(100, 60, image.Rect(15, 15, 45, 25), image.Rect(15, 35, 45, 45)), []box{left},
 			[]float64{600 / one}},
 		"two heads, a mask each": {filled(100, 60, image.Rect(15, 15, 45, 45), image.Rect(58, 18, 82, 42)),

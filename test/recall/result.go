@@ -81,7 +81,9 @@ type scoredGhost struct {
 }
 
 // score compares an output with its source, frame by frame.
-func score(ctx context.Context, independent *cascade, a annotation, sourcePath, outputPath string) (*scoredClip, error) {
+func score(ctx context.Context, independent *cascade, a annotation, sourcePath, outputPath string) (
+	*scoredClip, error,
+) {
 	source, err := openVideo(ctx, sourcePath)
 	if err != nil {
 		return nil, err

@@ -37,18 +37,23 @@ func masked(source, output *image.YCbCr) bitmap {
 		}
 	}
 	mask, blue, red := mostFrequent(lumas), mostFrequent(blues), mostFrequent(reds)
-	same := newBitmap(size.X, size.Y)
+	same, found := newBitmap(size.X, size.Y), false
 	for y := range size.Y {
 		for x, luma := range output.Y[output.YOffset(0, y):][:size.X] {
 			if luma != mask || m.set[y*m.width+x] {
 				continue
 			}
 			was, is := source.COffset(x, y), output.COffset(x, y)
-			m.set[y*m.width+x] = source.Cb[was] != output.Cb[is] || source.Cr[was] != output.Cr[is]
-			same.set[y*m.width+x] = !m.set[y*m.width+x] && output.Cb[is] == blue && output.Cr[is] == red
+			if source.Cb[was] != output.Cb[is] || source.Cr[was] != output.Cr[is] {
+				m.set[y*m.width+x] = true
+			} else if output.Cb[is] == blue && output.Cr[is] == red {
+				same.set[y*m.width+x], found = true, true
+			}
 		}
 	}
-	m.addEnclosed(same)
+	if found {
+		m.addEnclosed(same)
+	}
 	return m
 }
 
