@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
@@ -87,6 +88,10 @@ func (m *meter) equalized(ctx context.Context, v variant, annotations []annotati
 const atOnce = 2
 
 func (m *meter) clips(ctx context.Context, v variant, annotations []annotation) ([]scoredClip, error) {
+	key, err := m.key(v)
+	if err != nil {
+		return nil, err
+	}
 	clips, errs := make([]scoredClip, len(annotations)), make([]error, len(annotations))
 	var group sync.WaitGroup
 	running := make(chan struct{}, atOnce)
@@ -94,7 +99,7 @@ func (m *meter) clips(ctx context.Context, v variant, annotations []annotation) 
 		group.Go(func() {
 			running <- struct{}{}
 			defer func() { <-running }()
-			if clips[i], errs[i] = m.clip(ctx, v, a); errs[i] != nil {
+			if clips[i], errs[i] = m.clip(ctx, v, a, key); errs[i] != nil {
 				errs[i] = fmt.Errorf("%s: %w", a.Clip, errs[i])
 			}
 		})
@@ -103,8 +108,16 @@ func (m *meter) clips(ctx context.Context, v variant, annotations []annotation) 
 	return clips, errors.Join(errs...)
 }
 
+// key is what the outputs of a variant depend on, besides the clips.
+func (m *meter) key(v variant) ([]any, error) {
+	if v.threshold > 0 {
+		return []any{m.peer.version, v.threshold}, nil
+	}
+	return m.program.key(v)
+}
+
 // clip measures a clip, or takes what was measured before with the same program, models, clip and annotations.
-func (m *meter) clip(ctx context.Context, v variant, a annotation) (scoredClip, error) {
+func (m *meter) clip(ctx context.Context, v variant, a annotation, key []any) (scoredClip, error) {
 	source, err := footage.Clip(a.Clip)
 	if err != nil {
 		return scoredClip{}, err
@@ -116,16 +129,7 @@ func (m *meter) clip(ctx context.Context, v variant, a annotation) (scoredClip, 
 	if err != nil {
 		return scoredClip{}, err
 	}
-	key := []any{content, a}
-	if v.threshold > 0 {
-		key = append(key, m.peer.version, v.threshold)
-	} else {
-		inputs, err := m.program.key(v)
-		if err != nil {
-			return scoredClip{}, err
-		}
-		key = append(key, inputs...)
-	}
+	key = slices.Concat(key, []any{content, a})
 	return cached(key, func() (scoredClip, error) { return m.score(ctx, v, a, source) })
 }
 
