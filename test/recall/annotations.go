@@ -39,7 +39,7 @@ type head struct {
 	// Box extends from the top of hair or hat to the chin (from behind: to the nape), and from the left to the right
 	// edge of the head. If the head is cut off or partly hidden, it contains the visible part.
 	Box box `yaml:"box"`
-	// ID names a distinct head; copies of it share the name. A head without it is distinct.
+	// ID names a distinct head; copies of it, and the same person at another time, share the name.
 	ID string `yaml:"id"`
 	// View is frontal, profile or away.
 	View string `yaml:"view"`
