@@ -231,9 +231,3 @@ func TestHalves(t *testing.T) {
 		})
 	}
 }
-
-func TestPeerFramesMatchedByTime(t *testing.T) {
-	assert.Equal(t, 2, nearest([]float64{0, 0.1, 0.2, 0.3}, 0.22))
-	assert.Equal(t, 3, nearest([]float64{0, 0.1, 0.2, 0.3}, 9))
-	assert.Equal(t, 0, nearest([]float64{0, 0.1, 0.2, 0.3}, -1))
-}

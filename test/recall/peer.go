@@ -172,8 +172,10 @@ func excerpt(ctx context.Context, a annotation, clip, path string) error {
 	for _, frame := range a.Frames {
 		chosen = append(chosen, fmt.Sprintf("eq(n,%d)", frame.Frame))
 	}
-	output, err := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-i", clip, "-an",
-		"-vf", "select='"+strings.Join(chosen, "+")+"',setpts=N/25/TB", "-r", "25", "-c:v", "ffv1", path).CombinedOutput()
+	// The timebase of the clip may be too coarse for 25 frames/s.
+	filter := "select='" + strings.Join(chosen, "+") + "',settb=1/25,setpts=N"
+	output, err := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-i", clip, "-an", "-vf", filter,
+		"-fps_mode", "passthrough", "-c:v", "ffv1", path).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("ffmpeg: %w: %s", err, output)
 	}
