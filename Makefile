@@ -151,9 +151,16 @@ jaeger-test: models footage build ## Read traces of real footage back from a rea
 	@export JAEGER=$$(build/jaeger.sh); $(GO) test -count=1 -v -run TestJaeger ./test/stack
 
 .PHONY: recall
-recall: all ## Measure how many heads are masked; writes docs/recall.md, or with ONLY=default,thorough prints
+recall: all ## Measure what is masked; writes docs/recall.md, or with ONLY=default,fast CATEGORY=far HALF=all prints
 	@build/footage.sh recall
-	@$(GO) run ./test/recall $(if $(ONLY),-only "$(ONLY)")
+	@$(GO) run ./test/recall $(if $(ONLY),-only "$(ONLY)") $(if $(CATEGORY),-category "$(CATEGORY)") \
+		$(if $(HALF),-half "$(HALF)")
+
+.PHONY: recall-peer
+recall-peer: ## Install deface from PyPI in build/cache, for its columns in recall, and measure it; needs python3-venv
+	@python3 -m venv build/cache/peer
+	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check deface==1.5.0
+	@$(MAKE) --no-print-directory recall ONLY="deface,deface at equal coverage"
 
 .PHONY: bench
 bench: all ## Measure speed and memory on 1080p footage; writes docs/benchmarks.md

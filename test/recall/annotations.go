@@ -77,8 +77,6 @@ func (b box) intersects(other box) bool {
 	return b[0] < other[2] && other[0] < b[2] && b[1] < other[3] && other[1] < b[3]
 }
 
-func (b box) contains(x, y float64) bool { return x >= b[0] && x < b[2] && y >= b[1] && y < b[3] }
-
 // readAnnotations reads and validates all annotations, in order of file name, and composes those of the scenes.
 func readAnnotations() ([]annotation, error) {
 	names, err := fs.Glob(annotationFiles, "annotations/*.yaml")

@@ -12,6 +12,7 @@ import (
 	"image"
 	"io"
 	"os/exec"
+	"strconv"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
@@ -20,6 +21,7 @@ import (
 type video struct {
 	path          string
 	width, height int
+	times         []float64 // of all frames, in seconds
 	command       *exec.Cmd
 	pixels        *bufio.Reader
 	stderr        bytes.Buffer
@@ -31,6 +33,9 @@ func openVideo(ctx context.Context, path string) (*video, error) {
 		return nil, err
 	}
 	v := &video{path: path, width: info.Width, height: info.Height}
+	if v.times, err = seconds(info.Times); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	v.command = exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-i", path, "-fps_mode", "passthrough",
 		"-f", "rawvideo", "-pix_fmt", "yuv420p", "-")
 	v.command.Stderr = &v.stderr
@@ -60,4 +65,24 @@ func (v *video) next() (*image.YCbCr, error) {
 func (v *video) close() {
 	_ = v.command.Process.Kill()
 	_ = v.command.Wait()
+}
+
+// frameTimes are the times of all frames of a video, in seconds.
+func frameTimes(path string) ([]float64, error) {
+	info, err := footage.Probe(path)
+	if err != nil {
+		return nil, err
+	}
+	return seconds(info.Times)
+}
+
+func seconds(texts []string) (times []float64, err error) {
+	for i, text := range texts {
+		time, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, fmt.Errorf("frame %d has no time: %w", i, err)
+		}
+		times = append(times, time)
+	}
+	return times, nil
 }

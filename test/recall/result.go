@@ -4,11 +4,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"time"
 )
 
@@ -20,21 +22,29 @@ type result struct {
 	variant
 	// skipped says why nothing was measured.
 	skipped string
-	CPU     time.Duration // of the program and its child processes, over all clips
-	Heads   []scoredHead
-	Frames  int // of all clips
-	Tears   []scoredTear
-	// Faces counts the faces that an independent detector finds in the annotated frames of the sources, and Again those
-	// of them that it also finds in the outputs.
-	Faces, Again int
-	// Outside is the masked part of each annotated frame that does not belong to a person.
-	Outside []scoredFrame
+	clips   []scoredClip
 }
 
-// scoredFrame is the masked part of an annotated frame that does not belong to a person.
+// scoredClip is what was measured for one clip, or for several.
+type scoredClip struct {
+	Clip, Category string
+	CPU            time.Duration // of the program and its child processes, without what it takes to start
+	Frames         map[string]int
+	Heads          []scoredHead
+	Tears          []scoredTear
+	Ghosts         []scoredGhost
+	// Outside is the masked part of each annotated frame where no head is.
+	Outside []scoredFrame
+	// Faces counts the faces that an independent detector finds in the annotated frames of the source, and Again those
+	// of them that it also finds in the output.
+	Faces, Again int
+}
+
+// scoredFrame is the masked part of an annotated frame where no head is.
 type scoredFrame struct {
 	Clip  string
 	Frame int
+	Half  string
 	Share float64 // 0..1
 }
 
@@ -46,8 +56,10 @@ type scoredHead struct {
 	head
 	Clip     string
 	Frame    int
+	Half     string
 	Groups   []string
 	Coverage float64     // 0..1
+	Tight    float64     // the area masked for it, in areas of its ellipse
 	cut      *image.RGBA // of the output; nil if covered
 }
 
@@ -58,29 +70,36 @@ type scoredTear struct {
 	tear
 	Clip  string
 	Frame int
+	Half  string
 	cuts  [3]*image.RGBA // of the output: the frame before, the frame itself, the frame after
 }
 
+// scoredGhost is a ghost in the half of its first annotated frame.
+type scoredGhost struct {
+	ghost
+	Half string
+}
+
 // score compares an output with its source, frame by frame.
-func (r *result) score(ctx context.Context, independent *cascade, a annotation, sourcePath, outputPath string) error {
+func score(ctx context.Context, independent *cascade, a annotation, sourcePath, outputPath string) (
+	*scoredClip, error,
+) {
 	source, err := openVideo(ctx, sourcePath)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer source.close()
 	output, err := openVideo(ctx, outputPath)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer output.close()
 	if source.width != output.width || source.height != output.height {
-		return fmt.Errorf("%s is %dx%d, its source %dx%d", outputPath, output.width, output.height, source.width,
+		return nil, fmt.Errorf("%s is %dx%d, its source %dx%d", outputPath, output.width, output.height, source.width,
 			source.height)
 	}
-	annotated := a.Frames
-	// Masks and outputs of the previous frame, and of the one before it.
-	var last, before bitmap
-	var lastOutput, beforeOutput *image.YCbCr
+	s := scorer{independent: independent, annotation: a,
+		scoredClip: scoredClip{Clip: a.Clip, Category: a.Category, Frames: map[string]int{}}}
 	for n := 0; ; n++ {
 		was, errSource := source.next()
 		is, errOutput := output.next()
@@ -88,78 +107,76 @@ func (r *result) score(ctx context.Context, independent *cascade, a annotation, 
 			break
 		}
 		if err := errors.Join(errSource, errOutput); err != nil {
-			return fmt.Errorf("frame %d: %w", n, err)
+			return nil, fmt.Errorf("frame %d: %w", n, err)
 		}
-		now := masked(was, is)
-		if n >= 2 {
-			for _, t := range tears(before, last, now) {
-				r.Tears = append(r.Tears, scoredTear{tear: t, Clip: a.Clip, Frame: n - 1,
-					cuts: [3]*image.RGBA{cutOut(beforeOutput, t.box), cutOut(lastOutput, t.box), cutOut(is, t.box)}})
-			}
-		}
-		before, last = last, now
-		beforeOutput, lastOutput = lastOutput, is
-		r.Frames++
-		if len(annotated) > 0 && annotated[0].Frame == n {
-			r.scoreFrame(a.Clip, annotated[0], now, is)
-			faces := independent.found(was, annotated[0].Heads)
-			r.Faces += len(faces)
-			r.Again += independent.foundAgain(is, faces)
-			annotated = annotated[1:]
-		}
+		s.next(n, was, is)
 	}
-	if len(annotated) > 0 {
-		return fmt.Errorf("%s has no frame %d, but the annotations do", sourcePath, annotated[0].Frame)
+	if last := len(a.Frames) - 1; last >= 0 && a.Frames[last].Frame >= len(source.times) {
+		return nil, fmt.Errorf("%s has no frame %d, but the annotations do", sourcePath, a.Frames[last].Frame)
 	}
-	return nil
+	for _, g := range s.ghosts.ghosts(a.Clip, source.times) {
+		s.Ghosts = append(s.Ghosts, scoredGhost{g, a.half(g.Frame)})
+	}
+	return &s.scoredClip, nil
 }
 
-// add includes the scores of another clip.
-func (r *result) add(o result) {
-	r.Heads = append(r.Heads, o.Heads...)
-	r.Frames += o.Frames
-	r.Tears = append(r.Tears, o.Tears...)
-	r.Faces += o.Faces
-	r.Again += o.Again
-	r.Outside = append(r.Outside, o.Outside...)
+// scorer scores the successive frames of a clip.
+type scorer struct {
+	scoredClip
+	independent *cascade
+	annotation  annotation
+	ghosts      ghostWatch
+	// Masks and outputs of the previous frame, and of the one before it.
+	last, before             bitmap
+	lastOutput, beforeOutput *image.YCbCr
 }
 
-func (r *result) scoreFrame(clip string, frame annotatedFrame, m bitmap, output *image.YCbCr) {
+func (s *scorer) next(n int, was, is *image.YCbCr) {
+	now := masked(was, is)
+	if n >= 2 {
+		for _, t := range tears(s.before, s.last, now) {
+			s.Tears = append(s.Tears, scoredTear{tear: t, Clip: s.Clip, Frame: n - 1, Half: s.annotation.half(n - 1),
+				cuts: [3]*image.RGBA{cutOut(s.beforeOutput, t.Box), cutOut(s.lastOutput, t.Box), cutOut(is, t.Box)}})
+		}
+	}
+	s.before, s.last = s.last, now
+	s.beforeOutput, s.lastOutput = s.lastOutput, is
+	s.Frames[s.annotation.half(n)]++
+	regions := components(now)
+	var annotated *annotatedFrame
+	for _, frame := range s.annotation.Frames {
+		if frame.Frame == n {
+			annotated = &frame
+			s.scoreFrame(frame, now, regions, is)
+			faces := s.independent.found(was, frame.Heads)
+			s.Faces += len(faces)
+			s.Again += s.independent.foundAgain(is, faces)
+		}
+	}
+	s.ghosts.next(regions, annotated)
+}
+
+func (s *scorer) scoreFrame(frame annotatedFrame, m bitmap, r regions, output *image.YCbCr) {
+	half := s.annotation.half(frame.Frame)
+	tight := r.tight(frame.Heads)
 	for i, h := range frame.Heads {
-		scored := scoredHead{head: h, Clip: clip, Frame: frame.Frame,
-			Groups: frame.groups(i, m.width, m.height), Coverage: coverage(m, h.Box)}
+		scored := scoredHead{head: h, Clip: s.Clip, Frame: frame.Frame, Half: half,
+			Groups: frame.groups(i, m.width, m.height), Coverage: coverage(m, h.Box), Tight: tight[i]}
 		if !scored.covered() {
 			scored.cut = cutOut(output, h.Box)
 		}
-		r.Heads = append(r.Heads, scored)
+		s.Heads = append(s.Heads, scored)
 	}
-	r.Outside = append(r.Outside, scoredFrame{clip, frame.Frame, outside(m, frame.Heads)})
+	s.Outside = append(s.Outside, scoredFrame{s.Clip, frame.Frame, half, outside(m, frame.Heads)})
 }
 
-// count counts the heads of a group, and those of them that are covered.
-func (r result) count(group string) (covered, all int) {
-	for _, h := range r.Heads {
-		for _, g := range h.Groups {
-			if g != group {
-				continue
-			}
-			all++
-			if h.covered() {
-				covered++
-			}
+// half is the half that a frame belongs to: that of the annotated frame nearest to it.
+func (a annotation) half(n int) string {
+	half, least := tuned, math.MaxInt
+	for _, frame := range a.Frames {
+		if d := max(frame.Frame-n, n-frame.Frame); d < least {
+			half, least = cmp.Or(frame.Half, tuned), d
 		}
 	}
-	return covered, all
-}
-
-// tears counts the masks that blink, and those that shrink for a frame.
-func (r result) tears() (blinks, shrinks int) {
-	for _, t := range r.Tears {
-		if t.blink {
-			blinks++
-		} else {
-			shrinks++
-		}
-	}
-	return blinks, shrinks
+	return half
 }

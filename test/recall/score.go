@@ -3,7 +3,10 @@
 
 package main
 
-import "image"
+import (
+	"image"
+	"iter"
+)
 
 // bitmap tells for each pixel of a frame whether it is set.
 type bitmap struct {
@@ -15,68 +18,124 @@ func newBitmap(width, height int) bitmap {
 	return bitmap{width: width, height: height, set: make([]bool, width*height)}
 }
 
-func (b bitmap) at(x, y int) bool { return b.set[y*b.width+x] }
-
-// share is the part 0..1 of the pixels that is set.
-func (b bitmap) share() float64 {
-	n := 0
-	for _, set := range b.set {
-		if set {
-			n++
-		}
-	}
-	return float64(n) / float64(len(b.set))
-}
-
 // masked compares a frame with its source. A pixel is masked if its luma differs, or if its chroma differs and its luma
 // is that of the mask, which is the most frequent luma among the pixels that differ. Chroma alone would include pixels
-// next to a mask.
+// next to a mask. Pixels that had the mask's color before are masked if masks enclose them.
 func masked(source, output *image.YCbCr) bitmap {
 	size := source.Rect.Size()
 	m := newBitmap(size.X, size.Y)
-	var lumas [256]int
+	var lumas, blues, reds [256]int
 	for y := range size.Y {
-		for x := range size.X {
-			luma := output.Y[output.YOffset(x, y)]
-			if luma != source.Y[source.YOffset(x, y)] {
+		was, is := source.Y[source.YOffset(0, y):][:size.X], output.Y[output.YOffset(0, y):][:size.X]
+		for x, luma := range is {
+			if luma != was[x] {
 				m.set[y*m.width+x] = true
 				lumas[luma]++
+				blues[output.Cb[output.COffset(x, y)]]++
+				reds[output.Cr[output.COffset(x, y)]]++
 			}
 		}
 	}
-	mask := 0
-	for luma, n := range lumas {
-		if n > lumas[mask] {
-			mask = luma
-		}
-	}
+	mask, blue, red := mostFrequent(lumas), mostFrequent(blues), mostFrequent(reds)
+	same, found := newBitmap(size.X, size.Y), false
 	for y := range size.Y {
-		for x := range size.X {
-			if m.at(x, y) || int(output.Y[output.YOffset(x, y)]) != mask {
+		for x, luma := range output.Y[output.YOffset(0, y):][:size.X] {
+			if luma != mask || m.set[y*m.width+x] {
 				continue
 			}
 			was, is := source.COffset(x, y), output.COffset(x, y)
-			m.set[y*m.width+x] = source.Cb[was] != output.Cb[is] || source.Cr[was] != output.Cr[is]
+			if source.Cb[was] != output.Cb[is] || source.Cr[was] != output.Cr[is] {
+				m.set[y*m.width+x] = true
+			} else if output.Cb[is] == blue && output.Cr[is] == red {
+				same.set[y*m.width+x], found = true, true
+			}
 		}
+	}
+	if found {
+		m.addEnclosed(same)
 	}
 	return m
 }
 
+func mostFrequent(histogram [256]int) byte {
+	most := 0
+	for value, n := range histogram {
+		if n > histogram[most] {
+			most = value
+		}
+	}
+	return byte(most)
+}
+
+// addEnclosed adds those of the other pixels from which a way through them leads to a set pixel in each of the four
+// directions. So black pixels in a black mask count, and black surroundings of the mask do not.
+func (b bitmap) addEnclosed(others bitmap) {
+	sides := make([]byte, len(b.set))
+	scan := func(start, step, n int) {
+		beyond := false
+		for i := start; n > 0; i, n = i+step, n-1 {
+			switch {
+			case b.set[i]:
+				beyond = true
+			case !others.set[i]:
+				beyond = false
+			case beyond:
+				sides[i]++
+			}
+		}
+	}
+	for y := range b.height {
+		scan(y*b.width, 1, b.width)
+		scan(y*b.width+b.width-1, -1, b.width)
+	}
+	for x := range b.width {
+		scan(x, b.width, b.height)
+		scan((b.height-1)*b.width+x, -b.width, b.height)
+	}
+	for i, n := range sides {
+		if n == 4 {
+			b.set[i] = true
+		}
+	}
+}
+
+// ellipse has its center at x, y, and the radii rx and ry.
+type ellipse struct{ x, y, rx, ry float64 }
+
+// ellipse is the one inscribed in a box.
+func (b box) ellipse() ellipse {
+	return ellipse{(b[0] + b[2]) / 2, (b[1] + b[3]) / 2, b.width() / 2, b.height() / 2}
+}
+
+// grown is the ellipse enlarged about its center.
+func (e ellipse) grown(times float64) ellipse { return ellipse{e.x, e.y, times * e.rx, times * e.ry} }
+
+// distance is the square of the distance of a pixel's center from the ellipse's, in radii: up to 1 in the ellipse.
+func (e ellipse) distance(x, y int) float64 {
+	dx, dy := (float64(x)+0.5-e.x)/e.rx, (float64(y)+0.5-e.y)/e.ry
+	return dx*dx + dy*dy
+}
+
+// pixels are the indices of those pixels of a frame that have their center in the ellipse.
+func (e ellipse) pixels(width, height int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for y := max(int(e.y-e.ry), 0); y < min(int(e.y+e.ry)+1, height); y++ {
+			for x := max(int(e.x-e.rx), 0); x < min(int(e.x+e.rx)+1, width); x++ {
+				if e.distance(x, y) <= 1 && !yield(y*width+x) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // coverage is the masked part 0..1 of the ellipse inscribed in a box, counted over the pixels with their center in it.
 func coverage(m bitmap, b box) float64 {
-	cx, cy := (b[0]+b[2])/2, (b[1]+b[3])/2
-	rx, ry := b.width()/2, b.height()/2
 	inside, covered := 0, 0
-	for y := max(int(b[1]), 0); y < min(int(b[3])+1, m.height); y++ {
-		for x := max(int(b[0]), 0); x < min(int(b[2])+1, m.width); x++ {
-			dx, dy := (float64(x)+0.5-cx)/rx, (float64(y)+0.5-cy)/ry
-			if dx*dx+dy*dy > 1 {
-				continue
-			}
-			inside++
-			if m.at(x, y) {
-				covered++
-			}
+	for i := range b.ellipse().pixels(m.width, m.height) {
+		inside++
+		if m.set[i] {
+			covered++
 		}
 	}
 	if inside == 0 {
@@ -85,42 +144,40 @@ func coverage(m bitmap, b box) float64 {
 	return float64(covered) / float64(inside)
 }
 
-// person is the region of the person that a head belongs to: from half a head above it to six heads below it, and one
-// and a half head widths to each side.
-func person(head box) box { return head.grown(1.5, 0.5, 6) }
+// nearHead is how many times a head's ellipse is enlarged for what counts as outside heads.
+const nearHead = 1.8
 
-// outside is the part 0..1 of the frame that is masked and does not belong to a person.
+// outside is the part 0..1 of the frame that is masked where no head is, not even one enlarged to nearHead.
 func outside(m bitmap, heads []head) float64 {
+	near := newBitmap(m.width, m.height)
+	for _, h := range heads {
+		for i := range h.Box.ellipse().grown(nearHead).pixels(m.width, m.height) {
+			near.set[i] = true
+		}
+	}
 	n := 0
-	for y := range m.height {
-	pixels:
-		for x := range m.width {
-			if !m.at(x, y) {
-				continue
-			}
-			for _, h := range heads {
-				if person(h.Box).contains(float64(x)+0.5, float64(y)+0.5) {
-					continue pixels
-				}
-			}
+	for i, set := range m.set {
+		if set && !near.set[i] {
 			n++
 		}
 	}
 	return float64(n) / float64(len(m.set))
 }
 
-// A tear is a connected region of at least tearPixels pixels that is masked in the frames before and after but not in
+// leastPixels is the size from which on a region counts.
+const leastPixels = 12
+
+// A tear is a connected region of at least leastPixels pixels that is masked in the frames before and after but not in
 // this one, and that is at least tearShare of the connected mask in the frame before. If it is at least blinkShare of
 // what is masked both before and after, the mask blinks; otherwise it shrinks for a frame.
 const (
-	tearPixels = 12
 	tearShare  = 0.25
 	blinkShare = 0.9
 )
 
 type tear struct {
-	box   box
-	blink bool
+	Box   box
+	Blink bool
 }
 
 // tears finds the tears in the second of three successive frames.
@@ -130,65 +187,25 @@ func tears(before, now, after bitmap) []tear {
 		both.set[i] = before.set[i] && after.set[i]
 		torn.set[i] = both.set[i] && !now.set[i]
 	}
-	tornLabels, tornSizes := components(torn)
-	if len(tornSizes) == 0 {
+	tornIn := components(torn)
+	if len(tornIn.sizes) == 0 {
 		return nil
 	}
-	beforeLabels, beforeSizes := components(before)
-	bothLabels, bothSizes := components(both)
-	boxes := make([]box, len(tornSizes))
-	at := make([]int, len(tornSizes)) // a pixel of each; what is connected in torn is also connected in the others
-	for i, label := range tornLabels {
-		if label == 0 {
-			continue
+	beforeIn, bothIn := components(before), components(both)
+	boxes := tornIn.boxes()
+	at := make([]int, len(boxes)) // a pixel of each; what is connected in torn is also connected in the others
+	for i, label := range tornIn.labels {
+		if label != 0 {
+			at[label-1] = i
 		}
-		x, y := float64(i%now.width), float64(i/now.width)
-		b := &boxes[label-1]
-		if b[2] == 0 {
-			*b = box{x, y, x + 1, y + 1}
-		}
-		*b = box{min(b[0], x), min(b[1], y), max(b[2], x+1), max(b[3], y+1)}
-		at[label-1] = i
 	}
 	var found []tear
-	for i, size := range tornSizes {
-		mask := beforeSizes[beforeLabels[at[i]]-1]
-		if size >= tearPixels && float64(size) >= tearShare*float64(mask) {
-			stays := bothSizes[bothLabels[at[i]]-1]
+	for i, size := range tornIn.sizes {
+		mask := beforeIn.sizes[beforeIn.labels[at[i]]-1]
+		if size >= leastPixels && float64(size) >= tearShare*float64(mask) {
+			stays := bothIn.sizes[bothIn.labels[at[i]]-1]
 			found = append(found, tear{boxes[i], float64(size) >= blinkShare*float64(stays)})
 		}
 	}
 	return found
-}
-
-// components labels the 4-connected regions of a bitmap: 0 is not set, n is the region of sizes[n-1].
-func components(b bitmap) (labels, sizes []int) {
-	labels = make([]int, len(b.set))
-	var stack []int
-	for start := range b.set {
-		if !b.set[start] || labels[start] != 0 {
-			continue
-		}
-		label := len(sizes) + 1
-		size := 0
-		labels[start] = label
-		stack = append(stack[:0], start)
-		for len(stack) > 0 {
-			i := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			size++
-			x, y := i%b.width, i/b.width
-			for _, next := range [4][2]int{{x - 1, y}, {x + 1, y}, {x, y - 1}, {x, y + 1}} {
-				if next[0] < 0 || next[1] < 0 || next[0] >= b.width || next[1] >= b.height {
-					continue
-				}
-				if j := next[1]*b.width + next[0]; b.set[j] && labels[j] == 0 {
-					labels[j] = label
-					stack = append(stack, j)
-				}
-			}
-		}
-		sizes = append(sizes, size)
-	}
-	return labels, sizes
 }

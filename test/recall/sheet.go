@@ -47,15 +47,16 @@ func cutOut(frame *image.YCbCr, b box) *image.RGBA {
 
 // saveSheets writes images of what a variant left uncovered: the heads, weakest first as in docs/recall.md, and the
 // tears, each with the frames before and after it.
-func saveSheets(directory string, r result) error {
+func saveSheets(directory string, r result, half string) error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return err
 	}
 	var heads, tears []image.Image
-	for _, h := range weakest(r) {
+	selected := r.selected("", half)
+	for _, h := range weakest(selected) {
 		heads = append(heads, h.cut)
 	}
-	for _, t := range r.Tears {
+	for _, t := range selected.Tears {
 		for _, cut := range t.cuts {
 			tears = append(tears, cut)
 		}

@@ -1,0 +1,163 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
+)
+
+// meter measures variants.
+type meter struct {
+	program     program
+	peer        *peer // nil if it is not installed
+	independent *cascade
+	// anew ignores what was measured before: images are not kept.
+	anew bool
+}
+
+func newMeter(ctx context.Context, anew bool) (*meter, error) {
+	path, err := footage.Clip("source/haarcascade_frontalface_alt2.xml")
+	if err != nil {
+		return nil, err
+	}
+	independent, err := readCascade(path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := findPeer(ctx)
+	if err != nil && !errors.Is(err, errNoPeer) {
+		return nil, err
+	}
+	return &meter{peer: p, independent: independent, anew: anew}, nil
+}
+
+// measure runs all clips through a variant, or takes what was measured before. A variant that cannot be measured here
+// is skipped.
+func (m *meter) measure(ctx context.Context, v variant, annotations []annotation) (r result, err error) {
+	r = result{variant: v}
+	if v.threshold > 0 && m.peer == nil {
+		r.skipped = errNoPeer.Error()
+		return r, nil
+	}
+	if v.threshold == 0 {
+		if r.skipped = m.program.refused(ctx, v); r.skipped != "" {
+			return r, nil
+		}
+	}
+	if v.equalTo != "" {
+		if r.variant, err = m.equalized(ctx, v, annotations); err != nil {
+			return r, err
+		}
+	}
+	r.clips, err = m.clips(ctx, r.variant, annotations)
+	if errors.Is(err, errNotStarted) && v.settings != "" {
+		return result{variant: v, skipped: err.Error()}, nil
+	}
+	return r, err
+}
+
+// equalized is the peer at the threshold at which it covers as many heads as another variant.
+func (m *meter) equalized(ctx context.Context, v variant, annotations []annotation) (variant, error) {
+	others, err := chosen(variants, v.equalTo, "variant", func(v variant) string { return v.name })
+	if err != nil {
+		return v, err
+	}
+	other, err := m.measure(ctx, others[0], annotations)
+	if err != nil {
+		return v, err
+	}
+	covered, all := other.selected("", both).count(groupNames[0])
+	threshold, reached, err := m.equalCoverage(ctx, annotations, float64(covered)/float64(max(1, all)))
+	v.threshold = threshold
+	v.about += fmt.Sprintf(": %g", threshold)
+	if !reached {
+		v.about += ", the lowest that was tried, where it does not yet"
+	}
+	return v, err
+}
+
+// atOnce is how many clips are measured at the same time.
+const atOnce = 2
+
+func (m *meter) clips(ctx context.Context, v variant, annotations []annotation) ([]scoredClip, error) {
+	key, err := m.key(v)
+	if err != nil {
+		return nil, err
+	}
+	clips, errs := make([]scoredClip, len(annotations)), make([]error, len(annotations))
+	var group sync.WaitGroup
+	running := make(chan struct{}, atOnce)
+	for i, a := range annotations {
+		group.Go(func() {
+			running <- struct{}{}
+			defer func() { <-running }()
+			if clips[i], errs[i] = m.clip(ctx, v, a, key); errs[i] != nil {
+				errs[i] = fmt.Errorf("%s: %w", a.Clip, errs[i])
+			}
+		})
+	}
+	group.Wait()
+	return clips, errors.Join(errs...)
+}
+
+// key is what the outputs of a variant depend on, besides the clips.
+func (m *meter) key(v variant) ([]any, error) {
+	if v.threshold > 0 {
+		return []any{m.peer.version, v.threshold}, nil
+	}
+	return m.program.key(v)
+}
+
+// clip measures a clip, or takes what was measured before with the same program, models, clip and annotations.
+func (m *meter) clip(ctx context.Context, v variant, a annotation, key []any) (scoredClip, error) {
+	source, err := footage.Clip(a.Clip)
+	if err != nil {
+		return scoredClip{}, err
+	}
+	if m.anew {
+		return m.score(ctx, v, a, source)
+	}
+	content, err := digestFiles(source)
+	if err != nil {
+		return scoredClip{}, err
+	}
+	key = slices.Concat(key, []any{content, a})
+	return cached(key, func() (scoredClip, error) { return m.score(ctx, v, a, source) })
+}
+
+// score runs a clip through a variant, and scores the output.
+func (m *meter) score(ctx context.Context, v variant, a annotation, clip string) (scoredClip, error) {
+	dir, err := os.MkdirTemp("", "recall")
+	if err != nil {
+		return scoredClip{}, err
+	}
+	defer os.RemoveAll(dir)
+	var made produced
+	if v.threshold > 0 {
+		made, err = m.peer.anonymize(ctx, v.threshold, clip, dir)
+	} else {
+		made, err = m.program.anonymize(ctx, v, clip, dir)
+	}
+	if err != nil {
+		return scoredClip{}, err
+	}
+	if made.source != clip {
+		if a, err = a.movedTo(clip, made.source); err != nil {
+			return scoredClip{}, err
+		}
+	}
+	scored, err := score(ctx, m.independent, a, made.source, made.output)
+	if err != nil {
+		return scoredClip{}, err
+	}
+	scored.CPU = made.cpu
+	return *scored, nil
+}

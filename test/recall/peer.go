@@ -1,0 +1,183 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
+)
+
+// peer is deface, another program that masks faces, as `make recall-peer` installs it.
+type peer struct {
+	path, version string
+	toStart       time.Duration // CPU time that starting it takes
+}
+
+// errNoPeer is the error of a peer that is not installed.
+var errNoPeer = errors.New("deface is not installed; `make recall-peer` installs and measures it")
+
+func findPeer(ctx context.Context) (*peer, error) {
+	p := &peer{path: filepath.Join(collector.Root(), "build", "cache", "peer", "bin", "deface")}
+	if _, err := os.Stat(p.path); err != nil {
+		return nil, errNoPeer
+	}
+	command := exec.CommandContext(ctx, p.path, "--version")
+	output, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.path, err)
+	}
+	p.version = strings.TrimSpace(string(output))
+	p.toStart = command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	return p, nil
+}
+
+// run makes a lossless output of a clip, in RGB as deface computes, and of the clip's size: without macro_block_size it
+// would scale to multiples of 16.
+func (p *peer) run(ctx context.Context, clip, output string, args ...string) (cpu time.Duration, err error) {
+	args = append([]string{clip, "--output", output, "--ffmpeg-config",
+		`{"codec": "ffv1", "pixelformat": "bgr0", "macro_block_size": 1}`}, args...)
+	command := exec.CommandContext(ctx, p.path, args...)
+	said, err := command.CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("%v: %w: %s", command.Args, err, lastLine(said))
+	}
+	if _, err := os.Stat(output); err != nil { // it skips what it cannot read
+		return 0, fmt.Errorf("%v: no output: %s", command.Args, lastLine(said))
+	}
+	return max(0, command.ProcessState.UserTime()+command.ProcessState.SystemTime()-p.toStart), nil
+}
+
+// anonymize runs a clip through deface, in an empty directory. The source to compare with is what deface itself makes
+// of the clip when it masks nothing, so that only masks differ: not what its conversion to RGB and back changes.
+func (p *peer) anonymize(ctx context.Context, threshold float64, clip, dir string) (made produced, err error) {
+	made = produced{source: filepath.Join(dir, "source.mkv"), output: filepath.Join(dir, "output.mkv")}
+	// It detects even then; a tiny scale makes that quick.
+	if _, err := p.run(ctx, clip, made.source, "--replacewith", "none", "--scale", "64x64"); err != nil {
+		return made, err
+	}
+	made.cpu, err = p.run(ctx, clip, made.output, "--replacewith", "solid",
+		"--thresh", strconv.FormatFloat(threshold, 'f', -1, 64))
+	return made, err
+}
+
+// movedTo moves annotations from the frames of a clip to those of another that show the same. Where the peer repeats
+// or leaves out frames, these are the nearest in time.
+func (a annotation) movedTo(clip, other string) (annotation, error) {
+	from, err := frameTimes(clip)
+	if err != nil {
+		return a, err
+	}
+	to, err := frameTimes(other)
+	if err != nil {
+		return a, err
+	}
+	if len(from) == len(to) || len(to) == 0 {
+		return a, nil
+	}
+	frames := a.Frames
+	a.Frames = nil
+	for _, frame := range frames {
+		if frame.Frame >= len(from) {
+			return a, fmt.Errorf("%s has no frame %d, but the annotations do", clip, frame.Frame)
+		}
+		frame.Frame = nearest(to, from[frame.Frame]-from[0]+to[0])
+		a.Frames = append(a.Frames, frame)
+	}
+	return a, nil
+}
+
+// nearest is the index of the time nearest to another.
+func nearest(times []float64, to float64) int {
+	best := 0
+	for i, time := range times {
+		if math.Abs(time-to) < math.Abs(times[best]-to) {
+			best = i
+		}
+	}
+	return best
+}
+
+// peerThreshold is deface's default.
+const peerThreshold = 0.2
+
+// equalCoverage finds the highest threshold at which deface covers a share 0..1 of the annotated heads, among those
+// that descend from its default by factors of the square root of 2. If none is low enough, it returns the lowest, and
+// reached is false.
+func (m *meter) equalCoverage(ctx context.Context, annotations []annotation, share float64) (
+	threshold float64, reached bool, err error,
+) {
+	const steps = 13 // down to 0.003
+	at := func(i int) float64 { return math.Round(1000*peerThreshold*math.Pow(2, -float64(i)/2)) / 1000 }
+	i := sort.Search(steps, func(i int) bool {
+		covered, all := 0, 0
+		for _, a := range annotations {
+			clip, e := m.peerExcerpt(ctx, at(i), a)
+			if err = errors.Join(err, e); err != nil {
+				return true
+			}
+			c, heads := clip.count(groupNames[0])
+			covered, all = covered+c, all+heads
+		}
+		fmt.Printf("recall:   at threshold %g: %s\n", at(i), ratio(covered, all))
+		return float64(covered) >= share*float64(all)
+	})
+	return at(min(i, steps-1)), i < steps, err
+}
+
+// peerExcerpt scores what deface makes of the annotated frames alone: it knows no others when it masks one.
+func (m *meter) peerExcerpt(ctx context.Context, threshold float64, a annotation) (scoredClip, error) {
+	source, err := footage.Clip(a.Clip)
+	if err != nil {
+		return scoredClip{}, err
+	}
+	content, err := digestFiles(source)
+	if err != nil {
+		return scoredClip{}, err
+	}
+	return cached([]any{"excerpt", m.peer.version, threshold, content, a}, func() (scoredClip, error) {
+		dir, err := os.MkdirTemp("", "recall")
+		if err != nil {
+			return scoredClip{}, err
+		}
+		defer os.RemoveAll(dir)
+		path := filepath.Join(dir, "excerpt.avi")
+		if err := excerpt(ctx, a, source, path); err != nil {
+			return scoredClip{}, err
+		}
+		a.Frames = slices.Clone(a.Frames)
+		for n := range a.Frames {
+			a.Frames[n].Frame = n
+		}
+		return m.score(ctx, variant{threshold: threshold}, a, path)
+	})
+}
+
+// excerpt writes the annotated frames of a clip, without loss.
+func excerpt(ctx context.Context, a annotation, clip, path string) error {
+	var chosen []string
+	for _, frame := range a.Frames {
+		chosen = append(chosen, fmt.Sprintf("eq(n,%d)", frame.Frame))
+	}
+	// The timebase of the clip may be too coarse for 25 frames/s.
+	filter := "select='" + strings.Join(chosen, "+") + "',settb=1/25,setpts=N"
+	output, err := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-i", clip, "-an", "-vf", filter,
+		"-fps_mode", "passthrough", "-c:v", "ffv1", path).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("ffmpeg: %w: %s", err, output)
+	}
+	return nil
+}
