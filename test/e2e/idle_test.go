@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestIdleRecordStaysSmall checks that telemetry/metrics.json hardly grows when there is nothing to report, with the
-// intervals of the default configuration.
-func TestIdleRecordStaysSmall(t *testing.T) {
+// TestIdleCollector checks, with the intervals of the default configuration, that telemetry/metrics.json hardly grows
+// when there is nothing to report, and that no series of a finished video is served a minute later.
+func TestIdleCollector(t *testing.T) {
 	s := newSite(t)
 	s.configs = nil
 	c := s.start()
@@ -34,5 +34,15 @@ func TestIdleRecordStaysSmall(t *testing.T) {
 	t.Logf("idle, metrics.json grows by %.0f kB a minute", growth/1000)
 	assert.Positive(t, growth, "metrics are still recorded")
 	assert.Less(t, growth, 300e3, "bytes a minute")
+
+	metrics, err := c.Scrape(t.Context())
+	require.NoError(t, err)
+	for name, family := range metrics {
+		for _, series := range family.GetMetric() {
+			for _, label := range series.GetLabel() {
+				assert.NotEqual(t, "anonymizer_video_name", label.GetName(), "%s %s", name, series)
+			}
+		}
+	}
 	require.NoError(t, c.Stop(20*time.Second))
 }
