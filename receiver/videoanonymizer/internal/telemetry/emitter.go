@@ -173,7 +173,7 @@ func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consum
 				}
 				return ptrace.Traces{}, false
 			},
-			count: ptrace.Traces.SpanCount,
+			count:   ptrace.Traces.SpanCount,
 			dropped: e.self.spansDropped,
 			retried: func() { e.self.batchesRetried(1, metadata.AttributeSignalTraces) },
 		},
@@ -216,7 +216,7 @@ func (e *Emitter) deliverLogs(set receiver.Settings, opts Options, next consumer
 				}
 				return plog.Logs{}, false
 			},
-			count: plog.Logs.LogRecordCount,
+			count:   plog.Logs.LogRecordCount,
 			dropped: e.self.logRecordsDropped,
 			retried: func() { e.self.batchesRetried(1, metadata.AttributeSignalLogs) },
 		},

@@ -400,8 +400,8 @@ func TestTextIsValidUTF8(t *testing.T) {
 	}
 }
 
-// TestMetrics compares the sets that are forwarded while a video is in progress, when it has ended, and after that, when
-// its series end.
+// TestMetrics compares the sets that are forwarded while a video is in progress, when it has ended, and after that,
+// when its series end.
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := new(consumertest.MetricsSink)
