@@ -4,7 +4,6 @@
 package dashboards
 
 import (
-	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
 	"github.com/grafana/grafana-foundation-sdk/go/units"
 )
@@ -24,7 +23,8 @@ func gpu() *builder {
 		WithVariable(video()).
 		WithVariable(variable("gpu", "GPU", "otel_hw_gpu_memory_limit_bytes", "hw_id")).
 		WithRow(row("People and memory")).
-		WithPanel(graph("People detected and GPU memory used", units.BytesIEC, memory("used"),
+		WithPanel(graph("People detected and GPU memory used", units.BytesIEC,
+			query(`otel_hw_gpu_memory_usage_bytes`+chosenGPU, byGPU),
 			query(`otel_detected_people_count{job=~"$service", anonymizer_video_name=~"$video"}`,
 				"people in {{anonymizer_video_name}}")).
 			Description("More people make a larger batch for the pose model.").
@@ -34,12 +34,14 @@ func gpu() *builder {
 		WithPanel(utilization("Encoder", "encoder")).
 		WithPanel(utilization("Decoder", "decoder")).
 		WithRow(row("Memory")).
-		WithPanel(graph("Memory used", units.BytesIEC, memory("used")).Span(third)).
-		WithPanel(graph("Memory free", units.BytesIEC, memory("free")).Span(third)).
+		WithPanel(graph("Memory used", units.BytesIEC,
+			query(`otel_hw_gpu_memory_usage_bytes`+chosenGPU, byGPU)).Span(third)).
+		WithPanel(graph("Memory free", units.BytesIEC,
+			query(`otel_nvml_gpu_memory_free_bytes`+chosenGPU, byGPU)).Span(third)).
 		WithPanel(graph("Total memory", units.BytesIEC,
 			query(`otel_hw_gpu_memory_limit_bytes`+chosenGPU, byGPU)).Span(third)).
 		WithPanel(graph("Memory utilization", units.PercentUnit,
-			query(`otel_hw_gpu_memory_utilization_ratio{hw_id=~"$gpu", nvml_memory_state="used"}`, byGPU)).Max(1)).
+			query(`otel_hw_gpu_memory_utilization_ratio`+chosenGPU, byGPU)).Max(1)).
 		WithPanel(graph("Memory bandwidth", units.PercentUnit,
 			query(`otel_nvml_gpu_memory_bandwidth_utilization_ratio`+chosenGPU, byGPU)).Max(1)).
 		WithRow(row("Temperature, power, fan")).
@@ -51,16 +53,11 @@ func gpu() *builder {
 		WithPanel(graph("Fan", units.PercentUnit,
 			query(`otel_hw_fan_speed_ratio`+chosenGPU, byGPUSensor)).Max(1).Span(third)).
 		WithPanel(graph("Throttled", units.Short,
-			query(`otel_nvml_gpu_throttle_active_ratio`+chosenGPU+` > 0`, "{{hw_name}} {{nvml_throttle_reason}}")).
+			query(`otel_nvml_gpu_throttle_active`+chosenGPU+` > 0`, "{{hw_name}} {{nvml_throttle_reason}}")).
 			Description("Why the clocks are throttled, if they are.")).
 		WithPanel(graph("Errors", units.Short,
 			query(`sum by (hw_name, error_type) (increase(otel_hw_errors_total`+chosenGPU+`[$__rate_interval]))`,
 				"{{hw_name}} {{error_type}}")))
-}
-
-// memory queries the memory in one of NVML's states: used or free.
-func memory(state string) *prometheus.DataqueryBuilder {
-	return query(`otel_hw_gpu_memory_usage_bytes{hw_id=~"$gpu", nvml_memory_state="`+state+`"}`, byGPU)
 }
 
 // utilization shows how busy a part of the GPU is: general, encoder or decoder.

@@ -122,6 +122,24 @@ func TestConfigErrors(t *testing.T) {
 				`metrics[2].name: "X_max" is also the name of metrics[1]`,
 			},
 		},
+		"names that are one to Prometheus": {
+			config: `{metrics: [{name: a.b, attribute: n}, {name: a_b, attribute: n}, {name: a/b, attribute: n, type: sum},
+				{name: foo, attribute: n, type: histogram}, {name: foo_count, attribute: n},
+				{name: bar, attribute: n, aggregation: [last, count]}, {name: bar.count.total, attribute: n, type: sum},
+				{name: bar_count_total, attribute: n},
+				{name: x, attribute: n, type: exponential_histogram, unit: ms}, {name: x.milliseconds.sum, attribute: n},
+				{name: share, attribute: n, unit: "1"}, {name: share_ratio, attribute: n, type: sum, monotonic: false},
+				{name: wait, attribute: n, unit: s}, {name: wait_seconds, attribute: n}]}`,
+			want: []string{
+				`metrics[1].name: "a_b" and "a.b" of metrics[0] are both a_b in Prometheus, choose another`,
+				`metrics[2].name: "a/b" and "a.b" of metrics[0] are both a_b in Prometheus, choose another`,
+				`metrics[4].name: "foo_count" and "foo" of metrics[3] are both foo_count in Prometheus`,
+				`metrics[7].name: "bar_count_total" and "bar.count.total" of metrics[6] are both bar_count_total in`,
+				`metrics[9].name: "x.milliseconds.sum" and "x" of metrics[8] are both x_milliseconds_sum in Prometheus`,
+				`metrics[11].name: "share_ratio" and "share" of metrics[10] are both share_ratio in Prometheus`,
+				`metrics[13].name: "wait_seconds" and "wait" of metrics[12] are both wait_seconds in Prometheus`,
+			},
+		},
 		"value": {
 			config: `{metrics: [{name: a, attribute: b, value: "1"},
 				{name: c, value: "1", source: scope}, {name: d, attribute: b, event_name: e, source: moon}]}`,
@@ -196,7 +214,8 @@ func TestConfigErrors(t *testing.T) {
 			config: `{metrics: [{name: a, attribute: b, series_limit: -1, resource_attributes: ["", r, r],
 				dimensions: [x, x, {}, otel.metric.overflow,
 				{name: e, source: event}, {source: span_name, attribute: n},
-				{name: l, default: [1]}, {name: m, source: mars}]}]}`,
+				{name: l, default: [1]}, {name: m, source: mars}, p.q, p_q, job, le]},
+				{name: h, attribute: b, type: histogram, dimensions: [le, __, otel.scope.name]}]}`,
 			want: []string{
 				`metrics[0].dimensions[1].name: "x" is listed twice`,
 				"metrics[0].dimensions[2].name: is missing",
@@ -205,6 +224,11 @@ func TestConfigErrors(t *testing.T) {
 				"metrics[0].dimensions[5].attribute: cannot be combined with source: span_name",
 				"metrics[0].dimensions[6].default: [1] is not a string, number or boolean",
 				`metrics[0].dimensions[7].source: "mars" is unknown`,
+				`metrics[0].dimensions[9].name: "p_q" and "p.q" are both the label p_q in Prometheus, choose another`,
+				"metrics[0].dimensions[10].name: job is a label that Prometheus gives every series, choose another",
+				"metrics[1].dimensions[0].name: le is the label of a histogram's buckets in Prometheus, choose another",
+				`metrics[1].dimensions[1].name: normalization for label name "__"`,
+				"metrics[1].dimensions[2].name: otel_scope_name is a label that Prometheus gives every series",
 				"metrics[0].resource_attributes[0]: is empty",
 				`metrics[0].resource_attributes[2]: "r" is listed twice`,
 				"metrics[0].series_limit: -1 is negative",
@@ -219,6 +243,15 @@ func TestConfigErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNamesApart checks that names are refused only if a backend cannot tell their series apart.
+func TestNamesApart(t *testing.T) {
+	_, err := parseConfig(t, `{metrics: [{name: foo, attribute: n, type: histogram}, {name: foo_counts, attribute: n},
+		{name: bar, attribute: n, aggregation: [last, min, count]}, {name: bar_total, attribute: n, type: sum},
+		{name: wait, attribute: n, unit: s}, {name: wait_ms, attribute: n, unit: ms},
+		{name: people, attribute: n, unit: "{person}", dimensions: [le, a.b, a.c]}]}`)
+	require.NoError(t, err)
 }
 
 // FuzzConfig checks that every configuration is either rejected or compiles.

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
@@ -30,12 +31,12 @@ type spanConnector struct {
 func newConnector(
 	set connector.Settings, cfg *Config, next consumer.Metrics, now func() time.Time,
 ) (*spanConnector, error) {
-	c := &spanConnector{logger: set.Logger, next: next, outlet: newOutlet(set.ID, set.TelemetrySettings)}
+	c := &spanConnector{logger: set.Logger, next: next, outlet: newOutlet(set.ID, set.TelemetrySettings, cfg)}
 	if len(cfg.Metrics) == 0 {
 		return c, nil
 	}
 	var err error
-	c.engine, err = newEngine(cfg, set.TelemetrySettings, set.BuildInfo, now)
+	c.engine, err = newEngine(cfg, attribute.Stringer("connector", set.ID), set.TelemetrySettings, set.BuildInfo, now)
 	return c, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/processor"
+	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
@@ -41,9 +42,11 @@ func createTracesToMetrics(
 	return newConnector(set, cfg.(*Config), next, time.Now)
 }
 
-// newEngine compiles the metrics of a valid cfg. It fails if the component's internal telemetry cannot be set up.
+// newEngine compiles the metrics of a valid cfg. It fails if the component's internal telemetry cannot be set up. That
+// carries the kind and ID of the component, like the telemetry that the collector's helpers record.
 func newEngine(
-	cfg *Config, set component.TelemetrySettings, build component.BuildInfo, now func() time.Time,
+	cfg *Config, id attribute.KeyValue, set component.TelemetrySettings, build component.BuildInfo,
+	now func() time.Time,
 ) (*engine.Engine, error) {
 	defs, err := cfg.definitions(set)
 	if err != nil {
@@ -59,6 +62,7 @@ func newEngine(
 		Expiration:    cfg.Expiration,
 		ErrorMode:     cfg.ErrorMode,
 		Telemetry:     set,
+		Component:     id,
 		Version:       build.Version,
 		Now:           now,
 	})

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,11 +27,15 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/processor/processortest"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadatatest"
 )
 
 const countPeople = `
@@ -184,6 +189,57 @@ func TestProcessorStartedBeforeConnector(t *testing.T) {
 	require.NoError(t, out.Shutdown(t.Context()))
 }
 
+// TestConnectorWithMetricsOfProcessor checks that the two with one ID may not write the same series.
+func TestConnectorWithMetricsOfProcessor(t *testing.T) {
+	c := newCollector()
+	out := c.connector(t, "x", "metrics: [{name: own, attribute: n}, {name: a.b, attribute: n}]", consumertest.NewNop())
+	t.Cleanup(func() { require.NoError(t, out.Shutdown(context.Background())) })
+	_, err := c.createProcessor(t, "x", "metrics: [{name: own, attribute: n}, {name: c, attribute: n}, "+
+		"{name: a_b, attribute: n}]", consumertest.NewNop())
+	require.EqualError(t, err, `processors::attrtometrics/x::metrics[0].name: `+
+		`"own" is also the name of connectors::attrtometrics/x::metrics[0], choose another
+processors::attrtometrics/x::metrics[2].name: `+
+		`"a_b" and "a.b" of connectors::attrtometrics/x::metrics[1] are both a_b in Prometheus, choose another`)
+}
+
+// TestInternalTelemetryOfComponents checks that two components with one metric, and a processor and its connector, do
+// not add up to one series.
+func TestInternalTelemetryOfComponents(t *testing.T) {
+	ctx, tel := t.Context(), componenttest.NewTelemetry()
+	c := &collector{telemetry: tel.NewTelemetrySettings()}
+	a := c.connector(t, "a", countPeople, consumertest.NewNop())
+	b := c.connector(t, "b", countPeople, consumertest.NewNop())
+	out := c.connector(t, "c", "metrics: [{name: own, attribute: bbox.count}]", consumertest.NewNop())
+	in := c.processor(t, "c", countPeople, consumertest.NewNop())
+	want := []metricdata.DataPoint[int64]{}
+	for i, each := range []struct {
+		component interface {
+			component.Component
+			consumer.Traces
+		}
+		key, id, metric string
+	}{
+		{a, "connector", "attrtometrics/a", "detected_people_count"},
+		{b, "connector", "attrtometrics/b", "detected_people_count"},
+		{out, "connector", "attrtometrics/c", "own"},
+		{in, "processor", "attrtometrics/c", "detected_people_count"},
+	} {
+		require.NoError(t, each.component.Start(ctx, componenttest.NewNopHost()))
+		for range i + 1 {
+			require.NoError(t, each.component.ConsumeTraces(ctx, people("v", 1)))
+		}
+		want = append(want, metricdata.DataPoint[int64]{
+			Attributes: attribute.NewSet(attribute.String(each.key, each.id), attribute.String("metric", each.metric)),
+			Value:      int64(i + 1),
+		})
+	}
+	for _, each := range []component.Component{in, out, b, a} {
+		require.NoError(t, each.Shutdown(ctx))
+	}
+	metadatatest.AssertEqualAttrtometricsValues(t, tel, want, metricdatatest.IgnoreTimestamp())
+	require.NoError(t, tel.Shutdown(context.Background()))
+}
+
 func startOutlet(t *testing.T, c *collector, id string) {
 	out := c.connector(t, id, "{}", consumertest.NewNop())
 	require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
@@ -232,11 +288,11 @@ func TestCollectorsAndIDsAreIsolated(t *testing.T) {
 				c := newCollector()
 				for _, id := range []string{"one", "two"} {
 					sink := &consumertest.MetricsSink{}
-					sum := `
+					const sum = `
 flush_interval: 10ms
 metrics: [{name: sum, type: sum, temporality: delta, attribute: bbox.count}]
 `
-					out := c.connector(t, id, sum, sink)
+					out := c.connector(t, id, strings.Replace(sum, "name: sum", "name: connector_sum", 1), sink)
 					if !noError(t, out.Start(ctx, componenttest.NewNopHost())) {
 						return
 					}
@@ -259,8 +315,10 @@ metrics: [{name: sum, type: sum, temporality: delta, attribute: bbox.count}]
 					}
 					noError(t, out.Shutdown(ctx))
 					total := 0.0
-					for _, v := range points(sink)["sum"] {
-						total += v
+					for _, values := range points(sink) {
+						for _, v := range values {
+							total += v
+						}
 					}
 					if want := float64(weight * (2*perPipeline + 1)); total != want {
 						t.Errorf("collector %d, %s: got %v, want %v", n, id, total, want)
@@ -270,6 +328,32 @@ metrics: [{name: sum, type: sum, temporality: delta, attribute: bbox.count}]
 		})
 	}
 	wg.Wait()
+}
+
+// TestPipelinesShareOneStream checks that the processors of several pipelines write one total rather than their own in
+// turn, and that the last of them to stop flushes it, whether or not another was ever started.
+func TestPipelinesShareOneStream(t *testing.T) {
+	ctx := t.Context()
+	const sum = `
+flush_interval: 1m
+metrics: [{name: sum, type: sum, attribute: bbox.count}]
+`
+	c := newCollector()
+	sink := &consumertest.MetricsSink{}
+	out := c.connector(t, "", "{}", sink)
+	a, b := c.processor(t, "", sum, consumertest.NewNop()), c.processor(t, "", sum, consumertest.NewNop())
+	notStarted := c.processor(t, "", sum, consumertest.NewNop())
+	for _, each := range []component.Component{out, a, b} {
+		require.NoError(t, each.Start(ctx, componenttest.NewNopHost()))
+	}
+	require.NoError(t, a.ConsumeTraces(ctx, people("v", 3)))
+	require.NoError(t, notStarted.Shutdown(ctx))
+	require.NoError(t, a.Shutdown(ctx))
+	require.Empty(t, sink.AllMetrics(), "the other pipeline still runs")
+	require.NoError(t, b.ConsumeTraces(ctx, people("v", 10)))
+	require.NoError(t, b.Shutdown(ctx))
+	require.NoError(t, out.Shutdown(ctx))
+	require.Equal(t, map[string][]float64{"sum": {13}}, points(sink))
 }
 
 func noError(t *testing.T, err error) bool {

@@ -21,8 +21,11 @@ import (
 //
 // It is global because components can reach each other only through pipelines, and a traces pipeline carries no
 // metrics. Since the connector is an exporter of the processor's pipeline, the collector creates and starts it before
-// the processor and stops it afterwards. A collector whose pipelines cannot be built shuts down none of its components:
-// their entries stay, which is no matter as the process then ends.
+// the processor and stops it afterwards. A component is not told its pipeline: when it is made, it can only see
+// whether the connector exists, and when it starts, whether that runs.
+//
+// A collector whose pipelines cannot be built shuts down none of its components: their entries stay, which is no matter
+// as the process then ends.
 var outlets = struct {
 	sync.Mutex
 	byKey map[outletKey]*outlet
@@ -37,16 +40,21 @@ type outletKey struct {
 
 // outlet forwards the metrics of processors to the pipelines of a connector.
 type outlet struct {
-	key  outletKey
-	used atomic.Bool // a processor has found this outlet
+	key    outletKey
+	names  []outputName // of the connector's own metrics
+	used   atomic.Bool  // a processor has found this outlet
+	shared sharedEngine // of those processors
 
 	mu   sync.RWMutex
 	next consumer.Metrics // nil unless the connector is running
 }
 
 // newOutlet makes the outlet known to processors. It forwards nothing until it is open.
-func newOutlet(id component.ID, set component.TelemetrySettings) *outlet {
-	o := &outlet{key: outletKey{collector: set.Resource, id: id}}
+func newOutlet(id component.ID, set component.TelemetrySettings, cfg *Config) *outlet {
+	o := &outlet{
+		key:   outletKey{collector: set.Resource, id: id},
+		names: cfg.outputNames(fmt.Sprintf("connectors::%s::", id)),
+	}
 	outlets.Lock()
 	defer outlets.Unlock()
 	if _, ok := outlets.byKey[o.key]; !ok {

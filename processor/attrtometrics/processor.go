@@ -6,6 +6,8 @@ package attrtometrics // import "github.com/otelcol-anonymizer/otelcol-anonymize
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -13,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/processor/processorhelper"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
 )
@@ -20,7 +23,7 @@ import (
 // tap is the processor: it aggregates the spans that pass through and leaves them unchanged.
 type tap struct {
 	outlet *outlet
-	engine *engine.Engine
+	engine *engine.Engine // shared with the taps of other pipelines that have the same ID
 }
 
 func newProcessor(
@@ -33,7 +36,12 @@ func newProcessor(
 	if err != nil {
 		return nil, err
 	}
-	e, err := newEngine(cfg, set.TelemetrySettings, set.BuildInfo, time.Now)
+	if err := checkSingleWriter(o, set.ID, cfg); err != nil {
+		return nil, err
+	}
+	e, err := o.shared.acquire(func() (*engine.Engine, error) {
+		return newEngine(cfg, attribute.Stringer("processor", set.ID), set.TelemetrySettings, set.BuildInfo, time.Now)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -41,14 +49,22 @@ func newProcessor(
 	return processorhelper.NewTraces(ctx, set, cfg, next, t.process,
 		processorhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
 		processorhelper.WithStart(t.start),
-		processorhelper.WithShutdown(e.Shutdown))
+		processorhelper.WithShutdown(o.shared.release))
+}
+
+// checkSingleWriter refuses metrics that the connector, too, sends to its pipelines.
+func checkSingleWriter(o *outlet, id component.ID, cfg *Config) error {
+	var errs []error
+	checkNames(func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) },
+		slices.Concat(o.names, cfg.outputNames(fmt.Sprintf("processors::%s::", id))))
+	return errors.Join(errs...)
 }
 
 func (t *tap) start(context.Context, component.Host) error {
 	if err := t.outlet.running(); err != nil {
 		return err
 	}
-	t.engine.Start(t.outlet)
+	t.outlet.shared.start(t.outlet)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/ottl"
+	"github.com/prometheus/otlptranslator"
 	"go.opentelemetry.io/collector/component"
 	"go.uber.org/zap"
 
@@ -24,6 +25,12 @@ const (
 	// The range that go-expohisto allows for MaxSize.
 	minMaxSize, maxMaxSize = 2, 16384
 )
+
+// reservedLabels tell the source of a series, which the Prometheus exporter takes from the resource. A scrape fails if
+// a series has a label twice.
+var reservedLabels = []string{"job", "instance", "otel_scope_name", "otel_scope_version", "otel_scope_schema_url"}
+
+const bucketLabel = "le"
 
 // nameSyntax: https://opentelemetry.io/docs/specs/otel/metrics/api/#instrument-name-syntax
 var nameSyntax = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.\-/]{0,254}$`)
@@ -50,19 +57,12 @@ func (c *Config) Validate() error {
 	if !slices.Contains([]ottl.ErrorMode{ottl.IgnoreError, ottl.SilentError, ottl.PropagateError}, c.ErrorMode) {
 		fail("error_mode: %q is unknown, use ignore, silent or propagate", c.ErrorMode)
 	}
-	keyOf := map[string]string{} // by output name in lower case: metric names are case-insensitive
 	for i := range c.Metrics {
-		m, key := &c.Metrics[i], fmt.Sprintf("metrics[%d]", i)
-		for _, err := range m.validate() {
-			fail("%s.%w", key, err)
-		}
-		for _, name := range m.outputNames() {
-			if other, ok := keyOf[strings.ToLower(name)]; ok && name != "" {
-				fail("%s.name: %q is also the name of %s, choose another", key, name, other)
-			}
-			keyOf[strings.ToLower(name)] = key
+		for _, err := range c.Metrics[i].validate() {
+			fail("metrics[%d].%w", i, err)
 		}
 	}
+	checkNames(fail, c.outputNames(""))
 	return errors.Join(errs...)
 }
 
@@ -169,19 +169,18 @@ func (m *Metric) validateSumAndHistogramOptions(fail func(string, ...any)) {
 }
 
 func (m *Metric) validateDimensions(fail func(string, ...any)) {
-	names := map[string]bool{}
+	names := map[string]string{} // by label in Prometheus
 	for i := range m.Dimensions {
 		d, key := m.Dimensions[i].resolved(), fmt.Sprintf("dimensions[%d]", i)
 		oneOf(fail, key+".source", d.Source, SourceSpan, SourceResource, SourceScope, SourceEvent, SourceSpanName)
-		switch {
-		case d.Name == "":
+		switch d.Name {
+		case "":
 			fail("%s.name: is missing, name the attribute", key)
-		case d.Name == engine.OverflowAttribute:
+		case engine.OverflowAttribute:
 			fail("%s.name: %s marks the overflow series, choose another", key, engine.OverflowAttribute)
-		case names[d.Name]:
-			fail("%s.name: %q is listed twice", key, d.Name)
+		default:
+			m.validateLabel(fail, key, d.Name, names)
 		}
-		names[d.Name] = true
 		if d.Source == SourceSpanName && m.Dimensions[i].Attribute != "" {
 			fail("%s.attribute: cannot be combined with source: span_name, remove it", key)
 		}
@@ -194,6 +193,28 @@ func (m *Metric) validateDimensions(fail func(string, ...any)) {
 			fail("%s.default: %v is not a string, number or boolean", key, d.Default)
 		}
 	}
+}
+
+// validateLabel checks the name of a dimension as a label of Prometheus, where it may not be one that is already there.
+func (m *Metric) validateLabel(fail func(string, ...any), key, name string, names map[string]string) {
+	namer := otlptranslator.LabelNamer{}
+	label, err := namer.Build(name)
+	if err != nil {
+		fail("%s.name: %w, choose another", key, err)
+		return
+	}
+	other, taken := names[label]
+	switch {
+	case taken && other == name:
+		fail("%s.name: %q is listed twice", key, name)
+	case taken:
+		fail("%s.name: %q and %q are both the label %s in Prometheus, choose another", key, name, other, label)
+	case slices.Contains(reservedLabels, label):
+		fail("%s.name: %s is a label that Prometheus gives every series, choose another", key, label)
+	case label == bucketLabel && (m.Type == TypeHistogram || m.Type == TypeExponentialHistogram):
+		fail("%s.name: %s is the label of a histogram's buckets in Prometheus, choose another", key, label)
+	}
+	names[label] = name
 }
 
 // oneOf calls fail unless value is empty (the default) or one of allowed.

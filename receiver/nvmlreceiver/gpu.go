@@ -31,8 +31,11 @@ type gpu struct {
 	instances map[string]*gpu // MIG instances by UUID
 
 	timestamp     pcommon.Timestamp
-	result        pmetric.Metrics // of the latest scrape
-	lost          error           // why the GPU can no longer be read; nil while it can
+	start         pcommon.Timestamp // of cumulative points
+	result        pmetric.Metrics   // of the latest scrape
+	metricCount   int               // of the latest scrape in which the GPU was not lost; the lane does not use it
+	lost          error             // why the GPU can no longer be read; nil while it can
+	failed        []error           // of the calls that failed, of the GPU and its instances
 	fields        []driver.Field
 	nvlinks       []driver.Field // counters of each NVLink, for GPUs without totals
 	lastSample    [driver.EngineOFA + 1]time.Time
@@ -88,15 +91,24 @@ func (g *gpu) scrape(now time.Time) {
 	g.emit()
 }
 
+// adopt switches to the device of another generation of the driver, which may be of another version.
+func (g *gpu) adopt(detected detectedGPU, resource pcommon.Resource) {
+	g.device, g.name, g.resource = detected.device, detected.name, resource
+	g.nvlinks = nil
+	clear(g.instances)
+	g.setStart(g.start)
+}
+
 // setStart sets the start time of cumulative points: when the receiver started, or when a counter was last reset.
 func (g *gpu) setStart(start pcommon.Timestamp) {
+	g.start = start
 	g.resultOptions = []metadata.ResourceMetricsOption{
 		metadata.WithResource(g.resource), metadata.WithStartTimeOverride(start),
 	}
 }
 
 func (g *gpu) begin(now time.Time) {
-	g.timestamp, g.lost = pcommon.NewTimestampFromTime(now), nil
+	g.timestamp, g.lost, g.failed = pcommon.NewTimestampFromTime(now), nil, g.failed[:0]
 }
 
 func (g *gpu) emit() {
@@ -118,6 +130,7 @@ func (g *gpu) ok(call string, err error) bool {
 		g.lost = err
 	case code.Unavailable():
 	default:
+		g.failed = append(g.failed, fmt.Errorf("%s of %s: %w", call, g.uuid, err))
 		g.scraper.session.logged.do(problem{gpu: g.uuid, what: call, code: code}, func() {
 			g.scraper.settings.Logger.Warn(fmt.Sprintf("cannot read GPU metric %s of %s", call, g.uuid),
 				zap.String("gpu", g.name), zap.String("hw.id", g.uuid), zap.String("what", call), zap.Error(err))

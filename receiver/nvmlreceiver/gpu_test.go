@@ -4,11 +4,13 @@
 package nvmlreceiver
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver/drivertest"
@@ -49,6 +51,44 @@ func TestNVLinkCountersSummedOverLinks(t *testing.T) {
 		require.True(t, ok)
 		assert.Equal(t, bytes, dp.IntValue())
 	}
+}
+
+// TestMemoryUsageIsUsedMemory checks that usage and utilization mean what the conventions say: a sum or a maximum over
+// their points must not count free or reserved memory.
+func TestMemoryUsageIsUsedMemory(t *testing.T) {
+	h := newHarness(t, loadConfig(t, everything), drivertest.NewGPU(0, testTime))
+	metrics := h.mustScrape(t)
+	const gib = 1 << 30
+	for name, want := range map[string]int64{
+		"hw.gpu.memory.limit": 80 * gib, "hw.gpu.memory.usage": 10 * gib,
+		"nvml.gpu.memory.free": 69 * gib, "nvml.gpu.memory.reserved": gib,
+		"nvml.gpu.bar1.limit": 128 * gib, "nvml.gpu.bar1.usage": gib,
+	} {
+		dps := points(metrics, name)
+		require.Len(t, dps, 1, name)
+		assert.Equal(t, want, dps[0].IntValue(), name)
+	}
+	utilization := points(metrics, "hw.gpu.memory.utilization")
+	require.Len(t, utilization, 1)
+	assert.InDelta(t, 10.0/80, utilization[0].DoubleValue(), 1e-9)
+}
+
+// TestUnitOneMeansRatio checks that only fractions have the unit 1: the Prometheus exporter appends _ratio to the names
+// of gauges that have it.
+func TestUnitOneMeansRatio(t *testing.T) {
+	h := newHarness(t, loadConfig(t, everything), drivertest.NewGPU(0, testTime))
+	gauges := 0
+	for _, rm := range h.mustScrape(t).ResourceMetrics().All() {
+		for _, m := range rm.ScopeMetrics().At(0).Metrics().All() {
+			if m.Type() != pmetric.MetricTypeGauge {
+				continue
+			}
+			gauges++
+			isRatio := strings.HasSuffix(m.Name(), "utilization") || strings.HasSuffix(m.Name(), "_ratio")
+			assert.Equal(t, isRatio, m.Unit() == "1", "%s has the unit %s", m.Name(), m.Unit())
+		}
+	}
+	assert.Greater(t, gauges, 10)
 }
 
 func TestDriverCallsPerScrape(t *testing.T) {

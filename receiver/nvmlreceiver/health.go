@@ -59,9 +59,7 @@ func (g *gpu) readErrors() driver.RemappedRows {
 			}
 		}
 	}
-	if g.metrics.HwErrors.Enabled || g.metrics.NvmlGpuXidErrors.Enabled {
-		g.recordXIDs()
-	}
+	recordXIDs(g.builder, g, g.timestamp)
 	if g.lost != nil || !g.metrics.HwErrors.Enabled && !g.metrics.HwStatus.Enabled {
 		return driver.RemappedRows{}
 	}
@@ -83,14 +81,16 @@ func (g *gpu) readECCErrors(kind metadata.AttributeErrorType, uncorrected bool) 
 	}
 }
 
-func (g *gpu) recordXIDs() {
+// recordXIDs records the XIDs of g, which the receiver counts itself: also those of a GPU that cannot be read.
+func recordXIDs(builder *metadata.MetricsBuilder, g *gpu, timestamp pcommon.Timestamp) {
 	var total uint64
 	for code, n := range g.scraper.xids.of(g.uuid) {
 		total += n
-		g.builder.RecordNvmlGpuXidErrorsDataPoint(g.timestamp, int64(n), g.uuid, g.name, int64(code), g.options...)
+		builder.RecordNvmlGpuXidErrorsDataPoint(timestamp, int64(n), g.uuid, g.name, int64(code), g.options...)
 	}
-	if g.scraper.xids.enabled.Load() {
-		g.recordErrors(metadata.AttributeErrorTypeXid, total)
+	if g.scraper.session.watches(g.uuid) {
+		builder.RecordHwErrorsDataPoint(timestamp, int64(total), g.uuid, g.name, metadata.AttributeHwTypeGpu,
+			metadata.AttributeErrorTypeXid, g.options...)
 	}
 }
 

@@ -52,6 +52,10 @@ func (g *gpu) scrapeInstances(now time.Time) {
 		instance.readMemory()
 		instance.readProcesses(now)
 		instance.emit()
+		g.failed = append(g.failed, instance.failed...)
+		if instance.lost != nil {
+			g.failed = append(g.failed, fmt.Errorf("%s: %w", uuid, instance.lost))
+		}
 	}
 	g.instances = instances
 }

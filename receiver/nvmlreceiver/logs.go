@@ -84,11 +84,7 @@ func (l *eventLogs) consume(event gpuEvent) {
 func (l *eventLogs) record(event gpuEvent) plog.Logs {
 	timestamp := pcommon.NewTimestampFromTime(event.at)
 	severity, body := l.recordEvent(timestamp, event)
-	resource := pcommon.NewResource()
-	if event.gpu.uuid != "" {
-		resource = resourceOf(l.config, event.gen, event.gpu)
-	}
-	logs := l.builder.Emit(metadata.WithLogsResource(resource))
+	logs := l.builder.Emit(metadata.WithLogsResource(resourceOf(l.config, event.gen, event.gpu)))
 	if logs.LogRecordCount() == 0 {
 		return logs
 	}

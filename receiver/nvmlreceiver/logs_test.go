@@ -58,7 +58,7 @@ func TestEventRecords(t *testing.T) {
 			plog.SeverityNumberInfo, "GPU 0: MIG instances changed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.event.gen, test.event.at = &generation{driverVersion: "570"}, testTime
+			test.event.gen, test.event.at = &generation{driverVersion: "570", hostName: "gpu-host"}, testTime
 			records := func(config *Config) plog.Logs {
 				session := newSession(drivertest.NewLibrary(), zap.NewNop())
 				settings := receivertest.NewNopSettings(metadata.Type)
@@ -73,6 +73,11 @@ func TestEventRecords(t *testing.T) {
 			assert.Equal(t, test.severity, record.SeverityNumber())
 			assert.Equal(t, test.body, record.Body().Str())
 			assert.Equal(t, testTime, record.Timestamp().AsTime())
+			resource := logs.ResourceLogs().At(0).Resource().Attributes().AsRaw()
+			assert.Equal(t, "gpu-host", resource["host.name"], "also if the driver does not say which GPU it was")
+			assert.Equal(t, "570", resource["hw.driver_version"])
+			_, hasIndex := resource["nvml.gpu.index"]
+			assert.Equal(t, test.event.gpu.uuid != "", hasIndex)
 
 			none := defaultConfig()
 			none.Events = metadata.EventsConfig{}
@@ -88,7 +93,7 @@ func TestRefusedRecordLogged(t *testing.T) {
 	settings.Logger = zap.New(core)
 	logs, err := newEventLogs(defaultConfig(), settings, session, consumertest.NewErr(errors.New("queue is full")))
 	require.NoError(t, err)
-	logs.consume(gpuEvent{lost: true, at: testTime})
+	logs.consume(gpuEvent{gen: &generation{}, lost: true, at: testTime})
 	require.Equal(t, 1, logged.Len())
 	assert.Contains(t, logged.All()[0].ContextMap()["error"], "queue is full")
 }

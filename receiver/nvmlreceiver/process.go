@@ -13,19 +13,33 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// procFS is the mount point of the proc file system, normally /proc.
-type procFS string
+// hostPIDNamespace is what /proc/self/ns/pid points to in the host's PID namespace: the kernel gives that one a fixed
+// inode number (PROC_PID_INIT_INO in include/linux/proc_ns.h).
+const hostPIDNamespace = "pid:[4026531836]"
 
-func (root procFS) file(pid uint32, name string) string {
-	return string(root) + "/" + strconv.FormatUint(uint64(pid), 10) + "/" + name
+// procFS is the proc file system.
+type procFS struct {
+	root string // normally /proc
+	// ofHost is false if the PIDs are those of another namespace than the driver's. The process that has a PID of the
+	// driver there is not the one that uses the GPU.
+	ofHost bool
+}
+
+func newProcFS(root string) procFS {
+	namespace, err := os.Readlink(filepath.Join(root, "self", "ns", "pid"))
+	return procFS{root: root, ofHost: err == nil && namespace == hostPIDNamespace}
+}
+
+func (p procFS) file(pid uint32, name string) string {
+	return p.root + "/" + strconv.FormatUint(uint64(pid), 10) + "/" + name
 }
 
 // executable returns the name of a process's executable; empty if the process is gone or may not be inspected.
-func (root procFS) executable(pid uint32) string {
-	if path, err := os.Readlink(root.file(pid, "exe")); err == nil {
+func (p procFS) executable(pid uint32) string {
+	if path, err := os.Readlink(p.file(pid, "exe")); err == nil {
 		return strings.TrimSuffix(filepath.Base(path), " (deleted)")
 	}
-	name, err := os.ReadFile(root.file(pid, "comm")) // readable by everyone, but truncated to 15 characters
+	name, err := os.ReadFile(p.file(pid, "comm")) // readable by everyone, but truncated to 15 characters
 	if err != nil {
 		return ""
 	}
@@ -33,8 +47,8 @@ func (root procFS) executable(pid uint32) string {
 }
 
 // commandLine returns a process's arguments, joined by spaces; empty if the process is gone or may not be inspected.
-func (root procFS) commandLine(pid uint32) string {
-	line, err := os.ReadFile(root.file(pid, "cmdline"))
+func (p procFS) commandLine(pid uint32) string {
+	line, err := os.ReadFile(p.file(pid, "cmdline"))
 	if err != nil {
 		return ""
 	}
@@ -122,9 +136,17 @@ func (g *gpu) usageOf(pid uint32) *processUsage {
 	return &g.processUsages[len(g.processUsages)-1]
 }
 
-// processAttributes returns the name of a process and its optional attributes.
+// processAttributes returns the name of a process and its optional attributes. In a container with PIDs of its own, the
+// name is empty rather than that of another process.
 func (g *gpu) processAttributes(pid uint32) (string, []metadata.MetricAttributeOption) {
 	proc := g.scraper.proc
+	if !proc.ofHost {
+		g.scraper.session.logged.do(problem{what: "PID namespace"}, func() {
+			g.scraper.settings.Logger.Info("not naming the processes that use a GPU, since the collector does not run " +
+				"in the host's PID namespace")
+		})
+		return "", g.options
+	}
 	name := proc.executable(pid)
 	if !g.scraper.config.ProcessCommandLine {
 		return name, g.options

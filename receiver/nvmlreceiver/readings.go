@@ -83,27 +83,26 @@ func (m *sampleMean) add(at time.Time, percent uint32) {
 func percentToRatio(percent float64) float64 { return min(percent/100, 1) }
 
 func (g *gpu) readMemory() {
-	if g.lost != nil || !g.metrics.HwGpuMemoryUsage.Enabled && !g.metrics.HwGpuMemoryLimit.Enabled &&
-		!g.metrics.HwGpuMemoryUtilization.Enabled {
+	enabled := g.metrics.HwGpuMemoryUsage.Enabled || g.metrics.HwGpuMemoryLimit.Enabled ||
+		g.metrics.HwGpuMemoryUtilization.Enabled || g.metrics.NvmlGpuMemoryFree.Enabled ||
+		g.metrics.NvmlGpuMemoryReserved.Enabled
+	if g.lost != nil || !enabled {
 		return
 	}
 	m, err := g.device.Memory()
 	if !g.ok("memory", err) {
 		return
 	}
-	record := func(state metadata.AttributeNvmlMemoryState, size uint64) {
-		g.builder.RecordHwGpuMemoryUsageDataPoint(g.timestamp, int64(size), g.uuid, g.name, state, g.options...)
-		if m.Total > 0 {
-			ratio := float64(size) / float64(m.Total)
-			g.builder.RecordHwGpuMemoryUtilizationDataPoint(g.timestamp, ratio, g.uuid, g.name, state, g.options...)
-		}
-	}
-	record(metadata.AttributeNvmlMemoryStateUsed, m.Used)
-	record(metadata.AttributeNvmlMemoryStateFree, m.Free)
-	if m.HasReserved {
-		record(metadata.AttributeNvmlMemoryStateReserved, m.Reserved)
-	}
 	g.builder.RecordHwGpuMemoryLimitDataPoint(g.timestamp, int64(m.Total), g.uuid, g.name, g.options...)
+	g.builder.RecordHwGpuMemoryUsageDataPoint(g.timestamp, int64(m.Used), g.uuid, g.name, g.options...)
+	if m.Total > 0 {
+		ratio := float64(m.Used) / float64(m.Total)
+		g.builder.RecordHwGpuMemoryUtilizationDataPoint(g.timestamp, ratio, g.uuid, g.name, g.options...)
+	}
+	g.builder.RecordNvmlGpuMemoryFreeDataPoint(g.timestamp, int64(m.Free), g.uuid, g.name, g.options...)
+	if m.HasReserved {
+		g.builder.RecordNvmlGpuMemoryReservedDataPoint(g.timestamp, int64(m.Reserved), g.uuid, g.name, g.options...)
+	}
 }
 
 func (g *gpu) readBAR1() {
@@ -114,11 +113,7 @@ func (g *gpu) readBAR1() {
 	if !g.ok("BAR1", err) {
 		return
 	}
-	record := func(state metadata.AttributeBar1State, size uint64) {
-		g.builder.RecordNvmlGpuBar1UsageDataPoint(g.timestamp, int64(size), g.uuid, g.name, state, g.options...)
-	}
-	record(metadata.AttributeBar1StateUsed, m.Used)
-	record(metadata.AttributeBar1StateFree, m.Free)
+	g.builder.RecordNvmlGpuBar1UsageDataPoint(g.timestamp, int64(m.Used), g.uuid, g.name, g.options...)
 	g.builder.RecordNvmlGpuBar1LimitDataPoint(g.timestamp, int64(m.Total), g.uuid, g.name, g.options...)
 }
 

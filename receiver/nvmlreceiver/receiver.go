@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	otelscraper "go.opentelemetry.io/collector/scraper"
 	"go.opentelemetry.io/collector/scraper/scraperhelper"
+	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
@@ -62,6 +63,7 @@ func newMetricsReceiver(
 		stop()
 		return nil, err
 	}
+	settings.Logger = zap.NewNop() // it logs the error of each scrape; the session logs each cause once
 	controller, err := scraperhelper.NewMetricsController(&config.Controller, settings, next,
 		scraperhelper.AddMetricsScraper(metadata.Type, scrape))
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/zap"
@@ -40,13 +41,28 @@ func newPair(t *testing.T, config *Config, gpus ...*drivertest.GPU) *pair {
 	p := &pair{lib: drivertest.NewLibrary(gpus...), settings: receivertest.NewNopSettings(metadata.Type)}
 	core, logged := observer.New(zap.InfoLevel)
 	p.settings.Logger, p.logged = zap.New(core), logged
+	p.create(t, config)
+	return p
+}
+
+// create creates the receivers with the current settings.
+func (p *pair) create(t *testing.T, config *Config) {
+	t.Helper()
 	factory := newFactory(func(string) driver.Library { p.libs++; return p.lib })
 	var err error
 	p.metrics, err = factory.CreateMetrics(context.Background(), p.settings, config, &p.points)
 	require.NoError(t, err)
 	p.logs, err = factory.CreateLogs(context.Background(), p.settings, config, &p.records)
 	require.NoError(t, err)
-	return p
+}
+
+// lastOf returns the latest metrics; empty if there are none.
+func lastOf(sink *consumertest.MetricsSink) pmetric.Metrics {
+	all := sink.AllMetrics()
+	if len(all) == 0 {
+		return pmetric.NewMetrics()
+	}
+	return all[len(all)-1]
 }
 
 func fastConfig() *Config {

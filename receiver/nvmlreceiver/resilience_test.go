@@ -194,6 +194,22 @@ func TestHangingOpenTimesOut(t *testing.T) {
 	assert.Equal(t, 1, h.lib.Calls("Open"), "one attempt, no matter how many scrapes wait for it")
 }
 
+// TestSlowlyMissingDriverIsHealthy has a driver that hangs before it turns out to be missing, as on a slow disk.
+func TestSlowlyMissingDriverIsHealthy(t *testing.T) {
+	config := defaultConfig()
+	config.Controller.Timeout = 10 * time.Millisecond
+	h := newHarness(t, config)
+	release := make(chan struct{})
+	h.lib.Hang, h.lib.OpenErr = release, driver.LibraryNotFound
+	h.mustScrape(t)
+	assert.Equal(t, componentstatus.StatusRecoverableError, h.status.last())
+	close(release)
+	require.Eventually(t, func() bool {
+		h.mustScrape(t)
+		return h.status.last() == componentstatus.StatusOK
+	}, 5*time.Second, time.Millisecond)
+}
+
 func TestShutdownDuringHangingCall(t *testing.T) {
 	config := defaultConfig()
 	config.Controller.Timeout = time.Millisecond
@@ -248,6 +264,7 @@ func TestScrapeCanceledByContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	metrics, err := h.scrape(ctx)
-	require.NoError(t, err)
-	assert.Equal(t, "failed", state(metrics, h.lib.GPUs[0].ID))
+	require.ErrorIs(t, err, errStopped)
+	assert.Zero(t, metrics.DataPointCount(), "a shutdown must not report a healthy GPU as failed")
+	assert.Equal(t, componentstatus.StatusNone, h.status.last())
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/scraper/scrapererror"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
@@ -32,30 +33,32 @@ type scraper struct {
 	gpus       []*gpu                   // every GPU detected so far, in order of first detection
 	generation *generation              // the one that the devices of gpus belong to
 	absent     *metadata.MetricsBuilder // for the status of GPUs that cannot be read
-	pending    []<-chan struct{}        // scratch: for each of gpus, closes when its scrape is done
+	live       liveSeries
+	pending    []<-chan struct{} // scratch: for each of gpus, closes when its scrape is done
 }
 
 func newScraper(config *Config, settings receiver.Settings, session *session) *scraper {
 	s := &scraper{
-		config: config, settings: settings, session: session, proc: "/proc",
+		config: config, settings: settings, session: session, proc: newProcFS("/proc"),
 		start:  pcommon.NewTimestampFromTime(session.now()),
 		absent: metadata.NewMetricsBuilder(config.Builder, settings),
+		live:   liveSeries{resources: map[string]*liveResource{}},
 	}
 	if metrics := &config.Builder.Metrics; metrics.HwErrors.Enabled || metrics.NvmlGpuXidErrors.Enabled {
 		session.onEvent = append(session.onEvent, s.xids.add)
-		s.xids.enabled.Store(true)
 	}
 	return s
 }
 
-// scrape reads all GPUs concurrently and returns the metrics of those that respond before the timeout. It never returns
-// an error, which the scraper helper would log at every scrape: faults are logged once per cause, then shown by
-// hw.status.
+// scrape reads all GPUs concurrently and returns the metrics of those that respond before the timeout, and the end of
+// each series that is gone. Faults are logged once per cause; the error, a partial one, says at each scrape how many
+// metrics are missing. A canceled scrape returns nothing, since it cannot tell a GPU that hangs from one that is slow.
 func (s *scraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout())
 	defer cancel()
 	now := s.session.now()
-	out := pmetric.NewMetrics()
+	current := pmetric.NewMetrics()
+	var missing scrapererror.ScrapeErrors
 	s.pending = append(s.pending[:0], make([]<-chan struct{}, len(s.gpus))...)
 
 	gen, err := s.session.acquire(ctx)
@@ -66,18 +69,45 @@ func (s *scraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 				s.pending[i] = s.startScrape(gen, g, now)
 			}
 		}
-		s.collect(ctx, gen, out)
+		err = s.collect(ctx, gen, current, &missing)
 		s.session.release(gen)
+	} else {
+		s.countAll(err, &missing)
 	}
-	timestamp := pcommon.NewTimestampFromTime(now)
+	if errors.Is(err, errStopped) || errors.Is(ctx.Err(), context.Canceled) {
+		return pmetric.NewMetrics(), errStopped
+	}
 	for i, g := range s.gpus {
 		if s.pending[i] == nil {
-			recordStatus(s.absent, g, timestamp, metadata.AttributeHwStateFailed)
-			s.absent.EmitForResource(metadata.WithResource(g.resource), metadata.WithStartTimeOverride(s.start))
+			s.recordUnreadable(g, now)
 		}
 	}
-	s.absent.Emit().ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
-	return out, nil
+	s.absent.Emit().ResourceMetrics().MoveAndAppendTo(current.ResourceMetrics())
+	out := s.live.update(current, now)
+	current.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
+	return out, missing.Combine()
+}
+
+// countAll counts the metrics of every GPU as missing, because the driver could not be opened: err says why.
+func (s *scraper) countAll(err error, missing *scrapererror.ScrapeErrors) {
+	count := 0
+	for _, g := range s.gpus {
+		count += max(g.metricCount, 1)
+	}
+	if count == 0 && !driver.CodeOf(err).DriverMissing() { // a computer without a GPU misses nothing
+		count = 1
+	}
+	if count > 0 {
+		missing.AddPartial(count, err)
+	}
+}
+
+// recordUnreadable records what is known about a GPU without reading it.
+func (s *scraper) recordUnreadable(g *gpu, now time.Time) {
+	timestamp := pcommon.NewTimestampFromTime(now)
+	recordStatus(s.absent, g, timestamp, metadata.AttributeHwStateFailed)
+	recordXIDs(s.absent, g, timestamp)
+	s.absent.EmitForResource(metadata.WithResource(g.resource), metadata.WithStartTimeOverride(s.start))
 }
 
 func (s *scraper) timeout() time.Duration {
@@ -99,8 +129,7 @@ func (s *scraper) adopt(gen *generation) {
 	for _, detected := range gen.gpus {
 		resource := resourceOf(s.config, gen, detected)
 		if g := s.gpu(detected.uuid); g != nil {
-			g.device, g.name, g.resource = detected.device, detected.name, resource
-			g.nvlinks = nil
+			g.adopt(detected, resource)
 			continue
 		}
 		s.gpus = append(s.gpus, newGPU(s, detected.device, detected.uuid, detected.name, resource))
@@ -118,16 +147,19 @@ func (s *scraper) gpu(uuid string) *gpu {
 	return nil
 }
 
-// resourceOf returns the resource that describes a GPU.
+// resourceOf returns the resource that describes a GPU; only what is known of it if the driver did not say which one.
 func resourceOf(config *Config, gen *generation, gpu detectedGPU) pcommon.Resource {
 	rb := metadata.NewResourceBuilder(config.Builder.ResourceAttributes)
 	rb.SetHwVendor("NVIDIA")
-	rb.SetNvmlGpuIndex(int64(gpu.index))
+	if gpu.uuid != "" {
+		rb.SetNvmlGpuIndex(int64(gpu.index))
+	}
 	for value, set := range map[*string]func(string){
 		&gpu.model:         rb.SetHwModel,
 		&gpu.serial:        rb.SetHwSerialNumber,
 		&gpu.vbios:         rb.SetHwFirmwareVersion,
 		&gpu.pci:           rb.SetNvmlGpuPciAddress,
+		&gen.hostName:      rb.SetHostName,
 		&gen.driverVersion: rb.SetHwDriverVersion,
 		&gen.cudaVersion:   rb.SetNvmlCudaVersion,
 	} {
@@ -151,24 +183,30 @@ func (s *scraper) startScrape(gen *generation, g *gpu, now time.Time) <-chan str
 	return done
 }
 
-// collect waits for the scrapes and moves their results to out. It sets s.pending to nil for GPUs that do not finish.
-func (s *scraper) collect(ctx context.Context, gen *generation, out pmetric.Metrics) {
-	var fault error
-	for i, g := range s.gpus {
-		err := error(driver.GPULost)
-		switch {
-		case g.device == nil: // it did not respond when the driver was opened
-			s.session.requestReopen(gen)
-		case s.await(ctx, s.pending[i]):
-			g.result.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
-			if err = g.lost; err != nil {
-				s.session.requestReopen(gen)
-			}
-		default:
-			s.pending[i], err = nil, errGPUHangs
+// collect waits for the scrapes, moves their results to out, and counts what is missing. It sets s.pending to nil for
+// GPUs that do not finish. It fails with errStopped if the scrape is canceled.
+func (s *scraper) collect(
+	ctx context.Context, gen *generation, out pmetric.Metrics, missing *scrapererror.ScrapeErrors,
+) error {
+	for i := range s.pending {
+		if !s.await(ctx, s.pending[i]) {
+			s.pending[i] = nil
 		}
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return errStopped
+	}
+	var fault error
+	for _, err := range gen.skipped {
+		fault = err
+		missing.AddPartial(1, err)
+		s.session.requestReopen(gen)
+	}
+	for i, g := range s.gpus {
+		err := s.result(gen, g, s.pending[i] != nil, out, missing)
 		if err != nil {
 			fault = err
+			missing.AddPartial(max(g.metricCount, 1), err)
 			s.logUnreadable(g, err)
 		}
 	}
@@ -179,6 +217,31 @@ func (s *scraper) collect(ctx context.Context, gen *generation, out pmetric.Metr
 			s.settings.Logger.Info("all GPUs respond again")
 		}
 	}
+	return nil
+}
+
+// result moves what was read of a GPU to out. It fails if the GPU could not be read as a whole.
+func (s *scraper) result(
+	gen *generation, g *gpu, finished bool, out pmetric.Metrics, missing *scrapererror.ScrapeErrors,
+) error {
+	if g.device == nil { // it did not respond when the driver was opened
+		s.session.requestReopen(gen)
+		return driver.GPULost
+	}
+	if !finished {
+		return errGPUHangs
+	}
+	count := g.result.MetricCount()
+	g.result.ResourceMetrics().MoveAndAppendTo(out.ResourceMetrics())
+	if g.lost != nil {
+		s.session.requestReopen(gen)
+		return g.lost
+	}
+	g.metricCount = count
+	for _, err := range g.failed {
+		missing.AddPartial(1, err)
+	}
+	return nil
 }
 
 // await reports whether done closes in time.
@@ -189,8 +252,6 @@ func (s *scraper) await(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
-	case <-s.session.stop:
-		return false
 	case <-ctx.Done():
 		select { // prefer done if both are ready
 		case <-done:

@@ -4,9 +4,11 @@
 package nvmlreceiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -37,11 +39,12 @@ var (
 // session holds the driver open for the metrics and logs receivers of one configuration, and reopens it when the driver
 // or a GPU is lost. A driver call can hang forever, so methods make none themselves; the goroutines they start do.
 type session struct {
-	lib     driver.Library
-	logger  *zap.Logger
-	logged  logOnce
-	now     func() time.Time
-	onEvent []func(gpuEvent) // set before start
+	lib      driver.Library
+	logger   *zap.Logger
+	logged   logOnce
+	now      func() time.Time
+	hostName string           // empty if unknown
+	onEvent  []func(gpuEvent) // set before start
 
 	stop chan struct{} // closed by the last shutdown
 
@@ -52,15 +55,19 @@ type session struct {
 	openErr  error         // of the last attempt to open
 	gpuCount int           // at the last successful attempt; 0 before the first
 	faults   map[string]error
-	retry    backoff // for opening
-	reopen   backoff // for reopening because of a lost GPU
+	watched  map[string]bool // GPUs that have been registered for events, by UUID
+	retry    backoff         // for opening
+	reopen   backoff         // for reopening because of a lost GPU
 }
 
 // generation is the result of opening the driver once. Reopening starts a new generation.
 type generation struct {
 	gpus          []detectedGPU
+	skipped       []error // why each GPU that is not in gpus did not respond
+	hostName      string
 	driverVersion string
 	cudaVersion   string
+	lossNotified  bool // used by the watcher only: it waits again until the driver is due to be reopened
 
 	// Guarded by session.mu.
 	users int
@@ -76,8 +83,10 @@ type detectedGPU struct {
 }
 
 func newSession(lib driver.Library, logger *zap.Logger) *session {
+	hostName, _ := os.Hostname()
 	return &session{
-		lib: lib, logger: logger, now: time.Now, stop: make(chan struct{}), faults: map[string]error{},
+		lib: lib, logger: logger, now: time.Now, hostName: hostName, stop: make(chan struct{}),
+		faults: map[string]error{}, watched: map[string]bool{},
 		logged: logOnce{seen: map[problem]struct{}{}},
 		retry:  backoff{initial: initialRetryWait, max: maxRetryWait},
 		reopen: backoff{initial: initialRetryWait, max: maxReopenWait},
@@ -168,6 +177,9 @@ func (s *session) awaitLocked(ctx context.Context, busy <-chan struct{}) error {
 	case <-s.stop:
 		return errStopped
 	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return errStopped
+		}
 		s.logged.do(problem{what: "open"}, func() {
 			s.logger.Warn("no GPU metrics for now", zap.Error(errHangs))
 			s.setFault("driver", errHangs)
@@ -281,7 +293,7 @@ func (s *session) detect() (*generation, error) {
 		}
 		return nil, err
 	}
-	gen := &generation{}
+	gen := &generation{hostName: s.hostName}
 	gen.driverVersion, _ = s.lib.DriverVersion()
 	gen.cudaVersion, _ = s.lib.CUDAVersion()
 	count, err := s.lib.DeviceCount()
@@ -292,12 +304,13 @@ func (s *session) detect() (*generation, error) {
 				s.logger.Warn(fmt.Sprintf("skipping a GPU that does not respond: %d", i),
 					zap.Int("gpu", i), zap.Error(err))
 			})
+			gen.skipped = append(gen.skipped, fmt.Errorf("GPU %d: %w", i, err))
 			continue
 		}
 		gen.gpus = append(gen.gpus, gpu)
 	}
 	if err == nil && len(gen.gpus) == 0 {
-		err = errNoGPU
+		err = cmp.Or(errors.Join(gen.skipped...), errNoGPU)
 	}
 	if err != nil {
 		_ = s.lib.Close()
@@ -334,12 +347,16 @@ func (s *session) reportOpen(gen *generation, err error, previousCount int) {
 		}
 		return
 	}
+	noGPU := driver.CodeOf(err).DriverMissing() && previousCount == 0
+	if noGPU {
+		s.setFault("driver", nil) // it may have been slow to say so
+	}
 	s.logged.do(problem{what: "open", code: driver.CodeOf(err)}, func() {
 		if driver.CodeOf(err) == driver.PlatformUnsupported {
 			s.logger.Info("no GPU metrics", zap.Error(err))
 			return
 		}
-		if driver.CodeOf(err).DriverMissing() && previousCount == 0 {
+		if noGPU {
 			s.logger.Info("no GPU metrics; will check again periodically", zap.Error(err))
 			return
 		}

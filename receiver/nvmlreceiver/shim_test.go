@@ -28,14 +28,6 @@ func buildShim(t *testing.T, macros ...string) func(dir string) {
 	return func(dir string) { shim.Build(t, filepath.Join(dir, shim.Name), macros...) }
 }
 
-func lastMetrics(sink *consumertest.MetricsSink) pmetric.Metrics {
-	all := sink.AllMetrics()
-	if len(all) == 0 {
-		return pmetric.NewMetrics()
-	}
-	return all[len(all)-1]
-}
-
 func TestShimEndToEnd(t *testing.T) {
 	shim.Run(t, buildShim(t), func(t *testing.T, _ string) {
 		shim.Control(t, "mig")
@@ -54,16 +46,16 @@ func TestShimEndToEnd(t *testing.T) {
 		require.NoError(t, logs.Start(context.Background(), &statusHost{}))
 
 		require.Eventually(t, func() bool {
-			return lastMetrics(&points).DataPointCount() > 100
+			return lastOf(&points).DataPointCount() > 100
 		}, 30*time.Second, 5*time.Millisecond)
-		assertShimPoints(t, lastMetrics(&points))
+		assertShimPoints(t, lastOf(&points))
 
 		shim.Control(t, "xid=79")
 		require.Eventually(t, func() bool { return records.LogRecordCount() == 1 }, 30*time.Second, 5*time.Millisecond)
 		record := records.AllLogs()[0].ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
 		assert.Equal(t, "GPU 1: XID 79: GPU has fallen off the bus", record.Body().Str())
 		require.Eventually(t, func() bool {
-			dp, ok := point(lastMetrics(&points), "nvml.gpu.xid.errors", "hw.id", "GPU-1", "nvml.xid.code", "79")
+			dp, ok := point(lastOf(&points), "nvml.gpu.xid.errors", "hw.id", "GPU-1", "nvml.xid.code", "79")
 			return ok && dp.IntValue() == 1
 		}, 30*time.Second, 5*time.Millisecond)
 
@@ -99,7 +91,8 @@ func assertShimPoints(t *testing.T, metrics pmetric.Metrics) {
 		attributes []string
 		value      int64
 	}{
-		{"hw.gpu.memory.usage", []string{"hw.id", "GPU-1", "nvml.memory.state", "reserved"}, 50},
+		{"hw.gpu.memory.usage", []string{"hw.id", "GPU-1"}, 300},
+		{"nvml.gpu.memory.reserved", []string{"hw.id", "GPU-1"}, 50},
 		{"hw.gpu.memory.limit", []string{"hw.id", "MIG-2", "hw.parent", "GPU-0", "hw.name", "GPU 0 MIG 9.0"}, 1000},
 		{"hw.temperature", []string{"hw.id", "GPU-1", "hw.sensor_location", "memory"}, 66},
 		{"hw.gpu.io", []string{"hw.id", "GPU-0", "nvml.link", "nvlink", "network.io.direction", "receive"},

@@ -77,13 +77,19 @@ func (s *session) watchGeneration(gen *generation) {
 		}
 		switch code := driver.CodeOf(err); {
 		case code == driver.Success:
+			s.setFault("events", nil)
 			s.notify(gen, gpuEvent{Event: event})
 		case code == driver.Timeout:
+			s.setFault("events", nil)
 		case code.NeedsReopen():
-			s.notify(gen, gpuEvent{lost: true})
+			if code.GPUGone() && !gen.lossNotified {
+				gen.lossNotified = true
+				s.notify(gen, gpuEvent{lost: true})
+			}
 			s.requestReopen(gen)
 			return
 		default:
+			s.setFault("events", err)
 			s.logged.do(problem{what: "wait", code: code}, func() {
 				s.logger.Warn("cannot wait for GPU events", zap.Error(err))
 			})
@@ -102,6 +108,9 @@ func (s *session) register(gen *generation) (driver.EventSet, error) {
 	for _, gpu := range gen.gpus {
 		if err = set.Register(gpu.device, driver.EventsCritical); err == nil {
 			registered = true
+			s.mu.Lock()
+			s.watched[gpu.uuid] = true
+			s.mu.Unlock()
 		}
 	}
 	if !registered {
@@ -109,6 +118,13 @@ func (s *session) register(gen *generation) (driver.EventSet, error) {
 		return nil, err
 	}
 	return set, nil
+}
+
+// watches reports whether the driver has ever accepted a GPU for events. If not, nobody knows whether it has had XIDs.
+func (s *session) watches(uuid string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watched[uuid]
 }
 
 func (s *session) notify(gen *generation, event gpuEvent) {

@@ -6,7 +6,6 @@ package nvmlreceiver
 import (
 	"maps"
 	"sync"
-	"sync/atomic"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
@@ -65,8 +64,6 @@ var applicationXIDs = map[uint64]bool{13: true, 31: true, 43: true, 45: true, 69
 
 // xidCounts counts XIDs since the receiver started.
 type xidCounts struct {
-	enabled atomic.Bool // false if no metric needs the counts
-
 	mu     sync.Mutex
 	counts map[string]map[uint64]uint64 // by UUID, then by code
 }

@@ -6,6 +6,7 @@ package test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -86,6 +87,55 @@ func TestLastFlushAtCollectorShutdown(t *testing.T) {
 	}
 }
 
+// TestPipelinesShareOneStream runs a collector with the processor in two pipelines. One receives 3 people and the other
+// 10; each point of the cumulative sum must count what both have received until then.
+func TestPipelinesShareOneStream(t *testing.T) {
+	const config = `
+receivers: {in/a: {}, in/b: {}}
+processors:
+  attrtometrics:
+    flush_interval: 10ms
+    metrics: [{name: people, type: sum, attribute: bbox.count}]
+connectors: {attrtometrics: {}}
+exporters: {out: {}}
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines:
+    traces/a: {receivers: [in/a], processors: [attrtometrics], exporters: [attrtometrics]}
+    traces/b: {receivers: [in/b], processors: [attrtometrics], exporters: [attrtometrics]}
+    metrics: {receivers: [attrtometrics], exporters: [out]}
+`
+	sink := &consumertest.MetricsSink{}
+	in := make(chan consumer.Traces, 2)
+	c, err := newCollector(config, in, sink)
+	require.NoError(t, err)
+	stopped := make(chan error, 1)
+	go func() { stopped <- c.Run(context.Background()) }()
+	for _, people := range []int64{3, 10} {
+		require.NoError(t, (<-in).ConsumeTraces(t.Context(), span(people)))
+		require.Eventually(t, func() bool { return sink.DataPointCount() > 0 }, time.Minute, time.Millisecond)
+	}
+	c.Shutdown()
+	require.NoError(t, <-stopped)
+
+	var sums []int64
+	for _, md := range sink.AllMetrics() {
+		require.Equal(t, 1, md.DataPointCount())
+		sum := md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Sum()
+		sums = append(sums, sum.DataPoints().At(0).IntValue())
+	}
+	require.Equal(t, []int64{3, 13}, slices.Compact(sums))
+}
+
+// span has the given number of people.
+func span(people int64) ptrace.Traces {
+	td := ptrace.NewTraces()
+	span := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans().AppendEmpty()
+	span.SetEndTimestamp(pcommon.NewTimestampFromTime(time.Now()))
+	span.Attributes().PutInt("bbox.count", people)
+	return td
+}
+
 // starting serializes collector starts, which set the process-wide gRPC logger.
 var starting sync.Mutex
 
@@ -106,11 +156,7 @@ func runCollector(config string, people int64) ([]int64, error) {
 		return nil, fmt.Errorf("stopped before its receiver started: %w", err)
 	case next := <-in:
 		starting.Unlock()
-		td := ptrace.NewTraces()
-		span := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans().AppendEmpty()
-		span.SetEndTimestamp(pcommon.NewTimestampFromTime(time.Now()))
-		span.Attributes().PutInt("bbox.count", people)
-		if err := next.ConsumeTraces(context.Background(), td); err != nil {
+		if err := next.ConsumeTraces(context.Background(), span(people)); err != nil {
 			return nil, err
 		}
 	}
@@ -160,7 +206,7 @@ func factories(in chan<- consumer.Traces, sink *consumertest.MetricsSink) (f ote
 				consumer.Metrics
 			}{onStart(func() {}), sink}, nil
 		}, component.StabilityLevelStable))
-	if f.Exporters, err = otelcol.MakeFactoryMap(nopexporter.NewFactory(), out); err != nil {
+	if f.Exporters, err = otelcol.MakeFactoryMap(nopexporter.NewFactory(), busyFactory(), out); err != nil {
 		return f, err
 	}
 	if f.Processors, err = otelcol.MakeFactoryMap[processor.Factory](attrtometrics.NewFactory()); err != nil {

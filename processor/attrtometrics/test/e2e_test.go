@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,19 +59,65 @@ scrape_configs:
 			end := time.Now()
 			for _, people := range []int{1, 4, 2} {
 				end = end.Add(time.Millisecond)
-				sendSpan(t, otlp, "entrance.mp4", people, end)
+				sendSpan(t, otlp, "h1", "entrance.mp4", people, end)
 			}
-			sendSpan(t, otlp, "hall.mp4", 7, end)
+			sendSpan(t, otlp, "h1", "hall.mp4", 7, end)
 			require.Equal(t, map[string]string{"entrance.mp4": "2", "hall.mp4": "7"}, queryPeople(t, api, 2))
 
 			// A later span only changes its own series.
-			sendSpan(t, otlp, "entrance.mp4", 5, time.Now())
+			sendSpan(t, otlp, "h1", "entrance.mp4", 5, time.Now())
 			require.Eventually(t, func() bool {
 				return queryPeople(t, api, 2)["entrance.mp4"] == "5"
 			}, time.Minute, 200*time.Millisecond)
 			require.Equal(t, "7", queryPeople(t, api, 2)["hall.mp4"])
 		})
 	}
+	t.Run("hosts of one service", func(t *testing.T) { testHosts(t, collectorDir, collector) })
+}
+
+var peopleSeries = regexp.MustCompile(`(?m)^detected_people_count\{.*$`)
+
+// testHosts sends values of two hosts with one service name. The Prometheus exporter makes them one series, unless a
+// dimension tells them apart.
+func testHosts(t *testing.T, dir, collector string) {
+	const dimension = "dimensions: [anonymizer.video.name]"
+	for name, tt := range map[string]struct {
+		dimension string
+		want      int
+	}{
+		"without a dimension": {dimension, 1},
+		"with a dimension":    {"dimensions: [anonymizer.video.name, {name: host.name, source: resource}]", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			otlp, metrics := freeAddress(t), freeAddress(t)
+			config := replace(t, readmeBlock(t, "connector.yaml"), "localhost:4318", otlp)
+			config = replace(t, config, "localhost:8889", metrics)
+			config = replace(t, config, dimension, tt.dimension)
+			config = replace(t, config, "flush_interval: 1s", "flush_interval: 10ms")
+			write(t, filepath.Join(dir, "hosts.yaml"), config)
+			run(t, dir, collector, "--config", "hosts.yaml")
+			var series []string
+			for people, host := range []string{"h1", "h2"} {
+				sendSpan(t, otlp, host, "hall.mp4", people, time.Now())
+				require.Eventually(t, func() bool {
+					series = peopleSeries.FindAllString(get(t, "http://"+metrics+"/metrics"), -1)
+					return slices.ContainsFunc(series, func(s string) bool {
+						return strings.HasSuffix(s, fmt.Sprintf(" %d", people))
+					})
+				}, time.Minute, 50*time.Millisecond)
+			}
+			require.Len(t, series, tt.want)
+		})
+	}
+}
+
+func get(t *testing.T, address string) string {
+	resp, err := http.Get(address)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return string(body)
 }
 
 // buildCollector builds the collector in dir as the README says, but from this checkout.
@@ -148,16 +195,18 @@ func freeAddress(t *testing.T) string {
 }
 
 // sendSpan sends one span once the collector accepts connections.
-func sendSpan(t *testing.T, otlp, video string, people int, end time.Time) {
+func sendSpan(t *testing.T, otlp, host, video string, people int, end time.Time) {
 	body := fmt.Sprintf(`{"resourceSpans": [{
-		"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "cameras"}}]},
+		"resource": {"attributes": [
+			{"key": "service.name", "value": {"stringValue": "cameras"}},
+			{"key": "host.name", "value": {"stringValue": "%s"}}]},
 		"scopeSpans": [{"spans": [{
 			"traceId": "0102030405060708090a0b0c0d0e0f10", "spanId": "0102030405060708", "name": "person_detection",
 			"startTimeUnixNano": "%d", "endTimeUnixNano": "%d",
 			"attributes": [
 				{"key": "anonymizer.video.name", "value": {"stringValue": "%s"}},
 				{"key": "bbox.count", "value": {"intValue": "%d"}}]}]}]}]}`,
-		end.Add(-30*time.Millisecond).UnixNano(), end.UnixNano(), video, people)
+		host, end.Add(-30*time.Millisecond).UnixNano(), end.UnixNano(), video, people)
 	require.Eventually(t, func() bool {
 		resp, err := http.Post("http://"+otlp+"/v1/traces", "application/json", strings.NewReader(body))
 		if err != nil {

@@ -85,7 +85,7 @@ type Dimension struct {
 	Name      string
 	Source    Source
 	Attribute string
-	Default   any // string, bool, int, int64 or float64; nil omits the attribute from the point
+	Default   any // string, bool, int, int64 or float64; nil or empty omits the attribute from the point
 }
 
 // Expressions are compiled OTTL. If there are conditions, at least one must be true. Value may be nil.

@@ -127,10 +127,14 @@ type emission struct {
 	series *series
 	start  pcommon.Timestamp // of the period that a sum or histogram covers
 	now    pcommon.Timestamp
+
+	elapsed, maxLateness time.Duration // see Engine
+	tally                *tally
 }
 
-func (s *series) emit(out *batch, windowStart, now pcommon.Timestamp) {
-	e := emission{out: out, series: s, start: s.start, now: now}
+// emit writes the points of s. A delta starts with the window.
+func (s *series) emit(e emission, windowStart pcommon.Timestamp) {
+	e.series, e.start = s, s.start
 	if s.def.Delta {
 		e.start = windowStart
 	}
@@ -157,7 +161,9 @@ func (s *series) setCommon(dp dataPoint, start, at pcommon.Timestamp) {
 	attributes := dp.Attributes()
 	attributes.EnsureCapacity(len(s.labels))
 	for i := range s.labels {
-		s.labels[i].put(attributes, s.def.Dimensions[i].Name)
+		if s.labels[i] != "" {
+			attributes.PutStr(s.def.Dimensions[i].Name, s.labels[i])
+		}
 	}
 }
 
@@ -169,23 +175,32 @@ func setNumber(dp pmetric.NumberDataPoint, n number) {
 	}
 }
 
+// maxLateness is how long a last value outweighs spans that ended before it. An exporter with the default settings
+// retries a batch after at most 45 s (a max_interval of 30 s, randomized by half), so that what arrives later is not
+// late: the clock of the producer was set back.
+const maxLateness = time.Minute
+
+// late reports whether the newest span of the window is older than the last value sent, which was newest until now.
+func (g *gauge) late(e *emission) bool {
+	return g.last.at < e.series.latestEnd && e.elapsed-e.series.latestEndAt < e.maxLateness
+}
+
 // emit keeps the points of a series in chronological order even if spans arrive out of order. It skips a last value
-// that is older than one already sent. If all spans of the window are late, the other aggregations get a timestamp one
-// millisecond after the previous point.
+// that is late. Points that would be older than the previous one get the time of the flush.
 func (g *gauge) emit(e *emission) {
 	s := e.series
-	windowEnd := g.last.at
-	if windowEnd <= s.latestPoint {
-		windowEnd = s.latestPoint + pcommon.Timestamp(time.Millisecond)
+	late := g.late(e)
+	end := g.last.at
+	if end <= s.latestPoint {
+		end = max(e.now, s.latestPoint+1)
 	}
 	for i, output := range s.def.Outputs {
-		at := windowEnd
-		if output.Aggregation == AggregationLast {
-			if g.last.at < s.latestEnd {
-				continue
-			}
-			at = g.last.at
+		if late && output.Aggregation == AggregationLast {
+			e.tally.rejected[reasonLate] += g.count
+			continue
 		}
+		s.latestPoint = end
+		at := end
 		if s.def.FlushTimestamp {
 			at = e.now
 		}
@@ -197,8 +212,13 @@ func (g *gauge) emit(e *emission) {
 			from.appendTo(dp.Exemplars())
 		}
 	}
-	s.latestEnd = max(s.latestEnd, g.last.at)
-	s.latestPoint = windowEnd
+	if late {
+		return
+	}
+	if g.last.at < s.latestEnd {
+		e.tally.setBack++
+	}
+	s.latestEnd, s.latestEndAt = g.last.at, e.elapsed
 }
 
 func (a *everySpan) emit(e *emission) {

@@ -19,6 +19,8 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
@@ -31,7 +33,8 @@ type Settings struct {
 	Expiration    time.Duration // 0: series never expire
 	ErrorMode     ottl.ErrorMode
 	Telemetry     component.TelemetrySettings
-	Version       string // of the instrumentation scope
+	Component     attribute.KeyValue // of the internal telemetry: the kind of the component, and its ID
+	Version       string             // of the instrumentation scope
 	Now           func() time.Time
 }
 
@@ -44,9 +47,12 @@ type Engine struct {
 	errorMode   ottl.ErrorMode
 	logger      *zap.Logger
 	telemetry   *metadata.TelemetryBuilder
+	component   metric.MeasurementOption
 	attributes  []telemetryAttributes // by definition
 	version     string
 	now         func() time.Time
+	elapsed     func() time.Duration // since New; not affected when the clock of this machine is set
+	maxLateness time.Duration
 
 	registry *registry
 	stripes  []*stripe
@@ -79,20 +85,24 @@ func New(set Settings) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	created := set.Now()
 	e := &Engine{
 		interval:     set.FlushInterval,
 		expiration:   set.Expiration,
 		errorMode:    set.ErrorMode,
 		logger:       set.Telemetry.Logger,
 		telemetry:    telemetry,
+		component:    withAttributes(set.Component),
 		version:      set.Version,
 		now:          set.Now,
+		elapsed:      func() time.Duration { return set.Now().Sub(created) },
+		maxLateness:  max(maxLateness, 2*set.FlushInterval), // a late batch may come with the next flush
 		registry:     newRegistry(len(set.Definitions)),
 		flushRequest: make(chan struct{}, 1),
 		warnings:     make(map[warningKey]*warningState),
 	}
 	for _, d := range set.Definitions {
-		if err := e.addDefinition(d); err != nil {
+		if err := e.addDefinition(d, set.Component); err != nil {
 			return nil, err
 		}
 	}
@@ -102,7 +112,7 @@ func New(set Settings) (*Engine, error) {
 	return e, nil
 }
 
-func (e *Engine) addDefinition(d Definition) error {
+func (e *Engine) addDefinition(d Definition, component attribute.KeyValue) error {
 	def := &definition{Definition: d, index: len(e.definitions)}
 	def.selectionIndex = slices.IndexFunc(e.selections, func(s *selection) bool {
 		return (s.keys == nil) == (d.ResourceAttributes == nil) && slices.Equal(s.keys, d.ResourceAttributes)
@@ -120,7 +130,7 @@ func (e *Engine) addDefinition(d Definition) error {
 		def.defaults = append(def.defaults, labelOf(v))
 	}
 	e.definitions = append(e.definitions, def)
-	e.attributes = append(e.attributes, newTelemetryAttributes(d.Name))
+	e.attributes = append(e.attributes, newTelemetryAttributes(component, d.Name))
 	return nil
 }
 
@@ -222,7 +232,7 @@ func (e *Engine) Flush(ctx context.Context) error {
 
 	out := newBatch(e.version)
 	for _, def := range e.definitions {
-		tallies[def.index].expired = e.emit(out, def, now)
+		e.emit(out, def, now, &tallies[def.index])
 		tallies[def.index].series = int64(len(e.registry.snapshot(def)))
 	}
 	e.flushedAt = now
@@ -231,7 +241,7 @@ func (e *Engine) Flush(ctx context.Context) error {
 		return nil
 	}
 	if err := e.next.ConsumeMetrics(ctx, out.metrics); err != nil {
-		e.telemetry.AttrtometricsFlushFailures.Add(ctx, 1)
+		e.telemetry.AttrtometricsFlushFailures.Add(ctx, 1, e.component)
 		e.warn(warningKey{message: "the next component refused the metrics"}, 1, err)
 		return fmt.Errorf("the next component refused the metrics: %w", err)
 	}
@@ -269,9 +279,9 @@ func (e *Engine) collect(s *stripe, tallies []tally) {
 	s.removalsSeen = removals
 }
 
-// emit writes the points of def into out and removes expired series. It returns the number of series removed.
-func (e *Engine) emit(out *batch, def *definition, now pcommon.Timestamp) int64 {
-	var expired int64
+// emit writes the points of def into out and removes expired series.
+func (e *Engine) emit(out *batch, def *definition, now pcommon.Timestamp, t *tally) {
+	window := emission{out: out, now: now, elapsed: e.elapsed(), maxLateness: e.maxLateness, tally: t}
 	for _, s := range e.registry.snapshot(def) {
 		switch {
 		case s.updated:
@@ -279,19 +289,18 @@ func (e *Engine) emit(out *batch, def *definition, now pcommon.Timestamp) int64 
 			if s.start == 0 {
 				s.start = e.flushedAt // its first value arrived after the previous flush
 			}
-			s.lastSeen = now
-			s.emit(out, e.flushedAt, now)
-		case e.expiration > 0 && now-s.lastSeen >= pcommon.Timestamp(e.expiration):
+			s.lastSeen = window.elapsed
+			s.emit(window, e.flushedAt)
+		case e.expiration > 0 && window.elapsed-s.lastSeen >= e.expiration:
 			s.expired = true
-			expired++
+			t.expired++
 			out.endSeries(s, now)
 		case def.cumulative():
-			s.emit(out, e.flushedAt, now)
+			s.emit(window, e.flushedAt)
 		}
 	}
-	if expired > 0 {
+	if t.expired > 0 {
 		e.registry.removeExpired(def)
 		e.removals.Add(1)
 	}
-	return expired
 }

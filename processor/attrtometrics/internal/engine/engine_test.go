@@ -56,6 +56,9 @@ func gaugeOf(dimensions ...string) Definition {
 	return d
 }
 
+// componentID is what the collector would give a component, in its internal telemetry.
+var componentID = attribute.String("connector", "attrtometrics/test")
+
 func newEngine(t testing.TB, set Settings, next consumer.Metrics) *Engine {
 	if set.FlushInterval == 0 {
 		set.FlushInterval = time.Hour
@@ -66,7 +69,7 @@ func newEngine(t testing.TB, set Settings, next consumer.Metrics) *Engine {
 	if set.Now == nil {
 		set.Now = time.Now
 	}
-	set.ErrorMode = ottl.IgnoreError
+	set.ErrorMode, set.Component = ottl.IgnoreError, componentID
 	e, err := New(set)
 	require.NoError(t, err)
 	e.Start(next)
@@ -342,17 +345,19 @@ func TestInternalTelemetry(t *testing.T) {
 
 	m := attribute.String("metric", "m")
 	points := func(value int64) []metricdata.DataPoint[int64] {
-		return []metricdata.DataPoint[int64]{{Attributes: attribute.NewSet(m), Value: value}}
+		return []metricdata.DataPoint[int64]{{Attributes: attribute.NewSet(componentID, m), Value: value}}
 	}
 	ignore := metricdatatest.IgnoreTimestamp()
 	metadatatest.AssertEqualAttrtometricsValues(t, tel, points(2), ignore)
 	metadatatest.AssertEqualAttrtometricsValuesOverflowed(t, tel, points(1), ignore)
 	metadatatest.AssertEqualAttrtometricsSeries(t, tel, points(2), ignore)
-	metadatatest.AssertEqualAttrtometricsFlushFailures(t, tel, []metricdata.DataPoint[int64]{{Value: 1}}, ignore)
+	metadatatest.AssertEqualAttrtometricsFlushFailures(t, tel, []metricdata.DataPoint[int64]{{
+		Attributes: attribute.NewSet(componentID), Value: 1,
+	}}, ignore)
 	var rejected []metricdata.DataPoint[int64]
 	for _, reason := range []string{"missing", "not_numeric", "nan", "infinite"} {
 		rejected = append(rejected, metricdata.DataPoint[int64]{
-			Attributes: attribute.NewSet(m, attribute.String("reason", reason)), Value: 1,
+			Attributes: attribute.NewSet(componentID, m, attribute.String("reason", reason)), Value: 1,
 		})
 	}
 	metadatatest.AssertEqualAttrtometricsValuesRejected(t, tel, rejected, ignore)
@@ -371,13 +376,15 @@ func TestConsumeDoesNotAllocate(t *testing.T) {
 	ss := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty()
 	for i := range 1000 {
 		addSpan(ss, strconv.Itoa(i%200), i%17)
+		ss.Spans().At(i).Attributes().PutInt("integer", int64(i%200)*1000)
 	}
+	td.ResourceSpans().At(0).Resource().Attributes().PutInt("process.pid", 12345)
 	for name, kind := range map[string]Kind{
 		"gauge": KindGauge, "sum": KindSum,
 		"histogram": KindHistogram, "exponential_histogram": KindExponentialHistogram,
 	} {
 		t.Run(name, func(t *testing.T) {
-			def := gaugeOf("k")
+			def := gaugeOf("k", "integer")
 			def.Kind, def.Bounds = kind, []float64{1, 2, 5, 10}
 			e := newEngine(t, Settings{Definitions: []Definition{def}}, consumertest.NewNop())
 			allocations := testing.AllocsPerRun(20, func() {

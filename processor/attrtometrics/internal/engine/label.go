@@ -5,8 +5,7 @@ package engine // import "github.com/otelcol-anonymizer/otelcol-anonymizer/proce
 
 import (
 	"hash/maphash"
-	"math"
-	"strings"
+	"strconv"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -15,41 +14,37 @@ import (
 // maxLabelLength is the maximum length in bytes of a dimension's value. Truncating it bounds the memory of a series.
 const maxLabelLength = 1024
 
-type labelKind uint8
+// maxIntegerTexts bounds the memory of a stripe's integerTexts.
+const maxIntegerTexts = 1024
 
-const (
-	labelAbsent labelKind = iota
-	labelString
-	labelBool
-	labelInt
-	labelDouble
-)
+// label is the text of a dimension's value. It is how backends tell series apart: to Prometheus, 200, "200" and 200.0
+// are one value, and an empty one is none. It may share memory with its span.
+type label = string
 
-// label is the value of a dimension. It is comparable. Unless cloned, it may share memory with its span.
-type label struct {
-	kind labelKind
-	num  uint64 // bool, int, or the bits of a double
-	str  string
+// labelOf returns the text of an attribute; that of an array or map is JSON.
+func labelOf(v pcommon.Value) label {
+	if v.Type() == pcommon.ValueTypeStr {
+		return truncate(v.Str())
+	}
+	return truncate(v.AsString())
 }
 
-// labelOf converts an attribute. An array, map or byte string becomes its text.
-func labelOf(v pcommon.Value) label {
-	switch v.Type() {
-	case pcommon.ValueTypeStr:
-		return label{kind: labelString, str: truncate(v.Str())}
-	case pcommon.ValueTypeInt:
-		return label{kind: labelInt, num: uint64(v.Int())}
-	case pcommon.ValueTypeBool:
-		if v.Bool() {
-			return label{kind: labelBool, num: 1}
-		}
-		return label{kind: labelBool}
-	case pcommon.ValueTypeDouble:
-		return label{kind: labelDouble, num: math.Float64bits(v.Double())}
-	case pcommon.ValueTypeEmpty:
-		return label{}
+// integerTexts holds the texts of integers that were recently needed, which saves an allocation per span.
+type integerTexts map[int64]label
+
+func (t integerTexts) labelOf(v pcommon.Value) label {
+	if v.Type() != pcommon.ValueTypeInt {
+		return labelOf(v)
 	}
-	return label{kind: labelString, str: truncate(v.AsString())}
+	text, ok := t[v.Int()]
+	if !ok {
+		if len(t) >= maxIntegerTexts {
+			clear(t)
+		}
+		text = labelOf(v)
+		t[v.Int()] = text
+	}
+	return text
 }
 
 // truncate shortens s to at most maxLabelLength bytes without splitting a UTF-8 character.
@@ -64,24 +59,31 @@ func truncate(s string) string {
 	return s[:end]
 }
 
-func (l label) hash(seed maphash.Seed) uint64 {
-	if l.kind == labelString {
-		return maphash.String(seed, l.str)
+// hashText returns the hash of the text of v.
+func hashText(seed maphash.Seed, v pcommon.Value) uint64 {
+	if v.Type() == pcommon.ValueTypeInt { // the most common type but for strings: do not allocate its text
+		var text [20]byte // of the lowest int64
+		return maphash.Bytes(seed, strconv.AppendInt(text[:0], v.Int(), 10))
 	}
-	return mix(uint64(l.kind), l.num)
+	return maphash.String(seed, v.AsString())
+}
+
+// sameText reports whether a backend that knows only text sees one value in a and b.
+func sameText(a, b pcommon.Value) bool {
+	return a.Equal(b) || a.AsString() == b.AsString()
 }
 
 // quickHash is a cheap hash. Of a long string, it covers only the length and both ends.
-func (l label) quickHash() uint64 {
-	n := len(l.str)
+func quickHash(l label) uint64 {
+	n := len(l)
 	if n < 8 {
-		h := l.num + uint64(n)
+		h := uint64(n)
 		for i := range n {
-			h = h<<8 + uint64(l.str[i])
+			h = h<<8 + uint64(l[i])
 		}
 		return h
 	}
-	return word(l.str) + 31*word(l.str[n-8:]) + uint64(n)
+	return word(l) + 31*word(l[n-8:]) + uint64(n)
 }
 
 // word returns the first 8 bytes of s, little-endian. It compiles to a single load.
@@ -89,25 +91,6 @@ func word(s string) uint64 {
 	_ = s[7]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-}
-
-// clone returns a label that shares no memory with the span.
-func (l label) clone() label {
-	l.str = strings.Clone(l.str)
-	return l
-}
-
-func (l label) put(attributes pcommon.Map, name string) {
-	switch l.kind {
-	case labelString:
-		attributes.PutStr(name, l.str)
-	case labelInt:
-		attributes.PutInt(name, int64(l.num))
-	case labelBool:
-		attributes.PutBool(name, l.num == 1)
-	case labelDouble:
-		attributes.PutDouble(name, math.Float64frombits(l.num))
-	}
 }
 
 // mix combines the hash h with x. It uses the first half of MurmurHash3's fmix64:

@@ -26,6 +26,7 @@ const (
 	reasonExpressionError
 	reasonConditionError
 	reasonBufferFull // KindEverySpan: more than maxBufferedPoints
+	reasonLate       // KindGauge: a span that ended later has set the last value
 	reasonCount      // the number of reasons, including accepted
 )
 
@@ -38,6 +39,7 @@ var reasonNames = [reasonCount]string{
 	reasonExpressionError: "expression_error",
 	reasonConditionError:  "condition_error",
 	reasonBufferFull:      "buffer_full",
+	reasonLate:            "late",
 }
 
 func (r rejectReason) String() string { return reasonNames[r] }

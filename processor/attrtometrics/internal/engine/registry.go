@@ -6,7 +6,9 @@ package engine // import "github.com/otelcol-anonymizer/otelcol-anonymizer/proce
 import (
 	"hash/maphash"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
@@ -43,8 +45,9 @@ type series struct {
 	updated     bool              // has received values since the last flush
 	expired     bool              // removed from the registry
 	start       pcommon.Timestamp // start of its first window
-	lastSeen    pcommon.Timestamp // the last flush with new values
-	latestEnd   pcommon.Timestamp // gauges: the latest end of a span
+	lastSeen    time.Duration     // Engine.elapsed at the last flush with new values
+	latestEnd   pcommon.Timestamp // gauges: the end of the span whose value is the last
+	latestEndAt time.Duration     // gauges: Engine.elapsed at the flush that set latestEnd
 	latestPoint pcommon.Timestamp // gauges: the latest timestamp of a point
 }
 
@@ -132,15 +135,23 @@ func valueSize(v pcommon.Value) int {
 func (r *registry) hash(sel *selection, attributes pcommon.Map) uint64 {
 	var h uint64
 	sel.each(attributes, func(k string, v pcommon.Value) {
-		h += mix(maphash.String(r.seed, k), labelOf(v).hash(r.seed))
+		h += mix(maphash.String(r.seed, k), hashText(r.seed, v))
 	})
 	return h
 }
 
-// matches reports whether sel picks exactly the attributes of res.
+// matches reports whether sel picks exactly the attributes of res, compared as text.
 func (res *resource) matches(sel *selection, attributes pcommon.Map) bool {
 	if sel.keys == nil {
-		return res.attributes.Equal(attributes)
+		if res.attributes.Len() != attributes.Len() {
+			return false
+		}
+		for k, v := range attributes.All() {
+			if own, ok := res.attributes.Get(k); !ok || !sameText(own, v) {
+				return false
+			}
+		}
+		return true
 	}
 	found := 0
 	for _, k := range sel.keys {
@@ -149,7 +160,7 @@ func (res *resource) matches(sel *selection, attributes pcommon.Map) bool {
 			continue
 		}
 		found++
-		if own, ok := res.attributes.Get(k); !ok || !own.Equal(v) {
+		if own, ok := res.attributes.Get(k); !ok || !sameText(own, v) {
 			return false
 		}
 	}
@@ -216,7 +227,7 @@ func (r *registry) findOrCreate(
 		if res != nil {
 			owned := make([]label, len(labels))
 			for i := range labels {
-				owned[i] = labels[i].clone()
+				owned[i] = strings.Clone(labels[i]) // rather than share the memory of the span
 			}
 			table.regular++
 			return r.addSeriesLocked(def, res, &series{hash: hash, labels: owned})

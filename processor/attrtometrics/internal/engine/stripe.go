@@ -6,6 +6,7 @@ package engine // import "github.com/otelcol-anonymizer/otelcol-anonymizer/proce
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync"
 
@@ -36,7 +37,8 @@ type stripe struct {
 	input      input
 	resources  []resolvedResource // of the current input resource, by selection
 	labels     []label            // of the current value, by dimension
-	firstError error              // to return; only if the error mode is propagate
+	integers   integerTexts
+	firstError error // to return; only if the error mode is propagate
 }
 
 type stripeTable struct {
@@ -89,6 +91,7 @@ func newStripe(e *Engine) *stripe {
 		engine:    e,
 		tables:    make([]stripeTable, len(e.definitions)),
 		resources: make([]resolvedResource, len(e.selections)),
+		integers:  make(integerTexts),
 	}
 	dimensions := 0
 	for i, def := range e.definitions {
@@ -323,7 +326,7 @@ func (s *stripe) entryFor(def *definition, resolved *resolvedResource) *entry {
 	table := &s.tables[def.index]
 	hash := resolved.hash
 	for _, l := range s.labels {
-		hash = mix(hash, l.hash(s.engine.registry.seed))
+		hash = mix(hash, maphash.String(s.engine.registry.seed, l))
 	}
 	for e := table.entries[hash]; e != nil; e = e.next {
 		if e.matches(resolved.resource, s.labels) {
@@ -368,28 +371,28 @@ func (s *stripe) readLabels(def *definition) uint64 {
 		if d := &def.Dimensions[i]; d.Source == SourceSpan { // fast path for the most common case
 			if v, ok := s.input.attributes.Get(d.Attribute); ok && v.Type() == pcommon.ValueTypeStr {
 				if str := v.Str(); len(str) >= 8 && len(str) <= maxLabelLength {
-					s.labels[i] = label{kind: labelString, str: str}
+					s.labels[i] = str
 					hash = hash*31 + word(str) + 31*word(str[len(str)-8:]) + uint64(len(str))
 					continue
 				}
 			}
 		}
 		s.labels[i] = s.readLabel(def, i)
-		hash = hash*31 + s.labels[i].quickHash()
+		hash = hash*31 + quickHash(s.labels[i])
 	}
 	return hash * 0x9e3779b97f4a7c15 >> (64 - recentBits) // Fibonacci hashing, by 2^64 divided by the golden ratio
 }
 
-// readLabel returns the value of the dimension i, or its default.
+// readLabel returns the value of the dimension i, or its default if it is absent or empty.
 func (s *stripe) readLabel(def *definition, i int) label {
 	var l label
 	d := &def.Dimensions[i]
 	if d.Source == SourceSpanName {
-		l = label{kind: labelString, str: truncate(s.input.span.Name())}
+		l = truncate(s.input.span.Name())
 	} else if v, ok := s.attributes(d.Source).Get(d.Attribute); ok {
-		l = labelOf(v)
+		l = s.integers.labelOf(v)
 	}
-	if l.kind == labelAbsent {
+	if l == "" {
 		l = def.defaults[i]
 	}
 	return l

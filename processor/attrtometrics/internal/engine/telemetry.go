@@ -20,6 +20,7 @@ const logInterval = time.Minute
 type tally struct {
 	accepted, overflowed, expired, series int64
 
+	setBack     int64 // series whose producer has set its clock back
 	rejected    [reasonCount]int64
 	firstErrors [reasonCount]error
 }
@@ -41,11 +42,11 @@ type telemetryAttributes struct {
 	byReason [reasonCount]metric.MeasurementOption // metric and reason
 }
 
-func newTelemetryAttributes(name string) telemetryAttributes {
-	t := telemetryAttributes{metric: withAttributes(attribute.String("metric", name))}
+func newTelemetryAttributes(component attribute.KeyValue, name string) telemetryAttributes {
+	t := telemetryAttributes{metric: withAttributes(component, attribute.String("metric", name))}
 	for reason := accepted + 1; reason < reasonCount; reason++ {
 		t.byReason[reason] = withAttributes(
-			attribute.String("metric", name), attribute.String("reason", reason.String()))
+			component, attribute.String("metric", name), attribute.String("reason", reason.String()))
 	}
 	return t
 }
@@ -67,6 +68,10 @@ func (e *Engine) report(ctx context.Context, tallies []tally) {
 			if err := t.firstErrors[reason]; err != nil && e.errorMode == ottl.IgnoreError {
 				e.warn(warningKey{"values rejected", def, rejectReason(reason)}, n, err)
 			}
+		}
+		if t.setBack > 0 {
+			message := "the clock of a producer was set back, new values replace the last one again"
+			e.warn(warningKey{message, def, accepted}, t.setBack, nil)
 		}
 		if t.overflowed > 0 {
 			message := "series_limit reached, values go to the overflow series"

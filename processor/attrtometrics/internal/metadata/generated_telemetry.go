@@ -95,7 +95,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.AttrtometricsValuesRejected, err = builder.meter.Int64Counter(
 		"otelcol_attrtometrics_values_rejected",
-		metric.WithDescription("Values that could not be used, and spans or events without a value. [Alpha]"),
+		metric.WithDescription("Values that could not be used, and spans or events without a value. Those with the reason late also count as attrtometrics_values. [Alpha]"),
 		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)

@@ -102,7 +102,7 @@ func AssertEqualAttrtometricsValuesOverflowed(t *testing.T, tt *componenttest.Te
 func AssertEqualAttrtometricsValuesRejected(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_attrtometrics_values_rejected",
-		Description: "Values that could not be used, and spans or events without a value. [Alpha]",
+		Description: "Values that could not be used, and spans or events without a value. Those with the reason late also count as attrtometrics_values. [Alpha]",
 		Unit:        "{value}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

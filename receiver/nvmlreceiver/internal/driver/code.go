@@ -98,6 +98,15 @@ func (c Code) NeedsReopen() bool {
 	return false
 }
 
+// GPUGone reports whether a GPU, rather than the whole driver, is unusable.
+func (c Code) GPUGone() bool {
+	switch c {
+	case GPULost, ResetRequired, GPUNotFound, IRQIssue:
+		return true
+	}
+	return false
+}
+
 // DriverMissing reports whether this computer has no driver, or this binary cannot access one.
 func (c Code) DriverMissing() bool {
 	switch c {

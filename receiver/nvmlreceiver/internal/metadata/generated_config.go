@@ -47,6 +47,8 @@ type MetricsConfig struct {
 	NvmlGpuClockFrequency             MetricConfig `mapstructure:"nvml.gpu.clock.frequency"`
 	NvmlGpuClockLimit                 MetricConfig `mapstructure:"nvml.gpu.clock.limit"`
 	NvmlGpuMemoryBandwidthUtilization MetricConfig `mapstructure:"nvml.gpu.memory.bandwidth.utilization"`
+	NvmlGpuMemoryFree                 MetricConfig `mapstructure:"nvml.gpu.memory.free"`
+	NvmlGpuMemoryReserved             MetricConfig `mapstructure:"nvml.gpu.memory.reserved"`
 	NvmlGpuPcieLinkGeneration         MetricConfig `mapstructure:"nvml.gpu.pcie.link.generation"`
 	NvmlGpuPcieLinkWidth              MetricConfig `mapstructure:"nvml.gpu.pcie.link.width"`
 	NvmlGpuPcieThroughput             MetricConfig `mapstructure:"nvml.gpu.pcie.throughput"`
@@ -113,6 +115,12 @@ func DefaultMetricsConfig() MetricsConfig {
 			Enabled: false,
 		},
 		NvmlGpuMemoryBandwidthUtilization: MetricConfig{
+			Enabled: true,
+		},
+		NvmlGpuMemoryFree: MetricConfig{
+			Enabled: true,
+		},
+		NvmlGpuMemoryReserved: MetricConfig{
 			Enabled: true,
 		},
 		NvmlGpuPcieLinkGeneration: MetricConfig{
@@ -255,6 +263,7 @@ func (rac *ResourceAttributeConfig) Unmarshal(parser *confmap.Conf) error {
 
 // ResourceAttributesConfig provides config for nvml resource attributes.
 type ResourceAttributesConfig struct {
+	HostName          ResourceAttributeConfig `mapstructure:"host.name"`
 	HwDriverVersion   ResourceAttributeConfig `mapstructure:"hw.driver_version"`
 	HwFirmwareVersion ResourceAttributeConfig `mapstructure:"hw.firmware_version"`
 	HwModel           ResourceAttributeConfig `mapstructure:"hw.model"`
@@ -268,6 +277,9 @@ type ResourceAttributesConfig struct {
 
 func DefaultResourceAttributesConfig() ResourceAttributesConfig {
 	return ResourceAttributesConfig{
+		HostName: ResourceAttributeConfig{
+			Enabled: true,
+		},
 		HwDriverVersion: ResourceAttributeConfig{
 			Enabled: true,
 		},

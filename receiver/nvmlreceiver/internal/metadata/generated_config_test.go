@@ -81,6 +81,12 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					NvmlGpuMemoryBandwidthUtilization: MetricConfig{
 						Enabled: true,
 					},
+					NvmlGpuMemoryFree: MetricConfig{
+						Enabled: true,
+					},
+					NvmlGpuMemoryReserved: MetricConfig{
+						Enabled: true,
+					},
 					NvmlGpuPcieLinkGeneration: MetricConfig{
 						Enabled: true,
 					},
@@ -113,6 +119,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					},
 				},
 				ResourceAttributes: ResourceAttributesConfig{
+					HostName:          ResourceAttributeConfig{Enabled: true},
 					HwDriverVersion:   ResourceAttributeConfig{Enabled: true},
 					HwFirmwareVersion: ResourceAttributeConfig{Enabled: true},
 					HwModel:           ResourceAttributeConfig{Enabled: true},
@@ -183,6 +190,12 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					NvmlGpuMemoryBandwidthUtilization: MetricConfig{
 						Enabled: false,
 					},
+					NvmlGpuMemoryFree: MetricConfig{
+						Enabled: false,
+					},
+					NvmlGpuMemoryReserved: MetricConfig{
+						Enabled: false,
+					},
 					NvmlGpuPcieLinkGeneration: MetricConfig{
 						Enabled: false,
 					},
@@ -215,6 +228,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					},
 				},
 				ResourceAttributes: ResourceAttributesConfig{
+					HostName:          ResourceAttributeConfig{Enabled: false},
 					HwDriverVersion:   ResourceAttributeConfig{Enabled: false},
 					HwFirmwareVersion: ResourceAttributeConfig{Enabled: false},
 					HwModel:           ResourceAttributeConfig{Enabled: false},
@@ -269,6 +283,7 @@ func TestResourceAttributesConfig(t *testing.T) {
 		{
 			name: "all_set",
 			want: ResourceAttributesConfig{
+				HostName:          ResourceAttributeConfig{Enabled: true},
 				HwDriverVersion:   ResourceAttributeConfig{Enabled: true},
 				HwFirmwareVersion: ResourceAttributeConfig{Enabled: true},
 				HwModel:           ResourceAttributeConfig{Enabled: true},
@@ -283,6 +298,7 @@ func TestResourceAttributesConfig(t *testing.T) {
 		{
 			name: "none_set",
 			want: ResourceAttributesConfig{
+				HostName:          ResourceAttributeConfig{Enabled: false},
 				HwDriverVersion:   ResourceAttributeConfig{Enabled: false},
 				HwFirmwareVersion: ResourceAttributeConfig{Enabled: false},
 				HwModel:           ResourceAttributeConfig{Enabled: false},

@@ -30,6 +30,7 @@ func TestLogsBuilderAppendLogRecord(t *testing.T) {
 	lb := NewLogsBuilder(loadLogsBuilderConfig(t, "all_set"), settings)
 
 	rb := lb.NewResourceBuilder()
+	rb.SetHostName("host.name-val")
 	rb.SetHwDriverVersion("hw.driver_version-val")
 	rb.SetHwFirmwareVersion("hw.firmware_version-val")
 	rb.SetHwModel("hw.model-val")
@@ -169,6 +170,7 @@ func TestLogsBuilder(t *testing.T) {
 			lb.RecordNvmlGpuXidEvent(ctx, timestamp, "hw.id-val", "hw.name-val", 13, "nvml.xid.description-val", WithNvmlMigGpuInstanceIDEventAttribute(24), WithNvmlMigComputeInstanceIDEventAttribute(28))
 
 			rb := lb.NewResourceBuilder()
+			rb.SetHostName("host.name-val")
 			rb.SetHwDriverVersion("hw.driver_version-val")
 			rb.SetHwFirmwareVersion("hw.firmware_version-val")
 			rb.SetHwModel("hw.model-val")

@@ -13,32 +13,6 @@ import (
 	conventions "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// AttributeBar1State specifies the value bar1.state attribute.
-type AttributeBar1State int
-
-const (
-	_ AttributeBar1State = iota
-	AttributeBar1StateUsed
-	AttributeBar1StateFree
-)
-
-// String returns the string representation of the AttributeBar1State.
-func (av AttributeBar1State) String() string {
-	switch av {
-	case AttributeBar1StateUsed:
-		return "used"
-	case AttributeBar1StateFree:
-		return "free"
-	}
-	return ""
-}
-
-// MapAttributeBar1State is a helper map of string to AttributeBar1State attribute value.
-var MapAttributeBar1State = map[string]AttributeBar1State{
-	"used": AttributeBar1StateUsed,
-	"free": AttributeBar1StateFree,
-}
-
 // AttributeErrorType specifies the value error.type attribute.
 type AttributeErrorType int
 
@@ -285,36 +259,6 @@ func (av AttributeNvmlLink) String() string {
 var MapAttributeNvmlLink = map[string]AttributeNvmlLink{
 	"pcie":   AttributeNvmlLinkPcie,
 	"nvlink": AttributeNvmlLinkNvlink,
-}
-
-// AttributeNvmlMemoryState specifies the value nvml.memory.state attribute.
-type AttributeNvmlMemoryState int
-
-const (
-	_ AttributeNvmlMemoryState = iota
-	AttributeNvmlMemoryStateUsed
-	AttributeNvmlMemoryStateFree
-	AttributeNvmlMemoryStateReserved
-)
-
-// String returns the string representation of the AttributeNvmlMemoryState.
-func (av AttributeNvmlMemoryState) String() string {
-	switch av {
-	case AttributeNvmlMemoryStateUsed:
-		return "used"
-	case AttributeNvmlMemoryStateFree:
-		return "free"
-	case AttributeNvmlMemoryStateReserved:
-		return "reserved"
-	}
-	return ""
-}
-
-// MapAttributeNvmlMemoryState is a helper map of string to AttributeNvmlMemoryState attribute value.
-var MapAttributeNvmlMemoryState = map[string]AttributeNvmlMemoryState{
-	"used":     AttributeNvmlMemoryStateUsed,
-	"free":     AttributeNvmlMemoryStateFree,
-	"reserved": AttributeNvmlMemoryStateReserved,
 }
 
 // AttributeNvmlRecoveryAction specifies the value nvml.recovery_action attribute.
@@ -632,6 +576,12 @@ var MetricsInfo = metricsInfo{
 	NvmlGpuMemoryBandwidthUtilization: metricInfo{
 		Name: "nvml.gpu.memory.bandwidth.utilization",
 	},
+	NvmlGpuMemoryFree: metricInfo{
+		Name: "nvml.gpu.memory.free",
+	},
+	NvmlGpuMemoryReserved: metricInfo{
+		Name: "nvml.gpu.memory.reserved",
+	},
 	NvmlGpuPcieLinkGeneration: metricInfo{
 		Name: "nvml.gpu.pcie.link.generation",
 	},
@@ -683,6 +633,8 @@ type metricsInfo struct {
 	NvmlGpuClockFrequency             metricInfo
 	NvmlGpuClockLimit                 metricInfo
 	NvmlGpuMemoryBandwidthUtilization metricInfo
+	NvmlGpuMemoryFree                 metricInfo
+	NvmlGpuMemoryReserved             metricInfo
 	NvmlGpuPcieLinkGeneration         metricInfo
 	NvmlGpuPcieLinkWidth              metricInfo
 	NvmlGpuPcieThroughput             metricInfo
@@ -1081,7 +1033,7 @@ type metricHwGpuMemoryUsage struct {
 // init fills hw.gpu.memory.usage metric with initial data.
 func (m *metricHwGpuMemoryUsage) init() {
 	m.data.SetName("hw.gpu.memory.usage")
-	m.data.SetDescription("Size of the GPU memory in each state.")
+	m.data.SetDescription("GPU memory in use.")
 	m.data.SetUnit("By")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(false)
@@ -1089,7 +1041,7 @@ func (m *metricHwGpuMemoryUsage) init() {
 	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
 }
 
-func (m *metricHwGpuMemoryUsage) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, nvmlMemoryStateAttributeValue string, options ...MetricAttributeOption) {
+func (m *metricHwGpuMemoryUsage) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
 	if !m.config.Enabled {
 		return
 	}
@@ -1099,7 +1051,6 @@ func (m *metricHwGpuMemoryUsage) recordDataPoint(start pcommon.Timestamp, ts pco
 	dp.SetIntValue(val)
 	dp.Attributes().PutStr("hw.id", hwIDAttributeValue)
 	dp.Attributes().PutStr("hw.name", hwNameAttributeValue)
-	dp.Attributes().PutStr("nvml.memory.state", nvmlMemoryStateAttributeValue)
 	for _, op := range options {
 		op.apply(dp)
 	}
@@ -1140,13 +1091,13 @@ type metricHwGpuMemoryUtilization struct {
 // init fills hw.gpu.memory.utilization metric with initial data.
 func (m *metricHwGpuMemoryUtilization) init() {
 	m.data.SetName("hw.gpu.memory.utilization")
-	m.data.SetDescription("Fraction of the GPU memory in each state, 0..1.")
+	m.data.SetDescription("Fraction of the GPU memory in use, 0..1.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
 }
 
-func (m *metricHwGpuMemoryUtilization) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, hwIDAttributeValue string, hwNameAttributeValue string, nvmlMemoryStateAttributeValue string, options ...MetricAttributeOption) {
+func (m *metricHwGpuMemoryUtilization) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
 	if !m.config.Enabled {
 		return
 	}
@@ -1156,7 +1107,6 @@ func (m *metricHwGpuMemoryUtilization) recordDataPoint(start pcommon.Timestamp, 
 	dp.SetDoubleValue(val)
 	dp.Attributes().PutStr("hw.id", hwIDAttributeValue)
 	dp.Attributes().PutStr("hw.name", hwNameAttributeValue)
-	dp.Attributes().PutStr("nvml.memory.state", nvmlMemoryStateAttributeValue)
 	for _, op := range options {
 		op.apply(dp)
 	}
@@ -1544,7 +1494,7 @@ type metricNvmlGpuBar1Usage struct {
 // init fills nvml.gpu.bar1.usage metric with initial data.
 func (m *metricNvmlGpuBar1Usage) init() {
 	m.data.SetName("nvml.gpu.bar1.usage")
-	m.data.SetDescription("Size of the BAR1 window in each state. The window gives the CPU and other devices access to the GPU memory.")
+	m.data.SetDescription("Part of the BAR1 window in use. The window gives the CPU and other devices access to the GPU memory.")
 	m.data.SetUnit("By")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(false)
@@ -1552,7 +1502,7 @@ func (m *metricNvmlGpuBar1Usage) init() {
 	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
 }
 
-func (m *metricNvmlGpuBar1Usage) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, bar1StateAttributeValue string, options ...MetricAttributeOption) {
+func (m *metricNvmlGpuBar1Usage) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
 	if !m.config.Enabled {
 		return
 	}
@@ -1562,7 +1512,6 @@ func (m *metricNvmlGpuBar1Usage) recordDataPoint(start pcommon.Timestamp, ts pco
 	dp.SetIntValue(val)
 	dp.Attributes().PutStr("hw.id", hwIDAttributeValue)
 	dp.Attributes().PutStr("hw.name", hwNameAttributeValue)
-	dp.Attributes().PutStr("nvml.memory.state", bar1StateAttributeValue)
 	for _, op := range options {
 		op.apply(dp)
 	}
@@ -1764,6 +1713,122 @@ func newMetricNvmlGpuMemoryBandwidthUtilization(cfg MetricConfig) metricNvmlGpuM
 	return m
 }
 
+type metricNvmlGpuMemoryFree struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills nvml.gpu.memory.free metric with initial data.
+func (m *metricNvmlGpuMemoryFree) init() {
+	m.data.SetName("nvml.gpu.memory.free")
+	m.data.SetDescription("GPU memory that can still be allocated.")
+	m.data.SetUnit("By")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(false)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+}
+
+func (m *metricNvmlGpuMemoryFree) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+	dp.Attributes().PutStr("hw.id", hwIDAttributeValue)
+	dp.Attributes().PutStr("hw.name", hwNameAttributeValue)
+	for _, op := range options {
+		op.apply(dp)
+	}
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricNvmlGpuMemoryFree) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricNvmlGpuMemoryFree) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricNvmlGpuMemoryFree(cfg MetricConfig) metricNvmlGpuMemoryFree {
+	m := metricNvmlGpuMemoryFree{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricNvmlGpuMemoryReserved struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills nvml.gpu.memory.reserved metric with initial data.
+func (m *metricNvmlGpuMemoryReserved) init() {
+	m.data.SetName("nvml.gpu.memory.reserved")
+	m.data.SetDescription("GPU memory that the driver and the firmware keep for themselves.")
+	m.data.SetUnit("By")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(false)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+}
+
+func (m *metricNvmlGpuMemoryReserved) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+	dp.Attributes().PutStr("hw.id", hwIDAttributeValue)
+	dp.Attributes().PutStr("hw.name", hwNameAttributeValue)
+	for _, op := range options {
+		op.apply(dp)
+	}
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricNvmlGpuMemoryReserved) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricNvmlGpuMemoryReserved) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricNvmlGpuMemoryReserved(cfg MetricConfig) metricNvmlGpuMemoryReserved {
+	m := metricNvmlGpuMemoryReserved{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
 type metricNvmlGpuPcieLinkGeneration struct {
 	data     pmetric.Metric // data buffer for generated metric.
 	config   MetricConfig   // metric config provided by user.
@@ -1774,7 +1839,7 @@ type metricNvmlGpuPcieLinkGeneration struct {
 func (m *metricNvmlGpuPcieLinkGeneration) init() {
 	m.data.SetName("nvml.gpu.pcie.link.generation")
 	m.data.SetDescription("Current generation of the PCIe link.")
-	m.data.SetUnit("1")
+	m.data.SetUnit("{generation}")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
 }
@@ -1943,7 +2008,7 @@ type metricNvmlGpuPerformanceState struct {
 func (m *metricNvmlGpuPerformanceState) init() {
 	m.data.SetName("nvml.gpu.performance_state")
 	m.data.SetDescription("Performance state, 0 (highest) to 15 (lowest).")
-	m.data.SetUnit("1")
+	m.data.SetUnit("{state}")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
 }
@@ -2056,7 +2121,7 @@ type metricNvmlGpuThrottleActive struct {
 func (m *metricNvmlGpuThrottleActive) init() {
 	m.data.SetName("nvml.gpu.throttle.active")
 	m.data.SetDescription("Whether the reason currently holds the clocks down, 1 or 0.")
-	m.data.SetUnit("1")
+	m.data.SetUnit("{reason}")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
 }
@@ -2368,6 +2433,8 @@ type MetricsBuilder struct {
 	metricNvmlGpuClockFrequency             metricNvmlGpuClockFrequency
 	metricNvmlGpuClockLimit                 metricNvmlGpuClockLimit
 	metricNvmlGpuMemoryBandwidthUtilization metricNvmlGpuMemoryBandwidthUtilization
+	metricNvmlGpuMemoryFree                 metricNvmlGpuMemoryFree
+	metricNvmlGpuMemoryReserved             metricNvmlGpuMemoryReserved
 	metricNvmlGpuPcieLinkGeneration         metricNvmlGpuPcieLinkGeneration
 	metricNvmlGpuPcieLinkWidth              metricNvmlGpuPcieLinkWidth
 	metricNvmlGpuPcieThroughput             metricNvmlGpuPcieThroughput
@@ -2421,6 +2488,8 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricNvmlGpuClockFrequency:             newMetricNvmlGpuClockFrequency(mbc.Metrics.NvmlGpuClockFrequency),
 		metricNvmlGpuClockLimit:                 newMetricNvmlGpuClockLimit(mbc.Metrics.NvmlGpuClockLimit),
 		metricNvmlGpuMemoryBandwidthUtilization: newMetricNvmlGpuMemoryBandwidthUtilization(mbc.Metrics.NvmlGpuMemoryBandwidthUtilization),
+		metricNvmlGpuMemoryFree:                 newMetricNvmlGpuMemoryFree(mbc.Metrics.NvmlGpuMemoryFree),
+		metricNvmlGpuMemoryReserved:             newMetricNvmlGpuMemoryReserved(mbc.Metrics.NvmlGpuMemoryReserved),
 		metricNvmlGpuPcieLinkGeneration:         newMetricNvmlGpuPcieLinkGeneration(mbc.Metrics.NvmlGpuPcieLinkGeneration),
 		metricNvmlGpuPcieLinkWidth:              newMetricNvmlGpuPcieLinkWidth(mbc.Metrics.NvmlGpuPcieLinkWidth),
 		metricNvmlGpuPcieThroughput:             newMetricNvmlGpuPcieThroughput(mbc.Metrics.NvmlGpuPcieThroughput),
@@ -2433,6 +2502,12 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricNvmlProcessMemoryUsage:            newMetricNvmlProcessMemoryUsage(mbc.Metrics.NvmlProcessMemoryUsage),
 		resourceAttributeIncludeFilter:          make(map[string]filter.Filter),
 		resourceAttributeExcludeFilter:          make(map[string]filter.Filter),
+	}
+	if mbc.ResourceAttributes.HostName.MetricsInclude != nil {
+		mb.resourceAttributeIncludeFilter["host.name"] = filter.CreateFilter(mbc.ResourceAttributes.HostName.MetricsInclude)
+	}
+	if mbc.ResourceAttributes.HostName.MetricsExclude != nil {
+		mb.resourceAttributeExcludeFilter["host.name"] = filter.CreateFilter(mbc.ResourceAttributes.HostName.MetricsExclude)
 	}
 	if mbc.ResourceAttributes.HwDriverVersion.MetricsInclude != nil {
 		mb.resourceAttributeIncludeFilter["hw.driver_version"] = filter.CreateFilter(mbc.ResourceAttributes.HwDriverVersion.MetricsInclude)
@@ -2576,6 +2651,8 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	mb.metricNvmlGpuClockFrequency.emit(ils.Metrics())
 	mb.metricNvmlGpuClockLimit.emit(ils.Metrics())
 	mb.metricNvmlGpuMemoryBandwidthUtilization.emit(ils.Metrics())
+	mb.metricNvmlGpuMemoryFree.emit(ils.Metrics())
+	mb.metricNvmlGpuMemoryReserved.emit(ils.Metrics())
 	mb.metricNvmlGpuPcieLinkGeneration.emit(ils.Metrics())
 	mb.metricNvmlGpuPcieLinkWidth.emit(ils.Metrics())
 	mb.metricNvmlGpuPcieThroughput.emit(ils.Metrics())
@@ -2648,13 +2725,13 @@ func (mb *MetricsBuilder) RecordHwGpuMemoryLimitDataPoint(ts pcommon.Timestamp, 
 }
 
 // RecordHwGpuMemoryUsageDataPoint adds a data point to hw.gpu.memory.usage metric.
-func (mb *MetricsBuilder) RecordHwGpuMemoryUsageDataPoint(ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, nvmlMemoryStateAttributeValue AttributeNvmlMemoryState, options ...MetricAttributeOption) {
-	mb.metricHwGpuMemoryUsage.recordDataPoint(mb.startTime, ts, val, hwIDAttributeValue, hwNameAttributeValue, nvmlMemoryStateAttributeValue.String(), options...)
+func (mb *MetricsBuilder) RecordHwGpuMemoryUsageDataPoint(ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
+	mb.metricHwGpuMemoryUsage.recordDataPoint(mb.startTime, ts, val, hwIDAttributeValue, hwNameAttributeValue, options...)
 }
 
 // RecordHwGpuMemoryUtilizationDataPoint adds a data point to hw.gpu.memory.utilization metric.
-func (mb *MetricsBuilder) RecordHwGpuMemoryUtilizationDataPoint(ts pcommon.Timestamp, val float64, hwIDAttributeValue string, hwNameAttributeValue string, nvmlMemoryStateAttributeValue AttributeNvmlMemoryState, options ...MetricAttributeOption) {
-	mb.metricHwGpuMemoryUtilization.recordDataPoint(mb.startTime, ts, val, hwIDAttributeValue, hwNameAttributeValue, nvmlMemoryStateAttributeValue.String(), options...)
+func (mb *MetricsBuilder) RecordHwGpuMemoryUtilizationDataPoint(ts pcommon.Timestamp, val float64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
+	mb.metricHwGpuMemoryUtilization.recordDataPoint(mb.startTime, ts, val, hwIDAttributeValue, hwNameAttributeValue, options...)
 }
 
 // RecordHwGpuUtilizationDataPoint adds a data point to hw.gpu.utilization metric.
@@ -2688,8 +2765,8 @@ func (mb *MetricsBuilder) RecordNvmlGpuBar1LimitDataPoint(ts pcommon.Timestamp, 
 }
 
 // RecordNvmlGpuBar1UsageDataPoint adds a data point to nvml.gpu.bar1.usage metric.
-func (mb *MetricsBuilder) RecordNvmlGpuBar1UsageDataPoint(ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, bar1StateAttributeValue AttributeBar1State, options ...MetricAttributeOption) {
-	mb.metricNvmlGpuBar1Usage.recordDataPoint(mb.startTime, ts, val, hwIDAttributeValue, hwNameAttributeValue, bar1StateAttributeValue.String(), options...)
+func (mb *MetricsBuilder) RecordNvmlGpuBar1UsageDataPoint(ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
+	mb.metricNvmlGpuBar1Usage.recordDataPoint(mb.startTime, ts, val, hwIDAttributeValue, hwNameAttributeValue, options...)
 }
 
 // RecordNvmlGpuClockFrequencyDataPoint adds a data point to nvml.gpu.clock.frequency metric.
@@ -2705,6 +2782,16 @@ func (mb *MetricsBuilder) RecordNvmlGpuClockLimitDataPoint(ts pcommon.Timestamp,
 // RecordNvmlGpuMemoryBandwidthUtilizationDataPoint adds a data point to nvml.gpu.memory.bandwidth.utilization metric.
 func (mb *MetricsBuilder) RecordNvmlGpuMemoryBandwidthUtilizationDataPoint(ts pcommon.Timestamp, val float64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
 	mb.metricNvmlGpuMemoryBandwidthUtilization.recordDataPoint(mb.startTime, ts, val, hwIDAttributeValue, hwNameAttributeValue, options...)
+}
+
+// RecordNvmlGpuMemoryFreeDataPoint adds a data point to nvml.gpu.memory.free metric.
+func (mb *MetricsBuilder) RecordNvmlGpuMemoryFreeDataPoint(ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
+	mb.metricNvmlGpuMemoryFree.recordDataPoint(mb.startTime, ts, val, hwIDAttributeValue, hwNameAttributeValue, options...)
+}
+
+// RecordNvmlGpuMemoryReservedDataPoint adds a data point to nvml.gpu.memory.reserved metric.
+func (mb *MetricsBuilder) RecordNvmlGpuMemoryReservedDataPoint(ts pcommon.Timestamp, val int64, hwIDAttributeValue string, hwNameAttributeValue string, options ...MetricAttributeOption) {
+	mb.metricNvmlGpuMemoryReserved.recordDataPoint(mb.startTime, ts, val, hwIDAttributeValue, hwNameAttributeValue, options...)
 }
 
 // RecordNvmlGpuPcieLinkGenerationDataPoint adds a data point to nvml.gpu.pcie.link.generation metric.

@@ -92,11 +92,11 @@ func TestMetricsBuilder(t *testing.T) {
 
 			defaultMetricsCount++
 			allMetricsCount++
-			mb.RecordHwGpuMemoryUsageDataPoint(ts, 1, "hw.id-val", "hw.name-val", AttributeNvmlMemoryStateUsed, WithHwParentMetricAttribute("hw.parent-val"))
+			mb.RecordHwGpuMemoryUsageDataPoint(ts, 1, "hw.id-val", "hw.name-val", WithHwParentMetricAttribute("hw.parent-val"))
 
 			defaultMetricsCount++
 			allMetricsCount++
-			mb.RecordHwGpuMemoryUtilizationDataPoint(ts, 1, "hw.id-val", "hw.name-val", AttributeNvmlMemoryStateUsed, WithHwParentMetricAttribute("hw.parent-val"))
+			mb.RecordHwGpuMemoryUtilizationDataPoint(ts, 1, "hw.id-val", "hw.name-val", WithHwParentMetricAttribute("hw.parent-val"))
 
 			defaultMetricsCount++
 			allMetricsCount++
@@ -122,7 +122,7 @@ func TestMetricsBuilder(t *testing.T) {
 			mb.RecordNvmlGpuBar1LimitDataPoint(ts, 1, "hw.id-val", "hw.name-val", WithHwParentMetricAttribute("hw.parent-val"))
 
 			allMetricsCount++
-			mb.RecordNvmlGpuBar1UsageDataPoint(ts, 1, "hw.id-val", "hw.name-val", AttributeBar1StateUsed, WithHwParentMetricAttribute("hw.parent-val"))
+			mb.RecordNvmlGpuBar1UsageDataPoint(ts, 1, "hw.id-val", "hw.name-val", WithHwParentMetricAttribute("hw.parent-val"))
 
 			defaultMetricsCount++
 			allMetricsCount++
@@ -134,6 +134,14 @@ func TestMetricsBuilder(t *testing.T) {
 			defaultMetricsCount++
 			allMetricsCount++
 			mb.RecordNvmlGpuMemoryBandwidthUtilizationDataPoint(ts, 1, "hw.id-val", "hw.name-val", WithHwParentMetricAttribute("hw.parent-val"))
+
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordNvmlGpuMemoryFreeDataPoint(ts, 1, "hw.id-val", "hw.name-val", WithHwParentMetricAttribute("hw.parent-val"))
+
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordNvmlGpuMemoryReservedDataPoint(ts, 1, "hw.id-val", "hw.name-val", WithHwParentMetricAttribute("hw.parent-val"))
 
 			allMetricsCount++
 			mb.RecordNvmlGpuPcieLinkGenerationDataPoint(ts, 1, "hw.id-val", "hw.name-val", WithHwParentMetricAttribute("hw.parent-val"))
@@ -169,6 +177,7 @@ func TestMetricsBuilder(t *testing.T) {
 			mb.RecordNvmlProcessMemoryUsageDataPoint(ts, 1, "hw.id-val", "hw.name-val", 11, "process.executable.name-val", WithHwParentMetricAttribute("hw.parent-val"), WithProcessCommandLineMetricAttribute("process.command_line-val"))
 
 			rb := mb.NewResourceBuilder()
+			rb.SetHostName("host.name-val")
 			rb.SetHwDriverVersion("hw.driver_version-val")
 			rb.SetHwFirmwareVersion("hw.firmware_version-val")
 			rb.SetHwModel("hw.model-val")
@@ -366,7 +375,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["hw.gpu.memory.usage"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Size of the GPU memory in each state.", mi.Description())
+					assert.Equal(t, "GPU memory in use.", mi.Description())
 					assert.Equal(t, "By", mi.Unit())
 					assert.False(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -384,15 +393,12 @@ func TestMetricsBuilder(t *testing.T) {
 					hwParentAttrVal, ok := dp.Attributes().Get("hw.parent")
 					assert.True(t, ok)
 					assert.Equal(t, "hw.parent-val", hwParentAttrVal.Str())
-					nvmlMemoryStateAttrVal, ok := dp.Attributes().Get("nvml.memory.state")
-					assert.True(t, ok)
-					assert.Equal(t, "used", nvmlMemoryStateAttrVal.Str())
 				case "hw.gpu.memory.utilization":
 					assert.False(t, validatedMetrics["hw.gpu.memory.utilization"], "Found a duplicate in the metrics slice: hw.gpu.memory.utilization")
 					validatedMetrics["hw.gpu.memory.utilization"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Fraction of the GPU memory in each state, 0..1.", mi.Description())
+					assert.Equal(t, "Fraction of the GPU memory in use, 0..1.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -408,9 +414,6 @@ func TestMetricsBuilder(t *testing.T) {
 					hwParentAttrVal, ok := dp.Attributes().Get("hw.parent")
 					assert.True(t, ok)
 					assert.Equal(t, "hw.parent-val", hwParentAttrVal.Str())
-					nvmlMemoryStateAttrVal, ok := dp.Attributes().Get("nvml.memory.state")
-					assert.True(t, ok)
-					assert.Equal(t, "used", nvmlMemoryStateAttrVal.Str())
 				case "hw.gpu.utilization":
 					assert.False(t, validatedMetrics["hw.gpu.utilization"], "Found a duplicate in the metrics slice: hw.gpu.utilization")
 					validatedMetrics["hw.gpu.utilization"] = true
@@ -567,7 +570,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["nvml.gpu.bar1.usage"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Size of the BAR1 window in each state. The window gives the CPU and other devices access to the GPU memory.", mi.Description())
+					assert.Equal(t, "Part of the BAR1 window in use. The window gives the CPU and other devices access to the GPU memory.", mi.Description())
 					assert.Equal(t, "By", mi.Unit())
 					assert.False(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -585,9 +588,6 @@ func TestMetricsBuilder(t *testing.T) {
 					hwParentAttrVal, ok := dp.Attributes().Get("hw.parent")
 					assert.True(t, ok)
 					assert.Equal(t, "hw.parent-val", hwParentAttrVal.Str())
-					bar1StateAttrVal, ok := dp.Attributes().Get("nvml.memory.state")
-					assert.True(t, ok)
-					assert.Equal(t, "used", bar1StateAttrVal.Str())
 				case "nvml.gpu.clock.frequency":
 					assert.False(t, validatedMetrics["nvml.gpu.clock.frequency"], "Found a duplicate in the metrics slice: nvml.gpu.clock.frequency")
 					validatedMetrics["nvml.gpu.clock.frequency"] = true
@@ -657,13 +657,59 @@ func TestMetricsBuilder(t *testing.T) {
 					hwParentAttrVal, ok := dp.Attributes().Get("hw.parent")
 					assert.True(t, ok)
 					assert.Equal(t, "hw.parent-val", hwParentAttrVal.Str())
+				case "nvml.gpu.memory.free":
+					assert.False(t, validatedMetrics["nvml.gpu.memory.free"], "Found a duplicate in the metrics slice: nvml.gpu.memory.free")
+					validatedMetrics["nvml.gpu.memory.free"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "GPU memory that can still be allocated.", mi.Description())
+					assert.Equal(t, "By", mi.Unit())
+					assert.False(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+					hwIDAttrVal, ok := dp.Attributes().Get("hw.id")
+					assert.True(t, ok)
+					assert.Equal(t, "hw.id-val", hwIDAttrVal.Str())
+					hwNameAttrVal, ok := dp.Attributes().Get("hw.name")
+					assert.True(t, ok)
+					assert.Equal(t, "hw.name-val", hwNameAttrVal.Str())
+					hwParentAttrVal, ok := dp.Attributes().Get("hw.parent")
+					assert.True(t, ok)
+					assert.Equal(t, "hw.parent-val", hwParentAttrVal.Str())
+				case "nvml.gpu.memory.reserved":
+					assert.False(t, validatedMetrics["nvml.gpu.memory.reserved"], "Found a duplicate in the metrics slice: nvml.gpu.memory.reserved")
+					validatedMetrics["nvml.gpu.memory.reserved"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "GPU memory that the driver and the firmware keep for themselves.", mi.Description())
+					assert.Equal(t, "By", mi.Unit())
+					assert.False(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+					hwIDAttrVal, ok := dp.Attributes().Get("hw.id")
+					assert.True(t, ok)
+					assert.Equal(t, "hw.id-val", hwIDAttrVal.Str())
+					hwNameAttrVal, ok := dp.Attributes().Get("hw.name")
+					assert.True(t, ok)
+					assert.Equal(t, "hw.name-val", hwNameAttrVal.Str())
+					hwParentAttrVal, ok := dp.Attributes().Get("hw.parent")
+					assert.True(t, ok)
+					assert.Equal(t, "hw.parent-val", hwParentAttrVal.Str())
 				case "nvml.gpu.pcie.link.generation":
 					assert.False(t, validatedMetrics["nvml.gpu.pcie.link.generation"], "Found a duplicate in the metrics slice: nvml.gpu.pcie.link.generation")
 					validatedMetrics["nvml.gpu.pcie.link.generation"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
 					assert.Equal(t, "Current generation of the PCIe link.", mi.Description())
-					assert.Equal(t, "1", mi.Unit())
+					assert.Equal(t, "{generation}", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
 					assert.Equal(t, ts, dp.Timestamp())
@@ -729,7 +775,7 @@ func TestMetricsBuilder(t *testing.T) {
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
 					assert.Equal(t, "Performance state, 0 (highest) to 15 (lowest).", mi.Description())
-					assert.Equal(t, "1", mi.Unit())
+					assert.Equal(t, "{state}", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
 					assert.Equal(t, ts, dp.Timestamp())
@@ -774,7 +820,7 @@ func TestMetricsBuilder(t *testing.T) {
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
 					assert.Equal(t, "Whether the reason currently holds the clocks down, 1 or 0.", mi.Description())
-					assert.Equal(t, "1", mi.Unit())
+					assert.Equal(t, "{reason}", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
 					assert.Equal(t, ts, dp.Timestamp())

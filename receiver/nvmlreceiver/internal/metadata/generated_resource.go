@@ -21,6 +21,13 @@ func NewResourceBuilder(rac ResourceAttributesConfig) *ResourceBuilder {
 	}
 }
 
+// SetHostName sets provided value as "host.name" attribute.
+func (rb *ResourceBuilder) SetHostName(val string) {
+	if rb.config.HostName.Enabled {
+		rb.res.Attributes().PutStr("host.name", val)
+	}
+}
+
 // SetHwDriverVersion sets provided value as "hw.driver_version" attribute.
 func (rb *ResourceBuilder) SetHwDriverVersion(val string) {
 	if rb.config.HwDriverVersion.Enabled {

@@ -19,6 +19,10 @@ type Library struct {
 	// Hang, if set, blocks Open and the calls of every GPU until it is closed.
 	Hang chan struct{}
 	GPUs []*GPU
+	// WaitErr, if set, is the result of waiting for an event.
+	WaitErr error
+	// Version is the version of the driver.
+	Version string
 
 	mu     sync.Mutex
 	open   bool
@@ -29,7 +33,7 @@ type Library struct {
 
 // NewLibrary returns a driver with these GPUs.
 func NewLibrary(gpus ...*GPU) *Library {
-	l := &Library{GPUs: gpus, calls: map[string]int{}, events: make(chan driver.Event, 16)}
+	l := &Library{GPUs: gpus, Version: "570.86.15", calls: map[string]int{}, events: make(chan driver.Event, 16)}
 	for _, g := range gpus {
 		g.lib = l
 		for _, instance := range g.Instances {
@@ -97,8 +101,12 @@ func (l *Library) Close() error {
 	return nil
 }
 
-// DriverVersion always returns the same version.
-func (l *Library) DriverVersion() (string, error) { return "570.86.15", nil }
+// DriverVersion returns Version.
+func (l *Library) DriverVersion() (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Version, nil
+}
 
 // CUDAVersion always returns the same version.
 func (l *Library) CUDAVersion() (string, error) { return "12.8", nil }
@@ -126,6 +134,12 @@ func (e *eventSet) Register(device driver.Device, _ driver.EventKind) error {
 }
 
 func (e *eventSet) Wait(timeout time.Duration) (driver.Event, error) {
+	e.lib.mu.Lock()
+	err := e.lib.WaitErr
+	e.lib.mu.Unlock()
+	if err != nil {
+		return driver.Event{}, err
+	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
