@@ -181,6 +181,11 @@ generate: ## Regenerate the distribution and the components' metadata
 	@for metadata in $(METADATA); do \
 		echo "mdatagen $$metadata"; \
 		(cd $$(dirname $$metadata) && go tool -modfile=$(CURDIR)/internal/tools/go.mod mdatagen metadata.yaml); done
+	@# mdatagen knows no address for a distribution that is not upstream's.
+	@for metadata in $(METADATA); do \
+		readme=$$(dirname $$metadata)/README.md; \
+		root=$$(dirname $$metadata | sed 's#[^/]*#..#g'); \
+		sed -i "s#^\[otelcol-anonymizer\]: \$$#[otelcol-anonymizer]: $$root/README.md#" $$readme; done
 
 .PHONY: dashboards
 dashboards: ## Regenerate the dashboards in config/stack from internal/dashboards

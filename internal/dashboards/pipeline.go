@@ -14,6 +14,7 @@ import (
 const (
 	frameSpans = `span_name="process_single_frame"`
 	stageSpans = `span_name=~"decode|person_detection|pose_estimation|tracking|visualization|encode"`
+	workSpans  = `span_name=~"decode|person_detection|pose_estimation|visualization|encode"`
 	stepSpans  = `span_name=~"preprocess|inference|postprocess"`
 	modelSpans = `span_name="inference"`
 
@@ -73,11 +74,12 @@ func withLatency(d *builder) {
 			quantile(.95, "anonymizer_model_name", modelSpans, byModel))).
 		WithPanel(graph("Model steps, p95", units.Milliseconds, quantile(.95, "span_name", stepSpans, bySpan)).
 			Description("Preparing the input, running the model and reading its output; detection and pose together.")).
-		WithPanel(stackedGraph("Time spent in each stage", units.Seconds,
+		WithPanel(stackedGraph("Work in each stage", units.Seconds,
 			query(`sum by (span_name) (rate(`+
-				`otel_traces_span_metrics_duration_milliseconds_sum{service_name=~"$service", `+stageSpans+
+				`otel_traces_span_metrics_duration_milliseconds_sum{service_name=~"$service", `+workSpans+
 				`}[$__rate_interval])) / 1000`, bySpan)).
-			Description("Busy seconds per second. The stage that approaches 1 per worker is the bottleneck."))
+			Description("Busy seconds per second, without tracking, which waits for later frames. " +
+				"The stage that approaches 1 per worker is the bottleneck."))
 }
 
 func withThroughput(d *builder) {

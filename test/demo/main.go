@@ -48,7 +48,8 @@ func run(ctx context.Context) (err error) {
 	defer log.Close()
 
 	began := time.Now()
-	c, err := collector.Start(ctx, collector.Options{Dir: ".", Addresses: collector.DefaultAddresses, Output: log})
+	c, err := collector.Start(ctx, collector.Options{Dir: ".", Addresses: collector.DefaultAddresses, Output: log,
+		Configs: []string{"yaml:connectors::span_metrics::metrics_flush_interval: 1s"}}) // for the count of frames
 	if err != nil {
 		return fmt.Errorf("%w; see %s for the reason", err, logFile)
 	}

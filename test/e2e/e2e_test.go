@@ -23,9 +23,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// quick makes the receiver notice files sooner than by default.
-const quick = `yaml:{receivers: {videoanonymizer: {
-	watch: {poll_interval: 100ms, stable_for: 300ms}, telemetry: {metrics_interval: 200ms}}}}`
+// quick makes the receiver notice files, and report metrics, sooner than by default.
+const quick = `yaml:{
+	receivers: {videoanonymizer: {
+		watch: {poll_interval: 100ms, stable_for: 300ms}, telemetry: {metrics_interval: 200ms}}},
+	connectors: {span_metrics: {metrics_flush_interval: 1s}}}`
 
 // site is a directory in which collectors run one after the other.
 type site struct {

@@ -17,6 +17,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
+// TestWorkLeavesOutWaiting checks the panel that tells which stage is the bottleneck: a frame waits in tracking.
+func TestWorkLeavesOutWaiting(t *testing.T) {
+	all, err := dashboards.All()
+	require.NoError(t, err)
+	asked := queries(t, all)
+	require.Contains(t, asked, "panel Work in each stage A")
+	assert.Contains(t, asked["panel Work in each stage A"], "person_detection")
+	assert.NotContains(t, asked["panel Work in each stage A"], "tracking")
+}
+
 // TestDashboardFilesMatchTheirSource checks that nobody edited the files by hand, and that panels do not overlap. It
 // compares what the files mean to Grafana, not how they are written.
 func TestDashboardFilesMatchTheirSource(t *testing.T) {

@@ -58,6 +58,7 @@ func startCollector(t *testing.T, jaeger string, configs ...string) *site {
 				otlp/55680: {protocols: {http: {endpoint: "%s"}}},
 				nvml: {collection_interval: 1s},
 				videoanonymizer: {telemetry: {metrics_interval: 500ms}, models: {directory: "%s"}}},
+			connectors: {span_metrics: {metrics_flush_interval: 1s}},
 			service: {telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: %s}}}}]}}}}`,
 				free[4], free[5], s.metrics, jaeger, s.otlp, s.http, free[6], filepath.Join(collector.Root(), "models"),
 				selfPort)}, configs...),

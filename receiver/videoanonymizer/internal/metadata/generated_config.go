@@ -108,14 +108,18 @@ func (rac *ResourceAttributeConfig) Unmarshal(parser *confmap.Conf) error {
 
 // ResourceAttributesConfig provides config for videoanonymizer resource attributes.
 type ResourceAttributesConfig struct {
-	HostName       ResourceAttributeConfig `mapstructure:"host.name"`
-	ServiceName    ResourceAttributeConfig `mapstructure:"service.name"`
-	ServiceVersion ResourceAttributeConfig `mapstructure:"service.version"`
+	HostName          ResourceAttributeConfig `mapstructure:"host.name"`
+	ServiceInstanceID ResourceAttributeConfig `mapstructure:"service.instance.id"`
+	ServiceName       ResourceAttributeConfig `mapstructure:"service.name"`
+	ServiceVersion    ResourceAttributeConfig `mapstructure:"service.version"`
 }
 
 func DefaultResourceAttributesConfig() ResourceAttributesConfig {
 	return ResourceAttributesConfig{
 		HostName: ResourceAttributeConfig{
+			Enabled: true,
+		},
+		ServiceInstanceID: ResourceAttributeConfig{
 			Enabled: true,
 		},
 		ServiceName: ResourceAttributeConfig{

@@ -62,9 +62,10 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					},
 				},
 				ResourceAttributes: ResourceAttributesConfig{
-					HostName:       ResourceAttributeConfig{Enabled: true},
-					ServiceName:    ResourceAttributeConfig{Enabled: true},
-					ServiceVersion: ResourceAttributeConfig{Enabled: true},
+					HostName:          ResourceAttributeConfig{Enabled: true},
+					ServiceInstanceID: ResourceAttributeConfig{Enabled: true},
+					ServiceName:       ResourceAttributeConfig{Enabled: true},
+					ServiceVersion:    ResourceAttributeConfig{Enabled: true},
 				},
 			},
 		},
@@ -107,9 +108,10 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					},
 				},
 				ResourceAttributes: ResourceAttributesConfig{
-					HostName:       ResourceAttributeConfig{Enabled: false},
-					ServiceName:    ResourceAttributeConfig{Enabled: false},
-					ServiceVersion: ResourceAttributeConfig{Enabled: false},
+					HostName:          ResourceAttributeConfig{Enabled: false},
+					ServiceInstanceID: ResourceAttributeConfig{Enabled: false},
+					ServiceName:       ResourceAttributeConfig{Enabled: false},
+					ServiceVersion:    ResourceAttributeConfig{Enabled: false},
 				},
 			},
 		},
@@ -145,17 +147,19 @@ func TestResourceAttributesConfig(t *testing.T) {
 		{
 			name: "all_set",
 			want: ResourceAttributesConfig{
-				HostName:       ResourceAttributeConfig{Enabled: true},
-				ServiceName:    ResourceAttributeConfig{Enabled: true},
-				ServiceVersion: ResourceAttributeConfig{Enabled: true},
+				HostName:          ResourceAttributeConfig{Enabled: true},
+				ServiceInstanceID: ResourceAttributeConfig{Enabled: true},
+				ServiceName:       ResourceAttributeConfig{Enabled: true},
+				ServiceVersion:    ResourceAttributeConfig{Enabled: true},
 			},
 		},
 		{
 			name: "none_set",
 			want: ResourceAttributesConfig{
-				HostName:       ResourceAttributeConfig{Enabled: false},
-				ServiceName:    ResourceAttributeConfig{Enabled: false},
-				ServiceVersion: ResourceAttributeConfig{Enabled: false},
+				HostName:          ResourceAttributeConfig{Enabled: false},
+				ServiceInstanceID: ResourceAttributeConfig{Enabled: false},
+				ServiceName:       ResourceAttributeConfig{Enabled: false},
+				ServiceVersion:    ResourceAttributeConfig{Enabled: false},
 			},
 		},
 	}

@@ -26,6 +26,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadatatest"
 )
 
@@ -133,7 +134,30 @@ func point(n int64, attrs ...attribute.KeyValue) []metricdata.DataPoint[int64] {
 	return []metricdata.DataPoint[int64]{{Value: n, Attributes: attribute.NewSet(attrs...)}}
 }
 
-func dropReason(reason string) attribute.KeyValue { return attribute.String("reason", reason) }
+// receiverID is on each of the collector's own metrics.
+var receiverID = attribute.String("receiver", "videoanonymizer")
+
+// dropped is n for a reason, and zero for the others.
+func dropped(n int64, reason string) (points []metricdata.DataPoint[int64]) {
+	for each := range metadata.MapAttributeDropReason {
+		points = append(points, point(0, receiverID, attribute.String("reason", each))...)
+		if each == reason {
+			points[len(points)-1].Value = n
+		}
+	}
+	return points
+}
+
+// retried is n for a signal, and zero for the others.
+func retried(n int64, signal string) (points []metricdata.DataPoint[int64]) {
+	for each := range metadata.MapAttributeSignal {
+		points = append(points, point(0, receiverID, attribute.String("otel_signal", each))...)
+		if each == signal {
+			points[len(points)-1].Value = n
+		}
+	}
+	return points
+}
 
 func TestBatchesBySizeAndInterval(t *testing.T) {
 	p := new(pipeline)
@@ -169,7 +193,7 @@ func TestRefusedBatchesAreRetriedWithoutLossOrRepetition(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		assert.Equal(t, upTo(40), p.taken())
-		metadatatest.AssertEqualReceiverVideoanonymizerBatchesRetried(t, tel, point(80, attribute.String("signal", "traces")),
+		metadatatest.AssertEqualReceiverVideoanonymizerBatchesRetried(t, tel, retried(80, "traces"),
 			metricdatatest.IgnoreTimestamp())
 	})
 }
@@ -188,7 +212,7 @@ func TestPermanentErrorDropsOnlyTheBatch(t *testing.T) {
 		}
 		assert.Equal(t, []int64{0, 1, 4, 5}, p.taken())
 		assert.Equal(t, 3, p.calls, "it is not retried")
-		metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, point(12, dropReason("permanent")),
+		metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, dropped(12, "permanent"),
 			metricdatatest.IgnoreTimestamp())
 	})
 }
@@ -262,8 +286,8 @@ func TestOutage(t *testing.T) {
 		synctest.Wait()
 		want := append([]int64{0, 1}, upTo(1002)[1002-2*maxQueued:]...)
 		assert.Equal(t, want, p.taken(), "the batch being forwarded and the newest ones are kept")
-		dropped := int64(6 * (1002 - len(want)))
-		metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, point(dropped, dropReason("max_wait")),
+		lost := int64(6 * (1002 - len(want)))
+		metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, dropped(lost, "max_wait"),
 			metricdatatest.IgnoreTimestamp())
 
 		assert.Zero(t, frames(s, 1002, 1004))
@@ -354,7 +378,7 @@ func TestShutdownReturnsWhileThePipelineRefuses(t *testing.T) {
 				start := time.Now()
 				require.NoError(t, e.Shutdown(ctx))
 				assert.InDelta(t, tt.want, time.Since(start), float64(100*time.Millisecond))
-				metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, point(42, dropReason("shutdown")),
+				metadatatest.AssertEqualReceiverVideoanonymizerSpansDropped(t, tel, dropped(42, "shutdown"),
 					metricdatatest.IgnoreTimestamp())
 			})
 		})
@@ -413,7 +437,7 @@ func TestPermanentlyRefusedLogsAreDropped(t *testing.T) {
 	require.NoError(t, err)
 	e.VideoStarted(t.Context(), testVideo).Finished(Result{})
 	require.NoError(t, e.Shutdown(t.Context()))
-	metadatatest.AssertEqualReceiverVideoanonymizerLogRecordsDropped(t, tel, point(2, dropReason("permanent")),
+	metadatatest.AssertEqualReceiverVideoanonymizerLogRecordsDropped(t, tel, dropped(2, "permanent"),
 		metricdatatest.IgnoreTimestamp())
 }
 

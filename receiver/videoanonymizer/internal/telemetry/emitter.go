@@ -21,8 +21,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
@@ -68,13 +66,13 @@ type Emitter struct {
 	traces         *delivery[ptrace.Traces]
 	logs           *delivery[plog.Logs]
 	metrics        *collection
-	self           *metadata.TelemetryBuilder
-	dropReasons    map[metadata.AttributeDropReason]metric.MeasurementOption
+	self           *counters
 
-	mu     sync.Mutex // never held together with the lock of a delivery
-	totals totals
-	active map[*VideoSpan]struct{}
-	ended  []videoMetrics // since the last set of metrics
+	mu       sync.Mutex // never held together with the lock of a delivery
+	totals   totals
+	active   map[*VideoSpan]struct{}
+	ended    []videoMetrics // since the last set of metrics
+	reported []videoMetrics // whose last figures were in the last set: their series end with the next
 
 	now    func() time.Time
 	newIDs func() ids
@@ -85,7 +83,7 @@ type Emitter struct {
 
 // NewEmitter starts delivery to the consumers. The caller must call Shutdown.
 func NewEmitter(set receiver.Settings, opts Options, next Consumers) (*Emitter, error) {
-	self, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
+	self, err := newCounters(set)
 	if err != nil {
 		return nil, err
 	}
@@ -102,16 +100,12 @@ func NewEmitter(set receiver.Settings, opts Options, next Consumers) (*Emitter, 
 		active:         map[*VideoSpan]struct{}{},
 		now:            time.Now,
 		newIDs:         newIDs,
-		dropReasons:    map[metadata.AttributeDropReason]metric.MeasurementOption{},
 	}
 	if e.resource, err = newResource(set, opts); err != nil {
 		return nil, err
 	}
 	if err := e.spanAttributes.FromRaw(opts.SpanAttributes); err != nil {
 		return nil, fmt.Errorf("span attributes: %w", err)
-	}
-	for _, reason := range metadata.MapAttributeDropReason {
-		e.dropReasons[reason] = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", reason.String())))
 	}
 	if next.Traces != nil {
 		e.traces = e.deliverTraces(set, opts, next.Traces, report)
@@ -132,6 +126,9 @@ func newResource(set receiver.Settings, opts Options) (pcommon.Resource, error) 
 	builder := metadata.NewResourceBuilder(metadata.DefaultResourceAttributesConfig())
 	builder.SetServiceName(opts.ServiceName)
 	builder.SetServiceVersion(set.BuildInfo.Version)
+	if set.ID.Name() != "" {
+		builder.SetServiceInstanceID(set.ID.String())
+	}
 	if host, err := os.Hostname(); err == nil {
 		builder.SetHostName(host)
 	}
@@ -148,7 +145,6 @@ func newResource(set receiver.Settings, opts Options) (pcommon.Resource, error) 
 
 func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consumer.Traces,
 	report *receiverhelper.ObsReport) *delivery[ptrace.Traces] {
-	signalAttribute := signalOption(metadata.AttributeSignalTraces)
 	d := &delivery[ptrace.Traces]{
 		batchSize: opts.BatchSize, linger: opts.BatchInterval, maxWait: opts.MaxWait, logger: set.Logger,
 		signal: signal[ptrace.Traces]{
@@ -177,11 +173,9 @@ func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consum
 				}
 				return ptrace.Traces{}, false
 			},
-			count: ptrace.Traces.SpanCount,
-			dropped: func(n int, reason metadata.AttributeDropReason) {
-				e.self.ReceiverVideoanonymizerSpansDropped.Add(context.Background(), int64(n), e.dropReasons[reason])
-			},
-			retried: func() { e.self.ReceiverVideoanonymizerBatchesRetried.Add(context.Background(), 1, signalAttribute) },
+			count:   ptrace.Traces.SpanCount,
+			dropped: e.self.spansDropped,
+			retried: func() { e.self.batchesRetried(1, metadata.AttributeSignalTraces) },
 		},
 	}
 	if next.Capabilities().MutatesData {
@@ -196,7 +190,6 @@ func (e *Emitter) deliverTraces(set receiver.Settings, opts Options, next consum
 
 func (e *Emitter) deliverLogs(set receiver.Settings, opts Options, next consumer.Logs,
 	report *receiverhelper.ObsReport) *delivery[plog.Logs] {
-	signalAttribute := signalOption(metadata.AttributeSignalLogs)
 	d := &delivery[plog.Logs]{
 		batchSize: opts.BatchSize, linger: opts.BatchInterval, maxWait: opts.MaxWait, logger: set.Logger,
 		signal: signal[plog.Logs]{
@@ -223,11 +216,9 @@ func (e *Emitter) deliverLogs(set receiver.Settings, opts Options, next consumer
 				}
 				return plog.Logs{}, false
 			},
-			count: plog.Logs.LogRecordCount,
-			dropped: func(n int, reason metadata.AttributeDropReason) {
-				e.self.ReceiverVideoanonymizerLogRecordsDropped.Add(context.Background(), int64(n), e.dropReasons[reason])
-			},
-			retried: func() { e.self.ReceiverVideoanonymizerBatchesRetried.Add(context.Background(), 1, signalAttribute) },
+			count:   plog.Logs.LogRecordCount,
+			dropped: e.self.logRecordsDropped,
+			retried: func() { e.self.batchesRetried(1, metadata.AttributeSignalLogs) },
 		},
 	}
 	if next.Capabilities().MutatesData {
@@ -238,10 +229,6 @@ func (e *Emitter) deliverLogs(set receiver.Settings, opts Options, next consumer
 		}
 	}
 	return d
-}
-
-func signalOption(signal metadata.AttributeSignal) metric.MeasurementOption {
-	return metric.WithAttributeSet(attribute.NewSet(attribute.String("signal", signal.String())))
 }
 
 func (e *Emitter) setScope(scope pcommon.InstrumentationScope) {
@@ -266,7 +253,7 @@ func (e *Emitter) Shutdown(ctx context.Context) error {
 			wait.Go(func() { metricsErr = ended(e.metrics.shutdown(ctx), "metrics") })
 		}
 		wait.Wait()
-		e.self.Shutdown()
+		e.self.builder.Shutdown()
 		e.shutdownErr = errors.Join(tracesErr, logsErr, metricsErr)
 	})
 	return e.shutdownErr

@@ -23,6 +23,7 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/ptracetest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -31,6 +32,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
@@ -51,6 +54,7 @@ func testOptions() Options {
 
 func testSettings() receiver.Settings {
 	set := receivertest.NewNopSettings(metadata.Type)
+	set.ID = component.NewID(metadata.Type)
 	set.BuildInfo.Version = "1.2.3"
 	return set
 }
@@ -396,7 +400,8 @@ func TestTextIsValidUTF8(t *testing.T) {
 	}
 }
 
-// TestMetrics compares the sets that are forwarded while a video is in progress, when it has ended, and after that.
+// TestMetrics compares the sets that are forwarded while a video is in progress, when it has ended, and after that,
+// when its series end.
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := new(consumertest.MetricsSink)
@@ -419,19 +424,23 @@ func TestMetrics(t *testing.T) {
 		full := e.VideoStarted(t.Context(), Video{Name: "full.mp4"})
 		full.Failed(errors.New("disk full"), "no_space", true)
 		e.VideoStarted(t.Context(), Video{Name: "cut.mp4"}).Interrupted()
-		time.Sleep(10 * time.Second)
+		time.Sleep(20 * time.Second)
 		synctest.Wait()
+		cut := e.VideoStarted(t.Context(), testVideo)
+		cut.Frame(frameRecord(time.Now(), 0, 1, true))
+		cut.Interrupted()
 		require.NoError(t, e.Shutdown(t.Context()))
-		require.Len(t, sink.AllMetrics(), 3, "two by interval, the last one by Shutdown")
-		for i, name := range []string{"going_on", "ended", "after"} {
+		sets := sink.AllMetrics()
+		require.Len(t, sets, 5, "three by interval, the others by Shutdown")
+		for i, name := range []string{"going_on", "ended", "after", "stopped", "after_stop"} {
 			file := filepath.Join("testdata", "metrics", name+".yaml")
 			if *update {
 				require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-				require.NoError(t, golden.WriteMetricsToFile(file, sink.AllMetrics()[i], golden.SkipMetricTimestampNormalization()))
+				require.NoError(t, golden.WriteMetricsToFile(file, sets[i], golden.SkipMetricTimestampNormalization()))
 			}
 			want, err := golden.ReadMetrics(file)
 			require.NoError(t, err)
-			assert.NoError(t, pmetrictest.CompareMetrics(want, sink.AllMetrics()[i], pmetrictest.IgnoreMetricDataPointsOrder(),
+			assert.NoError(t, pmetrictest.CompareMetrics(want, sets[i], pmetrictest.IgnoreMetricDataPointsOrder(),
 				pmetrictest.IgnoreMetricsOrder()), name)
 		}
 	})
@@ -473,12 +482,12 @@ func TestQueueLength(t *testing.T) {
 	e, err := NewEmitter(testSettings(), opts, Consumers{Metrics: sink})
 	require.NoError(t, err)
 	require.NoError(t, e.Shutdown(t.Context()))
-	assert.EqualValues(t, 42, gauge(t, sink, "anonymizer.queue.length").At(0).IntValue())
+	assert.EqualValues(t, 42, gauge(t, sink, 1, "anonymizer.queue.length").At(0).IntValue())
 }
 
-// gauge returns the points of a gauge in the only set of metrics.
-func gauge(t *testing.T, sink *consumertest.MetricsSink, name string) pmetric.NumberDataPointSlice {
-	require.Len(t, sink.AllMetrics(), 1)
+// gauge returns the points of a gauge in the first of several sets of metrics.
+func gauge(t *testing.T, sink *consumertest.MetricsSink, sets int, name string) pmetric.NumberDataPointSlice {
+	require.Len(t, sink.AllMetrics(), sets)
 	for _, m := range sink.AllMetrics()[0].ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
 		if m.Name() == name {
 			return m.Gauge().DataPoints()
@@ -500,7 +509,7 @@ func TestVideosWithTheSameNameShareASeries(t *testing.T) {
 	ended.Frame(frameRecord(time.Now(), 0, 1, true))
 	ended.Finished(Result{})
 	require.NoError(t, e.Shutdown(t.Context()))
-	assert.Equal(t, 1, gauge(t, sink, "anonymizer.video.progress").Len())
+	assert.Equal(t, 1, gauge(t, sink, 2, "anonymizer.video.progress").Len())
 }
 
 func TestSelfTelemetry(t *testing.T) {
@@ -527,10 +536,39 @@ func TestSelfTelemetry(t *testing.T) {
 	require.NoError(t, e.Shutdown(t.Context()))
 	require.NoError(t, e.Shutdown(t.Context()), "twice")
 	ignore := metricdatatest.IgnoreTimestamp()
-	metadatatest.AssertEqualReceiverVideoanonymizerFrames(t, tel, point(5), ignore)
-	metadatatest.AssertEqualReceiverVideoanonymizerFramesMaskedWhole(t, tel, point(3), ignore)
-	metadatatest.AssertEqualReceiverVideoanonymizerInferenceFailures(t, tel, point(1), ignore)
-	metadatatest.AssertEqualReceiverVideoanonymizerVideosFailed(t, tel, point(1), ignore)
+	metadatatest.AssertEqualReceiverVideoanonymizerFrames(t, tel, point(5, receiverID), ignore)
+	metadatatest.AssertEqualReceiverVideoanonymizerFramesMaskedWhole(t, tel, point(3, receiverID), ignore)
+	metadatatest.AssertEqualReceiverVideoanonymizerInferenceFailures(t, tel, point(1, receiverID), ignore)
+	metadatatest.AssertEqualReceiverVideoanonymizerVideosFailed(t, tel, point(1, receiverID), ignore)
+}
+
+// TestInstancesAreApart runs two receivers in one collector: none may write the other's series.
+func TestInstancesAreApart(t *testing.T) {
+	tel := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, tel.Shutdown(context.WithoutCancel(t.Context()))) }()
+	set := testSettings()
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	sink := new(consumertest.MetricsSink)
+	var want []metricdata.DataPoint[int64]
+	for frames, name := range []string{"", "lobby"} {
+		set.ID = component.NewIDWithName(metadata.Type, name)
+		e, err := NewEmitter(set, testOptions(), Consumers{Metrics: sink})
+		require.NoError(t, err)
+		s := e.VideoStarted(t.Context(), testVideo)
+		for i := range frames {
+			s.Frame(frameRecord(time.Now(), i, 0, true))
+		}
+		s.Finished(Result{})
+		require.NoError(t, e.Shutdown(t.Context()))
+		want = append(want, point(int64(frames), attribute.String("receiver", set.ID.String()))...)
+	}
+	metadatatest.AssertEqualReceiverVideoanonymizerFrames(t, tel, want, metricdatatest.IgnoreTimestamp())
+	instances := map[string]bool{}
+	for _, metrics := range sink.AllMetrics() {
+		id, _ := metrics.ResourceMetrics().At(0).Resource().Attributes().AsRaw()["service.instance.id"].(string)
+		instances[id] = true
+	}
+	assert.Equal(t, map[string]bool{"": true, "videoanonymizer/lobby": true}, instances)
 }
 
 func TestInvalidAttributesAreRefused(t *testing.T) {

@@ -39,13 +39,12 @@ type videoMetrics struct {
 // count adds a frame to the figures of its video and to the totals.
 func (e *Emitter) count(s *VideoSpan, rec *record.Frame) {
 	failed := rec.Err != nil && rec.FailedStage != record.StageVisualization
-	ctx := context.Background()
-	e.self.ReceiverVideoanonymizerFrames.Add(ctx, 1)
+	e.self.add(e.self.builder.ReceiverVideoanonymizerFrames, 1)
 	if rec.WholeFrameMasked {
-		e.self.ReceiverVideoanonymizerFramesMaskedWhole.Add(ctx, 1)
+		e.self.add(e.self.builder.ReceiverVideoanonymizerFramesMaskedWhole, 1)
 	}
 	if failed {
-		e.self.ReceiverVideoanonymizerInferenceFailures.Add(ctx, 1)
+		e.self.add(e.self.builder.ReceiverVideoanonymizerInferenceFailures, 1)
 	}
 
 	e.mu.Lock()
@@ -90,7 +89,7 @@ func (e *Emitter) count(s *VideoSpan, rec *record.Frame) {
 func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.AttributeAnonymizerVideoOutcome,
 	retried bool) {
 	if outcome == metadata.AttributeAnonymizerVideoOutcomeFailed {
-		e.self.ReceiverVideoanonymizerVideosFailed.Add(context.Background(), 1)
+		e.self.add(e.self.builder.ReceiverVideoanonymizerVideosFailed, 1)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -162,6 +161,9 @@ func (c *collection) start() {
 				c.push()
 			case <-c.stopping:
 				c.push()
+				if c.emitter.anyReported() {
+					c.push()
+				}
 				return
 			}
 		}
@@ -187,37 +189,97 @@ func (c *collection) push() {
 	c.refused = err != nil
 }
 
-// snapshot returns the totals, and the progress of the videos that are in progress or have ended since the last
-// snapshot: one for each name, since the name is what distinguishes their time series.
-func (e *Emitter) snapshot(now time.Time) (totals, map[string]videoMetrics) {
+// snapshot is what a set of metrics reports. Videos are kept by name, since that is what distinguishes their series.
+type snapshot struct {
+	totals totals
+	// videos are in progress, or have ended since the last snapshot; those in gone ended before that.
+	videos, gone map[string]videoMetrics
+}
+
+func (e *Emitter) snapshot(now time.Time) snapshot {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	videos := make(map[string]videoMetrics, len(e.ended)+len(e.active))
+	s := snapshot{totals: e.totals, videos: map[string]videoMetrics{}, gone: map[string]videoMetrics{}}
 	for _, v := range e.ended {
-		videos[v.name] = v
+		s.videos[v.name] = v
 	}
-	e.ended = nil
-	for s := range e.active {
-		if s.figures.frames > 0 {
-			videos[s.video.Name] = s.metrics(now)
+	for active := range e.active {
+		if active.figures.frames > 0 {
+			s.videos[active.video.Name] = active.metrics(now)
 		}
 	}
-	return e.totals, videos
+	for _, v := range e.reported {
+		if _, again := s.videos[v.name]; again {
+			continue
+		}
+		if v.progress.Done >= 0 {
+			v.progress.Remaining = 0 // only finished videos report it a last time, but the series of each must end
+		}
+		s.gone[v.name] = v
+	}
+	e.reported, e.ended = e.ended, nil
+	return s
+}
+
+// anyReported returns whether the next set of metrics ends the series of a video.
+func (e *Emitter) anyReported() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.reported) > 0
 }
 
 func (c *collection) collect(now time.Time) pmetric.Metrics {
-	ts, e, b := pcommon.NewTimestampFromTime(now), c.emitter, c.builder
-	t, videos := e.snapshot(now)
-	for name, v := range videos {
-		b.RecordAnonymizerVideoPeopleDataPoint(ts, v.people, name)
-		b.RecordAnonymizerVideoRealTimeFactorDataPoint(ts, v.factor, name)
-		if v.progress.Done >= 0 {
-			b.RecordAnonymizerVideoProgressDataPoint(ts, v.progress.Done, name)
+	s := c.emitter.snapshot(now)
+	ts := pcommon.NewTimestampFromTime(now)
+	for _, v := range s.videos {
+		c.recordVideo(ts, v)
+	}
+	for _, v := range s.gone { // last: v0.155 of the Prometheus exporter skips what follows a point without a value
+		c.recordVideo(ts, v)
+	}
+	c.recordTotals(ts, s.totals)
+	metrics := c.builder.Emit(metadata.WithResource(c.emitter.resource))
+	endSeries(metrics, s.gone)
+	return metrics
+}
+
+func (c *collection) recordVideo(ts pcommon.Timestamp, v videoMetrics) {
+	b := c.builder
+	b.RecordAnonymizerVideoPeopleDataPoint(ts, v.people, v.name)
+	b.RecordAnonymizerVideoRealTimeFactorDataPoint(ts, v.factor, v.name)
+	if v.progress.Done >= 0 {
+		b.RecordAnonymizerVideoProgressDataPoint(ts, v.progress.Done, v.name)
+	}
+	if v.progress.Remaining >= 0 {
+		b.RecordAnonymizerVideoRemainingDataPoint(ts, v.progress.Remaining.Seconds(), v.name)
+	}
+}
+
+// endSeries takes the value from the points of videos that are gone, which tells exporters that these series end.
+func endSeries(metrics pmetric.Metrics, gone map[string]videoMetrics) {
+	for _, m := range metrics.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
+		if m.Type() != pmetric.MetricTypeGauge {
+			continue
 		}
-		if v.progress.Remaining >= 0 {
-			b.RecordAnonymizerVideoRemainingDataPoint(ts, v.progress.Remaining.Seconds(), name)
+		for _, dp := range m.Gauge().DataPoints().All() {
+			name, ok := dp.Attributes().Get(attrVideoName)
+			if !ok {
+				continue
+			}
+			if _, ended := gone[name.Str()]; !ended {
+				continue
+			}
+			end := pmetric.NewNumberDataPoint()
+			dp.Attributes().CopyTo(end.Attributes())
+			end.SetTimestamp(dp.Timestamp())
+			end.SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
+			end.CopyTo(dp)
 		}
 	}
+}
+
+func (c *collection) recordTotals(ts pcommon.Timestamp, t totals) {
+	b := c.builder
 	b.RecordAnonymizerQueueLengthDataPoint(ts, c.queueLength())
 	b.RecordAnonymizerFramesDataPoint(ts, t.analyzed, metadata.AttributeAnonymizerFrameJudgementJudged)
 	b.RecordAnonymizerFramesDataPoint(ts, t.carried, metadata.AttributeAnonymizerFrameJudgementCarried)
@@ -233,7 +295,6 @@ func (c *collection) collect(now time.Time) pmetric.Metrics {
 	b.RecordAnonymizerVideosDataPoint(ts, t.videosFailed, metadata.AttributeAnonymizerVideoOutcomeFailed)
 	b.RecordAnonymizerVideosDataPoint(ts, t.interrupted, metadata.AttributeAnonymizerVideoOutcomeInterrupted)
 	b.RecordAnonymizerRetriesDataPoint(ts, t.retried)
-	return b.Emit(metadata.WithResource(e.resource))
 }
 
 func (c *collection) queueLength() int64 {
