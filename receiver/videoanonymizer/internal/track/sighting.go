@@ -21,6 +21,8 @@ type sighting struct {
 	// certain means that a detector was certain of the person or the face; others are candidates, which a pose or a
 	// track may confirm.
 	certain bool
+	// guess means that no keypoint and no face shows where the head is.
+	guess bool
 	// doubtful means that this may not be the same person as in the track's previous sighting.
 	doubtful bool
 }
@@ -35,6 +37,7 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 		certain := !p.Candidate || hasFace[i]
 		isConfirmed := certain || mask.PoseConfirms(p, f.Width, f.Height)
 		s := sighting{number: f.number, time: f.Time, head: heads[i], box: p.Box, body: bodies[i], certain: certain}
+		s.guess = s.head.Origin == mask.OriginBox && opts.OnUncertain != mask.WholePerson
 		switch anywhere := s.head.Origin == mask.OriginFrame || !s.head.Sane(); {
 		case anywhere && isConfirmed:
 			f.whole = true

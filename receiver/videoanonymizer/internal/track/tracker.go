@@ -183,6 +183,7 @@ func (t *Tracker) extend(f *frame, tracks []*track, found []sighting, confirmed 
 			t.tracks = append(t.tracks, tr)
 		}
 		tr.confirmed, tr.certain = tr.confirmed || confirmed, tr.certain || s.certain
+		tr.sure = tr.sure || s.sure()
 		extended[tr] = true
 	}
 	return extended
@@ -195,14 +196,23 @@ func (t *Tracker) reaches(s sighting, f *frame) bool {
 	return max(distance, -distance) <= t.opts.LookAhead && max(frames, -frames) <= 4*t.opts.MaxFrames
 }
 
-// candidateHold is the share of the look-ahead for which someone is held who never was more than a candidate: what is
-// not a person at all flickers, and would otherwise be masked all the time.
-const candidateHold = 0.2
+// Shares of the look-ahead for which someone is held who never was more than a candidate, or whose head was never more
+// than a guess: what is not a person at all flickers, and would otherwise be masked all the time.
+const (
+	candidateHold = 0.2
+	guessHold     = 0.4
+)
 
 // holds reports whether a track's first or last sighting covers a frame beyond it.
 func (t *Tracker) holds(tr *track, s sighting, f *frame) bool {
-	brief := time.Duration(candidateHold * float64(t.opts.LookAhead))
-	return t.reaches(s, f) && (tr.certain || (f.Time-s.time).Abs() <= brief)
+	share := 1.0
+	switch {
+	case !tr.certain:
+		share = candidateHold
+	case !tr.sure:
+		share = guessHold
+	}
+	return t.reaches(s, f) && (f.Time-s.time).Abs() <= time.Duration(share*float64(t.opts.LookAhead))
 }
 
 // overdue reports whether the result of the oldest frame in the window is due.
@@ -223,7 +233,8 @@ func (t *Tracker) advance(out []Result) []Result {
 	f := t.window[0]
 	if t.opts.ResumedAt != 0 && f.Index == t.opts.ResumedAt {
 		for _, tr := range t.tracks {
-			tr.certain = tr.certain || tr.seen[0].number < f.number
+			seen := tr.seen[0].number < f.number
+			tr.certain, tr.sure = tr.certain || seen, tr.sure || seen
 		}
 	}
 	before, after := t.nearestAnalyzed(f)
