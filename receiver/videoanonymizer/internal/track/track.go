@@ -29,7 +29,9 @@ const (
 	maxDisplacement = 4.0
 	// Sightings further apart than this do not smooth each other.
 	smoothOver = 300 * time.Millisecond
-	// maxMemory bounds the number of past sightings that a track keeps.
+	// Sightings are kept for the longer one of the time over which a pillar is judged, and that over which a velocity is
+	// measured between sightings that others settle. maxMemory bounds their number.
+	memory    = max(pillarOver, velocityOver+settleOver)
 	maxMemory = 64
 	// A sighting grows by at most this factor to match its neighbors' size.
 	maxSmoothing = 1.3
@@ -61,7 +63,7 @@ func (t *track) forget(number int) {
 	i, _ := t.find(number)
 	keep := max(0, min(i, len(t.seen)-1)-2)
 	now := t.seen[min(i, len(t.seen)-1)].time
-	for first := max(0, keep-maxMemory); keep > first && now-t.seen[keep].time < velocityOver; {
+	for first := max(0, keep-maxMemory); keep > first && now-t.seen[keep].time <= memory; {
 		keep--
 	}
 	if keep > maxMemory/4 { // not with every frame

@@ -157,7 +157,7 @@ func (t *Tracker) admit(o Observation) {
 func (t *Tracker) link(f *frame, confirmed, candidates []sighting) {
 	var alive []*track
 	for _, tr := range t.tracks {
-		if tr.scene == f.scene && t.reaches(tr.last(), f) {
+		if tr.scene == f.scene && t.holds(tr, tr.last(), f) {
 			alive = append(alive, tr)
 		}
 	}
@@ -196,8 +196,8 @@ func (t *Tracker) reaches(s sighting, f *frame) bool {
 	return max(distance, -distance) <= t.opts.LookAhead && max(frames, -frames) <= 4*t.opts.MaxFrames
 }
 
-// Shares of the look-ahead for which someone is held who never was more than a candidate, or whose head was never more
-// than a guess: what is not a person at all flickers, and would otherwise be masked all the time.
+// Shares of the look-ahead for which someone is held who never was more than a candidate or a second box, or whose head
+// was never more than a guess: what is not a person at all flickers, and would otherwise be masked all the time.
 const (
 	candidateHold = 0.2
 	guessHold     = 0.4
@@ -291,7 +291,7 @@ func wholeFrame(before, after *frame) bool {
 
 // cover is what a track masks in a frame, and whether its person is visible there rather than held.
 func (t *Tracker) cover(tr *track, f, before, after *frame) (heads []mask.Head, bodies []mask.Body, visible bool) {
-	if !f.within(tr.scene) {
+	if !f.within(tr.scene) || t.opts.Geometry.OnUncertain != mask.WholePerson && tr.pillar(f.Time, f.Height) {
 		return nil, nil, false
 	}
 	i, sighted := tr.find(f.number)
