@@ -52,7 +52,8 @@ func TestJoinFaces(t *testing.T) {
 }
 
 // A face settles where the head of a close-up is that was guessed by its box alone. It does not if the face may be a
-// hand, or someone else's, or if the whole person is to be masked. A head that is sure and covers the face stays as it is.
+// hand, or someone else's, or if the whole person is to be masked. A head that is sure and covers the face stays as it
+// is.
 func TestJoinFacesSettlesGuesses(t *testing.T) {
 	guess := Head{X: 400, Y: 300, RX: 250, RY: 200, Box: true, Score: .5, Origin: OriginBox}
 	sure := Head{X: 350, Y: 250, RX: 90, RY: 110, Score: .6, Origin: OriginPose}

@@ -50,7 +50,9 @@ func TestPillars(t *testing.T) {
 			scored(.2)(i, p)
 			p.Box.Y1 = p.Box.Y0 + 1.5*p.Box.Width()
 		}},
-		"face": {see: scored(.2), faces: func(i int) bool { return i == 45 }, masked: func(i int) bool { return i > 15 && i < 75 }},
+		"face": {
+			see: scored(.2), faces: func(i int) bool { return i == 45 }, masked: func(i int) bool { return i > 15 && i < 75 },
+		},
 		"whole person": {
 			see: scored(.2), opts: Options{Geometry: mask.GeometryOptions{OnUncertain: mask.WholePerson}},
 		},
@@ -95,7 +97,9 @@ func TestSecondBoxIsHeldBriefly(t *testing.T) {
 	var results []Result
 	var second mask.Head
 	for i := range 90 {
-		o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height}
+		o := Observation{
+			Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%3 == 0, Width: width, Height: height,
+		}
 		if o.Analyzed {
 			p := person(x, y, size, rng)
 			o.People = []vision.Person{p}
@@ -114,7 +118,8 @@ func TestSecondBoxIsHeldBriefly(t *testing.T) {
 	}
 	results = append(results, tracker.Flush()...)
 	for i, r := range results {
-		if got, want := contained(second.X, second.Y, r.Heads), i >= at-fps*candidateHold && i <= at+fps*candidateHold; got != want {
+		want := i >= at-fps*candidateHold && i <= at+fps*candidateHold
+		if got := contained(second.X, second.Y, r.Heads); got != want {
 			t.Errorf("frame %d: the second box is masked: %v, want %v", i, got, want)
 		}
 		if c := covered(x, y, size, r.Heads); c < .99 {

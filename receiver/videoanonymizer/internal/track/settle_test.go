@@ -178,3 +178,25 @@ func TestHeldMaskFollowsAndEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestGuessMissedOnce: someone whose head is only ever guessed does not blink where few frames are analyzed and one of
+// them misses the person.
+func TestGuessMissedOnce(t *testing.T) {
+	const x, y, size, speed = 300, 400, 60, 60
+	tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))
+	var results []Result
+	for i := range 90 {
+		o := Observation{
+			Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%12 == 0, Width: width, Height: height,
+		}
+		if o.Analyzed && i != 36 {
+			o.People = []vision.Person{guess(person(x+speed*float64(i)/fps, y, size, rng))}
+		}
+		results = append(results, tracker.Push(o)...)
+	}
+	for i, r := range append(results, tracker.Flush()...) {
+		if c := covered(x+speed*float64(i)/fps, y, size, r.Heads); c < .9 {
+			t.Errorf("frame %d: %.2f of the head is covered", i, c)
+		}
+	}
+}

@@ -13,11 +13,12 @@ import (
 
 // sighting is a head found in an analyzed frame.
 type sighting struct {
-	number int // of the frame
-	time   time.Duration
-	head   mask.Head
-	box    vision.Box
-	body   *mask.Body // nil if the person was not segmented
+	number   int // of the frame
+	analyses int // number of analyzed frames up to that one
+	time     time.Duration
+	head     mask.Head
+	box      vision.Box
+	body     *mask.Body // nil if the person was not segmented
 	// certain means that a detector was certain of the person or the face, and the pose does not show someone else;
 	// others are candidates, which a pose or a track may confirm, or a second box of someone.
 	certain bool
@@ -40,8 +41,8 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 		certain := !p.Candidate || hasFace[i]
 		isConfirmed := certain || mask.PoseConfirms(p, f.Width, f.Height)
 		s := sighting{
-			number: f.number, time: f.Time, head: heads[i], box: p.Box, body: bodies[i], certain: certain, face: hasFace[i],
-			evidence: mask.PoseEvidence(p),
+			number: f.number, analyses: f.analyses, time: f.Time, head: heads[i], box: p.Box, body: bodies[i],
+			certain: certain, face: hasFace[i], evidence: mask.PoseEvidence(p),
 		}
 		s.certain = s.certain && !(heads[i].Origin == mask.OriginBox && shadows(p, i, heads))
 		s.guess = s.head.Origin == mask.OriginBox && opts.OnUncertain != mask.WholePerson
@@ -62,7 +63,9 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 			f.unplaced++
 			continue
 		}
-		confirmed = append(confirmed, sighting{number: f.number, time: f.Time, head: h, box: h.Bounds(), certain: true, face: true})
+		confirmed = append(confirmed, sighting{
+			number: f.number, analyses: f.analyses, time: f.Time, head: h, box: h.Bounds(), certain: true, face: true,
+		})
 	}
 	return confirmed, candidates
 }

@@ -72,8 +72,7 @@ func (t *track) forget(number int) {
 }
 
 // smooth is the head of sighting i, moved halfway to the line through its neighbors, as large as they are, and united
-// with the original. A guess is not smoothed, and enlarges only
-// a head that is not sure either.
+// with the original. A guess is not smoothed, and enlarges only a head that is not sure either.
 func (t *track) smooth(i int) mask.Head {
 	s := t.seen[i]
 	found, sure := t.settled(i)
@@ -141,8 +140,8 @@ func (t *track) velocity(i, direction int, attempt bool) (vx, vy float64) {
 	return vx * share, vy * share
 }
 
-// way is how far, in pixels, the person moved from sighting i to j: the head or, if one of the two is a guess, the middle
-// of the box's top.
+// way is how far, in pixels, the person moved from sighting i to j: the head or, if one of the two is a guess, the
+// middle of the box's top.
 func (t *track) way(i, j int) (dx, dy float64) {
 	a, sureA := t.settled(i)
 	b, sureB := t.settled(j)

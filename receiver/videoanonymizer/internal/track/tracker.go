@@ -80,14 +80,16 @@ type Tracker struct {
 	before *frame
 	// latest are the last two frames that have left the window: the first was returned, the second waits for its
 	// successor.
-	latest [2]*Result
-	pushed int // number of frames so far
+	latest   [2]*Result
+	pushed   int // number of frames so far
+	analyses int // number of those that were analyzed
 }
 
 // frame is an observation in the window.
 type frame struct {
 	Observation
 	number    int // counted by the tracker: the index may skip frames
+	analyses  int // number of analyzed frames up to this one
 	scene     int
 	last      bool // of its scene
 	attempted bool // it was analyzed, or its analysis failed
@@ -133,6 +135,10 @@ func (t *Tracker) Flush() []Result {
 func (t *Tracker) admit(o Observation) {
 	f := &frame{Observation: o, number: t.pushed, attempted: o.Analyzed || o.Failed, whole: o.Failed}
 	t.pushed++
+	if f.Analyzed {
+		t.analyses++
+	}
+	f.analyses = t.analyses
 	if n := len(t.window); n > 0 {
 		f.Time = max(f.Time, t.window[n-1].Time)
 		t.window[n-1].last = o.Cut
@@ -157,7 +163,7 @@ func (t *Tracker) admit(o Observation) {
 func (t *Tracker) link(f *frame, confirmed, candidates []sighting) {
 	var alive []*track
 	for _, tr := range t.tracks {
-		if tr.scene == f.scene && t.holds(tr, tr.last(), f) {
+		if tr.scene == f.scene && t.holds(tr, tr.last(), f, 2) {
 			alive = append(alive, tr)
 		}
 	}
@@ -203,8 +209,9 @@ const (
 	guessHold     = 0.4
 )
 
-// holds reports whether a track's first or last sighting covers a frame beyond it.
-func (t *Tracker) holds(tr *track, s sighting, f *frame) bool {
+// holds reports whether a track's first or last sighting covers a frame beyond it. However briefly it holds, it does for
+// a number of analyzed frames, so that those who are missed once do not blink where few frames are analyzed.
+func (t *Tracker) holds(tr *track, s sighting, f *frame, analyses int) bool {
 	share := 1.0
 	switch {
 	case !tr.certain:
@@ -212,7 +219,9 @@ func (t *Tracker) holds(tr *track, s sighting, f *frame) bool {
 	case !tr.sure:
 		share = guessHold
 	}
-	return t.reaches(s, f) && (f.Time-s.time).Abs() <= time.Duration(share*float64(t.opts.LookAhead))
+	brief := (f.Time - s.time).Abs() <= time.Duration(share*float64(t.opts.LookAhead))
+	missed := f.analyses - s.analyses
+	return t.reaches(s, f) && (brief || max(missed, -missed) <= analyses)
 }
 
 // overdue reports whether the result of the oldest frame in the window is due.
@@ -299,13 +308,13 @@ func (t *Tracker) cover(tr *track, f, before, after *frame) (heads []mask.Head, 
 	case sighted:
 		heads, visible = []mask.Head{tr.smooth(i)}, true
 	case i == 0:
-		if !t.holds(tr, tr.seen[0], f) {
+		if !t.holds(tr, tr.seen[0], f, 1) {
 			return nil, nil, false
 		}
 		heads = []mask.Head{tr.holdBackward(f.Time)}
 		visible = before == nil && after != nil && after.number == tr.seen[0].number
 	case i == len(tr.seen):
-		if !t.holds(tr, tr.last(), f) {
+		if !t.holds(tr, tr.last(), f, 1) {
 			return nil, nil, false
 		}
 		heads = []mask.Head{tr.holdForward(f.Time)}
