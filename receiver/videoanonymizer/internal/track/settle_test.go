@@ -187,9 +187,9 @@ func TestGuessMissedOnce(t *testing.T) {
 	var results []Result
 	for i := range 90 {
 		o := Observation{
-			Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%12 == 0, Width: width, Height: height,
+			Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%14 == 0, Width: width, Height: height,
 		}
-		if o.Analyzed && i != 36 {
+		if o.Analyzed && i != 42 {
 			o.People = []vision.Person{guess(person(x+speed*float64(i)/fps, y, size, rng))}
 		}
 		results = append(results, tracker.Push(o)...)
