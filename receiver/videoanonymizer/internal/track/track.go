@@ -72,14 +72,11 @@ func (t *track) forget(number int) {
 }
 
 // smooth is the head of sighting i, moved halfway to the line through its neighbors, as large as they are, and united
-// with the original. A guess is not smoothed, and enlarges only a head that is not sure either.
+// with the original. Guesses among the neighbors count only for a head that is not sure either.
 func (t *track) smooth(i int) mask.Head {
 	s := t.seen[i]
 	found, sure := t.settled(i)
-	if !sure {
-		return found
-	}
-	guesses := !s.sure() && !t.guess(i)
+	guesses := !s.sure() && !(t.guess(i) && sure)
 	out := found
 	rx, ry := out.RX, out.RY
 	for j := max(0, i-2); j <= min(len(t.seen)-1, i+2); j++ {
@@ -88,7 +85,8 @@ func (t *track) smooth(i int) mask.Head {
 		}
 	}
 	out.RX, out.RY = min(rx, maxSmoothing*out.RX), min(ry, maxSmoothing*out.RY)
-	if i > 0 && i < len(t.seen)-1 && t.linked(i, i-1) && t.linked(i, i+1) && !t.guess(i-1) && !t.guess(i+1) {
+	if i > 0 && i < len(t.seen)-1 && t.linked(i, i-1) && t.linked(i, i+1) &&
+		(guesses || !t.guess(i-1) && !t.guess(i+1)) {
 		a, b := t.seen[i-1], t.seen[i+1]
 		if whole := (b.time - a.time).Seconds(); whole > 0 {
 			u := float32((s.time - a.time).Seconds() / whole)
