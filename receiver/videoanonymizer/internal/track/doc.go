@@ -22,8 +22,8 @@
 //     nothing that was sure.
 //  4. Filling in. Between two sightings the head is interpolated. Before the first and after the last it is held: moved
 //     on by a damped velocity, and for the first 0.3 s united with where it was. The farther from a sighting, the
-//     larger the mask, by up to half the head's size. Tracks without a sure sighting are held for a shorter time, and so are
-//     second boxes of someone, whose keypoints lie on another one's head.
+//     larger the mask, by up to half the head's size. Tracks without a sure sighting are held for a shorter time, and
+//     so are second boxes of someone, whose keypoints lie on another one's head.
 //  5. Closing gaps. If a head is masked in the frames before and after one but not in it, because different tracks mask
 //     it, the gap is filled: no mask blinks.
 //  6. Pillars. What does not move for a second before and after a frame, has neither a face nor a sure head, and whose

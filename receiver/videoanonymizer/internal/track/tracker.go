@@ -209,8 +209,8 @@ const (
 	guessHold     = 0.4
 )
 
-// holds reports whether a track's first or last sighting covers a frame beyond it. However briefly it holds, it does for
-// a number of analyzed frames, so that those who are missed once do not blink where few frames are analyzed.
+// holds reports whether a track's first or last sighting covers a frame beyond it. However briefly it holds, it does
+// for a number of analyzed frames, so that those who are missed once do not blink where few frames are analyzed.
 func (t *Tracker) holds(tr *track, s sighting, f *frame, analyses int) bool {
 	share := 1.0
 	switch {
