@@ -38,10 +38,25 @@ func LocateFace(face vision.Face, frameWidth, frameHeight int) Head {
 	return head.Grow(f.margin())
 }
 
+const (
+	// A face in a guess, which is where a head may be as far as the person's box tells, shows the head if it scores at
+	// least sureFace and its longer side is at least faceOfGuess of the guess's: the guess is then no larger than a bust.
+	// Otherwise the face may be someone else's, or a hand.
+	sureFace    = 0.8
+	faceOfGuess = 0.2
+	// guessedFace enlarges the head around such a face.
+	guessedFace = 1.2
+	// sureHead is the score from which a head located by keypoints need not grow for a face that it covers.
+	sureHead = 0.4
+)
+
 // JoinFaces matches the faces of a frame to its heads. It enlarges, in place, each head that contains a face to cover
-// that face's head. It returns the heads of the other faces, whose people were not found, and for each of the given
+// that face's head, unless the head is sure and covers the face; a guess that contains a face that is sure is replaced
+// by that face's head. It returns the heads of the other faces, whose people were not found, and for each of the given
 // heads whether it has a face.
-func JoinFaces(heads []Head, faces []vision.Face, frameWidth, frameHeight int) (lone []Head, hasFace []bool) {
+func JoinFaces(heads []Head, faces []vision.Face, frameWidth, frameHeight int, opts GeometryOptions) (
+	lone []Head, hasFace []bool,
+) {
 	hasFace = make([]bool, len(heads))
 	for _, face := range faces {
 		head := LocateFace(face, frameWidth, frameHeight)
@@ -49,23 +64,61 @@ func JoinFaces(heads []Head, faces []vision.Face, frameWidth, frameHeight int) (
 			lone = append(lone, FrameHead(frameWidth, frameHeight))
 			continue
 		}
-		x, y := face.Box.Center()
-		owner, nearest := -1, float32(math.Inf(1))
-		for i, h := range heads {
-			if !h.Sane() || !h.Contains(x, y) {
-				continue
-			}
-			if d := (h.X-head.X)*(h.X-head.X) + (h.Y-head.Y)*(h.Y-head.Y); d < nearest {
-				owner, nearest = i, d
-			}
-		}
+		owner := ownerOf(face, head, heads)
 		if owner < 0 {
 			lone = append(lone, head)
 			continue
 		}
-		heads[owner], hasFace[owner] = Union(heads[owner], head), true
+		hasFace[owner] = true
+		switch {
+		case opts.OnUncertain != WholePerson && shows(face, heads[owner]):
+			head.RX, head.RY = head.RX*guessedFace, head.RY*guessedFace
+			heads[owner] = head
+		case heads[owner].Origin == OriginPose && heads[owner].Score >= sureHead && heads[owner].containsBox(face.Box):
+		default:
+			heads[owner] = Union(heads[owner], head)
+		}
 	}
 	return lone, hasFace
+}
+
+// ownerOf is the index of the head that contains the face and is nearest to the one around it, or -1. A guess is one
+// only if no other contains the face.
+func ownerOf(face vision.Face, around Head, heads []Head) int {
+	x, y := face.Box.Center()
+	owner, nearest, guessed := -1, float32(math.Inf(1)), true
+	for i, h := range heads {
+		guess := h.Origin == OriginBox
+		if !h.Sane() || !h.Contains(x, y) || guess && !guessed {
+			continue
+		}
+		d := (h.X-around.X)*(h.X-around.X) + (h.Y-around.Y)*(h.Y-around.Y)
+		if d < nearest || guessed && !guess {
+			owner, nearest, guessed = i, d, guess
+		}
+	}
+	return owner
+}
+
+// shows reports whether the face shows where the head is that was guessed.
+func shows(face vision.Face, guess Head) bool {
+	b := guess.Bounds()
+	return guess.Origin == OriginBox && face.Score >= sureFace &&
+		max(face.Box.Width(), face.Box.Height()) >= faceOfGuess*max(b.Width(), b.Height())
+}
+
+// PoseEvidence is the score 0..1 of the keypoint from face to hips that best shows a person, be it a neighbor. It is 1
+// without a pose.
+func PoseEvidence(person vision.Person) (score float32) {
+	if person.Pose == nil {
+		return 1
+	}
+	for _, k := range person.Pose[:vision.RightHip+1] {
+		if !(k.Score <= score) {
+			score = k.Score
+		}
+	}
+	return score
 }
 
 // PoseConfirms reports whether the pose confirms that the box shows a person: enough keypoints of the face or the trunk

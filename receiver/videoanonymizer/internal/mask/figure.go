@@ -52,7 +52,7 @@ func newFigure(p vision.Person, frameWidth, frameHeight int, minScore float32) f
 
 // scaleLimit is the largest scale that the box allows; a side that the frame's edge cuts off does not count.
 func (f *figure) scaleLimit() float64 {
-	b, edge := f.box, 0.005*math.Max(f.width, f.height)
+	b, edge := f.box, f.edge()
 	limit := math.Max(b.w, b.h) / 20
 	if b.x0 > edge && b.x1 < f.width-edge {
 		limit = math.Min(limit, maxScaleOfWidth*b.w)
@@ -65,6 +65,9 @@ func (f *figure) scaleLimit() float64 {
 	}
 	return math.Max(limit, f.minScale)
 }
+
+// edge is how near to the frame's edge, in pixels, a box is cut off by it.
+func (f *figure) edge() float64 { return 0.005 * math.Max(f.width, f.height) }
 
 // bodyPairs are distances between keypoints of the trunk in centimeters.
 var bodyPairs = [...]struct {

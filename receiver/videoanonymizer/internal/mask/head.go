@@ -70,6 +70,11 @@ func (h Head) Contains(x, y float32) bool {
 	return h.norm(float64(x), float64(y)) <= 1
 }
 
+// containsBox reports whether the head covers the box.
+func (h Head) containsBox(b vision.Box) bool {
+	return h.Contains(b.X0, b.Y0) && h.Contains(b.X1, b.Y0) && h.Contains(b.X0, b.Y1) && h.Contains(b.X1, b.Y1)
+}
+
 // Grow adds pixels to both half axes.
 func (h Head) Grow(pixels float32) Head {
 	h.RX += pixels

@@ -284,7 +284,8 @@ func (f *figure) fromShoulders() (Head, bool) {
 
 // fromBox covers the part of the box where a head can be. A box at least 2.5 times as high as wide shows someone from
 // head to foot, whose head is in the top quarter near the middle. One less than 1.2 times as high as wide may show a
-// bust, just a head, or someone lying, and is covered whole. In between, the part is interpolated.
+// bust, just a head, or someone lying, and is covered whole. In between, the part is interpolated. At a side that the
+// frame's edge cuts off, it reaches to the edge.
 func (f *figure) fromBox() Head {
 	b := f.box
 	const whole, figureLike = 1.2, 2.5
@@ -299,7 +300,15 @@ func (f *figure) fromBox() Head {
 	rx := (0.55 + t*(share-0.55)) * b.w
 	rx = math.Max(rx, maskRX*f.minScale)
 	top := 0.03 * b.h
-	return ellipse(point{(b.x0 + b.x1) / 2, b.y0 + (down-top)/2}, point{0, -1}, rx, (down+top)/2)
+	left, right := (b.x0+b.x1)/2-rx, (b.x0+b.x1)/2+rx
+	// The middle of someone whom the frame's edge cuts off may be at that edge.
+	if b.x0 <= f.edge() {
+		left = b.x0 - rx
+	}
+	if b.x1 >= f.width-f.edge() {
+		right = b.x1 + rx
+	}
+	return ellipse(point{(left + right) / 2, b.y0 + (down-top)/2}, point{0, -1}, (right-left)/2, (down+top)/2)
 }
 
 // wholeBox is the ellipse inscribed in the box. Set Head.Box to cover the corners too.

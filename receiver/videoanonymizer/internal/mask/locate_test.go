@@ -461,3 +461,29 @@ func BenchmarkLocateHeads(b *testing.B) {
 		LocateHeads(people, testWidth, testHeight, GeometryOptions{})
 	}
 }
+
+// Someone whom the frame's edge cuts off may have the head at the edge rather than in the middle of what shows.
+func TestGuessAtFrameEdge(t *testing.T) {
+	for name, tt := range map[string]struct {
+		x0, x1 float32
+		head   float32 // x of a head that must be covered
+		width  float32 // the guess's, at most
+	}{
+		"left":   {0, 40, 4, 60},
+		"right":  {728, 768, 764, 60},
+		"inside": {300, 340, 320, 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := vision.Person{Detection: vision.Detection{Score: .6, Box: vision.Box{X0: tt.x0, Y0: 100, X1: tt.x1, Y1: 260}}}
+			head := LocateHeads([]vision.Person{p}, 768, 576, GeometryOptions{})[0]
+			for y := float32(106); y < 130; y += 4 {
+				if !head.Contains(tt.head, y) {
+					t.Errorf("%v, %v is not covered by %+v", tt.head, y, head)
+				}
+			}
+			if w := head.Bounds().Width(); w > tt.width {
+				t.Errorf("the mask is %.0f wide, want at most %.0f", w, tt.width)
+			}
+		})
+	}
+}

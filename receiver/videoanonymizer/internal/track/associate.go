@@ -74,6 +74,7 @@ func (t *track) predict(at sighting) prediction {
 	vx, vy := t.velocity(len(t.seen)-1, -1, true)
 	dt := (at.time - last.time).Seconds()
 	dx, dy := float32(vx*dt), float32(vy*dt)
+	last.head, _ = t.settled(len(t.seen) - 1)
 	moved := last
 	moved.head.X, moved.head.Y = last.head.X+dx, last.head.Y+dy
 	moved.box = last.box.Moved(dx, dy)

@@ -9,6 +9,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
 
+// gapSize is how many times as large as the smaller one of two heads their middle may be to close a gap.
+const gapSize = 1.2
+
 // closeGaps adds to the heads of a frame what the frames before and after it both cover but the frame itself does not:
 // a mask that is missing from a single frame would show a face there.
 func closeGaps(before, heads, after []mask.Head) []mask.Head {
@@ -30,7 +33,8 @@ func closeGaps(before, heads, after []mask.Head) []mask.Head {
 				continue
 			}
 			middle := between(a, b, 0.5)
-			if uncovered(a, b, []mask.Head{middle}) { // its shape differs from both
+			// Its shape may differ from both, and between a head and someone else's it is larger than what both cover.
+			if size(middle) > gapSize*size(part) || uncovered(a, b, []mask.Head{middle}) {
 				middle = part
 			}
 			middle.Origin = mask.OriginInterpolated

@@ -13,14 +13,20 @@ import (
 
 // sighting is a head found in an analyzed frame.
 type sighting struct {
-	number int // of the frame
-	time   time.Duration
-	head   mask.Head
-	box    vision.Box
-	body   *mask.Body // nil if the person was not segmented
-	// certain means that a detector was certain of the person or the face; others are candidates, which a pose or a
-	// track may confirm.
+	number   int // of the frame
+	analyses int // number of analyzed frames up to that one
+	time     time.Duration
+	head     mask.Head
+	box      vision.Box
+	body     *mask.Body // nil if the person was not segmented
+	// certain means that a detector was certain of the person or the face, and the pose does not show someone else;
+	// others are candidates, which a pose or a track may confirm, or a second box of someone.
 	certain bool
+	// guess means that no keypoint and no face shows where the head is.
+	guess bool
+	// face means that a face was found, and evidence is the score 0..1 of the keypoint that best shows a person.
+	face     bool
+	evidence float32
 	// doubtful means that this may not be the same person as in the track's previous sighting.
 	doubtful bool
 }
@@ -30,11 +36,16 @@ type sighting struct {
 func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []sighting) {
 	people, heads := dropGuesses(f.People, mask.LocateHeads(f.People, f.Width, f.Height, opts))
 	bodies := mask.LocateBodies(people, heads, f.Width, f.Height)
-	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height)
+	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height, opts)
 	for i, p := range people {
 		certain := !p.Candidate || hasFace[i]
 		isConfirmed := certain || mask.PoseConfirms(p, f.Width, f.Height)
-		s := sighting{number: f.number, time: f.Time, head: heads[i], box: p.Box, body: bodies[i], certain: certain}
+		s := sighting{
+			number: f.number, analyses: f.analyses, time: f.Time, head: heads[i], box: p.Box, body: bodies[i],
+			certain: certain, face: hasFace[i], evidence: mask.PoseEvidence(p),
+		}
+		s.certain = s.certain && !(heads[i].Origin == mask.OriginBox && shadows(p, i, heads))
+		s.guess = s.head.Origin == mask.OriginBox && opts.OnUncertain != mask.WholePerson
 		switch anywhere := s.head.Origin == mask.OriginFrame || !s.head.Sane(); {
 		case anywhere && isConfirmed:
 			f.whole = true
@@ -52,10 +63,37 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 			f.unplaced++
 			continue
 		}
-		confirmed = append(confirmed, sighting{number: f.number, time: f.Time, head: h, box: h.Bounds(), certain: true})
+		confirmed = append(confirmed, sighting{
+			number: f.number, analyses: f.analyses, time: f.Time, head: h, box: h.Bounds(), certain: true, face: true,
+		})
 	}
 	return confirmed, candidates
 }
+
+// shadows reports whether the person at an index, whose head is a guess, has the face of another one: most often it is
+// the same person in a second box.
+func shadows(p vision.Person, index int, heads []mask.Head) bool {
+	if p.Pose == nil {
+		return false
+	}
+	var x, y, sum float32
+	for _, k := range p.Pose[:vision.RightEar+1] {
+		x, y, sum = x+k.Score*k.X, y+k.Score*k.Y, sum+k.Score
+	}
+	if !(sum/(vision.RightEar+1) >= shadowScore) {
+		return false
+	}
+	for i, h := range heads {
+		if i != index && h.Origin == mask.OriginPose && h.Contains(x/sum, y/sum) {
+			return true
+		}
+	}
+	return false
+}
+
+// shadowScore is the mean score from which the keypoints of a face show whose it is: that from which a single one is
+// trusted.
+const shadowScore = 0.2
 
 // dropGuesses drops the candidates that add nothing: those whose keypoints do not show the head, since its position
 // would be a guess that may cover half of the frame (a face found there is a sighting of its own), and those whose head

@@ -13,9 +13,10 @@ import (
 
 const (
 	// A head whose position is estimated grows by these shares of its size and of its speed for each second between it
-	// and the nearest sighting, but by no more than its size.
+	// and the nearest sighting, but at most by maxGrowth of its size.
 	growthOfSize  = 0.7
 	growthOfSpeed = 0.3
+	maxGrowth     = 0.5
 	// A head that is held keeps its velocity for steady seconds; then the velocity decays with the time constant
 	// damping.
 	steady, damping = 0.3, 0.4
@@ -28,7 +29,9 @@ const (
 	maxDisplacement = 4.0
 	// Sightings further apart than this do not smooth each other.
 	smoothOver = 300 * time.Millisecond
-	// maxMemory bounds the number of past sightings that a track keeps.
+	// Sightings are kept for the longer one of the time over which a pillar is judged, and that over which a velocity is
+	// measured between sightings that others settle. maxMemory bounds their number.
+	memory    = max(pillarOver, velocityOver+settleOver)
 	maxMemory = 64
 	// A sighting grows by at most this factor to match its neighbors' size.
 	maxSmoothing = 1.3
@@ -41,6 +44,8 @@ type track struct {
 	confirmed bool
 	// certain means that at least one sighting was more than a candidate; other tracks are held only briefly.
 	certain bool
+	// sure means that at least one head was found well; other tracks are held for a shorter time.
+	sure bool
 	// seen are the sightings, at least one, oldest first.
 	seen []sighting
 }
@@ -58,7 +63,7 @@ func (t *track) forget(number int) {
 	i, _ := t.find(number)
 	keep := max(0, min(i, len(t.seen)-1)-2)
 	now := t.seen[min(i, len(t.seen)-1)].time
-	for first := max(0, keep-maxMemory); keep > first && now-t.seen[keep].time < velocityOver; {
+	for first := max(0, keep-maxMemory); keep > first && now-t.seen[keep].time <= memory; {
 		keep--
 	}
 	if keep > maxMemory/4 { // not with every frame
@@ -67,18 +72,21 @@ func (t *track) forget(number int) {
 }
 
 // smooth is the head of sighting i, moved halfway to the line through its neighbors, as large as they are, and united
-// with the original.
+// with the original. Guesses among the neighbors count only for a head that is not sure either.
 func (t *track) smooth(i int) mask.Head {
 	s := t.seen[i]
-	out := s.head
+	found, sure := t.settled(i)
+	guesses := !s.sure() && !(t.guess(i) && sure)
+	out := found
 	rx, ry := out.RX, out.RY
 	for j := max(0, i-2); j <= min(len(t.seen)-1, i+2); j++ {
-		if o := t.seen[j]; t.linked(i, j) {
+		if o := t.seen[j]; t.linked(i, j) && (guesses || !t.guess(j)) {
 			rx, ry = max(rx, o.head.RX), max(ry, o.head.RY)
 		}
 	}
 	out.RX, out.RY = min(rx, maxSmoothing*out.RX), min(ry, maxSmoothing*out.RY)
-	if i > 0 && i < len(t.seen)-1 && t.linked(i, i-1) && t.linked(i, i+1) {
+	if i > 0 && i < len(t.seen)-1 && t.linked(i, i-1) && t.linked(i, i+1) &&
+		(guesses || !t.guess(i-1) && !t.guess(i+1)) {
 		a, b := t.seen[i-1], t.seen[i+1]
 		if whole := (b.time - a.time).Seconds(); whole > 0 {
 			u := float32((s.time - a.time).Seconds() / whole)
@@ -86,7 +94,7 @@ func (t *track) smooth(i int) mask.Head {
 			out.Y = (out.Y + a.head.Y + (b.head.Y-a.head.Y)*u) / 2
 		}
 	}
-	return mask.Union(out, s.head)
+	return mask.Union(out, found)
 }
 
 // linked reports whether two sightings are close in time, with no doubtful link between them.
@@ -118,15 +126,28 @@ func (t *track) velocity(i, direction int, attempt bool) (vx, vy float64) {
 	if dt == 0 {
 		return 0, 0
 	}
-	a, b := t.seen[i].head, t.seen[far].head
-	vx, vy = float64(b.X-a.X)/dt, float64(b.Y-a.Y)/dt
+	dx, dy := t.way(i, far)
+	vx, vy = dx/dt, dy/dt
 	speed := math.Hypot(vx, vy)
-	noise := speedNoise * size(a) / math.Abs(dt)
+	head, _ := t.settled(i)
+	noise := speedNoise * size(head) / math.Abs(dt)
 	if speed <= noise {
 		return 0, 0
 	}
 	share := (speed - noise) / speed
 	return vx * share, vy * share
+}
+
+// way is how far, in pixels, the person moved from sighting i to j: the head or, if one of the two is a guess, the
+// middle of the box's top.
+func (t *track) way(i, j int) (dx, dy float64) {
+	a, sureA := t.settled(i)
+	b, sureB := t.settled(j)
+	if sureA && sureB {
+		return float64(b.X - a.X), float64(b.Y - a.Y)
+	}
+	p, q := t.seen[i].box, t.seen[j].box
+	return float64(q.X0+q.X1-p.X0-p.X1) / 2, float64(q.Y0 - p.Y0)
 }
 
 // size is the head size that other lengths are relative to: the mean half axis in pixels.
@@ -145,7 +166,8 @@ func (t *track) between(i int, at time.Duration) []mask.Head {
 	away := whole * min(u, 1-u)
 	speed := 0.0
 	if whole > 0 {
-		speed = math.Hypot(float64(b.head.X-a.head.X), float64(b.head.Y-a.head.Y)) / whole
+		dx, dy := t.way(i-1, i)
+		speed = math.Hypot(dx, dy) / whole
 	}
 	heads := []mask.Head{grown(h, size(h), away, speed)}
 	if b.doubtful {
@@ -167,7 +189,11 @@ func (t *track) hold(i, direction int, at time.Duration) mask.Head {
 	moved := h
 	moved.X += dx
 	moved.Y += dy
-	return grown(mask.Union(h, moved), size(h), (at - t.seen[i].time).Abs().Seconds(), speed)
+	away := (at - t.seen[i].time).Abs().Seconds()
+	if away <= steady {
+		moved = mask.Union(h, moved)
+	}
+	return grown(moved, size(h), away, speed)
 }
 
 // displacement is how far, in pixels, the person of sighting i may have moved by another time, and the speed in pixels
@@ -222,7 +248,7 @@ func (t *track) bodies(i int, sighted bool, at time.Duration) (bodies []mask.Bod
 
 // grown enlarges a head by how far one of that size and speed may have strayed in the seconds since it was sighted.
 func grown(h mask.Head, size, seconds, speed float64) mask.Head {
-	return h.Grow(float32(min(size, seconds*(growthOfSize*size+growthOfSpeed*speed))))
+	return h.Grow(float32(min(maxGrowth*size, seconds*(growthOfSize*size+growthOfSpeed*speed))))
 }
 
 // between is the head at the share u, 0..1, of the way from a to b.

@@ -80,14 +80,16 @@ type Tracker struct {
 	before *frame
 	// latest are the last two frames that have left the window: the first was returned, the second waits for its
 	// successor.
-	latest [2]*Result
-	pushed int // number of frames so far
+	latest   [2]*Result
+	pushed   int // number of frames so far
+	analyses int // number of those that were analyzed
 }
 
 // frame is an observation in the window.
 type frame struct {
 	Observation
 	number    int // counted by the tracker: the index may skip frames
+	analyses  int // number of analyzed frames up to this one
 	scene     int
 	last      bool // of its scene
 	attempted bool // it was analyzed, or its analysis failed
@@ -133,6 +135,10 @@ func (t *Tracker) Flush() []Result {
 func (t *Tracker) admit(o Observation) {
 	f := &frame{Observation: o, number: t.pushed, attempted: o.Analyzed || o.Failed, whole: o.Failed}
 	t.pushed++
+	if f.Analyzed {
+		t.analyses++
+	}
+	f.analyses = t.analyses
 	if n := len(t.window); n > 0 {
 		f.Time = max(f.Time, t.window[n-1].Time)
 		t.window[n-1].last = o.Cut
@@ -157,7 +163,7 @@ func (t *Tracker) admit(o Observation) {
 func (t *Tracker) link(f *frame, confirmed, candidates []sighting) {
 	var alive []*track
 	for _, tr := range t.tracks {
-		if tr.scene == f.scene && t.reaches(tr.last(), f) {
+		if tr.scene == f.scene && t.holds(tr, tr.last(), f, 2) {
 			alive = append(alive, tr)
 		}
 	}
@@ -183,6 +189,7 @@ func (t *Tracker) extend(f *frame, tracks []*track, found []sighting, confirmed 
 			t.tracks = append(t.tracks, tr)
 		}
 		tr.confirmed, tr.certain = tr.confirmed || confirmed, tr.certain || s.certain
+		tr.sure = tr.sure || s.sure()
 		extended[tr] = true
 	}
 	return extended
@@ -195,14 +202,26 @@ func (t *Tracker) reaches(s sighting, f *frame) bool {
 	return max(distance, -distance) <= t.opts.LookAhead && max(frames, -frames) <= 4*t.opts.MaxFrames
 }
 
-// candidateHold is the share of the look-ahead for which someone is held who never was more than a candidate: what is
-// not a person at all flickers, and would otherwise be masked all the time.
-const candidateHold = 0.2
+// Shares of the look-ahead for which someone is held who never was more than a candidate or a second box, or whose head
+// was never more than a guess: what is not a person at all flickers, and would otherwise be masked all the time.
+const (
+	candidateHold = 0.2
+	guessHold     = 0.4
+)
 
-// holds reports whether a track's first or last sighting covers a frame beyond it.
-func (t *Tracker) holds(tr *track, s sighting, f *frame) bool {
-	brief := time.Duration(candidateHold * float64(t.opts.LookAhead))
-	return t.reaches(s, f) && (tr.certain || (f.Time-s.time).Abs() <= brief)
+// holds reports whether a track's first or last sighting covers a frame beyond it. However briefly it holds, it does
+// for a number of analyzed frames, so that those who are missed once do not blink where few frames are analyzed.
+func (t *Tracker) holds(tr *track, s sighting, f *frame, analyses int) bool {
+	share := 1.0
+	switch {
+	case !tr.certain:
+		share = candidateHold
+	case !tr.sure:
+		share = guessHold
+	}
+	brief := (f.Time - s.time).Abs() <= time.Duration(share*float64(t.opts.LookAhead))
+	missed := f.analyses - s.analyses
+	return t.reaches(s, f) && (brief || max(missed, -missed) <= analyses)
 }
 
 // overdue reports whether the result of the oldest frame in the window is due.
@@ -223,7 +242,8 @@ func (t *Tracker) advance(out []Result) []Result {
 	f := t.window[0]
 	if t.opts.ResumedAt != 0 && f.Index == t.opts.ResumedAt {
 		for _, tr := range t.tracks {
-			tr.certain = tr.certain || tr.seen[0].number < f.number
+			seen := tr.seen[0].number < f.number
+			tr.certain, tr.sure = tr.certain || seen, tr.sure || seen
 		}
 	}
 	before, after := t.nearestAnalyzed(f)
@@ -280,7 +300,7 @@ func wholeFrame(before, after *frame) bool {
 
 // cover is what a track masks in a frame, and whether its person is visible there rather than held.
 func (t *Tracker) cover(tr *track, f, before, after *frame) (heads []mask.Head, bodies []mask.Body, visible bool) {
-	if !f.within(tr.scene) {
+	if !f.within(tr.scene) || t.opts.Geometry.OnUncertain != mask.WholePerson && tr.pillar(f.Time, f.Height) {
 		return nil, nil, false
 	}
 	i, sighted := tr.find(f.number)
@@ -288,13 +308,13 @@ func (t *Tracker) cover(tr *track, f, before, after *frame) (heads []mask.Head, 
 	case sighted:
 		heads, visible = []mask.Head{tr.smooth(i)}, true
 	case i == 0:
-		if !t.holds(tr, tr.seen[0], f) {
+		if !t.holds(tr, tr.seen[0], f, 1) {
 			return nil, nil, false
 		}
 		heads = []mask.Head{tr.holdBackward(f.Time)}
 		visible = before == nil && after != nil && after.number == tr.seen[0].number
 	case i == len(tr.seen):
-		if !t.holds(tr, tr.last(), f) {
+		if !t.holds(tr, tr.last(), f, 1) {
 			return nil, nil, false
 		}
 		heads = []mask.Head{tr.holdForward(f.Time)}
