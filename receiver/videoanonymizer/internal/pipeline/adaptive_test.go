@@ -214,9 +214,8 @@ func TestLooksAreRepeatable(t *testing.T) {
 	for name, change := range map[string]func(*Options, *stage){
 		"more workers": func(o *Options, _ *stage) { o.Workers = 8 },
 		"resumed": func(o *Options, s *stage) {
-			s.begin = first - 150
+			s.begin = first - 210
 			o.Resume = &Resume{First: first, Before: func(*record.Frame) error { return nil }}
-			o.Track.ResumedAt = first
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -53,7 +53,9 @@ func (r *run) look(it *item, l level) (err error) {
 	case fullLook:
 		people, faces, err = r.find(it, it.frame, r.opts.Full)
 	case turnedLook:
-		people, faces, err = r.findTurned(it)
+		if people, faces, err = r.findTurned(it); err == nil {
+			r.settle(it, people)
+		}
 	}
 	if err != nil {
 		return err

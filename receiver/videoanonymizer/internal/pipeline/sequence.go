@@ -78,9 +78,6 @@ func (r *run) flush(w *trackWindow) error {
 func (r *run) trackOptions(frame *media.Frame) track.Options {
 	opts := r.opts.Track
 	opts.MaxFrames = max(2*r.opts.DetectEvery+1, int(r.opts.FrameMemory/2/frameBytes(frame)))
-	if r.opts.Resume != nil {
-		opts.ResumedAt = r.opts.Resume.First
-	}
 	return opts
 }
 

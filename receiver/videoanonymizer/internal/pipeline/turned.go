@@ -4,7 +4,10 @@
 package pipeline
 
 import (
+	"slices"
+
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -43,6 +46,29 @@ func (r *run) findTurned(it *item) (people []vision.Person, faces []vision.Face,
 		}
 	}
 	return people, faces, nil
+}
+
+// settledOverlap is the intersection over union of boxes above which someone found in a turned frame is the same as
+// someone found in the upright one.
+const settledOverlap = 0.4
+
+// settle drops the people whose heads are guesses and whom a turned frame shows well: what is guessed of someone who
+// lies may cover all of them.
+func (r *run) settle(it *item, turned []vision.Person) {
+	heads := mask.LocateHeads(it.people, it.frame.Width, it.frame.Height, r.opts.Track.Geometry)
+	var left []vision.Person
+	for i, p := range it.people {
+		settled := heads[i].Origin == mask.OriginBox && slices.ContainsFunc(turned, func(t vision.Person) bool {
+			return vision.IoU(t.Box, p.Box) >= settledOverlap
+		})
+		if !settled {
+			left = append(left, p)
+		}
+	}
+	if len(left) < len(it.people) {
+		it.people = left
+		it.heads = track.Heads(observation(it), r.opts.Track.Geometry)
+	}
 }
 
 // located are the heads of the frame that are more than guesses.

@@ -22,7 +22,7 @@ func TestApart(t *testing.T) {
 		"one came":              {a: []mask.Head{at(10, 10, 5)}, b: []mask.Head{at(10, 10, 5), at(50, 10, 5)}, want: []mask.Head{at(50, 10, 5)}},
 		"one left":              {a: []mask.Head{at(10, 10, 5), at(50, 10, 5)}, b: []mask.Head{at(10, 10, 5)}, want: []mask.Head{at(50, 10, 5)}},
 		"one came, one left":    {a: []mask.Head{at(10, 10, 5)}, b: []mask.Head{at(90, 10, 5)}, want: []mask.Head{at(10, 10, 5), at(90, 10, 5)}},
-		"moved by a head":       {a: []mask.Head{at(10, 10, 5)}, b: []mask.Head{at(20, 10, 5)}, want: []mask.Head{at(10, 10, 5), at(20, 10, 5)}},
+		"moved by a head":       {a: []mask.Head{at(10, 10, 5)}, b: []mask.Head{at(22, 10, 5)}, want: []mask.Head{at(10, 10, 5), at(22, 10, 5)}},
 		"grew":                  {a: []mask.Head{at(10, 10, 5)}, b: []mask.Head{at(10, 10, 9)}, want: []mask.Head{at(10, 10, 5), at(10, 10, 9)}},
 		"two at the same place": {a: []mask.Head{at(10, 10, 5), at(50, 10, 5)}, b: []mask.Head{at(10, 10, 5), at(11, 10, 5)}, want: []mask.Head{at(50, 10, 5), at(11, 10, 5)}},
 	}

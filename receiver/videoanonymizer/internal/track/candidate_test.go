@@ -42,42 +42,39 @@ func TestCandidates(t *testing.T) {
 	always, never := func(int) bool { return true }, func(int) bool { return false }
 	briefly := func(i int) bool { return i >= 24 && i <= 36 } // held for a fifth of a second
 	for name, tt := range map[string]struct {
-		observe   func(o *Observation, rng *rand.Rand)
-		masked    func(i int) bool
-		resumedAt int
+		observe func(o *Observation, rng *rand.Rand)
+		masked  func(i int) bool
 	}{
-		"candidate only": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{weak(rng)} }, never, 0},
+		"candidate only": {func(o *Observation, rng *rand.Rand) { o.People = []vision.Person{weak(rng)} }, never},
 		"candidate after detection": {func(o *Observation, rng *rand.Rand) {
 			if o.People = []vision.Person{weak(rng)}; o.Index == 0 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
-		}, always, 0},
+		}, always},
 		"candidate with face": {func(o *Observation, rng *rand.Rand) {
 			o.People, o.Faces = []vision.Person{weak(rng)}, []vision.Face{face}
-		}, always, 0},
-		"confirmed once":                       {confirmedOnce, briefly, 0},
-		"confirmed once before the resumption": {confirmedOnce, func(i int) bool { return i >= 24 }, 33},
-		"confirmed once after the resumption":  {confirmedOnce, briefly, 9},
+		}, always},
+		"confirmed once": {confirmedOnce, briefly},
 		"detected once": {func(o *Observation, rng *rand.Rand) {
 			if o.Index == 30 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
-		}, func(i int) bool { return i <= 60 }, 0}, // held for a second
+		}, func(i int) bool { return i <= 60 }}, // held for a second
 		"confirmed all the time": {func(o *Observation, rng *rand.Rand) {
 			o.People = []vision.Person{confirmed(rng)}
-		}, always, 0},
+		}, always},
 		"candidate without pose after detection": {func(o *Observation, rng *rand.Rand) {
 			if o.People = []vision.Person{poseless(rng)}; o.Index == 0 {
 				o.People = []vision.Person{person(x, y, size, rng)}
 			}
-		}, func(i int) bool { return i <= fps }, 0}, // held for a second
+		}, func(i int) bool { return i <= fps }}, // held for a second
 		"candidate without pose with face": {func(o *Observation, rng *rand.Rand) {
 			o.People, o.Faces = []vision.Person{poseless(rng)}, []vision.Face{face}
-		}, always, 0},
-		"face only": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, always, 0},
+		}, always},
+		"face only": {func(o *Observation, _ *rand.Rand) { o.Faces = []vision.Face{face} }, always},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tracker, rng := New(Options{ResumedAt: tt.resumedAt}), rand.New(rand.NewPCG(1, 1))
+			tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))
 			var results []Result
 			for i := range frames {
 				o := Observation{

@@ -42,10 +42,10 @@ type track struct {
 	scene int
 	// confirmed means that at least one sighting was confirmed; other tracks mask nothing.
 	confirmed bool
-	// certain means that at least one sighting was more than a candidate; other tracks are held only briefly.
-	certain bool
-	// sure means that at least one head was found well; other tracks are held for a shorter time.
-	sure bool
+	// certain is when a sighting was last more than a candidate; other tracks are held only briefly.
+	certain moment
+	// sure is when a head was last found well; other tracks are held for a shorter time.
+	sure moment
 	// seen are the sightings, at least one, oldest first.
 	seen []sighting
 }

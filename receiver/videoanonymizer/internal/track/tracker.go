@@ -27,10 +27,6 @@ type Options struct {
 	MaxFrames int
 	// Geometry tunes how heads are located.
 	Geometry mask.GeometryOptions
-	// ResumedAt is the index of the frame at which the output of a resumed video continues; 0 if it was not resumed.
-	// From there on, everyone sighted before is held as long as someone found with certainty: they may have been, in
-	// frames that this tracker was not given.
-	ResumedAt int
 }
 
 // Observation is what is known of one frame.
@@ -188,8 +184,13 @@ func (t *Tracker) extend(f *frame, tracks []*track, found []sighting, confirmed 
 			tr.seen = []sighting{s}
 			t.tracks = append(t.tracks, tr)
 		}
-		tr.confirmed, tr.certain = tr.confirmed || confirmed, tr.certain || s.certain
-		tr.sure = tr.sure || s.sure()
+		tr.confirmed = tr.confirmed || confirmed
+		if s.certain {
+			tr.certain = s.moment()
+		}
+		if s.sure() {
+			tr.sure = s.moment()
+		}
 		extended[tr] = true
 	}
 	return extended
@@ -209,14 +210,29 @@ const (
 	guessHold     = 0.4
 )
 
+// remembered is for how long it counts that someone was found with certainty, or their head. It ends within the time by
+// which a resumed video is analyzed before it continues, so that it is masked as if it had not been cut off.
+const remembered = 3 * time.Second
+
+// moment is when something was seen, the zero value if it never was.
+type moment struct {
+	seen bool
+	time time.Duration
+}
+
+func (s sighting) moment() moment { return moment{seen: true, time: s.time} }
+
+// counts reports whether what was seen counts at a time.
+func (m moment) counts(at time.Duration) bool { return m.seen && (at-m.time).Abs() <= remembered }
+
 // holds reports whether a track's first or last sighting covers a frame beyond it. However briefly it holds, it does
 // for a number of analyzed frames, so that those who are missed once do not blink where few frames are analyzed.
 func (t *Tracker) holds(tr *track, s sighting, f *frame, analyses int) bool {
 	share := 1.0
 	switch {
-	case !tr.certain:
+	case !tr.certain.counts(s.time):
 		share = candidateHold
-	case !tr.sure:
+	case !tr.sure.counts(s.time):
 		share = guessHold
 	}
 	brief := (f.Time - s.time).Abs() <= time.Duration(share*float64(t.opts.LookAhead))
@@ -240,12 +256,6 @@ func (t *Tracker) overdue() bool {
 // advance computes the result of the oldest frame in the window, and appends those that are ready.
 func (t *Tracker) advance(out []Result) []Result {
 	f := t.window[0]
-	if t.opts.ResumedAt != 0 && f.Index == t.opts.ResumedAt {
-		for _, tr := range t.tracks {
-			seen := tr.seen[0].number < f.number
-			tr.certain, tr.sure = tr.certain || seen, tr.sure || seen
-		}
-	}
 	before, after := t.nearestAnalyzed(f)
 	r := &Result{Index: f.Index, WholeFrame: wholeFrame(before, after), People: f.unplaced}
 	for _, tr := range t.tracks {
