@@ -63,9 +63,9 @@ func (r *run) look(it *item, l level) (err error) {
 	unknown, err := r.add(it, people, faces)
 	switch l {
 	case fullLook:
-		it.hidden = append(it.hidden, unknown...)
+		it.hidden = append(it.hidden, it.hide(unknown)...)
 	case turnedLook:
-		it.turned = unknown
+		it.turned = it.hide(unknown)
 	}
 	return err
 }
@@ -85,9 +85,19 @@ func (r *run) lookAtRegions(it *item) error {
 		if err != nil {
 			return err
 		}
-		it.hidden = append(it.hidden, unknown...)
+		it.hidden = append(it.hidden, it.hide(unknown)...)
 	}
 	return nil
+}
+
+// hide marks the people with heads that a quick look does not show, and returns these.
+func (a *analysis) hide(heads []mask.Head) []mask.Head {
+	for i := range a.people {
+		a.people[i].Hidden = a.people[i].Hidden || slices.ContainsFunc(heads, func(h mask.Head) bool {
+			return a.people[i].Box.Contains(h.X, h.Y)
+		})
+	}
+	return heads
 }
 
 // regionSide is the least width and height of a part of the frame that is searched, in pixels: a detector shows it about

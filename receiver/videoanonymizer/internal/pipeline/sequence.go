@@ -84,7 +84,7 @@ func (r *run) trackOptions(frame *media.Frame) track.Options {
 func observation(it *item) track.Observation {
 	return track.Observation{
 		Index: it.frame.Index, Time: it.frame.Time, Analyzed: it.seen > unseen && it.err == nil, Failed: it.err != nil,
-		Cut:    it.cut,
+		Hard: it.seen >= fullLook, Cut: it.cut,
 		People: it.people, Faces: it.faces, Width: it.frame.Width, Height: it.frame.Height,
 	}
 }

@@ -13,12 +13,14 @@ import (
 
 // sighting is a head found in an analyzed frame.
 type sighting struct {
-	number   int // of the frame
-	analyses int // number of analyzed frames up to that one
-	time     time.Duration
-	head     mask.Head
-	box      vision.Box
-	body     *mask.Body // nil if the person was not segmented
+	number   int      // of the frame
+	analyses analyses // up to that one
+	// hidden means that only a hard look shows the person.
+	hidden bool
+	time   time.Duration
+	head   mask.Head
+	box    vision.Box
+	body   *mask.Body // nil if the person was not segmented
 	// certain means that a detector was certain of the person or the face, and the pose does not show someone else;
 	// others are candidates, which a pose or a track may confirm, or a second box of someone.
 	certain bool
@@ -42,6 +44,7 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 		isConfirmed := certain || mask.PoseConfirms(p, f.Width, f.Height)
 		s := sighting{
 			number: f.number, analyses: f.analyses, time: f.Time, head: heads[i], box: p.Box, body: bodies[i],
+			hidden:  p.Hidden,
 			certain: certain, face: hasFace[i], evidence: mask.PoseEvidence(p),
 		}
 		s.certain = s.certain && !(heads[i].Origin == mask.OriginBox && shadows(p, i, heads))

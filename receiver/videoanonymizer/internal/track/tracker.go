@@ -37,6 +37,8 @@ type Observation struct {
 	Time time.Duration
 	// Analyzed means that the frame was searched for people; in others, heads are carried from the frames around.
 	Analyzed bool
+	// Hard means that the whole frame was searched for people whom the usual analysis does not show.
+	Hard bool
 	// Failed means that the frame should have been analyzed, but the analysis failed.
 	Failed bool
 	// Cut means that a new scene begins with this frame.
@@ -78,14 +80,14 @@ type Tracker struct {
 	// successor.
 	latest   [2]*Result
 	pushed   int // number of frames so far
-	analyses int // number of those that were analyzed
+	analyses analyses
 }
 
 // frame is an observation in the window.
 type frame struct {
 	Observation
-	number    int // counted by the tracker: the index may skip frames
-	analyses  int // number of analyzed frames up to this one
+	number    int      // counted by the tracker: the index may skip frames
+	analyses  analyses // up to this one
 	scene     int
 	last      bool // of its scene
 	attempted bool // it was analyzed, or its analysis failed
@@ -131,9 +133,7 @@ func (t *Tracker) Flush() []Result {
 func (t *Tracker) admit(o Observation) {
 	f := &frame{Observation: o, number: t.pushed, attempted: o.Analyzed || o.Failed, whole: o.Failed}
 	t.pushed++
-	if f.Analyzed {
-		t.analyses++
-	}
+	t.analyses.count(o)
 	f.analyses = t.analyses
 	if n := len(t.window); n > 0 {
 		f.Time = max(f.Time, t.window[n-1].Time)
@@ -225,6 +225,26 @@ func (s sighting) moment() moment { return moment{seen: true, time: s.time} }
 // counts reports whether what was seen counts at a time.
 func (m moment) counts(at time.Duration) bool { return m.seen && (at-m.time).Abs() <= remembered }
 
+// analyses counts the frames that were analyzed, and those of them that were searched hard.
+type analyses struct{ all, hard int }
+
+func (a *analyses) count(o Observation) {
+	if o.Analyzed {
+		a.all++
+	}
+	if o.Analyzed && o.Hard {
+		a.hard++
+	}
+}
+
+// missed is the number of frames between a sighting and a frame, that one included, that would have shown the person.
+func (s sighting) missed(f *frame) int {
+	if s.hidden {
+		return f.analyses.hard - s.analyses.hard
+	}
+	return f.analyses.all - s.analyses.all
+}
+
 // holds reports whether a track's first or last sighting covers a frame beyond it. However briefly it holds, it does
 // for a number of analyzed frames, so that those who are missed once do not blink where few frames are analyzed.
 func (t *Tracker) holds(tr *track, s sighting, f *frame, analyses int) bool {
@@ -236,7 +256,7 @@ func (t *Tracker) holds(tr *track, s sighting, f *frame, analyses int) bool {
 		share = guessHold
 	}
 	brief := (f.Time - s.time).Abs() <= time.Duration(share*float64(t.opts.LookAhead))
-	missed := f.analyses - s.analyses
+	missed := s.missed(f)
 	return t.reaches(s, f) && (brief || max(missed, -missed) <= analyses)
 }
 

@@ -64,6 +64,8 @@ type Person struct {
 	Pose *Pose
 	// Silhouette is nil if the person was not segmented.
 	Silhouette *Silhouette
+	// Hidden means that only a hard look shows the person.
+	Hidden bool
 }
 
 // Interval is a span of wall-clock time.
