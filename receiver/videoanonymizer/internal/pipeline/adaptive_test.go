@@ -136,14 +136,17 @@ func TestLooksFollowContent(t *testing.T) {
 		full   [2]int
 		region [2]int
 	}{
-		"nobody":       {stage: stage{people: func(int) []image.Rectangle { return nil }}, quick: [2]int{12, 13}, full: [2]int{4, 4}},
-		"someone near": {stage: stage{people: func(int) []image.Rectangle { return person(100, 40, 100) }}, quick: [2]int{12, 13}, full: [2]int{4, 4}},
+		"nobody": {stage: stage{people: func(int) []image.Rectangle { return nil }},
+			quick: [2]int{12, 13}, full: [2]int{4, 4}},
+		"someone near": {stage: stage{people: func(int) []image.Rectangle { return person(100, 40, 100) }},
+			quick: [2]int{12, 13}, full: [2]int{4, 4}},
 		"someone far who stays": {stage: stage{people: func(int) []image.Rectangle { return person(100, 40, 30) }},
 			quick: [2]int{12, 13}, full: [2]int{4, 4}},
 		"someone far who walks": {stage: stage{people: func(i int) []image.Rectangle { return person(20+2*i, 40, 30) }},
 			region: [2]int{15, frames}, full: [2]int{4, 4}},
-		"someone who runs": {stage: stage{people: func(i int) []image.Rectangle { return person((12*i)%400-60, 40, 100) }},
-			quick: [2]int{20, frames}, full: [2]int{4, 4}, region: [2]int{0, frames}},
+		"someone who runs": {stage: stage{people: func(i int) []image.Rectangle {
+			return person((12*i)%400-60, 40, 100)
+		}}, quick: [2]int{20, frames}, full: [2]int{4, 4}, region: [2]int{0, frames}},
 		"someone far in one frame": {stage: stage{people: func(i int) []image.Rectangle {
 			if i == 40 {
 				return person(200, 60, 30)
@@ -156,7 +159,7 @@ func TestLooksFollowContent(t *testing.T) {
 			}
 			return nil
 		}}, quick: [2]int{10, 20}, full: [2]int{4, 4}, region: [2]int{1, 8}},
-		"a camera that pans": {stage: stage{people: func(i int) []image.Rectangle { return person(100, 40, 100) },
+		"a camera that pans": {stage: stage{people: func(int) []image.Rectangle { return person(100, 40, 100) },
 			pan: func(i int) int { return 20 * i }}, quick: [2]int{0, frames}, full: [2]int{12, 40}, region: [2]int{0, 20}},
 	}
 	for name, tt := range tests {

@@ -121,8 +121,8 @@ func (p *partition) survey(it, previous *item) record.Cause {
 	return ""
 }
 
-// surveyLevel is how hard a survey searches: surveys in their turn turn the frame now and then, those for a moving camera
-// do not.
+// surveyLevel is how hard a survey searches: surveys in their turn turn the frame now and then, those for a moving
+// camera do not.
 func (p *partition) surveyLevel(it *item, cause record.Cause) level {
 	every := p.opts.SurveyInterval * turnedEvery
 	if cause == record.CauseView || cause == record.CauseSurvey && every > 0 &&

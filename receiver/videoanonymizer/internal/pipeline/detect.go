@@ -100,8 +100,8 @@ func (a *analysis) hide(heads []mask.Head) []mask.Head {
 	return heads
 }
 
-// regionSide is the least width and height of a part of the frame that is searched, in pixels: a detector shows it about
-// as large as it is.
+// regionSide is the least width and height of a part of the frame that is searched, in pixels: a detector shows it
+// about as large as it is.
 const regionSide = 320
 
 // add adds people and faces to those known, and returns the heads that were not.

@@ -153,8 +153,8 @@ func (r *run) search(items []*item) error {
 }
 
 // undecided schedules the looks that what was found so far demands, and returns their frames:
-//   - Next to a frame in which someone moves whom a quick look does not show, where they are, and from there on as long as
-//     they are found. Whoever stays in place needs a look at each block's end alone.
+//   - Next to a frame in which someone moves whom a quick look does not show, where they are, and from there on as long
+//     as they are found. Whoever stays in place needs a look at each block's end alone.
 //   - Where something appeared that nobody known explains.
 //   - In the middle between two frames whose heads are not at the same places.
 func (r *run) undecided(b *block) (due []*item) {

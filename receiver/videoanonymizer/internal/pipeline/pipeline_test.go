@@ -133,7 +133,8 @@ func (d *detector) Detect(ctx context.Context, f *media.Frame) ([]vision.Detecti
 
 func options(t testing.TB, d vision.Detector) Options {
 	painter := mask.NewPainter(mask.Options{Shape: mask.Ellipse, Fill: mask.Solid, Scale: 1})
-	return Options{Quick: Look{Detector: d}, DetectEvery: 3, Workers: 2, FrameMemory: 20 * width * height * 3 / 2, Painter: painter}
+	return Options{Quick: Look{Detector: d}, DetectEvery: 3, Workers: 2, FrameMemory: 20 * width * height * 3 / 2,
+		Painter: painter}
 }
 
 func TestRunMasksEveryFrame(t *testing.T) {

@@ -22,9 +22,10 @@ const (
 	StageEncode        = "encode"
 )
 
-// Look is how hard a frame was searched. Each look includes those before it.
+// Look is how hard a frame was searched.
 type Look string
 
+// The looks, each of which includes those before it.
 const (
 	LookQuick  Look = "quick"  // the whole frame at a small size
 	LookRegion Look = "region" // also parts of the frame, as large as they are
@@ -35,6 +36,7 @@ const (
 // Cause is why a frame was searched.
 type Cause string
 
+// The causes of looks.
 const (
 	CauseStart    Cause = "start"    // the video's first frame
 	CauseEnd      Cause = "end"      // its last frame

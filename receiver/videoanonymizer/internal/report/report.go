@@ -166,7 +166,8 @@ func NewRecorder(temp string) (*Recorder, error) {
 }
 
 func newRecorder(file *os.File) *Recorder {
-	r := &Recorder{file: file, hash: sha256.New(), summary: summary{ByOrigin: map[mask.Origin]int{}, Looks: map[record.Look]int{}}}
+	r := &Recorder{file: file, hash: sha256.New(),
+		summary: summary{ByOrigin: map[mask.Origin]int{}, Looks: map[record.Look]int{}}}
 	r.buffered = bufio.NewWriterSize(io.MultiWriter(file, r.hash), 64<<10)
 	return r
 }

@@ -164,15 +164,18 @@ func TestReportConformsToSchema(t *testing.T) {
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Contains(t, string(text), `
-    {"frame":0,"time_s":0.000,"judged":true,"look":"quick","look_cause":"schedule","people":[{"box":[-3,1,81,200],"score":0.512,"candidate":true}],`+
+    {"frame":0,"time_s":0.000,"judged":true,"look":"quick","look_cause":"schedule",`+
+`"people":[{"box":[-3,1,81,200],"score":0.512,"candidate":true}],`+
 		`"faces":[{"box":[1,2,3,4],"score":1.000}],"masks":[{"box":[40,90,60,110],"score":0.000,"origin":"pose"},`+
 		`{"box":[80,90,100,110],"score":0.300,"origin":"face"}]},
-    {"frame":1,"time_s":0.040,"judged":false,"look":"quick","look_cause":"schedule","masked_whole":true,"error":"out_of_memory","masks":[`)
+    {"frame":1,"time_s":0.040,"judged":false,"look":"quick","look_cause":"schedule","masked_whole":true,"error":"out_of_memory",`+
+`"masks":[`)
 	var said struct {
 		Summary summary `json:"summary"`
 	}
 	require.NoError(t, json.Unmarshal(text, &said))
-	assert.Equal(t, summary{Frames: 3, Duration: 0.12, Analyzed: 2, Looks: map[record.Look]int{record.LookQuick: 2}, MaskedWhole: 1, PeopleMax: 2, Masks: 3,
+	assert.Equal(t, summary{Frames: 3, Duration: 0.12, Analyzed: 2, Looks: map[record.Look]int{record.LookQuick: 2},
+		MaskedWhole: 1, PeopleMax: 2, Masks: 3,
 		ByOrigin: map[mask.Origin]int{mask.OriginPose: 1, mask.OriginFace: 1, mask.OriginFrame: 1}}, said.Summary)
 	require.Error(t, r.Write(path, About{}), "a file that stands there is not replaced")
 }

@@ -13,18 +13,16 @@ import (
 
 func TestApart(t *testing.T) {
 	at := func(x, y, r float32) mask.Head { return mask.Head{X: x, Y: y, RX: r, RY: r} }
-	tests := map[string]struct {
-		a, b []mask.Head
-		want []mask.Head
-	}{
+	one, two := []mask.Head{at(10, 10, 5)}, []mask.Head{at(10, 10, 5), at(50, 10, 5)}
+	tests := map[string]struct{ a, b, want []mask.Head }{
 		"nobody":                {},
-		"in place":              {a: []mask.Head{at(10, 10, 5), at(50, 10, 5)}, b: []mask.Head{at(50, 11, 5), at(11, 10, 5)}},
-		"one came":              {a: []mask.Head{at(10, 10, 5)}, b: []mask.Head{at(10, 10, 5), at(50, 10, 5)}, want: []mask.Head{at(50, 10, 5)}},
-		"one left":              {a: []mask.Head{at(10, 10, 5), at(50, 10, 5)}, b: []mask.Head{at(10, 10, 5)}, want: []mask.Head{at(50, 10, 5)}},
-		"one came, one left":    {a: []mask.Head{at(10, 10, 5)}, b: []mask.Head{at(90, 10, 5)}, want: []mask.Head{at(10, 10, 5), at(90, 10, 5)}},
-		"moved by a head":       {a: []mask.Head{at(10, 10, 5)}, b: []mask.Head{at(22, 10, 5)}, want: []mask.Head{at(10, 10, 5), at(22, 10, 5)}},
-		"grew":                  {a: []mask.Head{at(10, 10, 5)}, b: []mask.Head{at(10, 10, 9)}, want: []mask.Head{at(10, 10, 5), at(10, 10, 9)}},
-		"two at the same place": {a: []mask.Head{at(10, 10, 5), at(50, 10, 5)}, b: []mask.Head{at(10, 10, 5), at(11, 10, 5)}, want: []mask.Head{at(50, 10, 5), at(11, 10, 5)}},
+		"in place":              {a: two, b: []mask.Head{at(50, 11, 5), at(11, 10, 5)}},
+		"one came":              {a: one, b: two, want: two[1:]},
+		"one left":              {a: two, b: one, want: two[1:]},
+		"one came, one left":    {a: one, b: []mask.Head{at(90, 10, 5)}, want: []mask.Head{one[0], at(90, 10, 5)}},
+		"moved by a head":       {a: one, b: []mask.Head{at(22, 10, 5)}, want: []mask.Head{one[0], at(22, 10, 5)}},
+		"grew":                  {a: one, b: []mask.Head{at(10, 10, 9)}, want: []mask.Head{one[0], at(10, 10, 9)}},
+		"two at the same place": {a: two, b: []mask.Head{one[0], at(11, 10, 5)}, want: []mask.Head{two[1], at(11, 10, 5)}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, Apart(tt.a, tt.b)) })

@@ -35,23 +35,27 @@ func picture(moved, brightness int, grain bool, box vision.Box) *media.Frame {
 
 // TestGlance: what appears in a frame is seen, unless it is where someone known is; what all of the frame does is not.
 func TestGlance(t *testing.T) {
-	person := vision.Box{X0: 300, Y0: 100, X1: 312, Y1: 136}
+	person, nobody := vision.Box{X0: 300, Y0: 100, X1: 312, Y1: 136}, vision.Box{}
+	speck := vision.Box{X0: 300, Y0: 100, X1: 305, Y1: 106}
+	empty := func(moved int) *media.Frame { return picture(moved, 0, false, nobody) }
+	grainy := func(brightness int, box vision.Box) *media.Frame { return picture(0, brightness, true, box) }
 	tests := map[string]struct {
 		before, after *media.Frame
 		known         []vision.Box
 		appeared      bool
 		least, most   float64 // share that changed
 	}{
-		"nothing changed":     {before: picture(0, 0, false, vision.Box{}), after: picture(0, 0, false, vision.Box{})},
-		"grain":               {before: picture(0, 0, true, vision.Box{}), after: picture(0, 0, true, vision.Box{}), most: 0.001},
-		"light":               {before: picture(0, 0, true, vision.Box{}), after: picture(0, 40, true, vision.Box{}), most: 0.001},
-		"someone far":         {before: picture(0, 0, true, vision.Box{}), after: picture(0, 0, true, person), appeared: true, least: 0.0005, most: 0.01},
-		"someone far is gone": {before: picture(0, 0, true, person), after: picture(0, 0, true, vision.Box{}), appeared: true, least: 0.0005, most: 0.01},
-		"someone known": {before: picture(0, 0, true, vision.Box{}), after: picture(0, 0, true, person),
+		"nothing changed": {before: empty(0), after: empty(0)},
+		"grain":           {before: grainy(0, nobody), after: grainy(0, nobody), most: 0.001},
+		"light":           {before: grainy(0, nobody), after: grainy(40, nobody), most: 0.001},
+		"someone far": {before: grainy(0, nobody), after: grainy(0, person),
+			appeared: true, least: 0.0005, most: 0.01},
+		"someone far is gone": {before: grainy(0, person), after: grainy(0, nobody),
+			appeared: true, least: 0.0005, most: 0.01},
+		"someone known": {before: grainy(0, nobody), after: grainy(0, person),
 			known: []vision.Box{person.Grown(0.25)}, least: 0.0005, most: 0.01},
-		"a speck": {before: picture(0, 0, false, vision.Box{}),
-			after: picture(0, 0, false, vision.Box{X0: 300, Y0: 100, X1: 305, Y1: 106}), most: 0.001},
-		"the camera moved": {before: picture(0, 0, false, vision.Box{}), after: picture(10, 0, false, person), least: 0.4, most: 1},
+		"a speck":          {before: empty(0), after: picture(0, 0, false, speck), most: 0.001},
+		"the camera moved": {before: empty(0), after: empty(10), least: 0.4, most: 1},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -67,13 +71,13 @@ func TestGlance(t *testing.T) {
 		})
 	}
 	t.Run("for one frame", func(t *testing.T) {
-		empty := NewGlance(picture(0, 0, true, vision.Box{}))
-		assert.Len(t, NewGlance(picture(0, 0, true, person)).Appeared(nil, empty, empty), 1)
-		assert.Empty(t, empty.Appeared(nil, empty, NewGlance(picture(0, 0, true, person))), "it is as one of them")
+		without, there := NewGlance(grainy(0, nobody)), NewGlance(grainy(0, person))
+		assert.Len(t, there.Appeared(nil, without, without), 1)
+		assert.Empty(t, without.Appeared(nil, without, there), "it is as one of them")
 	})
 	t.Run("in place", func(t *testing.T) {
-		empty, there := NewGlance(picture(0, 0, true, vision.Box{})), NewGlance(picture(0, 0, true, person))
-		assert.False(t, there.Still(empty, person))
-		assert.True(t, there.Still(empty, person.Moved(100, 0)))
+		without, there := NewGlance(grainy(0, nobody)), NewGlance(grainy(0, person))
+		assert.False(t, there.Still(without, person))
+		assert.True(t, there.Still(without, person.Moved(100, 0)))
 	})
 }
