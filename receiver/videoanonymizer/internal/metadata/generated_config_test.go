@@ -27,6 +27,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			name: "all_set",
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
+					AnonymizerEmptyVideos: MetricConfig{
+						Enabled: true,
+					},
 					AnonymizerFrames: MetricConfig{
 						Enabled: true,
 					},
@@ -72,6 +75,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			name: "none_set",
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
+					AnonymizerEmptyVideos: MetricConfig{
+						Enabled: false,
+					},
 					AnonymizerFrames: MetricConfig{
 						Enabled: false,
 					},
