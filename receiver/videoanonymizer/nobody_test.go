@@ -17,7 +17,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
@@ -152,5 +151,5 @@ func inSecondPass(t *testing.T, out string) bool {
 
 func setRecall(t *testing.T, cfg *Config, recall string) {
 	t.Helper()
-	require.NoError(t, (*config.Config)(cfg).Unmarshal(confmap.NewFromStringMap(map[string]any{"recall": recall})))
+	require.NoError(t, cfg.Unmarshal(confmap.NewFromStringMap(map[string]any{"recall": recall})))
 }

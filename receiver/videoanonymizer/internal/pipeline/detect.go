@@ -43,8 +43,8 @@ func (r *run) analyze(it *item) {
 	}
 }
 
-// Search searches a single frame at every look of the options, and returns the heads that count without a track. It
-// panics no more than Run does.
+// Search searches a single frame at every look of the options, and returns the heads that count without a track. A
+// panic in a model's code is an error.
 func Search(ctx context.Context, frame *media.Frame, opts Options) ([]mask.Head, error) {
 	r := &run{opts: opts, ctx: ctx}
 	it := &item{frame: frame, analysis: analysis{level: r.opts.highest()}}

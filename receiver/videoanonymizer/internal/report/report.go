@@ -62,8 +62,8 @@ const (
 	SampleFailed = "sample_failed"
 )
 
-// SecondPass says that the first pass found nobody, which was not believed: the video was done again from its beginning,
-// with recall: thorough.
+// SecondPass says that the first pass found nobody, which was not believed: the video was done again from its
+// beginning, with recall: thorough.
 type SecondPass struct {
 	Reason string `json:"reason"`
 	// Frame and Time (seconds from the first frame) are of the frame of the sample that was searched last.

@@ -165,8 +165,8 @@ func (s *VideoSpan) Finished(result Result) {
 // NobodyFound reports that the video shows nobody, as far as could be found.
 func (s *VideoSpan) NobodyFound() { s.nobody = true }
 
-// SecondPass reports that the video is done again, searched harder, or goes on with that, and why: reason is a word from
-// a small set.
+// SecondPass reports that the video is done again, searched harder, or goes on with that, and why: reason is a word
+// from a small set.
 func (s *VideoSpan) SecondPass(reason string) { s.second = reason }
 
 // Restarted reports that the video restarts from its first frame: the frames so far no longer count as its own.
@@ -232,7 +232,7 @@ func (s *VideoSpan) end(how ending) {
 		attrs.PutStr(attrVideoOutcome, how.outcome.String())
 		putKnown(attrs, attrVideoDamage, s.damage)
 		putKnown(attrs, attrVideoSecondPass, s.second)
-		if s.nobody {
+		if s.nobody && how.outcome == metadata.AttributeAnonymizerVideoOutcomeFinished {
 			attrs.PutBool(attrVideoNobody, true)
 		}
 		putPositive(attrs, attrVideoResumed, s.resumed)
