@@ -111,8 +111,8 @@ func (r *running) spans(name string) (spans []ptrace.Span) {
 
 func TestVideosAreAnonymized(t *testing.T) {
 	r := start(t, newTestConfig(t))
-	clip(t, filepath.Join(r.in, "plain.mp4"), "-i", "testsrc2=size=320x240:rate=25:duration=1")
-	clip(t, filepath.Join(r.in, "odd.mkv"), "-i", "testsrc2=size=321x239:rate=10:duration=1")
+	clip(t, filepath.Join(r.in, "plain.mp4"), "-i", "color=gray:size=320x240:rate=25:duration=1")
+	clip(t, filepath.Join(r.in, "odd.mkv"), "-i", "color=gray:size=321x239:rate=10:duration=1")
 	r.awaitLog(t, "finished", "plain.mp4")
 	r.awaitLog(t, "finished", "odd.mkv")
 	require.NoError(t, r.Shutdown(t.Context()))
@@ -143,7 +143,7 @@ func TestAlphaIsKept(t *testing.T) {
 	cfg.Report.Preview = config.PreviewBoxes
 	cfg.Mask.Regions = []config.Region{{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}}, Action: mask.Mask}}
 	r := start(t, cfg)
-	clip(t, filepath.Join(r.in, "clear.mkv"), "-i", "testsrc2=size=64x48:rate=5:duration=1", "-vf",
+	clip(t, filepath.Join(r.in, "clear.mkv"), "-i", "color=gray:size=64x48:rate=5:duration=1", "-vf",
 		"format=yuva420p,colorchannelmixer=aa=0.2", "-c:v", "ffv1")
 	r.awaitLog(t, "finished", "clear.mkv")
 	alpha, err := exec.Command("ffmpeg", "-v", "error", "-i", filepath.Join(r.out, "clear_anonymized.mkv"),

@@ -36,7 +36,7 @@ func checkReport(t *testing.T, output string) report.About {
 	sum := sha256.Sum256(video)
 	assert.Equal(t, report.File{Name: filepath.Base(output), Size: int64(len(video)), SHA256: hex.EncodeToString(sum[:])},
 		about.Output)
-	assert.Len(t, about.Models, 3)
+	assert.Len(t, about.Models, map[string]int{"fast": 2, "balanced": 4, "thorough": 4}[about.Settings.Recall])
 	return about
 }
 
@@ -54,7 +54,7 @@ func TestReportCanBeSwitchedOff(t *testing.T) {
 // reviewed returns the outputs and the companion files that each has by default, sorted.
 func reviewed(outputs ...string) (files []string) {
 	for _, output := range outputs {
-		files = append(files, output, output+".report.json")
+		files = append(files, output, output+".report.json", output+".review.jpg")
 	}
 	return files
 }

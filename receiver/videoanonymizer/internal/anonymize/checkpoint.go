@@ -53,6 +53,8 @@ type checkpoint struct {
 	Heads []mask.Head    `json:"heads"`
 	Whole bool           `json:"whole"`
 	Done  record.Summary `json:"done"`
+	// SecondPass is why the video is done again with recall: thorough; nil in the first pass.
+	SecondPass *report.SecondPass `json:"second_pass,omitempty"`
 	// SHA256 is the digest of the others as JSON, in hex.
 	SHA256 string `json:"sha256,omitempty"`
 }
@@ -99,13 +101,13 @@ var executable = sync.OnceValues(func() (string, error) {
 	return file.SHA256, err
 })
 
-// fingerprint identifies everything that the output depends on.
-func (v *video) fingerprint() (string, error) {
+// fingerprint identifies everything that the job's output depends on.
+func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 	program, err := executable()
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
-	cfg := *v.Config
+	cfg := *r.Config
 	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
 	cfg.Telemetry, cfg.Metrics = config.Telemetry{}, metadata.MetricsConfig{}
 	sum, err := digestJSON(struct {
@@ -115,7 +117,7 @@ func (v *video) fingerprint() (string, error) {
 		Path             string
 		Size             int64
 		ModTime          time.Time
-	}{program, onnx.Version(), cfg, v.Models.used, v.job.Path, v.job.Size, v.job.ModTime.UTC()})
+	}{program, onnx.Version(), cfg, r.Models.used, job.Path, job.Size, job.ModTime.UTC()})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
@@ -124,9 +126,9 @@ func (v *video) fingerprint() (string, error) {
 
 func (v *video) checkpointPath() string { return v.job.TempFor(".checkpoint.json") }
 
-// loadCheckpoint returns what an earlier attempt left. If there is nothing to resume from, it returns nil and removes
-// all leftovers.
-func (v *video) loadCheckpoint(fingerprint string) (*checkpoint, error) {
+// loadCheckpoint returns what an earlier attempt left, and goes on with its second pass if it was in one. If there is
+// nothing to resume from, it returns nil and removes all leftovers.
+func (v *video) loadCheckpoint() (*checkpoint, error) {
 	if !v.job.Resumable() {
 		return nil, nil
 	}
@@ -135,7 +137,14 @@ func (v *video) loadCheckpoint(fingerprint string) (*checkpoint, error) {
 	if err == nil {
 		c, err = decodeCheckpoint(text)
 	}
+	pass := v.Runner
+	if c.SecondPass != nil {
+		pass = v.asThorough()
+	}
+	fingerprint, failed := pass.fingerprint(v.job)
 	switch {
+	case failed != nil:
+		return nil, failed
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		v.logger.Warn("the checkpoint cannot be read: the video restarts from the beginning", zap.Error(err))
@@ -144,6 +153,9 @@ func (v *video) loadCheckpoint(fingerprint string) (*checkpoint, error) {
 	case !c.complete(v.Config.Report):
 		v.logger.Warn("the checkpoint contradicts itself: the video restarts from the beginning")
 	default:
+		if c.SecondPass != nil {
+			v.passAgain(c.SecondPass)
+		}
 		return &c, nil
 	}
 	return nil, v.job.Restart()
@@ -170,7 +182,11 @@ func (v *video) saveCheckpoint(c checkpoint) error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	v.sealed = true
-	return v.job.RecordProgress(c.Video.Frames)
+	frames := c.Video.Frames
+	if v.second != nil {
+		frames += int64(v.second.FirstFrames)
+	}
+	return v.job.RecordProgress(frames)
 }
 
 // resumeAt returns the frame at which analysis resumes, given the PTS of the frames that are done: one that was

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
@@ -26,11 +27,17 @@ const libraryEnv = "ONNXRUNTIME_LIBRARY"
 
 // Models are the configured models, opened.
 type Models struct {
+	looks
+	thorough looks // of config.AsThorough, by the same sessions
+	sessions []inference.Session
+}
+
+// looks are what a configuration's frames are searched with.
+type looks struct {
 	// quick, full, region and turned are what the pipeline's options of these names are; without surveys, quick alone.
 	quick, full, region, turned pipeline.Look
 	pose                        vision.PoseEstimator
 	segmenter                   vision.Segmenter // nil with method heads
-	sessions                    []inference.Session
 	used                        []report.Model
 }
 
@@ -48,7 +55,12 @@ func CheckModels(cfg *config.Config) error {
 			errs = append(errs, fmt.Errorf("inference::provider: %w", err))
 		}
 	}
-	for _, used := range modelsOf(cfg) {
+	var verified []usedModel
+	for _, used := range append(modelsOf(cfg), modelsOf(cfg.AsThorough())...) {
+		if slices.Contains(verified, used) {
+			continue
+		}
+		verified = append(verified, used)
 		if err := verifyModel(directory, used.name); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", used.key, err))
 		}
@@ -56,7 +68,7 @@ func CheckModels(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// usedModel is a model and the key of the configuration that names it.
+// usedModel is a model and the key of the configuration that names it, or whose default it is with recall: thorough.
 type usedModel struct{ key, name string }
 
 // modelsOf lists the models that the configuration needs.
@@ -112,28 +124,28 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &opener{cfg: cfg, detector: rolesOf(cfg.Detector), opened: map[string]openedModel{}}
-	var errs []error
-	for _, used := range modelsOf(cfg) {
-		if err := o.open(directory, used); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", used.key, err))
-		}
+	o := &opener{directory: directory, opened: map[string]openedModel{}}
+	m := &Models{}
+	if m.looks, err = o.openLooks(cfg); err == nil {
+		m.thorough, err = o.openLooks(cfg.AsThorough())
 	}
-	if len(errs) == 0 {
-		errs = append(errs, o.openQuick(), o.openSurvey(), o.openPose(), o.openSegmenter())
+	for _, model := range o.opened {
+		m.sessions = append(m.sessions, model.session)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, errors.Join(err, o.models.Close())
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
-	return &o.models, nil
+	return m, nil
 }
 
-// opener opens the models of a configuration, each once, whatever looks use it.
+// opener opens models, each once, whatever looks use it.
 type opener struct {
-	cfg      *config.Config
+	directory string
+	opened    map[string]openedModel
+
+	cfg      *config.Config // whose looks are being opened
 	detector config.Detector
-	opened   map[string]openedModel
-	models   Models
+	looks    looks
 }
 
 type openedModel struct {
@@ -141,8 +153,22 @@ type openedModel struct {
 	session inference.Session
 }
 
-func (o *opener) open(directory string, used usedModel) error {
-	path, model, err := findModel(directory, used.name)
+func (o *opener) openLooks(cfg *config.Config) (looks, error) {
+	o.cfg, o.detector, o.looks = cfg, rolesOf(cfg.Detector), looks{}
+	var errs []error
+	for _, used := range modelsOf(cfg) {
+		if err := o.open(used); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", used.key, err))
+		}
+	}
+	if len(errs) == 0 {
+		errs = append(errs, o.openQuick(), o.openSurvey(), o.openPose(), o.openSegmenter())
+	}
+	return o.looks, errors.Join(errs...)
+}
+
+func (o *opener) open(used usedModel) error {
+	path, model, err := findModel(o.directory, used.name)
 	if err != nil {
 		return err
 	}
@@ -150,7 +176,7 @@ func (o *opener) open(directory string, used usedModel) error {
 	if err != nil {
 		return err
 	}
-	o.models.used = append(o.models.used,
+	o.looks.used = append(o.looks.used,
 		report.Model{Key: used.key, Name: cmp.Or(model.Name, file.Name), SHA256: file.SHA256})
 	if _, ok := o.opened[used.name]; ok {
 		return nil
@@ -159,7 +185,6 @@ func (o *opener) open(directory string, used usedModel) error {
 	if err != nil {
 		return err
 	}
-	o.models.sessions = append(o.models.sessions, session)
 	o.opened[used.name] = openedModel{model, session}
 	return nil
 }
@@ -182,7 +207,7 @@ func (o *opener) openQuick() error {
 		union.add(o.newDetector("detector::also", name, vision.DetectorOptions{Tiles: cfg.Tiles}))
 	}
 	faces, err := o.newFaces(vision.FaceOptions{Tiles: cfg.Tiles})
-	o.models.quick = pipeline.Look{Detector: union.join(cfg), Faces: faces}
+	o.looks.quick = pipeline.Look{Detector: union.join(cfg), Faces: faces}
 	return errors.Join(union.err, err)
 }
 
@@ -210,13 +235,13 @@ func (o *opener) openSurvey() error {
 		opts.HalfSize, opts.LongSide = false, regionLongSide
 		region.add(o.newDetector("detector::survey::models", name, opts))
 	}
-	o.models.full = pipeline.Look{Detector: full.join(cfg)}
-	o.models.region = pipeline.Look{Detector: region.join(cfg)}
+	o.looks.full = pipeline.Look{Detector: full.join(cfg)}
+	o.looks.region = pipeline.Look{Detector: region.join(cfg)}
 	if cfg.Survey.Turned {
 		if cfg.Model != "" {
 			turned.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{ScoreThreshold: turnedScore}))
 		}
-		o.models.turned = pipeline.Look{Detector: turned.join(cfg), Faces: o.models.quick.Faces}
+		o.looks.turned = pipeline.Look{Detector: turned.join(cfg), Faces: o.looks.quick.Faces}
 	}
 	return errors.Join(full.err, region.err, turned.err)
 }
@@ -268,7 +293,7 @@ func (o *opener) newFaces(opts vision.FaceOptions) (vision.FaceDetector, error) 
 func (o *opener) openPose() (err error) {
 	cfg := o.cfg.Pose
 	model := o.opened[cfg.Model]
-	o.models.pose, err = vision.NewPoseEstimator(model.Family, model.session, vision.PoseOptions{
+	o.looks.pose, err = vision.NewPoseEstimator(model.Family, model.session, vision.PoseOptions{
 		MaxPeoplePerBatch: cfg.MaxPeoplePerBatch,
 		BoxScale:          float32(cfg.BoxScale),
 	})
@@ -286,7 +311,7 @@ func (o *opener) openSegmenter() (err error) {
 		return nil
 	}
 	model := o.opened[o.cfg.Segmentation.Model]
-	o.models.segmenter, err = vision.NewSegmenter(model.Family, model.session, vision.SegmenterOptions{
+	o.looks.segmenter, err = vision.NewSegmenter(model.Family, model.session, vision.SegmenterOptions{
 		ScoreThreshold:    silhouetteScore,
 		MaxPeoplePerBatch: o.cfg.Pose.MaxPeoplePerBatch,
 		BoxScale:          float32(o.cfg.Pose.BoxScale),

@@ -213,6 +213,7 @@ func (r *review) writeReport(ctx context.Context, path string) error {
 		Models:       r.Models.used,
 		Settings:     settings(r.Config),
 		Salvage:      r.salvage,
+		SecondPass:   r.second,
 	})
 }
 

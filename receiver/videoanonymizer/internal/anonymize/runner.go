@@ -87,6 +87,9 @@ func (v *video) end(ctx context.Context, err error) error {
 func (v *video) finished() error {
 	err := v.job.Done()
 	v.span.Finished(v.result())
+	if v.summary.NobodyFound() {
+		v.logger.Warn("nobody was found in the video: check that nobody is there before you share it")
+	}
 	v.logger.Info("video finished", zap.String("output", v.job.Output), zap.Int("frames", v.summary.Frames),
 		zap.Int("masks", v.summary.Masks), zap.Int("people_max", v.summary.MaxPeople),
 		zap.Int("frames_masked_whole", v.summary.MaskedWhole))

@@ -81,7 +81,8 @@ func (s *sink) seal() (err error) {
 	if s.reader.Damage() != nil { // a later attempt would not know of it
 		return nil
 	}
-	c := checkpoint{Fingerprint: s.fingerprint, Begin: s.begin, Heads: s.heads, Whole: s.whole, Done: s.summary}
+	c := checkpoint{Fingerprint: s.fingerprint, Begin: s.begin, Heads: s.heads, Whole: s.whole, Done: s.summary,
+		SecondPass: s.second}
 	if c.Video, err = s.writer.Seal(); err != nil {
 		return err
 	}

@@ -34,7 +34,8 @@ type video struct {
 	span    *telemetry.VideoSpan
 	logger  *zap.Logger
 	summary record.Summary
-	salvage *report.Salvage // nil if all of the source is in the output
+	salvage *report.Salvage    // nil if all of the source is in the output
+	second  *report.SecondPass // nil in the first pass
 
 	sealed bool // a checkpoint of it is on disk, from which another attempt can resume
 	// discard tells that this attempt may have failed because of what an earlier one left, or for want of the space
@@ -45,11 +46,7 @@ type video struct {
 // convert publishes the anonymized video under its final name, or leaves nothing behind but what a later attempt can
 // resume from.
 func (v *video) convert(ctx context.Context, info media.Info) error {
-	fingerprint, err := v.fingerprint()
-	if err != nil {
-		return err
-	}
-	from, err := v.loadCheckpoint(fingerprint)
+	from, err := v.loadCheckpoint()
 	if err != nil {
 		return err
 	}
@@ -58,21 +55,36 @@ func (v *video) convert(ctx context.Context, info media.Info) error {
 		v.discard = true
 		return err
 	}
-	err = v.run(ctx, plan, fingerprint, from)
+	err = v.run(ctx, plan, from)
 	if errors.Is(err, media.ErrResume) {
 		v.logger.Warn("video restarted from the beginning", zap.NamedError("cause", err))
-		v.sealed = false
-		v.span.Resumed(0, 0)
-		if err := v.job.Restart(); err != nil {
-			return err
-		}
-		err = v.run(ctx, plan, fingerprint, nil)
+		err = v.restart(ctx, plan)
+	}
+	if errors.Is(err, errOverlooked) {
+		v.logger.Warn("nobody was found in the video, which a look at a sample of its frames does not confirm: it is done "+
+			"again with recall: thorough", zap.String("reason", v.second.Reason), zap.Float64("time_s", v.second.Time))
+		v.passAgain(v.second)
+		err = v.restart(ctx, plan)
 	}
 	return err
 }
 
+// restart discards what was done and takes the video through the pipeline from the beginning.
+func (v *video) restart(ctx context.Context, plan media.Plan) error {
+	v.sealed = false
+	v.span.Restarted()
+	if err := v.job.Restart(); err != nil {
+		return err
+	}
+	return v.run(ctx, plan, nil)
+}
+
 // run takes the video through the pipeline once, from a checkpoint on if there is one, and publishes it.
-func (v *video) run(ctx context.Context, plan media.Plan, fingerprint string, from *checkpoint) error {
+func (v *video) run(ctx context.Context, plan media.Plan, from *checkpoint) error {
+	fingerprint, err := v.fingerprint(v.job)
+	if err != nil {
+		return err
+	}
 	// The tools end with this context, so that neither waits for the other when one fails.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -83,6 +95,9 @@ func (v *video) run(ctx context.Context, plan media.Plan, fingerprint string, fr
 	}
 	v.discard = true // whatever fails from here on may fail because of what an earlier attempt left
 	if err := a.process(ctx); err != nil {
+		return err
+	}
+	if err := a.checkNobody(ctx); err != nil {
 		return err
 	}
 	companions, err := a.finish(ctx)
@@ -155,17 +170,32 @@ func (a *attempt) openReader(ctx context.Context) (err error) {
 
 // process takes every frame through the pipeline into the sink.
 func (a *attempt) process(ctx context.Context) error {
-	cfg := a.Config
+	options := a.pipelineOptions()
+	options.Resume = a.resume
 	sink := newSink(a)
-	err := pipeline.Run(ctx, a.reader, sink, pipeline.Options{
-		Quick:          a.Models.quick,
-		Full:           a.Models.full,
-		Region:         a.Models.region,
-		Turned:         a.Models.turned,
+	err := pipeline.Run(ctx, a.reader, sink, options)
+	a.summary = sink.summary
+	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
+		a.reader.Close()
+		if passing := a.confirm(ctx, err, -1); passing != nil {
+			return passing
+		}
+	}
+	return err
+}
+
+// pipelineOptions say how videos are analyzed and masked.
+func (r *Runner) pipelineOptions() pipeline.Options {
+	cfg := r.Config
+	return pipeline.Options{
+		Quick:          r.Models.quick,
+		Full:           r.Models.full,
+		Region:         r.Models.region,
+		Turned:         r.Models.turned,
 		SurveyInterval: cfg.Detector.Survey.Interval,
 		Overlap:        float32(cfg.Detector.OverlapThreshold),
-		PoseModel:      a.Models.pose,
-		Segmenter:      a.Models.segmenter,
+		PoseModel:      r.Models.pose,
+		Segmenter:      r.Models.segmenter,
 		DetectEvery:    cfg.DetectEvery,
 		Workers:        parallelInferences(cfg),
 		FrameMemory:    frameMemory,
@@ -177,17 +207,8 @@ func (a *attempt) process(ctx context.Context) error {
 				NoseDisc:    cfg.Mask.Shape == mask.NoseDisc,
 			},
 		},
-		Painter: a.Painter,
-		Resume:  a.resume,
-	})
-	a.summary = sink.summary
-	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
-		a.reader.Close()
-		if passing := a.confirm(ctx, err, -1); passing != nil {
-			return passing
-		}
+		Painter: r.Painter,
 	}
-	return err
 }
 
 // confirm fails if something else than the file is to blame for the damage. frames are those of an output that is to be

@@ -59,6 +59,8 @@ type Config struct {
 	// Metrics disables individual metrics.
 	Metrics metadata.MetricsConfig `mapstructure:"metrics"`
 
+	thorough *Config // what was read, with recall: thorough; nil if nothing was
+
 	// prevent unkeyed literal initialization
 	_ struct{}
 }

@@ -164,6 +164,34 @@ func TestLoadConfig(t *testing.T) {
 	}
 }
 
+// TestAsThorough: recall: thorough changes no key that was given.
+func TestAsThorough(t *testing.T) {
+	for id, want := range map[string]func(*Config){
+		"videoanonymizer/auto":      func(cfg *Config) { cfg.Detector.InputSize = InputSize{} },
+		"videoanonymizer/long_side": func(cfg *Config) { cfg.Detector.InputSize = InputSize{LongSide: 640} },
+		"videoanonymizer/whitelist": func(cfg *Config) { cfg.Mask.Method = "whitelist" },
+		"videoanonymizer/recall":    func(cfg *Config) { cfg.Detector.Faces, cfg.DetectEvery = "", 2 },
+		"videoanonymizer/pinned": func(cfg *Config) {
+			cfg.Detector.Survey.Enabled, cfg.Detector.Tiles, cfg.DetectEvery = false, 1, 3
+		},
+	} {
+		t.Run(id, func(t *testing.T) {
+			got, err := load(t, "config.yaml", id)
+			require.NoError(t, err)
+			cfg := Default()
+			cfg.Watch.Include, cfg.Output.Directory = []string{"in"}, "out"
+			cfg.setRecall(Thorough)
+			want(cfg)
+			got = got.AsThorough()
+			assert.Equal(t, cfg.Detector, got.Detector)
+			assert.Equal(t, cfg.DetectEvery, got.DetectEvery)
+			assert.Equal(t, cfg.Mask, got.Mask)
+			assert.Equal(t, Thorough, got.Recall)
+			assert.Equal(t, got, got.AsThorough())
+		})
+	}
+}
+
 // TestInvalidConfig checks that one error names every wrong key of a case.
 func TestInvalidConfig(t *testing.T) {
 	for _, tt := range []struct {

@@ -49,11 +49,28 @@ func (c *Config) setRecall(recall Recall) {
 // Unmarshal reads recall and mask::method first, which set the defaults of other keys, so that every other key that
 // is given takes precedence.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	thorough := *c
+	thorough.setRecall(Thorough)
 	if recall := conf.Get("recall"); recall != nil {
 		c.setRecall(Recall(fmt.Sprint(recall)))
 	}
 	if conf.Get("mask::method") == string(mask.Whitelist) {
 		c.DetectEvery = 1
 	}
-	return conf.Unmarshal(c)
+	c.thorough = &thorough
+	if err := conf.Unmarshal(c); err != nil {
+		return err
+	}
+	return conf.Unmarshal(&thorough)
+}
+
+// AsThorough returns the configuration as it would be with recall: thorough. Other keys that were given still take
+// precedence.
+func (c *Config) AsThorough() *Config {
+	as := *c
+	as.setRecall(Thorough)
+	if c.thorough != nil {
+		as.DetectEvery, as.Detector = c.thorough.DetectEvery, c.thorough.Detector
+	}
+	return &as
 }

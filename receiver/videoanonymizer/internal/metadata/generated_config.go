@@ -29,6 +29,7 @@ func (ms *MetricConfig) Unmarshal(parser *confmap.Conf) error {
 
 // MetricsConfig provides config for videoanonymizer metrics.
 type MetricsConfig struct {
+	AnonymizerEmptyVideos         MetricConfig `mapstructure:"anonymizer.empty_videos"`
 	AnonymizerFrames              MetricConfig `mapstructure:"anonymizer.frames"`
 	AnonymizerMasks               MetricConfig `mapstructure:"anonymizer.masks"`
 	AnonymizerQueueLength         MetricConfig `mapstructure:"anonymizer.queue.length"`
@@ -44,6 +45,9 @@ type MetricsConfig struct {
 
 func DefaultMetricsConfig() MetricsConfig {
 	return MetricsConfig{
+		AnonymizerEmptyVideos: MetricConfig{
+			Enabled: true,
+		},
 		AnonymizerFrames: MetricConfig{
 			Enabled: true,
 		},

@@ -27,6 +27,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			name: "all_set",
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
+					AnonymizerEmptyVideos: MetricConfig{
+						Enabled: true,
+					},
 					AnonymizerFrames: MetricConfig{
 						Enabled: true,
 					},
@@ -73,6 +76,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			name: "none_set",
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
+					AnonymizerEmptyVideos: MetricConfig{
+						Enabled: false,
+					},
 					AnonymizerFrames: MetricConfig{
 						Enabled: false,
 					},

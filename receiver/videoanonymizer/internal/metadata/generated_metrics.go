@@ -168,6 +168,9 @@ var MapAttributeSignal = map[string]AttributeSignal{
 }
 
 var MetricsInfo = metricsInfo{
+	AnonymizerEmptyVideos: metricInfo{
+		Name: "anonymizer.empty_videos",
+	},
 	AnonymizerFrames: metricInfo{
 		Name: "anonymizer.frames",
 	},
@@ -204,6 +207,7 @@ var MetricsInfo = metricsInfo{
 }
 
 type metricsInfo struct {
+	AnonymizerEmptyVideos         metricInfo
 	AnonymizerFrames              metricInfo
 	AnonymizerMasks               metricInfo
 	AnonymizerQueueLength         metricInfo
@@ -221,6 +225,58 @@ type metricInfo struct {
 	Name string
 }
 
+type metricAnonymizerEmptyVideos struct {
+	data     pmetric.Metric // data buffer for generated metric.
+	config   MetricConfig   // metric config provided by user.
+	capacity int            // max observed number of data points added to the metric.
+}
+
+// init fills anonymizer.empty_videos metric with initial data.
+func (m *metricAnonymizerEmptyVideos) init() {
+	m.data.SetName("anonymizer.empty_videos")
+	m.data.SetDescription("Finished videos in which nobody was found. Check that nobody is there.")
+	m.data.SetUnit("{video}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricAnonymizerEmptyVideos) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricAnonymizerEmptyVideos) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricAnonymizerEmptyVideos) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricAnonymizerEmptyVideos(cfg MetricConfig) metricAnonymizerEmptyVideos {
+	m := metricAnonymizerEmptyVideos{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
 type metricAnonymizerFrames struct {
 	data     pmetric.Metric // data buffer for generated metric.
 	config   MetricConfig   // metric config provided by user.
@@ -230,7 +286,7 @@ type metricAnonymizerFrames struct {
 // init fills anonymizer.frames metric with initial data.
 func (m *metricAnonymizerFrames) init() {
 	m.data.SetName("anonymizer.frames")
-	m.data.SetDescription("Frames written to outputs, including those of videos that failed later.")
+	m.data.SetDescription("Frames written to outputs, including those of videos that failed later, and those of a first pass that is followed by a second one.")
 	m.data.SetUnit("{frame}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -807,6 +863,7 @@ type MetricsBuilder struct {
 	buildInfo                           component.BuildInfo  // contains version information.
 	resourceAttributeIncludeFilter      map[string]filter.Filter
 	resourceAttributeExcludeFilter      map[string]filter.Filter
+	metricAnonymizerEmptyVideos         metricAnonymizerEmptyVideos
 	metricAnonymizerFrames              metricAnonymizerFrames
 	metricAnonymizerMasks               metricAnonymizerMasks
 	metricAnonymizerQueueLength         metricAnonymizerQueueLength
@@ -843,6 +900,7 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		startTime:                           pcommon.NewTimestampFromTime(time.Now()),
 		metricsBuffer:                       pmetric.NewMetrics(),
 		buildInfo:                           settings.BuildInfo,
+		metricAnonymizerEmptyVideos:         newMetricAnonymizerEmptyVideos(mbc.Metrics.AnonymizerEmptyVideos),
 		metricAnonymizerFrames:              newMetricAnonymizerFrames(mbc.Metrics.AnonymizerFrames),
 		metricAnonymizerMasks:               newMetricAnonymizerMasks(mbc.Metrics.AnonymizerMasks),
 		metricAnonymizerQueueLength:         newMetricAnonymizerQueueLength(mbc.Metrics.AnonymizerQueueLength),
@@ -951,6 +1009,7 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Scope().SetName(ScopeName)
 	ils.Scope().SetVersion(mb.buildInfo.Version)
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
+	mb.metricAnonymizerEmptyVideos.emit(ils.Metrics())
 	mb.metricAnonymizerFrames.emit(ils.Metrics())
 	mb.metricAnonymizerMasks.emit(ils.Metrics())
 	mb.metricAnonymizerQueueLength.emit(ils.Metrics())
@@ -991,6 +1050,11 @@ func (mb *MetricsBuilder) Emit(options ...ResourceMetricsOption) pmetric.Metrics
 	metrics := mb.metricsBuffer
 	mb.metricsBuffer = pmetric.NewMetrics()
 	return metrics
+}
+
+// RecordAnonymizerEmptyVideosDataPoint adds a data point to anonymizer.empty_videos metric.
+func (mb *MetricsBuilder) RecordAnonymizerEmptyVideosDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricAnonymizerEmptyVideos.recordDataPoint(mb.startTime, ts, val)
 }
 
 // RecordAnonymizerFramesDataPoint adds a data point to anonymizer.frames metric.

@@ -69,6 +69,10 @@ func TestMetricsBuilder(t *testing.T) {
 
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordAnonymizerEmptyVideosDataPoint(ts, 1)
+
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordAnonymizerFramesDataPoint(ts, 1, AttributeAnonymizerFrameJudgementJudged)
 
 			defaultMetricsCount++
@@ -144,12 +148,26 @@ func TestMetricsBuilder(t *testing.T) {
 			validatedMetrics := make(map[string]bool)
 			for _, mi := range allMetricsList {
 				switch mi.Name() {
+				case "anonymizer.empty_videos":
+					assert.False(t, validatedMetrics["anonymizer.empty_videos"], "Found a duplicate in the metrics slice: anonymizer.empty_videos")
+					validatedMetrics["anonymizer.empty_videos"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "Finished videos in which nobody was found. Check that nobody is there.", mi.Description())
+					assert.Equal(t, "{video}", mi.Unit())
+					assert.True(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
 				case "anonymizer.frames":
 					assert.False(t, validatedMetrics["anonymizer.frames"], "Found a duplicate in the metrics slice: anonymizer.frames")
 					validatedMetrics["anonymizer.frames"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Frames written to outputs, including those of videos that failed later.", mi.Description())
+					assert.Equal(t, "Frames written to outputs, including those of videos that failed later, and those of a first pass that is followed by a second one.", mi.Description())
 					assert.Equal(t, "{frame}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())

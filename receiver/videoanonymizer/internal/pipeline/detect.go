@@ -4,6 +4,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,6 +41,15 @@ func (r *run) analyze(it *item) {
 	if it.level < fullLook && it.err == nil {
 		it.err = r.lookAtRegions(it)
 	}
+}
+
+// Search searches a single frame at every look of the options, and returns the heads that count without a track. A
+// panic in a model's code is an error.
+func Search(ctx context.Context, frame *media.Frame, opts Options) ([]mask.Head, error) {
+	r := &run{opts: opts, ctx: ctx}
+	it := &item{frame: frame, analysis: analysis{level: r.opts.highest()}}
+	r.analyze(it)
+	return it.heads, it.err
 }
 
 // look adds what a frame shows at a level that it was not searched at yet. Each detector sees what others miss, so if

@@ -120,6 +120,9 @@ type Summary struct {
 	Masks, MaxPeople int
 }
 
+// NobodyFound tells that no frame shows anyone who was found. Frames may have been masked whole all the same.
+func (s *Summary) NobodyFound() bool { return s.MaxPeople == 0 }
+
 // Count adds a frame that was written.
 func (s *Summary) Count(f *Frame) {
 	s.Frames++

@@ -27,9 +27,11 @@ const (
 	NoKeypoints = "no_keypoints"
 	// MaskedWhole: frames could not be analyzed and are masked whole. Nobody shows in them, nor does anything else.
 	MaskedWhole = "masked_whole"
+	// NobodyFound: nobody was found in the whole video, of which this frame is a sample.
+	NobodyFound = "nobody_found"
 )
 
-// reasons are in the order of moments with the same rank.
+// reasons are in the order of moments with the same rank. Those of NobodyFound follow all others.
 var reasons = [...]string{LowScore, Interpolated, Held, NoKeypoints, MaskedWhole}
 
 const (
@@ -77,6 +79,7 @@ type moments struct {
 	chains []*chain
 	whole  *Moment
 	kept   [len(reasons)][]Moment // sorted, weakest first
+	sample []Moment               // if nobody was found
 }
 
 // add adds the next frame. Times count from first.
@@ -210,7 +213,7 @@ func (m *moments) weakest() []Moment {
 			}
 		}
 	}
-	return all
+	return append(all, m.sample...)
 }
 
 func corners(b vision.Box) [4]int {

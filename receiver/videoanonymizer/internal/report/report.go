@@ -50,6 +50,27 @@ type About struct {
 	Settings Settings       `json:"settings"`
 	// Salvage is nil if all of the source is in the output.
 	Salvage *Salvage `json:"salvage,omitempty"`
+	// SecondPass is nil if the output was made in the first pass.
+	SecondPass *SecondPass `json:"second_pass,omitempty"`
+}
+
+// Why a video has a second pass.
+const (
+	// SampleShowsPeople: a harder look at a sample of the frames found someone.
+	SampleShowsPeople = "sample_shows_people"
+	// SampleFailed: the sample could not be searched.
+	SampleFailed = "sample_failed"
+)
+
+// SecondPass says that the first pass found nobody, which was not believed: the video was done again from its
+// beginning, with recall: thorough.
+type SecondPass struct {
+	Reason string `json:"reason"`
+	// Frame and Time (seconds from the first frame) are of the frame of the sample that was searched last.
+	Frame int     `json:"frame"`
+	Time  float64 `json:"time_s"`
+	// FirstFrames is the number of frames that the first pass wrote.
+	FirstFrames int `json:"first_frames"`
 }
 
 // Salvage says that parts of the source did not decode and are missing from the output.
@@ -132,6 +153,8 @@ type summary struct {
 	Masks       int                 `json:"masks"`
 	// ByOrigin is the number of masks by mask.Origin.
 	ByOrigin map[mask.Origin]int `json:"masks_by_origin"`
+	// NobodyFound tells that nobody was found in any frame.
+	NobodyFound bool `json:"nobody_found"`
 }
 
 // document is a report without its frames, which come last.
@@ -207,6 +230,14 @@ func (r *Recorder) count(rec *record.Frame) {
 		s.ByOrigin[h.Origin]++
 	}
 	r.moments.add(rec, r.first)
+}
+
+// NobodyFound adds a frame to look at, of a video in which nobody was found. Its time counts from the first frame.
+func (r *Recorder) NobodyFound(frame int, at time.Duration) {
+	t := seconds(at)
+	r.summary.NobodyFound = true
+	r.moments.sample = append(r.moments.sample,
+		Moment{Reason: NobodyFound, At: timecode(t), Frame: frame, Time: t, FirstFrame: frame, LastFrame: frame})
 }
 
 // Weakest returns the moments to check first, the weakest first. No frame may be added afterwards.

@@ -180,6 +180,22 @@ func TestReportConformsToSchema(t *testing.T) {
 	require.Error(t, r.Write(path, About{}), "a file that stands there is not replaced")
 }
 
+// TestNobodyFoundMoments: a video in which nobody was found has a sample of its frames to look at.
+func TestNobodyFoundMoments(t *testing.T) {
+	r := frameRecord(t, frame(0), frame(1), frame(2))
+	r.NobodyFound(1, 40*time.Millisecond)
+	path := filepath.Join(t.TempDir(), "report.json")
+	file := File{Name: "walk.mp4", Size: 1, SHA256: strings.Repeat("0a", 32)}
+	require.NoError(t, r.Write(path, About{
+		Source: file, Output: file, Models: []Model{}, Settings: Settings{LookAhead: 1, Tiles: 1, Regions: []Region{}},
+		SecondPass: &SecondPass{Reason: SampleFailed, Frame: 1, Time: 0.04, FirstFrames: 3},
+	}))
+	validate(t, path)
+	assert.Equal(t, []Moment{{Reason: NobodyFound, At: "00:00:00.040", Frame: 1, Time: 0.04, FirstFrame: 1, LastFrame: 1}},
+		r.Weakest())
+	assert.True(t, r.summary.NobodyFound)
+}
+
 func validate(t *testing.T, path string) {
 	t.Helper()
 	schema, err := jsonschema.NewCompiler().Compile("../../report.schema.json")

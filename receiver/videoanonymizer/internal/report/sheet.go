@@ -83,7 +83,7 @@ func WriteSheet(ctx context.Context, tools media.Tools, output, path string, mom
 	return nil
 }
 
-// ErrNothingToShow says that a video has no weak moment: nobody was found in it.
+// ErrNothingToShow says that a video has no weak moment.
 var ErrNothingToShow = errors.New("the video has no moment to show")
 
 // tile draws a moment into a part of the sheet, with its caption below.
@@ -95,12 +95,16 @@ func tile(sheet *image.RGBA, to image.Rectangle, frame *media.Frame, m Moment) {
 
 	x := func(v int) int { return to.Min.X + (v-part.Min.X)*to.Dx()/part.Dx() }
 	y := func(v int) int { return to.Min.Y + (v-part.Min.Y)*to.Dy()/part.Dy() }
-	border(sheet, to, image.Rect(x(m.Box[0])-2, y(m.Box[1])-2, x(m.Box[2])+2, y(m.Box[3])+2))
+	if m.Reason != NobodyFound {
+		border(sheet, to, image.Rect(x(m.Box[0])-2, y(m.Box[1])-2, x(m.Box[2])+2, y(m.Box[3])+2))
+	}
 
 	text := m.Reason
-	if m.Reason == LowScore {
+	switch m.Reason {
+	case LowScore:
 		text += fmt.Sprintf(" %.2f", m.Score)
-	} else {
+	case NobodyFound:
+	default:
 		text += fmt.Sprintf(" %.2f s, score %.2f", m.Duration, m.Score)
 	}
 	write(sheet, caption.Min.X, caption.Max.Y+lineHeight-4, fmt.Sprintf("%s  frame %d", m.At, m.Frame))
@@ -109,7 +113,7 @@ func tile(sheet *image.RGBA, to image.Rectangle, frame *media.Frame, m Moment) {
 
 // around returns the part of the frame to show for a moment, in the shape of a tile if the frame allows it.
 func around(m Moment, width, height int) image.Rectangle {
-	if m.Reason == MaskedWhole {
+	if m.Reason == MaskedWhole || m.Reason == NobodyFound {
 		return image.Rect(0, 0, width, height)
 	}
 	size := float64(max(m.Box[2]-m.Box[0], m.Box[3]-m.Box[1]))

@@ -45,15 +45,16 @@ func TestSheet(t *testing.T) {
 				{Reason: LowScore, Time: 0.1, Box: [4]int{-20, -20, 20, 20}},
 				{Reason: MaskedWhole, Time: 1.5, Box: [4]int{0, 0, 640, 360}},
 				{Reason: Interpolated, Time: 1, Box: [4]int{600, 300, 700, 400}},
+				{Reason: NobodyFound, Time: 2},
 				{Reason: NoKeypoints, Time: 99, Box: [4]int{0, 0, 640, 360}},
 				{Reason: LowScore, Time: 0.2},
 			}
 			path := filepath.Join(t.TempDir(), "sheet.jpg")
-			require.NoError(t, WriteSheet(t.Context(), tools, video, path, moments, 5))
+			require.NoError(t, WriteSheet(t.Context(), tools, video, path, moments, 6))
 			sheet := read(t, path)
 			assert.Equal(t, image.Pt(4*(tileWidth+gap)+gap, 2*(tileHeight+2*lineHeight+gap)+gap), sheet.Bounds().Size())
 			red, lime, blue := color.RGBA{255, 0, 0, 255}, color.RGBA{0, 255, 0, 255}, color.RGBA{0, 0, 255, 255}
-			for i, want := range []color.RGBA{blue, red, lime, lime, blue} {
+			for i, want := range []color.RGBA{blue, red, lime, lime, blue, blue} {
 				r, g, b, _ := sheet.At(gap+i%4*(tileWidth+gap)+40, gap+i/4*(tileHeight+2*lineHeight+gap)+200).RGBA()
 				assert.InDeltaSlice(t, []int{int(want.R), int(want.G), int(want.B)}, []int{int(r >> 8), int(g >> 8), int(b >> 8)},
 					12, "tile %d", i)

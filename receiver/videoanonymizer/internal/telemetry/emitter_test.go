@@ -123,6 +123,17 @@ func TestGolden(t *testing.T) {
 				rec := frameRecord(epoch, 0, 0, true)
 				rec.Pose, rec.PoseSteps = vision.Interval{}, vision.Steps{}
 				s.Frame(rec)
+				s.NobodyFound()
+				s.Finished(Result{})
+			},
+		},
+		{
+			name: "second_pass", video: testVideo,
+			report: func(s *VideoSpan) {
+				s.Frame(frameRecord(epoch, 0, 0, true))
+				s.Restarted()
+				s.SecondPass("sample_shows_people")
+				s.Frame(frameRecord(epoch.Add(time.Second), 0, 2, true))
 				s.Finished(Result{})
 			},
 		},
@@ -420,6 +431,9 @@ func TestMetrics(t *testing.T) {
 		time.Sleep(11 * time.Second) // of the bubble's clock
 		synctest.Wait()
 		s.Finished(Result{})
+		empty := e.VideoStarted(t.Context(), Video{Name: "empty.mp4"})
+		empty.NobodyFound()
+		empty.Finished(Result{})
 		e.VideoStarted(t.Context(), Video{Name: "bad.mp4"}).Failed(errors.New("bad"), "bad", false)
 		full := e.VideoStarted(t.Context(), Video{Name: "full.mp4"})
 		full.Failed(errors.New("disk full"), "no_space", true)

@@ -24,7 +24,7 @@ type totals struct {
 	analyzed, carried, failed, whole int64
 	masks                            record.MasksByOrigin
 	uncertain                        int64
-	finished, videosFailed           int64
+	finished, empty, videosFailed    int64
 	interrupted, retried             int64
 }
 
@@ -98,6 +98,9 @@ func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.Attri
 	switch outcome {
 	case metadata.AttributeAnonymizerVideoOutcomeFinished:
 		e.totals.finished++
+		if s.nobody {
+			e.totals.empty++
+		}
 		last.progress.Done, last.progress.Remaining = 1, 0
 	case metadata.AttributeAnonymizerVideoOutcomeFailed:
 		e.totals.videosFailed++
@@ -294,6 +297,7 @@ func (c *collection) recordTotals(ts pcommon.Timestamp, t totals) {
 	b.RecordAnonymizerVideosDataPoint(ts, t.finished, metadata.AttributeAnonymizerVideoOutcomeFinished)
 	b.RecordAnonymizerVideosDataPoint(ts, t.videosFailed, metadata.AttributeAnonymizerVideoOutcomeFailed)
 	b.RecordAnonymizerVideosDataPoint(ts, t.interrupted, metadata.AttributeAnonymizerVideoOutcomeInterrupted)
+	b.RecordAnonymizerEmptyVideosDataPoint(ts, t.empty)
 	b.RecordAnonymizerRetriesDataPoint(ts, t.retried)
 }
 

@@ -44,6 +44,8 @@ const (
 	attrVideoFactor     = "anonymizer.video.real_time_factor"
 	attrVideoDamage     = "anonymizer.video.damage"
 	attrVideoResumed    = "anonymizer.video.frames_resumed"
+	attrVideoNobody     = "anonymizer.video.nobody_found"
+	attrVideoSecondPass = "anonymizer.video.second_pass"
 )
 
 // Video describes a video before its first frame. Fields that are not known stay zero and are not reported.
@@ -93,6 +95,8 @@ type VideoSpan struct {
 	resumed int           // frames done in an earlier attempt
 	before  time.Duration // their playing time, guarded by emitter.mu
 	damage  string        // what of the source did not decode, if the rest is salvaged
+	nobody  bool          // was found
+	second  string        // why there is a second pass
 	ended   bool
 
 	timesRepaired, clockSteps int // of the source
@@ -148,10 +152,28 @@ func (s *VideoSpan) link(root spanID) {
 
 // Finished reports that the output is published under its final name.
 func (s *VideoSpan) Finished(result Result) {
-	s.end(ending{
+	how := ending{
 		event: "anonymizer.video.finished", body: "video finished", severity: plog.SeverityNumberInfo,
 		outcome: metadata.AttributeAnonymizerVideoOutcomeFinished, result: result,
-	})
+	}
+	if s.nobody {
+		how.body, how.severity = "video finished: nobody was found in it", plog.SeverityNumberWarn
+	}
+	s.end(how)
+}
+
+// NobodyFound reports that the video shows nobody, as far as could be found.
+func (s *VideoSpan) NobodyFound() { s.nobody = true }
+
+// SecondPass reports that the video is done again, searched harder, or goes on with that, and why: reason is a word
+// from a small set.
+func (s *VideoSpan) SecondPass(reason string) { s.second = reason }
+
+// Restarted reports that the video restarts from its first frame: the frames so far no longer count as its own.
+func (s *VideoSpan) Restarted() {
+	s.emitter.mu.Lock()
+	defer s.emitter.mu.Unlock()
+	s.figures, s.resumed, s.before = figures{}, 0, 0
 }
 
 // Resumed reports that an earlier attempt has done the first frames of the video, which play for before.
@@ -209,6 +231,10 @@ func (s *VideoSpan) end(how ending) {
 		s.count(attrs, at)
 		attrs.PutStr(attrVideoOutcome, how.outcome.String())
 		putKnown(attrs, attrVideoDamage, s.damage)
+		putKnown(attrs, attrVideoSecondPass, s.second)
+		if s.nobody && how.outcome == metadata.AttributeAnonymizerVideoOutcomeFinished {
+			attrs.PutBool(attrVideoNobody, true)
+		}
 		putPositive(attrs, attrVideoResumed, s.resumed)
 		putPositive(attrs, attrVideoRepaired, s.timesRepaired)
 		putPositive(attrs, attrVideoClockSteps, s.clockSteps)
@@ -279,7 +305,7 @@ func (s *VideoSpan) log(at time.Time, event, body string, severity plog.Severity
 // describe sets what was known of the video before its first frame.
 func (s *VideoSpan) describe(attrs pcommon.Map) {
 	v := &s.video
-	attrs.EnsureCapacity(29)
+	attrs.EnsureCapacity(31)
 	attrs.PutStr(attrVideoName, v.Name)
 	putKnown(attrs, attrFilePath, v.Path)
 	if v.Size > 0 {

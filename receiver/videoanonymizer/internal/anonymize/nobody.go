@@ -1,0 +1,127 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package anonymize
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+)
+
+const (
+	// A sample has a frame each sampleDense of a short video, minSample at least; a longer one has fullSample frames, or
+	// one each sampleSparse if those are more, up to maxSample: these cost little beside the video's own.
+	sampleDense, sampleSparse        = 500 * time.Millisecond, 30 * time.Second
+	minSample, fullSample, maxSample = 3, 20, 100
+)
+
+// errOverlooked says that nobody was found in a video, which must not be believed.
+var errOverlooked = errors.New("nobody was found, but there may be someone")
+
+// checkNobody takes a hard look at a sample of the frames of a video in which nobody was found. If that shows someone,
+// or is not possible, it fails with errOverlooked, and the video's second pass is set. Otherwise it makes the sample
+// what a person reviews.
+func (a *attempt) checkNobody(ctx context.Context) error {
+	if !a.summary.NobodyFound() {
+		return nil
+	}
+	shown := a.writer.Shown()
+	if a.Config.Recall != config.Thorough {
+		second, err := a.searchSample(ctx, shown)
+		if err != nil {
+			return err
+		}
+		if second != nil {
+			a.second = second
+			return errOverlooked
+		}
+	}
+	a.span.NobodyFound()
+	if a.review.recorder != nil {
+		frames := spread(len(shown), a.Config.Report.Tiles)
+		for i, at := range a.timesOf(shown, frames) {
+			a.review.recorder.NobodyFound(frames[i], at)
+		}
+	}
+	return nil
+}
+
+// searchSample searches a sample of the source's frames as recall: thorough does, and returns why the whole video has
+// to be; nil if it has not.
+func (a *attempt) searchSample(ctx context.Context, shown []int64) (*report.SecondPass, error) {
+	info, options := a.plan.Info(), a.asThorough().pipelineOptions()
+	length := info.TimeOf(shown[len(shown)-1]) - info.TimeOf(shown[0])
+	frames := spread(len(shown), sampleSize(length))
+	times := a.timesOf(shown, frames)
+	second := &report.SecondPass{FirstFrames: len(shown)}
+	errFound := errors.New("found")
+	err := a.Tools.Stills(ctx, info, times, func(i int, frame *media.Frame) error {
+		second.Frame, second.Time = frames[i], times[i].Seconds()
+		heads, err := pipeline.Search(ctx, frame, options)
+		if err == nil && len(heads) > 0 {
+			err = errFound
+		}
+		return err
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, media.ErrVanished): // whether the output counts is decided as for other videos
+		return nil, nil
+	case errors.Is(err, errFound):
+		second.Reason = report.SampleShowsPeople
+	case err != nil:
+		second.Reason = report.SampleFailed
+		a.logger.Warn("a sample of the video could not be searched", zap.Error(err))
+	default:
+		return nil, nil
+	}
+	return second, nil
+}
+
+// timesOf are the times of frames, from the first frame on, given the PTS of all.
+func (a *attempt) timesOf(shown []int64, frames []int) []time.Duration {
+	info := a.plan.Info()
+	times := make([]time.Duration, len(frames))
+	for i, frame := range frames {
+		times[i] = info.TimeOf(shown[frame]) - info.TimeOf(shown[0])
+	}
+	return times
+}
+
+// sampleSize is the number of frames to sample from a video.
+func sampleSize(length time.Duration) int {
+	dense := min(fullSample, max(minSample, int(length/sampleDense)))
+	return min(maxSample, max(dense, int(length/sampleSparse)+1))
+}
+
+// spread returns count indices below total, or all, in the middles of as many equal parts.
+func spread(total, count int) []int {
+	count = min(count, total)
+	indices := make([]int, count)
+	for i := range indices {
+		indices[i] = (2*i + 1) * total / (2 * count)
+	}
+	return indices
+}
+
+// asThorough is the same as the runner, with recall: thorough.
+func (r *Runner) asThorough() *Runner {
+	as := *r
+	as.Config, as.Models = r.Config.AsThorough(), &Models{looks: r.Models.thorough, thorough: r.Models.thorough}
+	return &as
+}
+
+// passAgain makes the video's next pass, or what is left of it, one with recall: thorough.
+func (v *video) passAgain(second *report.SecondPass) {
+	v.Runner, v.second = v.asThorough(), second
+	v.span.SecondPass(second.Reason)
+}
