@@ -47,6 +47,8 @@ func newTestConfig(t *testing.T) *Config {
 	cfg.Output.Preset = "ultrafast"
 	cfg.Models.Directory = "../../models" // filled by `make models`
 	cfg.Telemetry.BatchInterval = 50 * time.Millisecond
+	// What is in the test patterns matters to few tests, so they are searched as little as can be, and not again.
+	cfg.Recall, cfg.DetectEvery, cfg.Detector.Survey.Enabled = config.Thorough, 3, false
 	require.NoError(t, os.Mkdir(filepath.Join(root, "in"), 0o755))
 	return cfg
 }

@@ -36,7 +36,11 @@ func checkReport(t *testing.T, output string) report.About {
 	sum := sha256.Sum256(video)
 	assert.Equal(t, report.File{Name: filepath.Base(output), Size: int64(len(video)), SHA256: hex.EncodeToString(sum[:])},
 		about.Output)
-	assert.Len(t, about.Models, map[string]int{"fast": 2, "balanced": 4, "thorough": 4}[about.Settings.Recall])
+	models := map[string]int{"fast": 2, "balanced": 3, "thorough": 3}[about.Settings.Recall]
+	if about.Settings.Survey {
+		models++
+	}
+	assert.Len(t, about.Models, models)
 	return about
 }
 

@@ -25,7 +25,7 @@ const (
 	// adaptiveEvery and adaptiveGap take their places where the content decides: frames further apart are compared.
 	adaptiveEvery, adaptiveGap = 6, 200 * time.Millisecond
 	// maxBlock bounds the frames of a block. With less memory blocks are shorter.
-	maxBlock = 60
+	maxBlock = 30
 	// turnedEvery is the number of surveys from one that also turns the frame to the next.
 	turnedEvery = 1
 	// A camera shows something else if viewChange of the picture differs from the last survey's. Surveys on that account
