@@ -168,7 +168,8 @@ func TestReportConformsToSchema(t *testing.T) {
 		`"people":[{"box":[-3,1,81,200],"score":0.512,"candidate":true}],`+
 		`"faces":[{"box":[1,2,3,4],"score":1.000}],"masks":[{"box":[40,90,60,110],"score":0.000,"origin":"pose"},`+
 		`{"box":[80,90,100,110],"score":0.300,"origin":"face"}]},
-    {"frame":1,"time_s":0.040,"judged":false,"look":"quick","look_cause":"schedule","masked_whole":true,"error":"out_of_memory",`+
+    {"frame":1,"time_s":0.040,"judged":false,"look":"quick","look_cause":"schedule",`+
+		`"masked_whole":true,"error":"out_of_memory",`+
 		`"masks":[`)
 	var said struct {
 		Summary summary `json:"summary"`
