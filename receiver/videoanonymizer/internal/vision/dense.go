@@ -112,7 +112,7 @@ func (d *dense) read(outputs []inference.Tensor, region image.Rectangle, scale f
 	return people, nil
 }
 
-// placed is a pose in pixels of the input, in pixels of the frame; nil stays nil.
+// placed is a pose in pixels of an input, or of a part of the frame, in pixels of the frame; nil stays nil.
 func (p *Pose) placed(x, y, scale float32) *Pose {
 	if p == nil {
 		return nil

@@ -64,7 +64,7 @@ func (r Region) Detections(people []Detection) []Detection {
 	moved := make([]Detection, len(people))
 	dx, dy := float32(r.Bounds.Min.X), float32(r.Bounds.Min.Y)
 	for i, p := range people {
-		p.Box = p.Box.Moved(dx, dy)
+		p.Box, p.Pose = p.Box.Moved(dx, dy), p.Pose.placed(dx, dy, 1)
 		moved[i] = p
 	}
 	return dropPartial(moved, r.Bounds, r.frame)
