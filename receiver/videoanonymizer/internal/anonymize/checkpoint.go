@@ -192,7 +192,7 @@ func (v *video) saveCheckpoint(c checkpoint) error {
 // resumeAt returns the frame at which analysis resumes, given the PTS of the frames that are done: one that was
 // analyzed before, far enough back that people are tracked again by the first missing frame.
 func (v *video) resumeAt(done []int64, info media.Info) int {
-	back := warmUp + 2*v.Config.LookAhead + pipeline.SurveyPeriod(v.Config.Detector.Survey.Interval)
+	back := warmUp + 2*v.Config.LookAhead + v.Config.Detector.Survey.Interval
 	last := done[len(done)-1]
 	first := sort.Search(len(done), func(i int) bool { return info.TimeOf(last)-info.TimeOf(done[i]) <= back })
 	return first - first%pipeline.Every(v.Config.DetectEvery)

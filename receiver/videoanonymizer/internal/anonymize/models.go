@@ -150,6 +150,7 @@ type opener struct {
 
 type openedModel struct {
 	models.Model
+	file    report.File
 	session inference.Session
 }
 
@@ -168,24 +169,24 @@ func (o *opener) openLooks(cfg *config.Config) (looks, error) {
 }
 
 func (o *opener) open(used usedModel) error {
-	path, model, err := findModel(o.directory, used.name)
-	if err != nil {
-		return err
+	opened, ok := o.opened[used.name]
+	if !ok {
+		path, model, err := findModel(o.directory, used.name)
+		if err != nil {
+			return err
+		}
+		opened.Model = model
+		if opened.file, err = report.Identify(context.Background(), path); err != nil {
+			return err
+		}
+		if opened.session, err = onnx.Open(path, sessionOptions(o.cfg)); err != nil {
+			return err
+		}
+		o.opened[used.name] = opened
 	}
-	file, err := report.Identify(context.Background(), path)
-	if err != nil {
-		return err
-	}
-	o.looks.used = append(o.looks.used,
-		report.Model{Key: used.key, Name: cmp.Or(model.Name, file.Name), SHA256: file.SHA256})
-	if _, ok := o.opened[used.name]; ok {
-		return nil
-	}
-	session, err := onnx.Open(path, sessionOptions(o.cfg))
-	if err != nil {
-		return err
-	}
-	o.opened[used.name] = openedModel{model, session}
+	o.looks.used = append(o.looks.used, report.Model{
+		Key: used.key, Name: cmp.Or(opened.Name, opened.file.Name), SHA256: opened.file.SHA256,
+	})
 	return nil
 }
 

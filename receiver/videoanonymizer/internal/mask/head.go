@@ -5,6 +5,7 @@ package mask
 
 import (
 	"math"
+	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -73,6 +74,11 @@ func (h Head) Contains(x, y float32) bool {
 // containsBox reports whether the head covers the box.
 func (h Head) containsBox(b vision.Box) bool {
 	return h.Contains(b.X0, b.Y0) && h.Contains(b.X1, b.Y0) && h.Contains(b.X0, b.Y1) && h.Contains(b.X1, b.Y1)
+}
+
+// Contained reports whether one of the heads covers the point.
+func Contained(x, y float32, heads []Head) bool {
+	return slices.ContainsFunc(heads, func(h Head) bool { return h.Contains(x, y) })
 }
 
 // Grow adds pixels to both half axes.

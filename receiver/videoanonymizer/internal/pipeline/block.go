@@ -26,8 +26,6 @@ const (
 	adaptiveEvery, adaptiveGap = 6, 200 * time.Millisecond
 	// maxBlock bounds the frames of a block. With less memory blocks are shorter.
 	maxBlock = 30
-	// turnedEvery is the number of surveys from one that also turns the frame to the next.
-	turnedEvery = 1
 	// A camera shows something else if viewChange of the picture differs from the last survey's. Surveys on that account
 	// are at least viewGap apart.
 	viewChange = 0.25
@@ -56,13 +54,8 @@ type partition struct {
 	last    time.Duration
 	view    *track.Glance // of the last survey
 	viewed  time.Duration
-	turned  time.Duration // when a survey last turned the frame
 	started bool
 }
-
-// SurveyPeriod is the time after which what is searched no longer depends on earlier frames, given
-// Options.SurveyInterval.
-func SurveyPeriod(interval time.Duration) time.Duration { return turnedEvery * interval }
 
 // Every is the number of frames from one scheduled look to the next, given Options.DetectEvery.
 func Every(detectEvery int) int { return cmp.Or(detectEvery, adaptiveEvery) }
@@ -90,7 +83,7 @@ func frameBytes(frame *media.Frame) int64 {
 // previous is the frame's predecessor, nil for the first frame.
 func (p *partition) place(it, previous *item) (begins bool) {
 	if cause := p.survey(it, previous); cause != "" && p.opts.surveys() {
-		it.schedule(cause, p.surveyLevel(it, cause))
+		it.schedule(cause, surveyLevel(cause))
 		p.view, p.viewed = it.glance, it.frame.Time
 		begins = true
 	}
@@ -121,15 +114,11 @@ func (p *partition) survey(it, previous *item) record.Cause {
 	return ""
 }
 
-// surveyLevel is how hard a survey searches: surveys in their turn turn the frame now and then, those for a moving
-// camera do not.
-func (p *partition) surveyLevel(it *item, cause record.Cause) level {
-	every := p.opts.SurveyInterval * turnedEvery
-	if cause == record.CauseView || cause == record.CauseSurvey && every > 0 &&
-		it.frame.Time/every == p.turned/every {
+// surveyLevel is how hard a survey searches: those for a moving camera, which may be many, do not turn the frame.
+func surveyLevel(cause record.Cause) level {
+	if cause == record.CauseView {
 		return fullLook
 	}
-	p.turned = it.frame.Time
 	return turnedLook
 }
 

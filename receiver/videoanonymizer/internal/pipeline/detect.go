@@ -55,13 +55,14 @@ func Search(ctx context.Context, frame *media.Frame, opts Options) ([]mask.Head,
 // look adds what a frame shows at a level that it was not searched at yet. Each detector sees what others miss, so if
 // one fails, the frame fails.
 func (r *run) look(it *item, l level) (err error) {
+	var found []vision.Detection
 	var people []vision.Person
 	var faces []vision.Face
 	switch l {
 	case quickLook:
-		people, faces, err = r.find(it, it.frame, r.opts.Quick)
+		found, faces, err = r.find(it, it.frame, r.opts.Quick)
 	case fullLook:
-		people, faces, err = r.find(it, it.frame, r.opts.Full)
+		found, faces, err = r.find(it, it.frame, r.opts.Full)
 	case turnedLook:
 		if people, faces, err = r.findTurned(it); err == nil {
 			r.settle(it, people)
@@ -70,7 +71,7 @@ func (r *run) look(it *item, l level) (err error) {
 	if err != nil {
 		return err
 	}
-	unknown, err := r.add(it, people, faces)
+	unknown, err := r.add(it, append(people, persons(found)...), faces)
 	switch l {
 	case fullLook:
 		it.hidden = append(it.hidden, it.hide(unknown)...)
@@ -83,13 +84,9 @@ func (r *run) look(it *item, l level) (err error) {
 func (r *run) lookAtRegions(it *item) error {
 	for _, box := range it.regions {
 		region := vision.RegionAround(it.frame, box, regionSide)
-		people, faces, err := r.find(it, region.Frame(), r.opts.Region)
+		found, faces, err := r.find(it, region.Frame(), r.opts.Region)
 		if err != nil {
 			return err
-		}
-		found := make([]vision.Detection, len(people))
-		for i, p := range people {
-			found[i] = p.Detection
 		}
 		unknown, err := r.add(it, persons(region.Detections(found)), region.Faces(faces))
 		if err != nil {
@@ -132,13 +129,14 @@ func (r *run) add(it *item, people []vision.Person, faces []vision.Face) (unknow
 	return track.Unknown(it.heads, known), nil
 }
 
-// find finds people and faces in the frame, or in a turned copy.
-func (r *run) find(it *item, frame *media.Frame, look Look) (people []vision.Person, faces []vision.Face, err error) {
+// find finds people and faces in the frame, or in a copy of a part of it or of it turned.
+func (r *run) find(
+	it *item, frame *media.Frame, look Look,
+) (people []vision.Detection, faces []vision.Face, err error) {
 	rec := &it.record
 	if look.Detector != nil {
-		err = it.timed(&rec.Detection, &rec.DetectionSteps, func() (vision.Steps, error) {
-			found, steps, err := look.Detector.Detect(r.ctx, frame)
-			people = persons(found)
+		err = it.timed(&rec.Detection, &rec.DetectionSteps, func() (steps vision.Steps, err error) {
+			people, steps, err = look.Detector.Detect(r.ctx, frame)
 			return steps, err
 		})
 	}

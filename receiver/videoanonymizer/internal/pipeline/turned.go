@@ -22,17 +22,19 @@ func (r *run) findTurned(it *item) (people []vision.Person, faces []vision.Face,
 			return nil, nil, err
 		}
 		back := vision.TurnBack{Quarters: quarters, Width: it.frame.Width, Height: it.frame.Height}
-		found, foundFaces, err := r.find(it, frame, r.opts.Turned)
+		detections, foundFaces, err := r.find(it, frame, r.opts.Turned)
 		if err != nil {
 			return nil, nil, err
 		}
+		found := persons(detections)
 		if err := r.estimatePoses(it, frame, found); err != nil {
 			return nil, nil, err
 		}
 		heads := mask.LocateHeads(found, frame.Width, frame.Height, r.opts.Track.Geometry)
 		for i, p := range found {
 			x, y := back.Point(heads[i].X, heads[i].Y)
-			if heads[i].Origin != mask.OriginPose || !mask.PoseConfirms(p, frame.Width, frame.Height) || covers(known, x, y) {
+			if heads[i].Origin != mask.OriginPose || !mask.PoseConfirms(p, frame.Width, frame.Height) ||
+				mask.Contained(x, y, known) {
 				continue
 			}
 			pose := back.Pose(*p.Pose)
@@ -40,7 +42,7 @@ func (r *run) findTurned(it *item) (people []vision.Person, faces []vision.Face,
 			people = append(people, p)
 		}
 		for _, f := range back.Faces(foundFaces) {
-			if x, y := f.Box.Center(); !covers(known, x, y) {
+			if x, y := f.Box.Center(); !mask.Contained(x, y, known) {
 				faces = append(faces, f)
 			}
 		}
@@ -79,13 +81,4 @@ func located(it *item) (heads []mask.Head) {
 		}
 	}
 	return heads
-}
-
-func covers(heads []mask.Head, x, y float32) bool {
-	for _, h := range heads {
-		if h.Contains(x, y) {
-			return true
-		}
-	}
-	return false
 }

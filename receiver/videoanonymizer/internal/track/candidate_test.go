@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
@@ -90,7 +91,7 @@ func TestCandidates(t *testing.T) {
 				t.Fatalf("%d results", len(results))
 			}
 			for i, r := range results {
-				if got, want := contained(x, y, r.Heads), tt.masked(i); got != want || r.WholeFrame {
+				if got, want := mask.Contained(x, y, r.Heads), tt.masked(i); got != want || r.WholeFrame {
 					t.Fatalf("frame %d: masked %v, want %v; whole frame %v", i, got, want, r.WholeFrame)
 				}
 			}
@@ -149,10 +150,10 @@ func TestCandidateHeadNotShown(t *testing.T) {
 		})...)
 	}
 	for _, r := range append(results, tracker.Flush()...) {
-		if !contained(x, y, r.Heads) {
+		if !mask.Contained(x, y, r.Heads) {
 			t.Errorf("frame %d: the head is not masked", r.Index)
 		}
-		if contained(x+4*size, y+2*size, r.Heads) {
+		if mask.Contained(x+4*size, y+2*size, r.Heads) {
 			t.Errorf("frame %d: the mask reaches far beyond the head", r.Index)
 		}
 	}

@@ -50,7 +50,7 @@ func uncovered(a, b mask.Head, heads []mask.Head) bool {
 	if s := smaller(a, b); s != a {
 		a, b = b, a
 	}
-	shows := func(x, y float32) bool { return b.Contains(x, y) && !contained(x, y, heads) }
+	shows := func(x, y float32) bool { return b.Contains(x, y) && !mask.Contained(x, y, heads) }
 	if shows(a.X, a.Y) {
 		return true
 	}
@@ -86,14 +86,4 @@ func mayOverlap(a, b mask.Head) bool {
 		return false
 	}
 	return a.Bounds().Overlaps(b.Bounds())
-}
-
-// contained reports whether one of the heads covers the point.
-func contained(x, y float32, heads []mask.Head) bool {
-	for _, h := range heads {
-		if h.Contains(x, y) {
-			return true
-		}
-	}
-	return false
 }

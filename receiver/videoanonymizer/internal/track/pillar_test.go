@@ -81,7 +81,7 @@ func TestPillars(t *testing.T) {
 			}
 			for i, r := range append(results, tracker.Flush()...) {
 				want := tt.masked == nil || tt.masked(i)
-				if got := contained(x, y, r.Heads); got != want && (want || name == "pillar") {
+				if got := mask.Contained(x, y, r.Heads); got != want && (want || name == "pillar") {
 					t.Fatalf("frame %d: masked %v, want %v", i, got, want)
 				}
 			}
@@ -119,7 +119,7 @@ func TestSecondBoxIsHeldBriefly(t *testing.T) {
 	results = append(results, tracker.Flush()...)
 	for i, r := range results {
 		want := i >= at-fps*candidateHold && i <= at+fps*candidateHold
-		if got := contained(second.X, second.Y, r.Heads); got != want {
+		if got := mask.Contained(second.X, second.Y, r.Heads); got != want {
 			t.Errorf("frame %d: the second box is masked: %v, want %v", i, got, want)
 		}
 		if c := covered(x, y, size, r.Heads); c < .99 {

@@ -111,7 +111,7 @@ func dropGuesses(people []vision.Person, heads []mask.Head) (known []vision.Pers
 	})
 	for _, i := range order {
 		p, h := people[i], heads[i]
-		if p.Candidate && (h.Origin != mask.OriginPose || h.Sane() && contained(h.X, h.Y, located)) {
+		if p.Candidate && (h.Origin != mask.OriginPose || h.Sane() && mask.Contained(h.X, h.Y, located)) {
 			continue
 		}
 		known, located = append(known, p), append(located, h)

@@ -77,7 +77,7 @@ func covered(x, y, size float64, heads []mask.Head) float64 {
 				continue
 			}
 			all++
-			if contained(float32(px), float32(py), near) {
+			if mask.Contained(float32(px), float32(py), near) {
 				in++
 			}
 		}
@@ -201,14 +201,14 @@ var scenarios = map[string]scenario{
 		},
 		check: func(t *testing.T, results []Result) {
 			for i, r := range results {
-				if i > 31 && contained(460, 400, r.Heads) {
+				if i > 31 && mask.Contained(460, 400, r.Heads) {
 					t.Errorf("frame %d masks the previous scene", i)
 				}
-				if i < 30 && contained(1460, 600, r.Heads) {
+				if i < 30 && mask.Contained(1460, 600, r.Heads) {
 					t.Errorf("frame %d masks the next scene", i)
 				}
 			}
-			if !contained(460, 400, results[31].Heads) || !contained(1462, 600, results[30].Heads) {
+			if !mask.Contained(460, 400, results[31].Heads) || !mask.Contained(1462, 600, results[30].Heads) {
 				t.Error("the frames next to the cut, which may be blends, do not show the masks of both scenes")
 			}
 		},
@@ -306,7 +306,7 @@ func noBlink(t *testing.T, results []Result, same func(a, b mask.Head) bool) {
 				if results[i-1].WholeFrame || results[i+1].WholeFrame || !(a.Contains(b.X, b.Y) && b.Contains(a.X, a.Y)) {
 					continue
 				}
-				present := contained((a.X+b.X)/2, (a.Y+b.Y)/2, results[i].Heads)
+				present := mask.Contained((a.X+b.X)/2, (a.Y+b.Y)/2, results[i].Heads)
 				for _, h := range results[i].Heads {
 					present = present || same(h, a) && same(h, b)
 				}
@@ -340,7 +340,7 @@ func noTear(t *testing.T, results []Result) {
 						continue
 					}
 					all++
-					if contained(x, y, after.Heads) && !contained(x, y, now.Heads) {
+					if mask.Contained(x, y, after.Heads) && !mask.Contained(x, y, now.Heads) {
 						torn++
 					}
 				}
@@ -521,7 +521,7 @@ func TestHeadAnywhereMasksWholeFrame(t *testing.T) {
 				if i == 6 && r.People != 2 {
 					t.Errorf("%d people, want 2", r.People)
 				}
-				if !contained(400, 400, r.Heads) {
+				if !mask.Contained(400, 400, r.Heads) {
 					t.Errorf("frame %d: the other person is not masked", i)
 				}
 				if r.WholeFrame && (len(r.Heads) != 1 || r.Heads[0].Origin != mask.OriginFrame) {
