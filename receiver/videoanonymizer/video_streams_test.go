@@ -36,6 +36,9 @@ func TestVideoStreams(t *testing.T) {
 		"-f", "lavfi", "-i", "testsrc=size=160x120:rate=25:duration=1")
 	put("thumbnail.mov", "-i", "testsrc2=size=80x60:rate=25:duration=0.04",
 		"-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=1")
+	clip(t, filepath.Join(dir, "preview.mov"), "-i", "testsrc2=size=320x240:rate=25:duration=1", "-map", "0:v", "-map",
+		"0:v", "-s:v:1", "160x120", "-c:v", "mjpeg")
+	require.NoError(t, os.Rename(filepath.Join(dir, "preview.mov"), filepath.Join(r.in, "preview.mov")))
 	streams := func(attributes pcommon.Map) []any {
 		found, _ := attributes.Get("anonymizer.video.streams")
 		return found.Slice().AsRaw()
@@ -57,7 +60,14 @@ func TestVideoStreams(t *testing.T) {
 		return os.IsNotExist(err)
 	}, time.Minute, 20*time.Millisecond)
 	assert.FileExists(t, filepath.Join(r.in, "lenses.mov"))
-	require.Eventually(t, func() bool { return len(r.spans("anonymize_video")) == 2 }, time.Minute, 20*time.Millisecond)
+
+	finished = r.awaitLog(t, "finished", "preview.mov").Attributes()
+	assert.Equal(t, []any{"0: mjpeg 320 x 240, taken", "1: mjpeg 160 x 120, preview"}, streams(finished))
+	require.Never(t, func() bool {
+		_, err := os.Stat(filepath.Join(r.in, "preview.mov"))
+		return err != nil
+	}, 2*time.Second, 50*time.Millisecond, "that it shows the same is not proven")
+	require.Eventually(t, func() bool { return len(r.spans("anonymize_video")) == 3 }, time.Minute, 20*time.Millisecond)
 	for _, span := range r.spans("anonymize_video") {
 		assert.Len(t, streams(span.Attributes()), 2)
 	}

@@ -43,6 +43,10 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 		if streams := streamTexts(info); len(streams) > 0 {
 			v.logger.Info("video has several video streams, of which one is taken", zap.Strings("streams", streams))
 		}
+		if info.LeavesOutVideo() {
+			job.KeepSource()
+			v.logger.Info("the source is kept: one of its streams that are left out may not be a preview of the video")
+		}
 		err = v.convert(ctx, info)
 	}
 	if err := v.end(ctx, err); err != nil {

@@ -126,7 +126,8 @@ func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, err
 			return Info{}, err
 		}
 	}
-	if err := t.chooseVideo(ctx, Info{Path: path, limits: limits, id: id}, p.Streams); err != nil {
+	known := Info{Path: path, Container: p.Format.Name, limits: limits, id: id}
+	if err := t.chooseVideo(ctx, known, &p); err != nil {
 		return Info{}, err
 	}
 	info, err := p.info(path, limits)

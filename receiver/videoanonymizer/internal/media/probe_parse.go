@@ -22,6 +22,25 @@ type probed struct {
 		Duration string `json:"duration"`
 		Streams  int    `json:"nb_streams"`
 	} `json:"format"`
+	Programs []struct {
+		Streams []struct {
+			Index int `json:"index"`
+		} `json:"streams"`
+	} `json:"programs"`
+}
+
+// sameProgram reports whether no program has just one of two streams.
+func (p *probed) sameProgram(a, b int) bool {
+	for _, program := range p.Programs {
+		has := map[int]bool{}
+		for _, s := range program.Streams {
+			has[s.Index] = true
+		}
+		if has[a] != has[b] {
+			return false
+		}
+	}
+	return true
 }
 
 type probedStream struct {
@@ -49,8 +68,6 @@ type probedStream struct {
 	Disposition struct {
 		Default     int `json:"default"`
 		AttachedPic int `json:"attached_pic"`
-		Thumbnails  int `json:"timed_thumbnails"`
-		StillImage  int `json:"still_image"`
 	} `json:"disposition"`
 	SideData []probedSideData  `json:"side_data_list"`
 	Tags     map[string]string `json:"tags"`
@@ -64,11 +81,16 @@ func (s *probedStream) indexed() int64 {
 	return frames
 }
 
+// statedDuration is in seconds or as in Matroska's tags, "" if unknown.
+func (s *probedStream) statedDuration() string {
+	return cmp.Or(s.Duration, s.Tags["DURATION"], s.Tags["DURATION-eng"])
+}
+
 const probeEntries = "stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,time_base," +
 	"avg_frame_rate,r_frame_rate,start_pts,duration_ts,duration,nb_frames,color_range,color_primaries,color_transfer," +
 	"color_space,chroma_location,field_order,side_data_list:" +
-	"stream_disposition=default,attached_pic,timed_thumbnails,still_image:stream_side_data=rotation," +
-	hdrEntries + ":stream_tags=DURATION,DURATION-eng:" +
+	"stream_disposition=default,attached_pic:stream_side_data=rotation," +
+	hdrEntries + ":stream_tags=DURATION,DURATION-eng:program=program_id:program_stream=index:" +
 	"format=format_name,start_time,duration,nb_streams"
 
 // info converts ffprobe's answer, in which the kinds of the video streams are set.
@@ -181,7 +203,7 @@ func (i *Info) setTimes(s *probedStream, fileDuration string) {
 	if i.FrameRate = rational(s.AvgRate); i.FrameRate.Num <= 0 {
 		i.FrameRate = rational(s.RealRate)
 	}
-	own := cmp.Or(s.Duration, s.Tags["DURATION"], s.Tags["DURATION-eng"])
+	own := s.statedDuration()
 	i.Duration, i.ownDuration = duration(own), duration(own) > 0
 	if !i.ownDuration {
 		i.Duration = duration(fileDuration)

@@ -6,6 +6,7 @@ package media
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,12 +18,24 @@ const (
 	lens       = "-f lavfi -i testsrc2=s=160x120:r=25:d=1 "
 	otherLens  = "-f lavfi -i testsrc=s=320x240:r=25:d=1 "
 	bothLenses = lens + otherLens + "-map 0:v -map 1:v "
+	// splits show the same for 6 s in two sizes, and then two views.
+	splits = "-f lavfi -i testsrc2=s=320x240:r=25:d=6 -f lavfi -i testsrc2=s=320x240:r=25:d=18 " +
+		"-f lavfi -i testsrc=s=320x240:r=25:d=12 -filter_complex [0:v][2:v]concat[large];[1:v]scale=160x120[small] " +
+		"-map [large] -map [small] " + quick
+	// middle are two views that are the same for the first and last 20 of 60 s.
+	middle = "-f lavfi -i testsrc2=s=320x240:r=25:d=60 -f lavfi -i testsrc2=s=320x240:r=25:d=60 " +
+		"-f lavfi -i testsrc=s=320x240:r=25:d=60 -filter_complex " +
+		"[1:v][2:v]overlay=enable='between(t,20,40)',scale=160x120[small] -map 0:v -map [small] " + quick
+	// endsEarly are the larger of two streams of the same, which has the first 6 s only, and the smaller one.
+	endsEarly = "-t 6 -f lavfi -i testsrc2=s=160x120:r=25:d=60 -f lavfi -i testsrc2=s=160x120:r=25:d=60 " +
+		"-map 0:v -map 1:v -s:v:0 320x240 " + quick
 )
 
 // TestChooseVideoStream: a thumbnail, a cover or a preview is not taken for the video, wherever it is in the file.
 func TestChooseVideoStream(t *testing.T) {
 	thumbnail := clip(t, "a.mov", lens+"-frames:v 1 -s 80x60 -c:v mjpeg")
 	preview := "-map 0:v -map 0:v -s:v:0 80x60 -s:v:1 160x120 " + quick
+	longPreview := "-f lavfi -i testsrc2=s=160x120:r=25:d=30 " + preview
 	for _, tc := range []struct {
 		name, file, args string
 		streams          []string
@@ -45,6 +58,14 @@ func TestChooseVideoStream(t *testing.T) {
 		{"nearly as large, not default", "a.mkv", lens + "-map 0:v -map 0:v -s:v:0 144x108 " + quick +
 			"-disposition:v:0 0 -disposition:v:1 default",
 			[]string{"0: h264 144 x 108, preview", "1: h264 160 x 120, taken"}, 25},
+		{"long preview", "a.mkv", longPreview, []string{"0: h264 80 x 60, preview", "1: h264 160 x 120, taken"}, 750},
+		{"long preview in a stream", "a.ts", longPreview,
+			[]string{"0: h264 80 x 60, preview", "1: h264 160 x 120, taken"}, 750},
+		{"long preview of unknown length", "a.mkv", longPreview + "-live 1",
+			[]string{"0: h264 80 x 60, preview", "1: h264 160 x 120, taken"}, 750},
+		{"preview with a dark end", "a.mp4", "-f lavfi -i testsrc2=s=160x120:r=25:d=16 -f lavfi -i " +
+			"color=black:s=160x120:r=25:d=24 -filter_complex [0:v][1:v]concat,split[a][b] -map [a] -map [b] -s:v:0 80x60 " +
+			quick, []string{"0: h264 80 x 60, preview", "1: h264 160 x 120, taken"}, 1000},
 		{"cover first", "a.mp4", "-i " + thumbnail + " " + otherLens + "-map 0:v -map 1:v -c:v:0 copy " +
 			"-c:v:1 libx264 -preset ultrafast -disposition:v:0 attached_pic",
 			[]string{"0: h264 320 x 240, taken", "1: mjpeg 80 x 60, cover"}, 25},
@@ -77,6 +98,14 @@ func TestSeveralVideoStreamsAreRefused(t *testing.T) {
 			"-f lavfi -i color=black:s=320x240:r=25:d=1 -map 0:v -map 1:v " + quick},
 		{"a smaller stream that goes on", "a.mkv", lens + "-f lavfi -i testsrc2=s=320x240:r=25:d=9 -map 0:v -map 1:v " +
 			"-s:v:0 640x480 " + quick},
+		{"a larger stream that ends early", "a.mkv", endsEarly},
+		{"a larger stream that ends early, of unknown length", "a.mkv", endsEarly + "-live 1"},
+		{"two views that begin alike", "a.mkv", splits},
+		{"two views that begin and end alike", "a.mkv", middle},
+		{"two views that end alike", "a.ts", strings.Replace(middle, "20,40", "0,40", 1)},
+		{"two programs that begin alike", "a.ts", splits + "-program title=one:st=0 -program title=two:st=1"},
+		{"two programs of the same", "a.ts", lens + "-map 0:v -map 0:v -s:v:1 80x60 " + quick +
+			"-program title=one:st=0 -program title=two:st=1"},
 		{"a lens and a thumbnail and a lens", "a.mkv",
 			lens + otherLens + "-map 0:v -map 0:v -map 1:v -frames:v:1 1 " + quick},
 	} {
