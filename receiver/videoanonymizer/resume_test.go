@@ -20,6 +20,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
 // checkpoints returns the paths of all checkpoints in the folder.
@@ -138,6 +139,38 @@ func TestResumeAfterStop(t *testing.T) {
 			assert.Empty(t, hidden(t, again.out), "no temporary file is left")
 		})
 	}
+}
+
+// TestResumeKeepsRepairs: report and log count the repaired times of the whole source, also those before the resume.
+func TestResumeKeepsRepairs(t *testing.T) {
+	cfg := newTestConfig(t)
+	cfg.Output.SegmentLength, cfg.DetectEvery = time.Second, 5
+	r := start(t, cfg)
+	clip(t, filepath.Join(r.in, "long.mkv"), "-i", "testsrc2=size=192x144:rate=5:duration=40", "-preset", "ultrafast",
+		"-g", "10", "-bf", "0", "-bsf:v", "setts=ts='(N-floor((min(N,25)+1)/5))*200'")
+	require.Eventually(t, func() bool {
+		for _, path := range checkpoints(t, r.out) {
+			var c struct{ Done record.Summary }
+			text, err := os.ReadFile(path)
+			return err == nil && json.Unmarshal(text, &c) == nil && c.Done.Frames > 125
+		}
+		return false
+	}, time.Minute, 5*time.Millisecond, "so far that resuming seeks")
+	require.NoError(t, r.Shutdown(t.Context()))
+	r.awaitLog(t, "interrupted", "long.mkv")
+
+	again := start(t, cfg)
+	attributes := again.awaitLog(t, "finished", "long.mkv").Attributes().AsRaw()
+	require.NoError(t, again.Shutdown(t.Context()))
+	require.Greater(t, attributes["anonymizer.video.frames_resumed"], int64(125))
+	assert.EqualValues(t, 5, attributes["anonymizer.video.times_repaired"])
+	var written struct {
+		Repairs media.Repairs `json:"source_times"`
+	}
+	text, err := os.ReadFile(anonymize.ReportPath(filepath.Join(again.out, "long_anonymized.mkv")))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &written))
+	assert.Equal(t, media.Repairs{Times: 5}, written.Repairs)
 }
 
 // change edits the checkpoint at the path.

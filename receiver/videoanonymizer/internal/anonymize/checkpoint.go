@@ -53,6 +53,8 @@ type checkpoint struct {
 	Heads []mask.Head    `json:"heads"`
 	Whole bool           `json:"whole"`
 	Done  record.Summary `json:"done"`
+	// Repairs is what was repaired of the times of the frames that are done.
+	Repairs media.Repairs `json:"repairs"`
 	// SecondPass is why the video is done again with recall: thorough; nil in the first pass.
 	SecondPass *report.SecondPass `json:"second_pass,omitempty"`
 	// SHA256 is the digest of the others as JSON, in hex.

@@ -23,6 +23,7 @@ type sink struct {
 
 	begin   time.Duration // of the video
 	summary record.Summary
+	repairs media.Repairs
 	heads   []mask.Head // of the last frame
 	whole   bool        // it was masked whole
 
@@ -34,7 +35,7 @@ type sink struct {
 func newSink(a *attempt) *sink {
 	s := &sink{attempt: a, progress: newProgressLog(a.logger, a.span.Progress)}
 	if c := a.from; c != nil {
-		s.begin, s.summary, s.heads, s.whole = c.Begin, c.Done, c.Heads, c.Whole
+		s.begin, s.summary, s.repairs, s.heads, s.whole = c.Begin, c.Done, c.Repairs, c.Heads, c.Whole
 	}
 	return s
 }
@@ -54,6 +55,7 @@ func (s *sink) Write(frame *media.Frame, rec *record.Frame) error {
 	rec.Encoded(start)
 	s.frames++
 	s.summary.Count(rec)
+	s.repairs = s.repairs.Add(frame.Repairs)
 	s.heads, s.whole = rec.Heads, rec.WholeFrameMasked
 	if err := s.review.frame(frame, rec); err != nil {
 		return err
@@ -82,7 +84,7 @@ func (s *sink) seal() (err error) {
 		return nil
 	}
 	c := checkpoint{Fingerprint: s.fingerprint, Begin: s.begin, Heads: s.heads, Whole: s.whole, Done: s.summary,
-		SecondPass: s.second}
+		Repairs: s.repairs, SecondPass: s.second}
 	if c.Video, err = s.writer.Seal(); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type video struct {
 	span    *telemetry.VideoSpan
 	logger  *zap.Logger
 	summary record.Summary
+	repairs media.Repairs      // of the source's times
 	salvage *report.Salvage    // nil if all of the source is in the output
 	second  *report.SecondPass // nil in the first pass
 
@@ -174,7 +175,7 @@ func (a *attempt) process(ctx context.Context) error {
 	options.Resume = a.resume
 	sink := newSink(a)
 	err := pipeline.Run(ctx, a.reader, sink, options)
-	a.summary = sink.summary
+	a.summary, a.repairs = sink.summary, sink.repairs
 	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
 		a.reader.Close()
 		if passing := a.confirm(ctx, err, -1); passing != nil {
@@ -231,7 +232,7 @@ func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
 		}
 		a.salvaged(damage)
 	}
-	if repairs := a.reader.Repairs(); repairs != (media.Repairs{}) {
+	if repairs := a.repairs; repairs != (media.Repairs{}) {
 		a.span.Repaired(repairs.Times, repairs.ClockSteps)
 		a.logger.Warn("video has times that do not increase, which are repaired", zap.Stringer("repairs", repairs))
 		if repairs.ClockSteps > 0 {

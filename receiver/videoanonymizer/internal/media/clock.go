@@ -35,6 +35,11 @@ type Repairs struct {
 	ClockSteps int `json:"clock_steps"`
 }
 
+// Add returns the sum of both.
+func (r Repairs) Add(other Repairs) Repairs {
+	return Repairs{Times: r.Times + other.Times, ClockSteps: r.ClockSteps + other.ClockSteps}
+}
+
 // String says what was repaired, "" if nothing was.
 func (r Repairs) String() string {
 	var said []string
@@ -60,7 +65,7 @@ type clock struct {
 	valid   int64   // the last one that was announced and not out of order, plus offset
 	offset  int64   // from announced times to returned ones
 	planned []int64 // of the next frames, if they are decided
-	repairs Repairs
+	repairs Repairs // of the frame that next returned the time of
 }
 
 func newClock(info Info) clock {
@@ -76,9 +81,9 @@ func newClock(info Info) clock {
 // next returns the time of the next frame. ahead returns what is announced of the frames after it, from 0 on, as far as
 // they can be known.
 func (c *clock) next(s shown, ahead func(i int) (shown, bool)) int64 {
+	c.repairs = Repairs{}
 	if len(c.planned) > 0 {
-		c.last, c.planned = c.planned[0], c.planned[1:]
-		return c.last
+		return c.takePlanned()
 	}
 	at := s.pts + c.offset
 	switch {
@@ -162,9 +167,8 @@ func (c *clock) forward(at int64, ahead func(i int) (shown, bool)) int64 {
 	return c.keep(at)
 }
 
-// between returns the time of the next frame and plans those of further ones, n in all, evenly up to a valid time.
+// between plans the times of the next n frames evenly up to a valid time, and returns the first.
 func (c *clock) between(n int, until int64) int64 {
-	c.repairs.Times += n
 	at := c.last
 	for i := range n {
 		even := c.last + int64(float64(until-c.last)*float64(i+1)/float64(n+1))
@@ -174,8 +178,14 @@ func (c *clock) between(n int, until int64) int64 {
 		at = even
 		c.planned = append(c.planned, at)
 	}
-	at, c.planned = c.planned[0], c.planned[1:]
-	return at
+	return c.takePlanned()
+}
+
+// takePlanned returns the next planned time.
+func (c *clock) takePlanned() int64 {
+	c.last, c.planned = c.planned[0], c.planned[1:]
+	c.repairs.Times++
+	return c.last
 }
 
 // setBack continues after one mean period, from where all further times count.

@@ -22,6 +22,7 @@ import (
 func repaired(container string, ahead int, times []int64) ([]int64, Repairs) {
 	c := newClock(Info{Container: container, TimeBase: Rational{1, 1000}, FrameRate: Rational{25, 1}})
 	out := make([]int64, len(times))
+	var total Repairs
 	for i, at := range times {
 		out[i] = c.next(shown{at, at != none}, func(j int) (shown, bool) {
 			if j += i + 1; j >= len(times) || j > i+ahead {
@@ -29,8 +30,9 @@ func repaired(container string, ahead int, times []int64) ([]int64, Repairs) {
 			}
 			return shown{times[j], times[j] != none}, true
 		})
+		total = total.Add(c.repairs)
 	}
-	return out, c.repairs
+	return out, total
 }
 
 const none = -1 << 40 // no time
@@ -247,37 +249,50 @@ func TestResumeWithRepairedTimes(t *testing.T) {
 	movie := "-f lavfi -i testsrc2=s=64x48:r=25:d=24 " + quick + "-bf 0 -g 50 "
 	doubled := filepath.Join(t.TempDir(), "doubled.mkv")
 	ffmpeg(t, []string{"-i", clip(t, "a.mkv", movie), "-c", "copy", "-bsf:v", "setts=ts='(N-floor((N+1)/5))*40'"}, doubled)
+	doubledFirst := filepath.Join(t.TempDir(), "doubled-first.mkv")
+	ffmpeg(t, []string{"-i", clip(t, "a.mkv", movie), "-c", "copy", "-bsf:v",
+		"setts=ts='(N-floor((min(N,200)+1)/5))*40'"}, doubledFirst)
 	part, err := os.ReadFile(clip(t, "a.ts", movie))
 	require.NoError(t, err)
 	other, err := os.ReadFile(clip(t, "b.ts", "-f lavfi -i testsrc=s=64x48:r=25:d=24 "+quick+"-bf 0 -g 50 "))
 	require.NoError(t, err)
-	for name, in := range map[string]string{
-		"doubled": doubled, "the same clock twice": written(t, "joined.ts", append(part, other...)),
+	for name, tc := range map[string]struct {
+		in   string
+		want Repairs
+	}{
+		"doubled":              {doubled, Repairs{Times: 120}},
+		"the first 8 s":        {doubledFirst, Repairs{Times: 40}},
+		"the same clock twice": {written(t, "joined.ts", append(part, other...)), Repairs{ClockSteps: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			info, err := tools.Probe(t.Context(), in, Limits{})
+			info, err := tools.Probe(t.Context(), tc.in, Limits{})
 			require.NoError(t, err)
-			var known []int64
-			var sums []uint32
-			read := func(r *Reader, err error) (times []int64, frames []uint32) {
+			read := func(r *Reader, err error) (times []int64, frames []uint32, repairs []Repairs) {
 				require.NoError(t, err)
 				defer r.Close()
 				for {
 					f, err := r.Next()
 					if errors.Is(err, io.EOF) {
-						return times, frames
+						return times, frames, repairs
 					}
 					require.NoError(t, err)
 					times, frames = append(times, f.PTS), append(frames, crc32.ChecksumIEEE(f.Planes[0].Data))
+					repairs = append(repairs, f.Repairs)
 					f.Release()
 				}
 			}
-			known, sums = read(tools.Open(t.Context(), info, ReadOptions{}))
+			known, sums, repairs := read(tools.Open(t.Context(), info, ReadOptions{}))
+			var total Repairs
+			for _, r := range repairs {
+				total = total.Add(r)
+			}
+			assert.Equal(t, tc.want, total)
 			for _, first := range []int{404, 450, 452, 599, len(known) - 60} {
-				times, frames := read(tools.Resume(t.Context(), info, ReadOptions{}, known, first))
+				times, frames, again := read(tools.Resume(t.Context(), info, ReadOptions{}, known, first))
 				assert.Equal(t, known[first:], times, "from %d", first)
 				assert.Equal(t, sums[first:], frames, "from %d", first)
+				assert.Equal(t, repairs[first:], again, "from %d", first)
 			}
 		})
 	}

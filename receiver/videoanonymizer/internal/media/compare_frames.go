@@ -82,7 +82,7 @@ func (s *side) duration() time.Duration {
 		stated -= s.first
 	}
 	if !s.info.ownDuration || stated < s.last-s.first || s.reader.Damage() != nil ||
-		s.reader.Repairs().ClockSteps > 0 {
+		s.reader.repairs.ClockSteps > 0 {
 		return s.last - s.first + timeOf(framePeriod(s.info), s.info.TimeBase)
 	}
 	return stated

@@ -118,6 +118,8 @@ type Frame struct {
 	PTS int64
 	// Time is PTS as a duration since the stream's zero.
 	Time time.Duration
+	// Repairs is what was repaired to give this frame its time.
+	Repairs Repairs
 	// Width and Height are in pixels.
 	Width, Height int
 	Format        PixelFormat

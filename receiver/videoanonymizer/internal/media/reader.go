@@ -39,6 +39,7 @@ type Reader struct {
 	index       int
 	first, last int64        // PTS of the first frame and of the previous one
 	clock       clock        // turns announced times into PTS
+	repairs     Repairs      // of all frames so far
 	ahead       []ahead      // frames that are decoded, and not yet returned
 	ending      func() error // why nothing follows these, nil if something may
 	known       []int64      // PTS of the frames that an earlier reader read
@@ -105,7 +106,7 @@ func (r *Reader) onLine(line []byte) bool {
 
 // Next returns the next frame in presentation order; the caller owns it until it calls Release. The frame's memory
 // comes from a pool that grows to as many frames as are held at once. Where the source's times do not increase they are
-// repaired, see Repairs. Next fails with io.EOF after a complete video, and otherwise with ErrDamaged, ErrUnreadable,
+// repaired, see Frame.Repairs. Next fails with io.EOF after a complete video, and otherwise with ErrDamaged, ErrUnreadable,
 // ErrIO, ErrUnsupported, ErrLimit, ErrStalled, ErrResume, ErrInterrupted, ErrTool or the context's error; further calls
 // return the same error.
 func (r *Reader) Next() (*Frame, error) {
@@ -136,7 +137,8 @@ func (r *Reader) next() (*Frame, error) {
 	pts := r.clock.next(r.ahead[0].shown, r.peek)
 	f := r.ahead[0].frame
 	r.ahead = r.ahead[1:]
-	f.Index, f.PTS, f.FullRange = r.index, pts, r.info.FullRange
+	f.Index, f.PTS, f.Repairs, f.FullRange = r.index, pts, r.clock.repairs, r.info.FullRange
+	r.repairs = r.repairs.Add(f.Repairs)
 	f.Time = timeOf(f.PTS, r.info.TimeBase)
 	if r.index == 0 {
 		r.first = f.PTS
@@ -151,7 +153,7 @@ func (r *Reader) next() (*Frame, error) {
 
 // checkTime refuses a frame at a time that it must not have.
 func (r *Reader) checkTime(f *Frame) error {
-	if r.opts.OneClock && r.clock.repairs.ClockSteps > 0 {
+	if r.opts.OneClock && r.repairs.ClockSteps > 0 {
 		return fileError(r.info.Path, ErrUnsupported, "its clock is set back after %s, where copied audio, subtitles "+
 			"and chapters would lose their place: use output::audio drop or mute, and no output::keep of these",
 			timeOf(r.last, r.info.TimeBase))
@@ -202,9 +204,6 @@ func (r *Reader) decode(n int) bool {
 	}
 	return true
 }
-
-// Repairs returns how many times were repaired so far. It is for the goroutine that calls Next.
-func (r *Reader) Repairs() Repairs { return r.clock.repairs }
 
 // refuse returns why no further frame is to be read, or nil.
 func (r *Reader) refuse() error {
