@@ -167,6 +167,32 @@ func TestCompareReadsTimesItself(t *testing.T) {
 	assert.Equal(t, Differs, times.Verdict)
 }
 
+// TestCompareNeedsAllTimes: if ffprobe ends early, a comparison does not take the times that it lacks for the same.
+func TestCompareNeedsAllTimes(t *testing.T) {
+	movie := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=4 "+quick+"-bf 0")
+	for name, tc := range map[string]struct {
+		script  string
+		failure error
+	}{
+		"with an error":         {script: `case "$*" in *best_effort*) ffprobe "$@" | head -n 3; exit 1;; esac`},
+		"by a signal":           {`case "$*" in *best_effort*) kill $$;; esac`, ErrInterrupted},
+		"as if it were the end": {script: `case "$*" in *best_effort*) ffprobe "$@" | head -n 3; exit;; esac`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tools := testTools(t)
+			tools.FFprobe = filepath.Join(t.TempDir(), "ffprobe")
+			script := "#!/bin/sh\n" + tc.script + "\nexec ffprobe \"$@\"\n"
+			require.NoError(t, os.WriteFile(tools.FFprobe, []byte(script), 0o700))
+			c, err := tools.Compare(t.Context(), movie, movie)
+			require.ErrorIs(t, err, tc.failure)
+			if tc.failure == nil {
+				assert.Equal(t, Differs, row(t, c, "times of frames").Verdict)
+			}
+		})
+	}
+}
+
 // TestClockSetBack: two recordings in one file become one video without a gap.
 func TestClockSetBack(t *testing.T) {
 	tools := testTools(t)

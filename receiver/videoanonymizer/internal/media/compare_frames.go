@@ -57,6 +57,15 @@ func (s *side) next() (*Frame, error) {
 	return f, nil
 }
 
+// unread says which times of frames ffprobe did not read, "" if none. Where parts do not decode, it may give up earlier
+// than the decoder.
+func (s *side) unread() string {
+	if len(s.times) >= s.frames || s.reader.Damage() != nil {
+		return ""
+	}
+	return fmt.Sprintf("ffprobe reads the times of %d of the %d frames of %s", len(s.times), s.frames, s.info.Path)
+}
+
 // timeOf is when the file shows a frame.
 func (s *side) timeOf(f *Frame) time.Duration {
 	if f.Index < len(s.times) && s.times[f.Index] != unknownTime {
@@ -218,7 +227,10 @@ func (c *Comparison) compareFrames(p *pairing) {
 
 // times says how the times of the output's frames differ from the source's.
 func (p *pairing) times() (string, Verdict) {
+	unread := firstOf(p.src.unread(), p.out.unread())
 	switch {
+	case unread != "":
+		return unread, Differs
 	case p.timing.first != "":
 		text := "first difference: " + p.timing.first
 		if p.missing+p.added > 1 {

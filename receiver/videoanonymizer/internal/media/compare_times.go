@@ -31,7 +31,9 @@ const (
 	longestPause = 13*time.Hour + 15*time.Minute
 )
 
-// readTimes returns the times of a video's frames in presentation order, as ffprobe reads them from the file.
+// readTimes returns the times of a video's frames in presentation order, as ffprobe reads them from the file: all, or
+// those before damage after which it gives up. It fails with ErrInterrupted, ErrIO, ErrUnreadable or ErrTool if
+// something other than the file ends ffprobe, and with the context's error.
 func (t Tools) readTimes(ctx context.Context, info Info) (times []time.Duration, err error) {
 	f, err := info.openAgain()
 	if err != nil {
@@ -40,8 +42,7 @@ func (t Tools) readTimes(ctx context.Context, info Info) (times []time.Duration,
 	args := append([]string{"-hide_banner", "-loglevel", "fatal"}, inputArgs(info.limits)...)
 	args = append(args, "-select_streams", strconv.Itoa(info.StreamIndex), "-show_entries", "frame=best_effort_timestamp",
 		"-of", "csv=p=0", "-i", inputURL)
-	// What does not decode is a row of its own, so that an error of ffprobe only ends the list.
-	_, _ = stream(ctx, t.FFprobe, args, f, info.limits.reading(), func(r io.Reader) error {
+	complaint, err := stream(ctx, t.FFprobe, args, f, info.limits.reading(), func(r io.Reader) error {
 		lines := bufio.NewReaderSize(r, 64<<10)
 		for {
 			line, err := readLine(lines)
@@ -60,10 +61,13 @@ func (t Tools) readTimes(ctx context.Context, info Info) (times []time.Duration,
 			}
 		}
 	})
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return nil, fileError(info.Path, context.Cause(ctx), "")
+	case err != nil && passingFault(complaint, err) != nil:
+		return nil, fileError(info.Path, passingFault(complaint, err), "reading its times: %s", describe(complaint, err))
 	}
-	return times, nil
+	return times, nil // what does not decode is a row of its own, and so are times that are missing
 }
 
 // timing compares the times of the frames of a source with those of its output.
@@ -82,6 +86,7 @@ type timing struct {
 	deviation time.Duration // the largest
 	repaired  int           // frames whose time cannot be kept
 	setBack   int           // times that the source's clock was
+	timeless  int           // frames for which the source has no time
 	first     string        // the first difference that is not expected
 }
 
@@ -92,6 +97,9 @@ func (c *timing) add(n int, out time.Duration) {
 	at := unknownTime
 	if n < len(c.source) {
 		at = c.source[n]
+	}
+	if at == unknownTime {
+		c.timeless++
 	}
 	if !c.started {
 		c.started, c.candidate = true, noCandidate
@@ -185,6 +193,9 @@ func firstOf(first, other string) string {
 // expected says what cannot be as in the source, "" if nothing.
 func (c *timing) expected() string {
 	var said []string
+	if c.timeless > 0 {
+		said = append(said, fmt.Sprintf("%d frames of the source have no time", c.timeless))
+	}
 	if c.repaired > 0 {
 		said = append(said, fmt.Sprintf("%d frames of the source have the time of an earlier frame, or are out of order",
 			c.repaired))
