@@ -114,6 +114,34 @@ func TestPassingFaults(t *testing.T) {
 	})
 }
 
+// TestUnknownComplaints: what a tool says and no one knows does not prove that the file is at fault. Bytes do.
+func TestUnknownComplaints(t *testing.T) {
+	in := clip(t, "a.mp4", testVideo("64x48", "25")+quick)
+	info, err := testTools(t).Probe(t.Context(), in, Limits{})
+	require.NoError(t, err)
+	for says, want := range map[string]error{
+		"Protocol error":                                 ErrTool,
+		"Function not implemented":                       ErrTool,
+		"Bad address":                                    ErrTool,
+		"Invalid data found when processing input":       ErrNotVideo,
+		"moov atom not found":                            ErrDamaged,
+		"Not yet implemented in FFmpeg, patches welcome": ErrUnsupported,
+	} {
+		t.Run(says, func(t *testing.T) {
+			t.Parallel()
+			tools := wrapped(t, fmt.Sprintf("echo '[error] file: %s' >&2; exit 1", says))
+			_, err := tools.Probe(t.Context(), in, Limits{})
+			require.ErrorIs(t, err, want)
+			confirmed := tools.ConfirmDamage(t.Context(), info, ReadOptions{}, -1)
+			if Permanent(want) {
+				require.NoError(t, confirmed)
+			} else {
+				require.ErrorIs(t, confirmed, want)
+			}
+		})
+	}
+}
+
 // TestConfirmDamage: only what fails again, of a file that can be read, is damage.
 func TestConfirmDamage(t *testing.T) {
 	whole := clip(t, "a.mp4", testVideo("128x96", "25")+"-movflags +faststart "+quick)

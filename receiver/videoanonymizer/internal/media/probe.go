@@ -227,9 +227,9 @@ func openCause(complaint string, err error) error {
 		return ErrDamaged
 	case has("Invalid data found", "not on whitelist"):
 		return ErrNotVideo
-	case complaint == "":
+	case has("Not yet implemented in FFmpeg", "Decoder not found"):
+		return ErrUnsupported
+	default: // not proven by what is in the file, so it is tried again
 		return ErrTool
-	default:
-		return ErrNotVideo
 	}
 }
