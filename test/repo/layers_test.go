@@ -1,0 +1,65 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package repo
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+const repository = "github.com/otelcol-anonymizer/otelcol-anonymizer"
+
+// TestEveryPackageHasALayer fails when no depguard rule lists what an internal package may import of the others next to
+// it.
+func TestEveryPackageHasALayer(t *testing.T) {
+	var config struct {
+		Linters struct {
+			Settings struct {
+				Depguard struct {
+					Rules map[string]layer
+				}
+			}
+		}
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(read(t, ".golangci.yml")), &config))
+	rules := config.Linters.Settings.Depguard.Rules
+	checked := map[string]bool{}
+	for _, file := range files(t, "internal/*/*.go", "*/internal/*/*.go") {
+		dir := path.Dir(file)
+		generated := strings.HasPrefix(path.Base(dir), "metadata") // they import no other package
+		if path.Base(path.Dir(dir)) != "internal" || strings.HasSuffix(file, "_test.go") || generated ||
+			strings.HasPrefix(dir, "test/") || dir == "receiver/videoanonymizer/internal/anonymize" || checked[dir] {
+			continue // anonymize may import every one of them
+		}
+		checked[dir] = true
+		found := false
+		for _, rule := range rules {
+			found = found || rule.covers(dir)
+		}
+		assert.True(t, found, "%s has no rule in .golangci.yml", dir)
+	}
+	assert.Contains(t, checked, "receiver/videoanonymizer/internal/media")
+	assert.Contains(t, checked, "internal/preflight")
+}
+
+// layer is a rule of depguard.
+type layer struct {
+	Files []string
+	Deny  []struct{ Pkg string }
+}
+
+// covers tells whether the rule denies a package the others next to it.
+func (l layer) covers(dir string) bool {
+	files := []string{"**/" + dir + "/**", "**/" + dir + "/*.go"}
+	return slices.ContainsFunc(l.Files, func(pattern string) bool { return slices.Contains(files, pattern) }) &&
+		slices.ContainsFunc(l.Deny, func(deny struct{ Pkg string }) bool {
+			return deny.Pkg == repository+"/"+path.Dir(dir)
+		})
+}
