@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,11 +25,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/process"
 )
 
-// readErrors makes read fail, with the error FAULT_ERRNO, for sources of which FAULT_AFTER bytes were read.
+// readErrors makes read fail, with the error FAULT_ERRNO, for sources of which FAULT_AFTER bytes were read. The first
+// time, it adds a line with the error to the file FAULT_HITS.
 const readErrors = `
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +48,12 @@ ssize_t read(int fd, void *buffer, size_t size) {
 	path[length < 0 ? 0 : length] = 0;
 	if (!strstr(path, "/incoming/")) return real(fd, buffer, size);
 	if (total >= atol(getenv("FAULT_AFTER"))) {
+		static int failed;
+		if (!failed++) {
+			int hits = open(getenv("FAULT_HITS"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+			dprintf(hits, "%s\n", getenv("FAULT_ERRNO"));
+			close(hits);
+		}
 		errno = atoi(getenv("FAULT_ERRNO"));
 		return -1;
 	}
@@ -55,8 +64,8 @@ ssize_t read(int fd, void *buffer, size_t size) {
 `
 
 // faultyTools wraps ffmpeg and ffprobe in scripts that do not exec them. They read sources through readErrors once the
-// file armed says how.
-type faultyTools struct{ ffmpeg, ffprobe, armed string }
+// file armed says how. The file hits lists the errors that met one.
+type faultyTools struct{ ffmpeg, ffprobe, armed, hits string }
 
 func newFaultyTools(t *testing.T) faultyTools {
 	dir := t.TempDir()
@@ -64,7 +73,8 @@ func newFaultyTools(t *testing.T) faultyTools {
 	require.NoError(t, os.WriteFile(source, []byte(readErrors), 0o600))
 	out, err := exec.Command("cc", "-shared", "-fPIC", "-o", library, source, "-ldl").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	f := faultyTools{filepath.Join(dir, "ffmpeg"), filepath.Join(dir, "ffprobe"), filepath.Join(dir, "armed")}
+	f := faultyTools{filepath.Join(dir, "ffmpeg"), filepath.Join(dir, "ffprobe"), filepath.Join(dir, "armed"),
+		filepath.Join(dir, "hits")}
 	for _, path := range []string{f.ffmpeg, f.ffprobe} {
 		tool, err := exec.LookPath(filepath.Base(path))
 		require.NoError(t, err)
@@ -73,12 +83,12 @@ case "$0 $*" in
 *ffprobe\ *|*showinfo*)
 	if mv %[1]s %[1]s.$$ 2>/dev/null; then
 		. %[1]s.$$
-		export FAULT_AFTER FAULT_ERRNO LD_PRELOAD=%[2]s
+		export FAULT_AFTER FAULT_ERRNO FAULT_HITS=%[4]s LD_PRELOAD=%[2]s
 	fi;;
 esac
 %[3]s "$@"
 exit $?
-`, f.armed, library, tool), 0o700))
+`, f.armed, library, tool, f.hits), 0o700))
 	}
 	return f
 }
@@ -88,6 +98,21 @@ func (f faultyTools) arm(t *testing.T, after int64, errno syscall.Errno) {
 	text := fmt.Sprintf("FAULT_AFTER=%d FAULT_ERRNO=%d\n", after, int(errno))
 	require.NoError(t, os.WriteFile(f.armed+".new", []byte(text), 0o600))
 	require.NoError(t, os.Rename(f.armed+".new", f.armed))
+}
+
+// errors counts the errors that a read failed with.
+func (f faultyTools) errors(t *testing.T) map[string]int {
+	text, err := os.ReadFile(f.hits)
+	if !os.IsNotExist(err) {
+		require.NoError(t, err)
+	}
+	count := map[string]int{}
+	for _, line := range strings.Fields(string(text)) {
+		errno, err := strconv.Atoi(line)
+		require.NoError(t, err)
+		count[syscall.Errno(errno).Error()]++
+	}
+	return count
 }
 
 // descendants lists all processes below one.
@@ -111,9 +136,13 @@ var (
 	readErrnos = []syscall.Errno{syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.ENOMEM, syscall.ENETRESET}
 )
 
+// Kinds of faults that are no signals to tools.
+const readError, collectorKilled, collectorStopped = "failed read", "collector killed", "collector stopped"
+
 // TestFaultsAtRandomMoments has a fault hit the tools below a wrapper, or the collector, at random moments, with the
 // settings under which a mistake costs the most: damaged videos are salvaged, and sources deleted. No source is
-// deleted unless its whole output exists, nothing else gets a final name, and every video is done in the end.
+// deleted unless its whole output exists, nothing else gets a final name, and every video is done in the end. In many
+// rounds, each kind of fault occurs.
 func TestFaultsAtRandomMoments(t *testing.T) {
 	rounds := killRounds(t)
 	clip := filepath.Join(t.TempDir(), "clip.mp4")
@@ -133,20 +162,28 @@ func TestFaultsAtRandomMoments(t *testing.T) {
 	hit := map[string]int{}
 	c := s.start()
 	var names []string
+	var kinds []int // of the next rounds, so that each comes equally often
 	for i := range rounds {
+		if len(kinds) == 0 {
+			kinds = random.Perm(9)
+		}
+		kind := kinds[0]
+		kinds = kinds[1:]
 		names = append(names, fmt.Sprintf("clip-%02d.mp4", i))
 		s.drop(clip, names[i])
 		time.Sleep(time.Duration(random.Int64N(int64(3 * time.Second))))
-		switch kind := random.IntN(9); kind {
+		switch kind {
 		case 0, 1, 2, 3:
-			running := tools(c.PID())
-			if len(running) == 0 {
-				break
-			}
-			signal, pid := signals[kind], running[random.IntN(len(running))]
-			if syscall.Kill(pid, signal) == nil {
-				hit[signal.String()]++
-			}
+			signal, pid := signals[kind], 0
+			require.Eventually(t, func() bool {
+				running := tools(c.PID())
+				if len(running) == 0 {
+					return false
+				}
+				pid = running[random.IntN(len(running))]
+				return syscall.Kill(pid, signal) == nil
+			}, time.Minute, time.Millisecond, "round %d: a tool runs", i)
+			hit[signal.String()]++
 			if signal == syscall.SIGSTOP {
 				time.Sleep(time.Duration(random.Int64N(int64(time.Second))))
 				_ = syscall.Kill(pid, syscall.SIGCONT)
@@ -154,15 +191,14 @@ func TestFaultsAtRandomMoments(t *testing.T) {
 		case 4, 5, 6:
 			errno := readErrnos[random.IntN(len(readErrnos))]
 			faulty.arm(t, random.Int64N(size), errno)
-			hit[errno.Error()]++
 		default:
 			below := descendants(c.PID())
 			if kind == 7 {
 				c.Kill()
-				hit["collector killed"]++
+				hit[collectorKilled]++
 			} else {
 				require.NoError(t, c.Stop(20*time.Second), "round %d", i)
-				hit["collector stopped"]++
+				hit[collectorStopped]++
 			}
 			require.Eventually(t, func() bool { return !slices.ContainsFunc(below, alive) }, 20*time.Second,
 				10*time.Millisecond, "round %d: what a wrapper started ends with its pipes", i)
@@ -177,9 +213,20 @@ func TestFaultsAtRandomMoments(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("faults: %v", hit)
-
 	s.awaitSources(c, names)
+	failed := faulty.errors(t)
+	for _, n := range failed {
+		hit[readError] += n
+	}
+	t.Logf("faults: %v, of which reads: %v", hit, failed)
+	if rounds >= 30 {
+		for _, signal := range signals {
+			assert.Positive(t, hit[signal.String()], signal)
+		}
+		for _, kind := range []string{readError, collectorKilled, collectorStopped} {
+			assert.Positive(t, hit[kind], kind)
+		}
+	}
 	require.NoError(t, c.Stop(20*time.Second))
 	var outputs []string
 	for _, name := range names {
