@@ -15,7 +15,6 @@ package convert
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/onnx"
@@ -65,9 +64,6 @@ func Import(b *onnx.Builder, m *tfjs.Model, inputs map[string]Value, outputs ...
 	}
 	return results, nil
 }
-
-// Supported lists the TensorFlow operations that can be converted.
-func Supported() []string { return slices.Sorted(maps.Keys(ops)) }
 
 type converter struct {
 	b      *onnx.Builder

@@ -79,20 +79,6 @@ type TurnBack struct {
 	Width, Height int
 }
 
-// Detections returns copies of detections, with their poses, in pixels of the frame.
-func (t TurnBack) Detections(people []Detection) []Detection {
-	back := make([]Detection, len(people))
-	for i, p := range people {
-		p.Box = t.Box(p.Box)
-		if p.Pose != nil {
-			pose := t.Pose(*p.Pose)
-			p.Pose = &pose
-		}
-		back[i] = p
-	}
-	return back
-}
-
 // Faces returns copies of faces in pixels of the frame.
 func (t TurnBack) Faces(faces []Face) []Face {
 	back := make([]Face, len(faces))

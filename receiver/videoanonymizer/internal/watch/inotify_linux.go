@@ -60,13 +60,6 @@ func (n *inotify) add(folder string) error {
 	return nil
 }
 
-// watched is the number of folders.
-func (n *inotify) watched() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.folders)
-}
-
 func (n *inotify) close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -22,8 +22,8 @@ import (
 // refused is a lease that the kernel refuses without a reason, as for a file of another user.
 func refused(*os.File) writing { return writingUnknown }
 
-// TestUnknownWriterWaitsLonger claims a file of which nothing tells whether it is being written only after a longer
-// calm, in which each change starts the wait again.
+// TestUnknownWriterWaitsLonger claims a file that may be open for writing only after a longer calm, in which each
+// change starts the wait again.
 func TestUnknownWriterWaitsLonger(t *testing.T) {
 	r := newRig(t)
 	r.w.completeness.lease = refused
@@ -96,6 +96,13 @@ func TestWriterSeenByInotify(t *testing.T) {
 			require.NotNil(t, r.try())
 		})
 	}
+}
+
+// watched is the number of folders.
+func (n *inotify) watched() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.folders)
 }
 
 // TestInotifySeesWriting has the kernel say what happens to a file.
@@ -244,8 +251,7 @@ func TestUnclosedSourceStays(t *testing.T) {
 	require.NoFileExists(t, path)
 }
 
-// TestUnknownWriterAfterPublication deletes a source of which nothing tells whether it is being written only after a
-// longer calm.
+// TestUnknownWriterAfterPublication deletes a source that may be open for writing only after a longer calm.
 func TestUnknownWriterAfterPublication(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.OnSuccess = OnSuccessDelete })
 	r.opts.Config.StableFor = time.Second
