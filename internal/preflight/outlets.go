@@ -28,7 +28,7 @@ func checkOutlets(pipelines map[string]pipeline) error {
 	return errors.Join(errs...)
 }
 
-// exists tells whether a connector is in use.
+// exists reports whether a connector is in use.
 func exists(pipelines map[string]pipeline, connector string) bool {
 	for _, p := range pipelines {
 		if slices.Contains(p.exporters, connector) {
@@ -38,7 +38,7 @@ func exists(pipelines map[string]pipeline, connector string) bool {
 	return false
 }
 
-// reaches tells whether data of a pipeline gets to a connector, by way of other connectors too.
+// reaches reports whether data of a pipeline gets to a connector, by way of other connectors too.
 func reaches(pipelines map[string]pipeline, id, connector string, visited []string) bool {
 	if slices.Contains(pipelines[id].exporters, connector) {
 		return true

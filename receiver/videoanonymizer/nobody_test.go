@@ -138,7 +138,7 @@ func TestNobodyFoundIsNotBelieved(t *testing.T) {
 	}
 }
 
-// inSecondPass tells whether there is a checkpoint of a second pass.
+// inSecondPass reports whether there is a checkpoint of a second pass.
 func inSecondPass(t *testing.T, out string) bool {
 	for _, path := range checkpoints(t, out) {
 		text, err := os.ReadFile(path)

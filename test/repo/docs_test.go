@@ -86,10 +86,10 @@ func TestMakeTargetsExist(t *testing.T) {
 	assert.NotZero(t, found)
 }
 
-// TestReferencesExist checks the files and identifiers that the documents for contributors name.
+// TestReferencesExist checks the files and identifiers that documents about the code name.
 func TestReferencesExist(t *testing.T) {
 	source := parseSource(t)
-	for _, path := range []string{"CONTRIBUTING.md", "docs/architecture.md"} {
+	for _, path := range []string{"CONTRIBUTING.md", "docs/architecture.md", "docs/videos.md"} {
 		t.Run(path, func(t *testing.T) {
 			checked, missing := source.check(read(t, path))
 			assert.NotZero(t, checked)

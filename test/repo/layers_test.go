@@ -55,7 +55,7 @@ type layer struct {
 	Deny  []struct{ Pkg string }
 }
 
-// covers tells whether the rule denies a package the others next to it.
+// covers reports whether the rule denies a package the others next to it.
 func (l layer) covers(dir string) bool {
 	files := []string{"**/" + dir + "/**", "**/" + dir + "/*.go"}
 	return slices.ContainsFunc(l.Files, func(pattern string) bool { return slices.Contains(files, pattern) }) &&

@@ -58,7 +58,7 @@ func (s source) check(document string) (checked int, missing []string) {
 	return checked, missing
 }
 
-// resolve tells whether a code span is a reference, and whether it leads somewhere.
+// resolve reports whether a code span is a reference, and whether it leads somewhere.
 func (s source) resolve(span string) (reference, exists bool) {
 	if match := pathReference.FindStringSubmatch(span); match != nil {
 		path, name := match[1], match[2]
@@ -99,7 +99,7 @@ func (s source) hasPath(path, name string) bool {
 	return false
 }
 
-// ignored tells whether git ignores a path, such as that of a built program.
+// ignored reports whether git ignores a path, such as that of a built program.
 func ignored(path string) bool {
 	command := exec.Command("git", "check-ignore", "--quiet", path)
 	command.Dir = root

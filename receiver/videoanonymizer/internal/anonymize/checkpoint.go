@@ -163,7 +163,7 @@ func (v *video) loadCheckpoint() (*checkpoint, error) {
 	return nil, v.job.Restart()
 }
 
-// complete tells whether the checkpoint has what the configured companion files need, of the same frames.
+// complete reports whether the checkpoint has what the configured companion files need, of the same frames.
 func (c *checkpoint) complete(cfg config.Report) bool {
 	return c.Video.Frames > 0 && c.Video.Frames == int64(c.Done.Frames) &&
 		(c.Report != nil || !cfg.Enabled && !cfg.ContactSheet) &&

@@ -41,7 +41,7 @@ type looks struct {
 	used                        []report.Model
 }
 
-// CheckModels tells whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's
+// CheckModels reports whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's
 // file. It opens no model, which would take seconds, and memory of a GPU that a running collector uses. It reports
 // every error, each with its key.
 func CheckModels(cfg *config.Config) error {
@@ -376,7 +376,7 @@ func findModel(directory, name string) (path string, model models.Model, err err
 	return model.Path(directory), model, err
 }
 
-// verifyModel tells whether a model's file is there, and is that of the catalog.
+// verifyModel reports whether a model's file is there, and is that of the catalog.
 func verifyModel(directory, name string) error {
 	path, model, err := findModel(directory, name)
 	if err != nil {

@@ -23,10 +23,10 @@ const (
 	minSample, fullSample, maxSample = 3, 20, 100
 )
 
-// errOverlooked says that nobody was found in a video, which must not be believed.
+// errOverlooked says that nobody was found in a video, and that this is not reliable.
 var errOverlooked = errors.New("nobody was found, but there may be someone")
 
-// checkNobody takes a hard look at a sample of the frames of a video in which nobody was found. If that shows someone,
+// checkNobody searches a sample of the frames thoroughly if nobody was found in the video. If that shows someone,
 // or is not possible, it fails with errOverlooked, and the video's second pass is set. Otherwise it makes the sample
 // what a person reviews.
 func (a *attempt) checkNobody(ctx context.Context) error {

@@ -124,7 +124,7 @@ func (v *video) failed(cause error) error {
 	return v.job.Retry(reason, cause, keep)
 }
 
-// leavesSegments tells whether the finished segments are as good as they were after a failure.
+// leavesSegments reports whether the finished segments are as good as they were after a failure.
 func leavesSegments(cause error) bool {
 	return slices.ContainsFunc([]error{watch.ErrTaken, media.ErrIO, media.ErrInterrupted},
 		func(harmless error) bool { return errors.Is(cause, harmless) })

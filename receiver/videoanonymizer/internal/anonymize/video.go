@@ -39,7 +39,7 @@ type video struct {
 	second  *report.SecondPass // nil in the first pass
 
 	sealed bool // a checkpoint of it is on disk, from which another attempt can resume
-	// discard tells that this attempt may have failed because of what an earlier one left, or for want of the space
+	// discard means that this attempt may have failed because of what an earlier one left, or for want of the space
 	// that it takes up.
 	discard bool
 }
@@ -62,8 +62,9 @@ func (v *video) convert(ctx context.Context, info media.Info) error {
 		err = v.restart(ctx, plan)
 	}
 	if errors.Is(err, errOverlooked) {
-		v.logger.Warn("nobody was found in the video, which a look at a sample of its frames does not confirm: it is done "+
-			"again with recall: thorough", zap.String("reason", v.second.Reason), zap.Float64("time_s", v.second.Time))
+		v.logger.Warn("nobody was found in the video, but a thorough search of some of its frames does not confirm that: "+
+			"it is processed again with recall: thorough", zap.String("reason", v.second.Reason),
+			zap.Float64("time_s", v.second.Time))
 		v.passAgain(v.second)
 		err = v.restart(ctx, plan)
 	}
@@ -262,7 +263,7 @@ func (a *attempt) salvaged(damage error) {
 	a.logger.Warn(message, zap.Int("frames", a.summary.Frames), zap.Error(damage))
 }
 
-// keepsSource tells whether the source stays in place after its salvage.
+// keepsSource reports whether the source stays in place after its salvage.
 func (a *attempt) keepsSource() bool {
 	return a.Config.Output.OnSalvage != config.OnSalvageAsSuccess || a.Config.Output.OnSuccess == watch.OnSuccessKeep
 }

@@ -55,7 +55,7 @@ type encoder struct {
 	args func(p Plan) []string
 	// filters are bitstream filters that remove the encoder's settings from the stream.
 	filters string
-	// refuses tells whether fallback has to encode this video, since the encoder cannot.
+	// refuses reports whether fallback has to encode this video, since the encoder cannot.
 	refuses  func(info Info) bool
 	fallback *encoder
 }

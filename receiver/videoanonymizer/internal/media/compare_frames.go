@@ -189,8 +189,8 @@ func (p *pairing) differ(format string, args ...any) {
 	p.timing.first = firstOf(p.timing.first, fmt.Sprintf(format, args...))
 }
 
-// mustShift tells whether the container requires the shift: AVI begins at zero, others hide what is shown before zero,
-// and MPEG-TS may begin a little later.
+// mustShift reports whether the container requires the shift: AVI begins at zero, others hide what is shown before
+// zero, and MPEG-TS may begin a little later.
 func (p *pairing) mustShift() bool {
 	container, _ := findContainer(ContainerFor(p.out.info.Path))
 	return p.out.first.Abs() <= timeRounding && (p.src.first < 0 || container.fromZero || p.src.info.wallClock()) ||

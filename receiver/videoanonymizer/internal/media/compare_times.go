@@ -135,7 +135,7 @@ func (c *timing) add(n int, out time.Duration) {
 	}
 }
 
-// cannotKeep tells whether a frame is not shown after all earlier ones, or after later ones.
+// cannotKeep reports whether a frame is not shown after all earlier ones, or after later ones.
 func (c *timing) cannotKeep(n int, at time.Duration) bool {
 	if at <= c.top {
 		return true

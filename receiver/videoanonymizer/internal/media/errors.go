@@ -90,7 +90,7 @@ func Reason(err error) string {
 	return "other"
 }
 
-// Permanent tells whether the file itself, or what is made of it, is the cause of err: unless the file changes, every
+// Permanent reports whether the file itself, or what is made of it, is the cause of err: unless the file changes, every
 // attempt fails like that.
 func Permanent(err error) bool {
 	return slices.ContainsFunc([]error{

@@ -150,7 +150,7 @@ func (f *faults) add(line []byte) {
 	f.record(text)
 }
 
-// fromLoss notes what lost packets explain, and tells whether that is all there is to a complaint.
+// fromLoss notes what lost packets explain, and reports whether that is all there is to a complaint.
 func (f *faults) fromLoss(text string, contains func(string) bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -148,7 +148,7 @@ func withAlpha(info Info) PixelFormat {
 	return f
 }
 
-// isRGB tells whether a source format has no color matrix, so that the conversion to YUV chooses one.
+// isRGB reports whether a source format has no color matrix, so that the conversion to YUV chooses one.
 func isRGB(source string) bool {
 	for _, s := range []string{"rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"} {
 		if strings.HasPrefix(source, s) {

@@ -82,7 +82,7 @@ func (f PixelFormat) AllPlanes() int {
 // BytesPerSample is 1 for 8 bits and 2 for more.
 func (f PixelFormat) BytesPerSample() int { return (f.Depth + 7) / 8 }
 
-// IsChroma tells whether plane i is subsampled by the shifts.
+// IsChroma reports whether plane i is subsampled by the shifts.
 func (f PixelFormat) IsChroma(i int) bool { return i > 0 && i < f.Planes }
 
 // PlaneSize returns the width and height in samples of plane i of a frame of width x height pixels. Odd sizes of chroma

@@ -72,7 +72,7 @@ func (p Plan) encoderArgs() []string {
 	return args
 }
 
-// inHardware tells whether a device decodes.
+// inHardware reports whether a device decodes.
 func (o ReadOptions) inHardware() bool { return cmp.Or(o.Decoder, Software) != Software }
 
 // decoderArgs make a device decode what it can, into main memory. They come before the -i.

@@ -85,7 +85,7 @@ func NewPlan(info Info, options WriteOptions) (Plan, error) {
 // Info describes the source as Open is to read it: its frames have alpha if the source has it and the codec keeps it.
 func (p Plan) Info() Info { return p.info }
 
-// CopiesStreams tells whether audio, subtitles or chapters of the source get into the output with the times that they
+// CopiesStreams reports whether audio, subtitles or chapters of the source get into the output with the times that they
 // have there.
 func (p Plan) CopiesStreams() bool {
 	info, keep := p.info, p.options.Keep
@@ -134,13 +134,13 @@ func (p *Plan) chooseEncoder() error {
 // hdrCodec is the codec in which players expect HDR.
 const hdrCodec = "h265"
 
-// wantsCommon tells whether PixelFormatAuto concerns a video that is written in this codec.
+// wantsCommon reports whether PixelFormatAuto concerns a video that is written in this codec.
 func (p *Plan) wantsCommon(written string) bool {
 	own := p.options.Codec == SameAsSource && written == codecForSource(p.info.Codec)
 	return cmp.Or(p.options.PixelFormat, PixelFormatAuto) == PixelFormatAuto && written == defaultCodec && !own
 }
 
-// isHDR tells whether a video needs more than 8 bits for its transfer function, PQ or HLG.
+// isHDR reports whether a video needs more than 8 bits for its transfer function, PQ or HLG.
 func (i Info) isHDR() bool {
 	return i.Format.Depth > 8 && (i.ColorTransfer == pqTransfer || i.ColorTransfer == hlgTransfer)
 }

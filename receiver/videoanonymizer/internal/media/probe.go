@@ -69,7 +69,7 @@ type Info struct {
 	id            fileID
 }
 
-// wallClock tells whether the times are dates: recorders count from 1970.
+// wallClock reports whether the times are dates: recorders count from 1970.
 func (i Info) wallClock() bool { return i.Container == "dhav" }
 
 // TimeOf converts a PTS in units of the time base to a duration since the stream's zero.

@@ -25,8 +25,8 @@ var (
 //
 //	[Parsed_showinfo_0 @ 0x55be8117efc0] [info] n:   1 pts:   1001 pts_time:0.0333667 pos: ...
 //
-// ours tells whether the line is showinfo's at all, frame whether it announces a frame. Metadata of a file cannot look
-// like this, since ffmpeg prints it indented and after a level.
+// ours reports whether the line is showinfo's at all, frame whether it announces a frame. Metadata of a file cannot
+// look like this, since ffmpeg prints it indented and after a level.
 func parseShown(line []byte) (s shown, ours, frame bool) {
 	if !bytes.HasPrefix(line, showinfoStart) {
 		return shown{}, false, false

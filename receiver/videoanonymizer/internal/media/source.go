@@ -15,7 +15,7 @@ import (
 // protocol.
 const inputURL = "file:/proc/self/fd/3"
 
-// fileID tells whether a file is still the one that was probed.
+// fileID reports whether a file is still the one that was probed.
 type fileID struct {
 	dev, inode   uint64
 	size, mtimeN int64

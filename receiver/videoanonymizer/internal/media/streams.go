@@ -37,7 +37,7 @@ type VideoStream struct {
 	Width  int        `json:"width"`
 	Height int        `json:"height"`
 	Kind   StreamKind `json:"kind"`
-	// Taken tells that this is the stream that is read.
+	// Taken means that this is the stream that is read.
 	Taken bool `json:"taken"`
 }
 

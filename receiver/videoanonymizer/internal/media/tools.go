@@ -65,7 +65,7 @@ var (
 	sourceVersion  = regexp.MustCompile(`^ff\w+ version \S`)
 )
 
-// recent tells whether the output of -version is that of a new enough program. Builds from the source repository have
+// recent reports whether the output of -version is that of a new enough program. Builds from the source repository have
 // no release number and count as new.
 func recent(version []byte) bool {
 	m := releaseVersion.FindSubmatch(version)

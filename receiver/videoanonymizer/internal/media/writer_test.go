@@ -412,7 +412,7 @@ func TestCancelDetachedChild(t *testing.T) {
 	testCancelBlockedCalls(t, "setsid -w sleep 30")
 }
 
-// runs tells whether a process of this command line exists. Those of zombies are empty.
+// runs reports whether a process of this command line exists. Those of zombies are empty.
 func runs(t *testing.T, command string) bool {
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	require.NoError(t, err)

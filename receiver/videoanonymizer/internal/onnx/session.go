@@ -67,8 +67,8 @@ func Open(path string, opts Options) (*Session, error) {
 	return s, nil
 }
 
-// CheckProvider tells whether the execution provider of opts can be used, without opening a model. Initialize must have
-// succeeded before.
+// CheckProvider reports whether the execution provider of opts can be used, without opening a model. Initialize must
+// have succeeded before.
 func CheckProvider(opts Options) error {
 	settings, err := sessionOptions(opts)
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 	StageEncode        = "encode"
 )
 
-// Look is how hard a frame was searched.
+// Look is how thoroughly a frame was searched.
 type Look string
 
 // The looks, each of which includes those before it.
@@ -66,7 +66,8 @@ type Frame struct {
 	// Analyzed is true if detection ran on this frame; in all others, positions are carried over from the surrounding
 	// frames.
 	Analyzed bool
-	// Look is how hard an analyzed frame was searched, and LookCause why it was, or why harder than at first.
+	// Look is how thoroughly an analyzed frame was searched, and LookCause why, or why more thoroughly than
+	// at first.
 	Look      Look
 	LookCause Cause
 	// Detected is the number of people the detector found, PosedPeople the number whose pose the pose model estimated.
@@ -120,7 +121,7 @@ type Summary struct {
 	Masks, MaxPeople int
 }
 
-// NobodyFound tells that no frame shows anyone who was found. Frames may have been masked whole all the same.
+// NobodyFound means that no frame shows anyone who was found. Frames may have been masked whole all the same.
 func (s *Summary) NobodyFound() bool { return s.MaxPeople == 0 }
 
 // Count adds a frame that was written.

@@ -56,7 +56,7 @@ type About struct {
 
 // Why a video has a second pass.
 const (
-	// SampleShowsPeople: a harder look at a sample of the frames found someone.
+	// SampleShowsPeople: a thorough search of a sample of the frames found someone.
 	SampleShowsPeople = "sample_shows_people"
 	// SampleFailed: the sample could not be searched.
 	SampleFailed = "sample_failed"
@@ -77,7 +77,7 @@ type SecondPass struct {
 type Salvage struct {
 	// Damage is what did not decode, in ffmpeg's words.
 	Damage string `json:"damage"`
-	// SourceKept tells that the source was left in place for this reason (output::on_salvage).
+	// SourceKept means that the source was left in place for this reason (output::on_salvage).
 	SourceKept bool `json:"source_kept"`
 }
 
@@ -117,7 +117,7 @@ type Settings struct {
 	OverlapThreshold   float64 `json:"detector_overlap_threshold"`
 	Tiles              int     `json:"detector_tiles"`
 	MinPersonSize      int     `json:"detector_min_person_size"`
-	// Survey tells whether there are surveys, SurveyInterval how often, and SurveyTurned whether they turn frames.
+	// Survey reports whether there are surveys, SurveyInterval how often, and SurveyTurned whether they turn frames.
 	Survey         bool    `json:"detector_survey"`
 	SurveyInterval float64 `json:"detector_survey_interval_s"`
 	SurveyTurned   bool    `json:"detector_survey_turned"`
@@ -146,14 +146,14 @@ type summary struct {
 	Frames   int     `json:"frames"`
 	Duration float64 `json:"duration_s"`
 	Analyzed int     `json:"frames_judged"`
-	// Looks is the number of analyzed frames by how hard they were searched.
+	// Looks is the number of analyzed frames by how thoroughly they were searched.
 	Looks       map[record.Look]int `json:"frames_by_look"`
 	MaskedWhole int                 `json:"frames_masked_whole"`
 	PeopleMax   int                 `json:"people_max"`
 	Masks       int                 `json:"masks"`
 	// ByOrigin is the number of masks by mask.Origin.
 	ByOrigin map[mask.Origin]int `json:"masks_by_origin"`
-	// NobodyFound tells that nobody was found in any frame.
+	// NobodyFound means that nobody was found in any frame.
 	NobodyFound bool `json:"nobody_found"`
 }
 

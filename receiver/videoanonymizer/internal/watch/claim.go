@@ -98,7 +98,7 @@ func (w *Watcher) previousUnread(f *file) []previous {
 	return previousOutputs(earlier)
 }
 
-// finishedBefore tells whether there is nothing to do, since the file is an output of ours, or was done under another
+// finishedBefore reports whether there is nothing to do, since the file is an output of ours, or was done under another
 // name or with other times. If so, it records that.
 func (w *Watcher) finishedBefore(f *file, seen inspection) bool {
 	same := content{f.stamp.Size, seen.sum}

@@ -28,10 +28,10 @@ type Config struct {
 	// PollInterval is the time between two scans of the folders.
 	PollInterval time.Duration `mapstructure:"poll_interval"`
 	// StableFor is how long a file's size, times and inode must stay unchanged before it counts as complete. A file that
-	// a process has open for writing is not complete, however long that takes. Where nothing tells whether one has (a
-	// file of another user, a network share), and inotify did not see it being closed, it must stay unchanged ten times
-	// as long, 30 seconds at least. A source is moved or deleted only after it has stayed unchanged ten times as long
-	// once more, from its outcome on.
+	// a process has open for writing is not complete, however long that takes. Where that is unknown (a file of another
+	// user, a network share), and inotify did not see it being closed, it must stay unchanged ten times as long, 30
+	// seconds at least. A source is moved or deleted only after it has stayed unchanged ten times as long once more,
+	// from its outcome on.
 	StableFor time.Duration `mapstructure:"stable_for"`
 
 	_ struct{}
@@ -62,7 +62,7 @@ func ValidatePattern(pattern string) error {
 	return nil
 }
 
-// slashInBraces tells whether alternatives span folders, which a scan of one folder at a time cannot follow.
+// slashInBraces reports whether alternatives span folders, which a scan of one folder at a time cannot follow.
 func slashInBraces(pattern string) bool {
 	depth := 0
 	for i := 0; i < len(pattern); i++ {

@@ -170,8 +170,8 @@ func (d *disposal) remove(w *waitingSource) {
 	}
 }
 
-// try takes the action if the source is ready for it, and tells whether there is nothing left to do. Otherwise it says
-// in w.due when to try again.
+// try takes the action if the source is ready for it, and reports whether there is nothing left to do. Otherwise it
+// says in w.due when to try again.
 func (d *disposal) try(w *waitingSource) (done bool) {
 	current, _ := d.journal.source(string(w.entry.Path))
 	if !current.Time.Equal(w.entry.Time) { // the file has changed and is processed again

@@ -52,7 +52,7 @@ func lstat(path string) (stamp, uint32, error) {
 	return stampOf(&st), st.Mode & unix.S_IFMT, nil
 }
 
-// exists tells whether anything has this name, a dangling link included.
+// exists reports whether anything has this name, a dangling link included.
 func exists(path string) (bool, error) {
 	_, _, err := lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

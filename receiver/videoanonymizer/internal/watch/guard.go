@@ -40,11 +40,11 @@ func newGuard(output string, journal *journal, disposal *disposal, opts *Options
 	}
 }
 
-// restoreAfter is how long a directory must have been gone before it is created again: whoever removes it with all that
-// is in it shall find it empty in the end.
+// restoreAfter is how long a directory must have been gone before it is created again, so that a removal that is still
+// in progress does not fail because the directory is not empty.
 const restoreAfter = 5 * time.Second
 
-// check tells whether videos may be started. final does not wait for restoreAfter.
+// check reports whether videos may be started. final does not wait for restoreAfter.
 func (g *guard) check(final bool) bool {
 	loss := g.journal.intact()
 	if errors.Is(loss, ErrStopped) {
@@ -103,7 +103,7 @@ func (g *guard) setStatus(err error) {
 type folderDevice struct {
 	path   string // absolute, without symbolic links
 	device uint64
-	// mounted tells that a disk is mounted on the folder itself.
+	// mounted means that a disk is mounted on the folder itself.
 	mounted bool
 }
 

@@ -18,7 +18,7 @@ const (
 	heldKind     heldReason = "its extension says that it is no video"
 	heldChanging heldReason = "it is still changing"
 	heldWriter   heldReason = "a program has it open for writing"
-	heldUnknown  heldReason = "nothing tells whether a program still writes to it, so it has to stay unchanged for longer"
+	heldUnknown  heldReason = "a program may still be writing to it, so it has to stay unchanged for longer"
 )
 
 // partialSuffixes are what browsers, download managers, copy and sync tools append to the names of incomplete files.
@@ -46,7 +46,7 @@ var neverVideoExtensions = map[string]bool{
 	".md5": true, ".sha1": true, ".sha256": true, ".sfv": true,
 }
 
-// neverVideo tells whether files of this extension are picked up only where the include pattern names the extension,
+// neverVideo reports whether files of this extension are picked up only where the include pattern names the extension,
 // as *.wav does and * does not.
 func neverVideo(ext string) bool { return neverVideoExtensions[strings.ToLower(ext)] }
 
@@ -57,13 +57,13 @@ var ignoredNames = map[string]bool{
 	"#recycle": true, "@eadir": true, "__macosx": true,
 }
 
-// ignoredName tells whether files and folders of this name are passed over without a word: hidden ones, and those that
-// operating systems leave.
+// ignoredName reports whether files and folders of this name are passed over without a word: hidden ones, and those
+// that operating systems leave.
 func ignoredName(name string) bool {
 	return strings.HasPrefix(name, ".") || ignoredNames[strings.ToLower(name)]
 }
 
-// partialName tells whether a name marks a file as incomplete.
+// partialName reports whether a name marks a file as incomplete.
 func partialName(name string) bool {
 	name = strings.ToLower(name)
 	return slices.ContainsFunc(partialSuffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) })

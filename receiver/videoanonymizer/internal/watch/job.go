@@ -82,8 +82,8 @@ func (j *Job) Unchanged() error {
 	return err
 }
 
-// Resumable tells whether an interrupted attempt at the same file left its temporary files, at Temp and under the names
-// of TempFor, so that this one can resume from them. It is false after Restart.
+// Resumable reports whether an interrupted attempt at the same file left its temporary files, at Temp and under the
+// names of TempFor, so that this one can resume from them. It is false after Restart.
 func (j *Job) Resumable() bool { return j.resumable }
 
 // Restart removes what an earlier attempt left, to restart from the beginning.
@@ -216,7 +216,7 @@ func (j *Job) Fail(reason string, cause error) error {
 	return j.giveUp()
 }
 
-// LastAttempt tells whether Retry would give the file up instead.
+// LastAttempt reports whether Retry would give the file up instead.
 func (j *Job) LastAttempt() bool { return j.Attempt >= j.watcher.opts.Retry.MaxAttempts }
 
 // Retry records that the attempt failed, as Fail does, but for a cause that may pass: the file is tried again after a
@@ -302,7 +302,7 @@ func (j *Job) conclude() error {
 	return j.watcher.journal.put(j.entry)
 }
 
-// end ends the job and tells whether it had not ended before.
+// end ends the job and reports whether it had not ended before.
 func (j *Job) end() bool { return j.ended.CompareAndSwap(false, true) }
 
 // requeue releases the file, to be claimed again after a wait, and the output's name.

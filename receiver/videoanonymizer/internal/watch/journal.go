@@ -52,7 +52,7 @@ const (
 	stateOutput state = "output"
 )
 
-// final tells whether nothing follows until the file changes.
+// final reports whether nothing follows until the file changes.
 func (s state) final() bool { return s == stateDone || s == stateFailed || s == stateOutput }
 
 // source is all that is known of a file in a watched folder. The journal holds the latest entry for each path.
@@ -78,15 +78,15 @@ type source struct {
 	Companions []companionFile `json:"beside,omitempty"`
 	// Previous are outputs of shorter versions of the source, which are marked as superseded once this one is done.
 	Previous []previous `json:"previous,omitempty"`
-	// KeepSource tells that the source stays in place, whatever OnSuccess says.
+	// KeepSource means that the source stays in place, whatever OnSuccess says.
 	KeepSource bool `json:"keep_source,omitempty"`
 	// Action is what still has to be done to the source.
 	Action action `json:"action,omitempty"`
 	Reason string `json:"reason,omitempty"`
 	Error  string `json:"error,omitempty"`
-	// GaveUp tells that the attempts allowed were not enough, though the cause may pass.
+	// GaveUp means that the attempts allowed were not enough, though the cause may pass.
 	GaveUp bool `json:"gave_up,omitempty"`
-	// Gone tells that we moved or deleted the source.
+	// Gone means that we moved or deleted the source.
 	Gone bool `json:"gone,omitempty"`
 }
 
@@ -406,7 +406,7 @@ func (j *journal) unfinished() []source {
 	return found
 }
 
-// isOutput tells whether we ever published a file at the path.
+// isOutput reports whether we ever published a file at the path.
 func (j *journal) isOutput(path string) bool {
 	j.mu.RLock()
 	defer j.mu.RUnlock()

@@ -142,8 +142,8 @@ func (n *names) outputPath(rel string) (string, error) {
 	}
 }
 
-// shorten cuts at least so many bytes off the end of a name's stem, and no character in two. It tells whether anything
-// is left.
+// shorten cuts at least so many bytes off the end of a name's stem, and no character in two. It reports whether
+// anything is left.
 func shorten(rel string, cut int) (string, bool) {
 	dir, name := path.Split(rel)
 	ext := path.Ext(name)
@@ -198,7 +198,7 @@ func tempExt(output string) string {
 	return ""
 }
 
-// suits tells whether an earlier attempt's temporary path can serve for an output: it has the same folder and
+// suits reports whether an earlier attempt's temporary path can serve for an output: it has the same folder and
 // extension.
 func suits(temp, output string) bool {
 	return temp != "" && filepath.Dir(temp) == filepath.Dir(output) && filepath.Ext(temp) == tempExt(output)

@@ -183,7 +183,7 @@ func writeReason(path string, s source) error {
 	return err
 }
 
-// isIn tells whether the file has the same content, except for the time, which a restart updates.
+// isIn reports whether the file has the same content, except for the time, which a restart updates.
 func (r reason) isIn(path string) bool {
 	there, err := os.ReadFile(path)
 	if err != nil {

@@ -43,7 +43,7 @@ type file struct {
 	phase     phase
 	// since is when a settling file was first found as it is; due is when a queued one may be claimed.
 	since, due time.Time
-	// suspect tells that the collector died while it processed this file. Suspects are processed one at a time, so that
+	// suspect means that the collector died while it processed this file. Suspects are processed one at a time, so that
 	// the one that kills the collector does not take the others down with it again and again.
 	suspect bool
 	// claimFailures counts the claims that failed.

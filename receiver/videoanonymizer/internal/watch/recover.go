@@ -80,8 +80,8 @@ func (r *recovery) interrupted(s *source) error {
 	return nil
 }
 
-// mayBeUnchanged tells whether a source is, or may be, what it was. It may be where its whole folder is missing, since
-// its disk may not be mounted yet.
+// mayBeUnchanged reports whether a source is, or may be, what it was. It may be where its whole folder is missing,
+// since its disk may not be mounted yet.
 func mayBeUnchanged(s source) bool {
 	st, _, err := lstat(string(s.Path))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -90,7 +90,8 @@ func mayBeUnchanged(s source) bool {
 	return err != nil || st.sameFile(s.Stamp)
 }
 
-// completePublishing gives a complete output its final name, if it does not have it yet, and tells whether it does now.
+// completePublishing gives a complete output its final name, if it does not have it yet, and reports whether it does
+// now.
 func completePublishing(s *source) bool {
 	if s.Output == nil || s.Output.Digest == "" {
 		return false
@@ -111,7 +112,7 @@ func completePublishing(s *source) bool {
 	return renameDurably(string(s.Temp), string(s.Output.Path)) == nil
 }
 
-// isAt tells whether the complete file is at the path.
+// isAt reports whether the complete file is at the path.
 func (o *outputFile) isAt(path pathText) bool {
 	sum, size, err := digestPath(string(path))
 	return err == nil && sum == o.Digest && size == o.Size

@@ -44,7 +44,7 @@ type root struct {
 	// base is the part of the patterns before their first wildcard, absolute.
 	base     string
 	patterns []pattern
-	// literal tells that none of the operator's patterns has a wildcard.
+	// literal means that none of the operator's patterns has a wildcard.
 	literal bool
 }
 
@@ -203,8 +203,8 @@ func (r *root) held(rel, partial string) heldReason {
 	return ""
 }
 
-// namesExtension tells whether a pattern includes the file and would not if it had another extension: *.wav does that,
-// and * does not.
+// namesExtension reports whether a pattern includes the file and would not if it had another extension: *.wav does
+// that, and * does not.
 func (r *root) namesExtension(rel string) bool {
 	other := strings.TrimSuffix(rel, path.Ext(rel)) + unlikelyExt
 	return slices.ContainsFunc(r.patterns, func(p pattern) bool {
@@ -230,7 +230,7 @@ func (r *root) matches(rel string) bool {
 	})
 }
 
-// mayMatchBelow tells whether a pattern can match anything in the folder.
+// mayMatchBelow reports whether a pattern can match anything in the folder.
 func (r *root) mayMatchBelow(folder string) bool {
 	names := strings.Split(folder, "/")
 	return slices.ContainsFunc(r.patterns, func(p pattern) bool {
@@ -260,7 +260,7 @@ func (s *scanner) excluded(r *root, rel string) bool {
 	})
 }
 
-// within tells whether path is the folder itself or below it. Both are absolute and clean.
+// within reports whether path is the folder itself or below it. Both are absolute and clean.
 func within(path, folder string) bool {
 	rel, err := filepath.Rel(folder, path)
 	return err == nil && filepath.IsLocal(rel)

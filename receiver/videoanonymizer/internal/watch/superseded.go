@@ -44,7 +44,7 @@ func previousOutputs(earlier source) []previous {
 		previous{*earlier.Output, earlier.Stamp.Size, earlier.Digest, earlier.Body})
 }
 
-// continuedBy tells whether a file of a size is a longer version of what the output was made of.
+// continuedBy reports whether a file of a size is a longer version of what the output was made of.
 func (p *previous) continuedBy(f *os.File, size int64) (bool, error) {
 	if p.Digest == "" || size <= p.Size {
 		return false, nil
@@ -171,7 +171,7 @@ func recordMark(journal *journal, temp, path string) error {
 	return journal.putOutput(o)
 }
 
-// isIn tells whether the file is a mark of the same output, superseded by the same one.
+// isIn reports whether the file is a mark of the same output, superseded by the same one.
 func (m superseded) isIn(path string) bool {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -24,7 +24,7 @@ type wait struct {
 	logged []heldReason
 }
 
-// report tells whether it is time to log a reason, once.
+// report reports whether it is time to log a reason, once.
 func (w *wait) report(held heldReason, now time.Time) bool {
 	if held == "" || now.Sub(w.since) < reportAfter || slices.Contains(w.logged, held) {
 		return false

@@ -7,11 +7,11 @@
 // cameras put beside videos (ignore.go; a pattern that names the extension counts more), has not changed for a while,
 // is not open for writing (completeness says how that is known), and is neither done, nor failed permanently, nor one
 // of our outputs. Why a file is not ready is logged once it has waited for two minutes (wait.go). Polling the folders
-// decides; inotify only makes the next poll come sooner, and tells which files have been closed, since network file
-// systems send no events.
+// decides, since network file systems send no events; inotify makes the next poll come sooner, and reports which files
+// have been closed.
 //
-// A journal remembers what happened to each file, see journal.go. A file stays done as long as its content is the same,
-// which is judged by path, size, times, inode and, where those differ, a digest:
+// A journal remembers what happened to each file, see journal.go. A file stays done as long as its content is the same
+// by path, size, times, inode and, where those differ, a digest:
 //
 //   - untouched, restored from a backup, chmod, another mount: done;
 //   - renamed or moved within the watched folders: done, as long as nothing exists under the old name;
@@ -25,8 +25,8 @@
 // changes until then, it stays, and is processed again.
 //
 // From a file to its outcome: scanner (scan.go) -> queue (queue.go) -> claim (claim.go), which reserves a name
-// (names.go) -> Job (job.go) -> disposal of the source (outcome.go). recovery (recover.go) resolves at a start what the
-// last run left open.
+// (names.go) -> Job (job.go) -> disposal of the source (disposal.go). recovery (recover.go) resolves at a start what
+// the last run left open.
 package watch
 
 import (

@@ -81,7 +81,7 @@ func procShowsWriter(f *os.File) bool {
 	return false
 }
 
-// opensForWriting tells whether a link /proc/PID/fd/N stands for a file that is open for writing.
+// opensForWriting reports whether a link /proc/PID/fd/N stands for a file that is open for writing.
 func opensForWriting(link string) bool {
 	text, err := os.ReadFile(strings.Replace(link, "/fd/", "/fdinfo/", 1))
 	if err != nil {
@@ -116,13 +116,13 @@ type completeness struct {
 // truncate(2) needs no closing, and virtual machines may report what their host writes, but not that it closes.
 const forgottenCalm = 15 * time.Minute
 
-// unknownCalm is how long a file must stay unchanged where nothing tells whether it is open for writing.
+// unknownCalm is how long a file must stay unchanged where it is unknown whether it is open for writing.
 func unknownCalm(stableFor time.Duration) time.Duration {
 	return max(longCalm(stableFor), 30*time.Second)
 }
 
-// held says why a file is not complete, which has been unchanged for calm; empty if it is. remove tells that it is to
-// be moved or deleted: unlike processing it too early, that cannot be made good.
+// held says why a file is not complete, which has been unchanged for calm; empty if it is. remove means that it is to
+// be moved or deleted: unlike processing it too early, that cannot be undone.
 func (c *completeness) held(f *os.File, st stamp, calm time.Duration, remove bool) heldReason {
 	says := c.lease(f)
 	if says == isWriting {
