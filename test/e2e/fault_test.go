@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,8 +24,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/process"
 )
 
-// readErrors makes read fail, with the error FAULT_ERRNO, for sources of which FAULT_AFTER bytes were read. The first
-// time, it adds a line with the error to the file FAULT_HITS.
+// readErrors makes reads of one source fail once the file FAULT_ARMED names the number of bytes after which, and the
+// error. The process that has read that many of a source moves the file to the folder FAULT_HITS, since it may not be
+// allowed to write one.
 const readErrors = `
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -37,24 +37,33 @@ const readErrors = `
 #include <string.h>
 #include <unistd.h>
 
+static ssize_t (*real)(int, void *, size_t);
 static long total;
+static int failing; // the error, once reads fail
+
+static void take_fault(void) {
+	char text[64] = "";
+	long after;
+	int error, armed = open(getenv("FAULT_ARMED"), O_RDONLY | O_CLOEXEC);
+	if (armed < 0) return;
+	real(armed, text, sizeof text - 1);
+	close(armed);
+	if (sscanf(text, "%ld %d", &after, &error) != 2 || total < after) return;
+	char hit[4096];
+	snprintf(hit, sizeof hit, "%s/%d", getenv("FAULT_HITS"), getpid());
+	if (!rename(getenv("FAULT_ARMED"), hit)) failing = error;
+}
 
 ssize_t read(int fd, void *buffer, size_t size) {
-	static ssize_t (*real)(int, void *, size_t);
 	if (!real) real = dlsym(RTLD_NEXT, "read");
 	char link[64], path[4096];
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	ssize_t length = readlink(link, path, sizeof path - 1);
 	path[length < 0 ? 0 : length] = 0;
 	if (!strstr(path, "/incoming/")) return real(fd, buffer, size);
-	if (total >= atol(getenv("FAULT_AFTER"))) {
-		static int failed;
-		if (!failed++) {
-			int hits = open(getenv("FAULT_HITS"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-			dprintf(hits, "%s\n", getenv("FAULT_ERRNO"));
-			close(hits);
-		}
-		errno = atoi(getenv("FAULT_ERRNO"));
+	if (!failing) take_fault();
+	if (failing) {
+		errno = failing;
 		return -1;
 	}
 	ssize_t n = real(fd, buffer, size);
@@ -63,8 +72,8 @@ ssize_t read(int fd, void *buffer, size_t size) {
 }
 `
 
-// faultyTools wraps ffmpeg and ffprobe in scripts that do not exec them. They read sources through readErrors once the
-// file armed says how. The file hits lists the errors that met one.
+// faultyTools wraps ffmpeg and ffprobe in scripts that do not exec them. They read sources through readErrors: a read
+// fails once the file armed says how, which then is moved to the folder hits.
 type faultyTools struct{ ffmpeg, ffprobe, armed, hits string }
 
 func newFaultyTools(t *testing.T) faultyTools {
@@ -75,40 +84,34 @@ func newFaultyTools(t *testing.T) faultyTools {
 	require.NoError(t, err, "%s", out)
 	f := faultyTools{filepath.Join(dir, "ffmpeg"), filepath.Join(dir, "ffprobe"), filepath.Join(dir, "armed"),
 		filepath.Join(dir, "hits")}
+	require.NoError(t, os.Mkdir(f.hits, 0o700))
 	for _, path := range []string{f.ffmpeg, f.ffprobe} {
 		tool, err := exec.LookPath(filepath.Base(path))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, `#!/bin/sh
-case "$0 $*" in
-*ffprobe\ *|*showinfo*)
-	if mv %[1]s %[1]s.$$ 2>/dev/null; then
-		. %[1]s.$$
-		export FAULT_AFTER FAULT_ERRNO FAULT_HITS=%[4]s LD_PRELOAD=%[2]s
-	fi;;
-esac
-%[3]s "$@"
+export FAULT_ARMED=%s FAULT_HITS=%s LD_PRELOAD=%s
+%s "$@"
 exit $?
-`, f.armed, library, tool, f.hits), 0o700))
+`, f.armed, f.hits, library, tool), 0o700))
 	}
 	return f
 }
 
-// arm makes a read of the next tool that reads a source fail after so many bytes.
+// arm makes a read of the next tool that has read so many bytes of a source fail.
 func (f faultyTools) arm(t *testing.T, after int64, errno syscall.Errno) {
-	text := fmt.Sprintf("FAULT_AFTER=%d FAULT_ERRNO=%d\n", after, int(errno))
+	text := fmt.Sprintf("%d %d\n", after, int(errno))
 	require.NoError(t, os.WriteFile(f.armed+".new", []byte(text), 0o600))
 	require.NoError(t, os.Rename(f.armed+".new", f.armed))
 }
 
 // errors counts the errors that a read failed with.
 func (f faultyTools) errors(t *testing.T) map[string]int {
-	text, err := os.ReadFile(f.hits)
-	if !os.IsNotExist(err) {
-		require.NoError(t, err)
-	}
+	hits, err := filepath.Glob(filepath.Join(f.hits, "*"))
+	require.NoError(t, err)
 	count := map[string]int{}
-	for _, line := range strings.Fields(string(text)) {
-		errno, err := strconv.Atoi(line)
+	for _, hit := range hits {
+		var after, errno int
+		_, err := fmt.Sscan(string(read(t, hit)), &after, &errno)
 		require.NoError(t, err)
 		count[syscall.Errno(errno).Error()]++
 	}
@@ -237,18 +240,23 @@ func TestFaultsAtRandomMoments(t *testing.T) {
 	assert.Equal(t, reviewed(outputs...), s.produced(), "each video once, with its report, and no temporary file")
 }
 
-// awaitSources waits until all of these sources are deleted.
+// awaitSources waits until all of these sources are deleted. One of them must be every three minutes, however slow the
+// machine is.
 func (s site) awaitSources(c *collector.Collector, names []string) {
 	s.Helper()
-	deadline := time.Now().Add(time.Minute + time.Duration(len(names))*10*time.Second)
+	const patience = 3 * time.Minute
+	left, deadline := len(names), time.Now().Add(patience)
 	require.NoError(s, c.Await(s.Context(), "all videos", 100*time.Millisecond, func() (bool, error) {
-		left := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		there := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 			_, err := os.Stat(filepath.Join(s.dir, "videos", "incoming", name))
 			return os.IsNotExist(err)
 		})
-		if len(left) > 0 && time.Now().After(deadline) {
-			return false, fmt.Errorf("a worker is stuck, or videos were given up: %v", left)
+		if len(there) < left {
+			left, deadline = len(there), time.Now().Add(patience)
 		}
-		return len(left) == 0, nil
+		if left > 0 && time.Now().After(deadline) {
+			return false, fmt.Errorf("a worker is stuck, or videos were given up: %v", there)
+		}
+		return left == 0, nil
 	}))
 }
