@@ -60,6 +60,7 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 			err = errors.Join(err, r.release(context.Background()))
 		}
 	}()
+	r.logConfinement()
 	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
 		return err
 	}
@@ -90,6 +91,17 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 		r.workers.Go(func() { r.work(work, runner) })
 	}
 	return nil
+}
+
+// logConfinement says what of their rights is taken away from ffmpeg and ffprobe.
+func (r *videoReceiver) logConfinement() {
+	holds, missing := r.tools.Confined()
+	if missing == nil {
+		r.set.Logger.Info("ffmpeg and ffprobe are confined", zap.String("denied", holds))
+		return
+	}
+	r.set.Logger.Warn("ffmpeg and ffprobe, which read files that anyone may have made, have more rights than they need",
+		zap.String("denied", holds), zap.Error(missing))
 }
 
 // work processes one video after another.

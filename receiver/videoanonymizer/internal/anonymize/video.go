@@ -334,10 +334,13 @@ func encoding(cfg *config.Config) media.WriteOptions {
 	}
 }
 
-// OpenTools finds ffmpeg and ffprobe, and tries the configured decoder and encoder, so that what does not work shows
+// OpenTools finds ffmpeg and ffprobe, confines them, and tries the configured decoder and encoder, so that what does not work shows
 // at once rather than with the first video.
 func OpenTools(ctx context.Context, cfg *config.Config) (media.Tools, error) {
 	tools, err := media.FindTools(cfg.Tools.FFmpeg, cfg.Tools.FFprobe)
+	if err == nil {
+		tools, err = tools.Confine(ctx, cfg.Tools.Confine)
+	}
 	if err != nil {
 		return tools, err
 	}

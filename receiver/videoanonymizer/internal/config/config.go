@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/collector/confmap"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -84,15 +85,16 @@ var (
 // Default returns a new configuration with every default.
 func Default() *Config {
 	cfg := &Config{
-		Watch:               watch.NewDefaultConfig(),
-		Output:              defaultOutput(),
-		Retry:               watch.DefaultRetry,
-		Detector:            defaultDetector(),
-		Pose:                defaultPose(),
-		Segmentation:        Segmentation{Model: "selfie-segmentation"},
-		Mask:                defaultMask(),
-		Inference:           Inference{Provider: "cpu", Timeout: time.Minute},
-		Tools:               Tools{Decoder: media.Software, VAAPIDevice: media.DefaultVAAPIDevice},
+		Watch:        watch.NewDefaultConfig(),
+		Output:       defaultOutput(),
+		Retry:        watch.DefaultRetry,
+		Detector:     defaultDetector(),
+		Pose:         defaultPose(),
+		Segmentation: Segmentation{Model: "selfie-segmentation"},
+		Mask:         defaultMask(),
+		Inference:    Inference{Provider: "cpu", Timeout: time.Minute},
+		Tools: Tools{Decoder: media.Software, VAAPIDevice: media.DefaultVAAPIDevice,
+			Confine: confine.Auto},
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
 		Limits:              media.DefaultLimits(),

@@ -41,7 +41,7 @@ func (t Tools) readTimes(ctx context.Context, info Info) (times []time.Duration,
 	args = append(args, "-select_streams", strconv.Itoa(info.StreamIndex), "-show_entries", "frame=best_effort_timestamp",
 		"-of", "csv=p=0", "-i", inputURL)
 	// What does not decode is a row of its own, so that an error of ffprobe only ends the list.
-	_, _ = stream(ctx, t.FFprobe, args, f, info.limits.reading(), func(r io.Reader) error {
+	_, _ = t.stream(ctx, t.FFprobe, args, streams{source: f}, info.limits.reading(), func(r io.Reader) error {
 		lines := bufio.NewReaderSize(r, 64<<10)
 		for {
 			line, err := readLine(lines)

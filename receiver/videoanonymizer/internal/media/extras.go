@@ -123,13 +123,15 @@ func (w *Writer) tryExtras() error {
 	args = append(args, "-t", "1", "-i", inputURL)
 	args = append(args, w.extras.mapping(0)...)
 	args = append(args, w.plan.audioFilter()...)
-	args = append(args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-f", muxer, "file:"+w.temp)
-	if err := reserve(w.temp); err != nil {
+	args = append(args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-f", muxer, outputURL)
+	temp, err := reserve(w.temp)
+	if err != nil {
 		_ = f.Close()
 		return err
 	}
 	defer func() { _ = os.Remove(w.temp) }()
-	if _, err = output(w.ctx, w.tools.FFmpeg, args, f, info.limits.writing(), nil); err == nil {
+	s := streams{source: f, output: temp}
+	if _, err = w.tools.output(w.ctx, w.tools.FFmpeg, args, s, info.limits.writing(), nil); err == nil {
 		err = w.countExtras()
 	}
 	cause := ErrUnsupported

@@ -73,8 +73,8 @@ func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, 
 		clock:   newClock(info),
 		closing: make(chan struct{}),
 	}
-	s := streams{stdout: stdoutEnd, extra: []*os.File{f}}
-	r.child, err = start(ctx, t.FFmpeg, decodeArgs(info, opts), s, opts.bounds(info.limits), r.onLine)
+	s := streams{stdout: stdoutEnd, source: f}
+	r.child, err = t.start(ctx, t.FFmpeg, decodeArgs(info, opts), s, opts.bounds(info.limits), r.onLine)
 	if err != nil {
 		_ = stdout.Close()
 		return nil, fileError(info.Path, ErrTool, "%v", err)

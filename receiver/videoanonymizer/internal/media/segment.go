@@ -68,22 +68,24 @@ func (w *Writer) timesPath() string { return w.stem() + ".times" }
 // startSegment starts the encoder of the next segment.
 func (w *Writer) startSegment() error {
 	path := w.segmentPath(len(w.segments))
-	if err := reserve(path); err != nil {
+	segment, err := reserve(path)
+	if err != nil {
 		return err
 	}
 	stdinEnd, stdin, err := os.Pipe()
 	if err != nil {
+		_ = segment.Close()
 		return fileError(path, ErrTool, "%v", err)
 	}
 	enlargePipe(stdin)
 	w.mu.Lock()
 	if w.over {
 		err = os.ErrClosed
-		_ = stdinEnd.Close()
+		streams{stdin: stdinEnd, output: segment}.close()
 	} else {
 		w.stdin = stdin
-		w.child, err = start(w.ctx, w.tools.FFmpeg, w.plan.encodeArgs(path), streams{stdin: stdinEnd},
-			w.plan.info.limits.writing(), nil)
+		w.child, err = w.tools.start(w.ctx, w.tools.FFmpeg, w.plan.encodeArgs(),
+			streams{stdin: stdinEnd, output: segment}, w.plan.bounds(), nil)
 	}
 	w.mu.Unlock()
 	if err != nil {

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 )
 
 // oldestMajor and oldestMinor are the oldest ffmpeg that works: the first with -fps_mode.
@@ -24,8 +26,13 @@ const oldestMajor, oldestMinor = 5, 1
 // toolTimeout bounds a call that only queries a program's abilities.
 const toolTimeout = 30 * time.Second
 
-// Tools are the absolute paths of the programs that probe, decode and encode.
-type Tools struct{ FFmpeg, FFprobe string }
+// Tools are the absolute paths of the programs that probe, decode and encode, and what is taken away from them.
+type Tools struct {
+	FFmpeg, FFprobe string
+
+	confinement confine.Confinement
+	unconfined  error // why not all is taken away, or nil
+}
 
 // FindTools returns the programs at the two paths, or those on PATH if a path is "". It fails with ErrTool, saying what
 // to install or to set, if one is missing, does not run, or is older than ffmpeg 5.1.
@@ -48,7 +55,7 @@ func findTool(name, configured string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), toolTimeout)
 	defer cancel()
-	out, err := output(ctx, path, []string{"-version"}, nil, bounds{}, nil)
+	out, err := Tools{}.output(ctx, path, []string{"-version"}, streams{}, bounds{}, nil)
 	if err != nil {
 		return "", fmt.Errorf("%w: %s does not run: %w", ErrTool, path, err)
 	}
@@ -94,7 +101,8 @@ func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
 	defer cancel()
-	out, err := output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", "-encoders"}, nil, bounds{}, nil)
+	query := []string{"-hide_banner", "-v", "error", "-encoders"}
+	out, err := t.output(ctx, t.FFmpeg, query, streams{}, bounds{}, nil)
 	if err != nil {
 		return fmt.Errorf("%w: %s -encoders: %w", ErrTool, t.FFmpeg, err)
 	}
