@@ -161,6 +161,7 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 		Companions:      func(output string) []string { return anonymize.CompanionPaths(cfg.Report, output) },
 		OnSuccess:       cfg.Output.OnSuccess,
 		MoveTo:          cfg.Output.MoveTo,
+		FileMode:        cfg.Output.Mode(),
 
 		QuarantineDirectory: cfg.Output.QuarantineDirectory,
 		Retry:               cfg.Retry,

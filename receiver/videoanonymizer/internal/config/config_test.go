@@ -76,6 +76,7 @@ func TestLoadConfig(t *testing.T) {
 
 				QuarantineDirectory: "/data/failed",
 				MinFreeSpace:        2048,
+				FileMode:            "0640",
 				Audio:               media.AudioMute,
 				PixelFormat:         media.SameAsSource,
 				Keep:                []string{media.KeepChapters, "creation_time"},
@@ -214,6 +215,7 @@ func TestInvalidConfig(t *testing.T) {
 		{"videoanonymizer/output_combinations", []string{
 			`name: "../{name}" leaves its folder`, "codec: h265 does not go into container webm: use vp9 or av1 or h264",
 			"quality: 52 is out of range", "min_free_space: -2 is out of range",
+			`file_mode: "0777" lets no owner`,
 			`pixel_format: "yuv420p" is not known: use one of auto, same`,
 			`audio: "loud" is not known: use one of drop, copy, mute`, `keep: "title=x" is not a valid name`,
 			"segment_length: 10ms is out of range", "move_to: has no effect with on_success: keep",

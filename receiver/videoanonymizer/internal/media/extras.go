@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // The values of WriteOptions.Audio.
@@ -161,7 +163,7 @@ func (w *Writer) tryExtras() error {
 
 // countExtras fails unless what was tried can be read back: some containers take any stream, as data of unknown kind.
 func (w *Writer) countExtras() error {
-	f, err := os.Open(w.temp)
+	f, err := durable.Open(w.temp, os.O_RDONLY)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // mux joins the segments, and adds the extras, in the output.
@@ -154,7 +156,7 @@ func (w *Writer) join(to io.Writer) error {
 	var first []byte
 	for n, sealed := range w.segments {
 		path := w.segmentPath(n)
-		f, err := os.Open(path)
+		f, err := durable.Open(path, os.O_RDONLY)
 		if err != nil {
 			return fileError(path, ErrUnreadable, "%v", rootCause(err))
 		}

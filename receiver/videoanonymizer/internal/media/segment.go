@@ -47,7 +47,7 @@ func identify(f io.Reader) (Sealed, error) {
 }
 
 func identifyFile(path string) (Sealed, error) {
-	f, err := os.Open(path)
+	f, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
 		return Sealed{}, err
 	}
@@ -148,7 +148,11 @@ func (w *Writer) seal(ctx context.Context) error {
 
 // logTimes appends the times of the frames since the last call to their file, and syncs it.
 func (w *Writer) logTimes() error {
-	f, err := os.OpenFile(w.timesPath(), os.O_WRONLY|os.O_CREATE, 0o666)
+	open := func(path string) (*os.File, error) { return durable.Open(path, os.O_WRONLY) }
+	if w.logged == 0 {
+		open = durable.Replace
+	}
+	f, err := open(w.timesPath())
 	if err == nil {
 		w.timesHash.Write(w.times.deltas[w.logged:])
 		_, err = f.WriteAt(w.times.deltas[w.logged:], int64(w.logged))
@@ -170,7 +174,7 @@ func (w *Writer) resume(p Progress) error {
 			return fileError(w.segmentPath(n), ErrResume, changed)
 		}
 	}
-	all, err := os.ReadFile(w.timesPath())
+	all, err := durable.ReadFile(w.timesPath())
 	if err != nil || int64(len(all)) < p.Times.Size || p.Times.Size <= 0 {
 		return fileError(w.timesPath(), ErrResume, changed)
 	}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // Writer encodes one video, in segments that Finish joins. Its methods are for one goroutine, except Abort, which may
@@ -81,7 +83,7 @@ func (w *Writer) begin(resume *Progress) error {
 
 // reserve creates a file, so that nobody else takes its name.
 func reserve(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := durable.Create(path)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return nil, fileError(path, ErrExists, "left as it is")

@@ -70,27 +70,19 @@ func mayExist(path string) bool {
 // openRegular opens a regular file for reading. It refuses anything else (errNotRegular), and never blocks as opening a
 // FIFO would.
 func openRegular(path string) (*os.File, stamp, error) {
-	fd := -1
-	err := retryEINTR(func() (err error) {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
-		return err
-	})
+	f, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
-		return nil, stamp{}, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, stamp{}, err
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		f.Close()
 		return nil, stamp{}, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		unix.Close(fd)
-		return nil, stamp{}, &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
-	}
-	return os.NewFile(uintptr(fd), path), stampOf(&st), nil
+	return f, stampOf(&st), nil
 }
 
-var errNotRegular = errors.New("it is not a regular file")
+var errNotRegular = durable.ErrNotRegular
 
 const (
 	digestBlock  = 64 << 10
@@ -187,7 +179,13 @@ func makeFolders(path string) error {
 
 // lockFile locks the file for this process, until it is closed, and writes the process ID into it.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := durable.Open(path, os.O_RDWR|os.O_CREATE)
+	if err == nil {
+		err = ownName(f)
+	}
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, errNotRegular) || errors.Is(err, errOtherNames) {
+		return nil, fmt.Errorf("%w: remove it, the collector did not make it", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -208,6 +206,21 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+var errOtherNames = errors.New("it has other names (hard links)")
+
+// ownName closes a file and fails if it has other names, too: it may be somebody's.
+func ownName(f *os.File) error {
+	var st unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &st)
+	if err == nil && st.Nlink > 1 {
+		err = fmt.Errorf("%s: %w", f.Name(), errOtherNames)
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return nil
 }
 
 func writeAt(f *os.File, text string, offset int64) error {
