@@ -15,9 +15,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/filelog"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -60,6 +62,11 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 			err = errors.Join(err, r.release(context.Background()))
 		}
 	}()
+	names, err := r.pseudonyms()
+	if err != nil {
+		return err
+	}
+	r.set.Logger = names.Logger(r.set.Logger)
 	r.logConfinement()
 	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
 		return err
@@ -69,7 +76,7 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 	if r.watcher, err = watch.New(options); err != nil {
 		return err
 	}
-	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg, r.watcher), r.next); err != nil {
+	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg, r.watcher, names), r.next); err != nil {
 		return err
 	}
 	if err = r.watcher.Start(); err != nil {
@@ -91,6 +98,14 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 		r.workers.Go(func() { r.work(work, runner) })
 	}
 	return nil
+}
+
+// pseudonyms returns nil if videos keep their names.
+func (r *videoReceiver) pseudonyms() (*pseudonym.Names, error) {
+	if r.cfg.Telemetry.VideoNames != config.NamesHashed {
+		return nil, nil
+	}
+	return pseudonym.Open(r.cfg.Output.StatePath(), r.cfg.Folders()...)
 }
 
 // logConfinement says what of their rights is taken away from ffmpeg and ffprobe.
@@ -169,7 +184,7 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 	}
 }
 
-func telemetryOptions(cfg *Config, watcher *watch.Watcher) telemetry.Options {
+func telemetryOptions(cfg *Config, watcher *watch.Watcher, names *pseudonym.Names) telemetry.Options {
 	return telemetry.Options{
 		ServiceName:        cfg.Telemetry.ServiceName,
 		ResourceAttributes: cfg.Telemetry.ResourceAttributes,
@@ -180,5 +195,6 @@ func telemetryOptions(cfg *Config, watcher *watch.Watcher) telemetry.Options {
 		MetricsInterval:    cfg.Telemetry.MetricsInterval,
 		Metrics:            cfg.Metrics,
 		QueueLength:        watcher.QueueLength,
+		Pseudonym:          names.In,
 	}
 }

@@ -82,6 +82,12 @@ var (
 	_ confmap.Unmarshaler = (*Detector)(nil)
 )
 
+// Folders are all folders of videos and outputs that the configuration names.
+func (c *Config) Folders() []string {
+	return append(c.Watch.Folders(), c.Output.Directory, c.Output.StatePath(), c.Output.MoveTo,
+		c.Output.QuarantineDirectory)
+}
+
 // Default returns a new configuration with every default.
 func Default() *Config {
 	cfg := &Config{

@@ -138,6 +138,7 @@ func TestLoadConfig(t *testing.T) {
 				BatchInterval:      2 * time.Second,
 				MaxWait:            10 * time.Second,
 				MetricsInterval:    time.Second,
+				VideoNames:         "hash",
 				ResourceAttributes: map[string]any{"deployment.environment.name": "dev"},
 				SpanAttributes:     map[string]any{"site": "hall-7", "camera": 3},
 			},
@@ -275,7 +276,7 @@ func TestInvalidConfig(t *testing.T) {
 		{"videoanonymizer/report", []string{"report::tiles: 0 ",
 			`report::preview: "faces" is not known: use one of none, boxes`}},
 		{"videoanonymizer/telemetry", []string{
-			"telemetry::service_name: is empty", "telemetry::batch_size: 0 ", "telemetry::batch_interval: 0s ",
+			"telemetry::service_name: is empty", `telemetry::video_names: "none" is not known`, "telemetry::batch_size: 0 ", "telemetry::batch_interval: 0s ",
 			"telemetry::max_wait: -1s", "telemetry::metrics_interval: 0s ",
 			"telemetry::resource_attributes: service.name is set by service_name",
 			"telemetry::resource_attributes: a name is empty",
