@@ -62,7 +62,7 @@ else does, and with 2 if the two cannot be compared.`,
 func compare(ctx context.Context, ffmpeg, ffprobe, source, output string) (media.Comparison, error) {
 	tools, err := media.FindTools(ffmpeg, ffprobe)
 	if err == nil {
-		tools, err = tools.Confine(ctx, confine.Auto)
+		tools, err = tools.Confine(ctx, confine.Auto, nil)
 	}
 	if err != nil {
 		return media.Comparison{}, err

@@ -13,32 +13,45 @@ import (
 
 // Confine returns tools that start with next to no rights: they can open the files that they get and the libraries that
 // they are made of, and no other file, no socket and no process. mode is one of confine.Modes. If this system cannot
-// take all that away, or the programs do not run without it, it fails with ErrTool for confine.Require, and otherwise
-// takes away what it can: see Confined.
-func (t Tools) Confine(ctx context.Context, mode string) (Tools, error) {
-	t.confinement = confine.Confinement{}
+// take all that away, or the programs do not work without it, it fails with ErrTool for confine.Require, and otherwise
+// takes away what it can: see Confined. It also fails if check does for programs with all rights; nil checks nothing.
+func (t Tools) Confine(ctx context.Context, mode string, check func(Tools) error) (Tools, error) {
+	t.confinement, t.unconfined = confine.Confinement{}, errors.New("tools::confine is off")
 	if mode == confine.Off {
-		t.unconfined = errors.New("tools::confine is off")
-		return t, nil
+		return t, t.work(ctx, check)
 	}
 	confined := t
 	confined.confinement = confine.Find()
 	confined.unconfined = confined.confinement.Missing()
-	err := confined.runs(ctx)
+	err := confined.work(ctx, check)
 	switch {
 	case err == nil && (mode == confine.Auto || confined.unconfined == nil):
 		return confined, nil
 	case err == nil:
-		return t, fmt.Errorf("%w: tools::confine is require, but %w: write auto to do without", ErrTool, confined.unconfined)
-	case mode == confine.Require:
-		return t, fmt.Errorf("%w: tools::confine is require, but confined %w: write auto to do without", ErrTool, err)
+		return t, fmt.Errorf("%w: tools::confine is require, but %w: write auto to do without",
+			ErrTool, confined.unconfined)
 	}
-	t.unconfined = fmt.Errorf("confined %w", err)
+	if err := t.work(ctx, check); err != nil {
+		return t, err
+	}
+	if mode == confine.Require {
+		return t, fmt.Errorf("%w: tools::confine is require, but they only work with all rights: %w: write auto to do "+
+			"without", ErrTool, err)
+	}
+	t.unconfined = fmt.Errorf("they only work with all rights: %w", err)
 	return t, nil
 }
 
-// runs tells whether both programs run.
-func (t Tools) runs(ctx context.Context) error {
+// work fails if a program does not run, or check fails.
+func (t Tools) work(ctx context.Context, check func(Tools) error) error {
+	if err := t.run(ctx); err != nil || check == nil {
+		return err
+	}
+	return check(t)
+}
+
+// run runs both programs.
+func (t Tools) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
 	defer cancel()
 	for _, path := range []string{t.FFmpeg, t.FFprobe} {

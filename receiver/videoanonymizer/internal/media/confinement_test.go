@@ -4,6 +4,7 @@
 package media
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ func requireConfined(t *testing.T) Tools {
 	if err := confine.Find().Missing(); err != nil {
 		t.Skip(err)
 	}
-	tools, err := testTools(t).Confine(t.Context(), confine.Require)
+	tools, err := testTools(t).Confine(t.Context(), confine.Require, nil)
 	require.NoError(t, err)
 	return tools
 }
@@ -80,16 +81,40 @@ func TestConfineModes(t *testing.T) {
 	tools.FFprobe = filepath.Join(t.TempDir(), "ffprobe")
 	require.NoError(t, os.WriteFile(tools.FFprobe, []byte("#!/bin/sh\n. "+library+"\n"), 0o700))
 
-	_, err := tools.Confine(t.Context(), confine.Require)
+	_, err := tools.Confine(t.Context(), confine.Require, nil)
 	require.ErrorIs(t, err, ErrTool)
 	assert.ErrorContains(t, err, "write auto to do without")
 	for _, mode := range []string{confine.Auto, confine.Off} {
-		got, err := tools.Confine(t.Context(), mode)
+		got, err := tools.Confine(t.Context(), mode, nil)
 		require.NoError(t, err)
 		holds, missing := got.Confined()
 		assert.Empty(t, holds)
 		assert.Error(t, missing)
 		_, err = got.Probe(t.Context(), clip(t, "a.mp4", testVideo("64x48", "5")+quick), Limits{})
 		assert.NoError(t, err, "it does run")
+	}
+}
+
+// TestConfineChecks falls back to all rights for a device that does not work otherwise, and not for one that never does.
+func TestConfineChecks(t *testing.T) {
+	tools := requireConfined(t)
+	broken := errors.New("no device")
+	needsAll := func(t Tools) error {
+		if holds, _ := t.Confined(); holds != "" {
+			return broken
+		}
+		return nil
+	}
+	got, err := tools.Confine(t.Context(), confine.Auto, needsAll)
+	require.NoError(t, err)
+	holds, missing := got.Confined()
+	assert.Empty(t, holds)
+	require.ErrorIs(t, missing, broken)
+	_, err = tools.Confine(t.Context(), confine.Require, needsAll)
+	require.ErrorContains(t, err, "tools::confine is require")
+	for _, mode := range confine.Modes() {
+		_, err = tools.Confine(t.Context(), mode, func(Tools) error { return broken })
+		require.ErrorIs(t, err, broken)
+		assert.NotContains(t, err.Error(), "tools::confine", "that is not why")
 	}
 }

@@ -30,7 +30,7 @@ func confinedTools() (Tools, error) {
 	if err != nil {
 		return tools, err
 	}
-	return tools.Confine(context.Background(), confine.Auto)
+	return tools.Confine(context.Background(), confine.Auto, nil)
 }
 
 func testTools(t testing.TB) Tools {
@@ -43,7 +43,7 @@ func testTools(t testing.TB) Tools {
 // freeTools are not confined: their children can leave the process group.
 func freeTools(t testing.TB) Tools {
 	t.Helper()
-	tools, err := testTools(t).Confine(t.Context(), confine.Off)
+	tools, err := testTools(t).Confine(t.Context(), confine.Off, nil)
 	require.NoError(t, err)
 	return tools
 }

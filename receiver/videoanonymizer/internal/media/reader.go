@@ -55,6 +55,7 @@ type Reader struct {
 // now, with the other causes of Probe if the file cannot be opened, and with ErrTool. The reader ends when ctx does.
 func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, error) {
 	opts.Stall = cmp.Or(opts.Stall, defaultStall)
+	opts.strict = t.decoders[info.Codec]
 	f, err := info.openAgain()
 	if err != nil {
 		return nil, err

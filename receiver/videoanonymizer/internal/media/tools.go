@@ -4,7 +4,6 @@
 package media
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -31,8 +30,13 @@ type Tools struct {
 	FFmpeg, FFprobe string
 
 	confinement confine.Confinement
-	unconfined  error // why not all is taken away, or nil
+	unconfined  error             // why not all is taken away, or nil
+	decoders    map[string]string // by codec, those to prefer to ffmpeg's own
 }
+
+// strictDecoders are decoders that notice broken data where ffmpeg's own make a picture of it without a word, by codec.
+// What they show of a file that is whole is the same.
+var strictDecoders = map[string]string{"vp9": "libvpx-vp9"}
 
 // FindTools returns the programs at the two paths, or those on PATH if a path is "". It fails with ErrTool, saying what
 // to install or to set, if one is missing, does not run, or is older than ffmpeg 5.1.
@@ -41,7 +45,34 @@ func FindTools(ffmpeg, ffprobe string) (Tools, error) {
 	var errs [2]error
 	t.FFmpeg, errs[0] = findTool("ffmpeg", ffmpeg)
 	t.FFprobe, errs[1] = findTool("ffprobe", ffprobe)
-	return t, errors.Join(errs[:]...)
+	if err := errors.Join(errs[:]...); err != nil {
+		return t, err
+	}
+	t.findDecoders()
+	return t, nil
+}
+
+// findDecoders looks which of the strict decoders this ffmpeg has.
+func (t *Tools) findDecoders() {
+	t.decoders = map[string]string{}
+	ctx, cancel := context.WithTimeout(context.Background(), toolTimeout)
+	defer cancel()
+	listed, err := t.output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", "-decoders"}, streams{}, bounds{}, nil)
+	for codec, decoder := range strictDecoders {
+		if err == nil && lists(listed, decoder) {
+			t.decoders[codec] = decoder
+		}
+	}
+}
+
+// lists tells whether a list of codecs of ffmpeg has one.
+func lists(list []byte, name string) bool {
+	for line := range bytes.Lines(list) {
+		if words := bytes.Fields(line); len(words) > 1 && string(words[1]) == name {
+			return true
+		}
+	}
+	return false
 }
 
 func findTool(name, configured string) (string, error) {
@@ -106,13 +137,8 @@ func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s -encoders: %w", ErrTool, t.FFmpeg, err)
 	}
-	listed := false
-	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
-		words := bytes.Fields(s.Bytes())
-		listed = listed || len(words) > 1 && string(words[1]) == e.name
-	}
 	switch {
-	case !listed:
+	case !lists(out, e.name):
 		return fmt.Errorf("%w: %s has no encoder %s: install a build with it, or choose another codec",
 			ErrTool, t.FFmpeg, e.name)
 	case e.device == "":
