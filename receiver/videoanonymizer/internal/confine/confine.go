@@ -107,9 +107,12 @@ type Grant struct {
 // process ends. The thread that started it waits for gone, which must be closed when the child has exited.
 func (c Confinement) Start(cmd *exec.Cmd, g Grant, gone <-chan struct{}) error {
 	g.script = isScript(cmd.Path)
-	pass, err := newPass()
-	if err != nil {
-		return err
+	var pass uint64
+	if c.seccomp {
+		var err error
+		if pass, err = newPass(); err != nil {
+			return err
+		}
 	}
 	cmd.SysProcAttr = &unix.SysProcAttr{
 		Setpgid: true, Pgid: int(pass), Cloneflags: uintptr(pass), Pdeathsig: unix.SIGKILL,
