@@ -63,9 +63,6 @@ var Find = sync.OnceValue(func() Confinement {
 // closed never makes anybody wait.
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// None tells whether nothing is taken away.
-func (c Confinement) None() bool { return c == Confinement{} }
-
 // String says what holds, such as "files (Landlock 7), system calls (seccomp)".
 func (c Confinement) String() string {
 	var holds []string
@@ -120,7 +117,7 @@ func (c Confinement) Start(cmd *exec.Cmd, g Grant, gone <-chan struct{}) error {
 	return c.onThread(g, pass, cmd.Start, gone, programPaths(cmd.Path, g)...)
 }
 
-// newPass returns a random number in the upper half of a word: bits 33 to 62, since bit 32 means something to clone(2).
+// newPass returns a random number in the upper half of a word: bits 34 to 62, since 32 and 33 are flags of clone3(2).
 // Of the process group in setpgid(2) and the flags of clone(2) the kernel uses only the lower half, but the filter sees
 // all of it: so who starts the child is allowed what the child, who does not know the number, is not.
 func newPass() (uint64, error) {
@@ -131,7 +128,7 @@ func newPass() (uint64, error) {
 	return binary.LittleEndian.Uint64(b[:]) & passMask, nil
 }
 
-const passMask = 1<<63 - 1<<33
+const passMask = 1<<63 - 1<<34
 
 // onThread gives up the rights of a new thread, calls start on it, and, if that worked, ends the thread when gone is
 // closed, since the kernel sends the parent-death signal when the thread that started the child ends.
