@@ -276,7 +276,8 @@ func TestInvalidConfig(t *testing.T) {
 		{"videoanonymizer/report", []string{"report::tiles: 0 ",
 			`report::preview: "faces" is not known: use one of none, boxes`}},
 		{"videoanonymizer/telemetry", []string{
-			"telemetry::service_name: is empty", `telemetry::video_names: "none" is not known`, "telemetry::batch_size: 0 ", "telemetry::batch_interval: 0s ",
+			"telemetry::service_name: is empty", `telemetry::video_names: "none" is not known`,
+			"telemetry::batch_size: 0 ", "telemetry::batch_interval: 0s ",
 			"telemetry::max_wait: -1s", "telemetry::metrics_interval: 0s ",
 			"telemetry::resource_attributes: service.name is set by service_name",
 			"telemetry::resource_attributes: a name is empty",

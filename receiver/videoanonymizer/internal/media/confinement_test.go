@@ -95,7 +95,7 @@ func TestConfineModes(t *testing.T) {
 	}
 }
 
-// TestConfineChecks falls back to all rights for a device that does not work otherwise, and not for one that never does.
+// TestConfineChecks falls back to all rights for a device that needs them, and not for one that never works.
 func TestConfineChecks(t *testing.T) {
 	tools := requireConfined(t)
 	broken := errors.New("no device")

@@ -87,12 +87,12 @@ func writeKey(path string, key []byte) error {
 	if err := durable.WriteFile(temp, []byte(hex.EncodeToString(key)+"\n"), durable.Private); err != nil {
 		return err
 	}
-	if err := os.Link(temp, path); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrPermission) {
+	err := os.Link(temp, path)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) { // FAT has no links
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
 		return err
-	} else if err != nil { // FAT and some network file systems have no links
-		if err := os.Rename(temp, path); err != nil {
-			return err
-		}
 	}
 	return durable.SyncPath(filepath.Dir(path))
 }

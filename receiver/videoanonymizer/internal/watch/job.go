@@ -170,7 +170,8 @@ func (j *Job) recordIntent(companions []Companion) error {
 	return j.watcher.journal.put(j.entry)
 }
 
-// syncAndDescribe syncs a complete file, in the mode of outputs, and describes it as the output that it will be at path.
+// syncAndDescribe syncs a complete file, in the mode of outputs, and describes it as the output that it will be at
+// path.
 func (j *Job) syncAndDescribe(temp, path string) (outputFile, error) {
 	f, err := durable.Open(temp, os.O_RDONLY)
 	if err != nil {
