@@ -177,13 +177,11 @@ func makeFolders(path string) error {
 	return durable.SyncPath(filepath.Dir(path))
 }
 
-// lockFile locks the file for this process, until it is closed, and writes the process ID into it.
+// lockFile locks the file for this process, until it is closed, and writes the process ID into it, unless the file has
+// other names, too: then it may be somebody's.
 func lockFile(path string) (*os.File, error) {
 	f, err := durable.Open(path, os.O_RDWR|os.O_CREATE)
-	if err == nil {
-		err = ownName(f)
-	}
-	if errors.Is(err, unix.ELOOP) || errors.Is(err, errNotRegular) || errors.Is(err, errOtherNames) {
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, errNotRegular) {
 		return nil, fmt.Errorf("%w: remove it, the collector did not make it", err)
 	}
 	if err != nil {
@@ -197,30 +195,22 @@ func lockFile(path string) (*os.File, error) {
 			"%s is in use by process %s: stop that collector, or give this receiver an output directory of its own",
 			filepath.Dir(path), strings.TrimSpace(string(holder)))
 	}
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Fstat(int(f.Fd()), &st)
+	}
 	if err != nil {
 		f.Close()
 		return nil, &fs.PathError{Op: "lock", Path: path, Err: err}
+	}
+	if st.Nlink > 1 {
+		return f, nil
 	}
 	if err := errors.Join(f.Truncate(0), writeAt(f, strconv.Itoa(os.Getpid())+"\n", 0)); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
-}
-
-var errOtherNames = errors.New("it has other names (hard links)")
-
-// ownName closes a file and fails if it has other names, too: it may be somebody's.
-func ownName(f *os.File) error {
-	var st unix.Stat_t
-	err := unix.Fstat(int(f.Fd()), &st)
-	if err == nil && st.Nlink > 1 {
-		err = fmt.Errorf("%s: %w", f.Name(), errOtherNames)
-	}
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return nil
 }
 
 func writeAt(f *os.File, text string, offset int64) error {

@@ -33,8 +33,8 @@ func TestPlantedFiles(t *testing.T) {
 				require.NoError(t, plant(victim, path))
 			}
 			for _, name := range []string{lockName, journalName} {
-				if kind == "hard link" && name == journalName {
-					continue // it is read, not written
+				if kind == "hard link" {
+					continue // the journal is only read, and the lock is locked as it is
 				}
 				root := t.TempDir()
 				state := filepath.Join(root, "out", StateDirectoryName)
@@ -48,6 +48,9 @@ func TestPlantedFiles(t *testing.T) {
 			r := newRig(t, func(r *rig) {
 				r.opts.QuarantineDirectory = filepath.Join(filepath.Dir(r.out), "failed")
 				plantAt(filepath.Join(r.out, StateDirectoryName, journalName+".new"))
+				if kind == "hard link" { // as backups make them
+					plantAt(filepath.Join(r.out, StateDirectoryName, lockName))
+				}
 			})
 			source := r.drop("walk.mkv", "no video")
 			job := r.take()
