@@ -15,9 +15,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/filelog"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -60,6 +62,12 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 			err = errors.Join(err, r.release(context.Background()))
 		}
 	}()
+	names, err := r.pseudonyms()
+	if err != nil {
+		return err
+	}
+	r.set.Logger = names.Logger(r.set.Logger)
+	r.logConfinement()
 	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
 		return err
 	}
@@ -68,7 +76,7 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 	if r.watcher, err = watch.New(options); err != nil {
 		return err
 	}
-	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg, r.watcher), r.next); err != nil {
+	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg, r.watcher, names), r.next); err != nil {
 		return err
 	}
 	if err = r.watcher.Start(); err != nil {
@@ -90,6 +98,25 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 		r.workers.Go(func() { r.work(work, runner) })
 	}
 	return nil
+}
+
+// pseudonyms returns nil if videos keep their names.
+func (r *videoReceiver) pseudonyms() (*pseudonym.Names, error) {
+	if r.cfg.Telemetry.VideoNames != config.NamesHashed {
+		return nil, nil
+	}
+	return pseudonym.Open(r.cfg.Output.StatePath(), r.cfg.Folders()...)
+}
+
+// logConfinement says what of their rights is taken away from ffmpeg and ffprobe.
+func (r *videoReceiver) logConfinement() {
+	holds, missing := r.tools.Confined()
+	if missing == nil {
+		r.set.Logger.Info("ffmpeg and ffprobe are confined", zap.String("denied", holds))
+		return
+	}
+	r.set.Logger.Warn("ffmpeg and ffprobe, which read files that anyone may have made, have more rights than they need",
+		zap.String("denied", holds), zap.Error(missing))
 }
 
 // work processes one video after another.
@@ -149,6 +176,7 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 		Companions:      func(output string) []string { return anonymize.CompanionPaths(cfg.Report, output) },
 		OnSuccess:       cfg.Output.OnSuccess,
 		MoveTo:          cfg.Output.MoveTo,
+		FileMode:        cfg.Output.Mode(),
 
 		QuarantineDirectory: cfg.Output.QuarantineDirectory,
 		Retry:               cfg.Retry,
@@ -156,7 +184,7 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 	}
 }
 
-func telemetryOptions(cfg *Config, watcher *watch.Watcher) telemetry.Options {
+func telemetryOptions(cfg *Config, watcher *watch.Watcher, names *pseudonym.Names) telemetry.Options {
 	return telemetry.Options{
 		ServiceName:        cfg.Telemetry.ServiceName,
 		ResourceAttributes: cfg.Telemetry.ResourceAttributes,
@@ -167,5 +195,6 @@ func telemetryOptions(cfg *Config, watcher *watch.Watcher) telemetry.Options {
 		MetricsInterval:    cfg.Telemetry.MetricsInterval,
 		Metrics:            cfg.Metrics,
 		QueueLength:        watcher.QueueLength,
+		Pseudonym:          names.In,
 	}
 }

@@ -82,7 +82,7 @@ func TestPassingFaultIsRetried(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := newSalvageConfig(t)
-			cfg.Tools.FFmpeg = filepath.Join(t.TempDir(), "ffmpeg")
+			cfg.Tools.FFmpeg, cfg.Tools.Confine = filepath.Join(t.TempDir(), "ffmpeg"), "off" // it writes files
 			script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *showinfo*) if mkdir %q 2>/dev/null; then\n%s\nfi;; esac\n"+
 				"exec ffmpeg \"$@\"\n", filepath.Join(t.TempDir(), "once"), tc.fault)
 			require.NoError(t, os.WriteFile(cfg.Tools.FFmpeg, []byte(script), 0o700))
@@ -105,7 +105,7 @@ func TestPassingFaultIsRetried(t *testing.T) {
 func TestPassingFaultKeepsSegments(t *testing.T) {
 	cfg := newSalvageConfig(t)
 	cfg.Output.SegmentLength = time.Second
-	cfg.Tools.FFmpeg = filepath.Join(t.TempDir(), "ffmpeg")
+	cfg.Tools.FFmpeg, cfg.Tools.Confine = filepath.Join(t.TempDir(), "ffmpeg"), "off" // it writes files
 	const frame, frames = 192 * 144 * 3 / 2, 150
 	require.NoError(t, os.WriteFile(cfg.Tools.FFmpeg, fmt.Appendf(nil, `#!/bin/sh
 case "$*" in *showinfo*) if mkdir %q 2>/dev/null; then ffmpeg "$@" | head -c %d; exit 255; fi;; esac

@@ -156,7 +156,7 @@ func TestFaultsAtRandomMoments(t *testing.T) {
 	faulty := newFaultyTools(t)
 	s := newSite(t)
 	s.configs = append(s.configs, persistent, fmt.Sprintf(`yaml:{receivers: {videoanonymizer: {on_damaged: salvage,
-		output: {on_success: delete}, tools: {ffmpeg: %q, ffprobe: %q}}}}`, faulty.ffmpeg, faulty.ffprobe))
+		output: {on_success: delete}, tools: {ffmpeg: %q, ffprobe: %q, confine: off}}}}`, faulty.ffmpeg, faulty.ffprobe))
 	whole := func(name string) bool {
 		got, err := os.ReadFile(s.output(name))
 		return err == nil && bytes.Equal(want, got)

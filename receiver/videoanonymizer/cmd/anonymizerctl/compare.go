@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
@@ -60,6 +61,9 @@ else does, and with 2 if the two cannot be compared.`,
 
 func compare(ctx context.Context, ffmpeg, ffprobe, source, output string) (media.Comparison, error) {
 	tools, err := media.FindTools(ffmpeg, ffprobe)
+	if err == nil {
+		tools, err = tools.Confine(ctx, confine.Auto, nil)
+	}
 	if err != nil {
 		return media.Comparison{}, err
 	}

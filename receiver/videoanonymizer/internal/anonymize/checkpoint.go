@@ -134,7 +134,7 @@ func (v *video) loadCheckpoint() (*checkpoint, error) {
 	if !v.job.Resumable() {
 		return nil, nil
 	}
-	text, err := os.ReadFile(v.checkpointPath())
+	text, err := durable.ReadFile(v.checkpointPath())
 	var c checkpoint
 	if err == nil {
 		c, err = decodeCheckpoint(text)
@@ -177,7 +177,7 @@ func (v *video) saveCheckpoint(c checkpoint) error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	fresh := v.job.TempFor(".checkpoint.new")
-	if err = durable.WriteFile(fresh, text, 0o666); err == nil {
+	if err = durable.WriteFile(fresh, text, durable.Private); err == nil {
 		err = os.Rename(fresh, v.checkpointPath())
 	}
 	if err != nil {

@@ -107,3 +107,24 @@ func TestResumeAt(t *testing.T) {
 	assert.Equal(t, 774, v.resumeAt(known, info), "9 s before the last, and a multiple of 6")
 	assert.Zero(t, v.resumeAt(known[:50], info))
 }
+
+// FuzzCheckpoint reads any bytes as a checkpoint: what is accepted is what encode returns of it.
+func FuzzCheckpoint(f *testing.F) {
+	text, err := checkpoint{Fingerprint: "f", Video: media.Progress{Frames: 3}, Heads: []mask.Head{{X: 1}}}.encode()
+	require.NoError(f, err)
+	f.Add(text)
+	f.Add(text[:len(text)-3])
+	f.Add([]byte(`{"fingerprint":null,"heads":[{}],"sha256":""}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := decodeCheckpoint(text)
+		if err != nil {
+			return
+		}
+		again, err := c.encode()
+		require.NoError(t, err)
+		back, err := decodeCheckpoint(again)
+		require.NoError(t, err)
+		require.Equal(t, c, back)
+		_ = c.complete(config.Report{Enabled: true})
+	})
+}

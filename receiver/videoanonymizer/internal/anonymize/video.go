@@ -336,12 +336,14 @@ func encoding(cfg *config.Config) media.WriteOptions {
 	}
 }
 
-// OpenTools finds ffmpeg and ffprobe, and tries the configured decoder and encoder, so that what does not work shows
-// at once rather than with the first video.
+// OpenTools finds ffmpeg and ffprobe, confines them, and tries the configured decoder and encoder, so that what does not
+// work shows at once rather than with the first video.
 func OpenTools(ctx context.Context, cfg *config.Config) (media.Tools, error) {
 	tools, err := media.FindTools(cfg.Tools.FFmpeg, cfg.Tools.FFprobe)
 	if err != nil {
 		return tools, err
 	}
-	return tools, errors.Join(tools.CheckDecoder(ctx, readOptions(cfg)), tools.CheckEncoder(ctx, encoding(cfg)))
+	return tools.Confine(ctx, cfg.Tools.Confine, func(t media.Tools) error {
+		return errors.Join(t.CheckDecoder(ctx, readOptions(cfg)), t.CheckEncoder(ctx, encoding(cfg)))
+	})
 }

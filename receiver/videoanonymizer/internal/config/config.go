@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/collector/confmap"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -81,18 +82,25 @@ var (
 	_ confmap.Unmarshaler = (*Detector)(nil)
 )
 
+// Folders are all folders of videos and outputs that the configuration names.
+func (c *Config) Folders() []string {
+	return append(c.Watch.Folders(), c.Output.Directory, c.Output.StatePath(), c.Output.MoveTo,
+		c.Output.QuarantineDirectory)
+}
+
 // Default returns a new configuration with every default.
 func Default() *Config {
 	cfg := &Config{
-		Watch:               watch.NewDefaultConfig(),
-		Output:              defaultOutput(),
-		Retry:               watch.DefaultRetry,
-		Detector:            defaultDetector(),
-		Pose:                defaultPose(),
-		Segmentation:        Segmentation{Model: "selfie-segmentation"},
-		Mask:                defaultMask(),
-		Inference:           Inference{Provider: "cpu", Timeout: time.Minute},
-		Tools:               Tools{Decoder: media.Software, VAAPIDevice: media.DefaultVAAPIDevice},
+		Watch:        watch.NewDefaultConfig(),
+		Output:       defaultOutput(),
+		Retry:        watch.DefaultRetry,
+		Detector:     defaultDetector(),
+		Pose:         defaultPose(),
+		Segmentation: Segmentation{Model: "selfie-segmentation"},
+		Mask:         defaultMask(),
+		Inference:    Inference{Provider: "cpu", Timeout: time.Minute},
+		Tools: Tools{Decoder: media.Software, VAAPIDevice: media.DefaultVAAPIDevice,
+			Confine: confine.Auto},
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
 		Limits:              media.DefaultLimits(),

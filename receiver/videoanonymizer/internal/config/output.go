@@ -7,9 +7,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,6 +58,8 @@ type Output struct {
 	// MinFreeSpace in MiB stays free on the disk; a video that would use it is not started. NoSpaceCheck disables the
 	// check.
 	MinFreeSpace int64 `mapstructure:"min_free_space"`
+	// FileMode is that of outputs and the files beside them, in octal.
+	FileMode string `mapstructure:"file_mode"`
 	// StateDirectory stores what is done. Empty is a hidden folder in Directory; two receivers cannot share one.
 	StateDirectory string `mapstructure:"state_directory"`
 
@@ -69,6 +73,15 @@ func (c *Output) StatePath() string {
 		return absolute
 	}
 	return filepath.Clean(path)
+}
+
+// Mode is FileMode, 0 if it is not a mode.
+func (c *Output) Mode() os.FileMode {
+	mode, err := strconv.ParseUint(c.FileMode, 8, 32)
+	if err != nil || mode&0o600 != 0o600 || mode&^0o666 != 0 {
+		return 0
+	}
+	return os.FileMode(mode)
 }
 
 // NoSpaceCheck is the value of Output.MinFreeSpace that starts videos however little space is free.
@@ -99,6 +112,7 @@ func defaultOutput() Output {
 		OnSuccess:     watch.OnSuccessKeep,
 		OnSalvage:     OnSalvageKeep,
 		MinFreeSpace:  512,
+		FileMode:      "0600",
 	}
 }
 
@@ -128,6 +142,10 @@ func (c *Output) validate() []error {
 		oneOf("on_salvage", c.OnSalvage, []OnSalvage{OnSalvageKeep, OnSalvageAsSuccess}),
 		inRange("min_free_space", c.MinFreeSpace, NoSpaceCheck, 1<<30,
 			"MiB to keep free; 0 reserves only the video's own space, -1 disables the check"),
+	}
+	if c.Mode() == 0 {
+		errs = append(errs, fmt.Errorf("file_mode: %q lets no owner read and write, or is no mode of files: "+
+			"write such as \"0640\", in quotes", c.FileMode))
 	}
 	if c.Directory == "" {
 		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, "+

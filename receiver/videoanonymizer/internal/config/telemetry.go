@@ -23,6 +23,8 @@ type Telemetry struct {
 	MaxWait time.Duration `mapstructure:"max_wait"`
 	// MetricsInterval is the time between two sets of metrics.
 	MetricsInterval time.Duration `mapstructure:"metrics_interval"`
+	// VideoNames is how telemetry and log name videos: by name, or by hash, a pseudonym.
+	VideoNames string `mapstructure:"video_names"`
 	// ResourceAttributes are added to the resource of all signals.
 	ResourceAttributes map[string]any `mapstructure:"resource_attributes"`
 	// SpanAttributes are added to the root span of each frame and video.
@@ -31,6 +33,12 @@ type Telemetry struct {
 	_ struct{}
 }
 
+// The values of Telemetry.VideoNames.
+const (
+	NamesAsTheyAre = "name"
+	NamesHashed    = "hash"
+)
+
 func defaultTelemetry() Telemetry {
 	return Telemetry{
 		ServiceName:     "videoanonymizer",
@@ -38,6 +46,7 @@ func defaultTelemetry() Telemetry {
 		BatchInterval:   time.Second,
 		MaxWait:         time.Minute,
 		MetricsInterval: 10 * time.Second,
+		VideoNames:      NamesAsTheyAre,
 	}
 }
 
@@ -47,6 +56,7 @@ func (c *Telemetry) validate() []error {
 		inRange("batch_interval", c.BatchInterval, 10*time.Millisecond, time.Minute, "a duration such as 1s"),
 		inRange("max_wait", c.MaxWait, 0, time.Hour, "a duration such as 1m; 0 never holds a video back"),
 		inRange("metrics_interval", c.MetricsInterval, 100*time.Millisecond, time.Hour, "a duration such as 10s"),
+		oneOf("video_names", c.VideoNames, []string{NamesAsTheyAre, NamesHashed}),
 		validateAttributes("resource_attributes", c.ResourceAttributes),
 		validateAttributes("span_attributes", c.SpanAttributes),
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
@@ -20,12 +21,18 @@ type Tools struct {
 	Decoder string `mapstructure:"decoder"`
 	// VAAPIDevice is the GPU of vaapi, for Decoder and Output.Encoder.
 	VAAPIDevice string `mapstructure:"vaapi_device"`
+	// Confine is whether the programs start with next to no rights: auto as far as possible, require or not at all, off
+	// never.
+	Confine string `mapstructure:"confine"`
 
 	_ struct{}
 }
 
 func (c *Tools) validate() []error {
-	errs := []error{oneOf("decoder", c.Decoder, media.Decoders())}
+	errs := []error{
+		oneOf("decoder", c.Decoder, media.Decoders()),
+		oneOf("confine", c.Confine, confine.Modes()),
+	}
 	if !filepath.IsAbs(c.VAAPIDevice) || strings.ContainsAny(c.VAAPIDevice, ",\x00") {
 		errs = append(errs, fmt.Errorf("vaapi_device: %q is not an absolute path without a comma: write such as %s",
 			c.VAAPIDevice, media.DefaultVAAPIDevice))

@@ -103,6 +103,7 @@ func validateLimits(c media.Limits) []error {
 			"the longest time to read a file's headers, such as 1m"),
 		inRange("cpu_time", c.MaxCPUTime, time.Second, 365*24*time.Hour,
 			"the CPU time of ffmpeg for one video, such as 336h"),
+		inRange("memory", c.MaxMemory, 256, 1<<30, "in MiB"),
 		inRange("output_size", c.MaxOutput, 1, 1<<30, "in MiB"),
 	}
 }

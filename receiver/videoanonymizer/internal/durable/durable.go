@@ -1,14 +1,63 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package durable makes files survive a power failure.
+// Package durable makes files survive a power failure, and opens files in folders to which others can write: what they
+// put in place of a file, such as a link or a FIFO, is not followed and does not block.
 package durable
 
 import (
 	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"syscall"
 )
+
+// Private is the mode of files that nobody else is to read.
+const Private os.FileMode = 0o600
+
+// ErrNotRegular says that a name is that of something other than a file.
+var ErrNotRegular = errors.New("it is not a regular file")
+
+// Open opens a regular file, for reading or with further flags of os.OpenFile. It fails with ErrNotRegular for anything
+// else, or with syscall.ELOOP for a symbolic link.
+func Open(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, Private)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Create creates a file for reading and writing, Private. It fails with fs.ErrExist if the name is taken.
+func Create(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, Private)
+}
+
+// Replace is Create, but removes what has the name.
+func Replace(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return Create(path)
+}
+
+// ReadFile returns the content of a regular file. It fails like Open.
+func ReadFile(path string) ([]byte, error) {
+	f, err := Open(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(f)
+	return text, errors.Join(err, f.Close())
+}
 
 // Sync flushes the content of a file, or the names in a directory, to disk. Some network and user-space file systems do
 // not support that (fsync(2): EINVAL or ENOTSUP), which is not an error.
@@ -19,19 +68,27 @@ func Sync(f *os.File) error {
 	return nil
 }
 
-// WriteFile is os.WriteFile followed by Sync.
+// WriteFile writes a new file, in place of what has the name, and flushes it to disk. Its mode is exactly mode.
 func WriteFile(path string, data []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	f, err := Replace(path)
 	if err != nil {
 		return err
 	}
+	Share(f, mode)
 	_, err = f.Write(data)
 	return errors.Join(err, Sync(f), f.Close())
 }
 
+// Share sets the mode of a file that is Private. Some file systems refuse that, and then it stays as it is.
+func Share(f *os.File, mode os.FileMode) {
+	if mode != Private {
+		_ = f.Chmod(mode)
+	}
+}
+
 // SyncPath is Sync for the file or directory at path.
 func SyncPath(path string) error {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}

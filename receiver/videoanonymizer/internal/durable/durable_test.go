@@ -4,6 +4,7 @@
 package durable
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,6 +27,42 @@ func TestWriteFileAndSyncPath(t *testing.T) {
 	require.NoError(t, SyncPath(path))
 	require.NoError(t, SyncPath(directory), "its names")
 	require.ErrorIs(t, SyncPath(filepath.Join(directory, "missing")), fs.ErrNotExist)
+}
+
+// TestOpenFollowsNothing puts something other than a file in a file's place.
+func TestOpenFollowsNothing(t *testing.T) {
+	directory := t.TempDir()
+	victim, at := filepath.Join(directory, "victim"), filepath.Join(directory, "at")
+	require.NoError(t, os.WriteFile(victim, []byte("precious"), 0o644))
+	for _, plant := range []struct {
+		put  func() error
+		fail error
+	}{
+		{func() error { return os.Symlink(victim, at) }, syscall.ELOOP},
+		{func() error { return syscall.Mkfifo(at, 0o600) }, ErrNotRegular},
+		{func() error { return os.Mkdir(at, 0o700) }, ErrNotRegular},
+	} {
+		require.NoError(t, plant.put())
+		for _, flags := range []int{os.O_RDONLY, os.O_RDWR, os.O_RDWR | os.O_CREATE} {
+			_, err := Open(at, flags)
+			if errors.Is(err, syscall.EISDIR) {
+				continue
+			}
+			require.ErrorIs(t, err, plant.fail)
+		}
+		_, err := ReadFile(at)
+		require.ErrorIs(t, err, plant.fail)
+		_, err = Create(at)
+		require.ErrorIs(t, err, fs.ErrExist)
+		require.NoError(t, WriteFile(at, []byte("ours"), 0o640))
+		info, err := os.Lstat(at)
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o640), info.Mode())
+		require.NoError(t, os.Remove(at))
+	}
+	text, err := ReadFile(victim)
+	require.NoError(t, err)
+	assert.Equal(t, "precious", string(text))
 }
 
 // TestSyncUnsupported uses a device that answers as file systems without fsync do.

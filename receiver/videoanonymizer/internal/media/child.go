@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 )
 
 const (
@@ -75,25 +76,27 @@ type child struct {
 	failed      bool     // one of them was an error
 }
 
-// streams are the files that the child gets. start closes them in this process, even if it fails. extra become
-// descriptors 3 and up.
+// streams are the files that the child gets, nil for none. start closes them in this process, even if it fails.
 type streams struct {
 	stdin, stdout *os.File
-	extra         []*os.File
+	source        *os.File // descriptor 3, see inputURL
+	output        *os.File // descriptor 4, see outputURL
 }
 
 func (s streams) close() {
-	for _, f := range append([]*os.File{s.stdin, s.stdout}, s.extra...) {
+	for _, f := range []*os.File{s.stdin, s.stdout, s.source, s.output} {
 		if f != nil {
 			_ = f.Close()
 		}
 	}
 }
 
-// bounds are resource limits of a child, which the kernel enforces.
+// bounds are what a child may do, which the kernel enforces.
 type bounds struct {
-	cpu  time.Duration // in whole seconds; 0 for any
-	file int64         // bytes of the largest file that it may write; 0: it may write none
+	cpu    time.Duration // in whole seconds; 0 for any
+	file   int64         // bytes of the largest file that it may write; 0: it may write none
+	memory int64         // bytes of its address space; 0 for any
+	device bool          // it uses a GPU, whose drivers map far more memory than there is
 }
 
 // overLimit says which of its bounds a child exceeded.
@@ -127,7 +130,7 @@ func (b bounds) exceeded(state *os.ProcessState) error {
 
 // start runs a program within bounds until it exits or ctx ends. onLine, if not nil, gets each line of stderr and tells
 // whether it handled it; the others become complaints. It must not keep the bytes.
-func start(
+func (t Tools) start(
 	ctx context.Context, path string, args []string, s streams, b bounds, onLine func(line []byte) bool,
 ) (*child, error) {
 	defer s.close()
@@ -138,7 +141,7 @@ func start(
 	cmd := exec.Command(path, args...) //nolint:noctx // kill ends it, with all that it started
 	cmd.Env = childEnv()
 	cmd.Dir = "/"
-	cmd.ExtraFiles = s.extra
+	cmd.ExtraFiles = []*os.File{s.source, s.output}
 	cmd.Stderr = stderrEnd
 	if s.stdin != nil { // a nil *os.File in an io.Reader is not nil
 		cmd.Stdin = s.stdin
@@ -146,24 +149,18 @@ func start(
 	if s.stdout != nil {
 		cmd.Stdout = s.stdout
 	}
-	cmd.SysProcAttr = sysProcAttr()
 
 	c := &child{gone: make(chan struct{}), exited: make(chan struct{}), overdue: make(chan struct{})}
-	started := make(chan error)
+	grant := confine.Grant{Read: []*os.File{s.source}, Write: []*os.File{s.output}, Device: b.device}
+	err = t.confinement.Start(cmd, grant, c.gone)
+	_ = stderrEnd.Close()
+	if err != nil {
+		_ = stderr.Close()
+		return nil, fmt.Errorf("%w: %w", ErrTool, err)
+	}
+	c.pid = cmd.Process.Pid
+	restrain(c.pid, b)
 	go func() {
-		// The kernel sends the parent-death signal when the thread that started the child ends: keep it until then.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		_ = stderrEnd.Close()
-		if err == nil {
-			c.pid = cmd.Process.Pid
-			restrain(cmd.Process.Pid, b)
-		}
-		started <- err
-		if err != nil {
-			return
-		}
 		drained := make(chan struct{})
 		go func() {
 			c.drain(stderr, onLine)
@@ -180,10 +177,6 @@ func start(
 		}
 		close(c.exited)
 	}()
-	if err := <-started; err != nil {
-		_ = stderr.Close()
-		return nil, fmt.Errorf("%w: %w", ErrTool, err)
-	}
 	c.stop = context.AfterFunc(ctx, c.kill)
 	return c, nil
 }
@@ -362,13 +355,13 @@ func level(line []byte) string {
 	return ""
 }
 
-// output runs a program and returns what it writes to stdout. The input file, if not nil, becomes descriptor 3 and is
-// closed. The program's complaints go to complaint, if not nil.
-func output(
-	ctx context.Context, path string, args []string, input *os.File, b bounds, complaint *string,
+// output runs a program and returns what it writes to stdout. The files that it gets are closed. The program's
+// complaints go to complaint, if not nil.
+func (t Tools) output(
+	ctx context.Context, path string, args []string, s streams, b bounds, complaint *string,
 ) ([]byte, error) {
 	var out []byte
-	text, err := stream(ctx, path, args, input, b, func(r io.Reader) (err error) {
+	text, err := t.stream(ctx, path, args, s, b, func(r io.Reader) (err error) {
 		if out, err = io.ReadAll(io.LimitReader(r, maxOutput+1)); err == nil && len(out) > maxOutput {
 			err = overLimit(fmt.Sprintf("more than %d bytes of output", maxOutput))
 		}
@@ -380,15 +373,11 @@ func output(
 	return out, err
 }
 
-// stream runs a program and calls read with its stdout; if read fails it kills the program. The input file, if not nil,
-// becomes descriptor 3 and is closed. It returns the program's complaints, too.
-func stream(
-	ctx context.Context, path string, args []string, input *os.File, b bounds, read func(io.Reader) error,
+// stream runs a program and calls read with its stdout; if read fails it kills the program. The files that it gets are
+// closed. It returns the program's complaints, too.
+func (t Tools) stream(
+	ctx context.Context, path string, args []string, s streams, b bounds, read func(io.Reader) error,
 ) (string, error) {
-	var s streams
-	if input != nil {
-		s.extra = []*os.File{input}
-	}
 	stdout, stdoutEnd, err := os.Pipe()
 	if err != nil {
 		s.close()
@@ -396,7 +385,7 @@ func stream(
 	}
 	defer func() { _ = stdout.Close() }()
 	s.stdout = stdoutEnd
-	c, err := start(ctx, path, args, s, b, nil)
+	c, err := t.start(ctx, path, args, s, b, nil)
 	if err != nil {
 		return "", err
 	}

@@ -42,7 +42,7 @@ func (t Tools) readTimes(ctx context.Context, info Info) (times []time.Duration,
 	args := append([]string{"-hide_banner", "-loglevel", "fatal"}, inputArgs(info.limits)...)
 	args = append(args, "-select_streams", strconv.Itoa(info.StreamIndex), "-show_entries", "frame=best_effort_timestamp",
 		"-of", "csv=p=0", "-i", inputURL)
-	complaint, err := stream(ctx, t.FFprobe, args, f, info.limits.reading(), func(r io.Reader) error {
+	complaint, err := t.stream(ctx, t.FFprobe, args, streams{source: f}, info.limits.reading(), func(r io.Reader) error {
 		lines := bufio.NewReaderSize(r, 64<<10)
 		for {
 			line, err := readLine(lines)

@@ -26,6 +26,7 @@ type ReadOptions struct {
 	// Stall is how long Next waits for a frame before it gives up with ErrStalled. Default 5 min.
 	Stall time.Duration
 
+	strict string          // the decoder to prefer to ffmpeg's own, "" for none
 	from   time.Duration   // since the file's beginning; earlier frames are skipped
 	around []time.Duration // presentation times: frames that are not close to one are skipped; nil skips none
 
@@ -38,6 +39,9 @@ func decodeArgs(info Info, opts ReadOptions) []string {
 	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info", "-copyts",
 		"-threads", strconv.Itoa(opts.threads())}, inputArgs(info.limits)...)
 	args = append(args, opts.decoderArgs()...)
+	if opts.strict != "" && !opts.inHardware() {
+		args = append(args, "-c:"+strconv.Itoa(info.StreamIndex), opts.strict)
+	}
 	if opts.from > 0 {
 		args = append(args, "-ss", inSeconds(opts.from))
 	}

@@ -28,10 +28,10 @@ func (p Plan) segmentTimeBase() Rational {
 	return Rational{1, p.timeBase.Den}
 }
 
-// encodeArgs make ffmpeg read frames in an IVF wrapper from its stdin and write a segment to path: the video stream as
+// encodeArgs make ffmpeg read frames in an IVF wrapper from its stdin and write a segment: the video stream as
 // it will be in the output, in fragments of MP4 (of MOV for ffv1), which keeps presentation and decoding times exactly.
 // Fragments of several segments can be concatenated in one file.
-func (p Plan) encodeArgs(path string) []string {
+func (p Plan) encodeArgs() []string {
 	unit := p.segmentTimeBase()
 	pixelFormat, _ := p.pixelFormat()
 	args := append(slices.Clone(quietArgs), "-y", "-copyts",
@@ -51,7 +51,7 @@ func (p Plan) encodeArgs(path string) []string {
 	}
 	return append(args, "-movflags", "+frag_keyframe+delay_moov+default_base_moof+frag_discont", "-use_editlist", "0",
 		"-avoid_negative_ts", "disabled", "-video_track_timescale", strconv.FormatInt(unit.Den, 10),
-		"-f", cmp.Or(p.codec.segmentMuxer, "mp4"), "file:"+path)
+		"-f", cmp.Or(p.codec.segmentMuxer, "mp4"), outputURL)
 }
 
 // encodeBitstreamFilters remove the encoder's settings, and give the last packet a duration, from which the mean rate

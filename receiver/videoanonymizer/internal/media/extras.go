@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // The values of WriteOptions.Audio.
@@ -123,13 +125,15 @@ func (w *Writer) tryExtras() error {
 	args = append(args, "-t", "1", "-i", inputURL)
 	args = append(args, w.extras.mapping(0)...)
 	args = append(args, w.plan.audioFilter()...)
-	args = append(args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-f", muxer, "file:"+w.temp)
-	if err := reserve(w.temp); err != nil {
+	args = append(args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-f", muxer, outputURL)
+	temp, err := reserve(w.temp)
+	if err != nil {
 		_ = f.Close()
 		return err
 	}
 	defer func() { _ = os.Remove(w.temp) }()
-	if _, err = output(w.ctx, w.tools.FFmpeg, args, f, info.limits.writing(), nil); err == nil {
+	s := streams{source: f, output: temp}
+	if _, err = w.tools.output(w.ctx, w.tools.FFmpeg, args, s, info.limits.writing(), nil); err == nil {
 		err = w.countExtras()
 	}
 	cause := ErrUnsupported
@@ -159,7 +163,7 @@ func (w *Writer) tryExtras() error {
 
 // countExtras fails unless what was tried can be read back: some containers take any stream, as data of unknown kind.
 func (w *Writer) countExtras() error {
-	f, err := os.Open(w.temp)
+	f, err := durable.Open(w.temp, os.O_RDONLY)
 	if err != nil {
 		return err
 	}

@@ -100,10 +100,13 @@ func (o ReadOptions) threads() int {
 // bounds are those of the decoder. It writes no file, but the libraries of a device may.
 func (o ReadOptions) bounds(l Limits) bounds {
 	if o.inHardware() {
-		return l.writing()
+		return l.writing().onDevice(true)
 	}
 	return l.reading()
 }
+
+// bounds are those of the encoder.
+func (p Plan) bounds() bounds { return p.info.limits.writing().onDevice(p.encoder.device != "") }
 
 // refusals are what ffmpeg says about a codec, profile or size that a device does not decode, before the CPU does.
 var refusals = []string{
@@ -140,7 +143,7 @@ func (t Tools) tryEncoder(ctx context.Context, p Plan) error {
 	args := append(slices.Clone(quietArgs), "-f", "lavfi", "-i", "color=gray:s=640x480:r=25", "-frames:v", "1",
 		"-filter:v", strings.Trim("null,"+upload, ","), "-pix_fmt", name, "-c:v", p.encoder.name)
 	args = append(append(args, p.encoderArgs()...), "-f", "null", "-")
-	if _, err := output(ctx, t.FFmpeg, args, nil, DefaultLimits().writing(), nil); err != nil {
+	if _, err := t.output(ctx, t.FFmpeg, args, streams{}, DefaultLimits().writing().onDevice(true), nil); err != nil {
 		return fmt.Errorf("%w: encoder %s does not work: %s: %s",
 			ErrTool, p.encoder.name, tidy(err.Error()), remedies[p.encoder.device])
 	}
@@ -159,7 +162,8 @@ func (t Tools) CheckDecoder(ctx context.Context, opts ReadOptions) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
 	defer cancel()
-	listed, err := output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", "-hwaccels"}, nil, bounds{}, nil)
+	query := []string{"-hide_banner", "-v", "error", "-hwaccels"}
+	listed, err := t.output(ctx, t.FFmpeg, query, streams{}, bounds{}, nil)
 	if err != nil {
 		return fmt.Errorf("%w: %s -hwaccels: %w", ErrTool, t.FFmpeg, err)
 	}
@@ -170,7 +174,7 @@ func (t Tools) CheckDecoder(ctx context.Context, opts ReadOptions) error {
 	args := append(slices.Clone(quietArgs), opts.decoderArgs()...)
 	args = append(args, "-hwaccel_output_format", opts.Decoder, "-f", "h264", "-i", "data:video/h264;base64,"+grayFrame,
 		"-filter:v", "hwdownload,format=nv12", "-f", "null", "-")
-	if _, err := output(ctx, t.FFmpeg, args, nil, DefaultLimits().writing(), nil); err != nil {
+	if _, err := t.output(ctx, t.FFmpeg, args, streams{}, DefaultLimits().writing().onDevice(true), nil); err != nil {
 		return fmt.Errorf("%w: decoder %s does not work: %s: %s",
 			ErrTool, opts.Decoder, tidy(err.Error()), remedies[opts.Decoder])
 	}

@@ -119,7 +119,7 @@ func TestDeviceArguments(t *testing.T) {
 			info := plainInfo(t, tc.format, 64, 48)
 			p, err := NewPlan(info, tc.write)
 			require.NoError(t, err)
-			args := p.encodeArgs("/out")
+			args := p.encodeArgs()
 			at := slices.Index(args, "-filter:v")
 			_, end, _ := strings.Cut(args[at+1], ",")
 			assert.Equal(t, tc.filter, end)

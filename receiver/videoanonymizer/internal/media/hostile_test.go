@@ -395,7 +395,7 @@ func TestProbeTimeout(t *testing.T) {
 	for _, script := range []string{"exec sleep 100", "sleep 100\nexit $?", "setsid -w sleep 20"} {
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()
-			tools := testTools(t)
+			tools := freeTools(t)
 			tools.FFprobe = written(t, "ffprobe", []byte("#!/bin/sh\n"+script+"\n"))
 			require.NoError(t, os.Chmod(tools.FFprobe, 0o700))
 			start := time.Now()

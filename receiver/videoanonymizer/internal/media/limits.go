@@ -28,6 +28,8 @@ type Limits struct {
 	ProbeTimeout time.Duration `mapstructure:"probe_timeout"`
 	// MaxCPUTime is the CPU time of one child process, in whole seconds.
 	MaxCPUTime time.Duration `mapstructure:"cpu_time"`
+	// MaxMemory is the address space of one child process that uses no GPU, in MiB.
+	MaxMemory int64 `mapstructure:"memory"`
 	// MaxOutput is the largest output, in MiB.
 	MaxOutput int64 `mapstructure:"output_size"`
 
@@ -39,7 +41,8 @@ func DefaultLimits() Limits {
 	return Limits{
 		MaxWidth: 16384, MaxHeight: 16384, MaxPixels: 8192 * 8192,
 		MaxDuration: 48 * time.Hour, MaxFrameRate: 1000, MaxFrames: 20_000_000,
-		MaxStreams: 64, ProbeTimeout: time.Minute, MaxCPUTime: 14 * 24 * time.Hour, MaxOutput: 1 << 20,
+		MaxStreams: 64, ProbeTimeout: time.Minute, MaxCPUTime: 14 * 24 * time.Hour, MaxMemory: 32 << 10,
+		MaxOutput: 1 << 20,
 	}
 }
 
@@ -54,16 +57,23 @@ func (l Limits) withDefaults() Limits {
 	l.MaxStreams = cmp.Or(l.MaxStreams, d.MaxStreams)
 	l.ProbeTimeout = cmp.Or(l.ProbeTimeout, d.ProbeTimeout)
 	l.MaxCPUTime = cmp.Or(l.MaxCPUTime, d.MaxCPUTime)
+	l.MaxMemory = cmp.Or(l.MaxMemory, d.MaxMemory)
 	l.MaxOutput = cmp.Or(l.MaxOutput, d.MaxOutput)
 	return l
 }
 
 // reading bounds a child that only reads.
-func (l Limits) reading() bounds { return bounds{cpu: l.MaxCPUTime} }
+func (l Limits) reading() bounds { return bounds{cpu: l.MaxCPUTime, memory: l.MaxMemory << 20} }
 
 // writing bounds a child that writes a file.
 func (l Limits) writing() bounds {
-	return bounds{cpu: l.MaxCPUTime, file: l.MaxOutput << 20}
+	return bounds{cpu: l.MaxCPUTime, memory: l.MaxMemory << 20, file: l.MaxOutput << 20}
+}
+
+// onDevice are the bounds of a child that uses a GPU if it does.
+func (b bounds) onDevice(uses bool) bounds {
+	b.device = uses
+	return b
 }
 
 // check fails with ErrLimit if a video exceeds the limits.

@@ -27,17 +27,19 @@ func TestChildResourceLimits(t *testing.T) {
 		args   string
 		want   string
 	}{
-		"CPU time": {bounds{cpu: time.Second}, "-f lavfi -i testsrc2=s=1280x720 -f null -",
+		"time": {bounds{cpu: time.Second}, "-f lavfi -i testsrc2=s=1280x720 -f null -",
 			"more than 1s of CPU time"},
-		"a file that is too large": {bounds{file: 1 << 20},
-			"-f lavfi -i testsrc2=s=320x240 -f rawvideo file:" + filepath.Join(dir, "large"), "larger than 1 MiB"},
-		"a file of a reading child": {bounds{},
-			"-f lavfi -i testsrc2=s=320x240 -f rawvideo file:" + filepath.Join(dir, "any"), "larger than 0 MiB"},
+		"large": {bounds{file: 1 << 20},
+			"-y -f lavfi -i testsrc2=s=320x240 -f rawvideo " + outputURL, "larger than 1 MiB"},
+		"any": {bounds{},
+			"-y -f lavfi -i testsrc2=s=320x240 -f rawvideo " + outputURL, "larger than 0 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"-nostdin", "-hide_banner", "-loglevel", "repeat+level+error"},
 				strings.Fields(tt.args)...)
-			_, err := stream(t.Context(), tools.FFmpeg, args, nil, tt.bounds, func(r io.Reader) error {
+			file, err := reserve(filepath.Join(dir, name))
+			require.NoError(t, err)
+			_, err = tools.stream(t.Context(), tools.FFmpeg, args, streams{output: file}, tt.bounds, func(r io.Reader) error {
 				_, err := io.Copy(io.Discard, r)
 				return err
 			})
@@ -52,6 +54,22 @@ func TestChildResourceLimits(t *testing.T) {
 	any, err := os.Stat(filepath.Join(dir, "any"))
 	require.NoError(t, err)
 	assert.Zero(t, any.Size())
+}
+
+func TestChildMemoryLimit(t *testing.T) {
+	tools := testTools(t)
+	args := []string{"-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "color=s=8192x8192,reverse", "-t", "10",
+		"-f", "null", "-"}
+	for _, device := range []bool{false, true} {
+		b := bounds{memory: 1 << 30, device: device, cpu: 3 * time.Second}
+		_, err := tools.output(t.Context(), tools.FFmpeg, args, streams{}, b, nil)
+		require.Error(t, err)
+		over := errors.As(err, new(overLimit))
+		assert.Equal(t, device, over, "drivers map more memory than there is, so that only the time is limited: %v", err)
+		if !device {
+			assert.ErrorContains(t, err, "alloc")
+		}
+	}
 }
 
 // TestOutputTooLarge writes a video that exceeds its limit: the error says so, and no file is left.

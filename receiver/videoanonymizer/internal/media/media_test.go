@@ -16,15 +16,34 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var foundTools = sync.OnceValues(func() (Tools, error) { return FindTools("", "") })
+var foundTools = sync.OnceValues(confinedTools)
+
+// confinedTools are as confined as this system allows.
+func confinedTools() (Tools, error) {
+	tools, err := FindTools("", "")
+	if err != nil {
+		return tools, err
+	}
+	return tools.Confine(context.Background(), confine.Auto, nil)
+}
 
 func testTools(t testing.TB) Tools {
 	t.Helper()
 	tools, err := foundTools()
+	require.NoError(t, err)
+	return tools
+}
+
+// freeTools are not confined: their children can leave the process group.
+func freeTools(t testing.TB) Tools {
+	t.Helper()
+	tools, err := testTools(t).Confine(t.Context(), confine.Off, nil)
 	require.NoError(t, err)
 	return tools
 }

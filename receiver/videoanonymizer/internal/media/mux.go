@@ -18,30 +18,32 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // mux joins the segments, and adds the extras, in the output.
 func (w *Writer) mux(ctx context.Context) error {
 	stall := w.plan.options.Stall
-	if err := reserve(w.temp); err != nil {
+	temp, err := reserve(w.temp)
+	if err != nil {
 		return err
 	}
-	var s streams
+	s := streams{output: temp}
 	stdinEnd, stdin, err := os.Pipe()
 	if err != nil {
+		s.close()
 		return fileError(w.temp, ErrTool, "%v", err)
 	}
 	defer func() { _ = stdin.Close() }()
 	s.stdin = stdinEnd
 	if w.extras.source != nil {
-		source, err := w.extras.reopen()
-		if err != nil {
+		if s.source, err = w.extras.reopen(); err != nil {
 			s.close()
 			return err
 		}
-		s.extra = []*os.File{source}
 	}
-	muxer, err := start(ctx, w.tools.FFmpeg, w.muxArgs(w.temp), s, w.plan.info.limits.writing(), nil)
+	muxer, err := w.tools.start(ctx, w.tools.FFmpeg, w.muxArgs(), s, w.plan.info.limits.writing(), nil)
 	if err != nil {
 		return fileError(w.temp, ErrTool, "%v", err)
 	}
@@ -71,9 +73,8 @@ func (w *Writer) mux(ctx context.Context) error {
 	return joined
 }
 
-// muxArgs make ffmpeg read the joined segments from its stdin and the extras from the source, on descriptor 3, and
-// write the output to path.
-func (w *Writer) muxArgs(path string) []string {
+// muxArgs make ffmpeg read the joined segments from its stdin and the extras from the source, and write the output.
+func (w *Writer) muxArgs() []string {
 	p, e := w.plan, &w.extras
 	args := append(slices.Clone(quietArgs), "-y", "-copyts",
 		"-protocol_whitelist", "pipe", "-itsoffset", strconv.Itoa(-lead), "-f", "mov", "-i", "pipe:0")
@@ -116,7 +117,7 @@ func (w *Writer) muxArgs(path string) []string {
 	if p.container.args != nil {
 		args = append(args, p.container.args(p)...)
 	}
-	return append(args, "-f", p.container.muxer, "file:"+path)
+	return append(args, "-f", p.container.muxer, outputURL)
 }
 
 func inSeconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
@@ -155,7 +156,7 @@ func (w *Writer) join(to io.Writer) error {
 	var first []byte
 	for n, sealed := range w.segments {
 		path := w.segmentPath(n)
-		f, err := os.Open(path)
+		f, err := durable.Open(path, os.O_RDONLY)
 		if err != nil {
 			return fileError(path, ErrUnreadable, "%v", rootCause(err))
 		}

@@ -128,7 +128,7 @@ func (c *streamChoice) sample(ctx context.Context, s *probedStream, from, length
 		"-vf", fmt.Sprintf("fps=1:round=up,trim=start=%s,scale=%d:%d,format=gray", inSeconds(lead), sampleSide, sampleSide),
 		"-c:v", "rawvideo", "-f", "rawvideo", "pipe:1")
 	var complaint string
-	view, err := output(timed, c.tools.FFmpeg, args, f, c.info.limits.reading(), &complaint)
+	view, err := c.tools.output(timed, c.tools.FFmpeg, args, streams{source: f}, c.info.limits.reading(), &complaint)
 	switch {
 	case ctx.Err() != nil:
 		return nil, fileError(c.info.Path, context.Cause(ctx), "")

@@ -173,7 +173,7 @@ func (t Tools) ask(ctx context.Context, path string, f *os.File, limits Limits, 
 	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(limits)...)
 	args = append(append(args, question...), "-of", "json", "-i", inputURL)
 	var complaint string
-	out, err := output(timed, t.FFprobe, args, f, limits.reading(), &complaint)
+	out, err := t.output(timed, t.FFprobe, args, streams{source: f}, limits.reading(), &complaint)
 	switch {
 	case ctx.Err() != nil:
 		return fileError(path, context.Cause(ctx), "")
@@ -204,7 +204,7 @@ func describe(complaint string, err error) string {
 }
 
 var logNoise = regexp.MustCompile(`(\[[\w, ]+ @ 0x[0-9a-f]+\] )|(\[(error|fatal|warning)\] )|(` +
-	regexp.QuoteMeta(inputURL) + `: )`)
+	`(file:)?/proc/self/fd/[34]: )`)
 
 // tidy removes from a child's lines what is of no use to a reader: addresses, levels, the descriptor's name.
 func tidy(complaint string) string { return logNoise.ReplaceAllString(complaint, "") }

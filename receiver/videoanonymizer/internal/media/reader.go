@@ -56,6 +56,7 @@ type Reader struct {
 // now, with the other causes of Probe if the file cannot be opened, and with ErrTool. The reader ends when ctx does.
 func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, error) {
 	opts.Stall = cmp.Or(opts.Stall, defaultStall)
+	opts.strict = t.decoders[info.Codec]
 	f, err := info.openAgain()
 	if err != nil {
 		return nil, err
@@ -74,8 +75,8 @@ func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, 
 		clock:   newClock(info),
 		closing: make(chan struct{}),
 	}
-	s := streams{stdout: stdoutEnd, extra: []*os.File{f}}
-	r.child, err = start(ctx, t.FFmpeg, decodeArgs(info, opts), s, opts.bounds(info.limits), r.onLine)
+	s := streams{stdout: stdoutEnd, source: f}
+	r.child, err = t.start(ctx, t.FFmpeg, decodeArgs(info, opts), s, opts.bounds(info.limits), r.onLine)
 	if err != nil {
 		_ = stdout.Close()
 		return nil, fileError(info.Path, ErrTool, "%v", err)

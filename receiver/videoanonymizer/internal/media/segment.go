@@ -47,7 +47,7 @@ func identify(f io.Reader) (Sealed, error) {
 }
 
 func identifyFile(path string) (Sealed, error) {
-	f, err := os.Open(path)
+	f, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
 		return Sealed{}, err
 	}
@@ -68,22 +68,24 @@ func (w *Writer) timesPath() string { return w.stem() + ".times" }
 // startSegment starts the encoder of the next segment.
 func (w *Writer) startSegment() error {
 	path := w.segmentPath(len(w.segments))
-	if err := reserve(path); err != nil {
+	segment, err := reserve(path)
+	if err != nil {
 		return err
 	}
 	stdinEnd, stdin, err := os.Pipe()
 	if err != nil {
+		_ = segment.Close()
 		return fileError(path, ErrTool, "%v", err)
 	}
 	enlargePipe(stdin)
 	w.mu.Lock()
 	if w.over {
 		err = os.ErrClosed
-		_ = stdinEnd.Close()
+		streams{stdin: stdinEnd, output: segment}.close()
 	} else {
 		w.stdin = stdin
-		w.child, err = start(w.ctx, w.tools.FFmpeg, w.plan.encodeArgs(path), streams{stdin: stdinEnd},
-			w.plan.info.limits.writing(), nil)
+		w.child, err = w.tools.start(w.ctx, w.tools.FFmpeg, w.plan.encodeArgs(),
+			streams{stdin: stdinEnd, output: segment}, w.plan.bounds(), nil)
 	}
 	w.mu.Unlock()
 	if err != nil {
@@ -146,7 +148,11 @@ func (w *Writer) seal(ctx context.Context) error {
 
 // logTimes appends the times of the frames since the last call to their file, and syncs it.
 func (w *Writer) logTimes() error {
-	f, err := os.OpenFile(w.timesPath(), os.O_WRONLY|os.O_CREATE, 0o666)
+	open := func(path string) (*os.File, error) { return durable.Open(path, os.O_WRONLY) }
+	if w.logged == 0 {
+		open = durable.Replace
+	}
+	f, err := open(w.timesPath())
 	if err == nil {
 		w.timesHash.Write(w.times.deltas[w.logged:])
 		_, err = f.WriteAt(w.times.deltas[w.logged:], int64(w.logged))
@@ -168,7 +174,7 @@ func (w *Writer) resume(p Progress) error {
 			return fileError(w.segmentPath(n), ErrResume, changed)
 		}
 	}
-	all, err := os.ReadFile(w.timesPath())
+	all, err := durable.ReadFile(w.timesPath())
 	if err != nil || int64(len(all)) < p.Times.Size || p.Times.Size <= 0 {
 		return fileError(w.timesPath(), ErrResume, changed)
 	}

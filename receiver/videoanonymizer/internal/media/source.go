@@ -15,6 +15,10 @@ import (
 // protocol.
 const inputURL = "file:/proc/self/fd/3"
 
+// outputURL is how a child names the file that it gets as its second extra descriptor, to write it: the file that was
+// created here, whatever has its name by then.
+const outputURL = "file:/proc/self/fd/4"
+
 // fileID reports whether a file is still the one that was probed.
 type fileID struct {
 	dev, inode   uint64

@@ -5,17 +5,10 @@ package media
 
 import (
 	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// sysProcAttr gives a child a process group of its own, so that the terminal's interrupt reaches only this process
-// and a kill reaches what the child started, and has the kernel kill it when this process dies.
-func sysProcAttr() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
 
 // restrain sets a child's bounds, and denies it what it never needs: core dumps, which would contain images, and many
 // open files. The bounds apply from just after its start, before it has read anything of the file.
@@ -26,6 +19,9 @@ func restrain(pid int, b bounds) {
 	limit(unix.RLIMIT_CORE, 0)
 	limit(unix.RLIMIT_NOFILE, 256)
 	limit(unix.RLIMIT_FSIZE, b.file)
+	if b.memory > 0 && !b.device {
+		limit(unix.RLIMIT_AS, b.memory)
+	}
 	if b.cpu > 0 {
 		limit(unix.RLIMIT_CPU, int64((b.cpu+time.Second-1)/time.Second))
 	}

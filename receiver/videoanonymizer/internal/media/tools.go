@@ -4,7 +4,6 @@
 package media
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -16,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 )
 
 // oldestMajor and oldestMinor are the oldest ffmpeg that works: the first with -fps_mode.
@@ -24,8 +25,18 @@ const oldestMajor, oldestMinor = 5, 1
 // toolTimeout bounds a call that only queries a program's abilities.
 const toolTimeout = 30 * time.Second
 
-// Tools are the absolute paths of the programs that probe, decode and encode.
-type Tools struct{ FFmpeg, FFprobe string }
+// Tools are the absolute paths of the programs that probe, decode and encode, and what is taken away from them.
+type Tools struct {
+	FFmpeg, FFprobe string
+
+	confinement confine.Confinement
+	unconfined  error             // why not all is taken away, or nil
+	decoders    map[string]string // by codec, those to prefer to ffmpeg's own
+}
+
+// strictDecoders are decoders that notice broken data where ffmpeg's own make a picture of it without a word, by codec.
+// What they show of a file that is whole is the same.
+var strictDecoders = map[string]string{"vp9": "libvpx-vp9"}
 
 // FindTools returns the programs at the two paths, or those on PATH if a path is "". It fails with ErrTool, saying what
 // to install or to set, if one is missing, does not run, or is older than ffmpeg 5.1.
@@ -34,7 +45,34 @@ func FindTools(ffmpeg, ffprobe string) (Tools, error) {
 	var errs [2]error
 	t.FFmpeg, errs[0] = findTool("ffmpeg", ffmpeg)
 	t.FFprobe, errs[1] = findTool("ffprobe", ffprobe)
-	return t, errors.Join(errs[:]...)
+	if err := errors.Join(errs[:]...); err != nil {
+		return t, err
+	}
+	t.findDecoders()
+	return t, nil
+}
+
+// findDecoders looks which of the strict decoders this ffmpeg has.
+func (t *Tools) findDecoders() {
+	t.decoders = map[string]string{}
+	ctx, cancel := context.WithTimeout(context.Background(), toolTimeout)
+	defer cancel()
+	listed, err := t.output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", "-decoders"}, streams{}, bounds{}, nil)
+	for codec, decoder := range strictDecoders {
+		if err == nil && lists(listed, decoder) {
+			t.decoders[codec] = decoder
+		}
+	}
+}
+
+// lists tells whether a list of codecs of ffmpeg has one.
+func lists(list []byte, name string) bool {
+	for line := range bytes.Lines(list) {
+		if words := bytes.Fields(line); len(words) > 1 && string(words[1]) == name {
+			return true
+		}
+	}
+	return false
 }
 
 func findTool(name, configured string) (string, error) {
@@ -48,7 +86,7 @@ func findTool(name, configured string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), toolTimeout)
 	defer cancel()
-	out, err := output(ctx, path, []string{"-version"}, nil, bounds{}, nil)
+	out, err := Tools{}.output(ctx, path, []string{"-version"}, streams{}, bounds{}, nil)
 	if err != nil {
 		return "", fmt.Errorf("%w: %s does not run: %w", ErrTool, path, err)
 	}
@@ -94,17 +132,13 @@ func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
 	defer cancel()
-	out, err := output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", "-encoders"}, nil, bounds{}, nil)
+	query := []string{"-hide_banner", "-v", "error", "-encoders"}
+	out, err := t.output(ctx, t.FFmpeg, query, streams{}, bounds{}, nil)
 	if err != nil {
 		return fmt.Errorf("%w: %s -encoders: %w", ErrTool, t.FFmpeg, err)
 	}
-	listed := false
-	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
-		words := bytes.Fields(s.Bytes())
-		listed = listed || len(words) > 1 && string(words[1]) == e.name
-	}
 	switch {
-	case !listed:
+	case !lists(out, e.name):
 		return fmt.Errorf("%w: %s has no encoder %s: install a build with it, or choose another codec",
 			ErrTool, t.FFmpeg, e.name)
 	case e.device == "":

@@ -50,7 +50,7 @@ func (w *Writer) verify(ctx context.Context) error {
 	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(out.limits)...)
 	args = append(args,
 		"-select_streams", "v:0", "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", "-i", inputURL)
-	complaint, err := stream(ctx, w.tools.FFprobe, args, f, out.limits.reading(), check.read)
+	complaint, err := w.tools.stream(ctx, w.tools.FFprobe, args, streams{source: f}, out.limits.reading(), check.read)
 	switch {
 	case context.Cause(ctx) != nil:
 		return fileError(w.temp, context.Cause(ctx), "")

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // Writer encodes one video, in segments that Finish joins. Its methods are for one goroutine, except Abort, which may
@@ -80,17 +82,17 @@ func (w *Writer) begin(resume *Progress) error {
 }
 
 // reserve creates a file, so that nobody else takes its name.
-func reserve(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+func reserve(path string) (*os.File, error) {
+	f, err := durable.Create(path)
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return fileError(path, ErrExists, "left as it is")
+		return nil, fileError(path, ErrExists, "left as it is")
 	case errors.Is(err, fs.ErrNotExist):
-		return fileError(path, ErrUnwritable, "its folder does not exist")
+		return nil, fileError(path, ErrUnwritable, "its folder does not exist")
 	case err != nil:
-		return fileError(path, diskCause(err), "%v", rootCause(err))
+		return nil, fileError(path, diskCause(err), "%v", rootCause(err))
 	}
-	return f.Close()
+	return f, nil
 }
 
 // Write sends a frame to the encoder. It does not keep the frame. PTS must increase from frame to frame. Write fails

@@ -423,7 +423,7 @@ func runs(t *testing.T, command string) bool {
 }
 
 func testCancelBlockedCalls(t *testing.T, script string) {
-	tools := testTools(t)
+	tools := freeTools(t)
 	hangs := written(t, "hangs", []byte("#!/bin/sh\n"+script+"\n"))
 	require.NoError(t, os.Chmod(hangs, 0o700))
 	info, err := tools.Probe(t.Context(), clip(t, "a.mkv", testVideo("640x480", "5")+quick), Limits{})

@@ -25,8 +25,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
@@ -181,7 +183,7 @@ type Recorder struct {
 
 // NewRecorder collects in a new file at temp, which the caller removes.
 func NewRecorder(temp string) (*Recorder, error) {
-	file, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	file, err := durable.Create(temp)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
@@ -270,7 +272,7 @@ func (r *Recorder) write(path string, about About) (err error) {
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	file, err := durable.Create(path)
 	if err != nil {
 		return err
 	}
@@ -368,7 +370,7 @@ func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 10
 
 // Identify returns name, size and digest of a file, which it reads whole. It returns early when the context ends.
 func Identify(ctx context.Context, path string) (File, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return File{}, fmt.Errorf("hash: %w", err)
 	}

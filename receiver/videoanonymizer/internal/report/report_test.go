@@ -4,8 +4,10 @@
 package report
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -240,4 +242,29 @@ func BenchmarkFrame(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// FuzzResumeRecorder resumes from any file: one that was not sealed so is refused.
+func FuzzResumeRecorder(f *testing.F) {
+	line := appendFrame(nil, &record.Frame{Index: 1, Analyzed: true, Heads: []mask.Head{{X: 5, Y: 5, RX: 2, RY: 2}}}, 0)
+	f.Add(append(line, ",\n"...), int64(len(line)), false)
+	f.Add([]byte(`{"frame":1e9,"time_s":1e300,"masks":[{"box":[1,2,3,-4e38],"origin":"x"}]}`), int64(200), true)
+	f.Add([]byte("null\n[]\n"), int64(-1), true)
+	f.Fuzz(func(t *testing.T, text []byte, size int64, sealed bool) {
+		temp := filepath.Join(t.TempDir(), "report")
+		require.NoError(t, os.WriteFile(temp, text, 0o600))
+		p := Progress{Bytes: size}
+		if size >= 0 && size <= int64(len(text)) && sealed {
+			p.SHA256 = fmt.Sprintf("%x", sha256.Sum256(text[:size]))
+		}
+		r, err := ResumeRecorder(temp, p)
+		if err != nil {
+			return
+		}
+		defer r.Close()
+		require.True(t, sealed)
+		left, err := os.ReadFile(temp)
+		require.NoError(t, err)
+		require.Equal(t, text[:size], left)
+	})
 }

@@ -52,7 +52,7 @@ func (r *Recorder) Seal() (Progress, error) {
 // ResumeRecorder continues the file at temp after what was sealed. It finds the moments again from the masks in the
 // file, which are upright boxes there.
 func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
-	file, err := os.OpenFile(temp, os.O_RDWR, 0)
+	file, err := durable.Open(temp, os.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}

@@ -11,7 +11,6 @@ import (
 	"image/color"
 	"image/jpeg"
 	"math"
-	"os"
 	"time"
 
 	"golang.org/x/image/draw"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/image/font/basicfont"
 	"golang.org/x/image/math/fixed"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
@@ -73,7 +73,7 @@ func WriteSheet(ctx context.Context, tools media.Tools, output, path string, mom
 	if err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	file, err := durable.Create(path)
 	if err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
 	}

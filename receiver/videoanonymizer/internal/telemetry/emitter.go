@@ -44,6 +44,8 @@ type Options struct {
 	MetricsInterval time.Duration
 	// Metrics enables and disables individual metrics.
 	Metrics metadata.MetricsConfig
+	// Pseudonym, if not nil, replaces in a text what names the files at the paths.
+	Pseudonym func(text string, paths ...string) string
 	// QueueLength is called for each set of metrics and returns the number of videos that wait for processing. Nil
 	// reports none.
 	QueueLength func() int
@@ -63,6 +65,7 @@ type Emitter struct {
 	resource       pcommon.Resource
 	scopeVersion   string
 	spanAttributes pcommon.Map
+	pseudonym      func(text string, paths ...string) string
 	traces         *delivery[ptrace.Traces]
 	logs           *delivery[plog.Logs]
 	metrics        *collection
@@ -96,6 +99,7 @@ func NewEmitter(set receiver.Settings, opts Options, next Consumers) (*Emitter, 
 	e := &Emitter{
 		scopeVersion:   set.BuildInfo.Version,
 		spanAttributes: pcommon.NewMap(),
+		pseudonym:      opts.Pseudonym,
 		self:           self,
 		active:         map[*VideoSpan]struct{}{},
 		now:            time.Now,

@@ -59,6 +59,7 @@ type frameSpans struct {
 	// setting the clock does not tear a trace apart.
 	zero     time.Time
 	zeroTime pcommon.Timestamp
+	message  string // of a failed frame's error
 }
 
 // appendFrame appends the trace of a frame and returns the number of its spans and the identity of its root.
@@ -67,6 +68,9 @@ func (s *VideoSpan) appendFrame(spans ptrace.SpanSlice, rec *record.Frame) (int,
 	f := frameSpans{
 		spans: spans, ids: &s.ids, traceID: s.ids.trace(),
 		zero: rec.Start, zeroTime: pcommon.NewTimestampFromTime(rec.Start),
+	}
+	if rec.Err != nil {
+		f.message = s.message(rec.Err)
 	}
 	root := f.root(s, rec)
 	f.stage(record.StageDecode, root, rec, rec.Decode)
@@ -120,7 +124,7 @@ func (f *frameSpans) root(s *VideoSpan, rec *record.Frame) pcommon.SpanID {
 		event.SetName("exception")
 		event.SetTimestamp(span.EndTimestamp())
 		event.Attributes().PutStr("exception.type", errorType(rec.Reason))
-		event.Attributes().PutStr("exception.message", message(rec.Err))
+		event.Attributes().PutStr("exception.message", f.message)
 	}
 	return span.SpanID()
 }
@@ -155,7 +159,7 @@ func (f *frameSpans) stage(name string, root pcommon.SpanID, rec *record.Frame,
 func (f *frameSpans) failed(span ptrace.Span, rec *record.Frame) {
 	span.Attributes().PutStr(attrErrorType, errorType(rec.Reason))
 	span.Status().SetCode(ptrace.StatusCodeError)
-	span.Status().SetMessage(message(rec.Err))
+	span.Status().SetMessage(f.message)
 }
 
 // model describes the inferences of a model below the span of its stage.
@@ -215,9 +219,17 @@ func putKnown(attrs pcommon.Map, name, value string) {
 // maxMessage bounds the bytes of an error message, which may contain the output of a program.
 const maxMessage = 4096
 
-func message(err error) string {
-	text := err.Error()
+func (s *VideoSpan) message(err error) string {
+	text := s.text(err.Error())
 	return validUTF8(text[:min(len(text), maxMessage)])
+}
+
+// text is a text about the video, with pseudonyms if it is to have them.
+func (s *VideoSpan) text(text string) string {
+	if s.emitter.pseudonym != nil {
+		text = s.emitter.pseudonym(text, s.paths...)
+	}
+	return validUTF8(text)
 }
 
 // validUTF8 replaces invalid UTF-8: file names may be any bytes, but a single such name makes exporters refuse its

@@ -85,6 +85,7 @@ type VideoSpan struct {
 	emitter  *Emitter
 	ctx      context.Context
 	video    Video
+	paths    []string // of its files, as they are
 	ids      ids
 	id       spanID
 	start    time.Time
@@ -112,10 +113,14 @@ type figures struct {
 
 // VideoStarted starts the trace of a video. When the context ends, frames are no longer held back.
 func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
+	s := &VideoSpan{emitter: e, ctx: ctx, ids: e.newIDs(), start: e.now(), paths: []string{video.Path, video.Output}}
 	for _, text := range []*string{&video.Name, &video.Path, &video.Output, &video.Codec} {
-		*text = validUTF8(*text)
+		*text = s.text(*text)
 	}
-	s := &VideoSpan{emitter: e, ctx: ctx, video: video, ids: e.newIDs(), start: e.now()}
+	for i, text := range video.Streams {
+		video.Streams[i] = s.text(text)
+	}
+	s.video = video
 	s.id = spanID{s.ids.trace(), s.ids.span()}
 	e.mu.Lock()
 	e.active[s] = struct{}{}
@@ -184,7 +189,7 @@ func (s *VideoSpan) Resumed(before time.Duration, frames int) {
 }
 
 // Damaged reports that processing continues although parts of the video do not decode: the output lacks them.
-func (s *VideoSpan) Damaged(what error) { s.damage = message(what) }
+func (s *VideoSpan) Damaged(what error) { s.damage = s.message(what) }
 
 // Repaired reports how many of the source's times were repaired, and how often its clock was set back.
 func (s *VideoSpan) Repaired(times, clockSteps int) {
@@ -195,7 +200,7 @@ func (s *VideoSpan) Repaired(times, clockSteps int) {
 // retried tells whether another attempt follows.
 func (s *VideoSpan) Failed(err error, reason string, retried bool) {
 	s.end(ending{
-		event: "anonymizer.video.failed", body: "video failed: " + message(err), severity: plog.SeverityNumberError,
+		event: "anonymizer.video.failed", body: "video failed: " + s.message(err), severity: plog.SeverityNumberError,
 		outcome: metadata.AttributeAnonymizerVideoOutcomeFailed, err: err, reason: reason, retried: retried,
 	})
 }
@@ -238,7 +243,7 @@ func (s *VideoSpan) end(how ending) {
 		putPositive(attrs, attrVideoResumed, s.resumed)
 		putPositive(attrs, attrVideoRepaired, s.timesRepaired)
 		putPositive(attrs, attrVideoClockSteps, s.clockSteps)
-		putKnown(attrs, attrOutputPath, validUTF8(how.result.Output))
+		putKnown(attrs, attrOutputPath, s.text(how.result.Output))
 		if how.result.Size > 0 {
 			attrs.PutInt(attrOutputSize, how.result.Size)
 		}
@@ -249,7 +254,7 @@ func (s *VideoSpan) end(how ending) {
 	s.log(at, how.event, how.body, how.severity, func(attrs pcommon.Map) {
 		describe(attrs)
 		if how.err != nil {
-			attrs.PutStr("exception.message", message(how.err))
+			attrs.PutStr("exception.message", s.message(how.err))
 		}
 	})
 	if s.emitter.traces != nil {
@@ -271,7 +276,7 @@ func (s *VideoSpan) appendVideo(span ptrace.Span, end time.Time, describe func(p
 	describe(span.Attributes())
 	if err != nil {
 		span.Status().SetCode(ptrace.StatusCodeError)
-		span.Status().SetMessage(message(err))
+		span.Status().SetMessage(s.message(err))
 	}
 	span.Links().EnsureCapacity(len(s.links))
 	for _, id := range s.links {
@@ -324,7 +329,7 @@ func (s *VideoSpan) describe(attrs pcommon.Map) {
 	if len(v.Streams) > 0 {
 		streams := attrs.PutEmptySlice(attrVideoStreams)
 		for _, text := range v.Streams {
-			streams.AppendEmpty().SetStr(validUTF8(text))
+			streams.AppendEmpty().SetStr(text)
 		}
 	}
 	putKnown(attrs, attrDetector, v.Detector)

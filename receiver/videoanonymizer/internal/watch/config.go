@@ -42,6 +42,16 @@ func NewDefaultConfig() Config {
 	return Config{PollInterval: time.Second, StableFor: 3 * time.Second}
 }
 
+// Folders are those above the wildcards of Include.
+func (c *Config) Folders() []string {
+	var folders []string
+	for _, pattern := range c.Include {
+		folder, _ := doublestar.SplitPattern(pattern)
+		folders = append(folders, folder)
+	}
+	return folders
+}
+
 // ValidatePattern says what is wrong with a pattern of Include or Exclude, and what to write instead.
 func ValidatePattern(pattern string) error {
 	switch {

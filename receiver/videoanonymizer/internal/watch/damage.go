@@ -40,12 +40,12 @@ func keepDamaged(path string, at time.Time) (kept string, err error) {
 
 // copyNew copies a file durably to a name that must be free.
 func copyNew(path, to string) (err error) {
-	from, err := os.Open(path)
+	from, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	copied, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	copied, err := durable.Create(to)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -38,6 +39,7 @@ type disposal struct {
 	onSuccess    OnSuccess
 	moveTo       string
 	quarantine   string // empty leaves failed sources in place
+	fileMode     os.FileMode
 	logger       *zap.Logger
 	now          func() time.Time
 	wake         chan struct{} // something was scheduled
@@ -59,7 +61,7 @@ type waitingSource struct {
 func newDisposal(journal *journal, completeness completeness, now func() time.Time, opts *Options) *disposal {
 	return &disposal{
 		journal: journal, completeness: completeness, now: now, logger: opts.Logger,
-		onSuccess: opts.OnSuccess, moveTo: opts.MoveTo, quarantine: opts.QuarantineDirectory,
+		onSuccess: opts.OnSuccess, moveTo: opts.MoveTo, quarantine: opts.QuarantineDirectory, fileMode: opts.FileMode,
 		wake: make(chan struct{}, 1), waiting: map[string]*waitingSource{},
 	}
 }
@@ -247,7 +249,7 @@ func (d *disposal) run(s source) error {
 		err = move(path, s.Stamp, filepath.Join(d.moveTo, string(s.Rel)), nil)
 	case s.Action == actionQuarantine && d.quarantine != "":
 		err = move(path, s.Stamp, filepath.Join(d.quarantine, string(s.Rel)), func(to string) error {
-			return writeReason(to, s)
+			return writeReason(to, s, d.fileMode)
 		})
 	default:
 		s.Action = ""

@@ -70,27 +70,19 @@ func mayExist(path string) bool {
 // openRegular opens a regular file for reading. It refuses anything else (errNotRegular), and never blocks as opening a
 // FIFO would.
 func openRegular(path string) (*os.File, stamp, error) {
-	fd := -1
-	err := retryEINTR(func() (err error) {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
-		return err
-	})
+	f, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
-		return nil, stamp{}, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, stamp{}, err
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		f.Close()
 		return nil, stamp{}, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		unix.Close(fd)
-		return nil, stamp{}, &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
-	}
-	return os.NewFile(uintptr(fd), path), stampOf(&st), nil
+	return f, stampOf(&st), nil
 }
 
-var errNotRegular = errors.New("it is not a regular file")
+var errNotRegular = durable.ErrNotRegular
 
 const (
 	digestBlock  = 64 << 10
@@ -185,9 +177,13 @@ func makeFolders(path string) error {
 	return durable.SyncPath(filepath.Dir(path))
 }
 
-// lockFile locks the file for this process, until it is closed, and writes the process ID into it.
+// lockFile locks the file for this process, until it is closed, and writes the process ID into it, unless the file has
+// other names, too: then it may be somebody's.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := durable.Open(path, os.O_RDWR|os.O_CREATE)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, errNotRegular) {
+		return nil, fmt.Errorf("%w: remove it, the collector did not make it", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -199,9 +195,16 @@ func lockFile(path string) (*os.File, error) {
 			"%s is in use by process %s: stop that collector, or give this receiver an output directory of its own",
 			filepath.Dir(path), strings.TrimSpace(string(holder)))
 	}
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Fstat(int(f.Fd()), &st)
+	}
 	if err != nil {
 		f.Close()
 		return nil, &fs.PathError{Op: "lock", Path: path, Err: err}
+	}
+	if st.Nlink > 1 {
+		return f, nil
 	}
 	if err := errors.Join(f.Truncate(0), writeAt(f, strconv.Itoa(os.Getpid())+"\n", 0)); err != nil {
 		f.Close()

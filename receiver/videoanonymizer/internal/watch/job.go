@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -154,13 +155,13 @@ func (j *Job) Publish(companions ...Companion) error {
 
 // recordIntent syncs the files and records what they contain and which names they will get.
 func (j *Job) recordIntent(companions []Companion) error {
-	output, err := syncAndDescribe(j.Temp, j.Output)
+	output, err := j.syncAndDescribe(j.Temp, j.Output)
 	if err != nil {
 		return err
 	}
 	j.entry.State, j.entry.Output, j.entry.Companions = statePublishing, &output, nil
 	for _, c := range companions {
-		file, err := syncAndDescribe(c.Temp, c.Path)
+		file, err := j.syncAndDescribe(c.Temp, c.Path)
 		if err != nil {
 			return err
 		}
@@ -169,9 +170,15 @@ func (j *Job) recordIntent(companions []Companion) error {
 	return j.watcher.journal.put(j.entry)
 }
 
-// syncAndDescribe syncs a complete file and describes it as the output that it will be at path.
-func syncAndDescribe(temp, path string) (outputFile, error) {
-	if err := durable.SyncPath(temp); err != nil {
+// syncAndDescribe syncs a complete file, in the mode of outputs, and describes it as the output that it will be at
+// path.
+func (j *Job) syncAndDescribe(temp, path string) (outputFile, error) {
+	f, err := durable.Open(temp, os.O_RDONLY)
+	if err != nil {
+		return outputFile{}, err
+	}
+	durable.Share(f, j.watcher.opts.FileMode)
+	if err := errors.Join(durable.Sync(f), f.Close()); err != nil {
 		return outputFile{}, err
 	}
 	o, err := describe(temp)
@@ -201,7 +208,7 @@ func (j *Job) Done() error {
 	if err := j.conclude(); err != nil {
 		return fmt.Errorf("record as done: %w", err)
 	}
-	markSuperseded(j.watcher.journal, j.Path, j.watcher.logger)
+	markSuperseded(j.watcher.journal, j.Path, j.watcher.opts.FileMode, j.watcher.logger)
 	j.watcher.disposal.schedule(j.Path)
 	return nil
 }

@@ -181,7 +181,7 @@ func newJournal(logger *zap.Logger) *journal {
 
 // load reads all lines, and keeps a damaged file for a person to inspect.
 func (j *journal) load() error {
-	file, err := os.Open(j.path)
+	file, err := durable.Open(j.path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -312,7 +312,7 @@ func (j *journal) write(rec record) error {
 
 // compact replaces the file by one without outdated lines. The old one stays until the new one is safe.
 func (j *journal) compact() error {
-	fresh, err := os.OpenFile(j.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	fresh, err := durable.Replace(j.path + ".new")
 	if err != nil {
 		return err
 	}

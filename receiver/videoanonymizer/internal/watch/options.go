@@ -3,7 +3,11 @@
 
 package watch
 
-import "go.uber.org/zap"
+import (
+	"os"
+
+	"go.uber.org/zap"
+)
 
 // StateDirectoryName is the hidden folder in the output directory that holds the journal.
 const StateDirectoryName = ".otelcol-anonymizer"
@@ -33,6 +37,9 @@ type Options struct {
 	// QuarantineDirectory receives the sources that failed permanently, each with a <name>.reason.json; empty leaves
 	// them in place.
 	QuarantineDirectory string
+	// FileMode is that of outputs, their companions, and files that explain something, whatever the umask. It defaults to
+	// 0600.
+	FileMode os.FileMode
 	// Retry defaults to DefaultRetry.
 	Retry  Retry
 	Logger *zap.Logger

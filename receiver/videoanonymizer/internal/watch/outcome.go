@@ -127,7 +127,7 @@ func copyFile(path, to string, meant stamp) (err error) {
 	if !st.sameFile(meant) {
 		return fmt.Errorf("%s: %w", path, errOtherFile)
 	}
-	copied, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	copied, err := durable.Create(to)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (r reason) text() ([]byte, error) {
 
 // writeReason explains why the file that will be at path is in quarantine. It is on the disk before that file is moved.
 // A name that is taken is an error (fs.ErrExist), unless by the same reason, which an earlier try left.
-func writeReason(path string, s source) error {
+func writeReason(path string, s source, mode os.FileMode) error {
 	why := reason{s.Path, s.Reason, s.Error, s.Attempt, s.Stamp.Size, s.Stamp.modTime().UTC(), s.Time}
 	text, err := why.text()
 	if err != nil {
@@ -173,7 +173,7 @@ func writeReason(path string, s source) error {
 	path += reasonSuffix
 	temp := asidePath(path, s.Stamp) + reasonSuffix
 	defer os.Remove(temp)
-	if err := durable.WriteFile(temp, text, 0o644); err != nil {
+	if err := durable.WriteFile(temp, text, mode); err != nil {
 		return err
 	}
 	err = renameDurably(temp, path)
@@ -185,7 +185,7 @@ func writeReason(path string, s source) error {
 
 // isIn reports whether the file has the same content, except for the time, which a restart updates.
 func (r reason) isIn(path string) bool {
-	there, err := os.ReadFile(path)
+	there, err := durable.ReadFile(path)
 	if err != nil {
 		return false
 	}

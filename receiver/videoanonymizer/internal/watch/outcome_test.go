@@ -156,7 +156,7 @@ func TestQuarantineReasonNeverOverwritten(t *testing.T) {
 	job.entry.State, job.entry.Reason, job.entry.Action = stateFailed, "not_video", actionQuarantine
 	require.NoError(t, r.w.journal.put(job.entry))
 	recorded, _ := r.w.journal.source(path)
-	require.NoError(t, writeReason(r.in+"/failed/run.mkv", recorded))
+	require.NoError(t, writeReason(r.in+"/failed/run.mkv", recorded, 0o600))
 	assert.FileExists(t, path)
 	r.crash()
 	r.start()

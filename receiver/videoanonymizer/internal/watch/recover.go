@@ -20,6 +20,7 @@ type recovery struct {
 	disposal    *disposal
 	maxAttempts int
 	logger      *zap.Logger
+	fileMode    os.FileMode
 }
 
 // run recovers every source. A file that is missing, or cannot be written now, does not hold up the others.
@@ -55,7 +56,7 @@ func (r *recovery) recover(s source) error {
 	if err := r.journal.put(s); err != nil {
 		return err
 	}
-	markSuperseded(r.journal, string(s.Path), r.logger)
+	markSuperseded(r.journal, string(s.Path), r.fileMode, r.logger)
 	r.disposal.schedule(string(s.Path))
 	return nil
 }

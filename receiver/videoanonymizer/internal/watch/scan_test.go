@@ -4,6 +4,8 @@
 package watch
 
 import (
+	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -112,4 +114,29 @@ func TestValidatePattern(t *testing.T) {
 			assert.ErrorContains(t, err, test.want)
 		})
 	}
+}
+
+// FuzzGlobs matches any name with any pattern: whatever a pattern includes is below folders that are searched for it.
+func FuzzGlobs(f *testing.F) {
+	for _, seed := range [][2]string{{"/in/**/*.mp4", "a/b/c.mp4"}, {"/in/*/{x,y}[a-z]?.mkv", "d/xb1.mkv"}, {"/in", "a"},
+		{"/in/**", "a/b"}, {"/in/a**/b", "ab/b"}, {"/in/\\*/[^a]", "*/b"}, {"/in/{a,{b,c}}/**/d/", "c/e/d/x"}} {
+		f.Add(seed[0], seed[1], true)
+		f.Add(seed[0], seed[1], false)
+	}
+	f.Fuzz(func(t *testing.T, glob, rel string, recursive bool) {
+		if ValidatePattern(glob) != nil || !fs.ValidPath(rel) || rel == "." {
+			return
+		}
+		s, err := newScanner(Config{Include: []string{glob}, Exclude: []string{glob}, Recursive: recursive})
+		require.NoError(t, err)
+		r := &s.roots[0]
+		_ = s.excluded(r, rel)
+		_ = r.held(rel, "")
+		if !r.matches(rel) {
+			return
+		}
+		for folder := path.Dir(rel); folder != "."; folder = path.Dir(folder) {
+			require.True(t, r.mayMatchBelow(folder), "%q includes %q, but does not search %q", glob, rel, folder)
+		}
+	})
 }

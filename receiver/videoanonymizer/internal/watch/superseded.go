@@ -95,7 +95,7 @@ type superseded struct {
 
 // markSuperseded marks the outputs that a source's output supersedes, once that is published. What cannot be marked now
 // is marked at the next start.
-func markSuperseded(journal *journal, path string, logger *zap.Logger) {
+func markSuperseded(journal *journal, path string, mode os.FileMode, logger *zap.Logger) {
 	s, ok := journal.source(path)
 	if !ok || s.State != stateDone || s.Output == nil || len(s.Previous) == 0 {
 		return
@@ -110,7 +110,7 @@ func markSuperseded(journal *journal, path string, logger *zap.Logger) {
 				zap.String("output", string(p.Output.Path)), zap.String("superseded_by", string(s.Output.Path)))
 			continue
 		}
-		mark, err := markOutput(journal, p, s)
+		mark, err := markOutput(journal, p, s, mode)
 		if err != nil {
 			failed = append(failed, p)
 		}
@@ -126,7 +126,7 @@ func markSuperseded(journal *journal, path string, logger *zap.Logger) {
 }
 
 // markOutput writes the mark of an output, and returns its path.
-func markOutput(journal *journal, p previous, s source) (path string, err error) {
+func markOutput(journal *journal, p previous, s source, mode os.FileMode) (path string, err error) {
 	mark := superseded{
 		Output: p.Output.Path, SupersededBy: s.Output.Path, Source: s.Path, Time: s.Time,
 		Reason: fmt.Sprintf("the source grew from %d to %d bytes after this output was made", p.Size, s.Stamp.Size),
@@ -138,7 +138,7 @@ func markOutput(journal *journal, p previous, s source) (path string, err error)
 	first := supersededPath(string(p.Output.Path))
 	temp := asidePath(first, s.Stamp) + supersededSuffix
 	defer os.Remove(temp)
-	if err := durable.WriteFile(temp, append(text, '\n'), 0o644); err != nil {
+	if err := durable.WriteFile(temp, append(text, '\n'), mode); err != nil {
 		return "", err
 	}
 	for n := 1; n <= maxNumber; n++ {
@@ -173,7 +173,7 @@ func recordMark(journal *journal, temp, path string) error {
 
 // isIn reports whether the file is a mark of the same output, superseded by the same one.
 func (m superseded) isIn(path string) bool {
-	text, err := os.ReadFile(path)
+	text, err := durable.ReadFile(path)
 	if err != nil {
 		return false
 	}

@@ -193,7 +193,7 @@ func TestSupersededAfterCrash(t *testing.T) {
 		entry.State, entry.Temp = stateDone, ""
 		require.NoError(t, r.w.journal.put(entry))
 		if written {
-			_, err := markOutput(r.w.journal, entry.Previous[0], entry)
+			_, err := markOutput(r.w.journal, entry.Previous[0], entry, 0o600)
 			require.NoError(t, err)
 		}
 		r.crash()

@@ -30,6 +30,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // ErrStopped is returned once the watcher has stopped.
@@ -79,6 +82,7 @@ func New(opts Options) (*Watcher, error) {
 	if opts.OnSuccess == "" {
 		opts.OnSuccess = OnSuccessKeep
 	}
+	opts.FileMode = cmp.Or(opts.FileMode, durable.Private)
 	if opts.Retry == (Retry{}) {
 		opts.Retry = DefaultRetry
 	}
@@ -143,6 +147,7 @@ func (w *Watcher) open() error {
 	w.guard = newGuard(output, w.journal, w.disposal, &w.opts)
 	recovery := recovery{
 		journal: w.journal, disposal: w.disposal, maxAttempts: w.opts.Retry.MaxAttempts, logger: w.logger,
+		fileMode: w.opts.FileMode,
 	}
 	recovery.run()
 	w.running = true

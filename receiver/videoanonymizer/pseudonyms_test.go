@@ -1,0 +1,103 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+)
+
+// TestVideoNamesHashed processes videos named after people: one that works, one that is damaged, one that is none, and
+// one that cannot be written. No name gets into telemetry or log.
+func TestVideoNamesHashed(t *testing.T) {
+	for _, mode := range []string{config.NamesHashed, config.NamesAsTheyAre} {
+		t.Run(mode, func(t *testing.T) {
+			cfg := newTestConfig(t)
+			in := filepath.Dir(cfg.Watch.Include[0])
+			cfg.Watch.Include = []string{filepath.Join(in, "**")}
+			cfg.Telemetry.VideoNames, cfg.Telemetry.MetricsInterval = mode, 100*time.Millisecond
+			cfg.Output.QuarantineDirectory = filepath.Join(filepath.Dir(in), "failed")
+			cfg.Retry.MaxAttempts = 1
+			require.NoError(t, os.Mkdir(filepath.Join(in, "Doe family"), 0o755))
+			clip(t, filepath.Join(in, "Doe family", "Jane Doe.mp4"), "-i", "color=gray:size=320x240:rate=25:duration=1")
+			whole, err := os.ReadFile(filepath.Join(in, "Doe family", "Jane Doe.mp4"))
+			require.NoError(t, err)
+			for name, text := range map[string][]byte{
+				"Jane Doe damaged.mp4": whole[:len(whole)*3/4], "Jane Doe.txt.mkv": []byte("no video"),
+				"Jane\nDoe\xff.mp4": []byte("no video"),
+			} {
+				require.NoError(t, os.WriteFile(filepath.Join(in, name), text, 0o600))
+			}
+
+			seen := observe(t, cfg)
+			if mode == config.NamesAsTheyAre {
+				assert.Contains(t, seen, "Jane", "the test sees names where they are")
+				return
+			}
+			assert.NotContains(t, seen, "Jane")
+			assert.NotContains(t, seen, "Doe")
+			assert.FileExists(t, filepath.Join(cfg.Output.Directory, "Doe family", "Jane Doe_anonymized.mp4"))
+			key, err := os.Stat(filepath.Join(cfg.Output.StatePath(), "names.key"))
+			require.NoError(t, err)
+			assert.Equal(t, os.FileMode(0o600), key.Mode())
+		})
+	}
+}
+
+// observe runs a receiver until four videos have ended, and returns all telemetry and all lines of the log as text.
+func observe(t *testing.T, cfg *Config) string {
+	t.Helper()
+	lines, observed := observer.New(zapcore.DebugLevel)
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.Logger = zap.New(lines)
+	r, err := newReceiver(t.Context(), set, cfg)
+	require.NoError(t, err)
+	traces, logs, metrics := new(consumertest.TracesSink), new(consumertest.LogsSink), new(consumertest.MetricsSink)
+	r.setTraces(traces)
+	r.setLogs(logs)
+	r.setMetrics(metrics)
+	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	require.Eventually(t, func() bool { return logs.LogRecordCount() >= 8 }, time.Minute, 20*time.Millisecond,
+		"four videos start and end")
+	time.Sleep(2 * cfg.Telemetry.MetricsInterval)
+	require.NoError(t, r.Shutdown(t.Context()))
+
+	var seen bytes.Buffer
+	for _, line := range observed.All() {
+		fmt.Fprintln(&seen, line.Message, line.ContextMap())
+	}
+	write := func(text []byte, err error) {
+		require.NoError(t, err)
+		seen.Write(text)
+	}
+	for _, data := range traces.AllTraces() {
+		write(new(ptrace.JSONMarshaler).MarshalTraces(data))
+	}
+	for _, data := range logs.AllLogs() {
+		write(new(plog.JSONMarshaler).MarshalLogs(data))
+	}
+	for _, data := range metrics.AllMetrics() {
+		write(new(pmetric.JSONMarshaler).MarshalMetrics(data))
+	}
+	return seen.String()
+}
