@@ -180,7 +180,7 @@ func TestCompareNeedsAllTimes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tools := testTools(t)
+			tools := freeTools(t) // confined, the wrapper cannot send itself a signal
 			tools.FFprobe = filepath.Join(t.TempDir(), "ffprobe")
 			script := "#!/bin/sh\n" + tc.script + "\nexec ffprobe \"$@\"\n"
 			require.NoError(t, os.WriteFile(tools.FFprobe, []byte(script), 0o700))
