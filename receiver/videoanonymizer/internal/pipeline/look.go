@@ -48,7 +48,7 @@ func (it *item) schedule(cause record.Cause, l level) {
 }
 
 // A frame is searched in parts if they are few and small: otherwise a full look costs less.
-const maxRegions, maxRegionShare = 4, 0.25
+const maxRegions, maxRegionShare = 10, 0.5
 
 // scheduleRegion makes a part of the frame be searched in the next round, unless it was.
 func (r *run) scheduleRegion(it *item, cause record.Cause, box vision.Box) {
@@ -310,7 +310,7 @@ func (r *run) compare(b *block, before, after *item) {
 		}
 		return
 	}
-	if apart(before, after) {
+	if b.apart(before, after) {
 		between[len(between)/2].schedule(record.CauseMoved, quickLook)
 	}
 }
@@ -333,29 +333,35 @@ func appearedBetween(before, after *item, between []*item) (*item, []vision.Box)
 }
 
 // apart reports whether a head of either frame is neither found in about the same place in the other, apart from what
-// the camera moves, nor stays.
-func apart(before, after *item) bool {
+// the camera moves, nor stays, there or to the block's last frame.
+func (b *block) apart(before, after *item) bool {
 	gone, come := track.Apart(before.heads, after.heads, after.glance.Motion(before.glance))
-	return slices.ContainsFunc(gone, func(h mask.Head) bool { return !stays(h, before, after) }) ||
-		slices.ContainsFunc(come, func(h mask.Head) bool { return !stays(h, after, before) })
+	last := b.last()
+	return slices.ContainsFunc(gone, func(h mask.Head) bool {
+		return !stays(h, before, after) && (before == last || !found(h, before, last))
+	}) || slices.ContainsFunc(come, func(h mask.Head) bool {
+		return !stays(h, after, before) && (after == last || !found(h, after, last))
+	})
 }
 
-// known are the boxes of people and faces, with a margin for what moves with them, where they were and where the camera
-// has moved them in another frame.
+// known are the boxes of people and faces, with a margin for what moves with them, and of what was searched, whatever it
+// showed, where they were and where the camera has moved them in another frame.
 func (it *item) known(in *track.Glance) (boxes []vision.Box) {
 	const margin = 0.25
 	add := func(b vision.Box) {
-		b = b.Grown(margin)
 		boxes = append(boxes, b)
 		if moved := in.Moved(it.glance, b); moved != b {
 			boxes = append(boxes, moved)
 		}
 	}
 	for _, p := range it.people {
-		add(p.Box)
+		add(p.Box.Grown(margin))
 	}
 	for _, h := range it.heads {
-		add(h.Bounds())
+		add(h.Bounds().Grown(margin))
+	}
+	for _, b := range it.searched {
+		add(b)
 	}
 	return boxes
 }
