@@ -92,6 +92,10 @@ func New(opts Options) (*Watcher, error) {
 		active:       newActiveJobs(), wake: make(chan struct{}, 1),
 	}
 	w.queue = newQueue(opts.Config.StableFor, w.assess, opts.Logger)
+	w.queue.pausedBefore = w.pausedBefore
+	if opts.Changed != nil {
+		w.queue.notify = opts.Changed
+	}
 	scanner.entered, scanner.unreadable = w.folders.entered, w.folders.unreadable
 	return w, nil
 }
@@ -138,6 +142,7 @@ func (w *Watcher) open() error {
 	if w.journal, err = openJournal(state, w.logger); err != nil {
 		return err
 	}
+	w.journal.notify = w.queue.notify
 	w.names = newNames(output, &w.opts)
 	w.disposal = newDisposal(w.journal, w.completeness, w.queue.now, &w.opts)
 	w.guard = newGuard(output, w.journal, w.disposal, &w.opts)
