@@ -161,6 +161,8 @@ require (
 	github.com/open-telemetry/opentelemetry-collector-contrib/pkg/translator/prometheus v0.165.1 // indirect
 	github.com/open-telemetry/opentelemetry-collector-contrib/pkg/translator/prometheusremotewrite v0.165.1 // indirect
 	github.com/open-telemetry/opentelemetry-collector-contrib/pkg/winperfcounters v0.165.1 // indirect
+	github.com/otelcol-anonymizer/otelcol-anonymizer/extension/anonymizerconsole v0.0.0
+	github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi v0.0.0 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 	github.com/pkg/browser v0.0.0-20240102092130-5ac0b6a4141c // indirect
 	github.com/power-devops/perfstat v0.0.0-20260805114148-88456608a4f6 // indirect
@@ -315,3 +317,7 @@ replace github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver =
 replace github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics => ./processor/attrtometrics
 
 replace github.com/otelcol-anonymizer/otelcol-anonymizer/models => ./models
+
+replace github.com/otelcol-anonymizer/otelcol-anonymizer/extension/anonymizerconsole => ./extension/anonymizerconsole
+
+replace github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi => ./extension/consoleapi

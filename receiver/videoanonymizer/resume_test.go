@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
@@ -112,7 +113,7 @@ func TestResumeAfterStop(t *testing.T) {
 			}
 			output := filepath.Join(again.out, "long_anonymized.mp4")
 			checkReport(t, output)
-			text, err := os.ReadFile(anonymize.ReportPath(output))
+			text, err := os.ReadFile(report.Path(output))
 			require.NoError(t, err)
 			var written struct {
 				Summary struct {

@@ -206,3 +206,12 @@ func (e *Emitter) Active() []Active {
 	}
 	return active
 }
+
+// Join returns the figures of consecutive seconds together, at the time of the first.
+func Join(seconds []Second) Second {
+	joined := Second{Unix: seconds[0].Unix}
+	for i := range seconds {
+		joined.join(&seconds[i])
+	}
+	return joined
+}

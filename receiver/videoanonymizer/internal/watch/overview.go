@@ -54,14 +54,15 @@ type Output struct {
 	// Path is absolute, Name the path below the output directory.
 	Path, Name string
 	Size       int64
-	digest     string
+	// Digest is of samples of its content.
+	Digest string
 }
 
 // Intact tells whether there is a file of the output's size that equals it in samples of its content. It is ErrChanged
 // if there is another, fs.ErrNotExist if there is none.
 func (o *Output) Intact() error {
 	sum, size, err := digestPath(o.Path)
-	if err == nil && (size != o.Size || sum != o.digest) {
+	if err == nil && (size != o.Size || sum != o.Digest) {
 		err = ErrChanged
 	}
 	return err
@@ -109,7 +110,7 @@ func (w *Watcher) outcome(s source) Overview {
 	}
 	if s.State == stateDone && s.Output != nil {
 		o.Phase, o.Reason, o.Error = PhaseDone, "", ""
-		o.Output = Output{Path: string(s.Output.Path), Size: s.Output.Size, digest: s.Output.Digest}
+		o.Output = Output{Path: string(s.Output.Path), Size: s.Output.Size, Digest: s.Output.Digest}
 		o.Output.Name = filepath.Base(o.Output.Path)
 		if name, err := filepath.Rel(w.names.directory, o.Output.Path); err == nil && filepath.IsLocal(name) {
 			o.Output.Name = name
