@@ -57,7 +57,7 @@ func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Run
 		Recent:          r.recent,
 		Tools:           r.tools,
 		Limits:          r.cfg.Limits,
-		Directory:       filepath.Join(r.cfg.Output.StatePath(), workspace.DirectoryName),
+		Directory:       filepath.Join(r.cfg.Output.StatePath(), audit.DirectoryName),
 		OutputDirectory: outputs,
 		SecondLook:      runner.SecondLook,
 		Logger:          r.set.Logger,

@@ -24,8 +24,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// FileName is the name of the file in its directory.
-const FileName = "audit.jsonl"
+const (
+	// DirectoryName is the name of the folder of reviews and audit in the receiver's state directory.
+	DirectoryName = "console"
+	// FileName is the name of the audit in it.
+	FileName = "audit.jsonl"
+)
 
 // The actions.
 const (

@@ -307,6 +307,7 @@ func appendFrame(b []byte, rec *record.Frame, first time.Duration) []byte {
 		b = append(append(append(b, `,"look":"`...), rec.Look...), '"')
 		b = append(append(append(b, `,"look_cause":"`...), rec.LookCause...), '"')
 	}
+	b = strconv.AppendInt(append(b, `,"people_visible":`...), int64(rec.People), 10)
 	if rec.WholeFrameMasked {
 		b = append(b, `,"masked_whole":true`...)
 	}

@@ -81,6 +81,7 @@ type frameLine struct {
 	LookCause string     `json:"look_cause"`
 	Whole     bool       `json:"masked_whole"`
 	Error     string     `json:"error"`
+	Visible   *int       `json:"people_visible"`
 	People    []struct{} `json:"people"`
 	Masks     []struct {
 		Box    [4]int      `json:"box"`
@@ -89,8 +90,14 @@ type frameLine struct {
 	} `json:"masks"`
 }
 
-// people is how many people a frame shows, as far as its line tells: carried ones are known by their masks alone.
-func (f *frameLine) people() int { return max(len(f.People), len(f.Masks)) }
+// people is how many people a frame shows. Older reports do not say that of those that are carried over, other than by
+// their masks.
+func (f *frameLine) people() int {
+	if f.Visible != nil {
+		return *f.Visible
+	}
+	return max(len(f.People), len(f.Masks))
+}
 
 // parseFrame reads a line; false means that it is none.
 func parseFrame(line []byte) (f frameLine, ok bool) {

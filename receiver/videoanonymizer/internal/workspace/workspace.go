@@ -48,9 +48,6 @@ type Options struct {
 	Logger *zap.Logger
 }
 
-// DirectoryName is the name of the folder of reviews and audit in the state directory.
-const DirectoryName = "console"
-
 // Workspace implements consoleapi.Workspace.
 type Workspace struct {
 	opts    Options
