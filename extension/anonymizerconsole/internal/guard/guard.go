@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -65,7 +66,10 @@ func setHeaders(h http.Header) {
 
 // allowed tells whether a header Host names this console.
 func allowed(host string, hosts []string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
 		host = name
 	}
 	host = strings.ToLower(strings.Trim(host, "[]"))
