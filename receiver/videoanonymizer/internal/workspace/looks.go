@@ -4,7 +4,9 @@
 package workspace
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
@@ -139,21 +142,73 @@ func (l *looks) look(ctx context.Context, o *watch.Output) (look, error) {
 	if err != nil {
 		return look{}, err
 	}
-	result := look{State: consoleapi.LookDone}
+	var open finds
 	var reading error
-	result.Frames, err = l.workspace.opts.SecondLook(ctx, o.Path, times, func(frame int, heads []mask.Head) {
-		reading = index.frames(file, frame, frame+1, func(f *frameLine) {
+	sample, err := l.workspace.opts.SecondLook(ctx, o.Path, times, func(frame int, heads []mask.Head) {
+		open.sample++
+		reading = errors.Join(reading, index.frames(file, frame, frame+1, func(f *frameLine) {
+			masks := masksOf(f, index.header.Settings.Scale)
 			for _, h := range heads {
-				if !f.Whole && uncovered(h, masksOf(f, index.header.Settings.Scale)) {
-					result.Found = append(result.Found, uncoveredMoment(len(result.Found), frame, f.Time, h))
+				if !f.Whole && uncovered(h, masks) {
+					open.add(frame, f.Time, h)
 				}
 			}
-		})
+		}))
 	})
-	if err == nil {
-		err = reading
+	return look{State: consoleapi.LookDone, Frames: sample, Found: open.moments()}, errors.Join(err, reading)
+}
+
+// finds are heads that no mask covers. What is found at the same place in samples that follow each other is one find.
+type finds struct {
+	sample int // the current one
+	all    []*find
+}
+
+// find is a head through the samples in which it was found.
+type find struct {
+	sample      int // the last one
+	box         vision.Box
+	first, last int // frames
+	from, to    float64
+	best        consoleapi.Moment
+}
+
+// missed is in how many samples between two finds of a head it may not be found.
+const missed = 3
+
+// samePlace tells whether each box contains the center of the other.
+func samePlace(a, b vision.Box) bool {
+	ax, ay := a.Center()
+	bx, by := b.Center()
+	return a.Contains(bx, by) && b.Contains(ax, ay)
+}
+
+// add adds a head in a frame of the current sample, at a time in seconds.
+func (f *finds) add(frame int, at float64, h mask.Head) {
+	box := h.Bounds()
+	for _, known := range f.all {
+		if f.sample-known.sample <= missed+1 && samePlace(box, known.box) {
+			known.sample, known.box, known.last, known.to = f.sample, box, frame, at
+			if score := rounded(h.Score); score > known.best.Score {
+				known.best = uncoveredMoment(frame, at, h)
+			}
+			return
+		}
 	}
-	return result, err
+	f.all = append(f.all, &find{f.sample, box, frame, frame, at, at, uncoveredMoment(frame, at, h)})
+}
+
+// moments are the finds, the surest first.
+func (f *finds) moments() []consoleapi.Moment {
+	slices.SortStableFunc(f.all, func(a, b *find) int { return cmp.Compare(b.best.Score, a.best.Score) })
+	var moments []consoleapi.Moment
+	for i, x := range f.all {
+		m := x.best
+		m.ID, m.FirstFrame, m.LastFrame = fmt.Sprintf("u%d", i+1), x.first, x.last
+		m.Duration = math.Round((x.to-x.from)*1000) / 1000
+		moments = append(moments, m)
+	}
+	return moments
 }
 
 // masksOf are the masks of a frame as ellipses.
@@ -191,12 +246,13 @@ func uncovered(h mask.Head, masks []mask.Head) bool {
 	return float64(open) > (1-covered)*float64(inside)
 }
 
-func uncoveredMoment(n, frame int, at float64, h mask.Head) consoleapi.Moment {
+func uncoveredMoment(frame int, at float64, h mask.Head) consoleapi.Moment {
 	b := h.Bounds()
 	round := func(v float32) int { return int(math.Round(float64(v))) }
 	return consoleapi.Moment{
-		ID: fmt.Sprintf("u%d", n+1), Reason: consoleapi.Uncovered, At: report.Timecode(at), Frame: frame, Time: at,
-		FirstFrame: frame, LastFrame: frame, Score: math.Round(float64(h.Score)*1000) / 1000,
+		Reason: consoleapi.Uncovered, At: report.Timecode(at), Frame: frame, Time: at, Score: rounded(h.Score),
 		Box: &[4]int{round(b.X0), round(b.Y0), round(b.X1), round(b.Y1)},
 	}
 }
+
+func rounded(score float32) float64 { return math.Round(float64(score)*1000) / 1000 }

@@ -229,8 +229,10 @@ func TestSecondLook(t *testing.T) {
 		want  int // moments
 	}{
 		"under the mask":      {[]mask.Head{{X: 121, Y: 72, RX: 18, RY: 18, Score: 0.9}}, 0},
-		"half under the mask": {[]mask.Head{{X: 140, Y: 70, RX: 20, RY: 20, Score: 0.9}}, 2},
-		"beside the mask":     {[]mask.Head{{X: 220, Y: 70, RX: 20, RY: 24, Score: 0.81}}, 2},
+		"half under the mask": {[]mask.Head{{X: 140, Y: 70, RX: 20, RY: 20, Score: 0.9}}, 1},
+		"beside the mask":     {[]mask.Head{{X: 220, Y: 70, RX: 20, RY: 24, Score: 0.81}}, 1},
+		"two people": {[]mask.Head{{X: 220, Y: 70, RX: 20, RY: 24, Score: 0.3},
+			{X: 280, Y: 70, RX: 20, RY: 24, Score: 0.9}}, 2},
 		"nobody":              {nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -245,8 +247,9 @@ func TestSecondLook(t *testing.T) {
 			}
 			assert.Equal(t, consoleapi.Uncovered, m.Moments[0].Reason)
 			assert.Equal(t, "u1", m.Moments[0].ID)
-			assert.Equal(t, 10, m.Moments[1].Frame)
-			assert.Equal(t, "00:00:00.400", m.Moments[1].At)
+			assert.Equal(t, []int{0, 10}, []int{m.Moments[0].FirstFrame, m.Moments[0].LastFrame}, "both samples are one moment")
+			assert.InDelta(t, 0.4, m.Moments[0].Duration, 1e-9)
+			assert.Greater(t, m.Moments[0].Score, 0.8, "the surest comes first")
 			assert.Contains(t, r.video("walk.mp4").Warnings, consoleapi.WarningUncovered)
 			_, err := r.Decide(t.Context(), ann, id, consoleapi.DecisionInput{Decision: consoleapi.Approved})
 			require.ErrorIs(t, err, consoleapi.ErrInvalid, "it needs a note")
