@@ -12,7 +12,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 )
 
-// SecondLook searches a sample of an output's frames as recall: thorough does, and calls use with the number of each
+// SecondLook searches a sample of an output's frames as config.AsSecondLook says, and calls use with the number of each
 // frame and the heads that are found in it, those under masks included. times are those of all frames of the output, in
 // seconds from the first one. It returns the size of the sample.
 func (r *Runner) SecondLook(ctx context.Context, output string, times []float64,
@@ -29,7 +29,9 @@ func (r *Runner) SecondLook(ctx context.Context, output string, times []float64,
 	for i, frame := range frames {
 		at[i] = inDuration(times[frame])
 	}
-	options := r.asThorough().pipelineOptions()
+	as := *r
+	as.Config, as.Models = r.Config.AsSecondLook(), &Models{looks: r.Models.second}
+	options := as.pipelineOptions()
 	err = r.Tools.Stills(ctx, info, at, func(i int, frame *media.Frame) error {
 		heads, err := pipeline.Search(ctx, frame, options)
 		if err == nil {
