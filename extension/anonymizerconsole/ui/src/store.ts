@@ -144,7 +144,8 @@ function showChanged() {
   videos.value = next;
 }
 
-function listen() {
+/** Listens to events, and resolves once all that happens from now on is told. */
+function listen(): Promise<void> {
   source?.close();
   source = new EventSource(api("events"));
   const on = <T>(name: string, use: (data: T) => void) =>
@@ -155,21 +156,25 @@ function listen() {
     status.value = now;
   });
   on("resync", () => void loadVideos().catch(complain));
-  source.onopen = () => {
-    connected.value = true;
-  };
-  source.onerror = () => {
-    connected.value = false;
-    // The browser tries again by itself, unless the answer was an error.
-    if (source?.readyState === EventSource.CLOSED) window.setTimeout(() => void resume(), 3000);
-  };
+  return new Promise((resolve) => {
+    source!.onopen = () => {
+      connected.value = true;
+      resolve();
+    };
+    source!.onerror = () => {
+      connected.value = false;
+      // The browser tries again by itself, unless the answer was an error.
+      if (source?.readyState === EventSource.CLOSED) window.setTimeout(() => void resume(), 3000);
+      resolve();
+    };
+  });
 }
 
 /** Loads all and listens to what changes, as long as somebody is signed in. */
 export async function resume() {
   try {
     me.value = await get<Me>("me");
-    listen();
+    await listen();
     await loadVideos();
     starting.value = false;
   } catch (error) {

@@ -61,6 +61,7 @@ function Room({ video, session }: { video: Video; session: Session }) {
   useRememberedPlace(session);
   const { player } = session;
   const open = may("approve") && video.state !== "approved" && video.state !== "rejected";
+  const looking = ["waiting", "running"].includes(session.moments.value.second_look.state);
   const toggleMasks = () => setMasks(!masks);
   const toggleZoom = () => setZoom(!zoom);
   useKeys({
@@ -76,7 +77,7 @@ function Room({ video, session }: { video: Video; session: Session }) {
     z: toggleZoom,
     "+": () => changeRate(session, 1),
     "-": () => changeRate(session, -1),
-    y: () => open && ask("approved"),
+    y: () => open && !looking && ask("approved"),
     x: () => open && ask("rejected"),
     "?": () => setKeys(true),
   });

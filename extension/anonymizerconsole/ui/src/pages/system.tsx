@@ -10,7 +10,7 @@ import { Waterfall } from "../parts/waterfall";
 import { remember, route } from "../route";
 import { complain, status, videos } from "../store";
 
-const stages = ["decode", "person_detection", "pose_estimation", "tracking", "visualization", "encode"];
+const stages = ["decode", "person_detection", "pose_estimation", "visualization", "encode"];
 const kept = 1000; // points of a chart
 
 /** The history with what a status says added to it. */
@@ -73,6 +73,7 @@ function Charts({ history }: { history: History }) {
         <Chart
           title={t.people}
           unit=""
+          counted
           times={history.time}
           format={(value) => number(value)}
           series={[{ name: t.people, color: "series-3", values: history.people }]}

@@ -20,6 +20,8 @@ interface Props {
   series: readonly Series[];
   /** Each series on top of those before it. */
   stacked?: boolean;
+  /** Values that are counted have no ticks between whole numbers. */
+  counted?: boolean;
   format: (value: number) => string;
 }
 
@@ -31,10 +33,15 @@ function stack(series: readonly Series[]): number[][] {
   return sums;
 }
 
-function options(element: HTMLElement, { series, stacked, format }: Props): uPlot.Options {
+function options(element: HTMLElement, { series, stacked, counted, format }: Props): uPlot.Options {
   const style = getComputedStyle(element);
   const color = (name: string) => style.getPropertyValue(`--${name}`);
-  const time = new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit" });
+  const time = (interval: number) =>
+    new Intl.DateTimeFormat(language.value, {
+      hour: "2-digit",
+      minute: "2-digit",
+      ...(interval < 60 && { second: "2-digit" }),
+    });
   const axis = {
     stroke: color("muted"),
     grid: { stroke: color("line"), width: 1 },
@@ -48,8 +55,13 @@ function options(element: HTMLElement, { series, stacked, format }: Props): uPlo
     cursor: { show: false },
     scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
     axes: [
-      { ...axis, values: (_, ticks) => ticks.map((tick) => time.format(tick * 1000)), space: 70, size: 28 },
-      { ...axis, values: (_, ticks) => ticks.map(format), size: 56 },
+      {
+        ...axis,
+        values: (_, ticks, __, ___, interval) => ticks.map((tick) => time(interval).format(tick * 1000)),
+        space: 90,
+        size: 28,
+      },
+      { ...axis, values: (_, ticks) => ticks.map(format), size: 56, ...(counted && { incrs: [1, 2, 5, 10, 50, 100] }) },
     ],
     series: [
       {},
@@ -74,12 +86,14 @@ export function Chart(props: Props) {
     times,
     ...(stacked ? stack(series) : series.map(({ values }) => values)).toReversed(),
   ] as uPlot.AlignedData;
+  const latestData = useRef(data);
+  latestData.current = data;
   const names = series.map(({ name }) => name).join();
   useEffect(() => {
     const element = place.current!;
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(element, props), data, element);
+      plot.current = new uPlot(options(element, props), latestData.current, element);
     };
     draw();
     const observer = new ResizeObserver(() => plot.current!.setSize({ width: element.clientWidth, height }));

@@ -58,8 +58,9 @@ function DecisionDialog({
   const approve = question === "approved";
   const { share, moments, seen } = progress(session);
   const { warnings } = session.details.value;
-  const uncovered = approve && warnings.includes("uncovered");
-  const needed = !approve || uncovered;
+  const look = session.moments.value.second_look;
+  const doubtful = approve && (look.state !== "done" || look.found !== 0);
+  const needed = !approve || doubtful;
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const note = (event.currentTarget as HTMLFormElement).elements.namedItem("note") as HTMLTextAreaElement;
@@ -74,7 +75,7 @@ function DecisionDialog({
         {approve && (seen < moments || share < 1) && (
           <p class="rest">{t.approveRest(moments - seen, percent(1 - share))}</p>
         )}
-        {uncovered && <p id="note-why">{t.approveUncovered}</p>}
+        {doubtful && <p id="note-why">{t.approveDoubtful}</p>}
         <label for="note">{needed ? t.note : t.noteOptional}</label>
         <textarea
           id="note"
@@ -82,7 +83,7 @@ function DecisionDialog({
           rows={3}
           maxLength={2000}
           required={needed}
-          aria-describedby={uncovered ? "note-why" : undefined}
+          aria-describedby={doubtful ? "note-why" : undefined}
         />
         <div class="buttons">
           <button type="button" onClick={onClose}>
@@ -119,6 +120,8 @@ export function DecisionCard({ video, session, question, ask }: Props) {
   const t = texts.value.review;
   const { share, moments, seen } = progress(session);
   const decided = video.state === "approved" || video.state === "rejected";
+  const look = session.moments.value.second_look.state;
+  const looking = look === "waiting" || look === "running";
   const { has_report: report, has_sheet: sheet, size } = session.details.value;
   return (
     <section class="card decision" aria-labelledby="decision-title">
@@ -143,13 +146,14 @@ export function DecisionCard({ video, session, question, ask }: Props) {
               <button type="button" onClick={() => ask("rejected")}>
                 {t.reject}
               </button>
-              <button type="button" class="primary" onClick={() => ask("approved")}>
+              <button type="button" class="primary" disabled={looking} onClick={() => ask("approved")}>
                 {t.approve}
               </button>
             </>
           )}
         </div>
       )}
+      {looking && !decided && <p class="hint">{t.approveLater}</p>}
       <p class="files">
         <a href={api(`${session.path}/media?download=true`)} download>
           {t.download}

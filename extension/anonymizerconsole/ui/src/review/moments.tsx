@@ -71,7 +71,7 @@ export function MomentList({ session }: { session: Session }) {
                 <span class="time">{timecode(moment.time_s, 1)}</span>
                 <span class="reason">
                   {name}
-                  {moment.score !== undefined && moment.reason === "low_score" && (
+                  {moment.score !== undefined && ["low_score", "uncovered"].includes(moment.reason) && (
                     <span class="muted"> {number(moment.score, 2)}</span>
                   )}
                 </span>

@@ -12,8 +12,8 @@ interface Options {
   table: FrameTable;
   /** The revision's address in the API. */
   path: string;
-  /** The first frame's time in the file, in seconds. */
-  begin: number;
+  /** The first frame's time in the file, in seconds; the player finds it out if it is unknown. */
+  begin: number | undefined;
   /** Called for frames from..to, half-open, that were on the screen. */
   shown: (from: number, to: number) => void;
 }
@@ -38,8 +38,11 @@ export class Player {
   private target: number | undefined;
   private seeking = false;
   private callback = 0;
+  private begin: number | undefined;
 
-  constructor(private readonly options: Options) {}
+  constructor(private readonly options: Options) {
+    this.begin = options.begin;
+  }
 
   /** Takes over a video element, or none where browsers cannot play the file. */
   attach(video: HTMLVideoElement | undefined) {
@@ -114,8 +117,9 @@ export class Player {
 
   /** Follows what is presented while the video plays. */
   private follow() {
-    const { table, begin, shown } = this.options;
+    const { table, shown } = this.options;
     const video = this.video!;
+    const begin = this.begin ?? 0;
     video.cancelVideoFrameCallback(this.callback);
     let last = this.frame.value;
     const presented = (_: number, { mediaTime }: VideoFrameCallbackMetadata) => {
@@ -138,16 +142,23 @@ export class Player {
   }
 
   private async show(frame: number) {
-    const { table, begin, shown } = this.options;
+    const { table, shown } = this.options;
     const [here, next] = [await table.load(frame), await table.load(frame + 1)];
     if (!here) return;
     const length = next ? next.time_s - here.time_s : 0.02;
-    const time =
-      this.video && this.playable.value ? await present(this.video, begin + here.time_s + length / 2) : undefined;
-    const exact = time !== undefined && Math.abs(time - begin - here.time_s) < Math.max(tolerance, length / 4);
+    const time = await this.present(here.time_s + length / 2);
+    const exact = time !== undefined && Math.abs(time - here.time_s) < Math.max(tolerance, length / 4);
     this.still.value = exact ? undefined : api(`${this.options.path}/stills/${frame}`);
     this.frame.value = frame;
     shown(frame, frame + 1);
+  }
+
+  /** Seeks, and returns the time of the frame that the browser then presents, both from the first frame. */
+  private async present(time: number): Promise<number | undefined> {
+    if (!this.video || !this.playable.value) return undefined;
+    this.begin ??= (await present(this.video, 0)) ?? 0;
+    const presented = await present(this.video, this.begin + time);
+    return presented === undefined ? undefined : presented - this.begin;
   }
 }
 

@@ -46,7 +46,7 @@ export class Session {
     this.player = new Player({
       table: this.table,
       path: this.path,
-      begin: details.begin_s ?? 0,
+      begin: details.begin_s,
       shown: (from, to) => this.watched.frames(from, to),
     });
   }

@@ -70,7 +70,7 @@ export function TimelineStrip(props: Props) {
   const t = texts.value.review;
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
-    const draw = () => paint(canvas.current!, props);
+    const draw = () => canvas.current && paint(canvas.current, props);
     draw();
     const observer = new ResizeObserver(draw);
     observer.observe(canvas.current!);

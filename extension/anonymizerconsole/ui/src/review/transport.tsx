@@ -1,6 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
+import { useState } from "preact/hooks";
 import { number, timecode } from "../format";
 import { texts } from "../i18n";
 import { Icon, type IconName } from "../parts/icons";
@@ -64,10 +65,37 @@ function MomentSlider({ session }: { session: Session }) {
   );
 }
 
+/** The number of the frame, to read and to type. What is being typed stays, whatever the screen shows meanwhile. */
+function FrameField({ session, time }: { session: Session; time: number }) {
+  const t = texts.value.review;
+  const { player, table } = session;
+  const [typed, setTyped] = useState<string>();
+  const go = (value: string) => {
+    setTyped(undefined);
+    void player.goTo(Number(value));
+  };
+  return (
+    <label class="frame-number">
+      <span class="time">{timecode(time)}</span>
+      <span>{t.frame}</span>
+      <input
+        type="number"
+        min={0}
+        max={table.total - 1}
+        value={typed ?? player.frame.value}
+        onInput={(event) => setTyped(event.currentTarget.value)}
+        onChange={(event) => go(event.currentTarget.value)}
+        onBlur={() => setTyped(undefined)}
+      />
+      <span class="muted">/ {number(table.total - 1)}</span>
+    </label>
+  );
+}
+
 /** Buttons for all that the keys do. */
 export function Transport({ session, time, masks, zoom, toggleMasks, toggleZoom, showKeys }: Props) {
   const t = texts.value.review;
-  const { player, table } = session;
+  const { player } = session;
   const playing = player.playing.value;
   return (
     <>
@@ -89,18 +117,7 @@ export function Transport({ session, time, masks, zoom, toggleMasks, toggleZoom,
           <Step session={session} frames={1} icon="on" text={t.next} hint="→" />
           <Step session={session} frames={10} icon="onTen" text={t.nextTen} hint="Shift →" />
         </div>
-        <label class="frame-number">
-          <span class="time">{timecode(time)}</span>
-          <span>{t.frame}</span>
-          <input
-            type="number"
-            min={0}
-            max={Math.max(0, table.total - 1)}
-            value={player.frame.value}
-            onChange={(event) => void player.goTo(event.currentTarget.valueAsNumber || 0)}
-          />
-          <span class="muted">/ {number(Math.max(0, table.total - 1))}</span>
-        </label>
+        <FrameField session={session} time={time} />
         <div class="group">
           <label>
             <span class="hidden">{t.speed}</span>

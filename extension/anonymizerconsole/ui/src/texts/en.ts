@@ -253,7 +253,8 @@ export const en = {
     approveRest: (moments: number, share: string) =>
       `Not looked at: ${moments ? `${count(moments, "moment", "moments")}, ` : ""}${share} of the video.`,
     approveConfirm: "Approve",
-    approveUncovered: "The second look found uncovered heads. Say why you approve all the same.",
+    approveLater: "It can be approved once the second look is done.",
+    approveDoubtful: "The second look does not clear this video. Say why you approve it all the same.",
     rejectTitle: "Reject this video?",
     rejectText: "It stays where it is, marked as not to be published.",
     rejectConfirm: "Reject",
