@@ -137,7 +137,7 @@ func isLocal(host string) bool {
 func (i *Identity) validate() (errs []error) {
 	valid := func(role consoleapi.Role) bool { return slices.Contains(consoleapi.Roles, role) }
 	if i.Attribute == "" {
-		errs = append(errs, errors.New("identity::attribute: is empty: write the attribute that is the name, such as subject"))
+		errs = append(errs, errors.New("identity::attribute: is empty: write the one that is the name, such as subject"))
 	}
 	if i.Role != "" && !valid(i.Role) {
 		errs = append(errs, fmt.Errorf("identity::role: %q is not known: use one of view, review, operator, or \"\" for "+
@@ -145,7 +145,8 @@ func (i *Identity) validate() (errs []error) {
 	}
 	for name, role := range i.Roles {
 		if !valid(role) {
-			errs = append(errs, fmt.Errorf("identity::roles::%s: %q is not known: use one of view, review, operator", name, role))
+			errs = append(errs, fmt.Errorf("identity::roles::%s: %q is not known: use one of view, review, operator",
+				name, role))
 		}
 	}
 	return errs

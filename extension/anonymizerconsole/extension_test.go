@@ -107,7 +107,7 @@ func TestConfig(t *testing.T) {
 		"local":        {map[string]any{"endpoint": "127.0.0.1:8090"}, nil},
 		"local by v6":  {map[string]any{"endpoint": "[::1]:8090"}, nil},
 		"with tls":     {map[string]any{"endpoint": "0.0.0.0:8090", "tls": tls}, nil},
-		"behind proxy": {map[string]any{"endpoint": "0.0.0.0:8090", "behind_proxy": true, "hosts": []string{"a.example"}}, nil},
+		"behind proxy": {map[string]any{"endpoint": "0.0.0.0:8090", "behind_proxy": true, "hosts": []any{"a.b"}}, nil},
 		"open":         {map[string]any{"endpoint": "0.0.0.0:8090"}, []string{"endpoint: 0.0.0.0:8090 can be reached"}},
 		"all":          {map[string]any{"endpoint": ":8090"}, []string{"behind_proxy: true"}},
 		"name":         {map[string]any{"endpoint": "videos.example.com:8090"}, []string{"add tls"}},

@@ -32,7 +32,8 @@ type attached struct {
 }
 
 // Attach adds a workspace until detach is called.
-func (r *Registry) Attach(id component.ID, workspace consoleapi.Workspace) (detach func(context.Context) error, err error) {
+func (r *Registry) Attach(id component.ID,
+	workspace consoleapi.Workspace) (detach func(context.Context) error, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if slices.ContainsFunc(r.attached, func(a *attached) bool { return a.id == id }) {

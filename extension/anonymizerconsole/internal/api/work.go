@@ -240,7 +240,10 @@ func (a *API) any(c *call, use func(context.Context, consoleapi.Workspace) error
 	err := errNotAttached
 	for _, x := range all {
 		ctx, cancel := context.WithCancel(c.Context())
-		stop := context.AfterFunc(x.ctx, cancel)
+		stop := context.AfterFunc(x.ctx, func() {
+			cancel()
+			_ = http.NewResponseController(c.ResponseWriter).SetWriteDeadline(time.Now()) // the client may not read
+		})
 		err = use(ctx, x.Workspace)
 		stop()
 		cancel()

@@ -204,7 +204,7 @@ func (s *Store) Begin(w http.ResponseWriter, r *http.Request, token string) (Ide
 	digest := tokens.Digest(token)
 	identity, err := s.byDigest(digest)
 	if err != nil {
-		return identity, errors.New("the token is not valid: take the one of the last start of the collector, or have one made")
+		return identity, errors.New("the token is not valid: take the one of the last start, or have one made")
 	}
 	expires := s.now().Add(s.opts.Lifetime)
 	if !identity.Expires.IsZero() && identity.Expires.Before(expires) {

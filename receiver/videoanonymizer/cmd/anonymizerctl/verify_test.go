@@ -60,7 +60,7 @@ func TestVerify(t *testing.T) {
 	}{
 		"intact":        {func(*testing.T, string, string) {}, 0, "2 entries are as they were written"},
 		"flipped byte":  {func(t *testing.T, _, log string) { flip(t, log, 30) }, 1, "the first bad entry is 1"},
-		"swapped video": {func(t *testing.T, d, _ string) { flip(t, output(d), 0) }, 1, "walk_anonymized.mp4: the output is not"},
+		"swapped video": {func(t *testing.T, d, _ string) { flip(t, output(d), 0) }, 1, ".mp4: the output is not"},
 		"swapped report": {func(t *testing.T, d, _ string) { flip(t, output(d)+".report.json", 0) }, 1,
 			"report.json: the report is not"},
 		"video gone": {func(t *testing.T, d, _ string) { require.NoError(t, os.Remove(output(d))) }, 1, "is missing"},
@@ -75,7 +75,8 @@ func TestVerify(t *testing.T) {
 			directory, log := approved(t)
 			test.change(t, directory, log)
 			var out, errs strings.Builder
-			assert.Equal(t, test.status, run(t.Context(), []string{"anonymizerctl", "verify", directory}, &out, &errs), errs.String())
+			status := run(t.Context(), []string{"anonymizerctl", "verify", directory}, &out, &errs)
+			assert.Equal(t, test.status, status, errs.String())
 			assert.Contains(t, out.String(), test.says)
 		})
 	}

@@ -33,8 +33,8 @@ type Runner struct {
 	Logger  *zap.Logger
 }
 
-// Run does the job and ends it: done, failed, canceled, or released if the context ends, the source changes, or somebody
-// wants that.
+// Run does the job and ends it: done, failed, canceled, or released if the context ends, the source changes, or
+// somebody wants that.
 func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -75,8 +75,8 @@ func (c *Config) AsThorough() *Config {
 	return &as
 }
 
-// AsSecondLook is the configuration by which outputs are searched once more: thoroughly, and by the defaults, since what
-// the keys that were given do not find is to be found.
+// AsSecondLook is the configuration by which outputs are searched once more: thoroughly, and by the defaults, to find
+// what the keys that were given do not.
 func (c *Config) AsSecondLook() *Config {
 	as := *c
 	as.Detector, as.Pose = defaultDetector(), defaultPose()

@@ -34,7 +34,9 @@ func (i Info) PlayableType() string {
 	return container
 }
 
-func (i Info) browserFormat() bool { return i.SourceFormat == "yuv420p" || i.SourceFormat == "yuvj420p" }
+func (i Info) browserFormat() bool {
+	return i.SourceFormat == "yuv420p" || i.SourceFormat == "yuvj420p"
+}
 
 const (
 	// ProxyType is the media type of proxies.

@@ -19,7 +19,8 @@ func TestRecent(t *testing.T) {
 	clock := time.Unix(1_000_000, 0)
 	r := NewRecent()
 	r.now = func() time.Time { return clock }
-	span := &VideoSpan{emitter: &Emitter{recent: r, spanAttributes: pcommon.NewMap()}, video: Video{Key: "walk", Name: "walk.mkv"}, ids: newIDs()}
+	span := &VideoSpan{emitter: &Emitter{recent: r, spanAttributes: pcommon.NewMap()}, video: Video{Key: "walk"},
+		ids: newIDs()}
 	frame := func(index, people int, decode time.Duration) {
 		start := clock.Add(-time.Second)
 		rec := &record.Frame{Index: index, People: people, Start: start, End: clock,

@@ -78,7 +78,8 @@ const (
 func newQueue(stableFor time.Duration, assess func(*found) assessment, logger *zap.Logger) *queue {
 	return &queue{
 		stableFor: stableFor, assess: assess, logger: logger, now: time.Now,
-		notify: func() {}, pausedBefore: func(*found) bool { return false }, files: map[string]*file{}, kinds: map[string]bool{}, changed: make(chan struct{}),
+		notify: func() {}, pausedBefore: func(*found) bool { return false },
+		files: map[string]*file{}, kinds: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
 

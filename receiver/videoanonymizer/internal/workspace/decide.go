@@ -84,7 +84,7 @@ func (w *Workspace) AddWatched(ctx context.Context, actor consoleapi.Actor, id c
 		return consoleapi.Watched{}, err
 	}
 	if began {
-		_, err = w.audit.Append(w.auditEntry(actor, audit.ReviewStarted, id, &o))
+		_, err = w.record(w.auditEntry(actor, audit.ReviewStarted, id, &o))
 	}
 	w.Notify()
 	return w.watched(&o.Output, &r), err
@@ -133,7 +133,7 @@ func (w *Workspace) Decide(ctx context.Context, actor consoleapi.Actor, id conso
 		if err := checkApproval(o.Output.Path); err != nil {
 			return err
 		}
-		if entry, err = w.audit.Append(entry); err != nil {
+		if entry, err = w.record(entry); err != nil {
 			return err
 		}
 		if decided != nil {

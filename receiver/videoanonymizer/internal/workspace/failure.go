@@ -23,7 +23,7 @@ var advice = map[string]string{
 	"several_streams":    "The file holds several videos: split it, for example with ffmpeg -map, and drop the parts.",
 	"damaged":            "Parts of the video do not decode. Copy it again, or set on_damaged: salvage to keep what does.",
 	"unsupported":        "Convert the video to a common format, for example with ffmpeg -i IN -c:v libx264 OUT.mp4.",
-	"limit":              "The video is larger than the limits in the configuration allow: raise them, and then try again.",
+	"limit":              "The video exceeds the limits in the configuration: raise them, and then try again.",
 	"unwritable":         "The output folder cannot be written: check that it exists, and its owner and permissions.",
 	"no_space":           "The disk is full: make room, and then try again.",
 	"exists":             "Another file took the output's name: try again, and it gets another one.",
@@ -31,7 +31,7 @@ var advice = map[string]string{
 	"verification":       "The output was not what had been written, and was discarded. Report this as a bug.",
 	"interrupted":        "Something ended ffmpeg, such as the system for lack of memory: try again with fewer at once.",
 	"ffmpeg":             "ffmpeg failed for a reason of its own: see the message, and check its installation.",
-	watch.ReasonCrash:    "The collector died each time it worked on this video. Report this as a bug, with the video's format.",
+	watch.ReasonCrash:    "The collector died each time it worked on this video. Report this as a bug.",
 	watch.ReasonCanceled: "Somebody canceled it. Try again takes it up from its beginning.",
 }
 

@@ -137,8 +137,7 @@ func (l *looks) look(ctx context.Context, o *watch.Output) (look, error) {
 		return look{}, err
 	}
 	defer file.Close()
-	times := make([]float64, 0, index.header.Summary.Frames)
-	err = index.frames(file, 0, index.header.Summary.Frames, func(f *frameLine) { times = append(times, f.Time) })
+	times, err := index.times(file)
 	if err != nil {
 		return look{}, err
 	}

@@ -38,7 +38,7 @@ var (
 // rig is a workspace on real folders, whose videos a test makes.
 type rig struct {
 	*Workspace
-	t       *testing.T
+	t       testing.TB
 	in, out string
 	watcher *watch.Watcher
 	emitter *telemetry.Emitter
@@ -46,7 +46,7 @@ type rig struct {
 	found []mask.Head
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
@@ -157,7 +157,7 @@ func (r *rig) make(name, codec string) consoleapi.RevisionID {
 	return consoleapi.RevisionID{Video: r.video(name).ID, Revision: "r1"}
 }
 
-func makeVideo(t *testing.T, path, codec string) {
+func makeVideo(t testing.TB, path, codec string) {
 	t.Helper()
 	args := append([]string{"-v", "error", "-nostdin", "-y"}, splitArgs(pattern+codec)...)
 	out, err := exec.Command("ffmpeg", append(args, path)...).CombinedOutput()

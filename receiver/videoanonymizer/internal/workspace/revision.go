@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// firstRevision is the ID of the output that the pipeline made. Outputs that are rendered after corrections will follow.
+// firstRevision is the ID of the output that the pipeline made.
 const firstRevision = "r1"
 
 // describeDone describes a video that has an output.
@@ -154,7 +154,8 @@ func (w *Workspace) Revision(ctx context.Context, id consoleapi.RevisionID) (con
 }
 
 // Open opens a file of a revision.
-func (w *Workspace) Open(ctx context.Context, id consoleapi.RevisionID, kind consoleapi.Kind) (consoleapi.Content, error) {
+func (w *Workspace) Open(ctx context.Context, id consoleapi.RevisionID,
+	kind consoleapi.Kind) (consoleapi.Content, error) {
 	o, err := w.output(id)
 	if err != nil {
 		return consoleapi.Content{}, err

@@ -270,7 +270,7 @@ func (w *Workspace) Control(ctx context.Context, actor consoleapi.Actor, id cons
 		return consoleapi.Video{}, err
 	}
 	w.Notify()
-	_, err = w.audit.Append(audit.Entry{Actor: actor.Name, Role: string(actor.Role), Action: a.record,
+	_, err = w.record(audit.Entry{Actor: actor.Name, Role: string(actor.Role), Action: a.record,
 		Video: string(id), Name: filepath.Base(o.Path)})
 	if err != nil {
 		return consoleapi.Video{}, err
@@ -291,8 +291,18 @@ func (w *Workspace) Upload(_ context.Context, actor consoleapi.Actor, name strin
 	if err != nil {
 		return consoleapi.Upload{}, err
 	}
-	_, err = w.audit.Append(audit.Entry{Actor: actor.Name, Role: string(actor.Role), Action: audit.Uploaded, Name: stored})
+	_, err = w.record(audit.Entry{Actor: actor.Name, Role: string(actor.Role), Action: audit.Uploaded, Name: stored})
 	return consoleapi.Upload{Name: stored, Size: size, Receiver: w.opts.Receiver}, err
+}
+
+// record records what somebody did: in the audit, and as a log record, so that it also leaves the machine.
+func (w *Workspace) record(e audit.Entry) (audit.Entry, error) {
+	e, err := w.audit.Append(e)
+	if err == nil {
+		w.opts.Emitter.Acted(w.work, telemetry.Act{Action: e.Action, Actor: e.Actor, Role: e.Role, VideoID: e.Video,
+			Output: e.OutputSHA256, Entry: e.Seq, Hash: e.Hash, At: e.Time})
+	}
+	return e, err
 }
 
 // Status returns what is done now. Videos that are done are not counted.

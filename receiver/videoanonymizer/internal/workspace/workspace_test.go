@@ -35,7 +35,7 @@ func TestStates(t *testing.T) {
 	job := r.drop("walk.mp4")
 	v := r.video("walk.mp4")
 	assert.Equal(t, consoleapi.StateWorking, v.State)
-	span := r.emitter.VideoStarted(t.Context(), telemetry.Video{Key: job.Path, Name: "walk.mp4", Duration: 4 * time.Second})
+	span := r.emitter.VideoStarted(t.Context(), telemetry.Video{Key: job.Path, Duration: 4 * time.Second})
 	span.Frame(&record.Frame{People: 3, PTS: 0})
 	span.Frame(&record.Frame{Index: 1, People: 2, PTS: time.Second})
 	v = r.video("walk.mp4")
@@ -108,7 +108,8 @@ func TestReviewAndApprove(t *testing.T) {
 	assert.Equal(t, []int{1, 1, 1, 1, 1}, timeline.People)
 	assert.InDelta(t, 0.5, timeline.Score[0], 1e-3)
 
-	watched, err := r.AddWatched(t.Context(), ann, id, consoleapi.WatchedInput{Ranges: [][2]int{{0, 10}}, Moments: []string{"m1"}})
+	watched, err := r.AddWatched(t.Context(), ann, id, consoleapi.WatchedInput{Ranges: [][2]int{{0, 10}},
+		Moments: []string{"m1"}})
 	require.NoError(t, err)
 	assert.InDelta(t, 0.4, watched.Share, 1e-9)
 	watched, err = r.AddWatched(t.Context(), operator, id, consoleapi.WatchedInput{Ranges: [][2]int{{20, 99}, {5, 15}}})
@@ -233,7 +234,7 @@ func TestSecondLook(t *testing.T) {
 		"beside the mask":     {[]mask.Head{{X: 220, Y: 70, RX: 20, RY: 24, Score: 0.81}}, 1},
 		"two people": {[]mask.Head{{X: 220, Y: 70, RX: 20, RY: 24, Score: 0.3},
 			{X: 280, Y: 70, RX: 20, RY: 24, Score: 0.9}}, 2},
-		"nobody":              {nil, 0},
+		"nobody": {nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -281,7 +282,9 @@ func TestFiles(t *testing.T) {
 		require.NoError(t, content.Close())
 		assert.True(t, strings.HasPrefix(string(got), prefix))
 	}
-	for _, wrong := range []consoleapi.RevisionID{{Video: id.Video, Revision: "r2"}, {Video: "../..", Revision: "r1"}, {}} {
+	for _, wrong := range []consoleapi.RevisionID{
+		{Video: id.Video, Revision: "r2"}, {Video: "../..", Revision: "r1"}, {},
+	} {
 		_, err := r.Open(t.Context(), wrong, consoleapi.KindOutput)
 		require.ErrorIs(t, err, consoleapi.ErrNotFound)
 	}
