@@ -34,7 +34,6 @@ const (
 // The actions.
 const (
 	ReviewStarted = "review_started"
-	Watched       = "watched"
 	Approved      = "approved"
 	Rejected      = "rejected"
 	Reopened      = "reopened"

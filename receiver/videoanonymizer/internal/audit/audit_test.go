@@ -116,7 +116,7 @@ func TestAppendConcurrently(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 20 {
 		wait.Go(func() {
-			_, err := l.Append(Entry{Action: Watched})
+			_, err := l.Append(Entry{Action: Uploaded})
 			assert.NoError(t, err)
 		})
 	}

@@ -167,8 +167,9 @@ func (w *Workspace) checkDecision(o *watch.Output, input *consoleapi.DecisionInp
 			return fmt.Errorf("%w: a rejection needs a note that says why", consoleapi.ErrInvalid)
 		}
 	case consoleapi.Approved:
+		waits := look.State == consoleapi.LookWaiting && w.looks.pending(o)
 		switch {
-		case look.State == consoleapi.LookRunning || w.looks.pending(o):
+		case look.State == consoleapi.LookRunning || waits:
 			return fmt.Errorf("%w: the second look has not ended yet: wait for it", consoleapi.ErrConflict)
 		case look.Found > 0 && !note:
 			return fmt.Errorf("%w: the second look found someone: say in a note why this can be published",

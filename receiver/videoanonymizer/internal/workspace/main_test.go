@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ type rig struct {
 	*Workspace
 	t       testing.TB
 	in, out string
+	shown   atomic.Pointer[Workspace]
 	watcher *watch.Watcher
 	emitter *telemetry.Emitter
 	// found is what a second look finds in each frame of its sample, frames 0 and 10.
@@ -68,8 +70,8 @@ func (r *rig) start() {
 			return []string{report.Path(output), report.SheetPath(output), audit.ApprovalPath(output)}
 		},
 		Changed: func() {
-			if r.Workspace != nil {
-				r.Notify()
+			if w := r.shown.Load(); w != nil {
+				w.Notify()
 			}
 		},
 	})
@@ -93,6 +95,7 @@ func (r *rig) start() {
 		},
 	})
 	require.NoError(r.t, err)
+	r.shown.Store(r.Workspace)
 }
 
 func (r *rig) stop() {

@@ -67,7 +67,8 @@ func TestSumUp(t *testing.T) {
 
 func TestBrokenReports(t *testing.T) {
 	for name, text := range map[string]string{
-		"empty": "", "not JSON": "x\n" + framesKey + "\n", "other schema": "{\n  \"schema\": \"other/v9\",\n" + framesKey + "\n",
+		"empty": "", "not JSON": "x\n" + framesKey + "\n",
+		"other schema":   "{\n  \"schema\": \"other/v9\",\n" + framesKey + "\n",
 		"endless header": strings.Repeat("x\n", maxHeader), "no frames": "{\"schema\": \"" + report.Schema + "\"}\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -151,6 +152,45 @@ func TestReviewAndApprove(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, consoleapi.StateRejected, v.State)
 	assert.Equal(t, []string{audit.ReviewStarted, audit.Approved, audit.Reopened, audit.Rejected}, actions(t, r, id.Video))
+}
+
+// TestFormats validates an audit and an approval.
+func TestFormats(t *testing.T) {
+	r := newRig(t)
+	id := r.make("walk.mp4", x264)
+	r.looked(id)
+	_, err := r.AddWatched(t.Context(), ann, id, consoleapi.WatchedInput{Ranges: [][2]int{{0, 5}},
+		Moments: []string{"m1"}})
+	require.NoError(t, err)
+	_, err = r.Decide(t.Context(), ann, id, consoleapi.DecisionInput{Decision: consoleapi.Approved, Note: "fine"})
+	require.NoError(t, err)
+	_, err = r.Upload(t.Context(), operator, "run.mp4", strings.NewReader("a video"))
+	require.NoError(t, err)
+	r.next().Abandon()
+	lines := 0
+	require.NoError(t, r.Audit(t.Context(), "", func(line []byte) error {
+		lines++
+		return validate(t, "../../audit.schema.json", line)
+	}))
+	assert.Equal(t, 3, lines)
+	text, err := os.ReadFile(audit.ApprovalPath(filepath.Join(r.out, "anonymized_walk.mp4")))
+	require.NoError(t, err)
+	require.NoError(t, validate(t, "../../approval.schema.json", text))
+}
+
+// validate validates JSON, and the examples of the schema.
+func validate(t *testing.T, path string, text []byte) error {
+	t.Helper()
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	schema, err := compiler.Compile(path)
+	require.NoError(t, err)
+	for _, example := range schema.Examples {
+		require.NoError(t, schema.Validate(example))
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	require.NoError(t, err)
+	return schema.Validate(value)
 }
 
 func TestSwappedOutputShows(t *testing.T) {
