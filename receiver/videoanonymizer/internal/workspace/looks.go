@@ -132,6 +132,9 @@ func (l *looks) take(ctx context.Context, o *watch.Output) {
 const covered = 0.5
 
 func (l *looks) look(ctx context.Context, o *watch.Output) (look, error) {
+	if err := l.workspace.intact(o); err != nil {
+		return look{}, err
+	}
 	index, file, err := l.workspace.reports.indexOf(report.Path(o.Path))
 	if err != nil {
 		return look{}, err

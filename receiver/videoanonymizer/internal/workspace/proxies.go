@@ -155,6 +155,9 @@ func (w *Workspace) PrepareProxy(ctx context.Context, id consoleapi.RevisionID) 
 	if err != nil {
 		return consoleapi.Playback{}, err
 	}
+	if err := w.intact(&o.Output); err != nil {
+		return consoleapi.Playback{}, err
+	}
 	p, path := w.proxies, o.Output.Path
 	now := p.playback(ctx, path)
 	if now.State != consoleapi.PlaybackNeeded {

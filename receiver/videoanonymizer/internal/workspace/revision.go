@@ -162,6 +162,12 @@ func (w *Workspace) Open(ctx context.Context, id consoleapi.RevisionID,
 	}
 	path, media := o.Output.Path, mediaType(o.Output.Path)
 	switch kind {
+	case consoleapi.KindOutput, consoleapi.KindPlayable:
+		if err := w.intact(&o.Output); err != nil {
+			return consoleapi.Content{}, err
+		}
+	}
+	switch kind {
 	case consoleapi.KindOutput:
 	case consoleapi.KindPlayable:
 		if path, media, err = w.proxies.playable(ctx, path); err != nil {
@@ -185,6 +191,23 @@ func (w *Workspace) Open(ctx context.Context, id consoleapi.RevisionID,
 	}
 	return consoleapi.Content{ReadSeekCloser: file, Name: filepath.Base(o.Output.Path), Type: media,
 		ModTime: info.ModTime()}, nil
+}
+
+// intact tells whether an output is what was published. What is not may show faces: its pixels are shown to nobody.
+func (w *Workspace) intact(o *watch.Output) error {
+	err := w.reports.intact(o)
+	if sum, known := w.hashes.lookUp(o.Path); err == nil && known {
+		if facts := w.reports.factsOf(report.Path(o.Path)); facts.ok && facts.sha256 != sum {
+			err = consoleapi.ErrChanged
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: the output is missing", consoleapi.ErrNotFound)
+	case err != nil:
+		return fmt.Errorf("%w: it is not shown, since it may show faces", consoleapi.ErrChanged)
+	}
+	return nil
 }
 
 // mediaType is the type of a video by its extension.

@@ -61,6 +61,9 @@ func (w *Workspace) Still(ctx context.Context, id consoleapi.RevisionID, frame, 
 	if err != nil {
 		return nil, err
 	}
+	if err := w.intact(&o.Output); err != nil {
+		return nil, err
+	}
 	st, err := stampOf(o.Output.Path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the output is missing", consoleapi.ErrNotFound)

@@ -244,10 +244,15 @@ func TestSwappedOutputShows(t *testing.T) {
 			assert.True(t, len(v.Warnings) > 1, "%v", v.Warnings)
 			_, err = r.Decide(t.Context(), ann, id, consoleapi.DecisionInput{Decision: consoleapi.Approved})
 			require.ErrorIs(t, err, consoleapi.ErrChanged)
-			if name == "a link" {
-				_, err := r.Open(t.Context(), id, consoleapi.KindOutput)
-				require.ErrorIs(t, err, consoleapi.ErrNotFound)
+			want := map[bool]error{true: consoleapi.ErrNotFound, false: consoleapi.ErrChanged}[name == "gone"]
+			for _, kind := range []consoleapi.Kind{consoleapi.KindOutput, consoleapi.KindPlayable} {
+				_, err = r.Open(t.Context(), id, kind)
+				require.ErrorIs(t, err, want, "what may show faces is not shown")
 			}
+			_, err = r.Still(t.Context(), id, 0, 0)
+			require.ErrorIs(t, err, want)
+			_, err = r.PrepareProxy(t.Context(), id)
+			require.ErrorIs(t, err, want)
 		})
 	}
 }
