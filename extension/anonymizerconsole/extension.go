@@ -40,6 +40,8 @@ type console struct {
 var (
 	_ extension.Extension = (*console)(nil)
 	_ consoleapi.Console  = (*console)(nil)
+
+	_ consoleapi.GPUConsole = (*console)(nil)
 )
 
 // Start serves the console.
@@ -127,6 +129,14 @@ func (c *console) Attach(id component.ID, workspace consoleapi.Workspace) (func(
 		return nil, errors.New("the console has not started: list it in service::extensions")
 	}
 	return c.api.Registry.Attach(id, workspace)
+}
+
+// AttachGPUs shows GPUs.
+func (c *console) AttachGPUs(id component.ID, read func() []consoleapi.GPU) func() {
+	if c.api == nil {
+		return func() {}
+	}
+	return c.api.Registry.AttachGPUs(id, read)
 }
 
 // shutdownWait is how long requests may go on after the end; streams do not end by themselves.

@@ -22,6 +22,12 @@ type Console interface {
 	Attach(id component.ID, workspace Workspace) (detach func(context.Context) error, err error)
 }
 
+// GPUConsole is implemented by the extension, too: it shows how busy GPUs are.
+type GPUConsole interface {
+	// AttachGPUs has read called for what is shown, until detach is called. read returns at once.
+	AttachGPUs(id component.ID, read func() []GPU) (detach func())
+}
+
 // Errors of a Workspace, which the console turns into statuses of HTTP. The text of an error that wraps one of them is
 // for the person who reads the page: it names no path.
 var (

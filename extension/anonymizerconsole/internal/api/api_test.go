@@ -173,6 +173,14 @@ func TestAnswers(t *testing.T) {
 		assert.Equal(t, http.StatusOK, status, "%s: %s", path, text)
 		assert.NotEmpty(t, text, path)
 	}
+	detach := r.api.Registry.AttachGPUs(component.MustNewID("nvml"), func() []consoleapi.GPU {
+		return []consoleapi.GPU{{Name: "GPU of a test", Utilization: 0.5, Power: 250}}
+	})
+	_, text := r.do(consoleapi.RoleView, "GET", "/status", "")
+	assert.Contains(t, text, "GPU of a test")
+	detach()
+	_, text = r.do(consoleapi.RoleView, "GET", "/status", "")
+	assert.Contains(t, text, `"gpus":[]`)
 	for path, body := range map[string]string{
 		revision + "/watched":  `{"ranges":[[0,5]],"moments":["m1"]}`,
 		revision + "/decision": `{"decision":"approved","note":"fine"}`,

@@ -76,8 +76,7 @@ func (f *fake) Changed() <-chan struct{} { return f.changed }
 
 func (f *fake) Status() consoleapi.StatusNow {
 	return consoleapi.StatusNow{Time: at, FramesPerS: 2, People: 1,
-		Stages: []consoleapi.StageTime{{Name: "decode", MS: 2}},
-		GPUs:   []consoleapi.GPU{{Name: "GPU", Utilization: 0.5}}}
+		Stages: []consoleapi.StageTime{{Name: "decode", MS: 2}}}
 }
 
 func (f *fake) History() consoleapi.History {

@@ -19,6 +19,7 @@ import (
 type Registry struct {
 	mu       sync.RWMutex
 	attached []*attached
+	gpus     map[component.ID]func() []consoleapi.GPU
 	changed  func() // a workspace came, went, or changed
 }
 
@@ -75,6 +76,32 @@ func (r *Registry) detach(ctx context.Context, a *attached) error {
 	}
 }
 
+// AttachGPUs has GPUs shown until detach is called.
+func (r *Registry) AttachGPUs(id component.ID, read func() []consoleapi.GPU) (detach func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gpus == nil {
+		r.gpus = map[component.ID]func() []consoleapi.GPU{}
+	}
+	r.gpus[id] = read
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.gpus, id)
+	}
+}
+
+// readGPUs returns the GPUs.
+func (r *Registry) readGPUs() []consoleapi.GPU {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := []consoleapi.GPU{}
+	for _, read := range r.gpus {
+		all = append(all, read()...)
+	}
+	return all
+}
+
 // errNotAttached says that no receiver has attached itself yet.
 var errNotAttached = errors.New("no receiver is attached: set its key console, and wait until it has started")
 
@@ -115,7 +142,7 @@ func (r *Registry) videos(ctx context.Context, working bool) ([]consoleapi.Video
 func (r *Registry) status(counts map[consoleapi.State]int) (joined consoleapi.StatusNow) {
 	all, done := r.all()
 	defer done()
-	joined.GPUs, joined.Stages = []consoleapi.GPU{}, []consoleapi.StageTime{}
+	joined.GPUs, joined.Stages = r.readGPUs(), []consoleapi.StageTime{}
 	for _, a := range all {
 		s := a.Status()
 		joined.Time = s.Time
@@ -124,7 +151,6 @@ func (r *Registry) status(counts map[consoleapi.State]int) (joined consoleapi.St
 		if len(s.Stages) > 0 {
 			joined.Stages = s.Stages
 		}
-		joined.GPUs = append(joined.GPUs, s.GPUs...)
 	}
 	joined.Counts = counts
 	return joined
