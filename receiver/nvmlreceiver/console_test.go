@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
 // gpuConsole is a console that is shown GPUs.
@@ -43,9 +44,11 @@ func TestConsoleShowsGPUs(t *testing.T) {
 	require.NoError(t, p.metrics.Start(t.Context(), consoleHost{id: console}))
 	require.Eventually(t, func() bool { return len(console.read()) == 8 }, 10*time.Second, time.Millisecond)
 	assert.Equal(t, 7, console.read()[7].Index)
+	p.lib.Emit(driver.Event{}) // wakes the watcher, so that it exits before goleak checks
 	require.NoError(t, p.metrics.Shutdown(t.Context()))
 	assert.True(t, console.detached)
-	require.NoError(t, p.logs.Shutdown(t.Context()))
+	p.lib.Emit(driver.Event{})
+	require.Eventually(t, func() bool { return !p.lib.IsOpen() }, 10*time.Second, time.Millisecond)
 }
 
 func TestShownOfScrape(t *testing.T) {
