@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -64,11 +65,12 @@ type Workspace struct {
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
 
-	mu    sync.Mutex
+	dirty atomic.Bool // known may not be true any more
+
+	mu    sync.Mutex // never taken by Notify, which the watcher calls with locks of its own
 	known map[consoleapi.VideoID]watch.Overview
 	ids   map[string]consoleapi.VideoID // by path
 	at    time.Time                     // when known was true
-	dirty bool                          // known may not be true any more
 }
 
 var _ consoleapi.Workspace = (*Workspace)(nil)
@@ -78,7 +80,8 @@ func New(opts Options) (*Workspace, error) {
 	if err := os.MkdirAll(opts.Directory, 0o700); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	w := &Workspace{opts: opts, changed: make(chan struct{}, 1), ids: map[string]consoleapi.VideoID{}, dirty: true}
+	w := &Workspace{opts: opts, changed: make(chan struct{}, 1), ids: map[string]consoleapi.VideoID{}}
+	w.dirty.Store(true)
 	w.work, w.cancel = context.WithCancel(context.Background())
 	var err error
 	if w.audit, err = audit.Open(opts.Directory); err != nil {
@@ -108,9 +111,7 @@ func (w *Workspace) Close() error {
 
 // Notify says that a video may have changed. It returns at once.
 func (w *Workspace) Notify() {
-	w.mu.Lock()
-	w.dirty = true
-	w.mu.Unlock()
+	w.dirty.Store(true)
 	select {
 	case w.changed <- struct{}{}:
 	default:
@@ -127,10 +128,10 @@ const overviewAge = 500 * time.Millisecond
 func (w *Workspace) overview() map[consoleapi.VideoID]watch.Overview {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.dirty && time.Since(w.at) < overviewAge {
+	if !w.dirty.Swap(false) && time.Since(w.at) < overviewAge {
 		return w.known
 	}
-	w.dirty, w.at = false, time.Now()
+	w.at = time.Now()
 	all := w.opts.Watcher.Overview()
 	known := make(map[consoleapi.VideoID]watch.Overview, len(all))
 	for _, o := range all {

@@ -7,11 +7,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"image/jpeg"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -435,6 +437,37 @@ func TestUpload(t *testing.T) {
 	_, err = r.Upload(t.Context(), operator, "../walk.mp4", strings.NewReader("a video"))
 	require.ErrorIs(t, err, consoleapi.ErrInvalid)
 	r.next().Abandon()
+}
+
+// TestWatchingWhileFilesCome lists the videos over and over while the watcher finds and forgets files: each waits for
+// locks of the other.
+func TestWatchingWhileFilesCome(t *testing.T) {
+	r := newRig(t)
+	ended := make(chan struct{})
+	var lists sync.WaitGroup
+	for range 2 {
+		lists.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				r.Notify()
+				_, err := r.Videos(context.Background(), false)
+				assert.NoError(t, err)
+			}
+		})
+	}
+	for i := range 20 {
+		job := r.drop(fmt.Sprintf("%d.mp4", i))
+		require.NoError(t, r.watcher.Pause(job.Path))
+		job.Suspend()
+		require.NoError(t, r.watcher.Cancel(job.Path))
+		require.NoError(t, os.Remove(job.Path))
+	}
+	close(ended)
+	lists.Wait()
 }
 
 func TestEndedContexts(t *testing.T) {
