@@ -5,12 +5,12 @@ package console
 
 import (
 	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
 // uploads lets operators put files into the watched folder.
@@ -45,24 +45,41 @@ func TestConsole(t *testing.T) {
 	s := newSite(t, uploads)
 	install(t, ".")
 	s.start()
-	s.drop(s.ffmpeg("walk.mp4", "-t", "4", "-i", s.clip("walk.mp4"), "-c", "copy"), "incoming", "walk.mp4")
+	require.NoError(t, footage.Cut(s.clip("walk.mp4"), s.path("walk.mp4"), 4))
+	s.drop(s.path("walk.mp4"), "incoming", "walk.mp4")
 	s.drop(s.clip("talk.mp4"), "incoming", "talk.mp4")
 	notes := s.path("notes")
 	require.NoError(t, os.WriteFile(notes, []byte("this is no video"), 0o600))
 	s.drop(notes, "incoming", "notes.mp4")
 	names := s.dropClips()
 	for _, name := range append(names, "walk.mp4", "talk.mp4") {
-		s.await(name, "to_review", "in_review")
+		s.await(name, "to_review")
 	}
 	s.await("notes.mp4", "failed")
-	if keep := os.Getenv("CONSOLE_HOLD"); keep != "" {
-		require.NoError(t, os.WriteFile(keep, []byte(s.address+" "+s.token+" "+s.dir), 0o600))
-		for {
-			if _, err := os.Stat(keep); err != nil {
-				return
-			}
-			s.eventually("x", func() bool { return true })
+
+	pictures := "CONSOLE_PICTURES=" + os.Getenv("CONSOLE_PICTURES")
+	t.Run("controls", func(t *testing.T) {
+		long := s.path("long.mp4")
+		require.NoError(t, footage.Loop(s.clip("walk.mp4"), long, 30))
+		s.with(t).browse("controls.test.mjs", pictures, "CONSOLE_LONG_CLIP="+long, "CONSOLE_CLIP="+s.path("steady.mp4"))
+	})
+	t.Run("together", func(t *testing.T) {
+		for name, run := range map[string]func(t *testing.T){
+			"pages":    func(t *testing.T) { s.with(t).browse("pages.test.mjs", pictures) },
+			"review":   func(t *testing.T) { s.with(t).browse("review.test.mjs", pictures) },
+			"playback": func(t *testing.T) { s.with(t).browse("playback.test.mjs", "CONSOLE_VIDEOS="+strings.Join(names, ",")) },
+			"events":   s.testEvents,
+			"crawl":    s.testCrawl,
+			"headers":  s.testHeaders,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				run(t)
+			})
 		}
-	}
-	_ = filepath.Join(collector.Root())
+	})
+	t.Run("refusals", s.testRefusals)
+	t.Run("links", s.testLinks)
+	t.Run("audit", s.testAudit)
+	t.Run("swapped output", s.testSwappedOutput)
 }

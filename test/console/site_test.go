@@ -27,7 +27,7 @@ import (
 )
 
 // quick makes the receiver notice files sooner than by default.
-const quick = `yaml:{receivers: {videoanonymizer: {watch: {poll_interval: 100ms, stable_for: 300ms}, console: anonymizer_console}}, service: {extensions: [health_check, zpages, file_storage, anonymizer_console]}}`
+const quick = `yaml:{receivers: {videoanonymizer: {watch: {poll_interval: 100ms, stable_for: 300ms}}}}`
 
 // site is a directory in which a collector runs.
 type site struct {
@@ -54,6 +54,15 @@ var consoleLine = regexp.MustCompile(`(http://[^\s"]+/)#token=([\w.-]+)`)
 // start starts the collector, and reads from its log where the console is.
 func (s *site) start() {
 	s.Helper()
+	s.launch()
+	line := consoleLine.FindStringSubmatch(s.printed())
+	require.NotNil(s, line, "the log tells the console's address:\n%s", s.printed())
+	s.address, s.token = line[1], line[2]
+}
+
+// launch starts the collector.
+func (s *site) launch() {
+	s.Helper()
 	output, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	require.NoError(s, err)
 	s.Cleanup(func() { output.Close() })
@@ -67,9 +76,6 @@ func (s *site) start() {
 			s.Logf("the collector printed:\n%s", s.printed())
 		}
 	})
-	line := consoleLine.FindStringSubmatch(s.printed())
-	require.NotNil(s, line, "the log tells the console's address:\n%s", s.printed())
-	s.address, s.token = line[1], line[2]
 }
 
 func (s *site) printed() string {
@@ -245,7 +251,7 @@ func (s *site) browse(file string, env ...string) {
 	command.Stdout, command.Stderr = &output, &output
 	err := command.Run()
 	s.Logf("%s", &output)
-	require.NoError(s, err)
+	require.NoError(s, err, "the list was %s", s.get("videos"))
 }
 
 // install installs what the tests in the browser need, in node_modules, as the lock file says.

@@ -87,7 +87,7 @@ test("playing is remembered as watched", async () => {
 
 test("whoever has a keyboard alone steps through all moments, and approves", async () => {
   const page = await open();
-  await tabTo(page, /^walk.mp4: Review$/);
+  await tabTo(page, /^variable.mp4: Review$/);
   await page.keyboard.press("Enter");
   await shown(page, 0);
   const all = await page.locator(".moment").count();
@@ -108,12 +108,16 @@ test("whoever has a keyboard alone steps through all moments, and approves", asy
   await page.getByText(/Approved by operator, .* It may be published\./).waitFor();
   await accessible(page, "an approved review");
   await go(page, "#/videos");
-  await row(page, "walk.mp4")
+  await row(page, "variable.mp4")
     .getByText(/Approved by operator/)
     .waitFor();
   await go(page, "#/audit");
-  await page.getByRole("row", { name: /approved walk\.mp4 .*All heads are covered/ }).waitFor();
-  await picture(page, "console-audit-desktop-approved");
+  await page.getByRole("row", { name: /approved variable\.mp4 .*All heads are covered/ }).waitFor();
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await accessible(page, `audit, ${scheme}`);
+    await picture(page, `console-audit-desktop-${scheme}`);
+  }
 });
 
 test("what was rejected says why, and can be reviewed again", async () => {

@@ -18,12 +18,12 @@ export const sizes = { desktop: { width: 1366, height: 860 }, phone: { width: 39
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-const browser = await chromium.launch({
+export const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   // Root, as in containers, has no sandbox. All other hosts are unknown: the network is cut.
   args: ["--no-sandbox", `--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${new URL(address).hostname}`],
 });
-after(() => browser.close());
+if (process.env.NODE_TEST_CONTEXT) after(() => browser.close());
 
 /** What went wrong in all pages: errors, messages of the console (such as of the CSP), requests to other origins. */
 export const problems = [];
@@ -39,6 +39,7 @@ export async function visit({ size = "desktop", scheme = "light", locale = "en-U
     timezoneId: "UTC",
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(60_000); // machines that do other work, too
   page.on("pageerror", (error) => problems.push(`error: ${error.message}`));
   page.on("console", (message) => {
     // 401 is how the page finds out that nobody is signed in.

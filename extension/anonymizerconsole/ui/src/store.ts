@@ -71,12 +71,12 @@ export function put(video: Video) {
   videos.value = next;
 }
 
-// Ranks of states: those that need someone come first.
+// Ranks of states: the few that are worked on, then those that need someone.
 const ranks: Record<State, number> = {
-  failed: 0,
-  to_review: 1,
-  in_review: 2,
-  working: 3,
+  working: 0,
+  failed: 1,
+  to_review: 2,
+  in_review: 3,
   paused: 4,
   waiting: 5,
   rejected: 6,

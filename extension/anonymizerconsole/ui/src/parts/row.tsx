@@ -73,7 +73,7 @@ function Controls({ video }: { video: Video }) {
     }
     setBusy(false);
   };
-  const possible = (actions[video.state] ?? []).filter((action) => action !== "first" || (video.position ?? 1) > 1);
+  const possible = (actions[video.state] ?? []).filter((action) => action !== "first" || video.position !== undefined);
   if (!may("operate") || !possible.length) return null;
   return (
     <div class="controls" role="group" aria-label={t.actions(video.name)}>
@@ -95,6 +95,14 @@ function Controls({ video }: { video: Video }) {
 
 function Working({ video }: { video: Video }) {
   const t = texts.value.videos;
+  if (video.frames === 0 && video.state === "working") {
+    return (
+      <div class="progress">
+        <progress aria-label={video.name} />
+        <span>{t.examined}</span>
+      </div>
+    );
+  }
   const left = video.eta_s === undefined ? "" : t.left(span(video.eta_s));
   const total = video.frames_total ? number(video.frames_total) : "";
   return (

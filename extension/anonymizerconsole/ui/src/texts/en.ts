@@ -92,6 +92,7 @@ export const en = {
     rejected: (by: string, at: string) => `Rejected by ${by}, ${at}. Do not publish it.`,
     progress: (frames: string, total: string, left: string) =>
       [total ? `Frame ${frames} of ${total}` : `Frame ${frames}`, left].filter(Boolean).join(", "),
+    examined: "Examines the file first.",
     left: (time: string) => `about ${time} left`,
     rate: (fps: string) => `${fps} frames/s`,
     position: (n: number) => (n === 1 ? "Next in the queue." : `Number ${n} in the queue.`),

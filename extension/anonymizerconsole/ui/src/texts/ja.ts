@@ -89,6 +89,7 @@ export const ja: Texts = {
     rejected: (by, at) => `${by} が却下しました（${at}）。公開しないでください。`,
     progress: (frames, total, left) =>
       [total ? `${total} フレーム中 ${frames}` : `${frames} フレーム`, left].filter(Boolean).join("、"),
+    examined: "まずファイルを調べています。",
     left: (time) => `残り約 ${time}`,
     rate: (fps) => `${fps} フレーム/秒`,
     position: (place) => (place === 1 ? "次に処理します。" : `${n(place)} 番目に処理します。`),
