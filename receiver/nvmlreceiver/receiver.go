@@ -47,8 +47,8 @@ type metricsReceiver struct {
 	id         component.ID
 	controller receiver.Metrics
 	stop       context.CancelFunc // cancels the scrape in progress
-	shown      *shown            
-	detach     func()             // from the console
+	shown      *shown
+	detach     func() // from the console
 }
 
 func newMetricsReceiver(
