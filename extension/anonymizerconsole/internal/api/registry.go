@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 
@@ -142,10 +143,9 @@ func (r *Registry) videos(ctx context.Context, working bool) ([]consoleapi.Video
 func (r *Registry) status(counts map[consoleapi.State]int) (joined consoleapi.StatusNow) {
 	all, done := r.all()
 	defer done()
-	joined.GPUs, joined.Stages = r.readGPUs(), []consoleapi.StageTime{}
+	joined.Time, joined.GPUs, joined.Stages = time.Now().UTC(), r.readGPUs(), []consoleapi.StageTime{}
 	for _, a := range all {
 		s := a.Status()
-		joined.Time = s.Time
 		joined.FramesPerS += s.FramesPerS
 		joined.People += s.People
 		if len(s.Stages) > 0 {

@@ -215,7 +215,10 @@ func (w *Workspace) describe(id consoleapi.VideoID, o watch.Overview,
 		v.State = consoleapi.StateWorking
 		describeProgress(&v, active[o.Path])
 	default:
-		v.State, v.Position, v.WaitingFor = consoleapi.StateWaiting, o.Position, o.Held
+		v.State, v.Position = consoleapi.StateWaiting, o.Position
+		if o.Held != "" {
+			v.WaitingFor = w.withoutPaths(errorText(o.Held), o.Path)
+		}
 		if o.Phase == watch.PhasePaused {
 			v.State = consoleapi.StatePaused
 		}
