@@ -4,6 +4,7 @@
 import { computed, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { State } from "../api";
+import { number } from "../format";
 import { texts } from "../i18n";
 import { Icon } from "../parts/icons";
 import { Row } from "../parts/row";
@@ -51,7 +52,7 @@ function Filters() {
             shown.value = batchSize;
           }}
         >
-          {t[name]} <span class="number">{sum(states)}</span>
+          {t[name]} <span class="number">{number(sum(states))}</span>
         </a>
       ))}
     </nav>
