@@ -65,7 +65,9 @@ type Watcher struct {
 	wake   chan struct{} // makes the next poll come sooner
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
-	found  []found // by the current scan; reused, and used by poll alone
+	// Used by polls alone:
+	found []found       // by the current scan; reused
+	took  time.Duration // the last poll, to scan
 
 	mu               sync.Mutex
 	running, stopped bool
@@ -215,9 +217,8 @@ const (
 // reports one; later when polls take long.
 func (w *Watcher) pollLoop(ctx context.Context) {
 	for {
-		start := time.Now()
 		wait := w.poll()
-		gap := max(min(minPollGap, w.opts.Config.PollInterval), idleFactor*time.Since(start))
+		gap := max(min(minPollGap, w.opts.Config.PollInterval), idleFactor*w.took)
 		timer := time.NewTimer(max(gap, wait))
 		select {
 		case <-ctx.Done():
@@ -237,10 +238,13 @@ func (w *Watcher) pollLoop(ctx context.Context) {
 
 // poll scans the folders once and returns the time until the next poll.
 func (w *Watcher) poll() time.Duration {
-	w.queue.pause(!w.guard.check(false))
+	w.queue.pause(!w.guard.check(false)) // it may wait for the disk, which is no work
+	start := time.Now()
 	w.folders.beginScan()
 	w.found = w.scanner.scan(w.found[:0])
-	return min(w.opts.Config.PollInterval, w.queue.update(w.found))
+	next := w.queue.update(w.found)
+	w.took = time.Since(start)
+	return min(w.opts.Config.PollInterval, next)
 }
 
 // listen makes polls come sooner when inotify reports a new file, and remembers which files are being written.
