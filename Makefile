@@ -21,8 +21,7 @@ METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml proces
 GO := . build/env.sh && go
 CONSOLE_PAGE := extension/anonymizerconsole/ui
 CONSOLE_IMAGES := console-videos-desktop-light console-videos-phone-light console-review-desktop-light \
-	console-review-phone-dark console-approve-desktop-light console-system-desktop-light console-audit-desktop-light \
-	console-videos-desktop-japanese
+	console-review-phone-dark console-approve-desktop-light console-system-desktop-light console-audit-desktop-light
 TOOL := go tool -modfile=internal/tools/go.mod
 CHLOGGEN := $(TOOL) chloggen
 GOLANGCI_LINT := build/cache/golangci-lint
