@@ -22,7 +22,8 @@ if ! command -v dpkg-query >/dev/null; then
 setup: this system is not Debian, so nothing was installed. Install the following yourself, then run make with SETUP=:
 (a colon) to skip this step:
   ffmpeg with libx264; a C++ compiler; OpenCV 4 with the modules core, imgproc and imgcodecs, and its headers in
-  /usr/include/opencv4 (otherwise change build/env.sh); Node.js with npm; Go 1.26; for the tests, Prometheus and Chromium.
+  /usr/include/opencv4 (otherwise change build/env.sh); Node.js with npm; Go 1.26; for the tests, Prometheus and
+  Chromium.
 MESSAGE
   exit 1
 fi

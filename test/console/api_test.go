@@ -43,51 +43,52 @@ func (s *site) tokenOf(name, role string) string {
 	return token
 }
 
-// refusals are requests that must be refused, whoever sends them, if they have the token.
-func (s *site) refusals(operator string) map[string]struct {
+// refusal is a request that must be refused, with one of the statuses.
+type refusal struct {
 	request
 	status []int
-} {
-	video := s.video("talk.mp4").ID
-	decision := "api/v1/" + s.revision("talk.mp4") + "decision"
-	post := func(path, body string, header ...string) request {
-		r := request{method: http.MethodPost, path: path, body: body, header: map[string]string{}}
-		for i := 0; i < len(header); i += 2 {
-			r.header[header[i]] = header[i+1]
-		}
-		return r.as(operator)
-	}
+}
+
+// refusals are by name what must be refused, whoever asks for it. The token is the operator's.
+func (s *site) refusals(operator string) map[string]refusal {
+	video, revision := "api/v1/videos/"+s.video("talk.mp4").ID, "api/v1/"+s.revision("talk.mp4")
+	decision, uploads := revision+"decision", "api/v1/uploads?name="
+	const (
+		reject = `{"decision": "rejected", "note": "no"}`
+		other  = `{"decision": "approved", "note": "x", "sha256": "00"}`
+	)
 	get := func(path string) request { return request{path: path}.as(operator) }
+	post := func(path, body string, header map[string]string) request {
+		return request{method: http.MethodPost, path: path, body: body, header: header}.as(operator)
+	}
+	form := "application/x-www-form-urlencoded"
+	of := func(mediaType string) map[string]string { return map[string]string{"Content-Type": mediaType} }
+	from := map[string]string{"Origin": "http://evil.example"}
+	embedded := map[string]string{"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
 	foreign := get("api/v1/videos")
 	foreign.host = "evil.example"
-	page := request{host: "evil.example:8090"}
-	view := s.tokenOf("viewer", "view")
-	reject := `{"decision": "rejected", "note": "no"}`
-	type refusal = struct {
-		request
-		status []int
-	}
+	viewer := s.tokenOf("viewer", "view")
 	return map[string]refusal{
 		"foreign host":           {foreign, []int{403, 421}},
-		"page for foreign host":  {page, []int{403, 421}},
+		"page for foreign host":  {request{host: "evil.example:8090"}, []int{403, 421}},
 		"no token":               {request{path: "api/v1/videos"}, []int{401}},
 		"wrong token":            {request{path: "api/v1/videos"}.as("x" + operator[1:]), []int{401}},
-		"cross origin":           {post(decision, reject, "Origin", "http://evil.example", "Sec-Fetch-Site", "cross-site"), []int{403}},
-		"another origin":         {post(decision, reject, "Origin", "http://evil.example"), []int{403}},
-		"form":                   {post(decision, "decision=rejected", "Content-Type", "application/x-www-form-urlencoded"), []int{400, 415}},
-		"text":                   {post(decision, reject, "Content-Type", "text/plain"), []int{400, 415}},
-		"unknown field":          {post(decision, `{"decision": "rejected", "note": "no", "by": "me"}`), []int{400, 422}},
-		"oversized body":         {post(decision, `{"note": "`+strings.Repeat("x", 4<<20)+`"}`), []int{413}},
-		"role that may view":     {request{method: "POST", path: decision, body: reject}.as(view), []int{403}},
-		"pause as a viewer":      {request{method: "POST", path: "api/v1/videos/" + video + "/pause", body: "{}"}.as(view), []int{403}},
+		"cross site":             {post(decision, reject, embedded), []int{403}},
+		"another origin":         {post(decision, reject, from), []int{403}},
+		"form":                   {post(decision, "decision=rejected", of(form)), []int{400, 415}},
+		"text":                   {post(decision, reject, of("text/plain")), []int{400, 415}},
+		"unknown field":          {post(decision, `{"decision": "rejected", "by": "me"}`, nil), []int{400, 422}},
+		"oversized body":         {post(decision, `{"note": "`+strings.Repeat("x", 4<<20)+`"}`, nil), []int{413}},
+		"decision of a viewer":   {post(decision, reject, nil).as(viewer), []int{403}},
+		"pause of a viewer":      {post(video+"/pause", "{}", nil).as(viewer), []int{403}},
 		"dots in an ID":          {get("api/v1/videos/..%2f..%2fetc/revisions/r1/media"), []int{400, 404}},
-		"dots in a path":         {get("api/v1/videos/" + video + "/revisions/..%2f..%2fpasswd/media"), []int{400, 404}},
+		"dots in a path":         {get(video + "/revisions/..%2f..%2fpasswd/media"), []int{400, 404}},
 		"dots for the page":      {get("..%2f..%2fetc/passwd"), []int{400, 404}},
-		"dots in an upload":      {post("api/v1/uploads?name=..%2fx.mp4", "x", "Content-Type", "application/octet-stream"), []int{400, 422}},
-		"frame beyond the end":   {get("api/v1/" + s.revision("talk.mp4") + "stills/100000"), []int{404}},
-		"swapped hash":           {post(decision, `{"decision": "approved", "note": "x", "sha256": "00"}`), []int{409, 412}},
-		"rejection without note": {post(decision, `{"decision": "rejected"}`), []int{422}},
-		"change by GET":          {get("api/v1/videos/" + video + "/pause"), []int{404, 405}},
+		"dots in an upload":      {post(uploads+"..%2fx.mp4", "x", of("application/octet-stream")), []int{400, 422}},
+		"frame beyond the end":   {get(revision + "stills/100000"), []int{404}},
+		"another hash":           {post(decision, other, nil), []int{409, 412}},
+		"rejection without note": {post(decision, `{"decision": "rejected"}`, nil), []int{422}},
+		"change by GET":          {get(video + "/pause"), []int{404, 405}},
 	}
 }
 
@@ -188,7 +189,9 @@ func (s *site) awaitPlayable(name string) {
 		as(s.token))
 	require.Equal(s, http.StatusAccepted, status, "%s", body)
 	s.eventually(name+" to be playable", func() bool {
-		var details struct{ Playback struct{ State, Message string } }
+		var details struct {
+			Playback struct{ State, Message string }
+		}
 		require.NoError(s, json.Unmarshal(s.get(strings.TrimSuffix(s.revision(name), "/")), &details))
 		require.NotEqual(s, "unavailable", details.Playback.State, details.Playback.Message)
 		return details.Playback.State == "direct" || details.Playback.State == "ready"
@@ -246,7 +249,8 @@ func (s *site) sameFrame(v video, content []byte, picture bool) {
 		}
 	}
 	require.Greater(s, len(wantMasked), 50, "%s has masks in frame 8", v.Name)
-	assert.Less(s, difference(wantMasked, gotMasked), difference(sourceMasked, gotMasked)/4, "%s: the source shows", v.Name)
+	assert.Less(s, difference(wantMasked, gotMasked), difference(sourceMasked, gotMasked)/4,
+		"%s: the source shows", v.Name)
 }
 
 // decode returns the luma of a frame.

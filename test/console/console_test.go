@@ -17,7 +17,8 @@ import (
 const uploads = `yaml:{extensions: {anonymizer_console: {upload: true}}}`
 
 // counted draws a white square on a clip, which moves by 12 pixels a frame, so that a picture tells which frame it is.
-var counted = []string{"-filter_complex", "color=white:size=10x10[s];[0]scale=400:300[v];[v][s]overlay=x='(n-1)*12':shortest=1"}
+var counted = []string{"-filter_complex",
+	"color=white:size=10x10[s];[0]scale=400:300[v];[v][s]overlay=x='(n-1)*12':shortest=1"}
 
 // dropClips drops short videos of several formats, and returns their names.
 func (s *site) dropClips() (names []string) {

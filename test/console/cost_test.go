@@ -19,7 +19,8 @@ import (
 )
 
 // unwatched is the default configuration without a console, and without quick.
-const unwatched = `yaml:{receivers: {videoanonymizer: {console: null, watch: {poll_interval: 2s}}},
+const unwatched = `yaml:{
+	receivers: {videoanonymizer: {console: null, watch: {poll_interval: 2s}}, nvml: {console: null}},
 	service: {extensions: [health_check, zpages, file_storage]}}`
 
 func skipUnlessLong(t *testing.T) {

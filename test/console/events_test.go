@@ -59,9 +59,8 @@ func (s *site) listen(ctx context.Context, after string) <-chan event {
 // upload sends a file that is no video, which changes the list.
 func (s *site) upload(name string) {
 	s.Helper()
-	r := request{method: http.MethodPost, path: "api/v1/uploads?name=" + url.QueryEscape(name), body: "no video"}.as(s.token)
-	r.header["Content-Type"] = "application/octet-stream"
-	status, body, _ := s.send(r)
+	status, body, _ := s.send(request{method: http.MethodPost, path: "api/v1/uploads?name=" + url.QueryEscape(name),
+		body: "no video", header: map[string]string{"Content-Type": "application/octet-stream"}}.as(s.token))
 	require.Equal(s, http.StatusCreated, status, "%s", body)
 }
 

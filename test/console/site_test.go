@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -153,11 +154,11 @@ func (s *site) send(r request) (status int, body []byte, header http.Header) {
 
 // as adds a token to a request.
 func (r request) as(token string) request {
-	header := map[string]string{"Authorization": "Bearer " + token}
-	for name, value := range r.header {
-		header[name] = value
+	r.header = maps.Clone(r.header)
+	if r.header == nil {
+		r.header = map[string]string{}
 	}
-	r.header = header
+	r.header["Authorization"] = "Bearer " + token
 	return r
 }
 

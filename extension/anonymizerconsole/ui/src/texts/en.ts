@@ -175,7 +175,7 @@ export const en = {
     approval_void: ["The approval is void", "The files have changed since it was approved. Review it again."],
   } as Record<string, [string, string]>,
   reasons: {
-    uncovered: ["No mask", "The second look found a head here that has no mask. Is somebody recognizable?"],
+    uncovered: ["No mask", "The second look sees a head here that has no mask. Is it one, and is it recognizable?"],
     low_score: ["Uncertain", "The head was located with little confidence. Does the mask cover it?"],
     interpolated: [
       "Guessed between",
