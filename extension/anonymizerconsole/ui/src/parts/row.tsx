@@ -162,7 +162,7 @@ function Story({ video }: { video: Video }) {
     case "canceled":
       return <p>{t.canceled}</p>;
     case "waiting": {
-      const why = video.waiting_for && (t.waitingFor[video.waiting_for] ?? t.waiting);
+      const why = video.waiting_for && (t.waitingFor[video.waiting_for] ?? t.waitsAs(video.waiting_for));
       return (
         <>
           <p>{why || (video.position ? t.position(video.position) : t.waiting)}</p>

@@ -96,13 +96,17 @@ export const en = {
     left: (time: string) => `about ${time} left`,
     rate: (fps: string) => `${fps} frames/s`,
     position: (n: number) => (n === 1 ? "Next in the queue." : `Number ${n} in the queue.`),
+    // By the server's words.
     waitingFor: {
-      changing: "Waits until the file no longer changes.",
-      open: "Waits until the program that writes the file is done.",
-      empty: "The file is still empty.",
       retry: "Waits before it is tried again.",
-      writer: "Waits until the program that writes the file is done.",
+      "it is still changing": "Waits until the file no longer changes.",
+      "a program has it open for writing": "Waits until the program that writes the file is done.",
+      "its name marks it as incomplete": "Its name says that it is not complete. Rename it once it is.",
+      "its extension says that it is no video": "Its extension says that it is no video.",
+      "nothing tells whether a program still writes to it, so it has to stay unchanged for longer":
+        "Waits until the file has not changed for a while, since nothing tells whether it is complete.",
     } as Record<string, string>,
+    waitsAs: (why: string) => `Waits: ${why}.`,
     waiting: "Waits for its turn.",
     paused: "Set aside. What is done is kept.",
     canceled: "Canceled. The source is where it was.",
