@@ -13,8 +13,8 @@ COMPARE_LINK := otelcol-anonymizer-compare
 
 # Every component is a module of its own, and the root module is the distribution. A test in test/repo compares these
 # lists with the tree.
-MODULES := models extension/consoleapi extension/anonymizerconsole processor/attrtometrics processor/attrtometrics/test \
-	receiver/nvmlreceiver receiver/videoanonymizer
+MODULES := models extension/consoleapi extension/anonymizerconsole processor/attrtometrics \
+	processor/attrtometrics/test receiver/nvmlreceiver receiver/videoanonymizer
 TOOL_MODULES := internal/tools internal/tools/lint
 METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml processor/*/*/metadata.yaml)
 
