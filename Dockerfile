@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 #   docker build --build-arg VERSION="$(git describe --tags --always)" -t otelcol-anonymizer .
-#   docker run --rm -v "$PWD/videos:/data/videos" -p 8889:8889 otelcol-anonymizer
+#   docker run --rm -v "$PWD/videos:/data/videos" -p 8889:8889 -p 127.0.0.1:8090:8090 otelcol-anonymizer
 #
 # The build steps are targets of the Makefile.
 FROM golang:1.26-bookworm AS build
@@ -32,9 +32,11 @@ USER anonymizer
 # Relative paths in the configuration start here: videos/ and telemetry/.
 WORKDIR /data
 VOLUME /data
-EXPOSE 8889 4317 4318 13133
+EXPOSE 8889 8090 4317 4318 13133
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD curl -fsS http://localhost:13133/ || exit 1
 ENTRYPOINT ["/usr/bin/otelcol-anonymizer"]
 # The default configuration listens on localhost only, where Prometheus could not reach the container's metrics.
 CMD ["--config", "/etc/otelcol-anonymizer/config.yaml", \
-     "--config", "yaml:exporters::prometheus::endpoint: 0.0.0.0:8889"]
+     "--config", "yaml:exporters::prometheus::endpoint: 0.0.0.0:8889", \
+     "--config", "yaml:extensions::anonymizer_console::endpoint: 0.0.0.0:8090", \
+     "--config", "yaml:extensions::anonymizer_console::behind_proxy: true"]

@@ -13,11 +13,15 @@ COMPARE_LINK := otelcol-anonymizer-compare
 
 # Every component is a module of its own, and the root module is the distribution. A test in test/repo compares these
 # lists with the tree.
-MODULES := models processor/attrtometrics processor/attrtometrics/test receiver/nvmlreceiver receiver/videoanonymizer
+MODULES := models extension/consoleapi extension/anonymizerconsole processor/attrtometrics \
+	processor/attrtometrics/test receiver/nvmlreceiver receiver/videoanonymizer
 TOOL_MODULES := internal/tools internal/tools/lint
 METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml processor/*/*/metadata.yaml)
 
 GO := . build/env.sh && go
+CONSOLE_PAGE := extension/anonymizerconsole/ui
+CONSOLE_IMAGES := console-videos-desktop-light console-videos-phone-light console-review-desktop-light \
+	console-review-phone-dark console-approve-desktop-light console-system-desktop-light console-audit-desktop-light
 TOOL := go tool -modfile=internal/tools/go.mod
 CHLOGGEN := $(TOOL) chloggen
 GOLANGCI_LINT := build/cache/golangci-lint
@@ -146,6 +150,10 @@ kill-test: ## Kill the collector and its children 60 times at random, and fail r
 stack-test: setup-test models footage build ## Test dashboards, rules and alerts on real footage with a real Prometheus
 	$(GO) test -count=1 -v ./test/stack
 
+.PHONY: console-test
+console-test: setup-test models footage build ## Test the console in a real browser, with the parts that take long
+	export CONSOLE_LONG=1; $(GO) test -count=1 -v -timeout 60m ./test/console
+
 .PHONY: jaeger-test
 jaeger-test: models footage build ## Read traces of real footage back from a real Jaeger, built first (five minutes)
 	@export JAEGER=$$(build/jaeger.sh); $(GO) test -count=1 -v -run TestJaeger ./test/stack
@@ -186,6 +194,18 @@ generate: ## Regenerate the distribution and the components' metadata
 		readme=$$(dirname $$metadata)/README.md; \
 		root=$$(dirname $$metadata | sed 's#[^/]*#..#g'); \
 		sed -i "s#^\[otelcol-anonymizer\]: \$$#[otelcol-anonymizer]: $$root/README.md#" $$readme; done
+
+.PHONY: console-page
+console-page: ## Build the console's page from its sources, after checking them
+	npm --prefix $(CONSOLE_PAGE) ci --silent --ignore-scripts
+	node $(CONSOLE_PAGE)/test.mjs
+	node $(CONSOLE_PAGE)/build.mjs
+
+.PHONY: console-images
+console-images: setup-test models footage build ## Take the pictures of docs/console.md in a real browser
+	export CONSOLE_PICTURES=$$(mktemp -d); $(GO) test -count=1 -run 'TestConsole$$' ./test/console && \
+		for picture in $(CONSOLE_IMAGES); do \
+			ffmpeg -nostdin -loglevel error -y -i "$$CONSOLE_PICTURES/$$picture.png" -q:v 3 docs/images/$$picture.jpg; done
 
 .PHONY: dashboards
 dashboards: ## Regenerate the dashboards in config/stack from internal/dashboards

@@ -7,7 +7,8 @@
 set -euo pipefail
 
 need=(ffmpeg g++ make libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev)
-[ "${1-}" = test ] && need+=(prometheus)
+# The fonts show the Japanese texts of the console in its pictures.
+[ "${1-}" = test ] && need+=(prometheus chromium fonts-ipafont-gothic)
 
 # Any npm in PATH will do: Node.js often comes from elsewhere than Debian.
 command -v npm >/dev/null || need+=(npm)
@@ -21,7 +22,8 @@ if ! command -v dpkg-query >/dev/null; then
 setup: this system is not Debian, so nothing was installed. Install the following yourself, then run make with SETUP=:
 (a colon) to skip this step:
   ffmpeg with libx264; a C++ compiler; OpenCV 4 with the modules core, imgproc and imgcodecs, and its headers in
-  /usr/include/opencv4 (otherwise change build/env.sh); Node.js with npm; Go 1.26; for the tests, Prometheus.
+  /usr/include/opencv4 (otherwise change build/env.sh); Node.js with npm; Go 1.26; for the tests, Prometheus and
+  Chromium.
 MESSAGE
   exit 1
 fi

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/scraper/scraperhelper"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
@@ -24,6 +25,8 @@ type Config struct {
 	OnMissingDriver MissingDriverPolicy `mapstructure:"on_missing_driver"`
 	// LibraryPath is the path of libnvidia-ml.so.1; if empty, the dynamic linker looks for it.
 	LibraryPath string `mapstructure:"library_path"`
+	// Console is the ID of the extension that shows the GPUs to people. Nil shows them to nobody.
+	Console *component.ID `mapstructure:"console"`
 	// ProcessCommandLine adds the command line to process metrics. Command lines can contain secrets.
 	ProcessCommandLine bool `mapstructure:"process_command_line"`
 

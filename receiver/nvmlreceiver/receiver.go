@@ -44,20 +44,28 @@ func (m *member) shutdown() {
 
 type metricsReceiver struct {
 	member
+	id         component.ID
 	controller receiver.Metrics
 	stop       context.CancelFunc // cancels the scrape in progress
+	shown      *shown
+	detach     func() // from the console
 }
 
 func newMetricsReceiver(
 	config *Config, settings receiver.Settings, session *session, next consumer.Metrics, forget func(),
 ) (*metricsReceiver, error) {
 	s := newScraper(config, settings, session)
+	shown := &shown{lasts: 3 * config.Controller.CollectionInterval}
 	stopped, stop := context.WithCancel(context.Background())
 	scrape, err := otelscraper.NewMetrics(func(ctx context.Context) (pmetric.Metrics, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(stopped, cancel)()
-		return s.scrape(ctx)
+		metrics, err := s.scrape(ctx)
+		if config.Console != nil {
+			shown.update(metrics)
+		}
+		return metrics, err
 	})
 	if err != nil {
 		stop()
@@ -71,7 +79,8 @@ func newMetricsReceiver(
 		return nil, err
 	}
 	return &metricsReceiver{
-		member: member{session: session, config: config, forget: forget}, controller: controller, stop: stop,
+		member: member{session: session, config: config, forget: forget}, id: settings.ID, controller: controller,
+		stop: stop, shown: shown, detach: func() {},
 	}, nil
 }
 
@@ -81,12 +90,19 @@ func (r *metricsReceiver) Start(ctx context.Context, host component.Host) error 
 		r.member.shutdown()
 		return err
 	}
+	detach, err := r.shown.attach(host, r.config.Console, r.id)
+	if err != nil {
+		r.member.shutdown()
+		return err
+	}
+	r.detach = detach
 	return r.controller.Start(ctx, host)
 }
 
 // Shutdown cancels the scrape in progress. It does not wait for a driver call that hangs.
 func (r *metricsReceiver) Shutdown(ctx context.Context) error {
 	r.stop()
+	r.detach()
 	if !r.started {
 		return nil
 	}

@@ -57,6 +57,7 @@ require (
 	github.com/mitchellh/reflectwalk v1.0.2 // indirect
 	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
 	github.com/modern-go/reflect2 v1.0.3-0.20250322232337-35a7c28c31ee // indirect
+	github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi v0.0.0
 	github.com/spf13/pflag v1.0.9 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/collector/consumer/xconsumer v0.165.0 // indirect
@@ -77,3 +78,5 @@ require (
 )
 
 replace github.com/otelcol-anonymizer/otelcol-anonymizer/models => ../../models
+
+replace github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi => ../../extension/consoleapi

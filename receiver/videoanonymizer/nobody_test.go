@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/pdata/plog"
 
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
@@ -34,7 +33,7 @@ type written struct {
 func readReport(t *testing.T, output string) (w written) {
 	t.Helper()
 	checkReport(t, output)
-	text, err := os.ReadFile(anonymize.ReportPath(output))
+	text, err := os.ReadFile(report.Path(output))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(text, &w))
 	return w
@@ -57,7 +56,7 @@ func TestNobodyFoundIsReported(t *testing.T) {
 			_, again := finished.Attributes().Get("anonymizer.video.second_pass")
 			assert.False(t, again)
 			output := filepath.Join(r.out, "empty_anonymized.mp4")
-			assert.FileExists(t, anonymize.SheetPath(output))
+			assert.FileExists(t, report.SheetPath(output))
 			w := readReport(t, output)
 			assert.True(t, w.Summary.NobodyFound)
 			assert.Nil(t, w.SecondPass)

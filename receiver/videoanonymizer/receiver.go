@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
@@ -23,6 +24,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
 )
 
 // videoReceiver anonymizes the videos that appear in the watched folders. It only puts the parts together.
@@ -35,6 +37,9 @@ type videoReceiver struct {
 	models  *anonymize.Models
 	watcher *watch.Watcher
 	emitter *telemetry.Emitter
+	recent  *telemetry.Recent // nil without console
+	console *attachment       // nil without console
+	shown   atomic.Pointer[workspace.Workspace]
 
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
@@ -68,15 +73,25 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 	}
 	r.set.Logger = names.Logger(r.set.Logger)
 	r.logConfinement()
+	console, err := findConsole(host, r.cfg.Console)
+	if err != nil {
+		return err
+	}
 	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
 		return err
 	}
 	options := watchOptions(r.cfg, r.set.Logger)
+	options.Changed = r.changed
 	options.ReportStatus = func(err error) { componentstatus.ReportStatus(host, statusEvent(err)) }
 	if r.watcher, err = watch.New(options); err != nil {
 		return err
 	}
-	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions(r.cfg, r.watcher, names), r.next); err != nil {
+	telemetryOptions := telemetryOptions(r.cfg, r.watcher, names)
+	if console != nil {
+		r.recent = telemetry.NewRecent()
+		telemetryOptions.Recent = r.recent
+	}
+	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions, r.next); err != nil {
 		return err
 	}
 	if err = r.watcher.Start(); err != nil {
@@ -91,6 +106,11 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 		Space:   &anonymize.Space{},
 		Program: report.Program{Name: r.set.BuildInfo.Command, Version: r.set.BuildInfo.Version},
 		Logger:  r.set.Logger,
+	}
+	if console != nil {
+		if r.console, err = r.attach(console, runner); err != nil {
+			return err
+		}
 	}
 	work, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
@@ -130,6 +150,9 @@ func (r *videoReceiver) work(ctx context.Context, runner *anonymize.Runner) {
 			return
 		}
 		runner.Run(ctx, job)
+		if w := r.shown.Load(); w != nil {
+			w.Worked(job.Path)
+		}
 	}
 }
 
@@ -146,6 +169,9 @@ func (r *videoReceiver) Shutdown(ctx context.Context) error {
 // release ends whatever Start has begun.
 func (r *videoReceiver) release(ctx context.Context) error {
 	var errs []error
+	if r.console != nil {
+		errs = append(errs, r.console.detach(ctx))
+	}
 	if r.watcher != nil {
 		errs = append(errs, r.watcher.Stop(ctx))
 	}
@@ -155,7 +181,7 @@ func (r *videoReceiver) release(ctx context.Context) error {
 	if r.models != nil {
 		errs = append(errs, r.models.Close())
 	}
-	r.watcher, r.emitter, r.models = nil, nil, nil
+	r.console, r.watcher, r.emitter, r.models = nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 
@@ -173,7 +199,8 @@ func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
 		OutputDirectory: cfg.Output.Directory,
 		StateDirectory:  cfg.Output.StateDirectory,
 		OutputName:      cfg.Output.FileName,
-		Companions:      func(output string) []string { return anonymize.CompanionPaths(cfg.Report, output) },
+		Companions:      func(output string) []string { return companionPaths(cfg, output) },
+		Workers:         cfg.MaxConcurrentVideos,
 		OnSuccess:       cfg.Output.OnSuccess,
 		MoveTo:          cfg.Output.MoveTo,
 		FileMode:        cfg.Output.Mode(),

@@ -21,6 +21,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
 // checkpoints returns the paths of all checkpoints in the folder.
@@ -113,7 +114,7 @@ func TestResumeAfterStop(t *testing.T) {
 			}
 			output := filepath.Join(again.out, "long_anonymized.mp4")
 			checkReport(t, output)
-			text, err := os.ReadFile(anonymize.ReportPath(output))
+			text, err := os.ReadFile(report.Path(output))
 			require.NoError(t, err)
 			var written struct {
 				Summary struct {
@@ -167,7 +168,7 @@ func TestResumeKeepsRepairs(t *testing.T) {
 	var written struct {
 		Repairs media.Repairs `json:"source_times"`
 	}
-	text, err := os.ReadFile(anonymize.ReportPath(filepath.Join(again.out, "long_anonymized.mkv")))
+	text, err := os.ReadFile(report.Path(filepath.Join(again.out, "long_anonymized.mkv")))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(text, &written))
 	assert.Equal(t, media.Repairs{Times: 5}, written.Repairs)

@@ -54,18 +54,18 @@ type Options struct {
 
 // OnFreePorts adds a configuration in which the collector listens on free ports, so that several can run at once.
 func (o Options) OnFreePorts() (Options, error) {
-	addresses, err := FreeAddresses(6)
+	addresses, err := FreeAddresses(7)
 	if err != nil {
 		return o, err
 	}
 	_, selfPort, _ := net.SplitHostPort(addresses[5])
 	o.Addresses = Addresses{Health: addresses[0], Prometheus: addresses[1]}
 	o.Configs = append(o.Configs, fmt.Sprintf(`yaml:{
-		extensions: {health_check: {endpoint: "%s"}, zpages: {endpoint: "%s"}},
+		extensions: {health_check: {endpoint: "%s"}, zpages: {endpoint: "%s"}, anonymizer_console: {endpoint: "%s"}},
 		exporters: {prometheus: {endpoint: "%s"}},
 		receivers: {otlp: {protocols: {grpc: {endpoint: "%s"}, http: {endpoint: "%s"}}}},
 		service: {telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: localhost, port: %s}}}}]}}}}`,
-		addresses[0], addresses[2], addresses[1], addresses[3], addresses[4], selfPort))
+		addresses[0], addresses[2], addresses[6], addresses[1], addresses[3], addresses[4], selfPort))
 	return o, nil
 }
 

@@ -4,6 +4,8 @@
 // Anonymizerctl is the companion program of the collector for people who work with anonymized videos:
 //
 //	anonymizerctl compare SOURCE OUTPUT
+//	anonymizerctl token create NAME --role review
+//	anonymizerctl verify DIR
 //
 // It exits with 0 on success, with 1 if a command found something that should not be, and with 2 if it could not do its
 // work. "anonymizerctl help COMMAND" says more.
@@ -79,7 +81,7 @@ func newCommand() *cobra.Command {
 		Use:   "anonymizerctl",
 		Short: "Work with anonymized videos",
 	}
-	command.AddCommand(newCompareCommand())
+	command.AddCommand(newCompareCommand(), newTokenCommand(), newVerifyCommand())
 	return command
 }
 

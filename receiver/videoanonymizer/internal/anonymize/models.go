@@ -29,6 +29,7 @@ const libraryEnv = "ONNXRUNTIME_LIBRARY"
 type Models struct {
 	looks
 	thorough looks // of config.AsThorough, by the same sessions
+	second   looks // of config.AsSecondLook, likewise; empty without console
 	sessions []inference.Session
 }
 
@@ -56,7 +57,11 @@ func CheckModels(cfg *config.Config) error {
 		}
 	}
 	var verified []usedModel
-	for _, used := range append(modelsOf(cfg), modelsOf(cfg.AsThorough())...) {
+	all := append(modelsOf(cfg), modelsOf(cfg.AsThorough())...)
+	if cfg.Console != nil {
+		all = append(all, modelsOf(cfg.AsSecondLook())...)
+	}
+	for _, used := range all {
 		if slices.Contains(verified, used) {
 			continue
 		}
@@ -128,6 +133,9 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 	m := &Models{}
 	if m.looks, err = o.openLooks(cfg); err == nil {
 		m.thorough, err = o.openLooks(cfg.AsThorough())
+	}
+	if err == nil && cfg.Console != nil {
+		m.second, err = o.openLooks(cfg.AsSecondLook())
 	}
 	for _, model := range o.opened {
 		m.sessions = append(m.sessions, model.session)

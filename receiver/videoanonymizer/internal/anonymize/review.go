@@ -24,12 +24,6 @@ import (
 // previewMark is in the name of each preview, so that nobody mistakes it for the output.
 const previewMark = "_PREVIEW"
 
-// ReportPath returns the name of the report on an output.
-func ReportPath(output string) string { return output + ".report.json" }
-
-// SheetPath returns the name of the contact sheet of an output.
-func SheetPath(output string) string { return output + ".review.jpg" }
-
 // PreviewPath returns the name of the preview of an output.
 func PreviewPath(output string) string {
 	extension := filepath.Ext(output)
@@ -40,10 +34,10 @@ func PreviewPath(output string) string {
 func CompanionPaths(cfg config.Report, output string) []string {
 	var paths []string
 	if cfg.Enabled {
-		paths = append(paths, ReportPath(output))
+		paths = append(paths, report.Path(output))
 	}
 	if cfg.ContactSheet {
-		paths = append(paths, SheetPath(output))
+		paths = append(paths, report.SheetPath(output))
 	}
 	if cfg.Preview == config.PreviewBoxes {
 		paths = append(paths, PreviewPath(output))
@@ -157,14 +151,14 @@ func (r *review) frame(frame *media.Frame, rec *record.Frame) error {
 // finish makes the files that are published with the output, which is complete at the job's Temp.
 func (r *review) finish(ctx context.Context) (companions []watch.Companion, err error) {
 	if r.Config.Report.Enabled {
-		written := watch.Companion{Temp: r.reportTemp(), Path: ReportPath(r.job.Output)}
+		written := watch.Companion{Temp: r.reportTemp(), Path: report.Path(r.job.Output)}
 		if err := r.writeReport(ctx, written.Temp); err != nil {
 			return nil, err
 		}
 		companions = append(companions, written)
 	}
 	if r.Config.Report.ContactSheet {
-		drawn := watch.Companion{Temp: r.sheetTemp(), Path: SheetPath(r.job.Output)}
+		drawn := watch.Companion{Temp: r.sheetTemp(), Path: report.SheetPath(r.job.Output)}
 		switch err := r.drawSheet(ctx, drawn.Temp); {
 		case err == nil:
 			companions = append(companions, drawn)

@@ -33,8 +33,12 @@ type Runner struct {
 	Logger  *zap.Logger
 }
 
-// Run does the job and ends it: done, failed, or released if the context ends or the source changes.
+// Run does the job and ends it: done, failed, canceled, or released if the context ends, the source changes, or
+// somebody wants that.
 func (r *Runner) Run(ctx context.Context, job *watch.Job) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	job.OnStop(stop)
 	v := &video{Runner: r, job: job, logger: r.Logger.With(zap.String("video", job.Path))}
 	info, err := r.probe(ctx, job.Path)
 	v.span = r.Emitter.VideoStarted(ctx, v.describe(info))
@@ -76,6 +80,10 @@ func (v *video) end(ctx context.Context, err error) error {
 		v.span.Interrupted()
 		v.logger.Info("video released: it is processed again once it is complete", zap.NamedError("cause", err))
 		v.job.Abandon()
+	case errors.Is(context.Cause(ctx), watch.ErrCanceled):
+		v.span.Interrupted()
+		v.logger.Info("video canceled: its source is untouched and there is no output")
+		return v.job.Cancel()
 	case ctx.Err() != nil:
 		v.interrupted(err)
 	case errors.Is(err, errReserved):

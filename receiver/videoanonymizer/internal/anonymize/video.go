@@ -285,6 +285,7 @@ func (a *attempt) close() {
 
 func (v *video) describe(info media.Info) telemetry.Video {
 	return telemetry.Video{
+		Key:  v.job.Path,
 		Name: filepath.Base(v.job.Path), Path: v.job.Path, Output: v.job.Output, Size: v.job.Size,
 		Width: info.Width, Height: info.Height, FrameRate: info.FrameRate.Float(), Duration: info.Duration, Codec: info.Codec,
 		Streams:  streamTexts(info),

@@ -9,6 +9,7 @@ package config
 import (
 	"time"
 
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
@@ -55,6 +56,8 @@ type Config struct {
 	MaxConcurrentVideos int `mapstructure:"max_concurrent_videos"`
 	// Report selects the companion files of an output, with which a person can check it.
 	Report Report `mapstructure:"report"`
+	// Console is the ID of the extension in which people watch the work and review the outputs. Nil shows nothing.
+	Console *component.ID `mapstructure:"console"`
 	// Telemetry shapes the spans, logs and metrics.
 	Telemetry Telemetry `mapstructure:"telemetry"`
 	// Metrics disables individual metrics.

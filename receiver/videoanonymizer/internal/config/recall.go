@@ -74,3 +74,13 @@ func (c *Config) AsThorough() *Config {
 	}
 	return &as
 }
+
+// AsSecondLook is the configuration by which outputs are searched once more: thoroughly, and by the defaults, to find
+// what the keys that were given do not.
+func (c *Config) AsSecondLook() *Config {
+	as := *c
+	as.Detector, as.Pose = defaultDetector(), defaultPose()
+	as.Detector.MinPersonSize = c.Detector.MinPersonSize
+	as.setRecall(Thorough)
+	return &as
+}

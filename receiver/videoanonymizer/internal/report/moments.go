@@ -180,7 +180,7 @@ func (m *moments) end(run **Moment) {
 		return
 	}
 	r.Score = math.Round(r.Score*1000) / 1000
-	r.At = timecode(r.Time)
+	r.At = Timecode(r.Time)
 	kept := &m.kept[slices.Index(reasons[:], r.Reason)]
 	at, _ := slices.BinarySearchFunc(*kept, *r, weaker)
 	if at < keptMoments {
@@ -222,8 +222,8 @@ func corners(b vision.Box) [4]int {
 
 func round(v float32) int { return int(math.Round(float64(v))) }
 
-// timecode formats seconds as hours, minutes and seconds with milliseconds.
-func timecode(seconds float64) string {
+// Timecode formats seconds as hours, minutes and seconds with milliseconds.
+func Timecode(seconds float64) string {
 	ms := int64(math.Round(seconds * 1000))
 	sign := ""
 	if ms < 0 {

@@ -71,7 +71,7 @@ func Draw(frame *media.Frame, rec *record.Frame, at time.Duration, keypointThres
 	case rec.Analyzed:
 		state = "judged"
 	}
-	c.text(4*c.stroke, c.lineHeight(), fmt.Sprintf("PREVIEW %s frame %d %s", timecode(seconds(at)), rec.Index, state),
+	c.text(4*c.stroke, c.lineHeight(), fmt.Sprintf("PREVIEW %s frame %d %s", Timecode(seconds(at)), rec.Index, state),
 		lettering)
 }
 

@@ -39,6 +39,12 @@ import (
 // not know.
 const Schema = "otelcol-anonymizer/report/v1"
 
+// Path returns the name of the report on an output.
+func Path(output string) string { return output + ".report.json" }
+
+// SheetPath returns the name of the contact sheet of an output.
+func SheetPath(output string) string { return output + ".review.jpg" }
+
 // About is everything in a report but its frames.
 type About struct {
 	Program Program `json:"program"`
@@ -239,7 +245,7 @@ func (r *Recorder) NobodyFound(frame int, at time.Duration) {
 	t := seconds(at)
 	r.summary.NobodyFound = true
 	r.moments.sample = append(r.moments.sample,
-		Moment{Reason: NobodyFound, At: timecode(t), Frame: frame, Time: t, FirstFrame: frame, LastFrame: frame})
+		Moment{Reason: NobodyFound, At: Timecode(t), Frame: frame, Time: t, FirstFrame: frame, LastFrame: frame})
 }
 
 // Weakest returns the moments to check first, the weakest first. No frame may be added afterwards.
@@ -303,6 +309,7 @@ func appendFrame(b []byte, rec *record.Frame, first time.Duration) []byte {
 		b = append(append(append(b, `,"look":"`...), rec.Look...), '"')
 		b = append(append(append(b, `,"look_cause":"`...), rec.LookCause...), '"')
 	}
+	b = strconv.AppendInt(append(b, `,"people_visible":`...), int64(rec.People), 10)
 	if rec.WholeFrameMasked {
 		b = append(b, `,"masked_whole":true`...)
 	}

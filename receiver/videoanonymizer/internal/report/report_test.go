@@ -167,11 +167,11 @@ func TestReportConformsToSchema(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(text), `
     {"frame":0,"time_s":0.000,"judged":true,"look":"quick","look_cause":"schedule",`+
-		`"people":[{"box":[-3,1,81,200],"score":0.512,"candidate":true}],`+
+		`"people_visible":2,"people":[{"box":[-3,1,81,200],"score":0.512,"candidate":true}],`+
 		`"faces":[{"box":[1,2,3,4],"score":1.000}],"masks":[{"box":[40,90,60,110],"score":0.000,"origin":"pose"},`+
 		`{"box":[80,90,100,110],"score":0.300,"origin":"face"}]},
     {"frame":1,"time_s":0.040,"judged":false,"look":"quick","look_cause":"schedule",`+
-		`"masked_whole":true,"error":"out_of_memory",`+
+		`"people_visible":1,"masked_whole":true,"error":"out_of_memory",`+
 		`"masks":[`)
 	var said struct {
 		Summary summary `json:"summary"`

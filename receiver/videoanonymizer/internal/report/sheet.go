@@ -196,3 +196,8 @@ func weights(frame *media.Frame) (kr, kb float64) {
 }
 
 func clamp(v float64) uint8 { return uint8(math.Round(math.Max(0, math.Min(255, v)))) }
+
+// Picture returns a frame in RGB.
+func Picture(frame *media.Frame) *image.RGBA {
+	return crop(frame, image.Rect(0, 0, frame.Width, frame.Height))
+}

@@ -49,6 +49,8 @@ type Options struct {
 	// QueueLength is called for each set of metrics and returns the number of videos that wait for processing. Nil
 	// reports none.
 	QueueLength func() int
+	// Recent keeps what happened last for people to see; nil keeps nothing.
+	Recent *Recent
 
 	_ struct{}
 }
@@ -70,6 +72,7 @@ type Emitter struct {
 	logs           *delivery[plog.Logs]
 	metrics        *collection
 	self           *counters
+	recent         *Recent // may be nil
 
 	mu       sync.Mutex // never held together with the lock of a delivery
 	totals   totals
@@ -101,6 +104,7 @@ func NewEmitter(set receiver.Settings, opts Options, next Consumers) (*Emitter, 
 		spanAttributes: pcommon.NewMap(),
 		pseudonym:      opts.Pseudonym,
 		self:           self,
+		recent:         opts.Recent,
 		active:         map[*VideoSpan]struct{}{},
 		now:            time.Now,
 		newIDs:         newIDs,

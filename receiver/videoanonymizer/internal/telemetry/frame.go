@@ -64,9 +64,15 @@ type frameSpans struct {
 
 // appendFrame appends the trace of a frame and returns the number of its spans and the identity of its root.
 func (s *VideoSpan) appendFrame(spans ptrace.SpanSlice, rec *record.Frame) (int, spanID) {
+	return s.appendTrace(spans, rec, s.ids.trace(), &s.ids)
+}
+
+// appendTrace is appendFrame with identifiers of the caller's.
+func (s *VideoSpan) appendTrace(spans ptrace.SpanSlice, rec *record.Frame, trace pcommon.TraceID,
+	ids *ids) (int, spanID) {
 	before := spans.Len()
 	f := frameSpans{
-		spans: spans, ids: &s.ids, traceID: s.ids.trace(),
+		spans: spans, ids: ids, traceID: trace,
 		zero: rec.Start, zeroTime: pcommon.NewTimestampFromTime(rec.Start),
 	}
 	if rec.Err != nil {

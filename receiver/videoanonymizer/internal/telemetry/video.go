@@ -50,6 +50,8 @@ const (
 
 // Video describes a video before its first frame. Fields that are not known stay zero and are not reported.
 type Video struct {
+	// Key is what Recent knows the video by. It is not reported.
+	Key string
 	// Name is the file's name, Path its full path, Output where the anonymized video goes.
 	Name, Path, Output string
 	// Size is in bytes.
@@ -136,6 +138,7 @@ func (s *VideoSpan) Frame(rec *record.Frame) {
 	}
 	s.emitter.count(s, rec)
 	if s.emitter.traces == nil {
+		s.emitter.recent.add(s, rec, s.ids.trace())
 		return
 	}
 	s.emitter.traces.add(s.ctx, func(traces ptrace.Traces) int {
@@ -143,6 +146,7 @@ func (s *VideoSpan) Frame(rec *record.Frame) {
 		if rec.Err != nil {
 			s.link(root)
 		}
+		s.emitter.recent.add(s, rec, root.trace)
 		return n
 	})
 }

@@ -153,8 +153,12 @@ func (w *Watcher) newJob(f *file, seen inspection) (*Job, error) {
 	job := &Job{
 		Path: f.path, Output: output, Temp: string(entry.Temp), Attempt: entry.Attempt,
 		Size: f.stamp.Size, ModTime: f.stamp.modTime(), watcher: w, file: f, entry: entry, resumable: resumable,
+		started: w.queue.now(),
 	}
 	w.active.add(job)
+	if cause := w.queue.stopCause(f); cause != nil { // somebody was faster
+		job.stop(cause)
+	}
 	err = makeFolders(filepath.Dir(output))
 	if err == nil {
 		err = w.journal.put(entry)

@@ -59,6 +59,11 @@ type Job struct {
 	entry     source // what the journal has of the source, or will have once it is put there
 	resumable bool
 	ended     atomic.Bool
+	started   time.Time
+
+	stopping sync.Mutex
+	cause    error       // why somebody wants it to end, see control.go
+	onStop   func(error) // is told the cause
 }
 
 // Unchanged checks the source again. It returns ErrChanged or ErrVanished if it is not what it was when it was claimed;
@@ -284,6 +289,7 @@ func (j *Job) releaseUnfinished(keep bool, wait time.Duration) {
 	entry := j.entry // a copy: with keep, the job's owner may not have noticed yet that it ended
 	entry.State, entry.Output, entry.Companions = statePending, nil, nil
 	entry.Attempt--
+	entry.Paused = j.watcher.queue.isPaused(j.file)
 	var err error
 	if keep {
 		err = j.watcher.journal.put(entry)

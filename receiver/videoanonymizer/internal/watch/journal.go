@@ -88,6 +88,8 @@ type source struct {
 	GaveUp bool `json:"gave_up,omitempty"`
 	// Gone means that we moved or deleted the source.
 	Gone bool `json:"gone,omitempty"`
+	// Paused tells that it waits until somebody resumes it.
+	Paused bool `json:"paused,omitempty"`
 }
 
 // outputFile is a file of ours. Size and Digest are set once it is complete.
@@ -121,13 +123,14 @@ type content struct {
 // power cut) are left out, and the damaged file is kept aside, see damage.go. A torn last line loses nothing that put
 // had acknowledged.
 //
-// The rest of the package uses openJournal, put, putOutput, update, source, unfinished, isOutput, outputWith, doneWith,
-// intact, restore and close, and nothing else.
+// The rest of the package uses openJournal, put, putOutput, update, source, all, unfinished, isOutput, outputWith,
+// doneWith, intact, restore and close, and nothing else.
 //
 // Lock order: writing, then mu. Lines are written without mu; compact holds it for reading.
 type journal struct {
 	logger *zap.Logger
 	path   string
+	notify func() // what Overview shows may have changed
 
 	writing   sync.Mutex
 	directory folderDevice
@@ -174,7 +177,7 @@ func openJournal(directory string, logger *zap.Logger) (*journal, error) {
 
 func newJournal(logger *zap.Logger) *journal {
 	return &journal{
-		logger: logger, sources: map[string]source{}, outputs: map[string]outputFile{},
+		logger: logger, notify: func() {}, sources: map[string]source{}, outputs: map[string]outputFile{},
 		outputsByContent: map[content]string{}, doneByContent: map[content][]string{},
 	}
 }
@@ -283,6 +286,7 @@ func (j *journal) append(rec record) error {
 		return fmt.Errorf("write %s: %w", j.path, err)
 	}
 	j.apply(rec)
+	j.notify()
 	if j.lines > 2*j.live()+maxOutdated {
 		if err := j.compact(); err != nil {
 			j.logger.Warn("cannot compact the journal: it grows until that succeeds",
@@ -390,6 +394,13 @@ func (j *journal) source(path string) (source, bool) {
 	defer j.mu.RUnlock()
 	s, ok := j.sources[path]
 	return s, ok
+}
+
+// all returns what is known of all sources.
+func (j *journal) all() []source {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return slices.Collect(maps.Values(j.sources))
 }
 
 // unfinished returns the sources that a restart has to resolve.

@@ -30,6 +30,10 @@ type Options struct {
 	// ReportStatus, if given, is called with an error when no video can be started since the output or state directory
 	// is gone, and with nil when all is well again.
 	ReportStatus func(error)
+	// Workers is how many callers Watcher.Next has; it decides whether First has to stop a job.
+	Workers int
+	// Changed, if given, is called when what Overview returns may have changed. It must return at once.
+	Changed func()
 	// OnSuccess defaults to OnSuccessKeep.
 	OnSuccess OnSuccess
 	// MoveTo receives the sources that are done, with OnSuccessMove.

@@ -24,11 +24,15 @@ type queue struct {
 	assess    func(*found) assessment
 	logger    *zap.Logger
 	now       func() time.Time // tests set a clock of their own
+	notify    func()           // what Overview shows may have changed
+	// pausedBefore tells whether somebody paused a file that is found.
+	pausedBefore func(*found) bool
 
 	mu      sync.Mutex
 	closed  bool
 	paused  bool // nothing may be claimed
 	scans   uint64
+	firsts  uint64           // files that were put first
 	files   map[string]*file // by path
 	kinds   map[string]bool  // folders and extensions for which reportKind has logged
 	changed chan struct{}    // closed, and replaced, when a file may have become ready and when the queue is closed
@@ -49,6 +53,7 @@ type file struct {
 	// claimFailures counts the claims that failed.
 	claimFailures int
 	wait          wait
+	control       control
 }
 
 type phase int
@@ -73,6 +78,7 @@ const (
 func newQueue(stableFor time.Duration, assess func(*found) assessment, logger *zap.Logger) *queue {
 	return &queue{
 		stableFor: stableFor, assess: assess, logger: logger, now: time.Now,
+		notify: func() {}, pausedBefore: func(*found) bool { return false },
 		files: map[string]*file{}, kinds: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
@@ -91,6 +97,7 @@ func (q *queue) update(seen []found) time.Duration {
 	for path, f := range q.files {
 		if f.scan != q.scans && f.phase != claimed {
 			delete(q.files, path)
+			q.notify()
 			continue
 		}
 		if f.phase == settling && f.wait.held == heldChanging {
@@ -144,12 +151,13 @@ func (q *queue) add(seen *found, now time.Time) {
 	}
 	f := &file{
 		path: seen.path, rel: seen.rel, stamp: seen.stamp, held: seen.held, scan: q.scans, phase: settling, since: now,
-		suspect: assessed == crashSuspect, wait: wait{since: now},
+		suspect: assessed == crashSuspect, wait: wait{since: now}, control: control{paused: q.pausedBefore(seen)},
 	}
 	if earlier != nil && earlier.phase != settled {
-		f.wait = earlier.wait
+		f.wait, f.control = earlier.wait, earlier.control
 	}
 	q.files[seen.path] = f
+	q.notify()
 	switch {
 	case assessed == finished:
 		f.phase = settled
@@ -234,22 +242,29 @@ func (q *queue) tryNext() (*file, <-chan struct{}, error) {
 		}
 	}
 	if first != nil {
-		first.phase = claimed
+		first.phase, first.control.first = claimed, 0
 	}
 	return first, q.changed, nil
 }
 
-func (f *file) ready(now time.Time) bool { return f.phase == queued && !f.due.After(now) }
+func (f *file) ready(now time.Time) bool {
+	return f.phase == queued && !f.due.After(now) && !f.control.paused
+}
 
 func before(a, b *file) bool {
-	return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.stamp.MTime, b.stamp.MTime), strings.Compare(a.path, b.path)) < 0
+	return cmp.Or(cmp.Compare(b.control.first, a.control.first), a.due.Compare(b.due),
+		cmp.Compare(a.stamp.MTime, b.stamp.MTime), strings.Compare(a.path, b.path)) < 0
 }
 
 // requeue makes a claimed file ready again after a delay.
 func (q *queue) requeue(f *file, delay time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	f.phase, f.due, f.wait = queued, q.now().Add(delay), wait{since: q.now()}
+	due := q.now().Add(delay)
+	if f.control.stop != nil { // by somebody, who did not mean to put it last
+		due, f.control.stop = f.due, nil
+	}
+	f.phase, f.due, f.wait = queued, due, wait{since: q.now()}
 	q.broadcast()
 }
 
@@ -265,7 +280,7 @@ func (q *queue) postpone(f *file, held heldReason, delay time.Duration) {
 func (q *queue) settle(f *file) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	f.phase = settled
+	f.phase, f.control = settled, control{}
 	q.broadcast() // another suspect may go now
 }
 
@@ -298,6 +313,7 @@ func (q *queue) close() {
 func (q *queue) broadcast() {
 	close(q.changed)
 	q.changed = make(chan struct{})
+	q.notify()
 }
 
 // backoff is the wait after the n-th failure, n from 1.

@@ -68,7 +68,9 @@ type Watcher struct {
 	wake   chan struct{} // makes the next poll come sooner
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
-	found  []found // by the current scan; reused, and used by poll alone
+	// Used by polls alone:
+	found []found       // by the current scan; reused
+	took  time.Duration // the last poll, to scan
 
 	mu               sync.Mutex
 	running, stopped bool
@@ -96,6 +98,10 @@ func New(opts Options) (*Watcher, error) {
 		active:       newActiveJobs(), wake: make(chan struct{}, 1),
 	}
 	w.queue = newQueue(opts.Config.StableFor, w.assess, opts.Logger)
+	w.queue.pausedBefore = w.pausedBefore
+	if opts.Changed != nil {
+		w.queue.notify = opts.Changed
+	}
 	scanner.entered, scanner.unreadable = w.folders.entered, w.folders.unreadable
 	return w, nil
 }
@@ -142,6 +148,7 @@ func (w *Watcher) open() error {
 	if w.journal, err = openJournal(state, w.logger); err != nil {
 		return err
 	}
+	w.journal.notify = w.queue.notify
 	w.names = newNames(output, &w.opts)
 	w.disposal = newDisposal(w.journal, w.completeness, w.queue.now, &w.opts)
 	w.guard = newGuard(output, w.journal, w.disposal, &w.opts)
@@ -215,9 +222,8 @@ const (
 // reports one; later when polls take long.
 func (w *Watcher) pollLoop(ctx context.Context) {
 	for {
-		start := time.Now()
 		wait := w.poll()
-		gap := max(min(minPollGap, w.opts.Config.PollInterval), idleFactor*time.Since(start))
+		gap := max(min(minPollGap, w.opts.Config.PollInterval), idleFactor*w.took)
 		timer := time.NewTimer(max(gap, wait))
 		select {
 		case <-ctx.Done():
@@ -237,10 +243,13 @@ func (w *Watcher) pollLoop(ctx context.Context) {
 
 // poll scans the folders once and returns the time until the next poll.
 func (w *Watcher) poll() time.Duration {
-	w.queue.pause(!w.guard.check(false))
+	w.queue.pause(!w.guard.check(false)) // it may wait for the disk, which is no work
+	start := time.Now()
 	w.folders.beginScan()
 	w.found = w.scanner.scan(w.found[:0])
-	return min(w.opts.Config.PollInterval, w.queue.update(w.found))
+	next := w.queue.update(w.found)
+	w.took = time.Since(start)
+	return min(w.opts.Config.PollInterval, next)
 }
 
 // listen makes polls come sooner when inotify reports a new file, and remembers which files are being written.

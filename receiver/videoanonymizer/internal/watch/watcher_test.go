@@ -321,3 +321,16 @@ func TestWatchedFolderInMoveTo(t *testing.T) {
 	require.NoError(t, err)
 	assert.ErrorContains(t, w.Start(), "separate them")
 }
+
+// TestPollAfterWaitForDisk is about a journal that waits long for a busy disk: files that come then must not stay unseen
+// for many times as long.
+func TestPollAfterWaitForDisk(t *testing.T) {
+	const busy = 500 * time.Millisecond
+	r := newRig(t)
+	r.w.journal.writing.Lock()
+	time.AfterFunc(busy, r.w.journal.writing.Unlock)
+	start := time.Now()
+	r.w.poll()
+	require.GreaterOrEqual(t, time.Since(start), busy)
+	assert.Less(t, r.w.took, busy)
+}

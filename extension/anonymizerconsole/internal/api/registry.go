@@ -1,0 +1,178 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+)
+
+// Registry holds the workspaces that are attached.
+type Registry struct {
+	mu       sync.RWMutex
+	attached []*attached
+	gpus     map[component.ID]func() []consoleapi.GPU
+	changed  func() // a workspace came, went, or changed
+}
+
+// attached is a workspace and the requests that use it.
+type attached struct {
+	consoleapi.Workspace
+	id       component.ID
+	ctx      context.Context // ends when it is detached
+	cancel   context.CancelFunc
+	requests sync.WaitGroup
+}
+
+// Attach adds a workspace until detach is called.
+func (r *Registry) Attach(id component.ID,
+	workspace consoleapi.Workspace) (detach func(context.Context) error, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if slices.ContainsFunc(r.attached, func(a *attached) bool { return a.id == id }) {
+		return nil, fmt.Errorf("%s is attached already", id)
+	}
+	a := &attached{Workspace: workspace, id: id}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	r.attached = append(r.attached, a)
+	a.requests.Go(func() {
+		for {
+			select {
+			case <-a.ctx.Done():
+				return
+			case <-workspace.Changed():
+				r.changed()
+			}
+		}
+	})
+	r.changed()
+	return func(ctx context.Context) error { return r.detach(ctx, a) }, nil
+}
+
+func (r *Registry) detach(ctx context.Context, a *attached) error {
+	r.mu.Lock()
+	r.attached = slices.DeleteFunc(r.attached, func(other *attached) bool { return other == a })
+	r.mu.Unlock()
+	a.cancel()
+	r.changed()
+	ended := make(chan struct{})
+	go func() {
+		a.requests.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("requests to the console have not ended: %w", ctx.Err())
+	}
+}
+
+// AttachGPUs has GPUs shown until detach is called.
+func (r *Registry) AttachGPUs(id component.ID, read func() []consoleapi.GPU) (detach func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gpus == nil {
+		r.gpus = map[component.ID]func() []consoleapi.GPU{}
+	}
+	r.gpus[id] = read
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.gpus, id)
+	}
+}
+
+// readGPUs returns the GPUs.
+func (r *Registry) readGPUs() []consoleapi.GPU {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := []consoleapi.GPU{}
+	for _, read := range r.gpus {
+		all = append(all, read()...)
+	}
+	return all
+}
+
+// errNotAttached says that no receiver has attached itself yet.
+var errNotAttached = errors.New("no receiver is attached: set its key console, and wait until it has started")
+
+// all returns the workspaces that are attached, for the time of a request: done must be called.
+func (r *Registry) all() (all []*attached, done func()) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all = slices.Clone(r.attached)
+	for _, a := range all {
+		a.requests.Add(1)
+	}
+	return all, func() {
+		for _, a := range all {
+			a.requests.Done()
+		}
+	}
+}
+
+// videos returns the videos of all workspaces.
+func (r *Registry) videos(ctx context.Context, working bool) ([]consoleapi.Video, error) {
+	all, done := r.all()
+	defer done()
+	if len(all) == 0 {
+		return nil, errNotAttached
+	}
+	var videos []consoleapi.Video
+	for _, a := range all {
+		some, err := a.Videos(ctx, working)
+		if err != nil {
+			return nil, err
+		}
+		videos = append(videos, some...)
+	}
+	return videos, nil
+}
+
+// status joins what the workspaces do.
+func (r *Registry) status(counts map[consoleapi.State]int) (joined consoleapi.StatusNow) {
+	all, done := r.all()
+	defer done()
+	joined.Time, joined.GPUs, joined.Stages = time.Now().UTC(), r.readGPUs(), []consoleapi.StageTime{}
+	for _, a := range all {
+		s := a.Status()
+		joined.FramesPerS += s.FramesPerS
+		joined.People += s.People
+		if len(s.Stages) > 0 {
+			joined.Stages = s.Stages
+		}
+	}
+	joined.Counts = counts
+	return joined
+}
+
+// history joins what the workspaces did.
+func (r *Registry) history() (joined consoleapi.History) {
+	all, done := r.all()
+	defer done()
+	for i, a := range all {
+		h := a.History()
+		if i == 0 {
+			joined = h
+			continue
+		}
+		for k := range min(len(h.Time), len(joined.Time)) {
+			joined.FramesPerS[k] += h.FramesPerS[k]
+			joined.People[k] = max(joined.People[k], h.People[k])
+			for stage, values := range h.Stages {
+				joined.Stages[stage][k] = max(joined.Stages[stage][k], values[k])
+			}
+		}
+	}
+	return joined
+}

@@ -1,0 +1,94 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package guard keeps out what no page of the console sends: requests for other hosts (DNS rebinding), from other
+// origins, and bodies that are too large; and tells browsers what the page may not do.
+package guard
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options say who may ask.
+type Options struct {
+	// Hosts are the names that requests may be for, without ports, beside those of this machine.
+	Hosts []string
+	// Refuse answers a request that is refused.
+	Refuse func(w http.ResponseWriter, status int, code, message string)
+}
+
+// policy lets the page load its own files alone, and be in no frame.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+	"media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'; trusted-types 'none'"
+
+// writeWait is how long a client may not read before it is disconnected.
+const writeWait = 30 * time.Second
+
+// Wrap returns a handler that passes on what is in order.
+func Wrap(next http.Handler, opts Options) (http.Handler, error) {
+	origins := http.NewCrossOriginProtection()
+	for _, host := range opts.Hosts { // behind a proxy that changes the header Host
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		if err := origins.AddTrustedOrigin("https://" + host); err != nil {
+			return nil, err
+		}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setHeaders(w.Header())
+		if !allowed(r.Host, opts.Hosts) {
+			opts.Refuse(w, http.StatusMisdirectedRequest, "host", "the console does not answer for this host: add it to hosts")
+			return
+		}
+		if err := origins.Check(r); err != nil {
+			opts.Refuse(w, http.StatusForbidden, "forbidden", "the request comes from another origin")
+			return
+		}
+		next.ServeHTTP(&patientWriter{ResponseWriter: w, control: http.NewResponseController(w)}, r)
+	}), nil
+}
+
+func setHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// allowed tells whether a header Host names this console.
+func allowed(host string, hosts []string) bool {
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() || host == "localhost" {
+		return true
+	}
+	return slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(h, host) })
+}
+
+// patientWriter gives each part of a response its own time, so that a stream may take hours while the client reads.
+type patientWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (w *patientWriter) Write(b []byte) (int, error) {
+	_ = w.control.SetWriteDeadline(time.Now().Add(writeWait))
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,293 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The API, see ../../openapi.yaml. Addresses are relative to the page's, so that it works behind any prefix.
+
+export type State =
+  "waiting" | "working" | "paused" | "failed" | "canceled" | "to_review" | "in_review" | "approved" | "rejected";
+export type Permission = "view" | "review" | "approve" | "operate";
+export type Counts = Partial<Record<State, number>>;
+/** The first frame, and the frame after the last. */
+export type FrameRange = [from: number, to: number];
+/** Left, top, right, bottom in pixels of the frame. */
+export type Box = [number, number, number, number];
+
+export interface Me {
+  name: string;
+  role: string;
+  permissions: Permission[];
+  upload: boolean;
+}
+
+export interface Failure {
+  reason: string;
+  message: string;
+  advice: string;
+  will_retry: boolean;
+}
+
+export interface Decision {
+  decision: "approved" | "rejected";
+  by: string;
+  at: string;
+  note?: string;
+  valid?: boolean;
+}
+
+export interface ReviewState {
+  moments: number;
+  moments_seen: number;
+  watched: number;
+  decision?: Decision;
+}
+
+export interface Revision {
+  id: string;
+  name: string;
+  created: string;
+  size: number;
+  sha256: string;
+  report_sha256?: string;
+}
+
+export interface Video {
+  id: string;
+  name: string;
+  receiver: string;
+  state: State;
+  frames: number;
+  frames_total?: number;
+  progress: number;
+  frames_per_s?: number;
+  eta_s?: number;
+  position?: number;
+  waiting_for?: string;
+  size?: number;
+  duration_s?: number;
+  people_max?: number;
+  masks?: number;
+  updated: string;
+  failure?: Failure;
+  warnings: string[];
+  review?: ReviewState;
+  revisions?: Revision[];
+}
+
+export interface Playback {
+  state: "direct" | "needed" | "preparing" | "ready" | "unavailable";
+  progress?: number;
+  message?: string;
+}
+
+export interface SecondLook {
+  state: "off" | "waiting" | "running" | "done" | "failed";
+  frames?: number;
+  found?: number;
+}
+
+export interface RevisionDetails extends Revision {
+  playback: Playback;
+  frames: number;
+  duration_s: number;
+  width?: number;
+  height?: number;
+  begin_s?: number;
+  has_report: boolean;
+  has_sheet: boolean;
+  second_look: SecondLook;
+  warnings: string[];
+  review: ReviewState;
+}
+
+export interface Moment {
+  id: string;
+  reason: string;
+  at: string;
+  frame: number;
+  time_s: number;
+  first_frame: number;
+  last_frame: number;
+  duration_s: number;
+  score?: number;
+  box?: Box;
+  seen: boolean;
+  seen_by?: string;
+}
+
+export interface Moments {
+  moments: Moment[];
+  second_look: SecondLook;
+}
+
+export interface Outline {
+  shape: "ellipse" | "rectangle" | "polygon";
+  x?: number;
+  y?: number;
+  rx?: number;
+  ry?: number;
+  angle?: number;
+  points?: [number, number][];
+}
+
+export interface Mask {
+  box: Box;
+  outline: Outline;
+  origin: string;
+  score: number;
+  track?: number;
+}
+
+export interface Frame {
+  frame: number;
+  time_s: number;
+  judged?: boolean;
+  masked_whole?: boolean;
+  error?: string;
+  people: number;
+  masks: Mask[];
+}
+
+export interface Timeline {
+  frames: number;
+  duration_s: number;
+  first_frame: number[];
+  time_s: number[];
+  people: number[];
+  masks: number[];
+  score: number[];
+  whole: boolean[];
+}
+
+export interface Watched {
+  ranges: FrameRange[];
+  share: number;
+  moments: string[];
+}
+
+export interface GPU {
+  index: number;
+  name: string;
+  utilization?: number;
+  memory_used?: number;
+  memory_total?: number;
+  temperature_c?: number;
+  power_w?: number;
+}
+
+export interface StatusNow {
+  time: string;
+  frames_per_s: number;
+  people: number;
+  stages: { name: string; ms: number }[];
+  counts: Counts;
+  gpus: GPU[];
+}
+
+export interface History {
+  interval_s: number;
+  time: number[];
+  frames_per_s: number[];
+  people: number[];
+  stages: Record<string, number[]>;
+}
+
+export interface Status extends StatusNow {
+  version: string;
+  started: string;
+  receivers: string[];
+  history: History;
+  links: { jaeger?: string; grafana?: string };
+}
+
+export interface FrameTraceHead {
+  trace: string;
+  video: string;
+  name: string;
+  frame: number;
+  start: string;
+  duration_ms: number;
+  people: number;
+  failed?: boolean;
+}
+
+export interface Span {
+  span: string;
+  parent?: string;
+  name: string;
+  start_us: number;
+  duration_us: number;
+  failed?: boolean;
+  attributes?: Record<string, unknown>;
+}
+
+export interface FrameTrace extends FrameTraceHead {
+  spans: Span[];
+}
+
+export interface AuditEntry {
+  seq: number;
+  time: string;
+  actor: string;
+  role: string;
+  action: string;
+  video?: string;
+  name?: string;
+  revision?: string;
+  note?: string;
+  moments?: number;
+  moments_seen?: number;
+  watched?: number;
+}
+
+export interface Verification {
+  ok: boolean;
+  entries: number;
+  bad_entry?: number;
+  problem?: string;
+  files?: number;
+  changed?: string[];
+}
+
+/** An answer that is not a success. status is 0 where there was no answer. */
+export class APIError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export const api = (path: string) => `api/v1/${path}`;
+export const revisionPath = (video: string, revision: string) => `videos/${video}/revisions/${revision}`;
+
+async function answer(path: string, init?: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(api(path), { credentials: "same-origin", ...init });
+  } catch {
+    throw new APIError(0, "network", "");
+  }
+  if (response.ok) return response;
+  const error = (await response.json().catch(() => ({}))) as { code?: string; message?: string };
+  throw new APIError(response.status, error.code ?? "internal", error.message ?? response.statusText);
+}
+
+export async function get<T>(path: string, init?: RequestInit): Promise<T> {
+  return (await answer(path, init)).json() as Promise<T>;
+}
+
+export async function getText(path: string): Promise<string> {
+  return (await answer(path)).text();
+}
+
+/** Sends body as JSON. With keepalive it goes out even while the page is being closed. */
+export async function post<T>(path: string, body: unknown = {}, keepalive = false): Promise<T> {
+  const headers = { "Content-Type": "application/json" };
+  return get<T>(path, { method: "POST", headers, body: JSON.stringify(body), keepalive });
+}
+
+export async function remove(path: string): Promise<void> {
+  await answer(path, { method: "DELETE" });
+}

@@ -1,0 +1,192 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+import { signal } from "@preact/signals";
+import { api } from "../api";
+import type { FrameTable } from "./frames";
+
+const presentedWithin = 1500; // milliseconds from a seek to its picture
+const tolerance = 0.002; // seconds between the table's and the browser's time of one frame
+
+interface Options {
+  table: FrameTable;
+  /** The revision's address in the API. */
+  path: string;
+  /** The first frame's time in the file, in seconds; the player finds it out if it is unknown. */
+  begin: number | undefined;
+  /** Called for frames from..to, half-open, that were on the screen. */
+  shown: (from: number, to: number) => void;
+}
+
+/**
+ * Shows exact frames of a video element. It seeks to the middle of a frame, since times are rounded, and believes only
+ * the time that requestVideoFrameCallback reports: where that is another frame's, it shows the server's still instead.
+ */
+export class Player {
+  /** The frame on the screen. */
+  readonly frame = signal(0);
+  readonly playing = signal(false);
+  readonly rate = signal(1);
+  /** The address of a still that covers the video, if the video does not show the frame. */
+  readonly still = signal<string | undefined>(undefined);
+  /** Whether the browser plays the file at all. */
+  readonly playable = signal(true);
+  /** While set, playing repeats these frames, both included. */
+  readonly loop = signal<[first: number, last: number] | undefined>(undefined);
+
+  private video: HTMLVideoElement | undefined;
+  private target: number | undefined;
+  private seeking = false;
+  private callback = 0;
+  private begin: number | undefined;
+
+  constructor(private readonly options: Options) {
+    this.begin = options.begin;
+  }
+
+  /** Takes over a video element, or none where browsers cannot play the file. */
+  attach(video: HTMLVideoElement | undefined) {
+    this.video = video;
+    this.playable.value = video !== undefined;
+    if (!video) return;
+    video.onplay = () => {
+      this.playing.value = true;
+    };
+    video.onpause = video.onended = () => {
+      this.playing.value = false;
+    };
+    video.onerror = () => {
+      this.playable.value = false;
+      this.playing.value = false;
+      void this.goTo(this.frame.value);
+    };
+  }
+
+  toggle() {
+    if (this.playing.value) this.video?.pause();
+    else void this.play();
+  }
+
+  setRate(rate: number) {
+    this.rate.value = rate;
+    if (this.video) this.video.playbackRate = rate;
+  }
+
+  step(frames: number) {
+    void this.goTo((this.target ?? this.frame.value) + frames);
+  }
+
+  /** Stops playing and shows a frame, or the nearest that exists. Of several quick calls the last one wins. */
+  async goTo(frame: number) {
+    this.video?.pause();
+    this.target = Math.max(0, Math.min(this.options.table.total - 1, Math.round(frame)));
+    if (this.seeking) return;
+    this.seeking = true;
+    try {
+      for (let wanted: number | undefined; this.target !== wanted;) {
+        wanted = this.target;
+        await this.show(wanted);
+      }
+    } finally {
+      this.seeking = false;
+      this.target = undefined;
+    }
+  }
+
+  close() {
+    if (!this.video) return;
+    this.video.cancelVideoFrameCallback(this.callback);
+    this.video.onplay = this.video.onpause = this.video.onended = this.video.onerror = null;
+    this.video.pause();
+    this.video.removeAttribute("src"); // ends the download
+    this.video.load();
+  }
+
+  private async play() {
+    const video = this.video;
+    if (!video || !this.playable.value) return;
+    const { table } = this.options;
+    if (this.frame.value >= table.total - 1) await this.goTo(0);
+    const loop = this.loop.value;
+    if (loop && (this.frame.value < loop[0] || this.frame.value >= loop[1])) await this.goTo(loop[0]);
+    this.still.value = undefined;
+    video.playbackRate = this.rate.value;
+    await video.play().catch(() => undefined); // paused again before it began
+    this.follow();
+  }
+
+  /** Follows what is presented while the video plays. */
+  private follow() {
+    const { table, shown } = this.options;
+    const video = this.video!;
+    const begin = this.begin ?? 0;
+    video.cancelVideoFrameCallback(this.callback);
+    let last = this.frame.value;
+    const presented = (_: number, { mediaTime }: VideoFrameCallbackMetadata) => {
+      if (this.seeking) return;
+      this.callback = video.requestVideoFrameCallback(presented);
+      const frame = table.nearLoaded(mediaTime - begin);
+      if (frame === undefined) {
+        void table.near(mediaTime - begin);
+        return;
+      }
+      // Browsers leave out frames that they are late for; further apart, it was a jump.
+      const played = frame > last && frame - last < 60;
+      shown(played ? last + 1 : frame, frame + 1);
+      last = this.frame.value = frame;
+      table.prefetch(frame);
+      const loop = this.loop.value;
+      if (loop && this.playing.value && frame >= loop[1]) void this.goTo(loop[0]).then(() => this.play());
+    };
+    this.callback = video.requestVideoFrameCallback(presented);
+  }
+
+  private async show(frame: number) {
+    const { table, shown } = this.options;
+    const [here, next] = [await table.load(frame), await table.load(frame + 1)];
+    if (!here) return;
+    const length = next ? next.time_s - here.time_s : 0.02;
+    const time = await this.present(here.time_s + length / 2);
+    const exact = time !== undefined && Math.abs(time - here.time_s) < Math.max(tolerance, length / 4);
+    this.still.value = exact ? undefined : api(`${this.options.path}/stills/${frame}`);
+    this.frame.value = frame;
+    shown(frame, frame + 1);
+  }
+
+  /** Seeks, and returns the time of the frame that the browser then presents, both from the first frame. */
+  private async present(time: number): Promise<number | undefined> {
+    if (!this.video || !this.playable.value) return undefined;
+    this.begin ??= (await present(this.video, 0)) ?? 0;
+    const presented = await present(this.video, this.begin + time);
+    return presented === undefined ? undefined : presented - this.begin;
+  }
+}
+
+/** Seeks, and returns the time of the frame that the browser then presents, or undefined if it presents none. */
+async function present(video: HTMLVideoElement, time: number): Promise<number | undefined> {
+  if (video.readyState < HTMLMediaElement.HAVE_METADATA) await happens(video, "loadedmetadata", 5000);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => finish(undefined), presentedWithin);
+    const callback = video.requestVideoFrameCallback((_, { mediaTime }) => finish(mediaTime));
+    const finish = (result: number | undefined) => {
+      clearTimeout(timer);
+      video.cancelVideoFrameCallback(callback);
+      resolve(result);
+    };
+    video.currentTime = time;
+  });
+}
+
+function happens(target: EventTarget, event: string, within: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, within);
+    target.addEventListener(
+      event,
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}

@@ -1,0 +1,149 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+import { useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { api, type Box, type Frame } from "../api";
+import { number, percent } from "../format";
+import { texts } from "../i18n";
+import { Overlay, styles } from "./overlay";
+import type { Session } from "./session";
+
+/** The frame on the screen, as soon as the table has it. */
+export function useFrame(session: Session): Frame | undefined {
+  const frame = useSignal<Frame | undefined>(undefined);
+  useSignalEffect(() => {
+    const wanted = session.player.frame.value;
+    const loaded = session.table.loaded(wanted);
+    if (loaded) frame.value = loaded;
+    else {
+      void session.table
+        .load(wanted)
+        .then((found) => {
+          if (session.player.frame.value === wanted) frame.value = found;
+        })
+        .catch(() => undefined);
+    }
+  });
+  return frame.value;
+}
+
+/** How the picture is scaled and moved so that a box is in its middle, in parts of its own size. */
+export function magnification(box: Box, width: number, height: number) {
+  const size = Math.max((box[2] - box[0]) / width, (box[3] - box[1]) / height, 0.01);
+  const scale = Math.max(1.5, Math.min(6, 0.3 / size));
+  const shift = (from: number, to: number, length: number) =>
+    Math.min(0, Math.max(1 - scale, 0.5 - ((from + to) / 2 / length) * scale));
+  return { scale, x: shift(box[0], box[2], width), y: shift(box[1], box[3], height) };
+}
+
+interface Props {
+  session: Session;
+  frame: Frame | undefined;
+  masks: boolean;
+  zoom: boolean;
+}
+
+/** Says why the picture is not a playing video. */
+function Caption({ session }: { session: Session }) {
+  const t = texts.value.review;
+  const { playback } = session.details.value;
+  const { still, playable } = session.player;
+  switch (playback.state) {
+    case "needed":
+    case "preparing":
+      return <p class="caption">{t.preparing(percent(playback.progress ?? 0))}</p>;
+    case "unavailable":
+      return (
+        <p class="caption" title={playback.message}>
+          {t.stills}
+        </p>
+      );
+    default:
+      if (!playable.value) return <p class="caption">{t.cannotPlay}</p>;
+      return still.value ? <p class="caption">{t.still}</p> : null;
+  }
+}
+
+export function Stage({ session, frame, masks, zoom }: Props) {
+  const t = texts.value.review;
+  const video = useRef<HTMLVideoElement>(null);
+  const { player, details } = session;
+  const { playback, width = 16, height = 9 } = details.value;
+  const plays = playback.state === "direct" || playback.state === "ready";
+  useEffect(() => {
+    player.attach(plays ? video.current! : undefined);
+    void player.goTo(player.frame.value);
+  }, [plays]);
+  const box = session.moment.value?.box;
+  const moment = session.moment.value;
+  const here = frame && moment && moment.first_frame <= frame.frame && frame.frame <= moment.last_frame;
+  const target = here && box ? box : (frame?.masks[0]?.box ?? box);
+  const { scale, x, y } = zoom && target ? magnification(target, width, height) : { scale: 1, x: 0, y: 0 };
+  return (
+    <div class="stage">
+      <div
+        class="picture"
+        style={{
+          aspectRatio: `${width} / ${height}`,
+          "--ratio": String(width / height),
+          "--most": `${width * 2}px`,
+        }}
+      >
+        <div class="layers" style={{ transform: `translate(${x * 100}%, ${y * 100}%) scale(${scale})` }}>
+          {plays && (
+            <video
+              ref={video}
+              src={api(`${session.path}/media`)}
+              muted
+              playsInline
+              preload="auto"
+              aria-label={t.player}
+              tabIndex={-1}
+              onClick={() => player.toggle()}
+            />
+          )}
+          {player.still.value && <img class="still" src={player.still.value} alt={t.player} />}
+          <Overlay
+            frame={frame}
+            box={here ? box : undefined}
+            masks={masks}
+            width={width}
+            height={height}
+            magnified={scale}
+          />
+        </div>
+      </div>
+      <Caption session={session} />
+    </div>
+  );
+}
+
+/** What the outlines of the frame say, in words. */
+export function FrameFacts({ frame }: { frame: Frame | undefined }) {
+  const t = texts.value;
+  if (!frame) return <p class="facts muted">{t.loading}</p>;
+  return (
+    <div class="facts">
+      <h2 class="hidden">{t.review.masksHere}</h2>
+      <span>{t.review.people(frame.people)}</span>
+      {!frame.masks.length && <span>{t.review.noMasks}</span>}
+      <ul>
+        {frame.masks.map((mask, index) => {
+          const style = styles[mask.origin] ?? styles.pose!;
+          return (
+            <li key={index}>
+              <svg class="sample" viewBox="0 0 24 8" aria-hidden="true">
+                <line class="under" x1="0" y1="4" x2="24" y2="4" />
+                <line x1="0" y1="4" x2="24" y2="4" stroke={style.color} stroke-dasharray={style.dash.join(" ")} />
+              </svg>
+              {t.review.maskLine(t.origins[mask.origin] ?? mask.origin, number(mask.score, 2))}
+            </li>
+          );
+        })}
+      </ul>
+      {frame.judged === false && <span class="muted">{t.review.notJudged}</span>}
+      {frame.error && <span class="error">{frame.error}</span>}
+    </div>
+  );
+}

@@ -1,0 +1,118 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nvmlreceiver
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+)
+
+// shown is what a console shows of the GPUs: the latest scrape.
+type shown struct {
+	lasts time.Duration // how long a scrape counts
+
+	mu   sync.Mutex
+	gpus []consoleapi.GPU
+	at   time.Time
+}
+
+// attach shows the GPUs in the console that the configuration names, until detach is called.
+func (s *shown) attach(host component.Host, id *component.ID, receiver component.ID) (detach func(), err error) {
+	if id == nil {
+		return func() {}, nil
+	}
+	console, ok := host.GetExtensions()[*id].(consoleapi.GPUConsole)
+	if !ok {
+		return nil, fmt.Errorf("console: the extension %q is not among those of the service, or is no console: write the ID "+
+			"of an anonymizer_console that service::extensions lists, or remove the key", id)
+	}
+	return console.AttachGPUs(receiver, s.read), nil
+}
+
+func (s *shown) read() []consoleapi.GPU {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.at) > s.lasts {
+		return nil
+	}
+	return s.gpus
+}
+
+// update takes the metrics of a scrape. Those that the configuration disables are not shown.
+func (s *shown) update(metrics pmetric.Metrics) {
+	var gpus []consoleapi.GPU
+	for _, resource := range metrics.ResourceMetrics().All() {
+		if gpu, ok := gpuOf(resource); ok {
+			gpus = append(gpus, gpu)
+		}
+	}
+	slices.SortFunc(gpus, func(a, b consoleapi.GPU) int { return a.Index - b.Index })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gpus, s.at = gpus, time.Now()
+}
+
+// gpuOf reads the metrics of one GPU; false if there are none.
+func gpuOf(resource pmetric.ResourceMetrics) (gpu consoleapi.GPU, ok bool) {
+	if model, there := resource.Resource().Attributes().Get("hw.model"); there {
+		gpu.Name = model.Str()
+	}
+	if index, there := resource.Resource().Attributes().Get("nvml.gpu.index"); there {
+		gpu.Index = int(index.Int())
+	}
+	for _, scope := range resource.ScopeMetrics().All() {
+		for _, metric := range scope.Metrics().All() {
+			value, there := firstOf(metric)
+			if !there {
+				continue
+			}
+			switch metric.Name() {
+			case "hw.gpu.utilization":
+				gpu.Utilization, ok = value, true
+			case "hw.gpu.memory.usage":
+				gpu.MemoryUsed, ok = int64(value), true
+			case "hw.gpu.memory.limit":
+				gpu.MemoryTotal, ok = int64(value), true
+			case "hw.temperature":
+				gpu.Temperature, ok = value, true
+			case "hw.power":
+				gpu.Power, ok = value, true
+			}
+		}
+	}
+	return gpu, ok
+}
+
+// firstOf returns the value of the first point that is of a whole GPU, and of the engine for general tasks where a
+// metric tells engines apart.
+func firstOf(metric pmetric.Metric) (float64, bool) {
+	var points pmetric.NumberDataPointSlice
+	switch metric.Type() {
+	case pmetric.MetricTypeGauge:
+		points = metric.Gauge().DataPoints()
+	case pmetric.MetricTypeSum:
+		points = metric.Sum().DataPoints()
+	default:
+		return 0, false
+	}
+	for _, p := range points.All() {
+		task, engine := p.Attributes().Get("hw.gpu.task")
+		if _, instance := p.Attributes().Get("hw.parent"); instance || engine && task.Str() != "general" ||
+			p.Flags().NoRecordedValue() {
+			continue
+		}
+		if p.ValueType() == pmetric.NumberDataPointValueTypeInt {
+			return float64(p.IntValue()), true
+		}
+		return p.DoubleValue(), true
+	}
+	return 0, false
+}

@@ -1,0 +1,55 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+func newVerifyCommand() *cobra.Command {
+	var state string
+	command := &cobra.Command{
+		Use:   "verify DIR",
+		Short: "Verify the record of reviews, and the videos that were approved",
+		Long: `Verify the record of reviews of the console, and the videos in the output directory DIR that were approved or
+rejected: each entry of the audit must be as it was written, each decided video and report must have the hash that was
+decided on, and each approval must belong to an entry. It exits with 1 if something is not as it should be.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			if state == "" {
+				state = filepath.Join(args[0], watch.StateDirectoryName)
+			}
+			result, err := audit.VerifyDirectory(command.Context(), filepath.Join(state, audit.DirectoryName), args[0], true)
+			if err != nil {
+				return err
+			}
+			return printResult(command.OutOrStdout(), result)
+		},
+	}
+	command.Flags().StringVar(&state, "state-directory", "",
+		"output::state_directory of the configuration, if it is set")
+	return command
+}
+
+func printResult(to io.Writer, r *audit.Result) error {
+	fmt.Fprintf(to, "%d entries are as they were written\n", r.Entries)
+	if r.Bad != nil {
+		fmt.Fprintf(to, "BAD: the first bad entry is %d: %s\n", r.Bad.Line, r.Bad.Problem)
+	}
+	fmt.Fprintf(to, "%d files were compared with what was decided on\n", r.Files)
+	for _, c := range r.Changed {
+		fmt.Fprintf(to, "BAD: %s: %s\n", c.Name, c.Problem)
+	}
+	if !r.OK() {
+		return errFound
+	}
+	return nil
+}

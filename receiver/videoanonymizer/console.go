@@ -1,0 +1,97 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"go.opentelemetry.io/collector/component"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
+)
+
+// findConsole returns the console that the configuration names, nil if it names none.
+func findConsole(host component.Host, id *component.ID) (consoleapi.Console, error) {
+	if id == nil {
+		return nil, nil
+	}
+	extension, ok := host.GetExtensions()[*id]
+	if !ok {
+		return nil, fmt.Errorf("console: there is no extension %q: add it to extensions and to service::extensions, "+
+			"or remove the key", id)
+	}
+	console, ok := extension.(consoleapi.Console)
+	if !ok {
+		return nil, fmt.Errorf("console: the extension %q is no console: write the ID of an anonymizer_console", id)
+	}
+	return console, nil
+}
+
+// attachment is the workspace that a console shows.
+type attachment struct {
+	workspace *workspace.Workspace
+	leave     func(context.Context) error
+	forget    func()
+}
+
+// attach shows the receiver's work in a console.
+func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Runner) (*attachment, error) {
+	outputs, err := filepath.Abs(r.cfg.Output.Directory)
+	if err == nil {
+		outputs, err = filepath.EvalSymlinks(outputs)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	w, err := workspace.New(workspace.Options{
+		Receiver:        r.set.ID.String(),
+		Watcher:         r.watcher,
+		Emitter:         r.emitter,
+		Recent:          r.recent,
+		Tools:           r.tools,
+		Limits:          r.cfg.Limits,
+		Directory:       filepath.Join(r.cfg.Output.StatePath(), audit.DirectoryName),
+		OutputDirectory: outputs,
+		SecondLook:      runner.SecondLook,
+		Logger:          r.set.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	leave, err := console.Attach(r.set.ID, w)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("console: %w", err), w.Close())
+	}
+	r.shown.Store(w)
+	return &attachment{workspace: w, leave: leave, forget: func() { r.shown.Store(nil) }}, nil
+}
+
+// detach ends what attach began. Requests in progress end first, or when the context does.
+func (a *attachment) detach(ctx context.Context) error {
+	a.forget()
+	return errors.Join(a.leave(ctx), a.workspace.Close())
+}
+
+// changed tells the console that a video may have changed.
+func (r *videoReceiver) changed() {
+	if w := r.shown.Load(); w != nil {
+		w.Notify()
+	}
+}
+
+// companionPaths are the files that may come with an output. An approval that outlived its output would speak of
+// another.
+func companionPaths(cfg *Config, output string) []string {
+	paths := anonymize.CompanionPaths(cfg.Report, output)
+	if cfg.Console != nil {
+		paths = append(paths, audit.ApprovalPath(output))
+	}
+	return paths
+}

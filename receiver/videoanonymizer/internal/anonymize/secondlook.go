@@ -1,0 +1,45 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package anonymize
+
+import (
+	"context"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
+)
+
+// SecondLook searches a sample of an output's frames as config.AsSecondLook says, and calls use with the number of each
+// frame and the heads that are found in it, those under masks included. times are those of all frames of the output, in
+// seconds from the first one. It returns the size of the sample.
+func (r *Runner) SecondLook(ctx context.Context, output string, times []float64,
+	use func(frame int, heads []mask.Head)) (sample int, err error) {
+	if len(times) == 0 {
+		return 0, nil
+	}
+	info, err := r.Tools.Probe(ctx, output, r.Config.Limits)
+	if err != nil {
+		return 0, err
+	}
+	frames := spread(len(times), sampleSize(inDuration(times[len(times)-1])))
+	at := make([]time.Duration, len(frames))
+	for i, frame := range frames {
+		at[i] = inDuration(times[frame])
+	}
+	as := *r
+	as.Config, as.Models = r.Config.AsSecondLook(), &Models{looks: r.Models.second}
+	options := as.pipelineOptions()
+	err = r.Tools.Stills(ctx, info, at, func(i int, frame *media.Frame) error {
+		heads, err := pipeline.Search(ctx, frame, options)
+		if err == nil {
+			use(frames[i], heads)
+		}
+		return err
+	})
+	return len(frames), err
+}
+
+func inDuration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }

@@ -1,0 +1,266 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package audit keeps the record of who did what in the console: a file of JSON lines, each synced before it counts,
+// each with the hash of the line before. Whoever changes, removes or inserts a line breaks the chain, unless they also
+// rewrite everything after it; approvals beside the outputs hold hashes of their own entries, so that this shows, too.
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+)
+
+const (
+	// DirectoryName is the name of the folder of reviews and audit in the receiver's state directory.
+	DirectoryName = "console"
+	// FileName is the name of the audit in it.
+	FileName = "audit.jsonl"
+)
+
+// The actions.
+const (
+	ReviewStarted = "review_started"
+	Approved      = "approved"
+	Rejected      = "rejected"
+	Reopened      = "reopened"
+	Retried       = "retried"
+	Paused        = "paused"
+	Resumed       = "resumed"
+	Canceled      = "canceled"
+	PutFirst      = "put_first"
+	Uploaded      = "uploaded"
+)
+
+// Entry is a line. Fields that do not apply are empty.
+type Entry struct {
+	Seq    int       `json:"seq"`
+	Time   time.Time `json:"time"`
+	Actor  string    `json:"actor"`
+	Role   string    `json:"role"`
+	Action string    `json:"action"`
+	// Video is an ID, Name the source's file name.
+	Video    string `json:"video,omitempty"`
+	Name     string `json:"name,omitempty"`
+	Revision string `json:"revision,omitempty"`
+	// Output is the path relative to the output directory.
+	Output       string  `json:"output,omitempty"`
+	OutputSHA256 string  `json:"output_sha256,omitempty"`
+	ReportSHA256 string  `json:"report_sha256,omitempty"`
+	Note         string  `json:"note,omitempty"`
+	Moments      int     `json:"moments,omitempty"`
+	MomentsSeen  int     `json:"moments_seen,omitempty"`
+	Watched      float64 `json:"watched,omitempty"`
+	// Previous is the hash of the line before, of the first line "".
+	Previous string `json:"previous"`
+	// Hash is the SHA-256 of the line without this key, in hex.
+	Hash string `json:"hash,omitempty"`
+}
+
+// Log is the file, open for appending. It is safe for concurrent use.
+type Log struct {
+	path string
+
+	mu   sync.Mutex
+	file *os.File
+	size int64
+	seq  int
+	last string // hash
+}
+
+// Open opens the log in a directory, which exists. What a crash left of a line that was not acknowledged is removed.
+func Open(directory string) (*Log, error) {
+	path := filepath.Join(directory, FileName)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	l := &Log{path: path, file: file}
+	err = l.recover()
+	if err == nil {
+		err = durable.SyncPath(directory)
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("audit: %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// recover finds the last line. A line that cannot be read is left for Verify to report: appending goes on after it.
+func (l *Log) recover() error {
+	lines := bufio.NewReader(l.file)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		l.size += int64(len(line))
+		l.seq++
+		var e Entry
+		if json.Unmarshal(line, &e) == nil {
+			l.seq, l.last = max(l.seq, e.Seq), e.Hash
+		}
+	}
+	return l.file.Truncate(l.size)
+}
+
+// Append adds an entry durably, and returns it as it was added: with number, time and hashes.
+func (l *Log) Append(e Entry) (Entry, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return e, fmt.Errorf("audit: %w", fs.ErrClosed)
+	}
+	e.Seq, e.Time, e.Previous = l.seq+1, time.Now().UTC(), l.last
+	line, err := seal(&e)
+	if err == nil {
+		err = l.write(line)
+	}
+	if err != nil {
+		return e, fmt.Errorf("audit: %w", err)
+	}
+	l.seq, l.last = e.Seq, e.Hash
+	return e, nil
+}
+
+func (l *Log) write(line []byte) error {
+	_, err := l.file.WriteAt(line, l.size)
+	if err == nil {
+		err = durable.Sync(l.file)
+	}
+	if err != nil { // a full disk may have taken part of the line
+		return errors.Join(err, l.file.Truncate(l.size))
+	}
+	l.size += int64(len(line))
+	return nil
+}
+
+// seal sets the entry's hash and returns its line.
+func seal(e *Entry) ([]byte, error) {
+	e.Hash = ""
+	body, err := json.Marshal(e)
+	if err != nil {
+		return nil, err
+	}
+	e.Hash = hash(body)
+	return fmt.Appendf(nil, `%s%s%s"}`+"\n", body[:len(body)-1], hashKey, e.Hash), nil
+}
+
+const hashKey = `,"hash":"`
+
+func hash(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// Lines calls use for each line that is there now, without its end; the bytes are valid until use returns.
+func (l *Log) Lines(use func(line []byte) error) error {
+	l.mu.Lock()
+	size := l.size
+	l.mu.Unlock()
+	file, err := os.Open(l.path)
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	defer file.Close()
+	return eachLine(io.LimitReader(file, size), use)
+}
+
+// maxLine bounds a line in bytes.
+const maxLine = 1 << 20
+
+func eachLine(from io.Reader, use func(line []byte) error) error {
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		if err := use(lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+// Close closes the file. It may be called twice.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil
+	}
+	err := l.file.Close()
+	l.file = nil
+	return err
+}
+
+// ErrBad says which line of a log is not as it was written.
+type ErrBad struct {
+	// Line counts from 1, which is also the number of the entry that it should be.
+	Line int
+	// Problem says what is wrong.
+	Problem string
+}
+
+func (e *ErrBad) Error() string { return fmt.Sprintf("entry %d: %s", e.Line, e.Problem) }
+
+// Verify reads a log, calls use for each good entry, and returns their number; an *ErrBad for the first bad one.
+func Verify(from io.Reader, use func(Entry)) (good int, err error) {
+	previous := ""
+	whole := bufio.NewReader(from)
+	for {
+		line, err := whole.ReadBytes('\n')
+		if errors.Is(err, io.EOF) && len(line) == 0 {
+			return good, nil
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return good, err
+		}
+		e, problem := check(line, good+1, previous)
+		if problem != "" {
+			return good, &ErrBad{good + 1, problem}
+		}
+		good, previous = good+1, e.Hash
+		use(e)
+	}
+}
+
+func check(line []byte, number int, previous string) (e Entry, problem string) {
+	text, ended := bytes.CutSuffix(line, []byte("\n"))
+	if !ended {
+		return e, "the line is cut off"
+	}
+	at := bytes.LastIndex(text, []byte(hashKey))
+	if at < 0 {
+		return e, "the line has no hash"
+	}
+	body := append(bytes.Clone(text[:at]), '}')
+	if string(text[at:]) != hashKey+hash(body)+`"}` {
+		return e, "the line is not what was written: its hash differs"
+	}
+	if err := json.Unmarshal(text, &e); err != nil {
+		return e, "the line is not JSON"
+	}
+	switch {
+	case e.Seq != number:
+		return e, fmt.Sprintf("its number is %d: entries are missing or were added", e.Seq)
+	case e.Previous != previous:
+		return e, "it does not continue the entry before: entries are missing or were exchanged"
+	}
+	return e, ""
+}

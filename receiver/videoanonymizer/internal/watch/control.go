@@ -1,0 +1,295 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// People can pause, resume, cancel, put first and retry a file. A file that is being processed is stopped first: its
+// job's owner, which Job.OnStop tells, ends the job as on a shutdown or, for ErrCanceled, by Job.Cancel.
+
+// The causes for which a job is stopped.
+var (
+	// ErrPaused: somebody paused the video.
+	ErrPaused = errors.New("the video was paused")
+	// ErrPreempted: somebody put another video first.
+	ErrPreempted = errors.New("another video was put first")
+	// ErrCanceled: somebody canceled the video. Job.Cancel has to end the job.
+	ErrCanceled = errors.New("the video was canceled")
+)
+
+// ErrRefused says that a file is not in a state in which that can be done with it.
+var ErrRefused = errors.New("not possible")
+
+// ReasonCanceled is the reason of a failure that somebody wanted.
+const ReasonCanceled = "canceled"
+
+// control is what people want of a file.
+type control struct {
+	paused bool
+	// first is larger the later it was put first; 0 if it was not.
+	first uint64
+	// stop is why the job that has claimed it is to end; nil if it is not.
+	stop error
+}
+
+// Pause leaves a file that waits or is processed alone until Resume, also after a restart.
+func (w *Watcher) Pause(path string) error {
+	err := w.queue.edit(path, func(f *file) error {
+		switch {
+		case f.phase == settled:
+			return fmt.Errorf("%w: it is done with: only what waits or is worked on can be paused", ErrRefused)
+		case f.control.paused:
+			return fmt.Errorf("%w: it is paused already", ErrRefused)
+		}
+		f.control.paused = true
+		if f.phase == claimed {
+			f.control.stop = ErrPaused
+		}
+		return nil
+	})
+	if err != nil || w.active.stop(path, ErrPaused) {
+		return err // the end of the job records it
+	}
+	return w.recordPaused(path, true)
+}
+
+// Resume lets a paused file go on.
+func (w *Watcher) Resume(path string) error {
+	err := w.queue.edit(path, func(f *file) error {
+		if !f.control.paused {
+			return fmt.Errorf("%w: it is not paused", ErrRefused)
+		}
+		f.control.paused = false
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return w.recordPaused(path, false)
+}
+
+// recordPaused records that a file is, or is not, paused.
+func (w *Watcher) recordPaused(path string, paused bool) error {
+	var f file
+	if err := w.queue.edit(path, func(there *file) error { f = *there; return nil }); err != nil {
+		return err
+	}
+	if f.phase == claimed {
+		return nil
+	}
+	entry, ok := w.journal.source(path)
+	if !ok || !entry.Stamp.sameFile(f.stamp) {
+		if !paused {
+			return nil
+		}
+		entry = source{Path: pathText(path), Rel: pathText(f.rel), State: statePending, Stamp: f.stamp}
+	}
+	if entry.Paused == paused {
+		return nil
+	}
+	entry.Paused = paused
+	return w.journal.put(entry)
+}
+
+// Cancel ends the work on a file that waits or is processed, and discards what is done; the source stays where it is,
+// and Retry takes it up again.
+func (w *Watcher) Cancel(path string) error {
+	var f file
+	err := w.queue.edit(path, func(there *file) error {
+		if there.phase == settled {
+			return fmt.Errorf("%w: it is done with: only what waits or is worked on can be canceled", ErrRefused)
+		}
+		there.control.paused = false
+		if f = *there; there.phase == claimed {
+			there.control.stop = ErrCanceled
+		} else {
+			there.phase, there.control = settled, control{}
+		}
+		return nil
+	})
+	if err != nil || w.active.stop(path, ErrCanceled) || f.phase == claimed {
+		return err
+	}
+	earlier, ok := w.journal.source(path)
+	if ok {
+		w.removeLeftovers(earlier)
+	}
+	return w.journal.put(source{Path: pathText(path), Rel: pathText(f.rel), State: stateFailed, Stamp: f.stamp,
+		Reason: ReasonCanceled, Error: ErrCanceled.Error()})
+}
+
+// First makes a file that waits the next to be processed. Where all workers are busy it stops one of them, whose video
+// is resumed afterwards.
+func (w *Watcher) First(path string) error {
+	ready := false
+	err := w.queue.edit(path, func(f *file) error {
+		switch f.phase {
+		case claimed:
+			return fmt.Errorf("%w: it is worked on already", ErrRefused)
+		case settled:
+			return fmt.Errorf("%w: it is done with: only what waits can be put first", ErrRefused)
+		case queued:
+			f.due = w.queue.now()
+		}
+		w.queue.firsts++
+		f.control.first, f.control.paused = w.queue.firsts, false
+		ready = f.ready(w.queue.now())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.recordPaused(path, false); err != nil {
+		return err
+	}
+	if jobs, _ := w.active.list(); ready && len(jobs) >= w.opts.Workers {
+		w.preempt(jobs)
+	}
+	return nil
+}
+
+// preempt stops the job that started last: it has the least to lose.
+func (w *Watcher) preempt(jobs []*Job) {
+	var last *Job
+	for _, j := range jobs {
+		if last == nil || j.started.After(last.started) {
+			last = j
+		}
+	}
+	if last == nil {
+		return
+	}
+	err := w.queue.edit(last.Path, func(f *file) error {
+		if f.phase != claimed || f.control.stop != nil {
+			return ErrRefused
+		}
+		f.control.stop = ErrPreempted
+		return nil
+	})
+	if err == nil {
+		w.active.stop(last.Path, ErrPreempted)
+	}
+}
+
+// Retry takes up again a file that failed or was canceled, or does not let one wait that is tried again later.
+func (w *Watcher) Retry(path string) error {
+	waits := false
+	err := w.queue.edit(path, func(f *file) error {
+		switch f.phase {
+		case claimed:
+			return fmt.Errorf("%w: it is worked on already", ErrRefused)
+		case settling:
+			return fmt.Errorf("%w: the file is not complete yet", ErrRefused)
+		case queued:
+			f.due, waits = w.queue.now(), true
+		}
+		return nil
+	})
+	if err != nil || waits {
+		return err
+	}
+	entry, _ := w.journal.source(path)
+	if entry.State != stateFailed {
+		return fmt.Errorf("%w: it did not fail", ErrRefused)
+	}
+	entry.State, entry.Attempt, entry.Crashes, entry.GaveUp = statePending, 0, 0, false
+	entry.Reason, entry.Error, entry.Action = "", "", ""
+	if err := w.journal.put(entry); err != nil {
+		return err
+	}
+	w.queue.forgetPath(path)
+	w.pollSoon()
+	return nil
+}
+
+// Cancel ends the job for good, as somebody wanted: nothing is kept of it, and its source stays where it is.
+func (j *Job) Cancel() error {
+	if !j.end() {
+		return nil
+	}
+	defer j.settle()
+	j.failed(ReasonCanceled, ErrCanceled)
+	j.entry.State = stateFailed
+	if err := j.conclude(); err != nil {
+		return fmt.Errorf("record as canceled: %w", err)
+	}
+	return nil
+}
+
+// OnStop has stop called, with ErrPaused, ErrPreempted or ErrCanceled, when somebody wants the job to end; at once if
+// somebody does already.
+func (j *Job) OnStop(stop func(error)) {
+	j.stopping.Lock()
+	defer j.stopping.Unlock()
+	j.onStop = stop
+	if j.cause != nil {
+		stop(j.cause)
+	}
+}
+
+func (j *Job) stop(cause error) {
+	j.stopping.Lock()
+	defer j.stopping.Unlock()
+	if j.cause == nil && j.onStop != nil {
+		j.onStop(cause)
+	}
+	j.cause = cause
+}
+
+// stop stops the job of a path, and tells whether there is one.
+func (a *activeJobs) stop(path string, cause error) bool {
+	jobs, _ := a.list()
+	for _, j := range jobs {
+		if j.Path == path {
+			j.stop(cause)
+			return true
+		}
+	}
+	return false
+}
+
+// edit changes a file, and wakes those who wait for changes.
+func (q *queue) edit(path string, change func(*file) error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f := q.files[path]
+	if f == nil {
+		return fmt.Errorf("the file is gone: %w", fs.ErrNotExist)
+	}
+	if err := change(f); err != nil {
+		return err
+	}
+	q.broadcast()
+	return nil
+}
+
+// forgetPath makes the next scan treat a settled file as a new one.
+func (q *queue) forgetPath(path string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if f := q.files[path]; f != nil && f.phase == settled {
+		delete(q.files, path)
+	}
+}
+
+func (q *queue) isPaused(f *file) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return f.control.paused
+}
+
+func (q *queue) stopCause(f *file) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return f.control.stop
+}
+
+func (w *Watcher) pausedBefore(f *found) bool {
+	known, ok := w.journal.source(f.path)
+	return ok && known.Paused && known.Stamp.sameFile(f.stamp)
+}

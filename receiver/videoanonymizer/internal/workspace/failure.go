@@ -1,0 +1,61 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// advice says what a person can do about a failure, by its reason (media.Reason and others).
+var advice = map[string]string{
+	"not_video": "Check that the file plays in a video player. If it does, copy it again; if not, it is no video.",
+	"unreadable": "The collector may not read the file: check its owner and permissions, and then " +
+		"try again.",
+	"io_error":           "The disk or the network failed while the file was read: check them, and then try again.",
+	"vanished":           "The file was moved, deleted or replaced while it was read: put it back.",
+	"no_video_stream":    "The file has sound or a picture, but no video: it needs no anonymization of this kind.",
+	"several_streams":    "The file holds several videos: split it, for example with ffmpeg -map, and drop the parts.",
+	"damaged":            "Parts of the video do not decode. Copy it again, or set on_damaged: salvage to keep what does.",
+	"unsupported":        "Convert the video to a common format, for example with ffmpeg -i IN -c:v libx264 OUT.mp4.",
+	"limit":              "The video exceeds the limits in the configuration: raise them, and then try again.",
+	"unwritable":         "The output folder cannot be written: check that it exists, and its owner and permissions.",
+	"no_space":           "The disk is full: make room, and then try again.",
+	"exists":             "Another file took the output's name: try again, and it gets another one.",
+	"stalled":            "ffmpeg made no progress: the disk or the network may hang. Check them, and then try again.",
+	"verification":       "The output was not what had been written, and was discarded. Report this as a bug.",
+	"interrupted":        "Something ended ffmpeg, such as the system for lack of memory: try again with fewer at once.",
+	"ffmpeg":             "ffmpeg failed for a reason of its own: see the message, and check its installation.",
+	watch.ReasonCrash:    "The collector died each time it worked on this video. Report this as a bug.",
+	watch.ReasonCanceled: "Somebody canceled it. Try again takes it up from its beginning.",
+}
+
+// otherAdvice is for reasons without an advice of their own.
+const otherAdvice = "See the message and the collector's log, and then try again."
+
+func (w *Workspace) failure(o watch.Overview, retried bool) *consoleapi.Failure {
+	f := &consoleapi.Failure{Reason: o.Reason, Message: w.withoutPaths(errorText(o.Error), o.Path), Attempts: o.Attempt,
+		Advice: advice[o.Reason], WillRetry: retried}
+	if f.Advice == "" {
+		f.Advice = otherAdvice
+	}
+	return f
+}
+
+type errorText string
+
+func (e errorText) Error() string { return string(e) }
+
+// anyPath is what looks like an absolute path of more than one part.
+var anyPath = regexp.MustCompile(`(?:/[^/\s"':;,]+){2,}/?`)
+
+// withoutPaths is the text of an error in which only the file's own name is left of paths.
+func (w *Workspace) withoutPaths(err error, path string) string {
+	text := strings.ReplaceAll(err.Error(), path, filepath.Base(path))
+	return anyPath.ReplaceAllStringFunc(text, filepath.Base)
+}

@@ -1,0 +1,166 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+)
+
+// stamp tells whether a file is still the same, with the same content: whatever changes that changes CTime.
+type stamp struct {
+	Inode uint64 `json:"inode"`
+	Size  int64  `json:"size"`
+	MTime int64  `json:"mtime"` // in nanoseconds since 1970, like CTime
+	CTime int64  `json:"ctime"`
+}
+
+// stampOf returns the stamp of a regular file.
+func stampOf(path string) (stamp, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return stamp{}, &os.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	return regular(&st, path)
+}
+
+func regular(st *unix.Stat_t, path string) (stamp, error) {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return stamp{}, fmt.Errorf("%s: not a regular file", path)
+	}
+	return stamp{Inode: st.Ino, Size: st.Size, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano()}, nil
+}
+
+// openFile opens a regular file for reading. It follows no link in any part of the path, and waits for no FIFO.
+func openFile(path string) (*os.File, error) {
+	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // an old kernel, or a sandbox
+		fd, err = unix.Open(path, flags, 0)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	file := os.NewFile(uintptr(fd), path)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	if _, err := regular(&st, path); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// hashes knows the SHA-256 of whole files, as long as they do not change.
+type hashes struct {
+	done func() // called when one more is known
+
+	mu     sync.Mutex
+	known  map[string]hashed // by path
+	wanted []string
+	wake   chan struct{}
+}
+
+type hashed struct {
+	stamp  stamp
+	sha256 string
+}
+
+func newHashes(done func()) *hashes {
+	return &hashes{done: done, known: map[string]hashed{}, wake: make(chan struct{}, 1)}
+}
+
+// maxHashes bounds the hashes that are kept.
+const maxHashes = 10_000
+
+// of returns the hash of a file, which it computes unless it is known.
+func (h *hashes) of(ctx context.Context, path string) (string, error) {
+	if sum, ok := h.lookUp(path); ok {
+		return sum, nil
+	}
+	before, err := stampOf(path)
+	if err != nil {
+		return "", err
+	}
+	file, err := report.Identify(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	if after, err := stampOf(path); err != nil || after != before {
+		return "", fmt.Errorf("%s: it changes while it is read", path)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.known) >= maxHashes {
+		clear(h.known)
+	}
+	h.known[path] = hashed{before, file.SHA256}
+	return file.SHA256, nil
+}
+
+// lookUp returns the hash of a file if it is known.
+func (h *hashes) lookUp(path string) (string, bool) {
+	st, err := stampOf(path)
+	if err != nil {
+		return "", false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	known, ok := h.known[path]
+	return known.sha256, ok && known.stamp == st
+}
+
+// want computes the hash of a file in the background.
+func (h *hashes) want(path string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, other := range h.wanted {
+		if other == path {
+			return
+		}
+	}
+	h.wanted = append(h.wanted, path)
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (h *hashes) next() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.wanted) == 0 {
+		return ""
+	}
+	return h.wanted[0]
+}
+
+// loop computes what is wanted, one file at a time, until the context ends.
+func (h *hashes) loop(ctx context.Context) {
+	for ctx.Err() == nil {
+		path := h.next()
+		if path == "" {
+			select {
+			case <-ctx.Done():
+			case <-h.wake:
+			}
+			continue
+		}
+		_, _ = h.of(ctx, path) // what cannot be read is not known
+		h.mu.Lock()
+		h.wanted = h.wanted[1:]
+		h.mu.Unlock()
+		h.done()
+	}
+}

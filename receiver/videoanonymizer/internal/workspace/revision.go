@@ -1,0 +1,322 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// firstRevision is the ID of the output that the pipeline made.
+const firstRevision = "r1"
+
+// describeDone describes a video that has an output.
+func (w *Workspace) describeDone(v *consoleapi.Video, o watch.Overview) {
+	facts, r := w.reports.factsOf(report.Path(o.Output.Path)), w.reviews.get(&o.Output)
+	v.Progress, v.Frames, v.FramesTotal = 1, facts.frames, facts.frames
+	v.Duration, v.PeopleMax, v.Masks = facts.duration, facts.peopleMax, facts.masks
+	summary := w.summary(&o.Output, &facts, &r)
+	v.Review, v.State = &summary, stateOf(&r, &summary)
+	v.Warnings = w.warnings(&o.Output, &facts, &r, &summary)
+	v.Revisions = []consoleapi.Revision{w.revision(o, &facts)}
+}
+
+func stateOf(r *review, s *consoleapi.Summary) consoleapi.State {
+	switch {
+	case s.Decision != nil && !s.Decision.Valid:
+		return consoleapi.StateInReview
+	case s.Decision != nil && s.Decision.Decision == consoleapi.Approved:
+		return consoleapi.StateApproved
+	case s.Decision != nil:
+		return consoleapi.StateRejected
+	case r.Started.IsZero():
+		return consoleapi.StateToReview
+	}
+	return consoleapi.StateInReview
+}
+
+func (w *Workspace) revision(o watch.Overview, facts *facts) consoleapi.Revision {
+	created := facts.created
+	if created.IsZero() {
+		created = o.Updated
+	}
+	return consoleapi.Revision{ID: firstRevision, Name: filepath.Base(o.Output.Path), Created: created.UTC(),
+		Size: o.Output.Size, SHA256: facts.sha256}
+}
+
+func (w *Workspace) summary(o *watch.Output, facts *facts, r *review) consoleapi.Summary {
+	s := consoleapi.Summary{Moments: facts.moments + len(r.Look.Found), MomentsSeen: len(r.Seen),
+		Watched: r.share(facts.frames)}
+	if r.Decision != nil {
+		d := r.Decision.Decision
+		d.Valid = w.holds(o, r.Decision)
+		s.Decision = &d
+	}
+	return s
+}
+
+// holds tells whether output and report are those that somebody decided on. A file that was touched since is hashed in
+// the background; until then it is not.
+func (w *Workspace) holds(o *watch.Output, d *decision) bool {
+	same := func(path string, then stamp, sum string) bool {
+		st, err := stampOf(path)
+		if err != nil || st.Size != then.Size {
+			return false
+		}
+		if st == then {
+			return true
+		}
+		now, known := w.hashes.lookUp(path)
+		if !known {
+			w.hashes.want(path)
+		}
+		return known && now == sum
+	}
+	return same(o.Path, d.OutputStamp, d.OutputSHA256) &&
+		(d.ReportSHA256 == "" || same(report.Path(o.Path), d.ReportStamp, d.ReportSHA256))
+}
+
+func (w *Workspace) warnings(o *watch.Output, facts *facts, r *review,
+	s *consoleapi.Summary) []consoleapi.Warning {
+	warnings := []consoleapi.Warning{}
+	switch err := w.reports.intact(o); {
+	case errors.Is(err, fs.ErrNotExist):
+		warnings = append(warnings, consoleapi.WarningOutputMissing)
+	case err != nil:
+		warnings = append(warnings, consoleapi.WarningOutputChanged)
+	default:
+		if sum, known := w.hashes.lookUp(o.Path); known && facts.ok && sum != facts.sha256 {
+			warnings = append(warnings, consoleapi.WarningOutputChanged)
+		}
+	}
+	if s.Decision != nil && !s.Decision.Valid {
+		warnings = append(warnings, consoleapi.WarningApprovalVoid)
+	}
+	if len(r.Look.Found) > 0 {
+		warnings = append(warnings, consoleapi.WarningUncovered)
+	}
+	if !facts.ok {
+		return append(warnings, consoleapi.WarningNoReport)
+	}
+	return append(warnings, facts.warnings...)
+}
+
+// output returns the output of a revision.
+func (w *Workspace) output(id consoleapi.RevisionID) (watch.Overview, error) {
+	o, err := w.find(id.Video)
+	if err != nil {
+		return o, err
+	}
+	if o.Phase != watch.PhaseDone || id.Revision != firstRevision {
+		return o, fmt.Errorf("%w: the video has no such revision", consoleapi.ErrNotFound)
+	}
+	return o, nil
+}
+
+// Revision returns an output and its review. The output is hashed in the background, so that a swapped one shows.
+func (w *Workspace) Revision(ctx context.Context, id consoleapi.RevisionID) (consoleapi.RevisionDetails, error) {
+	o, err := w.output(id)
+	if err != nil {
+		return consoleapi.RevisionDetails{}, err
+	}
+	facts, r := w.reports.factsOf(report.Path(o.Output.Path)), w.reviews.get(&o.Output)
+	if _, known := w.hashes.lookUp(o.Output.Path); !known {
+		w.hashes.want(o.Output.Path)
+	}
+	summary := w.summary(&o.Output, &facts, &r)
+	_, sheetErr := stampOf(report.SheetPath(o.Output.Path))
+	d := consoleapi.RevisionDetails{
+		Revision: w.revision(o, &facts), Frames: facts.frames, Duration: facts.duration, HasReport: facts.ok,
+		HasSheet: sheetErr == nil, Review: summary, Warnings: w.warnings(&o.Output, &facts, &r, &summary),
+		SecondLook: w.looks.state(&o.Output, &r), Playback: w.proxies.playback(ctx, o.Output.Path),
+	}
+	if info, err := w.proxies.probe(ctx, o.Output.Path); err == nil {
+		d.Width, d.Height = info.Width, info.Height
+	}
+	if index, file, err := w.reports.indexOf(report.Path(o.Output.Path)); err == nil {
+		_ = file.Close()
+		s := &index.header.Settings
+		d.MaskShape, d.MaskMethod, d.MaskFill, d.Recall = s.Shape, s.Method, s.Fill, s.Recall
+	}
+	return d, nil
+}
+
+// Open opens a file of a revision.
+func (w *Workspace) Open(ctx context.Context, id consoleapi.RevisionID,
+	kind consoleapi.Kind) (consoleapi.Content, error) {
+	o, err := w.output(id)
+	if err != nil {
+		return consoleapi.Content{}, err
+	}
+	path, media := o.Output.Path, mediaType(o.Output.Path)
+	switch kind {
+	case consoleapi.KindOutput, consoleapi.KindPlayable:
+		if err := w.intact(&o.Output); err != nil {
+			return consoleapi.Content{}, err
+		}
+	}
+	switch kind {
+	case consoleapi.KindOutput:
+	case consoleapi.KindPlayable:
+		if path, media, err = w.proxies.playable(ctx, path); err != nil {
+			return consoleapi.Content{}, err
+		}
+	case consoleapi.KindReport:
+		path, media = report.Path(path), "application/json"
+	case consoleapi.KindSheet:
+		path, media = report.SheetPath(path), "image/jpeg"
+	default:
+		return consoleapi.Content{}, fmt.Errorf("%w: %q is no kind of file", consoleapi.ErrInvalid, kind)
+	}
+	file, err := openFile(path)
+	if err != nil {
+		return consoleapi.Content{}, fmt.Errorf("%w: the file is missing, or is a link", consoleapi.ErrNotFound)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		_ = file.Close()
+		return consoleapi.Content{}, err
+	}
+	return consoleapi.Content{ReadSeekCloser: file, Name: filepath.Base(o.Output.Path), Type: media,
+		ModTime: info.ModTime()}, nil
+}
+
+// intact tells whether an output is what was published. What is not may show faces: its pixels are shown to nobody.
+func (w *Workspace) intact(o *watch.Output) error {
+	err := w.reports.intact(o)
+	if sum, known := w.hashes.lookUp(o.Path); err == nil && known {
+		if facts := w.reports.factsOf(report.Path(o.Path)); facts.ok && facts.sha256 != sum {
+			err = consoleapi.ErrChanged
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: the output is missing", consoleapi.ErrNotFound)
+	case err != nil:
+		return fmt.Errorf("%w: it is not shown, since it may show faces", consoleapi.ErrChanged)
+	}
+	return nil
+}
+
+// mediaType is the type of a video by its extension.
+func mediaType(path string) string {
+	types := map[string]string{".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime",
+		".mkv": "video/x-matroska", ".webm": "video/webm", ".avi": "video/x-msvideo", ".ts": "video/mp2t"}
+	if t := types[strings.ToLower(filepath.Ext(path))]; t != "" {
+		return t
+	}
+	return "application/octet-stream"
+}
+
+// Moments returns what to look at: what the second look found, then the weakest moments. Asking for them has the output
+// looked at, unless that was done before.
+func (w *Workspace) Moments(_ context.Context, id consoleapi.RevisionID) (consoleapi.Moments, error) {
+	o, err := w.output(id)
+	if err != nil {
+		return consoleapi.Moments{}, err
+	}
+	r := w.reviews.get(&o.Output)
+	if r.Look.State == "" {
+		w.looks.want(o.Output)
+	}
+	all := consoleapi.Moments{Moments: slices.Clone(r.Look.Found), SecondLook: w.looks.state(&o.Output, &r)}
+	if index, file, err := w.reports.indexOf(report.Path(o.Output.Path)); err == nil {
+		_ = file.Close()
+		for i, m := range index.header.Weakest {
+			all.Moments = append(all.Moments, moment(i, m))
+		}
+	}
+	if all.Moments == nil {
+		all.Moments = []consoleapi.Moment{}
+	}
+	for i := range all.Moments {
+		m := &all.Moments[i]
+		m.SeenBy, m.Seen = r.Seen[m.ID]
+	}
+	return all, nil
+}
+
+func moment(i int, m report.Moment) consoleapi.Moment {
+	converted := consoleapi.Moment{
+		ID: fmt.Sprintf("m%d", i+1), Reason: m.Reason, At: m.At, Frame: m.Frame, Time: m.Time, FirstFrame: m.FirstFrame,
+		LastFrame: m.LastFrame, Duration: m.Duration, Score: m.Score,
+	}
+	if m.Reason != report.NobodyFound {
+		converted.Box = &m.Box
+	}
+	return converted
+}
+
+// Timeline returns the whole video in parts.
+func (w *Workspace) Timeline(_ context.Context, id consoleapi.RevisionID, buckets int) (consoleapi.Timeline, error) {
+	o, err := w.output(id)
+	if err != nil {
+		return consoleapi.Timeline{}, err
+	}
+	index, file, err := w.reports.indexOf(report.Path(o.Output.Path))
+	if err != nil {
+		return consoleapi.Timeline{}, err
+	}
+	_ = file.Close()
+	return index.parts(buckets), nil
+}
+
+// Frames returns what is known of frames.
+func (w *Workspace) Frames(_ context.Context, id consoleapi.RevisionID, from, to int) (consoleapi.Frames, error) {
+	o, err := w.output(id)
+	if err != nil {
+		return consoleapi.Frames{}, err
+	}
+	index, file, err := w.reports.indexOf(report.Path(o.Output.Path))
+	if err != nil {
+		return consoleapi.Frames{}, err
+	}
+	defer file.Close()
+	frames := consoleapi.Frames{Total: index.header.Summary.Frames, From: from, Frames: []consoleapi.Frame{}}
+	err = index.frames(file, from, to, func(f *frameLine) {
+		frames.Frames = append(frames.Frames, convert(f, &index.header.Settings))
+	})
+	return frames, err
+}
+
+func convert(f *frameLine, s *report.Settings) consoleapi.Frame {
+	converted := consoleapi.Frame{
+		Frame: f.Frame, Time: f.Time, Judged: f.Judged, Look: f.Look, LookCause: f.LookCause, MaskedWhole: f.Whole,
+		Error: f.Error, People: f.people(), Masks: []consoleapi.Mask{},
+	}
+	for _, m := range f.Masks {
+		converted.Masks = append(converted.Masks, consoleapi.Mask{
+			Box: m.Box, Outline: outline(m.Box, s), Origin: string(m.Origin), Score: m.Score,
+		})
+	}
+	return converted
+}
+
+// outline is how a mask is painted, as far as the upright box around the head tells: reports do not say how a head is
+// turned.
+func outline(box [4]int, s *report.Settings) consoleapi.Outline {
+	o := consoleapi.Outline{
+		Shape: "ellipse", X: float64(box[0]+box[2]) / 2, Y: float64(box[1]+box[3]) / 2,
+		RX: float64(box[2]-box[0]) / 2 * s.Scale, RY: float64(box[3]-box[1]) / 2 * s.Scale,
+	}
+	switch mask.Shape(s.Shape) {
+	case mask.Box:
+		o.Shape = "rectangle"
+	case mask.Circle:
+		o.RX = math.Max(o.RX, o.RY)
+		o.RY = o.RX
+	}
+	return o
+}

@@ -1,0 +1,69 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package console
+
+import (
+	"bytes"
+	"compress/gzip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+)
+
+// maxScript is how much JavaScript the page may have, in bytes, compressed.
+const maxScript = 80_000
+
+func uiDir() string { return filepath.Join(collector.Root(), "extension", "anonymizerconsole", "ui") }
+
+// TestDistEqualsRebuild finds sources that were changed without building the page, and a page that was changed without
+// its sources.
+func TestDistEqualsRebuild(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs packages of npm")
+	}
+	install(t, uiDir())
+	rebuilt := t.TempDir()
+	command := exec.CommandContext(t.Context(), "node", "build.mjs", rebuilt)
+	command.Dir = uiDir()
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.Equal(t, files(t, filepath.Join(uiDir(), "dist")), files(t, rebuilt),
+		"the page is not what its sources make: run make console-page and commit")
+
+	command = exec.CommandContext(t.Context(), "node", "test.mjs")
+	command.Dir = uiDir()
+	output, err = command.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+}
+
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	contents := map[string]string{}
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(dir, entry.Name()))
+		require.NoError(t, err)
+		contents[entry.Name()] = string(content)
+	}
+	return contents
+}
+
+func TestScriptIsSmall(t *testing.T) {
+	script, err := os.ReadFile(filepath.Join(uiDir(), "dist", "app.js"))
+	require.NoError(t, err)
+	var compressed bytes.Buffer
+	writer := gzip.NewWriter(&compressed)
+	_, err = writer.Write(script)
+	require.NoError(t, err)
+	require.NoError(t, writer.Close())
+	t.Logf("%d bytes, %d compressed", len(script), compressed.Len())
+	assert.Less(t, compressed.Len(), maxScript)
+}
