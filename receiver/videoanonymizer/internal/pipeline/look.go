@@ -47,8 +47,13 @@ func (it *item) schedule(cause record.Cause, l level) {
 	}
 }
 
-// A frame is searched in parts if they are few and small: otherwise a full look costs less.
-const maxRegions, maxRegionShare = 10, 0.5
+// A frame is searched in parts if they are few and small: otherwise a full look costs less. A full look at a large frame
+// costs several times as much.
+const (
+	maxRegions, maxRegionShare           = 4, 0.25
+	largeFrame                           = 1200 // pixels, the longer side
+	maxLargeRegions, maxLargeRegionShare = 10, 0.5
+)
 
 // scheduleRegion makes a part of the frame be searched in the next round, unless it was.
 func (r *run) scheduleRegion(it *item, cause record.Cause, box vision.Box) {
@@ -77,7 +82,11 @@ func (r *run) scheduleRegion(it *item, cause record.Cause, box vision.Box) {
 	for _, b := range it.regions {
 		area += b.Width() * b.Height()
 	}
-	if len(it.regions) > maxRegions || area > maxRegionShare*float32(it.frame.Width*it.frame.Height) {
+	most, share := maxRegions, float32(maxRegionShare)
+	if max(it.frame.Width, it.frame.Height) > largeFrame {
+		most, share = maxLargeRegions, maxLargeRegionShare
+	}
+	if len(it.regions) > most || area > share*float32(it.frame.Width*it.frame.Height) {
 		it.regions = nil
 		it.schedule(cause, fullLook)
 	}

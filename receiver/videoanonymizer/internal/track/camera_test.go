@@ -139,7 +139,7 @@ func TestHeadsFollowCamera(t *testing.T) {
 }
 
 // TestGone: someone who was here and is not found any more is masked until several frames were searched in vain, if
-// the picture shows that they have left, and otherwise for the whole look-ahead; a guess not even that long.
+// the picture shows that they have left, and otherwise for the whole look-ahead; a guess is held more briefly anyway.
 func TestGone(t *testing.T) {
 	const size, every, last = 60, 6, 30
 	figure := vision.Box{X0: 185, Y0: 85, X1: 215, Y1: 165} // in the glance, which is half as large
@@ -150,7 +150,7 @@ func TestGone(t *testing.T) {
 		"left":                    {leaves: true, until: last + 3*every + every - 1},
 		"stays":                   {until: last + fps},
 		"left, without a glance":  {leaves: true, blind: true, until: last + fps},
-		"guess":                   {guess: true, until: last + every + every - 1},
+		"guess":                   {guess: true, until: last + fps*guessHold},
 		"guess, without a glance": {guess: true, blind: true, until: last + fps*guessHold},
 	}
 	for name, tt := range tests {

@@ -77,35 +77,26 @@ func (t *Tracker) holds(tr *track, s sighting, f *frame, analyses int) bool {
 	return t.reaches(s, f) && (brief || missed <= analyses)
 }
 
+// Someone counts as gone who was missed in more than maxMissed frames, over more than briefly, if the picture has changed
+// where they were, or their head was never more than a guess.
 const (
-	// Someone counts as gone who was missed in more than maxMissed frames, over more than briefly, if the picture has
-	// changed where they were.
 	maxMissed = 3
 	briefly   = 300 * time.Millisecond
-	// maxMissedGuess is the number of frames in which someone may be missed whose head was never more than a guess.
-	maxMissedGuess = 1
 )
 
 // covers reports whether a track's first or last sighting covers a frame beyond it: it is held, and the frame does not
-// tell that there is nobody.
+// show that they have left.
 func (t *Tracker) covers(tr *track, s sighting, f *frame) bool {
 	return t.holds(tr, s, f, 1) && !s.gone(f, tr.sure.counts(s.time))
 }
 
-// gone reports whether a frame tells that the person of a sighting has left, or was none: one whose head was never more
-// than a guess was not found again, or someone was missed several times, and where they were the picture has changed.
-// Without a glance, nobody is gone.
+// gone reports whether a frame shows that the person of a sighting has left, or was none: they were missed several times,
+// and where they were the picture has changed, or their head was never more than a guess. Without a glance, nobody is
+// gone.
 func (s sighting) gone(f *frame, sure bool) bool {
-	if f.Glance == nil || s.glance == nil {
-		return false
-	}
-	missed := s.missed(f)
-	if !sure {
-		return missed > maxMissedGuess
-	}
-	if missed <= maxMissed || (f.Time-s.time).Abs() <= briefly {
+	if f.Glance == nil || s.glance == nil || s.missed(f) <= maxMissed || (f.Time-s.time).Abs() <= briefly {
 		return false
 	}
 	b := s.head.Bounds()
-	return !f.Glance.Still(s.glance, b.Moved(f.offset.X, f.offset.Y))
+	return !sure || !f.Glance.Still(s.glance, b.Moved(f.offset.X, f.offset.Y))
 }
