@@ -238,7 +238,7 @@ func (s *site) await(name string, states ...string) video {
 
 func (s *site) eventually(what string, done func() bool) {
 	s.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); !done(); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); !done(); time.Sleep(100 * time.Millisecond) {
 		require.True(s, time.Now().Before(deadline), "waiting for %s", what)
 	}
 }
