@@ -45,9 +45,6 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height, opts)
 	second := secondBoxes(people, heads, hasFace, opts)
 	for i, p := range people {
-		if second[i] {
-			continue
-		}
 		certain := !p.Candidate || hasFace[i]
 		isConfirmed := certain || mask.PoseConfirms(p, f.Width, f.Height)
 		s := sighting{
@@ -55,7 +52,7 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 			hidden: p.Hidden, glance: f.Glance,
 			certain: certain, face: hasFace[i], evidence: mask.PoseEvidence(p),
 		}
-		s.certain = s.certain && !(heads[i].Origin == mask.OriginBox && shadows(p, i, heads))
+		s.certain = s.certain && !second[i] && !(heads[i].Origin == mask.OriginBox && shadows(p, i, heads))
 		s.guess = s.head.Origin == mask.OriginBox && opts.OnUncertain != mask.WholePerson
 		switch anywhere := s.head.Origin == mask.OriginFrame || !s.head.Sane(); {
 		case anywhere && isConfirmed:
@@ -91,9 +88,10 @@ const (
 	secondMargin = 0.15
 )
 
-// secondBoxes reports which people are second boxes of others, whose heads it grows in place.
+// secondBoxes reports which people are second boxes of others. It gives them, in place, the others' heads, which grow.
 func secondBoxes(people []vision.Person, heads []mask.Head, hasFace []bool, opts mask.GeometryOptions) []bool {
-	second, grow := make([]bool, len(people)), make([]bool, len(people))
+	second := make([]bool, len(people))
+	owner := make([]int, len(people))
 	for i, p := range people {
 		if heads[i].Origin != mask.OriginBox || hasFace[i] || opts.OnUncertain == mask.WholePerson {
 			continue
@@ -102,14 +100,19 @@ func secondBoxes(people []vision.Person, heads []mask.Head, hasFace []bool, opts
 		for j, o := range people {
 			if ok && j != i && heads[j].Origin == mask.OriginPose && heads[j].Score >= secondScore &&
 				heads[j].Contains(x, y) && p.Box.Shared(o.Box) >= secondPart {
-				second[i], grow[j] = true, true
+				second[i], owner[i] = true, j
 			}
 		}
 	}
-	for j, h := range heads {
-		if grow[j] {
-			heads[j] = h.Grow(float32(secondMargin * size(h)))
+	grown := make([]bool, len(people))
+	for i, j := range owner {
+		if !second[i] {
+			continue
 		}
+		if !grown[j] {
+			heads[j], grown[j] = heads[j].Grow(float32(secondMargin*size(heads[j]))), true
+		}
+		heads[i] = heads[j]
 	}
 	return second
 }
