@@ -337,8 +337,8 @@ func encoding(cfg *config.Config) media.WriteOptions {
 	}
 }
 
-// OpenTools finds ffmpeg and ffprobe, confines them, and tries the configured decoder and encoder, so that what does not
-// work shows at once rather than with the first video.
+// OpenTools finds ffmpeg and ffprobe, confines them, and tries the configured decoder and encoder, so that what does
+// not work shows at once rather than with the first video.
 func OpenTools(ctx context.Context, cfg *config.Config) (media.Tools, error) {
 	tools, err := media.FindTools(cfg.Tools.FFmpeg, cfg.Tools.FFprobe)
 	if err != nil {

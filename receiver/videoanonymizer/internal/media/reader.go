@@ -106,10 +106,10 @@ func (r *Reader) onLine(line []byte) bool {
 }
 
 // Next returns the next frame in presentation order; the caller owns it until it calls Release. The frame's memory
-// comes from a pool that grows to as many frames as are held at once. Where the source's times do not increase they are
-// repaired, see Frame.Repairs. Next fails with io.EOF after a complete video, and otherwise with ErrDamaged,
-// ErrUnreadable, ErrIO, ErrUnsupported, ErrLimit, ErrStalled, ErrResume, ErrInterrupted, ErrTool or the context's error;
-// further calls return the same error.
+// comes from a pool that grows to as many frames as are held at once. Where the source's times do not increase they
+// are repaired, see Frame.Repairs. Next fails with io.EOF after a complete video, and otherwise with ErrDamaged,
+// ErrUnreadable, ErrIO, ErrUnsupported, ErrLimit, ErrStalled, ErrResume, ErrInterrupted, ErrTool or the context's
+// error; further calls return the same error.
 func (r *Reader) Next() (*Frame, error) {
 	r.reading.Lock()
 	defer r.reading.Unlock()

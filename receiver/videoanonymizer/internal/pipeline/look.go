@@ -47,8 +47,8 @@ func (it *item) schedule(cause record.Cause, l level) {
 	}
 }
 
-// A frame is searched in parts if they are few and small: otherwise a full look costs less. A full look at a large frame
-// costs several times as much.
+// A frame is searched in parts if they are few and small: otherwise a full look costs less. A full look at a large
+// frame costs several times as much.
 const (
 	maxRegions, maxRegionShare           = 4, 0.25
 	largeFrame                           = 1200 // pixels, the longer side
@@ -353,8 +353,8 @@ func (b *block) apart(before, after *item) bool {
 	})
 }
 
-// known are the boxes of people and faces, with a margin for what moves with them, and of what was searched, whatever it
-// showed, where they were and where the camera has moved them in another frame.
+// known are the boxes of people and faces, with a margin for what moves with them, and of what was searched, whatever
+// it showed, where they were and where the camera has moved them in another frame.
 func (it *item) known(in *track.Glance) (boxes []vision.Box) {
 	const margin = 0.25
 	add := func(b vision.Box) {

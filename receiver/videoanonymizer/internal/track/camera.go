@@ -108,7 +108,8 @@ func (g *Glance) cameraShift(from *Glance) (s shift, ok bool) {
 		return shift{}, false
 	}
 	blocks := g.textured()
-	if still := g.count(blocks, func(b block) bool { return g.difference(from, b, shift{}) <= blockStill }); 2*still >= len(blocks) {
+	still := g.count(blocks, func(b block) bool { return g.difference(from, b, shift{}) <= blockStill })
+	if 2*still >= len(blocks) {
 		return shift{}, len(blocks) > 0
 	}
 	fine, before := g.thumbnail, from.thumbnail
@@ -215,8 +216,8 @@ func coarse(t *thumbnail) *thumbnail {
 	return c
 }
 
-// search returns the whole shift, at most reachX and reachY from one, at which the pictures differ least. ok is false if
-// they differ about as little at another, as they do if bricks, windows or a fence repeat.
+// search returns the whole shift, at most reachX and reachY from one, at which the pictures differ least. ok is false
+// if they differ about as little at another, as they do if bricks, windows or a fence repeat.
 func (t *thumbnail) search(from *thumbnail, around shift, reachX, reachY int) (best shift, ok bool) {
 	x, y := int(math.Round(around.x)), int(math.Round(around.y))
 	width := 2*reachX + 1

@@ -29,7 +29,8 @@ func view(x, y int, figure vision.Box) *media.Frame {
 			shades[at] = shade(at[0], at[1])
 		}
 		value := 40 + shades[at] + grain.IntN(9) - 4
-		if px, py := float32(i%width), float32(i/width); px >= figure.X0 && px < figure.X1 && py >= figure.Y0 && py < figure.Y1 {
+		px, py := float32(i%width), float32(i/width)
+		if px >= figure.X0 && px < figure.X1 && py >= figure.Y0 && py < figure.Y1 {
 			value = 30 + (int(px-figure.X0)/20+int(py-figure.Y0)/20)%2*180
 		}
 		data[i] = byte(value)

@@ -77,8 +77,8 @@ func (t *Tracker) holds(tr *track, s sighting, f *frame, analyses int) bool {
 	return t.reaches(s, f) && (brief || missed <= analyses)
 }
 
-// Someone counts as gone who was missed in more than maxMissed frames, over more than briefly, if the picture has changed
-// where they were, or their head was never more than a guess.
+// Someone counts as gone who was missed in more than maxMissed frames, over more than briefly, if the picture has
+// changed where they were, or their head was never more than a guess.
 const (
 	maxMissed = 3
 	briefly   = 300 * time.Millisecond
@@ -90,9 +90,9 @@ func (t *Tracker) covers(tr *track, s sighting, f *frame) bool {
 	return t.holds(tr, s, f, 1) && !s.gone(f, tr.sure.counts(s.time))
 }
 
-// gone reports whether a frame shows that the person of a sighting has left, or was none: they were missed several times,
-// and where they were the picture has changed, or their head was never more than a guess. Without a glance, nobody is
-// gone.
+// gone reports whether a frame shows that the person of a sighting has left, or was none: they were missed several
+// times, and where they were the picture has changed, or their head was never more than a guess. Without a glance,
+// nobody is gone.
 func (s sighting) gone(f *frame, sure bool) bool {
 	if f.Glance == nil || s.glance == nil || s.missed(f) <= maxMissed || (f.Time-s.time).Abs() <= briefly {
 		return false

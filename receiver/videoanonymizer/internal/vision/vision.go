@@ -42,10 +42,10 @@ type DetectorOptions struct {
 	Detail bool
 }
 
-// The input of a look at detail is this long, and frames longer by more than this factor are divided: a head of 20 pixels
-// in 1080p is then about as large, which the detectors need, and memory does not grow with the frame. Of the heads in
-// the annotated frames of 1080p street in `make recall`, single frames, 960 pixels find 61 %, parts of it as well 83 %,
-// and 1920 pixels at once 86 %, in twice the memory.
+// The input of a look at detail is this long, and frames longer by more than this factor are divided: a head of 20
+// pixels in 1080p is then about as large, which the detectors need, and memory does not grow with the frame. Of the
+// heads in the annotated frames of 1080p street in `make recall`, single frames, 960 pixels find 61 %, parts of it as
+// well 83 %, and 1920 pixels at once 86 %, in twice the memory.
 const (
 	detailLongSide = 960
 	detailFrame    = 1.25

@@ -322,8 +322,8 @@ func TestWatchedFolderInMoveTo(t *testing.T) {
 	assert.ErrorContains(t, w.Start(), "separate them")
 }
 
-// TestPollAfterWaitForDisk is about a journal that waits long for a busy disk: files that come then must not stay unseen
-// for many times as long.
+// TestPollAfterWaitForDisk is about a journal that waits long for a busy disk: files that come then must not stay
+// unseen for many times as long.
 func TestPollAfterWaitForDisk(t *testing.T) {
 	const busy = 500 * time.Millisecond
 	r := newRig(t)
