@@ -69,7 +69,7 @@ func readText(t *testing.T, path ...string) string {
 func TestComposeReferences(t *testing.T) {
 	var c compose
 	readYAML(t, &c, "docker-compose.yaml")
-	pinned := regexp.MustCompile(`:v?\d+\.\d+\.\d+$`)
+	pinned := regexp.MustCompile(`:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?$`)
 	for name, s := range c.Services {
 		if s.Build == nil {
 			assert.Regexp(t, pinned, s.Image, "%s: the version is pinned", name)

@@ -20,12 +20,6 @@ const (
 	cutRatio  = 3.0
 	// cutMemory is the weight of the past in that mean.
 	cutMemory = 0.8
-	// A frame next to a cut is mixed with the other scene if, of the cells in which the scenes differ by at least
-	// mixedContrast, at least mixedShare differ from their own scene toward the other by at least mixedPart: it may be
-	// blended with the other, or partly be of it.
-	mixedContrast = 16.0
-	mixedPart     = 0.1
-	mixedShare    = 0.1
 )
 
 // CutDetector detects where a new scene begins, by the luma of a thumbnail of each frame. It misses dissolves and
@@ -82,24 +76,4 @@ func compare(a, b []float64) (correlation, change float64) {
 		return 0, change
 	}
 	return ab / math.Sqrt(aa*bb), change
-}
-
-// mixes reports whether a frame next to a cut may show some of the scene on the other side, given the glances at its
-// neighbors in its own scene and in the other. It may if one of the glances is nil.
-func (g *Glance) mixes(own, other *Glance) bool {
-	if g == nil || own == nil || other == nil {
-		return true
-	}
-	differ, mixed := 0, 0
-	for i, c := range g.cells {
-		from, to := own.cells[i], other.cells[i]
-		if math.Abs(to-from) < mixedContrast {
-			continue
-		}
-		differ++
-		if part := (c - from) / (to - from); part >= mixedPart && part <= 1+mixedPart {
-			mixed++
-		}
-	}
-	return differ == 0 || float64(mixed) >= mixedShare*float64(differ)
 }

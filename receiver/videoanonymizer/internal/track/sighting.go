@@ -29,10 +29,6 @@ type sighting struct {
 	// face means that a face was found, and evidence is the score 0..1 of the keypoint that best shows a person.
 	face     bool
 	evidence float32
-	// glance is that at the frame, nil if there is none.
-	glance *Glance
-	// moved is by how much the coordinates have moved since the frame.
-	moved Vector
 	// doubtful means that this may not be the same person as in the track's previous sighting.
 	doubtful bool
 }
@@ -43,16 +39,15 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 	people, heads := dropGuesses(f.People, mask.LocateHeads(f.People, f.Width, f.Height, opts))
 	bodies := mask.LocateBodies(people, heads, f.Width, f.Height)
 	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height, opts)
-	second := secondBoxes(people, heads, hasFace, opts)
 	for i, p := range people {
 		certain := !p.Candidate || hasFace[i]
 		isConfirmed := certain || mask.PoseConfirms(p, f.Width, f.Height)
 		s := sighting{
 			number: f.number, analyses: f.analyses, time: f.Time, head: heads[i], box: p.Box, body: bodies[i],
-			hidden: p.Hidden, glance: f.Glance,
+			hidden:  p.Hidden,
 			certain: certain, face: hasFace[i], evidence: mask.PoseEvidence(p),
 		}
-		s.certain = s.certain && !second[i] && !(heads[i].Origin == mask.OriginBox && shadows(p, i, heads))
+		s.certain = s.certain && !(heads[i].Origin == mask.OriginBox && shadows(p, i, heads))
 		s.guess = s.head.Origin == mask.OriginBox && opts.OnUncertain != mask.WholePerson
 		switch anywhere := s.head.Origin == mask.OriginFrame || !s.head.Sane(); {
 		case anywhere && isConfirmed:
@@ -73,72 +68,30 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 		}
 		confirmed = append(confirmed, sighting{
 			number: f.number, analyses: f.analyses, time: f.Time, head: h, box: h.Bounds(), certain: true, face: true,
-			glance: f.Glance,
 		})
 	}
 	return confirmed, candidates
 }
 
-const (
-	// A person whose head is a guess is someone else in a second box if their pose shows the other's head, and at least
-	// secondPart of the box is in the other's. The other's head is found with at least secondScore.
-	secondPart  = 0.5
-	secondScore = 0.4
-	// secondMargin is by how much of its size the other's head then grows: the boxes disagree about it.
-	secondMargin = 0.15
-)
-
-// secondBoxes reports which people are second boxes of others. It gives them, in place, the others' heads, which grow.
-func secondBoxes(people []vision.Person, heads []mask.Head, hasFace []bool, opts mask.GeometryOptions) []bool {
-	second := make([]bool, len(people))
-	owner := make([]int, len(people))
-	for i, p := range people {
-		if heads[i].Origin != mask.OriginBox || hasFace[i] || opts.OnUncertain == mask.WholePerson {
-			continue
-		}
-		x, y, ok := faceOf(p)
-		for j, o := range people {
-			if ok && j != i && heads[j].Origin == mask.OriginPose && heads[j].Score >= secondScore &&
-				heads[j].Contains(x, y) && p.Box.Shared(o.Box) >= secondPart {
-				second[i], owner[i] = true, j
-			}
-		}
-	}
-	grown := make([]bool, len(people))
-	for i, j := range owner {
-		if !second[i] {
-			continue
-		}
-		if !grown[j] {
-			heads[j], grown[j] = heads[j].Grow(float32(secondMargin*size(heads[j]))), true
-		}
-		heads[i] = heads[j]
-	}
-	return second
-}
-
 // shadows reports whether the person at an index, whose head is a guess, has the face of another one: most often it is
 // the same person in a second box.
 func shadows(p vision.Person, index int, heads []mask.Head) bool {
-	x, y, ok := faceOf(p)
+	if p.Pose == nil {
+		return false
+	}
+	var x, y, sum float32
+	for _, k := range p.Pose[:vision.RightEar+1] {
+		x, y, sum = x+k.Score*k.X, y+k.Score*k.Y, sum+k.Score
+	}
+	if !(sum/(vision.RightEar+1) >= shadowScore) {
+		return false
+	}
 	for i, h := range heads {
-		if ok && i != index && h.Origin == mask.OriginPose && h.Contains(x, y) {
+		if i != index && h.Origin == mask.OriginPose && h.Contains(x/sum, y/sum) {
 			return true
 		}
 	}
 	return false
-}
-
-// faceOf is where the person's pose shows a face, wherever the box is; ok is false if it shows none.
-func faceOf(p vision.Person) (x, y float32, ok bool) {
-	if p.Pose == nil {
-		return 0, 0, false
-	}
-	var sum float32
-	for _, k := range p.Pose[:vision.RightEar+1] {
-		x, y, sum = x+k.Score*k.X, y+k.Score*k.Y, sum+k.Score
-	}
-	return x / sum, y / sum, sum/(vision.RightEar+1) >= shadowScore
 }
 
 // shadowScore is the mean score from which the keypoints of a face show whose it is: that from which a single one is

@@ -208,13 +208,12 @@ func (t *track) displacement(i, direction int, at time.Duration) (dx, dy float32
 	return float32(moving * vx), float32(moving * vy), speed
 }
 
-// bodies are what the track covers of its person besides the head in a frame: the body sighted then, or those of the
+// bodies are what the track covers of its person besides the head at a time: the body sighted then, or those of the
 // sightings around, moved along, and also left in place if they are held or may belong to two people.
-func (t *track) bodies(i int, sighted bool, f *frame) (bodies []mask.Body) {
+func (t *track) bodies(i int, sighted bool, at time.Duration) (bodies []mask.Body) {
 	add := func(i int, dx, dy float32) {
-		s := t.seen[i]
-		if s.body != nil {
-			bodies = append(bodies, s.body.Moved(s.moved.X+dx+f.offset.X, s.moved.Y+dy+f.offset.Y))
+		if b := t.seen[i].body; b != nil {
+			bodies = append(bodies, b.Moved(dx, dy))
 		}
 	}
 	switch {
@@ -223,18 +222,18 @@ func (t *track) bodies(i int, sighted bool, f *frame) (bodies []mask.Body) {
 			bodies = append(bodies, *b)
 		}
 	case i == 0:
-		dx, dy, _ := t.displacement(0, +1, f.Time)
+		dx, dy, _ := t.displacement(0, +1, at)
 		add(0, 0, 0)
 		add(0, dx, dy)
 	case i == len(t.seen):
-		dx, dy, _ := t.displacement(i-1, -1, f.Time)
+		dx, dy, _ := t.displacement(i-1, -1, at)
 		add(i-1, 0, 0)
 		add(i-1, dx, dy)
 	default:
 		a, b := t.seen[i-1], t.seen[i]
 		u, whole := float32(0.5), (b.time - a.time).Seconds()
 		if whole > 0 {
-			u = float32((f.Time - a.time).Seconds() / whole)
+			u = float32((at - a.time).Seconds() / whole)
 		}
 		dx, dy := b.head.X-a.head.X, b.head.Y-a.head.Y
 		add(i-1, u*dx, u*dy)
