@@ -5,18 +5,17 @@ package audit
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
 // ApprovalSchema identifies the format of approvals.
@@ -92,12 +91,12 @@ func (r *Result) verifyOutput(ctx context.Context, outputs string, e Entry) erro
 		return nil
 	}
 	for _, f := range [...]struct{ name, what, want string }{
-		{e.Output, "the output", e.OutputSHA256}, {e.Output + ".report.json", "the report", e.ReportSHA256},
+		{e.Output, "the output", e.OutputSHA256}, {report.Path(e.Output), "the report", e.ReportSHA256},
 	} {
 		if f.want == "" {
 			continue
 		}
-		got, err := hashFile(ctx, filepath.Join(outputs, f.name))
+		got, err := report.Identify(ctx, filepath.Join(outputs, f.name))
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -106,7 +105,7 @@ func (r *Result) verifyOutput(ctx context.Context, outputs string, e Entry) erro
 			continue
 		case err != nil:
 			return err
-		case got != f.want:
+		case got.SHA256 != f.want:
 			r.changed(f.name, "%s is not the one that was %s in entry %d", f.what, e.Action, e.Seq)
 		}
 		r.Files++
@@ -143,30 +142,4 @@ func (r *Result) verifyApprovals(outputs string, decided map[string]Entry, hashe
 		}
 		return nil
 	})
-}
-
-func hashFile(ctx context.Context, path string) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, &reader{ctx, file}); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
-}
-
-// reader ends with a context.
-type reader struct {
-	ctx  context.Context
-	from io.Reader
-}
-
-func (r *reader) Read(b []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.from.Read(b)
 }
