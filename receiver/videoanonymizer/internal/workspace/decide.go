@@ -167,7 +167,7 @@ func (w *Workspace) checkDecision(o *watch.Output, input *consoleapi.DecisionInp
 			return fmt.Errorf("%w: a rejection needs a note that says why", consoleapi.ErrInvalid)
 		}
 	case consoleapi.Approved:
-		waits := look.State == consoleapi.LookWaiting && w.looks.pending(o)
+		waits := look.State == consoleapi.LookWaiting && w.looks.pending(*o)
 		switch {
 		case look.State == consoleapi.LookRunning || waits:
 			return fmt.Errorf("%w: the second look has not ended yet: wait for it", consoleapi.ErrConflict)

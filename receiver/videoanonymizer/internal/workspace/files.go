@@ -64,12 +64,11 @@ func openFile(path string) (*os.File, error) {
 
 // hashes knows the SHA-256 of whole files, as long as they do not change.
 type hashes struct {
-	done func() // called when one more is known
+	queue *queue[string] // of paths, to hash in the background
+	done  func()         // called when one more is known
 
-	mu     sync.Mutex
-	known  map[string]hashed // by path
-	wanted []string
-	wake   chan struct{}
+	mu    sync.Mutex
+	known map[string]hashed // by path
 }
 
 type hashed struct {
@@ -78,7 +77,7 @@ type hashed struct {
 }
 
 func newHashes(done func()) *hashes {
-	return &hashes{done: done, known: map[string]hashed{}, wake: make(chan struct{}, 1)}
+	return &hashes{queue: newQueue[string](), done: done, known: map[string]hashed{}}
 }
 
 // maxHashes bounds the hashes that are kept.
@@ -122,45 +121,9 @@ func (h *hashes) lookUp(path string) (string, bool) {
 }
 
 // want computes the hash of a file in the background.
-func (h *hashes) want(path string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, other := range h.wanted {
-		if other == path {
-			return
-		}
-	}
-	h.wanted = append(h.wanted, path)
-	select {
-	case h.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (h *hashes) next() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.wanted) == 0 {
-		return ""
-	}
-	return h.wanted[0]
-}
+func (h *hashes) want(path string) { h.queue.want(path) }
 
 // loop computes what is wanted, one file at a time, until the context ends.
 func (h *hashes) loop(ctx context.Context) {
-	for ctx.Err() == nil {
-		path := h.next()
-		if path == "" {
-			select {
-			case <-ctx.Done():
-			case <-h.wake:
-			}
-			continue
-		}
-		_, _ = h.of(ctx, path) // what cannot be read is not known
-		h.mu.Lock()
-		h.wanted = h.wanted[1:]
-		h.mu.Unlock()
-		h.done()
-	}
+	h.queue.loop(ctx, func(path string) { _, _ = h.of(ctx, path) }, h.done) // what cannot be read is not known
 }

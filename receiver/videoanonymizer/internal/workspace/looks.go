@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 
 	"go.uber.org/zap"
 
@@ -23,14 +22,11 @@ import (
 
 // looks takes the second looks, one output at a time: a report ranks masks, and a head that was never found has none.
 type looks struct {
+	*queue[watch.Output]
 	workspace *Workspace
-	wake      chan struct{}
-
-	mu     sync.Mutex
-	wanted []watch.Output // the first is being looked at
 }
 
-func newLooks(w *Workspace) *looks { return &looks{workspace: w, wake: make(chan struct{}, 1)} }
+func newLooks(w *Workspace) *looks { return &looks{newQueue[watch.Output](), w} }
 
 // Worked says that a job has ended. If it made an output, that is looked at again.
 func (w *Workspace) Worked(path string) {
@@ -46,65 +42,27 @@ func (w *Workspace) Worked(path string) {
 
 // want has an output looked at.
 func (l *looks) want(o watch.Output) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.workspace.opts.SecondLook == nil || slices.Contains(l.wanted, o) {
-		return
+	if l.workspace.opts.SecondLook != nil {
+		l.queue.want(o)
 	}
-	l.wanted = append(l.wanted, o)
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
-// pending tells whether an output waits to be looked at, or is.
-func (l *looks) pending(o *watch.Output) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Contains(l.wanted, *o)
 }
 
 func (l *looks) state(o *watch.Output, r *review) consoleapi.SecondLook {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	first, running := l.first()
 	switch {
 	case r.Look.State != "":
 		return consoleapi.SecondLook{State: r.Look.State, Frames: r.Look.Frames, Found: len(r.Look.Found)}
 	case l.workspace.opts.SecondLook == nil:
 		return consoleapi.SecondLook{State: consoleapi.LookOff}
-	case len(l.wanted) > 0 && l.wanted[0] == *o:
+	case running && first == *o:
 		return consoleapi.SecondLook{State: consoleapi.LookRunning}
 	}
 	return consoleapi.SecondLook{State: consoleapi.LookWaiting}
 }
 
-func (l *looks) next() (watch.Output, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.wanted) == 0 {
-		return watch.Output{}, false
-	}
-	return l.wanted[0], true
-}
-
 // loop looks at what is wanted until the context ends.
 func (l *looks) loop(ctx context.Context) {
-	for ctx.Err() == nil {
-		o, ok := l.next()
-		if !ok {
-			select {
-			case <-ctx.Done():
-			case <-l.wake:
-			}
-			continue
-		}
-		l.take(ctx, &o)
-		l.mu.Lock()
-		l.wanted = l.wanted[1:]
-		l.mu.Unlock()
-		l.workspace.Notify()
-	}
+	l.queue.loop(ctx, func(o watch.Output) { l.take(ctx, &o) }, l.workspace.Notify)
 }
 
 // take looks at an output, and keeps what it shows.
