@@ -114,9 +114,12 @@ func spread(total, count int) []int {
 }
 
 // asThorough is the same as the runner, with recall: thorough.
-func (r *Runner) asThorough() *Runner {
+func (r *Runner) asThorough() *Runner { return r.with(r.Config.AsThorough(), r.Models.thorough) }
+
+// with is the same as the runner, with another configuration and its looks.
+func (r *Runner) with(cfg *config.Config, l looks) *Runner {
 	as := *r
-	as.Config, as.Models = r.Config.AsThorough(), &Models{looks: r.Models.thorough, thorough: r.Models.thorough}
+	as.Config, as.Models = cfg, &Models{looks: l, thorough: r.Models.thorough}
 	return &as
 }
 

@@ -29,9 +29,7 @@ func (r *Runner) SecondLook(ctx context.Context, output string, times []float64,
 	for i, frame := range frames {
 		at[i] = inDuration(times[frame])
 	}
-	as := *r
-	as.Config, as.Models = r.Config.AsSecondLook(), &Models{looks: r.Models.second}
-	options := as.pipelineOptions()
+	options := r.with(r.Config.AsSecondLook(), r.Models.second).pipelineOptions()
 	err = r.Tools.Stills(ctx, info, at, func(i int, frame *media.Frame) error {
 		heads, err := pipeline.Search(ctx, frame, options)
 		if err == nil {
