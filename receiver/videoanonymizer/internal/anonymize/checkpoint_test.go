@@ -104,7 +104,7 @@ func TestResumeAt(t *testing.T) {
 	for i := range known {
 		known[i] = int64(i)
 	}
-	assert.Equal(t, 774, v.resumeAt(known, info), "9 s before the last, and a multiple of 6")
+	assert.Equal(t, 672, v.resumeAt(known, info), "13 s before the last, and a multiple of 6")
 	assert.Zero(t, v.resumeAt(known[:50], info))
 }
 

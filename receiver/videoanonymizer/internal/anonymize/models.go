@@ -239,9 +239,9 @@ func (o *opener) openSurvey() error {
 	}
 	var full, region, turned detectors
 	for _, name := range cfg.Survey.Models {
-		opts := vision.DetectorOptions{ScoreThreshold: surveyScore, CandidateThreshold: surveyCandidate, HalfSize: true}
+		opts := vision.DetectorOptions{ScoreThreshold: surveyScore, CandidateThreshold: surveyCandidate, Detail: true}
 		full.add(o.newDetector("detector::survey::models", name, opts))
-		opts.HalfSize, opts.LongSide = false, regionLongSide
+		opts.Detail, opts.LongSide = false, regionLongSide
 		region.add(o.newDetector("detector::survey::models", name, opts))
 	}
 	o.looks.full = pipeline.Look{Detector: full.join(cfg)}

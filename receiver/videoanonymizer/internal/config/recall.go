@@ -38,7 +38,7 @@ func (c *Config) setRecall(recall Recall) {
 		d.Survey.Enabled = false
 	case Balanced:
 		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 0, 0, "blazeface", 1
-		d.Survey.Enabled, d.Survey.Interval = true, 4*time.Second
+		d.Survey.Enabled, d.Survey.Interval = true, 8*time.Second
 	case Thorough:
 		c.DetectEvery, d.CandidateThreshold, d.Faces, d.Tiles = 1, 0.15, "blazeface", 2
 		d.InputSize = InputSize{LongSide: 640}

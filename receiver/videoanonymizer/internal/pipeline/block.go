@@ -133,6 +133,7 @@ func (r *run) decode(source Source) error {
 	defer close(r.blocks)
 	cuts := track.NewCutDetector()
 	d := &divider{run: r}
+	var camera track.Camera
 	var held *item
 	for {
 		start := time.Now()
@@ -156,6 +157,7 @@ func (r *run) decode(source Source) error {
 		}}
 		if r.opts.DetectEvery == 0 || r.opts.surveys() {
 			next.glance = track.NewGlance(frame)
+			camera.Follow(next.glance, frame.Index, next.cut)
 		}
 		if held != nil {
 			if next.cut {

@@ -47,19 +47,27 @@ func (it *item) schedule(cause record.Cause, l level) {
 	}
 }
 
-// A frame is searched in parts if they are few and small: otherwise a full look costs less.
-const maxRegions, maxRegionShare = 4, 0.25
+// A frame is searched in parts if they are few and small: otherwise a full look costs less. A full look at a large
+// frame costs several times as much.
+const (
+	maxRegions, maxRegionShare           = 4, 0.25
+	largeFrame                           = 1200 // pixels, the longer side
+	maxLargeRegions, maxLargeRegionShare = 10, 0.5
+)
 
 // scheduleRegion makes a part of the frame be searched in the next round, unless it was.
 func (r *run) scheduleRegion(it *item, cause record.Cause, box vision.Box) {
-	box = box.Grown(regionMargin).Clipped(it.frame.Width, it.frame.Height)
+	box = box.Clipped(it.frame.Width, it.frame.Height)
 	switch {
+	case box.Width() <= 0 || box.Height() <= 0: // the camera has moved it out of the frame
+		return
 	case !r.opts.surveys():
 		it.schedule(cause, quickLook)
 		return
 	case it.seen >= fullLook || slices.ContainsFunc(it.searched, box.Within):
 		return
 	}
+	box = box.Grown(regionMargin).Clipped(it.frame.Width, it.frame.Height)
 	it.schedule(cause, quickLook)
 	for i := 0; i < len(it.regions); i++ {
 		if it.regions[i].Overlaps(box) {
@@ -74,7 +82,11 @@ func (r *run) scheduleRegion(it *item, cause record.Cause, box vision.Box) {
 	for _, b := range it.regions {
 		area += b.Width() * b.Height()
 	}
-	if len(it.regions) > maxRegions || area > maxRegionShare*float32(it.frame.Width*it.frame.Height) {
+	most, share := maxRegions, float32(maxRegionShare)
+	if max(it.frame.Width, it.frame.Height) > largeFrame {
+		most, share = maxLargeRegions, maxLargeRegionShare
+	}
+	if len(it.regions) > most || area > share*float32(it.frame.Width*it.frame.Height) {
 		it.regions = nil
 		it.schedule(cause, fullLook)
 	}
@@ -152,28 +164,35 @@ func (r *run) search(items []*item) error {
 	return r.ctx.Err()
 }
 
-// undecided schedules the looks that what was found so far demands, and returns their frames:
+// undecided schedules the looks that the finds so far demand, and returns their frames:
+//   - At the block's end, where someone is whom a quick look does not show and whose head is a guess: most are things
+//     that stay in place.
 //   - Next to a frame in which someone moves whom a quick look does not show, where they are, and from there on as long
 //     as they are found. Whoever stays in place needs a look at each block's end alone.
 //   - Where something appeared that nobody known explains.
 //   - In the middle between two frames whose heads are not at the same places.
 func (r *run) undecided(b *block) (due []*item) {
-	seen := b.seen()
-	if first := b.items[0]; b.end != nil {
-		for _, h := range first.hidden {
-			r.scheduleRegion(b.end, record.CauseFound, first.around(h))
+	seen, last := b.seen(), b.last()
+	for _, it := range seen {
+		for _, h := range it.hidden {
+			if h.Origin == mask.OriginBox || it == b.items[0] {
+				r.scheduleRegion(last, record.CauseFound, it.around(h, last))
+			}
 		}
-		if len(first.turned) > 0 {
-			b.end.schedule(record.CauseFound, turnedLook)
-		}
+	}
+	if b.end != nil && len(b.items[0].turned) > 0 {
+		b.end.schedule(record.CauseFound, turnedLook)
+	}
+	if last.undecided(&r.opts) {
+		return []*item{last}
 	}
 	for i, it := range seen {
 		if i == 0 {
 			continue
 		}
-		r.spread(seen[i-1], it)
+		r.spread(seen[i-1], it, last)
 		if i > 1 || b.opens { // an earlier block has settled its end
-			r.spread(it, seen[i-1])
+			r.spread(it, seen[i-1], last)
 		}
 		if r.opts.DetectEvery == 0 {
 			r.compare(b, seen[i-1], it)
@@ -203,11 +222,11 @@ func (a *analysis) undecided(opts *Options) bool {
 }
 
 // spread schedules a look at a neighbor where this frame shows someone whom a quick look does not, unless they stay in
-// place.
-func (r *run) spread(it, neighbor *item) {
+// place, there or to the block's last frame.
+func (r *run) spread(it, neighbor, last *item) {
 	for _, h := range it.hidden {
-		if !stays(h, it, neighbor) {
-			r.scheduleRegion(neighbor, record.CauseFound, it.around(h))
+		if !stays(h, it, neighbor) && !found(h, it, last) {
+			r.scheduleRegion(neighbor, record.CauseFound, it.around(h, neighbor))
 		}
 	}
 	for _, h := range it.turned {
@@ -217,31 +236,34 @@ func (r *run) spread(it, neighbor *item) {
 	}
 }
 
-// around is the box of the person with a head.
-func (a *analysis) around(h mask.Head) vision.Box {
+// around is the box of the person with a head, where the camera has moved it in another frame.
+func (it *item) around(h mask.Head, in *item) vision.Box {
 	box := h.Bounds()
-	for _, p := range a.people {
+	for _, p := range it.people {
 		if p.Box.Contains(h.X, h.Y) {
 			box = box.Union(p.Box)
 		}
 	}
-	return box
+	return in.glance.Moved(it.glance, box)
 }
 
-// stays reports whether the person with a head in one frame is in the same place in another: a model has found them
-// there, if only as a candidate, or nothing has changed there.
+// stays reports whether the person with a head in one frame is in the same place in another, apart from what the camera
+// moves: a model has found them there, if only as a candidate, or nothing has changed there.
 func stays(h mask.Head, in, other *item) bool {
+	return found(h, in, other) ||
+		in.glance != nil && other.glance != nil && in.glance.Still(other.glance, h.Bounds())
+}
+
+// found reports whether a model has found the person with a head in one frame in the same place in another.
+func found(h mask.Head, in, other *item) bool {
 	for _, p := range in.people {
-		if !p.Box.Contains(h.X, h.Y) {
-			continue
-		}
-		for _, o := range other.people {
-			if vision.IoU(p.Box, o.Box) >= samePlace {
-				return true
-			}
+		if p.Box.Contains(h.X, h.Y) && slices.ContainsFunc(other.people, func(o vision.Person) bool {
+			return vision.IoU(other.glance.Moved(in.glance, p.Box), o.Box) >= samePlace
+		}) {
+			return true
 		}
 	}
-	return in.glance != nil && other.glance != nil && in.glance.Still(other.glance, h.Bounds())
+	return false
 }
 
 // samePlace is the intersection over union of the boxes of someone who stays in place.
@@ -264,12 +286,20 @@ func (b *block) seen() (seen []*item) {
 	return seen
 }
 
+// last is the frame that the block ends with: the next block's first one or, at the end of a scene, its own last one.
+func (b *block) last() *item {
+	if b.end != nil {
+		return b.end
+	}
+	return b.items[len(b.items)-1]
+}
+
 // compare schedules looks at the later of two frames and at those between, which were not searched.
 func (r *run) compare(b *block, before, after *item) {
 	if before.err != nil || after.err != nil {
 		return
 	}
-	known := append(before.known(), after.known()...)
+	known := append(before.known(after.glance), after.known(after.glance)...)
 	if r.opts.surveys() && after.seen < fullLook {
 		for _, box := range after.glance.Appeared(known, before.glance) {
 			r.scheduleRegion(after, record.CauseAppeared, box)
@@ -283,27 +313,64 @@ func (r *run) compare(b *block, before, after *item) {
 	if len(between) == 0 {
 		return
 	}
-	for _, it := range between {
-		for _, box := range it.glance.Appeared(known, before.glance, after.glance) {
+	if it, boxes := appearedBetween(before, after, between); it != nil {
+		for _, box := range boxes {
 			r.scheduleRegion(it, record.CauseAppeared, box)
 		}
+		return
 	}
-	for _, h := range track.Apart(before.heads, after.heads) {
-		if !stays(h, before, after) && !stays(h, after, before) {
-			between[len(between)/2].schedule(record.CauseMoved, quickLook)
-			return
-		}
+	if b.apart(before, after) {
+		between[len(between)/2].schedule(record.CauseMoved, quickLook)
 	}
 }
 
-// known are the boxes of people and faces, with a margin for what moves with them.
-func (a *analysis) known() (boxes []vision.Box) {
-	const margin = 0.25
-	for _, p := range a.people {
-		boxes = append(boxes, p.Box.Grown(margin))
+// appearedBetween returns the middle one of those frames between two others in which something appeared that nobody
+// known explains, and where; nil if there is none. What it shows may explain the others.
+func appearedBetween(before, after *item, between []*item) (*item, []vision.Box) {
+	var items []*item
+	var boxes [][]vision.Box
+	for _, it := range between {
+		known := append(before.known(it.glance), after.known(it.glance)...)
+		if found := it.glance.Appeared(known, before.glance, after.glance); len(found) > 0 {
+			items, boxes = append(items, it), append(boxes, found)
+		}
 	}
-	for _, h := range a.heads {
-		boxes = append(boxes, h.Bounds().Grown(margin))
+	if len(items) == 0 {
+		return nil, nil
+	}
+	return items[len(items)/2], boxes[len(items)/2]
+}
+
+// apart reports whether a head of either frame is neither found in about the same place in the other, apart from what
+// the camera moves, nor stays, there or to the block's last frame.
+func (b *block) apart(before, after *item) bool {
+	gone, come := track.Apart(before.heads, after.heads, after.glance.Motion(before.glance))
+	last := b.last()
+	return slices.ContainsFunc(gone, func(h mask.Head) bool {
+		return !stays(h, before, after) && (before == last || !found(h, before, last))
+	}) || slices.ContainsFunc(come, func(h mask.Head) bool {
+		return !stays(h, after, before) && (after == last || !found(h, after, last))
+	})
+}
+
+// known are the boxes of people and faces, with a margin for what moves with them, and of what was searched, whatever
+// it showed, where they were and where the camera has moved them in another frame.
+func (it *item) known(in *track.Glance) (boxes []vision.Box) {
+	const margin = 0.25
+	add := func(b vision.Box) {
+		boxes = append(boxes, b)
+		if moved := in.Moved(it.glance, b); moved != b {
+			boxes = append(boxes, moved)
+		}
+	}
+	for _, p := range it.people {
+		add(p.Box.Grown(margin))
+	}
+	for _, h := range it.heads {
+		add(h.Bounds().Grown(margin))
+	}
+	for _, b := range it.searched {
+		add(b)
 	}
 	return boxes
 }

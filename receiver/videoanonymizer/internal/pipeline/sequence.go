@@ -86,6 +86,7 @@ func observation(it *item) track.Observation {
 		Index: it.frame.Index, Time: it.frame.Time, Analyzed: it.seen > unseen && it.err == nil, Failed: it.err != nil,
 		Hard: it.seen >= fullLook, Cut: it.cut,
 		People: it.people, Faces: it.faces, Width: it.frame.Width, Height: it.frame.Height,
+		Glance: it.glance,
 	}
 }
 

@@ -32,19 +32,31 @@ func Heads(o Observation, opts mask.GeometryOptions) []mask.Head {
 	return heads
 }
 
-// Apart are the heads found in either of two frames that are not at about the same place in the other. Without any, the
-// heads of a frame in between can be told from the two.
-func Apart(a, b []mask.Head) (apart []mask.Head) {
-	left := slices.Clone(b)
+// Apart are the heads found in either of two frames that are not at about the same place in the other, in the scene or
+// in the picture, given by how much the camera has moved the picture: those of a that have gone, and those of b that
+// have come. Without any, the heads of a frame in between can be told from the two.
+func Apart(a, b []mask.Head, moved Vector) (gone, come []mask.Head) {
+	gone, come = unmatched(a, b, moved)
+	if moved != (Vector{}) {
+		gone, come = unmatched(gone, come, Vector{})
+	}
+	return gone, come
+}
+
+// unmatched are the heads of a that are near none of b, if moved, and those of b that are near none of a.
+func unmatched(a, b []mask.Head, moved Vector) (ofA, ofB []mask.Head) {
+	ofB = slices.Clone(b)
 	for _, h := range a {
-		i := nearest(h, left)
-		if i < 0 || !near(h, left[i]) {
-			apart = append(apart, h)
+		at := h
+		at.X, at.Y = at.X+moved.X, at.Y+moved.Y
+		i := nearest(at, ofB)
+		if i < 0 || !near(at, ofB[i]) {
+			ofA = append(ofA, h)
 			continue
 		}
-		left = slices.Delete(left, i, i+1)
+		ofB = slices.Delete(ofB, i, i+1)
 	}
-	return append(apart, left...)
+	return ofA, ofB
 }
 
 func near(a, b mask.Head) bool {

@@ -14,18 +14,32 @@ import (
 func TestApart(t *testing.T) {
 	at := func(x, y, r float32) mask.Head { return mask.Head{X: x, Y: y, RX: r, RY: r} }
 	one, two := []mask.Head{at(10, 10, 5)}, []mask.Head{at(10, 10, 5), at(50, 10, 5)}
-	tests := map[string]struct{ a, b, want []mask.Head }{
-		"nobody":                {},
-		"in place":              {a: two, b: []mask.Head{at(50, 11, 5), at(11, 10, 5)}},
-		"one came":              {a: one, b: two, want: two[1:]},
-		"one left":              {a: two, b: one, want: two[1:]},
-		"one came, one left":    {a: one, b: []mask.Head{at(90, 10, 5)}, want: []mask.Head{one[0], at(90, 10, 5)}},
-		"moved by a head":       {a: one, b: []mask.Head{at(22, 10, 5)}, want: []mask.Head{one[0], at(22, 10, 5)}},
-		"grew":                  {a: one, b: []mask.Head{at(10, 10, 9)}, want: []mask.Head{one[0], at(10, 10, 9)}},
-		"two at the same place": {a: two, b: []mask.Head{one[0], at(11, 10, 5)}, want: []mask.Head{two[1], at(11, 10, 5)}},
+	tests := map[string]struct {
+		a, b       []mask.Head
+		moved      Vector
+		gone, come []mask.Head
+	}{
+		"nobody":   {},
+		"in place": {a: two, b: []mask.Head{at(50, 11, 5), at(11, 10, 5)}},
+		"one came": {a: one, b: two, come: two[1:]},
+		"one left": {a: two, b: one, gone: two[1:]},
+		"one came, one left": {a: one, b: []mask.Head{at(90, 10, 5)}, gone: one,
+			come: []mask.Head{at(90, 10, 5)}},
+		"moved by a head": {a: one, b: []mask.Head{at(22, 10, 5)}, gone: one, come: []mask.Head{at(22, 10, 5)}},
+		"grew":            {a: one, b: []mask.Head{at(10, 10, 9)}, gone: one, come: []mask.Head{at(10, 10, 9)}},
+		"two at the same place": {a: two, b: []mask.Head{one[0], at(11, 10, 5)}, gone: two[1:],
+			come: []mask.Head{at(11, 10, 5)}},
+		"moved by the camera":    {a: one, b: []mask.Head{at(70, 40, 5)}, moved: Vector{60, 30}},
+		"followed by the camera": {a: one, b: one, moved: Vector{60, 30}},
+		"passed by the camera": {a: one, b: []mask.Head{at(40, 10, 5)}, moved: Vector{60, 30}, gone: one,
+			come: []mask.Head{at(40, 10, 5)}},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, Apart(tt.a, tt.b)) })
+		t.Run(name, func(t *testing.T) {
+			gone, come := Apart(tt.a, tt.b, tt.moved)
+			assert.ElementsMatch(t, tt.gone, gone)
+			assert.ElementsMatch(t, tt.come, come)
+		})
 	}
 }
 

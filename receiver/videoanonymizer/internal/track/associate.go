@@ -64,9 +64,10 @@ func (l *link) follow(s sighting) {
 	l.track.seen = append(l.track.seen, s)
 }
 
-// prediction is where a track's person may be at a later time: moved by constant velocity or, if the velocity relies on
-// a doubtful link, still where they were. Otherwise both are the same.
-type prediction struct{ moved, still sighting }
+// prediction is where a track's person may be at a later time: moved by constant velocity; if the velocity relies on a
+// doubtful link, still where they were; and, if the camera follows them, still at the same place in the picture.
+// Otherwise all are the same.
+type prediction struct{ moved, still, followed sighting }
 
 // predict extends the track to the time of a sighting.
 func (t *track) predict(at sighting) prediction {
@@ -78,24 +79,33 @@ func (t *track) predict(at sighting) prediction {
 	moved := last
 	moved.head.X, moved.head.Y = last.head.X+dx, last.head.Y+dy
 	moved.box = last.box.Moved(dx, dy)
-	if !last.doubtful {
-		return prediction{moved, moved}
+	p := prediction{moved: moved, still: moved, followed: moved}
+	if last.doubtful {
+		p.still = last
 	}
-	return prediction{moved, last}
+	if last.moved != (Vector{}) {
+		p.followed = last
+		p.followed.move(Vector{-last.moved.X, -last.moved.Y})
+	}
+	return p
 }
 
 // cost is that of linking the track to a sighting; infinite outside the gate.
 func (p prediction) cost(s sighting) float64 {
-	away, overlap := p.offset(s), max(vision.IoU(p.moved.box, s.box), vision.IoU(p.still.box, s.box))
+	away := p.offset(s)
+	overlap := max(vision.IoU(p.moved.box, s.box), vision.IoU(p.still.box, s.box), vision.IoU(p.followed.box, s.box))
 	open := gate + gatePerSecond*(s.time-p.moved.time).Seconds()
-	if !(away <= open) && !(overlap >= gateOverlap) {
+	guess := p.moved.guess || s.guess
+	if (guess || !(away <= open)) && !(overlap >= gateOverlap) {
 		return math.Inf(1)
 	}
 	return away/open + (1 - overlap) + sizeWeight*math.Abs(math.Log(size(s.head)/size(p.moved.head)))
 }
 
-// offset is the distance of a sighting from the nearer prediction in head sizes.
-func (p prediction) offset(s sighting) float64 { return min(offset(p.moved, s), offset(p.still, s)) }
+// offset is the distance of a sighting from the nearest prediction in head sizes.
+func (p prediction) offset(s sighting) float64 {
+	return min(offset(p.moved, s), offset(p.still, s), offset(p.followed, s))
+}
 
 // offset is the distance between two heads in head sizes.
 func offset(a, b sighting) float64 {

@@ -117,7 +117,7 @@ func TestCandidateDuplicates(t *testing.T) {
 		"detection and candidates":    {[]vision.Person{same(.3), sure, same(.2)}, 1},
 		"candidates":                  {[]vision.Person{same(.3), same(.2), same(.25)}, 1},
 		"neighbor":                    {[]vision.Person{neighbor, same(.3), sure}, 2},
-		"two detections in one place": {[]vision.Person{sure, sure}, 2},
+		"two detections in one place": {[]vision.Person{sure, sure}, 1},
 		"candidate without a face":    {[]vision.Person{{Detection: vision.Detection{Box: sure.Box, Candidate: true}}}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

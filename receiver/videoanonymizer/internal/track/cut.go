@@ -20,6 +20,13 @@ const (
 	cutRatio  = 3.0
 	// cutMemory is the weight of the past in that mean.
 	cutMemory = 0.8
+	// A frame next to a cut is mixed with the other scene if at least mixedShare of where the scenes differ, by at least
+	// mixedContrast, differs from its own scene toward the other by at least mixedPart: it may be blended with the other,
+	// or partly be of it. Blocks of mixedBlock x mixedBlock cells are compared, so that noise averages out.
+	mixedContrast = 16.0
+	mixedPart     = 0.1
+	mixedShare    = 0.1
+	mixedBlock    = 6
 )
 
 // CutDetector detects where a new scene begins, by the luma of a thumbnail of each frame. It misses dissolves and
@@ -76,4 +83,40 @@ func compare(a, b []float64) (correlation, change float64) {
 		return 0, change
 	}
 	return ab / math.Sqrt(aa*bb), change
+}
+
+// mixes reports whether a frame next to a cut may show some of the scene on the other side, given the glances at its
+// neighbors in its own scene and in the other. It may if one of the glances is nil.
+func (g *Glance) mixes(own, other *Glance) bool {
+	if g == nil || own == nil || other == nil {
+		return true
+	}
+	differ, mixed := 0, 0
+	for y := 0; y < g.rows; y += mixedBlock {
+		for x := 0; x < g.columns; x += mixedBlock {
+			n, part := g.toward(own, other, x, y)
+			differ += n
+			if n > 0 && part >= mixedPart && part <= 1+mixedPart {
+				mixed += n
+			}
+		}
+	}
+	return differ == 0 || float64(mixed) >= mixedShare*float64(differ)
+}
+
+// toward is the number of cells of the block at x, y in which two other glances differ, and which part of the way from
+// the first to the second this one is there, in the sense of least squares.
+func (g *Glance) toward(from, to *Glance, x, y int) (n int, part float64) {
+	var way, all float64
+	for j := y; j < min(g.rows, y+mixedBlock); j++ {
+		for i := j*g.columns + x; i < j*g.columns+min(g.columns, x+mixedBlock); i++ {
+			d := to.cells[i] - from.cells[i]
+			if math.Abs(d) < mixedContrast {
+				continue
+			}
+			n++
+			way, all = way+(g.cells[i]-from.cells[i])*d, all+d*d
+		}
+	}
+	return n, way / max(1, all)
 }

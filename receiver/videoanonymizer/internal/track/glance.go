@@ -27,6 +27,8 @@ const (
 type Glance struct {
 	thumbnail
 	width, height int // of the frame
+	// at is where the camera has moved the picture since the first frame, in pixels.
+	at shift
 }
 
 // NewGlance takes a glance at a frame.
@@ -42,9 +44,9 @@ func NewGlance(frame *media.Frame) *Glance {
 	return g
 }
 
-// Changed is the share 0..1 of the picture that differs from another frame's.
+// Changed is the share 0..1 of the picture that differs from another frame's, or that the other does not show.
 func (g *Glance) Changed(from *Glance) float64 {
-	return float64(countOf(g.changes(from))) / float64(len(g.cells))
+	return float64(countOf(g.changes(from, true))) / float64(len(g.cells))
 }
 
 func countOf(changed []bool) (n int) {
@@ -57,11 +59,12 @@ func countOf(changed []bool) (n int) {
 }
 
 // Appeared returns the parts of the frame, as large as a person or a head, that differ from all the given frames,
-// outside the known boxes. All are in pixels. It does not see what moves when the camera or the light does.
+// outside the known boxes. All are in pixels. It does not see what the camera newly shows, nor what moves when most of
+// the picture changes.
 func (g *Glance) Appeared(known []vision.Box, from ...*Glance) []vision.Box {
-	changed := g.changes(from[0])
+	changed := g.changes(from[0], false)
 	for _, f := range from[1:] {
-		for i, c := range g.changes(f) {
+		for i, c := range g.changes(f, false) {
 			changed[i] = changed[i] && c
 		}
 	}
@@ -80,27 +83,51 @@ func (g *Glance) Appeared(known []vision.Box, from ...*Glance) []vision.Box {
 
 // Still reports whether a part of the frame, in pixels, looks as it does in another frame: whoever is there was there.
 func (g *Glance) Still(from *Glance, b vision.Box) bool {
-	changed := g.changes(from)
+	changed := g.changes(from, true)
 	all := countOf(changed)
 	g.clear(changed, b)
 	return all == countOf(changed)
 }
 
-// changes tells which cells differ from another frame's, besides a change of brightness that all of them share.
-func (g *Glance) changes(from *Glance) []bool {
+// changes reports which cells differ from those of another frame that show the same part of the scene, besides a change
+// of brightness that all of them share. fresh is the answer for cells that the other frame does not show.
+func (g *Glance) changes(from *Glance, fresh bool) []bool {
 	changed := make([]bool, len(g.cells))
 	if len(from.cells) != len(g.cells) {
 		return changed
 	}
-	differences := make([]float64, len(g.cells))
-	for i := range g.cells {
-		differences[i] = g.cells[i] - from.cells[i]
+	moved := g.cellsMovedFrom(from)
+	differences := make([]float64, 0, len(g.cells))
+	shown := make([]int, 0, len(g.cells))
+	for i, c := range g.cells {
+		x, y := float64(i%g.columns)-moved.x, float64(i/g.columns)-moved.y
+		if x < 0 || y < 0 || x > float64(g.columns-1) || y > float64(g.rows-1) {
+			changed[i] = fresh
+			continue
+		}
+		was := from.cells[i]
+		if moved != (shift{}) { // by a part of a cell more or less
+			least, most := from.around(int(math.Round(x)), int(math.Round(y)))
+			was = min(max(c, least), most)
+		}
+		differences, shown = append(differences, c-was), append(shown, i)
 	}
-	shift := median(differences)
-	for i, d := range differences {
-		changed[i] = math.Abs(d-shift) >= glanceChange
+	all := median(differences)
+	for k, i := range shown {
+		changed[i] = math.Abs(differences[k]-all) >= glanceChange
 	}
 	return changed
+}
+
+// around are the least and the most of a cell and those next to it.
+func (g *Glance) around(x, y int) (least, most float64) {
+	least, most = math.Inf(1), math.Inf(-1)
+	for j := max(0, y-1); j <= min(g.rows-1, y+1); j++ {
+		for _, c := range g.cells[j*g.columns+max(0, x-1) : j*g.columns+min(g.columns, x+2)] {
+			least, most = min(least, c), max(most, c)
+		}
+	}
+	return least, most
 }
 
 // median is that of values -255..255, to a quarter of a step.

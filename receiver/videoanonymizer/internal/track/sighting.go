@@ -29,6 +29,10 @@ type sighting struct {
 	// face means that a face was found, and evidence is the score 0..1 of the keypoint that best shows a person.
 	face     bool
 	evidence float32
+	// glance is that at the frame, nil if there is none.
+	glance *Glance
+	// moved is by how much the coordinates have moved since the frame.
+	moved Vector
 	// doubtful means that this may not be the same person as in the track's previous sighting.
 	doubtful bool
 }
@@ -39,22 +43,23 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 	people, heads := dropGuesses(f.People, mask.LocateHeads(f.People, f.Width, f.Height, opts))
 	bodies := mask.LocateBodies(people, heads, f.Width, f.Height)
 	lone, hasFace := mask.JoinFaces(heads, f.Faces, f.Width, f.Height, opts)
+	second := secondBoxes(people, heads, hasFace, opts)
 	for i, p := range people {
 		certain := !p.Candidate || hasFace[i]
 		isConfirmed := certain || mask.PoseConfirms(p, f.Width, f.Height)
 		s := sighting{
 			number: f.number, analyses: f.analyses, time: f.Time, head: heads[i], box: p.Box, body: bodies[i],
-			hidden:  p.Hidden,
+			hidden: p.Hidden, glance: f.Glance,
 			certain: certain, face: hasFace[i], evidence: mask.PoseEvidence(p),
 		}
-		s.certain = s.certain && !(heads[i].Origin == mask.OriginBox && shadows(p, i, heads))
+		s.certain = s.certain && !second[i] && !(heads[i].Origin == mask.OriginBox && shadows(p, i, heads))
 		s.guess = s.head.Origin == mask.OriginBox && opts.OnUncertain != mask.WholePerson
 		switch anywhere := s.head.Origin == mask.OriginFrame || !s.head.Sane(); {
 		case anywhere && isConfirmed:
 			f.whole = true
 			f.unplaced++
 		case anywhere:
-		case isConfirmed:
+		case isConfirmed && !second[i]:
 			confirmed = append(confirmed, s)
 		default:
 			candidates = append(candidates, s)
@@ -68,30 +73,63 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 		}
 		confirmed = append(confirmed, sighting{
 			number: f.number, analyses: f.analyses, time: f.Time, head: h, box: h.Bounds(), certain: true, face: true,
+			glance: f.Glance,
 		})
 	}
 	return confirmed, candidates
 }
 
+const (
+	// A person whose head is a guess is someone else in a second box if their pose shows the other's head, and at least
+	// secondPart of the box is in the other's. The other's head is found with at least secondScore, and is where the guess
+	// is, too.
+	secondPart  = 0.5
+	secondScore = 0.4
+)
+
+// secondBoxes reports which people are second boxes of others: they only continue tracks, since they may be someone
+// whom another hides. It gives them, in place, the others' heads.
+func secondBoxes(people []vision.Person, heads []mask.Head, hasFace []bool, opts mask.GeometryOptions) []bool {
+	second := make([]bool, len(people))
+	for i, p := range people {
+		if heads[i].Origin != mask.OriginBox || hasFace[i] || opts.OnUncertain == mask.WholePerson {
+			continue
+		}
+		x, y, ok := faceOf(p)
+		for j, o := range people {
+			if ok && j != i && !second[j] && heads[j].Origin == mask.OriginPose && heads[j].Score >= secondScore &&
+				heads[j].Contains(x, y) && heads[i].Contains(heads[j].X, heads[j].Y) &&
+				p.Box.Shared(o.Box) >= secondPart {
+				second[i], heads[i] = true, heads[j]
+				break
+			}
+		}
+	}
+	return second
+}
+
 // shadows reports whether the person at an index, whose head is a guess, has the face of another one: most often it is
 // the same person in a second box.
 func shadows(p vision.Person, index int, heads []mask.Head) bool {
-	if p.Pose == nil {
-		return false
-	}
-	var x, y, sum float32
-	for _, k := range p.Pose[:vision.RightEar+1] {
-		x, y, sum = x+k.Score*k.X, y+k.Score*k.Y, sum+k.Score
-	}
-	if !(sum/(vision.RightEar+1) >= shadowScore) {
-		return false
-	}
+	x, y, ok := faceOf(p)
 	for i, h := range heads {
-		if i != index && h.Origin == mask.OriginPose && h.Contains(x/sum, y/sum) {
+		if ok && i != index && h.Origin == mask.OriginPose && h.Contains(x, y) {
 			return true
 		}
 	}
 	return false
+}
+
+// faceOf is where the person's pose shows a face, wherever the box is; ok is false if it shows none.
+func faceOf(p vision.Person) (x, y float32, ok bool) {
+	if p.Pose == nil {
+		return 0, 0, false
+	}
+	var sum float32
+	for _, k := range p.Pose[:vision.RightEar+1] {
+		x, y, sum = x+k.Score*k.X, y+k.Score*k.Y, sum+k.Score
+	}
+	return x / sum, y / sum, sum/(vision.RightEar+1) >= shadowScore
 }
 
 // shadowScore is the mean score from which the keypoints of a face show whose it is: that from which a single one is

@@ -49,6 +49,9 @@ type Observation struct {
 	Faces []vision.Face
 	// Width and Height are the frame's size in pixels.
 	Width, Height int
+	// Glance may be nil: the camera then counts as still, and nothing tells whether someone who is no longer found has
+	// gone.
+	Glance *Glance
 }
 
 // Result is what to mask in one frame.
@@ -76,6 +79,8 @@ type Tracker struct {
 	tracks []*track
 	// before is the last frame that has left the window of those that were analyzed, or whose analysis failed.
 	before *frame
+	// left is the last frame that has left the window.
+	left *frame
 	// latest are the last two frames that have left the window: the first was returned, the second waits for its
 	// successor.
 	latest   [2]*Result
@@ -93,6 +98,8 @@ type frame struct {
 	attempted bool // it was analyzed, or its analysis failed
 	whole     bool // it must be masked whole
 	unplaced  int  // number of people found whose heads may be anywhere
+	// offset leads from the coordinates of the newest frame, which tracks are kept in, to this one's, in pixels.
+	offset Vector
 }
 
 // New returns a tracker for one video.
@@ -138,6 +145,9 @@ func (t *Tracker) admit(o Observation) {
 	if n := len(t.window); n > 0 {
 		f.Time = max(f.Time, t.window[n-1].Time)
 		t.window[n-1].last = o.Cut
+		if !o.Cut {
+			t.follow(o.Glance.Motion(t.window[n-1].Glance))
+		}
 	}
 	if o.Cut {
 		t.scene++
@@ -151,6 +161,28 @@ func (t *Tracker) admit(o Observation) {
 	confirmed, candidates := f.sightings(t.opts.Geometry)
 	f.People, f.Faces = nil, nil
 	t.link(f, confirmed, candidates)
+}
+
+// follow moves all coordinates to those of a new frame, in which the camera shows everything moved.
+func (t *Tracker) follow(moved Vector) {
+	if moved == (Vector{}) {
+		return
+	}
+	for _, tr := range t.tracks {
+		for i := range tr.seen {
+			tr.seen[i].move(moved)
+		}
+	}
+	for _, f := range t.window {
+		f.offset.X, f.offset.Y = f.offset.X-moved.X, f.offset.Y-moved.Y
+	}
+}
+
+// move moves the sighting's coordinates.
+func (s *sighting) move(by Vector) {
+	s.head.X, s.head.Y = s.head.X+by.X, s.head.Y+by.Y
+	s.box = s.box.Moved(by.X, by.Y)
+	s.moved.X, s.moved.Y = s.moved.X+by.X, s.moved.Y+by.Y
 }
 
 // link assigns the sightings of a frame to the tracks that are alive, and starts new ones. Candidates go to the tracks
@@ -196,70 +228,6 @@ func (t *Tracker) extend(f *frame, tracks []*track, found []sighting, confirmed 
 	return extended
 }
 
-// reaches reports whether a frame is near enough to a sighting for the head to be held. The number of frames bounds
-// that if times do not advance.
-func (t *Tracker) reaches(s sighting, f *frame) bool {
-	distance, frames := f.Time-s.time, f.number-s.number
-	return max(distance, -distance) <= t.opts.LookAhead && max(frames, -frames) <= 4*t.opts.MaxFrames
-}
-
-// Shares of the look-ahead for which someone is held who never was more than a candidate or a second box, or whose head
-// was never more than a guess: what is not a person at all flickers, and would otherwise be masked all the time.
-const (
-	candidateHold = 0.2
-	guessHold     = 0.4
-)
-
-// remembered is for how long it counts that someone was found with certainty, or their head. It ends within the time by
-// which a resumed video is analyzed before it continues, so that it is masked as if it had not been cut off.
-const remembered = 3 * time.Second
-
-// moment is when something was seen, the zero value if it never was.
-type moment struct {
-	seen bool
-	time time.Duration
-}
-
-func (s sighting) moment() moment { return moment{seen: true, time: s.time} }
-
-// counts reports whether what was seen counts at a time.
-func (m moment) counts(at time.Duration) bool { return m.seen && (at-m.time).Abs() <= remembered }
-
-// analyses counts the frames that were analyzed, and those of them that were searched hard.
-type analyses struct{ all, hard int }
-
-func (a *analyses) count(o Observation) {
-	if o.Analyzed {
-		a.all++
-	}
-	if o.Analyzed && o.Hard {
-		a.hard++
-	}
-}
-
-// missed is the number of frames between a sighting and a frame, that one included, that would have shown the person.
-func (s sighting) missed(f *frame) int {
-	if s.hidden {
-		return f.analyses.hard - s.analyses.hard
-	}
-	return f.analyses.all - s.analyses.all
-}
-
-// holds reports whether a track's first or last sighting covers a frame beyond it. However briefly it holds, it does
-// for a number of analyzed frames, so that those who are missed once do not blink where few frames are analyzed.
-func (t *Tracker) holds(tr *track, s sighting, f *frame, analyses int) bool {
-	share := 1.0
-	switch {
-	case !tr.certain.counts(s.time):
-		share = candidateHold
-	case !tr.sure.counts(s.time):
-		share = guessHold
-	}
-	brief := (f.Time - s.time).Abs() <= time.Duration(share*float64(t.opts.LookAhead))
-	missed := s.missed(f)
-	return t.reaches(s, f) && (brief || max(missed, -missed) <= analyses)
-}
-
 // overdue reports whether the result of the oldest frame in the window is due.
 func (t *Tracker) overdue() bool {
 	n := len(t.window)
@@ -287,6 +255,7 @@ func (t *Tracker) advance(out []Result) []Result {
 			r.People++
 		}
 		for _, h := range heads {
+			h.X, h.Y = h.X+f.offset.X, h.Y+f.offset.Y
 			if inFrame(h, f) {
 				r.Heads = append(r.Heads, h)
 			}
@@ -330,21 +299,21 @@ func wholeFrame(before, after *frame) bool {
 
 // cover is what a track masks in a frame, and whether its person is visible there rather than held.
 func (t *Tracker) cover(tr *track, f, before, after *frame) (heads []mask.Head, bodies []mask.Body, visible bool) {
-	if !f.within(tr.scene) || t.opts.Geometry.OnUncertain != mask.WholePerson && tr.pillar(f.Time, f.Height) {
+	if !t.within(tr.scene, f) || t.opts.Geometry.OnUncertain != mask.WholePerson && tr.pillar(f.Time, f.Height) {
 		return nil, nil, false
 	}
 	i, sighted := tr.find(f.number)
 	switch {
 	case sighted:
-		heads, visible = []mask.Head{tr.smooth(i)}, true
+		heads, visible = []mask.Head{tr.found(i)}, true
 	case i == 0:
-		if !t.holds(tr, tr.seen[0], f, 1) {
+		if !t.covers(tr, tr.seen[0], f) {
 			return nil, nil, false
 		}
 		heads = []mask.Head{tr.holdBackward(f.Time)}
 		visible = before == nil && after != nil && after.number == tr.seen[0].number
 	case i == len(tr.seen):
-		if !t.holds(tr, tr.last(), f, 1) {
+		if !t.covers(tr, tr.last(), f) {
 			return nil, nil, false
 		}
 		heads = []mask.Head{tr.holdForward(f.Time)}
@@ -352,12 +321,36 @@ func (t *Tracker) cover(tr *track, f, before, after *frame) (heads []mask.Head, 
 	default:
 		heads, visible = tr.between(i, f.Time), true
 	}
-	return heads, tr.bodies(i, sighted, f.Time), visible
+	return heads, tr.bodies(i, sighted, f), visible
 }
 
-// within reports whether the frame belongs to a scene, or is next to it across a cut.
-func (f *frame) within(scene int) bool {
-	return f.scene == scene || f.scene == scene+1 && f.Cut || f.scene == scene-1 && f.last
+// within reports whether the frame belongs to a scene, or is next to it across a cut and may show some of it.
+func (t *Tracker) within(scene int, f *frame) bool {
+	switch {
+	case f.scene == scene:
+		return true
+	case f.scene == scene+1 && f.Cut:
+		return f.Glance.mixes(t.nextOf(f), t.left.glance())
+	case f.scene == scene-1 && f.last:
+		return f.Glance.mixes(t.previousOf(f), t.window[1].Glance)
+	}
+	return false
+}
+
+// nextOf is the glance at the frame after the oldest in the window, f, if it is of the same scene, otherwise nil.
+func (t *Tracker) nextOf(f *frame) *Glance {
+	if len(t.window) > 1 && t.window[1].scene == f.scene {
+		return t.window[1].Glance
+	}
+	return nil
+}
+
+// previousOf is the glance at the frame before the oldest in the window, f, if it is of the same scene, otherwise nil.
+func (t *Tracker) previousOf(f *frame) *Glance {
+	if t.left != nil && t.left.scene == f.scene {
+		return t.left.Glance
+	}
+	return nil
 }
 
 // retire drops the oldest frame of the window, and the tracks that can no longer matter to the next.
@@ -365,6 +358,7 @@ func (t *Tracker) retire(f *frame) {
 	if f.attempted {
 		t.before = f
 	}
+	t.left = f
 	t.window[0] = nil
 	t.window = t.window[1:]
 	alive := t.tracks[:0]
@@ -402,4 +396,12 @@ func (t *Tracker) finish(r *Result, out []Result) []Result {
 func inFrame(h mask.Head, f *frame) bool {
 	b := h.Bounds()
 	return b.X1 > 0 && b.Y1 > 0 && b.X0 < float32(f.Width) && b.Y0 < float32(f.Height)
+}
+
+// glance is the frame's glance, nil for no frame.
+func (f *frame) glance() *Glance {
+	if f == nil {
+		return nil
+	}
+	return f.Glance
 }

@@ -58,3 +58,12 @@ func IoU(a, b Box) float64 {
 	both := float64(a.Width())*float64(a.Height()) + float64(b.Width())*float64(b.Height())
 	return w * h / (both - w*h)
 }
+
+// Shared is the share 0..1 of the box that another one covers; 0 of an empty box.
+func (b Box) Shared(o Box) float32 {
+	width, height := min(b.X1, o.X1)-max(b.X0, o.X0), min(b.Y1, o.Y1)-max(b.Y0, o.Y0)
+	if !(width > 0 && height > 0) {
+		return 0
+	}
+	return width * height / (b.Width() * b.Height())
+}

@@ -55,7 +55,7 @@ func newDense(session inference.Session, family string, longSide int, opts Detec
 func (d *dense) Detect(ctx context.Context, frame *media.Frame) ([]Detection, Steps, error) {
 	var steps Steps
 	var people []Detection
-	for _, view := range views(frame, d.opts.Tiles) {
+	for _, view := range views(frame, d.opts.tiles(frame)) {
 		found, err := d.detectIn(ctx, frame, view, &steps)
 		if err != nil {
 			return nil, steps, fmt.Errorf("detect people: %w", err)

@@ -109,10 +109,6 @@ func clip(people []Detection, frame *media.Frame) []Detection {
 // showed people in a crowd who were not found at 448; more only takes longer.
 const maxEnlargement = 1.5
 
-// The longer side of an input half as large as the frame is within these bounds: a head of 20 pixels in 1080p is 10
-// pixels high at 960, which the detectors need; people near by are found at any size.
-const minHalfSize, maxHalfSize = 960, 1920
-
 // inputSize returns the function that gives the size of the model's input for a view: the configured size, or the
 // configured or default longer side, with the shorter one following from the view. Both are multiples of the stride.
 // Where a longer side above the default is configured, maxEnlargement bounds it.
@@ -128,8 +124,8 @@ func inputSize(opts DetectorOptions, defaultLongSide, stride int) func(width, he
 	return func(width, height int) (int, int) {
 		long, short := max(width, height), min(width, height)
 		limit := limit
-		if opts.HalfSize {
-			limit = min(max(long/2, minHalfSize), maxHalfSize)
+		if opts.Detail {
+			limit = detailLongSide
 		}
 		longSide := roundUp(min(limit, max(defaultLongSide, int(maxEnlargement*float64(long)))), stride)
 		shortSide := roundUp((short*longSide+long-1)/long, stride)

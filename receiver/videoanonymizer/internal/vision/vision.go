@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
 // ErrNotFinite marks a model output that contains NaN or infinity; the frame cannot be analyzed.
@@ -34,11 +35,28 @@ type DetectorOptions struct {
 	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. Width and
 	// Height set both sides instead. If all are zero, the family's default applies.
 	LongSide, Width, Height int
-	// HalfSize makes the input half as large as the frame instead, but its longer side at least 960 and at most 1920
-	// pixels.
-	HalfSize bool
 	// Tiles above 1 analyzes Tiles x Tiles overlapping parts of the frame as well, to find small people.
 	Tiles int
+	// Detail makes the input's longer side detailLongSide pixels instead, and analyzes 2 x 2 parts of frames that are
+	// larger by a factor of more than detailFrame.
+	Detail bool
+}
+
+// The input of a look at detail is this long, and frames longer by more than this factor are divided: a head of 20
+// pixels in 1080p is then about as large, which the detectors need, and memory does not grow with the frame. Of the
+// heads in the annotated frames of 1080p street in `make recall`, single frames, 960 pixels find 61 %, parts of it as
+// well 83 %, and 1920 pixels at once 86 %, in twice the memory.
+const (
+	detailLongSide = 960
+	detailFrame    = 1.25
+)
+
+// tiles is the number of parts along each side of a frame.
+func (o DetectorOptions) tiles(frame *media.Frame) int {
+	if o.Detail && float64(max(frame.Width, frame.Height)) > detailFrame*detailLongSide {
+		return max(2, o.Tiles)
+	}
+	return o.Tiles
 }
 
 // minScore is the lowest score of a detection to be kept.
