@@ -59,6 +59,7 @@ func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Run
 		Limits:          r.cfg.Limits,
 		Directory:       filepath.Join(r.cfg.Output.StatePath(), audit.DirectoryName),
 		OutputDirectory: outputs,
+		FileMode:        r.cfg.Output.Mode(),
 		SecondLook:      runner.SecondLook,
 		Logger:          r.set.Logger,
 	})

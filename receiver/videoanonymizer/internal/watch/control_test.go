@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // stopCause is why somebody wants a job to end.
@@ -243,6 +245,9 @@ func TestReceive(t *testing.T) {
 		assert.Equal(t, want, name)
 		assert.Equal(t, int64(len(want)), size)
 		assert.Equal(t, want, read(t, filepath.Join(r.in, want)))
+		info, err := os.Stat(filepath.Join(r.in, want))
+		require.NoError(t, err)
+		assert.Equal(t, durable.Private, info.Mode(), "it shows faces")
 	}
 	for _, name := range []string{
 		"../walk.mkv", "/walk.mkv", "a/b.mkv", ".hidden.mkv", "walk.mkv.part", "walk.txt", "..", "",

@@ -17,6 +17,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
@@ -143,7 +144,7 @@ func (w *Workspace) Decide(ctx context.Context, actor consoleapi.Actor, id conso
 		if r.Started.IsZero() {
 			r.Started = entry.Time
 		}
-		return writeApproval(&o.Output, decided, &entry)
+		return w.writeApproval(&o.Output, decided, &entry)
 	})
 	w.Notify()
 	if err != nil {
@@ -237,15 +238,18 @@ type approvedFile struct {
 
 // checkApproval refuses to replace what is not an approval.
 func checkApproval(output string) error {
-	there, err := os.ReadFile(audit.ApprovalPath(output))
-	if err == nil && !bytes.Contains(there, []byte(audit.ApprovalSchema)) {
+	there, err := durable.ReadFile(audit.ApprovalPath(output))
+	if err == nil && bytes.Contains(there, []byte(audit.ApprovalSchema)) {
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: a file that is no approval has its name: move it away", consoleapi.ErrConflict)
 	}
 	return nil
 }
 
 // writeApproval writes the approval beside an output, or removes it where there is none any more.
-func writeApproval(o *watch.Output, d *decision, e *audit.Entry) error {
+func (w *Workspace) writeApproval(o *watch.Output, d *decision, e *audit.Entry) error {
 	path := audit.ApprovalPath(o.Path)
 	if d == nil || d.Decision.Decision != consoleapi.Approved {
 		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
@@ -265,7 +269,7 @@ func writeApproval(o *watch.Output, d *decision, e *audit.Entry) error {
 	if err != nil {
 		return err
 	}
-	return replace(path, append(text, '\n'), 0o644)
+	return durable.ReplaceFile(path, append(text, '\n'), w.opts.FileMode)
 }
 
 // Audit calls use for the lines of the audit.

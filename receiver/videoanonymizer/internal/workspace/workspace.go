@@ -7,6 +7,7 @@
 package workspace
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
@@ -43,6 +45,8 @@ type Options struct {
 	Directory string
 	// OutputDirectory is what names in the audit are relative to.
 	OutputDirectory string
+	// FileMode is that of the approvals beside the outputs, which name who approved. It defaults to durable.Private.
+	FileMode os.FileMode
 	// SecondLook searches an output once more, see anonymize.Runner.
 	SecondLook func(ctx context.Context, output string, times []float64,
 		use func(frame int, heads []mask.Head)) (sample int, err error)
@@ -80,6 +84,7 @@ func New(opts Options) (*Workspace, error) {
 	if err := os.MkdirAll(opts.Directory, 0o700); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
+	opts.FileMode = cmp.Or(opts.FileMode, durable.Private)
 	w := &Workspace{opts: opts, changed: make(chan struct{}, 1), ids: map[string]consoleapi.VideoID{}}
 	w.dirty.Store(true)
 	w.work, w.cancel = context.WithCancel(context.Background())
