@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,7 +27,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/anonymizerconsole/internal/session"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
@@ -249,6 +252,18 @@ func TestErrorsOfWorkspaces(t *testing.T) {
 		status, text := r.do(consoleapi.RoleOperator, "POST", revision+"/decision", `{"decision":"approved"}`)
 		assert.Equal(t, want, fmt.Sprintf("%d %s", status, strings.TrimSpace(text)))
 	}
+}
+
+// TestLogHasNoHiddenNames: what fails is logged as the receiver's own log has it.
+func TestLogHasNoHiddenNames(t *testing.T) {
+	r := newRig(t)
+	lines, logged := observer.New(zap.DebugLevel)
+	r.api.opts.Logger = zap.New(lines)
+	r.workspace.err = errors.New("open /videos/Jane Doe.mp4: permission denied")
+	status, _ := r.do(consoleapi.RoleOperator, "POST", revision+"/decision", `{"decision":"approved"}`)
+	assert.Equal(t, http.StatusInternalServerError, status)
+	require.Equal(t, 1, logged.Len())
+	assert.Equal(t, "open /videos/57a1c0de.mp4: permission denied", logged.All()[0].ContextMap()["error"])
 }
 
 func TestRoles(t *testing.T) {

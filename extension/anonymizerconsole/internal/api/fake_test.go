@@ -74,6 +74,8 @@ func (f *fake) Video(_ context.Context, id consoleapi.VideoID) (consoleapi.Video
 
 func (f *fake) Changed() <-chan struct{} { return f.changed }
 
+func (f *fake) Redact(text string) string { return strings.ReplaceAll(text, "Jane Doe", "57a1c0de") }
+
 func (f *fake) Status() consoleapi.StatusNow {
 	return consoleapi.StatusNow{Time: at, FramesPerS: 2, People: 1,
 		Stages: []consoleapi.StageTime{{Name: "decode", MS: 2}}}
