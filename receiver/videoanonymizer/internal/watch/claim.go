@@ -183,6 +183,7 @@ func newAttempt(f *file, seen inspection, output string, earlier source) (entry 
 		return entry, false
 	}
 	entry.Attempt, entry.Crashes, entry.Furthest = earlier.Attempt+1, earlier.Crashes, earlier.Furthest
+	entry.First = earlier.First
 	resumable = earlier.Digest == seen.sum && suits(string(earlier.Temp), output)
 	if resumable {
 		entry.Temp = earlier.Temp
