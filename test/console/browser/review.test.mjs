@@ -87,10 +87,11 @@ test("playing is remembered as watched", async () => {
 
 test("whoever has a keyboard alone steps through all moments, and approves", async () => {
   const page = await open();
-  await tabTo(page, /^variable.mp4: Review$/);
+  await tabTo(page, /^walk.mp4: Review$/);
   await page.keyboard.press("Enter");
   await shown(page, 0);
-  const all = await page.locator(".moment").count();
+  await page.getByText(/^The second look found/).waitFor(); // which adds moments
+  const all = await page.locator(".list > ol .moment").count();
   assert.ok(all > 5, `${all} moments`);
   for (let moment = 1; moment <= all; moment++) {
     await page.keyboard.press("n");
@@ -108,16 +109,36 @@ test("whoever has a keyboard alone steps through all moments, and approves", asy
   await page.getByText(/Approved by operator, .* It may be published\./).waitFor();
   await accessible(page, "an approved review");
   await go(page, "#/videos");
-  await row(page, "variable.mp4")
+  await row(page, "walk.mp4")
     .getByText(/Approved by operator/)
     .waitFor();
   await go(page, "#/audit");
-  await page.getByRole("row", { name: /approved variable\.mp4 .*All heads are covered/ }).waitFor();
+  await page.getByRole("row", { name: /approved walk\.mp4 .*All heads are covered/ }).waitFor();
   for (const scheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: scheme });
     await accessible(page, `audit, ${scheme}`);
     await picture(page, `console-audit-desktop-${scheme}`);
   }
+});
+
+test("moments that are also weak are stepped through once they are unfolded, also after a reload", async () => {
+  const page = await review("talk.mp4");
+  await page.getByText(/^The second look found/).waitFor();
+  const pager = page.locator(".pager");
+  const [first, all] = [await page.locator(".list > ol .moment").count(), await page.locator(".moment").count()];
+  assert.ok(all > first, `${all - first} are also weak`);
+  assert.equal(await pager.innerText(), `${first}`);
+  await tabTo(page, /^Also weak/);
+  await page.keyboard.press("Enter");
+  for (let moment = 1; moment <= all; moment++) {
+    await page.keyboard.press("n");
+    await page.locator(".moment[aria-current] .seen:not(.not)").waitFor();
+    assert.equal(await pager.innerText(), `${moment} / ${all}`);
+  }
+  await accessible(page, "unfolded moments");
+  await page.reload();
+  await page.locator("details .moment[aria-current]").waitFor();
+  await page.getByText(`${first} of ${first} moments seen`).waitFor();
 });
 
 test("what was rejected says why, and can be reviewed again", async () => {

@@ -151,7 +151,8 @@ func (f *fake) Still(_ context.Context, _ consoleapi.RevisionID, frame, _ int) (
 
 func (f *fake) Moments(context.Context, consoleapi.RevisionID) (consoleapi.Moments, error) {
 	return consoleapi.Moments{SecondLook: consoleapi.SecondLook{State: consoleapi.LookDone}, Moments: []consoleapi.Moment{
-		{ID: "u1", Reason: consoleapi.Uncovered, Box: &[4]int{1, 2, 3, 4}}, {ID: "m1", Reason: "low_score"}}}, nil
+		{ID: "u1", Reason: consoleapi.Uncovered, Box: &[4]int{1, 2, 3, 4}}, {ID: "m1", Reason: "held", AlsoWeak: true,
+			Sightings: []consoleapi.Sighting{{Reason: "held", Box: &[4]int{1, 2, 3, 4}}, {Reason: "low_score"}}}}}, nil
 }
 
 func (f *fake) Timeline(context.Context, consoleapi.RevisionID, int) (consoleapi.Timeline, error) {

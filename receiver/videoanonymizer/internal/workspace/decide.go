@@ -45,18 +45,15 @@ func (w *Workspace) watched(o *watch.Output, r *review) consoleapi.Watched {
 }
 
 // AddWatched adds what somebody has looked at. The first time begins the review, which the audit records.
-func (w *Workspace) AddWatched(ctx context.Context, actor consoleapi.Actor, id consoleapi.RevisionID,
+func (w *Workspace) AddWatched(_ context.Context, actor consoleapi.Actor, id consoleapi.RevisionID,
 	add consoleapi.WatchedInput) (consoleapi.Watched, error) {
 	o, err := w.output(id)
 	if err != nil {
 		return consoleapi.Watched{}, err
 	}
-	moments, err := w.Moments(ctx, id)
-	if err != nil {
-		return consoleapi.Watched{}, err
-	}
+	before := w.reviews.get(&o.Output)
 	known := map[string]bool{}
-	for _, m := range moments.Moments {
+	for _, m := range w.sightings(&o.Output, &before) { // the second look may just have joined it with others
 		known[m.ID] = true
 	}
 	for _, m := range add.Moments {

@@ -218,6 +218,7 @@ type reports struct {
 	facts   map[string]facts // by path
 	indexes map[string]*index
 	outputs map[string]seen
+	counted map[string]counted
 }
 
 // facts are what a list of videos shows of a report.
@@ -227,13 +228,13 @@ type facts struct {
 	created                  time.Time
 	sha256                   string // of the output
 	frames, peopleMax, masks int
-	moments                  int
 	duration                 float64
 	warnings                 []consoleapi.Warning
 }
 
 func newReports() *reports {
-	return &reports{facts: map[string]facts{}, indexes: map[string]*index{}, outputs: map[string]seen{}}
+	return &reports{facts: map[string]facts{}, indexes: map[string]*index{}, outputs: map[string]seen{},
+		counted: map[string]counted{}}
 }
 
 // factsOf returns what a report says, which it reads where it is not what was read before.
@@ -264,7 +265,7 @@ func (r *reports) factsOf(path string) facts {
 
 func (h *header) facts(st stamp) facts {
 	f := facts{stamp: st, ok: true, created: h.Created, sha256: h.Output.SHA256, frames: h.Summary.Frames,
-		peopleMax: h.Summary.PeopleMax, masks: h.Summary.Masks, moments: len(h.Weakest), duration: h.Summary.Duration}
+		peopleMax: h.Summary.PeopleMax, masks: h.Summary.Masks, duration: h.Summary.Duration}
 	for _, w := range []struct {
 		warning consoleapi.Warning
 		applies bool
