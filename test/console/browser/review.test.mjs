@@ -97,7 +97,8 @@ test("whoever has a keyboard alone steps through all moments, and approves", asy
     await page.keyboard.press("n");
     await page.locator(".moment[aria-current] .seen:not(.not)").waitFor();
     assert.ok((await page.locator(".pager").innerText()).startsWith(`${moment} /`));
-    assert.equal(await page.locator(".still").count(), 0, "the browser shows the frame itself");
+    // The browser shows the frame itself, though on a busy machine not at once.
+    await page.locator(".still").waitFor({ state: "detached" });
   }
   await page.getByText(`${all} of ${all} moments seen`).waitFor();
   await page.getByRole("button", { name: "Approve…", disabled: false }).waitFor(); // the second look is done
