@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
@@ -27,6 +29,8 @@ type fake struct {
 	actor    consoleapi.Actor
 	err      error
 	uploaded string
+	file     string // of the output, instead of ten digits
+	read     atomic.Int64
 	endless  bool
 }
 
@@ -125,6 +129,21 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 
 func (c *content) Close() error { return nil }
 
+// counted counts the bytes that are read of a file.
+type counted struct {
+	file *os.File
+	read *atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.file.Read(b)
+	c.read.Add(int64(n))
+	return n, err
+}
+
+func (c *counted) Seek(offset int64, whence int) (int64, error) { return c.file.Seek(offset, whence) }
+func (c *counted) Close() error                                 { return c.file.Close() }
+
 func (f *fake) Open(_ context.Context, _ consoleapi.RevisionID, kind consoleapi.Kind) (consoleapi.Content, error) {
 	types := map[consoleapi.Kind]string{consoleapi.KindReport: "application/json", consoleapi.KindSheet: "image/jpeg"}
 	text := map[consoleapi.Kind]string{consoleapi.KindReport: `{"a":true}`}[kind]
@@ -133,6 +152,11 @@ func (f *fake) Open(_ context.Context, _ consoleapi.RevisionID, kind consoleapi.
 	}
 	if types[kind] == "" {
 		types[kind] = "video/mp4"
+	}
+	if f.file != "" {
+		file, err := os.Open(f.file)
+		return consoleapi.Content{ReadSeekCloser: &counted{file, &f.read}, Name: "walk.mp4", Type: types[kind],
+			ModTime: at}, err
 	}
 	return consoleapi.Content{ReadSeekCloser: &content{strings.NewReader(text), f.endless}, Name: "walk.mp4",
 		Type: types[kind], ModTime: at}, nil
