@@ -34,7 +34,7 @@ function Item({ session, moment }: { session: Session; moment: Moment }) {
           {score !== undefined && ["low_score", "uncovered"].includes(moment.reason) && (
             <span class="muted"> {number(score, 2)}</span>
           )}
-          {moment.duration_s >= 0.1 && <span class="muted"> · {t.seconds(number(moment.duration_s, 1))}</span>}
+          {moment.duration_s >= 0.1 && <span class="muted length"> · {t.seconds(number(moment.duration_s, 1))}</span>}
         </span>
         <span class={seen ? "seen" : "seen not"}>
           {seen && <Icon name="approved" />}

@@ -104,10 +104,12 @@ export class Session {
     void this.show(listed[Math.max(0, Math.min(listed.length - 1, next))]!);
   }
 
+  /** Plays the moment again and again, or stops doing so. */
   toggleLoop() {
-    const { loop } = this.player;
+    const { loop, playing } = this.player;
     const moment = this.moment.value;
     loop.value = loop.value || !moment ? undefined : [moment.first_frame, moment.last_frame];
+    if (playing.value !== (loop.value !== undefined)) this.player.toggle();
   }
 
   close() {

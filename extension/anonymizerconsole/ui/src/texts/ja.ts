@@ -67,7 +67,7 @@ export const ja: Texts = {
     noMatch: "一致する動画はありません。",
     clear: "すべての動画を表示",
     emptyTitle: "まだ動画がありません",
-    empty: "監視フォルダーに動画を入れると、ここに表示されます。",
+    empty: "watch::include のフォルダー（videos/incoming など）に動画を入れると、ここに表示されます。",
     steps: [
       ["マスク", "動画の中の人を探し、すべての頭部をマスクします。"],
       ["確認", "弱い箇所を一つずつ見ていきます。"],
@@ -201,7 +201,7 @@ export const ja: Texts = {
     frame: "フレーム",
     moments: "弱い箇所",
     seconds: (s) => `${s} 秒`,
-    joined: (count) => `この場所で ${n(count)} 回弱くなっています。L で全体を再生します。`,
+    joined: (count) => `この場所で ${n(count)} 回弱くなっています。L で全体を繰り返し再生します。`,
     alsoWeak: (count) => `ほかの弱い箇所：${n(count)}`,
     alsoWeakHelp: "推定されたマスクが 0.5 秒未満の箇所です。件数には含まれません。",
     noMoments: "弱い箇所はありません。承認する前に動画を見てください。",
