@@ -18,6 +18,9 @@ for (const [size, scheme] of [
     await accessible(page, "review");
     const [content, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(content <= window, `the review is ${content} wide in a window of ${window}`);
+    const [stage, pager] = [await page.locator(".stage").boundingBox(), await page.locator(".pager").boundingBox()];
+    const height = page.viewportSize().height;
+    assert.ok(0 <= stage.y && pager.y + pager.height <= height, "the picture and the way to the next moment both show");
     await picture(page, `console-review-${size}-${scheme}`);
   });
 }
@@ -52,6 +55,21 @@ test("single keys can be switched off", async () => {
   await page.waitForTimeout(300);
   assert.equal(await frame(page), 0);
   assert.equal(await page.getByRole("dialog").count(), 0);
+});
+
+test("a moment plays again and again", async () => {
+  const page = await review("walk.mp4");
+  await page.keyboard.press("n");
+  await page.locator(".moment[aria-current] .seen:not(.not)").waitFor();
+  const position = page.getByLabel("Position in the moment");
+  const [first, last] = [Number(await position.getAttribute("min")), Number(await position.getAttribute("max"))];
+  await page.keyboard.press("l");
+  await page.getByRole("button", { name: "Pause" }).waitFor();
+  await page.waitForFunction((to) => Number(document.querySelector(".timeline").ariaValueNow) >= to - 1, last);
+  await page.waitForFunction((to) => Number(document.querySelector(".timeline").ariaValueNow) < to - 1, last);
+  await page.keyboard.press("l");
+  await page.getByRole("button", { name: "Play" }).waitFor();
+  assert.ok((await frame(page)) >= first);
 });
 
 test("a reload keeps the moment and the frame", async () => {

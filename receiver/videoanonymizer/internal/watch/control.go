@@ -83,7 +83,7 @@ func (w *Watcher) recordControl(path string) error {
 		return nil
 	}
 	entry, ok := w.journal.source(path)
-	if !ok || !entry.Stamp.sameFile(f.stamp) {
+	if !ok || !entry.Stamp.SameFile(f.stamp) {
 		entry = source{Path: pathText(path), Rel: pathText(f.rel), State: statePending, Stamp: f.stamp}
 	}
 	if entry.Paused == f.control.paused && entry.First == f.control.first {
@@ -288,7 +288,7 @@ func (q *queue) stopCause(f *file) error {
 
 func (w *Watcher) controlBefore(f *found) control {
 	known, ok := w.journal.source(f.path)
-	if !ok || known.State.final() || !known.Stamp.sameFile(f.stamp) {
+	if !ok || known.State.final() || !known.Stamp.SameFile(f.stamp) {
 		return control{}
 	}
 	return control{paused: known.Paused, first: known.First}

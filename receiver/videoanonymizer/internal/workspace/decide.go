@@ -189,7 +189,7 @@ func (w *Workspace) bind(ctx context.Context, o *watch.Output, input *consoleapi
 	if d.OutputSHA256, err = w.hashes.of(ctx, o.Path); err != nil {
 		return nil, fmt.Errorf("%w: the output cannot be read", consoleapi.ErrChanged)
 	}
-	if d.OutputStamp, err = stampOf(o.Path); err != nil {
+	if d.OutputStamp, err = durable.StampAt(o.Path); err != nil {
 		return nil, fmt.Errorf("%w: the output cannot be read", consoleapi.ErrChanged)
 	}
 	facts := w.reports.factsOf(report.Path(o.Path))
@@ -198,7 +198,7 @@ func (w *Workspace) bind(ctx context.Context, o *watch.Output, input *consoleapi
 	}
 	d.ReportSHA256, err = w.hashes.of(ctx, report.Path(o.Path))
 	if err == nil {
-		d.ReportStamp, err = stampOf(report.Path(o.Path))
+		d.ReportStamp, err = durable.StampAt(report.Path(o.Path))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: the report cannot be read", consoleapi.ErrChanged)

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
@@ -236,7 +237,7 @@ func (w *Workspace) count(o *watch.Output, r *review) (moments, seen int) {
 
 // counted are the IDs of the moments that are counted.
 type counted struct {
-	stamp stamp
+	stamp durable.Stamp
 	found int
 	ids   []string
 }
@@ -244,9 +245,9 @@ type counted struct {
 // momentsOf returns the IDs of the moments that are counted, for a list of videos: it keeps them, since reading a
 // report takes long.
 func (r *reports) momentsOf(path string, of *review) []string {
-	st, err := stampOf(path)
+	st, err := durable.StampAt(path)
 	if err != nil {
-		st = stamp{}
+		st = durable.Stamp{}
 	}
 	r.mu.Lock()
 	known, ok := r.counted[path]

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -191,7 +192,7 @@ const (
 
 // index tells where the frames of a report are, and sums them up.
 type index struct {
-	stamp    stamp
+	stamp    durable.Stamp
 	header   header
 	offsets  []int64 // of each indexEvery-th frame
 	timeline []bucket
@@ -223,7 +224,7 @@ type reports struct {
 
 // facts are what a list of videos shows of a report.
 type facts struct {
-	stamp                    stamp
+	stamp                    durable.Stamp
 	ok                       bool // it could be read
 	created                  time.Time
 	sha256                   string // of the output
@@ -239,7 +240,7 @@ func newReports() *reports {
 
 // factsOf returns what a report says, which it reads where it is not what was read before.
 func (r *reports) factsOf(path string) facts {
-	st, err := stampOf(path)
+	st, err := durable.StampAt(path)
 	if err != nil {
 		return facts{}
 	}
@@ -263,7 +264,7 @@ func (r *reports) factsOf(path string) facts {
 	return f
 }
 
-func (h *header) facts(st stamp) facts {
+func (h *header) facts(st durable.Stamp) facts {
 	f := facts{stamp: st, ok: true, created: h.Created, sha256: h.Output.SHA256, frames: h.Summary.Frames,
 		peopleMax: h.Summary.PeopleMax, masks: h.Summary.Masks, duration: h.Summary.Duration}
 	for _, w := range []struct {
@@ -288,7 +289,7 @@ func reversible(fill string) bool { return fill == string(mask.Blur) || fill == 
 
 // indexOf returns a report's index and the open report, which the caller closes.
 func (r *reports) indexOf(path string) (*index, *os.File, error) {
-	st, err := stampOf(path)
+	st, err := durable.StampAt(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: there is no report", consoleapi.ErrNotFound)
 	}
@@ -415,7 +416,7 @@ func (i *index) parts(count int) consoleapi.Timeline {
 // intact tells whether an output is what was published, as far as its size and samples of its content tell. It looks
 // at the content once for each change of the file.
 func (r *reports) intact(o *watch.Output) error {
-	st, err := stampOf(o.Path)
+	st, err := durable.StampAt(o.Path)
 	if err != nil {
 		return err
 	}
@@ -434,6 +435,6 @@ func (r *reports) intact(o *watch.Output) error {
 
 // seen is what was seen of an output.
 type seen struct {
-	stamp stamp
+	stamp durable.Stamp
 	err   error
 }

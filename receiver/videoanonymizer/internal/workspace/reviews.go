@@ -37,10 +37,10 @@ type review struct {
 // decision is what somebody decided, and on which files.
 type decision struct {
 	consoleapi.Decision
-	OutputSHA256 string `json:"output_sha256"`
-	ReportSHA256 string `json:"report_sha256,omitempty"`
-	OutputStamp  stamp  `json:"output_stamp"`
-	ReportStamp  stamp  `json:"report_stamp,omitzero"`
+	OutputSHA256 string        `json:"output_sha256"`
+	ReportSHA256 string        `json:"report_sha256,omitempty"`
+	OutputStamp  durable.Stamp `json:"output_stamp"`
+	ReportStamp  durable.Stamp `json:"report_stamp,omitzero"`
 }
 
 // look is the outcome of a second look.

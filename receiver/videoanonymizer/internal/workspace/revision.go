@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -69,8 +70,8 @@ func (w *Workspace) summary(o *watch.Output, facts *facts, r *review) consoleapi
 // holds tells whether output and report are those that somebody decided on. A file that was touched since is hashed in
 // the background; until then it is not.
 func (w *Workspace) holds(o *watch.Output, d *decision) bool {
-	same := func(path string, then stamp, sum string) bool {
-		st, err := stampOf(path)
+	same := func(path string, then durable.Stamp, sum string) bool {
+		st, err := durable.StampAt(path)
 		if err != nil || st.Size != then.Size {
 			return false
 		}
@@ -135,7 +136,7 @@ func (w *Workspace) Revision(ctx context.Context, id consoleapi.RevisionID) (con
 		w.hashes.want(o.Output.Path)
 	}
 	summary := w.summary(&o.Output, &facts, &r)
-	_, sheetErr := stampOf(report.SheetPath(o.Output.Path))
+	_, sheetErr := durable.StampAt(report.SheetPath(o.Output.Path))
 	d := consoleapi.RevisionDetails{
 		Revision: w.revision(o, &facts), Frames: facts.frames, Duration: facts.duration, HasReport: facts.ok,
 		HasSheet: sheetErr == nil, Review: summary, Warnings: w.warnings(&o.Output, &facts, &r, &summary),
