@@ -43,7 +43,8 @@ type attachment struct {
 }
 
 // attach shows the receiver's work in a console.
-func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Runner, names *pseudonym.Names) (*attachment, error) {
+func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Runner,
+	names *pseudonym.Names) (*attachment, error) {
 	outputs, err := filepath.Abs(r.cfg.Output.Directory)
 	if err == nil {
 		outputs, err = filepath.EvalSymlinks(outputs)

@@ -69,8 +69,8 @@ func TestVideoNamesHashed(t *testing.T) {
 	}
 }
 
-// TestConsoleHidesNames: with video_names: hash, people who have signed in see names, and so do the records that stay on
-// the machine; what leaves it about what they do has none, nor an ID that can be computed from a guess.
+// TestConsoleHidesNames: with video_names: hash, people who have signed in see names, and so do the records that stay
+// on the machine; what leaves it about what they do has none, nor an ID that can be computed from a guess.
 func TestConsoleHidesNames(t *testing.T) {
 	cfg := newTestConfig(t)
 	cfg.Console = &consoleID

@@ -331,8 +331,8 @@ func TestRanges(t *testing.T) {
 	assert.Equal(t, "345", text)
 }
 
-// TestSeekingInLargeFile jumps about in a video of 1 GB as browsers do: they ask for all from a place on, take what they
-// need, and go. What is read is what they take, and what fits into the buffers on the way.
+// TestSeekingInLargeFile jumps about in a video of 1 GB as browsers do: they ask for all from a place on, take what
+// they need, and go. What is read is what they take, and what fits into the buffers on the way.
 func TestSeekingInLargeFile(t *testing.T) {
 	const size, taken, buffers = 1 << 30, 64 << 10, 8 << 20
 	r := newRig(t)

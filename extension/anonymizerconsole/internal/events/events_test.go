@@ -169,8 +169,8 @@ func TestIdleDoesNothing(t *testing.T) {
 	assert.Equal(t, asked, s.asked.Load(), "nothing is worked on")
 }
 
-// TestMemoryIsBounded has many clients watch many videos that change all the time: some read, some do not, some come and
-// go. What is kept for them does not grow.
+// TestMemoryIsBounded has many clients watch many videos that change all the time: some read, some do not, some come
+// and go. What is kept for them does not grow.
 func TestMemoryIsBounded(t *testing.T) {
 	s, h := newRig(t)
 	const videos, clients = 500, 30

@@ -87,8 +87,8 @@ func (a *attempt) searchSample(ctx context.Context, shown []int64) (*report.Seco
 	return second, nil
 }
 
-// search searches the frames of a video at some times, and calls use with the heads that each shows, or with why it could
-// not be searched. It ends with the first error that use returns.
+// search searches the frames of a video at some times, and calls use with the heads that each shows, or with why it
+// could not be searched. It ends with the first error that use returns.
 func (r *Runner) search(ctx context.Context, info media.Info, times []time.Duration,
 	use func(i int, heads []mask.Head, err error) error) error {
 	options := r.pipelineOptions()

@@ -120,8 +120,8 @@ func (w *Watcher) Cancel(path string) error {
 		Reason: ReasonCanceled, Error: ErrCanceled.Error()})
 }
 
-// First makes a file that waits the next to be processed, also after a restart. Where all workers are busy it stops one of them, whose video
-// is resumed afterwards.
+// First makes a file that waits the next to be processed, also after a restart. Where all workers are busy it stops one
+// of them, whose video is resumed afterwards.
 func (w *Watcher) First(path string) error {
 	ready := false
 	err := w.queue.edit(path, func(f *file) error {

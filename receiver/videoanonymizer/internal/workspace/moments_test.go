@@ -24,8 +24,8 @@ func sighting(id, reason string, first, last, x int, score float64) consoleapi.M
 	return m
 }
 
-// TestJoinedMoments: what is weak at one place is one moment, and what may show a head comes first, whatever else is weak
-// there. In words: its reason, ID and frames, and how many sightings it has.
+// TestJoinedMoments: what is weak at one place is one moment, and what may show a head comes first, whatever else is
+// weak there. In words: its reason, ID and frames, and how many sightings it has.
 func TestJoinedMoments(t *testing.T) {
 	open, low, held, whole := consoleapi.Uncovered, report.LowScore, report.Held, report.MaskedWhole
 	for name, test := range map[string]struct {
@@ -41,10 +41,15 @@ func TestJoinedMoments(t *testing.T) {
 			sighting("m1", low, 0, 5, 100, 0.2), sighting("m2", low, 5, 10, 115, 0.2), sighting("m3", low, 11, 16, 130, 0.2),
 			sighting("m4", low, 16, 22, 145, 0.2),
 		}, "low_score m4 0-22 x4"},
-		"two people":           {[]consoleapi.Moment{sighting("m1", held, 0, 9, 100, 0.3), sighting("m2", held, 0, 8, 130, 0.3)}, "held m1 0-9, held m2 0-8"},
-		"the same place later": {[]consoleapi.Moment{sighting("m1", held, 0, 9, 100, 0.3), sighting("m2", held, 20, 29, 100, 0.2)}, "held m1 0-9, held m2 20-29"},
+		"two people": {[]consoleapi.Moment{
+			sighting("m1", held, 0, 9, 100, 0.3), sighting("m2", held, 0, 8, 130, 0.3),
+		}, "held m1 0-9, held m2 0-8"},
+		"the same place later": {[]consoleapi.Moment{
+			sighting("m1", held, 0, 9, 100, 0.3), sighting("m2", held, 20, 29, 100, 0.2),
+		}, "held m1 0-9, held m2 20-29"},
 		"a place for long": {[]consoleapi.Moment{
-			sighting("m1", held, 0, 60, 100, 0.3), sighting("m2", held, 61, 99, 100, 0.2), sighting("m3", held, 100, 108, 100, 0.2),
+			sighting("m1", held, 0, 60, 100, 0.3), sighting("m2", held, 61, 99, 100, 0.2),
+			sighting("m3", held, 100, 108, 100, 0.2),
 		}, "held m1 0-99 x2, held m3 100-108"},
 		"an open head under a weak mask": {[]consoleapi.Moment{
 			sighting("m1", held, 0, 40, 300, 0.3), sighting("u1", open, 12, 12, 103, 0.3), sighting("m2", held, 8, 14, 100, 0.3),
