@@ -47,7 +47,7 @@ test("a visitor signs in by keyboard, and out", async () => {
 test("the list says what happened to each video", async () => {
   const page = await open();
   await row(page, "urgent.mp4")
-    .getByText(/Masked\. \d+ moments to look at before you publish it\./)
+    .getByText(/Masked\. \d+ moments? to look at before you publish it\./)
     .waitFor();
   await row(page, "notes.mp4")
     .getByText("This is not a video. Check that the file plays, and copy it again.")

@@ -15,10 +15,13 @@ class FakeVideo {
   seeking = false;
   private callbacks = new Map<number, VideoFrameRequestCallback>();
   private last = 0;
+  private time = 0;
 
   constructor(private readonly sought: (video: FakeVideo, frame: number) => void) {}
 
   set currentTime(time: number) {
+    if (time === this.time) return; // browsers present nothing then
+    this.time = time;
     this.seeking = true;
     this.sought(this, Math.floor(time * rate));
   }
@@ -60,6 +63,18 @@ test("the player waits for the wanted frame, whatever is presented before", asyn
   await player.goTo(7);
   assert.equal(player.frame.value, 7);
   assert.equal(player.still.value, undefined);
+});
+
+test("the player shows a frame that is there already", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const { player } = play((video, frame) => queueMicrotask(() => video.present(frame)));
+  await player.goTo(7);
+  const again = player.goTo(7);
+  await new Promise((resolve) => setImmediate(resolve));
+  mock.timers.tick(1500);
+  await again;
+  assert.equal(player.still.value, undefined);
+  mock.timers.reset();
 });
 
 test("the player shows a still where the browser presents another frame, or none", async () => {

@@ -40,6 +40,8 @@ export class Player {
   private seeking = false;
   private callback = 0;
   private begin: number | undefined;
+  /** The time of the last seek, if the wanted frame was presented. */
+  private there: number | undefined;
 
   constructor(private readonly options: Options) {
     this.begin = options.begin;
@@ -48,6 +50,7 @@ export class Player {
   /** Takes over a video element, or none where browsers cannot play the file. */
   attach(video: HTMLVideoElement | undefined) {
     this.video = video;
+    this.there = undefined;
     this.playable.value = video !== undefined;
     if (!video) return;
     video.onplay = () => {
@@ -110,7 +113,7 @@ export class Player {
     if (this.frame.value >= table.total - 1) await this.goTo(0);
     const loop = this.loop.value;
     if (loop && (this.frame.value < loop[0] || this.frame.value >= loop[1])) await this.goTo(loop[0]);
-    this.still.value = undefined;
+    this.still.value = this.there = undefined;
     video.playbackRate = this.rate.value;
     await video.play().catch(() => undefined); // paused again before it began
     this.follow();
@@ -172,9 +175,11 @@ export class Player {
   /**
    * Seeks, and tells whether the browser presents the wanted frame in time. What it presents first may be the picture of
    * the seek before, whatever has been asked meanwhile; and a machine that is busy may present the frame late, which
-   * takes away the still.
+   * takes away the still. A seek to where the video is presents nothing.
    */
   private seek(video: HTMLVideoElement, to: number, wanted: (mediaTime: number) => boolean): Promise<boolean> {
+    if (to === this.there) return Promise.resolve(true);
+    this.there = undefined;
     video.cancelVideoFrameCallback(this.callback);
     return new Promise((resolve) => {
       let late = false;
@@ -186,6 +191,7 @@ export class Player {
       const presented = (_: number, { mediaTime }: VideoFrameCallbackMetadata) => {
         if (wanted(mediaTime)) {
           clearTimeout(timer);
+          this.there = to;
           if (late) this.still.value = undefined;
           resolve(true);
           return;
