@@ -8,6 +8,7 @@ package consoleapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -26,6 +27,22 @@ type Console interface {
 type GPUConsole interface {
 	// AttachGPUs has read called for what is shown, until detach is called. read returns at once.
 	AttachGPUs(id component.ID, read func() []GPU) (detach func())
+}
+
+// Find returns the console that the key console of a component names, such as a Console, or nil if it names none.
+func Find[C any](host component.Host, id *component.ID) (console C, err error) {
+	if id == nil {
+		return console, nil
+	}
+	extension, ok := host.GetExtensions()[*id]
+	if !ok {
+		return console, fmt.Errorf("console: there is no extension %q: add it to extensions and to service::extensions, "+
+			"or remove the key", id)
+	}
+	if console, ok = extension.(C); !ok {
+		return console, fmt.Errorf("console: the extension %q is no console: write the ID of an anonymizer_console", id)
+	}
+	return console, nil
 }
 
 // Errors of a Workspace, which the console turns into statuses of HTTP. The text of an error that wraps one of them is

@@ -9,31 +9,12 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"go.opentelemetry.io/collector/component"
-
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
 )
-
-// findConsole returns the console that the configuration names, nil if it names none.
-func findConsole(host component.Host, id *component.ID) (consoleapi.Console, error) {
-	if id == nil {
-		return nil, nil
-	}
-	extension, ok := host.GetExtensions()[*id]
-	if !ok {
-		return nil, fmt.Errorf("console: there is no extension %q: add it to extensions and to service::extensions, "+
-			"or remove the key", id)
-	}
-	console, ok := extension.(consoleapi.Console)
-	if !ok {
-		return nil, fmt.Errorf("console: the extension %q is no console: write the ID of an anonymizer_console", id)
-	}
-	return console, nil
-}
 
 // attachment is the workspace that a console shows.
 type attachment struct {
