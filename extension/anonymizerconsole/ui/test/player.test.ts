@@ -28,6 +28,8 @@ class FakeVideo {
 
   pause() {}
 
+  async play() {}
+
   requestVideoFrameCallback(callback: VideoFrameRequestCallback) {
     this.callbacks.set(++this.last, callback);
     return this.last;
@@ -45,7 +47,12 @@ class FakeVideo {
 }
 
 function play(sought: (video: FakeVideo, frame: number) => void) {
-  const table = { total: 100, load: async (frame: number) => ({ frame, time_s: frame / rate }) } as unknown as FrameTable;
+  const table = {
+    total: 100,
+    load: async (frame: number) => ({ frame, time_s: frame / rate }),
+    nearLoaded: (time: number) => Math.round(time * rate),
+    prefetch: () => undefined,
+  } as unknown as FrameTable;
   const player = new Player({ table, path: "r1", begin: 0, shown: () => undefined });
   const video = new FakeVideo(sought);
   player.attach(video as unknown as HTMLVideoElement);
@@ -75,6 +82,22 @@ test("the player shows a frame that is there already", async () => {
   await again;
   assert.equal(player.still.value, undefined);
   mock.timers.reset();
+});
+
+test("the player plays once it has arrived", async () => {
+  const { player, video } = play(() => undefined);
+  const arrival = player.goTo(7);
+  await new Promise((resolve) => setImmediate(resolve));
+  player.toggle();
+  await new Promise((resolve) => setImmediate(resolve));
+  video.seeking = false;
+  for (let frame = 7; frame < 12; frame++) {
+    video.present(frame);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await arrival;
+  assert.equal(player.still.value, undefined);
+  assert.equal(player.frame.value, 11);
 });
 
 test("the player shows a still where the browser presents another frame, or none", async () => {

@@ -38,6 +38,8 @@ export class Player {
   private video: HTMLVideoElement | undefined;
   private target: number | undefined;
   private seeking = false;
+  /** Ends with the seek that is going on. */
+  private arrival: Promise<void> = Promise.resolve();
   private callback = 0;
   private begin: number | undefined;
   /** The time of the last seek, if the wanted frame was presented. */
@@ -85,11 +87,17 @@ export class Player {
     this.video?.pause();
     this.target = Math.max(0, Math.min(this.options.table.total - 1, Math.round(frame)));
     if (this.seeking) return;
+    this.arrival = this.arrive();
+    await this.arrival;
+  }
+
+  /** Shows the target, also if it changes meanwhile. */
+  private async arrive() {
     this.seeking = true;
     try {
       for (let wanted: number | undefined; this.target !== wanted;) {
         wanted = this.target;
-        await this.show(wanted);
+        await this.show(wanted!);
       }
     } finally {
       this.seeking = false;
@@ -109,6 +117,7 @@ export class Player {
   private async play() {
     const video = this.video;
     if (!video || !this.playable.value) return;
+    await this.arrival.catch(() => undefined);
     const { table } = this.options;
     if (this.frame.value >= table.total - 1) await this.goTo(0);
     const loop = this.loop.value;
