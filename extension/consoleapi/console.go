@@ -8,6 +8,7 @@ package consoleapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -26,6 +27,22 @@ type Console interface {
 type GPUConsole interface {
 	// AttachGPUs has read called for what is shown, until detach is called. read returns at once.
 	AttachGPUs(id component.ID, read func() []GPU) (detach func())
+}
+
+// Find returns the console that the key console of a component names, such as a Console, or nil if it names none.
+func Find[C any](host component.Host, id *component.ID) (console C, err error) {
+	if id == nil {
+		return console, nil
+	}
+	extension, ok := host.GetExtensions()[*id]
+	if !ok {
+		return console, fmt.Errorf("console: there is no extension %q: add it to extensions and to service::extensions, "+
+			"or remove the key", id)
+	}
+	if console, ok = extension.(C); !ok {
+		return console, fmt.Errorf("console: the extension %q is no console: write the ID of an anonymizer_console", id)
+	}
+	return console, nil
 }
 
 // Errors of a Workspace, which the console turns into statuses of HTTP. The text of an error that wraps one of them is
@@ -67,6 +84,9 @@ type Work interface {
 	// FrameTraces returns the frames whose spans are known, the latest first, of one video or, with "", of all.
 	FrameTraces(video VideoID, limit int) []FrameTraceHead
 	FrameTrace(trace string) (FrameTrace, error)
+	// Redact returns a text as the collector's log may have it: without names of videos, where those are hidden. People
+	// who have signed in see names.
+	Redact(text string) string
 }
 
 // Review is what a person needs to judge a video.

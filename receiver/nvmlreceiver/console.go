@@ -4,7 +4,6 @@
 package nvmlreceiver
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -26,13 +25,9 @@ type shown struct {
 
 // attach shows the GPUs in the console that the configuration names, until detach is called.
 func (s *shown) attach(host component.Host, id *component.ID, receiver component.ID) (detach func(), err error) {
-	if id == nil {
-		return func() {}, nil
-	}
-	console, ok := host.GetExtensions()[*id].(consoleapi.GPUConsole)
-	if !ok {
-		return nil, fmt.Errorf("console: the extension %q is not among those of the service, or is no console: write the ID "+
-			"of an anonymizer_console that service::extensions lists, or remove the key", id)
+	console, err := consoleapi.Find[consoleapi.GPUConsole](host, id)
+	if err != nil || console == nil {
+		return func() {}, err
 	}
 	return console.AttachGPUs(receiver, s.read), nil
 }

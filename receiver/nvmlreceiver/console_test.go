@@ -72,7 +72,8 @@ func TestConsoleMissing(t *testing.T) {
 	config := defaultConfig()
 	config.Console = &id
 	p := newPair(t, config, eightGPUs()...)
-	require.ErrorContains(t, p.metrics.Start(t.Context(), consoleHost{}), `console: the extension "anonymizer_console"`)
+	err := p.metrics.Start(t.Context(), consoleHost{})
+	require.ErrorContains(t, err, `console: there is no extension "anonymizer_console"`)
 	require.NoError(t, p.metrics.Shutdown(t.Context()))
 	require.NoError(t, p.logs.Shutdown(t.Context()))
 }

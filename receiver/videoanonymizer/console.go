@@ -9,30 +9,12 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"go.opentelemetry.io/collector/component"
-
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
 )
-
-// findConsole returns the console that the configuration names, nil if it names none.
-func findConsole(host component.Host, id *component.ID) (consoleapi.Console, error) {
-	if id == nil {
-		return nil, nil
-	}
-	extension, ok := host.GetExtensions()[*id]
-	if !ok {
-		return nil, fmt.Errorf("console: there is no extension %q: add it to extensions and to service::extensions, "+
-			"or remove the key", id)
-	}
-	console, ok := extension.(consoleapi.Console)
-	if !ok {
-		return nil, fmt.Errorf("console: the extension %q is no console: write the ID of an anonymizer_console", id)
-	}
-	return console, nil
-}
 
 // attachment is the workspace that a console shows.
 type attachment struct {
@@ -42,7 +24,8 @@ type attachment struct {
 }
 
 // attach shows the receiver's work in a console.
-func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Runner) (*attachment, error) {
+func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Runner,
+	names *pseudonym.Names) (*attachment, error) {
 	outputs, err := filepath.Abs(r.cfg.Output.Directory)
 	if err == nil {
 		outputs, err = filepath.EvalSymlinks(outputs)
@@ -59,6 +42,8 @@ func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Run
 		Limits:          r.cfg.Limits,
 		Directory:       filepath.Join(r.cfg.Output.StatePath(), audit.DirectoryName),
 		OutputDirectory: outputs,
+		FileMode:        r.cfg.Output.Mode(),
+		Pseudonym:       names.In,
 		SecondLook:      runner.SecondLook,
 		Logger:          r.set.Logger,
 	})

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.uber.org/zap"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/filelog"
@@ -73,7 +74,7 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 	}
 	r.set.Logger = names.Logger(r.set.Logger)
 	r.logConfinement()
-	console, err := findConsole(host, r.cfg.Console)
+	console, err := consoleapi.Find[consoleapi.Console](host, r.cfg.Console)
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 		Logger:  r.set.Logger,
 	}
 	if console != nil {
-		if r.console, err = r.attach(console, runner); err != nil {
+		if r.console, err = r.attach(console, runner, names); err != nil {
 			return err
 		}
 	}

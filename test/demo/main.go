@@ -196,8 +196,8 @@ func (p *progress) summary(ctx context.Context) error {
 			durations.GetSampleSum()/float64(durations.GetSampleCount()), collector.Quantile(durations, 0.95))
 	}
 	fmt.Println("\nEvery span is in telemetry/traces.json. " +
-		"`make run` keeps running: drop your own videos into videos/incoming.\n" +
-		"It also serves the console, in which you watch the work and review the outputs: http://localhost:8090/, " +
-		"signed in\nby the address with #token= that it prints.")
+		"`make run` keeps running: drop your own videos into videos/incoming,\n" +
+		"and watch and review them in the console. It prints the address that signs you in: " +
+		"http://localhost:8090/#token=...")
 	return nil
 }

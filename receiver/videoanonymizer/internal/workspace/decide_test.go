@@ -1,0 +1,58 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package workspace
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+)
+
+// TestApprovalFileMode: an approval names who approved, so it is for those who may read the output.
+func TestApprovalFileMode(t *testing.T) {
+	r := newRig(t)
+	id := r.make("walk.mp4", x264)
+	r.looked(id)
+	path := audit.ApprovalPath(filepath.Join(r.out, "anonymized_walk.mp4"))
+	for _, mode := range []os.FileMode{0o600, 0o640} {
+		r.stop()
+		r.mode = mode
+		r.start()
+		_, err := r.Decide(t.Context(), ann, id, consoleapi.DecisionInput{Decision: consoleapi.Approved})
+		require.NoError(t, err)
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		assert.Equal(t, mode, info.Mode())
+	}
+}
+
+// TestPlantedReviewFiles puts a link in place of an approval and of a review: neither is followed.
+func TestPlantedReviewFiles(t *testing.T) {
+	r := newRig(t)
+	id := r.make("walk.mp4", x264)
+	r.looked(id)
+	approve := func() error {
+		_, err := r.Decide(t.Context(), ann, id, consoleapi.DecisionInput{Decision: consoleapi.Approved})
+		return err
+	}
+	require.NoError(t, approve())
+	approval := audit.ApprovalPath(filepath.Join(r.out, "anonymized_walk.mp4"))
+	reviews, err := filepath.Glob(filepath.Join(r.opts.Directory, "reviews", "*.json"))
+	require.NoError(t, err)
+	require.Len(t, reviews, 1)
+	for _, path := range []string{approval, reviews[0]} {
+		elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+		require.NoError(t, os.Rename(path, elsewhere))
+		require.NoError(t, os.Symlink(elsewhere, path))
+	}
+	require.ErrorIs(t, approve(), consoleapi.ErrConflict)
+	r.restart()
+	assert.Equal(t, consoleapi.StateToReview, r.video("walk.mp4").State, "the review is not ours")
+}
