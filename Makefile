@@ -154,6 +154,10 @@ stack-test: setup-test models footage build ## Test dashboards, rules and alerts
 console-test: setup-test models footage build ## Test the console in a real browser, with the parts that take long
 	export CONSOLE_LONG=1; $(GO) test -count=1 -v -timeout 60m ./test/console
 
+.PHONY: console-soak
+console-soak: setup-test models footage build ## Watch in a real browser for an hour, or WATCH=10m, and measure the memory
+	export CONSOLE_WATCH=$(or $(WATCH),1h); $(GO) test -count=1 -v -timeout 3h -run TestWatchingMemory ./test/console
+
 .PHONY: jaeger-test
 jaeger-test: models footage build ## Read traces of real footage back from a real Jaeger, built first (five minutes)
 	@export JAEGER=$$(build/jaeger.sh); $(GO) test -count=1 -v -run TestJaeger ./test/stack

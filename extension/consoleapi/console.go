@@ -67,6 +67,9 @@ type Work interface {
 	// FrameTraces returns the frames whose spans are known, the latest first, of one video or, with "", of all.
 	FrameTraces(video VideoID, limit int) []FrameTraceHead
 	FrameTrace(trace string) (FrameTrace, error)
+	// Redact returns a text as the collector's log may have it: without names of videos, where those are hidden. People
+	// who have signed in see names.
+	Redact(text string) string
 }
 
 // Review is what a person needs to judge a video.

@@ -236,6 +236,19 @@ type Moment struct {
 	Box        *[4]int `json:"box,omitempty"`
 	Seen       bool    `json:"seen"`
 	SeenBy     string  `json:"seen_by,omitempty"`
+	// AlsoWeak tells that others matter more: a review can do without this one, and does not count it.
+	AlsoWeak bool `json:"also_weak,omitempty"`
+	// Sightings are what was joined, in the order in which they begin, if there are several.
+	Sightings []Sighting `json:"sightings,omitempty"`
+}
+
+// Sighting is a part of a moment.
+type Sighting struct {
+	Reason     string  `json:"reason"`
+	Frame      int     `json:"frame"`
+	FirstFrame int     `json:"first_frame"`
+	LastFrame  int     `json:"last_frame"`
+	Box        *[4]int `json:"box,omitempty"`
 }
 
 // Timeline is a whole video in equal parts, with a number for each.

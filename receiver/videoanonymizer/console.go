@@ -14,6 +14,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
 )
 
@@ -42,7 +43,7 @@ type attachment struct {
 }
 
 // attach shows the receiver's work in a console.
-func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Runner) (*attachment, error) {
+func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Runner, names *pseudonym.Names) (*attachment, error) {
 	outputs, err := filepath.Abs(r.cfg.Output.Directory)
 	if err == nil {
 		outputs, err = filepath.EvalSymlinks(outputs)
@@ -59,6 +60,8 @@ func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Run
 		Limits:          r.cfg.Limits,
 		Directory:       filepath.Join(r.cfg.Output.StatePath(), audit.DirectoryName),
 		OutputDirectory: outputs,
+		FileMode:        r.cfg.Output.Mode(),
+		Pseudonym:       names.In,
 		SecondLook:      runner.SecondLook,
 		Logger:          r.set.Logger,
 	})

@@ -5,7 +5,10 @@ package videoanonymizer
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -23,6 +27,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
@@ -64,8 +69,69 @@ func TestVideoNamesHashed(t *testing.T) {
 	}
 }
 
+// TestConsoleHidesNames: with video_names: hash, people who have signed in see names, and so do the records that stay on
+// the machine; what leaves it about what they do has none, nor an ID that can be computed from a guess.
+func TestConsoleHidesNames(t *testing.T) {
+	cfg := newTestConfig(t)
+	cfg.Console = &consoleID
+	cfg.Telemetry.VideoNames, cfg.Telemetry.MetricsInterval = config.NamesHashed, 100*time.Millisecond
+	in := filepath.Dir(cfg.Watch.Include[0])
+	clip(t, filepath.Join(in, "Jane Doe.mp4"), "-i", "color=gray:size=320x240:rate=25:duration=1")
+	for n := range 3 {
+		require.NoError(t, os.WriteFile(filepath.Join(in, fmt.Sprintf("Jane Doe %d.mp4", n)), []byte("no video"), 0o600))
+	}
+	console := &testConsole{}
+	ids := map[string]bool{}
+	seen := observeWith(t, cfg, testHost{consoleID: console}, func() {
+		w, operator := console.attached, consoleapi.Actor{Name: "Ann", Role: consoleapi.RoleOperator}
+		videos, err := w.Videos(t.Context(), false)
+		require.NoError(t, err)
+		require.Len(t, videos, 4)
+		for _, v := range videos {
+			assert.Contains(t, v.Name, "Jane Doe")
+			unkeyed := sha256.Sum256([]byte(v.Receiver + "\x00" + filepath.Join(in, v.Name)))
+			ids[hex.EncodeToString(unkeyed[:12])] = true
+			if v.State == consoleapi.StateFailed {
+				_, err = w.Control(t.Context(), operator, v.ID, consoleapi.ActionRetry)
+			} else {
+				_, err = w.Decide(t.Context(), operator, consoleapi.RevisionID{Video: v.ID, Revision: "r1"},
+					consoleapi.DecisionInput{Decision: consoleapi.Rejected, Note: "Jane Doe shows"})
+			}
+			require.NoError(t, err)
+		}
+		for _, f := range w.FrameTraces("", 1) {
+			trace, err := w.FrameTrace(f.Trace)
+			require.NoError(t, err)
+			for _, span := range trace.Spans {
+				assert.NotContains(t, fmt.Sprint(span.Attributes), "Jane", "a frame's spans are as exporters get them")
+			}
+		}
+		failed := &fs.PathError{Op: "open", Path: filepath.Join(in, "Jane Doe.mp4"), Err: fs.ErrPermission}
+		assert.NotContains(t, w.Redact(failed.Error()), "Jane")
+		recorded := 0
+		require.NoError(t, w.Audit(t.Context(), "", func(line []byte) error {
+			recorded++
+			assert.Contains(t, string(line), "Jane Doe", "the record stays on the machine")
+			return nil
+		}))
+		assert.Equal(t, 4, recorded)
+	})
+	assert.Contains(t, seen, "anonymizer.console.action", "what people do leaves the machine")
+	assert.NotContains(t, seen, "Jane")
+	assert.NotContains(t, seen, "Doe")
+	for id := range ids {
+		assert.NotContains(t, seen, id)
+	}
+}
+
 // observe runs a receiver until four videos have ended, and returns all telemetry and all lines of the log as text.
 func observe(t *testing.T, cfg *Config) string {
+	t.Helper()
+	return observeWith(t, cfg, componenttest.NewNopHost(), func() {})
+}
+
+// observeWith is observe with a host, and with something to do before the receiver ends.
+func observeWith(t *testing.T, cfg *Config, host component.Host, then func()) string {
 	t.Helper()
 	lines, observed := observer.New(zapcore.DebugLevel)
 	set := receivertest.NewNopSettings(metadata.Type)
@@ -76,9 +142,10 @@ func observe(t *testing.T, cfg *Config) string {
 	r.setTraces(traces)
 	r.setLogs(logs)
 	r.setMetrics(metrics)
-	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	require.NoError(t, r.Start(t.Context(), host))
 	require.Eventually(t, func() bool { return logs.LogRecordCount() >= 8 }, time.Minute, 20*time.Millisecond,
 		"four videos start and end")
+	then()
 	time.Sleep(2 * cfg.Telemetry.MetricsInterval)
 	require.NoError(t, r.Shutdown(t.Context()))
 

@@ -108,7 +108,7 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 		Logger:  r.set.Logger,
 	}
 	if console != nil {
-		if r.console, err = r.attach(console, runner); err != nil {
+		if r.console, err = r.attach(console, runner, names); err != nil {
 			return err
 		}
 	}

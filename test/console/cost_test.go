@@ -103,6 +103,37 @@ func TestIdleCost(t *testing.T) {
 	assert.Less(t, watched-base, 1.0)
 }
 
+// TestWatchingMemory has somebody watch for as long as CONSOLE_WATCH says, such as 1h, while videos come and fail, and
+// the list changes: make console-soak.
+func TestWatchingMemory(t *testing.T) {
+	period, err := time.ParseDuration(os.Getenv("CONSOLE_WATCH"))
+	if err != nil {
+		t.Skip("takes as long as CONSOLE_WATCH says, such as 1h: make console-soak")
+	}
+	const most = 10 << 20
+	s := newSite(t, uploads)
+	install(t, ".")
+	s.start()
+	s.drop(s.clip("talk.mp4"), "incoming", "talk.mp4")
+	s.await("talk.mp4", "to_review")
+	s.awaitLook("talk.mp4")
+	for _, hash := range []string{"#/videos", "#/system"} {
+		defer s.watch(hash)()
+	}
+	watch := func(during time.Duration) {
+		for deadline := time.Now().Add(during); time.Now().Before(deadline); time.Sleep(5 * time.Second) {
+			s.upload("no-video.mp4")
+		}
+		time.Sleep(10 * time.Second)
+	}
+	watch(time.Minute) // until all that is kept is there
+	before := s.memory()
+	watch(period)
+	grown := s.memory() - before
+	t.Logf("memory grew from %d MiB by %d KiB in %v", before>>20, grown>>10, period)
+	assert.Less(t, grown, most)
+}
+
 // TestWatchingCost compares the CPU time of a video with that of the same while somebody watches the system page, and
 // the memory before and after.
 func TestWatchingCost(t *testing.T) {

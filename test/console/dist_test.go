@@ -56,6 +56,31 @@ func files(t *testing.T, dir string) map[string]string {
 	return contents
 }
 
+// TestBuildsWithoutNode: the page is committed, so that whoever builds a collector needs Go alone.
+func TestBuildsWithoutNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the extension")
+	}
+	compiler, err := exec.LookPath("go")
+	require.NoError(t, err)
+	tools := t.TempDir()
+	require.NoError(t, os.Symlink(compiler, filepath.Join(tools, "go")))
+	t.Setenv("PATH", tools)
+	_, err = exec.LookPath("node")
+	require.ErrorIs(t, err, exec.ErrNotFound)
+	program := filepath.Join(t.TempDir(), "console.test")
+	command := exec.CommandContext(t.Context(), compiler, "test", "-c", "-o", program, ".")
+	command.Dir = filepath.Dir(uiDir())
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	built, err := os.ReadFile(program)
+	require.NoError(t, err)
+	script, err := os.ReadFile(filepath.Join(uiDir(), "dist", "app.js"))
+	require.NoError(t, err)
+	assert.True(t, bytes.Contains(built, script), "the page is in the program")
+}
+
 func TestScriptIsSmall(t *testing.T) {
 	script, err := os.ReadFile(filepath.Join(uiDir(), "dist", "app.js"))
 	require.NoError(t, err)

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accessible, address, go, open, picture, problems, row, sizes, token, visit } from "./support.mjs";
+import { accessible, address, go, open, picture, problems, row, shown, sizes, token, visit } from "./support.mjs";
 
 // The pages, and what is in them once they are complete.
 const pages = {
@@ -108,6 +108,23 @@ test("everything is there at 200 % zoom", async () => {
     await page.locator(complete).first().waitFor();
     await fits(page, name);
     await accessible(page, `${name} at 200 %`);
+  }
+  await go(page, "#/videos");
+  await row(page, "walk.mp4").getByRole("heading").getByRole("link").click();
+  await shown(page, 0);
+  await page.keyboard.press("n");
+  await page.locator(".moment[aria-current] .seen:not(.not)").waitFor();
+  await fits(page, "review");
+  await accessible(page, "review at 200 %");
+  for (const [key, title] of [
+    ["?", "Keys"],
+    ["x", "Reject this video?"],
+  ]) {
+    await page.keyboard.press(key);
+    await page.getByRole("dialog", { name: title }).waitFor();
+    await fits(page, title);
+    await accessible(page, `${title} at 200 %`);
+    await page.keyboard.press("Escape");
   }
   assert.equal(page.viewportSize().width, sizes.desktop.width / 2);
 });

@@ -234,7 +234,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	a.opts.Logger.Error("a request to the console failed", zap.String("method", r.Method),
-		zap.String("route", r.Pattern), zap.Error(err))
+		zap.String("route", r.Pattern), zap.String("error", a.Registry.redact(err.Error())))
 	Refuse(w, http.StatusInternalServerError, "internal", "this failed: see the log of the collector")
 }
 

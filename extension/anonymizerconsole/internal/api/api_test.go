@@ -8,11 +8,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +28,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/anonymizerconsole/internal/session"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
@@ -251,6 +255,18 @@ func TestErrorsOfWorkspaces(t *testing.T) {
 	}
 }
 
+// TestLogHasNoHiddenNames: what fails is logged as the receiver's own log has it.
+func TestLogHasNoHiddenNames(t *testing.T) {
+	r := newRig(t)
+	lines, logged := observer.New(zap.DebugLevel)
+	r.api.opts.Logger = zap.New(lines)
+	r.workspace.err = errors.New("open /videos/Jane Doe.mp4: permission denied")
+	status, _ := r.do(consoleapi.RoleOperator, "POST", revision+"/decision", `{"decision":"approved"}`)
+	assert.Equal(t, http.StatusInternalServerError, status)
+	require.Equal(t, 1, logged.Len())
+	assert.Equal(t, "open /videos/57a1c0de.mp4: permission denied", logged.All()[0].ContextMap()["error"])
+}
+
 func TestRoles(t *testing.T) {
 	r := newRig(t)
 	for path, least := range map[string]consoleapi.Role{
@@ -313,6 +329,36 @@ func TestRanges(t *testing.T) {
 	status, text := r.do(consoleapi.RoleView, "GET", revision+"/media", "", "Range", "bytes=3-5")
 	assert.Equal(t, http.StatusPartialContent, status)
 	assert.Equal(t, "345", text)
+}
+
+// TestSeekingInLargeFile jumps about in a video of 1 GB as browsers do: they ask for all from a place on, take what they
+// need, and go. What is read is what they take, and what fits into the buffers on the way.
+func TestSeekingInLargeFile(t *testing.T) {
+	const size, taken, buffers = 1 << 30, 64 << 10, 8 << 20
+	r := newRig(t)
+	r.workspace.file = filepath.Join(t.TempDir(), "large.mp4")
+	file, err := os.Create(r.workspace.file)
+	require.NoError(t, err)
+	defer file.Close()
+	require.NoError(t, file.Truncate(size)) // takes no space
+	places := []int64{0, size / 2, size - taken, size / 3, 7 * size / 8}
+	for _, from := range places {
+		mark := []byte(fmt.Sprintf("at %d", from))
+		_, err = file.WriteAt(mark, from)
+		require.NoError(t, err)
+		request := r.request(consoleapi.RoleView, "GET", revision+"/media", "", "Range", fmt.Sprintf("bytes=%d-", from))
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusPartialContent, response.StatusCode)
+		assert.Equal(t, fmt.Sprintf("bytes %d-%d/%d", from, size-1, size), response.Header.Get("Content-Range"))
+		got := make([]byte, taken)
+		_, err = io.ReadFull(response.Body, got)
+		require.NoError(t, err)
+		assert.Equal(t, string(mark), string(got[:len(mark)]))
+		require.NoError(t, response.Body.Close())
+	}
+	r.server.CloseClientConnections()
+	assert.Less(t, r.workspace.read.Load(), int64(len(places)*(taken+buffers)))
 }
 
 // TestEvents follows a stream over a change, and a reconnect that has missed two.

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
@@ -27,6 +29,8 @@ type fake struct {
 	actor    consoleapi.Actor
 	err      error
 	uploaded string
+	file     string // of the output, instead of ten digits
+	read     atomic.Int64
 	endless  bool
 }
 
@@ -73,6 +77,8 @@ func (f *fake) Video(_ context.Context, id consoleapi.VideoID) (consoleapi.Video
 }
 
 func (f *fake) Changed() <-chan struct{} { return f.changed }
+
+func (f *fake) Redact(text string) string { return strings.ReplaceAll(text, "Jane Doe", "57a1c0de") }
 
 func (f *fake) Status() consoleapi.StatusNow {
 	return consoleapi.StatusNow{Time: at, FramesPerS: 2, People: 1,
@@ -123,6 +129,21 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 
 func (c *content) Close() error { return nil }
 
+// counted counts the bytes that are read of a file.
+type counted struct {
+	file *os.File
+	read *atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.file.Read(b)
+	c.read.Add(int64(n))
+	return n, err
+}
+
+func (c *counted) Seek(offset int64, whence int) (int64, error) { return c.file.Seek(offset, whence) }
+func (c *counted) Close() error                                 { return c.file.Close() }
+
 func (f *fake) Open(_ context.Context, _ consoleapi.RevisionID, kind consoleapi.Kind) (consoleapi.Content, error) {
 	types := map[consoleapi.Kind]string{consoleapi.KindReport: "application/json", consoleapi.KindSheet: "image/jpeg"}
 	text := map[consoleapi.Kind]string{consoleapi.KindReport: `{"a":true}`}[kind]
@@ -131,6 +152,11 @@ func (f *fake) Open(_ context.Context, _ consoleapi.RevisionID, kind consoleapi.
 	}
 	if types[kind] == "" {
 		types[kind] = "video/mp4"
+	}
+	if f.file != "" {
+		file, err := os.Open(f.file)
+		return consoleapi.Content{ReadSeekCloser: &counted{file, &f.read}, Name: "walk.mp4", Type: types[kind],
+			ModTime: at}, err
 	}
 	return consoleapi.Content{ReadSeekCloser: &content{strings.NewReader(text), f.endless}, Name: "walk.mp4",
 		Type: types[kind], ModTime: at}, nil
@@ -149,7 +175,8 @@ func (f *fake) Still(_ context.Context, _ consoleapi.RevisionID, frame, _ int) (
 
 func (f *fake) Moments(context.Context, consoleapi.RevisionID) (consoleapi.Moments, error) {
 	return consoleapi.Moments{SecondLook: consoleapi.SecondLook{State: consoleapi.LookDone}, Moments: []consoleapi.Moment{
-		{ID: "u1", Reason: consoleapi.Uncovered, Box: &[4]int{1, 2, 3, 4}}, {ID: "m1", Reason: "low_score"}}}, nil
+		{ID: "u1", Reason: consoleapi.Uncovered, Box: &[4]int{1, 2, 3, 4}}, {ID: "m1", Reason: "held", AlsoWeak: true,
+			Sightings: []consoleapi.Sighting{{Reason: "held", Box: &[4]int{1, 2, 3, 4}}, {Reason: "low_score"}}}}}, nil
 }
 
 func (f *fake) Timeline(context.Context, consoleapi.RevisionID, int) (consoleapi.Timeline, error) {

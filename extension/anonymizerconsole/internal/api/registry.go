@@ -139,6 +139,16 @@ func (r *Registry) videos(ctx context.Context, working bool) ([]consoleapi.Video
 	return videos, nil
 }
 
+// redact returns a text as the log may have it.
+func (r *Registry) redact(text string) string {
+	all, done := r.all()
+	defer done()
+	for _, a := range all {
+		text = a.Redact(text)
+	}
+	return text
+}
+
 // status joins what the workspaces do.
 func (r *Registry) status(counts map[consoleapi.State]int) (joined consoleapi.StatusNow) {
 	all, done := r.all()

@@ -6,6 +6,7 @@ package events
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -166,4 +167,82 @@ func TestIdleDoesNothing(t *testing.T) {
 	asked := s.asked.Load()
 	time.Sleep(tick + 2*gap)
 	assert.Equal(t, asked, s.asked.Load(), "nothing is worked on")
+}
+
+// TestMemoryIsBounded has many clients watch many videos that change all the time: some read, some do not, some come and
+// go. What is kept for them does not grow.
+func TestMemoryIsBounded(t *testing.T) {
+	s, h := newRig(t)
+	const videos, clients = 500, 30
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel()
+	work.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			s.set(consoleapi.VideoID(fmt.Sprintf("%d", n%videos)), n)
+			h.Poke()
+		}
+	})
+	for range clients {
+		work.Go(func() { // reads
+			c := h.Join(ctx, "")
+			defer h.Leave(c)
+			for {
+				select {
+				case <-c.Events:
+				case <-c.Lost:
+					return
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		work.Go(func() { // comes and goes, and reads little
+			for ctx.Err() == nil {
+				c := h.Join(ctx, "")
+				select {
+				case <-c.Events:
+				case <-ctx.Done():
+				}
+				h.Leave(c)
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+		work.Go(func() { // does not read, until it is dropped
+			for ctx.Err() == nil {
+				c := h.Join(ctx, "")
+				select {
+				case <-c.Lost:
+				case <-ctx.Done():
+				}
+				h.Leave(c)
+			}
+		})
+	}
+	h.awaitSeq(t, 2*kept) // all that is kept is there
+	before := heap()
+	h.awaitSeq(t, 8*kept)
+	grown := int64(heap()) - int64(before)
+	t.Logf("%d events took %d KiB", 6*kept, grown>>10)
+	assert.Less(t, grown, int64(1<<20))
+}
+
+// awaitSeq waits until the hub has told of that many changes.
+func (h *Hub) awaitSeq(t *testing.T, seq uint64) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.seq >= seq
+	}, time.Minute, 10*time.Millisecond)
+}
+
+// heap is what is in use, in bytes.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -99,19 +99,26 @@ export interface RevisionDetails extends Revision {
   review: ReviewState;
 }
 
-export interface Moment {
-  id: string;
+export interface Sighting {
   reason: string;
-  at: string;
   frame: number;
-  time_s: number;
   first_frame: number;
   last_frame: number;
+  box?: Box;
+}
+
+export interface Moment extends Sighting {
+  id: string;
+  at: string;
+  time_s: number;
   duration_s: number;
   score?: number;
-  box?: Box;
   seen: boolean;
   seen_by?: string;
+  /** Others matter more: it is not counted. */
+  also_weak?: boolean;
+  /** What was joined, if there is more than one. */
+  sightings?: Sighting[];
 }
 
 export interface Moments {

@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { FrameRange } from "../src/api";
-import { add, covers } from "../src/review/ranges";
+import type { Box, FrameRange, Moment } from "../src/api";
+import { add, boxAt, covers } from "../src/review/ranges";
 
 const cases: [string, FrameRange[], FrameRange, FrameRange[]][] = [
   ["first", [], [3, 5], [[3, 5]]],
@@ -48,4 +48,24 @@ test("ranges of watched frames: covers", () => {
       [3, 6],
     ),
   );
+});
+
+test("the place of a moment is that of the sighting in the frame", () => {
+  const box = (x: number): Box => [x, 0, x + 9, 9];
+  const sightings = [
+    { reason: "held", frame: 5, first_frame: 2, last_frame: 8, box: box(1) },
+    { reason: "low_score", frame: 7, first_frame: 7, last_frame: 7, box: box(2) },
+    { reason: "held", frame: 20, first_frame: 18, last_frame: 22, box: box(3) },
+  ];
+  const moment = { first_frame: 2, last_frame: 22, frame: 5, box: box(1), sightings } as Moment;
+  const want: [number, Box | undefined][] = [
+    [1, undefined],
+    [2, box(1)],
+    [7, box(2)],
+    [8, box(1)],
+    [12, undefined],
+    [22, box(3)],
+  ];
+  for (const [frame, at] of want) assert.deepEqual(boxAt(moment, frame), at, `frame ${frame}`);
+  assert.deepEqual(boxAt({ ...moment, sightings: undefined }, 12), box(1));
 });

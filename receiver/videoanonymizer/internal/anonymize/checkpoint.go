@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"slices"
 	"sort"
 	"sync"
@@ -176,11 +175,7 @@ func (v *video) saveCheckpoint(c checkpoint) error {
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	fresh := v.job.TempFor(".checkpoint.new")
-	if err = durable.WriteFile(fresh, text, durable.Private); err == nil {
-		err = os.Rename(fresh, v.checkpointPath())
-	}
-	if err != nil {
+	if err := durable.ReplaceFile(v.checkpointPath(), text, durable.Private); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	v.sealed = true

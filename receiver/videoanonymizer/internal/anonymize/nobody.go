@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
@@ -57,15 +58,14 @@ func (a *attempt) checkNobody(ctx context.Context) error {
 // searchSample searches a sample of the source's frames as recall: thorough does, and returns why the whole video has
 // to be; nil if it has not.
 func (a *attempt) searchSample(ctx context.Context, shown []int64) (*report.SecondPass, error) {
-	info, options := a.plan.Info(), a.asThorough().pipelineOptions()
+	info := a.plan.Info()
 	length := info.TimeOf(shown[len(shown)-1]) - info.TimeOf(shown[0])
 	frames := spread(len(shown), sampleSize(length))
 	times := a.timesOf(shown, frames)
 	second := &report.SecondPass{FirstFrames: len(shown)}
 	errFound := errors.New("found")
-	err := a.Tools.Stills(ctx, info, times, func(i int, frame *media.Frame) error {
+	err := a.asThorough().search(ctx, info, times, func(i int, heads []mask.Head, err error) error {
 		second.Frame, second.Time = frames[i], times[i].Seconds()
-		heads, err := pipeline.Search(ctx, frame, options)
 		if err == nil && len(heads) > 0 {
 			err = errFound
 		}
@@ -85,6 +85,17 @@ func (a *attempt) searchSample(ctx context.Context, shown []int64) (*report.Seco
 		return nil, nil
 	}
 	return second, nil
+}
+
+// search searches the frames of a video at some times, and calls use with the heads that each shows, or with why it could
+// not be searched. It ends with the first error that use returns.
+func (r *Runner) search(ctx context.Context, info media.Info, times []time.Duration,
+	use func(i int, heads []mask.Head, err error) error) error {
+	options := r.pipelineOptions()
+	return r.Tools.Stills(ctx, info, times, func(i int, frame *media.Frame) error {
+		heads, err := pipeline.Search(ctx, frame, options)
+		return use(i, heads, err)
+	})
 }
 
 // timesOf are the times of frames, from the first frame on, given the PTS of all.

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 )
 
 // SecondLook searches a sample of an output's frames as config.AsSecondLook says, and calls use with the number of each
@@ -29,9 +27,8 @@ func (r *Runner) SecondLook(ctx context.Context, output string, times []float64,
 	for i, frame := range frames {
 		at[i] = inDuration(times[frame])
 	}
-	options := r.with(r.Config.AsSecondLook(), r.Models.second).pipelineOptions()
-	err = r.Tools.Stills(ctx, info, at, func(i int, frame *media.Frame) error {
-		heads, err := pipeline.Search(ctx, frame, options)
+	harder := r.with(r.Config.AsSecondLook(), r.Models.second)
+	err = harder.search(ctx, info, at, func(i int, heads []mask.Head, err error) error {
 		if err == nil {
 			use(frames[i], heads)
 		}

@@ -84,7 +84,7 @@ type Log struct {
 // Open opens the log in a directory, which exists. What a crash left of a line that was not acknowledged is removed.
 func Open(directory string) (*Log, error) {
 	path := filepath.Join(directory, FileName)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := durable.Open(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
@@ -175,7 +175,7 @@ func (l *Log) Lines(use func(line []byte) error) error {
 	l.mu.Lock()
 	size := l.size
 	l.mu.Unlock()
-	file, err := os.Open(l.path)
+	file, err := durable.Open(l.path, os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -53,6 +54,36 @@ func TestAppendAndVerify(t *testing.T) {
 	require.NoError(t, l.Close())
 	_, err = l.Append(Entry{})
 	require.ErrorIs(t, err, os.ErrClosed)
+}
+
+// TestPlantedLinks puts a link in place of each file that is read or written: none is followed.
+func TestPlantedLinks(t *testing.T) {
+	victim, text := written(t)
+	for name, open := range map[string]func(directory string) error{
+		"to append": func(directory string) error {
+			_, err := Open(directory)
+			return err
+		},
+		"to verify": func(directory string) error {
+			_, err := VerifyDirectory(t.Context(), directory, directory, true)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			directory := t.TempDir()
+			require.NoError(t, os.Symlink(victim, filepath.Join(directory, FileName)))
+			require.ErrorIs(t, open(directory), syscall.ELOOP)
+		})
+	}
+
+	l, err := Open(filepath.Dir(victim))
+	require.NoError(t, err)
+	defer l.Close()
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	require.NoError(t, os.WriteFile(elsewhere, text, 0o600))
+	require.NoError(t, os.Remove(victim))
+	require.NoError(t, os.Symlink(elsewhere, victim))
+	require.ErrorIs(t, l.Lines(func([]byte) error { return nil }), syscall.ELOOP)
 }
 
 // TestVerifyFindsEveryFlippedByte flips each byte of a log in turn.

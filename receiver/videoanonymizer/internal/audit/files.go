@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
@@ -54,7 +55,7 @@ func (r *Result) changed(name, format string, args ...any) {
 // approved or rejected, with their reports, must have the hashes that the latest decision names, and each approval
 // beside an output must belong to an entry of the log.
 func VerifyDirectory(ctx context.Context, directory, outputs string, files bool) (*Result, error) {
-	file, err := os.Open(filepath.Join(directory, FileName))
+	file, err := durable.Open(filepath.Join(directory, FileName), os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func (r *Result) verifyApprovals(outputs string, decided map[string]Entry, hashe
 		if err != nil || !d.Type().IsRegular() || !strings.HasSuffix(path, approvalSuffix) {
 			return err
 		}
-		text, err := os.ReadFile(path)
+		text, err := durable.ReadFile(path)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -43,7 +44,7 @@ func Create(path string) (*os.File, error) {
 
 // Replace is Create, but removes what has the name.
 func Replace(path string) (*os.File, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeIfThere(path); err != nil {
 		return nil, err
 	}
 	return Create(path)
@@ -77,6 +78,27 @@ func WriteFile(path string, data []byte, mode os.FileMode) error {
 	Share(f, mode)
 	_, err = f.Write(data)
 	return errors.Join(err, Sync(f), f.Close())
+}
+
+// ReplaceFile writes a file in place of the one at path, so that a crash or an error leaves either of them whole. It
+// writes to path+".new" first. Its mode is exactly mode.
+func ReplaceFile(path string, data []byte, mode os.FileMode) error {
+	fresh := path + ".new"
+	err := WriteFile(fresh, data, mode)
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		return errors.Join(err, removeIfThere(fresh))
+	}
+	return SyncPath(filepath.Dir(path))
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Share sets the mode of a file that is Private. Some file systems refuse that, and then it stays as it is.

@@ -29,6 +29,26 @@ func TestWriteFileAndSyncPath(t *testing.T) {
 	require.ErrorIs(t, SyncPath(filepath.Join(directory, "missing")), fs.ErrNotExist)
 }
 
+// TestReplaceFile replaces a file, or leaves the old one as it is.
+func TestReplaceFile(t *testing.T) {
+	directory := t.TempDir()
+	path := filepath.Join(directory, "file")
+	for _, text := range []string{"the first", "the second"} {
+		require.NoError(t, ReplaceFile(path, []byte(text), 0o640))
+		got, err := ReadFile(path)
+		require.NoError(t, err)
+		assert.Equal(t, text, string(got))
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o640), info.Mode())
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(directory, "folder"), 0o700))
+	require.Error(t, ReplaceFile(filepath.Join(directory, "folder"), nil, 0o600))
+	names, err := os.ReadDir(directory)
+	require.NoError(t, err)
+	assert.Len(t, names, 2, "nothing is left over")
+}
+
 // TestOpenFollowsNothing puts something other than a file in a file's place.
 func TestOpenFollowsNothing(t *testing.T) {
 	directory := t.TempDir()

@@ -26,7 +26,7 @@ func (w *Watcher) assess(f *found) assessment {
 		return candidate
 	case known.Stamp == f.stamp && known.State.final():
 		return finished
-	case known.State == statePending && known.Crashes > 0 && known.Stamp.sameFile(f.stamp):
+	case known.State == statePending && known.Crashes > 0 && known.Stamp.SameFile(f.stamp):
 		return crashSuspect
 	}
 	return candidate
@@ -152,7 +152,7 @@ func (w *Watcher) newJob(f *file, seen inspection) (*Job, error) {
 	}
 	job := &Job{
 		Path: f.path, Output: output, Temp: string(entry.Temp), Attempt: entry.Attempt,
-		Size: f.stamp.Size, ModTime: f.stamp.modTime(), watcher: w, file: f, entry: entry, resumable: resumable,
+		Size: f.stamp.Size, ModTime: f.stamp.ModTime(), watcher: w, file: f, entry: entry, resumable: resumable,
 		started: w.queue.now(),
 	}
 	w.active.add(job)
@@ -179,10 +179,11 @@ func newAttempt(f *file, seen inspection, output string, earlier source) (entry 
 		Previous: seen.previous, Attempt: 1,
 		Temp: pathText(tempPath(output)), Output: &outputFile{Path: pathText(output)},
 	}
-	if earlier.State != statePending || !earlier.Stamp.sameFile(f.stamp) {
+	if earlier.State != statePending || !earlier.Stamp.SameFile(f.stamp) {
 		return entry, false
 	}
 	entry.Attempt, entry.Crashes, entry.Furthest = earlier.Attempt+1, earlier.Crashes, earlier.Furthest
+	entry.First = earlier.First
 	resumable = earlier.Digest == seen.sum && suits(string(earlier.Temp), output)
 	if resumable {
 		entry.Temp = earlier.Temp

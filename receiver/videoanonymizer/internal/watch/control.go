@@ -55,7 +55,7 @@ func (w *Watcher) Pause(path string) error {
 	if err != nil || w.active.stop(path, ErrPaused) {
 		return err // the end of the job records it
 	}
-	return w.recordPaused(path, true)
+	return w.recordControl(path)
 }
 
 // Resume lets a paused file go on.
@@ -70,11 +70,11 @@ func (w *Watcher) Resume(path string) error {
 	if err != nil {
 		return err
 	}
-	return w.recordPaused(path, false)
+	return w.recordControl(path)
 }
 
-// recordPaused records that a file is, or is not, paused.
-func (w *Watcher) recordPaused(path string, paused bool) error {
+// recordControl records what people want of a file that waits, so that a restart does not forget it.
+func (w *Watcher) recordControl(path string) error {
 	var f file
 	if err := w.queue.edit(path, func(there *file) error { f = *there; return nil }); err != nil {
 		return err
@@ -83,16 +83,13 @@ func (w *Watcher) recordPaused(path string, paused bool) error {
 		return nil
 	}
 	entry, ok := w.journal.source(path)
-	if !ok || !entry.Stamp.sameFile(f.stamp) {
-		if !paused {
-			return nil
-		}
+	if !ok || !entry.Stamp.SameFile(f.stamp) {
 		entry = source{Path: pathText(path), Rel: pathText(f.rel), State: statePending, Stamp: f.stamp}
 	}
-	if entry.Paused == paused {
+	if entry.Paused == f.control.paused && entry.First == f.control.first {
 		return nil
 	}
-	entry.Paused = paused
+	entry.Paused, entry.First = f.control.paused, f.control.first
 	return w.journal.put(entry)
 }
 
@@ -123,7 +120,7 @@ func (w *Watcher) Cancel(path string) error {
 		Reason: ReasonCanceled, Error: ErrCanceled.Error()})
 }
 
-// First makes a file that waits the next to be processed. Where all workers are busy it stops one of them, whose video
+// First makes a file that waits the next to be processed, also after a restart. Where all workers are busy it stops one of them, whose video
 // is resumed afterwards.
 func (w *Watcher) First(path string) error {
 	ready := false
@@ -144,7 +141,7 @@ func (w *Watcher) First(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := w.recordPaused(path, false); err != nil {
+	if err := w.recordControl(path); err != nil {
 		return err
 	}
 	if jobs, _ := w.active.list(); ready && len(jobs) >= w.opts.Workers {
@@ -197,7 +194,7 @@ func (w *Watcher) Retry(path string) error {
 	if entry.State != stateFailed {
 		return fmt.Errorf("%w: it did not fail", ErrRefused)
 	}
-	entry.State, entry.Attempt, entry.Crashes, entry.GaveUp = statePending, 0, 0, false
+	entry.State, entry.Attempt, entry.Crashes, entry.GaveUp, entry.First = statePending, 0, 0, false, 0
 	entry.Reason, entry.Error, entry.Action = "", "", ""
 	if err := w.journal.put(entry); err != nil {
 		return err
@@ -289,7 +286,10 @@ func (q *queue) stopCause(f *file) error {
 	return f.control.stop
 }
 
-func (w *Watcher) pausedBefore(f *found) bool {
+func (w *Watcher) controlBefore(f *found) control {
 	known, ok := w.journal.source(f.path)
-	return ok && known.Paused && known.Stamp.sameFile(f.stamp)
+	if !ok || known.State.final() || !known.Stamp.SameFile(f.stamp) {
+		return control{}
+	}
+	return control{paused: known.Paused, first: known.First}
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // stopCause is why somebody wants a job to end.
@@ -171,6 +173,34 @@ func TestFirst(t *testing.T) {
 	assert.Equal(t, []string{"urgent.mkv", "a.mkv", "b.mkv"}, order, "what was interrupted goes on before others")
 }
 
+// TestFirstAfterRestart: a restart does not forget what was put first, and in which order, be it that it waited or was
+// worked on.
+func TestFirstAfterRestart(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.opts.Workers = 1 })
+	for _, name := range []string{"a.mkv", "b.mkv", "c.mkv", "d.mkv"} {
+		r.drop(name, name)
+		r.settle()
+	}
+	r.settle()
+	for _, name := range []string{"c.mkv", "d.mkv"} {
+		require.NoError(t, r.w.First(filepath.Join(r.in, name)))
+	}
+	r.restart()
+	r.settle()
+	job := r.try()
+	assert.Equal(t, "d.mkv", filepath.Base(job.Path))
+	job.Suspend()
+	r.restart()
+	r.settle()
+	require.NoError(t, r.w.First(filepath.Join(r.in, "b.mkv")), "newer than what the restart left")
+	var order []string
+	for job := r.try(); job != nil; job = r.try() {
+		order = append(order, filepath.Base(job.Path))
+		r.complete(job)
+	}
+	assert.Equal(t, []string{"b.mkv", "d.mkv", "c.mkv", "a.mkv"}, order)
+}
+
 func TestFirstWithFreeWorker(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.Workers = 2 })
 	path, job := r.begin("long.mkv")
@@ -243,6 +273,9 @@ func TestReceive(t *testing.T) {
 		assert.Equal(t, want, name)
 		assert.Equal(t, int64(len(want)), size)
 		assert.Equal(t, want, read(t, filepath.Join(r.in, want)))
+		info, err := os.Stat(filepath.Join(r.in, want))
+		require.NoError(t, err)
+		assert.Equal(t, durable.Private, info.Mode(), "it shows faces")
 	}
 	for _, name := range []string{
 		"../walk.mkv", "/walk.mkv", "a/b.mkv", ".hidden.mkv", "walk.mkv.part", "walk.txt", "..", "",

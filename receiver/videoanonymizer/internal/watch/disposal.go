@@ -215,7 +215,7 @@ func (d *disposal) remaining(w *waitingSource) (time.Duration, error) {
 		return unknownCalm(d.completeness.stableFor) - calm, nil
 	}
 	defer opened.Close()
-	if !st.sameFile(w.entry.Stamp) {
+	if !st.SameFile(w.entry.Stamp) {
 		return 0, nil
 	}
 	if wait := longCalm(d.completeness.stableFor) - calm; wait > 0 {

@@ -14,33 +14,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// stamp distinguishes the states of a file without reading it. Times are nanoseconds since 1970. The device is left
-// out: its number changes when a disk is mounted again.
-type stamp struct {
-	Size  int64  `json:"size"`
-	MTime int64  `json:"mtime"`
-	CTime int64  `json:"ctime"`
-	Inode uint64 `json:"inode"`
-}
-
-// sameFile is equality except for ctime, which renaming, linking and chmod change, too.
-func (s stamp) sameFile(t stamp) bool {
-	t.CTime = s.CTime
-	return s == t
-}
-
-func (s stamp) modTime() time.Time { return time.Unix(0, s.MTime) }
-
-func stampOf(st *unix.Stat_t) stamp {
-	return stamp{Size: st.Size, MTime: unix.TimespecToNsec(st.Mtim), CTime: unix.TimespecToNsec(st.Ctim), Inode: st.Ino}
-}
+// stamp distinguishes the states of a file.
+type stamp = durable.Stamp
 
 // lstat does not follow a symbolic link.
 func lstat(path string) (stamp, uint32, error) {
@@ -49,7 +30,7 @@ func lstat(path string) (stamp, uint32, error) {
 	if err != nil {
 		return stamp{}, 0, &fs.PathError{Op: "lstat", Path: path, Err: err}
 	}
-	return stampOf(&st), st.Mode & unix.S_IFMT, nil
+	return durable.StampOf(&st), st.Mode & unix.S_IFMT, nil
 }
 
 // exists reports whether anything has this name, a dangling link included.
@@ -79,7 +60,7 @@ func openRegular(path string) (*os.File, stamp, error) {
 		f.Close()
 		return nil, stamp{}, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return f, stampOf(&st), nil
+	return f, durable.StampOf(&st), nil
 }
 
 var errNotRegular = durable.ErrNotRegular

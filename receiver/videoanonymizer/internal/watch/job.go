@@ -75,7 +75,7 @@ func (j *Job) Unchanged() error {
 		return fmt.Errorf("%w: %s", ErrVanished, j.Path)
 	case err != nil:
 		return err
-	case mode != unix.S_IFREG || !st.sameFile(j.entry.Stamp):
+	case mode != unix.S_IFREG || !st.SameFile(j.entry.Stamp):
 		return fmt.Errorf("%w: %s", ErrChanged, j.Path)
 	case st == j.entry.Stamp || j.entry.Digest == "":
 		return nil

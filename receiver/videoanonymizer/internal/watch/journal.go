@@ -90,6 +90,8 @@ type source struct {
 	Gone bool `json:"gone,omitempty"`
 	// Paused tells that it waits until somebody resumes it.
 	Paused bool `json:"paused,omitempty"`
+	// First is larger the later somebody put it first; 0 if nobody did.
+	First uint64 `json:"first,omitempty"`
 }
 
 // outputFile is a file of ours. Size and Digest are set once it is complete.

@@ -56,7 +56,7 @@ func takeAside(path, to string, meant stamp) error {
 
 func check(path string, meant stamp) error {
 	st, mode, err := lstat(path)
-	if err == nil && (mode != unix.S_IFREG || !st.sameFile(meant)) || errors.Is(err, fs.ErrNotExist) {
+	if err == nil && (mode != unix.S_IFREG || !st.SameFile(meant)) || errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", path, errOtherFile)
 	}
 	return err
@@ -124,7 +124,7 @@ func copyFile(path, to string, meant stamp) (err error) {
 		return err
 	}
 	defer from.Close()
-	if !st.sameFile(meant) {
+	if !st.SameFile(meant) {
 		return fmt.Errorf("%s: %w", path, errOtherFile)
 	}
 	copied, err := durable.Create(to)
@@ -140,7 +140,7 @@ func copyFile(path, to string, meant stamp) (err error) {
 	if info, err := from.Stat(); err == nil {
 		_ = copied.Chmod(info.Mode().Perm())
 	}
-	return errors.Join(durable.Sync(copied), os.Chtimes(to, time.Time{}, meant.modTime()))
+	return errors.Join(durable.Sync(copied), os.Chtimes(to, time.Time{}, meant.ModTime()))
 }
 
 // reasonSuffix is appended to the name of a file in quarantine.
@@ -165,7 +165,7 @@ func (r reason) text() ([]byte, error) {
 // writeReason explains why the file that will be at path is in quarantine. It is on the disk before that file is moved.
 // A name that is taken is an error (fs.ErrExist), unless by the same reason, which an earlier try left.
 func writeReason(path string, s source, mode os.FileMode) error {
-	why := reason{s.Path, s.Reason, s.Error, s.Attempt, s.Stamp.Size, s.Stamp.modTime().UTC(), s.Time}
+	why := reason{s.Path, s.Reason, s.Error, s.Attempt, s.Stamp.Size, s.Stamp.ModTime().UTC(), s.Time}
 	text, err := why.text()
 	if err != nil {
 		return err

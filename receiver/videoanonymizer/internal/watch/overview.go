@@ -123,9 +123,9 @@ func (w *Watcher) outcome(s source) Overview {
 func (w *Watcher) unfinished(f file, position int, now time.Time) Overview {
 	o := Overview{
 		Path: f.path, Phase: PhaseWaiting, Position: position, Held: string(f.wait.held), Size: f.stamp.Size,
-		Updated: f.stamp.modTime(),
+		Updated: f.stamp.ModTime(),
 	}
-	if s, ok := w.journal.source(f.path); ok && s.Stamp.sameFile(f.stamp) && !s.State.final() {
+	if s, ok := w.journal.source(f.path); ok && s.Stamp.SameFile(f.stamp) && !s.State.final() {
 		o.Updated, o.Attempt, o.Furthest, o.Reason, o.Error = s.Time, s.Attempt, s.Furthest, s.Reason, s.Error
 	}
 	switch {

@@ -25,14 +25,14 @@ type queue struct {
 	logger    *zap.Logger
 	now       func() time.Time // tests set a clock of their own
 	notify    func()           // what Overview shows may have changed
-	// pausedBefore tells whether somebody paused a file that is found.
-	pausedBefore func(*found) bool
+	// controlBefore is what people wanted of a file that is found, before a restart.
+	controlBefore func(*found) control
 
 	mu      sync.Mutex
 	closed  bool
 	paused  bool // nothing may be claimed
 	scans   uint64
-	firsts  uint64           // files that were put first
+	firsts  uint64           // the largest control.first
 	files   map[string]*file // by path
 	kinds   map[string]bool  // folders and extensions for which reportKind has logged
 	changed chan struct{}    // closed, and replaced, when a file may have become ready and when the queue is closed
@@ -78,7 +78,7 @@ const (
 func newQueue(stableFor time.Duration, assess func(*found) assessment, logger *zap.Logger) *queue {
 	return &queue{
 		stableFor: stableFor, assess: assess, logger: logger, now: time.Now,
-		notify: func() {}, pausedBefore: func(*found) bool { return false },
+		notify: func() {}, controlBefore: func(*found) control { return control{} },
 		files: map[string]*file{}, kinds: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
@@ -151,11 +151,12 @@ func (q *queue) add(seen *found, now time.Time) {
 	}
 	f := &file{
 		path: seen.path, rel: seen.rel, stamp: seen.stamp, held: seen.held, scan: q.scans, phase: settling, since: now,
-		suspect: assessed == crashSuspect, wait: wait{since: now}, control: control{paused: q.pausedBefore(seen)},
+		suspect: assessed == crashSuspect, wait: wait{since: now}, control: q.controlBefore(seen),
 	}
 	if earlier != nil && earlier.phase != settled {
 		f.wait, f.control = earlier.wait, earlier.control
 	}
+	q.firsts = max(q.firsts, f.control.first)
 	q.files[seen.path] = f
 	q.notify()
 	switch {
@@ -242,7 +243,7 @@ func (q *queue) tryNext() (*file, <-chan struct{}, error) {
 		}
 	}
 	if first != nil {
-		first.phase, first.control.first = claimed, 0
+		first.phase = claimed
 	}
 	return first, q.changed, nil
 }

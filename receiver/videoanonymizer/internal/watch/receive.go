@@ -29,7 +29,7 @@ func (w *Watcher) Receive(name string, from io.Reader) (stored string, size int6
 	}
 	temp := filepath.Join(folder, tempPrefix+"received-"+rand.Text())
 	defer os.Remove(temp)
-	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	file, err := durable.Create(temp)
 	if err != nil {
 		return "", 0, err
 	}

@@ -88,7 +88,7 @@ func mayBeUnchanged(s source) bool {
 	if errors.Is(err, fs.ErrNotExist) {
 		return !mayExist(filepath.Dir(string(s.Path)))
 	}
-	return err != nil || st.sameFile(s.Stamp)
+	return err != nil || st.SameFile(s.Stamp)
 }
 
 // completePublishing gives a complete output its final name, if it does not have it yet, and reports whether it does
@@ -101,7 +101,7 @@ func completePublishing(s *source) bool {
 		return true
 	}
 	st, _, err := lstat(string(s.Path))
-	unchanged := err == nil && st.sameFile(s.Stamp) || errors.Is(err, fs.ErrNotExist)
+	unchanged := err == nil && st.SameFile(s.Stamp) || errors.Is(err, fs.ErrNotExist)
 	if !unchanged || !s.Output.isAt(s.Temp) {
 		return false
 	}

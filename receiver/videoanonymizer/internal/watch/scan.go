@@ -15,6 +15,8 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // found is a file that the patterns include.
@@ -220,7 +222,7 @@ const unlikelyExt = ".\x01"
 // lstatAt is lstat for a name in an open folder, which saves resolving the path.
 func (s *scanner) lstatAt(folder *os.File, name string) (stamp, uint32, error) {
 	err := unix.Fstatat(int(folder.Fd()), name, &s.stat, unix.AT_SYMLINK_NOFOLLOW)
-	return stampOf(&s.stat), s.stat.Mode & unix.S_IFMT, err
+	return durable.StampOf(&s.stat), s.stat.Mode & unix.S_IFMT, err
 }
 
 func (r *root) matches(rel string) bool {

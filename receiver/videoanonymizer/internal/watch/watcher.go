@@ -98,7 +98,7 @@ func New(opts Options) (*Watcher, error) {
 		active:       newActiveJobs(), wake: make(chan struct{}, 1),
 	}
 	w.queue = newQueue(opts.Config.StableFor, w.assess, opts.Logger)
-	w.queue.pausedBefore = w.pausedBefore
+	w.queue.controlBefore = w.controlBefore
 	if opts.Changed != nil {
 		w.queue.notify = opts.Changed
 	}

@@ -174,7 +174,7 @@ func (s *writesSeen) state(path string, st stamp) writing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := s.files[path]
-	if seen.writing == notWriting && !seen.stamp.sameFile(st) {
+	if seen.writing == notWriting && !seen.stamp.SameFile(st) {
 		return writingUnknown
 	}
 	return seen.writing

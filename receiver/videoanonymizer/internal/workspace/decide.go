@@ -17,6 +17,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
@@ -44,18 +45,15 @@ func (w *Workspace) watched(o *watch.Output, r *review) consoleapi.Watched {
 }
 
 // AddWatched adds what somebody has looked at. The first time begins the review, which the audit records.
-func (w *Workspace) AddWatched(ctx context.Context, actor consoleapi.Actor, id consoleapi.RevisionID,
+func (w *Workspace) AddWatched(_ context.Context, actor consoleapi.Actor, id consoleapi.RevisionID,
 	add consoleapi.WatchedInput) (consoleapi.Watched, error) {
 	o, err := w.output(id)
 	if err != nil {
 		return consoleapi.Watched{}, err
 	}
-	moments, err := w.Moments(ctx, id)
-	if err != nil {
-		return consoleapi.Watched{}, err
-	}
+	before := w.reviews.get(&o.Output)
 	known := map[string]bool{}
-	for _, m := range moments.Moments {
+	for _, m := range w.sightings(&o.Output, &before) { // the second look may just have joined it with others
 		known[m.ID] = true
 	}
 	for _, m := range add.Moments {
@@ -143,7 +141,7 @@ func (w *Workspace) Decide(ctx context.Context, actor consoleapi.Actor, id conso
 		if r.Started.IsZero() {
 			r.Started = entry.Time
 		}
-		return writeApproval(&o.Output, decided, &entry)
+		return w.writeApproval(&o.Output, decided, &entry)
 	})
 	w.Notify()
 	if err != nil {
@@ -191,7 +189,7 @@ func (w *Workspace) bind(ctx context.Context, o *watch.Output, input *consoleapi
 	if d.OutputSHA256, err = w.hashes.of(ctx, o.Path); err != nil {
 		return nil, fmt.Errorf("%w: the output cannot be read", consoleapi.ErrChanged)
 	}
-	if d.OutputStamp, err = stampOf(o.Path); err != nil {
+	if d.OutputStamp, err = durable.StampAt(o.Path); err != nil {
 		return nil, fmt.Errorf("%w: the output cannot be read", consoleapi.ErrChanged)
 	}
 	facts := w.reports.factsOf(report.Path(o.Path))
@@ -200,7 +198,7 @@ func (w *Workspace) bind(ctx context.Context, o *watch.Output, input *consoleapi
 	}
 	d.ReportSHA256, err = w.hashes.of(ctx, report.Path(o.Path))
 	if err == nil {
-		d.ReportStamp, err = stampOf(report.Path(o.Path))
+		d.ReportStamp, err = durable.StampAt(report.Path(o.Path))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: the report cannot be read", consoleapi.ErrChanged)
@@ -237,15 +235,18 @@ type approvedFile struct {
 
 // checkApproval refuses to replace what is not an approval.
 func checkApproval(output string) error {
-	there, err := os.ReadFile(audit.ApprovalPath(output))
-	if err == nil && !bytes.Contains(there, []byte(audit.ApprovalSchema)) {
+	there, err := durable.ReadFile(audit.ApprovalPath(output))
+	if err == nil && bytes.Contains(there, []byte(audit.ApprovalSchema)) {
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: a file that is no approval has its name: move it away", consoleapi.ErrConflict)
 	}
 	return nil
 }
 
 // writeApproval writes the approval beside an output, or removes it where there is none any more.
-func writeApproval(o *watch.Output, d *decision, e *audit.Entry) error {
+func (w *Workspace) writeApproval(o *watch.Output, d *decision, e *audit.Entry) error {
 	path := audit.ApprovalPath(o.Path)
 	if d == nil || d.Decision.Decision != consoleapi.Approved {
 		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
@@ -265,7 +266,7 @@ func writeApproval(o *watch.Output, d *decision, e *audit.Entry) error {
 	if err != nil {
 		return err
 	}
-	return replace(path, append(text, '\n'), 0o644)
+	return durable.ReplaceFile(path, append(text, '\n'), w.opts.FileMode)
 }
 
 // Audit calls use for the lines of the audit.

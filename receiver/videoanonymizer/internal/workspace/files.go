@@ -12,32 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
-
-// stamp tells whether a file is still the same, with the same content: whatever changes that changes CTime.
-type stamp struct {
-	Inode uint64 `json:"inode"`
-	Size  int64  `json:"size"`
-	MTime int64  `json:"mtime"` // in nanoseconds since 1970, like CTime
-	CTime int64  `json:"ctime"`
-}
-
-// stampOf returns the stamp of a regular file.
-func stampOf(path string) (stamp, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return stamp{}, &os.PathError{Op: "lstat", Path: path, Err: err}
-	}
-	return regular(&st, path)
-}
-
-func regular(st *unix.Stat_t, path string) (stamp, error) {
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return stamp{}, fmt.Errorf("%s: not a regular file", path)
-	}
-	return stamp{Inode: st.Ino, Size: st.Size, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano()}, nil
-}
 
 // openFile opens a regular file for reading. It follows no link in any part of the path, and waits for no FIFO.
 func openFile(path string) (*os.File, error) {
@@ -50,14 +27,12 @@ func openFile(path string) (*os.File, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	file := os.NewFile(uintptr(fd), path)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		_ = file.Close()
-		return nil, err
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &os.PathError{Op: "open", Path: path, Err: durable.ErrNotRegular}
 	}
-	if _, err := regular(&st, path); err != nil {
-		_ = file.Close()
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
 }
@@ -72,7 +47,7 @@ type hashes struct {
 }
 
 type hashed struct {
-	stamp  stamp
+	stamp  durable.Stamp
 	sha256 string
 }
 
@@ -88,7 +63,7 @@ func (h *hashes) of(ctx context.Context, path string) (string, error) {
 	if sum, ok := h.lookUp(path); ok {
 		return sum, nil
 	}
-	before, err := stampOf(path)
+	before, err := durable.StampAt(path)
 	if err != nil {
 		return "", err
 	}
@@ -96,7 +71,7 @@ func (h *hashes) of(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if after, err := stampOf(path); err != nil || after != before {
+	if after, err := durable.StampAt(path); err != nil || after != before {
 		return "", fmt.Errorf("%s: it changes while it is read", path)
 	}
 	h.mu.Lock()
@@ -110,7 +85,7 @@ func (h *hashes) of(ctx context.Context, path string) (string, error) {
 
 // lookUp returns the hash of a file if it is known.
 func (h *hashes) lookUp(path string) (string, bool) {
-	st, err := stampOf(path)
+	st, err := durable.StampAt(path)
 	if err != nil {
 		return "", false
 	}

@@ -46,6 +46,8 @@ type rig struct {
 	emitter *telemetry.Emitter
 	// found is what a second look finds in each frame of its sample, frames 0 and 10.
 	found []mask.Head
+	// mode is that of the files beside the outputs.
+	mode os.FileMode
 }
 
 func newRig(t testing.TB) *rig {
@@ -87,7 +89,7 @@ func (r *rig) start() {
 	r.Workspace, err = New(Options{
 		Receiver: "videoanonymizer", Watcher: watcher, Emitter: r.emitter, Recent: recent, Tools: tools,
 		Directory: filepath.Join(r.out, watch.StateDirectoryName, audit.DirectoryName), OutputDirectory: r.out,
-		Logger: zaptest.NewLogger(r.t),
+		FileMode: r.mode, Logger: zaptest.NewLogger(r.t),
 		SecondLook: func(_ context.Context, _ string, _ []float64, use func(int, []mask.Head)) (int, error) {
 			use(0, r.found)
 			use(10, r.found)

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
@@ -44,7 +45,7 @@ type proxies struct {
 }
 
 type probed struct {
-	stamp stamp
+	stamp durable.Stamp
 	info  media.Info
 	err   error
 }
@@ -70,7 +71,7 @@ func (p *proxies) removeUnfinished() {
 
 // probe returns what ffprobe says of an output, once for each change of it.
 func (p *proxies) probe(ctx context.Context, path string) (media.Info, error) {
-	st, err := stampOf(path)
+	st, err := durable.StampAt(path)
 	if err != nil {
 		return media.Info{}, fmt.Errorf("%w: the output is missing", consoleapi.ErrNotFound)
 	}
@@ -107,7 +108,7 @@ func (p *proxies) playback(ctx context.Context, path string) consoleapi.Playback
 	if err != nil {
 		return consoleapi.Playback{State: consoleapi.PlaybackUnavailable, Message: "the output cannot be read"}
 	}
-	if _, err := stampOf(proxy); err == nil {
+	if _, err := durable.StampAt(proxy); err == nil {
 		return consoleapi.Playback{State: consoleapi.PlaybackReady, Type: media.ProxyType}
 	}
 	p.mu.Lock()
@@ -120,7 +121,7 @@ func (p *proxies) playback(ctx context.Context, path string) consoleapi.Playback
 
 // pathFor names the proxy of an output as it is now.
 func (p *proxies) pathFor(path string) (string, error) {
-	st, err := stampOf(path)
+	st, err := durable.StampAt(path)
 	if err != nil {
 		return "", err
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -191,7 +192,7 @@ const (
 
 // index tells where the frames of a report are, and sums them up.
 type index struct {
-	stamp    stamp
+	stamp    durable.Stamp
 	header   header
 	offsets  []int64 // of each indexEvery-th frame
 	timeline []bucket
@@ -218,27 +219,28 @@ type reports struct {
 	facts   map[string]facts // by path
 	indexes map[string]*index
 	outputs map[string]seen
+	counted map[string]counted
 }
 
 // facts are what a list of videos shows of a report.
 type facts struct {
-	stamp                    stamp
+	stamp                    durable.Stamp
 	ok                       bool // it could be read
 	created                  time.Time
 	sha256                   string // of the output
 	frames, peopleMax, masks int
-	moments                  int
 	duration                 float64
 	warnings                 []consoleapi.Warning
 }
 
 func newReports() *reports {
-	return &reports{facts: map[string]facts{}, indexes: map[string]*index{}, outputs: map[string]seen{}}
+	return &reports{facts: map[string]facts{}, indexes: map[string]*index{}, outputs: map[string]seen{},
+		counted: map[string]counted{}}
 }
 
 // factsOf returns what a report says, which it reads where it is not what was read before.
 func (r *reports) factsOf(path string) facts {
-	st, err := stampOf(path)
+	st, err := durable.StampAt(path)
 	if err != nil {
 		return facts{}
 	}
@@ -262,9 +264,9 @@ func (r *reports) factsOf(path string) facts {
 	return f
 }
 
-func (h *header) facts(st stamp) facts {
+func (h *header) facts(st durable.Stamp) facts {
 	f := facts{stamp: st, ok: true, created: h.Created, sha256: h.Output.SHA256, frames: h.Summary.Frames,
-		peopleMax: h.Summary.PeopleMax, masks: h.Summary.Masks, moments: len(h.Weakest), duration: h.Summary.Duration}
+		peopleMax: h.Summary.PeopleMax, masks: h.Summary.Masks, duration: h.Summary.Duration}
 	for _, w := range []struct {
 		warning consoleapi.Warning
 		applies bool
@@ -287,7 +289,7 @@ func reversible(fill string) bool { return fill == string(mask.Blur) || fill == 
 
 // indexOf returns a report's index and the open report, which the caller closes.
 func (r *reports) indexOf(path string) (*index, *os.File, error) {
-	st, err := stampOf(path)
+	st, err := durable.StampAt(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: there is no report", consoleapi.ErrNotFound)
 	}
@@ -414,7 +416,7 @@ func (i *index) parts(count int) consoleapi.Timeline {
 // intact tells whether an output is what was published, as far as its size and samples of its content tell. It looks
 // at the content once for each change of the file.
 func (r *reports) intact(o *watch.Output) error {
-	st, err := stampOf(o.Path)
+	st, err := durable.StampAt(o.Path)
 	if err != nil {
 		return err
 	}
@@ -433,6 +435,6 @@ func (r *reports) intact(o *watch.Output) error {
 
 // seen is what was seen of an output.
 type seen struct {
-	stamp stamp
+	stamp durable.Stamp
 	err   error
 }

@@ -8,9 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -39,10 +37,10 @@ type review struct {
 // decision is what somebody decided, and on which files.
 type decision struct {
 	consoleapi.Decision
-	OutputSHA256 string `json:"output_sha256"`
-	ReportSHA256 string `json:"report_sha256,omitempty"`
-	OutputStamp  stamp  `json:"output_stamp"`
-	ReportStamp  stamp  `json:"report_stamp,omitzero"`
+	OutputSHA256 string        `json:"output_sha256"`
+	ReportSHA256 string        `json:"report_sha256,omitempty"`
+	OutputStamp  durable.Stamp `json:"output_stamp"`
+	ReportStamp  durable.Stamp `json:"report_stamp,omitzero"`
 }
 
 // look is the outcome of a second look.
@@ -132,7 +130,7 @@ func (r *reviews) entry(o *watch.Output) *entry {
 	e := r.byName[key]
 	if e == nil {
 		e = &entry{}
-		if text, err := os.ReadFile(r.path(key)); err == nil {
+		if text, err := durable.ReadFile(r.path(key)); err == nil {
 			if json.Unmarshal(text, &e.review) != nil {
 				e.review = review{}
 			}
@@ -164,24 +162,11 @@ func (r *reviews) change(o *watch.Output, by func(*review) error) (review, error
 	}
 	text, err := json.Marshal(changed)
 	if err == nil {
-		err = replace(r.path(keyOf(o)), append(text, '\n'), 0o600)
+		err = durable.ReplaceFile(r.path(keyOf(o)), append(text, '\n'), durable.Private)
 	}
 	if err != nil {
 		return e.review.clone(), fmt.Errorf("the review cannot be saved: %w", err)
 	}
 	e.review = changed
 	return changed.clone(), nil
-}
-
-// replace replaces a file by one with other content, so that a crash leaves either.
-func replace(path string, content []byte, mode fs.FileMode) error {
-	temp := path + ".new"
-	err := durable.WriteFile(temp, content, mode)
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	return durable.SyncPath(filepath.Dir(path))
 }

@@ -10,10 +10,10 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -57,8 +57,8 @@ func (w *Workspace) revision(o watch.Overview, facts *facts) consoleapi.Revision
 }
 
 func (w *Workspace) summary(o *watch.Output, facts *facts, r *review) consoleapi.Summary {
-	s := consoleapi.Summary{Moments: facts.moments + len(r.Look.Found), MomentsSeen: len(r.Seen),
-		Watched: r.share(facts.frames)}
+	s := consoleapi.Summary{Watched: r.share(facts.frames)}
+	s.Moments, s.MomentsSeen = w.count(o, r)
 	if r.Decision != nil {
 		d := r.Decision.Decision
 		d.Valid = w.holds(o, r.Decision)
@@ -70,8 +70,8 @@ func (w *Workspace) summary(o *watch.Output, facts *facts, r *review) consoleapi
 // holds tells whether output and report are those that somebody decided on. A file that was touched since is hashed in
 // the background; until then it is not.
 func (w *Workspace) holds(o *watch.Output, d *decision) bool {
-	same := func(path string, then stamp, sum string) bool {
-		st, err := stampOf(path)
+	same := func(path string, then durable.Stamp, sum string) bool {
+		st, err := durable.StampAt(path)
 		if err != nil || st.Size != then.Size {
 			return false
 		}
@@ -136,7 +136,7 @@ func (w *Workspace) Revision(ctx context.Context, id consoleapi.RevisionID) (con
 		w.hashes.want(o.Output.Path)
 	}
 	summary := w.summary(&o.Output, &facts, &r)
-	_, sheetErr := stampOf(report.SheetPath(o.Output.Path))
+	_, sheetErr := durable.StampAt(report.SheetPath(o.Output.Path))
 	d := consoleapi.RevisionDetails{
 		Revision: w.revision(o, &facts), Frames: facts.frames, Duration: facts.duration, HasReport: facts.ok,
 		HasSheet: sheetErr == nil, Review: summary, Warnings: w.warnings(&o.Output, &facts, &r, &summary),
@@ -218,45 +218,6 @@ func mediaType(path string) string {
 		return t
 	}
 	return "application/octet-stream"
-}
-
-// Moments returns what to look at: what the second look found, then the weakest moments. Asking for them has the output
-// looked at, unless that was done before.
-func (w *Workspace) Moments(_ context.Context, id consoleapi.RevisionID) (consoleapi.Moments, error) {
-	o, err := w.output(id)
-	if err != nil {
-		return consoleapi.Moments{}, err
-	}
-	r := w.reviews.get(&o.Output)
-	if r.Look.State == "" {
-		w.looks.want(o.Output)
-	}
-	all := consoleapi.Moments{Moments: slices.Clone(r.Look.Found), SecondLook: w.looks.state(&o.Output, &r)}
-	if index, file, err := w.reports.indexOf(report.Path(o.Output.Path)); err == nil {
-		_ = file.Close()
-		for i, m := range index.header.Weakest {
-			all.Moments = append(all.Moments, moment(i, m))
-		}
-	}
-	if all.Moments == nil {
-		all.Moments = []consoleapi.Moment{}
-	}
-	for i := range all.Moments {
-		m := &all.Moments[i]
-		m.SeenBy, m.Seen = r.Seen[m.ID]
-	}
-	return all, nil
-}
-
-func moment(i int, m report.Moment) consoleapi.Moment {
-	converted := consoleapi.Moment{
-		ID: fmt.Sprintf("m%d", i+1), Reason: m.Reason, At: m.At, Frame: m.Frame, Time: m.Time, FirstFrame: m.FirstFrame,
-		LastFrame: m.LastFrame, Duration: m.Duration, Score: m.Score,
-	}
-	if m.Reason != report.NobodyFound {
-		converted.Box = &m.Box
-	}
-	return converted
 }
 
 // Timeline returns the whole video in parts.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/image/draw"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
@@ -42,7 +43,7 @@ type stills struct {
 
 type stillKey struct {
 	path         string
-	stamp        stamp
+	stamp        durable.Stamp
 	frame, width int
 }
 
@@ -64,7 +65,7 @@ func (w *Workspace) Still(ctx context.Context, id consoleapi.RevisionID, frame, 
 	if err := w.intact(&o.Output); err != nil {
 		return nil, err
 	}
-	st, err := stampOf(o.Output.Path)
+	st, err := durable.StampAt(o.Output.Path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the output is missing", consoleapi.ErrNotFound)
 	}

@@ -7,6 +7,7 @@
 package workspace
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
@@ -43,6 +45,11 @@ type Options struct {
 	Directory string
 	// OutputDirectory is what names in the audit are relative to.
 	OutputDirectory string
+	// FileMode is that of the approvals beside the outputs, which name who approved. It defaults to durable.Private.
+	FileMode os.FileMode
+	// Pseudonym returns a text in which the names of the files at the paths, and those below the folders of the
+	// configuration, are hidden. It is for what leaves the receiver; nil hides nothing.
+	Pseudonym func(text string, paths ...string) string
 	// SecondLook searches an output once more, see anonymize.Runner.
 	SecondLook func(ctx context.Context, output string, times []float64,
 		use func(frame int, heads []mask.Head)) (sample int, err error)
@@ -79,6 +86,10 @@ var _ consoleapi.Workspace = (*Workspace)(nil)
 func New(opts Options) (*Workspace, error) {
 	if err := os.MkdirAll(opts.Directory, 0o700); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
+	}
+	opts.FileMode = cmp.Or(opts.FileMode, durable.Private)
+	if opts.Pseudonym == nil {
+		opts.Pseudonym = func(text string, _ ...string) string { return text }
 	}
 	w := &Workspace{opts: opts, changed: make(chan struct{}, 1), ids: map[string]consoleapi.VideoID{}}
 	w.dirty.Store(true)
@@ -144,11 +155,12 @@ func (w *Workspace) overview() map[consoleapi.VideoID]watch.Overview {
 	return known
 }
 
-// idOf returns the ID of a path. Called under mu.
+// idOf returns the ID of a path, which telemetry has, too: where names are hidden, guesses of the path do not give it
+// away. Called under mu.
 func (w *Workspace) idOf(path string) consoleapi.VideoID {
 	id, ok := w.ids[path]
 	if !ok {
-		sum := sha256.Sum256([]byte(w.opts.Receiver + "\x00" + path))
+		sum := sha256.Sum256([]byte(w.opts.Receiver + "\x00" + w.opts.Pseudonym(path, path)))
 		id = consoleapi.VideoID(hex.EncodeToString(sum[:12]))
 		w.ids[path] = id
 	}
@@ -308,6 +320,9 @@ func (w *Workspace) record(e audit.Entry) (audit.Entry, error) {
 	}
 	return e, err
 }
+
+// Redact returns a text as the log may have it.
+func (w *Workspace) Redact(text string) string { return w.opts.Pseudonym(text) }
 
 // Status returns what is done now. Videos that are done are not counted.
 func (w *Workspace) Status() consoleapi.StatusNow {

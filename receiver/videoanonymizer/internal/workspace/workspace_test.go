@@ -156,6 +156,48 @@ func TestReviewAndApprove(t *testing.T) {
 	assert.Equal(t, []string{audit.ReviewStarted, audit.Approved, audit.Reopened, audit.Rejected}, actions(t, r, id.Video))
 }
 
+// TestApprovalFileMode: an approval names who approved, so it is for those who may read the output.
+func TestApprovalFileMode(t *testing.T) {
+	r := newRig(t)
+	id := r.make("walk.mp4", x264)
+	r.looked(id)
+	path := audit.ApprovalPath(filepath.Join(r.out, "anonymized_walk.mp4"))
+	for _, mode := range []os.FileMode{0o600, 0o640} {
+		r.stop()
+		r.mode = mode
+		r.start()
+		_, err := r.Decide(t.Context(), ann, id, consoleapi.DecisionInput{Decision: consoleapi.Approved})
+		require.NoError(t, err)
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		assert.Equal(t, mode, info.Mode())
+	}
+}
+
+// TestPlantedReviewFiles puts a link in place of an approval and of a review: neither is followed.
+func TestPlantedReviewFiles(t *testing.T) {
+	r := newRig(t)
+	id := r.make("walk.mp4", x264)
+	r.looked(id)
+	approve := func() error {
+		_, err := r.Decide(t.Context(), ann, id, consoleapi.DecisionInput{Decision: consoleapi.Approved})
+		return err
+	}
+	require.NoError(t, approve())
+	approval := audit.ApprovalPath(filepath.Join(r.out, "anonymized_walk.mp4"))
+	reviews, err := filepath.Glob(filepath.Join(r.opts.Directory, "reviews", "*.json"))
+	require.NoError(t, err)
+	require.Len(t, reviews, 1)
+	for _, path := range []string{approval, reviews[0]} {
+		elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+		require.NoError(t, os.Rename(path, elsewhere))
+		require.NoError(t, os.Symlink(elsewhere, path))
+	}
+	require.ErrorIs(t, approve(), consoleapi.ErrConflict)
+	r.restart()
+	assert.Equal(t, consoleapi.StateToReview, r.video("walk.mp4").State, "the review is not ours")
+}
+
 // TestFormats validates an audit and an approval.
 func TestFormats(t *testing.T) {
 	r := newRig(t)
@@ -274,14 +316,15 @@ func TestTouchedOutputStaysApproved(t *testing.T) {
 func TestSecondLook(t *testing.T) {
 	for name, test := range map[string]struct {
 		found []mask.Head
-		want  int // moments
+		want  int // uncovered moments
+		all   int // with that of the mask, unless it is in the same place
 	}{
-		"under the mask":      {[]mask.Head{{X: 121, Y: 72, RX: 18, RY: 18, Score: 0.9}}, 0},
-		"half under the mask": {[]mask.Head{{X: 140, Y: 70, RX: 20, RY: 20, Score: 0.9}}, 1},
-		"beside the mask":     {[]mask.Head{{X: 220, Y: 70, RX: 20, RY: 24, Score: 0.81}}, 1},
+		"under the mask":      {[]mask.Head{{X: 121, Y: 72, RX: 18, RY: 18, Score: 0.9}}, 0, 1},
+		"half under the mask": {[]mask.Head{{X: 140, Y: 70, RX: 20, RY: 20, Score: 0.9}}, 1, 1},
+		"beside the mask":     {[]mask.Head{{X: 220, Y: 70, RX: 20, RY: 24, Score: 0.81}}, 1, 2},
 		"two people": {[]mask.Head{{X: 220, Y: 70, RX: 20, RY: 24, Score: 0.3},
-			{X: 280, Y: 70, RX: 20, RY: 24, Score: 0.9}}, 2},
-		"nobody": {nil, 0},
+			{X: 280, Y: 70, RX: 20, RY: 24, Score: 0.9}}, 2, 3},
+		"nobody": {nil, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -289,14 +332,18 @@ func TestSecondLook(t *testing.T) {
 			id := r.make("walk.mp4", x264)
 			m := r.looked(id)
 			assert.Equal(t, test.want, m.SecondLook.Found)
-			require.Len(t, m.Moments, test.want+1)
+			require.Len(t, m.Moments, test.all)
 			if test.want == 0 {
 				return
 			}
 			assert.Equal(t, consoleapi.Uncovered, m.Moments[0].Reason)
 			assert.Equal(t, "u1", m.Moments[0].ID)
-			assert.Equal(t, []int{0, 10}, []int{m.Moments[0].FirstFrame, m.Moments[0].LastFrame}, "both samples are one moment")
-			assert.InDelta(t, 0.4, m.Moments[0].Duration, 1e-9)
+			last, duration := 10, 0.4 // both samples are one moment
+			if test.all == test.want {
+				last, duration = 24, 0.96 // with the mask
+			}
+			assert.Equal(t, []int{0, last}, []int{m.Moments[0].FirstFrame, m.Moments[0].LastFrame})
+			assert.InDelta(t, duration, m.Moments[0].Duration, 1e-9)
 			assert.Greater(t, m.Moments[0].Score, 0.8, "the surest comes first")
 			assert.Contains(t, r.video("walk.mp4").Warnings, consoleapi.WarningUncovered)
 			_, err := r.Decide(t.Context(), ann, id, consoleapi.DecisionInput{Decision: consoleapi.Approved})

@@ -29,7 +29,7 @@ function useSession(video: string, revision: string): { session?: Session; probl
         if (gone) return;
         session = opened;
         const moment = opened.moments.value.moments.find(({ id }) => id === query.get("moment"));
-        opened.moment.value = moment;
+        opened.select(moment);
         opened.player.frame.value = Number(query.get("frame") ?? moment?.frame ?? 0);
         setState({ session: opened });
       })
@@ -88,7 +88,7 @@ function Room({ video, session }: { video: Video; session: Session }) {
         <Stage session={session} frame={frame} masks={masks} zoom={zoom} />
         <TimelineStrip
           timeline={session.table.timeline}
-          moments={session.moments.value.moments}
+          moments={session.listed}
           current={session.moment.value}
           watched={session.watched.state.value.ranges}
           frame={player.frame.value}

@@ -161,7 +161,9 @@ function Frames() {
       complain(error);
     }
   };
-  useEffect(() => void refresh(), []);
+  // Where there are none yet, they are looked for as long as something is worked on.
+  const expected = heads?.length === 0 && (status.value?.frames_per_s ?? 0) > 0 ? status.value?.time : undefined;
+  useEffect(() => void refresh(), [expected]);
   return (
     <section aria-labelledby="waterfall">
       <div class="title">

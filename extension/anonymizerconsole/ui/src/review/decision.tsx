@@ -22,7 +22,7 @@ interface Props {
 function progress(session: Session) {
   const { ranges, moments } = session.watched.state.value;
   const total = session.table.total;
-  const all = session.moments.value.moments;
+  const all = session.kept(false);
   return {
     share: total ? ranges.reduce((sum, [from, to]) => sum + to - from, 0) / total : 0,
     moments: all.length,

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useEffect, useRef } from "preact/hooks";
+import type { Moment } from "../api";
 import { number, timecode } from "../format";
 import { texts } from "../i18n";
 import { Icon } from "../parts/icons";
@@ -13,14 +14,49 @@ function SecondLookLine({ session }: { session: Session }) {
   return <p class="hint">{state === "done" ? t.done(frames ?? 0, found ?? 0) : t[state]}</p>;
 }
 
-/** The weak moments, in the order in which to look at them. */
+function Item({ session, moment }: { session: Session; moment: Moment }) {
+  const t = texts.value.review;
+  const [name, help] = describe(moment.reason);
+  const current = moment.id === session.moment.value?.id;
+  const seen = session.watched.state.value.moments.includes(moment.id);
+  const [sightings, score] = [moment.sightings?.length ?? 1, moment.score];
+  return (
+    <li>
+      <button
+        type="button"
+        aria-current={current ? "true" : undefined}
+        class={moment.reason === "uncovered" ? "moment bad" : "moment"}
+        onClick={() => void session.show(moment)}
+      >
+        <span class="time">{timecode(moment.time_s, 1)}</span>
+        <span class="reason">
+          {name}
+          {score !== undefined && ["low_score", "uncovered"].includes(moment.reason) && (
+            <span class="muted"> {number(score, 2)}</span>
+          )}
+          {moment.duration_s >= 0.1 && <span class="muted length"> · {t.seconds(number(moment.duration_s, 1))}</span>}
+        </span>
+        <span class={seen ? "seen" : "seen not"}>
+          {seen && <Icon name="approved" />}
+          <span class="hidden">{seen ? t.seen : t.notSeen}</span>
+        </span>
+      </button>
+      {current && (
+        <p class="help">
+          {help} {sightings > 1 && t.joined(sightings)}
+        </p>
+      )}
+    </li>
+  );
+}
+
+/** The weak moments, in the order in which to look at them; those that matter less are folded. */
 export function MomentList({ session }: { session: Session }) {
   const t = texts.value.review;
-  const list = useRef<HTMLOListElement>(null);
-  const { moments } = session.moments.value;
-  const current = session.moment.value;
-  const seen = new Set(session.watched.state.value.moments);
-  const index = moments.findIndex(({ id }) => id === current?.id);
+  const list = useRef<HTMLDivElement>(null);
+  const [first, rest] = [session.kept(false), session.kept(true)];
+  const { listed } = session;
+  const index = listed.findIndex(({ id }) => id === session.moment.value?.id);
   useEffect(() => {
     const [box, item] = [list.current, list.current?.querySelector<HTMLElement>("[aria-current]")];
     if (!box || !item) return;
@@ -32,7 +68,7 @@ export function MomentList({ session }: { session: Session }) {
     <section class="card moments" aria-labelledby="moments-title">
       <div class="moments-head">
         <h2 id="moments-title">{t.moments}</h2>
-        {moments.length > 0 && (
+        {listed.length > 0 && (
           <div class="pager">
             <button
               type="button"
@@ -43,12 +79,12 @@ export function MomentList({ session }: { session: Session }) {
             >
               <Icon name="back" />
             </button>
-            <span>{index < 0 ? moments.length : `${index + 1} / ${moments.length}`}</span>
+            <span>{index < 0 ? listed.length : `${index + 1} / ${listed.length}`}</span>
             <button
               type="button"
               aria-label={t.nextMoment}
               title={`${t.nextMoment} (N)`}
-              disabled={index === moments.length - 1}
+              disabled={index === listed.length - 1}
               onClick={() => session.move(1)}
             >
               <Icon name="on" />
@@ -56,41 +92,30 @@ export function MomentList({ session }: { session: Session }) {
           </div>
         )}
       </div>
-      {!moments.length && <p>{t.noMoments}</p>}
-      <ol ref={list}>
-        {moments.map((moment) => {
-          const [name, help] = describe(moment.reason);
-          return (
-            <li key={moment.id}>
-              <button
-                type="button"
-                aria-current={moment === current ? "true" : undefined}
-                class={moment.reason === "uncovered" ? "moment bad" : "moment"}
-                onClick={() => void session.show(moment)}
-              >
-                <span class="time">{timecode(moment.time_s, 1)}</span>
-                <span class="reason">
-                  {name}
-                  {moment.score !== undefined && ["low_score", "uncovered"].includes(moment.reason) && (
-                    <span class="muted"> {number(moment.score, 2)}</span>
-                  )}
-                </span>
-                <span class={seen.has(moment.id) ? "seen" : "seen not"}>
-                  {seen.has(moment.id) ? (
-                    <>
-                      <Icon name="approved" />
-                      <span class="hidden">{t.seen}</span>
-                    </>
-                  ) : (
-                    <span class="hidden">{t.notSeen}</span>
-                  )}
-                </span>
-              </button>
-              {moment.id === current?.id && <p class="help">{help}</p>}
-            </li>
-          );
-        })}
-      </ol>
+      {!first.length && <p>{t.noMoments}</p>}
+      <div class="list" ref={list}>
+        <ol>
+          {first.map((moment) => (
+            <Item key={moment.id} session={session} moment={moment} />
+          ))}
+        </ol>
+        {rest.length > 0 && (
+          <details
+            open={session.unfolded.value}
+            onToggle={(event) => {
+              session.unfolded.value = event.currentTarget.open;
+            }}
+          >
+            <summary>{t.alsoWeak(rest.length)}</summary>
+            <p class="help">{t.alsoWeakHelp}</p>
+            <ol>
+              {rest.map((moment) => (
+                <Item key={moment.id} session={session} moment={moment} />
+              ))}
+            </ol>
+          </details>
+        )}
+      </div>
       <SecondLookLine session={session} />
     </section>
   );

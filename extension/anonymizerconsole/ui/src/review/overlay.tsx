@@ -138,11 +138,13 @@ function drawLabel(
   );
 }
 
-// Corners around the moment's place, apart from the head, which they must not hide.
+// Corners around the moment's place, apart from the head, which they must not hide, and within the picture.
 function drawBox(context: CanvasRenderingContext2D, [left, top, right, bottom]: Box, scale: number, line: number) {
   const margin = Math.max(right - left, bottom - top) * 0.35;
-  const [x0, y0] = [(left - margin) * scale, (top - margin) * scale];
-  const [x1, y1] = [(right + margin) * scale, (bottom + margin) * scale];
+  const { width, height } = context.canvas;
+  const inside = (place: number, size: number) => Math.max(line, Math.min(size - line, place * scale));
+  const [x0, y0] = [inside(left - margin, width), inside(top - margin, height)];
+  const [x1, y1] = [inside(right + margin, width), inside(bottom + margin, height)];
   const [w, h] = [(x1 - x0) / 4, (y1 - y0) / 4];
   context.beginPath();
   for (const [x, y, dx, dy] of [

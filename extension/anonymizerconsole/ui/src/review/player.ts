@@ -6,6 +6,7 @@ import { api } from "../api";
 import type { FrameTable } from "./frames";
 
 const presentedWithin = 1500; // milliseconds from a seek to its picture
+const settledWithin = 300; // milliseconds from another frame's picture, after the seek has ended
 const tolerance = 0.002; // seconds between the table's and the browser's time of one frame
 
 interface Options {
@@ -146,35 +147,58 @@ export class Player {
     const [here, next] = [await table.load(frame), await table.load(frame + 1)];
     if (!here) return;
     const length = next ? next.time_s - here.time_s : 0.02;
-    const time = await this.present(here.time_s + length / 2);
-    const exact = time !== undefined && Math.abs(time - here.time_s) < Math.max(tolerance, length / 4);
+    const within = Math.max(tolerance, length / 4);
+    const exact = await this.present(here.time_s + length / 2, (time) => Math.abs(time - here.time_s) < within);
     this.still.value = exact ? undefined : api(`${this.options.path}/stills/${frame}`);
     this.frame.value = frame;
     shown(frame, frame + 1);
   }
 
-  /** Seeks, and returns the time of the frame that the browser then presents, both from the first frame. */
-  private async present(time: number): Promise<number | undefined> {
-    if (!this.video || !this.playable.value) return undefined;
-    this.begin ??= (await present(this.video, 0)) ?? 0;
-    const presented = await present(this.video, this.begin + time);
-    return presented === undefined ? undefined : presented - this.begin;
+  /** Seeks to a time, and tells whether the browser presents the wanted frame. Times count from the first frame. */
+  private async present(time: number, wanted: (time: number) => boolean): Promise<boolean> {
+    const video = this.video;
+    if (!video || !this.playable.value) return false;
+    if (video.readyState < HTMLMediaElement.HAVE_METADATA) await happens(video, "loadedmetadata", 5000);
+    if (this.begin === undefined) {
+      await this.seek(video, 0, (mediaTime) => {
+        this.begin = mediaTime;
+        return true;
+      });
+    }
+    const begin = this.begin ?? 0;
+    return this.seek(video, begin + time, (mediaTime) => wanted(mediaTime - begin));
   }
-}
 
-/** Seeks, and returns the time of the frame that the browser then presents, or undefined if it presents none. */
-async function present(video: HTMLVideoElement, time: number): Promise<number | undefined> {
-  if (video.readyState < HTMLMediaElement.HAVE_METADATA) await happens(video, "loadedmetadata", 5000);
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => finish(undefined), presentedWithin);
-    const callback = video.requestVideoFrameCallback((_, { mediaTime }) => finish(mediaTime));
-    const finish = (result: number | undefined) => {
-      clearTimeout(timer);
-      video.cancelVideoFrameCallback(callback);
-      resolve(result);
-    };
-    video.currentTime = time;
-  });
+  /**
+   * Seeks, and tells whether the browser presents the wanted frame in time. What it presents first may be the picture of
+   * the seek before, whatever has been asked meanwhile; and a machine that is busy may present the frame late, which
+   * takes away the still.
+   */
+  private seek(video: HTMLVideoElement, to: number, wanted: (mediaTime: number) => boolean): Promise<boolean> {
+    video.cancelVideoFrameCallback(this.callback);
+    return new Promise((resolve) => {
+      let late = false;
+      const giveUp = () => {
+        late = true;
+        resolve(false);
+      };
+      let timer = setTimeout(giveUp, presentedWithin);
+      const presented = (_: number, { mediaTime }: VideoFrameCallbackMetadata) => {
+        if (wanted(mediaTime)) {
+          clearTimeout(timer);
+          if (late) this.still.value = undefined;
+          resolve(true);
+          return;
+        }
+        this.callback = video.requestVideoFrameCallback(presented);
+        if (late || video.seeking) return;
+        clearTimeout(timer);
+        timer = setTimeout(giveUp, settledWithin);
+      };
+      this.callback = video.requestVideoFrameCallback(presented);
+      video.currentTime = to;
+    });
+  }
 }
 
 function happens(target: EventTarget, event: string, within: number): Promise<void> {

@@ -25,6 +25,8 @@ export class Session {
   readonly moments: Signal<Moments>;
   readonly details: Signal<RevisionDetails>;
   readonly moment = signal<Moment | undefined>(undefined);
+  /** Whether moments that are also weak are listed. */
+  readonly unfolded = signal(false);
   readonly table: FrameTable;
   readonly player: Player;
   readonly watched: WatchedFrames;
@@ -66,9 +68,25 @@ export class Session {
     return session;
   }
 
+  /** The moments that are counted, or that are also weak. */
+  kept(alsoWeak: boolean): Moment[] {
+    return this.moments.value.moments.filter(({ also_weak = false }) => also_weak === alsoWeak);
+  }
+
+  /** The moments that are stepped through, in their order. */
+  get listed(): Moment[] {
+    return this.unfolded.value ? this.moments.value.moments : this.kept(false);
+  }
+
+  /** Makes a moment the current one, without going there. */
+  select(moment: Moment | undefined) {
+    this.moment.value = moment;
+    if (moment?.also_weak) this.unfolded.value = true;
+  }
+
   /** Goes to a moment and shows the frame to look at. */
   async show(moment: Moment) {
-    this.moment.value = moment;
+    this.select(moment);
     clearTimeout(this.seenTimer);
     if (this.player.loop.value) this.player.loop.value = [moment.first_frame, moment.last_frame];
     await this.player.goTo(moment.frame);
@@ -79,17 +97,19 @@ export class Session {
 
   /** Goes to the next moment, or the previous one. */
   move(by: 1 | -1) {
-    const { moments } = this.moments.value;
-    if (!moments.length) return;
-    const here = moments.findIndex(({ id }) => id === this.moment.value?.id);
-    const next = here < 0 ? (by > 0 ? 0 : moments.length - 1) : here + by;
-    void this.show(moments[Math.max(0, Math.min(moments.length - 1, next))]!);
+    const { listed } = this;
+    if (!listed.length) return;
+    const here = listed.findIndex(({ id }) => id === this.moment.value?.id);
+    const next = here < 0 ? (by > 0 ? 0 : listed.length - 1) : here + by;
+    void this.show(listed[Math.max(0, Math.min(listed.length - 1, next))]!);
   }
 
+  /** Plays the moment again and again, or stops doing so. */
   toggleLoop() {
-    const { loop } = this.player;
+    const { loop, playing } = this.player;
     const moment = this.moment.value;
     loop.value = loop.value || !moment ? undefined : [moment.first_frame, moment.last_frame];
+    if (playing.value !== (loop.value !== undefined)) this.player.toggle();
   }
 
   close() {

@@ -7,6 +7,7 @@ import { api, type Box, type Frame } from "../api";
 import { number, percent } from "../format";
 import { texts } from "../i18n";
 import { Overlay, styles } from "./overlay";
+import { boxAt } from "./ranges";
 import type { Session } from "./session";
 
 /** The frame on the screen, as soon as the table has it. */
@@ -75,10 +76,9 @@ export function Stage({ session, frame, masks, zoom }: Props) {
     player.attach(plays ? video.current! : undefined);
     void player.goTo(player.frame.value);
   }, [plays]);
-  const box = session.moment.value?.box;
   const moment = session.moment.value;
-  const here = frame && moment && moment.first_frame <= frame.frame && frame.frame <= moment.last_frame;
-  const target = here && box ? box : (frame?.masks[0]?.box ?? box);
+  const box = moment && frame && boxAt(moment, frame.frame);
+  const target = box ?? frame?.masks[0]?.box ?? moment?.box;
   const { scale, x, y } = zoom && target ? magnification(target, width, height) : { scale: 1, x: 0, y: 0 };
   return (
     <div class="stage">
@@ -106,7 +106,7 @@ export function Stage({ session, frame, masks, zoom }: Props) {
           {player.still.value && <img class="still" src={player.still.value} alt={t.player} />}
           <Overlay
             frame={frame}
-            box={here ? box : undefined}
+            box={box}
             masks={masks}
             width={width}
             height={height}
