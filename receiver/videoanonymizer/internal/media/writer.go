@@ -29,6 +29,7 @@ type Writer struct {
 	extras extras
 
 	segments  []Sealed
+	ends      []int64 // frames up to the end of each segment
 	frames    int64
 	origin    int64     // PTS that becomes zero
 	first     int64     // PTS of the first frame
