@@ -70,6 +70,7 @@ func (w *Writer) timesPath() string { return w.stem() + ".times" }
 // startSegment starts the encoder of the next segment.
 func (w *Writer) startSegment() error {
 	path := w.segmentPath(len(w.segments))
+	w.segmentStart = w.frames
 	segment, err := reserve(path)
 	if err != nil {
 		return err

@@ -104,7 +104,7 @@ func TestReadReport(t *testing.T) {
 	about.Models = nil
 	assert.Equal(t, about, read.About)
 	var frames []int
-	require.NoError(t, read.Frames(func(rec *record.Frame) error { frames = append(frames, len(rec.Heads)); return nil }))
+	require.NoError(t, read.Frames(0, 9, func(rec *record.Frame) error { frames = append(frames, len(rec.Heads)); return nil }))
 	assert.Equal(t, []int{1, 0}, frames)
 	_, err = Read("report.go")
 	require.ErrorContains(t, err, "it is no report")

@@ -166,8 +166,8 @@ func Read(path string) (*Report, error) {
 	return r, nil
 }
 
-// Frames calls use for each frame in order.
-func (r *Report) Frames(use func(*record.Frame) error) error {
+// Frames calls use for the frames from..to, in order.
+func (r *Report) Frames(from, to int, use func(*record.Frame) error) error {
 	file, err := durable.Open(r.path, os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -177,10 +177,13 @@ func (r *Report) Frames(use func(*record.Frame) error) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	lines := bufio.NewReaderSize(file, 64<<10)
-	for n := range r.Summary.Frames {
+	for n := range min(to, r.Summary.Frames) {
 		line, err := lines.ReadBytes('\n')
 		if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0) {
 			return fmt.Errorf("report: %s: frame %d: %w", r.path, n, err)
+		}
+		if n < from {
+			continue
 		}
 		rec, err := ParseFrame(line)
 		if err != nil {
