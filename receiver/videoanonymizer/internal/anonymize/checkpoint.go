@@ -113,7 +113,7 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 	}
 	cfg := *r.Config
 	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
-	cfg.Telemetry, cfg.Metrics = config.Telemetry{}, metadata.MetricsConfig{}
+	cfg.Telemetry, cfg.Metrics, cfg.Review = config.Telemetry{}, metadata.MetricsConfig{}, config.Review{}
 	sum, err := digestJSON(struct {
 		Program, Runtime string
 		Config           config.Config

@@ -73,10 +73,14 @@ func (r *run) about(ctx context.Context, temp string) (report.About, error) {
 		return report.About{}, err
 	}
 	output.Name = filepath.Base(r.path)
+	samples, err := watch.Describe(temp)
+	if err != nil {
+		return report.About{}, err
+	}
 	about := r.first.About
 	about.Program, about.Output, about.Segments = r.Program, output, r.segments
 	about.Revision = &report.Revision{
-		ID: ID(r.number), Base: r.baseFile, BaseReport: r.reportHash, First: r.firstHash,
+		ID: ID(r.number), Base: r.baseFile, BaseReport: r.reportHash, First: r.firstHash, Samples: samples.Digest,
 		Operations: len(r.Edits.Operations), From: r.from, Encoded: r.encoded,
 	}
 	return about, nil

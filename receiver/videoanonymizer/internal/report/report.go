@@ -89,6 +89,8 @@ type Revision struct {
 	BaseReport string `json:"base_report_sha256"`
 	// First is the SHA-256 of the output that the pipeline made.
 	First string `json:"first_output_sha256"`
+	// Samples is a digest of samples of the output, by which a changed one is noticed quickly.
+	Samples string `json:"samples"`
 	// Operations is how many operations of the edits are in it.
 	Operations int `json:"operations"`
 	// From is what the pixels came from: FromSource or FromOutput.
