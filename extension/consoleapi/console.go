@@ -50,6 +50,7 @@ var (
 type Workspace interface {
 	Work
 	Review
+	Editing
 	Controls
 }
 
