@@ -67,6 +67,7 @@ var (
 type Workspace interface {
 	Work
 	Review
+	Editing
 	Controls
 }
 

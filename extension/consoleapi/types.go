@@ -11,12 +11,13 @@ type Role string
 // The roles.
 const (
 	RoleView     Role = "view"     // watch
-	RoleReview   Role = "review"   // also mark as watched, approve and reject
+	RoleEdit     Role = "edit"     // also mark as watched, and add to masks
+	RoleReview   Role = "review"   // also approve and reject, and take masks away
 	RoleOperator Role = "operator" // also retry, pause, cancel, put first and upload
 )
 
 // Roles are all roles, each of which includes those before it.
-var Roles = []Role{RoleView, RoleReview, RoleOperator}
+var Roles = []Role{RoleView, RoleEdit, RoleReview, RoleOperator}
 
 // Permission is what a request needs.
 type Permission string
@@ -25,6 +26,7 @@ type Permission string
 const (
 	PermissionView    Permission = "view"
 	PermissionReview  Permission = "review"
+	PermissionEdit    Permission = "edit"
 	PermissionApprove Permission = "approve"
 	PermissionOperate Permission = "operate"
 )
@@ -34,10 +36,12 @@ func (r Role) Permissions() []Permission {
 	switch r {
 	case RoleView:
 		return []Permission{PermissionView}
+	case RoleEdit:
+		return []Permission{PermissionView, PermissionReview, PermissionEdit}
 	case RoleReview:
-		return []Permission{PermissionView, PermissionReview, PermissionApprove}
+		return []Permission{PermissionView, PermissionReview, PermissionEdit, PermissionApprove}
 	case RoleOperator:
-		return []Permission{PermissionView, PermissionReview, PermissionApprove, PermissionOperate}
+		return []Permission{PermissionView, PermissionReview, PermissionEdit, PermissionApprove, PermissionOperate}
 	}
 	return nil
 }
@@ -115,6 +119,8 @@ type Video struct {
 	Warnings    []Warning  `json:"warnings"`
 	Review      *Summary   `json:"review,omitempty"`
 	Revisions   []Revision `json:"revisions,omitempty"`
+	// Render is the rendering in progress, or the latest that failed.
+	Render *RenderState `json:"render,omitempty"`
 }
 
 // Failure is why a video failed, and what to do.

@@ -12,7 +12,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/edits"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/render"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
 )
 
@@ -33,6 +36,12 @@ func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Run
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
+	approved := r.cfg.Review.ApprovedDirectory
+	if approved != "" {
+		if approved, err = filepath.Abs(approved); err != nil {
+			return nil, fmt.Errorf("console: %w", err)
+		}
+	}
 	w, err := workspace.New(workspace.Options{
 		Receiver:        r.set.ID.String(),
 		Watcher:         r.watcher,
@@ -45,7 +54,13 @@ func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Run
 		FileMode:        r.cfg.Output.Mode(),
 		Pseudonym:       names.In,
 		SecondLook:      runner.SecondLook,
-		Logger:          r.set.Logger,
+		Render: render.Options{
+			Program: runner.Program, Mode: r.cfg.Output.Mode(), Tiles: sheetTiles(r.cfg), Device: r.cfg.Tools.VAAPIDevice,
+			Read: media.ReadOptions{Decoder: r.cfg.Tools.Decoder, Device: r.cfg.Tools.VAAPIDevice},
+		},
+		TwoPeople:         r.cfg.Review.TwoPeople,
+		ApprovedDirectory: approved,
+		Logger:            r.set.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -71,12 +86,20 @@ func (r *videoReceiver) changed() {
 	}
 }
 
-// companionPaths are the files that may come with an output. An approval that outlived its output would speak of
-// another.
+// sheetTiles is the most tiles of contact sheets, 0 for none.
+func sheetTiles(cfg *Config) int {
+	if !cfg.Report.ContactSheet {
+		return 0
+	}
+	return cfg.Report.Tiles
+}
+
+// companionPaths are the files that may come with an output. An approval or edits that outlived their output would
+// speak of another.
 func companionPaths(cfg *Config, output string) []string {
 	paths := anonymize.CompanionPaths(cfg.Report, output)
 	if cfg.Console != nil {
-		paths = append(paths, audit.ApprovalPath(output))
+		paths = append(paths, audit.ApprovalPath(output), edits.Path(output))
 	}
 	return paths
 }

@@ -105,8 +105,9 @@ type call struct {
 
 func (a *API) routes() []route {
 	const (
-		view, review, approve, operate = consoleapi.PermissionView, consoleapi.PermissionReview,
-			consoleapi.PermissionApprove, consoleapi.PermissionOperate
+		view, review, edit = consoleapi.PermissionView, consoleapi.PermissionReview, consoleapi.PermissionEdit
+		approve, operate   = consoleapi.PermissionApprove, consoleapi.PermissionOperate
+
 		video, revision = "/videos/{video}", "/videos/{video}/revisions/{revision}"
 	)
 	routes := []route{
@@ -129,6 +130,13 @@ func (a *API) routes() []route {
 		{"GET " + revision + "/watched", view, a.watched},
 		{"POST " + revision + "/watched", review, a.addWatched},
 		{"POST " + revision + "/decision", approve, a.decide},
+		{"GET " + video + "/edits", view, a.edits},
+		{"POST " + video + "/edits", edit, a.appendEdits},
+		{"POST " + video + "/edits/check", edit, a.checkEdits},
+		{"GET " + video + "/edits/frames", view, a.editedFrames},
+		{"GET " + video + "/renders", view, a.renders},
+		{"POST " + video + "/renders", edit, a.render},
+		{"DELETE " + video + "/renders", edit, a.cancelRender},
 		{"GET /traces/frames", view, a.frameTraces},
 		{"GET /traces/frames/{trace}", view, a.frameTrace},
 		{"GET /audit", view, a.audit},
@@ -207,6 +215,7 @@ var statuses = []struct {
 	{errRequest, http.StatusBadRequest, "bad_request"},
 	{errTooMany, http.StatusTooManyRequests, "too_many"},
 	{errNotAttached, http.StatusServiceUnavailable, "not_attached"},
+	{consoleapi.ErrForbidden, http.StatusForbidden, "forbidden"},
 	{consoleapi.ErrNotFound, http.StatusNotFound, "not_found"},
 	{consoleapi.ErrConflict, http.StatusConflict, "conflict"},
 	{consoleapi.ErrChanged, http.StatusConflict, "output_changed"},
@@ -271,10 +280,14 @@ func (c *call) Write(b []byte) (int, error) { return c.ResponseWriter.Write(b) }
 func (c *call) body(into any) error { return readJSON(c.ResponseWriter, c.Request, into) }
 
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
+	return readLimitedJSON(w, r, maxBody, into)
+}
+
+func readLimitedJSON(w http.ResponseWriter, r *http.Request, limit int64, into any) error {
 	if t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); t != "application/json" {
 		return fail(errRequest, "the body has to be application/json")
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(into)
 	if err == nil {

@@ -54,7 +54,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, directory: t.TempDir(), workspace: newFake(), token: map[consoleapi.Role]string{}}
-	for _, role := range []consoleapi.Role{consoleapi.RoleView, consoleapi.RoleReview} {
+	for _, role := range []consoleapi.Role{consoleapi.RoleView, consoleapi.RoleEdit, consoleapi.RoleReview} {
 		token, err := tokens.Create(r.directory, "test "+string(role), role, 0)
 		require.NoError(t, err)
 		r.token[role] = token
@@ -271,8 +271,9 @@ func TestRoles(t *testing.T) {
 	r := newRig(t)
 	for path, least := range map[string]consoleapi.Role{
 		"GET /videos": consoleapi.RoleView, "GET " + revision + "/media": consoleapi.RoleView,
-		"POST " + revision + "/watched": consoleapi.RoleReview, "POST " + revision + "/decision": consoleapi.RoleReview,
-		"POST " + video + "/cancel": consoleapi.RoleOperator, "POST /uploads": consoleapi.RoleOperator,
+		"POST " + revision + "/watched": consoleapi.RoleEdit, "POST " + video + "/edits": consoleapi.RoleEdit,
+		"POST " + revision + "/decision": consoleapi.RoleReview,
+		"POST " + video + "/cancel":      consoleapi.RoleOperator, "POST /uploads": consoleapi.RoleOperator,
 	} {
 		method, path, _ := strings.Cut(path, " ")
 		for _, role := range append([]consoleapi.Role{""}, consoleapi.Roles...) {

@@ -46,7 +46,7 @@ again and upload). A running console accepts the token within a second.`,
 			return err
 		},
 	}
-	command.Flags().StringVar(&role, "role", string(consoleapi.RoleView), "view, review or operator")
+	command.Flags().StringVar(&role, "role", string(consoleapi.RoleView), "view, edit, review or operator")
 	command.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it is valid, such as 720h; 0 does not end")
 	return command
 }

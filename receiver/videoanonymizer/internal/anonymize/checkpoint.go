@@ -49,9 +49,11 @@ type checkpoint struct {
 	Report      *report.Progress `json:"report,omitempty"`
 	Begin       time.Duration    `json:"begin"`
 	// Heads and Whole are what is masked in the last frame.
-	Heads []mask.Head    `json:"heads"`
-	Whole bool           `json:"whole"`
-	Done  record.Summary `json:"done"`
+	Heads []mask.Head `json:"heads"`
+	Whole bool        `json:"whole"`
+	// Tracks is the number of people so far.
+	Tracks int            `json:"tracks"`
+	Done   record.Summary `json:"done"`
 	// Repairs is what was repaired of the times of the frames that are done.
 	Repairs media.Repairs `json:"repairs"`
 	// SecondPass is why the video is done again with recall: thorough; nil in the first pass.
@@ -110,7 +112,7 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 	}
 	cfg := *r.Config
 	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
-	cfg.Telemetry, cfg.Metrics = config.Telemetry{}, metadata.MetricsConfig{}
+	cfg.Telemetry, cfg.Metrics, cfg.Review = config.Telemetry{}, metadata.MetricsConfig{}, config.Review{}
 	sum, err := digestJSON(struct {
 		Program, Runtime string
 		Config           config.Config

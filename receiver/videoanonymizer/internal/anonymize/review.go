@@ -51,6 +51,7 @@ type review struct {
 	streams  []media.VideoStream // of the source, if there are several
 	repairs  *media.Repairs      // of the source's times, if there are any
 	source   report.File
+	written  *media.Writer    // of the output
 	recorder *report.Recorder // nil without report and contact sheet
 	preview  *media.Writer    // nil without preview
 	first    time.Duration    // the first frame's time
@@ -60,7 +61,7 @@ type review struct {
 // be closed, on failure too. The source is hashed before it is decoded; what is published in the end is of this very
 // file, since the job checks that it has not changed.
 func (a *attempt) openReview(ctx context.Context) (*review, error) {
-	r := &review{video: a.video, streams: a.plan.Info().Streams}
+	r := &review{video: a.video, written: a.writer, streams: a.plan.Info().Streams}
 	cfg := a.Config.Report
 	if cfg.Preview == config.PreviewBoxes {
 		var sealed *media.Progress
@@ -208,7 +209,17 @@ func (r *review) writeReport(ctx context.Context, path string) error {
 		Settings:     settings(r.Config),
 		Salvage:      r.salvage,
 		SecondPass:   r.second,
+		Encoding:     encodingOf(writeOptions(r.Config, r.job)),
+		Segments:     r.written.Segments(),
 	})
+}
+
+// encodingOf says how an output was encoded, so that parts of it can be encoded the same way again.
+func encodingOf(o media.WriteOptions) *report.Encoding {
+	return &report.Encoding{
+		Container: o.Container, Codec: o.Codec, PixelFormat: o.PixelFormat, Quality: o.Quality, Preset: o.Preset,
+		Encoder: o.Encoder, Audio: o.Audio, Keep: o.Keep,
+	}
 }
 
 // close closes what is open, finished or not. The job removes the files.
@@ -240,6 +251,7 @@ func settings(cfg *config.Config) report.Settings {
 		Method:             string(cfg.Mask.Method),
 		Shape:              string(cfg.Mask.Shape),
 		Fill:               string(cfg.Mask.Fill),
+		Color:              cfg.Mask.Color,
 		Scale:              cfg.Mask.Scale,
 		MaxSize:            cfg.Mask.MaxSize,
 		OnUncertain:        string(cfg.Mask.OnUncertain),

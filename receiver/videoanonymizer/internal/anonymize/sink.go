@@ -26,6 +26,7 @@ type sink struct {
 	repairs media.Repairs
 	heads   []mask.Head // of the last frame
 	whole   bool        // it was masked whole
+	tracks  trackNumbers
 
 	frames int           // of the current segment
 	from   time.Duration // its first frame's time
@@ -36,6 +37,12 @@ func newSink(a *attempt) *sink {
 	s := &sink{attempt: a, progress: newProgressLog(a.logger, a.span.Progress)}
 	if c := a.from; c != nil {
 		s.begin, s.summary, s.repairs, s.heads, s.whole = c.Begin, c.Done, c.Repairs, c.Heads, c.Whole
+	}
+	if a.resume != nil {
+		a.resume.Before = func(rec *record.Frame) error {
+			s.tracks.resume(a.from.Tracks, a.from.Heads, rec.Heads)
+			return a.from.checkBoundary(rec)
+		}
 	}
 	return s
 }
@@ -53,6 +60,7 @@ func (s *sink) Write(frame *media.Frame, rec *record.Frame) error {
 		return err
 	}
 	rec.Encoded(start)
+	s.tracks.renumber(rec)
 	s.frames++
 	s.summary.Count(rec)
 	s.repairs = s.repairs.Add(frame.Repairs)
@@ -84,7 +92,7 @@ func (s *sink) seal() (err error) {
 		return nil
 	}
 	c := checkpoint{Fingerprint: s.fingerprint, Begin: s.begin, Heads: s.heads, Whole: s.whole, Done: s.summary,
-		Repairs: s.repairs, SecondPass: s.second}
+		Repairs: s.repairs, Tracks: s.tracks.last, SecondPass: s.second}
 	if c.Video, err = s.writer.Seal(); err != nil {
 		return err
 	}

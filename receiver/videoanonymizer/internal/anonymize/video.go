@@ -166,7 +166,7 @@ func (a *attempt) openReader(ctx context.Context) (err error) {
 	done := a.from.Done.Frames
 	a.span.Resumed(info.TimeOf(shown[len(shown)-1])-a.from.Begin, done)
 	a.logger.Info("video resumes where an earlier attempt ended", zap.Int("frames_done", done))
-	a.resume = &pipeline.Resume{First: done, Begin: a.from.Begin, Before: a.from.checkBoundary}
+	a.resume = &pipeline.Resume{First: done, Begin: a.from.Begin}
 	return nil
 }
 

@@ -58,6 +58,8 @@ type Config struct {
 	Report Report `mapstructure:"report"`
 	// Console is the ID of the extension in which people watch the work and review the outputs. Nil shows nothing.
 	Console *component.ID `mapstructure:"console"`
+	// Review says how people review outputs in the console.
+	Review Review `mapstructure:"review"`
 	// Telemetry shapes the spans, logs and metrics.
 	Telemetry Telemetry `mapstructure:"telemetry"`
 	// Metrics disables individual metrics.
@@ -88,7 +90,7 @@ var (
 // Folders are all folders of videos and outputs that the configuration names.
 func (c *Config) Folders() []string {
 	return append(c.Watch.Folders(), c.Output.Directory, c.Output.StatePath(), c.Output.MoveTo,
-		c.Output.QuarantineDirectory)
+		c.Output.QuarantineDirectory, c.Review.ApprovedDirectory)
 }
 
 // Default returns a new configuration with every default.

@@ -27,6 +27,7 @@ func (c *Config) Validate() error {
 		within("segmentation", []error{validateModel("model", c.Segmentation.Model, models.Segmentation)}),
 		within("mask", c.Mask.validate()),
 		c.validateWhitelist(),
+		c.validateReview(),
 		within("inference", c.Inference.validate()),
 		within("limits", validateLimits(c.Limits)),
 		within("tools", c.Tools.validate()),

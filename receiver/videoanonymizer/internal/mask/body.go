@@ -29,6 +29,8 @@ var Methods = []Method{Heads, Whitelist}
 type Body struct {
 	// Box is in pixels of the frame; the cells divide it evenly.
 	Box vision.Box
+	// Track is that of Head.
+	Track int
 	// covered are the cells to paint, and shown are those before trunk and limbs were uncovered. If they are nil, all
 	// of Box is painted.
 	covered, shown *vision.Bitmap
@@ -230,6 +232,14 @@ func (b Body) Moved(dx, dy float32) Body {
 	b.covered = b.shown
 	return b
 }
+
+// NewBody returns a body that covers cells of a box, or all of it if cells is nil.
+func NewBody(box vision.Box, track int, cells *vision.Bitmap) Body {
+	return Body{Box: box, Track: track, covered: cells, shown: cells}
+}
+
+// Cells are the cells of Box that are covered; nil means all of it. They must not be changed.
+func (b Body) Cells() *vision.Bitmap { return b.covered }
 
 // Covers reports whether a point, in pixels of the frame, is covered.
 func (b Body) Covers(x, y float32) bool {

@@ -27,6 +27,8 @@ const (
 	OriginHeld Origin = "held"
 	// OriginFrame means: the frame could not be analyzed and is masked whole.
 	OriginFrame Origin = "frame"
+	// OriginAdded means: a person drew it. The options of the painter do not change its shape and size.
+	OriginAdded Origin = "added"
 )
 
 // Head is the ellipse that covers a head.
@@ -41,6 +43,8 @@ type Head struct {
 	// Score is the confidence 0..1 of what the head is derived from.
 	Score  float32
 	Origin Origin
+	// Track numbers the person that the head belongs to, from 1 on; 0 if that is not known.
+	Track int
 }
 
 // Sane reports whether the head has a position and a positive size, both within a million pixels. A head that is not

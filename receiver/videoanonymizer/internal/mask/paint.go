@@ -70,16 +70,9 @@ func (p *Painter) Paint(frame *media.Frame, masks Masks) error {
 	if whole {
 		return p.PaintWhole(frame)
 	}
-	contours, sane := p.contours(frame, masks)
+	contours, sane := p.masked(frame, masks)
 	if !sane {
 		return p.PaintWhole(frame)
-	}
-	if masks.Before != nil && masks.After != nil {
-		before, sane := p.contours(frame, *masks.Before)
-		after, alsoSane := p.contours(frame, *masks.After)
-		if sane && alsoSane {
-			contours = append(contours, intersection{before, after})
-		}
 	}
 	saved := p.saveKeptRegions(frame, masks.At)
 	if err := p.paint(frame, contours); err != nil {
@@ -87,6 +80,20 @@ func (p *Painter) Paint(frame *media.Frame, masks Masks) error {
 	}
 	restore(frame, saved)
 	return p.paint(frame, regions)
+}
+
+// masked are the contours of the masks, and of what the masks of the adjacent frames have in common. They are not sane if
+// one of the masks may be anywhere.
+func (p *Painter) masked(frame *media.Frame, masks Masks) (contours []contour, sane bool) {
+	contours, sane = p.contours(frame, masks)
+	if sane && masks.Before != nil && masks.After != nil {
+		before, sane := p.contours(frame, *masks.Before)
+		after, alsoSane := p.contours(frame, *masks.After)
+		if sane && alsoSane {
+			contours = append(contours, intersection{before, after})
+		}
+	}
+	return contours, sane
 }
 
 // contours are those of all heads and bodies; they are not sane if one of those may be anywhere.

@@ -21,6 +21,8 @@ type container struct {
 	encode     []string // further arguments of the encoder: no B-frames if the container cannot store their order
 	args       func(p Plan) []string
 	silence    string // the encoder of silent audio
+	// unit is that of its times in seconds, "" for that of the segments.
+	unit string
 	// coarse: it rounds times to its own unit.
 	coarse bool
 	// signed: it keeps times before zero, which audio may begin with.
@@ -42,11 +44,11 @@ var containers = []container{
 	},
 	{
 		name: "mkv", muxer: "matroska", extensions: []string{"mkv", "mxf", "nut", "ogv", "wmv", "asf"},
-		coarse: true, silence: "flac",
+		unit: "0.001", coarse: true, silence: "flac",
 	},
 	{
 		name: "webm", muxer: "webm", extensions: []string{"webm"},
-		coarse: true, silence: "libopus",
+		unit: "0.001", coarse: true, silence: "libopus",
 	},
 	{
 		name: "avi", muxer: "avi", extensions: []string{"avi", "divx"}, encode: []string{"-bf", "0"}, args: aviArgs,

@@ -61,7 +61,7 @@ func (p Plan) encodeBitstreamFilters() string {
 	if p.encoder.filters != "" {
 		filters = append(filters, p.encoder.filters)
 	}
-	if duration := meanDuration(p.info); duration != "" {
+	if duration := meanDuration(p.info, "TB"); duration != "" {
 		filters = append(filters, "setts=pts=PTS:dts=DTS:duration="+duration)
 	}
 	return strings.Join(filters, ",")

@@ -5,6 +5,7 @@ package media
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -47,7 +48,11 @@ func (w *Writer) mux(ctx context.Context) error {
 	if err != nil {
 		return fileError(w.temp, ErrTool, "%v", err)
 	}
-	joined := w.join(deadlineWriter{stdin, stall})
+	join := w.join
+	if w.base != nil {
+		join = w.joinParts
+	}
+	joined := join(deadlineWriter{stdin, stall})
 	_ = stdin.Close()
 	if joined != nil && !errors.Is(joined, syscall.EPIPE) {
 		muxer.kill()
@@ -126,12 +131,15 @@ func inSeconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(),
 // does not know. Containers keep only the last one's, which is part of the video's length: until the source's end if
 // that is known, on the decoding clock too, by which the MOV family counts, or else the mean. The MOV family takes at
 // most 2^31 - 1 units.
+//
+// Muxers that have a unit of their own get times in that one, while the filter's TB is that of the segments.
 func (p Plan) muxFilters() string {
 	info := p.info
 	times := `setts=pts=PTS:dts=if(N\,max(DTS\,PREV_OUTDTS+1)\,DTS)`
-	if duration := meanDuration(info); duration != "" {
+	unit := cmp.Or(p.container.unit, "TB")
+	if duration := meanDuration(info, unit); duration != "" {
 		if info.end > 0 && !p.container.fromZero {
-			end := fmt.Sprintf("round(%d*%d/%d/TB)", info.end, info.TimeBase.Num, info.TimeBase.Den)
+			end := fmt.Sprintf("round(%d*%d/%d/%s)", info.end, info.TimeBase.Num, info.TimeBase.Den, unit)
 			duration = fmt.Sprintf(`clip(min(%s-PTS\,%s-STARTPTS-DTS+STARTDTS)\,1\,%d)`, end, end, math.MaxInt32)
 		}
 		times += ":duration=" + duration
@@ -142,12 +150,12 @@ func (p Plan) muxFilters() string {
 	return times
 }
 
-// meanDuration is the mean time between frames as an expression of the filter setts, "" if unknown.
-func meanDuration(info Info) string {
+// meanDuration is the mean time between frames in a unit, in seconds, as an expression of the filter setts, "" if unknown.
+func meanDuration(info Info, unit string) string {
 	if info.FrameRate.Num <= 0 {
 		return ""
 	}
-	return fmt.Sprintf("round(%d/%d/TB)", info.FrameRate.Den, info.FrameRate.Num)
+	return fmt.Sprintf("round(%d/%d/%s)", info.FrameRate.Den, info.FrameRate.Num, unit)
 }
 
 // join writes the segments one after the other: the first one as a whole, and of the others only their fragments, since

@@ -28,6 +28,8 @@ type Progress struct {
 	Origin int64 `json:"origin"`
 	// Segments are the files of the encoded frames.
 	Segments []Sealed `json:"segments"`
+	// Ends are the numbers of frames up to the end of each segment.
+	Ends []int64 `json:"ends"`
 	// Times is the file with the frames' times.
 	Times Sealed `json:"times"`
 }
@@ -68,6 +70,7 @@ func (w *Writer) timesPath() string { return w.stem() + ".times" }
 // startSegment starts the encoder of the next segment.
 func (w *Writer) startSegment() error {
 	path := w.segmentPath(len(w.segments))
+	w.segmentStart = w.frames
 	segment, err := reserve(path)
 	if err != nil {
 		return err
@@ -106,7 +109,7 @@ func (w *Writer) Seal() (Progress, error) {
 		w.err = w.logTimes()
 	}
 	return Progress{
-		Frames: w.frames, Origin: w.origin, Segments: slices.Clone(w.segments),
+		Frames: w.frames, Origin: w.origin, Segments: slices.Clone(w.segments), Ends: slices.Clone(w.ends),
 		Times: Sealed{int64(w.logged), hex.EncodeToString(w.timesHash.Sum(nil))},
 	}, w.err
 }
@@ -135,7 +138,7 @@ func (w *Writer) seal(ctx context.Context) error {
 	if err != nil {
 		return fileError(path, diskCause(err), "%v", rootCause(err))
 	}
-	w.segments = append(w.segments, sealed)
+	w.segments, w.ends = append(w.segments, sealed), append(w.ends, w.frames)
 	var sum int64
 	for _, segment := range w.segments {
 		sum += segment.Size
@@ -168,7 +171,10 @@ func (w *Writer) logTimes() error {
 // resume takes over what an earlier writer sealed. It removes what that writer had not sealed, and its partly joined
 // output.
 func (w *Writer) resume(p Progress) error {
-	w.segments, w.origin = slices.Clone(p.Segments), p.Origin
+	w.segments, w.ends, w.origin = slices.Clone(p.Segments), slices.Clone(p.Ends), p.Origin
+	if len(w.ends) != len(w.segments) {
+		return fileError(w.temp, ErrResume, "it is not known which frames its segments hold")
+	}
 	for n, sealed := range p.Segments {
 		if got, err := identifyFile(w.segmentPath(n)); err != nil || got != sealed {
 			return fileError(w.segmentPath(n), ErrResume, changed)
@@ -195,6 +201,17 @@ func (w *Writer) resume(p Progress) error {
 		}
 		unsealed = append(unsealed, w.segmentPath(n))
 	}
+}
+
+// Segments returns the parts of the output that are encoded independently, as half-open ranges of frames. It is complete
+// after Finish.
+func (w *Writer) Segments() [][2]int {
+	ranges, from := make([][2]int, len(w.ends)), 0
+	for i, end := range w.ends {
+		ranges[i] = [2]int{from, int(end)}
+		from = int(end)
+	}
+	return ranges
 }
 
 // Shown returns the PTS of all frames written so far, including those of an earlier writer, in units of the source's

@@ -28,14 +28,19 @@ type Writer struct {
 	plan   Plan
 	extras extras
 
-	segments  []Sealed
-	frames    int64
-	origin    int64     // PTS that becomes zero
-	first     int64     // PTS of the first frame
-	times     timeLog   // PTS of all frames
-	logged    int       // bytes of them that are in their file
-	timesHash hash.Hash // of these bytes
-	err       error     // what Write ended with
+	segments []Sealed
+	ends     []int64 // frames up to the end of each segment
+	base     *Info   // that frames are copied from, nil if all are encoded
+	parts    []part  // of a spliced video
+
+	segmentStart int64 // number of the current segment's first frame
+	frames       int64
+	origin       int64     // PTS that becomes zero
+	first        int64     // PTS of the first frame
+	times        timeLog   // PTS of all frames
+	logged       int       // bytes of them that are in their file
+	timesHash    hash.Hash // of these bytes
+	err          error     // what Write ended with
 
 	mu    sync.Mutex
 	child *child   // encoder of the current segment, nil before the first
@@ -54,6 +59,10 @@ type Writer struct {
 // The writer ends when ctx does. Create fails with ErrUnsupported, ErrExists, ErrUnwritable, ErrNoSpace, ErrTool or
 // ErrResume.
 func (t Tools) Create(ctx context.Context, tempPath string, plan Plan, resume *Progress) (*Writer, error) {
+	return t.create(ctx, tempPath, plan, resume, nil)
+}
+
+func (t Tools) create(ctx context.Context, tempPath string, plan Plan, resume *Progress, base *Info) (*Writer, error) {
 	temp, err := filepath.Abs(tempPath)
 	if err != nil {
 		return nil, fileError(tempPath, ErrUnwritable, "%v", err)
@@ -61,7 +70,7 @@ func (t Tools) Create(ctx context.Context, tempPath string, plan Plan, resume *P
 	if _, err := os.Lstat(temp); err == nil && resume == nil {
 		return nil, fileError(temp, ErrExists, "left as it is")
 	}
-	w := &Writer{tools: t, ctx: ctx, temp: temp, plan: plan, timesHash: sha256.New()}
+	w := &Writer{tools: t, ctx: ctx, temp: temp, plan: plan, timesHash: sha256.New(), base: base}
 	if err := w.begin(resume); err != nil {
 		_ = w.Abort()
 		return nil, err
@@ -75,7 +84,8 @@ func (w *Writer) begin(resume *Progress) error {
 			return err
 		}
 	}
-	if err := w.openExtras(); err != nil || resume != nil { // Write starts the next segment: maybe no frame is missing
+	// Otherwise Write starts the next segment: maybe no frame is missing.
+	if err := w.openExtras(); err != nil || resume != nil || w.base != nil {
 		return err
 	}
 	return w.startSegment()
@@ -111,10 +121,7 @@ func (w *Writer) write(frame *Frame) error {
 			frame.Width, frame.Height, frame.Format.Name, info.Width, info.Height, info.Format.Name)
 	}
 	if w.frames == 0 {
-		w.first = frame.PTS
-		if w.plan.container.fromZero || frame.PTS < 0 || w.plan.info.wallClock() {
-			w.origin = frame.PTS // players hide what lies before zero, and no container counts from 1970
-		}
+		w.beginAt(frame.PTS)
 	}
 	pts := w.planned(frame.PTS)
 	if w.frames > 0 && pts <= w.planned(w.times.last) {
@@ -132,6 +139,14 @@ func (w *Writer) write(frame *Frame) error {
 	w.times.add(frame.PTS)
 	w.frames++
 	return nil
+}
+
+// beginAt notes the time of the first frame.
+func (w *Writer) beginAt(pts int64) {
+	w.first = pts
+	if w.plan.container.fromZero || pts < 0 || w.plan.info.wallClock() {
+		w.origin = pts // players hide what lies before zero, and no container counts from 1970
+	}
 }
 
 // planned is the time at which a frame is shown in the output, in units of the plan's time base.
@@ -259,7 +274,11 @@ func (w *Writer) finish(ctx context.Context) error {
 	if w.frames == 0 {
 		return fileError(w.temp, ErrUnsupported, "a video without frames")
 	}
-	if err := w.seal(ctx); err != nil {
+	seal := w.seal
+	if w.base != nil {
+		seal = func(context.Context) error { return w.EndSegment() }
+	}
+	if err := seal(ctx); err != nil {
 		return err
 	}
 	if err := w.mux(ctx); err != nil {

@@ -115,7 +115,7 @@ func (it *item) recordResult() {
 	rec := &it.record
 	rec.Tracking.End = time.Now()
 	rec.People, rec.Heads, rec.Masks = it.result.People, it.result.Heads, len(it.result.Heads)
-	rec.WholeFrameMasked, rec.Err = it.result.WholeFrame, it.err
+	rec.Bodies, rec.WholeFrameMasked, rec.Err = it.result.Bodies, it.result.WholeFrame, it.err
 	countOrigins(rec)
 }
 

@@ -81,10 +81,12 @@ type Frame struct {
 	// Uncertain is the number of people whose head could not be located and who were therefore masked more widely.
 	Uncertain int
 	// Found and Faces are what the models found in this frame, without silhouettes; Heads is what was masked. Callers
-	// may keep them.
+	// may keep them, and Bodies.
 	Found []vision.Person
 	Faces []vision.Face
 	Heads []mask.Head
+	// Bodies is what was masked besides heads, with mask::method whitelist.
+	Bodies []mask.Body
 	// WholeFrameMasked is true if the whole frame was covered.
 	WholeFrameMasked bool
 

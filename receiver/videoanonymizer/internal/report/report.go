@@ -60,7 +60,50 @@ type About struct {
 	Salvage *Salvage `json:"salvage,omitempty"`
 	// SecondPass is nil if the output was made in the first pass.
 	SecondPass *SecondPass `json:"second_pass,omitempty"`
+	// Revision is nil if no corrections are in the output.
+	Revision *Revision `json:"revision,omitempty"`
+	// Encoding is how the output was encoded. Older reports do not say.
+	Encoding *Encoding `json:"encoding,omitempty"`
+	// Segments are the parts of the output that were encoded independently, as half-open ranges of frames.
+	Segments [][2]int `json:"segments,omitempty"`
 }
+
+// Encoding is how an output was encoded, in the words of the keys of the configuration (media.WriteOptions).
+type Encoding struct {
+	Container   string   `json:"container"`
+	Codec       string   `json:"codec"`
+	PixelFormat string   `json:"pixel_format"`
+	Quality     *int     `json:"quality,omitempty"`
+	Preset      string   `json:"preset"`
+	Encoder     string   `json:"encoder"`
+	Audio       string   `json:"audio"`
+	Keep        []string `json:"keep,omitempty"`
+}
+
+// Revision says which corrections are in an output.
+type Revision struct {
+	// ID is r2 for the first output with corrections.
+	ID string `json:"id"`
+	// Base is the output that was corrected, BaseReport its report's SHA-256.
+	Base       File   `json:"base"`
+	BaseReport string `json:"base_report_sha256"`
+	// First is the SHA-256 of the output that the pipeline made.
+	First string `json:"first_output_sha256"`
+	// Samples is a digest of samples of the output, by which a changed one is noticed quickly.
+	Samples string `json:"samples"`
+	// Operations is how many operations of the edits are in it.
+	Operations int `json:"operations"`
+	// From is what the pixels came from: FromSource or FromOutput.
+	From string `json:"from"`
+	// Encoded is the number of frames that were encoded again; all others were copied from Base.
+	Encoded int `json:"frames_encoded"`
+}
+
+// What the pixels of a revision came from.
+const (
+	FromSource = "source"
+	FromOutput = "output"
+)
 
 // Why a video has a second pass.
 const (
@@ -133,6 +176,7 @@ type Settings struct {
 	Method         string  `json:"mask_method"`
 	Shape          string  `json:"mask_shape"`
 	Fill           string  `json:"mask_fill"`
+	Color          string  `json:"mask_color,omitempty"`
 	Scale          float64 `json:"mask_scale"`
 	MaxSize        float64 `json:"mask_max_size"`
 	OnUncertain    string  `json:"mask_on_uncertain"`
@@ -328,9 +372,10 @@ func appendFrame(b []byte, rec *record.Frame, first time.Duration) []byte {
 		return appendDetection(b, rec.Faces[i].Box, rec.Faces[i].Score)
 	})
 	b = appendList(b, "masks", len(rec.Heads), func(b []byte, i int) []byte {
-		b = appendDetection(b, rec.Heads[i].Bounds(), rec.Heads[i].Score)
-		b = append(b, `,"origin":"`...)
-		return append(append(b, rec.Heads[i].Origin...), '"')
+		return appendMask(b, rec.Heads[i])
+	})
+	b = appendList(b, "silhouettes", len(rec.Bodies), func(b []byte, i int) []byte {
+		return appendBody(b, rec.Bodies[i])
 	})
 	return append(b, '}')
 }

@@ -168,8 +168,9 @@ func TestReportConformsToSchema(t *testing.T) {
 	assert.Contains(t, string(text), `
     {"frame":0,"time_s":0.000,"judged":true,"look":"quick","look_cause":"schedule",`+
 		`"people_visible":2,"people":[{"box":[-3,1,81,200],"score":0.512,"candidate":true}],`+
-		`"faces":[{"box":[1,2,3,4],"score":1.000}],"masks":[{"box":[40,90,60,110],"score":0.000,"origin":"pose"},`+
-		`{"box":[80,90,100,110],"score":0.300,"origin":"face"}]},
+		`"faces":[{"box":[1,2,3,4],"score":1.000}],"masks":[{"box":[40,90,60,110],"score":0.000,"origin":"pose",`+
+		`"ellipse":[50.00,100.00,10.01,10.01,0.00000]},`+
+		`{"box":[80,90,100,110],"score":0.300,"origin":"face","ellipse":[90.00,100.00,10.01,10.01,0.00000]}]},
     {"frame":1,"time_s":0.040,"judged":false,"look":"quick","look_cause":"schedule",`+
 		`"people_visible":1,"masked_whole":true,"error":"out_of_memory",`+
 		`"masks":[`)

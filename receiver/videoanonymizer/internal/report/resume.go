@@ -5,19 +5,14 @@ package report
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
 // Progress is what a recorder has made durable, from which another one can resume.
@@ -50,7 +45,7 @@ func (r *Recorder) Seal() (Progress, error) {
 }
 
 // ResumeRecorder continues the file at temp after what was sealed. It finds the moments again from the masks in the
-// file, which are upright boxes there.
+// file.
 func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
 	file, err := durable.Open(temp, os.O_RDWR)
 	if err != nil {
@@ -81,10 +76,11 @@ func (r *Recorder) replay(p Progress) error {
 	for {
 		line, err := lines.ReadBytes('\n')
 		if len(line) > 0 {
-			rec, err := parseFrame(bytes.TrimSuffix(bytes.TrimSpace(line), []byte(",")), p.First)
+			rec, err := ParseFrame(line)
 			if err != nil {
 				return err
 			}
+			rec.PTS += p.First
 			r.count(rec)
 		}
 		if errors.Is(err, io.EOF) {
@@ -100,35 +96,4 @@ func (r *Recorder) replay(p Progress) error {
 	r.summary.PeopleMax = max(r.summary.PeopleMax, p.PeopleMax)
 	_, err = r.file.Seek(0, io.SeekEnd)
 	return err
-}
-
-// parseFrame reads what replay needs from a line that appendFrame wrote.
-func parseFrame(line []byte, first time.Duration) (*record.Frame, error) {
-	var f struct {
-		Frame    int         `json:"frame"`
-		Time     float64     `json:"time_s"`
-		Analyzed bool        `json:"judged"`
-		Look     record.Look `json:"look"`
-		Whole    bool        `json:"masked_whole"`
-		Masks    []struct {
-			Box    [4]float32  `json:"box"`
-			Score  float32     `json:"score"`
-			Origin mask.Origin `json:"origin"`
-		} `json:"masks"`
-	}
-	if err := json.Unmarshal(line, &f); err != nil {
-		return nil, err
-	}
-	rec := &record.Frame{
-		Index: f.Frame, PTS: first + time.Duration(math.Round(f.Time*1000))*time.Millisecond, Analyzed: f.Analyzed,
-		Look: f.Look, WholeFrameMasked: f.Whole,
-	}
-	for _, m := range f.Masks {
-		rec.Heads = append(rec.Heads, mask.Head{
-			X: (m.Box[0] + m.Box[2]) / 2, Y: (m.Box[1] + m.Box[3]) / 2, RX: (m.Box[2] - m.Box[0]) / 2,
-			RY:  (m.Box[3] - m.Box[1]) / 2,
-			Box: true, Score: m.Score, Origin: m.Origin,
-		})
-	}
-	return rec, nil
 }

@@ -43,7 +43,8 @@ const (
 
 // track is one person within one scene.
 type track struct {
-	scene int
+	scene  int
+	number int // from 1 on
 	// confirmed means that at least one sighting was confirmed; other tracks mask nothing.
 	confirmed bool
 	// certain is when a sighting was last more than a candidate; other tracks are held only briefly.
@@ -55,6 +56,16 @@ type track struct {
 }
 
 func (t *track) last() sighting { return t.seen[len(t.seen)-1] }
+
+// mark says whose heads and bodies these are.
+func (t *track) mark(heads []mask.Head, bodies []mask.Body) {
+	for i := range heads {
+		heads[i].Track = t.number
+	}
+	for i := range bodies {
+		bodies[i].Track = t.number
+	}
+}
 
 // find returns the index of the first sighting at or after a frame, and whether it is at the frame.
 func (t *track) find(number int) (i int, at bool) {

@@ -74,6 +74,8 @@ type Result struct {
 type Tracker struct {
 	opts  Options
 	scene int // number of the current one
+	// numbered is the number of the latest track.
+	numbered int
 	// window holds the frames whose results are not known yet, oldest first.
 	window []*frame
 	tracks []*track
@@ -208,13 +210,14 @@ func (t *Tracker) extend(f *frame, tracks []*track, found []sighting, confirmed 
 	extended = make(map[*track]bool, len(found))
 	links := associate(tracks, found)
 	for i, s := range found {
-		tr := &track{scene: f.scene}
+		tr := &track{scene: f.scene, number: t.numbered + 1}
 		if links[i] != nil {
 			tr = links[i].track
 			links[i].follow(s)
 		} else {
 			tr.seen = []sighting{s}
 			t.tracks = append(t.tracks, tr)
+			t.numbered++
 		}
 		tr.confirmed = tr.confirmed || confirmed
 		if s.certain {
@@ -251,6 +254,7 @@ func (t *Tracker) advance(out []Result) []Result {
 			continue
 		}
 		heads, bodies, visible := t.cover(tr, f, before, after)
+		tr.mark(heads, bodies)
 		if visible {
 			r.People++
 		}

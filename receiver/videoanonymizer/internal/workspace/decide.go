@@ -118,6 +118,9 @@ func (w *Workspace) Decide(ctx context.Context, actor consoleapi.Actor, id conso
 	if err := w.checkDecision(&o.Output, &input); err != nil {
 		return consoleapi.Video{}, err
 	}
+	if err := w.checkCorrected(id, input.Decision); err != nil {
+		return consoleapi.Video{}, err
+	}
 	entry := w.auditEntry(actor, input.Decision, id, &o)
 	entry.Note = strings.TrimSpace(input.Note)
 	var decided *decision
@@ -126,6 +129,9 @@ func (w *Workspace) Decide(ctx context.Context, actor consoleapi.Actor, id conso
 			return consoleapi.Video{}, err
 		}
 		entry.OutputSHA256, entry.ReportSHA256 = decided.OutputSHA256, decided.ReportSHA256
+	}
+	if err := w.unshare(&o.Output); err != nil {
+		return consoleapi.Video{}, err
 	}
 	_, err = w.reviews.change(&o.Output, func(r *review) error {
 		if err := checkApproval(o.Output.Path); err != nil {
@@ -143,11 +149,14 @@ func (w *Workspace) Decide(ctx context.Context, actor consoleapi.Actor, id conso
 		}
 		return w.writeApproval(&o.Output, decided, &entry)
 	})
+	if err == nil && input.Decision == consoleapi.Approved {
+		err = w.share(&o.Output)
+	}
 	w.Notify()
 	if err != nil {
 		return consoleapi.Video{}, err
 	}
-	return w.describe(id.Video, o, nil), nil
+	return w.Video(ctx, id.Video)
 }
 
 // checkDecision refuses decisions that lack something.

@@ -24,12 +24,16 @@ import (
 
 // header is what a report says before its frames.
 type header struct {
-	Schema   string          `json:"schema"`
-	Created  time.Time       `json:"created"`
-	Output   report.File     `json:"output"`
-	Settings report.Settings `json:"settings"`
-	Salvage  *struct{}       `json:"salvage"`
-	Second   *struct{}       `json:"second_pass"`
+	Schema   string           `json:"schema"`
+	Created  time.Time        `json:"created"`
+	Output   report.File      `json:"output"`
+	Settings report.Settings  `json:"settings"`
+	Salvage  *struct{}        `json:"salvage"`
+	Second   *struct{}        `json:"second_pass"`
+	Source   report.File      `json:"source"`
+	Revision *report.Revision `json:"revision"`
+	Encoding *report.Encoding `json:"encoding"`
+	Segments [][2]int         `json:"segments"`
 	Summary  struct {
 		Frames      int     `json:"frames"`
 		Duration    float64 `json:"duration_s"`
@@ -86,9 +90,12 @@ type frameLine struct {
 	Visible   *int       `json:"people_visible"`
 	People    []struct{} `json:"people"`
 	Masks     []struct {
-		Box    [4]int      `json:"box"`
-		Score  float64     `json:"score"`
-		Origin mask.Origin `json:"origin"`
+		Box     [4]int      `json:"box"`
+		Score   float64     `json:"score"`
+		Origin  mask.Origin `json:"origin"`
+		Track   int         `json:"track"`
+		Ellipse *[5]float64 `json:"ellipse"`
+		Upright bool        `json:"upright"`
 	} `json:"masks"`
 }
 
@@ -231,6 +238,10 @@ type facts struct {
 	frames, peopleMax, masks int
 	duration                 float64
 	warnings                 []consoleapi.Warning
+	source                   report.File
+	size                     int64            // of the output
+	revision                 *report.Revision // nil for what the pipeline made
+	exact                    bool             // it has what is needed to correct masks
 }
 
 func newReports() *reports {
@@ -266,7 +277,8 @@ func (r *reports) factsOf(path string) facts {
 
 func (h *header) facts(st durable.Stamp) facts {
 	f := facts{stamp: st, ok: true, created: h.Created, sha256: h.Output.SHA256, frames: h.Summary.Frames,
-		peopleMax: h.Summary.PeopleMax, masks: h.Summary.Masks, duration: h.Summary.Duration}
+		peopleMax: h.Summary.PeopleMax, masks: h.Summary.Masks, duration: h.Summary.Duration,
+		source: h.Source, size: h.Output.Size, revision: h.Revision, exact: h.Encoding != nil && len(h.Segments) > 0}
 	for _, w := range []struct {
 		warning consoleapi.Warning
 		applies bool
@@ -360,17 +372,24 @@ func makeIndex(file *os.File) (*index, error) {
 
 // frames calls use for the frames from..to.
 func (i *index) frames(file io.ReadSeeker, from, to int, use func(*frameLine)) error {
+	return i.lines(file, from, to, func(line []byte) bool {
+		f, ok := parseFrame(line)
+		if ok {
+			use(&f)
+		}
+		return ok
+	})
+}
+
+// lines calls use for the lines of the frames from..to, until it returns false.
+func (i *index) lines(file io.ReadSeeker, from, to int, use func(line []byte) bool) error {
 	if from >= to || from >= i.header.Summary.Frames {
 		return nil
 	}
 	n := from / indexEvery * indexEvery
 	return eachLine(file, i.offsets[n/indexEvery], func(line []byte, _ int64) bool {
-		if n >= from {
-			f, ok := parseFrame(line)
-			if !ok {
-				return false
-			}
-			use(&f)
+		if n >= from && !use(line) {
+			return false
 		}
 		n++
 		return n < to

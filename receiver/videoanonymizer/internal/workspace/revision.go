@@ -15,22 +15,25 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/render"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// firstRevision is the ID of the output that the pipeline made.
-const firstRevision = "r1"
-
 // describeDone describes a video that has an output.
 func (w *Workspace) describeDone(v *consoleapi.Video, o watch.Overview) {
+	all := w.revisions(&o.Output)
+	for i := range all {
+		v.Revisions = append(v.Revisions, w.revision(o, &all[i], i+1))
+	}
+	v.Render = w.renders.state(v.ID)
+	o.Output = all[len(all)-1]
 	facts, r := w.reports.factsOf(report.Path(o.Output.Path)), w.reviews.get(&o.Output)
 	v.Progress, v.Frames, v.FramesTotal = 1, facts.frames, facts.frames
 	v.Duration, v.PeopleMax, v.Masks = facts.duration, facts.peopleMax, facts.masks
 	summary := w.summary(&o.Output, &facts, &r)
 	v.Review, v.State = &summary, stateOf(&r, &summary)
 	v.Warnings = w.warnings(&o.Output, &facts, &r, &summary)
-	v.Revisions = []consoleapi.Revision{w.revision(o, &facts)}
 }
 
 func stateOf(r *review, s *consoleapi.Summary) consoleapi.State {
@@ -45,15 +48,6 @@ func stateOf(r *review, s *consoleapi.Summary) consoleapi.State {
 		return consoleapi.StateToReview
 	}
 	return consoleapi.StateInReview
-}
-
-func (w *Workspace) revision(o watch.Overview, facts *facts) consoleapi.Revision {
-	created := facts.created
-	if created.IsZero() {
-		created = o.Updated
-	}
-	return consoleapi.Revision{ID: firstRevision, Name: filepath.Base(o.Output.Path), Created: created.UTC(),
-		Size: o.Output.Size, SHA256: facts.sha256}
 }
 
 func (w *Workspace) summary(o *watch.Output, facts *facts, r *review) consoleapi.Summary {
@@ -113,18 +107,6 @@ func (w *Workspace) warnings(o *watch.Output, facts *facts, r *review,
 	return append(warnings, facts.warnings...)
 }
 
-// output returns the output of a revision.
-func (w *Workspace) output(id consoleapi.RevisionID) (watch.Overview, error) {
-	o, err := w.find(id.Video)
-	if err != nil {
-		return o, err
-	}
-	if o.Phase != watch.PhaseDone || id.Revision != firstRevision {
-		return o, fmt.Errorf("%w: the video has no such revision", consoleapi.ErrNotFound)
-	}
-	return o, nil
-}
-
 // Revision returns an output and its review. The output is hashed in the background, so that a swapped one shows.
 func (w *Workspace) Revision(ctx context.Context, id consoleapi.RevisionID) (consoleapi.RevisionDetails, error) {
 	o, err := w.output(id)
@@ -138,7 +120,7 @@ func (w *Workspace) Revision(ctx context.Context, id consoleapi.RevisionID) (con
 	summary := w.summary(&o.Output, &facts, &r)
 	_, sheetErr := durable.StampAt(report.SheetPath(o.Output.Path))
 	d := consoleapi.RevisionDetails{
-		Revision: w.revision(o, &facts), Frames: facts.frames, Duration: facts.duration, HasReport: facts.ok,
+		Revision: w.revision(o, &o.Output, render.Number(id.Revision)), Frames: facts.frames, Duration: facts.duration, HasReport: facts.ok,
 		HasSheet: sheetErr == nil, Review: summary, Warnings: w.warnings(&o.Output, &facts, &r, &summary),
 		SecondLook: w.looks.state(&o.Output, &r), Playback: w.proxies.playback(ctx, o.Output.Path),
 	}
@@ -257,27 +239,48 @@ func convert(f *frameLine, s *report.Settings) consoleapi.Frame {
 		Frame: f.Frame, Time: f.Time, Judged: f.Judged, Look: f.Look, LookCause: f.LookCause, MaskedWhole: f.Whole,
 		Error: f.Error, People: f.people(), Masks: []consoleapi.Mask{},
 	}
-	for _, m := range f.Masks {
+	for i := range f.Masks {
+		m := &f.Masks[i]
+		box := [4]float64{float64(m.Box[0]), float64(m.Box[1]), float64(m.Box[2]), float64(m.Box[3])}
+		e := [5]float64{(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, (box[2] - box[0]) / 2, (box[3] - box[1]) / 2}
+		if m.Ellipse != nil {
+			e = *m.Ellipse
+		}
 		converted.Masks = append(converted.Masks, consoleapi.Mask{
-			Box: m.Box, Outline: outline(m.Box, s), Origin: string(m.Origin), Score: m.Score,
+			Box: m.Box, Outline: outline(e, m.Upright, m.Origin, s), Origin: string(m.Origin), Score: m.Score,
+			Track: known(m.Track),
 		})
 	}
 	return converted
 }
 
-// outline is how a mask is painted, as far as the upright box around the head tells: reports do not say how a head is
-// turned.
-func outline(box [4]int, s *report.Settings) consoleapi.Outline {
-	o := consoleapi.Outline{
-		Shape: "ellipse", X: float64(box[0]+box[2]) / 2, Y: float64(box[1]+box[3]) / 2,
-		RX: float64(box[2]-box[0]) / 2 * s.Scale, RY: float64(box[3]-box[1]) / 2 * s.Scale,
+// known is the number of a track, nil for none.
+func known(track int) *int {
+	if track == 0 {
+		return nil
 	}
-	switch mask.Shape(s.Shape) {
-	case mask.Box:
-		o.Shape = "rectangle"
-	case mask.Circle:
-		o.RX = math.Max(o.RX, o.RY)
-		o.RY = o.RX
+	return &track
+}
+
+// outline is how a mask is painted: an ellipse of center, half axes and angle, which older reports lack, in the shape
+// and size of the settings.
+func outline(e [5]float64, upright bool, origin mask.Origin, s *report.Settings) consoleapi.Outline {
+	o := consoleapi.Outline{Shape: "ellipse", X: e[0], Y: e[1], RX: e[2], RY: e[3], Angle: e[4]}
+	if origin != mask.OriginAdded {
+		o.RX, o.RY = o.RX*s.Scale, o.RY*s.Scale
+		switch mask.Shape(s.Shape) {
+		case mask.Box:
+			upright = true
+		case mask.Circle:
+			if !upright {
+				o.RX = math.Max(o.RX, o.RY)
+				o.RY = o.RX
+			}
+		}
+	}
+	if upright {
+		b := mask.Head{RX: float32(o.RX), RY: float32(o.RY), Angle: float32(o.Angle)}.Bounds()
+		o.Shape, o.RX, o.RY, o.Angle = "rectangle", float64(b.X1), float64(b.Y1), 0
 	}
 	return o
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/render"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
@@ -53,7 +54,13 @@ type Options struct {
 	// SecondLook searches an output once more, see anonymize.Runner.
 	SecondLook func(ctx context.Context, output string, times []float64,
 		use func(frame int, heads []mask.Head)) (sample int, err error)
-	Logger *zap.Logger
+	// Render has what all renderings have in common; the workspace sets output, source and edits.
+	Render render.Options
+	// TwoPeople has what uncovers confirmed by a second person.
+	TwoPeople bool
+	// ApprovedDirectory receives copies of approved outputs; "" for none.
+	ApprovedDirectory string
+	Logger            *zap.Logger
 }
 
 // Workspace implements consoleapi.Workspace.
@@ -67,6 +74,8 @@ type Workspace struct {
 	proxies *proxies
 	stills  *stills
 	looks   *looks
+	editing *editing
+	renders *renders
 
 	work   context.Context // ends with the workspace
 	cancel context.CancelFunc
@@ -108,8 +117,13 @@ func New(opts Options) (*Workspace, error) {
 	w.stills = newStills(w)
 	w.hashes = newHashes(w.Notify)
 	w.looks = newLooks(w)
+	w.editing = &editing{}
+	if w.renders, err = newRenders(w, filepath.Join(opts.Directory, "renders")); err != nil {
+		return nil, errors.Join(err, w.audit.Close())
+	}
 	w.loops.Go(func() { w.hashes.loop(w.work) })
 	w.loops.Go(func() { w.looks.loop(w.work) })
+	w.loops.Go(func() { w.renders.loop(w.work) })
 	return w, nil
 }
 

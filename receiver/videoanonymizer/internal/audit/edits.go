@@ -1,0 +1,13 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+// The actions of corrections. The note of an entry tells the operations.
+const (
+	Edited          = "edited"
+	RenderStarted   = "render_started"
+	RenderCanceled  = "render_canceled"
+	RenderFailed    = "render_failed"
+	RenderPublished = "render_published"
+)

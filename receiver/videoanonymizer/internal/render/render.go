@@ -1,0 +1,374 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package render makes an output with corrections: it paints what the report and the edits say, without any model, in
+// the segments that the edits touch, and copies all others from the output that is corrected.
+//
+//	result, err := render.Run(ctx, render.Options{...})
+package render
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/edits"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+)
+
+var (
+	// ErrNothing: the edits change nothing in the latest revision.
+	ErrNothing = errors.New("the corrections change nothing")
+	// ErrSource: without the source nothing can be uncovered, and from old reports nothing can be adjusted.
+	ErrSource = errors.New("this needs the source")
+	// ErrMismatch: the files do not belong together, or were changed.
+	ErrMismatch = errors.New("the files do not belong together")
+)
+
+// Options say what to render.
+type Options struct {
+	Tools  media.Tools
+	Limits media.Limits
+	// Output is the one that the pipeline made: r1. Its report lies beside it.
+	Output string
+	// Source is the video that it was made of. If there is no such file, or another, masks are painted on the latest
+	// revision.
+	Source string
+	Edits  *edits.Document
+	// Read says how to decode the source.
+	Read media.ReadOptions
+	// Device is WriteOptions.Device.
+	Device  string
+	Program report.Program
+	// Mode is that of the new files.
+	Mode os.FileMode
+	// Tiles is the most tiles of the contact sheet; 0 makes none.
+	Tiles int
+	// Own is called before a complete file gets its final name. It may be nil.
+	Own func(temp, path string) error
+	// Progress is told how many of the frames to encode are done. It may be nil.
+	Progress func(done, total int)
+}
+
+// Result is a new revision.
+type Result struct {
+	ID, Path string
+	// From is report.FromSource or report.FromOutput. Encoded of Frames were encoded again, the others copied.
+	From            string
+	Encoded, Frames int
+}
+
+// Path returns the name of revision n of an output; 1 is the output itself.
+func Path(output string, n int) string {
+	if n == 1 {
+		return output
+	}
+	extension := filepath.Ext(output)
+	return fmt.Sprintf("%s.r%d%s", strings.TrimSuffix(output, extension), n, extension)
+}
+
+// ID returns the ID of revision n, and Number the number of an ID, 0 for what is none.
+func ID(n int) string { return "r" + strconv.Itoa(n) }
+
+var idPattern = regexp.MustCompile(`^r[1-9][0-9]{0,5}$`)
+
+// Number returns the number of a revision's ID, 0 for what is none.
+func Number(id string) int {
+	if !idPattern.MatchString(id) {
+		return 0
+	}
+	n, _ := strconv.Atoi(id[1:])
+	return n
+}
+
+// Latest returns the number of the latest revision of an output.
+func Latest(output string) int {
+	n := 1
+	for {
+		if _, err := os.Lstat(Path(output, n+1)); err != nil {
+			return n
+		}
+		n++
+	}
+}
+
+// Run renders the edits and publishes the result as the next revision, or leaves nothing behind. It fails with
+// ErrNothing, ErrSource, ErrMismatch, a cause of package media, or the context's error.
+func Run(ctx context.Context, o Options) (Result, error) {
+	if err := Recover(filepath.Dir(o.Output)); err != nil {
+		return Result{}, fmt.Errorf("render: %w", err)
+	}
+	r := &run{Options: o}
+	if err := r.prepare(ctx); err != nil {
+		return Result{}, fmt.Errorf("render: %w", err)
+	}
+	err := r.attempt(ctx)
+	if r.spliced && ctx.Err() == nil && goesApart(err) {
+		r.encodeAll()
+		err = r.attempt(ctx)
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("render: %w", err)
+	}
+	return Result{ID: ID(r.number), Path: r.path, From: r.from, Encoded: r.encoded, Frames: len(r.pts)}, nil
+}
+
+// goesApart reports whether parts of the video may not go together, where all of it does.
+func goesApart(err error) bool {
+	return errors.Is(err, media.ErrSplice) || errors.Is(err, media.ErrVerification) || errors.Is(err, media.ErrTool)
+}
+
+// run is one rendering.
+type run struct {
+	Options
+
+	number int    // of the new revision
+	path   string // its final path
+	first  *report.Report
+	base   *report.Report // of the latest revision
+	// baseFile and reportHash identify that, firstHash r1.
+	baseFile              report.File
+	reportHash, firstHash string
+
+	from    string
+	info    media.Info // of what is decoded
+	out     media.Info // of the latest revision
+	plan    media.Plan
+	pts     []int64 // of all frames, in units of what is decoded
+	painter *edits.Painter
+	live    *edits.Live
+
+	segments [][2]int // of the new output
+	touched  []bool   // by segment
+	spliced  bool     // what is not touched is copied
+	encoded  int      // frames
+}
+
+func (r *run) prepare(ctx context.Context) (err error) {
+	latest := Latest(r.Output)
+	r.number = latest + 1
+	r.path = Path(r.Output, r.number)
+	if r.first, err = report.Read(report.Path(r.Output)); err != nil {
+		return err
+	}
+	basePath := Path(r.Output, latest)
+	if r.base, err = report.Read(report.Path(basePath)); err != nil {
+		return err
+	}
+	if err := r.identify(ctx, basePath); err != nil {
+		return err
+	}
+	if r.painter, err = edits.NewPainter(&r.first.Settings); err != nil {
+		return err
+	}
+	r.live = r.Edits.Live()
+	if r.out, err = r.Tools.Probe(ctx, basePath, r.Limits); err != nil {
+		return err
+	}
+	if err := r.chooseSource(ctx); err != nil {
+		return err
+	}
+	if err := r.readTimes(ctx); err != nil {
+		return err
+	}
+	return r.touch()
+}
+
+// identify makes sure that edits, reports and outputs belong together and are as they were published: what is copied was
+// looked at by nobody but those who approved it.
+func (r *run) identify(ctx context.Context, basePath string) (err error) {
+	if r.baseFile, err = report.Identify(ctx, basePath); err != nil {
+		return err
+	}
+	firstReport, err := report.Identify(ctx, report.Path(r.Output))
+	if err != nil {
+		return err
+	}
+	baseReport, err := report.Identify(ctx, report.Path(basePath))
+	if err != nil {
+		return err
+	}
+	r.reportHash, r.firstHash = baseReport.SHA256, r.first.Output.SHA256
+	based := r.Edits.BasedOn
+	switch {
+	case based.OutputSHA256 != r.first.Output.SHA256 || based.ReportSHA256 != firstReport.SHA256:
+		return fmt.Errorf("%w: the edits are of another output than %s", ErrMismatch, filepath.Base(r.Output))
+	case r.baseFile.SHA256 != r.base.Output.SHA256:
+		return fmt.Errorf("%w: %s is not the file that its report is on: put that back", ErrMismatch, filepath.Base(basePath))
+	case r.base.Revision != nil && r.base.Revision.First != r.firstHash:
+		return fmt.Errorf("%w: %s is no revision of %s", ErrMismatch, filepath.Base(basePath), filepath.Base(r.Output))
+	case r.Edits.Source.Frames != r.first.Summary.Frames || r.base.Summary.Frames != r.first.Summary.Frames:
+		return fmt.Errorf("%w: the numbers of frames differ", ErrMismatch)
+	case r.rendered() > len(r.Edits.Operations):
+		return fmt.Errorf("%w: the latest revision has %d operations, the edits have %d", ErrMismatch, r.rendered(),
+			len(r.Edits.Operations))
+	}
+	return nil
+}
+
+// rendered is how many operations the latest revision has.
+func (r *run) rendered() int {
+	if r.base.Revision == nil {
+		return 0
+	}
+	return r.base.Revision.Operations
+}
+
+// chooseSource decides what is decoded: the source if it is still there, or else the latest revision.
+func (r *run) chooseSource(ctx context.Context) (err error) {
+	r.from, r.info = report.FromSource, r.out
+	if !r.first.Exact() || !r.sourceIsThere(ctx) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.from = report.FromOutput
+		if err := r.checkCovers(); err != nil {
+			return err
+		}
+	} else if r.info, err = r.Tools.Probe(ctx, r.Source, r.Limits); err != nil {
+		return err
+	}
+	if r.plan, err = media.NewPlan(r.info, r.writeOptions()); err != nil {
+		return err
+	}
+	r.info = r.plan.Info()
+	return nil
+}
+
+func (r *run) sourceIsThere(ctx context.Context) bool {
+	if r.Source == "" {
+		return false
+	}
+	there, err := report.Identify(ctx, r.Source)
+	return err == nil && there.SHA256 == r.first.Source.SHA256
+}
+
+// checkCovers refuses what cannot be painted on an output: what uncovers, and from an old report all but additions.
+func (r *run) checkCovers() error {
+	before := r.Edits.Upto(r.rendered()).Live()
+	for i := range r.Edits.Operations {
+		o := &r.Edits.Operations[i]
+		if err := o.CoversOnly(before.Has(o.ID), r.live.Has(o.ID), r.first.Exact()); err != nil {
+			return fmt.Errorf("%w: operation %d: %w", ErrSource, o.ID, err)
+		}
+	}
+	return nil
+}
+
+// writeOptions are those of the output; on an output, all that it has is kept.
+func (r *run) writeOptions() media.WriteOptions {
+	o := media.WriteOptions{Device: r.Device, Container: strings.TrimPrefix(filepath.Ext(r.Output), ".")}
+	if e := r.first.Encoding; e != nil {
+		o.Container, o.Codec, o.PixelFormat, o.Quality = e.Container, e.Codec, e.PixelFormat, e.Quality
+		o.Preset, o.Encoder, o.Audio, o.Keep = e.Preset, e.Encoder, e.Audio, e.Keep
+	} else {
+		o.Keep = []string{media.KeepChapters, media.KeepSubtitles}
+	}
+	if r.from == report.FromOutput {
+		o.Codec, o.PixelFormat, o.Audio = media.SameAsSource, media.SameAsSource, media.AudioCopy
+	}
+	return o
+}
+
+// readTimes reads the times of the frames from the latest revision, which a Writer made.
+func (r *run) readTimes(ctx context.Context) error {
+	pts, err := r.Tools.Times(ctx, r.out)
+	if err != nil {
+		return err
+	}
+	if len(pts) != r.first.Summary.Frames {
+		return fmt.Errorf("%w: the output has %d frames, its report %d", ErrMismatch, len(pts), r.first.Summary.Frames)
+	}
+	for i := range pts {
+		pts[i] = media.Rescale(pts[i], r.out.TimeBase, r.info.TimeBase)
+	}
+	r.pts = pts
+	return nil
+}
+
+// touch finds the segments in which something else is painted than in the latest revision.
+func (r *run) touch() error {
+	before := r.Edits.Upto(r.rendered()).Live()
+	changed := map[int]bool{} // by segment
+	r.segments = r.base.Segments
+	if !covers(r.segments, len(r.pts)) {
+		r.segments = [][2]int{{0, len(r.pts)}}
+	} else {
+		r.spliced = true
+	}
+	segment, any := 0, false
+	for _, x := range r.Edits.Changed(r.rendered()) {
+		// Silhouettes reach into the frames beside.
+		from, to := max(0, x[0]-1), min(len(r.pts), x[1]+1)
+		err := edits.Window(r.first.Frames, from, to, func(prev, frame, next *record.Frame) error {
+			for segment > 0 && frame.Index < r.segments[segment][0] {
+				segment--
+			}
+			for frame.Index >= r.segments[segment][1] {
+				segment++
+			}
+			if !changed[segment] && !before.Around(prev, frame, next).Equal(r.live.Around(prev, frame, next)) {
+				changed[segment], any = true, true
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if !any {
+		return ErrNothing
+	}
+	r.touched = make([]bool, len(r.segments))
+	for i := range r.segments {
+		r.touched[i] = changed[i] || !r.spliced
+	}
+	return nil
+}
+
+// covers reports whether the ranges are those of all frames.
+func covers(ranges [][2]int, frames int) bool {
+	at := 0
+	for _, x := range ranges {
+		if x[0] != at || x[1] <= at {
+			return false
+		}
+		at = x[1]
+	}
+	return at == frames
+}
+
+// encodeAll has every segment encoded.
+func (r *run) encodeAll() {
+	r.spliced = false
+	for i := range r.touched {
+		r.touched[i] = true
+	}
+}
+
+// attempt renders and publishes.
+func (r *run) attempt(ctx context.Context) error {
+	b, err := newBundle(r.path, r.Mode)
+	if err != nil {
+		return err
+	}
+	defer b.discard()
+	if err := r.write(ctx, b.temp); err != nil {
+		return err
+	}
+	companions, err := r.describe(ctx, b)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return b.publish(append(companions, file{b.temp, r.path}), r.Own)
+}
