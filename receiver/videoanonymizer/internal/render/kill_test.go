@@ -62,9 +62,9 @@ func child(output string) error {
 }
 
 // TestKilledWhileRendering kills a rendering at random moments, and at the one at which all but the video has its final
-// name: the next one finds nothing of it, or all. RENDER_KILLS says how often, 6 times otherwise.
+// name: the next one finds nothing of it, or all. KILL_ROUNDS says how often, 6 times otherwise.
 func TestKilledWhileRendering(t *testing.T) {
-	kills, err := strconv.Atoi(os.Getenv("RENDER_KILLS"))
+	kills, err := strconv.Atoi(os.Getenv("KILL_ROUNDS"))
 	if err != nil {
 		kills = 6
 	}

@@ -173,6 +173,10 @@ func TestCorrectAndRender(t *testing.T) {
 	v, err = r.Decide(t.Context(), ann, second, consoleapi.DecisionInput{Decision: consoleapi.Approved})
 	require.NoError(t, err)
 	assert.Equal(t, consoleapi.StateApproved, v.State)
+	approved, err := os.ReadFile(audit.ApprovalPath(filepath.Join(r.out, "anonymized_walk.r2.mp4")))
+	require.NoError(t, err)
+	require.NoError(t, validate(t, "../../approval.schema.json", approved))
+	assert.Contains(t, string(approved), "anonymized_walk.r2.mp4.edits.json")
 
 	r.restart()
 	assert.Equal(t, consoleapi.StateApproved, r.video("walk.mp4").State)

@@ -41,8 +41,10 @@ type decision struct {
 	consoleapi.Decision
 	OutputSHA256 string `json:"output_sha256"`
 	ReportSHA256 string `json:"report_sha256,omitempty"`
-	OutputStamp  stamp  `json:"output_stamp"`
-	ReportStamp  stamp  `json:"report_stamp,omitzero"`
+	// EditsSHA256 is of the corrections that are in the output, if there are any.
+	EditsSHA256 string `json:"edits_sha256,omitempty"`
+	OutputStamp stamp  `json:"output_stamp"`
+	ReportStamp stamp  `json:"report_stamp,omitzero"`
 }
 
 // look is the outcome of a second look.
