@@ -82,11 +82,13 @@ func TestApplyEdits(t *testing.T) {
 		status     int
 		want       string
 	}{
-		"a removal":                 {remove, true, 0, "walk_anonymized.r2.mp4: 10 of 10 frames encoded again from the source"},
-		"a removal without source":  {remove, false, exitError, "this needs the source"},
-		"whole frames, no source":   {edits.Operation{Type: edits.WholeFrame, To: 5}, false, 0, "from the output"},
-		"a move without a reason":   {move, true, exitError, "without a reason"},
-		"a track that is not there": {edits.Operation{Type: edits.Remove, Track: 2, To: 5, Reason: "picture"}, true, exitError, "track: 2"},
+		"a removal": {remove, true,
+			0, "walk_anonymized.r2.mp4: 10 of 10 frames encoded again from the source"},
+		"a removal without source": {remove, false, exitError, "this needs the source"},
+		"whole frames, no source":  {edits.Operation{Type: edits.WholeFrame, To: 5}, false, 0, "from the output"},
+		"a move without a reason":  {move, true, exitError, "without a reason"},
+		"a track that is not there": {edits.Operation{Type: edits.Remove, Track: 2, To: 5, Reason: "picture"},
+			true, exitError, "track: 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			source, output, document := anonymized(t)

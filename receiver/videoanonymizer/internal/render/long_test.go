@@ -37,8 +37,8 @@ func TestLongVideo(t *testing.T) {
 	}
 	start := time.Now()
 	var made time.Duration
-	r := newRig(t, "mp4", "walk.mp4 -c:v libx264 -preset ultrafast -g 250 -pix_fmt yuv420p -vf loop=74:100,scale=1280:720 "+
-		"-t 300", func(*rig) { start = time.Now() })
+	r := newRig(t, "mp4", "walk.mp4 -c:v libx264 -preset ultrafast -g 250 -pix_fmt yuv420p "+
+		"-vf loop=74:100,scale=1280:720 -t 300", func(*rig) { start = time.Now() })
 	made = time.Since(start)
 	from := r.frames / 2
 	r.edit(edits.Operation{Type: edits.WholeFrame, From: from, To: from + 500})

@@ -24,13 +24,13 @@ import (
 )
 
 var (
-	// ErrNothing: the edits change nothing in the latest revision.
+	// ErrNothing says that the edits change nothing in the latest revision.
 	ErrNothing = errors.New("the corrections change nothing")
-	// ErrSource: without the source nothing can be uncovered, and from old reports nothing can be adjusted.
+	// ErrSource says that without the source nothing can be uncovered, and from old reports nothing can be adjusted.
 	ErrSource = errors.New("this needs the source")
-	// ErrInvalid: operations make no sense for this video, or uncover something without a reason.
+	// ErrInvalid says that operations make no sense for this video, or uncover something without a reason.
 	ErrInvalid = errors.New("the corrections are not valid")
-	// ErrMismatch: the files do not belong together, or were changed.
+	// ErrMismatch says that the files do not belong together, or were changed.
 	ErrMismatch = errors.New("the files do not belong together")
 )
 
@@ -186,8 +186,8 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	return r.touch()
 }
 
-// identify makes sure that edits, reports and outputs belong together and are as they were published: what is copied was
-// looked at by nobody but those who approved it.
+// identify makes sure that edits, reports and outputs belong together and are as they were published: what is copied
+// was looked at by nobody but those who approved it.
 func (r *run) identify(ctx context.Context, basePath string) (err error) {
 	if r.baseFile, err = report.Identify(ctx, basePath); err != nil {
 		return err

@@ -472,7 +472,8 @@ func TestOldReports(t *testing.T) {
 	r := newRig(t, "mp4", h264, nil)
 	text, err := os.ReadFile(report.Path(r.output))
 	require.NoError(t, err)
-	old := regexp.MustCompile(`(?s)\n  "encoding": \{.*?\n  \},|\n  "segments": \[.*?\n  \],|,"ellipse":\[[^]]*\]|,"track":\d+`).
+	old := regexp.MustCompile(`(?s)\n  "encoding": \{.*?\n  \},|\n  "segments": \[.*?\n  \],|`+
+		`,"ellipse":\[[^]]*\]|,"track":\d+`).
 		ReplaceAll(text, nil)
 	require.NotEqual(t, len(text), len(old))
 	require.NoError(t, os.WriteFile(report.Path(r.output), old, 0o600))

@@ -49,7 +49,8 @@ func TestKilledWhileAppending(t *testing.T) {
 // appendUntilKilled returns how many corrections were acknowledged.
 func appendUntilKilled(t *testing.T, r *rig, id consoleapi.VideoID) (acknowledged int) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAppendingChild$") //nolint:gosec // this very test
+	const child = "-test.run=^TestAppendingChild$"
+	command := exec.CommandContext(t.Context(), os.Args[0], child) //nolint:gosec // this very test
 	command.Env = append(os.Environ(), envIn+"="+r.in, envOut+"="+r.out, envVideo+"="+string(id))
 	stdout, err := command.StdoutPipe()
 	require.NoError(t, err)
