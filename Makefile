@@ -144,7 +144,8 @@ check-generated: ## Fail when generated code differs from what its source genera
 
 .PHONY: kill-test
 kill-test: ## Kill the collector and its children 60 times at random, and fail reads; nothing may be lost
-	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 40m -v -run AtRandomMoments ./test/e2e
+	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 40m -v -run AtRandomMoments ./test/e2e && \
+		$(GO) -C receiver/videoanonymizer test -count=1 -timeout 40m -v -run Killed ./internal/render ./internal/workspace
 
 .PHONY: stack-test
 stack-test: setup-test models footage build ## Test dashboards, rules and alerts on real footage with a real Prometheus

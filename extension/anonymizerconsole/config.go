@@ -140,8 +140,8 @@ func (i *Identity) validate() (errs []error) {
 		errs = append(errs, errors.New("identity::attribute: is empty: write the one that is the name, such as subject"))
 	}
 	if i.Role != "" && !valid(i.Role) {
-		errs = append(errs, fmt.Errorf("identity::role: %q is not known: use one of view, edit, review, operator, or \"\" for "+
-			"nobody else", i.Role))
+		errs = append(errs, fmt.Errorf("identity::role: %q is not known: use one of view, edit, review, operator, or "+
+			"\"\" for nobody else", i.Role))
 	}
 	for name, role := range i.Roles {
 		if !valid(role) {

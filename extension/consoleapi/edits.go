@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrForbidden: whoever asks may not do that.
+// ErrForbidden says that whoever asks may not do that.
 var ErrForbidden = errors.New("forbidden")
 
 // Editing corrects masks, and renders outputs with the corrections. Operations are as edits.schema.json of the receiver

@@ -82,11 +82,12 @@ func TestEdits(t *testing.T) {
 		want               string
 	}{
 		"get": {consoleapi.RoleView, http.MethodGet, "/edits", "", "", 200, `"etag":"\"1-ab\""`},
-		"append": {consoleapi.RoleEdit, http.MethodPost, "/edits", `{"operations":[{"type":"whole_frame","to":3}]}`, etag, 200,
-			`"live":[1]`},
-		"append by a viewer": {consoleapi.RoleView, http.MethodPost, "/edits", `{"operations":[]}`, etag, 403, "permission edit"},
-		"append what uncovers": {consoleapi.RoleEdit, http.MethodPost, "/edits", `{"operations":[{"type":"remove"}]}`, etag, 403,
-			"not by test edit"},
+		"append": {consoleapi.RoleEdit, http.MethodPost, "/edits", `{"operations":[{"type":"whole_frame","to":3}]}`, etag,
+			200, `"live":[1]`},
+		"append by a viewer": {consoleapi.RoleView, http.MethodPost, "/edits", `{"operations":[]}`, etag, 403,
+			"permission edit"},
+		"append what uncovers": {consoleapi.RoleEdit, http.MethodPost, "/edits", `{"operations":[{"type":"remove"}]}`, etag,
+			403, "not by test edit"},
 		"append to other edits": {consoleapi.RoleEdit, http.MethodPost, "/edits", `{"operations":[]}`, `"0-cd"`, 412,
 			"other edits"},
 		"append without If-Match": {consoleapi.RoleEdit, http.MethodPost, "/edits", `{"operations":[]}`, "", 400, "If-Match"},

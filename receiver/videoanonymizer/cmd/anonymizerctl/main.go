@@ -4,6 +4,7 @@
 // Anonymizerctl is the companion program of the collector for people who work with anonymized videos:
 //
 //	anonymizerctl compare SOURCE OUTPUT
+//	anonymizerctl edits apply OUTPUT EDITS --source SOURCE
 //	anonymizerctl token create NAME --role review
 //	anonymizerctl verify DIR
 //
@@ -81,7 +82,7 @@ func newCommand() *cobra.Command {
 		Use:   "anonymizerctl",
 		Short: "Work with anonymized videos",
 	}
-	command.AddCommand(newCompareCommand(), newTokenCommand(), newVerifyCommand())
+	command.AddCommand(newCompareCommand(), newEditsCommand(), newTokenCommand(), newVerifyCommand())
 	return command
 }
 

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package edits has the corrections that people make to the masks of an output: as a document (see edits.schema.json) to
-// which operations are only ever added, and as what they make of the masks of a frame.
+// Package edits has the corrections that people make to the masks of an output: as a document (see edits.schema.json)
+// to which operations are only ever added, and as what they make of the masks of a frame.
 //
 //	document, err := edits.Parse(text)
 //	live := document.Live()
@@ -132,8 +132,10 @@ type Keyframe struct {
 }
 
 const (
-	// MaxOperations bounds the operations of a video, and MaxKeyframes the keyframes of one of them.
-	MaxOperations, MaxKeyframes = 100_000, 10_000
+	// MaxOperations bounds the operations of a video.
+	MaxOperations = 100_000
+	// MaxKeyframes bounds the keyframes of an operation.
+	MaxKeyframes = 10_000
 	// maxText bounds a document in bytes, maxNote a note.
 	maxText, maxNote = 256 << 20, 2000
 )

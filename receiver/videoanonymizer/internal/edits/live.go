@@ -188,8 +188,8 @@ func Join(ranges [][2]int) [][2]int {
 	return joined
 }
 
-// CoversOnly returns an error if what an operation is now, compared with what a revision has of it, cannot be painted on
-// that revision, because it uncovers, or because its report does not tell where the masks are.
+// CoversOnly returns an error if what an operation is now, compared with what a revision has of it, cannot be painted
+// on that revision, because it uncovers, or because its report does not tell where the masks are.
 func (o *Operation) CoversOnly(before, now, exact bool) error {
 	switch {
 	case before == now || o.Type == Revert || o.Type == Confirm:
@@ -197,7 +197,8 @@ func (o *Operation) CoversOnly(before, now, exact bool) error {
 	case now && (o.Type == Remove || o.Reason != ""):
 		return errors.New("it uncovers")
 	case now && o.Type == Adjust && !exact:
-		return errors.New("the report is of an older version and does not tell where the masks are exactly: only add is possible")
+		return errors.New("the report is of an older version and does not tell where the masks are exactly: " +
+			"only add is possible")
 	case !now && (o.Type == Add || o.Type == WholeFrame):
 		return errors.New("it was rendered, so that undoing it uncovers")
 	}

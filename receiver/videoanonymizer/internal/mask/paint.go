@@ -82,8 +82,8 @@ func (p *Painter) Paint(frame *media.Frame, masks Masks) error {
 	return p.paint(frame, regions)
 }
 
-// masked are the contours of the masks, and of what the masks of the adjacent frames have in common. They are not sane if
-// one of the masks may be anywhere.
+// masked are the contours of the masks, and of what the masks of the adjacent frames have in common. They are not sane
+// if one of the masks may be anywhere.
 func (p *Painter) masked(frame *media.Frame, masks Masks) (contours []contour, sane bool) {
 	contours, sane = p.contours(frame, masks)
 	if sane && masks.Before != nil && masks.After != nil {

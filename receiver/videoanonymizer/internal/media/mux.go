@@ -150,7 +150,8 @@ func (p Plan) muxFilters() string {
 	return times
 }
 
-// meanDuration is the mean time between frames in a unit, in seconds, as an expression of the filter setts, "" if unknown.
+// meanDuration is the mean time between frames in a unit, in seconds, as an expression of the filter setts, "" if
+// unknown.
 func meanDuration(info Info, unit string) string {
 	if info.FrameRate.Num <= 0 {
 		return ""

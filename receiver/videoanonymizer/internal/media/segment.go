@@ -203,8 +203,8 @@ func (w *Writer) resume(p Progress) error {
 	}
 }
 
-// Segments returns the parts of the output that are encoded independently, as half-open ranges of frames. It is complete
-// after Finish.
+// Segments returns the parts of the output that are encoded independently, as half-open ranges of frames. It is
+// complete after Finish.
 func (w *Writer) Segments() [][2]int {
 	ranges, from := make([][2]int, len(w.ends)), 0
 	for i, end := range w.ends {

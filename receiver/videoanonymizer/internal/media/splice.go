@@ -83,8 +83,8 @@ func (w *Writer) EndSegment() error {
 	return nil
 }
 
-// Times returns the PTS of the packets of the video stream, sorted. Where each packet holds a frame, as in all files that
-// a Writer makes, they are those of the frames.
+// Times returns the PTS of the packets of the video stream, sorted. Where each packet holds a frame, as in all files
+// that a Writer makes, they are those of the frames.
 func (t Tools) Times(ctx context.Context, info Info) (pts []int64, err error) {
 	f, err := info.openAgain()
 	if err != nil {

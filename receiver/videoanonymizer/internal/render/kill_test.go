@@ -62,9 +62,9 @@ func child(output string) error {
 }
 
 // TestKilledWhileRendering kills a rendering at random moments, and at the one at which all but the video has its final
-// name: the next one finds nothing of it, or all. RENDER_KILLS says how often, 6 times otherwise.
+// name: the next one finds nothing of it, or all. KILL_ROUNDS says how often, 6 times otherwise.
 func TestKilledWhileRendering(t *testing.T) {
-	kills, err := strconv.Atoi(os.Getenv("RENDER_KILLS"))
+	kills, err := strconv.Atoi(os.Getenv("KILL_ROUNDS"))
 	if err != nil {
 		kills = 6
 	}
@@ -73,7 +73,6 @@ func TestKilledWhileRendering(t *testing.T) {
 	}
 	r := newRig(t, "mp4", h264, func(r *rig) { r.options.Preset = "ultrafast" })
 	first, firstReport := read(t, r.output), read(t, report.Path(r.output))
-	start := time.Now()
 	var whole time.Duration
 	for i := range kills {
 		r.edit(drawn(30, 40, 100, float64(50+i)))
@@ -85,7 +84,7 @@ func TestKilledWhileRendering(t *testing.T) {
 		if i%3 == 2 {
 			command.Env = append(command.Env, envSuicide+"=1")
 		}
-		start = time.Now()
+		start := time.Now()
 		require.NoError(t, command.Start())
 		if i%3 != 2 && i > 0 {
 			after := time.Duration(rand.Float64() * 1.1 * float64(whole))

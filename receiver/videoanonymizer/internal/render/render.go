@@ -24,11 +24,13 @@ import (
 )
 
 var (
-	// ErrNothing: the edits change nothing in the latest revision.
+	// ErrNothing says that the edits change nothing in the latest revision.
 	ErrNothing = errors.New("the corrections change nothing")
-	// ErrSource: without the source nothing can be uncovered, and from old reports nothing can be adjusted.
+	// ErrSource says that without the source nothing can be uncovered, and from old reports nothing can be adjusted.
 	ErrSource = errors.New("this needs the source")
-	// ErrMismatch: the files do not belong together, or were changed.
+	// ErrInvalid says that operations make no sense for this video, or uncover something without a reason.
+	ErrInvalid = errors.New("the corrections are not valid")
+	// ErrMismatch says that the files do not belong together, or were changed.
 	ErrMismatch = errors.New("the files do not belong together")
 )
 
@@ -100,7 +102,7 @@ func Latest(output string) int {
 }
 
 // Run renders the edits and publishes the result as the next revision, or leaves nothing behind. It fails with
-// ErrNothing, ErrSource, ErrMismatch, a cause of package media, or the context's error.
+// ErrNothing, ErrSource, ErrInvalid, ErrMismatch, a cause of package media, or the context's error.
 func Run(ctx context.Context, o Options) (Result, error) {
 	if err := Recover(filepath.Dir(o.Output)); err != nil {
 		return Result{}, fmt.Errorf("render: %w", err)
@@ -172,6 +174,9 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if r.out, err = r.Tools.Probe(ctx, basePath, r.Limits); err != nil {
 		return err
 	}
+	if err := r.validate(ctx); err != nil {
+		return err
+	}
 	if err := r.chooseSource(ctx); err != nil {
 		return err
 	}
@@ -181,8 +186,8 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	return r.touch()
 }
 
-// identify makes sure that edits, reports and outputs belong together and are as they were published: what is copied was
-// looked at by nobody but those who approved it.
+// identify makes sure that edits, reports and outputs belong together and are as they were published: what is copied
+// was looked at by nobody but those who approved it.
 func (r *run) identify(ctx context.Context, basePath string) (err error) {
 	if r.baseFile, err = report.Identify(ctx, basePath); err != nil {
 		return err
@@ -211,6 +216,39 @@ func (r *run) identify(ctx context.Context, basePath string) (err error) {
 			len(r.Edits.Operations))
 	}
 	return nil
+}
+
+// validate checks the operations once more, whoever wrote them: a file may come from anywhere.
+func (r *run) validate(ctx context.Context) error {
+	var times []float64
+	tracks := map[int][2]int{} // first and last frame
+	err := r.first.Frames(0, r.first.Summary.Frames, func(rec *record.Frame) error {
+		times = append(times, rec.PTS.Seconds())
+		for _, h := range rec.Heads {
+			if _, ok := tracks[h.Track]; !ok {
+				tracks[h.Track] = [2]int{rec.Index, rec.Index}
+			}
+			tracks[h.Track] = [2]int{tracks[h.Track][0], rec.Index}
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	there := func(track, from, to int) (bool, error) {
+		seen, ok := tracks[track]
+		return ok && seen[0] < to && seen[1] >= from, nil
+	}
+	if err := r.Edits.Validate(0, edits.Video{Frames: len(times), Times: times, Tracks: there}); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	canvas := edits.Canvas{Width: r.out.Width, Height: r.out.Height, Painter: r.painter, Frames: r.first.Frames}
+	found, err := canvas.Uncovered(r.Edits, r.rendered(), r.rendered(), 1)
+	if err == nil && len(found) > 0 {
+		err = fmt.Errorf("%w: they uncover %d pixels in frame %d without a reason", ErrInvalid, found[0].Pixels,
+			found[0].Frame)
+	}
+	return err
 }
 
 // rendered is how many operations the latest revision has.

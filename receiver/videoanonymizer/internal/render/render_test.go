@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,6 +44,7 @@ type rig struct {
 	options  media.WriteOptions
 	document *edits.Document
 	frames   int
+	times    []float64 // of the frames, in seconds from the first one
 }
 
 // newRig makes a source by arguments of ffmpeg, and an output of a kind of file.
@@ -112,6 +114,7 @@ func (r *rig) anonymize() {
 	defer recorder.Close()
 	painter, err := edits.NewPainter(&r.settings)
 	require.NoError(r.t, err)
+	var begin time.Duration
 	for i := 0; ; i++ {
 		frame, err := reader.Next()
 		if errors.Is(err, io.EOF) {
@@ -123,6 +126,10 @@ func (r *rig) anonymize() {
 			_, err := writer.Seal()
 			require.NoError(r.t, err)
 		}
+		if i == 0 {
+			begin = frame.Time
+		}
+		r.times = append(r.times, (frame.Time - begin).Seconds())
 		heads, bodies := r.masks(i)
 		around := &edits.Around{Masks: edits.Masks{Heads: heads, Bodies: bodies}}
 		if i > 0 && i < frames-1 { // as the tracker
@@ -173,7 +180,15 @@ func (r *rig) request() Options {
 		Program: report.Program{Name: "test"}, Mode: 0o644, Tiles: 4}
 }
 
-func (r *rig) edit(operations ...edits.Operation) { r.document = r.document.With(operations...) }
+// edit adds operations, with the times of their keyframes.
+func (r *rig) edit(operations ...edits.Operation) {
+	for _, o := range operations {
+		for i := range o.Keyframes {
+			o.Keyframes[i].Time = r.times[o.Keyframes[i].Frame]
+		}
+	}
+	r.document = r.document.With(operations...)
+}
 
 func (r *rig) render() Result {
 	r.t.Helper()
@@ -185,7 +200,7 @@ func (r *rig) render() Result {
 // drawn is an ellipse in the frames from..to.
 func drawn(from, to int, x, y float64) edits.Operation {
 	return edits.Operation{Type: edits.Add, Shape: edits.Ellipse, Keyframes: []edits.Keyframe{
-		{Frame: from, Time: float64(from) / 25, X: x, Y: y, RX: 20, RY: 24}, {Frame: to, Outside: true}}}
+		{Frame: from, X: x, Y: y, RX: 20, RY: 24}, {Frame: to, Outside: true}}}
 }
 
 // packets are the hashes of a video's packets, in decoding order.
@@ -390,7 +405,7 @@ func TestEditsAfterEdits(t *testing.T) {
 		}
 	})
 	for id := 3; id >= 1; id-- {
-		r.edit(edits.Operation{Type: edits.Revert, Of: id})
+		r.edit(edits.Operation{Type: edits.Revert, Of: id, Reason: "not_a_head"})
 	}
 	fourth := r.render()
 	r.each(fourth.Path, func(f *media.Frame) {
@@ -439,7 +454,8 @@ func TestSourceIsGone(t *testing.T) {
 			})
 			for _, o := range []edits.Operation{
 				{Type: edits.Remove, Track: 1, From: 0, To: 9, Reason: "picture"},
-				{Type: edits.Adjust, Track: 1, From: 0, To: 9, DX: 50, Reason: "picture"}, {Type: edits.Revert, Of: 1},
+				{Type: edits.Adjust, Track: 1, From: 0, To: 9, DX: 50, Reason: "picture"},
+				{Type: edits.Revert, Of: 1, Reason: "not_a_head"},
 			} {
 				document := r.document
 				r.edit(o)
@@ -456,7 +472,8 @@ func TestOldReports(t *testing.T) {
 	r := newRig(t, "mp4", h264, nil)
 	text, err := os.ReadFile(report.Path(r.output))
 	require.NoError(t, err)
-	old := regexp.MustCompile(`(?s)\n  "encoding": \{.*?\n  \},|\n  "segments": \[.*?\n  \],|,"ellipse":\[[^]]*\]|,"track":\d+`).
+	old := regexp.MustCompile(`(?s)\n  "encoding": \{.*?\n  \},|\n  "segments": \[.*?\n  \],|`+
+		`,"ellipse":\[[^]]*\]|,"track":\d+`).
 		ReplaceAll(text, nil)
 	require.NotEqual(t, len(text), len(old))
 	require.NoError(t, os.WriteFile(report.Path(r.output), old, 0o600))
@@ -474,7 +491,7 @@ func TestOldReports(t *testing.T) {
 	})
 	r.edit(edits.Operation{Type: edits.Adjust, Track: 1, From: 0, To: 9, ScaleRX: 2})
 	_, err = Run(t.Context(), r.request())
-	require.ErrorIs(t, err, ErrSource)
+	require.ErrorIs(t, err, ErrInvalid, "there are no tracks")
 }
 
 // TestOtherEncodings renders where the encoder describes the video differently by now: everything is encoded.

@@ -85,8 +85,8 @@ func TestFrameIsReadAsWritten(t *testing.T) {
 }
 
 func TestOldMasksAreBoxes(t *testing.T) {
-	rec, err := ParseFrame([]byte(`    {"frame":1,"time_s":0.040,"judged":true,"masks":[{"box":[10,20,30,60],"score":0.9,` +
-		`"origin":"pose"}]},` + "\n"))
+	rec, err := ParseFrame([]byte(`    {"frame":1,"time_s":0.040,"judged":true,"masks":[{"box":[10,20,30,60],` +
+		`"score":0.9,"origin":"pose"}]},` + "\n"))
 	require.NoError(t, err)
 	assert.Equal(t, []mask.Head{{X: 20, Y: 40, RX: 10, RY: 20, Box: true, Score: 0.9, Origin: mask.OriginPose}}, rec.Heads)
 }
@@ -104,7 +104,10 @@ func TestReadReport(t *testing.T) {
 	about.Models = nil
 	assert.Equal(t, about, read.About)
 	var frames []int
-	require.NoError(t, read.Frames(0, 9, func(rec *record.Frame) error { frames = append(frames, len(rec.Heads)); return nil }))
+	require.NoError(t, read.Frames(0, 9, func(rec *record.Frame) error {
+		frames = append(frames, len(rec.Heads))
+		return nil
+	}))
 	assert.Equal(t, []int{1, 0}, frames)
 	_, err = Read("report.go")
 	require.ErrorContains(t, err, "it is no report")

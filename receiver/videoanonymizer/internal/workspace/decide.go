@@ -18,6 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/edits"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
@@ -212,6 +213,11 @@ func (w *Workspace) bind(ctx context.Context, o *watch.Output, input *consoleapi
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: the report cannot be read", consoleapi.ErrChanged)
 	}
+	if facts.revision != nil {
+		if d.EditsSHA256, err = w.hashes.of(ctx, edits.Path(o.Path)); err != nil {
+			return nil, fmt.Errorf("%w: the corrections in it cannot be read", consoleapi.ErrChanged)
+		}
+	}
 	if input.SHA256 != "" && input.SHA256 != d.OutputSHA256 ||
 		input.ReportSHA256 != "" && input.ReportSHA256 != d.ReportSHA256 {
 		return nil, fmt.Errorf("%w: the files are not those that were reviewed: look at them again",
@@ -225,6 +231,7 @@ type approval struct {
 	Schema  string       `json:"schema"`
 	Output  approvedFile `json:"output"`
 	Report  approvedFile `json:"report,omitzero"`
+	Edits   approvedFile `json:"edits,omitzero"`
 	By      string       `json:"approved_by"`
 	Role    string       `json:"role"`
 	At      time.Time    `json:"approved_at"`
@@ -270,6 +277,9 @@ func (w *Workspace) writeApproval(o *watch.Output, d *decision, e *audit.Entry) 
 	}
 	if d.ReportSHA256 != "" {
 		a.Report = approvedFile{filepath.Base(report.Path(o.Path)), d.ReportSHA256}
+	}
+	if d.EditsSHA256 != "" {
+		a.Edits = approvedFile{filepath.Base(edits.Path(o.Path)), d.EditsSHA256}
 	}
 	text, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {

@@ -48,10 +48,11 @@ func (w *Workspace) editsOf(id consoleapi.VideoID) (*edited, error) {
 	if o.Phase != watch.PhaseDone {
 		return nil, fmt.Errorf("%w: the video has no output yet", consoleapi.ErrConflict)
 	}
-	v := &edited{workspace: w, overview: o, outputs: w.revisions(&o.Output), facts: w.reports.factsOf(report.Path(o.Output.Path))}
+	v := &edited{workspace: w, overview: o, outputs: w.revisions(&o.Output),
+		facts: w.reports.factsOf(report.Path(o.Output.Path))}
 	if !v.facts.ok {
-		return nil, fmt.Errorf("%w: masks can be corrected only with a report: set report::enabled and process the video again",
-			consoleapi.ErrConflict)
+		return nil, fmt.Errorf("%w: masks can be corrected only with a report: set report::enabled and process the video "+
+			"again", consoleapi.ErrConflict)
 	}
 	v.rendered = w.rendered(&v.outputs[len(v.outputs)-1])
 	v.shown = max(v.rendered, w.renders.operations(id))

@@ -30,7 +30,6 @@ import (
 var (
 	bob    = consoleapi.Actor{Name: "Bob", Role: consoleapi.RoleReview}
 	editor = consoleapi.Actor{Name: "Eve", Role: consoleapi.RoleEdit}
-	viewer = consoleapi.Actor{Name: "Vic", Role: consoleapi.RoleView}
 )
 
 // anonymize has a real video of 25 frames and its output, in segments of ten frames, with a head of track 1.
@@ -78,9 +77,11 @@ func (r *rig) anonymize(name string) consoleapi.VideoID {
 	sourceFile, err := report.Identify(ctx, source)
 	require.NoError(r.t, err)
 	require.NoError(r.t, recorder.Write(job.TempFor(".report.json"), report.About{Output: output, Source: sourceFile,
-		Settings: report.Settings{LookAhead: 1, Tiles: 1, Shape: "ellipse", Scale: 1, Fill: "solid", Color: "#000000", Regions: []report.Region{}},
-		Models:   []report.Model{}, Segments: writer.Segments(),
-		Encoding: &report.Encoding{Container: "mp4", Codec: "h264", Preset: "ultrafast", Encoder: "software", Audio: "drop"}}))
+		Settings: report.Settings{LookAhead: 1, Tiles: 1, Shape: "ellipse", Scale: 1, Fill: "solid", Color: "#000000",
+			Regions: []report.Region{}},
+		Models: []report.Model{}, Segments: writer.Segments(),
+		Encoding: &report.Encoding{Container: "mp4", Codec: "h264", Preset: "ultrafast", Encoder: "software",
+			Audio: "drop"}}))
 	require.NoError(r.t, job.Publish(watch.Companion{Temp: job.TempFor(".report.json"), Path: report.Path(job.Output)}))
 	require.NoError(r.t, job.Done())
 	r.Worked(job.Path)
@@ -148,7 +149,8 @@ func TestCorrectAndRender(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, frames.Frames[0].Masks, 1)
 	require.Len(t, frames.Frames[1].Masks, 2)
-	assert.Equal(t, consoleapi.Outline{Shape: "ellipse", X: 220, Y: 100, RX: 20, RY: 20}, frames.Frames[1].Masks[1].Outline)
+	assert.Equal(t, consoleapi.Outline{Shape: "ellipse", X: 220, Y: 100, RX: 20, RY: 20},
+		frames.Frames[1].Masks[1].Outline)
 
 	renders := r.renderAll(id)
 	require.Len(t, renders.Revisions, 2)
@@ -173,6 +175,10 @@ func TestCorrectAndRender(t *testing.T) {
 	v, err = r.Decide(t.Context(), ann, second, consoleapi.DecisionInput{Decision: consoleapi.Approved})
 	require.NoError(t, err)
 	assert.Equal(t, consoleapi.StateApproved, v.State)
+	approved, err := os.ReadFile(audit.ApprovalPath(filepath.Join(r.out, "anonymized_walk.r2.mp4")))
+	require.NoError(t, err)
+	require.NoError(t, validate(t, "../../approval.schema.json", approved))
+	assert.Contains(t, string(approved), "anonymized_walk.r2.mp4.edits.json")
 
 	r.restart()
 	assert.Equal(t, consoleapi.StateApproved, r.video("walk.mp4").State)
@@ -217,8 +223,9 @@ func TestWhatUncovers(t *testing.T) {
 		"removal without the role":  {editor, remove, consoleapi.ErrForbidden},
 		"a track that is not there": {ann, strings.Replace(remove, `"track":1`, `"track":7`, 1), consoleapi.ErrInvalid},
 		"time of another frame":     {ann, strings.Replace(add, "0.48", "0.52", 1), consoleapi.ErrInvalid},
-		"somebody else's name":      {ann, strings.Replace(remove, `"track"`, `"by":"Bob","track"`, 1), consoleapi.ErrInvalid},
-		"what is no operation":      {ann, `{"pixels":1}`, consoleapi.ErrInvalid},
+		"somebody else's name": {ann, strings.Replace(remove, `"track"`, `"by":"Bob","track"`, 1),
+			consoleapi.ErrInvalid},
+		"what is no operation": {ann, `{"pixels":1}`, consoleapi.ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := r.edit(test.actor, id, test.text)
@@ -264,11 +271,10 @@ func TestTwoTabs(t *testing.T) {
 	}
 	won := 0
 	for range cap(results) {
-		switch err := <-results; {
-		case err == nil:
-			won++
-		default:
+		if err := <-results; err != nil {
 			require.ErrorIs(t, err, consoleapi.ErrPrecondition)
+		} else {
+			won++
 		}
 	}
 	assert.Equal(t, 1, won)

@@ -158,8 +158,8 @@ func (w *Workspace) renderEntry(s *renderState, id consoleapi.VideoID, v *edited
 }
 
 // CancelRender ends a rendering that waits or runs.
-func (w *Workspace) CancelRender(ctx context.Context, actor consoleapi.Actor, id consoleapi.VideoID) (consoleapi.Renders,
-	error) {
+func (w *Workspace) CancelRender(ctx context.Context, actor consoleapi.Actor,
+	id consoleapi.VideoID) (consoleapi.Renders, error) {
 	v, err := w.editsOf(id)
 	if err != nil {
 		return consoleapi.Renders{}, err
@@ -237,7 +237,8 @@ func (r *renders) render(ctx context.Context, id consoleapi.VideoID, s *renderSt
 		return err
 	}
 	options := w.opts.Render
-	options.Tools, options.Limits, options.Mode, options.Own = w.opts.Tools, w.opts.Limits, w.opts.FileMode, w.opts.Watcher.Own
+	options.Tools, options.Limits, options.Mode = w.opts.Tools, w.opts.Limits, w.opts.FileMode
+	options.Own = w.opts.Watcher.Own
 	options.Output, options.Source, options.Edits = v.overview.Output.Path, v.overview.Path, v.document.Upto(s.Operations)
 	options.Progress = func(done, total int) {
 		r.mu.Lock()

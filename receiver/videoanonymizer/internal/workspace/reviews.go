@@ -37,10 +37,12 @@ type review struct {
 // decision is what somebody decided, and on which files.
 type decision struct {
 	consoleapi.Decision
-	OutputSHA256 string        `json:"output_sha256"`
-	ReportSHA256 string        `json:"report_sha256,omitempty"`
-	OutputStamp  durable.Stamp `json:"output_stamp"`
-	ReportStamp  durable.Stamp `json:"report_stamp,omitzero"`
+	OutputSHA256 string `json:"output_sha256"`
+	ReportSHA256 string `json:"report_sha256,omitempty"`
+	// EditsSHA256 is of the corrections that are in the output, if there are any.
+	EditsSHA256 string        `json:"edits_sha256,omitempty"`
+	OutputStamp durable.Stamp `json:"output_stamp"`
+	ReportStamp durable.Stamp `json:"report_stamp,omitzero"`
 }
 
 // look is the outcome of a second look.

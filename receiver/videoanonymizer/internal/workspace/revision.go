@@ -120,7 +120,8 @@ func (w *Workspace) Revision(ctx context.Context, id consoleapi.RevisionID) (con
 	summary := w.summary(&o.Output, &facts, &r)
 	_, sheetErr := durable.StampAt(report.SheetPath(o.Output.Path))
 	d := consoleapi.RevisionDetails{
-		Revision: w.revision(o, &o.Output, render.Number(id.Revision)), Frames: facts.frames, Duration: facts.duration, HasReport: facts.ok,
+		Revision: w.revision(o, &o.Output, render.Number(id.Revision)), Frames: facts.frames,
+		Duration: facts.duration, HasReport: facts.ok,
 		HasSheet: sheetErr == nil, Review: summary, Warnings: w.warnings(&o.Output, &facts, &r, &summary),
 		SecondLook: w.looks.state(&o.Output, &r), Playback: w.proxies.playback(ctx, o.Output.Path),
 	}

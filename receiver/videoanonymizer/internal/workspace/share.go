@@ -25,8 +25,8 @@ func (w *Workspace) sharedAs(o *watch.Output) watch.Output {
 	return shared
 }
 
-// share puts an approved output into the directory of approved ones: as another link to the file or, on another disk, as
-// a copy. It appears there as a whole.
+// share puts an approved output into the directory of approved ones: as another link to the file or, on another disk,
+// as a copy. It appears there as a whole.
 func (w *Workspace) share(o *watch.Output) error {
 	shared := w.sharedAs(o)
 	if shared.Path == "" || shared.Intact() == nil {

@@ -105,7 +105,8 @@ func TestReviewAndApprove(t *testing.T) {
 	require.Len(t, frames.Frames, 2)
 	assert.Equal(t, 3, frames.Frames[0].Frame)
 	assert.InDelta(t, 0.12, frames.Frames[0].Time, 1e-9)
-	assert.Equal(t, consoleapi.Outline{Shape: "ellipse", X: 120, Y: 70, RX: 20.01, RY: 20.01}, frames.Frames[0].Masks[0].Outline)
+	assert.Equal(t, consoleapi.Outline{Shape: "ellipse", X: 120, Y: 70, RX: 20.01, RY: 20.01},
+		frames.Frames[0].Masks[0].Outline)
 	timeline, err := r.Timeline(t.Context(), id, 5)
 	require.NoError(t, err)
 	assert.Equal(t, []int{0, 5, 10, 15, 20}, timeline.FirstFrame)
