@@ -156,7 +156,7 @@ console-test: setup-test models footage build ## Test the console in a real brow
 	export CONSOLE_LONG=1; $(GO) test -count=1 -v -timeout 60m ./test/console
 
 .PHONY: console-soak
-console-soak: setup-test models footage build ## Watch in a real browser for an hour, or WATCH=10m, and measure the memory
+console-soak: setup-test models footage build ## Watch in a real browser for an hour, or WATCH=10m; measures memory
 	export CONSOLE_WATCH=$(or $(WATCH),1h); $(GO) test -count=1 -v -timeout 3h -run TestWatchingMemory ./test/console
 
 .PHONY: jaeger-test

@@ -38,7 +38,8 @@ for (const name of process.env.CONSOLE_VIDEOS.split(",")) {
     await page.locator(".still").waitFor({ state: "detached" }); // the browser's own picture is exact
     await page.locator("h1").focus();
     for (const number of [24, 24]) {
-      for (let press = 0; press < 2; press++) await page.keyboard.press("Shift+ArrowRight"); // to the end, and there again
+      // To the end, and there again.
+      for (let press = 0; press < 2; press++) await page.keyboard.press("Shift+ArrowRight");
       await shown(page, number);
       assert.equal(await pictured(page), number);
     }

@@ -182,8 +182,8 @@ export class Player {
   }
 
   /**
-   * Seeks, and tells whether the browser presents the wanted frame in time. What it presents first may be the picture of
-   * the seek before, whatever has been asked meanwhile; and a machine that is busy may present the frame late, which
+   * Seeks, and reports whether the browser presents the wanted frame in time. What it presents first may be the picture
+   * of the seek before, whatever has been asked meanwhile; and a machine that is busy may present the frame late, which
    * takes away the still. A seek to where the video is presents nothing.
    */
   private seek(video: HTMLVideoElement, to: number, wanted: (mediaTime: number) => boolean): Promise<boolean> {
