@@ -253,6 +253,24 @@ func TestOverviewAfterRename(t *testing.T) {
 	assert.Equal(t, "stroll.mkv", filepath.Base(r.one().Path))
 }
 
+// TestSourceOf finds a source where it is, also if it was moved and its name there was taken.
+func TestSourceOf(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.opts.OnSuccess, r.opts.MoveTo = OnSuccessMove, r.in+"-done" })
+	first := r.drop("walk.mkv", "a video")
+	assert.Equal(t, first, r.w.SourceOf(first))
+	r.finish(first)
+	r.dispose()
+	assert.Equal(t, filepath.Join(r.in+"-done", "walk.mkv"), r.w.SourceOf(first))
+	require.NoError(t, os.Remove(filepath.Join(r.in+"-done", "walk.mkv")))
+	write(t, filepath.Join(r.in+"-done", "walk.mkv"), "something longer")
+	second := r.drop("walk.mkv", "the second")
+	r.finish(second)
+	r.dispose()
+	assert.Equal(t, filepath.Join(r.in+"-done", "walk-2.mkv"), r.w.SourceOf(second))
+	require.NoError(t, os.Remove(filepath.Join(r.in+"-done", "walk-2.mkv")))
+	assert.Empty(t, r.w.SourceOf(second))
+}
+
 func TestOutputIntact(t *testing.T) {
 	r := newRig(t)
 	r.finish(r.drop("walk.mkv", "a video"))

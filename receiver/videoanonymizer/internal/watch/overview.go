@@ -4,9 +4,13 @@
 package watch
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // Phase is where a file is, as Overview shows it.
@@ -66,6 +70,29 @@ func (o *Output) Intact() error {
 		err = ErrChanged
 	}
 	return err
+}
+
+// SourceOf is where the source with a path is now: there, or where it was moved to afterward; empty if it is gone. There
+// it counts as the same by its size.
+func (w *Watcher) SourceOf(path string) string {
+	if _, err := durable.StampAt(path); err == nil {
+		return path
+	}
+	s, known := w.journal.source(path)
+	if !known || w.disposal.moveTo == "" {
+		return ""
+	}
+	for n := 1; n <= maxNumber; n++ {
+		moved := numbered(filepath.Join(w.disposal.moveTo, string(s.Rel)), n)
+		st, err := durable.StampAt(moved)
+		if errors.Is(err, fs.ErrNotExist) {
+			return ""
+		}
+		if err == nil && st.Size == s.Stamp.Size {
+			return moved
+		}
+	}
+	return ""
 }
 
 // Overview returns the files that wait, those that are processed, and those that have an outcome, in no particular

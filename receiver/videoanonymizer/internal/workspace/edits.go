@@ -94,10 +94,10 @@ func (v *edited) fresh() (*edits.Document, error) {
 		Operations: []edits.Operation{}}, nil
 }
 
-// sourceIsThere tells whether there is a file of the source's size at its place. What it holds is checked when it is
+// sourceIsThere reports whether there is a file of the source's size at its place, or where sources are moved to. What it holds is checked when it is
 // rendered.
 func (v *edited) sourceIsThere() bool {
-	st, err := durable.StampAt(v.overview.Path)
+	st, err := durable.StampAt(v.workspace.opts.Watcher.SourceOf(v.overview.Path))
 	return err == nil && st.Size == v.facts.source.Size
 }
 

@@ -239,7 +239,8 @@ func (r *renders) render(ctx context.Context, id consoleapi.VideoID, s *renderSt
 	options := w.opts.Render
 	options.Tools, options.Limits, options.Mode = w.opts.Tools, w.opts.Limits, w.opts.FileMode
 	options.Own = w.opts.Watcher.Own
-	options.Output, options.Source, options.Edits = v.overview.Output.Path, v.overview.Path, v.document.Upto(s.Operations)
+	options.Output, options.Edits = v.overview.Output.Path, v.document.Upto(s.Operations)
+	options.Source = w.opts.Watcher.SourceOf(v.overview.Path)
 	options.Progress = func(done, total int) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
