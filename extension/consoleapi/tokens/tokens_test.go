@@ -51,7 +51,7 @@ func TestCreateRefuses(t *testing.T) {
 		"line break":     {"a\nb", consoleapi.RoleView, "write 1 to 64"},
 		"too long":       {string(make([]byte, 65)), consoleapi.RoleView, "write 1 to 64"},
 		"the first one":  {"operator", consoleapi.RoleView, "already"},
-		"unknown role":   {"a", "admin", "view, review, operator"},
+		"unknown role":   {"a", "admin", "view, edit, review, operator"},
 		"formula in csv": {"=1+1", consoleapi.RoleView, "write 1 to 64"},
 	} {
 		t.Run(name, func(t *testing.T) {
