@@ -109,16 +109,11 @@ func (t *track) smooth(i int) mask.Head {
 			out.Y = (out.Y + a.head.Y + (b.head.Y-a.head.Y)*u) / 2
 		}
 	}
-	return mask.Union(out, found)
-}
-
-// found is the head of sighting i, with a margin for what the pose of someone small leaves open.
-func (t *track) found(i int) mask.Head {
-	h := t.smooth(i)
-	if h.Origin != mask.OriginPose {
-		return h
+	out = mask.Union(out, found)
+	if out.Origin == mask.OriginPose { // which leaves more open of someone small
+		out = out.Grow(min(float32(poseError*size(out)), maxPoseError))
 	}
-	return h.Grow(min(float32(poseError*size(h)), maxPoseError))
+	return out
 }
 
 // linked reports whether two sightings are close in time, with no doubtful link between them.

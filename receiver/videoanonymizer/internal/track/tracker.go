@@ -309,7 +309,7 @@ func (t *Tracker) cover(tr *track, f, before, after *frame) (heads []mask.Head, 
 	i, sighted := tr.find(f.number)
 	switch {
 	case sighted:
-		heads, visible = []mask.Head{tr.found(i)}, true
+		heads, visible = []mask.Head{tr.smooth(i)}, true
 	case i == 0:
 		if !t.covers(tr, tr.seen[0], f) {
 			return nil, nil, false
