@@ -340,11 +340,10 @@ export class Editor {
 
   /** Answers what was asked about the operations that the server did not accept: a reason, or to drop them. */
   answer(given?: { reason: string; note: string }) {
-    const [first, ...others] = this.queue.value;
-    const reasoned = first?.map((o) => (uncovers(o) ? { ...o, reason: given!.reason, note: given!.note } : o));
+    const [first = [], ...others] = this.queue.value;
     batch(() => {
       this.asked.value = undefined;
-      if (given) this.keep([reasoned!, ...others]);
+      if (given) this.keep([first.map((o) => (uncovers(o) ? { ...o, ...given } : o)), ...others]);
       else {
         // What was done after it may be about it.
         this.keep([]);
@@ -466,21 +465,29 @@ export class Editor {
       get<Edits>(this.path),
       get<Renders>(`videos/${this.session.video}/renders`),
     ]);
-    if (edits.etag !== this.edits.value?.etag) await this.accept(edits, this.queue.value);
-    else this.edits.value = edits;
+    // What is not saved yet is about what was loaded before: sending it finds out about others.
+    if (!this.queue.value.length) {
+      if (edits.etag !== this.edits.value?.etag) await this.show(edits);
+      else this.edits.value = edits;
+    }
     this.renders.value = renders;
     this.poll();
   }
 
   /** Shows edits of the server, and the frames with them, at once. */
-  private async accept(edits: Edits, queue: Operation[][]) {
+  private async show(edits: Edits, also?: () => void) {
     const table = this.freshTable();
     await table.load(this.frame).catch(() => undefined);
     batch(() => {
       this.edits.value = edits;
       this.table.value = table;
-      this.keep(queue);
+      also?.();
     });
+  }
+
+  /** Shows edits of the server, after which less is to be sent. */
+  private accept(edits: Edits): Promise<void> {
+    return this.show(edits, () => this.keep(this.queue.value.slice(1)));
   }
 
   private freshTable() {
@@ -514,7 +521,7 @@ export class Editor {
         }
       }
       const edits = await post<Edits>(this.path, { operations }, false, this.edits.value!.etag);
-      await this.accept(edits, this.queue.value.slice(1));
+      await this.accept(edits);
     } catch (error) {
       if (!(error instanceof APIError) || error.status < 400 || error.status === 401 || error.status >= 500) throw error;
       if (error.status === 412) await this.reload();
@@ -530,11 +537,10 @@ export class Editor {
     const first = edits.operations.slice(base, base + queue[0]!.length);
     const own = first.every((o, i) => o.by === me.value?.name && textOf(o) === textOf(queue[0]![i]!));
     if (own && first.length === queue[0]!.length) {
-      await this.accept(edits, queue.slice(1));
+      await this.accept(edits);
       return;
     }
-    await this.accept(edits, queue);
-    this.rebase(base, queue);
+    await this.show(edits, () => this.rebase(base, this.queue.value));
     tell(texts.value.edit.others);
   }
 

@@ -86,7 +86,9 @@ export async function without(operation: Operation, [from, to]: FrameRange, fram
   const parts: Operation[] = [];
   const cut = async (a: number, b: number) => {
     const inside = operation.keyframes!.filter((k) => k.frame > a && k.frame < b && !k.outside);
-    const edges = [a, b - 1].filter((frame) => frame === a || (b < end && frame > a));
+    // Where it is on the way to a later keyframe, the last frame says how far it got.
+    const moves = b < end && operation.keyframes!.some((k) => k.frame >= b && !k.outside);
+    const edges = moves && b - 1 > a ? [a, b - 1] : [a];
     const made = await Promise.all(
       edges
         .filter((frame) => !inside.some((k) => k.frame === frame))

@@ -208,7 +208,7 @@ function Item({ editor, id, goTo }: { editor: Editor; id: number; goTo: (frame: 
         <button
           type="button"
           class="link"
-          aria-label={`${t.go}: ${what}`}
+          aria-label={`${id}. ${what}`}
           onClick={() => {
             const [from, to] = rangeOf(about, editor.frames);
             const here = editor.range()[0];

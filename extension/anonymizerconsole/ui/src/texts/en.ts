@@ -350,7 +350,6 @@ export const en = {
       revert: "Undone",
       confirm: "Confirmed",
     } as Record<string, string>,
-    go: "Show",
     rendered: "rendered",
     unsaved: "not saved yet",
     unconfirmed: "A second person has to confirm this.",

@@ -321,7 +321,6 @@ export const ja: Texts = {
       revert: "元に戻した",
       confirm: "確認済み",
     },
-    go: "表示",
     rendered: "書き出し済み",
     unsaved: "未保存",
     unconfirmed: "もう一人の確認が必要です。",
