@@ -94,6 +94,8 @@ export class Editor {
   private settled = Promise.resolve();
   private retrying = 0;
   private polling = 0;
+  /** How many revisions there were before the one that is rendered. */
+  private rendering: number | undefined;
   private sending = false;
   private readonly endings: (() => void)[] = [];
 
@@ -360,12 +362,12 @@ export class Editor {
     if (!edits || this.queue.value.length) return;
     this.finished.value = undefined;
     try {
-      this.renders.value = await post<Renders>(`videos/${this.session.video}/renders`, {}, false, edits.etag);
+      this.rendering = this.renders.value.revisions.length;
+      this.showRenders(await post<Renders>(`videos/${this.session.video}/renders`, {}, false, edits.etag));
     } catch (error) {
       complain(error);
       await this.load().catch(() => undefined);
     }
-    this.poll();
   }
 
   async cancelRender() {
@@ -470,8 +472,7 @@ export class Editor {
       if (edits.etag !== this.edits.value?.etag) await this.show(edits);
       else this.edits.value = edits;
     }
-    this.renders.value = renders;
-    this.poll();
+    this.showRenders(renders);
   }
 
   /** Shows edits of the server, and the frames with them, at once. */
@@ -565,21 +566,24 @@ export class Editor {
     };
   }
 
-  /** Asks how far the rendering is, until it has ended. */
-  private poll() {
+  /** Shows how far the rendering is, and asks again until it has ended. */
+  private showRenders(renders: Renders) {
+    this.renders.value = renders;
     clearTimeout(this.polling);
-    if (!["waiting", "running"].includes(this.renders.value.render?.state ?? "")) return;
-    this.polling = window.setTimeout(() => {
-      void get<Renders>(`videos/${this.session.video}/renders`)
-        .then(async (renders) => {
-          const ended = !renders.render && renders.revisions.length > this.renders.value.revisions.length;
-          this.renders.value = renders;
-          if (!ended) return;
-          this.finished.value = renders.revisions.at(-1)!.id;
-          await this.load();
-        })
-        .catch(() => undefined)
-        .finally(() => this.poll());
-    }, pollEvery);
+    if (["waiting", "running"].includes(renders.render?.state ?? "")) {
+      this.rendering ??= renders.revisions.length;
+      const again = () => {
+        void get<Renders>(`videos/${this.session.video}/renders`)
+          .then((now) => this.showRenders(now))
+          .catch(() => {
+            this.polling = window.setTimeout(again, retryAfter);
+          });
+      };
+      this.polling = window.setTimeout(again, pollEvery);
+    } else if (this.rendering !== undefined) {
+      if (renders.revisions.length > this.rendering) this.finished.value = renders.revisions.at(-1)!.id;
+      this.rendering = undefined;
+      void this.load().catch(() => undefined);
+    }
   }
 }

@@ -72,7 +72,7 @@ export function ToolStrip({ editor, masks, actions }: Props & { actions: Record<
       title={`${help} (${key})`}
       onClick={() => actions[key.length === 1 ? key.toLowerCase() : key]!()}
     >
-      {text} <kbd aria-hidden="true">{key.replace("Delete", "Del").replace(" ", "+")}</kbd>
+      {text} <kbd aria-hidden="true">{key.replace("Delete", "Del").replace("Ctrl z", "Ctrl+Z")}</kbd>
     </button>
   );
   return (
