@@ -180,10 +180,10 @@ test("corrections are rendered, compared, and approved; another one voids the ap
   await page.getByText("In review").first().waitFor();
   await page.getByText("There are corrections that are not rendered.").waitFor();
   assert.ok(await page.getByRole("button", { name: "Approve…" }).isDisabled());
-  // Undoing what is rendered uncovers: it needs a reason.
   await page.keyboard.press("Control+z");
   await saved(page);
-  await page.keyboard.press("Control+z");
+  // Undoing what is rendered uncovers: it needs a reason.
+  await page.getByRole("button", { name: "Undo: Mask drawn, frames 30 to 39" }).press("Enter");
   await page.getByRole("dialog", { name: "Why may this be seen?" }).waitFor();
   await accessible(page, "the question for a reason");
   await page.getByRole("button", { name: "Take it away" }).click();

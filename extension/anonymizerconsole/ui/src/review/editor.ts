@@ -45,6 +45,7 @@ export type Shown = Mask & { selection?: Selection };
 
 const retryAfter = 3000; // milliseconds until what could not be saved is sent again
 const settleFor = 700; // milliseconds without a change until what was typed is saved
+const askEvery = 3000; // milliseconds between questions whether somebody has confirmed
 const pollEvery = 700; // milliseconds between questions how far the rendering is
 
 const uncovers = ({ type, reason }: Operation) => ["adjust", "remove", "revert"].includes(type) && !reason;
@@ -118,6 +119,12 @@ export class Editor {
       effect(() => {
         void videos.value.get(session.video);
         if (this.open.peek() && this.idle()) void this.load().catch(() => undefined);
+      }),
+      // Somebody else has to confirm something.
+      effect(() => {
+        if (!this.edits.value?.unconfirmed.length) return undefined;
+        const timer = setTimeout(() => this.idle() && void this.load().catch(() => undefined), askEvery);
+        return () => clearTimeout(timer);
       }),
     );
   }
