@@ -104,7 +104,9 @@ export function Overlay({ frame, box, masks, width, height, magnified, filled = 
       for (const mask of shown) drawOutline(context, mask, scale, line, filled && mask.origin !== "removed");
       // Many origins as words would cover the picture; colors and dashes tell them, too.
       const words = shown.length <= 3 || magnified > 1;
-      for (const mask of shown) drawLabel(context, mask, scale, line, words, taken);
+      for (const mask of shown) {
+        drawLabel(context, filled ? `${mask.track ?? ""}` : nameOf(mask, words), mask, scale, line, taken);
+      }
       if (box) drawBox(context, box, scale, line);
     };
     draw();
@@ -125,16 +127,18 @@ function drawOutline(context: CanvasRenderingContext2D, mask: Mask, scale: numbe
   stroke(context, style.color, style.dash, line);
 }
 
+const nameOf = ({ origin, score }: Mask, words: boolean) =>
+  `${words ? `${texts.value.origins[origin] ?? origin} ` : ""}${number(score, 2)}`;
+
 function drawLabel(
   context: CanvasRenderingContext2D,
+  text: string,
   mask: Mask,
   scale: number,
   line: number,
-  words: boolean,
   taken: Area[],
 ) {
-  if (["frame", "added", "removed"].includes(mask.origin)) return;
-  const text = `${words ? `${texts.value.origins[mask.origin] ?? mask.origin} ` : ""}${number(mask.score, 2)}`;
+  if (!text || ["frame", "added", "removed"].includes(mask.origin)) return;
   const top = (mask.outline.y ?? mask.box[1]) - (mask.outline.ry ?? 0);
   label(
     context,
