@@ -93,6 +93,8 @@ test("a second person confirms what takes a mask away, and it is rendered", asyn
   await second.getByText("A second person has to confirm this.").waitFor({ state: "detached" });
   await page.getByRole("button", { name: "Render", exact: true, disabled: false }).press("Enter");
   await page.getByText("r2 is ready.").waitFor();
+  await page.getByRole("link", { name: "Compare" }).first().click();
+  await page.locator(".spans li").first().waitFor();
   await go(page, "#/audit");
   await page.getByRole("row", { name: /Second Person.*corrected walk\.mp4/ }).waitFor();
 });

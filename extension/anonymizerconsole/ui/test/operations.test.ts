@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Frame, Operation } from "../src/api";
+import { differ } from "../src/review/differences";
 import { resized } from "../src/review/editlayer";
 import {
   addedMask,
@@ -99,4 +100,12 @@ test("what an adjustment says is what it makes of the mask", () => {
 test("what is opposite of a dragged grip stays", () => {
   assert.deepEqual(resized(ellipse, [1, 0], { x: 80, y: 0 }), { ...ellipse, x: 60, rx: 20 });
   assert.deepEqual(resized(ellipse, [-1, -1], { x: 30, y: 20 }), { x: 45, y: 36, rx: 15, ry: 16, angle: 0 });
+});
+
+test("frames differ by masks, not by how reports round them", () => {
+  const frame = (e: typeof ellipse): Frame => ({ frame: 3, time_s: 0.12, people: 1, masks: [addedMask(e)] });
+  assert.ok(!differ(frame(ellipse), frame({ ...ellipse, rx: 10.02 })));
+  assert.ok(differ(frame(ellipse), frame({ ...ellipse, rx: 11 })));
+  assert.ok(differ(frame(ellipse), { ...frame(ellipse), masks: [] }));
+  assert.ok(differ(frame(ellipse), { ...frame(ellipse), masked_whole: true }));
 });

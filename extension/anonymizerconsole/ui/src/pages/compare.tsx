@@ -6,7 +6,7 @@ import { useEffect, useState } from "preact/hooks";
 import { get, type Edits, type FrameRange, type Video } from "../api";
 import { number, timecode } from "../format";
 import { texts } from "../i18n";
-import type { FrameTable } from "../review/frames";
+import { differences } from "../review/differences";
 import { KeysDialog, useKeys } from "../review/keys";
 import { rangeOf } from "../review/operations";
 import { add } from "../review/ranges";
@@ -15,23 +15,6 @@ import { Stage, useFrame } from "../review/stage";
 import { changeRate, Transport } from "../review/transport";
 import { href } from "../route";
 import { explain, put, videos } from "../store";
-
-/** The frames within ranges whose masks differ. */
-export async function differences(a: FrameTable, b: FrameTable, within: readonly FrameRange[]): Promise<FrameRange[]> {
-  let found: FrameRange[] = [];
-  for (const [from, to] of within) {
-    for (let n = from; n < to; n++) {
-      const [before, after] = [a.loaded(n) ?? (await a.load(n)), b.loaded(n) ?? (await b.load(n))];
-      const differ =
-        JSON.stringify(before?.masks) !== JSON.stringify(after?.masks) || before?.masked_whole !== after?.masked_whole;
-      if (!differ) continue;
-      const last = found.at(-1);
-      if (last && last[1] === n) last[1] = n + 1;
-      else found = [...found, [n, n + 1]];
-    }
-  }
-  return found;
-}
 
 interface Pair {
   before: Session;

@@ -4,7 +4,7 @@
 import { number } from "../format";
 import { texts } from "../i18n";
 import type { Box, Operation, Video } from "../api";
-import { may, me } from "../store";
+import { may, me, tell } from "../store";
 import { ReasonDialog, RefusedDialog } from "./reason";
 import type { Editor, Scope, Selection, Shown } from "./editor";
 import { rangeOf, type Ellipse } from "./operations";
@@ -17,6 +17,10 @@ interface Props {
 
 /** What is done to the selected mask, by button or key. */
 export function actionsOf({ editor, masks }: Props, place: () => Ellipse): Record<string, () => void> {
+  const t = texts.value.edit;
+  const only = (may: () => unknown, text: string, act: () => Promise<void>) => () => (may() ? void act() : tell(text, true));
+  const selected = (act: () => Promise<void>) => only(() => editor.selected.value, t.selectFirst, act);
+  const drawn = (act: () => Promise<void>) => only(() => editor.selected.value?.id, t.drawnOnly, act);
   return {
     a: () => void editor.place(place()),
     t: () => {
@@ -24,13 +28,13 @@ export function actionsOf({ editor, masks }: Props, place: () => Ellipse): Recor
       const here = all.findIndex((mask) => editor.isSelected(mask));
       void editor.select(all[(here + 1) % Math.max(1, all.length)]?.selection);
     },
-    k: () => void editor.keyframe(masks),
-    o: () => void editor.end(),
-    h: () => void editor.hold(masks),
-    s: () => void editor.split(),
+    k: drawn(() => editor.keyframe(masks)),
+    o: drawn(() => editor.end()),
+    h: selected(() => editor.hold(masks)),
+    s: drawn(() => editor.split()),
     w: () => editor.wholeFrame(),
-    Delete: () => void editor.takeAway(),
-    Backspace: () => void editor.takeAway(),
+    Delete: selected(() => editor.takeAway()),
+    Backspace: selected(() => editor.takeAway()),
     "Ctrl z": () => void editor.undo(),
     Escape: () => void editor.select(undefined),
     ...(editor.ellipse(masks) && Object.fromEntries(

@@ -337,6 +337,8 @@ export const en = {
     place: "Add this mask",
     masksHere: "Masks in this frame",
     noMask: "none",
+    selectFirst: "Select a mask first: in the picture, below, or by T.",
+    drawnOnly: "Select a mask that you drew first. Masks of the pipeline have no keyframes.",
     endsBefore: "The mask begins here: take it away instead.",
     operations: "What was done",
     noOperations: "Nothing yet. The video stays as it is.",

@@ -308,6 +308,8 @@ export const ja: Texts = {
     place: "このマスクを追加",
     masksHere: "このフレームのマスク",
     noMask: "なし",
+    selectFirst: "先に画面か一覧か T でマスクを選んでください。",
+    drawnOnly: "先に、描いたマスクを選んでください。自動のマスクにキーフレームはありません。",
     endsBefore: "マスクはここから始まります。取り除いてください。",
     operations: "行った修正",
     noOperations: "まだありません。動画はそのままです。",
