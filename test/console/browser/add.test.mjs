@@ -96,20 +96,29 @@ test("every tool works by its key, and undo leads back to the beginning", async 
   const done = inForce(await saved(page));
   assert.ok(done.some(({ type, from, to }) => type === "whole_frame" && from === 12 && to === 13));
   assert.ok(done.length >= 4, JSON.stringify(done));
-  for (let presses = 0; presses < 40 && (await page.getByRole("button", { name: "Undo", exact: true }).isEnabled()); presses++) {
+  for (
+    let presses = 0;
+    presses < 40 && (await page.getByRole("button", { name: "Undo", exact: true }).isEnabled());
+    presses++
+  ) {
     await page.keyboard.press("Control+z");
     await saved(page);
     if (inForce(await edits(page)).length === inForce(before).length && presses > 5) break;
   }
   const after = await edits(page);
-  assert.deepEqual(inForce(after).map(({ keyframes }) => keyframes), inForce(before).map(({ keyframes }) => keyframes));
+  assert.deepEqual(
+    inForce(after).map(({ keyframes }) => keyframes),
+    inForce(before).map(({ keyframes }) => keyframes),
+  );
   assert.ok(after.operations.length > before.operations.length, "nothing is deleted: it is undone by operations");
 });
 
 test("two tabs: the second is told, and nothing is lost", async () => {
   const page = await openEditor();
   const other = await openEditor();
-  await other.route("**/edits", (route) => (route.request().method() === "GET" && !other.stale ? route.abort() : route.continue()));
+  await other.route("**/edits", (route) =>
+    route.request().method() === "GET" && !other.stale ? route.abort() : route.continue(),
+  );
   const before = inForce(await edits(page)).length;
   await toFrame(page, 45);
   await page.getByRole("radio", { name: "This one" }).check();
@@ -122,7 +131,10 @@ test("two tabs: the second is told, and nothing is lost", async () => {
   await other.getByText("Somebody else corrected this video, too.").waitFor();
   const both = inForce(await saved(other));
   assert.equal(both.length, before + 2);
-  assert.deepEqual(both.slice(-2).map(({ from }) => from), [45, 46]);
+  assert.deepEqual(
+    both.slice(-2).map(({ from }) => from),
+    [45, 46],
+  );
   await other.keyboard.press("Control+z");
   await saved(other);
   await other.keyboard.press("Control+z");
@@ -213,5 +225,8 @@ for (const [size, scheme, locale] of [
 
 test("nothing went wrong in any page", () => {
   // Tests provoke answers that the browser notes.
-  assert.deepEqual(problems.filter((text) => !/412|ERR_FAILED/.test(text)), []);
+  assert.deepEqual(
+    problems.filter((text) => !/412|ERR_FAILED/.test(text)),
+    [],
+  );
 });

@@ -33,7 +33,9 @@ const moving: Operation = {
   ],
 };
 const places = (operations: Operation[]) =>
-  Array.from({ length: frames }, (_, frame) => operations.map((o) => ellipseAt(o, frame)?.x).find((x) => x !== undefined));
+  Array.from({ length: frames }, (_, frame) =>
+    operations.map((o) => ellipseAt(o, frame)?.x).find((x) => x !== undefined),
+  );
 
 test("a mask moves evenly between keyframes, holds after the last, and ends outside", () => {
   const x = [9, 10, 15, 20, 29, 30].map((frame) => ellipseAt(moving, frame)?.x);
@@ -43,11 +45,24 @@ test("a mask moves evenly between keyframes, holds after the last, and ends outs
 
 test("a mask is drawn for one frame, from it on, or up to another", async () => {
   const range = async (from: number, to: number) => rangeOf(await drawn(ellipse, [from, to], frames, timeOf), frames);
-  for (const [from, to] of [[5, 6], [5, 100], [0, 100]] as const) assert.deepEqual(await range(from, to), [from, to]);
+  for (const [from, to] of [
+    [5, 6],
+    [5, 100],
+    [0, 100],
+  ] as const)
+    assert.deepEqual(await range(from, to), [from, to]);
 });
 
 test("cutting frames out of a mask changes it in no other", async () => {
-  for (const [from, to] of [[10, 11], [14, 16], [0, 12], [20, 30], [25, 100], [0, 100], [40, 50]] as const) {
+  for (const [from, to] of [
+    [10, 11],
+    [14, 16],
+    [0, 12],
+    [20, 30],
+    [25, 100],
+    [0, 100],
+    [40, 50],
+  ] as const) {
     const rest = await without(moving, [from, to], frames, timeOf);
     const wanted = places([moving]).map((x, frame) => (from <= frame && frame < to ? undefined : x));
     assert.deepEqual(places(rest), wanted, `${from} to ${to}`);
@@ -56,7 +71,10 @@ test("cutting frames out of a mask changes it in no other", async () => {
 
 test("a keyframe after the end makes a mask go on up to there", async () => {
   const longer = await withKeyframe(moving, 40, { ...ellipse, x: 90 }, timeOf);
-  assert.deepEqual([25, 40, 99].map((frame) => ellipseAt(longer, frame)?.x), [75, 90, 90]);
+  assert.deepEqual(
+    [25, 40, 99].map((frame) => ellipseAt(longer, frame)?.x),
+    [75, 90, 90],
+  );
 });
 
 test("a revert of a revert is in force again", () => {

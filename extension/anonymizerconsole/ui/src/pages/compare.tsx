@@ -26,7 +26,10 @@ async function openPair(id: string, revision: string): Promise<Pair> {
   const video = videos.value.get(id) ?? (await get<Video>(`videos/${id}`));
   put(video);
   const all = video.revisions ?? [];
-  const index = Math.max(1, all.findIndex((one) => one.id === revision));
+  const index = Math.max(
+    1,
+    all.findIndex((one) => one.id === revision),
+  );
   const [before, after, edits] = await Promise.all([
     Session.open(id, all[index - 1]!.id),
     Session.open(id, all[index]!.id),

@@ -141,7 +141,13 @@ function Room({ video, session }: { video: Video; session: Session }) {
         />
         {mayEdit && (
           <div class="edit-strip">
-            <button type="button" class="primary-soft" aria-pressed={editing} title={`${texts.value.edit.open} (E)`} onClick={toggleEdit}>
+            <button
+              type="button"
+              class="primary-soft"
+              aria-pressed={editing}
+              title={`${texts.value.edit.open} (E)`}
+              onClick={toggleEdit}
+            >
               {texts.value.edit.open} <kbd aria-hidden="true">E</kbd>
             </button>
             {editing && editor.edits.value && <ToolStrip editor={editor} masks={editable} actions={tools} />}
@@ -169,9 +175,7 @@ function Room({ video, session }: { video: Video; session: Session }) {
         <p class="hint">{texts.value.review.hint}</p>
       </section>
       <div class="aside">
-        {editing && (
-          <EditCard editor={editor} masks={editable} video={video} goTo={(to) => void player.goTo(to)} />
-        )}
+        {editing && <EditCard editor={editor} masks={editable} video={video} goTo={(to) => void player.goTo(to)} />}
         <MomentList session={session} />
         <DecisionCard video={video} session={session} question={question} ask={ask} pending={pending} />
       </div>

@@ -24,7 +24,8 @@ const turned = ({ x, y }: Point, angle: number): Point => ({
 /** An ellipse whose grip is dragged to a point: what is opposite stays where it is. */
 export function resized(e: Ellipse, [sx, sy]: Grip, to: Point): Ellipse {
   const local = turned({ x: to.x - e.x, y: to.y - e.y }, -e.angle);
-  const side = (s: number, half: number, at: number) => (s ? [Math.max(1, (at * s + half) / 2), s] : [half, 0]) as [number, number];
+  const side = (s: number, half: number, at: number) =>
+    (s ? [Math.max(1, (at * s + half) / 2), s] : [half, 0]) as [number, number];
   const [rx, ox] = side(sx, e.rx, local.x);
   const [ry, oy] = side(sy, e.ry, local.y);
   const shift = turned({ x: ox * (rx - e.rx), y: oy * (ry - e.ry) }, e.angle);
@@ -57,7 +58,10 @@ export function EditLayer({ editor, masks, width, height, magnified }: Props) {
   const chosen = placing ? undefined : masks.find((mask) => editor.isSelected(mask));
   const at = (event: PointerEvent): Point => {
     const box = layer.current!.getBoundingClientRect();
-    return { x: ((event.clientX - box.left) / box.width) * width, y: ((event.clientY - box.top) / box.height) * height };
+    return {
+      x: ((event.clientX - box.left) / box.width) * width,
+      y: ((event.clientY - box.top) / box.height) * height,
+    };
   };
   const begin = (event: PointerEvent, how: { start: Ellipse | undefined; grip?: Grip; turn?: boolean }) => {
     if (event.button !== 0) return;
@@ -120,7 +124,11 @@ export function EditLayer({ editor, masks, width, height, magnified }: Props) {
           );
         })}
       {chosen && (
-        <Chosen of={ellipseOf(chosen)} size={size} begin={(event, how) => begin(event, { start: ellipseOf(chosen), ...how })} />
+        <Chosen
+          of={ellipseOf(chosen)}
+          size={size}
+          begin={(event, how) => begin(event, { start: ellipseOf(chosen), ...how })}
+        />
       )}
     </svg>
   );

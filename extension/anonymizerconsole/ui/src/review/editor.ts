@@ -269,7 +269,8 @@ export class Editor {
       tell(texts.value.edit.endsBefore, true);
       return;
     }
-    if (this.frame < to) this.replace(id, await without(operation, [this.frame, this.frames], this.frames, this.timeOf));
+    if (this.frame < to)
+      this.replace(id, await without(operation, [this.frame, this.frames], this.frames, this.timeOf));
     await this.select(undefined);
   }
 
@@ -531,7 +532,8 @@ export class Editor {
       const edits = await post<Edits>(this.path, { operations }, false, this.edits.value!.etag);
       await this.accept(edits);
     } catch (error) {
-      if (!(error instanceof APIError) || error.status < 400 || error.status === 401 || error.status >= 500) throw error;
+      if (!(error instanceof APIError) || error.status < 400 || error.status === 401 || error.status >= 500)
+        throw error;
       if (error.status === 412) await this.reload();
       else await this.question(operations, error);
     }
@@ -558,9 +560,7 @@ export class Editor {
     const moved = (id: number) => (id > base ? id + by : id);
     const selected = this.selected.value;
     if (selected?.id !== undefined) this.selected.value = { id: moved(selected.id) };
-    this.keep(
-      queue.map((operations) => operations.map((o) => (o.of === undefined ? o : { ...o, of: moved(o.of) }))),
-    );
+    this.keep(queue.map((operations) => operations.map((o) => (o.of === undefined ? o : { ...o, of: moved(o.of) }))));
   }
 
   /** Finds out why operations were refused, and asks. */

@@ -38,8 +38,7 @@ export function RenderPart({ editor, video }: { editor: Editor; video: string })
       {render?.state === "canceled" && <p class="hint">{t.renderCanceled}</p>}
       {finished && (
         <p class="outcome" role="status">
-          {t.finished(finished)}{" "}
-          <a href={href(["videos", video, finished, "compare"])}>{t.compare}</a>{" "}
+          {t.finished(finished)} <a href={href(["videos", video, finished, "compare"])}>{t.compare}</a>{" "}
           <a href={href(["videos", video, finished])}>{texts.value.compare.review(finished)}</a>
         </p>
       )}

@@ -18,7 +18,8 @@ interface Props {
 /** What is done to the selected mask, by button or key. */
 export function actionsOf({ editor, masks }: Props, place: () => Ellipse): Record<string, () => void> {
   const t = texts.value.edit;
-  const only = (may: () => unknown, text: string, act: () => Promise<void>) => () => (may() ? void act() : tell(text, true));
+  const only = (may: () => unknown, text: string, act: () => Promise<void>) => () =>
+    may() ? void act() : tell(text, true);
   const selected = (act: () => Promise<void>) => only(() => editor.selected.value, t.selectFirst, act);
   const drawn = (act: () => Promise<void>) => only(() => editor.selected.value?.id, t.drawnOnly, act);
   return {
@@ -37,11 +38,12 @@ export function actionsOf({ editor, masks }: Props, place: () => Ellipse): Recor
     Backspace: selected(() => editor.takeAway()),
     "Ctrl z": () => void editor.undo(),
     Escape: () => void editor.select(undefined),
-    ...(editor.ellipse(masks) && Object.fromEntries(
-      (["Left", "Right", "Up", "Down"] as const).flatMap((to) =>
-        [1, 10].map((by) => [`Alt ${by > 1 ? "Shift " : ""}Arrow${to}`, () => nudge(editor, masks, to, by)]),
-      ),
-    )),
+    ...(editor.ellipse(masks) &&
+      Object.fromEntries(
+        (["Left", "Right", "Up", "Down"] as const).flatMap((to) =>
+          [1, 10].map((by) => [`Alt ${by > 1 ? "Shift " : ""}Arrow${to}`, () => nudge(editor, masks, to, by)]),
+        ),
+      )),
   };
 }
 
@@ -55,7 +57,8 @@ function nudge(editor: Editor, masks: readonly Shown[], to: "Left" | "Right" | "
 /** Where a new mask is proposed: at the moment's place, or in the middle. */
 export function proposed(box: Box | undefined, width: number, height: number): Ellipse {
   const half = Math.max(8, Math.min(width, height) / 10);
-  if (!box) return { x: Math.round(width / 2), y: Math.round(height / 2), rx: half, ry: Math.round(half * 1.25), angle: 0 };
+  if (!box)
+    return { x: Math.round(width / 2), y: Math.round(height / 2), rx: half, ry: Math.round(half * 1.25), angle: 0 };
   // The ellipse around the box.
   const [left, top, right, bottom] = box;
   const around = (from: number, to: number) => Math.ceil((to - from) / Math.SQRT2);

@@ -287,7 +287,8 @@ export const en = {
     hint: "N goes to the next moment, E corrects masks. ? shows all keys.",
     revisions: "Revisions",
     newest: "newest",
-    notNewest: (latest: string) => `This is an older revision. Only the newest, ${latest}, can be corrected and approved.`,
+    notNewest: (latest: string) =>
+      `This is an older revision. Only the newest, ${latest}, can be corrected and approved.`,
     toNewest: (latest: string) => `Open ${latest}`,
     notRendered: "There are corrections that are not rendered. Render them before you approve.",
   },
@@ -359,7 +360,8 @@ export const en = {
     undoOne: (what: string) => `Undo: ${what}`,
     reasonTitle: "Why may this be seen?",
     removeTitle: "Not a head?",
-    removeText: (frames: string) => `Whatever this mask covers will be seen, in ${frames}. Your name and the reason are kept.`,
+    removeText: (frames: string) =>
+      `Whatever this mask covers will be seen, in ${frames}. Your name and the reason are kept.`,
     uncovered: (frames: number, first: string, pixels: string) =>
       `This uncovers what was masked: ${pixels} pixels in frame ${first}` +
       (frames > 1 ? `, and more in ${count(frames - 1, "other frame", "other frames")} or above.` : "."),

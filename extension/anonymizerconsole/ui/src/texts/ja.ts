@@ -182,7 +182,15 @@ export const ja: Texts = {
     masked_whole: ["全体をマスク", "判断できなかったため、フレーム全体をマスクしました。"],
     nobody_found: ["人なし", "この動画で人は見つかりませんでした。本当に誰もいませんか？"],
   },
-  origins: { pose: "体", face: "顔", box: "人（頭部不明）", interpolated: "推定", held: "延長", frame: "全体", added: "手描き" },
+  origins: {
+    pose: "体",
+    face: "顔",
+    box: "人（頭部不明）",
+    interpolated: "推定",
+    held: "延長",
+    frame: "全体",
+    added: "手描き",
+  },
   review: {
     crumb: "動画",
     player: "匿名化した動画",
