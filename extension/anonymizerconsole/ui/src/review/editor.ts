@@ -6,14 +6,12 @@ import {
   APIError,
   get,
   post,
-  remove,
   type Edits,
   type EditsCheck,
   type Frame,
   type FrameRange,
   type Mask,
   type Operation,
-  type Renders,
 } from "../api";
 import { texts } from "../i18n";
 import { complain, explain, me, tell, videos } from "../store";
@@ -29,11 +27,15 @@ import {
   plain,
   projected,
   rangeOf,
+  shifted,
+  textOf,
+  uncovers,
   undoing,
   withKeyframe,
   without,
   type Ellipse,
 } from "./operations";
+import { Rendering } from "./rendering";
 import type { Session } from "./session";
 
 /** Which frames a correction is about, seen from the one on the screen. */
@@ -46,18 +48,6 @@ export type Shown = Mask & { selection?: Selection };
 const retryAfter = 3000; // milliseconds until what could not be saved is sent again
 const settleFor = 700; // milliseconds without a change until what was typed is saved
 const askEvery = 3000; // milliseconds between questions whether somebody has confirmed
-const pollEvery = 700; // milliseconds between questions how far the rendering is
-
-const uncovers = ({ type, reason }: Operation) => ["adjust", "remove", "revert"].includes(type) && !reason;
-
-/** An operation as text, the same whoever has sorted its keys and left out what is 0. */
-function textOf(operation: Operation): string {
-  return JSON.stringify(plain(operation), (_, value: unknown) => {
-    if (value === 0 || value === false || value === "") return undefined;
-    if (!value || typeof value !== "object" || Array.isArray(value)) return value;
-    return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
-}
 
 /** Corrects the masks of a video. What is done is sent at once, and kept in this tab until the server has it. */
 export class Editor {
@@ -78,9 +68,7 @@ export class Editor {
   readonly selected = signal<Selection | undefined>(undefined);
   /** Where the selected or the new mask is being put in the frame on the screen. */
   readonly draft = signal<Ellipse | undefined>(undefined);
-  readonly renders = signal<Renders>({ revisions: [] });
-  /** The revision that was rendered just now. */
-  readonly finished = signal<string | undefined>(undefined);
+  readonly rendering: Rendering;
   readonly table = signal<FrameTable>(undefined as unknown as FrameTable);
 
   readonly operations = computed(() => [...(this.edits.value?.operations ?? []), ...this.queue.value.flat()]);
@@ -94,9 +82,6 @@ export class Editor {
   private settling = 0;
   private settled = Promise.resolve();
   private retrying = 0;
-  private polling = 0;
-  /** How many revisions there were before the one that is rendered. */
-  private rendering: number | undefined;
   private sending = false;
   private readonly endings: (() => void)[] = [];
 
@@ -104,6 +89,7 @@ export class Editor {
     this.path = `videos/${session.video}/edits`;
     this.store = `console.edits.${session.video}`;
     this.table.value = this.freshTable();
+    this.rendering = new Rendering(session.video, () => void this.load().catch(() => undefined));
     const events = new AbortController();
     addEventListener("pagehide", () => void this.settle(), { signal: events.signal });
     addEventListener("beforeunload", (event) => this.queue.value.length && event.preventDefault(), {
@@ -158,7 +144,7 @@ export class Editor {
   close() {
     void this.settle();
     clearTimeout(this.retrying);
-    clearTimeout(this.polling);
+    this.rendering.close();
     this.endings.forEach((end) => end());
   }
 
@@ -368,10 +354,8 @@ export class Editor {
     await this.send();
     const edits = this.edits.value;
     if (!edits || this.queue.value.length) return;
-    this.finished.value = undefined;
     try {
-      this.rendering = this.renders.value.revisions.length;
-      this.showRenders(await post<Renders>(`videos/${this.session.video}/renders`, {}, false, edits.etag));
+      await this.rendering.start(edits.etag);
     } catch (error) {
       complain(error);
       await this.load().catch(() => undefined);
@@ -379,7 +363,7 @@ export class Editor {
   }
 
   async cancelRender() {
-    await remove(`videos/${this.session.video}/renders`).catch(complain);
+    await this.rendering.cancel().catch(complain);
     await this.load().catch(complain);
   }
 
@@ -422,19 +406,7 @@ export class Editor {
       this.replace(id, [await withKeyframe(operation, frame, to, this.timeOf)]);
       return;
     }
-    const keyframes = operation.keyframes!.map((k) =>
-      k.outside
-        ? k
-        : {
-            ...k,
-            x: k.x! + to.x - from.x,
-            y: k.y! + to.y - from.y,
-            rx: (k.rx! * to.rx) / from.rx,
-            ry: (k.ry! * to.ry) / from.ry,
-            angle: k.angle! + to.angle - from.angle,
-          },
-    );
-    this.replace(id, [{ ...plain(operation), keyframes }]);
+    this.replace(id, [shifted(operation, from, to)]);
   }
 
   /** Replaces an operation, of which the first that takes its place is then selected. */
@@ -471,16 +443,13 @@ export class Editor {
 
   /** Loads what is there now. */
   private async load() {
-    const [edits, renders] = await Promise.all([
-      get<Edits>(this.path),
-      get<Renders>(`videos/${this.session.video}/renders`),
-    ]);
+    const edits = await get<Edits>(this.path);
     // What is not saved yet is about what was loaded before: sending it finds out about others.
     if (!this.queue.value.length) {
       if (edits.etag !== this.edits.value?.etag) await this.show(edits);
       else this.edits.value = edits;
     }
-    this.showRenders(renders);
+    await this.rendering.load();
   }
 
   /** Shows edits of the server, and the frames with them, at once. */
@@ -571,26 +540,5 @@ export class Editor {
       operations,
       check: check && !check.valid ? check : { ...refused, needs_reason: false, needs_second_person: false },
     };
-  }
-
-  /** Shows how far the rendering is, and asks again until it has ended. */
-  private showRenders(renders: Renders) {
-    this.renders.value = renders;
-    clearTimeout(this.polling);
-    if (["waiting", "running"].includes(renders.render?.state ?? "")) {
-      this.rendering ??= renders.revisions.length;
-      const again = () => {
-        void get<Renders>(`videos/${this.session.video}/renders`)
-          .then((now) => this.showRenders(now))
-          .catch(() => {
-            this.polling = window.setTimeout(again, retryAfter);
-          });
-      };
-      this.polling = window.setTimeout(again, pollEvery);
-    } else if (this.rendering !== undefined) {
-      if (renders.revisions.length > this.rendering) this.finished.value = renders.revisions.at(-1)!.id;
-      this.rendering = undefined;
-      void this.load().catch(() => undefined);
-    }
   }
 }

@@ -109,6 +109,34 @@ export function plain({ id: _, by: __, at: ___, ...rest }: Operation & { role?: 
   return sent;
 }
 
+/** The mask, changed in all its frames as one ellipse is to become the other. */
+export function shifted(operation: Operation, from: Ellipse, to: Ellipse): Operation {
+  const keyframes = operation.keyframes!.map((k) =>
+    k.outside
+      ? k
+      : keyframe(k.frame, k.time_s, {
+          x: k.x! + to.x - from.x,
+          y: k.y! + to.y - from.y,
+          rx: (k.rx! * to.rx) / from.rx,
+          ry: (k.ry! * to.ry) / from.ry,
+          angle: k.angle! + to.angle - from.angle,
+        }),
+  );
+  return { ...plain(operation), keyframes };
+}
+
+/** Whether an operation may uncover something, and says no reason. */
+export const uncovers = ({ type, reason }: Operation) => ["adjust", "remove", "revert"].includes(type) && !reason;
+
+/** An operation as text, the same whoever has sorted its keys and left out what is 0. */
+export function textOf(operation: Operation): string {
+  return JSON.stringify(plain(operation), (_, value: unknown) => {
+    if (value === 0 || value === false || value === "") return undefined;
+    if (!value || typeof value !== "object" || Array.isArray(value)) return value;
+    return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
 /** Operations that were made together: the server gives them one time. */
 export function groupsOf(operations: readonly Operation[]): number[][] {
   const groups: number[][] = [];

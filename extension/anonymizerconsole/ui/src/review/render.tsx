@@ -10,8 +10,8 @@ import type { Editor } from "./editor";
 export function RenderPart({ editor, video }: { editor: Editor; video: string }) {
   const t = texts.value.edit;
   const { pending, unconfirmed } = editor.edits.value!;
-  const { render } = editor.renders.value;
-  const finished = editor.finished.value;
+  const { render } = editor.rendering.renders.value;
+  const finished = editor.rendering.finished.value;
   const active = render?.state === "waiting" || render?.state === "running";
   if (active) {
     const { frames, frames_total: total } = render;
