@@ -21,7 +21,8 @@ METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml proces
 GO := . build/env.sh && go
 CONSOLE_PAGE := extension/anonymizerconsole/ui
 CONSOLE_IMAGES := console-videos-desktop-light console-videos-phone-light console-review-desktop-light \
-	console-review-phone-dark console-approve-desktop-light console-system-desktop-light console-audit-desktop-light
+	console-review-phone-dark console-approve-desktop-light console-system-desktop-light console-audit-desktop-light \
+	console-edit-desktop-light console-edit-phone-light console-remove-desktop-light console-compare-desktop-light
 TOOL := go tool -modfile=internal/tools/go.mod
 CHLOGGEN := $(TOOL) chloggen
 GOLANGCI_LINT := build/cache/golangci-lint
@@ -208,7 +209,7 @@ console-page: ## Build the console's page from its sources, after checking them
 
 .PHONY: console-images
 console-images: setup-test models footage build ## Take the pictures of docs/console.md in a real browser
-	export CONSOLE_PICTURES=$$(mktemp -d); $(GO) test -count=1 -run 'TestConsole$$' ./test/console && \
+	export CONSOLE_PICTURES=$$(mktemp -d); $(GO) test -count=1 -run 'TestConsole$$|TestCorrections$$' ./test/console && \
 		for picture in $(CONSOLE_IMAGES); do \
 			ffmpeg -nostdin -loglevel error -y -i "$$CONSOLE_PICTURES/$$picture.png" -q:v 3 docs/images/$$picture.jpg; done
 

@@ -5,7 +5,7 @@
 
 export type State =
   "waiting" | "working" | "paused" | "failed" | "canceled" | "to_review" | "in_review" | "approved" | "rejected";
-export type Permission = "view" | "review" | "approve" | "operate";
+export type Permission = "view" | "review" | "edit" | "approve" | "operate";
 export type Counts = Partial<Record<State, number>>;
 /** The first frame, and the frame after the last. */
 export type FrameRange = [from: number, to: number];
@@ -71,6 +71,7 @@ export interface Video {
   warnings: string[];
   review?: ReviewState;
   revisions?: Revision[];
+  render?: RenderState;
 }
 
 export interface Playback {
@@ -169,6 +170,76 @@ export interface Watched {
   ranges: FrameRange[];
   share: number;
   moments: string[];
+}
+
+/** A mask that a person drew, in one frame; outside ends it before that frame. */
+export interface Keyframe {
+  frame: number;
+  time_s: number;
+  outside?: boolean;
+  x?: number;
+  y?: number;
+  rx?: number;
+  ry?: number;
+  angle?: number;
+}
+
+/** A correction, see edits.schema.json of the receiver. Ranges of frames are half-open. */
+export interface Operation {
+  id?: number;
+  type: "add" | "adjust" | "remove" | "whole_frame" | "revert" | "confirm";
+  shape?: "ellipse" | "rectangle";
+  keyframes?: Keyframe[];
+  track?: number;
+  from?: number;
+  to?: number;
+  dx?: number;
+  dy?: number;
+  scale_rx?: number;
+  scale_ry?: number;
+  rotate?: number;
+  of?: number;
+  reason?: string;
+  note?: string;
+  by?: string;
+  at?: string;
+}
+
+export interface Edits {
+  etag: string;
+  frames: number;
+  latest: string;
+  rendered: number;
+  pending: boolean;
+  live: number[];
+  unconfirmed: number[];
+  uncover: boolean;
+  adjust: boolean;
+  limits: string[];
+  reasons: string[];
+  operations: Operation[];
+}
+
+export interface EditsCheck {
+  valid: boolean;
+  errors: string[];
+  uncovered: { frame: number; pixels: number; box: Box }[];
+  needs_reason: boolean;
+  needs_permission?: Permission;
+  needs_second_person: boolean;
+}
+
+export interface RenderState {
+  state: "waiting" | "running" | "failed" | "canceled";
+  by: string;
+  frames: number;
+  frames_total?: number;
+  message?: string;
+}
+
+export interface Renders {
+  render?: RenderState;
+  revisions: Revision[];
 }
 
 export interface GPU {
@@ -290,8 +361,8 @@ export async function getText(path: string): Promise<string> {
 }
 
 /** Sends body as JSON. With keepalive it goes out even while the page is being closed. */
-export async function post<T>(path: string, body: unknown = {}, keepalive = false): Promise<T> {
-  const headers = { "Content-Type": "application/json" };
+export async function post<T>(path: string, body: unknown = {}, keepalive = false, etag = ""): Promise<T> {
+  const headers = { "Content-Type": "application/json", ...(etag && { "If-Match": etag }) };
   return get<T>(path, { method: "POST", headers, body: JSON.stringify(body), keepalive });
 }
 

@@ -5,6 +5,7 @@ import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { choose, language, languages, texts } from "./i18n";
 import { Audit } from "./pages/audit";
+import { Compare } from "./pages/compare";
 import { Review } from "./pages/review";
 import { SignIn } from "./pages/signin";
 import { System } from "./pages/system";
@@ -109,6 +110,7 @@ function Page() {
     case "audit":
       return <Audit />;
     case "videos":
+      if (path[3] === "compare") return <Compare key={path.join("/")} video={path[1]!} revision={path[2]!} />;
       if (path[1] !== undefined) return <Review key={path.join("/")} video={path[1]} revision={path[2]} />;
       break;
   }

@@ -381,9 +381,10 @@ func (i *index) frames(file io.ReadSeeker, from, to int, use func(*frameLine)) e
 	})
 }
 
-// lines calls use for the lines of the frames from..to, until it returns false.
+// lines calls use for the lines of the frames from..to, as far as there are any, until it returns false.
 func (i *index) lines(file io.ReadSeeker, from, to int, use func(line []byte) bool) error {
-	if from >= to || from >= i.header.Summary.Frames {
+	to = min(to, i.header.Summary.Frames)
+	if from >= to {
 		return nil
 	}
 	n := from / indexEvery * indexEvery

@@ -2,17 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useSignalEffect } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
-import { api, type Video } from "../api";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { api, type Frame, type Video } from "../api";
 import { texts } from "../i18n";
 import { Badge } from "../parts/badge";
 import { Warnings } from "../parts/warnings";
 import { DecisionCard, type Question } from "../review/decision";
+import { EditLayer } from "../review/editlayer";
+import { Editor } from "../review/editor";
 import { KeysDialog, useKeys } from "../review/keys";
 import { MomentList } from "../review/moments";
 import { Session } from "../review/session";
 import { FrameFacts, Stage, useFrame } from "../review/stage";
 import { TimelineStrip } from "../review/timeline";
+import { actionsOf, EditCard, proposed, ToolStrip } from "../review/tools";
+import { boxAt } from "../review/ranges";
 import { changeRate, Transport } from "../review/transport";
 import { href, remember, route } from "../route";
 import { explain, may, videos } from "../store";
@@ -52,18 +56,52 @@ function useRememberedPlace(session: Session) {
   });
 }
 
+/** The editor of a review, which is open while the review is. */
+function useEditor(session: Session): Editor {
+  const editor = useMemo(() => new Editor(session), []);
+  useEffect(() => {
+    if (may("edit")) void editor.begin();
+    return () => editor.close();
+  }, []);
+  return editor;
+}
+
+/** What is masked in the frame on the screen, as it would be rendered, and what was taken away. */
+function useEdited(session: Session, editor: Editor, report: Frame | undefined) {
+  const open = editor.open.value && editor.edits.value !== undefined;
+  const frame = useFrame(session, () => (editor.open.value ? editor.table.value : session.table));
+  if (!open || !frame) return { masks: [], frame: report };
+  const masks = editor.masksOf(frame);
+  const tracks = new Set(masks.map(({ track }) => track));
+  const removed = (report?.masks ?? [])
+    .filter(({ track }) => track && !tracks.has(track))
+    .map((mask) => ({ ...mask, origin: "removed" }));
+  return { masks, frame: { ...frame, masks: [...masks, ...removed] } };
+}
+
 function Room({ video, session }: { video: Video; session: Session }) {
   const [masks, setMasks] = useState(true);
   const [zoom, setZoom] = useState(false);
   const [keys, setKeys] = useState(false);
   const [question, ask] = useState<Question>();
-  const frame = useFrame(session);
+  const report = useFrame(session);
+  const editor = useEditor(session);
+  const { masks: editable, frame } = useEdited(session, editor, report);
   useRememberedPlace(session);
   const { player } = session;
-  const open = may("approve") && video.state !== "approved" && video.state !== "rejected";
+  const { width = 16, height = 9, id } = session.details.value;
+  const editing = editor.open.value;
+  const newest = (video.revisions?.at(-1)?.id ?? id) === id;
+  const pending = editor.edits.value?.pending || editor.queue.value.length > 0;
+  const open = may("approve") && newest && !pending && video.state !== "approved" && video.state !== "rejected";
   const looking = ["waiting", "running"].includes(session.moments.value.second_look.state);
   const toggleMasks = () => setMasks(!masks);
   const toggleZoom = () => setZoom(!zoom);
+  const toggleEdit = () => void editor.toggle();
+  const mayEdit = may("edit") && (newest || editing);
+  const moment = session.moment.value;
+  const place = () => proposed(moment && boxAt(moment, player.frame.value), width, height);
+  const tools = actionsOf({ editor, masks: editable }, place);
   useKeys({
     " ": () => player.toggle(),
     ArrowLeft: () => player.step(-1),
@@ -80,12 +118,41 @@ function Room({ video, session }: { video: Video; session: Session }) {
     y: () => open && !looking && ask("approved"),
     x: () => open && ask("rejected"),
     "?": () => setKeys(true),
+    ...(mayEdit && { e: toggleEdit, a: () => void editor.toggle(true).then(tools.a) }),
+    ...(editing && tools),
+    // Enter in no field puts the new mask where it is.
+    ...(editing && editor.placing.value && { Enter: () => void editor.add() }),
   });
   const time = frame?.time_s ?? 0;
   return (
     <div class="room">
       <section class="watch" aria-label={texts.value.review.player}>
-        <Stage session={session} frame={frame} masks={masks} zoom={zoom} />
+        <Stage
+          session={session}
+          frame={frame}
+          masks={masks || editing}
+          zoom={zoom}
+          {...(editing &&
+            editor.edits.value && {
+              layer: (magnified: number) => (
+                <EditLayer editor={editor} masks={editable} width={width} height={height} magnified={magnified} />
+              ),
+            })}
+        />
+        {mayEdit && (
+          <div class="edit-strip">
+            <button
+              type="button"
+              class="primary-soft"
+              aria-pressed={editing}
+              title={`${texts.value.edit.open} (E)`}
+              onClick={toggleEdit}
+            >
+              {texts.value.edit.open} <kbd aria-hidden="true">E</kbd>
+            </button>
+            {editing && editor.edits.value && <ToolStrip editor={editor} masks={editable} actions={tools} />}
+          </div>
+        )}
         <TimelineStrip
           timeline={session.table.timeline}
           moments={session.listed}
@@ -108,8 +175,9 @@ function Room({ video, session }: { video: Video; session: Session }) {
         <p class="hint">{texts.value.review.hint}</p>
       </section>
       <div class="aside">
+        {editing && <EditCard editor={editor} masks={editable} video={video} goTo={(to) => void player.goTo(to)} />}
         <MomentList session={session} />
-        <DecisionCard video={video} session={session} question={question} ask={ask} />
+        <DecisionCard video={video} session={session} question={question} ask={ask} pending={pending} />
       </div>
       {keys && <KeysDialog onClose={() => setKeys(false)} />}
     </div>
@@ -138,10 +206,28 @@ function PlainRoom({ video, session }: { video: Video; session: Session }) {
   );
 }
 
+/** The way to the other revisions, and to what the latest of two changed. */
+function Revisions({ video, current }: { video: Video; current: string }) {
+  const all = video.revisions ?? [];
+  if (all.length < 2) return null;
+  const index = all.findIndex(({ id }) => id === current);
+  return (
+    <nav class="revisions" aria-label={texts.value.review.revisions}>
+      {all.map(({ id }) => (
+        <a key={id} href={href(["videos", video.id, id])} aria-current={id === current ? "page" : undefined}>
+          {id}
+          {id === all.at(-1)!.id && ` (${texts.value.review.newest})`}
+        </a>
+      ))}
+      {index > 0 && <a href={href(["videos", video.id, current, "compare"])}>{texts.value.edit.compare}</a>}
+    </nav>
+  );
+}
+
 export function Review({ video: id, revision }: { video: string; revision: string | undefined }) {
   const t = texts.value.review;
   const video = videos.value.get(id);
-  const { session, problem } = useSession(id, revision ?? "r1");
+  const { session, problem } = useSession(id, revision ?? video?.revisions?.at(-1)?.id ?? "r1");
   return (
     <>
       <p class="crumb">
@@ -152,6 +238,7 @@ export function Review({ video: id, revision }: { video: string; revision: strin
           {video?.name ?? t.player}
         </h1>
         {video && <Badge state={video.state} />}
+        {video && session && <Revisions video={video} current={session.details.value.id} />}
       </div>
       {problem !== undefined && (
         <p class="card error" role="alert">

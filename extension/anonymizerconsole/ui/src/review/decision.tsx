@@ -6,6 +6,7 @@ import { bytes, instant, percent } from "../format";
 import { texts } from "../i18n";
 import { Dialog } from "../parts/dialog";
 import { Warnings } from "../parts/warnings";
+import { href } from "../route";
 import { complain, may, put, tell } from "../store";
 import type { Session } from "./session";
 
@@ -16,6 +17,8 @@ interface Props {
   session: Session;
   question: Question;
   ask: (question: Question) => void;
+  /** There are corrections that are not rendered. */
+  pending?: boolean;
 }
 
 /** How much of the video was looked at. */
@@ -116,12 +119,13 @@ function Outcome({ video }: { video: Video }) {
   );
 }
 
-export function DecisionCard({ video, session, question, ask }: Props) {
+export function DecisionCard({ video, session, question, ask, pending = false }: Props) {
   const t = texts.value.review;
   const { share, moments, seen } = progress(session);
   const decided = video.state === "approved" || video.state === "rejected";
   const look = session.moments.value.second_look.state;
   const looking = look === "waiting" || look === "running";
+  const latest = video.revisions?.at(-1)?.id ?? session.details.value.id;
   const { has_report: report, has_sheet: sheet, size } = session.details.value;
   return (
     <section class="card decision" aria-labelledby="decision-title">
@@ -133,7 +137,12 @@ export function DecisionCard({ video, session, question, ask }: Props) {
       </div>
       {moments > 0 && <p class={seen === moments ? "all-seen" : ""}>{t.momentsSeen(seen, moments)}</p>}
       {decided && <Outcome video={video} />}
-      {!may("approve") ? (
+      {pending && <p class="rest">{t.notRendered}</p>}
+      {latest !== session.details.value.id ? (
+        <p class="rest">
+          {t.notNewest(latest)} <a href={href(["videos", video.id, latest])}>{t.toNewest(latest)}</a>
+        </p>
+      ) : !may("approve") ? (
         <p class="hint">{t.mayNot}</p>
       ) : (
         <div class="buttons">
@@ -146,7 +155,7 @@ export function DecisionCard({ video, session, question, ask }: Props) {
               <button type="button" onClick={() => ask("rejected")}>
                 {t.reject}
               </button>
-              <button type="button" class="primary" disabled={looking} onClick={() => ask("approved")}>
+              <button type="button" class="primary" disabled={looking || pending} onClick={() => ask("approved")}>
                 {t.approve}
               </button>
             </>

@@ -16,16 +16,22 @@ function switchKeys(on: boolean) {
   localStorage.setItem(stored, on ? "on" : "off");
 }
 
-/** The name of a pressed key, such as "n" or "Shift ArrowLeft". */
+/** The name of a pressed key, such as "n", "Shift ArrowLeft" or "Ctrl z". */
 function nameOf(event: KeyboardEvent): string {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  return event.shiftKey && event.key.length > 1 ? `Shift ${key}` : key;
+  const modifiers = [
+    (event.ctrlKey || event.metaKey) && "Ctrl",
+    event.altKey && "Alt",
+    event.shiftKey && event.key.length > 1 && "Shift",
+  ];
+  return [...modifiers.filter(Boolean), key].join(" ");
 }
 
 // Where a key has a meaning of its own: text is typed, or the element under the focus is pressed or moved.
 function taken(event: KeyboardEvent): boolean {
   const element = event.target as HTMLElement;
-  if (element.closest("dialog, textarea, select, input:not([type=checkbox])")) return true;
+  if (element.closest("dialog, textarea, select, input:not([type=checkbox], [type=radio])")) return true;
+  if (event.key.startsWith("Arrow") && element.matches("input") && !event.altKey) return true;
   return event.key === " " && element.closest("button, a, summary, input") !== null;
 }
 
@@ -35,8 +41,8 @@ export function useKeys(actions: Record<string, () => void>) {
   latest.current = actions;
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
-      if (!singleKeys.value && event.key !== "?") return;
-      if (event.ctrlKey || event.metaKey || event.altKey || taken(event)) return;
+      if (taken(event)) return;
+      if (!singleKeys.value && event.key !== "?" && !(event.ctrlKey || event.metaKey || event.altKey)) return;
       const action = latest.current[nameOf(event)];
       if (!action) return;
       event.preventDefault();

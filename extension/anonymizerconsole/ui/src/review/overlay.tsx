@@ -14,6 +14,8 @@ export const styles: Record<string, { color: string; dash: number[] }> = {
   interpolated: { color: "#64a8ff", dash: [3, 3] },
   held: { color: "#ff6bf0", dash: [10, 3, 2, 3] },
   frame: { color: "#ffffff", dash: [2, 4] },
+  added: { color: "#b8f35a", dash: [] },
+  removed: { color: "#ff6b5e", dash: [5, 5] },
 };
 
 function trace(context: CanvasRenderingContext2D, { outline: o, box }: Mask, scale: number) {
@@ -81,10 +83,12 @@ interface Props {
   height: number;
   /** How much the picture is magnified. */
   magnified: number;
+  /** Masks are also filled, since the picture may not have them yet. */
+  filled?: boolean;
 }
 
 /** The outlines of a frame's masks, drawn over the picture. What it shows also stands as text beside it. */
-export function Overlay({ frame, box, masks, width, height, magnified }: Props) {
+export function Overlay({ frame, box, masks, width, height, magnified, filled = false }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
     const element = canvas.current!;
@@ -97,36 +101,44 @@ export function Overlay({ frame, box, masks, width, height, magnified }: Props) 
       const line = 2 * devicePixelRatio;
       const taken: Area[] = [];
       const shown = masks ? (frame?.masks ?? []) : [];
-      for (const mask of shown) drawOutline(context, mask, scale, line);
+      for (const mask of shown) drawOutline(context, mask, scale, line, filled && mask.origin !== "removed");
       // Many origins as words would cover the picture; colors and dashes tell them, too.
       const words = shown.length <= 3 || magnified > 1;
-      for (const mask of shown) drawLabel(context, mask, scale, line, words, taken);
+      for (const mask of shown) {
+        drawLabel(context, filled ? `${mask.track ?? ""}` : nameOf(mask, words), mask, scale, line, taken);
+      }
       if (box) drawBox(context, box, scale, line);
     };
     draw();
     const observer = new ResizeObserver(draw);
     observer.observe(element);
     return () => observer.disconnect();
-  }, [frame, box, masks, width, height, magnified, texts.value]);
+  }, [frame, box, masks, width, height, magnified, filled, texts.value]);
   return <canvas ref={canvas} class="overlay" aria-hidden="true" />;
 }
 
-function drawOutline(context: CanvasRenderingContext2D, mask: Mask, scale: number, line: number) {
+function drawOutline(context: CanvasRenderingContext2D, mask: Mask, scale: number, line: number, filled: boolean) {
   const style = styles[mask.origin] ?? styles.pose!;
   trace(context, mask, scale);
+  if (filled) {
+    context.fillStyle = "rgba(0, 0, 0, 0.45)";
+    context.fill();
+  }
   stroke(context, style.color, style.dash, line);
 }
 
+const nameOf = ({ origin, score }: Mask, words: boolean) =>
+  `${words ? `${texts.value.origins[origin] ?? origin} ` : ""}${number(score, 2)}`;
+
 function drawLabel(
   context: CanvasRenderingContext2D,
+  text: string,
   mask: Mask,
   scale: number,
   line: number,
-  words: boolean,
   taken: Area[],
 ) {
-  if (mask.origin === "frame") return;
-  const text = `${words ? `${texts.value.origins[mask.origin] ?? mask.origin} ` : ""}${number(mask.score, 2)}`;
+  if (!text || ["frame", "added", "removed"].includes(mask.origin)) return;
   const top = (mask.outline.y ?? mask.box[1]) - (mask.outline.ry ?? 0);
   label(
     context,

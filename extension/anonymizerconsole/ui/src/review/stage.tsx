@@ -2,23 +2,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useSignal, useSignalEffect } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { api, type Box, type Frame } from "../api";
 import { number, percent } from "../format";
 import { texts } from "../i18n";
+import type { FrameTable } from "./frames";
 import { Overlay, styles } from "./overlay";
 import { boxAt } from "./ranges";
 import type { Session } from "./session";
 
 /** The frame on the screen, as soon as the table has it. */
-export function useFrame(session: Session): Frame | undefined {
+export function useFrame(session: Session, tableOf: () => FrameTable = () => session.table): Frame | undefined {
   const frame = useSignal<Frame | undefined>(undefined);
   useSignalEffect(() => {
     const wanted = session.player.frame.value;
-    const loaded = session.table.loaded(wanted);
+    const table = tableOf();
+    const loaded = table.loaded(wanted);
     if (loaded) frame.value = loaded;
     else {
-      void session.table
+      void table
         .load(wanted)
         .then((found) => {
           if (session.player.frame.value === wanted) frame.value = found;
@@ -43,6 +46,8 @@ interface Props {
   frame: Frame | undefined;
   masks: boolean;
   zoom: boolean;
+  /** Corrects masks, over the picture, which is magnified so much. */
+  layer?: (magnified: number) => ComponentChildren;
 }
 
 /** Says why the picture is not a playing video. */
@@ -66,7 +71,7 @@ function Caption({ session }: { session: Session }) {
   }
 }
 
-export function Stage({ session, frame, masks, zoom }: Props) {
+export function Stage({ session, frame, masks, zoom, layer }: Props) {
   const t = texts.value.review;
   const video = useRef<HTMLVideoElement>(null);
   const { player, details } = session;
@@ -111,7 +116,9 @@ export function Stage({ session, frame, masks, zoom }: Props) {
             width={width}
             height={height}
             magnified={scale}
+            filled={layer !== undefined}
           />
+          {layer?.(scale)}
         </div>
       </div>
       <Caption session={session} />

@@ -19,9 +19,9 @@ interface Props {
   /** Of the frame on the screen, in seconds from the first. */
   time: number;
   masks: boolean;
-  zoom: boolean;
+  zoom?: boolean;
   toggleMasks: () => void;
-  toggleZoom: () => void;
+  toggleZoom?: () => void;
   showKeys: () => void;
 }
 
@@ -93,7 +93,7 @@ function FrameField({ session, time }: { session: Session; time: number }) {
 }
 
 /** Buttons for all that the keys do. */
-export function Transport({ session, time, masks, zoom, toggleMasks, toggleZoom, showKeys }: Props) {
+export function Transport({ session, time, masks, zoom = false, toggleMasks, toggleZoom, showKeys }: Props) {
   const t = texts.value.review;
   const { player } = session;
   const playing = player.playing.value;
@@ -142,7 +142,7 @@ export function Transport({ session, time, masks, zoom, toggleMasks, toggleZoom,
             toggle={() => session.toggleLoop()}
           />
           <Toggle icon="masks" text={t.masks} hint="M" on={masks} toggle={toggleMasks} />
-          <Toggle icon="zoom" text={t.zoom} hint="Z" on={zoom} toggle={toggleZoom} />
+          {toggleZoom && <Toggle icon="zoom" text={t.zoom} hint="Z" on={zoom} toggle={toggleZoom} />}
           <button type="button" aria-label={t.keys} title={`${t.keys} (?)`} onClick={showKeys}>
             <Icon name="keys" />
           </button>
