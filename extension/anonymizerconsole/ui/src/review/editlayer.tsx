@@ -53,7 +53,8 @@ interface Props {
 export function EditLayer({ editor, masks, width, height, magnified }: Props) {
   const layer = useRef<SVGSVGElement>(null);
   const [drag, setDrag] = useState<{ from: Point; start: Ellipse | undefined; grip?: Grip; turn?: boolean }>();
-  const size = layer.current ? width / (layer.current.clientWidth * magnified) : 1; // pixels of a frame for one of the screen
+  // Pixels of a frame for one of the screen.
+  const size = layer.current ? width / (layer.current.clientWidth * magnified) : 1;
   const placing = editor.placing.value;
   const chosen = placing ? undefined : masks.find((mask) => editor.isSelected(mask));
   const at = (event: PointerEvent): Point => {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // What operations mean: which of them are in force, what they draw in a frame, and how they are changed and undone.
-// Operations are never changed themselves: an operation is replaced by reverting it and adding another. IDs count from 1.
+// Operations are never changed: an operation is replaced by reverting it and adding another. IDs count from 1.
 import type { Frame, FrameRange, Keyframe, Mask, Operation } from "../api";
 
 export interface Ellipse {
