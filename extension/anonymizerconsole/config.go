@@ -128,7 +128,7 @@ func (c *Config) validateAddress() error {
 	return nil
 }
 
-// isLocal tells whether only this machine reaches a host.
+// isLocal reports whether only this machine reaches a host.
 func isLocal(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()

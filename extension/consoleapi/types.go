@@ -62,7 +62,7 @@ const (
 	StateRejected State = "rejected"
 )
 
-// Done tells whether there is an output.
+// Done reports whether there is an output.
 func (s State) Done() bool {
 	return s == StateToReview || s == StateInReview || s == StateApproved || s == StateRejected
 }

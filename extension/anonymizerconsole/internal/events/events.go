@@ -109,7 +109,7 @@ func (h *Hub) Run(ctx context.Context) {
 	}
 }
 
-// work compares, if somebody listens, and tells whether to do so again soon.
+// work compares, if somebody listens, and reports whether to do so again soon.
 func (h *Hub) work(ctx context.Context, all bool) bool {
 	h.mu.Lock()
 	if len(h.clients) == 0 {

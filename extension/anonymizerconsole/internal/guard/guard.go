@@ -64,7 +64,7 @@ func setHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// allowed tells whether a header Host names this console.
+// allowed reports whether a header Host names this console.
 func allowed(host string, hosts []string) bool {
 	if name, port, err := net.SplitHostPort(host); err == nil {
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {

@@ -44,7 +44,7 @@ type Changed struct {
 	Name, Problem string
 }
 
-// OK tells whether everything is as the audit says.
+// OK reports whether everything is as the audit says.
 func (r *Result) OK() bool { return r.Bad == nil && len(r.Changed) == 0 }
 
 func (r *Result) changed(name, format string, args ...any) {

@@ -218,7 +218,7 @@ func (r restriction) apply() error {
 	return nil
 }
 
-// isScript tells whether a program is for an interpreter, and may start others.
+// isScript reports whether a program is for an interpreter, and may start others.
 func isScript(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {

@@ -65,7 +65,7 @@ func (t *Tools) findDecoders() {
 	}
 }
 
-// lists tells whether a list of codecs of ffmpeg has one.
+// lists reports whether a list of codecs of ffmpeg has one.
 func lists(list []byte, name string) bool {
 	for line := range bytes.Lines(list) {
 		if words := bytes.Fields(line); len(words) > 1 && string(words[1]) == name {

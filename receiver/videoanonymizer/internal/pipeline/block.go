@@ -114,7 +114,7 @@ func (p *partition) survey(it, previous *item) record.Cause {
 	return ""
 }
 
-// surveyLevel is how hard a survey searches: those for a moving camera, which may be many, do not turn the frame.
+// surveyLevel is how thoroughly a survey searches: those for a moving camera, which may be many, do not turn the frame.
 func surveyLevel(cause record.Cause) level {
 	if cause == record.CauseView {
 		return fullLook

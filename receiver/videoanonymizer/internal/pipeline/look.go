@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// level is how hard a frame is searched; each level includes those below it.
+// level is how thoroughly a frame is searched; each level includes those below it.
 type level int
 
 const (

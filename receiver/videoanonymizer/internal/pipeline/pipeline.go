@@ -38,7 +38,7 @@ type Sink interface {
 	Write(*media.Frame, *record.Frame) error
 }
 
-// Look is how hard a frame is searched.
+// Look is how thoroughly a frame is searched.
 type Look struct {
 	// Detector may be nil if Faces is not.
 	Detector vision.Detector

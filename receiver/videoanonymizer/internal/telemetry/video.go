@@ -201,7 +201,7 @@ func (s *VideoSpan) Repaired(times, clockSteps int) {
 }
 
 // Failed reports that this attempt produced no output, and why: reason is a word from a small set, such as truncated.
-// retried tells whether another attempt follows.
+// retried reports whether another attempt follows.
 func (s *VideoSpan) Failed(err error, reason string, retried bool) {
 	s.end(ending{
 		event: "anonymizer.video.failed", body: "video failed: " + s.message(err), severity: plog.SeverityNumberError,

@@ -238,7 +238,7 @@ func (j *Job) stop(cause error) {
 	j.cause = cause
 }
 
-// stop stops the job of a path, and tells whether there is one.
+// stop stops the job of a path, and reports whether there is one.
 func (a *activeJobs) stop(path string, cause error) bool {
 	jobs, _ := a.list()
 	for _, j := range jobs {

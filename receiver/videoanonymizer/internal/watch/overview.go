@@ -62,8 +62,8 @@ type Output struct {
 	Digest string
 }
 
-// Intact tells whether there is a file of the output's size that equals it in samples of its content. It is ErrChanged
-// if there is another, fs.ErrNotExist if there is none.
+// Intact reports whether there is a file of the output's size that equals it in samples of its content. It is
+// ErrChanged if there is another, fs.ErrNotExist if there is none.
 func (o *Output) Intact() error {
 	sum, size, err := digestPath(o.Path)
 	if err == nil && (size != o.Size || sum != o.Digest) {
@@ -72,8 +72,8 @@ func (o *Output) Intact() error {
 	return err
 }
 
-// SourceOf is where the source with a path is now: there, or where it was moved to afterward; empty if it is gone. There
-// it counts as the same by its size.
+// SourceOf is where the source with a path is now: there, or where it was moved to afterward; empty if it is gone.
+// There it counts as the same by its size.
 func (w *Watcher) SourceOf(path string) string {
 	if _, err := durable.StampAt(path); err == nil {
 		return path

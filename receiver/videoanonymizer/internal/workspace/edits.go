@@ -94,8 +94,8 @@ func (v *edited) fresh() (*edits.Document, error) {
 		Operations: []edits.Operation{}}, nil
 }
 
-// sourceIsThere reports whether there is a file of the source's size at its place, or where sources are moved to. What it holds is checked when it is
-// rendered.
+// sourceIsThere reports whether there is a file of the source's size at its place, or where sources are moved to. What
+// it holds is checked when it is rendered.
 func (v *edited) sourceIsThere() bool {
 	st, err := durable.StampAt(v.workspace.opts.Watcher.SourceOf(v.overview.Path))
 	return err == nil && st.Size == v.facts.source.Size
@@ -296,7 +296,7 @@ func (v *edited) check(ctx context.Context, actor consoleapi.Actor, operations [
 	return c, err
 }
 
-// possible tells whether the document can be rendered.
+// possible reports whether the document can be rendered.
 func (v *edited) possible(document *edits.Document) error {
 	adjust, uncover, why := v.limits()
 	if uncover {

@@ -136,7 +136,7 @@ type find struct {
 // missed is in how many samples between two finds of a head it may not be found.
 const missed = 3
 
-// samePlace tells whether each box contains the center of the other.
+// samePlace reports whether each box contains the center of the other.
 func samePlace(a, b vision.Box) bool {
 	ax, ay := a.Center()
 	bx, by := b.Center()
@@ -182,7 +182,7 @@ func masksOf(f *frameLine, scale float64) (heads []mask.Head) {
 	return heads
 }
 
-// uncovered tells whether masks leave too much of a head open, by a grid of points in it.
+// uncovered reports whether masks leave too much of a head open, by a grid of points in it.
 func uncovered(h mask.Head, masks []mask.Head) bool {
 	if !h.Sane() {
 		return false

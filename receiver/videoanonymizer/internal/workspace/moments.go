@@ -108,8 +108,8 @@ func join(sightings []consoleapi.Moment) []consoleapi.Moment {
 	return moments
 }
 
-// takes tells whether a sighting, which does not begin before the others, is of this place. What the second look found
-// at the same time are different heads.
+// takes reports whether a sighting, which does not begin before the others, is of this place. What the second look
+// found at the same time are different heads.
 func (p *place) takes(s *consoleapi.Moment) bool {
 	near, another := false, false
 	for i := range p.sightings {
@@ -121,7 +121,7 @@ func (p *place) takes(s *consoleapi.Moment) bool {
 	return near && !another && end(s)-p.begin <= longestMoment
 }
 
-// nearBy tells whether two boxes are closer to each other than the larger one is long. Moments of the whole picture
+// nearBy reports whether two boxes are closer to each other than the larger one is long. Moments of the whole picture
 // have a place of their own.
 func nearBy(a, b *consoleapi.Moment) bool {
 	if whole(a) || whole(b) {
@@ -134,7 +134,7 @@ func nearBy(a, b *consoleapi.Moment) bool {
 
 func whole(m *consoleapi.Moment) bool { return m.Reason == report.MaskedWhole || m.Box == nil }
 
-// grave tells whether a head may show, or a mask was a guess for long.
+// grave reports whether a head may show, or a mask was a guess for long.
 func (p *place) grave() bool {
 	return p.class() > 0 || p.guessed() >= brief
 }

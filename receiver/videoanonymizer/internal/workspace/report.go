@@ -296,7 +296,7 @@ func (h *header) facts(st durable.Stamp) facts {
 	return f
 }
 
-// reversible tells whether something of what was there can be worked out from the fill.
+// reversible reports whether something of what was there can be worked out from the fill.
 func reversible(fill string) bool { return fill == string(mask.Blur) || fill == string(mask.Mosaic) }
 
 // indexOf returns a report's index and the open report, which the caller closes.
@@ -433,7 +433,7 @@ func (i *index) parts(count int) consoleapi.Timeline {
 	return t
 }
 
-// intact tells whether an output is what was published, as far as its size and samples of its content tell. It looks
+// intact reports whether an output is what was published, as far as its size and samples of its content tell. It looks
 // at the content once for each change of the file.
 func (r *reports) intact(o *watch.Output) error {
 	st, err := durable.StampAt(o.Path)

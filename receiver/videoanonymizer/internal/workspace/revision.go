@@ -61,8 +61,8 @@ func (w *Workspace) summary(o *watch.Output, facts *facts, r *review) consoleapi
 	return s
 }
 
-// holds tells whether output and report are those that somebody decided on. A file that was touched since is hashed in
-// the background; until then it is not.
+// holds reports whether output and report are those that somebody decided on. A file that was touched since is hashed
+// in the background; until then it is not.
 func (w *Workspace) holds(o *watch.Output, d *decision) bool {
 	same := func(path string, then durable.Stamp, sum string) bool {
 		st, err := durable.StampAt(path)
@@ -176,7 +176,7 @@ func (w *Workspace) Open(ctx context.Context, id consoleapi.RevisionID,
 		ModTime: info.ModTime()}, nil
 }
 
-// intact tells whether an output is what was published. What is not may show faces: its pixels are shown to nobody.
+// intact reports whether an output is what was published. What is not may show faces: its pixels are shown to nobody.
 func (w *Workspace) intact(o *watch.Output) error {
 	err := w.reports.intact(o)
 	if sum, known := w.hashes.lookUp(o.Path); err == nil && known {
