@@ -94,7 +94,7 @@ func TestToken(t *testing.T) {
 	assert.Len(t, strings.TrimSpace(token), 26)
 	status, said := anonymizerctl("create", "Bob", "--role", "king")
 	assert.Equal(t, exitError, status)
-	assert.Contains(t, said, "view, review, operator")
+	assert.Contains(t, said, "view, edit, review, operator")
 	_, said = anonymizerctl("list")
 	assert.Equal(t, "Ann  review  never expires\n", said)
 	status, _ = anonymizerctl("revoke", "Ann")
