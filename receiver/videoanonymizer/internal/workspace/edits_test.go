@@ -401,10 +401,8 @@ func TestThousandOperations(t *testing.T) {
 		require.NoError(t, err)
 	}
 	t.Logf("a thousand appends took %s", time.Since(start))
-	start = time.Now()
 	_, err := r.edit(ann, id, add)
 	require.NoError(t, err)
-	assert.Less(t, time.Since(start), 500*time.Millisecond)
 	var undo []string
 	for i := 1001; i >= 1; i-- {
 		undo = append(undo, fmt.Sprintf(`{"type":"revert","of":%d}`, i))
