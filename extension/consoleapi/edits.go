@@ -91,6 +91,9 @@ type RenderState struct {
 	Message    string    `json:"message,omitempty"`
 }
 
+// Active reports whether the rendering waits or runs.
+func (s *RenderState) Active() bool { return s.State == RenderWaiting || s.State == RenderRunning }
+
 // The states of a rendering. There is none after it has succeeded.
 const (
 	RenderWaiting  = "waiting"

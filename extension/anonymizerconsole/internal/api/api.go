@@ -260,6 +260,13 @@ func Refuse(w http.ResponseWriter, status int, code, message string) {
 	}{code, message})
 }
 
+// accepted answers with what goes on in the background.
+func (c *call) accepted(value any) error {
+	c.Header().Set("Content-Type", "application/json")
+	c.WriteHeader(http.StatusAccepted)
+	return c.json(value)
+}
+
 func (c *call) json(value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {

@@ -6,7 +6,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 )
@@ -111,9 +110,7 @@ func (a *API) render(c *call) error {
 		if err != nil {
 			return err
 		}
-		c.Header().Set("Content-Type", "application/json")
-		c.WriteHeader(http.StatusAccepted)
-		return c.json(renders)
+		return c.accepted(renders)
 	})
 }
 

@@ -119,9 +119,7 @@ func (a *API) proxy(c *call) error {
 		if err != nil {
 			return err
 		}
-		c.Header().Set("Content-Type", "application/json")
-		c.WriteHeader(http.StatusAccepted)
-		return c.json(playback)
+		return c.accepted(playback)
 	})
 }
 

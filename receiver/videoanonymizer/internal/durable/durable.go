@@ -44,7 +44,7 @@ func Create(path string) (*os.File, error) {
 
 // Replace is Create, but removes what has the name.
 func Replace(path string) (*os.File, error) {
-	if err := removeIfThere(path); err != nil {
+	if err := RemoveIfThere(path); err != nil {
 		return nil, err
 	}
 	return Create(path)
@@ -89,12 +89,13 @@ func ReplaceFile(path string, data []byte, mode os.FileMode) error {
 		err = os.Rename(fresh, path)
 	}
 	if err != nil {
-		return errors.Join(err, removeIfThere(fresh))
+		return errors.Join(err, RemoveIfThere(fresh))
 	}
 	return SyncPath(filepath.Dir(path))
 }
 
-func removeIfThere(path string) error {
+// RemoveIfThere is os.Remove, but succeeds if there is nothing.
+func RemoveIfThere(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -5,6 +5,7 @@ package edits
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
@@ -188,9 +189,21 @@ func Join(ranges [][2]int) [][2]int {
 	return joined
 }
 
-// CoversOnly returns an error if what an operation is now, compared with what a revision has of it, cannot be painted
-// on that revision, because it uncovers, or because its report does not tell where the masks are.
-func (o *Operation) CoversOnly(before, now, exact bool) error {
+// CoversOnly returns an error that names the first operation that cannot be painted on a revision which has the first
+// rendered ones: it uncovers, or the report does not tell where the masks are exactly.
+func (d *Document) CoversOnly(rendered int, exact bool) error {
+	before, now := d.Upto(rendered).Live(), d.Live()
+	for i := range d.Operations {
+		o := &d.Operations[i]
+		if err := o.coversOnly(before.Has(o.ID), now.Has(o.ID), exact); err != nil {
+			return fmt.Errorf("operation %d: %w", o.ID, err)
+		}
+	}
+	return nil
+}
+
+// coversOnly compares what the operation is now with what the revision has of it.
+func (o *Operation) coversOnly(before, now, exact bool) error {
 	switch {
 	case before == now || o.Type == Revert || o.Type == Confirm:
 		return nil

@@ -77,14 +77,6 @@ func (c *Coverage) Missing(a, b *Coverage) (pixels int, around image.Rectangle) 
 	return pixels, around
 }
 
-// Pixels is the number of pixels that are covered.
-func (c *Coverage) Pixels() (n int) {
-	for _, w := range c.words {
-		n += bits.OnesCount64(w)
-	}
-	return n
-}
-
 func (c *Coverage) set(y, x0, x1 int) {
 	c.run(y, x0, x1, func(word *uint64, bits uint64) { *word |= bits })
 }

@@ -290,12 +290,8 @@ func (r *run) sourceIsThere(ctx context.Context) bool {
 
 // checkCovers refuses what cannot be painted on an output: what uncovers, and from an old report all but additions.
 func (r *run) checkCovers() error {
-	before := r.Edits.Upto(r.rendered()).Live()
-	for i := range r.Edits.Operations {
-		o := &r.Edits.Operations[i]
-		if err := o.CoversOnly(before.Has(o.ID), r.live.Has(o.ID), r.first.Exact()); err != nil {
-			return fmt.Errorf("%w: operation %d: %w", ErrSource, o.ID, err)
-		}
+	if err := r.Edits.CoversOnly(r.rendered(), r.first.Exact()); err != nil {
+		return fmt.Errorf("%w: %w", ErrSource, err)
 	}
 	return nil
 }

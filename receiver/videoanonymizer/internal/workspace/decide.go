@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -265,10 +264,7 @@ func checkApproval(output string) error {
 func (w *Workspace) writeApproval(o *watch.Output, d *decision, e *audit.Entry) error {
 	path := audit.ApprovalPath(o.Path)
 	if d == nil || d.Decision.Decision != consoleapi.Approved {
-		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
+		return durable.RemoveIfThere(path)
 	}
 	a := approval{
 		Schema: audit.ApprovalSchema, Output: approvedFile{filepath.Base(o.Path), d.OutputSHA256}, By: e.Actor, Role: e.Role,

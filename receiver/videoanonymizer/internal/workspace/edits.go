@@ -54,7 +54,7 @@ func (w *Workspace) editsOf(id consoleapi.VideoID) (*edited, error) {
 		return nil, fmt.Errorf("%w: masks can be corrected only with a report: set report::enabled and process the video "+
 			"again", consoleapi.ErrConflict)
 	}
-	v.rendered = w.rendered(&v.outputs[len(v.outputs)-1])
+	v.rendered = w.rendered(v.latest())
 	v.shown = max(v.rendered, w.renders.operations(id))
 	fresh, err := v.fresh()
 	if err != nil {
@@ -80,6 +80,19 @@ func (w *Workspace) editsOf(id consoleapi.VideoID) (*edited, error) {
 			consoleapi.ErrConflict)
 	}
 	return v, nil
+}
+
+// latest is the latest output.
+func (v *edited) latest() *watch.Output { return &v.outputs[len(v.outputs)-1] }
+
+// settings are those of the report.
+func (v *edited) settings() (*report.Settings, error) {
+	index, file, err := v.workspace.reports.indexOf(report.Path(v.overview.Output.Path))
+	if err != nil {
+		return nil, err
+	}
+	_ = file.Close()
+	return &index.header.Settings, nil
 }
 
 // fresh are edits without operations.
@@ -249,12 +262,11 @@ func (v *edited) uncovered(ctx context.Context, document *edits.Document) ([]edi
 	if err != nil {
 		return nil, fmt.Errorf("%w: the output cannot be read", consoleapi.ErrConflict)
 	}
-	header, file, err := v.workspace.reports.indexOf(report.Path(v.overview.Output.Path))
+	settings, err := v.settings()
 	if err != nil {
 		return nil, err
 	}
-	_ = file.Close()
-	painter, err := edits.NewPainter(&header.header.Settings)
+	painter, err := edits.NewPainter(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -299,17 +311,10 @@ func (v *edited) check(ctx context.Context, actor consoleapi.Actor, operations [
 // possible reports whether the document can be rendered.
 func (v *edited) possible(document *edits.Document) error {
 	adjust, uncover, why := v.limits()
-	if uncover {
+	if uncover || document.CoversOnly(v.rendered, adjust) == nil {
 		return nil
 	}
-	before, now := document.Upto(v.rendered).Live(), document.Live()
-	for i := range document.Operations {
-		o := &document.Operations[i]
-		if o.CoversOnly(before.Has(o.ID), now.Has(o.ID), adjust) != nil {
-			return fmt.Errorf("%w: %s", consoleapi.ErrConflict, strings.Join(why, "; "))
-		}
-	}
-	return nil
+	return fmt.Errorf("%w: %s", consoleapi.ErrConflict, strings.Join(why, "; "))
 }
 
 // CheckEdits says what would come of operations.
@@ -379,7 +384,7 @@ func (w *Workspace) AppendEdits(ctx context.Context, actor consoleapi.Actor, id 
 	}
 	v.document = c.document
 	_, err = w.record(audit.Entry{Actor: actor.Name, Role: string(actor.Role), Action: audit.Edited, Video: string(id),
-		Name: w.nameOf(id, v), Revision: render.ID(len(v.outputs)), Output: v.outputs[len(v.outputs)-1].Name,
+		Name: w.nameOf(id, v), Revision: render.ID(len(v.outputs)), Output: v.latest().Name,
 		Note: noteOf(c.document, len(operations))})
 	w.Notify()
 	if err != nil {
@@ -436,23 +441,23 @@ func noteOf(d *edits.Document, n int) string {
 
 // voidApproval reopens what was decided on the latest revision: it is not what it will be.
 func (w *Workspace) voidApproval(actor consoleapi.Actor, id consoleapi.VideoID, v *edited) error {
-	latest := v.outputs[len(v.outputs)-1]
-	if err := w.unshare(&latest); err != nil {
+	latest := v.latest()
+	if err := w.unshare(latest); err != nil {
 		return err
 	}
-	if r := w.reviews.get(&latest); r.Decision == nil {
+	if r := w.reviews.get(latest); r.Decision == nil {
 		return nil
 	}
 	o := v.overview
-	o.Output = latest
+	o.Output = *latest
 	entry := w.auditEntry(actor, audit.Reopened, consoleapi.RevisionID{Video: id, Revision: render.ID(len(v.outputs))}, &o)
 	entry.Note = "masks were corrected after the decision"
-	_, err := w.reviews.change(&latest, func(r *review) error {
+	_, err := w.reviews.change(latest, func(r *review) error {
 		if _, err := w.record(entry); err != nil {
 			return err
 		}
 		r.Decision = nil
-		return w.writeApproval(&latest, nil, nil)
+		return w.writeApproval(latest, nil, nil)
 	})
 	return err
 }
@@ -463,15 +468,14 @@ func (w *Workspace) EditedFrames(_ context.Context, id consoleapi.VideoID, from,
 	if err != nil {
 		return consoleapi.Frames{}, err
 	}
-	index, file, err := w.reports.indexOf(report.Path(v.overview.Output.Path))
+	settings, err := v.settings()
 	if err != nil {
 		return consoleapi.Frames{}, err
 	}
-	_ = file.Close()
 	live := v.document.Live()
 	frames := consoleapi.Frames{Total: v.facts.frames, From: from, Frames: []consoleapi.Frame{}}
 	err = v.frames(from, to, func(rec *record.Frame) error {
-		frames.Frames = append(frames.Frames, editedFrame(rec, live.Apply(rec), &index.header.Settings))
+		frames.Frames = append(frames.Frames, editedFrame(rec, live.Apply(rec), settings))
 		return nil
 	})
 	return frames, err

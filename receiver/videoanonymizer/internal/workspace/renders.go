@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,7 +81,7 @@ func (r *renders) state(id consoleapi.VideoID) *consoleapi.RenderState {
 
 // operations is how many operations are being rendered, or wait for it; 0 for none.
 func (r *renders) operations(id consoleapi.VideoID) int {
-	if s := r.state(id); s != nil && r.active(id) {
+	if s := r.state(id); s != nil && s.Active() {
 		return s.Operations
 	}
 	return 0
@@ -91,7 +90,7 @@ func (r *renders) operations(id consoleapi.VideoID) int {
 // active reports whether a video waits to be rendered, or is.
 func (r *renders) active(id consoleapi.VideoID) bool {
 	s := r.state(id)
-	return s != nil && (s.State == consoleapi.RenderWaiting || s.State == consoleapi.RenderRunning)
+	return s != nil && s.Active()
 }
 
 // Renders returns what is rendered, and what was.
@@ -152,9 +151,8 @@ func (w *Workspace) Render(ctx context.Context, actor consoleapi.Actor, id conso
 
 // renderEntry is an entry of the audit on a rendering.
 func (w *Workspace) renderEntry(s *renderState, id consoleapi.VideoID, v *edited, action string) audit.Entry {
-	latest := v.outputs[len(v.outputs)-1]
 	return audit.Entry{Actor: s.By, Role: string(s.Role), Action: action, Video: string(id), Name: w.nameOf(id, v),
-		Revision: render.ID(len(v.outputs)), Output: latest.Name, Note: fmt.Sprintf("%d operations", s.Operations)}
+		Revision: render.ID(len(v.outputs)), Output: v.latest().Name, Note: fmt.Sprintf("%d operations", s.Operations)}
 }
 
 // CancelRender ends a rendering that waits or runs.
@@ -166,7 +164,7 @@ func (w *Workspace) CancelRender(ctx context.Context, actor consoleapi.Actor,
 	}
 	w.renders.mu.Lock()
 	s := w.renders.states[id]
-	if s == nil || s.State != consoleapi.RenderWaiting && s.State != consoleapi.RenderRunning {
+	if s == nil || !s.Active() {
 		w.renders.mu.Unlock()
 		return consoleapi.Renders{}, fmt.Errorf("%w: nothing is being rendered", consoleapi.ErrConflict)
 	}
@@ -187,10 +185,7 @@ func (w *Workspace) CancelRender(ctx context.Context, actor consoleapi.Actor,
 
 // forget removes from the disk that a video is to be rendered.
 func (r *renders) forget(id consoleapi.VideoID) error {
-	if err := os.Remove(r.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return durable.RemoveIfThere(r.path(id))
 }
 
 // loop renders what is wanted until the context ends.

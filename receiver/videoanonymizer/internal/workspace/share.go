@@ -78,7 +78,7 @@ func (w *Workspace) unshare(o *watch.Output) error {
 	if shared.Path == "" || shared.Intact() != nil {
 		return nil
 	}
-	if err := os.Remove(shared.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.RemoveIfThere(shared.Path); err != nil {
 		return fmt.Errorf("review::approved_directory: %w", err)
 	}
 	return nil
