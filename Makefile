@@ -25,6 +25,7 @@ CONSOLE_IMAGES := console-videos-desktop-light console-videos-phone-light consol
 	console-edit-desktop-light console-edit-phone-light console-remove-desktop-light console-compare-desktop-light
 TOOL := go tool -modfile=internal/tools/go.mod
 CHLOGGEN := $(TOOL) chloggen
+PEER := build/cache/peer/bin/deface
 GOLANGCI_LINT := build/cache/golangci-lint
 EDITORCONFIG_CHECKER := build/cache/editorconfig-checker
 # Installs the system packages; `make SETUP=: ...` leaves that to you.
@@ -171,15 +172,17 @@ recall: all ## Measure what is masked; writes docs/recall.md, or with ONLY=defau
 		$(if $(HALF),-half "$(HALF)")
 
 .PHONY: recall-peer
-recall-peer: ## Install deface from PyPI in build/cache, for its columns in recall, and measure it; needs python3-venv
-	@python3 -m venv build/cache/peer
-	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check deface==1.5.0
+recall-peer: $(PEER) ## Install deface from PyPI in build/cache, for its columns in recall, and measure it; needs python3-venv
 	@$(MAKE) --no-print-directory recall ONLY="deface,deface at equal coverage"
 
+$(PEER):
+	@python3 -m venv build/cache/peer
+	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check deface==1.5.0
+
 .PHONY: bench
-bench: all ## Measure speed and memory on 1080p footage; writes docs/benchmarks.md
-	@build/footage.sh bench
-	@$(GO) run ./test/bench
+bench: all $(if $(PEERS),$(PEER)) ## Measure speed and memory; writes docs/benchmarks.md; LONG=1, PEERS=deface, ONLY=clip
+	@build/footage.sh bench $(if $(LONG),long)
+	@$(GO) run ./test/bench $(if $(LONG),-long) $(if $(PEERS),-peer) $(if $(ONLY),-only "$(ONLY)")
 
 .PHONY: footage
 footage: ## Make the clips of real people that the demo and the tests use

