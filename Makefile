@@ -26,6 +26,7 @@ CONSOLE_IMAGES := console-videos-desktop-light console-videos-phone-light consol
 TOOL := go tool -modfile=internal/tools/go.mod
 CHLOGGEN := $(TOOL) chloggen
 PEER := build/cache/peer/bin/deface
+PEER_ONNXRT := build/cache/peer/onnxrt
 GOLANGCI_LINT := build/cache/golangci-lint
 EDITORCONFIG_CHECKER := build/cache/editorconfig-checker
 # Installs the system packages; `make SETUP=: ...` leaves that to you.
@@ -179,8 +180,12 @@ $(PEER):
 	@python3 -m venv build/cache/peer
 	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check deface==1.5.0
 
+# Besides deface, so that it stays what pip installs where recall measures it.
+$(PEER_ONNXRT): $(PEER)
+	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check --target $@ onnx==1.23.2 onnxruntime==1.32.0
+
 .PHONY: bench
-bench: all $(if $(PEERS),$(PEER)) ## Measure speed and memory; writes docs/benchmarks.md; LONG=1, PEERS=deface, ONLY=clip
+bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed and memory; writes docs/benchmarks.md; LONG=1, PEERS=deface, ONLY=clip
 	@build/footage.sh bench $(if $(LONG),long)
 	@$(GO) run ./test/bench $(if $(LONG),-long) $(if $(PEERS),-peer) $(if $(ONLY),-only "$(ONLY)")
 

@@ -140,3 +140,6 @@ func (s *series) slope(cost func(point) float64) float64 {
 	_, slope := stat.LinearRegression(people, costs, nil, false)
 	return slope
 }
+
+// Millions of spans in a second.
+func (c spanCost) Millions() float64 { return 1000 / c.NS }

@@ -77,6 +77,7 @@ var sections = []section{
 	{"people", measurePeople},
 	{"resolution", measureResolution},
 	{"length", measureLength},
+	{"spans", measureSpans},
 	{"peer", measurePeer},
 }
 

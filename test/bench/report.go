@@ -111,14 +111,34 @@ Another person costs {{ms .Slope}} a frame, {{ms .InferenceSlope}} of it for inf
 {{end}}{{end}}{{with .Peer}}
 ## Against another program
 
-{{template "conditions" .}} The 30 s clip by [deface](https://github.com/ORB-HD/deface) {{.Version}} from PyPI, with its defaults on
-the CPU in ONNX Runtime, and right after by the pipeline; deface from its start to its end. How many heads each covers is in
-[docs/recall.md](recall.md).
+{{template "conditions" .}} The clip in 1920x1080, 10 s of it, by [deface](https://github.com/ORB-HD/deface) {{.Version}} from PyPI,
+with its defaults, in ONNX Runtime on the CPU, and right after by the pipeline; deface from its start to its end. How many heads each covers is in [docs/recall.md](recall.md).
 
 | program | speed | CPU by frame | peak memory |
 | --- | ---: | ---: | ---: |
 | deface | {{printf "%.1f" .Peer.FPS}} frames/s | {{ms (.Pass.PerFrame .Peer.CPU)}} | {{mebi .Peer.Peak}} |
 | the pipeline | {{printf "%.1f" .Pass.FPS}} frames/s | {{ms (.Pass.PerFrame .Pass.CPU)}} | {{mebi .Pass.Peak}} |
+{{end}}{{with .Spans}}
+## attrtometrics
+
+{{template "conditions" .}} Medians of five; an operation is one span of a batch of 1000, from 16 videos, which becomes a
+gauge per video (span_metrics: a histogram of durations). signaltometrics is v0.161.0, the newest that the module proxy serves
+with all that it requires; the others are of the versions in ` + "`" + `processor/attrtometrics/test/go.mod` + "`" + `.
+
+| connector | CPU by span | allocations |
+| --- | ---: | ---: |
+{{- range .Connectors}}
+| {{.Name}} | {{printf "%.0f" .CPU}} ns | {{.Allocations}} |
+{{- end}}
+
+attrtometrics with several goroutines, each of which consumes batches of 10 or 1000 spans. If they got in each other's way, the
+CPU time by span would grow; how much they do at once, no more than the cores allow, is in the column on the right.
+
+| batches | goroutines | CPU by span | allocations | spans/s |
+| --- | ---: | ---: | ---: | ---: |
+{{- range .Parallel}}
+| {{.Name}} | {{.Goroutines}} | {{printf "%.0f" .CPU}} ns | {{.Allocations}} | {{printf "%.0f" .Millions}} million |
+{{- end}}
 {{end}}
 {{- define "conditions"}}Measured on {{.Date}} by {{quoted .Command}} on {{.Machine}}; others used {{printf "%.1f" .Others}} of {{.Cores}} cores.{{end}}
 {{- define "series"}}| clip | frames | people | CPU by frame | inference | decoding, encoding | speed | peak memory |

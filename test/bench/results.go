@@ -17,6 +17,7 @@ import (
 type results struct {
 	Clip, Long                 *clipResult
 	People, Resolution, Length *series
+	Spans                      *spansResult
 	Peer                       *peerResult
 }
 

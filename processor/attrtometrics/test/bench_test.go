@@ -106,19 +106,24 @@ func BenchmarkWalk(b *testing.B) {
 	require.GreaterOrEqual(b, read, b.N)
 }
 
-// BenchmarkParallel is BenchmarkSpan with several goroutines: compare -cpu 1 with -cpu 2.
+// BenchmarkParallel is BenchmarkSpan with several goroutines and with small batches, in which locks weigh more. The CPU
+// time per span must not grow with the goroutines, or they would get in each other's way: compare -cpu 1,2,4,8.
 func BenchmarkParallel(b *testing.B) {
-	consume := start(b, connectors[0].factory, connectors[0].config)
-	b.ReportAllocs()
-	defer reportCPU(b)()
-	b.RunParallel(func(pb *testing.PB) {
-		td := batch(16)
-		for n := 0; pb.Next(); n++ {
-			if n%spansPerBatch == 0 {
-				consume(td)
-			}
-		}
-	})
+	for _, spans := range []int{10, spansPerBatch} {
+		b.Run(fmt.Sprintf("spans=%d", spans), func(b *testing.B) {
+			consume := start(b, connectors[0].factory, connectors[0].config)
+			b.ReportAllocs()
+			defer reportCPU(b)()
+			b.RunParallel(func(pb *testing.PB) {
+				td := batchOf(spans, 16)
+				for n := 0; pb.Next(); n++ {
+					if n%spans == 0 {
+						consume(td)
+					}
+				}
+			})
+		})
+	}
 }
 
 // reportCPU reports the CPU time per operation including garbage collection. Other programs on the machine affect it
@@ -157,15 +162,17 @@ func start(b *testing.B, factory connector.Factory, config string) func(ptrace.T
 	}
 }
 
-// batch resembles the detection spans of the video receiver.
-func batch(series int) ptrace.Traces {
+func batch(series int) ptrace.Traces { return batchOf(spansPerBatch, series) }
+
+// batchOf resembles the detection spans of the video receiver.
+func batchOf(spans, series int) ptrace.Traces {
 	td := ptrace.NewTraces()
 	rs := td.ResourceSpans().AppendEmpty()
 	rs.Resource().Attributes().PutStr("service.name", "otelcol-anonymizer")
 	rs.Resource().Attributes().PutStr("host.name", "camera-server")
 	ss := rs.ScopeSpans().AppendEmpty()
 	end := time.Now().Add(-time.Minute)
-	for i := range spansPerBatch {
+	for i := range spans {
 		span := ss.Spans().AppendEmpty()
 		span.SetName("person_detection")
 		span.SetKind(ptrace.SpanKindInternal)
