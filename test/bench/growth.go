@@ -21,6 +21,7 @@ type point struct {
 	Name       string
 	Minutes    float64 // of video
 	Megapixels float64 // of a frame
+	People     float64 // whom the clip shows in the mean of its frames, counted by eye
 	Pass       pass
 }
 
@@ -29,6 +30,7 @@ type target struct {
 	name, clip    string
 	width, height int
 	minutes       float64
+	people        float64
 }
 
 // measureSeries runs clips through the pipeline, once each.
@@ -44,18 +46,22 @@ func (b *bench) measureSeries(ctx context.Context, targets []target) (*series, e
 		if err != nil {
 			return nil, err
 		}
-		s.Points = append(s.Points, point{t.name, t.minutes, float64(t.width*t.height) / 1e6, p})
+		s.Points = append(s.Points, point{t.name, t.minutes, float64(t.width*t.height) / 1e6, t.people, p})
 	}
 	s.conditions = b.conditions(load)
 	return s, nil
 }
 
-const short = 10. / 60 // minutes
+const (
+	short       = 10. / 60 // minutes
+	pedestrians = 2.5      // people in the mean of the clips' frames
+)
 
 func measurePeople(ctx context.Context, b *bench, r *results) (err error) {
 	var targets []target
 	for n, name := range []string{"no quarter", "one quarter", "two quarters", "three quarters", "four quarters"} {
-		targets = append(targets, target{name, fmt.Sprintf("bench-people-%d.mp4", n), 1920, 1080, short})
+		targets = append(targets, target{name, fmt.Sprintf("bench-people-%d.mp4", n), 1920, 1080, short,
+			pedestrians * float64(n)})
 	}
 	r.People, err = b.measureSeries(ctx, targets)
 	return err
@@ -65,7 +71,8 @@ func measureResolution(ctx context.Context, b *bench, r *results) (err error) {
 	var targets []target
 	for _, size := range [][2]int{{854, 480}, {1280, 720}, {1920, 1080}, {2560, 1440}, {3840, 2160}} {
 		name := fmt.Sprintf("%dx%d", size[0], size[1])
-		targets = append(targets, target{name, "bench-" + name + ".mp4", size[0], size[1], short})
+		targets = append(targets, target{name, "bench-" + name + ".mp4", size[0], size[1], short,
+			pedestrians})
 	}
 	r.Resolution, err = b.measureSeries(ctx, targets)
 	return err
@@ -73,12 +80,12 @@ func measureResolution(ctx context.Context, b *bench, r *results) (err error) {
 
 func measureLength(ctx context.Context, b *bench, r *results) (err error) {
 	targets := []target{
-		{"30 s", "bench-480p-30s.mp4", 854, 480, .5},
-		{"1 min", "bench-480p-1min.mp4", 854, 480, 1},
-		{"5 min", "bench-480p-5min.mp4", 854, 480, 5},
+		{"30 s", "bench-480p-30s.mp4", 854, 480, .5, pedestrians},
+		{"1 min", "bench-480p-1min.mp4", 854, 480, 1, pedestrians},
+		{"5 min", "bench-480p-5min.mp4", 854, 480, 5, pedestrians},
 	}
 	if b.long {
-		targets = append(targets, target{"60 min", "bench-480p-60min.mp4", 854, 480, 60})
+		targets = append(targets, target{"60 min", "bench-480p-60min.mp4", 854, 480, 60, pedestrians})
 	}
 	r.Length, err = b.measureSeries(ctx, targets)
 	return err

@@ -19,7 +19,7 @@ import (
 // pass is one run of a video through a collector of its own, with the default configuration.
 type pass struct {
 	Frames int
-	People float64       // mean number of people in a frame
+	Found  float64       // mean number of detections in a frame
 	Start  time.Duration // from starting the program until it is ready
 	Wall   time.Duration // from claiming the video until the output has its final name
 	Finish time.Duration // part of Wall after the last frame
@@ -136,7 +136,7 @@ func (p *pass) readSpans(dir string) error {
 	p.Frames, p.Wall, p.Finish = len(frames), p.end.Sub(p.begin), p.end.Sub(p.begin)
 	for _, frame := range frames {
 		p.Finish = min(p.Finish, p.end.Sub(frame.EndTimestamp().AsTime()))
-		p.People += float64(frame.Int("bbox.count")) / float64(len(frames))
+		p.Found += float64(frame.Int("bbox.count")) / float64(len(frames))
 	}
 	return nil
 }

@@ -79,12 +79,11 @@ it has ended. The collector's own CPU time is divided by its CPU profile (the ex
 
 | part | CPU by frame | share |
 | --- | ---: | ---: |
-{{- $mean := .MeanCPU}}{{range .Table}}
+{{- $mean := .MeanCPU}}{{$kernel := .MeanKernel}}{{range .Table}}
 | {{.Name}} | {{ms .Cost}} | {{percent .Cost $mean}} |
 {{- end}}
 | all | {{ms $mean}} | |
 
-{{- $kernel := .MeanKernel}}
 In the kernel, of this: {{ms $kernel.collector}} of the collector, {{ms $kernel.decoder}} of the decoder, {{ms $kernel.encoder}} of the
 encoder, and {{ms $kernel.others}} of other child processes.
 {{end}}{{if or .People .Resolution .Length}}
@@ -92,18 +91,20 @@ encoder, and {{ms $kernel.others}} of other child processes.
 
 ![CPU time by frame: by people, by pixels, by length](images/growth.svg)
 
-Each clip was measured once. Inference includes preparing its inputs.
+Each clip was measured once. Inference includes preparing its inputs. Detections are those of the span attribute ` + "`" + `bbox.count` + "`" + `, which
+also counts what may be nobody; people were counted by eye. Both are means of all frames.
 {{with .Resolution}}
 {{template "conditions" .}} The clip above, scaled before grain is added, 10 s of it:
 
 {{template "series" .}}
 {{end}}{{with .People}}
 {{template "conditions" .}} A canvas of 1920x1080 of four quarters, each of which shows either the pedestrians
-of the clip above or the empty street; people are those that the pipeline counts, in the mean of all frames. 10 s each:
+of the clip above or a blurred empty street, 10 s each:
 
 {{template "series" .}}
 
-Another person costs {{ms .Slope}} a frame, {{ms .InferenceSlope}} of it for inference (least squares).
+Another person costs {{ms .Slope}} a frame, {{ms .InferenceSlope}} of it for inference (least squares, without the clip
+that shows nobody: such a video is [checked](review.md#nobody-found)).
 {{end}}{{with .Length}}
 {{template "conditions" .}} The clip in 854x480, over and over:
 
@@ -141,10 +142,10 @@ CPU time by span would grow; how much they do at once, no more than the cores al
 {{- end}}
 {{end}}
 {{- define "conditions"}}Measured on {{.Date}} by {{quoted .Command}} on {{.Machine}}; others used {{printf "%.1f" .Others}} of {{.Cores}} cores.{{end}}
-{{- define "series"}}| clip | frames | people | CPU by frame | inference | decoding, encoding | speed | peak memory |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+{{- define "series"}}| clip | frames | people | detections | CPU by frame | inference | decoding, encoding | speed | peak memory |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {{- range .Points}}
-| {{.Name}} | {{.Pass.Frames}} | {{printf "%.1f" .Pass.People}} | {{ms .CPU}} | {{ms .Inference}} | {{ms .Codec}} | {{printf "%.1f" .Pass.FPS}} frames/s | {{mebi .Pass.Peak}} |
+| {{.Name}} | {{.Pass.Frames}} | {{printf "%.1f" .People}} | {{printf "%.1f" .Pass.Found}} | {{ms .CPU}} | {{ms .Inference}} | {{ms .Codec}} | {{printf "%.1f" .Pass.FPS}} frames/s | {{mebi .Pass.Peak}} |
 {{- end}}{{end}}`))
 
 // report writes the page and its plot, or prints the page.
