@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,4 +125,38 @@ PASS
 	require.Equal(t, []spanCost{{"spans=10", 1, 55, 54, 0}, {"spans=10", 8, 10, 60, 2}}, costs)
 	_, err = readBenchmarks([]byte("PASS\n"))
 	require.Error(t, err)
+}
+
+// TestPageShowsEverySection writes the page and its plot.
+func TestPageShowsEverySection(t *testing.T) {
+	measured := conditions{Command: "make bench", Machine: "a machine", Cores: 2, Others: 0.5}
+	p := pass{Frames: 10, Wall: 2 * time.Second, CPU: 4 * time.Second, Peak: 300 << 20,
+		Parts: parts{decoding: time.Second, inferring: 3 * time.Second}}
+	i := ideal{Wall: time.Second, FFmpeg: time.Second, Inference: 2 * time.Second,
+		Inferences: map[string]int{"nanodet-m.onnx": 7}}
+	clip := &clipResult{measured, []round{{p, i}, {p, i}, {p, i}}}
+	grown := &series{measured, []point{{"a", 1, 1, 0, p}, {"b", 2, 2, 5, p}, {"c", 3, 3, 10, p}}}
+	r := results{Clip: clip, Long: clip, People: grown, Resolution: grown, Length: grown, Hour: grown,
+		Spans: &spansResult{measured, []spanCost{{"attrtometrics", 1, 40, 40, 0}}, []spanCost{{"spans=10", 8, 10, 60, 0}}},
+		Peer:  &peerResult{measured, "1.5.0", peerPass{10, time.Second, time.Second, 400 << 20}, p}}
+	docs := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(docs, "images"), 0o755))
+	require.NoError(t, new(bench).report(r, docs))
+	written, err := os.ReadFile(filepath.Join(docs, "benchmarks.md"))
+	require.NoError(t, err)
+	for _, want := range []string{
+		"| 1 | 1.0 s | 2.0 s | 2.00 | 100.0 ms | 200.0 ms | 400.0 ms | 1.33 | 4.00 |",
+		"| 5 min clip: wall time / ideal | 2.00 | 1.15 |",
+		"| inference: ONNX Runtime | 300.0 ms | 75 % |",
+		"7 of nanodet-m",
+		"| c | 10 | 10.0 | 0.0 | 400.0 ms | 300.0 ms | 100.0 ms | 5.0 frames/s | 300 MiB |",
+		"| deface | 10.0 frames/s | 100.0 ms | 400 MiB |",
+		"| spans=10 | 8 | 60 ns | 0 | 100 million |",
+		"others used 0.5 of 2 cores",
+	} {
+		require.Contains(t, string(written), want)
+	}
+	plotted, err := os.ReadFile(filepath.Join(docs, "images", "growth.svg"))
+	require.NoError(t, err)
+	require.Equal(t, 3, strings.Count(string(plotted), ">inference<"))
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"image/color"
 	"os"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -54,7 +55,11 @@ func drawGrowth(r results, path string) error {
 		if c.shown == nil {
 			continue
 		}
-		chart, err := newChart(c.label, *c.shown, c.x)
+		points := c.shown.Points
+		if c.shown == r.Length && r.Hour != nil {
+			points = slices.Concat(points, r.Hour.Points)
+		}
+		chart, err := newChart(c.label, points, c.x)
 		if err != nil {
 			return err
 		}
@@ -71,7 +76,7 @@ func drawGrowth(r results, path string) error {
 		[]byte("font-family:'Liberation Sans',Arial,sans-serif")), 0o644)
 }
 
-func newChart(label string, s series, x func(point) float64) (*plot.Plot, error) {
+func newChart(label string, measured []point, x func(point) float64) (*plot.Plot, error) {
 	chart := plot.New()
 	chart.X.Label.Text, chart.Y.Label.Text = label, "ms of CPU time by frame"
 	chart.X.Min, chart.Y.Min = 0, 0
@@ -84,7 +89,7 @@ func newChart(label string, s series, x func(point) float64) (*plot.Plot, error)
 	chart.Legend.TextStyle.Font.Size = chartFont
 	for _, shown := range lines {
 		var points plotter.XYs
-		for _, p := range s.Points {
+		for _, p := range measured {
 			points = append(points, plotter.XY{X: x(p), Y: shown.cost(p)})
 			chart.Y.Max = max(chart.Y.Max, 1.4*shown.cost(p)) // room for the legend
 		}

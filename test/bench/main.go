@@ -12,17 +12,19 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
 func main() {
 	b := bench{command: "make bench"}
-	only := flag.String("only", "", "sections to measure, separated by commas; default is all but peer")
+	only := flag.String("only", "", "sections to measure, separated by commas, or page; default is all but hour and peer")
 	peer := flag.Bool("peer", false, "measure deface, too")
 	flag.BoolVar(&b.print, "print", false, "print the page instead of writing it")
 	flag.BoolVar(&b.long, "long", false, "measure an hour of video, too, and the 5 min clip as often as the 30 s clip")
@@ -37,7 +39,10 @@ func main() {
 	if *replayed != "" {
 		err = replay(*replayed, time.Unix(0, *from), time.Unix(0, *to))
 	} else {
-		err = b.run(ctx, b.chosen(*only, *peer))
+		var chosen []section
+		if chosen, err = b.choose(*only, *peer); err == nil {
+			err = b.run(ctx, chosen)
+		}
 	}
 	cancel()
 	if err != nil {
@@ -77,28 +82,38 @@ var sections = []section{
 	{"people", measurePeople},
 	{"resolution", measureResolution},
 	{"length", measureLength},
+	{"hour", measureHour},
 	{"spans", measureSpans},
 	{"peer", measurePeer},
 }
 
-// chosen returns the sections to measure, and notes the command that does.
-func (b *bench) chosen(only string, peer bool) (chosen []section) {
+// choose returns the sections to measure, none for page, and notes the command that does.
+func (b *bench) choose(only string, peer bool) (chosen []section, err error) {
 	if b.long {
 		b.command += " LONG=1"
 	}
 	if peer {
 		b.command += " PEERS=deface"
 	}
-	if only != "" {
-		b.command += " ONLY=" + only
+	if only == "" {
+		for _, s := range sections {
+			if (peer || s.name != "peer") && (b.long || s.name != "hour") {
+				chosen = append(chosen, s)
+			}
+		}
+		return chosen, nil
 	}
-	for _, s := range sections {
-		if slices.Contains(strings.Split(only, ","), s.name) || only == "" && s.name != "peer" ||
-			peer && s.name == "peer" {
-			chosen = append(chosen, s)
+	b.command += " ONLY=" + only
+	for name := range strings.SplitSeq(only, ",") {
+		at := slices.IndexFunc(sections, func(s section) bool { return s.name == name })
+		if at >= 0 {
+			chosen = append(chosen, sections[at])
+		} else if name != "page" {
+			return nil, fmt.Errorf("there is no section %q: use clip, long, people, resolution, length, hour, spans, peer "+
+				"or page", name)
 		}
 	}
-	return chosen
+	return chosen, nil
 }
 
 func (b *bench) run(ctx context.Context, chosen []section) (err error) {
@@ -124,7 +139,7 @@ func (b *bench) run(ctx context.Context, chosen []section) (err error) {
 			return err
 		}
 	}
-	return b.report(r)
+	return b.report(r, filepath.Join(collector.Root(), "docs"))
 }
 
 // measureRounds measures the pipeline and the ideal in turn.

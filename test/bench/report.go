@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"text/template"
 	"time"
-
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
 var page = template.Must(template.New("").Funcs(template.FuncMap{
@@ -109,6 +107,10 @@ that shows nobody: such a video is [checked](review.md#nobody-found)).
 {{template "conditions" .}} The clip in 854x480, over and over:
 
 {{template "series" .}}
+{{end}}{{with .Hour}}
+{{template "conditions" .}} The same for an hour:
+
+{{template "series" .}}
 {{end}}{{end}}{{with .Peer}}
 ## Against another program
 
@@ -148,16 +150,15 @@ CPU time by span would grow; how much they do at once, no more than the cores al
 | {{.Name}} | {{.Pass.Frames}} | {{printf "%.1f" .People}} | {{printf "%.1f" .Pass.Found}} | {{ms .CPU}} | {{ms .Inference}} | {{ms .Codec}} | {{printf "%.1f" .Pass.FPS}} frames/s | {{mebi .Pass.Peak}} |
 {{- end}}{{end}}`))
 
-// report writes the page and its plot, or prints the page.
-func (b *bench) report(r results) error {
+// report prints the page and, into a directory, writes it and its plot.
+func (b *bench) report(r results, docs string) error {
 	var text bytes.Buffer
 	if err := page.Execute(&text, r); err != nil {
 		return err
 	}
-	if _, err := text.WriteTo(os.Stdout); err != nil || b.print {
+	if _, err := os.Stdout.Write(text.Bytes()); err != nil || b.print {
 		return err
 	}
-	docs := filepath.Join(collector.Root(), "docs")
 	if err := drawGrowth(r, filepath.Join(docs, "images", "growth.svg")); err != nil {
 		return err
 	}

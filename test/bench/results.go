@@ -16,7 +16,8 @@ import (
 // results are the last measurements of each section, which may be of different runs. They are committed with the page.
 type results struct {
 	Clip, Long                 *clipResult
-	People, Resolution, Length *series
+	People, Resolution         *series
+	Length, Hour               *series
 	Spans                      *spansResult
 	Peer                       *peerResult
 }
