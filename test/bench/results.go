@@ -15,11 +15,11 @@ import (
 
 // results are the last measurements of each section, which may be of different runs. They are committed with the page.
 type results struct {
-	Clip, Long                 *clipResult
-	People, Resolution         *series
-	Length, Hour               *series
-	Spans                      *spansResult
-	Peer                       *peerResult
+	Clip, Long         *clipResult
+	People, Resolution *series
+	Length, Hour       *series
+	Spans              *spansResult
+	Peer               *peerResult
 }
 
 // clipResult is a clip measured several times.
