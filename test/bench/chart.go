@@ -4,17 +4,16 @@
 package main
 
 import (
-	"bytes"
 	"image/color"
-	"os"
 	"slices"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/figure"
 )
 
 // In points; three charts are next to each other.
@@ -23,8 +22,6 @@ const (
 	chartMargin             = 8
 	chartFont               = 9
 )
-
-var gray = color.RGBA{0x5f, 0x63, 0x68, 0xff}
 
 // lines are what each chart shows.
 var lines = []struct {
@@ -39,8 +36,6 @@ var lines = []struct {
 
 // drawGrowth writes the charts of all series that were measured, as SVG.
 func drawGrowth(r results, path string) error {
-	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
-	plotter.DefaultFont = plot.DefaultFont
 	canvas := vgsvg.New(3*chartWidth, chartHeight)
 	page := draw.New(canvas)
 	for i, c := range []struct {
@@ -67,23 +62,15 @@ func drawGrowth(r results, path string) error {
 		chart.Draw(draw.Crop(page, left+chartMargin, left+chartWidth-chartMargin-page.Size().X, chartMargin,
 			-chartMargin))
 	}
-	var svg bytes.Buffer
-	if _, err := canvas.WriteTo(&svg); err != nil {
-		return err
-	}
-	// Few machines have Liberation Sans; Arial has the same metrics.
-	return os.WriteFile(path, bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans"),
-		[]byte("font-family:'Liberation Sans',Arial,sans-serif")), 0o644)
+	return figure.Save(canvas, path)
 }
 
 func newChart(label string, measured []point, x func(point) float64) (*plot.Plot, error) {
-	chart := plot.New()
+	chart := figure.New(chartFont)
 	chart.X.Label.Text, chart.Y.Label.Text = label, "ms of CPU time by frame"
 	chart.X.Min, chart.Y.Min = 0, 0
 	for _, axis := range []*plot.Axis{&chart.X, &chart.Y} {
-		axis.Label.TextStyle.Color, axis.Tick.Label.Color = gray, gray
-		axis.Label.TextStyle.Font.Size, axis.Tick.Label.Font.Size = chartFont, chartFont
-		axis.LineStyle.Color, axis.Tick.LineStyle.Color = gray, gray
+		axis.LineStyle.Color, axis.Tick.LineStyle.Color = figure.Gray, figure.Gray
 	}
 	chart.Legend.Top, chart.Legend.Left = true, true
 	chart.Legend.TextStyle.Font.Size = chartFont

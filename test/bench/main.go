@@ -121,8 +121,10 @@ func (b *bench) run(ctx context.Context, chosen []section) (err error) {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
-	if b.recorder, err = buildRecorder(ctx, b.dir); err != nil {
-		return err
+	if len(chosen) > 0 {
+		if b.recorder, err = buildRecorder(ctx, b.dir); err != nil {
+			return err
+		}
 	}
 	r, err := loadResults()
 	if err != nil {

@@ -55,11 +55,11 @@ func replay(path string, begin, end time.Time) (err error) {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return err
 	}
-	before := usedBySelf()
+	before := usedBy(syscall.RUSAGE_SELF)
 	if err := recorded.compute(sessions); err != nil {
 		return err
 	}
-	result := replayed{CPU: usedBySelf() - before, Inferences: map[string]int{}}
+	result := replayed{CPU: usedBy(syscall.RUSAGE_SELF) - before, Inferences: map[string]int{}}
 	for _, run := range recorded.runs {
 		result.Inferences[filepath.Base(recorded.models[recorded.shapes[run.shape].model])]++
 	}
@@ -153,9 +153,7 @@ func elements[T float32 | int64](data []byte) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(data))), len(data)/int(unsafe.Sizeof(zero)))
 }
 
-// usedBySelf is the CPU time that this process has used.
-func usedBySelf() time.Duration { return usedBy(syscall.RUSAGE_SELF) }
-
+// usedBy is the CPU time of this process, or of its child processes that have ended.
 func usedBy(who int) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(who, &usage); err != nil {

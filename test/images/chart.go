@@ -4,17 +4,16 @@
 package main
 
 import (
-	"bytes"
 	"image/color"
-	"os"
 
 	stdfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/figure"
 )
 
 // In points.
@@ -27,7 +26,6 @@ const (
 
 var (
 	black = color.RGBA{0x20, 0x21, 0x24, 0xff}
-	gray  = color.RGBA{0x5f, 0x63, 0x68, 0xff}
 	blue  = color.RGBA{0x1a, 0x73, 0xe8, 0xff}
 	pale  = color.RGBA{0xa8, 0xc7, 0xfa, 0xff}
 
@@ -60,16 +58,12 @@ type chart struct {
 }
 
 func newChart(title string, height vg.Length) *chart {
-	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
-	plotter.DefaultFont = plot.DefaultFont
-	c := &chart{Plot: plot.New(), height: height}
+	c := &chart{Plot: figure.New(fontSize), height: height}
 	c.Title.Text = title
 	c.Title.TextStyle.Font.Weight = stdfont.WeightBold
 	c.Title.TextStyle.Color = black
 	c.Title.Padding = 10
 	for _, axis := range []*plot.Axis{&c.X, &c.Y} {
-		axis.Label.TextStyle.Color, axis.Tick.Label.Color = gray, gray
-		axis.Label.TextStyle.Font.Size, axis.Tick.Label.Font.Size = fontSize, fontSize
 		axis.LineStyle.Width, axis.Tick.LineStyle.Width, axis.Tick.Length = 0, 0, 0
 	}
 	return c
@@ -117,11 +111,5 @@ func (c *chart) save(path string) error {
 		page = draw.Crop(page, 0, -legendWidth-margin, 0, 0)
 	}
 	c.Draw(page)
-	var svg bytes.Buffer
-	if _, err := canvas.WriteTo(&svg); err != nil {
-		return err
-	}
-	// Few machines have Liberation Sans; Arial has the same metrics.
-	return os.WriteFile(path, bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans"),
-		[]byte("font-family:'Liberation Sans',Arial,sans-serif")), 0o644)
+	return figure.Save(canvas, path)
 }

@@ -12,6 +12,8 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/figure"
 )
 
 // newTimeline is a chart over the frames of a video, with integers up to at least most on its y axis.
@@ -116,7 +118,7 @@ func stages(all frames) (*chart, error) {
 		bars.Horizontal, bars.Offset, bars.Color, bars.LineStyle = true, bar.offset, bar.color, outline(bar.color)
 		c.Add(bars)
 		c.addLegend(bar.name, bars)
-		if err := c.addLabels(labels, gray, vg.Point{X: 4, Y: bar.offset}); err != nil {
+		if err := c.addLabels(labels, figure.Gray, vg.Point{X: 4, Y: bar.offset}); err != nil {
 			return nil, err
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/figure"
 )
 
 // waterfall shows the trace of a typical frame as a trace viewer does. Most of the time the frame only waits for later
@@ -50,7 +52,7 @@ func waterfall(all frames) (*chart, error) {
 	if err := c.addLabels(names, black, vg.Point{}); err != nil {
 		return nil, err
 	}
-	return c, c.addLabels(durations, gray, vg.Point{})
+	return c, c.addLabels(durations, figure.Gray, vg.Point{})
 }
 
 // cutAxis is the time from the start to the end of a frame's trace, without the part between from and to.
