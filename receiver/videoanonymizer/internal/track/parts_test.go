@@ -30,8 +30,8 @@ func TestParts(t *testing.T) {
 	withFace.Box.Y1 = withFace.Box.Y0 + 60
 	face := vision.Face{Score: .9, Box: vision.Box{X0: withFace.Box.X0 + 15, Y0: withFace.Box.Y0 + 5,
 		X1: withFace.Box.X1 - 15, Y1: withFace.Box.Y0 + 45}}
-	shadow := guess(one.Box.Moved(45, 90))
-	shadow.Pose = one.Pose
+	faint, clear := guess(one.Box.Moved(45, 90)), guess(one.Box.Moved(45, 90))
+	faint.Pose, clear.Pose = weak.Pose, one.Pose
 	for name, tt := range map[string]struct {
 		people []vision.Person
 		faces  []vision.Face
@@ -42,7 +42,8 @@ func TestParts(t *testing.T) {
 		"in any order":                {[]vision.Person{guess(inside), one}, nil, mask.GeometryOptions{}, []int{0}},
 		"someone with a head":         {[]vision.Person{one, other}, nil, mask.GeometryOptions{}, nil},
 		"a candidate":                 {[]vision.Person{one, candidate}, nil, mask.GeometryOptions{}, nil},
-		"with another's face":         {[]vision.Person{one, shadow}, nil, mask.GeometryOptions{}, []int{1}},
+		"with another's face":         {[]vision.Person{one, faint}, nil, mask.GeometryOptions{}, []int{1}},
+		"with a clear pose":           {[]vision.Person{one, clear}, nil, mask.GeometryOptions{}, nil},
 		"beside someone":              {[]vision.Person{one, guess(inside.Moved(60, 0))}, nil, mask.GeometryOptions{}, nil},
 		"around someone":              {[]vision.Person{one, guess(one.Box.Grown(.1))}, nil, mask.GeometryOptions{}, nil},
 		"within someone found weakly": {[]vision.Person{weak, guess(inside)}, nil, mask.GeometryOptions{}, nil},
