@@ -41,6 +41,9 @@ func (r *run) analyze(it *item) {
 	if it.level < fullLook && it.err == nil {
 		it.err = r.lookAtRegions(it)
 	}
+	if it.err == nil && r.opts.surveys() {
+		it.err = r.settleParts(it)
+	}
 }
 
 // Search searches a single frame at every look of the options, and returns the heads that count without a track. A

@@ -31,6 +31,8 @@ type analysis struct {
 	regions, searched []vision.Box
 	people            []vision.Person
 	faces             []vision.Face
+	// settled are the boxes of people who may be a part of someone else, and were looked at for it.
+	settled []vision.Box
 	// heads are those that count without a track; hidden those of them that a quick look does not show, and turned those
 	// that only a turned frame does.
 	heads, hidden, turned []mask.Head

@@ -1,0 +1,53 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"slices"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+)
+
+// partOverlap is the intersection over union from which someone found in a part of the frame is the one looked for.
+const partOverlap = 0.4
+
+// settleParts looks once more, at about their own size, at the people who may be a part of someone else. Whom that does
+// not show is a candidate from then on.
+func (r *run) settleParts(it *item) error {
+	demoted := false
+	for _, i := range track.Parts(observation(it), r.opts.Track.Geometry) {
+		box := it.people[i].Box
+		if slices.Contains(it.settled, box) {
+			continue
+		}
+		it.settled = append(it.settled, box)
+		shown, err := r.shown(it, box)
+		if err != nil {
+			return err
+		}
+		if !shown {
+			it.people[i].Candidate, demoted = true, true
+		}
+	}
+	if demoted {
+		it.heads = track.Heads(observation(it), r.opts.Track.Geometry)
+	}
+	return nil
+}
+
+// shown reports whether a look at the part of the frame around a box shows its person, or a face in it.
+func (r *run) shown(it *item, box vision.Box) (bool, error) {
+	around := box.Grown(regionMargin).Clipped(it.frame.Width, it.frame.Height)
+	region := vision.RegionAround(it.frame, around, regionSide)
+	people, faces, err := r.find(it, region.Frame(), r.opts.Region)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(region.Detections(people), func(d vision.Detection) bool {
+		return vision.IoU(d.Box, box) >= partOverlap
+	}) || slices.ContainsFunc(region.Faces(faces), func(f vision.Face) bool {
+		return box.Contains(f.Box.Center())
+	}), nil
+}
