@@ -182,7 +182,9 @@ $(PEER):
 
 # Besides deface, so that it stays what pip installs where recall measures it.
 $(PEER_ONNXRT): $(PEER)
-	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check --target $@ onnx==1.23.2 onnxruntime==1.32.0
+	@rm -rf $@.part
+	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check --target $@.part onnx==1.23.2 onnxruntime==1.32.0
+	@mv $@.part $@
 
 .PHONY: bench
 bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed; writes docs/benchmarks.md; LONG=1 PEERS=deface ONLY=clip

@@ -6,6 +6,7 @@ package edits
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
@@ -62,6 +63,22 @@ type Masks struct {
 func (m *Masks) Equal(o *Masks) bool {
 	return m.Whole == o.Whole && slices.Equal(m.Heads, o.Heads) && slices.Equal(m.Added, o.Added) &&
 		slices.EqualFunc(m.Bodies, o.Bodies, func(a, b mask.Body) bool { return a.Box == b.Box && a.Track == b.Track })
+}
+
+// Tracks yields the tracks of the masks in a frame of a report. One that has several masks comes as often.
+func Tracks(rec *record.Frame) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for _, h := range rec.Heads {
+			if !yield(h.Track) {
+				return
+			}
+		}
+		for _, b := range rec.Bodies {
+			if !yield(b.Track) {
+				return
+			}
+		}
+	}
 }
 
 // Apply returns what is to be painted in a frame of the report on the output that the pipeline made.

@@ -224,11 +224,11 @@ func (r *run) validate(ctx context.Context) error {
 	tracks := map[int][2]int{} // first and last frame
 	err := r.first.Frames(0, r.first.Summary.Frames, func(rec *record.Frame) error {
 		times = append(times, rec.PTS.Seconds())
-		for _, h := range rec.Heads {
-			if _, ok := tracks[h.Track]; !ok {
-				tracks[h.Track] = [2]int{rec.Index, rec.Index}
+		for track := range edits.Tracks(rec) {
+			if _, ok := tracks[track]; !ok {
+				tracks[track] = [2]int{rec.Index, rec.Index}
 			}
-			tracks[h.Track] = [2]int{tracks[h.Track][0], rec.Index}
+			tracks[track] = [2]int{tracks[track][0], rec.Index}
 		}
 		return ctx.Err()
 	})

@@ -5,6 +5,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"image"
@@ -45,6 +46,7 @@ type rig struct {
 	document *edits.Document
 	frames   int
 	times    []float64 // of the frames, in seconds from the first one
+	bodyOf   int       // the track of the silhouette, 2 by default
 }
 
 // newRig makes a source by arguments of ffmpeg, and an output of a kind of file.
@@ -87,7 +89,8 @@ func (r *rig) masks(i int) ([]mask.Head, []mask.Body) {
 			cells.Set(x, y)
 		}
 	}
-	return heads, []mask.Body{mask.NewBody(vision.Box{X0: 210.3, Y0: 40, X1: 300, Y1: 170.7}, 2, &cells)}
+	return heads, []mask.Body{mask.NewBody(vision.Box{X0: 210.3, Y0: 40, X1: 300, Y1: 170.7},
+		cmp.Or(r.bodyOf, 2), &cells)}
 }
 
 func (r *rig) beside(i int) *edits.Masks {
@@ -379,6 +382,23 @@ func TestEveryMaskIsPaintedAsBefore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSilhouetteWithoutHead: what is masked of somebody besides the head can be edited where no head of theirs is.
+func TestSilhouetteWithoutHead(t *testing.T) {
+	r := newRig(t, "mp4", h264, func(r *rig) { r.settings.Method, r.bodyOf = "whitelist", 3 })
+	r.edit(edits.Operation{Type: edits.Remove, Track: 3, From: 30, To: 40, Reason: "not_a_head"})
+	result := r.render()
+	inside := mask.Head{X: 280, Y: 60, RX: 6, RY: 6}
+	before := map[int]float64{}
+	r.each(r.output, func(f *media.Frame) { before[f.Index] = black(f, inside) })
+	r.each(result.Path, func(f *media.Frame) {
+		if f.Index >= 30 && f.Index < 40 {
+			assert.Less(t, black(f, inside), before[f.Index]-.5, "frame %d", f.Index)
+		} else {
+			assert.InDelta(t, before[f.Index], black(f, inside), .1, "frame %d", f.Index)
+		}
+	})
 }
 
 func TestEditsAfterEdits(t *testing.T) {

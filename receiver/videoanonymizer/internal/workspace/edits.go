@@ -233,13 +233,8 @@ func (v *edited) video() (edits.Video, error) {
 	}
 	tracks := func(track, from, to int) (bool, error) {
 		err := v.frames(from, to, func(rec *record.Frame) error {
-			for _, h := range rec.Heads {
-				if h.Track == track {
-					return errFound
-				}
-			}
-			for _, b := range rec.Bodies {
-				if b.Track == track {
+			for shown := range edits.Tracks(rec) {
+				if shown == track {
 					return errFound
 				}
 			}

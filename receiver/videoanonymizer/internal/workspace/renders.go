@@ -48,7 +48,7 @@ func newRenders(w *Workspace, directory string) (*renders, error) {
 		states: map[consoleapi.VideoID]*renderState{}}
 	wanted, _ := filepath.Glob(filepath.Join(directory, "*.json")) // the pattern is valid
 	for _, path := range wanted {
-		text, err := os.ReadFile(path)
+		text, err := durable.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("console: %w", err)
 		}
