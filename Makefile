@@ -8,6 +8,9 @@ SHELL := bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COLLECTOR := bin/otelcol-anonymizer
 COMPANION := bin/anonymizerctl
+# Man pages and completions, made by the programs themselves.
+SHARE := bin/share
+MODELS_DIR := models
 # The name that `anonymizerctl compare` had before; the link stays for one release.
 COMPARE_LINK := otelcol-anonymizer-compare
 
@@ -15,7 +18,7 @@ COMPARE_LINK := otelcol-anonymizer-compare
 # lists with the tree.
 MODULES := models extension/consoleapi extension/anonymizerconsole processor/attrtometrics \
 	processor/attrtometrics/test receiver/nvmlreceiver receiver/videoanonymizer
-TOOL_MODULES := internal/tools internal/tools/lint
+TOOL_MODULES := internal/tools internal/tools/lint internal/tools/release
 METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml processor/*/*/metadata.yaml)
 
 GO := . build/env.sh && go
@@ -66,30 +69,47 @@ models: ## Fetch and convert the models, and fetch ONNX Runtime; MODELS="name ..
 	@$(GO) -C models run ./cmd/models fetch $(MODELS)
 
 .PHONY: build
-build: $(COMPANION) ## Build bin/otelcol-anonymizer and bin/anonymizerctl
-	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(COLLECTOR) ./cmd/otelcol-anonymizer
+build: programs ## Build bin/otelcol-anonymizer and bin/anonymizerctl
+	@rm -rf $(SHARE) && mkdir -p $(SHARE)/bash-completion/completions
+	@$(COMPANION) man $(SHARE)/man/man1
+	@for program in $(COLLECTOR) $(COMPANION); do \
+		$$program completion bash >$(SHARE)/bash-completion/completions/$$(basename $$program); done
+
+# Without a build ID and the state of git, the same sources give the same bytes in any folder.
+GO_BUILD := build -trimpath -buildvcs=false
+
+.PHONY: programs
+programs: $(COMPANION)
+	$(GO) $(GO_BUILD) -ldflags "-s -w -buildid= -X main.version=$(VERSION)" -o $(COLLECTOR) ./cmd/otelcol-anonymizer
 
 .PHONY: $(COMPANION)
 $(COMPANION):
-	$(GO) -C receiver/videoanonymizer build -trimpath -ldflags "-s -w" -o $(CURDIR)/$@ ./cmd/anonymizerctl
+	$(GO) -C receiver/videoanonymizer $(GO_BUILD) -ldflags "-s -w -buildid= -X main.version=$(VERSION)" \
+		-o $(abspath $@) ./cmd/anonymizerctl
 	@ln -sfn $(@F) $(@D)/$(COMPARE_LINK)
 
 .PHONY: install
 install: ## Install the build under DESTDIR, in Debian's layout; keeps an existing configuration
 	install -D -m 755 -t $(DESTDIR)/usr/bin $(COLLECTOR) $(COMPANION)
 	ln -sfn $(notdir $(COMPANION)) $(DESTDIR)/usr/bin/$(COMPARE_LINK)
-	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models models/*.onnx
-	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib models/lib/*
+	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models $(MODELS_DIR)/*.onnx
+	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib $(MODELS_DIR)/lib/*.so*
 	install -D -m 644 -t $(DESTDIR)/usr/share/doc/otelcol-anonymizer README.md LICENSE
+	install -D -m 644 -t $(DESTDIR)/usr/share/man/man1 $(SHARE)/man/man1/* packaging/otelcol-anonymizer.1
+	install -D -m 644 -t $(DESTDIR)/usr/share/bash-completion/completions $(SHARE)/bash-completion/completions/*
 	[ -e $(DESTDIR)/etc/otelcol-anonymizer/config.yaml ] || \
 		install -D -m 644 -t $(DESTDIR)/etc/otelcol-anonymizer config/config.yaml
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/otelcol-anonymizer.service
 	install -D -m 644 packaging/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/otelcol-anonymizer.conf
 	install -D -m 644 packaging/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/otelcol-anonymizer.conf
 
+.PHONY: package
+package: setup models ## Make a Debian package and an archive in dist/; ARCH=arm64 cross-builds
+	@build/package.sh "$(or $(ARCH),amd64)" "$(VERSION)"
+
 .PHONY: clean
 clean: ## Remove the built programs; models, footage and your videos stay
-	rm -rf bin
+	rm -rf bin dist
 
 .PHONY: distclean
 distclean: clean ## Remove everything that was built or fetched; your videos stay
