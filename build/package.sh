@@ -25,7 +25,6 @@ debian_version() {
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH LINK=static
 DEBIAN_VERSION=$(debian_version "$version")
-BUILD_TIME=$(date --utc --date="@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 native=$(dpkg --print-architecture)
 
 # programs GOARCH TARGET: builds them, and for this machine also what they say of themselves.
@@ -84,10 +83,10 @@ else
 fi
 
 mkdir -p dist
-export ARCH=$arch STAGE=$PWD/$tree DEBIAN_VERSION BUILD_TIME DEPENDS
+export ARCH=$arch STAGE=$PWD/$tree DEBIAN_VERSION DEPENDS
 deb=dist/otelcol-anonymizer_${DEBIAN_VERSION}_$arch.deb
 go tool -modfile=internal/tools/release/go.mod nfpm package --config packaging/nfpm.yaml --packager deb \
-  --target "$deb" >/dev/null
+  --target "$deb" >&2
 name=otelcol-anonymizer-${version#v}-linux-$arch
 tar --create --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" --directory "$tree" \
   --exclude=usr/share/lintian --transform "s#^\./#$name/#; s#^$name/usr/#$name/#" ./usr ./etc |
