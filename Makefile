@@ -65,8 +65,8 @@ setup: ## Install missing system packages that the build needs
 	@$(SETUP)
 
 .PHONY: models
-models: ## Fetch and convert the models, and fetch ONNX Runtime; MODELS="name ..." picks other models
-	@$(GO) -C models run ./cmd/models fetch $(MODELS)
+models: ## Fetch the models and ONNX Runtime; MODELS="name ..." picks other models, GPU=cuda also gets that provider
+	@$(GO) -C models run ./cmd/models fetch $(if $(GPU),-gpu "$(GPU)") $(MODELS)
 
 .PHONY: build
 build: programs ## Build bin/otelcol-anonymizer and bin/anonymizerctl
@@ -77,14 +77,15 @@ build: programs ## Build bin/otelcol-anonymizer and bin/anonymizerctl
 
 # Without a build ID and the state of git, the same sources give the same bytes in any folder.
 GO_BUILD := build -trimpath -buildvcs=false
+LDFLAGS = -s -w -buildid= -X main.version=$(VERSION) $(MORE_LDFLAGS)
 
 .PHONY: programs
 programs: $(COMPANION)
-	$(GO) $(GO_BUILD) -ldflags "-s -w -buildid= -X main.version=$(VERSION)" -o $(COLLECTOR) ./cmd/otelcol-anonymizer
+	$(GO) $(GO_BUILD) -ldflags "$(LDFLAGS)" -o $(COLLECTOR) ./cmd/otelcol-anonymizer
 
 .PHONY: $(COMPANION)
 $(COMPANION):
-	$(GO) -C receiver/videoanonymizer $(GO_BUILD) -ldflags "-s -w -buildid= -X main.version=$(VERSION)" \
+	$(GO) -C receiver/videoanonymizer $(GO_BUILD) -ldflags "$(LDFLAGS)" \
 		-o $(abspath $@) ./cmd/anonymizerctl
 	@ln -sfn $(@F) $(@D)/$(COMPARE_LINK)
 
@@ -93,7 +94,9 @@ install: ## Install the build under DESTDIR, in Debian's layout; keeps an existi
 	install -D -m 755 -t $(DESTDIR)/usr/bin $(COLLECTOR) $(COMPANION)
 	ln -sfn $(notdir $(COMPANION)) $(DESTDIR)/usr/bin/$(COMPARE_LINK)
 	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models $(MODELS_DIR)/*.onnx
-	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib $(MODELS_DIR)/lib/*.so*
+	install -D -m 644 -t $(DESTDIR)/usr/lib/otelcol-anonymizer $(MODELS_DIR)/lib/*.so*
+	rm -rf $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib
+	ln -s ../../../lib/otelcol-anonymizer $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib
 	install -D -m 644 -t $(DESTDIR)/usr/share/doc/otelcol-anonymizer README.md LICENSE
 	install -D -m 644 -t $(DESTDIR)/usr/share/man/man1 $(SHARE)/man/man1/* packaging/otelcol-anonymizer.1
 	install -D -m 644 -t $(DESTDIR)/usr/share/bash-completion/completions $(SHARE)/bash-completion/completions/*
@@ -104,8 +107,14 @@ install: ## Install the build under DESTDIR, in Debian's layout; keeps an existi
 	install -D -m 644 packaging/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/otelcol-anonymizer.conf
 
 .PHONY: package
-package: setup models ## Make a Debian package and an archive in dist/; ARCH=arm64 cross-builds
+package: models ## Make a Debian package and an archive in dist/; ARCH=arm64 cross-builds
+	@$(SETUP) package
 	@build/package.sh "$(or $(ARCH),amd64)" "$(VERSION)"
+
+.PHONY: package-test
+package-test: models footage ## Install, upgrade, remove and purge packages in bare Debian 12 and 13, as root; takes minutes
+	@$(SETUP) package
+	export PACKAGE_TEST=1; $(GO) test -count=1 -v -timeout 80m ./test/debian
 
 .PHONY: clean
 clean: ## Remove the built programs; models, footage and your videos stay

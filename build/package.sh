@@ -2,7 +2,7 @@
 # Copyright The otelcol-anonymizer Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-#   build/package.sh ARCH VERSION     makes dist/*.deb and dist/*.tar.gz for amd64 or arm64
+#   build/package.sh ARCH VERSION     makes a .deb and a .tar.gz in dist/, or $DIST, for amd64 or arm64
 #
 # The same commit gives the same bytes, wherever and whenever it is built. OpenCV is linked into the programs
 # (build/env.sh), so that one package fits Debian 12 and 13. `make models` must have run.
@@ -67,7 +67,7 @@ install -m 644 CHANGELOG.md "$doc/CHANGELOG.md"
     " $(LC_ALL=C date --utc --date="@$SOURCE_DATE_EPOCH" -R)"
 } | gzip -9n >"$doc/changelog.gz"
 gzip -9nf "$tree"/usr/share/man/man1/*.1
-install -D -m 644 packaging/debian/lintian-overrides "$tree/usr/share/lintian/overrides/otelcol-anonymizer"
+ln -s anonymizerctl-compare.1.gz "$tree/usr/share/man/man1/otelcol-anonymizer-compare.1.gz"
 find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 # What the programs and ONNX Runtime are linked to, as Debian's own packages find it out.
@@ -75,20 +75,24 @@ mkdir -p "$work/shlibs/debian"
 printf 'Source: otelcol-anonymizer\n\nPackage: otelcol-anonymizer\nArchitecture: any\n' >"$work/shlibs/debian/control"
 if [ "$arch" = "$native" ]; then
   DEPENDS=$(cd "$work/shlibs" && dpkg-shlibdeps -O --ignore-missing-info -e../bin/otelcol-anonymizer \
-    -e../bin/anonymizerctl -e../tree/usr/share/otelcol-anonymizer/models/lib/libonnxruntime.so.1 2>/dev/null)
+    -e../bin/anonymizerctl -e../tree/usr/lib/otelcol-anonymizer/libonnxruntime.so.1 2>/dev/null)
   DEPENDS=${DEPENDS#shlibs:Depends=}
   echo "$DEPENDS" >"$work/depends"
 else
   DEPENDS=$(<"build/cache/package/$native/depends") # the same release has the same versions
 fi
 
-mkdir -p dist
+dist=${DIST:-dist}
+mkdir -p "$dist"
 export ARCH=$arch STAGE=$PWD/$tree DEBIAN_VERSION DEPENDS
-deb=dist/otelcol-anonymizer_${DEBIAN_VERSION}_$arch.deb
+deb=$dist/otelcol-anonymizer_${DEBIAN_VERSION}_$arch.deb
 go tool -modfile=internal/tools/release/go.mod nfpm package --config packaging/nfpm.yaml --packager deb \
   --target "$deb" >&2
 name=otelcol-anonymizer-${version#v}-linux-$arch
-tar --create --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" --directory "$tree" \
-  --exclude=usr/share/lintian --transform "s#^\./#$name/#; s#^$name/usr/#$name/#" ./usr ./etc |
-  gzip -9n >"dist/$name.tar.gz"
-ls -l "$deb" "dist/$name.tar.gz"
+rm -rf "${work:?}/$name"
+mkdir "$work/$name"
+cp --archive --link "$tree"/{usr/*,etc} LICENSE "$work/$name"
+tar --create --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" --directory "$work" "$name" |
+  gzip -9n >"$dist/$name.tar.gz"
+rm -rf "${work:?}/$name"
+ls -l "$deb" "$dist/$name.tar.gz"

@@ -219,6 +219,13 @@ func licenses(folder string) (texts []string, err error) {
 	return texts, err
 }
 
+var (
+	apache     = regexp.MustCompile(`(?s)Apache License\s+Version 2\.0, January 2004.*?END OF TERMS AND CONDITIONS`)
+	apacheFile = "Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0"
+)
+
+// tidy replaces the terms of the Apache license, which most parts have, by where Debian keeps them.
 func tidy(text []byte) string {
-	return strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(string(text), "?"), "\r\n", "\n"))
+	valid := strings.ReplaceAll(strings.ToValidUTF8(string(text), "?"), "\r\n", "\n")
+	return strings.TrimSpace(apache.ReplaceAllLiteralString(valid, apacheFile))
 }

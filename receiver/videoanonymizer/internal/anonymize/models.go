@@ -110,7 +110,8 @@ func openRuntime(cfg *config.Config) (directory string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("models::directory: %w", err)
 	}
-	library := cmp.Or(cfg.Inference.Library, os.Getenv(libraryEnv), models.RuntimeLibrary(directory))
+	library := cmp.Or(cfg.Inference.Library, os.Getenv(libraryEnv),
+		models.ProviderLibrary(directory, cfg.Inference.Provider))
 	if err := onnx.Initialize(library); err != nil {
 		return directory, fmt.Errorf("inference::library: %w (run `make models`, or set inference::library or %s "+
 			"to the path of libonnxruntime.so)", err, libraryEnv)
