@@ -110,13 +110,16 @@ func openRuntime(cfg *config.Config) (directory string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("models::directory: %w", err)
 	}
-	library := cmp.Or(cfg.Inference.Library, os.Getenv(libraryEnv),
-		models.ProviderLibrary(directory, cfg.Inference.Provider))
-	if err := onnx.Initialize(library); err != nil {
+	if err := onnx.Initialize(runtimeLibrary(cfg, directory)); err != nil {
 		return directory, fmt.Errorf("inference::library: %w (run `make models`, or set inference::library or %s "+
 			"to the path of libonnxruntime.so)", err, libraryEnv)
 	}
 	return directory, nil
+}
+
+func runtimeLibrary(cfg *config.Config, directory string) string {
+	return cmp.Or(cfg.Inference.Library, os.Getenv(libraryEnv),
+		models.ProviderLibrary(directory, cfg.Inference.Provider))
 }
 
 // rolesOf moves a model that finds faces from detector::model to where faces are found: people who show no face are

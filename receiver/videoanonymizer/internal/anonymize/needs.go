@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
@@ -24,6 +25,15 @@ type Need struct {
 // Needs tries one by one what OpenTools and CheckModels try together.
 func Needs(ctx context.Context, cfg *config.Config) []Need {
 	return append(toolNeeds(ctx, cfg), modelNeeds(cfg)...)
+}
+
+// RuntimeLibrary returns the path of ONNX Runtime that the configuration chooses, "" if there are no models.
+func RuntimeLibrary(cfg *config.Config) string {
+	directory, err := models.Dir(cfg.Models.Directory)
+	if err != nil {
+		return ""
+	}
+	return runtimeLibrary(cfg, directory)
 }
 
 func toolNeeds(ctx context.Context, cfg *config.Config) []Need {

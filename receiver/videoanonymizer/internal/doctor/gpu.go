@@ -4,13 +4,17 @@
 package doctor
 
 import (
+	"bytes"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
@@ -36,6 +40,9 @@ func gpus(cfg *config.Config, root string) []Finding {
 		needs = append(needs, "output::encoder")
 	}
 	findings := []Finding{nvidia(root, strings.Join(needs, ", "), cuda)}
+	if cuda {
+		findings = append(findings, cudaLibraries(root, anonymize.RuntimeLibrary(cfg), cfg.Inference.Provider))
+	}
 	if cfg.Tools.Decoder == media.VAAPI || cfg.Output.Encoder == media.VAAPI {
 		findings = append(findings, vaapi(filepath.Join(root, cfg.Tools.VAAPIDevice)))
 	}
@@ -65,6 +72,41 @@ func nvidia(root, needs string, cuda bool) Finding {
 			f.Missing = fmt.Errorf("inference::provider: driver %s.%s is older than %d, which CUDA 13 needs: install a newer one",
 				version[1], version[2], oldestDriver)
 		}
+	}
+	return f
+}
+
+// cudaLibraries looks for what the provider beside ONNX Runtime's library is linked to.
+func cudaLibraries(root, library, provider string) Finding {
+	f := Finding{What: "libraries of CUDA", Note: "there"}
+	path := filepath.Join(filepath.Dir(library), "libonnxruntime_providers_"+provider+".so")
+	file, err := elf.Open(path)
+	if err != nil {
+		f.Missing = fmt.Errorf("inference::provider: %w: run `make models GPU=cuda`, or set inference::library to an ONNX "+
+			"Runtime that has the provider beside it", err)
+		return f
+	}
+	defer file.Close()
+	wanted, err := file.ImportedLibraries()
+	if err != nil {
+		f.Missing = fmt.Errorf("inference::provider: %s: %w", path, err)
+		return f
+	}
+	cached, _ := os.ReadFile(filepath.Join(root, "etc/ld.so.cache"))
+	folders := append(filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")), filepath.Dir(path))
+	var missing []string
+	for _, name := range wanted {
+		inFolder := slices.ContainsFunc(folders, func(folder string) bool {
+			_, err := os.Stat(filepath.Join(folder, name))
+			return err == nil
+		})
+		if !inFolder && !bytes.Contains(cached, append([]byte(name), 0)) {
+			missing = append(missing, name)
+		}
+	}
+	if missing != nil {
+		f.Missing = fmt.Errorf("inference::provider: the loader does not find %s: install CUDA and cuDNN as docs/gpus.md says, "+
+			"and run ldconfig or set LD_LIBRARY_PATH", strings.Join(missing, ", "))
 	}
 	return f
 }
