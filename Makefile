@@ -299,6 +299,16 @@ tags: require-version ## Tag this commit as a release, with a tag for each modul
 	@for tag in $(VERSION) $(RELEASED:%=%/$(VERSION)); do \
 		echo "$$tag"; git tag --annotate --message "Release $(VERSION)" "$$tag"; done
 
+.PHONY: reproducible
+reproducible: models ## Build the package twice, in two folders, and fail if they differ; takes many minutes
+	@$(SETUP) package
+	@build/reproducible.sh "$(VERSION)"
+
+.PHONY: release
+release: require-version models ## Check, build and tag the release of this commit, in dist/: make release VERSION=v1.0.0
+	@$(SETUP) package
+	@build/release.sh "$(VERSION)"
+
 # The modules that others import, and that a release therefore tags.
 RELEASED = $(filter-out %/test,$(MODULES))
 

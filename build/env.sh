@@ -18,6 +18,9 @@ if [ "${LINK-}" = static ]; then
   export CGO_CFLAGS="$CGO_CFLAGS -ffunction-sections -fdata-sections"
   export CGO_CXXFLAGS="$CGO_CXXFLAGS -ffunction-sections -fdata-sections"
   # OpenCV's textures of OpenGL, which nothing here uses, would need an X server's libraries.
-  export CGO_LDFLAGS="-O2 -Wl,--gc-sections,--as-needed,--defsym=glXGetProcAddressARB=0 -l:libopencv_imgproc.a -l:libopencv_core.a -l:libtbb.so.12 \
--l:libz.so.1 -l:liblapack.so.3 -l:libblas.so.3"
+  export CGO_LDFLAGS="-O2 -Wl,--gc-sections,--as-needed,--defsym=glXGetProcAddressARB=0 \
+-l:libopencv_imgproc.a -l:libopencv_core.a -l:libtbb.so.12 -l:libz.so.1 -l:liblapack.so.3 -l:libblas.so.3"
+  if [ -n "${SYSROOT_LIBRARIES-}" ]; then # build/cross.sh
+    CGO_LDFLAGS="-L$SYSROOT_LIBRARIES -Wl,-rpath-link=$SYSROOT_LIBRARIES $CGO_LDFLAGS"
+  fi
 fi

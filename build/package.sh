@@ -2,7 +2,8 @@
 # Copyright The otelcol-anonymizer Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-#   build/package.sh ARCH VERSION     makes a .deb and a .tar.gz in dist/, or $DIST, for amd64 or arm64
+#   build/package.sh ARCH VERSION [deb]     makes a .deb and a .tar.gz in dist/, or $DIST, for amd64 or
+# arm64; with deb, no archive.
 #
 # The same commit gives the same bytes, wherever and whenever it is built. OpenCV is linked into the programs
 # (build/env.sh), so that one package fits Debian 12 and 13. `make models` must have run.
@@ -88,11 +89,13 @@ export ARCH=$arch STAGE=$PWD/$tree DEBIAN_VERSION DEPENDS
 deb=$dist/otelcol-anonymizer_${DEBIAN_VERSION}_$arch.deb
 go tool -modfile=internal/tools/release/go.mod nfpm package --config packaging/nfpm.yaml --packager deb \
   --target "$deb" >&2
+
 name=otelcol-anonymizer-${version#v}-linux-$arch
+[ "${3-}" != deb ] || exit 0
 rm -rf "${work:?}/$name"
 mkdir "$work/$name"
 cp --archive --link "$tree"/{usr/*,etc} LICENSE "$work/$name"
 tar --create --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" --directory "$work" "$name" |
-  gzip -9n >"$dist/$name.tar.gz"
+  gzip -6n >"$dist/$name.tar.gz"
 rm -rf "${work:?}/$name"
 ls -l "$deb" "$dist/$name.tar.gz"

@@ -32,7 +32,8 @@ const compatibility = "github.com/otelcol-anonymizer/otelcol-anonymizer/receiver
 func build(t *testing.T, version, flags string) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), version)
-	command := exec.CommandContext(t.Context(), "build/package.sh", strings.TrimSpace(output(t, "dpkg", "--print-architecture")), version)
+	command := exec.CommandContext(t.Context(), "build/package.sh", strings.TrimSpace(output(t, "dpkg", "--print-architecture")),
+		version, "deb")
 	command.Dir = root
 	command.Env = append(os.Environ(), "DIST="+folder, "MORE_LDFLAGS="+flags)
 	out, err := command.CombinedOutput()
