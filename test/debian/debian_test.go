@@ -7,6 +7,7 @@ package debian
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -28,16 +29,20 @@ const (
 const compatibility = "github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize." +
 	"outputCompatibility"
 
-// build makes a package of a version, with more flags for the linker, and returns its path.
+// build makes a package of a version, with more flags for the linker, and returns its path. With PACKAGE_TEST=again it
+// takes that of the last run.
 func build(t *testing.T, version, flags string) string {
 	t.Helper()
-	folder := filepath.Join(t.TempDir(), version)
-	command := exec.CommandContext(t.Context(), "build/package.sh", strings.TrimSpace(output(t, "dpkg", "--print-architecture")),
-		version, "deb")
-	command.Dir = root
-	command.Env = append(os.Environ(), "DIST="+folder, "MORE_LDFLAGS="+flags)
-	out, err := command.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	folder := absolute(t, filepath.Join(cache, "packages", version))
+	if os.Getenv("PACKAGE_TEST") != "again" {
+		require.NoError(t, os.RemoveAll(folder))
+		architecture := strings.TrimSpace(output(t, "dpkg", "--print-architecture"))
+		command := exec.CommandContext(t.Context(), "build/package.sh", architecture, version, "deb")
+		command.Dir = root
+		command.Env = append(os.Environ(), "DIST="+folder, "MORE_LDFLAGS="+flags)
+		out, err := command.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
 	found, err := filepath.Glob(filepath.Join(folder, "*.deb"))
 	require.NoError(t, err)
 	require.Len(t, found, 1)
@@ -180,4 +185,53 @@ func absolute(t *testing.T, path string) string {
 	full, err := filepath.Abs(path)
 	require.NoError(t, err)
 	return full
+}
+
+// TestContainerSteps runs what the last stage of the Dockerfile runs in a bare system, since no container engine is at
+// hand, and then the image's command as its user.
+func TestContainerSteps(t *testing.T) {
+	if os.Getenv("PACKAGE_TEST") == "" {
+		t.Skip("make package-test runs it, as root")
+	}
+	image := lastStage(t)
+	s := newSystem(t, "bookworm")
+	require.Len(t, image["COPY"], 1)
+	copied := strings.Fields(image["COPY"][0])
+	require.Equal(t, []string{"--from=build", "/package/*.deb", "/tmp/package.deb"}, copied)
+	s.copyIn(build(t, "v1.0.0", ""), copied[2], "root")
+	for _, step := range image["RUN"] {
+		s.run("root", "sh", "-c", step)
+	}
+	require.Equal(t, []string{"10001"}, image["USER"])
+	require.Equal(t, []string{"/data"}, image["WORKDIR"])
+	assert.NoFileExists(t, s.path(copied[2]))
+	s.run("root", "install", "-d", "-o", "10001", "/data/videos", "/data/videos/incoming")
+	s.copyIn(filepath.Join(root, "build/cache/footage/talk.mp4"), "/data/videos/incoming/talk.mp4", "10001")
+
+	var command, arguments []string
+	require.NoError(t, json.Unmarshal([]byte(image["ENTRYPOINT"][0]), &command))
+	require.NoError(t, json.Unmarshal([]byte(image["CMD"][0]), &arguments))
+	c := s.inFolder(image["WORKDIR"][0], image["USER"][0], append(command, arguments...)...)
+	s.startCommand(c)
+	s.await("/data/videos/anonymized/talk_anonymized.mp4.report.json")
+	log := s.stop(c)
+	assert.Contains(t, log, "video finished")
+	assert.NotContains(t, log, "\terror\t")
+}
+
+// lastStage returns the instructions of the last stage of the Dockerfile, by their names.
+func lastStage(t *testing.T) map[string][]string {
+	text, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	require.NoError(t, err)
+	stage := map[string][]string{}
+	for _, line := range strings.Split(strings.ReplaceAll(string(text), "\\\n", " "), "\n") {
+		name, rest, _ := strings.Cut(line, " ")
+		switch {
+		case name == "FROM":
+			stage = map[string][]string{}
+		case name != "" && name != "#":
+			stage[name] = append(stage[name], strings.TrimSpace(rest))
+		}
+	}
+	return stage
 }

@@ -44,6 +44,8 @@ func newSystem(t *testing.T, suite string) *system {
 	}
 	s := &system{t, filepath.Join(t.TempDir(), suite)}
 	output(t, "cp", "--archive", base, s.root)
+	// The installer of Debian writes it, and debootstrap does not.
+	require.NoError(t, os.WriteFile(s.path("/etc/hosts"), []byte("127.0.0.1 localhost\n"), 0o644))
 	output(t, "mount", "-t", "proc", "proc", s.path("/proc"))
 	t.Cleanup(func() {
 		output(t, "umount", "--lazy", s.path("/proc"))
@@ -60,17 +62,24 @@ func newSystem(t *testing.T, suite string) *system {
 // path is where a file of the system lies in this one.
 func (s *system) path(name string) string { return filepath.Join(s.root, name) }
 
-// as returns a command that runs in the system as the user, root or the service, in the service's working directory.
-// It has no network but its own loopback, so that nothing is in the way of the ports, unless it is root.
-func (s *system) as(ctx context.Context, user string, args ...string) *exec.Cmd {
-	command := []string{"chroot", s.root}
+// as returns a command that runs in the system as root or, in its folder, as the service.
+func (s *system) as(user string, args ...string) *exec.Cmd {
 	if user == service {
-		command = append([]string{"unshare", "--net", "sh", "-c", `ip link set lo up && umask 027 && exec "$@"`, "sh"}, command...)
-		command = append(command, "setpriv", "--reuid="+user, "--regid="+user, "--init-groups", "--no-new-privs",
-			"env", "--chdir="+home)
+		return s.inFolder(home, user, args...)
 	}
-	command = append(command, args...)
-	c := exec.CommandContext(ctx, command[0], command[1:]...)
+	return s.command(append([]string{"chroot", s.root}, args...)...)
+}
+
+// inFolder returns a command that runs in a folder of the system as a user who is not root. It has no network but its
+// own loopback, so that nothing of this machine is in the way of its ports.
+func (s *system) inFolder(folder, user string, args ...string) *exec.Cmd {
+	return s.command(append([]string{"unshare", "--net", "sh", "-c", `ip link set lo up && umask 027 && exec "$@"`, "sh",
+		"chroot", s.root, "setpriv", "--reuid=" + user, "--regid=" + user, "--init-groups", "--no-new-privs",
+		"env", "--chdir=" + folder}, args...)...)
+}
+
+func (s *system) command(command ...string) *exec.Cmd {
+	c := exec.CommandContext(s.Context(), command[0], command[1:]...)
 	c.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	return c
@@ -79,7 +88,7 @@ func (s *system) as(ctx context.Context, user string, args ...string) *exec.Cmd 
 // run runs a command, which must succeed, and returns what it printed.
 func (s *system) run(user string, args ...string) string {
 	s.Helper()
-	out, err := s.as(s.Context(), user, args...).CombinedOutput()
+	out, err := s.as(user, args...).CombinedOutput()
 	require.NoError(s, err, "%s: %s", args, out)
 	return string(out)
 }
@@ -112,14 +121,20 @@ func (s *system) copyIn(file, name, owner string) {
 // start runs the program as the service's unit does.
 func (s *system) start() *exec.Cmd {
 	s.Helper()
-	c := s.as(s.Context(), service, "/usr/bin/otelcol-anonymizer", "--config", config)
+	c := s.as(service, "/usr/bin/otelcol-anonymizer", "--config", config)
+	s.startCommand(c)
+	return c
+}
+
+// startCommand starts a command that writes the log.
+func (s *system) startCommand(c *exec.Cmd) {
+	s.Helper()
 	log, err := os.Create(s.path("/var/log/collector"))
 	require.NoError(s, err)
 	c.Stdout, c.Stderr = log, log
 	require.NoError(s, c.Start())
 	require.NoError(s, log.Close())
 	s.Cleanup(func() { _ = c.Process.Kill() })
-	return c
 }
 
 // stop ends it as systemd does, and returns its log.
