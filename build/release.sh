@@ -16,10 +16,12 @@ fail() {
   exit 1
 }
 
-[[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-rc\.[0-9]+)?$ ]] || fail "$version is no version such as v1.2.0 or v1.2.0-rc.1"
+[[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-rc\.[0-9]+)?$ ]] ||
+  fail "$version is no version such as v1.2.0 or v1.2.0-rc.1"
 [ -z "$(git status --porcelain)" ] || fail "the working tree has changes: commit them, or remove them"
 ! git rev-parse --quiet --verify "refs/tags/$version" >/dev/null || fail "the tag $version exists: tags are never moved"
-grep -q "^## $version\b" CHANGELOG.md || fail "CHANGELOG.md has no section $version: run make chlog-update VERSION=$version"
+grep -q "^## $version\b" CHANGELOG.md ||
+  fail "CHANGELOG.md has no section $version: run make chlog-update VERSION=$version"
 ! find .chloggen -name '*.yaml' ! -name TEMPLATE.yaml ! -name config.yaml | grep -q . ||
   fail "entries of the changelog are left: run make chlog-update VERSION=$version"
 root=$(go list -m)
@@ -44,7 +46,8 @@ build/reproducible.sh "$version"
 build/package.sh amd64 "$version"
 build/package.sh arm64 "$version"
 build/sbom.sh "$version" >"dist/otelcol-anonymizer-${version#v}.cdx.json"
-git show "HEAD:CHANGELOG.md" | awk -v version="$version" '/^## / { on = $2 == version } on' >"dist/CHANGES-${version#v}.md"
+git show "HEAD:CHANGELOG.md" | awk -v version="$version" '/^## / { on = $2 == version } on' \
+  >"dist/CHANGES-${version#v}.md"
 (cd dist && sha256sum -- * >SHA256SUMS)
 make --no-print-directory tags VERSION="$version"
 cat <<DONE

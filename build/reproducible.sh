@@ -15,7 +15,8 @@ arch=$(dpkg --print-architecture)
 for folder in one another/with-a-longer-name; do
   git clone --quiet --no-hardlinks . "$work/$folder"
   cp -r models/*.onnx models/lib "$work/$folder/models/"
-  GOCACHE=$work/cache-${folder%%/*} DIST=$work/dist-${folder%%/*} "$work/$folder/build/package.sh" "$arch" "$version" >&2
+  name=${folder%%/*}
+  GOCACHE=$work/cache-$name DIST=$work/dist-$name "$work/$folder/build/package.sh" "$arch" "$version" >&2
 done
 for file in "$work"/dist-one/*; do
   cmp "$file" "$work/dist-another/$(basename "$file")" || {
