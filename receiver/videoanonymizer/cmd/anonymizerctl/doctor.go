@@ -23,8 +23,9 @@ func newDoctorCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell whether this machine has what a configuration needs",
-		Long: `Tell whether this machine has what a configuration needs: ffmpeg and its encoders, ONNX Runtime, the models by their
-hashes, GPU and driver, folders and the rights in them, disk space, ports, and what confines ffmpeg. It changes nothing.
+		Long: `Tell whether this machine has what a configuration needs: ffmpeg and its encoders, ONNX Runtime, the models by
+their hashes, GPU and driver, folders and the rights in them, disk space, ports, and what confines ffmpeg. It changes
+nothing.
 
 Run it as the user and in the working directory of the collector, whose rights and relative paths it examines. It exits
 with 1 if something is missing that the configuration needs.`,
@@ -46,8 +47,8 @@ with 1 if something is missing that the configuration needs.`,
 			return printFindings(command.OutOrStdout(), findings)
 		},
 	}
-	command.Flags().StringArrayVar(&uris, "config", nil, "`file` of the configuration, several times if the collector has "+
-		"several (default: "+installedConfig+" if it exists, otherwise what every configuration needs)")
+	command.Flags().StringArrayVar(&uris, "config", nil, "`file` of the configuration, several times if the collector "+
+		"has several (default: "+installedConfig+" if it exists, otherwise what every configuration needs)")
 	return command
 }
 

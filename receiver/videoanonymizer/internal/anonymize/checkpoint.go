@@ -128,8 +128,8 @@ var executable = sync.OnceValues(func() (string, error) {
 	return file.SHA256, err
 })
 
-// maker identifies the program as far as its outputs depend on it: a release by its compatibility, so that an upgrade in
-// the middle of a video goes on, and every other build by its digest, since nobody has looked at what changed.
+// maker identifies the program as far as its outputs depend on it: a release by its compatibility, so that an upgrade
+// in the middle of a video goes on, and every other build by its digest, since nobody has looked at what changed.
 func maker(version string) (string, error) {
 	if released.MatchString(version) {
 		return "compatibility " + outputCompatibility, nil

@@ -96,7 +96,7 @@ func TestCheckpointIsConsistent(t *testing.T) {
 	}
 }
 
-// TestCheckpointFormat: one of another format says so. It is not read with the fields that happen to have the same names.
+// TestCheckpointFormat: one of another format says so, and its fields that happen to have the same names are not read.
 func TestCheckpointFormat(t *testing.T) {
 	text, err := checkpoint{Fingerprint: "f"}.encode()
 	require.NoError(t, err)

@@ -110,8 +110,8 @@ func TestDoctor(t *testing.T) {
 		"encoder in ffmpeg": {
 			receiver: "    tools: {ffmpeg: ./ffmpeg, confine: 'off'}",
 			spoil: func(m *machine) {
-				m.script("ffmpeg", fmt.Sprintf(`case "$*" in *-encoders*) %[1]s "$@" | grep -v libx264 ;; *) exec %[1]s "$@" ;; esac`,
-					ffmpegPath))
+				m.script("ffmpeg", fmt.Sprintf(
+					`case "$*" in *-encoders*) %[1]s "$@" | grep -v libx264 ;; *) exec %[1]s "$@" ;; esac`, ffmpegPath))
 			},
 			want: []string{"encoder: output::encoder: "},
 		},
@@ -274,7 +274,8 @@ func TestCollectorThatRuns(t *testing.T) {
 
 func TestUnusedReceiver(t *testing.T) {
 	t.Chdir(t.TempDir())
-	require.NoError(t, os.WriteFile("config.yaml", []byte("receivers: {videoanonymizer: }\nservice: {pipelines: }"), 0o644))
+	unused := []byte("receivers: {videoanonymizer: }\nservice: {pipelines: }")
+	require.NoError(t, os.WriteFile("config.yaml", unused, 0o644))
 	found := missing(Configuration(t.Context(), []string{"config.yaml"}))
 	require.Len(t, found, 1)
 	assert.Contains(t, found[0], "no pipeline has a receiver videoanonymizer")

@@ -69,8 +69,8 @@ func nvidia(root, needs string, cuda bool) Finding {
 		f.Note = fmt.Sprintf("%d, driver %s.%s", len(devices), version[1], version[2])
 		var major int
 		if _, err := fmt.Sscan(version[1], &major); err == nil && cuda && major < oldestDriver {
-			f.Missing = fmt.Errorf("inference::provider: driver %s.%s is older than %d, which CUDA 13 needs: install a newer one",
-				version[1], version[2], oldestDriver)
+			f.Missing = fmt.Errorf("inference::provider: driver %s.%s is older than %d, which CUDA 13 needs: "+
+				"install a newer one", version[1], version[2], oldestDriver)
 		}
 	}
 	return f
@@ -105,8 +105,8 @@ func cudaLibraries(root, library, provider string) Finding {
 		}
 	}
 	if missing != nil {
-		f.Missing = fmt.Errorf("inference::provider: the loader does not find %s: install CUDA and cuDNN as docs/gpus.md says, "+
-			"and run ldconfig or set LD_LIBRARY_PATH", strings.Join(missing, ", "))
+		f.Missing = fmt.Errorf("inference::provider: the loader does not find %s: install CUDA and cuDNN as docs/gpus.md "+
+			"says, and run ldconfig or set LD_LIBRARY_PATH", strings.Join(missing, ", "))
 	}
 	return f
 }

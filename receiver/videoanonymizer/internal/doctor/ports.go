@@ -82,9 +82,10 @@ func listening(table string, port int) (inodes []string) {
 	}
 	defer file.Close()
 	const localAddress, state, inode = 1, 3, 9
+	suffix := fmt.Sprintf(":%04X", port)
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
-		if len(fields) > inode && fields[state] == "0A" && strings.HasSuffix(fields[localAddress], fmt.Sprintf(":%04X", port)) {
+		if len(fields) > inode && fields[state] == "0A" && strings.HasSuffix(fields[localAddress], suffix) {
 			inodes = append(inodes, fields[inode])
 		}
 	}
