@@ -217,7 +217,8 @@ func (c *Catalog) validate() error {
 		}
 		for _, f := range g.Files {
 			if !isSHA256(f.SHA256) || filepath.Base(f.To) != f.To {
-				errs = append(errs, fmt.Errorf("runtime: gpu %s: %q needs a plain name and a sha256 of 64 hex digits", g.Name, f.To))
+				errs = append(errs, fmt.Errorf("runtime: gpu %s: %q needs a plain name and a sha256 of 64 hex digits", g.Name,
+					f.To))
 			}
 		}
 	}

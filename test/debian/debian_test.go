@@ -55,7 +55,8 @@ func TestPackage(t *testing.T) {
 	if os.Getenv("PACKAGE_TEST") == "" {
 		t.Skip("make package-test runs it, as root")
 	}
-	first, second, third := build(t, "v1.0.0", ""), build(t, "v1.0.1", ""), build(t, "v2.0.0", "-X "+compatibility+"=other")
+	first, second := build(t, "v1.0.0", ""), build(t, "v1.0.1", "")
+	third := build(t, "v2.0.0", "-X "+compatibility+"=other")
 	t.Run("lintian", func(t *testing.T) {
 		out, err := exec.CommandContext(t.Context(), "lintian", "--fail-on", "error", first).CombinedOutput()
 		assert.NoError(t, err, "%s", out)
@@ -105,7 +106,7 @@ func (s *system) checkUpgrade(deb, clip, says string) {
 	s.drop(clip)
 	s.await(anonymized + "/.*checkpoint.json")
 	s.stop(c)
-	require.NoFileExists(s, s.path(anonymized+"/"+clip+"_anonymized.mp4"), "the video was done before it could be upgraded")
+	require.NoFileExists(s, s.path(anonymized+"/"+clip+"_anonymized.mp4"), "the video was done before the upgrade")
 	s.install(deb)
 	assert.Equal(s, changed, string(s.read(config)), "what the operator has changed stays")
 	c = s.start()

@@ -86,7 +86,7 @@ func TestRelease(t *testing.T) {
 	c.commit()
 	refuses("v0.9.0", "entries of the changelog are left")
 
-	c.run("sh", "-c", "cd .chloggen && for f in *.yaml; do case $f in TEMPLATE.yaml | config.yaml) ;; *) rm $f ;; esac; done")
+	c.run("find", ".chloggen", "-name", "*.yaml", "!", "-name", "TEMPLATE.yaml", "!", "-name", "config.yaml", "-delete")
 	c.commit()
 	refuses("v0.9.0", "modules require each other at v0.0.0")
 

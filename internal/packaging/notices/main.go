@@ -220,7 +220,8 @@ func licenses(folder string) (texts []string, err error) {
 }
 
 var (
-	apache = regexp.MustCompile(`(?s)Apache License\s+(?:Version 2\.0, January 2004\s+)?https?://www\.apache\.org/licenses/\s+` +
+	apache = regexp.MustCompile(`(?s)Apache License\s+(?:Version 2\.0, January 2004\s+)?` +
+		`https?://www\.apache\.org/licenses/\s+` +
 		`TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION.*?(?:END OF TERMS AND CONDITIONS|\z)`)
 	apacheFile = "Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0"
 )

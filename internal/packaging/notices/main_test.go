@@ -43,7 +43,7 @@ func TestNotices(t *testing.T) {
 func TestLicenses(t *testing.T) {
 	module := t.TempDir()
 	for name, text := range map[string]string{
-		"LICENSE": "first", "sub/LICENCE.md": "second", "sub/copying": "first", "NOTICE.txt": "third",
+		"LICENSE": "first", "sub/LICENSE.md": "second", "sub/copying": "first", "NOTICE.txt": "third",
 		"testdata/LICENSE": "not this", "license.go": "nor this", "LICENSES": "nor that",
 	} {
 		path := filepath.Join(module, name)

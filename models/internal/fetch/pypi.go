@@ -21,8 +21,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 )
 
-// fetchGPU installs the build of ONNX Runtime for a kind of GPU. It is the only thing that comes from PyPI, and only for
-// who asks for it.
+// fetchGPU installs the build of ONNX Runtime for a kind of GPU. It is the only thing that comes from PyPI, and only
+// for who asks for it.
 func (f *fetcher) fetchGPU(ctx context.Context, runtime models.Runtime, name, platform string) error {
 	var known []string
 	for _, g := range runtime.GPU {
