@@ -107,14 +107,16 @@ install: ## Install the build under DESTDIR, in Debian's layout; keeps an existi
 	install -D -m 644 packaging/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/otelcol-anonymizer.conf
 	install -D -m 644 packaging/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/otelcol-anonymizer.conf
 
-.PHONY: package
-package: models ## Make a Debian package and an archive in dist/; ARCH=arm64 cross-builds
+.PHONY: setup-package
+setup-package:
 	@$(SETUP) package
+
+.PHONY: package
+package: setup-package models ## Make a Debian package and an archive in dist/; ARCH=arm64 cross-builds
 	@build/package.sh "$(or $(ARCH),amd64)" "$(VERSION)"
 
 .PHONY: package-test
-package-test: models footage ## Install, upgrade, remove and purge packages in bare Debian 12 and 13, as root
-	@$(SETUP) package
+package-test: setup-package models footage ## Install, upgrade, remove and purge packages in bare Debian 12 and 13, as root
 	export PACKAGE_TEST=1; $(GO) test -count=1 -v -timeout 80m ./test/debian
 
 .PHONY: dockerfile-lint
@@ -308,13 +310,11 @@ tags: require-version ## Tag this commit as a release, with a tag for each modul
 		echo "$$tag"; git tag --annotate --message "Release $(VERSION)" "$$tag"; done
 
 .PHONY: reproducible
-reproducible: models ## Build the package twice, in two folders, and fail if they differ; takes many minutes
-	@$(SETUP) package
+reproducible: setup-package models ## Build the package twice, in two folders, and fail if they differ; takes many minutes
 	@build/reproducible.sh "$(VERSION)"
 
 .PHONY: release
-release: require-version models ## Check, build and tag this commit as a release: make release VERSION=v1.0.0
-	@$(SETUP) package
+release: require-version setup-package models ## Check, build and tag this commit as a release: make release VERSION=v1.0.0
 	@build/release.sh "$(VERSION)"
 
 # The modules that others import, and that a release therefore tags.

@@ -4,6 +4,7 @@
 package repo
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 )
 
 // clone is a copy of the committed repository, to which a test may do anything.
@@ -110,4 +113,56 @@ func TestRelease(t *testing.T) {
 	tags := strings.Fields(c.run("git", "tag", "--points-at", "HEAD"))
 	assert.Contains(t, tags, "v0.9.0")
 	assert.Contains(t, tags, "receiver/videoanonymizer/v0.9.0")
+}
+
+// TestListOfParts completes a list of Go modules by everything else that a package contains or needs.
+func TestListOfParts(t *testing.T) {
+	modules := filepath.Join(t.TempDir(), "modules.json")
+	require.NoError(t, os.WriteFile(modules, []byte(`{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
+		"components": [{"type": "library", "name": "example.com/m", "version": "v1.0.0"},
+			{"type": "library", "name": "../../models"}]}`), 0o644))
+	full, err := filepath.Abs(root)
+	require.NoError(t, err)
+	run := func(args ...string) (string, error) {
+		command := exec.CommandContext(t.Context(), "go", append([]string{"-C", full + "/internal/tools/release", "run",
+			"./sbom", "-root", full, "-version", "v1.2.3", "-opencv", "4.6", "-depends", "libc6 (>= 2.34), a | b"}, args...)...)
+		out, err := command.CombinedOutput()
+		return string(out), err
+	}
+	out, err := run(modules, modules)
+	require.NoError(t, err, out)
+	var list struct {
+		Components []struct {
+			Name, Version, Type string
+			Hashes              []struct{ Content string }
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &list))
+	catalog, err := models.Load()
+	require.NoError(t, err)
+	hashes, names := map[string]string{}, []string{}
+	for _, c := range list.Components {
+		names = append(names, c.Name)
+		if c.Type == "machine-learning-model" {
+			hashes[c.Name] = c.Hashes[0].Content
+		}
+	}
+	for _, m := range catalog.Models {
+		if m.Default {
+			assert.Equal(t, m.SHA256, hashes[m.Name], m.Name)
+		} else {
+			assert.NotContains(t, hashes, m.Name)
+		}
+	}
+	for _, name := range []string{"example.com/m", "preact", "uplot", "onnxruntime", "opencv", "libc6", "a"} {
+		assert.Contains(t, names, name)
+	}
+	for _, name := range []string{"../../models", "b", "esbuild", "typescript"} {
+		assert.NotContains(t, names, name)
+	}
+
+	_, err = run("/no/list")
+	assert.Error(t, err)
+	_, err = run()
+	assert.Error(t, err)
 }
