@@ -113,10 +113,10 @@ setup-package:
 
 .PHONY: package
 package: setup-package models ## Make a Debian package and an archive in dist/; ARCH=arm64 cross-builds
-	@build/package.sh "$(or $(ARCH),amd64)" "$(VERSION)"
+	@build/package.sh "$(or $(ARCH),$(shell dpkg --print-architecture))" "$(VERSION)"
 
 .PHONY: package-test
-package-test: setup-package models footage ## Install, upgrade, remove and purge packages in bare Debian 12 and 13, as root
+package-test: setup-package models footage ## Install, upgrade and remove packages in bare Debian 12 and 13
 	export PACKAGE_TEST=1; $(GO) test -count=1 -v -timeout 80m ./test/debian
 
 .PHONY: dockerfile-lint
@@ -310,11 +310,11 @@ tags: require-version ## Tag this commit as a release, with a tag for each modul
 		echo "$$tag"; git tag --annotate --message "Release $(VERSION)" "$$tag"; done
 
 .PHONY: reproducible
-reproducible: setup-package models ## Build the package twice, in two folders, and fail if they differ; takes many minutes
+reproducible: setup-package models ## Build the package twice, in two folders, and fail if they differ
 	@build/reproducible.sh "$(VERSION)"
 
 .PHONY: release
-release: require-version setup-package models ## Check, build and tag this commit as a release: make release VERSION=v1.0.0
+release: require-version setup-package models ## Check, build and tag this release: make release VERSION=v1.0.0
 	@build/release.sh "$(VERSION)"
 
 # The modules that others import, and that a release therefore tags.
