@@ -124,7 +124,7 @@ func (s *system) drop(clip string) {
 		output(s.T, "ffmpeg", "-loglevel", "error", "-ss", "3", "-i", absolute(s.T, filepath.Join(footage, "walk.mp4")),
 			"-c:v", "libx264", "-crf", "20", path)
 	}
-	s.copyIn(path, incoming+"/"+clip+".mp4", service)
+	s.copyIn(path, incoming+"/"+clip+".mp4", service+":")
 }
 
 // checkOutput: the output has every frame of the source, and differs in nothing but masks, of which it has some.

@@ -73,8 +73,10 @@ func (s *system) as(user string, args ...string) *exec.Cmd {
 // inFolder returns a command that runs in a folder of the system as a user who is not root. It has no network but its
 // own loopback, so that nothing of this machine is in the way of its ports.
 func (s *system) inFolder(folder, user string, args ...string) *exec.Cmd {
+	s.Helper()
+	group := strings.TrimSpace(s.run("root", "id", "--group", user))
 	return s.command(append([]string{"unshare", "--net", "sh", "-c", `ip link set lo up && umask 027 && exec "$@"`, "sh",
-		"chroot", s.root, "setpriv", "--reuid=" + user, "--regid=" + user, "--init-groups", "--no-new-privs",
+		"chroot", s.root, "setpriv", "--reuid=" + user, "--regid=" + group, "--init-groups", "--no-new-privs",
 		"env", "--chdir=" + folder}, args...)...)
 }
 
@@ -115,7 +117,7 @@ func (s *system) copyIn(file, name, owner string) {
 	content, err := os.ReadFile(file)
 	require.NoError(s, err)
 	require.NoError(s, os.WriteFile(s.path(name), content, 0o644))
-	s.run("root", "chown", owner+":", name)
+	s.run("root", "chown", owner, name)
 }
 
 // start runs the program as the service's unit does.
