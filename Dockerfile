@@ -4,31 +4,33 @@
 #   docker build --build-arg VERSION="$(git describe --tags --always)" -t otelcol-anonymizer .
 #   docker run --rm -v "$PWD/videos:/data/videos" -p 8889:8889 -p 127.0.0.1:8090:8090 otelcol-anonymizer
 #
-# The build steps are targets of the Makefile.
-FROM golang:1.26-bookworm AS build
+# The first stage makes the Debian package, the second one installs it. To pin the images by digest, pass them as
+# GOLANG and DEBIAN, such as --build-arg DEBIAN=debian:bookworm-slim@sha256:...
+ARG GOLANG=golang:1.26-bookworm
+ARG DEBIAN=debian:bookworm-slim
+
+FROM ${GOLANG} AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      ffmpeg g++ make npm libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev \
+      dpkg-dev ffmpeg g++ make npm libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN make models SETUP=:
 ARG VERSION=dev
-RUN make build SETUP=: VERSION="$VERSION"
+# The time in the package, which has nothing else to go by here: git's files are left out.
+ARG SOURCE_DATE_EPOCH=1767225600
+RUN DIST=/package build/package.sh "$(dpkg --print-architecture)" "$VERSION" deb
 
-FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends \
-      ca-certificates curl ffmpeg libopencv-core406 libopencv-imgproc406 libopencv-imgcodecs406 \
- && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --create-home --home-dir /data anonymizer \
- && chmod 755 /data \
+FROM ${DEBIAN}
+COPY --from=build /package/*.deb /tmp/package.deb
+# The package creates its user unless it exists: here with an ID that volumes can be given to.
+RUN useradd --system --uid 10001 --home-dir /data otelcol-anonymizer \
+ && apt-get update && apt-get install -y --no-install-recommends \
+      curl systemd-standalone-sysusers systemd-standalone-tmpfiles /tmp/package.deb \
+ && rm -rf /var/lib/apt/lists/* /tmp/package.deb \
+ && install -d -m 755 -o 10001 -g otelcol-anonymizer /data \
  && install -d -m 1777 /data/telemetry # any user may write to the volume, which inherits this mode
-COPY --from=build /src/bin/otelcol-anonymizer /src/bin/anonymizerctl /usr/bin/
-# The former name of `anonymizerctl compare`; the link stays for one release.
-RUN ln -s anonymizerctl /usr/bin/otelcol-anonymizer-compare
-COPY --from=build /src/models/*.onnx /usr/share/otelcol-anonymizer/models/
-COPY --from=build /src/models/lib /usr/share/otelcol-anonymizer/models/lib
-COPY config/config.yaml /etc/otelcol-anonymizer/config.yaml
-USER anonymizer
+USER 10001
 # Relative paths in the configuration start here: videos/ and telemetry/.
 WORKDIR /data
 VOLUME /data

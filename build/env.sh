@@ -11,3 +11,16 @@ export CGO_LDFLAGS="-O2 -lopencv_core -lopencv_imgproc -lopencv_imgcodecs"
 export GOFLAGS="${GOFLAGS:+$GOFLAGS }-tags=customenv,gocv_specific_modules"
 # Official builds of ONNX Runtime send telemetry to their vendor by default. The receiver turns that off itself, too.
 export ORT_DISABLE_TELEMETRY=1
+# With LINK=static, OpenCV is linked into the programs, as in packages: its sonames differ between Debian's releases.
+# The linker drops what is not called, such as the image formats. Debian's static libraries are part of the packages
+# that the build needs anyhow; what OpenCV itself calls is in Debian 12 and 13 under the same sonames.
+if [ "${LINK-}" = static ]; then
+  export CGO_CFLAGS="$CGO_CFLAGS -ffunction-sections -fdata-sections"
+  export CGO_CXXFLAGS="$CGO_CXXFLAGS -ffunction-sections -fdata-sections"
+  # OpenCV's textures of OpenGL, which nothing here uses, would need an X server's libraries.
+  export CGO_LDFLAGS="-O2 -Wl,--gc-sections,--as-needed,--defsym=glXGetProcAddressARB=0 \
+-l:libopencv_imgproc.a -l:libopencv_core.a -l:libtbb.so.12 -l:libz.so.1 -l:liblapack.so.3 -l:libblas.so.3"
+  if [ -n "${SYSROOT_LIBRARIES-}" ]; then # build/cross.sh
+    CGO_LDFLAGS="-L$SYSROOT_LIBRARIES -Wl,-rpath-link=$SYSROOT_LIBRARIES $CGO_LDFLAGS"
+  fi
+fi

@@ -35,6 +35,25 @@ type Runtime struct {
 	License   string    `yaml:"license"`
 	Package   string    `yaml:"package"` // npm name@version
 	Libraries []Library `yaml:"libraries"`
+	GPU       []GPU     `yaml:"gpu"`
+}
+
+// GPU is a build of the runtime for a kind of GPU, as Microsoft publishes it on PyPI: its core and providers belong
+// together, and none works with that of another build.
+type GPU struct {
+	Name     string    `yaml:"name"`     // the folder below lib
+	Platform string    `yaml:"platform"` // GOOS/GOARCH
+	Package  string    `yaml:"package"`  // PyPI name==version; the version is the runtime's
+	Wheel    string    `yaml:"wheel"`    // the name of its file
+	SHA256   string    `yaml:"sha256"`   // of the wheel
+	Files    []GPUFile `yaml:"files"`
+}
+
+// GPUFile is one file of a wheel.
+type GPUFile struct {
+	From   string `yaml:"from"` // inside the wheel
+	To     string `yaml:"to"`   // its name in the folder
+	SHA256 string `yaml:"sha256"`
 }
 
 // Library is the runtime's shared library for one platform.
@@ -186,6 +205,21 @@ func (c *Catalog) validate() error {
 	for _, l := range c.Runtime.Libraries {
 		if !isSHA256(l.SHA256) {
 			errs = append(errs, fmt.Errorf("runtime: sha256 for %s must be 64 hex digits", l.Platform))
+		}
+	}
+	for _, g := range c.Runtime.GPU {
+		if _, version, _ := strings.Cut(g.Package, "=="); version != c.Runtime.Version {
+			errs = append(errs, fmt.Errorf("runtime: gpu %s: package %s must have the runtime's version, %s", g.Name, g.Package,
+				c.Runtime.Version))
+		}
+		if !isSHA256(g.SHA256) {
+			errs = append(errs, fmt.Errorf("runtime: gpu %s: sha256 must be 64 hex digits", g.Name))
+		}
+		for _, f := range g.Files {
+			if !isSHA256(f.SHA256) || filepath.Base(f.To) != f.To {
+				errs = append(errs, fmt.Errorf("runtime: gpu %s: %q needs a plain name and a sha256 of 64 hex digits", g.Name,
+					f.To))
+			}
 		}
 	}
 	return errors.Join(errs...)

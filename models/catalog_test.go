@@ -127,6 +127,27 @@ func mkdir(t *testing.T, path string) {
 	}
 }
 
+// TestProviderLibrary: a provider for a GPU runs in its own build, once that is installed.
+func TestProviderLibrary(t *testing.T) {
+	dir := t.TempDir()
+	usual := RuntimeLibrary(dir)
+	if got := ProviderLibrary(dir, "cuda"); got != usual {
+		t.Errorf("before: %s", got)
+	}
+	own := filepath.Join(GPUFolder(dir, "cuda"), filepath.Base(usual))
+	if err := os.MkdirAll(filepath.Dir(own), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(own, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for provider, want := range map[string]string{"cpu": usual, "openvino": usual, "cuda": own, "tensorrt": own} {
+		if got := ProviderLibrary(dir, provider); got != want {
+			t.Errorf("%s: got %s, want %s", provider, got, want)
+		}
+	}
+}
+
 // TestPackagesArePinned checks that the lock file pins exactly the packages that the catalog names.
 func TestPackagesArePinned(t *testing.T) {
 	c, err := Load()

@@ -45,6 +45,21 @@ func findDir(configured, executable string) (string, error) {
 		strings.Join(candidates, ", "))
 }
 
+// ProviderLibrary returns the path of the shared library of ONNX Runtime that has an execution provider: that of the
+// build for its GPU if it is installed, and otherwise RuntimeLibrary.
+func ProviderLibrary(modelsDir, provider string) string {
+	if provider == "cuda" || provider == "tensorrt" {
+		library := filepath.Join(GPUFolder(modelsDir, "cuda"), filepath.Base(RuntimeLibrary(modelsDir)))
+		if _, err := os.Stat(library); err == nil {
+			return library
+		}
+	}
+	return RuntimeLibrary(modelsDir)
+}
+
+// GPUFolder returns where a build of ONNX Runtime for a kind of GPU belongs.
+func GPUFolder(modelsDir, name string) string { return filepath.Join(modelsDir, "lib", name) }
+
 // RuntimeLibrary returns the path of ONNX Runtime's shared library in a models directory. It does not check that it
 // exists.
 func RuntimeLibrary(modelsDir string) string {

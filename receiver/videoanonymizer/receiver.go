@@ -54,6 +54,9 @@ func newReceiver(ctx context.Context, set receiver.Settings, cfg *Config) (*vide
 	if err := errors.Join(err, anonymize.CheckModels(cfg)); err != nil {
 		return nil, err
 	}
+	for _, warning := range cfg.Warnings() {
+		set.Logger.Warn("a key of the configuration has a former name", zap.String("problem", warning))
+	}
 	return &videoReceiver{set: set, cfg: cfg, tools: tools}, nil
 }
 

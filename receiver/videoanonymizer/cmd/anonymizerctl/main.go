@@ -29,6 +29,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// version is set by the linker.
+var version = "dev"
+
 // Exit statuses.
 const (
 	exitFound = 1
@@ -81,8 +84,11 @@ func newCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "anonymizerctl",
 		Short: "Work with anonymized videos",
+
+		Version: version,
 	}
-	command.AddCommand(newCompareCommand(), newEditsCommand(), newTokenCommand(), newVerifyCommand())
+	command.AddCommand(newCompareCommand(), newDoctorCommand(), newEditsCommand(), newManCommand(), newTokenCommand(),
+		newVerifyCommand())
 	return command
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"regexp"
 	"slices"
 	"sort"
 	"sync"
@@ -38,10 +39,15 @@ const (
 	// boundaryTolerance is how far, in pixels, a mask at the boundary may be from where it was: sums are added up in
 	// another order.
 	boundaryTolerance = 0.5
+	// checkpointFormat is the only one that is read: a video restarts from the beginning if its checkpoint is of another,
+	// such as that of a newer program.
+	checkpointFormat = 1
 )
 
 // checkpoint is what is safely on disk of a video that is not finished.
 type checkpoint struct {
+	// Format is checkpointFormat.
+	Format int `json:"format"`
 	// Fingerprint identifies source, program, models and configuration: only the same may resume.
 	Fingerprint string           `json:"fingerprint"`
 	Video       media.Progress   `json:"video"`
@@ -65,6 +71,7 @@ type checkpoint struct {
 // encode returns the checkpoint as JSON, with its digest.
 func (c checkpoint) encode() ([]byte, error) {
 	var err error
+	c.Format = checkpointFormat
 	if c.SHA256, err = c.digest(); err != nil {
 		return nil, err
 	}
@@ -73,6 +80,15 @@ func (c checkpoint) encode() ([]byte, error) {
 
 // decodeCheckpoint fails if the text is not what encode returned.
 func decodeCheckpoint(text []byte) (c checkpoint, err error) {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return c, err
+	}
+	if head.Format != checkpointFormat {
+		return c, fmt.Errorf("it is of format %d, and this program reads %d", head.Format, checkpointFormat)
+	}
 	if err := json.Unmarshal(text, &c); err != nil {
 		return c, err
 	}
@@ -98,15 +114,32 @@ func digestJSON(v any) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// executable is the digest of the running program. Its version is not enough: builds of the same version differ.
+// outputCompatibility says which releases make the same output of the same source, configuration and models: those with
+// the same number. A video that one of them has begun, another finishes. Whoever changes what is decoded, detected,
+// tracked, masked or encoded raises it; build/release.sh asks. It is a variable for tests, which set it by the linker.
+var outputCompatibility = "1"
+
+// released is the version of a release. Builds in between have others.
+var released = regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+$`)
+
+// executable is the digest of the running program.
 var executable = sync.OnceValues(func() (string, error) {
 	file, err := report.Identify(context.Background(), "/proc/self/exe")
 	return file.SHA256, err
 })
 
+// maker identifies the program as far as its outputs depend on it: a release by its compatibility, so that an upgrade
+// in the middle of a video goes on, and every other build by its digest, since nobody has looked at what changed.
+func maker(version string) (string, error) {
+	if released.MatchString(version) {
+		return "compatibility " + outputCompatibility, nil
+	}
+	return executable()
+}
+
 // fingerprint identifies everything that the job's output depends on.
 func (r *Runner) fingerprint(job *watch.Job) (string, error) {
-	program, err := executable()
+	program, err := maker(r.Program.Version)
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}

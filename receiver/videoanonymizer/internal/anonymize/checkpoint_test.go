@@ -61,7 +61,7 @@ func TestCheckBoundary(t *testing.T) {
 // TestCheckpointIsConsistent: what contradicts itself, or was changed, is not resumed.
 func TestCheckpointIsConsistent(t *testing.T) {
 	whole := checkpoint{
-		Fingerprint: "f", Video: media.Progress{Frames: 150}, Preview: &media.Progress{Frames: 150},
+		Format: checkpointFormat, Fingerprint: "f", Video: media.Progress{Frames: 150}, Preview: &media.Progress{Frames: 150},
 		Report: &report.Progress{Bytes: 9}, Heads: []mask.Head{{X: 0.1, Y: 1e-7, Score: 0.3}},
 		Done: record.Summary{Frames: 150},
 	}
@@ -94,6 +94,38 @@ func TestCheckpointIsConsistent(t *testing.T) {
 		change(&c)
 		assert.False(t, c.complete(cfg), name)
 	}
+}
+
+// TestCheckpointFormat: one of another format says so, and its fields that happen to have the same names are not read.
+func TestCheckpointFormat(t *testing.T) {
+	text, err := checkpoint{Fingerprint: "f"}.encode()
+	require.NoError(t, err)
+	newer := strings.Replace(string(text), `"format":1`, `"format":2`, 1)
+	require.NotEqual(t, string(text), newer)
+	_, err = decodeCheckpoint([]byte(newer))
+	assert.EqualError(t, err, "it is of format 2, and this program reads 1")
+	_, err = decodeCheckpoint([]byte(`{"fingerprint":"f"}`))
+	assert.EqualError(t, err, "it is of format 0, and this program reads 1")
+}
+
+// TestMaker: releases of the same compatibility may finish each other's videos, and no other builds.
+func TestMaker(t *testing.T) {
+	defer func(before string) { outputCompatibility = before }(outputCompatibility)
+	by := func(version string) string {
+		name, err := maker(version)
+		require.NoError(t, err)
+		return name
+	}
+	first := by("v1.0.0")
+	assert.Equal(t, first, by("v1.2.3"))
+	assert.Equal(t, first, by("1.2.3"))
+	own, err := executable()
+	require.NoError(t, err)
+	for _, version := range []string{"dev", "", "d852b77", "v1.0.0-3-gd852b77", "v1.0.0-dirty", "v1.0.0-rc.1"} {
+		assert.Equal(t, own, by(version), version)
+	}
+	outputCompatibility = "2"
+	assert.NotEqual(t, first, by("v1.0.0"))
 }
 
 // TestResumeAt starts early enough before the boundary, at a frame that was analyzed.

@@ -57,11 +57,7 @@ func CheckModels(cfg *config.Config) error {
 		}
 	}
 	var verified []usedModel
-	all := append(modelsOf(cfg), modelsOf(cfg.AsThorough())...)
-	if cfg.Console != nil {
-		all = append(all, modelsOf(cfg.AsSecondLook())...)
-	}
-	for _, used := range all {
+	for _, used := range allModels(cfg) {
 		if slices.Contains(verified, used) {
 			continue
 		}
@@ -75,6 +71,15 @@ func CheckModels(cfg *config.Config) error {
 
 // usedModel is a model and the key of the configuration that names it, or whose default it is with recall: thorough.
 type usedModel struct{ key, name string }
+
+// allModels lists those of all passes and looks; a model may come more than once.
+func allModels(cfg *config.Config) []usedModel {
+	all := append(modelsOf(cfg), modelsOf(cfg.AsThorough())...)
+	if cfg.Console != nil {
+		all = append(all, modelsOf(cfg.AsSecondLook())...)
+	}
+	return all
+}
 
 // modelsOf lists the models that the configuration needs.
 func modelsOf(cfg *config.Config) (used []usedModel) {
@@ -105,12 +110,16 @@ func openRuntime(cfg *config.Config) (directory string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("models::directory: %w", err)
 	}
-	library := cmp.Or(cfg.Inference.Library, os.Getenv(libraryEnv), models.RuntimeLibrary(directory))
-	if err := onnx.Initialize(library); err != nil {
+	if err := onnx.Initialize(runtimeLibrary(cfg, directory)); err != nil {
 		return directory, fmt.Errorf("inference::library: %w (run `make models`, or set inference::library or %s "+
 			"to the path of libonnxruntime.so)", err, libraryEnv)
 	}
 	return directory, nil
+}
+
+func runtimeLibrary(cfg *config.Config, directory string) string {
+	return cmp.Or(cfg.Inference.Library, os.Getenv(libraryEnv),
+		models.ProviderLibrary(directory, cfg.Inference.Provider))
 }
 
 // rolesOf moves a model that finds faces from detector::model to where faces are found: people who show no face are

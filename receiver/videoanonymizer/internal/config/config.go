@@ -65,7 +65,8 @@ type Config struct {
 	// Metrics disables individual metrics.
 	Metrics metadata.MetricsConfig `mapstructure:"metrics"`
 
-	thorough *Config // what was read, with recall: thorough; nil if nothing was
+	thorough *Config  // what was read, with recall: thorough; nil if nothing was
+	warnings []string // of keys that were read under a former name
 
 	// prevent unkeyed literal initialization
 	_ struct{}

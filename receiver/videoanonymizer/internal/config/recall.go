@@ -47,8 +47,11 @@ func (c *Config) setRecall(recall Recall) {
 }
 
 // Unmarshal reads recall and mask::method first, which set the defaults of other keys, so that every other key that
-// is given takes precedence.
-func (c *Config) Unmarshal(conf *confmap.Conf) error {
+// is given takes precedence. Former names of keys become those of today before.
+func (c *Config) Unmarshal(conf *confmap.Conf) (err error) {
+	if c.warnings, err = rewrite(conf, renames); err != nil {
+		return err
+	}
 	thorough := *c
 	thorough.setRecall(Thorough)
 	if recall := conf.Get("recall"); recall != nil {

@@ -109,6 +109,9 @@ type companionFile struct {
 
 // record is a line of the journal.
 type record struct {
+	// Format is that of the line, if it is newer than 1, which has none. A program that changes what lines mean raises
+	// journalFormat and writes it into each.
+	Format int     `json:"format,omitempty"`
 	Source *source `json:"source,omitempty"`
 	// Output is a file that we made of a source whose entry no longer lists it.
 	Output *outputFile `json:"output,omitempty"`
@@ -151,6 +154,8 @@ type journal struct {
 const (
 	journalName = "journal.jsonl"
 	lockName    = "lock"
+	// journalFormat is the newest format that is read.
+	journalFormat = 1
 	// maxOutdated is how many outdated lines are tolerated, beyond one for each that is not.
 	maxOutdated = 1000
 )
@@ -194,7 +199,16 @@ func (j *journal) load() error {
 		return err
 	}
 	defer file.Close()
-	damaged, err := readRecords(file, j.apply)
+	newest := 0
+	damaged, err := readRecords(file, func(rec record) {
+		newest = max(newest, rec.Format)
+		j.apply(rec)
+	})
+	if newest > journalFormat {
+		return fmt.Errorf("a newer version of this program wrote it, in format %d, and this one reads up to %d: install "+
+			"that version again, or name another output::state_directory, where all sources count as new; nothing was "+
+			"changed", newest, journalFormat)
+	}
 	if err != nil || damaged == 0 {
 		return err
 	}

@@ -72,6 +72,25 @@ func TestTornJournal(t *testing.T) {
 	require.Empty(t, damagedJournals(t, directory), "what was lost is reported once")
 }
 
+// TestNewerJournal: a program that is older than the journal does not start, and leaves it as it is.
+func TestNewerJournal(t *testing.T) {
+	directory := quickDir(t)
+	j := reopen(t, directory)
+	require.NoError(t, j.put(doneSource(0)))
+	require.NoError(t, j.close())
+	path := filepath.Join(directory, journalName)
+	newer := read(t, path) + `{"format":2,"source":{"path":"/in/1.mkv","state":"somehow"}}` + "\nalso damaged\n"
+	write(t, path, newer)
+	_, err := openJournal(directory, zaptest.NewLogger(t))
+	require.ErrorContains(t, err, "a newer version of this program wrote it, in format 2")
+	assert.Equal(t, newer, read(t, path))
+	assert.Empty(t, damagedJournals(t, directory))
+	write(t, path, strings.ReplaceAll(newer, `{"format":2,`, `{"format":1,`))
+	j, err = openJournal(directory, zap.NewNop())
+	require.NoError(t, err, "the folder is not locked any more")
+	require.NoError(t, j.close())
+}
+
 // damagedJournals lists the damaged journals that are kept in the folder.
 func damagedJournals(t *testing.T, directory string) []string {
 	t.Helper()

@@ -1,0 +1,79 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/doctor"
+)
+
+// installedConfig is the configuration of the packaged service.
+const installedConfig = "/etc/otelcol-anonymizer/config.yaml"
+
+func newDoctorCommand() *cobra.Command {
+	var uris []string
+	command := &cobra.Command{
+		Use:   "doctor",
+		Short: "Tell whether this machine has what a configuration needs",
+		Long: `Tell whether this machine has what a configuration needs: ffmpeg and its encoders, ONNX Runtime, the models by
+their hashes, GPU and driver, folders and the rights in them, disk space, ports, and what confines ffmpeg. It changes
+nothing.
+
+Run it as the user and in the working directory of the collector, whose rights and relative paths it examines. It exits
+with 1 if something is missing that the configuration needs.`,
+		Example: `  anonymizerctl doctor --config config/config.yaml
+  cd /var/lib/otelcol-anonymizer && sudo -u otelcol-anonymizer anonymizerctl doctor`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if len(uris) == 0 {
+				if _, err := os.Stat(installedConfig); err == nil {
+					uris = []string{installedConfig}
+				}
+			}
+			var findings []doctor.Finding
+			if len(uris) == 0 {
+				findings = doctor.Defaults(command.Context())
+			} else {
+				findings = doctor.Configuration(command.Context(), uris)
+			}
+			return printFindings(command.OutOrStdout(), findings)
+		},
+	}
+	command.Flags().StringArrayVar(&uris, "config", nil, "`file` of the configuration, several times if the collector "+
+		"has several (default: "+installedConfig+" if it exists, otherwise what every configuration needs)")
+	return command
+}
+
+// printFindings prints a page, and fails if something is missing.
+func printFindings(w io.Writer, findings []doctor.Finding) error {
+	missing := 0
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range findings {
+		verdict, text := "ok", f.Note
+		if f.Missing != nil {
+			missing++
+			verdict, text = "MISSING", strings.ReplaceAll(f.Missing.Error(), "\n", "; ")
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", verdict, f.What, text)
+	}
+	if os.Geteuid() == 0 {
+		fmt.Fprintf(table, "note\tuser\troot may do everything: run this as the collector's user to examine its rights\n")
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if missing > 0 {
+		fmt.Fprintf(w, "\n%d of %d are missing\n", missing, len(findings))
+		return errFound
+	}
+	_, err := fmt.Fprintf(w, "\neverything is there\n")
+	return err
+}

@@ -1,0 +1,113 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package doctor finds out whether this machine has what a configuration of the collector needs: programs, models, GPU,
+// folders with their rights, disk space, and ports. It changes nothing.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.opentelemetry.io/collector/component"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+)
+
+// Finding is the result of one check.
+type Finding struct {
+	// What was looked for.
+	What string
+	// Note is what is there, or why it does not matter that nothing is.
+	Note string
+	// Missing says what the configuration needs and this machine lacks, and what to do; nil if nothing.
+	Missing error
+}
+
+// Configuration examines what the configuration at the URIs needs, which are those of the collector's --config.
+func Configuration(ctx context.Context, uris []string) []Finding {
+	root, err := read(ctx, uris)
+	if err != nil {
+		return []Finding{{What: "configuration", Missing: err}}
+	}
+	findings := []Finding{{What: "configuration", Note: strings.Join(uris, ", ")}}
+	receivers, err := root.receivers()
+	if err != nil {
+		findings[0].Missing = err
+		return findings
+	}
+	for _, r := range receivers {
+		about := ""
+		if len(receivers) > 1 {
+			about = r.id.String() + ": "
+		}
+		for _, f := range Receiver(ctx, r.config) {
+			f.What = about + f.What
+			findings = append(findings, f)
+		}
+	}
+	return append(findings, ports(ctx, root.listeners())...)
+}
+
+// Receiver examines what one receiver needs.
+func Receiver(ctx context.Context, cfg *config.Config) []Finding {
+	findings := programs(ctx, cfg)
+	findings = append(findings, gpus(cfg, "/")...)
+	return append(findings, folders(cfg)...)
+}
+
+// Defaults examines what every configuration needs unless it says otherwise.
+func Defaults(ctx context.Context) []Finding {
+	cfg := config.Default()
+	return append(programs(ctx, cfg), gpus(cfg, "/")...)
+}
+
+// programs examines ffmpeg, ONNX Runtime and the models.
+func programs(ctx context.Context, cfg *config.Config) []Finding {
+	var findings []Finding
+	for _, need := range anonymize.Needs(ctx, cfg) {
+		f := Finding{What: need.Name, Note: need.Note}
+		if need.Err != nil {
+			f.Missing = fmt.Errorf("%s: %w", need.Key, need.Err)
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+// receiverConfig is a videoanonymizer of the configuration.
+type receiverConfig struct {
+	id     component.ID
+	config *config.Config
+}
+
+// receivers returns those that a pipeline uses: the collector starts no others.
+func (r root) receivers() ([]receiverConfig, error) {
+	var found []receiverConfig
+	var errs []error
+	for _, id := range r.used("receivers") {
+		if id.Type() != metadata.Type {
+			continue
+		}
+		cfg := config.Default()
+		block, err := r.block("receivers", id)
+		if err == nil {
+			err = block.Unmarshal(cfg)
+		}
+		if err == nil {
+			err = cfg.Validate()
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("receivers::%s: %w", id, err))
+		}
+		found = append(found, receiverConfig{id, cfg})
+	}
+	if len(found) == 0 {
+		errs = append(errs, fmt.Errorf("no pipeline has a receiver %s: add it to service::pipelines", metadata.Type))
+	}
+	return found, errors.Join(errs...)
+}
