@@ -81,13 +81,14 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
 		return err
 	}
-	options := watchOptions(r.cfg, r.set.Logger)
+	options := anonymize.WatchOptions(r.cfg, r.set.Logger)
 	options.Changed = r.changed
 	options.ReportStatus = func(err error) { componentstatus.ReportStatus(host, statusEvent(err)) }
 	if r.watcher, err = watch.New(options); err != nil {
 		return err
 	}
-	telemetryOptions := telemetryOptions(r.cfg, r.watcher, names)
+	telemetryOptions := anonymize.TelemetryOptions(r.cfg)
+	telemetryOptions.QueueLength, telemetryOptions.Pseudonym = r.watcher.QueueLength, names.In
 	if console != nil {
 		r.recent = telemetry.NewRecent()
 		telemetryOptions.Recent = r.recent
@@ -192,37 +193,4 @@ func statusEvent(err error) *componentstatus.Event {
 		return componentstatus.NewEvent(componentstatus.StatusOK)
 	}
 	return componentstatus.NewRecoverableErrorEvent(err)
-}
-
-func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
-	return watch.Options{
-		Config:          cfg.Watch,
-		OutputDirectory: cfg.Output.Directory,
-		StateDirectory:  cfg.Output.StateDirectory,
-		OutputName:      cfg.Output.FileName,
-		Companions:      func(output string) []string { return companionPaths(cfg, output) },
-		Workers:         cfg.MaxConcurrentVideos,
-		OnSuccess:       cfg.Output.OnSuccess,
-		MoveTo:          cfg.Output.MoveTo,
-		FileMode:        cfg.Output.Mode(),
-
-		QuarantineDirectory: cfg.Output.QuarantineDirectory,
-		Retry:               cfg.Retry,
-		Logger:              logger,
-	}
-}
-
-func telemetryOptions(cfg *Config, watcher *watch.Watcher, names *pseudonym.Names) telemetry.Options {
-	return telemetry.Options{
-		ServiceName:        cfg.Telemetry.ServiceName,
-		ResourceAttributes: cfg.Telemetry.ResourceAttributes,
-		SpanAttributes:     cfg.Telemetry.SpanAttributes,
-		BatchSize:          cfg.Telemetry.BatchSize,
-		BatchInterval:      cfg.Telemetry.BatchInterval,
-		MaxWait:            cfg.Telemetry.MaxWait,
-		MetricsInterval:    cfg.Telemetry.MetricsInterval,
-		Metrics:            cfg.Metrics,
-		QueueLength:        watcher.QueueLength,
-		Pseudonym:          names.In,
-	}
 }

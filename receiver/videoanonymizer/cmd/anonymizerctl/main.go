@@ -3,6 +3,7 @@
 
 // Anonymizerctl is the companion program of the collector for people who work with anonymized videos:
 //
+//	anonymizerctl run IN... -o OUT
 //	anonymizerctl compare SOURCE OUTPUT
 //	anonymizerctl edits apply OUTPUT EDITS --source SOURCE
 //	anonymizerctl token create NAME --role review
@@ -82,7 +83,8 @@ func newCommand() *cobra.Command {
 		Use:   "anonymizerctl",
 		Short: "Work with anonymized videos",
 	}
-	command.AddCommand(newCompareCommand(), newEditsCommand(), newTokenCommand(), newVerifyCommand())
+	command.AddCommand(newRunCommand(), newCompareCommand(), newEditsCommand(), newTokenCommand(),
+		newVerifyCommand())
 	return command
 }
 

@@ -119,11 +119,14 @@ func (v *video) interrupted(cause error) {
 	}
 }
 
+// LogFailed is what the log says of a video that failed.
+const LogFailed = "video failed: its source is untouched and there is no output"
+
 func (v *video) failed(cause error) error {
 	reason, temporary := classify(cause)
 	retried := temporary && !v.job.LastAttempt()
 	v.span.Failed(cause, reason, retried)
-	v.logger.Error("video failed: its source is untouched and there is no output", zap.String("reason", reason),
+	v.logger.Error(LogFailed, zap.String("reason", reason),
 		zap.Bool("retried", retried), zap.Int("attempt", v.job.Attempt), zap.Error(cause))
 	if !temporary {
 		return v.job.Fail(reason, cause)

@@ -92,6 +92,12 @@ func New(opts Options) (*Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opts.Only != nil {
+		scanner.only = map[string]bool{}
+		for _, path := range opts.Only {
+			scanner.only[path] = true
+		}
+	}
 	w := &Watcher{
 		opts: opts, logger: opts.Logger, scanner: scanner, folders: newFolderMonitor(opts.Logger),
 		completeness: completeness{stableFor: opts.Config.StableFor, lease: leaseSays, seen: newWritesSeen()},
