@@ -33,9 +33,9 @@ func newRunCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "run IN... -o OUT",
 		Short: "Anonymize files and folders once",
-		Long: `Anonymizes videos, and those in folders, into the folder OUT, as the collector does: an output gets its name once
-it is complete, with its report and contact sheet, nothing is replaced, and what was interrupted is resumed by the same
-command. Sources are never touched. A video that is done is left alone as long as its output exists.
+		Long: `Anonymizes videos, and those in folders, into the folder OUT, as the collector does: an output gets its name
+once it is complete, with its report and contact sheet, nothing is replaced, and what was interrupted is resumed by the
+same command. Sources are never touched. A video that is done is left alone as long as its output exists.
 
 It exits with 0 if every video is done, with 1 if some are not, and with 2 if none is.`,
 		Example: `  anonymizerctl run footage -o anonymized

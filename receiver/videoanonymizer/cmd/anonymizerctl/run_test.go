@@ -57,7 +57,8 @@ type line struct {
 }
 
 // runJSON runs the command, and returns its exit status and lines, which it compares with their schema.
-func runJSON(t *testing.T, ctx context.Context, args ...string) (status int, files map[string]batch.Result, all runSummary) {
+func runJSON(ctx context.Context, t *testing.T, args ...string) (status int, files map[string]batch.Result,
+	all runSummary) {
 	t.Helper()
 	models, err := filepath.Abs(modelsDirectory)
 	require.NoError(t, err)
@@ -117,10 +118,10 @@ func TestRun(t *testing.T) {
 	before := snapshot(t, in)
 	out := filepath.Join(t.TempDir(), "out")
 
-	status, files, all := runJSON(t, t.Context(), in, "-o", out, "--dry-run")
+	status, files, all := runJSON(t.Context(), t, in, "-o", out, "--dry-run")
 	assert.Equal(t, 1, status)
-	assert.Equal(t, map[string]batch.Outcome{"walk.mp4": batch.Planned, "odd[1].mkv": batch.Planned, "bad.mp4": batch.Failed,
-		"half.mp4.part": batch.Skipped, "notes.txt": batch.Skipped}, outcomesOf(files))
+	assert.Equal(t, map[string]batch.Outcome{"walk.mp4": batch.Planned, "odd[1].mkv": batch.Planned,
+		"bad.mp4": batch.Failed, "half.mp4.part": batch.Skipped, "notes.txt": batch.Skipped}, outcomesOf(files))
 	assert.Equal(t, &batch.Video{Codec: "h264", Width: 320, Height: 240, FrameRate: 25, Duration: 1, Frames: 25},
 		files["walk.mp4"].Video)
 	assert.Equal(t, "not_video", files["bad.mp4"].Reason)
@@ -129,7 +130,7 @@ func TestRun(t *testing.T) {
 	assert.Positive(t, all.Seconds)
 	assert.NoDirExists(t, out, "a dry run writes nothing")
 
-	status, files, all = runJSON(t, t.Context(), in, "-o", out)
+	status, files, all = runJSON(t.Context(), t, in, "-o", out)
 	assert.Equal(t, 1, status)
 	assert.Equal(t, map[string]batch.Outcome{"walk.mp4": batch.Done, "odd[1].mkv": batch.Done, "bad.mp4": batch.Failed,
 		"half.mp4.part": batch.Skipped, "notes.txt": batch.Skipped}, outcomesOf(files))
@@ -146,7 +147,7 @@ func TestRun(t *testing.T) {
 	outputs := snapshot(t, out)
 
 	// What is done is left alone; an output that is gone is made again, and so is everything with --again.
-	status, files, _ = runJSON(t, t.Context(), in, "-o", out, "-r")
+	status, files, _ = runJSON(t.Context(), t, in, "-o", out, "-r")
 	assert.Equal(t, 1, status)
 	assert.Equal(t, map[string]batch.Outcome{"walk.mp4": batch.AlreadyDone, "odd[1].mkv": batch.AlreadyDone,
 		"bed.mkv": batch.Done, "bad.mp4": batch.Failed, "half.mp4.part": batch.Skipped, "notes.txt": batch.Skipped},
@@ -160,11 +161,11 @@ func TestRun(t *testing.T) {
 	}
 	require.NoError(t, os.Remove(walk.Output))
 	source := filepath.Join(in, "walk.mp4")
-	status, files, _ = runJSON(t, t.Context(), source, "-o", out)
+	status, files, _ = runJSON(t.Context(), t, source, "-o", out)
 	assert.Zero(t, status)
 	assert.Equal(t, batch.Done, files["walk.mp4"].Outcome)
 	first := files["walk.mp4"].Output
-	status, files, _ = runJSON(t, t.Context(), source, "-o", out, "--again")
+	status, files, _ = runJSON(t.Context(), t, source, "-o", out, "--again")
 	assert.Zero(t, status)
 	assert.Equal(t, batch.Done, files["walk.mp4"].Outcome)
 	assert.NotEqual(t, first, files["walk.mp4"].Output)
@@ -186,13 +187,13 @@ func TestRunResumes(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	status, files, _ := runJSON(t, ctx, in, "-o", out)
+	status, files, _ := runJSON(ctx, t, in, "-o", out)
 	require.Equal(t, batch.Interrupted, files["walk.mp4"].Outcome)
 	assert.Equal(t, exitError, status)
 	visible, err := filepath.Glob(filepath.Join(out, "[^.]*"))
 	require.NoError(t, err)
 	assert.Empty(t, visible)
-	status, files, _ = runJSON(t, t.Context(), in, "-o", out)
+	status, files, _ = runJSON(t.Context(), t, in, "-o", out)
 	assert.Zero(t, status)
 	assert.Equal(t, 200, files["walk.mp4"].Frames)
 }
@@ -203,7 +204,7 @@ func TestRunLeavesOutWhatIsWritten(t *testing.T) {
 	live, err := os.OpenFile(filepath.Join(in, "live.mp4"), os.O_WRONLY|os.O_APPEND, 0)
 	require.NoError(t, err)
 	defer live.Close()
-	status, files, _ := runJSON(t, t.Context(), in, "-o", filepath.Join(t.TempDir(), "out"))
+	status, files, _ := runJSON(t.Context(), t, in, "-o", filepath.Join(t.TempDir(), "out"))
 	assert.Equal(t, 1, status)
 	assert.Equal(t, map[string]batch.Outcome{"walk.mp4": batch.Done, "live.mp4": batch.Skipped}, outcomesOf(files))
 	assert.Equal(t, batch.ReasonIncomplete, files["live.mp4"].Reason)
@@ -225,19 +226,24 @@ func TestRunRefuses(t *testing.T) {
 		"missing input":   {[]string{filepath.Join(in, "none.mp4"), "-o", "out"}, "no such file"},
 		"empty folder":    {[]string{t.TempDir(), "-o", "out"}, "there is no video to anonymize"},
 		"missing config":  {[]string{walk, "-o", "out", "--config", "none.yaml"}, "none.yaml"},
-		"several":         {[]string{walk, "-o", "out", "--config", twice}, "choose one of videoanonymizer/a, videoanonymizer/b"},
-		"no such":         {[]string{walk, "-o", "out", "--config", twice, "--receiver", "videoanonymizer/c"}, "choose one of"},
+		"several":         {[]string{walk, "-o", "out", "--config", twice}, 
+			"choose one of videoanonymizer/a, videoanonymizer/b"},
+		"no such":         {[]string{walk, "-o", "out", "--config", twice, "--receiver", "videoanonymizer/c"},
+			"choose one of"},
 		"no receiver":     {[]string{walk, "-o", "out", "--config", "yaml:receivers::otlp:"}, "there is no videoanonymizer"},
 		"wrong key":       {[]string{walk, "-o", "out", "--config", "yaml:receivers::videoanonymizer::recal: fast"}, "recal"},
-		"wrong value":     {[]string{walk, "-o", "out", "--config", "yaml:receivers::videoanonymizer::recall: most"}, "recall: \"most\""},
+		"wrong value":     {[]string{walk, "-o", "out", "--config", "yaml:receivers::videoanonymizer::recall: most"},
+			"recall: \"most\""},
 		"missing models":  {[]string{walk, "-o", "out", "--models", t.TempDir()}, "make models"},
-		"no videos there": {[]string{filepath.Join(in, "notes.txt"), "-o", "out", "--models", abs(t, modelsDirectory)}, "no video was anonymized"},
+		"no videos there": {[]string{filepath.Join(in, "notes.txt"), "-o", "out", "--models", abs(t, modelsDirectory)},
+			"no video was anonymized"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
 			var stdout, stderr bytes.Buffer
-			assert.Equal(t, exitError, run(t.Context(), append([]string{"anonymizerctl", "run"}, test.args...), &stdout, &stderr))
+			args := append([]string{"anonymizerctl", "run"}, test.args...)
+			assert.Equal(t, exitError, run(t.Context(), args, &stdout, &stderr))
 			assert.Contains(t, stderr.String(), test.says)
 		})
 	}
@@ -266,7 +272,8 @@ func TestRunOnTerminal(t *testing.T) {
 	require.NoError(t, terminal.Close())
 	<-read
 	assert.Regexp(t, `\r\x1b\[Kwalk\.mp4 \[=* *\] \d+ %`, shown.String())
-	assert.Regexp(t, `(?s)^done: .*walk\.mp4 -> .*walk_anonymized\.mp4 \(200 frames, 0 masks.*1 done, in `, stdout.String())
+	assert.Regexp(t, `(?s)^done: .*walk\.mp4 -> .*walk_anonymized\.mp4 \(200 frames, 0 masks.*1 done, in `,
+		stdout.String())
 	assert.NotContains(t, stdout.String(), "\x1b")
 }
 

@@ -305,8 +305,8 @@ func (b *batch) settle() bool {
 	return settled
 }
 
-// stale reports whether an outcome of an earlier run is not to be left at: of a failure, which may not be one today, and
-// of an output that is gone.
+// stale reports whether an outcome of an earlier run is not to be left at: a failure, which may not be one today, and an
+// output that is gone.
 func (b *batch) stale(o watch.Overview) bool {
 	if o.Updated.After(b.begun) || o.Phase == "" {
 		return false
@@ -360,8 +360,9 @@ func (b *batch) result(o watch.Overview, seconds float64) Result {
 // Check reports why outputs cannot be written to a folder, as far as that shows before they are.
 func Check(output string) error {
 	info, err := os.Stat(output)
+	extension := strings.TrimPrefix(filepath.Ext(output), ".")
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && slices.Contains(media.Containers(), strings.TrimPrefix(filepath.Ext(output), ".")):
+	case errors.Is(err, fs.ErrNotExist) && slices.Contains(media.Containers(), extension):
 		return fmt.Errorf("%s: outputs go into a folder: write such as %s", output, filepath.Dir(output))
 	case err == nil && !info.IsDir():
 		return fmt.Errorf("%s is a file: outputs go into a folder", output)
