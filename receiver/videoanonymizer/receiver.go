@@ -114,10 +114,17 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 			return err
 		}
 	}
+	keeper, err := r.keeper()
+	if err != nil {
+		return err
+	}
 	work, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	for range r.cfg.MaxConcurrentVideos {
 		r.workers.Go(func() { r.work(work, runner) })
+	}
+	if keeper != nil {
+		r.workers.Go(func() { keeper.Loop(work) })
 	}
 	return nil
 }

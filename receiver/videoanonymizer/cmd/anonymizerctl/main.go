@@ -8,6 +8,8 @@
 //	anonymizerctl edits apply OUTPUT EDITS --source SOURCE
 //	anonymizerctl token create NAME --role review
 //	anonymizerctl verify DIR
+//	anonymizerctl erase NAME --config FILE --yes
+//	anonymizerctl record --config FILE --format html
 //
 // It exits with 0 on success, with 1 if a command found something that should not be, and with 2 if it could not do its
 // work. "anonymizerctl help COMMAND" says more.
@@ -83,8 +85,8 @@ func newCommand() *cobra.Command {
 		Use:   "anonymizerctl",
 		Short: "Work with anonymized videos",
 	}
-	command.AddCommand(newRunCommand(), newCompareCommand(), newEditsCommand(), newTokenCommand(),
-		newVerifyCommand())
+	command.AddCommand(newRunCommand(), newCompareCommand(), newEditsCommand(), newTokenCommand(), newVerifyCommand(),
+		newEraseCommand(), newRecordCommand())
 	return command
 }
 

@@ -89,10 +89,11 @@ func runBatch(ctx context.Context, flags runFlags, inputs []string, stdout, stde
 func (f *runFlags) config(ctx context.Context, inputs []string) (*config.Config, error) {
 	cfg := config.Default()
 	if len(f.configs) > 0 {
-		var err error
-		if cfg, err = config.Load(ctx, f.receiver, f.configs...); err != nil {
+		loaded, err := config.Load(ctx, f.receiver, f.configs...)
+		if err != nil {
 			return nil, err
 		}
+		cfg = loaded.Config
 	}
 	if f.output == "" && cfg.Output.Directory == "" {
 		return nil, errors.New("name the folder for the outputs, with -o")

@@ -24,6 +24,8 @@ const (
 	Erased = "erased"
 	// Expired: an output was removed because of its age.
 	Expired = "expired"
+	// ReportExpired: the report of an output was.
+	ReportExpired = "report_expired"
 )
 
 // ErasedLine is a line of which a part was erased.
@@ -51,16 +53,9 @@ func Erase(directory, actor string, match func(Entry) bool) (erased int, err err
 	if err != nil {
 		return 0, fmt.Errorf("audit: %w", err)
 	}
-	erase := map[int]bool{}
-	if _, err := Verify(bytes.NewReader(text), func(e Entry) {
-		if match(e) && !e.Remnant {
-			erase[e.Seq] = true
-		}
-	}); err != nil {
-		return 0, fmt.Errorf("audit: %s: %w: nothing is erased from a log that was changed", path, err)
-	}
-	if len(erase) == 0 {
-		return 0, nil
+	erase, err := matching(text, match)
+	if err != nil || len(erase) == 0 {
+		return 0, err
 	}
 	rewritten, done, err := rewrite(text, erase)
 	if err != nil {
@@ -75,6 +70,33 @@ func Erase(directory, actor string, match func(Entry) bool) (erased int, err err
 		return 0, fmt.Errorf("audit: %w", err)
 	}
 	return len(erase), nil
+}
+
+// Count returns how many entries Erase would erase a part of.
+func Count(directory string, match func(Entry) bool) (int, error) {
+	text, err := durable.ReadFile(filepath.Join(directory, FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("audit: %w", err)
+	}
+	found, err := matching(text, match)
+	return len(found), err
+}
+
+// matching returns the numbers of the entries that match, of which no part was erased yet.
+func matching(text []byte, match func(Entry) bool) (map[int]bool, error) {
+	found := map[int]bool{}
+	_, err := Verify(bytes.NewReader(text), func(e Entry) {
+		if match(e) && !e.Remnant {
+			found[e.Seq] = true
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w: nothing is erased from a log that was changed", err)
+	}
+	return found, nil
 }
 
 // rewrite returns a good log with the remnants of some entries, and the entry that has to follow.
@@ -124,5 +146,28 @@ func decide(decided map[string]Entry, e Entry) {
 		decided[e.Output] = e
 	case e.Action == Reopened || e.Action == Expired:
 		delete(decided, e.Output)
+	case e.Action == ReportExpired:
+		if d, ok := decided[e.Output]; ok {
+			d.ReportSHA256 = ""
+			decided[e.Output] = d
+		}
 	}
+}
+
+// Erasures returns how often parts of the log in a directory were erased. It fails if the log is not as it was written.
+func Erasures(directory string) (n int, err error) {
+	file, err := durable.Open(filepath.Join(directory, FileName), os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("audit: %w", err)
+	}
+	defer file.Close()
+	_, err = Verify(file, func(e Entry) {
+		if e.Action == Erased {
+			n++
+		}
+	})
+	return n, err
 }

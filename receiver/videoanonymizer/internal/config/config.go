@@ -60,6 +60,8 @@ type Config struct {
 	Console *component.ID `mapstructure:"console"`
 	// Review says how people review outputs in the console.
 	Review Review `mapstructure:"review"`
+	// Retention says how long what the receiver writes is kept.
+	Retention Retention `mapstructure:"retention"`
 	// Telemetry shapes the spans, logs and metrics.
 	Telemetry Telemetry `mapstructure:"telemetry"`
 	// Metrics disables individual metrics.

@@ -28,6 +28,7 @@ func (c *Config) Validate() error {
 		within("mask", c.Mask.validate()),
 		c.validateWhitelist(),
 		c.validateReview(),
+		c.validateRetention(),
 		within("inference", c.Inference.validate()),
 		within("limits", validateLimits(c.Limits)),
 		within("tools", c.Tools.validate()),
