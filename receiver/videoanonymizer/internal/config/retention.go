@@ -29,7 +29,9 @@ type Retention struct {
 }
 
 // Any reports whether anything is removed by its age.
-func (r *Retention) Any() bool { return r.Outputs > 0 || r.Reports > 0 || r.Journal > 0 || r.Telemetry > 0 }
+func (r *Retention) Any() bool {
+	return r.Outputs > 0 || r.Reports > 0 || r.Journal > 0 || r.Telemetry > 0
+}
 
 // shortestRetention is long enough that nobody means something else.
 const shortestRetention = time.Hour

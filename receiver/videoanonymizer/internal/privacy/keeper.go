@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -242,7 +243,7 @@ func (k *Keeper) telemetry(now time.Time) error {
 
 func (k *Keeper) removeTelemetry(path string, now time.Time) error {
 	file, err := durable.Open(path, os.O_RDONLY)
-	if errors.Is(err, durable.ErrNotRegular) {
+	if errors.Is(err, durable.ErrNotRegular) || errors.Is(err, syscall.ELOOP) {
 		return nil
 	}
 	if err != nil {
