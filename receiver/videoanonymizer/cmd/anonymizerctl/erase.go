@@ -24,13 +24,13 @@ func newEraseCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "erase NAME|SHA256",
 		Short: "Erase all that is known of one video",
-		Long: `Erases all that a receiver has of one video: outputs with revisions, reports, contact sheets, previews, approvals
-and corrections, what an interrupted attempt left, reviews and copies in the console, its lines in files of telemetry,
-what the audit says of it, and the journal's entries. It never touches the source. The video is named by the name or path
-of its source or output, or by the SHA-256 of one of them. Without --yes it only says what would be erased.
+		Long: `Erases all that a receiver has of one video: outputs with revisions, reports, contact sheets, previews,
+approvals and corrections, what an interrupted attempt left, reviews and copies in the console, its lines in files of
+telemetry, what the audit says of it, and the journal's entries. It never touches the source. The video is named by the
+name or path of its source or output, or by the SHA-256 of one of them. Without --yes it only says what would be erased.
 
-No collector may use the folders meanwhile: stop it first; a video in progress is resumed when it starts again. Run it as
-the collector's user.
+No collector may use the folders meanwhile: stop it first; a video in progress is resumed when it starts again. Run it
+as the collector's user.
 
 It exits with 1 if something remains, and with 2 if nothing is known of the video.`,
 		Example: `  systemctl stop otelcol-anonymizer

@@ -103,12 +103,13 @@ func TestPrivacyCommandsRefuse(t *testing.T) {
 		args []string
 		says string
 	}{
-		"no place":     {[]string{"record"}, "with --config or --directory"},
-		"two places":   {[]string{"erase", "a.mp4", "--directory", folder, "--config", "x"}, "not both"},
-		"format":       {[]string{"record", "--directory", folder, "--format", "pdf"}, "use csv, json or html"},
-		"no date":      {[]string{"record", "--directory", folder, "--since", "May"}, "2026-01-31"},
-		"no state":     {[]string{"erase", "a.mp4", "--directory", folder}, "state directory"},
-		"wrong config": {[]string{"record", "--config", "yaml:receivers::videoanonymizer::recall: fast"}, "include: is required"},
+		"no place":   {[]string{"record"}, "with --config or --directory"},
+		"two places": {[]string{"erase", "a.mp4", "--directory", folder, "--config", "x"}, "not both"},
+		"format":     {[]string{"record", "--directory", folder, "--format", "pdf"}, "use csv, json or html"},
+		"no date":    {[]string{"record", "--directory", folder, "--since", "May"}, "2026-01-31"},
+		"no state":   {[]string{"erase", "a.mp4", "--directory", folder}, "state directory"},
+		"wrong config": {[]string{"record", "--config", "yaml:receivers::videoanonymizer::recall: fast"},
+			"include: is required"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

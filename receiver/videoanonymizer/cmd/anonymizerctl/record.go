@@ -30,9 +30,9 @@ func newRecordCommand() *cobra.Command {
 		Use:   "record",
 		Short: "List what was done to which video, for a data protection officer",
 		Long: `Lists each video that was anonymized or failed: what it was and became, with SHA-256, when, by which program,
-models and settings, who reviewed it, and whether it was approved. It reads the journal, the reports and the audit, and may
-run while the collector does. Of a video whose report was removed, only names, time and decision are known; what was erased
-is only counted.
+models and settings, who reviewed it, and whether it was approved. It reads the journal, the reports and the audit, and
+may run while the collector does. Of a video whose report was removed, only names, time and decision are known; what was
+erased is only counted.
 
 It exits with 1 if the audit is not as it was written; then no decision is listed.`,
 		Example: "  anonymizerctl record --config config.yaml --format html --since 2026-01-01 > record.html",

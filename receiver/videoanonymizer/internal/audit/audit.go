@@ -228,8 +228,8 @@ func (e *ErrBad) Error() string { return fmt.Sprintf("entry %d: %s", e.Line, e.P
 // now is the time; tests set it.
 var now = time.Now
 
-// Verify reads a log, calls use for each good entry, and returns their number; an *ErrBad for the first bad one. An entry
-// of which a part was erased is good if a later one says so, which shows at the end.
+// Verify reads a log, calls use for each good entry, and returns their number; an *ErrBad for the first bad one. An
+// entry of which a part was erased is good if a later one says so, which shows at the end.
 func Verify(from io.Reader, use func(Entry)) (good int, err error) {
 	previous := ""
 	remnants := map[int]string{} // hashes of the lines that no entry has spoken of yet

@@ -20,11 +20,11 @@ import (
 // line, Erased, with the hash of what each replaced line is now. Without one, such a line is bad.
 
 const (
-	// Erased: what the lines in Entry.Erased said of a video was erased.
+	// Erased says that what the lines in Entry.Erased said of a video was erased.
 	Erased = "erased"
-	// Expired: an output was removed because of its age.
+	// Expired says that an output was removed because of its age.
 	Expired = "expired"
-	// ReportExpired: the report of an output was.
+	// ReportExpired says that the report of an output was.
 	ReportExpired = "report_expired"
 )
 

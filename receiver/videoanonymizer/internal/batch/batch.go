@@ -305,8 +305,8 @@ func (b *batch) settle() bool {
 	return settled
 }
 
-// stale reports whether an outcome of an earlier run is not to be left at: a failure, which may not be one today, and an
-// output that is gone.
+// stale reports whether an outcome of an earlier run is not to be left at: a failure, which may not be one today, and
+// an output that is gone.
 func (b *batch) stale(o watch.Overview) bool {
 	if o.Updated.After(b.begun) || o.Phase == "" {
 		return false

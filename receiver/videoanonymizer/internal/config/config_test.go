@@ -162,7 +162,8 @@ func TestLoadConfig(t *testing.T) {
 			require.NoError(t, err)
 			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{},
 				media.Limits{}, Detector{}, Survey{}, Pose{},
-				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, metadata.MetricConfig{})))
+				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, Retention{},
+				metadata.MetricConfig{})))
 		})
 	}
 }
@@ -236,6 +237,12 @@ func TestInvalidConfig(t *testing.T) {
 		{"videoanonymizer/output_move", []string{`name: "{name}_{date}" has a placeholder other than {name}`,
 			"move_to: is required"}},
 		{"videoanonymizer/output_hidden", []string{`name: ".{name}" hides the file`}},
+		{"videoanonymizer/retention", []string{"retention::outputs: 30ns is out of range: write 1h0m0s to",
+			"retention::reports: -1h0m0s", "retention::journal: 1000000h0m0s",
+			"retention::unreviewed: nobody can decide on an output without a console",
+			"retention::telemetry_files: has no effect without telemetry",
+			`retention::telemetry_files: "[" is not a valid pattern`, `retention::telemetry_files: "" is not`}},
+		{"videoanonymizer/retention_telemetry", []string{"retention::telemetry_files: is required with telemetry"}},
 		{"videoanonymizer/models", []string{
 			"detector::model: is empty", "detector::score_threshold: 0 ", "detector::overlap_threshold: 1.1 ",
 			"detector::candidate_threshold: -0.1 ", "detector::face_threshold: 0 ", "detector::tiles: 0 ",

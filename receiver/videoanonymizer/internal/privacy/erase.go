@@ -47,9 +47,9 @@ type Erasure struct {
 // ErrUnknown says that nothing is known of a video.
 var ErrUnknown = errors.New("nothing is known of it")
 
-// Erase erases all that the places have about one video, whose name, path or SHA-256, or that of an output, is the query;
-// with dry it only says what that is. No collector may use the state directory. What an earlier call did not get to is
-// erased by the next one: what it is found by goes last.
+// Erase erases all that the places have about one video, whose name, path or SHA-256, or that of an output, is the
+// query; with dry it only says what that is. No collector may use the state directory. What an earlier call did not get
+// to is erased by the next one: what it is found by goes last.
 func Erase(ctx context.Context, places Places, query, actor string, dry bool) (*Erasure, error) {
 	if err := checkOwner(places.State); err != nil {
 		return nil, err
@@ -172,8 +172,8 @@ func (t *target) checkOne(query string) error {
 	if len(videos) <= 1 {
 		return nil
 	}
-	return fmt.Errorf("%q is the name of several videos: write the path or the SHA-256 of the one that you mean: %s", query,
-		strings.Join(slices.Sorted(maps.Keys(videos)), ", "))
+	return fmt.Errorf("%q is the name of several videos: write the path or the SHA-256 of the one that you mean: %s",
+		query, strings.Join(slices.Sorted(maps.Keys(videos)), ", "))
 }
 
 // matches reports whether an output is that of a query.
@@ -239,8 +239,8 @@ func (t *target) remains(format string, args ...any) {
 	t.done.Remaining = append(t.done.Remaining, fmt.Sprintf(format, args...))
 }
 
-// files returns what is to be removed: copies of approved outputs, which are known by these outputs, then outputs and what
-// belongs to them, and reports, by which these are known.
+// files returns what is to be removed: copies of approved outputs, which are known by these outputs, then outputs and
+// what belongs to them, and reports, by which these are known.
 func (t *target) files() (approved, files, reports []string) {
 	var names, paths []string
 	for _, o := range t.outputs {

@@ -93,13 +93,14 @@ func (k *Keeper) outputs(ctx context.Context, now time.Time) error {
 		if !k.Retention.Unreviewed && !k.holds(ctx, latest, decided) {
 			continue
 		}
-		for _, o := range v {
-			if expired {
+		switch {
+		case expired:
+			for _, o := range v {
 				errs = append(errs, k.expire(o))
-			} else {
-				errs = append(errs, k.expireReport(o))
 			}
-		}
+		case len(v) == 1 && latest.report != nil && latest.report.Revision == nil:
+			errs = append(errs, k.expireReport(latest))
+		} // the reports of corrected outputs say which of them belong together
 	}
 	return errors.Join(errs...)
 }

@@ -201,6 +201,11 @@ func TestRetention(t *testing.T) {
 				h.decide(output, audit.Approved)
 			}},
 		"reports that nobody has decided on": {retention: config.Retention{Reports: day}, after: 2 * day, want: everything},
+		"reports of a corrected one": {retention: config.Retention{Reports: day}, after: 2 * day,
+			prepare: func(h *house, output string) { h.decide(h.revise(output, 2), audit.Rejected) },
+			want: slices.Sorted(slices.Values(append([]string{"walk_anonymized.r2.mp4", "walk_anonymized.r2.mp4.edits.json",
+				"walk_anonymized.r2.mp4.report.json", "walk_anonymized.r2.mp4.review.jpg", "walk_anonymized.r2_PREVIEW.mp4"},
+				everything...)))},
 		"a corrected one, of which the correction is approved": {retention: config.Retention{Outputs: day}, after: 2 * day,
 			prepare: func(h *house, output string) { h.decide(h.revise(output, 2), audit.Approved) }},
 		"a corrected one, of which the first is approved": {retention: config.Retention{Outputs: day}, after: 2 * day,
@@ -312,4 +317,3 @@ func TestRetentionOfTelemetry(t *testing.T) {
 	assert.FileExists(t, other, "it is no telemetry")
 	assert.FileExists(t, target, "links are not followed")
 }
-

@@ -113,7 +113,8 @@ func ReadRecords(places Places, since time.Time) (*Records, error) {
 		}
 	}
 	slices.SortStableFunc(all.Videos, func(a, b Record) int {
-		return cmp.Or(a.Processed.Compare(b.Processed), strings.Compare(a.Output, b.Output), strings.Compare(a.Source, b.Source))
+		return cmp.Or(a.Processed.Compare(b.Processed), strings.Compare(a.Output, b.Output),
+			strings.Compare(a.Source, b.Source))
 	})
 	return all, nil
 }
@@ -128,7 +129,8 @@ func recordOf(directory string, o output) (r Record, ok bool) {
 		return r, len(o.sources) > 0
 	}
 	p := o.report
-	r.Source, r.SourceSHA256, r.OutputSHA256, r.Processed = p.Source.Name, p.Source.SHA256, p.Output.SHA256, p.Created.UTC()
+	r.Source, r.SourceSHA256, r.OutputSHA256 = p.Source.Name, p.Source.SHA256, p.Output.SHA256
+	r.Processed = p.Created.UTC()
 	r.Program = strings.TrimSpace(p.Program.Name + " " + p.Program.Version)
 	for _, m := range p.Models {
 		r.Models = append(r.Models, modelText(m))

@@ -34,7 +34,7 @@ func (s subjects) in(value pcommon.Value) bool {
 		return true
 	}
 	for subject := range s {
-		if at := strings.Index(text, subject); at >= 0 && value.Type() == pcommon.ValueTypeStr && apart(text, at, len(subject)) {
+		if at := strings.Index(text, subject); at >= 0 && apart(text, at, len(subject)) {
 			return true
 		}
 	}

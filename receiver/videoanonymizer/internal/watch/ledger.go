@@ -108,8 +108,8 @@ func (j *journal) known(directory string) (all []Known) {
 	return all
 }
 
-// Forget removes what is known of sources and of files of ours, by their paths, from memory and disk. What is then found
-// at such a path is a new file.
+// Forget removes what is known of sources and of files of ours, by their paths, from memory and disk. What is then
+// found at such a path is a new file.
 func (l *Ledger) Forget(paths ...string) error { return l.journal.forget(paths) }
 
 // Forget is Ledger.Forget for sources that have an outcome, and are no longer there; others are left alone.

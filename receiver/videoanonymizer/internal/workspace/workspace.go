@@ -322,10 +322,24 @@ func (w *Workspace) Upload(_ context.Context, actor consoleapi.Actor, name strin
 	return consoleapi.Upload{Name: stored, Size: size, Receiver: w.opts.Receiver}, err
 }
 
-// Record records what the receiver did itself.
+// Record records what the receiver did itself. A decision holds although the report was removed that it was made with.
 func (w *Workspace) Record(e audit.Entry) error {
-	_, err := w.record(e)
-	return err
+	if _, err := w.record(e); err != nil || e.Action != audit.ReportExpired {
+		return err
+	}
+	for _, o := range w.overview() {
+		if o.Phase != watch.PhaseDone || o.Output.Name != e.Output {
+			continue
+		}
+		_, err := w.reviews.change(&o.Output, func(r *review) error {
+			if r.Decision != nil {
+				r.Decision.ReportSHA256 = ""
+			}
+			return nil
+		})
+		return err
+	}
+	return nil
 }
 
 // record records what somebody did: in the audit, and as a log record, so that it also leaves the machine.
