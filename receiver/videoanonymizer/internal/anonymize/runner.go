@@ -36,6 +36,7 @@ type Runner struct {
 // Run does the job and ends it: done, failed, canceled, or released if the context ends, the source changes, or
 // somebody wants that.
 func (r *Runner) Run(ctx context.Context, job *watch.Job) {
+	r = r.For(job.Path, job.Rel())
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	job.OnStop(stop)
@@ -43,7 +44,8 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	info, err := r.probe(ctx, job.Path)
 	v.span = r.Emitter.VideoStarted(ctx, v.describe(info))
 	if err == nil {
-		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt))
+		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt),
+			zap.String("profile", r.Config.Profile()))
 		if streams := streamTexts(info); len(streams) > 0 {
 			v.logger.Info("video has several video streams, of which one is taken", zap.Strings("streams", streams))
 		}

@@ -39,7 +39,7 @@ type Estimate struct {
 const (
 	// sampleLength is how much of a video is measured, and sampleTime how long that may take.
 	sampleLength, sampleTime = 4 * time.Second, 20 * time.Second
-	// maxSamples is how many videos are measured: the longest of each of the most frequent sizes.
+	// maxSamples is how many videos are measured: the longest of each of the most frequent sizes and profiles.
 	maxSamples = 3
 )
 
@@ -81,9 +81,10 @@ func Plan(ctx context.Context, opts Options) ([]Result, Estimate, error) {
 				r.Outcome, r.Reason, r.Error = Failed, media.Reason(err), err.Error()
 				break
 			}
-			r.Video = describe(info)
+			r.Video, r.Profile = describe(info), cfg.For(f.Path, f.Rel).Profile()
 			container := strings.TrimPrefix(filepath.Ext(cfg.Output.FileName(f.Rel)), ".")
-			planned = append(planned, plannedVideo{len(results), info, container})
+			planned = append(planned, plannedVideo{len(results), info, f.Rel, container,
+				kind{info.Width * info.Height, r.Profile}})
 		}
 		results = append(results, r)
 	}
@@ -93,9 +94,16 @@ func Plan(ctx context.Context, opts Options) ([]Result, Estimate, error) {
 
 // plannedVideo is a video that a run would anonymize.
 type plannedVideo struct {
-	result    int // its index
-	info      media.Info
-	container string
+	result         int // its index
+	info           media.Info
+	rel, container string
+	kind
+}
+
+// kind is what the time for a frame depends on: its area in pixels, and the profile.
+type kind struct {
+	size    int
+	profile string
 }
 
 func describe(info media.Info) *Video {
@@ -105,16 +113,25 @@ func describe(info media.Info) *Video {
 	}
 }
 
-// size is the area of a frame in pixels.
-func (p plannedVideo) size() int { return p.info.Width * p.info.Height }
-
-// speed is how long a video of some frame size takes, for each second that it is shown.
+// speed is how long a video of some kind takes, for each second that it is shown.
 type speed struct {
-	size  int
+	kind
 	share float64
 }
 
-// estimate measures some of the videos, and gives each the time that those of the next frame size took, in proportion
+// far is how different kinds are.
+func (s speed) far(k kind) float64 {
+	ratio := float64(max(s.size, k.size)) / float64(max(1, min(s.size, k.size)))
+	if s.profile != k.profile {
+		ratio += otherProfile
+	}
+	return ratio
+}
+
+// otherProfile is more than the ratio of any two frame sizes.
+const otherProfile = 1e9
+
+// estimate measures some of the videos, and gives each the time that those of the most similar kind took, in proportion
 // to its duration and the area of its frames.
 func estimate(ctx context.Context, opts Options, planned []plannedVideo, results []Result) (e Estimate, err error) {
 	samples := samplesOf(planned)
@@ -130,7 +147,7 @@ func estimate(ctx context.Context, opts Options, planned []plannedVideo, results
 	e.Seconds = time.Since(start).Seconds()
 	var speeds []speed
 	for _, p := range samples {
-		measured, err := runner.Measure(ctx, p.info, p.container, sampleLength, sampleTime)
+		measured, err := runner.For(p.info.Path, p.rel).Measure(ctx, p.info, p.container, sampleLength, sampleTime)
 		if ctx.Err() != nil {
 			return Estimate{}, ctx.Err()
 		}
@@ -138,7 +155,7 @@ func estimate(ctx context.Context, opts Options, planned []plannedVideo, results
 			continue // the run will say what is wrong with it
 		}
 		shown := measured.Shown.Seconds() * float64(measured.Frames) / float64(measured.Frames-1)
-		speeds = append(speeds, speed{p.size(), measured.Took.Seconds() / shown})
+		speeds = append(speeds, speed{p.kind, measured.Took.Seconds() / shown})
 		e.Samples, e.Frames = e.Samples+1, e.Frames+measured.Frames
 	}
 	if len(speeds) == 0 {
@@ -146,29 +163,26 @@ func estimate(ctx context.Context, opts Options, planned []plannedVideo, results
 	}
 	for _, p := range planned {
 		nearest := slices.MinFunc(speeds, func(a, b speed) int {
-			return cmp.Compare(ratio(a.size, p.size()), ratio(b.size, p.size()))
+			return cmp.Compare(a.far(p.kind), b.far(p.kind))
 		})
 		r := &results[p.result]
-		r.Seconds = nearest.share * p.info.Duration.Seconds() * float64(p.size()) / float64(nearest.size)
+		r.Seconds = nearest.share * p.info.Duration.Seconds() * float64(p.size) / float64(nearest.size)
 		e.Seconds += r.Seconds
 	}
 	return e, nil
 }
 
-// ratio is how many times as large the larger one is.
-func ratio(a, b int) float64 { return float64(max(a, b)) / float64(max(1, min(a, b))) }
-
 // samplesOf returns the videos to measure.
 func samplesOf(planned []plannedVideo) []plannedVideo {
-	total := map[int]time.Duration{}
-	longest := map[int]plannedVideo{}
+	total := map[kind]time.Duration{}
+	longest := map[kind]plannedVideo{}
 	for _, p := range planned {
 		if p.info.Duration <= 0 {
 			continue
 		}
-		total[p.size()] += p.info.Duration
-		if p.info.Duration > longest[p.size()].info.Duration {
-			longest[p.size()] = p
+		total[p.kind] += p.info.Duration
+		if p.info.Duration > longest[p.kind].info.Duration {
+			longest[p.kind] = p
 		}
 	}
 	var samples []plannedVideo
@@ -176,7 +190,8 @@ func samplesOf(planned []plannedVideo) []plannedVideo {
 		samples = append(samples, p)
 	}
 	slices.SortFunc(samples, func(a, b plannedVideo) int {
-		return cmp.Or(cmp.Compare(total[b.size()], total[a.size()]), cmp.Compare(a.size(), b.size()))
+		return cmp.Or(cmp.Compare(total[b.kind], total[a.kind]), cmp.Compare(a.size, b.size),
+			cmp.Compare(a.profile, b.profile))
 	})
 	return samples[:min(len(samples), maxSamples)]
 }

@@ -48,9 +48,10 @@ func reasonOf(f watch.Listed) string {
 
 // Result is what became of a file, or would. As JSON it is described by run.schema.json.
 type Result struct {
-	// Source, Output, Report and ContactSheet are absolute paths; the latter empty if there is no such file.
+	// Profile is the name of the profile that includes the source. Source, Output, Report and ContactSheet are absolute paths; the latter empty if there is no such file.
 	Source       string  `json:"source"`
 	Outcome      Outcome `json:"outcome"`
+	Profile      string  `json:"profile,omitempty"`
 	Output       string  `json:"output,omitempty"`
 	Report       string  `json:"report,omitempty"`
 	ContactSheet string  `json:"contact_sheet,omitempty"`
@@ -87,6 +88,7 @@ func (r *Result) describe(output string) {
 	r.Report = path
 	if written, err := report.Read(path); err == nil {
 		s := written.Summary
+		r.Profile = written.Settings.Profile
 		r.Frames, r.MaskedWhole, r.PeopleMax, r.Masks, r.NobodyFound = s.Frames, s.MaskedWhole, s.PeopleMax, s.Masks,
 			s.NobodyFound
 	}

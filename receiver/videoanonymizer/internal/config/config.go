@@ -60,6 +60,8 @@ type Config struct {
 	Console *component.ID `mapstructure:"console"`
 	// Review says how people review outputs in the console.
 	Review Review `mapstructure:"review"`
+	// Profiles say how some of the videos are anonymized. The first one that includes a video counts.
+	Profiles []Profile `mapstructure:"profiles"`
 	// Retention says how long what the receiver writes is kept.
 	Retention Retention `mapstructure:"retention"`
 	// Telemetry shapes the spans, logs and metrics.
@@ -68,6 +70,7 @@ type Config struct {
 	Metrics metadata.MetricsConfig `mapstructure:"metrics"`
 
 	thorough *Config // what was read, with recall: thorough; nil if nothing was
+	profile  string  // whose configuration it is
 
 	// prevent unkeyed literal initialization
 	_ struct{}

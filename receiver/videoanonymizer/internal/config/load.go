@@ -88,7 +88,7 @@ func filesOf(conf *confmap.Conf) (globs []string) {
 
 // escape returns the pattern that matches a path alone.
 func escape(path string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "{", `\{`).Replace(path)
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`, "{", `\{`, "}", `\}`).Replace(path)
 }
 
 // choose returns the ID of the receiver to take.

@@ -46,9 +46,18 @@ func (c *Config) setRecall(recall Recall) {
 	}
 }
 
-// Unmarshal reads recall and mask::method first, which set the defaults of other keys, so that every other key that
-// is given takes precedence.
+// Unmarshal reads the configuration, and what each profile makes of it.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	before := *c
+	if err := c.read(conf); err != nil {
+		return err
+	}
+	return c.readProfiles(conf, &before)
+}
+
+// read reads recall and mask::method first, which set the defaults of other keys, so that every other key that is given
+// takes precedence.
+func (c *Config) read(conf *confmap.Conf) error {
 	thorough := *c
 	thorough.setRecall(Thorough)
 	if recall := conf.Get("recall"); recall != nil {

@@ -18,7 +18,13 @@ import (
 
 // Validate reports every error at once, each with its key and what to write instead.
 func (c *Config) Validate() error {
-	return errors.Join(slices.Concat(
+	errs := c.errors()
+	return errors.Join(append(errs, c.validateProfiles(errs)...)...)
+}
+
+// errors are those of everything but the profiles.
+func (c *Config) errors() []error {
+	return slices.Concat(
 		within("watch", validateWatch(c.Watch)),
 		within("output", c.Output.validate()),
 		within("retry", validateRetry(c.Retry)),
@@ -43,7 +49,7 @@ func (c *Config) Validate() error {
 				"a duration such as 1s; frames wait in memory that long"),
 			inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos processed at once"),
 		},
-	)...)
+	)
 }
 
 // validateWhitelist refuses what would show people in the frames between those for which their silhouettes are known.

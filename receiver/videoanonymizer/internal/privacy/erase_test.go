@@ -277,7 +277,7 @@ func TestSubjects(t *testing.T) {
 	s := subjects{"jane.mp4": true}
 	for text, want := range map[string]bool{
 		"jane.mp4": true, `"/in/jane.mp4": not a video`: true, "see jane.mp4, please": true, "mary-jane.mp4": false,
-		"jane.mp4.part": false, "": false, "jane": false,
+		"jane.mp4.part": false, "mary-jane.mp4 and jane.mp4": true, "": false, "jane": false,
 	} {
 		assert.Equal(t, want, s.in(pcommon.NewValueStr(text)), text)
 	}

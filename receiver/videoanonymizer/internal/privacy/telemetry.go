@@ -34,11 +34,23 @@ func (s subjects) in(value pcommon.Value) bool {
 		return true
 	}
 	for subject := range s {
-		if at := strings.Index(text, subject); at >= 0 && apart(text, at, len(subject)) {
+		if hasWord(text, subject) {
 			return true
 		}
 	}
 	return false
+}
+
+func hasWord(text, word string) bool {
+	for from := 0; ; from++ {
+		at := strings.Index(text[from:], word)
+		if at < 0 {
+			return false
+		}
+		if from += at; apart(text, from, len(word)) {
+			return true
+		}
+	}
 }
 
 // apart reports whether a part of a text is no part of a longer name.
