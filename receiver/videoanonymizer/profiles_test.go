@@ -63,7 +63,8 @@ func TestProfilesAreUsed(t *testing.T) {
 // lumaOf is the mean luma of a video of one gray.
 func lumaOf(t *testing.T, path string) float64 {
 	t.Helper()
-	gray, err := exec.Command("ffmpeg", "-v", "error", "-i", path, "-vf", "extractplanes=y", "-f", "rawvideo", "-").Output()
+	gray, err := exec.Command("ffmpeg", "-v", "error", "-i", path, "-vf", "extractplanes=y", "-f", "rawvideo",
+		"-").Output()
 	require.NoError(t, err)
 	require.NotEmpty(t, gray)
 	sum := 0

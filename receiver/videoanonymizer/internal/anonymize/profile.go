@@ -7,8 +7,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
 
-// For is the same as the runner, with the profile of a source, or with the receiver's own configuration if none includes
-// it. rel is the path below the watched folder.
+// For is the same as the runner, with the profile of a source, or with the receiver's own configuration if none
+// includes it. rel is the path below the watched folder.
 func (r *Runner) For(source, rel string) *Runner {
 	as := *r
 	as.Config = r.Config.For(source, rel)

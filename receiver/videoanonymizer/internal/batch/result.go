@@ -48,7 +48,8 @@ func reasonOf(f watch.Listed) string {
 
 // Result is what became of a file, or would. As JSON it is described by run.schema.json.
 type Result struct {
-	// Profile is the name of the profile that includes the source. Source, Output, Report and ContactSheet are absolute paths; the latter empty if there is no such file.
+	// Profile is the name of the profile that includes the source. Source, Output, Report and ContactSheet are absolute
+	// paths; the latter empty if there is no such file.
 	Source       string  `json:"source"`
 	Outcome      Outcome `json:"outcome"`
 	Profile      string  `json:"profile,omitempty"`

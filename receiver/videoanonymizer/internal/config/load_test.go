@@ -36,8 +36,8 @@ exporters:
 	assert.Equal(t, "/data/b", loaded.Output.Directory)
 	assert.False(t, loaded.Metrics.AnonymizerVideoProgress.Enabled)
 	assert.Equal(t, "h264", loaded.Output.Codec, "defaults")
-	assert.Equal(t, []string{`odd\[1\]/all.json`, `odd\[1\]/all-*.json`, "telemetry/traces.json", "telemetry/traces-*.json"},
-		loaded.Telemetry)
+	assert.Equal(t, []string{`odd\[1\]/all.json`, `odd\[1\]/all-*.json`, "telemetry/traces.json",
+		"telemetry/traces-*.json"}, loaded.Telemetry)
 
 	loaded, err = Load(t.Context(), "videoanonymizer/b", path, "yaml:receivers::videoanonymizer/b::recall: fast")
 	require.NoError(t, err)

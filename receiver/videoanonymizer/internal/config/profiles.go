@@ -156,7 +156,8 @@ func (c *Config) validateProfiles(own []error) (errs []error) {
 
 func (p *Profile) validate() (errs []error) {
 	if !profileName.MatchString(p.Name) {
-		errs = append(errs, fmt.Errorf("name: %q is not a valid name: write letters, digits, _, . and -, such as ward", p.Name))
+		errs = append(errs, fmt.Errorf("name: %q is not a valid name: write letters, digits, _, . and -, such as ward",
+			p.Name))
 	}
 	if len(p.Include) == 0 {
 		errs = append(errs, errors.New("include: is required: list paths below the watched folder, such as [ward/**]"))

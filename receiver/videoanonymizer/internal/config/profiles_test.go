@@ -31,7 +31,8 @@ func parse(t *testing.T, text string) (*Config, error) {
 func TestProfiles(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
-	example := regexp.MustCompile("(?s)### Profiles.*?```yaml\nreceivers:\n  videoanonymizer:\n(.*?)```").FindSubmatch(readme)
+	section := regexp.MustCompile("(?s)### Profiles.*?```yaml\nreceivers:\n  videoanonymizer:\n(.*?)```")
+	example := section.FindSubmatch(readme)
 	require.NotNil(t, example)
 	cfg, err := parse(t, string(regexp.MustCompile(`(?m)^    `).ReplaceAll(example[1], nil)))
 	require.NoError(t, err)
@@ -108,7 +109,8 @@ profiles:
 		assert.ErrorContains(t, err, want)
 	}
 	assert.NotContains(t, err.Error(), "]::output::codec", "what is wrong with the receiver's own keys is said once")
-	_, err = parse(t, "watch: {include: [in]}\noutput: {directory: out}\nprofiles: [{name: a, include: [a], mask: {shap: box}}]")
+	_, err = parse(t, "watch: {include: [in]}\noutput: {directory: out}\n"+
+		"profiles: [{name: a, include: [a], mask: {shap: box}}]")
 	assert.ErrorContains(t, err, "profiles[a]")
 	assert.ErrorContains(t, err, "shap")
 }
