@@ -78,8 +78,11 @@ func (a *attachment) detach(ctx context.Context) error {
 	return errors.Join(a.leave(ctx), a.workspace.Close())
 }
 
-// changed tells the console that a video may have changed.
+// changed tells the console, and who is notified, that a video may have changed.
 func (r *videoReceiver) changed() {
+	if n := r.told.Load(); n != nil {
+		n.Changed()
+	}
 	if w := r.shown.Load(); w != nil {
 		w.Notify()
 	}

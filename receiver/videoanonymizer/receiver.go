@@ -21,6 +21,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/filelog"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/notify"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
@@ -41,6 +42,7 @@ type videoReceiver struct {
 	recent  *telemetry.Recent // nil without console
 	console *attachment       // nil without console
 	shown   atomic.Pointer[workspace.Workspace]
+	told    atomic.Pointer[notify.Notifier] // nil if nobody is told
 
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
@@ -118,10 +120,18 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 	if err != nil {
 		return err
 	}
+	notifier, err := r.notifier(names)
+	if err != nil {
+		return err
+	}
 	work, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	for range r.cfg.MaxConcurrentVideos {
 		r.workers.Go(func() { r.work(work, runner) })
+	}
+	if notifier != nil {
+		r.told.Store(notifier)
+		r.workers.Go(func() { notifier.Run(work) })
 	}
 	if keeper != nil {
 		r.workers.Go(func() { keeper.Loop(work) })

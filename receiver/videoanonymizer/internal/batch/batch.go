@@ -83,7 +83,7 @@ func Prepare(cfg config.Config, inputs []string, output string) (*config.Config,
 	cfg.Watch.StableFor = 0 // who names a file means that it is complete; what is open for writing waits all the same
 	cfg.Output.OnSuccess, cfg.Output.OnSalvage, cfg.Output.MoveTo = watch.OnSuccessKeep, config.OnSalvageKeep, ""
 	cfg.Output.QuarantineDirectory = ""
-	cfg.Console, cfg.Review, cfg.Retention = nil, config.Review{}, config.Retention{}
+	cfg.Console, cfg.Review, cfg.Retention, cfg.Notifications = nil, config.Review{}, config.Retention{}, nil
 	cfg.Retry = watch.Retry{
 		InitialInterval: min(cfg.Retry.InitialInterval, firstRetry), MaxInterval: min(cfg.Retry.MaxInterval, lastRetry),
 		MaxAttempts: min(cfg.Retry.MaxAttempts, attempts),

@@ -62,6 +62,8 @@ type Config struct {
 	Review Review `mapstructure:"review"`
 	// Profiles say how some of the videos are anonymized. The first one that includes a video counts.
 	Profiles []Profile `mapstructure:"profiles"`
+	// Notifications say who is told what happens to videos.
+	Notifications []Notification `mapstructure:"notifications"`
 	// Retention says how long what the receiver writes is kept.
 	Retention Retention `mapstructure:"retention"`
 	// Telemetry shapes the spans, logs and metrics.

@@ -242,6 +242,14 @@ func TestInvalidConfig(t *testing.T) {
 			"retention::unreviewed: nobody can decide on an output without a console",
 			"retention::telemetry_files: has no effect without telemetry",
 			`retention::telemetry_files: "[" is not a valid pattern`, `retention::telemetry_files: "" is not`}},
+		{"videoanonymizer/notifications", []string{
+			`notifications[0]::name: "a/b" is not a valid name`, `notifications[0]::events: "finished" is not known: use one of`,
+			"notifications[0]::timeout: -1s", "notifications[0]::give_up_after: -1s",
+			"notifications[0]::webhook: write either webhook or command", "notifications[1]::events: nobody reviews without",
+			`notifications[1]::command: "notify-send" is not an absolute path`, "notifications[2]::name: there are two a",
+			"notifications[2]::webhook: write either webhook or command",
+			"notifications[3]::webhook::url: it is no address", "notifications[3]::webhook::secret: it is not 24 to 64 bytes",
+		}},
 		{"videoanonymizer/retention_telemetry", []string{"retention::telemetry_files: is required with telemetry"}},
 		{"videoanonymizer/models", []string{
 			"detector::model: is empty", "detector::score_threshold: 0 ", "detector::overlap_threshold: 1.1 ",

@@ -35,6 +35,7 @@ func (c *Config) errors() []error {
 		c.validateWhitelist(),
 		c.validateReview(),
 		c.validateRetention(),
+		c.validateNotifications(),
 		within("inference", c.Inference.validate()),
 		within("limits", validateLimits(c.Limits)),
 		within("tools", c.Tools.validate()),

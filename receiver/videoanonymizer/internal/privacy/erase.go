@@ -23,6 +23,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/notify"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
@@ -260,6 +261,11 @@ func (t *target) files() (approved, files, reports []string) {
 		t.remains("reviews that cannot be read: %v", err)
 	}
 	files = append(append(files, console...), t.reasons()...)
+	var ids []string
+	for _, id := range t.ids() {
+		ids = append(ids, string(id))
+	}
+	files = append(files, notify.FilesAbout(t.places.State, ids)...)
 	files = slices.DeleteFunc(files, func(path string) bool { return slices.Contains(reports, path) })
 	slices.Sort(files)
 	return approved, there(slices.Compact(files)), there(reports)
