@@ -19,8 +19,8 @@ type command struct{ line []string }
 // killWait is how long the program's output may stay open once it has ended.
 const killWait = time.Second
 
-// deliver succeeds if the program exits with 0. It gets the document on standard input, and of the environment only what
-// programs need: the collector's may hold secrets. When the context ends, it is killed with all that it started.
+// deliver succeeds if the program exits with 0. It gets the document on standard input, and of the environment only
+// what programs need: the collector's may hold secrets. When the context ends, it is killed with all that it started.
 func (c *command) deliver(ctx context.Context, e *Event, document []byte) error {
 	cmd := exec.CommandContext(ctx, c.line[0], c.line[1:]...)
 	cmd.Dir = "/"

@@ -29,8 +29,8 @@ type Event struct {
 	Event    string    `json:"event"`
 	Time     time.Time `json:"time"`
 	Receiver string    `json:"receiver"`
-	// Video is the console's ID. Source and Output are names, SourcePath and OutputPath absolute paths; pseudonyms if names
-	// are hidden.
+	// Video is the console's ID. Source and Output are names, SourcePath and OutputPath absolute paths; pseudonyms if
+	// names are hidden.
 	Video      string `json:"video,omitempty"`
 	Source     string `json:"source,omitempty"`
 	SourcePath string `json:"source_path,omitempty"`

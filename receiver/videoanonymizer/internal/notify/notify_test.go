@@ -356,7 +356,8 @@ func TestNotificationsHideNames(t *testing.T) {
 	r.happen("/in/jane2.mp4", watch.PhaseFailed)
 	log, err := audit.Open(filepath.Join(r.opts.State, audit.DirectoryName))
 	require.NoError(t, err)
-	_, err = log.Append(audit.Entry{Action: audit.Approved, Name: "jane.mp4", Output: "jane.mp4.out", Note: "jane.mp4 is fine"})
+	_, err = log.Append(audit.Entry{Action: audit.Approved, Name: "jane.mp4", Output: "jane.mp4.out",
+		Note: "jane.mp4 is fine"})
 	require.NoError(t, err)
 	require.NoError(t, log.Close())
 	require.NoError(t, n.look(true))
