@@ -124,6 +124,10 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 	if err != nil {
 		return err
 	}
+	schedule := r.schedule()
+	if schedule != nil {
+		schedule.Look() // before the first video
+	}
 	work, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	for range r.cfg.MaxConcurrentVideos {
@@ -132,6 +136,9 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 	if notifier != nil {
 		r.told.Store(notifier)
 		r.workers.Go(func() { notifier.Run(work) })
+	}
+	if schedule != nil {
+		r.workers.Go(func() { schedule.Run(work) })
 	}
 	if keeper != nil {
 		r.workers.Go(func() { keeper.Loop(work) })

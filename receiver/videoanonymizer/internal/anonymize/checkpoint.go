@@ -113,7 +113,7 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 	cfg := *r.Config
 	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
 	cfg.Telemetry, cfg.Metrics, cfg.Review = config.Telemetry{}, metadata.MetricsConfig{}, config.Review{}
-	cfg.Retention, cfg.Notifications = config.Retention{}, nil
+	cfg.Retention, cfg.Notifications, cfg.Schedule = config.Retention{}, nil, config.Schedule{}
 	sum, err := digestJSON(struct {
 		Program, Runtime string
 		Profile          string

@@ -62,6 +62,8 @@ type Config struct {
 	Review Review `mapstructure:"review"`
 	// Profiles say how some of the videos are anonymized. The first one that includes a video counts.
 	Profiles []Profile `mapstructure:"profiles"`
+	// Schedule says when videos are processed.
+	Schedule Schedule `mapstructure:"schedule"`
 	// Notifications say who is told what happens to videos.
 	Notifications []Notification `mapstructure:"notifications"`
 	// Retention says how long what the receiver writes is kept.
@@ -118,6 +120,7 @@ func Default() *Config {
 		Limits:              media.DefaultLimits(),
 		OnDamaged:           OnDamagedFail,
 		Report:              Report{Enabled: true, ContactSheet: true, Tiles: 12, Preview: NoPreview},
+		Schedule:            defaultSchedule(),
 		Telemetry:           defaultTelemetry(),
 		Metrics:             metadata.DefaultMetricsConfig(),
 	}

@@ -132,6 +132,7 @@ func TestLoadConfig(t *testing.T) {
 			LookAhead:           500 * time.Millisecond,
 			MaxConcurrentVideos: 2,
 			Report:              Report{Tiles: 24, Preview: PreviewBoxes},
+			Schedule:            Schedule{OnBattery: OnBatteryWork, Running: RunningSuspend},
 			Telemetry: Telemetry{
 				ServiceName:        "my-ml-pipeline",
 				BatchSize:          100,
@@ -162,7 +163,7 @@ func TestLoadConfig(t *testing.T) {
 			require.NoError(t, err)
 			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{},
 				media.Limits{}, Detector{}, Survey{}, Pose{},
-				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, Retention{},
+				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, Retention{}, Schedule{},
 				metadata.MetricConfig{})))
 		})
 	}
@@ -250,6 +251,10 @@ func TestInvalidConfig(t *testing.T) {
 			"notifications[2]::webhook: write either webhook or command",
 			"notifications[3]::webhook::url: it is no address", "notifications[3]::webhook::secret: it is not 24 to 64 bytes",
 		}},
+		{"videoanonymizer/schedule", []string{`schedule::hours: "22-6": "22-6" is no day of the week: write such as`,
+			`schedule::hours: "mon 7:00-8:00": "7:00" is no time of the day`,
+			`schedule::on_battery: "stop" is not known: use one of work, pause`,
+			`schedule::running: "kill" is not known: use one of finish, suspend`, "schedule::max_others: 50 is out of range"}},
 		{"videoanonymizer/retention_telemetry", []string{"retention::telemetry_files: is required with telemetry"}},
 		{"videoanonymizer/models", []string{
 			"detector::model: is empty", "detector::score_threshold: 0 ", "detector::overlap_threshold: 1.1 ",

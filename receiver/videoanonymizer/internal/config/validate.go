@@ -36,6 +36,7 @@ func (c *Config) errors() []error {
 		c.validateReview(),
 		c.validateRetention(),
 		c.validateNotifications(),
+		within("schedule", c.Schedule.validate()),
 		within("inference", c.Inference.validate()),
 		within("limits", validateLimits(c.Limits)),
 		within("tools", c.Tools.validate()),

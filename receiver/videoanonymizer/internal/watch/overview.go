@@ -165,6 +165,8 @@ func (w *Watcher) unfinished(f file, position int, now time.Time) Overview {
 		o.Phase, o.Held, o.Position = PhasePaused, "", 0
 	case f.phase == queued && f.due.After(now):
 		o.Due = f.due
+	case f.phase == queued && o.Held == "":
+		o.Held = w.heldWhy()
 	}
 	return o
 }
