@@ -12,7 +12,6 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/edits"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/render"
@@ -79,8 +78,11 @@ func (a *attachment) detach(ctx context.Context) error {
 	return errors.Join(a.leave(ctx), a.workspace.Close())
 }
 
-// changed tells the console that a video may have changed.
+// changed tells the console, and who is notified, that a video may have changed.
 func (r *videoReceiver) changed() {
+	if n := r.told.Load(); n != nil {
+		n.Changed()
+	}
 	if w := r.shown.Load(); w != nil {
 		w.Notify()
 	}
@@ -92,14 +94,4 @@ func sheetTiles(cfg *Config) int {
 		return 0
 	}
 	return cfg.Report.Tiles
-}
-
-// companionPaths are the files that may come with an output. An approval or edits that outlived their output would
-// speak of another.
-func companionPaths(cfg *Config, output string) []string {
-	paths := anonymize.CompanionPaths(cfg.Report, output)
-	if cfg.Console != nil {
-		paths = append(paths, audit.ApprovalPath(output), edits.Path(output))
-	}
-	return paths
 }

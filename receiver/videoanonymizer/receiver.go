@@ -21,6 +21,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/filelog"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/notify"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
@@ -41,6 +42,7 @@ type videoReceiver struct {
 	recent  *telemetry.Recent // nil without console
 	console *attachment       // nil without console
 	shown   atomic.Pointer[workspace.Workspace]
+	told    atomic.Pointer[notify.Notifier] // nil if nobody is told
 
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
@@ -84,13 +86,14 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
 		return err
 	}
-	options := watchOptions(r.cfg, r.set.Logger)
+	options := anonymize.WatchOptions(r.cfg, r.set.Logger)
 	options.Changed = r.changed
 	options.ReportStatus = func(err error) { componentstatus.ReportStatus(host, statusEvent(err)) }
 	if r.watcher, err = watch.New(options); err != nil {
 		return err
 	}
-	telemetryOptions := telemetryOptions(r.cfg, r.watcher, names)
+	telemetryOptions := anonymize.TelemetryOptions(r.cfg)
+	telemetryOptions.QueueLength, telemetryOptions.Pseudonym = r.watcher.QueueLength, names.In
 	if console != nil {
 		r.recent = telemetry.NewRecent()
 		telemetryOptions.Recent = r.recent
@@ -116,10 +119,32 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 			return err
 		}
 	}
+	keeper, err := r.keeper()
+	if err != nil {
+		return err
+	}
+	notifier, err := r.notifier(names)
+	if err != nil {
+		return err
+	}
+	schedule := r.schedule()
+	if schedule != nil {
+		schedule.Look() // before the first video
+	}
 	work, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	for range r.cfg.MaxConcurrentVideos {
 		r.workers.Go(func() { r.work(work, runner) })
+	}
+	if notifier != nil {
+		r.told.Store(notifier)
+		r.workers.Go(func() { notifier.Run(work) })
+	}
+	if schedule != nil {
+		r.workers.Go(func() { schedule.Run(work) })
+	}
+	if keeper != nil {
+		r.workers.Go(func() { keeper.Loop(work) })
 	}
 	return nil
 }
@@ -195,37 +220,4 @@ func statusEvent(err error) *componentstatus.Event {
 		return componentstatus.NewEvent(componentstatus.StatusOK)
 	}
 	return componentstatus.NewRecoverableErrorEvent(err)
-}
-
-func watchOptions(cfg *Config, logger *zap.Logger) watch.Options {
-	return watch.Options{
-		Config:          cfg.Watch,
-		OutputDirectory: cfg.Output.Directory,
-		StateDirectory:  cfg.Output.StateDirectory,
-		OutputName:      cfg.Output.FileName,
-		Companions:      func(output string) []string { return companionPaths(cfg, output) },
-		Workers:         cfg.MaxConcurrentVideos,
-		OnSuccess:       cfg.Output.OnSuccess,
-		MoveTo:          cfg.Output.MoveTo,
-		FileMode:        cfg.Output.Mode(),
-
-		QuarantineDirectory: cfg.Output.QuarantineDirectory,
-		Retry:               cfg.Retry,
-		Logger:              logger,
-	}
-}
-
-func telemetryOptions(cfg *Config, watcher *watch.Watcher, names *pseudonym.Names) telemetry.Options {
-	return telemetry.Options{
-		ServiceName:        cfg.Telemetry.ServiceName,
-		ResourceAttributes: cfg.Telemetry.ResourceAttributes,
-		SpanAttributes:     cfg.Telemetry.SpanAttributes,
-		BatchSize:          cfg.Telemetry.BatchSize,
-		BatchInterval:      cfg.Telemetry.BatchInterval,
-		MaxWait:            cfg.Telemetry.MaxWait,
-		MetricsInterval:    cfg.Telemetry.MetricsInterval,
-		Metrics:            cfg.Metrics,
-		QueueLength:        watcher.QueueLength,
-		Pseudonym:          names.In,
-	}
 }

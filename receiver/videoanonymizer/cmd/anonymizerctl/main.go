@@ -3,10 +3,13 @@
 
 // Anonymizerctl is the companion program of the collector for people who work with anonymized videos:
 //
+//	anonymizerctl run IN... -o OUT
 //	anonymizerctl compare SOURCE OUTPUT
 //	anonymizerctl edits apply OUTPUT EDITS --source SOURCE
 //	anonymizerctl token create NAME --role review
 //	anonymizerctl verify DIR
+//	anonymizerctl erase NAME --config FILE --yes
+//	anonymizerctl record --config FILE --format html
 //
 // It exits with 0 on success, with 1 if a command found something that should not be, and with 2 if it could not do its
 // work. "anonymizerctl help COMMAND" says more.
@@ -87,8 +90,8 @@ func newCommand() *cobra.Command {
 
 		Version: version,
 	}
-	command.AddCommand(newCompareCommand(), newDoctorCommand(), newEditsCommand(), newManCommand(), newTokenCommand(),
-		newVerifyCommand())
+	command.AddCommand(newRunCommand(), newCompareCommand(), newDoctorCommand(), newEditsCommand(), newEraseCommand(),
+		newManCommand(), newRecordCommand(), newTokenCommand(), newVerifyCommand())
 	return command
 }
 

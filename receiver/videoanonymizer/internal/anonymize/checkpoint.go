@@ -146,14 +146,16 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 	cfg := *r.Config
 	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
 	cfg.Telemetry, cfg.Metrics, cfg.Review = config.Telemetry{}, metadata.MetricsConfig{}, config.Review{}
+	cfg.Retention, cfg.Notifications, cfg.Schedule = config.Retention{}, nil, config.Schedule{}
 	sum, err := digestJSON(struct {
 		Program, Runtime string
+		Profile          string
 		Config           config.Config
 		Models           []report.Model
 		Path             string
 		Size             int64
 		ModTime          time.Time
-	}{program, onnx.Version(), cfg, r.Models.used, job.Path, job.Size, job.ModTime.UTC()})
+	}{program, onnx.Version(), cfg.Profile(), cfg, r.Models.used, job.Path, job.Size, job.ModTime.UTC()})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}

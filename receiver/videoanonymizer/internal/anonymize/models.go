@@ -30,8 +30,12 @@ type Models struct {
 	looks
 	thorough looks // of config.AsThorough, by the same sessions
 	second   looks // of config.AsSecondLook, likewise; empty without console
+	profiles map[string]profileLooks
 	sessions []inference.Session
 }
+
+// profileLooks are those of a profile, by its name, likewise.
+type profileLooks struct{ looks, thorough looks }
 
 // looks are what a configuration's frames are searched with.
 type looks struct {
@@ -77,6 +81,9 @@ func allModels(cfg *config.Config) []usedModel {
 	all := append(modelsOf(cfg), modelsOf(cfg.AsThorough())...)
 	if cfg.Console != nil {
 		all = append(all, modelsOf(cfg.AsSecondLook())...)
+	}
+	for _, profile := range cfg.Profiled() {
+		all = append(append(all, modelsOf(profile)...), modelsOf(profile.AsThorough())...)
 	}
 	return all
 }
@@ -146,6 +153,9 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 	if err == nil && cfg.Console != nil {
 		m.second, err = o.openLooks(cfg.AsSecondLook())
 	}
+	if err == nil {
+		m.profiles, err = o.openProfiles(cfg)
+	}
 	for _, model := range o.opened {
 		m.sessions = append(m.sessions, model.session)
 	}
@@ -183,6 +193,22 @@ func (o *opener) openLooks(cfg *config.Config) (looks, error) {
 		errs = append(errs, o.openQuick(), o.openSurvey(), o.openPose(), o.openSegmenter())
 	}
 	return o.looks, errors.Join(errs...)
+}
+
+func (o *opener) openProfiles(cfg *config.Config) (map[string]profileLooks, error) {
+	all := map[string]profileLooks{}
+	for _, profile := range cfg.Profiled() {
+		var p profileLooks
+		var err error
+		if p.looks, err = o.openLooks(profile); err == nil {
+			p.thorough, err = o.openLooks(profile.AsThorough())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("profiles[%s]::%w", profile.Profile(), err)
+		}
+		all[profile.Profile()] = p
+	}
+	return all, nil
 }
 
 func (o *opener) open(used usedModel) error {

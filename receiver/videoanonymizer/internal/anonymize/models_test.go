@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference/inferencetest"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -45,4 +46,19 @@ func TestCatalogFamiliesExist(t *testing.T) {
 		require.Error(t, err, model.Name)
 		assert.NotContains(t, err.Error(), unknown, model.Name)
 	}
+}
+
+// TestProfilesShareModels: a profile opens no model that is open, and checks those that it adds.
+func TestProfilesShareModels(t *testing.T) {
+	cfg := config.Default()
+	cfg.Models.Directory = "../../../../models" // filled by `make models`
+	plain, err := OpenModels(cfg)
+	require.NoError(t, err)
+	defer plain.Close()
+	cfg.Profiles = []config.Profile{{Name: "a"}, {Name: "b"}}
+	profiled, err := OpenModels(cfg)
+	require.NoError(t, err)
+	defer profiled.Close()
+	assert.Len(t, profiled.sessions, len(plain.sessions))
+	assert.Len(t, profiled.profiles, 2)
 }

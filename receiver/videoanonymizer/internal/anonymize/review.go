@@ -235,6 +235,7 @@ func (r *review) close() {
 // settings are the effective values that decide what is masked.
 func settings(cfg *config.Config) report.Settings {
 	s := report.Settings{
+		Profile:            cfg.Profile(),
 		Recall:             string(cfg.Recall),
 		DetectEvery:        cfg.DetectEvery,
 		LookAhead:          cfg.LookAhead.Seconds(),

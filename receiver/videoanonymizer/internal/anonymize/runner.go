@@ -36,6 +36,7 @@ type Runner struct {
 // Run does the job and ends it: done, failed, canceled, or released if the context ends, the source changes, or
 // somebody wants that.
 func (r *Runner) Run(ctx context.Context, job *watch.Job) {
+	r = r.For(job.Path, job.Rel())
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	job.OnStop(stop)
@@ -43,7 +44,8 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	info, err := r.probe(ctx, job.Path)
 	v.span = r.Emitter.VideoStarted(ctx, v.describe(info))
 	if err == nil {
-		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt))
+		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt),
+			zap.String("profile", r.Config.Profile()))
 		if streams := streamTexts(info); len(streams) > 0 {
 			v.logger.Info("video has several video streams, of which one is taken", zap.Strings("streams", streams))
 		}
@@ -119,11 +121,14 @@ func (v *video) interrupted(cause error) {
 	}
 }
 
+// LogFailed is what the log says of a video that failed.
+const LogFailed = "video failed: its source is untouched and there is no output"
+
 func (v *video) failed(cause error) error {
 	reason, temporary := classify(cause)
 	retried := temporary && !v.job.LastAttempt()
 	v.span.Failed(cause, reason, retried)
-	v.logger.Error("video failed: its source is untouched and there is no output", zap.String("reason", reason),
+	v.logger.Error(LogFailed, zap.String("reason", reason),
 		zap.Bool("retried", retried), zap.Int("attempt", v.job.Attempt), zap.Error(cause))
 	if !temporary {
 		return v.job.Fail(reason, cause)

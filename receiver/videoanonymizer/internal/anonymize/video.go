@@ -289,6 +289,7 @@ func (v *video) describe(info media.Info) telemetry.Video {
 		Name: filepath.Base(v.job.Path), Path: v.job.Path, Output: v.job.Output, Size: v.job.Size,
 		Width: info.Width, Height: info.Height, FrameRate: info.FrameRate.Float(), Duration: info.Duration, Codec: info.Codec,
 		Streams:  streamTexts(info),
+		Profile:  v.Config.Profile(),
 		Detector: v.Config.Detector.Model, Pose: v.Config.Pose.Model, Provider: v.Config.Inference.Provider,
 	}
 }

@@ -16,8 +16,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,6 +66,10 @@ type Entry struct {
 	Moments      int     `json:"moments,omitempty"`
 	MomentsSeen  int     `json:"moments_seen,omitempty"`
 	Watched      float64 `json:"watched,omitempty"`
+	// Remnant means that what it said of a video was erased; its hash is of the line that it was.
+	Remnant bool `json:"remnant,omitempty"`
+	// Erased are the lines of which a part was erased, of the action Erased.
+	Erased []ErasedLine `json:"erased,omitempty"`
 	// Previous is the hash of the line before, of the first line "".
 	Previous string `json:"previous"`
 	// Hash is the SHA-256 of the line without this key, in hex.
@@ -128,7 +134,7 @@ func (l *Log) Append(e Entry) (Entry, error) {
 	if l.file == nil {
 		return e, fmt.Errorf("audit: %w", fs.ErrClosed)
 	}
-	e.Seq, e.Time, e.Previous = l.seq+1, time.Now().UTC(), l.last
+	e.Seq, e.Time, e.Previous = l.seq+1, now().UTC(), l.last
 	line, err := seal(&e)
 	if err == nil {
 		err = l.write(line)
@@ -219,14 +225,19 @@ type ErrBad struct {
 
 func (e *ErrBad) Error() string { return fmt.Sprintf("entry %d: %s", e.Line, e.Problem) }
 
-// Verify reads a log, calls use for each good entry, and returns their number; an *ErrBad for the first bad one.
+// now is the time; tests set it.
+var now = time.Now
+
+// Verify reads a log, calls use for each good entry, and returns their number; an *ErrBad for the first bad one. An
+// entry of which a part was erased is good if a later one says so, which shows at the end.
 func Verify(from io.Reader, use func(Entry)) (good int, err error) {
 	previous := ""
+	remnants := map[int]string{} // hashes of the lines that no entry has spoken of yet
 	whole := bufio.NewReader(from)
 	for {
 		line, err := whole.ReadBytes('\n')
 		if errors.Is(err, io.EOF) && len(line) == 0 {
-			return good, nil
+			return good, unspoken(remnants)
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return good, err
@@ -236,8 +247,25 @@ func Verify(from io.Reader, use func(Entry)) (good int, err error) {
 			return good, &ErrBad{good + 1, problem}
 		}
 		good, previous = good+1, e.Hash
+		if e.Remnant {
+			remnants[e.Seq] = hash(bytes.TrimSuffix(line, []byte("\n")))
+		}
+		for _, erased := range e.Erased {
+			if remnants[erased.Seq] == erased.Hash {
+				delete(remnants, erased.Seq)
+			}
+		}
 		use(e)
 	}
+}
+
+// unspoken returns the error of the first remnant, if there is one.
+func unspoken(remnants map[int]string) error {
+	if len(remnants) == 0 {
+		return nil
+	}
+	first := slices.Min(slices.Collect(maps.Keys(remnants)))
+	return &ErrBad{first, "the line is not what was written: no later entry says that a part of it was erased"}
 }
 
 func check(line []byte, number int, previous string) (e Entry, problem string) {
@@ -250,11 +278,11 @@ func check(line []byte, number int, previous string) (e Entry, problem string) {
 		return e, "the line has no hash"
 	}
 	body := append(bytes.Clone(text[:at]), '}')
-	if string(text[at:]) != hashKey+hash(body)+`"}` {
-		return e, "the line is not what was written: its hash differs"
-	}
 	if err := json.Unmarshal(text, &e); err != nil {
 		return e, "the line is not JSON"
+	}
+	if !e.Remnant && string(text[at:]) != hashKey+hash(body)+`"}` {
+		return e, "the line is not what was written: its hash differs"
 	}
 	switch {
 	case e.Seq != number:

@@ -64,12 +64,7 @@ func VerifyDirectory(ctx context.Context, directory, outputs string, files bool)
 	result := &Result{}
 	result.Entries, err = Verify(file, func(e Entry) {
 		hashes[e.Seq] = e.Hash
-		switch e.Action {
-		case Approved, Rejected:
-			decided[e.Output] = e
-		case Reopened:
-			delete(decided, e.Output)
-		}
+		decide(decided, e)
 	})
 	if err != nil && !errors.As(err, &result.Bad) {
 		return nil, err

@@ -60,12 +60,21 @@ type Config struct {
 	Console *component.ID `mapstructure:"console"`
 	// Review says how people review outputs in the console.
 	Review Review `mapstructure:"review"`
+	// Profiles say how some of the videos are anonymized. The first one that includes a video counts.
+	Profiles []Profile `mapstructure:"profiles"`
+	// Schedule says when videos are processed.
+	Schedule Schedule `mapstructure:"schedule"`
+	// Notifications say who is told what happens to videos.
+	Notifications []Notification `mapstructure:"notifications"`
+	// Retention says how long what the receiver writes is kept.
+	Retention Retention `mapstructure:"retention"`
 	// Telemetry shapes the spans, logs and metrics.
 	Telemetry Telemetry `mapstructure:"telemetry"`
 	// Metrics disables individual metrics.
 	Metrics metadata.MetricsConfig `mapstructure:"metrics"`
 
 	thorough *Config  // what was read, with recall: thorough; nil if nothing was
+	profile  string   // whose configuration it is
 	warnings []string // of keys that were read under a former name
 
 	// prevent unkeyed literal initialization
@@ -112,6 +121,7 @@ func Default() *Config {
 		Limits:              media.DefaultLimits(),
 		OnDamaged:           OnDamagedFail,
 		Report:              Report{Enabled: true, ContactSheet: true, Tiles: 12, Preview: NoPreview},
+		Schedule:            defaultSchedule(),
 		Telemetry:           defaultTelemetry(),
 		Metrics:             metadata.DefaultMetricsConfig(),
 	}

@@ -132,6 +132,7 @@ func TestLoadConfig(t *testing.T) {
 			LookAhead:           500 * time.Millisecond,
 			MaxConcurrentVideos: 2,
 			Report:              Report{Tiles: 24, Preview: PreviewBoxes},
+			Schedule:            Schedule{OnBattery: OnBatteryWork, Running: RunningSuspend},
 			Telemetry: Telemetry{
 				ServiceName:        "my-ml-pipeline",
 				BatchSize:          100,
@@ -162,7 +163,8 @@ func TestLoadConfig(t *testing.T) {
 			require.NoError(t, err)
 			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{},
 				media.Limits{}, Detector{}, Survey{}, Pose{},
-				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, metadata.MetricConfig{})))
+				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, Retention{}, Schedule{},
+				metadata.MetricConfig{})))
 		})
 	}
 }
@@ -236,6 +238,24 @@ func TestInvalidConfig(t *testing.T) {
 		{"videoanonymizer/output_move", []string{`name: "{name}_{date}" has a placeholder other than {name}`,
 			"move_to: is required"}},
 		{"videoanonymizer/output_hidden", []string{`name: ".{name}" hides the file`}},
+		{"videoanonymizer/retention", []string{"retention::outputs: 30ns is out of range: write 1h0m0s to",
+			"retention::reports: -1h0m0s", "retention::journal: 1000000h0m0s",
+			"retention::unreviewed: nobody can decide on an output without a console",
+			"retention::telemetry_files: has no effect without telemetry",
+			`retention::telemetry_files: "[" is not a valid pattern`, `retention::telemetry_files: "" is not`}},
+		{"videoanonymizer/notifications", []string{
+			`notifications[0]::name: "a/b" is not a valid name`, `notifications[0]::events: "finished" is not known: use one of`,
+			"notifications[0]::timeout: -1s", "notifications[0]::give_up_after: -1s",
+			"notifications[0]::webhook: write either webhook or command", "notifications[1]::events: nobody reviews without",
+			`notifications[1]::command: "notify-send" is not an absolute path`, "notifications[2]::name: there are two a",
+			"notifications[2]::webhook: write either webhook or command",
+			"notifications[3]::webhook::url: it is no address", "notifications[3]::webhook::secret: it is not 24 to 64 bytes",
+		}},
+		{"videoanonymizer/schedule", []string{`schedule::hours: "22-6": "22-6" is no day of the week: write such as`,
+			`schedule::hours: "mon 7:00-8:00": "7:00" is no time of the day`,
+			`schedule::on_battery: "stop" is not known: use one of work, pause`,
+			`schedule::running: "kill" is not known: use one of finish, suspend`, "schedule::max_others: 50 is out of range"}},
+		{"videoanonymizer/retention_telemetry", []string{"retention::telemetry_files: is required with telemetry"}},
 		{"videoanonymizer/models", []string{
 			"detector::model: is empty", "detector::score_threshold: 0 ", "detector::overlap_threshold: 1.1 ",
 			"detector::candidate_threshold: -0.1 ", "detector::face_threshold: 0 ", "detector::tiles: 0 ",

@@ -46,9 +46,18 @@ func (c *Config) setRecall(recall Recall) {
 	}
 }
 
-// Unmarshal reads recall and mask::method first, which set the defaults of other keys, so that every other key that
-// is given takes precedence. Former names of keys become those of today before.
-func (c *Config) Unmarshal(conf *confmap.Conf) (err error) {
+// Unmarshal reads the configuration, and what each profile makes of it.
+func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	before := *c
+	if err := c.read(conf); err != nil {
+		return err
+	}
+	return c.readProfiles(conf, &before)
+}
+
+// read reads recall and mask::method first, which set the defaults of other keys, so that every other key that is given
+// takes precedence. Former names of keys become those of today before.
+func (c *Config) read(conf *confmap.Conf) (err error) {
 	if c.warnings, err = rewrite(conf, renames); err != nil {
 		return err
 	}

@@ -18,7 +18,13 @@ import (
 
 // Validate reports every error at once, each with its key and what to write instead.
 func (c *Config) Validate() error {
-	return errors.Join(slices.Concat(
+	errs := c.errors()
+	return errors.Join(append(errs, c.validateProfiles(errs)...)...)
+}
+
+// errors are those of everything but the profiles.
+func (c *Config) errors() []error {
+	return slices.Concat(
 		within("watch", validateWatch(c.Watch)),
 		within("output", c.Output.validate()),
 		within("retry", validateRetry(c.Retry)),
@@ -28,6 +34,9 @@ func (c *Config) Validate() error {
 		within("mask", c.Mask.validate()),
 		c.validateWhitelist(),
 		c.validateReview(),
+		c.validateRetention(),
+		c.validateNotifications(),
+		within("schedule", c.Schedule.validate()),
 		within("inference", c.Inference.validate()),
 		within("limits", validateLimits(c.Limits)),
 		within("tools", c.Tools.validate()),
@@ -42,7 +51,7 @@ func (c *Config) Validate() error {
 				"a duration such as 1s; frames wait in memory that long"),
 			inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos processed at once"),
 		},
-	)...)
+	)
 }
 
 // validateWhitelist refuses what would show people in the frames between those for which their silhouettes are known.

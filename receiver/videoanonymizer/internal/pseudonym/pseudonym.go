@@ -67,6 +67,12 @@ func Open(directory string, folders ...string) (*Names, error) {
 	return n, nil
 }
 
+// Exists reports whether there is a key in a directory.
+func Exists(directory string) bool {
+	_, err := os.Lstat(filepath.Join(directory, keyName))
+	return err == nil
+}
+
 func readKey(path string) ([]byte, error) {
 	text, err := durable.ReadFile(path)
 	if err != nil {

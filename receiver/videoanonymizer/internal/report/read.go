@@ -122,8 +122,12 @@ type Report struct {
 	Created time.Time `json:"created"`
 	About
 	Summary struct {
-		Frames   int     `json:"frames"`
-		Duration float64 `json:"duration_s"`
+		Frames      int     `json:"frames"`
+		Duration    float64 `json:"duration_s"`
+		MaskedWhole int     `json:"frames_masked_whole"`
+		PeopleMax   int     `json:"people_max"`
+		Masks       int     `json:"masks"`
+		NobodyFound bool    `json:"nobody_found"`
 	} `json:"summary"`
 
 	path  string

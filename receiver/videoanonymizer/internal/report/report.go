@@ -159,6 +159,8 @@ type Model struct {
 
 // Settings are the effective settings that decide what is masked. Thresholds are confidences 0..1.
 type Settings struct {
+	// Profile is the name of the profile that included the source; empty for none.
+	Profile            string  `json:"profile,omitempty"`
 	Recall             string  `json:"recall"`
 	DetectEvery        int     `json:"detect_every"`
 	LookAhead          float64 `json:"look_ahead_s"`

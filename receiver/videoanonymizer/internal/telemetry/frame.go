@@ -98,11 +98,12 @@ func (s *VideoSpan) appendTrace(spans ptrace.SpanSlice, rec *record.Frame, trace
 func (f *frameSpans) root(s *VideoSpan, rec *record.Frame) pcommon.SpanID {
 	span := f.append(spanFrame, pcommon.SpanID{}, vision.Interval{Start: rec.Start, End: rec.End})
 	attrs := span.Attributes()
-	attrs.EnsureCapacity(s.emitter.spanAttributes.Len() + 15)
+	attrs.EnsureCapacity(s.emitter.spanAttributes.Len() + 16)
 	for name, value := range s.emitter.spanAttributes.All() {
 		value.CopyTo(attrs.PutEmpty(name))
 	}
 	attrs.PutStr(attrVideoName, s.video.Name)
+	putKnown(attrs, attrProfile, s.video.Profile)
 	attrs.PutInt(attrFrameIndex, int64(rec.Index))
 	attrs.PutDouble(attrFramePTS, rec.PTS.Seconds())
 	attrs.PutInt(attrBBoxCount, int64(rec.People))

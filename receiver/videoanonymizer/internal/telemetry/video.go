@@ -31,6 +31,7 @@ const (
 	attrVideoClockSteps = "anonymizer.video.clock_steps"
 	attrVideoStreams    = "anonymizer.video.streams"
 	attrDetector        = "anonymizer.detector.model"
+	attrProfile         = "anonymizer.profile"
 	attrPose            = "anonymizer.pose.model"
 	attrProvider        = "anonymizer.inference.provider"
 	attrVideoFrames     = "anonymizer.video.frames"
@@ -68,6 +69,8 @@ type Video struct {
 	Streams []string
 	// Detector and Pose name the models, Provider what they run on.
 	Detector, Pose, Provider string
+	// Profile is the name of the profile that includes the video; empty for none.
+	Profile string
 }
 
 // Result describes the output of a finished video; everything else is counted from its frames.
@@ -336,6 +339,7 @@ func (s *VideoSpan) describe(attrs pcommon.Map) {
 			streams.AppendEmpty().SetStr(text)
 		}
 	}
+	putKnown(attrs, attrProfile, v.Profile)
 	putKnown(attrs, attrDetector, v.Detector)
 	putKnown(attrs, attrPose, v.Pose)
 	putKnown(attrs, attrProvider, v.Provider)

@@ -12,12 +12,15 @@ import (
 // heldReason says why a file is not picked up, in words for the log.
 type heldReason string
 
+// HeldByWriter is Overview.Held of a file that is not complete as long as a program has it open.
+const HeldByWriter = "a program has it open for writing"
+
 const (
 	heldPartial heldReason = "its name marks it as incomplete"
 	// heldKind is final: files of this kind are never picked up.
 	heldKind     heldReason = "its extension says that it is no video"
 	heldChanging heldReason = "it is still changing"
-	heldWriter   heldReason = "a program has it open for writing"
+	heldWriter   heldReason = HeldByWriter
 	heldUnknown  heldReason = "a program may still be writing to it, so it has to stay unchanged for longer"
 )
 

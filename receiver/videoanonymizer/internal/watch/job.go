@@ -66,6 +66,9 @@ type Job struct {
 	onStop   func(error) // is told the cause
 }
 
+// Rel is the source's path below the folder that the include pattern names.
+func (j *Job) Rel() string { return string(j.entry.Rel) }
+
 // Unchanged checks the source again. It returns ErrChanged or ErrVanished if it is not what it was when it was claimed;
 // new permissions or links are no change.
 func (j *Job) Unchanged() error {

@@ -15,6 +15,8 @@ const StateDirectoryName = ".otelcol-anonymizer"
 // Options configure a Watcher, which trusts them: the receiver's configuration validates them.
 type Options struct {
 	Config Config
+	// Only, if not nil, are the files that are processed, of those that Config includes: absolute, without symbolic links.
+	Only []string
 	// OutputDirectory receives the outputs. It is created if it is missing.
 	OutputDirectory string
 	// OutputName maps a source's path below the folder that the include pattern names ("monday/walk.mkv" for

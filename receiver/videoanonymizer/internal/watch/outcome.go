@@ -143,8 +143,8 @@ func copyFile(path, to string, meant stamp) (err error) {
 	return errors.Join(durable.Sync(copied), os.Chtimes(to, time.Time{}, meant.ModTime()))
 }
 
-// reasonSuffix is appended to the name of a file in quarantine.
-const reasonSuffix = ".reason.json"
+// ReasonSuffix is appended to the name of a file in quarantine.
+const ReasonSuffix = ".reason.json"
 
 // reason is the content of the file that explains why another one is in quarantine.
 type reason struct {
@@ -170,8 +170,8 @@ func writeReason(path string, s source, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	path += reasonSuffix
-	temp := asidePath(path, s.Stamp) + reasonSuffix
+	path += ReasonSuffix
+	temp := asidePath(path, s.Stamp) + ReasonSuffix
 	defer os.Remove(temp)
 	if err := durable.WriteFile(temp, text, mode); err != nil {
 		return err

@@ -142,14 +142,14 @@ func TestQuarantine(t *testing.T) {
 // written before a crash.
 func TestQuarantineReasonNeverOverwritten(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.QuarantineDirectory = r.in + "/failed" })
-	write(t, r.in+"/failed/walk.mkv"+reasonSuffix, "my notes")
+	write(t, r.in+"/failed/walk.mkv"+ReasonSuffix, "my notes")
 	r.drop("walk.mkv", "no video")
 	require.NoError(t, r.take().Fail("not_video", os.ErrInvalid))
 	r.dispose()
 	assert.Equal(t, []string{
 		"failed/walk-2.mkv", "failed/walk-2.mkv.reason.json", "failed/walk.mkv.reason.json",
 	}, tree(t, r.in))
-	assert.Equal(t, "my notes", read(t, r.in+"/failed/walk.mkv"+reasonSuffix))
+	assert.Equal(t, "my notes", read(t, r.in+"/failed/walk.mkv"+ReasonSuffix))
 
 	path := r.drop("run.mkv", "no video either")
 	job := r.take()

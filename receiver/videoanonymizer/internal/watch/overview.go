@@ -130,7 +130,10 @@ func (w *Watcher) Overview() []Overview {
 }
 
 // outcome describes a source that is done or failed.
-func (w *Watcher) outcome(s source) Overview {
+func (w *Watcher) outcome(s source) Overview { return outcomeOf(s, w.names.directory) }
+
+// outcomeOf names outputs below the directory; "" names them by their base.
+func outcomeOf(s source, directory string) Overview {
 	o := Overview{
 		Path: string(s.Path), Phase: PhaseFailed, Size: s.Stamp.Size, Updated: s.Time, Attempt: s.Attempt,
 		Furthest: s.Furthest, Reason: s.Reason, Error: s.Error,
@@ -139,7 +142,7 @@ func (w *Watcher) outcome(s source) Overview {
 		o.Phase, o.Reason, o.Error = PhaseDone, "", ""
 		o.Output = Output{Path: string(s.Output.Path), Size: s.Output.Size, Digest: s.Output.Digest}
 		o.Output.Name = filepath.Base(o.Output.Path)
-		if name, err := filepath.Rel(w.names.directory, o.Output.Path); err == nil && filepath.IsLocal(name) {
+		if name, err := filepath.Rel(directory, o.Output.Path); err == nil && filepath.IsLocal(name) {
 			o.Output.Name = name
 		}
 	}
@@ -162,6 +165,8 @@ func (w *Watcher) unfinished(f file, position int, now time.Time) Overview {
 		o.Phase, o.Held, o.Position = PhasePaused, "", 0
 	case f.phase == queued && f.due.After(now):
 		o.Due = f.due
+	case f.phase == queued && o.Held == "":
+		o.Held = w.heldWhy()
 	}
 	return o
 }

@@ -54,8 +54,8 @@ func TestPlantedFiles(t *testing.T) {
 			})
 			source := r.drop("walk.mkv", "no video")
 			job := r.take()
-			why := filepath.Join(r.opts.QuarantineDirectory, "walk.mkv"+reasonSuffix)
-			plantAt(asidePath(why, job.entry.Stamp) + reasonSuffix)
+			why := filepath.Join(r.opts.QuarantineDirectory, "walk.mkv"+ReasonSuffix)
+			plantAt(asidePath(why, job.entry.Stamp) + ReasonSuffix)
 			require.NoError(t, job.Fail("not_video", os.ErrInvalid))
 			r.dispose()
 			assert.NoFileExists(t, source)
@@ -91,7 +91,7 @@ func TestFileModes(t *testing.T) {
 		r.dispose()
 		assert.Equal(t, want, mode(job.Output))
 		assert.Equal(t, want, mode(report))
-		assert.Equal(t, want, mode(filepath.Join(r.opts.QuarantineDirectory, "run.mkv"+reasonSuffix)))
+		assert.Equal(t, want, mode(filepath.Join(r.opts.QuarantineDirectory, "run.mkv"+ReasonSuffix)))
 		for _, name := range []string{journalName, lockName} {
 			assert.Equal(t, os.FileMode(0o600), mode(filepath.Join(r.out, StateDirectoryName, name)))
 		}

@@ -35,6 +35,8 @@ type scanner struct {
 	exclude []exclusion
 	// skip are folders that are entered only if they are roots themselves: absolute, without symbolic links.
 	skip map[string]bool
+	// only, if not nil, are the paths of the files that are included.
+	only map[string]bool
 	// entered is called with each folder that is read, unreadable with each that cannot be.
 	entered    func(directory string)
 	unreadable func(directory string, err error)
@@ -176,6 +178,9 @@ func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 			continue
 		}
 		if !r.matches(below) || s.excluded(r, below) {
+			continue
+		}
+		if s.only != nil && !s.only[directory+"/"+name] {
 			continue
 		}
 		f := found{path: directory + "/" + name, rel: below, held: r.held(below, partial[name])}

@@ -37,6 +37,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -65,7 +66,8 @@ type Watcher struct {
 	disposal     *disposal
 	guard        *guard
 
-	wake   chan struct{} // makes the next poll come sooner
+	held   atomic.Pointer[string] // why no file is claimed for now, see Hold
+	wake   chan struct{}          // makes the next poll come sooner
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
 	// Used by polls alone:
@@ -91,6 +93,12 @@ func New(opts Options) (*Watcher, error) {
 	scanner, err := newScanner(opts.Config)
 	if err != nil {
 		return nil, err
+	}
+	if opts.Only != nil {
+		scanner.only = map[string]bool{}
+		for _, path := range opts.Only {
+			scanner.only[path] = true
+		}
 	}
 	w := &Watcher{
 		opts: opts, logger: opts.Logger, scanner: scanner, folders: newFolderMonitor(opts.Logger),
@@ -243,7 +251,7 @@ func (w *Watcher) pollLoop(ctx context.Context) {
 
 // poll scans the folders once and returns the time until the next poll.
 func (w *Watcher) poll() time.Duration {
-	w.queue.pause(!w.guard.check(false)) // it may wait for the disk, which is no work
+	w.queue.pause(!w.guard.check(false) || w.heldWhy() != "") // it may wait for the disk, which is no work
 	start := time.Now()
 	w.folders.beginScan()
 	w.found = w.scanner.scan(w.found[:0])

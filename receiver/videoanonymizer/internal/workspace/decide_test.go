@@ -13,6 +13,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
 // TestApprovalFileMode: an approval names who approved, so it is for those who may read the output.
@@ -55,4 +56,27 @@ func TestPlantedReviewFiles(t *testing.T) {
 	require.ErrorIs(t, approve(), consoleapi.ErrConflict)
 	r.restart()
 	assert.Equal(t, consoleapi.StateToReview, r.video("walk.mp4").State, "the review is not ours")
+}
+
+// TestExpiredReport: an approval holds although its report came of age; a report that somebody removed voids it.
+func TestExpiredReport(t *testing.T) {
+	for name, want := range map[string]consoleapi.State{
+		audit.ReportExpired: consoleapi.StateApproved, "": consoleapi.StateInReview,
+	} {
+		t.Run("action "+name, func(t *testing.T) {
+			r := newRig(t)
+			id := r.make("walk.mp4", x264)
+			r.looked(id)
+			_, err := r.Decide(t.Context(), ann, id, consoleapi.DecisionInput{Decision: consoleapi.Approved})
+			require.NoError(t, err)
+			require.NoError(t, os.Remove(report.Path(filepath.Join(r.out, "anonymized_walk.mp4"))))
+			if name != "" {
+				require.NoError(t, r.Record(audit.Entry{Actor: "retention", Role: "system", Action: name,
+					Output: "anonymized_walk.mp4"}))
+			}
+			assert.Equal(t, want, r.video("walk.mp4").State)
+			r.restart()
+			assert.Equal(t, want, r.video("walk.mp4").State)
+		})
+	}
 }

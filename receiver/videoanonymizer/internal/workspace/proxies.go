@@ -120,13 +120,15 @@ func (p *proxies) playback(ctx context.Context, path string) consoleapi.Playback
 }
 
 // pathFor names the proxy of an output as it is now.
-func (p *proxies) pathFor(path string) (string, error) {
+func (p *proxies) pathFor(path string) (string, error) { return proxyPath(p.directory, path) }
+
+func proxyPath(directory, path string) (string, error) {
 	st, err := durable.StampAt(path)
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d %d %d", path, st.Inode, st.Size, st.MTime))
-	return filepath.Join(p.directory, hex.EncodeToString(sum[:16])+".mp4"), nil
+	return filepath.Join(directory, hex.EncodeToString(sum[:16])+".mp4"), nil
 }
 
 // playable returns the file that browsers play, and its media type.

@@ -9,8 +9,6 @@ package workspace
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -107,8 +105,8 @@ func New(opts Options) (*Workspace, error) {
 	if w.audit, err = audit.Open(opts.Directory); err != nil {
 		return nil, err
 	}
-	if w.reviews, err = openReviews(filepath.Join(opts.Directory, "reviews")); err == nil {
-		w.proxies, err = newProxies(w, filepath.Join(opts.Directory, "proxies"))
+	if w.reviews, err = openReviews(filepath.Join(opts.Directory, reviewsFolder)); err == nil {
+		w.proxies, err = newProxies(w, filepath.Join(opts.Directory, proxiesFolder))
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.audit.Close())
@@ -118,7 +116,7 @@ func New(opts Options) (*Workspace, error) {
 	w.hashes = newHashes(w.Notify)
 	w.looks = newLooks(w)
 	w.editing = &editing{}
-	if w.renders, err = newRenders(w, filepath.Join(opts.Directory, "renders")); err != nil {
+	if w.renders, err = newRenders(w, filepath.Join(opts.Directory, rendersFolder)); err != nil {
 		return nil, errors.Join(err, w.audit.Close())
 	}
 	w.loops.Go(func() { w.hashes.loop(w.work) })
@@ -174,8 +172,7 @@ func (w *Workspace) overview() map[consoleapi.VideoID]watch.Overview {
 func (w *Workspace) idOf(path string) consoleapi.VideoID {
 	id, ok := w.ids[path]
 	if !ok {
-		sum := sha256.Sum256([]byte(w.opts.Receiver + "\x00" + w.opts.Pseudonym(path, path)))
-		id = consoleapi.VideoID(hex.EncodeToString(sum[:12]))
+		id = VideoID(w.opts.Receiver, path, w.opts.Pseudonym)
 		w.ids[path] = id
 	}
 	return id
@@ -323,6 +320,26 @@ func (w *Workspace) Upload(_ context.Context, actor consoleapi.Actor, name strin
 	}
 	_, err = w.record(audit.Entry{Actor: actor.Name, Role: string(actor.Role), Action: audit.Uploaded, Name: stored})
 	return consoleapi.Upload{Name: stored, Size: size, Receiver: w.opts.Receiver}, err
+}
+
+// Record records what the receiver did itself. A decision holds although the report was removed that it was made with.
+func (w *Workspace) Record(e audit.Entry) error {
+	if _, err := w.record(e); err != nil || e.Action != audit.ReportExpired {
+		return err
+	}
+	for _, o := range w.overview() {
+		if o.Phase != watch.PhaseDone || o.Output.Name != e.Output {
+			continue
+		}
+		_, err := w.reviews.change(&o.Output, func(r *review) error {
+			if r.Decision != nil {
+				r.Decision.ReportSHA256 = ""
+			}
+			return nil
+		})
+		return err
+	}
+	return nil
 }
 
 // record records what somebody did: in the audit, and as a log record, so that it also leaves the machine.

@@ -1,0 +1,166 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+)
+
+// work is a video that is being processed.
+type work = telemetry.Active
+
+// screen prints results to one stream, and progress and warnings to another: on a terminal as a line that is redrawn,
+// otherwise as a line now and then.
+type screen struct {
+	mu             sync.Mutex
+	stdout, stderr io.Writer
+	terminal       *os.File // nil if stderr is none
+	drawn          bool     // there is a line of progress
+	last           time.Time
+}
+
+func newScreen(stdout, stderr io.Writer) *screen {
+	s := &screen{stdout: stdout, stderr: stderr, last: time.Now()}
+	if file, ok := stderr.(*os.File); ok {
+		if _, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS); err == nil {
+			s.terminal = file
+		}
+	}
+	return s
+}
+
+// logger passes on what the engine warns of.
+func (s *screen) logger() *zap.Logger {
+	encoding := zap.NewDevelopmentEncoderConfig()
+	encoding.TimeKey, encoding.CallerKey, encoding.StacktraceKey = "", "", ""
+	core := zapcore.NewCore(zapcore.NewConsoleEncoder(encoding), s, zapcore.WarnLevel)
+	return zap.New(told{core})
+}
+
+// told leaves out of the log what the line of the file says.
+type told struct{ zapcore.Core }
+
+// Check adds the core to those that write the entry.
+func (c told) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if entry.Message == anonymize.LogFailed {
+		return checked
+	}
+	return c.Core.Check(entry, checked)
+}
+
+// With keeps what is told out of loggers with fields, too.
+func (c told) With(fields []zapcore.Field) zapcore.Core { return told{c.Core.With(fields)} }
+
+// Write writes a warning.
+func (s *screen) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.erase()
+	return s.stderr.Write(text)
+}
+
+// Sync does nothing; zap wants it.
+func (s *screen) Sync() error { return nil }
+
+func (s *screen) println(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.erase()
+	fmt.Fprintln(s.stdout, text)
+}
+
+// clear removes the line of progress.
+func (s *screen) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.erase()
+}
+
+func (s *screen) erase() {
+	if s.drawn {
+		fmt.Fprint(s.stderr, "\r\x1b[K")
+		s.drawn = false
+	}
+}
+
+// plainInterval is the time between two lines of progress where there is no terminal.
+const plainInterval = 10 * time.Second
+
+// progress shows how far the videos are that are being processed; ended is how many files are done with.
+func (s *screen) progress(active []work, ended int, start time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.terminal == nil {
+		if time.Since(s.last) >= plainInterval {
+			s.last = time.Now()
+			for _, a := range active {
+				fmt.Fprintln(s.stderr, strings.TrimSpace(progressLine(a, 0)))
+			}
+		}
+		return
+	}
+	text := fmt.Sprintf("%d files done, %s", ended, human(time.Since(start).Seconds()))
+	if len(active) > 0 {
+		text = progressLine(active[0], barWidth)
+	}
+	if len(active) > 1 {
+		text += fmt.Sprintf(" (and %d more)", len(active)-1)
+	}
+	fmt.Fprint(s.stderr, "\r\x1b[K", cut(text, s.columns()-1))
+	s.drawn = true
+}
+
+func (s *screen) columns() int {
+	size, err := unix.IoctlGetWinsize(int(s.terminal.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col == 0 {
+		return 80
+	}
+	return int(size.Col)
+}
+
+// barWidth is the width of a bar in columns.
+const barWidth = 24
+
+// progressLine describes a video that is being processed, with a bar of that width.
+func progressLine(a work, width int) string {
+	p := a.Progress
+	text := name(a.Key)
+	if p.Done >= 0 {
+		if width > 0 {
+			full := int(p.Done * float64(width))
+			text += " [" + strings.Repeat("=", full) + strings.Repeat(" ", width-full) + "]"
+		}
+		text += fmt.Sprintf(" %.0f %%", 100*p.Done)
+	} else {
+		text += fmt.Sprintf(" %d frames", a.Done)
+	}
+	if p.Rate > 0 {
+		text += fmt.Sprintf(", %.1f frames/s", p.Rate)
+	}
+	if p.Remaining >= 0 {
+		text += ", " + human(max(1, p.Remaining.Seconds())) + " left"
+	}
+	return text
+}
+
+// cut shortens a text to so many characters.
+func cut(text string, most int) string {
+	if utf8.RuneCountInString(text) <= most || most < 1 {
+		return text
+	}
+	return string([]rune(text)[:most])
+}

@@ -1,0 +1,51 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package anonymize
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// TestFingerprintOfProfile: an interrupted video is resumed unless its own profile changed.
+func TestFingerprintOfProfile(t *testing.T) {
+	type keys = map[string]any
+	fingerprint := func(change func(receiver, ward, yard keys)) string {
+		ward := keys{"name": "ward", "include": []any{"ward/**"}, "recall": "fast"}
+		yard := keys{"name": "yard", "include": []any{"yard/**"}}
+		receiver := keys{"profiles": []any{ward, yard}}
+		change(receiver, ward, yard)
+		cfg := config.Default()
+		require.NoError(t, confmap.NewFromStringMap(receiver).Unmarshal(cfg))
+		r := &Runner{Config: cfg, Models: &Models{}}
+		const rel = "ward/bed.mkv"
+		sum, err := r.For("/in/"+rel, rel).fingerprint(&watch.Job{Path: "/in/" + rel})
+		require.NoError(t, err)
+		return sum
+	}
+	unchanged := fingerprint(func(keys, keys, keys) {})
+	for name, test := range map[string]struct {
+		change func(receiver, ward, yard keys)
+		same   bool
+	}{
+		"nothing":           {func(keys, keys, keys) {}, true},
+		"another profile":   {func(_, _, yard keys) { yard["recall"] = "thorough" }, true},
+		"retention":         {func(r, _, _ keys) { r["retention"] = keys{"journal": "720h"} }, true},
+		"its profile":       {func(_, ward, _ keys) { ward["mask"] = keys{"shape": "box"} }, false},
+		"its name":          {func(_, ward, _ keys) { ward["name"] = "beds" }, false},
+		"what it inherits":  {func(r, _, _ keys) { r["mask"] = keys{"shape": "box"} }, false},
+		"no longer in it":   {func(_, ward, _ keys) { ward["include"] = []any{"beds/**"} }, false},
+		"what it overrides": {func(r, _, _ keys) { r["recall"] = "thorough" }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.same, fingerprint(test.change) == unchanged)
+		})
+	}
+}

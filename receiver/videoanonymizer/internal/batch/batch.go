@@ -1,0 +1,371 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package batch anonymizes files and folders once, by the same parts and rules as the receiver, and says what it would
+// do. It sends no telemetry.
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/receiver"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// Options say what to anonymize.
+type Options struct {
+	// Config is what Prepare returned.
+	Config *config.Config
+	// Again also takes files that are done.
+	Again bool
+	// Program is what reports name as the maker of an output.
+	Program report.Program
+	Logger  *zap.Logger
+	// Ended is called with each file as it gets its outcome, Working now and then with those that are processed. Both
+	// are called by the goroutine that called Run.
+	Ended   func(Result)
+	Working func([]telemetry.Active)
+}
+
+// Prepare turns a receiver's configuration into that of a batch: it takes the inputs, files or folders, in place of
+// those that the receiver watches, writes to the folder output, and leaves sources where they are.
+func Prepare(cfg config.Config, inputs []string, output string) (*config.Config, error) {
+	cfg.Watch.Include = nil
+	for _, input := range inputs {
+		// The receiver follows no links; whoever names one here means what it points to.
+		real, err := filepath.EvalSymlinks(input)
+		if err == nil {
+			real, err = filepath.Abs(real)
+		}
+		if err != nil {
+			return nil, err
+		}
+		pattern := escape(real)
+		if info, err := os.Stat(real); err != nil {
+			return nil, err
+		} else if info.IsDir() {
+			pattern += "/*"
+		}
+		cfg.Watch.Include = append(cfg.Watch.Include, pattern)
+	}
+	if output != "" {
+		same, err := samePath(output, cfg.Output.Directory)
+		if err != nil {
+			return nil, err
+		}
+		if !same { // what is done there is none of this folder's business
+			cfg.Output.StateDirectory = ""
+		}
+		cfg.Output.Directory = output
+	}
+	cfg.Watch.StableFor = 0 // who names a file means that it is complete; what is open for writing waits all the same
+	cfg.Output.OnSuccess, cfg.Output.OnSalvage, cfg.Output.MoveTo = watch.OnSuccessKeep, config.OnSalvageKeep, ""
+	cfg.Output.QuarantineDirectory = ""
+	cfg.Console, cfg.Review, cfg.Retention, cfg.Notifications = nil, config.Review{}, config.Retention{}, nil
+	cfg.Retry = watch.Retry{
+		InitialInterval: min(cfg.Retry.InitialInterval, firstRetry), MaxInterval: min(cfg.Retry.MaxInterval, lastRetry),
+		MaxAttempts: min(cfg.Retry.MaxAttempts, attempts),
+	}
+	return &cfg, cfg.Validate()
+}
+
+// Somebody waits for the outcome, so a failure that may pass gets a few seconds to do so.
+const (
+	firstRetry, lastRetry = time.Second, 5 * time.Second
+	attempts              = 3
+)
+
+// escape returns the pattern that matches a path alone.
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`, "{", `\{`, "}", `\}`).Replace(path)
+}
+
+func samePath(a, b string) (bool, error) {
+	if b == "" {
+		return false, nil
+	}
+	a, errA := filepath.Abs(a)
+	b, errB := filepath.Abs(b)
+	return a == b, errors.Join(errA, errB)
+}
+
+// list returns the files of a batch, without those in its own folders.
+func list(cfg *config.Config) ([]watch.Listed, error) {
+	return watch.List(cfg.Watch, cfg.Output.StatePath())
+}
+
+// Run anonymizes the files, and returns what became of each, in the order of their paths. A file that is done already
+// is left alone. If the context ends, Run returns the context's error too; what was begun is resumed by the next Run.
+func Run(ctx context.Context, opts Options) ([]Result, error) {
+	files, err := list(opts.Config)
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{opts: opts, begun: time.Now(), changed: make(chan struct{}, 1), open: map[string]bool{},
+		busy: map[string]bool{}, spent: map[string]time.Duration{}}
+	var only []string
+	for _, f := range files {
+		if f.Held != "" {
+			b.end(Result{Source: f.Path, Outcome: Skipped, Reason: reasonOf(f), Error: f.Held})
+			continue
+		}
+		b.open[f.Path] = true
+		only = append(only, f.Path)
+	}
+	if len(only) > 0 {
+		err = b.run(ctx, only)
+	}
+	slices.SortFunc(b.results, func(a, b Result) int { return strings.Compare(a.Source, b.Source) })
+	return b.results, err
+}
+
+// batch is one run. Its fields belong to the goroutine that called Run, except for those below mu.
+type batch struct {
+	opts    Options
+	begun   time.Time
+	changed chan struct{} // something happened to a file
+	open    map[string]bool
+	results []Result
+
+	watcher *watch.Watcher
+	emitter *telemetry.Emitter
+
+	mu    sync.Mutex
+	busy  map[string]bool          // what a worker has
+	spent map[string]time.Duration // in this run
+}
+
+const interval = 200 * time.Millisecond // between two calls of Options.Working
+
+func (b *batch) run(ctx context.Context, only []string) (err error) {
+	runner, closeAll, err := b.start(ctx, only)
+	if err != nil {
+		return err
+	}
+	working, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var workers sync.WaitGroup
+	for range b.opts.Config.MaxConcurrentVideos {
+		workers.Go(func() { b.work(working, runner) })
+	}
+	b.wait(ctx)
+	cancel()
+	workers.Wait() // each ends what it does
+	b.settle()
+	b.giveUp(ctx)
+	return errors.Join(ctx.Err(), closeAll())
+}
+
+// start opens what the work needs, and starts watching. closeAll closes it.
+func (b *batch) start(ctx context.Context, only []string) (_ *anonymize.Runner, closeAll func() error, err error) {
+	cfg := b.opts.Config
+	runner, models, err := open(ctx, b.opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	set := settings(b.opts.Logger)
+	if b.emitter, err = telemetry.NewEmitter(set, anonymize.TelemetryOptions(cfg), telemetry.Consumers{}); err != nil {
+		return nil, nil, errors.Join(err, models.Close())
+	}
+	runner.Emitter = b.emitter
+	options := anonymize.WatchOptions(cfg, b.opts.Logger)
+	options.Only = only
+	options.Changed = b.wake
+	if b.watcher, err = watch.New(options); err == nil {
+		err = b.watcher.Start()
+	}
+	background := context.WithoutCancel(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, b.emitter.Shutdown(background), models.Close())
+	}
+	return runner, func() error {
+		return errors.Join(b.watcher.Stop(background), b.emitter.Shutdown(background), models.Close())
+	}, nil
+}
+
+// open returns a runner without telemetry, and its models, which the caller closes.
+func open(ctx context.Context, opts Options) (*anonymize.Runner, *anonymize.Models, error) {
+	tools, err := anonymize.OpenTools(ctx, opts.Config)
+	if err := errors.Join(err, anonymize.CheckModels(opts.Config)); err != nil {
+		return nil, nil, err
+	}
+	models, err := anonymize.OpenModels(opts.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &anonymize.Runner{
+		Config: opts.Config, Tools: tools, Models: models, Painter: mask.NewPainter(opts.Config.Mask.PainterOptions()),
+		Space: &anonymize.Space{}, Program: opts.Program, Logger: opts.Logger,
+	}, models, nil
+}
+
+// settings are those of a receiver whose telemetry nobody sees.
+func settings(logger *zap.Logger) receiver.Settings {
+	return receiver.Settings{
+		ID: component.NewID(metadata.Type),
+		TelemetrySettings: component.TelemetrySettings{
+			Logger: logger, TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider(),
+			Resource: pcommon.NewResource(),
+		},
+	}
+}
+
+func (b *batch) work(ctx context.Context, runner *anonymize.Runner) {
+	for {
+		job, err := b.watcher.Next(ctx)
+		if err != nil {
+			return
+		}
+		start := time.Now()
+		b.works(job.Path, true, 0)
+		runner.Run(ctx, job)
+		b.works(job.Path, false, time.Since(start))
+	}
+}
+
+// works takes note of whether a worker has a file.
+func (b *batch) works(path string, busy bool, spent time.Duration) {
+	b.mu.Lock()
+	b.busy[path] = busy
+	b.spent[path] += spent
+	b.mu.Unlock()
+	b.wake()
+}
+
+// wake makes wait look again.
+func (b *batch) wake() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// state returns whether a worker has a file, and the time spent on it.
+func (b *batch) state(path string) (busy bool, seconds float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.busy[path], b.spent[path].Seconds()
+}
+
+// wait returns once nothing is left to wait for but files that a program writes to, or the context ends.
+func (b *batch) wait(ctx context.Context) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for !b.settle() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.changed:
+		case <-ticker.C:
+			b.opts.Working(b.emitter.Active())
+		}
+	}
+}
+
+// settle takes note of outcomes, and reports whether there is nothing more to wait for.
+func (b *batch) settle() bool {
+	settled := true
+	for path := range b.open {
+		o, ended := b.watcher.Outcome(path)
+		busy, seconds := b.state(path)
+		switch {
+		case busy: // the outcome is recorded before the worker is done
+			settled = false
+		case !ended:
+			settled = settled && o.Held == watch.HeldByWriter
+		case b.stale(o) && b.watcher.Again(path) == nil:
+			settled = false
+		default:
+			delete(b.open, path)
+			b.end(b.result(o, seconds))
+		}
+	}
+	return settled
+}
+
+// stale reports whether an outcome of an earlier run is not to be left at: a failure, which may not be one today, and
+// an output that is gone.
+func (b *batch) stale(o watch.Overview) bool {
+	if o.Updated.After(b.begun) || o.Phase == "" {
+		return false
+	}
+	if o.Phase == watch.PhaseFailed || b.opts.Again {
+		return true
+	}
+	_, err := os.Lstat(o.Output.Path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// giveUp takes note of the files that are left.
+func (b *batch) giveUp(ctx context.Context) {
+	for path := range b.open {
+		o, _ := b.watcher.Outcome(path)
+		_, seconds := b.state(path)
+		r := Result{Source: path, Outcome: Interrupted, Seconds: seconds}
+		switch {
+		case o.Held == watch.HeldByWriter:
+			r.Outcome, r.Reason, r.Error = Skipped, ReasonIncomplete, o.Held
+		case ctx.Err() != nil:
+			r.Error = "it is resumed where it was interrupted by the same command"
+		}
+		b.end(r)
+	}
+}
+
+func (b *batch) end(r Result) {
+	b.results = append(b.results, r)
+	b.opts.Ended(r)
+}
+
+// result describes a file that has an outcome.
+func (b *batch) result(o watch.Overview, seconds float64) Result {
+	r := Result{Source: o.Path, Seconds: seconds}
+	switch o.Phase {
+	case watch.PhaseDone:
+		r.Outcome = Done
+		if !o.Updated.After(b.begun) {
+			r.Outcome = AlreadyDone
+		}
+		r.describe(o.Output.Path)
+	case watch.PhaseFailed:
+		r.Outcome, r.Reason, r.Error = Failed, o.Reason, o.Error
+	default:
+		r.Outcome, r.Reason, r.Error = Skipped, ReasonIgnored, o.Error
+	}
+	return r
+}
+
+// Check reports why outputs cannot be written to a folder, as far as that shows before they are.
+func Check(output string) error {
+	info, err := os.Stat(output)
+	extension := strings.TrimPrefix(filepath.Ext(output), ".")
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && slices.Contains(media.Containers(), extension):
+		return fmt.Errorf("%s: outputs go into a folder: write such as %s", output, filepath.Dir(output))
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is a file: outputs go into a folder", output)
+	}
+	return nil
+}

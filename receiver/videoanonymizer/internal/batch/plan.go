@@ -1,0 +1,197 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package batch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// Video is what the headers of a file say.
+type Video struct {
+	Codec     string  `json:"codec"`
+	Width     int     `json:"width"`
+	Height    int     `json:"height"`
+	FrameRate float64 `json:"frame_rate,omitempty"`
+	Duration  float64 `json:"duration_s,omitempty"`
+	Frames    int64   `json:"frames,omitempty"`
+}
+
+// Estimate is how long a run would take.
+type Estimate struct {
+	// Seconds is 0 if there is nothing to do, or nothing to judge by.
+	Seconds float64
+	// Samples and Frames are how many videos were measured, and how many frames of them.
+	Samples, Frames int
+}
+
+const (
+	// sampleLength is how much of a video is measured, and sampleTime how long that may take.
+	sampleLength, sampleTime = 4 * time.Second, 20 * time.Second
+	// maxSamples is how many videos are measured: the longest of each of the most frequent sizes and profiles.
+	maxSamples = 3
+)
+
+// Plan says what Run would do, and about how long it would take, by a measurement of the first seconds of up to three
+// of the videos. It leaves nothing behind.
+func Plan(ctx context.Context, opts Options) ([]Result, Estimate, error) {
+	cfg := opts.Config
+	files, err := list(cfg)
+	if err != nil {
+		return nil, Estimate{}, err
+	}
+	ledger, err := watch.ReadLedger(cfg.Output.StatePath())
+	if err != nil {
+		return nil, Estimate{}, err
+	}
+	tools, err := anonymize.OpenTools(ctx, cfg)
+	if err != nil {
+		return nil, Estimate{}, err
+	}
+	var results []Result
+	var planned []plannedVideo
+	for _, f := range files {
+		r := Result{Source: f.Path, Outcome: Planned}
+		known, ok := ledger.Outcome(f.Path)
+		switch {
+		case f.Held != "":
+			r.Outcome, r.Reason, r.Error = Skipped, reasonOf(f), f.Held
+		case ok && known.Phase == watch.PhaseDone && !opts.Again && exists(known.Output.Path):
+			r.Outcome = AlreadyDone
+			r.describe(known.Output.Path)
+		case ok && known.Phase == "":
+			r.Outcome, r.Reason, r.Error = Skipped, ReasonIgnored, known.Error
+		default:
+			info, err := tools.Probe(ctx, f.Path, cfg.Limits)
+			if ctx.Err() != nil {
+				return nil, Estimate{}, ctx.Err()
+			}
+			if err != nil {
+				r.Outcome, r.Reason, r.Error = Failed, media.Reason(err), err.Error()
+				break
+			}
+			r.Video, r.Profile = describe(info), cfg.For(f.Path, f.Rel).Profile()
+			container := strings.TrimPrefix(filepath.Ext(cfg.Output.FileName(f.Rel)), ".")
+			planned = append(planned, plannedVideo{len(results), info, f.Rel, container,
+				kind{info.Width * info.Height, r.Profile}})
+		}
+		results = append(results, r)
+	}
+	estimate, err := estimate(ctx, opts, planned, results)
+	return results, estimate, err
+}
+
+// plannedVideo is a video that a run would anonymize.
+type plannedVideo struct {
+	result         int // its index
+	info           media.Info
+	rel, container string
+	kind
+}
+
+// kind is what the time for a frame depends on: its area in pixels, and the profile.
+type kind struct {
+	size    int
+	profile string
+}
+
+func describe(info media.Info) *Video {
+	return &Video{
+		Codec: info.Codec, Width: info.Width, Height: info.Height, Duration: info.Duration.Seconds(),
+		FrameRate: math.Round(info.FrameRate.Float()*1000) / 1000, Frames: info.EstimatedFrames,
+	}
+}
+
+// speed is how long a video of some kind takes, for each second that it is shown.
+type speed struct {
+	kind
+	share float64
+}
+
+// far is how different kinds are.
+func (s speed) far(k kind) float64 {
+	ratio := float64(max(s.size, k.size)) / float64(max(1, min(s.size, k.size)))
+	if s.profile != k.profile {
+		ratio += otherProfile
+	}
+	return ratio
+}
+
+// otherProfile is more than the ratio of any two frame sizes.
+const otherProfile = 1e9
+
+// estimate measures some of the videos, and gives each the time that those of the most similar kind took, in proportion
+// to its duration and the area of its frames.
+func estimate(ctx context.Context, opts Options, planned []plannedVideo, results []Result) (e Estimate, err error) {
+	samples := samplesOf(planned)
+	if len(samples) == 0 {
+		return e, nil
+	}
+	start := time.Now()
+	runner, models, err := open(ctx, opts)
+	if err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, models.Close()) }()
+	e.Seconds = time.Since(start).Seconds()
+	var speeds []speed
+	for _, p := range samples {
+		measured, err := runner.For(p.info.Path, p.rel).Measure(ctx, p.info, p.container, sampleLength, sampleTime)
+		if ctx.Err() != nil {
+			return Estimate{}, ctx.Err()
+		}
+		if err != nil || measured.Frames < 2 || measured.Shown <= 0 {
+			continue // the run will say what is wrong with it
+		}
+		shown := measured.Shown.Seconds() * float64(measured.Frames) / float64(measured.Frames-1)
+		speeds = append(speeds, speed{p.kind, measured.Took.Seconds() / shown})
+		e.Samples, e.Frames = e.Samples+1, e.Frames+measured.Frames
+	}
+	if len(speeds) == 0 {
+		return Estimate{}, nil
+	}
+	for _, p := range planned {
+		nearest := slices.MinFunc(speeds, func(a, b speed) int {
+			return cmp.Compare(a.far(p.kind), b.far(p.kind))
+		})
+		r := &results[p.result]
+		r.Seconds = nearest.share * p.info.Duration.Seconds() * float64(p.size) / float64(nearest.size)
+		e.Seconds += r.Seconds
+	}
+	return e, nil
+}
+
+// samplesOf returns the videos to measure.
+func samplesOf(planned []plannedVideo) []plannedVideo {
+	total := map[kind]time.Duration{}
+	longest := map[kind]plannedVideo{}
+	for _, p := range planned {
+		if p.info.Duration <= 0 {
+			continue
+		}
+		total[p.kind] += p.info.Duration
+		if p.info.Duration > longest[p.kind].info.Duration {
+			longest[p.kind] = p
+		}
+	}
+	var samples []plannedVideo
+	for _, p := range longest {
+		samples = append(samples, p)
+	}
+	slices.SortFunc(samples, func(a, b plannedVideo) int {
+		return cmp.Or(cmp.Compare(total[b.kind], total[a.kind]), cmp.Compare(a.size, b.size),
+			cmp.Compare(a.profile, b.profile))
+	})
+	return samples[:min(len(samples), maxSamples)]
+}

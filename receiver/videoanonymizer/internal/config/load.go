@@ -1,0 +1,114 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/provider/envprovider"
+	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
+	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+)
+
+// Loaded is what was read of a collector's configuration.
+type Loaded struct {
+	// Config is the receiver's. It is not validated.
+	*Config
+	// ID is the receiver's.
+	ID string
+	// Telemetry are globs of the files that the collector's file exporters write.
+	Telemetry []string
+}
+
+// Load reads the configuration of a receiver from that of a collector, as the collector does: locations are files, or
+// URIs such as yaml:..., of which later ones override earlier ones, and ${env:NAME} is replaced. id is the receiver's,
+// such as videoanonymizer/ward; with "" there must be only one.
+func Load(ctx context.Context, id string, locations ...string) (loaded Loaded, err error) {
+	resolver, err := confmap.NewResolver(confmap.ResolverSettings{
+		URIs: locations,
+		ProviderFactories: []confmap.ProviderFactory{
+			fileprovider.NewFactory(), envprovider.NewFactory(), yamlprovider.NewFactory(),
+		},
+		DefaultScheme: "env",
+	})
+	if err != nil {
+		return loaded, err
+	}
+	defer func() { err = errors.Join(err, resolver.Shutdown(context.WithoutCancel(ctx))) }()
+	conf, err := resolver.Resolve(ctx)
+	if err != nil {
+		return loaded, err
+	}
+	receivers, err := conf.Sub("receivers")
+	if err != nil {
+		return loaded, err
+	}
+	if id, err = choose(id, receivers.ToStringMap()); err != nil {
+		return loaded, err
+	}
+	section, err := receivers.Sub(id)
+	if err != nil {
+		return loaded, err
+	}
+	loaded = Loaded{Config: Default(), ID: id, Telemetry: filesOf(conf)}
+	if err := section.Unmarshal(loaded.Config); err != nil {
+		return loaded, fmt.Errorf("receivers::%s: %w", id, err)
+	}
+	return loaded, nil
+}
+
+// filesOf returns globs of the files that file exporters write, with those that they have rotated.
+func filesOf(conf *confmap.Conf) (globs []string) {
+	exporters, ok := conf.Get("exporters").(map[string]any)
+	if !ok {
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(exporters)) {
+		options, _ := exporters[id].(map[string]any)
+		path, _ := options["path"].(string)
+		if kind, _, _ := strings.Cut(id, "/"); kind != "file" || path == "" {
+			continue
+		}
+		extension := filepath.Ext(path)
+		globs = append(globs, escape(path), escape(strings.TrimSuffix(path, extension))+"-*"+escape(extension))
+	}
+	return globs
+}
+
+// escape returns the pattern that matches a path alone.
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`, "{", `\{`, "}", `\}`).Replace(path)
+}
+
+// choose returns the ID of the receiver to take.
+func choose(id string, receivers map[string]any) (string, error) {
+	var ours []string
+	for _, key := range slices.Sorted(maps.Keys(receivers)) {
+		var there component.ID
+		if there.UnmarshalText([]byte(key)) == nil && there.Type() == metadata.Type {
+			ours = append(ours, key)
+		}
+	}
+	switch {
+	case len(ours) == 0:
+		return "", fmt.Errorf("receivers: there is no %s: write receivers::%s", metadata.Type, metadata.Type)
+	case id == "" && len(ours) > 1:
+		return "", fmt.Errorf("receivers: there are several: choose one of %s", strings.Join(ours, ", "))
+	case id == "":
+		return ours[0], nil
+	case !slices.Contains(ours, id):
+		return "", fmt.Errorf("receivers: there is no %s: choose one of %s", id, strings.Join(ours, ", "))
+	}
+	return id, nil
+}

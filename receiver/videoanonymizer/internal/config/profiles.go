@@ -1,0 +1,184 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"go.opentelemetry.io/collector/confmap"
+)
+
+// Profile is how some of the videos are anonymized: as the receiver's configuration says, but for the keys that it has
+// itself.
+type Profile struct {
+	// Name stands in reports and telemetry.
+	Name string `mapstructure:"name"`
+	// Include are globs of paths below the watched folder, or absolute ones; without a slash, of names alone.
+	Include []string `mapstructure:"include"`
+	// Keys are the receiver's, with other values.
+	Keys map[string]any `mapstructure:",remain"`
+
+	config *Config // with these keys; nil if nothing was read
+
+	_ struct{}
+}
+
+// profileKeys are those that a profile may have. What decides when and where videos are processed is the receiver's.
+var profileKeys = []string{"recall", "detect_every", "look_ahead", "detector", "pose", "segmentation", "mask",
+	"on_damaged", "output"}
+
+// profileOutputKeys are those that a profile may have in output.
+var profileOutputKeys = []string{"codec", "pixel_format", "quality", "preset", "audio", "keep"}
+
+// For returns the configuration for a source: that of the first profile that includes it, or the receiver's own. rel is
+// the path below the watched folder.
+func (c *Config) For(source, rel string) *Config {
+	for i := range c.Profiles {
+		if p := &c.Profiles[i]; p.includes(source, rel) {
+			return c.with(p)
+		}
+	}
+	as := *c
+	as.Profiles = nil
+	return &as
+}
+
+// Profiled returns the configurations of all profiles.
+func (c *Config) Profiled() (all []*Config) {
+	for i := range c.Profiles {
+		all = append(all, c.with(&c.Profiles[i]))
+	}
+	return all
+}
+
+// Profile is the name of the profile whose configuration it is; empty for the receiver's own.
+func (c *Config) Profile() string { return c.profile }
+
+// with returns the configuration with a profile's keys.
+func (c *Config) with(p *Profile) *Config {
+	as, from := *c, p.config
+	as.Profiles, as.profile = nil, p.Name
+	if from == nil {
+		return &as
+	}
+	as.Recall, as.DetectEvery, as.LookAhead, as.thorough = from.Recall, from.DetectEvery, from.LookAhead, from.thorough
+	as.Detector, as.Pose, as.Segmentation, as.Mask = from.Detector, from.Pose, from.Segmentation, from.Mask
+	as.OnDamaged = from.OnDamaged
+	o := &from.Output
+	as.Output.Codec, as.Output.PixelFormat, as.Output.Quality = o.Codec, o.PixelFormat, o.Quality
+	as.Output.Preset, as.Output.Audio, as.Output.Keep = o.Preset, o.Audio, o.Keep
+	return &as
+}
+
+func (p *Profile) includes(source, rel string) bool {
+	return slices.ContainsFunc(p.Include, func(pattern string) bool {
+		name := rel
+		switch {
+		case path.IsAbs(pattern):
+			name = source
+		case !strings.Contains(pattern, "/"):
+			name = path.Base(rel)
+		}
+		matches, _ := doublestar.Match(pattern, name)
+		return matches
+	})
+}
+
+// readProfiles reads what the profiles make of the receiver's configuration; before is what that was read into.
+func (c *Config) readProfiles(conf *confmap.Conf, before *Config) error {
+	var errs []error
+	for i := range c.Profiles {
+		p := &c.Profiles[i]
+		merged := confmap.NewFromStringMap(conf.ToStringMap())
+		merged.Delete("profiles")
+		keys := maps.Clone(p.Keys)
+		maps.DeleteFunc(keys, func(key string, _ any) bool { return !slices.Contains(profileKeys, key) }) // Validate refuses
+		if err := merged.Merge(confmap.NewFromStringMap(keys)); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.key(i), err))
+			continue
+		}
+		read := *before
+		if err := read.read(merged); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.key(i), err))
+			continue
+		}
+		p.config = &read
+	}
+	return errors.Join(errs...)
+}
+
+// key is how errors name the profile.
+func (p *Profile) key(i int) string {
+	if p.Name == "" {
+		return fmt.Sprintf("profiles[%d]", i)
+	}
+	return "profiles[" + p.Name + "]"
+}
+
+var profileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+
+// validateProfiles reports what is wrong with the profiles themselves, and with the configurations that they make,
+// unless that is wrong with the receiver's own; own are its errors.
+func (c *Config) validateProfiles(own []error) (errs []error) {
+	known := map[string]bool{}
+	for _, err := range own {
+		if err != nil {
+			known[err.Error()] = true
+		}
+	}
+	names := map[string]bool{}
+	for i := range c.Profiles {
+		p := &c.Profiles[i]
+		problems := p.validate()
+		if names[p.Name] {
+			problems = append(problems, fmt.Errorf("name: there are two %s: write another one", p.Name))
+		}
+		names[p.Name] = true
+		if p.config != nil {
+			for _, err := range c.with(p).errors() {
+				if err != nil && !known[err.Error()] {
+					problems = append(problems, err)
+				}
+			}
+		}
+		errs = append(errs, within(p.key(i), problems)...)
+	}
+	return errs
+}
+
+func (p *Profile) validate() (errs []error) {
+	if !profileName.MatchString(p.Name) {
+		errs = append(errs, fmt.Errorf("name: %q is not a valid name: write letters, digits, _, . and -, such as ward",
+			p.Name))
+	}
+	if len(p.Include) == 0 {
+		errs = append(errs, errors.New("include: is required: list paths below the watched folder, such as [ward/**]"))
+	}
+	for _, pattern := range p.Include {
+		if pattern == "" || !doublestar.ValidatePattern(pattern) {
+			errs = append(errs, fmt.Errorf("include: %q is not a valid pattern: write such as ward/** or *.mkv", pattern))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(p.Keys)) {
+		if !slices.Contains(profileKeys, key) {
+			errs = append(errs, fmt.Errorf("%s: profiles cannot have it: use %s", key, strings.Join(profileKeys, ", ")))
+		}
+	}
+	if output, ok := p.Keys["output"].(map[string]any); ok {
+		for _, key := range slices.Sorted(maps.Keys(output)) {
+			if !slices.Contains(profileOutputKeys, key) {
+				errs = append(errs, fmt.Errorf("output::%s: profiles cannot have it: use %s", key,
+					strings.Join(profileOutputKeys, ", ")))
+			}
+		}
+	}
+	return errs
+}

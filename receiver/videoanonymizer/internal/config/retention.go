@@ -1,0 +1,70 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// Retention says how long what the receiver writes is kept. Zero is forever. Sources are never removed by it.
+type Retention struct {
+	// Outputs is the age at which an output is removed, with everything beside it and in the console.
+	Outputs time.Duration `mapstructure:"outputs"`
+	// Reports is the age at which the report, contact sheet and preview of an output are removed.
+	Reports time.Duration `mapstructure:"reports"`
+	// Unreviewed also removes outputs, and reports of outputs, on which nobody has decided in the console.
+	Unreviewed bool `mapstructure:"unreviewed"`
+	// Journal is the age at which the receiver forgets a source that is gone, if its output is, too.
+	Journal time.Duration `mapstructure:"journal"`
+	// Telemetry is the age at which files of telemetry are removed, which TelemetryFiles are the patterns of.
+	Telemetry      time.Duration `mapstructure:"telemetry"`
+	TelemetryFiles []string      `mapstructure:"telemetry_files"`
+
+	_ struct{}
+}
+
+// Any reports whether anything is removed by its age.
+func (r *Retention) Any() bool {
+	return r.Outputs > 0 || r.Reports > 0 || r.Journal > 0 || r.Telemetry > 0
+}
+
+// shortestRetention is long enough that nobody means something else.
+const shortestRetention = time.Hour
+
+func (c *Config) validateRetention() []error {
+	r := &c.Retention
+	errs := []error{
+		validateAge("outputs", r.Outputs), validateAge("reports", r.Reports), validateAge("journal", r.Journal),
+		validateAge("telemetry", r.Telemetry),
+	}
+	if (r.Outputs > 0 || r.Reports > 0) && !r.Unreviewed && c.Console == nil {
+		errs = append(errs, errors.New("unreviewed: nobody can decide on an output without a console, so that none would be "+
+			"removed: write true, or console"))
+	}
+	switch {
+	case r.Telemetry > 0 && len(r.TelemetryFiles) == 0:
+		errs = append(errs, errors.New("telemetry_files: is required with telemetry: list the files of the file exporter, "+
+			"such as [telemetry/*.json]"))
+	case r.Telemetry == 0 && len(r.TelemetryFiles) > 0:
+		errs = append(errs, errors.New("telemetry_files: has no effect without telemetry: remove it, or write telemetry"))
+	}
+	for _, pattern := range r.TelemetryFiles {
+		if pattern == "" || !doublestar.ValidatePattern(pattern) {
+			errs = append(errs, fmt.Errorf("telemetry_files: %q is not a valid pattern: write such as telemetry/*.json",
+				pattern))
+		}
+	}
+	return within("retention", errs)
+}
+
+func validateAge(key string, age time.Duration) error {
+	if age == 0 {
+		return nil
+	}
+	return inRange(key, age, shortestRetention, 100*365*24*time.Hour, "an age such as 720h, which is 30 days; 0 keeps it")
+}

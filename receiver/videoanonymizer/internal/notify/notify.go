@@ -1,0 +1,307 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// DirectoryName is the name of the folder in the state directory in which notifications wait.
+const DirectoryName = "notifications"
+
+// Options say what is told of, and to whom.
+type Options struct {
+	Notifications []config.Notification
+	// Receiver is its ID.
+	Receiver string
+	// Outputs and State are the receiver's directories, absolute.
+	Outputs, State string
+	// Known returns what the journal says of all sources.
+	Known func() []watch.Known
+	// Reviewed means that outputs are reviewed in a console.
+	Reviewed bool
+	// VideoID returns the console's ID of the source at a path, Pseudonym replaces what names files at paths.
+	VideoID   func(path string) string
+	Pseudonym func(text string, paths ...string) string
+	Logger    *zap.Logger
+}
+
+// Notifier tells others what happens to videos.
+type Notifier struct {
+	Options
+	directory string
+	targets   []*target
+	changed   chan struct{}
+	cursor    cursor            // of what is told, or pending
+	written   cursor            // the cursor on the disk
+	pending   []Event           // not yet written down for all targets
+	told      map[string]string // signatures by path
+	outputs   map[string]bool   // that are told, as outputOf names them
+	audited   int64             // bytes of the audit that were read
+}
+
+// cursor is how far journal and audit are told.
+type cursor struct {
+	// Journal is the time of the latest entry, Audit the number of the latest one.
+	Journal time.Time `json:"journal"`
+	Audit   int       `json:"audit"`
+}
+
+const cursorName = "cursor.json"
+
+// New opens what waits to be told. What happened before the first call is not told.
+func New(opts Options) (*Notifier, error) {
+	n := &Notifier{Options: opts, directory: filepath.Join(opts.State, DirectoryName), changed: make(chan struct{}, 1),
+		told: map[string]string{}, outputs: map[string]bool{}}
+	for i := range opts.Notifications {
+		t, err := newTarget(&opts.Notifications[i], n.directory, opts.Logger)
+		if err != nil {
+			return nil, fmt.Errorf("notifications[%d]: %w", i, err)
+		}
+		n.targets = append(n.targets, t)
+	}
+	if err := n.removeOthers(); err != nil {
+		return nil, fmt.Errorf("notifications: %w", err)
+	}
+	if err := n.readCursor(); err != nil {
+		return nil, fmt.Errorf("notifications: %w", err)
+	}
+	for _, k := range n.Known() {
+		if !k.Updated.After(n.cursor.Journal) {
+			n.told[k.Path], n.outputs[outputOf(&k)] = signature(&k), true
+		}
+	}
+	return n, nil
+}
+
+// removeOthers removes what waits for those who are not told any more.
+func (n *Notifier) removeOthers() error {
+	entries, err := os.ReadDir(n.directory)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if !entry.IsDir() || slices.ContainsFunc(n.targets, func(t *target) bool { return t.Name == name }) {
+			continue
+		}
+		n.Logger.Info("what was to be told is dropped: there is no such notification any more", zap.String("name", name))
+		if err := os.RemoveAll(filepath.Join(n.directory, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readCursor begins with what is known now if there is none.
+func (n *Notifier) readCursor() error {
+	text, err := durable.ReadFile(filepath.Join(n.directory, cursorName))
+	if err == nil {
+		err = json.Unmarshal(text, &n.cursor)
+	}
+	if err == nil {
+		n.written = n.cursor
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		n.Logger.Warn("how far was told cannot be read: what happens from now on is told", zap.Error(err))
+	}
+	n.cursor = cursor{Journal: time.Now().UTC()}
+	if err := n.eachEntry(func(e *audit.Entry) { n.cursor.Audit = e.Seq }); err != nil {
+		return err
+	}
+	return n.writeCursor()
+}
+
+func (n *Notifier) writeCursor() error {
+	text, err := json.Marshal(n.cursor)
+	if err != nil {
+		return err
+	}
+	err = durable.ReplaceFile(filepath.Join(n.directory, cursorName), text, durable.Private)
+	if err == nil {
+		n.written = n.cursor
+	}
+	return err
+}
+
+// Changed makes it look soon. It returns at once.
+func (n *Notifier) Changed() {
+	select {
+	case n.changed <- struct{}{}:
+	default:
+	}
+}
+
+// The audit is looked at each auditInterval, and the journal at most each journalInterval.
+const auditInterval, journalInterval = time.Second, time.Second
+
+// Run tells what happens until the context ends. What was not delivered by then is at the next start.
+func (n *Notifier) Run(ctx context.Context) {
+	var targets sync.WaitGroup
+	for _, t := range n.targets {
+		targets.Go(func() { t.run(ctx) })
+	}
+	defer targets.Wait()
+	ticker := time.NewTicker(auditInterval)
+	defer ticker.Stop()
+	failing := ""
+	for look := true; ; {
+		err := n.look(look)
+		if text := fmt.Sprint(err); err != nil && text != failing {
+			n.Logger.Error("what happened cannot be written down to be told: the next second tries again", zap.Error(err))
+			failing = text
+		} else if err == nil {
+			failing = ""
+		}
+		look = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-n.changed:
+			look = true
+			select { // once for many changes
+			case <-ctx.Done():
+				return
+			case <-time.After(journalInterval):
+			}
+		}
+	}
+}
+
+// look writes down what is new, in the audit and, with journal, in the journal. The cursor moves once that is on the
+// disk: after a crash in between, it is written down again under the same ID.
+func (n *Notifier) look(journal bool) error {
+	if journal {
+		n.pending = append(n.pending, n.newOutcomes()...)
+	}
+	if err := n.newEntries(func(e *audit.Entry) {
+		if event, ok := n.review(e); ok && e.Seq > n.cursor.Audit {
+			n.pending = append(n.pending, event)
+		}
+		n.cursor.Audit = max(n.cursor.Audit, e.Seq)
+	}); err != nil {
+		return err
+	}
+	for ; len(n.pending) > 0; n.pending = n.pending[1:] {
+		for _, t := range n.targets {
+			if err := t.add(&n.pending[0]); err != nil {
+				return err
+			}
+		}
+	}
+	if n.cursor == n.written {
+		return nil
+	}
+	return n.writeCursor()
+}
+
+// newOutcomes are the events of the outcomes that were not told, the oldest first.
+func (n *Notifier) newOutcomes() (events []Event) {
+	all := n.Known()
+	slices.SortFunc(all, func(a, b watch.Known) int {
+		return cmp.Or(a.Updated.Compare(b.Updated), strings.Compare(a.Path, b.Path))
+	})
+	for i := range all {
+		k := &all[i]
+		if k.Updated.After(n.cursor.Journal) {
+			n.cursor.Journal = k.Updated
+		}
+		if k.Phase != watch.PhaseDone && k.Phase != watch.PhaseFailed {
+			delete(n.told, k.Path) // another attempt at it may end alike
+			continue
+		}
+		sign, output := signature(k), outputOf(k)
+		renamed := k.Phase == watch.PhaseDone && n.outputs[output]
+		if n.told[k.Path] != sign && !renamed {
+			events = append(events, n.outcomes(k)...)
+		}
+		n.told[k.Path], n.outputs[output] = sign, true
+	}
+	return events
+}
+
+func (n *Notifier) auditPath() string {
+	return filepath.Join(n.State, audit.DirectoryName, audit.FileName)
+}
+
+// newEntries calls use for the whole lines that were added to the audit.
+func (n *Notifier) newEntries(use func(*audit.Entry)) error {
+	if !n.Reviewed {
+		return nil
+	}
+	file, err := durable.Open(n.auditPath(), os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || info.Size() == n.audited {
+		return err
+	}
+	if _, err := file.Seek(n.audited, io.SeekStart); err != nil {
+		return err
+	}
+	for lines := bufio.NewReader(file); ; {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil // a line that is being written is read next time
+		}
+		if err != nil {
+			return err
+		}
+		n.audited += int64(len(line))
+		var e audit.Entry
+		if json.Unmarshal(line, &e) == nil {
+			use(&e)
+		}
+	}
+}
+
+// eachEntry is newEntries for all.
+func (n *Notifier) eachEntry(use func(*audit.Entry)) error {
+	n.audited = 0
+	return n.newEntries(use)
+}
+
+// FilesAbout returns the files in a state directory of what waits to be told of videos, by their IDs.
+func FilesAbout(state string, ids []string) (files []string) {
+	parent := filepath.Join(state, DirectoryName)
+	targets, _ := os.ReadDir(parent)
+	for _, t := range targets {
+		names, _ := (&target{directory: filepath.Join(parent, t.Name())}).waiting()
+		for _, name := range names {
+			path := filepath.Join(parent, t.Name(), name)
+			text, err := durable.ReadFile(path)
+			var e Event
+			if err == nil && json.Unmarshal(text, &e) == nil && slices.Contains(ids, e.Video) {
+				files = append(files, path)
+			}
+		}
+	}
+	return files
+}

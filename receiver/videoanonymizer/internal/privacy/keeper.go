@@ -1,0 +1,261 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package privacy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// Journal is what is known of sources; a watch.Watcher.
+type Journal interface {
+	Known() []watch.Known
+	Forget(paths ...string) error
+}
+
+// Keeper removes what has reached its age. It never removes a source, and, unless it is told to, no output on which
+// nobody has decided.
+type Keeper struct {
+	Retention config.Retention
+	Places    Places
+	Journal   Journal
+	// Record adds an entry to the audit.
+	Record func(audit.Entry) error
+	Logger *zap.Logger
+}
+
+// keeperInterval is the time between two passes.
+const keeperInterval = time.Hour
+
+// Loop makes a pass now and each hour, until the context ends.
+func (k *Keeper) Loop(ctx context.Context) {
+	ticker := time.NewTicker(keeperInterval)
+	defer ticker.Stop()
+	for {
+		if err := k.Pass(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			k.Logger.Error("what has reached its age (retention) cannot be removed: the next hour tries again", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Pass removes what has reached its age by now.
+func (k *Keeper) Pass(ctx context.Context, now time.Time) error {
+	return errors.Join(k.outputs(ctx, now), k.journal(now), k.telemetry(now))
+}
+
+// outputs removes outputs and reports.
+func (k *Keeper) outputs(ctx context.Context, now time.Time) error {
+	if k.Retention.Outputs == 0 && k.Retention.Reports == 0 {
+		return nil
+	}
+	decided, err := audit.Decisions(filepath.Join(k.Places.State, audit.DirectoryName))
+	if err != nil {
+		return fmt.Errorf("no output is removed, since who decided on it is not certain: %w", err)
+	}
+	all, err := inventory(k.Places.Outputs, k.Journal.Known())
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, v := range videosOf(all) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		age := now.Sub(v.made())
+		expired := k.Retention.Outputs > 0 && age >= k.Retention.Outputs
+		if !expired && (k.Retention.Reports == 0 || age < k.Retention.Reports) {
+			continue
+		}
+		latest := v[len(v)-1]
+		if !k.Retention.Unreviewed && !k.holds(ctx, latest, decided) {
+			continue
+		}
+		switch {
+		case expired:
+			for _, o := range v {
+				errs = append(errs, k.expire(o))
+			}
+		case len(v) == 1 && latest.report != nil && latest.report.Revision == nil:
+			errs = append(errs, k.expireReport(latest))
+		} // the reports of corrected outputs say which of them belong together
+	}
+	return errors.Join(errs...)
+}
+
+// video is an output with its revisions, the latest last.
+type video []output
+
+// videosOf groups outputs, which come in the order of their paths.
+func videosOf(all []output) (videos []video) {
+	first := map[string]int{} // index, by the SHA-256 of the first revision
+	for _, o := range all {
+		if o.report != nil && o.report.Revision == nil {
+			first[o.report.Output.SHA256] = len(videos)
+		}
+		if o.report == nil || o.report.Revision == nil {
+			videos = append(videos, video{o})
+		}
+	}
+	for _, o := range all {
+		if o.report == nil || o.report.Revision == nil {
+			continue
+		}
+		if i, ok := first[o.report.Revision.First]; ok {
+			videos[i] = append(videos[i], o)
+		} else {
+			videos = append(videos, video{o})
+		}
+	}
+	for _, v := range videos {
+		slices.SortStableFunc(v[1:], func(a, b output) int { return a.report.Created.Compare(b.report.Created) })
+	}
+	return videos
+}
+
+// made is when the latest output was made; now if nothing says so.
+func (v video) made() (at time.Time) {
+	for _, o := range v {
+		for _, s := range o.sources {
+			if s.Output.Path == o.path && s.Updated.After(at) {
+				at = s.Updated
+			}
+		}
+		if o.report != nil && o.report.Created.After(at) {
+			at = o.report.Created
+		}
+	}
+	if at.IsZero() {
+		return time.Now()
+	}
+	return at
+}
+
+// holds reports whether somebody has decided on an output as it is. One that is gone needs no decision any more.
+func (k *Keeper) holds(ctx context.Context, o output, decided map[string]audit.Entry) bool {
+	if _, err := os.Lstat(o.path); errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	e, ok := decided[relative(k.Places.Outputs, o.path)]
+	if !ok {
+		return false
+	}
+	file, err := report.Identify(ctx, o.path)
+	return err == nil && file.SHA256 == e.OutputSHA256
+}
+
+// expire removes an output, and then what belongs to it: as long as that is there, the next pass tries again.
+func (k *Keeper) expire(o output) error {
+	t := target{places: k.Places, known: o.sources, outputs: []output{o}}
+	approved, files, reports := t.files()
+	files = slices.DeleteFunc(files, func(path string) bool { return path == o.path })
+	return k.remove(o, audit.Expired, "output", slices.Concat(approved, there([]string{o.path}), files, reports))
+}
+
+// expireReport removes the report of an output, its contact sheet and preview.
+func (k *Keeper) expireReport(o output) error {
+	return k.remove(o, audit.ReportExpired, "report", there([]string{anonymize.PreviewPath(o.path),
+		report.SheetPath(o.path), report.Path(o.path)}))
+}
+
+func (k *Keeper) remove(o output, action, what string, files []string) error {
+	if len(files) == 0 {
+		return nil
+	}
+	for _, path := range files {
+		if err := durable.RemoveIfThere(path); err != nil {
+			return err
+		}
+	}
+	k.Logger.Info("removed what has reached its age (retention)", zap.String("what", what), zap.String("output", o.path),
+		zap.Strings("files", files))
+	return k.Record(audit.Entry{Actor: "retention", Role: "system", Action: action,
+		Output: relative(k.Places.Outputs, o.path)})
+}
+
+// journal forgets sources that are gone.
+func (k *Keeper) journal(now time.Time) error {
+	if k.Retention.Journal == 0 {
+		return nil
+	}
+	var paths []string
+	for _, s := range k.Journal.Known() {
+		if !s.Final || now.Sub(s.Updated) < k.Retention.Journal {
+			continue
+		}
+		all := append(append([]string{s.Path}, s.Companions...), s.Previous...)
+		if s.Output.Path != "" {
+			all = append(all, s.Output.Path)
+		}
+		if !slices.ContainsFunc(all, mayExist) {
+			paths = append(paths, all...)
+		}
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	k.Logger.Info("forgot sources that are gone (retention::journal)", zap.Int("paths", len(paths)))
+	return k.Journal.Forget(paths...)
+}
+
+// mayExist is true where that cannot be found out.
+func mayExist(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// telemetry removes files of telemetry that nobody writes to. Anything else that the patterns match stays.
+func (k *Keeper) telemetry(now time.Time) error {
+	if k.Retention.Telemetry == 0 {
+		return nil
+	}
+	var errs []error
+	for _, pattern := range k.Retention.TelemetryFiles {
+		files, err := doublestar.FilepathGlob(pattern)
+		errs = append(errs, err)
+		for _, path := range files {
+			errs = append(errs, k.removeTelemetry(path, now))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (k *Keeper) removeTelemetry(path string, now time.Time) error {
+	file, err := durable.Open(path, os.O_RDONLY)
+	if errors.Is(err, durable.ErrNotRegular) || errors.Is(err, syscall.ELOOP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || now.Sub(info.ModTime()) < k.Retention.Telemetry || !isTelemetry(file) || writtenTo(file) {
+		return err
+	}
+	k.Logger.Info("removed what has reached its age (retention)", zap.String("what", "telemetry"),
+		zap.String("file", path))
+	return durable.RemoveIfThere(path)
+}

@@ -1,0 +1,164 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package privacy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// RecordSchema identifies the format of a record of processing.
+const RecordSchema = "otelcol-anonymizer/record/v1"
+
+// Records is what was done to all videos, for those who have to account for it.
+type Records struct {
+	Schema  string    `json:"schema"`
+	Created time.Time `json:"created"`
+	Videos  []Record  `json:"videos"`
+	// Erased counts the erasures that the audit has.
+	Erased int `json:"erasures"`
+	// AuditProblem is why no decision is listed, if the audit is not as it was written.
+	AuditProblem string `json:"audit_problem,omitempty"`
+}
+
+// Record is what was done to one video. Keys that do not apply are empty.
+type Record struct {
+	// Source is the file's name, Output the path below the output directory.
+	Source       string `json:"source"`
+	SourceSHA256 string `json:"source_sha256,omitempty"`
+	Output       string `json:"output,omitempty"`
+	OutputSHA256 string `json:"output_sha256,omitempty"`
+	// Outcome is anonymized or failed, Reason why it failed.
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty"`
+	// Processed is when that was.
+	Processed time.Time `json:"processed"`
+	Program   string    `json:"program,omitempty"`
+	// Models are names with the beginnings of their SHA-256.
+	Models []string `json:"models,omitempty"`
+	Recall string   `json:"recall,omitempty"`
+	Mask   string   `json:"mask,omitempty"`
+	// Duration is in seconds.
+	Duration    float64 `json:"duration_s,omitempty"`
+	Frames      int     `json:"frames,omitempty"`
+	PeopleMax   int     `json:"people_max,omitempty"`
+	NobodyFound bool    `json:"nobody_found,omitempty"`
+	Corrections int     `json:"corrections,omitempty"`
+	// Review is approved, rejected, none, or changed: what was decided on is not what the report says now.
+	Review   string    `json:"review"`
+	Reviewer string    `json:"reviewer,omitempty"`
+	Reviewed time.Time `json:"reviewed,omitzero"`
+	// Watched is the share of the frames that the reviewer watched.
+	Watched float64 `json:"watched,omitempty"`
+	Note    string  `json:"note,omitempty"`
+}
+
+// The values of Record.Outcome, and of Record.Review besides those of decisions.
+const (
+	Anonymized = "anonymized"
+	Failed     = "failed"
+	NoReview   = "none"
+	Changed    = "changed"
+)
+
+// ReadRecords lists what was done, by journal, reports and audit, from a time on; the oldest comes first. It changes
+// nothing, and may be called while a collector runs.
+func ReadRecords(places Places, since time.Time) (*Records, error) {
+	ledger, err := watch.ReadLedger(places.State)
+	if err != nil {
+		return nil, err
+	}
+	known := ledger.Known()
+	outputs, err := inventory(places.Outputs, known)
+	if err != nil {
+		return nil, err
+	}
+	all := &Records{Schema: RecordSchema, Created: time.Now().UTC().Truncate(time.Second), Videos: []Record{}}
+	directory := filepath.Join(places.State, audit.DirectoryName)
+	decided, err := audit.Decisions(directory)
+	var bad *audit.ErrBad
+	if errors.As(err, &bad) {
+		all.AuditProblem = err.Error()
+	} else if err != nil {
+		return nil, err
+	}
+	if all.Erased, err = audit.Erasures(directory); err != nil && bad == nil {
+		return nil, err
+	}
+	add := func(r Record) {
+		if !r.Processed.Before(since) {
+			all.Videos = append(all.Videos, r)
+		}
+	}
+	for _, o := range outputs {
+		if r, ok := recordOf(places.Outputs, o); ok {
+			r.decide(decided[r.Output], all.AuditProblem != "")
+			add(r)
+		}
+	}
+	for _, k := range known {
+		if k.Phase == watch.PhaseFailed {
+			add(Record{Source: filepath.Base(k.Path), Outcome: Failed, Reason: k.Reason, Processed: k.Updated.UTC(),
+				Review: NoReview})
+		}
+	}
+	slices.SortStableFunc(all.Videos, func(a, b Record) int {
+		return cmp.Or(a.Processed.Compare(b.Processed), strings.Compare(a.Output, b.Output),
+			strings.Compare(a.Source, b.Source))
+	})
+	return all, nil
+}
+
+// recordOf describes an output. ok is false for one of which neither report nor journal says when it was made.
+func recordOf(directory string, o output) (r Record, ok bool) {
+	r = Record{Output: relative(directory, o.path), Outcome: Anonymized, Review: NoReview}
+	for _, k := range o.sources {
+		r.Source, r.Processed = filepath.Base(k.Path), k.Updated.UTC()
+	}
+	if o.report == nil {
+		return r, len(o.sources) > 0
+	}
+	p := o.report
+	r.Source, r.SourceSHA256, r.OutputSHA256 = p.Source.Name, p.Source.SHA256, p.Output.SHA256
+	r.Processed = p.Created.UTC()
+	r.Program = strings.TrimSpace(p.Program.Name + " " + p.Program.Version)
+	for _, m := range p.Models {
+		r.Models = append(r.Models, modelText(m))
+	}
+	s := p.Settings
+	r.Recall, r.Mask = s.Recall, strings.Join([]string{s.Method, s.Shape, s.Fill}, ", ")
+	r.Duration, r.Frames, r.PeopleMax = p.Summary.Duration, p.Summary.Frames, p.Summary.PeopleMax
+	r.NobodyFound = p.Summary.NobodyFound
+	if p.Revision != nil {
+		r.Corrections = p.Revision.Operations
+	}
+	return r, true
+}
+
+// digestLength is how much of a SHA-256 tells models apart.
+const digestLength = 12
+
+func modelText(m report.Model) string {
+	return fmt.Sprintf("%s (%s, %s)", m.Name, m.Key, m.SHA256[:min(digestLength, len(m.SHA256))])
+}
+
+// decide adds what was decided on an output. With bad, nothing counts.
+func (r *Record) decide(e audit.Entry, bad bool) {
+	if bad || e.Action == "" {
+		return
+	}
+	r.Review, r.Reviewer, r.Reviewed, r.Watched, r.Note = e.Action, e.Actor, e.Time.UTC(), e.Watched, e.Note
+	if r.OutputSHA256 != "" && e.OutputSHA256 != r.OutputSHA256 {
+		r.Review = Changed
+	}
+}

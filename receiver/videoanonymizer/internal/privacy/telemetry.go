@@ -1,0 +1,357 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package privacy
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+)
+
+// Files of telemetry are those of the collector's file exporter in its format json: a line for each batch.
+
+// subjects are the texts by which telemetry names a video.
+type subjects map[string]bool
+
+// in reports whether a value is one of them, or a text that has one of them as a word.
+func (s subjects) in(value pcommon.Value) bool {
+	text := value.AsString()
+	if s[text] {
+		return true
+	}
+	for subject := range s {
+		if hasWord(text, subject) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasWord(text, word string) bool {
+	for from := 0; ; from++ {
+		at := strings.Index(text[from:], word)
+		if at < 0 {
+			return false
+		}
+		if from += at; apart(text, from, len(word)) {
+			return true
+		}
+	}
+}
+
+// apart reports whether a part of a text is no part of a longer name.
+func apart(text string, at, length int) bool {
+	const ends = " \t\n\"'`:;,()[]{}=<>/"
+	before := at == 0 || strings.IndexByte(ends, text[at-1]) >= 0
+	after := at+length == len(text) || strings.IndexByte(ends, text[at+length]) >= 0
+	return before && after
+}
+
+func (s subjects) inAny(attrs pcommon.Map) bool {
+	for _, value := range attrs.All() {
+		if s.in(value) {
+			return true
+		}
+	}
+	return false
+}
+
+// eraser removes what names a video from lines of telemetry.
+type eraser struct {
+	subjects subjects
+	// traces are those with a span that names it: all their spans go.
+	traces traceSet
+}
+
+type traceSet map[pcommon.TraceID]bool
+
+// errUnknownLine is returned for a line that is no telemetry.
+var errUnknownLine = errors.New("a line is not telemetry as the file exporter writes it")
+
+// collect takes note of the traces in a line.
+func (e *eraser) collect(line []byte) {
+	if !bytes.HasPrefix(line, []byte(`{"resourceSpans"`)) {
+		return
+	}
+	traces, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(line)
+	if err != nil {
+		return // erase says so
+	}
+	eachSpan(traces, func(span ptrace.Span) {
+		if e.names(span) {
+			e.traces[span.TraceID()] = true
+		}
+	})
+}
+
+func (e *eraser) names(span ptrace.Span) bool {
+	if e.subjects.inAny(span.Attributes()) || e.subjects.in(pcommon.NewValueStr(span.Status().Message())) {
+		return true
+	}
+	for i := range span.Events().Len() {
+		if e.subjects.inAny(span.Events().At(i).Attributes()) {
+			return true
+		}
+	}
+	return false
+}
+
+func eachSpan(traces ptrace.Traces, use func(ptrace.Span)) {
+	for _, resource := range traces.ResourceSpans().All() {
+		for _, scope := range resource.ScopeSpans().All() {
+			for _, span := range scope.Spans().All() {
+				use(span)
+			}
+		}
+	}
+}
+
+// erase returns the line without what names the video, and how many spans, records and points that were. The line is
+// empty if nothing is left.
+func (e *eraser) erase(line []byte) ([]byte, int, error) {
+	switch {
+	case bytes.HasPrefix(line, []byte(`{"resourceSpans"`)):
+		return e.eraseTraces(line)
+	case bytes.HasPrefix(line, []byte(`{"resourceLogs"`)):
+		return e.eraseLogs(line)
+	case bytes.HasPrefix(line, []byte(`{"resourceMetrics"`)):
+		return e.eraseMetrics(line)
+	}
+	return line, 0, errUnknownLine
+}
+
+func (e *eraser) eraseTraces(line []byte) ([]byte, int, error) {
+	traces, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(line)
+	if err != nil {
+		return line, 0, fmt.Errorf("%w: %w", errUnknownLine, err)
+	}
+	before := traces.SpanCount()
+	traces.ResourceSpans().RemoveIf(func(resource ptrace.ResourceSpans) bool {
+		resource.ScopeSpans().RemoveIf(func(scope ptrace.ScopeSpans) bool {
+			scope.Spans().RemoveIf(func(span ptrace.Span) bool { return e.traces[span.TraceID()] })
+			return scope.Spans().Len() == 0
+		})
+		return resource.ScopeSpans().Len() == 0
+	})
+	if traces.SpanCount() == before {
+		return line, 0, nil
+	}
+	if traces.SpanCount() == 0 {
+		return nil, before, nil
+	}
+	text, err := (&ptrace.JSONMarshaler{}).MarshalTraces(traces)
+	return text, before - traces.SpanCount(), err
+}
+
+func (e *eraser) eraseLogs(line []byte) ([]byte, int, error) {
+	logs, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(line)
+	if err != nil {
+		return line, 0, fmt.Errorf("%w: %w", errUnknownLine, err)
+	}
+	before := logs.LogRecordCount()
+	logs.ResourceLogs().RemoveIf(func(resource plog.ResourceLogs) bool {
+		resource.ScopeLogs().RemoveIf(func(scope plog.ScopeLogs) bool {
+			scope.LogRecords().RemoveIf(func(record plog.LogRecord) bool {
+				return e.traces[record.TraceID()] || e.subjects.inAny(record.Attributes()) || e.subjects.in(record.Body())
+			})
+			return scope.LogRecords().Len() == 0
+		})
+		return resource.ScopeLogs().Len() == 0
+	})
+	if logs.LogRecordCount() == before {
+		return line, 0, nil
+	}
+	if logs.LogRecordCount() == 0 {
+		return nil, before, nil
+	}
+	text, err := (&plog.JSONMarshaler{}).MarshalLogs(logs)
+	return text, before - logs.LogRecordCount(), err
+}
+
+func (e *eraser) eraseMetrics(line []byte) ([]byte, int, error) {
+	metrics, err := (&pmetric.JSONUnmarshaler{}).UnmarshalMetrics(line)
+	if err != nil {
+		return line, 0, fmt.Errorf("%w: %w", errUnknownLine, err)
+	}
+	before := metrics.DataPointCount()
+	metrics.ResourceMetrics().RemoveIf(func(resource pmetric.ResourceMetrics) bool {
+		resource.ScopeMetrics().RemoveIf(func(scope pmetric.ScopeMetrics) bool {
+			scope.Metrics().RemoveIf(e.erasePoints)
+			return scope.Metrics().Len() == 0
+		})
+		return resource.ScopeMetrics().Len() == 0
+	})
+	if metrics.DataPointCount() == before {
+		return line, 0, nil
+	}
+	if metrics.DataPointCount() == 0 {
+		return nil, before, nil
+	}
+	text, err := (&pmetric.JSONMarshaler{}).MarshalMetrics(metrics)
+	return text, before - metrics.DataPointCount(), err
+}
+
+// erasePoints removes a metric's points that name the video, and reports whether none is left.
+func (e *eraser) erasePoints(metric pmetric.Metric) bool {
+	numbers := func(points pmetric.NumberDataPointSlice) bool {
+		points.RemoveIf(func(p pmetric.NumberDataPoint) bool {
+			return e.subjects.inAny(p.Attributes()) || e.exemplars(p.Exemplars())
+		})
+		return points.Len() == 0
+	}
+	switch metric.Type() {
+	case pmetric.MetricTypeGauge:
+		return numbers(metric.Gauge().DataPoints())
+	case pmetric.MetricTypeSum:
+		return numbers(metric.Sum().DataPoints())
+	case pmetric.MetricTypeHistogram:
+		points := metric.Histogram().DataPoints()
+		points.RemoveIf(func(p pmetric.HistogramDataPoint) bool {
+			return e.subjects.inAny(p.Attributes()) || e.exemplars(p.Exemplars())
+		})
+		return points.Len() == 0
+	case pmetric.MetricTypeExponentialHistogram:
+		points := metric.ExponentialHistogram().DataPoints()
+		points.RemoveIf(func(p pmetric.ExponentialHistogramDataPoint) bool {
+			return e.subjects.inAny(p.Attributes()) || e.exemplars(p.Exemplars())
+		})
+		return points.Len() == 0
+	case pmetric.MetricTypeSummary:
+		points := metric.Summary().DataPoints()
+		points.RemoveIf(func(p pmetric.SummaryDataPoint) bool { return e.subjects.inAny(p.Attributes()) })
+		return points.Len() == 0
+	}
+	return false
+}
+
+// exemplars removes those that link to the video's traces. They never make a point go.
+func (e *eraser) exemplars(all pmetric.ExemplarSlice) bool {
+	all.RemoveIf(func(x pmetric.Exemplar) bool {
+		return e.traces[x.TraceID()] || e.subjects.inAny(x.FilteredAttributes())
+	})
+	return false
+}
+
+// errOpen is returned for a file that a program has open for writing.
+var errOpen = errors.New("a program writes to it")
+
+// rewriteFile replaces a file of telemetry by one without what names the video, and returns how much that was; with dry
+// the file stays. Lines that are no telemetry stay; the error then wraps errUnknownLine.
+func (e *eraser) rewriteFile(path string, dry bool) (erased int, err error) {
+	from, err := durable.Open(path, os.O_RDONLY)
+	if err != nil {
+		return 0, err
+	}
+	defer from.Close()
+	if !dry && writtenTo(from) {
+		return 0, fmt.Errorf("%s: %w", path, errOpen)
+	}
+	info, err := from.Stat()
+	if err != nil {
+		return 0, err
+	}
+	to, err := durable.Replace(path + ".erasing")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(to.Name())
+	defer to.Close()
+	buffered := bufio.NewWriter(to)
+	var unknown error
+	if err := eachLine(from, func(line []byte) error {
+		kept, n, err := e.erase(line)
+		if errors.Is(err, errUnknownLine) {
+			unknown = fmt.Errorf("%s: %w", path, err)
+		} else if err != nil {
+			return err
+		}
+		erased += n
+		if len(kept) == 0 {
+			return nil
+		}
+		_, err = buffered.Write(append(kept, '\n'))
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	if erased == 0 || dry {
+		return erased, unknown
+	}
+	if err := errors.Join(buffered.Flush(), to.Chmod(info.Mode().Perm()), durable.Sync(to)); err != nil {
+		return 0, err
+	}
+	if err := os.Rename(to.Name(), path); err != nil {
+		return 0, err
+	}
+	return erased, errors.Join(unknown, durable.SyncPath(filepath.Dir(path)))
+}
+
+// collectFile takes note of the traces in a file.
+func (e *eraser) collectFile(path string) error {
+	from, err := durable.Open(path, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	return eachLine(from, func(line []byte) error {
+		e.collect(line)
+		return nil
+	})
+}
+
+// eachLine calls use for each line that is not empty, without its end.
+func eachLine(from io.Reader, use func([]byte) error) error {
+	lines := bufio.NewReaderSize(from, 1<<20)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if text := bytes.TrimSpace(line); len(text) > 0 {
+			if err := use(text); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// writtenTo reports whether a program has a file open for writing: the kernel grants a read lease only if none has.
+func writtenTo(f *os.File) bool {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	if err == nil {
+		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	}
+	return errors.Is(err, unix.EAGAIN)
+}
+
+// isTelemetry reports whether a file begins as those of the file exporter do.
+func isTelemetry(f *os.File) bool {
+	beginning := make([]byte, 32)
+	n, err := f.ReadAt(beginning, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false
+	}
+	for _, kind := range []string{`{"resourceSpans":[`, `{"resourceLogs":[`, `{"resourceMetrics":[`} {
+		if bytes.HasPrefix(beginning[:n], []byte(kind)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,104 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package schedule says when videos are processed on a machine that others use, too: in some hours, not on battery, and
+// while other programs leave enough of the processors.
+package schedule
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Span is a part of each of some days of the week.
+type Span struct {
+	days [7]bool // by time.Weekday; those on which it begins
+	// from and to are times of the day; a to that is not after from is on the next day.
+	from, to time.Duration
+}
+
+const day = 24 * time.Hour
+
+// ParseSpan reads a span such as "22:00-06:00", "mon-fri 19:00-07:00" or "sat,sun", in local time. Without days it is
+// every day, without times the whole day.
+func ParseSpan(text string) (s Span, err error) {
+	fields := strings.Fields(strings.ToLower(text))
+	if len(fields) == 0 || len(fields) > 2 {
+		return s, errors.New("it is not days, times, or days and times")
+	}
+	s.to = day
+	first := fields[0]
+	if strings.Contains(first, ":") {
+		for i := range s.days {
+			s.days[i] = true
+		}
+	} else if s.days, err = parseDays(first); err != nil {
+		return s, err
+	} else if fields = fields[1:]; len(fields) == 0 {
+		return s, nil
+	}
+	if len(fields) > 1 {
+		return s, errors.New("the days come first")
+	}
+	from, to, ok := strings.Cut(fields[0], "-")
+	if !ok {
+		return s, fmt.Errorf("%q has no end", fields[0])
+	}
+	if s.from, err = parseTime(from); err != nil {
+		return s, err
+	}
+	if s.to, err = parseTime(to); err != nil {
+		return s, err
+	}
+	if s.from == s.to || s.from == day {
+		return s, fmt.Errorf("%q is no time", fields[0])
+	}
+	return s, nil
+}
+
+var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+
+func parseDays(text string) (days [7]bool, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		first, last, ranged := strings.Cut(part, "-")
+		from, to := slices.Index(weekdays, first), slices.Index(weekdays, last)
+		if !ranged {
+			to = from
+		}
+		if from < 0 || to < 0 {
+			return days, fmt.Errorf("%q is no day of the week", part)
+		}
+		for d := from; ; d = (d + 1) % len(days) {
+			days[d] = true
+			if d == to {
+				break
+			}
+		}
+	}
+	return days, nil
+}
+
+// parseTime reads a time of the day, 24:00 included.
+func parseTime(text string) (time.Duration, error) {
+	if text == "24:00" {
+		return day, nil
+	}
+	t, err := time.Parse("15:04", text)
+	if err != nil || len(text) != len("15:04") {
+		return 0, fmt.Errorf("%q is no time of the day", text)
+	}
+	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, nil
+}
+
+// Includes reports whether a time, in its own zone, is in the span. Where clocks are set, what they show counts.
+func (s Span) Includes(t time.Time) bool {
+	at := time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute
+	today, yesterday := s.days[t.Weekday()], s.days[(t.Weekday()+6)%7]
+	if s.from < s.to {
+		return today && at >= s.from && at < s.to
+	}
+	return today && at >= s.from || yesterday && at < s.to
+}

@@ -1,0 +1,25 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/schedule"
+)
+
+// schedule returns what says when videos are processed, nil if they always are.
+func (r *videoReceiver) schedule() *schedule.Schedule {
+	cfg := &r.cfg.Schedule
+	options := schedule.Options{
+		Hours:          cfg.Spans(),
+		PauseOnBattery: cfg.OnBattery == config.OnBatteryPause,
+		MaxOthers:      cfg.MaxOthers,
+		Hold:           func(why string) { r.watcher.Hold(why, cfg.Running == config.RunningSuspend) },
+		Logger:         r.set.Logger,
+	}
+	if !options.Any() {
+		return nil
+	}
+	return schedule.New(options)
+}
