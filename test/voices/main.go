@@ -41,8 +41,8 @@ var sentences = [...]string{
 	"the soup needs more salt and some pepper",
 }
 
-// voices are flite's, which are made of recordings of people, and espeak-ng's, which are computed. %s is the sentence, %o
-// the file.
+// voices are flite's, which are made of recordings of people, and espeak-ng's, which are computed. %s is the sentence,
+// %o the file.
 var voices = map[string][]string{
 	"awb":    {"flite", "-voice", "awb", "-t", "%s", "-o", "%o"},
 	"rms":    {"flite", "-voice", "rms", "-t", "%s", "-o", "%o"},

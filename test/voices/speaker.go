@@ -94,8 +94,9 @@ func melFilters() [][]float64 {
 	return filters
 }
 
-// distance is the symmetric Kullback-Leibler divergence of the normal distributions of two speakers' cepstra, a classical
-// measure of how far apart two speakers are (Campbell, "Speaker recognition: a tutorial", 1997). 0 is the same.
+// distance is the symmetric Kullback-Leibler divergence of the normal distributions of two speakers' cepstra, a
+// classical measure of how far apart two speakers are (Campbell, "Speaker recognition: a tutorial", 1997). 0 is the
+// same.
 func distance(a, b *mat.Dense) float64 {
 	meanA, covA := gaussian(a)
 	meanB, covB := gaussian(b)
