@@ -89,7 +89,8 @@ func (p Plan) Info() Info { return p.info }
 // have there.
 func (p Plan) CopiesStreams() bool {
 	info, keep := p.info, p.options.Keep
-	return p.keepsSound() || slices.Contains(keep, KeepSubtitles) && info.SubtitleStreams > 0 || slices.Contains(keep, KeepChapters)
+	return p.keepsSound() || slices.Contains(keep, KeepSubtitles) && info.SubtitleStreams > 0 ||
+		slices.Contains(keep, KeepChapters)
 }
 
 // keepsSound reports whether audio of the source gets into the output, altered or not.

@@ -8,8 +8,8 @@ import (
 	"fmt"
 )
 
-// voiceShift is what AudioAlter multiplies frequencies by, those of formants as well as the pitch: formants tell how long
-// a vocal tract is, and pitch how thick vocal cords are, and a listener knows people by both. With more, a recognizer
+// voiceShift is what AudioAlter multiplies frequencies by, those of formants as well as the pitch: formants tell how
+// long a vocal tract is, and pitch how thick vocal cords are, and a listener knows people by both. With more, a recognizer
 // hears too few words; with less, it still knows the speakers (docs/voices.md).
 const voiceShift = 1.2
 
