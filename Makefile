@@ -225,6 +225,11 @@ $(PEER_ONNXRT): $(PEER)
 	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check --target $@.part onnx==1.23.2 onnxruntime==1.32.0
 	@mv $@.part $@
 
+.PHONY: voices
+voices: all ## Measure how far output::audio: alter changes voices; installs programs that speak and listen
+	@$(SETUP) voices
+	@$(GO) run ./test/voices
+
 .PHONY: bench
 bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed; writes docs/benchmarks.md; LONG=1 PEERS=deface ONLY=clip
 	@build/footage.sh bench $(if $(LONG),long)

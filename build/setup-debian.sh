@@ -2,15 +2,16 @@
 # Copyright The otelcol-anonymizer Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the Debian packages that the build needs and, with the argument `test`, those that the tests need, or with
-# `package`, those that packages and their tests need. It does not prompt, and it changes nothing when all packages are
-# installed.
+# Installs the Debian packages that the build needs and, with the argument `test`, `package` or `voices`, those that the
+# tests, packages with their tests, or `make voices` need. It does not prompt, and it changes nothing when all packages
+# are installed.
 set -euo pipefail
 
 need=(ffmpeg g++ make libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev)
 # The fonts show the Japanese texts of the console in its pictures.
 [ "${1-}" = test ] && need+=(prometheus chromium fonts-ipafont-gothic)
 [ "${1-}" = package ] && need+=(debootstrap dpkg-dev g++-aarch64-linux-gnu iproute2 lintian)
+[ "${1-}" = voices ] && need+=(espeak-ng flite pocketsphinx pocketsphinx-en-us)
 
 # Any npm in PATH will do: Node.js often comes from elsewhere than Debian.
 command -v npm >/dev/null || need+=(npm)

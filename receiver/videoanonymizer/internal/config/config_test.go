@@ -220,7 +220,7 @@ func TestInvalidConfig(t *testing.T) {
 			"quality: 52 is out of range", "min_free_space: -2 is out of range",
 			`file_mode: "0777" lets no owner`,
 			`pixel_format: "yuv420p" is not known: use one of auto, same`,
-			`audio: "loud" is not known: use one of drop, copy, mute`, `keep: "title=x" is not a valid name`,
+			`audio: "loud" is not known: use one of drop, copy, mute, alter`, `keep: "title=x" is not a valid name`,
 			"segment_length: 10ms is out of range", "move_to: has no effect with on_success: keep",
 		}},
 		{"videoanonymizer/hardware", []string{

@@ -39,7 +39,7 @@ type Output struct {
 	Preset string `mapstructure:"preset"`
 	// Encoder is what encodes: software, nvenc or vaapi. One that does not work is an error, never a silent fallback.
 	Encoder string `mapstructure:"encoder"`
-	// Audio says what to do with audio: drop, copy or mute.
+	// Audio says what to do with audio: drop, copy, mute or alter.
 	Audio string `mapstructure:"audio"`
 	// Keep lists what else of the source to keep in the output: chapters, subtitles, or names of the file's tags.
 	Keep []string `mapstructure:"keep"`

@@ -20,7 +20,7 @@ type container struct {
 	extensions []string
 	encode     []string // further arguments of the encoder: no B-frames if the container cannot store their order
 	args       func(p Plan) []string
-	silence    string // the encoder of silent audio
+	audio      string // the encoder of audio that is not copied
 	// unit is that of its times in seconds, "" for that of the segments.
 	unit string
 	// coarse: it rounds times to its own unit.
@@ -36,27 +36,27 @@ type container struct {
 var containers = []container{
 	{
 		name: "mp4", muxer: "mp4", extensions: []string{"mp4", "m4v"}, args: movArgs,
-		signed: true, silence: "aac",
+		signed: true, audio: "aac",
 	},
 	{
 		name: "mov", muxer: "mov", extensions: []string{"mov", "qt"}, args: movArgs,
-		signed: true, silence: "aac",
+		signed: true, audio: "aac",
 	},
 	{
 		name: "mkv", muxer: "matroska", extensions: []string{"mkv", "mxf", "nut", "ogv", "wmv", "asf"},
-		unit: "0.001", coarse: true, silence: "flac",
+		unit: "0.001", coarse: true, audio: "flac",
 	},
 	{
 		name: "webm", muxer: "webm", extensions: []string{"webm"},
-		unit: "0.001", coarse: true, silence: "libopus",
+		unit: "0.001", coarse: true, audio: "libopus",
 	},
 	{
 		name: "avi", muxer: "avi", extensions: []string{"avi", "divx"}, encode: []string{"-bf", "0"}, args: aviArgs,
-		fromZero: true, silence: "ac3",
+		fromZero: true, audio: "ac3",
 	},
 	{
 		name: "ts", muxer: "mpegts", extensions: []string{"ts", "mts", "m2ts", "m2t"}, args: tsArgs,
-		coarse: true, late: true, signed: true, silence: "aac",
+		coarse: true, late: true, signed: true, audio: "aac",
 	},
 }
 

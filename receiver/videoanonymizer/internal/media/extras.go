@@ -22,10 +22,12 @@ const (
 	AudioCopy = "copy"
 	// AudioMute replaces each audio stream of the source by silence as long as the video.
 	AudioMute = "mute"
+	// AudioAlter encodes all audio streams of the source with other voices.
+	AudioAlter = "alter"
 )
 
 // AudioModes returns the values of WriteOptions.Audio.
-func AudioModes() []string { return []string{AudioDrop, AudioCopy, AudioMute} }
+func AudioModes() []string { return []string{AudioDrop, AudioCopy, AudioMute, AudioAlter} }
 
 // The values of WriteOptions.Keep that are not names of tags.
 const (
@@ -36,8 +38,8 @@ const (
 // extras are what an output contains besides its video stream.
 type extras struct {
 	source          *os.File // nil if none of the following needs it
-	copyAudio       bool
-	silent          int // audio streams of silence
+	sound           bool     // all its audio
+	silent          int      // audio streams of silence
 	subtitles       bool
 	chapters        bool
 	tags            []string // key=value
@@ -48,7 +50,7 @@ type extras struct {
 // refused before it is encoded rather than after.
 func (w *Writer) openExtras() error {
 	e, info, options := &w.extras, w.plan.info, w.plan.options
-	e.copyAudio = options.Audio == AudioCopy && info.AudioStreams > 0
+	e.sound = w.plan.keepsSound()
 	e.subtitles = slices.Contains(options.Keep, KeepSubtitles) && info.SubtitleStreams > 0
 	e.chapters = slices.Contains(options.Keep, KeepChapters)
 	if options.Audio == AudioMute {
@@ -57,13 +59,13 @@ func (w *Writer) openExtras() error {
 	tags := slices.DeleteFunc(slices.Clone(options.Keep), func(k string) bool {
 		return k == KeepChapters || k == KeepSubtitles
 	})
-	if e.copyAudio || e.silent > 0 {
+	if e.sound || e.silent > 0 {
 		e.audio = info.AudioStreams
 	}
 	if e.subtitles {
 		e.subtitle = info.SubtitleStreams
 	}
-	if !e.copyAudio && !e.subtitles && !e.chapters && len(tags) == 0 {
+	if !e.sound && !e.subtitles && !e.chapters && len(tags) == 0 {
 		return nil
 	}
 	var err error
@@ -75,7 +77,7 @@ func (w *Writer) openExtras() error {
 			return err
 		}
 	}
-	if e.copyAudio || e.subtitles {
+	if e.sound || e.subtitles {
 		return w.tryExtras()
 	}
 	return nil
@@ -124,8 +126,9 @@ func (w *Writer) tryExtras() error {
 	args := append(append(slices.Clone(quietArgs), "-y"), inputArgs(info.limits)...)
 	args = append(args, "-t", "1", "-i", inputURL)
 	args = append(args, w.extras.mapping(0)...)
-	args = append(args, w.plan.audioFilter()...)
-	args = append(args, "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-f", muxer, outputURL)
+	args = append(args, "-c", "copy")
+	args = append(args, w.plan.audioArgs()...)
+	args = append(args, "-map_metadata", "-1", "-map_chapters", "-1", "-f", muxer, outputURL)
 	temp, err := reserve(w.temp)
 	if err != nil {
 		_ = f.Close()
@@ -184,7 +187,7 @@ func (w *Writer) countExtras() error {
 		return n
 	}
 	audio := 0
-	if w.extras.copyAudio {
+	if w.extras.sound {
 		audio = w.extras.audio
 	}
 	if count("audio") != audio || count("subtitle") != w.extras.subtitle {
@@ -209,10 +212,10 @@ func (e *extras) close() {
 	}
 }
 
-// mapping selects the streams to copy from the source, which is ffmpeg's input of this number.
+// mapping selects the streams to keep of the source, which is ffmpeg's input of this number.
 func (e *extras) mapping(input int) []string {
 	var args []string
-	if e.copyAudio {
+	if e.sound {
 		args = append(args, "-map", fmt.Sprintf("%d:a", input))
 	}
 	if e.subtitles {
@@ -221,11 +224,17 @@ func (e *extras) mapping(input int) []string {
 	return args
 }
 
-// audioFilter drops audio before zero, such as the priming samples of an encoder: to keep it, some containers would
-// delay everything else.
-func (p Plan) audioFilter() []string {
-	if p.container.signed {
-		return nil
+// audioArgs say how audio is written, where the arguments before copy every stream. Audio before zero, such as the
+// priming samples of an encoder, is dropped: to keep it, some containers would delay everything else.
+func (p Plan) audioArgs() (args []string) {
+	if !p.container.signed {
+		args = append(args, "-bsf:a", `noise=drop=lt(pts\,0)`)
 	}
-	return []string{"-bsf:a", `noise=drop=lt(pts\,0)`}
+	switch p.options.Audio {
+	case AudioAlter:
+		args = append(args, "-filter:a", voiceFilters(), "-c:a", p.container.audio)
+	case AudioMute:
+		args = append(args, "-c:a", p.container.audio)
+	}
+	return args
 }

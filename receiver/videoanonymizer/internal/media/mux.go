@@ -107,11 +107,8 @@ func (w *Writer) muxArgs() []string {
 		streams = append(streams, "-map", silence+":a")
 	}
 	args = append(args, streams...)
-	args = append(args, p.audioFilter()...)
 	args = append(args, "-c", "copy")
-	if e.silent > 0 {
-		args = append(args, "-c:a", p.container.silence)
-	}
+	args = append(args, p.audioArgs()...)
 	args = append(args, "-map_metadata:g", "-1", "-map_metadata:s", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
 	args = append(args, chapters...)
 	for _, tag := range e.tags {

@@ -72,7 +72,7 @@ func TestAudioModes(t *testing.T) {
 			skipIfShort(t, file == "a.mp4")
 			t.Parallel()
 			in := clip(t, file, testAV+args)
-			for _, mode := range []string{AudioDrop, AudioMute, AudioCopy} {
+			for _, mode := range []string{AudioDrop, AudioMute, AudioCopy, AudioAlter} {
 				out := filepath.Join(t.TempDir(), file)
 				_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{},
 					WriteOptions{Preset: "ultrafast", Audio: mode}, nil)
@@ -90,6 +90,11 @@ func TestAudioModes(t *testing.T) {
 					continue
 				}
 				assert.Greater(t, peakVolume(t, out), -30.0, "a tone")
+				pitch := 440.0
+				if mode == AudioAlter {
+					pitch *= voiceShift
+				}
+				assert.InDelta(t, pitch, tone(t, out, 1, 2), 5, "%s: frequency of the tone", mode)
 				before, _ := span(t, in, "a:0")
 				videoBefore, _ := span(t, in, "v:0")
 				videoAfter, _ := span(t, out, "v:0")

@@ -38,7 +38,7 @@ type WriteOptions struct {
 	Threads int
 	// Stall is how long Write waits for the encoder to take a frame before it gives up with ErrStalled. Default 5 min.
 	Stall time.Duration
-	// Audio is AudioDrop (default), AudioCopy or AudioMute.
+	// Audio is AudioDrop (default), AudioCopy, AudioMute or AudioAlter.
 	Audio string
 	// Keep lists what else of the source gets into the output: KeepChapters, KeepSubtitles, or names of the file's
 	// tags, such as creation_time, in any case.
@@ -89,8 +89,13 @@ func (p Plan) Info() Info { return p.info }
 // have there.
 func (p Plan) CopiesStreams() bool {
 	info, keep := p.info, p.options.Keep
-	return p.options.Audio == AudioCopy && info.AudioStreams > 0 ||
-		slices.Contains(keep, KeepSubtitles) && info.SubtitleStreams > 0 || slices.Contains(keep, KeepChapters)
+	return p.keepsSound() || slices.Contains(keep, KeepSubtitles) && info.SubtitleStreams > 0 ||
+		slices.Contains(keep, KeepChapters)
+}
+
+// keepsSound reports whether audio of the source gets into the output, altered or not.
+func (p Plan) keepsSound() bool {
+	return (p.options.Audio == AudioCopy || p.options.Audio == AudioAlter) && p.info.AudioStreams > 0
 }
 
 // chooseEncoder chooses container, codec and encoder.

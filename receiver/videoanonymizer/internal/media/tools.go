@@ -117,8 +117,16 @@ func recent(version []byte) bool {
 
 // CheckEncoder checks that this ffmpeg can write the codec of opts, and that the encoder's device, if it has one,
 // works. For codec SameAsSource it checks only the device, with the codec that replaces those that it does not write.
-// It fails with ErrTool, saying what is missing and what to do, or with ErrUnsupported for an unknown choice.
+// Nor is AudioAlter taken for granted. It fails with ErrTool, saying what is missing and what to do, or with
+// ErrUnsupported for an unknown choice.
 func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
+	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
+	defer cancel()
+	if opts.Audio == AudioAlter {
+		if err := t.checkVoices(ctx); err != nil {
+			return err
+		}
+	}
 	name := cmp.Or(opts.Codec, defaultCodec)
 	if name == SameAsSource {
 		if cmp.Or(opts.Encoder, Software) == Software {
@@ -130,8 +138,6 @@ func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
-	defer cancel()
 	query := []string{"-hide_banner", "-v", "error", "-encoders"}
 	out, err := t.output(ctx, t.FFmpeg, query, streams{}, bounds{}, nil)
 	if err != nil {
