@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
@@ -106,6 +107,10 @@ func (v *video) run(ctx context.Context, plan media.Plan, from *checkpoint) erro
 	if err != nil {
 		return err
 	}
+	if again, err := v.fingerprint(v.job); err != nil || again != fingerprint {
+		return errors.Join(err, fmt.Errorf("%w: it now serves another model than when the video began: the video is "+
+			"processed again", inference.ErrUnavailable))
+	}
 	// If the source was deleted meanwhile, this output is all that is left of the video.
 	if err := v.job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
 		return err
@@ -174,6 +179,9 @@ func (a *attempt) openReader(ctx context.Context) (err error) {
 func (a *attempt) process(ctx context.Context) error {
 	options := a.pipelineOptions()
 	options.Resume = a.resume
+	if a.Models.client != nil {
+		options.Spans = a.span.Inferences
+	}
 	sink := newSink(a)
 	err := pipeline.Run(ctx, a.reader, sink, options)
 	a.summary, a.repairs = sink.summary, sink.repairs
@@ -290,6 +298,7 @@ func (v *video) describe(info media.Info) telemetry.Video {
 		Width: info.Width, Height: info.Height, FrameRate: info.FrameRate.Float(), Duration: info.Duration, Codec: info.Codec,
 		Streams:  streamTexts(info),
 		Detector: v.Config.Detector.Model, Pose: v.Config.Pose.Model, Provider: v.Config.Inference.Provider,
+		DetectorServed: v.served("detector::model"), PoseServed: v.served("pose::model"), Served: v.servedTexts(),
 	}
 }
 

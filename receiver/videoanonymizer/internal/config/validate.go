@@ -29,6 +29,7 @@ func (c *Config) Validate() error {
 		c.validateWhitelist(),
 		c.validateReview(),
 		within("inference", c.Inference.validate()),
+		c.validateRemoteModels(),
 		within("limits", validateLimits(c.Limits)),
 		within("tools", c.Tools.validate()),
 		within("report", c.Report.validate()),

@@ -46,6 +46,7 @@ func newCounters(set receiver.Settings) (*counters, error) {
 	for _, counter := range []metric.Int64Counter{
 		builder.ReceiverVideoanonymizerFrames, builder.ReceiverVideoanonymizerFramesMaskedWhole,
 		builder.ReceiverVideoanonymizerInferenceFailures, builder.ReceiverVideoanonymizerVideosFailed,
+		builder.ReceiverVideoanonymizerAttemptsUnavailable, builder.ReceiverVideoanonymizerRemoteRequestsFailed,
 	} {
 		c.add(counter, 0)
 	}
