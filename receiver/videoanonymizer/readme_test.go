@@ -55,7 +55,7 @@ func collectKeys(prefix string, block reflect.Value, into map[string]reflect.Val
 		key := prefix + field.Tag.Get("mapstructure")
 		switch {
 		case !field.IsExported():
-		case field.Type.Kind() == reflect.Struct && field.Name != "Metrics" && field.Name != "InputSize":
+		case field.Type.Kind() == reflect.Struct && field.Name != "Metrics" && field.Name != "InputSize" && field.Name != "TLS":
 			collectKeys(key+"::", block.Field(i), into)
 		default:
 			into[key] = block.Field(i)

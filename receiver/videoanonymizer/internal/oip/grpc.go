@@ -172,7 +172,9 @@ func (c connectionCounter) HandleConn(_ context.Context, s stats.ConnStats) {
 }
 
 // TagConn implements stats.Handler.
-func (connectionCounter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (connectionCounter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
+	return ctx
+}
 
 // TagRPC implements stats.Handler.
 func (connectionCounter) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }

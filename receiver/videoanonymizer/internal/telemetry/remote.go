@@ -80,7 +80,9 @@ func remote(span ptrace.Span, made *inference.Span, served Served) {
 }
 
 // RequestFailed counts a request that an inference server did not answer as it should.
-func (e *Emitter) RequestFailed() { e.self.add(e.self.builder.ReceiverVideoanonymizerRemoteRequestsFailed, 1) }
+func (e *Emitter) RequestFailed() {
+	e.self.add(e.self.builder.ReceiverVideoanonymizerRemoteRequestsFailed, 1)
+}
 
 // ServersAvailable reports whether inference servers are available.
 func (e *Emitter) ServersAvailable(available bool) {
