@@ -19,6 +19,7 @@ TOOL_MODULES := internal/tools internal/tools/lint
 METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml processor/*/*/metadata.yaml)
 
 GO := . build/env.sh && go
+OIP := receiver/videoanonymizer/internal/oip/pb
 CONSOLE_PAGE := extension/anonymizerconsole/ui
 CONSOLE_IMAGES := console-videos-desktop-light console-videos-phone-light console-review-desktop-light \
 	console-review-phone-dark console-approve-desktop-light console-system-desktop-light console-audit-desktop-light \
@@ -27,6 +28,8 @@ TOOL := go tool -modfile=internal/tools/go.mod
 CHLOGGEN := $(TOOL) chloggen
 PEER := build/cache/peer/bin/deface
 PEER_ONNXRT := build/cache/peer/onnxrt
+TRITON_SERVER := build/cache/triton/bin/python
+MLSERVER := build/cache/mlserver/bin/mlserver
 GOLANGCI_LINT := build/cache/golangci-lint
 EDITORCONFIG_CHECKER := build/cache/editorconfig-checker
 # Installs the system packages; `make SETUP=: ...` leaves that to you.
@@ -62,8 +65,9 @@ setup: ## Install missing system packages that the build needs
 	@$(SETUP)
 
 .PHONY: models
-models: ## Fetch and convert the models, and fetch ONNX Runtime; MODELS="name ..." picks other models
+models: ## Fetch and convert the models, and fetch ONNX Runtime; MODELS="name ..." picks others; TRITON=dir serves
 	@$(GO) -C models run ./cmd/models fetch $(MODELS)
+	@$(if $(TRITON),$(GO) -C models run ./cmd/models triton $(abspath $(TRITON)))
 
 .PHONY: build
 build: $(COMPANION) ## Build bin/otelcol-anonymizer and bin/anonymizerctl
@@ -150,6 +154,24 @@ kill-test: ## Kill the collector and its children 60 times at random, and fail r
 	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 40m -v -run AtRandomMoments ./test/e2e && \
 		$(GO) -C receiver/videoanonymizer test -count=1 -timeout 40m -v -run Killed ./internal/render ./internal/workspace
 
+.PHONY: outage-test
+outage-test: models footage ## Let an inference server fail 60 times in one video, in every way; nothing may be masked or lost
+	export OUTAGE_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -count=1 -timeout 60m -v -run TestRandomOutages .
+
+.PHONY: triton-test
+triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from PyPI with models in this process; needs python3-venv
+	export TRITON_SERVER=$(CURDIR)/$(TRITON_SERVER) MLSERVER=$(CURDIR)/$(MLSERVER); \
+		$(GO) -C receiver/videoanonymizer test -count=1 -timeout 20m -v -run TestRealServers ./internal/oip
+
+# Both run the models by ONNX Runtime for Python: the Triton of pytriton has no backend of its own for ONNX.
+$(TRITON_SERVER):
+	@python3 -m venv $(dir $(@D))
+	@$(@D)/pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 onnxruntime==1.32.0
+
+$(MLSERVER):
+	@python3 -m venv $(dir $(@D))
+	@$(@D)/pip install --quiet --disable-pip-version-check mlserver==1.7.1 onnxruntime==1.32.0
+
 .PHONY: stack-test
 stack-test: setup-test models footage build ## Test dashboards, rules and alerts on real footage with a real Prometheus
 	$(GO) test -count=1 -v ./test/stack
@@ -198,6 +220,8 @@ footage: ## Make the clips of real people that the demo and the tests use
 .PHONY: generate
 generate: ## Regenerate the distribution and the components' metadata
 	$(TOOL) builder --config builder-config.yaml --skip-get-modules --skip-compilation
+	npm --prefix internal/tools/buf ci --silent --ignore-scripts
+	internal/tools/buf/node_modules/.bin/buf generate $(OIP) --template internal/tools/buf/buf.gen.yaml
 	@# The builder writes the version as a constant, but the linker can set only a variable.
 	sed -i 's/Version:     "dev"/Version:     version/' cmd/otelcol-anonymizer/main.go
 	@for metadata in $(METADATA); do \

@@ -174,9 +174,10 @@ func TestLoadConfig(t *testing.T) {
 		t.Run(tt.id, func(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
-			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{},
-				media.Limits{}, Detector{}, Survey{}, Pose{},
-				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, metadata.MetricConfig{})))
+			assert.Empty(t, cmp.Diff(tt.want, got, cmp.Comparer(func(a, b component.ID) bool { return a == b }),
+				cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{},
+					media.Limits{}, Detector{}, Survey{}, Pose{},
+					Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, metadata.MetricConfig{})))
 		})
 	}
 }

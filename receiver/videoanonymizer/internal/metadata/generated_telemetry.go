@@ -105,7 +105,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerRemoteAvailable, err = builder.meter.Int64Gauge(
 		"otelcol_receiver_videoanonymizer_remote_available",
-		metric.WithDescription("1 while an inference server is available, 0 while videos wait for one. Without inference servers there is no value. [Alpha]"),
+		metric.WithDescription("1 while the models can be used, 0 while videos wait for an inference server. [Alpha]"),
 		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)

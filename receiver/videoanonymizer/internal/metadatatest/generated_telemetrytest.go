@@ -120,7 +120,7 @@ func AssertEqualReceiverVideoanonymizerLogRecordsDropped(t *testing.T, tt *compo
 func AssertEqualReceiverVideoanonymizerRemoteAvailable(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_remote_available",
-		Description: "1 while an inference server is available, 0 while videos wait for one. Without inference servers there is no value. [Alpha]",
+		Description: "1 while the models can be used, 0 while videos wait for an inference server. [Alpha]",
 		Unit:        "1",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,

@@ -241,8 +241,9 @@ func (e *endpoint) identify(ctx context.Context) (map[*Session]Identity, uint64,
 	}
 	connections := e.connections.Load()
 	models := map[*Session]Identity{}
+	limit := verifyTimeouts * e.client.opts.Timeout
 	for _, s := range e.client.sessions {
-		ctx, cancel := context.WithTimeoutCause(ctx, verifyTimeout, fmt.Errorf("no answer within %v", verifyTimeout))
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
 		identity, err := s.identify(ctx, e.transport)
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)

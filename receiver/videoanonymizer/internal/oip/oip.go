@@ -51,8 +51,8 @@ type Options struct {
 }
 
 const (
-	// verifyTimeout bounds the verification of a model: a server's first run may compile it.
-	verifyTimeout = 2 * time.Minute
+	// verifyTimeouts is how many times Options.Timeout the verification of a model may take: a server's first run is slow.
+	verifyTimeouts = 4
 	// firstWait and longestWait are the waits before a server that failed is verified again. They double in between.
 	firstWait, longestWait = 250 * time.Millisecond, 30 * time.Second
 	// healthInterval is the time between two looks at whether a server is ready.

@@ -4,7 +4,6 @@
 package telemetry
 
 import (
-	"context"
 	"encoding/binary"
 	"sync"
 
@@ -85,10 +84,4 @@ func (e *Emitter) RequestFailed() {
 }
 
 // ServersAvailable reports whether inference servers are available.
-func (e *Emitter) ServersAvailable(available bool) {
-	value := int64(0)
-	if available {
-		value = 1
-	}
-	e.self.builder.ReceiverVideoanonymizerRemoteAvailable.Record(context.Background(), value, e.self.receiver)
-}
+func (e *Emitter) ServersAvailable(available bool) { e.self.available(available) }
