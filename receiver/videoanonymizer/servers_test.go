@@ -20,10 +20,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/extension/extensionauth"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/receiver/receivertest"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip/oiptest"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip/pb"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
@@ -364,4 +368,95 @@ func assertSameMasks(t *testing.T, want, got string) {
 		y, _ := b[i]["masks"].([]any)
 		assert.Len(t, y, len(x), "masks of frame %d", i)
 	}
+}
+
+// other is a model whose answers are a little different, as on other hardware.
+type other struct{ inference.Session }
+
+func (o other) Run(ctx context.Context, inputs []inference.Tensor, read func([]inference.Tensor) error) error {
+	return o.Session.Run(ctx, inputs, func(outputs []inference.Tensor) error {
+		for _, out := range outputs {
+			for i := range out.Float32 {
+				out.Float32[i] *= 1.0001
+			}
+		}
+		return read(outputs)
+	})
+}
+
+// TestChangedModelRestarts: a video whose models are not what they were when it began restarts from the beginning, even
+// if what serves them now is as good.
+func TestChangedModelRestarts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("anonymizes clips of people")
+	}
+	server := serve(t, oiptest.Options{})
+	cfg := newServedConfig(t, server)
+	r := start(t, cfg)
+	walkers(t, r, 6)
+	require.Eventually(t, func() bool { return len(checkpoints(t, r.out)) > 0 }, time.Minute, 5*time.Millisecond)
+	server.Fail(outages["an error"])
+	r.awaitLog(t, "interrupted", "walk.mp4")
+	session, err := onnx.Open("../../models/movenet-lightning.onnx", onnx.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, session.Close()) })
+	server.Load("movenet-lightning", other{session})
+	server.Stop() // a connection that lasts is to the same server
+	server.Fail(nil)
+	require.NoError(t, server.Start())
+	output := r.anonymized(t)
+	require.NoError(t, r.Shutdown(t.Context()))
+	finished := r.awaitLog(t, "finished", "walk.mp4")
+	_, resumed := finished.Attributes().Get("anonymizer.video.frames_resumed")
+	assert.False(t, resumed)
+	for _, model := range checkReport(t, output).Models {
+		assert.Len(t, model.Served, 1)
+	}
+}
+
+// authenticator is an extension that authenticates clients, as bearertokenauth is.
+type authenticator struct {
+	component.StartFunc
+	component.ShutdownFunc
+	extensionauth.ClientRoundTripperFunc
+	extensionauth.ClientPerRPCCredentialsFunc
+}
+
+// extensions is a host with extensions.
+type extensions map[component.ID]component.Component
+
+func (e extensions) GetExtensions() map[component.ID]component.Component { return e }
+
+func TestServersNeedTheirAuthenticator(t *testing.T) {
+	id := component.MustNewID("bearertokenauth")
+	cfg := newTestConfig(t)
+	cfg.Inference.Remote.Endpoint, cfg.Inference.Remote.Auth = "https://triton:8000", &id
+	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg)
+	require.NoError(t, err)
+	_, err = r.servers(extensions{}, &health{})
+	require.ErrorContains(t, err, "inference::remote::auth: there is no extension bearertokenauth")
+	_, err = r.servers(extensions{id: struct {
+		component.StartFunc
+		component.ShutdownFunc
+	}{}}, &health{})
+	require.ErrorContains(t, err, "authenticates no clients")
+	remote, err := r.servers(extensions{id: authenticator{}}, &health{})
+	require.NoError(t, err)
+	assert.NotNil(t, remote.Authenticate)
+}
+
+// TestHealth: what one part reports does not hide what another does.
+func TestHealth(t *testing.T) {
+	var last error
+	h := &health{report: func(err error) { last = err }}
+	disk, server := errors.New("disk"), errors.New("server")
+	h.watching(disk)
+	h.serving(server)
+	require.ErrorIs(t, last, disk)
+	require.ErrorIs(t, last, server)
+	h.watching(nil)
+	assert.NotErrorIs(t, last, disk)
+	require.ErrorIs(t, last, server)
+	h.serving(nil)
+	assert.NoError(t, last)
 }

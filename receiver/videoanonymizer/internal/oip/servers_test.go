@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
@@ -98,7 +99,14 @@ func newTraceSink(t *testing.T) *traceSink {
 	sink.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		request := ptraceotlp.NewExportRequest()
-		if err != nil || request.UnmarshalProto(body) != nil {
+		read := request.UnmarshalProto
+		if r.Header.Get("Content-Type") == "application/json" {
+			read = request.UnmarshalJSON
+		}
+		if err == nil {
+			err = read(body)
+		}
+		if !assert.NoError(t, err) {
 			return
 		}
 		sink.mu.Lock()
