@@ -155,22 +155,25 @@ kill-test: ## Kill the collector and its children 60 times at random, and fail r
 		$(GO) -C receiver/videoanonymizer test -count=1 -timeout 40m -v -run Killed ./internal/render ./internal/workspace
 
 .PHONY: outage-test
-outage-test: models footage ## Let an inference server fail 60 times in one video, in every way; nothing may be masked or lost
+outage-test: models footage ## Let an inference server fail 60 times in one video; nothing may be masked whole or lost
 	export OUTAGE_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -count=1 -timeout 60m -v -run TestRandomOutages .
 
 .PHONY: triton-test
-triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from PyPI with models in this process; needs python3-venv
+triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from PyPI with ONNX Runtime; needs python3-venv
 	export TRITON_SERVER=$(CURDIR)/$(TRITON_SERVER) MLSERVER=$(CURDIR)/$(MLSERVER); \
 		$(GO) -C receiver/videoanonymizer test -count=1 -timeout 20m -v -run TestRealServers ./internal/oip
 
-# Both run the models by ONNX Runtime for Python: the Triton of pytriton has no backend of its own for ONNX.
+# Both run the models by ONNX Runtime for Python, of the version that this repository runs: the Triton of pytriton has
+# no backend of its own for ONNX. It needs Debian's Python: it brings a Python 3.11 that is older than what the library of a
+# newer one expects.
 $(TRITON_SERVER):
-	@python3 -m venv $(dir $(@D))
-	@$(@D)/pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 onnxruntime==1.32.0
+	@/usr/bin/python3 -m venv $(dir $(@D))
+	@$(@D)/pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 onnxruntime==1.30.0 \
+		opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2
 
 $(MLSERVER):
-	@python3 -m venv $(dir $(@D))
-	@$(@D)/pip install --quiet --disable-pip-version-check mlserver==1.7.1 onnxruntime==1.32.0
+	@/usr/bin/python3 -m venv $(dir $(@D))
+	@$(@D)/pip install --quiet --disable-pip-version-check mlserver==1.7.1 onnxruntime==1.30.0
 
 .PHONY: stack-test
 stack-test: setup-test models footage build ## Test dashboards, rules and alerts on real footage with a real Prometheus
@@ -207,9 +210,13 @@ $(PEER_ONNXRT): $(PEER)
 	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check --target $@ onnx==1.23.2 onnxruntime==1.32.0
 
 .PHONY: bench
-bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed; writes docs/benchmarks.md; LONG=1 PEERS=deface ONLY=clip
+bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed; writes docs/benchmarks.md; LONG=1 PEERS=deface ONLY=clip, or REMOTE=1
+ifdef REMOTE
+	@$(GO) -C receiver/videoanonymizer test -run '^$$' -bench Protocols -benchtime 3s -count 1 ./internal/oip
+else
 	@build/footage.sh bench $(if $(LONG),long)
 	@$(GO) run ./test/bench $(if $(LONG),-long) $(if $(PEERS),-peer) $(if $(ONLY),-only "$(ONLY)")
+endif
 
 .PHONY: footage
 footage: ## Make the clips of real people that the demo and the tests use

@@ -393,7 +393,7 @@ func TestChangedModelRestarts(t *testing.T) {
 	server := serve(t, oiptest.Options{})
 	cfg := newServedConfig(t, server)
 	r := start(t, cfg)
-	walkers(t, r, 6)
+	walkers(t, r, 30) // so that frames are left to analyze when the first are written
 	require.Eventually(t, func() bool { return len(checkpoints(t, r.out)) > 0 }, time.Minute, 5*time.Millisecond)
 	server.Fail(outages["an error"])
 	r.awaitLog(t, "interrupted", "walk.mp4")

@@ -347,6 +347,19 @@ func TestRemote(t *testing.T) {
 	assert.False(t, new(Remote).Serves("nanodet-m"))
 }
 
+// TestTritonExample reads the receiver's part of config/examples/triton.
+func TestTritonExample(t *testing.T) {
+	all, err := confmaptest.LoadConf("../../../../config/examples/triton/collector.yaml")
+	require.NoError(t, err)
+	conf, err := all.Sub("receivers::videoanonymizer")
+	require.NoError(t, err)
+	cfg := Default()
+	require.NoError(t, conf.Unmarshal(cfg))
+	cfg.Watch.Include, cfg.Output.Directory = []string{"in"}, "out"
+	require.NoError(t, confmap.Validate(cfg))
+	assert.True(t, cfg.Inference.Remote.Serves(cfg.Detector.Model))
+}
+
 func TestInputSizeSpellings(t *testing.T) {
 	for _, tt := range []struct {
 		raw  any
