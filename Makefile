@@ -164,8 +164,8 @@ triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from Py
 		$(GO) -C receiver/videoanonymizer test -count=1 -timeout 20m -v -run TestRealServers ./internal/oip
 
 # Both run the models by ONNX Runtime for Python, of the version that this repository runs: the Triton of pytriton has
-# no backend of its own for ONNX. It needs Debian's Python: it brings a Python 3.11 that is older than what the library of a
-# newer one expects.
+# no backend of its own for ONNX. It needs Debian's Python: it brings a Python 3.11 that is older than what the library
+# of a newer one expects.
 $(TRITON_SERVER):
 	@/usr/bin/python3 -m venv $(dir $(@D))
 	@$(@D)/pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 onnxruntime==1.30.0 \
@@ -210,7 +210,7 @@ $(PEER_ONNXRT): $(PEER)
 	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check --target $@ onnx==1.23.2 onnxruntime==1.32.0
 
 .PHONY: bench
-bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed; writes docs/benchmarks.md; LONG=1 PEERS=deface ONLY=clip, or REMOTE=1
+bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed; docs/benchmarks.md; LONG=1 PEERS=deface ONLY=clip; REMOTE=1
 ifdef REMOTE
 	@$(GO) -C receiver/videoanonymizer test -run '^$$' -bench Protocols -benchtime 3s -count 1 ./internal/oip
 else

@@ -111,8 +111,8 @@ func (v *video) finished() error {
 	return err
 }
 
-// unavailable ends an attempt that got no answer from an inference server. It says nothing about the video, so it is not
-// one of those that are allowed.
+// unavailable ends an attempt that got no answer from an inference server. That says nothing about the video, so the
+// attempt is not one of those that are allowed.
 func (v *video) unavailable(cause error) {
 	v.span.Unavailable(cause)
 	v.logger.Error("video waits for an inference server: its source is untouched and there is no output",

@@ -337,7 +337,8 @@ func TestRemote(t *testing.T) {
 	servers, err := remote.Servers()
 	require.NoError(t, err)
 	assert.Equal(t, []oip.Endpoint{{TLS: true, Host: "triton", Port: 8001}}, servers)
-	assert.Equal(t, []string{"ca.pem", "c.pem", "c.key"}, []string{remote.TLS.CAFile, remote.TLS.CertFile, remote.TLS.KeyFile})
+	files := []string{remote.TLS.CAFile, remote.TLS.CertFile, remote.TLS.KeyFile}
+	assert.Equal(t, []string{"ca.pem", "c.pem", "c.key"}, files)
 	assert.True(t, remote.Serves("nanodet-m"), "all models by default")
 	remote.Models = []string{"/models/own.onnx"}
 	assert.True(t, remote.Serves("/models/own.onnx"))

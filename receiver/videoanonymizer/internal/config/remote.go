@@ -20,8 +20,8 @@ import (
 
 // Remote says which models run on servers of the Open Inference Protocol v2, and where these are.
 type Remote struct {
-	// Endpoint is the server, such as grpcs://triton:8001 or https://triton:8000. Plaintext, by grpc:// and http://, is for
-	// this machine alone: requests show people unmasked.
+	// Endpoint is the server, such as grpcs://triton:8001 or https://triton:8000. Plaintext, by grpc:// and http://, is
+	// for this machine alone: requests show people unmasked.
 	Endpoint string `mapstructure:"endpoint"`
 	// Endpoints are several servers of the same models, instead of Endpoint.
 	Endpoints []string `mapstructure:"endpoints"`

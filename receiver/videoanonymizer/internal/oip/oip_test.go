@@ -34,7 +34,7 @@ const (
 	pose      = "movenet-lightning"
 )
 
-// opened is a model in this process, twice: what the server runs, and the client's reference.
+// openModel opens a model in this process.
 func openModel(t testing.TB, path string) *onnx.Session {
 	t.Helper()
 	require.NoError(t, onnx.Initialize(models.RuntimeLibrary(modelsDir)), "run `make models` first")
@@ -170,36 +170,38 @@ func TestAnswersAreTheLocalOnes(t *testing.T) {
 
 // TestFaults: whatever a server does wrong, nobody takes it for an answer, and it is used again once all is well.
 func TestFaults(t *testing.T) {
+	type answer = pb.ModelInferResponse
 	faults := map[string]struct {
-		fault func(ctx context.Context, model string, reply *pb.ModelInferResponse) error
-		grpc  bool // the fault cannot be had by HTTP
-		http  bool // nor this one by gRPC
+		fault oiptest.Fault
 		want  string
+		only  string // the protocol by which the fault can be had; both if empty
 	}{
-		"an error":    {fault: func(context.Context, string, *pb.ModelInferResponse) error { return errors.New("broken") }, want: "broken"},
-		"no answer":   {fault: func(ctx context.Context, _ string, _ *pb.ModelInferResponse) error { <-ctx.Done(); return ctx.Err() }, want: "no answer within"},
-		"cut off":     {fault: func(context.Context, string, *pb.ModelInferResponse) error { return oiptest.ErrCut }, http: true, want: "EOF"},
-		"no output":   {fault: change(func(r *pb.ModelInferResponse) { r.Outputs, r.RawOutputContents = nil, nil }), want: "lacks the output keypoints"},
-		"other name":  {fault: change(func(r *pb.ModelInferResponse) { r.Outputs[0].Name = "x" }), want: "lacks the output keypoints"},
-		"other type":  {fault: change(func(r *pb.ModelInferResponse) { r.Outputs[0].Datatype = "INT64" }), want: "INT64"},
-		"less people": {fault: change(func(r *pb.ModelInferResponse) { r.Outputs[0].Shape[0]--; shorten(r, 17*3*4) }), want: "want FP32[2 17 3]"},
-		"more people": {fault: change(func(r *pb.ModelInferResponse) { r.Outputs[0].Shape[0]++ }), want: "want FP32[2 17 3]"},
-		"flat shape":  {fault: change(func(r *pb.ModelInferResponse) { r.Outputs[0].Shape = []int64{102} }), want: "want FP32[2 17 3]"},
-		"half":        {fault: change(func(r *pb.ModelInferResponse) { shorten(r, 51*4) }), want: "51 elements"},
-		"ragged":      {fault: change(func(r *pb.ModelInferResponse) { shorten(r, 3) }), want: "no whole elements"},
-		"no contents": {fault: change(func(r *pb.ModelInferResponse) { r.RawOutputContents = nil }), grpc: true, want: "0 elements"},
-		"too many contents": {fault: change(func(r *pb.ModelInferResponse) {
+		"an error":  {fault: fails(errors.New("broken")), want: "broken"},
+		"no answer": {fault: hangs, want: "no answer within"},
+		"cut off":   {fault: fails(oiptest.ErrCut), want: "EOF", only: "http"},
+		"no output": {change(func(r *answer) {
+			r.Outputs, r.RawOutputContents = nil, nil
+		}), "lacks the output keypoints", ""},
+		"other name":  {change(func(r *answer) { r.Outputs[0].Name = "x" }), "lacks the output keypoints", ""},
+		"other type":  {change(func(r *answer) { r.Outputs[0].Datatype = "INT64" }), "INT64", ""},
+		"less people": {change(func(r *answer) { r.Outputs[0].Shape[0]--; shorten(r, 17*3*4) }), "want FP32[2 17 3]", ""},
+		"more people": {change(func(r *answer) { r.Outputs[0].Shape[0]++ }), "want FP32[2 17 3]", ""},
+		"flat shape":  {change(func(r *answer) { r.Outputs[0].Shape = []int64{102} }), "want FP32[2 17 3]", ""},
+		"half":        {change(func(r *answer) { shorten(r, 51*4) }), "51 elements", ""},
+		"ragged":      {change(func(r *answer) { shorten(r, 3) }), "no whole elements", ""},
+		"no contents": {change(func(r *answer) { r.RawOutputContents = nil }), "0 elements", "grpc"},
+		"too many contents": {change(func(r *answer) {
 			r.RawOutputContents = append(r.RawOutputContents, []byte{1})
-		}), grpc: true, want: "the contents of 2"},
-		"NaN":      {fault: change(func(r *pb.ModelInferResponse) { put(r, float32(math.NaN())) }), want: "not a finite number"},
-		"infinity": {fault: change(func(r *pb.ModelInferResponse) { put(r, float32(math.Inf(1))) }), want: "not a finite number"},
+		}), "the contents of 2", "grpc"},
+		"NaN":      {change(func(r *answer) { put(r, float32(math.NaN())) }), "not a finite number", ""},
+		"infinity": {change(func(r *answer) { put(r, float32(math.Inf(1))) }), "not a finite number", ""},
 	}
 	for protocol, opts := range map[string]oiptest.Options{"grpc": {}, "http": {HTTP: true}} {
 		server := startServer(t, opts, pose)
 		var failures atomic.Int64
 		client, session := one(t, Options{Timeout: time.Second, Failed: func() { failures.Add(1) }}, server)
 		for name, tt := range faults {
-			if opts.HTTP && tt.grpc || !opts.HTTP && tt.http {
+			if tt.only != "" && tt.only != protocol {
 				continue
 			}
 			t.Run(protocol+", "+name, func(t *testing.T) {
@@ -220,6 +222,15 @@ func TestFaults(t *testing.T) {
 			})
 		}
 	}
+}
+
+func fails(err error) oiptest.Fault {
+	return func(context.Context, string, *pb.ModelInferResponse) error { return err }
+}
+
+func hangs(ctx context.Context, _ string, _ *pb.ModelInferResponse) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func change(do func(*pb.ModelInferResponse)) oiptest.Fault {

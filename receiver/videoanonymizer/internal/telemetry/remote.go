@@ -15,8 +15,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// Served is what servers serve as a model: its version there, and the digest of their answer to a known tensor. Both are
-// empty for a model that runs in this process.
+// Served is what servers serve as a model: its version there, and the digest of their answer to a known tensor. Both
+// are empty for a model that runs in this process.
 type Served struct{ Version, Answer string }
 
 // earlyIDs makes the identities that are needed before a frame is reported. It is safe for concurrent use.
@@ -26,8 +26,8 @@ type earlyIDs struct {
 }
 
 // Inferences makes the identities of the spans of a frame's inferences, below detection and below pose estimation, so
-// that the spans of a server can be their children. It may be called concurrently, and with all other methods. Without a
-// pipeline for traces there are none.
+// that the spans of a server can be their children. It may be called concurrently, and with all other methods. Without
+// a pipeline for traces there are none.
 func (s *VideoSpan) Inferences() (detection, pose *inference.Span) {
 	if s.emitter.traces == nil {
 		return nil, nil

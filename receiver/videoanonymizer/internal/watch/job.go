@@ -37,8 +37,8 @@ var (
 // allowed.
 const ReasonCrash = "crash"
 
-// Job is one attempt at one file. One of Done, Fail, Retry, Abandon, Suspend, Postpone and Await ends it; later calls of them
-// have no effect. Stop ends it, too. Otherwise one goroutine calls its methods.
+// Job is one attempt at one file. One of Done, Fail, Retry, Abandon, Suspend, Postpone and Await ends it; later calls
+// of them have no effect. Stop ends it, too. Otherwise one goroutine calls its methods.
 type Job struct {
 	// Path is the source, absolute, without symbolic links.
 	Path string

@@ -16,6 +16,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -415,7 +416,7 @@ func (s *Server) inferHTTP(w http.ResponseWriter, r *http.Request, name, version
 	if !s.opts.JSON {
 		w.Header().Set("Inference-Header-Content-Length", strconv.Itoa(len(text)))
 	}
-	all := append(text, data...)
+	all := slices.Concat(text, data)
 	w.Header().Set("Content-Length", strconv.Itoa(len(all)))
 	if cut {
 		all = all[:len(all)/2]
@@ -445,7 +446,7 @@ func readRequest(r *http.Request) (*pb.ModelInferRequest, error) {
 	for _, in := range got.Inputs {
 		message.Inputs = append(message.Inputs,
 			&pb.ModelInferRequest_InferInputTensor{Name: in.Name, Datatype: in.Datatype, Shape: in.Shape})
-		data := rest
+		var data []byte
 		if size, ok := in.Parameters["binary_data_size"]; ok {
 			data, rest = rest[:size], rest[size:]
 		} else if data, err = packNumbers(in.Datatype, in.Data); err != nil {

@@ -43,8 +43,9 @@ def main(http_port, grpc_port, otlp, *paths):
                 return dict(zip([o.name for o in outputs], session.run(None, inputs)))
 
             triton.bind(
-                model_name=pathlib.Path(path).stem, infer_func=infer, inputs=tensors(session.get_inputs()), outputs=outputs,
-                config=ModelConfig(max_batch_size=8, batcher=DynamicBatcher(max_queue_delay_microseconds=1000)), strict=True,
+                model_name=pathlib.Path(path).stem, infer_func=infer, strict=True,
+                inputs=tensors(session.get_inputs()), outputs=outputs,
+                config=ModelConfig(max_batch_size=8, batcher=DynamicBatcher(max_queue_delay_microseconds=1000)),
             )
         triton.serve()
 
