@@ -76,7 +76,8 @@ func (m Model) tritonConfig() string {
 	fmt.Fprintf(&text, "# Made from the catalog by `make models TRITON=...`\nname: %q\nbackend: \"onnxruntime\"\n", m.Name)
 	batch := m.tritonBatch()
 	if batch > 0 {
-		fmt.Fprintf(&text, "max_batch_size: %d\ndynamic_batching { max_queue_delay_microseconds: %d }\n", batch, tritonQueueDelay)
+		fmt.Fprintf(&text, "max_batch_size: %d\ndynamic_batching { max_queue_delay_microseconds: %d }\n",
+			batch, tritonQueueDelay)
 	}
 	for _, list := range [][]Tensor{m.Inputs, m.Outputs} {
 		for _, t := range list {

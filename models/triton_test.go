@@ -74,7 +74,8 @@ func TestWriteTriton(t *testing.T) {
 			}
 		}
 	}
-	if _, err := catalog.WriteTriton(t.TempDir(), out); err == nil || !strings.Contains(err.Error(), "no model is installed") {
+	_, err = catalog.WriteTriton(t.TempDir(), out)
+	if err == nil || !strings.Contains(err.Error(), "no model is installed") {
 		t.Errorf("from an empty directory: %v", err)
 	}
 }

@@ -94,7 +94,7 @@ func withServers(d *builder) {
 			perRequest("nv_inference_queue_duration_us", "{{model}} queue"),
 			perRequest("nv_inference_compute_infer_duration_us", "{{model}} compute"),
 			quantile(.5, "service_name", frameSpans, "frame, p50")).
-			Description("In Triton, the mean of a request: how long it waits, and how long the model takes. Beside it, the " +
+			Description("In Triton, the mean of a request: how long it waits, and how long the model takes. Beside it, the "+
 				"time of a frame here.").
 			OverrideByQuery("C", rightAxis(units.Milliseconds)).Span(third)).
 		WithPanel(graph("Batch size and people", units.Short,

@@ -45,7 +45,7 @@ func (s *VideoSpan) Inferences() (detection, pose *inference.Span) {
 // too keep the same traces.
 func inRatio(trace pcommon.TraceID, ratio float64) bool {
 	const all = 1 << 56
-	return float64(binary.BigEndian.Uint64(trace[8:])%all) >= (1-ratio)*all
+	return binary.BigEndian.Uint64(trace[8:])%all >= uint64((1-ratio)*all)
 }
 
 // traceOf is the trace of a frame: the one that its inferences belong to or, if there is none, a new one.
