@@ -91,6 +91,14 @@ func (m *Models) Await(ctx context.Context) error {
 	return m.client.Await(ctx)
 }
 
+// Verify makes sure that servers still serve the models, and takes note if they are not the same as before.
+func (m *Models) Verify(ctx context.Context) error {
+	if m.client == nil {
+		return nil
+	}
+	return m.client.Verify(ctx)
+}
+
 // served is what servers serve as the model that a key names; several kinds are separated by commas.
 func (v *video) served(key string) (all telemetry.Served) {
 	for _, model := range v.Models.identify() {

@@ -107,15 +107,27 @@ func (v *video) run(ctx context.Context, plan media.Plan, from *checkpoint) erro
 	if err != nil {
 		return err
 	}
-	if again, err := v.fingerprint(v.job); err != nil || again != fingerprint {
-		return errors.Join(err, fmt.Errorf("%w: it now serves another model than when the video began: the video is "+
-			"processed again", inference.ErrUnavailable))
+	if err := v.checkModels(ctx, fingerprint); err != nil {
+		return err
 	}
 	// If the source was deleted meanwhile, this output is all that is left of the video.
 	if err := v.job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
 		return err
 	}
 	return v.job.Publish(companions...)
+}
+
+// checkModels fails if servers do not serve what they did when the video began.
+func (v *video) checkModels(ctx context.Context, fingerprint string) error {
+	if err := v.Models.Verify(ctx); err != nil {
+		return err
+	}
+	again, err := v.fingerprint(v.job)
+	if err == nil && again != fingerprint {
+		err = fmt.Errorf("%w: one serves another model than when the video began: the video is processed again",
+			inference.ErrUnavailable)
+	}
+	return err
 }
 
 // attempt is one pass over a video: what it reads and writes.

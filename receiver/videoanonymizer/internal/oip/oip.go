@@ -147,6 +147,22 @@ func (c *Client) Await(ctx context.Context) error {
 	}
 }
 
+// Verify verifies the available servers again, so that a model that was replaced while connections lasted shows. It
+// returns the context's error, or an inference.ErrUnavailable.
+func (c *Client) Verify(ctx context.Context) error {
+	for _, e := range c.endpoints {
+		if e.reason() != nil {
+			continue
+		}
+		if err := e.verify(ctx); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
+			return fmt.Errorf("%w: %s: %w", inference.ErrUnavailable, e.Endpoint, err)
+		}
+	}
+	return nil
+}
+
 // Close ends all connections. No run may be under way. The sessions are closed by their owners.
 func (c *Client) Close() error {
 	if c.stop != nil {
