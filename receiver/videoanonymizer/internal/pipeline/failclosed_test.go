@@ -127,8 +127,8 @@ func TestRunFailsClosed(t *testing.T) {
 	}
 }
 
-// TestUnavailableEndsTheRun: without an inference server, no frame is masked whole: the run fails, and neither the frame
-// that the failure belongs to nor one that follows it is written.
+// TestUnavailableEndsTheRun: without an inference server, no frame is masked whole: the run fails, and neither the
+// frame that the failure belongs to nor one that follows it is written.
 func TestUnavailableEndsTheRun(t *testing.T) {
 	const broken, frames = 40, 80
 	for _, model := range []string{"detector", "faces", "pose", "segmentation"} {
