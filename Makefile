@@ -22,6 +22,7 @@ TOOL_MODULES := internal/tools internal/tools/lint internal/tools/release
 METADATA := $(wildcard receiver/*/metadata.yaml processor/*/metadata.yaml processor/*/*/metadata.yaml)
 
 GO := . build/env.sh && go
+OIP := receiver/videoanonymizer/internal/oip/pb
 CONSOLE_PAGE := extension/anonymizerconsole/ui
 CONSOLE_IMAGES := console-videos-desktop-light console-videos-phone-light console-review-desktop-light \
 	console-review-phone-dark console-approve-desktop-light console-system-desktop-light console-audit-desktop-light \
@@ -31,6 +32,8 @@ CHLOGGEN := $(TOOL) chloggen
 PEER := build/cache/peer/bin/deface
 PEER_ONNXRT := build/cache/peer/onnxrt
 HADOLINT := build/cache/hadolint/bin/hadolint
+TRITON_SERVER := build/cache/triton/bin/python
+MLSERVER := build/cache/mlserver/bin/mlserver
 GOLANGCI_LINT := build/cache/golangci-lint
 EDITORCONFIG_CHECKER := build/cache/editorconfig-checker
 # Installs the system packages; `make SETUP=: ...` leaves that to you.
@@ -66,8 +69,9 @@ setup: ## Install missing system packages that the build needs
 	@$(SETUP)
 
 .PHONY: models
-models: ## Fetch the models and ONNX Runtime; MODELS="name ..." picks other models, GPU=cuda also gets that provider
+models: ## Fetch the models and ONNX Runtime; MODELS="name ..." picks others, GPU=cuda gets that provider, TRITON=dir serves
 	@$(GO) -C models run ./cmd/models fetch $(if $(GPU),-gpu "$(GPU)") $(MODELS)
+	@$(if $(TRITON),$(GO) -C models run ./cmd/models triton $(abspath $(TRITON)))
 
 .PHONY: build
 build: programs ## Build bin/otelcol-anonymizer and bin/anonymizerctl
@@ -189,6 +193,27 @@ kill-test: ## Kill the collector and its children 60 times at random, and fail r
 	export KILL_ROUNDS=60; $(GO) test -count=1 -timeout 40m -v -run AtRandomMoments ./test/e2e && \
 		$(GO) -C receiver/videoanonymizer test -count=1 -timeout 40m -v -run Killed ./internal/render ./internal/workspace
 
+.PHONY: outage-test
+outage-test: models footage ## Let an inference server fail 60 times in one video; nothing may be masked whole or lost
+	export OUTAGE_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -count=1 -timeout 60m -v -run TestRandomOutages .
+
+.PHONY: triton-test
+triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from PyPI with ONNX Runtime; needs python3-venv
+	export TRITON_SERVER=$(CURDIR)/$(TRITON_SERVER) MLSERVER=$(CURDIR)/$(MLSERVER); \
+		$(GO) -C receiver/videoanonymizer test -count=1 -timeout 20m -v -run TestRealServers ./internal/oip
+
+# Both run the models by ONNX Runtime for Python, of the version that this repository runs: the Triton of pytriton has
+# no backend of its own for ONNX. It needs Debian's Python: it brings a Python 3.11 that is older than what the library
+# of a newer one expects.
+$(TRITON_SERVER):
+	@/usr/bin/python3 -m venv $(dir $(@D))
+	@$(@D)/pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 onnxruntime==1.30.0 \
+		opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2
+
+$(MLSERVER):
+	@/usr/bin/python3 -m venv $(dir $(@D))
+	@$(@D)/pip install --quiet --disable-pip-version-check mlserver==1.7.1 onnxruntime==1.30.0
+
 .PHONY: stack-test
 stack-test: setup-test models footage build ## Test dashboards, rules and alerts on real footage with a real Prometheus
 	$(GO) test -count=1 -v ./test/stack
@@ -231,9 +256,13 @@ voices: all ## Measure how far output::audio: alter changes voices; installs pro
 	@$(GO) run ./test/voices
 
 .PHONY: bench
-bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed; writes docs/benchmarks.md; LONG=1 PEERS=deface ONLY=clip
+bench: all $(if $(PEERS),$(PEER_ONNXRT)) ## Measure speed; docs/benchmarks.md; LONG=1 PEERS=deface ONLY=clip; REMOTE=1
+ifdef REMOTE
+	@$(GO) -C receiver/videoanonymizer test -run '^$$' -bench Protocols -benchtime 3s -count 1 ./internal/oip
+else
 	@build/footage.sh bench $(if $(LONG),long)
 	@$(GO) run ./test/bench $(if $(LONG),-long) $(if $(PEERS),-peer) $(if $(ONLY),-only "$(ONLY)")
+endif
 
 .PHONY: footage
 footage: ## Make the clips of real people that the demo and the tests use
@@ -244,6 +273,8 @@ footage: ## Make the clips of real people that the demo and the tests use
 .PHONY: generate
 generate: ## Regenerate the distribution and the components' metadata
 	$(TOOL) builder --config builder-config.yaml --skip-get-modules --skip-compilation
+	npm --prefix internal/tools/buf ci --silent --ignore-scripts
+	internal/tools/buf/node_modules/.bin/buf generate $(OIP) --template internal/tools/buf/buf.gen.yaml
 	@# The builder writes the version as a constant, but the linker can set only a variable.
 	sed -i 's/Version:     "dev"/Version:     version/' cmd/otelcol-anonymizer/main.go
 	@for metadata in $(METADATA); do \

@@ -31,6 +31,7 @@ func pipeline() *builder {
 		WithVariable(video())
 	withPeople(d)
 	withLatency(d)
+	withServers(d)
 	withThroughput(d)
 	withMasks(d)
 	withOutcomes(d)
@@ -80,6 +81,36 @@ func withLatency(d *builder) {
 				`}[$__rate_interval])) / 1000`, bySpan)).
 			Description("Busy seconds per second, without tracking, which waits for later frames. " +
 				"The stage that approaches 1 per worker is the bottleneck."))
+}
+
+// withServers shows the metrics of Triton, which Prometheus scrapes from it: see config/examples/triton.
+func withServers(d *builder) {
+	perRequest := func(duration, legend string) *prometheus.DataqueryBuilder {
+		return query(fmt.Sprintf(`sum by (model) (rate(%s[$__rate_interval])) / `+
+			`sum by (model) (rate(nv_inference_request_success[$__rate_interval])) / 1000`, duration), legend)
+	}
+	d.WithRow(row("Inference servers")).
+		WithPanel(graph("Queue and compute time", units.Milliseconds,
+			perRequest("nv_inference_queue_duration_us", "{{model}} queue"),
+			perRequest("nv_inference_compute_infer_duration_us", "{{model}} compute"),
+			quantile(.5, "service_name", frameSpans, "frame, p50")).
+			Description("In Triton, the mean of a request: how long it waits, and how long the model takes. Beside it, the "+
+				"time of a frame here.").
+			OverrideByQuery("C", rightAxis(units.Milliseconds)).Span(third)).
+		WithPanel(graph("Batch size and people", units.Short,
+			query(`sum by (model) (rate(nv_inference_count[$__rate_interval])) / `+
+				`sum by (model) (rate(nv_inference_exec_count[$__rate_interval]))`, "{{model}}"),
+			query(`sum(otel_detected_people_count{job=~"$service", anonymizer_video_name=~"$video"})`, "people")).
+			Description("Images that Triton computes at once, by dynamic batching and by frames with many people.").
+			OverrideByQuery("B", rightAxis(units.Short)).Span(third)).
+		WithPanel(graph("Unanswered", units.Short,
+			query(`sum by (receiver) (rate(otelcol_receiver_videoanonymizer_remote_requests_failed[$__rate_interval]))`,
+				"requests of {{receiver}}"),
+			query(`sum by (receiver) (rate(otelcol_receiver_videoanonymizer_attempts_unavailable[$__rate_interval]))`,
+				"attempts of {{receiver}}"),
+			query(`1 - max by (receiver) (otelcol_receiver_videoanonymizer_remote_available)`, "{{receiver}} waits")).
+			Description("Requests per second that a server did not answer as it should, and attempts at videos that ended " +
+				"for that reason. Videos wait; none is lost.").Span(third))
 }
 
 func withThroughput(d *builder) {

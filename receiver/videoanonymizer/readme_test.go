@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -55,7 +56,7 @@ func collectKeys(prefix string, block reflect.Value, into map[string]reflect.Val
 		key := prefix + field.Tag.Get("mapstructure")
 		switch {
 		case !field.IsExported():
-		case field.Type.Kind() == reflect.Struct && field.Name != "Metrics" && field.Name != "InputSize":
+		case field.Type.Kind() == reflect.Struct && !slices.Contains([]string{"Metrics", "InputSize", "TLS"}, field.Name):
 			collectKeys(key+"::", block.Field(i), into)
 		default:
 			into[key] = block.Field(i)

@@ -67,7 +67,7 @@ func (r *videoReceiver) setLogs(next consumer.Logs)       { r.next.Logs = next }
 func (r *videoReceiver) setMetrics(next consumer.Metrics) { r.next.Metrics = next }
 
 // Start opens the models and starts watching.
-func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error) {
+func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.release(context.Background()))
@@ -83,12 +83,17 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 	if err != nil {
 		return err
 	}
-	if r.models, err = anonymize.OpenModels(r.cfg); err != nil {
+	health := &health{report: func(err error) { componentstatus.ReportStatus(host, statusEvent(err)) }}
+	servers, err := r.servers(host, health)
+	if err != nil {
+		return err
+	}
+	if r.models, err = anonymize.OpenModels(r.cfg, servers); err != nil {
 		return err
 	}
 	options := anonymize.WatchOptions(r.cfg, r.set.Logger)
 	options.Changed = r.changed
-	options.ReportStatus = func(err error) { componentstatus.ReportStatus(host, statusEvent(err)) }
+	options.ReportStatus = health.watching
 	if r.watcher, err = watch.New(options); err != nil {
 		return err
 	}
@@ -99,6 +104,9 @@ func (r *videoReceiver) Start(_ context.Context, host component.Host) (err error
 		telemetryOptions.Recent = r.recent
 	}
 	if r.emitter, err = telemetry.NewEmitter(r.set, telemetryOptions, r.next); err != nil {
+		return err
+	}
+	if err = r.models.Connect(ctx); err != nil {
 		return err
 	}
 	if err = r.watcher.Start(); err != nil {
@@ -168,9 +176,12 @@ func (r *videoReceiver) logConfinement() {
 		zap.String("denied", holds), zap.Error(missing))
 }
 
-// work processes one video after another.
+// work processes one video after another, as long as the models can be used.
 func (r *videoReceiver) work(ctx context.Context, runner *anonymize.Runner) {
 	for {
+		if r.models.Await(ctx) != nil {
+			return
+		}
 		job, err := r.watcher.Next(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
@@ -204,11 +215,11 @@ func (r *videoReceiver) release(ctx context.Context) error {
 	if r.watcher != nil {
 		errs = append(errs, r.watcher.Stop(ctx))
 	}
+	if r.models != nil { // before the emitter, which counts what servers do not answer
+		errs = append(errs, r.models.Close())
+	}
 	if r.emitter != nil {
 		errs = append(errs, r.emitter.Shutdown(ctx))
-	}
-	if r.models != nil {
-		errs = append(errs, r.models.Close())
 	}
 	r.console, r.watcher, r.emitter, r.models = nil, nil, nil, nil
 	return errors.Join(errs...)

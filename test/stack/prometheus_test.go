@@ -30,6 +30,10 @@ import (
 // noData are the queries that have no data as long as nothing is wrong, and why.
 var noData = map[string]string{
 	"alert CollectorDown":                    "the collector runs",
+	"alert InferenceUnavailable":             "no model runs on a server",
+	"panel Queue and compute time A":         "no model runs on a server",
+	"panel Queue and compute time B":         "no model runs on a server",
+	"panel Batch size and people A":          "no model runs on a server",
 	"alert QueueGrowing":                     "the queue is short",
 	"alert SlowerThanRealTime":               "depends on the machine",
 	"alert GPUMemoryNearLimitWithManyPeople": "the GPUs of the shim have enough free memory",

@@ -5,6 +5,7 @@
 //
 //	go run ./cmd/models fetch [flags] [name...]
 //	go run ./cmd/models list [flags]
+//	go run ./cmd/models triton [flags] repository
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -35,6 +37,7 @@ func main() {
 
 const usage = `models fetch [flags] [name...]   fetch models and ONNX Runtime; without names, the default set
 models list [flags]              show every known model, and whether it is installed
+models triton [flags] dir        make a model repository for Triton of the installed models
 models fetch -h                  show the flags`
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -71,6 +74,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		return list(catalog, o.Dir, stdout)
+	case "triton":
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		if flags.NArg() != 1 {
+			return errors.New("triton: name the directory of the model repository")
+		}
+		names, err := catalog.WriteTriton(o.Dir, flags.Arg(0))
+		for _, name := range names {
+			fmt.Fprintln(stdout, filepath.Join(flags.Arg(0), name))
+		}
+		return err
 	default:
 		return fmt.Errorf("unknown command %q:\n%s", args[0], usage)
 	}

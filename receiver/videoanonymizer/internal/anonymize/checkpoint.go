@@ -147,6 +147,7 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
 	cfg.Telemetry, cfg.Metrics, cfg.Review = config.Telemetry{}, metadata.MetricsConfig{}, config.Review{}
 	cfg.Retention, cfg.Notifications, cfg.Schedule = config.Retention{}, nil, config.Schedule{}
+	cfg.Inference.Remote = config.Remote{} // what the servers serve is said by the models
 	sum, err := digestJSON(struct {
 		Program, Runtime string
 		Profile          string
@@ -155,7 +156,7 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 		Path             string
 		Size             int64
 		ModTime          time.Time
-	}{program, onnx.Version(), cfg.Profile(), cfg, r.Models.used, job.Path, job.Size, job.ModTime.UTC()})
+	}{program, onnx.Version(), cfg.Profile(), cfg, r.Models.identify(), job.Path, job.Size, job.ModTime.UTC()})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
@@ -32,6 +33,7 @@ type Models struct {
 	second   looks // of config.AsSecondLook, likewise; empty without console
 	profiles map[string]profileLooks
 	sessions []inference.Session
+	client   *oip.Client // nil if no model runs on servers
 }
 
 // profileLooks are those of a profile, by its name, likewise.
@@ -43,7 +45,27 @@ type looks struct {
 	quick, full, region, turned pipeline.Look
 	pose                        vision.PoseEstimator
 	segmenter                   vision.Segmenter // nil with method heads
-	used                        []report.Model
+	used                        []usedFile
+}
+
+// usedFile is a model's file and the session that runs it, or that compares servers with it.
+type usedFile struct {
+	report.Model
+	session inference.Session
+}
+
+// identify returns what identifies the models. For models on servers, that may change whenever a server comes back.
+func (l *looks) identify() []report.Model {
+	all := make([]report.Model, len(l.used))
+	for i, used := range l.used {
+		all[i] = used.Model
+		if remote, ok := used.session.(*oip.Session); ok {
+			for _, identity := range remote.Identities() {
+				all[i].Served = append(all[i].Served, report.Served{Version: identity.Version, Answer: identity.Answer})
+			}
+		}
+	}
+	return all
 }
 
 // CheckModels reports whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's
@@ -59,6 +81,9 @@ func CheckModels(cfg *config.Config) error {
 		if err := onnx.CheckProvider(sessionOptions(cfg)); err != nil {
 			errs = append(errs, fmt.Errorf("inference::provider: %w", err))
 		}
+	}
+	if _, err := remoteTLS(cfg); err != nil {
+		errs = append(errs, err)
 	}
 	var verified []usedModel
 	for _, used := range allModels(cfg) {
@@ -139,14 +164,17 @@ func rolesOf(detector config.Detector) config.Detector {
 }
 
 // OpenModels loads ONNX Runtime and the configured models, which CheckModels has verified. It reports every error,
-// each with its key, not only the first.
-func OpenModels(cfg *config.Config) (*Models, error) {
+// each with its key, not only the first. Servers are connected by Connect.
+func OpenModels(cfg *config.Config, remote Remote) (*Models, error) {
 	directory, err := openRuntime(cfg)
 	if err != nil {
 		return nil, err
 	}
-	o := &opener{directory: directory, opened: map[string]openedModel{}}
 	m := &Models{}
+	if m.client, err = remote.client(cfg); err != nil {
+		return nil, err
+	}
+	o := &opener{directory: directory, client: m.client, opened: map[string]openedModel{}}
 	if m.looks, err = o.openLooks(cfg); err == nil {
 		m.thorough, err = o.openLooks(cfg.AsThorough())
 	}
@@ -168,6 +196,7 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 // opener opens models, each once, whatever looks use it.
 type opener struct {
 	directory string
+	client    *oip.Client // nil if no model runs on servers
 	opened    map[string]openedModel
 
 	cfg      *config.Config // whose looks are being opened
@@ -222,15 +251,41 @@ func (o *opener) open(used usedModel) error {
 		if opened.file, err = report.Identify(context.Background(), path); err != nil {
 			return err
 		}
-		if opened.session, err = onnx.Open(path, sessionOptions(o.cfg)); err != nil {
+		if opened.session, err = o.session(path, used.name); err != nil {
 			return err
 		}
 		o.opened[used.name] = opened
 	}
-	o.looks.used = append(o.looks.used, report.Model{
+	o.looks.used = append(o.looks.used, usedFile{session: opened.session, Model: report.Model{
 		Key: used.key, Name: cmp.Or(opened.Name, opened.file.Name), SHA256: opened.file.SHA256,
-	})
+	}})
 	return nil
+}
+
+// session opens a model, on the servers if it is to run there.
+func (o *opener) session(path, name string) (inference.Session, error) {
+	if !o.cfg.Inference.Remote.Serves(name) {
+		return onnx.Open(path, sessionOptions(o.cfg))
+	}
+	reference, err := onnx.Open(path, onnx.Options{Provider: "cpu", Threads: runtime.NumCPU()})
+	if err != nil {
+		return nil, err
+	}
+	session, err := o.client.Open(context.Background(), oip.Model{
+		Name: config.ServedName(name), Reference: reference, MaxBatch: o.maxBatch(name),
+	})
+	if err != nil {
+		return nil, errors.Join(err, reference.Close())
+	}
+	return session, nil
+}
+
+// maxBatch is the largest batch that a model gets: models that look at people get several at once.
+func (o *opener) maxBatch(name string) int {
+	if name == o.cfg.Pose.Model || name == o.cfg.Segmentation.Model {
+		return o.cfg.Pose.MaxPeoplePerBatch
+	}
+	return 1
 }
 
 // openQuick opens what looks at every analyzed frame.
@@ -369,6 +424,9 @@ func (o *opener) openSegmenter() (err error) {
 // Close frees the models.
 func (m *Models) Close() error {
 	var errs []error
+	if m.client != nil {
+		errs = append(errs, m.client.Close())
+	}
 	for _, session := range m.sessions {
 		errs = append(errs, session.Close())
 	}
@@ -387,11 +445,19 @@ func sessionOptions(cfg *config.Config) onnx.Options {
 	}
 }
 
+// remoteFrames is how many frames are analyzed at once if models run on servers, whatever the number of cores: more
+// would take more memory than they save time.
+const remoteFrames = 8
+
 func parallelInferences(cfg *config.Config) int {
 	if cfg.Inference.Sessions > 0 {
 		return cfg.Inference.Sessions
 	}
-	return max(1, runtime.NumCPU()/max(1, cfg.Inference.Threads))
+	parallel := max(1, runtime.NumCPU()/max(1, cfg.Inference.Threads))
+	if remote := cfg.Inference.Remote; remote.Enabled() {
+		return max(parallel, min(remoteFrames, remote.MaxInFlight))
+	}
+	return parallel
 }
 
 // taskOf returns the task of a model from the catalog; empty for others.

@@ -52,11 +52,11 @@ func TestCatalogFamiliesExist(t *testing.T) {
 func TestProfilesShareModels(t *testing.T) {
 	cfg := config.Default()
 	cfg.Models.Directory = "../../../../models" // filled by `make models`
-	plain, err := OpenModels(cfg)
+	plain, err := OpenModels(cfg, Remote{})
 	require.NoError(t, err)
 	defer plain.Close()
 	cfg.Profiles = []config.Profile{{Name: "a"}, {Name: "b"}}
-	profiled, err := OpenModels(cfg)
+	profiled, err := OpenModels(cfg, Remote{})
 	require.NoError(t, err)
 	defer profiled.Close()
 	assert.Len(t, profiled.sessions, len(plain.sessions))

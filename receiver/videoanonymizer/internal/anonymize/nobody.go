@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
@@ -76,6 +77,8 @@ func (a *attempt) searchSample(ctx context.Context, shown []int64) (*report.Seco
 		return nil, ctx.Err()
 	case errors.Is(err, media.ErrVanished): // whether the output counts is decided as for other videos
 		return nil, nil
+	case errors.Is(err, inference.ErrUnavailable):
+		return nil, err
 	case errors.Is(err, errFound):
 		second.Reason = report.SampleShowsPeople
 	case err != nil:
@@ -130,7 +133,7 @@ func (r *Runner) asThorough() *Runner { return r.with(r.Config.AsThorough(), r.M
 // with is the same as the runner, with another configuration and its looks.
 func (r *Runner) with(cfg *config.Config, l looks) *Runner {
 	as := *r
-	as.Config, as.Models = cfg, &Models{looks: l, thorough: r.Models.thorough}
+	as.Config, as.Models = cfg, &Models{looks: l, thorough: r.Models.thorough, client: r.Models.client}
 	return &as
 }
 

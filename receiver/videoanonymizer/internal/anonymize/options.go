@@ -53,5 +53,6 @@ func TelemetryOptions(cfg *config.Config) telemetry.Options {
 		MaxWait:            cfg.Telemetry.MaxWait,
 		MetricsInterval:    cfg.Telemetry.MetricsInterval,
 		Metrics:            cfg.Metrics,
+		TraceRatio:         cfg.Inference.Remote.TraceRatio,
 	}
 }

@@ -205,7 +205,7 @@ func (r *review) writeReport(ctx context.Context, path string) error {
 		VideoStreams: r.streams,
 		Repairs:      r.repairs,
 		Output:       output,
-		Models:       r.Models.used,
+		Models:       r.Models.identify(),
 		Settings:     settings(r.Config),
 		Salvage:      r.salvage,
 		SecondPass:   r.second,

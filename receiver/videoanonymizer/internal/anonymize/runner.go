@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
@@ -92,6 +93,8 @@ func (v *video) end(ctx context.Context, err error) error {
 		v.span.Interrupted()
 		v.logger.Info("video waits for space that is reserved for videos in progress", zap.NamedError("cause", err))
 		v.job.Postpone()
+	case errors.Is(err, inference.ErrUnavailable):
+		v.unavailable(err)
 	default:
 		return v.failed(err)
 	}
@@ -110,9 +113,21 @@ func (v *video) finished() error {
 	return err
 }
 
+// unavailable ends an attempt that got no answer from an inference server. That says nothing about the video, so the
+// attempt is not one of those that are allowed.
+func (v *video) unavailable(cause error) {
+	v.span.Unavailable(cause)
+	v.logger.Error("video waits for an inference server: its source is untouched and there is no output",
+		zap.Bool("resumes_later", v.resumable()), zap.Error(cause))
+	v.job.Await(v.resumable())
+}
+
+// resumable reports whether another attempt can go on where this one ended.
+func (v *video) resumable() bool { return v.sealed || v.job.Resumable() && !v.discard }
+
 func (v *video) interrupted(cause error) {
 	v.span.Interrupted()
-	resumable := v.sealed || v.job.Resumable() && !v.discard
+	resumable := v.resumable()
 	v.logger.Info("video released unfinished", zap.Bool("resumes_later", resumable), zap.NamedError("cause", cause))
 	if resumable {
 		v.job.Suspend()

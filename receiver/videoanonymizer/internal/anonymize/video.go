@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
@@ -106,11 +107,27 @@ func (v *video) run(ctx context.Context, plan media.Plan, from *checkpoint) erro
 	if err != nil {
 		return err
 	}
+	if err := v.checkModels(ctx, fingerprint); err != nil {
+		return err
+	}
 	// If the source was deleted meanwhile, this output is all that is left of the video.
 	if err := v.job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
 		return err
 	}
 	return v.job.Publish(companions...)
+}
+
+// checkModels fails if servers do not serve what they did when the video began.
+func (v *video) checkModels(ctx context.Context, fingerprint string) error {
+	if err := v.Models.Verify(ctx); err != nil {
+		return err
+	}
+	again, err := v.fingerprint(v.job)
+	if err == nil && again != fingerprint {
+		err = fmt.Errorf("%w: one serves another model than when the video began: the video is processed again",
+			inference.ErrUnavailable)
+	}
+	return err
 }
 
 // attempt is one pass over a video: what it reads and writes.
@@ -174,6 +191,9 @@ func (a *attempt) openReader(ctx context.Context) (err error) {
 func (a *attempt) process(ctx context.Context) error {
 	options := a.pipelineOptions()
 	options.Resume = a.resume
+	if a.Models.client != nil {
+		options.Spans = a.span.Inferences
+	}
 	sink := newSink(a)
 	err := pipeline.Run(ctx, a.reader, sink, options)
 	a.summary, a.repairs = sink.summary, sink.repairs
@@ -291,6 +311,7 @@ func (v *video) describe(info media.Info) telemetry.Video {
 		Streams:  streamTexts(info),
 		Profile:  v.Config.Profile(),
 		Detector: v.Config.Detector.Model, Pose: v.Config.Pose.Model, Provider: v.Config.Inference.Provider,
+		DetectorServed: v.served("detector::model"), PoseServed: v.served("pose::model"), Served: v.servedTexts(),
 	}
 }
 

@@ -211,9 +211,18 @@ func open(ctx context.Context, opts Options) (*anonymize.Runner, *anonymize.Mode
 	if err := errors.Join(err, anonymize.CheckModels(opts.Config)); err != nil {
 		return nil, nil, err
 	}
-	models, err := anonymize.OpenModels(opts.Config)
+	if id := opts.Config.Inference.Remote.Auth; id != nil {
+		return nil, nil, fmt.Errorf("inference::remote::auth: the extension %s runs in a collector alone: leave it out, or "+
+			"drop the videos into a collector's folder", id)
+	}
+	models, err := anonymize.OpenModels(opts.Config, anonymize.Remote{
+		Changed: func(error) {}, Failed: func() {}, Logger: opts.Logger,
+	})
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := models.Connect(ctx); err != nil {
+		return nil, nil, errors.Join(err, models.Close())
 	}
 	return &anonymize.Runner{
 		Config: opts.Config, Tools: tools, Models: models, Painter: mask.NewPainter(opts.Config.Mask.PainterOptions()),
@@ -234,6 +243,9 @@ func settings(logger *zap.Logger) receiver.Settings {
 
 func (b *batch) work(ctx context.Context, runner *anonymize.Runner) {
 	for {
+		if runner.Models.Await(ctx) != nil {
+			return
+		}
 		job, err := b.watcher.Next(ctx)
 		if err != nil {
 			return

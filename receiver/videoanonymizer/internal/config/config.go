@@ -113,7 +113,7 @@ func Default() *Config {
 		Pose:         defaultPose(),
 		Segmentation: Segmentation{Model: "selfie-segmentation"},
 		Mask:         defaultMask(),
-		Inference:    Inference{Provider: "cpu", Timeout: time.Minute},
+		Inference:    Inference{Provider: "cpu", Timeout: time.Minute, Remote: defaultRemote()},
 		Tools: Tools{Decoder: media.Software, VAAPIDevice: media.DefaultVAAPIDevice,
 			Confine: confine.Auto},
 		LookAhead:           time.Second,

@@ -13,12 +13,15 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
@@ -44,6 +47,7 @@ func TestLoadConfig(t *testing.T) {
 		change(cfg)
 		return cfg
 	}
+	authenticator := component.MustNewIDWithName("bearertokenauth", "triton")
 	metricsWithoutProgress := metadata.DefaultMetricsConfig()
 	metricsWithoutProgress.AnonymizerVideoProgress.Enabled = false
 	for _, tt := range []struct {
@@ -119,6 +123,16 @@ func TestLoadConfig(t *testing.T) {
 				ProviderOptions: map[string]string{"device_id": "1"},
 				Library:         "/usr/lib/libonnxruntime.so",
 				Timeout:         2 * time.Minute,
+				Remote: Remote{
+					Endpoints: []string{"grpcs://one:8001", "https://two:8000"},
+					TLS: configtls.ClientConfig{Config: configtls.Config{
+						CAFile: "ca.pem", CertFile: "c.pem", KeyFile: "c.key"}},
+					Auth:        &authenticator,
+					Models:      []string{"centernet"},
+					Timeout:     10 * time.Second,
+					MaxInFlight: 8,
+					TraceRatio:  0.1,
+				},
 			},
 			Models: Models{Directory: "/data/models"},
 			Limits: media.Limits{MaxWidth: 1920, MaxHeight: 1088, MaxPixels: 2088960, MaxDuration: 12 * time.Hour,
@@ -161,10 +175,11 @@ func TestLoadConfig(t *testing.T) {
 		t.Run(tt.id, func(t *testing.T) {
 			got, err := load(t, "config.yaml", tt.id)
 			require.NoError(t, err)
-			assert.Empty(t, cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{},
-				media.Limits{}, Detector{}, Survey{}, Pose{},
-				Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, Retention{}, Schedule{},
-				metadata.MetricConfig{})))
+			assert.Empty(t, cmp.Diff(tt.want, got, cmp.Comparer(func(a, b component.ID) bool { return a == b }),
+				cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{},
+					media.Limits{}, Detector{}, Survey{}, Pose{},
+					Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, Retention{},
+					Schedule{}, metadata.MetricConfig{})))
 		})
 	}
 }
@@ -292,6 +307,16 @@ func TestInvalidConfig(t *testing.T) {
 		}},
 		{"videoanonymizer/inference", []string{"inference::threads: -1", "inference::sessions: -1",
 			`inference::provider: "gpu"`, "inference::timeout: -1s"}},
+		{"videoanonymizer/remote", []string{`inference::remote::endpoints: "grpcs://triton" has no port`,
+			"inference::remote::timeout: 0s", "inference::remote::max_in_flight: 0 ", "inference::remote::trace_ratio: 1.5 ",
+			`inference::remote::models: "nanodet" is no model that another key names`}},
+		{"videoanonymizer/remote_plaintext", []string{
+			"inference::remote::endpoint: grpc://triton:8001 would send unmasked people in plaintext: write grpcs://triton:8001",
+			"http://10.0.0.1:8000 would send unmasked people in plaintext: write https://10.0.0.1:8000"}},
+		{"videoanonymizer/remote_tls", []string{"inference::remote::endpoints: endpoint is set as well",
+			"inference::remote::tls::insecure: ", "inference::remote::tls::insecure_skip_verify: anyone could answer"}},
+		{"videoanonymizer/remote_auth", []string{"inference::remote::auth: grpc://localhost:8001 would send its secret"}},
+		{"videoanonymizer/remote_none", []string{"inference::remote::endpoint: is empty, but other keys are set"}},
 		{"videoanonymizer/inference_cpu_options", []string{"inference::provider_options: the cpu provider has none"}},
 		{"videoanonymizer/report", []string{"report::tiles: 0 ",
 			`report::preview: "faces" is not known: use one of none, boxes`}},
@@ -313,6 +338,47 @@ func TestInvalidConfig(t *testing.T) {
 			assert.Len(t, strings.Split(err.Error(), "\n"), len(tt.want), "as many errors as there are wrong keys: %v", err)
 		})
 	}
+}
+
+// TestRemote reads the configuration as the documentation has it.
+func TestRemote(t *testing.T) {
+	const documented = `{endpoint: grpcs://triton:8001, tls: {ca_file: ca.pem, cert_file: c.pem, key_file: c.key}, ` +
+		`timeout: 5s, max_in_flight: 32}`
+	retrieved, err := confmap.NewRetrievedFromYAML([]byte("inference: {remote: " + documented + "}"))
+	require.NoError(t, err)
+	conf, err := retrieved.AsConf()
+	require.NoError(t, err)
+	cfg := Default()
+	require.NoError(t, conf.Unmarshal(cfg))
+	cfg.Watch.Include, cfg.Output.Directory = []string{"in"}, "out"
+	require.NoError(t, confmap.Validate(cfg))
+	remote := cfg.Inference.Remote
+	assert.True(t, remote.Enabled())
+	servers, err := remote.Servers()
+	require.NoError(t, err)
+	assert.Equal(t, []oip.Endpoint{{TLS: true, Host: "triton", Port: 8001}}, servers)
+	files := []string{remote.TLS.CAFile, remote.TLS.CertFile, remote.TLS.KeyFile}
+	assert.Equal(t, []string{"ca.pem", "c.pem", "c.key"}, files)
+	assert.True(t, remote.Serves("nanodet-m"), "all models by default")
+	remote.Models = []string{"/models/own.onnx"}
+	assert.True(t, remote.Serves("/models/own.onnx"))
+	assert.False(t, remote.Serves("nanodet-m"))
+	assert.Equal(t, "own", ServedName("/models/own.onnx"))
+	assert.Equal(t, "nanodet-m", ServedName("nanodet-m"))
+	assert.False(t, new(Remote).Serves("nanodet-m"))
+}
+
+// TestTritonExample reads the receiver's part of config/examples/triton.
+func TestTritonExample(t *testing.T) {
+	all, err := confmaptest.LoadConf("../../../../config/examples/triton/collector.yaml")
+	require.NoError(t, err)
+	conf, err := all.Sub("receivers::videoanonymizer")
+	require.NoError(t, err)
+	cfg := Default()
+	require.NoError(t, conf.Unmarshal(cfg))
+	cfg.Watch.Include, cfg.Output.Directory = []string{"in"}, "out"
+	require.NoError(t, confmap.Validate(cfg))
+	assert.True(t, cfg.Inference.Remote.Serves(cfg.Detector.Model))
 }
 
 func TestInputSizeSpellings(t *testing.T) {

@@ -106,6 +106,8 @@ type Inference struct {
 	Library string `mapstructure:"library"`
 	// Timeout ends an inference that hangs; its frame is masked whole. 0 waits forever.
 	Timeout time.Duration `mapstructure:"timeout"`
+	// Remote runs models on servers instead.
+	Remote Remote `mapstructure:"remote"`
 
 	_ struct{}
 }
@@ -266,5 +268,5 @@ func (c *Inference) validate() []error {
 	if c.Provider == "cpu" && len(c.ProviderOptions) > 0 {
 		errs = append(errs, errors.New("provider_options: the cpu provider has none: remove them, or set provider"))
 	}
-	return errs
+	return append(errs, within("remote", c.Remote.validate())...)
 }

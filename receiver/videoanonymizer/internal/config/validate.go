@@ -38,6 +38,7 @@ func (c *Config) errors() []error {
 		c.validateNotifications(),
 		within("schedule", c.Schedule.validate()),
 		within("inference", c.Inference.validate()),
+		c.validateRemoteModels(),
 		within("limits", validateLimits(c.Limits)),
 		within("tools", c.Tools.validate()),
 		within("report", c.Report.validate()),

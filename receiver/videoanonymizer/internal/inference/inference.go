@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package inference defines what the model families (package vision) need of whatever runs their models: sessions that
-// turn tensors into tensors. Package onnx implements it with ONNX Runtime in this process.
+// turn tensors into tensors. Package onnx implements it with ONNX Runtime in this process, package oip by servers.
 package inference
 
 import (
@@ -19,6 +19,9 @@ var (
 	ErrOutOfMemory = errors.New("out of memory")
 	// ErrTimeout marks a run that exceeded the session's time limit.
 	ErrTimeout = errors.New("inference took too long")
+	// ErrUnavailable marks a run that no server answered as its model does. It says nothing about the input, so whoever
+	// needs the outputs has to wait for a server rather than do without them.
+	ErrUnavailable = errors.New("no inference server answered as it should")
 )
 
 // Session is an opened model. Its methods are safe for concurrent use, except Close.
@@ -31,7 +34,7 @@ type Session interface {
 	Outputs() []TensorInfo
 	// Run computes the outputs and passes them to read; their memory is valid only until read returns. Where a session
 	// bounds how many runs are under way at once, Run waits for its turn. It returns read's error, the context's error,
-	// ErrOutOfMemory, ErrTimeout, or another error that makes the outputs unusable.
+	// ErrOutOfMemory, ErrTimeout, ErrUnavailable, or another error that makes the outputs unusable.
 	Run(ctx context.Context, inputs []Tensor, read func(outputs []Tensor) error) error
 	// Close frees the model. No run may be under way, and none may follow.
 	Close() error

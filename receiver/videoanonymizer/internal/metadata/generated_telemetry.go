@@ -23,16 +23,19 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                                    metric.Meter
-	mu                                       sync.Mutex
-	registrations                            []metric.Registration
-	ReceiverVideoanonymizerBatchesRetried    metric.Int64Counter
-	ReceiverVideoanonymizerFrames            metric.Int64Counter
-	ReceiverVideoanonymizerFramesMaskedWhole metric.Int64Counter
-	ReceiverVideoanonymizerInferenceFailures metric.Int64Counter
-	ReceiverVideoanonymizerLogRecordsDropped metric.Int64Counter
-	ReceiverVideoanonymizerSpansDropped      metric.Int64Counter
-	ReceiverVideoanonymizerVideosFailed      metric.Int64Counter
+	meter                                       metric.Meter
+	mu                                          sync.Mutex
+	registrations                               []metric.Registration
+	ReceiverVideoanonymizerAttemptsUnavailable  metric.Int64Counter
+	ReceiverVideoanonymizerBatchesRetried       metric.Int64Counter
+	ReceiverVideoanonymizerFrames               metric.Int64Counter
+	ReceiverVideoanonymizerFramesMaskedWhole    metric.Int64Counter
+	ReceiverVideoanonymizerInferenceFailures    metric.Int64Counter
+	ReceiverVideoanonymizerLogRecordsDropped    metric.Int64Counter
+	ReceiverVideoanonymizerRemoteAvailable      metric.Int64Gauge
+	ReceiverVideoanonymizerRemoteRequestsFailed metric.Int64Counter
+	ReceiverVideoanonymizerSpansDropped         metric.Int64Counter
+	ReceiverVideoanonymizerVideosFailed         metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -64,6 +67,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ReceiverVideoanonymizerAttemptsUnavailable, err = builder.meter.Int64Counter(
+		"otelcol_receiver_videoanonymizer_attempts_unavailable",
+		metric.WithDescription("Attempts at a video that ended because no inference server answered as it should. Another attempt follows each. [Alpha]"),
+		metric.WithUnit("{attempt}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerBatchesRetried, err = builder.meter.Int64Counter(
 		"otelcol_receiver_videoanonymizer_batches_retried",
 		metric.WithDescription("Times a batch was sent again after the pipeline refused it. [Alpha]"),
@@ -92,6 +101,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_videoanonymizer_log_records_dropped",
 		metric.WithDescription("Log records that the pipeline did not accept. [Alpha]"),
 		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverVideoanonymizerRemoteAvailable, err = builder.meter.Int64Gauge(
+		"otelcol_receiver_videoanonymizer_remote_available",
+		metric.WithDescription("1 while the models can be used, 0 while videos wait for an inference server. [Alpha]"),
+		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverVideoanonymizerRemoteRequestsFailed, err = builder.meter.Int64Counter(
+		"otelcol_receiver_videoanonymizer_remote_requests_failed",
+		metric.WithDescription("Requests that an inference server did not answer as it should. [Alpha]"),
+		metric.WithUnit("{request}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerSpansDropped, err = builder.meter.Int64Counter(

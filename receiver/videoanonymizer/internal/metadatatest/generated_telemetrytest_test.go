@@ -19,13 +19,19 @@ func TestSetupTelemetry(t *testing.T) {
 	tb, err := metadata.NewTelemetryBuilder(testTel.NewTelemetrySettings())
 	require.NoError(t, err)
 	defer tb.Shutdown()
+	tb.ReceiverVideoanonymizerAttemptsUnavailable.Add(context.Background(), 1)
 	tb.ReceiverVideoanonymizerBatchesRetried.Add(context.Background(), 1)
 	tb.ReceiverVideoanonymizerFrames.Add(context.Background(), 1)
 	tb.ReceiverVideoanonymizerFramesMaskedWhole.Add(context.Background(), 1)
 	tb.ReceiverVideoanonymizerInferenceFailures.Add(context.Background(), 1)
 	tb.ReceiverVideoanonymizerLogRecordsDropped.Add(context.Background(), 1)
+	tb.ReceiverVideoanonymizerRemoteAvailable.Record(context.Background(), 1)
+	tb.ReceiverVideoanonymizerRemoteRequestsFailed.Add(context.Background(), 1)
 	tb.ReceiverVideoanonymizerSpansDropped.Add(context.Background(), 1)
 	tb.ReceiverVideoanonymizerVideosFailed.Add(context.Background(), 1)
+	AssertEqualReceiverVideoanonymizerAttemptsUnavailable(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverVideoanonymizerBatchesRetried(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -39,6 +45,12 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverVideoanonymizerLogRecordsDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverVideoanonymizerRemoteAvailable(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverVideoanonymizerRemoteRequestsFailed(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverVideoanonymizerSpansDropped(t, testTel,

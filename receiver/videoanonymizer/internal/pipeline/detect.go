@@ -22,6 +22,9 @@ import (
 // never the collector.
 func (r *run) analyze(it *item) {
 	rec := &it.record
+	if !rec.Analyzed && r.opts.Spans != nil {
+		rec.DetectionInference, rec.PoseInference = r.opts.Spans()
+	}
 	rec.Analyzed = true
 	rec.FailedStage = record.StageDetection
 	defer func() {
@@ -137,9 +140,10 @@ func (r *run) find(
 	it *item, frame *media.Frame, look Look,
 ) (people []vision.Detection, faces []vision.Face, err error) {
 	rec := &it.record
+	ctx := inference.WithSpan(r.ctx, rec.DetectionInference)
 	if look.Detector != nil {
 		err = it.timed(&rec.Detection, &rec.DetectionSteps, func() (steps vision.Steps, err error) {
-			people, steps, err = look.Detector.Detect(r.ctx, frame)
+			people, steps, err = look.Detector.Detect(ctx, frame)
 			return steps, err
 		})
 	}
@@ -147,7 +151,7 @@ func (r *run) find(
 		return people, nil, err
 	}
 	err = it.timed(&rec.Detection, &rec.DetectionSteps, func() (steps vision.Steps, err error) {
-		faces, steps, err = look.Faces.DetectFaces(r.ctx, frame)
+		faces, steps, err = look.Faces.DetectFaces(ctx, frame)
 		return steps, err
 	})
 	return people, faces, err
@@ -177,7 +181,7 @@ func (r *run) estimatePoses(it *item, frame *media.Frame, people []vision.Person
 	rec.FailedStage = record.StagePose
 	var poses []vision.Pose
 	err := it.timed(&rec.Pose, &rec.PoseSteps, func() (steps vision.Steps, err error) {
-		poses, steps, err = r.opts.PoseModel.Estimate(r.ctx, frame, found)
+		poses, steps, err = r.opts.PoseModel.Estimate(inference.WithSpan(r.ctx, rec.PoseInference), frame, found)
 		return steps, err
 	})
 	if err != nil {
@@ -211,7 +215,7 @@ func (r *run) segment(it *item) error {
 	rec.FailedStage = record.StagePose
 	var silhouettes []vision.Silhouette
 	err := it.timed(&rec.Pose, &rec.PoseSteps, func() (steps vision.Steps, err error) {
-		silhouettes, steps, err = r.opts.Segmenter.Segment(r.ctx, it.frame, found)
+		silhouettes, steps, err = r.opts.Segmenter.Segment(inference.WithSpan(r.ctx, rec.PoseInference), it.frame, found)
 		return steps, err
 	})
 	if err != nil {

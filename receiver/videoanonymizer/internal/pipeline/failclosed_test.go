@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -124,4 +125,73 @@ func TestRunFailsClosed(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestUnavailableEndsTheRun: without an inference server, no frame is masked whole: the run fails, and neither the
+// frame that the failure belongs to nor one that follows it is written.
+func TestUnavailableEndsTheRun(t *testing.T) {
+	const broken, frames = 40, 80
+	for _, model := range []string{"detector", "faces", "pose", "segmentation"} {
+		t.Run(model, func(t *testing.T) {
+			m := &models{detector: detector{seen: map[int]bool{}},
+				fail: map[string]func(int) error{model: func(index int) error {
+					if index != broken {
+						return nil
+					}
+					return fmt.Errorf("model.onnx: %w", inference.ErrUnavailable)
+				}}}
+			source := &clip{frames: frames}
+			out := &sink{source: source}
+			opts := options(t, m)
+			opts.PoseModel, opts.Quick.Faces, opts.Segmenter, opts.DetectEvery = m, m, m, 1
+			err := Run(t.Context(), source, out, opts)
+			require.ErrorIs(t, err, inference.ErrUnavailable)
+			assert.ErrorContains(t, err, "frame 40")
+			assert.Zero(t, out.summary.MaskedWhole)
+			assert.Less(t, out.summary.Frames, broken)
+		})
+	}
+}
+
+// TestSpansAreMadeBeforeInference: models get the span that the frame's record has.
+func TestSpansAreMadeBeforeInference(t *testing.T) {
+	m := &traced{models: models{detector: detector{seen: map[int]bool{}}}, spans: map[*inference.Span]string{}}
+	source := &clip{frames: 7}
+	out := &sink{source: source}
+	opts := options(t, m)
+	opts.PoseModel, opts.DetectEvery = m, 3
+	opts.Spans = func() (detection, pose *inference.Span) { return &inference.Span{}, &inference.Span{} }
+	require.NoError(t, Run(t.Context(), source, out, opts))
+	for i, rec := range out.records {
+		if !rec.Analyzed {
+			assert.Nil(t, rec.DetectionInference, "frame %d", i)
+			continue
+		}
+		assert.Equal(t, "detector", m.spans[rec.DetectionInference], "frame %d", i)
+		assert.Equal(t, "pose", m.spans[rec.PoseInference], "frame %d", i)
+	}
+}
+
+// traced notes which model got which span.
+type traced struct {
+	models
+	mu    sync.Mutex
+	spans map[*inference.Span]string
+}
+
+func (m *traced) Detect(ctx context.Context, f *media.Frame) ([]vision.Detection, vision.Steps, error) {
+	m.note(ctx, "detector")
+	return m.models.Detect(ctx, f)
+}
+
+func (m *traced) Estimate(ctx context.Context, f *media.Frame,
+	people []vision.Detection) ([]vision.Pose, vision.Steps, error) {
+	m.note(ctx, "pose")
+	return m.models.Estimate(ctx, f, people)
+}
+
+func (m *traced) note(ctx context.Context, model string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spans[inference.SpanOf(ctx)] = model
 }

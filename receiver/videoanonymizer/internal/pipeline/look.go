@@ -4,9 +4,12 @@
 package pipeline
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/track"
@@ -147,7 +150,8 @@ func (r *run) analyzeBlock(b *block) error {
 	return nil
 }
 
-// search looks at frames, as many at once as there are workers.
+// search looks at frames, as many at once as there are workers. A frame that cannot be searched is masked whole later,
+// but not for want of an inference server, which may be back by then: that ends the video's attempt.
 func (r *run) search(items []*item) error {
 	var all sync.WaitGroup
 	for _, it := range items {
@@ -163,6 +167,11 @@ func (r *run) search(items []*item) error {
 		})
 	}
 	all.Wait()
+	for _, it := range items {
+		if errors.Is(it.err, inference.ErrUnavailable) {
+			return fmt.Errorf("frame %d: %w", it.frame.Index, it.err)
+		}
+	}
 	return r.ctx.Err()
 }
 

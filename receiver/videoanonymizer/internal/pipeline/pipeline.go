@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
@@ -81,6 +82,9 @@ type Options struct {
 	FrameMemory int64
 	Track       track.Options
 	Painter     *mask.Painter
+	// Spans makes the identities of the spans of a frame's inferences, below detection and below pose estimation. It is
+	// called before the first of them, and may be called concurrently. Nil makes none.
+	Spans func() (detection, pose *inference.Span)
 	// Resume continues in the middle of a video; nil starts with its first frame.
 	Resume *Resume
 }
@@ -97,7 +101,8 @@ type Resume struct {
 }
 
 // Run takes all frames from source to sink. It returns once the last frame is written, or with the first error of
-// source or sink, or with the context's error; all its goroutines have ended by then.
+// source or sink, or with the context's error, or with an inference.ErrUnavailable; all its goroutines have ended by
+// then.
 //
 // Run does not interrupt the source's Next and the sink's Write: they have to return when the context ends. When Run
 // returns, every frame that it took is released.

@@ -8,6 +8,7 @@ package record
 import (
 	"time"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -62,6 +63,10 @@ type Frame struct {
 	Decode, Detection, Pose, Tracking, Visualization, Encode vision.Interval
 	// DetectionSteps and PoseSteps become the spans below Detection and Pose.
 	DetectionSteps, PoseSteps vision.Steps
+
+	// DetectionInference and PoseInference are the identities of the spans of inferences, if these were made before; nil
+	// otherwise.
+	DetectionInference, PoseInference *inference.Span
 
 	// Analyzed is true if detection ran on this frame; in all others, positions are carried over from the surrounding
 	// frames.

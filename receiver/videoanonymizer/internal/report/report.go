@@ -155,6 +155,17 @@ type Model struct {
 	// Name is the catalog's name, or the file's.
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
+	// Served is what servers served as the model, if it ran on servers: one entry of each kind.
+	Served []Served `json:"served,omitempty"`
+}
+
+// Served is what a server serves as a model.
+type Served struct {
+	// Version is the model's on the server; empty if the server has none.
+	Version string `json:"version"`
+	// Answer is the SHA-256 of the server's answer to a known tensor, in hex. The answer was compared with that of the
+	// model's file.
+	Answer string `json:"answer_sha256"`
 }
 
 // Settings are the effective settings that decide what is masked. Thresholds are confidences 0..1.

@@ -49,6 +49,8 @@ type Options struct {
 	// QueueLength is called for each set of metrics and returns the number of videos that wait for processing. Nil
 	// reports none.
 	QueueLength func() int
+	// TraceRatio 0..1 is the share of frames whose traces go on in inference servers.
+	TraceRatio float64
 	// Recent keeps what happened last for people to see; nil keeps nothing.
 	Recent *Recent
 
@@ -73,6 +75,7 @@ type Emitter struct {
 	metrics        *collection
 	self           *counters
 	recent         *Recent // may be nil
+	traceRatio     float64
 
 	mu       sync.Mutex // never held together with the lock of a delivery
 	totals   totals
@@ -105,6 +108,7 @@ func NewEmitter(set receiver.Settings, opts Options, next Consumers) (*Emitter, 
 		pseudonym:      opts.Pseudonym,
 		self:           self,
 		recent:         opts.Recent,
+		traceRatio:     opts.TraceRatio,
 		active:         map[*VideoSpan]struct{}{},
 		now:            time.Now,
 		newIDs:         newIDs,

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -48,6 +49,8 @@ const (
 	attrModelName       = "anonymizer.model.name"
 	attrBatches         = "anonymizer.inference.batches"
 	attrBusyTime        = "anonymizer.busy_time"
+	attrModelVersion    = "anonymizer.model.version"
+	attrModelAnswer     = "anonymizer.model.answer"
 )
 
 // frameSpans appends the spans of one frame.
@@ -64,7 +67,7 @@ type frameSpans struct {
 
 // appendFrame appends the trace of a frame and returns the number of its spans and the identity of its root.
 func (s *VideoSpan) appendFrame(spans ptrace.SpanSlice, rec *record.Frame) (int, spanID) {
-	return s.appendTrace(spans, rec, s.ids.trace(), &s.ids)
+	return s.appendTrace(spans, rec, s.traceOf(rec), &s.ids)
 }
 
 // appendTrace is appendFrame with identifiers of the caller's.
@@ -87,7 +90,7 @@ func (s *VideoSpan) appendTrace(spans ptrace.SpanSlice, rec *record.Frame, trace
 		span.Attributes().EnsureCapacity(4)
 		span.Attributes().PutStr(attrVideoName, s.video.Name)
 		span.Attributes().PutInt(attrPosePeople, int64(rec.PosedPeople))
-		f.model(span, s.video.Pose, rec.PoseSteps)
+		f.model(span, s.video.Pose, rec.PoseSteps, rec.PoseInference, s.video.PoseServed)
 	}
 	f.stage(record.StageTracking, root, rec, rec.Tracking)
 	f.stage(record.StageVisualization, root, rec, rec.Visualization)
@@ -147,7 +150,7 @@ func (f *frameSpans) detection(span ptrace.Span, video Video, rec *record.Frame)
 		return
 	}
 	attrs.PutInt(attrBBoxCount, int64(rec.Detected))
-	f.model(span, video.Detector, rec.DetectionSteps)
+	f.model(span, video.Detector, rec.DetectionSteps, rec.DetectionInference, video.DetectorServed)
 }
 
 // stage appends a child of the root if the stage ran.
@@ -169,14 +172,18 @@ func (f *frameSpans) failed(span ptrace.Span, rec *record.Frame) {
 	span.Status().SetMessage(f.message)
 }
 
-// model describes the inferences of a model below the span of its stage.
-func (f *frameSpans) model(span ptrace.Span, name string, steps vision.Steps) {
+// model describes the inferences of a model below the span of its stage. made is the identity that their span got
+// before they began, nil if it got none.
+func (f *frameSpans) model(span ptrace.Span, name string, steps vision.Steps, made *inference.Span, served Served) {
 	putKnown(span.Attributes(), attrModelName, name)
 	putPositive(span.Attributes(), attrBatches, steps.Batches)
 	f.step(spanPreprocess, span.SpanID(), steps.Preprocess, steps.PreprocessBusy)
-	if inference, ran := f.step(spanInference, span.SpanID(), steps.Inference, steps.InferenceBusy); ran {
-		putKnown(inference.Attributes(), attrModelName, name)
-		putPositive(inference.Attributes(), attrBatches, steps.Batches)
+	if inferred, ran := f.step(spanInference, span.SpanID(), steps.Inference, steps.InferenceBusy); ran {
+		putKnown(inferred.Attributes(), attrModelName, name)
+		putPositive(inferred.Attributes(), attrBatches, steps.Batches)
+		if made != nil {
+			remote(inferred, made, served)
+		}
 	}
 	f.step(spanPostprocess, span.SpanID(), steps.Postprocess, steps.PostprocessBusy)
 }

@@ -43,9 +43,11 @@ func newCounters(set receiver.Settings) (*counters, error) {
 		c.signals[signal] = metric.WithAttributeSet(attribute.NewSet(id, attribute.String("otel_signal", signal.String())))
 		c.batchesRetried(0, signal)
 	}
+	c.available(true)
 	for _, counter := range []metric.Int64Counter{
 		builder.ReceiverVideoanonymizerFrames, builder.ReceiverVideoanonymizerFramesMaskedWhole,
 		builder.ReceiverVideoanonymizerInferenceFailures, builder.ReceiverVideoanonymizerVideosFailed,
+		builder.ReceiverVideoanonymizerAttemptsUnavailable, builder.ReceiverVideoanonymizerRemoteRequestsFailed,
 	} {
 		c.add(counter, 0)
 	}
@@ -54,6 +56,15 @@ func newCounters(set receiver.Settings) (*counters, error) {
 
 func (c *counters) add(counter metric.Int64Counter, n int64) {
 	counter.Add(context.Background(), n, c.receiver)
+}
+
+// available records whether the models can be used.
+func (c *counters) available(yes bool) {
+	value := int64(0)
+	if yes {
+		value = 1
+	}
+	c.builder.ReceiverVideoanonymizerRemoteAvailable.Record(context.Background(), value, c.receiver)
 }
 
 func (c *counters) spansDropped(n int, reason metadata.AttributeDropReason) {

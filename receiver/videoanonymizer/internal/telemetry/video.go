@@ -47,6 +47,7 @@ const (
 	attrVideoResumed    = "anonymizer.video.frames_resumed"
 	attrVideoNobody     = "anonymizer.video.nobody_found"
 	attrVideoSecondPass = "anonymizer.video.second_pass"
+	attrServed          = "anonymizer.models.served"
 )
 
 // Video describes a video before its first frame. Fields that are not known stay zero and are not reported.
@@ -71,6 +72,10 @@ type Video struct {
 	Detector, Pose, Provider string
 	// Profile is the name of the profile that includes the video; empty for none.
 	Profile string
+	// DetectorServed and PoseServed are what servers serve as these models.
+	DetectorServed, PoseServed Served
+	// Served describe what servers serve as all models.
+	Served []string
 }
 
 // Result describes the output of a finished video; everything else is counted from its frames.
@@ -93,6 +98,7 @@ type VideoSpan struct {
 	paths    []string // of its files, as they are
 	ids      ids
 	id       spanID
+	early    earlyIDs
 	start    time.Time
 	links    []spanID
 	unlinked int
@@ -122,6 +128,7 @@ func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
 	for _, text := range []*string{&video.Name, &video.Path, &video.Output, &video.Codec} {
 		*text = s.text(*text)
 	}
+	s.early.ids = e.newIDs()
 	for i, text := range video.Streams {
 		video.Streams[i] = s.text(text)
 	}
@@ -141,7 +148,7 @@ func (s *VideoSpan) Frame(rec *record.Frame) {
 	}
 	s.emitter.count(s, rec)
 	if s.emitter.traces == nil {
-		s.emitter.recent.add(s, rec, s.ids.trace())
+		s.emitter.recent.add(s, rec, s.traceOf(rec))
 		return
 	}
 	s.emitter.traces.add(s.ctx, func(traces ptrace.Traces) int {
@@ -220,13 +227,23 @@ func (s *VideoSpan) Interrupted() {
 	})
 }
 
+// Unavailable reports that this attempt ended since no inference server answered, and that another one follows.
+func (s *VideoSpan) Unavailable(err error) {
+	s.emitter.self.add(s.emitter.self.builder.ReceiverVideoanonymizerAttemptsUnavailable, 1)
+	s.end(ending{
+		event: "anonymizer.video.interrupted", body: "video waits for an inference server: " + s.message(err),
+		severity: plog.SeverityNumberError, outcome: metadata.AttributeAnonymizerVideoOutcomeInterrupted,
+		err: err, reason: "inference_unavailable",
+	})
+}
+
 // ending is how a video ended: its log record, and what its span and metrics say.
 type ending struct {
 	event, body string
 	severity    plog.SeverityNumber
 	outcome     metadata.AttributeAnonymizerVideoOutcome
 	result      Result // of a finished video
-	err         error  // of a failed one, and the next two
+	err         error  // of one that failed or waits for a server, and the next two
 	reason      string
 	retried     bool
 }
@@ -317,7 +334,7 @@ func (s *VideoSpan) log(at time.Time, event, body string, severity plog.Severity
 // describe sets what was known of the video before its first frame.
 func (s *VideoSpan) describe(attrs pcommon.Map) {
 	v := &s.video
-	attrs.EnsureCapacity(31)
+	attrs.EnsureCapacity(32)
 	attrs.PutStr(attrVideoName, v.Name)
 	putKnown(attrs, attrFilePath, v.Path)
 	if v.Size > 0 {
@@ -343,6 +360,12 @@ func (s *VideoSpan) describe(attrs pcommon.Map) {
 	putKnown(attrs, attrDetector, v.Detector)
 	putKnown(attrs, attrPose, v.Pose)
 	putKnown(attrs, attrProvider, v.Provider)
+	if len(v.Served) > 0 {
+		served := attrs.PutEmptySlice(attrServed)
+		for _, text := range v.Served {
+			served.AppendEmpty().SetStr(text)
+		}
+	}
 }
 
 // count sets what was counted from the frames.

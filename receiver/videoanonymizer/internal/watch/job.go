@@ -37,8 +37,8 @@ var (
 // allowed.
 const ReasonCrash = "crash"
 
-// Job is one attempt at one file. One of Done, Fail, Retry, Abandon, Suspend and Postpone ends it; later calls of them
-// have no effect. Stop ends it, too. Otherwise one goroutine calls its methods.
+// Job is one attempt at one file. One of Done, Fail, Retry, Abandon, Suspend, Postpone and Await ends it; later calls
+// of them have no effect. Stop ends it, too. Otherwise one goroutine calls its methods.
 type Job struct {
 	// Path is the source, absolute, without symbolic links.
 	Path string
@@ -109,6 +109,7 @@ func (j *Job) RecordProgress(frames int64) error {
 	}
 	j.entry.Furthest = frames
 	j.Attempt, j.entry.Attempt, j.entry.Crashes = 1, 1, 0
+	j.watcher.queue.awaited(j.file)
 	return j.watcher.journal.put(j.entry)
 }
 
@@ -283,6 +284,13 @@ func (j *Job) Suspend() { j.releaseUnfinished(true, 0) }
 
 // Postpone is Suspend, but the file is claimed again only after a minute.
 func (j *Job) Postpone() { j.releaseUnfinished(true, postponement) }
+
+// Await releases the file unfinished for want of what all jobs need, such as a server: it is claimed again after a wait
+// that grows, as Retry's does, with each time in a row that the file got no further, and the attempt does not count.
+// keep leaves the temporary files to the next attempt.
+func (j *Job) Await(keep bool) {
+	j.releaseUnfinished(keep, backoff(j.watcher.opts.Retry, j.watcher.queue.await(j.file)))
+}
 
 func (j *Job) releaseUnfinished(keep bool, wait time.Duration) {
 	if !j.end() {

@@ -251,3 +251,27 @@ func TestPostpone(t *testing.T) {
 	assert.Equal(t, 1, again.Attempt)
 	assert.True(t, again.Resumable())
 }
+
+// TestAwait has a file wait for what all files need: the waits grow until it gets further, and no attempt counts.
+func TestAwait(t *testing.T) {
+	r := newRig(t)
+	_, job := r.begin("walk.mkv")
+	for i := range 2 * r.w.opts.Retry.MaxAttempts {
+		wait := backoff(r.w.opts.Retry, i+1)
+		job.Await(true)
+		r.pass(wait - time.Millisecond)
+		require.Nil(t, r.try())
+		r.pass(time.Millisecond)
+		job = r.try()
+		require.NotNil(t, job)
+		require.Equal(t, 1, job.Attempt)
+		require.True(t, job.Resumable())
+	}
+	require.NoError(t, job.RecordProgress(10))
+	job.Await(false)
+	r.pass(backoff(r.w.opts.Retry, 1))
+	job = r.try()
+	require.NotNil(t, job, "it got further")
+	assert.False(t, job.Resumable())
+	assert.Equal(t, 1, job.Attempt)
+}

@@ -52,6 +52,7 @@ type file struct {
 	suspect bool
 	// claimFailures counts the claims that failed.
 	claimFailures int
+	awaits        int // in a row, see Job.Await
 	wait          wait
 	control       control
 }
@@ -267,6 +268,21 @@ func (q *queue) requeue(f *file, delay time.Duration) {
 	}
 	f.phase, f.due, f.wait = queued, due, wait{since: q.now()}
 	q.broadcast()
+}
+
+// await counts that a file has to wait for what all files need, and returns how often it had to in a row.
+func (q *queue) await(f *file) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f.awaits++
+	return f.awaits
+}
+
+// awaited takes note that a file got further than before.
+func (q *queue) awaited(f *file) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f.awaits = 0
 }
 
 // postpone makes a claimed file, which turned out not to be complete, ready again after a delay.
