@@ -143,6 +143,9 @@ func (a *attempt) open(ctx context.Context) (err error) {
 	if a.writer, err = a.Tools.Create(ctx, a.job.Temp, a.plan, sealed); err != nil {
 		return err
 	}
+	if a.Config.Report.ContactSheet {
+		a.writer.CompareKeyFrames()
+	}
 	if err = a.openReader(ctx); err != nil {
 		return err
 	}

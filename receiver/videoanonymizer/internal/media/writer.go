@@ -35,12 +35,13 @@ type Writer struct {
 
 	segmentStart int64 // number of the current segment's first frame
 	frames       int64
-	origin       int64     // PTS that becomes zero
-	first        int64     // PTS of the first frame
-	times        timeLog   // PTS of all frames
-	logged       int       // bytes of them that are in their file
-	timesHash    hash.Hash // of these bytes
-	err          error     // what Write ended with
+	origin       int64      // PTS that becomes zero
+	first        int64      // PTS of the first frame
+	times        timeLog    // PTS of all frames
+	logged       int        // bytes of them that are in their file
+	timesHash    hash.Hash  // of these bytes
+	err          error      // what Write ended with
+	keys         *keyFrames // nil unless they are compared
 
 	mu    sync.Mutex
 	child *child   // encoder of the current segment, nil before the first
@@ -133,9 +134,11 @@ func (w *Writer) write(frame *Frame) error {
 		}
 	}
 	unit := w.plan.segmentTimeBase()
-	if err := w.sendFrame(frame, rescale(pts, w.plan.timeBase, unit)+lead*unit.Den); err != nil {
+	at := rescale(pts, w.plan.timeBase, unit) + lead*unit.Den
+	if err := w.sendFrame(frame, at); err != nil {
 		return err
 	}
+	w.keys.add(frame, at)
 	w.times.add(frame.PTS)
 	w.frames++
 	return nil
@@ -300,6 +303,7 @@ func (w *Writer) finish(ctx context.Context) error {
 // Abort ends the encoder, waits for it and removes the temporary files, except what Seal sealed: another writer may
 // resume from that, and otherwise the caller removes it. Abort may be called twice. After Finish it does nothing.
 func (w *Writer) Abort() error {
+	w.keys.close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.child != nil {

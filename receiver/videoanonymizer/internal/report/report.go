@@ -284,6 +284,17 @@ func (r *Recorder) count(rec *record.Frame) {
 	r.moments.add(rec, r.first)
 }
 
+// Picture takes pictures of what may be weakest in the frame that was added last, anonymized as it was encoded, for a
+// contact sheet of so many tiles. Without pictures, WriteSheet decodes the output, which takes time when everything else
+// is done. Whoever calls Picture makes sure that the output shows what was encoded, or calls Forget.
+func (r *Recorder) Picture(frame *media.Frame, tiles int) {
+	r.moments.tiles = tiles
+	r.moments.take(frame)
+}
+
+// Forget gives all pictures up.
+func (r *Recorder) Forget() { r.moments.forget() }
+
 // NobodyFound adds a frame to look at, of a video in which nobody was found. Its time counts from the first frame.
 func (r *Recorder) NobodyFound(frame int, at time.Duration) {
 	t := seconds(at)

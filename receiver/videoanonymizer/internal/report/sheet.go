@@ -11,6 +11,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"math"
+	"slices"
 	"time"
 
 	"golang.org/x/image/draw"
@@ -43,55 +44,75 @@ var (
 )
 
 // WriteSheet writes a new JPEG file at path with one tile for each of the first moments: the image around the mask,
-// which is outlined, with the time, the reason, and score or duration. It takes the images from the anonymized video
-// at output, so that the sheet shows nothing that the output does not. It returns ErrNothingToShow if there is no
-// moment.
+// which is outlined, with the time, the reason, and score or duration. It takes the images of which there is no picture
+// from the anonymized video at output, so that the sheet shows nothing that the output does not: for the pictures, the
+// caller vouches (Recorder.Picture). It returns ErrNothingToShow if there is no moment.
 func WriteSheet(ctx context.Context, tools media.Tools, output, path string, moments []Moment, tiles int) error {
-	moments = moments[:min(tiles, len(moments))]
+	moments = slices.Clone(moments[:min(tiles, len(moments))])
 	if len(moments) == 0 {
 		return ErrNothingToShow
 	}
-	info, err := tools.Probe(ctx, output, media.Limits{})
-	if err != nil {
-		return fmt.Errorf("contact sheet: %w", err)
-	}
-	columns := min(sheetColumns, len(moments))
-	rows := (len(moments) + columns - 1) / columns
-	height := tileHeight + captionLines*lineHeight + gap
-	sheet := image.NewRGBA(image.Rect(0, 0, columns*(tileWidth+gap)+gap, rows*height+gap))
-	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(background), image.Point{}, draw.Src)
-
-	times := make([]time.Duration, len(moments))
-	for i, m := range moments {
-		times[i] = time.Duration(m.Time * float64(time.Second))
-	}
-	err = tools.Stills(ctx, info, times, func(i int, frame *media.Frame) error {
-		at := image.Pt(gap+i%columns*(tileWidth+gap), gap+i/columns*height)
-		tile(sheet, image.Rectangle{at, at.Add(image.Pt(tileWidth, tileHeight))}, frame, moments[i])
-		return nil
-	})
-	if err != nil {
+	if err := takeMissing(ctx, tools, output, moments); err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
 	}
 	file, err := durable.Create(path)
 	if err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
 	}
+	sheet := drawSheet(moments)
 	if err := errors.Join(jpeg.Encode(file, sheet, &jpeg.Options{Quality: sheetQuality}), file.Close()); err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
 	}
 	return nil
 }
 
+// takeMissing takes the pictures that are missing from a video.
+func takeMissing(ctx context.Context, tools media.Tools, output string, moments []Moment) error {
+	var missing []*Moment
+	var times []time.Duration
+	for i := range moments {
+		if m := &moments[i]; m.picture == nil || m.picture.frame != m.Frame {
+			missing, times = append(missing, m), append(times, time.Duration(m.Time*float64(time.Second)))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	info, err := tools.Probe(ctx, output, media.Limits{})
+	if err != nil {
+		return err
+	}
+	return tools.Stills(ctx, info, times, func(i int, frame *media.Frame) error {
+		missing[i].picture = photograph(frame, *missing[i])
+		return nil
+	})
+}
+
+// drawSheet draws the pictures of moments.
+func drawSheet(moments []Moment) *image.RGBA {
+	columns := min(sheetColumns, len(moments))
+	rows := (len(moments) + columns - 1) / columns
+	height := tileHeight + captionLines*lineHeight + gap
+	sheet := image.NewRGBA(image.Rect(0, 0, columns*(tileWidth+gap)+gap, rows*height+gap))
+	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(background), image.Point{}, draw.Src)
+
+	for i, m := range moments {
+		at := image.Pt(gap+i%columns*(tileWidth+gap), gap+i/columns*height)
+		tile(sheet, image.Rectangle{at, at.Add(image.Pt(tileWidth, tileHeight))}, m)
+	}
+	return sheet
+}
+
 // ErrNothingToShow says that a video has no weak moment.
 var ErrNothingToShow = errors.New("the video has no moment to show")
 
 // tile draws a moment into a part of the sheet, with its caption below.
-func tile(sheet *image.RGBA, to image.Rectangle, frame *media.Frame, m Moment) {
-	part := around(m, frame.Width, frame.Height)
+func tile(sheet *image.RGBA, to image.Rectangle, m Moment) {
+	m.picture.develop()
+	part := m.picture.part
 	caption := to
 	to = fit(part, to)
-	draw.ApproxBiLinear.Scale(sheet, to, crop(frame, part), part, draw.Src, nil)
+	draw.Draw(sheet, to, m.picture.image, image.Point{}, draw.Src)
 
 	x := func(v int) int { return to.Min.X + (v-part.Min.X)*to.Dx()/part.Dx() }
 	y := func(v int) int { return to.Min.Y + (v-part.Min.Y)*to.Dy()/part.Dy() }
@@ -150,29 +171,41 @@ func write(sheet *image.RGBA, x, y int, text string) {
 }
 
 // crop returns a part of a frame in RGB.
-func crop(frame *media.Frame, part image.Rectangle) *image.RGBA {
+func crop(v view, part image.Rectangle) *image.RGBA {
 	out := image.NewRGBA(part)
-	kr, kb := weights(frame)
-	shift := uint(frame.Format.Depth - 8)
-	lift, scale, spread := 16.0, 255.0/219, 255.0/224
-	if frame.FullRange {
-		lift, scale, spread = 0, 1, 1
-	}
+	format := v.Format
+	c := conversionOf(v)
+	shift := uint(format.Depth - 8)
 	for y := part.Min.Y; y < part.Max.Y; y++ {
+		row := out.Pix[out.PixOffset(part.Min.X, y):]
 		for x := part.Min.X; x < part.Max.X; x++ {
-			luma := (sample(frame, 0, x, y, shift) - lift) * scale
-			var u, v float64
-			if frame.Format.Planes == 3 {
-				cx, cy := x>>frame.Format.ChromaShiftX, y>>frame.Format.ChromaShiftY
-				u = (sample(frame, 1, cx, cy, shift) - 128) * spread
-				v = (sample(frame, 2, cx, cy, shift) - 128) * spread
+			from := image.Pt(x, y).Sub(v.origin)
+			luma := (sample(v.Frame, 0, from.X, from.Y, shift) - c.lift) * c.scale
+			var blue, red float64
+			if format.Planes == 3 {
+				cx, cy := from.X>>format.ChromaShiftX, from.Y>>format.ChromaShiftY
+				blue = (sample(v.Frame, 1, cx, cy, shift) - 128) * c.spread
+				red = (sample(v.Frame, 2, cx, cy, shift) - 128) * c.spread
 			}
-			r, b := luma+2*(1-kr)*v, luma+2*(1-kb)*u
-			g := (luma - kr*r - kb*b) / (1 - kr - kb)
-			out.SetRGBA(x, y, color.RGBA{clamp(r), clamp(g), clamp(b), 255})
+			r, b := luma+2*(1-c.kr)*red, luma+2*(1-c.kb)*blue
+			g := (luma - c.kr*r - c.kb*b) / (1 - c.kr - c.kb)
+			row[0], row[1], row[2], row[3] = clamp(r), clamp(g), clamp(b), 255
+			row = row[4:]
 		}
 	}
 	return out
+}
+
+// conversion is what turns samples into RGB.
+type conversion struct{ kr, kb, lift, scale, spread float64 }
+
+func conversionOf(v view) conversion {
+	c := conversion{lift: 16, scale: 255.0 / 219, spread: 255.0 / 224}
+	if v.FullRange {
+		c.lift, c.scale, c.spread = 0, 1, 1
+	}
+	c.kr, c.kb = weights(v.wholeHeight)
+	return c
 }
 
 // sample returns a sample of a plane, scaled to 8 bits.
@@ -188,16 +221,16 @@ func sample(frame *media.Frame, plane, x, y int, shift uint) float64 {
 
 // weights returns the weights of red and blue in luma: those of ITU-R BT.601 up to 576 lines and of BT.709 above, as
 // for painting masks.
-func weights(frame *media.Frame) (kr, kb float64) {
-	if frame.Height > 576 {
+func weights(height int) (kr, kb float64) {
+	if height > 576 {
 		return 0.2126, 0.0722
 	}
 	return 0.299, 0.114
 }
 
-func clamp(v float64) uint8 { return uint8(math.Round(math.Max(0, math.Min(255, v)))) }
+func clamp(v float64) uint8 { return uint8(max(0, min(255, v)) + 0.5) }
 
 // Picture returns a frame in RGB.
 func Picture(frame *media.Frame) *image.RGBA {
-	return crop(frame, image.Rect(0, 0, frame.Width, frame.Height))
+	return crop(viewOf(frame), image.Rect(0, 0, frame.Width, frame.Height))
 }
