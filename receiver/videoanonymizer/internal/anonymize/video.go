@@ -24,8 +24,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// frameMemory bounds the decoded frames of one video held at once: 80 frames of 1080p, 20 of 2160p.
-const frameMemory = 256 << 20
+const (
+	// frameMemory bounds the decoded frames of one video held at once: 80 frames of 1080p, 20 of 2160p.
+	frameMemory = 256 << 20
+	// queueMemory is for each worker, and for one more, so that none waits for another: 12 frames of 1080p. With two workers
+	// it is part of frameMemory.
+	queueMemory = 36 << 20
+)
 
 // video is one claimed file on its way to an outcome.
 type video struct {
@@ -204,6 +209,7 @@ func (r *Runner) pipelineOptions() pipeline.Options {
 		DetectEvery:    cfg.DetectEvery,
 		Workers:        parallelInferences(cfg),
 		FrameMemory:    frameMemory,
+		QueueMemory:    queueMemory * int64(parallelInferences(cfg)+1),
 		Track: track.Options{
 			LookAhead: cfg.LookAhead,
 			Geometry: mask.GeometryOptions{
@@ -228,8 +234,8 @@ func (a *attempt) confirm(ctx context.Context, damage error, frames int) error {
 	return nil
 }
 
-// finish completes the output and its companion files under their temporary names.
-func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
+// finish completes the output and its companion files under their temporary names; these while the output is verified.
+func (a *attempt) finish(ctx context.Context) (companions []watch.Companion, err error) {
 	if damage := a.reader.Damage(); damage != nil {
 		if err := a.confirm(ctx, damage, a.summary.Frames); err != nil {
 			return nil, err
@@ -244,10 +250,11 @@ func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
 		}
 		a.review.repairs = &repairs
 	}
-	if err := a.writer.Finish(ctx); err != nil {
-		return nil, err
-	}
-	return a.review.finish(ctx)
+	err = a.writer.FinishBeside(ctx, func(ctx context.Context) (err error) {
+		companions, err = a.review.finish(ctx)
+		return err
+	})
+	return companions, err
 }
 
 // salvaged takes note that parts of the source are missing from the output. The source may then be all that is left of

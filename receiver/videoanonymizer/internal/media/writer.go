@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
@@ -263,14 +265,19 @@ func (w *Writer) EndUnknown() { w.plan.info.end = 0 }
 // segments too: all files whose names begin like the file's. Until then another writer can resume from them. If Finish
 // fails, the file is removed.
 func (w *Writer) Finish(ctx context.Context) error {
-	err := w.finish(ctx)
+	return w.FinishBeside(ctx, func(context.Context) error { return nil })
+}
+
+// FinishBeside is Finish, but calls beside while the file is verified. If one of both fails, the other's context ends.
+func (w *Writer) FinishBeside(ctx context.Context, beside func(context.Context) error) error {
+	err := w.finish(ctx, beside)
 	if err != nil {
 		_ = w.Abort()
 	}
 	return err
 }
 
-func (w *Writer) finish(ctx context.Context) error {
+func (w *Writer) finish(ctx context.Context, beside func(context.Context) error) error {
 	if w.err != nil {
 		return w.err
 	}
@@ -281,14 +288,19 @@ func (w *Writer) finish(ctx context.Context) error {
 	if w.base != nil {
 		seal = func(context.Context) error { return w.EndSegment() }
 	}
-	if err := seal(ctx); err != nil {
+	if err := w.mux(ctx, seal); err != nil {
 		return err
 	}
-	if err := w.mux(ctx); err != nil {
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := w.verify(both); err != nil {
+			return outputFault(err)
+		}
+		return nil
+	})
+	group.Go(func() error { return beside(both) })
+	if err := group.Wait(); err != nil {
 		return err
-	}
-	if err := w.verify(ctx); err != nil {
-		return outputFault(err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

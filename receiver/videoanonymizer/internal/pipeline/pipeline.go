@@ -77,8 +77,12 @@ type Options struct {
 	DetectEvery int
 	// Workers is the number of frames analyzed at once.
 	Workers int
-	// FrameMemory bounds the bytes of decoded frames held at once; blocks and the look-ahead shrink to fit.
+	// FrameMemory bounds the bytes of decoded frames held at once, but for what QueueMemory adds; blocks and the look-ahead
+	// shrink to fit.
 	FrameMemory int64
+	// QueueMemory bounds the bytes of the frames whose analysis is under way, unless two blocks are larger. If that is less
+	// than 12 frames for each worker and one more, with DetectEvery 0, workers wait for one another.
+	QueueMemory int64
 	Track       track.Options
 	Painter     *mask.Painter
 	// Resume continues in the middle of a video; nil starts with its first frame.
