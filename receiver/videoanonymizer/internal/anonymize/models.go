@@ -31,6 +31,7 @@ type Models struct {
 	thorough looks // of config.AsThorough, by the same sessions
 	second   looks // of config.AsSecondLook, likewise; empty without console
 	sessions []inference.Session
+	pool     pipeline.Pool // for all videos: the sessions do no more at once than the cores
 }
 
 // looks are what a configuration's frames are searched with.
@@ -130,7 +131,7 @@ func OpenModels(cfg *config.Config) (*Models, error) {
 		return nil, err
 	}
 	o := &opener{directory: directory, opened: map[string]openedModel{}}
-	m := &Models{}
+	m := &Models{pool: pipeline.NewPool(parallelInferences(cfg))}
 	if m.looks, err = o.openLooks(cfg); err == nil {
 		m.thorough, err = o.openLooks(cfg.AsThorough())
 	}
@@ -356,7 +357,7 @@ func parallelInferences(cfg *config.Config) int {
 	if cfg.Inference.Sessions > 0 {
 		return cfg.Inference.Sessions
 	}
-	return max(1, runtime.NumCPU()/max(1, cfg.Inference.Threads))
+	return max(1, runtime.GOMAXPROCS(0)/max(1, cfg.Inference.Threads))
 }
 
 // taskOf returns the task of a model from the catalog; empty for others.

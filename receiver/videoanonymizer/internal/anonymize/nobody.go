@@ -130,7 +130,7 @@ func (r *Runner) asThorough() *Runner { return r.with(r.Config.AsThorough(), r.M
 // with is the same as the runner, with another configuration and its looks.
 func (r *Runner) with(cfg *config.Config, l looks) *Runner {
 	as := *r
-	as.Config, as.Models = cfg, &Models{looks: l, thorough: r.Models.thorough}
+	as.Config, as.Models = cfg, &Models{looks: l, thorough: r.Models.thorough, pool: r.Models.pool}
 	return &as
 }
 

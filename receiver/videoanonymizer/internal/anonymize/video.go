@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"go.uber.org/zap"
@@ -208,6 +209,7 @@ func (r *Runner) pipelineOptions() pipeline.Options {
 		Segmenter:      r.Models.segmenter,
 		DetectEvery:    cfg.DetectEvery,
 		Workers:        parallelInferences(cfg),
+		Pool:           r.Models.pool,
 		FrameMemory:    frameMemory,
 		QueueMemory:    queueMemory * int64(parallelInferences(cfg)+1),
 		Track: track.Options{
@@ -320,11 +322,23 @@ func (v *video) result() telemetry.Result {
 }
 
 func readOptions(cfg *config.Config) media.ReadOptions {
+	decoder, _ := videoThreads(runtime.GOMAXPROCS(0), runtime.NumCPU(), cfg.MaxConcurrentVideos)
 	return media.ReadOptions{
+		Threads: decoder,
 		Salvage: cfg.OnDamaged == config.OnDamagedSalvage,
 		Decoder: cfg.Tools.Decoder,
 		Device:  cfg.Tools.VAAPIDevice,
 	}
+}
+
+// videoThreads divides the cores that this process may use among the videos that are processed at once, for ffmpeg's
+// decoder and encoder. ffmpeg itself counts the cores of the machine, for each video and whatever the quota of a
+// container, and starts one and a half times as many threads of the encoder; 0 leaves that to it.
+func videoThreads(usable, all, videos int) (decoder, encoder int) {
+	if videos == 1 && usable >= all {
+		return 0, 0
+	}
+	return max(1, usable/videos), max(1, 3*usable/2/videos)
 }
 
 func writeOptions(cfg *config.Config, job *watch.Job) media.WriteOptions {
@@ -335,7 +349,9 @@ func writeOptions(cfg *config.Config, job *watch.Job) media.WriteOptions {
 
 // encoding is what the options of all outputs have in common.
 func encoding(cfg *config.Config) media.WriteOptions {
+	_, encoder := videoThreads(runtime.GOMAXPROCS(0), runtime.NumCPU(), cfg.MaxConcurrentVideos)
 	return media.WriteOptions{
+		Threads:     encoder,
 		Codec:       cfg.Output.Codec,
 		PixelFormat: cfg.Output.PixelFormat,
 		Quality:     cfg.Output.Quality,

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -83,4 +84,48 @@ func TestWorkersAreBusy(t *testing.T) {
 			})
 		})
 	}
+}
+
+// busyness is a detector that counts how many of its inferences are under way.
+type busyness struct{ now, most atomic.Int64 }
+
+func (b *busyness) Detect(context.Context, *media.Frame) ([]vision.Detection, vision.Steps, error) {
+	b.most.Store(max(b.most.Load(), b.now.Add(1)))
+	time.Sleep(100 * time.Millisecond)
+	b.now.Add(-1)
+	return nil, vision.Steps{}, nil
+}
+
+// TestVideosShareWorkers: several videos, and searches beside them, analyze no more frames at once than one video does.
+func TestVideosShareWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts, detector := adaptive(t), &busyness{}
+		opts.Quick, opts.Full, opts.Region = Look{Detector: detector}, Look{}, Look{}
+		opts.Workers, opts.Pool = 3, NewPool(3)
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				source := newStill(120)
+				assert.NoError(t, Run(t.Context(), source, source, opts))
+			})
+			all.Go(func() {
+				_, err := Search(t.Context(), newStill(1).frame, opts)
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+		assert.EqualValues(t, 3, detector.most.Load())
+		assert.Empty(t, opts.Pool, "places are given back")
+	})
+}
+
+// TestSearchWaitsForPlace: a search whose context ends meanwhile gives up.
+func TestSearchWaitsForPlace(t *testing.T) {
+	opts := adaptive(t)
+	opts.Pool = NewPool(1)
+	opts.Pool <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := Search(ctx, newStill(1).frame, opts)
+	require.ErrorIs(t, err, context.Canceled)
 }
