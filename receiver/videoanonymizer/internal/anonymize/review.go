@@ -73,9 +73,13 @@ func (a *attempt) openReview(ctx context.Context) (*review, error) {
 			return r, err
 		}
 	}
-	if cfg.Enabled || cfg.ContactSheet {
-		return r, r.openRecorder(ctx, a.from)
+	if !cfg.Enabled && !cfg.ContactSheet {
+		return r, nil
 	}
+	if err := r.openRecorder(ctx, a.from); err != nil {
+		return r, err
+	}
+	r.recorder.Expect(spread(int(a.plan.Info().EstimatedFrames), cfg.Tiles))
 	return r, nil
 }
 

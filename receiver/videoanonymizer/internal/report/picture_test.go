@@ -69,6 +69,49 @@ func TestForgetPicturesOfOpenRuns(t *testing.T) {
 	}
 }
 
+// TestPicturesOfNobody: where nobody was found, the frames that were expected are not decoded again.
+func TestPicturesOfNobody(t *testing.T) {
+	tools, video := colors(t, "-c:v", "ffv1")
+	info, err := tools.Probe(t.Context(), video, media.Limits{})
+	require.NoError(t, err)
+	for name, people := range map[string]int{"nobody": 0, "somebody": 1} {
+		t.Run(name, func(t *testing.T) {
+			r, err := tools.Open(t.Context(), info, media.ReadOptions{})
+			require.NoError(t, err)
+			defer r.Close()
+			recorder := frameRecord(t)
+			recorder.Expect([]int{12, 37, 62})
+			for {
+				f, err := r.Next()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				require.NoError(t, err)
+				rec := frame(f.Index)
+				if f.Index == 40 {
+					rec.People = people
+				}
+				require.NoError(t, recorder.Add(rec))
+				recorder.Picture(f, 3)
+				f.Release()
+			}
+			if people > 0 {
+				assert.Empty(t, recorder.samples, "given up")
+				return
+			}
+			for _, i := range []int{12, 37, 62} {
+				recorder.NobodyFound(i, time.Duration(i)*40*time.Millisecond)
+			}
+			taken := filepath.Join(t.TempDir(), "taken.jpg")
+			require.NoError(t, WriteSheet(t.Context(), media.Tools{}, "none", taken, recorder.Weakest(), 3))
+			recorder.Forget()
+			decoded := filepath.Join(t.TempDir(), "decoded.jpg")
+			require.NoError(t, WriteSheet(t.Context(), tools, video, decoded, recorder.Weakest(), 3))
+			assert.Equal(t, content(t, decoded), content(t, taken))
+		})
+	}
+}
+
 // pictured records weak moments of a video of 640 x 360: short ones of each reason, and runs that get worse.
 func pictured(t *testing.T, tools media.Tools, video string, tiles int) *Recorder {
 	t.Helper()

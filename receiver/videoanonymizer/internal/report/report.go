@@ -24,6 +24,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -229,6 +230,8 @@ type Recorder struct {
 	first    time.Duration
 	last     time.Duration
 	moments  moments
+	expected []int            // frames to take a picture of while nobody is found
+	samples  map[int]*picture // of these
 }
 
 // NewRecorder collects in a new file at temp, which the caller removes.
@@ -290,6 +293,18 @@ func (r *Recorder) count(rec *record.Frame) {
 func (r *Recorder) Picture(frame *media.Frame, tiles int) {
 	r.moments.tiles = tiles
 	r.moments.take(frame)
+	switch {
+	case r.summary.PeopleMax > 0:
+		r.expected, r.samples = nil, nil
+	case slices.Contains(r.expected, frame.Index):
+		r.samples[frame.Index] = photograph(frame, Moment{Reason: NobodyFound, Frame: frame.Index})
+	}
+}
+
+// Expect says of which frames Picture takes a picture as long as nobody is found, those that NobodyFound will probably
+// add.
+func (r *Recorder) Expect(frames []int) {
+	r.expected, r.samples = frames, map[int]*picture{}
 }
 
 // Forget gives all pictures up.
@@ -300,7 +315,8 @@ func (r *Recorder) NobodyFound(frame int, at time.Duration) {
 	t := seconds(at)
 	r.summary.NobodyFound = true
 	r.moments.sample = append(r.moments.sample,
-		Moment{Reason: NobodyFound, At: Timecode(t), Frame: frame, Time: t, FirstFrame: frame, LastFrame: frame})
+		Moment{Reason: NobodyFound, At: Timecode(t), Frame: frame, Time: t, FirstFrame: frame, LastFrame: frame,
+			picture: r.samples[frame]})
 }
 
 // Weakest returns the moments to check first, the weakest first. No frame may be added afterwards.
