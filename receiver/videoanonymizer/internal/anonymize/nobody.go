@@ -89,8 +89,9 @@ func (a *attempt) searchSample(ctx context.Context, shown []int64) (*report.Seco
 	return second, nil
 }
 
-// search searches the frames of a video at some times, as many at once as there are workers. It calls use in their order
-// with the heads that each shows, or with why it could not be searched, and ends with the first error that use returns.
+// search searches the frames of a video at some times, as many at once as there are workers. It calls use in their
+// order with the heads that each shows, or with why it could not be searched, and ends with the first error that use
+// returns.
 func (r *Runner) search(ctx context.Context, info media.Info, times []time.Duration,
 	use func(i int, heads []mask.Head, err error) error) error {
 	type result struct {

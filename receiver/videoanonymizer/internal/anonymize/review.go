@@ -189,8 +189,8 @@ func (r *review) finish(ctx context.Context) (companions []watch.Companion, err 
 // time.
 const sheetAttempts = 3
 
-// drawSheet draws the contact sheet with pictures of frames as they were encoded, if the output shows these, and else of
-// the output's.
+// drawSheet draws the contact sheet with pictures of frames as they were encoded, if the output shows these, and else
+// of the output's.
 func (r *review) drawSheet(ctx context.Context, path string) (err error) {
 	if err := r.written.Compared(); err != nil && ctx.Err() == nil {
 		r.logger.Warn("the contact sheet is drawn from the decoded output, which may differ from what was encoded",

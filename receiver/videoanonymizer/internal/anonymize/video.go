@@ -28,8 +28,8 @@ import (
 const (
 	// frameMemory bounds the decoded frames of one video held at once: 80 frames of 1080p, 20 of 2160p.
 	frameMemory = 256 << 20
-	// queueMemory is for each worker, and for one more, so that none waits for another: 12 frames of 1080p. With two workers
-	// it is part of frameMemory.
+	// queueMemory is for each worker, and for one more, so that none waits for another: 12 frames of 1080p. With two
+	// workers it is part of frameMemory.
 	queueMemory = 36 << 20
 )
 

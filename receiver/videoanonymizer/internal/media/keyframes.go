@@ -21,9 +21,9 @@ const (
 	thumbSide = 16
 	// cellSamples is how many samples are read along each side of a cell.
 	cellSamples = 8
-	// sameThumb is how far apart, in gray levels, two thumbnails of the same frame may be in the mean of their cells. Those
-	// of noise, encoded as badly as x264 can, are 7, since only samples of the frame are averaged; those of something else
-	// are far above (TestKeyFramesAreWhatWasWritten).
+	// sameThumb is how far apart, in gray levels, two thumbnails of the same frame may be in the mean of their cells.
+	// Those of noise, encoded as badly as x264 can, are 7, since only samples of the frame are averaged; those of
+	// something else are far above (TestKeyFramesAreWhatWasWritten).
 	sameThumb = 12
 	// maxKeyFrames is how many frames of a segment are compared, the first ones: some codecs have key frames alone.
 	maxKeyFrames = 12

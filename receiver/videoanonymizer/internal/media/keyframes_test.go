@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestKeyFramesAreWhatWasWritten compares the key frames of segments, and again after the writer is made to believe that
-// it wrote something else.
+// TestKeyFramesAreWhatWasWritten compares the key frames of segments, and again after the writer is made to believe
+// that it wrote something else.
 func TestKeyFramesAreWhatWasWritten(t *testing.T) {
 	tools, worst := testTools(t), 51
 	const source = "-f lavfi -i testsrc2=s=320x240:r=25:d=1 "
@@ -23,11 +23,13 @@ func TestKeyFramesAreWhatWasWritten(t *testing.T) {
 		source  string
 		options WriteOptions
 	}{
-		"h264":              {source, WriteOptions{}},
-		"h264 of noise":     {"-f lavfi -i nullsrc=s=320x240:r=25:d=1,geq=random(1)*255:128:128 ", WriteOptions{Quality: &worst}},
-		"h265, 10 bit":      {source + "-pix_fmt yuv420p10le ", WriteOptions{Codec: "h265"}},
-		"10 bit to 8":       {source + "-pix_fmt yuv422p10le ", WriteOptions{}},
-		"full range":        {"-f lavfi -i testsrc2=s=320x240:r=25:d=1,scale=out_range=full -pix_fmt yuvj420p ", WriteOptions{}},
+		"h264": {source, WriteOptions{}},
+		"h264 of noise": {"-f lavfi -i nullsrc=s=320x240:r=25:d=1,geq=random(1)*255:128:128 ",
+			WriteOptions{Quality: &worst}},
+		"h265, 10 bit": {source + "-pix_fmt yuv420p10le ", WriteOptions{Codec: "h265"}},
+		"10 bit to 8":  {source + "-pix_fmt yuv422p10le ", WriteOptions{}},
+		"full range": {"-f lavfi -i testsrc2=s=320x240:r=25:d=1,scale=out_range=full -pix_fmt yuvj420p ",
+			WriteOptions{}},
 		"gray":              {source + "-pix_fmt gray ", WriteOptions{Codec: "ffv1"}},
 		"ffv1, 4:4:4":       {source + "-pix_fmt yuv444p ", WriteOptions{Codec: "ffv1"}},
 		"vp9":               {source, WriteOptions{Codec: "vp9", Preset: "ultrafast"}},

@@ -66,8 +66,8 @@ func Initialize(path string) error {
 	return nil
 }
 
-// shareArena makes all sessions take their memory on the host from one arena, which grows by no more than it needs: what
-// each took for its largest run would otherwise add up.
+// shareArena makes all sessions take their memory on the host from one arena, which grows by no more than it needs:
+// what each took for its largest run would otherwise add up.
 func shareArena() error {
 	const extendAsRequested = 1 // onnxruntime's ArenaExtendStrategy::kSameAsRequested
 	arena, err := ort.NewArenaCfgV2(map[string]int{"arena_extend_strategy": extendAsRequested})

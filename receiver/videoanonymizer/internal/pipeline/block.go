@@ -26,8 +26,8 @@ const (
 	adaptiveEvery, adaptiveGap = 6, 200 * time.Millisecond
 	// maxBlock bounds the frames of a block. With less memory blocks are shorter.
 	maxBlock = 30
-	// queueFrames is how many looks' frames are queued for each worker: with one, workers wait for the slowest of them up to
-	// half of the time (TestWorkersAreBusy).
+	// queueFrames is how many looks' frames are queued for each worker: with one, workers wait for the slowest of them up
+	// to half of the time (TestWorkersAreBusy).
 	queueFrames = 2
 	// A camera shows something else if viewChange of the picture differs from the last survey's. Surveys on that account
 	// are at least viewGap apart.

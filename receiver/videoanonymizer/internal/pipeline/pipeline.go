@@ -79,11 +79,11 @@ type Options struct {
 	Workers int
 	// Pool, if not nil, has as many places as there are workers, which all videos share that are analyzed with it.
 	Pool Pool
-	// FrameMemory bounds the bytes of decoded frames held at once, but for what QueueMemory adds; blocks and the look-ahead
-	// shrink to fit.
+	// FrameMemory bounds the bytes of decoded frames held at once, but for what QueueMemory adds; blocks and the
+	// look-ahead shrink to fit.
 	FrameMemory int64
-	// QueueMemory bounds the bytes of the frames whose analysis is under way, unless two blocks are larger. If that is less
-	// than 12 frames for each worker and one more, with DetectEvery 0, workers wait for one another.
+	// QueueMemory bounds the bytes of the frames whose analysis is under way, unless two blocks are larger. If that is
+	// less than 12 frames for each worker and one more, with DetectEvery 0, workers wait for one another.
 	QueueMemory int64
 	Track       track.Options
 	Painter     *mask.Painter

@@ -64,8 +64,8 @@ func (s *slow) Detect(context.Context, *media.Frame) ([]vision.Detection, vision
 	return nil, vision.Steps{}, nil
 }
 
-// TestWorkersAreBusy: where inference takes all the time, twice as many workers take half as long. Time is simulated: it
-// passes when all wait for inferences. What is held of the video stays within what the options allow.
+// TestWorkersAreBusy: where inference takes all the time, twice as many workers take half as long. Time is simulated:
+// it passes when all wait for inferences. What is held of the video stays within what the options allow.
 func TestWorkersAreBusy(t *testing.T) {
 	const room = 82 // frames of 1080p in the memory that the receiver allows for tracks and blocks
 	for _, workers := range []int{2, 8, 64} {

@@ -230,8 +230,8 @@ func (m *moments) forget() {
 	}
 }
 
-// mayShow reports whether a run can be among those that a contact sheet shows: the others are weaker by their scores. How
-// long a run will be is not known until it ends.
+// mayShow reports whether a run can be among those that a contact sheet shows: the others are weaker by their scores.
+// How long a run will be is not known until it ends.
 func (m *moments) mayShow(r *Moment) bool {
 	kept := m.kept[slices.Index(reasons[:], r.Reason)]
 	return r.Reason != LowScore || len(kept) < m.tiles || weaker(*r, kept[m.tiles-1]) < 0

@@ -20,8 +20,8 @@ type picture struct {
 	negative *negative
 }
 
-// negative is a copy of a part of a frame, as its planes are: that takes microseconds, and most pictures are replaced by
-// a better one of the same moment.
+// negative is a copy of a part of a frame, as its planes are: that takes microseconds, and most pictures are replaced
+// by a better one of the same moment.
 type negative struct {
 	view
 	buffer []byte // of the planes

@@ -288,8 +288,8 @@ func (r *Recorder) count(rec *record.Frame) {
 }
 
 // Picture takes pictures of what may be weakest in the frame that was added last, anonymized as it was encoded, for a
-// contact sheet of so many tiles. Without pictures, WriteSheet decodes the output, which takes time when everything else
-// is done. Whoever calls Picture makes sure that the output shows what was encoded, or calls Forget.
+// contact sheet of so many tiles. Without pictures, WriteSheet decodes the output, which takes time when everything
+// else is done. Whoever calls Picture makes sure that the output shows what was encoded, or calls Forget.
 func (r *Recorder) Picture(frame *media.Frame, tiles int) {
 	r.moments.tiles = tiles
 	r.moments.take(frame)
