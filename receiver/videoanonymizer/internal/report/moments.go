@@ -193,13 +193,13 @@ func (m *moments) end(run **Moment) {
 	}
 }
 
-// settle develops the picture of a moment that was added, and gives up those that no contact sheet shows any more.
+// settle settles the picture of a moment that was added, and gives up those that no contact sheet shows any more.
 func (m *moments) settle(kept []Moment, added int) {
 	for i := m.tiles; i < len(kept); i++ {
 		kept[i].picture = nil
 	}
 	if p := kept[added].picture; p != nil {
-		p.develop()
+		p.settle()
 	}
 }
 

@@ -5,6 +5,7 @@ package report
 
 import (
 	"image"
+	"slices"
 
 	"golang.org/x/image/draw"
 
@@ -49,6 +50,13 @@ func (p *picture) take(frame *media.Frame, m Moment) *picture {
 	return p
 }
 
+// settle develops the picture if that takes less memory than the copy of the frame: most pictures are never shown.
+func (p *picture) settle() {
+	if p.negative != nil && len(p.negative.buffer) > 4*tileWidth*tileHeight {
+		p.develop()
+	}
+}
+
 // develop makes the image, and gives the copy of the frame up.
 func (p *picture) develop() {
 	if p.negative != nil {
@@ -78,7 +86,7 @@ func (n *negative) copy(frame *media.Frame, part image.Rectangle) {
 	width, height := part.Dx(), part.Dy()
 	n.view = view{origin: part.Min, wholeHeight: frame.Height,
 		Frame: &media.Frame{Width: width, Height: height, Format: format, FullRange: frame.FullRange}}
-	n.buffer = n.buffer[:0]
+	n.buffer = slices.Grow(n.buffer[:0], format.FrameBytes(width, height))
 	bytes := format.BytesPerSample()
 	for i := range format.Planes {
 		from, at := &frame.Planes[i], part.Min
