@@ -170,3 +170,16 @@ func BenchmarkPicture(b *testing.B) {
 		r.Picture(f, 12)
 	}
 }
+
+// BenchmarkDevelop makes the image of a tile from a quarter of a frame of 1080p.
+func BenchmarkDevelop(b *testing.B) {
+	f := &media.Frame{Width: 1920, Height: 1080,
+		Format: media.PixelFormat{Name: "yuv420p", Depth: 8, ChromaShiftX: 1, ChromaShiftY: 1, Planes: 3}}
+	for i := range f.Format.Planes {
+		w, h := f.Format.PlaneSize(i, f.Width, f.Height)
+		f.Planes[i] = media.Plane{Data: make([]byte, w*h), Width: w, Height: h}
+	}
+	for b.Loop() {
+		photograph(f, Moment{Reason: LowScore, Box: [4]int{900, 500, 940, 540}})
+	}
+}

@@ -173,50 +173,73 @@ func write(sheet *image.RGBA, x, y int, text string) {
 // crop returns a part of a frame in RGB.
 func crop(v view, part image.Rectangle) *image.RGBA {
 	out := image.NewRGBA(part)
-	format := v.Format
+	format, deep := v.Format, v.Format.BytesPerSample() == 2
 	c := conversionOf(v)
-	shift := uint(format.Depth - 8)
 	for y := part.Min.Y; y < part.Max.Y; y++ {
-		row := out.Pix[out.PixOffset(part.Min.X, y):]
-		for x := part.Min.X; x < part.Max.X; x++ {
-			from := image.Pt(x, y).Sub(v.origin)
-			luma := (sample(v.Frame, 0, from.X, from.Y, shift) - c.lift) * c.scale
-			var blue, red float64
+		pixels := out.Pix[out.PixOffset(part.Min.X, y):]
+		luma := rowOf(&v.Planes[0], y-v.origin.Y, deep)
+		var blue, red row
+		if format.Planes == 3 {
+			chroma := (y - v.origin.Y) >> format.ChromaShiftY
+			blue, red = rowOf(&v.Planes[1], chroma, deep), rowOf(&v.Planes[2], chroma, deep)
+		}
+		for x := range part.Dx() {
+			at := part.Min.X - v.origin.X + x
+			l, u, w := c.luma[luma.sample(at)], 0.0, 0.0
 			if format.Planes == 3 {
-				cx, cy := from.X>>format.ChromaShiftX, from.Y>>format.ChromaShiftY
-				blue = (sample(v.Frame, 1, cx, cy, shift) - 128) * c.spread
-				red = (sample(v.Frame, 2, cx, cy, shift) - 128) * c.spread
+				u, w = c.chroma[blue.sample(at>>format.ChromaShiftX)], c.chroma[red.sample(at>>format.ChromaShiftX)]
 			}
-			r, b := luma+2*(1-c.kr)*red, luma+2*(1-c.kb)*blue
-			g := (luma - c.kr*r - c.kb*b) / (1 - c.kr - c.kb)
-			row[0], row[1], row[2], row[3] = clamp(r), clamp(g), clamp(b), 255
-			row = row[4:]
+			r, b := l+c.red*w, l+c.blue*u
+			pixel := pixels[4*x:][:4]
+			pixel[0], pixel[1], pixel[2], pixel[3] = clamp(r), clamp((l-c.kr*r-c.kb*b)*c.green), clamp(b), 255
 		}
 	}
 	return out
 }
 
-// conversion is what turns samples into RGB.
-type conversion struct{ kr, kb, lift, scale, spread float64 }
+// conversion turns samples into RGB. Its tables hold what each sample is on a scale from 0 or -128 to 255 or 127.
+type conversion struct {
+	luma, chroma     []float64
+	kr, kb           float64 // weights of red and blue in luma
+	red, blue, green float64 // factors of chroma, and what is left of luma for green
+}
 
 func conversionOf(v view) conversion {
-	c := conversion{lift: 16, scale: 255.0 / 219, spread: 255.0 / 224}
+	lift, scale, spread := 16.0, 255.0/219, 255.0/224
 	if v.FullRange {
-		c.lift, c.scale, c.spread = 0, 1, 1
+		lift, scale, spread = 0, 1, 1
 	}
-	c.kr, c.kb = weights(v.wholeHeight)
+	kr, kb := weights(v.wholeHeight)
+	levels := 1 << (8 * v.Format.BytesPerSample())
+	c := conversion{luma: make([]float64, levels), chroma: make([]float64, levels), kr: kr, kb: kb,
+		red: 2 * (1 - kr), blue: 2 * (1 - kb), green: 1 / (1 - kr - kb)}
+	unit := float64(int(1) << (v.Format.Depth - 8))
+	for i := range levels {
+		c.luma[i] = (float64(i)/unit - lift) * scale
+		c.chroma[i] = (float64(i)/unit - 128) * spread
+	}
 	return c
 }
 
-// sample returns a sample of a plane, scaled to 8 bits.
-func sample(frame *media.Frame, plane, x, y int, shift uint) float64 {
-	p := &frame.Planes[plane]
-	at := y*p.Width + x
-	if frame.Format.BytesPerSample() == 1 {
-		return float64(p.Data[at])
+// row is a row of a plane.
+type row struct {
+	data []byte
+	deep bool // two bytes a sample
+}
+
+func rowOf(p *media.Plane, y int, deep bool) row {
+	width := p.Width
+	if deep {
+		width *= 2
 	}
-	value := uint(p.Data[2*at]) | uint(p.Data[2*at+1])<<8
-	return float64(value) / float64(uint(1)<<shift)
+	return row{p.Data[y*width:][:width], deep}
+}
+
+func (r row) sample(x int) int {
+	if r.deep {
+		return int(r.data[2*x]) | int(r.data[2*x+1])<<8
+	}
+	return int(r.data[x])
 }
 
 // weights returns the weights of red and blue in luma: those of ITU-R BT.601 up to 576 lines and of BT.709 above, as
