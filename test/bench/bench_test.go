@@ -137,8 +137,9 @@ func TestPageShowsEverySection(t *testing.T) {
 	clip := &clipResult{measured, []round{{p, i}, {p, i}, {p, i}}}
 	grown := &series{measured, []point{{"a", 1, 1, 0, p}, {"b", 2, 2, 5, p}, {"c", 3, 3, 10, p}}}
 	r := results{Clip: clip, Long: clip, People: grown, Resolution: grown, Length: grown, Hour: grown,
-		Spans: &spansResult{measured, []spanCost{{"attrtometrics", 1, 40, 40, 0}}, []spanCost{{"spans=10", 8, 10, 60, 0}}},
-		Peer:  &peerResult{measured, "1.5.0", peerPass{10, time.Second, time.Second, 400 << 20}, p}}
+		Spans:   &spansResult{measured, []spanCost{{"attrtometrics", 1, 40, 40, 0}}, []spanCost{{"spans=10", 8, 10, 60, 0}}},
+		Several: &severalResult{measured, []severalRound{{98 * time.Second, 100 * time.Second}}},
+		Peer:    &peerResult{measured, "1.5.0", peerPass{10, time.Second, time.Second, 400 << 20}, p}}
 	docs := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(docs, "images"), 0o755))
 	require.NoError(t, new(bench).report(r, docs))
@@ -152,6 +153,7 @@ func TestPageShowsEverySection(t *testing.T) {
 		"| c | 10 | 10.0 | 0.0 | 400.0 ms | 300.0 ms | 100.0 ms | 5.0 frames/s | 300 MiB |",
 		"| deface | 10.0 frames/s | 100.0 ms | 400 MiB |",
 		"| spans=10 | 8 | 60 ns | 0 | 100 million |",
+		"| 1 | 98.0 s | 100.0 s | 0.98 |",
 		"others used 0.5 of 2 cores",
 	} {
 		require.Contains(t, string(written), want)

@@ -83,6 +83,7 @@ var sections = []section{
 	{"resolution", measureResolution},
 	{"length", measureLength},
 	{"hour", measureHour},
+	{"several", measureSeveral},
 	{"spans", measureSpans},
 	{"peer", measurePeer},
 }
@@ -109,8 +110,8 @@ func (b *bench) choose(only string, peer bool) (chosen []section, err error) {
 		if at >= 0 {
 			chosen = append(chosen, sections[at])
 		} else if name != "page" {
-			return nil, fmt.Errorf("there is no section %q: use clip, long, people, resolution, length, hour, spans, peer "+
-				"or page", name)
+			return nil, fmt.Errorf("there is no section %q: use clip, long, people, resolution, length, hour, several, spans, "+
+				"peer or page", name)
 		}
 	}
 	return chosen, nil

@@ -113,6 +113,8 @@ var callers = []struct {
 	part part
 }{
 	{receiver + "anonymize.(*attempt).finish", finishing},
+	{receiver + "media.(*Writer).finish", finishing},
+	{receiver + "media.(*comparison)", finishing},
 	{receiver + "anonymize.OpenModels", ""}, // at start
 	{receiver + "workspace.", ""},           // the second look at the output, which begins when it is there
 	{"main.", ""},                           // start and shutdown

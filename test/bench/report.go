@@ -111,7 +111,18 @@ that shows nobody: such a video is [checked](review.md#nobody-found)).
 {{template "conditions" .}} The same for an hour:
 
 {{template "series" .}}
-{{end}}{{end}}{{with .Peer}}
+{{end}}{{end}}{{with .Several}}
+## Several videos
+
+{{template "conditions" .}} Four copies of the clip in 854x480, 10 s each, one after another and all at once
+(max_concurrent_videos: 4), in turn, without a console. The bound of the ratio is 0.98.
+
+| round | one after another | at once | throughput at once / one after another |
+| --- | ---: | ---: | ---: |
+{{- range $n, $r := .Rounds}}
+| {{inc $n}} | {{seconds .OneByOne}} | {{seconds .AtOnce}} | {{ratio .Ratio}} |
+{{- end}}
+{{end}}{{with .Peer}}
 ## Against another program
 
 {{template "conditions" .}} The clip in 1920x1080, 10 s of it, by [deface](https://github.com/ORB-HD/deface) {{.Version}} from PyPI,

@@ -18,6 +18,7 @@ type results struct {
 	Clip, Long         *clipResult
 	People, Resolution *series
 	Length, Hour       *series
+	Several            *severalResult
 	Spans              *spansResult
 	Peer               *peerResult
 }

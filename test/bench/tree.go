@@ -92,7 +92,9 @@ func (t *tree) sample() {
 	running, resident := map[int]bool{}, residentOf(t.root)
 	for _, pid := range process.Children(t.root) {
 		running[pid] = true
-		resident += treeMemory(pid)
+		if !sharesMemory(pid, t.root) {
+			resident += treeMemory(pid)
+		}
 		if t.running[pid] == nil {
 			t.running[pid] = &child{}
 		}
@@ -171,6 +173,13 @@ func cpuOf(pid int) (own, children cpu, ok bool) {
 		return time.Duration(n) * tick
 	}
 	return cpu{ticks(14), ticks(15)}, cpu{ticks(16), ticks(17)}, true
+}
+
+// sharesMemory reports whether a child still is a copy of its parent, in the same memory, which it is until it runs
+// another program.
+func sharesMemory(pid, parent int) bool {
+	size, own := process.Fields(parent, "statm"), process.Fields(pid, "statm")
+	return len(size) > 0 && len(own) > 0 && size[0] == own[0]
 }
 
 // treeMemory is the resident memory, in bytes, of a process and its descendants; 0 if the process has ended.

@@ -33,11 +33,19 @@ type Models struct {
 	second   looks // of config.AsSecondLook, likewise; empty without console
 	profiles map[string]profileLooks
 	sessions []inference.Session
-	client   *oip.Client // nil if no model runs on servers
+	client   *oip.Client   // nil if no model runs on servers
+	pool     pipeline.Pool // for all videos: the sessions do no more at once than the cores
 }
 
 // profileLooks are those of a profile, by its name, likewise.
 type profileLooks struct{ looks, thorough looks }
+
+// with is the same models, with the looks of another configuration.
+func (m *Models) with(usual, thorough looks) *Models {
+	as := *m
+	as.looks, as.thorough = usual, thorough
+	return &as
+}
 
 // looks are what a configuration's frames are searched with.
 type looks struct {
@@ -170,7 +178,7 @@ func OpenModels(cfg *config.Config, remote Remote) (*Models, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Models{}
+	m := &Models{pool: pipeline.NewPool(parallelInferences(cfg))}
 	if m.client, err = remote.client(cfg); err != nil {
 		return nil, err
 	}
@@ -453,7 +461,7 @@ func parallelInferences(cfg *config.Config) int {
 	if cfg.Inference.Sessions > 0 {
 		return cfg.Inference.Sessions
 	}
-	parallel := max(1, runtime.NumCPU()/max(1, cfg.Inference.Threads))
+	parallel := max(1, runtime.GOMAXPROCS(0)/max(1, cfg.Inference.Threads))
 	if remote := cfg.Inference.Remote; remote.Enabled() {
 		return max(parallel, min(remoteFrames, remote.MaxInFlight))
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
@@ -16,6 +17,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
 const (
@@ -90,15 +92,51 @@ func (a *attempt) searchSample(ctx context.Context, shown []int64) (*report.Seco
 	return second, nil
 }
 
-// search searches the frames of a video at some times, and calls use with the heads that each shows, or with why it
-// could not be searched. It ends with the first error that use returns.
+// search searches the frames of a video at some times, as many at once as there are workers. It calls use in their
+// order with the heads that each shows, or with why it could not be searched, and ends with the first error that use
+// returns.
 func (r *Runner) search(ctx context.Context, info media.Info, times []time.Duration,
 	use func(i int, heads []mask.Head, err error) error) error {
+	type result struct {
+		heads []mask.Head
+		err   error
+	}
 	options := r.pipelineOptions()
-	return r.Tools.Stills(ctx, info, times, func(i int, frame *media.Frame) error {
-		heads, err := pipeline.Search(ctx, frame, options)
-		return use(i, heads, err)
+	results := make(chan chan result, max(1, options.Workers-1))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(results)
+		return r.Tools.Stills(ctx, info, times, func(_ int, frame *media.Frame) error {
+			frame, err := vision.Turned(frame, 0) // a copy
+			if err != nil {
+				return err
+			}
+			found := make(chan result, 1)
+			select {
+			case results <- found:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			group.Go(func() error {
+				heads, err := pipeline.Search(ctx, frame, options)
+				found <- result{heads, err}
+				return nil
+			})
+			return nil
+		})
 	})
+	group.Go(func() error {
+		i := 0
+		for found := range results {
+			of := <-found
+			if err := use(i, of.heads, of.err); err != nil {
+				return err
+			}
+			i++
+		}
+		return nil
+	})
+	return group.Wait()
 }
 
 // timesOf are the times of frames, from the first frame on, given the PTS of all.
@@ -133,7 +171,7 @@ func (r *Runner) asThorough() *Runner { return r.with(r.Config.AsThorough(), r.M
 // with is the same as the runner, with another configuration and its looks.
 func (r *Runner) with(cfg *config.Config, l looks) *Runner {
 	as := *r
-	as.Config, as.Models = cfg, &Models{looks: l, thorough: r.Models.thorough, client: r.Models.client}
+	as.Config, as.Models = cfg, r.Models.with(l, r.Models.thorough)
 	return &as
 }
 

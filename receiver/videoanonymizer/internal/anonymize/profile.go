@@ -16,7 +16,7 @@ func (r *Runner) For(source, rel string) *Runner {
 		return &as
 	}
 	p := r.Models.profiles[as.Config.Profile()]
-	as.Models = &Models{looks: p.looks, thorough: p.thorough, second: r.Models.second}
+	as.Models = r.Models.with(p.looks, p.thorough)
 	as.Painter = mask.NewPainter(as.Config.Mask.PainterOptions())
 	return &as
 }

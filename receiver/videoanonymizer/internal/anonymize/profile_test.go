@@ -11,6 +11,8 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
@@ -47,5 +49,20 @@ func TestFingerprintOfProfile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.same, fingerprint(test.change) == unchanged)
 		})
+	}
+}
+
+// TestProfileSharesModels: a profile's videos wait for the same inference servers, and share the same workers.
+func TestProfileSharesModels(t *testing.T) {
+	cfg := config.Default()
+	require.NoError(t, confmap.NewFromStringMap(map[string]any{"profiles": []any{
+		map[string]any{"name": "ward", "include": []any{"ward/**"}, "recall": "fast"},
+	}}).Unmarshal(cfg))
+	all := &Models{client: &oip.Client{}, pool: pipeline.NewPool(2)}
+	r := &Runner{Config: cfg, Models: all}
+	for _, as := range []*Runner{r.For("/in/ward/bed.mkv", "ward/bed.mkv"), r.asThorough()} {
+		assert.NotSame(t, all, as.Models)
+		assert.Same(t, all.client, as.Models.client)
+		assert.Equal(t, all.pool, as.Models.pool)
 	}
 }

@@ -73,9 +73,13 @@ func (a *attempt) openReview(ctx context.Context) (*review, error) {
 			return r, err
 		}
 	}
-	if cfg.Enabled || cfg.ContactSheet {
-		return r, r.openRecorder(ctx, a.from)
+	if !cfg.Enabled && !cfg.ContactSheet {
+		return r, nil
 	}
+	if err := r.openRecorder(ctx, a.from); err != nil {
+		return r, err
+	}
+	r.recorder.Expect(spread(int(a.plan.Info().EstimatedFrames), cfg.Tiles))
 	return r, nil
 }
 
@@ -139,6 +143,9 @@ func (r *review) frame(frame *media.Frame, rec *record.Frame) error {
 			return err
 		}
 	}
+	if r.Config.Report.ContactSheet {
+		r.recorder.Picture(frame, r.Config.Report.Tiles)
+	}
 	if r.preview == nil {
 		return nil
 	}
@@ -182,7 +189,14 @@ func (r *review) finish(ctx context.Context) (companions []watch.Companion, err 
 // time.
 const sheetAttempts = 3
 
+// drawSheet draws the contact sheet with pictures of frames as they were encoded, if the output shows these, and else
+// of the output's.
 func (r *review) drawSheet(ctx context.Context, path string) (err error) {
+	if err := r.written.Compared(); err != nil && ctx.Err() == nil {
+		r.logger.Warn("the contact sheet is drawn from the decoded output, which may differ from what was encoded",
+			zap.Error(err))
+		r.recorder.Forget()
+	}
 	for range sheetAttempts {
 		err = report.WriteSheet(ctx, r.Tools, r.job.Temp, path, r.recorder.Weakest(), r.Config.Report.Tiles)
 		if err == nil || ctx.Err() != nil || errors.Is(err, report.ErrNothingToShow) || media.Permanent(err) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"go.uber.org/zap"
@@ -25,8 +26,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// frameMemory bounds the decoded frames of one video held at once: 80 frames of 1080p, 20 of 2160p.
-const frameMemory = 256 << 20
+const (
+	// frameMemory bounds the decoded frames of one video held at once: 80 frames of 1080p, 20 of 2160p.
+	frameMemory = 256 << 20
+	// queueMemory is for each worker, and for one more, so that none waits for another: 12 frames of 1080p. With two
+	// workers it is part of frameMemory.
+	queueMemory = 36 << 20
+)
 
 // video is one claimed file on its way to an outcome.
 type video struct {
@@ -160,6 +166,9 @@ func (a *attempt) open(ctx context.Context) (err error) {
 	if a.writer, err = a.Tools.Create(ctx, a.job.Temp, a.plan, sealed); err != nil {
 		return err
 	}
+	if a.Config.Report.ContactSheet {
+		a.writer.CompareKeyFrames()
+	}
 	if err = a.openReader(ctx); err != nil {
 		return err
 	}
@@ -220,7 +229,9 @@ func (r *Runner) pipelineOptions() pipeline.Options {
 		Segmenter:      r.Models.segmenter,
 		DetectEvery:    cfg.DetectEvery,
 		Workers:        parallelInferences(cfg),
+		Pool:           r.Models.pool,
 		FrameMemory:    frameMemory,
+		QueueMemory:    queueMemory * int64(parallelInferences(cfg)+1),
 		Track: track.Options{
 			LookAhead: cfg.LookAhead,
 			Geometry: mask.GeometryOptions{
@@ -245,8 +256,8 @@ func (a *attempt) confirm(ctx context.Context, damage error, frames int) error {
 	return nil
 }
 
-// finish completes the output and its companion files under their temporary names.
-func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
+// finish completes the output and its companion files under their temporary names; these while the output is verified.
+func (a *attempt) finish(ctx context.Context) (companions []watch.Companion, err error) {
 	if damage := a.reader.Damage(); damage != nil {
 		if err := a.confirm(ctx, damage, a.summary.Frames); err != nil {
 			return nil, err
@@ -261,10 +272,11 @@ func (a *attempt) finish(ctx context.Context) ([]watch.Companion, error) {
 		}
 		a.review.repairs = &repairs
 	}
-	if err := a.writer.Finish(ctx); err != nil {
-		return nil, err
-	}
-	return a.review.finish(ctx)
+	err = a.writer.FinishBeside(ctx, func(ctx context.Context) (err error) {
+		companions, err = a.review.finish(ctx)
+		return err
+	})
+	return companions, err
 }
 
 // salvaged takes note that parts of the source are missing from the output. The source may then be all that is left of
@@ -332,11 +344,23 @@ func (v *video) result() telemetry.Result {
 }
 
 func readOptions(cfg *config.Config) media.ReadOptions {
+	decoder, _ := videoThreads(runtime.GOMAXPROCS(0), runtime.NumCPU(), cfg.MaxConcurrentVideos)
 	return media.ReadOptions{
+		Threads: decoder,
 		Salvage: cfg.OnDamaged == config.OnDamagedSalvage,
 		Decoder: cfg.Tools.Decoder,
 		Device:  cfg.Tools.VAAPIDevice,
 	}
+}
+
+// videoThreads divides the cores that this process may use among the videos that are processed at once, for ffmpeg's
+// decoder and encoder. ffmpeg itself counts the cores of the machine, for each video and whatever the quota of a
+// container, and starts one and a half times as many threads of the encoder; 0 leaves that to it.
+func videoThreads(usable, all, videos int) (decoder, encoder int) {
+	if videos == 1 && usable >= all {
+		return 0, 0
+	}
+	return max(1, usable/videos), max(1, 3*usable/2/videos)
 }
 
 func writeOptions(cfg *config.Config, job *watch.Job) media.WriteOptions {
@@ -347,7 +371,9 @@ func writeOptions(cfg *config.Config, job *watch.Job) media.WriteOptions {
 
 // encoding is what the options of all outputs have in common.
 func encoding(cfg *config.Config) media.WriteOptions {
+	_, encoder := videoThreads(runtime.GOMAXPROCS(0), runtime.NumCPU(), cfg.MaxConcurrentVideos)
 	return media.WriteOptions{
+		Threads:     encoder,
 		Codec:       cfg.Output.Codec,
 		PixelFormat: cfg.Output.PixelFormat,
 		Quality:     cfg.Output.Quality,

@@ -213,7 +213,8 @@ func MaxQuality(codec, encoder string) int {
 
 func x264Args(p Plan) []string {
 	args := []string{"-preset", presets[p.speed], "-crf", strconv.Itoa(p.quality)}
-	return appendParams(args, "-x264-params", rateParam(p.info))
+	// Without a thread that looks ahead of the others x264 holds about 10 frames less, and writes the same.
+	return appendParams(args, "-x264-params", rateParam(p.info), "sync-lookahead=0")
 }
 
 func x265Args(p Plan) []string {

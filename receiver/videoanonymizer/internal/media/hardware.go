@@ -92,7 +92,7 @@ const maxDeviceThreads = 8
 
 func (o ReadOptions) threads() int {
 	if o.inHardware() && o.Threads == 0 {
-		return min(maxDeviceThreads, runtime.NumCPU())
+		return min(maxDeviceThreads, runtime.GOMAXPROCS(0))
 	}
 	return o.Threads
 }

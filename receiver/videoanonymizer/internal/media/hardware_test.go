@@ -96,7 +96,7 @@ func TestDeviceArguments(t *testing.T) {
 		want   string
 	}{
 		{"yuv420p", WriteOptions{}, "setsar=1/1",
-			"-pix_fmt yuv420p -threads 0 -c:v libx264 -preset veryfast -crf 23 -x264-params fps=25/1"},
+			"-pix_fmt yuv420p -threads 0 -c:v libx264 -preset veryfast -crf 23 -x264-params fps=25/1:sync-lookahead=0"},
 		{"yuv420p", WriteOptions{Encoder: NVENC}, "setsar=1/1",
 			"-pix_fmt yuv420p -threads 0 -c:v h264_nvenc -preset p2 -rc vbr -cq 23 -b:v 0"},
 		{"yuv422p10le", WriteOptions{Encoder: NVENC, Codec: "h265", Preset: "ultrafast", Quality: new(int)},

@@ -23,8 +23,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// mux joins the segments, and adds the extras, in the output.
-func (w *Writer) mux(ctx context.Context) error {
+// mux joins the segments, and adds the extras, in the output. It seals the last segment while ffmpeg starts.
+func (w *Writer) mux(ctx context.Context, seal func(context.Context) error) error {
 	stall := w.plan.options.Stall
 	temp, err := reserve(w.temp)
 	if err != nil {
@@ -51,6 +51,11 @@ func (w *Writer) mux(ctx context.Context) error {
 	join := w.join
 	if w.base != nil {
 		join = w.joinParts
+	}
+	if err := seal(ctx); err != nil {
+		muxer.kill()
+		_ = muxer.wait()
+		return err
 	}
 	joined := join(deadlineWriter{stdin, stall})
 	_ = stdin.Close()

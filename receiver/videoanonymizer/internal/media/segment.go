@@ -138,6 +138,7 @@ func (w *Writer) seal(ctx context.Context) error {
 	if err != nil {
 		return fileError(path, diskCause(err), "%v", rootCause(err))
 	}
+	w.keys.compare(w.tools, path, w.plan.info.limits)
 	w.segments, w.ends = append(w.segments, sealed), append(w.ends, w.frames)
 	var sum int64
 	for _, segment := range w.segments {

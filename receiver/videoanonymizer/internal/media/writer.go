@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
@@ -35,12 +37,13 @@ type Writer struct {
 
 	segmentStart int64 // number of the current segment's first frame
 	frames       int64
-	origin       int64     // PTS that becomes zero
-	first        int64     // PTS of the first frame
-	times        timeLog   // PTS of all frames
-	logged       int       // bytes of them that are in their file
-	timesHash    hash.Hash // of these bytes
-	err          error     // what Write ended with
+	origin       int64      // PTS that becomes zero
+	first        int64      // PTS of the first frame
+	times        timeLog    // PTS of all frames
+	logged       int        // bytes of them that are in their file
+	timesHash    hash.Hash  // of these bytes
+	err          error      // what Write ended with
+	keys         *keyFrames // nil unless they are compared
 
 	mu    sync.Mutex
 	child *child   // encoder of the current segment, nil before the first
@@ -133,9 +136,11 @@ func (w *Writer) write(frame *Frame) error {
 		}
 	}
 	unit := w.plan.segmentTimeBase()
-	if err := w.sendFrame(frame, rescale(pts, w.plan.timeBase, unit)+lead*unit.Den); err != nil {
+	at := rescale(pts, w.plan.timeBase, unit) + lead*unit.Den
+	if err := w.sendFrame(frame, at); err != nil {
 		return err
 	}
+	w.keys.add(frame, at)
 	w.times.add(frame.PTS)
 	w.frames++
 	return nil
@@ -260,14 +265,19 @@ func (w *Writer) EndUnknown() { w.plan.info.end = 0 }
 // segments too: all files whose names begin like the file's. Until then another writer can resume from them. If Finish
 // fails, the file is removed.
 func (w *Writer) Finish(ctx context.Context) error {
-	err := w.finish(ctx)
+	return w.FinishBeside(ctx, func(context.Context) error { return nil })
+}
+
+// FinishBeside is Finish, but calls beside while the file is verified. If one of both fails, the other's context ends.
+func (w *Writer) FinishBeside(ctx context.Context, beside func(context.Context) error) error {
+	err := w.finish(ctx, beside)
 	if err != nil {
 		_ = w.Abort()
 	}
 	return err
 }
 
-func (w *Writer) finish(ctx context.Context) error {
+func (w *Writer) finish(ctx context.Context, beside func(context.Context) error) error {
 	if w.err != nil {
 		return w.err
 	}
@@ -278,14 +288,19 @@ func (w *Writer) finish(ctx context.Context) error {
 	if w.base != nil {
 		seal = func(context.Context) error { return w.EndSegment() }
 	}
-	if err := seal(ctx); err != nil {
+	if err := w.mux(ctx, seal); err != nil {
 		return err
 	}
-	if err := w.mux(ctx); err != nil {
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := w.verify(both); err != nil {
+			return outputFault(err)
+		}
+		return nil
+	})
+	group.Go(func() error { return beside(both) })
+	if err := group.Wait(); err != nil {
 		return err
-	}
-	if err := w.verify(ctx); err != nil {
-		return outputFault(err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -300,6 +315,7 @@ func (w *Writer) finish(ctx context.Context) error {
 // Abort ends the encoder, waits for it and removes the temporary files, except what Seal sealed: another writer may
 // resume from that, and otherwise the caller removes it. Abort may be called twice. After Finish it does nothing.
 func (w *Writer) Abort() error {
+	w.keys.close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.child != nil {

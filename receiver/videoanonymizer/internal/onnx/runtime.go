@@ -59,8 +59,27 @@ func Initialize(path string) error {
 	if err := ort.DisableTelemetry(); err != nil {
 		return fmt.Errorf("%w: disable its own telemetry: %w", ErrLibrary, err)
 	}
+	if err := shareArena(); err != nil {
+		return fmt.Errorf("%w: share memory among its sessions: %w", ErrLibrary, err)
+	}
 	environment.library = resolved
 	return nil
+}
+
+// shareArena makes all sessions take their memory on the host from one arena, which grows by no more than it needs:
+// what each took for its largest run would otherwise add up.
+func shareArena() error {
+	const extendAsRequested = 1 // onnxruntime's ArenaExtendStrategy::kSameAsRequested
+	arena, err := ort.NewArenaCfgV2(map[string]int{"arena_extend_strategy": extendAsRequested})
+	if err != nil {
+		return err
+	}
+	defer arena.Destroy()
+	memory, err := ort.GetMemoryInfo()
+	if err != nil {
+		return err
+	}
+	return ort.CreateAndRegisterAllocator(memory, arena)
 }
 
 // apiVersion is the ORT_API_VERSION that onnxruntime_go v1.27.0 is compiled against.

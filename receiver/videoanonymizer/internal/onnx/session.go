@@ -88,6 +88,10 @@ func sessionOptions(opts Options) (*ort.SessionOptions, error) {
 		settings.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
 		// Idle threads must not spin: the decoder and the encoder share the cores.
 		settings.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
+		// Sessions share an arena (shareArena), and reuse its memory within a run, rather than to reserve for each shape of
+		// an input what its tensors take one beside the other.
+		settings.AddSessionConfigEntry("session.use_env_allocators", "1"),
+		settings.SetMemPattern(false),
 		appendProvider(settings, opts),
 	)
 	if err != nil {

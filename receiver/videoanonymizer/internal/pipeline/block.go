@@ -26,6 +26,9 @@ const (
 	adaptiveEvery, adaptiveGap = 6, 200 * time.Millisecond
 	// maxBlock bounds the frames of a block. With less memory blocks are shorter.
 	maxBlock = 30
+	// queueFrames is how many looks' frames are queued for each worker: with one, workers wait for the slowest of them up
+	// to half of the time (TestWorkersAreBusy).
+	queueFrames = 2
 	// A camera shows something else if viewChange of the picture differs from the last survey's. Surveys on that account
 	// are at least viewGap apart.
 	viewChange = 0.25
@@ -182,7 +185,7 @@ type divider struct {
 func (d *divider) add(it *item) error {
 	if d.parts == nil {
 		d.parts = d.newPartition(it.frame)
-		d.room = semaphore.NewWeighted(int64(max(2*d.parts.length, d.parts.every*(d.opts.Workers+1))))
+		d.room = semaphore.NewWeighted(d.roomFor(it.frame))
 	}
 	if d.parts.place(it, d.previous) {
 		it.ended = make(chan struct{})
@@ -196,6 +199,13 @@ func (d *divider) add(it *item) error {
 	d.open.items = append(d.open.items, it)
 	d.previous = it
 	return nil
+}
+
+// roomFor is the number of frames in blocks that are analyzed at once. Two blocks keep the analysis going whatever they
+// take; more workers need more of them, as far as memory allows.
+func (d *divider) roomFor(frame *media.Frame) int64 {
+	wanted := int64(queueFrames * d.parts.every * (d.opts.Workers + 1))
+	return max(2*int64(d.parts.length), min(wanted, d.opts.QueueMemory/frameBytes(frame)))
 }
 
 // complete starts the analysis of the block. next is the first frame of the next one, nil at the end of the video.

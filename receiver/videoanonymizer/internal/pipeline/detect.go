@@ -52,7 +52,13 @@ func (r *run) analyze(it *item) {
 // Search searches a single frame at every look of the options, and returns the heads that count without a track. A
 // panic in a model's code is an error.
 func Search(ctx context.Context, frame *media.Frame, opts Options) ([]mask.Head, error) {
-	r := &run{opts: opts, ctx: ctx}
+	r := &run{opts: opts, ctx: ctx, workers: opts.pool()}
+	select {
+	case r.workers <- struct{}{}:
+		defer func() { <-r.workers }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	it := &item{frame: frame, analysis: analysis{level: r.opts.highest()}}
 	r.analyze(it)
 	return it.heads, it.err

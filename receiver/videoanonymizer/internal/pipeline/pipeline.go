@@ -78,8 +78,14 @@ type Options struct {
 	DetectEvery int
 	// Workers is the number of frames analyzed at once.
 	Workers int
-	// FrameMemory bounds the bytes of decoded frames held at once; blocks and the look-ahead shrink to fit.
+	// Pool, if not nil, has as many places as there are workers, which all videos share that are analyzed with it.
+	Pool Pool
+	// FrameMemory bounds the bytes of decoded frames held at once, but for what QueueMemory adds; blocks and the
+	// look-ahead shrink to fit.
 	FrameMemory int64
+	// QueueMemory bounds the bytes of the frames whose analysis is under way, unless two blocks are larger. If that is
+	// less than 12 frames for each worker and one more, with DetectEvery 0, workers wait for one another.
+	QueueMemory int64
 	Track       track.Options
 	Painter     *mask.Painter
 	// Spans makes the identities of the spans of a frame's inferences, below detection and below pose estimation. It is
@@ -100,6 +106,20 @@ type Resume struct {
 	Before func(*record.Frame) error
 }
 
+// Pool bounds the frames that are analyzed at once. Each has a place in it meanwhile.
+type Pool chan struct{}
+
+// NewPool returns a pool with places for some workers, one at least.
+func NewPool(workers int) Pool { return make(Pool, max(1, workers)) }
+
+// pool is the one to use.
+func (o *Options) pool() Pool {
+	if o.Pool != nil {
+		return o.Pool
+	}
+	return NewPool(o.Workers)
+}
+
 // Run takes all frames from source to sink. It returns once the last frame is written, or with the first error of
 // source or sink, or with the context's error, or with an inference.ErrUnavailable; all its goroutines have ended by
 // then.
@@ -110,7 +130,7 @@ func Run(ctx context.Context, source Source, sink Sink, opts Options) error {
 	group, ctx := errgroup.WithContext(ctx)
 	r := &run{
 		opts: opts, ctx: ctx, group: group,
-		workers: make(chan struct{}, max(1, opts.Workers)),
+		workers: opts.pool(),
 		blocks:  make(chan *block, max(1, opts.Workers)),
 		masked:  make(chan *item, 1),
 		held:    map[*media.Frame]struct{}{},
@@ -139,7 +159,7 @@ type run struct {
 	opts    Options
 	ctx     context.Context
 	group   *errgroup.Group
-	workers chan struct{} // one for each frame that is being analyzed
+	workers Pool // one for each frame that is being analyzed
 	blocks  chan *block
 	room    *semaphore.Weighted // for the frames of blocks; of the decode stage until it is set
 	masked  chan *item

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
@@ -62,7 +63,8 @@ type Moment struct {
 	Box [4]int `json:"box"`
 
 	area       float32
-	begin, end float64 // seconds
+	begin, end float64  // seconds
+	picture    *picture // nil if none was taken
 }
 
 // chain is one mask through consecutive frames, followed by its position.
@@ -80,6 +82,7 @@ type moments struct {
 	whole  *Moment
 	kept   [len(reasons)][]Moment // sorted, weakest first
 	sample []Moment               // if nobody was found
+	tiles  int                    // of each reason, the weakest of which pictures are taken
 }
 
 // add adds the next frame. Times count from first.
@@ -186,7 +189,52 @@ func (m *moments) end(run **Moment) {
 	if at < keptMoments {
 		*kept = slices.Insert(*kept, at, *r)
 		*kept = (*kept)[:min(len(*kept), keptMoments)]
+		m.settle(*kept, at)
 	}
+}
+
+// settle settles the picture of a moment that was added, and gives up those that no contact sheet shows any more.
+func (m *moments) settle(kept []Moment, added int) {
+	for i := m.tiles; i < len(kept); i++ {
+		kept[i].picture = nil
+	}
+	if p := kept[added].picture; p != nil {
+		p.settle()
+	}
+}
+
+// take takes pictures of the runs that are weakest in the frame that was added last, those that may be shown.
+func (m *moments) take(frame *media.Frame) {
+	take := func(r *Moment) {
+		if r != nil && r.Frame == frame.Index && m.mayShow(r) {
+			r.picture = r.picture.take(frame, *r)
+		}
+	}
+	take(m.whole)
+	for _, c := range m.chains {
+		take(c.run)
+		take(c.low)
+	}
+}
+
+// forget gives all pictures up, also those of runs that have not ended.
+func (m *moments) forget() {
+	m.tiles = 0
+	for i := range m.sample {
+		m.sample[i].picture = nil
+	}
+	for _, kept := range m.kept {
+		for i := range kept {
+			kept[i].picture = nil
+		}
+	}
+}
+
+// mayShow reports whether a run can be among those that a contact sheet shows: the others are weaker by their scores.
+// How long a run will be is not known until it ends.
+func (m *moments) mayShow(r *Moment) bool {
+	kept := m.kept[slices.Index(reasons[:], r.Reason)]
+	return r.Reason != LowScore || len(kept) < m.tiles || weaker(*r, kept[m.tiles-1]) < 0
 }
 
 // weaker orders moments of one reason: by score, or by duration.

@@ -178,7 +178,7 @@ func (c canvas) set(x, y int, ink color.RGBA) {
 	if x < 0 || y < 0 || x >= f.Width || y >= f.Height {
 		return
 	}
-	kr, kb := weights(f)
+	kr, kb := weights(f.Height)
 	r, g, b := float64(ink.R), float64(ink.G), float64(ink.B)
 	luma := kr*r + (1-kr-kb)*g + kb*b
 	u, v := (b-luma)/(2*(1-kb)), (r-luma)/(2*(1-kr))

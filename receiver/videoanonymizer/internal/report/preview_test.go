@@ -59,7 +59,7 @@ func TestDrawDetections(t *testing.T) {
 				{100, 120}: personColor, {219, 120}: personColor, {160, 50}: personColor,
 				{159, 99}: keypointColor, {159, 139}: weakColor, {180, 100}: originColors[mask.OriginHeld],
 			} {
-				got := crop(frame, image.Rectangle{what, what.Add(image.Pt(1, 1))}).RGBAAt(what.X, what.Y)
+				got := crop(viewOf(frame), image.Rectangle{what, what.Add(image.Pt(1, 1))}).RGBAAt(what.X, what.Y)
 				if f.format.Planes == 1 {
 					want = color.RGBA{got.R, got.R, got.R, 255}
 					assert.Greater(t, got.R, uint8(40), "at %v", what)

@@ -24,6 +24,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -242,6 +243,8 @@ type Recorder struct {
 	first    time.Duration
 	last     time.Duration
 	moments  moments
+	expected []int            // frames to take a picture of while nobody is found
+	samples  map[int]*picture // of these
 }
 
 // NewRecorder collects in a new file at temp, which the caller removes.
@@ -297,12 +300,36 @@ func (r *Recorder) count(rec *record.Frame) {
 	r.moments.add(rec, r.first)
 }
 
+// Picture takes pictures of what may be weakest in the frame that was added last, anonymized as it was encoded, for a
+// contact sheet of so many tiles. Without pictures, WriteSheet decodes the output, which takes time when everything
+// else is done. Whoever calls Picture makes sure that the output shows what was encoded, or calls Forget.
+func (r *Recorder) Picture(frame *media.Frame, tiles int) {
+	r.moments.tiles = tiles
+	r.moments.take(frame)
+	switch {
+	case r.summary.PeopleMax > 0:
+		r.expected, r.samples = nil, nil
+	case slices.Contains(r.expected, frame.Index):
+		r.samples[frame.Index] = photograph(frame, Moment{Reason: NobodyFound, Frame: frame.Index})
+	}
+}
+
+// Expect says of which frames Picture takes a picture as long as nobody is found, those that NobodyFound will probably
+// add.
+func (r *Recorder) Expect(frames []int) {
+	r.expected, r.samples = frames, map[int]*picture{}
+}
+
+// Forget gives all pictures up.
+func (r *Recorder) Forget() { r.moments.forget() }
+
 // NobodyFound adds a frame to look at, of a video in which nobody was found. Its time counts from the first frame.
 func (r *Recorder) NobodyFound(frame int, at time.Duration) {
 	t := seconds(at)
 	r.summary.NobodyFound = true
 	r.moments.sample = append(r.moments.sample,
-		Moment{Reason: NobodyFound, At: Timecode(t), Frame: frame, Time: t, FirstFrame: frame, LastFrame: frame})
+		Moment{Reason: NobodyFound, At: Timecode(t), Frame: frame, Time: t, FirstFrame: frame, LastFrame: frame,
+			picture: r.samples[frame]})
 }
 
 // Weakest returns the moments to check first, the weakest first. No frame may be added afterwards.

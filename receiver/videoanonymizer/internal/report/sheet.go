@@ -11,6 +11,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"math"
+	"slices"
 	"time"
 
 	"golang.org/x/image/draw"
@@ -43,55 +44,75 @@ var (
 )
 
 // WriteSheet writes a new JPEG file at path with one tile for each of the first moments: the image around the mask,
-// which is outlined, with the time, the reason, and score or duration. It takes the images from the anonymized video
-// at output, so that the sheet shows nothing that the output does not. It returns ErrNothingToShow if there is no
-// moment.
+// which is outlined, with the time, the reason, and score or duration. It takes the images of which there is no picture
+// from the anonymized video at output, so that the sheet shows nothing that the output does not: for the pictures, the
+// caller vouches (Recorder.Picture). It returns ErrNothingToShow if there is no moment.
 func WriteSheet(ctx context.Context, tools media.Tools, output, path string, moments []Moment, tiles int) error {
-	moments = moments[:min(tiles, len(moments))]
+	moments = slices.Clone(moments[:min(tiles, len(moments))])
 	if len(moments) == 0 {
 		return ErrNothingToShow
 	}
-	info, err := tools.Probe(ctx, output, media.Limits{})
-	if err != nil {
-		return fmt.Errorf("contact sheet: %w", err)
-	}
-	columns := min(sheetColumns, len(moments))
-	rows := (len(moments) + columns - 1) / columns
-	height := tileHeight + captionLines*lineHeight + gap
-	sheet := image.NewRGBA(image.Rect(0, 0, columns*(tileWidth+gap)+gap, rows*height+gap))
-	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(background), image.Point{}, draw.Src)
-
-	times := make([]time.Duration, len(moments))
-	for i, m := range moments {
-		times[i] = time.Duration(m.Time * float64(time.Second))
-	}
-	err = tools.Stills(ctx, info, times, func(i int, frame *media.Frame) error {
-		at := image.Pt(gap+i%columns*(tileWidth+gap), gap+i/columns*height)
-		tile(sheet, image.Rectangle{at, at.Add(image.Pt(tileWidth, tileHeight))}, frame, moments[i])
-		return nil
-	})
-	if err != nil {
+	if err := takeMissing(ctx, tools, output, moments); err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
 	}
 	file, err := durable.Create(path)
 	if err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
 	}
+	sheet := drawSheet(moments)
 	if err := errors.Join(jpeg.Encode(file, sheet, &jpeg.Options{Quality: sheetQuality}), file.Close()); err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
 	}
 	return nil
 }
 
+// takeMissing takes the pictures that are missing from a video.
+func takeMissing(ctx context.Context, tools media.Tools, output string, moments []Moment) error {
+	var missing []*Moment
+	var times []time.Duration
+	for i := range moments {
+		if m := &moments[i]; m.picture == nil || m.picture.frame != m.Frame {
+			missing, times = append(missing, m), append(times, time.Duration(m.Time*float64(time.Second)))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	info, err := tools.Probe(ctx, output, media.Limits{})
+	if err != nil {
+		return err
+	}
+	return tools.Stills(ctx, info, times, func(i int, frame *media.Frame) error {
+		missing[i].picture = photograph(frame, *missing[i])
+		return nil
+	})
+}
+
+// drawSheet draws the pictures of moments.
+func drawSheet(moments []Moment) *image.RGBA {
+	columns := min(sheetColumns, len(moments))
+	rows := (len(moments) + columns - 1) / columns
+	height := tileHeight + captionLines*lineHeight + gap
+	sheet := image.NewRGBA(image.Rect(0, 0, columns*(tileWidth+gap)+gap, rows*height+gap))
+	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(background), image.Point{}, draw.Src)
+
+	for i, m := range moments {
+		at := image.Pt(gap+i%columns*(tileWidth+gap), gap+i/columns*height)
+		tile(sheet, image.Rectangle{at, at.Add(image.Pt(tileWidth, tileHeight))}, m)
+	}
+	return sheet
+}
+
 // ErrNothingToShow says that a video has no weak moment.
 var ErrNothingToShow = errors.New("the video has no moment to show")
 
 // tile draws a moment into a part of the sheet, with its caption below.
-func tile(sheet *image.RGBA, to image.Rectangle, frame *media.Frame, m Moment) {
-	part := around(m, frame.Width, frame.Height)
+func tile(sheet *image.RGBA, to image.Rectangle, m Moment) {
+	m.picture.develop()
+	part := m.picture.part
 	caption := to
 	to = fit(part, to)
-	draw.ApproxBiLinear.Scale(sheet, to, crop(frame, part), part, draw.Src, nil)
+	draw.Draw(sheet, to, m.picture.image, image.Point{}, draw.Src)
 
 	x := func(v int) int { return to.Min.X + (v-part.Min.X)*to.Dx()/part.Dx() }
 	y := func(v int) int { return to.Min.Y + (v-part.Min.Y)*to.Dy()/part.Dy() }
@@ -150,54 +171,89 @@ func write(sheet *image.RGBA, x, y int, text string) {
 }
 
 // crop returns a part of a frame in RGB.
-func crop(frame *media.Frame, part image.Rectangle) *image.RGBA {
+func crop(v view, part image.Rectangle) *image.RGBA {
 	out := image.NewRGBA(part)
-	kr, kb := weights(frame)
-	shift := uint(frame.Format.Depth - 8)
-	lift, scale, spread := 16.0, 255.0/219, 255.0/224
-	if frame.FullRange {
-		lift, scale, spread = 0, 1, 1
-	}
+	format, deep := v.Format, v.Format.BytesPerSample() == 2
+	c := conversionOf(v)
 	for y := part.Min.Y; y < part.Max.Y; y++ {
-		for x := part.Min.X; x < part.Max.X; x++ {
-			luma := (sample(frame, 0, x, y, shift) - lift) * scale
-			var u, v float64
-			if frame.Format.Planes == 3 {
-				cx, cy := x>>frame.Format.ChromaShiftX, y>>frame.Format.ChromaShiftY
-				u = (sample(frame, 1, cx, cy, shift) - 128) * spread
-				v = (sample(frame, 2, cx, cy, shift) - 128) * spread
+		pixels := out.Pix[out.PixOffset(part.Min.X, y):]
+		luma := rowOf(&v.Planes[0], y-v.origin.Y, deep)
+		var blue, red row
+		if format.Planes == 3 {
+			chroma := (y - v.origin.Y) >> format.ChromaShiftY
+			blue, red = rowOf(&v.Planes[1], chroma, deep), rowOf(&v.Planes[2], chroma, deep)
+		}
+		for x := range part.Dx() {
+			at := part.Min.X - v.origin.X + x
+			l, u, w := c.luma[luma.sample(at)], 0.0, 0.0
+			if format.Planes == 3 {
+				u, w = c.chroma[blue.sample(at>>format.ChromaShiftX)], c.chroma[red.sample(at>>format.ChromaShiftX)]
 			}
-			r, b := luma+2*(1-kr)*v, luma+2*(1-kb)*u
-			g := (luma - kr*r - kb*b) / (1 - kr - kb)
-			out.SetRGBA(x, y, color.RGBA{clamp(r), clamp(g), clamp(b), 255})
+			r, b := l+c.red*w, l+c.blue*u
+			pixel := pixels[4*x:][:4]
+			pixel[0], pixel[1], pixel[2], pixel[3] = clamp(r), clamp((l-c.kr*r-c.kb*b)*c.green), clamp(b), 255
 		}
 	}
 	return out
 }
 
-// sample returns a sample of a plane, scaled to 8 bits.
-func sample(frame *media.Frame, plane, x, y int, shift uint) float64 {
-	p := &frame.Planes[plane]
-	at := y*p.Width + x
-	if frame.Format.BytesPerSample() == 1 {
-		return float64(p.Data[at])
+// conversion turns samples into RGB. Its tables hold what each sample is on a scale from 0 or -128 to 255 or 127.
+type conversion struct {
+	luma, chroma     []float64
+	kr, kb           float64 // weights of red and blue in luma
+	red, blue, green float64 // factors of chroma, and what is left of luma for green
+}
+
+func conversionOf(v view) conversion {
+	lift, scale, spread := 16.0, 255.0/219, 255.0/224
+	if v.FullRange {
+		lift, scale, spread = 0, 1, 1
 	}
-	value := uint(p.Data[2*at]) | uint(p.Data[2*at+1])<<8
-	return float64(value) / float64(uint(1)<<shift)
+	kr, kb := weights(v.wholeHeight)
+	levels := 1 << (8 * v.Format.BytesPerSample())
+	c := conversion{luma: make([]float64, levels), chroma: make([]float64, levels), kr: kr, kb: kb,
+		red: 2 * (1 - kr), blue: 2 * (1 - kb), green: 1 / (1 - kr - kb)}
+	unit := float64(int(1) << (v.Format.Depth - 8))
+	for i := range levels {
+		c.luma[i] = (float64(i)/unit - lift) * scale
+		c.chroma[i] = (float64(i)/unit - 128) * spread
+	}
+	return c
+}
+
+// row is a row of a plane.
+type row struct {
+	data []byte
+	deep bool // two bytes a sample
+}
+
+func rowOf(p *media.Plane, y int, deep bool) row {
+	width := p.Width
+	if deep {
+		width *= 2
+	}
+	return row{p.Data[y*width:][:width], deep}
+}
+
+func (r row) sample(x int) int {
+	if r.deep {
+		return int(r.data[2*x]) | int(r.data[2*x+1])<<8
+	}
+	return int(r.data[x])
 }
 
 // weights returns the weights of red and blue in luma: those of ITU-R BT.601 up to 576 lines and of BT.709 above, as
 // for painting masks.
-func weights(frame *media.Frame) (kr, kb float64) {
-	if frame.Height > 576 {
+func weights(height int) (kr, kb float64) {
+	if height > 576 {
 		return 0.2126, 0.0722
 	}
 	return 0.299, 0.114
 }
 
-func clamp(v float64) uint8 { return uint8(math.Round(math.Max(0, math.Min(255, v)))) }
+func clamp(v float64) uint8 { return uint8(max(0, min(255, v)) + 0.5) }
 
 // Picture returns a frame in RGB.
 func Picture(frame *media.Frame) *image.RGBA {
-	return crop(frame, image.Rect(0, 0, frame.Width, frame.Height))
+	return crop(viewOf(frame), image.Rect(0, 0, frame.Width, frame.Height))
 }
