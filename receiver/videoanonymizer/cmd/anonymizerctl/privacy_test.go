@@ -107,7 +107,7 @@ func TestPrivacyCommandsRefuse(t *testing.T) {
 		"two places": {[]string{"erase", "a.mp4", "--directory", folder, "--config", "x"}, "not both"},
 		"format":     {[]string{"record", "--directory", folder, "--format", "pdf"}, "use csv, json or html"},
 		"no date":    {[]string{"record", "--directory", folder, "--since", "May"}, "2026-01-31"},
-		"no state":   {[]string{"erase", "a.mp4", "--directory", folder}, "state directory"},
+		"no state":   {[]string{"erase", "a.mp4", "--directory", folder, "--yes"}, "state directory"},
 		"wrong config": {[]string{"record", "--config", "yaml:receivers::videoanonymizer::recall: fast"},
 			"include: is required"},
 	}
