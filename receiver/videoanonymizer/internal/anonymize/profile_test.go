@@ -24,9 +24,11 @@ func TestFingerprintOfProfile(t *testing.T) {
 		change(receiver, ward, yard)
 		cfg := config.Default()
 		require.NoError(t, confmap.NewFromStringMap(receiver).Unmarshal(cfg))
-		r := &Runner{Config: cfg, Models: &Models{}}
+		r := &Runner{Config: cfg, Models: &Models{profiles: map[string]profileLooks{"ward": {}, "beds": {}}}}
 		const rel = "ward/bed.mkv"
-		sum, err := r.For("/in/"+rel, rel).fingerprint(&watch.Job{Path: "/in/" + rel})
+		as, err := r.For("/in/"+rel, rel)
+		require.NoError(t, err)
+		sum, err := as.fingerprint(&watch.Job{Path: "/in/" + rel})
 		require.NoError(t, err)
 		return sum
 	}
@@ -48,4 +50,15 @@ func TestFingerprintOfProfile(t *testing.T) {
 			assert.Equal(t, test.same, fingerprint(test.change) == unchanged)
 		})
 	}
+}
+
+// TestProfileWithoutModels: without the models of a profile, nobody would be found, so nothing is anonymized.
+func TestProfileWithoutModels(t *testing.T) {
+	cfg := config.Default()
+	cfg.Profiles = []config.Profile{{Name: "ward", Include: []string{"ward/**"}}}
+	r := &Runner{Config: cfg, Models: &Models{}}
+	_, err := r.For("/in/ward/bed.mkv", "ward/bed.mkv")
+	assert.ErrorIs(t, err, errNoProfile)
+	_, err = r.For("/in/walk.mkv", "walk.mkv")
+	assert.NoError(t, err)
 }
