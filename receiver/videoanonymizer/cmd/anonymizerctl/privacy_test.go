@@ -20,6 +20,9 @@ import (
 
 // TestPrivacyGuide runs the commands of docs/privacy.md with its configuration, on a real output.
 func TestPrivacyGuide(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	guide, err := os.ReadFile("../../../../docs/privacy.md")
 	require.NoError(t, err)
 	folder := footage(t, "0.2", "videos/incoming/walk.mp4", "videos/incoming/=1+1.mp4")
