@@ -69,7 +69,7 @@ setup: ## Install missing system packages that the build needs
 	@$(SETUP)
 
 .PHONY: models
-models: ## Fetch the models and ONNX Runtime; MODELS="name ..." picks others, GPU=cuda gets that provider, TRITON=dir serves
+models: ## Fetch the models and ONNX Runtime; MODELS="name ..." picks others; GPU=cuda, TRITON=dir get more
 	@$(GO) -C models run ./cmd/models fetch $(if $(GPU),-gpu "$(GPU)") $(MODELS)
 	@$(if $(TRITON),$(GO) -C models run ./cmd/models triton $(abspath $(TRITON)))
 

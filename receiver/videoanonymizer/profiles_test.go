@@ -18,6 +18,9 @@ import (
 
 // TestProfilesAreUsed anonymizes one video by a profile and one without: their reports, spans and pixels say so.
 func TestProfilesAreUsed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	base := newTestConfig(t)
 	in := filepath.Dir(base.Watch.Include[0])
 	cfg := createDefaultConfig().(*Config)

@@ -28,6 +28,9 @@ import (
 // TestEraseLeavesNothing erases one of two videos that a receiver has processed, with its real telemetry: no file says
 // anything of it any more, neither by its name nor by its pseudonyms.
 func TestEraseLeavesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, names := range []string{config.NamesAsTheyAre, config.NamesHashed} {
 		t.Run(names, func(t *testing.T) {
 			cfg := newTestConfig(t)
@@ -132,6 +135,9 @@ func mentions(t *testing.T, folder string, texts []string) map[string]int {
 
 // TestRetentionRemoves lets the receiver itself remove an output that is older than it may be.
 func TestRetentionRemoves(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	cfg := newTestConfig(t)
 	cfg.Retention.Outputs, cfg.Retention.Unreviewed = time.Nanosecond, true
 	r := start(t, cfg)

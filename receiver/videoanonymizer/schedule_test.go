@@ -19,6 +19,9 @@ import (
 // TestScheduleSuspends suspends a video in progress, and resumes it from its last segment once videos are processed
 // again.
 func TestScheduleSuspends(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	cfg := newTestConfig(t)
 	cfg.Output.SegmentLength = time.Second
 	r := start(t, cfg)

@@ -20,6 +20,9 @@ import (
 
 // TestPrivacyGuide runs the commands of docs/privacy.md with its configuration, on a real output.
 func TestPrivacyGuide(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	guide, err := os.ReadFile("../../../../docs/privacy.md")
 	require.NoError(t, err)
 	folder := footage(t, "0.2", "videos/incoming/walk.mp4", "videos/incoming/=1+1.mp4")
@@ -107,7 +110,7 @@ func TestPrivacyCommandsRefuse(t *testing.T) {
 		"two places": {[]string{"erase", "a.mp4", "--directory", folder, "--config", "x"}, "not both"},
 		"format":     {[]string{"record", "--directory", folder, "--format", "pdf"}, "use csv, json or html"},
 		"no date":    {[]string{"record", "--directory", folder, "--since", "May"}, "2026-01-31"},
-		"no state":   {[]string{"erase", "a.mp4", "--directory", folder}, "state directory"},
+		"no state":   {[]string{"erase", "a.mp4", "--directory", folder, "--yes"}, "state directory"},
 		"wrong config": {[]string{"record", "--config", "yaml:receivers::videoanonymizer::recall: fast"},
 			"include: is required"},
 	}

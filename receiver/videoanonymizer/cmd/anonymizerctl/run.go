@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -253,6 +252,3 @@ func human(seconds float64) string {
 	}
 	return fmt.Sprintf("%.1f h", d.Hours())
 }
-
-// name is what progress calls a file.
-func name(path string) string { return filepath.Base(path) }

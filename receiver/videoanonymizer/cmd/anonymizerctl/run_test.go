@@ -111,6 +111,9 @@ func outcomesOf(files map[string]batch.Result) map[string]batch.Outcome {
 }
 
 func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	in := footage(t, "1", "walk.mp4", "ward/bed.mkv", "bad.mp4.txt", "odd[1].mkv", "half.mp4.part")
 	bad := filepath.Join(in, "bad.mp4")
 	require.NoError(t, os.Rename(bad+".txt", bad))
@@ -175,6 +178,9 @@ func TestRun(t *testing.T) {
 // TestRunResumes interrupts a run while it works on a video: nothing stands under a final name, and the same command
 // completes it.
 func TestRunResumes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	in := footage(t, "8", "walk.mp4")
 	out := filepath.Join(t.TempDir(), "out")
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -200,6 +206,9 @@ func TestRunResumes(t *testing.T) {
 
 // TestRunLeavesOutWhatIsWritten: a file that a program writes is not taken, and does not hold up the others.
 func TestRunLeavesOutWhatIsWritten(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	in := footage(t, "0.2", "walk.mp4", "live.mp4")
 	live, err := os.OpenFile(filepath.Join(in, "live.mp4"), os.O_WRONLY|os.O_APPEND, 0)
 	require.NoError(t, err)
@@ -257,6 +266,9 @@ func abs(t *testing.T, path string) string {
 
 // TestRunOnTerminal checks that progress is drawn on a terminal alone, and that results stay legible.
 func TestRunOnTerminal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	keyboard, terminal := openTerminal(t)
 	var shown bytes.Buffer
 	read := make(chan struct{})
@@ -293,6 +305,9 @@ func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
 
 // TestRunGuide runs the commands of docs/run.md with its configuration.
 func TestRunGuide(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	guide, err := os.ReadFile("../../../../docs/run.md")
 	require.NoError(t, err)
 	folder := footage(t, "0.4", "footage/walk.mp4")

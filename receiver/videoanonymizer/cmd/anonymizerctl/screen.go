@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -138,7 +139,7 @@ const barWidth = 24
 // progressLine describes a video that is being processed, with a bar of that width.
 func progressLine(a work, width int) string {
 	p := a.Progress
-	text := name(a.Key)
+	text := filepath.Base(a.Key)
 	if p.Done >= 0 {
 		if width > 0 {
 			full := int(p.Done * float64(width))

@@ -26,9 +26,11 @@ func TestFingerprintOfProfile(t *testing.T) {
 		change(receiver, ward, yard)
 		cfg := config.Default()
 		require.NoError(t, confmap.NewFromStringMap(receiver).Unmarshal(cfg))
-		r := &Runner{Config: cfg, Models: &Models{}}
+		r := &Runner{Config: cfg, Models: &Models{profiles: map[string]profileLooks{"ward": {}, "beds": {}}}}
 		const rel = "ward/bed.mkv"
-		sum, err := r.For("/in/"+rel, rel).fingerprint(&watch.Job{Path: "/in/" + rel})
+		as, err := r.For("/in/"+rel, rel)
+		require.NoError(t, err)
+		sum, err := as.fingerprint(&watch.Job{Path: "/in/" + rel})
 		require.NoError(t, err)
 		return sum
 	}
@@ -58,11 +60,24 @@ func TestProfileSharesModels(t *testing.T) {
 	require.NoError(t, confmap.NewFromStringMap(map[string]any{"profiles": []any{
 		map[string]any{"name": "ward", "include": []any{"ward/**"}, "recall": "fast"},
 	}}).Unmarshal(cfg))
-	all := &Models{client: &oip.Client{}, pool: pipeline.NewPool(2)}
+	all := &Models{client: &oip.Client{}, pool: pipeline.NewPool(2), profiles: map[string]profileLooks{"ward": {}}}
 	r := &Runner{Config: cfg, Models: all}
-	for _, as := range []*Runner{r.For("/in/ward/bed.mkv", "ward/bed.mkv"), r.asThorough()} {
+	ward, err := r.For("/in/ward/bed.mkv", "ward/bed.mkv")
+	require.NoError(t, err)
+	for _, as := range []*Runner{ward, r.asThorough()} {
 		assert.NotSame(t, all, as.Models)
 		assert.Same(t, all.client, as.Models.client)
 		assert.Equal(t, all.pool, as.Models.pool)
 	}
+}
+
+// TestProfileWithoutModels: without the models of a profile, nobody would be found, so nothing is anonymized.
+func TestProfileWithoutModels(t *testing.T) {
+	cfg := config.Default()
+	cfg.Profiles = []config.Profile{{Name: "ward", Include: []string{"ward/**"}}}
+	r := &Runner{Config: cfg, Models: &Models{}}
+	_, err := r.For("/in/ward/bed.mkv", "ward/bed.mkv")
+	assert.ErrorIs(t, err, errNoProfile)
+	_, err = r.For("/in/walk.mkv", "walk.mkv")
+	assert.NoError(t, err)
 }

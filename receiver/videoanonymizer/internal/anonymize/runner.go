@@ -37,12 +37,13 @@ type Runner struct {
 // Run does the job and ends it: done, failed, canceled, or released if the context ends, the source changes, or
 // somebody wants that.
 func (r *Runner) Run(ctx context.Context, job *watch.Job) {
-	r = r.For(job.Path, job.Rel())
+	r, noProfile := r.For(job.Path, job.Rel())
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	job.OnStop(stop)
 	v := &video{Runner: r, job: job, logger: r.Logger.With(zap.String("video", job.Path))}
 	info, err := r.probe(ctx, job.Path)
+	err = errors.Join(err, noProfile)
 	v.span = r.Emitter.VideoStarted(ctx, v.describe(info))
 	if err == nil {
 		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt),

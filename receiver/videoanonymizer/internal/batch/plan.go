@@ -147,7 +147,11 @@ func estimate(ctx context.Context, opts Options, planned []plannedVideo, results
 	e.Seconds = time.Since(start).Seconds()
 	var speeds []speed
 	for _, p := range samples {
-		measured, err := runner.For(p.info.Path, p.rel).Measure(ctx, p.info, p.container, sampleLength, sampleTime)
+		as, err := runner.For(p.info.Path, p.rel)
+		if err != nil {
+			return e, err
+		}
+		measured, err := as.Measure(ctx, p.info, p.container, sampleLength, sampleTime)
 		if ctx.Err() != nil {
 			return Estimate{}, ctx.Err()
 		}

@@ -231,7 +231,7 @@ func telemetryFiles(t *testing.T, h *house) (folder string) {
 	}
 	write := func(name string, text []byte, err error) {
 		require.NoError(t, err)
-		h.write(filepath.Join(folder, name), string(text)+"\n")
+		h.write(filepath.Join(folder, name), emptyBatch+"\n"+string(text)+"\n"+emptyBatch+"\n")
 	}
 	text, err := (&ptrace.JSONMarshaler{}).MarshalTraces(traces)
 	write("traces.json", text, err)

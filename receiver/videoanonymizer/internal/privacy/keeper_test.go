@@ -299,10 +299,10 @@ func TestRetentionOfJournal(t *testing.T) {
 func TestRetentionOfTelemetry(t *testing.T) {
 	h := newHouse(t)
 	folder := t.TempDir()
-	const spans = `{"resourceSpans":[]}` + "\n"
+	const spans = "{}\n{}\n" + `{"resourceSpans":[]}` + "\n"
 	old := h.write(folder+"/traces-old.json", spans)
 	open := h.write(folder+"/traces.json", spans)
-	other := h.write(folder+"/video.json", "a video by this name")
+	other := h.write(folder+"/video.json", "{}\na video by this name")
 	writer, err := os.OpenFile(open, os.O_WRONLY|os.O_APPEND, 0)
 	require.NoError(t, err)
 	defer writer.Close()

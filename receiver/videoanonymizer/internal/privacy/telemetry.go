@@ -120,6 +120,9 @@ func eachSpan(traces ptrace.Traces, use func(ptrace.Span)) {
 	}
 }
 
+// emptyBatch is the line of a batch without anything in it.
+const emptyBatch = "{}"
+
 // erase returns the line without what names the video, and how many spans, records and points that were. The line is
 // empty if nothing is left.
 func (e *eraser) erase(line []byte) ([]byte, int, error) {
@@ -130,6 +133,8 @@ func (e *eraser) erase(line []byte) ([]byte, int, error) {
 		return e.eraseLogs(line)
 	case bytes.HasPrefix(line, []byte(`{"resourceMetrics"`)):
 		return e.eraseMetrics(line)
+	case string(line) == emptyBatch:
+		return line, 0, nil
 	}
 	return line, 0, errUnknownLine
 }
@@ -343,13 +348,21 @@ func writtenTo(f *os.File) bool {
 
 // isTelemetry reports whether a file begins as those of the file exporter do.
 func isTelemetry(f *os.File) bool {
-	beginning := make([]byte, 32)
+	beginning := make([]byte, 4096)
 	n, err := f.ReadAt(beginning, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false
 	}
+	text := beginning[:n]
+	for {
+		rest, ok := bytes.CutPrefix(text, []byte(emptyBatch+"\n"))
+		if !ok {
+			break
+		}
+		text = rest
+	}
 	for _, kind := range []string{`{"resourceSpans":[`, `{"resourceLogs":[`, `{"resourceMetrics":[`} {
-		if bytes.HasPrefix(beginning[:n], []byte(kind)) {
+		if bytes.HasPrefix(text, []byte(kind)) {
 			return true
 		}
 	}
