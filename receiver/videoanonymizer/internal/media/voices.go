@@ -9,8 +9,8 @@ import (
 )
 
 // voiceShift is what AudioAlter multiplies frequencies by, those of formants as well as the pitch: formants tell how
-// long a vocal tract is, and pitch how thick vocal cords are, and a listener knows people by both. With more, a recognizer
-// hears too few words; with less, it still knows the speakers (docs/voices.md).
+// long a vocal tract is, and pitch how thick vocal cords are, and a listener knows people by both. docs/voices.md has
+// what it does to voices and words.
 const voiceShift = 1.2
 
 // voiceFilters alter voices, and keep words and times as they are. Gaps in the audio become silence before, since the
