@@ -37,9 +37,10 @@ const (
 
 // extras are what an output contains besides its video stream.
 type extras struct {
-	source          *os.File // nil if none of the following needs it
-	sound           bool     // all its audio
-	silent          int      // audio streams of silence
+	source          *os.File  // nil if none of the following needs it
+	sound           bool      // all its audio
+	shifts          []float64 // of the voices in each audio stream; nil if they stay
+	silent          int       // audio streams of silence
 	subtitles       bool
 	chapters        bool
 	tags            []string // key=value
@@ -74,6 +75,11 @@ func (w *Writer) openExtras() error {
 	}
 	if len(tags) > 0 {
 		if err := w.readTags(tags); err != nil {
+			return err
+		}
+	}
+	if e.sound && options.Audio == AudioAlter {
+		if err := w.listen(); err != nil {
 			return err
 		}
 	}
@@ -127,7 +133,7 @@ func (w *Writer) tryExtras() error {
 	args = append(args, "-t", "1", "-i", inputURL)
 	args = append(args, w.extras.mapping(0)...)
 	args = append(args, "-c", "copy")
-	args = append(args, w.plan.audioArgs()...)
+	args = append(args, w.audioArgs()...)
 	args = append(args, "-map_metadata", "-1", "-map_chapters", "-1", "-f", muxer, outputURL)
 	temp, err := reserve(w.temp)
 	if err != nil {
@@ -226,15 +232,16 @@ func (e *extras) mapping(input int) []string {
 
 // audioArgs say how audio is written, where the arguments before copy every stream. Audio before zero, such as the
 // priming samples of an encoder, is dropped: to keep it, some containers would delay everything else.
-func (p Plan) audioArgs() (args []string) {
-	if !p.container.signed {
+func (w *Writer) audioArgs() (args []string) {
+	container := w.plan.container
+	if !container.signed {
 		args = append(args, "-bsf:a", `noise=drop=lt(pts\,0)`)
 	}
-	switch p.options.Audio {
-	case AudioAlter:
-		args = append(args, "-filter:a", voiceFilters(), "-c:a", p.container.audio)
-	case AudioMute:
-		args = append(args, "-c:a", p.container.audio)
+	for stream, shift := range w.extras.shifts {
+		args = append(args, fmt.Sprintf("-filter:a:%d", stream), voiceFilters(shift))
+	}
+	if w.extras.silent > 0 || len(w.extras.shifts) > 0 {
+		args = append(args, "-c:a", container.audio)
 	}
 	return args
 }

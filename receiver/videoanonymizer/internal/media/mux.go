@@ -113,7 +113,7 @@ func (w *Writer) muxArgs() []string {
 	}
 	args = append(args, streams...)
 	args = append(args, "-c", "copy")
-	args = append(args, p.audioArgs()...)
+	args = append(args, w.audioArgs()...)
 	args = append(args, "-map_metadata:g", "-1", "-map_metadata:s", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
 	args = append(args, chapters...)
 	for _, tag := range e.tags {

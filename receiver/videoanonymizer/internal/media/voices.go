@@ -4,19 +4,73 @@
 package media
 
 import (
+	"bufio"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"io"
+	"strconv"
 )
 
-// voiceShift is what AudioAlter multiplies frequencies by, those of formants as well as the pitch: formants tell how
-// long a vocal tract is, and pitch how thick vocal cords are, and a listener knows people by both. docs/voices.md has
-// what it does to voices and words.
-const voiceShift = 1.2
+const (
+	// voiceShift is what AudioAlter multiplies or divides frequencies by, those of formants as well as the pitch: formants
+	// tell how long a vocal tract is, and pitch how thick vocal cords are, and a listener knows people by both.
+	voiceShift = 1.2
+	// highPitch is the median pitch in Hz from which voices are shifted down, and others up: between those of men and of
+	// women, toward whom both are moved, and where words are understood.
+	highPitch = 155
+	// pitchLength is how much audio is listened to for the pitch, in seconds.
+	pitchLength = 300
+)
 
 // voiceFilters alter voices, and keep words and times as they are. Gaps in the audio become silence before, since the
 // filter counts samples.
-func voiceFilters() string {
-	return fmt.Sprintf("aresample=async=1,rubberband=pitch=%g:formant=shifted", voiceShift)
+func voiceFilters(shift float64) string {
+	return fmt.Sprintf("aresample=async=1,rubberband=pitch=%.4f:formant=shifted", shift)
+}
+
+// listen decides for each audio stream which way its voices are shifted.
+func (w *Writer) listen() error {
+	for stream := range w.extras.audio {
+		pitch, err := w.pitchOf(stream)
+		if err != nil {
+			return err
+		}
+		shift := voiceShift
+		if pitch >= highPitch {
+			shift = 1 / voiceShift
+		}
+		w.extras.shifts = append(w.extras.shifts, shift)
+	}
+	return nil
+}
+
+// pitchOf is the median pitch in Hz of an audio stream's beginning, 0 if it has none or cannot be decoded: whether it can
+// be altered is tried next.
+func (w *Writer) pitchOf(stream int) (pitch float64, err error) {
+	info := w.plan.info
+	f, err := w.extras.reopen()
+	if err != nil {
+		return 0, err
+	}
+	args := append(append([]string{}, quietArgs...), inputArgs(info.limits)...)
+	args = append(args, "-t", strconv.Itoa(pitchLength), "-i", inputURL, "-map", fmt.Sprintf("0:a:%d", stream),
+		"-ac", "1", "-ar", strconv.Itoa(pitchRate), "-f", "s16le", "pipe:1")
+	read := func(r io.Reader) error {
+		samples := make([]int16, pitchLength*pitchRate)
+		n := 0
+		in := bufio.NewReader(r)
+		for ; n < len(samples); n++ {
+			if err := binary.Read(in, binary.LittleEndian, &samples[n]); err != nil {
+				break
+			}
+		}
+		pitch = medianPitch(samples[:n])
+		_, err := io.Copy(io.Discard, in)
+		return err
+	}
+	_, _ = w.tools.stream(w.ctx, w.tools.FFmpeg, args, streams{source: f}, info.limits.reading(), read)
+	return pitch, context.Cause(w.ctx)
 }
 
 // checkVoices fails with ErrTool if this ffmpeg cannot alter voices.

@@ -17,10 +17,10 @@ import (
 
 const sampleRate = 16000
 
-// samples are those of a file's audio from one second to another, by its own times.
-func samples(t *testing.T, path string, from, to float64) []int16 {
+// samples are those of an audio stream from one second to another, by its own times.
+func samples(t *testing.T, path, stream string, from, to float64) []int16 {
 	t.Helper()
-	out, err := exec.Command("ffmpeg", "-v", "error", "-i", path, "-map", "0:a:0", "-af",
+	out, err := exec.Command("ffmpeg", "-v", "error", "-i", path, "-map", stream, "-af",
 		fmt.Sprintf("aresample=%d:async=1:first_pts=0,atrim=%g:%g", sampleRate, from, to), "-ac", "1", "-f", "s16le",
 		"-").Output()
 	require.NoError(t, err)
@@ -31,9 +31,9 @@ func samples(t *testing.T, path string, from, to float64) []int16 {
 }
 
 // tone is the frequency in Hz of a tone, counted by where it rises above zero.
-func tone(t *testing.T, path string, from, to float64) float64 {
+func tone(t *testing.T, path, stream string, from, to float64) float64 {
 	t.Helper()
-	all, rises := samples(t, path, from, to), 0
+	all, rises := samples(t, path, stream, from, to), 0
 	for i := 1; i < len(all); i++ {
 		if all[i-1] < 0 && all[i] >= 0 {
 			rises++
@@ -52,7 +52,7 @@ func TestVoicesStayInPlace(t *testing.T) {
 		WriteOptions{Preset: "ultrafast", Audio: AudioAlter}, nil)
 	require.NoError(t, err)
 	loud := func(from, to float64) (peak int16) {
-		for _, v := range samples(t, out, from, to) {
+		for _, v := range samples(t, out, "0:a", from, to) {
 			peak = max(peak, v)
 		}
 		return peak
@@ -63,6 +63,20 @@ func TestVoicesStayInPlace(t *testing.T) {
 	assert.InDelta(t, tone, loud(2.2, 2.9), float64(tone)/2, "after the gap")
 	assert.Greater(t, loud(3.05, 3.15), 2*tone, "the louder part")
 	assert.Less(t, loud(3.35, 3.9), 2*tone, "after the louder part")
+}
+
+// TestVoicesMeet: high voices are shifted down and low ones up, each audio stream for itself, and silence is no error.
+func TestVoicesMeet(t *testing.T) {
+	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=3 -f lavfi -i sine=f=110:d=3:r=48000 "+
+		"-f lavfi -i sine=f=210:d=3:r=48000 -f lavfi -i anullsrc=r=48000:cl=mono:d=3 -map 0 -map 1 -map 2 -map 3 "+
+		"-c:v libx264 -preset ultrafast -c:a flac")
+	out := filepath.Join(t.TempDir(), "a.mkv")
+	_, err := transcode(t.Context(), testTools(t), in, out, ReadOptions{},
+		WriteOptions{Preset: "ultrafast", Audio: AudioAlter}, nil)
+	require.NoError(t, err)
+	assert.InDelta(t, 132, tone(t, out, "0:a:0", 1, 2), 3)
+	assert.InDelta(t, 175, tone(t, out, "0:a:1", 1, 2), 3)
+	assert.InDelta(t, 0, tone(t, out, "0:a:2", 1, 2), 1)
 }
 
 // TestVoicesNeedAFilter: without it, the receiver does not start, rather than leave voices as they are.
