@@ -45,8 +45,8 @@ func (w *Writer) listen() error {
 	return nil
 }
 
-// pitchOf is the median pitch in Hz of an audio stream's beginning, 0 if it has none or cannot be decoded: whether it can
-// be altered is tried next.
+// pitchOf is the median pitch in Hz of an audio stream's beginning, 0 if it has none or cannot be decoded: whether it
+// can be altered is tried next.
 func (w *Writer) pitchOf(stream int) (pitch float64, err error) {
 	info := w.plan.info
 	f, err := w.extras.reopen()
