@@ -30,7 +30,7 @@ nothing.
 Run it as the user and in the working directory of the collector, whose rights and relative paths it examines. It exits
 with 1 if something is missing that the configuration needs.`,
 		Example: `  anonymizerctl doctor --config config/config.yaml
-  cd /var/lib/otelcol-anonymizer && sudo -u otelcol-anonymizer anonymizerctl doctor`,
+  sudo -u otelcol-anonymizer sh -c 'cd /var/lib/otelcol-anonymizer && anonymizerctl doctor'`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if len(uris) == 0 {

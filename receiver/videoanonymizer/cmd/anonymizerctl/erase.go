@@ -34,7 +34,8 @@ as the collector's user.
 
 It exits with 1 if something remains, and with 2 if nothing is known of the video.`,
 		Example: `  systemctl stop otelcol-anonymizer
-  sudo -u otelcol-anonymizer anonymizerctl erase walk.mp4 --config /etc/otelcol-anonymizer/config.yaml --yes
+  sudo -u otelcol-anonymizer sh -c 'cd /var/lib/otelcol-anonymizer &&
+    anonymizerctl erase walk.mp4 --config /etc/otelcol-anonymizer/config.yaml --yes'
   systemctl start otelcol-anonymizer`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
