@@ -89,11 +89,12 @@ func (k *Keeper) outputs(ctx context.Context, now time.Time) error {
 		if !expired && (k.Retention.Reports == 0 || age < k.Retention.Reports) {
 			continue
 		}
-		latest := v[len(v)-1]
+		latest := v.latest()
 		if !k.Retention.Unreviewed && !k.holds(ctx, latest, decided) {
 			continue
 		}
 		switch {
+		case expired && slices.ContainsFunc(v, func(o output) bool { return o.replaced(ctx) }): // whose is it?
 		case expired:
 			for _, o := range v {
 				errs = append(errs, k.expire(o))
@@ -151,6 +152,30 @@ func (v video) made() (at time.Time) {
 		return time.Now()
 	}
 	return at
+}
+
+// latest is the latest output that is there; the latest one if none is.
+func (v video) latest() output {
+	for _, o := range slices.Backward(v) {
+		if mayExist(o.path) {
+			return o
+		}
+	}
+	return v[len(v)-1]
+}
+
+// replaced reports whether there is something else than the output that its report, or else the journal, describes.
+func (o output) replaced(ctx context.Context) bool {
+	if !mayExist(o.path) {
+		return false
+	}
+	if o.report != nil {
+		file, err := report.Identify(ctx, o.path)
+		return err != nil || file.SHA256 != o.report.Output.SHA256
+	}
+	return slices.ContainsFunc(o.sources, func(s watch.Known) bool {
+		return s.Output.Path == o.path && s.Output.Intact() != nil
+	})
 }
 
 // holds reports whether somebody has decided on an output as it is. One that is gone needs no decision any more.

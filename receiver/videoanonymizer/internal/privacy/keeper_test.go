@@ -216,6 +216,27 @@ func TestRetention(t *testing.T) {
 			want: slices.Sorted(slices.Values(append([]string{"walk_anonymized.r2.mp4", "walk_anonymized.r2.mp4.edits.json",
 				"walk_anonymized.r2.mp4.report.json", "walk_anonymized.r2.mp4.review.jpg", "walk_anonymized.r2_PREVIEW.mp4"},
 				everything...)))},
+		"a corrected one, of which the correction is gone": {retention: config.Retention{Outputs: day}, after: 2 * day,
+			prepare: func(h *house, output string) {
+				revision := h.revise(output, 2)
+				for _, path := range append(companionsOf(revision), revision) {
+					if path != report.Path(revision) {
+						require.NoError(h.t, os.RemoveAll(path))
+					}
+				}
+			},
+			want: slices.Sorted(slices.Values(append([]string{"walk_anonymized.r2.mp4.report.json"}, everything...)))},
+		"a corrected one, of which the first was replaced": {retention: config.Retention{Outputs: day}, after: 2 * day,
+			prepare: func(h *house, output string) {
+				h.decide(h.revise(output, 2), audit.Rejected)
+				h.write(output, "swapped")
+			},
+			want: slices.Sorted(slices.Values(append([]string{"walk_anonymized.r2.mp4", "walk_anonymized.r2.mp4.edits.json",
+				"walk_anonymized.r2.mp4.report.json", "walk_anonymized.r2.mp4.review.jpg", "walk_anonymized.r2_PREVIEW.mp4"},
+				everything...)))},
+		"replaced, and nobody needs to decide": {retention: config.Retention{Outputs: day, Unreviewed: true},
+			after: 2 * day, want: everything,
+			prepare: func(h *house, output string) { h.write(output, "swapped") }},
 		"the audit was changed": {retention: config.Retention{Outputs: day}, after: 2 * day, want: everything,
 			fails: "who decided on it is not certain",
 			prepare: func(h *house, output string) {
