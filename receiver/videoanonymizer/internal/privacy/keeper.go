@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -111,10 +112,11 @@ type video []output
 
 // videosOf groups outputs, which come in the order of their paths.
 func videosOf(all []output) (videos []video) {
-	first := map[string]int{} // index, by the SHA-256 of the first revision
+	// Indexes, by SHA-256 and path of the first revision: others may have the same content.
+	first := map[[2]string]int{}
 	for _, o := range all {
 		if o.report != nil && o.report.Revision == nil {
-			first[o.report.Output.SHA256] = len(videos)
+			first[[2]string{o.report.Output.SHA256, o.path}] = len(videos)
 		}
 		if o.report == nil || o.report.Revision == nil {
 			videos = append(videos, video{o})
@@ -124,7 +126,9 @@ func videosOf(all []output) (videos []video) {
 		if o.report == nil || o.report.Revision == nil {
 			continue
 		}
-		if i, ok := first[o.report.Revision.First]; ok {
+		r, extension := o.report.Revision, filepath.Ext(o.path)
+		of := strings.TrimSuffix(o.path, "."+r.ID+extension) + extension
+		if i, ok := first[[2]string{r.First, of}]; ok {
 			videos[i] = append(videos[i], o)
 		} else {
 			videos = append(videos, video{o})

@@ -283,6 +283,26 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// TestRetentionOfTwins: the correction of one of two outputs with the same content belongs to that one.
+func TestRetentionOfTwins(t *testing.T) {
+	h := newHouse(t)
+	first, second := h.make("a"), h.make("b")
+	for _, output := range []string{first, second} {
+		h.write(output, "the same")
+		require.NoError(t, os.Remove(report.Path(output)))
+		h.reportOn(output, h.in+"/a.mp4")
+		made, err := watch.Describe(output)
+		require.NoError(t, err)
+		made.Name = filepath.Base(output)
+		h.known[slices.Index([]string{first, second}, output)].Output = made
+	}
+	h.decide(h.revise(first, 2), audit.Approved)
+	require.NoError(t, h.keeper(config.Retention{Outputs: day}).Pass(t.Context(), time.Now().Add(2*day)))
+	assert.NoFileExists(t, first)
+	assert.NoFileExists(t, render.Path(first, 2))
+	assert.FileExists(t, second, "nobody has decided on it")
+}
+
 // TestRetentionGoesOn removes what an interrupted pass left.
 func TestRetentionGoesOn(t *testing.T) {
 	h := newHouse(t)
