@@ -424,7 +424,9 @@ func TestReplacedModel(t *testing.T) {
 	session, err := onnx.Open("../../models/movenet-lightning.onnx", onnx.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, session.Close()) })
-	r := start(t, newServedConfig(t, server))
+	cfg := newServedConfig(t, server)
+	cfg.Output.SegmentLength = time.Minute // so that nothing asks before
+	r := start(t, cfg)
 	server.Load("movenet-lightning", other{session})
 	walkers(t, r, 2)
 	interrupted := r.awaitLog(t, "interrupted", "walk.mp4")
@@ -433,6 +435,43 @@ func TestReplacedModel(t *testing.T) {
 	checkReport(t, r.anonymized(t))
 	require.NoError(t, r.Shutdown(t.Context()))
 	assert.Len(t, r.spans("process_single_frame"), 40, "20 frames, twice")
+}
+
+// wrong is a model whose answers have the right shape alone.
+type wrong struct{ inference.Session }
+
+func (w wrong) Run(ctx context.Context, inputs []inference.Tensor, read func([]inference.Tensor) error) error {
+	return w.Session.Run(ctx, inputs, func(outputs []inference.Tensor) error {
+		for _, out := range outputs {
+			clear(out.Float32)
+		}
+		return read(outputs)
+	})
+}
+
+// TestNothingOfAWrongModelIsKept: what a server answered by a wrong model, while connections lasted, is not resumed from
+// once the right one is back.
+func TestNothingOfAWrongModelIsKept(t *testing.T) {
+	if testing.Short() {
+		t.Skip("anonymizes clips of people")
+	}
+	want := local(t, 3)
+	server := serve(t, oiptest.Options{})
+	session, err := onnx.Open("../../models/movenet-lightning.onnx", onnx.Options{Parallel: 2})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, session.Close()) })
+	r := start(t, newServedConfig(t, server))
+	server.Load("movenet-lightning", wrong{session})
+	walkers(t, r, 3)
+	r.awaitLog(t, "interrupted", "walk.mp4")
+	assert.Empty(t, checkpoints(t, r.out))
+	server.Load("movenet-lightning", session)
+	got := r.anonymized(t)
+	require.NoError(t, r.Shutdown(t.Context()))
+	finished := r.awaitLog(t, "finished", "walk.mp4")
+	_, resumed := finished.Attributes().Get("anonymizer.video.frames_resumed")
+	assert.False(t, resumed)
+	assertSameFile(t, want, got)
 }
 
 // authenticator is an extension that authenticates clients, as bearertokenauth is.

@@ -4,6 +4,7 @@
 package anonymize
 
 import (
+	"context"
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
@@ -20,6 +21,8 @@ const segmentWork = 30 * time.Second
 type sink struct {
 	*attempt
 	progress *progressLog
+	// verify fails if servers do not serve what they did when the video began.
+	verify func() error
 
 	begin   time.Duration // of the video
 	summary record.Summary
@@ -33,8 +36,9 @@ type sink struct {
 	since  time.Time     // when that arrived
 }
 
-func newSink(a *attempt) *sink {
+func newSink(ctx context.Context, a *attempt) *sink {
 	s := &sink{attempt: a, progress: newProgressLog(a.logger, a.span.Progress)}
+	s.verify = func() error { return a.checkModels(ctx, a.fingerprint) }
 	if c := a.from; c != nil {
 		s.begin, s.summary, s.repairs, s.heads, s.whole = c.Begin, c.Done, c.Repairs, c.Heads, c.Whole
 	}
@@ -90,6 +94,9 @@ func (s *sink) sealIfDue(next *media.Frame) error {
 func (s *sink) seal() (err error) {
 	if s.reader.Damage() != nil { // a later attempt would not know of it
 		return nil
+	}
+	if err := s.verify(); err != nil { // a later attempt would go on with what a wrong model found
+		return err
 	}
 	c := checkpoint{Fingerprint: s.fingerprint, Begin: s.begin, Heads: s.heads, Whole: s.whole, Done: s.summary,
 		Repairs: s.repairs, Tracks: s.tracks.last, SecondPass: s.second}

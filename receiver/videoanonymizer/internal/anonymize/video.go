@@ -203,7 +203,7 @@ func (a *attempt) process(ctx context.Context) error {
 	if a.Models.client != nil {
 		options.Spans = a.span.Inferences
 	}
-	sink := newSink(a)
+	sink := newSink(ctx, a)
 	err := pipeline.Run(ctx, a.reader, sink, options)
 	a.summary, a.repairs = sink.summary, sink.repairs
 	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {

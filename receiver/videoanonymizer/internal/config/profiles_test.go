@@ -4,6 +4,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"testing"
@@ -113,4 +114,25 @@ profiles:
 		"profiles: [{name: a, include: [a], mask: {shap: box}}]")
 	assert.ErrorContains(t, err, "profiles[a]")
 	assert.ErrorContains(t, err, "shap")
+}
+
+// TestProfilesOnServers: models on servers are those of the receiver's own configuration or of any profile.
+func TestProfilesOnServers(t *testing.T) {
+	const text = `
+watch: {include: [in]}
+output: {directory: out}
+detector: {model: nanodet-m}
+inference: {remote: {endpoint: "grpcs://triton:8001", models: [nanodet-m, %s]}}
+profiles:
+  - {name: a, include: [a], detector: {model: /models/own.onnx}}
+  - {name: b, include: [b], detector: {model: %s}}
+`
+	_, err := parse(t, fmt.Sprintf(text, "/models/own.onnx", "nanodet-m"))
+	require.NoError(t, err)
+	_, err = parse(t, fmt.Sprintf(text, "/models/other.onnx", "nanodet-m"))
+	require.ErrorContains(t, err, `"/models/other.onnx" is no model that another key names`)
+	_, err = parse(t, fmt.Sprintf(text, "/models/own.onnx", "/others/own.onnx"))
+	require.NoError(t, err, "one of them is not on a server")
+	_, err = parse(t, fmt.Sprintf(text, "/models/own.onnx, /others/own.onnx", "/others/own.onnx"))
+	require.ErrorContains(t, err, "have the same name on a server")
 }

@@ -126,18 +126,26 @@ func (c *Remote) validateServer(server oip.Endpoint) error {
 	return nil
 }
 
-// validateRemoteModels refuses names that no other key has.
+// validateRemoteModels refuses names that no other key has, of the receiver's own or a profile's.
 func (c *Config) validateRemoteModels() (errs []error) {
+	if c.profile != "" {
+		return nil // the receiver's own configuration is validated with all profiles
+	}
 	var used []string
-	for _, cfg := range []*Config{c, c.AsThorough(), c.AsSecondLook()} {
-		d := cfg.Detector
-		used = slices.Concat(used, []string{d.Model, d.Faces, cfg.Pose.Model, cfg.Segmentation.Model}, d.Also,
-			d.Survey.Models)
+	for _, own := range append(c.Profiled(), c) {
+		for _, cfg := range []*Config{own, own.AsThorough(), own.AsSecondLook()} {
+			d := cfg.Detector
+			used = slices.Concat(used, []string{d.Model, d.Faces, cfg.Pose.Model, cfg.Segmentation.Model}, d.Also,
+				d.Survey.Models)
+		}
 	}
 	served := map[string]string{}
 	for _, model := range used {
+		if !c.Inference.Remote.Serves(model) {
+			continue
+		}
 		name := ServedName(model)
-		if other, taken := served[name]; taken && other != model && c.Inference.Remote.Serves(model) {
+		if other, taken := served[name]; taken && other != model {
 			errs = append(errs, fmt.Errorf("inference::remote::models: %s and %s have the same name on a server: rename a file",
 				other, model))
 		}

@@ -148,8 +148,9 @@ func (c *Client) Await(ctx context.Context) error {
 }
 
 // Verify verifies the available servers again, so that a model that was replaced while connections lasted shows. It
-// returns the context's error, or an inference.ErrUnavailable.
+// returns the context's error, or an inference.ErrUnavailable, also if there is no server that could be verified.
 func (c *Client) Verify(ctx context.Context) error {
+	verified := false
 	for _, e := range c.endpoints {
 		if e.reason() != nil {
 			continue
@@ -159,6 +160,10 @@ func (c *Client) Verify(ctx context.Context) error {
 		} else if err != nil {
 			return fmt.Errorf("%w: %s: %w", inference.ErrUnavailable, e.Endpoint, err)
 		}
+		verified = true
+	}
+	if !verified {
+		return fmt.Errorf("%w: %w", inference.ErrUnavailable, c.why())
 	}
 	return nil
 }

@@ -407,6 +407,24 @@ func TestSeveralServers(t *testing.T) {
 	assert.NoError(t, changes[2])
 }
 
+// TestVerifyNeedsAServer: what nobody can verify counts as an outage, not as verified.
+func TestVerifyNeedsAServer(t *testing.T) {
+	a, b := startServer(t, oiptest.Options{}, pose), startServer(t, oiptest.Options{HTTP: true}, pose)
+	client, sessions := connect(t, Options{}, []string{pose}, a, b)
+	require.NoError(t, client.Start(t.Context()))
+	require.NoError(t, client.Verify(t.Context()))
+	a.Stop()
+	for range 2 { // of which one is sent to the server that stopped
+		_, err := run(t.Context(), sessions[0], people(1))
+		require.NoError(t, err)
+	}
+	require.NoError(t, client.Verify(t.Context()), "one is left")
+	b.Stop()
+	_, err := run(t.Context(), sessions[0], people(1))
+	require.ErrorIs(t, err, inference.ErrUnavailable)
+	require.ErrorIs(t, client.Verify(t.Context()), inference.ErrUnavailable)
+}
+
 // TestStartBeforeTheServer: a server that cannot be reached yet is no error.
 func TestStartBeforeTheServer(t *testing.T) {
 	server := startServer(t, oiptest.Options{}, pose)

@@ -25,6 +25,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/notify"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
 )
@@ -274,6 +275,13 @@ func (t *target) files() (approved, files, reports []string) {
 func (t *target) approvedAs(o output) []string {
 	path := filepath.Join(t.places.Approved, relative(t.places.Outputs, o.path))
 	original, err := watch.Describe(o.path)
+	if errors.Is(err, fs.ErrNotExist) && o.report != nil {
+		copied, err := report.Identify(context.Background(), path)
+		if err != nil || copied.SHA256 != o.report.Output.SHA256 {
+			return nil
+		}
+		return []string{path}
+	}
 	if err != nil {
 		return nil
 	}

@@ -282,3 +282,18 @@ func TestSubjects(t *testing.T) {
 		assert.Equal(t, want, s.in(pcommon.NewValueStr(text)), text)
 	}
 }
+
+// TestEraseApprovedCopy: the copy of an approved output is erased, too, if somebody removed the output itself.
+func TestEraseApprovedCopy(t *testing.T) {
+	h := newHouse(t)
+	h.write(h.in+"/jane.mp4", "the source")
+	h.journal()
+	output := h.places.Outputs + "/jane_anonymized.mp4"
+	h.decide(output, audit.Approved)
+	other := h.write(h.places.Approved+"/other.mp4", "of somebody else")
+	require.NoError(t, os.Remove(output))
+	done := h.erase("jane.mp4")
+	assert.Contains(t, done.Files, h.places.Approved+"/jane_anonymized.mp4")
+	assert.NoFileExists(t, h.places.Approved+"/jane_anonymized.mp4")
+	assert.FileExists(t, other)
+}

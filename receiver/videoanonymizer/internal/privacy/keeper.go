@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -89,11 +90,12 @@ func (k *Keeper) outputs(ctx context.Context, now time.Time) error {
 		if !expired && (k.Retention.Reports == 0 || age < k.Retention.Reports) {
 			continue
 		}
-		latest := v[len(v)-1]
+		latest := v.latest()
 		if !k.Retention.Unreviewed && !k.holds(ctx, latest, decided) {
 			continue
 		}
 		switch {
+		case expired && slices.ContainsFunc(v, func(o output) bool { return o.replaced(ctx) }): // whose is it?
 		case expired:
 			for _, o := range v {
 				errs = append(errs, k.expire(o))
@@ -110,10 +112,11 @@ type video []output
 
 // videosOf groups outputs, which come in the order of their paths.
 func videosOf(all []output) (videos []video) {
-	first := map[string]int{} // index, by the SHA-256 of the first revision
+	// Indexes, by SHA-256 and path of the first revision: others may have the same content.
+	first := map[[2]string]int{}
 	for _, o := range all {
 		if o.report != nil && o.report.Revision == nil {
-			first[o.report.Output.SHA256] = len(videos)
+			first[[2]string{o.report.Output.SHA256, o.path}] = len(videos)
 		}
 		if o.report == nil || o.report.Revision == nil {
 			videos = append(videos, video{o})
@@ -123,7 +126,9 @@ func videosOf(all []output) (videos []video) {
 		if o.report == nil || o.report.Revision == nil {
 			continue
 		}
-		if i, ok := first[o.report.Revision.First]; ok {
+		r, extension := o.report.Revision, filepath.Ext(o.path)
+		of := strings.TrimSuffix(o.path, "."+r.ID+extension) + extension
+		if i, ok := first[[2]string{r.First, of}]; ok {
 			videos[i] = append(videos[i], o)
 		} else {
 			videos = append(videos, video{o})
@@ -151,6 +156,30 @@ func (v video) made() (at time.Time) {
 		return time.Now()
 	}
 	return at
+}
+
+// latest is the latest output that is there; the latest one if none is.
+func (v video) latest() output {
+	for _, o := range slices.Backward(v) {
+		if mayExist(o.path) {
+			return o
+		}
+	}
+	return v[len(v)-1]
+}
+
+// replaced reports whether there is something else than the output that its report, or else the journal, describes.
+func (o output) replaced(ctx context.Context) bool {
+	if !mayExist(o.path) {
+		return false
+	}
+	if o.report != nil {
+		file, err := report.Identify(ctx, o.path)
+		return err != nil || file.SHA256 != o.report.Output.SHA256
+	}
+	return slices.ContainsFunc(o.sources, func(s watch.Known) bool {
+		return s.Output.Path == o.path && s.Output.Intact() != nil
+	})
 }
 
 // holds reports whether somebody has decided on an output as it is. One that is gone needs no decision any more.

@@ -216,6 +216,27 @@ func TestRetention(t *testing.T) {
 			want: slices.Sorted(slices.Values(append([]string{"walk_anonymized.r2.mp4", "walk_anonymized.r2.mp4.edits.json",
 				"walk_anonymized.r2.mp4.report.json", "walk_anonymized.r2.mp4.review.jpg", "walk_anonymized.r2_PREVIEW.mp4"},
 				everything...)))},
+		"a corrected one, of which the correction is gone": {retention: config.Retention{Outputs: day}, after: 2 * day,
+			prepare: func(h *house, output string) {
+				revision := h.revise(output, 2)
+				for _, path := range append(companionsOf(revision), revision) {
+					if path != report.Path(revision) {
+						require.NoError(h.t, os.RemoveAll(path))
+					}
+				}
+			},
+			want: slices.Sorted(slices.Values(append([]string{"walk_anonymized.r2.mp4.report.json"}, everything...)))},
+		"a corrected one, of which the first was replaced": {retention: config.Retention{Outputs: day}, after: 2 * day,
+			prepare: func(h *house, output string) {
+				h.decide(h.revise(output, 2), audit.Rejected)
+				h.write(output, "swapped")
+			},
+			want: slices.Sorted(slices.Values(append([]string{"walk_anonymized.r2.mp4", "walk_anonymized.r2.mp4.edits.json",
+				"walk_anonymized.r2.mp4.report.json", "walk_anonymized.r2.mp4.review.jpg", "walk_anonymized.r2_PREVIEW.mp4"},
+				everything...)))},
+		"replaced, and nobody needs to decide": {retention: config.Retention{Outputs: day, Unreviewed: true},
+			after: 2 * day, want: everything,
+			prepare: func(h *house, output string) { h.write(output, "swapped") }},
 		"the audit was changed": {retention: config.Retention{Outputs: day}, after: 2 * day, want: everything,
 			fails: "who decided on it is not certain",
 			prepare: func(h *house, output string) {
@@ -260,6 +281,26 @@ func TestRetention(t *testing.T) {
 			assert.Equal(t, before, verified.Entries, "another pass has nothing to do")
 		})
 	}
+}
+
+// TestRetentionOfTwins: the correction of one of two outputs with the same content belongs to that one.
+func TestRetentionOfTwins(t *testing.T) {
+	h := newHouse(t)
+	first, second := h.make("a"), h.make("b")
+	for _, output := range []string{first, second} {
+		h.write(output, "the same")
+		require.NoError(t, os.Remove(report.Path(output)))
+		h.reportOn(output, h.in+"/a.mp4")
+		made, err := watch.Describe(output)
+		require.NoError(t, err)
+		made.Name = filepath.Base(output)
+		h.known[slices.Index([]string{first, second}, output)].Output = made
+	}
+	h.decide(h.revise(first, 2), audit.Approved)
+	require.NoError(t, h.keeper(config.Retention{Outputs: day}).Pass(t.Context(), time.Now().Add(2*day)))
+	assert.NoFileExists(t, first)
+	assert.NoFileExists(t, render.Path(first, 2))
+	assert.FileExists(t, second, "nobody has decided on it")
 }
 
 // TestRetentionGoesOn removes what an interrupted pass left.
