@@ -5,6 +5,7 @@ package oip
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"math"
 	"os"
@@ -423,6 +424,36 @@ func TestVerifyNeedsAServer(t *testing.T) {
 	_, err := run(t.Context(), sessions[0], people(1))
 	require.ErrorIs(t, err, inference.ErrUnavailable)
 	require.ErrorIs(t, client.Verify(t.Context()), inference.ErrUnavailable)
+}
+
+// TestAnswersThatVary: hardware that adds in another order each time does not count as another model, and a model that
+// differs does.
+func TestAnswersThatVary(t *testing.T) {
+	server := startServer(t, oiptest.Options{}, pose)
+	client, session := one(t, Options{}, server)
+	var change float64
+	server.Fail(func(_ context.Context, _ string, reply *pb.ModelInferResponse) error {
+		for _, raw := range reply.RawOutputContents {
+			for at := 0; at+4 <= len(raw); at += 4 {
+				v := math.Float32frombits(binary.LittleEndian.Uint32(raw[at:]))
+				binary.LittleEndian.PutUint32(raw[at:], math.Float32bits(v*float32(1+change)))
+			}
+		}
+		return nil
+	})
+	before := session.Identities()
+	require.Len(t, before, 1)
+	for _, change = range []float64{1e-6, 2e-5, -3e-5} {
+		require.NoError(t, client.Verify(t.Context()))
+		assert.Equal(t, before, session.Identities(), "%g", change)
+	}
+	change = .01
+	require.NoError(t, client.Verify(t.Context()))
+	require.Len(t, session.Identities(), 1)
+	assert.NotEqual(t, before, session.Identities())
+	change = 0
+	require.NoError(t, client.Verify(t.Context()))
+	assert.Equal(t, before, session.Identities(), "the first model again")
 }
 
 // TestStartBeforeTheServer: a server that cannot be reached yet is no error.

@@ -29,7 +29,8 @@ type Model struct {
 type Identity struct {
 	// Version is the model's on the server; empty if the server has none.
 	Version string
-	// Answer is the SHA-256 of the server's answer to the known tensor, in hex.
+	// Answer is the SHA-256 of the server's answer to the known tensor, in hex: of the first answer since the start that
+	// was the same but for rounding.
 	Answer string
 }
 
@@ -43,8 +44,9 @@ type Session struct {
 	known   request            // the known tensor
 	want    []inference.Tensor // the reference's answer to it
 
-	mu     sync.Mutex
-	shapes map[string][][]int64 // of outputs for a batch of one, by the inputs' shapes
+	mu      sync.Mutex
+	answers []answerSeen         // of servers to the known tensor
+	shapes  map[string][][]int64 // of outputs for a batch of one, by the inputs' shapes
 }
 
 var _ inference.Session = (*Session)(nil)
