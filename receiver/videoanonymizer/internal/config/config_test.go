@@ -270,7 +270,8 @@ func TestInvalidConfig(t *testing.T) {
 			`schedule::hours: "mon 7:00-8:00": "7:00" is no time of the day`,
 			`schedule::on_battery: "stop" is not known: use one of work, pause`,
 			`schedule::running: "kill" is not known: use one of finish, suspend`, "schedule::max_others: 50 is out of range"}},
-		{"videoanonymizer/retention_telemetry", []string{"retention::telemetry_files: is required with telemetry"}},
+		{"videoanonymizer/retention_telemetry", []string{"retention::telemetry_files: is required with telemetry",
+			"retention::reports: 720h0m0s has no effect, since outputs are removed at 720h0m0s"}},
 		{"videoanonymizer/models", []string{
 			"detector::model: is empty", "detector::score_threshold: 0 ", "detector::overlap_threshold: 1.1 ",
 			"detector::candidate_threshold: -0.1 ", "detector::face_threshold: 0 ", "detector::tiles: 0 ",

@@ -46,6 +46,10 @@ func (c *Config) validateRetention() []error {
 		errs = append(errs, errors.New("unreviewed: nobody can decide on an output without a console, so that none would be "+
 			"removed: write true, or console"))
 	}
+	if r.Outputs > 0 && r.Reports >= r.Outputs {
+		errs = append(errs, fmt.Errorf("reports: %v has no effect, since outputs are removed at %v with their reports: write "+
+			"less, or remove it", r.Reports, r.Outputs))
+	}
 	switch {
 	case r.Telemetry > 0 && len(r.TelemetryFiles) == 0:
 		errs = append(errs, errors.New("telemetry_files: is required with telemetry: list the files of the file exporter, "+
