@@ -393,13 +393,21 @@ func (t *target) eraseTelemetry(ctx context.Context, dry bool) error {
 		files = append(files, found...)
 	}
 	slices.Sort(files)
+	files = slices.DeleteFunc(slices.Compact(files), func(path string) bool {
+		info, err := os.Lstat(path)
+		other := err == nil && !info.Mode().IsRegular()
+		if other {
+			t.remains("%s is not a file: what it leads to was not read", path)
+		}
+		return other
+	})
 	e := &eraser{subjects: t.subjects(), traces: traceSet{}}
-	for _, path := range slices.Compact(files) {
+	for _, path := range files {
 		if err := errors.Join(ctx.Err(), e.collectFile(path)); err != nil {
 			return err
 		}
 	}
-	for _, path := range slices.Compact(files) {
+	for _, path := range files {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -242,6 +242,25 @@ func telemetryFiles(t *testing.T, h *house) (folder string) {
 	return folder
 }
 
+// TestEraseBesideLinks: a link or a folder among the files of telemetry does not keep the others from being erased.
+func TestEraseBesideLinks(t *testing.T) {
+	h := newHouse(t)
+	source := h.write(h.in+"/jane.mp4", "the source")
+	h.journal()
+	folder := filepath.Dir(h.in) + "/telemetry"
+	h.write(folder+"/elsewhere.txt", "jane.mp4")
+	require.NoError(t, os.Symlink(folder+"/elsewhere.txt", folder+"/link.json"))
+	require.NoError(t, os.Mkdir(folder+"/folder.json", 0o700))
+	h.places.Telemetry = []string{folder + "/*.json"}
+	require.NoError(t, os.Remove(source))
+	done := h.erase("jane.mp4")
+	assert.NoFileExists(t, h.places.Outputs+"/jane_anonymized.mp4")
+	assert.Len(t, done.Remaining, 2)
+	assert.Contains(t, done.Remaining[0], folder+"/folder.json is not a file")
+	assert.Contains(t, done.Remaining[1], folder+"/link.json is not a file")
+	assert.FileExists(t, folder+"/elsewhere.txt")
+}
+
 // TestEraseTelemetry removes what names a video, and the frames that do not but belong to it, and nothing else.
 func TestEraseTelemetry(t *testing.T) {
 	h := newHouse(t)
