@@ -47,8 +47,8 @@ func (c *Config) validateRetention() []error {
 			"removed: write true, or console"))
 	}
 	if r.Outputs > 0 && r.Reports >= r.Outputs {
-		errs = append(errs, fmt.Errorf("reports: %v has no effect, since outputs are removed at %v with their reports: write "+
-			"less, or remove it", r.Reports, r.Outputs))
+		errs = append(errs, fmt.Errorf("reports: %v has no effect, since outputs are removed at %v with their reports: "+
+			"write less, or remove it", r.Reports, r.Outputs))
 	}
 	switch {
 	case r.Telemetry > 0 && len(r.TelemetryFiles) == 0:
