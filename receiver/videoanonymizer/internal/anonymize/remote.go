@@ -91,12 +91,21 @@ func (m *Models) Await(ctx context.Context) error {
 	return m.client.Await(ctx)
 }
 
-// Verify makes sure that servers still serve the models, and takes note if they are not the same as before.
-func (m *Models) Verify(ctx context.Context) error {
+// Answers is how many requests servers have answered so far.
+func (m *Models) Answers() uint64 {
 	if m.client == nil {
-		return nil
+		return 0
 	}
-	return m.client.Verify(ctx)
+	return m.client.Answers()
+}
+
+// Verify makes sure that the servers that have answered since then still serve the models, and takes note if they are
+// not the same as before. It returns how many answers there were so far.
+func (m *Models) Verify(ctx context.Context, since uint64) (answers uint64, err error) {
+	if m.client == nil {
+		return 0, nil
+	}
+	return m.client.Verify(ctx, since)
 }
 
 // served is what servers serve as the model that a key names; several kinds are separated by commas.

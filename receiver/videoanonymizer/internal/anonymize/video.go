@@ -45,7 +45,8 @@ type video struct {
 	salvage *report.Salvage    // nil if all of the source is in the output
 	second  *report.SecondPass // nil in the first pass
 
-	sealed bool // a checkpoint of it is on disk, from which another attempt can resume
+	answers uint64 // of servers, up to which those that gave them were verified
+	sealed  bool   // a checkpoint of it is on disk, from which another attempt can resume
 	// discard means that this attempt may have failed because of what an earlier one left, or for want of the space
 	// that it takes up.
 	discard bool
@@ -97,6 +98,7 @@ func (v *video) run(ctx context.Context, plan media.Plan, from *checkpoint) erro
 	// The tools end with this context, so that neither waits for the other when one fails.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	v.answers = v.Models.Answers()
 	a := &attempt{video: v, plan: plan, fingerprint: fingerprint, from: from}
 	defer a.close()
 	if err := a.open(ctx); err != nil {
@@ -125,9 +127,11 @@ func (v *video) run(ctx context.Context, plan media.Plan, from *checkpoint) erro
 
 // checkModels fails if servers do not serve what they did when the video began.
 func (v *video) checkModels(ctx context.Context, fingerprint string) error {
-	if err := v.Models.Verify(ctx); err != nil {
+	answers, err := v.Models.Verify(ctx, v.answers)
+	if err != nil {
 		return err
 	}
+	v.answers = answers
 	again, err := v.fingerprint(v.job)
 	if err == nil && again != fingerprint {
 		err = fmt.Errorf("%w: one serves another model than when the video began: the video is processed again",

@@ -109,6 +109,7 @@ type endpoint struct {
 	err      error  // why the server is not available; nil if it is
 	verified uint64 // connections when it was verified
 	models   map[*Session]Identity
+	answer   uint64 // the number of its last answer that is used
 }
 
 // transport is a way to talk to a server. Its errors say why a server is not to be used.
@@ -169,6 +170,20 @@ func (e *endpoint) infer(ctx context.Context, r *request) ([]inference.Tensor, e
 		return outputs, nil
 	}
 	return nil, errors.New("the connection is lost again and again")
+}
+
+// hasAnswered takes note of an answer that is used.
+func (e *endpoint) hasAnswered() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.answer = max(e.answer, e.client.answers.Add(1))
+}
+
+// lastAnswer is the number of the last answer that is used, counted over all servers; 0 if there is none.
+func (e *endpoint) lastAnswer() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.answer
 }
 
 // failed takes the server out of use.

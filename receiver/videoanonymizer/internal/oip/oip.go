@@ -68,6 +68,7 @@ type Client struct {
 	endpoints []*endpoint
 	sessions  []*Session
 	turn      atomic.Uint64
+	answers   atomic.Uint64 // that are used
 
 	work sync.WaitGroup
 	stop context.CancelFunc
@@ -147,25 +148,35 @@ func (c *Client) Await(ctx context.Context) error {
 	}
 }
 
-// Verify verifies the available servers again, so that a model that was replaced while connections lasted shows. It
-// returns the context's error, or an inference.ErrUnavailable, also if there is no server that could be verified.
-func (c *Client) Verify(ctx context.Context) error {
+// Answers is how many requests were answered so far.
+func (c *Client) Answers() uint64 { return c.answers.Load() }
+
+// Verify verifies the available servers again, so that a model that was replaced while connections lasted shows. since
+// is what Answers or the last Verify returned; with it, the answers in between are as good as those servers, and Verify
+// returns how many there were so far. It fails with the context's error, or with an inference.ErrUnavailable, also if a
+// server that answered since is not available, or if none is.
+func (c *Client) Verify(ctx context.Context, since uint64) (answers uint64, err error) {
+	answers = c.Answers()
 	verified := false
 	for _, e := range c.endpoints {
-		if e.reason() != nil {
+		if reason := e.reason(); reason != nil {
+			if e.lastAnswer() > since {
+				return since, fmt.Errorf("%w: %s answered, and cannot be verified: %w", inference.ErrUnavailable, e.Endpoint,
+					reason)
+			}
 			continue
 		}
 		if err := e.verify(ctx); ctx.Err() != nil {
-			return ctx.Err()
+			return since, ctx.Err()
 		} else if err != nil {
-			return fmt.Errorf("%w: %s: %w", inference.ErrUnavailable, e.Endpoint, err)
+			return since, fmt.Errorf("%w: %s: %w", inference.ErrUnavailable, e.Endpoint, err)
 		}
 		verified = true
 	}
 	if !verified {
-		return fmt.Errorf("%w: %w", inference.ErrUnavailable, c.why())
+		return since, fmt.Errorf("%w: %w", inference.ErrUnavailable, c.why())
 	}
-	return nil
+	return answers, nil
 }
 
 // Close ends all connections. No run may be under way. The sessions are closed by their owners.
@@ -197,6 +208,7 @@ func (c *Client) infer(ctx context.Context, r *request) ([]inference.Tensor, err
 		}
 		outputs, err := e.infer(ctx, r)
 		if err == nil {
+			e.hasAnswered()
 			return outputs, nil
 		}
 		if ctx.Err() != nil {

@@ -408,22 +408,44 @@ func TestSeveralServers(t *testing.T) {
 	assert.NoError(t, changes[2])
 }
 
-// TestVerifyNeedsAServer: what nobody can verify counts as an outage, not as verified.
-func TestVerifyNeedsAServer(t *testing.T) {
+// TestVerifyNeedsServersThatAnswered: a server that has answered since the last time, and is gone, may have served
+// another model; one that has not is none of it.
+func TestVerifyNeedsServersThatAnswered(t *testing.T) {
 	a, b := startServer(t, oiptest.Options{}, pose), startServer(t, oiptest.Options{HTTP: true}, pose)
 	client, sessions := connect(t, Options{}, []string{pose}, a, b)
 	require.NoError(t, client.Start(t.Context()))
-	require.NoError(t, client.Verify(t.Context()))
-	a.Stop()
-	for range 2 { // of which one is sent to the server that stopped
-		_, err := run(t.Context(), sessions[0], people(1))
-		require.NoError(t, err)
+	ask := func(times int) {
+		t.Helper()
+		for range times {
+			_, err := run(t.Context(), sessions[0], people(1))
+			require.NoError(t, err)
+		}
 	}
-	require.NoError(t, client.Verify(t.Context()), "one is left")
-	b.Stop()
-	_, err := run(t.Context(), sessions[0], people(1))
+	ask(2)
+	since, err := client.Verify(t.Context(), 0)
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, since)
+	a.Stop()
+	ask(2) // of which one is sent to the server that stopped
+	since, err = client.Verify(t.Context(), since)
+	require.NoError(t, err, "what it answered was verified")
+	assert.EqualValues(t, 4, since)
+	require.NoError(t, a.Start())
+	require.Eventually(t, func() bool { return client.endpoints[0].reason() == nil }, 30*time.Second, 10*time.Millisecond)
+	ask(2)
+	a.Stop()
+	ask(2)
+	again, err := client.Verify(t.Context(), since)
 	require.ErrorIs(t, err, inference.ErrUnavailable)
-	require.ErrorIs(t, client.Verify(t.Context()), inference.ErrUnavailable)
+	require.ErrorContains(t, err, "cannot be verified")
+	assert.Equal(t, since, again)
+	_, err = client.Verify(t.Context(), client.Answers())
+	require.NoError(t, err, "another video, which begins now")
+	b.Stop()
+	_, err = run(t.Context(), sessions[0], people(1))
+	require.ErrorIs(t, err, inference.ErrUnavailable)
+	_, err = client.Verify(t.Context(), client.Answers())
+	require.ErrorIs(t, err, inference.ErrUnavailable)
 }
 
 // TestAnswersThatVary: hardware that adds in another order each time does not count as another model, and a model that
@@ -431,6 +453,10 @@ func TestVerifyNeedsAServer(t *testing.T) {
 func TestAnswersThatVary(t *testing.T) {
 	server := startServer(t, oiptest.Options{}, pose)
 	client, session := one(t, Options{}, server)
+	verify := func(client *Client) error {
+		_, err := client.Verify(t.Context(), 0)
+		return err
+	}
 	var change float64
 	server.Fail(func(_ context.Context, _ string, reply *pb.ModelInferResponse) error {
 		for _, raw := range reply.RawOutputContents {
@@ -444,15 +470,15 @@ func TestAnswersThatVary(t *testing.T) {
 	before := session.Identities()
 	require.Len(t, before, 1)
 	for _, change = range []float64{1e-6, 2e-5, -3e-5} {
-		require.NoError(t, client.Verify(t.Context()))
+		require.NoError(t, verify(client))
 		assert.Equal(t, before, session.Identities(), "%g", change)
 	}
 	change = .01
-	require.NoError(t, client.Verify(t.Context()))
+	require.NoError(t, verify(client))
 	require.Len(t, session.Identities(), 1)
 	assert.NotEqual(t, before, session.Identities())
 	change = 0
-	require.NoError(t, client.Verify(t.Context()))
+	require.NoError(t, verify(client))
 	assert.Equal(t, before, session.Identities(), "the first model again")
 }
 
