@@ -17,7 +17,7 @@ func TestOptionValues(t *testing.T) {
 	assert.Equal(t, []string{"same", "h264", "h265", "vp9", "av1", "ffv1"}, Codecs())
 	assert.Equal(t, []string{"software", "nvenc", "vaapi"}, Encoders())
 	assert.Equal(t, []string{"software", "cuda", "vaapi"}, Decoders())
-	assert.Equal(t, []string{"drop", "copy", "mute"}, AudioModes())
+	assert.Equal(t, []string{"drop", "copy", "mute", "alter"}, AudioModes())
 	assert.Equal(t, []string{"auto", "same"}, PixelFormats())
 	assert.Equal(t, "veryfast", Presets()[2])
 
