@@ -33,7 +33,8 @@ func TestInstall(t *testing.T) {
 
 	var files []string
 	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() && filepath.Ext(path) != ".onnx" {
+		page := strings.HasPrefix(entry.Name(), "anonymizerctl-") // the manual has one for each of its commands
+		if err == nil && !entry.IsDir() && filepath.Ext(path) != ".onnx" && !page {
 			files = append(files, strings.TrimPrefix(path, root))
 		}
 		return err
@@ -42,11 +43,16 @@ func TestInstall(t *testing.T) {
 	assert.Equal(t, []string{
 		"/etc/otelcol-anonymizer/config.yaml",
 		"/usr/bin/anonymizerctl", "/usr/bin/otelcol-anonymizer", "/usr/bin/otelcol-anonymizer-compare",
+		"/usr/lib/otelcol-anonymizer/libonnxruntime.so.1",
 		"/usr/lib/systemd/system/otelcol-anonymizer.service", "/usr/lib/sysusers.d/otelcol-anonymizer.conf",
 		"/usr/lib/tmpfiles.d/otelcol-anonymizer.conf",
+		"/usr/share/bash-completion/completions/anonymizerctl",
+		"/usr/share/bash-completion/completions/otelcol-anonymizer",
 		"/usr/share/doc/otelcol-anonymizer/LICENSE", "/usr/share/doc/otelcol-anonymizer/README.md",
-		"/usr/share/otelcol-anonymizer/models/lib/libonnxruntime.so.1",
+		"/usr/share/man/man1/anonymizerctl.1", "/usr/share/man/man1/otelcol-anonymizer.1",
+		"/usr/share/otelcol-anonymizer/models/lib",
 	}, files)
+	assert.FileExists(t, filepath.Join(root, "usr/share/man/man1/anonymizerctl-doctor.1"))
 
 	mine := filepath.Join(root, "etc", "otelcol-anonymizer", "config.yaml")
 	require.NoError(t, os.WriteFile(mine, []byte("# mine"), 0o600))
