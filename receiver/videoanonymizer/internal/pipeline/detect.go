@@ -95,18 +95,24 @@ func (r *run) look(it *item, l level) (err error) {
 
 func (r *run) lookAtRegions(it *item) error {
 	for _, box := range it.regions {
-		region := vision.RegionAround(it.frame, box, regionSide)
-		found, faces, err := r.find(it, region.Frame(), r.opts.Region)
+		found, faces, err := r.findInRegion(it, box)
 		if err != nil {
 			return err
 		}
-		unknown, err := r.add(it, persons(region.Detections(found)), region.Faces(faces))
+		unknown, err := r.add(it, persons(found), faces)
 		if err != nil {
 			return err
 		}
 		it.hidden = append(it.hidden, it.hide(unknown)...)
 	}
 	return nil
+}
+
+// findInRegion finds people and faces in the part of the frame that shows a box.
+func (r *run) findInRegion(it *item, box vision.Box) ([]vision.Detection, []vision.Face, error) {
+	region := vision.RegionAround(it.frame, box, regionSide)
+	people, faces, err := r.find(it, region.Frame(), r.opts.Region)
+	return region.Detections(people), region.Faces(faces), err
 }
 
 // hide marks the people with heads that a quick look does not show, and returns these.

@@ -10,9 +10,6 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// partOverlap is the intersection over union from which someone found in a part of the frame is the one looked for.
-const partOverlap = 0.4
-
 // settleParts looks once more, at about their own size, at the people who may be a part of someone else. Whom that does
 // not show is a candidate from then on.
 func (r *run) settleParts(it *item) error {
@@ -39,15 +36,13 @@ func (r *run) settleParts(it *item) error {
 
 // shown reports whether a look at the part of the frame around a box shows its person, or a face in it.
 func (r *run) shown(it *item, box vision.Box) (bool, error) {
-	around := box.Grown(regionMargin).Clipped(it.frame.Width, it.frame.Height)
-	region := vision.RegionAround(it.frame, around, regionSide)
-	people, faces, err := r.find(it, region.Frame(), r.opts.Region)
+	people, faces, err := r.findInRegion(it, box.Grown(regionMargin).Clipped(it.frame.Width, it.frame.Height))
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(region.Detections(people), func(d vision.Detection) bool {
-		return vision.IoU(d.Box, box) >= partOverlap
-	}) || slices.ContainsFunc(region.Faces(faces), func(f vision.Face) bool {
+	return slices.ContainsFunc(people, func(d vision.Detection) bool {
+		return vision.IoU(d.Box, box) >= settledOverlap
+	}) || slices.ContainsFunc(faces, func(f vision.Face) bool {
 		return box.Contains(f.Box.Center())
 	}), nil
 }
