@@ -75,6 +75,15 @@ func lists(list []byte, name string) bool {
 	return false
 }
 
+// offers reports whether a name is in a list of this ffmpeg, such as -encoders.
+func (t Tools) offers(ctx context.Context, list, name string) (bool, error) {
+	out, err := t.output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", list}, streams{}, bounds{}, nil)
+	if err != nil {
+		return false, fmt.Errorf("%w: %s %s: %w", ErrTool, t.FFmpeg, list, err)
+	}
+	return lists(out, name), nil
+}
+
 func findTool(name, configured string) (string, error) {
 	path, err := exec.LookPath(cmp.Or(configured, name))
 	if err == nil {
@@ -138,13 +147,10 @@ func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
 	if err != nil {
 		return err
 	}
-	query := []string{"-hide_banner", "-v", "error", "-encoders"}
-	out, err := t.output(ctx, t.FFmpeg, query, streams{}, bounds{}, nil)
-	if err != nil {
-		return fmt.Errorf("%w: %s -encoders: %w", ErrTool, t.FFmpeg, err)
-	}
-	switch {
-	case !lists(out, e.name):
+	switch there, err := t.offers(ctx, "-encoders", e.name); {
+	case err != nil:
+		return err
+	case !there:
 		return fmt.Errorf("%w: %s has no encoder %s: install a build with it, or choose another codec",
 			ErrTool, t.FFmpeg, e.name)
 	case e.device == "":

@@ -4,11 +4,11 @@
 package media
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -53,20 +53,19 @@ func (w *Writer) pitchOf(stream int) (pitch float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	args := append(append([]string{}, quietArgs...), inputArgs(info.limits)...)
+	args := append(slices.Clone(quietArgs), inputArgs(info.limits)...)
 	args = append(args, "-t", strconv.Itoa(pitchLength), "-i", inputURL, "-map", fmt.Sprintf("0:a:%d", stream),
 		"-ac", "1", "-ar", strconv.Itoa(pitchRate), "-f", "s16le", "pipe:1")
 	read := func(r io.Reader) error {
-		samples := make([]int16, pitchLength*pitchRate)
-		n := 0
-		in := bufio.NewReader(r)
-		for ; n < len(samples); n++ {
-			if err := binary.Read(in, binary.LittleEndian, &samples[n]); err != nil {
-				break
-			}
+		raw, err := io.ReadAll(io.LimitReader(r, 2*pitchLength*pitchRate))
+		samples := make([]int16, len(raw)/2)
+		for i := range samples {
+			samples[i] = int16(binary.LittleEndian.Uint16(raw[2*i:]))
 		}
-		pitch = medianPitch(samples[:n])
-		_, err := io.Copy(io.Discard, in)
+		pitch = medianPitch(samples)
+		if err == nil { // ffmpeg waits until all is read
+			_, err = io.Copy(io.Discard, r)
+		}
 		return err
 	}
 	_, _ = w.tools.stream(w.ctx, w.tools.FFmpeg, args, streams{source: f}, info.limits.reading(), read)
@@ -75,11 +74,10 @@ func (w *Writer) pitchOf(stream int) (pitch float64, err error) {
 
 // checkVoices fails with ErrTool if this ffmpeg cannot alter voices.
 func (t Tools) checkVoices(ctx context.Context) error {
-	out, err := t.output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", "-filters"}, streams{}, bounds{}, nil)
-	switch {
+	switch there, err := t.offers(ctx, "-filters", "rubberband"); {
 	case err != nil:
-		return fmt.Errorf("%w: %s -filters: %w", ErrTool, t.FFmpeg, err)
-	case !lists(out, "rubberband"):
+		return err
+	case !there:
 		return fmt.Errorf("%w: %s has no filter rubberband, which alters voices: install a build with it, or choose "+
 			"another value of output::audio", ErrTool, t.FFmpeg)
 	}
