@@ -50,8 +50,8 @@ func (r *run) findTurned(it *item) (people []vision.Person, faces []vision.Face,
 	return people, faces, nil
 }
 
-// settledOverlap is the intersection over union of boxes from which someone found in a turned frame, or in a part of it,
-// is the same as someone found before.
+// settledOverlap is the intersection over union of boxes from which someone found in a turned frame, or in a part of
+// one, is the same as someone found before.
 const settledOverlap = 0.4
 
 // settle drops the people whose heads are guesses and whom a turned frame shows well: what is guessed of someone who
