@@ -449,8 +449,8 @@ func (w wrong) Run(ctx context.Context, inputs []inference.Tensor, read func([]i
 	})
 }
 
-// TestNothingOfAWrongModelIsKept: what a server answered by a wrong model, while connections lasted, is not resumed from
-// once the right one is back.
+// TestNothingOfAWrongModelIsKept: what a server answered by a wrong model, while connections lasted, is not resumed
+// from once the right one is back.
 func TestNothingOfAWrongModelIsKept(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes clips of people")
