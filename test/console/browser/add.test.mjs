@@ -152,6 +152,7 @@ test("without a connection nothing is lost, also over a reload", async () => {
   await page.getByText("Not saved: there is no connection.").waitFor();
   assert.equal(inForce(await edits(page)).length, before);
   page.on("dialog", (dialog) => void dialog.accept());
+  await page.waitForURL(/[?&]frame=3$/); // the page remembers the frame a moment later
   await page.reload();
   await page.unroute("**/edits");
   await shown(page, 3);
