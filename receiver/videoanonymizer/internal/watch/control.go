@@ -45,6 +45,8 @@ func (w *Watcher) Pause(path string) error {
 			return fmt.Errorf("%w: it is done with: only what waits or is worked on can be paused", ErrRefused)
 		case f.control.paused:
 			return fmt.Errorf("%w: it is paused already", ErrRefused)
+		case errors.Is(f.control.stop, ErrCanceled):
+			return fmt.Errorf("%w: it is being canceled", ErrRefused)
 		}
 		f.control.paused = true
 		if f.phase == claimed {
@@ -112,8 +114,12 @@ func (w *Watcher) Cancel(path string) error {
 	if err != nil || w.active.stop(path, ErrCanceled) || f.phase == claimed {
 		return err
 	}
-	earlier, ok := w.journal.source(path)
-	if ok {
+	return w.recordCanceled(path, &f)
+}
+
+// recordCanceled removes what earlier attempts left, and records that nobody wants more.
+func (w *Watcher) recordCanceled(path string, f *file) error {
+	if earlier, ok := w.journal.source(path); ok {
 		w.removeLeftovers(earlier)
 	}
 	return w.journal.put(source{Path: pathText(path), Rel: pathText(f.rel), State: stateFailed, Stamp: f.stamp,

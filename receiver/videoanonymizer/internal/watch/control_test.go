@@ -132,6 +132,51 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// TestCancelWhileStopping cancels a video whose job was stopped for another reason and has not ended yet, or is about to
+// be tried again.
+func TestCancelWhileStopping(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(*rig, string) error
+		end    func(*Job) error
+	}{
+		"paused, keeps segments": {
+			before: func(r *rig, path string) error { return r.w.Pause(path) },
+			end:    func(j *Job) error { j.Suspend(); return nil },
+		},
+		"held": {
+			before: func(r *rig, _ string) error { r.w.Hold("at night", true); return nil },
+			end:    func(j *Job) error { j.Abandon(); return nil },
+		},
+		"failed": {
+			before: func(*rig, string) error { return nil },
+			end:    func(j *Job) error { return j.Retry("io", errors.New("the disk failed"), true) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			path, job := r.begin("walk.mkv")
+			require.NoError(t, c.before(r, path))
+			require.NoError(t, r.w.Cancel(path))
+			require.ErrorIs(t, r.w.Pause(path), ErrRefused, "the cancellation stands")
+			require.NoError(t, c.end(job))
+			r.w.Hold("", true)
+			check := func() {
+				r.idle()
+				o := r.one()
+				assert.Equal(t, PhaseFailed, o.Phase)
+				assert.Equal(t, ReasonCanceled, o.Reason)
+				assert.Empty(t, tree(t, r.out))
+				assert.FileExists(t, path)
+			}
+			check()
+			r.restart()
+			check()
+			require.NoError(t, r.w.Retry(path))
+			r.finish(path)
+		})
+	}
+}
+
 func TestRetryOnDemand(t *testing.T) {
 	r := newRig(t)
 	path := r.drop("walk.mkv", "a video")

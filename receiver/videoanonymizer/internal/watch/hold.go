@@ -12,11 +12,11 @@ var ErrHeld = errors.New("no videos are processed for now")
 // are stopped, and go on afterwards; otherwise they end as usual. Start must have been called.
 func (w *Watcher) Hold(why string, suspend bool) {
 	w.held.Store(&why)
+	w.queue.hold(why != "")
 	if why == "" {
 		w.pollSoon() // which claims, unless there are other reasons not to
 		return
 	}
-	w.queue.pause(true)
 	if !suspend {
 		return
 	}

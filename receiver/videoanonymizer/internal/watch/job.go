@@ -329,10 +329,15 @@ func (j *Job) conclude() error {
 // end ends the job and reports whether it had not ended before.
 func (j *Job) end() bool { return j.ended.CompareAndSwap(false, true) }
 
-// requeue releases the file, to be claimed again after a wait, and the output's name.
+// requeue releases the file, to be claimed again after a wait, and the output's name. A cancellation that came when the
+// job was about to end for another reason is carried out.
 func (j *Job) requeue(wait time.Duration) {
 	j.watcher.names.release(j.Output)
-	j.watcher.requeue(j.file, wait)
+	if j.watcher.requeue(j.file, wait) {
+		if err := j.watcher.recordCanceled(j.Path, j.file); err != nil {
+			j.watcher.logger.Error("cannot record that a video was canceled", zap.String("file", j.Path), zap.Error(err))
+		}
+	}
 	j.watcher.active.remove(j)
 }
 

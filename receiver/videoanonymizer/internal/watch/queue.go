@@ -6,6 +6,7 @@ package watch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type queue struct {
 	mu      sync.Mutex
 	closed  bool
 	paused  bool // nothing may be claimed
+	held    bool // nor while this is set
 	scans   uint64
 	firsts  uint64           // the largest control.first
 	files   map[string]*file // by path
@@ -229,7 +231,7 @@ func (q *queue) tryNext() (*file, <-chan struct{}, error) {
 	if q.closed {
 		return nil, nil, ErrStopped
 	}
-	if q.paused {
+	if q.paused || q.held {
 		return nil, q.changed, nil
 	}
 	suspectClaimed := false
@@ -258,16 +260,22 @@ func before(a, b *file) bool {
 		cmp.Compare(a.stamp.MTime, b.stamp.MTime), strings.Compare(a.path, b.path)) < 0
 }
 
-// requeue makes a claimed file ready again after a delay.
-func (q *queue) requeue(f *file, delay time.Duration) {
+// requeue makes a claimed file ready again after a delay. A file that somebody canceled is left alone instead, which it
+// reports.
+func (q *queue) requeue(f *file, delay time.Duration) (canceled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer q.broadcast()
 	due := q.now().Add(delay)
-	if f.control.stop != nil { // by somebody, who did not mean to put it last
+	switch {
+	case errors.Is(f.control.stop, ErrCanceled):
+		f.phase, f.control = settled, control{}
+		return true
+	case f.control.stop != nil: // by somebody, who did not mean to put it last
 		due, f.control.stop = f.due, nil
 	}
 	f.phase, f.due, f.wait = queued, due, wait{since: q.now()}
-	q.broadcast()
+	return false
 }
 
 // await counts that a file has to wait for what all files need, and returns how often it had to in a row.
@@ -314,6 +322,16 @@ func (q *queue) pause(paused bool) {
 	defer q.mu.Unlock()
 	if q.paused != paused {
 		q.paused = paused
+		q.broadcast()
+	}
+}
+
+// hold does what pause does, for a reason of its own.
+func (q *queue) hold(held bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.held != held {
+		q.held = held
 		q.broadcast()
 	}
 }

@@ -251,7 +251,7 @@ func (w *Watcher) pollLoop(ctx context.Context) {
 
 // poll scans the folders once and returns the time until the next poll.
 func (w *Watcher) poll() time.Duration {
-	w.queue.pause(!w.guard.check(false) || w.heldWhy() != "") // it may wait for the disk, which is no work
+	w.queue.pause(!w.guard.check(false)) // it may wait for the disk, which is no work
 	start := time.Now()
 	w.folders.beginScan()
 	w.found = w.scanner.scan(w.found[:0])
@@ -284,10 +284,11 @@ func (w *Watcher) pollSoon() {
 	}
 }
 
-// requeue makes a claimed file ready again after a wait.
-func (w *Watcher) requeue(f *file, wait time.Duration) {
-	w.queue.requeue(f, wait)
+// requeue makes a claimed file ready again after a wait, unless somebody canceled it, which it reports.
+func (w *Watcher) requeue(f *file, wait time.Duration) (canceled bool) {
+	canceled = w.queue.requeue(f, wait)
 	if wait > 0 {
 		w.pollSoon() // to schedule the poll that finds it ready
 	}
+	return canceled
 }
