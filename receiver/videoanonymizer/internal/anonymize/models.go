@@ -299,10 +299,20 @@ func (o *opener) maxBatch(name string) int {
 // openQuick opens what looks at every analyzed frame.
 func (o *opener) openQuick() error {
 	cfg := o.detector
+	sharp, errSharp := o.openUpright(cfg.ScoreThreshold)
+	blurred, errBlurred := o.openUpright(min(cfg.ScoreThreshold, cfg.BlurredThreshold))
+	faces, err := o.newFaces(vision.FaceOptions{Tiles: cfg.Tiles})
+	o.looks.quick = pipeline.Look{Detector: sharp, Blurred: blurred, Faces: faces}
+	return errors.Join(errSharp, errBlurred, err)
+}
+
+// openUpright opens what detects people in a frame as it is, from a score on; nil if nothing does.
+func (o *opener) openUpright(score float64) (vision.Detector, error) {
+	cfg := o.detector
 	var union detectors
 	if cfg.Model != "" {
 		union.add(o.newDetector("detector::model", cfg.Model, vision.DetectorOptions{
-			ScoreThreshold:     float32(cfg.ScoreThreshold),
+			ScoreThreshold:     float32(score),
 			CandidateThreshold: float32(cfg.CandidateThreshold),
 			LongSide:           cfg.InputSize.LongSide,
 			Width:              cfg.InputSize.Width,
@@ -313,9 +323,7 @@ func (o *opener) openQuick() error {
 	for _, name := range cfg.Also {
 		union.add(o.newDetector("detector::also", name, vision.DetectorOptions{Tiles: cfg.Tiles}))
 	}
-	faces, err := o.newFaces(vision.FaceOptions{Tiles: cfg.Tiles})
-	o.looks.quick = pipeline.Look{Detector: union.join(cfg), Faces: faces}
-	return errors.Join(union.err, err)
+	return union.join(cfg), union.err
 }
 
 const (

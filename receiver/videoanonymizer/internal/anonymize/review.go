@@ -254,6 +254,7 @@ func settings(cfg *config.Config) report.Settings {
 		DetectEvery:        cfg.DetectEvery,
 		LookAhead:          cfg.LookAhead.Seconds(),
 		ScoreThreshold:     cfg.Detector.ScoreThreshold,
+		BlurredThreshold:   cfg.Detector.BlurredThreshold,
 		CandidateThreshold: cfg.Detector.CandidateThreshold,
 		FaceThreshold:      cfg.Detector.FaceThreshold,
 		OverlapThreshold:   cfg.Detector.OverlapThreshold,

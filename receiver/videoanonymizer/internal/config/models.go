@@ -29,6 +29,8 @@ type Detector struct {
 	Faces string `mapstructure:"faces"`
 	// ScoreThreshold is the confidence 0..1 from which a detection counts.
 	ScoreThreshold float64 `mapstructure:"score_threshold"`
+	// BlurredThreshold takes the place of ScoreThreshold in blurred frames, if it is lower.
+	BlurredThreshold float64 `mapstructure:"blurred_threshold"`
 	// CandidateThreshold is the confidence 0..1 from which a detection counts if a pose, a face or a track confirms
 	// it; 0 for none.
 	CandidateThreshold float64 `mapstructure:"candidate_threshold"`
@@ -121,7 +123,7 @@ type Models struct {
 }
 
 func defaultDetector() Detector {
-	return Detector{Model: "nanodet-m", ScoreThreshold: 0.35, FaceThreshold: 0.6, OverlapThreshold: 0.6,
+	return Detector{Model: "nanodet-m", ScoreThreshold: 0.35, BlurredThreshold: 0.2, FaceThreshold: 0.6, OverlapThreshold: 0.6,
 		Survey: Survey{Models: []string{"movenet-multipose"}, Turned: true}}
 }
 
@@ -176,6 +178,8 @@ func (c *Detector) validate() []error {
 	errs := []error{
 		validateModel("model", c.Model, models.PersonDetection, models.FaceDetection),
 		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the confidence from which a person counts; lower finds more"),
+		inRange("blurred_threshold", c.BlurredThreshold, 0.01, 1,
+			"the confidence from which a person counts in a blurred frame; score_threshold counts if it is lower"),
 		inRange("candidate_threshold", c.CandidateThreshold, 0, 1,
 			"the confidence from which a person counts if a pose, a face or a track confirms it; 0 for none"),
 		inRange("face_threshold", c.FaceThreshold, 0.01, 1, "the confidence from which a face counts"),

@@ -25,6 +25,9 @@ func (r *run) analyze(it *item) {
 	if !rec.Analyzed && r.opts.Spans != nil {
 		rec.DetectionInference, rec.PoseInference = r.opts.Spans()
 	}
+	if !rec.Analyzed {
+		it.blurred = vision.Blurred(it.frame)
+	}
 	rec.Analyzed = true
 	rec.FailedStage = record.StageDetection
 	defer func() {
@@ -153,9 +156,13 @@ func (r *run) find(
 ) (people []vision.Detection, faces []vision.Face, err error) {
 	rec := &it.record
 	ctx := inference.WithSpan(r.ctx, rec.DetectionInference)
-	if look.Detector != nil {
+	detector := look.Detector
+	if it.blurred && look.Blurred != nil {
+		detector = look.Blurred
+	}
+	if detector != nil {
 		err = it.timed(&rec.Detection, &rec.DetectionSteps, func() (steps vision.Steps, err error) {
-			people, steps, err = look.Detector.Detect(ctx, frame)
+			people, steps, err = detector.Detect(ctx, frame)
 			return steps, err
 		})
 	}

@@ -34,6 +34,8 @@ type analysis struct {
 	regions, searched []vision.Box
 	people            []vision.Person
 	faces             []vision.Face
+	// blurred says that the frame is, so that people are harder to tell.
+	blurred bool
 	// settled are the boxes of people who may be a part of someone else, and were looked at for it.
 	settled []vision.Box
 	// heads are those that count without a track; hidden those of them that a quick look does not show, and turned those

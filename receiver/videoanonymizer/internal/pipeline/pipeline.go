@@ -43,6 +43,8 @@ type Sink interface {
 type Look struct {
 	// Detector may be nil if Faces is not.
 	Detector vision.Detector
+	// Blurred replaces Detector in frames that are blurred; nil for none.
+	Blurred vision.Detector
 	// Faces may be nil: faces of undetected people are then not masked.
 	Faces vision.FaceDetector
 }

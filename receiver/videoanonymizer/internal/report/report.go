@@ -177,6 +177,7 @@ type Settings struct {
 	DetectEvery        int     `json:"detect_every"`
 	LookAhead          float64 `json:"look_ahead_s"`
 	ScoreThreshold     float64 `json:"detector_score_threshold"`
+	BlurredThreshold   float64 `json:"detector_blurred_threshold"`
 	CandidateThreshold float64 `json:"detector_candidate_threshold"`
 	FaceThreshold      float64 `json:"detector_face_threshold"`
 	OverlapThreshold   float64 `json:"detector_overlap_threshold"`
