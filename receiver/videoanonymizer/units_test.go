@@ -1,0 +1,307 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+)
+
+// newUnitsConfig processes some units of videos at once, each of which is 5 s long. Encoders have one thread each, so
+// that they write the same bytes whatever the number of units.
+func newUnitsConfig(t *testing.T, atOnce int) *Config {
+	t.Helper()
+	cfg := newTestConfig(t)
+	cfg.MaxConcurrentUnits, cfg.UnitLength, cfg.Output.SegmentLength = atOnce, 5*time.Second, 2*time.Second
+	cfg.LookAhead, cfg.Detector.Survey.Interval = 300*time.Millisecond, 500*time.Millisecond
+	cfg.MaxConcurrentVideos = 2 * runtime.NumCPU()
+	cfg.Report.Preview = config.PreviewBoxes
+	return cfg
+}
+
+// inUnits anonymizes a video and returns the output and the receiver, which has ended.
+func inUnits(t *testing.T, cfg *Config, source string) (string, *running) {
+	t.Helper()
+	r := start(t, cfg)
+	name := filepath.Base(source)
+	require.NoError(t, os.Link(source, filepath.Join(r.in, name)))
+	r.awaitLog(t, "finished", name)
+	require.NoError(t, r.Shutdown(t.Context()))
+	assert.Empty(t, hidden(t, r.out), "no temporary file is left")
+	extension := filepath.Ext(name)
+	return filepath.Join(r.out, strings.TrimSuffix(name, extension)+"_anonymized"+extension), r
+}
+
+// attempts are the numbers of attempts at each unit, by the spans of units.
+func (r *running) attempts() map[int64]int64 {
+	attempts := map[int64]int64{}
+	for _, span := range r.spans("anonymize_unit") {
+		number, _ := span.Attributes().Get("anonymizer.unit.number")
+		attempt, _ := span.Attributes().Get("anonymizer.unit.attempt")
+		attempts[number.Int()] = max(attempts[number.Int()], attempt.Int())
+	}
+	return attempts
+}
+
+// assertSameVideo compares two outputs, their previews and what their reports say of each frame.
+func assertSameVideo(t *testing.T, want, got string) {
+	t.Helper()
+	for _, path := range []func(string) string{func(p string) string { return p }, anonymize.PreviewPath} {
+		a, err := os.ReadFile(path(want))
+		require.NoError(t, err)
+		b, err := os.ReadFile(path(got))
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(a, b), path(got))
+	}
+	a, b := frames(t, want), frames(t, got)
+	require.Len(t, b, len(a))
+	for i := range a {
+		require.Equal(t, a[i], b[i], "frame %d", i)
+	}
+	var summaries [2]map[string]any
+	for i, path := range []string{want, got} {
+		text, err := os.ReadFile(report.Path(path))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(text, &summaries[i]))
+	}
+	for _, key := range []string{"summary", "weakest", "segments"} {
+		assert.Equal(t, summaries[0][key], summaries[1][key], key)
+	}
+}
+
+// source makes a video with ffmpeg.
+func source(t *testing.T, name, args string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	out, err := exec.Command("ffmpeg", append(append([]string{"-v", "error"}, strings.Fields(args)...), path)...).
+		CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+// TestUnitsAreTheWholeVideo: how many units of a video are processed at once makes no difference to what is masked in
+// it, nor to a single byte of it. People walk across the seams.
+func TestUnitsAreTheWholeVideo(t *testing.T) {
+	const footage = "../../build/cache/footage/walk.mp4"
+	require.FileExists(t, footage, "run `make footage` first")
+	const long = "-f lavfi -i testsrc2=size=192x144:rate=10:duration=20 "
+	const x264 = "-c:v libx264 -preset ultrafast -g 25 "
+	for name, tc := range map[string]struct {
+		file, args string
+		atOnce     []int
+		change     func(*Config)
+		undivided  bool
+	}{
+		"people": {file: "a.mp4", args: "-stream_loop 1 -i " + footage + " -an -vf scale=256:192 " + x264,
+			atOnce: []int{2, 3}, change: func(c *Config) {
+				c.Recall, c.DetectEvery, c.Detector.Survey.Enabled = config.Balanced, 0, true
+			}},
+		"sound, subtitles and reordered frames": {file: "a.mkv",
+			args: long + "-f lavfi -i sine=duration=20 -f srt -i SUBTITLES -c:a aac -c:s srt " +
+				"-c:v libx264 -preset veryfast -bf 3 -g 25 ",
+			atOnce: []int{3}, change: func(c *Config) {
+				c.Output.Audio, c.Output.Keep = media.AudioCopy, []string{media.KeepSubtitles}
+			}},
+		"open groups of pictures": {file: "a.mkv", args: long + x264 + "-x264-params open-gop=1:keyint=25:bframes=3 ",
+			atOnce: []int{3}},
+		"variable rate": {file: "a.mp4", atOnce: []int{2},
+			args: long + "-vf setpts='(N+N*N/2000+random(1))*0.1/TB' -fps_mode vfr " + x264},
+		"an edit list": {file: "a.mp4", args: "-ss 1.3 -i WHOLE -c copy ", atOnce: []int{2}},
+		"interlaced": {file: "a.mp4", args: long + x264 + "-flags +ildct+ilme -x264-params tff=1 ", atOnce: []int{2},
+			undivided: true},
+		"no index": {file: "a.ts", args: long + x264, atOnce: []int{2}, undivided: true},
+		"short":    {file: "a.mp4", args: "-f lavfi -i testsrc2=size=192x144:rate=10:duration=9 " + x264, atOnce: []int{2}, undivided: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "open groups of pictures" {
+				t.Skip("anonymizes videos of 20 s")
+			}
+			subtitles := filepath.Join(t.TempDir(), "a.srt")
+			require.NoError(t, os.WriteFile(subtitles, []byte("1\n00:00:01,000 --> 00:00:19,000\nstreet\n"), 0o600))
+			args := strings.ReplaceAll(tc.args, "SUBTITLES", subtitles)
+			if strings.Contains(args, "WHOLE") {
+				args = strings.ReplaceAll(args, "WHOLE", source(t, "whole.mp4", long+x264))
+			}
+			video := source(t, tc.file, args)
+			run := func(atOnce int) (string, *running) {
+				cfg := newUnitsConfig(t, atOnce)
+				if tc.change != nil {
+					tc.change(cfg)
+				}
+				return inUnits(t, cfg, video)
+			}
+			want, single := run(1)
+			assert.Empty(t, single.attempts())
+			for _, atOnce := range tc.atOnce {
+				got, r := run(atOnce)
+				attempts := r.attempts()
+				assert.Equal(t, tc.undivided, len(attempts) == 0)
+				for number, attempt := range attempts {
+					assert.EqualValues(t, 1, attempt, "unit %d", number)
+				}
+				if !tc.undivided {
+					assert.GreaterOrEqual(t, len(attempts), 3)
+				}
+				assertSameVideo(t, want, got)
+				assert.Len(t, r.spans("process_single_frame"), len(frames(t, got)))
+			}
+			if name == "people" {
+				assertTracksGoOn(t, want)
+			}
+		})
+	}
+}
+
+// assertTracksGoOn makes sure that somebody walks across a seam, who is the same person after it as before it.
+func assertTracksGoOn(t *testing.T, output string) {
+	t.Helper()
+	all := frames(t, output)
+	tracks := func(i int) (numbers []any) {
+		masks, _ := all[i]["masks"].([]any)
+		for _, m := range masks {
+			numbers = append(numbers, m.(map[string]any)["track"])
+		}
+		return numbers
+	}
+	crossing := 0
+	for _, seam := range []int{50, 100, 150} {
+		for _, track := range tracks(seam) {
+			for _, before := range tracks(seam - 1) {
+				if track == before {
+					crossing++
+				}
+			}
+		}
+	}
+	assert.Positive(t, crossing)
+}
+
+// unitCheckpoints are the checkpoints of units in a folder that say so of their unit.
+func unitCheckpoints(t *testing.T, out, says string) (paths []string) {
+	t.Helper()
+	for _, path := range checkpoints(t, out) {
+		text, err := os.ReadFile(path)
+		if err == nil && strings.Contains(path, ".unit-") && bytes.Contains(text, []byte(says)) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+var digest = regexp.MustCompile(`,"sha256":"[0-9a-f]{64}"}$`)
+
+// forge changes a checkpoint as if it had been written like that.
+func forge(t *testing.T, path string, changes ...[2]string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	text = digest.ReplaceAll(text, []byte("}"))
+	for _, change := range changes {
+		changed := regexp.MustCompile(change[0]).ReplaceAll(text, []byte(change[1]))
+		require.NotEqual(t, string(text), string(changed), change[0])
+		text = changed
+	}
+	sum := sha256.Sum256(text)
+	text = fmt.Appendf(bytes.TrimSuffix(text, []byte("}")), `,"sha256":"%s"}`, hex.EncodeToString(sum[:]))
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+}
+
+// TestUnitsResume stops the receiver while units are processed. The next one goes on where each of them was, whatever
+// happened to some of them, and the video is the same.
+func TestUnitsResume(t *testing.T) {
+	if testing.Short() {
+		t.Skip("anonymizes videos of 20 s")
+	}
+	const someoneElse = `"Before":[{"X":9,"Y":9,"RX":5,"RY":5}]`
+	video := source(t, "a.mp4", "-f lavfi -i testsrc2=size=192x144:rate=10:duration=20 -c:v libx264 -preset ultrafast -g 25 ")
+	want, _ := inUnits(t, newUnitsConfig(t, 1), video)
+	for name, tc := range map[string]struct {
+		says    string // of a unit, when the receiver is stopped
+		between func(t *testing.T, path string)
+		attempt int64 // the last one at a unit
+		serial  bool
+	}{
+		"a unit in progress":  {says: `"Complete":false`, attempt: 1},
+		"a unit that is done": {says: `"Complete":true`, attempt: 1},
+		"a segment of a unit is missing": {says: `"Complete":false`, attempt: 1, between: func(t *testing.T, path string) {
+			require.NoError(t, os.Remove(strings.TrimSuffix(path, ".checkpoint.json")+".00000.segment"))
+		}},
+		"a unit begins with someone else": {says: `"Number":1,.*"Complete":true`, attempt: 2,
+			between: func(t *testing.T, path string) { forge(t, path, [2]string{`"Before":(null|\[\])`, someoneElse}) }},
+		"it does again": {says: `"Number":1,.*"Complete":true`, serial: true, between: func(t *testing.T, path string) {
+			forge(t, path, [2]string{`"Before":(null|\[\])`, someoneElse}, [2]string{`"Attempt":1`, `"Attempt":2`})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := newUnitsConfig(t, 2)
+			r := start(t, cfg)
+			require.NoError(t, os.Link(video, filepath.Join(r.in, "a.mp4")))
+			var stopped []string
+			require.Eventually(t, func() bool {
+				stopped = nil
+				for _, path := range unitCheckpoints(t, r.out, "Complete") {
+					if text, err := os.ReadFile(path); err == nil && regexp.MustCompile(tc.says).Match(text) {
+						stopped = append(stopped, path)
+					}
+				}
+				return len(stopped) > 0
+			}, time.Minute, time.Millisecond)
+			require.NoError(t, r.Shutdown(t.Context()))
+			r.awaitLog(t, "interrupted", "a.mp4")
+			assert.Empty(t, visible(t, r.out))
+			if tc.between != nil {
+				tc.between(t, stopped[0])
+			}
+
+			again := start(t, cfg)
+			finished := again.awaitLog(t, "finished", "a.mp4")
+			require.NoError(t, again.Shutdown(t.Context()))
+			resumed, _ := finished.Attributes().Get("anonymizer.video.frames_resumed")
+			most := int64(0)
+			for _, attempt := range again.attempts() {
+				most = max(most, attempt)
+			}
+			if tc.serial {
+				assert.Len(t, again.spans("process_single_frame"), 200+framesOfUnits(again), "all of it again")
+				assert.Zero(t, resumed.Int())
+			} else {
+				assert.Equal(t, tc.attempt, most)
+			}
+			if tc.between == nil {
+				assert.Positive(t, resumed.Int())
+				assert.EqualValues(t, 200, resumed.Int()+int64(len(again.spans("process_single_frame"))))
+			}
+			assertSameVideo(t, want, filepath.Join(again.out, "a_anonymized.mp4"))
+			assert.Empty(t, hidden(t, again.out), "no temporary file is left")
+		})
+	}
+}
+
+// framesOfUnits is the number of frames that were processed in units.
+func framesOfUnits(r *running) (sum int) {
+	for _, span := range r.spans("anonymize_unit") {
+		n, _ := span.Attributes().Get("anonymizer.unit.frames")
+		sum += int(n.Int())
+	}
+	return sum
+}
