@@ -145,6 +145,8 @@ func TestLoadConfig(t *testing.T) {
 			DetectEvery:         1,
 			LookAhead:           500 * time.Millisecond,
 			MaxConcurrentVideos: 2,
+			MaxConcurrentUnits:  3,
+			UnitLength:          time.Minute,
 			Report:              Report{Tiles: 24, Preview: PreviewBoxes},
 			Schedule:            Schedule{OnBattery: OnBatteryWork, Running: RunningSuspend},
 			Telemetry: Telemetry{
