@@ -100,7 +100,7 @@ func assertSameVideo(t *testing.T, want, got string) {
 	}
 	x, y := reasons(summaries[0]), reasons(summaries[1])
 	assert.Len(t, y, len(x))
-	for reason, n := range x { // what is rounded in the report decides which masks are a moment, as when a video is resumed
+	for reason, n := range x { // found again in rounded numbers, as when a video is resumed
 		assert.InDelta(t, n, y[reason], 2, reason)
 	}
 }
@@ -269,7 +269,8 @@ func TestUnitsResume(t *testing.T) {
 	someone, err := json.Marshal([]mask.Head{{X: 9, Y: 9, RX: 5, RY: 5}})
 	require.NoError(t, err)
 	someoneElse := `"Before":` + string(someone)
-	video := source(t, "a.mp4", "-f lavfi -i testsrc2=size=192x144:rate=5:duration=20 -c:v libx264 -preset ultrafast -g 25 ")
+	video := source(t, "a.mp4",
+		"-f lavfi -i testsrc2=size=192x144:rate=5:duration=20 -c:v libx264 -preset ultrafast -g 25 ")
 	want, _ := inUnits(t, newUnitsConfig(t, 1), video)
 	for name, tc := range map[string]struct {
 		says    string // of a unit, when the receiver is stopped

@@ -88,7 +88,9 @@ func (s *sink) Write(frame *media.Frame, rec *record.Frame) error {
 
 // sealIfDue seals the current segment if it is long enough, and starts one with this frame if there is none.
 func (s *sink) sealIfDue(next *media.Frame) error {
-	if s.frames > 0 && (s.division.cutsAt(next.Index) || next.Time-s.from >= s.Config.Output.SegmentLength || time.Since(s.since) >= segmentWork) {
+	due := s.division.cutsAt(next.Index) || next.Time-s.from >= s.Config.Output.SegmentLength ||
+		time.Since(s.since) >= segmentWork
+	if s.frames > 0 && due {
 		if err := s.seal(); err != nil {
 			return err
 		}

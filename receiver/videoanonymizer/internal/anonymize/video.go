@@ -436,8 +436,8 @@ func readOptions(cfg *config.Config, units int) media.ReadOptions {
 }
 
 // videoThreads divides the cores that this process may use among the videos, or units of them, that are processed at
-// once, for ffmpeg's decoder and encoder. ffmpeg itself counts the cores of the machine, for each video and whatever the
-// quota of a container, and starts one and a half times as many threads of the encoder; 0 leaves that to it.
+// once, for ffmpeg's decoder and encoder. ffmpeg itself counts the cores of the machine, for each video and whatever
+// the quota of a container, and starts one and a half times as many threads of the encoder; 0 leaves that to it.
 func videoThreads(usable, all, videos int) (decoder, encoder int) {
 	if videos == 1 && usable >= all {
 		return 0, 0

@@ -18,8 +18,8 @@ type Part struct {
 	Progress
 }
 
-// CreatePart is Create for a run of the video's frames, whose segments Join joins with those of the other runs. begin is
-// the PTS of the video's first frame. The writer is sealed, never finished.
+// CreatePart is Create for a run of the video's frames, whose segments Join joins with those of the other runs. begin
+// is the PTS of the video's first frame. The writer is sealed, never finished.
 func (t Tools) CreatePart(ctx context.Context, tempPath string, plan Plan, resume *Progress, begin int64) (
 	*Writer, error) {
 	return t.create(ctx, tempPath, plan, writerStart{resume: resume, begin: &begin})
@@ -27,8 +27,8 @@ func (t Tools) CreatePart(ctx context.Context, tempPath string, plan Plan, resum
 
 // Join is Create for a video whose parts are written, each by a writer of its own and the same plan. Their files stay
 // where they are; the writer has nothing left to do but to finish. times are the PTS of all frames of the video. Join
-// fails with ErrResume unless the parts have these very frames, one after the other, and are as they were sealed; Finish
-// does if a part was changed later.
+// fails with ErrResume unless the parts have these very frames, one after the other. Finish does if the segments are
+// not as they were sealed, or if the encoder described them differently.
 func (t Tools) Join(ctx context.Context, tempPath string, plan Plan, parts []Part, times []int64) (*Writer, error) {
 	return t.create(ctx, tempPath, plan, writerStart{parts: parts, times: times})
 }

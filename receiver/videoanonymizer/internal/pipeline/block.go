@@ -217,8 +217,8 @@ type reach struct {
 	past bool          // there was the frame that they wait for
 }
 
-// add takes the next frame. The tracker returns a frame's masks once it has those of the next frame, so until, the first
-// frame that is not wanted, has to leave its window, too.
+// add takes the next frame. The tracker returns a frame's masks once it has those of the next frame, so until, the
+// first frame that is not wanted, has to leave its window, too.
 func (r *reach) add(frame *media.Frame, until int, window track.Options) {
 	switch {
 	case frame.Index == until:

@@ -47,7 +47,7 @@ func TestUnits(t *testing.T) {
 			3 * time.Second, []int{50, 120}},
 		"one key frame":                {media.Index{Times: every(200, 0, 100), Keys: []int64{0}}, 3 * time.Second, nil},
 		"a key frame that is no frame": {media.Index{Times: every(100, 0, 100), Keys: []int64{3050}}, 3 * time.Second, nil},
-		"shorter than a unit":          {media.Index{Times: every(10, 0, 100), Keys: every(10, 0, 100)}, 3 * time.Second, nil},
+		"shorter than a unit":          {media.Index{Times: every(9, 0, 100), Keys: every(9, 0, 100)}, 3 * time.Second, nil},
 		"varying distances": {media.Index{Times: []int64{0, 10, 4000, 4001, 4002, 9000}, Keys: []int64{0, 4001}},
 			3 * time.Second, []int{3}},
 		"no length": {media.Index{Times: every(100, 0, 100), Keys: every(100, 0, 100)}, 0, nil},

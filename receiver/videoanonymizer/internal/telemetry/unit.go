@@ -31,8 +31,8 @@ type Unit struct {
 	From, To time.Duration
 }
 
-// UnitSpan reports on one unit: call Frame for each of its frames in order, and End at the end. The units of a video may
-// be reported at once. Their figures are those of the video.
+// UnitSpan reports on one unit: call Frame for each of its frames in order, and End at the end. The units of a video
+// may be reported at once. Their figures are those of the video.
 type UnitSpan struct {
 	video   *VideoSpan
 	unit    Unit
@@ -44,7 +44,8 @@ type UnitSpan struct {
 	before  time.Duration // their playing time
 }
 
-// Unit starts the span of a unit. The frames of an earlier attempt at it no longer count. It may be called concurrently.
+// Unit starts the span of a unit. The frames of an earlier attempt at it no longer count. It may be called
+// concurrently.
 func (s *VideoSpan) Unit(unit Unit) *UnitSpan {
 	u := &UnitSpan{video: s, unit: unit, start: s.emitter.now()}
 	s.early.mu.Lock()
