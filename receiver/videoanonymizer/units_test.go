@@ -105,9 +105,14 @@ func assertSameVideo(t *testing.T, want, got string) {
 	}
 }
 
-// tracksOf removes the numbers of people from a frame's masks, and returns them, 0 for masks without one.
+// tracksOf sorts a frame's masks, which come in the order in which people were first seen, removes the numbers of people
+// from them, and returns these, 0 for masks without one.
 func tracksOf(frame map[string]any) (tracks []float64) {
 	masks, _ := frame["masks"].([]any)
+	slices.SortFunc(masks, func(x, y any) int {
+		a, b := x.(map[string]any), y.(map[string]any)
+		return strings.Compare(fmt.Sprint(a["ellipse"], a["score"]), fmt.Sprint(b["ellipse"], b["score"]))
+	})
 	for _, m := range masks {
 		track, _ := m.(map[string]any)["track"].(float64)
 		delete(m.(map[string]any), "track")
