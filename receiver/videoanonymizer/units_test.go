@@ -225,6 +225,42 @@ func TestUnitsAreTheWholeVideo(t *testing.T) {
 	}
 }
 
+// TestDamagedIsUndivided: a damaged video is salvaged in one piece, however many units are processed at once: what
+// decodes is the same, and the report says what is missing.
+func TestDamagedIsUndivided(t *testing.T) {
+	if testing.Short() {
+		t.Skip("anonymizes videos of 14 s")
+	}
+	whole := source(t, "whole.mkv",
+		"-f lavfi -i testsrc2=size=192x144:rate=5:duration=20 -c:v libx264 -preset ultrafast -g 25 ")
+	data, err := os.ReadFile(whole)
+	require.NoError(t, err)
+	for name, damage := range map[string]func([]byte) []byte{
+		"its end is missing": func(data []byte) []byte { return data[:len(data)*7/10] },
+		"in the middle": func(data []byte) []byte {
+			copy(data[len(data)*6/10:], make([]byte, 3000))
+			return data
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			video := filepath.Join(t.TempDir(), "a.mkv")
+			require.NoError(t, os.WriteFile(video, damage(slices.Clone(data)), 0o600))
+			var outputs []string
+			began := time.Now()
+			for _, atOnce := range []int{1, 3} {
+				cfg := newUnitsConfig(t, atOnce)
+				cfg.OnDamaged = config.OnDamagedSalvage
+				output, r := inUnits(t, cfg, video)
+				finished := r.awaitLog(t, "finished", "a.mkv")
+				damage, _ := finished.Attributes().Get("anonymizer.video.damage")
+				assert.NotEmpty(t, damage.Str())
+				outputs = append(outputs, output)
+			}
+			assertSameVideo(t, outputs[0], outputs[1], time.Since(began))
+		})
+	}
+}
+
 // assertTracksGoOn makes sure that somebody walks across a seam, who is the same person after it as before it.
 func assertTracksGoOn(t *testing.T, output string) {
 	t.Helper()

@@ -55,12 +55,12 @@ func (v *video) divide(ctx context.Context, info media.Info) (division, error) {
 		return d, nil
 	}
 	index, err := v.Tools.Index(ctx, info)
-	if errors.Is(err, media.ErrInexact) {
+	if ctx.Err() != nil {
+		return d, err
+	}
+	if err != nil { // whether it matters to the video is found when that is decoded
 		v.logger.Info("long video is processed in one piece", zap.NamedError("cause", err))
 		return d, nil
-	}
-	if err != nil {
-		return d, err
 	}
 	d.times, d.units = index.Times, plan.Units(info.TimeBase, index, v.Config.UnitLength)
 	return d, nil
