@@ -108,8 +108,8 @@ func assertSameVideo(t *testing.T, want, got string, took time.Duration) {
 	}
 }
 
-// tracksOf sorts a frame's masks, which come in the order in which people were first seen, removes the numbers of people
-// from them, and returns these, 0 for masks without one.
+// tracksOf sorts a frame's masks, which come in the order in which people were first seen, removes the numbers of
+// people from them, and returns these, 0 for masks without one.
 func tracksOf(frame map[string]any) (tracks []float64) {
 	masks, _ := frame["masks"].([]any)
 	slices.SortFunc(masks, func(x, y any) int {
