@@ -150,7 +150,7 @@ func TestFaultsAtRandomMoments(t *testing.T) {
 	rounds := killRounds(t)
 	clip := filepath.Join(t.TempDir(), "clip.mp4")
 	require.NoError(t, footage.Cut(newSite(t).clip("talk.mp4"), clip, 3))
-	want := uninterrupted(t, clip)
+	want := uninterrupted(t, clip, persistent)
 	size := int64(len(read(t, clip)))
 
 	faulty := newFaultyTools(t)

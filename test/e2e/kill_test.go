@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,11 +30,28 @@ const persistent = `yaml:{receivers: {videoanonymizer: {
 // TestKillAtRandomMoments kills the collector repeatedly, at random moments, with a new video in each round. In the end
 // each video exists once, byte for byte as if nothing had happened. `make kill-test` does 60 rounds.
 func TestKillAtRandomMoments(t *testing.T) {
-	rounds := killRounds(t)
 	clip := filepath.Join(t.TempDir(), "clip.mp4")
 	require.NoError(t, footage.Cut(newSite(t).clip("talk.mp4"), clip, 3))
-	k := killer{site: newSite(t), clip: clip, want: uninterrupted(t, clip)}
-	k.configs = append(k.configs, persistent)
+	killAtRandomMoments(t, clip, killRounds(t), persistent)
+}
+
+// inUnits makes the receiver process a short video in units, two at once.
+const inUnits = `yaml:{receivers: {videoanonymizer: {max_concurrent_units: 2, unit_length: 1s}}}`
+
+// TestKillUnitsAtRandomMoments is TestKillAtRandomMoments for a video that is processed in units.
+func TestKillUnitsAtRandomMoments(t *testing.T) {
+	clip := filepath.Join(t.TempDir(), "clip.mp4")
+	cut := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-i", newSite(t).clip("talk.mp4"), "-t", "3", "-an",
+		"-vf", "scale=200:150", "-g", "10", clip)
+	out, err := cut.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	killAtRandomMoments(t, clip, killRounds(t)/2, persistent, inUnits)
+}
+
+// killAtRandomMoments kills collectors with these configurations while they process copies of a clip.
+func killAtRandomMoments(t *testing.T, clip string, rounds int, configs ...string) {
+	k := killer{site: newSite(t), clip: clip, want: uninterrupted(t, clip, configs...)}
+	k.configs = append(k.configs, configs...)
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	for range rounds {
 		k.round(time.Duration(random.Int64N(int64(4 * time.Second))))
@@ -51,9 +69,9 @@ func TestKillAtRandomMoments(t *testing.T) {
 }
 
 // uninterrupted returns the output of a run that nobody kills.
-func uninterrupted(t *testing.T, clip string) []byte {
+func uninterrupted(t *testing.T, clip string, configs ...string) []byte {
 	s := newSite(t)
-	s.configs = append(s.configs, persistent)
+	s.configs = append(s.configs, configs...)
 	c := s.start()
 	s.drop(clip, "clip.mp4")
 	s.awaitVideos(c, "finished", 1)

@@ -64,6 +64,8 @@ type checkpoint struct {
 	Repairs media.Repairs `json:"repairs"`
 	// SecondPass is why the video is done again with recall: thorough; nil in the first pass.
 	SecondPass *report.SecondPass `json:"second_pass,omitempty"`
+	// Unit is the unit that the checkpoint is of; nil for all of the video.
+	Unit *unitState `json:"unit,omitempty"`
 	// SHA256 is the digest of the others as JSON, in hex.
 	SHA256 string `json:"sha256,omitempty"`
 }
@@ -163,15 +165,34 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 	return sum, nil
 }
 
-func (v *video) checkpointPath() string { return v.job.TempFor(".checkpoint.json") }
+const checkpointSuffix = ".checkpoint.json"
 
 // loadCheckpoint returns what an earlier attempt left, and goes on with its second pass if it was in one. If there is
-// nothing to resume from, it returns nil and removes all leftovers.
+// nothing to resume from but units, it returns nil and takes note of them; if there is nothing at all, it removes all
+// leftovers.
 func (v *video) loadCheckpoint() (*checkpoint, error) {
 	if !v.job.Resumable() {
 		return nil, nil
 	}
-	text, err := durable.ReadFile(v.checkpointPath())
+	c, err := v.readCheckpoint(v.job.TempFor(checkpointSuffix))
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		if err := v.loadUnits(); err != nil || len(v.division.saved) > 0 {
+			return nil, err
+		}
+		return nil, v.job.Restart()
+	}
+	if c.SecondPass != nil {
+		v.passAgain(c.SecondPass)
+	}
+	return c, nil
+}
+
+// readCheckpoint returns the checkpoint at a path, nil if there is none that an attempt can resume from.
+func (v *video) readCheckpoint(path string) (*checkpoint, error) {
+	text, err := durable.ReadFile(path)
 	var c checkpoint
 	if err == nil {
 		c, err = decodeCheckpoint(text)
@@ -192,12 +213,9 @@ func (v *video) loadCheckpoint() (*checkpoint, error) {
 	case !c.complete(v.Config.Report):
 		v.logger.Warn("the checkpoint contradicts itself: the video restarts from the beginning")
 	default:
-		if c.SecondPass != nil {
-			v.passAgain(c.SecondPass)
-		}
 		return &c, nil
 	}
-	return nil, v.job.Restart()
+	return nil, nil
 }
 
 // complete reports whether the checkpoint has what the configured companion files need, of the same frames.
@@ -208,49 +226,70 @@ func (c *checkpoint) complete(cfg config.Report) bool {
 }
 
 // saveCheckpoint replaces the checkpoint. The old one counts until the new one is complete.
-func (v *video) saveCheckpoint(c checkpoint) error {
+func (a *attempt) saveCheckpoint(c checkpoint) error {
 	text, err := c.encode()
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	if err := durable.ReplaceFile(v.checkpointPath(), text, durable.Private); err != nil {
+	if err := durable.ReplaceFile(a.temp(checkpointSuffix), text, durable.Private); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
+	return a.recordProgress(c.Unit, c.Video.Frames)
+}
+
+// recordProgress takes note of how many frames of the video, or of one of its units, are on the disk.
+func (v *video) recordProgress(unit *unitState, frames int64) error {
+	v.saving.Lock()
+	defer v.saving.Unlock()
 	v.sealed = true
-	frames := c.Video.Frames
-	if v.second != nil {
-		frames += int64(v.second.FirstFrames)
+	number := 0
+	if unit != nil {
+		number = unit.Number
 	}
-	return v.job.RecordProgress(frames)
+	v.safe[number] = frames
+	sum := int64(0)
+	for _, frames := range v.safe {
+		sum += frames
+	}
+	if v.second != nil {
+		sum += int64(v.second.FirstFrames)
+	}
+	return v.job.RecordProgress(sum)
 }
 
 // resumeAt returns the frame at which analysis resumes, given the PTS of the frames that are done: one that was
-// analyzed before, far enough back that people are tracked again by the first missing frame.
-func (v *video) resumeAt(done []int64, info media.Info) int {
-	back := warmUp + 2*v.Config.LookAhead + v.Config.Detector.Survey.Interval
+// analyzed before, far enough back that people are tracked again by the first missing frame, or times as far.
+func (v *video) resumeAt(done []int64, info media.Info, times int) int {
+	back := time.Duration(times) * (warmUp + 2*v.Config.LookAhead + v.Config.Detector.Survey.Interval)
 	last := done[len(done)-1]
 	first := sort.Search(len(done), func(i int) bool { return info.TimeOf(last)-info.TimeOf(done[i]) <= back })
 	return first - first%pipeline.Every(v.Config.DetectEvery)
 }
 
 // checkBoundary makes sure that the last frame that was written would be masked the same way now: then nobody is lost
-// at the boundary. Heads come in the order in which people were first seen, which may have changed. It fails with
-// media.ErrResume.
+// at the boundary. It fails with media.ErrResume.
 func (c *checkpoint) checkBoundary(rec *record.Frame) error {
-	same := rec.WholeFrameMasked == c.Whole && len(rec.Heads) == len(c.Heads)
-	left := slices.Clone(rec.Heads)
-	for _, before := range c.Heads {
-		i := slices.IndexFunc(left, func(now mask.Head) bool { return sameMask(now, before) })
-		if i < 0 {
-			same = false
-			break
-		}
-		left = slices.Delete(left, i, i+1)
-	}
-	if !same {
+	if !c.endsWith(rec.Heads, rec.WholeFrameMasked) {
 		return fmt.Errorf("%w: people are not where they were in frame %d", media.ErrResume, rec.Index)
 	}
 	return nil
+}
+
+// endsWith reports whether the last frame is masked like this. Heads come in the order in which people were first seen,
+// which may differ.
+func (c *checkpoint) endsWith(heads []mask.Head, whole bool) bool {
+	if whole != c.Whole || len(heads) != len(c.Heads) {
+		return false
+	}
+	left := slices.Clone(heads)
+	for _, before := range c.Heads {
+		i := slices.IndexFunc(left, func(now mask.Head) bool { return sameMask(now, before) })
+		if i < 0 {
+			return false
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	return true
 }
 
 func sameMask(a, b mask.Head) bool {

@@ -136,8 +136,8 @@ func TestResumeAt(t *testing.T) {
 	for i := range known {
 		known[i] = int64(i)
 	}
-	assert.Equal(t, 672, v.resumeAt(known, info), "13 s before the last, and a multiple of 6")
-	assert.Zero(t, v.resumeAt(known[:50], info))
+	assert.Equal(t, 672, v.resumeAt(known, info, 1), "13 s before the last, and a multiple of 6")
+	assert.Zero(t, v.resumeAt(known[:50], info, 1))
 }
 
 // FuzzCheckpoint reads any bytes as a checkpoint: what is accepted is what encode returns of it.

@@ -32,7 +32,7 @@ func (r *Runner) Measure(ctx context.Context, info media.Info, container string,
 		return m, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	options := encoding(r.Config)
+	options := encoding(r.Config, 1)
 	options.Container = container
 	plan, err := media.NewPlan(info, options)
 	if err != nil {
@@ -45,13 +45,13 @@ func (r *Runner) Measure(ctx context.Context, info media.Info, container string,
 		return m, err
 	}
 	defer func() { _ = writer.Abort() }()
-	reader, err := r.Tools.Open(ctx, plan.Info(), readOptions(r.Config))
+	reader, err := r.Tools.Open(ctx, plan.Info(), readOptions(r.Config, 1))
 	if err != nil {
 		return m, err
 	}
 	defer reader.Close()
 	sample := &sample{reader: reader, writer: writer, length: length, most: most, start: time.Now()}
-	if err := pipeline.Run(ctx, sample, sample, r.pipelineOptions()); err != nil {
+	if err := pipeline.Run(ctx, sample, sample, r.pipelineOptions(1)); err != nil {
 		return m, err
 	}
 	if _, err := writer.Seal(); err != nil {

@@ -43,9 +43,9 @@ func toolNeeds(ctx context.Context, cfg *config.Config) []Need {
 	}
 	needs := []Need{
 		{Key: "tools::ffmpeg", Name: "ffmpeg and ffprobe", Note: tools.FFmpeg + ", " + tools.FFprobe},
-		{Key: "tools::decoder", Name: "decoder", Note: cfg.Tools.Decoder, Err: tools.CheckDecoder(ctx, readOptions(cfg))},
+		{Key: "tools::decoder", Name: "decoder", Note: cfg.Tools.Decoder, Err: tools.CheckDecoder(ctx, readOptions(cfg, 1))},
 		{Key: "output::encoder", Name: "encoder", Note: cfg.Output.Codec + " by " + cfg.Output.Encoder,
-			Err: tools.CheckEncoder(ctx, encoding(cfg))},
+			Err: tools.CheckEncoder(ctx, encoding(cfg, 1))},
 	}
 	confinement := Need{Key: "tools::confine", Name: "confinement", Note: "off"}
 	if tools, confinement.Err = tools.Confine(ctx, cfg.Tools.Confine, nil); confinement.Err == nil {

@@ -101,7 +101,7 @@ func (r *Runner) search(ctx context.Context, info media.Info, times []time.Durat
 		heads []mask.Head
 		err   error
 	}
-	options := r.pipelineOptions()
+	options := r.pipelineOptions(1)
 	results := make(chan chan result, max(1, options.Workers-1))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {

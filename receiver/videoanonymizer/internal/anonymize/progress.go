@@ -4,6 +4,7 @@
 package anonymize
 
 import (
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,8 +15,9 @@ import (
 // progressInterval is the time between two log lines about a video in progress. A video that takes less time has none.
 const progressInterval = 30 * time.Second
 
-// progressLog logs the progress of a video at intervals.
+// progressLog logs the progress of a video at intervals. It is safe for concurrent use.
 type progressLog struct {
+	mu       sync.Mutex
 	logger   *zap.Logger
 	progress func() telemetry.Progress
 	last     time.Time
@@ -27,6 +29,8 @@ func newProgressLog(logger *zap.Logger, progress func() telemetry.Progress) *pro
 
 // frame is called after each frame.
 func (l *progressLog) frame(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if now.Sub(l.last) < progressInterval {
 		return
 	}

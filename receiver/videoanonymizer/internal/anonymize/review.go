@@ -47,7 +47,7 @@ func CompanionPaths(cfg config.Report, output string) []string {
 
 // review makes the companion files of one output.
 type review struct {
-	*video
+	*attempt
 	streams  []media.VideoStream // of the source, if there are several
 	repairs  *media.Repairs      // of the source's times, if there are any
 	source   report.File
@@ -61,7 +61,7 @@ type review struct {
 // be closed, on failure too. The source is hashed before it is decoded; what is published in the end is of this very
 // file, since the job checks that it has not changed.
 func (a *attempt) openReview(ctx context.Context) (*review, error) {
-	r := &review{video: a.video, written: a.writer, streams: a.plan.Info().Streams}
+	r := &review{attempt: a, written: a.writer, streams: a.plan.Info().Streams}
 	cfg := a.Config.Report
 	if cfg.Preview == config.PreviewBoxes {
 		var sealed *media.Progress
@@ -69,7 +69,10 @@ func (a *attempt) openReview(ctx context.Context) (*review, error) {
 			sealed, r.first = a.from.Preview, a.from.Begin
 		}
 		var err error
-		if r.preview, err = a.Tools.Create(ctx, r.previewTemp(), a.plan, sealed); err != nil {
+		if a.unit != nil {
+			r.first = a.begin()
+		}
+		if r.preview, err = a.create(ctx, r.previewTemp(), sealed); err != nil {
 			return r, err
 		}
 	}
@@ -87,18 +90,34 @@ func (r *review) openRecorder(ctx context.Context, from *checkpoint) (err error)
 	if from != nil { // an attempt that was killed before it published them may have left them
 		_, _ = os.Remove(r.reportTemp()), os.Remove(r.sheetTemp())
 	}
-	if r.Config.Report.Enabled {
-		if r.source, err = report.Identify(ctx, r.job.Path); err != nil {
-			return readError(ctx, err)
-		}
+	if err := r.identifySource(ctx); err != nil {
+		return err
 	}
-	frames := r.job.TempFor(".frames.json")
+	frames := r.temp(framesSuffix)
+	if from == nil && r.unit != nil {
+		r.recorder, err = report.NewPart(frames, r.begin())
+		return err
+	}
 	if from == nil {
 		r.recorder, err = report.NewRecorder(frames)
 		return err
 	}
 	if r.recorder, err = report.ResumeRecorder(frames, *from.Report); err != nil {
 		return fmt.Errorf("%w: %w", media.ErrResume, err)
+	}
+	return nil
+}
+
+// framesSuffix is that of the file in which the frames of a report are collected.
+const framesSuffix = ".frames.json"
+
+// identifySource hashes the source for the report, once for all units.
+func (r *review) identifySource(ctx context.Context) (err error) {
+	if !r.Config.Report.Enabled || r.unit != nil {
+		return nil
+	}
+	if r.source, err = report.Identify(ctx, r.job.Path); err != nil {
+		return readError(ctx, err)
 	}
 	return nil
 }
@@ -134,7 +153,7 @@ func (r *review) reportTemp() string { return r.job.TempFor(".report.json") }
 
 func (r *review) sheetTemp() string { return r.job.TempFor(".review.jpg") }
 
-func (r *review) previewTemp() string { return r.job.TempFor(previewMark + filepath.Ext(r.job.Output)) }
+func (r *review) previewTemp() string { return r.temp(previewMark + filepath.Ext(r.job.Output)) }
 
 // frame takes each anonymized frame once it is encoded, and draws on it.
 func (r *review) frame(frame *media.Frame, rec *record.Frame) error {
@@ -143,7 +162,7 @@ func (r *review) frame(frame *media.Frame, rec *record.Frame) error {
 			return err
 		}
 	}
-	if r.Config.Report.ContactSheet {
+	if r.picturesTaken() {
 		r.recorder.Picture(frame, r.Config.Report.Tiles)
 	}
 	if r.preview == nil {
@@ -223,7 +242,7 @@ func (r *review) writeReport(ctx context.Context, path string) error {
 		Settings:     settings(r.Config),
 		Salvage:      r.salvage,
 		SecondPass:   r.second,
-		Encoding:     encodingOf(writeOptions(r.Config, r.job)),
+		Encoding:     encodingOf(writeOptions(r.Config, r.job, 1)),
 		Segments:     r.written.Segments(),
 	})
 }

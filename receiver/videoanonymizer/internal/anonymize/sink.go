@@ -20,7 +20,6 @@ const segmentWork = 30 * time.Second
 // durable what was written, so that a crash costs no more than the work since.
 type sink struct {
 	*attempt
-	progress *progressLog
 	// verify fails if servers do not serve what they did when the video began.
 	verify func() error
 
@@ -34,15 +33,21 @@ type sink struct {
 	frames int           // of the current segment
 	from   time.Duration // its first frame's time
 	since  time.Time     // when that arrived
+	last   *checkpoint   // what was sealed last
 }
 
 func newSink(ctx context.Context, a *attempt) *sink {
-	s := &sink{attempt: a, progress: newProgressLog(a.logger, a.span.Progress)}
+	s := &sink{attempt: a}
 	s.verify = func() error { return a.checkModels(ctx, a.fingerprint) }
 	if c := a.from; c != nil {
 		s.begin, s.summary, s.repairs, s.heads, s.whole = c.Begin, c.Done, c.Repairs, c.Heads, c.Whole
 	}
-	if a.resume != nil {
+	if a.unit != nil {
+		s.begin = a.begin()
+	}
+	if a.resume != nil && a.from == nil {
+		a.resume.Before = s.beforeUnit
+	} else if a.resume != nil {
 		a.resume.Before = func(rec *record.Frame) error {
 			s.tracks.resume(a.from.Tracks, a.from.Heads, rec.Heads)
 			return a.from.checkBoundary(rec)
@@ -57,7 +62,11 @@ func (s *sink) Write(frame *media.Frame, rec *record.Frame) error {
 	if err := s.sealIfDue(frame); err != nil {
 		return err
 	}
-	if s.summary.Frames == 0 {
+	if s.unit != nil {
+		if err := s.unit.check(frame); err != nil {
+			return err
+		}
+	} else if s.summary.Frames == 0 {
 		s.begin = frame.Time
 	}
 	if err := s.writer.Write(frame); err != nil {
@@ -72,14 +81,16 @@ func (s *sink) Write(frame *media.Frame, rec *record.Frame) error {
 	if err := s.review.frame(frame, rec); err != nil {
 		return err
 	}
-	s.span.Frame(rec)
+	s.report(rec)
 	s.progress.frame(time.Now())
 	return nil
 }
 
 // sealIfDue seals the current segment if it is long enough, and starts one with this frame if there is none.
 func (s *sink) sealIfDue(next *media.Frame) error {
-	if s.frames > 0 && (next.Time-s.from >= s.Config.Output.SegmentLength || time.Since(s.since) >= segmentWork) {
+	due := s.division.cutsAt(next.Index) || next.Time-s.from >= s.Config.Output.SegmentLength ||
+		time.Since(s.since) >= segmentWork
+	if s.frames > 0 && due {
 		if err := s.seal(); err != nil {
 			return err
 		}
@@ -89,6 +100,15 @@ func (s *sink) sealIfDue(next *media.Frame) error {
 		s.from, s.since = next.Time, time.Now()
 	}
 	return nil
+}
+
+// report reports a frame as one of the unit's, or of the video's.
+func (s *sink) report(rec *record.Frame) {
+	if s.unit != nil {
+		s.unit.span.Frame(rec)
+		return
+	}
+	s.span.Frame(rec)
 }
 
 func (s *sink) seal() (err error) {
@@ -106,5 +126,10 @@ func (s *sink) seal() (err error) {
 	if c.Preview, c.Report, err = s.review.seal(); err != nil {
 		return err
 	}
+	if s.unit != nil {
+		state := s.unit.unitState
+		c.Unit = &state
+	}
+	s.last = &c
 	return s.saveCheckpoint(c)
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"go.uber.org/zap"
 
@@ -45,8 +46,14 @@ type video struct {
 	salvage *report.Salvage    // nil if all of the source is in the output
 	second  *report.SecondPass // nil in the first pass
 
-	answers uint64 // of servers, up to which those that gave them were verified
-	sealed  bool   // a checkpoint of it is on disk, from which another attempt can resume
+	division division
+
+	verifying sync.Mutex
+	answers   uint64 // of servers, up to which those that gave them were verified
+
+	saving sync.Mutex    // of checkpoints; guards the next two while units are processed
+	sealed bool          // a checkpoint of it is on disk, from which another attempt can resume
+	safe   map[int]int64 // frames on the disk, by unit
 	// discard means that this attempt may have failed because of what an earlier one left, or for want of the space
 	// that it takes up.
 	discard bool
@@ -59,59 +66,66 @@ func (v *video) convert(ctx context.Context, info media.Info) error {
 	if err != nil {
 		return err
 	}
-	plan, err := media.NewPlan(info, writeOptions(v.Config, v.job))
-	if err != nil {
-		v.discard = true
+	if v.division, err = v.divide(ctx, info); err != nil {
 		return err
 	}
-	err = v.run(ctx, plan, from)
+	err = v.run(ctx, info, from)
+	if errors.Is(err, errUndivided) {
+		v.logger.Warn("video is processed in one piece, since its units do not go together", zap.NamedError("cause", err))
+		v.division.undivided = true
+		err = v.restart(ctx, info)
+	}
 	if errors.Is(err, media.ErrResume) {
 		v.logger.Warn("video restarted from the beginning", zap.NamedError("cause", err))
-		err = v.restart(ctx, plan)
+		err = v.restart(ctx, info)
 	}
 	if errors.Is(err, errOverlooked) {
 		v.logger.Warn("nobody was found in the video, but a thorough search of some of its frames does not confirm that: "+
 			"it is processed again with recall: thorough", zap.String("reason", v.second.Reason),
 			zap.Float64("time_s", v.second.Time))
 		v.passAgain(v.second)
-		err = v.restart(ctx, plan)
+		err = v.restart(ctx, info)
 	}
 	return err
 }
 
 // restart discards what was done and takes the video through the pipeline from the beginning.
-func (v *video) restart(ctx context.Context, plan media.Plan) error {
-	v.sealed = false
+func (v *video) restart(ctx context.Context, info media.Info) error {
+	v.sealed, v.division.saved = false, nil
 	v.span.Restarted()
 	if err := v.job.Restart(); err != nil {
 		return err
 	}
-	return v.run(ctx, plan, nil)
+	return v.run(ctx, info, nil)
 }
 
 // run takes the video through the pipeline once, from a checkpoint on if there is one, and publishes it.
-func (v *video) run(ctx context.Context, plan media.Plan, from *checkpoint) error {
+func (v *video) run(ctx context.Context, info media.Info, from *checkpoint) error {
 	fingerprint, err := v.fingerprint(v.job)
 	if err != nil {
+		return err
+	}
+	a := &attempt{video: v, fingerprint: fingerprint, from: from, progress: newProgressLog(v.logger, v.span.Progress)}
+	a.atOnce = v.unitsAtOnce(from)
+	if a.plan, err = media.NewPlan(info, writeOptions(v.Config, v.job, a.atOnce)); err != nil {
+		v.discard = true
 		return err
 	}
 	// The tools end with this context, so that neither waits for the other when one fails.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	v.answers = v.Models.Answers()
-	a := &attempt{video: v, plan: plan, fingerprint: fingerprint, from: from}
+	v.answers, v.safe = v.Models.Answers(), map[int]int64{}
 	defer a.close()
-	if err := a.open(ctx); err != nil {
-		return err
-	}
-	v.discard = true // whatever fails from here on may fail because of what an earlier attempt left
-	if err := a.process(ctx); err != nil {
+	if err := a.takeAll(ctx); err != nil {
 		return err
 	}
 	if err := a.checkNobody(ctx); err != nil {
 		return err
 	}
 	companions, err := a.finish(ctx)
+	if a.joined && errors.Is(err, media.ErrResume) {
+		return undividedIf(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -127,6 +141,8 @@ func (v *video) run(ctx context.Context, plan media.Plan, from *checkpoint) erro
 
 // checkModels fails if servers do not serve what they did when the video began.
 func (v *video) checkModels(ctx context.Context, fingerprint string) error {
+	v.verifying.Lock() // units are processed at once
+	defer v.verifying.Unlock()
 	answers, err := v.Models.Verify(ctx, v.answers)
 	if err != nil {
 		return err
@@ -140,12 +156,16 @@ func (v *video) checkModels(ctx context.Context, fingerprint string) error {
 	return err
 }
 
-// attempt is one pass over a video: what it reads and writes.
+// attempt is one pass over a video, or over one of its units: what it reads and writes.
 type attempt struct {
 	*video
 	plan        media.Plan
 	fingerprint string
 	from        *checkpoint // nil starts from the beginning
+	atOnce      int         // units that are processed at once
+	unit        *unitWork   // nil for all of the video
+	joined      bool        // of units
+	progress    *progressLog
 
 	release func() // gives the reserved space back
 	writer  *media.Writer
@@ -154,23 +174,35 @@ type attempt struct {
 	resume  *pipeline.Resume
 }
 
-// open reserves the space and opens everything that the pipeline reads and writes. close closes what was opened, on
-// failure too.
-func (a *attempt) open(ctx context.Context) (err error) {
-	var sealed *media.Progress
-	if a.from != nil {
-		sealed = &a.from.Video
-		a.sealed = true
-	}
+// takeAll reserves the space and takes all frames through the pipeline.
+func (a *attempt) takeAll(ctx context.Context) (err error) {
 	if a.release, err = a.reserveSpace(a.plan); err != nil {
 		// Other videos that wait for space get what this one's segments take up.
 		a.discard = a.discard || !errors.Is(err, errReserved)
 		return err
 	}
-	if a.writer, err = a.Tools.Create(ctx, a.job.Temp, a.plan, sealed); err != nil {
+	a.sealed = a.from != nil || len(a.division.saved) > 0
+	if a.divided() {
+		a.discard = true
+		return a.processUnits(ctx)
+	}
+	if err := a.open(ctx); err != nil {
 		return err
 	}
-	if a.Config.Report.ContactSheet {
+	a.discard = true // whatever fails from here on may fail because of what an earlier attempt left
+	return a.process(ctx)
+}
+
+// open opens everything that the pipeline reads and writes. close closes what was opened, on failure too.
+func (a *attempt) open(ctx context.Context) (err error) {
+	var sealed *media.Progress
+	if a.from != nil {
+		sealed = &a.from.Video
+	}
+	if a.writer, err = a.create(ctx, a.temp(filepath.Ext(a.job.Temp)), sealed); err != nil {
+		return err
+	}
+	if a.picturesTaken() {
 		a.writer.CompareKeyFrames()
 	}
 	if err = a.openReader(ctx); err != nil {
@@ -180,17 +212,40 @@ func (a *attempt) open(ctx context.Context) (err error) {
 	return err
 }
 
+// create creates the writer of the frames, or of their preview.
+func (a *attempt) create(ctx context.Context, path string, sealed *media.Progress) (*media.Writer, error) {
+	if a.unit != nil {
+		return a.Tools.CreatePart(ctx, path, a.plan, sealed, a.division.times[0])
+	}
+	return a.Tools.Create(ctx, path, a.plan, sealed)
+}
+
+// temp is the path of a temporary file: the video's, or one of the unit's own. The suffix includes the extension.
+func (a *attempt) temp(suffix string) string {
+	if a.unit != nil {
+		suffix = a.unit.mark() + suffix
+	}
+	return a.job.TempFor(suffix)
+}
+
+// picturesTaken reports whether the contact sheet gets pictures of frames as they are written. Units leave that to the
+// decoder: what is weakest is known once they are joined.
+func (a *attempt) picturesTaken() bool { return a.Config.Report.ContactSheet && a.unit == nil }
+
 // openReader starts decoding: at the first frame, or, with a checkpoint, some seconds before the first frame that is
 // missing.
 func (a *attempt) openReader(ctx context.Context) (err error) {
-	info, options := a.plan.Info(), readOptions(a.Config)
+	info, options := a.plan.Info(), readOptions(a.Config, a.atOnce)
 	options.OneClock = a.plan.CopiesStreams()
+	if a.unit != nil {
+		return a.openUnitReader(ctx, info, options)
+	}
 	if a.from == nil {
 		a.reader, err = a.Tools.Open(ctx, info, options)
 		return err
 	}
 	shown := a.writer.Shown()
-	if a.reader, err = a.Tools.Resume(ctx, info, options, shown, a.resumeAt(shown, info)); err != nil {
+	if a.reader, err = a.Tools.Resume(ctx, info, options, shown, a.resumeAt(shown, info, 1)); err != nil {
 		return err
 	}
 	done := a.from.Done.Frames
@@ -202,14 +257,7 @@ func (a *attempt) openReader(ctx context.Context) (err error) {
 
 // process takes every frame through the pipeline into the sink.
 func (a *attempt) process(ctx context.Context) error {
-	options := a.pipelineOptions()
-	options.Resume = a.resume
-	if a.Models.client != nil {
-		options.Spans = a.span.Inferences
-	}
-	sink := newSink(ctx, a)
-	err := pipeline.Run(ctx, a.reader, sink, options)
-	a.summary, a.repairs = sink.summary, sink.repairs
+	_, err := a.pass(ctx)
 	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
 		a.reader.Close()
 		if passing := a.confirm(ctx, err, -1); passing != nil {
@@ -219,9 +267,30 @@ func (a *attempt) process(ctx context.Context) error {
 	return err
 }
 
-// pipelineOptions say how videos are analyzed and masked.
-func (r *Runner) pipelineOptions() pipeline.Options {
+// pass runs the pipeline once. The sink knows what was written.
+func (a *attempt) pass(ctx context.Context) (*sink, error) {
+	options := a.pipelineOptions(a.atOnce)
+	options.Resume = a.resume
+	if a.Models.client != nil {
+		options.Spans = a.span.Inferences
+	}
+	if a.unit != nil {
+		options.Until = a.unit.until
+	}
+	s := newSink(ctx, a)
+	err := pipeline.Run(ctx, a.reader, s, options)
+	if a.unit == nil { // the video's own figures are those of all units
+		a.summary, a.repairs = s.summary, s.repairs
+	}
+	return s, err
+}
+
+// pipelineOptions say how videos are analyzed and masked, of which some units are processed at once. These share the
+// places for frames that are analyzed, whose memory therefore does not grow with their number. What frames are held for
+// the look-ahead does, since it decides what is masked.
+func (r *Runner) pipelineOptions(units int) pipeline.Options {
 	cfg := r.Config
+	workers := (parallelInferences(cfg) + units - 1) / units
 	return pipeline.Options{
 		Quick:          r.Models.quick,
 		Full:           r.Models.full,
@@ -232,10 +301,10 @@ func (r *Runner) pipelineOptions() pipeline.Options {
 		PoseModel:      r.Models.pose,
 		Segmenter:      r.Models.segmenter,
 		DetectEvery:    cfg.DetectEvery,
-		Workers:        parallelInferences(cfg),
+		Workers:        workers,
 		Pool:           r.Models.pool,
 		FrameMemory:    frameMemory,
-		QueueMemory:    queueMemory * int64(parallelInferences(cfg)+1),
+		QueueMemory:    queueMemory * int64(workers+1),
 		Track: track.Options{
 			LookAhead: cfg.LookAhead,
 			Geometry: mask.GeometryOptions{
@@ -253,7 +322,7 @@ func (r *Runner) pipelineOptions() pipeline.Options {
 func (a *attempt) confirm(ctx context.Context, damage error, frames int) error {
 	a.logger.Info("video seems damaged: it is read and decoded again, to tell damage from a fault that passes",
 		zap.NamedError("damage", damage))
-	err := a.Tools.ConfirmDamage(ctx, a.plan.Info(), readOptions(a.Config), frames)
+	err := a.Tools.ConfirmDamage(ctx, a.plan.Info(), readOptions(a.Config, 1), frames)
 	if err != nil {
 		return fmt.Errorf("%w (at first: %s)", err, damage.Error())
 	}
@@ -262,7 +331,7 @@ func (a *attempt) confirm(ctx context.Context, damage error, frames int) error {
 
 // finish completes the output and its companion files under their temporary names; these while the output is verified.
 func (a *attempt) finish(ctx context.Context) (companions []watch.Companion, err error) {
-	if damage := a.reader.Damage(); damage != nil {
+	if damage := a.damage(); damage != nil {
 		if err := a.confirm(ctx, damage, a.summary.Frames); err != nil {
 			return nil, err
 		}
@@ -281,6 +350,14 @@ func (a *attempt) finish(ctx context.Context) (companions []watch.Companion, err
 		return err
 	})
 	return companions, err
+}
+
+// damage is what did not decode, nil for a video whose units did.
+func (a *attempt) damage() error {
+	if a.reader == nil {
+		return nil
+	}
+	return a.reader.Damage()
 }
 
 // salvaged takes note that parts of the source are missing from the output. The source may then be all that is left of
@@ -347,8 +424,9 @@ func (v *video) result() telemetry.Result {
 	return result
 }
 
-func readOptions(cfg *config.Config) media.ReadOptions {
-	decoder, _ := videoThreads(runtime.GOMAXPROCS(0), runtime.NumCPU(), cfg.MaxConcurrentVideos)
+// readOptions say how to decode a video, of which some units are processed at once.
+func readOptions(cfg *config.Config, units int) media.ReadOptions {
+	decoder, _ := videoThreads(runtime.GOMAXPROCS(0), runtime.NumCPU(), units*cfg.MaxConcurrentVideos)
 	return media.ReadOptions{
 		Threads: decoder,
 		Salvage: cfg.OnDamaged == config.OnDamagedSalvage,
@@ -357,9 +435,9 @@ func readOptions(cfg *config.Config) media.ReadOptions {
 	}
 }
 
-// videoThreads divides the cores that this process may use among the videos that are processed at once, for ffmpeg's
-// decoder and encoder. ffmpeg itself counts the cores of the machine, for each video and whatever the quota of a
-// container, and starts one and a half times as many threads of the encoder; 0 leaves that to it.
+// videoThreads divides the cores that this process may use among the videos, or units of them, that are processed at
+// once, for ffmpeg's decoder and encoder. ffmpeg itself counts the cores of the machine, for each video and whatever
+// the quota of a container, and starts one and a half times as many threads of the encoder; 0 leaves that to it.
 func videoThreads(usable, all, videos int) (decoder, encoder int) {
 	if videos == 1 && usable >= all {
 		return 0, 0
@@ -367,15 +445,15 @@ func videoThreads(usable, all, videos int) (decoder, encoder int) {
 	return max(1, usable/videos), max(1, 3*usable/2/videos)
 }
 
-func writeOptions(cfg *config.Config, job *watch.Job) media.WriteOptions {
-	options := encoding(cfg)
+func writeOptions(cfg *config.Config, job *watch.Job, units int) media.WriteOptions {
+	options := encoding(cfg, units)
 	options.Container = strings.TrimPrefix(filepath.Ext(job.Output), ".")
 	return options
 }
 
 // encoding is what the options of all outputs have in common.
-func encoding(cfg *config.Config) media.WriteOptions {
-	_, encoder := videoThreads(runtime.GOMAXPROCS(0), runtime.NumCPU(), cfg.MaxConcurrentVideos)
+func encoding(cfg *config.Config, units int) media.WriteOptions {
+	_, encoder := videoThreads(runtime.GOMAXPROCS(0), runtime.NumCPU(), units*cfg.MaxConcurrentVideos)
 	return media.WriteOptions{
 		Threads:     encoder,
 		Codec:       cfg.Output.Codec,
@@ -397,6 +475,6 @@ func OpenTools(ctx context.Context, cfg *config.Config) (media.Tools, error) {
 		return tools, err
 	}
 	return tools.Confine(ctx, cfg.Tools.Confine, func(t media.Tools) error {
-		return errors.Join(t.CheckDecoder(ctx, readOptions(cfg)), t.CheckEncoder(ctx, encoding(cfg)))
+		return errors.Join(t.CheckDecoder(ctx, readOptions(cfg, 1)), t.CheckEncoder(ctx, encoding(cfg, 1)))
 	})
 }

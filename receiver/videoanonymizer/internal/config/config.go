@@ -54,6 +54,10 @@ type Config struct {
 	LookAhead time.Duration `mapstructure:"look_ahead"`
 	// MaxConcurrentVideos is the number of videos processed at once.
 	MaxConcurrentVideos int `mapstructure:"max_concurrent_videos"`
+	// MaxConcurrentUnits is the number of units of a long video processed at once; 0 is as many as the cores keep busy.
+	MaxConcurrentUnits int `mapstructure:"max_concurrent_units"`
+	// UnitLength is about how long the units of a long video are.
+	UnitLength time.Duration `mapstructure:"unit_length"`
 	// Report selects the companion files of an output, with which a person can check it.
 	Report Report `mapstructure:"report"`
 	// Console is the ID of the extension in which people watch the work and review the outputs. Nil shows nothing.
@@ -118,6 +122,7 @@ func Default() *Config {
 			Confine: confine.Auto},
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
+		UnitLength:          2 * time.Minute,
 		Limits:              media.DefaultLimits(),
 		OnDamaged:           OnDamagedFail,
 		Report:              Report{Enabled: true, ContactSheet: true, Tiles: 12, Preview: NoPreview},

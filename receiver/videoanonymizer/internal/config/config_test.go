@@ -146,6 +146,8 @@ func TestLoadConfig(t *testing.T) {
 			DetectEvery:         1,
 			LookAhead:           500 * time.Millisecond,
 			MaxConcurrentVideos: 2,
+			MaxConcurrentUnits:  3,
+			UnitLength:          time.Minute,
 			Report:              Report{Tiles: 24, Preview: PreviewBoxes},
 			Schedule:            Schedule{OnBattery: OnBatteryWork, Running: RunningSuspend},
 			Telemetry: Telemetry{
@@ -221,7 +223,8 @@ func TestInvalidConfig(t *testing.T) {
 	}{
 		{"videoanonymizer/nothing", []string{"watch::include: is required", "output::directory: is required"}},
 		{"videoanonymizer/top", []string{`recall: "high" is not known: use one of fast, balanced, thorough`,
-			"detect_every: -1", "look_ahead: 1m0s", "max_concurrent_videos: -1"}},
+			"detect_every: -1", "look_ahead: 1m0s", "max_concurrent_videos: -1", "max_concurrent_units: -1",
+			"unit_length: 0s"}},
 		{"videoanonymizer/watch", []string{"watch::include: a pattern is empty",
 			"watch::exclude: \"[\" is not a valid pattern", "poll_interval: 0s", "stable_for: -1s"}},
 		{"videoanonymizer/output", []string{

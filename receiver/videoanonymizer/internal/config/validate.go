@@ -51,6 +51,10 @@ func (c *Config) errors() []error {
 			inRange("look_ahead", c.LookAhead, time.Millisecond, 10*time.Second,
 				"a duration such as 1s; frames wait in memory that long"),
 			inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos processed at once"),
+			inRange("max_concurrent_units", c.MaxConcurrentUnits, 0, 1024, "the number of units of a long video processed at "+
+				"once; 0 is as many as the cores keep busy"),
+			inRange("unit_length", c.UnitLength, time.Second, 24*time.Hour, "a duration such as 2m; long videos are divided "+
+				"into units of about this length"),
 		},
 	)
 }

@@ -188,7 +188,11 @@ func (w *Writer) join(to io.Writer) error {
 		if n == 0 {
 			first = described
 		} else if !bytes.Equal(first, described) {
-			return fileError(path, ErrTool, "the encoder described it differently from the first segment")
+			cause := ErrTool
+			if len(w.adopted) > 0 { // one encoder after the other may do what several could not
+				cause = ErrResume
+			}
+			return fileError(path, cause, "the encoder described it differently from the first segment")
 		}
 	}
 	return nil

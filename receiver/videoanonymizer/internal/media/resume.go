@@ -17,12 +17,7 @@ import (
 // if this leads to the very same frame, and else decodes from the beginning. It fails like Open, and with ErrResume if
 // it does not find the frame; Next fails with ErrResume if a frame is not at its known time.
 func (t Tools) Resume(ctx context.Context, info Info, opts ReadOptions, known []int64, first int) (*Reader, error) {
-	if first < 0 || first >= len(known) {
-		return nil, fileError(info.Path, ErrResume, "%d frames are known, and the next is %d", len(known), first)
-	}
-	from := timeOf(known[first], info.TimeBase) - info.begin - seekMargin
-	// In a stream whose clock is set back somewhere, a time may be there twice, and seeking may lead to the wrong one.
-	if from > seekDistance && !strings.HasPrefix(info.Container, "mpeg") {
+	if from := seekTo(info, known, first); from > 0 {
 		opts.from = from
 		r, err := t.resumeFrom(ctx, info, opts, known, first)
 		if err == nil || ctx.Err() != nil {
@@ -33,9 +28,32 @@ func (t Tools) Resume(ctx context.Context, info Info, opts ReadOptions, known []
 	return t.resumeFrom(ctx, info, opts, known, first)
 }
 
+// OpenAt is Resume for a video whose frames an Index knows. It fails with ErrResume where Resume decodes from the
+// beginning because seeking does not lead to the frame.
+func (t Tools) OpenAt(ctx context.Context, info Info, opts ReadOptions, known []int64, first int) (*Reader, error) {
+	opts.from = seekTo(info, known, first)
+	return t.resumeFrom(ctx, info, opts, known, first)
+}
+
+// seekTo is where to seek to, since the file's beginning, to find a frame; 0 decodes from there.
+func seekTo(info Info, known []int64, first int) time.Duration {
+	if first < 0 || first >= len(known) {
+		return 0
+	}
+	from := timeOf(known[first], info.TimeBase) - info.begin - seekMargin
+	// In a stream whose clock is set back somewhere, a time may be there twice, and seeking may lead to the wrong one.
+	if from <= seekDistance || strings.HasPrefix(info.Container, "mpeg") {
+		return 0
+	}
+	return from
+}
+
 func (t Tools) resumeFrom(
 	ctx context.Context, info Info, opts ReadOptions, known []int64, first int,
 ) (*Reader, error) {
+	if first < 0 || first >= len(known) {
+		return nil, fileError(info.Path, ErrResume, "%d frames are known, and the next is %d", len(known), first)
+	}
 	r, err := t.Open(ctx, info, opts)
 	if err != nil {
 		return nil, err

@@ -4,8 +4,6 @@
 package media
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -63,7 +61,12 @@ const changed = "it is not as it was sealed"
 // stem is the beginning of the names of all files of this writer.
 func (w *Writer) stem() string { return strings.TrimSuffix(w.temp, filepath.Ext(w.temp)) }
 
-func (w *Writer) segmentPath(n int) string { return fmt.Sprintf("%s.%05d.segment", w.stem(), n) }
+func (w *Writer) segmentPath(n int) string {
+	if n < len(w.adopted) {
+		return w.adopted[n]
+	}
+	return fmt.Sprintf("%s.%05d.segment", w.stem(), n)
+}
 
 func (w *Writer) timesPath() string { return w.stem() + ".times" }
 
@@ -172,7 +175,7 @@ func (w *Writer) logTimes() error {
 // resume takes over what an earlier writer sealed. It removes what that writer had not sealed, and its partly joined
 // output.
 func (w *Writer) resume(p Progress) error {
-	w.segments, w.ends, w.origin = slices.Clone(p.Segments), slices.Clone(p.Ends), p.Origin
+	w.segments, w.ends = slices.Clone(p.Segments), slices.Clone(p.Ends)
 	if len(w.ends) != len(w.segments) {
 		return fileError(w.temp, ErrResume, "it is not known which frames its segments hold")
 	}
@@ -181,20 +184,21 @@ func (w *Writer) resume(p Progress) error {
 			return fileError(w.segmentPath(n), ErrResume, changed)
 		}
 	}
-	all, err := durable.ReadFile(w.timesPath())
-	if err != nil || int64(len(all)) < p.Times.Size || p.Times.Size <= 0 {
-		return fileError(w.timesPath(), ErrResume, changed)
+	shown, err := readTimes(w.timesPath(), p.Times)
+	if err != nil {
+		return err
 	}
-	w.times.deltas, w.logged = all[:p.Times.Size:p.Times.Size], int(p.Times.Size)
-	w.timesHash.Write(w.times.deltas)
-	if hex.EncodeToString(w.timesHash.Sum(nil)) != p.Times.SHA256 {
-		return fileError(w.timesPath(), ErrResume, changed)
-	}
-	shown := w.Shown()
-	if int64(len(shown)) != p.Frames {
+	if len(shown) == 0 || int64(len(shown)) != p.Frames {
 		return fileError(w.timesPath(), ErrResume, "it holds %d times instead of %d", len(shown), p.Frames)
 	}
-	w.frames, w.first, w.times.last = p.Frames, shown[0], shown[len(shown)-1]
+	for _, pts := range shown {
+		w.times.add(pts)
+	}
+	w.frames, w.logged = p.Frames, len(w.times.deltas)
+	w.timesHash.Write(w.times.deltas)
+	if w.beginAt(shown[0]); w.origin != p.Origin {
+		return fileError(w.timesPath(), ErrResume, "its times count from another zero")
+	}
 	unsealed := []string{w.temp}
 	for n := len(w.segments); ; n++ {
 		if _, err := os.Lstat(w.segmentPath(n)); err != nil {
@@ -217,15 +221,4 @@ func (w *Writer) Segments() [][2]int {
 
 // Shown returns the PTS of all frames written so far, including those of an earlier writer, in units of the source's
 // time base.
-func (w *Writer) Shown() []int64 {
-	r := bufio.NewReader(bytes.NewReader(w.times.deltas))
-	var log timeLog
-	var shown []int64
-	for {
-		pts, err := log.next(r)
-		if err != nil {
-			return shown
-		}
-		shown = append(shown, pts)
-	}
-}
+func (w *Writer) Shown() []int64 { return shownIn(w.times.deltas) }

@@ -33,7 +33,7 @@ func (t Tools) Splice(ctx context.Context, tempPath string, plan Plan, base Info
 	if plan.container.late || plan.container.name == "avi" {
 		return nil, fmt.Errorf("%w: %s does not say which frames its packets hold", ErrSplice, plan.container.name)
 	}
-	return t.create(ctx, tempPath, plan, nil, &base)
+	return t.create(ctx, tempPath, plan, writerStart{base: &base})
 }
 
 // Copy adds the next frames, with these PTS, from the base, where they have the same places. They have to be whole
@@ -52,9 +52,7 @@ func (w *Writer) copyFrames(pts []int64) error {
 	if err := w.EndSegment(); err != nil {
 		return err
 	}
-	if w.frames == 0 {
-		w.beginAt(pts[0])
-	}
+	w.beginAt(pts[0])
 	for _, at := range pts {
 		if w.frames > 0 && at <= w.times.last {
 			return fileError(w.temp, ErrUnsupported, "the time of frame %d is not after the one before it", w.frames)

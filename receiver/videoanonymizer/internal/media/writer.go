@@ -31,14 +31,16 @@ type Writer struct {
 	extras extras
 
 	segments []Sealed
-	ends     []int64 // frames up to the end of each segment
-	base     *Info   // that frames are copied from, nil if all are encoded
-	parts    []part  // of a spliced video
+	ends     []int64  // frames up to the end of each segment
+	adopted  []string // paths of the first segments, which other writers wrote
+	base     *Info    // that frames are copied from, nil if all are encoded
+	parts    []part   // of a spliced video
 
 	segmentStart int64 // number of the current segment's first frame
 	frames       int64
+	begun        bool       // the next two are known
 	origin       int64      // PTS that becomes zero
-	first        int64      // PTS of the first frame
+	first        int64      // PTS of the video's first frame
 	times        timeLog    // PTS of all frames
 	logged       int        // bytes of them that are in their file
 	timesHash    hash.Hash  // of these bytes
@@ -62,34 +64,56 @@ type Writer struct {
 // The writer ends when ctx does. Create fails with ErrUnsupported, ErrExists, ErrUnwritable, ErrNoSpace, ErrTool or
 // ErrResume.
 func (t Tools) Create(ctx context.Context, tempPath string, plan Plan, resume *Progress) (*Writer, error) {
-	return t.create(ctx, tempPath, plan, resume, nil)
+	return t.create(ctx, tempPath, plan, writerStart{resume: resume})
 }
 
-func (t Tools) create(ctx context.Context, tempPath string, plan Plan, resume *Progress, base *Info) (*Writer, error) {
+// writerStart is what a writer starts with.
+type writerStart struct {
+	resume *Progress // what an earlier one sealed, or nil
+	base   *Info     // that frames are copied from, or nil
+	begin  *int64    // PTS of the video's first frame, for a part; nil if the writer gets that frame
+	parts  []Part    // to join, or none
+	times  []int64   // PTS of their frames
+}
+
+func (t Tools) create(ctx context.Context, tempPath string, plan Plan, from writerStart) (*Writer, error) {
 	temp, err := filepath.Abs(tempPath)
 	if err != nil {
 		return nil, fileError(tempPath, ErrUnwritable, "%v", err)
 	}
-	if _, err := os.Lstat(temp); err == nil && resume == nil {
+	if _, err := os.Lstat(temp); err == nil && from.resume == nil && from.parts == nil {
 		return nil, fileError(temp, ErrExists, "left as it is")
 	}
-	w := &Writer{tools: t, ctx: ctx, temp: temp, plan: plan, timesHash: sha256.New(), base: base}
-	if err := w.begin(resume); err != nil {
+	w := &Writer{tools: t, ctx: ctx, temp: temp, plan: plan, timesHash: sha256.New(), base: from.base}
+	if err := w.begin(from); err != nil {
 		_ = w.Abort()
 		return nil, err
 	}
 	return w, nil
 }
 
-func (w *Writer) begin(resume *Progress) error {
-	if resume != nil {
-		if err := w.resume(*resume); err != nil {
+func (w *Writer) begin(from writerStart) error {
+	if from.begin != nil {
+		w.beginAt(*from.begin)
+	}
+	if from.resume != nil {
+		if err := w.resume(*from.resume); err != nil {
+			return err
+		}
+	}
+	if from.parts != nil {
+		if err := w.adopt(from.parts, from.times); err != nil {
+			return err
+		}
+	}
+	if from.begin == nil { // a part has nothing but frames
+		if err := w.openExtras(); err != nil {
 			return err
 		}
 	}
 	// Otherwise Write starts the next segment: maybe no frame is missing.
-	if err := w.openExtras(); err != nil || resume != nil || w.base != nil {
-		return err
+	if from.resume != nil || from.parts != nil || w.base != nil {
+		return nil
 	}
 	return w.startSegment()
 }
@@ -123,9 +147,7 @@ func (w *Writer) write(frame *Frame) error {
 		return fileError(w.temp, ErrUnsupported, "a frame of %d x %d %s in a video of %d x %d %s",
 			frame.Width, frame.Height, frame.Format.Name, info.Width, info.Height, info.Format.Name)
 	}
-	if w.frames == 0 {
-		w.beginAt(frame.PTS)
-	}
+	w.beginAt(frame.PTS)
 	pts := w.planned(frame.PTS)
 	if w.frames > 0 && pts <= w.planned(w.times.last) {
 		return fileError(w.temp, ErrUnsupported, "the time of frame %d is not after the one before it", frame.Index)
@@ -146,9 +168,12 @@ func (w *Writer) write(frame *Frame) error {
 	return nil
 }
 
-// beginAt notes the time of the first frame.
+// beginAt notes the time of the first frame, unless it is known.
 func (w *Writer) beginAt(pts int64) {
-	w.first = pts
+	if w.begun {
+		return
+	}
+	w.begun, w.first = true, pts
 	if w.plan.container.fromZero || pts < 0 || w.plan.info.wallClock() {
 		w.origin = pts // players hide what lies before zero, and no container counts from 1970
 	}
@@ -333,7 +358,7 @@ func (w *Writer) Abort() error {
 	w.over = true
 	w.extras.close()
 	paths := []string{w.segmentPath(len(w.segments))}
-	if w.logged == 0 { // Seal sealed nothing
+	if w.logged == 0 && len(w.adopted) == 0 { // Seal sealed nothing
 		paths = append(paths, w.segmentPath(0))
 	}
 	return removeFiles(append(paths, w.temp)...)

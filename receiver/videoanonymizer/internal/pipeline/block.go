@@ -170,6 +170,10 @@ func (r *run) decode(source Source) error {
 				return err
 			}
 		}
+		if d.done {
+			r.enough = true
+			return nil
+		}
 		held = next
 	}
 }
@@ -180,6 +184,8 @@ type divider struct {
 	parts    *partition
 	open     *block
 	previous *item
+	reach    reach
+	done     bool // the frames before Options.Until need no further block
 }
 
 func (d *divider) add(it *item) error {
@@ -194,11 +200,33 @@ func (d *divider) add(it *item) error {
 				return err
 			}
 		}
+		d.done = d.reach.past
 		d.open = &block{opens: d.open == nil || it.cut, done: make(chan struct{})}
 	}
 	d.open.items = append(d.open.items, it)
 	d.previous = it
+	if d.opts.Until > 0 {
+		d.reach.add(it.frame, d.opts.Until, d.trackOptions(it.frame))
+	}
 	return nil
+}
+
+// reach finds the frame that the frames before another one wait for.
+type reach struct {
+	from time.Duration // time of that other one
+	past bool          // there was the frame that they wait for
+}
+
+// add takes the next frame. The tracker returns a frame's masks once it has those of the next frame, so until, the
+// first frame that is not wanted, has to leave its window, too.
+func (r *reach) add(frame *media.Frame, until int, window track.Options) {
+	switch {
+	case frame.Index == until:
+		r.from = frame.Time
+	case frame.Index > until:
+		lookAhead := cmp.Or(window.LookAhead, track.DefaultLookAhead)
+		r.past = r.past || frame.Time-r.from > lookAhead || frame.Index-until >= window.MaxFrames
+	}
 }
 
 // roomFor is the number of frames in blocks that are analyzed at once. Two blocks keep the analysis going whatever they

@@ -95,6 +95,9 @@ type Options struct {
 	Spans func() (detection, pose *inference.Span)
 	// Resume continues in the middle of a video; nil starts with its first frame.
 	Resume *Resume
+	// Until is the index of the first frame that is not written; 0 writes all. The frames before it are analyzed and
+	// masked as if the video went on: Run reads as far as that takes, and then returns although the source has more.
+	Until int
 }
 
 // Resume says where to continue a video that an earlier run began.
@@ -166,6 +169,8 @@ type run struct {
 	room    *semaphore.Weighted // for the frames of blocks; of the decode stage until it is set
 	masked  chan *item
 	begin   time.Duration // the first frame's time; of the sequence stage
+	passed  int           // index of the last frame that left it
+	enough  bool          // decode read all that Until takes; set before blocks is closed
 
 	mu   sync.Mutex
 	held map[*media.Frame]struct{} // taken from the source, not yet released

@@ -35,7 +35,14 @@ func (r *run) sequence() error {
 	if r.ctx.Err() != nil {
 		return r.ctx.Err() // decode gave up: the window may be incomplete
 	}
-	return r.flush(&window)
+	if !r.enough {
+		return r.flush(&window)
+	}
+	if r.passed < r.opts.Until-1 {
+		return fmt.Errorf("frame %d did not leave the look-ahead window, which begins with frame %d", r.opts.Until-1,
+			r.passed+1)
+	}
+	return nil // what is left belongs to nobody: Run releases it
 }
 
 // trackWindow is the tracker, and the frames that it has not returned results for, oldest first.
@@ -100,9 +107,13 @@ func (r *run) finish(items []*item, results []track.Result, start time.Time) err
 		}
 		it.recordResult()
 		next := r.mask
-		if r.opts.Resume != nil && it.frame.Index < r.opts.Resume.First {
+		switch {
+		case r.opts.Resume != nil && it.frame.Index < r.opts.Resume.First:
 			next = r.skip
+		case r.opts.Until > 0 && it.frame.Index >= r.opts.Until:
+			next = r.drop
 		}
+		r.passed = it.frame.Index
 		if err := next(it); err != nil {
 			return err
 		}
@@ -143,6 +154,12 @@ func (r *run) skip(it *item) error {
 	if it.frame.Index == r.opts.Resume.First-1 {
 		return r.opts.Resume.Before(&it.record)
 	}
+	return nil
+}
+
+// drop drops a frame that is only there for those before it.
+func (r *run) drop(it *item) error {
+	r.release(it.frame)
 	return nil
 }
 

@@ -131,6 +131,12 @@ type Summary struct {
 // NobodyFound means that no frame shows anyone who was found. Frames may have been masked whole all the same.
 func (s *Summary) NobodyFound() bool { return s.MaxPeople == 0 }
 
+// Add adds the frames of another part of the video.
+func (s *Summary) Add(other Summary) {
+	s.Frames, s.Analyzed, s.MaskedWhole = s.Frames+other.Frames, s.Analyzed+other.Analyzed, s.MaskedWhole+other.MaskedWhole
+	s.Masks, s.MaxPeople = s.Masks+other.Masks, max(s.MaxPeople, other.MaxPeople)
+}
+
 // Count adds a frame that was written.
 func (s *Summary) Count(f *Frame) {
 	s.Frames++

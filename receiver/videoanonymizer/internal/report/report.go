@@ -241,7 +241,8 @@ type Recorder struct {
 	buffered *bufio.Writer
 	line     []byte
 	summary  summary
-	first    time.Duration
+	begun    bool          // first is known
+	first    time.Duration // of the video
 	last     time.Duration
 	moments  moments
 	expected []int            // frames to take a picture of while nobody is found
@@ -255,6 +256,16 @@ func NewRecorder(temp string) (*Recorder, error) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	return newRecorder(file), nil
+}
+
+// NewPart collects the frames of a part of a video in a new file at temp, for Append. first is the presentation time of
+// the video's first frame.
+func NewPart(temp string, first time.Duration) (*Recorder, error) {
+	r, err := NewRecorder(temp)
+	if err == nil {
+		r.first, r.begun = first, true
+	}
+	return r, err
 }
 
 func newRecorder(file *os.File) *Recorder {
@@ -281,8 +292,8 @@ func (r *Recorder) Add(rec *record.Frame) error {
 // count adds a frame to the summary and the moments.
 func (r *Recorder) count(rec *record.Frame) {
 	s := &r.summary
-	if s.Frames == 0 {
-		r.first = rec.PTS
+	if !r.begun {
+		r.first, r.begun = rec.PTS, true
 	}
 	r.last = rec.PTS
 	s.Frames++

@@ -52,7 +52,7 @@ func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	r := newRecorder(file)
-	r.first = p.First
+	r.first, r.begun = p.First, true
 	if err := r.replay(p); err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("report: %s: %w", temp, err)

@@ -36,8 +36,8 @@ type videoMetrics struct {
 	factor   float64
 }
 
-// count adds a frame to the figures of its video and to the totals.
-func (e *Emitter) count(s *VideoSpan, rec *record.Frame) {
+// count adds a frame to figures of its video and to the totals.
+func (e *Emitter) count(f *figures, rec *record.Frame) {
 	failed := rec.Err != nil && rec.FailedStage != record.StageVisualization
 	e.self.add(e.self.builder.ReceiverVideoanonymizerFrames, 1)
 	if rec.WholeFrameMasked {
@@ -49,7 +49,7 @@ func (e *Emitter) count(s *VideoSpan, rec *record.Frame) {
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	f, t := &s.figures, &e.totals
+	t := &e.totals
 	switch {
 	case failed:
 		t.failed++
@@ -112,15 +112,15 @@ func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.Attri
 		e.totals.interrupted++
 		last.progress.Remaining = -1
 	}
-	if e.metrics != nil && s.figures.frames > 0 {
+	if e.metrics != nil && s.all().frames > 0 {
 		e.ended = append(e.ended, last)
 	}
 }
 
 // metrics returns the video's progress. The emitter's lock must be held.
 func (s *VideoSpan) metrics(now time.Time) videoMetrics {
-	return videoMetrics{name: s.video.Name, people: int64(s.figures.people), progress: s.progress(now),
-		factor: s.realTimeFactor(s.figures, now)}
+	return videoMetrics{name: s.video.Name, people: int64(s.all().people), progress: s.progress(now),
+		factor: realTimeFactor(s.playing(), now.Sub(s.start))}
 }
 
 // collection forwards a set of metrics to the pipeline at an interval.
@@ -207,7 +207,7 @@ func (e *Emitter) snapshot(now time.Time) snapshot {
 		s.videos[v.name] = v
 	}
 	for active := range e.active {
-		if active.figures.frames > 0 {
+		if active.all().frames > 0 {
 			s.videos[active.video.Name] = active.metrics(now)
 		}
 	}

@@ -26,9 +26,10 @@ func (s *VideoSpan) Progress() Progress {
 
 // progress is Progress with the emitter's lock held.
 func (s *VideoSpan) progress(now time.Time) Progress {
-	f := &s.figures
+	f, playing := s.all(), s.playing()
 	p := Progress{Frames: f.frames, Done: -1, Remaining: -1}
-	done := s.before + s.shown(*f)
+	_, before := s.resumedBefore()
+	done := before + playing
 	if s.video.Duration > 0 {
 		p.Done = min(1, done.Seconds()/s.video.Duration.Seconds())
 	}

@@ -199,9 +199,11 @@ func (e *Emitter) Active() []Active {
 	defer e.mu.Unlock()
 	active := make([]Active, 0, len(e.active))
 	for s := range e.active {
+		f := s.all()
+		resumed, _ := s.resumedBefore()
 		active = append(active, Active{
-			Key: s.video.Key, Done: s.resumed + s.figures.frames, People: s.figures.people, Most: s.figures.most,
-			Masks: s.figures.masks, Progress: s.progress(now), Duration: s.video.Duration,
+			Key: s.video.Key, Done: resumed + f.frames, People: f.people, Most: f.most,
+			Masks: f.masks, Progress: s.progress(now), Duration: s.video.Duration,
 		})
 	}
 	return active

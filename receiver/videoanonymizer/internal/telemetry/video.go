@@ -90,7 +90,7 @@ type Result struct {
 const maxLinks = 64
 
 // VideoSpan reports on one video: call Frame for each frame, and one of Finished, Failed and Interrupted at the end.
-// Calls after the end have no effect. Its methods must not be called concurrently.
+// Calls after the end have no effect. Its methods must not be called concurrently, but for those that say so.
 type VideoSpan struct {
 	emitter  *Emitter
 	ctx      context.Context
@@ -104,7 +104,8 @@ type VideoSpan struct {
 	unlinked int
 
 	figures figures       // guarded by emitter.mu
-	resumed int           // frames done in an earlier attempt
+	units   []*UnitSpan   // whose figures are not among these, guarded by emitter.mu
+	resumed int           // frames done in an earlier attempt, guarded by emitter.mu
 	before  time.Duration // their playing time, guarded by emitter.mu
 	damage  string        // what of the source did not decode, if the rest is salvaged
 	nobody  bool          // was found
@@ -142,13 +143,19 @@ func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
 }
 
 // Frame reports a frame. It blocks while the pipeline refuses earlier frames, for a bounded time.
-func (s *VideoSpan) Frame(rec *record.Frame) {
+func (s *VideoSpan) Frame(rec *record.Frame) { s.frame(&s.figures, rec) }
+
+// frame adds a frame to some figures and reports it.
+func (s *VideoSpan) frame(f *figures, rec *record.Frame) {
 	if s.ended {
 		return
 	}
-	s.emitter.count(s, rec)
+	s.emitter.count(f, rec)
 	if s.emitter.traces == nil {
-		s.emitter.recent.add(s, rec, s.traceOf(rec))
+		s.early.mu.Lock()
+		trace := s.traceOf(rec)
+		s.early.mu.Unlock()
+		s.emitter.recent.add(s, rec, trace)
 		return
 	}
 	s.emitter.traces.add(s.ctx, func(traces ptrace.Traces) int {
@@ -192,7 +199,7 @@ func (s *VideoSpan) SecondPass(reason string) { s.second = reason }
 func (s *VideoSpan) Restarted() {
 	s.emitter.mu.Lock()
 	defer s.emitter.mu.Unlock()
-	s.figures, s.resumed, s.before = figures{}, 0, 0
+	s.figures, s.units, s.resumed, s.before = figures{}, nil, 0, 0
 }
 
 // Resumed reports that an earlier attempt has done the first frames of the video, which play for before.
@@ -255,6 +262,9 @@ func (s *VideoSpan) end(how ending) {
 	s.ended = true
 	at := s.start.Add(s.emitter.now().Sub(s.start)) // by the monotonic clock
 	s.emitter.videoEnded(s, at, how.outcome, how.retried)
+	s.emitter.mu.Lock()
+	resumed, _ := s.resumedBefore()
+	s.emitter.mu.Unlock()
 	describe := func(attrs pcommon.Map) {
 		s.describe(attrs)
 		s.count(attrs, at)
@@ -264,7 +274,7 @@ func (s *VideoSpan) end(how ending) {
 		if s.nobody && how.outcome == metadata.AttributeAnonymizerVideoOutcomeFinished {
 			attrs.PutBool(attrVideoNobody, true)
 		}
-		putPositive(attrs, attrVideoResumed, s.resumed)
+		putPositive(attrs, attrVideoResumed, resumed)
 		putPositive(attrs, attrVideoRepaired, s.timesRepaired)
 		putPositive(attrs, attrVideoClockSteps, s.clockSteps)
 		putKnown(attrs, attrOutputPath, s.text(how.result.Output))
@@ -371,7 +381,7 @@ func (s *VideoSpan) describe(attrs pcommon.Map) {
 // count sets what was counted from the frames.
 func (s *VideoSpan) count(attrs pcommon.Map, now time.Time) {
 	s.emitter.mu.Lock()
-	f := s.figures
+	f, playing := s.all(), s.playing()
 	s.emitter.mu.Unlock()
 	attrs.PutInt(attrVideoFrames, int64(f.frames))
 	attrs.PutInt(attrVideoJudged, int64(f.analyzed))
@@ -381,7 +391,7 @@ func (s *VideoSpan) count(attrs pcommon.Map, now time.Time) {
 	attrs.PutInt(attrVideoPeople, int64(f.most))
 	attrs.PutInt(attrVideoUncertain, int64(f.uncertain))
 	attrs.PutDouble(attrVideoProcessing, now.Sub(s.start).Seconds())
-	attrs.PutDouble(attrVideoFactor, s.realTimeFactor(f, now))
+	attrs.PutDouble(attrVideoFactor, realTimeFactor(playing, now.Sub(s.start)))
 }
 
 // shown is the playing time of the frames that are done.
@@ -398,12 +408,11 @@ func (s *VideoSpan) shown(f figures) time.Duration {
 }
 
 // realTimeFactor is the playing time processed per second.
-func (s *VideoSpan) realTimeFactor(f figures, now time.Time) float64 {
-	took := now.Sub(s.start)
+func realTimeFactor(shown, took time.Duration) float64 {
 	if took <= 0 {
 		return 0
 	}
-	return s.shown(f).Seconds() / took.Seconds()
+	return shown.Seconds() / took.Seconds()
 }
 
 func spansOf(traces ptrace.Traces) ptrace.SpanSlice {

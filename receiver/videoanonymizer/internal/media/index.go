@@ -1,0 +1,126 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrInexact says that it cannot be known, without decoding a video, which frames it has and where: it is decoded from
+// its beginning to its end.
+var ErrInexact = errors.New("the frames of the video are not known before they are decoded")
+
+// Index is what the packets of a video say about its frames, in units of its time base.
+type Index struct {
+	// Times are the PTS of all frames that are shown. They increase.
+	Times []int64
+	// Keys are those of Times at which decoding can begin.
+	Keys []int64
+}
+
+// Index lists the frames of a video from its packets, which it reads all. It fails with ErrInexact unless they leave no
+// doubt: a container that is sought exactly, frames rather than fields, and packets each of which is a frame at a time
+// of its own. A Reader that begins at one of them still checks each frame.
+func (t Tools) Index(ctx context.Context, info Info) (Index, error) {
+	if doubt := info.inexact(); doubt != "" {
+		return Index{}, fileError(info.Path, ErrInexact, "%s", doubt)
+	}
+	f, err := info.openAgain()
+	if err != nil {
+		return Index{}, err
+	}
+	args := append([]string{"-hide_banner", "-loglevel", "repeat+level+error"}, inputArgs(info.limits)...)
+	args = append(args, "-select_streams", strconv.Itoa(info.StreamIndex), "-show_entries", "packet=pts,size,flags",
+		"-of", "csv=p=0", "-i", inputURL)
+	var index Index
+	complaint, err := t.stream(ctx, t.FFprobe, args, streams{source: f}, info.limits.reading(), index.read)
+	switch {
+	case context.Cause(ctx) != nil:
+		return Index{}, fileError(info.Path, context.Cause(ctx), "")
+	case errors.Is(err, ErrInexact):
+		return Index{}, fmt.Errorf("%q: %w", info.Path, err)
+	case err != nil:
+		return Index{}, fileError(info.Path, ErrTool, "its packets cannot be listed: %v", err)
+	case complaint != "":
+		return Index{}, fileError(info.Path, ErrInexact, "%s", tidy(complaint))
+	}
+	if err := index.sort(); err != nil {
+		return Index{}, fmt.Errorf("%q: %w", info.Path, err)
+	}
+	return index, nil
+}
+
+// inexact is why the headers already leave doubt; empty if they do not.
+func (i Info) inexact() string {
+	exact := strings.HasPrefix(i.Container, "mov") || strings.HasPrefix(i.Container, "matroska")
+	switch {
+	case !exact:
+		return "container " + i.Container + " has no index of its frames"
+	case i.Duration <= 0:
+		return "its length is not known"
+	case i.FieldOrder != "" && i.FieldOrder != "progressive":
+		return "its frames may come as fields"
+	}
+	return ""
+}
+
+// read reads ffprobe's lines "pts,size,flags".
+func (x *Index) read(r io.Reader) error {
+	lines := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, err := readLine(lines)
+		if len(line) > 0 {
+			if err := x.packet(line); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// packet takes a packet, unless an edit list hides it.
+func (x *Index) packet(line []byte) error {
+	fields := bytes.SplitN(line, []byte(","), 3)
+	if len(fields) < 3 {
+		return fmt.Errorf("%w: ffprobe says %q of a packet", ErrInexact, line)
+	}
+	flags := fields[2]
+	if bytes.ContainsRune(flags, 'D') {
+		return nil
+	}
+	pts, err := strconv.ParseInt(string(fields[0]), 10, 64)
+	if err != nil || string(fields[1]) == "0" || bytes.ContainsRune(flags, 'C') {
+		return fmt.Errorf("%w: packet %d has no time, is empty or corrupt", ErrInexact, len(x.Times))
+	}
+	x.Times = append(x.Times, pts)
+	if bytes.ContainsRune(flags, 'K') {
+		x.Keys = append(x.Keys, pts)
+	}
+	return nil
+}
+
+// sort puts the times into the order in which frames are shown.
+func (x *Index) sort() error {
+	slices.Sort(x.Times)
+	slices.Sort(x.Keys)
+	for i := 1; i < len(x.Times); i++ {
+		if x.Times[i] == x.Times[i-1] {
+			return fmt.Errorf("%w: two packets are shown at %d", ErrInexact, x.Times[i])
+		}
+	}
+	return nil
+}

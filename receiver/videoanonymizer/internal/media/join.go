@@ -1,0 +1,104 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+)
+
+// Part is what a writer of CreatePart sealed at its path.
+type Part struct {
+	Temp string
+	Progress
+}
+
+// CreatePart is Create for a run of the video's frames, whose segments Join joins with those of the other runs. begin
+// is the PTS of the video's first frame. The writer is sealed, never finished.
+func (t Tools) CreatePart(ctx context.Context, tempPath string, plan Plan, resume *Progress, begin int64) (
+	*Writer, error) {
+	return t.create(ctx, tempPath, plan, writerStart{resume: resume, begin: &begin})
+}
+
+// Join is Create for a video whose parts are written, each by a writer of its own and the same plan. Their files stay
+// where they are; the writer has nothing left to do but to finish. times are the PTS of all frames of the video. Join
+// fails with ErrResume unless the parts have these very frames, one after the other. Finish does if the segments are
+// not as they were sealed, or if the encoder described them differently.
+func (t Tools) Join(ctx context.Context, tempPath string, plan Plan, parts []Part, times []int64) (*Writer, error) {
+	return t.create(ctx, tempPath, plan, writerStart{parts: parts, times: times})
+}
+
+// adopt takes the parts over. It removes an output that was partly joined.
+func (w *Writer) adopt(parts []Part, times []int64) error {
+	if err := removeFiles(w.temp); err != nil {
+		return err
+	}
+	if len(times) == 0 {
+		return fileError(w.temp, ErrResume, "no frame is known")
+	}
+	w.beginAt(times[0])
+	for _, part := range parts {
+		if err := w.adoptPart(part, times[w.frames:]); err != nil {
+			return err
+		}
+	}
+	if w.frames != int64(len(times)) {
+		return fileError(w.temp, ErrResume, "its parts have %d of %d frames", w.frames, len(times))
+	}
+	w.logged = len(w.times.deltas) // nothing is left to seal
+	return nil
+}
+
+func (w *Writer) adoptPart(part Part, times []int64) error {
+	from := &Writer{temp: part.Temp}
+	shown, err := readTimes(from.timesPath(), part.Times)
+	if err != nil {
+		return err
+	}
+	if int64(len(shown)) != part.Frames || len(shown) > len(times) || !slices.Equal(shown, times[:len(shown)]) {
+		return fileError(part.Temp, ErrResume, "its frames are not those of its place in the video")
+	}
+	if part.Origin != w.origin || len(part.Ends) != len(part.Segments) {
+		return fileError(part.Temp, ErrResume, "its times count from another zero, or its segments are not known")
+	}
+	for n, sealed := range part.Segments {
+		w.adopted = append(w.adopted, from.segmentPath(n))
+		w.segments, w.ends = append(w.segments, sealed), append(w.ends, w.frames+part.Ends[n])
+	}
+	for _, pts := range shown {
+		w.times.add(pts)
+	}
+	w.frames += part.Frames
+	return nil
+}
+
+// readTimes reads the PTS in a sealed file of times.
+func readTimes(path string, sealed Sealed) ([]int64, error) {
+	all, err := durable.ReadFile(path)
+	if err != nil || int64(len(all)) < sealed.Size || sealed.Size <= 0 {
+		return nil, fileError(path, ErrResume, changed)
+	}
+	all = all[:sealed.Size]
+	if got, err := identify(bytes.NewReader(all)); err != nil || got != sealed {
+		return nil, fileError(path, ErrResume, changed)
+	}
+	return shownIn(all), nil
+}
+
+// shownIn are the PTS in a log of times.
+func shownIn(deltas []byte) (shown []int64) {
+	r := bufio.NewReader(bytes.NewReader(deltas))
+	var log timeLog
+	for {
+		pts, err := log.next(r)
+		if err != nil {
+			return shown
+		}
+		shown = append(shown, pts)
+	}
+}

@@ -1,0 +1,263 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package media
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+)
+
+// keysApart are the numbers of the frames at key frames, some frames apart at least.
+func keysApart(t *testing.T, index Index, apart int) (frames []int) {
+	t.Helper()
+	for _, key := range index.Keys {
+		i, found := slices.BinarySearch(index.Times, key)
+		require.True(t, found, "a key frame is shown")
+		if i > 0 && i-slices.Max(append(frames, 0)) >= apart {
+			frames = append(frames, i)
+		}
+	}
+	return frames
+}
+
+// writePart writes the frames from..to of a video, read from some frames before them on, in segments of 75 frames.
+func writePart(ctx context.Context, tools Tools, plan Plan, path string, times []int64, from, to int) (Part, error) {
+	w, err := tools.CreatePart(ctx, path, plan, nil, times[0])
+	if err != nil {
+		return Part{}, err
+	}
+	defer func() { _ = w.Abort() }()
+	r, err := tools.OpenAt(ctx, plan.Info(), ReadOptions{}, times, max(0, from-40))
+	if err != nil {
+		return Part{}, err
+	}
+	defer r.Close()
+	for next := max(0, from-40); next < min(to+20, len(times)); next++ {
+		f, err := r.Next()
+		if err != nil {
+			return Part{}, err
+		}
+		if f.Index != next || f.PTS != times[next] {
+			return Part{}, fmt.Errorf("frame %d at %d instead of frame %d at %d", f.Index, f.PTS, next, times[next])
+		}
+		if next > from && next < to && (next-from)%75 == 0 {
+			if _, err := w.Seal(); err != nil {
+				return Part{}, err
+			}
+		}
+		if next >= from && next < to {
+			err = w.Write(f)
+		}
+		f.Release()
+		if err != nil {
+			return Part{}, err
+		}
+	}
+	sealed, err := w.Seal()
+	return Part{path, sealed}, err
+}
+
+// TestJoinParts writes the parts of a video at once, each read from a little before its first frame on, and joins them.
+// The output is that of a single writer with segments of the same frames, byte by byte.
+func TestJoinParts(t *testing.T) {
+	const x264 = "-c:v libx264 -preset ultrafast "
+	const long = "-f lavfi -i testsrc2=s=64x48:r=25:d=24 "
+	const sound = "-f lavfi -i sine=d=24 -c:a aac "
+	for i, tc := range []struct {
+		name, file, args string
+		write            WriteOptions
+	}{
+		{"mp4 with sound and frames that are reordered", "a.mp4",
+			long + sound + "-c:v libx264 -preset veryfast -bf 3 -g 100 ", WriteOptions{Audio: AudioCopy}},
+		{"mp4 of variable rate", "a.mp4", long + "-vf setpts='(N+N*N/2000+random(1))*0.04/TB' -fps_mode vfr -g 100 " + x264,
+			WriteOptions{}},
+		{"mp4 that begins late", "a.mp4", long + "-g 100 -output_ts_offset 2.5 " + x264, WriteOptions{}},
+		{"mkv with open groups", "a.mkv", long + x264 + "-x264-params open-gop=1:keyint=60:bframes=3 ", WriteOptions{}},
+		{"h265 with open groups", "a.mp4",
+			long + "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=60:open-gop=1 ",
+			WriteOptions{Codec: "h265", Preset: "ultrafast"}},
+		{"webm", "a.webm", long + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 100 ",
+			WriteOptions{Preset: "ultrafast"}},
+		{"into ts", "a.mp4", long + "-g 100 " + x264, WriteOptions{Container: "ts"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			skipIfShort(t, i%8 == 0)
+			t.Parallel()
+			tools, in := testTools(t), clip(t, tc.file, tc.args)
+			info, err := tools.Probe(t.Context(), in, Limits{})
+			require.NoError(t, err)
+			tc.write.Threads = 1
+			plan, err := NewPlan(info, tc.write)
+			require.NoError(t, err)
+			index, err := tools.Index(t.Context(), info)
+			require.NoError(t, err)
+			require.Len(t, index.Times, 600)
+			bounds := append([]int{0}, append(keysApart(t, index, 200), len(index.Times))...)
+			require.GreaterOrEqual(t, len(bounds), 4, "three parts, and one is sought: %v", bounds)
+
+			dir := t.TempDir()
+			path := func(name string) string { return filepath.Join(dir, name+"."+plan.container.name) }
+			parts := make([]Part, len(bounds)-1)
+			group, ctx := errgroup.WithContext(t.Context())
+			for k := range parts {
+				group.Go(func() (err error) {
+					parts[k], err = writePart(ctx, tools, plan, path(fmt.Sprintf("joined.%d", k)), index.Times,
+						bounds[k], bounds[k+1])
+					return err
+				})
+			}
+			require.NoError(t, group.Wait())
+			require.NoError(t, os.WriteFile(path("joined"), []byte("killed while joining"), 0o600))
+			join := func() {
+				w, err := tools.Join(t.Context(), path("joined"), plan, parts, index.Times)
+				require.NoError(t, err)
+				require.NoError(t, w.Finish(t.Context()))
+				assert.Equal(t, len(w.Segments()), len(w.segments))
+			}
+			join()
+
+			w, err := tools.Create(t.Context(), path("whole"), plan, nil)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, w.Abort()) }()
+			r, err := tools.Open(t.Context(), info, ReadOptions{})
+			require.NoError(t, err)
+			defer r.Close()
+			sealedRun(t, r, w, func(i int) bool {
+				k, begins := slices.BinarySearch(bounds, i)
+				return begins || (i-bounds[k-1])%75 == 0
+			}, -1)
+			want, err := os.ReadFile(path("whole"))
+			require.NoError(t, err)
+			got, err := os.ReadFile(path("joined"))
+			require.NoError(t, err)
+			assert.True(t, slices.Equal(want, got), "the output of parts")
+
+			if i == 0 {
+				testJoinRefuses(t, tools, plan, dir, parts, index.Times, join)
+			}
+		})
+	}
+}
+
+// testJoinRefuses joins what is not a video's parts, and at last what is.
+func testJoinRefuses(t *testing.T, tools Tools, plan Plan, dir string, parts []Part, times []int64, join func()) {
+	moved := slices.Clone(times)
+	moved[300]++
+	for name, tc := range map[string]struct {
+		parts []Part
+		times []int64
+	}{
+		"a gap":            {slices.Concat(parts[:1], parts[2:]), times},
+		"a repeat":         {slices.Concat(parts[:2], parts[1:]), times},
+		"another order":    {slices.Concat(parts[1:2], parts[:1], parts[2:]), times},
+		"the end missing":  {parts[:len(parts)-1], times},
+		"another time":     {parts, moved},
+		"frames too many":  {parts, times[:len(times)-1]},
+		"no frames at all": {parts, nil},
+	} {
+		_, err := tools.Join(t.Context(), filepath.Join(dir, "refused.mp4"), plan, tc.parts, tc.times)
+		require.ErrorIs(t, err, ErrResume, name)
+	}
+	segment := (&Writer{temp: parts[1].Temp}).segmentPath(0)
+	whole, err := os.ReadFile(segment)
+	require.NoError(t, err)
+	require.NoError(t, flip(segment))
+	w, err := tools.Join(t.Context(), filepath.Join(dir, "refused.mp4"), plan, parts, times)
+	require.NoError(t, err)
+	require.ErrorIs(t, w.Finish(t.Context()), ErrResume, "a segment with other bytes")
+	require.NoFileExists(t, filepath.Join(dir, "refused.mp4"))
+	require.NoError(t, os.WriteFile(segment, whole, 0o600))
+	require.NoError(t, os.Remove(filepath.Join(dir, "joined.mp4")))
+	join() // what failed has left the parts as they were
+}
+
+// TestIndex lists the frames of videos, and compares them with those that are decoded.
+func TestIndex(t *testing.T) {
+	const x264 = "-f lavfi -i testsrc2=s=64x48:r=25:d=4 -c:v libx264 -preset ultrafast -g 25 "
+	for i, tc := range []struct {
+		name, file, args string
+		inexact          bool
+	}{
+		{"mp4", "a.mp4", x264, false},
+		{"reordered frames", "a.mkv", x264 + "-bf 3 ", false},
+		{"an edit list hides the beginning", "a.mp4", "CUT " + x264, false},
+		{"no times", "a.avi", "-f lavfi -i testsrc2=s=64x48:r=25:d=4 -c:v mpeg4 ", true},
+		{"transport stream", "a.ts", x264, true},
+		{"interlaced", "a.mp4", x264 + "-flags +ildct+ilme -x264-params tff=1 ", true},
+		{"times that repeat", "a.mkv", x264 + "-bf 0 -bsf:v setts=ts='floor(N/2)*80' ", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			skipIfShort(t, i == 0)
+			t.Parallel()
+			tools := testTools(t)
+			var in string
+			if rest, hidden := tc.args[len("CUT "):], tc.args[:4] == "CUT "; hidden {
+				whole := clip(t, "whole.mp4", rest)
+				in = clip(t, tc.file, "-ss 1.5 -i "+whole+" -c copy ")
+			} else {
+				in = clip(t, tc.file, tc.args)
+			}
+			info, err := tools.Probe(t.Context(), in, Limits{})
+			require.NoError(t, err)
+			index, err := tools.Index(t.Context(), info)
+			if tc.inexact {
+				require.ErrorIs(t, err, ErrInexact)
+				return
+			}
+			require.NoError(t, err)
+			r, err := tools.Open(t.Context(), info, ReadOptions{})
+			require.NoError(t, err)
+			defer r.Close()
+			for _, at := range index.Times {
+				f, err := r.Next()
+				require.NoError(t, err)
+				require.Equal(t, at, f.PTS)
+				f.Release()
+			}
+			_, err = r.Next()
+			require.Error(t, err)
+			for _, key := range index.Keys {
+				require.Contains(t, index.Times, key)
+			}
+			require.NotEmpty(t, index.Keys)
+		})
+	}
+}
+
+// TestOpenAtRefuses opens videos whose frames are not where they are said to be.
+func TestOpenAtRefuses(t *testing.T) {
+	tools := testTools(t)
+	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=5:d=30 -c:v libx264 -preset ultrafast -g 25 ")
+	info, err := tools.Probe(t.Context(), in, Limits{})
+	require.NoError(t, err)
+	index, err := tools.Index(t.Context(), info)
+	require.NoError(t, err)
+	moved := slices.Clone(index.Times)
+	for i := range moved {
+		moved[i] += 7
+	}
+	_, err = tools.OpenAt(t.Context(), info, ReadOptions{}, moved, 100)
+	require.ErrorIs(t, err, ErrResume)
+	_, err = tools.OpenAt(t.Context(), info, ReadOptions{}, index.Times, len(index.Times))
+	require.ErrorIs(t, err, ErrResume)
+	r, err := tools.OpenAt(t.Context(), info, ReadOptions{}, append(index.Times[:110:110], moved[110:]...), 100)
+	require.NoError(t, err)
+	defer r.Close()
+	for i := 100; i < 110; i++ {
+		f, err := r.Next()
+		require.NoError(t, err)
+		require.Equal(t, i, f.Index)
+		f.Release()
+	}
+	_, err = r.Next()
+	require.ErrorIs(t, err, ErrResume)
+}
