@@ -231,6 +231,7 @@ func (r *Runner) pipelineOptions() pipeline.Options {
 		Overlap:        float32(cfg.Detector.OverlapThreshold),
 		PoseModel:      r.Models.pose,
 		Segmenter:      r.Models.segmenter,
+		Others:         r.Models.others,
 		DetectEvery:    cfg.DetectEvery,
 		Workers:        parallelInferences(cfg),
 		Pool:           r.Models.pool,
