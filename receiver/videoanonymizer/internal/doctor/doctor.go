@@ -115,7 +115,9 @@ func (r root) receivers() ([]receiverConfig, error) {
 		cfg := config.Default()
 		block, err := r.block("receivers", id)
 		if err == nil {
-			err = block.Unmarshal(cfg)
+			if err = block.Unmarshal(cfg); err != nil {
+				err = config.Explain(err)
+			}
 		}
 		if err == nil {
 			err = cfg.Validate()
