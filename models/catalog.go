@@ -72,6 +72,7 @@ const (
 	PoseEstimation  Task = "pose_estimation"
 	FaceDetection   Task = "face_detection"
 	Segmentation    Task = "segmentation"
+	ScreenDetection Task = "screen_detection"
 )
 
 // Model is one entry of the catalog.
@@ -232,9 +233,10 @@ func (m Model) validate() []error {
 		bad("name is empty")
 	}
 	switch m.Task {
-	case PersonDetection, PoseEstimation, FaceDetection, Segmentation:
+	case PersonDetection, PoseEstimation, FaceDetection, Segmentation, ScreenDetection:
 	default:
-		bad("task %q must be %s, %s, %s or %s", m.Task, PersonDetection, PoseEstimation, FaceDetection, Segmentation)
+		bad("task %q must be %s, %s, %s, %s or %s", m.Task, PersonDetection, PoseEstimation, FaceDetection, Segmentation,
+			ScreenDetection)
 	}
 	if m.Family == "" || m.License == "" || m.Upstream == "" {
 		bad("family, license and upstream must be set")

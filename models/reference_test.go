@@ -20,7 +20,7 @@ import (
 )
 
 // converted are the models that the converter produces.
-var converted = []string{"nanodet-m", "centernet", "movenet-lightning", "movenet-thunder",
+var converted = []string{"nanodet-m", "nanodet-m-screens", "centernet", "movenet-lightning", "movenet-thunder",
 	"movenet-multipose", "blazeface", "facemesh-detection-full", "selfie-segmentation"}
 
 // reference is a file of testdata/reference, written by reference.mjs there.
@@ -84,6 +84,7 @@ func TestBatch(t *testing.T) {
 	onnxtest.Fetch(t, converted...)
 	sizes := map[string][][2]int{ // width, height
 		"nanodet-m":               {{416, 256}, {416, 416}, {96, 160}, {32, 32}},
+		"nanodet-m-screens":       {{640, 480}},
 		"centernet":               {{512, 288}, {128, 64}},
 		"movenet-lightning":       {{192, 192}},
 		"movenet-thunder":         {{256, 256}},

@@ -24,6 +24,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/notify"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
@@ -43,6 +44,7 @@ type videoReceiver struct {
 	console *attachment       // nil without console
 	shown   atomic.Pointer[workspace.Workspace]
 	told    atomic.Pointer[notify.Notifier] // nil if nobody is told
+	lift    func() error                    // lifts the bounds of resources; nil before Start
 
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
@@ -53,7 +55,7 @@ type videoReceiver struct {
 func newReceiver(ctx context.Context, set receiver.Settings, cfg *Config) (*videoReceiver, error) {
 	set.Logger = filelog.SampleByFile(set.Logger)
 	tools, err := anonymize.OpenTools(ctx, cfg)
-	if err := errors.Join(err, anonymize.CheckModels(cfg)); err != nil {
+	if err := errors.Join(err, anonymize.CheckModels(cfg), resources.Check(cfg.Resources.Limits())); err != nil {
 		return nil, err
 	}
 	for _, warning := range cfg.Warnings() {
@@ -73,6 +75,9 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 			err = errors.Join(err, r.release(context.Background()))
 		}
 	}()
+	if r.lift, err = resources.Claim(r.cfg.Resources.Limits()); err != nil { // before the number of CPUs matters
+		return err
+	}
 	names, err := r.pseudonyms()
 	if err != nil {
 		return err
@@ -221,7 +226,10 @@ func (r *videoReceiver) release(ctx context.Context) error {
 	if r.emitter != nil {
 		errs = append(errs, r.emitter.Shutdown(ctx))
 	}
-	r.console, r.watcher, r.emitter, r.models = nil, nil, nil, nil
+	if r.lift != nil {
+		errs = append(errs, r.lift())
+	}
+	r.console, r.watcher, r.emitter, r.models, r.lift = nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,6 +38,20 @@ func TestValidateAcceptsShippedConfigurations(t *testing.T) {
 			assert.Empty(t, entries, "nothing is created")
 		})
 	}
+}
+
+// TestSmallestConfiguration: that of the README starts without the default configuration.
+func TestSmallestConfiguration(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(collector.Root(), "README.md"))
+	require.NoError(t, err)
+	example := regexp.MustCompile("(?s)smallest configuration.*?```yaml\n(.*?)```").FindSubmatch(readme)
+	require.NotNil(t, example)
+	file := filepath.Join(t.TempDir(), "smallest.yaml")
+	require.NoError(t, os.WriteFile(file, example[1], 0o600))
+	command := exec.Command(filepath.Join(collector.Root(), "bin", "otelcol-anonymizer"), "validate", "--config", file)
+	command.Dir = collector.Root()
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 // TestValidateRefusesWhatCannotStart lays each fault over the default configuration.

@@ -5,6 +5,7 @@ package recipe
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/convert"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/onnx"
@@ -16,9 +17,14 @@ import (
 // bins ("distribution focal loss", arXiv:2006.04388).
 const (
 	nanodetClasses = 80
-	nanodetPerson  = 0
 	nanodetSides   = 4
 	nanodetBins    = 11
+)
+
+// Classes of COCO, in its order.
+var (
+	nanodetPeople  = []int{0}
+	nanodetScreens = []int{62, 63, 67} // tv, laptop, cell phone
 )
 
 // Normalization from upstream's configuration, in channel order B, G, R.
@@ -43,14 +49,18 @@ var nanodetHeads = []struct {
 	{"PartitionedCall/Add_37", "PartitionedCall/split_33", "unknown_72", 32},
 }
 
-// nanodet outputs scores [N,A] of the class person and boxes [N,A,4] in pixels, for every image whose sides are
-// multiples of 32. Normalization and the choice of the class are folded into the weights.
-func nanodet(b *onnx.Builder, m *tfjs.Model) error {
+// nanodetFor outputs scores [N,A], the highest of some classes, and boxes [N,A,4] in pixels, for every image whose
+// sides are multiples of 32. Normalization and the choice of the classes are folded into the weights.
+func nanodetFor(classes []int) func(*onnx.Builder, *tfjs.Model) error {
+	return func(b *onnx.Builder, m *tfjs.Model) error { return nanodet(b, m, classes) }
+}
+
+func nanodet(b *onnx.Builder, m *tfjs.Model, classes []int) error {
 	if err := nanodetTakeRGB(m); err != nil {
 		return err
 	}
 	for _, h := range nanodetHeads {
-		if err := keepChannels(m, nanodetKept(), nanodetClasses+nanodetSides*nanodetBins, h.weights,
+		if err := keepChannels(m, nanodetKept(classes), nanodetClasses+nanodetSides*nanodetBins, h.weights,
 			h.bias); err != nil {
 			return err
 		}
@@ -71,7 +81,7 @@ func nanodet(b *onnx.Builder, m *tfjs.Model) error {
 	}
 	var scores, boxes []string
 	for i, h := range nanodetHeads {
-		s, x := nanodetDecode(b, heads[i], h.stride)
+		s, x := nanodetDecode(b, heads[i], len(classes), h.stride)
 		scores, boxes = append(scores, s), append(boxes, x)
 	}
 	anchors := onnx.Free("A")
@@ -99,19 +109,24 @@ func nanodetTakeRGB(m *tfjs.Model) error {
 	return nil
 }
 
-// nanodetKept are the channels to keep of the last convolutions: one class and the distances.
-func nanodetKept() []int {
-	kept := []int{nanodetPerson}
+// nanodetKept are the channels to keep of the last convolutions: the classes and the distances.
+func nanodetKept(classes []int) []int {
+	kept := slices.Clone(classes)
 	for i := range nanodetSides * nanodetBins {
 		kept = append(kept, nanodetClasses+i)
 	}
 	return kept
 }
 
-// nanodetDecode turns a head, float32 [N,45,h,w], into logits [N,h*w] and boxes [N,h*w,4].
-func nanodetDecode(b *onnx.Builder, head string, stride int) (logits, boxes string) {
-	parts := b.Ops("Split", 2, []string{head, b.Int64s(1, nanodetSides*nanodetBins)}, onnx.Int("axis", 1))
-	logits = b.Op("Flatten", []string{parts[0]}, onnx.Int("axis", 1))
+// nanodetDecode turns a head, float32 [N,classes+44,h,w], into logits [N,h*w], the highest of the classes, and boxes
+// [N,h*w,4].
+func nanodetDecode(b *onnx.Builder, head string, classes, stride int) (logits, boxes string) {
+	parts := b.Ops("Split", 2, []string{head, b.Int64s(int64(classes), nanodetSides*nanodetBins)}, onnx.Int("axis", 1))
+	logits = parts[0]
+	if classes > 1 {
+		logits = b.Op("ReduceMax", []string{logits}, onnx.Ints("axes", 1))
+	}
+	logits = b.Op("Flatten", []string{logits}, onnx.Int("axis", 1))
 
 	// The expected distance: sum(bin * softmax(bins)), in units of the stride.
 	bins := b.Op("Reshape", []string{parts[1], b.Int64s(0, nanodetSides, nanodetBins, -1)})

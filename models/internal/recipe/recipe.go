@@ -23,7 +23,8 @@ var recipes = map[string]func(*onnx.Builder, *tfjs.Model) error{
 	"centernet":            centernet,
 	"movenet":              movenet,
 	"multipose":            multipose,
-	"nanodet":              nanodet,
+	"nanodet":              nanodetFor(nanodetPeople),
+	"nanodet_screens":      nanodetFor(nanodetScreens),
 	"selfie_segmentation":  selfieSegmentation,
 }
 

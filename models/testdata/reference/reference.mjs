@@ -120,15 +120,18 @@ async function nanodet(width, height) {
   const model = await load('nanodet', {input: 'input_1', from: [416, 416], to: [height, width]});
   const bgr = image(width, height).reverse(3).sub([103.53, 116.28, 123.675]).div([57.375, 57.12, 58.395]);
   const heads = model.execute(bgr.transpose([0, 3, 1, 2]), ['PartitionedCall/transpose_99', 'PartitionedCall/transpose_105', 'PartitionedCall/transpose_111']);
-  const scores = [], boxes = [];
+  const scores = [], screens = [], boxes = [];
   heads.forEach((head, i) => {
     const stride = 8 << i, [h, w] = [height / stride, width / stride];
     const cells = head.transpose([0, 2, 3, 1]).reshape([1, h * w, 124]);
     scores.push(cells.slice([0, 0, 0], [1, -1, 1]).squeeze([2]).sigmoid());
+    const classes = [62, 63, 67].map((c) => cells.slice([0, 0, c], [1, -1, 1])); // tv, laptop, cell phone
+    screens.push(tf.concat(classes, 2).max(2).sigmoid());
     const distances = cells.slice([0, 0, 80], [1, -1, 44]).reshape([1, -1, 4, 11]).softmax().mul(tf.range(0, 11)).sum(3).mul(stride);
     boxes.push(around(grid(w, h, stride, 0.5), distances));
   });
   save('nanodet-m', width, height, {scores: tf.concat(scores, 1), boxes: tf.concat(boxes, 1)});
+  save('nanodet-m-screens', width, height, {scores: tf.concat(screens, 1), boxes: tf.concat(boxes, 1)});
 }
 
 async function centernet(width, height) {

@@ -10,32 +10,35 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
-)
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit")
 
 func newVerifyCommand() *cobra.Command {
-	var state string
+	var where placesFlags
 	command := &cobra.Command{
-		Use:   "verify DIR",
+		Use:   "verify [DIR]",
 		Short: "Verify the record of reviews, and the videos that were approved",
-		Long: `Verify the record of reviews of the console, and the videos in the output directory DIR that were approved or
-rejected: each entry of the audit must be as it was written, each decided video and report must have the hash that was
-decided on, and each approval must belong to an entry. It exits with 1 if something is not as it should be.`,
-		Args: cobra.ExactArgs(1),
+		Long: `Verify the record of reviews of the console, and the videos in the output directory DIR, or that of --config, that
+were approved or rejected: each entry of the audit must be as it was written, each decided video and report must have
+the hash that was decided on, and each approval must belong to an entry. It exits with 1 if something is not as it
+should be.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			if state == "" {
-				state = filepath.Join(args[0], watch.StateDirectoryName)
+			if len(args) == 1 {
+				where.directory = args[0]
 			}
-			result, err := audit.VerifyDirectory(command.Context(), filepath.Join(state, audit.DirectoryName), args[0], true)
+			places, err := where.places(command.Context())
+			if err != nil {
+				return err
+			}
+			result, err := audit.VerifyDirectory(command.Context(), filepath.Join(places.State, audit.DirectoryName),
+				places.Outputs, true)
 			if err != nil {
 				return err
 			}
 			return printResult(command.OutOrStdout(), result)
 		},
 	}
-	command.Flags().StringVar(&state, "state-directory", "",
-		"output::state_directory of the configuration, if it is set")
+	where.add(command)
 	return command
 }
 

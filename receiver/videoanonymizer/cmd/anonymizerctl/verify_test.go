@@ -82,6 +82,34 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// TestVerifyByConfiguration: the folders are named as for all other commands, too.
+func TestVerifyByConfiguration(t *testing.T) {
+	directory, log := approved(t)
+	elsewhere := filepath.Join(t.TempDir(), "state")
+	require.NoError(t, os.Rename(filepath.Dir(filepath.Dir(log)), elsewhere))
+	configuration := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(configuration, fmt.Appendf(nil, "receivers: {videoanonymizer: {watch: {include: [in]}, "+
+		"output: {directory: %q, state_directory: %q}}}", directory, elsewhere), 0o600))
+	for name, test := range map[string]struct {
+		args   []string
+		status int
+		says   string
+	}{
+		"configuration":   {[]string{"--config", configuration}, 0, "2 entries are as they were written"},
+		"folders":         {[]string{directory, "--state-directory", elsewhere}, 0, "2 entries are as they were written"},
+		"folder as a key": {[]string{"--directory", directory, "--state-directory", elsewhere}, 0, "2 entries"},
+		"both":            {[]string{directory, "--config", configuration}, 2, "write --config or --directory, not both"},
+		"none":            {nil, 2, "with --config or --directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, errs strings.Builder
+			status := run(t.Context(), append([]string{"anonymizerctl", "verify"}, test.args...), &out, &errs)
+			assert.Equal(t, test.status, status, errs.String())
+			assert.Contains(t, out.String()+errs.String(), test.says)
+		})
+	}
+}
+
 func TestToken(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "console")
 	anonymizerctl := func(args ...string) (int, string) {

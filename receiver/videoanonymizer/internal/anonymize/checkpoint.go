@@ -149,6 +149,7 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
 	cfg.Telemetry, cfg.Metrics, cfg.Review = config.Telemetry{}, metadata.MetricsConfig{}, config.Review{}
 	cfg.Retention, cfg.Notifications, cfg.Schedule = config.Retention{}, nil, config.Schedule{}
+	cfg.Resources = config.Resources{}
 	cfg.Inference.Remote = config.Remote{} // what the servers serve is said by the models
 	sum, err := digestJSON(struct {
 		Program, Runtime string

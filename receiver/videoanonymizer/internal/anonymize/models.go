@@ -53,6 +53,7 @@ type looks struct {
 	quick, full, region, turned pipeline.Look
 	pose                        vision.PoseEstimator
 	segmenter                   vision.Segmenter // nil with method heads
+	others                      vision.Detector  // nil unless mask::also
 	used                        []usedFile
 }
 
@@ -141,6 +142,9 @@ func modelsOf(cfg *config.Config) (used []usedModel) {
 	if cfg.Mask.Method == mask.Whitelist {
 		add("segmentation::model", cfg.Segmentation.Model)
 	}
+	if len(cfg.Mask.Also) > 0 {
+		add("mask::also", screenModel)
+	}
 	return used
 }
 
@@ -227,7 +231,7 @@ func (o *opener) openLooks(cfg *config.Config) (looks, error) {
 		}
 	}
 	if len(errs) == 0 {
-		errs = append(errs, o.openQuick(), o.openSurvey(), o.openPose(), o.openSegmenter())
+		errs = append(errs, o.openQuick(), o.openSurvey(), o.openPose(), o.openSegmenter(), o.openOthers())
 	}
 	return o.looks, errors.Join(errs...)
 }

@@ -42,6 +42,7 @@ func TestFingerprintOfProfile(t *testing.T) {
 		"nothing":           {func(keys, keys, keys) {}, true},
 		"another profile":   {func(_, _, yard keys) { yard["recall"] = "thorough" }, true},
 		"retention":         {func(r, _, _ keys) { r["retention"] = keys{"journal": "720h"} }, true},
+		"resources":         {func(r, _, _ keys) { r["resources"] = keys{"cpus": 1, "nice": 19, "io_class": "idle"} }, true},
 		"its profile":       {func(_, ward, _ keys) { ward["mask"] = keys{"shape": "box"} }, false},
 		"its name":          {func(_, ward, _ keys) { ward["name"] = "beds" }, false},
 		"what it inherits":  {func(r, _, _ keys) { r["mask"] = keys{"shape": "box"} }, false},

@@ -293,6 +293,9 @@ func settings(cfg *config.Config) report.Settings {
 		Regions:            []report.Region{},
 		Provider:           cfg.Inference.Provider,
 	}
+	for _, thing := range cfg.Mask.Also {
+		s.Also = append(s.Also, string(thing))
+	}
 	for _, r := range cfg.Mask.PainterOptions().Regions {
 		s.Regions = append(s.Regions, report.Region{
 			Action: string(r.Action), Polygon: r.Polygon, From: r.From.Seconds(), To: r.To.Seconds(),

@@ -300,6 +300,7 @@ func (r *Runner) pipelineOptions(units int) pipeline.Options {
 		Overlap:        float32(cfg.Detector.OverlapThreshold),
 		PoseModel:      r.Models.pose,
 		Segmenter:      r.Models.segmenter,
+		Others:         r.Models.others,
 		DetectEvery:    cfg.DetectEvery,
 		Workers:        workers,
 		Pool:           r.Models.pool,

@@ -30,6 +30,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
@@ -118,7 +119,12 @@ func list(cfg *config.Config) ([]watch.Listed, error) {
 
 // Run anonymizes the files, and returns what became of each, in the order of their paths. A file that is done already
 // is left alone. If the context ends, Run returns the context's error too; what was begun is resumed by the next Run.
-func Run(ctx context.Context, opts Options) ([]Result, error) {
+func Run(ctx context.Context, opts Options) (_ []Result, err error) {
+	lift, err := resources.Claim(opts.Config.Resources.Limits())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lift()) }()
 	files, err := list(opts.Config)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
@@ -138,6 +139,11 @@ func estimate(ctx context.Context, opts Options, planned []plannedVideo, results
 	if len(samples) == 0 {
 		return e, nil
 	}
+	lift, err := resources.Claim(opts.Config.Resources.Limits())
+	if err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, lift()) }()
 	start := time.Now()
 	runner, models, err := open(ctx, opts)
 	if err != nil {

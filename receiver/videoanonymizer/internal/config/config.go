@@ -68,6 +68,8 @@ type Config struct {
 	Profiles []Profile `mapstructure:"profiles"`
 	// Schedule says when videos are processed.
 	Schedule Schedule `mapstructure:"schedule"`
+	// Resources bound what is taken of a machine that others use, too.
+	Resources Resources `mapstructure:"resources"`
 	// Notifications say who is told what happens to videos.
 	Notifications []Notification `mapstructure:"notifications"`
 	// Retention says how long what the receiver writes is kept.
@@ -127,6 +129,7 @@ func Default() *Config {
 		OnDamaged:           OnDamagedFail,
 		Report:              Report{Enabled: true, ContactSheet: true, Tiles: 12, Preview: NoPreview},
 		Schedule:            defaultSchedule(),
+		Resources:           defaultResources(),
 		Telemetry:           defaultTelemetry(),
 		Metrics:             metadata.DefaultMetricsConfig(),
 	}

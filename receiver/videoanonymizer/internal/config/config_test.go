@@ -150,6 +150,7 @@ func TestLoadConfig(t *testing.T) {
 			UnitLength:          time.Minute,
 			Report:              Report{Tiles: 24, Preview: PreviewBoxes},
 			Schedule:            Schedule{OnBattery: OnBatteryWork, Running: RunningSuspend},
+			Resources:           Resources{CPUs: 2, Nice: 10, IOClass: IOBestEffort, IOPriority: 7},
 			Telemetry: Telemetry{
 				ServiceName:        "my-ml-pipeline",
 				BatchSize:          100,
@@ -182,7 +183,7 @@ func TestLoadConfig(t *testing.T) {
 				cmpopts.IgnoreUnexported(Config{}, watch.Config{}, Output{}, watch.Retry{},
 					media.Limits{}, Detector{}, Survey{}, Pose{},
 					Mask{}, Segmentation{}, Region{}, Inference{}, Models{}, Tools{}, Telemetry{}, Retention{},
-					Schedule{}, metadata.MetricConfig{})))
+					Schedule{}, Resources{}, metadata.MetricConfig{})))
 		})
 	}
 }
@@ -270,6 +271,12 @@ func TestInvalidConfig(t *testing.T) {
 			"notifications[2]::webhook: write either webhook or command",
 			"notifications[3]::webhook::url: it is no address", "notifications[3]::webhook::secret: it is not 24 to 64 bytes",
 		}},
+		{"videoanonymizer/also", []string{"mask::also: screens is listed twice",
+			"mask::also: plates: license plates are not found: no model of them comes under a permissive license",
+			`mask::also: "badges" is not known: use one of screens`}},
+		{"videoanonymizer/resources", []string{"resources::cpus: -1 is out of range", "resources::nice: -5 is out of range",
+			`resources::io_class: "realtime" is not known: use one of unchanged, best_effort, idle`,
+			"resources::io_priority: 8 is out of range", "resources::io_priority: has an effect with io_class: best_effort"}},
 		{"videoanonymizer/schedule", []string{`schedule::hours: "22-6": "22-6" is no day of the week: write such as`,
 			`schedule::hours: "mon 7:00-8:00": "7:00" is no time of the day`,
 			`schedule::on_battery: "stop" is not known: use one of work, pause`,

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ func Load(ctx context.Context, id string, locations ...string) (loaded Loaded, e
 	defer func() { err = errors.Join(err, resolver.Shutdown(context.WithoutCancel(ctx))) }()
 	conf, err := resolver.Resolve(ctx)
 	if err != nil {
-		return loaded, err
+		return loaded, Blame(locations, err)
 	}
 	receivers, err := conf.Sub("receivers")
 	if err != nil {
@@ -63,9 +64,27 @@ func Load(ctx context.Context, id string, locations ...string) (loaded Loaded, e
 	}
 	loaded = Loaded{Config: Default(), ID: id, Telemetry: filesOf(conf)}
 	if err := section.Unmarshal(loaded.Config); err != nil {
-		return loaded, fmt.Errorf("receivers::%s: %w", id, err)
+		return loaded, fmt.Errorf("receivers::%s: %w", id, Explain(err))
 	}
 	return loaded, nil
+}
+
+// Blame returns an error of reading a configuration with the file that is to blame, as far as that can be told.
+func Blame(locations []string, err error) error {
+	for _, location := range locations {
+		text, readErr := os.ReadFile(strings.TrimPrefix(location, "file:"))
+		if readErr != nil {
+			continue
+		}
+		retrieved, parseErr := confmap.NewRetrievedFromYAML(text)
+		if parseErr == nil {
+			_, parseErr = retrieved.AsConf()
+		}
+		if parseErr != nil {
+			return fmt.Errorf("%s: %w", location, parseErr)
+		}
+	}
+	return err
 }
 
 // filesOf returns globs of the files that file exporters write, with those that they have rotated.

@@ -5,7 +5,9 @@ package config
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +30,8 @@ type Mask struct {
 	OnUncertain mask.OnUncertain `mapstructure:"on_uncertain"`
 	// MaxSize bounds the width and height of masks, as a fraction of the frame's shorter side; 0 does not bound them.
 	MaxSize float64 `mapstructure:"max_size"`
+	// Also is what is masked besides people: screens.
+	Also []mask.Thing `mapstructure:"also"`
 	// Regions are parts of the frame that are always or never masked.
 	Regions []Region `mapstructure:"regions"`
 
@@ -74,11 +78,27 @@ func (c *Mask) validate() []error {
 		inRange("max_size", c.MaxSize, 0, 1,
 			"the largest mask as a fraction of the frame's shorter side; 0 does not bound them"),
 	}
+	errs = append(errs, c.validateAlso()...)
 	for i, region := range c.Regions {
 		errs = append(errs, within(fmt.Sprintf("regions[%d]", i), region.validate())...)
 	}
 	_, err := c.rgb()
 	return append(errs, err)
+}
+
+func (c *Mask) validateAlso() (errs []error) {
+	for i, thing := range c.Also {
+		switch {
+		case thing == mask.Plates:
+			errs = append(errs, errors.New("also: plates: license plates are not found: no model of them comes under a "+
+				"permissive license: mask where they are by regions, or remove it"))
+		case slices.Contains(c.Also[:i], thing):
+			errs = append(errs, fmt.Errorf("also: %s is listed twice: remove one", thing))
+		default:
+			errs = append(errs, oneOf("also", thing, mask.Things))
+		}
+	}
+	return errs
 }
 
 func (c *Mask) rgb() (mask.RGB, error) {

@@ -107,12 +107,15 @@ func (c *Config) readProfiles(conf *confmap.Conf, before *Config) error {
 		}
 		read := *before
 		if err := read.read(merged); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p.key(i), err))
+			errs = append(errs, within(p.key(i), explained(err, nil))...)
 			continue
 		}
 		p.config = &read
 	}
-	return errors.Join(errs...)
+	if len(errs) == 0 {
+		return nil
+	}
+	return undecoded(errs)
 }
 
 // key is how errors name the profile.

@@ -50,7 +50,7 @@ func (c *Config) setRecall(recall Recall) {
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	before := *c
 	if err := c.read(conf); err != nil {
-		return err
+		return c.withOthers(err)
 	}
 	return c.readProfiles(conf, &before)
 }
@@ -71,7 +71,7 @@ func (c *Config) read(conf *confmap.Conf) (err error) {
 	}
 	c.thorough = &thorough
 	if err := conf.Unmarshal(c); err != nil {
-		return err
+		return Explain(err)
 	}
 	return conf.Unmarshal(&thorough)
 }

@@ -16,6 +16,8 @@ import (
 	"go.opentelemetry.io/collector/confmap/provider/envprovider"
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 )
 
 // root is a whole configuration of the collector.
@@ -34,6 +36,9 @@ func read(ctx context.Context, uris []string) (root, error) {
 		return root{}, err
 	}
 	conf, err := resolver.Resolve(ctx)
+	if err != nil {
+		err = config.Blame(uris, err)
+	}
 	return root{conf}, errors.Join(err, resolver.Shutdown(ctx))
 }
 

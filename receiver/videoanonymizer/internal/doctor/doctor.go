@@ -16,6 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
 )
 
 // Finding is the result of one check.
@@ -57,7 +58,25 @@ func Configuration(ctx context.Context, uris []string) []Finding {
 func Receiver(ctx context.Context, cfg *config.Config) []Finding {
 	findings := programs(ctx, cfg)
 	findings = append(findings, gpus(cfg, "/")...)
+	findings = append(findings, bounds(cfg)...)
 	return append(findings, folders(cfg)...)
+}
+
+// bounds examines whether what the collector takes of the machine can be bounded, if it is to be.
+func bounds(cfg *config.Config) []Finding {
+	limits := cfg.Resources.Limits()
+	if limits == (resources.Limits{}) {
+		return nil
+	}
+	f := Finding{What: "resources", Missing: resources.Check(limits)}
+	if available := resources.Available(); limits.CPUs >= available {
+		f.Note = fmt.Sprintf("no more than %d CPUs may be used anyway", available)
+	} else if limits.CPUs > 0 {
+		f.Note = fmt.Sprintf("CPUs: %d of %d", limits.CPUs, available)
+	} else {
+		f.Note = "can be bounded"
+	}
+	return []Finding{f}
 }
 
 // Defaults examines what every configuration needs unless it says otherwise.
@@ -96,7 +115,9 @@ func (r root) receivers() ([]receiverConfig, error) {
 		cfg := config.Default()
 		block, err := r.block("receivers", id)
 		if err == nil {
-			err = block.Unmarshal(cfg)
+			if err = block.Unmarshal(cfg); err != nil {
+				err = config.Explain(err)
+			}
 		}
 		if err == nil {
 			err = cfg.Validate()

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
 )
 
 // listens, if set in its environment, makes this test a program that listens on a port, prints it and waits.
@@ -88,6 +89,30 @@ func missing(findings []Finding) (texts []string) {
 		}
 	}
 	return texts
+}
+
+// TestResources: what is to be bounded is tried.
+func TestResources(t *testing.T) {
+	all := resources.Available()
+	for given, want := range map[config.Resources]string{
+		{CPUs: 9999, Nice: 3}: fmt.Sprintf("no more than %d CPUs may be used anyway", all),
+		{Nice: 3}:             "can be bounded",
+		{}:                    "",
+	} {
+		cfg := config.Default()
+		cfg.Resources = given
+		var note string
+		for _, f := range bounds(cfg) {
+			require.NoError(t, f.Missing)
+			note = f.Note
+		}
+		assert.Equal(t, want, note)
+	}
+	cfg := config.Default()
+	cfg.Resources.CPUs = 1
+	if all > 1 {
+		assert.Equal(t, []Finding{{What: "resources", Note: fmt.Sprintf("CPUs: 1 of %d", all)}}, bounds(cfg))
+	}
 }
 
 // TestDoctor takes away one thing after the other.

@@ -47,6 +47,9 @@ type oval struct {
 
 // outline is the contour of a head in the painter's shape and size.
 func (p *Painter) outline(h Head, frame *media.Frame) oval {
+	if h.Origin == OriginScreen {
+		return oval{x: float64(h.X), y: float64(h.Y), ex: float64(h.RX), ey: float64(h.RY), rectangle: true}
+	}
 	h.RX *= float32(p.opts.Scale)
 	h.RY *= float32(p.opts.Scale)
 	if p.opts.Shape == Circle && !h.Box {

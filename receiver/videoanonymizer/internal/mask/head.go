@@ -27,6 +27,8 @@ const (
 	OriginHeld Origin = "held"
 	// OriginFrame means: the frame could not be analyzed and is masked whole.
 	OriginFrame Origin = "frame"
+	// OriginScreen means: it is a screen instead of a head. The options of the painter do not change its shape and size.
+	OriginScreen Origin = "screen"
 	// OriginAdded means: a person drew it. The options of the painter do not change its shape and size.
 	OriginAdded Origin = "added"
 )

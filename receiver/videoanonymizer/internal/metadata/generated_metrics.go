@@ -53,6 +53,7 @@ const (
 	AttributeAnonymizerMaskOriginBox
 	AttributeAnonymizerMaskOriginInterpolated
 	AttributeAnonymizerMaskOriginHeld
+	AttributeAnonymizerMaskOriginScreen
 )
 
 // String returns the string representation of the AttributeAnonymizerMaskOrigin.
@@ -68,6 +69,8 @@ func (av AttributeAnonymizerMaskOrigin) String() string {
 		return "interpolated"
 	case AttributeAnonymizerMaskOriginHeld:
 		return "held"
+	case AttributeAnonymizerMaskOriginScreen:
+		return "screen"
 	}
 	return ""
 }
@@ -79,6 +82,7 @@ var MapAttributeAnonymizerMaskOrigin = map[string]AttributeAnonymizerMaskOrigin{
 	"box":          AttributeAnonymizerMaskOriginBox,
 	"interpolated": AttributeAnonymizerMaskOriginInterpolated,
 	"held":         AttributeAnonymizerMaskOriginHeld,
+	"screen":       AttributeAnonymizerMaskOriginScreen,
 }
 
 // AttributeAnonymizerVideoOutcome specifies the value anonymizer.video.outcome attribute.

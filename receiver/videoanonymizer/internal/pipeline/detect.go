@@ -47,6 +47,9 @@ func (r *run) analyze(it *item) {
 	if it.level < fullLook && it.err == nil {
 		it.err = r.lookAtRegions(it)
 	}
+	if it.seen == unseen && it.err == nil {
+		it.err = r.lookForOthers(it)
+	}
 	if it.err == nil && r.opts.surveys() {
 		it.err = r.settleParts(it)
 	}
@@ -55,6 +58,7 @@ func (r *run) analyze(it *item) {
 // Search searches a single frame at every look of the options, and returns the heads that count without a track. A
 // panic in a model's code is an error.
 func Search(ctx context.Context, frame *media.Frame, opts Options) ([]mask.Head, error) {
+	opts.Others = nil
 	r := &run{opts: opts, ctx: ctx, workers: opts.pool()}
 	select {
 	case r.workers <- struct{}{}:

@@ -59,6 +59,14 @@ func (m *models) Segment(_ context.Context, f *media.Frame,
 	return silhouettes, vision.Steps{}, err
 }
 
+// others finds a screen in the lower left corner of each frame, by models.
+type others struct{ *models }
+
+func (o others) Detect(_ context.Context, f *media.Frame) ([]vision.Detection, vision.Steps, error) {
+	return []vision.Detection{{Box: vision.Box{X0: 10, Y0: 140, X1: 60, Y1: 170}, Score: .5}}, vision.Steps{Batches: 1},
+		o.fails("others", f)
+}
+
 func (m *models) fails(model string, f *media.Frame) error {
 	if fail := m.fail[model]; fail != nil {
 		return fail(f.Index)
@@ -82,7 +90,8 @@ func TestRunFailsClosed(t *testing.T) {
 		"too few":       errTooFew,
 	}
 	stages := map[string]string{"detector": record.StageDetection, "faces": record.StageDetection,
-		"pose": record.StagePose, "segmentation": record.StagePose}
+		"others": record.StageDetection,
+		"pose":   record.StagePose, "segmentation": record.StagePose}
 	for model, stage := range stages {
 		for reason, cause := range reasons {
 			if errors.Is(cause, errTooFew) && stage == record.StageDetection {
@@ -103,6 +112,7 @@ func TestRunFailsClosed(t *testing.T) {
 				out := &sink{source: source}
 				opts := options(t, m)
 				opts.PoseModel, opts.Quick.Faces, opts.Segmenter, opts.DetectEvery = m, m, m, 1
+				opts.Others = others{m}
 				require.NoError(t, Run(t.Context(), source, out, opts))
 				assert.Equal(t, frames, out.summary.Frames)
 				assert.Equal(t, 1, out.summary.MaskedWhole)

@@ -36,6 +36,8 @@ type analysis struct {
 	faces             []vision.Face
 	// blurred says that the frame is, so that people are harder to tell.
 	blurred bool
+	// others are what is masked besides people.
+	others []vision.Detection
 	// settled are the boxes of people who may be a part of someone else, and were looked at for it.
 	settled []vision.Box
 	// heads are those that count without a track; hidden those of them that a quick look does not show, and turned those

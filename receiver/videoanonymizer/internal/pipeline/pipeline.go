@@ -66,6 +66,8 @@ type Options struct {
 	// and the last frame are surveyed too, and frames in which a moving camera shows something else. 0 surveys every
 	// analyzed frame. Without Full and Turned there are no surveys.
 	SurveyInterval time.Duration
+	// Others finds what is masked besides people, in every analyzed frame. Nil finds nothing.
+	Others vision.Detector
 	// Overlap 0..1: of two people whose boxes have a larger intersection over union, only the better is kept.
 	Overlap float32
 	// PoseModel may be nil: heads are then derived from the boxes alone.

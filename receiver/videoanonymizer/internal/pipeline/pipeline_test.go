@@ -325,10 +325,10 @@ func dataMemory(t *testing.T) int {
 func TestCountOrigins(t *testing.T) {
 	var rec record.Frame
 	for i, origin := range []mask.Origin{mask.OriginPose, mask.OriginFace, mask.OriginBox, mask.OriginInterpolated,
-		mask.OriginHeld} {
+		mask.OriginHeld, mask.OriginScreen} {
 		rec.Heads = append(rec.Heads, slices.Repeat([]mask.Head{{Origin: origin}}, i+1)...)
 	}
 	countOrigins(&rec)
-	assert.Equal(t, record.MasksByOrigin{Pose: 1, Face: 2, Box: 3, Interpolated: 4, Held: 5}, rec.MasksByOrigin)
+	assert.Equal(t, record.MasksByOrigin{Pose: 1, Face: 2, Box: 3, Interpolated: 4, Held: 5, Screen: 6}, rec.MasksByOrigin)
 	assert.Equal(t, 3, rec.Uncertain)
 }

@@ -92,7 +92,7 @@ func observation(it *item) track.Observation {
 	return track.Observation{
 		Index: it.frame.Index, Time: it.frame.Time, Analyzed: it.seen > unseen && it.err == nil, Failed: it.err != nil,
 		Hard: it.seen >= fullLook, Cut: it.cut,
-		People: it.people, Faces: it.faces, Width: it.frame.Width, Height: it.frame.Height,
+		People: it.people, Faces: it.faces, Others: it.others, Width: it.frame.Width, Height: it.frame.Height,
 		Glance: it.glance,
 	}
 }
@@ -144,6 +144,8 @@ func countOrigins(rec *record.Frame) {
 			rec.MasksByOrigin.Interpolated++
 		case mask.OriginHeld:
 			rec.MasksByOrigin.Held++
+		case mask.OriginScreen:
+			rec.MasksByOrigin.Screen++
 		}
 	}
 }

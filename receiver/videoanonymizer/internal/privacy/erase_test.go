@@ -61,7 +61,8 @@ func (h *house) reportOn(output, source string) {
 	require.NoError(h.t, err)
 	defer recorder.Close()
 	require.NoError(h.t, recorder.Write(report.Path(output), report.About{Source: from, Output: made,
-		Models: []report.Model{{Key: "detector::model", Name: "nanodet-m", SHA256: "0123456789abcdef"}}}))
+		Settings: report.Settings{Method: "heads", Shape: "box", Fill: "solid", Also: []string{"screens"}},
+		Models:   []report.Model{{Key: "detector::model", Name: "nanodet-m", SHA256: "0123456789abcdef"}}}))
 }
 
 // erase erases a video, after it said what it would erase, which changes nothing.

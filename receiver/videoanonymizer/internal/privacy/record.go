@@ -136,7 +136,7 @@ func recordOf(directory string, o output) (r Record, ok bool) {
 		r.Models = append(r.Models, modelText(m))
 	}
 	s := p.Settings
-	r.Recall, r.Mask = s.Recall, strings.Join([]string{s.Method, s.Shape, s.Fill}, ", ")
+	r.Recall, r.Mask = s.Recall, strings.Join(append([]string{s.Method, s.Shape, s.Fill}, s.Also...), ", ")
 	r.Duration, r.Frames, r.PeopleMax = p.Summary.Duration, p.Summary.Frames, p.Summary.PeopleMax
 	r.NobodyFound = p.Summary.NobodyFound
 	if p.Revision != nil {

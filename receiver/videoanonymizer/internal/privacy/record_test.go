@@ -41,6 +41,7 @@ func TestReadRecords(t *testing.T) {
 	assert.Equal(t, digest(t, out("approved")), approved.OutputSHA256)
 	assert.Equal(t, Anonymized, approved.Outcome)
 	assert.Equal(t, []string{"nanodet-m (detector::model, 0123456789ab)"}, approved.Models)
+	assert.Equal(t, "heads, box, solid, screens", approved.Mask)
 	assert.Equal(t, "approved", approved.Review)
 	assert.Equal(t, "Ann", approved.Reviewer)
 	assert.EqualValues(t, 1, approved.Watched)

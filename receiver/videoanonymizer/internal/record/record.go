@@ -116,6 +116,8 @@ type MasksByOrigin struct {
 	Pose, Face, Box int
 	// Interpolated: between two sightings of a person. Held: before the first or after the last one.
 	Interpolated, Held int
+	// Screen: screens, with mask::also.
+	Screen int
 }
 
 // Summary counts the frames of a video that were written.

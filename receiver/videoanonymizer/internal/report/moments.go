@@ -26,6 +26,8 @@ const (
 	Held = "held"
 	// NoKeypoints: a person was detected, but too little of a head; the top of the person is masked.
 	NoKeypoints = "no_keypoints"
+	// Screen: a screen is masked, with mask::also.
+	Screen = "screen"
 	// MaskedWhole: frames could not be analyzed and are masked whole. Nobody shows in them, nor does anything else.
 	MaskedWhole = "masked_whole"
 	// NobodyFound: nobody was found in the whole video, of which this frame is a sample.
@@ -33,7 +35,7 @@ const (
 )
 
 // reasons are in the order of moments with the same rank. Those of NobodyFound follow all others.
-var reasons = [...]string{LowScore, Interpolated, Held, NoKeypoints, MaskedWhole}
+var reasons = [...]string{LowScore, Interpolated, Held, NoKeypoints, Screen, MaskedWhole}
 
 const (
 	// keptMoments is the number of moments kept for each reason.
@@ -137,6 +139,9 @@ func (m *moments) follow(c *chain, h mask.Head, rec *record.Frame, first time.Du
 		return
 	case mask.OriginHeld:
 		m.extend(&c.run, Held, rec, h, first)
+		return
+	case mask.OriginScreen:
+		m.extend(&c.run, Screen, rec, h, first)
 		return
 	case mask.OriginBox:
 		m.extend(&c.run, NoKeypoints, rec, h, first)

@@ -29,6 +29,7 @@ var (
 	originColors   = map[mask.Origin]color.RGBA{
 		mask.OriginPose: {255, 255, 255, 255}, mask.OriginFace: faceColor, mask.OriginBox: {255, 140, 0, 255},
 		mask.OriginInterpolated: {80, 140, 255, 255}, mask.OriginHeld: {255, 80, 255, 255}, mask.OriginFrame: weakColor,
+		mask.OriginScreen: {160, 255, 90, 255},
 	}
 )
 

@@ -195,6 +195,8 @@ type Settings struct {
 	Scale          float64 `json:"mask_scale"`
 	MaxSize        float64 `json:"mask_max_size"`
 	OnUncertain    string  `json:"mask_on_uncertain"`
+	// Also is what is masked besides people.
+	Also []string `json:"mask_also,omitempty"`
 	// Regions are the parts of the frame that are always or never masked.
 	Regions  []Region `json:"mask_regions"`
 	Provider string   `json:"inference_provider"`

@@ -43,6 +43,7 @@ const (
 	attrMaskFace        = "anonymizer.mask.from_face"
 	attrMaskBox         = "anonymizer.mask.from_box"
 	attrMaskInterpol    = "anonymizer.mask.interpolated"
+	attrMaskScreen      = "anonymizer.mask.screen"
 	attrMaskHeld        = "anonymizer.mask.held"
 	attrUncertainPeople = "anonymizer.people.uncertain"
 	attrPosePeople      = "anonymizer.pose.people"
@@ -121,6 +122,7 @@ func (f *frameSpans) root(s *VideoSpan, rec *record.Frame) pcommon.SpanID {
 	putPositive(attrs, attrMaskBox, rec.MasksByOrigin.Box)
 	putPositive(attrs, attrMaskInterpol, rec.MasksByOrigin.Interpolated)
 	putPositive(attrs, attrMaskHeld, rec.MasksByOrigin.Held)
+	putPositive(attrs, attrMaskScreen, rec.MasksByOrigin.Screen)
 	putPositive(attrs, attrUncertainPeople, rec.Uncertain)
 	if rec.WholeFrameMasked {
 		attrs.PutBool(attrFrameWhole, true)

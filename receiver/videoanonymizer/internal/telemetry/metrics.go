@@ -63,6 +63,7 @@ func (e *Emitter) count(f *figures, rec *record.Frame) {
 	t.masks.Box += rec.MasksByOrigin.Box
 	t.masks.Interpolated += rec.MasksByOrigin.Interpolated
 	t.masks.Held += rec.MasksByOrigin.Held
+	t.masks.Screen += rec.MasksByOrigin.Screen
 	t.uncertain += int64(rec.Uncertain)
 	if f.frames == 0 {
 		f.first, f.firstAt = rec.PTS, e.now()
@@ -293,6 +294,7 @@ func (c *collection) recordTotals(ts pcommon.Timestamp, t totals) {
 	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Box), metadata.AttributeAnonymizerMaskOriginBox)
 	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Interpolated), metadata.AttributeAnonymizerMaskOriginInterpolated)
 	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Held), metadata.AttributeAnonymizerMaskOriginHeld)
+	b.RecordAnonymizerMasksDataPoint(ts, int64(t.masks.Screen), metadata.AttributeAnonymizerMaskOriginScreen)
 	b.RecordAnonymizerUncertainPeopleDataPoint(ts, t.uncertain)
 	b.RecordAnonymizerVideosDataPoint(ts, t.finished, metadata.AttributeAnonymizerVideoOutcomeFinished)
 	b.RecordAnonymizerVideosDataPoint(ts, t.videosFailed, metadata.AttributeAnonymizerVideoOutcomeFailed)

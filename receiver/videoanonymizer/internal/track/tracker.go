@@ -47,6 +47,8 @@ type Observation struct {
 	People []vision.Person
 	// Faces are those found in an analyzed frame, whether or not their people were found.
 	Faces []vision.Face
+	// Others are what an analyzed frame shows that is to be covered besides people.
+	Others []vision.Detection
 	// Width and Height are the frame's size in pixels.
 	Width, Height int
 	// Glance may be nil: the camera then counts as still, and nothing tells whether someone who is no longer found has
@@ -57,7 +59,7 @@ type Observation struct {
 // Result is what to mask in one frame.
 type Result struct {
 	Index int
-	// Heads are the heads to cover. If WholeFrame is set, there is one, with mask.OriginFrame.
+	// Heads are the heads and other things to cover. If WholeFrame is set, there is one, with mask.OriginFrame.
 	Heads []mask.Head
 	// Bodies are what to cover besides the heads, of people with a silhouette. Meaningless if WholeFrame is set.
 	Bodies []mask.Body
@@ -79,6 +81,7 @@ type Tracker struct {
 	// window holds the frames whose results are not known yet, oldest first.
 	window []*frame
 	tracks []*track
+	others []*other
 	// before is the last frame that has left the window of those that were analyzed, or whose analysis failed.
 	before *frame
 	// left is the last frame that has left the window.
@@ -163,6 +166,7 @@ func (t *Tracker) admit(o Observation) {
 	confirmed, candidates := f.sightings(t.opts.Geometry)
 	f.People, f.Faces = nil, nil
 	t.link(f, confirmed, candidates)
+	t.linkOthers(f)
 }
 
 // follow moves all coordinates to those of a new frame, in which the camera shows everything moved.
@@ -174,6 +178,9 @@ func (t *Tracker) follow(moved Vector) {
 		for i := range tr.seen {
 			tr.seen[i].move(moved)
 		}
+	}
+	for _, o := range t.others {
+		o.move(moved)
 	}
 	for _, f := range t.window {
 		f.offset.X, f.offset.Y = f.offset.X-moved.X, f.offset.Y-moved.Y
@@ -266,6 +273,7 @@ func (t *Tracker) advance(out []Result) []Result {
 		}
 		r.Bodies = append(r.Bodies, bodies...)
 	}
+	r.Heads = append(r.Heads, t.coverOthers(f)...)
 	if r.WholeFrame {
 		r.Heads = []mask.Head{mask.FrameHead(f.Width, f.Height)}
 	}
@@ -363,6 +371,7 @@ func (t *Tracker) retire(f *frame) {
 		t.before = f
 	}
 	t.left = f
+	t.retireOthers(f)
 	t.window[0] = nil
 	t.window = t.window[1:]
 	alive := t.tracks[:0]

@@ -104,6 +104,8 @@ var detectorFamilies = map[string]family[Detector, DetectorOptions]{
 	"detr":      {open: newDETR},
 	"multipose": {open: newMultiPose},
 	"nanodet":   {open: newNanoDet},
+
+	"nanodet_screens": {open: newNanoDet, byNameOnly: true}, // finds screens instead
 }
 
 var faceFamilies = map[string]family[FaceDetector, FaceOptions]{

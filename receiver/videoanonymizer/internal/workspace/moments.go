@@ -122,9 +122,9 @@ func (p *place) takes(s *consoleapi.Moment) bool {
 }
 
 // nearBy reports whether two boxes are closer to each other than the larger one is long. Moments of the whole picture
-// have a place of their own.
+// have a place of their own, and so have screens: a head in front of one is not to be missed.
 func nearBy(a, b *consoleapi.Moment) bool {
-	if whole(a) || whole(b) {
+	if whole(a) || whole(b) || (a.Reason == report.Screen) != (b.Reason == report.Screen) {
 		return false
 	}
 	p, q := a.Box, b.Box
@@ -159,7 +159,7 @@ func (p *place) guessed() (long float64) {
 }
 
 func guessed(s *consoleapi.Moment) float64 {
-	if s.Reason == report.LowScore && s.Score >= unsure {
+	if s.Reason == report.LowScore && s.Score >= unsure || s.Reason == report.Screen {
 		return 0
 	}
 	return s.Duration

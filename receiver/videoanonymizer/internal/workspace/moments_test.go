@@ -65,6 +65,9 @@ func TestJoinedMoments(t *testing.T) {
 			sighting("u1", open, 3, 3, 400, 0.3),
 		}, "uncovered u1 3-3, held m2 0-9, (low_score m1 0-4), (low_score m3 0-9)"},
 		"brief guesses alone": {[]consoleapi.Moment{sighting("m1", low, 0, 20, 100, 0.6)}, "low_score m1 0-20"},
+		"a head in front of a screen": {[]consoleapi.Moment{
+			sighting("m1", report.Screen, 0, 90, 100, 0.9), sighting("m2", held, 5, 14, 100, 0.3),
+		}, "held m2 5-14, (screen m1 0-90)"},
 		"masked whole": {[]consoleapi.Moment{
 			sighting("m1", held, 0, 30, 100, 0.3), sighting("m2", whole, 31, 31, 100, 0), sighting("m3", whole, 32, 32, 100, 0),
 		}, "masked_whole m2 31-31, masked_whole m3 32-32, held m1 0-30"},

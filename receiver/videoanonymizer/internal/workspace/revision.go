@@ -267,7 +267,7 @@ func known(track int) *int {
 // and size of the settings.
 func outline(e [5]float64, upright bool, origin mask.Origin, s *report.Settings) consoleapi.Outline {
 	o := consoleapi.Outline{Shape: "ellipse", X: e[0], Y: e[1], RX: e[2], RY: e[3], Angle: e[4]}
-	if origin != mask.OriginAdded {
+	if origin != mask.OriginAdded && origin != mask.OriginScreen {
 		o.RX, o.RY = o.RX*s.Scale, o.RY*s.Scale
 		switch mask.Shape(s.Shape) {
 		case mask.Box:

@@ -13,6 +13,7 @@ export const styles: Record<string, { color: string; dash: number[] }> = {
   box: { color: "#ffa726", dash: [8, 4] },
   interpolated: { color: "#64a8ff", dash: [3, 3] },
   held: { color: "#ff6bf0", dash: [10, 3, 2, 3] },
+  screen: { color: "#a0ff5a", dash: [6, 2] },
   frame: { color: "#ffffff", dash: [2, 4] },
   added: { color: "#b8f35a", dash: [] },
   removed: { color: "#ff6b5e", dash: [5, 5] },

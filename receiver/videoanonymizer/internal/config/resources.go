@@ -1,0 +1,69 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
+)
+
+// Resources bound what the collector takes of a machine that others use, too.
+type Resources struct {
+	// CPUs is how many CPUs the collector and all that it starts run on; 0 for all that they may.
+	CPUs int `mapstructure:"cpus"`
+	// Nice is their least nice value, 0 to 19.
+	Nice int `mapstructure:"nice"`
+	// IOClass is the class of their reads and writes: unchanged, best_effort or idle.
+	IOClass IOClass `mapstructure:"io_class"`
+	// IOPriority is their priority in class best_effort, 0 (first) to 7 (last).
+	IOPriority int `mapstructure:"io_priority"`
+
+	_ struct{}
+}
+
+// IOClass is a scheduling class of I/O.
+type IOClass string
+
+// The values of IOClass.
+const (
+	IOUnchanged  IOClass = "unchanged"
+	IOBestEffort IOClass = "best_effort"
+	IOIdle       IOClass = "idle"
+)
+
+const (
+	defaultIOPriority = 4 // the kernel's
+	lastIOPriority    = 7
+)
+
+func defaultResources() Resources {
+	return Resources{IOClass: IOUnchanged, IOPriority: defaultIOPriority}
+}
+
+// Limits are the bounds; the configuration must be valid.
+func (c *Resources) Limits() resources.Limits {
+	l := resources.Limits{CPUs: c.CPUs, Nice: c.Nice}
+	switch c.IOClass {
+	case IOBestEffort:
+		l.IO = resources.IO{Class: resources.BestEffort, Priority: c.IOPriority}
+	case IOIdle:
+		l.IO = resources.IO{Class: resources.Idle}
+	}
+	return l
+}
+
+func (c *Resources) validate() []error {
+	errs := []error{
+		inRange("cpus", c.CPUs, 0, 4096, "how many CPUs may be used, as a whole number; 0 for all"),
+		inRange("nice", c.Nice, 0, 19, "19 lets all other programs go first"),
+		oneOf("io_class", c.IOClass, []IOClass{IOUnchanged, IOBestEffort, IOIdle}),
+		inRange("io_priority", c.IOPriority, 0, lastIOPriority, "0 goes first, 7 last"),
+	}
+	if c.IOPriority != defaultIOPriority && c.IOClass != IOBestEffort {
+		errs = append(errs, errors.New("io_priority: has an effect with io_class: best_effort alone: write that, or "+
+			"remove it"))
+	}
+	return errs
+}

@@ -1,0 +1,290 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package resources bounds what this process, and all that it starts, take of a machine that others use, too: the CPUs
+// that they run on, and whom the kernel lets go first.
+//
+// All this belongs to a thread, and what a thread starts, threads and processes, inherits it. So it is set for every
+// thread there is, whoever started it: of the Go runtime, of ONNX Runtime and of OpenCV. It needs no privileges.
+package resources
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Limits are bounds; the zero value bounds nothing.
+type Limits struct {
+	// CPUs is how many CPUs are used; 0 for all that the process may use.
+	CPUs int
+	// Nice is the least nice value, 0..19, of which 19 lets everybody else go first. A process that was started with a
+	// higher one keeps it.
+	Nice int
+	// IO is the I/O priority; the zero value leaves it.
+	IO IO
+}
+
+// IO is a scheduling class and a priority in it, as in ioprio_set(2).
+type IO struct {
+	Class Class
+	// Priority is 0 (first) to 7 (last) with BestEffort.
+	Priority int
+}
+
+// Class is a scheduling class of I/O.
+type Class int
+
+// The classes, with the kernel's numbers.
+const (
+	Unchanged  Class = 0
+	BestEffort Class = 2
+	Idle       Class = 3
+)
+
+// strictest combines bounds.
+func strictest(all []Limits) (s Limits) {
+	for _, l := range all {
+		if l.CPUs > 0 && (s.CPUs == 0 || l.CPUs < s.CPUs) {
+			s.CPUs = l.CPUs
+		}
+		s.Nice = max(s.Nice, l.Nice)
+		if l.IO.Class > s.IO.Class || l.IO.Class == s.IO.Class && l.IO.Priority > s.IO.Priority {
+			s.IO = l.IO
+		}
+	}
+	return s
+}
+
+// process is what is in force. Several receivers run in one process; the strictest bounds count.
+var process struct {
+	sync.Mutex
+	claims  []*Limits
+	initial *attributes // before the first claim
+	inForce *Limits     // nil if putting them in force failed
+}
+
+// Claim bounds this process until release is called, which must be. If it fails, it bounds nothing, and its error names
+// the key to blame. A nice value remains where the process may not lower it again.
+func Claim(l Limits) (release func() error, err error) {
+	process.Lock()
+	defer process.Unlock()
+	if process.initial == nil {
+		if l == (Limits{}) {
+			return func() error { return nil }, nil
+		}
+		initial, err := current()
+		if err != nil {
+			return nil, err
+		}
+		process.initial, process.inForce = &initial, &Limits{}
+	}
+	claim := &l
+	process.claims = append(process.claims, claim)
+	if err := settle(); err != nil {
+		return nil, errors.Join(err, remove(claim))
+	}
+	return func() error {
+		process.Lock()
+		defer process.Unlock()
+		return remove(claim)
+	}, nil
+}
+
+func remove(claim *Limits) error {
+	process.claims = slices.DeleteFunc(process.claims, func(c *Limits) bool { return c == claim })
+	return settle()
+}
+
+// settle puts the strictest of all claims in force.
+func settle() error {
+	all := make([]Limits, len(process.claims))
+	for i, claim := range process.claims {
+		all[i] = *claim
+	}
+	wanted := strictest(all)
+	before := process.inForce
+	if before != nil && wanted == *before {
+		return nil
+	}
+	process.inForce = nil
+	target := process.initial.bounded(wanted)
+	if err := everyThread(target.set); err != nil {
+		return err
+	}
+	process.inForce = &wanted
+	if before == nil || wanted.CPUs != before.CPUs {
+		followAffinity(target.cpus.Count())
+	}
+	return nil
+}
+
+// followAffinity makes the Go runtime, and all that asks it for the number of CPUs, work with those that are left. Its
+// default is that number, or the CPU quota of a container if that is less.
+func followAffinity(cpus int) {
+	if chosen, err := strconv.Atoi(os.Getenv("GOMAXPROCS")); err == nil && chosen > 0 {
+		runtime.GOMAXPROCS(min(chosen, cpus))
+		return
+	}
+	runtime.SetDefaultGOMAXPROCS()
+}
+
+// everyThread calls set with each thread of this process, until there is none that it was not called with: a new thread
+// has what the one that started it has.
+func everyThread(set func(tid int) error) error {
+	done := map[int]bool{}
+	for {
+		threads, err := threads()
+		if err != nil {
+			return err
+		}
+		found := false
+		for _, tid := range threads {
+			if done[tid] {
+				continue
+			}
+			if err := set(tid); err != nil && !errors.Is(err, unix.ESRCH) { // it may have ended
+				return err
+			}
+			done[tid], found = true, true
+		}
+		if !found {
+			return nil
+		}
+	}
+}
+
+func threads() (tids []int, err error) {
+	entries, err := os.ReadDir("/proc/self/task")
+	for _, entry := range entries {
+		if tid, err := strconv.Atoi(entry.Name()); err == nil {
+			tids = append(tids, tid)
+		}
+	}
+	return tids, err
+}
+
+// Check reports whether Claim could put bounds in force here, by trying it with a thread that then ends.
+func Check(l Limits) error {
+	tried := make(chan error)
+	go onPassingThread(func() {
+		now, err := current()
+		if err == nil {
+			err = now.bounded(l).set(0)
+		}
+		tried <- err
+	})
+	return <-tried
+}
+
+// onPassingThread calls a function on a thread that ends after it. The first thread of a process would not end: it is
+// held while another one is found.
+func onPassingThread(run func()) {
+	runtime.LockOSThread() // and never unlocked, which ends the thread with the goroutine
+	if unix.Gettid() != unix.Getpid() {
+		run()
+		return
+	}
+	other := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		close(other)
+		run()
+	}()
+	<-other
+	runtime.UnlockOSThread()
+}
+
+// Available is the number of CPUs that this process may use.
+func Available() int {
+	now, err := current()
+	if err != nil {
+		return runtime.NumCPU()
+	}
+	return now.cpus.Count()
+}
+
+// attributes are what the kernel keeps for a thread.
+type attributes struct {
+	cpus unix.CPUSet
+	nice int
+	io   uintptr // as ioprio_set(2) has it
+}
+
+const (
+	ioWhoProcess = 1 // of ioprio_set(2): a thread
+	ioClassShift = 13
+	niceOffset   = 20 // the system call returns 20 less the nice value, since negative results are errors
+)
+
+// current returns the attributes of the calling thread.
+func current() (a attributes, err error) {
+	if err := unix.SchedGetaffinity(0, &a.cpus); err != nil {
+		return a, fmt.Errorf("resources::cpus: %w", err)
+	}
+	priority, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return a, fmt.Errorf("resources::nice: %w", err)
+	}
+	a.nice = niceOffset - priority
+	io, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, ioWhoProcess, 0, 0)
+	if errno != 0 {
+		return a, fmt.Errorf("resources::io_class: %w", errno)
+	}
+	a.io = io
+	return a, nil
+}
+
+// bounded returns the attributes within bounds.
+func (a attributes) bounded(l Limits) attributes {
+	// The kernel and other programs tend to use the first CPUs.
+	for cpu, left := 0, a.cpus.Count(); l.CPUs > 0 && left > l.CPUs; cpu++ {
+		if a.cpus.IsSet(cpu) {
+			a.cpus.Clear(cpu)
+			left--
+		}
+	}
+	a.nice = max(a.nice, l.Nice)
+	if l.IO.Class != Unchanged {
+		a.io = uintptr(l.IO.Class)<<ioClassShift | uintptr(l.IO.Priority)
+	}
+	return a
+}
+
+// set gives a thread the attributes, 0 for the calling one. It asks for nothing that the thread has: what need not
+// change cannot fail.
+func (a attributes) set(tid int) error {
+	var errs []error
+	var cpus unix.CPUSet
+	if err := unix.SchedGetaffinity(tid, &cpus); err != nil || cpus != a.cpus {
+		errs = append(errs, failed("cpus", "sched_setaffinity", unix.SchedSetaffinity(tid, &a.cpus)))
+	}
+	if priority, err := unix.Getpriority(unix.PRIO_PROCESS, tid); err != nil || niceOffset-priority != a.nice {
+		err := unix.Setpriority(unix.PRIO_PROCESS, tid, a.nice)
+		if lower := a.nice < niceOffset-priority; !lower || !errors.Is(err, unix.EACCES) { // which takes privileges
+			errs = append(errs, failed("nice", "setpriority", err))
+		}
+	}
+	io, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, ioWhoProcess, uintptr(tid), 0)
+	if errno != 0 || io != a.io {
+		_, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, ioWhoProcess, uintptr(tid), a.io)
+		if errno != 0 {
+			errs = append(errs, failed("io_class", "ioprio_set", errno))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func failed(key, call string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("resources::%s: %w: allow the system call %s to the service or container, or remove the key",
+		key, err, call)
+}
