@@ -119,9 +119,9 @@ func SyncPath(path string) error {
 	return Sync(f)
 }
 
-// LinkNoReplace renames by a second link, and fails with fs.ErrExist where the new name is taken. On a file system of the
-// network a request that was answered may be sent again, and finds what it has done: a name that is taken by the file
-// itself is no error.
+// LinkNoReplace renames by a second link, and fails with fs.ErrExist where the new name is taken. On a file system of
+// the network a request that was answered may be sent again, and finds what it has done: a name that is taken by the
+// file itself is no error.
 func LinkNoReplace(from, to string) error {
 	if err := os.Link(from, to); err != nil && (!errors.Is(err, fs.ErrExist) || !sameFile(from, to)) {
 		return err

@@ -78,6 +78,9 @@ func DefaultConfig() Config {
 	return Config{UnitLength: DefaultUnitLength, Lease: DefaultLease}
 }
 
+// minLease is the shortest that is accepted; a variable for tests, which cannot wait that long.
+var minLease = time.Second
+
 var (
 	validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	errBoth   = "servers: either embedded or servers: remove one of them"
@@ -96,7 +99,7 @@ func (c *Config) Validate() error {
 	if c.UnitLength < 10*time.Second || c.UnitLength > time.Hour {
 		add("unit_length: %v: write a duration from 10s to 1h, such as 2m", c.UnitLength)
 	}
-	if c.Lease < time.Second || c.Lease > time.Hour {
+	if c.Lease < minLease || c.Lease > time.Hour {
 		add("lease: %v: write a duration from 1s to 1h, such as 30s", c.Lease)
 	}
 	switch {
@@ -117,7 +120,8 @@ func (c *Config) Validate() error {
 
 func checkRoot(root string) error {
 	if !filepath.IsAbs(root) || filepath.Clean(root) != root {
-		return fmt.Errorf("root: %q: write the absolute path of the folder that all machines share, such as /srv/videos", root)
+		return fmt.Errorf("root: %q: write the absolute path of the folder that all machines share, such as /srv/videos",
+			root)
 	}
 	info, err := os.Stat(root)
 	if err != nil {
@@ -195,8 +199,8 @@ func (c *Cluster) validatePeers() (errs []error) {
 		}
 	}
 	if len(c.Peers) != 3 && len(c.Peers) != 5 {
-		add("%s: %d addresses: write 3 or 5, so that a majority is left when one fails; further machines name them in servers",
-			key, len(c.Peers))
+		add("%s: %d addresses: write 3 or 5, so that a majority is left when one fails; "+
+			"further machines name them in servers", key, len(c.Peers))
 	}
 	if unique := slices.Compact(slices.Sorted(slices.Values(c.Peers))); len(unique) < len(c.Peers) {
 		add("%s: an address is there twice: write each machine's once", key)

@@ -48,7 +48,7 @@ func (s *session) elect(ctx context.Context) (bool, error) {
 	vacant := c.rec.Claim == nil || s.view.dead(c.rec.Claim.Worker)
 	s.view.mu.Unlock()
 	switch {
-	case !synced || s.isDraining() && s.coordinatorsElse():
+	case !synced:
 		return false, nil
 	case !vacant:
 		return c.rec.Claim.Worker == s.me, nil
@@ -59,13 +59,6 @@ func (s *session) elect(ctx context.Context) (bool, error) {
 	e.rec.Claim = &Claim{Worker: s.me, Machine: s.opts.Machine, Since: s.opts.wall()}
 	err := write(ctx, s, &e, &e.rec)
 	return err == nil, err
-}
-
-// coordinatorsElse reports whether a machine that is not draining could coordinate.
-func (s *session) coordinatorsElse() bool {
-	s.view.mu.Lock()
-	defer s.view.mu.Unlock()
-	return len(s.view.living("")) > 0
 }
 
 // duty is a term as coordinator.

@@ -225,7 +225,9 @@ type job struct {
 }
 
 func (e *Engine) newSession(st *store) *session {
-	s := &session{Engine: e, store: st, view: newView(st, e.me, e.logger), running: map[string]*job{}, began: e.opts.wall()}
+	s := &session{
+		Engine: e, store: st, view: newView(st, e.me, e.logger), running: map[string]*job{}, began: e.opts.wall(),
+	}
 	s.view.changed = s.noticed
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -110,7 +111,7 @@ func (r *unitRun) seal(ctx context.Context, paths []string, note json.RawMessage
 	defer r.mu.Unlock()
 	rec := &r.unit.rec
 	before := rec.Sealed
-	rec.Sealed = append(before[:len(before):len(before)], segment)
+	rec.Sealed = append(slices.Clone(before), segment)
 	r.opts.reached("seal")
 	err := write(ctx, r.session, &r.unit, &rec.holding)
 	if isPermanent(err) {
