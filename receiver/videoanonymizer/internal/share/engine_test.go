@@ -148,7 +148,7 @@ func TestErrorsOfTheWorker(t *testing.T) {
 			opts.Attempts = 4
 			e, _ := r.start(r.config(""), opts)
 			r.until("an end", func() bool { return e.Stats().Videos[test.want] == 1 })
-			r.until("nothing is left over", func() bool { return len(leftovers(r.root)) == 0 })
+			r.until("nothing is left over", func() bool { return len(leftovers(r.root, "test")) == 0 })
 			if test.want == VideoDone {
 				checkOutputs(t, r.root)
 				return

@@ -173,6 +173,8 @@ type site struct {
 	workers  []*machine
 	brokers  []*machine
 	embedded bool
+	// share is the name of the share.
+	share string
 	// cut takes a machine off the network, or puts it back; nil if that is not possible.
 	cut   func(name string, off bool)
 	rand  *rand.Rand
@@ -185,7 +187,7 @@ func newSite(t *testing.T) *site {
 	seed := faultSeed(t)
 	folder := t.TempDir()
 	s := &site{
-		t: t, folder: folder, root: filepath.Join(folder, "root"), lease: testLease, rand: rand.New(rand.NewPCG(seed, 1)),
+		t: t, folder: folder, root: filepath.Join(folder, "root"), share: "test", lease: testLease, rand: rand.New(rand.NewPCG(seed, 1)),
 	}
 	require.NoError(t, os.MkdirAll(filepath.Join(s.root, "in"), 0o755))
 	require.NoError(t, os.Mkdir(filepath.Join(folder, "orders"), 0o755))
@@ -309,8 +311,9 @@ func (s *site) pause(from, to time.Duration) {
 
 // run lets faults happen while videos are anonymized, each of them about as often. After each, all videos must come to
 // their end, exactly once.
-func (s *site) run(rounds int) {
-	faults := s.faults()
+func (s *site) run(rounds int) { s.runAll(s.faults(), rounds) }
+
+func (s *site) runAll(faults []fault, rounds int) {
 	order := s.rand.Perm(len(faults))
 	for round := range rounds {
 		f := faults[order[round%len(order)]]
@@ -327,9 +330,9 @@ func (s *site) run(rounds int) {
 
 func (s *site) settled(after string) {
 	s.t.Helper()
-	require.Eventually(s.t, func() bool { return missing(s.root) == "" && len(leftovers(s.root)) == 0 },
+	require.Eventually(s.t, func() bool { return missing(s.root) == "" && len(leftovers(s.root, s.share)) == 0 },
 		90*time.Second, 20*time.Millisecond, "after %s: without output is %s, left over are %v", after,
-		lazily(func() string { return missing(s.root) }), lazily(func() string { return fmt.Sprint(leftovers(s.root)) }))
+		lazily(func() string { return missing(s.root) }), lazily(func() string { return fmt.Sprint(leftovers(s.root, s.share)) }))
 	checkOutputs(s.t, s.root)
 	text, err := os.ReadFile(filepath.Join(s.folder, "renamed"))
 	require.NoError(s.t, err)

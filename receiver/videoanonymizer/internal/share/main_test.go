@@ -342,8 +342,8 @@ func checkOutputs(t *testing.T, root string) {
 }
 
 // leftovers returns what is in the folders of videos.
-func leftovers(root string) (names []string) {
-	works := newTree(root, "test").works()
+func leftovers(root, share string) (names []string) {
+	works := newTree(root, share).works()
 	_ = filepath.WalkDir(works, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && path != works {
 			names = append(names, path)
@@ -357,7 +357,7 @@ func leftovers(root string) (names []string) {
 func (r *rig) settled() {
 	r.t.Helper()
 	r.until("all are published", r.published)
-	r.until("nothing is left over", func() bool { return len(leftovers(r.root)) == 0 })
+	r.until("nothing is left over", func() bool { return len(leftovers(r.root, "test")) == 0 })
 	checkOutputs(r.t, r.root)
 	r.mu.Lock()
 	defer r.mu.Unlock()
