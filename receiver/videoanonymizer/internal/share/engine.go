@@ -15,7 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 )
@@ -53,7 +52,7 @@ type Engine struct {
 	me     string
 	logger *zap.Logger
 	node   *node
-	nc     *nats.Conn
+	nc     *link
 	tree   tree
 
 	writes   atomic.Uint64
@@ -173,7 +172,7 @@ func (e *Engine) begin(ctx context.Context, missing *time.Time) (*session, error
 	if err := e.tree.join(e.me); err != nil {
 		return nil, err
 	}
-	st, err := openStore(ctx, e.nc, e.cfg.Name, e.cfg.Lease)
+	st, err := openStore(ctx, e.nc.Conn, e.cfg.Name, e.cfg.Lease)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		*missing = time.Time{}
 	}
@@ -181,7 +180,7 @@ func (e *Engine) begin(ctx context.Context, missing *time.Time) (*session, error
 		return e.newSession(st), nil
 	}
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, err
+		return nil, errors.Join(err, e.nc.trouble())
 	}
 	if missing.IsZero() {
 		*missing = time.Now()
@@ -193,7 +192,7 @@ func (e *Engine) begin(ctx context.Context, missing *time.Time) (*session, error
 	if journalErr != nil {
 		return nil, journalErr
 	}
-	if err := createStore(ctx, e.nc, e.cfg.Name, e.cfg.Lease, number); err != nil {
+	if err := createStore(ctx, e.nc.Conn, e.cfg.Name, e.cfg.Lease, number); err != nil {
 		return nil, fmt.Errorf("create the bucket: %w", err)
 	}
 	return nil, jetstream.ErrStreamNotFound // the next try opens it

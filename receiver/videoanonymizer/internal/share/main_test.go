@@ -286,6 +286,11 @@ func (r *rig) start(cfg Config, opts Options) (*Engine, func()) {
 	r.t.Helper()
 	e, err := New(cfg, opts)
 	require.NoError(r.t, err)
+	return r.run(e)
+}
+
+// run runs an engine like start.
+func (r *rig) run(e *Engine) (*Engine, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

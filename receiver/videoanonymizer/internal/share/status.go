@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 )
@@ -190,7 +189,7 @@ func (h *holding) machine() string {
 
 // Client looks at a share without taking part.
 type Client struct {
-	nc    *nats.Conn
+	nc    *link
 	store *store
 	view  *view
 	stop  context.CancelFunc
@@ -225,13 +224,13 @@ func Dial(ctx context.Context, cfg Config, logger *zap.Logger) (*Client, error) 
 
 func (c *Client) open(ctx context.Context, cfg *Config, logger *zap.Logger) (err error) {
 	for c.store == nil {
-		c.store, err = openStore(ctx, c.nc, cfg.Name, cfg.Lease)
+		c.store, err = openStore(ctx, c.nc.Conn, cfg.Name, cfg.Lease)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("no collector has run the share %s yet", cfg.Name)
 		}
 		if err != nil {
 			if waited := sleep(ctx, 100*time.Millisecond); waited != nil {
-				return fmt.Errorf("ask NATS about the share %s: %w", cfg.Name, err)
+				return fmt.Errorf("ask NATS about the share %s: %w", cfg.Name, errors.Join(err, c.nc.trouble()))
 			}
 		}
 	}

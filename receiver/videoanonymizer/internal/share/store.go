@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,14 +28,37 @@ var errEra = errors.New("the data of NATS were lost")
 func streamName(name string) string   { return "KV_" + name }
 func bucketPrefix(name string) string { return "$KV." + name + "." }
 
+// link is a connection to NATS, and why there is none.
+type link struct {
+	*nats.Conn
+	last atomic.Pointer[error]
+}
+
+// trouble is why there is no connection; nil if there is, or if nothing is known.
+func (l *link) trouble() error {
+	if err := l.last.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // connect connects to the embedded server in n, or else to servers. It returns at once: where nobody answers yet, it
 // goes on trying.
-func connect(cfg *Config, n *node, id *identity, logger *zap.Logger) (*nats.Conn, error) {
+func connect(cfg *Config, n *node, id *identity, logger *zap.Logger) (*link, error) {
+	l := &link{}
+	failed := func(_ *nats.Conn, err error) {
+		if err != nil {
+			logger.Debug("no connection to NATS", zap.Error(err))
+			l.last.Store(&err)
+		}
+	}
+	connected := func(*nats.Conn) { l.last.Store(nil) }
 	opts := []nats.Option{
 		nats.Name("otelcol-anonymizer"), nats.Timeout(2 * time.Second), nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond), nats.IgnoreAuthErrorAbort(),
 		nats.PingInterval(max(cfg.Lease/4, 500*time.Millisecond)), nats.MaxPingsOutstanding(2),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { logger.Debug("disconnected from NATS", zap.Error(err)) }),
+		nats.ReconnectErrHandler(failed), nats.DisconnectErrHandler(failed),
+		nats.ConnectHandler(connected), nats.ReconnectHandler(connected),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Debug("NATS", zap.Error(err)) }),
 	}
 	if id != nil {
@@ -46,11 +70,11 @@ func connect(cfg *Config, n *node, id *identity, logger *zap.Logger) (*nats.Conn
 	} else if cfg.TLS != nil {
 		opts = append(opts, nats.RootCAs(cfg.TLS.CAFile), nats.ClientCert(cfg.TLS.CertFile, cfg.TLS.KeyFile))
 	}
-	nc, err := nats.Connect(servers, opts...)
-	if err != nil {
+	var err error
+	if l.Conn, err = nats.Connect(servers, opts...); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	return nc, nil
+	return l, nil
 }
 
 // store is a bucket of records, whose keys start with its era. It is lost with the data of NATS, and then the next one
