@@ -59,7 +59,8 @@ func TestExampleIsRead(t *testing.T) {
 func TestOtherFormsAreAccepted(t *testing.T) {
 	root := t.TempDir()
 	for name, text := range map[string]string{
-		"one machine":     "share: {name: lab, root: " + root + ", embedded: {directory: /var/lib/x, listen: 127.0.0.1:4222}}",
+		"one machine": "share: {name: lab, root: " + root +
+			", embedded: {directory: /var/lib/x, listen: 127.0.0.1:4222}}",
 		"default address": "share: {name: lab, root: " + root + ", embedded: {directory: /var/lib/x}}",
 		"same machine":    "share: {name: lab, root: " + root + ", servers: [nats://127.0.0.1:4222]}",
 		"external cluster": "share: {name: lab, root: " + root + ", servers: [tls://nats1:4222, tls://nats2:4222], " +
@@ -122,7 +123,10 @@ func TestErrorsNameTheirKeys(t *testing.T) {
 		},
 		"open without TLS": {
 			func(c *Config) { c.TLS = nil },
-			[]string{"embedded::listen: 10.0.0.11:4222 can be reached", "embedded::cluster::listen: 10.0.0.11:6222 can be reached"},
+			[]string{
+				"embedded::listen: 10.0.0.11:4222 can be reached",
+				"embedded::cluster::listen: 10.0.0.11:6222 can be reached",
+			},
 		},
 		"open without nkey": {
 			func(c *Config) { c.NKeyFile = "" },

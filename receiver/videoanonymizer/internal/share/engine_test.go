@@ -112,6 +112,8 @@ func (s *stopper) Do(ctx context.Context, t *UnitTask) (json.RawMessage, error) 
 func TestErrorsOfTheWorker(t *testing.T) {
 	t.Parallel()
 	passing := errors.New("may pass")
+	redo := &Redo{map[int]json.RawMessage{1: []byte(`{"from":3000,"to":5000}`)}, passing}
+	redoNothing := &Redo{map[int]json.RawMessage{7: nil}, passing}
 	for name, test := range map[string]struct {
 		fails string
 		times int64
@@ -129,9 +131,9 @@ func TestErrorsOfTheWorker(t *testing.T) {
 		"plan is permanent":   {"plan", 1, Permanent(passing), VideoFailed, "may pass"},
 		"unit is permanent":   {"do 0", 1, Permanent(passing), VideoFailed, "unit 0: may pass"},
 		"join is permanent":   {"join", 1, Permanent(passing), VideoFailed, "may pass"},
-		"unit must be redone": {"join", 1, &Redo{map[int]json.RawMessage{1: []byte(`{"from":3000,"to":5000}`)}, passing}, VideoDone, ""},
-		"unit that is not":    {"join", 1, &Redo{map[int]json.RawMessage{7: nil}, passing}, VideoFailed, "none of index 7"},
-		"redone for ever":     {"join", 99, &Redo{map[int]json.RawMessage{1: []byte(`{"from":3000,"to":5000}`)}, passing}, VideoFailed, "must be done again"},
+		"unit must be redone": {"join", 1, redo, VideoDone, ""},
+		"unit that is not":    {"join", 1, redoNothing, VideoFailed, "none of index 7"},
+		"redone for ever":     {"join", 99, redo, VideoFailed, "must be done again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -187,7 +187,8 @@ func newSite(t *testing.T) *site {
 	seed := faultSeed(t)
 	folder := t.TempDir()
 	s := &site{
-		t: t, folder: folder, root: filepath.Join(folder, "root"), share: "test", lease: testLease, rand: rand.New(rand.NewPCG(seed, 1)),
+		t: t, folder: folder, root: filepath.Join(folder, "root"), share: "test", lease: testLease,
+		rand: rand.New(rand.NewPCG(seed, 1)),
 	}
 	require.NoError(t, os.MkdirAll(filepath.Join(s.root, "in"), 0o755))
 	require.NoError(t, os.Mkdir(filepath.Join(folder, "orders"), 0o755))
@@ -332,7 +333,8 @@ func (s *site) settled(after string) {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool { return missing(s.root) == "" && len(leftovers(s.root, s.share)) == 0 },
 		90*time.Second, 20*time.Millisecond, "after %s: without output is %s, left over are %v", after,
-		lazily(func() string { return missing(s.root) }), lazily(func() string { return fmt.Sprint(leftovers(s.root, s.share)) }))
+		lazily(func() string { return missing(s.root) }),
+		lazily(func() string { return fmt.Sprint(leftovers(s.root, s.share)) }))
 	checkOutputs(s.t, s.root)
 	text, err := os.ReadFile(filepath.Join(s.folder, "renamed"))
 	require.NoError(s.t, err)

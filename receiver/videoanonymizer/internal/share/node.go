@@ -152,7 +152,7 @@ type serverLog struct {
 
 func (l *serverLog) Noticef(format string, v ...any) { l.logger.Debugf(format, v...) }
 func (l *serverLog) Warnf(format string, v ...any)   { l.logger.Debugf(format, v...) }
-func (l *serverLog) Errorf(format string, v ...any)  { l.logger.Infof(format, v...) }
+func (l *serverLog) Errorf(format string, v ...any)  { l.logger.Debugf(format, v...) }
 func (l *serverLog) Debugf(string, ...any)           {}
 func (l *serverLog) Tracef(string, ...any)           {}
 

@@ -25,31 +25,32 @@ func TestLateWorkerIsRefused(t *testing.T) {
 	leader, _ := r.start(cfg, r.options("leader"))
 	leader.Drain(true)
 
-	var late *Engine
+	var late atomic.Pointer[Engine]
 	var once atomic.Bool
 	paused, resume := make(chan struct{}), make(chan struct{})
 	opts := r.options("late")
 	opts.reached = func(point string) {
 		r.reached(point)
 		if point == "seal" && once.CompareAndSwap(false, true) {
-			late.session.view.mu.Lock() // it no longer hears, or says, anything
+			v := late.Load().currentView()
+			v.mu.Lock() // it no longer hears, or says, anything
 			close(paused)
 			<-resume
-			late.session.view.mu.Unlock()
+			v.mu.Unlock()
 		}
 	}
-	late, err := New(second(cfg), opts)
+	e, err := New(second(cfg), opts)
 	require.NoError(t, err)
-	late, stop := r.run(late)
-	defer stop()
+	late.Store(e)
+	r.run(e)
 	<-paused
 	other, _ := r.start(second(cfg), r.options("other"))
 	r.until("another has done it", func() bool { return other.Stats().Videos[VideoDone] == 1 })
 	assert.EqualValues(t, 1, other.Stats().Takeovers)
 	close(resume)
-	r.until("it was refused", func() bool { return late.Stats().Fenced > 0 })
+	r.until("it was refused", func() bool { return e.Stats().Fenced > 0 })
 	r.settled()
-	assert.Zero(t, late.Stats().Published)
+	assert.Zero(t, e.Stats().Published)
 }
 
 // Losing all data of NATS costs no video, and nothing that was done: neither published videos nor units.
@@ -61,7 +62,7 @@ func TestLostData(t *testing.T) {
 			r := newRig(t)
 			cfg := r.config("")
 			addVideo(t, r.root, "done", 5000)
-			e, stop := r.start(cfg, r.options("a"))
+			_, stop := r.start(cfg, r.options("a"))
 			r.settled()
 			stop()
 
@@ -83,7 +84,7 @@ func TestLostData(t *testing.T) {
 			}
 			opts := r.options("a")
 			opts.Attempts = 1000
-			e, stop = r.start(cfg, opts)
+			e, stop := r.start(cfg, opts)
 			r.until("it is half done", func() bool {
 				stats := e.Stats()
 				return stats.Videos[state] == 1 && stats.Units[UnitDone] > 0 && did.Load() == 3

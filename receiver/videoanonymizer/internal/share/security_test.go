@@ -91,7 +91,9 @@ func TestPermissions(t *testing.T) {
 	nc := b.store.js.Conn()
 	denied := make(chan error, 8)
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denied <- err })
-	for _, subject := range []string{"$JS.API.STREAM.DELETE.KV_test", "$JS.API.STREAM.CREATE.other", "$KV.other.x", "anything"} {
+	for _, subject := range []string{
+		"$JS.API.STREAM.DELETE.KV_test", "$JS.API.STREAM.CREATE.other", "$KV.other.x", "anything",
+	} {
 		require.NoError(t, nc.Publish(subject, nil))
 		require.NoError(t, nc.Flush())
 		select {
