@@ -48,8 +48,8 @@ func BenchmarkClaims(b *testing.B) {
 	}
 }
 
-// BenchmarkTenThousandVideos is how much memory a bucket of 10,000 videos that are done takes, server and view together,
-// and how long a worker that starts takes to read it.
+// BenchmarkTenThousandVideos is how much memory a bucket of 10,000 videos that are done takes, server and view
+// together, and how long a worker that starts takes to read it.
 func BenchmarkTenThousandVideos(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
