@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -60,7 +61,7 @@ type child struct {
 	Broker  bool
 	// Orders is a folder where the test puts files that tell this child to stop or to die at a point.
 	Orders string
-	// Log is a file to which children append what they renamed.
+	// Log is a file to which children append what they renamed and committed.
 	Log string
 }
 
@@ -100,11 +101,11 @@ func beChild(text string) error {
 
 // reached obeys an order for the point, and logs what was renamed.
 func (c *child) reached(point string) {
-	if name, ok := strings.CutPrefix(point, "renamed "); ok {
-		point = "renamed"
+	if kind, name, ok := strings.Cut(point, " "); ok {
+		point = kind
 		f, err := os.OpenFile(c.Log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err == nil {
-			_, _ = fmt.Fprintf(f, "%s %s\n", name, c.Machine)
+			_, _ = fmt.Fprintf(f, "%s %s %s\n", kind, name, c.Machine)
 			_ = f.Close()
 		}
 	}
@@ -214,7 +215,7 @@ func (s *site) all() []*machine {
 
 func (s *site) machine(name string, cfg Config, broker bool) *machine {
 	return &machine{
-		child: child{cfg, name, broker, filepath.Join(s.folder, "orders"), filepath.Join(s.folder, "renamed")},
+		child: child{cfg, name, broker, filepath.Join(s.folder, "orders"), filepath.Join(s.folder, "log")},
 		log:   filepath.Join(s.folder, name+".log"),
 	}
 }
@@ -250,7 +251,7 @@ func (s *site) faults() []fault {
 // points are where a worker is stopped or killed.
 var points = []string{
 	"plan", "claim", "claimed", "seal", "seal", "commit", "commit", "join", "publish", "rename", "renamed", "published",
-	"clean",
+	"committed", "clean",
 }
 
 // atPoint stops or kills a worker when it comes to a point, if it does soon.
@@ -311,7 +312,7 @@ func (s *site) pause(from, to time.Duration) {
 }
 
 // run lets faults happen while videos are anonymized, each of them about as often. After each, all videos must come to
-// their end, exactly once.
+// their end: each with one output, published once, of units that were committed once.
 func (s *site) run(rounds int) { s.runAll(s.faults(), rounds) }
 
 func (s *site) runAll(faults []fault, rounds int) {
@@ -336,13 +337,13 @@ func (s *site) settled(after string) {
 		lazily(func() string { return missing(s.root) }),
 		lazily(func() string { return fmt.Sprint(leftovers(s.root, s.share)) }))
 	checkOutputs(s.t, s.root)
-	text, err := os.ReadFile(filepath.Join(s.folder, "renamed"))
+	text, err := os.ReadFile(filepath.Join(s.folder, "log"))
 	require.NoError(s.t, err)
 	seen := map[string]string{}
 	for line := range strings.Lines(string(text)) {
-		name, by, _ := strings.Cut(strings.TrimSpace(line), " ")
-		assert.Empty(s.t, seen[name], "%s was published twice, the second time by %s", name, by)
-		seen[name] = by
+		what, by := path.Split(strings.ReplaceAll(strings.TrimSpace(line), " ", "/"))
+		assert.Empty(s.t, seen[what], "%s twice, the second time by %s", what, by)
+		seen[what] = by
 	}
 	require.False(s.t, s.t.Failed())
 }

@@ -150,8 +150,15 @@ func (r *unitRun) finish(ctx context.Context, edges json.RawMessage, err error) 
 	}
 	if err != nil {
 		r.discard(ctx)
+		return err
 	}
-	return err
+	r.opts.reached(committed(r.session, r.unit.key))
+	return nil
+}
+
+// committed is the point at which a record is done.
+func committed(s *session, key string) string {
+	return fmt.Sprintf("committed %s.%s", s.store.era, key)
 }
 
 // settle says whether a task that failed is tried again, and counts it unless this machine is to blame: it is stopping,

@@ -91,6 +91,9 @@ func (s *session) conclude(ctx context.Context, v *entry[Video], err error, othe
 	if err := write(ctx, s, v, &v.rec.holding); err != nil {
 		return err
 	}
+	if v.rec.State == VideoDone {
+		s.opts.reached(committed(s, v.key))
+	}
 	if v.rec.State.final() {
 		s.clean(ctx, &v.rec)
 	}
@@ -292,6 +295,10 @@ func (s *session) publish(ctx context.Context, v *entry[Video], epoch string) er
 		return err
 	}
 	s.opts.reached("published")
+	v.rec.Since = s.opts.wall()
+	if err := write(ctx, s, v, &v.rec.holding); err != nil { // a late worker gets no further
+		return err
+	}
 	if err := s.opts.Worker.Published(ctx, v.rec); err != nil {
 		return err
 	}

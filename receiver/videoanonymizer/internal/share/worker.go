@@ -21,8 +21,9 @@ type Worker interface {
 	// Join makes the files to publish of the units, each under its hidden name, in the order in which they are published:
 	// the video is last. It fails with *Redo if units must be done again.
 	Join(ctx context.Context, join *JoinTask) ([]JoinedFile, error)
-	// Published is called when all files have their final names, and before the video counts as done. After a fault it is
-	// called again, even on another machine.
+	// Published is called when all files have their final names, and before the video counts as done. After a fault it
+	// is called again, even on another machine, and may come late: it must make sure that the source still is of the
+	// video's version before it moves or deletes it.
 	Published(ctx context.Context, video Video) error
 }
 
