@@ -177,7 +177,8 @@ func (s *session) videos(as func(id string, v *Video) bool) (some []entry[Video]
 // collect removes what late or dead workers left: folders of videos that are final, units of plans that do not count,
 // and what shows of workers.
 func (d *duty) collect(ctx context.Context) error {
-	return errors.Join(d.collectFolders(ctx), d.collectPlans(ctx), d.collectWorkers(ctx))
+	return errors.Join(
+		d.mirror.removeOthers(), d.collectFolders(ctx), d.collectPlans(ctx), d.collectWorkers(ctx))
 }
 
 func (d *duty) collectFolders(ctx context.Context) error {

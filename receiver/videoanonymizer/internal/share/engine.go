@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -58,6 +59,9 @@ type Engine struct {
 	writes   atomic.Uint64
 	counters counters
 	draining atomic.Bool
+
+	// emptied is an era whose data turned out to be lost.
+	emptied era
 
 	mu      sync.Mutex
 	session *session
@@ -147,8 +151,9 @@ func (e *Engine) Run(ctx context.Context) error {
 			err = s.run(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			e.counters.away.Store(!errors.Is(err, errEra) && !errors.Is(err, jetstream.ErrStreamNotFound))
-			if text := err.Error(); text != told && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			passing := errors.Is(err, errEra) || errors.Is(err, errMissing)
+			e.counters.away.Store(!passing)
+			if text := err.Error(); text != told && !passing {
 				told = text
 				e.logger.Warn("this machine takes no part in the share: it tries again", zap.Error(err))
 			}
@@ -167,36 +172,45 @@ func (e *Engine) close() {
 	}
 }
 
-// begin opens the bucket. It makes one if there has been none for a while, since missing.
+// begin opens the bucket. It makes one if there has been none for a while, since missing, or if it has lost its data.
 func (e *Engine) begin(ctx context.Context, missing *time.Time) (*session, error) {
 	if err := e.tree.join(e.me); err != nil {
 		return nil, err
 	}
-	st, err := openStore(ctx, e.nc.Conn, e.cfg.Name, e.cfg.Lease)
-	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+	nc, name, lease := e.nc.Conn, e.cfg.Name, e.cfg.Lease
+	st, err := openStore(ctx, nc, name, lease)
+	if err == nil && st.era != e.emptied {
 		*missing = time.Time{}
-	}
-	if err == nil {
 		return e.newSession(st), nil
 	}
-	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+	none := errors.Is(err, jetstream.ErrStreamNotFound)
+	if err != nil && !none && !errors.Is(err, errUnborn) {
+		*missing = time.Time{}
 		return nil, errors.Join(err, e.nc.trouble())
 	}
 	if missing.IsZero() {
 		*missing = time.Now()
 	}
-	if time.Since(*missing) < min(e.cfg.Lease/2, 3*time.Second) {
+	if time.Since(*missing) < min(lease/2, 3*time.Second)+mathrand.N(lease/8) { // another may be making it
+		return nil, errMissing
+	}
+	number, err := e.tree.nextEra()
+	if err != nil {
 		return nil, err
 	}
-	number, journalErr := e.tree.nextEra()
-	if journalErr != nil {
-		return nil, journalErr
+	if none {
+		err = createStore(ctx, nc, name, lease, number)
+	} else {
+		err = renewStore(ctx, nc, name, lease, number)
 	}
-	if err := createStore(ctx, e.nc.Conn, e.cfg.Name, e.cfg.Lease, number); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("create the bucket: %w", err)
 	}
-	return nil, jetstream.ErrStreamNotFound // the next try opens it
+	return nil, errMissing // the next try opens it
 }
+
+// errMissing says that there is no bucket yet.
+var errMissing = errors.New("there is no bucket yet")
 
 // Drain makes this machine finish what it does and take no more, or take work again.
 func (e *Engine) Drain(on bool) { e.draining.Store(on) }
@@ -259,8 +273,13 @@ func (s *session) beatUntil(ctx context.Context, end context.CancelCauseFunc) {
 	lost := 0
 	heard := time.Now()
 	for beat := uint64(1); ; beat++ {
+		floor := s.view.floor()
 		rev, err := s.store.put(ctx, kindWorker+"."+s.me, encode(s.machine(beat)))
 		switch {
+		case err == nil && rev <= floor: // revisions only grow, unless the bucket lost its data
+			s.emptied = s.store.era
+			end(errEra)
+			return
 		case err == nil:
 			lost, heard = 0, time.Now()
 			s.counters.away.Store(false)

@@ -237,6 +237,7 @@ func (s *site) faults() []fault {
 			m.start(s.t)
 		}},
 		{"the data of one server are lost", func() { s.loseServers(1, true) }},
+		{"the data of most servers are lost", func() { s.loseServers(2, true) }},
 		{"the data of all servers are lost", func() { s.loseServers(3, true) }},
 		{"one server is away", func() { s.loseServers(1, false) }},
 		{"most servers are away", func() { s.loseServers(2, false) }},

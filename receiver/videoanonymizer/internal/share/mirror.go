@@ -104,7 +104,7 @@ func (m *mirror) begin(s *session) error {
 		return err
 	}
 	m.file, m.lines, m.whole = file, lines, lines
-	return m.removeOthers()
+	return nil
 }
 
 // encode returns the lines for some keys: videos, and units that are open or done.
@@ -130,6 +130,7 @@ func (m *mirror) encode(v *view, keys map[string]bool) (text []byte, lines int) 
 	return text, lines
 }
 
+// removeOthers removes the journals of others, once this one has all that they have.
 func (m *mirror) removeOthers() error {
 	files, err := m.tree.journals()
 	for _, path := range files {
@@ -225,6 +226,9 @@ func (d *duty) rebuild(ctx context.Context) error {
 		if err := d.rebuildVideo(ctx, key, &v, known); err != nil && !errors.Is(err, errFenced) {
 			return err
 		}
+	}
+	if err := d.mirror.begin(d.session); err != nil { // the next era's number is above this one's from here on
+		return err
 	}
 	if videos > 0 {
 		d.counters.rebuilds.Add(1)

@@ -131,6 +131,7 @@ func permissions(name string) map[string]any {
 			"$JS.API.INFO",
 			"$JS.API.STREAM.INFO." + stream,
 			"$JS.API.STREAM.CREATE." + stream,
+			"$JS.API.STREAM.UPDATE." + stream,
 			"$JS.API.STREAM.PURGE." + stream,
 			"$JS.API.STREAM.MSG.GET." + stream,
 			"$JS.API.CONSUMER.CREATE." + stream,

@@ -180,6 +180,7 @@ const (
 	kindDrain      = "drain"
 	keyCoordinator = "coordinator"
 	keyReady       = "ready"
+	keyBorn        = "born"
 )
 
 // videoID names a video in keys and files.

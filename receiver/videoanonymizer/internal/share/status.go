@@ -224,11 +224,14 @@ func Dial(ctx context.Context, cfg Config, logger *zap.Logger) (*Client, error) 
 
 func (c *Client) open(ctx context.Context, cfg *Config, logger *zap.Logger) (err error) {
 	for c.store == nil {
-		c.store, err = openStore(ctx, c.nc.Conn, cfg.Name, cfg.Lease)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
+		var st *store
+		st, err = openStore(ctx, c.nc.Conn, cfg.Name, cfg.Lease)
+		if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, errUnborn) {
 			return fmt.Errorf("no collector has run the share %s yet", cfg.Name)
 		}
-		if err != nil {
+		if err == nil {
+			c.store = st
+		} else {
 			if waited := sleep(ctx, 100*time.Millisecond); waited != nil {
 				return fmt.Errorf("ask NATS about the share %s: %w", cfg.Name, errors.Join(err, c.nc.trouble()))
 			}

@@ -107,8 +107,22 @@ func parseEra(text string) (era, error) {
 
 const eraKey = "era"
 
-// openStore opens the bucket, or returns jetstream.ErrStreamNotFound.
+// errUnborn says that the bucket has lost its data, or is just being made.
+var errUnborn = errors.New("the bucket is empty")
+
+// openStore opens the bucket, or returns jetstream.ErrStreamNotFound or errUnborn.
 func openStore(ctx context.Context, nc *nats.Conn, name string, lease time.Duration) (*store, error) {
+	s, err := findStore(ctx, nc, name, lease)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err = s.get(ctx, keyBorn); errors.Is(err, jetstream.ErrKeyNotFound) {
+		err = errUnborn
+	}
+	return s, err
+}
+
+func findStore(ctx context.Context, nc *nats.Conn, name string, lease time.Duration) (*store, error) {
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(requestTimeout(lease)))
 	if err != nil {
 		return nil, err
@@ -139,18 +153,51 @@ func createStore(ctx context.Context, nc *nats.Conn, name string, lease time.Dur
 	if nc.ConnectedClusterName() != "" {
 		replicas = 3
 	}
-	e := era{number, strings.ToLower(rand.Text()[:8])}
-	_, err = js.CreateStream(ctx, jetstream.StreamConfig{
+	config := jetstream.StreamConfig{
 		Name: streamName(name), Description: "who anonymizes which video",
-		// An era's bucket takes no records of another.
-		Subjects: []string{bucketPrefix(name) + e.String() + ".>"}, MaxMsgsPerSubject: 1, Storage: jetstream.FileStorage,
-		Replicas: replicas, Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true,
+		MaxMsgsPerSubject: 1, Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardNew,
+		AllowRollup: true, DenyDelete: true,
 		// Direct reads may come from a replica that lags behind.
 		AllowDirect: false,
-		Metadata:    map[string]string{eraKey: e.String()},
-	})
+	}
+	setEra(&config, name, number)
+	_, err = js.CreateStream(ctx, config)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return bear(ctx, nc, name, lease)
+}
+
+// renewStore gives a bucket that lost its data a new era, with a number above the one it has. If two machines do that
+// at once, one of the eras counts.
+func renewStore(ctx context.Context, nc *nats.Conn, name string, lease time.Duration, number int) error {
+	s, err := findStore(ctx, nc, name, lease)
+	if err != nil {
+		return err
+	}
+	config := s.stream.CachedInfo().Config
+	setEra(&config, name, max(number, s.era.number+1))
+	if _, err := s.js.UpdateStream(ctx, config); err != nil {
+		return err
+	}
+	return bear(ctx, nc, name, lease)
+}
+
+// setEra gives a stream a new era, whose bucket takes no records of another.
+func setEra(config *jetstream.StreamConfig, name string, number int) {
+	e := era{number, strings.ToLower(rand.Text()[:8])}
+	config.Subjects = []string{bucketPrefix(name) + e.String() + ".>"}
+	config.Metadata = map[string]string{eraKey: e.String()}
+}
+
+// bear writes the record that a bucket has which has not lost its data.
+func bear(ctx context.Context, nc *nats.Conn, name string, lease time.Duration) error {
+	s, err := findStore(ctx, nc, name, lease)
+	if err == nil {
+		_, err = s.put(ctx, keyBorn, []byte("true"))
 	}
 	return err
 }

@@ -240,10 +240,12 @@ func TestErasAreApart(t *testing.T) {
 	require.NoError(t, createStore(ctx, nc.Conn, b.cfg.Name, b.cfg.Lease, 2))
 	fresh := b.open(t, nc.Conn)
 	assert.Equal(t, 2, fresh.era.number)
-	for i := range rev { // until the revisions are the same again
-		_, err = fresh.update(ctx, "video.x", fmt.Append(nil, i), i)
+	at := uint64(0)
+	for i := 0; at < rev; i++ { // until the record has the same revision again
+		at, err = fresh.update(ctx, "video.x", fmt.Append(nil, i), at)
 		require.NoError(t, err)
 	}
+	require.Equal(t, rev, at)
 	_, err = old.update(ctx, "video.x", []byte("2"), rev)
 	assert.ErrorIs(t, err, errEra)
 	_, err = old.update(ctx, "video.y", []byte("2"), 0)

@@ -125,6 +125,13 @@ func (v *view) stalled() bool {
 	return v.acked > v.last && v.now().Sub(v.ackedAt) > v.store.lease/3
 }
 
+// floor is a revision that the bucket has reached.
+func (v *view) floor() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return max(v.last, v.acked)
+}
+
 // beaten notes that a heartbeat was acknowledged.
 func (v *view) beaten(rev uint64) {
 	v.mu.Lock()
