@@ -197,6 +197,11 @@ kill-test: ## Kill the collector and its children 60 times at random, and fail r
 outage-test: models footage ## Let an inference server fail 60 times in one video; nothing may be masked whole or lost
 	export OUTAGE_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -count=1 -timeout 60m -v -run TestRandomOutages .
 
+.PHONY: share-test
+share-test: ## Try 60 faults each of machines, servers and networks that share videos; nothing may be lost or done twice
+	export FAULT_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -race -count=1 -timeout 40m -v -run TestFaults \
+		./internal/share
+
 .PHONY: triton-test
 triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from PyPI with ONNX Runtime; needs python3-venv
 	export TRITON_SERVER=$(CURDIR)/$(TRITON_SERVER) MLSERVER=$(CURDIR)/$(MLSERVER); \

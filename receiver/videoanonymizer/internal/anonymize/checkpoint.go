@@ -141,9 +141,27 @@ func maker(version string) (string, error) {
 
 // fingerprint identifies everything that the job's output depends on.
 func (r *Runner) fingerprint(job *watch.Job) (string, error) {
-	program, err := maker(r.Program.Version)
+	made, err := r.made()
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
+	}
+	sum, err := digestJSON(struct {
+		Made, Path string
+		Size       int64
+		ModTime    time.Time
+	}{made, job.Path, job.Size, job.ModTime.UTC()})
+	if err != nil {
+		return "", fmt.Errorf("fingerprint: %w", err)
+	}
+	return sum, nil
+}
+
+// made identifies what makes outputs of sources: program, models and configuration, but not where files are, nor how
+// much a machine does at once. What two machines with the same begin, either can finish.
+func (r *Runner) made() (string, error) {
+	program, err := maker(r.Program.Version)
+	if err != nil {
+		return "", err
 	}
 	cfg := *r.Config
 	cfg.Watch, cfg.Retry = watch.Config{}, watch.Retry{}
@@ -151,19 +169,16 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 	cfg.Retention, cfg.Notifications, cfg.Schedule = config.Retention{}, nil, config.Schedule{}
 	cfg.Resources = config.Resources{}
 	cfg.Inference.Remote = config.Remote{} // what the servers serve is said by the models
-	sum, err := digestJSON(struct {
+	cfg.Models, cfg.Console, cfg.MaxConcurrentVideos = config.Models{}, nil, 0
+	out := &cfg.Output
+	out.Directory, out.StateDirectory, out.QuarantineDirectory, out.MoveTo = "", "", "", ""
+	out.OnSuccess, out.OnSalvage, out.MinFreeSpace = "", "", 0
+	return digestJSON(struct {
 		Program, Runtime string
 		Profile          string
 		Config           config.Config
 		Models           []report.Model
-		Path             string
-		Size             int64
-		ModTime          time.Time
-	}{program, onnx.Version(), cfg.Profile(), cfg, r.Models.identify(), job.Path, job.Size, job.ModTime.UTC()})
-	if err != nil {
-		return "", fmt.Errorf("fingerprint: %w", err)
-	}
-	return sum, nil
+	}{program, onnx.Version(), cfg.Profile(), cfg, r.Models.identify()})
 }
 
 const checkpointSuffix = ".checkpoint.json"

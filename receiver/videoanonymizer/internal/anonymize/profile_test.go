@@ -55,6 +55,43 @@ func TestFingerprintOfProfile(t *testing.T) {
 	}
 }
 
+// TestMadeByEither: machines that differ in where files are, and in how much they do at once, make the same outputs.
+func TestMadeByEither(t *testing.T) {
+	type keys = map[string]any
+	made := func(keys keys) string {
+		cfg := config.Default()
+		require.NoError(t, confmap.NewFromStringMap(keys).Unmarshal(cfg))
+		sum, err := (&Runner{Config: cfg, Models: &Models{}}).made()
+		require.NoError(t, err)
+		return sum
+	}
+	for name, test := range map[string]struct {
+		keys keys
+		same bool
+	}{
+		"watched folder":  {keys{"watch": keys{"include": []any{"/srv/in/*"}}}, true},
+		"output folder":   {keys{"output": keys{"directory": "/srv/out"}}, true},
+		"other folders":   {keys{"output": keys{"state_directory": "/s", "quarantine_directory": "/q"}}, true},
+		"source moved":    {keys{"output": keys{"on_success": "move", "move_to": "/done"}}, true},
+		"free space":      {keys{"output": keys{"min_free_space": 7}}, true},
+		"models folder":   {keys{"models": keys{"directory": "/models"}}, true},
+		"videos at once":  {keys{"max_concurrent_videos": 7}, true},
+		"console":         {keys{"console": "anonymizer_console"}, true},
+		"mask":            {keys{"mask": keys{"shape": "box"}}, false},
+		"codec":           {keys{"output": keys{"codec": "hevc"}}, false},
+		"segments":        {keys{"output": keys{"segment_length": "7s"}}, false},
+		"names":           {keys{"output": keys{"name": "{name}_x"}}, false},
+		"decoder":         {keys{"tools": keys{"ffmpeg": "/opt/ffmpeg"}}, false},
+		"provider":        {keys{"inference": keys{"provider": "cuda"}}, false},
+		"look-ahead":      {keys{"look_ahead": "2s"}, false},
+		"what is salvage": {keys{"on_damaged": "salvage"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.same, made(test.keys) == made(keys{}))
+		})
+	}
+}
+
 // TestProfileSharesModels: a profile's videos wait for the same inference servers, and share the same workers.
 func TestProfileSharesModels(t *testing.T) {
 	cfg := config.Default()

@@ -118,3 +118,25 @@ func SyncPath(path string) error {
 	defer func() { _ = f.Close() }()
 	return Sync(f)
 }
+
+// LinkNoReplace renames by a second link, and fails with fs.ErrExist where the new name is taken. On a file system of
+// the network a request that was answered may be sent again, and finds what it has done: a name that is taken by the
+// file itself is no error.
+func LinkNoReplace(from, to string) error {
+	if err := link(from, to); err != nil && (!errors.Is(err, fs.ErrExist) || !sameFile(from, to)) {
+		return err
+	}
+	return RemoveIfThere(from)
+}
+
+// link is a variable for tests, which answer as such a file system does.
+var link = os.Link
+
+func sameFile(a, b string) bool {
+	first, err := os.Lstat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Lstat(b)
+	return err == nil && os.SameFile(first, second)
+}

@@ -94,3 +94,42 @@ func TestSyncUnsupported(t *testing.T) {
 	require.NoError(t, f.Close())
 	assert.ErrorIs(t, Sync(f), os.ErrClosed)
 }
+
+// TestLinkNoReplace renames where a file system links, and answers that the name is taken: because the request came
+// twice, or because it was.
+func TestLinkNoReplace(t *testing.T) {
+	taken := &os.LinkError{Op: "link", Err: syscall.EEXIST}
+	t.Cleanup(func() { link = os.Link })
+	for name, test := range map[string]struct {
+		link func(from, to string) error
+		want error
+	}{
+		"at once": {os.Link, nil},
+		"sent twice": {func(from, to string) error {
+			return errors.Join(os.Link(from, to), os.Link(from, to))
+		}, nil},
+		"taken": {func(_, to string) error {
+			return errors.Join(os.WriteFile(to, []byte("another"), 0o600), taken)
+		}, fs.ErrExist},
+		"taken and gone again": {func(string, string) error { return taken }, fs.ErrExist},
+		"out of reach":         {func(string, string) error { return syscall.EIO }, syscall.EIO},
+	} {
+		t.Run(name, func(t *testing.T) {
+			directory := t.TempDir()
+			from, to := filepath.Join(directory, "from"), filepath.Join(directory, "to")
+			require.NoError(t, os.WriteFile(from, []byte("content"), 0o600))
+			link = test.link
+			err := LinkNoReplace(from, to)
+			if test.want != nil {
+				require.ErrorIs(t, err, test.want)
+				assert.FileExists(t, from)
+				return
+			}
+			require.NoError(t, err)
+			assert.NoFileExists(t, from)
+			text, err := os.ReadFile(to)
+			require.NoError(t, err)
+			assert.Equal(t, "content", string(text))
+		})
+	}
+}

@@ -9,10 +9,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 func TestRenameNoReplace(t *testing.T) {
-	for name, rename := range map[string]func(from, to string) error{"rename": renameNoReplace, "link": linkNoReplace} {
+	for name, rename := range map[string]func(from, to string) error{
+		"rename": renameNoReplace, "link": durable.LinkNoReplace,
+	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir+"/a", "a")

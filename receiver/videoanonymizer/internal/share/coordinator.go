@@ -1,0 +1,254 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+// coordinate looks for videos, collects leftovers and writes the mirror, as long as this worker holds the lease for
+// that. Two that do so at once do no harm: all they change is by compare-and-set.
+func (s *session) coordinate(ctx context.Context) {
+	var duty *duty
+	defer func() { duty.close() }()
+	for ctx.Err() == nil {
+		switch elected, err := s.elect(ctx); {
+		case err != nil:
+			s.logger.Debug("nobody was elected to coordinate", zap.Error(err))
+		case !elected:
+			duty.close()
+			duty = nil
+		default:
+			if duty == nil {
+				duty = s.newDuty()
+			}
+			if err := duty.perform(ctx); err != nil && ctx.Err() == nil {
+				duty.complain(err)
+			}
+		}
+		_ = sleep(ctx, min(s.cfg.Lease/6, time.Second))
+	}
+}
+
+// elect makes this worker the coordinator unless another is that is alive.
+func (s *session) elect(ctx context.Context) (bool, error) {
+	s.view.mu.Lock()
+	c, synced := s.view.coordinator, s.view.synced
+	vacant := c.rec.Claim == nil || s.view.dead(c.rec.Claim.Worker)
+	s.view.mu.Unlock()
+	switch {
+	case !synced:
+		return false, nil
+	case !vacant:
+		return c.rec.Claim.Worker == s.me, nil
+	case s.tree.sees(s.me) != nil:
+		return false, nil
+	}
+	e := entry[holding]{key: keyCoordinator, rev: c.rev}
+	e.rec.Claim = &Claim{Worker: s.me, Machine: s.opts.Machine, Since: s.opts.wall()}
+	err := write(ctx, s, &e, &e.rec)
+	return err == nil, err
+}
+
+// duty is a term as coordinator.
+type duty struct {
+	*session
+	mirror  *mirror
+	scanned time.Time
+	told    string
+}
+
+func (s *session) newDuty() *duty {
+	return &duty{session: s, mirror: newMirror(s.tree, s.store.era, s.me)}
+}
+
+func (d *duty) close() {
+	if d == nil {
+		return
+	}
+	d.view.mu.Lock()
+	d.view.news = nil
+	d.view.mu.Unlock()
+	d.mirror.close()
+}
+
+// complain logs an error once.
+func (d *duty) complain(err error) {
+	if text := err.Error(); text != d.told {
+		d.told = text
+		d.logger.Warn("coordinating the share failed: it is tried again", zap.Error(err))
+	}
+}
+
+func (d *duty) perform(ctx context.Context) error {
+	if err := d.rebuild(ctx); err != nil {
+		return fmt.Errorf("rebuild the records from the mirror: %w", err)
+	}
+	if err := d.mirror.write(d.session); err != nil {
+		return fmt.Errorf("write the mirror: %w", err)
+	}
+	if time.Since(d.scanned) < d.opts.ScanInterval {
+		return nil
+	}
+	if err := d.scan(ctx); err != nil {
+		return fmt.Errorf("look for videos: %w", err)
+	}
+	d.scanned = time.Now()
+	if err := d.collect(ctx); err != nil {
+		return fmt.Errorf("collect leftovers: %w", err)
+	}
+	d.told = ""
+	return nil
+}
+
+// scan records what is new, changed or gone.
+func (d *duty) scan(ctx context.Context) error {
+	found, err := d.opts.Source.Scan(ctx)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, f := range found {
+		there[videoID(f.Path)] = true
+		if err := d.found(ctx, f); err != nil && !errors.Is(err, errFenced) {
+			return err
+		}
+	}
+	for _, v := range d.videos(func(id string, v *Video) bool {
+		return !there[id] && !v.State.final() && v.State != VideoPublishing
+	}) {
+		if _, err := os.Lstat(d.tree.abs(v.rec.Path)); !errors.Is(err, fs.ErrNotExist) || d.tree.sees(d.me) != nil {
+			continue
+		}
+		v.rec.release()
+		v.rec.State, v.rec.Since = VideoGone, d.opts.wall()
+		if err := write(ctx, d.session, &v, &v.rec.holding); err != nil && !errors.Is(err, errFenced) {
+			return err
+		}
+	}
+	return nil
+}
+
+// found records a video unless it is known.
+func (d *duty) found(ctx context.Context, f Found) error {
+	if !fs.ValidPath(f.Path) {
+		return fmt.Errorf("%q is no path below root", f.Path)
+	}
+	id := videoID(f.Path)
+	d.view.mu.Lock()
+	known := d.view.videos[id]
+	d.view.mu.Unlock()
+	rec := &known.rec
+	switch {
+	case known.rev == 0, rec.State == VideoGone:
+	case rec.Version.equal(f.Version), rec.State == VideoPublishing: // which comes to its end first
+		return nil
+	}
+	now := d.opts.wall()
+	e := entry[Video]{key: videoKey(id), rev: known.rev, rec: Video{
+		Path: f.Path, Version: f.Version, Trace: f.Trace, State: VideoFound, Found: now, Since: now,
+	}}
+	return write(ctx, d.session, &e, &e.rec.holding)
+}
+
+// videos returns those that are as asked for.
+func (s *session) videos(as func(id string, v *Video) bool) (some []entry[Video]) {
+	s.view.mu.Lock()
+	defer s.view.mu.Unlock()
+	for id, v := range s.view.videos {
+		if as(id, &v.rec) {
+			some = append(some, v.entry)
+		}
+	}
+	return some
+}
+
+// collect removes what late or dead workers left: folders of videos that are final, units of plans that do not count,
+// and what shows of workers.
+func (d *duty) collect(ctx context.Context) error {
+	return errors.Join(
+		d.mirror.removeOthers(), d.collectFolders(ctx), d.collectPlans(ctx), d.collectWorkers(ctx))
+}
+
+func (d *duty) collectFolders(ctx context.Context) error {
+	entries, err := os.ReadDir(d.tree.works())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		id, _, _ := strings.Cut(e.Name(), "-")
+		text, _, err := d.store.get(ctx, videoKey(id))
+		var v Video
+		switch {
+		case errors.Is(err, jetstream.ErrKeyNotFound):
+		case err != nil:
+			return err
+		default:
+			if err := decodeInto(text, &v); err != nil {
+				return err
+			}
+			if !v.State.final() && workName(&v) == e.Name() {
+				continue
+			}
+		}
+		if err := os.RemoveAll(filepath.Join(d.tree.works(), e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collectPlans purges the units of plans that do not count, unless their claim still stands.
+func (d *duty) collectPlans(ctx context.Context) error {
+	var strays []plan
+	d.view.mu.Lock()
+	for p := range d.view.units {
+		v := d.view.videos[p.video]
+		if v.rev > p.epoch && v.rec.Plan != p.epoch && v.rec.epochOf(v.rev) != p.epoch {
+			strays = append(strays, p)
+		}
+	}
+	d.view.mu.Unlock()
+	for _, p := range strays {
+		if err := d.store.purge(ctx, p.keys()); err != nil {
+			return err
+		}
+		d.view.mu.Lock()
+		delete(d.view.units, p)
+		d.view.mu.Unlock()
+	}
+	return nil
+}
+
+// collectWorkers forgets workers that have been dead for long.
+func (d *duty) collectWorkers(ctx context.Context) error {
+	var dead []string
+	d.view.mu.Lock()
+	for id, w := range d.view.workers {
+		if d.view.dead(id) && d.view.echo.Sub(w.at) > 20*d.store.lease {
+			dead = append(dead, id)
+		}
+	}
+	d.view.mu.Unlock()
+	for _, id := range dead {
+		if err := d.store.purge(ctx, kindWorker+"."+id); err != nil {
+			return err
+		}
+		d.view.mu.Lock()
+		delete(d.view.workers, id)
+		d.view.mu.Unlock()
+		d.tree.leave(id)
+	}
+	return nil
+}

@@ -1,0 +1,400 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package share
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+// Options are what an Engine needs besides its configuration.
+type Options struct {
+	// Machine names this machine; embedded::node if empty, or else the host's name.
+	Machine string
+	// Made identifies what this program makes of a video, with its models and its configuration: all units of a video are
+	// done by machines of the same identity.
+	Made string
+	// Worker does the work, and Source says which.
+	Worker Worker
+	Source Source
+	// Slots is how many things this machine does at once; 1 if 0.
+	Slots int
+	// ScanInterval is how often the coordinator looks for videos; 5 s if 0.
+	ScanInterval time.Duration
+	// Attempts is how often something is tried that fails with an error that may pass; 5 if 0.
+	Attempts int
+	// Deaths is how many workers may die of something, on at least two machines, before it counts as failed; 3 if 0.
+	Deaths int
+	Logger *zap.Logger
+
+	// wall is the clock for what people read.
+	wall func() time.Time
+	// reached is called at points where a fault is worth trying; for tests.
+	reached func(point string)
+}
+
+// Engine takes part in a share.
+type Engine struct {
+	cfg    Config
+	opts   Options
+	me     string
+	logger *zap.Logger
+	node   *node
+	nc     *link
+	tree   tree
+
+	writes   atomic.Uint64
+	counters counters
+	draining atomic.Bool
+
+	// emptied is an era whose data turned out to be lost.
+	emptied era
+
+	mu      sync.Mutex
+	session *session
+}
+
+// New starts the embedded server, if there is one, and a connection. Run must then be called, which ends both.
+func New(cfg Config, opts Options) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	opts = opts.withDefaults(&cfg)
+	e := &Engine{cfg: cfg, opts: opts, logger: opts.Logger.With(zap.String("share", cfg.Name))}
+	e.me = cleanName(opts.Machine) + "-" + strings.ToLower(rand.Text()[:10])
+	e.tree = newTree(cfg.Root, cfg.Name)
+	id, err := cfg.identity()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Embedded != nil {
+		if e.node, err = startNode(&cfg, id, e.logger); err != nil {
+			return nil, err
+		}
+	}
+	if e.nc, err = connect(&cfg, e.node, id, e.logger); err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (c *Config) identity() (*identity, error) {
+	if c.NKeyFile == "" {
+		return nil, nil
+	}
+	id, err := readIdentity(c.NKeyFile)
+	return &id, err
+}
+
+func (o Options) withDefaults(cfg *Config) Options {
+	if o.Machine == "" && cfg.Embedded != nil {
+		o.Machine = cfg.Embedded.Node
+	}
+	if o.Machine == "" {
+		o.Machine, _ = os.Hostname()
+	}
+	o.Slots, o.Attempts, o.Deaths = orDefault(o.Slots, 1), orDefault(o.Attempts, 5), orDefault(o.Deaths, 3)
+	o.ScanInterval = orDefault(o.ScanInterval, 5*time.Second)
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.wall == nil {
+		o.wall = time.Now
+	}
+	if o.reached == nil {
+		o.reached = func(string) {}
+	}
+	return o
+}
+
+func orDefault[T int | time.Duration](n, otherwise T) T {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// cleanName makes a name fit for a key.
+func cleanName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 128 && (r == '-' || r == '_' || validName.MatchString(string(r))) {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// Run takes part until ctx ends, and then leaves: what this machine had in hand, others go on with at once.
+func (e *Engine) Run(ctx context.Context) error {
+	defer e.close()
+	defer e.tree.leave(e.me)
+	var missing time.Time
+	var told string
+	for ctx.Err() == nil {
+		s, err := e.begin(ctx, &missing)
+		if err == nil {
+			told = ""
+			err = s.run(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			passing := errors.Is(err, errEra) || errors.Is(err, errMissing)
+			e.counters.away.Store(!passing)
+			if text := err.Error(); text != told && !passing {
+				told = text
+				e.logger.Warn("this machine takes no part in the share: it tries again", zap.Error(err))
+			}
+			_ = sleep(ctx, 250*time.Millisecond)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) close() {
+	if e.nc != nil {
+		e.nc.Close()
+	}
+	if e.node != nil {
+		e.node.stop()
+	}
+}
+
+// begin opens the bucket. It makes one if there has been none for a while, since missing, or if it has lost its data.
+func (e *Engine) begin(ctx context.Context, missing *time.Time) (*session, error) {
+	if err := e.tree.join(e.me); err != nil {
+		return nil, err
+	}
+	nc, name, lease := e.nc.Conn, e.cfg.Name, e.cfg.Lease
+	st, err := openStore(ctx, nc, name, lease)
+	if err == nil && st.era != e.emptied {
+		*missing = time.Time{}
+		return e.newSession(st), nil
+	}
+	none := errors.Is(err, jetstream.ErrStreamNotFound)
+	if err != nil && !none && !errors.Is(err, errUnborn) {
+		*missing = time.Time{}
+		return nil, errors.Join(err, e.nc.trouble())
+	}
+	if missing.IsZero() {
+		*missing = time.Now()
+	}
+	if time.Since(*missing) < min(lease/2, 3*time.Second)+mathrand.N(lease/8) { // another may be making it
+		return nil, errMissing
+	}
+	number, err := e.tree.nextEra()
+	if err != nil {
+		return nil, err
+	}
+	if none {
+		err = createStore(ctx, nc, name, lease, number)
+	} else {
+		err = renewStore(ctx, nc, name, lease, number)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create the bucket: %w", err)
+	}
+	return nil, errMissing // the next try opens it
+}
+
+// errMissing says that there is no bucket yet.
+var errMissing = errors.New("there is no bucket yet")
+
+// Drain makes this machine finish what it does and take no more, or take work again.
+func (e *Engine) Drain(on bool) { e.draining.Store(on) }
+
+// session is a worker's part in one era.
+type session struct {
+	*Engine
+	store *store
+	view  *view
+	began time.Time
+
+	mu sync.Mutex
+	// running are what this worker has claimed, by key.
+	running map[string]*job
+	// failures are how many tasks in a row failed.
+	failures int
+	pauseEnd time.Time
+}
+
+// job is a claim that this worker holds.
+type job struct {
+	cancel  context.CancelCauseFunc
+	suspect bool
+	since   time.Time
+}
+
+func (e *Engine) newSession(st *store) *session {
+	s := &session{
+		Engine: e, store: st, view: newView(st, e.me, e.logger), running: map[string]*job{}, began: e.opts.wall(),
+	}
+	s.view.changed = s.noticed
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.session = s
+	return s
+}
+
+func (s *session) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	all.Go(func() { s.view.follow(ctx) })
+	all.Go(func() { s.beatUntil(ctx, cancel) })
+	all.Go(func() { s.coordinate(ctx) })
+	for range s.opts.Slots {
+		all.Go(func() { s.work(ctx) })
+	}
+	all.Wait()
+	err := context.Cause(ctx)
+	if !errors.Is(err, errEra) {
+		s.leave(context.WithoutCancel(ctx))
+	}
+	return err
+}
+
+// beatUntil gives signs of life until ctx ends. It ends the session when the bucket is lost.
+func (s *session) beatUntil(ctx context.Context, end context.CancelCauseFunc) {
+	tick := time.NewTicker(s.cfg.Lease / 6)
+	defer tick.Stop()
+	lost := 0
+	heard := time.Now()
+	for beat := uint64(1); ; beat++ {
+		floor := s.view.floor()
+		rev, err := s.store.put(ctx, kindWorker+"."+s.me, encode(s.machine(beat)))
+		switch {
+		case err == nil && rev <= floor: // revisions only grow, unless the bucket lost its data
+			s.emptied = s.store.era
+			end(errEra)
+			return
+		case err == nil:
+			lost, heard = 0, time.Now()
+			s.counters.away.Store(false)
+			s.view.beaten(rev)
+		case ctx.Err() != nil:
+		case s.store.lost(ctx, err) != nil:
+			if lost++; lost >= 3 {
+				end(errEra)
+				return
+			}
+		case time.Since(heard) > s.cfg.Lease:
+			if !s.counters.away.Swap(true) {
+				s.logger.Warn("NATS does not answer: nothing is committed until it does", zap.Error(err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *session) machine(beat uint64) Machine {
+	m := Machine{
+		Name: s.opts.Machine, Made: s.opts.Made, Since: s.began, Slots: s.opts.Slots, Draining: s.isDraining(),
+		Problem: s.problem(), Beat: beat,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.running {
+		m.Doing = append(m.Doing, key)
+	}
+	return m
+}
+
+func (s *session) isDraining() bool {
+	s.view.mu.Lock()
+	defer s.view.mu.Unlock()
+	return s.draining.Load() || s.view.drained[cleanName(s.opts.Machine)]
+}
+
+// problem says why this machine takes no work, if so: it does not see the folder that the coordinator sees.
+func (s *session) problem() string {
+	s.view.mu.Lock()
+	claim := s.view.coordinator.rec.Claim
+	gone := claim == nil || s.view.dead(claim.Worker)
+	s.view.mu.Unlock()
+	if err := s.tree.sees(s.me); err != nil {
+		return "root cannot be read: " + err.Error()
+	}
+	if !gone && s.tree.sees(claim.Worker) != nil {
+		return fmt.Sprintf("root is not the folder that %s sees: mount the same one on both", claim.Machine)
+	}
+	return ""
+}
+
+// leave says that this worker is gone for good.
+func (s *session) leave(ctx context.Context) {
+	m := s.machine(0)
+	m.Left, m.Doing = true, nil
+	if _, err := s.store.put(ctx, kindWorker+"."+s.me, encode(m)); err != nil {
+		s.logger.Debug("could not say goodbye: the others wait for a lease", zap.Error(err))
+	}
+}
+
+// noticed cancels the work that a change of a record makes vain. It is called under the view's lock.
+func (s *session) noticed(key string, h *holding, own bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j, ok := s.running[key]; ok && !own && (h.Claim == nil || h.Claim.Worker != s.me) {
+		j.cancel(errFenced)
+	}
+	id, isVideo := strings.CutPrefix(key, kindVideo+".")
+	if !isVideo {
+		return
+	}
+	v := s.view.videos[id].rec
+	for unit, j := range s.running {
+		if p, _, ok := planOf(unit); ok && p.video == id && (v.State.final() || v.Plan != p.epoch) {
+			j.cancel(errFenced)
+		}
+	}
+}
+
+// write replaces a record that has a revision, and takes the new one into the view.
+func write[T any](ctx context.Context, s *session, e *entry[T], h *holding) error {
+	h.Writer = fmt.Sprintf("%s#%d", s.me, s.writes.Add(1))
+	value := encode(&e.rec)
+	if len(value) > maxRecord {
+		return Permanent(fmt.Errorf("the record %s has %d bytes, of which %d are allowed: shorten what the worker notes",
+			e.key, len(value), maxRecord))
+	}
+	rev, err := s.store.update(ctx, e.key, value, e.rev)
+	if err != nil {
+		if errors.Is(err, errFenced) {
+			s.counters.fenced.Add(1)
+		}
+		return fmt.Errorf("%s: %w", e.key, err)
+	}
+	s.view.wrote(e.key, value, rev)
+	e.rev = rev
+	h.held(rev)
+	return nil
+}
+
+// maxRecord is less than what a server takes as one message, which is 1 MiB.
+const maxRecord = 1000 << 10
+
+// encode returns a record as JSON. Records have nothing that JSON cannot say, except for what a worker gives, which was
+// checked.
+func encode(record any) []byte {
+	text, err := json.Marshal(record)
+	if err != nil {
+		panic(fmt.Sprintf("encode %T: %v", record, err))
+	}
+	return text
+}

@@ -1,0 +1,367 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package share
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestOneMachine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range 5 {
+		addVideo(t, r.root, fmt.Sprintf("v%d", i), 1+i*2500)
+	}
+	e, _ := r.start(r.config(""), r.options("a"))
+	r.settled()
+	stats := e.Stats()
+	assert.Equal(t, 5, stats.Videos[VideoDone])
+	assert.EqualValues(t, 10, stats.Published)
+	assert.True(t, stats.Coordinator)
+	assert.Zero(t, stats.Fenced+stats.Takeovers+stats.Redone+stats.Rebuilds)
+}
+
+func TestThreeMachines(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range 12 {
+		addVideo(t, r.root, fmt.Sprintf("v%d", i), 1000+i*1700)
+	}
+	for _, cfg := range r.cluster() {
+		r.start(cfg, r.options(cfg.Embedded.Node))
+	}
+	r.settled()
+}
+
+// What a machine leaves when it stops, another goes on with at once, from the last sealed segment.
+func TestAnotherMachineGoesOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.lease = time.Minute
+	addVideo(t, r.root, "v", 3*segmentBytes)
+	first := r.config("")
+	leader, _ := r.start(first, r.options("leader"))
+	leader.Drain(true)
+
+	stuck := &stopper{inverter: r.worker, after: 2, reached: make(chan struct{})}
+	opts := r.options("a")
+	opts.Worker = stuck
+	_, stop := r.start(second(first), opts)
+	<-stuck.reached
+	stop()
+	fresh := &inverter{root: r.root}
+	var segments atomic.Int64
+	fresh.fail = func(call string) error {
+		if strings.HasPrefix(call, "do ") {
+			segments.Add(1)
+		}
+		return nil
+	}
+	opts = r.options("b")
+	opts.Worker = fresh
+	e, _ := r.start(second(first), opts)
+	r.settled()
+	assert.EqualValues(t, 1, segments.Load(), "segments that were left to do")
+	assert.Zero(t, e.Stats().Fenced)
+}
+
+// stopper is a worker that does not come to the end of a unit.
+type stopper struct {
+	*inverter
+	after   int
+	reached chan struct{}
+	once    atomic.Bool
+}
+
+func (s *stopper) Do(ctx context.Context, t *UnitTask) (json.RawMessage, error) {
+	var at span
+	if err := json.Unmarshal(t.Spec, &at); err != nil {
+		return nil, err
+	}
+	for n := range s.after {
+		from := at.From + int64(n)*segmentBytes
+		path, err := s.invert(ctx, t, from, from+segmentBytes)
+		if err != nil {
+			return nil, err
+		}
+		if err := t.Seal(ctx, []string{path}, fmt.Append(nil, from+segmentBytes)); err != nil {
+			return nil, err
+		}
+	}
+	if s.once.CompareAndSwap(false, true) {
+		close(s.reached)
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// Errors that may pass are tried again; others, and those that do not pass, fail the video, and leave nothing behind.
+func TestErrorsOfTheWorker(t *testing.T) {
+	t.Parallel()
+	passing := errors.New("may pass")
+	redo := &Redo{map[int]json.RawMessage{1: []byte(`{"from":3000,"to":5000}`)}, passing}
+	redoNothing := &Redo{map[int]json.RawMessage{7: nil}, passing}
+	for name, test := range map[string]struct {
+		fails string
+		times int64
+		err   error
+		want  VideoState
+		error string
+	}{
+		"plan passes":         {"plan", 2, passing, VideoDone, ""},
+		"unit passes":         {"do 1", 2, passing, VideoDone, ""},
+		"join passes":         {"join", 2, passing, VideoDone, ""},
+		"published passes":    {"published", 4, passing, VideoDone, ""},
+		"plan does not pass":  {"plan", 99, passing, VideoFailed, "may pass"},
+		"unit does not pass":  {"do 1", 99, passing, VideoFailed, "unit 1: may pass"},
+		"join does not pass":  {"join", 99, passing, VideoFailed, "may pass"},
+		"plan is permanent":   {"plan", 1, Permanent(passing), VideoFailed, "may pass"},
+		"unit is permanent":   {"do 0", 1, Permanent(passing), VideoFailed, "unit 0: may pass"},
+		"join is permanent":   {"join", 1, Permanent(passing), VideoFailed, "may pass"},
+		"unit must be redone": {"join", 1, redo, VideoDone, ""},
+		"unit that is not":    {"join", 1, redoNothing, VideoFailed, "none of index 7"},
+		"redone for ever":     {"join", 99, redo, VideoFailed, "must be done again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			addVideo(t, r.root, "v", 5000)
+			var n atomic.Int64
+			r.worker.fail = func(call string) error {
+				if call == test.fails && n.Add(1) <= test.times {
+					return test.err
+				}
+				return nil
+			}
+			opts := r.options("a")
+			opts.Attempts = 4
+			e, _ := r.start(r.config(""), opts)
+			r.until("an end", func() bool { return e.Stats().Videos[test.want] == 1 })
+			r.until("nothing is left over", func() bool { return len(leftovers(r.root, "test")) == 0 })
+			if test.want == VideoDone {
+				checkOutputs(t, r.root)
+				return
+			}
+			assert.Contains(t, e.Status().Videos[0].Error, test.error)
+			assert.NoDirExists(t, filepath.Join(r.root, "out"))
+			assert.FileExists(t, filepath.Join(r.root, "in", "v"))
+		})
+	}
+}
+
+// Files that are damaged or gone are noticed before they are joined, and done again.
+func TestDamagedFilesAreDoneAgain(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(path string) error{
+		"removed": os.Remove,
+		"cut":     func(path string) error { return os.Truncate(path, 10) },
+		"changed": func(path string) error {
+			data, err := os.ReadFile(path)
+			return errors.Join(err, os.WriteFile(path, inverted(data), 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			addVideo(t, r.root, "v", 7000)
+			var once atomic.Bool
+			opts := r.options("a")
+			opts.reached = func(point string) {
+				r.reached(point)
+				if point != "join" || !once.CompareAndSwap(false, true) {
+					return
+				}
+				files, err := filepath.Glob(filepath.Join(newTree(r.root, "test").works(), "*", "u1.*.seg"))
+				assert.NoError(t, err)
+				assert.NotEmpty(t, files)
+				assert.NoError(t, damage(files[0]))
+			}
+			e, _ := r.start(r.config(""), opts)
+			r.settled()
+			assert.EqualValues(t, 1, e.Stats().Redone)
+		})
+	}
+}
+
+// A name that is taken by somebody's file is left alone, and so are the names that come before it.
+func TestTakenNames(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "v", 100)
+	require.NoError(t, os.Mkdir(filepath.Join(r.root, "out"), 0o755))
+	taken := filepath.Join(r.root, "out", "v.out")
+	require.NoError(t, os.WriteFile(taken, []byte("mine"), 0o600))
+	opts := r.options("a")
+	opts.Attempts = 2
+	e, _ := r.start(r.config(""), opts)
+	r.until("it failed", func() bool { return e.Stats().Videos[VideoFailed] == 1 })
+	assert.Contains(t, e.Status().Videos[0].Error, "taken by another file")
+	text, err := os.ReadFile(taken)
+	require.NoError(t, err)
+	assert.Equal(t, "mine", string(text))
+	assert.NoFileExists(t, taken+".txt")
+}
+
+// A source that changes is done anew, and one that vanishes is given up.
+func TestSourcesThatChange(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "v1", 9000)
+	addVideo(t, r.root, "v2", 9000)
+	hold := make(chan struct{})
+	r.worker.fail = func(call string) error {
+		if call == "do 1" {
+			<-hold
+		}
+		return nil
+	}
+	opts := r.options("a")
+	opts.Slots = 2
+	e, _ := r.start(r.config(""), opts)
+	r.until("both are in work", func() bool { return e.Stats().Units[UnitClaimed] == 2 })
+	addVideo(t, r.root, "v1", 4000)
+	require.NoError(t, os.Remove(filepath.Join(r.root, "in", "v2")))
+	r.until("it is gone", func() bool { return e.Stats().Videos[VideoGone] == 1 })
+	close(hold)
+	r.settled()
+	addVideo(t, r.root, "v2", 3000)
+	r.settled()
+}
+
+// Machines of another identity leave planned videos alone, unless none is left of the one that planned them.
+func TestOtherVersions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "v", 9000)
+	first := r.config("")
+	old := &stopper{inverter: r.worker, after: 1, reached: make(chan struct{})}
+	opts := r.options("old")
+	opts.Worker = old
+	r.start(first, opts)
+	<-old.reached
+	opts = r.options("new")
+	opts.Made = "v2"
+	newer, _ := r.start(second(first), opts)
+	r.until("they see each other", func() bool { return len(newer.Status().Machines) == 2 })
+	time.Sleep(2 * r.lease) // long enough to have taken something
+	assert.Zero(t, newer.Stats().Takeovers)
+	var machines []string
+	for _, u := range newer.Status().Videos[0].Units {
+		machines = append(machines, u.Machine)
+	}
+	assert.Contains(t, machines, "old")
+}
+
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "v", 9000)
+	cfg := r.config("")
+	old := &stopper{inverter: r.worker, after: 1, reached: make(chan struct{})}
+	opts := r.options("a")
+	opts.Worker = old
+	_, stop := r.start(cfg, opts)
+	<-old.reached
+	stop()
+	opts = r.options("a")
+	opts.Made = "v2"
+	r.start(cfg, opts)
+	r.settled()
+}
+
+// A machine that drains finishes what it does, and takes no more until told to.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	cfg := r.config("")
+	e, _ := r.start(cfg, r.options("a"))
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	r.until("it runs", func() bool { return e.Stats().Coordinator })
+	client, err := Dial(ctx, cfg, r.logger)
+	require.NoError(t, err)
+	defer client.Close()
+	require.NoError(t, client.Drain(ctx, "a", true))
+	r.until("it drains", func() bool { return e.Status().Machines[0].Draining })
+	addVideo(t, r.root, "v", 5000)
+	r.until("it is found", func() bool { return e.Stats().Videos[VideoFound] == 1 })
+	time.Sleep(r.lease)
+	status, err := client.Watch(ctx, 0)
+	require.NoError(t, err)
+	assert.Equal(t, VideoFound, status.Videos[0].State)
+	assert.Equal(t, "a", status.Coordinator)
+	require.NoError(t, client.Drain(ctx, "a", false))
+	r.settled()
+}
+
+// A machine whose root is another folder takes nothing, and says why.
+func TestRootsThatAreNotShared(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	cfg := r.config("")
+	e, _ := r.start(cfg, r.options("a"))
+	r.until("it runs", func() bool { return e.Stats().Coordinator })
+	other := newRig(t)
+	wrong := second(cfg)
+	wrong.Root = other.root
+	lost, _ := r.start(wrong, r.options("b"))
+	r.until("it says so", func() bool {
+		for _, m := range lost.Status().Machines {
+			if m.Name == "b" && strings.Contains(m.Problem, "root is not the folder that a sees") {
+				return true
+			}
+		}
+		return false
+	})
+	for i := range 4 {
+		addVideo(t, r.root, fmt.Sprintf("v%d", i), 5000)
+	}
+	r.settled()
+	assert.Zero(t, lost.Stats().Published)
+}
+
+// What kills one program after another fails in the end, and is done alone until then.
+func TestPoison(t *testing.T) {
+	t.Parallel()
+	for name, machines := range map[string][]string{"two machines": {"a", "b"}, "one machine": {"a"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			addVideo(t, r.root, "poison", 2000)
+			cfg := r.config("")
+			witness, _ := r.start(cfg, r.options("witness"))
+			witness.Drain(true)
+			deaths := 0
+			for ; witness.Stats().Videos[VideoFailed] == 0 && deaths < 10; deaths++ {
+				dying := &stopper{inverter: r.worker, reached: make(chan struct{})}
+				opts := r.options(machines[deaths%len(machines)])
+				opts.Worker = dying
+				e, stop := r.start(second(cfg), opts)
+				r.until("it is taken, or failed", func() bool {
+					select {
+					case <-dying.reached:
+						return true
+					default:
+						return witness.Stats().Videos[VideoFailed] > 0
+					}
+				})
+				e.nc.Close() // it dies as far as the others can tell
+				stop()
+			}
+			assert.Contains(t, witness.Status().Videos[0].Error, "died of it")
+		})
+	}
+}

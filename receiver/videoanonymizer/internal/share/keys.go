@@ -1,0 +1,62 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package share
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/nats-io/nkeys"
+)
+
+// identity is what an nkey file says.
+type identity struct {
+	pair   nkeys.KeyPair
+	public string
+	// others are public nkeys that an embedded server lets in besides.
+	others []string
+}
+
+// readIdentity reads an nkey file: a seed, and then public nkeys of users, one a line. Lines that start with # are
+// comments.
+func readIdentity(path string) (identity, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return identity{}, fmt.Errorf("nkey_file: %w", err)
+	}
+	id, err := parseIdentity(string(text))
+	if err != nil {
+		return identity{}, fmt.Errorf("nkey_file: %s: %w", path, err)
+	}
+	return id, nil
+}
+
+func parseIdentity(text string) (id identity, err error) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "" || strings.HasPrefix(line, "#"):
+		case id.pair == nil:
+			if id.pair, err = nkeys.FromSeed([]byte(line)); err != nil {
+				return identity{}, errors.New("its first line is no seed: write the one that nk -gen user prints")
+			}
+			if id.public, err = id.pair.PublicKey(); err != nil || !nkeys.IsValidPublicUserKey(id.public) {
+				return identity{}, errors.New("its first line is no seed of a user: write the one that nk -gen user prints")
+			}
+		case nkeys.IsValidPublicUserKey(line):
+			id.others = append(id.others, line)
+		default: // never quoted: it may be a seed
+			return identity{}, errors.New("a line after the seed is no public nkey of a user, which starts with U")
+		}
+	}
+	if id.pair == nil {
+		return identity{}, errors.New("it is empty: write the seed that nk -gen user prints")
+	}
+	return id, nil
+}
+
+// users returns the public nkeys of all who may connect.
+func (id identity) users() []string { return append([]string{id.public}, id.others...) }

@@ -1,0 +1,275 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package share
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+)
+
+// mirrored is a line of the journal: a record of a video or a unit.
+type mirrored struct {
+	Era int `json:"era"`
+	// Key is that of the record, and Rev its revision.
+	Key   string          `json:"key"`
+	Rev   uint64          `json:"rev"`
+	Value json.RawMessage `json:"value"`
+}
+
+func (m *mirrored) newerThan(o mirrored) bool {
+	return m.Era > o.Era || m.Era == o.Era && m.Rev > o.Rev
+}
+
+const (
+	journalSuffix    = ".jsonl"
+	writeAheadSuffix = ".publishing"
+)
+
+// mirror is the journal that a coordinator writes: each in a file of its own, which begins with all there is, and makes
+// those of its predecessors superfluous.
+type mirror struct {
+	tree tree
+	era  era
+	path string
+	file *os.File
+	// lines is how many the file has, and whole how many of them were there at the beginning.
+	lines, whole int
+}
+
+func newMirror(t tree, e era, worker string) *mirror {
+	name := fmt.Sprintf("%08d.%s%s", e.number, worker, journalSuffix)
+	return &mirror{tree: t, era: e, path: filepath.Join(t.journal(), name)}
+}
+
+func (m *mirror) close() {
+	if m.file != nil {
+		_ = m.file.Close()
+		m.file = nil
+	}
+}
+
+// write appends what changed since it was last called, or begins the file anew if it is grown.
+func (m *mirror) write(s *session) error {
+	if m.file == nil || m.lines > 2*m.whole+10_000 {
+		return m.begin(s)
+	}
+	s.view.mu.Lock()
+	text, lines := m.encode(s.view, s.view.news)
+	s.view.news = map[string]bool{}
+	s.view.mu.Unlock()
+	if lines == 0 {
+		return nil
+	}
+	_, err := m.file.Write(text)
+	if err = errors.Join(err, durable.Sync(m.file)); err != nil {
+		m.close() // what the file has now is unknown: the next call writes it anew
+		return err
+	}
+	m.lines += lines
+	return nil
+}
+
+func (m *mirror) begin(s *session) error {
+	m.close()
+	s.view.mu.Lock()
+	all := map[string]bool{}
+	for id := range s.view.videos {
+		all[videoKey(id)] = true
+	}
+	for p, units := range s.view.units {
+		for index := range units {
+			all[unitKey(p.video, p.epoch, index)] = true
+		}
+	}
+	text, lines := m.encode(s.view, all)
+	s.view.news = map[string]bool{}
+	s.view.mu.Unlock()
+	if err := durable.ReplaceFile(m.path, text, durable.Private); err != nil {
+		return err
+	}
+	file, err := durable.Open(m.path, os.O_WRONLY|os.O_APPEND)
+	if err != nil {
+		return err
+	}
+	m.file, m.lines, m.whole = file, lines, lines
+	return nil
+}
+
+// encode returns the lines for some keys: videos, and units that are open or done.
+func (m *mirror) encode(v *view, keys map[string]bool) (text []byte, lines int) {
+	for key := range keys {
+		line := mirrored{Era: m.era.number, Key: key}
+		if p, index, ok := planOf(key); ok {
+			u, there := v.units[p][index]
+			if !there || u.rec.State == UnitClaimed {
+				continue
+			}
+			line.Rev, line.Value = u.rev, encode(&u.rec)
+		} else {
+			video, there := v.videos[strings.TrimPrefix(key, kindVideo+".")]
+			if !there {
+				continue
+			}
+			line.Rev, line.Value = video.rev, encode(&video.rec)
+		}
+		text = append(append(text, encode(line)...), '\n')
+		lines++
+	}
+	return text, lines
+}
+
+// removeOthers removes the journals of others, once this one has all that they have.
+func (m *mirror) removeOthers() error {
+	files, err := m.tree.journals()
+	for _, path := range files {
+		if path != m.path {
+			err = errors.Join(err, durable.RemoveIfThere(path))
+		}
+	}
+	return err
+}
+
+func (t tree) journals() (paths []string, err error) {
+	entries, err := os.ReadDir(t.journal())
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), journalSuffix) {
+			paths = append(paths, filepath.Join(t.journal(), e.Name()))
+		}
+	}
+	return paths, err
+}
+
+// nextEra returns a number above those of all journals.
+func (t tree) nextEra() (int, error) {
+	last := 0
+	paths, err := t.journals()
+	for _, path := range paths {
+		var n int
+		if _, err := fmt.Sscanf(filepath.Base(path), "%d.", &n); err == nil {
+			last = max(last, n)
+		}
+	}
+	return last + 1, err
+}
+
+// writeAhead puts what is about to be published beside it.
+func (t tree) writeAhead(e era, v *entry[Video], epoch string) error {
+	line := encode(mirrored{Era: e.number, Key: v.key, Rev: v.rev, Value: encode(&v.rec)})
+	path := filepath.Join(t.work(&v.rec), "j."+epoch+writeAheadSuffix)
+	return durable.ReplaceFile(path, append(line, '\n'), durable.Private)
+}
+
+// load returns the newest of all that the journals, and the files of what is being published, have of each record. A
+// line that is damaged, as the last is when its writer died, is left out.
+func (t tree) load() (map[string]mirrored, error) {
+	paths, err := t.journals()
+	if err != nil {
+		return nil, err
+	}
+	ahead, err := filepath.Glob(filepath.Join(t.works(), "*", "*"+writeAheadSuffix))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]mirrored{}
+	for _, path := range append(paths, ahead...) {
+		text, err := durable.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) { // collected just now
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for line := range bytes.Lines(text) {
+			var m mirrored
+			if json.Unmarshal(line, &m) == nil && m.newerThan(all[m.Key]) {
+				all[m.Key] = m
+			}
+		}
+	}
+	return all, nil
+}
+
+// rebuild fills a new bucket from the mirror. Until that is done, nobody claims anything.
+func (d *duty) rebuild(ctx context.Context) error {
+	d.view.mu.Lock()
+	ready := d.view.ready
+	d.view.mu.Unlock()
+	if ready {
+		return nil
+	}
+	known, err := d.tree.load()
+	if err != nil {
+		return err
+	}
+	videos := 0
+	for key, line := range known {
+		if !strings.HasPrefix(key, kindVideo+".") {
+			continue
+		}
+		var v Video
+		if err := decodeInto(line.Value, &v); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		videos++
+		if err := d.rebuildVideo(ctx, key, &v, known); err != nil && !errors.Is(err, errFenced) {
+			return err
+		}
+	}
+	if err := d.mirror.begin(d.session); err != nil { // the next era's number is above this one's from here on
+		return err
+	}
+	if videos > 0 {
+		d.counters.rebuilds.Add(1)
+		d.logger.Warn("the data of NATS were lost, and are rebuilt from the folder", zap.Int("videos", videos))
+	}
+	_, err = d.store.put(ctx, keyReady, []byte("true"))
+	return err
+}
+
+// rebuildVideo puts a video into the bucket with its units, whose claims are void. Where units are missing, it is
+// planned anew.
+func (d *duty) rebuildVideo(ctx context.Context, key string, v *Video, known map[string]mirrored) error {
+	v.release()
+	v.Lost = nil
+	if v.State == VideoJoining {
+		v.State = VideoPlanned
+	}
+	if !v.State.final() && v.Plan > 0 && !d.rebuildUnits(ctx, v, known) && v.State != VideoPublishing {
+		v.restart()
+	}
+	e := entry[Video]{key: key, rec: *v}
+	return write(ctx, d.session, &e, &e.rec.holding)
+}
+
+// rebuildUnits puts the units of a video into the bucket, and reports whether they are all there.
+func (d *duty) rebuildUnits(ctx context.Context, v *Video, known map[string]mirrored) bool {
+	for index := range v.Units {
+		key := unitKey(videoID(v.Path), v.Plan, index)
+		line, ok := known[key]
+		var u Unit
+		if !ok || decodeInto(line.Value, &u) != nil {
+			return false
+		}
+		u.release()
+		u.Lost = nil
+		e := entry[Unit]{key: key, rec: u}
+		if err := write(ctx, d.session, &e, &e.rec.holding); err != nil && !errors.Is(err, errFenced) {
+			return false
+		}
+	}
+	return true
+}
+
+func decodeInto(text []byte, record any) error { return json.Unmarshal(text, record) }

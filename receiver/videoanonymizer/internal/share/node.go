@@ -1,0 +1,177 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package share
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/zap"
+)
+
+const (
+	// startTimeout is how long a server may take to read its data and to listen.
+	startTimeout = time.Minute
+	// pingInterval is how often connections that are quiet are checked; two pings without an answer close one.
+	pingInterval = "10s"
+)
+
+// node is a NATS server in this process.
+type node struct{ server *server.Server }
+
+// startNode starts the server, which then reads its data. It fails if it cannot listen.
+func startNode(cfg *Config, id *identity, logger *zap.Logger) (*node, error) {
+	if err := os.MkdirAll(cfg.Embedded.Directory, 0o700); err != nil {
+		return nil, fmt.Errorf("embedded::directory: %w", err)
+	}
+	var text strings.Builder
+	encoder := json.NewEncoder(&text) // the server's configuration may be JSON, but has no \u
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(serverConfig(cfg, id)); err != nil {
+		return nil, err
+	}
+	opts := &server.Options{NoSigs: true}
+	if err := opts.ProcessConfigString(text.String()); err != nil {
+		return nil, fmt.Errorf("configure the embedded server: %w", err)
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("start the embedded server: %w", err)
+	}
+	log := &serverLog{logger: logger.Named("nats").WithOptions(zap.AddCallerSkip(1)).Sugar(), fatal: make(chan error, 1)}
+	s.SetLoggerV2(log, false, false, false)
+	n := &node{s}
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		n.stop()
+		return nil, errors.Join(fmt.Errorf("start the embedded server: it is not ready: see that nobody else listens on %s, "+
+			"and that %s can be written to", cfg.Embedded.listen(), cfg.Embedded.Directory), log.last())
+	}
+	return n, nil
+}
+
+func (n *node) stop() {
+	n.server.Shutdown()
+	n.server.WaitForShutdown()
+}
+
+// serverConfig is the configuration of the embedded server. Every write is synced before it is answered, without which
+// a power failure could undo what was answered.
+func serverConfig(cfg *Config, id *identity) map[string]any {
+	e := cfg.Embedded
+	account := map[string]any{"jetstream": "enabled"}
+	conf := map[string]any{
+		"server_name":   cfg.nodeName(),
+		"listen":        e.listen(),
+		"ping_interval": pingInterval,
+		"jetstream": map[string]any{
+			"store_dir": e.Directory, "sync_interval": "always", "max_memory_store": 64 << 20, "max_file_store": 16 << 30,
+		},
+		"accounts": map[string]any{cfg.Name: account},
+	}
+	if id != nil {
+		var users []any
+		for _, public := range id.users() {
+			users = append(users, map[string]any{"nkey": public, "permissions": permissions(cfg.Name)})
+		}
+		account["users"] = users
+	} else { // on this machine alone, as Validate makes sure
+		account["users"] = []any{map[string]any{
+			"user": "local", "password": rand.Text(), "permissions": permissions(cfg.Name),
+		}}
+		conf["no_auth_user"] = "local"
+	}
+	if cfg.TLS != nil {
+		conf["tls"] = cfg.TLS.serverConfig()
+	}
+	if e.Cluster != nil {
+		conf["cluster"] = e.Cluster.serverConfig(cfg.Name, cfg.TLS)
+	}
+	return conf
+}
+
+func (c *Config) nodeName() string {
+	if c.Embedded.Node != "" {
+		return c.Embedded.Node
+	}
+	return "alone"
+}
+
+func (t *TLS) serverConfig() map[string]any {
+	return map[string]any{"ca_file": t.CAFile, "cert_file": t.CertFile, "key_file": t.KeyFile, "verify": true}
+}
+
+func (c *Cluster) serverConfig(name string, tls *TLS) map[string]any {
+	var routes []any
+	for _, peer := range c.Peers {
+		routes = append(routes, "nats-route://"+peer)
+	}
+	conf := map[string]any{
+		"name": name, "listen": c.Listen, "routes": routes, "no_advertise": true, "ping_interval": pingInterval,
+	}
+	if tls != nil {
+		conf["tls"] = tls.serverConfig()
+	}
+	return conf
+}
+
+// permissions are the subjects that a machine needs, and no more: the bucket, and what manages it.
+func permissions(name string) map[string]any {
+	stream := streamName(name)
+	return map[string]any{
+		"publish": map[string]any{"allow": []any{
+			bucketPrefix(name) + ">",
+			"$JS.API.INFO",
+			"$JS.API.STREAM.INFO." + stream,
+			"$JS.API.STREAM.CREATE." + stream,
+			"$JS.API.STREAM.UPDATE." + stream,
+			"$JS.API.STREAM.PURGE." + stream,
+			"$JS.API.STREAM.MSG.GET." + stream,
+			"$JS.API.CONSUMER.CREATE." + stream,
+			"$JS.API.CONSUMER.CREATE." + stream + ".>",
+			"$JS.API.CONSUMER.INFO." + stream + ".>",
+			"$JS.API.CONSUMER.DELETE." + stream + ".>",
+			"$JS.FC." + stream + ".>",
+		}},
+		"subscribe": map[string]any{"allow": []any{"_INBOX.>"}},
+	}
+}
+
+// serverLog passes on what the server logs. What it notes or complains about is part of what it does by itself, such as
+// an election, so that it is of interest only to who looks for a fault.
+type serverLog struct {
+	logger *zap.SugaredLogger
+	fatal  chan error
+}
+
+func (l *serverLog) Noticef(format string, v ...any) { l.logger.Debugf(format, v...) }
+func (l *serverLog) Warnf(format string, v ...any)   { l.logger.Debugf(format, v...) }
+func (l *serverLog) Errorf(format string, v ...any)  { l.logger.Debugf(format, v...) }
+func (l *serverLog) Debugf(string, ...any)           {}
+func (l *serverLog) Tracef(string, ...any)           {}
+
+// Fatalf is called where the server program would exit.
+func (l *serverLog) Fatalf(format string, v ...any) {
+	l.logger.Errorf(format, v...)
+	select {
+	case l.fatal <- fmt.Errorf(format, v...):
+	default:
+	}
+}
+
+// last returns what was fatal, if anything was.
+func (l *serverLog) last() error {
+	select {
+	case err := <-l.fatal:
+		return err
+	default:
+		return nil
+	}
+}

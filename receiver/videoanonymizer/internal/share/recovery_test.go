@@ -1,0 +1,183 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package share
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A worker that was late finds its unit taken over: its commit is refused, and its files are removed.
+func TestLateWorkerIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "v", 3*segmentBytes)
+	cfg := r.config("")
+	leader, _ := r.start(cfg, r.options("leader"))
+	leader.Drain(true)
+
+	var late atomic.Pointer[Engine]
+	var once atomic.Bool
+	paused, resume := make(chan struct{}), make(chan struct{})
+	opts := r.options("late")
+	opts.reached = func(point string) {
+		r.reached(point)
+		if point == "seal" && once.CompareAndSwap(false, true) {
+			v := late.Load().currentView()
+			v.mu.Lock() // it no longer hears, or says, anything
+			close(paused)
+			<-resume
+			v.mu.Unlock()
+		}
+	}
+	e, err := New(second(cfg), opts)
+	require.NoError(t, err)
+	late.Store(e)
+	r.run(e)
+	<-paused
+	other, _ := r.start(second(cfg), r.options("other"))
+	r.until("another has done it", func() bool { return other.Stats().Videos[VideoDone] == 1 })
+	assert.EqualValues(t, 1, other.Stats().Takeovers)
+	close(resume)
+	r.until("it was refused", func() bool { return e.Stats().Fenced > 0 })
+	r.settled()
+	assert.Zero(t, e.Stats().Published)
+}
+
+// Losing all data of NATS costs no video, and nothing that was done: neither published videos nor units.
+func TestLostData(t *testing.T) {
+	t.Parallel()
+	for name, state := range map[string]VideoState{"planned": VideoPlanned, "publishing": VideoPublishing} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			cfg := r.config("")
+			addVideo(t, r.root, "done", 5000)
+			_, stop := r.start(cfg, r.options("a"))
+			r.settled()
+			stop()
+
+			addVideo(t, r.root, "half", 5000)
+			stuck := errors.New("stuck")
+			var did atomic.Int64
+			r.worker.fail = func(call string) error {
+				switch call {
+				case "do 0":
+					did.Add(1)
+				case "do 1":
+					if state == VideoPlanned {
+						return stuck
+					}
+				case "published":
+					return stuck
+				}
+				return nil
+			}
+			opts := r.options("a")
+			opts.Attempts = 1000
+			e, stop := r.start(cfg, opts)
+			r.until("it is half done", func() bool {
+				stats := e.Stats()
+				return stats.Videos[state] == 1 && stats.Units[UnitDone] > 0 && did.Load() == 3
+			})
+			time.Sleep(2 * r.lease) // the mirror is written by then
+			stop()
+			require.NoError(t, os.RemoveAll(cfg.Embedded.Directory))
+			r.worker.fail = func(call string) error {
+				if call == "do 0" {
+					did.Add(1)
+				}
+				return nil
+			}
+			e, _ = r.start(cfg, r.options("a"))
+			r.settled()
+			stats := e.Stats()
+			assert.Equal(t, 2, stats.Videos[VideoDone])
+			assert.EqualValues(t, 1, stats.Rebuilds)
+			assert.EqualValues(t, 3, did.Load(), "unit 0 was done already")
+		})
+	}
+}
+
+// A mirror that is cut short, damaged or of several writers gives the newest records that can be read.
+func TestMirrorIsRead(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t.TempDir(), "test")
+	require.NoError(t, tr.join("a"))
+	write := func(name, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(tr.journal(), name), []byte(text), 0o600))
+	}
+	line := func(era, rev int, key, value string) string {
+		return fmt.Sprintf(`{"era":%d,"key":%q,"rev":%d,"value":%q}`+"\n", era, key, rev, value)
+	}
+	write("00000001.a.jsonl", line(1, 9, "video.x", "old era")+line(1, 2, "video.y", "only")+`{"era":1,"key":"vid`)
+	write("00000002.b.jsonl", "garbage\n"+line(2, 3, "video.x", "newest")+line(2, 1, "video.x", "earlier")+"\x00\x00\n")
+	write("other", line(9, 9, "video.x", "not a journal"))
+	all, err := tr.load()
+	require.NoError(t, err)
+	assert.Len(t, all, 2)
+	assert.JSONEq(t, `"newest"`, string(all["video.x"].Value))
+	assert.JSONEq(t, `"only"`, string(all["video.y"].Value))
+	next, err := tr.nextEra()
+	require.NoError(t, err)
+	assert.Equal(t, 3, next)
+}
+
+func FuzzMirror(f *testing.F) {
+	f.Add([]byte(`{"era":1,"key":"video.x","rev":1,"value":{"path":"in/x"}}` + "\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		tr := newTree(t.TempDir(), "test")
+		require.NoError(t, tr.join("a"))
+		require.NoError(t, os.WriteFile(filepath.Join(tr.journal(), "00000001.a.jsonl"), text, 0o600))
+		all, err := tr.load()
+		require.NoError(t, err)
+		for key, line := range all {
+			assert.Equal(t, key, line.Key)
+		}
+	})
+}
+
+// What hears nothing of itself takes nobody for dead.
+func TestWhoIsCutOffBlamesNobody(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	now := time.Now()
+	v := newView(b.store, "me", nil)
+	v.now = func() time.Time { return now }
+	rev := uint64(0)
+	beat := func(worker string) {
+		rev++
+		v.apply(kindWorker+"."+worker, encode(Machine{Beat: rev}), rev)
+	}
+	pass := func(leases float64) { now = now.Add(time.Duration(leases * float64(b.cfg.Lease))) }
+	assert.True(t, v.dead("other"), "nothing is known of it")
+	beat("other")
+	for range 4 {
+		pass(0.2)
+		beat("me")
+		assert.False(t, v.dead("other"))
+	}
+	pass(0.45)
+	beat("me")
+	assert.True(t, v.dead("other"), "it was silent for longer than a lease")
+	beat("other")
+	assert.False(t, v.dead("other"))
+	pass(10) // cut off
+	assert.False(t, v.dead("other"))
+	beat("me")
+	assert.False(t, v.dead("other"), "the next message may be its heartbeat")
+	for range 6 {
+		pass(0.2)
+		beat("me")
+	}
+	assert.True(t, v.dead("other"))
+}

@@ -1,0 +1,136 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package share
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// Worker does the work. Its methods are called from several goroutines, and stop when ctx ends: then somebody else does
+// the work, and what they return is ignored. An error may pass, and the work is tried again, unless it is Permanent.
+type Worker interface {
+	// Plan divides a video into units.
+	Plan(ctx context.Context, video Video) (Plan, error)
+	// Do does a unit, and returns what a neighbor or the join compares. All files of its result are sealed.
+	Do(ctx context.Context, unit *UnitTask) (edges json.RawMessage, err error)
+	// Join makes the files to publish of the units, each under its hidden name, in the order in which they are published:
+	// the video is last. It fails with *Redo if units must be done again.
+	Join(ctx context.Context, join *JoinTask) ([]JoinedFile, error)
+	// Published is called when all files have their final names, and before the video counts as done. After a fault it
+	// is called again, even on another machine, and may come late: it must make sure that the source still is of the
+	// video's version before it moves or deletes it.
+	Published(ctx context.Context, video Video) error
+}
+
+// Source says which videos are to be anonymized. Only the coordinator calls it.
+type Source interface {
+	// Scan returns all files that are complete. It fails rather than leave some out.
+	Scan(ctx context.Context) ([]Found, error)
+}
+
+// Found is a video to be anonymized.
+type Found struct {
+	// Path is below the root, with slashes.
+	Path    string
+	Version Version
+	// Trace is a W3C trace parent, or empty.
+	Trace string
+}
+
+// Plan is how a video is divided.
+type Plan struct {
+	// Shared is for all units and the join; JSON, or nil.
+	Shared json.RawMessage
+	// Units are the units, in order, at least one; each is JSON, or nil.
+	Units []json.RawMessage
+}
+
+// JoinedFile is a file to be published.
+type JoinedFile struct {
+	// Temp is a path from JoinTask.Temp, and Name the final one, absolute and below the root.
+	Temp, Name string
+}
+
+// UnitTask is a unit to be done.
+type UnitTask struct {
+	Video Video
+	Index int
+	Spec  json.RawMessage
+	// Sealed are the segments that earlier claims have left: only what comes after them is done.
+	Sealed []SealedSegment
+	// Source is the absolute path of the source.
+	Source string
+
+	run  *unitRun
+	next int
+}
+
+// SealedSegment is a segment with the absolute paths of its files, which must not be written to.
+type SealedSegment struct {
+	Paths []string
+	Note  json.RawMessage
+}
+
+// Path returns an absolute path for a new file, which ends in suffix and is of this claim alone.
+func (t *UnitTask) Path(suffix string) string {
+	t.next++
+	return filepath.Join(t.run.folder, fmt.Sprintf("u%d.%s.%d%s", t.Index, t.run.epoch, t.next, suffix))
+}
+
+// Seal makes a segment of files from Path survive whatever comes: it flushes them to disk and records them. They must
+// not be written to afterwards. If it fails, the unit is no longer this worker's.
+func (t *UnitTask) Seal(ctx context.Context, paths []string, note json.RawMessage) error {
+	return t.run.seal(ctx, paths, note)
+}
+
+// JoinTask is a video to be joined.
+type JoinTask struct {
+	Video Video
+	// Units are all units, in order.
+	Units []JoinUnit
+	// Source is the absolute path of the source.
+	Source string
+
+	folder, epoch string
+	next          int
+}
+
+// JoinUnit is a unit that is done.
+type JoinUnit struct {
+	Spec, Edges json.RawMessage
+	Segments    []SealedSegment
+}
+
+// Temp returns an absolute path to make a file at that is then published. It ends in suffix, and is on the file system
+// of the root, as all final names must be.
+func (t *JoinTask) Temp(suffix string) string {
+	t.next++
+	return filepath.Join(t.folder, fmt.Sprintf("j.%s.%d%s", t.epoch, t.next, suffix))
+}
+
+// Redo is an error of Join: the units of these indices are to be done again, as the JSON says.
+type Redo struct {
+	Units map[int]json.RawMessage
+	Cause error
+}
+
+// Error returns why.
+func (r *Redo) Error() string { return fmt.Sprintf("units must be done again: %v", r.Cause) }
+
+// Unwrap returns why.
+func (r *Redo) Unwrap() error { return r.Cause }
+
+// permanent marks an error that does not pass.
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+
+// Permanent marks an error that trying again does not help against. The video fails.
+func Permanent(err error) error { return permanent{err} }
+
+func isPermanent(err error) bool { return errors.As(err, new(permanent)) }
