@@ -22,7 +22,8 @@ func TestLoad(t *testing.T) {
 		}
 	}
 	want := "nanodet-m Apache-2.0, nanodet-m-screens Apache-2.0, movenet-multipose Apache-2.0, " +
-		"movenet-lightning Apache-2.0, blazeface Apache-2.0, facemesh-detection-full Apache-2.0, selfie-segmentation Apache-2.0"
+		"movenet-lightning Apache-2.0, blazeface Apache-2.0, facemesh-detection-full Apache-2.0, " +
+		"selfie-segmentation Apache-2.0"
 	if got := strings.Join(defaults, ", "); got != want {
 		t.Errorf("default set: got %s, want %s", got, want)
 	}

@@ -18,9 +18,9 @@ func newVerifyCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "verify [DIR]",
 		Short: "Verify the record of reviews, and the videos that were approved",
-		Long: `Verify the record of reviews of the console, and the videos in the output directory DIR, or that of --config, that
-were approved or rejected: each entry of the audit must be as it was written, each decided video and report must have
-the hash that was decided on, and each approval must belong to an entry. It exits with 1 if something is not as it
+		Long: `Verify the record of reviews of the console, and the videos in the output directory DIR, or that of --config,
+that were approved or rejected: each entry of the audit must be as it was written, each decided video and report must
+have the hash that was decided on, and each approval must belong to an entry. It exits with 1 if something is not as it
 should be.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {

@@ -88,8 +88,8 @@ func TestVerifyByConfiguration(t *testing.T) {
 	elsewhere := filepath.Join(t.TempDir(), "state")
 	require.NoError(t, os.Rename(filepath.Dir(filepath.Dir(log)), elsewhere))
 	configuration := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(configuration, fmt.Appendf(nil, "receivers: {videoanonymizer: {watch: {include: [in]}, "+
-		"output: {directory: %q, state_directory: %q}}}", directory, elsewhere), 0o600))
+	require.NoError(t, os.WriteFile(configuration, fmt.Appendf(nil, "receivers: {videoanonymizer: "+
+		"{watch: {include: [in]}, output: {directory: %q, state_directory: %q}}}", directory, elsewhere), 0o600))
 	for name, test := range map[string]struct {
 		args   []string
 		status int
