@@ -178,7 +178,7 @@ func (s *session) videos(as func(id string, v *Video) bool) (some []entry[Video]
 // and what shows of workers.
 func (d *duty) collect(ctx context.Context) error {
 	return errors.Join(
-		d.mirror.removeOthers(), d.collectFolders(ctx), d.collectPlans(ctx), d.collectWorkers(ctx))
+		d.mirror.removeOthers(d.cfg.Lease), d.collectFolders(ctx), d.collectPlans(ctx), d.collectWorkers(ctx))
 }
 
 func (d *duty) collectFolders(ctx context.Context) error {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -44,8 +45,9 @@ type mirror struct {
 	era  era
 	path string
 	file *os.File
-	// lines is how many the file has, and whole how many of them were there at the beginning.
+	// lines is how many the file has, and whole how many of them were there at the beginning, at begun.
 	lines, whole int
+	begun        time.Time
 }
 
 func newMirror(t tree, e era, worker string) *mirror {
@@ -103,7 +105,7 @@ func (m *mirror) begin(s *session) error {
 	if err != nil {
 		return err
 	}
-	m.file, m.lines, m.whole = file, lines, lines
+	m.file, m.lines, m.whole, m.begun = file, lines, lines, time.Now()
 	return nil
 }
 
@@ -130,8 +132,12 @@ func (m *mirror) encode(v *view, keys map[string]bool) (text []byte, lines int) 
 	return text, lines
 }
 
-// removeOthers removes the journals of others, once this one has all that they have.
-func (m *mirror) removeOthers() error {
+// removeOthers removes the journals of others, once this one has been written for so long that it has all that they
+// have.
+func (m *mirror) removeOthers(after time.Duration) error {
+	if time.Since(m.begun) < after {
+		return nil
+	}
 	files, err := m.tree.journals()
 	for _, path := range files {
 		if path != m.path {

@@ -181,3 +181,53 @@ func TestWhoIsCutOffBlamesNobody(t *testing.T) {
 	}
 	assert.True(t, v.dead("other"))
 }
+
+// A claim whose answer was lost, so that its worker does not know of it, is not left alone for as long as that lives.
+func TestForgottenClaim(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e, _ := r.start(r.config(""), r.options("a"))
+	e.Drain(true)
+	addVideo(t, r.root, "v", 100)
+	r.until("it is found", func() bool { return e.Stats().Videos[VideoFound] == 1 })
+	v := e.currentView()
+	v.mu.Lock()
+	known := v.videos[videoID("in/v")]
+	v.mu.Unlock()
+	known.rec.Claim = &Claim{Worker: e.me, Machine: "a"}
+	_, err := v.store.update(t.Context(), known.key, encode(&known.rec), known.rev)
+	require.NoError(t, err)
+	e.Drain(false)
+	r.settled()
+	assert.Zero(t, e.Stats().Takeovers)
+}
+
+// While the file server is away, nothing that fails counts.
+func TestFileServerAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "v", 5000)
+	away := r.root + "-away"
+	var failed atomic.Int64
+	r.worker.fail = func(call string) error {
+		if failed.Load() == 0 && call == "do 0" {
+			assert.NoError(t, os.Rename(r.root, away))
+		}
+		if _, err := os.Stat(r.root); err != nil {
+			failed.Add(1)
+			return err
+		}
+		return nil
+	}
+	opts := r.options("a")
+	opts.Attempts = 1 // what counts fails at once
+	e, _ := r.start(r.config(""), opts)
+	r.until("it failed", func() bool { return failed.Load() > 0 })
+	r.until("it says so", func() bool {
+		machines := e.Status().Machines
+		return len(machines) > 0 && machines[0].Problem != ""
+	})
+	require.NoError(t, os.Rename(away, r.root))
+	r.settled()
+	assert.Zero(t, e.Stats().Videos[VideoFailed])
+}
