@@ -28,8 +28,8 @@ import (
 
 const (
 	// unitCores is how many cores a single unit keeps busy. More units at once only repeat what is decoded and analyzed
-	// before each of them. A frame of 1080p takes 80 ms of CPU time, of which decoder, tracker and painter, each one
-	// frame after the other, take less than 10 ms (docs/benchmarks.md).
+	// before each of them. It is an estimate: a frame of 1080p takes 80 ms of CPU time, of which decoder, tracker and
+	// painter, each one frame after the other, take less than 10 ms (docs/benchmarks.md).
 	unitCores = 8
 	// unitAttempts is how often a unit is done, each time from further before it on, until it goes on where the unit
 	// before it ends. Then the video is processed in one piece.
