@@ -157,7 +157,7 @@ func decode(ctx context.Context, data []byte, h *header) (decoded image.Image, e
 		return nil, context.Cause(ctx)
 	case errors.As(err, new(jpeg.UnsupportedError)), errors.As(err, new(png.UnsupportedError)),
 		errors.As(err, new(tiff.UnsupportedError)):
-		return nil, fmt.Errorf("%w: %w", media.ErrUnsupported, err)
+		return nil, fmt.Errorf("%w: %w: convert it to PNG, or to a usual JPEG", media.ErrUnsupported, err)
 	}
 	return nil, fmt.Errorf("%w: it does not decode: %w", media.ErrDamaged, err)
 }
