@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
@@ -206,4 +207,35 @@ func (v *video) reserveFor(bytes int64) (release func(), err error) {
 		return nil, fmt.Errorf("%q: %w", v.job.Path, err)
 	}
 	return release, nil
+}
+
+// MeasurePictures takes pictures through the pipeline, as many at once as a burst does, and returns how long each took
+// on average and how many there were. Those that cannot be read are left out; nothing is written.
+func (r *Runner) MeasurePictures(ctx context.Context, paths []string) (each time.Duration, measured int, err error) {
+	thorough := r.asThorough()
+	var frames []*media.Frame
+	start := time.Now()
+	for _, path := range paths {
+		file, err := picture.Read(path, r.Config.Limits)
+		if err != nil {
+			continue
+		}
+		if p, err := file.Decode(ctx); err == nil {
+			frames = append(frames, p.Frame())
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelInferences(r.Config) + 1)
+	for _, frame := range frames {
+		group.Go(func() error {
+			alone := &still{frame: frame}
+			options := thorough.pipelineOptions()
+			options.Workers = 1
+			return pipeline.Run(ctx, alone, alone, options)
+		})
+	}
+	if err := group.Wait(); err != nil || len(frames) == 0 {
+		return 0, 0, err
+	}
+	return time.Since(start) / time.Duration(len(frames)), len(frames), nil
 }
