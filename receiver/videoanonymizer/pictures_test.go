@@ -12,7 +12,9 @@ import (
 	"image/png"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,10 +23,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/privacy"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
@@ -292,6 +296,118 @@ func TestBurstIsInterrupted(t *testing.T) {
 	}
 	assert.Equal(t, slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(outputs)))
 	assert.Empty(t, hidden(t, second.out))
+}
+
+// burstFolder is the environment variable that names the folder of TestBurstIsKilled in its child process.
+const burstFolder = "TEST_BURST_FOLDER"
+
+// TestBurstIsKilled: a process that is killed in the middle of a burst, twice, leaves no part of a picture under a
+// final name, and the next one does what is left, and nothing twice.
+func TestBurstIsKilled(t *testing.T) {
+	cfg := newPicturesConfig(t)
+	if root := os.Getenv(burstFolder); root != "" {
+		cfg.Watch.Include, cfg.Output.Directory = []string{filepath.Join(root, "in", "*")}, filepath.Join(root, "out")
+		start(t, cfg)
+		<-t.Context().Done() // until it is killed
+	}
+	const n = 24
+	root := filepath.Dir(cfg.Output.Directory)
+	burst(t, filepath.Join(root, "in"), n)
+	for kill := 1; kill <= 2; kill++ {
+		child := exec.Command(os.Args[0], "-test.run=^TestBurstIsKilled$")
+		child.Env = append(os.Environ(), burstFolder+"="+root)
+		require.NoError(t, child.Start())
+		assert.Eventually(t, func() bool {
+			outputs, err := filepath.Glob(filepath.Join(cfg.Output.Directory, "*.jpg"))
+			return err == nil && len(outputs) >= 5*kill
+		}, time.Minute, time.Millisecond)
+		require.NoError(t, child.Process.Kill())
+		_ = child.Wait()
+		outputs, err := filepath.Glob(filepath.Join(cfg.Output.Directory, "*.jpg"))
+		require.NoError(t, err)
+		require.Less(t, len(outputs), n, "it was too fast to be killed")
+		for _, output := range outputs {
+			assertWhole(t, output)
+		}
+	}
+	r := start(t, cfg)
+	require.Eventually(t, func() bool { return len(visible(t, r.out)) == 2*n }, time.Minute, 20*time.Millisecond)
+	require.NoError(t, r.Shutdown(t.Context()))
+	for i := range n {
+		output := filepath.Join(r.out, fmt.Sprintf("f%04d_anonymized.jpg", i))
+		assertWhole(t, output)
+		assert.FileExists(t, report.Path(output))
+		assert.FileExists(t, filepath.Join(r.in, fmt.Sprintf("f%04d.jpg", i)))
+	}
+	assert.Empty(t, hidden(t, r.out))
+}
+
+// assertWhole checks that a JPEG decodes to its end.
+func assertWhole(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	_, err = jpeg.Decode(f)
+	assert.NoError(t, err, path)
+}
+
+// TestErasePicture: everything that is known of a picture goes, telemetry included, and nothing of another.
+func TestErasePicture(t *testing.T) {
+	cfg := newPicturesConfig(t)
+	root := filepath.Dir(cfg.Output.Directory)
+	r := start(t, cfg)
+	for _, name := range []string{"janedoe.jpg", "walk.jpg"} {
+		still(t, filepath.Join(r.in, name), "testsrc2=size=160x120:rate=1:duration=1")
+		r.awaitLog(t, "finished", name)
+	}
+	require.NoError(t, r.Shutdown(t.Context()))
+	require.NoError(t, os.Remove(filepath.Join(r.in, "janedoe.jpg")))
+	writeTelemetry(t, filepath.Join(root, "telemetry"), r.traces, r.logs, new(consumertest.MetricsSink))
+	require.NotEmpty(t, mentions(t, root, []string{"janedoe"}))
+	places, err := privacy.PlacesOf(cfg, "videoanonymizer", filepath.Join(root, "telemetry", "*.json"))
+	require.NoError(t, err)
+	done, err := privacy.Erase(t.Context(), places, "janedoe.jpg", "root", false)
+	require.NoError(t, err)
+	assert.Empty(t, done.Remaining)
+	assert.Empty(t, mentions(t, root, []string{"janedoe"}))
+	assert.Equal(t, []string{"walk_anonymized.jpg", "walk_anonymized.jpg.report.json"}, visible(t, r.out))
+	assert.NotEmpty(t, mentions(t, root, []string{"walk"}))
+}
+
+// TestPicturesGuide: the examples of docs/pictures.md are valid, and mean what it says.
+func TestPicturesGuide(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/pictures.md")
+	require.NoError(t, err)
+	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(guide, -1)
+	require.Len(t, examples, 1)
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, examples[0][1], 0o600))
+	loaded, err := config.Load(t.Context(), "", path)
+	require.NoError(t, err)
+	require.NoError(t, loaded.Validate())
+	assert.True(t, loaded.Watch.Pictures)
+	assert.Equal(t, 95, loaded.Output.WebPQuality)
+
+	cfg := newPicturesConfig(t)
+	cfg.Output.Keep, cfg.Output.WebPQuality = loaded.Output.Keep, loaded.Output.WebPQuality
+	r := start(t, cfg)
+	temp := filepath.Join(t.TempDir(), "photo.jpg")
+	still(t, temp, gray)
+	file, err := os.ReadFile(temp)
+	require.NoError(t, err)
+	// EXIF with the tags DateTime and Make.
+	exif := "Exif\x00\x00II*\x00\x08\x00\x00\x00\x02\x00\x0f\x01\x02\x00\x08\x00\x00\x00\x26\x00\x00\x00" +
+		"\x32\x01\x02\x00\x14\x00\x00\x00\x2e\x00\x00\x00\x00\x00\x00\x00" + "MyMaker\x00" + "2026:11:29 12:00:00\x00"
+	segment := string([]byte{0xff, 0xe1, 0, byte(len(exif) + 2)}) + exif
+	tagged := string(file[:2]) + segment + string(file[2:])
+	require.NoError(t, os.WriteFile(filepath.Join(r.in, "photo.jpg"), []byte(tagged), 0o600))
+	r.awaitLog(t, "finished", "photo.jpg")
+	require.NoError(t, r.Shutdown(t.Context()))
+	written, err := os.ReadFile(filepath.Join(r.out, "photo_anonymized.jpg"))
+	require.NoError(t, err)
+	assert.Contains(t, string(written), "2026:11:29 12:00:00")
+	assert.NotContains(t, string(written), "MyMaker")
 }
 
 // TestPicturesCanBeLeftAlone: with watch::pictures off, only patterns that name an extension include pictures.

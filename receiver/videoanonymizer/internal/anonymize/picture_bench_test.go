@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/zap"
@@ -34,15 +35,23 @@ import (
 // benchFrames are the different pictures of BenchmarkPictures.
 const benchFrames = 20
 
-// BenchmarkPictures compares a burst of b.N pictures, from files to files with their reports, with the pipeline alone on
-// the same pictures, decoded before: the same looks of the same models at as many at once. Run it as
+// BenchmarkPictures compares a burst of b.N pictures, from files to files with their reports, with the pipeline alone
+// on the same pictures, decoded before: the same looks of the same models at as many at once. Run it as
 //
-//	go test ./internal/anonymize -run '^$' -bench BenchmarkPictures -benchtime 1000x
+//	go test ./internal/anonymize -run '^$' -bench BenchmarkPictures/default -benchtime 1000x
 //
-// It needs `make footage`. The CPU time tells more than the time where others use the machine.
+// It needs `make footage`. The CPU time tells more than the time where others use the machine. Quick is with keys that
+// make the models do as little as can be, so that what is more shows against less.
 func BenchmarkPictures(b *testing.B) {
+	b.Run("default", func(b *testing.B) { benchmarkPictures(b, nil) })
+	b.Run("quick", func(b *testing.B) {
+		benchmarkPictures(b, map[string]any{"survey": map[string]any{"enabled": false}, "tiles": 1, "faces": ""})
+	})
+}
+
+func benchmarkPictures(b *testing.B, detector map[string]any) {
 	made := benchPictures(b)
-	runner, cfg := benchRunner(b)
+	runner, cfg := benchRunner(b, detector)
 	thorough := runner.asThorough()
 	alone := measured(b, func() { analyze(b, thorough, made) })
 	in := cfg.Watch.Folders()[0]
@@ -77,9 +86,12 @@ func benchPictures(b *testing.B) []string {
 	return made
 }
 
-func benchRunner(b *testing.B) (*Runner, *config.Config) {
+func benchRunner(b *testing.B, detector map[string]any) (*Runner, *config.Config) {
 	b.Helper()
 	cfg := config.Default()
+	if detector != nil {
+		require.NoError(b, cfg.Unmarshal(confmap.NewFromStringMap(map[string]any{"detector": detector})))
+	}
 	in := filepath.Join(b.TempDir(), "in")
 	require.NoError(b, os.Mkdir(in, 0o700))
 	cfg.Watch.Include = []string{in + "/*"}

@@ -19,7 +19,7 @@ const HeldByWriter = "a program has it open for writing"
 
 const (
 	heldPartial  heldReason = "its name marks it as incomplete"
-	heldKind     heldReason = "its extension says that it is no video"
+	heldKind     heldReason = "its extension says that it is neither a video nor a picture"
 	heldSheet    heldReason = "its name is that of a contact sheet"
 	heldChanging heldReason = "it is still changing"
 	heldWriter   heldReason = HeldByWriter

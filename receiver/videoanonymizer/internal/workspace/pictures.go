@@ -44,6 +44,6 @@ func (s *stills) decodePicture(ctx context.Context, key stillKey) error {
 
 // errPicture says that the masks of a picture cannot be corrected.
 func errPicture() error {
-	return fmt.Errorf("%w: the masks of a picture cannot be corrected here: add what is missing with mask::regions, or in "+
-		"an image editor", consoleapi.ErrConflict)
+	return fmt.Errorf("%w: the masks of a picture cannot be corrected here: add what is missing with mask::regions, or "+
+		"in an image editor", consoleapi.ErrConflict)
 }
