@@ -45,20 +45,46 @@ type density struct {
 	x, y uint32
 }
 
+// signatures begin files of the formats.
+var signatures = []struct {
+	format Format
+	begins func(file []byte) bool
+}{
+	{JPEG, func(file []byte) bool { return bytes.HasPrefix(file, []byte{0xff, markerSOI, 0xff}) }},
+	{PNG, func(file []byte) bool { return bytes.HasPrefix(file, []byte(pngSignature)) }},
+	{WebP, func(file []byte) bool {
+		return len(file) >= 12 && string(file[:4]) == "RIFF" && string(file[8:12]) == "WEBP"
+	}},
+	{TIFF, func(file []byte) bool {
+		return bytes.HasPrefix(file, []byte("II*\x00")) || bytes.HasPrefix(file, []byte("MM\x00*"))
+	}},
+}
+
+// formatOf returns the format of a file by its beginning, "" for none that is read.
+func formatOf(file []byte) Format {
+	for _, s := range signatures {
+		if s.begins(file) {
+			return s.format
+		}
+	}
+	return ""
+}
+
 // readHeader reads the header of a whole file. Errors wrap media.ErrDamaged, media.ErrUnsupported or
 // media.ErrNotPicture.
 func readHeader(file []byte) (header, error) {
 	h := header{orientation: 1}
+	h.format = formatOf(file)
 	var err error
-	switch {
-	case bytes.HasPrefix(file, []byte{0xff, 0xd8, 0xff}):
-		h.format, err = JPEG, h.readJPEG(file)
-	case bytes.HasPrefix(file, []byte(pngSignature)):
-		h.format, err = PNG, h.readPNG(file)
-	case len(file) >= 12 && string(file[:4]) == "RIFF" && string(file[8:12]) == "WEBP":
-		h.format, err = WebP, h.readWebP(file)
-	case bytes.HasPrefix(file, []byte("II*\x00")), bytes.HasPrefix(file, []byte("MM\x00*")):
-		h.format, err = TIFF, h.readTIFF(file)
+	switch h.format {
+	case JPEG:
+		err = h.readJPEG(file)
+	case PNG:
+		err = h.readPNG(file)
+	case WebP:
+		err = h.readWebP(file)
+	case TIFF:
+		err = h.readTIFF(file)
 	default:
 		return h, unknown(file)
 	}

@@ -94,9 +94,21 @@ func readFile(path string, limits media.Limits) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", media.ErrUnreadable, err)
 	}
 	defer f.Close()
-	// 16 bits of RGBA for each pixel, and as much again of what is not read.
-	most := 16*limits.Pixels() + 64<<20
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	start := make([]byte, 16)
+	n, err := io.ReadFull(f, start)
+	if n > 0 && formatOf(start[:n]) == "" { // it may be a film of any size
+		return nil, unknown(start[:n])
+	}
+	// 16 bits of RGBA for each pixel, and some of what is not read.
+	most := 8*limits.Pixels() + 64<<20
+	data := start[:n]
+	if err == nil {
+		var rest []byte
+		rest, err = io.ReadAll(io.LimitReader(f, most+1))
+		data = append(data, rest...)
+	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", media.ErrIO, err)

@@ -58,6 +58,21 @@ func jpegOf(t testing.TB, img image.Image, quality int) []byte {
 	return encodedAs(t, img, func(b *bytes.Buffer) error { return jpeg.Encode(b, img, &jpeg.Options{Quality: quality}) })
 }
 
+func opencvJPEG(t testing.TB, img *image.NRGBA, key, value int) []byte {
+	t.Helper()
+	data := make([]byte, 0, len(img.Pix))
+	for i := 0; i < len(img.Pix); i += 4 {
+		data = append(data, img.Pix[i+2], img.Pix[i+1], img.Pix[i])
+	}
+	mat, err := gocv.NewMatFromBytes(img.Rect.Dy(), img.Rect.Dx(), gocv.MatTypeCV8UC3, data)
+	require.NoError(t, err)
+	defer mat.Close()
+	encoded, err := gocv.IMEncodeWithParams(".jpg", mat, []int{key, value})
+	require.NoError(t, err)
+	defer encoded.Close()
+	return bytes.Clone(encoded.GetBytes())
+}
+
 func pngOf(t testing.TB, img image.Image) []byte {
 	t.Helper()
 	return encodedAs(t, img, func(b *bytes.Buffer) error { return png.Encode(b, img) })
@@ -271,6 +286,10 @@ func TestFormats(t *testing.T) {
 		}
 	}
 	draw.Draw(gray, gray.Rect, img, image.Point{}, draw.Src)
+	// By Adobe's marker, the planes are red, green and blue.
+	rgb := ycbcr(t, 201, 131, image.YCbCrSubsampleRatio444)
+	const jfif = 20 // bytes
+	rgb = with(append(bytes.Clone(rgb[:2]), rgb[jfif:]...), segment(markerAPP14, []byte("Adobe\x00\x64\x00\x00\x00\x00\x00")))
 	same, nearly := math.Inf(1), 45.0
 	for _, tc := range []struct {
 		name   string
@@ -288,6 +307,9 @@ func TestFormats(t *testing.T) {
 		{"jpeg 444", ycbcr(t, 201, 131, image.YCbCrSubsampleRatio444), JPEG, nearly, false, color.YCbCrModel},
 		{"jpeg 411", ycbcr(t, 201, 131, image.YCbCrSubsampleRatio411), JPEG, nearly, false, color.YCbCrModel},
 		{"jpeg gray", jpegOf(t, gray, 85), JPEG, nearly, false, color.GrayModel},
+		{"jpeg of RGB", rgb, JPEG, 35, false, color.YCbCrModel},
+		{"jpeg progressive", opencvJPEG(t, img, gocv.IMWriteJpegProgressive, 1), JPEG, nearly, false, color.YCbCrModel},
+		{"jpeg with restarts", opencvJPEG(t, img, gocv.IMWriteJpegRstInterval, 3), JPEG, nearly, false, color.YCbCrModel},
 		{"jpeg of a pixel", jpegOf(t, scene(1, 1), 85), JPEG, 30, false, color.YCbCrModel},
 		{"png", pngOf(t, img), PNG, same, true, color.RGBAModel},
 		{"png gray", pngOf(t, gray), PNG, same, true, color.GrayModel},
