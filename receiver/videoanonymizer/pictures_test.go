@@ -65,6 +65,9 @@ func newPicturesConfig(t *testing.T) *Config {
 // TestPicturesAreAnonymized: pictures of all kinds come out in their own format, beside the videos, with a report; each
 // is one trace. Contact sheets are no sources.
 func TestPicturesAreAnonymized(t *testing.T) {
+	if testing.Short() {
+		t.Skip("searches pictures thoroughly")
+	}
 	if _, err := os.Stat(talkFootage); err != nil {
 		t.Skip("run make footage: ", err)
 	}
@@ -235,6 +238,9 @@ func TestPicturesUseRegions(t *testing.T) {
 
 // TestBurst: 200 pictures that come at once are each masked once, more than one at a time, and no file is left over.
 func TestBurst(t *testing.T) {
+	if testing.Short() {
+		t.Skip("anonymizes 200 pictures")
+	}
 	cfg := newPicturesConfig(t)
 	cfg.Watch.StableFor = 10 * time.Millisecond
 	r := start(t, cfg)
@@ -270,6 +276,9 @@ func burst(t *testing.T, folder string, n int) {
 
 // TestBurstIsInterrupted: a burst that is stopped and started again loses no picture, and makes none twice.
 func TestBurstIsInterrupted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("anonymizes 40 pictures")
+	}
 	cfg := newPicturesConfig(t)
 	cfg.Watch.StableFor = 10 * time.Millisecond
 	cfg.Output.OnSuccess = watch.OnSuccessDelete
@@ -304,6 +313,9 @@ const burstFolder = "TEST_BURST_FOLDER"
 // TestBurstIsKilled: a process that is killed in the middle of a burst, twice, leaves no part of a picture under a
 // final name, and the next one does what is left, and nothing twice.
 func TestBurstIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("anonymizes 24 pictures in three processes")
+	}
 	cfg := newPicturesConfig(t)
 	if root := os.Getenv(burstFolder); root != "" {
 		cfg.Watch.Include, cfg.Output.Directory = []string{filepath.Join(root, "in", "*")}, filepath.Join(root, "out")
