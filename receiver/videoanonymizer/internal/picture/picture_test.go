@@ -289,7 +289,8 @@ func TestFormats(t *testing.T) {
 	// By Adobe's marker, the planes are red, green and blue.
 	rgb := ycbcr(t, 201, 131, image.YCbCrSubsampleRatio444)
 	const jfif = 20 // bytes
-	rgb = with(append(bytes.Clone(rgb[:2]), rgb[jfif:]...), segment(markerAPP14, []byte("Adobe\x00\x64\x00\x00\x00\x00\x00")))
+	adobe := segment(markerAPP14, []byte("Adobe\x00\x64\x00\x00\x00\x00\x00"))
+	rgb = with(append(bytes.Clone(rgb[:2]), rgb[jfif:]...), adobe)
 	same, nearly := math.Inf(1), 45.0
 	for _, tc := range []struct {
 		name   string
