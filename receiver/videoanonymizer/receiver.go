@@ -124,6 +124,7 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 		Painter: mask.NewPainter(r.cfg.Mask.PainterOptions()),
 		Emitter: r.emitter,
 		Space:   &anonymize.Space{},
+		Burst:   anonymize.NewBurst(r.cfg),
 		Program: report.Program{Name: r.set.BuildInfo.Command, Version: r.set.BuildInfo.Version},
 		Logger:  r.set.Logger,
 	}
@@ -183,21 +184,13 @@ func (r *videoReceiver) logConfinement() {
 
 // work processes one video after another, as long as the models can be used.
 func (r *videoReceiver) work(ctx context.Context, runner *anonymize.Runner) {
-	for {
-		if r.models.Await(ctx) != nil {
-			return
-		}
-		job, err := r.watcher.Next(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				r.set.Logger.Error("this worker processes no more videos", zap.Error(err))
-			}
-			return
-		}
-		runner.Run(ctx, job)
+	err := runner.Work(ctx, r.watcher, func(*watch.Job) {}, func(job *watch.Job) {
 		if w := r.shown.Load(); w != nil {
 			w.Worked(job.Path)
 		}
+	})
+	if ctx.Err() == nil {
+		r.set.Logger.Error("this worker processes no more videos", zap.Error(err))
 	}
 }
 

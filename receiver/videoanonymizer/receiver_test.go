@@ -70,7 +70,11 @@ func start(t *testing.T, cfg *Config) *running {
 // clip makes a video from one of ffmpeg's test sources, with nobody in it.
 func clip(t *testing.T, path string, args ...string) {
 	t.Helper()
-	args = append([]string{"-v", "error", "-y", "-f", "lavfi"}, append(args, path)...)
+	ffmpeg(t, append([]string{"-v", "error", "-y", "-f", "lavfi"}, append(args, path)...)...)
+}
+
+func ffmpeg(t *testing.T, args ...string) {
+	t.Helper()
 	out, err := exec.Command("ffmpeg", args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
@@ -84,7 +88,8 @@ func (r *running) awaitLog(t *testing.T, event, video string) plog.LogRecord {
 			records := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
 			for i := range records.Len() {
 				name, _ := records.At(i).Attributes().Get("anonymizer.video.name")
-				if records.At(i).EventName() == "anonymizer.video."+event && name.Str() == video {
+				ended := strings.HasSuffix(records.At(i).EventName(), "."+event) // of a video or picture
+				if ended && name.Str() == video {
 					found = records.At(i)
 					return true
 				}

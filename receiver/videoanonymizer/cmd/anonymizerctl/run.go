@@ -18,6 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/batch"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 // runFlags are the flags of the command run.
@@ -32,9 +33,9 @@ func newRunCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "run IN... -o OUT",
 		Short: "Anonymize files and folders once",
-		Long: `Anonymizes videos, and those in folders, into the folder OUT, as the collector does: an output gets its name
-once it is complete, with its report and contact sheet, nothing is replaced, and what was interrupted is resumed by the
-same command. Sources are never touched. A video that is done is left alone as long as its output exists.
+		Long: `Anonymizes videos and pictures, and those in folders, into the folder OUT, as the collector does: an output
+gets its name once it is complete, with its report and contact sheet, nothing is replaced, and what was interrupted is
+resumed by the same command. Sources are never touched. A video that is done is left alone as long as its output exists.
 
 It exits with 0 if every video is done, with 1 if some are not, and with 2 if none is.`,
 		Example: `  anonymizerctl run footage -o anonymized
@@ -167,7 +168,11 @@ func (o *runOutput) describe(r batch.Result) string {
 	switch {
 	case r.Video != nil:
 		v := r.Video
-		text += fmt.Sprintf(" (%s, %d x %d, %s)", v.Codec, v.Width, v.Height, human(v.Duration))
+		length := ", " + human(v.Duration)
+		if watch.IsPicture(r.Source) {
+			length = ""
+		}
+		text += fmt.Sprintf(" (%s, %d x %d%s)", v.Codec, v.Width, v.Height, length)
 	case r.Output != "":
 		text += " -> " + r.Output
 	case r.Error != "" && r.Outcome == batch.Failed:

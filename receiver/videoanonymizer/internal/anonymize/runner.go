@@ -29,6 +29,7 @@ type Runner struct {
 	Painter *mask.Painter
 	Emitter *telemetry.Emitter
 	Space   *Space
+	Burst   *Burst // nil for one picture at a time
 	// Program is what reports name as the maker of an output.
 	Program report.Program
 	Logger  *zap.Logger
@@ -41,7 +42,13 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	job.OnStop(stop)
-	v := &video{Runner: r, job: job, logger: r.Logger.With(zap.String("video", job.Path))}
+	v := &video{Runner: r, job: job, kind: "video", logger: r.Logger.With(zap.String("video", job.Path))}
+	if watch.IsPicture(job.Path) {
+		v.kind = "picture"
+		err := v.runPicture(ctx, noProfile)
+		v.conclude(ctx, err)
+		return
+	}
 	info, err := r.probe(ctx, job.Path)
 	err = errors.Join(err, noProfile)
 	v.span = r.Emitter.VideoStarted(ctx, v.describe(info))
@@ -57,8 +64,13 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 		}
 		err = v.convert(ctx, info)
 	}
+	v.conclude(ctx, err)
+}
+
+// conclude is end, which must not fail.
+func (v *video) conclude(ctx context.Context, err error) {
 	if err := v.end(ctx, err); err != nil {
-		v.logger.Error("the outcome of the video could not be recorded", zap.Error(err))
+		v.logger.Error("the outcome of the "+v.kind+" could not be recorded", zap.Error(err))
 	}
 }
 
@@ -82,17 +94,17 @@ func (v *video) end(ctx context.Context, err error) error {
 		return v.finished()
 	case errors.Is(err, watch.ErrChanged), errors.Is(err, watch.ErrVanished):
 		v.span.Interrupted()
-		v.logger.Info("video released: it is processed again once it is complete", zap.NamedError("cause", err))
+		v.logger.Info(v.kind+" released: it is processed again once it is complete", zap.NamedError("cause", err))
 		v.job.Abandon()
 	case errors.Is(context.Cause(ctx), watch.ErrCanceled):
 		v.span.Interrupted()
-		v.logger.Info("video canceled: its source is untouched and there is no output")
+		v.logger.Info(v.kind + " canceled: its source is untouched and there is no output")
 		return v.job.Cancel()
 	case ctx.Err() != nil:
 		v.interrupted(err)
 	case errors.Is(err, errReserved):
 		v.span.Interrupted()
-		v.logger.Info("video waits for space that is reserved for videos in progress", zap.NamedError("cause", err))
+		v.logger.Info(v.kind+" waits for space that is reserved for videos in progress", zap.NamedError("cause", err))
 		v.job.Postpone()
 	case errors.Is(err, inference.ErrUnavailable):
 		v.unavailable(err)
@@ -106,9 +118,9 @@ func (v *video) finished() error {
 	err := v.job.Done()
 	v.span.Finished(v.result())
 	if v.summary.NobodyFound() {
-		v.logger.Warn("nobody was found in the video: check that nobody is there before you share it")
+		v.logger.Warn("nobody was found in the " + v.kind + ": check that nobody is there before you share it")
 	}
-	v.logger.Info("video finished", zap.String("output", v.job.Output), zap.Int("frames", v.summary.Frames),
+	v.logger.Info(v.kind+" finished", zap.String("output", v.job.Output), zap.Int("frames", v.summary.Frames),
 		zap.Int("masks", v.summary.Masks), zap.Int("people_max", v.summary.MaxPeople),
 		zap.Int("frames_masked_whole", v.summary.MaskedWhole))
 	return err
@@ -118,7 +130,7 @@ func (v *video) finished() error {
 // attempt is not one of those that are allowed.
 func (v *video) unavailable(cause error) {
 	v.span.Unavailable(cause)
-	v.logger.Error("video waits for an inference server: its source is untouched and there is no output",
+	v.logger.Error(v.kind+" waits for an inference server: its source is untouched and there is no output",
 		zap.Bool("resumes_later", v.resumable()), zap.Error(cause))
 	v.job.Await(v.resumable())
 }
@@ -129,7 +141,7 @@ func (v *video) resumable() bool { return v.sealed || v.job.Resumable() && !v.di
 func (v *video) interrupted(cause error) {
 	v.span.Interrupted()
 	resumable := v.resumable()
-	v.logger.Info("video released unfinished", zap.Bool("resumes_later", resumable), zap.NamedError("cause", cause))
+	v.logger.Info(v.kind+" released unfinished", zap.Bool("resumes_later", resumable), zap.NamedError("cause", cause))
 	if resumable {
 		v.job.Suspend()
 	} else {
@@ -137,14 +149,14 @@ func (v *video) interrupted(cause error) {
 	}
 }
 
-// LogFailed is what the log says of a video that failed.
-const LogFailed = "video failed: its source is untouched and there is no output"
+// LogFailed ends what the log says of a video or picture that failed.
+const LogFailed = " failed: its source is untouched and there is no output"
 
 func (v *video) failed(cause error) error {
 	reason, temporary := classify(cause)
 	retried := temporary && !v.job.LastAttempt()
 	v.span.Failed(cause, reason, retried)
-	v.logger.Error(LogFailed, zap.String("reason", reason),
+	v.logger.Error(v.kind+LogFailed, zap.String("reason", reason),
 		zap.Bool("retried", retried), zap.Int("attempt", v.job.Attempt), zap.Error(cause))
 	if !temporary {
 		return v.job.Fail(reason, cause)

@@ -39,6 +39,7 @@ const (
 type video struct {
 	*Runner
 	job     *watch.Job
+	kind    string // "video" or "picture"
 	span    *telemetry.VideoSpan
 	logger  *zap.Logger
 	summary record.Summary

@@ -130,7 +130,7 @@ func Run(ctx context.Context, opts Options) (_ []Result, err error) {
 		return nil, err
 	}
 	b := &batch{opts: opts, begun: time.Now(), changed: make(chan struct{}, 1), open: map[string]bool{},
-		busy: map[string]bool{}, spent: map[string]time.Duration{}}
+		busy: map[string]time.Time{}, spent: map[string]time.Duration{}}
 	var only []string
 	for _, f := range files {
 		if f.Held != "" {
@@ -159,7 +159,7 @@ type batch struct {
 	emitter *telemetry.Emitter
 
 	mu    sync.Mutex
-	busy  map[string]bool          // what a worker has
+	busy  map[string]time.Time     // what a worker has, and since when
 	spent map[string]time.Duration // in this run
 }
 
@@ -232,7 +232,7 @@ func open(ctx context.Context, opts Options) (*anonymize.Runner, *anonymize.Mode
 	}
 	return &anonymize.Runner{
 		Config: opts.Config, Tools: tools, Models: models, Painter: mask.NewPainter(opts.Config.Mask.PainterOptions()),
-		Space: &anonymize.Space{}, Program: opts.Program, Logger: opts.Logger,
+		Space: &anonymize.Space{}, Burst: anonymize.NewBurst(opts.Config), Program: opts.Program, Logger: opts.Logger,
 	}, models, nil
 }
 
@@ -248,26 +248,19 @@ func settings(logger *zap.Logger) receiver.Settings {
 }
 
 func (b *batch) work(ctx context.Context, runner *anonymize.Runner) {
-	for {
-		if runner.Models.Await(ctx) != nil {
-			return
-		}
-		job, err := b.watcher.Next(ctx)
-		if err != nil {
-			return
-		}
-		start := time.Now()
-		b.works(job.Path, true, 0)
-		runner.Run(ctx, job)
-		b.works(job.Path, false, time.Since(start))
-	}
+	_ = runner.Work(ctx, b.watcher, func(job *watch.Job) { b.works(job.Path, true) },
+		func(job *watch.Job) { b.works(job.Path, false) }) // the watcher stops, or the context ends
 }
 
 // works takes note of whether a worker has a file.
-func (b *batch) works(path string, busy bool, spent time.Duration) {
+func (b *batch) works(path string, busy bool) {
 	b.mu.Lock()
-	b.busy[path] = busy
-	b.spent[path] += spent
+	if busy {
+		b.busy[path] = time.Now()
+	} else {
+		b.spent[path] += time.Since(b.busy[path])
+		delete(b.busy, path)
+	}
 	b.mu.Unlock()
 	b.wake()
 }
@@ -284,7 +277,8 @@ func (b *batch) wake() {
 func (b *batch) state(path string) (busy bool, seconds float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.busy[path], b.spent[path].Seconds()
+	_, busy = b.busy[path]
+	return busy, b.spent[path].Seconds()
 }
 
 // wait returns once nothing is left to wait for but files that a program writes to, or the context ends.

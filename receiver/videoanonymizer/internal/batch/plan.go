@@ -15,6 +15,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/picture"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
@@ -62,6 +63,7 @@ func Plan(ctx context.Context, opts Options) ([]Result, Estimate, error) {
 	}
 	var results []Result
 	var planned []plannedVideo
+	var stills []plannedStill
 	for _, f := range files {
 		r := Result{Source: f.Path, Outcome: Planned}
 		known, ok := ledger.Outcome(f.Path)
@@ -73,6 +75,15 @@ func Plan(ctx context.Context, opts Options) ([]Result, Estimate, error) {
 			r.describe(known.Output.Path)
 		case ok && known.Phase == "":
 			r.Outcome, r.Reason, r.Error = Skipped, ReasonIgnored, known.Error
+		case watch.IsPicture(f.Path):
+			file, err := picture.Read(f.Path, cfg.Limits)
+			if err != nil {
+				r.Outcome, r.Reason, r.Error = Failed, media.Reason(err), err.Error()
+				break
+			}
+			r.Video = &Video{Codec: string(file.Format), Width: file.Width, Height: file.Height, Frames: 1}
+			r.Profile = cfg.For(f.Path, f.Rel).Profile()
+			stills = append(stills, plannedStill{len(results), f.Path})
 		default:
 			info, err := tools.Probe(ctx, f.Path, cfg.Limits)
 			if ctx.Err() != nil {
@@ -89,8 +100,14 @@ func Plan(ctx context.Context, opts Options) ([]Result, Estimate, error) {
 		}
 		results = append(results, r)
 	}
-	estimate, err := estimate(ctx, opts, planned, results)
+	estimate, err := estimate(ctx, opts, planned, stills, results)
 	return results, estimate, err
+}
+
+// plannedStill is a picture that a run would anonymize.
+type plannedStill struct {
+	result int // its index
+	path   string
 }
 
 // plannedVideo is a video that a run would anonymize.
@@ -134,9 +151,10 @@ const otherProfile = 1e9
 
 // estimate measures some of the videos, and gives each the time that those of the most similar kind took, in proportion
 // to its duration and the area of its frames.
-func estimate(ctx context.Context, opts Options, planned []plannedVideo, results []Result) (e Estimate, err error) {
+func estimate(ctx context.Context, opts Options, planned []plannedVideo, stills []plannedStill,
+	results []Result) (e Estimate, err error) {
 	samples := samplesOf(planned)
-	if len(samples) == 0 {
+	if len(samples) == 0 && len(stills) == 0 {
 		return e, nil
 	}
 	lift, err := resources.Claim(opts.Config.Resources.Limits())
@@ -151,6 +169,9 @@ func estimate(ctx context.Context, opts Options, planned []plannedVideo, results
 	}
 	defer func() { err = errors.Join(err, models.Close()) }()
 	e.Seconds = time.Since(start).Seconds()
+	if err := e.addStills(ctx, runner, stills, results); err != nil || len(samples) == 0 {
+		return e, err
+	}
 	var speeds []speed
 	for _, p := range samples {
 		as, err := runner.For(p.info.Path, p.rel)
@@ -169,7 +190,7 @@ func estimate(ctx context.Context, opts Options, planned []plannedVideo, results
 		e.Samples, e.Frames = e.Samples+1, e.Frames+measured.Frames
 	}
 	if len(speeds) == 0 {
-		return Estimate{}, nil
+		return e, nil
 	}
 	for _, p := range planned {
 		nearest := slices.MinFunc(speeds, func(a, b speed) int {
@@ -181,6 +202,29 @@ func estimate(ctx context.Context, opts Options, planned []plannedVideo, results
 	}
 	return e, nil
 }
+
+// addStills measures a burst of the first few pictures, and gives each of all the mean of their times: most of it does
+// not depend on the size.
+func (e *Estimate) addStills(ctx context.Context, runner *anonymize.Runner, stills []plannedStill,
+	results []Result) error {
+	var paths []string
+	for _, s := range stills[:min(len(stills), maxStills)] {
+		paths = append(paths, s.path)
+	}
+	each, measured, err := runner.MeasurePictures(ctx, paths)
+	if err != nil || measured == 0 {
+		return err
+	}
+	e.Samples, e.Frames = e.Samples+measured, e.Frames+measured
+	for _, s := range stills {
+		results[s.result].Seconds = each.Seconds()
+		e.Seconds += each.Seconds()
+	}
+	return nil
+}
+
+// maxStills is how many pictures are measured.
+const maxStills = 6
 
 // samplesOf returns the videos to measure.
 func samplesOf(planned []plannedVideo) []plannedVideo {

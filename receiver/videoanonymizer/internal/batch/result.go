@@ -31,7 +31,7 @@ const (
 
 // Reasons of Skipped. Those of Failed are the receiver's.
 const (
-	// ReasonKind: its extension is never a video's.
+	// ReasonKind: its extension is never a video's or a picture's.
 	ReasonKind = "other_kind"
 	// ReasonIncomplete: it is still being written, copied or downloaded.
 	ReasonIncomplete = "incomplete"

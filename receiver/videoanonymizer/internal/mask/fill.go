@@ -137,7 +137,7 @@ func cells(extent float64, area image.Rectangle) (columns, rows int) {
 // and by BT.709 above, quantized for any depth as in BT.2100, table 9.
 func (p *Painter) samples(frame *media.Frame) [][]byte {
 	kr, kb := 0.299, 0.114
-	if frame.Height > 576 {
+	if frame.Height > 576 && !frame.BT601 {
 		kr, kb = 0.2126, 0.0722
 	}
 	r, g, b := float64(p.opts.Color.R)/255, float64(p.opts.Color.G)/255, float64(p.opts.Color.B)/255

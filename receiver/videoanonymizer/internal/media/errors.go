@@ -15,6 +15,8 @@ import (
 var (
 	// ErrNotVideo: not a regular file, empty, or nothing that a known demuxer reads.
 	ErrNotVideo = errors.New("not a video")
+	// ErrNotPicture: not a regular file, empty, or no picture of a known format, where one is expected.
+	ErrNotPicture = errors.New("not a picture")
 	// ErrUnreadable: it exists, but cannot be opened or read.
 	ErrUnreadable = errors.New("cannot be read")
 	// ErrIO: reading it failed, as a disk or a network does. What was read proves nothing about the file.
@@ -56,6 +58,7 @@ var reasons = []struct {
 	{context.Canceled, "cancelled"},
 	{context.DeadlineExceeded, "deadline_exceeded"},
 	{ErrNotVideo, "not_video"},
+	{ErrNotPicture, "not_picture"},
 	{ErrUnreadable, "unreadable"},
 	{ErrIO, "io_error"},
 	{ErrVanished, "vanished"},
@@ -74,10 +77,10 @@ var reasons = []struct {
 	{ErrTool, "ffmpeg"},
 }
 
-// Reason returns the cause of err as a word for telemetry, one of a small fixed set: "not_video", "unreadable",
-// "io_error", "vanished", "no_video_stream", "several_streams", "damaged", "unsupported", "limit", "unwritable",
-// "no_space", "exists", "stalled", "verification", "resume", "interrupted", "ffmpeg", "cancelled", "deadline_exceeded",
-// or "other" for an error of another package. It is "" for nil.
+// Reason returns the cause of err as a word for telemetry, one of a small fixed set: "not_video", "not_picture",
+// "unreadable", "io_error", "vanished", "no_video_stream", "several_streams", "damaged", "unsupported", "limit",
+// "unwritable", "no_space", "exists", "stalled", "verification", "resume", "interrupted", "ffmpeg", "cancelled",
+// "deadline_exceeded", or "other" for an error of another package. It is "" for nil.
 func Reason(err error) string {
 	if err == nil {
 		return ""
@@ -94,7 +97,8 @@ func Reason(err error) string {
 // attempt fails like that.
 func Permanent(err error) bool {
 	return slices.ContainsFunc([]error{
-		ErrNotVideo, ErrNoVideoStream, ErrSeveralStreams, ErrDamaged, ErrUnsupported, ErrLimit, ErrVerification,
+		ErrNotVideo, ErrNotPicture, ErrNoVideoStream, ErrSeveralStreams, ErrDamaged, ErrUnsupported, ErrLimit,
+		ErrVerification,
 	}, func(cause error) bool { return errors.Is(err, cause) })
 }
 

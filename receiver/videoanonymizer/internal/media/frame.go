@@ -125,6 +125,8 @@ type Frame struct {
 	Format        PixelFormat
 	// FullRange means that black is 0 and white the largest value, rather than 16 and 235 (x 2^(Depth-8)).
 	FullRange bool
+	// BT601 means that the colors are by ITU-R BT.601 whatever the height, as those of pictures are.
+	BT601 bool
 	// Planes are Y, then U, V and alpha if the format has them.
 	Planes [4]Plane
 

@@ -5,6 +5,7 @@ package media
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 )
 
@@ -62,6 +63,19 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// Pixels is the largest area of a frame.
+func (l Limits) Pixels() int64 { return l.withDefaults().MaxPixels }
+
+// CheckSize fails with ErrLimit if a frame of that size exceeds the limits.
+func (l Limits) CheckSize(width, height int) error {
+	l = l.withDefaults()
+	if width <= l.MaxWidth && height <= l.MaxHeight && int64(width)*int64(height) <= l.MaxPixels {
+		return nil
+	}
+	return fmt.Errorf("%w: frames of %d x %d pixels, at most %d x %d and %d in all are read", ErrLimit,
+		width, height, l.MaxWidth, l.MaxHeight, l.MaxPixels)
+}
+
 // reading bounds a child that only reads.
 func (l Limits) reading() bounds { return bounds{cpu: l.MaxCPUTime, memory: l.MaxMemory << 20} }
 
@@ -78,10 +92,10 @@ func (b bounds) onDevice(uses bool) bounds {
 
 // check fails with ErrLimit if a video exceeds the limits.
 func (l Limits) check(i Info) error {
+	if err := l.CheckSize(i.Width, i.Height); err != nil {
+		return fmt.Errorf("%q: %w", i.Path, err)
+	}
 	switch {
-	case i.Width > l.MaxWidth, i.Height > l.MaxHeight, int64(i.Width)*int64(i.Height) > l.MaxPixels:
-		return fileError(i.Path, ErrLimit, "frames of %d x %d pixels, at most %d x %d and %d in all are read",
-			i.Width, i.Height, l.MaxWidth, l.MaxHeight, l.MaxPixels)
 	case i.Duration > l.MaxDuration:
 		return fileError(i.Path, ErrLimit, "%s long, at most %s is read", i.Duration, l.MaxDuration)
 	case i.FrameRate.Float() > l.MaxFrameRate:

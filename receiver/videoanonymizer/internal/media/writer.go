@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"hash"
 	"io/fs"
 	"os"
@@ -262,6 +263,15 @@ func diskCause(err error) error {
 	default:
 		return ErrUnwritable
 	}
+}
+
+// WriteError wraps an error of the file system while an output was written in its cause, ErrNoSpace, ErrVanished or
+// ErrUnwritable; nil stays nil.
+func WriteError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", diskCause(err), err)
 }
 
 // encodeCause classifies what ffmpeg says about a file that it cannot write.

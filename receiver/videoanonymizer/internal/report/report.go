@@ -61,12 +61,24 @@ type About struct {
 	Salvage *Salvage `json:"salvage,omitempty"`
 	// SecondPass is nil if the output was made in the first pass.
 	SecondPass *SecondPass `json:"second_pass,omitempty"`
+	// Picture is nil if the source is a video.
+	Picture *StillPicture `json:"picture,omitempty"`
 	// Revision is nil if no corrections are in the output.
 	Revision *Revision `json:"revision,omitempty"`
 	// Encoding is how the output was encoded. Older reports do not say.
 	Encoding *Encoding `json:"encoding,omitempty"`
 	// Segments are the parts of the output that were encoded independently, as half-open ranges of frames.
 	Segments [][2]int `json:"segments,omitempty"`
+}
+
+// StillPicture says what a source is that is a still picture. Its report has one frame, and no Encoding.
+type StillPicture struct {
+	Format string `json:"format"`
+	// Width and Height are in pixels, as displayed.
+	Width  int `json:"width"`
+	Height int `json:"height"`
+	// LeftOut are the pictures and films in the source's file that are not in the output, in words.
+	LeftOut []string `json:"left_out,omitempty"`
 }
 
 // Encoding is how an output was encoded, in the words of the keys of the configuration (media.WriteOptions).

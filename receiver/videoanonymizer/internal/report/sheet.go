@@ -210,6 +210,9 @@ func conversionOf(v view) conversion {
 		lift, scale, spread = 0, 1, 1
 	}
 	kr, kb := weights(v.wholeHeight)
+	if v.BT601 {
+		kr, kb = weights(0)
+	}
 	levels := 1 << (8 * v.Format.BytesPerSample())
 	c := conversion{luma: make([]float64, levels), chroma: make([]float64, levels), kr: kr, kb: kb,
 		red: 2 * (1 - kr), blue: 2 * (1 - kb), green: 1 / (1 - kr - kb)}

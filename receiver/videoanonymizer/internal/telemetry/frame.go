@@ -18,6 +18,7 @@ import (
 // The spans other than those of the stages.
 const (
 	spanVideo       = "anonymize_video"
+	spanPicture     = "anonymize_picture"
 	spanFrame       = "process_single_frame"
 	spanPreprocess  = "preprocess"
 	spanInference   = "inference"
@@ -83,6 +84,9 @@ func (s *VideoSpan) appendTrace(spans ptrace.SpanSlice, rec *record.Frame, trace
 		f.message = s.message(rec.Err)
 	}
 	root := f.root(s, rec)
+	if s.video.Picture && trace == s.id.trace {
+		spans.At(before).SetParentSpanID(s.id.span)
+	}
 	f.stage(record.StageDecode, root, rec, rec.Decode)
 	if span, ran := f.stage(record.StageDetection, root, rec, rec.Detection); ran {
 		f.detection(span, s.video, rec)
@@ -127,9 +131,11 @@ func (f *frameSpans) root(s *VideoSpan, rec *record.Frame) pcommon.SpanID {
 	if rec.WholeFrameMasked {
 		attrs.PutBool(attrFrameWhole, true)
 	}
-	link := span.Links().AppendEmpty()
-	link.SetTraceID(s.id.trace)
-	link.SetSpanID(s.id.span)
+	if !s.video.Picture {
+		link := span.Links().AppendEmpty()
+		link.SetTraceID(s.id.trace)
+		link.SetSpanID(s.id.span)
+	}
 	if rec.Err != nil {
 		f.failed(span, rec)
 		event := span.Events().AppendEmpty()

@@ -113,7 +113,7 @@ func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.Attri
 		e.totals.interrupted++
 		last.progress.Remaining = -1
 	}
-	if e.metrics != nil && s.all().frames > 0 {
+	if e.metrics != nil && s.all().frames > 0 && !s.video.Picture { // a series for each picture would be many
 		e.ended = append(e.ended, last)
 	}
 }
@@ -208,7 +208,7 @@ func (e *Emitter) snapshot(now time.Time) snapshot {
 		s.videos[v.name] = v
 	}
 	for active := range e.active {
-		if active.all().frames > 0 {
+		if active.all().frames > 0 && !active.video.Picture {
 			s.videos[active.video.Name] = active.metrics(now)
 		}
 	}

@@ -178,6 +178,7 @@ func (f *FrameTrace) Spans() ptrace.SpanSlice {
 	ids := newIDs()
 	spans := ptrace.NewSpanSlice()
 	span.appendTrace(spans, &f.frame.rec, f.frame.trace, &ids)
+	spans.At(0).SetParentSpanID(pcommon.SpanID{}) // that of a picture has one, which is not here
 	return spans
 }
 

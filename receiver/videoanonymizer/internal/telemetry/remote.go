@@ -35,6 +35,9 @@ func (s *VideoSpan) Inferences() (detection, pose *inference.Span) {
 	s.early.mu.Lock()
 	defer s.early.mu.Unlock()
 	trace := s.early.ids.trace()
+	if s.video.Picture {
+		trace = s.id.trace
+	}
 	sampled := inRatio(trace, s.emitter.traceRatio)
 	detection = &inference.Span{TraceID: trace, SpanID: s.early.ids.span(), Sampled: sampled}
 	pose = &inference.Span{TraceID: trace, SpanID: s.early.ids.span(), Sampled: sampled}
@@ -52,6 +55,9 @@ func inRatio(trace pcommon.TraceID, ratio float64) bool {
 func (s *VideoSpan) traceOf(rec *record.Frame) pcommon.TraceID {
 	if rec.DetectionInference != nil {
 		return rec.DetectionInference.TraceID
+	}
+	if s.video.Picture {
+		return s.id.trace
 	}
 	return s.ids.trace()
 }

@@ -54,6 +54,8 @@ const (
 type Video struct {
 	// Key is what Recent knows the video by. It is not reported.
 	Key string
+	// Picture says that it is a still picture, whose only frame is in the same trace.
+	Picture bool
 	// Name is the file's name, Path its full path, Output where the anonymized video goes.
 	Name, Path, Output string
 	// Size is in bytes.
@@ -138,7 +140,7 @@ func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
 	e.mu.Lock()
 	e.active[s] = struct{}{}
 	e.mu.Unlock()
-	s.log(s.start, "anonymizer.video.started", "video started", plog.SeverityNumberInfo, s.describe)
+	s.log(s.start, "started", " started", plog.SeverityNumberInfo, s.describe)
 	return s
 }
 
@@ -179,11 +181,11 @@ func (s *VideoSpan) link(root spanID) {
 // Finished reports that the output is published under its final name.
 func (s *VideoSpan) Finished(result Result) {
 	how := ending{
-		event: "anonymizer.video.finished", body: "video finished", severity: plog.SeverityNumberInfo,
+		event: "finished", body: " finished", severity: plog.SeverityNumberInfo,
 		outcome: metadata.AttributeAnonymizerVideoOutcomeFinished, result: result,
 	}
 	if s.nobody {
-		how.body, how.severity = "video finished: nobody was found in it", plog.SeverityNumberWarn
+		how.body, how.severity = " finished: nobody was found in it", plog.SeverityNumberWarn
 	}
 	s.end(how)
 }
@@ -221,7 +223,7 @@ func (s *VideoSpan) Repaired(times, clockSteps int) {
 // retried reports whether another attempt follows.
 func (s *VideoSpan) Failed(err error, reason string, retried bool) {
 	s.end(ending{
-		event: "anonymizer.video.failed", body: "video failed: " + s.message(err), severity: plog.SeverityNumberError,
+		event: "failed", body: " failed: " + s.message(err), severity: plog.SeverityNumberError,
 		outcome: metadata.AttributeAnonymizerVideoOutcomeFailed, err: err, reason: reason, retried: retried,
 	})
 }
@@ -229,7 +231,7 @@ func (s *VideoSpan) Failed(err error, reason string, retried bool) {
 // Interrupted reports that the video was released unfinished, to be processed again later.
 func (s *VideoSpan) Interrupted() {
 	s.end(ending{
-		event: "anonymizer.video.interrupted", body: "video interrupted", severity: plog.SeverityNumberWarn,
+		event: "interrupted", body: " interrupted", severity: plog.SeverityNumberWarn,
 		outcome: metadata.AttributeAnonymizerVideoOutcomeInterrupted,
 	})
 }
@@ -238,7 +240,7 @@ func (s *VideoSpan) Interrupted() {
 func (s *VideoSpan) Unavailable(err error) {
 	s.emitter.self.add(s.emitter.self.builder.ReceiverVideoanonymizerAttemptsUnavailable, 1)
 	s.end(ending{
-		event: "anonymizer.video.interrupted", body: "video waits for an inference server: " + s.message(err),
+		event: "interrupted", body: " waits for an inference server: " + s.message(err),
 		severity: plog.SeverityNumberError, outcome: metadata.AttributeAnonymizerVideoOutcomeInterrupted,
 		err: err, reason: "inference_unavailable",
 	})
@@ -246,7 +248,7 @@ func (s *VideoSpan) Unavailable(err error) {
 
 // ending is how a video ended: its log record, and what its span and metrics say.
 type ending struct {
-	event, body string
+	event, body string // without what ended
 	severity    plog.SeverityNumber
 	outcome     metadata.AttributeAnonymizerVideoOutcome
 	result      Result // of a finished video
@@ -303,6 +305,9 @@ func (s *VideoSpan) appendVideo(span ptrace.Span, end time.Time, describe func(p
 	span.SetTraceID(s.id.trace)
 	span.SetSpanID(s.id.span)
 	span.SetName(spanVideo)
+	if s.video.Picture {
+		span.SetName(spanPicture)
+	}
 	span.SetKind(ptrace.SpanKindInternal)
 	span.SetStartTimestamp(pcommon.NewTimestampFromTime(s.start))
 	span.SetEndTimestamp(pcommon.NewTimestampFromTime(end))
@@ -321,7 +326,15 @@ func (s *VideoSpan) appendVideo(span ptrace.Span, end time.Time, describe func(p
 	span.SetDroppedLinksCount(uint32(s.unlinked))
 }
 
-// log adds a record that belongs to the video's span.
+// kind is what the video is called.
+func (v *Video) kind() string {
+	if v.Picture {
+		return "picture"
+	}
+	return "video"
+}
+
+// log adds a record that belongs to the video's span. event and body lack what it is about.
 func (s *VideoSpan) log(at time.Time, event, body string, severity plog.SeverityNumber, describe func(pcommon.Map)) {
 	if s.emitter.logs == nil {
 		return
@@ -332,10 +345,10 @@ func (s *VideoSpan) log(at time.Time, event, body string, severity plog.Severity
 		record.SetObservedTimestamp(pcommon.NewTimestampFromTime(at))
 		record.SetTraceID(s.id.trace)
 		record.SetSpanID(s.id.span)
-		record.SetEventName(event)
+		record.SetEventName("anonymizer." + s.video.kind() + "." + event)
 		record.SetSeverityNumber(severity)
 		record.SetSeverityText(severity.String())
-		record.Body().SetStr(body)
+		record.Body().SetStr(s.video.kind() + body)
 		describe(record.Attributes())
 		return 1
 	})
@@ -391,7 +404,9 @@ func (s *VideoSpan) count(attrs pcommon.Map, now time.Time) {
 	attrs.PutInt(attrVideoPeople, int64(f.most))
 	attrs.PutInt(attrVideoUncertain, int64(f.uncertain))
 	attrs.PutDouble(attrVideoProcessing, now.Sub(s.start).Seconds())
-	attrs.PutDouble(attrVideoFactor, realTimeFactor(playing, now.Sub(s.start)))
+	if !s.video.Picture {
+		attrs.PutDouble(attrVideoFactor, realTimeFactor(playing, now.Sub(s.start)))
+	}
 }
 
 // shown is the playing time of the frames that are done.

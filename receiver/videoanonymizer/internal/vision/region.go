@@ -39,7 +39,7 @@ func side(from, to float32, least, most int, shift int) (int, int) {
 func (r Region) Frame() *media.Frame {
 	from := r.frame
 	out := &media.Frame{Index: from.Index, PTS: from.PTS, Time: from.Time, Width: r.Bounds.Dx(), Height: r.Bounds.Dy(),
-		Format: from.Format, FullRange: from.FullRange}
+		Format: from.Format, FullRange: from.FullRange, BT601: from.BT601}
 	size := from.Format.BytesPerSample()
 	for i := range from.Format.AllPlanes() {
 		plane := from.Planes[i]

@@ -23,6 +23,8 @@ type Config struct {
 	// Exclude are glob patterns of files to ignore although Include matches them. A pattern without a slash is compared
 	// with the file's name alone.
 	Exclude []string `mapstructure:"exclude"`
+	// Pictures says that patterns which do not name an extension include still pictures, too.
+	Pictures bool `mapstructure:"pictures"`
 	// Recursive also processes files in the folders below those that Include names.
 	Recursive bool `mapstructure:"recursive"`
 	// PollInterval is the time between two scans of the folders.
@@ -39,7 +41,7 @@ type Config struct {
 
 // NewDefaultConfig returns the defaults. Include has none.
 func NewDefaultConfig() Config {
-	return Config{PollInterval: time.Second, StableFor: 3 * time.Second}
+	return Config{Pictures: true, PollInterval: time.Second, StableFor: 3 * time.Second}
 }
 
 // Folders are those above the wildcards of Include.

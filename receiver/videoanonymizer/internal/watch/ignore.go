@@ -5,6 +5,8 @@ package watch
 
 import (
 	"io/fs"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -16,13 +18,16 @@ type heldReason string
 const HeldByWriter = "a program has it open for writing"
 
 const (
-	heldPartial heldReason = "its name marks it as incomplete"
-	// heldKind is final: files of this kind are never picked up.
-	heldKind     heldReason = "its extension says that it is no video"
+	heldPartial  heldReason = "its name marks it as incomplete"
+	heldKind     heldReason = "its extension says that it is neither a video nor a picture"
+	heldSheet    heldReason = "its name is that of a contact sheet"
 	heldChanging heldReason = "it is still changing"
 	heldWriter   heldReason = HeldByWriter
 	heldUnknown  heldReason = "a program may still be writing to it, so it has to stay unchanged for longer"
 )
+
+// final reports whether such a file is never picked up.
+func (h heldReason) final() bool { return h == heldKind || h == heldSheet }
 
 // partialSuffixes are what browsers, download managers, copy and sync tools append to the names of incomplete files.
 var partialSuffixes = []string{
@@ -32,11 +37,10 @@ var partialSuffixes = []string{
 
 // neverVideoExtensions are the kinds of files that cameras, recorders, editors and copy tools put beside videos, and
 // that are never videos themselves. The list is short on purpose: a file of any other extension, or of none, is tried,
-// since a film may have any name. Proxies (.lrv) and animations (.gif, .webp) are videos.
+// since a film may have any name. Proxies (.lrv) and animations (.gif) are videos.
 var neverVideoExtensions = map[string]bool{
-	// pictures: thumbnails, stills
-	".thm": true, ".jpg": true, ".jpeg": true, ".png": true, ".bmp": true, ".tif": true, ".tiff": true, ".heic": true,
-	".dng": true, ".cr2": true, ".cr3": true, ".nef": true, ".arw": true,
+	// thumbnails, and pictures of kinds that are not read
+	".thm": true, ".bmp": true, ".dng": true, ".cr2": true, ".cr3": true, ".nef": true, ".arw": true,
 	// audio: spoken notes, separate audio tracks
 	".wav": true, ".mp3": true, ".aac": true, ".m4a": true, ".flac": true, ".wma": true,
 	// subtitles, positions, other tracks of text
@@ -49,9 +53,26 @@ var neverVideoExtensions = map[string]bool{
 	".md5": true, ".sha1": true, ".sha256": true, ".sfv": true,
 }
 
-// neverVideo reports whether files of this extension are picked up only where the include pattern names the extension,
-// as *.wav does and * does not.
-func neverVideo(ext string) bool { return neverVideoExtensions[strings.ToLower(ext)] }
+// pictureExtensions are those of still pictures.
+var pictureExtensions = map[string]bool{
+	".jpg": true, ".jpeg": true, ".png": true, ".webp": true, ".tif": true, ".tiff": true, ".heic": true, ".heif": true,
+}
+
+// IsPicture reports whether a file is processed as a still picture, by its extension.
+func IsPicture(path string) bool { return pictureExtensions[strings.ToLower(filepath.Ext(path))] }
+
+// sheetSuffix ends the names of contact sheets, which show outputs and may be beside them in a watched folder.
+const sheetSuffix = ".review.jpg"
+
+// heldByKind says why files of this name are not picked up unless the include pattern names their extension, as *.wav
+// does and * does not; empty if they are.
+func heldByKind(name string, pictures bool) heldReason {
+	ext := strings.ToLower(path.Ext(name))
+	if neverVideoExtensions[ext] || !pictures && pictureExtensions[ext] && ext != ".webp" {
+		return heldKind
+	}
+	return ""
+}
 
 // ignoredNames are those of the files and folders that operating systems and network storage leave on a disk, in lower
 // case. Recycle bins hold deleted videos.

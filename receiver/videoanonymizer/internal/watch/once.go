@@ -48,7 +48,7 @@ func List(config Config, skip ...string) ([]Listed, error) {
 	}
 	var files []Listed
 	for _, f := range s.scan(nil) {
-		listed := Listed{Path: f.path, Rel: f.rel, Size: f.stamp.Size, Held: string(f.held), OtherKind: f.held == heldKind}
+		listed := Listed{Path: f.path, Rel: f.rel, Size: f.stamp.Size, Held: string(f.held), OtherKind: f.held.final()}
 		if f.mode != unix.S_IFREG {
 			listed.Held = "it is a " + kindOf(f.mode) + ", not a file"
 		}

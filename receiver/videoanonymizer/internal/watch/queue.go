@@ -171,7 +171,7 @@ func (q *queue) add(seen *found, now time.Time) {
 			q.logger.Warn("ignoring what is not a regular file",
 				zap.String("file", f.path), zap.String("kind", kindOf(seen.mode)))
 		}
-	case seen.held == heldKind:
+	case seen.held.final():
 		f.phase = settled
 		q.reportKind(f)
 	case seen.held != "":
@@ -226,6 +226,11 @@ func (q *queue) next(ctx context.Context) (*file, error) {
 // tryNext claims the next file, if one is ready, and otherwise returns a channel that is closed when that may have
 // changed.
 func (q *queue) tryNext() (*file, <-chan struct{}, error) {
+	return q.tryNextIf(func(string) bool { return true })
+}
+
+// tryNextIf is tryNext, but leaves the next file if accept returns false for its path.
+func (q *queue) tryNextIf(accept func(path string) bool) (*file, <-chan struct{}, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -244,6 +249,9 @@ func (q *queue) tryNext() (*file, <-chan struct{}, error) {
 		if f.ready(now) && !(suspectClaimed && f.suspect) && (first == nil || before(f, first)) {
 			first = f
 		}
+	}
+	if first != nil && !accept(first.path) {
+		first = nil
 	}
 	if first != nil {
 		first.phase = claimed

@@ -64,6 +64,6 @@ func (s *scanner) folderFor(name string) (string, error) {
 			return r.base, nil
 		}
 	}
-	return "", fmt.Errorf("%w: no watched folder takes a file of the name %q: it needs the extension of a video, "+
-		"and to match watch::include", ErrRefused, name)
+	return "", fmt.Errorf("%w: no watched folder takes a file of the name %q: it needs the extension of a video or "+
+		"picture, and to match watch::include", ErrRefused, name)
 }

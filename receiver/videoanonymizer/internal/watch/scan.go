@@ -50,6 +50,8 @@ type root struct {
 	patterns []pattern
 	// literal means that none of the operator's patterns has a wildcard.
 	literal bool
+	// pictures are picked up like videos.
+	pictures bool
 }
 
 // pattern is relative to a root, whole and split at its slashes.
@@ -73,7 +75,7 @@ func newScanner(config Config) (*scanner, error) {
 		i := slices.IndexFunc(s.roots, func(r root) bool { return r.base == base })
 		if i < 0 {
 			i = len(s.roots)
-			s.roots = append(s.roots, root{base: base, literal: true})
+			s.roots = append(s.roots, root{base: base, literal: true, pictures: config.Pictures})
 		}
 		r := &s.roots[i]
 		r.literal = r.literal && isLiteral(rest)
@@ -204,10 +206,12 @@ func (r *root) held(rel, partial string) heldReason {
 	case partial != "":
 		return heldReason(fmt.Sprintf("%s is beside it, as if it were still being downloaded or copied: "+
 			"delete that one if it is left over", partial))
-	case neverVideo(path.Ext(rel)) && !r.namesExtension(rel):
-		return heldKind
+	case strings.HasSuffix(strings.ToLower(rel), sheetSuffix):
+		return heldSheet
+	case r.namesExtension(rel):
+		return ""
 	}
-	return ""
+	return heldByKind(rel, r.pictures)
 }
 
 // namesExtension reports whether a pattern includes the file and would not if it had another extension: *.wav does

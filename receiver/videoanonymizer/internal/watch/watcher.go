@@ -218,6 +218,20 @@ func (w *Watcher) Next(ctx context.Context) (*Job, error) {
 	}
 }
 
+// TryNext claims the file that Next would return at once, if accept returns true for its path. It returns nil if there
+// is none.
+func (w *Watcher) TryNext(accept func(path string) bool) *Job {
+	for {
+		f, _, err := w.queue.tryNextIf(accept)
+		if f == nil || err != nil {
+			return nil
+		}
+		if job := w.claim(f); job != nil {
+			return job
+		}
+	}
+}
+
 const (
 	// minPollGap is the least time between two polls.
 	minPollGap = 200 * time.Millisecond

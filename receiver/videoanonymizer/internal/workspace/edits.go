@@ -48,6 +48,9 @@ func (w *Workspace) editsOf(id consoleapi.VideoID) (*edited, error) {
 	if o.Phase != watch.PhaseDone {
 		return nil, fmt.Errorf("%w: the video has no output yet", consoleapi.ErrConflict)
 	}
+	if watch.IsPicture(o.Output.Path) {
+		return nil, errPicture()
+	}
 	v := &edited{workspace: w, overview: o, outputs: w.revisions(&o.Output),
 		facts: w.reports.factsOf(report.Path(o.Output.Path))}
 	if !v.facts.ok {

@@ -14,15 +14,18 @@ import (
 
 // advice says what a person can do about a failure, by its reason (media.Reason and others).
 var advice = map[string]string{
+	"not_picture": "Check that it opens in an image viewer, and that its extension is that of its format. If it opens, " +
+		"save it as PNG or JPEG.",
 	"not_video": "Check that the file plays in a video player. If it does, copy it again; if not, it is no video.",
 	"unreadable": "The collector may not read the file: check its owner and permissions, and then " +
 		"try again.",
-	"io_error":           "The disk or the network failed while the file was read: check them, and then try again.",
-	"vanished":           "The file was moved, deleted or replaced while it was read: put it back.",
-	"no_video_stream":    "The file has sound or a picture, but no video: it needs no anonymization of this kind.",
-	"several_streams":    "The file holds several videos: split it, for example with ffmpeg -map, and drop the parts.",
-	"damaged":            "Parts of the video do not decode. Copy it again, or set on_damaged: salvage to keep what does.",
-	"unsupported":        "Convert the video to a common format, for example with ffmpeg -i IN -c:v libx264 OUT.mp4.",
+	"io_error":        "The disk or the network failed while the file was read: check them, and then try again.",
+	"vanished":        "The file was moved, deleted or replaced while it was read: put it back.",
+	"no_video_stream": "The file has sound or a picture, but no video: it needs no anonymization of this kind.",
+	"several_streams": "The file holds several videos: split it, for example with ffmpeg -map, and drop the parts.",
+	"damaged":         "Parts of the video do not decode. Copy it again, or set on_damaged: salvage to keep what does.",
+	"unsupported": "Convert it to a common format: a picture to JPEG, a video for example with " +
+		"ffmpeg -i IN -c:v libx264 OUT.mp4.",
 	"limit":              "The video exceeds the limits in the configuration: raise them, and then try again.",
 	"unwritable":         "The output folder cannot be written: check that it exists, and its owner and permissions.",
 	"no_space":           "The disk is full: make room, and then try again.",

@@ -42,7 +42,7 @@ func (w *Workspace) Worked(path string) {
 
 // want has an output looked at.
 func (l *looks) want(o watch.Output) {
-	if l.workspace.opts.SecondLook != nil {
+	if l.workspace.opts.SecondLook != nil && !watch.IsPicture(o.Path) {
 		l.queue.want(o)
 	}
 }
@@ -52,7 +52,7 @@ func (l *looks) state(o *watch.Output, r *review) consoleapi.SecondLook {
 	switch {
 	case r.Look.State != "":
 		return consoleapi.SecondLook{State: r.Look.State, Frames: r.Look.Frames, Found: len(r.Look.Found)}
-	case l.workspace.opts.SecondLook == nil:
+	case l.workspace.opts.SecondLook == nil, watch.IsPicture(o.Path):
 		return consoleapi.SecondLook{State: consoleapi.LookOff}
 	case running && first == *o:
 		return consoleapi.SecondLook{State: consoleapi.LookRunning}

@@ -22,6 +22,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 const (
@@ -82,7 +83,11 @@ func (p *proxies) probe(ctx context.Context, path string) (media.Info, error) {
 		return known.info, known.err
 	}
 	known.stamp = st
-	known.info, known.err = p.workspace.opts.Tools.Probe(ctx, path, p.workspace.opts.Limits)
+	if watch.IsPicture(path) {
+		known.info, known.err = p.probePicture(path)
+	} else {
+		known.info, known.err = p.workspace.opts.Tools.Probe(ctx, path, p.workspace.opts.Limits)
+	}
 	if known.err != nil && !media.Permanent(known.err) {
 		return known.info, known.err
 	}
@@ -100,6 +105,9 @@ func (p *proxies) playback(ctx context.Context, path string) consoleapi.Playback
 	info, err := p.probe(ctx, path)
 	if err != nil {
 		return consoleapi.Playback{State: consoleapi.PlaybackUnavailable, Message: "the output cannot be read"}
+	}
+	if watch.IsPicture(path) {
+		return consoleapi.Playback{State: consoleapi.PlaybackUnavailable, Message: "a picture does not play"}
 	}
 	if t := info.PlayableType(); t != "" {
 		return consoleapi.Playback{State: consoleapi.PlaybackDirect, Type: t}

@@ -19,6 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 const (
@@ -93,6 +94,9 @@ func (w *Workspace) Still(ctx context.Context, id consoleapi.RevisionID, frame, 
 
 // decode keeps a run of stills, from the one that is wanted on.
 func (s *stills) decode(ctx context.Context, key stillKey) error {
+	if watch.IsPicture(key.path) {
+		return s.decodePicture(ctx, key)
+	}
 	index, file, err := s.workspace.reports.indexOf(report.Path(key.path))
 	if err != nil {
 		return err

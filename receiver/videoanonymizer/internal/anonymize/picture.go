@@ -1,0 +1,241 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package anonymize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/picture"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// runPicture does a job whose source is a still picture, and returns what end ends it by. A picture has no neighbors
+// that make up for what is overlooked in it, so it is searched as with recall: thorough, which includes a survey in
+// all directions; keys that the configuration gives still take precedence.
+func (v *video) runPicture(ctx context.Context, noProfile error) error {
+	v.Runner = v.asThorough()
+	file, err := v.readPicture(ctx)
+	v.span = v.Emitter.VideoStarted(ctx, v.describePicture(file))
+	if err := errors.Join(err, noProfile); err != nil {
+		return err
+	}
+	v.logger.Info("picture started", zap.String("format", string(file.Format)), zap.Int("width", file.Width),
+		zap.Int("height", file.Height), zap.Int("attempt", v.job.Attempt), zap.String("profile", v.Config.Profile()))
+	if len(file.LeftOut) > 0 {
+		v.job.KeepSource()
+		v.logger.Info("the source is kept: the output has its picture alone", zap.Strings("left_out", file.LeftOut))
+	}
+	return v.convertPicture(ctx, file)
+}
+
+// readPicture reads the file and its header, twice if the file seems to be at fault, see Runner.probe.
+func (v *video) readPicture(ctx context.Context) (*picture.File, error) {
+	file, err := picture.Read(v.job.Path, v.Config.Limits)
+	if !media.Permanent(err) {
+		return file, err
+	}
+	if err := media.CheckReadable(ctx, v.job.Path); err != nil {
+		return nil, err
+	}
+	return picture.Read(v.job.Path, v.Config.Limits)
+}
+
+// describePicture describes the file, nil if it cannot be read.
+func (v *video) describePicture(file *picture.File) telemetry.Video {
+	about := v.describe(media.Info{})
+	about.Picture = true
+	if file != nil {
+		about.Width, about.Height, about.Codec = file.Width, file.Height, string(file.Format)
+	}
+	return about
+}
+
+// convertPicture publishes the masked picture under its final name, or leaves nothing behind.
+func (v *video) convertPicture(ctx context.Context, file *picture.File) error {
+	if v.job.Resumable() { // a picture is too little work to resume
+		if err := v.job.Restart(); err != nil {
+			return err
+		}
+	}
+	v.discard = true
+	fingerprint, err := v.fingerprint(v.job)
+	if err != nil {
+		return err
+	}
+	v.answers = v.Models.Answers()
+	free, err := v.Burst.acquire(ctx, file.Pixels())
+	if err != nil {
+		return err
+	}
+	defer free()
+	release, err := v.reserveFor(2 * file.EstimateSize()) // the report is small
+	if err != nil {
+		return err
+	}
+	defer release()
+	rec, err := v.writePicture(ctx, file)
+	if err != nil {
+		return err
+	}
+	companions, err := v.reportPicture(ctx, file, rec)
+	if err != nil {
+		return err
+	}
+	v.span.Frame(rec)
+	if v.summary.NobodyFound() {
+		v.span.NobodyFound()
+	}
+	if err := v.checkModels(ctx, fingerprint); err != nil {
+		return err
+	}
+	if err := v.job.Unchanged(); err != nil && !errors.Is(err, watch.ErrVanished) {
+		return err
+	}
+	return v.job.Publish(companions...)
+}
+
+// writePicture decodes the picture, takes it through the pipeline, and writes it to the job's Temp.
+func (v *video) writePicture(ctx context.Context, file *picture.File) (*record.Frame, error) {
+	start := time.Now()
+	p, err := file.Decode(ctx)
+	if err != nil {
+		return nil, err
+	}
+	still := &still{frame: p.Frame()}
+	decoded := vision.Interval{Start: start, End: time.Now()}
+	options := v.pipelineOptions(1)
+	options.Workers = 1
+	if v.Models.client != nil {
+		options.Spans = v.span.Inferences
+	}
+	if err := pipeline.Run(ctx, still, still, options); err != nil {
+		return nil, err
+	}
+	rec := &still.record
+	rec.Start, rec.Decode = start, decoded
+	encoding := time.Now()
+	if err := p.Write(ctx, v.job.Temp, still.frame, picture.Options{
+		WebPQuality: v.Config.Output.WebPQuality, Keep: v.Config.Output.Keep,
+	}); err != nil {
+		return nil, err
+	}
+	rec.Encoded(encoding)
+	new(trackNumbers).renumber(rec)
+	v.summary.Count(rec)
+	return rec, nil
+}
+
+// still is a video of one frame: source and sink of the pipeline.
+type still struct {
+	frame  *media.Frame
+	given  bool
+	record record.Frame
+}
+
+// Next returns the frame, and then io.EOF.
+func (s *still) Next() (*media.Frame, error) {
+	if s.given {
+		return nil, io.EOF
+	}
+	s.given = true
+	return s.frame, nil
+}
+
+// Write keeps the record of the frame, which is masked in place.
+func (s *still) Write(_ *media.Frame, rec *record.Frame) error {
+	rec.Encoded(time.Now())
+	s.record = *rec
+	return nil
+}
+
+// reportPicture writes the report, if there is to be one. A contact sheet of one picture would be that picture.
+func (v *video) reportPicture(ctx context.Context, file *picture.File, rec *record.Frame) ([]watch.Companion, error) {
+	if !v.Config.Report.Enabled {
+		return nil, nil
+	}
+	source, err := report.Identify(ctx, v.job.Path)
+	if err != nil {
+		return nil, readError(ctx, err)
+	}
+	output, err := report.Identify(ctx, v.job.Temp)
+	if err != nil {
+		return nil, err
+	}
+	output.Name = filepath.Base(v.job.Output)
+	recorder, err := report.NewRecorder(v.job.TempFor(".frames.json"))
+	if err != nil {
+		return nil, err
+	}
+	defer recorder.Close()
+	if err := recorder.Add(rec); err != nil {
+		return nil, err
+	}
+	if v.summary.NobodyFound() {
+		recorder.NobodyFound(0, 0)
+	}
+	written := watch.Companion{Temp: v.job.TempFor(".report.json"), Path: report.Path(v.job.Output)}
+	return []watch.Companion{written}, recorder.Write(written.Temp, report.About{
+		Program: v.Program, Source: source, Output: output, Models: v.Models.identify(), Settings: settings(v.Config),
+		Picture: &report.StillPicture{
+			Format: string(file.Format), Width: file.Width, Height: file.Height, LeftOut: file.LeftOut,
+		},
+	})
+}
+
+// reserveFor makes sure that files of so many bytes will fit on the disk before any of them is written.
+func (v *video) reserveFor(bytes int64) (release func(), err error) {
+	if v.Config.Output.MinFreeSpace == config.NoSpaceCheck {
+		return func() {}, nil
+	}
+	if release, err = v.Space.reserve(v.job.Temp, bytes, v.Config.Output.MinFreeSpace<<20); err != nil {
+		return nil, fmt.Errorf("%q: %w", v.job.Path, err)
+	}
+	return release, nil
+}
+
+// MeasurePictures takes pictures through the pipeline, as many at once as a burst does, and returns how long each took
+// on average and how many there were. Those that cannot be read are left out; nothing is written.
+func (r *Runner) MeasurePictures(ctx context.Context, paths []string) (each time.Duration, measured int, err error) {
+	thorough := r.asThorough()
+	var frames []*media.Frame
+	start := time.Now()
+	for _, path := range paths {
+		file, err := picture.Read(path, r.Config.Limits)
+		if err != nil {
+			continue
+		}
+		if p, err := file.Decode(ctx); err == nil {
+			frames = append(frames, p.Frame())
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelInferences(r.Config) + 1)
+	for _, frame := range frames {
+		group.Go(func() error {
+			alone := &still{frame: frame}
+			options := thorough.pipelineOptions(1)
+			options.Workers = 1
+			return pipeline.Run(ctx, alone, alone, options)
+		})
+	}
+	if err := group.Wait(); err != nil || len(frames) == 0 {
+		return 0, 0, err
+	}
+	return time.Since(start) / time.Duration(len(frames)), len(frames), nil
+}

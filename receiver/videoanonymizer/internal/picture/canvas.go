@@ -1,0 +1,417 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package picture
+
+import (
+	"fmt"
+	"image"
+	"image/draw"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// canvas is a decoded picture: a frame for the pipeline is made of it, and what was masked in that is brought back.
+//
+// The frame has a plane of opacity that does not come from the picture. It begins as zero, and whatever covers a part
+// of the frame makes it opaque there, in any fill: so it tells exactly which pixels were masked, apart from what they
+// show.
+type canvas interface {
+	// frame returns a new frame, upright.
+	frame() *media.Frame
+	// paint takes over what is masked in that frame.
+	paint(*media.Frame)
+	// encode returns a file of the picture.
+	encode(h *header, opts Options, tags []tag) ([]byte, error)
+	// differs returns how far another picture is from this one: the mean difference of samples, as 8 bits, overall and
+	// where this one is masked, and the largest one.
+	differs(from canvas) (difference, error)
+}
+
+type difference struct {
+	mean, masked float64
+	most         int
+}
+
+// newFrame returns a frame in full range of BT.601, as JFIF has it, with a plane of opacity that is zero.
+func newFrame(width, height, shiftX, shiftY int) *media.Frame {
+	f := &media.Frame{
+		Width: width, Height: height, FullRange: true, BT601: true,
+		Format: media.PixelFormat{
+			Name: "yuva picture", Depth: 8, ChromaShiftX: shiftX, ChromaShiftY: shiftY, Planes: 3, Alpha: true,
+		},
+	}
+	for i := range f.Format.AllPlanes() {
+		w, h := f.Format.PlaneSize(i, width, height)
+		f.Planes[i] = media.Plane{Data: make([]byte, w*h), Width: w, Height: h}
+	}
+	return f
+}
+
+// covered are the pixels of a frame that are masked, where they are not 0.
+func covered(f *media.Frame) []byte { return f.Planes[3].Data }
+
+// jpegCanvas keeps the planes of a JPEG as they are coded: no color is converted.
+type jpegCanvas struct {
+	planes
+	turn turn   // for display
+	mask []byte // by stored pixel
+}
+
+func newJPEGCanvas(decoded image.Image, h *header) (*jpegCanvas, error) {
+	size := decoded.Bounds().Size()
+	c := &jpegCanvas{planes: planes{width: size.X, height: size.Y, quant: h.jpeg.quant}, turn: turns[h.orientation]}
+	table := func(i int) uint8 { return h.jpeg.components[min(i, len(h.jpeg.components)-1)].table }
+	switch p := decoded.(type) {
+	case *image.Gray:
+		c.components = []component{cut(p.Pix, p.Stride, size, 1, 1, table(0))}
+	case *image.YCbCr:
+		x, y := shifts(p.SubsampleRatio)
+		chroma := image.Pt((size.X+1<<x-1)>>x, (size.Y+1<<y-1)>>y)
+		c.components = []component{
+			cut(p.Y, p.YStride, size, 1<<x, 1<<y, table(0)),
+			cut(p.Cb, p.CStride, chroma, 1, 1, table(1)), cut(p.Cr, p.CStride, chroma, 1, 1, table(2)),
+		}
+	case *image.RGBA: // coded as RGB, of which few programs know
+		f := newFrame(size.X, size.Y, 0, 0)
+		toPlanes(f, func(y int, row []byte) { copy(row, p.Pix[y*p.Stride:][:4*size.X]) })
+		for i := range 3 {
+			c.components = append(c.components, component{f.Planes[i].Data, size.X, size.Y, 1, 1, table(i)})
+		}
+	default:
+		return nil, fmt.Errorf("%w: a JPEG decoded to %T", media.ErrUnsupported, decoded)
+	}
+	return c, nil
+}
+
+// cut copies a plane without the padding of its rows, in which there are pixels that no viewer shows.
+func cut(pix []byte, stride int, size image.Point, h, v int, table uint8) component {
+	data := make([]byte, 0, size.X*size.Y)
+	for y := range size.Y {
+		data = append(data, pix[y*stride:][:size.X]...)
+	}
+	return component{data, size.X, size.Y, h, v, table}
+}
+
+// shifts are log2 of the subsampling of chroma.
+func shifts(ratio image.YCbCrSubsampleRatio) (x, y int) {
+	switch ratio {
+	case image.YCbCrSubsampleRatio422:
+		return 1, 0
+	case image.YCbCrSubsampleRatio420:
+		return 1, 1
+	case image.YCbCrSubsampleRatio440:
+		return 0, 1
+	case image.YCbCrSubsampleRatio411:
+		return 2, 0
+	case image.YCbCrSubsampleRatio410:
+		return 2, 1
+	}
+	return 0, 0
+}
+
+func (c *jpegCanvas) frame() *media.Frame {
+	w, h := c.turn.size(c.width, c.height)
+	if len(c.components) == 1 {
+		f := newFrame(w, h, 1, 1)
+		copy(f.Planes[0].Data, c.turn.plane(c.components[0].data, c.width, c.height, 1))
+		for _, plane := range f.Planes[1:3] {
+			for i := range plane.Data {
+				plane.Data[i] = 128
+			}
+		}
+		return f
+	}
+	x, y := c.components[0].h>>1, c.components[0].v>>1 // of 1, 2 or 4
+	x, y = c.turn.size(x, y)
+	f := newFrame(w, h, x, y)
+	for i, p := range c.components {
+		copy(f.Planes[i].Data, c.turn.plane(p.data, p.width, p.height, 1))
+	}
+	return f
+}
+
+func (c *jpegCanvas) paint(f *media.Frame) {
+	back := c.turn.back()
+	for i := range c.components {
+		p := f.Planes[i]
+		c.components[i].data = back.plane(p.Data, p.Width, p.Height, 1)
+	}
+	c.mask = back.plane(covered(f), f.Width, f.Height, 1)
+}
+
+func (c *jpegCanvas) encode(h *header, _ Options, tags []tag) ([]byte, error) {
+	return encodeJPEG(&c.planes, h, tags), nil
+}
+
+func (c *jpegCanvas) differs(from canvas) (difference, error) {
+	other, ok := from.(*jpegCanvas)
+	if !ok || other.width != c.width || other.height != c.height || len(other.components) != len(c.components) {
+		return difference{}, fmt.Errorf("%w: the output has another size or other components", media.ErrVerification)
+	}
+	var sum sums
+	for i := range c.components {
+		a, b := &c.components[i], &other.components[i]
+		if a.width != b.width || a.height != b.height {
+			return difference{}, fmt.Errorf("%w: the output has another subsampling", media.ErrVerification)
+		}
+		mask := c.mask
+		if i > 0 {
+			mask = nil
+		}
+		sum.add(a.data, b.data, mask)
+	}
+	return sum.difference(), nil
+}
+
+// sums add up differences.
+type sums struct {
+	all, masked, count, maskedCount int64
+	most                            int
+}
+
+// add adds the differences of two planes of bytes; mask, if not nil, has one for each.
+func (s *sums) add(a, b, mask []byte) {
+	for i, v := range a {
+		d := int(v) - int(b[i])
+		d = max(d, -d)
+		s.all += int64(d)
+		s.most = max(s.most, d)
+		if mask != nil && mask[i] != 0 {
+			s.masked += int64(d)
+			s.maskedCount++
+		}
+	}
+	s.count += int64(len(a))
+}
+
+func (s *sums) difference() difference {
+	return difference{
+		mean: float64(s.all) / float64(max(1, s.count)), masked: float64(s.masked) / float64(max(1, s.maskedCount)),
+		most: s.most,
+	}
+}
+
+// pixelCanvas has pixels that are not coded as planes. Those that are not masked keep their bits.
+type pixelCanvas struct {
+	pixels draw.Image // upright: *image.Gray, *image.Gray16, *image.NRGBA or *image.NRGBA64, without padding
+	mask   []byte     // by pixel
+}
+
+func newPixelCanvas(decoded image.Image, h *header) (*pixelCanvas, error) {
+	pixels, err := unify(decoded)
+	if err != nil {
+		return nil, err
+	}
+	return &pixelCanvas{pixels: turns[h.orientation].pixels(pixels)}, nil
+}
+
+// unify returns a picture as one of four types, without padding, that hold all that it does.
+func unify(decoded image.Image) (draw.Image, error) {
+	size := decoded.Bounds().Size()
+	r := image.Rectangle{Max: size}
+	rows := func(pix []byte, stride, bytes int) []byte {
+		if stride == size.X*bytes {
+			return pix[:stride*size.Y]
+		}
+		var all []byte
+		for y := range size.Y {
+			all = append(all, pix[y*stride:][:size.X*bytes]...)
+		}
+		return all
+	}
+	switch p := decoded.(type) {
+	case *image.Gray:
+		return &image.Gray{Pix: rows(p.Pix, p.Stride, 1), Stride: size.X, Rect: r}, nil
+	case *image.Gray16:
+		return &image.Gray16{Pix: rows(p.Pix, p.Stride, 2), Stride: 2 * size.X, Rect: r}, nil
+	case *image.NRGBA:
+		return &image.NRGBA{Pix: rows(p.Pix, p.Stride, 4), Stride: 4 * size.X, Rect: r}, nil
+	case *image.NRGBA64:
+		return &image.NRGBA64{Pix: rows(p.Pix, p.Stride, 8), Stride: 8 * size.X, Rect: r}, nil
+	case *image.RGBA:
+		if p.Opaque() {
+			return &image.NRGBA{Pix: rows(p.Pix, p.Stride, 4), Stride: 4 * size.X, Rect: r}, nil
+		}
+	case *image.RGBA64:
+		if p.Opaque() {
+			return &image.NRGBA64{Pix: rows(p.Pix, p.Stride, 8), Stride: 8 * size.X, Rect: r}, nil
+		}
+		to := image.NewNRGBA64(r)
+		draw.Draw(to, r, p, p.Rect.Min, draw.Src)
+		return to, nil
+	case *image.YCbCr:
+		return fromWebP(p, nil, 0), nil
+	case *image.NYCbCrA:
+		return fromWebP(&p.YCbCr, p.A, p.AStride), nil
+	case *image.CMYK:
+		return nil, fmt.Errorf("%w: its colors are for print (CMYK) and depend on the press: convert it to RGB",
+			media.ErrUnsupported)
+	}
+	to := image.NewNRGBA(r)
+	draw.Draw(to, r, decoded, decoded.Bounds().Min, draw.Src)
+	return to, nil
+}
+
+// fromWebP converts the planes of a lossy WebP: BT.601 in limited range (RFC 6386, 9.2), other than image.YCbCr says.
+func fromWebP(p *image.YCbCr, alpha []byte, stride int) *image.NRGBA {
+	size := p.Rect.Size()
+	to := image.NewNRGBA(image.Rectangle{Max: size})
+	for y := range size.Y {
+		row := to.Pix[y*to.Stride:]
+		for x := range size.X {
+			chroma := y/2*p.CStride + x/2
+			luma := 76309 * (int(p.Y[y*p.YStride+x]) - 16)
+			u, v := int(p.Cb[chroma])-128, int(p.Cr[chroma])-128
+			row[4*x] = toByte(luma + 104597*v)
+			row[4*x+1] = toByte(luma - 25675*u - 53279*v)
+			row[4*x+2] = toByte(luma + 132201*u)
+			row[4*x+3] = 255
+			if alpha != nil {
+				row[4*x+3] = alpha[y*stride+x]
+			}
+		}
+	}
+	return to
+}
+
+// toByte rounds 1/65536 steps.
+func toByte(v int) byte { return byte(max(0, min(255, (v+1<<15)>>16))) }
+
+// frame shows the colors of transparent pixels, too: a viewer may.
+func (c *pixelCanvas) frame() *media.Frame {
+	size := c.pixels.Bounds().Size()
+	f := newFrame(size.X, size.Y, 0, 0)
+	switch p := c.pixels.(type) {
+	case *image.Gray:
+		toPlanes(f, func(y int, row []byte) {
+			for x, v := range p.Pix[y*p.Stride:][:size.X] {
+				row[4*x], row[4*x+1], row[4*x+2] = v, v, v
+			}
+		})
+	case *image.Gray16:
+		toPlanes(f, func(y int, row []byte) {
+			for x := range size.X {
+				v := p.Pix[y*p.Stride+2*x]
+				row[4*x], row[4*x+1], row[4*x+2] = v, v, v
+			}
+		})
+	case *image.NRGBA:
+		toPlanes(f, func(y int, row []byte) { copy(row, p.Pix[y*p.Stride:][:4*size.X]) })
+	case *image.NRGBA64:
+		toPlanes(f, func(y int, row []byte) {
+			for i := range row {
+				row[i] = p.Pix[y*p.Stride+2*i]
+			}
+		})
+	}
+	return f
+}
+
+// toPlanes converts rows of RGB and a fourth byte, which rowAt fills, to the planes of a frame of 4:4:4 (JFIF 1.02).
+func toPlanes(f *media.Frame, rowAt func(y int, row []byte)) {
+	row := make([]byte, 4*f.Width)
+	for y := range f.Height {
+		rowAt(y, row)
+		at := y * f.Width
+		luma, blue, red := f.Planes[0].Data[at:], f.Planes[1].Data[at:], f.Planes[2].Data[at:]
+		for x := range f.Width {
+			r, g, b := int(row[4*x]), int(row[4*x+1]), int(row[4*x+2])
+			luma[x] = toByte(19595*r + 38470*g + 7471*b)
+			blue[x] = toByte(-11056*r - 21712*g + 32768*b + 128<<16)
+			red[x] = toByte(32768*r - 27440*g - 5328*b + 128<<16)
+		}
+	}
+}
+
+func (c *pixelCanvas) paint(f *media.Frame) {
+	c.mask = covered(f)
+	for i, m := range c.mask {
+		if m == 0 {
+			continue
+		}
+		luma, u, v := int(f.Planes[0].Data[i])<<16, int(f.Planes[1].Data[i])-128, int(f.Planes[2].Data[i])-128
+		r, g, b := toByte(luma+91881*v), toByte(luma-22554*u-46802*v), toByte(luma+116130*u)
+		switch p := c.pixels.(type) {
+		case *image.Gray:
+			p.Pix[i] = f.Planes[0].Data[i]
+		case *image.Gray16:
+			p.Pix[2*i], p.Pix[2*i+1] = f.Planes[0].Data[i], f.Planes[0].Data[i]
+		case *image.NRGBA:
+			copy(p.Pix[4*i:], []byte{r, g, b, 255})
+		case *image.NRGBA64:
+			copy(p.Pix[8*i:], []byte{r, r, g, g, b, b, 255, 255})
+		}
+	}
+}
+
+func (c *pixelCanvas) encode(h *header, opts Options, tags []tag) ([]byte, error) {
+	switch h.format {
+	case PNG:
+		return encodePNG(c.pixels, h, tags)
+	case TIFF:
+		return encodeTIFF(c.pixels, h, tags)
+	case WebP:
+		pixels, ok := c.pixels.(*image.NRGBA)
+		if !ok {
+			return nil, fmt.Errorf("%w: a WebP of %T", media.ErrUnsupported, c.pixels)
+		}
+		quality := lossless
+		if h.lossy {
+			quality = opts.WebPQuality
+		}
+		return encodeWebP(pixels, h, quality, tags)
+	}
+	return nil, fmt.Errorf("%w: format %s", media.ErrUnsupported, h.format)
+}
+
+func (c *pixelCanvas) differs(from canvas) (difference, error) {
+	other, ok := from.(*pixelCanvas)
+	if !ok || other.pixels.Bounds() != c.pixels.Bounds() {
+		return difference{}, fmt.Errorf("%w: the output has another size", media.ErrVerification)
+	}
+	a, b := eightBits(c.pixels), eightBits(other.pixels)
+	if len(a) != len(b) {
+		return difference{}, fmt.Errorf("%w: the output is of %T instead of %T", media.ErrVerification,
+			other.pixels, c.pixels)
+	}
+	each := len(a) / max(1, len(c.mask))
+	mask := make([]byte, len(a))
+	for i, m := range c.mask {
+		for j := range each {
+			mask[i*each+j] = m
+			// Encoders may drop the colors of what is fully transparent.
+			if each%4 == 0 && transparent(a[i*each:(i+1)*each]) && transparent(b[i*each:(i+1)*each]) {
+				b[i*each+j] = a[i*each+j]
+			}
+		}
+	}
+	var sum sums
+	sum.add(a, b, mask)
+	return sum.difference(), nil
+}
+
+// transparent reports whether all bytes of a pixel's opacity, its last quarter, are 0.
+func transparent(pixel []byte) bool {
+	for _, v := range pixel[len(pixel)/4*3:] {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// eightBits are all bytes of a picture's samples.
+func eightBits(pixels draw.Image) []byte {
+	switch p := pixels.(type) {
+	case *image.Gray:
+		return p.Pix
+	case *image.Gray16:
+		return p.Pix
+	case *image.NRGBA:
+		return p.Pix
+	case *image.NRGBA64:
+		return p.Pix
+	}
+	return nil
+}

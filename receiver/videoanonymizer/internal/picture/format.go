@@ -1,0 +1,115 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package picture
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// Format is how a picture is coded.
+type Format string
+
+// The formats that are read and written.
+const (
+	JPEG Format = "jpeg"
+	PNG  Format = "png"
+	WebP Format = "webp"
+	TIFF Format = "tiff"
+)
+
+// header is what a file says of its picture before that is decoded.
+type header struct {
+	format        Format
+	width, height int // as stored, in pixels
+	// orientation is EXIF's, 1 to 8: how stored pixels are turned for display.
+	orientation int
+	tags        []tag  // EXIF's that somebody may want to keep
+	profile     []byte // ICC, rebuilt; nil for none
+	adobeRGB    bool   // the colors are Adobe RGB's, by the tags of DCF, which need no profile
+	density     density
+	leftOut     []string // pictures and films in the file that are not read, in words
+
+	jpeg  jpegHeader
+	png   pngHeader
+	lossy bool // WebP
+}
+
+// density is how large a pixel is printed; the zero value is unknown. A unit of 0 makes it an aspect ratio alone.
+type density struct {
+	unit uint8 // 1: pixels per inch, 2: pixels per centimeter
+	x, y uint32
+}
+
+// signatures begin files of the formats.
+var signatures = []struct {
+	format Format
+	begins func(file []byte) bool
+}{
+	{JPEG, func(file []byte) bool { return bytes.HasPrefix(file, []byte{0xff, markerSOI, 0xff}) }},
+	{PNG, func(file []byte) bool { return bytes.HasPrefix(file, []byte(pngSignature)) }},
+	{WebP, func(file []byte) bool {
+		return len(file) >= 12 && string(file[:4]) == "RIFF" && string(file[8:12]) == "WEBP"
+	}},
+	{TIFF, func(file []byte) bool {
+		return bytes.HasPrefix(file, []byte("II*\x00")) || bytes.HasPrefix(file, []byte("MM\x00*"))
+	}},
+}
+
+// formatOf returns the format of a file by its beginning, "" for none that is read.
+func formatOf(file []byte) Format {
+	for _, s := range signatures {
+		if s.begins(file) {
+			return s.format
+		}
+	}
+	return ""
+}
+
+// readHeader reads the header of a whole file. Errors wrap media.ErrDamaged, media.ErrUnsupported or
+// media.ErrNotPicture.
+func readHeader(file []byte) (header, error) {
+	h := header{orientation: 1}
+	h.format = formatOf(file)
+	var err error
+	switch h.format {
+	case JPEG:
+		err = h.readJPEG(file)
+	case PNG:
+		err = h.readPNG(file)
+	case WebP:
+		err = h.readWebP(file)
+	case TIFF:
+		err = h.readTIFF(file)
+	default:
+		return h, unknown(file)
+	}
+	if err == nil && (h.width < 1 || h.height < 1) {
+		err = fmt.Errorf("%w: it has no size", media.ErrDamaged)
+	}
+	if len(h.profile) > 0 {
+		h.profile = rebuildProfile(h.profile)
+	}
+	return h, err
+}
+
+// heifBrands are the brands of HEIC and AVIF files.
+var heifBrands = []string{"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis"}
+
+// unknown says what a file is that is not read.
+func unknown(file []byte) error {
+	switch {
+	case len(file) >= 12 && string(file[4:8]) == "ftyp" && slices.Contains(heifBrands, string(file[8:12])):
+		return fmt.Errorf("%w: HEIC and AVIF are not read: convert it to JPEG, or set the camera to JPEG "+
+			"(on an iPhone: Settings, Camera, Formats, Most Compatible)", media.ErrUnsupported)
+	case bytes.HasPrefix(file, []byte("II+\x00")), bytes.HasPrefix(file, []byte("MM\x00+")):
+		return fmt.Errorf("%w: BigTIFF is not read: convert it to TIFF", media.ErrUnsupported)
+	case bytes.HasPrefix(file, []byte("GIF8")):
+		return fmt.Errorf("%w but GIF: name it .gif, and it is read as a video", media.ErrNotPicture)
+	}
+	return fmt.Errorf("%w: it is neither JPEG nor PNG, WebP or TIFF", media.ErrNotPicture)
+}

@@ -1,0 +1,265 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package picture
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/image/tiff"
+	"golang.org/x/image/webp"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// Options say how a picture is written.
+type Options struct {
+	// WebPQuality is that of lossy WebP, 1 to 100. Other formats keep their own.
+	WebPQuality int
+	// Keep are the names of the tags of EXIF to keep, such as creation_time; others are ignored.
+	Keep []string
+}
+
+// Info is what a file says of its picture.
+type Info struct {
+	Format Format
+	// Width and Height are in pixels, as displayed.
+	Width, Height int
+	// Size is the file's, in bytes.
+	Size int64
+	// LeftOut are the pictures and films in the file that are not in the output, in words.
+	LeftOut []string
+}
+
+// Pixels is the number of pixels.
+func (i Info) Pixels() int64 { return int64(i.Width) * int64(i.Height) }
+
+// Picture is a decoded picture. One goroutine at a time may use it.
+type Picture struct {
+	Info
+	path   string
+	header header
+	canvas canvas
+}
+
+// File is a picture's file, read whole, of which only the header was looked at.
+type File struct {
+	Info
+	path   string
+	data   []byte
+	header header
+}
+
+// Read reads the file at path, and its header. It fails with media.ErrVanished, media.ErrUnreadable, media.ErrIO,
+// media.ErrNotPicture, media.ErrDamaged, media.ErrUnsupported or media.ErrLimit, and names the file.
+func Read(path string, limits media.Limits) (*File, error) {
+	data, err := readFile(path, limits)
+	if err != nil {
+		return nil, named(path, err)
+	}
+	f := &File{path: path, data: data}
+	if f.header, err = readHeader(data); err != nil {
+		return nil, named(path, err)
+	}
+	w, h := turns[f.header.orientation].size(f.header.width, f.header.height)
+	f.Info = Info{Format: f.header.format, Width: w, Height: h, Size: int64(len(data)), LeftOut: f.header.leftOut}
+	if err := limits.CheckSize(w, h); err != nil {
+		return nil, named(path, err)
+	}
+	return f, nil
+}
+
+func named(path string, err error) error { return fmt.Errorf("%q: %w", path, err) }
+
+// readFile reads a regular file that is not larger than any picture within the limits could be.
+func readFile(path string, limits media.Limits) ([]byte, error) {
+	f, err := durable.Open(path, os.O_RDONLY)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: no such file", media.ErrVanished)
+	case errors.Is(err, durable.ErrNotRegular), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENXIO):
+		return nil, fmt.Errorf("%w: not a regular file", media.ErrNotPicture)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", media.ErrUnreadable, err)
+	}
+	defer f.Close()
+	start := make([]byte, 16)
+	n, err := io.ReadFull(f, start)
+	if n > 0 && formatOf(start[:n]) == "" { // it may be a film of any size
+		return nil, unknown(start[:n])
+	}
+	// 16 bits of RGBA for each pixel, and some of what is not read.
+	most := 8*limits.Pixels() + 64<<20
+	data := start[:n]
+	if err == nil {
+		var rest []byte
+		rest, err = io.ReadAll(io.LimitReader(f, most+1))
+		data = append(data, rest...)
+	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", media.ErrIO, err)
+	case int64(len(data)) > most:
+		return nil, fmt.Errorf("%w: a file of more than %d bytes", media.ErrLimit, most)
+	case len(data) == 0:
+		return nil, fmt.Errorf("%w: empty", media.ErrNotPicture)
+	}
+	return data, nil
+}
+
+// Decode decodes the picture. It fails with media.ErrDamaged, media.ErrUnsupported, or the context's error.
+func (f *File) Decode(ctx context.Context) (*Picture, error) {
+	p := &Picture{Info: f.Info, path: f.path, header: f.header}
+	decoded, err := decode(ctx, f.data, &f.header)
+	if err == nil {
+		p.canvas, err = newCanvas(decoded, &p.header)
+	}
+	if err != nil {
+		return nil, named(f.path, err)
+	}
+	return p, nil
+}
+
+func newCanvas(decoded image.Image, h *header) (canvas, error) {
+	if size := decoded.Bounds().Size(); size != image.Pt(h.width, h.height) {
+		return nil, fmt.Errorf("%w: its headers contradict each other: %d x %d and %d x %d pixels", media.ErrDamaged,
+			h.width, h.height, size.X, size.Y)
+	}
+	if h.format == JPEG {
+		return newJPEGCanvas(decoded, h)
+	}
+	return newPixelCanvas(decoded, h)
+}
+
+// decode decodes a file whose header was checked. A panic of a decoder is damage.
+func decode(ctx context.Context, data []byte, h *header) (decoded image.Image, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			decoded, err = nil, fmt.Errorf("%w: the decoder failed: %v", media.ErrDamaged, p)
+		}
+	}()
+	from := &contextReader{ctx: ctx, Reader: bytes.NewReader(data)}
+	switch h.format {
+	case JPEG:
+		decoded, err = jpeg.Decode(from)
+	case PNG:
+		decoded, err = png.Decode(from)
+	case WebP:
+		decoded, err = webp.Decode(from)
+	case TIFF:
+		decoded, err = tiff.Decode(from)
+	}
+	switch {
+	case err == nil:
+		return decoded, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.As(err, new(jpeg.UnsupportedError)), errors.As(err, new(png.UnsupportedError)),
+		errors.As(err, new(tiff.UnsupportedError)):
+		return nil, fmt.Errorf("%w: %w: convert it to PNG, or to a usual JPEG", media.ErrUnsupported, err)
+	}
+	return nil, fmt.Errorf("%w: it does not decode: %w", media.ErrDamaged, err)
+}
+
+// contextReader fails once the context ends. It is an io.ReaderAt for the decoder of TIFF, which would otherwise read
+// everything once more.
+type contextReader struct {
+	ctx context.Context
+	*bytes.Reader
+}
+
+func (r *contextReader) Read(b []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.Reader.Read(b)
+}
+
+// Frame returns a frame of the picture, upright, for the pipeline to mask in place. Its plane of opacity is not the
+// picture's, see canvas.
+func (p *Picture) Frame() *media.Frame { return p.canvas.frame() }
+
+// EstimateSize is about how many bytes Write will write at most.
+func (i Info) EstimateSize() int64 {
+	if i.Format == JPEG {
+		return 2*i.Size + 64<<10
+	}
+	return 8*i.Pixels() + 64<<10
+}
+
+// Write writes the picture, masked as its frame is, to a new file at path, reads that again, and compares. Nothing else
+// than Options.Keep and what the package names is in it. It fails with media.ErrVerification if the file is not what
+// was meant, or with an error of the file system.
+func (p *Picture) Write(ctx context.Context, path string, masked *media.Frame, opts Options) error {
+	p.canvas.paint(masked)
+	data, err := p.canvas.encode(&p.header, opts, kept(p.header.tags, opts.Keep))
+	if err == nil {
+		err = writeFile(path, data)
+	}
+	if err == nil {
+		err = p.verify(ctx, path, len(data))
+	}
+	if err != nil {
+		return named(p.path, err)
+	}
+	return nil
+}
+
+func writeFile(path string, data []byte) error {
+	f, err := durable.Create(path)
+	if err != nil {
+		return media.WriteError(err)
+	}
+	_, err = f.Write(data)
+	return media.WriteError(errors.Join(err, f.Close()))
+}
+
+// What a lossy output may differ from what was encoded, in steps of 8 bits: JPEGs with the tables of their source
+// differ by less than 1 on average, and WebP of quality 1 by less than 20.
+const (
+	mostLossy       = 24
+	mostLossyMasked = 40 // the edges of masks are sharp
+)
+
+// verify reads an output again.
+func (p *Picture) verify(ctx context.Context, path string, size int) error {
+	limits := media.Limits{MaxWidth: p.header.width + p.header.height, MaxHeight: p.header.width + p.header.height,
+		MaxPixels: max(p.Pixels(), int64(size))}
+	written, err := Read(path, limits)
+	if err != nil {
+		return fmt.Errorf("%w: the output cannot be read again: %w", media.ErrVerification, err)
+	}
+	got, err := written.Decode(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return fmt.Errorf("%w: the output does not decode: %w", media.ErrVerification, err)
+	case got.Format != p.Format || got.Width != p.Width || got.Height != p.Height:
+		return fmt.Errorf("%w: the output is a %s of %d x %d pixels", media.ErrVerification, got.Format, got.Width,
+			got.Height)
+	}
+	d, err := p.canvas.differs(got.canvas)
+	lossy := p.Format == JPEG || p.Format == WebP && p.header.lossy
+	switch {
+	case err != nil:
+		return err
+	case !lossy && d.most > 0, d.mean > mostLossy, d.masked > mostLossyMasked:
+		return fmt.Errorf("%w: the output shows other pixels than were written: %.1f of 255 on average, %.1f under masks",
+			media.ErrVerification, d.mean, d.masked)
+	}
+	return nil
+}

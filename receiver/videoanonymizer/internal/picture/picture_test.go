@@ -1,0 +1,748 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package picture
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gocv.io/x/gocv"
+	"golang.org/x/image/tiff"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// scene is a picture with smooth parts, edges and noise, in which each corner has another color.
+func scene(width, height int) *image.NRGBA {
+	img := image.NewNRGBA(image.Rect(0, 0, width, height))
+	seed := uint32(1)
+	for y := range height {
+		for x := range width {
+			seed = seed*1664525 + 1013904223
+			noise := int(seed>>24) % 9
+			c := color.NRGBA{uint8(min(255, 40+150*x/width+noise)), uint8(min(255, 30+180*y/height+noise)), 90, 255}
+			if (x/16+y/16)%5 == 0 {
+				c = color.NRGBA{200, 60, 40, 255}
+			}
+			if x < width/4 && y < height/4 {
+				c = color.NRGBA{250, 250, 10, 255}
+			}
+			img.SetNRGBA(x, y, c)
+		}
+	}
+	return img
+}
+
+func encodedAs(t testing.TB, img image.Image, how func(*bytes.Buffer) error) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	require.NoError(t, how(&out))
+	return out.Bytes()
+}
+
+func jpegOf(t testing.TB, img image.Image, quality int) []byte {
+	t.Helper()
+	return encodedAs(t, img, func(b *bytes.Buffer) error { return jpeg.Encode(b, img, &jpeg.Options{Quality: quality}) })
+}
+
+func opencvJPEG(t testing.TB, img *image.NRGBA, key, value int) []byte {
+	t.Helper()
+	data := make([]byte, 0, len(img.Pix))
+	for i := 0; i < len(img.Pix); i += 4 {
+		data = append(data, img.Pix[i+2], img.Pix[i+1], img.Pix[i])
+	}
+	mat, err := gocv.NewMatFromBytes(img.Rect.Dy(), img.Rect.Dx(), gocv.MatTypeCV8UC3, data)
+	require.NoError(t, err)
+	defer mat.Close()
+	encoded, err := gocv.IMEncodeWithParams(".jpg", mat, []int{key, value})
+	require.NoError(t, err)
+	defer encoded.Close()
+	return bytes.Clone(encoded.GetBytes())
+}
+
+func pngOf(t testing.TB, img image.Image) []byte {
+	t.Helper()
+	return encodedAs(t, img, func(b *bytes.Buffer) error { return png.Encode(b, img) })
+}
+
+func tiffOf(t testing.TB, img image.Image) []byte {
+	t.Helper()
+	return encodedAs(t, img, func(b *bytes.Buffer) error { return tiff.Encode(b, img, nil) })
+}
+
+func webpOf(t testing.TB, img *image.NRGBA, quality int) []byte {
+	t.Helper()
+	data, err := encodeWebP(img, &header{}, quality, nil)
+	require.NoError(t, err)
+	return data
+}
+
+// ycbcr is the scene with a subsampling, encoded with tables of a quality.
+func ycbcr(t testing.TB, width, height int, ratio image.YCbCrSubsampleRatio) []byte {
+	t.Helper()
+	decoded, err := jpeg.Decode(bytes.NewReader(jpegOf(t, scene(width, height), 85)))
+	require.NoError(t, err)
+	img := image.NewYCbCr(decoded.Bounds(), ratio)
+	for y := range height {
+		for x := range width {
+			r, g, b, _ := decoded.At(x, y).RGBA()
+			yy, cb, cr := color.RGBToYCbCr(uint8(r>>8), uint8(g>>8), uint8(b>>8))
+			img.Y[img.YOffset(x, y)], img.Cb[img.COffset(x, y)], img.Cr[img.COffset(x, y)] = yy, cb, cr
+		}
+	}
+	h := &header{orientation: 1}
+	h.jpeg.components = []jpegComponent{{1, 1, 0}, {1, 1, 1}, {1, 1, 1}}
+	for i := range 64 {
+		h.jpeg.quant[0][i], h.jpeg.quant[1][i] = uint16(2+i/4), uint16(3+i/2)
+	}
+	c, err := newJPEGCanvas(img, h)
+	require.NoError(t, err)
+	return encodeJPEG(&c.planes, h, nil)
+}
+
+// with puts segments behind the start of a JPEG.
+func with(file []byte, segments ...[]byte) []byte {
+	return append(append(bytes.Clone(file[:2]), bytes.Join(segments, nil)...), file[2:]...)
+}
+
+func segment(marker byte, body ...[]byte) []byte {
+	e := jpegEncoder{}
+	e.segment(marker, body...)
+	return e.out
+}
+
+// personalEXIF is a block of EXIF as cameras write it: with a thumbnail, a position, and a serial number.
+func personalEXIF(t testing.TB, orientation uint16) []byte {
+	t.Helper()
+	thumbnail := jpegOf(t, scene(160, 120), 60)
+	var main, sub, gps ifd
+	main.short(tagOrientation, orientation)
+	main.ascii(tagMake, "SecretMaker")
+	main.ascii(tagArtist, "SecretArtist")
+	sub.ascii(tagOriginal, "2026:11:28 10:11:12")
+	sub.ascii(0xa431, "SecretSerial")
+	sub.undefined(0x927c, []byte("SecretMakerNote"))
+	gps.ascii(1, "N")
+	gps.undefined(2, []byte("SecretPosition"))
+	main.pointer(tagEXIF, &sub)
+	main.pointer(0x8825, &gps)
+	block := main.file()
+	// The second directory, with the thumbnail, goes where the first one's list ends.
+	second := &ifd{}
+	second.long(0x0201, uint32(len(block)+2+2*12+4))
+	second.long(0x0202, uint32(len(thumbnail)))
+	at := 8 + 2 + 12*int(binary.LittleEndian.Uint16(block[8:]))
+	binary.LittleEndian.PutUint32(block[at:], uint32(len(block)))
+	return append(second.append(block), thumbnail...)
+}
+
+// secretProfile is a profile of sRGB's matrix and a gamma of 2.2 that names a device.
+func secretProfile() []byte {
+	xyz := func(x, y, z float64) []byte {
+		b := []byte("XYZ \x00\x00\x00\x00")
+		for _, v := range []float64{x, y, z} {
+			b = binary.BigEndian.AppendUint32(b, uint32(int32(v*65536)))
+		}
+		return b
+	}
+	curve := []byte("curv\x00\x00\x00\x00\x00\x00\x00\x01\x02\x33\x00\x00")
+	parts := []struct {
+		name string
+		data []byte
+	}{
+		{"rXYZ", xyz(.4361, .2225, .0139)}, {"gXYZ", xyz(.3851, .7169, .0971)}, {"bXYZ", xyz(.1431, .0606, .7141)},
+		{"rTRC", curve}, {"gTRC", curve}, {"bTRC", curve}, {"wtpt", xyz(.9642, 1, .8249)},
+		{"dmdd", []byte("text\x00\x00\x00\x00SecretMonitor\x00\x00\x00")},
+		{"desc", []byte("desc\x00\x00\x00\x00SecretName\x00\x00")},
+	}
+	p := make([]byte, 128)
+	p[iccVersionAt] = 2
+	copy(p[iccClassAt:], "mntrRGB XYZ ")
+	copy(p[iccSignatureAt:], "acsp")
+	copy(p[48:], "SecrSecr")
+	p = binary.BigEndian.AppendUint32(p, uint32(len(parts)))
+	at := len(p) + 12*len(parts)
+	for _, part := range parts {
+		p = append(p, part.name...)
+		p = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(p, uint32(at)), uint32(len(part.data)))
+		at += len(part.data)
+	}
+	for _, part := range parts {
+		p = append(p, part.data...)
+	}
+	binary.BigEndian.PutUint32(p, uint32(len(p)))
+	return p
+}
+
+func write(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
+func open(t *testing.T, data []byte) *Picture {
+	t.Helper()
+	file, err := Read(write(t, "in", data), media.Limits{})
+	require.NoError(t, err)
+	p, err := file.Decode(t.Context())
+	require.NoError(t, err)
+	return p
+}
+
+// maskedPart is what the tests mask, as parts of the width and height: a quarter from the middle on.
+func maskPart(f *media.Frame) image.Rectangle {
+	part := image.Rect(f.Width/2, f.Height/2, f.Width*3/4, f.Height*3/4)
+	for y := part.Min.Y; y < part.Max.Y; y++ {
+		for x := part.Min.X; x < part.Max.X; x++ {
+			f.Planes[0].Data[y*f.Width+x], f.Planes[3].Data[y*f.Width+x] = 0, 255
+			c := y>>f.Format.ChromaShiftY*f.Planes[1].Width + x>>f.Format.ChromaShiftX
+			f.Planes[1].Data[c], f.Planes[2].Data[c] = 128, 128
+		}
+	}
+	return part
+}
+
+// masked writes a picture with a part of it masked, and returns the output and that part, as displayed.
+func masked(t *testing.T, data []byte, opts Options) ([]byte, image.Rectangle) {
+	t.Helper()
+	p := open(t, data)
+	f := p.Frame()
+	part := maskPart(f)
+	out := filepath.Join(t.TempDir(), "out")
+	require.NoError(t, p.Write(t.Context(), out, f, opts))
+	written, err := os.ReadFile(out)
+	require.NoError(t, err)
+	return written, part
+}
+
+// shown are the pixels of a file as displayed.
+func shown(t *testing.T, data []byte) *image.NRGBA {
+	t.Helper()
+	h, err := readHeader(data)
+	require.NoError(t, err)
+	decoded, err := decode(t.Context(), data, &h)
+	require.NoError(t, err)
+	img := image.NewNRGBA(image.Rectangle{Max: decoded.Bounds().Size()})
+	if p, ok := decoded.(*image.YCbCr); ok && h.format == WebP {
+		img = fromWebP(p, nil, 0)
+	} else {
+		draw.Draw(img, img.Rect, decoded, decoded.Bounds().Min, draw.Src)
+	}
+	return turns[h.orientation].pixels(img).(*image.NRGBA)
+}
+
+// psnr compares two pictures outside of a part, in dB; +Inf if they are the same.
+func psnr(t *testing.T, a, b *image.NRGBA, without image.Rectangle) float64 {
+	t.Helper()
+	require.Equal(t, a.Rect, b.Rect)
+	sum, n := 0.0, 0
+	for y := range a.Rect.Dy() {
+		for x := range a.Rect.Dx() {
+			if image.Pt(x, y).In(without) {
+				continue
+			}
+			for i := range 4 {
+				d := float64(a.Pix[a.PixOffset(x, y)+i]) - float64(b.Pix[b.PixOffset(x, y)+i])
+				sum += d * d
+				n++
+			}
+		}
+	}
+	if sum == 0 {
+		return math.Inf(1)
+	}
+	return 10 * math.Log10(255*255*float64(n)/sum)
+}
+
+// TestFormats: every format comes out as itself, with its size and depth, masked where it is masked, and as it was
+// everywhere else.
+func TestFormats(t *testing.T) {
+	img := scene(201, 131)
+	gray, gray16, deep := image.NewGray(img.Rect), image.NewGray16(img.Rect), image.NewNRGBA64(img.Rect)
+	alpha := image.NewNRGBA(img.Rect)
+	palette := image.NewPaletted(img.Rect, color.Palette{color.NRGBA{9, 8, 7, 255}, color.NRGBA{200, 100, 50, 255}})
+	for y := range img.Rect.Dy() {
+		for x := range img.Rect.Dx() {
+			c := img.NRGBAAt(x, y)
+			deep.SetNRGBA64(x, y, color.NRGBA64{uint16(c.R)*257 + 3, uint16(c.G)*257 + 5, uint16(x * 7), 65535})
+			gray16.SetGray16(x, y, color.Gray16{uint16(x*300 + y)})
+			c.A = uint8(x)
+			alpha.SetNRGBA(x, y, c)
+			palette.SetColorIndex(x, y, uint8((x+y)/8%2))
+		}
+	}
+	draw.Draw(gray, gray.Rect, img, image.Point{}, draw.Src)
+	// By Adobe's marker, the planes are red, green and blue.
+	rgb := ycbcr(t, 201, 131, image.YCbCrSubsampleRatio444)
+	const jfif = 20 // bytes
+	adobe := segment(markerAPP14, []byte("Adobe\x00\x64\x00\x00\x00\x00\x00"))
+	rgb = with(append(bytes.Clone(rgb[:2]), rgb[jfif:]...), adobe)
+	same, nearly := math.Inf(1), 45.0
+	for _, tc := range []struct {
+		name   string
+		data   []byte
+		format Format
+		least  float64 // dB outside of the mask
+		exact  bool    // black is 0
+		model  color.Model
+	}{
+		{"jpeg 420", jpegOf(t, img, 90), JPEG, nearly, false, color.YCbCrModel},
+		{"jpeg 420 of low quality", jpegOf(t, img, 10), JPEG, nearly, false, color.YCbCrModel},
+		{"jpeg 420 of quality 100", jpegOf(t, img, 100), JPEG, nearly, false, color.YCbCrModel},
+		{"jpeg 422", ycbcr(t, 201, 131, image.YCbCrSubsampleRatio422), JPEG, nearly, false, color.YCbCrModel},
+		{"jpeg 440", ycbcr(t, 201, 131, image.YCbCrSubsampleRatio440), JPEG, nearly, false, color.YCbCrModel},
+		{"jpeg 444", ycbcr(t, 201, 131, image.YCbCrSubsampleRatio444), JPEG, nearly, false, color.YCbCrModel},
+		{"jpeg 411", ycbcr(t, 201, 131, image.YCbCrSubsampleRatio411), JPEG, nearly, false, color.YCbCrModel},
+		{"jpeg gray", jpegOf(t, gray, 85), JPEG, nearly, false, color.GrayModel},
+		{"jpeg of RGB", rgb, JPEG, 35, false, color.YCbCrModel},
+		{"jpeg progressive", opencvJPEG(t, img, gocv.IMWriteJpegProgressive, 1), JPEG, nearly, false, color.YCbCrModel},
+		{"jpeg with restarts", opencvJPEG(t, img, gocv.IMWriteJpegRstInterval, 3), JPEG, nearly, false, color.YCbCrModel},
+		{"jpeg of a pixel", jpegOf(t, scene(1, 1), 85), JPEG, 30, false, color.YCbCrModel},
+		{"png", pngOf(t, img), PNG, same, true, color.RGBAModel},
+		{"png gray", pngOf(t, gray), PNG, same, true, color.GrayModel},
+		{"png gray of 16 bits", pngOf(t, gray16), PNG, same, true, color.Gray16Model},
+		{"png of 16 bits", pngOf(t, deep), PNG, same, true, color.RGBA64Model},
+		{"png alpha", pngOf(t, alpha), PNG, same, true, color.NRGBAModel},
+		{"png palette", pngOf(t, palette), PNG, same, true, color.RGBAModel},
+		{"tiff", tiffOf(t, img), TIFF, same, true, color.RGBAModel},
+		{"tiff gray", tiffOf(t, gray), TIFF, same, true, color.GrayModel},
+		{"tiff gray of 16 bits", tiffOf(t, gray16), TIFF, same, true, color.Gray16Model},
+		{"tiff of 16 bits", tiffOf(t, deep), TIFF, same, true, color.RGBA64Model},
+		{"tiff alpha", tiffOf(t, alpha), TIFF, same, true, color.NRGBAModel},
+		{"webp lossless", webpOf(t, img, lossless), WebP, same, true, color.NRGBAModel},
+		{"webp", webpOf(t, img, 90), WebP, 33, false, color.YCbCrModel},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			out, part := masked(t, tc.data, Options{WebPQuality: 90})
+			h, err := readHeader(out)
+			require.NoError(t, err)
+			assert.Equal(t, tc.format, h.format)
+			decoded, err := decode(t.Context(), out, &h)
+			require.NoError(t, err)
+			assert.Equal(t, tc.model, decoded.ColorModel())
+			before, after := shown(t, tc.data), shown(t, out)
+			// A JPEG's blocks of 16 pixels at the mask's edge are coded anew.
+			without := part.Inset(-16)
+			if tc.least == same {
+				without = part
+			}
+			assert.GreaterOrEqual(t, psnr(t, before, after, without), tc.least)
+			inner := part.Inset(8)
+			if tc.exact {
+				inner = part
+			}
+			for y := inner.Min.Y; y < inner.Max.Y; y++ {
+				for x := inner.Min.X; x < inner.Max.X; x++ {
+					c := after.NRGBAAt(x, y)
+					if tc.exact {
+						require.Equal(t, color.NRGBA{0, 0, 0, 255}, c, "%d, %d", x, y)
+					}
+					require.Less(t, int(c.R)+int(c.G)+int(c.B), 48, "%d, %d", x, y)
+				}
+			}
+		})
+	}
+}
+
+// TestJPEGSubsamplingAndTables: a JPEG keeps its subsampling and its quantization tables, so its quality.
+func TestJPEGSubsamplingAndTables(t *testing.T) {
+	for _, ratio := range []image.YCbCrSubsampleRatio{
+		image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420,
+		image.YCbCrSubsampleRatio440, image.YCbCrSubsampleRatio411,
+	} {
+		t.Run(ratio.String(), func(t *testing.T) {
+			source := ycbcr(t, 77, 50, ratio)
+			out, _ := masked(t, source, Options{})
+			before, err := readHeader(source)
+			require.NoError(t, err)
+			after, err := readHeader(out)
+			require.NoError(t, err)
+			assert.Equal(t, before.jpeg, after.jpeg)
+			decoded, err := jpeg.Decode(bytes.NewReader(out))
+			require.NoError(t, err)
+			assert.Equal(t, ratio, decoded.(*image.YCbCr).SubsampleRatio)
+		})
+	}
+}
+
+// TestOrientation: the pipeline sees pictures upright; a JPEG keeps its blocks and says how it is turned, others are
+// written upright. What is displayed is the same.
+func TestOrientation(t *testing.T) {
+	for orientation := uint16(1); orientation <= 8; orientation++ {
+		img := scene(90, 61)
+		upright := turns[orientation].pixels(img).(*image.NRGBA)
+		var dir ifd
+		dir.short(tagOrientation, orientation)
+		block := dir.file()
+		for name, data := range map[string][]byte{
+			"jpeg": with(jpegOf(t, img, 95), segment(markerAPP1, []byte(exifHeader), block)),
+			"png": func() []byte {
+				file := pngOf(t, img)
+				return bytes.Join([][]byte{file[:33], appendChunk(nil, "eXIf", block), file[33:]}, nil)
+			}(),
+			"webp": func() []byte {
+				file, err := extendWebP(webpOf(t, img, lossless), img.Rect.Size(), false, &header{}, block)
+				require.NoError(t, err)
+				return file
+			}(),
+		} {
+			p := open(t, data)
+			f := p.Frame()
+			require.Equal(t, upright.Rect.Size(), image.Pt(f.Width, f.Height), "%s %d", name, orientation)
+			for _, at := range []image.Point{{2, 2}, {f.Width - 3, 2}, {2, f.Height - 3}, {f.Width - 3, f.Height - 3}} {
+				c := upright.NRGBAAt(at.X, at.Y)
+				want, _, _ := color.RGBToYCbCr(c.R, c.G, c.B)
+				assert.InDelta(t, want, f.Planes[0].Data[at.Y*f.Width+at.X], 20, "%s %d %v", name, orientation, at)
+			}
+			out, part := masked(t, data, Options{})
+			h, err := readHeader(out)
+			require.NoError(t, err)
+			if name == "jpeg" {
+				assert.EqualValues(t, orientation, h.orientation)
+			} else {
+				assert.Equal(t, 1, h.orientation)
+			}
+			assert.GreaterOrEqual(t, psnr(t, shown(t, data), shown(t, out), part.Inset(-16)), 40.0, "%s %d", name, orientation)
+			middle := shown(t, out).NRGBAAt(part.Min.X+part.Dx()/2, part.Min.Y+part.Dy()/2)
+			assert.Less(t, int(middle.R)+int(middle.G)+int(middle.B), 48, "%s %d", name, orientation)
+		}
+	}
+}
+
+// TestTurns: each turn and its inverse undo each other, and the first pixel goes where EXIF says.
+func TestTurns(t *testing.T) {
+	first := [9]image.Point{1: {0, 0}, 2: {2, 0}, 3: {2, 1}, 4: {0, 1}, 5: {0, 0}, 6: {1, 0}, 7: {1, 2}, 8: {0, 2}}
+	data := []byte{1, 2, 3, 4, 5, 6} // 3 x 2
+	for o := 1; o <= 8; o++ {
+		turned := turns[o].plane(data, 3, 2, 1)
+		w, h := turns[o].size(3, 2)
+		assert.EqualValues(t, 1, turned[first[o].Y*w+first[o].X], "orientation %d", o)
+		assert.Equal(t, data, turns[o].back().plane(turned, w, h, 1), "orientation %d", o)
+	}
+}
+
+// TestPersonalDataIsDropped: nothing of what a camera or an editor says of a picture is in the output, and none of the
+// pictures that are hidden in one.
+func TestPersonalDataIsDropped(t *testing.T) {
+	img := scene(120, 90)
+	block := personalEXIF(t, 6)
+	xmp := []byte("http://ns.adobe.com/xap/1.0/\x00<x:xmpmeta>SecretXMP</x:xmpmeta>")
+	iptc := []byte("Photoshop 3.0\x008BIM\x04\x04SecretIPTC")
+	profile := secretProfile()
+	trailing := append(jpegOf(t, scene(64, 48), 80), "SecretEnd"...)
+	var icc []byte
+	icc = append(append(icc, iccHeader+"\x01\x01"...), profile...)
+	secretPNG := func() []byte {
+		file := pngOf(t, img)
+		extra := appendChunk(nil, "eXIf", block)
+		extra = appendChunk(extra, "tEXt", []byte("Author\x00SecretText"))
+		extra = appendChunk(extra, "tIME", []byte{7, 0xd0, 1, 1, 1, 1, 1})
+		h := &header{profile: profile}
+		extra = append(extra, pngExtras(h, nil)...)
+		return append(bytes.Join([][]byte{file[:33], extra, file[33:]}, nil), "SecretEnd"...)
+	}()
+	secretTIFF := func() []byte {
+		file, err := encodeTIFF(img, &header{profile: profile}, []tag{{tagArtist, "SecretArtist"}, {tagMake, "SecretMaker"}})
+		require.NoError(t, err)
+		return append(file, "SecretEnd"...)
+	}()
+	secretWebP := func() []byte {
+		file, err := extendWebP(webpOf(t, img, 80), img.Rect.Size(), false, &header{profile: profile}, block)
+		require.NoError(t, err)
+		xmp := append(binary.LittleEndian.AppendUint32([]byte("XMP "), 10), "SecretXMP!"...)
+		file = append(file, xmp...)
+		binary.LittleEndian.PutUint32(file[4:], uint32(len(file)-8))
+		return append(file, "SecretEnd"...)
+	}()
+	for name, data := range map[string][]byte{
+		"jpeg": append(with(jpegOf(t, img, 85), segment(markerAPP1, []byte(exifHeader), block), segment(markerAPP1, xmp),
+			segment(markerAPP2, icc), segment(0xed, iptc), segment(0xfe, []byte("SecretComment"))), trailing...),
+		"png": secretPNG, "tiff": secretTIFF, "webp": secretWebP,
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Contains(t, string(data), "Secret")
+			for _, keep := range [][]string{nil, {"creation_time", "chapters"}} {
+				out, _ := masked(t, data, Options{WebPQuality: 80, Keep: keep})
+				for _, secret := range []string{"Secr", "XMP", "8BIM", "GPS"} {
+					assert.NotContains(t, string(out), secret)
+				}
+				assert.LessOrEqual(t, bytes.Count(out, []byte{0xff, 0xd8, 0xff}), 1, "a thumbnail")
+				h, err := readHeader(out)
+				require.NoError(t, err)
+				assert.NotEmpty(t, h.profile, "colors need it")
+				assert.Equal(t, rebuildProfile(profile), h.profile)
+				if keep == nil || name == "tiff" {
+					assert.Empty(t, h.tags)
+				} else {
+					assert.Equal(t, []tag{{tagOriginal, "2026:11:28 10:11:12"}}, h.tags)
+				}
+			}
+		})
+	}
+}
+
+// TestDensityAndColorsAreKept: what decides how pixels look and how large they are printed stays.
+func TestDensityAndColorsAreKept(t *testing.T) {
+	img := scene(64, 48)
+	file := pngOf(t, img)
+	srgb, gamma := chunk{"sRGB", []byte{0}}, chunk{"gAMA", []byte{0, 0, 0xb1, 0x8f}}
+	extra := appendChunk(appendChunk(nil, srgb.name, srgb.body), gamma.name, gamma.body)
+	extra = appendChunk(extra, "pHYs", []byte{0, 0, 0x2e, 0x18, 0, 0, 0x2e, 0x18, 1}) // 300 dpi
+	out, _ := masked(t, bytes.Join([][]byte{file[:33], extra, file[33:]}, nil), Options{})
+	h, err := readHeader(out)
+	require.NoError(t, err)
+	assert.Equal(t, []chunk{srgb, gamma}, h.png.chunks)
+	assert.Equal(t, density{2, 118, 118}, h.density)
+
+	jfif := segment(markerAPP0, []byte("JFIF\x00\x01\x02\x01\x01\x2c\x01\x2c\x00\x00"))
+	out, _ = masked(t, with(jpegOf(t, img, 85), jfif), Options{})
+	h, err = readHeader(out)
+	require.NoError(t, err)
+	assert.Equal(t, density{1, 300, 300}, h.density)
+
+	var main, sub, interop ifd
+	interop.ascii(tagInteropIndex, "R03")
+	sub.pointer(tagInteroperate, &interop)
+	main.pointer(tagEXIF, &sub)
+	out, _ = masked(t, with(jpegOf(t, img, 85), segment(markerAPP1, []byte(exifHeader), main.file())), Options{})
+	h, err = readHeader(out)
+	require.NoError(t, err)
+	assert.True(t, h.adobeRGB)
+}
+
+// TestDarkDetail: under a mask nothing is left of what eight bits or a color conversion cannot tell from it.
+func TestDarkDetail(t *testing.T) {
+	img := image.NewGray16(image.Rect(0, 0, 40, 40))
+	for i := range img.Pix[:len(img.Pix)/2] {
+		img.Pix[2*i+1] = byte(i * 37) // the low byte alone
+	}
+	out, part := masked(t, pngOf(t, img), Options{})
+	decoded, err := png.Decode(bytes.NewReader(out))
+	require.NoError(t, err)
+	for y := part.Min.Y; y < part.Max.Y; y++ {
+		for x := part.Min.X; x < part.Max.X; x++ {
+			require.Zero(t, decoded.(*image.Gray16).Gray16At(x, y).Y)
+		}
+	}
+}
+
+// TestRefused: what cannot be written as it was is refused, with the cause, and what to do.
+func TestRefused(t *testing.T) {
+	img := scene(64, 48)
+	photo, picture := jpegOf(t, img, 85), pngOf(t, img)
+	two := append(bytes.Clone(photo), photo...)
+	replaced := func(data []byte, old, now string) []byte { return bytes.Replace(data, []byte(old), []byte(now), 1) }
+	large := bytes.Clone(picture)
+	binary.BigEndian.PutUint32(large[16:], 60000)
+	binary.BigEndian.PutUint32(large[20:], 60000)
+	scans := bytes.Repeat(segment(markerSOS, []byte{1, 1, 0, 0, 63, 0}), maxScans+1)
+	sof := bytes.Index(photo, []byte{0xff, markerSOF0})
+	changed := func(at int, to byte) []byte {
+		data := bytes.Clone(photo)
+		data[at] = to
+		return data
+	}
+	animated := bytes.Join([][]byte{picture[:33], appendChunk(nil, "acTL", make([]byte, 8)), picture[33:]}, nil)
+	cmyk := image.NewCMYK(img.Rect)
+	for name, tc := range map[string]struct {
+		data  []byte
+		cause error
+		says  string
+	}{
+		"empty":            {nil, media.ErrNotPicture, "empty"},
+		"text":             {[]byte("no picture at all"), media.ErrNotPicture, "neither"},
+		"gif":              {[]byte("GIF89a......"), media.ErrNotPicture, ".gif"},
+		"heic":             {[]byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00"), media.ErrUnsupported, "Most Compatible"},
+		"jpeg truncated":   {photo[:len(photo)/2], media.ErrDamaged, ""},
+		"jpeg's start":     {photo[:4], media.ErrDamaged, ""},
+		"jpeg without end": {photo[:len(photo)-2], media.ErrDamaged, ""},
+		"png truncated":    {picture[:len(picture)/2], media.ErrDamaged, ""},
+		"png flipped":      {replaced(picture, "IDAT", "IDAU"), media.ErrDamaged, ""},
+		"png bomb":         {large, media.ErrLimit, "60000 x 60000"},
+		"apng":             {animated, media.ErrUnsupported, "animated"},
+		"series":           {bytes.Join([][]byte{two, two, photo}, nil), media.ErrNotPicture, ".mjpeg"},
+		"scans":            {with(photo, scans), media.ErrLimit, "scans"},
+		"jpeg of 12 bits":  {changed(sof+4, 12), media.ErrUnsupported, "12 bits"},
+		"arithmetic":       {changed(sof+1, 0xc9), media.ErrUnsupported, "arithmetic"},
+		"tiff of pages":    {twoPages(t, img, false), media.ErrUnsupported, "2 pages"},
+		"tiff cmyk":        {tiffCMYK(cmyk), media.ErrUnsupported, "RGB"},
+		"webp truncated":   {webpOf(t, img, 80)[:300], media.ErrDamaged, ""},
+		"webp animated": {[]byte("RIFF\x16\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x3f\x00\x00\x2f\x00\x00"),
+			media.ErrUnsupported, "animated"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, "bad.jpg", tc.data)
+			file, err := Read(path, media.Limits{})
+			if err == nil {
+				_, err = file.Decode(t.Context())
+			}
+			require.ErrorIs(t, err, tc.cause)
+			assert.ErrorContains(t, err, "bad.jpg")
+			assert.ErrorContains(t, err, tc.says)
+		})
+	}
+}
+
+// twoPages is a TIFF of two directories, of which the second may be a smaller version.
+func twoPages(t testing.TB, img image.Image, smaller bool) []byte {
+	t.Helper()
+	file, err := encodeTIFF(img, &header{}, nil)
+	require.NoError(t, err)
+	at := int(binary.LittleEndian.Uint32(file[4:]))
+	end := at + 2 + 12*int(binary.LittleEndian.Uint16(file[at:]))
+	binary.LittleEndian.PutUint32(file[end:], uint32(len(file)))
+	second := &ifd{}
+	if smaller {
+		second.long(tagSubfileType, 1)
+	}
+	second.long(tagWidth, 8)
+	return second.append(file)
+}
+
+func tiffCMYK(img *image.CMYK) []byte {
+	d := &ifd{}
+	d.long(tagWidth, uint32(img.Rect.Dx()))
+	d.long(tagHeight, uint32(img.Rect.Dy()))
+	d.short(tagPhotometric, 5)
+	return d.file()
+}
+
+// TestLeftOut: what else is in a file is left out, and the file says so.
+func TestLeftOut(t *testing.T) {
+	photo := jpegOf(t, scene(64, 48), 85)
+	film := append(bytes.Clone(photo), "\x00\x00\x00\x18ftypmp42"...)
+	for name, data := range map[string][]byte{
+		"two views": append(bytes.Clone(photo), photo...), "film": film, "tiff": twoPages(t, scene(64, 48), true),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, data)
+			assert.Len(t, p.LeftOut, 1)
+			out, _ := masked(t, data, Options{})
+			h, err := readHeader(out)
+			require.NoError(t, err)
+			assert.Empty(t, h.leftOut)
+		})
+	}
+	assert.Empty(t, open(t, photo).LeftOut)
+}
+
+// TestVerification: an output that is not what was meant is noticed.
+func TestVerification(t *testing.T) {
+	for name, data := range map[string][]byte{
+		"jpeg": jpegOf(t, scene(160, 120), 85), "png": pngOf(t, scene(160, 120)), "webp": webpOf(t, scene(160, 120), 80),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, data)
+			f := p.Frame()
+			maskPart(f)
+			p.canvas.paint(f)
+			source := write(t, "source", data) // as if the masks had been lost
+			err := p.verify(t.Context(), source, len(data))
+			assert.ErrorIs(t, err, media.ErrVerification)
+			other := write(t, "other", jpegOf(t, scene(80, 60), 85))
+			assert.ErrorIs(t, p.verify(t.Context(), other, len(data)), media.ErrVerification)
+			broken := write(t, "broken", data[:len(data)/2])
+			assert.ErrorIs(t, p.verify(t.Context(), broken, len(data)), media.ErrVerification)
+		})
+	}
+}
+
+// TestWriteRefusesExistingFile: nothing is replaced.
+func TestWriteRefusesExistingFile(t *testing.T) {
+	p := open(t, pngOf(t, scene(20, 20)))
+	path := write(t, "there", []byte("mine"))
+	require.Error(t, p.Write(t.Context(), path, p.Frame(), Options{}))
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "mine", string(text))
+}
+
+func TestDecodeEndsWithContext(t *testing.T) {
+	file, err := Read(write(t, "a", jpegOf(t, scene(64, 48), 85)), media.Limits{})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = file.Decode(ctx)
+	assert.ErrorIs(t, err, context.Canceled)
+}
+
+// TestOpenCVReadsOutputs: another decoder sees the same.
+func TestOpenCVReadsOutputs(t *testing.T) {
+	img := scene(201, 131)
+	for name, data := range map[string][]byte{
+		"jpeg 411": ycbcr(t, 201, 131, image.YCbCrSubsampleRatio411), "jpeg": jpegOf(t, img, 85), "png": pngOf(t, img),
+		"tiff": tiffOf(t, img), "webp": webpOf(t, img, 90),
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, _ := masked(t, data, Options{WebPQuality: 90})
+			mat, err := gocv.IMDecode(out, gocv.IMReadColor)
+			require.NoError(t, err)
+			defer mat.Close()
+			require.Equal(t, []int{131, 201}, mat.Size())
+			seen := image.NewNRGBA(img.Rect)
+			for i, v := range mat.ToBytes() {
+				seen.Pix[i/3*4+2-i%3], seen.Pix[i/3*4+3] = v, 255
+			}
+			assert.Greater(t, psnr(t, shown(t, out), seen, image.Rectangle{}), 28.0) // chroma is enlarged in other ways
+		})
+	}
+}
+
+func FuzzHeader(f *testing.F) {
+	img := scene(16, 16)
+	f.Add(jpegOf(f, img, 50))
+	f.Add(with(jpegOf(f, img, 50), segment(markerAPP1, []byte(exifHeader), personalEXIF(f, 6))))
+	f.Add(pngOf(f, img))
+	f.Add(tiffOf(f, img))
+	file, err := encodeTIFF(img, &header{profile: secretProfile()}, []tag{{tagArtist, "a"}})
+	require.NoError(f, err)
+	f.Add(file)
+	webp, err := extendWebP(webpOf(f, img, 80), image.Pt(16, 16), false, &header{profile: secretProfile()},
+		personalEXIF(f, 3))
+	require.NoError(f, err)
+	f.Add(webp)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h, err := readHeader(data)
+		if err != nil || h.width*h.height > 1<<16 {
+			return
+		}
+		if _, err := decode(t.Context(), data, &h); err != nil {
+			return
+		}
+		p, err := (&File{path: "fuzz", data: data, header: h}).Decode(t.Context())
+		if err != nil {
+			return
+		}
+		again, err := p.canvas.encode(&p.header, Options{WebPQuality: 80}, p.header.tags)
+		if err != nil {
+			return
+		}
+		if _, err := readHeader(again); err != nil {
+			t.Errorf("an output has no header that can be read: %v", err)
+		}
+	})
+}
+
+func FuzzProfile(f *testing.F) {
+	f.Add(secretProfile())
+	f.Fuzz(func(t *testing.T, profile []byte) {
+		again := rebuildProfile(profile)
+		if again != nil && !bytes.Equal(again, rebuildProfile(again)) {
+			t.Error("a rebuilt profile is not rebuilt to itself")
+		}
+	})
+}

@@ -1,0 +1,145 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package picture
+
+import (
+	"encoding/binary"
+	"fmt"
+	"image"
+
+	"gocv.io/x/gocv"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+)
+
+// The flags of a chunk VP8X (RFC 9649, 2.7.1).
+const (
+	webpAnimation = 1 << 1
+	webpEXIF      = 1 << 3
+	webpAlpha     = 1 << 4
+	webpICC       = 1 << 5
+)
+
+// maxWebP is the largest side of a WebP (RFC 9649, 2.6 and 3.4), and lossless the quality from which on OpenCV writes
+// it without loss.
+const (
+	maxWebP  = 16383
+	lossless = 101
+)
+
+// readWebP walks the chunks.
+func (h *header) readWebP(file []byte) error {
+	truncated := fmt.Errorf("%w: it ends in a chunk", media.ErrDamaged)
+	size := uint64(binary.LittleEndian.Uint32(file[4:])) + 8
+	if size > uint64(len(file)) || size < 12 {
+		return truncated
+	}
+	for rest := file[12:size]; len(rest) > 0; {
+		if len(rest) < 8 {
+			return truncated
+		}
+		size, name := uint64(binary.LittleEndian.Uint32(rest[4:])), string(rest[:4])
+		if size > uint64(len(rest)-8) {
+			return truncated
+		}
+		body := rest[8 : 8+size]
+		rest = rest[min(uint64(len(rest)), 8+size+size&1):]
+		switch {
+		case name == "VP8X" && len(body) >= 10:
+			if body[0]&webpAnimation != 0 {
+				return fmt.Errorf("%w: an animated WebP: convert it to a video, for example by ffmpeg -i FILE FILE.mkv",
+					media.ErrUnsupported)
+			}
+		case name == "VP8 " && len(body) >= 10:
+			h.lossy = true
+			h.width = int(binary.LittleEndian.Uint16(body[6:]) & 0x3fff)
+			h.height = int(binary.LittleEndian.Uint16(body[8:]) & 0x3fff)
+		case name == "VP8L" && len(body) >= 5:
+			bits := binary.LittleEndian.Uint32(body[1:])
+			h.width, h.height = int(bits&0x3fff)+1, int(bits>>14&0x3fff)+1
+		case name == "ICCP":
+			h.profile = body
+		case name == "EXIF":
+			h.readEXIF(trimEXIF(body))
+		}
+	}
+	return nil
+}
+
+// trimEXIF drops the header that some programs write before the block, as in JPEG.
+func trimEXIF(body []byte) []byte {
+	if len(body) > len(exifHeader) && string(body[:len(exifHeader)]) == exifHeader {
+		return body[len(exifHeader):]
+	}
+	return body
+}
+
+// encodeWebP writes 8-bit pixels, with the quality 1 to 100, or lossless, by libwebp.
+func encodeWebP(pixels *image.NRGBA, h *header, quality int, tags []tag) ([]byte, error) {
+	size := pixels.Rect.Size()
+	if max(size.X, size.Y) > maxWebP { // after a turn it is as large as before: no WebP is larger
+		return nil, fmt.Errorf("%w: a WebP has at most %d pixels on a side", media.ErrUnsupported, maxWebP)
+	}
+	opaque := pixels.Opaque()
+	channels, matType := 4, gocv.MatTypeCV8UC4
+	if opaque {
+		channels, matType = 3, gocv.MatTypeCV8UC3
+	}
+	data := make([]byte, size.X*size.Y*channels)
+	for i, o := 0, 0; i < len(pixels.Pix); i, o = i+4, o+channels {
+		p := pixels.Pix[i : i+4 : i+4]
+		data[o], data[o+1], data[o+2] = p[2], p[1], p[0]
+		if !opaque {
+			data[o+3] = p[3]
+		}
+	}
+	mat, err := gocv.NewMatFromBytes(size.Y, size.X, matType, data)
+	if err != nil {
+		return nil, err
+	}
+	defer mat.Close()
+	encoded, err := gocv.IMEncodeWithParams(".webp", mat, []int{gocv.IMWriteWebpQuality, quality})
+	if err != nil {
+		return nil, err
+	}
+	defer encoded.Close()
+	return extendWebP(encoded.GetBytes(), size, !opaque, h, exif(1, tags, h.adobeRGB))
+}
+
+// extendWebP adds a profile and EXIF to a WebP, which it copies.
+func extendWebP(file []byte, size image.Point, alpha bool, h *header, exif []byte) ([]byte, error) {
+	if len(file) < 12 {
+		return nil, fmt.Errorf("%w: OpenCV did not encode a WebP", media.ErrTool)
+	}
+	var out []byte
+	add := func(name string, body []byte) {
+		out = append(out, name...)
+		out = append(binary.LittleEndian.AppendUint32(out, uint32(len(body))), body...)
+		out = append(out, make([]byte, len(body)&1)...)
+	}
+	chunks := file[12:]
+	if string(chunks[:4]) == "VP8X" { // OpenCV's, with alpha
+		chunks = chunks[18:]
+	}
+	if h.profile != nil || exif != nil || len(chunks) < len(file)-12 {
+		flags := byte(0)
+		for flag, set := range map[byte]bool{webpICC: h.profile != nil, webpEXIF: exif != nil, webpAlpha: alpha} {
+			if set {
+				flags |= flag
+			}
+		}
+		w, high := uint32(size.X-1), uint32(size.Y-1)
+		add("VP8X", []byte{flags, 0, 0, 0, byte(w), byte(w >> 8), byte(w >> 16), byte(high), byte(high >> 8),
+			byte(high >> 16)})
+	}
+	if h.profile != nil {
+		add("ICCP", h.profile)
+	}
+	out = append(out, chunks...)
+	if exif != nil {
+		add("EXIF", exif)
+	}
+	whole := binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(4+len(out)))
+	return append(append(whole, "WEBP"...), out...), nil
+}
