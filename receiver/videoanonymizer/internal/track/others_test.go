@@ -100,13 +100,13 @@ func TestOthersFollowCamera(t *testing.T) {
 	tracker := New(Options{})
 	var camera Camera
 	var results []Result
-	for i := range 60 {
+	for i := range 20 { // views take long to draw
 		g := NewGlance(view(step*i/2, 0, vision.Box{}))
 		g.width, g.height = width, height // pixels are twice as large
 		camera.Follow(g, i, false)
 		o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%every == 0, Width: width,
 			Height: height, Glance: g}
-		if o.Analyzed && i < 18 {
+		if o.Analyzed && i < 9 {
 			o.Others = []vision.Detection{{Box: at(i), Score: 0.4}}
 		}
 		results = append(results, tracker.Push(o)...)
