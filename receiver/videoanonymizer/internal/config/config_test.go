@@ -287,7 +287,8 @@ func TestInvalidConfig(t *testing.T) {
 			"retention::reports: 720h0m0s has no effect, since outputs are removed at 720h0m0s"}},
 		{"videoanonymizer/models", []string{
 			"detector::model: is empty", "detector::score_threshold: 0 ", "detector::overlap_threshold: 1.1 ",
-			"detector::blurred_threshold: 0 ", "detector::candidate_threshold: -0.1 ", "detector::face_threshold: 0 ", "detector::tiles: 0 ",
+			"detector::blurred_threshold: 0 ", "detector::candidate_threshold: -0.1 ", "detector::face_threshold: 0 ",
+			"detector::tiles: 0 ",
 			"detector::min_person_size: -1 ", "detector::also: a model is empty",
 			"detector::input_size: 32 ", "detector::input_size: 5000 ",
 			"pose::model: is empty", "pose::score_threshold: NaN ", "pose::max_people_per_batch: 0 ", "pose::box_scale: 0.9 ",

@@ -13,13 +13,13 @@ const (
 	blurredBelow = 0.4
 )
 
-// Blurred reports whether a frame is so blurred, by a camera that moves or is out of focus, that detectors are less sure
-// of people in it.
+// Blurred reports whether a frame is so blurred, by a camera that moves or is out of focus, that detectors are less
+// sure of people in it.
 func Blurred(frame *media.Frame) bool { return sharpness(frame) < blurredBelow }
 
 // sharpness is how unevenly the first plane changes over two steps, along rows or along columns, whichever is less:
-// about 1 where edges are sharp, and 0 where all changes are gradual. A step is a pixel of a frame of blurLongSide. Noise
-// counts as sharp, and so does a plane that does not change.
+// about 1 where edges are sharp, and 0 where all changes are gradual. A step is a pixel of a frame of blurLongSide.
+// Noise counts as sharp, and so does a plane that does not change.
 func sharpness(frame *media.Frame) float64 {
 	plane, size := frame.Planes[0], frame.Format.BytesPerSample()
 	if len(plane.Data) < plane.Width*plane.Height*size {

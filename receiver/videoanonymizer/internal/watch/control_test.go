@@ -132,8 +132,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestCancelWhileStopping cancels a video whose job was stopped for another reason and has not ended yet, or is about to
-// be tried again.
+// TestCancelWhileStopping cancels a video whose job was stopped for another reason and has not ended yet, or is about
+// to be tried again.
 func TestCancelWhileStopping(t *testing.T) {
 	for name, c := range map[string]struct {
 		before func(*rig, string) error
