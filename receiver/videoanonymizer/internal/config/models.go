@@ -125,7 +125,7 @@ type Models struct {
 func defaultDetector() Detector {
 	return Detector{Model: "nanodet-m", ScoreThreshold: 0.35, BlurredThreshold: 0.2, FaceThreshold: 0.6,
 		OverlapThreshold: 0.6,
-		Survey: Survey{Models: []string{"movenet-multipose"}, Turned: true}}
+		Survey:           Survey{Models: []string{"movenet-multipose"}, Turned: true}}
 }
 
 func defaultPose() Pose {
