@@ -422,16 +422,24 @@ func TestPicturesGuide(t *testing.T) {
 	assert.NotContains(t, string(written), "MyMaker")
 }
 
-// TestPicturesCanBeLeftAlone: with watch::pictures off, only patterns that name an extension include pictures.
+// TestPicturesCanBeLeftAlone: with watch::pictures off, only patterns that name an extension include pictures, and no
+// other is masked or deleted.
 func TestPicturesCanBeLeftAlone(t *testing.T) {
 	cfg := newPicturesConfig(t)
 	cfg.Watch.Pictures = false
-	cfg.Watch.Include = append(cfg.Watch.Include, filepath.Join(filepath.Dir(cfg.Watch.Include[0]), "*.png"))
+	cfg.Watch.StableFor = 10 * time.Millisecond
+	cfg.Output.OnSuccess = watch.OnSuccessDelete
+	in := filepath.Dir(cfg.Watch.Include[0])
+	cfg.Watch.Include = append(cfg.Watch.Include, filepath.Join(in, "*.png"))
+	left := []string{"left.jpg", "left.tif", "left.webp"}
+	for _, name := range left {
+		still(t, filepath.Join(in, name), gray)
+	}
+	still(t, filepath.Join(in, "taken.png"), gray) // the last to be taken
 	r := start(t, cfg)
-	still(t, filepath.Join(r.in, "left.jpg"), gray)
-	still(t, filepath.Join(r.in, "taken.png"), gray)
-	r.awaitLog(t, "finished", "taken.png")
+	require.Eventually(t, func() bool { return !exists(filepath.Join(in, "taken.png")) }, time.Minute, 10*time.Millisecond)
 	require.NoError(t, r.Shutdown(t.Context()))
+	assert.Equal(t, left, visible(t, in))
 	assert.Equal(t, []string{"taken_anonymized.png", "taken_anonymized.png.report.json"}, visible(t, r.out))
 }
 

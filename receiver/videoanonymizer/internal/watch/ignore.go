@@ -68,7 +68,7 @@ const sheetSuffix = ".review.jpg"
 // does and * does not; empty if they are.
 func heldByKind(name string, pictures bool) heldReason {
 	ext := strings.ToLower(path.Ext(name))
-	if neverVideoExtensions[ext] || !pictures && pictureExtensions[ext] && ext != ".webp" {
+	if neverVideoExtensions[ext] || !pictures && pictureExtensions[ext] {
 		return heldKind
 	}
 	return ""
