@@ -4,6 +4,7 @@
 package watch
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -180,4 +181,35 @@ func TestDoneFilesStayDone(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestPicturesAreComparedWhole overwrites a picture, and its output, by one that differs in a single byte, far from
+// those of samples: pictures may be uncompressed, and mostly black.
+func TestPicturesAreComparedWhole(t *testing.T) {
+	r := newRig(t, func(r *rig) {
+		r.opts.Config.Pictures = true
+		r.opts.OutputName = func(rel string) string { return "masked-" + rel }
+	})
+	black := make([]byte, 8*digestBlock)
+	other := bytes.Clone(black)
+	other[3*digestBlock/2] = 1
+	path := r.drop("latest.TIF", string(black))
+	job := r.take()
+	write(t, job.Temp, string(black))
+	require.NoError(t, job.Publish())
+	require.NoError(t, job.Done())
+	output, err := Describe(job.Output)
+	require.NoError(t, err)
+	require.NoError(t, output.Intact())
+
+	write(t, job.Output, string(other))
+	require.ErrorIs(t, output.Intact(), ErrChanged)
+	at := time.Now().Add(-time.Hour)
+	write(t, path, string(other))
+	require.NoError(t, os.Chtimes(path, at, at))
+	again := r.take()
+	assert.Equal(t, path, again.Path)
+	write(t, path, string(black))
+	require.NoError(t, os.Chtimes(path, at, at))
+	assert.ErrorIs(t, again.Unchanged(), ErrChanged, "its time was set back")
 }

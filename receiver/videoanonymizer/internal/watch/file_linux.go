@@ -73,16 +73,25 @@ const (
 // digest identifies a video by its size and samples of its content: the first 16 bytes, in hexadecimal, of a SHA-256 of
 // four blocks of 64 KiB, spread evenly from the start to the end. Compressed videos differ everywhere, so the samples
 // tell them apart, at next to no cost. A change of a few bytes between the samples that keeps the size goes unnoticed.
+//
+// Pictures, by their extension, are read whole: they may be uncompressed, with samples that are all black.
 func digest(f *os.File, size int64) (string, error) {
 	sum, _, err := digests(f, size)
 	return sum, err
 }
 
 // digests returns the digest of a file's first size bytes and, for the same samples except the first, one that is the
-// same where only the beginning was rewritten. That one is empty where the file is so small that the samples overlap.
+// same where only the beginning was rewritten. That one is empty for a picture, and where the file is so small that the
+// samples overlap.
 func digests(f *os.File, size int64) (sum, body string, err error) {
 	whole, rest := sha256.New(), sha256.New()
 	fmt.Fprintln(whole, size)
+	if IsPicture(f.Name()) {
+		if _, err := io.Copy(whole, io.NewSectionReader(f, 0, size)); err != nil {
+			return "", "", fmt.Errorf("read %s: %w", f.Name(), err)
+		}
+		return hex.EncodeToString(whole.Sum(nil)[:16]), "", nil
+	}
 	fmt.Fprintln(rest, size)
 	block := make([]byte, min(digestBlock, size))
 	last := size - int64(len(block))

@@ -58,12 +58,12 @@ type Output struct {
 	// Path is absolute, Name the path below the output directory.
 	Path, Name string
 	Size       int64
-	// Digest is of samples of its content.
+	// Digest is of samples of its content, of a picture of all of it.
 	Digest string
 }
 
-// Intact reports whether there is a file of the output's size that equals it in samples of its content. It is
-// ErrChanged if there is another, fs.ErrNotExist if there is none.
+// Intact reports whether there is a file of the output's size that equals it in samples of its content, or in all of it
+// if it is a picture. It is ErrChanged if there is another, fs.ErrNotExist if there is none.
 func (o *Output) Intact() error {
 	sum, size, err := digestPath(o.Path)
 	if err == nil && (size != o.Size || sum != o.Digest) {
