@@ -38,6 +38,9 @@ func closeGaps(before, heads, after []mask.Head) []mask.Head {
 				middle = part
 			}
 			middle.Origin = mask.OriginInterpolated
+			if a.Origin == mask.OriginScreen && b.Origin == mask.OriginScreen {
+				middle.Origin = mask.OriginScreen // whose size nothing changes
+			}
 			heads = append(heads, middle)
 		}
 	}

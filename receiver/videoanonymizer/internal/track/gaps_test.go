@@ -21,3 +21,34 @@ func TestGapIsNotFilledBySomeoneElse(t *testing.T) {
 		t.Errorf("the gap of a head of %v is filled by %+v", size(small), added[0])
 	}
 }
+
+// TestGapBetweenScreensIsOne: what closes a gap between two sightings of a screen is one, too, so that the painter's
+// options do not shrink it. Between a screen and a head it is none.
+func TestGapBetweenScreensIsOne(t *testing.T) {
+	screen := mask.Head{X: 300, Y: 300, RX: 60, RY: 40, Box: true, Origin: mask.OriginScreen}
+	moved, larger, head := screen, screen, screen
+	moved.X += 10
+	larger.RX, larger.RY = 200, 150
+	head.Box, head.Origin = false, mask.OriginPose
+	for name, tt := range map[string]struct {
+		before, after mask.Head
+		want          mask.Origin
+	}{
+		"the same":         {screen, screen, mask.OriginScreen},
+		"moved":            {screen, moved, mask.OriginScreen},
+		"part of a larger": {larger, screen, mask.OriginScreen},
+		"a head":           {head, head, mask.OriginInterpolated},
+		"a screen, a head": {screen, head, mask.OriginInterpolated},
+		"a head, a screen": {head, screen, mask.OriginInterpolated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			added := closeGaps([]mask.Head{tt.before}, nil, []mask.Head{tt.after})
+			if len(added) != 1 || uncovered(tt.before, tt.after, added) {
+				t.Fatalf("the gap is not closed: %+v", added)
+			}
+			if added[0].Origin != tt.want {
+				t.Errorf("origin %q, want %q", added[0].Origin, tt.want)
+			}
+		})
+	}
+}
