@@ -203,7 +203,8 @@ func (v *video) reserveFor(bytes int64) (release func(), err error) {
 	if v.Config.Output.MinFreeSpace == config.NoSpaceCheck {
 		return func() {}, nil
 	}
-	if release, err = v.Space.reserve(v.job.Temp, bytes, v.Config.Output.MinFreeSpace<<20); err != nil {
+	release, err = v.Space.reserve(v.job.Temp, writtenAt, bytes, v.Config.Output.MinFreeSpace<<20)
+	if err != nil {
 		return nil, fmt.Errorf("%q: %w", v.job.Path, err)
 	}
 	return release, nil

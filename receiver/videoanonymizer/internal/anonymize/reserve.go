@@ -32,28 +32,43 @@ type Space struct {
 
 // reservation is the space that a video in progress may use.
 type reservation struct {
-	device uint64
-	bytes  int64
-	temp   string // names of the files that it writes start with this
+	device  uint64
+	bytes   int64
+	written func() int64
 }
 
 // remaining is the part of it that is not used yet.
-func (r *reservation) remaining() int64 {
-	left := r.bytes
-	entries, _ := os.ReadDir(filepath.Dir(r.temp)) // what cannot be read counts as not written
+func (r *reservation) remaining() int64 { return max(0, r.bytes-r.written()) }
+
+// writtenLike returns the size of all files whose names start like that of temp, up to the extension.
+func writtenLike(temp string) (bytes int64) {
+	folder, name := filepath.Split(strings.TrimSuffix(temp, filepath.Ext(temp)))
+	entries, _ := os.ReadDir(folder) // what cannot be read counts as not written
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), filepath.Base(r.temp)) {
+		if strings.HasPrefix(entry.Name(), name) {
 			if info, err := entry.Info(); err == nil {
-				left -= info.Size()
+				bytes += info.Size()
 			}
 		}
 	}
-	return max(0, left)
+	return bytes
 }
 
-// reserve reserves bytes for the files at temp while minFree bytes stay free, and returns what gives them back. It
-// fails with media.ErrNoSpace, and with errReserved as well if waiting helps.
-func (s *Space) reserve(temp string, bytes, minFree int64) (release func(), err error) {
+// writtenAt returns the size of the file at temp. That is nearly all that the job of a picture writes, and does not
+// read a folder of ten thousand for each.
+func writtenAt(temp string) int64 {
+	info, err := os.Lstat(temp)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// reserve reserves bytes for the files at temp, of which written returns how many are used, while minFree bytes stay
+// free. It returns what gives them back. It fails with media.ErrNoSpace, and with errReserved as well if waiting helps.
+func (s *Space) reserve(temp string, written func(temp string) int64, bytes, minFree int64) (
+	release func(), err error,
+) {
 	free := s.free
 	if free == nil {
 		free = media.FreeSpace
@@ -71,7 +86,7 @@ func (s *Space) reserve(temp string, bytes, minFree int64) (release func(), err 
 			reserved += r.remaining()
 		}
 	}
-	r := &reservation{device: device, bytes: bytes, temp: strings.TrimSuffix(temp, filepath.Ext(temp))}
+	r := &reservation{device: device, bytes: bytes, written: func() int64 { return written(temp) }}
 	bytes = r.remaining() // an interrupted attempt may have left a part
 	if left-reserved-minFree < bytes {
 		err := fmt.Errorf("%q: %w: the video needs about %s, %s are free, of which %s are reserved for videos in progress "+
@@ -104,5 +119,5 @@ func (v *video) reserveSpace(plan media.Plan) (release func(), err error) {
 	if v.Config.Report.Preview != config.NoPreview {
 		copies++
 	}
-	return v.Space.reserve(v.job.Temp, copies*plan.EstimateSize(), v.Config.Output.MinFreeSpace<<20)
+	return v.Space.reserve(v.job.Temp, writtenLike, copies*plan.EstimateSize(), v.Config.Output.MinFreeSpace<<20)
 }

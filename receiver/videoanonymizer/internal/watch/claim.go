@@ -153,7 +153,7 @@ func (w *Watcher) newJob(f *file, seen inspection) (*Job, error) {
 	job := &Job{
 		Path: f.path, Output: output, Temp: string(entry.Temp), Attempt: entry.Attempt,
 		Size: f.stamp.Size, ModTime: f.stamp.ModTime(), watcher: w, file: f, entry: entry, resumable: resumable,
-		started: w.queue.now(),
+		leftovers: resumable, started: w.queue.now(),
 	}
 	w.active.add(job)
 	if cause := w.queue.stopCause(f); cause != nil { // somebody was faster

@@ -46,7 +46,7 @@ type Job struct {
 	Output string
 	// Temp is a hidden path in Output's folder, with Output's extension. Everything with this name, or with one that
 	// starts like it up to the extension, is removed when the job ends or, if the collector dies first, at the next
-	// Start, unless it is kept for the next attempt.
+	// Start, unless it is kept for the next attempt. When the job of a picture ends, that goes for the paths of TempFor.
 	Temp string
 	// Attempt counts the attempts since the file changed or RecordProgress got further, from 1.
 	Attempt int
@@ -58,6 +58,8 @@ type Job struct {
 	file      *file
 	entry     source // what the journal has of the source, or will have once it is put there
 	resumable bool
+	leftovers bool     // what an earlier attempt left may be at Temp
+	temps     []string // the paths of TempFor, of a picture
 	ended     atomic.Bool
 	started   time.Time
 
@@ -98,7 +100,9 @@ func (j *Job) Resumable() bool { return j.resumable }
 // Restart removes what an earlier attempt left, to restart from the beginning.
 func (j *Job) Restart() error {
 	j.resumable = false
-	return removeTemps(j.Temp)
+	err := removeTemps(j.Temp)
+	j.leftovers = j.leftovers && err != nil
+	return err
 }
 
 // RecordProgress records how many frames are safe on the disk. When that is more than in any attempt so far, attempts
@@ -116,7 +120,20 @@ func (j *Job) RecordProgress(frames int64) error {
 // TempFor returns a hidden path for another file of the job, which is removed when Temp is. The suffix includes the
 // extension.
 func (j *Job) TempFor(suffix string) string {
-	return strings.TrimSuffix(j.Temp, filepath.Ext(j.Temp)) + suffix
+	path := strings.TrimSuffix(j.Temp, filepath.Ext(j.Temp)) + suffix
+	if IsPicture(j.Path) {
+		j.temps = append(j.temps, path)
+	}
+	return path
+}
+
+// removeTemps removes the temporary files of this attempt and of the one that it was to resume. Those of a picture are
+// few and known. Where there are thousands of pictures in a folder, it takes too long to read that for each.
+func (j *Job) removeTemps() error {
+	if !IsPicture(j.Path) || j.leftovers {
+		return removeTemps(j.Temp)
+	}
+	return removeListed(j.Temp, j.temps)
 }
 
 // KeepSource leaves the source where it is, whatever OnSuccess says. It counts for outputs published after it.
@@ -317,7 +334,7 @@ func (j *Job) releaseUnfinished(keep bool, wait time.Duration) {
 
 // conclude removes the attempt's temporary files and records the outcome.
 func (j *Job) conclude() error {
-	if err := removeTemps(j.Temp); err == nil {
+	if err := j.removeTemps(); err == nil {
 		j.entry.Temp = ""
 	} else {
 		j.watcher.logger.Warn("cannot remove a temporary file: the next start tries again",

@@ -206,11 +206,10 @@ func suits(temp, output string) bool {
 
 // removeTemps removes the file or folder at temp, and those whose names start like it, up to the extension.
 func removeTemps(temp string) error {
-	directory, name := filepath.Split(temp)
-	if !strings.HasPrefix(name, tempPrefix) || len(name) < len(tempPrefix)+tokenLength {
-		return fmt.Errorf("%s is not the name of a temporary file of ours", temp)
+	directory, name, err := splitTemp(temp)
+	if err != nil {
+		return err
 	}
-	name = name[:len(tempPrefix)+tokenLength]
 	entries, err := os.ReadDir(directory)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -222,4 +221,25 @@ func removeTemps(temp string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// removeListed is removeTemps where all names are known, so that it need not read the folder.
+func removeListed(temp string, others []string) error {
+	if _, _, err := splitTemp(temp); err != nil {
+		return err
+	}
+	errs := []error{os.RemoveAll(temp)}
+	for _, other := range others {
+		errs = append(errs, os.RemoveAll(other))
+	}
+	return errors.Join(errs...)
+}
+
+// splitTemp returns the folder of a temporary path, and how the names of its files start.
+func splitTemp(temp string) (directory, start string, err error) {
+	directory, name := filepath.Split(temp)
+	if !strings.HasPrefix(name, tempPrefix) || len(name) < len(tempPrefix)+tokenLength {
+		return "", "", fmt.Errorf("%s is not the name of a temporary file of ours", temp)
+	}
+	return directory, name[:len(tempPrefix)+tokenLength], nil
 }
