@@ -330,12 +330,12 @@ func TestBurstIsKilled(t *testing.T) {
 		child.Env = append(os.Environ(), burstFolder+"="+root)
 		require.NoError(t, child.Start())
 		assert.Eventually(t, func() bool {
-			outputs, err := filepath.Glob(filepath.Join(cfg.Output.Directory, "*.jpg"))
+			outputs, err := filepath.Glob(filepath.Join(cfg.Output.Directory, "[^.]*.jpg"))
 			return err == nil && len(outputs) >= 5*kill
 		}, time.Minute, time.Millisecond)
 		require.NoError(t, child.Process.Kill())
 		_ = child.Wait()
-		outputs, err := filepath.Glob(filepath.Join(cfg.Output.Directory, "*.jpg"))
+		outputs, err := filepath.Glob(filepath.Join(cfg.Output.Directory, "[^.]*.jpg"))
 		require.NoError(t, err)
 		require.Less(t, len(outputs), n, "it was too fast to be killed")
 		for _, output := range outputs {
