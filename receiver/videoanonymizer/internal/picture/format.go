@@ -6,6 +6,7 @@ package picture
 import (
 	"bytes"
 	"fmt"
+	"image"
 	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
@@ -95,6 +96,15 @@ func readHeader(file []byte) (header, error) {
 		h.profile = rebuildProfile(h.profile)
 	}
 	return h, err
+}
+
+// checkSize fails unless the size as stored is that of the header.
+func (h *header) checkSize(size image.Point) error {
+	if size != image.Pt(h.width, h.height) {
+		return fmt.Errorf("%w: its headers contradict each other: %d x %d and %d x %d pixels", media.ErrDamaged,
+			h.width, h.height, size.X, size.Y)
+	}
+	return nil
 }
 
 // heifBrands are the brands of HEIC and AVIF files.

@@ -134,9 +134,8 @@ func (f *File) Decode(ctx context.Context) (*Picture, error) {
 }
 
 func newCanvas(decoded image.Image, h *header) (canvas, error) {
-	if size := decoded.Bounds().Size(); size != image.Pt(h.width, h.height) {
-		return nil, fmt.Errorf("%w: its headers contradict each other: %d x %d and %d x %d pixels", media.ErrDamaged,
-			h.width, h.height, size.X, size.Y)
+	if err := h.checkSize(decoded.Bounds().Size()); err != nil {
+		return nil, err
 	}
 	if h.format == JPEG {
 		return newJPEGCanvas(decoded, h)
@@ -144,7 +143,19 @@ func newCanvas(decoded image.Image, h *header) (canvas, error) {
 	return newPixelCanvas(decoded, h)
 }
 
-// decode decodes a file whose header was checked. A panic of a decoder is damage.
+// decoders are the functions that read the size of a picture, and the picture.
+var decoders = map[Format]struct {
+	config func(io.Reader) (image.Config, error)
+	decode func(io.Reader) (image.Image, error)
+}{
+	JPEG: {jpeg.DecodeConfig, jpeg.Decode},
+	PNG:  {png.DecodeConfig, png.Decode},
+	WebP: {webp.DecodeConfig, webp.Decode},
+	TIFF: {tiff.DecodeConfig, tiff.Decode},
+}
+
+// decode decodes a file whose header was checked, if the decoder finds the same size in it: it allocates by what it
+// finds. A panic of a decoder is damage.
 func decode(ctx context.Context, data []byte, h *header) (decoded image.Image, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -152,15 +163,13 @@ func decode(ctx context.Context, data []byte, h *header) (decoded image.Image, e
 		}
 	}()
 	from := &contextReader{ctx: ctx, Reader: bytes.NewReader(data)}
-	switch h.format {
-	case JPEG:
-		decoded, err = jpeg.Decode(from)
-	case PNG:
-		decoded, err = png.Decode(from)
-	case WebP:
-		decoded, err = webp.Decode(from)
-	case TIFF:
-		decoded, err = tiff.Decode(from)
+	config, err := decoders[h.format].config(from)
+	if err == nil {
+		if err := h.checkSize(image.Pt(config.Width, config.Height)); err != nil {
+			return nil, err
+		}
+		from.Reset(data)
+		decoded, err = decoders[h.format].decode(from)
 	}
 	switch {
 	case err == nil:

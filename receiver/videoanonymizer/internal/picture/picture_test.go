@@ -558,6 +558,23 @@ func TestRefused(t *testing.T) {
 	}
 	animated := bytes.Join([][]byte{picture[:33], appendChunk(nil, "acTL", make([]byte, 8)), picture[33:]}, nil)
 	cmyk := image.NewCMYK(img.Rect)
+	// A decoder that goes by another of two sizes allocates gigabytes before it fails.
+	header := func(w, h uint32) []byte {
+		return appendChunk(nil, "IHDR", append(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h),
+			8, 6, 0, 0, 0))
+	}
+	twoHeaders := bytes.Join([][]byte{[]byte(pngSignature), header(100_000, 100_000), picture[33:len(picture)-12],
+		header(1, 1), picture[len(picture)-12:]}, nil)
+	lateHeader := bytes.Join([][]byte{picture[:8], appendChunk(nil, "tEXt", []byte("a\x00b")), picture[8:]}, nil)
+	riff := func(chunks ...[]byte) []byte {
+		body := bytes.Join(chunks, nil)
+		return append(append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(4+len(body))), "WEBP"...), body...)
+	}
+	frame := webpOf(t, img, 80)[12:]
+	tiny := webpOf(t, scene(1, 1), 80)[12:]
+	extended := func(flags, w, h byte) []byte {
+		return []byte{'V', 'P', '8', 'X', 10, 0, 0, 0, flags, 0, 0, 0, w, 0, h, h, 0, h}
+	}
 	for name, tc := range map[string]struct {
 		data  []byte
 		cause error
@@ -581,6 +598,11 @@ func TestRefused(t *testing.T) {
 		"tiff of pages":    {twoPages(t, img, false), media.ErrUnsupported, "2 pages"},
 		"tiff cmyk":        {tiffCMYK(cmyk), media.ErrUnsupported, "RGB"},
 		"webp truncated":   {webpOf(t, img, 80)[:300], media.ErrDamaged, ""},
+		"png of headers":   {twoHeaders, media.ErrDamaged, "several"},
+		"png's late start": {lateHeader, media.ErrDamaged, "not first"},
+		"webp of pictures": {riff(frame, tiny), media.ErrDamaged, "several"},
+		"webp of headers":  {riff(extended(0, 63, 0), extended(0, 63, 0), frame), media.ErrDamaged, "several"},
+		"webp of sizes":    {riff(extended(webpAlpha, 255, 255), frame), media.ErrDamaged, "contradict"},
 		"webp animated": {[]byte("RIFF\x16\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x3f\x00\x00\x2f\x00\x00"),
 			media.ErrUnsupported, "animated"},
 	} {

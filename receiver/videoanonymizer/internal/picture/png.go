@@ -34,7 +34,7 @@ type chunk struct {
 func (h *header) readPNG(file []byte) error {
 	truncated := fmt.Errorf("%w: it ends in a chunk or has no end", media.ErrDamaged)
 	rest := file[len(pngSignature):]
-	for {
+	for first := true; ; first = false {
 		if len(rest) < 12 {
 			return truncated
 		}
@@ -44,6 +44,9 @@ func (h *header) readPNG(file []byte) error {
 		}
 		body := rest[8 : 8+size]
 		rest = rest[12+size:]
+		if first != (name == "IHDR") {
+			return fmt.Errorf("%w: its header is not first, or there are several", media.ErrDamaged)
+		}
 		switch name {
 		case "IHDR":
 			if len(body) != 13 {
