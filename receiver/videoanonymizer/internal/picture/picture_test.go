@@ -220,10 +220,10 @@ func maskPart(f *media.Frame) image.Rectangle {
 func masked(t *testing.T, data []byte, opts Options) ([]byte, image.Rectangle) {
 	t.Helper()
 	p := open(t, data)
-	f := p.Frame()
-	part := maskPart(f)
+	frames := p.Frames()
+	part := maskPart(frames[0])
 	out := filepath.Join(t.TempDir(), "out")
-	require.NoError(t, p.Write(t.Context(), out, f, opts))
+	require.NoError(t, p.Write(t.Context(), out, frames, opts))
 	written, err := os.ReadFile(out)
 	require.NoError(t, err)
 	return written, part
@@ -401,7 +401,7 @@ func TestOrientation(t *testing.T) {
 			}(),
 		} {
 			p := open(t, data)
-			f := p.Frame()
+			f := p.Frames()[0]
 			require.Equal(t, upright.Rect.Size(), image.Pt(f.Width, f.Height), "%s %d", name, orientation)
 			for _, at := range []image.Point{{2, 2}, {f.Width - 3, 2}, {2, f.Height - 3}, {f.Width - 3, f.Height - 3}} {
 				c := upright.NRGBAAt(at.X, at.Y)
@@ -522,6 +522,68 @@ func TestDensityAndColorsAreKept(t *testing.T) {
 	h, err = readHeader(out)
 	require.NoError(t, err)
 	assert.True(t, h.adobeRGB)
+}
+
+// TestViews: samples that use some bits of 16 look as those of 8 bits do, and transparency as on black and on white.
+func TestViews(t *testing.T) {
+	img := scene(90, 60)
+	want := open(t, pngOf(t, img)).Frames()[0].Planes[0].Data
+	deep := func(shift int, caption bool) *image.NRGBA64 {
+		to := image.NewNRGBA64(img.Rect)
+		for i, v := range img.Pix {
+			s := uint16(v) << shift
+			if i%4 == 3 || caption && i < 4*90*6 {
+				s = 65535
+			}
+			binary.BigEndian.PutUint16(to.Pix[2*i:], s)
+		}
+		return to
+	}
+	hot := deep(2, false)
+	copy(hot.Pix[8*2000:], bytes.Repeat([]byte{255}, 8))
+	gray := image.NewGray16(img.Rect)
+	for i := range gray.Pix[:len(gray.Pix)/2] {
+		binary.BigEndian.PutUint16(gray.Pix[2*i:], uint16(want[i])<<4)
+	}
+	clear, opaque := image.NewNRGBA(img.Rect), image.NewNRGBA(img.Rect)
+	for i := range want {
+		clear.Pix[4*i+3] = 255 - want[i]
+		copy(opaque.Pix[4*i:], []byte{255, 255, 255, want[i]})
+	}
+	for name, tc := range map[string]struct {
+		data []byte
+		most int // views
+	}{
+		"8 bits": {pngOf(t, img), 1}, "16 bits": {pngOf(t, deep(8, false)), 1}, "12 bits": {pngOf(t, deep(4, false)), 1},
+		"10 bits": {tiffOf(t, deep(2, false)), 1}, "low byte": {pngOf(t, deep(0, false)), 1},
+		"10 bits and a hot pixel":   {pngOf(t, hot), 2},
+		"12 bits and a caption":     {pngOf(t, deep(4, true)), 2},
+		"gray of 12 bits":           {tiffOf(t, gray), 1},
+		"opacity of black on white": {pngOf(t, clear), 3}, "opacity of white on black": {pngOf(t, opaque), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, tc.data)
+			frames := p.Frames()
+			assert.LessOrEqual(t, len(frames), tc.most)
+			nearest := 255.0
+			for _, f := range frames {
+				var sum sums
+				sum.add(want[90*6:], f.Planes[0].Data[90*6:], nil)
+				nearest = min(nearest, sum.difference().mean)
+			}
+			assert.Less(t, nearest, 2.0)
+
+			part := maskPart(frames[len(frames)-1]) // what is masked in one way to see it is masked
+			out := filepath.Join(t.TempDir(), "out")
+			require.NoError(t, p.Write(t.Context(), out, frames, Options{}))
+			written, err := os.ReadFile(out)
+			require.NoError(t, err)
+			for _, at := range []image.Point{part.Min, part.Max.Sub(image.Pt(1, 1))} {
+				assert.Equal(t, color.NRGBA{0, 0, 0, 255}, shown(t, written).NRGBAAt(at.X, at.Y))
+			}
+			assert.True(t, math.IsInf(psnr(t, shown(t, tc.data), shown(t, written), part), 1))
+		})
+	}
 }
 
 // TestDarkDetail: under a mask nothing is left of what eight bits or a color conversion cannot tell from it.
@@ -669,9 +731,9 @@ func TestVerification(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, data)
-			f := p.Frame()
-			maskPart(f)
-			p.canvas.paint(f)
+			frames := p.Frames()
+			maskPart(frames[0])
+			p.canvas.paint(frames)
 			source := write(t, "source", data) // as if the masks had been lost
 			err := p.verify(t.Context(), source, len(data))
 			assert.ErrorIs(t, err, media.ErrVerification)
@@ -687,7 +749,7 @@ func TestVerification(t *testing.T) {
 func TestWriteRefusesExistingFile(t *testing.T) {
 	p := open(t, pngOf(t, scene(20, 20)))
 	path := write(t, "there", []byte("mine"))
-	require.Error(t, p.Write(t.Context(), path, p.Frame(), Options{}))
+	require.Error(t, p.Write(t.Context(), path, p.Frames(), Options{}))
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, "mine", string(text))
