@@ -44,8 +44,18 @@ func (v *video) runPicture(ctx context.Context, noProfile error) error {
 	return v.convertPicture(ctx, file)
 }
 
-// readPicture reads the file and its header, twice if the file seems to be at fault, see Runner.probe.
+// readPicture reads the file and its header, twice if the file seems to be at fault, see Runner.probe. What it reads
+// counts as the pixels that take as much memory.
 func (v *video) readPicture(ctx context.Context) (*picture.File, error) {
+	size, err := picture.Stat(v.job.Path)
+	if err != nil {
+		return nil, err
+	}
+	free, err := v.Burst.acquire(ctx, size/bytesPerPixel)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	file, err := picture.Read(v.job.Path, v.Config.Limits)
 	if !media.Permanent(err) {
 		return file, err
@@ -79,7 +89,7 @@ func (v *video) convertPicture(ctx context.Context, file *picture.File) error {
 		return err
 	}
 	v.answers = v.Models.Answers()
-	free, err := v.Burst.acquire(ctx, file.Pixels())
+	free, err := v.Burst.acquire(ctx, max(file.Pixels(), file.Size/bytesPerPixel))
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,9 @@ func NewBurst(cfg *config.Config) *Burst {
 	}
 }
 
+// bytesPerPixel is what a pixel takes at most while a picture is decoded. A file may be larger than its picture.
+const bytesPerPixel = 8
+
 // acquire waits until a picture of so many pixels may be decoded.
 func (b *Burst) acquire(ctx context.Context, pixels int64) (free func(), err error) {
 	if b == nil {

@@ -64,7 +64,7 @@ func (h *header) readJPEG(file []byte) error {
 		case marker == markerEOI:
 			h.profile = bytes.Join(profile[:], nil)
 			h.leftOut = append(h.leftOut, afterJPEG(rest)...)
-			return h.checkJPEG(scans, len(bytes.Split(rest, []byte{0xff, markerSOI, 0xff}))-1)
+			return h.checkJPEG(scans, bytes.Count(rest, []byte{0xff, markerSOI, 0xff}))
 		case marker == markerSOS:
 			if scans++; scans > maxScans {
 				return fmt.Errorf("%w: more than %d scans", media.ErrLimit, maxScans)

@@ -15,6 +15,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -755,6 +756,43 @@ func TestWriteRefusesExistingFile(t *testing.T) {
 	assert.Equal(t, "mine", string(text))
 }
 
+// TestReplacedFile: what was checked is what is decoded.
+func TestReplacedFile(t *testing.T) {
+	path := write(t, "a", pngOf(t, scene(64, 48)))
+	file, err := Read(path, media.Limits{})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, pngOf(t, scene(640, 480)), 0o600))
+	_, err = file.Decode(t.Context())
+	require.ErrorIs(t, err, media.ErrVanished)
+	require.NoError(t, os.Remove(path))
+	_, err = file.Decode(t.Context())
+	require.ErrorIs(t, err, media.ErrVanished)
+	_, err = Stat(path)
+	require.ErrorIs(t, err, media.ErrVanished)
+}
+
+// TestLargeFile: a file larger than any picture within the limits is not read.
+func TestLargeFile(t *testing.T) {
+	path := write(t, "a", pngOf(t, scene(64, 48)))
+	require.NoError(t, os.Truncate(path, 8<<30))
+	_, err := Read(path, media.Limits{})
+	require.ErrorIs(t, err, media.ErrLimit)
+	size, err := Stat(path)
+	require.NoError(t, err)
+	assert.EqualValues(t, 8<<30, size)
+}
+
+// TestManyStarts: what looks like JPEGs behind a picture takes no memory.
+func TestManyStarts(t *testing.T) {
+	data := append(jpegOf(t, scene(16, 16), 80), bytes.Repeat([]byte{0xff, markerSOI, 0xff}, 1<<20)...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := readHeader(data)
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, media.ErrNotPicture)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+}
+
 func TestDecodeEndsWithContext(t *testing.T) {
 	file, err := Read(write(t, "a", jpegOf(t, scene(64, 48), 85)), media.Limits{})
 	require.NoError(t, err)
@@ -804,14 +842,11 @@ func FuzzHeader(f *testing.F) {
 		if err != nil || h.width*h.height > 1<<16 {
 			return
 		}
-		if _, err := decode(t.Context(), data, &h); err != nil {
-			return
-		}
-		p, err := (&File{path: "fuzz", data: data, header: h}).Decode(t.Context())
+		canvas, err := decodeCanvas(t.Context(), data, &h)
 		if err != nil {
 			return
 		}
-		again, err := p.canvas.encode(&p.header, Options{WebPQuality: 80}, p.header.tags)
+		again, err := canvas.encode(&h, Options{WebPQuality: 80}, h.tags)
 		if err != nil {
 			return
 		}
