@@ -30,6 +30,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip/oiptest"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/privacy"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -330,6 +331,26 @@ func burst(t *testing.T, folder string, n int) {
 	for i, path := range all { // testsrc repeats itself: pictures of the same content would be two all the same
 		require.NoError(t, os.Rename(path, filepath.Join(folder, fmt.Sprintf("f%04d.jpg", i))))
 	}
+}
+
+// TestBurstWaitsForServers: while no inference server is available, pictures are not tried one after another.
+func TestBurstWaitsForServers(t *testing.T) {
+	server := serve(t, oiptest.Options{})
+	cfg := newPicturesConfig(t)
+	cfg.Watch.StableFor = 10 * time.Millisecond
+	cfg.Retry.InitialInterval, cfg.Retry.MaxInterval = time.Millisecond, 10*time.Millisecond
+	cfg.Inference.Remote.Endpoint = server.Endpoint()
+	r := start(t, cfg)
+	const n = 12
+	burst(t, r.in, n)
+	require.Eventually(t, func() bool { return len(visible(t, r.out)) > 0 }, time.Minute, time.Millisecond)
+	server.Stop()
+	time.Sleep(500 * time.Millisecond)
+	require.NoError(t, server.Start())
+	require.Eventually(t, func() bool { return len(visible(t, r.out)) == 2*n }, time.Minute, 50*time.Millisecond)
+	require.NoError(t, r.Shutdown(t.Context()))
+
+	assert.Less(t, len(r.spans("anonymize_picture")), n+12)
 }
 
 // TestBurstIsInterrupted: a burst that is stopped and started again loses no picture, and makes none twice.

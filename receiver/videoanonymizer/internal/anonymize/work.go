@@ -35,7 +35,12 @@ func (r *Runner) Work(ctx context.Context, watcher *watch.Watcher, begun, ended 
 			continue
 		}
 		var all sync.WaitGroup
-		r.Burst.work(ctx, &all, job, func() *watch.Job { return watcher.TryNext(watch.IsPicture) }, do)
+		r.Burst.work(ctx, &all, job, func() *watch.Job {
+			if !r.Models.Available() { // all that follow would fail at once
+				return nil
+			}
+			return watcher.TryNext(watch.IsPicture)
+		}, do)
 		all.Wait()
 	}
 }
