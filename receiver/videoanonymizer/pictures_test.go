@@ -229,7 +229,7 @@ func TestPicturesAreSeenInAllWays(t *testing.T) {
 			}
 			return color.NRGBA64{uint16(c.R) * 16, uint16(c.G) * 16, uint16(c.B) * 16, 65535}
 		},
-		"gray.png": func(c color.RGBA, _ image.Point) color.Color { return color.Gray16{uint16(c.G) * 4} },
+		"gray.png":  func(c color.RGBA, _ image.Point) color.Color { return color.Gray16{uint16(c.G) * 4} },
 		"white.png": func(c color.RGBA, _ image.Point) color.Color { return color.NRGBA{255, 255, 255, c.G} },
 		"black.png": func(c color.RGBA, _ image.Point) color.Color { return color.NRGBA{0, 0, 0, 255 - c.G} },
 	}

@@ -144,7 +144,7 @@ func (c *jpegCanvas) paint(masked []*media.Frame) {
 }
 
 func (c *jpegCanvas) encode(h *header, _ Options, tags []tag) ([]byte, error) {
-	return encodeJPEG(&c.planes, h, tags), nil
+	return encodeJPEG(&c.planes, h, tags)
 }
 
 func (c *jpegCanvas) differs(from canvas) (difference, error) {

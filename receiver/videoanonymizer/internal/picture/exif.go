@@ -156,13 +156,14 @@ func (d directory) text(id uint16) string {
 	return strings.ToValidUTF8(string(text), "")
 }
 
-// readEXIF takes the orientation, and the texts that may be kept. What is not valid is left out: no picture depends on
-// it.
+// readEXIF takes the orientation, and the texts that may be kept, of the first block. What is not valid is left out: no
+// picture depends on it.
 func (h *header) readEXIF(file []byte) {
 	d, ok := openDirectory(file, 0)
-	if !ok {
+	if !ok || h.exif {
 		return
 	}
+	h.exif = true
 	if n, ok := d.number(tagOrientation); ok && n >= 1 && n <= 8 {
 		h.orientation = int(n)
 	}

@@ -29,6 +29,7 @@ type header struct {
 	width, height int // as stored, in pixels
 	// orientation is EXIF's, 1 to 8: how stored pixels are turned for display.
 	orientation int
+	exif        bool   // was read
 	tags        []tag  // EXIF's that somebody may want to keep
 	profile     []byte // ICC, rebuilt; nil for none
 	adobeRGB    bool   // the colors are Adobe RGB's, by the tags of DCF, which need no profile

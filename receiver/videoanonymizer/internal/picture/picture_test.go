@@ -111,7 +111,9 @@ func ycbcr(t testing.TB, width, height int, ratio image.YCbCrSubsampleRatio) []b
 	}
 	c, err := newJPEGCanvas(img, h)
 	require.NoError(t, err)
-	return encodeJPEG(&c.planes, h, nil)
+	file, err := encodeJPEG(&c.planes, h, nil)
+	require.NoError(t, err)
+	return file
 }
 
 // with puts segments behind the start of a JPEG.
@@ -525,6 +527,86 @@ func TestDensityAndColorsAreKept(t *testing.T) {
 	assert.True(t, h.adobeRGB)
 }
 
+// TestRepeats: of what may be in a file once, the first counts, so that repeating it takes neither memory nor time.
+func TestRepeats(t *testing.T) {
+	img := scene(32, 24)
+	block := func(orientation uint16, artist string) []byte {
+		var d ifd
+		d.short(tagOrientation, orientation)
+		d.ascii(tagArtist, artist)
+		return d.file()
+	}
+	file := pngOf(t, img)
+	colors := &header{profile: secretProfile(), density: density{0, 1, 2}}
+	colors.png.chunks = []chunk{{"gAMA", []byte{0, 0, 0, 1}}, {"cHRM", make([]byte, 32)}}
+	extra := pngExtras(colors, nil)
+	colors.png.chunks[0].body = []byte{0, 0, 0, 2}
+	colors.profile, colors.density = []byte("another"), density{0, 3, 4}
+	repeated := bytes.Repeat(pngExtras(colors, nil), 3)
+	artists := bytes.Join([][]byte{appendChunk(nil, "eXIf", block(6, "first")), appendChunk(nil, "eXIf", block(3, "second"))},
+		nil)
+	h, err := readHeader(bytes.Join([][]byte{file[:33], extra, repeated, artists, file[33:]}, nil))
+	require.NoError(t, err)
+	assert.Equal(t, []chunk{{"gAMA", []byte{0, 0, 0, 1}}, {"cHRM", make([]byte, 32)}}, h.png.chunks)
+	assert.Equal(t, density{0, 1, 2}, h.density)
+	assert.Equal(t, rebuildProfile(secretProfile()), h.profile)
+	assert.Equal(t, []tag{{tagArtist, "first"}}, h.tags)
+	assert.Equal(t, 6, h.orientation)
+
+	segments := [][]byte{segment(markerAPP1, []byte(exifHeader), block(6, "first"))}
+	for range 200 {
+		segments = append(segments, segment(markerAPP1, []byte(exifHeader), block(3, string(bytes.Repeat([]byte("a"), 1000)))))
+	}
+	out, _ := masked(t, with(jpegOf(t, img, 85), segments...), Options{Keep: []string{"artist"}})
+	h, err = readHeader(out)
+	require.NoError(t, err)
+	assert.Equal(t, []tag{{tagArtist, "first"}}, h.tags)
+	assert.Equal(t, 6, h.orientation)
+}
+
+// TestLongSegment: what does not fit into a segment is no JPEG.
+func TestLongSegment(t *testing.T) {
+	c, err := newJPEGCanvas(image.NewGray(image.Rect(0, 0, 8, 8)), &header{jpeg: jpegHeader{components: []jpegComponent{{}}}})
+	require.NoError(t, err)
+	_, err = encodeJPEG(&c.planes, &header{}, []tag{{tagArtist, string(make([]byte, 1<<16))}})
+	require.Error(t, err)
+}
+
+// TestProfileOfOverlappingTags: a tag for colors takes nothing along of one that names something, and tags that share
+// data do not make a profile many times as large.
+func TestProfileOfOverlappingTags(t *testing.T) {
+	changed := func(name string, at, size func(uint32) uint32) []byte {
+		p := secretProfile()
+		entry := p[bytes.Index(p, []byte(name)):]
+		binary.BigEndian.PutUint32(entry[4:], at(binary.BigEndian.Uint32(entry[4:])))
+		binary.BigEndian.PutUint32(entry[8:], size(binary.BigEndian.Uint32(entry[8:])))
+		return p
+	}
+	same := func(v uint32) uint32 { return v }
+	require.NotNil(t, rebuildProfile(changed("wtpt", same, same)))
+	first := binary.BigEndian.Uint32(secretProfile()[bytes.Index(secretProfile(), []byte("rXYZ"))+4:])
+	shared := rebuildProfile(changed("gXYZ", func(uint32) uint32 { return first }, same))
+	assert.NotNil(t, shared, "tags may share their data")
+	for name, p := range map[string][]byte{
+		"long":  changed("wtpt", same, func(v uint32) uint32 { return v + 30 }),
+		"inner": changed("gXYZ", func(uint32) uint32 { return first + 4 }, same),
+		"text":  bytes.Replace(secretProfile(), []byte("curv"), []byte("text"), 1),
+	} {
+		assert.NotContains(t, string(rebuildProfile(p)), "Secret", name)
+		assert.Nil(t, rebuildProfile(p), name)
+	}
+
+	large := secretProfile()
+	at, size := uint32(len(large)), uint32(1<<20)
+	large = append(append(large, "curv"...), make([]byte, size-4)...)
+	for _, name := range []string{"rTRC", "gTRC", "bTRC", "rXYZ", "gXYZ", "bXYZ"} {
+		entry := large[bytes.Index(large, []byte(name)):]
+		binary.BigEndian.PutUint32(entry[4:], at)
+		binary.BigEndian.PutUint32(entry[8:], size)
+	}
+	assert.Nil(t, rebuildProfile(large))
+}
+
 // TestViews: samples that use some bits of 16 look as those of 8 bits do, and transparency as on black and on white.
 func TestViews(t *testing.T) {
 	img := scene(90, 60)
@@ -626,7 +708,7 @@ func TestRefused(t *testing.T) {
 		return appendChunk(nil, "IHDR", append(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h),
 			8, 6, 0, 0, 0))
 	}
-	twoHeaders := bytes.Join([][]byte{[]byte(pngSignature), header(100_000, 100_000), picture[33:len(picture)-12],
+	twoHeaders := bytes.Join([][]byte{[]byte(pngSignature), header(100_000, 100_000), picture[33 : len(picture)-12],
 		header(1, 1), picture[len(picture)-12:]}, nil)
 	lateHeader := bytes.Join([][]byte{picture[:8], appendChunk(nil, "tEXt", []byte("a\x00b")), picture[8:]}, nil)
 	riff := func(chunks ...[]byte) []byte {
