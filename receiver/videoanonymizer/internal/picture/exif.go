@@ -26,10 +26,12 @@ const (
 	tagSoftware     = 0x0131
 	tagDateTime     = 0x0132
 	tagArtist       = 0x013b
+	tagSubIFDs      = 0x014a
 	tagCopyright    = 0x8298
 	tagEXIF         = 0x8769
 	tagICC          = 0x8773
 	tagOriginal     = 0x9003
+	tagLayers       = 0x935c
 	tagColorSpace   = 0xa001
 	tagInteroperate = 0xa005
 	tagInteropIndex = 0x0001

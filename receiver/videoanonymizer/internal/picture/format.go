@@ -99,6 +99,20 @@ func readHeader(file []byte) (header, error) {
 	return h, err
 }
 
+// leaveOut says, once, what is not in the output.
+func (h *header) leaveOut(what string) {
+	if !slices.Contains(h.leftOut, what) {
+		h.leftOut = append(h.leftOut, what)
+	}
+}
+
+// readAfter says that something follows the end of a picture, whatever it is, unless it is padding.
+func (h *header) readAfter(rest []byte) {
+	if len(bytes.TrimLeft(rest, "\x00")) > 0 {
+		h.leaveOut("data behind the end of the picture")
+	}
+}
+
 // checkSize fails unless the size as stored is that of the header.
 func (h *header) checkSize(size image.Point) error {
 	if size != image.Pt(h.width, h.height) {

@@ -792,19 +792,47 @@ func tiffCMYK(img *image.CMYK) []byte {
 func TestLeftOut(t *testing.T) {
 	photo := jpegOf(t, scene(64, 48), 85)
 	film := append(bytes.Clone(photo), "\x00\x00\x00\x18ftypmp42"...)
+	xmp := func(name, text string) []byte {
+		return with(photo, segment(markerAPP1, []byte(name+"\x00"+text)))
+	}
+	tiffWith := func(id uint16) []byte {
+		file := tiffOf(t, scene(64, 48))
+		d := &ifd{}
+		at := binary.LittleEndian.Uint32(file[4:])
+		entries := file[at+2:][:12*int(binary.LittleEndian.Uint16(file[at:]))]
+		for e := entries; len(e) > 0; e = e[12:] {
+			d.entries = append(d.entries, entry{id: binary.LittleEndian.Uint16(e), kind: binary.LittleEndian.Uint16(e[2:]),
+				count: binary.LittleEndian.Uint32(e[4:]), value: e[8:12]})
+		}
+		d.entries = append(d.entries, entry{id: id, kind: 4, count: 1, value: []byte{8, 0, 0, 0}})
+		binary.LittleEndian.PutUint32(file[4:], uint32(len(file)))
+		return d.append(file)
+	}
+	picture, web := pngOf(t, scene(64, 48)), webpOf(t, scene(64, 48), 80)
+	zeros := make([]byte, 100)
+	for name, data := range map[string][]byte{
+		"jpeg": photo, "xmp": xmp(xmpHeader, "<x:xmpmeta>"), "jpeg padded": append(bytes.Clone(photo), zeros...),
+		"png padded": append(bytes.Clone(picture), zeros...), "webp padded": append(bytes.Clone(web), zeros...),
+		"tiff": tiffWith(0xfff0),
+	} {
+		assert.Empty(t, open(t, data).LeftOut, name)
+	}
 	for name, data := range map[string][]byte{
 		"two views": append(bytes.Clone(photo), photo...), "film": film, "tiff": twoPages(t, scene(64, 48), true),
+		"behind a jpeg": append(append(bytes.Clone(photo), zeros...), 'a'), "behind a png": append(bytes.Clone(picture), 'a'),
+		"behind a webp": append(bytes.Clone(web), 'a'), "tiff with directories below": tiffWith(tagSubIFDs),
+		"tiff with layers": tiffWith(tagLayers), "depth": xmp(xmpHeader, `<x:xmpmeta GDepth:Data="AAAA">`),
+		"another view": xmp(xmpHeader, `<GImage:Data>AAAA`), "extended xmp": xmp(extendedXMPHeader, "0123"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, data)
 			assert.Len(t, p.LeftOut, 1)
-			out, _ := masked(t, data, Options{})
+			out, _ := masked(t, data, Options{WebPQuality: 80})
 			h, err := readHeader(out)
 			require.NoError(t, err)
 			assert.Empty(t, h.leftOut)
 		})
 	}
-	assert.Empty(t, open(t, photo).LeftOut)
 }
 
 // TestVerification: an output that is not what was meant is noticed.

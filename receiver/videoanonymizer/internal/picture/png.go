@@ -80,6 +80,7 @@ func (h *header) readPNG(file []byte) error {
 		case "iCCP":
 			h.profile = inflateProfile(body)
 		case "IEND":
+			h.readAfter(rest)
 			return nil
 		}
 		if size, ok := pngColors[name]; ok && size == len(body) {

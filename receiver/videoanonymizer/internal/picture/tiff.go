@@ -54,6 +54,12 @@ func (h *header) readTIFF(file []byte) error {
 	}
 	h.profile, _ = d.value(tagICC)
 	h.readTexts(d)
+	if v, _ := d.value(tagSubIFDs); v != nil {
+		h.leaveOut("pictures below the first one, such as smaller versions")
+	}
+	if v, _ := d.value(tagLayers); v != nil {
+		h.leaveOut("the layers of Photoshop")
+	}
 	x, okX := d.number(tagXResolution)
 	y, okY := d.number(tagYResolution)
 	if unit, ok := d.number(tagUnit); okX && okY && (!ok || unit == 2 || unit == 3) {
@@ -68,7 +74,7 @@ func (h *header) readTIFF(file []byte) error {
 			break
 		}
 		if subfile(d) {
-			h.leftOut = append(h.leftOut, "a smaller version of the picture or a mask")
+			h.leaveOut("a smaller version of the picture or a mask")
 		} else {
 			pages++
 		}

@@ -36,6 +36,7 @@ func (h *header) readWebP(file []byte) error {
 	if size > uint64(len(file)) || size < 12 {
 		return truncated
 	}
+	h.readAfter(file[size:])
 	var canvas image.Point // by VP8X; transparency is as large
 	for rest := file[12:size]; len(rest) > 0; {
 		if len(rest) < 8 {
