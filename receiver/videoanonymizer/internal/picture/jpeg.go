@@ -78,7 +78,10 @@ func (h *header) readJPEG(file []byte) error {
 		case isSOF(marker):
 			err = h.readFrameHeader(marker, body)
 		case marker == markerAPP0 && bytes.HasPrefix(body, []byte("JFIF\x00")) && len(body) >= 12:
-			h.density = density{body[7], uint32(binary.BigEndian.Uint16(body[8:])), uint32(binary.BigEndian.Uint16(body[10:]))}
+			if h.density.unit == 0 {
+				h.density = density{body[7], uint32(binary.BigEndian.Uint16(body[8:])),
+					uint32(binary.BigEndian.Uint16(body[10:]))}
+			}
 		case marker == markerAPP1 && bytes.HasPrefix(body, []byte(exifHeader)):
 			h.readEXIF(body[len(exifHeader):])
 		case marker == markerAPP1 && holdsPicture(body):

@@ -152,11 +152,11 @@ func (e *jpegEncoder) headers(h *header, tags []tag) {
 	if d.x == 0 || d.y == 0 || max(d.x, d.y) > math.MaxUint16 {
 		d = density{0, 1, 1}
 	}
-	if block := exif(h.orientation, tags, h.adobeRGB); block == nil { // EXIF 2.3, 4.5.4: APP1 takes the place of APP0
+	if exif(h.orientation, tags, h.adobeRGB, density{}) == nil { // EXIF 2.3, 4.5.4: APP1 takes the place of APP0
 		e.segment(markerAPP0, []byte("JFIF\x00\x01\x02"), []byte{d.unit}, binary.BigEndian.AppendUint16(
 			binary.BigEndian.AppendUint16(nil, uint16(d.x)), uint16(d.y)), []byte{0, 0})
 	} else {
-		e.segment(markerAPP1, []byte(exifHeader), block)
+		e.segment(markerAPP1, []byte(exifHeader), exif(h.orientation, tags, h.adobeRGB, d))
 	}
 	const most = math.MaxUint16 - 2 - len(iccHeader) - 2
 	parts := (len(h.profile) + most - 1) / most

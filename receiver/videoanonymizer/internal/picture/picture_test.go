@@ -517,6 +517,25 @@ func TestDensityAndColorsAreKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, density{1, 300, 300}, h.density)
 
+	// Cameras write EXIF alone.
+	for orientation := uint16(1); orientation <= 6; orientation += 5 {
+		var printed ifd
+		printed.short(tagOrientation, orientation)
+		printed.fraction(tagXResolution, 240, 1)
+		printed.fraction(tagYResolution, 240, 1)
+		printed.short(tagUnit, 2)
+		web, err := extendWebP(webpOf(t, img, lossless), img.Rect.Size(), false, &header{}, printed.file())
+		require.NoError(t, err)
+		for name, data := range map[string][]byte{
+			"jpeg": with(jpegOf(t, img, 85), segment(markerAPP1, []byte(exifHeader), printed.file())), "webp": web,
+		} {
+			out, _ = masked(t, data, Options{})
+			h, err = readHeader(out)
+			require.NoError(t, err)
+			assert.Equal(t, density{1, 240, 240}, h.density, "%s %d", name, orientation)
+		}
+	}
+
 	var main, sub, interop ifd
 	interop.ascii(tagInteropIndex, "R03")
 	sub.pointer(tagInteroperate, &interop)

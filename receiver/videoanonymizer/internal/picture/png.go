@@ -155,7 +155,7 @@ func pngExtras(h *header, tags []tag) (extra []byte) {
 		body = binary.BigEndian.AppendUint32(body, perMeter(d.y))
 		extra = appendChunk(extra, "pHYs", append(body, min(d.unit, 1)))
 	}
-	if block := exif(1, tags, h.adobeRGB); block != nil {
+	if block := exif(1, tags, h.adobeRGB, density{}); block != nil {
 		extra = appendChunk(extra, "eXIf", block)
 	}
 	return extra

@@ -60,11 +60,7 @@ func (h *header) readTIFF(file []byte) error {
 	if v, _ := d.value(tagLayers); v != nil {
 		h.leaveOut("the layers of Photoshop")
 	}
-	x, okX := d.number(tagXResolution)
-	y, okY := d.number(tagYResolution)
-	if unit, ok := d.number(tagUnit); okX && okY && (!ok || unit == 2 || unit == 3) {
-		h.density = density{uint8(max(unit, 2) - 1), x, y}
-	}
+	h.readDensity(d)
 	pages := 1
 	for range maxPages {
 		if d.next == 0 {

@@ -115,7 +115,7 @@ func encodeWebP(pixels *image.NRGBA, h *header, quality int, tags []tag) ([]byte
 		return nil, err
 	}
 	defer encoded.Close()
-	return extendWebP(encoded.GetBytes(), size, !opaque, h, exif(1, tags, h.adobeRGB))
+	return extendWebP(encoded.GetBytes(), size, !opaque, h, exif(1, tags, h.adobeRGB, h.density))
 }
 
 // extendWebP adds a profile and EXIF to a WebP, which it copies.
