@@ -235,9 +235,9 @@ func (r *contextReader) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-// Frames returns frames of the picture, upright, for the pipeline to mask in place: usually one, and several if it can be
-// seen in several ways, as with transparency or 16 bits. Each takes up to 4 bytes for a pixel, and its plane of opacity
-// is not the picture's, see canvas.
+// Frames returns frames of the picture, upright, for the pipeline to mask in place: usually one, and several if it can
+// be seen in several ways, as with transparency or 16 bits. Each takes up to 4 bytes for a pixel, and its plane of
+// opacity is not the picture's, see canvas.
 func (p *Picture) Frames() []*media.Frame { return p.canvas.frames() }
 
 // EstimateSize is about how many bytes Write will write at most.
@@ -248,9 +248,9 @@ func (i Info) EstimateSize() int64 {
 	return 8*i.Pixels() + 64<<10
 }
 
-// Write writes the picture, masked where any of its Frames is, to a new file at path, reads that again, and compares. Nothing else
-// than Options.Keep and what the package names is in it. It fails with media.ErrVerification if the file is not what
-// was meant, or with an error of the file system.
+// Write writes the picture, masked where any of its Frames is, to a new file at path, reads that again, and compares.
+// Nothing else than Options.Keep and what the package names is in it. It fails with media.ErrVerification if the file
+// is not what was meant, or with an error of the file system.
 func (p *Picture) Write(ctx context.Context, path string, masked []*media.Frame, opts Options) error {
 	p.canvas.paint(masked)
 	data, err := p.canvas.encode(&p.header, opts, kept(p.header.tags, opts.Keep))

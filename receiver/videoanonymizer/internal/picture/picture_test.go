@@ -562,8 +562,7 @@ func TestRepeats(t *testing.T) {
 	colors.png.chunks[0].body = []byte{0, 0, 0, 2}
 	colors.profile, colors.density = []byte("another"), density{0, 3, 4}
 	repeated := bytes.Repeat(pngExtras(colors, nil), 3)
-	artists := bytes.Join([][]byte{appendChunk(nil, "eXIf", block(6, "first")), appendChunk(nil, "eXIf", block(3, "second"))},
-		nil)
+	artists := appendChunk(appendChunk(nil, "eXIf", block(6, "first")), "eXIf", block(3, "second"))
 	h, err := readHeader(bytes.Join([][]byte{file[:33], extra, repeated, artists, file[33:]}, nil))
 	require.NoError(t, err)
 	assert.Equal(t, []chunk{{"gAMA", []byte{0, 0, 0, 1}}, {"cHRM", make([]byte, 32)}}, h.png.chunks)
@@ -574,7 +573,8 @@ func TestRepeats(t *testing.T) {
 
 	segments := [][]byte{segment(markerAPP1, []byte(exifHeader), block(6, "first"))}
 	for range 200 {
-		segments = append(segments, segment(markerAPP1, []byte(exifHeader), block(3, string(bytes.Repeat([]byte("a"), 1000)))))
+		long := string(bytes.Repeat([]byte("a"), 1000))
+		segments = append(segments, segment(markerAPP1, []byte(exifHeader), block(3, long)))
 	}
 	out, _ := masked(t, with(jpegOf(t, img, 85), segments...), Options{Keep: []string{"artist"}})
 	h, err = readHeader(out)
@@ -585,10 +585,17 @@ func TestRepeats(t *testing.T) {
 
 // TestLongSegment: what does not fit into a segment is no JPEG.
 func TestLongSegment(t *testing.T) {
-	c, err := newJPEGCanvas(image.NewGray(image.Rect(0, 0, 8, 8)), &header{jpeg: jpegHeader{components: []jpegComponent{{}}}})
+	h := &header{jpeg: jpegHeader{components: []jpegComponent{{}}}}
+	c, err := newJPEGCanvas(image.NewGray(image.Rect(0, 0, 8, 8)), h)
 	require.NoError(t, err)
 	_, err = encodeJPEG(&c.planes, &header{}, []tag{{tagArtist, string(make([]byte, 1<<16))}})
 	require.Error(t, err)
+}
+
+// tagOf is the entry of a profile's table of tags.
+func tagOf(profile []byte, name string) []byte {
+	_, after, _ := bytes.Cut(profile, []byte(name))
+	return after
 }
 
 // TestProfileOfOverlappingTags: a tag for colors takes nothing along of one that names something, and tags that share
@@ -596,14 +603,14 @@ func TestLongSegment(t *testing.T) {
 func TestProfileOfOverlappingTags(t *testing.T) {
 	changed := func(name string, at, size func(uint32) uint32) []byte {
 		p := secretProfile()
-		entry := p[bytes.Index(p, []byte(name)):]
-		binary.BigEndian.PutUint32(entry[4:], at(binary.BigEndian.Uint32(entry[4:])))
-		binary.BigEndian.PutUint32(entry[8:], size(binary.BigEndian.Uint32(entry[8:])))
+		entry := tagOf(p, name)
+		binary.BigEndian.PutUint32(entry, at(binary.BigEndian.Uint32(entry)))
+		binary.BigEndian.PutUint32(entry[4:], size(binary.BigEndian.Uint32(entry[4:])))
 		return p
 	}
 	same := func(v uint32) uint32 { return v }
 	require.NotNil(t, rebuildProfile(changed("wtpt", same, same)))
-	first := binary.BigEndian.Uint32(secretProfile()[bytes.Index(secretProfile(), []byte("rXYZ"))+4:])
+	first := binary.BigEndian.Uint32(tagOf(secretProfile(), "rXYZ"))
 	shared := rebuildProfile(changed("gXYZ", func(uint32) uint32 { return first }, same))
 	assert.NotNil(t, shared, "tags may share their data")
 	for name, p := range map[string][]byte{
@@ -619,9 +626,9 @@ func TestProfileOfOverlappingTags(t *testing.T) {
 	at, size := uint32(len(large)), uint32(1<<20)
 	large = append(append(large, "curv"...), make([]byte, size-4)...)
 	for _, name := range []string{"rTRC", "gTRC", "bTRC", "rXYZ", "gXYZ", "bXYZ"} {
-		entry := large[bytes.Index(large, []byte(name)):]
-		binary.BigEndian.PutUint32(entry[4:], at)
-		binary.BigEndian.PutUint32(entry[8:], size)
+		entry := tagOf(large, name)
+		binary.BigEndian.PutUint32(entry, at)
+		binary.BigEndian.PutUint32(entry[4:], size)
 	}
 	assert.Nil(t, rebuildProfile(large))
 }
