@@ -4,10 +4,12 @@
 package videoanonymizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/jpeg"
 	"image/png"
 	"maps"
@@ -28,6 +30,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip/oiptest"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/privacy"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -206,6 +209,62 @@ func TestPicturesFailClosed(t *testing.T) {
 	}
 }
 
+// TestPicturesAreSeenInAllWays: whoever can be seen in a picture is masked, though its upper bits, or its colors alone,
+// show next to nothing.
+func TestPicturesAreSeenInAllWays(t *testing.T) {
+	if _, err := os.Stat(talkFootage); err != nil {
+		t.Skip("run make footage: ", err)
+	}
+	dir := t.TempDir()
+	still(t, filepath.Join(dir, "talk.png"), talkFootage, "-ss", "1")
+	talk := decodePNG(t, filepath.Join(dir, "talk.png"))
+	made := map[string]func(c color.RGBA, at image.Point) color.Color{
+		"eight.png": func(c color.RGBA, _ image.Point) color.Color { return c },
+		"ten.png": func(c color.RGBA, _ image.Point) color.Color {
+			return color.NRGBA64{uint16(c.R) * 4, uint16(c.G) * 4, uint16(c.B) * 4, 65535}
+		},
+		"twelve.png": func(c color.RGBA, at image.Point) color.Color {
+			if at.Y < 20 { // a caption
+				return color.NRGBA64{65535, 65535, 65535, 65535}
+			}
+			return color.NRGBA64{uint16(c.R) * 16, uint16(c.G) * 16, uint16(c.B) * 16, 65535}
+		},
+		"gray.png":  func(c color.RGBA, _ image.Point) color.Color { return color.Gray16{uint16(c.G) * 4} },
+		"white.png": func(c color.RGBA, _ image.Point) color.Color { return color.NRGBA{255, 255, 255, c.G} },
+		"black.png": func(c color.RGBA, _ image.Point) color.Color { return color.NRGBA{0, 0, 0, 255 - c.G} },
+	}
+	r := start(t, newPicturesConfig(t))
+	for name, of := range made {
+		var img draw.Image = image.NewNRGBA(talk.Bounds())
+		switch of(color.RGBA{}, image.Point{}).(type) {
+		case color.NRGBA64:
+			img = image.NewNRGBA64(talk.Bounds())
+		case color.Gray16:
+			img = image.NewGray16(talk.Bounds())
+		}
+		for y := range talk.Bounds().Dy() {
+			for x := range talk.Bounds().Dx() {
+				img.Set(x, y, of(color.RGBAModel.Convert(talk.At(x, y)).(color.RGBA), image.Pt(x, y)))
+			}
+		}
+		var file bytes.Buffer
+		require.NoError(t, png.Encode(&file, img))
+		require.NoError(t, os.WriteFile(filepath.Join(r.in, name+".part"), file.Bytes(), 0o600))
+		require.NoError(t, os.Rename(filepath.Join(r.in, name+".part"), filepath.Join(r.in, name)))
+	}
+	for name := range made {
+		r.awaitLog(t, "finished", name)
+	}
+	require.NoError(t, r.Shutdown(t.Context()))
+	face := image.Pt(talk.Bounds().Dx()*53/100, talk.Bounds().Dy()/2)
+	for name := range made {
+		out := strings.TrimSuffix(name, ".png") + "_anonymized.png"
+		img := decodePNG(t, filepath.Join(r.out, out))
+		red, green, blue, opacity := img.At(face.X, face.Y).RGBA()
+		assert.Equal(t, [4]uint32{0, 0, 0, 65535}, [4]uint32{red, green, blue, opacity}, name)
+	}
+}
+
 // TestPicturesUseRegions: what the configuration masks always, it masks in pictures; in upright coordinates.
 func TestPicturesUseRegions(t *testing.T) {
 	cfg := newPicturesConfig(t)
@@ -272,6 +331,26 @@ func burst(t *testing.T, folder string, n int) {
 	for i, path := range all { // testsrc repeats itself: pictures of the same content would be two all the same
 		require.NoError(t, os.Rename(path, filepath.Join(folder, fmt.Sprintf("f%04d.jpg", i))))
 	}
+}
+
+// TestBurstWaitsForServers: while no inference server is available, pictures are not tried one after another.
+func TestBurstWaitsForServers(t *testing.T) {
+	server := serve(t, oiptest.Options{})
+	cfg := newPicturesConfig(t)
+	cfg.Watch.StableFor = 10 * time.Millisecond
+	cfg.Retry.InitialInterval, cfg.Retry.MaxInterval = time.Millisecond, 10*time.Millisecond
+	cfg.Inference.Remote.Endpoint = server.Endpoint()
+	r := start(t, cfg)
+	const n = 12
+	burst(t, r.in, n)
+	require.Eventually(t, func() bool { return len(visible(t, r.out)) > 0 }, time.Minute, time.Millisecond)
+	server.Stop()
+	time.Sleep(500 * time.Millisecond)
+	require.NoError(t, server.Start())
+	require.Eventually(t, func() bool { return len(visible(t, r.out)) == 2*n }, time.Minute, 50*time.Millisecond)
+	require.NoError(t, r.Shutdown(t.Context()))
+
+	assert.Less(t, len(r.spans("anonymize_picture")), n+12)
 }
 
 // TestBurstIsInterrupted: a burst that is stopped and started again loses no picture, and makes none twice.

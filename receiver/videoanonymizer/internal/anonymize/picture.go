@@ -44,8 +44,18 @@ func (v *video) runPicture(ctx context.Context, noProfile error) error {
 	return v.convertPicture(ctx, file)
 }
 
-// readPicture reads the file and its header, twice if the file seems to be at fault, see Runner.probe.
+// readPicture reads the file and its header, twice if the file seems to be at fault, see Runner.probe. What it reads
+// counts as the pixels that take as much memory.
 func (v *video) readPicture(ctx context.Context) (*picture.File, error) {
+	size, err := picture.Stat(v.job.Path)
+	if err != nil {
+		return nil, err
+	}
+	free, err := v.Burst.acquire(ctx, size/bytesPerPixel)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	file, err := picture.Read(v.job.Path, v.Config.Limits)
 	if !media.Permanent(err) {
 		return file, err
@@ -79,7 +89,7 @@ func (v *video) convertPicture(ctx context.Context, file *picture.File) error {
 		return err
 	}
 	v.answers = v.Models.Answers()
-	free, err := v.Burst.acquire(ctx, file.Pixels())
+	free, err := v.Burst.acquire(ctx, max(file.Pixels(), file.Size/bytesPerPixel))
 	if err != nil {
 		return err
 	}
@@ -117,28 +127,52 @@ func (v *video) writePicture(ctx context.Context, file *picture.File) (*record.F
 	if err != nil {
 		return nil, err
 	}
-	still := &still{frame: p.Frame()}
+	frames := p.Frames()
 	decoded := vision.Interval{Start: start, End: time.Now()}
-	options := v.pipelineOptions(1)
-	options.Workers = 1
-	if v.Models.client != nil {
-		options.Spans = v.span.Inferences
-	}
-	if err := pipeline.Run(ctx, still, still, options); err != nil {
+	rec, err := v.maskPicture(ctx, frames)
+	if err != nil {
 		return nil, err
 	}
-	rec := &still.record
 	rec.Start, rec.Decode = start, decoded
 	encoding := time.Now()
-	if err := p.Write(ctx, v.job.Temp, still.frame, picture.Options{
+	if err := p.Write(ctx, v.job.Temp, frames, picture.Options{
 		WebPQuality: v.Config.Output.WebPQuality, Keep: v.Config.Output.Keep,
 	}); err != nil {
 		return nil, err
 	}
 	rec.Encoded(encoding)
-	new(trackNumbers).renumber(rec)
 	v.summary.Count(rec)
 	return rec, nil
+}
+
+// maskPicture masks the frames of a picture, which show the same in other ways, and returns what is known of all: the
+// first one's record, with what was masked in others besides.
+func (v *video) maskPicture(ctx context.Context, frames []*media.Frame) (*record.Frame, error) {
+	options := v.pipelineOptions(1)
+	options.Workers = 1
+	if v.Models.client != nil {
+		options.Spans = v.span.Inferences
+	}
+	var all *record.Frame
+	for _, frame := range frames {
+		still := &still{frame: frame}
+		if err := pipeline.Run(ctx, still, still, options); err != nil {
+			return nil, err
+		}
+		numbers := new(trackNumbers)
+		if all == nil {
+			all = &still.record
+			numbers.renumber(all)
+			options.Spans = nil // a picture has the spans of one
+			continue
+		}
+		for _, h := range all.Heads {
+			numbers.last = max(numbers.last, h.Track)
+		}
+		numbers.renumber(&still.record)
+		all.Include(&still.record)
+	}
+	return all, nil
 }
 
 // still is a video of one frame: source and sink of the pipeline.
@@ -222,7 +256,7 @@ func (r *Runner) MeasurePictures(ctx context.Context, paths []string) (each time
 			continue
 		}
 		if p, err := file.Decode(ctx); err == nil {
-			frames = append(frames, p.Frame())
+			frames = append(frames, p.Frames()...)
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)

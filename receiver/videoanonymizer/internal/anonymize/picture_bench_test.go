@@ -118,7 +118,7 @@ func analyze(b *testing.B, r *Runner, made []string) {
 		require.NoError(b, err)
 		p, err := file.Decode(b.Context())
 		require.NoError(b, err)
-		frames = append(frames, p.Frame())
+		frames = append(frames, p.Frames()[0])
 	}
 	var next atomic.Int64
 	var all sync.WaitGroup

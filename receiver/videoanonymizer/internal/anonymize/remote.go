@@ -91,6 +91,9 @@ func (m *Models) Await(ctx context.Context) error {
 	return m.client.Await(ctx)
 }
 
+// Available reports whether the models can be used now.
+func (m *Models) Available() bool { return m.client == nil || m.client.Available() }
+
 // Answers is how many requests servers have answered so far.
 func (m *Models) Answers() uint64 {
 	if m.client == nil {

@@ -35,7 +35,12 @@ func (r *Runner) Work(ctx context.Context, watcher *watch.Watcher, begun, ended 
 			continue
 		}
 		var all sync.WaitGroup
-		r.Burst.work(ctx, &all, job, func() *watch.Job { return watcher.TryNext(watch.IsPicture) }, do)
+		r.Burst.work(ctx, &all, job, func() *watch.Job {
+			if !r.Models.Available() { // all that follow would fail at once
+				return nil
+			}
+			return watcher.TryNext(watch.IsPicture)
+		}, do)
 		all.Wait()
 	}
 }
@@ -57,6 +62,9 @@ func NewBurst(cfg *config.Config) *Burst {
 		pixels: semaphore.NewWeighted(most), most: most,
 	}
 }
+
+// bytesPerPixel is what a pixel takes at most while a picture is decoded. A file may be larger than its picture.
+const bytesPerPixel = 8
 
 // acquire waits until a picture of so many pixels may be decoded.
 func (b *Burst) acquire(ctx context.Context, pixels int64) (free func(), err error) {

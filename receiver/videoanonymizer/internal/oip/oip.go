@@ -148,6 +148,18 @@ func (c *Client) Await(ctx context.Context) error {
 	}
 }
 
+// Available reports whether Await would not wait.
+func (c *Client) Available() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.available:
+		return true
+	default:
+		return false
+	}
+}
+
 // Answers is how many requests were answered so far.
 func (c *Client) Answers() uint64 { return c.answers.Load() }
 

@@ -26,8 +26,8 @@ func BenchmarkJPEG(b *testing.B) {
 				require.NoError(b, err)
 				p, err := file.Decode(b.Context())
 				require.NoError(b, err)
-				f := p.Frame()
-				maskPart(f)
+				f := p.Frames()
+				maskPart(f[0])
 				require.NoError(b, p.Write(b.Context(), filepath.Join(folder, fmt.Sprint(i)), f, Options{}))
 			}
 		})

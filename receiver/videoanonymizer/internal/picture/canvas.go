@@ -4,6 +4,7 @@
 package picture
 
 import (
+	"encoding/binary"
 	"fmt"
 	"image"
 	"image/draw"
@@ -11,16 +12,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// canvas is a decoded picture: a frame for the pipeline is made of it, and what was masked in that is brought back.
+// canvas is a decoded picture: frames for the pipeline are made of it, and what was masked in any is brought back.
 //
-// The frame has a plane of opacity that does not come from the picture. It begins as zero, and whatever covers a part
+// A frame has a plane of opacity that does not come from the picture. It begins as zero, and whatever covers a part
 // of the frame makes it opaque there, in any fill: so it tells exactly which pixels were masked, apart from what they
 // show.
 type canvas interface {
-	// frame returns a new frame, upright.
-	frame() *media.Frame
-	// paint takes over what is masked in that frame.
-	paint(*media.Frame)
+	// frames returns new frames, upright: one for each way to see the picture.
+	frames() []*media.Frame
+	// paint takes over what is masked in any of those frames.
+	paint(masked []*media.Frame)
 	// encode returns a file of the picture.
 	encode(h *header, opts Options, tags []tag) ([]byte, error)
 	// differs returns how far another picture is from this one: the mean difference of samples, as 8 bits, overall and
@@ -110,6 +111,8 @@ func shifts(ratio image.YCbCrSubsampleRatio) (x, y int) {
 	return 0, 0
 }
 
+func (c *jpegCanvas) frames() []*media.Frame { return []*media.Frame{c.frame()} }
+
 func (c *jpegCanvas) frame() *media.Frame {
 	w, h := c.turn.size(c.width, c.height)
 	if len(c.components) == 1 {
@@ -131,8 +134,8 @@ func (c *jpegCanvas) frame() *media.Frame {
 	return f
 }
 
-func (c *jpegCanvas) paint(f *media.Frame) {
-	back := c.turn.back()
+func (c *jpegCanvas) paint(masked []*media.Frame) {
+	f, back := masked[0], c.turn.back()
 	for i := range c.components {
 		p := f.Planes[i]
 		c.components[i].data = back.plane(p.Data, p.Width, p.Height, 1)
@@ -141,7 +144,7 @@ func (c *jpegCanvas) paint(f *media.Frame) {
 }
 
 func (c *jpegCanvas) encode(h *header, _ Options, tags []tag) ([]byte, error) {
-	return encodeJPEG(&c.planes, h, tags), nil
+	return encodeJPEG(&c.planes, h, tags)
 }
 
 func (c *jpegCanvas) differs(from canvas) (difference, error) {
@@ -195,7 +198,8 @@ func (s *sums) difference() difference {
 // pixelCanvas has pixels that are not coded as planes. Those that are not masked keep their bits.
 type pixelCanvas struct {
 	pixels draw.Image // upright: *image.Gray, *image.Gray16, *image.NRGBA or *image.NRGBA64, without padding
-	mask   []byte     // by pixel
+	views  []view
+	mask   []byte // by pixel
 }
 
 func newPixelCanvas(decoded image.Image, h *header) (*pixelCanvas, error) {
@@ -203,7 +207,8 @@ func newPixelCanvas(decoded image.Image, h *header) (*pixelCanvas, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pixelCanvas{pixels: turns[h.orientation].pixels(pixels)}, nil
+	pixels = turns[h.orientation].pixels(pixels)
+	return &pixelCanvas{pixels: pixels, views: viewsOf(pixels)}, nil
 }
 
 // unify returns a picture as one of four types, without padding, that hold all that it does.
@@ -278,34 +283,12 @@ func fromWebP(p *image.YCbCr, alpha []byte, stride int) *image.NRGBA {
 // toByte rounds 1/65536 steps.
 func toByte(v int) byte { return byte(max(0, min(255, (v+1<<15)>>16))) }
 
-// frame shows the colors of transparent pixels, too: a viewer may.
-func (c *pixelCanvas) frame() *media.Frame {
-	size := c.pixels.Bounds().Size()
-	f := newFrame(size.X, size.Y, 0, 0)
-	switch p := c.pixels.(type) {
-	case *image.Gray:
-		toPlanes(f, func(y int, row []byte) {
-			for x, v := range p.Pix[y*p.Stride:][:size.X] {
-				row[4*x], row[4*x+1], row[4*x+2] = v, v, v
-			}
-		})
-	case *image.Gray16:
-		toPlanes(f, func(y int, row []byte) {
-			for x := range size.X {
-				v := p.Pix[y*p.Stride+2*x]
-				row[4*x], row[4*x+1], row[4*x+2] = v, v, v
-			}
-		})
-	case *image.NRGBA:
-		toPlanes(f, func(y int, row []byte) { copy(row, p.Pix[y*p.Stride:][:4*size.X]) })
-	case *image.NRGBA64:
-		toPlanes(f, func(y int, row []byte) {
-			for i := range row {
-				row[i] = p.Pix[y*p.Stride+2*i]
-			}
-		})
+func (c *pixelCanvas) frames() []*media.Frame {
+	var all []*media.Frame
+	for _, v := range c.views {
+		all = append(all, v.frame(c.pixels))
 	}
-	return f
+	return all
 }
 
 // toPlanes converts rows of RGB and a fourth byte, which rowAt fills, to the planes of a frame of 4:4:4 (JFIF 1.02).
@@ -324,23 +307,37 @@ func toPlanes(f *media.Frame, rowAt func(y int, row []byte)) {
 	}
 }
 
-func (c *pixelCanvas) paint(f *media.Frame) {
-	c.mask = covered(f)
-	for i, m := range c.mask {
-		if m == 0 {
+func (c *pixelCanvas) paint(masked []*media.Frame) {
+	size := c.pixels.Bounds().Size()
+	c.mask = make([]byte, size.X*size.Y)
+	for _, f := range masked {
+		c.paintFrom(f)
+	}
+}
+
+// paintFrom takes over what is masked in a frame and not yet in those before it, in the range of the first.
+func (c *pixelCanvas) paintFrom(f *media.Frame) {
+	gain := c.views[0].gain
+	deep := func(to []byte, v byte) { binary.BigEndian.PutUint16(to, uint16(v)*257>>gain) }
+	for i, m := range covered(f) {
+		if m == 0 || c.mask[i] != 0 {
 			continue
 		}
+		c.mask[i] = m
 		luma, u, v := int(f.Planes[0].Data[i])<<16, int(f.Planes[1].Data[i])-128, int(f.Planes[2].Data[i])-128
 		r, g, b := toByte(luma+91881*v), toByte(luma-22554*u-46802*v), toByte(luma+116130*u)
 		switch p := c.pixels.(type) {
 		case *image.Gray:
 			p.Pix[i] = f.Planes[0].Data[i]
 		case *image.Gray16:
-			p.Pix[2*i], p.Pix[2*i+1] = f.Planes[0].Data[i], f.Planes[0].Data[i]
+			deep(p.Pix[2*i:], f.Planes[0].Data[i])
 		case *image.NRGBA:
 			copy(p.Pix[4*i:], []byte{r, g, b, 255})
 		case *image.NRGBA64:
-			copy(p.Pix[8*i:], []byte{r, r, g, g, b, b, 255, 255})
+			for j, v := range []byte{r, g, b} {
+				deep(p.Pix[8*i+2*j:], v)
+			}
+			copy(p.Pix[8*i+6:], []byte{255, 255})
 		}
 	}
 }

@@ -5,8 +5,8 @@
 // PNG, WebP and TIFF.
 //
 //	p, err := picture.Open(ctx, path, limits)
-//	frame := p.Frame()                     // upright, for the pipeline to mask in place
-//	err = p.Write(ctx, temp, frame, opts)  // encodes, reads that again, and compares
+//	frames := p.Frames()                    // upright, for the pipeline to mask in place
+//	err = p.Write(ctx, temp, frames, opts) // encodes, reads that again, and compares
 //
 // Decoders are those of Go's standard library and of golang.org/x/image. Pictures come from anywhere, and these
 // decoders are memory-safe: what a hostile file makes of them is an error, a panic (which Open turns into an error), or

@@ -26,10 +26,12 @@ const (
 	tagSoftware     = 0x0131
 	tagDateTime     = 0x0132
 	tagArtist       = 0x013b
+	tagSubIFDs      = 0x014a
 	tagCopyright    = 0x8298
 	tagEXIF         = 0x8769
 	tagICC          = 0x8773
 	tagOriginal     = 0x9003
+	tagLayers       = 0x935c
 	tagColorSpace   = 0xa001
 	tagInteroperate = 0xa005
 	tagInteropIndex = 0x0001
@@ -156,17 +158,28 @@ func (d directory) text(id uint16) string {
 	return strings.ToValidUTF8(string(text), "")
 }
 
-// readEXIF takes the orientation, and the texts that may be kept. What is not valid is left out: no picture depends on
-// it.
+// readEXIF takes the orientation, and the texts that may be kept, of the first block. What is not valid is left out: no
+// picture depends on it.
 func (h *header) readEXIF(file []byte) {
 	d, ok := openDirectory(file, 0)
-	if !ok {
+	if !ok || h.exif {
 		return
 	}
+	h.exif = true
 	if n, ok := d.number(tagOrientation); ok && n >= 1 && n <= 8 {
 		h.orientation = int(n)
 	}
+	h.readDensity(d)
 	h.readTexts(d)
+}
+
+// readDensity takes the density, unless the format itself gave one.
+func (h *header) readDensity(d directory) {
+	x, okX := d.number(tagXResolution)
+	y, okY := d.number(tagYResolution)
+	if unit, ok := d.number(tagUnit); h.density.unit == 0 && okX && okY && (!ok || unit == 2 || unit == 3) {
+		h.density = density{uint8(max(unit, 2) - 1), x, y}
+	}
 }
 
 // readTexts takes the texts of a directory and of that of EXIF below it.
@@ -196,15 +209,21 @@ func (h *header) readTexts(d directory) {
 	}
 }
 
-// exif returns a block of EXIF, without its header: an orientation, some texts, and the mark of Adobe RGB; nil if there
-// is nothing to say.
-func exif(orientation int, tags []tag, adobeRGB bool) []byte {
-	if orientation <= 1 && len(tags) == 0 && !adobeRGB {
+// exif returns a block of EXIF, without its header: an orientation, some texts, the mark of Adobe RGB, and a density
+// with a unit; nil if there is nothing to say.
+func exif(orientation int, tags []tag, adobeRGB bool, d density) []byte {
+	known := d.unit > 0 && d.x > 0 && d.y > 0
+	if orientation <= 1 && len(tags) == 0 && !adobeRGB && !known {
 		return nil
 	}
 	var main, sub, interop ifd
 	if orientation > 1 {
 		main.short(tagOrientation, uint16(orientation))
+	}
+	if known {
+		main.fraction(tagXResolution, d.x, 1)
+		main.fraction(tagYResolution, d.y, 1)
+		main.short(tagUnit, uint16(d.unit)+1)
 	}
 	for _, t := range tags {
 		if t.id == tagOriginal {

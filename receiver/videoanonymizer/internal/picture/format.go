@@ -6,6 +6,7 @@ package picture
 import (
 	"bytes"
 	"fmt"
+	"image"
 	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
@@ -28,6 +29,7 @@ type header struct {
 	width, height int // as stored, in pixels
 	// orientation is EXIF's, 1 to 8: how stored pixels are turned for display.
 	orientation int
+	exif        bool   // was read
 	tags        []tag  // EXIF's that somebody may want to keep
 	profile     []byte // ICC, rebuilt; nil for none
 	adobeRGB    bool   // the colors are Adobe RGB's, by the tags of DCF, which need no profile
@@ -95,6 +97,29 @@ func readHeader(file []byte) (header, error) {
 		h.profile = rebuildProfile(h.profile)
 	}
 	return h, err
+}
+
+// leaveOut says, once, what is not in the output.
+func (h *header) leaveOut(what string) {
+	if !slices.Contains(h.leftOut, what) {
+		h.leftOut = append(h.leftOut, what)
+	}
+}
+
+// readAfter says that something follows the end of a picture, whatever it is, unless it is padding.
+func (h *header) readAfter(rest []byte) {
+	if len(bytes.TrimLeft(rest, "\x00")) > 0 {
+		h.leaveOut("data behind the end of the picture")
+	}
+}
+
+// checkSize fails unless the size as stored is that of the header.
+func (h *header) checkSize(size image.Point) error {
+	if size != image.Pt(h.width, h.height) {
+		return fmt.Errorf("%w: its headers contradict each other: %d x %d and %d x %d pixels", media.ErrDamaged,
+			h.width, h.height, size.X, size.Y)
+	}
+	return nil
 }
 
 // heifBrands are the brands of HEIC and AVIF files.

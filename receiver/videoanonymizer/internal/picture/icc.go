@@ -22,12 +22,38 @@ const (
 	iccIntentAt    = 64
 	iccWhiteAt     = 68
 	maxProfile     = 4 << 20 // bytes; those for RGB have a few KiB, or some hundred with tables
+	maxTags        = 256
 )
 
 // colorTags are those of a profile that a conversion of colors uses: matrix and curves, tables, white point and
 // adaptation.
 var colorTags = []string{"rXYZ", "gXYZ", "bXYZ", "rTRC", "gTRC", "bTRC", "kTRC", "wtpt", "bkpt", "chad",
 	"A2B0", "A2B1", "A2B2", "B2A0", "B2A1", "B2A2", "cicp"}
+
+// colorTypes are the types of what is in those tags: ICC.1:2022, 10, and ICC.2 for older ones.
+var colorTypes = []string{"XYZ ", "curv", "para", "sf32", "mft1", "mft2", "mAB ", "mBA ", "cicp"}
+
+// iccTag is an entry of a profile's table of tags.
+type iccTag struct {
+	name     string
+	at, size uint64
+}
+
+// readTags returns the entries of a profile's table.
+func readTags(profile []byte) (tags []iccTag) {
+	table := profile[iccHeaderSize+4:]
+	for range min(uint64(binary.BigEndian.Uint32(profile[iccHeaderSize:])), uint64(len(table)/12), maxTags) {
+		tags = append(tags, iccTag{string(table[:4]), uint64(binary.BigEndian.Uint32(table[4:])),
+			uint64(binary.BigEndian.Uint32(table[8:]))})
+		table = table[12:]
+	}
+	return tags
+}
+
+// overlaps reports whether two tags have some of their data in common, but not all of it.
+func (t iccTag) overlaps(o iccTag) bool {
+	return t.at < o.at+o.size && o.at < t.at+t.size && (t.at != o.at || t.size != o.size)
+}
 
 // rebuildProfile returns a profile of the same colors that has nothing else of a profile of RGB or gray, or nil if it
 // is not one.
@@ -43,15 +69,22 @@ func rebuildProfile(profile []byte) []byte {
 		data []byte
 	}
 	var parts []part
-	table := profile[iccHeaderSize+4:]
-	for range min(uint64(binary.BigEndian.Uint32(profile[iccHeaderSize:])), uint64(len(table)/12)) {
-		name, at, size := string(table[:4]), uint64(binary.BigEndian.Uint32(table[4:])),
-			uint64(binary.BigEndian.Uint32(table[8:]))
-		table = table[12:]
-		known := slices.ContainsFunc(parts, func(p part) bool { return p.name == name })
-		if slices.Contains(colorTags, name) && !known && at <= uint64(len(profile)) && size <= uint64(len(profile))-at {
-			parts = append(parts, part{name, profile[at : at+size]})
+	sum := uint64(0)
+	tags := readTags(profile)
+	for _, t := range tags {
+		known := slices.ContainsFunc(parts, func(p part) bool { return p.name == t.name })
+		if !slices.Contains(colorTags, t.name) || known {
+			continue
 		}
+		// A tag that reaches into another may take a name along.
+		if t.size < 8 || t.at+t.size > uint64(len(profile)) || slices.ContainsFunc(tags, t.overlaps) ||
+			!slices.Contains(colorTypes, string(profile[t.at:t.at+4])) {
+			return nil
+		}
+		if sum += t.size; sum > maxProfile {
+			return nil
+		}
+		parts = append(parts, part{t.name, profile[t.at : t.at+t.size]})
 	}
 	if len(parts) == 0 {
 		return nil

@@ -43,10 +43,13 @@ type jpegComponent struct {
 	table uint8 // its quantization table
 }
 
-// exifHeader and iccHeader begin segments APP1 and APP2.
+// These begin segments APP1 and APP2.
 const (
 	exifHeader = "Exif\x00\x00"
 	iccHeader  = "ICC_PROFILE\x00"
+	// XMP part 3, 1.1.3; what does not fit into the first is in segments of the second.
+	xmpHeader         = "http://ns.adobe.com/xap/1.0/"
+	extendedXMPHeader = "http://ns.adobe.com/xmp/extension/"
 )
 
 // readJPEG walks the segments of the file's first picture. What follows that is counted.
@@ -63,8 +66,8 @@ func (h *header) readJPEG(file []byte) error {
 		switch {
 		case marker == markerEOI:
 			h.profile = bytes.Join(profile[:], nil)
-			h.leftOut = append(h.leftOut, afterJPEG(rest)...)
-			return h.checkJPEG(scans, len(bytes.Split(rest, []byte{0xff, markerSOI, 0xff}))-1)
+			h.readAfterJPEG(rest)
+			return h.checkJPEG(scans, bytes.Count(rest, []byte{0xff, markerSOI, 0xff}))
 		case marker == markerSOS:
 			if scans++; scans > maxScans {
 				return fmt.Errorf("%w: more than %d scans", media.ErrLimit, maxScans)
@@ -75,9 +78,14 @@ func (h *header) readJPEG(file []byte) error {
 		case isSOF(marker):
 			err = h.readFrameHeader(marker, body)
 		case marker == markerAPP0 && bytes.HasPrefix(body, []byte("JFIF\x00")) && len(body) >= 12:
-			h.density = density{body[7], uint32(binary.BigEndian.Uint16(body[8:])), uint32(binary.BigEndian.Uint16(body[10:]))}
+			if h.density.unit == 0 {
+				h.density = density{body[7], uint32(binary.BigEndian.Uint16(body[8:])),
+					uint32(binary.BigEndian.Uint16(body[10:]))}
+			}
 		case marker == markerAPP1 && bytes.HasPrefix(body, []byte(exifHeader)):
 			h.readEXIF(body[len(exifHeader):])
+		case marker == markerAPP1 && holdsPicture(body):
+			h.leaveOut("pictures in the XMP, such as another view or a depth map")
 		case marker == markerAPP2 && bytes.HasPrefix(body, []byte(iccHeader)) && len(body) > len(iccHeader)+2:
 			profile[body[len(iccHeader)]] = body[len(iccHeader)+2:]
 		}
@@ -190,13 +198,21 @@ func (h *header) checkJPEG(scans, more int) error {
 	return nil
 }
 
-// afterJPEG says what follows a picture in its file.
-func afterJPEG(rest []byte) []string {
-	if more := bytes.Count(rest, []byte{0xff, markerSOI, 0xff}); more > 0 {
-		return []string{fmt.Sprintf("%d more JPEGs behind the picture, such as another view, a depth map or a preview", more)}
+// holdsPicture reports whether XMP may hold a picture: Google's formats for phones have them in texts. What is spread
+// over several segments may be anything.
+func holdsPicture(body []byte) bool {
+	return bytes.HasPrefix(body, []byte(extendedXMPHeader)) || bytes.HasPrefix(body, []byte(xmpHeader)) &&
+		(bytes.Contains(body, []byte("GDepth:Data")) || bytes.Contains(body, []byte("GImage:Data")))
+}
+
+// readAfterJPEG says what follows a picture in its file.
+func (h *header) readAfterJPEG(rest []byte) {
+	switch more := bytes.Count(rest, []byte{0xff, markerSOI, 0xff}); {
+	case more > 0:
+		h.leaveOut(fmt.Sprintf("%d more JPEGs behind the picture, such as another view, a depth map or a preview", more))
+	case bytes.Contains(rest, []byte("ftyp")):
+		h.leaveOut("a film behind the picture")
+	default:
+		h.readAfter(rest)
 	}
-	if bytes.Contains(rest, []byte("ftyp")) {
-		return []string{"a film behind the picture"}
-	}
-	return nil
 }

@@ -5,8 +5,11 @@ package picture
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"math/bits"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
 // planes are the components of a JPEG as it codes them.
@@ -105,15 +108,18 @@ var huffmanCodes = func() (codes [4][256]code) {
 
 // encodeJPEG writes planes as a sequential JPEG with their quantization tables. From what a JPEG with these tables was
 // decoded to, the same coefficients come again, but for the rounding of pixels.
-func encodeJPEG(p *planes, h *header, tags []tag) []byte {
+func encodeJPEG(p *planes, h *header, tags []tag) ([]byte, error) {
 	e := jpegEncoder{planes: p}
 	e.out = append(make([]byte, 0, p.width*p.height/2), 0xff, markerSOI)
 	e.headers(h, tags)
 	for i := range p.components {
 		e.components = append(e.components, newCoder(&p.components[i], &p.quant, min(i, 1)))
 	}
+	if e.err != nil {
+		return nil, e.err
+	}
 	e.scan()
-	return append(e.out, 0xff, markerEOI)
+	return append(e.out, 0xff, markerEOI), nil
 }
 
 type jpegEncoder struct {
@@ -122,6 +128,7 @@ type jpegEncoder struct {
 	out        []byte
 	held       uint64 // bits that are not in out yet
 	holds      uint8  // how many
+	err        error
 }
 
 // segment appends a marker segment.
@@ -129,6 +136,10 @@ func (e *jpegEncoder) segment(marker byte, parts ...[]byte) {
 	n := 2
 	for _, part := range parts {
 		n += len(part)
+	}
+	if n > math.MaxUint16 {
+		e.err = fmt.Errorf("%w: a JPEG has no segments of %d bytes", media.ErrUnsupported, n)
+		return
 	}
 	e.out = binary.BigEndian.AppendUint16(append(e.out, 0xff, marker), uint16(n))
 	for _, part := range parts {
@@ -141,11 +152,11 @@ func (e *jpegEncoder) headers(h *header, tags []tag) {
 	if d.x == 0 || d.y == 0 || max(d.x, d.y) > math.MaxUint16 {
 		d = density{0, 1, 1}
 	}
-	if block := exif(h.orientation, tags, h.adobeRGB); block == nil { // EXIF 2.3, 4.5.4: APP1 takes the place of APP0
+	if exif(h.orientation, tags, h.adobeRGB, density{}) == nil { // EXIF 2.3, 4.5.4: APP1 takes the place of APP0
 		e.segment(markerAPP0, []byte("JFIF\x00\x01\x02"), []byte{d.unit}, binary.BigEndian.AppendUint16(
 			binary.BigEndian.AppendUint16(nil, uint16(d.x)), uint16(d.y)), []byte{0, 0})
 	} else {
-		e.segment(markerAPP1, []byte(exifHeader), block)
+		e.segment(markerAPP1, []byte(exifHeader), exif(h.orientation, tags, h.adobeRGB, d))
 	}
 	const most = math.MaxUint16 - 2 - len(iccHeader) - 2
 	parts := (len(h.profile) + most - 1) / most

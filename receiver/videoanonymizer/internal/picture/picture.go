@@ -53,31 +53,48 @@ type Picture struct {
 	canvas canvas
 }
 
-// File is a picture's file, read whole, of which only the header was looked at.
+// File is a picture's file, of which only the header was looked at.
 type File struct {
 	Info
 	path   string
-	data   []byte
+	limits media.Limits
 	header header
 }
 
-// Read reads the file at path, and its header. It fails with media.ErrVanished, media.ErrUnreadable, media.ErrIO,
+// Stat returns the size in bytes of the file at path, which is what Read takes of memory. It fails as Read does.
+func Stat(path string) (int64, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, named(path, fmt.Errorf("%w: no such file", media.ErrVanished))
+	case err != nil:
+		return 0, named(path, fmt.Errorf("%w: %w", media.ErrUnreadable, err))
+	}
+	return info.Size(), nil
+}
+
+// Read reads the file at path, and keeps its header. It fails with media.ErrVanished, media.ErrUnreadable, media.ErrIO,
 // media.ErrNotPicture, media.ErrDamaged, media.ErrUnsupported or media.ErrLimit, and names the file.
 func Read(path string, limits media.Limits) (*File, error) {
+	f, _, err := read(path, limits)
+	return f, err
+}
+
+func read(path string, limits media.Limits) (*File, []byte, error) {
 	data, err := readFile(path, limits)
 	if err != nil {
-		return nil, named(path, err)
+		return nil, nil, named(path, err)
 	}
-	f := &File{path: path, data: data}
+	f := &File{path: path, limits: limits}
 	if f.header, err = readHeader(data); err != nil {
-		return nil, named(path, err)
+		return nil, nil, named(path, err)
 	}
 	w, h := turns[f.header.orientation].size(f.header.width, f.header.height)
 	f.Info = Info{Format: f.header.format, Width: w, Height: h, Size: int64(len(data)), LeftOut: f.header.leftOut}
 	if err := limits.CheckSize(w, h); err != nil {
-		return nil, named(path, err)
+		return nil, nil, named(path, err)
 	}
-	return f, nil
+	return f, data, nil
 }
 
 func named(path string, err error) error { return fmt.Errorf("%q: %w", path, err) }
@@ -103,13 +120,22 @@ func readFile(path string, limits media.Limits) ([]byte, error) {
 	most := 8*limits.Pixels() + 64<<20
 	data := start[:n]
 	if err == nil {
-		var rest []byte
-		rest, err = io.ReadAll(io.LimitReader(f, most+1))
-		data = append(data, rest...)
+		var info fs.FileInfo
+		if info, err = f.Stat(); err == nil && info.Size() <= most {
+			var whole bytes.Buffer
+			whole.Grow(int(info.Size()) + bytes.MinRead)
+			whole.Write(start)
+			_, err = whole.ReadFrom(io.LimitReader(f, most+1-int64(n)))
+			data = whole.Bytes()
+		} else if err == nil {
+			err = fmt.Errorf("%w: a file of more than %d bytes", media.ErrLimit, most)
+		}
 	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = nil
 	}
 	switch {
+	case errors.Is(err, media.ErrLimit):
+		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", media.ErrIO, err)
 	case int64(len(data)) > most:
@@ -120,23 +146,34 @@ func readFile(path string, limits media.Limits) ([]byte, error) {
 	return data, nil
 }
 
-// Decode decodes the picture. It fails with media.ErrDamaged, media.ErrUnsupported, or the context's error.
+// Decode reads the file again and decodes the picture. It fails as Read does, with media.ErrVanished if there is
+// another picture now, or with the context's error.
 func (f *File) Decode(ctx context.Context) (*Picture, error) {
-	p := &Picture{Info: f.Info, path: f.path, header: f.header}
-	decoded, err := decode(ctx, f.data, &f.header)
-	if err == nil {
-		p.canvas, err = newCanvas(decoded, &p.header)
-	}
+	now, data, err := read(f.path, f.limits)
 	if err != nil {
+		return nil, err
+	}
+	if now.Format != f.Format || now.Width != f.Width || now.Height != f.Height || now.Size != f.Size {
+		return nil, named(f.path, fmt.Errorf("%w: it changed since it was first read", media.ErrVanished))
+	}
+	p := &Picture{Info: now.Info, path: now.path, header: now.header}
+	if p.canvas, err = decodeCanvas(ctx, data, &p.header); err != nil {
 		return nil, named(f.path, err)
 	}
 	return p, nil
 }
 
+func decodeCanvas(ctx context.Context, data []byte, h *header) (canvas, error) {
+	decoded, err := decode(ctx, data, h)
+	if err != nil {
+		return nil, err
+	}
+	return newCanvas(decoded, h)
+}
+
 func newCanvas(decoded image.Image, h *header) (canvas, error) {
-	if size := decoded.Bounds().Size(); size != image.Pt(h.width, h.height) {
-		return nil, fmt.Errorf("%w: its headers contradict each other: %d x %d and %d x %d pixels", media.ErrDamaged,
-			h.width, h.height, size.X, size.Y)
+	if err := h.checkSize(decoded.Bounds().Size()); err != nil {
+		return nil, err
 	}
 	if h.format == JPEG {
 		return newJPEGCanvas(decoded, h)
@@ -144,7 +181,19 @@ func newCanvas(decoded image.Image, h *header) (canvas, error) {
 	return newPixelCanvas(decoded, h)
 }
 
-// decode decodes a file whose header was checked. A panic of a decoder is damage.
+// decoders are the functions that read the size of a picture, and the picture.
+var decoders = map[Format]struct {
+	config func(io.Reader) (image.Config, error)
+	decode func(io.Reader) (image.Image, error)
+}{
+	JPEG: {jpeg.DecodeConfig, jpeg.Decode},
+	PNG:  {png.DecodeConfig, png.Decode},
+	WebP: {webp.DecodeConfig, webp.Decode},
+	TIFF: {tiff.DecodeConfig, tiff.Decode},
+}
+
+// decode decodes a file whose header was checked, if the decoder finds the same size in it: it allocates by what it
+// finds. A panic of a decoder is damage.
 func decode(ctx context.Context, data []byte, h *header) (decoded image.Image, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -152,15 +201,13 @@ func decode(ctx context.Context, data []byte, h *header) (decoded image.Image, e
 		}
 	}()
 	from := &contextReader{ctx: ctx, Reader: bytes.NewReader(data)}
-	switch h.format {
-	case JPEG:
-		decoded, err = jpeg.Decode(from)
-	case PNG:
-		decoded, err = png.Decode(from)
-	case WebP:
-		decoded, err = webp.Decode(from)
-	case TIFF:
-		decoded, err = tiff.Decode(from)
+	config, err := decoders[h.format].config(from)
+	if err == nil {
+		if err := h.checkSize(image.Pt(config.Width, config.Height)); err != nil {
+			return nil, err
+		}
+		from.Reset(data)
+		decoded, err = decoders[h.format].decode(from)
 	}
 	switch {
 	case err == nil:
@@ -188,9 +235,10 @@ func (r *contextReader) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-// Frame returns a frame of the picture, upright, for the pipeline to mask in place. Its plane of opacity is not the
-// picture's, see canvas.
-func (p *Picture) Frame() *media.Frame { return p.canvas.frame() }
+// Frames returns frames of the picture, upright, for the pipeline to mask in place: usually one, and several if it can
+// be seen in several ways, as with transparency or 16 bits. Each takes up to 4 bytes for a pixel, and its plane of
+// opacity is not the picture's, see canvas.
+func (p *Picture) Frames() []*media.Frame { return p.canvas.frames() }
 
 // EstimateSize is about how many bytes Write will write at most.
 func (i Info) EstimateSize() int64 {
@@ -200,10 +248,10 @@ func (i Info) EstimateSize() int64 {
 	return 8*i.Pixels() + 64<<10
 }
 
-// Write writes the picture, masked as its frame is, to a new file at path, reads that again, and compares. Nothing else
-// than Options.Keep and what the package names is in it. It fails with media.ErrVerification if the file is not what
-// was meant, or with an error of the file system.
-func (p *Picture) Write(ctx context.Context, path string, masked *media.Frame, opts Options) error {
+// Write writes the picture, masked where any of its Frames is, to a new file at path, reads that again, and compares.
+// Nothing else than Options.Keep and what the package names is in it. It fails with media.ErrVerification if the file
+// is not what was meant, or with an error of the file system.
+func (p *Picture) Write(ctx context.Context, path string, masked []*media.Frame, opts Options) error {
 	p.canvas.paint(masked)
 	data, err := p.canvas.encode(&p.header, opts, kept(p.header.tags, opts.Keep))
 	if err == nil {

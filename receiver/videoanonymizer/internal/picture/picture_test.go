@@ -15,6 +15,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -110,7 +111,9 @@ func ycbcr(t testing.TB, width, height int, ratio image.YCbCrSubsampleRatio) []b
 	}
 	c, err := newJPEGCanvas(img, h)
 	require.NoError(t, err)
-	return encodeJPEG(&c.planes, h, nil)
+	file, err := encodeJPEG(&c.planes, h, nil)
+	require.NoError(t, err)
+	return file
 }
 
 // with puts segments behind the start of a JPEG.
@@ -220,10 +223,10 @@ func maskPart(f *media.Frame) image.Rectangle {
 func masked(t *testing.T, data []byte, opts Options) ([]byte, image.Rectangle) {
 	t.Helper()
 	p := open(t, data)
-	f := p.Frame()
-	part := maskPart(f)
+	frames := p.Frames()
+	part := maskPart(frames[0])
 	out := filepath.Join(t.TempDir(), "out")
-	require.NoError(t, p.Write(t.Context(), out, f, opts))
+	require.NoError(t, p.Write(t.Context(), out, frames, opts))
 	written, err := os.ReadFile(out)
 	require.NoError(t, err)
 	return written, part
@@ -401,7 +404,7 @@ func TestOrientation(t *testing.T) {
 			}(),
 		} {
 			p := open(t, data)
-			f := p.Frame()
+			f := p.Frames()[0]
 			require.Equal(t, upright.Rect.Size(), image.Pt(f.Width, f.Height), "%s %d", name, orientation)
 			for _, at := range []image.Point{{2, 2}, {f.Width - 3, 2}, {2, f.Height - 3}, {f.Width - 3, f.Height - 3}} {
 				c := upright.NRGBAAt(at.X, at.Y)
@@ -514,6 +517,25 @@ func TestDensityAndColorsAreKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, density{1, 300, 300}, h.density)
 
+	// Cameras write EXIF alone.
+	for orientation := uint16(1); orientation <= 6; orientation += 5 {
+		var printed ifd
+		printed.short(tagOrientation, orientation)
+		printed.fraction(tagXResolution, 240, 1)
+		printed.fraction(tagYResolution, 240, 1)
+		printed.short(tagUnit, 2)
+		web, err := extendWebP(webpOf(t, img, lossless), img.Rect.Size(), false, &header{}, printed.file())
+		require.NoError(t, err)
+		for name, data := range map[string][]byte{
+			"jpeg": with(jpegOf(t, img, 85), segment(markerAPP1, []byte(exifHeader), printed.file())), "webp": web,
+		} {
+			out, _ = masked(t, data, Options{})
+			h, err = readHeader(out)
+			require.NoError(t, err)
+			assert.Equal(t, density{1, 240, 240}, h.density, "%s %d", name, orientation)
+		}
+	}
+
 	var main, sub, interop ifd
 	interop.ascii(tagInteropIndex, "R03")
 	sub.pointer(tagInteroperate, &interop)
@@ -522,6 +544,155 @@ func TestDensityAndColorsAreKept(t *testing.T) {
 	h, err = readHeader(out)
 	require.NoError(t, err)
 	assert.True(t, h.adobeRGB)
+}
+
+// TestRepeats: of what may be in a file once, the first counts, so that repeating it takes neither memory nor time.
+func TestRepeats(t *testing.T) {
+	img := scene(32, 24)
+	block := func(orientation uint16, artist string) []byte {
+		var d ifd
+		d.short(tagOrientation, orientation)
+		d.ascii(tagArtist, artist)
+		return d.file()
+	}
+	file := pngOf(t, img)
+	colors := &header{profile: secretProfile(), density: density{0, 1, 2}}
+	colors.png.chunks = []chunk{{"gAMA", []byte{0, 0, 0, 1}}, {"cHRM", make([]byte, 32)}}
+	extra := pngExtras(colors, nil)
+	colors.png.chunks[0].body = []byte{0, 0, 0, 2}
+	colors.profile, colors.density = []byte("another"), density{0, 3, 4}
+	repeated := bytes.Repeat(pngExtras(colors, nil), 3)
+	artists := appendChunk(appendChunk(nil, "eXIf", block(6, "first")), "eXIf", block(3, "second"))
+	h, err := readHeader(bytes.Join([][]byte{file[:33], extra, repeated, artists, file[33:]}, nil))
+	require.NoError(t, err)
+	assert.Equal(t, []chunk{{"gAMA", []byte{0, 0, 0, 1}}, {"cHRM", make([]byte, 32)}}, h.png.chunks)
+	assert.Equal(t, density{0, 1, 2}, h.density)
+	assert.Equal(t, rebuildProfile(secretProfile()), h.profile)
+	assert.Equal(t, []tag{{tagArtist, "first"}}, h.tags)
+	assert.Equal(t, 6, h.orientation)
+
+	segments := [][]byte{segment(markerAPP1, []byte(exifHeader), block(6, "first"))}
+	for range 200 {
+		long := string(bytes.Repeat([]byte("a"), 1000))
+		segments = append(segments, segment(markerAPP1, []byte(exifHeader), block(3, long)))
+	}
+	out, _ := masked(t, with(jpegOf(t, img, 85), segments...), Options{Keep: []string{"artist"}})
+	h, err = readHeader(out)
+	require.NoError(t, err)
+	assert.Equal(t, []tag{{tagArtist, "first"}}, h.tags)
+	assert.Equal(t, 6, h.orientation)
+}
+
+// TestLongSegment: what does not fit into a segment is no JPEG.
+func TestLongSegment(t *testing.T) {
+	h := &header{jpeg: jpegHeader{components: []jpegComponent{{}}}}
+	c, err := newJPEGCanvas(image.NewGray(image.Rect(0, 0, 8, 8)), h)
+	require.NoError(t, err)
+	_, err = encodeJPEG(&c.planes, &header{}, []tag{{tagArtist, string(make([]byte, 1<<16))}})
+	require.Error(t, err)
+}
+
+// tagOf is the entry of a profile's table of tags.
+func tagOf(profile []byte, name string) []byte {
+	_, after, _ := bytes.Cut(profile, []byte(name))
+	return after
+}
+
+// TestProfileOfOverlappingTags: a tag for colors takes nothing along of one that names something, and tags that share
+// data do not make a profile many times as large.
+func TestProfileOfOverlappingTags(t *testing.T) {
+	changed := func(name string, at, size func(uint32) uint32) []byte {
+		p := secretProfile()
+		entry := tagOf(p, name)
+		binary.BigEndian.PutUint32(entry, at(binary.BigEndian.Uint32(entry)))
+		binary.BigEndian.PutUint32(entry[4:], size(binary.BigEndian.Uint32(entry[4:])))
+		return p
+	}
+	same := func(v uint32) uint32 { return v }
+	require.NotNil(t, rebuildProfile(changed("wtpt", same, same)))
+	first := binary.BigEndian.Uint32(tagOf(secretProfile(), "rXYZ"))
+	shared := rebuildProfile(changed("gXYZ", func(uint32) uint32 { return first }, same))
+	assert.NotNil(t, shared, "tags may share their data")
+	for name, p := range map[string][]byte{
+		"long":  changed("wtpt", same, func(v uint32) uint32 { return v + 30 }),
+		"inner": changed("gXYZ", func(uint32) uint32 { return first + 4 }, same),
+		"text":  bytes.Replace(secretProfile(), []byte("curv"), []byte("text"), 1),
+	} {
+		assert.NotContains(t, string(rebuildProfile(p)), "Secret", name)
+		assert.Nil(t, rebuildProfile(p), name)
+	}
+
+	large := secretProfile()
+	at, size := uint32(len(large)), uint32(1<<20)
+	large = append(append(large, "curv"...), make([]byte, size-4)...)
+	for _, name := range []string{"rTRC", "gTRC", "bTRC", "rXYZ", "gXYZ", "bXYZ"} {
+		entry := tagOf(large, name)
+		binary.BigEndian.PutUint32(entry, at)
+		binary.BigEndian.PutUint32(entry[4:], size)
+	}
+	assert.Nil(t, rebuildProfile(large))
+}
+
+// TestViews: samples that use some bits of 16 look as those of 8 bits do, and transparency as on black and on white.
+func TestViews(t *testing.T) {
+	img := scene(90, 60)
+	want := open(t, pngOf(t, img)).Frames()[0].Planes[0].Data
+	deep := func(shift int, caption bool) *image.NRGBA64 {
+		to := image.NewNRGBA64(img.Rect)
+		for i, v := range img.Pix {
+			s := uint16(v) << shift
+			if i%4 == 3 || caption && i < 4*90*6 {
+				s = 65535
+			}
+			binary.BigEndian.PutUint16(to.Pix[2*i:], s)
+		}
+		return to
+	}
+	hot := deep(2, false)
+	copy(hot.Pix[8*2000:], bytes.Repeat([]byte{255}, 8))
+	gray := image.NewGray16(img.Rect)
+	for i := range gray.Pix[:len(gray.Pix)/2] {
+		binary.BigEndian.PutUint16(gray.Pix[2*i:], uint16(want[i])<<4)
+	}
+	clear, opaque := image.NewNRGBA(img.Rect), image.NewNRGBA(img.Rect)
+	for i := range want {
+		clear.Pix[4*i+3] = 255 - want[i]
+		copy(opaque.Pix[4*i:], []byte{255, 255, 255, want[i]})
+	}
+	for name, tc := range map[string]struct {
+		data []byte
+		most int // views
+	}{
+		"8 bits": {pngOf(t, img), 1}, "16 bits": {pngOf(t, deep(8, false)), 1}, "12 bits": {pngOf(t, deep(4, false)), 1},
+		"10 bits": {tiffOf(t, deep(2, false)), 1}, "low byte": {pngOf(t, deep(0, false)), 1},
+		"10 bits and a hot pixel":   {pngOf(t, hot), 2},
+		"12 bits and a caption":     {pngOf(t, deep(4, true)), 2},
+		"gray of 12 bits":           {tiffOf(t, gray), 1},
+		"opacity of black on white": {pngOf(t, clear), 3}, "opacity of white on black": {pngOf(t, opaque), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, tc.data)
+			frames := p.Frames()
+			assert.LessOrEqual(t, len(frames), tc.most)
+			nearest := 255.0
+			for _, f := range frames {
+				var sum sums
+				sum.add(want[90*6:], f.Planes[0].Data[90*6:], nil)
+				nearest = min(nearest, sum.difference().mean)
+			}
+			assert.Less(t, nearest, 2.0)
+
+			part := maskPart(frames[len(frames)-1]) // what is masked in one way to see it is masked
+			out := filepath.Join(t.TempDir(), "out")
+			require.NoError(t, p.Write(t.Context(), out, frames, Options{}))
+			written, err := os.ReadFile(out)
+			require.NoError(t, err)
+			for _, at := range []image.Point{part.Min, part.Max.Sub(image.Pt(1, 1))} {
+				assert.Equal(t, color.NRGBA{0, 0, 0, 255}, shown(t, written).NRGBAAt(at.X, at.Y))
+			}
+			assert.True(t, math.IsInf(psnr(t, shown(t, tc.data), shown(t, written), part), 1))
+		})
+	}
 }
 
 // TestDarkDetail: under a mask nothing is left of what eight bits or a color conversion cannot tell from it.
@@ -558,6 +729,23 @@ func TestRefused(t *testing.T) {
 	}
 	animated := bytes.Join([][]byte{picture[:33], appendChunk(nil, "acTL", make([]byte, 8)), picture[33:]}, nil)
 	cmyk := image.NewCMYK(img.Rect)
+	// A decoder that goes by another of two sizes allocates gigabytes before it fails.
+	header := func(w, h uint32) []byte {
+		return appendChunk(nil, "IHDR", append(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h),
+			8, 6, 0, 0, 0))
+	}
+	twoHeaders := bytes.Join([][]byte{[]byte(pngSignature), header(100_000, 100_000), picture[33 : len(picture)-12],
+		header(1, 1), picture[len(picture)-12:]}, nil)
+	lateHeader := bytes.Join([][]byte{picture[:8], appendChunk(nil, "tEXt", []byte("a\x00b")), picture[8:]}, nil)
+	riff := func(chunks ...[]byte) []byte {
+		body := bytes.Join(chunks, nil)
+		return append(append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(4+len(body))), "WEBP"...), body...)
+	}
+	frame := webpOf(t, img, 80)[12:]
+	tiny := webpOf(t, scene(1, 1), 80)[12:]
+	extended := func(flags, w, h byte) []byte {
+		return []byte{'V', 'P', '8', 'X', 10, 0, 0, 0, flags, 0, 0, 0, w, 0, h, h, 0, h}
+	}
 	for name, tc := range map[string]struct {
 		data  []byte
 		cause error
@@ -581,6 +769,11 @@ func TestRefused(t *testing.T) {
 		"tiff of pages":    {twoPages(t, img, false), media.ErrUnsupported, "2 pages"},
 		"tiff cmyk":        {tiffCMYK(cmyk), media.ErrUnsupported, "RGB"},
 		"webp truncated":   {webpOf(t, img, 80)[:300], media.ErrDamaged, ""},
+		"png of headers":   {twoHeaders, media.ErrDamaged, "several"},
+		"png's late start": {lateHeader, media.ErrDamaged, "not first"},
+		"webp of pictures": {riff(frame, tiny), media.ErrDamaged, "several"},
+		"webp of headers":  {riff(extended(0, 63, 0), extended(0, 63, 0), frame), media.ErrDamaged, "several"},
+		"webp of sizes":    {riff(extended(webpAlpha, 255, 255), frame), media.ErrDamaged, "contradict"},
 		"webp animated": {[]byte("RIFF\x16\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x3f\x00\x00\x2f\x00\x00"),
 			media.ErrUnsupported, "animated"},
 	} {
@@ -625,19 +818,47 @@ func tiffCMYK(img *image.CMYK) []byte {
 func TestLeftOut(t *testing.T) {
 	photo := jpegOf(t, scene(64, 48), 85)
 	film := append(bytes.Clone(photo), "\x00\x00\x00\x18ftypmp42"...)
+	xmp := func(name, text string) []byte {
+		return with(photo, segment(markerAPP1, []byte(name+"\x00"+text)))
+	}
+	tiffWith := func(id uint16) []byte {
+		file := tiffOf(t, scene(64, 48))
+		d := &ifd{}
+		at := binary.LittleEndian.Uint32(file[4:])
+		entries := file[at+2:][:12*int(binary.LittleEndian.Uint16(file[at:]))]
+		for e := entries; len(e) > 0; e = e[12:] {
+			d.entries = append(d.entries, entry{id: binary.LittleEndian.Uint16(e), kind: binary.LittleEndian.Uint16(e[2:]),
+				count: binary.LittleEndian.Uint32(e[4:]), value: e[8:12]})
+		}
+		d.entries = append(d.entries, entry{id: id, kind: 4, count: 1, value: []byte{8, 0, 0, 0}})
+		binary.LittleEndian.PutUint32(file[4:], uint32(len(file)))
+		return d.append(file)
+	}
+	picture, web := pngOf(t, scene(64, 48)), webpOf(t, scene(64, 48), 80)
+	zeros := make([]byte, 100)
+	for name, data := range map[string][]byte{
+		"jpeg": photo, "xmp": xmp(xmpHeader, "<x:xmpmeta>"), "jpeg padded": append(bytes.Clone(photo), zeros...),
+		"png padded": append(bytes.Clone(picture), zeros...), "webp padded": append(bytes.Clone(web), zeros...),
+		"tiff": tiffWith(0xfff0),
+	} {
+		assert.Empty(t, open(t, data).LeftOut, name)
+	}
 	for name, data := range map[string][]byte{
 		"two views": append(bytes.Clone(photo), photo...), "film": film, "tiff": twoPages(t, scene(64, 48), true),
+		"behind a jpeg": append(append(bytes.Clone(photo), zeros...), 'a'), "behind a png": append(bytes.Clone(picture), 'a'),
+		"behind a webp": append(bytes.Clone(web), 'a'), "tiff with directories below": tiffWith(tagSubIFDs),
+		"tiff with layers": tiffWith(tagLayers), "depth": xmp(xmpHeader, `<x:xmpmeta GDepth:Data="AAAA">`),
+		"another view": xmp(xmpHeader, `<GImage:Data>AAAA`), "extended xmp": xmp(extendedXMPHeader, "0123"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, data)
 			assert.Len(t, p.LeftOut, 1)
-			out, _ := masked(t, data, Options{})
+			out, _ := masked(t, data, Options{WebPQuality: 80})
 			h, err := readHeader(out)
 			require.NoError(t, err)
 			assert.Empty(t, h.leftOut)
 		})
 	}
-	assert.Empty(t, open(t, photo).LeftOut)
 }
 
 // TestVerification: an output that is not what was meant is noticed.
@@ -647,9 +868,9 @@ func TestVerification(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, data)
-			f := p.Frame()
-			maskPart(f)
-			p.canvas.paint(f)
+			frames := p.Frames()
+			maskPart(frames[0])
+			p.canvas.paint(frames)
 			source := write(t, "source", data) // as if the masks had been lost
 			err := p.verify(t.Context(), source, len(data))
 			assert.ErrorIs(t, err, media.ErrVerification)
@@ -665,10 +886,47 @@ func TestVerification(t *testing.T) {
 func TestWriteRefusesExistingFile(t *testing.T) {
 	p := open(t, pngOf(t, scene(20, 20)))
 	path := write(t, "there", []byte("mine"))
-	require.Error(t, p.Write(t.Context(), path, p.Frame(), Options{}))
+	require.Error(t, p.Write(t.Context(), path, p.Frames(), Options{}))
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, "mine", string(text))
+}
+
+// TestReplacedFile: what was checked is what is decoded.
+func TestReplacedFile(t *testing.T) {
+	path := write(t, "a", pngOf(t, scene(64, 48)))
+	file, err := Read(path, media.Limits{})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, pngOf(t, scene(640, 480)), 0o600))
+	_, err = file.Decode(t.Context())
+	require.ErrorIs(t, err, media.ErrVanished)
+	require.NoError(t, os.Remove(path))
+	_, err = file.Decode(t.Context())
+	require.ErrorIs(t, err, media.ErrVanished)
+	_, err = Stat(path)
+	require.ErrorIs(t, err, media.ErrVanished)
+}
+
+// TestLargeFile: a file larger than any picture within the limits is not read.
+func TestLargeFile(t *testing.T) {
+	path := write(t, "a", pngOf(t, scene(64, 48)))
+	require.NoError(t, os.Truncate(path, 8<<30))
+	_, err := Read(path, media.Limits{})
+	require.ErrorIs(t, err, media.ErrLimit)
+	size, err := Stat(path)
+	require.NoError(t, err)
+	assert.EqualValues(t, 8<<30, size)
+}
+
+// TestManyStarts: what looks like JPEGs behind a picture takes no memory.
+func TestManyStarts(t *testing.T) {
+	data := append(jpegOf(t, scene(16, 16), 80), bytes.Repeat([]byte{0xff, markerSOI, 0xff}, 1<<20)...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := readHeader(data)
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, media.ErrNotPicture)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 }
 
 func TestDecodeEndsWithContext(t *testing.T) {
@@ -720,14 +978,11 @@ func FuzzHeader(f *testing.F) {
 		if err != nil || h.width*h.height > 1<<16 {
 			return
 		}
-		if _, err := decode(t.Context(), data, &h); err != nil {
-			return
-		}
-		p, err := (&File{path: "fuzz", data: data, header: h}).Decode(t.Context())
+		canvas, err := decodeCanvas(t.Context(), data, &h)
 		if err != nil {
 			return
 		}
-		again, err := p.canvas.encode(&p.header, Options{WebPQuality: 80}, p.header.tags)
+		again, err := canvas.encode(&h, Options{WebPQuality: 80}, h.tags)
 		if err != nil {
 			return
 		}

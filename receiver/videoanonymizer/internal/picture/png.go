@@ -12,6 +12,7 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
@@ -20,6 +21,9 @@ const pngSignature = "\x89PNG\r\n\x1a\n"
 
 // pngColors are the chunks, of fixed sizes, that say what the colors are: PNG (third edition), 11.3.2.
 var pngColors = map[string]int{"gAMA": 4, "cHRM": 32, "sRGB": 1, "cICP": 4}
+
+// pngOnce are the chunks of which the first alone is read.
+var pngOnce = []string{"gAMA", "cHRM", "sRGB", "cICP", "iCCP", "eXIf", "pHYs"}
 
 type pngHeader struct {
 	chunks []chunk // of pngColors
@@ -34,7 +38,8 @@ type chunk struct {
 func (h *header) readPNG(file []byte) error {
 	truncated := fmt.Errorf("%w: it ends in a chunk or has no end", media.ErrDamaged)
 	rest := file[len(pngSignature):]
-	for {
+	seen := map[string]bool{}
+	for first := true; ; first = false {
 		if len(rest) < 12 {
 			return truncated
 		}
@@ -44,6 +49,15 @@ func (h *header) readPNG(file []byte) error {
 		}
 		body := rest[8 : 8+size]
 		rest = rest[12+size:]
+		if first != (name == "IHDR") {
+			return fmt.Errorf("%w: its header is not first, or there are several", media.ErrDamaged)
+		}
+		if slices.Contains(pngOnce, name) {
+			if seen[name] { // as libpng does
+				continue
+			}
+			seen[name] = true
+		}
 		switch name {
 		case "IHDR":
 			if len(body) != 13 {
@@ -66,6 +80,7 @@ func (h *header) readPNG(file []byte) error {
 		case "iCCP":
 			h.profile = inflateProfile(body)
 		case "IEND":
+			h.readAfter(rest)
 			return nil
 		}
 		if size, ok := pngColors[name]; ok && size == len(body) {
@@ -140,7 +155,7 @@ func pngExtras(h *header, tags []tag) (extra []byte) {
 		body = binary.BigEndian.AppendUint32(body, perMeter(d.y))
 		extra = appendChunk(extra, "pHYs", append(body, min(d.unit, 1)))
 	}
-	if block := exif(1, tags, h.adobeRGB); block != nil {
+	if block := exif(1, tags, h.adobeRGB, density{}); block != nil {
 		extra = appendChunk(extra, "eXIf", block)
 	}
 	return extra

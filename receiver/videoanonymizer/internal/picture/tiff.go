@@ -54,11 +54,13 @@ func (h *header) readTIFF(file []byte) error {
 	}
 	h.profile, _ = d.value(tagICC)
 	h.readTexts(d)
-	x, okX := d.number(tagXResolution)
-	y, okY := d.number(tagYResolution)
-	if unit, ok := d.number(tagUnit); okX && okY && (!ok || unit == 2 || unit == 3) {
-		h.density = density{uint8(max(unit, 2) - 1), x, y}
+	if v, _ := d.value(tagSubIFDs); v != nil {
+		h.leaveOut("pictures below the first one, such as smaller versions")
 	}
+	if v, _ := d.value(tagLayers); v != nil {
+		h.leaveOut("the layers of Photoshop")
+	}
+	h.readDensity(d)
 	pages := 1
 	for range maxPages {
 		if d.next == 0 {
@@ -68,7 +70,7 @@ func (h *header) readTIFF(file []byte) error {
 			break
 		}
 		if subfile(d) {
-			h.leftOut = append(h.leftOut, "a smaller version of the picture or a mask")
+			h.leaveOut("a smaller version of the picture or a mask")
 		} else {
 			pages++
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"image"
+	"strings"
 
 	"gocv.io/x/gocv"
 
@@ -35,6 +36,8 @@ func (h *header) readWebP(file []byte) error {
 	if size > uint64(len(file)) || size < 12 {
 		return truncated
 	}
+	h.readAfter(file[size:])
+	var canvas image.Point // by VP8X; transparency is as large
 	for rest := file[12:size]; len(rest) > 0; {
 		if len(rest) < 8 {
 			return truncated
@@ -45,8 +48,13 @@ func (h *header) readWebP(file []byte) error {
 		}
 		body := rest[8 : 8+size]
 		rest = rest[min(uint64(len(rest)), 8+size+size&1):]
+		if strings.HasPrefix(name, "VP8") && name != "VP8X" && h.width > 0 || name == "VP8X" && canvas.X > 0 {
+			return fmt.Errorf("%w: it has several pictures or headers", media.ErrDamaged)
+		}
 		switch {
-		case name == "VP8X" && len(body) >= 10:
+		case name == "VP8X" && len(body) == 10:
+			bits := binary.LittleEndian.Uint64(body[2:])
+			canvas = image.Pt(int(bits>>16&0xffffff)+1, int(bits>>40)+1)
 			if body[0]&webpAnimation != 0 {
 				return fmt.Errorf("%w: an animated WebP: convert it to a video, for example by ffmpeg -i FILE FILE.mkv",
 					media.ErrUnsupported)
@@ -63,6 +71,9 @@ func (h *header) readWebP(file []byte) error {
 		case name == "EXIF":
 			h.readEXIF(trimEXIF(body))
 		}
+	}
+	if canvas.X > 0 {
+		return h.checkSize(canvas)
 	}
 	return nil
 }
@@ -104,7 +115,7 @@ func encodeWebP(pixels *image.NRGBA, h *header, quality int, tags []tag) ([]byte
 		return nil, err
 	}
 	defer encoded.Close()
-	return extendWebP(encoded.GetBytes(), size, !opaque, h, exif(1, tags, h.adobeRGB))
+	return extendWebP(encoded.GetBytes(), size, !opaque, h, exif(1, tags, h.adobeRGB, h.density))
 }
 
 // extendWebP adds a profile and EXIF to a WebP, which it copies.

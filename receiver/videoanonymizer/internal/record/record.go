@@ -6,6 +6,7 @@
 package record
 
 import (
+	"slices"
 	"time"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
@@ -107,6 +108,24 @@ type Frame struct {
 func (f *Frame) Encoded(start time.Time) {
 	f.Encode = vision.Interval{Start: start, End: time.Now()}
 	f.End = f.Encode.End
+}
+
+// Include adds what was masked in another frame of the same moment, seen in another way. People are in both, so their
+// numbers are those of the frame with more; masks that cover the same are counted twice.
+func (f *Frame) Include(other *Frame) {
+	f.Detected, f.PosedPeople = max(f.Detected, other.Detected), max(f.PosedPeople, other.PosedPeople)
+	f.People, f.Uncertain = max(f.People, other.People), max(f.Uncertain, other.Uncertain)
+	f.Masks += other.Masks
+	a, b := &f.MasksByOrigin, other.MasksByOrigin
+	a.Pose, a.Face, a.Box, a.Screen = a.Pose+b.Pose, a.Face+b.Face, a.Box+b.Box, a.Screen+b.Screen
+	a.Interpolated, a.Held = a.Interpolated+b.Interpolated, a.Held+b.Held
+	f.Found, f.Faces = slices.Concat(f.Found, other.Found), slices.Concat(f.Faces, other.Faces)
+	f.Heads, f.Bodies = slices.Concat(f.Heads, other.Heads), slices.Concat(f.Bodies, other.Bodies)
+	f.WholeFrameMasked = f.WholeFrameMasked || other.WholeFrameMasked
+	f.Analyzed = f.Analyzed && other.Analyzed
+	if f.Err == nil {
+		f.Err, f.Reason, f.FailedStage = other.Err, other.Reason, other.FailedStage
+	}
 }
 
 // MasksByOrigin counts the masks of a frame by what they were derived from (mask.Origin).

@@ -37,7 +37,7 @@ func (s *stills) decodePicture(ctx context.Context, key stillKey) error {
 	if err != nil {
 		return err
 	}
-	text, err := encode(decoded.Frame(), key.width)
+	text, err := encode(decoded.Frames()[0], key.width)
 	s.put(key, text)
 	return err
 }
