@@ -234,7 +234,7 @@ func undividedIf(err error) error {
 // apart returns the units that have to be done again, since they do not go on where the one before them ends.
 func (a *attempt) apart(done []*checkpoint) (again []unitState, err error) {
 	for n, c := range done[min(1, len(done)):] {
-		if done[n].endsWith(c.Unit.Before, c.Unit.BeforeWhole) {
+		if done[n].goesOn(c.Unit) {
 			continue
 		}
 		u := *c.Unit
@@ -247,6 +247,12 @@ func (a *attempt) apart(done []*checkpoint) (again []unitState, err error) {
 		again = append(again, unitState{Unit: u.Unit, Attempt: u.Attempt + 1})
 	}
 	return again, nil
+}
+
+// goesOn reports whether the next unit goes on where this one ends. A frame that both mask whole shows nothing of where
+// they take people to be, and proves nothing.
+func (c *checkpoint) goesOn(next *unitState) bool {
+	return !next.BeforeWhole && c.endsWith(next.Before, next.BeforeWhole)
 }
 
 // processUnit returns the last checkpoint of a unit that is done: by an earlier attempt at the video, or now.
@@ -314,8 +320,13 @@ func (a *attempt) processToEnd(ctx context.Context) (*checkpoint, error) {
 		return nil, fmt.Errorf("%w: a unit has %d of its %d frames", errUndivided, frames, a.unit.Frames())
 	}
 	a.unit.Complete = true
-	err = sink.seal()
-	return sink.last, err
+	if err := sink.seal(); err != nil {
+		return nil, err
+	}
+	if sink.last == nil || !sink.last.Unit.Complete { // damage showed itself after all
+		return nil, fmt.Errorf("%w: the end of a unit cannot be sealed", errUndivided)
+	}
+	return sink.last, nil
 }
 
 // openUnitReader starts decoding some seconds before the first frame that is missing, twice as many if the unit is done

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/plan"
 )
@@ -66,6 +67,61 @@ func TestDivisionCuts(t *testing.T) {
 	d.units = d.units[:1]
 	assert.False(t, d.cutsAt(0))
 	assert.False(t, new(division).cutsAt(0))
+}
+
+// TestGoesOn: only what the frame before a unit shows of where people are proves that the unit goes on there.
+func TestGoesOn(t *testing.T) {
+	head := mask.Head{X: 100, Y: 80, RX: 20, RY: 30}
+	for _, tc := range []struct {
+		before, whole bool // what the unit before shows of somebody
+		now, nowWhole bool
+		want          bool
+	}{
+		{want: true},
+		{before: true, now: true, want: true},
+		{before: true},
+		{now: true},
+		{whole: true},
+		{nowWhole: true},
+		{whole: true, nowWhole: true},
+		{before: true, whole: true, now: true, nowWhole: true},
+	} {
+		last, next := &checkpoint{Whole: tc.whole}, &unitState{BeforeWhole: tc.nowWhole}
+		if tc.before {
+			last.Heads = []mask.Head{head}
+		}
+		if tc.now {
+			next.Before = []mask.Head{head}
+		}
+		assert.Equal(t, tc.want, last.goesOn(next), "%+v", tc)
+	}
+}
+
+// TestTrackNumbersResume: people keep their numbers across a seam, and no two of them get the same.
+func TestTrackNumbersResume(t *testing.T) {
+	at := func(track int, x float32) mask.Head { return mask.Head{Track: track, X: x, Y: 80, RX: 20, RY: 30} }
+	for name, tc := range map[string]struct {
+		before, now []mask.Head
+		want        map[int]int
+	}{
+		"two people":        {[]mask.Head{at(4, 1), at(2, 99)}, []mask.Head{at(1, 99), at(2, 1)}, map[int]int{1: 2, 2: 4}},
+		"at the same place": {[]mask.Head{at(4, 1), at(2, 1)}, []mask.Head{at(1, 1), at(2, 1)}, map[int]int{1: 4, 2: 2}},
+		"one became two":    {[]mask.Head{at(4, 1)}, []mask.Head{at(1, 1), at(2, 1)}, map[int]int{1: 4, 2: 8}},
+		"one with two masks": {[]mask.Head{at(4, 1), at(4, 1)}, []mask.Head{at(1, 1), at(1, 1), at(2, 1)},
+			map[int]int{1: 4, 2: 8}},
+		"nobody's mask": {[]mask.Head{at(0, 1), at(4, 1)}, []mask.Head{at(0, 1), at(1, 1)}, map[int]int{0: 0, 1: 4}},
+		"somebody new":  {nil, []mask.Head{at(1, 1)}, map[int]int{1: 8}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var n trackNumbers
+			n.resume(7, tc.before, tc.now)
+			got := map[int]int{}
+			for _, h := range tc.now {
+				got[h.Track] = n.of(h.Track)
+			}
+			assert.Equal(t, tc.want, got)
+		})
+	}
 }
 
 // TestUndividedIf: what a single pass over the video may do better leads to it, and nothing else does.
