@@ -116,9 +116,10 @@ func (r *review) identifySource(ctx context.Context) (err error) {
 	if !r.Config.Report.Enabled || r.unit != nil {
 		return nil
 	}
-	if r.source, err = report.Identify(ctx, r.job.Path); err != nil {
+	if r.source, err = report.Identify(ctx, r.plan.Info().Source()); err != nil {
 		return readError(ctx, err)
 	}
+	r.source.Name = filepath.Base(r.job.Path)
 	return nil
 }
 

@@ -63,6 +63,12 @@ type video struct {
 // convert publishes the anonymized video under its final name, or leaves nothing behind but what a later attempt can
 // resume from.
 func (v *video) convert(ctx context.Context, info media.Info) error {
+	// Units, and a second pass, open the source when it may be deleted: what is made is then all that is left of it.
+	info, release, err := info.Hold()
+	if err != nil {
+		return err
+	}
+	defer release()
 	from, err := v.loadCheckpoint()
 	if err != nil {
 		return err
