@@ -112,7 +112,7 @@ func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, f
 	if err != nil {
 		return err
 	}
-	if err := readAll(ctx, f, info.Path, info.id); err != nil {
+	if err := readWhole(ctx, f, info.Path, info.id); err != nil {
 		return err
 	}
 	opts.Salvage, opts.from, opts.around = true, 0, nil // what follows the first complaint may name its cause
@@ -156,11 +156,11 @@ func CheckReadable(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	return readAll(ctx, f, path, id)
+	return readWhole(ctx, f, path, id)
 }
 
-// readAll reads and closes a file, and fails like CheckReadable.
-func readAll(ctx context.Context, f *os.File, path string, id fileID) error {
+// readWhole reads and closes a file, and fails like CheckReadable.
+func readWhole(ctx context.Context, f *os.File, path string, id fileID) error {
 	defer func() { _ = f.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = f.Close() })
 	defer stop()
