@@ -28,7 +28,9 @@ type fileID struct {
 
 // openSource opens a regular, non-empty file for reading. It follows no symbolic link in the last part of its path, and
 // does not wait for a FIFO's writer.
-func openSource(path string) (*os.File, fileID, error) { return checked(path, path, syscall.O_NOFOLLOW) }
+func openSource(path string) (*os.File, fileID, error) {
+	return checked(path, path, syscall.O_NOFOLLOW)
+}
 
 // checked is openSource for a file that is found at another path than its own.
 func checked(path, at string, flags int) (*os.File, fileID, error) {
