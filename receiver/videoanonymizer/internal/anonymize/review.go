@@ -103,7 +103,7 @@ func (r *review) openRecorder(ctx context.Context, from *checkpoint) (err error)
 		return err
 	}
 	if r.recorder, err = report.ResumeRecorder(frames, *from.Report); err != nil {
-		return fmt.Errorf("%w: %w", media.ErrResume, err)
+		return media.SealedError(frames, err)
 	}
 	return nil
 }
