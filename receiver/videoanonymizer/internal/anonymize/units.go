@@ -229,8 +229,8 @@ func (a *attempt) processUnits(ctx context.Context) error {
 	return undividedIf(a.join(ctx, done))
 }
 
-// undividedUnlessPassing is undividedIf once it is sure that damage is the file's: what passes says nothing about units,
-// and those that are sealed are as good as they were.
+// undividedUnlessPassing is undividedIf once it is sure that damage is the file's: what passes says nothing about
+// units, and those that are sealed are as good as they were.
 func (a *attempt) undividedUnlessPassing(ctx context.Context, err error) error {
 	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
 		if passing := a.confirm(ctx, err, -1); passing != nil {

@@ -31,8 +31,8 @@ type Index struct {
 // Index lists the frames of a video from its packets, which it reads all. It fails with ErrInexact unless they leave no
 // doubt: a container that is sought exactly, frames rather than fields, and packets each of which is a frame at a time
 // of its own, and no more of them than the limits allow. It fails with ErrStalled if ffprobe lists none for as long as
-// a Reader waits for a frame, and with ErrVanished, ErrUnreadable, ErrIO, ErrInterrupted, ErrTool or the context's error
-// for what says nothing about the file. A Reader that begins at one of the frames still checks each.
+// a Reader waits for a frame, and with ErrVanished, ErrUnreadable, ErrIO, ErrInterrupted, ErrTool or the context's
+// error for what says nothing about the file. A Reader that begins at one of the frames still checks each.
 func (t Tools) Index(ctx context.Context, info Info) (Index, error) {
 	if doubt := info.inexact(); doubt != "" {
 		return Index{}, fileError(info.Path, ErrInexact, "%s", doubt)

@@ -254,7 +254,8 @@ func TestIndexFails(t *testing.T) {
 		"stale":              {script: "echo '[error] Stale file handle' >&2", want: ErrIO},
 		"of the file":        {script: "echo '[error] Invalid data found' >&2; exit 1", want: ErrInexact},
 		"without a reason":   {script: "exit 1", want: ErrInexact},
-		"too many frames":    {script: `for i in 1 2 3 4 5 6 7 8; do echo "$i,9,K"; done; sleep 60`, frames: 7, want: ErrInexact},
+		"too many frames":    {script: `for i in 1 2 3 4 5 6 7 8; do echo "$i,9,K"; done; sleep 60`, frames: 7,
+			want: ErrInexact},
 		"as many as may be":  {script: `for i in 1 2 3 4 5 6 7; do echo "$i,9,K"; done`, frames: 7},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -278,7 +279,8 @@ func TestIndexFails(t *testing.T) {
 func TestIndexStalls(t *testing.T) {
 	tools := freeTools(t)
 	tools.FFprobe = filepath.Join(t.TempDir(), "ffprobe")
-	require.NoError(t, os.WriteFile(tools.FFprobe, []byte("#!/bin/sh\necho 1,9,K; sleep 600\n"), 0o700)) //nolint:gosec // runs
+	script := []byte("#!/bin/sh\necho 1,9,K; sleep 600\n")
+	require.NoError(t, os.WriteFile(tools.FFprobe, script, 0o700)) //nolint:gosec // it runs
 	var index Index
 	_, err := tools.streamUnlessStalled(t.Context(), nil, streams{}, bounds{}, 100*time.Millisecond,
 		func(r io.Reader) error { return index.read(r, 9) })
@@ -290,7 +292,8 @@ func TestSealedError(t *testing.T) {
 	for err, want := range map[error]error{
 		fs.ErrNotExist: ErrResume, errors.New("changed"): ErrResume, // no error of the file system
 		syscall.ENOENT: ErrResume, syscall.ELOOP: ErrResume, syscall.EACCES: ErrResume,
-		syscall.EIO: ErrIO, syscall.ESTALE: ErrIO, syscall.EMFILE: ErrIO, syscall.ENOSPC: ErrNoSpace, syscall.EDQUOT: ErrNoSpace,
+		syscall.EIO: ErrIO, syscall.ESTALE: ErrIO, syscall.EMFILE: ErrIO, syscall.ENOSPC: ErrNoSpace,
+		syscall.EDQUOT: ErrNoSpace,
 	} {
 		got := SealedError("a", &fs.PathError{Op: "open", Path: "a", Err: err})
 		for _, cause := range []error{ErrResume, ErrIO, ErrNoSpace} {

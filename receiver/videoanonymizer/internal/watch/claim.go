@@ -53,7 +53,7 @@ func (w *Watcher) claim(f *file) *Job {
 	return job
 }
 
-// giveBack records what people wanted of a file while it was claimed, where no job came of that: a job's end records it.
+// giveBack records what people wanted of a file while it was claimed, where no job came of that: a job's end would.
 func (w *Watcher) giveBack(f *file, canceled bool) {
 	var err error
 	if canceled {
