@@ -254,9 +254,9 @@ func TestIndexFails(t *testing.T) {
 		"stale":              {script: "echo '[error] Stale file handle' >&2", want: ErrIO},
 		"of the file":        {script: "echo '[error] Invalid data found' >&2; exit 1", want: ErrInexact},
 		"without a reason":   {script: "exit 1", want: ErrInexact},
-		"too many frames":    {script: `for i in 1 2 3 4 5 6 7 8; do echo "$i,9,K"; done; sleep 60`, frames: 7,
+		"too many frames": {script: `for i in 1 2 3 4 5 6 7 8; do echo "$i,9,K"; done; sleep 60`, frames: 7,
 			want: ErrInexact},
-		"as many as may be":  {script: `for i in 1 2 3 4 5 6 7; do echo "$i,9,K"; done`, frames: 7},
+		"as many as may be": {script: `for i in 1 2 3 4 5 6 7; do echo "$i,9,K"; done`, frames: 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
