@@ -27,7 +27,9 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
 // running is a receiver with folders of its own and everything that it emits.
@@ -272,16 +274,30 @@ func TestShutdownInMidVideo(t *testing.T) {
 }
 
 func TestSourceDeletedDuringProcessing(t *testing.T) {
-	r := start(t, newTestConfig(t))
-	source := filepath.Join(r.in, "walk.mp4")
-	clip(t, source, "-i", "testsrc2=size=640x360:rate=30:duration=6", "-preset", "ultrafast")
-	require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 30 }, time.Minute,
-		5*time.Millisecond)
-	require.NoError(t, os.Remove(source))
-	r.awaitLog(t, "finished", "walk.mp4")
-	require.NoError(t, r.Shutdown(t.Context()))
-	assert.Equal(t, reviewed("walk_anonymized.mp4"), visible(t, r.out), "the output is all that is left of the video")
-	assert.Len(t, r.spans("process_single_frame"), 180)
+	for name, units := range map[string]int{"in one piece": 1, "in units": 2} {
+		t.Run(name, func(t *testing.T) {
+			cfg := newTestConfig(t)
+			cfg.MaxConcurrentUnits, cfg.UnitLength = units, time.Second
+			cfg.LookAhead, cfg.Detector.Survey.Interval = 300*time.Millisecond, 500*time.Millisecond
+			cfg.Output.Audio = media.AudioCopy
+			r := start(t, cfg)
+			source := filepath.Join(r.in, "walk.mp4")
+			clip(t, source, "-i", "testsrc2=size=640x360:rate=30:duration=6", "-f", "lavfi", "-i", "sine=duration=6",
+				"-preset", "ultrafast", "-g", "30")
+			require.Eventually(t, func() bool { return len(r.spans("process_single_frame")) > 10 }, time.Minute,
+				5*time.Millisecond)
+			require.NoError(t, os.Remove(source))
+			r.awaitLog(t, "finished", "walk.mp4")
+			require.NoError(t, r.Shutdown(t.Context()))
+			output := filepath.Join(r.out, "walk_anonymized.mp4")
+			assert.Equal(t, reviewed("walk_anonymized.mp4"), visible(t, r.out), "the output is all that is left of the video")
+			assert.Len(t, r.spans("process_single_frame"), 180)
+			assert.Equal(t, units > 1, len(r.attempts()) > 3)
+			text, err := os.ReadFile(report.Path(output))
+			require.NoError(t, err)
+			assert.Contains(t, string(text), `"walk.mp4"`)
+		})
+	}
 }
 
 func TestStartReportsWhatIsMissing(t *testing.T) {

@@ -169,7 +169,7 @@ func (r *Runner) made() (string, error) {
 	cfg.Retention, cfg.Notifications, cfg.Schedule = config.Retention{}, nil, config.Schedule{}
 	cfg.Resources = config.Resources{}
 	cfg.Inference.Remote = config.Remote{} // what the servers serve is said by the models
-	cfg.Models, cfg.Console, cfg.MaxConcurrentVideos = config.Models{}, nil, 0
+	cfg.Models, cfg.Console, cfg.MaxConcurrentVideos, cfg.MaxConcurrentUnits = config.Models{}, nil, 0, 0
 	out := &cfg.Output
 	out.Directory, out.StateDirectory, out.QuarantineDirectory, out.MoveTo = "", "", "", ""
 	out.OnSuccess, out.OnSalvage, out.MinFreeSpace = "", "", 0

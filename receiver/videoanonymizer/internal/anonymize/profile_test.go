@@ -76,6 +76,8 @@ func TestMadeByEither(t *testing.T) {
 		"free space":      {keys{"output": keys{"min_free_space": 7}}, true},
 		"models folder":   {keys{"models": keys{"directory": "/models"}}, true},
 		"videos at once":  {keys{"max_concurrent_videos": 7}, true},
+		"units at once":   {keys{"max_concurrent_units": 7}, true},
+		"unit length":     {keys{"unit_length": "7m"}, false},
 		"console":         {keys{"console": "anonymizer_console"}, true},
 		"mask":            {keys{"mask": keys{"shape": "box"}}, false},
 		"codec":           {keys{"output": keys{"codec": "hevc"}}, false},

@@ -103,7 +103,7 @@ func (r *review) openRecorder(ctx context.Context, from *checkpoint) (err error)
 		return err
 	}
 	if r.recorder, err = report.ResumeRecorder(frames, *from.Report); err != nil {
-		return fmt.Errorf("%w: %w", media.ErrResume, err)
+		return media.SealedError(frames, err)
 	}
 	return nil
 }
@@ -116,9 +116,10 @@ func (r *review) identifySource(ctx context.Context) (err error) {
 	if !r.Config.Report.Enabled || r.unit != nil {
 		return nil
 	}
-	if r.source, err = report.Identify(ctx, r.job.Path); err != nil {
+	if r.source, err = report.Identify(ctx, r.plan.Info().Source()); err != nil {
 		return readError(ctx, err)
 	}
+	r.source.Name = filepath.Base(r.job.Path)
 	return nil
 }
 

@@ -102,6 +102,8 @@ func (v *video) end(ctx context.Context, err error) error {
 		return v.job.Cancel()
 	case ctx.Err() != nil:
 		v.interrupted(err)
+	case errors.Is(err, media.ErrVanished) && v.job.Unchanged() != nil:
+		v.interrupted(err)
 	case errors.Is(err, errReserved):
 		v.span.Interrupted()
 		v.logger.Info(v.kind+" waits for space that is reserved for videos in progress", zap.NamedError("cause", err))

@@ -18,12 +18,16 @@ type trackNumbers struct {
 }
 
 // resume continues numbering after last: whoever is masked in the frame before the boundary as before keeps the number.
+// Of two people at the same place, each keeps one.
 func (n *trackNumbers) resume(last int, before, now []mask.Head) {
 	n.known, n.last = map[int]int{}, last
+	left := slices.Clone(before)
 	for _, h := range now {
-		i := slices.IndexFunc(before, func(b mask.Head) bool { return sameMask(h, b) })
-		if i >= 0 && h.Track > 0 && before[i].Track > 0 {
-			n.known[h.Track] = before[i].Track
+		i := slices.IndexFunc(left, func(b mask.Head) bool { return b.Track > 0 && sameMask(h, b) })
+		if i >= 0 && h.Track > 0 && n.known[h.Track] == 0 {
+			number := left[i].Track
+			n.known[h.Track] = number
+			left = slices.DeleteFunc(left, func(b mask.Head) bool { return b.Track == number })
 		}
 	}
 }

@@ -48,21 +48,27 @@ type division struct {
 }
 
 // divide divides a long video into units, by itself and the configuration alone. Where there is doubt about its frames,
-// it is not divided. Units decide where segments end, whether or not several of them are processed at once.
+// it is not divided, and what earlier attempts left of units is removed. Units decide where segments end, whether or
+// not several of them are processed at once.
 func (v *video) divide(ctx context.Context, info media.Info) (division, error) {
 	d := division{saved: v.division.saved}
-	if !plan.Worthwhile(info.Duration, v.Config.UnitLength) {
-		return d, nil
+	if plan.Worthwhile(info.Duration, v.Config.UnitLength) {
+		index, err := v.Tools.Index(ctx, info)
+		// What took too long is only worth another try if it did not before.
+		doubt := errors.Is(err, media.ErrInexact) || errors.Is(err, media.ErrStalled) && len(d.saved) == 0
+		if err != nil && !doubt {
+			return d, err
+		}
+		if doubt { // whether it matters to the video is found when that is decoded
+			v.logger.Info("long video is processed in one piece", zap.NamedError("cause", err))
+		} else {
+			d.times, d.units = index.Times, plan.Units(info.TimeBase, index, v.Config.UnitLength)
+		}
 	}
-	index, err := v.Tools.Index(ctx, info)
-	if ctx.Err() != nil {
-		return d, err
+	if len(d.units) < 2 && len(d.saved) > 0 {
+		d.saved = nil
+		return d, v.job.Restart()
 	}
-	if err != nil { // whether it matters to the video is found when that is decoded
-		v.logger.Info("long video is processed in one piece", zap.NamedError("cause", err))
-		return d, nil
-	}
-	d.times, d.units = index.Times, plan.Units(info.TimeBase, index, v.Config.UnitLength)
 	return d, nil
 }
 
@@ -201,19 +207,19 @@ func (a *attempt) processUnits(ctx context.Context) error {
 	}
 	a.logger.Info("video is processed in units", zap.Int("units", len(due)), zap.Int("at_once", a.atOnce))
 	for len(due) > 0 {
-		group, ctx := errgroup.WithContext(ctx)
+		group, together := errgroup.WithContext(ctx)
 		group.SetLimit(a.atOnce)
 		for _, u := range due {
 			group.Go(func() (err error) {
-				if ctx.Err() != nil {
-					return ctx.Err()
+				if together.Err() != nil {
+					return together.Err()
 				}
-				done[u.Number], err = a.processUnit(ctx, u)
+				done[u.Number], err = a.processUnit(together, u)
 				return err
 			})
 		}
 		if err := group.Wait(); err != nil {
-			return undividedIf(err)
+			return a.undividedUnlessPassing(ctx, err)
 		}
 		var err error
 		if due, err = a.apart(done); err != nil {
@@ -221,6 +227,17 @@ func (a *attempt) processUnits(ctx context.Context) error {
 		}
 	}
 	return undividedIf(a.join(ctx, done))
+}
+
+// undividedUnlessPassing is undividedIf once it is sure that damage is the file's: what passes says nothing about
+// units, and those that are sealed are as good as they were.
+func (a *attempt) undividedUnlessPassing(ctx context.Context, err error) error {
+	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
+		if passing := a.confirm(ctx, err, -1); passing != nil {
+			return passing
+		}
+	}
+	return undividedIf(err)
 }
 
 // undividedIf says that a video has to be processed in one piece after an error that this may avoid, or judges better.
@@ -234,7 +251,7 @@ func undividedIf(err error) error {
 // apart returns the units that have to be done again, since they do not go on where the one before them ends.
 func (a *attempt) apart(done []*checkpoint) (again []unitState, err error) {
 	for n, c := range done[min(1, len(done)):] {
-		if done[n].endsWith(c.Unit.Before, c.Unit.BeforeWhole) {
+		if done[n].goesOn(c.Unit) {
 			continue
 		}
 		u := *c.Unit
@@ -247,6 +264,12 @@ func (a *attempt) apart(done []*checkpoint) (again []unitState, err error) {
 		again = append(again, unitState{Unit: u.Unit, Attempt: u.Attempt + 1})
 	}
 	return again, nil
+}
+
+// goesOn reports whether the next unit goes on where this one ends. A frame that both mask whole shows nothing of where
+// they take people to be, and proves nothing.
+func (c *checkpoint) goesOn(next *unitState) bool {
+	return !next.BeforeWhole && c.endsWith(next.Before, next.BeforeWhole)
 }
 
 // processUnit returns the last checkpoint of a unit that is done: by an earlier attempt at the video, or now.
@@ -308,14 +331,19 @@ func (a *attempt) processToEnd(ctx context.Context) (*checkpoint, error) {
 		return nil, err
 	}
 	if damage := a.reader.Damage(); damage != nil {
-		return nil, fmt.Errorf("%w: %s", errUndivided, damage.Error())
+		return nil, damage
 	}
 	if frames := sink.summary.Frames; frames != a.unit.Frames() {
 		return nil, fmt.Errorf("%w: a unit has %d of its %d frames", errUndivided, frames, a.unit.Frames())
 	}
 	a.unit.Complete = true
-	err = sink.seal()
-	return sink.last, err
+	if err := sink.seal(); err != nil {
+		return nil, err
+	}
+	if sink.last == nil || !sink.last.Unit.Complete { // damage showed itself after all
+		return nil, fmt.Errorf("%w: the end of a unit cannot be sealed", errUndivided)
+	}
+	return sink.last, nil
 }
 
 // openUnitReader starts decoding some seconds before the first frame that is missing, twice as many if the unit is done
@@ -412,7 +440,7 @@ func (r *review) appendUnits(done []*checkpoint) error {
 		numbers.resume(last, edge, c.Unit.Before)
 		frames := r.job.TempFor(c.Unit.mark() + framesSuffix)
 		if err := r.recorder.Append(frames, *c.Report, numbers.of); err != nil {
-			return fmt.Errorf("%w: %w", media.ErrResume, err)
+			return media.SealedError(frames, err)
 		}
 		edge = slices.Clone(c.Heads)
 		for i := range edge {

@@ -63,6 +63,12 @@ type video struct {
 // convert publishes the anonymized video under its final name, or leaves nothing behind but what a later attempt can
 // resume from.
 func (v *video) convert(ctx context.Context, info media.Info) error {
+	// Units, and a second pass, open the source when it may be deleted: what is made is then all that is left of it.
+	info, release, err := info.Hold()
+	if err != nil {
+		return err
+	}
+	defer release()
 	from, err := v.loadCheckpoint()
 	if err != nil {
 		return err
@@ -70,22 +76,29 @@ func (v *video) convert(ctx context.Context, info media.Info) error {
 	if v.division, err = v.divide(ctx, info); err != nil {
 		return err
 	}
-	err = v.run(ctx, info, from)
-	if errors.Is(err, errUndivided) {
-		v.logger.Warn("video is processed in one piece, since its units do not go together", zap.NamedError("cause", err))
-		v.division.undivided = true
-		err = v.restart(ctx, info)
-	}
-	if errors.Is(err, media.ErrResume) {
-		v.logger.Warn("video restarted from the beginning", zap.NamedError("cause", err))
-		err = v.restart(ctx, info)
-	}
-	if errors.Is(err, errOverlooked) {
-		v.logger.Warn("nobody was found in the video, but a thorough search of some of its frames does not confirm that: "+
-			"it is processed again with recall: thorough", zap.String("reason", v.second.Reason),
-			zap.Float64("time_s", v.second.Time))
-		v.passAgain(v.second)
-		err = v.restart(ctx, info)
+	return v.again(ctx, v.run(ctx, info, from), func() error { return v.restart(ctx, info) })
+}
+
+// again restarts the video as long as another pass avoids what the last one ended with: in one piece once units do not
+// go together, once in each pass where nothing can be resumed, and with recall: thorough once nobody was found.
+func (v *video) again(ctx context.Context, err error, restart func() error) error {
+	for anew := false; ctx.Err() == nil; err = restart() {
+		switch {
+		case errors.Is(err, errUndivided) && !v.division.undivided:
+			v.logger.Warn("video is processed in one piece, since its units do not go together", zap.NamedError("cause", err))
+			v.division.undivided = true
+		case errors.Is(err, media.ErrResume) && !anew:
+			v.logger.Warn("video restarted from the beginning", zap.NamedError("cause", err))
+			anew = true
+		case errors.Is(err, errOverlooked):
+			v.logger.Warn("nobody was found in the video, but a thorough search of some of its frames does not confirm that: "+
+				"it is processed again with recall: thorough", zap.String("reason", v.second.Reason),
+				zap.Float64("time_s", v.second.Time))
+			v.passAgain(v.second)
+			anew = false
+		default:
+			return err
+		}
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ErrInexact says that it cannot be known, without decoding a video, which frames it has and where: it is decoded from
@@ -29,7 +30,9 @@ type Index struct {
 
 // Index lists the frames of a video from its packets, which it reads all. It fails with ErrInexact unless they leave no
 // doubt: a container that is sought exactly, frames rather than fields, and packets each of which is a frame at a time
-// of its own. A Reader that begins at one of them still checks each frame.
+// of its own, and no more of them than the limits allow. It fails with ErrStalled if ffprobe lists none for as long as
+// a Reader waits for a frame, and with ErrVanished, ErrUnreadable, ErrIO, ErrInterrupted, ErrTool or the context's
+// error for what says nothing about the file. A Reader that begins at one of the frames still checks each.
 func (t Tools) Index(ctx context.Context, info Info) (Index, error) {
 	if doubt := info.inexact(); doubt != "" {
 		return Index{}, fileError(info.Path, ErrInexact, "%s", doubt)
@@ -42,14 +45,20 @@ func (t Tools) Index(ctx context.Context, info Info) (Index, error) {
 	args = append(args, "-select_streams", strconv.Itoa(info.StreamIndex), "-show_entries", "packet=pts,size,flags",
 		"-of", "csv=p=0", "-i", inputURL)
 	var index Index
-	complaint, err := t.stream(ctx, t.FFprobe, args, streams{source: f}, info.limits.reading(), index.read)
+	complaint, err := t.streamUnlessStalled(ctx, args, streams{source: f}, info.limits.reading(), defaultStall,
+		func(r io.Reader) error { return index.read(r, info.limits.MaxFrames) })
+	passing := passingFault(complaint, err)
 	switch {
 	case context.Cause(ctx) != nil:
 		return Index{}, fileError(info.Path, context.Cause(ctx), "")
 	case errors.Is(err, ErrInexact):
 		return Index{}, fmt.Errorf("%q: %w", info.Path, err)
+	case errors.Is(err, ErrStalled):
+		return Index{}, fileError(info.Path, ErrStalled, "no packet from ffprobe for %s", defaultStall)
+	case passing != nil:
+		return Index{}, fileError(info.Path, passing, "its packets cannot be listed: %s", describe(complaint, err))
 	case err != nil:
-		return Index{}, fileError(info.Path, ErrTool, "its packets cannot be listed: %v", err)
+		return Index{}, fileError(info.Path, ErrInexact, "its packets cannot be listed: %v", err)
 	case complaint != "":
 		return Index{}, fileError(info.Path, ErrInexact, "%s", tidy(complaint))
 	}
@@ -57,6 +66,30 @@ func (t Tools) Index(ctx context.Context, info Info) (Index, error) {
 		return Index{}, fmt.Errorf("%q: %w", info.Path, err)
 	}
 	return index, nil
+}
+
+// streamUnlessStalled is stream for ffprobe, which it kills with ErrStalled if nothing comes for as long as stall.
+func (t Tools) streamUnlessStalled(ctx context.Context, args []string, s streams, b bounds, stall time.Duration,
+	read func(io.Reader) error) (complaint string, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(stall, func() { cancel(ErrStalled) })
+	defer timer.Stop()
+	return t.stream(ctx, t.FFprobe, args, s, b, func(r io.Reader) error {
+		return read(watched{r, func() { timer.Reset(stall) }})
+	})
+}
+
+// watched calls came whenever something was read.
+type watched struct {
+	io.Reader
+	came func()
+}
+
+func (w watched) Read(b []byte) (int, error) {
+	n, err := w.Reader.Read(b)
+	w.came()
+	return n, err
 }
 
 // inexact is why the headers already leave doubt; empty if they do not.
@@ -73,14 +106,17 @@ func (i Info) inexact() string {
 	return ""
 }
 
-// read reads ffprobe's lines "pts,size,flags".
-func (x *Index) read(r io.Reader) error {
+// read reads ffprobe's lines "pts,size,flags", of so many frames at most.
+func (x *Index) read(r io.Reader, most int64) error {
 	lines := bufio.NewReaderSize(r, 64<<10)
 	for {
 		line, err := readLine(lines)
 		if len(line) > 0 {
 			if err := x.packet(line); err != nil {
 				return err
+			}
+			if int64(len(x.Times)) > most {
+				return fmt.Errorf("%w: more than %d frames", ErrInexact, most)
 			}
 		}
 		if errors.Is(err, io.EOF) {

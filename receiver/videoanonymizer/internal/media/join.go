@@ -80,7 +80,10 @@ func (w *Writer) adoptPart(part Part, times []int64) error {
 // readTimes reads the PTS in a sealed file of times.
 func readTimes(path string, sealed Sealed) ([]int64, error) {
 	all, err := durable.ReadFile(path)
-	if err != nil || int64(len(all)) < sealed.Size || sealed.Size <= 0 {
+	if err != nil {
+		return nil, SealedError(path, err)
+	}
+	if int64(len(all)) < sealed.Size || sealed.Size <= 0 {
 		return nil, fileError(path, ErrResume, changed)
 	}
 	all = all[:sealed.Size]

@@ -5,11 +5,16 @@ package media
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -231,6 +236,108 @@ func TestIndex(t *testing.T) {
 			require.NotEmpty(t, index.Keys)
 		})
 	}
+}
+
+// TestIndexFails tells what says nothing about a file from what leaves doubt about its frames.
+func TestIndexFails(t *testing.T) {
+	tools := testTools(t)
+	info, err := tools.Probe(t.Context(),
+		clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -c:v libx264 -preset ultrafast "), Limits{})
+	require.NoError(t, err)
+	for name, tc := range map[string]struct {
+		script string
+		frames int64
+		want   error
+	}{
+		"killed":             {script: "kill -9 $$", want: ErrInterrupted},
+		"out of descriptors": {script: "echo '[error] Too many open files' >&2; exit 1", want: ErrTool},
+		"stale":              {script: "echo '[error] Stale file handle' >&2", want: ErrIO},
+		"of the file":        {script: "echo '[error] Invalid data found' >&2; exit 1", want: ErrInexact},
+		"without a reason":   {script: "exit 1", want: ErrInexact},
+		"too many frames": {script: `for i in 1 2 3 4 5 6 7 8; do echo "$i,9,K"; done; sleep 60`, frames: 7,
+			want: ErrInexact},
+		"as many as may be": {script: `for i in 1 2 3 4 5 6 7; do echo "$i,9,K"; done`, frames: 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			there, fake := info, freeTools(t)
+			fake.FFprobe = filepath.Join(t.TempDir(), "ffprobe")
+			require.NoError(t, os.WriteFile(fake.FFprobe, []byte("#!/bin/sh\n"+tc.script+"\n"), 0o700)) //nolint:gosec // runs
+			if tc.frames > 0 {
+				there.limits.MaxFrames = tc.frames
+			}
+			index, err := fake.Index(t.Context(), there)
+			require.ErrorIs(t, err, tc.want)
+			if tc.want == nil {
+				assert.Len(t, index.Times, 7)
+			}
+		})
+	}
+}
+
+// TestIndexStalls: a tool of which nothing comes is killed.
+func TestIndexStalls(t *testing.T) {
+	tools := freeTools(t)
+	tools.FFprobe = filepath.Join(t.TempDir(), "ffprobe")
+	script := []byte("#!/bin/sh\necho 1,9,K; sleep 600\n")
+	require.NoError(t, os.WriteFile(tools.FFprobe, script, 0o700)) //nolint:gosec // it runs
+	var index Index
+	_, err := tools.streamUnlessStalled(t.Context(), nil, streams{}, bounds{}, 100*time.Millisecond,
+		func(r io.Reader) error { return index.read(r, 9) })
+	require.ErrorIs(t, err, ErrStalled)
+}
+
+// TestSealedError: only what is missing, changed or kept from this process is made again.
+func TestSealedError(t *testing.T) {
+	for err, want := range map[error]error{
+		fs.ErrNotExist: ErrResume, errors.New("changed"): ErrResume, // no error of the file system
+		syscall.ENOENT: ErrResume, syscall.ELOOP: ErrResume, syscall.EACCES: ErrResume,
+		syscall.EIO: ErrIO, syscall.ESTALE: ErrIO, syscall.EMFILE: ErrIO, syscall.ENOSPC: ErrNoSpace,
+		syscall.EDQUOT: ErrNoSpace,
+	} {
+		got := SealedError("a", &fs.PathError{Op: "open", Path: "a", Err: err})
+		for _, cause := range []error{ErrResume, ErrIO, ErrNoSpace} {
+			assert.Equal(t, cause == want, errors.Is(got, cause), "%v: %v", err, got) //nolint:errorlint // the very error
+		}
+	}
+	dir := t.TempDir()
+	_, err := readTimes(filepath.Join(dir, "gone"), Sealed{Size: 3})
+	require.ErrorIs(t, err, ErrResume)
+}
+
+// TestHold: what is read of a file that is held is this very file, unless it was written to.
+func TestHold(t *testing.T) {
+	tools := testTools(t)
+	path := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -c:v libx264 -preset ultrafast ")
+	info, err := tools.Probe(t.Context(), path, Limits{})
+	require.NoError(t, err)
+	held, release, err := info.Hold()
+	require.NoError(t, err)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.WriteFile(path, []byte("another file"), 0o600))
+	_, err = tools.Index(t.Context(), info)
+	require.ErrorIs(t, err, ErrVanished)
+	for range 2 {
+		index, err := tools.Index(t.Context(), held)
+		require.NoError(t, err)
+		assert.Len(t, index.Times, 25)
+	}
+	r, err := tools.Open(t.Context(), held, ReadOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, 25, drain(t, r))
+	r.Close()
+	require.ErrorIs(t, tools.ConfirmDamage(t.Context(), held, ReadOptions{}, -1), ErrIO, "all of it can be decoded")
+	same, err := os.ReadFile(held.Source())
+	require.NoError(t, err)
+	assert.Equal(t, data, same)
+	require.NoError(t, os.WriteFile(held.Source(), append(data, 0), 0o600))
+	_, err = tools.Index(t.Context(), held)
+	require.ErrorIs(t, err, ErrVanished)
+	release()
+	_, _, err = info.Hold()
+	require.ErrorIs(t, err, ErrVanished)
 }
 
 // TestOpenAtRefuses opens videos whose frames are not where they are said to be.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -107,7 +108,11 @@ func passingFault(complaint string, err error) error {
 // again. Otherwise it fails with ErrIO, or with another cause that is not the file. If an output of so many frames is
 // to be published, it decodes all of the file, and also fails if there are more. A negative number is for no output.
 func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, frames int) error {
-	if err := CheckReadable(ctx, info.Path); err != nil {
+	f, err := info.openAgain()
+	if err != nil {
+		return err
+	}
+	if err := readWhole(ctx, f, info.Path, info.id); err != nil {
 		return err
 	}
 	opts.Salvage, opts.from, opts.around = true, 0, nil // what follows the first complaint may name its cause
@@ -151,6 +156,11 @@ func CheckReadable(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	return readWhole(ctx, f, path, id)
+}
+
+// readWhole reads and closes a file, and fails like CheckReadable.
+func readWhole(ctx context.Context, f *os.File, path string, id fileID) error {
 	defer func() { _ = f.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = f.Close() })
 	defer stop()

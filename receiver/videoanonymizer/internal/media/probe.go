@@ -67,6 +67,7 @@ type Info struct {
 	otherCodecs   []string      // of the streams that are not read
 	limits        Limits
 	id            fileID
+	held          *os.File // see Hold
 }
 
 // wallClock reports whether the times are dates: recorders count from 1970.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
@@ -57,6 +58,20 @@ func identifyFile(path string) (Sealed, error) {
 
 // changed is said of a file that is not what was sealed.
 const changed = "it is not as it was sealed"
+
+// SealedError says why what was sealed at a path cannot be used: ErrResume if it is missing, was changed or is kept
+// from this process, and ErrIO or ErrNoSpace if the disk failed, which proves nothing about the file.
+func SealedError(path string, err error) error {
+	var errno syscall.Errno
+	kept := []syscall.Errno{syscall.ENOENT, syscall.EACCES, syscall.EPERM, syscall.ELOOP, syscall.ENXIO, syscall.EISDIR}
+	switch {
+	case !errors.As(err, &errno), slices.Contains(kept, errno):
+		return fileError(path, ErrResume, "%s: %v", changed, rootCause(err))
+	case errors.Is(diskCause(err), ErrNoSpace):
+		return fileError(path, ErrNoSpace, "%v", rootCause(err))
+	}
+	return fileError(path, ErrIO, "%v", rootCause(err))
+}
 
 // stem is the beginning of the names of all files of this writer.
 func (w *Writer) stem() string { return strings.TrimSuffix(w.temp, filepath.Ext(w.temp)) }
@@ -180,7 +195,11 @@ func (w *Writer) resume(p Progress) error {
 		return fileError(w.temp, ErrResume, "it is not known which frames its segments hold")
 	}
 	for n, sealed := range p.Segments {
-		if got, err := identifyFile(w.segmentPath(n)); err != nil || got != sealed {
+		got, err := identifyFile(w.segmentPath(n))
+		if err != nil {
+			return SealedError(w.segmentPath(n), err)
+		}
+		if got != sealed {
 			return fileError(w.segmentPath(n), ErrResume, changed)
 		}
 	}

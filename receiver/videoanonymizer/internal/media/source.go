@@ -5,6 +5,7 @@ package media
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -28,7 +29,12 @@ type fileID struct {
 // openSource opens a regular, non-empty file for reading. It follows no symbolic link in the last part of its path, and
 // does not wait for a FIFO's writer.
 func openSource(path string) (*os.File, fileID, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	return checked(path, path, syscall.O_NOFOLLOW)
+}
+
+// checked is openSource for a file that is found at another path than its own.
+func checked(path, at string, flags int) (*os.File, fileID, error) {
+	f, err := os.OpenFile(at, os.O_RDONLY|syscall.O_NONBLOCK|flags, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fileID{}, fileError(path, ErrVanished, "no such file")
@@ -61,9 +67,36 @@ func openSource(path string) (*os.File, fileID, error) {
 	return f, id, nil
 }
 
-// openAgain opens the file that was probed. It fails with ErrVanished if the path names another one now.
+// Hold returns the same description of a file, with which all that reads it finds this very file until release is
+// called, even if it is deleted or its path names another one by then. It fails like Open.
+func (i Info) Hold() (held Info, release func(), err error) {
+	f, err := i.openAgain()
+	if err != nil {
+		return i, nil, err
+	}
+	i.held = f
+	return i, func() { _ = f.Close() }, nil
+}
+
+// Source is the path at which this process finds the file: Path, unless it is held.
+func (i Info) Source() string {
+	if i.held == nil {
+		return i.Path
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", i.held.Fd())
+}
+
+// openAgain opens the file that was probed. It fails with ErrVanished if the path names another one now, or if it was
+// written to.
 func (i Info) openAgain() (*os.File, error) {
-	f, id, err := openSource(i.Path)
+	var f *os.File
+	var id fileID
+	var err error
+	if i.held == nil {
+		f, id, err = openSource(i.Path)
+	} else {
+		f, id, err = checked(i.Path, i.Source(), 0)
+	}
 	if err != nil {
 		return nil, err
 	}

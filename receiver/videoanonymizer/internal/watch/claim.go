@@ -47,10 +47,23 @@ func (w *Watcher) claim(f *file) *Job {
 		wait := backoff(w.opts.Retry, f.claimFailures)
 		w.logger.Warn("cannot start a video",
 			zap.String("file", f.path), zap.Duration("next_try_in", wait), zap.Error(err))
-		w.requeue(f, wait)
+		w.giveBack(f, w.requeue(f, wait))
 		return nil
 	}
 	return job
+}
+
+// giveBack records what people wanted of a file while it was claimed, where no job came of that: a job's end would.
+func (w *Watcher) giveBack(f *file, canceled bool) {
+	var err error
+	if canceled {
+		err = w.recordCanceled(f.path, f)
+	} else if err = w.recordControl(f.path); errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		w.logger.Error("cannot record that a video was paused or canceled", zap.String("file", f.path), zap.Error(err))
+	}
 }
 
 // inspection is what was read of a file. It is empty for one that cannot be read.
@@ -78,7 +91,7 @@ func (w *Watcher) inspect(f *file) (seen inspection, ok bool) {
 		return seen, false
 	}
 	if held := w.completeness.held(opened, st, w.queue.now().Sub(f.since), false); held != "" {
-		w.queue.postpone(f, held, max(w.opts.Config.StableFor, minPollGap))
+		w.giveBack(f, w.queue.postpone(f, held, max(w.opts.Config.StableFor, minPollGap)))
 		w.pollSoon() // to schedule the poll that finds it ready
 		return seen, false
 	}

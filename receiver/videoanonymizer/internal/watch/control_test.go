@@ -177,6 +177,65 @@ func TestCancelWhileStopping(t *testing.T) {
 	}
 }
 
+// TestControlWhileClaiming cancels, pauses or stops a video while it is claimed, and no job comes of that.
+func TestControlWhileClaiming(t *testing.T) {
+	for name, act := range map[string]struct {
+		act    func(r *rig, path string) error
+		phase  Phase
+		reason string
+		again  func(r *rig, path string) error
+	}{
+		"canceled": {func(r *rig, path string) error { return r.w.Cancel(path) }, PhaseFailed, ReasonCanceled,
+			func(r *rig, path string) error { return r.w.Retry(path) }},
+		"paused": {func(r *rig, path string) error { return r.w.Pause(path) }, PhasePaused, "",
+			func(r *rig, path string) error { return r.w.Resume(path) }},
+		"held": {func(r *rig, _ string) error {
+			r.w.Hold("at night", true)
+			r.w.Hold("", true)
+			return nil
+		}, PhaseWaiting, "", func(*rig, string) error { return nil }},
+	} {
+		for why, fails := range map[string]func(t *testing.T, r *rig, path string) (mend func()){
+			"no output folder": func(t *testing.T, r *rig, _ string) func() {
+				folder := filepath.Join(r.out, "ward")
+				write(t, folder, "in the way")
+				return func() { require.NoError(t, os.Remove(folder)) }
+			},
+			"written to": func(t *testing.T, _ *rig, path string) func() {
+				writer, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+				require.NoError(t, err)
+				return func() { require.NoError(t, writer.Close()) }
+			},
+		} {
+			t.Run(name+", "+why, func(t *testing.T) {
+				r := newRig(t)
+				path := r.drop("ward/walk.mkv", "a video")
+				r.settle()
+				f, _, err := r.w.queue.tryNext()
+				require.NoError(t, err)
+				require.NotNil(t, f)
+				mend := fails(t, r, path)
+				require.NoError(t, act.act(r, path))
+				require.Nil(t, r.w.claim(f))
+				mend()
+				assert.Equal(t, act.phase, r.one().Phase)
+				if act.phase != PhaseWaiting {
+					r.idle()
+					r.restart()
+					r.idle()
+				}
+				assert.Equal(t, act.phase, r.one().Phase)
+				assert.Equal(t, act.reason, r.one().Reason)
+				require.NoError(t, act.again(r, path))
+				r.dispose()
+				job := r.take()
+				require.NoError(t, stopCause(job))
+				r.complete(job)
+			})
+		}
+	}
+}
+
 func TestRetryOnDemand(t *testing.T) {
 	r := newRig(t)
 	path := r.drop("walk.mkv", "a video")

@@ -301,12 +301,18 @@ func (q *queue) awaited(f *file) {
 	f.awaits = 0
 }
 
-// postpone makes a claimed file, which turned out not to be complete, ready again after a delay.
-func (q *queue) postpone(f *file, held heldReason, delay time.Duration) {
+// postpone makes a claimed file, which turned out not to be complete, ready again after a delay, as requeue does.
+func (q *queue) postpone(f *file, held heldReason, delay time.Duration) (canceled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer q.broadcast()
+	if errors.Is(f.control.stop, ErrCanceled) {
+		f.phase, f.control = settled, control{}
+		return true
+	}
+	f.control.stop = nil
 	f.phase, f.due, f.wait.held = queued, q.now().Add(delay), held
-	q.broadcast()
+	return false
 }
 
 // settle leaves a claimed file alone until it changes.
