@@ -52,7 +52,7 @@ func BenchmarkPictures(b *testing.B) {
 func benchmarkPictures(b *testing.B, detector map[string]any) {
 	made := benchPictures(b)
 	runner, cfg := benchRunner(b, detector)
-	thorough := runner.asThorough()
+	thorough := runner.forPictures()
 	alone := measured(b, func() { analyze(b, thorough, made) })
 	in := cfg.Watch.Folders()[0]
 	for i := range b.N {

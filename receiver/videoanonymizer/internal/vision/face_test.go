@@ -142,7 +142,7 @@ func TestTilesCoverTheFrame(t *testing.T) {
 	for _, size := range [][2]int{{1920, 1080}, {641, 479}, {64, 64}} {
 		for tiles := 2; tiles <= 8; tiles++ {
 			frame := newFrame(size[0], size[1], yuv420p, false, uniform(white))
-			all := views(frame, tiles)
+			all := views(frame, tiles, false)
 			require.Len(t, all, 1+tiles*tiles)
 			large := []Detection{
 				{Box: Box{X0: 10, Y0: 10, X1: 11 + .25*float32(size[0]), Y1: 20}},
