@@ -89,9 +89,9 @@ func tileSpan(side, n, i int) (from, to int) {
 	return from, min(side, from+int(length)+1)
 }
 
-// maxInTile is the share of the next larger view's width or height above which a person found in a tile is dropped: that
-// view, of the whole frame or a larger tile, shows such a person well, whereas a tile shows trunks and arms that look
-// like people of their own.
+// maxInTile is the share of the next larger view's width or height above which a person found in a tile is dropped:
+// that view, of the whole frame or a larger tile, shows such a person well, whereas a tile shows trunks and arms that
+// look like people of their own.
 const maxInTile = 0.25
 
 // dropPartial drops what a tile may show only a part of: boxes at an edge of the view that is not one of the frame, and
