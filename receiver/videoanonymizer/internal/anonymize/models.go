@@ -30,6 +30,7 @@ const libraryEnv = "ONNXRUNTIME_LIBRARY"
 type Models struct {
 	looks
 	thorough looks // of config.AsThorough, by the same sessions
+	pictures looks // likewise, fine
 	second   looks // of config.AsSecondLook, likewise; empty without console
 	profiles map[string]profileLooks
 	sessions []inference.Session
@@ -38,12 +39,12 @@ type Models struct {
 }
 
 // profileLooks are those of a profile, by its name, likewise.
-type profileLooks struct{ looks, thorough looks }
+type profileLooks struct{ looks, thorough, pictures looks }
 
 // with is the same models, with the looks of another configuration.
-func (m *Models) with(usual, thorough looks) *Models {
+func (m *Models) with(p profileLooks) *Models {
 	as := *m
-	as.looks, as.thorough = usual, thorough
+	as.looks, as.thorough, as.pictures = p.looks, p.thorough, p.pictures
 	return &as
 }
 
@@ -187,9 +188,8 @@ func OpenModels(cfg *config.Config, remote Remote) (*Models, error) {
 		return nil, err
 	}
 	o := &opener{directory: directory, client: m.client, opened: map[string]openedModel{}}
-	if m.looks, err = o.openLooks(cfg); err == nil {
-		m.thorough, err = o.openLooks(cfg.AsThorough())
-	}
+	own, err := o.openProfile(cfg)
+	m = m.with(own)
 	if err == nil && cfg.Console != nil {
 		m.second, err = o.openLooks(cfg.AsSecondLook())
 	}
@@ -214,6 +214,7 @@ type opener struct {
 	cfg      *config.Config // whose looks are being opened
 	detector config.Detector
 	looks    looks
+	fine     bool // for still pictures
 }
 
 type openedModel struct {
@@ -239,17 +240,27 @@ func (o *opener) openLooks(cfg *config.Config) (looks, error) {
 func (o *opener) openProfiles(cfg *config.Config) (map[string]profileLooks, error) {
 	all := map[string]profileLooks{}
 	for _, profile := range cfg.Profiled() {
-		var p profileLooks
-		var err error
-		if p.looks, err = o.openLooks(profile); err == nil {
-			p.thorough, err = o.openLooks(profile.AsThorough())
-		}
+		p, err := o.openProfile(profile)
 		if err != nil {
 			return nil, fmt.Errorf("profiles[%s]::%w", profile.Profile(), err)
 		}
 		all[profile.Profile()] = p
 	}
 	return all, nil
+}
+
+// openProfile opens the looks of a profile, or of the receiver's own configuration.
+func (o *opener) openProfile(cfg *config.Config) (p profileLooks, err error) {
+	if p.looks, err = o.openLooks(cfg); err != nil {
+		return p, err
+	}
+	if p.thorough, err = o.openLooks(cfg.AsThorough()); err != nil {
+		return p, err
+	}
+	o.fine = true
+	defer func() { o.fine = false }()
+	p.pictures, err = o.openLooks(cfg.AsThorough())
+	return p, err
 }
 
 func (o *opener) open(used usedModel) error {
@@ -387,7 +398,7 @@ func (d *detectors) join(cfg config.Detector) vision.Detector {
 func (o *opener) newDetector(key, name string, opts vision.DetectorOptions) (vision.Detector, error) {
 	model := o.opened[name]
 	opts.ScoreThreshold = cmp.Or(opts.ScoreThreshold, model.Thresholds.Score, float32(o.detector.ScoreThreshold))
-	opts.OverlapThreshold = float32(o.detector.OverlapThreshold)
+	opts.OverlapThreshold, opts.Fine = float32(o.detector.OverlapThreshold), o.fine
 	detector, err := vision.NewDetector(model.Family, model.session, opts)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
@@ -402,6 +413,7 @@ func (o *opener) newFaces(opts vision.FaceOptions) (vision.FaceDetector, error) 
 	}
 	model := o.opened[o.detector.Faces]
 	opts.ScoreThreshold, opts.OverlapThreshold = float32(o.detector.FaceThreshold), vision.FaceOverlap
+	opts.Fine = o.fine
 	faces, err := vision.NewFaceDetector(model.Family, model.session, opts)
 	if err != nil {
 		return nil, fmt.Errorf("detector::faces: %w", err)

@@ -171,7 +171,7 @@ func (r *Runner) asThorough() *Runner { return r.with(r.Config.AsThorough(), r.M
 // with is the same as the runner, with another configuration and its looks.
 func (r *Runner) with(cfg *config.Config, l looks) *Runner {
 	as := *r
-	as.Config, as.Models = cfg, r.Models.with(l, r.Models.thorough)
+	as.Config, as.Models = cfg, r.Models.with(profileLooks{l, r.Models.thorough, r.Models.pictures})
 	return &as
 }
 

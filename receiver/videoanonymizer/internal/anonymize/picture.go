@@ -26,10 +26,9 @@ import (
 )
 
 // runPicture does a job whose source is a still picture, and returns what end ends it by. A picture has no neighbors
-// that make up for what is overlooked in it, so it is searched as with recall: thorough, which includes a survey in
-// all directions; keys that the configuration gives still take precedence.
+// that make up for what is overlooked in it, so it is searched by forPictures.
 func (v *video) runPicture(ctx context.Context, noProfile error) error {
-	v.Runner = v.asThorough()
+	v.Runner = v.forPictures()
 	file, err := v.readPicture(ctx)
 	v.span = v.Emitter.VideoStarted(ctx, v.describePicture(file))
 	if err := errors.Join(err, noProfile); err != nil {
@@ -43,6 +42,10 @@ func (v *video) runPicture(ctx context.Context, noProfile error) error {
 	}
 	return v.convertPicture(ctx, file)
 }
+
+// forPictures is the same as the runner, with recall: thorough, which includes a survey in all directions, and with
+// more parts of large pictures; keys that the configuration gives still take precedence.
+func (r *Runner) forPictures() *Runner { return r.with(r.Config.AsThorough(), r.Models.pictures) }
 
 // readPicture reads the file and its header, twice if the file seems to be at fault, see Runner.probe. What it reads
 // counts as the pixels that take as much memory.
@@ -247,7 +250,7 @@ func (v *video) reserveFor(bytes int64) (release func(), err error) {
 // MeasurePictures takes pictures through the pipeline, as many at once as a burst does, and returns how long each took
 // on average and how many there were. Those that cannot be read are left out; nothing is written.
 func (r *Runner) MeasurePictures(ctx context.Context, paths []string) (each time.Duration, measured int, err error) {
-	thorough := r.asThorough()
+	as := r.forPictures()
 	var frames []*media.Frame
 	start := time.Now()
 	for _, path := range paths {
@@ -264,7 +267,7 @@ func (r *Runner) MeasurePictures(ctx context.Context, paths []string) (each time
 	for _, frame := range frames {
 		group.Go(func() error {
 			alone := &still{frame: frame}
-			options := thorough.pipelineOptions(1)
+			options := as.pipelineOptions(1)
 			options.Workers = 1
 			return pipeline.Run(ctx, alone, alone, options)
 		})

@@ -52,7 +52,7 @@ func BenchmarkPictures(b *testing.B) {
 func benchmarkPictures(b *testing.B, detector map[string]any) {
 	made := benchPictures(b)
 	runner, cfg := benchRunner(b, detector)
-	thorough := runner.asThorough()
+	thorough := runner.forPictures()
 	alone := measured(b, func() { analyze(b, thorough, made) })
 	in := cfg.Watch.Folders()[0]
 	for i := range b.N {
@@ -86,7 +86,7 @@ func benchPictures(b *testing.B) []string {
 	return made
 }
 
-func benchRunner(b *testing.B, detector map[string]any) (*Runner, *config.Config) {
+func benchRunner(b testing.TB, detector map[string]any) (*Runner, *config.Config) {
 	b.Helper()
 	cfg := config.Default()
 	if detector != nil {
@@ -167,7 +167,7 @@ func process(b *testing.B, r *Runner, cfg *config.Config) {
 
 type spent struct{ wall, cpu time.Duration }
 
-func measured(b *testing.B, do func()) spent {
+func measured(b testing.TB, do func()) spent {
 	b.Helper()
 	cpu := func() time.Duration {
 		var used unix.Rusage

@@ -25,7 +25,7 @@ func (r *Runner) For(source, rel string) (*Runner, error) {
 	if !ok {
 		return &as, errNoProfile
 	}
-	as.Models = r.Models.with(p.looks, p.thorough)
+	as.Models = r.Models.with(p)
 	as.Painter = mask.NewPainter(as.Config.Mask.PainterOptions())
 	return &as, nil
 }

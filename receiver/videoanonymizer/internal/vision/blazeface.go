@@ -64,8 +64,8 @@ func hasFaceOutputs(session inference.Session) bool {
 func (b *blazeFace) DetectFaces(ctx context.Context, frame *media.Frame) ([]Face, Steps, error) {
 	var steps Steps
 	var faces []Face
-	for _, view := range views(frame, b.opts.Tiles) {
-		found, err := b.detectIn(ctx, frame, view, &steps)
+	for _, view := range views(frame, b.opts.Tiles, b.opts.Fine && b.opts.Tiles > 1) {
+		found, err := b.detectIn(ctx, frame, view.Rectangle, &steps)
 		if err != nil {
 			return nil, steps, fmt.Errorf("detect faces: %w", err)
 		}

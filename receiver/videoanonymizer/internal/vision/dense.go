@@ -55,7 +55,7 @@ func newDense(session inference.Session, family string, longSide int, opts Detec
 func (d *dense) Detect(ctx context.Context, frame *media.Frame) ([]Detection, Steps, error) {
 	var steps Steps
 	var people []Detection
-	for _, view := range views(frame, d.opts.tiles(frame)) {
+	for _, view := range views(frame, d.opts.tiles(frame), d.opts.fine()) {
 		found, err := d.detectIn(ctx, frame, view, &steps)
 		if err != nil {
 			return nil, steps, fmt.Errorf("detect people: %w", err)
@@ -66,7 +66,7 @@ func (d *dense) Detect(ctx context.Context, frame *media.Frame) ([]Detection, St
 }
 
 func (d *dense) detectIn(
-	ctx context.Context, frame *media.Frame, view image.Rectangle, steps *Steps,
+	ctx context.Context, frame *media.Frame, view view, steps *Steps,
 ) (people []Detection, err error) {
 	width, height := d.size(view.Dx(), view.Dy())
 	read := func(outputs []inference.Tensor, region image.Rectangle, scale float32) error {
@@ -74,7 +74,7 @@ func (d *dense) detectIn(
 		people = dropPartial(all, view, frame)
 		return err
 	}
-	err = runOnView(ctx, d.session, frame, view, width, height, steps, read)
+	err = runOnView(ctx, d.session, frame, view.Rectangle, width, height, steps, read)
 	return people, err
 }
 

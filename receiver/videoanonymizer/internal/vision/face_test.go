@@ -6,6 +6,7 @@ package vision
 import (
 	"context"
 	"errors"
+	"image"
 	"math"
 	"slices"
 	"testing"
@@ -142,7 +143,7 @@ func TestTilesCoverTheFrame(t *testing.T) {
 	for _, size := range [][2]int{{1920, 1080}, {641, 479}, {64, 64}} {
 		for tiles := 2; tiles <= 8; tiles++ {
 			frame := newFrame(size[0], size[1], yuv420p, false, uniform(white))
-			all := views(frame, tiles)
+			all := views(frame, tiles, false)
 			require.Len(t, all, 1+tiles*tiles)
 			large := []Detection{
 				{Box: Box{X0: 10, Y0: 10, X1: 11 + .25*float32(size[0]), Y1: 20}},
@@ -161,6 +162,52 @@ func TestTilesCoverTheFrame(t *testing.T) {
 					}
 				}
 				require.Positive(t, whole, "%v, %d tiles: x %d", size, tiles, x)
+			}
+		}
+	}
+}
+
+// Smaller parts come in steps from the usual ones down to those of finePart pixels, along each side by its length.
+func TestFineViews(t *testing.T) {
+	for name, tt := range map[string]struct{ width, height, tiles, want int }{
+		"small":           {1000, 750, 0, 1},
+		"no larger parts": {1920, 1440, 2, 1 + 4},
+		"12 megapixels":   {4000, 3000, 2, 1 + 4 + 4*3},
+		"upright":         {3000, 4000, 2, 1 + 4 + 4*3},
+		"48 megapixels":   {8000, 6000, 2, 1 + 4 + 4*3 + 8*6},
+		"panorama":        {16384, 2000, 2, 1 + 4 + 4*1 + 8*1 + 15*2},
+		"more are usual":  {4000, 3000, 6, 1 + 36},
+	} {
+		t.Run(name, func(t *testing.T) {
+			frame := &media.Frame{Width: tt.width, Height: tt.height}
+			all := views(frame, tt.tiles, true)
+			assert.Len(t, all, tt.want)
+			usual := views(frame, tt.tiles, false)
+			assert.Equal(t, usual, all[:len(usual)])
+		})
+	}
+	assert.False(t, DetectorOptions{Fine: true, Tiles: 1}.fine(), "who wants no parts gets none")
+	assert.True(t, DetectorOptions{Fine: true, Detail: true}.fine())
+	assert.False(t, DetectorOptions{Detail: true, Tiles: 2}.fine())
+}
+
+// Whoever is in a large picture, of any size and at any place, is whole in a part that is not much larger, and counts
+// there.
+func TestFineViewsShowEverySize(t *testing.T) {
+	for _, size := range []image.Point{{4000, 3000}, {6000, 8000}, {16384, 2000}} {
+		frame := &media.Frame{Width: size.X, Height: size.Y}
+		all := views(frame, 2, true)
+		finest := all[len(all)-1].Size()
+		for side := 40; side <= min(size.X, size.Y); side = side * 5 / 4 {
+			largest := max(finest.X+1, finest.Y+1, 12*side)
+			for x := 0; x+side <= size.X; x += max(side/3, 40) {
+				for y := 0; y+side <= size.Y; y += max(side/3, 40) {
+					box := Box{X0: float32(x), Y0: float32(y), X1: float32(x + side), Y1: float32(y + side)}
+					require.True(t, slices.ContainsFunc(all, func(v view) bool {
+						return max(v.Dx(), v.Dy()) <= largest && image.Rect(x, y, x+side, y+side).In(v.Rectangle) &&
+							len(dropPartial([]Detection{{Box: box}}, v, frame)) == 1
+					}), "%v: %d pixels at %d, %d", size, side, x, y)
+				}
 			}
 		}
 	}

@@ -67,7 +67,11 @@ func (r Region) Detections(people []Detection) []Detection {
 		p.Box, p.Pose = p.Box.Moved(dx, dy), p.Pose.placed(dx, dy, 1)
 		moved[i] = p
 	}
-	return dropPartial(moved, r.Bounds, r.frame)
+	view := view{Rectangle: r.Bounds}
+	if whole := image.Pt(r.frame.Width, r.frame.Height); r.Bounds.Size() != whole {
+		view.maxWidth, view.maxHeight = maxInTile*float32(whole.X), maxInTile*float32(whole.Y)
+	}
+	return dropPartial(moved, view, r.frame)
 }
 
 // Faces returns copies of faces in the copy, in pixels of the frame.

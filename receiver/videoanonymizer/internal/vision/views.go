@@ -7,6 +7,7 @@ import (
 	"context"
 	"image"
 	"math"
+	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
@@ -15,21 +16,70 @@ import (
 // tileOverlap is the share of a tile that the next one shows too. People smaller than that are whole in one of them.
 const tileOverlap = 0.25
 
+// view is a part of a frame that a detector analyzes.
+type view struct {
+	image.Rectangle
+	// maxWidth and maxHeight in pixels are those of the people who count in it; 0 for no limit.
+	maxWidth, maxHeight float32
+}
+
 // views are the parts of a frame that a detector analyzes: the whole frame and, if tiles is above 1, tiles x tiles
-// overlapping parts of it.
-func views(frame *media.Frame, tiles int) []image.Rectangle {
-	all := []image.Rectangle{image.Rect(0, 0, frame.Width, frame.Height)}
-	if tiles <= 1 {
-		return all
+// overlapping parts of it. Fine adds smaller parts of large frames, see DetectorOptions.
+func views(frame *media.Frame, tiles int, fine bool) []view {
+	grids := []image.Point{{X: 1, Y: 1}}
+	if tiles > 1 {
+		grids = append(grids, image.Pt(tiles, tiles))
 	}
-	for row := range tiles {
-		y0, y1 := tileSpan(frame.Height, tiles, row)
-		for column := range tiles {
-			x0, x1 := tileSpan(frame.Width, tiles, column)
-			all = append(all, image.Rect(x0, y0, x1, y1))
-		}
+	if fine {
+		grids = append(grids, fineGrids(frame, max(1, tiles))...)
+	}
+	var all []view
+	coarser := image.Pt(frame.Width, frame.Height)
+	for _, grid := range grids {
+		parts := divide(frame, grid, coarser)
+		coarser = parts[0].Size()
+		all = append(all, parts...)
 	}
 	return all
+}
+
+// finePart is the length in pixels from which a frame is divided further: that of the parts of 1080p.
+const finePart = 1100
+
+// fineGrids are the numbers of parts along both sides that add to tiles x tiles ones: as many as make the parts about
+// finePart long, and half of them, and so on, so that people of every size fill a good share of some part.
+func fineGrids(frame *media.Frame, tiles int) (grids []image.Point) {
+	grid := image.Pt(divideUp(frame.Width, finePart), divideUp(frame.Height, finePart))
+	for max(grid.X, grid.Y) > tiles {
+		grids = append(grids, grid)
+		grid = image.Pt(divideUp(grid.X, 2), divideUp(grid.Y, 2))
+	}
+	slices.Reverse(grids)
+	return grids
+}
+
+// divide divides a frame into overlapping parts, given the size of those that are a step larger.
+func divide(frame *media.Frame, grid, coarser image.Point) (parts []view) {
+	for row := range grid.Y {
+		y0, y1 := tileSpan(frame.Height, grid.Y, row)
+		for column := range grid.X {
+			x0, x1 := tileSpan(frame.Width, grid.X, column)
+			parts = append(parts, partOf(coarser, image.Rect(x0, y0, x1, y1)))
+		}
+	}
+	return parts
+}
+
+// partOf is the view of a part, given the size of the next larger view.
+func partOf(larger image.Point, part image.Rectangle) view {
+	v := view{Rectangle: part}
+	if part.Dx() < larger.X {
+		v.maxWidth = maxInTile * float32(larger.X)
+	}
+	if part.Dy() < larger.Y {
+		v.maxHeight = maxInTile * float32(larger.Y)
+	}
+	return v
 }
 
 // tileSpan is where the i-th of n tiles begins and ends along a side.
@@ -39,20 +89,18 @@ func tileSpan(side, n, i int) (from, to int) {
 	return from, min(side, from+int(length)+1)
 }
 
-// maxInTile is the share of the frame's width or height above which a person found in a tile is dropped: the view of
-// the whole frame shows such a person well, whereas a tile shows trunks and arms that look like people of their own.
+// maxInTile is the share of the next larger view's width or height above which a person found in a tile is dropped:
+// that view, of the whole frame or a larger tile, shows such a person well, whereas a tile shows trunks and arms that
+// look like people of their own.
 const maxInTile = 0.25
 
 // dropPartial drops what a tile may show only a part of: boxes at an edge of the view that is not one of the frame, and
-// large ones. The next tile, or the view of the whole frame, shows more of them.
-func dropPartial(people []Detection, view image.Rectangle, frame *media.Frame) []Detection {
-	if view.Min == (image.Point{}) && view.Max == image.Pt(frame.Width, frame.Height) {
-		return people
-	}
+// large ones. The next tile, or a larger view, shows more of them.
+func dropPartial(people []Detection, view view, frame *media.Frame) []Detection {
 	dx, dy := float32(view.Dx())*0.015, float32(view.Dy())*0.015
 	kept := people[:0]
 	for _, p := range people {
-		if p.Box.Width() > maxInTile*float32(frame.Width) || p.Box.Height() > maxInTile*float32(frame.Height) {
+		if view.maxWidth > 0 && p.Box.Width() > view.maxWidth || view.maxHeight > 0 && p.Box.Height() > view.maxHeight {
 			continue
 		}
 		if view.Min.X > 0 && p.Box.X0 < float32(view.Min.X)+dx ||
@@ -146,4 +194,6 @@ func letterbox(view image.Rectangle, width, height int) image.Rectangle {
 	return image.Rect(left, top, left+regionWidth, top+regionHeight)
 }
 
-func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
+func roundUp(n, multiple int) int { return divideUp(n, multiple) * multiple }
+
+func divideUp(n, by int) int { return (n + by - 1) / by }

@@ -40,6 +40,10 @@ type DetectorOptions struct {
 	// Detail makes the input's longer side detailLongSide pixels instead, and analyzes 2 x 2 parts of frames that are
 	// larger by a factor of more than detailFrame.
 	Detail bool
+	// Fine makes Detail, and Tiles above 1, analyze ever smaller parts as well, down to those of about finePart pixels, so
+	// that the size in pixels from which people are found does not grow with the frame. It is for still pictures: the time
+	// grows with the frame's area, the memory does not.
+	Fine bool
 }
 
 // The input of a look at detail is this long, and frames longer by more than this factor are divided: a head of 20
@@ -59,6 +63,9 @@ func (o DetectorOptions) tiles(frame *media.Frame) int {
 	return o.Tiles
 }
 
+// fine reports whether there are to be smaller parts.
+func (o DetectorOptions) fine() bool { return o.Fine && (o.Detail || o.Tiles > 1) }
+
 // minScore is the lowest score of a detection to be kept.
 func (o DetectorOptions) minScore() float32 {
 	if o.CandidateThreshold > 0 {
@@ -72,6 +79,7 @@ func (o DetectorOptions) minScore() float32 {
 type FaceOptions struct {
 	ScoreThreshold, OverlapThreshold float32
 	LongSide, Tiles                  int
+	Fine                             bool
 }
 
 // PoseOptions say how poses are estimated.
