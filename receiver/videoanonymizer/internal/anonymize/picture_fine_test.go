@@ -91,7 +91,7 @@ func (m mosaic) masked(tb testing.TB, r *Runner) (heads int, share float64) {
 	require.NoError(tb, err)
 	p, err := file.Decode(tb.Context())
 	require.NoError(tb, err)
-	frame := p.Frame()
+	frame := p.Frames()[0] // an opaque picture has one view
 	alone := &still{frame: frame}
 	options := r.pipelineOptions(1)
 	options.Workers = 1
