@@ -98,7 +98,7 @@ func (r *running) awaitLog(t *testing.T, event, video string) plog.LogRecord {
 			}
 		}
 		return false
-	}, time.Minute, 20*time.Millisecond, "no log record says that %s %s", video, event)
+	}, 5*time.Minute, 20*time.Millisecond, "no log record says that %s %s", video, event)
 	return found
 }
 
