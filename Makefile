@@ -165,7 +165,7 @@ unit-test: ## Run the short tests of one module: make unit-test MODULE=processor
 
 .PHONY: e2e
 e2e: ## Test the root module: the built programs on real footage (after make models footage build)
-	$(GO) test -count=1 ./internal/... ./test/...
+	$(GO) test -count=1 -timeout 40m ./internal/... ./test/...
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(EDITORCONFIG_CHECKER) chlog-validate ## Run the linters on all modules
