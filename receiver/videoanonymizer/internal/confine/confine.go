@@ -16,12 +16,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/thread"
 )
 
 // Modes say what happens where this system cannot confine a child.
@@ -141,7 +142,7 @@ func (c Confinement) onThread(
 	}
 	defer restrict.close()
 	started := make(chan error)
-	go ownThread(func() {
+	thread.Go(func() {
 		err := restrict.apply()
 		if err == nil {
 			err = start()
@@ -152,24 +153,6 @@ func (c Confinement) onThread(
 		}
 	})
 	return <-started
-}
-
-// ownThread calls a function on a thread that ends after it. The first thread of a process would not end: it is held
-// while another one is found.
-func ownThread(run func()) {
-	runtime.LockOSThread() // and never unlocked, which ends the thread with the goroutine
-	if unix.Gettid() != unix.Getpid() {
-		run()
-		return
-	}
-	other := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		close(other)
-		run()
-	}()
-	<-other
-	runtime.UnlockOSThread()
 }
 
 // restriction is what a thread gives up.

@@ -322,15 +322,6 @@ func TestRestOfProcessIsFree(t *testing.T) {
 	require.Eventually(t, func() bool { return confined() == 0 }, 5*time.Second, 10*time.Millisecond)
 }
 
-// TestOwnThread checks that the thread that is given up is never the first one of the process.
-func TestOwnThread(t *testing.T) {
-	for range 100 {
-		id := make(chan int)
-		go ownThread(func() { id <- unix.Gettid() })
-		require.NotEqual(t, unix.Getpid(), <-id)
-	}
-}
-
 func BenchmarkStart(b *testing.B) {
 	for name, c := range map[string]Confinement{"confined": Find(), "free": {}} {
 		b.Run(name, func(b *testing.B) {

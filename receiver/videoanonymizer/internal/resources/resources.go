@@ -18,6 +18,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/thread"
 )
 
 // Limits are bounds; the zero value bounds nothing.
@@ -176,7 +178,7 @@ func Check(l Limits) error {
 		return nil
 	}
 	tried := make(chan error)
-	go onPassingThread(func() {
+	thread.Go(func() {
 		now, err := current()
 		if err == nil {
 			err = now.bounded(l).set(0)
@@ -184,24 +186,6 @@ func Check(l Limits) error {
 		tried <- err
 	})
 	return <-tried
-}
-
-// onPassingThread calls a function on a thread that ends after it. The first thread of a process would not end: it is
-// held while another one is found.
-func onPassingThread(run func()) {
-	runtime.LockOSThread() // and never unlocked, which ends the thread with the goroutine
-	if unix.Gettid() != unix.Getpid() {
-		run()
-		return
-	}
-	other := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		close(other)
-		run()
-	}()
-	<-other
-	runtime.UnlockOSThread()
 }
 
 // Available is the number of CPUs that this process may use.
