@@ -275,15 +275,23 @@ func (q *queue) requeue(f *file, delay time.Duration) (canceled bool) {
 	defer q.mu.Unlock()
 	defer q.broadcast()
 	due := q.now().Add(delay)
-	switch {
-	case errors.Is(f.control.stop, ErrCanceled):
-		f.phase, f.control = settled, control{}
+	if f.settleCanceled() {
 		return true
-	case f.control.stop != nil: // by somebody, who did not mean to put it last
+	}
+	if f.control.stop != nil { // by somebody, who did not mean to put it last
 		due, f.control.stop = f.due, nil
 	}
 	f.phase, f.due, f.wait = queued, due, wait{since: q.now()}
 	return false
+}
+
+// settleCanceled leaves a claimed file alone if somebody canceled it, and reports whether.
+func (f *file) settleCanceled() bool {
+	if !errors.Is(f.control.stop, ErrCanceled) {
+		return false
+	}
+	f.phase, f.control = settled, control{}
+	return true
 }
 
 // await counts that a file has to wait for what all files need, and returns how often it had to in a row.
@@ -306,8 +314,7 @@ func (q *queue) postpone(f *file, held heldReason, delay time.Duration) (cancele
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer q.broadcast()
-	if errors.Is(f.control.stop, ErrCanceled) {
-		f.phase, f.control = settled, control{}
+	if f.settleCanceled() {
 		return true
 	}
 	f.control.stop = nil
@@ -331,21 +338,16 @@ func (q *queue) forget(f *file) {
 }
 
 // pause says whether files may be claimed.
-func (q *queue) pause(paused bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.paused != paused {
-		q.paused = paused
-		q.broadcast()
-	}
-}
+func (q *queue) pause(paused bool) { q.set(&q.paused, paused) }
 
 // hold does what pause does, for a reason of its own.
-func (q *queue) hold(held bool) {
+func (q *queue) hold(held bool) { q.set(&q.held, held) }
+
+func (q *queue) set(flag *bool, value bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.held != held {
-		q.held = held
+	if *flag != value {
+		*flag = value
 		q.broadcast()
 	}
 }
