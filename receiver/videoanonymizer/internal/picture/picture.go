@@ -156,7 +156,13 @@ func (f *File) Decode(ctx context.Context) (*Picture, error) {
 	if now.Format != f.Format || now.Width != f.Width || now.Height != f.Height || now.Size != f.Size {
 		return nil, named(f.path, fmt.Errorf("%w: it changed since it was first read", media.ErrVanished))
 	}
-	p := &Picture{Info: now.Info, path: now.path, header: now.header}
+	return now.decode(ctx, data)
+}
+
+// decode decodes what was read.
+func (f *File) decode(ctx context.Context, data []byte) (*Picture, error) {
+	p := &Picture{Info: f.Info, path: f.path, header: f.header}
+	var err error
 	if p.canvas, err = decodeCanvas(ctx, data, &p.header); err != nil {
 		return nil, named(f.path, err)
 	}
@@ -286,11 +292,11 @@ const (
 func (p *Picture) verify(ctx context.Context, path string, size int) error {
 	limits := media.Limits{MaxWidth: p.header.width + p.header.height, MaxHeight: p.header.width + p.header.height,
 		MaxPixels: max(p.Pixels(), int64(size))}
-	written, err := Read(path, limits)
+	written, data, err := read(path, limits)
 	if err != nil {
 		return fmt.Errorf("%w: the output cannot be read again: %w", media.ErrVerification, err)
 	}
-	got, err := written.Decode(ctx)
+	got, err := written.decode(ctx, data)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
