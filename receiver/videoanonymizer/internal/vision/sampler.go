@@ -185,8 +185,8 @@ var conversions = func() (c [2][2]conversion) {
 }()
 
 // convert writes planes of target's size, as RGB, into the target part of dst. The matrix is BT.601 up to 576 lines and
-// BT.709 above, as players assume for streams that do not say, unless the frame says BT.601; a
-// model does not notice the difference.
+// BT.709 above, as players assume for streams that do not say, unless the frame says BT.601; a model does not notice
+// the difference.
 func convert(dst []uint8, width int, target image.Rectangle, planes [3][]uint8, frame *media.Frame) {
 	matrix, full := 1, 0
 	if frame.Height <= 576 || frame.BT601 {

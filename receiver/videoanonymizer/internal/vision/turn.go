@@ -24,8 +24,7 @@ var rotations = map[int]gocv.RotateFlag{
 func Turned(frame *media.Frame, quarters int) (*media.Frame, error) {
 	quarters &= 3
 	turned := &media.Frame{Index: frame.Index, PTS: frame.PTS, Time: frame.Time, Width: frame.Width,
-		Height: frame.Height, Format: frame.Format, FullRange: frame.FullRange,
-		BT601: frame.BT601}
+		Height: frame.Height, Format: frame.Format, FullRange: frame.FullRange, BT601: frame.BT601}
 	if quarters%2 == 1 {
 		turned.Width, turned.Height = frame.Height, frame.Width
 		turned.Format = lying(frame.Format)
