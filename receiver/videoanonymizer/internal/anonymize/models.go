@@ -28,23 +28,25 @@ const libraryEnv = "ONNXRUNTIME_LIBRARY"
 
 // Models are the configured models, opened.
 type Models struct {
-	looks
-	thorough looks // of config.AsThorough, by the same sessions
-	pictures looks // likewise, fine
-	second   looks // of config.AsSecondLook, likewise; empty without console
-	profiles map[string]profileLooks
-	sessions []inference.Session
-	client   *oip.Client   // nil if no model runs on servers
-	pool     pipeline.Pool // for all videos: the sessions do no more at once than the cores
+	profileLooks       // of the configuration in use
+	second       looks // of config.AsSecondLook, by the same sessions; empty without console
+	profiles     map[string]profileLooks
+	sessions     []inference.Session
+	client       *oip.Client   // nil if no model runs on servers
+	pool         pipeline.Pool // for all videos: the sessions do no more at once than the cores
 }
 
-// profileLooks are those of a profile, by its name, likewise.
-type profileLooks struct{ looks, thorough, pictures looks }
+// profileLooks are those of a profile, or of the receiver's own configuration, by the same sessions.
+type profileLooks struct {
+	looks
+	thorough looks // of config.AsThorough
+	pictures looks // likewise, fine
+}
 
 // with is the same models, with the looks of another configuration.
 func (m *Models) with(p profileLooks) *Models {
 	as := *m
-	as.looks, as.thorough, as.pictures = p.looks, p.thorough, p.pictures
+	as.profileLooks = p
 	return &as
 }
 
@@ -188,8 +190,7 @@ func OpenModels(cfg *config.Config, remote Remote) (*Models, error) {
 		return nil, err
 	}
 	o := &opener{directory: directory, client: m.client, opened: map[string]openedModel{}}
-	own, err := o.openProfile(cfg)
-	m = m.with(own)
+	m.profileLooks, err = o.openProfile(cfg)
 	if err == nil && cfg.Console != nil {
 		m.second, err = o.openLooks(cfg.AsSecondLook())
 	}

@@ -19,8 +19,6 @@ func (o *opener) openOthers() (err error) {
 	if len(o.cfg.Mask.Also) == 0 {
 		return nil
 	}
-	o.looks.others, err = o.newDetector("mask::also", screenModel, vision.DetectorOptions{
-		ScoreThreshold: o.opened[screenModel].Thresholds.Score, LongSide: screenLongSide,
-	})
+	o.looks.others, err = o.newDetector("mask::also", screenModel, vision.DetectorOptions{LongSide: screenLongSide})
 	return err
 }

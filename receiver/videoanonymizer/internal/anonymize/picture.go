@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/picture"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
@@ -47,8 +48,7 @@ func (v *video) runPicture(ctx context.Context, noProfile error) error {
 // more parts of large pictures; keys that the configuration gives still take precedence.
 func (r *Runner) forPictures() *Runner { return r.with(r.Config.AsThorough(), r.Models.pictures) }
 
-// readPicture reads the file and its header, twice if the file seems to be at fault, see Runner.probe. What it reads
-// counts as the pixels that take as much memory.
+// readPicture reads the file and its header. What it reads counts as the pixels that take as much memory.
 func (v *video) readPicture(ctx context.Context) (*picture.File, error) {
 	size, err := picture.Stat(v.job.Path)
 	if err != nil {
@@ -59,14 +59,7 @@ func (v *video) readPicture(ctx context.Context) (*picture.File, error) {
 		return nil, err
 	}
 	defer free()
-	file, err := picture.Read(v.job.Path, v.Config.Limits)
-	if !media.Permanent(err) {
-		return file, err
-	}
-	if err := media.CheckReadable(ctx, v.job.Path); err != nil {
-		return nil, err
-	}
-	return picture.Read(v.job.Path, v.Config.Limits)
+	return twice(ctx, v.job.Path, func() (*picture.File, error) { return picture.Read(v.job.Path, v.Config.Limits) })
 }
 
 // describePicture describes the file, nil if it cannot be read.
@@ -151,31 +144,41 @@ func (v *video) writePicture(ctx context.Context, file *picture.File) (*record.F
 // maskPicture masks the frames of a picture, which show the same in other ways, and returns what is known of all: the
 // first one's record, with what was masked in others besides.
 func (v *video) maskPicture(ctx context.Context, frames []*media.Frame) (*record.Frame, error) {
-	options := v.pipelineOptions(1)
-	options.Workers = 1
+	var spans func() (detection, pose *inference.Span)
 	if v.Models.client != nil {
-		options.Spans = v.span.Inferences
+		spans = v.span.Inferences
 	}
 	var all *record.Frame
 	for _, frame := range frames {
-		still := &still{frame: frame}
-		if err := pipeline.Run(ctx, still, still, options); err != nil {
+		rec, err := v.maskStill(ctx, frame, spans)
+		if err != nil {
 			return nil, err
 		}
 		numbers := new(trackNumbers)
 		if all == nil {
-			all = &still.record
+			all = rec
 			numbers.renumber(all)
-			options.Spans = nil // a picture has the spans of one
+			spans = nil // a picture has the spans of one
 			continue
 		}
 		for _, h := range all.Heads {
 			numbers.last = max(numbers.last, h.Track)
 		}
-		numbers.renumber(&still.record)
-		all.Include(&still.record)
+		numbers.renumber(rec)
+		all.Include(rec)
 	}
 	return all, nil
+}
+
+// maskStill masks a frame that has no neighbors. spans are pipeline.Options.Spans.
+func (r *Runner) maskStill(ctx context.Context, frame *media.Frame, spans func() (detection, pose *inference.Span)) (
+	*record.Frame, error,
+) {
+	options := r.pipelineOptions(1)
+	options.Workers, options.Spans = 1, spans
+	still := &still{frame: frame}
+	err := pipeline.Run(ctx, still, still, options)
+	return &still.record, err
 }
 
 // still is a video of one frame: source and sink of the pipeline.
@@ -215,7 +218,7 @@ func (v *video) reportPicture(ctx context.Context, file *picture.File, rec *reco
 		return nil, err
 	}
 	output.Name = filepath.Base(v.job.Output)
-	recorder, err := report.NewRecorder(v.job.TempFor(".frames.json"))
+	recorder, err := report.NewRecorder(v.job.TempFor(framesSuffix))
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +229,7 @@ func (v *video) reportPicture(ctx context.Context, file *picture.File, rec *reco
 	if v.summary.NobodyFound() {
 		recorder.NobodyFound(0, 0)
 	}
-	written := watch.Companion{Temp: v.job.TempFor(".report.json"), Path: report.Path(v.job.Output)}
+	written := watch.Companion{Temp: v.job.TempFor(reportSuffix), Path: report.Path(v.job.Output)}
 	return []watch.Companion{written}, recorder.Write(written.Temp, report.About{
 		Program: v.Program, Source: source, Output: output, Models: v.Models.identify(), Settings: settings(v.Config),
 		Picture: &report.StillPicture{
@@ -266,10 +269,8 @@ func (r *Runner) MeasurePictures(ctx context.Context, paths []string) (each time
 	group.SetLimit(parallelInferences(r.Config) + 1)
 	for _, frame := range frames {
 		group.Go(func() error {
-			alone := &still{frame: frame}
-			options := as.pipelineOptions(1)
-			options.Workers = 1
-			return pipeline.Run(ctx, alone, alone, options)
+			_, err := as.maskStill(ctx, frame, nil)
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil || len(frames) == 0 {

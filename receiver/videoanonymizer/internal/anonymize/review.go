@@ -108,8 +108,11 @@ func (r *review) openRecorder(ctx context.Context, from *checkpoint) (err error)
 	return nil
 }
 
-// framesSuffix is that of the file in which the frames of a report are collected.
-const framesSuffix = ".frames.json"
+// Suffixes of temporary files: the report, and the file in which its frames are collected.
+const (
+	reportSuffix = ".report.json"
+	framesSuffix = ".frames.json"
+)
 
 // identifySource hashes the source for the report, once for all units.
 func (r *review) identifySource(ctx context.Context) (err error) {
@@ -150,7 +153,7 @@ func (r *review) seal() (preview *media.Progress, frames *report.Progress, err e
 	return preview, frames, nil
 }
 
-func (r *review) reportTemp() string { return r.job.TempFor(".report.json") }
+func (r *review) reportTemp() string { return r.job.TempFor(reportSuffix) }
 
 func (r *review) sheetTemp() string { return r.job.TempFor(".review.jpg") }
 

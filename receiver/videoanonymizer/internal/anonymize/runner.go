@@ -74,17 +74,21 @@ func (v *video) conclude(ctx context.Context, err error) {
 	}
 }
 
-// probe probes the video, twice if the file seems to be at fault: a disk or network that fails for a moment must not
-// make a video count as broken.
 func (r *Runner) probe(ctx context.Context, path string) (media.Info, error) {
-	info, err := r.Tools.Probe(ctx, path, r.Config.Limits)
+	return twice(ctx, path, func() (media.Info, error) { return r.Tools.Probe(ctx, path, r.Config.Limits) })
+}
+
+// twice reads a file, twice if it seems to be at fault: a disk or network that fails for a moment must not make a video
+// count as broken.
+func twice[T any](ctx context.Context, path string, read func() (T, error)) (T, error) {
+	result, err := read()
 	if !media.Permanent(err) {
-		return info, err
+		return result, err
 	}
 	if err := media.CheckReadable(ctx, path); err != nil {
-		return info, err
+		return result, err
 	}
-	return r.Tools.Probe(ctx, path, r.Config.Limits)
+	return read()
 }
 
 // end ends the job by what its conversion returned.
