@@ -268,7 +268,7 @@ func (t *Tracker) advance(out []Result) []Result {
 		for _, h := range heads {
 			h.X, h.Y = h.X+f.offset.X, h.Y+f.offset.Y
 			if inFrame(h, f) {
-				r.Heads = append(r.Heads, h)
+				r.Heads = append(r.Heads, allowForEdge(h, f))
 			}
 		}
 		r.Bodies = append(r.Bodies, bodies...)

@@ -1,0 +1,56 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package track
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+)
+
+func TestAllowForEdge(t *testing.T) {
+	f := &frame{Observation: Observation{Width: 640, Height: 480}} // the diagonal is 800 pixels
+	tests := map[string]struct {
+		head mask.Head
+		more float32 // pixels by which both half axes grow
+	}{
+		"inside":                 {mask.Head{X: 320, Y: 240, RX: 10, RY: 20}, 0},
+		"cut by the left":        {mask.Head{X: 5, Y: 240, RX: 10, RY: 20}, 7},
+		"cut by the top":         {mask.Head{X: 320, Y: 5, RX: 10, RY: 20}, 7},
+		"cut by the right":       {mask.Head{X: 639, Y: 240, RX: 20, RY: 10}, 7},
+		"cut by the bottom":      {mask.Head{X: 320, Y: 470, RX: 20, RY: 20}, 7},
+		"in a corner":            {mask.Head{X: 0, Y: 0, RX: 20, RY: 20}, 7},
+		"close to the edge":      {mask.Head{X: 17, Y: 240, RX: 10, RY: 20}, 7},
+		"just far enough":        {mask.Head{X: 19, Y: 240, RX: 10, RY: 20}, 0},
+		"lies, and reaches it":   {mask.Head{X: 25, Y: 240, RX: 10, RY: 20, Angle: 1.5708}, 7},
+		"large: much of it seen": {mask.Head{X: 0, Y: 240, RX: 100, RY: 120}, 12},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := allowForEdge(tt.head, f)
+			assert.InDelta(t, tt.head.RX+tt.more, got.RX, 1e-3)
+			assert.InDelta(t, tt.head.RY+tt.more, got.RY, 1e-3)
+			assert.Equal(t, [3]float32{tt.head.X, tt.head.Y, tt.head.Angle}, [3]float32{got.X, got.Y, got.Angle})
+		})
+	}
+}
+
+// TestHeadAtEdgeIsMaskedLarger walks somebody out of the frame.
+func TestHeadAtEdgeIsMaskedLarger(t *testing.T) {
+	s := scenario{frames: 60, actors: []actor{{head: walk(60, 300, -40, 0), size: 20}}}
+	inside, cut := float32(0), float32(0)
+	for _, r := range s.run(1) {
+		for _, h := range r.Heads {
+			switch b := h.Bounds(); {
+			case b.X0 > 20:
+				inside = max(inside, h.RX)
+			case h.X < h.RX/2:
+				cut = max(cut, h.RX)
+			}
+		}
+	}
+	assert.Greater(t, cut, 1.2*inside)
+}
