@@ -30,7 +30,8 @@ func TestAllowForEdge(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := allowForEdge(tt.head, f)
+			tr := &track{enters: true}
+			got := tr.allowForEdge(tt.head, f)
 			assert.InDelta(t, tt.head.RX+tt.more, got.RX, 1e-3)
 			assert.InDelta(t, tt.head.RY+tt.more, got.RY, 1e-3)
 			assert.Equal(t, [3]float32{tt.head.X, tt.head.Y, tt.head.Angle}, [3]float32{got.X, got.Y, got.Angle})
@@ -38,19 +39,18 @@ func TestAllowForEdge(t *testing.T) {
 	}
 }
 
-// TestHeadAtEdgeIsMaskedLarger walks somebody out of the frame.
-func TestHeadAtEdgeIsMaskedLarger(t *testing.T) {
-	s := scenario{frames: 60, actors: []actor{{head: walk(60, 300, -40, 0), size: 20}}}
-	inside, cut := float32(0), float32(0)
-	for _, r := range s.run(1) {
-		for _, h := range r.Heads {
-			switch b := h.Bounds(); {
-			case b.X0 > 20:
-				inside = max(inside, h.RX)
-			case h.X < h.RX/2:
-				cut = max(cut, h.RX)
+// TestEnteringHeadIsMaskedLarger lets somebody come into view at the edge, and somebody stand there from the beginning
+// of the scene.
+func TestEnteringHeadIsMaskedLarger(t *testing.T) {
+	at := func(from int) float32 {
+		s := scenario{frames: 60, actors: []actor{{head: walk(0, 300, 0, 0), size: 20, present: [2]int{from, 60}}}}
+		var largest float32
+		for _, r := range s.run(1) {
+			for _, h := range r.Heads {
+				largest = max(largest, h.RX)
 			}
 		}
+		return largest
 	}
-	assert.Greater(t, cut, 1.2*inside)
+	assert.Greater(t, at(30), 1.2*at(0))
 }

@@ -45,6 +45,9 @@ const (
 type track struct {
 	scene  int
 	number int // from 1 on
+	// began is the time of the first sighting; enters means that the scene had shown no such person before.
+	began  time.Duration
+	enters bool
 	// confirmed means that at least one sighting was confirmed; other tracks mask nothing.
 	confirmed bool
 	// certain is when a sighting was last more than a candidate; other tracks are held only briefly.

@@ -76,6 +76,8 @@ type Result struct {
 type Tracker struct {
 	opts  Options
 	scene int // number of the current one
+	// sceneBegan is the time of its first frame.
+	sceneBegan time.Duration
 	// numbered is the number of the latest track.
 	numbered int
 	// window holds the frames whose results are not known yet, oldest first.
@@ -157,6 +159,9 @@ func (t *Tracker) admit(o Observation) {
 	if o.Cut {
 		t.scene++
 	}
+	if o.Cut || t.pushed == 1 {
+		t.sceneBegan = f.Time
+	}
 	f.scene = t.scene
 	t.window = append(t.window, f)
 	if !f.Analyzed || f.Failed {
@@ -217,7 +222,7 @@ func (t *Tracker) extend(f *frame, tracks []*track, found []sighting, confirmed 
 	extended = make(map[*track]bool, len(found))
 	links := associate(tracks, found)
 	for i, s := range found {
-		tr := &track{scene: f.scene, number: t.numbered + 1}
+		tr := &track{scene: f.scene, number: t.numbered + 1, began: f.Time, enters: f.Time-t.sceneBegan > settlesIn}
 		if links[i] != nil {
 			tr = links[i].track
 			links[i].follow(s)
@@ -268,7 +273,7 @@ func (t *Tracker) advance(out []Result) []Result {
 		for _, h := range heads {
 			h.X, h.Y = h.X+f.offset.X, h.Y+f.offset.Y
 			if inFrame(h, f) {
-				r.Heads = append(r.Heads, allowForEdge(h, f))
+				r.Heads = append(r.Heads, tr.allowForEdge(h, f))
 			}
 		}
 		r.Bodies = append(r.Bodies, bodies...)
