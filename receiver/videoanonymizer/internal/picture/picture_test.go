@@ -201,7 +201,7 @@ func open(t *testing.T, data []byte) *Picture {
 	t.Helper()
 	file, err := Read(write(t, "in", data), media.Limits{})
 	require.NoError(t, err)
-	p, err := file.Decode(t.Context())
+	p, err := file.Decode(t.Context(), media.Tools{})
 	require.NoError(t, err)
 	return p
 }
@@ -781,7 +781,7 @@ func TestRefused(t *testing.T) {
 			path := write(t, "bad.jpg", tc.data)
 			file, err := Read(path, media.Limits{})
 			if err == nil {
-				_, err = file.Decode(t.Context())
+				_, err = file.Decode(t.Context(), media.Tools{})
 			}
 			require.ErrorIs(t, err, tc.cause)
 			assert.ErrorContains(t, err, "bad.jpg")
@@ -898,10 +898,10 @@ func TestReplacedFile(t *testing.T) {
 	file, err := Read(path, media.Limits{})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, pngOf(t, scene(640, 480)), 0o600))
-	_, err = file.Decode(t.Context())
+	_, err = file.Decode(t.Context(), media.Tools{})
 	require.ErrorIs(t, err, media.ErrVanished)
 	require.NoError(t, os.Remove(path))
-	_, err = file.Decode(t.Context())
+	_, err = file.Decode(t.Context(), media.Tools{})
 	require.ErrorIs(t, err, media.ErrVanished)
 	_, err = Stat(path)
 	require.ErrorIs(t, err, media.ErrVanished)
@@ -934,7 +934,7 @@ func TestDecodeEndsWithContext(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = file.Decode(ctx)
+	_, err = file.Decode(ctx, media.Tools{})
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
