@@ -10,7 +10,9 @@ import (
 	"image/color"
 	"image/draw"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -325,4 +327,57 @@ func TestHEICWithoutDecoder(t *testing.T) {
 	require.NoError(t, err)
 	_, err = file.Decode(t.Context(), media.Tools{FFmpeg: "/nonexistent", FFprobe: "/nonexistent"})
 	require.ErrorIs(t, err, media.ErrTool)
+}
+
+// TestLibheif compares with another reader and writer of HEIC, in `make heic-test`: libheif, by the Python at the path in
+// LIBHEIF. FFMPEG is the path of another ffmpeg to decode with, too.
+func TestLibheif(t *testing.T) {
+	python := os.Getenv("LIBHEIF")
+	if python == "" {
+		t.Skip("run make heic-test")
+	}
+	dir := t.TempDir()
+	photo := smooth(320, 240)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "photo.png"), pngOf(t, photo), 0o600))
+	for name, properties := range map[string][][]byte{
+		"tiles": nil, "cropped": {heictest.Crop(100, 80, 0, 0)},
+		"turned1": {heictest.Box("irot", []byte{1})}, "turned2": {heictest.Box("irot", []byte{2})},
+		"turned3": {heictest.Box("irot", []byte{3})}, "mirrored0": {heictest.Box("imir", []byte{0})},
+		"mirrored1": {heictest.Box("imir", []byte{1})},
+		"both":      {heictest.Box("irot", []byte{1}), heictest.Box("imir", []byte{1})},
+		"all":       {heictest.Crop(100, 80, 20, 40), heictest.Box("irot", []byte{3}), heictest.Box("imir", []byte{0})},
+	} {
+		heic := heictest.Picture(t, photo, image.Pt(128, 128), heictest.Coding{}, properties...)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".heic"), heic, 0o600))
+	}
+	out, err := exec.CommandContext(t.Context(), python, "testdata/libheif.py", dir).CombinedOutput()
+	require.NoError(t, err, string(out))
+	all, err := filepath.Glob(filepath.Join(dir, "*.heic"))
+	require.NoError(t, err)
+	require.Greater(t, len(all), 20)
+	for _, ffmpeg := range []string{"", os.Getenv("FFMPEG")} {
+		tools, err := media.FindTools(ffmpeg, "")
+		require.NoError(t, err)
+		tools, err = tools.Confine(t.Context(), confine.Auto, nil)
+		require.NoError(t, err)
+		for _, path := range all {
+			file, err := Read(path, media.Limits{})
+			require.NoError(t, err)
+			p, err := file.Decode(t.Context(), tools)
+			require.NoError(t, err, path)
+			name := strings.TrimSuffix(filepath.Base(path), ".heic")
+			assert.Equal(t, name == "burst" || name == "alpha", len(p.LeftOut) > 0, "%s: %v", name, p.LeftOut)
+			frames := p.Frames()
+			part := maskPart(frames[0])
+			written := filepath.Join(t.TempDir(), name+".jpg")
+			require.NoError(t, p.Write(t.Context(), written, frames, Options{JPEGQuality: 95}))
+			got, err := os.ReadFile(written)
+			require.NoError(t, err)
+			reference, err := os.ReadFile(strings.TrimSuffix(path, ".heic") + ".png")
+			require.NoError(t, err)
+			same := psnr(t, shown(t, reference), shown(t, got), part.Inset(-16))
+			t.Logf("%s: %.1f dB", name, same)
+			assert.GreaterOrEqual(t, same, 45.0, name)
+		}
+	}
 }

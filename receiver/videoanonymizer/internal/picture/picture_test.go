@@ -24,6 +24,7 @@ import (
 	"golang.org/x/image/tiff"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/picture/heictest"
 )
 
 // scene is a picture with smooth parts, edges and noise, in which each corner has another color.
@@ -754,7 +755,6 @@ func TestRefused(t *testing.T) {
 		"empty":            {nil, media.ErrNotPicture, "empty"},
 		"text":             {[]byte("no picture at all"), media.ErrNotPicture, "neither"},
 		"gif":              {[]byte("GIF89a......"), media.ErrNotPicture, ".gif"},
-		"heic":             {[]byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00"), media.ErrUnsupported, "Most Compatible"},
 		"jpeg truncated":   {photo[:len(photo)/2], media.ErrDamaged, ""},
 		"jpeg's start":     {photo[:4], media.ErrDamaged, ""},
 		"jpeg without end": {photo[:len(photo)-2], media.ErrDamaged, ""},
@@ -973,9 +973,11 @@ func FuzzHeader(f *testing.F) {
 		personalEXIF(f, 3))
 	require.NoError(f, err)
 	f.Add(webp)
+	f.Add(heictest.Picture(f, img, image.Pt(16, 16), heictest.Coding{}, heictest.Crop(8, 8, 0, 0),
+		heictest.Box("irot", []byte{1}), heictest.Box("colr", []byte("prof"), secretProfile())))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := readHeader(data)
-		if err != nil || h.width*h.height > 1<<16 {
+		if err != nil || h.width*h.height > 1<<16 || h.format == HEIC {
 			return
 		}
 		canvas, err := decodeCanvas(t.Context(), data, &h)

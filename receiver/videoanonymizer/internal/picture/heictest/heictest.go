@@ -11,6 +11,7 @@ import (
 	"image"
 	"image/draw"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -115,6 +116,9 @@ func encode(t testing.TB, img image.Image, tile image.Point, coding Coding) (ite
 		}
 	}
 	config := append(make([]byte, 21), 3, 3) // lengths in four bytes; three arrays
+	config[0] = 1
+	copy(config[1:], parameters[1][3:15]) // profile, tier and level
+	config[16], config[17], config[18] = 0xfc|coding.chroma(), 0xf8|coding.depth(), 0xf8|coding.depth()
 	for _, unit := range parameters {
 		config = append(config, unit[0]>>1&63, 0, 1)
 		config = append(binary.BigEndian.AppendUint16(config, uint16(len(unit))), unit...)
@@ -128,6 +132,26 @@ func encode(t testing.TB, img image.Image, tile image.Point, coding Coding) (ite
 		items = append(items, item)
 	}
 	return items
+}
+
+// chroma is chroma_format_idc of ITU-T H.265.
+func (c Coding) chroma() byte {
+	for i, part := range []string{"gray", "420", "422"} {
+		if strings.Contains(c.Format, part) {
+			return byte(i)
+		}
+	}
+	return 3
+}
+
+// depth is the number of bits in a sample beyond 8.
+func (c Coding) depth() byte {
+	for i, part := range []string{"10le", "12le"} {
+		if strings.HasSuffix(c.Format, part) {
+			return byte(2 + 2*i)
+		}
+	}
+	return 0
 }
 
 // Box is a box of a kind.
