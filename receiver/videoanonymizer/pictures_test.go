@@ -491,6 +491,7 @@ func TestPicturesGuide(t *testing.T) {
 	require.NoError(t, loaded.Validate())
 	assert.True(t, loaded.Watch.Pictures)
 	assert.Equal(t, 95, loaded.Output.WebPQuality)
+	assert.Equal(t, 95, loaded.Output.JPEGQuality)
 
 	cfg := newPicturesConfig(t)
 	cfg.Output.Keep, cfg.Output.WebPQuality = loaded.Output.Keep, loaded.Output.WebPQuality
