@@ -338,3 +338,10 @@ func fenced(t *testing.T, document []byte, language string) []byte {
 	require.NotNil(t, block, "a block of %s", language)
 	return block[1]
 }
+
+// TestFailureNamesFileOnce: what people read of a failure has the path and the cause once.
+func TestFailureNamesFileOnce(t *testing.T) {
+	said := new(runOutput).describe(batch.Result{Outcome: batch.Failed, Source: "/in/a b.jpg", Reason: "damaged",
+		Error: `"/in/a b.jpg": damaged: it has no end`})
+	assert.Equal(t, "failed: /in/a b.jpg: damaged: it has no end", said)
+}
