@@ -178,3 +178,29 @@ func TestOpenCVWithoutImageFormats(t *testing.T) {
 		}
 	}
 }
+
+// TestPackageVersions: apt takes a later package for newer, also where no tag gives it a number.
+func TestPackageVersions(t *testing.T) {
+	function := regexp.MustCompile(`(?ms)^debian_version\(\) \{.*?^\}`).FindString(read(t, "build/package.sh"))
+	require.NotEmpty(t, function)
+	before := ""
+	for _, v := range []struct{ version, made, want string }{
+		{"ffe5d69", "1764403260", "0~202511290801.ffe5d69"},
+		{"0c21a2b-dirty", "1764489660", "0~202511300801.0c21a2b.dirty"},
+		{"v1.0.0-rc.1", "1764489660", "1.0.0~rc.1"},
+		{"v1.0.0", "1764489660", "1.0.0"},
+		{"v1.0.0-3-gabc1234", "1764489660", "1.0.0+3.gabc1234"},
+		{"v1.0.1", "1764489660", "1.0.1"},
+	} {
+		command := exec.CommandContext(t.Context(), "bash", "-c", function+"\ndebian_version "+v.version)
+		command.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+v.made)
+		out, err := command.Output()
+		require.NoError(t, err)
+		got := strings.TrimSpace(string(out))
+		assert.Equal(t, v.want, got)
+		if before != "" {
+			assert.NoError(t, exec.CommandContext(t.Context(), "dpkg", "--compare-versions", before, "lt", got).Run(), got)
+		}
+		before = got
+	}
+}
