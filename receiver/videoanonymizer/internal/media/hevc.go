@@ -95,7 +95,9 @@ func (t Tools) DecodeHEVC(ctx context.Context, p HEVCPictures, limits Limits, us
 
 // probeHEVC returns the filter that converts the pictures, and the format that it converts them to. They are damaged if
 // they have another size.
-func (t Tools) probeHEVC(ctx context.Context, p HEVCPictures, limits Limits) (filter string, to PixelFormat, err error) {
+func (t Tools) probeHEVC(ctx context.Context, p HEVCPictures, limits Limits) (
+	filter string, to PixelFormat, err error,
+) {
 	first := p
 	first.Pictures = p.Pictures[:1]
 	timed, cancel := context.WithTimeoutCause(ctx, limits.ProbeTimeout, ErrStalled)

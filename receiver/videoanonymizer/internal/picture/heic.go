@@ -17,7 +17,8 @@ import (
 )
 
 // A HEIC is a file of boxes (ISO/IEC 14496-12) in which items are pictures, or parts of one, and references tell which
-// is made of which (ISO/IEC 23008-12). Here its boxes are read; ffmpeg gets slices of HEVC alone, and none of the boxes.
+// is made of which (ISO/IEC 23008-12). Here its boxes are read. ffmpeg gets slices of HEVC alone, and none of the
+// boxes.
 
 // heicHeader is what it takes to decode the picture of a HEIC.
 type heicHeader struct {

@@ -80,19 +80,22 @@ func TestHEIC(t *testing.T) {
 		coding        heictest.Coding
 		gray          bool
 	}{
-		"one picture":  {width: 320, height: 240},
-		"tiles":        {width: 320, height: 240, tile: image.Pt(128, 128)},
-		"odd size":     {width: 321, height: 243, tile: image.Pt(128, 128)},
-		"10 bits":      {320, 240, image.Pt(128, 128), heictest.Coding{Format: "yuv420p10le"}, false},
-		"12 bits":      {320, 240, none, heictest.Coding{Format: "yuv422p12le"}, false},
-		"4:2:2":        {320, 240, image.Pt(128, 128), heictest.Coding{Format: "yuv422p"}, false},
-		"4:4:4":        {321, 243, image.Pt(128, 128), heictest.Coding{Format: "yuv444p"}, false},
-		"gray":         {320, 240, image.Pt(128, 128), heictest.Coding{Format: "gray"}, true},
-		"BT.709":       {320, 240, image.Pt(128, 128), heictest.Coding{Matrix: "bt709"}, false},
-		"BT.2020":      {320, 240, none, heictest.Coding{Format: "yuv420p10le", Matrix: "bt2020"}, false},
-		"tv":           {320, 240, image.Pt(128, 128), heictest.Coding{Limited: true}, false},
-		"unlabeled":    {320, 240, image.Pt(128, 128), heictest.Coding{Unlabeled: true}, false},
-		"stream says":  {320, 240, none, heictest.Coding{Unlabeled: true, Matrix: "bt709", Limited: true, X265: "colormatrix=bt709:range=limited"}, false},
+		"one picture": {width: 320, height: 240},
+		"tiles":       {width: 320, height: 240, tile: image.Pt(128, 128)},
+		"odd size":    {width: 321, height: 243, tile: image.Pt(128, 128)},
+		"10 bits":     {320, 240, image.Pt(128, 128), heictest.Coding{Format: "yuv420p10le"}, false},
+		"12 bits":     {320, 240, none, heictest.Coding{Format: "yuv422p12le"}, false},
+		"4:2:2":       {320, 240, image.Pt(128, 128), heictest.Coding{Format: "yuv422p"}, false},
+		"4:4:4":       {321, 243, image.Pt(128, 128), heictest.Coding{Format: "yuv444p"}, false},
+		"gray":        {320, 240, image.Pt(128, 128), heictest.Coding{Format: "gray"}, true},
+		"BT.709":      {320, 240, image.Pt(128, 128), heictest.Coding{Matrix: "bt709"}, false},
+		"BT.2020":     {320, 240, none, heictest.Coding{Format: "yuv420p10le", Matrix: "bt2020"}, false},
+		"tv":          {320, 240, image.Pt(128, 128), heictest.Coding{Limited: true}, false},
+		"unlabeled":   {320, 240, image.Pt(128, 128), heictest.Coding{Unlabeled: true}, false},
+		"stream says": {
+			320, 240, none,
+			heictest.Coding{Unlabeled: true, Matrix: "bt709", Limited: true, X265: "colormatrix=bt709:range=limited"}, false,
+		},
 		"slices":       {320, 240, image.Pt(160, 128), heictest.Coding{X265: "slices=2:ctu=16"}, false},
 		"several rows": {320, 240, image.Pt(64, 64), heictest.Coding{}, false},
 	} {
@@ -290,23 +293,56 @@ func TestHEICRefused(t *testing.T) {
 		"a tile for the whole": {single(1024, 768), media.ErrDamaged, "contradict"},
 		"tiles of other sizes": {sized(1, 64, 128), media.ErrDamaged, "different sizes"},
 		"a larger picture":     {sized(0, 512, 128), media.ErrDamaged, "contradict"},
-		"fewer tiles":          {altered(0, func(i *heictest.Item) { i.Refers = map[string][]int{"dimg": {2}} }), media.ErrDamaged, "contradict"},
-		"hidden tiles":         {altered(0, func(i *heictest.Item) { i.Data[5] = 100; i.Properties[0] = heictest.Size(image.Pt(100, 128)) }), media.ErrDamaged, "contradict"},
-		"missing tile":         {altered(0, func(i *heictest.Item) { i.Refers = map[string][]int{"dimg": {2, 9}} }), media.ErrDamaged, "missing"},
-		"a tile of no slice":   {altered(1, func(i *heictest.Item) { i.Data = i.Data[:5] }), media.ErrDamaged, ""},
-		"a tile of two":        {altered(1, func(i *heictest.Item) { i.Data = append(i.Data, main[2].Data...) }), media.ErrDamaged, "2 pictures"},
-		"a broken tile":        {altered(2, func(i *heictest.Item) { copy(i.Data[20:], bytes.Repeat([]byte{0xff}, 200)) }), media.ErrDamaged, ""},
-		"turned tile":          {altered(1, func(i *heictest.Item) { i.Properties = append(i.Properties, heictest.Box("irot", []byte{1})) }), media.ErrUnsupported, "turned"},
-		"another codec":        {altered(1, func(i *heictest.Item) { i.Kind = "av01" }), media.ErrUnsupported, "AVIF"},
-		"overlay":              {altered(0, func(i *heictest.Item) { i.Kind = "iovl" }), media.ErrUnsupported, "iovl"},
-		"no primary":           {heictest.File(main, 9), media.ErrUnsupported, "primary"},
-		"a series":             {append(heictest.Box("ftyp", []byte("hevc\x00\x00\x00\x00hevc")), heictest.Box("moov")...), media.ErrUnsupported, "series"},
-		"essential":            {with(heictest.Box("xxxx")), media.ErrUnsupported, "xxxx"},
-		"crop after a turn":    {with(heictest.Box("irot", []byte{1}), heictest.Crop(10, 10, 0, 0)), media.ErrUnsupported, "crop"},
-		"crop outside":         {with(heictest.Crop(300, 10, 0, 0)), media.ErrUnsupported, "crop"},
-		"PQ":                   {coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true}, heictest.Colors(9, 16, 9, true)), media.ErrUnsupported, "HDR"},
-		"HLG by its stream":    {coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true, X265: "transfer=arib-std-b67"}), media.ErrUnsupported, "HDR"},
-		"matrix":               {coded(heictest.Coding{Unlabeled: true}, heictest.Colors(1, 13, 8, true)), media.ErrUnsupported, "matrix"},
+		"fewer tiles": {
+			altered(0, func(i *heictest.Item) { i.Refers = map[string][]int{"dimg": {2}} }),
+			media.ErrDamaged, "contradict",
+		},
+		"hidden tiles": {
+			altered(0, func(i *heictest.Item) { i.Data[5] = 100; i.Properties[0] = heictest.Size(image.Pt(100, 128)) }),
+			media.ErrDamaged, "contradict",
+		},
+		"missing tile": {
+			altered(0, func(i *heictest.Item) { i.Refers = map[string][]int{"dimg": {2, 9}} }),
+			media.ErrDamaged, "missing",
+		},
+		"a tile of no slice": {altered(1, func(i *heictest.Item) { i.Data = i.Data[:5] }), media.ErrDamaged, ""},
+		"a tile of two": {
+			altered(1, func(i *heictest.Item) { i.Data = append(i.Data, main[2].Data...) }),
+			media.ErrDamaged, "2 pictures",
+		},
+		"a broken tile": {
+			altered(2, func(i *heictest.Item) { copy(i.Data[20:], bytes.Repeat([]byte{0xff}, 200)) }),
+			media.ErrDamaged, "",
+		},
+		"turned tile": {
+			altered(1, func(i *heictest.Item) { i.Properties = append(i.Properties, heictest.Box("irot", []byte{1})) }),
+			media.ErrUnsupported, "turned",
+		},
+		"another codec": {altered(1, func(i *heictest.Item) { i.Kind = "av01" }), media.ErrUnsupported, "AVIF"},
+		"overlay":       {altered(0, func(i *heictest.Item) { i.Kind = "iovl" }), media.ErrUnsupported, "iovl"},
+		"no primary":    {heictest.File(main, 9), media.ErrUnsupported, "primary"},
+		"a series": {
+			append(heictest.Box("ftyp", []byte("hevc\x00\x00\x00\x00hevc")), heictest.Box("moov")...),
+			media.ErrUnsupported, "series",
+		},
+		"essential": {with(heictest.Box("xxxx")), media.ErrUnsupported, "xxxx"},
+		"crop after a turn": {
+			with(heictest.Box("irot", []byte{1}), heictest.Crop(10, 10, 0, 0)),
+			media.ErrUnsupported, "crop",
+		},
+		"crop outside": {with(heictest.Crop(300, 10, 0, 0)), media.ErrUnsupported, "crop"},
+		"PQ": {
+			coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true}, heictest.Colors(9, 16, 9, true)),
+			media.ErrUnsupported, "HDR",
+		},
+		"HLG by its stream": {
+			coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true, X265: "transfer=arib-std-b67"}),
+			media.ErrUnsupported, "HDR",
+		},
+		"matrix": {
+			coded(heictest.Coding{Unlabeled: true}, heictest.Colors(1, 13, 8, true)),
+			media.ErrUnsupported, "matrix",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := openHEIC(t, tc.data)
@@ -314,7 +350,7 @@ func TestHEICRefused(t *testing.T) {
 			assert.ErrorContains(t, err, tc.says)
 		})
 	}
-	path := write(t, "a.heic", heictest.Picture(t, img, image.Pt(128, 128), heictest.Coding{}, heictest.Crop(16, 16, 0, 0)))
+	path := write(t, "a.heic", with(heictest.Crop(16, 16, 0, 0)))
 	_, err := Read(path, media.Limits{MaxWidth: 200})
 	require.ErrorIs(t, err, media.ErrLimit, "the size that is decoded counts, too")
 	_, err = Read(path, media.Limits{MaxWidth: 256})
@@ -323,14 +359,15 @@ func TestHEICRefused(t *testing.T) {
 
 // TestHEICWithoutDecoder: ffmpeg may be built without HEVC, and its absence is no fault of the picture.
 func TestHEICWithoutDecoder(t *testing.T) {
-	file, err := Read(write(t, "a.heic", heictest.Picture(t, smooth(64, 64), image.Point{}, heictest.Coding{})), media.Limits{})
+	heic := heictest.Picture(t, smooth(64, 64), image.Point{}, heictest.Coding{})
+	file, err := Read(write(t, "a.heic", heic), media.Limits{})
 	require.NoError(t, err)
 	_, err = file.Decode(t.Context(), media.Tools{FFmpeg: "/nonexistent", FFprobe: "/nonexistent"})
 	require.ErrorIs(t, err, media.ErrTool)
 }
 
-// TestLibheif compares with another reader and writer of HEIC, in `make heic-test`: libheif, by the Python at the path in
-// LIBHEIF. FFMPEG is the path of another ffmpeg to decode with, too.
+// TestLibheif compares with another reader and writer of HEIC, in `make heic-test`: libheif, by the Python at the path
+// in LIBHEIF. FFMPEG is the path of another ffmpeg to decode with, too.
 func TestLibheif(t *testing.T) {
 	python := os.Getenv("LIBHEIF")
 	if python == "" {

@@ -31,9 +31,9 @@ func libwebp(pixels *image.NRGBA, quality int) ([]byte, error) {
 	var encoded *C.uint8_t
 	var size C.size_t
 	if quality == lossless {
-		size = C.WebPEncodeLosslessRGBA(from, width, height, stride, &encoded)
+		size = C.WebPEncodeLosslessRGBA(from, width, height, stride, &encoded) //nolint:gocritic // cgo's code
 	} else {
-		size = C.WebPEncodeRGBA(from, width, height, stride, C.float(quality), &encoded)
+		size = C.WebPEncodeRGBA(from, width, height, stride, C.float(quality), &encoded) //nolint:gocritic // likewise
 	}
 	if size == 0 {
 		return nil, fmt.Errorf("%w: libwebp did not encode %v pixels", media.ErrTool, pixels.Rect.Size())

@@ -53,7 +53,7 @@ var neverVideoExtensions = map[string]bool{
 	".md5": true, ".sha1": true, ".sha256": true, ".sfv": true,
 }
 
-// pictureExtensions are those of still pictures, and the extension that an output of each gets. HEIC is written as JPEG.
+// pictureExtensions are those of still pictures, with the extension of the output: HEIC is written as JPEG.
 var pictureExtensions = map[string]string{
 	".jpg": ".jpg", ".jpeg": ".jpeg", ".png": ".png", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tiff",
 	".heic": ".jpg", ".heif": ".jpg", ".hif": ".jpg",
