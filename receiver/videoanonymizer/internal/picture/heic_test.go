@@ -187,7 +187,8 @@ func part(img *image.NRGBA, of image.Rectangle) *image.NRGBA {
 // TestHEICDropsPersonalData: nothing but pixels, the profile and what is to be kept is in the output.
 func TestHEICDropsPersonalData(t *testing.T) {
 	img := smooth(128, 128)
-	items := heictest.Items(t, img, image.Pt(64, 64), heictest.Coding{}, heictest.Box("colr", []byte("prof"), secretProfile()))
+	profile := heictest.Box("colr", []byte("prof"), secretProfile())
+	items := heictest.Items(t, img, image.Pt(64, 64), heictest.Coding{}, profile)
 	items = append(items,
 		heictest.Item{Kind: "Exif", Data: append([]byte("\x00\x00\x00\x06Exif\x00\x00"), personalEXIF(t, 6)...),
 			Refers: map[string][]int{"cdsc": {1}}},
