@@ -34,6 +34,7 @@ PEER_ONNXRT := build/cache/peer/onnxrt
 HADOLINT := build/cache/hadolint/bin/hadolint
 TRITON_SERVER := build/cache/triton/bin/python
 MLSERVER := build/cache/mlserver/bin/mlserver
+LIBHEIF := build/cache/libheif/bin/python
 GOLANGCI_LINT := build/cache/golangci-lint
 EDITORCONFIG_CHECKER := build/cache/editorconfig-checker
 # Installs the system packages; `make SETUP=: ...` leaves that to you.
@@ -218,6 +219,19 @@ $(TRITON_SERVER):
 $(MLSERVER):
 	@/usr/bin/python3 -m venv $(dir $(@D))
 	@$(@D)/pip install --quiet --disable-pip-version-check mlserver==1.7.1 onnxruntime==1.30.0
+
+.PHONY: heic-test
+heic-test: $(LIBHEIF) ## Compare HEIC with libheif, and with another ffmpeg, from PyPI; needs python3-venv
+	export LIBHEIF=$(CURDIR)/$<; \
+		FFMPEG=$$($$LIBHEIF -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())'); export FFMPEG; \
+		$(GO) -C receiver/videoanonymizer test -count=1 -v -run TestLibheif ./internal/picture
+
+$(LIBHEIF): build/heic-requirements.txt
+	@rm -rf build/cache/libheif
+	@/usr/bin/python3 -m venv build/cache/libheif
+	@build/cache/libheif/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
+		--requirement $<
+	@touch $@
 
 .PHONY: stack-test
 stack-test: setup-test models footage build ## Test dashboards, rules and alerts on real footage with a real Prometheus

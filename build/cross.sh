@@ -24,7 +24,7 @@ if [ ! -d "$SYSROOT" ]; then
     -o Dir::State::status=/dev/null -o "Dir::Cache=$apt" -o APT::Sandbox::User=root)
   apt-get "${options[@]}" update
   (cd "$apt/archives" && apt-get "${options[@]}" download \
-    libopencv-{core,imgproc}-dev libtbb12 zlib1g liblapack3 libblas3 libgfortran5)
+    libopencv-{core,imgproc}-dev libtbb12 zlib1g liblapack3 libblas3 libgfortran5 libwebp7)
   for deb in "$apt"/archives/*.deb; do dpkg --extract "$deb" "$SYSROOT.part"; done
   cp --archive "$SYSROOT.part/lib/$triplet/." "$SYSROOT.part/usr/lib/$triplet"
   # Debian's alternatives keep these two in folders of their own.

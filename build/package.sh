@@ -14,12 +14,13 @@ work=build/cache/package/$arch
 tree=$work/tree
 umask 022
 
-# A version as Debian orders it: of a tag (1.2.0, 1.2.0~rc.1), after one (1.2.0+3.gabc1234), or without any.
+# A version as Debian orders it: of a tag (1.2.0, 1.2.0~rc.1), after one (1.2.0+3.gabc1234), or without any, by the time
+# of the commit (0~202603010930.abc1234).
 debian_version() {
   case $1 in
     v[0-9]*-[0-9]*-g*) sed -E 's/^v//; s/-([0-9]+)-g/+\1.g/; s/-/~/; s/~dirty$/.dirty/' <<<"$1" ;;
     v[0-9]*) sed -E 's/^v//; s/-/~/' <<<"$1" ;;
-    *) echo "0~${1//-/.}" ;;
+    *) echo "0~$(date --utc --date="@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M).${1//-/.}" ;;
   esac
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip/oiptest"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/picture/heictest"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/privacy"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -81,12 +82,15 @@ func TestPicturesAreAnonymized(t *testing.T) {
 	}
 	still(t, filepath.Join(r.in, "old_anonymized.mp4.review.jpg"), gray)
 	clip(t, filepath.Join(r.in, "video.mp4"), "-i", "color=gray:size=320x240:rate=10:duration=0.5")
-	for _, name := range []string{"a.jpg", "b.PNG", "c.tiff", "d.webp", "video.mp4"} {
+	photo := heictest.Picture(t, decodePNG(t, filepath.Join(r.in, "b.PNG")), image.Pt(128, 128), heictest.Coding{})
+	require.NoError(t, os.WriteFile(filepath.Join(r.in, "e.HEIC"), photo, 0o600))
+	for _, name := range []string{"a.jpg", "b.PNG", "c.tiff", "d.webp", "e.HEIC", "video.mp4"} {
 		r.awaitLog(t, "finished", name)
 	}
 	require.NoError(t, r.Shutdown(t.Context()))
 	want := reviewed("video_anonymized.mp4")
-	for _, name := range []string{"a_anonymized.jpg", "b_anonymized.png", "c_anonymized.tiff", "d_anonymized.webp"} {
+	for _, name := range []string{"a_anonymized.jpg", "b_anonymized.png", "c_anonymized.tiff", "d_anonymized.webp",
+		"e_anonymized.jpg"} {
 		want = append(want, name, name+".report.json")
 		w := readReport(t, filepath.Join(r.out, name))
 		assert.Equal(t, 1, w.Summary.Masks, name)
@@ -99,9 +103,16 @@ func TestPicturesAreAnonymized(t *testing.T) {
 	img := decodePNG(t, filepath.Join(r.out, "b_anonymized.png"))
 	middle := image.Pt(img.Bounds().Dx()*53/100, img.Bounds().Dy()/2) // the face
 	assert.Equal(t, color.RGBA{0, 0, 0, 255}, color.RGBAModel.Convert(img.At(middle.X, middle.Y)))
+	f, err := os.Open(filepath.Join(r.out, "e_anonymized.jpg"))
+	require.NoError(t, err)
+	defer f.Close()
+	heic, err := jpeg.Decode(f)
+	require.NoError(t, err)
+	assert.Equal(t, img.Bounds(), heic.Bounds())
+	assert.Less(t, color.GrayModel.Convert(heic.At(middle.X, middle.Y)).(color.Gray).Y, uint8(8))
 
 	pictures := r.spans("anonymize_picture")
-	require.Len(t, pictures, 4)
+	require.Len(t, pictures, 5)
 	assert.Len(t, r.spans("anonymize_video"), 1)
 	below := map[string]int{}
 	for _, root := range pictures {
@@ -125,8 +136,8 @@ func TestPicturesAreAnonymized(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, map[string]int{"decode": 4, "person_detection": 4, "pose_estimation": 4, "visualization": 4,
-		"encode": 4}, below)
+	assert.Equal(t, map[string]int{"decode": 5, "person_detection": 5, "pose_estimation": 5, "visualization": 5,
+		"encode": 5}, below)
 }
 
 func decodePNG(t *testing.T, path string) image.Image {
@@ -166,7 +177,8 @@ func TestBadPicturesFail(t *testing.T) {
 	require.NoError(t, err)
 	write("cut.jpg", string(whole[:len(whole)/2]))
 	write("text.png", "no picture")
-	write("phone.heic", "\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")
+	write("phone.heic", string(heictest.File([]heictest.Item{{Kind: "av01",
+		Properties: [][]byte{heictest.Size(image.Pt(64, 64))}}}, 1)))
 	still(t, filepath.Join(r.in, "film.jpg"), gray)
 	clip(t, filepath.Join(r.in, "renamed.mp4"), "-i", gray)
 	require.NoError(t, os.Rename(filepath.Join(r.in, "renamed.mp4"), filepath.Join(r.in, "film.png")))
@@ -479,6 +491,7 @@ func TestPicturesGuide(t *testing.T) {
 	require.NoError(t, loaded.Validate())
 	assert.True(t, loaded.Watch.Pictures)
 	assert.Equal(t, 95, loaded.Output.WebPQuality)
+	assert.Equal(t, 95, loaded.Output.JPEGQuality)
 
 	cfg := newPicturesConfig(t)
 	cfg.Output.Keep, cfg.Output.WebPQuality = loaded.Output.Keep, loaded.Output.WebPQuality
@@ -534,10 +547,15 @@ func TestSourceOfSeveralPicturesIsKept(t *testing.T) {
 	one, err := os.ReadFile(plain)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(views, append(slices.Clone(one), one...), 0o600))
+	burst := heictest.Items(t, image.NewGray(image.Rect(0, 0, 64, 64)), image.Point{}, heictest.Coding{})
+	shots := filepath.Join(r.in, "shots.heic")
+	require.NoError(t, os.WriteFile(shots, heictest.File(append(burst, burst...), 1), 0o600))
 	r.awaitLog(t, "finished", "views.jpg")
+	r.awaitLog(t, "finished", "shots.heic")
 	require.Eventually(t, func() bool { return !exists(plain) }, time.Minute, 10*time.Millisecond)
 	require.NoError(t, r.Shutdown(t.Context()))
 	assert.FileExists(t, views)
+	assert.FileExists(t, shots)
 	text, err := os.ReadFile(report.Path(filepath.Join(r.out, "views_anonymized.jpg")))
 	require.NoError(t, err)
 	var about report.About

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -165,4 +166,41 @@ func TestListOfParts(t *testing.T) {
 	assert.Error(t, err)
 	_, err = run()
 	assert.Error(t, err)
+}
+
+// TestOpenCVWithoutImageFormats: packages have OpenCV linked in, but none of the libraries of its image formats, which
+// it drops only as long as nothing calls them (build/env.sh).
+func TestOpenCVWithoutImageFormats(t *testing.T) {
+	calls := regexp.MustCompile(`gocv\.(IM|Image)(Encode|Decode|Read|Write)\w*\(`)
+	for _, file := range files(t, "receiver/videoanonymizer/*.go") {
+		if !strings.HasSuffix(file, "_test.go") {
+			assert.NotRegexp(t, calls, read(t, file), file)
+		}
+	}
+}
+
+// TestPackageVersions: apt takes a later package for newer, also where no tag gives it a number.
+func TestPackageVersions(t *testing.T) {
+	function := regexp.MustCompile(`(?ms)^debian_version\(\) \{.*?^\}`).FindString(read(t, "build/package.sh"))
+	require.NotEmpty(t, function)
+	before := ""
+	for _, v := range []struct{ version, made, want string }{
+		{"ffe5d69", "1764403260", "0~202511290801.ffe5d69"},
+		{"0c21a2b-dirty", "1764489660", "0~202511300801.0c21a2b.dirty"},
+		{"v1.0.0-rc.1", "1764489660", "1.0.0~rc.1"},
+		{"v1.0.0", "1764489660", "1.0.0"},
+		{"v1.0.0-3-gabc1234", "1764489660", "1.0.0+3.gabc1234"},
+		{"v1.0.1", "1764489660", "1.0.1"},
+	} {
+		command := exec.CommandContext(t.Context(), "bash", "-c", function+"\ndebian_version "+v.version)
+		command.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+v.made)
+		out, err := command.Output()
+		require.NoError(t, err)
+		got := strings.TrimSpace(string(out))
+		assert.Equal(t, v.want, got)
+		if before != "" {
+			assert.NoError(t, exec.CommandContext(t.Context(), "dpkg", "--compare-versions", before, "lt", got).Run(), got)
+		}
+		before = got
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -196,4 +197,30 @@ func checkMonitor(t *testing.T, api string) {
 		require.NoError(t, ask(t, &answer, api+"/metrics/"+metric, query), metric)
 		assert.NotEmpty(t, answer.Metrics, "the Monitor page has no %s", metric)
 	}
+}
+
+// TestJaegerGuide: started as docs/telemetry.md says, Jaeger listens at no address of the default configuration, and
+// gets what the example sends.
+func TestJaegerGuide(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/telemetry.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(guide), "## Jaeger without containers")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	config, err := os.ReadFile("../../config/config.yaml")
+	require.NoError(t, err)
+	command, example, _ := strings.Cut(section, "```yaml")
+	for _, set := range regexp.MustCompile(`endpoint=(\S+)`).FindAllStringSubmatch(command, -1) {
+		assert.NotContains(t, string(config), "\n    endpoint: "+set[1])
+	}
+	receives := regexp.MustCompile(`grpc\.endpoint=(\S+)`).FindStringSubmatch(command)
+	require.Len(t, receives, 2)
+	example, _, _ = strings.Cut(example, "```")
+	assert.Contains(t, example, "endpoint: "+receives[1]+"\n")
+	assert.Contains(t, string(config), "#   endpoint: "+receives[1]+"\n", "the exporter that the configuration offers")
+
+	path := filepath.Join(t.TempDir(), "jaeger.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(example), 0o600))
+	out, err := collector.Validate(t.Context(), collector.Options{Dir: t.TempDir(), Configs: []string{path}})
+	require.NoError(t, err, out)
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -175,10 +176,8 @@ func (o *runOutput) describe(r batch.Result) string {
 		text += fmt.Sprintf(" (%s, %d x %d%s)", v.Codec, v.Width, v.Height, length)
 	case r.Output != "":
 		text += " -> " + r.Output
-	case r.Error != "" && r.Outcome == batch.Failed:
-		text += ": " + r.Reason + ": " + r.Error
 	case r.Error != "":
-		text += ": " + r.Error
+		text += ": " + strings.TrimPrefix(r.Error, strconv.Quote(r.Source)+": ") // which most errors begin with
 	}
 	if r.Outcome == batch.Done && r.Report != "" {
 		text += fmt.Sprintf(" (%d frames, %d masks, up to %d people, %s)", r.Frames, r.Masks, r.PeopleMax, human(r.Seconds))

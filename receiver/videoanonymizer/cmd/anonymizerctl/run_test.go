@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/batch"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 )
 
 const modelsDirectory = "../../../../models" // filled by `make models`
@@ -337,4 +338,25 @@ func fenced(t *testing.T, document []byte, language string) []byte {
 	block := regexp.MustCompile("(?ms)^```" + language + "\n(.*?)^```").FindSubmatch(document)
 	require.NotNil(t, block, "a block of %s", language)
 	return block[1]
+}
+
+// TestFailureNamesFileOnce: what people read of a failure has the path and the cause once.
+func TestFailureNamesFileOnce(t *testing.T) {
+	said := new(runOutput).describe(batch.Result{Outcome: batch.Failed, Source: "/in/a b.jpg", Reason: "damaged",
+		Error: `"/in/a b.jpg": damaged: it has no end`})
+	assert.Equal(t, "failed: /in/a b.jpg: damaged: it has no end", said)
+}
+
+// TestProgressOfPictures: pictures, which have no frames to count, are followed by how many are done.
+func TestProgressOfPictures(t *testing.T) {
+	var said bytes.Buffer
+	s := &screen{stderr: &said}
+	picture := work{Key: "/in/a.heic", Progress: telemetry.Progress{Done: -1, Remaining: -1}}
+	s.progress([]work{picture}, 7, time.Now())
+	assert.Equal(t, "7 files done, 0.0 s\n", said.String())
+
+	said.Reset()
+	s.last = time.Time{}
+	s.progress([]work{picture, {Key: "/in/b.mp4", Progress: telemetry.Progress{Done: 0.5, Remaining: -1}}}, 7, time.Now())
+	assert.Equal(t, "b.mp4 50 %\n", said.String())
 }

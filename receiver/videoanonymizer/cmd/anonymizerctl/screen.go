@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 // work is a video that is being processed.
@@ -101,20 +103,25 @@ func (s *screen) erase() {
 // plainInterval is the time between two lines of progress where there is no terminal.
 const plainInterval = 10 * time.Second
 
-// progress shows how far the videos are that are being processed; ended is how many files are done with.
+// progress shows how far the videos are that are being processed; ended is how many files are done with. That alone
+// tells how far pictures are.
 func (s *screen) progress(active []work, ended int, start time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	active = slices.DeleteFunc(slices.Clone(active), func(a work) bool { return watch.IsPicture(a.Key) })
+	text := fmt.Sprintf("%d files done, %s", ended, human(time.Since(start).Seconds()))
 	if s.terminal == nil {
 		if time.Since(s.last) >= plainInterval {
 			s.last = time.Now()
 			for _, a := range active {
 				fmt.Fprintln(s.stderr, strings.TrimSpace(progressLine(a, 0)))
 			}
+			if len(active) == 0 {
+				fmt.Fprintln(s.stderr, text)
+			}
 		}
 		return
 	}
-	text := fmt.Sprintf("%d files done, %s", ended, human(time.Since(start).Seconds()))
 	if len(active) > 0 {
 		text = progressLine(active[0], barWidth)
 	}

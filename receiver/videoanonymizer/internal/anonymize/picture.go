@@ -119,7 +119,7 @@ func (v *video) convertPicture(ctx context.Context, file *picture.File) error {
 // writePicture decodes the picture, takes it through the pipeline, and writes it to the job's Temp.
 func (v *video) writePicture(ctx context.Context, file *picture.File) (*record.Frame, error) {
 	start := time.Now()
-	p, err := file.Decode(ctx)
+	p, err := file.Decode(ctx, v.Tools)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (v *video) writePicture(ctx context.Context, file *picture.File) (*record.F
 	rec.Start, rec.Decode = start, decoded
 	encoding := time.Now()
 	if err := p.Write(ctx, v.job.Temp, frames, picture.Options{
-		WebPQuality: v.Config.Output.WebPQuality, Keep: v.Config.Output.Keep,
+		WebPQuality: v.Config.Output.WebPQuality, JPEGQuality: v.Config.Output.JPEGQuality, Keep: v.Config.Output.Keep,
 	}); err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (r *Runner) MeasurePictures(ctx context.Context, paths []string) (each time
 		if err != nil {
 			continue
 		}
-		if p, err := file.Decode(ctx); err == nil {
+		if p, err := file.Decode(ctx, r.Tools); err == nil {
 			frames = append(frames, p.Frames()...)
 		}
 	}

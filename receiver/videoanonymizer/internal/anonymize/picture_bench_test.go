@@ -116,7 +116,7 @@ func analyze(b *testing.B, r *Runner, made []string) {
 	for _, path := range made {
 		file, err := picture.Read(path, media.Limits{})
 		require.NoError(b, err)
-		p, err := file.Decode(b.Context())
+		p, err := file.Decode(b.Context(), media.Tools{})
 		require.NoError(b, err)
 		frames = append(frames, p.Frames()[0])
 	}

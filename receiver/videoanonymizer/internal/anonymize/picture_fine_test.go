@@ -89,7 +89,7 @@ func (m mosaic) masked(tb testing.TB, r *Runner) (heads int, share float64) {
 	tb.Helper()
 	file, err := picture.Read(m.path, media.Limits{})
 	require.NoError(tb, err)
-	p, err := file.Decode(tb.Context())
+	p, err := file.Decode(tb.Context(), media.Tools{})
 	require.NoError(tb, err)
 	frame := p.Frames()[0] // an opaque picture has one view
 	alone := &still{frame: frame}

@@ -35,8 +35,10 @@ type Output struct {
 	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 23 for h264, and what looks
 	// alike for the others.
 	Quality *int `mapstructure:"quality"`
-	// WebPQuality is that of pictures in lossy WebP; pictures in other formats keep their own.
+	// WebPQuality is that of pictures in lossy WebP, and JPEGQuality that of what was a HEIC; pictures in other formats
+	// keep their own.
 	WebPQuality int `mapstructure:"webp_quality"`
+	JPEGQuality int `mapstructure:"jpeg_quality"`
 	// Preset trades speed for size; the names are x264's.
 	Preset string `mapstructure:"preset"`
 	// Encoder is what encodes: software, nvenc or vaapi. One that does not work is an error, never a silent fallback.
@@ -108,6 +110,7 @@ func defaultOutput() Output {
 		Codec:         "h264",
 		PixelFormat:   media.PixelFormatAuto,
 		WebPQuality:   90,
+		JPEGQuality:   95,
 		Preset:        "veryfast",
 		Encoder:       media.Software,
 		Audio:         media.AudioDrop,
@@ -123,8 +126,8 @@ func defaultOutput() Output {
 func (c *Output) FileName(source string) string {
 	stem := strings.TrimSuffix(filepath.Base(source), filepath.Ext(source))
 	name := strings.ReplaceAll(c.Name, "{name}", stem)
-	if watch.IsPicture(source) {
-		return filepath.Join(filepath.Dir(source), name+strings.ToLower(filepath.Ext(source)))
+	if extension := watch.PictureExtension(source); extension != "" {
+		return filepath.Join(filepath.Dir(source), name+extension)
 	}
 	container := c.Container
 	if container == media.SameAsSource {
@@ -140,6 +143,7 @@ func (c *Output) validate() []error {
 		oneOf("codec", c.Codec, media.Codecs()),
 		oneOf("pixel_format", c.PixelFormat, media.PixelFormats()),
 		inRange("webp_quality", c.WebPQuality, 1, 100, "higher is better and larger; 75 to 95 is usual"),
+		inRange("jpeg_quality", c.JPEGQuality, 1, 100, "higher is better and larger; 75 to 95 is usual"),
 		oneOf("preset", c.Preset, media.Presets()),
 		oneOf("encoder", c.Encoder, media.Encoders()),
 		oneOf("audio", c.Audio, media.AudioModes()),

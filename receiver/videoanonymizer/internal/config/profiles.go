@@ -36,7 +36,8 @@ var profileKeys = []string{"recall", "detect_every", "look_ahead", "detector", "
 	"on_damaged", "output"}
 
 // profileOutputKeys are those that a profile may have in output.
-var profileOutputKeys = []string{"codec", "pixel_format", "quality", "webp_quality", "preset", "audio", "keep"}
+var profileOutputKeys = []string{"codec", "pixel_format", "quality", "webp_quality", "jpeg_quality", "preset", "audio",
+	"keep"}
 
 // For returns the configuration for a source: that of the first profile that includes it, or the receiver's own. rel is
 // the path below the watched folder.

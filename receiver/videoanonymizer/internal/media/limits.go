@@ -72,8 +72,8 @@ func (l Limits) CheckSize(width, height int) error {
 	if width <= l.MaxWidth && height <= l.MaxHeight && int64(width)*int64(height) <= l.MaxPixels {
 		return nil
 	}
-	return fmt.Errorf("%w: frames of %d x %d pixels, at most %d x %d and %d in all are read", ErrLimit,
-		width, height, l.MaxWidth, l.MaxHeight, l.MaxPixels)
+	return fmt.Errorf("%w: frames of %d x %d pixels, at most %d x %d and %d in all are read "+
+		"(limits::width, height and pixels)", ErrLimit, width, height, l.MaxWidth, l.MaxHeight, l.MaxPixels)
 }
 
 // reading bounds a child that only reads.

@@ -238,7 +238,7 @@ type metricAnonymizerEmptyVideos struct {
 // init fills anonymizer.empty_videos metric with initial data.
 func (m *metricAnonymizerEmptyVideos) init() {
 	m.data.SetName("anonymizer.empty_videos")
-	m.data.SetDescription("Finished videos in which nobody was found. Check that nobody is there.")
+	m.data.SetDescription("Finished videos and pictures in which nobody was found. Check that nobody is there.")
 	m.data.SetUnit("{video}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -290,7 +290,7 @@ type metricAnonymizerFrames struct {
 // init fills anonymizer.frames metric with initial data.
 func (m *metricAnonymizerFrames) init() {
 	m.data.SetName("anonymizer.frames")
-	m.data.SetDescription("Frames written to outputs, including those of videos that failed later, and those of a first pass that is followed by a second one.")
+	m.data.SetDescription("Frames written to outputs, one for each picture, including those of videos that failed later, and those of a first pass that is followed by a second one.")
 	m.data.SetUnit("{frame}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -398,7 +398,7 @@ type metricAnonymizerQueueLength struct {
 // init fills anonymizer.queue.length metric with initial data.
 func (m *metricAnonymizerQueueLength) init() {
 	m.data.SetName("anonymizer.queue.length")
-	m.data.SetDescription("Videos that are ready and waiting to be processed.")
+	m.data.SetDescription("Videos and pictures that are ready and waiting to be processed.")
 	m.data.SetUnit("{video}")
 	m.data.SetEmptyGauge()
 }
@@ -760,7 +760,7 @@ type metricAnonymizerVideos struct {
 // init fills anonymizer.videos metric with initial data.
 func (m *metricAnonymizerVideos) init() {
 	m.data.SetName("anonymizer.videos")
-	m.data.SetDescription("Videos whose processing ended.")
+	m.data.SetDescription("Videos and pictures whose processing ended.")
 	m.data.SetUnit("{video}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)

@@ -153,7 +153,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.empty_videos"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Finished videos in which nobody was found. Check that nobody is there.", mi.Description())
+					assert.Equal(t, "Finished videos and pictures in which nobody was found. Check that nobody is there.", mi.Description())
 					assert.Equal(t, "{video}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -167,7 +167,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.frames"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Frames written to outputs, including those of videos that failed later, and those of a first pass that is followed by a second one.", mi.Description())
+					assert.Equal(t, "Frames written to outputs, one for each picture, including those of videos that failed later, and those of a first pass that is followed by a second one.", mi.Description())
 					assert.Equal(t, "{frame}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -201,7 +201,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.queue.length"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Videos that are ready and waiting to be processed.", mi.Description())
+					assert.Equal(t, "Videos and pictures that are ready and waiting to be processed.", mi.Description())
 					assert.Equal(t, "{video}", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -301,7 +301,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.videos"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Videos whose processing ended.", mi.Description())
+					assert.Equal(t, "Videos and pictures whose processing ended.", mi.Description())
 					assert.Equal(t, "{video}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())

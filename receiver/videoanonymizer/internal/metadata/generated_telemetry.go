@@ -69,7 +69,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.ReceiverVideoanonymizerAttemptsUnavailable, err = builder.meter.Int64Counter(
 		"otelcol_receiver_videoanonymizer_attempts_unavailable",
-		metric.WithDescription("Attempts at a video that ended because no inference server answered as it should. Another attempt follows each. [Alpha]"),
+		metric.WithDescription("Attempts at a video or picture that ended because no inference server answered as it should. Another attempt follows each. [Alpha]"),
 		metric.WithUnit("{attempt}"),
 	)
 	errs = errors.Join(errs, err)
@@ -81,7 +81,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerFrames, err = builder.meter.Int64Counter(
 		"otelcol_receiver_videoanonymizer_frames",
-		metric.WithDescription("Frames written to outputs. [Alpha]"),
+		metric.WithDescription("Frames written to outputs, one for each picture. [Alpha]"),
 		metric.WithUnit("{frame}"),
 	)
 	errs = errors.Join(errs, err)
@@ -123,7 +123,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerVideosFailed, err = builder.meter.Int64Counter(
 		"otelcol_receiver_videoanonymizer_videos_failed",
-		metric.WithDescription("Videos that could not be anonymized. Their sources are untouched. [Alpha]"),
+		metric.WithDescription("Videos and pictures that could not be anonymized. Their sources are untouched. [Alpha]"),
 		metric.WithUnit("{video}"),
 	)
 	errs = errors.Join(errs, err)

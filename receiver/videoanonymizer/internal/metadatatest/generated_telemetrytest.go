@@ -24,7 +24,7 @@ func NewSettings(tt *componenttest.Telemetry) receiver.Settings {
 func AssertEqualReceiverVideoanonymizerAttemptsUnavailable(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_attempts_unavailable",
-		Description: "Attempts at a video that ended because no inference server answered as it should. Another attempt follows each. [Alpha]",
+		Description: "Attempts at a video or picture that ended because no inference server answered as it should. Another attempt follows each. [Alpha]",
 		Unit:        "{attempt}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -56,7 +56,7 @@ func AssertEqualReceiverVideoanonymizerBatchesRetried(t *testing.T, tt *componen
 func AssertEqualReceiverVideoanonymizerFrames(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_frames",
-		Description: "Frames written to outputs. [Alpha]",
+		Description: "Frames written to outputs, one for each picture. [Alpha]",
 		Unit:        "{frame}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -166,7 +166,7 @@ func AssertEqualReceiverVideoanonymizerSpansDropped(t *testing.T, tt *componentt
 func AssertEqualReceiverVideoanonymizerVideosFailed(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_videos_failed",
-		Description: "Videos that could not be anonymized. Their sources are untouched. [Alpha]",
+		Description: "Videos and pictures that could not be anonymized. Their sources are untouched. [Alpha]",
 		Unit:        "{video}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

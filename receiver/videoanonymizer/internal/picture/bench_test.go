@@ -24,7 +24,7 @@ func BenchmarkJPEG(b *testing.B) {
 			for i := range b.N {
 				file, err := Read(in, media.Limits{})
 				require.NoError(b, err)
-				p, err := file.Decode(b.Context())
+				p, err := file.Decode(b.Context(), media.Tools{})
 				require.NoError(b, err)
 				f := p.Frames()
 				maskPart(f[0])

@@ -15,13 +15,22 @@ import (
 // Format is how a picture is coded.
 type Format string
 
-// The formats that are read and written.
+// The formats that are read. All but HEIC are written, too; a HEIC is written as a JPEG.
 const (
 	JPEG Format = "jpeg"
 	PNG  Format = "png"
 	WebP Format = "webp"
 	TIFF Format = "tiff"
+	HEIC Format = "heic"
 )
+
+// written is the format that a picture of this one is written in.
+func (f Format) written() Format {
+	if f == HEIC {
+		return JPEG
+	}
+	return f
+}
 
 // header is what a file says of its picture before that is decoded.
 type header struct {
@@ -38,6 +47,7 @@ type header struct {
 
 	jpeg  jpegHeader
 	png   pngHeader
+	heic  heicHeader
 	lossy bool // WebP
 }
 
@@ -60,7 +70,13 @@ var signatures = []struct {
 	{TIFF, func(file []byte) bool {
 		return bytes.HasPrefix(file, []byte("II*\x00")) || bytes.HasPrefix(file, []byte("MM\x00*"))
 	}},
+	{HEIC, func(file []byte) bool {
+		return len(file) >= 12 && string(file[4:8]) == "ftyp" && slices.Contains(heifBrands, string(file[8:12]))
+	}},
 }
+
+// heifBrands are the brands of HEIC, and of AVIF, which is the same but for its codec.
+var heifBrands = []string{"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "mif2", "msf1", "avif", "avis"}
 
 // formatOf returns the format of a file by its beginning, "" for none that is read.
 func formatOf(file []byte) Format {
@@ -87,6 +103,8 @@ func readHeader(file []byte) (header, error) {
 		err = h.readWebP(file)
 	case TIFF:
 		err = h.readTIFF(file)
+	case HEIC:
+		err = h.readHEIC(file)
 	default:
 		return h, unknown(file)
 	}
@@ -122,19 +140,13 @@ func (h *header) checkSize(size image.Point) error {
 	return nil
 }
 
-// heifBrands are the brands of HEIC and AVIF files.
-var heifBrands = []string{"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis"}
-
 // unknown says what a file is that is not read.
 func unknown(file []byte) error {
 	switch {
-	case len(file) >= 12 && string(file[4:8]) == "ftyp" && slices.Contains(heifBrands, string(file[8:12])):
-		return fmt.Errorf("%w: HEIC and AVIF are not read: convert it to JPEG, or set the camera to JPEG "+
-			"(on an iPhone: Settings, Camera, Formats, Most Compatible)", media.ErrUnsupported)
 	case bytes.HasPrefix(file, []byte("II+\x00")), bytes.HasPrefix(file, []byte("MM\x00+")):
 		return fmt.Errorf("%w: BigTIFF is not read: convert it to TIFF", media.ErrUnsupported)
 	case bytes.HasPrefix(file, []byte("GIF8")):
 		return fmt.Errorf("%w but GIF: name it .gif, and it is read as a video", media.ErrNotPicture)
 	}
-	return fmt.Errorf("%w: it is neither JPEG nor PNG, WebP or TIFF", media.ErrNotPicture)
+	return fmt.Errorf("%w: it is neither JPEG nor PNG, WebP, TIFF or HEIC", media.ErrNotPicture)
 }

@@ -84,6 +84,34 @@ var huffmanSpecs = [4]huffmanSpec{
 	},
 }
 
+// quantSpecs are the quantization tables of T.81, annex K.1, of luma and chroma, by row.
+var quantSpecs = [2][64]uint16{
+	{
+		16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
+		87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
+		72, 92, 95, 98, 112, 100, 103, 99,
+	},
+	{
+		17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99,
+		99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+		99, 99, 99, 99, 99, 99, 99, 99,
+	},
+}
+
+// quantTables are those of a quality, 1 to 100, on the scale that most programs use: libjpeg's.
+func quantTables(quality int) (tables [4][64]uint16) {
+	percent := 200 - 2*quality
+	if quality < 50 {
+		percent = 5000 / quality
+	}
+	for i, spec := range quantSpecs {
+		for zig, at := range unzig {
+			tables[i][zig] = uint16(max(1, min(255, (int(spec[at])*percent+50)/100)))
+		}
+	}
+	return tables
+}
+
 // code is a Huffman code and its length in bits, 0 for none.
 type code struct {
 	bits   uint32

@@ -23,6 +23,14 @@ var turns = [9]turn{
 	8: {transpose: true, mirrorY: true},
 }
 
+// then is the turn, and after it another.
+func (t turn) then(u turn) turn {
+	if u.transpose {
+		t = turn{!t.transpose, t.mirrorY, t.mirrorX}
+	}
+	return turn{t.transpose, t.mirrorX != u.mirrorX, t.mirrorY != u.mirrorY}
+}
+
 // back undoes the turn.
 func (t turn) back() turn {
 	if t.transpose { // mirrored left to right after it is mirrored top to bottom before it

@@ -25,8 +25,8 @@ import (
 
 // Options say how a picture is written.
 type Options struct {
-	// WebPQuality is that of lossy WebP, 1 to 100. Other formats keep their own.
-	WebPQuality int
+	// WebPQuality is that of lossy WebP, and JPEGQuality that of what was a HEIC, 1 to 100. Other formats keep their own.
+	WebPQuality, JPEGQuality int
 	// Keep are the names of the tags of EXIF to keep, such as creation_time; others are ignored.
 	Keep []string
 }
@@ -40,10 +40,12 @@ type Info struct {
 	Size int64
 	// LeftOut are the pictures and films in the file that are not in the output, in words.
 	LeftOut []string
+
+	hidden int64 // pixels that are decoded and not shown
 }
 
-// Pixels is the number of pixels.
-func (i Info) Pixels() int64 { return int64(i.Width) * int64(i.Height) }
+// Pixels is the number of pixels that are decoded at once.
+func (i Info) Pixels() int64 { return int64(i.Width)*int64(i.Height) + i.hidden }
 
 // Picture is a decoded picture. One goroutine at a time may use it.
 type Picture struct {
@@ -91,7 +93,12 @@ func read(path string, limits media.Limits) (*File, []byte, error) {
 	}
 	w, h := turns[f.header.orientation].size(f.header.width, f.header.height)
 	f.Info = Info{Format: f.header.format, Width: w, Height: h, Size: int64(len(data)), LeftOut: f.header.leftOut}
-	if err := limits.CheckSize(w, h); err != nil {
+	err = limits.CheckSize(w, h)
+	if x := &f.header.heic; err == nil && f.Format == HEIC {
+		f.hidden = int64(x.coded.X*x.coded.Y + x.tiles.Width*x.tiles.Height - w*h)
+		err = limits.CheckSize(x.coded.X, x.coded.Y)
+	}
+	if err != nil {
 		return nil, nil, named(path, err)
 	}
 	return f, data, nil
@@ -146,9 +153,9 @@ func readFile(path string, limits media.Limits) ([]byte, error) {
 	return data, nil
 }
 
-// Decode reads the file again and decodes the picture. It fails as Read does, with media.ErrVanished if there is
-// another picture now, or with the context's error.
-func (f *File) Decode(ctx context.Context) (*Picture, error) {
+// Decode reads the file again and decodes the picture, a HEIC with tools. It fails as Read does, with media.ErrVanished
+// if there is another picture now, as media.Tools.DecodeHEVC does, or with the context's error.
+func (f *File) Decode(ctx context.Context, tools media.Tools) (*Picture, error) {
 	now, data, err := read(f.path, f.limits)
 	if err != nil {
 		return nil, err
@@ -156,14 +163,19 @@ func (f *File) Decode(ctx context.Context) (*Picture, error) {
 	if now.Format != f.Format || now.Width != f.Width || now.Height != f.Height || now.Size != f.Size {
 		return nil, named(f.path, fmt.Errorf("%w: it changed since it was first read", media.ErrVanished))
 	}
-	return now.decode(ctx, data)
+	return now.decode(ctx, data, tools)
 }
 
 // decode decodes what was read.
-func (f *File) decode(ctx context.Context, data []byte) (*Picture, error) {
+func (f *File) decode(ctx context.Context, data []byte, tools media.Tools) (*Picture, error) {
 	p := &Picture{Info: f.Info, path: f.path, header: f.header}
 	var err error
-	if p.canvas, err = decodeCanvas(ctx, data, &p.header); err != nil {
+	if f.Format == HEIC {
+		p.canvas, err = decodeHEIC(ctx, &p.header, tools, f.limits)
+	} else {
+		p.canvas, err = decodeCanvas(ctx, data, &p.header)
+	}
+	if err != nil {
 		return nil, named(f.path, err)
 	}
 	return p, nil
@@ -296,18 +308,20 @@ func (p *Picture) verify(ctx context.Context, path string, size int) error {
 	if err != nil {
 		return fmt.Errorf("%w: the output cannot be read again: %w", media.ErrVerification, err)
 	}
-	got, err := written.decode(ctx, data)
+	format := p.Format.written()
+	if written.Format != format || written.Width != p.Width || written.Height != p.Height {
+		return fmt.Errorf("%w: the output is a %s of %d x %d pixels", media.ErrVerification, written.Format, written.Width,
+			written.Height)
+	}
+	got, err := written.decode(ctx, data, media.Tools{})
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
 		return fmt.Errorf("%w: the output does not decode: %w", media.ErrVerification, err)
-	case got.Format != p.Format || got.Width != p.Width || got.Height != p.Height:
-		return fmt.Errorf("%w: the output is a %s of %d x %d pixels", media.ErrVerification, got.Format, got.Width,
-			got.Height)
 	}
 	d, err := p.canvas.differs(got.canvas)
-	lossy := p.Format == JPEG || p.Format == WebP && p.header.lossy
+	lossy := format == JPEG || format == WebP && p.header.lossy
 	switch {
 	case err != nil:
 		return err

@@ -9,8 +9,6 @@ import (
 	"image"
 	"strings"
 
-	"gocv.io/x/gocv"
-
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
@@ -22,8 +20,7 @@ const (
 	webpICC       = 1 << 5
 )
 
-// maxWebP is the largest side of a WebP (RFC 9649, 2.6 and 3.4), and lossless the quality from which on OpenCV writes
-// it without loss.
+// maxWebP is the largest side of a WebP (RFC 9649, 2.6 and 3.4), and lossless a quality without loss.
 const (
 	maxWebP  = 16383
 	lossless = 101
@@ -92,36 +89,17 @@ func encodeWebP(pixels *image.NRGBA, h *header, quality int, tags []tag) ([]byte
 	if max(size.X, size.Y) > maxWebP { // after a turn it is as large as before: no WebP is larger
 		return nil, fmt.Errorf("%w: a WebP has at most %d pixels on a side", media.ErrUnsupported, maxWebP)
 	}
-	opaque := pixels.Opaque()
-	channels, matType := 4, gocv.MatTypeCV8UC4
-	if opaque {
-		channels, matType = 3, gocv.MatTypeCV8UC3
-	}
-	data := make([]byte, size.X*size.Y*channels)
-	for i, o := 0, 0; i < len(pixels.Pix); i, o = i+4, o+channels {
-		p := pixels.Pix[i : i+4 : i+4]
-		data[o], data[o+1], data[o+2] = p[2], p[1], p[0]
-		if !opaque {
-			data[o+3] = p[3]
-		}
-	}
-	mat, err := gocv.NewMatFromBytes(size.Y, size.X, matType, data)
+	encoded, err := libwebp(pixels, quality)
 	if err != nil {
 		return nil, err
 	}
-	defer mat.Close()
-	encoded, err := gocv.IMEncodeWithParams(".webp", mat, []int{gocv.IMWriteWebpQuality, quality})
-	if err != nil {
-		return nil, err
-	}
-	defer encoded.Close()
-	return extendWebP(encoded.GetBytes(), size, !opaque, h, exif(1, tags, h.adobeRGB, h.density))
+	return extendWebP(encoded, size, !pixels.Opaque(), h, exif(1, tags, h.adobeRGB, h.density))
 }
 
 // extendWebP adds a profile and EXIF to a WebP, which it copies.
 func extendWebP(file []byte, size image.Point, alpha bool, h *header, exif []byte) ([]byte, error) {
 	if len(file) < 12 {
-		return nil, fmt.Errorf("%w: OpenCV did not encode a WebP", media.ErrTool)
+		return nil, fmt.Errorf("%w: libwebp did not encode a WebP", media.ErrTool)
 	}
 	var out []byte
 	add := func(name string, body []byte) {
@@ -130,7 +108,7 @@ func extendWebP(file []byte, size image.Point, alpha bool, h *header, exif []byt
 		out = append(out, make([]byte, len(body)&1)...)
 	}
 	chunks := file[12:]
-	if string(chunks[:4]) == "VP8X" { // OpenCV's, with alpha
+	if string(chunks[:4]) == "VP8X" { // libwebp's, with alpha
 		chunks = chunks[18:]
 	}
 	if h.profile != nil || exif != nil || len(chunks) < len(file)-12 {

@@ -53,13 +53,19 @@ var neverVideoExtensions = map[string]bool{
 	".md5": true, ".sha1": true, ".sha256": true, ".sfv": true,
 }
 
-// pictureExtensions are those of still pictures.
-var pictureExtensions = map[string]bool{
-	".jpg": true, ".jpeg": true, ".png": true, ".webp": true, ".tif": true, ".tiff": true, ".heic": true, ".heif": true,
+// pictureExtensions are those of still pictures, with the extension of the output: HEIC is written as JPEG.
+var pictureExtensions = map[string]string{
+	".jpg": ".jpg", ".jpeg": ".jpeg", ".png": ".png", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tiff",
+	".heic": ".jpg", ".heif": ".jpg", ".hif": ".jpg",
 }
 
 // IsPicture reports whether a file is processed as a still picture, by its extension.
-func IsPicture(path string) bool { return pictureExtensions[strings.ToLower(filepath.Ext(path))] }
+func IsPicture(path string) bool { return PictureExtension(path) != "" }
+
+// PictureExtension is the extension, with its dot, of the output of a picture of this name, "" for what is no picture.
+func PictureExtension(path string) string {
+	return pictureExtensions[strings.ToLower(filepath.Ext(path))]
+}
 
 // sheetSuffix ends the names of contact sheets, which show outputs and may be beside them in a watched folder.
 const sheetSuffix = ".review.jpg"
@@ -68,7 +74,7 @@ const sheetSuffix = ".review.jpg"
 // does and * does not; empty if they are.
 func heldByKind(name string, pictures bool) heldReason {
 	ext := strings.ToLower(path.Ext(name))
-	if neverVideoExtensions[ext] || !pictures && pictureExtensions[ext] {
+	if neverVideoExtensions[ext] || !pictures && IsPicture(name) {
 		return heldKind
 	}
 	return ""

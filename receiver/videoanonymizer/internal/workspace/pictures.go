@@ -33,7 +33,7 @@ func (s *stills) decodePicture(ctx context.Context, key stillKey) error {
 	if err != nil {
 		return err
 	}
-	decoded, err := file.Decode(ctx)
+	decoded, err := file.Decode(ctx, s.workspace.opts.Tools)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,421 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package picture
+
+import (
+	"bytes"
+	"context"
+	"image"
+	"image/color"
+	"image/draw"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/picture/heictest"
+)
+
+// confinedTools are those that decode, confined as they are in the collector, as far as this system can.
+var confinedTools = sync.OnceValues(func() (media.Tools, error) {
+	tools, err := media.FindTools("", "")
+	if err != nil {
+		return tools, err
+	}
+	return tools.Confine(context.Background(), confine.Auto, nil)
+})
+
+// smooth is a picture that subsampling and HEVC hardly change.
+func smooth(width, height int) *image.NRGBA {
+	img := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			img.SetNRGBA(x, y, color.NRGBA{uint8(40 + 180*x/width), uint8(30 + 190*y/height), 90, 255})
+		}
+	}
+	draw.Draw(img, image.Rect(0, 0, width/4, height/4), image.NewUniform(color.NRGBA{250, 250, 10, 255}), image.Point{},
+		draw.Src)
+	return img
+}
+
+func openHEIC(t *testing.T, data []byte) (*Picture, error) {
+	t.Helper()
+	tools, err := confinedTools()
+	require.NoError(t, err)
+	file, err := Read(write(t, "a.heic", data), media.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	return file.Decode(t.Context(), tools)
+}
+
+// maskedHEIC masks a part of a HEIC, and returns the output and the part.
+func maskedHEIC(t *testing.T, data []byte, opts Options) ([]byte, image.Rectangle) {
+	t.Helper()
+	p, err := openHEIC(t, data)
+	require.NoError(t, err)
+	frames := p.Frames()
+	part := maskPart(frames[0])
+	out := filepath.Join(t.TempDir(), "out.jpg")
+	require.NoError(t, p.Write(t.Context(), out, frames, opts))
+	written, err := os.ReadFile(out)
+	require.NoError(t, err)
+	return written, part
+}
+
+// TestHEIC: whatever it is coded like, a HEIC becomes a masked JPEG of its size that shows what it did.
+func TestHEIC(t *testing.T) {
+	none := image.Point{}
+	for name, tc := range map[string]struct {
+		width, height int
+		tile          image.Point
+		coding        heictest.Coding
+		gray          bool
+	}{
+		"one picture": {width: 320, height: 240},
+		"tiles":       {width: 320, height: 240, tile: image.Pt(128, 128)},
+		"odd size":    {width: 321, height: 243, tile: image.Pt(128, 128)},
+		"10 bits":     {320, 240, image.Pt(128, 128), heictest.Coding{Format: "yuv420p10le"}, false},
+		"12 bits":     {320, 240, none, heictest.Coding{Format: "yuv422p12le"}, false},
+		"4:2:2":       {320, 240, image.Pt(128, 128), heictest.Coding{Format: "yuv422p"}, false},
+		"4:4:4":       {321, 243, image.Pt(128, 128), heictest.Coding{Format: "yuv444p"}, false},
+		"gray":        {320, 240, image.Pt(128, 128), heictest.Coding{Format: "gray"}, true},
+		"BT.709":      {320, 240, image.Pt(128, 128), heictest.Coding{Matrix: "bt709"}, false},
+		"BT.2020":     {320, 240, none, heictest.Coding{Format: "yuv420p10le", Matrix: "bt2020"}, false},
+		"tv":          {320, 240, image.Pt(128, 128), heictest.Coding{Limited: true}, false},
+		"unlabeled":   {320, 240, image.Pt(128, 128), heictest.Coding{Unlabeled: true}, false},
+		"stream says": {
+			320, 240, none,
+			heictest.Coding{Unlabeled: true, Matrix: "bt709", Limited: true, X265: "colormatrix=bt709:range=limited"}, false,
+		},
+		"slices":       {320, 240, image.Pt(160, 128), heictest.Coding{X265: "slices=2:ctu=16"}, false},
+		"several rows": {320, 240, image.Pt(64, 64), heictest.Coding{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			img := smooth(tc.width, tc.height)
+			out, part := maskedHEIC(t, heictest.Picture(t, img, tc.tile, tc.coding), Options{JPEGQuality: 95})
+			h, err := readHeader(out)
+			require.NoError(t, err)
+			assert.Equal(t, JPEG, h.format)
+			got := shown(t, out)
+			require.Equal(t, img.Rect.Size(), got.Rect.Size())
+			if tc.gray {
+				grays := image.NewGray(img.Rect)
+				draw.Draw(grays, img.Rect, img, image.Point{}, draw.Src)
+				draw.Draw(img, img.Rect, grays, image.Point{}, draw.Src)
+			}
+			assert.GreaterOrEqual(t, psnr(t, img, got, part.Inset(-16)), 36.0)
+			middle := got.NRGBAAt(part.Min.X+part.Dx()/2, part.Min.Y+part.Dy()/2)
+			assert.Less(t, int(middle.R)+int(middle.G)+int(middle.B), 48)
+		})
+	}
+}
+
+// TestHEICQuality: the tables are those of the standard library, and any quality passes verification.
+func TestHEICQuality(t *testing.T) {
+	heic := heictest.Picture(t, scene(320, 240), image.Pt(128, 128), heictest.Coding{})
+	for _, quality := range []int{1, 30, 50, 75, 95, 100} {
+		out, _ := maskedHEIC(t, heic, Options{JPEGQuality: quality})
+		got, err := readHeader(out)
+		require.NoError(t, err)
+		want, err := readHeader(jpegOf(t, scene(16, 16), quality))
+		require.NoError(t, err)
+		assert.Equal(t, want.jpeg.quant, got.jpeg.quant, "%d", quality)
+	}
+}
+
+// TestHEICOrientation: turns and crops are applied in their order; EXIF's orientation repeats them.
+func TestHEICOrientation(t *testing.T) {
+	img := smooth(96, 64)
+	turned := func(orientation int) *image.NRGBA { return turns[orientation].pixels(img).(*image.NRGBA) }
+	rotated := func(quarters byte) []byte { return heictest.Box("irot", []byte{quarters}) }
+	mirrored := func(axis byte) []byte { return heictest.Box("imir", []byte{axis}) }
+	for name, tc := range map[string]struct {
+		properties [][]byte
+		want       *image.NRGBA
+	}{
+		"as it is":                {nil, img},
+		"90 counterclockwise":     {[][]byte{rotated(1)}, turned(8)},
+		"180":                     {[][]byte{rotated(2)}, turned(3)},
+		"90 clockwise":            {[][]byte{rotated(3)}, turned(6)},
+		"top to bottom":           {[][]byte{mirrored(0)}, turned(4)},
+		"left to right":           {[][]byte{mirrored(1)}, turned(2)},
+		"turned, then mirrored":   {[][]byte{rotated(1), mirrored(1)}, turned(7)},
+		"mirrored, then turned":   {[][]byte{mirrored(1), rotated(1)}, turned(5)},
+		"cropped":                 {[][]byte{heictest.Crop(40, 30, 0, 0)}, part(img, image.Rect(28, 17, 68, 47))},
+		"cropped at odd pixels":   {[][]byte{heictest.Crop(39, 29, -57, -35)}, part(img, image.Rect(0, 0, 39, 29))},
+		"cropped, and not to see": {[][]byte{heictest.Crop(40, 30, 2, 2)}, part(img, image.Rect(30, 18, 69, 48))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, tile := range []image.Point{{}, image.Pt(64, 64)} {
+				items := heictest.Items(t, img, tile, heictest.Coding{Format: "yuv444p"}, tc.properties...)
+				items = append(items, heictest.Item{
+					Kind: "Exif", Data: append([]byte{0, 0, 0, 0}, personalEXIF(t, 6)...), Refers: map[string][]int{"cdsc": {1}},
+				})
+				p, err := openHEIC(t, heictest.File(items, 1))
+				require.NoError(t, err)
+				want := tc.want.Rect.Size()
+				if name == "cropped" { // the row that a crop at an odd one begins with is left out
+					want.Y--
+				}
+				assert.Equal(t, want, image.Pt(p.Width, p.Height))
+				out, masked := maskedHEIC(t, heictest.File(items, 1), Options{JPEGQuality: 95})
+				got := shown(t, out)
+				require.Equal(t, want, got.Rect.Size())
+				assert.GreaterOrEqual(t, psnr(t, part(tc.want, image.Rectangle{Max: want}), got, masked.Inset(-16)), 25.0)
+			}
+		})
+	}
+}
+
+func part(img *image.NRGBA, of image.Rectangle) *image.NRGBA {
+	to := image.NewNRGBA(image.Rectangle{Max: of.Size()})
+	draw.Draw(to, to.Rect, img, of.Min, draw.Src)
+	return to
+}
+
+// TestHEICDropsPersonalData: nothing but pixels, the profile and what is to be kept is in the output.
+func TestHEICDropsPersonalData(t *testing.T) {
+	img := smooth(128, 128)
+	profile := heictest.Box("colr", []byte("prof"), secretProfile())
+	items := heictest.Items(t, img, image.Pt(64, 64), heictest.Coding{}, profile)
+	items = append(items,
+		heictest.Item{Kind: "Exif", Data: append([]byte("\x00\x00\x00\x06Exif\x00\x00"), personalEXIF(t, 6)...),
+			Refers: map[string][]int{"cdsc": {1}}},
+		heictest.Item{Kind: "mime", Data: []byte("<x:xmpmeta>SECRET"), Refers: map[string][]int{"cdsc": {1}}},
+	)
+	thumbnail := heictest.Items(t, smooth(64, 64), image.Point{}, heictest.Coding{})[0]
+	thumbnail.Refers = map[string][]int{"thmb": {1}}
+	heic := heictest.File(append(items, thumbnail), 1)
+	p, err := openHEIC(t, heic)
+	require.NoError(t, err)
+	assert.Empty(t, p.LeftOut)
+	assert.NotEmpty(t, p.header.tags)
+
+	out, _ := maskedHEIC(t, heic, Options{JPEGQuality: 90})
+	h, err := readHeader(out)
+	require.NoError(t, err)
+	assert.Empty(t, h.tags)
+	assert.NotEmpty(t, h.profile)
+	assert.NotContains(t, string(out), "SECRET")
+	out, _ = maskedHEIC(t, heic, Options{JPEGQuality: 90, Keep: []string{"Make"}})
+	h, err = readHeader(out)
+	require.NoError(t, err)
+	assert.Len(t, h.tags, 1)
+}
+
+// TestHEICLeftOut: only the primary picture is in the output, and what else there was is said.
+func TestHEICLeftOut(t *testing.T) {
+	img := smooth(128, 128)
+	main := heictest.Items(t, img, image.Pt(64, 64), heictest.Coding{})
+	other := heictest.Items(t, scene(64, 64), image.Point{}, heictest.Coding{})[0]
+	auxiliary := func(kind string) []heictest.Item {
+		item := other
+		item.Properties = append([][]byte{heictest.Box("auxC", []byte("\x00\x00\x00\x00"+kind+"\x00"))}, other.Properties...)
+		item.Refers = map[string][]int{"auxl": {1}}
+		return append(main[:len(main):len(main)], item)
+	}
+	for name, tc := range map[string]struct {
+		data []byte
+		says string
+	}{
+		"burst":        {heictest.File(append(main[:len(main):len(main)], other), 1), "burst"},
+		"burst's last": {heictest.File(append([]heictest.Item{other}, main[1]), 2), "burst"},
+		"alpha":        {heictest.File(auxiliary("urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"), 1), "transparency"},
+		"depth":        {heictest.File(auxiliary("urn:mpeg:hevc:2015:auxid:2"), 1), "a depth map"},
+		"gain map":     {heictest.File(auxiliary("urn:com:apple:photo:2020:aux:hdrgainmap"), 1), "a gain map"},
+		"matte":        {heictest.File(auxiliary("urn:com:apple:photo:2018:aux:portraiteffectsmatte"), 1), "auxiliary"},
+		"live photo":   {heictest.File(main, 1, heictest.Box("mpvd", []byte("film"))), "a film"},
+		"sequence":     {heictest.File(main, 1, heictest.Box("moov", []byte("film"))), "a film"},
+		"more":         {heictest.File(main, 1, []byte("film behind it")), "data behind"},
+		"unknown box":  {heictest.File(main, 1, heictest.Box("sefd", []byte("film"))), "data behind"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := openHEIC(t, tc.data)
+			require.NoError(t, err)
+			require.Len(t, p.LeftOut, 1)
+			assert.Contains(t, p.LeftOut[0], tc.says)
+		})
+	}
+	p, err := openHEIC(t, heictest.File(main, 1, heictest.Box("free", []byte("a")), make([]byte, 100)))
+	require.NoError(t, err)
+	assert.Empty(t, p.LeftOut)
+}
+
+// TestHEICRefused: what is not known to be the whole picture never becomes one, least of all a tile.
+func TestHEICRefused(t *testing.T) {
+	img := smooth(256, 128)
+	main := heictest.Items(t, img, image.Pt(128, 128), heictest.Coding{})
+	whole := heictest.File(main, 1)
+	altered := func(i int, change func(item *heictest.Item)) []byte {
+		items := append([]heictest.Item(nil), main...)
+		items[i].Properties = append([][]byte(nil), items[i].Properties...)
+		items[i].Data = bytes.Clone(items[i].Data)
+		change(&items[i])
+		return heictest.File(items, 1)
+	}
+	sized := func(i, w, h int) []byte {
+		return altered(i, func(item *heictest.Item) {
+			for j, p := range item.Properties {
+				if string(p[4:8]) == "ispe" {
+					item.Properties[j] = heictest.Size(image.Pt(w, h))
+				}
+			}
+		})
+	}
+	single := func(w, h int) []byte {
+		item := heictest.Items(t, smooth(128, 128), image.Point{}, heictest.Coding{})[0]
+		item.Properties = append([][]byte{heictest.Size(image.Pt(w, h))}, item.Properties...)
+		return heictest.File([]heictest.Item{item}, 1)
+	}
+	with := func(p ...[]byte) []byte {
+		return altered(0, func(item *heictest.Item) { item.Properties = append(item.Properties, p...) })
+	}
+	coded := func(coding heictest.Coding, properties ...[]byte) []byte {
+		return heictest.Picture(t, img, image.Point{}, coding, properties...)
+	}
+	for name, tc := range map[string]struct {
+		data  []byte
+		cause error
+		says  string
+	}{
+		"start":                {whole[:12], media.ErrDamaged, "ends in a box"},
+		"truncated":            {whole[:len(whole)-100], media.ErrDamaged, ""},
+		"a tile for the whole": {single(1024, 768), media.ErrDamaged, "contradict"},
+		"tiles of other sizes": {sized(1, 64, 128), media.ErrDamaged, "different sizes"},
+		"a larger picture":     {sized(0, 512, 128), media.ErrDamaged, "contradict"},
+		"fewer tiles": {
+			altered(0, func(i *heictest.Item) { i.Refers = map[string][]int{"dimg": {2}} }),
+			media.ErrDamaged, "contradict",
+		},
+		"hidden tiles": {
+			altered(0, func(i *heictest.Item) { i.Data[5] = 100; i.Properties[0] = heictest.Size(image.Pt(100, 128)) }),
+			media.ErrDamaged, "contradict",
+		},
+		"missing tile": {
+			altered(0, func(i *heictest.Item) { i.Refers = map[string][]int{"dimg": {2, 9}} }),
+			media.ErrDamaged, "missing",
+		},
+		"a tile of no slice": {altered(1, func(i *heictest.Item) { i.Data = i.Data[:5] }), media.ErrDamaged, ""},
+		"a tile of two": {
+			altered(1, func(i *heictest.Item) { i.Data = append(i.Data, main[2].Data...) }),
+			media.ErrDamaged, "2 pictures",
+		},
+		"a broken tile": {
+			altered(2, func(i *heictest.Item) { copy(i.Data[20:], bytes.Repeat([]byte{0xff}, 200)) }),
+			media.ErrDamaged, "",
+		},
+		"turned tile": {
+			altered(1, func(i *heictest.Item) { i.Properties = append(i.Properties, heictest.Box("irot", []byte{1})) }),
+			media.ErrUnsupported, "turned",
+		},
+		"another codec": {altered(1, func(i *heictest.Item) { i.Kind = "av01" }), media.ErrUnsupported, "AVIF"},
+		"overlay":       {altered(0, func(i *heictest.Item) { i.Kind = "iovl" }), media.ErrUnsupported, "iovl"},
+		"no primary":    {heictest.File(main, 9), media.ErrUnsupported, "primary"},
+		"a series": {
+			append(heictest.Box("ftyp", []byte("hevc\x00\x00\x00\x00hevc")), heictest.Box("moov")...),
+			media.ErrUnsupported, "series",
+		},
+		"essential": {with(heictest.Box("xxxx")), media.ErrUnsupported, "xxxx"},
+		"crop after a turn": {
+			with(heictest.Box("irot", []byte{1}), heictest.Crop(10, 10, 0, 0)),
+			media.ErrUnsupported, "crop",
+		},
+		"crop outside": {with(heictest.Crop(300, 10, 0, 0)), media.ErrUnsupported, "crop"},
+		"PQ": {
+			coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true}, heictest.Colors(9, 16, 9, true)),
+			media.ErrUnsupported, "HDR",
+		},
+		"HLG by its stream": {
+			coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true, X265: "transfer=arib-std-b67"}),
+			media.ErrUnsupported, "HDR",
+		},
+		"matrix": {
+			coded(heictest.Coding{Unlabeled: true}, heictest.Colors(1, 13, 8, true)),
+			media.ErrUnsupported, "matrix",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := openHEIC(t, tc.data)
+			require.ErrorIs(t, err, tc.cause)
+			assert.ErrorContains(t, err, tc.says)
+		})
+	}
+	path := write(t, "a.heic", with(heictest.Crop(16, 16, 0, 0)))
+	_, err := Read(path, media.Limits{MaxWidth: 200})
+	require.ErrorIs(t, err, media.ErrLimit, "the size that is decoded counts, too")
+	_, err = Read(path, media.Limits{MaxWidth: 256})
+	require.NoError(t, err)
+}
+
+// TestHEICWithoutDecoder: ffmpeg may be built without HEVC, and its absence is no fault of the picture.
+func TestHEICWithoutDecoder(t *testing.T) {
+	heic := heictest.Picture(t, smooth(64, 64), image.Point{}, heictest.Coding{})
+	file, err := Read(write(t, "a.heic", heic), media.Limits{})
+	require.NoError(t, err)
+	_, err = file.Decode(t.Context(), media.Tools{FFmpeg: "/nonexistent", FFprobe: "/nonexistent"})
+	require.ErrorIs(t, err, media.ErrTool)
+}
+
+// TestLibheif compares with another reader and writer of HEIC, in `make heic-test`: libheif, by the Python at the path
+// in LIBHEIF. FFMPEG is the path of another ffmpeg to decode with, too.
+func TestLibheif(t *testing.T) {
+	python := os.Getenv("LIBHEIF")
+	if python == "" {
+		t.Skip("run make heic-test")
+	}
+	dir := t.TempDir()
+	photo := smooth(320, 240)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "photo.png"), pngOf(t, photo), 0o600))
+	for name, properties := range map[string][][]byte{
+		"tiles": nil, "cropped": {heictest.Crop(100, 80, 0, 0)},
+		"turned1": {heictest.Box("irot", []byte{1})}, "turned2": {heictest.Box("irot", []byte{2})},
+		"turned3": {heictest.Box("irot", []byte{3})}, "mirrored0": {heictest.Box("imir", []byte{0})},
+		"mirrored1": {heictest.Box("imir", []byte{1})},
+		"both":      {heictest.Box("irot", []byte{1}), heictest.Box("imir", []byte{1})},
+		"all":       {heictest.Crop(100, 80, 20, 40), heictest.Box("irot", []byte{3}), heictest.Box("imir", []byte{0})},
+	} {
+		heic := heictest.Picture(t, photo, image.Pt(128, 128), heictest.Coding{}, properties...)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".heic"), heic, 0o600))
+	}
+	out, err := exec.CommandContext(t.Context(), python, "testdata/libheif.py", dir).CombinedOutput()
+	require.NoError(t, err, string(out))
+	all, err := filepath.Glob(filepath.Join(dir, "*.heic"))
+	require.NoError(t, err)
+	require.Greater(t, len(all), 20)
+	for _, ffmpeg := range []string{"", os.Getenv("FFMPEG")} {
+		tools, err := media.FindTools(ffmpeg, "")
+		require.NoError(t, err)
+		tools, err = tools.Confine(t.Context(), confine.Auto, nil)
+		require.NoError(t, err)
+		for _, path := range all {
+			file, err := Read(path, media.Limits{})
+			require.NoError(t, err)
+			p, err := file.Decode(t.Context(), tools)
+			require.NoError(t, err, path)
+			name := strings.TrimSuffix(filepath.Base(path), ".heic")
+			assert.Equal(t, name == "burst" || name == "alpha", len(p.LeftOut) > 0, "%s: %v", name, p.LeftOut)
+			frames := p.Frames()
+			part := maskPart(frames[0])
+			written := filepath.Join(t.TempDir(), name+".jpg")
+			require.NoError(t, p.Write(t.Context(), written, frames, Options{JPEGQuality: 95}))
+			got, err := os.ReadFile(written)
+			require.NoError(t, err)
+			reference, err := os.ReadFile(strings.TrimSuffix(path, ".heic") + ".png")
+			require.NoError(t, err)
+			same := psnr(t, shown(t, reference), shown(t, got), part.Inset(-16))
+			t.Logf("%s: %.1f dB", name, same)
+			assert.GreaterOrEqual(t, same, 45.0, name)
+		}
+	}
+}
