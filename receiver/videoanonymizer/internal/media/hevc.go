@@ -46,6 +46,9 @@ var (
 		"smpte170m": "bt601", "smpte240m": "smpte240m", "bt2020nc": "bt2020"}
 )
 
+var errNoHEVC = fmt.Errorf("%w: this ffmpeg does not decode HEVC, which HEIC holds: install a build that does",
+	ErrUnsupported)
+
 // endOfSequence is a NAL unit after which the next picture depends on nothing before it, and none is held back.
 var endOfSequence = []byte{36 << 1, 1}
 
@@ -121,6 +124,9 @@ func (t Tools) probeHEVC(ctx context.Context, p HEVCPictures, limits Limits) (
 		return "", to, fmt.Errorf("%w: %d streams in a picture", ErrDamaged, len(probed.Streams))
 	}
 	s := probed.Streams[0]
+	if s.PixFmt == "" {
+		return "", to, errNoHEVC
+	}
 	if s.Width != p.Width || s.Height != p.Height {
 		return "", to, fmt.Errorf("%w: its headers contradict each other: pictures of %d x %d and %d x %d pixels",
 			ErrDamaged, p.Width, p.Height, s.Width, s.Height)
@@ -215,7 +221,7 @@ func hevcError(ctx context.Context, complaint string, err error) error {
 	case passed != nil:
 		return fmt.Errorf("%w: %s", passed, describe(complaint, err))
 	case strings.Contains(complaint, "Unknown decoder"), strings.Contains(complaint, "Unknown input format"):
-		return fmt.Errorf("%w: this ffmpeg does not decode HEVC: install a build that does", ErrUnsupported)
+		return errNoHEVC
 	case complaint == "" && !errors.As(err, new(*exec.ExitError)):
 		return err
 	}

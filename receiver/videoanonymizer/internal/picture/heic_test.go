@@ -363,8 +363,35 @@ func TestHEICWithoutDecoder(t *testing.T) {
 	heic := heictest.Picture(t, smooth(64, 64), image.Point{}, heictest.Coding{})
 	file, err := Read(write(t, "a.heic", heic), media.Limits{})
 	require.NoError(t, err)
-	_, err = file.Decode(t.Context(), media.Tools{FFmpeg: "/nonexistent", FFprobe: "/nonexistent"})
-	require.ErrorIs(t, err, media.ErrTool)
+	script := func(text string) string {
+		path := write(t, "tool", []byte("#!/bin/sh\n"+text))
+		require.NoError(t, os.Chmod(path, 0o700))
+		return path
+	}
+	for name, tc := range map[string]struct {
+		ffmpeg, ffprobe string
+		cause           error
+	}{
+		"no programs": {"/nonexistent", "/nonexistent", media.ErrTool},
+		"no demuxer": {
+			"/nonexistent", script(`exec ffprobe $(echo "$@" | sed s/hevc/none/)`), media.ErrUnsupported,
+		},
+		"no decoder": {
+			script(`exec ffmpeg $(echo "$@" | sed "s/c:v hevc/c:v none/")`), "ffprobe", media.ErrUnsupported,
+		},
+		"unknown to ffprobe": {
+			"/nonexistent", script(`cat >/dev/null; echo '{"streams": [{}]}'`), media.ErrUnsupported,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.ffprobe == "ffprobe" {
+				tc.ffprobe, err = exec.LookPath("ffprobe")
+				require.NoError(t, err)
+			}
+			_, err = file.Decode(t.Context(), media.Tools{FFmpeg: tc.ffmpeg, FFprobe: tc.ffprobe})
+			require.ErrorIs(t, err, tc.cause)
+		})
+	}
 }
 
 // TestLibheif compares with another reader and writer of HEIC, in `make heic-test`: libheif, by the Python at the path
