@@ -88,9 +88,8 @@ var (
 		"/var/lib/otelcol-anonymizer/share} to run the server in this process, or servers: [tls://host:4222]"
 )
 
-// Validate reports every error at once, each with its key and what to write instead.
-func (c *Config) Validate() error {
-	var errs []error
+// Errors returns every error, each with its key and what to write instead; some may be nil.
+func (c *Config) Errors() (errs []error) {
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if !validName.MatchString(c.Name) {
 		add("name: %q: write 1 to 64 letters, digits, - or _, such as lab", c.Name)
@@ -115,7 +114,7 @@ func (c *Config) Validate() error {
 	for i, server := range c.Servers {
 		errs = append(errs, c.validateServer(fmt.Sprintf("servers[%d]", i), server))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func checkRoot(root string) error {
