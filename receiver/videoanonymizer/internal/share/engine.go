@@ -305,8 +305,8 @@ func (s *session) beatUntil(ctx context.Context, end context.CancelCauseFunc) {
 
 func (s *session) machine(beat uint64) Machine {
 	m := Machine{
-		Name: s.opts.Machine, Made: s.opts.Made, Since: s.began, Slots: s.opts.Slots, Draining: s.isDraining(),
-		Problem: s.problem(), Beat: beat,
+		Name: s.opts.Machine, Made: s.opts.Made, Since: s.began, Slots: s.opts.Slots, Lease: s.cfg.Lease,
+		Draining: s.isDraining(), Problem: s.problem(), Beat: beat,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -375,7 +375,7 @@ func write[T any](ctx context.Context, s *session, e *entry[T], h *holding) erro
 	}
 	rev, err := s.store.update(ctx, e.key, value, e.rev)
 	if err != nil {
-		if errors.Is(err, errFenced) {
+		if claiming := h.Claim != nil && h.Claim.Epoch == 0; errors.Is(err, errFenced) && !claiming {
 			s.counters.fenced.Add(1)
 		}
 		return fmt.Errorf("%s: %w", e.key, err)
