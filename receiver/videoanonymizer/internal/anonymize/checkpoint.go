@@ -139,8 +139,8 @@ func maker(version string) (string, error) {
 	return executable()
 }
 
-// fingerprint identifies everything that the job's output depends on.
-func (r *Runner) fingerprint(job *watch.Job) (string, error) {
+// fingerprint identifies everything that the output of a file depends on.
+func (r *Runner) fingerprint(f file) (string, error) {
 	made, err := r.made()
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
@@ -149,7 +149,7 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 		Made, Path string
 		Size       int64
 		ModTime    time.Time
-	}{made, job.Path, job.Size, job.ModTime.UTC()})
+	}{made, f.Path, f.Size, f.ModTime.UTC()})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
@@ -217,7 +217,7 @@ func (v *video) readCheckpoint(path string) (*checkpoint, error) {
 	if c.SecondPass != nil {
 		pass = v.asThorough()
 	}
-	fingerprint, failed := pass.fingerprint(v.job)
+	fingerprint, failed := pass.fingerprint(v.file)
 	switch {
 	case failed != nil:
 		return nil, failed

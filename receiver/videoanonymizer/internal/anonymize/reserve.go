@@ -119,5 +119,5 @@ func (v *video) reserveSpace(plan media.Plan) (release func(), err error) {
 	if v.Config.Report.Preview != config.NoPreview {
 		copies++
 	}
-	return v.Space.reserve(v.job.Temp, writtenLike, copies*plan.EstimateSize(), v.Config.Output.MinFreeSpace<<20)
+	return v.Space.reserve(v.file.Temp, writtenLike, copies*plan.EstimateSize(), v.Config.Output.MinFreeSpace<<20)
 }

@@ -42,9 +42,8 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	job.OnStop(stop)
-	v := &video{Runner: r, job: job, kind: "video", logger: r.Logger.With(zap.String("video", job.Path))}
+	v := &claim{newVideo(r, job, fileOf(job)), job}
 	if watch.IsPicture(job.Path) {
-		v.kind = "picture"
 		err := v.runPicture(ctx, noProfile)
 		v.conclude(ctx, err)
 		return
@@ -67,8 +66,23 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	v.conclude(ctx, err)
 }
 
+// newVideo returns what takes a file to its outcome, which is a video or a picture by its extension.
+func newVideo(r *Runner, job job, f file) *video {
+	v := &video{Runner: r, job: job, file: f, kind: "video", logger: r.Logger.With(zap.String("video", f.Path))}
+	if watch.IsPicture(f.Path) {
+		v.kind = "picture"
+	}
+	return v
+}
+
+// claim is a file that the watcher handed out, which it is told the outcome of.
+type claim struct {
+	*video
+	job *watch.Job
+}
+
 // conclude is end, which must not fail.
-func (v *video) conclude(ctx context.Context, err error) {
+func (v *claim) conclude(ctx context.Context, err error) {
 	if err := v.end(ctx, err); err != nil {
 		v.logger.Error("the outcome of the "+v.kind+" could not be recorded", zap.Error(err))
 	}
@@ -92,7 +106,7 @@ func twice[T any](ctx context.Context, path string, read func() (T, error)) (T, 
 }
 
 // end ends the job by what its conversion returned.
-func (v *video) end(ctx context.Context, err error) error {
+func (v *claim) end(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return v.finished()
@@ -120,13 +134,13 @@ func (v *video) end(ctx context.Context, err error) error {
 	return nil
 }
 
-func (v *video) finished() error {
+func (v *claim) finished() error {
 	err := v.job.Done()
 	v.span.Finished(v.result())
 	if v.summary.NobodyFound() {
 		v.logger.Warn("nobody was found in the " + v.kind + ": check that nobody is there before you share it")
 	}
-	v.logger.Info(v.kind+" finished", zap.String("output", v.job.Output), zap.Int("frames", v.summary.Frames),
+	v.logger.Info(v.kind+" finished", zap.String("output", v.file.Output), zap.Int("frames", v.summary.Frames),
 		zap.Int("masks", v.summary.Masks), zap.Int("people_max", v.summary.MaxPeople),
 		zap.Int("frames_masked_whole", v.summary.MaskedWhole))
 	return err
@@ -134,7 +148,7 @@ func (v *video) finished() error {
 
 // unavailable ends an attempt that got no answer from an inference server. That says nothing about the video, so the
 // attempt is not one of those that are allowed.
-func (v *video) unavailable(cause error) {
+func (v *claim) unavailable(cause error) {
 	v.span.Unavailable(cause)
 	v.logger.Error(v.kind+" waits for an inference server: its source is untouched and there is no output",
 		zap.Bool("resumes_later", v.resumable()), zap.Error(cause))
@@ -142,9 +156,9 @@ func (v *video) unavailable(cause error) {
 }
 
 // resumable reports whether another attempt can go on where this one ended.
-func (v *video) resumable() bool { return v.sealed || v.job.Resumable() && !v.discard }
+func (v *claim) resumable() bool { return v.sealed || v.job.Resumable() && !v.discard }
 
-func (v *video) interrupted(cause error) {
+func (v *claim) interrupted(cause error) {
 	v.span.Interrupted()
 	resumable := v.resumable()
 	v.logger.Info(v.kind+" released unfinished", zap.Bool("resumes_later", resumable), zap.NamedError("cause", cause))
@@ -158,7 +172,7 @@ func (v *video) interrupted(cause error) {
 // LogFailed ends what the log says of a video or picture that failed.
 const LogFailed = " failed: its source is untouched and there is no output"
 
-func (v *video) failed(cause error) error {
+func (v *claim) failed(cause error) error {
 	reason, temporary := classify(cause)
 	retried := temporary && !v.job.LastAttempt()
 	v.span.Failed(cause, reason, retried)

@@ -38,7 +38,8 @@ const (
 // video is one claimed file on its way to an outcome.
 type video struct {
 	*Runner
-	job     *watch.Job
+	job     job
+	file    file
 	kind    string // "video" or "picture"
 	span    *telemetry.VideoSpan
 	logger  *zap.Logger
@@ -115,13 +116,13 @@ func (v *video) restart(ctx context.Context, info media.Info) error {
 
 // run takes the video through the pipeline once, from a checkpoint on if there is one, and publishes it.
 func (v *video) run(ctx context.Context, info media.Info, from *checkpoint) error {
-	fingerprint, err := v.fingerprint(v.job)
+	fingerprint, err := v.fingerprint(v.file)
 	if err != nil {
 		return err
 	}
 	a := &attempt{video: v, fingerprint: fingerprint, from: from, progress: newProgressLog(v.logger, v.span.Progress)}
 	a.atOnce = v.unitsAtOnce(from)
-	if a.plan, err = media.NewPlan(info, writeOptions(v.Config, v.job, a.atOnce)); err != nil {
+	if a.plan, err = media.NewPlan(info, writeOptions(v.Config, v.file, a.atOnce)); err != nil {
 		v.discard = true
 		return err
 	}
@@ -162,7 +163,7 @@ func (v *video) checkModels(ctx context.Context, fingerprint string) error {
 		return err
 	}
 	v.answers = answers
-	again, err := v.fingerprint(v.job)
+	again, err := v.fingerprint(v.file)
 	if err == nil && again != fingerprint {
 		err = fmt.Errorf("%w: one serves another model than when the video began: the video is processed again",
 			inference.ErrUnavailable)
@@ -213,7 +214,7 @@ func (a *attempt) open(ctx context.Context) (err error) {
 	if a.from != nil {
 		sealed = &a.from.Video
 	}
-	if a.writer, err = a.create(ctx, a.temp(filepath.Ext(a.job.Temp)), sealed); err != nil {
+	if a.writer, err = a.create(ctx, a.temp(filepath.Ext(a.file.Temp)), sealed); err != nil {
 		return err
 	}
 	if a.picturesTaken() {
@@ -413,8 +414,8 @@ func (a *attempt) close() {
 
 func (v *video) describe(info media.Info) telemetry.Video {
 	return telemetry.Video{
-		Key:  v.job.Path,
-		Name: filepath.Base(v.job.Path), Path: v.job.Path, Output: v.job.Output, Size: v.job.Size,
+		Key:  v.file.Path,
+		Name: filepath.Base(v.file.Path), Path: v.file.Path, Output: v.file.Output, Size: v.file.Size,
 		Width: info.Width, Height: info.Height, FrameRate: info.FrameRate.Float(), Duration: info.Duration, Codec: info.Codec,
 		Streams:  streamTexts(info),
 		Profile:  v.Config.Profile(),
@@ -432,8 +433,8 @@ func streamTexts(info media.Info) (texts []string) {
 }
 
 func (v *video) result() telemetry.Result {
-	result := telemetry.Result{Output: v.job.Output}
-	if stat, err := os.Stat(v.job.Output); err == nil {
+	result := telemetry.Result{Output: v.file.Output}
+	if stat, err := os.Stat(v.file.Output); err == nil {
 		result.Size = stat.Size()
 	}
 	return result
@@ -460,9 +461,9 @@ func videoThreads(usable, all, videos int) (decoder, encoder int) {
 	return max(1, usable/videos), max(1, 3*usable/2/videos)
 }
 
-func writeOptions(cfg *config.Config, job *watch.Job, units int) media.WriteOptions {
+func writeOptions(cfg *config.Config, f file, units int) media.WriteOptions {
 	options := encoding(cfg, units)
-	options.Container = strings.TrimPrefix(filepath.Ext(job.Output), ".")
+	options.Container = strings.TrimPrefix(filepath.Ext(f.Output), ".")
 	return options
 }
 

@@ -88,9 +88,8 @@ var (
 		"/var/lib/otelcol-anonymizer/share} to run the server in this process, or servers: [tls://host:4222]"
 )
 
-// Validate reports every error at once, each with its key and what to write instead.
-func (c *Config) Validate() error {
-	var errs []error
+// Errors returns every error, each with its key and what to write instead; some may be nil.
+func (c *Config) Errors() (errs []error) {
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	errs = append(errs, c.validateConnection()...)
 	errs = append(errs, checkRoot(c.Root))

@@ -36,6 +36,8 @@ type Options struct {
 	ScanInterval time.Duration
 	// Attempts is how often something is tried that fails with an error that may pass; 5 if 0.
 	Attempts int
+	// Reason says in a word what an error is, for Video.Reason; nil never does.
+	Reason func(error) string
 	// Deaths is how many workers may die of something, on at least two machines, before it counts as failed; 3 if 0.
 	Deaths int
 	Logger *zap.Logger
@@ -69,7 +71,7 @@ type Engine struct {
 
 // New starts the embedded server, if there is one, and a connection. Run must then be called, which ends both.
 func New(cfg Config, opts Options) (*Engine, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Errors()...); err != nil {
 		return nil, err
 	}
 	opts = opts.withDefaults(&cfg)
@@ -114,6 +116,9 @@ func (o Options) withDefaults(cfg *Config) Options {
 	}
 	if o.wall == nil {
 		o.wall = time.Now
+	}
+	if o.Reason == nil {
+		o.Reason = func(error) string { return "" }
 	}
 	if o.reached == nil {
 		o.reached = func(string) {}

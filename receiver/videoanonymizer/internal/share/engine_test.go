@@ -112,8 +112,8 @@ func (s *stopper) Do(ctx context.Context, t *UnitTask) (json.RawMessage, error) 
 func TestErrorsOfTheWorker(t *testing.T) {
 	t.Parallel()
 	passing := errors.New("may pass")
-	redo := &Redo{map[int]json.RawMessage{1: []byte(`{"from":3000,"to":5000}`)}, passing}
-	redoNothing := &Redo{map[int]json.RawMessage{7: nil}, passing}
+	redo := &Redo{Units: map[int]json.RawMessage{1: []byte(`{"from":3000,"to":5000}`)}, Cause: passing}
+	redoNothing := &Redo{Units: map[int]json.RawMessage{7: nil}, Cause: passing}
 	for name, test := range map[string]struct {
 		fails string
 		times int64

@@ -192,6 +192,8 @@ func (w *inverter) final(path string) string {
 
 func (w *inverter) Published(context.Context, Video) error { return w.failing("published") }
 
+func (w *inverter) Failed(context.Context, Video) {}
+
 // folder is a Source: all files in a folder.
 type folder struct{ root string }
 
