@@ -108,7 +108,7 @@ func (c *Config) Errors() (errs []error) {
 	if c.Embedded != nil {
 		errs = append(errs, c.validateEmbedded()...)
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // validateConnection checks what it takes to connect.
@@ -170,6 +170,9 @@ func (c *Config) validateEmbedded() (errs []error) {
 	errs = append(errs, c.validateListen("embedded::listen", e.listen()))
 	if e.Cluster != nil {
 		errs = append(errs, c.validateListen("embedded::cluster::listen", e.Cluster.Listen))
+		if e.Cluster.Listen == e.listen() {
+			add("embedded::cluster::listen: %s is embedded::listen, too: write another port, such as 6222", e.Cluster.Listen)
+		}
 		errs = append(errs, e.Cluster.validatePeers()...)
 	}
 	return errs

@@ -79,7 +79,7 @@ func New(cfg Config, opts Options) (*Engine, error) {
 	e.me = cleanName(opts.Machine) + "-" + strings.ToLower(rand.Text()[:10])
 	e.tree = newTree(cfg.Root, cfg.Name)
 	id, err := cfg.identity()
-	if err != nil {
+	if err := errors.Join(err, cfg.TLS.check(cfg.Embedded)); err != nil {
 		return nil, err
 	}
 	if cfg.Embedded != nil {
