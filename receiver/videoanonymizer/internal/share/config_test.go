@@ -145,6 +145,10 @@ func TestErrorsNameTheirKeys(t *testing.T) {
 			func(c *Config) { c.Embedded.Cluster.Peers = c.Embedded.Cluster.Peers[:2] },
 			[]string{"embedded::cluster::peers: 2 addresses: write 3 or 5"},
 		},
+		"one port for both": {
+			func(c *Config) { c.Embedded.Listen = c.Embedded.Cluster.Listen },
+			[]string{"embedded::cluster::listen: 10.0.0.11:6222 is embedded::listen, too"},
+		},
 		"peer twice": {
 			func(c *Config) { c.Embedded.Cluster.Peers[2] = c.Embedded.Cluster.Peers[1] },
 			[]string{"embedded::cluster::peers: an address is there twice"},

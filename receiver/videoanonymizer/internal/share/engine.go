@@ -79,7 +79,7 @@ func New(cfg Config, opts Options) (*Engine, error) {
 	e.me = cleanName(opts.Machine) + "-" + strings.ToLower(rand.Text()[:10])
 	e.tree = newTree(cfg.Root, cfg.Name)
 	id, err := cfg.identity()
-	if err != nil {
+	if err := errors.Join(err, cfg.TLS.check(cfg.Embedded)); err != nil {
 		return nil, err
 	}
 	if cfg.Embedded != nil {
@@ -310,8 +310,8 @@ func (s *session) beatUntil(ctx context.Context, end context.CancelCauseFunc) {
 
 func (s *session) machine(beat uint64) Machine {
 	m := Machine{
-		Name: s.opts.Machine, Made: s.opts.Made, Since: s.began, Slots: s.opts.Slots, Draining: s.isDraining(),
-		Problem: s.problem(), Beat: beat,
+		Name: s.opts.Machine, Made: s.opts.Made, Since: s.began, Slots: s.opts.Slots, Lease: s.cfg.Lease,
+		Draining: s.isDraining(), Problem: s.problem(), Beat: beat,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -380,7 +380,7 @@ func write[T any](ctx context.Context, s *session, e *entry[T], h *holding) erro
 	}
 	rev, err := s.store.update(ctx, e.key, value, e.rev)
 	if err != nil {
-		if errors.Is(err, errFenced) {
+		if claiming := h.Claim != nil && h.Claim.Epoch == 0; errors.Is(err, errFenced) && !claiming {
 			s.counters.fenced.Add(1)
 		}
 		return fmt.Errorf("%s: %w", e.key, err)

@@ -299,7 +299,7 @@ func TestDrain(t *testing.T) {
 	addVideo(t, r.root, "v", 5000)
 	r.until("it is found", func() bool { return e.Stats().Videos[VideoFound] == 1 })
 	time.Sleep(r.lease)
-	status, err := client.Watch(ctx, 0)
+	status, err := client.Status(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, VideoFound, status.Videos[0].State)
 	assert.Equal(t, "a", status.Coordinator)

@@ -176,6 +176,8 @@ type Machine struct {
 	Made  string    `json:"made"`
 	Since time.Time `json:"since"`
 	Slots int       `json:"slots"`
+	// Lease is the one of its configuration.
+	Lease time.Duration `json:"lease"`
 	// Doing are the keys of what it does.
 	Doing []string `json:"doing,omitempty"`
 	// Draining means that it takes nothing more, and Left that it has stopped.
