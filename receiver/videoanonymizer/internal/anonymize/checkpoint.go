@@ -4,6 +4,7 @@
 package anonymize
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -66,6 +67,8 @@ type checkpoint struct {
 	SecondPass *report.SecondPass `json:"second_pass,omitempty"`
 	// Unit is the unit that the checkpoint is of; nil for all of the video.
 	Unit *unitState `json:"unit,omitempty"`
+	// Damage is what did not decode of a video of which all frames are sealed.
+	Damage string `json:"damage,omitempty"`
 	// SHA256 is the digest of the others as JSON, in hex.
 	SHA256 string `json:"sha256,omitempty"`
 }
@@ -149,7 +152,7 @@ func (r *Runner) fingerprint(f file) (string, error) {
 		Made, Path string
 		Size       int64
 		ModTime    time.Time
-	}{made, f.Path, f.Size, f.ModTime.UTC()})
+	}{made, cmp.Or(f.Shared, f.Path), f.Size, f.ModTime.UTC()})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
@@ -169,6 +172,7 @@ func (r *Runner) made() (string, error) {
 	cfg.Retention, cfg.Notifications, cfg.Schedule = config.Retention{}, nil, config.Schedule{}
 	cfg.Resources = config.Resources{}
 	cfg.Inference.Remote = config.Remote{} // what the servers serve is said by the models
+	cfg.Share = nil
 	cfg.Models, cfg.Console, cfg.MaxConcurrentVideos, cfg.MaxConcurrentUnits = config.Models{}, nil, 0, 0
 	out := &cfg.Output
 	out.Directory, out.StateDirectory, out.QuarantineDirectory, out.MoveTo = "", "", "", ""
@@ -246,6 +250,9 @@ func (a *attempt) saveCheckpoint(c checkpoint) error {
 	text, err := c.encode()
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
+	}
+	if a.shared != nil {
+		return a.shared.seal(a, &c, text)
 	}
 	if err := durable.ReplaceFile(a.temp(checkpointSuffix), text, durable.Private); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)

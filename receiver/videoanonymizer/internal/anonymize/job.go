@@ -30,6 +30,8 @@ type job interface {
 type file struct {
 	// Path is the source's, Output the final path of what is made of it, and Temp where it is until then.
 	Path, Output, Temp string
+	// Shared is the source's path below the folder that several machines share; empty if none do.
+	Shared string
 	// Size in bytes and ModTime are the source's.
 	Size    int64
 	ModTime time.Time

@@ -31,7 +31,7 @@ import (
 func (v *video) runPicture(ctx context.Context, noProfile error) error {
 	v.Runner = v.forPictures()
 	file, err := v.readPicture(ctx)
-	v.span = v.Emitter.VideoStarted(ctx, v.describePicture(file))
+	v.start(ctx, v.describePicture(file))
 	if err := errors.Join(err, noProfile); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -50,7 +51,7 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	}
 	info, err := r.probe(ctx, job.Path)
 	err = errors.Join(err, noProfile)
-	v.span = r.Emitter.VideoStarted(ctx, v.describe(info))
+	v.start(ctx, v.describe(info))
 	if err == nil {
 		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt),
 			zap.String("profile", r.Config.Profile()))
@@ -68,11 +69,25 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 
 // newVideo returns what takes a file to its outcome, which is a video or a picture by its extension.
 func newVideo(r *Runner, job job, f file) *video {
-	v := &video{Runner: r, job: job, file: f, kind: "video", logger: r.Logger.With(zap.String("video", f.Path))}
-	if watch.IsPicture(f.Path) {
-		v.kind = "picture"
+	return &video{Runner: r, job: job, file: f, kind: kindOf(f.Path), logger: r.Logger.With(zap.String("video", f.Path))}
+}
+
+// kindOf is what a file is called.
+func kindOf(path string) string {
+	if watch.IsPicture(path) {
+		return "picture"
 	}
-	return v
+	return "video"
+}
+
+// start begins to report on the video.
+func (v *video) start(ctx context.Context, about telemetry.Video) {
+	v.about = about
+	if v.trace != "" {
+		v.span = v.Emitter.VideoShared(ctx, about, v.trace)
+		return
+	}
+	v.span = v.Emitter.VideoStarted(ctx, about)
 }
 
 // claim is a file that the watcher handed out, which it is told the outcome of.
@@ -137,13 +152,17 @@ func (v *claim) end(ctx context.Context, err error) error {
 func (v *claim) finished() error {
 	err := v.job.Done()
 	v.span.Finished(v.result())
-	if v.summary.NobodyFound() {
-		v.logger.Warn("nobody was found in the " + v.kind + ": check that nobody is there before you share it")
-	}
-	v.logger.Info(v.kind+" finished", zap.String("output", v.file.Output), zap.Int("frames", v.summary.Frames),
-		zap.Int("masks", v.summary.Masks), zap.Int("people_max", v.summary.MaxPeople),
-		zap.Int("frames_masked_whole", v.summary.MaskedWhole))
+	logFinished(v.logger, v.kind, v.file.Output, v.summary)
 	return err
+}
+
+func logFinished(logger *zap.Logger, kind, output string, summary record.Summary) {
+	if summary.NobodyFound() {
+		logger.Warn("nobody was found in the " + kind + ": check that nobody is there before you share it")
+	}
+	logger.Info(kind+" finished", zap.String("output", output), zap.Int("frames", summary.Frames),
+		zap.Int("masks", summary.Masks), zap.Int("people_max", summary.MaxPeople),
+		zap.Int("frames_masked_whole", summary.MaskedWhole))
 }
 
 // unavailable ends an attempt that got no answer from an inference server. That says nothing about the video, so the

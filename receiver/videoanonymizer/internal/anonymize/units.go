@@ -397,6 +397,7 @@ func (a *attempt) join(ctx context.Context, done []*checkpoint) (err error) {
 	for n, c := range done {
 		parts[n] = media.Part{Temp: a.job.TempFor(c.Unit.mark() + filepath.Ext(a.file.Temp)), Progress: c.Video}
 		a.summary.Add(c.Done)
+		a.repairs = a.repairs.Add(c.Repairs) // of units, there are none
 	}
 	if a.writer, err = a.Tools.Join(ctx, a.file.Temp, a.plan, parts, a.division.times); err != nil {
 		return err

@@ -40,8 +40,11 @@ type video struct {
 	*Runner
 	job     job
 	file    file
-	kind    string // "video" or "picture"
+	shared  *sealer // nil unless several machines do the video
+	kind    string  // "video" or "picture"
 	span    *telemetry.VideoSpan
+	about   telemetry.Video
+	trace   string // the parent of all that is reported of a video that several machines do; else empty
 	logger  *zap.Logger
 	summary record.Summary
 	repairs media.Repairs      // of the source's times
@@ -205,7 +208,8 @@ func (a *attempt) takeAll(ctx context.Context) (err error) {
 		return err
 	}
 	a.discard = true // whatever fails from here on may fail because of what an earlier attempt left
-	return a.process(ctx)
+	_, err = a.process(ctx)
+	return err
 }
 
 // open opens everything that the pipeline reads and writes. close closes what was opened, on failure too.
@@ -244,8 +248,10 @@ func (a *attempt) temp(suffix string) string {
 }
 
 // picturesTaken reports whether the contact sheet gets pictures of frames as they are written. Units leave that to the
-// decoder: what is weakest is known once they are joined.
-func (a *attempt) picturesTaken() bool { return a.Config.Report.ContactSheet && a.unit == nil }
+// decoder, and so do several machines: what is weakest is known once all is joined.
+func (a *attempt) picturesTaken() bool {
+	return a.Config.Report.ContactSheet && a.unit == nil && a.shared == nil
+}
 
 // openReader starts decoding: at the first frame, or, with a checkpoint, some seconds before the first frame that is
 // missing.
@@ -271,15 +277,15 @@ func (a *attempt) openReader(ctx context.Context) (err error) {
 }
 
 // process takes every frame through the pipeline into the sink.
-func (a *attempt) process(ctx context.Context) error {
-	_, err := a.pass(ctx)
+func (a *attempt) process(ctx context.Context) (*sink, error) {
+	sink, err := a.pass(ctx)
 	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
 		a.reader.Close()
 		if passing := a.confirm(ctx, err, -1); passing != nil {
-			return passing
+			return nil, passing
 		}
 	}
-	return err
+	return sink, err
 }
 
 // pass runs the pipeline once. The sink knows what was written.

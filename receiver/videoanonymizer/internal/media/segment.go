@@ -84,7 +84,9 @@ func (w *Writer) segmentPath(n int) string {
 }
 
 // SegmentPath is where the n-th segment is of what a writer of Create or CreatePart sealed at its path.
-func SegmentPath(tempPath string, n int) string { return fmt.Sprintf("%s.%05d.segment", stemOf(tempPath), n) }
+func SegmentPath(tempPath string, n int) string {
+	return fmt.Sprintf("%s.%05d.segment", stemOf(tempPath), n)
+}
 
 func (w *Writer) timesPath() string { return TimesPath(w.temp) }
 

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 // Finder finds files that are complete, by the rules of a Watcher, for who keeps account of them elsewhere, such as
@@ -52,7 +50,7 @@ func NewFinder(opts Options) (*Finder, error) {
 	if f.known, err = ReadLedger(state); err != nil {
 		return nil, err
 	}
-	w.queue.assess = f.assess
+	w.queue.assess, w.queue.controlBefore = f.assess, func(*found) control { return control{} }
 	return f, nil
 }
 
@@ -138,6 +136,9 @@ func (f *Finder) Rel(path string) (string, bool) {
 	return "", false
 }
 
+// OutputName returns the path that Options.OutputName gives to the output of a source.
+func (f *Finder) OutputName(rel string) (string, error) { return f.watcher.names.outputPath(rel) }
+
 // Output returns a path for the output of a source, by what Rel returns, that nothing has: neither for it nor for its
 // companion files. The name is reserved in this process until release is called.
 func (f *Finder) Output(rel string) (output string, release func(), err error) {
@@ -174,27 +175,19 @@ func (c *Complete) stamp() (stamp, error) {
 
 // Calm is how long a source must stay unchanged after its outcome before Dispose moves or removes it; 0 if Dispose
 // leaves it alone.
-func (f *Finder) Calm(failed bool) time.Duration {
-	if f.disposes(failed) == "" {
+func (f *Finder) Calm() time.Duration {
+	if f.watcher.opts.OnSuccess == OnSuccessKeep {
 		return 0
 	}
-	return longCalm(f.watcher.opts.Config.StableFor)
+	return max(longCalm(f.watcher.opts.Config.StableFor), minPollGap)
 }
 
-func (f *Finder) disposes(failed bool) action {
-	d := disposal{onSuccess: f.watcher.opts.OnSuccess, quarantine: f.watcher.opts.QuarantineDirectory}
-	if failed {
-		return d.afterFailure()
-	}
-	return d.afterSuccess(source{})
-}
-
-// Dispose does what the options say of a source that is done or, with why, of one that failed, and that has not changed
-// for Calm: it moves it, removes it, or leaves it alone. It fails with ErrChanged or ErrVanished if it is another file by
-// now, and with ErrOpen as long as a program has it open for writing.
-func (f *Finder) Dispose(c Complete, why *Failure) error {
-	act := f.disposes(why != nil)
-	if act == "" {
+// Dispose does what the options say of a source that is done, and that has not changed for Calm: it moves it, removes
+// it, or leaves it alone. It fails with ErrChanged or ErrVanished if it is another file by now, and with ErrOpen as long
+// as a program has it open for writing.
+func (f *Finder) Dispose(c Complete) error {
+	opts := &f.watcher.opts
+	if opts.OnSuccess == OnSuccessKeep {
 		return nil
 	}
 	st, err := c.stamp()
@@ -204,32 +197,18 @@ func (f *Finder) Dispose(c Complete, why *Failure) error {
 	if err := f.heldBy(c.Path, st); err != nil {
 		return err
 	}
-	switch act {
-	case actionDelete:
+	if opts.OnSuccess == OnSuccessDelete {
 		err = remove(c.Path, st)
-	case actionMove:
-		err = move(c.Path, st, filepath.Join(f.watcher.opts.MoveTo, c.Rel), nil)
-	case actionQuarantine:
-		s := source{Path: pathText(c.Path), Reason: why.Reason, Error: why.Error, Attempt: why.Attempts, Stamp: st}
-		s.Time = time.Now().UTC()
-		err = move(c.Path, st, filepath.Join(f.watcher.opts.QuarantineDirectory, c.Rel), func(to string) error {
-			return writeReason(to, s, f.watcher.opts.FileMode)
-		})
+	} else {
+		err = move(c.Path, st, filepath.Join(opts.MoveTo, c.Rel), nil)
 	}
 	if errors.Is(err, errOtherFile) {
 		return fmt.Errorf("%w: %w", ErrChanged, err)
 	}
 	if err != nil {
-		return fmt.Errorf("%s the source %s: %w", act, c.Path, err)
+		return fmt.Errorf("%s the source %s: %w", opts.OnSuccess, c.Path, err)
 	}
-	f.watcher.logger.Info("a source was disposed of", zap.String("file", c.Path), zap.String("action", string(act)))
 	return nil
-}
-
-// Failure is why a source failed.
-type Failure struct {
-	Reason, Error string
-	Attempts      int
 }
 
 // ErrOpen says that a program has a source open for writing, as far as can be told.
