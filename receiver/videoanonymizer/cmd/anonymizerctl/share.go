@@ -154,11 +154,9 @@ func (f *shareFlags) config(ctx context.Context, url string) (share.Config, erro
 	if f.name != "" || f.nkey != "" || f.tls != (share.TLS{}) {
 		return share.Config{}, errors.New("write --config or the other flags, not both")
 	}
+	// What is not about the connection is not validated: that would wait for a file server that is away.
 	loaded, err := config.Load(ctx, f.receiver, f.configs...)
 	if err != nil {
-		return share.Config{}, err
-	}
-	if err := loaded.Validate(); err != nil {
 		return share.Config{}, err
 	}
 	if loaded.Share == nil {
