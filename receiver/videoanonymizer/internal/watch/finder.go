@@ -113,7 +113,7 @@ func (f *Finder) check(ready *file) (Complete, bool) {
 		f.later(ready, heldReason("it cannot be read: "+err.Error()))
 		return Complete{}, false
 	}
-	return Complete{ready.path, ready.rel, st.Size, st.ModTime(), sum}, true
+	return Complete{ready.path, ready.rel, st.Size, st.ModTime().UTC(), sum}, true
 }
 
 func (f *Finder) later(ready *file, held heldReason) {
