@@ -30,8 +30,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Shared does the work that a share hands out: it is its Worker and its Source. A video that is not divided is one unit,
-// whose frames are known once it is done. A picture is done when it is joined.
+// Shared does the work that a share hands out: it is its Worker and its Source. A video that is not divided is one
+// unit, whose frames are known once it is done. A picture is done when it is joined.
 type Shared struct {
 	runner *Runner
 	finder *watch.Finder
@@ -47,8 +47,8 @@ func NewShared(runner *Runner, finder *watch.Finder, root string) *Shared {
 	return &Shared{runner: runner, finder: finder, root: root}
 }
 
-// Made identifies what the program makes of all videos, whatever their profiles are, but for what servers serve: that is
-// known only while they answer, and is compared when units are joined.
+// Made identifies what the program makes of all videos, whatever their profiles are, but for what servers serve: that
+// is known only while they answer, and is compared when units are joined.
 func (s *Shared) Made() (string, error) {
 	var all []string
 	for _, cfg := range append(s.runner.Config.Profiled(), s.runner.Config) {

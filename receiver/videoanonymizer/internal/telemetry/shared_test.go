@@ -119,6 +119,7 @@ func TestObserveShare(t *testing.T) {
 	stats.BrokerAvailable = true
 	stats.Units = map[metadata.AttributeShareUnitState]int{metadata.AttributeShareUnitStateClaimed: 4}
 	metadatatest.AssertEqualReceiverVideoanonymizerShareBrokerAvailable(t, tel, point(1), ignore)
-	metadatatest.AssertEqualReceiverVideoanonymizerShareUnits(t, tel, point(4, attribute.String("state", "claimed")), ignore)
+	claimed := point(4, attribute.String("state", "claimed"))
+	metadatatest.AssertEqualReceiverVideoanonymizerShareUnits(t, tel, claimed, ignore)
 	require.NoError(t, e.Shutdown(t.Context()))
 }
