@@ -309,9 +309,9 @@ func TestSharedMachineIsKilled(t *testing.T) {
 		l.add(t)
 		<-t.Context().Done() // until it is killed
 	}
+	const pattern = "-f lavfi -i testsrc2=size=128x96:rate=4:duration=24 -c:v libx264 -preset ultrafast -g 20 "
 	for name, video := range map[string]string{
-		"units":        source(t, "a.mp4", "-f lavfi -i testsrc2=size=128x96:rate=4:duration=24 -c:v libx264 -preset ultrafast -g 20 "),
-		"in one piece": source(t, "a.ts", "-f lavfi -i testsrc2=size=128x96:rate=4:duration=24 -c:v libx264 -preset ultrafast -g 20 "),
+		"units": source(t, "a.mp4", pattern), "in one piece": source(t, "a.ts", pattern),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && name == "units" {

@@ -94,13 +94,13 @@ func TestShareErrors(t *testing.T) {
 			block: "share: {name: lab, root: ROOT, embedded: {node: a, directory: /nats, cluster: {listen: '127.0.0.1:1', " +
 				"peers: ['127.0.0.1:2', '127.0.0.1:3', '127.0.0.1:4']}}}",
 			want: []string{"share::embedded::cluster::peers: 127.0.0.1:1 "}},
-		"misspelt": {block: "share: {name: lab, root: ROOT, server: ['nats://127.0.0.1:4222']}",
+		"misspelled": {block: "share: {name: lab, root: ROOT, server: ['nats://127.0.0.1:4222']}",
 			want: []string{"share::server: there is no such key: did you mean servers?"}},
 		"folders elsewhere": {block: good,
 			more: "watch: {include: [/elsewhere/in/*]}\noutput: {directory: ROOT/../out, on_success: move, move_to: /done}",
 			want: []string{"watch::include: /elsewhere/in is not below share::root", "output::directory: ",
 				"output::move_to: /done is not below share::root"}},
-		"hashed names": {block: good, more: "telemetry: {video_names: hash}\noutput: {directory: ROOT/out, state_directory: /s}",
+		"hashed names": {block: good, more: "telemetry: {video_names: hash}\noutput: {state_directory: /s}",
 			want: []string{"output::state_directory: /s is not below share::root"}},
 		"what speaks of one machine": {block: good, more: `console: anonymizer_console
 schedule: {hours: [sat]}
