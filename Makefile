@@ -202,6 +202,10 @@ share-test: ## Try 60 faults each of machines, servers and networks that share v
 	export FAULT_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -race -count=1 -timeout 40m -v -run TestFaults \
 		./internal/share
 
+.PHONY: share-deployment-test
+share-deployment-test: setup-test models build ## Follow docs/share-deployment.md on three machines, as root
+	export SHARE_DEPLOYMENT=1; $(GO) test -count=1 -v -timeout 60m ./test/share
+
 .PHONY: triton-test
 triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from PyPI with ONNX Runtime; needs python3-venv
 	export TRITON_SERVER=$(CURDIR)/$(TRITON_SERVER) MLSERVER=$(CURDIR)/$(MLSERVER); \

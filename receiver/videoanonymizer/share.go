@@ -5,11 +5,13 @@ package videoanonymizer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
@@ -27,6 +29,9 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 	}
 	if cfg.Root, err = filepath.EvalSymlinks(cfg.Root); err != nil {
 		return fmt.Errorf("share::root: %w", err)
+	}
+	if err := onOneDisk(cfg.Root, options.OutputDirectory); err != nil {
+		return err
 	}
 	shared := anonymize.NewShared(runner, finder, cfg.Root)
 	made, err := shared.Made()
@@ -48,6 +53,19 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 	})
 	r.engine.Store(engine)
 	return r.emitter.ObserveShare(func() telemetry.ShareStats { return shareStats(engine.Stats()) })
+}
+
+// onOneDisk makes sure that what is finished below the root can get its final name by a link.
+func onOneDisk(root, outputs string) error {
+	var first, second unix.Stat_t
+	if err := errors.Join(unix.Stat(root, &first), unix.Stat(outputs, &second)); err != nil {
+		return fmt.Errorf("share::root: %w", err)
+	}
+	if first.Dev != second.Dev {
+		return fmt.Errorf("output::directory: %s is on another file system than share::root, %s: write a folder on the same",
+			outputs, root)
+	}
+	return nil
 }
 
 func shareStats(stats share.Stats) telemetry.ShareStats {

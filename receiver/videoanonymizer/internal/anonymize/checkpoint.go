@@ -161,7 +161,10 @@ func (r *Runner) fingerprint(f file) (string, error) {
 
 // made identifies what makes outputs of sources: program, models and configuration, but not where files are, nor how
 // much a machine does at once. What two machines with the same begin, either can finish.
-func (r *Runner) made() (string, error) {
+func (r *Runner) made() (string, error) { return r.madeBy(r.Models.identify()) }
+
+// madeBy is made, given what identifies the models.
+func (r *Runner) madeBy(models []report.Model) (string, error) {
 	program, err := maker(r.Program.Version)
 	if err != nil {
 		return "", err
@@ -182,7 +185,7 @@ func (r *Runner) made() (string, error) {
 		Profile          string
 		Config           config.Config
 		Models           []report.Model
-	}{program, onnx.Version(), cfg.Profile(), cfg, r.Models.identify()})
+	}{program, onnx.Version(), cfg.Profile(), cfg, models})
 }
 
 const checkpointSuffix = ".checkpoint.json"

@@ -124,5 +124,6 @@ func (v *video) reservePart(plan media.Plan, part float64) (release func(), err 
 	if v.Config.Report.Preview != config.NoPreview {
 		copies++
 	}
-	return v.Space.reserve(v.file.Temp, writtenLike, int64(part*float64(copies*plan.EstimateSize())), v.Config.Output.MinFreeSpace<<20)
+	bytes := int64(part * float64(copies*plan.EstimateSize()))
+	return v.Space.reserve(v.file.Temp, writtenLike, bytes, v.Config.Output.MinFreeSpace<<20)
 }

@@ -20,8 +20,8 @@ import (
 )
 
 // What a writer and a recorder make durable is, with each checkpoint, some segments more, and longer files of times and
-// of frames. A share keeps files that do not change: the new segments as they are, what was added to the others, and the
-// checkpoint. restore puts that together again where another writer finds it.
+// of frames. A share keeps files that do not change: the new segments as they are, what was added to the others, and
+// the checkpoint. restore puts that together again where another writer finds it.
 
 // sealer seals the checkpoints of one unit of a share.
 type sealer struct {

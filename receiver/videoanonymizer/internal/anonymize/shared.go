@@ -30,8 +30,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Shared does the work that a share hands out: it is its Worker and its Source. A video that is not divided is one unit,
-// whose frames are known once it is done. A picture is done when it is joined.
+// Shared does the work that a share hands out: it is its Worker and its Source. A video that is not divided is one
+// unit, whose frames are known once it is done. A picture is done when it is joined.
 type Shared struct {
 	runner *Runner
 	finder *watch.Finder
@@ -47,21 +47,25 @@ func NewShared(runner *Runner, finder *watch.Finder, root string) *Shared {
 	return &Shared{runner: runner, finder: finder, root: root}
 }
 
-// Made identifies what the program makes of all videos, whatever their profiles are.
+// Made identifies what the program makes of all videos, whatever their profiles are, but for what servers serve: that
+// is known only while they answer, and is compared when units are joined.
 func (s *Shared) Made() (string, error) {
-	made, err := s.runner.made()
-	all := []string{made}
-	for _, cfg := range s.runner.Config.Profiled() {
+	var all []string
+	for _, cfg := range append(s.runner.Config.Profiled(), s.runner.Config) {
 		as := *s.runner
 		as.Config = cfg
 		if p, ok := s.runner.Models.profiles[cfg.Profile()]; ok {
 			as.Models = s.runner.Models.with(p)
 		}
-		made, failed := as.made()
-		all, err = append(all, made), errors.Join(err, failed)
-	}
-	if err != nil {
-		return "", err
+		models := as.Models.identify()
+		for i := range models {
+			models[i].Served = nil
+		}
+		made, err := as.madeBy(models)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, made)
 	}
 	return digestJSON(all)
 }
@@ -158,25 +162,22 @@ func (j *sharedJob) Publish(companions ...watch.Companion) error {
 // begin makes ready for a task of a video, unless its source has changed, whose files begin like temp returns for a
 // suffix.
 func (s *Shared) begin(of share.Video, temp func(suffix string) string) (*sharedVideo, error) {
-	path := filepath.Join(s.root, filepath.FromSlash(of.Path))
-	rel, ok := s.finder.Rel(path)
-	if !ok {
-		return nil, fmt.Errorf("%s: watch::include of this machine leaves it out: write the same on all machines", path)
+	source, err := s.sourceOf(of)
+	if err != nil {
+		return nil, err
 	}
 	if !s.runner.Models.Available() {
 		return nil, fmt.Errorf("%w: none is available", inference.ErrUnavailable)
 	}
-	job := &sharedJob{Complete: watch.Complete{
-		Path: path, Rel: rel, Size: of.Version.Size, ModTime: of.Version.ModTime, Digest: of.Version.Digest,
-	}}
+	job := &sharedJob{Complete: source}
 	if err := job.Unchanged(); err != nil {
 		return nil, err
 	}
-	output, err := s.finder.OutputName(rel)
+	output, err := s.finder.OutputName(source.Rel)
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.runner.For(path, rel)
+	r, err := s.runner.For(source.Path, source.Rel)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +186,7 @@ func (s *Shared) begin(of share.Video, temp func(suffix string) string) (*shared
 	}
 	v := &sharedVideo{of: of, shares: s, job: job}
 	v.video = newVideo(r, job, file{
-		Path: path, Shared: of.Path, Output: output, Temp: job.temp, Size: job.Size, ModTime: job.ModTime,
+		Path: source.Path, Shared: of.Path, Output: output, Temp: job.temp, Size: job.Size, ModTime: job.ModTime,
 		Attempt: of.Attempts + 1,
 	})
 	v.trace, v.safe, v.answers = of.Trace, map[int]int64{}, r.Models.Answers()
@@ -195,6 +196,19 @@ func (s *Shared) begin(of share.Video, temp func(suffix string) string) (*shared
 		}
 	}
 	return v, nil
+}
+
+// sourceOf is the source as it was when it was found.
+func (s *Shared) sourceOf(of share.Video) (watch.Complete, error) {
+	c := watch.Complete{
+		Path: filepath.Join(s.root, filepath.FromSlash(of.Path)), Size: of.Version.Size, ModTime: of.Version.ModTime,
+		Digest: of.Version.Digest,
+	}
+	var ok bool
+	if c.Rel, ok = s.finder.Rel(c.Path); !ok {
+		return c, fmt.Errorf("%s: watch::include of this machine leaves it out: write the same on all machines", c.Path)
+	}
+	return c, nil
 }
 
 // open reads the headers of the source, which stays open until it is released, and begins to report.
@@ -282,9 +296,12 @@ func digestTimes(times []int64) string {
 
 // knownDivision is the division of a version of a video.
 type knownDivision struct {
-	path     string
-	version  share.Version
+	version  string
 	division division
+}
+
+func versionOf(of share.Video) string {
+	return fmt.Sprint(of.Path, of.Version.Size, of.Version.ModTime.UnixNano(), of.Version.Digest)
 }
 
 // mostDivisions are remembered: each has the times of a video's frames.
@@ -293,7 +310,7 @@ const mostDivisions = 4
 func (s *Shared) remember(of share.Video, d division) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.divisions = append(s.divisions, knownDivision{of.Path, of.Version, d})
+	s.divisions = append(s.divisions, knownDivision{versionOf(of), d})
 	s.divisions = s.divisions[max(0, len(s.divisions)-mostDivisions):]
 }
 
@@ -301,7 +318,7 @@ func (s *Shared) remembered(of share.Video) (division, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, known := range s.divisions {
-		if known.path == of.Path && known.version == of.Version {
+		if known.version == versionOf(of) {
 			return known.division, true
 		}
 	}
@@ -654,6 +671,7 @@ func (v *sharedVideo) collect(a *attempt, units []share.JoinUnit) ([]*checkpoint
 
 // outputs are the files to publish.
 func (v *sharedVideo) outputs(t *share.JoinTask) (files []share.JoinedFile, err error) {
+	var size int64
 	for _, c := range append(v.job.companions, watch.Companion{Temp: v.file.Temp, Path: v.file.Output}) {
 		f, err := durable.Open(c.Temp, os.O_RDONLY)
 		if err != nil {
@@ -665,12 +683,10 @@ func (v *sharedVideo) outputs(t *share.JoinTask) (files []share.JoinedFile, err 
 			return nil, share.Passing(err)
 		}
 		files = append(files, share.JoinedFile{Temp: c.Temp, Name: c.Path})
-		t.Result, err = json.Marshal(v.result(info.Size())) // the last one's size counts
-		if err != nil {
-			return nil, err
-		}
+		size = info.Size() // the last one is the output
 	}
-	return files, nil
+	t.Result, err = json.Marshal(v.result(size))
+	return files, err
 }
 
 func (v *sharedVideo) result(size int64) sharedResult {
@@ -703,18 +719,17 @@ func (s *Shared) Published(ctx context.Context, of share.Video) error {
 	case of.Deferred == 0:
 		return &share.Later{Wait: calm}
 	}
-	path := filepath.Join(s.root, filepath.FromSlash(of.Path))
-	rel, _ := s.finder.Rel(path)
-	err := s.finder.Dispose(watch.Complete{
-		Path: path, Rel: rel, Size: of.Version.Size, ModTime: of.Version.ModTime, Digest: of.Version.Digest,
-	})
+	source, err := s.sourceOf(of)
+	if err == nil {
+		err = s.finder.Dispose(source)
+	}
 	switch {
 	case errors.Is(err, watch.ErrOpen):
 		return &share.Later{Wait: calm}
 	case errors.Is(err, watch.ErrChanged), errors.Is(err, watch.ErrVanished): // it is processed again, or gone
 		return nil
 	case err != nil:
-		s.runner.Logger.Warn("a source could not be moved or deleted: it is tried again", zap.String("video", path),
+		s.runner.Logger.Warn("a source could not be moved or deleted: it is tried again", zap.String("video", source.Path),
 			zap.Error(err))
 		return &share.Later{Wait: calm}
 	}
@@ -731,14 +746,13 @@ func (s *Shared) reportFinished(ctx context.Context, of share.Video, result shar
 	if result.Second != "" {
 		span.SecondPass(result.Second)
 	}
-	logger := s.runner.Logger.With(zap.String("video", result.About.Path))
-	kind := kindOf(result.About.Path)
 	if result.Summary.NobodyFound() {
 		span.NobodyFound()
 	}
 	span.Step(telemetry.SpanPublish, of.Since, nil)
 	span.Finished(telemetry.Result{Output: result.Output, Size: result.Size})
-	logFinished(logger, kind, result.Output, result.Summary)
+	logger := s.runner.Logger.With(zap.String("video", result.About.Path))
+	logFinished(logger, kindOf(result.About.Path), result.Output, result.Summary)
 }
 
 // Failed is share.Worker's.

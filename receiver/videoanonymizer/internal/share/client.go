@@ -74,9 +74,17 @@ func (c *Client) open(ctx context.Context, cfg *Config) (err error) {
 		}
 		if waited := sleep(ctx, 100*time.Millisecond); waited != nil {
 			return fmt.Errorf("ask NATS at %s about the share %s: %w", strings.Join(cfg.Servers, ", "), cfg.Name,
-				errors.Join(err, c.nc.trouble()))
+				c.explain(errors.Join(err, c.nc.trouble())))
 		}
 	}
+}
+
+// explain says what it means that a server does not answer although it is there.
+func (c *Client) explain(err error) error {
+	if c.nc.IsConnected() && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("it is there, but does not answer: most servers are down, or out of its reach: %w", err)
+	}
+	return err
 }
 
 // Close ends the connection.
@@ -89,13 +97,13 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	v.now = func() time.Time { return written }
 	watcher, err := c.store.kv.Watch(ctx, c.store.key(">"))
 	if err != nil {
-		return Status{}, fmt.Errorf("read the records of the share: %w", err)
+		return Status{}, fmt.Errorf("read the records of the share: %w", c.explain(err))
 	}
 	defer func() { _ = watcher.Stop() }()
 	for {
 		select {
 		case <-ctx.Done():
-			return Status{}, fmt.Errorf("read the records of the share: %w", context.Cause(ctx))
+			return Status{}, fmt.Errorf("read the records of the share: %w", c.explain(context.Cause(ctx)))
 		case e := <-watcher.Updates():
 			if e == nil { // these are all
 				return c.status(ctx, v)
@@ -111,7 +119,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 func (c *Client) status(ctx context.Context, v *view) (Status, error) {
 	info, err := c.store.stream.Info(ctx)
 	if err != nil {
-		return Status{}, fmt.Errorf("ask NATS for the time: %w", err)
+		return Status{}, fmt.Errorf("ask NATS for the time: %w", c.explain(err))
 	}
 	v.echo = info.TimeStamp
 	for _, w := range v.workers { // they know better than who was given no configuration
@@ -124,7 +132,7 @@ func (c *Client) status(ctx context.Context, v *view) (Status, error) {
 // the machine starts anew.
 func (c *Client) Drain(ctx context.Context, machine string, on bool) error {
 	_, err := c.store.put(ctx, kindDrain+"."+cleanName(machine), encode(on))
-	return err
+	return c.explain(err)
 }
 
 // ReadMirror returns what the journal below a root has of a share, and when it was last written: videos and units, but

@@ -182,7 +182,10 @@ func TestCertificatesAreChecked(t *testing.T) {
 		want   []string
 	}{
 		"authority is missing": {func(c *Config) { c.TLS.CAFile = file("none") }, []string{"tls::ca_file: open"}},
-		"authority is empty":   {func(c *Config) { c.TLS.CAFile = file("empty.pem") }, []string{"tls::ca_file: ", "has no certificate"}},
+		"authority is empty": {
+			func(c *Config) { c.TLS.CAFile = file("empty.pem") },
+			[]string{"tls::ca_file: ", "has no certificate"},
+		},
 		"key of another": {
 			func(c *Config) { c.TLS.KeyFile = file("b.key") },
 			[]string{"tls::cert_file and tls::key_file: ", "does not match"},

@@ -124,9 +124,11 @@ type VideoStatus struct {
 	State VideoState `json:"state"`
 	Since time.Time  `json:"since"`
 	// Machine has the video in hand as a whole: it plans, joins or publishes it.
-	Machine string       `json:"machine,omitempty"`
-	Error   string       `json:"error,omitempty"`
-	Units   []UnitStatus `json:"units,omitempty"`
+	Machine string `json:"machine,omitempty"`
+	// Error is that of the last attempt, and Reason the same in a word.
+	Error  string       `json:"error,omitempty"`
+	Reason string       `json:"reason,omitempty"`
+	Units  []UnitStatus `json:"units,omitempty"`
 }
 
 // UnitStatus is a unit of a video.
@@ -196,7 +198,7 @@ func (v *view) machines() []MachineStatus {
 			m.Silent = max(0, v.echo.Sub(w.at).Seconds())
 		}
 		for _, key := range slices.Sorted(slices.Values(w.rec.Doing)) {
-			if t, ok := v.task(key); ok && m.Alive {
+			if t, ok := v.task(id, key); ok && m.Alive {
 				m.Doing = append(m.Doing, t)
 			}
 		}
@@ -208,26 +210,34 @@ func (v *view) machines() []MachineStatus {
 	return all
 }
 
-// task describes what is done with a record.
-func (v *view) task(key string) (Task, bool) {
-	if p, index, ok := planOf(key); ok {
-		u, there := v.units[p][index]
-		return Task{Task: "unit", Video: v.videos[p.video].rec.Path, Unit: &index, Since: u.rec.since()}, there
+// task describes what a worker does with a record, as long as that is its own.
+func (v *view) task(worker, key string) (t Task, ok bool) {
+	var h *holding
+	if p, index, isUnit := planOf(key); isUnit {
+		u := v.units[p][index]
+		h, t = &u.rec.holding, Task{Task: "unit", Video: v.videos[p.video].rec.Path, Unit: &index}
+	} else {
+		video := v.videos[strings.TrimPrefix(key, kindVideo+".")]
+		h, t = &video.rec.holding, Task{Task: "join", Video: video.rec.Path}
+		switch video.rec.State {
+		case VideoFound:
+			t.Task = "plan"
+		case VideoPublishing:
+			t.Task = "publish"
+		}
 	}
-	video, there := v.videos[strings.TrimPrefix(key, kindVideo+".")]
-	t := Task{Task: "join", Video: video.rec.Path, Since: video.rec.since()}
-	switch video.rec.State {
-	case VideoFound:
-		t.Task = "plan"
-	case VideoPublishing:
-		t.Task = "publish"
+	if h.Claim == nil || h.Claim.Worker != worker {
+		return Task{}, false
 	}
-	return t, there
+	t.Since = h.Claim.Since
+	return t, true
 }
 
 func (v *view) videoStatus(id string) VideoStatus {
 	rec := v.videos[id].rec
-	s := VideoStatus{Path: rec.Path, State: rec.State, Since: rec.Since, Machine: rec.machine(), Error: rec.Error}
+	s := VideoStatus{
+		Path: rec.Path, State: rec.State, Since: rec.Since, Machine: rec.machine(), Error: rec.Error, Reason: rec.Reason,
+	}
 	units := v.units[plan{id, rec.Plan}]
 	for index := range rec.Units {
 		u, ok := units[index]
@@ -251,11 +261,4 @@ func (h *holding) machine() string {
 		return ""
 	}
 	return h.Claim.Machine
-}
-
-func (h *holding) since() time.Time {
-	if h.Claim == nil {
-		return time.Time{}
-	}
-	return h.Claim.Since
 }

@@ -167,6 +167,9 @@ func (s *session) join(ctx context.Context, t task) error {
 // makeOutputs lets the worker join the units, and puts what it made into the record.
 func (s *session) makeOutputs(ctx context.Context, v *entry[Video], epoch string) error {
 	j := &JoinTask{Video: v.rec, Source: s.tree.abs(v.rec.Path), folder: s.tree.work(&v.rec), epoch: epoch}
+	if err := makeFolder(j.folder); err != nil {
+		return err
+	}
 	lost := &Redo{Units: map[int]json.RawMessage{}}
 	units, err := s.unitsOf(&v.rec)
 	if err != nil {

@@ -113,7 +113,7 @@ func (f *Finder) check(ready *file) (Complete, bool) {
 		f.later(ready, heldReason("it cannot be read: "+err.Error()))
 		return Complete{}, false
 	}
-	return Complete{ready.path, ready.rel, st.Size, st.ModTime(), sum}, true
+	return Complete{ready.path, ready.rel, st.Size, st.ModTime().UTC(), sum}, true
 }
 
 func (f *Finder) later(ready *file, held heldReason) {
@@ -183,8 +183,8 @@ func (f *Finder) Calm() time.Duration {
 }
 
 // Dispose does what the options say of a source that is done, and that has not changed for Calm: it moves it, removes
-// it, or leaves it alone. It fails with ErrChanged or ErrVanished if it is another file by now, and with ErrOpen as long
-// as a program has it open for writing.
+// it, or leaves it alone. It fails with ErrChanged or ErrVanished if it is another file by now, and with ErrOpen as
+// long as a program has it open for writing.
 func (f *Finder) Dispose(c Complete) error {
 	opts := &f.watcher.opts
 	if opts.OnSuccess == OnSuccessKeep {
