@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package share follows the guide for several machines, word for word: `make share-deployment-test`.
+// Package share follows the guide for several machines, word for word, and lets faults happen to them.
 package share
 
 import (
@@ -50,8 +50,18 @@ func TestDeployment(t *testing.T) {
 	s := newSite(t, install(t))
 	a, b, c := s.add("a", "10.0.0.11"), s.add("b", "10.0.0.12"), s.add("c", "10.0.0.13")
 	began := time.Now()
+	s.follow([]*machine{a, b, c}, func(commands string) string { return commands })
+	checkKubernetes(t, a)
+	checkVideo(t, b, c, began)
+	checkDrain(t, a, b)
+}
+
+// follow runs the steps of the guide on three machines, edited.
+func (s *site) follow(machines []*machine, edit func(commands string) string) {
+	t, began := s.t, time.Now()
+	t.Helper()
 	for _, step := range steps(t) {
-		on := []*machine{a, b, c}
+		on := machines
 		switch step.where {
 		case "the file server": // see newSite
 			continue
@@ -61,7 +71,7 @@ func TestDeployment(t *testing.T) {
 			require.Equal(t, "each machine", step.where)
 		}
 		for _, m := range on {
-			commands := strings.Replace(step.commands, "name=a address=10.0.0.11", "name="+m.name+" address="+m.address, 1)
+			commands := strings.Replace(edit(step.commands), "name=a address=10.0.0.11", "name="+m.name+" address="+m.address, 1)
 			if strings.Contains(commands, "share status") {
 				m.await(commands, "all three work", func(out string) bool { return strings.Count(out, " works ") == 3 })
 			} else {
@@ -78,9 +88,6 @@ func TestDeployment(t *testing.T) {
 		first, _, _ := strings.Cut(strings.TrimSpace(step.commands), "\n")
 		t.Logf("%6.1f s: on %s: %s ...", time.Since(began).Seconds(), step.where, first)
 	}
-	checkKubernetes(t, a)
-	checkVideo(t, b, c, began)
-	checkDrain(t, a, b)
 }
 
 // install installs the build, as the package does, and returns where.

@@ -144,12 +144,18 @@ func (m *machine) run(script string) (string, error) {
 }
 
 // kill ends the collector as a power failure does.
-func (m *machine) kill() {
+func (m *machine) kill() { m.signal(syscall.SIGKILL) }
+
+// signal sends a signal to the collector, with runuser and ffmpeg, if it was ever started.
+func (m *machine) signal(sig syscall.Signal) {
 	text, err := os.ReadFile(filepath.Join(m.home(m.address), "pid"))
 	if err != nil {
-		return // it was never started
+		return
 	}
 	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
-		_ = syscall.Kill(-pid, syscall.SIGKILL) // with runuser, and ffmpeg
+		_ = syscall.Kill(-pid, sig)
 	}
 }
+
+// state is the service's state directory, as seen from outside.
+func (m *machine) state() string { return filepath.Join(m.folder, m.name, "lib", "otelcol-anonymizer") }
