@@ -198,7 +198,7 @@ outage-test: models footage ## Let an inference server fail 60 times in one vide
 	export OUTAGE_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -count=1 -timeout 60m -v -run TestRandomOutages .
 
 .PHONY: share-test
-share-test: setup-test models footage build ## Try 60 faults each of machines, servers, networks and collectors that share videos, as root
+share-test: setup-test models footage build ## Try 60 faults each of what shares videos, also of collectors; as root
 	export FAULT_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -race -count=1 -timeout 40m -v -run TestFaults \
 		./internal/share && $(GO) test -count=1 -timeout 90m -v -run TestFaultsOfCollectors ./test/share
 
