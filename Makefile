@@ -199,9 +199,13 @@ outage-test: models footage ## Let an inference server fail 60 times in one vide
 	export OUTAGE_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -count=1 -timeout 60m -v -run TestRandomOutages .
 
 .PHONY: share-test
-share-test: ## Try 60 faults each of machines, servers and networks that share videos; nothing may be lost or done twice
+share-test: setup-test models footage build ## Try 60 faults each of what shares videos, also of collectors; as root
 	export FAULT_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -race -count=1 -timeout 40m -v -run TestFaults \
-		./internal/share
+		./internal/share && $(GO) test -count=1 -timeout 90m -v -run TestFaultsOfCollectors ./test/share
+
+.PHONY: share-deployment-test
+share-deployment-test: setup-test models build ## Follow docs/share-deployment.md on three machines, as root
+	export SHARE_DEPLOYMENT=1; $(GO) test -count=1 -v -timeout 60m ./test/share
 
 .PHONY: triton-test
 triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from PyPI with ONNX Runtime; needs python3-venv

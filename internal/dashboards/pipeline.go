@@ -32,6 +32,7 @@ func pipeline() *builder {
 	withPeople(d)
 	withLatency(d)
 	withServers(d)
+	withShare(d)
 	withThroughput(d)
 	withMasks(d)
 	withOutcomes(d)
@@ -111,6 +112,29 @@ func withServers(d *builder) {
 			query(`1 - max by (receiver) (otelcol_receiver_videoanonymizer_remote_available)`, "{{receiver}} waits")).
 			Description("Requests per second that a server did not answer as it should, and attempts at videos that ended " +
 				"for that reason. Videos wait; none is lost.").Span(third))
+}
+
+// withShare shows what several machines do together: see docs/share-deployment.md.
+func withShare(d *builder) {
+	const name = "otelcol_receiver_videoanonymizer_share_"
+	counted := func(metric, legend string) *prometheus.DataqueryBuilder {
+		return query(`sum by (instance) (increase(`+name+metric+`[$__rate_interval]))`, legend)
+	}
+	d.WithRow(row("Machines that share the work")).
+		WithPanel(stackedGraph("Units", units.Short,
+			query(`max by (receiver, state) (`+name+`units)`, "{{state}} {{receiver}}")).
+			Description("Units of the videos that are not done. Where open units stay open, machines are missing; where " +
+				"nothing changes for long, they hang.").Span(third)).
+		WithPanel(graph("Taken over and refused", units.Short,
+			counted("takeovers", "taken over by {{instance}}"),
+			counted("fenced_commits", "refused from {{instance}}"),
+			counted("units_redone", "done again, says {{instance}}")).
+			Description("Work of machines that gave no sign of life, what machines did too late, and units that did not fit " +
+				"the one before them or whose files were lost. Nothing is lost or published twice.").Span(third)).
+		WithPanel(graph("Servers of the share", units.Short,
+			query(`min by (instance) (`+name+`broker_available)`, "{{instance}}")).Max(1).
+			Description("0 where a machine does not reach a majority of the NATS servers: it takes and commits nothing.").
+			Span(third))
 }
 
 func withThroughput(d *builder) {

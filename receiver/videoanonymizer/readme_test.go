@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
 
 // TestReadmeListsEveryKey compares the tables of README.md with Config: the keys, and the defaults that can be read
@@ -56,6 +58,11 @@ func collectKeys(prefix string, block reflect.Value, into map[string]reflect.Val
 		key := prefix + field.Tag.Get("mapstructure")
 		switch {
 		case !field.IsExported():
+		case field.Type == reflect.TypeFor[*share.Config]():
+			shared := share.DefaultConfig()
+			collectKeys(key+"::", reflect.ValueOf(&shared).Elem(), into)
+		case prefix == "share::" && field.Type.Kind() == reflect.Pointer, key == "share::embedded::cluster":
+			collectKeys(key+"::", reflect.New(field.Type.Elem()).Elem(), into)
 		case field.Type.Kind() == reflect.Struct && !slices.Contains([]string{"Metrics", "InputSize", "TLS"}, field.Name):
 			collectKeys(key+"::", block.Field(i), into)
 		default:

@@ -25,6 +25,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
@@ -38,7 +39,8 @@ type videoReceiver struct {
 	next  telemetry.Consumers
 
 	models  *anonymize.Models
-	watcher *watch.Watcher
+	watcher *watch.Watcher               // nil with share
+	engine  atomic.Pointer[share.Engine] // nil without share
 	emitter *telemetry.Emitter
 	recent  *telemetry.Recent // nil without console
 	console *attachment       // nil without console
@@ -72,7 +74,7 @@ func (r *videoReceiver) setMetrics(next consumer.Metrics) { r.next.Metrics = nex
 func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, r.release(context.Background()))
+			err = errors.Join(err, r.Shutdown(context.Background()))
 		}
 	}()
 	if r.lift, err = resources.Claim(r.cfg.Resources.Limits()); err != nil { // before the number of CPUs matters
@@ -99,11 +101,16 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 	options := anonymize.WatchOptions(r.cfg, r.set.Logger)
 	options.Changed = r.changed
 	options.ReportStatus = health.watching
-	if r.watcher, err = watch.New(options); err != nil {
-		return err
+	if r.cfg.Share == nil {
+		if r.watcher, err = watch.New(options); err != nil {
+			return err
+		}
 	}
 	telemetryOptions := anonymize.TelemetryOptions(r.cfg)
-	telemetryOptions.QueueLength, telemetryOptions.Pseudonym = r.watcher.QueueLength, names.In
+	telemetryOptions.QueueLength, telemetryOptions.Pseudonym = r.sharedQueueLength, names.In
+	if r.watcher != nil {
+		telemetryOptions.QueueLength = r.watcher.QueueLength
+	}
 	if console != nil {
 		r.recent = telemetry.NewRecent()
 		telemetryOptions.Recent = r.recent
@@ -112,9 +119,6 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 		return err
 	}
 	if err = r.models.Connect(ctx); err != nil {
-		return err
-	}
-	if err = r.watcher.Start(); err != nil {
 		return err
 	}
 	runner := &anonymize.Runner{
@@ -127,6 +131,21 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 		Burst:   anonymize.NewBurst(r.cfg),
 		Program: report.Program{Name: r.set.BuildInfo.Command, Version: r.set.BuildInfo.Version},
 		Logger:  r.set.Logger,
+	}
+	work, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	if r.cfg.Share != nil {
+		runner.Config = r.cfg.Shared()
+		return r.takePart(work, runner, options)
+	}
+	return r.workAlone(work, runner, console, names)
+}
+
+// workAlone works on what the watcher hands out, until work ends.
+func (r *videoReceiver) workAlone(work context.Context, runner *anonymize.Runner, console consoleapi.Console,
+	names *pseudonym.Names) (err error) {
+	if err = r.watcher.Start(); err != nil {
+		return err
 	}
 	if console != nil {
 		if r.console, err = r.attach(console, runner, names); err != nil {
@@ -145,8 +164,6 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 	if schedule != nil {
 		schedule.Look() // before the first video
 	}
-	work, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
 	for range r.cfg.MaxConcurrentVideos {
 		r.workers.Go(func() { r.work(work, runner) })
 	}
@@ -196,10 +213,9 @@ func (r *videoReceiver) work(ctx context.Context, runner *anonymize.Runner) {
 
 // Shutdown interrupts the videos in progress, which resume at the next start, and forwards every span that was made.
 func (r *videoReceiver) Shutdown(ctx context.Context) error {
-	if r.cancel == nil {
-		return nil
+	if r.cancel != nil {
+		r.cancel()
 	}
-	r.cancel()
 	r.workers.Wait()
 	return r.release(ctx)
 }

@@ -82,24 +82,27 @@ func ffmpeg(t *testing.T, args ...string) {
 }
 
 // awaitLog waits for the log record of an event of a video and returns it.
-func (r *running) awaitLog(t *testing.T, event, video string) plog.LogRecord {
+func (r *running) awaitLog(t *testing.T, event, video string) (found plog.LogRecord) {
 	t.Helper()
-	var found plog.LogRecord
-	require.Eventually(t, func() bool {
-		for _, logs := range r.logs.AllLogs() {
-			records := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
-			for i := range records.Len() {
-				name, _ := records.At(i).Attributes().Get("anonymizer.video.name")
-				ended := strings.HasSuffix(records.At(i).EventName(), "."+event) // of a video or picture
-				if ended && name.Str() == video {
-					found = records.At(i)
-					return true
-				}
-			}
-		}
-		return false
+	require.Eventually(t, func() (ok bool) {
+		found, ok = r.findLog(event, video)
+		return ok
 	}, 5*time.Minute, 20*time.Millisecond, "no log record says that %s %s", video, event)
 	return found
+}
+
+func (r *running) findLog(event, video string) (found plog.LogRecord, ok bool) {
+	for _, logs := range r.logs.AllLogs() {
+		records := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
+		for i := range records.Len() {
+			name, _ := records.At(i).Attributes().Get("anonymizer.video.name")
+			ended := strings.HasSuffix(records.At(i).EventName(), "."+event) // of a video or picture
+			if ended && name.Str() == video {
+				return records.At(i), true
+			}
+		}
+	}
+	return found, false
 }
 
 func (r *running) spans(name string) (spans []ptrace.Span) {

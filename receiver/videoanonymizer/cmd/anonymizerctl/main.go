@@ -10,6 +10,7 @@
 //	anonymizerctl verify DIR
 //	anonymizerctl erase NAME --config FILE --yes
 //	anonymizerctl record --config FILE --format html
+//	anonymizerctl share status --config FILE
 //
 // It exits with 0 on success, with 1 if a command found something that should not be, and with 2 if it could not do its
 // work. "anonymizerctl help COMMAND" says more.
@@ -91,7 +92,7 @@ func newCommand() *cobra.Command {
 		Version: version,
 	}
 	command.AddCommand(newRunCommand(), newCompareCommand(), newDoctorCommand(), newEditsCommand(), newEraseCommand(),
-		newManCommand(), newRecordCommand(), newTokenCommand(), newVerifyCommand())
+		newManCommand(), newRecordCommand(), newShareCommand(), newTokenCommand(), newVerifyCommand())
 	return command
 }
 

@@ -4,6 +4,7 @@
 package anonymize
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -66,6 +67,8 @@ type checkpoint struct {
 	SecondPass *report.SecondPass `json:"second_pass,omitempty"`
 	// Unit is the unit that the checkpoint is of; nil for all of the video.
 	Unit *unitState `json:"unit,omitempty"`
+	// Damage is what did not decode of a video of which all frames are sealed.
+	Damage string `json:"damage,omitempty"`
 	// SHA256 is the digest of the others as JSON, in hex.
 	SHA256 string `json:"sha256,omitempty"`
 }
@@ -139,8 +142,8 @@ func maker(version string) (string, error) {
 	return executable()
 }
 
-// fingerprint identifies everything that the job's output depends on.
-func (r *Runner) fingerprint(job *watch.Job) (string, error) {
+// fingerprint identifies everything that the output of a file depends on.
+func (r *Runner) fingerprint(f file) (string, error) {
 	made, err := r.made()
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
@@ -149,7 +152,7 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 		Made, Path string
 		Size       int64
 		ModTime    time.Time
-	}{made, job.Path, job.Size, job.ModTime.UTC()})
+	}{made, cmp.Or(f.Shared, f.Path), f.Size, f.ModTime.UTC()})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
@@ -158,7 +161,10 @@ func (r *Runner) fingerprint(job *watch.Job) (string, error) {
 
 // made identifies what makes outputs of sources: program, models and configuration, but not where files are, nor how
 // much a machine does at once. What two machines with the same begin, either can finish.
-func (r *Runner) made() (string, error) {
+func (r *Runner) made() (string, error) { return r.madeBy(r.Models.identify()) }
+
+// madeBy is made, given what identifies the models.
+func (r *Runner) madeBy(models []report.Model) (string, error) {
 	program, err := maker(r.Program.Version)
 	if err != nil {
 		return "", err
@@ -169,6 +175,7 @@ func (r *Runner) made() (string, error) {
 	cfg.Retention, cfg.Notifications, cfg.Schedule = config.Retention{}, nil, config.Schedule{}
 	cfg.Resources = config.Resources{}
 	cfg.Inference.Remote = config.Remote{} // what the servers serve is said by the models
+	cfg.Share = nil
 	cfg.Models, cfg.Console, cfg.MaxConcurrentVideos, cfg.MaxConcurrentUnits = config.Models{}, nil, 0, 0
 	out := &cfg.Output
 	out.Directory, out.StateDirectory, out.QuarantineDirectory, out.MoveTo = "", "", "", ""
@@ -178,7 +185,7 @@ func (r *Runner) made() (string, error) {
 		Profile          string
 		Config           config.Config
 		Models           []report.Model
-	}{program, onnx.Version(), cfg.Profile(), cfg, r.Models.identify()})
+	}{program, onnx.Version(), cfg.Profile(), cfg, models})
 }
 
 const checkpointSuffix = ".checkpoint.json"
@@ -217,7 +224,7 @@ func (v *video) readCheckpoint(path string) (*checkpoint, error) {
 	if c.SecondPass != nil {
 		pass = v.asThorough()
 	}
-	fingerprint, failed := pass.fingerprint(v.job)
+	fingerprint, failed := pass.fingerprint(v.file)
 	switch {
 	case failed != nil:
 		return nil, failed
@@ -246,6 +253,9 @@ func (a *attempt) saveCheckpoint(c checkpoint) error {
 	text, err := c.encode()
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
+	}
+	if a.shared != nil {
+		return a.shared.seal(a, &c, text)
 	}
 	if err := durable.ReplaceFile(a.temp(checkpointSuffix), text, durable.Private); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)

@@ -31,12 +31,12 @@ import (
 func (v *video) runPicture(ctx context.Context, noProfile error) error {
 	v.Runner = v.forPictures()
 	file, err := v.readPicture(ctx)
-	v.span = v.Emitter.VideoStarted(ctx, v.describePicture(file))
+	v.start(ctx, v.describePicture(file))
 	if err := errors.Join(err, noProfile); err != nil {
 		return err
 	}
 	v.logger.Info("picture started", zap.String("format", string(file.Format)), zap.Int("width", file.Width),
-		zap.Int("height", file.Height), zap.Int("attempt", v.job.Attempt), zap.String("profile", v.Config.Profile()))
+		zap.Int("height", file.Height), zap.Int("attempt", v.file.Attempt), zap.String("profile", v.Config.Profile()))
 	if len(file.LeftOut) > 0 {
 		v.job.KeepSource()
 		v.logger.Info("the source is kept: the output has its picture alone", zap.Strings("left_out", file.LeftOut))
@@ -50,7 +50,7 @@ func (r *Runner) forPictures() *Runner { return r.with(r.Config.AsThorough(), r.
 
 // readPicture reads the file and its header. What it reads counts as the pixels that take as much memory.
 func (v *video) readPicture(ctx context.Context) (*picture.File, error) {
-	size, err := picture.Stat(v.job.Path)
+	size, err := picture.Stat(v.file.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (v *video) readPicture(ctx context.Context) (*picture.File, error) {
 		return nil, err
 	}
 	defer free()
-	return twice(ctx, v.job.Path, func() (*picture.File, error) { return picture.Read(v.job.Path, v.Config.Limits) })
+	return twice(ctx, v.file.Path, func() (*picture.File, error) { return picture.Read(v.file.Path, v.Config.Limits) })
 }
 
 // describePicture describes the file, nil if it cannot be read.
@@ -80,7 +80,7 @@ func (v *video) convertPicture(ctx context.Context, file *picture.File) error {
 		}
 	}
 	v.discard = true
-	fingerprint, err := v.fingerprint(v.job)
+	fingerprint, err := v.fingerprint(v.file)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (v *video) writePicture(ctx context.Context, file *picture.File) (*record.F
 	}
 	rec.Start, rec.Decode = start, decoded
 	encoding := time.Now()
-	if err := p.Write(ctx, v.job.Temp, frames, picture.Options{
+	if err := p.Write(ctx, v.file.Temp, frames, picture.Options{
 		WebPQuality: v.Config.Output.WebPQuality, JPEGQuality: v.Config.Output.JPEGQuality, Keep: v.Config.Output.Keep,
 	}); err != nil {
 		return nil, err
@@ -209,15 +209,15 @@ func (v *video) reportPicture(ctx context.Context, file *picture.File, rec *reco
 	if !v.Config.Report.Enabled {
 		return nil, nil
 	}
-	source, err := report.Identify(ctx, v.job.Path)
+	source, err := report.Identify(ctx, v.file.Path)
 	if err != nil {
 		return nil, readError(ctx, err)
 	}
-	output, err := report.Identify(ctx, v.job.Temp)
+	output, err := report.Identify(ctx, v.file.Temp)
 	if err != nil {
 		return nil, err
 	}
-	output.Name = filepath.Base(v.job.Output)
+	output.Name = filepath.Base(v.file.Output)
 	recorder, err := report.NewRecorder(v.job.TempFor(framesSuffix))
 	if err != nil {
 		return nil, err
@@ -229,7 +229,7 @@ func (v *video) reportPicture(ctx context.Context, file *picture.File, rec *reco
 	if v.summary.NobodyFound() {
 		recorder.NobodyFound(0, 0)
 	}
-	written := watch.Companion{Temp: v.job.TempFor(reportSuffix), Path: report.Path(v.job.Output)}
+	written := watch.Companion{Temp: v.job.TempFor(reportSuffix), Path: report.Path(v.file.Output)}
 	return []watch.Companion{written}, recorder.Write(written.Temp, report.About{
 		Program: v.Program, Source: source, Output: output, Models: v.Models.identify(), Settings: settings(v.Config),
 		Picture: &report.StillPicture{
@@ -243,9 +243,9 @@ func (v *video) reserveFor(bytes int64) (release func(), err error) {
 	if v.Config.Output.MinFreeSpace == config.NoSpaceCheck {
 		return func() {}, nil
 	}
-	release, err = v.Space.reserve(v.job.Temp, writtenAt, bytes, v.Config.Output.MinFreeSpace<<20)
+	release, err = v.Space.reserve(v.file.Temp, writtenAt, bytes, v.Config.Output.MinFreeSpace<<20)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", v.job.Path, err)
+		return nil, fmt.Errorf("%q: %w", v.file.Path, err)
 	}
 	return release, nil
 }

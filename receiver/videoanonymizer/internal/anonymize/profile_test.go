@@ -13,7 +13,6 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
-	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 // TestFingerprintOfProfile: an interrupted video is resumed unless its own profile changed.
@@ -30,7 +29,7 @@ func TestFingerprintOfProfile(t *testing.T) {
 		const rel = "ward/bed.mkv"
 		as, err := r.For("/in/"+rel, rel)
 		require.NoError(t, err)
-		sum, err := as.fingerprint(&watch.Job{Path: "/in/" + rel})
+		sum, err := as.fingerprint(file{Path: "/in/" + rel})
 		require.NoError(t, err)
 		return sum
 	}

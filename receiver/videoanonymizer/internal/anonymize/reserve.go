@@ -112,6 +112,11 @@ func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20) }
 
 // reserveSpace makes sure that the output will fit on the disk before any of it is written.
 func (v *video) reserveSpace(plan media.Plan) (release func(), err error) {
+	return v.reservePart(plan, 1)
+}
+
+// reservePart is reserveSpace for a part 0..1 of the output.
+func (v *video) reservePart(plan media.Plan, part float64) (release func(), err error) {
 	if v.Config.Output.MinFreeSpace == config.NoSpaceCheck {
 		return func() {}, nil
 	}
@@ -119,5 +124,6 @@ func (v *video) reserveSpace(plan media.Plan) (release func(), err error) {
 	if v.Config.Report.Preview != config.NoPreview {
 		copies++
 	}
-	return v.Space.reserve(v.job.Temp, writtenLike, copies*plan.EstimateSize(), v.Config.Output.MinFreeSpace<<20)
+	bytes := int64(part * float64(copies*plan.EstimateSize()))
+	return v.Space.reserve(v.file.Temp, writtenLike, bytes, v.Config.Output.MinFreeSpace<<20)
 }

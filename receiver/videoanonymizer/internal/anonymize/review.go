@@ -122,7 +122,7 @@ func (r *review) identifySource(ctx context.Context) (err error) {
 	if r.source, err = report.Identify(ctx, r.plan.Info().Source()); err != nil {
 		return readError(ctx, err)
 	}
-	r.source.Name = filepath.Base(r.job.Path)
+	r.source.Name = filepath.Base(r.file.Path)
 	return nil
 }
 
@@ -157,7 +157,7 @@ func (r *review) reportTemp() string { return r.job.TempFor(reportSuffix) }
 
 func (r *review) sheetTemp() string { return r.job.TempFor(".review.jpg") }
 
-func (r *review) previewTemp() string { return r.temp(previewMark + filepath.Ext(r.job.Output)) }
+func (r *review) previewTemp() string { return r.temp(previewMark + filepath.Ext(r.file.Output)) }
 
 // frame takes each anonymized frame once it is encoded, and draws on it.
 func (r *review) frame(frame *media.Frame, rec *record.Frame) error {
@@ -182,14 +182,14 @@ func (r *review) frame(frame *media.Frame, rec *record.Frame) error {
 // finish makes the files that are published with the output, which is complete at the job's Temp.
 func (r *review) finish(ctx context.Context) (companions []watch.Companion, err error) {
 	if r.Config.Report.Enabled {
-		written := watch.Companion{Temp: r.reportTemp(), Path: report.Path(r.job.Output)}
+		written := watch.Companion{Temp: r.reportTemp(), Path: report.Path(r.file.Output)}
 		if err := r.writeReport(ctx, written.Temp); err != nil {
 			return nil, err
 		}
 		companions = append(companions, written)
 	}
 	if r.Config.Report.ContactSheet {
-		drawn := watch.Companion{Temp: r.sheetTemp(), Path: report.SheetPath(r.job.Output)}
+		drawn := watch.Companion{Temp: r.sheetTemp(), Path: report.SheetPath(r.file.Output)}
 		switch err := r.drawSheet(ctx, drawn.Temp); {
 		case err == nil:
 			companions = append(companions, drawn)
@@ -203,7 +203,7 @@ func (r *review) finish(ctx context.Context) (companions []watch.Companion, err 
 		if err := r.preview.Finish(ctx); err != nil {
 			return nil, err
 		}
-		companions = append(companions, watch.Companion{Temp: r.previewTemp(), Path: PreviewPath(r.job.Output)})
+		companions = append(companions, watch.Companion{Temp: r.previewTemp(), Path: PreviewPath(r.file.Output)})
 	}
 	return companions, nil
 }
@@ -221,7 +221,7 @@ func (r *review) drawSheet(ctx context.Context, path string) (err error) {
 		r.recorder.Forget()
 	}
 	for range sheetAttempts {
-		err = report.WriteSheet(ctx, r.Tools, r.job.Temp, path, r.recorder.Weakest(), r.Config.Report.Tiles)
+		err = report.WriteSheet(ctx, r.Tools, r.file.Temp, path, r.recorder.Weakest(), r.Config.Report.Tiles)
 		if err == nil || ctx.Err() != nil || errors.Is(err, report.ErrNothingToShow) || media.Permanent(err) {
 			return err
 		}
@@ -231,11 +231,11 @@ func (r *review) drawSheet(ctx context.Context, path string) (err error) {
 }
 
 func (r *review) writeReport(ctx context.Context, path string) error {
-	output, err := report.Identify(ctx, r.job.Temp)
+	output, err := report.Identify(ctx, r.file.Temp)
 	if err != nil {
 		return err
 	}
-	output.Name = filepath.Base(r.job.Output)
+	output.Name = filepath.Base(r.file.Output)
 	return r.recorder.Write(path, report.About{
 		Program:      r.Program,
 		Source:       r.source,
@@ -246,7 +246,7 @@ func (r *review) writeReport(ctx context.Context, path string) error {
 		Settings:     settings(r.Config),
 		Salvage:      r.salvage,
 		SecondPass:   r.second,
-		Encoding:     encodingOf(writeOptions(r.Config, r.job, 1)),
+		Encoding:     encodingOf(writeOptions(r.Config, r.file, 1)),
 		Segments:     r.written.Segments(),
 	})
 }

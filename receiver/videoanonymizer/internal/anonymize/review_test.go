@@ -105,6 +105,6 @@ func reviewed(t *testing.T, tools media.Tools, source, temp string) *review {
 	require.NoError(t, writer.Finish(t.Context()))
 	cfg := &config.Config{Report: config.Report{Tiles: 1}}
 	return &review{recorder: recorder, written: writer, attempt: &attempt{video: &video{
-		Runner: &Runner{Config: cfg, Tools: tools}, job: &watch.Job{Temp: temp}, logger: zap.NewNop(),
+		Runner: &Runner{Config: cfg, Tools: tools}, job: &watch.Job{Temp: temp}, file: file{Temp: temp}, logger: zap.NewNop(),
 	}}}
 }

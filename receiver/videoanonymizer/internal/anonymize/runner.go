@@ -16,6 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -42,16 +43,15 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	job.OnStop(stop)
-	v := &video{Runner: r, job: job, kind: "video", logger: r.Logger.With(zap.String("video", job.Path))}
+	v := &claim{newVideo(r, job, fileOf(job)), job}
 	if watch.IsPicture(job.Path) {
-		v.kind = "picture"
 		err := v.runPicture(ctx, noProfile)
 		v.conclude(ctx, err)
 		return
 	}
 	info, err := r.probe(ctx, job.Path)
 	err = errors.Join(err, noProfile)
-	v.span = r.Emitter.VideoStarted(ctx, v.describe(info))
+	v.start(ctx, v.describe(info))
 	if err == nil {
 		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt),
 			zap.String("profile", r.Config.Profile()))
@@ -67,8 +67,37 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	v.conclude(ctx, err)
 }
 
+// newVideo returns what takes a file to its outcome, which is a video or a picture by its extension.
+func newVideo(r *Runner, job job, f file) *video {
+	return &video{Runner: r, job: job, file: f, kind: kindOf(f.Path), logger: r.Logger.With(zap.String("video", f.Path))}
+}
+
+// kindOf is what a file is called.
+func kindOf(path string) string {
+	if watch.IsPicture(path) {
+		return "picture"
+	}
+	return "video"
+}
+
+// start begins to report on the video.
+func (v *video) start(ctx context.Context, about telemetry.Video) {
+	v.about = about
+	if v.trace != "" {
+		v.span = v.Emitter.VideoShared(ctx, about, v.trace)
+		return
+	}
+	v.span = v.Emitter.VideoStarted(ctx, about)
+}
+
+// claim is a file that the watcher handed out, which it is told the outcome of.
+type claim struct {
+	*video
+	job *watch.Job
+}
+
 // conclude is end, which must not fail.
-func (v *video) conclude(ctx context.Context, err error) {
+func (v *claim) conclude(ctx context.Context, err error) {
 	if err := v.end(ctx, err); err != nil {
 		v.logger.Error("the outcome of the "+v.kind+" could not be recorded", zap.Error(err))
 	}
@@ -92,7 +121,7 @@ func twice[T any](ctx context.Context, path string, read func() (T, error)) (T, 
 }
 
 // end ends the job by what its conversion returned.
-func (v *video) end(ctx context.Context, err error) error {
+func (v *claim) end(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return v.finished()
@@ -120,21 +149,25 @@ func (v *video) end(ctx context.Context, err error) error {
 	return nil
 }
 
-func (v *video) finished() error {
+func (v *claim) finished() error {
 	err := v.job.Done()
 	v.span.Finished(v.result())
-	if v.summary.NobodyFound() {
-		v.logger.Warn("nobody was found in the " + v.kind + ": check that nobody is there before you share it")
-	}
-	v.logger.Info(v.kind+" finished", zap.String("output", v.job.Output), zap.Int("frames", v.summary.Frames),
-		zap.Int("masks", v.summary.Masks), zap.Int("people_max", v.summary.MaxPeople),
-		zap.Int("frames_masked_whole", v.summary.MaskedWhole))
+	logFinished(v.logger, v.kind, v.file.Output, v.summary)
 	return err
+}
+
+func logFinished(logger *zap.Logger, kind, output string, summary record.Summary) {
+	if summary.NobodyFound() {
+		logger.Warn("nobody was found in the " + kind + ": check that nobody is there before you share it")
+	}
+	logger.Info(kind+" finished", zap.String("output", output), zap.Int("frames", summary.Frames),
+		zap.Int("masks", summary.Masks), zap.Int("people_max", summary.MaxPeople),
+		zap.Int("frames_masked_whole", summary.MaskedWhole))
 }
 
 // unavailable ends an attempt that got no answer from an inference server. That says nothing about the video, so the
 // attempt is not one of those that are allowed.
-func (v *video) unavailable(cause error) {
+func (v *claim) unavailable(cause error) {
 	v.span.Unavailable(cause)
 	v.logger.Error(v.kind+" waits for an inference server: its source is untouched and there is no output",
 		zap.Bool("resumes_later", v.resumable()), zap.Error(cause))
@@ -142,9 +175,9 @@ func (v *video) unavailable(cause error) {
 }
 
 // resumable reports whether another attempt can go on where this one ended.
-func (v *video) resumable() bool { return v.sealed || v.job.Resumable() && !v.discard }
+func (v *claim) resumable() bool { return v.sealed || v.job.Resumable() && !v.discard }
 
-func (v *video) interrupted(cause error) {
+func (v *claim) interrupted(cause error) {
 	v.span.Interrupted()
 	resumable := v.resumable()
 	v.logger.Info(v.kind+" released unfinished", zap.Bool("resumes_later", resumable), zap.NamedError("cause", cause))
@@ -158,7 +191,7 @@ func (v *video) interrupted(cause error) {
 // LogFailed ends what the log says of a video or picture that failed.
 const LogFailed = " failed: its source is untouched and there is no output"
 
-func (v *video) failed(cause error) error {
+func (v *claim) failed(cause error) error {
 	reason, temporary := classify(cause)
 	retried := temporary && !v.job.LastAttempt()
 	v.span.Failed(cause, reason, retried)

@@ -34,6 +34,10 @@ type sink struct {
 	from   time.Duration // its first frame's time
 	since  time.Time     // when that arrived
 	last   *checkpoint   // what was sealed last
+
+	// Of a video that is shared, and done in one piece:
+	complete bool   // all frames are written
+	damaged  string // what did not decode
 }
 
 func newSink(ctx context.Context, a *attempt) *sink {
@@ -88,8 +92,11 @@ func (s *sink) Write(frame *media.Frame, rec *record.Frame) error {
 
 // sealIfDue seals the current segment if it is long enough, and starts one with this frame if there is none.
 func (s *sink) sealIfDue(next *media.Frame) error {
-	due := s.division.cutsAt(next.Index) || next.Time-s.from >= s.Config.Output.SegmentLength ||
-		time.Since(s.since) >= segmentWork
+	playing, working := s.Config.Output.SegmentLength, segmentWork
+	if s.shared != nil {
+		playing, working = s.shared.segment(playing, working)
+	}
+	due := s.division.cutsAt(next.Index) || next.Time-s.from >= playing || time.Since(s.since) >= working
 	if s.frames > 0 && due {
 		if err := s.seal(); err != nil {
 			return err
@@ -104,17 +111,25 @@ func (s *sink) sealIfDue(next *media.Frame) error {
 
 // report reports a frame as one of the unit's, or of the video's.
 func (s *sink) report(rec *record.Frame) {
-	if s.unit != nil {
+	switch {
+	case s.unit != nil:
 		s.unit.span.Frame(rec)
-		return
+	case s.shared != nil:
+		s.shared.span.Frame(rec)
+	default:
+		s.span.Frame(rec)
 	}
-	s.span.Frame(rec)
 }
 
-func (s *sink) seal() (err error) {
+func (s *sink) seal() error {
 	if s.reader.Damage() != nil { // a later attempt would not know of it
 		return nil
 	}
+	return s.checkpoint()
+}
+
+// checkpoint makes durable what was written.
+func (s *sink) checkpoint() (err error) {
 	if err := s.verify(); err != nil { // a later attempt would go on with what a wrong model found
 		return err
 	}
@@ -126,9 +141,12 @@ func (s *sink) seal() (err error) {
 	if c.Preview, c.Report, err = s.review.seal(); err != nil {
 		return err
 	}
-	if s.unit != nil {
+	switch {
+	case s.unit != nil:
 		state := s.unit.unitState
 		c.Unit = &state
+	case s.shared != nil:
+		c.Unit, c.Damage = &unitState{Complete: s.complete}, s.damaged
 	}
 	s.last = &c
 	return s.saveCheckpoint(c)

@@ -395,10 +395,11 @@ func (a *attempt) join(ctx context.Context, done []*checkpoint) (err error) {
 	a.joined, a.summary, a.repairs = true, record.Summary{}, media.Repairs{}
 	parts := make([]media.Part, len(done))
 	for n, c := range done {
-		parts[n] = media.Part{Temp: a.job.TempFor(c.Unit.mark() + filepath.Ext(a.job.Temp)), Progress: c.Video}
+		parts[n] = media.Part{Temp: a.job.TempFor(c.Unit.mark() + filepath.Ext(a.file.Temp)), Progress: c.Video}
 		a.summary.Add(c.Done)
+		a.repairs = a.repairs.Add(c.Repairs) // of units, there are none
 	}
-	if a.writer, err = a.Tools.Join(ctx, a.job.Temp, a.plan, parts, a.division.times); err != nil {
+	if a.writer, err = a.Tools.Join(ctx, a.file.Temp, a.plan, parts, a.division.times); err != nil {
 		return err
 	}
 	a.writer.CompareKeyFrames() // of nothing: all segments are sealed
@@ -412,7 +413,7 @@ func (a *attempt) joinReviews(ctx context.Context, done []*checkpoint) (*review,
 	if a.Config.Report.Preview == config.PreviewBoxes {
 		parts := make([]media.Part, len(done))
 		for n, c := range done {
-			temp := a.job.TempFor(c.Unit.mark() + previewMark + filepath.Ext(a.job.Output))
+			temp := a.job.TempFor(c.Unit.mark() + previewMark + filepath.Ext(a.file.Output))
 			parts[n] = media.Part{Temp: temp, Progress: *c.Preview}
 		}
 		var err error

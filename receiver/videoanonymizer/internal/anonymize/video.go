@@ -38,9 +38,13 @@ const (
 // video is one claimed file on its way to an outcome.
 type video struct {
 	*Runner
-	job     *watch.Job
-	kind    string // "video" or "picture"
+	job     job
+	file    file
+	shared  *sealer // nil unless several machines do the video
+	kind    string  // "video" or "picture"
 	span    *telemetry.VideoSpan
+	about   telemetry.Video
+	trace   string // the parent of all that is reported of a video that several machines do; else empty
 	logger  *zap.Logger
 	summary record.Summary
 	repairs media.Repairs      // of the source's times
@@ -115,13 +119,13 @@ func (v *video) restart(ctx context.Context, info media.Info) error {
 
 // run takes the video through the pipeline once, from a checkpoint on if there is one, and publishes it.
 func (v *video) run(ctx context.Context, info media.Info, from *checkpoint) error {
-	fingerprint, err := v.fingerprint(v.job)
+	fingerprint, err := v.fingerprint(v.file)
 	if err != nil {
 		return err
 	}
 	a := &attempt{video: v, fingerprint: fingerprint, from: from, progress: newProgressLog(v.logger, v.span.Progress)}
 	a.atOnce = v.unitsAtOnce(from)
-	if a.plan, err = media.NewPlan(info, writeOptions(v.Config, v.job, a.atOnce)); err != nil {
+	if a.plan, err = media.NewPlan(info, writeOptions(v.Config, v.file, a.atOnce)); err != nil {
 		v.discard = true
 		return err
 	}
@@ -162,7 +166,7 @@ func (v *video) checkModels(ctx context.Context, fingerprint string) error {
 		return err
 	}
 	v.answers = answers
-	again, err := v.fingerprint(v.job)
+	again, err := v.fingerprint(v.file)
 	if err == nil && again != fingerprint {
 		err = fmt.Errorf("%w: one serves another model than when the video began: the video is processed again",
 			inference.ErrUnavailable)
@@ -204,7 +208,8 @@ func (a *attempt) takeAll(ctx context.Context) (err error) {
 		return err
 	}
 	a.discard = true // whatever fails from here on may fail because of what an earlier attempt left
-	return a.process(ctx)
+	_, err = a.process(ctx)
+	return err
 }
 
 // open opens everything that the pipeline reads and writes. close closes what was opened, on failure too.
@@ -213,7 +218,7 @@ func (a *attempt) open(ctx context.Context) (err error) {
 	if a.from != nil {
 		sealed = &a.from.Video
 	}
-	if a.writer, err = a.create(ctx, a.temp(filepath.Ext(a.job.Temp)), sealed); err != nil {
+	if a.writer, err = a.create(ctx, a.temp(filepath.Ext(a.file.Temp)), sealed); err != nil {
 		return err
 	}
 	if a.picturesTaken() {
@@ -243,8 +248,10 @@ func (a *attempt) temp(suffix string) string {
 }
 
 // picturesTaken reports whether the contact sheet gets pictures of frames as they are written. Units leave that to the
-// decoder: what is weakest is known once they are joined.
-func (a *attempt) picturesTaken() bool { return a.Config.Report.ContactSheet && a.unit == nil }
+// decoder, and so do several machines: what is weakest is known once all is joined.
+func (a *attempt) picturesTaken() bool {
+	return a.Config.Report.ContactSheet && a.unit == nil && a.shared == nil
+}
 
 // openReader starts decoding: at the first frame, or, with a checkpoint, some seconds before the first frame that is
 // missing.
@@ -270,15 +277,15 @@ func (a *attempt) openReader(ctx context.Context) (err error) {
 }
 
 // process takes every frame through the pipeline into the sink.
-func (a *attempt) process(ctx context.Context) error {
-	_, err := a.pass(ctx)
+func (a *attempt) process(ctx context.Context) (*sink, error) {
+	sink, err := a.pass(ctx)
 	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
 		a.reader.Close()
 		if passing := a.confirm(ctx, err, -1); passing != nil {
-			return passing
+			return nil, passing
 		}
 	}
-	return err
+	return sink, err
 }
 
 // pass runs the pipeline once. The sink knows what was written.
@@ -413,8 +420,8 @@ func (a *attempt) close() {
 
 func (v *video) describe(info media.Info) telemetry.Video {
 	return telemetry.Video{
-		Key:  v.job.Path,
-		Name: filepath.Base(v.job.Path), Path: v.job.Path, Output: v.job.Output, Size: v.job.Size,
+		Key:  v.file.Path,
+		Name: filepath.Base(v.file.Path), Path: v.file.Path, Output: v.file.Output, Size: v.file.Size,
 		Width: info.Width, Height: info.Height, FrameRate: info.FrameRate.Float(), Duration: info.Duration, Codec: info.Codec,
 		Streams:  streamTexts(info),
 		Profile:  v.Config.Profile(),
@@ -432,8 +439,8 @@ func streamTexts(info media.Info) (texts []string) {
 }
 
 func (v *video) result() telemetry.Result {
-	result := telemetry.Result{Output: v.job.Output}
-	if stat, err := os.Stat(v.job.Output); err == nil {
+	result := telemetry.Result{Output: v.file.Output}
+	if stat, err := os.Stat(v.file.Output); err == nil {
 		result.Size = stat.Size()
 	}
 	return result
@@ -460,9 +467,9 @@ func videoThreads(usable, all, videos int) (decoder, encoder int) {
 	return max(1, usable/videos), max(1, 3*usable/2/videos)
 }
 
-func writeOptions(cfg *config.Config, job *watch.Job, units int) media.WriteOptions {
+func writeOptions(cfg *config.Config, f file, units int) media.WriteOptions {
 	options := encoding(cfg, units)
-	options.Container = strings.TrimPrefix(filepath.Ext(job.Output), ".")
+	options.Container = strings.TrimPrefix(filepath.Ext(f.Output), ".")
 	return options
 }
 

@@ -85,6 +85,7 @@ func Prepare(cfg config.Config, inputs []string, output string) (*config.Config,
 	cfg.Output.OnSuccess, cfg.Output.OnSalvage, cfg.Output.MoveTo = watch.OnSuccessKeep, config.OnSalvageKeep, ""
 	cfg.Output.QuarantineDirectory = ""
 	cfg.Console, cfg.Review, cfg.Retention, cfg.Notifications = nil, config.Review{}, config.Retention{}, nil
+	cfg.Share = nil
 	cfg.Retry = watch.Retry{
 		InitialInterval: min(cfg.Retry.InitialInterval, firstRetry), MaxInterval: min(cfg.Retry.MaxInterval, lastRetry),
 		MaxAttempts: min(cfg.Retry.MaxAttempts, attempts),

@@ -15,6 +15,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
@@ -70,6 +71,8 @@ type Config struct {
 	Schedule Schedule `mapstructure:"schedule"`
 	// Resources bound what is taken of a machine that others use, too.
 	Resources Resources `mapstructure:"resources"`
+	// Share lets several machines do the work together; nil does it alone.
+	Share *share.Config `mapstructure:"share"`
 	// Notifications say who is told what happens to videos.
 	Notifications []Notification `mapstructure:"notifications"`
 	// Retention says how long what the receiver writes is kept.
@@ -109,6 +112,8 @@ func (c *Config) Folders() []string {
 		c.Output.QuarantineDirectory, c.Review.ApprovedDirectory)
 }
 
+const defaultUnitLength = 2 * time.Minute
+
 // Default returns a new configuration with every default.
 func Default() *Config {
 	cfg := &Config{
@@ -124,7 +129,7 @@ func Default() *Config {
 			Confine: confine.Auto},
 		LookAhead:           time.Second,
 		MaxConcurrentVideos: 1,
-		UnitLength:          2 * time.Minute,
+		UnitLength:          defaultUnitLength,
 		Limits:              media.DefaultLimits(),
 		OnDamaged:           OnDamagedFail,
 		Report:              Report{Enabled: true, ContactSheet: true, Tiles: 12, Preview: NoPreview},

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
 
 // Recall trades speed for recall.
@@ -60,6 +61,10 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 func (c *Config) read(conf *confmap.Conf) (err error) {
 	if c.warnings, err = rewrite(conf, renames); err != nil {
 		return err
+	}
+	if conf.IsSet("share") {
+		shared := share.DefaultConfig()
+		c.Share = &shared
 	}
 	thorough := *c
 	thorough.setRecall(Thorough)

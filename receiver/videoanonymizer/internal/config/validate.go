@@ -37,6 +37,7 @@ func (c *Config) errors() []error {
 		c.validateRetention(),
 		c.validateNotifications(),
 		within("schedule", c.Schedule.validate()),
+		c.validateShare(),
 		within("resources", c.Resources.validate()),
 		within("inference", c.Inference.validate()),
 		c.validateRemoteModels(),

@@ -18,6 +18,10 @@ type Part struct {
 	Progress
 }
 
+// Shown returns the PTS of its frames, in units of the source's time base. It fails with ErrResume if they are not as
+// they were sealed.
+func (p Part) Shown() ([]int64, error) { return readTimes(TimesPath(p.Temp), p.Times) }
+
 // CreatePart is Create for a run of the video's frames, whose segments Join joins with those of the other runs. begin
 // is the PTS of the video's first frame. The writer is sealed, never finished.
 func (t Tools) CreatePart(ctx context.Context, tempPath string, plan Plan, resume *Progress, begin int64) (
@@ -56,7 +60,7 @@ func (w *Writer) adopt(parts []Part, times []int64) error {
 
 func (w *Writer) adoptPart(part Part, times []int64) error {
 	from := &Writer{temp: part.Temp}
-	shown, err := readTimes(from.timesPath(), part.Times)
+	shown, err := part.Shown()
 	if err != nil {
 		return err
 	}

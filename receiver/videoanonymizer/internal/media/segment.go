@@ -73,17 +73,25 @@ func SealedError(path string, err error) error {
 	return fileError(path, ErrIO, "%v", rootCause(err))
 }
 
-// stem is the beginning of the names of all files of this writer.
-func (w *Writer) stem() string { return strings.TrimSuffix(w.temp, filepath.Ext(w.temp)) }
+// stemOf is the beginning of the names of all files of a writer.
+func stemOf(tempPath string) string { return strings.TrimSuffix(tempPath, filepath.Ext(tempPath)) }
 
 func (w *Writer) segmentPath(n int) string {
 	if n < len(w.adopted) {
 		return w.adopted[n]
 	}
-	return fmt.Sprintf("%s.%05d.segment", w.stem(), n)
+	return SegmentPath(w.temp, n)
 }
 
-func (w *Writer) timesPath() string { return w.stem() + ".times" }
+// SegmentPath is where the n-th segment is of what a writer of Create or CreatePart sealed at its path.
+func SegmentPath(tempPath string, n int) string {
+	return fmt.Sprintf("%s.%05d.segment", stemOf(tempPath), n)
+}
+
+func (w *Writer) timesPath() string { return TimesPath(w.temp) }
+
+// TimesPath is where the times are of the frames that such a writer sealed.
+func TimesPath(tempPath string) string { return stemOf(tempPath) + ".times" }
 
 // startSegment starts the encoder of the next segment.
 func (w *Writer) startSegment() error {

@@ -145,6 +145,40 @@ var MapAttributeDropReason = map[string]AttributeDropReason{
 	"shutdown":  AttributeDropReasonShutdown,
 }
 
+// AttributeShareUnitState specifies the value share.unit.state attribute.
+type AttributeShareUnitState int
+
+const (
+	_ AttributeShareUnitState = iota
+	AttributeShareUnitStateOpen
+	AttributeShareUnitStateClaimed
+	AttributeShareUnitStateDone
+	AttributeShareUnitStateFailed
+)
+
+// String returns the string representation of the AttributeShareUnitState.
+func (av AttributeShareUnitState) String() string {
+	switch av {
+	case AttributeShareUnitStateOpen:
+		return "open"
+	case AttributeShareUnitStateClaimed:
+		return "claimed"
+	case AttributeShareUnitStateDone:
+		return "done"
+	case AttributeShareUnitStateFailed:
+		return "failed"
+	}
+	return ""
+}
+
+// MapAttributeShareUnitState is a helper map of string to AttributeShareUnitState attribute value.
+var MapAttributeShareUnitState = map[string]AttributeShareUnitState{
+	"open":    AttributeShareUnitStateOpen,
+	"claimed": AttributeShareUnitStateClaimed,
+	"done":    AttributeShareUnitStateDone,
+	"failed":  AttributeShareUnitStateFailed,
+}
+
 // AttributeSignal specifies the value signal attribute.
 type AttributeSignal int
 

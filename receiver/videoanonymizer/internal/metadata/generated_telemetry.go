@@ -3,10 +3,12 @@
 package metadata
 
 import (
+	"context"
 	"errors"
 	"sync"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/embedded"
 	"go.opentelemetry.io/otel/trace"
 
 	"go.opentelemetry.io/collector/component"
@@ -34,6 +36,11 @@ type TelemetryBuilder struct {
 	ReceiverVideoanonymizerLogRecordsDropped    metric.Int64Counter
 	ReceiverVideoanonymizerRemoteAvailable      metric.Int64Gauge
 	ReceiverVideoanonymizerRemoteRequestsFailed metric.Int64Counter
+	ReceiverVideoanonymizerShareBrokerAvailable metric.Int64ObservableGauge
+	ReceiverVideoanonymizerShareFencedCommits   metric.Int64ObservableCounter
+	ReceiverVideoanonymizerShareTakeovers       metric.Int64ObservableCounter
+	ReceiverVideoanonymizerShareUnits           metric.Int64ObservableGauge
+	ReceiverVideoanonymizerShareUnitsRedone     metric.Int64ObservableCounter
 	ReceiverVideoanonymizerSpansDropped         metric.Int64Counter
 	ReceiverVideoanonymizerVideosFailed         metric.Int64Counter
 }
@@ -47,6 +54,91 @@ type telemetryBuilderOptionFunc func(mb *TelemetryBuilder)
 
 func (tbof telemetryBuilderOptionFunc) apply(mb *TelemetryBuilder) {
 	tbof(mb)
+}
+
+// RegisterReceiverVideoanonymizerShareBrokerAvailableCallback sets callback for observable ReceiverVideoanonymizerShareBrokerAvailable metric.
+func (builder *TelemetryBuilder) RegisterReceiverVideoanonymizerShareBrokerAvailableCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverVideoanonymizerShareBrokerAvailable, obs: o})
+		return nil
+	}, builder.ReceiverVideoanonymizerShareBrokerAvailable)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverVideoanonymizerShareFencedCommitsCallback sets callback for observable ReceiverVideoanonymizerShareFencedCommits metric.
+func (builder *TelemetryBuilder) RegisterReceiverVideoanonymizerShareFencedCommitsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverVideoanonymizerShareFencedCommits, obs: o})
+		return nil
+	}, builder.ReceiverVideoanonymizerShareFencedCommits)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverVideoanonymizerShareTakeoversCallback sets callback for observable ReceiverVideoanonymizerShareTakeovers metric.
+func (builder *TelemetryBuilder) RegisterReceiverVideoanonymizerShareTakeoversCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverVideoanonymizerShareTakeovers, obs: o})
+		return nil
+	}, builder.ReceiverVideoanonymizerShareTakeovers)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverVideoanonymizerShareUnitsCallback sets callback for observable ReceiverVideoanonymizerShareUnits metric.
+func (builder *TelemetryBuilder) RegisterReceiverVideoanonymizerShareUnitsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverVideoanonymizerShareUnits, obs: o})
+		return nil
+	}, builder.ReceiverVideoanonymizerShareUnits)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverVideoanonymizerShareUnitsRedoneCallback sets callback for observable ReceiverVideoanonymizerShareUnitsRedone metric.
+func (builder *TelemetryBuilder) RegisterReceiverVideoanonymizerShareUnitsRedoneCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverVideoanonymizerShareUnitsRedone, obs: o})
+		return nil
+	}, builder.ReceiverVideoanonymizerShareUnitsRedone)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+type observerInt64 struct {
+	embedded.Int64Observer
+	inst metric.Int64Observable
+	obs  metric.Observer
+}
+
+func (oi *observerInt64) Observe(value int64, opts ...metric.ObserveOption) {
+	oi.obs.ObserveInt64(oi.inst, value, opts...)
 }
 
 // Shutdown unregister all registered callbacks for async instruments.
@@ -113,6 +205,36 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_videoanonymizer_remote_requests_failed",
 		metric.WithDescription("Requests that an inference server did not answer as it should. [Alpha]"),
 		metric.WithUnit("{request}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverVideoanonymizerShareBrokerAvailable, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_videoanonymizer_share_broker_available",
+		metric.WithDescription("1 while the NATS servers of the share answer, 0 while nothing can be committed. Only with `share`. [Alpha]"),
+		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverVideoanonymizerShareFencedCommits, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_videoanonymizer_share_fenced_commits",
+		metric.WithDescription("Changes to the records of the share that this machine made too late and that were refused, since another had made one. [Alpha]"),
+		metric.WithUnit("{commit}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverVideoanonymizerShareTakeovers, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_videoanonymizer_share_takeovers",
+		metric.WithDescription("Claims of other machines that this machine took over, since they gave no sign of life. [Alpha]"),
+		metric.WithUnit("{claim}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverVideoanonymizerShareUnits, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_videoanonymizer_share_units",
+		metric.WithDescription("Units of the videos that are not done, as the coordinator of the share knows them. Other machines report none. [Alpha]"),
+		metric.WithUnit("{unit}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverVideoanonymizerShareUnitsRedone, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_videoanonymizer_share_units_redone",
+		metric.WithDescription("Units that have to be done again, since they do not fit the unit before them or their files were lost. [Alpha]"),
+		metric.WithUnit("{unit}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerSpansDropped, err = builder.meter.Int64Counter(

@@ -147,6 +147,8 @@ type Summary struct {
 	MaskedWhole int
 	// Masks is the number of heads masked, over all frames; MaxPeople the largest number of people in one frame.
 	Masks, MaxPeople int
+	// Failed is the number of frames with an error, Uncertain that of people without a known head, over all frames.
+	Failed, Uncertain int `json:",omitzero"`
 }
 
 // NobodyFound means that no frame shows anyone who was found. Frames may have been masked whole all the same.
@@ -156,6 +158,7 @@ func (s *Summary) NobodyFound() bool { return s.MaxPeople == 0 }
 func (s *Summary) Add(other Summary) {
 	s.Frames, s.Analyzed, s.MaskedWhole = s.Frames+other.Frames, s.Analyzed+other.Analyzed, s.MaskedWhole+other.MaskedWhole
 	s.Masks, s.MaxPeople = s.Masks+other.Masks, max(s.MaxPeople, other.MaxPeople)
+	s.Failed, s.Uncertain = s.Failed+other.Failed, s.Uncertain+other.Uncertain
 }
 
 // Count adds a frame that was written.
@@ -167,6 +170,9 @@ func (s *Summary) Count(f *Frame) {
 	if f.WholeFrameMasked {
 		s.MaskedWhole++
 	}
-	s.Masks += f.Masks
+	if f.Err != nil {
+		s.Failed++
+	}
+	s.Masks, s.Uncertain = s.Masks+f.Masks, s.Uncertain+f.Uncertain
 	s.MaxPeople = max(s.MaxPeople, f.People)
 }

@@ -74,6 +74,17 @@ func BenchmarkTenThousandVideos(b *testing.B) {
 	}
 }
 
+// BenchmarkStatus is what asking for the status of 10,000 videos that are done costs, without the connection.
+func BenchmarkStatus(b *testing.B) {
+	s := newFilledSession(b, 10_000, VideoDone)
+	client := &Client{store: s.store, logger: zap.NewNop()}
+	for b.Loop() {
+		status, err := client.Status(b.Context())
+		require.NoError(b, err)
+		require.Equal(b, 10_000, status.Counts[VideoDone])
+	}
+}
+
 func heap() uint64 {
 	runtime.GC()
 	var m runtime.MemStats

@@ -88,13 +88,10 @@ var (
 		"/var/lib/otelcol-anonymizer/share} to run the server in this process, or servers: [tls://host:4222]"
 )
 
-// Validate reports every error at once, each with its key and what to write instead.
-func (c *Config) Validate() error {
-	var errs []error
+// Errors returns every error, each with its key and what to write instead; some may be nil.
+func (c *Config) Errors() (errs []error) {
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !validName.MatchString(c.Name) {
-		add("name: %q: write 1 to 64 letters, digits, - or _, such as lab", c.Name)
-	}
+	errs = append(errs, c.validateConnection()...)
 	errs = append(errs, checkRoot(c.Root))
 	if c.UnitLength < 10*time.Second || c.UnitLength > time.Hour {
 		add("unit_length: %v: write a duration from 10s to 1h, such as 2m", c.UnitLength)
@@ -108,14 +105,22 @@ func (c *Config) Validate() error {
 	case c.Embedded == nil && len(c.Servers) == 0:
 		errs = append(errs, errors.New(errNone))
 	}
-	errs = append(errs, c.TLS.validate()...)
 	if c.Embedded != nil {
 		errs = append(errs, c.validateEmbedded()...)
 	}
+	return errs
+}
+
+// validateConnection checks what it takes to connect.
+func (c *Config) validateConnection() (errs []error) {
+	if !validName.MatchString(c.Name) {
+		errs = append(errs, fmt.Errorf("name: %q: write 1 to 64 letters, digits, - or _, such as lab", c.Name))
+	}
+	errs = append(errs, c.TLS.validate()...)
 	for i, server := range c.Servers {
 		errs = append(errs, c.validateServer(fmt.Sprintf("servers[%d]", i), server))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func checkRoot(root string) error {
@@ -165,6 +170,9 @@ func (c *Config) validateEmbedded() (errs []error) {
 	errs = append(errs, c.validateListen("embedded::listen", e.listen()))
 	if e.Cluster != nil {
 		errs = append(errs, c.validateListen("embedded::cluster::listen", e.Cluster.Listen))
+		if e.Cluster.Listen == e.listen() {
+			add("embedded::cluster::listen: %s is embedded::listen, too: write another port, such as 6222", e.Cluster.Listen)
+		}
 		errs = append(errs, e.Cluster.validatePeers()...)
 	}
 	return errs

@@ -4,6 +4,7 @@
 package share
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -53,7 +54,7 @@ func TestExampleIsRead(t *testing.T) {
 		TLS: &TLS{"ca.pem", "a.pem", "a.key"}, NKeyFile: "a.nk",
 	}, cfg)
 	cfg.Root = t.TempDir()
-	assert.NoError(t, cfg.Validate())
+	assert.NoError(t, errors.Join(cfg.Errors()...))
 }
 
 func TestOtherFormsAreAccepted(t *testing.T) {
@@ -69,7 +70,7 @@ func TestOtherFormsAreAccepted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := parse(t, text)
-			assert.NoError(t, cfg.Validate())
+			assert.NoError(t, errors.Join(cfg.Errors()...))
 			assert.Equal(t, DefaultLease, cfg.Lease)
 			assert.Equal(t, DefaultUnitLength, cfg.UnitLength)
 		})
@@ -144,6 +145,10 @@ func TestErrorsNameTheirKeys(t *testing.T) {
 			func(c *Config) { c.Embedded.Cluster.Peers = c.Embedded.Cluster.Peers[:2] },
 			[]string{"embedded::cluster::peers: 2 addresses: write 3 or 5"},
 		},
+		"one port for both": {
+			func(c *Config) { c.Embedded.Listen = c.Embedded.Cluster.Listen },
+			[]string{"embedded::cluster::listen: 10.0.0.11:6222 is embedded::listen, too"},
+		},
 		"peer twice": {
 			func(c *Config) { c.Embedded.Cluster.Peers[2] = c.Embedded.Cluster.Peers[1] },
 			[]string{"embedded::cluster::peers: an address is there twice"},
@@ -173,7 +178,7 @@ func TestErrorsNameTheirKeys(t *testing.T) {
 			cfg := parse(t, exampleYAML)
 			cfg.Root = root
 			test.change(&cfg)
-			err := cfg.Validate()
+			err := errors.Join(cfg.Errors()...)
 			for _, want := range test.want {
 				assert.ErrorContains(t, err, want)
 			}

@@ -67,10 +67,11 @@ type duty struct {
 	mirror  *mirror
 	scanned time.Time
 	told    string
+	ours    outputs
 }
 
 func (s *session) newDuty() *duty {
-	return &duty{session: s, mirror: newMirror(s.tree, s.store.era, s.me)}
+	return &duty{session: s, mirror: newMirror(s.tree, s.store.era, s.me), ours: outputs{copies: map[string]Version{}}}
 }
 
 func (d *duty) close() {
@@ -119,6 +120,7 @@ func (d *duty) scan(ctx context.Context) error {
 		return err
 	}
 	there := map[string]bool{}
+	d.ours.stale = true
 	for _, f := range found {
 		there[videoID(f.Path)] = true
 		if err := d.found(ctx, f); err != nil && !errors.Is(err, errFenced) {
@@ -154,12 +156,29 @@ func (d *duty) found(ctx context.Context, f Found) error {
 	case known.rev == 0, rec.State == VideoGone:
 	case rec.Version.equal(f.Version), rec.State == VideoPublishing: // which comes to its end first
 		return nil
+	case rec.State == VideoDone && rec.Version.sameContent(f.Version) && d.stands(rec): // it was touched
+		return nil
+	}
+	if isOurs, err := d.isOutput(ctx, f); isOurs || err != nil {
+		return err
 	}
 	now := d.opts.wall()
 	e := entry[Video]{key: videoKey(id), rev: known.rev, rec: Video{
 		Path: f.Path, Version: f.Version, Trace: f.Trace, State: VideoFound, Found: now, Since: now,
 	}}
+	if as, ok := d.movedFrom(f); ok && known.rev == 0 {
+		e.rec.State, e.rec.Outputs, e.rec.Published = VideoDone, as.Outputs, as.Published
+	}
 	return write(ctx, d.session, &e, &e.rec.holding)
+}
+
+// stands reports whether the output of a video, the last of its outputs, is where it was put.
+func (d *duty) stands(v *Video) bool {
+	if len(v.Outputs) == 0 {
+		return false
+	}
+	_, err := os.Lstat(d.tree.abs(v.Outputs[len(v.Outputs)-1].Name))
+	return err == nil
 }
 
 // videos returns those that are as asked for.

@@ -36,6 +36,8 @@ type Options struct {
 	ScanInterval time.Duration
 	// Attempts is how often something is tried that fails with an error that may pass; 5 if 0.
 	Attempts int
+	// Reason says in a word what an error is, for Video.Reason; nil never does.
+	Reason func(error) string
 	// Deaths is how many workers may die of something, on at least two machines, before it counts as failed; 3 if 0.
 	Deaths int
 	Logger *zap.Logger
@@ -69,7 +71,7 @@ type Engine struct {
 
 // New starts the embedded server, if there is one, and a connection. Run must then be called, which ends both.
 func New(cfg Config, opts Options) (*Engine, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Errors()...); err != nil {
 		return nil, err
 	}
 	opts = opts.withDefaults(&cfg)
@@ -77,7 +79,7 @@ func New(cfg Config, opts Options) (*Engine, error) {
 	e.me = cleanName(opts.Machine) + "-" + strings.ToLower(rand.Text()[:10])
 	e.tree = newTree(cfg.Root, cfg.Name)
 	id, err := cfg.identity()
-	if err != nil {
+	if err := errors.Join(err, cfg.TLS.check(cfg.Embedded)); err != nil {
 		return nil, err
 	}
 	if cfg.Embedded != nil {
@@ -114,6 +116,9 @@ func (o Options) withDefaults(cfg *Config) Options {
 	}
 	if o.wall == nil {
 		o.wall = time.Now
+	}
+	if o.Reason == nil {
+		o.Reason = func(error) string { return "" }
 	}
 	if o.reached == nil {
 		o.reached = func(string) {}
@@ -305,8 +310,8 @@ func (s *session) beatUntil(ctx context.Context, end context.CancelCauseFunc) {
 
 func (s *session) machine(beat uint64) Machine {
 	m := Machine{
-		Name: s.opts.Machine, Made: s.opts.Made, Since: s.began, Slots: s.opts.Slots, Draining: s.isDraining(),
-		Problem: s.problem(), Beat: beat,
+		Name: s.opts.Machine, Made: s.opts.Made, Since: s.began, Slots: s.opts.Slots, Lease: s.cfg.Lease,
+		Draining: s.isDraining(), Problem: s.problem(), Beat: beat,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -375,7 +380,7 @@ func write[T any](ctx context.Context, s *session, e *entry[T], h *holding) erro
 	}
 	rev, err := s.store.update(ctx, e.key, value, e.rev)
 	if err != nil {
-		if errors.Is(err, errFenced) {
+		if claiming := h.Claim != nil && h.Claim.Epoch == 0; errors.Is(err, errFenced) && !claiming {
 			s.counters.fenced.Add(1)
 		}
 		return fmt.Errorf("%s: %w", e.key, err)

@@ -112,8 +112,9 @@ func (s *stopper) Do(ctx context.Context, t *UnitTask) (json.RawMessage, error) 
 func TestErrorsOfTheWorker(t *testing.T) {
 	t.Parallel()
 	passing := errors.New("may pass")
-	redo := &Redo{map[int]json.RawMessage{1: []byte(`{"from":3000,"to":5000}`)}, passing}
-	redoNothing := &Redo{map[int]json.RawMessage{7: nil}, passing}
+	redo := &Redo{Units: map[int]json.RawMessage{1: []byte(`{"from":3000,"to":5000}`)}, Cause: passing}
+	planned := &Redo{Plan: &Plan{Units: []json.RawMessage{[]byte(`{"from":0,"to":5000}`)}}, Cause: passing}
+	redoNothing := &Redo{Units: map[int]json.RawMessage{7: nil}, Cause: passing}
 	for name, test := range map[string]struct {
 		fails string
 		times int64
@@ -134,6 +135,12 @@ func TestErrorsOfTheWorker(t *testing.T) {
 		"unit must be redone": {"join", 1, redo, VideoDone, ""},
 		"unit that is not":    {"join", 1, redoNothing, VideoFailed, "none of index 7"},
 		"redone for ever":     {"join", 99, redo, VideoFailed, "must be done again"},
+		"planned anew":        {"join", 1, planned, VideoDone, ""},
+		"planned for ever":    {"join", 99, planned, VideoFailed, "must be done again"},
+		"plan says nothing":   {"plan", 6, Passing(passing), VideoDone, ""},
+		"unit says nothing":   {"do 1", 6, Passing(passing), VideoDone, ""},
+		"join says nothing":   {"join", 6, Passing(passing), VideoDone, ""},
+		"published waits":     {"published", 2, &Later{Wait: 100 * time.Millisecond}, VideoDone, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -148,6 +155,7 @@ func TestErrorsOfTheWorker(t *testing.T) {
 			}
 			opts := r.options("a")
 			opts.Attempts = 4
+			opts.Reason = func(error) string { return "broken" }
 			e, _ := r.start(r.config(""), opts)
 			r.until("an end", func() bool { return e.Stats().Videos[test.want] == 1 })
 			r.until("nothing is left over", func() bool { return len(leftovers(r.root, "test")) == 0 })
@@ -156,6 +164,11 @@ func TestErrorsOfTheWorker(t *testing.T) {
 				return
 			}
 			assert.Contains(t, e.Status().Videos[0].Error, test.error)
+			r.worker.mu.Lock()
+			require.Len(t, r.worker.failed, 1)
+			assert.Contains(t, r.worker.failed[0].Error, test.error)
+			assert.Equal(t, "broken", r.worker.failed[0].Reason)
+			r.worker.mu.Unlock()
 			assert.NoDirExists(t, filepath.Join(r.root, "out"))
 			assert.FileExists(t, filepath.Join(r.root, "in", "v"))
 		})
@@ -299,7 +312,7 @@ func TestDrain(t *testing.T) {
 	addVideo(t, r.root, "v", 5000)
 	r.until("it is found", func() bool { return e.Stats().Videos[VideoFound] == 1 })
 	time.Sleep(r.lease)
-	status, err := client.Watch(ctx, 0)
+	status, err := client.Status(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, VideoFound, status.Videos[0].State)
 	assert.Equal(t, "a", status.Coordinator)

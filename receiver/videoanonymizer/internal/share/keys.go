@@ -6,10 +6,13 @@ package share
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
 	"github.com/nats-io/nkeys"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
 // identity is what an nkey file says.
@@ -41,10 +44,10 @@ func parseIdentity(text string) (id identity, err error) {
 		case line == "" || strings.HasPrefix(line, "#"):
 		case id.pair == nil:
 			if id.pair, err = nkeys.FromSeed([]byte(line)); err != nil {
-				return identity{}, errors.New("its first line is no seed: write the one that nk -gen user prints")
+				return identity{}, errors.New("its first line is no seed: make one with anonymizerctl share nkey")
 			}
 			if id.public, err = id.pair.PublicKey(); err != nil || !nkeys.IsValidPublicUserKey(id.public) {
-				return identity{}, errors.New("its first line is no seed of a user: write the one that nk -gen user prints")
+				return identity{}, errors.New("its first line is no seed of a user: make one with anonymizerctl share nkey")
 			}
 		case nkeys.IsValidPublicUserKey(line):
 			id.others = append(id.others, line)
@@ -53,10 +56,35 @@ func parseIdentity(text string) (id identity, err error) {
 		}
 	}
 	if id.pair == nil {
-		return identity{}, errors.New("it is empty: write the seed that nk -gen user prints")
+		return identity{}, errors.New("it is empty: make one with anonymizerctl share nkey")
 	}
 	return id, nil
 }
 
 // users returns the public nkeys of all who may connect.
 func (id identity) users() []string { return append([]string{id.public}, id.others...) }
+
+// EnsureIdentity returns the public nkey of an nkey file, which it makes if there is none.
+func EnsureIdentity(path string) (public string, err error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := makeIdentity(path); err != nil {
+			return "", err
+		}
+	}
+	id, err := readIdentity(path)
+	return id.public, err
+}
+
+// makeIdentity writes a new seed, which only the owner of the file may read.
+func makeIdentity(path string) error {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return err
+	}
+	defer pair.Wipe()
+	seed, err := pair.Seed()
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, append(seed, '\n'), durable.Private)
+}

@@ -58,6 +58,9 @@ type inverter struct {
 	pace time.Duration
 	// fail may make a call fail: "plan", "do 2", "join", "published".
 	fail func(call string) error
+
+	mu     sync.Mutex
+	failed []Video // of which Failed was called
 }
 
 type span struct {
@@ -191,6 +194,12 @@ func (w *inverter) final(path string) string {
 }
 
 func (w *inverter) Published(context.Context, Video) error { return w.failing("published") }
+
+func (w *inverter) Failed(_ context.Context, v Video) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed = append(w.failed, v)
+}
 
 // folder is a Source: all files in a folder.
 type folder struct{ root string }

@@ -63,6 +63,11 @@ func (v Version) equal(o Version) bool {
 	return v.Size == o.Size && v.ModTime.Equal(o.ModTime) && v.Digest == o.Digest
 }
 
+// sameContent is equal whatever the times are. Without a digest nothing is known of the content.
+func (v Version) sameContent(o Version) bool {
+	return v.Size == o.Size && v.Digest == o.Digest && v.Digest != ""
+}
+
 // Claim says who works on something.
 type Claim struct {
 	// Worker is one run of the program on a machine.
@@ -86,8 +91,11 @@ type holding struct {
 	Lost []Loss `json:"lost,omitempty"`
 	// Attempts are those that failed with an error that may pass.
 	Attempts int `json:"attempts,omitempty"`
-	// Error is that of the last attempt.
-	Error string `json:"error,omitempty"`
+	// Error is that of the last attempt, and Reason the same in a word, see Options.Reason.
+	Error  string `json:"error,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Wait is how long nobody takes it up.
+	Wait time.Duration `json:"wait,omitempty"`
 	// Writer is different in each record that is written, so that a worker can tell its own.
 	Writer string `json:"writer"`
 }
@@ -114,6 +122,12 @@ type Video struct {
 	Outputs []Output `json:"outputs,omitempty"`
 	// Published are all outputs of this version that were ever about to be published.
 	Published []Output `json:"published,omitempty"`
+	// Result is what the join says of the outputs.
+	Result json.RawMessage `json:"result,omitempty"`
+	// Deferred counts how often the worker asked to be called later, once the outputs had their final names.
+	Deferred int `json:"deferred,omitempty"`
+	// Redone counts how often units had to be done again.
+	Redone int `json:"redone,omitempty"`
 	holding
 }
 
@@ -162,6 +176,8 @@ type Machine struct {
 	Made  string    `json:"made"`
 	Since time.Time `json:"since"`
 	Slots int       `json:"slots"`
+	// Lease is the one of its configuration.
+	Lease time.Duration `json:"lease"`
 	// Doing are the keys of what it does.
 	Doing []string `json:"doing,omitempty"`
 	// Draining means that it takes nothing more, and Left that it has stopped.
@@ -179,6 +195,7 @@ const (
 	kindWorker     = "worker"
 	kindDrain      = "drain"
 	keyCoordinator = "coordinator"
+	keyScanned     = "scanned"
 	keyReady       = "ready"
 	keyBorn        = "born"
 )
@@ -259,6 +276,6 @@ func (v *Video) knows(name, sum string) bool {
 
 // restart makes the video found again.
 func (v *Video) restart() {
-	v.State, v.Made, v.Plan, v.Units, v.Shared, v.Outputs = VideoFound, "", 0, 0, nil, nil
+	v.State, v.Made, v.Plan, v.Units, v.Shared, v.Outputs, v.Result = VideoFound, "", 0, 0, nil, nil, nil
 	v.release()
 }

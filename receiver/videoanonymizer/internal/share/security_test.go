@@ -30,6 +30,13 @@ func TestWhoGetsIn(t *testing.T) {
 	writeSeed(t, file("a.nk"), friend)
 	strangers := t.TempDir()
 	writeCertificates(t, strangers)
+	var both []byte // a stranger may trust whom it likes
+	for _, folder := range []string{folder, strangers} {
+		text, err := os.ReadFile(filepath.Join(folder, "ca.pem"))
+		require.NoError(t, err)
+		both = append(both, text...)
+	}
+	require.NoError(t, os.WriteFile(file("both.pem"), both, 0o600))
 
 	cfg := r.config("a")
 	cfg.TLS = &TLS{file("ca.pem"), file("a.pem"), file("a.key")}
@@ -45,7 +52,7 @@ func TestWhoGetsIn(t *testing.T) {
 		"an nkey that is not":      {func(c *Config) { c.NKeyFile = file("stranger.nk") }, "Authorization Violation"},
 		"no nkey":                  {func(c *Config) { c.NKeyFile = "" }, "Authorization Violation"},
 		"another authority": {func(c *Config) {
-			c.TLS = &TLS{file("ca.pem"), filepath.Join(strangers, "a.pem"), filepath.Join(strangers, "a.key")}
+			c.TLS = &TLS{file("both.pem"), filepath.Join(strangers, "a.pem"), filepath.Join(strangers, "a.key")}
 		}, "tls"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,4 +165,52 @@ func FuzzIdentity(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A certificate that the others would refuse is refused before anything starts, with the key that is wrong.
+func TestCertificatesAreChecked(t *testing.T) {
+	t.Parallel()
+	folder, strangers := t.TempDir(), t.TempDir()
+	writeCertificates(t, folder)
+	writeCertificates(t, strangers)
+	file := func(name string) string { return filepath.Join(folder, name) }
+	writeSeed(t, file("a.nk"))
+	require.NoError(t, os.WriteFile(file("empty.pem"), nil, 0o600))
+	r := newRig(t)
+	for name, test := range map[string]struct {
+		change func(*Config)
+		want   []string
+	}{
+		"authority is missing": {func(c *Config) { c.TLS.CAFile = file("none") }, []string{"tls::ca_file: open"}},
+		"authority is empty": {
+			func(c *Config) { c.TLS.CAFile = file("empty.pem") },
+			[]string{"tls::ca_file: ", "has no certificate"},
+		},
+		"key of another": {
+			func(c *Config) { c.TLS.KeyFile = file("b.key") },
+			[]string{"tls::cert_file and tls::key_file: ", "does not match"},
+		},
+		"another authority": {
+			func(c *Config) { c.TLS.CAFile = filepath.Join(strangers, "ca.pem") },
+			[]string{"tls::cert_file: ", "unknown authority", "sign one by tls::ca_file"},
+		},
+		"address of another": {
+			func(c *Config) { c.Embedded.Listen = "10.0.0.12:4222" },
+			[]string{"tls::cert_file: ", "sign one that names 10.0.0.12"},
+		},
+		"nkey is missing, too": {
+			func(c *Config) { c.NKeyFile, c.TLS.CertFile = file("none"), file("none") },
+			[]string{"nkey_file: open", "tls::cert_file and tls::key_file: open"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := r.config("a")
+			cfg.TLS, cfg.NKeyFile = &TLS{file("ca.pem"), file("a.pem"), file("a.key")}, file("a.nk")
+			test.change(&cfg)
+			_, err := New(cfg, r.options("a"))
+			for _, want := range test.want {
+				assert.ErrorContains(t, err, want)
+			}
+		})
+	}
 }

@@ -5,15 +5,10 @@ package share
 
 import (
 	"cmp"
-	"context"
-	"errors"
-	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/zap"
 )
 
 // Stats are what this machine counts, since it started.
@@ -24,7 +19,8 @@ type Stats struct {
 	Videos map[VideoState]int
 	// Takeovers counts claims of others that this machine took over.
 	Takeovers uint64
-	// Fenced counts changes of records that came too late, because another had made one.
+	// Fenced counts changes of records that came too late, because another had made one. Claims do not count: there, one
+	// of several machines is the first.
 	Fenced uint64
 	// Redone counts units that had to be done again, since they did not fit or their files were lost.
 	Redone uint64
@@ -93,10 +89,33 @@ type Status struct {
 	Counts map[VideoState]int `json:"counts"`
 }
 
-// MachineStatus is a machine that takes part, or did until recently.
+// MachineStatus is a machine that takes part, or did until recently: one run of the program on it.
 type MachineStatus struct {
-	Machine
-	Alive bool `json:"alive"`
+	Name string `json:"name"`
+	// Alive means that it gave a sign of life within a lease, and Silent is how long ago the last one was, in seconds.
+	Alive  bool    `json:"alive"`
+	Silent float64 `json:"silent_s"`
+	// Since is when it began to take part, and Left means that it has stopped, rather than died.
+	Since time.Time `json:"since"`
+	Left  bool      `json:"left,omitempty"`
+	// Draining means that it finishes what it does, and takes nothing more.
+	Draining bool `json:"draining,omitempty"`
+	// Problem is why it takes nothing, if so.
+	Problem string `json:"problem,omitempty"`
+	// Made identifies what it runs: machines of another identity leave its videos alone.
+	Made  string `json:"made"`
+	Slots int    `json:"slots"`
+	Doing []Task `json:"doing,omitempty"`
+}
+
+// Task is something that a machine does.
+type Task struct {
+	// Task is plan, unit, join or publish.
+	Task  string `json:"task"`
+	Video string `json:"video"`
+	// Unit is the index of a unit; nil for what concerns a whole video.
+	Unit  *int      `json:"unit,omitempty"`
+	Since time.Time `json:"since"`
 }
 
 // VideoStatus is a video.
@@ -105,9 +124,11 @@ type VideoStatus struct {
 	State VideoState `json:"state"`
 	Since time.Time  `json:"since"`
 	// Machine has the video in hand as a whole: it plans, joins or publishes it.
-	Machine string       `json:"machine,omitempty"`
-	Error   string       `json:"error,omitempty"`
-	Units   []UnitStatus `json:"units,omitempty"`
+	Machine string `json:"machine,omitempty"`
+	// Error is that of the last attempt, and Reason the same in a word.
+	Error  string       `json:"error,omitempty"`
+	Reason string       `json:"reason,omitempty"`
+	Units  []UnitStatus `json:"units,omitempty"`
 }
 
 // UnitStatus is a unit of a video.
@@ -134,16 +155,11 @@ func (e *Engine) Status() Status {
 func (v *view) status() Status {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s := Status{Counts: map[VideoState]int{}}
+	s := Status{Videos: []VideoStatus{}, Counts: map[VideoState]int{}}
 	if c := v.coordinator.rec.Claim; c != nil && !v.dead(c.Worker) {
 		s.Coordinator = c.Machine
 	}
-	for id, w := range v.workers {
-		s.Machines = append(s.Machines, MachineStatus{w.rec, !v.dead(id)})
-	}
-	slices.SortFunc(s.Machines, func(a, b MachineStatus) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), a.Since.Compare(b.Since))
-	})
+	s.Machines = v.machines()
 	for _, id := range v.active() {
 		s.Videos = append(s.Videos, v.videoStatus(id))
 	}
@@ -159,14 +175,74 @@ func (v *view) status() Status {
 	return s
 }
 
+// machines returns the runs of the program by the names of their machines, without those that are over and have a
+// successor.
+func (v *view) machines() []MachineStatus {
+	newest := map[string]time.Time{}
+	for _, w := range v.workers {
+		if w.rec.Since.After(newest[w.rec.Name]) {
+			newest[w.rec.Name] = w.rec.Since
+		}
+	}
+	all := []MachineStatus{}
+	for id, w := range v.workers {
+		m := MachineStatus{
+			Name: w.rec.Name, Alive: !v.dead(id), Since: w.rec.Since, Left: w.rec.Left,
+			Draining: w.rec.Draining || v.drained[cleanName(w.rec.Name)], Problem: w.rec.Problem,
+			Made: w.rec.Made, Slots: w.rec.Slots,
+		}
+		if !m.Alive && m.Since.Before(newest[m.Name]) {
+			continue
+		}
+		if id != v.me {
+			m.Silent = max(0, v.echo.Sub(w.at).Seconds())
+		}
+		for _, key := range slices.Sorted(slices.Values(w.rec.Doing)) {
+			if t, ok := v.task(id, key); ok && m.Alive {
+				m.Doing = append(m.Doing, t)
+			}
+		}
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b MachineStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), a.Since.Compare(b.Since))
+	})
+	return all
+}
+
+// task describes what a worker does with a record, as long as that is its own.
+func (v *view) task(worker, key string) (t Task, ok bool) {
+	var h *holding
+	if p, index, isUnit := planOf(key); isUnit {
+		u := v.units[p][index]
+		h, t = &u.rec.holding, Task{Task: "unit", Video: v.videos[p.video].rec.Path, Unit: &index}
+	} else {
+		video := v.videos[strings.TrimPrefix(key, kindVideo+".")]
+		h, t = &video.rec.holding, Task{Task: "join", Video: video.rec.Path}
+		switch video.rec.State {
+		case VideoFound:
+			t.Task = "plan"
+		case VideoPublishing:
+			t.Task = "publish"
+		}
+	}
+	if h.Claim == nil || h.Claim.Worker != worker {
+		return Task{}, false
+	}
+	t.Since = h.Claim.Since
+	return t, true
+}
+
 func (v *view) videoStatus(id string) VideoStatus {
 	rec := v.videos[id].rec
-	s := VideoStatus{Path: rec.Path, State: rec.State, Since: rec.Since, Machine: rec.machine(), Error: rec.Error}
+	s := VideoStatus{
+		Path: rec.Path, State: rec.State, Since: rec.Since, Machine: rec.machine(), Error: rec.Error, Reason: rec.Reason,
+	}
 	units := v.units[plan{id, rec.Plan}]
 	for index := range rec.Units {
 		u, ok := units[index]
-		if !ok {
-			continue
+		if !ok { // the record is not here yet, or is claimed and so not in the mirror
+			u.rec = Unit{State: UnitOpen, Since: rec.Since}
 		}
 		one := UnitStatus{
 			Index: index, State: u.rec.State, Since: u.rec.Since, Sealed: len(u.rec.Sealed), Machine: u.rec.machine(),
@@ -185,103 +261,4 @@ func (h *holding) machine() string {
 		return ""
 	}
 	return h.Claim.Machine
-}
-
-// Client looks at a share without taking part.
-type Client struct {
-	nc    *link
-	store *store
-	view  *view
-	stop  context.CancelFunc
-	done  chan struct{}
-}
-
-// Dial connects to the share of a configuration: to its servers, or to the embedded server of the collector that runs
-// on this machine. It fails when ctx ends, or if nobody has ever run the share.
-func Dial(ctx context.Context, cfg Config, logger *zap.Logger) (*Client, error) {
-	id, err := cfg.identity()
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Embedded != nil {
-		scheme := "nats://"
-		if cfg.TLS != nil {
-			scheme = "tls://"
-		}
-		cfg.Servers = []string{scheme + cfg.Embedded.listen()}
-	}
-	nc, err := connect(&cfg, nil, id, logger)
-	if err != nil {
-		return nil, err
-	}
-	c := &Client{nc: nc, stop: func() {}}
-	if err := c.open(ctx, &cfg, logger); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-func (c *Client) open(ctx context.Context, cfg *Config, logger *zap.Logger) (err error) {
-	for c.store == nil {
-		var st *store
-		st, err = openStore(ctx, c.nc.Conn, cfg.Name, cfg.Lease)
-		if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, errUnborn) {
-			return fmt.Errorf("no collector has run the share %s yet", cfg.Name)
-		}
-		if err == nil {
-			c.store = st
-		} else {
-			if waited := sleep(ctx, 100*time.Millisecond); waited != nil {
-				return fmt.Errorf("ask NATS about the share %s: %w", cfg.Name, errors.Join(err, c.nc.trouble()))
-			}
-		}
-	}
-	c.view = newView(c.store, "", logger)
-	following, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c.stop, c.done = stop, make(chan struct{})
-	go func() {
-		defer close(c.done)
-		c.view.follow(following)
-	}()
-	for {
-		wake := c.view.awaken()
-		c.view.mu.Lock()
-		synced := c.view.synced
-		c.view.mu.Unlock()
-		if synced {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-wake:
-		}
-	}
-}
-
-// Close ends the connection.
-func (c *Client) Close() {
-	c.stop()
-	if c.done != nil {
-		<-c.done
-	}
-	c.nc.Close()
-}
-
-// Watch returns the status after watching for as long as d: what then has given no sign of life for a lease is not
-// alive, so d is a lease or more to be sure.
-func (c *Client) Watch(ctx context.Context, d time.Duration) (Status, error) {
-	err := sleep(ctx, d)
-	c.view.mu.Lock()
-	c.view.echo = c.view.now() // it has no heartbeat of its own
-	c.view.mu.Unlock()
-	return c.view.status(), err
-}
-
-// Drain makes a machine finish what it does and take no more, or take work again. It holds until it is undone, even if
-// the machine starts anew.
-func (c *Client) Drain(ctx context.Context, machine string, on bool) error {
-	_, err := c.store.put(ctx, kindDrain+"."+cleanName(machine), encode(on))
-	return err
 }

@@ -36,8 +36,8 @@ type task struct {
 	plan plan
 	// suspect means that a worker died of it, so that it is done alone.
 	suspect bool
-	// reason is for taskFail.
-	reason string
+	// reason is for taskFail, and word the same in a word.
+	reason, word string
 }
 
 func (t *task) key() string {
@@ -182,6 +182,9 @@ func (s *session) meantFor(t *task) string {
 	return winner
 }
 
+// ReasonDeaths is Video.Reason of a video of which programs died.
+const ReasonDeaths = "crash"
+
 // tasksOf returns what can be done for a video.
 func (s *session) tasksOf(id string) []task {
 	v := s.view.videos[id]
@@ -225,7 +228,7 @@ func (s *session) tasksOfPlan(t task, v seen[Video]) (tasks []task) {
 		case UnitDone:
 			done++
 		case UnitFailed:
-			t.kind, t.reason = taskFail, u.rec.Error
+			t.kind, t.reason, t.word = taskFail, u.rec.Error, u.rec.Reason
 			return []task{t}
 		default:
 			if s.free(&u.rec.holding, u.at) {
@@ -254,7 +257,8 @@ func (s *session) orphaned(t task) []task {
 // free reports whether nobody works on a record that came at a time, and its last failure is long enough ago.
 func (s *session) free(h *holding, at time.Time) bool {
 	if h.Claim == nil {
-		return h.Attempts == 0 || s.view.now().Sub(at) > s.retryWait(h.Attempts)
+		calm := s.view.now().Sub(at)
+		return (h.Attempts == 0 || calm > s.retryWait(h.Attempts)) && (h.Wait == 0 || calm > h.Wait)
 	}
 	return s.view.dead(h.Claim.Worker) || h.Claim.Worker == s.me // which a lost answer has left behind
 }
@@ -281,7 +285,7 @@ func (s *session) weigh(t task) task {
 		if t.kind == taskUnit {
 			reason = fmt.Sprintf("unit %d: %s", t.unit.rec.Index, reason)
 		}
-		t.kind, t.suspect, t.reason = taskFail, false, reason
+		t.kind, t.suspect, t.reason, t.word = taskFail, false, reason, ReasonDeaths
 	}
 	return t
 }
@@ -297,7 +301,7 @@ func (s *session) claim(h *holding) {
 			h.lose()
 		}
 	}
-	h.Claim = &Claim{Worker: s.me, Machine: s.opts.Machine, Since: s.opts.wall()}
+	h.Claim, h.Wait = &Claim{Worker: s.me, Machine: s.opts.Machine, Since: s.opts.wall()}, 0
 }
 
 // epoch names the claim of a record in files. It is different in each era.

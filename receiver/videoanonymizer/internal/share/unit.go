@@ -120,6 +120,18 @@ func (r *unitRun) seal(ctx context.Context, paths []string, note json.RawMessage
 	return err
 }
 
+// restart forgets all segments.
+func (r *unitRun) restart(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec := &r.unit.rec
+	if len(rec.Sealed) == 0 {
+		return nil
+	}
+	rec.Sealed = nil
+	return write(ctx, r.session, &r.unit, &rec.holding)
+}
+
 // finish records what became of the unit.
 func (r *unitRun) finish(ctx context.Context, edges json.RawMessage, err error) error {
 	if cause := context.Cause(ctx); cause != nil && err == nil {
@@ -172,8 +184,11 @@ func (s *session) settle(ctx context.Context, err error, h *holding) (context.Co
 	if stopping || s.tree.sees(s.me) != nil {
 		return ctx, cancel, true
 	}
+	h.Error, h.Reason = err.Error(), s.opts.Reason(err)
+	if isPassing(err) {
+		return ctx, cancel, true
+	}
 	h.Attempts++
-	h.Error = err.Error()
 	return ctx, cancel, !isPermanent(err) && h.Attempts < s.opts.Attempts
 }
 

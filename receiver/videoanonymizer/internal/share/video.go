@@ -30,17 +30,22 @@ func (s *session) plan(ctx context.Context, t task) error {
 	}
 	division, err := s.opts.Worker.Plan(ctx, v.rec)
 	if err == nil {
-		err = division.check()
-	}
-	if err == nil {
-		v.rec.Shared = division.Shared
-		units := make([]Unit, len(division.Units))
-		for i, spec := range division.Units {
-			units[i] = Unit{Index: i, Spec: spec, State: UnitOpen, Since: s.opts.wall()}
-		}
-		err = s.addUnits(ctx, &v, units)
+		err = s.divide(ctx, &v, division)
 	}
 	return s.conclude(ctx, &v, err, VideoFound)
+}
+
+// divide makes a plan that of the video.
+func (s *session) divide(ctx context.Context, v *entry[Video], division Plan) error {
+	if err := division.check(); err != nil {
+		return err
+	}
+	v.rec.Shared = division.Shared
+	units := make([]Unit, len(division.Units))
+	for i, spec := range division.Units {
+		units[i] = Unit{Index: i, Spec: spec, State: UnitOpen, Since: s.opts.wall()}
+	}
+	return s.addUnits(ctx, v, units)
 }
 
 func (p Plan) check() error {
@@ -78,11 +83,15 @@ func (s *session) conclude(ctx context.Context, v *entry[Video], err error, othe
 	}
 	v.rec.release()
 	v.rec.Since = s.opts.wall()
+	if later := new(Later); errors.As(err, &later) {
+		v.rec.Wait, v.rec.Deferred = later.Wait, v.rec.Deferred+1
+		return write(ctx, s, v, &v.rec.holding)
+	}
 	ctx, cancel, again := s.settle(ctx, err, &v.rec.holding)
 	defer cancel()
 	switch {
 	case err == nil:
-		v.rec.Attempts, v.rec.Error = 0, ""
+		v.rec.Attempts, v.rec.Error, v.rec.Reason = 0, "", ""
 	case again || otherwise == VideoPublishing: // never given up: its files may have their final names
 		v.rec.State = otherwise
 	default:
@@ -94,6 +103,9 @@ func (s *session) conclude(ctx context.Context, v *entry[Video], err error, othe
 	if v.rec.State == VideoDone {
 		s.opts.reached(committed(s, v.key))
 	}
+	if v.rec.State == VideoFailed {
+		s.opts.Worker.Failed(ctx, v.rec)
+	}
 	if v.rec.State.final() {
 		s.clean(ctx, &v.rec)
 	}
@@ -104,11 +116,11 @@ func (s *session) conclude(ctx context.Context, v *entry[Video], err error, othe
 func (s *session) fail(ctx context.Context, t task) error {
 	v := t.video
 	v.rec.release()
-	v.rec.State, v.rec.Since, v.rec.Error = VideoFailed, s.opts.wall(), t.reason
+	v.rec.State, v.rec.Since, v.rec.Error, v.rec.Reason = VideoFailed, s.opts.wall(), t.reason, t.word
 	if err := write(ctx, s, &v, &v.rec.holding); err != nil {
 		return err
 	}
-	s.logger.Warn("a video failed", zap.String("video", v.rec.Path), zap.String("error", t.reason))
+	s.opts.Worker.Failed(ctx, v.rec)
 	s.clean(ctx, &v.rec)
 	return nil
 }
@@ -155,6 +167,9 @@ func (s *session) join(ctx context.Context, t task) error {
 // makeOutputs lets the worker join the units, and puts what it made into the record.
 func (s *session) makeOutputs(ctx context.Context, v *entry[Video], epoch string) error {
 	j := &JoinTask{Video: v.rec, Source: s.tree.abs(v.rec.Path), folder: s.tree.work(&v.rec), epoch: epoch}
+	if err := makeFolder(j.folder); err != nil {
+		return err
+	}
 	lost := &Redo{Units: map[int]json.RawMessage{}}
 	units, err := s.unitsOf(&v.rec)
 	if err != nil {
@@ -178,9 +193,13 @@ func (s *session) makeOutputs(ctx context.Context, v *entry[Video], epoch string
 		return lost
 	}
 	files, err := s.opts.Worker.Join(ctx, j)
+	if err == nil {
+		err = checkJSON(j.Result)
+	}
 	if err != nil {
 		return err
 	}
+	v.rec.Result = j.Result
 	return s.describeOutputs(ctx, &v.rec, files)
 }
 
@@ -231,10 +250,33 @@ func asRedo(err error) (again *Redo, ok bool) {
 	return again, errors.As(err, &again) && !isPermanent(err)
 }
 
+// mostRedone is how often units of a video are done again at least before it fails: since a unit does not fit, then in
+// one piece, and both once more because nobody was found, and after files were lost.
+const mostRedone = 8
+
 // redo plans a video anew, with units that must be done again: the others stay as they are.
 func (s *session) redo(ctx context.Context, v *entry[Video], again *Redo) error {
-	s.counters.redone.Add(uint64(len(again.Units)))
-	attempts := v.rec.Attempts + 1
+	v.rec.Redone++
+	var err error
+	switch {
+	case v.rec.Redone >= max(mostRedone, s.opts.Attempts):
+		err = Permanent(again)
+	case again.Plan != nil:
+		s.counters.redone.Add(uint64(len(again.Plan.Units)))
+		err = s.divide(ctx, v, *again.Plan)
+	default:
+		s.counters.redone.Add(uint64(len(again.Units)))
+		err = s.redoUnits(ctx, v, again)
+	}
+	if err != nil {
+		return s.conclude(ctx, v, err, VideoPlanned)
+	}
+	v.rec.release()
+	v.rec.Error = again.Error()
+	return write(ctx, s, v, &v.rec.holding)
+}
+
+func (s *session) redoUnits(ctx context.Context, v *entry[Video], again *Redo) error {
 	units, err := s.unitsOf(&v.rec)
 	for index, spec := range again.Units {
 		if index < 0 || index >= len(units) {
@@ -244,18 +286,10 @@ func (s *session) redo(ctx context.Context, v *entry[Video], again *Redo) error 
 		err = errors.Join(err, checkJSON(spec))
 		units[index] = Unit{Index: index, Spec: spec, State: UnitOpen, Since: s.opts.wall()}
 	}
-	if attempts >= s.opts.Attempts {
-		err = Permanent(again)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = s.addUnits(ctx, v, units)
-	}
-	if err == nil {
-		v.rec.release()
-		v.rec.Attempts, v.rec.Error = attempts, again.Error()
-		return write(ctx, s, v, &v.rec.holding)
-	}
-	return s.conclude(ctx, v, err, VideoPlanned)
+	return s.addUnits(ctx, v, units)
 }
 
 // discardOutputs removes the outputs of a claim, unless the record names them.

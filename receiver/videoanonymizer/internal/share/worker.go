@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 )
 
 // Worker does the work. Its methods are called from several goroutines, and stop when ctx ends: then somebody else does
@@ -23,13 +24,16 @@ type Worker interface {
 	Join(ctx context.Context, join *JoinTask) ([]JoinedFile, error)
 	// Published is called when all files have their final names, and before the video counts as done. After a fault it
 	// is called again, even on another machine, and may come late: it must make sure that the source still is of the
-	// video's version before it moves or deletes it.
+	// video's version before it moves or deletes it. It fails with *Later to be called again after a while.
 	Published(ctx context.Context, video Video) error
+	// Failed is called once it is recorded that a video failed, unless this machine dies just then.
+	Failed(ctx context.Context, video Video)
 }
 
 // Source says which videos are to be anonymized. Only the coordinator calls it.
 type Source interface {
-	// Scan returns all files that are complete. It fails rather than leave some out.
+	// Scan returns all files that are complete, also those that are done. What it leaves out is gone only if nothing has
+	// its name any more.
 	Scan(ctx context.Context) ([]Found, error)
 }
 
@@ -70,6 +74,12 @@ type UnitTask struct {
 	next int
 }
 
+// Restart forgets what earlier claims have sealed: the unit begins anew.
+func (t *UnitTask) Restart(ctx context.Context) error {
+	t.Sealed = nil
+	return t.run.restart(ctx)
+}
+
 // SealedSegment is a segment with the absolute paths of its files, which must not be written to.
 type SealedSegment struct {
 	Paths []string
@@ -95,6 +105,8 @@ type JoinTask struct {
 	Units []JoinUnit
 	// Source is the absolute path of the source.
 	Source string
+	// Result is set by Join: what Published is to know of the outputs, as JSON, or nil.
+	Result json.RawMessage
 
 	folder, epoch string
 	next          int
@@ -113,9 +125,12 @@ func (t *JoinTask) Temp(suffix string) string {
 	return filepath.Join(t.folder, fmt.Sprintf("j.%s.%d%s", t.epoch, t.next, suffix))
 }
 
-// Redo is an error of Join: the units of these indices are to be done again, as the JSON says.
+// Redo is an error of Join: units are to be done again.
 type Redo struct {
+	// Units are what those of some indices are from now on, as JSON.
 	Units map[int]json.RawMessage
+	// Plan, if not nil, divides the video anew. Then Units is ignored.
+	Plan  *Plan
 	Cause error
 }
 
@@ -124,6 +139,24 @@ func (r *Redo) Error() string { return fmt.Sprintf("units must be done again: %v
 
 // Unwrap returns why.
 func (r *Redo) Unwrap() error { return r.Cause }
+
+// Later is an error of Published: it is to be called again, by any machine, once the record has not changed for so
+// long.
+type Later struct{ Wait time.Duration }
+
+// Error returns how long.
+func (l *Later) Error() string { return fmt.Sprintf("to be called again after %v", l.Wait) }
+
+// passing marks an error that says nothing about the video.
+type passing struct{ error }
+
+func (p passing) Unwrap() error { return p.error }
+
+// Passing marks an error that says nothing about the video, such as that of a full disk: it does not count as an
+// attempt.
+func Passing(err error) error { return passing{err} }
+
+func isPassing(err error) bool { return errors.As(err, new(passing)) }
 
 // permanent marks an error that does not pass.
 type permanent struct{ error }

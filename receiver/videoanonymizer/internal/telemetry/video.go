@@ -127,6 +127,15 @@ type figures struct {
 
 // VideoStarted starts the trace of a video. When the context ends, frames are no longer held back.
 func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
+	s := e.newVideoSpan(ctx, video)
+	e.mu.Lock()
+	e.active[s] = struct{}{}
+	e.mu.Unlock()
+	s.Started()
+	return s
+}
+
+func (e *Emitter) newVideoSpan(ctx context.Context, video Video) *VideoSpan {
 	s := &VideoSpan{emitter: e, ctx: ctx, ids: e.newIDs(), start: e.now(), paths: []string{video.Path, video.Output}}
 	for _, text := range []*string{&video.Name, &video.Path, &video.Output, &video.Codec} {
 		*text = s.text(*text)
@@ -137,10 +146,6 @@ func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
 	}
 	s.video = video
 	s.id = spanID{s.ids.trace(), s.ids.span()}
-	e.mu.Lock()
-	e.active[s] = struct{}{}
-	e.mu.Unlock()
-	s.log(s.start, "started", " started", plog.SeverityNumberInfo, s.describe)
 	return s
 }
 

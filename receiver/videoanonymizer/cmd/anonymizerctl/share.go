@@ -1,0 +1,303 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
+)
+
+func newShareCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "share",
+		Short: "Look after machines that share the work",
+	}
+	command.AddCommand(newShareStatusCommand(), newShareDrainCommand(), newShareNKeyCommand())
+	return command
+}
+
+func newShareStatusCommand() *cobra.Command {
+	var flags shareFlags
+	var asJSON bool
+	command := &cobra.Command{
+		Use:   "status [DIR|URL]",
+		Short: "Show who does what, since when",
+		Long: `Shows the machines of a share, its videos and their units, who does what, and since when. It asks the NATS
+servers of --config or the one at URL. Given DIR, the root of the share, it reads the mirror of the records there
+instead, which works while all servers are down, but knows neither machines nor who does a unit.
+
+It exits with 1 if a machine has died or takes no work for a reason that it gives, or if none takes part.`,
+		Example: `  anonymizerctl share status --config /etc/otelcol-anonymizer/config.yaml
+  anonymizerctl share status --config config.yaml --json
+  anonymizerctl share status tls://10.0.0.12:4222 --name lab --ca-file ca.pem --cert-file a.pem --key-file a.key \
+    --nkey-file a.nk
+  anonymizerctl share status /srv/videos`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			found, err := flags.status(command.Context(), strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			print := printShare
+			if asJSON {
+				print = printShareJSON
+			}
+			if err := print(command.OutOrStdout(), found); err != nil {
+				return err
+			}
+			bad := found.problems()
+			for _, text := range bad {
+				fmt.Fprintln(command.ErrOrStderr(), "BAD:", text)
+			}
+			if len(bad) > 0 {
+				return errFound
+			}
+			return nil
+		},
+	}
+	flags.add(command)
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON, described by share.schema.json")
+	return command
+}
+
+func newShareDrainCommand() *cobra.Command {
+	var flags shareFlags
+	var undo bool
+	command := &cobra.Command{
+		Use:   "drain MACHINE [URL]",
+		Short: "Make a machine finish what it does, and take no more",
+		Long: `Makes a machine finish the unit that it does, and take no more, such as before it is updated or switched off.
+This holds until --undo, even if the machine starts anew. It needs the same flags as "anonymizerctl share status", which
+shows when the machine is done.`,
+		Example: `  anonymizerctl share drain b --config config.yaml
+  anonymizerctl share drain b --undo --config config.yaml`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(command *cobra.Command, args []string) error {
+			said, err := flags.drain(command.Context(), args[0], strings.Join(args[1:], ""), !undo)
+			if err == nil {
+				_, err = fmt.Fprintln(command.OutOrStdout(), said)
+			}
+			return err
+		},
+	}
+	flags.add(command)
+	command.Flags().BoolVar(&undo, "undo", false, "let it take work again")
+	return command
+}
+
+func newShareNKeyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "nkey FILE",
+		Short: "Make the key by which a machine proves who it is, and print the public one",
+		Long: `Makes the nkey of a machine in FILE, which is for share::nkey_file and stays on the machine, and prints the
+public nkey. If FILE is there, it is left alone, and its public nkey is printed.
+
+A machine that has no server of its own connects to those of others: add its public nkey to their FILEs, one a line.`,
+		Example: "  sudo -u otelcol-anonymizer anonymizerctl share nkey /etc/otelcol-anonymizer/a.nk",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			public, err := share.EnsureIdentity(args[0])
+			if err == nil {
+				_, err = fmt.Fprintln(command.OutOrStdout(), public)
+			}
+			return err
+		},
+	}
+}
+
+// shareFlags say where a share is.
+type shareFlags struct {
+	receiver, name, nkey string
+	configs              []string
+	tls                  share.TLS
+	timeout              time.Duration
+}
+
+func (f *shareFlags) add(command *cobra.Command) {
+	flags := command.Flags()
+	flags.StringArrayVar(&f.configs, "config", nil, "configuration `file` of a collector that takes part")
+	flags.StringVar(&f.receiver, "receiver", "", "`ID` of the receiver in --config, if there are several")
+	flags.StringVar(&f.name, "name", "", "the `name` of the share, without --config")
+	flags.StringVar(&f.tls.CAFile, "ca-file", "", "tls::ca_file, without --config")
+	flags.StringVar(&f.tls.CertFile, "cert-file", "", "tls::cert_file, without --config")
+	flags.StringVar(&f.tls.KeyFile, "key-file", "", "tls::key_file, without --config")
+	flags.StringVar(&f.nkey, "nkey-file", "", "nkey_file, without --config")
+	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "how long NATS may take to answer")
+}
+
+// config returns the configuration of the share, with the server at url unless that is empty.
+func (f *shareFlags) config(ctx context.Context, url string) (share.Config, error) {
+	if len(f.configs) == 0 {
+		if url == "" {
+			return share.Config{}, errors.New("say where the share is, with --config, or by the URL of a server")
+		}
+		cfg := share.DefaultConfig()
+		cfg.Name, cfg.Servers, cfg.NKeyFile = f.name, []string{url}, f.nkey
+		if f.tls != (share.TLS{}) {
+			cfg.TLS = &f.tls
+		}
+		return cfg, nil
+	}
+	if f.name != "" || f.nkey != "" || f.tls != (share.TLS{}) {
+		return share.Config{}, errors.New("write --config or the other flags, not both")
+	}
+	// What is not about the connection is not validated: that would wait for a file server that is away.
+	loaded, err := config.Load(ctx, f.receiver, f.configs...)
+	if err != nil {
+		return share.Config{}, err
+	}
+	if loaded.Share == nil {
+		return share.Config{}, fmt.Errorf("receivers::%s has no share: its machine works alone", loaded.ID)
+	}
+	cfg := *loaded.Share
+	if url != "" {
+		cfg.Servers, cfg.Embedded = []string{url}, nil
+	}
+	return cfg, nil
+}
+
+func (f *shareFlags) dial(ctx context.Context, url string) (*share.Client, share.Config, error) {
+	cfg, err := f.config(ctx, url)
+	if err != nil {
+		return nil, cfg, err
+	}
+	client, err := share.Dial(ctx, cfg, zap.NewNop())
+	return client, cfg, err
+}
+
+// shareSchema identifies the format of the JSON, see share.schema.json.
+const shareSchema = "otelcol-anonymizer/share/v1"
+
+// The sources of a status.
+const (
+	fromNATS   = "nats"
+	fromMirror = "mirror"
+)
+
+// shareStatus is what is known of a share.
+type shareStatus struct {
+	Schema string `json:"schema"`
+	Share  string `json:"share"`
+	// Source is nats or mirror.
+	Source string `json:"source"`
+	// Written is when the mirror was last written, if that is the source.
+	Written *time.Time `json:"written,omitempty"`
+	share.Status
+}
+
+// status looks at the share at a place: the folder or URL, or with "" that of the configuration.
+func (f *shareFlags) status(ctx context.Context, place string) (shareStatus, error) {
+	if place != "" && !strings.Contains(place, "://") {
+		return f.mirror(place)
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	client, cfg, err := f.dial(ctx, place)
+	if err != nil {
+		return shareStatus{}, err
+	}
+	defer client.Close()
+	status, err := client.Status(ctx)
+	return shareStatus{Schema: shareSchema, Share: cfg.Name, Source: fromNATS, Status: status}, err
+}
+
+func (f *shareFlags) mirror(root string) (shareStatus, error) {
+	name := f.name
+	if name == "" {
+		names, err := share.Names(root)
+		switch {
+		case err != nil:
+			return shareStatus{}, fmt.Errorf("this is not the root of a share: %w", err)
+		case len(names) != 1:
+			return shareStatus{}, fmt.Errorf("%s has %d shares: choose one with --name: %s", root, len(names),
+				strings.Join(names, ", "))
+		}
+		name = names[0]
+	}
+	status, written, err := share.ReadMirror(root, name)
+	return shareStatus{Schema: shareSchema, Share: name, Source: fromMirror, Written: &written, Status: status}, err
+}
+
+// problems are what somebody should look after.
+func (s *shareStatus) problems() (all []string) {
+	if s.Source == fromMirror {
+		return nil
+	}
+	alive := false
+	for _, m := range s.Machines {
+		alive = alive || m.Alive
+		switch {
+		case !m.Alive && !m.Left:
+			all = append(all, fmt.Sprintf("%s has given no sign of life for %s", m.Name, seconds(m.Silent)))
+		case m.Alive && m.Problem != "":
+			all = append(all, fmt.Sprintf("%s takes no work: %s", m.Name, m.Problem))
+		}
+	}
+	if !alive {
+		all = append(all, "no machine takes part")
+	}
+	return all
+}
+
+// drain tells a machine to take no more, or to take work again, and returns what to say about that.
+func (f *shareFlags) drain(ctx context.Context, machine, url string, on bool) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	client, _, err := f.dial(ctx, url)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	status, err := client.Status(ctx)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	doing := 0
+	for _, m := range status.Machines {
+		names = append(names, m.Name)
+		if m.Name == machine {
+			doing += len(m.Doing)
+		}
+	}
+	if on && !slices.Contains(names, machine) {
+		return "", fmt.Errorf("there is no machine %s: choose one of %s", machine,
+			strings.Join(slices.Compact(names), ", "))
+	}
+	if err := client.Drain(ctx, machine, on); err != nil {
+		return "", fmt.Errorf("tell %s: %w", machine, err)
+	}
+	switch {
+	case !on:
+		return machine + " takes work again", nil
+	case doing == 0:
+		return machine + " does nothing, and takes no more", nil
+	}
+	return fmt.Sprintf("%s finishes what it does (%s), and takes no more", machine, plural(doing, "task")), nil
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func printShareJSON(w io.Writer, s shareStatus) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(s)
+}

@@ -1,0 +1,139 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
+)
+
+// printShare prints the status for people.
+func printShare(w io.Writer, s shareStatus) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if s.Source == fromMirror {
+		fmt.Fprintf(table, "share %s, from its mirror, last written %s ago; who does what is not in it\n", s.Share,
+			age(*s.Written))
+	} else {
+		fmt.Fprintf(table, "share %s, videos are looked for by %s\n", s.Share, cmp.Or(s.Coordinator, "nobody"))
+		fmt.Fprintf(table, "\nMACHINE\tSTATE\tFOR\tDOES\n")
+		for _, m := range s.Machines {
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.Name, machineState(m), age(m.Since), strings.Join(doing(m), ", "))
+		}
+	}
+	if err := printVideos(table, s.Videos); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", counts(s.Counts))
+	return err
+}
+
+func machineState(m share.MachineStatus) string {
+	switch {
+	case m.Left:
+		return "stopped"
+	case !m.Alive:
+		return fmt.Sprintf("silent for %s", seconds(m.Silent))
+	case m.Problem != "":
+		return "takes nothing"
+	case m.Draining:
+		return "drains"
+	}
+	return "works"
+}
+
+func doing(m share.MachineStatus) (all []string) {
+	for _, t := range m.Doing {
+		what := t.Task
+		if t.Unit != nil {
+			what = fmt.Sprintf("unit %d", *t.Unit)
+		}
+		all = append(all, fmt.Sprintf("%s of %s for %s", what, t.Video, age(t.Since)))
+	}
+	return all
+}
+
+// printVideos prints the videos that are not merely waiting, and of their units those that are not merely open or done.
+func printVideos(table *tabwriter.Writer, videos []share.VideoStatus) error {
+	heading := "\nVIDEO\tSTATE\tFOR\tMACHINE\tNOTE\n"
+	for _, v := range videos {
+		if v.State == share.VideoFound && v.Machine == "" && v.Error == "" {
+			continue
+		}
+		fmt.Fprintf(table, "%s%s\t%s\t%s\t%s\t%s\n", heading, v.Path, v.State, age(v.Since), v.Machine, videoNote(v))
+		heading = ""
+		for _, u := range v.Units {
+			if note := unitNote(u); u.State == share.UnitClaimed || note != "" {
+				fmt.Fprintf(table, "  unit %d\t%s\t%s\t%s\t%s\n", u.Index, u.State, age(u.Since), u.Machine, note)
+			}
+		}
+	}
+	return table.Flush()
+}
+
+func videoNote(v share.VideoStatus) string {
+	if v.Error != "" {
+		return oneLine(v.Error)
+	}
+	if len(v.Units) == 0 {
+		return ""
+	}
+	done := 0
+	for _, u := range v.Units {
+		if u.State == share.UnitDone {
+			done++
+		}
+	}
+	return fmt.Sprintf("%d of %s done", done, plural(len(v.Units), "unit"))
+}
+
+func unitNote(u share.UnitStatus) string {
+	var notes []string
+	if u.State == share.UnitClaimed && u.Sealed > 0 {
+		notes = append(notes, plural(u.Sealed, "segment")+" done")
+	}
+	if len(u.Lost) > 0 && u.State != share.UnitDone {
+		notes = append(notes, "programs died of it on "+strings.Join(u.Lost, ", "))
+	}
+	if u.Error != "" && u.State != share.UnitDone {
+		notes = append(notes, oneLine(u.Error))
+	}
+	return strings.Join(notes, "; ")
+}
+
+func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
+
+// counts says how many videos there are in which state.
+func counts(all map[share.VideoState]int) string {
+	var parts []string
+	for _, state := range []share.VideoState{
+		share.VideoFound, share.VideoPlanned, share.VideoJoining, share.VideoPublishing, share.VideoDone,
+		share.VideoFailed, share.VideoGone,
+	} {
+		if n := all[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	if len(parts) == 0 {
+		return "no videos"
+	}
+	return "videos: " + strings.Join(parts, ", ")
+}
+
+// age is how long ago something was, by this machine's clock, which may differ from that of the machine where it was.
+func age(t time.Time) string {
+	if t.IsZero() {
+		return "?"
+	}
+	return seconds(max(0, time.Since(t).Seconds()))
+}
+
+func seconds(n float64) string {
+	return time.Duration(n * float64(time.Second)).Round(time.Second).String()
+}

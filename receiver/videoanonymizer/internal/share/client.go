@@ -1,0 +1,175 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+// Client looks at a share without taking part.
+type Client struct {
+	nc     *link
+	store  *store
+	logger *zap.Logger
+}
+
+// Dial connects to the share of a configuration: to its servers, or to the embedded server of the collector that runs
+// on this machine. It fails when ctx ends, or if nobody has ever run the share.
+func Dial(ctx context.Context, cfg Config, logger *zap.Logger) (*Client, error) {
+	if cfg.Embedded != nil {
+		cfg.Servers, cfg.Embedded = []string{cfg.embeddedURL()}, nil
+	}
+	if err := errors.Join(cfg.validateConnection()...); err != nil {
+		return nil, err
+	}
+	id, err := cfg.identity()
+	if err := errors.Join(err, cfg.TLS.check(nil)); err != nil {
+		return nil, err
+	}
+	nc, err := connect(&cfg, nil, id, logger)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{nc: nc, logger: logger}
+	if err := c.open(ctx, &cfg); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// embeddedURL is where other processes of this machine reach its server.
+func (c *Config) embeddedURL() string {
+	address := c.Embedded.listen()
+	if host, port, err := net.SplitHostPort(address); err == nil {
+		if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+			address = net.JoinHostPort("127.0.0.1", port)
+		}
+	}
+	if c.TLS != nil {
+		return "tls://" + address
+	}
+	return "nats://" + address
+}
+
+func (c *Client) open(ctx context.Context, cfg *Config) (err error) {
+	for {
+		c.store, err = openStore(ctx, c.nc.Conn, cfg.Name, cfg.Lease)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, errUnborn):
+			return fmt.Errorf("no collector has run the share %s yet", cfg.Name)
+		}
+		if waited := sleep(ctx, 100*time.Millisecond); waited != nil {
+			return fmt.Errorf("ask NATS at %s about the share %s: %w", strings.Join(cfg.Servers, ", "), cfg.Name,
+				c.explain(errors.Join(err, c.nc.trouble())))
+		}
+	}
+}
+
+// explain says what it means that a server does not answer although it is there.
+func (c *Client) explain(err error) error {
+	if c.nc.IsConnected() && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("it is there, but does not answer: most servers are down, or out of its reach: %w", err)
+	}
+	return err
+}
+
+// Close ends the connection.
+func (c *Client) Close() { c.nc.Close() }
+
+// Status returns who does what. The clock of the servers tells who is alive: they note the time of each heartbeat.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	v := newView(c.store, "", c.logger)
+	var written time.Time
+	v.now = func() time.Time { return written }
+	watcher, err := c.store.kv.Watch(ctx, c.store.key(">"))
+	if err != nil {
+		return Status{}, fmt.Errorf("read the records of the share: %w", c.explain(err))
+	}
+	defer func() { _ = watcher.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return Status{}, fmt.Errorf("read the records of the share: %w", c.explain(context.Cause(ctx)))
+		case e := <-watcher.Updates():
+			if e == nil { // these are all
+				return c.status(ctx, v)
+			}
+			if e.Operation() == jetstream.KeyValuePut {
+				written = e.Created()
+				v.apply(strings.TrimPrefix(e.Key(), c.store.key("")), e.Value(), e.Revision())
+			}
+		}
+	}
+}
+
+func (c *Client) status(ctx context.Context, v *view) (Status, error) {
+	info, err := c.store.stream.Info(ctx)
+	if err != nil {
+		return Status{}, fmt.Errorf("ask NATS for the time: %w", c.explain(err))
+	}
+	v.echo = info.TimeStamp
+	for _, w := range v.workers { // they know better than who was given no configuration
+		c.store.lease = max(c.store.lease, w.rec.Lease)
+	}
+	return v.status(), nil
+}
+
+// Drain makes a machine finish what it does and take no more, or take work again. It holds until it is undone, even if
+// the machine starts anew.
+func (c *Client) Drain(ctx context.Context, machine string, on bool) error {
+	_, err := c.store.put(ctx, kindDrain+"."+cleanName(machine), encode(on))
+	return c.explain(err)
+}
+
+// ReadMirror returns what the journal below a root has of a share, and when it was last written: videos and units, but
+// neither machines nor who does a unit. It needs no NATS.
+func ReadMirror(root, name string) (Status, time.Time, error) {
+	t := newTree(root, name)
+	files, err := t.journals()
+	if err != nil {
+		return Status{}, time.Time{}, err
+	}
+	var written time.Time
+	for _, path := range files {
+		if info, err := os.Stat(path); err == nil && info.ModTime().After(written) { // else collected just now
+			written = info.ModTime()
+		}
+	}
+	all, err := t.load()
+	if err != nil {
+		return Status{}, time.Time{}, err
+	}
+	v := newView(nil, "", zap.NewNop())
+	for key, line := range all {
+		v.apply(key, line.Value, line.Rev)
+	}
+	return v.status(), written, nil
+}
+
+// Names returns the names of the shares that were ever run below a root.
+func Names(root string) (names []string, err error) {
+	entries, err := os.ReadDir(newTree(root, "").folder)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.IsDir() && validName.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}

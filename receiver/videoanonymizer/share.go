@@ -1,0 +1,97 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// takePart works on what several machines share, until work ends.
+func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner, options watch.Options) error {
+	cfg := *r.cfg.Share
+	finder, err := watch.NewFinder(options)
+	if err != nil {
+		return err
+	}
+	if cfg.Root, err = filepath.EvalSymlinks(cfg.Root); err != nil {
+		return fmt.Errorf("share::root: %w", err)
+	}
+	if err := onOneDisk(cfg.Root, options.OutputDirectory); err != nil {
+		return err
+	}
+	shared := anonymize.NewShared(runner, finder, cfg.Root)
+	made, err := shared.Made()
+	if err != nil {
+		return fmt.Errorf("share: %w", err)
+	}
+	engine, err := share.New(cfg, share.Options{
+		Made: made, Worker: shared, Source: shared, Slots: shared.AtOnce(runtime.GOMAXPROCS(0)),
+		ScanInterval: r.cfg.Watch.PollInterval, Attempts: r.cfg.Retry.MaxAttempts, Reason: anonymize.Reason,
+		Logger: r.set.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("share: %w", err)
+	}
+	r.workers.Go(func() {
+		if err := engine.Run(work); err != nil {
+			r.set.Logger.Error("this machine takes no part in the share any more", zap.Error(err))
+		}
+	})
+	r.engine.Store(engine)
+	return r.emitter.ObserveShare(func() telemetry.ShareStats { return shareStats(engine.Stats()) })
+}
+
+// onOneDisk makes sure that what is finished below the root can get its final name by a link.
+func onOneDisk(root, outputs string) error {
+	var first, second unix.Stat_t
+	if err := errors.Join(unix.Stat(root, &first), unix.Stat(outputs, &second)); err != nil {
+		return fmt.Errorf("share::root: %w", err)
+	}
+	if first.Dev != second.Dev {
+		return fmt.Errorf("output::directory: %s is on another file system than share::root, %s: write a folder on the same",
+			outputs, root)
+	}
+	return nil
+}
+
+func shareStats(stats share.Stats) telemetry.ShareStats {
+	s := telemetry.ShareStats{
+		Takeovers: stats.Takeovers, FencedCommits: stats.Fenced, UnitsRedone: stats.Redone, BrokerAvailable: !stats.Away,
+	}
+	if stats.Coordinator {
+		s.Units = map[metadata.AttributeShareUnitState]int{
+			metadata.AttributeShareUnitStateOpen:    stats.Units[share.UnitOpen],
+			metadata.AttributeShareUnitStateClaimed: stats.Units[share.UnitClaimed],
+			metadata.AttributeShareUnitStateDone:    stats.Units[share.UnitDone],
+			metadata.AttributeShareUnitStateFailed:  stats.Units[share.UnitFailed],
+		}
+	}
+	return s
+}
+
+// sharedQueueLength is the number of videos of a share that wait: the coordinator alone has them.
+func (r *videoReceiver) sharedQueueLength() int {
+	engine := r.engine.Load()
+	if engine == nil {
+		return 0
+	}
+	stats := engine.Stats()
+	if !stats.Coordinator {
+		return 0
+	}
+	return stats.Videos[share.VideoFound]
+}

@@ -1,0 +1,367 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package videoanonymizer
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
+)
+
+// lab is a folder that several receivers share. Each has an encoder thread for itself, and pauses that suit a test.
+type lab struct {
+	root, in, out string
+	address       string // of the embedded server, in the first one
+	machines      []*running
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	l := &lab{root: root, in: filepath.Join(root, "in"), out: filepath.Join(root, "out")}
+	require.NoError(t, os.Mkdir(l.in, 0o755))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l.address = listener.Addr().String()
+	require.NoError(t, listener.Close())
+	return l
+}
+
+// config is that of the next machine.
+func (l *lab) config(t *testing.T) *Config {
+	t.Helper()
+	cfg := newUnitsConfig(t, 1)
+	cfg.Watch.Include = []string{filepath.Join(l.in, "*")}
+	cfg.Output.Directory = l.out
+	cfg.UnitLength = config.Default().UnitLength
+	shared := share.DefaultConfig()
+	shared.Name, shared.Root, shared.UnitLength, shared.Lease = "lab", l.root, 10*time.Second, 2*time.Second
+	if len(l.machines) == 0 {
+		shared.Embedded = &share.Embedded{Node: "a", Directory: filepath.Join(t.TempDir(), "nats"), Listen: l.address}
+	} else {
+		shared.Servers = []string{"nats://" + l.address}
+	}
+	cfg.Share = &shared
+	return cfg
+}
+
+// add starts one more machine.
+func (l *lab) add(t *testing.T, change ...func(*Config)) *running {
+	t.Helper()
+	cfg := l.config(t)
+	for _, c := range change {
+		c(cfg)
+	}
+	r := start(t, cfg)
+	r.in = l.in
+	l.machines = append(l.machines, r)
+	return r
+}
+
+// put gives a file its name in the watched folder.
+func (l *lab) put(t *testing.T, source string) {
+	t.Helper()
+	require.NoError(t, os.Link(source, filepath.Join(l.in, filepath.Base(source))))
+}
+
+// await waits until so many files that are not hidden are in the output folder.
+func (l *lab) await(t *testing.T, files int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		entries, _ := os.ReadDir(l.out)
+		n := 0
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), ".") {
+				n++
+			}
+		}
+		return n == files
+	}, 10*time.Minute, 20*time.Millisecond)
+}
+
+// stop ends all machines, the one with the server last.
+func (l *lab) stop(t *testing.T) {
+	t.Helper()
+	for _, r := range slices.Backward(l.machines) {
+		require.NoError(t, r.Shutdown(t.Context()))
+	}
+}
+
+// assertTidy makes sure that nothing of a video is left over.
+func (l *lab) assertTidy(t *testing.T) {
+	t.Helper()
+	works := filepath.Join(l.root, ".anonymizing-share", "lab", "work")
+	assert.Eventually(t, func() bool {
+		left, err := os.ReadDir(works)
+		return err == nil && len(left) == 0
+	}, time.Minute, 20*time.Millisecond, "nothing is left in %s", works)
+}
+
+// TestSharedIsTheWholeVideo: a video that is done by one, two or three machines is the one that a machine makes alone,
+// and is reported once, in one trace.
+func TestSharedIsTheWholeVideo(t *testing.T) {
+	video := source(t, "a.mp4",
+		"-f lavfi -i testsrc2=size=128x96:rate=4:duration=32 -c:v libx264 -preset ultrafast -g 20 ")
+	began := time.Now()
+	alone := newUnitsConfig(t, 1)
+	alone.UnitLength = 10 * time.Second
+	want, _ := inUnits(t, alone, video)
+	for _, machines := range []int{1, 2, 3} {
+		t.Run(fmt.Sprint(machines), func(t *testing.T) {
+			if testing.Short() && machines == 2 {
+				t.Skip("one and three will do")
+			}
+			l := newLab(t)
+			for range machines {
+				l.add(t)
+			}
+			l.put(t, video)
+			l.await(t, 4)
+			l.assertTidy(t)
+			l.stop(t)
+			assertSameVideo(t, want, filepath.Join(l.out, "a_anonymized.mp4"), time.Since(began))
+			units := map[int64]bool{}
+			for _, r := range l.machines {
+				for number := range r.attempts() {
+					units[number] = true
+				}
+			}
+			assert.Len(t, units, 3)
+			roots := l.spans("anonymize_video")
+			require.Len(t, roots, 1)
+			frames, _ := roots[0].Attributes().Get("anonymizer.video.frames")
+			assert.EqualValues(t, 128, frames.Int())
+			for _, name := range []string{"plan", "anonymize_unit", "join", "publish"} {
+				spans := l.spans(name)
+				assert.NotEmpty(t, spans, name)
+				for _, span := range spans {
+					assert.Equal(t, roots[0].TraceID(), span.TraceID(), name)
+					assert.Equal(t, roots[0].SpanID(), span.ParentSpanID(), name)
+				}
+			}
+		})
+	}
+}
+
+// spans are those of all machines.
+func (l *lab) spans(name string) (spans []ptrace.Span) {
+	for _, r := range l.machines {
+		spans = append(spans, r.spans(name)...)
+	}
+	return spans
+}
+
+// TestSharedKinds: whatever comes into the folder has the outcome that it has on a machine alone.
+func TestSharedKinds(t *testing.T) {
+	l := newLab(t)
+	for range 2 {
+		l.add(t, func(cfg *Config) {
+			cfg.OnDamaged, cfg.Report.Preview = config.OnDamagedSalvage, config.NoPreview
+			cfg.Output.OnSuccess = watch.OnSuccessDelete
+			cfg.Report.ContactSheet = false
+		})
+	}
+	folder := t.TempDir()
+	in := func(name string) string { return filepath.Join(folder, name) }
+	clip(t, in("short.mp4"), "-i", "testsrc2=size=128x96:rate=10:duration=1")
+	clip(t, in("stream.ts"), "-i", "testsrc2=size=128x96:rate=4:duration=25", "-g", "20") // without an index
+	still(t, in("still.png"), gray)
+	whole := in("whole.mkv.keep")
+	clip(t, whole, "-i", "testsrc2=size=128x96:rate=10:duration=4", "-g", "10", "-f", "matroska")
+	data, err := os.ReadFile(whole)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(in("cut.mkv"), data[:len(data)*6/10], 0o600))
+	require.NoError(t, os.WriteFile(in("text.mp4"), []byte("this is no video\n"), 0o600))
+	names := []string{"short.mp4", "stream.ts", "still.png", "cut.mkv", "text.mp4"}
+	for _, name := range names {
+		l.put(t, in(name))
+	}
+	l.await(t, 8)
+	l.awaitLog(t, "failed", "text.mp4")
+	require.Eventually(t, func() bool { return len(visible(t, l.in)) == 2 }, 5*time.Minute, 20*time.Millisecond)
+	l.assertTidy(t)
+	l.stop(t)
+	assert.Equal(t, []string{"cut.mkv", "text.mp4"}, visible(t, l.in), "what was salvaged, and what failed, is kept")
+	for _, output := range []string{"short_anonymized.mp4", "stream_anonymized.ts", "still_anonymized.png",
+		"cut_anonymized.mkv"} {
+		checkReport(t, filepath.Join(l.out, output))
+	}
+	damage, _ := l.awaitLog(t, "finished", "cut.mkv").Attributes().Get("anonymizer.video.damage")
+	assert.NotEmpty(t, damage.Str())
+	reason, _ := l.awaitLog(t, "failed", "text.mp4").Attributes().Get("error.type")
+	assert.Equal(t, "not_video", reason.Str())
+	assert.Len(t, l.spans("anonymize_video"), 4)
+	assert.Len(t, l.spans("anonymize_picture"), 1)
+}
+
+// awaitLog is that of a machine, whichever it is.
+func (l *lab) awaitLog(t *testing.T, event, video string) plog.LogRecord {
+	t.Helper()
+	var found plog.LogRecord
+	require.Eventually(t, func() bool {
+		for _, r := range l.machines {
+			if rec, ok := r.findLog(event, video); ok {
+				found = rec
+				return true
+			}
+		}
+		return false
+	}, 5*time.Minute, 20*time.Millisecond, "no log record says that %s %s", video, event)
+	return found
+}
+
+// TestSharedSecondPass: nobody is found in the video at first, which is not believed.
+func TestSharedSecondPass(t *testing.T) {
+	l := newLab(t)
+	for range 2 {
+		l.add(t, func(cfg *Config) { setRecall(t, cfg, "fast") })
+	}
+	video := source(t, "people.mp4",
+		"-f lavfi -i testsrc2=size=320x240:rate=2:duration=24 -c:v libx264 -preset ultrafast -g 10 ")
+	l.put(t, video)
+	finished := l.awaitLog(t, "finished", "people.mp4")
+	l.assertTidy(t)
+	l.stop(t)
+	reason, _ := finished.Attributes().Get("anonymizer.video.second_pass")
+	assert.Equal(t, report.SampleShowsPeople, reason.Str())
+	w := readReport(t, filepath.Join(l.out, "people_anonymized.mp4"))
+	assert.Equal(t, "thorough", w.Settings.Recall)
+	assert.Positive(t, w.Summary.Masks)
+	require.NotNil(t, w.SecondPass)
+	assert.Equal(t, 48, w.SecondPass.FirstFrames)
+}
+
+// TestSharedOutputsAreNoSources: outputs in a watched folder, and copies of them, are left alone, and so are files
+// that have an output's name.
+func TestSharedOutputsAreNoSources(t *testing.T) {
+	l := newLab(t)
+	l.out = l.in
+	taken := filepath.Join(l.out, "a_anonymized.mp4")
+	clip(t, taken, "-i", "color=gray:size=64x48:rate=5:duration=0.4")
+	mine, err := os.ReadFile(taken)
+	require.NoError(t, err)
+	for range 2 {
+		l.add(t, func(cfg *Config) {
+			cfg.Report.Preview, cfg.Report.ContactSheet = config.NoPreview, false
+		})
+	}
+	clip(t, filepath.Join(l.in, "a.mp4"), "-i", "testsrc2=size=64x48:rate=5:duration=1")
+	l.awaitLog(t, "finished", "a.mp4")
+	l.awaitLog(t, "finished", "a_anonymized.mp4") // which is nobody's output
+	output := filepath.Join(l.out, "a_anonymized-2.mp4")
+	data, err := os.ReadFile(output)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(l.in, "copy.mp4"), data, 0o600))
+	require.NoError(t, os.Rename(filepath.Join(l.in, "a.mp4"), filepath.Join(l.in, "b.mp4")))
+	clip(t, filepath.Join(l.in, "c.mp4"), "-i", "testsrc2=size=64x48:rate=5:duration=0.6")
+	l.awaitLog(t, "finished", "c.mp4")
+	l.assertTidy(t)
+	l.stop(t)
+	assert.Len(t, l.spans("anonymize_video"), 3)
+	left, err := os.ReadFile(taken)
+	require.NoError(t, err)
+	assert.Equal(t, mine, left)
+}
+
+// TestSharedSourceChanges: what was done of a video that changes meanwhile does not count.
+func TestSharedSourceChanges(t *testing.T) {
+	l := newLab(t)
+	r := l.add(t, func(cfg *Config) { cfg.Report.Preview, cfg.Report.ContactSheet = config.NoPreview, false })
+	l.add(t, func(cfg *Config) { cfg.Report.Preview, cfg.Report.ContactSheet = config.NoPreview, false })
+	video := filepath.Join(l.in, "a.mp4")
+	clip(t, filepath.Join(l.root, "first.mp4"), "-i", "testsrc2=size=128x96:rate=5:duration=40", "-g", "20")
+	clip(t, filepath.Join(l.root, "second.mp4"), "-i", "testsrc2=size=128x96:rate=5:duration=2")
+	require.NoError(t, os.Rename(filepath.Join(l.root, "first.mp4"), video))
+	require.Eventually(t, func() bool { return r.engine.Load().Stats().Units[share.UnitClaimed] > 0 }, time.Minute,
+		time.Millisecond)
+	require.NoError(t, os.Rename(filepath.Join(l.root, "second.mp4"), video))
+	l.awaitLog(t, "finished", "a.mp4")
+	l.assertTidy(t)
+	l.stop(t)
+	assert.Equal(t, "10", countFrames(t, filepath.Join(l.out, "a_anonymized.mp4")))
+	assert.Len(t, l.spans("anonymize_video"), 1)
+}
+
+// TestSharedMachineIsKilled kills a collector in the middle of a unit, which another one then finishes from its last
+// sealed segment on. The output is the one of a machine alone, and is published once.
+func TestSharedMachineIsKilled(t *testing.T) {
+	if root, address, ok := strings.Cut(os.Getenv(labEnv), " "); ok {
+		l := &lab{root: root, in: filepath.Join(root, "in"), out: filepath.Join(root, "out"), address: address}
+		l.machines = []*running{nil} // it is the second one
+		l.add(t)
+		<-t.Context().Done() // until it is killed
+	}
+	const pattern = "-f lavfi -i testsrc2=size=128x96:rate=4:duration=24 -c:v libx264 -preset ultrafast -g 20 "
+	for name, video := range map[string]string{
+		"units": source(t, "a.mp4", pattern), "in one piece": source(t, "a.ts", pattern),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name == "units" {
+				t.Skip("one will do")
+			}
+			began := time.Now()
+			alone := newUnitsConfig(t, 1)
+			alone.UnitLength = 10 * time.Second
+			want, _ := inUnits(t, alone, video)
+
+			l := newLab(t)
+			first := l.add(t)
+			first.engine.Load().Drain(true)
+			victim := l.child(t)
+			l.put(t, video)
+			require.Eventually(t, func() bool {
+				for _, v := range first.engine.Load().Status().Videos {
+					for _, u := range v.Units {
+						if u.State == share.UnitClaimed && u.Sealed > 0 {
+							return true
+						}
+					}
+				}
+				return false
+			}, 5*time.Minute, time.Millisecond)
+			require.NoError(t, victim.Process.Kill())
+			_ = victim.Wait()
+			first.engine.Load().Drain(false)
+			l.await(t, 4)
+			l.assertTidy(t)
+			l.stop(t)
+			assertSameVideo(t, want, filepath.Join(l.out, filepath.Base(want)), time.Since(began))
+			assert.Len(t, l.spans("anonymize_video"), 1)
+			assert.Less(t, len(l.spans("process_single_frame")), 96, "what was sealed is not done again")
+			assert.Positive(t, first.engine.Load().Stats().Takeovers)
+		})
+	}
+}
+
+const labEnv = "SHARE_TEST_LAB"
+
+// child starts a machine in a process of its own.
+func (l *lab) child(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestSharedMachineIsKilled$")
+	cmd.Env = append(os.Environ(), labEnv+"="+l.root+" "+l.address)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
+}

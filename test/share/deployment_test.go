@@ -1,0 +1,175 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package share follows the guide for several machines, word for word, and lets faults happen to them.
+package share
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
+)
+
+// serviceID is the ID of the service's user and group in the guide.
+const serviceID = 990
+
+// patience is how long to wait for what must come true on a machine that is busy otherwise.
+const patience = 10 * time.Minute
+
+// step is a block of commands of the guide.
+type step struct{ where, commands string }
+
+// steps returns the blocks of docs/share-deployment.md that say where they are run, in order.
+func steps(t *testing.T) (all []step) {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(collector.Root(), "docs", "share-deployment.md"))
+	require.NoError(t, err)
+	block := regexp.MustCompile("(?ms)^```sh\n# on ([^\n]+)\n(.*?)^```")
+	for _, match := range block.FindAllStringSubmatch(string(page), -1) {
+		all = append(all, step{match[1], match[2]})
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+// TestDeployment follows docs/share-deployment.md on three machines, and then has a video done by them, of which one is
+// switched off meanwhile.
+func TestDeployment(t *testing.T) {
+	if os.Getenv("SHARE_DEPLOYMENT") == "" {
+		t.Skip("make share-deployment-test runs it, as root")
+	}
+	s := newSite(t, install(t))
+	a, b, c := s.add("a", "10.0.0.11"), s.add("b", "10.0.0.12"), s.add("c", "10.0.0.13")
+	began := time.Now()
+	s.follow([]*machine{a, b, c}, func(commands string) string { return commands })
+	checkKubernetes(t, a)
+	checkVideo(t, b, c, began)
+	checkDrain(t, a, b)
+}
+
+// follow runs the steps of the guide on three machines, edited.
+func (s *site) follow(machines []*machine, edit func(commands string) string) {
+	t, began := s.t, time.Now()
+	t.Helper()
+	for _, step := range steps(t) {
+		on := machines
+		switch step.where {
+		case "the file server": // see newSite
+			continue
+		case "a":
+			on = on[:1]
+		default:
+			require.Equal(t, "each machine", step.where)
+		}
+		for _, m := range on {
+			commands := strings.Replace(edit(step.commands), "name=a address=10.0.0.11", "name="+m.name+" address="+m.address, 1)
+			if strings.Contains(commands, "share status") {
+				m.await(commands, "all three work", func(out string) bool { return strings.Count(out, " works ") == 3 })
+			} else {
+				out, err := m.run(commands)
+				require.NoError(t, err, "on %s: %s\n%s", m.name, commands, out)
+			}
+		}
+		if strings.Contains(step.commands, "useradd") { // what the package does when it is installed
+			for _, m := range on {
+				out, err := m.run("systemd-tmpfiles --create /usr/lib/tmpfiles.d/otelcol-anonymizer.conf")
+				require.NoError(t, err, "on %s: %s", m.name, out)
+			}
+		}
+		first, _, _ := strings.Cut(strings.TrimSpace(step.commands), "\n")
+		t.Logf("%6.1f s: on %s: %s ...", time.Since(began).Seconds(), step.where, first)
+	}
+}
+
+// install installs the build, as the package does, and returns where.
+func install(t *testing.T) string {
+	t.Helper()
+	stage := t.TempDir()
+	command := exec.Command("make", "install", "DESTDIR="+stage)
+	command.Dir = collector.Root()
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return stage
+}
+
+// await runs commands until their output is as it should be.
+func (m *machine) await(commands, what string, ok func(out string) bool) string {
+	m.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Second) {
+		out, _ := m.run(commands)
+		if ok(out) {
+			return out
+		}
+		require.True(m.t, time.Now().Before(end), "%s; on %s, there is now\n%s", what, m.name, out)
+	}
+}
+
+const configFlags = " --config /etc/otelcol-anonymizer/config.yaml --config /etc/otelcol-anonymizer/share.yaml"
+
+// checkVideo has a video of three units done, of which each machine does some, while one of them dies and comes back.
+func checkVideo(t *testing.T, looking, dying *machine, began time.Time) {
+	t.Helper()
+	source := filepath.Join(t.TempDir(), "long.mp4")
+	out, err := exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=5:d=390", "-g", "50",
+		"-pix_fmt", "yuv420p", source).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	text, err := os.ReadFile(source)
+	require.NoError(t, err)
+	incoming := filepath.Join(looking.videos(), "incoming", "long.mp4")
+	require.NoError(t, os.WriteFile(incoming, text, 0o600))
+	require.NoError(t, os.Chown(incoming, serviceID, serviceID))
+	status := "sudo -u otelcol-anonymizer anonymizerctl share status" + configFlags
+	table := looking.await(status, "each machine does a unit", func(out string) bool {
+		return strings.Count(out, "unit ") >= 2 && regexp.MustCompile(`(?m)^`+dying.name+` .*unit \d`).MatchString(out)
+	})
+	t.Logf("%6.1f s:\n%s", time.Since(began).Seconds(), table)
+	dying.kill()
+	looking.await(status, "it is missed", func(out string) bool { return strings.Contains(out, "no sign of life") })
+	t.Logf("%6.1f s: %s is missed", time.Since(began).Seconds(), dying.name)
+	out2, err := dying.run("sudo systemctl start otelcol-anonymizer")
+	require.NoError(t, err, out2)
+	table = looking.await(status, "the video is done", func(out string) bool { return strings.Contains(out, "1 done") })
+	t.Logf("%6.1f s:\n%s", time.Since(began).Seconds(), table)
+	outputs, err := filepath.Glob(filepath.Join(looking.videos(), "anonymized", "long_anonymized*.mp4"))
+	require.NoError(t, err)
+	require.Len(t, outputs, 1)
+	frames, err := exec.Command("ffprobe", "-v", "error", "-count_packets", "-select_streams", "v", "-show_entries",
+		"stream=nb_read_packets", "-of", "csv=p=0", outputs[0]).Output()
+	require.NoError(t, err)
+	assert.Equal(t, "1950", strings.TrimSpace(string(frames)))
+}
+
+// checkKubernetes has the configuration for Kubernetes validated, which needs the folder.
+func checkKubernetes(t *testing.T, on *machine) {
+	t.Helper()
+	path := filepath.Join(collector.Root(), "packaging", "kubernetes", "collector.yaml")
+	out, err := on.run(`cd /etc/otelcol-anonymizer/share && mkdir /etc/share
+cp ca.pem /etc/share/ca.crt && cp a.pem /etc/share/tls.crt && cp a.key /etc/share/tls.key && cp a.nk /etc/share/nkey
+PROVIDER=cpu OTLP_ENDPOINT=localhost:4317 otelcol-anonymizer validate --config ` + path)
+	require.NoError(t, err, out)
+}
+
+// checkDrain drains a machine as the guide does.
+func checkDrain(t *testing.T, on, drained *machine) {
+	t.Helper()
+	command := "sudo -u otelcol-anonymizer anonymizerctl share "
+	out, err := on.run(command + "drain " + drained.name + configFlags)
+	require.NoError(t, err, out)
+	on.await(command+"status"+configFlags, "it drains", func(out string) bool {
+		return regexp.MustCompile(`(?m)^` + drained.name + ` +drains`).MatchString(out)
+	})
+	out, err = on.run(command + "drain " + drained.name + " --undo" + configFlags)
+	require.NoError(t, err, out)
+	on.await(command+"status"+configFlags, "all work again", func(out string) bool {
+		return strings.Count(out, " works ") == 3
+	})
+}
