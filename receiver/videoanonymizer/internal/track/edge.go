@@ -14,9 +14,7 @@ const (
 	// edgeDistance is how near to the frame's edge a head may be cut off by it, in radii of the head.
 	edgeDistance = 0.4
 	// edgeGrowth is by how much such a head may be larger than it seems, in radii, and edgeGrowthMax in diagonals of the
-	// frame: of large heads, models see enough. On the footage of docs/recall.md, most heads that were not covered as
-	// people come in were cut off, and half to nine tenths of them masked. In crowds, and close up, the same growth of all
-	// heads at the edge masked up to 4 % more of the frame, and covered hardly more heads.
+	// frame: of large heads, models see enough.
 	edgeGrowth    = 0.35
 	edgeGrowthMax = 0.015
 	// entering is for how long after the first sighting somebody may still be coming into view.

@@ -5,6 +5,7 @@ package track
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -39,6 +40,26 @@ func TestAllowForEdge(t *testing.T) {
 	}
 }
 
+// TestWhoEnters grows nobody who was there when the scene began, or who came into view long ago.
+func TestWhoEnters(t *testing.T) {
+	head := mask.Head{X: 5, Y: 240, RX: 10, RY: 20}
+	f := &frame{Observation: Observation{Time: 10 * time.Second, Width: 640, Height: 480}}
+	for name, tt := range map[string]struct {
+		track track
+		grows bool
+	}{
+		"just came":        {track{enters: true, began: f.Time}, true},
+		"found next":       {track{enters: true, began: f.Time + 100*time.Millisecond}, true},
+		"came a while ago": {track{enters: true, began: f.Time - time.Second}, true},
+		"came long ago":    {track{enters: true, began: f.Time - time.Second - time.Millisecond}, false},
+		"was there":        {track{began: f.Time}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tt.grows, tt.track.allowForEdge(head, f) != head)
+		})
+	}
+}
+
 // TestEnteringHeadIsMaskedLarger lets somebody come into view at the edge, and somebody stand there from the beginning
 // of the scene.
 func TestEnteringHeadIsMaskedLarger(t *testing.T) {
@@ -53,4 +74,5 @@ func TestEnteringHeadIsMaskedLarger(t *testing.T) {
 		return largest
 	}
 	assert.Greater(t, at(30), 1.2*at(0))
+	assert.Less(t, at(10), 1.2*at(0), "within half a second")
 }

@@ -45,7 +45,7 @@ const (
 type track struct {
 	scene  int
 	number int // from 1 on
-	// began is the time of the first sighting; enters means that the scene had shown no such person before.
+	// began is the time of the first sighting; enters means that it is not one of the scene's first.
 	began  time.Duration
 	enters bool
 	// confirmed means that at least one sighting was confirmed; other tracks mask nothing.

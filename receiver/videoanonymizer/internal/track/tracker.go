@@ -272,8 +272,8 @@ func (t *Tracker) advance(out []Result) []Result {
 		}
 		for _, h := range heads {
 			h.X, h.Y = h.X+f.offset.X, h.Y+f.offset.Y
-			if inFrame(h, f) {
-				r.Heads = append(r.Heads, tr.allowForEdge(h, f))
+			if h = tr.allowForEdge(h, f); inFrame(h, f) {
+				r.Heads = append(r.Heads, h)
 			}
 		}
 		r.Bodies = append(r.Bodies, bodies...)
