@@ -78,6 +78,9 @@ func (s *session) do(ctx context.Context, t task, j *job) {
 	defer cancel(nil)
 	s.mu.Lock()
 	j.cancel = cancel
+	if s.suspended.Load() {
+		cancel(errHeld)
+	}
 	s.mu.Unlock()
 	var err error
 	switch t.kind {
@@ -96,6 +99,7 @@ func (s *session) do(ctx context.Context, t task, j *job) {
 	switch {
 	case err == nil:
 		s.failures = 0
+	case errors.Is(context.Cause(jobCtx), errHeld):
 	case ctx.Err() == nil && !errors.Is(err, errFenced) && !errors.Is(err, errEra):
 		// What fails here may work elsewhere: a bad machine must not try everything there is.
 		s.failures++
