@@ -108,7 +108,8 @@ notifications: [{name: a, command: [/bin/true]}]
 retry: {initial_interval: 1s, max_interval: 1h}
 unit_length: 3m
 output: {directory: ROOT/out, quarantine_directory: ROOT/bad}`,
-			want: []string{"console: does not go with share", "retention: does not go with share", "notifications: does not go with share",
+			want: []string{"console: does not go with share", "retention: does not go with share",
+				"notifications: does not go with share",
 				"retry::initial_interval: does not go with share", "retry::max_interval: does not go with share",
 				"unit_length: does not go with share", "output::quarantine_directory: does not go with share"}},
 	} {
