@@ -160,7 +160,7 @@ func (r *videoReceiver) workAlone(work context.Context, runner *anonymize.Runner
 	if err != nil {
 		return err
 	}
-	schedule := r.schedule()
+	schedule := r.schedule(r.watcher.Hold)
 	if schedule != nil {
 		schedule.Look() // before the first video
 	}

@@ -8,14 +8,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/schedule"
 )
 
-// schedule returns what says when videos are processed, nil if they always are.
-func (r *videoReceiver) schedule() *schedule.Schedule {
+// schedule returns what says when videos are processed, nil if they always are. It calls hold with why they are not, or
+// with an empty text once they are, and whether those in progress are suspended.
+func (r *videoReceiver) schedule(hold func(why string, suspend bool)) *schedule.Schedule {
 	cfg := &r.cfg.Schedule
 	options := schedule.Options{
 		Hours:          cfg.Spans(),
 		PauseOnBattery: cfg.OnBattery == config.OnBatteryPause,
 		MaxOthers:      cfg.MaxOthers,
-		Hold:           func(why string) { r.watcher.Hold(why, cfg.Running == config.RunningSuspend) },
+		Hold:           func(why string) { hold(why, cfg.Running == config.RunningSuspend) },
 		Logger:         r.set.Logger,
 	}
 	if !options.Any() {

@@ -46,6 +46,11 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 	if err != nil {
 		return fmt.Errorf("share: %w", err)
 	}
+	schedule := r.schedule(func(why string, suspend bool) { engine.Hold(why != "", suspend) })
+	if schedule != nil {
+		schedule.Look() // before the first video
+		r.workers.Go(func() { schedule.Run(work) })
+	}
 	r.workers.Go(func() {
 		if err := engine.Run(work); err != nil {
 			r.set.Logger.Error("this machine takes no part in the share any more", zap.Error(err))

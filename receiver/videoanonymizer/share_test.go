@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
@@ -118,46 +119,68 @@ func (l *lab) assertTidy(t *testing.T) {
 // TestSharedIsTheWholeVideo: a video that is done by one, two or three machines is the one that a machine makes alone,
 // and is reported once, in one trace.
 func TestSharedIsTheWholeVideo(t *testing.T) {
-	video := source(t, "a.mp4",
-		"-f lavfi -i testsrc2=size=128x96:rate=4:duration=32 -c:v libx264 -preset ultrafast -g 20 ")
-	began := time.Now()
-	alone := newUnitsConfig(t, 1)
-	alone.UnitLength = 10 * time.Second
-	want, _ := inUnits(t, alone, video)
-	for _, machines := range []int{1, 2, 3} {
-		t.Run(fmt.Sprint(machines), func(t *testing.T) {
-			if testing.Short() && machines == 2 {
-				t.Skip("one and three will do")
+	const footage = "../../build/cache/footage/walk.mp4"
+	require.FileExists(t, footage, "run `make footage` first")
+	for name, tc := range map[string]struct {
+		args     string
+		machines []int
+		frames   int
+		change   func(*Config)
+	}{
+		"a pattern": {args: "-f lavfi -i testsrc2=size=128x96:rate=2:duration=32 -c:v libx264 -preset ultrafast -g 10 ",
+			machines: []int{1, 2, 3}, frames: 64, change: func(*Config) {}},
+		"people": {args: "-stream_loop 2 -i " + footage + " -t 21 -an -vf fps=4,scale=256:192 -c:v libx264 " +
+			"-preset ultrafast -g 16 ", machines: []int{2}, frames: 84, change: func(c *Config) {
+			c.Recall, c.DetectEvery, c.Detector.Survey.Enabled = config.Balanced, 0, true
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name == "people" {
+				t.Skip("searches a video of 21 s, twice")
 			}
+			video := source(t, "a.mp4", tc.args)
+			began := time.Now()
+			alone := newUnitsConfig(t, 1)
+			alone.UnitLength = 10 * time.Second
+			tc.change(alone)
+			want, _ := inUnits(t, alone, video)
 			l := newLab(t)
-			for range machines {
-				l.add(t)
+			for _, machines := range tc.machines {
+				for len(l.machines) < machines {
+					l.add(t, tc.change)
+				}
+				name := fmt.Sprintf("by%d.mp4", machines)
+				require.NoError(t, os.Link(video, filepath.Join(l.in, name)))
+				l.awaitLog(t, "finished", name)
+				l.assertTidy(t)
+				assertSameVideo(t, want, filepath.Join(l.out, fmt.Sprintf("by%d_anonymized.mp4", machines)), time.Since(began))
 			}
-			l.put(t, video)
-			l.await(t, 4)
-			l.assertTidy(t)
 			l.stop(t)
-			assertSameVideo(t, want, filepath.Join(l.out, "a_anonymized.mp4"), time.Since(began))
-			units := map[int64]bool{}
-			for _, r := range l.machines {
-				for number := range r.attempts() {
-					units[number] = true
-				}
-			}
-			assert.Len(t, units, 3)
-			roots := l.spans("anonymize_video")
-			require.Len(t, roots, 1)
-			frames, _ := roots[0].Attributes().Get("anonymizer.video.frames")
-			assert.EqualValues(t, 128, frames.Int())
-			for _, name := range []string{"plan", "anonymize_unit", "join", "publish"} {
-				spans := l.spans(name)
-				assert.NotEmpty(t, spans, name)
-				for _, span := range spans {
-					assert.Equal(t, roots[0].TraceID(), span.TraceID(), name)
-					assert.Equal(t, roots[0].SpanID(), span.ParentSpanID(), name)
-				}
-			}
+			assert.Len(t, visible(t, l.out), 4*len(tc.machines))
+			l.assertTraces(t, len(tc.machines), tc.frames)
 		})
+	}
+}
+
+// assertTraces makes sure that each of some videos, which have several units and so many frames each, has a trace with
+// all of its spans.
+func (l *lab) assertTraces(t *testing.T, videos, frames int) {
+	t.Helper()
+	roots := map[pcommon.TraceID]ptrace.Span{}
+	for _, root := range l.spans("anonymize_video") {
+		roots[root.TraceID()] = root
+		counted, _ := root.Attributes().Get("anonymizer.video.frames")
+		assert.EqualValues(t, frames, counted.Int())
+	}
+	assert.Len(t, l.spans("anonymize_video"), videos)
+	assert.Len(t, roots, videos)
+	for name, least := range map[string]int{"plan": 1, "anonymize_unit": 2, "join": 1, "publish": 1} {
+		spans := l.spans(name)
+		assert.GreaterOrEqual(t, len(spans), least*videos, name)
+		for _, span := range spans {
+			require.Contains(t, roots, span.TraceID(), name)
+			assert.Equal(t, roots[span.TraceID()].SpanID(), span.ParentSpanID(), name)
+		}
 	}
 }
 
@@ -235,7 +258,7 @@ func TestSharedSecondPass(t *testing.T) {
 		l.add(t, func(cfg *Config) { setRecall(t, cfg, "fast") })
 	}
 	video := source(t, "people.mp4",
-		"-f lavfi -i testsrc2=size=320x240:rate=2:duration=24 -c:v libx264 -preset ultrafast -g 10 ")
+		"-f lavfi -i testsrc2=size=320x240:rate=1:duration=24 -c:v libx264 -preset ultrafast -g 5 ")
 	l.put(t, video)
 	finished := l.awaitLog(t, "finished", "people.mp4")
 	l.assertTidy(t)
@@ -246,7 +269,7 @@ func TestSharedSecondPass(t *testing.T) {
 	assert.Equal(t, "thorough", w.Settings.Recall)
 	assert.Positive(t, w.Summary.Masks)
 	require.NotNil(t, w.SecondPass)
-	assert.Equal(t, 48, w.SecondPass.FirstFrames)
+	assert.Equal(t, 24, w.SecondPass.FirstFrames)
 }
 
 // TestSharedOutputsAreNoSources: outputs in a watched folder, and copies of them, are left alone, and so are files
@@ -298,6 +321,26 @@ func TestSharedSourceChanges(t *testing.T) {
 	l.stop(t)
 	assert.Equal(t, "10", countFrames(t, filepath.Join(l.out, "a_anonymized.mp4")))
 	assert.Len(t, l.spans("anonymize_video"), 1)
+}
+
+// TestSharedSchedule: a machine takes nothing outside of its hours.
+func TestSharedSchedule(t *testing.T) {
+	l := newLab(t)
+	r := l.add(t, func(cfg *Config) {
+		cfg.Report.Preview = config.NoPreview
+		cfg.Schedule.Hours = []string{time.Now().Add(24 * time.Hour).Format("Mon")}
+		require.NoError(t, cfg.Validate())
+	})
+	clip(t, filepath.Join(l.in, "a.mp4"), "-i", "testsrc2=size=64x48:rate=5:duration=0.4")
+	require.Eventually(t, func() bool { return r.engine.Load().Stats().Videos[share.VideoFound] == 1 }, time.Minute,
+		20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		machines := r.engine.Load().Status().Machines
+		return len(machines) == 1 && machines[0].Draining
+	}, time.Minute, 20*time.Millisecond)
+	r.engine.Load().Hold(false, false)
+	l.awaitLog(t, "finished", "a.mp4")
+	l.stop(t)
 }
 
 // TestSharedMachineIsKilled kills a collector in the middle of a unit, which another one then finishes from its last

@@ -53,11 +53,6 @@ func (c *Schedule) Spans() (spans []schedule.Span) {
 	return spans
 }
 
-// any reports whether there are times without work.
-func (c *Schedule) any() bool {
-	return len(c.Hours) > 0 || c.OnBattery == OnBatteryPause || c.MaxOthers > 0
-}
-
 func (c *Schedule) validate() []error {
 	errs := []error{
 		oneOf("on_battery", c.OnBattery, []OnBattery{OnBatteryWork, OnBatteryPause}),

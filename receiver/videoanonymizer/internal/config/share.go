@@ -38,7 +38,6 @@ func (c *Config) validateShare() []error {
 		why  string
 	}{
 		{"console", c.Console != nil, "a console shows one machine's work"},
-		{"schedule", c.Schedule.any(), "machines of a share always work; anonymizerctl share drain holds one"},
 		{"retention", c.Retention.Any(), "no machine has a journal of what is done"},
 		{"notifications", len(c.Notifications) > 0, "every machine would tell; alert on the metrics instead"},
 		{"output::quarantine_directory", c.Output.QuarantineDirectory != "", "sources that failed stay where they are"},

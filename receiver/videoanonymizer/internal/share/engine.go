@@ -61,6 +61,8 @@ type Engine struct {
 	writes   atomic.Uint64
 	counters counters
 	draining atomic.Bool
+	// held means that nothing is to be taken for now, and suspended that nothing is to be done either.
+	held, suspended atomic.Bool
 
 	// emptied is an era whose data turned out to be lost.
 	emptied era
@@ -220,6 +222,27 @@ var errMissing = errors.New("there is no bucket yet")
 // Drain makes this machine finish what it does and take no more, or take work again.
 func (e *Engine) Drain(on bool) { e.draining.Store(on) }
 
+// Hold makes this machine take no work for now, or take work again. With suspend it also lets go of what it does, which
+// others go on with; otherwise it finishes that.
+func (e *Engine) Hold(on, suspend bool) {
+	e.held.Store(on)
+	e.suspended.Store(on && suspend)
+	e.mu.Lock()
+	s := e.session
+	e.mu.Unlock()
+	if s == nil || !e.suspended.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.running {
+		j.cancel(errHeld)
+	}
+}
+
+// errHeld says that work was let go of since this machine is not to work now.
+var errHeld = errors.New("this machine does not work now")
+
 // session is a worker's part in one era.
 type session struct {
 	*Engine
@@ -324,7 +347,7 @@ func (s *session) machine(beat uint64) Machine {
 func (s *session) isDraining() bool {
 	s.view.mu.Lock()
 	defer s.view.mu.Unlock()
-	return s.draining.Load() || s.view.drained[cleanName(s.opts.Machine)]
+	return s.draining.Load() || s.held.Load() || s.view.drained[cleanName(s.opts.Machine)]
 }
 
 // problem says why this machine takes no work, if so: it does not see the folder that the coordinator sees.

@@ -320,6 +320,32 @@ func TestDrain(t *testing.T) {
 	r.settled()
 }
 
+// A machine that is held takes nothing; what it lets go of, others go on with at once.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.lease = time.Minute
+	addVideo(t, r.root, "v", 3*segmentBytes)
+	first := r.config("")
+	stuck := &stopper{inverter: r.worker, after: 1, reached: make(chan struct{})}
+	opts := r.options("a")
+	opts.Worker = stuck
+	e, _ := r.start(first, opts)
+	<-stuck.reached
+	e.Hold(true, true)
+	r.until("it lets go", func() bool { return e.Stats().Units[UnitOpen] == 1 })
+	other, _ := r.start(second(first), r.options("b"))
+	r.settled()
+	assert.Zero(t, other.Stats().Takeovers)
+	assert.Empty(t, r.worker.failed)
+
+	other.Hold(true, false)
+	addVideo(t, r.root, "w", 100)
+	r.until("it is found", func() bool { return e.Stats().Videos[VideoFound] == 1 })
+	other.Hold(false, false)
+	r.settled()
+}
+
 // A machine whose root is another folder takes nothing, and says why.
 func TestRootsThatAreNotShared(t *testing.T) {
 	t.Parallel()

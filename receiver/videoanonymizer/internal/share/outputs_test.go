@@ -107,3 +107,19 @@ func (b *beginner) Do(ctx context.Context, t *UnitTask) (json.RawMessage, error)
 	}
 	return b.inverter.Do(ctx, t)
 }
+
+// Records name no files but those below the root, whoever wrote them.
+func TestRecordsNameNoOtherFiles(t *testing.T) {
+	root := t.TempDir()
+	outside := filepath.Join(filepath.Dir(root), filepath.Base(root)+"-outside")
+	s := &session{Engine: &Engine{tree: newTree(root, "test"), opts: Options{reached: func(string) {}}}}
+	require.NoError(t, os.WriteFile(filepath.Join(root, "temp"), nil, 0o600))
+	for _, o := range []Output{
+		{Name: "../" + filepath.Base(outside), Temp: "temp"}, {Name: "out", Temp: "../" + filepath.Base(root) + "/temp"},
+	} {
+		require.ErrorIs(t, s.place(t.Context(), &Video{}, o), errOutputLost)
+	}
+	assert.NoFileExists(t, outside)
+	_, err := check(t.Context(), filepath.Join(root, "a"), Segment{Files: []File{{Name: "../temp"}}})
+	assert.ErrorIs(t, err, errContent)
+}

@@ -78,6 +78,9 @@ func (s *session) do(ctx context.Context, t task, j *job) {
 	defer cancel(nil)
 	s.mu.Lock()
 	j.cancel = cancel
+	if s.suspended.Load() {
+		cancel(errHeld)
+	}
 	s.mu.Unlock()
 	var err error
 	switch t.kind {
@@ -96,12 +99,13 @@ func (s *session) do(ctx context.Context, t task, j *job) {
 	switch {
 	case err == nil:
 		s.failures = 0
+	case errors.Is(context.Cause(jobCtx), errHeld):
 	case ctx.Err() == nil && !errors.Is(err, errFenced) && !errors.Is(err, errEra):
 		// What fails here may work elsewhere: a bad machine must not try everything there is.
 		s.failures++
 		s.pauseEnd = time.Now().Add(min(s.cfg.Lease, s.cfg.Lease/16<<min(s.failures, 8)))
 		s.logger.Info("a task of the share failed", zap.String("key", t.key()),
-			zap.String("video", t.video.rec.Path), zap.Error(err))
+			zap.String("video", s.tree.abs(t.video.rec.Path)), zap.Error(err))
 	}
 }
 

@@ -83,6 +83,9 @@ func (r *unitRun) resume(ctx context.Context) (sealed []SealedSegment, err error
 // check returns the absolute paths of the files of a segment, which must be what was sealed.
 func check(ctx context.Context, folder string, segment Segment) (paths []string, err error) {
 	for _, f := range segment.Files {
+		if filepath.Base(f.Name) != f.Name {
+			return nil, fmt.Errorf("%q: %w", f.Name, errContent)
+		}
 		path := filepath.Join(folder, f.Name)
 		if err := verify(ctx, path, f.Size, f.SHA256); err != nil {
 			return nil, err

@@ -329,7 +329,6 @@ func (s *session) publish(ctx context.Context, v *entry[Video], epoch string) er
 		return err
 	}
 	s.opts.reached("published")
-	v.rec.Since = s.opts.wall()
 	if err := write(ctx, s, v, &v.rec.holding); err != nil { // a late worker gets no further
 		return err
 	}
@@ -365,6 +364,9 @@ func (s *session) placeAll(ctx context.Context, v *Video) error {
 
 // place gives an output its final name, or makes sure that it has it.
 func (s *session) place(ctx context.Context, v *Video, o Output) error {
+	if !fs.ValidPath(o.Name) || !fs.ValidPath(o.Temp) { // who writes records writes no files elsewhere
+		return fmt.Errorf("%w: %q or %q is no path below root", errOutputLost, o.Name, o.Temp)
+	}
 	temp, name := s.tree.abs(o.Temp), s.tree.abs(o.Name)
 	err := verify(ctx, temp, o.Size, o.SHA256)
 	if err == nil {
@@ -416,6 +418,6 @@ func (s *session) clean(ctx context.Context, v *Video) {
 		err = errors.Join(err, s.store.purge(ctx, plan{videoID(v.Path), v.Plan}.keys()))
 	}
 	if err != nil {
-		s.logger.Debug("leftovers of a video are collected later", zap.String("video", v.Path), zap.Error(err))
+		s.logger.Debug("leftovers of a video are collected later", zap.String("video", s.tree.abs(v.Path)), zap.Error(err))
 	}
 }
