@@ -21,7 +21,7 @@ func printShare(w io.Writer, s shareStatus) error {
 		fmt.Fprintf(table, "share %s, from its mirror, last written %s ago; who does what is not in it\n", s.Share,
 			age(*s.Written))
 	} else {
-		fmt.Fprintf(table, "share %s, videos are looked for by %s\n", s.Share, cmp.Or(s.Coordinator, "nobody"))
+		fmt.Fprintf(table, "share %s, coordinated by %s\n", s.Share, cmp.Or(s.Coordinator, "nobody"))
 		fmt.Fprintf(table, "\nMACHINE\tSTATE\tFOR\tDOES\n")
 		for _, m := range s.Machines {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.Name, machineState(m), age(m.Since), strings.Join(doing(m), ", "))
