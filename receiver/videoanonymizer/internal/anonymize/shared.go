@@ -218,6 +218,9 @@ func (v *sharedVideo) open(ctx context.Context) (release func(), err error) {
 	if v.unit != nil {
 		about.Duration = info.TimeOf(v.unit.To - v.unit.From)
 	}
+	if v.job.temp == "" { // the join chooses the name
+		about.Output = ""
+	}
 	v.start(ctx, about)
 	if err != nil {
 		return nil, err

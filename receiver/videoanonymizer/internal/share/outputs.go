@@ -56,7 +56,7 @@ func (d *duty) isOutput(ctx context.Context, f Found) (bool, error) {
 		return false, err
 	}
 	d.ours.copies[f.Path] = f.Version
-	d.logger.Info("ignoring a copy of an output", zap.String("file", f.Path))
+	d.logger.Info("ignoring a copy of an output", zap.String("file", d.tree.abs(f.Path)))
 	return true, nil
 }
 

@@ -101,7 +101,7 @@ func (s *session) do(ctx context.Context, t task, j *job) {
 		s.failures++
 		s.pauseEnd = time.Now().Add(min(s.cfg.Lease, s.cfg.Lease/16<<min(s.failures, 8)))
 		s.logger.Info("a task of the share failed", zap.String("key", t.key()),
-			zap.String("video", t.video.rec.Path), zap.Error(err))
+			zap.String("video", s.tree.abs(t.video.rec.Path)), zap.Error(err))
 	}
 }
 

@@ -416,6 +416,6 @@ func (s *session) clean(ctx context.Context, v *Video) {
 		err = errors.Join(err, s.store.purge(ctx, plan{videoID(v.Path), v.Plan}.keys()))
 	}
 	if err != nil {
-		s.logger.Debug("leftovers of a video are collected later", zap.String("video", v.Path), zap.Error(err))
+		s.logger.Debug("leftovers of a video are collected later", zap.String("video", s.tree.abs(v.Path)), zap.Error(err))
 	}
 }
