@@ -248,6 +248,17 @@ func TestShareStatusTellsTheDead(t *testing.T) {
 	assert.Equal(t, []string{"no machine takes part"}, found.problems())
 }
 
+// What others named does not reach the terminal as more than a name.
+func TestShareStatusOfStrangeNames(t *testing.T) {
+	var table bytes.Buffer
+	require.NoError(t, printShare(&table, shareStatus{Source: fromNATS, Status: share.Status{
+		Machines: []share.MachineStatus{{Name: "a", Doing: []share.Task{{Task: "join", Video: "in/\x1b[2J\ta"}}}},
+		Videos:   []share.VideoStatus{{Path: "in/\x1b[2J\ta", State: share.VideoFailed, Error: "one\ntwo\x07"}},
+	}}))
+	assert.Equal(t, 2, strings.Count(table.String(), "in/?[2J?a"), table.String())
+	assert.Contains(t, table.String(), "one; two?\n")
+}
+
 // The mirror tells of videos and units when no server answers.
 func TestShareStatusOfTheMirror(t *testing.T) {
 	_, cfg, _ := startShare(t)
