@@ -188,7 +188,7 @@ func TestShareCommands(t *testing.T) {
 
 	status, table, says := shareCommand("status", "--config", file)
 	assert.Zero(t, status, says)
-	assert.Contains(t, table, "share lab, videos are looked for by a\n")
+	assert.Contains(t, table, "share lab, coordinated by a\n")
 	assert.Regexp(t, `\na +works +\d+s +unit \d of in/walk.mp4 for \d+s\n`, table)
 	assert.Regexp(t, `\nin/walk.mp4 +planned +\d+s +0 of 3 units done\n  unit \d +claimed +\d+s +a\s*\n`, table)
 	assert.Regexp(t, `\nin/bad.mp4 +failed +\d+s +it is; no video\n`, table)
@@ -246,6 +246,17 @@ func TestShareStatusTellsTheDead(t *testing.T) {
 		found.problems())
 	found.Machines = found.Machines[3:]
 	assert.Equal(t, []string{"no machine takes part"}, found.problems())
+}
+
+// What others named does not reach the terminal as more than a name.
+func TestShareStatusOfStrangeNames(t *testing.T) {
+	var table bytes.Buffer
+	require.NoError(t, printShare(&table, shareStatus{Source: fromNATS, Status: share.Status{
+		Machines: []share.MachineStatus{{Name: "a", Doing: []share.Task{{Task: "join", Video: "in/\x1b[2J\ta"}}}},
+		Videos:   []share.VideoStatus{{Path: "in/\x1b[2J\ta", State: share.VideoFailed, Error: "one\ntwo\x07"}},
+	}}))
+	assert.Equal(t, 2, strings.Count(table.String(), "in/?[2J?a"), table.String())
+	assert.Contains(t, table.String(), "one; two?\n")
 }
 
 // The mirror tells of videos and units when no server answers.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
@@ -21,7 +22,7 @@ func printShare(w io.Writer, s shareStatus) error {
 		fmt.Fprintf(table, "share %s, from its mirror, last written %s ago; who does what is not in it\n", s.Share,
 			age(*s.Written))
 	} else {
-		fmt.Fprintf(table, "share %s, videos are looked for by %s\n", s.Share, cmp.Or(s.Coordinator, "nobody"))
+		fmt.Fprintf(table, "share %s, coordinated by %s\n", s.Share, cmp.Or(s.Coordinator, "nobody"))
 		fmt.Fprintf(table, "\nMACHINE\tSTATE\tFOR\tDOES\n")
 		for _, m := range s.Machines {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.Name, machineState(m), age(m.Since), strings.Join(doing(m), ", "))
@@ -54,7 +55,7 @@ func doing(m share.MachineStatus) (all []string) {
 		if t.Unit != nil {
 			what = fmt.Sprintf("unit %d", *t.Unit)
 		}
-		all = append(all, fmt.Sprintf("%s of %s for %s", what, t.Video, age(t.Since)))
+		all = append(all, fmt.Sprintf("%s of %s for %s", what, oneLine(t.Video), age(t.Since)))
 	}
 	return all
 }
@@ -66,7 +67,7 @@ func printVideos(table *tabwriter.Writer, videos []share.VideoStatus) error {
 		if v.State == share.VideoFound && v.Machine == "" && v.Error == "" {
 			continue
 		}
-		fmt.Fprintf(table, "%s%s\t%s\t%s\t%s\t%s\n", heading, v.Path, v.State, age(v.Since), v.Machine, videoNote(v))
+		fmt.Fprintf(table, "%s%s\t%s\t%s\t%s\t%s\n", heading, oneLine(v.Path), v.State, age(v.Since), v.Machine, videoNote(v))
 		heading = ""
 		for _, u := range v.Units {
 			if note := unitNote(u); u.State == share.UnitClaimed || note != "" {
@@ -107,7 +108,15 @@ func unitNote(u share.UnitStatus) string {
 	return strings.Join(notes, "; ")
 }
 
-func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
+// oneLine returns a text that comes from files or other machines as part of a line, without what a terminal would obey.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, strings.ReplaceAll(text, "\n", "; "))
+}
 
 // counts says how many videos there are in which state.
 func counts(all map[share.VideoState]int) string {

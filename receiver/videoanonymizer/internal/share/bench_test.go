@@ -97,7 +97,7 @@ func withStop(b *testing.B) (context.Context, context.CancelFunc) {
 }
 
 // newFilledSession returns a session with videos, of three units each unless they are done.
-func newFilledSession(b *testing.B, videos int, state VideoState) *session {
+func newFilledSession(b testing.TB, videos int, state VideoState) *session {
 	b.Helper()
 	bench := newBench(b)
 	root := b.TempDir()

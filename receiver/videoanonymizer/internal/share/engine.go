@@ -408,6 +408,10 @@ func write[T any](ctx context.Context, s *session, e *entry[T], h *holding) erro
 		}
 		return fmt.Errorf("%s: %w", e.key, err)
 	}
+	if h.takeover {
+		s.counters.takeovers.Add(1)
+		h.takeover = false
+	}
 	s.view.wrote(e.key, value, rev)
 	e.rev = rev
 	h.held(rev)

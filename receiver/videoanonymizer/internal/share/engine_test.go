@@ -404,3 +404,23 @@ func TestPoison(t *testing.T) {
 		})
 	}
 }
+
+// Of several machines that take over the same work, the one that is first counts it, and the others count nothing.
+func TestTakeoversAreCountedOnce(t *testing.T) {
+	t.Parallel()
+	s := newFilledSession(t, 1, VideoPlanned)
+	key := unitKey(s.view.active()[0], 1, 0)
+	p, index, _ := planOf(key)
+	claimed := s.view.units[p][index].entry
+	claimed.rec.State, claimed.rec.Claim = UnitClaimed, &Claim{Worker: "gone-1", Machine: "gone"}
+	require.NoError(t, write(t.Context(), s, &claimed, &claimed.rec.holding))
+	first, late := claimed, claimed
+	for _, unit := range []*entry[Unit]{&first, &late} {
+		s.claim(&unit.rec.holding)
+	}
+	require.NoError(t, write(t.Context(), s, &first, &first.rec.holding))
+	require.ErrorIs(t, write(t.Context(), s, &late, &late.rec.holding), errFenced)
+	require.NoError(t, write(t.Context(), s, &first, &first.rec.holding))
+	assert.EqualValues(t, 1, s.Stats().Takeovers)
+	assert.Zero(t, s.Stats().Fenced)
+}

@@ -98,6 +98,8 @@ type holding struct {
 	Wait time.Duration `json:"wait,omitempty"`
 	// Writer is different in each record that is written, so that a worker can tell its own.
 	Writer string `json:"writer"`
+	// takeover says that the claim, which has not been written yet, is in place of another worker's.
+	takeover bool
 }
 
 // Video is the record of a video.

@@ -297,7 +297,7 @@ func (s *session) weigh(t task) task {
 // claim makes a record this worker's, given whose it was.
 func (s *session) claim(h *holding) {
 	if c := h.Claim; c != nil && c.Worker != s.me {
-		s.counters.takeovers.Add(1)
+		h.takeover = true
 		s.view.mu.Lock()
 		crashed := s.view.crashed(c.Worker)
 		s.view.mu.Unlock()
