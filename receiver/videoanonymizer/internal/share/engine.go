@@ -155,6 +155,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		s, err := e.begin(ctx, &missing)
 		if err == nil {
 			told = ""
+			e.logger.Info("this machine takes part in the share", zap.String("machine", e.opts.Machine))
 			err = s.run(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
