@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -22,6 +23,7 @@ import (
 
 // takePart works on what several machines share, until work ends.
 func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner, options watch.Options) error {
+	report := options.ReportStatus
 	cfg := *r.cfg.Share
 	finder, err := watch.NewFinder(options)
 	if err != nil {
@@ -56,8 +58,33 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 			r.set.Logger.Error("this machine takes no part in the share any more", zap.Error(err))
 		}
 	})
+	r.workers.Go(func() { reportAway(work, engine, report) })
 	r.engine.Store(engine)
 	return r.emitter.ObserveShare(func() telemetry.ShareStats { return shareStats(engine.Stats()) })
+}
+
+var errAway = errors.New("the NATS servers of the share do not answer, or share::root cannot be used: nothing is " +
+	"committed until they do")
+
+// reportAway reports when a machine can take no part in the share, and when it can again, until work ends.
+func reportAway(work context.Context, engine *share.Engine, report func(error)) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for away := false; ; {
+		select {
+		case <-work.Done():
+			return
+		case <-ticker.C:
+		}
+		now := engine.Away()
+		switch {
+		case now && !away:
+			report(errAway)
+		case !now && away:
+			report(nil)
+		}
+		away = now
+	}
 }
 
 // onOneDisk makes sure that what is finished below the root can get its final name by a link.

@@ -16,11 +16,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/receiver/receivertest"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
@@ -340,6 +344,26 @@ func TestSharedSchedule(t *testing.T) {
 	}, time.Minute, 20*time.Millisecond)
 	r.engine.Load().Hold(false, false)
 	l.awaitLog(t, "finished", "a.mp4")
+	l.stop(t)
+}
+
+// TestSharedStatus: a machine that finds no server says so, and takes part once there is one.
+func TestSharedStatus(t *testing.T) {
+	l := newLab(t)
+	l.machines = []*running{nil} // the one with the server comes later
+	cfg := l.config(t)
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg)
+	require.NoError(t, err)
+	require.NoError(t, r.Start(t.Context(), host))
+	require.Eventually(t, func() bool {
+		return slices.Equal(host.statuses(), []componentstatus.Status{componentstatus.StatusRecoverableError})
+	}, time.Minute, 20*time.Millisecond)
+	l.machines = nil
+	l.add(t)
+	require.Eventually(t, func() bool { return len(host.statuses()) == 2 }, time.Minute, 20*time.Millisecond)
+	assert.Equal(t, componentstatus.StatusOK, host.statuses()[1])
+	require.NoError(t, r.Shutdown(t.Context()))
 	l.stop(t)
 }
 

@@ -69,6 +69,9 @@ func (e *Engine) Stats() Stats {
 	return stats
 }
 
+// Away is Stats.Away.
+func (e *Engine) Away() bool { return e.counters.away.Load() }
+
 func (e *Engine) currentView() *view {
 	e.mu.Lock()
 	defer e.mu.Unlock()
