@@ -31,7 +31,7 @@ import (
 
 // newUnitsConfig processes some units of videos at once, each of which is 5 s long. Encoders have one thread each, so
 // that they write the same bytes whatever the number of units.
-func newUnitsConfig(t *testing.T, atOnce int) *Config {
+func newUnitsConfig(t testing.TB, atOnce int) *Config {
 	t.Helper()
 	cfg := newTestConfig(t)
 	cfg.MaxConcurrentUnits, cfg.UnitLength, cfg.Output.SegmentLength = atOnce, 5*time.Second, 2*time.Second
@@ -134,7 +134,7 @@ func reasons(document map[string]any) map[any]int {
 }
 
 // source makes a video with ffmpeg.
-func source(t *testing.T, name, args string) string {
+func source(t testing.TB, name, args string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	out, err := exec.Command("ffmpeg", append(append([]string{"-v", "error"}, strings.Fields(args)...), path)...).
