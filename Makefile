@@ -203,6 +203,13 @@ share-test: setup-test models footage build ## Try 60 faults each of what shares
 	export FAULT_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -race -count=1 -timeout 40m -v -run TestFaults \
 		./internal/share && $(GO) test -count=1 -timeout 90m -v -run TestFaultsOfCollectors ./test/share
 
+.PHONY: share-bench
+share-bench: models footage ## Measure what sharing the work gains and costs; docs/several-machines.md
+	@$(GO) -C receiver/videoanonymizer test -run '^$$' -bench 'ShareSpeedUp|ShareRunIn' -benchtime 1x -timeout 30m .
+	@$(GO) -C receiver/videoanonymizer test -run '^$$' -bench ShareCost -benchtime 5x -timeout 30m .
+	@$(GO) -C receiver/videoanonymizer test -run '^$$' -bench . -timeout 60m ./internal/share
+	@$(GO) -C receiver/videoanonymizer test -run '^$$' -bench Find ./internal/watch
+
 .PHONY: share-deployment-test
 share-deployment-test: setup-test models build ## Follow docs/share-deployment.md on three machines, as root
 	export SHARE_DEPLOYMENT=1; $(GO) test -count=1 -v -timeout 60m ./test/share

@@ -40,7 +40,7 @@ type running struct {
 	logs    *consumertest.LogsSink
 }
 
-func newTestConfig(t *testing.T) *Config {
+func newTestConfig(t testing.TB) *Config {
 	cfg := createDefaultConfig().(*Config)
 	root := t.TempDir()
 	cfg.Watch.Include = []string{filepath.Join(root, "in", "*")}
@@ -55,7 +55,7 @@ func newTestConfig(t *testing.T) *Config {
 	return cfg
 }
 
-func start(t *testing.T, cfg *Config) *running {
+func start(t testing.TB, cfg *Config) *running {
 	t.Helper()
 	set := receivertest.NewNopSettings(metadata.Type)
 	r, err := newReceiver(t.Context(), set, cfg)
@@ -70,19 +70,19 @@ func start(t *testing.T, cfg *Config) *running {
 }
 
 // clip makes a video from one of ffmpeg's test sources, with nobody in it.
-func clip(t *testing.T, path string, args ...string) {
+func clip(t testing.TB, path string, args ...string) {
 	t.Helper()
 	ffmpeg(t, append([]string{"-v", "error", "-y", "-f", "lavfi"}, append(args, path)...)...)
 }
 
-func ffmpeg(t *testing.T, args ...string) {
+func ffmpeg(t testing.TB, args ...string) {
 	t.Helper()
 	out, err := exec.Command("ffmpeg", args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
 // awaitLog waits for the log record of an event of a video and returns it.
-func (r *running) awaitLog(t *testing.T, event, video string) (found plog.LogRecord) {
+func (r *running) awaitLog(t testing.TB, event, video string) (found plog.LogRecord) {
 	t.Helper()
 	require.Eventually(t, func() (ok bool) {
 		found, ok = r.findLog(event, video)
@@ -228,7 +228,7 @@ func TestFailedVideosAreQuarantined(t *testing.T) {
 }
 
 // visible returns the files in a folder that are not hidden.
-func visible(t *testing.T, folder string) (names []string) {
+func visible(t testing.TB, folder string) (names []string) {
 	entries, err := os.ReadDir(folder)
 	require.NoError(t, err)
 	for _, e := range entries {

@@ -37,8 +37,8 @@ import (
 // servedModels are those that videos are searched with by default.
 var servedModels = []string{"nanodet-m", "movenet-multipose", "blazeface", "movenet-lightning"}
 
-// serve starts a server of all models.
-func serve(t *testing.T, opts oiptest.Options) *oiptest.Server {
+// serve starts a server of all models, as wrapped.
+func serve(t testing.TB, opts oiptest.Options, wraps ...func(inference.Session) inference.Session) *oiptest.Server {
 	t.Helper()
 	const directory = "../../models" // filled by `make models`
 	require.NoError(t, onnx.Initialize(models.RuntimeLibrary(directory)), "run `make models` first")
@@ -48,6 +48,9 @@ func serve(t *testing.T, opts oiptest.Options) *oiptest.Server {
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, session.Close()) })
 		opts.Models[name] = session
+		for _, wrap := range wraps {
+			opts.Models[name] = wrap(session)
+		}
 	}
 	server := oiptest.New(opts)
 	require.NoError(t, server.Start())

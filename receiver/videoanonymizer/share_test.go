@@ -37,7 +37,7 @@ type lab struct {
 	machines      []*running
 }
 
-func newLab(t *testing.T) *lab {
+func newLab(t testing.TB) *lab {
 	t.Helper()
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func newLab(t *testing.T) *lab {
 }
 
 // config is that of the next machine.
-func (l *lab) config(t *testing.T) *Config {
+func (l *lab) config(t testing.TB) *Config {
 	t.Helper()
 	cfg := newUnitsConfig(t, 1)
 	cfg.Watch.Include = []string{filepath.Join(l.in, "*")}
@@ -69,7 +69,7 @@ func (l *lab) config(t *testing.T) *Config {
 }
 
 // add starts one more machine.
-func (l *lab) add(t *testing.T, change ...func(*Config)) *running {
+func (l *lab) add(t testing.TB, change ...func(*Config)) *running {
 	t.Helper()
 	cfg := l.config(t)
 	for _, c := range change {
@@ -82,13 +82,13 @@ func (l *lab) add(t *testing.T, change ...func(*Config)) *running {
 }
 
 // put gives a file its name in the watched folder.
-func (l *lab) put(t *testing.T, source string) {
+func (l *lab) put(t testing.TB, source string) {
 	t.Helper()
 	require.NoError(t, os.Link(source, filepath.Join(l.in, filepath.Base(source))))
 }
 
 // await waits until so many files that are not hidden are in the output folder.
-func (l *lab) await(t *testing.T, files int) {
+func (l *lab) await(t testing.TB, files int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		entries, _ := os.ReadDir(l.out)
@@ -103,7 +103,7 @@ func (l *lab) await(t *testing.T, files int) {
 }
 
 // stop ends all machines, the one with the server last.
-func (l *lab) stop(t *testing.T) {
+func (l *lab) stop(t testing.TB) {
 	t.Helper()
 	for _, r := range slices.Backward(l.machines) {
 		require.NoError(t, r.Shutdown(t.Context()))
@@ -111,7 +111,7 @@ func (l *lab) stop(t *testing.T) {
 }
 
 // assertTidy makes sure that nothing of a video is left over.
-func (l *lab) assertTidy(t *testing.T) {
+func (l *lab) assertTidy(t testing.TB) {
 	t.Helper()
 	works := filepath.Join(l.root, ".anonymizing-share", "lab", "work")
 	assert.Eventually(t, func() bool {
@@ -240,7 +240,7 @@ func TestSharedKinds(t *testing.T) {
 }
 
 // awaitLog is that of a machine, whichever it is.
-func (l *lab) awaitLog(t *testing.T, event, video string) plog.LogRecord {
+func (l *lab) awaitLog(t testing.TB, event, video string) plog.LogRecord {
 	t.Helper()
 	var found plog.LogRecord
 	require.Eventually(t, func() bool {

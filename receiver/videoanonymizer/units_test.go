@@ -31,7 +31,7 @@ import (
 
 // newUnitsConfig processes some units of videos at once, each of which is 5 s long. Encoders have one thread each, so
 // that they write the same bytes whatever the number of units.
-func newUnitsConfig(t *testing.T, atOnce int) *Config {
+func newUnitsConfig(t testing.TB, atOnce int) *Config {
 	t.Helper()
 	cfg := newTestConfig(t)
 	cfg.MaxConcurrentUnits, cfg.UnitLength, cfg.Output.SegmentLength = atOnce, 5*time.Second, 2*time.Second
@@ -134,7 +134,7 @@ func reasons(document map[string]any) map[any]int {
 }
 
 // source makes a video with ffmpeg.
-func source(t *testing.T, name, args string) string {
+func source(t testing.TB, name, args string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	out, err := exec.Command("ffmpeg", append(append([]string{"-v", "error"}, strings.Fields(args)...), path)...).
@@ -210,6 +210,7 @@ func TestUnitsAreTheWholeVideo(t *testing.T) {
 				}
 				assertSameVideo(t, want, got, time.Since(began))
 				assert.Len(t, r.spans("process_single_frame"), len(frames(t, got)))
+				assert.Greater(t, r.framesOfUnits("frames_decoded"), len(frames(t, got)), "seams are decoded twice")
 			}
 			if strings.HasPrefix(name, "sound") {
 				tools, err := media.FindTools("", "")
@@ -368,7 +369,7 @@ func TestUnitsResume(t *testing.T) {
 				most = max(most, attempt)
 			}
 			if tc.serial {
-				assert.Len(t, again.spans("process_single_frame"), 100+framesOfUnits(again), "all of it again")
+				assert.Len(t, again.spans("process_single_frame"), 100+again.framesOfUnits("frames"), "all of it again")
 				assert.Zero(t, resumed.Int())
 			} else {
 				assert.Equal(t, tc.attempt, most)
@@ -384,10 +385,10 @@ func TestUnitsResume(t *testing.T) {
 	}
 }
 
-// framesOfUnits is the number of frames that were processed in units.
-func framesOfUnits(r *running) (sum int) {
+// framesOfUnits adds up what the spans of units say: how many frames were "frames" (written) or "frames_decoded".
+func (r *running) framesOfUnits(which string) (sum int) {
 	for _, span := range r.spans("anonymize_unit") {
-		n, _ := span.Attributes().Get("anonymizer.unit.frames")
+		n, _ := span.Attributes().Get("anonymizer.unit." + which)
 		sum += int(n.Int())
 	}
 	return sum

@@ -447,7 +447,10 @@ func (v *sharedVideo) doUnit(ctx context.Context, a *attempt, from *checkpoint) 
 // doWhole does a video that is one unit, of which no more may be known than that it decodes.
 func (a *attempt) doWhole(ctx context.Context) (err error) {
 	span := a.span.Unit(telemetry.Unit{Attempt: 1, To: a.plan.Info().Duration})
-	defer func() { span.End(err) }()
+	defer func() {
+		span.Decoded(a.decoded())
+		span.End(err)
+	}()
 	a.shared.span = span
 	if a.release, err = a.reserveSpace(a.plan); err != nil {
 		return err

@@ -311,13 +311,16 @@ func (a *attempt) runUnit(ctx context.Context, u unitState, from *checkpoint) (c
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	work := &unitWork{unitState: u, span: a.span.Unit(a.describeUnit(u))}
-	defer func() { work.span.End(err) }()
 	if u.End < len(a.division.times) {
 		work.until = u.End
 	}
 	b := &attempt{video: a.video, plan: a.plan, fingerprint: a.fingerprint, from: from, atOnce: a.atOnce, unit: work,
 		progress: a.progress}
-	defer b.close()
+	defer func() {
+		b.close()
+		work.span.Decoded(b.decoded())
+		work.span.End(err)
+	}()
 	if err := b.open(ctx); err != nil {
 		return nil, err
 	}

@@ -403,6 +403,14 @@ func (a *attempt) keepsSource() bool {
 	return a.Config.Output.OnSalvage != config.OnSalvageAsSuccess || a.Config.Output.OnSuccess == watch.OnSuccessKeep
 }
 
+// decoded is how many frames were decoded.
+func (a *attempt) decoded() int {
+	if a.reader == nil {
+		return 0
+	}
+	return a.reader.Decoded()
+}
+
 func (a *attempt) close() {
 	if a.review != nil {
 		a.review.close()

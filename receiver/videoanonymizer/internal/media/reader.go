@@ -41,6 +41,7 @@ type Reader struct {
 	clock       clock        // turns announced times into PTS
 	repairs     Repairs      // of all frames so far
 	ahead       []ahead      // frames that are decoded, and not yet returned
+	decoded     int          // frames so far
 	ending      func() error // why nothing follows these, nil if something may
 	known       []int64      // PTS of the frames that an earlier reader read
 	pending     *Frame       // what Next returns next
@@ -202,6 +203,7 @@ func (r *Reader) decode(n int) bool {
 			return false
 		}
 		r.ahead = append(r.ahead, ahead{f, s})
+		r.decoded++
 	}
 	return true
 }
@@ -344,6 +346,14 @@ func (r *Reader) passingFault() error {
 		return nil
 	}
 	return fileError(r.info.Path, cause, "decoder %s: %s", cmp.Or(r.opts.Decoder, Software), tidy(text))
+}
+
+// Decoded is how many frames were decoded so far: also those before the first that Next returns, where seeking led to,
+// and those that it has not returned yet.
+func (r *Reader) Decoded() int {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	return r.decoded
 }
 
 // Close ends the decoder and waits for it, promptly. Frames that Next returned stay valid. It may be called twice.

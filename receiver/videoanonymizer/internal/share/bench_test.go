@@ -48,6 +48,17 @@ func BenchmarkClaims(b *testing.B) {
 	}
 }
 
+// BenchmarkPick is how long a worker looks for what to do next among 10,000 videos that wait.
+func BenchmarkPick(b *testing.B) {
+	s := newFilledSession(b, 10_000, VideoFound)
+	for b.Loop() {
+		s.view.unordered = true // as after each change of a record
+		t, _, ok := s.take()
+		require.True(b, ok)
+		delete(s.running, t.key())
+	}
+}
+
 // BenchmarkTenThousandVideos is how much memory a bucket of 10,000 videos that are done takes, server and view
 // together, and how long a worker that starts takes to read it.
 func BenchmarkTenThousandVideos(b *testing.B) {
@@ -85,6 +96,69 @@ func BenchmarkStatus(b *testing.B) {
 	}
 }
 
+// BenchmarkBacklog is what the share itself takes where many small files wait: three engines in one process, on one
+// embedded server, whose work is to invert a few bytes.
+func BenchmarkBacklog(b *testing.B) {
+	for _, videos := range []int{1000, 10_000} {
+		b.Run(fmt.Sprintf("videos=%d", videos), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				r := newRig(b)
+				r.logger, r.lease, r.worker.pace = zap.NewNop(), DefaultConfig().Lease, 0
+				for i := range videos {
+					addVideo(b, r.root, fmt.Sprintf("recording-%05d", i), 100)
+				}
+				b.ReportMetric(float64(heap())/(1<<20), "MiB-heap-before")
+				b.StartTimer()
+				began := time.Now()
+				a := r.config("a")
+				first, _ := r.start(a, r.options("a"))
+				for _, name := range []string{"b", "c"} {
+					r.start(second(a), r.options(name))
+				}
+				most := uint64(0)
+				for first.Stats().Videos[VideoDone] < videos {
+					time.Sleep(time.Second)
+					var m runtime.MemStats
+					runtime.ReadMemStats(&m)
+					most = max(most, m.HeapAlloc)
+				}
+				b.StopTimer()
+				b.ReportMetric(float64(videos)/time.Since(began).Seconds(), "videos/s")
+				b.ReportMetric(float64(most)/(1<<20), "MiB-heap-peak")
+				b.ReportMetric(float64(heap())/(1<<20), "MiB-heap-after")
+				r.settled()
+				b.StartTimer()
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkScan is what the coordinator does at each scan that finds 10,000 videos that are known, besides looking into
+// the folders.
+func BenchmarkScan(b *testing.B) {
+	for _, state := range []VideoState{VideoFound, VideoDone} {
+		b.Run(string(state), func(b *testing.B) {
+			s := newFilledSession(b, 10_000, state)
+			var list listed
+			for _, v := range s.videos(func(string, *Video) bool { return true }) {
+				list = append(list, Found{Path: v.rec.Path, Version: v.rec.Version})
+			}
+			s.opts.Source = list
+			d := s.newDuty()
+			for b.Loop() {
+				require.NoError(b, d.scan(b.Context()))
+			}
+		})
+	}
+}
+
+// listed is a Source that always finds the same.
+type listed []Found
+
+func (l listed) Scan(context.Context) ([]Found, error) { return l, nil }
+
 func heap() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -96,7 +170,7 @@ func withStop(b *testing.B) (context.Context, context.CancelFunc) {
 	return context.WithCancel(b.Context())
 }
 
-// newFilledSession returns a session with videos, of three units each unless they are done.
+// newFilledSession returns a session with videos, of three units each if they are planned.
 func newFilledSession(b testing.TB, videos int, state VideoState) *session {
 	b.Helper()
 	bench := newBench(b)
@@ -116,7 +190,7 @@ func newFilledSession(b testing.TB, videos int, state VideoState) *session {
 			Outputs: []Output{{Name: path + "_anonymized.mkv", SHA256: videoID(path), Size: 1}},
 		}}
 		require.NoError(b, write(b.Context(), s, &v, &v.rec.holding))
-		if state == VideoDone {
+		if state != VideoPlanned {
 			continue
 		}
 		for index := range v.rec.Units {

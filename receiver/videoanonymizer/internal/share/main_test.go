@@ -221,7 +221,7 @@ func (f folder) Scan(context.Context) (found []Found, err error) {
 
 // rig is a root with videos, and machines in this process.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	root   string
 	worker *inverter
 	lease  time.Duration
@@ -231,7 +231,7 @@ type rig struct {
 	renamed map[string]int
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	root := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(root, "in"), 0o755))
@@ -243,7 +243,7 @@ func newRig(t *testing.T) *rig {
 }
 
 // addVideo makes a video of some bytes, which no other has.
-func addVideo(t *testing.T, root, name string, size int) {
+func addVideo(t testing.TB, root, name string, size int) {
 	t.Helper()
 	data := make([]byte, size)
 	for i := range data {
@@ -337,7 +337,7 @@ func missing(root string) string {
 }
 
 // checkOutputs makes sure that each source has one output, with the right content, and that nothing else is there.
-func checkOutputs(t *testing.T, root string) {
+func checkOutputs(t testing.TB, root string) {
 	t.Helper()
 	sources, err := os.ReadDir(filepath.Join(root, "in"))
 	require.NoError(t, err)
@@ -386,7 +386,7 @@ func (r *rig) settled() {
 }
 
 // freeAddress returns an address that nobody listens on.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

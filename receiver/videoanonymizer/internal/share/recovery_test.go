@@ -231,3 +231,52 @@ func TestFileServerAway(t *testing.T) {
 	r.settled()
 	assert.Zero(t, e.Stats().Videos[VideoFailed])
 }
+
+// What waits comes in the order in which it was found, whatever order the records come in, and what is done is left
+// out.
+func TestOrderOfVideos(t *testing.T) {
+	t.Parallel()
+	v := newView(nil, "me", nil)
+	now := time.Now()
+	rev := uint64(0)
+	put := func(id string, found int, change ...func(*Video)) {
+		rec := Video{Path: id, State: VideoFound, Found: now.Add(time.Duration(found) * time.Second)}
+		for _, c := range change {
+			c(&rec)
+		}
+		rev++
+		v.wrote(videoKey(id), encode(&rec), rev)
+	}
+	done := func(v *Video) { v.State = VideoDone }
+	order := func() (all, fresh string) {
+		for _, p := range v.active() {
+			all += p.id
+			if p.fresh {
+				fresh += p.id
+			}
+		}
+		return all, fresh
+	}
+	expect := func(wantAll, wantFresh string) {
+		t.Helper()
+		all, fresh := order()
+		assert.Equal(t, []string{wantAll, wantFresh}, []string{all, fresh})
+	}
+	put("c", 3)
+	put("a", 1)
+	put("b", 1)
+	put("z", 0, done)
+	expect("abc", "abc")
+	put("a", 1, func(v *Video) { v.Claim = &Claim{Worker: "other"} })
+	put("b", 1, func(v *Video) { v.Attempts = 1 })
+	expect("abc", "c")
+	put("a", 1, func(v *Video) { v.State = VideoPlanned })
+	put("c", 3, func(v *Video) { v.Lost = []Loss{{Worker: "other"}} })
+	expect("abc", "")
+	put("a", 1, done)
+	put("d", 2)
+	expect("bdc", "d")
+	put("a", 4) // it has changed
+	put("b", 5)
+	expect("dcab", "dab")
+}

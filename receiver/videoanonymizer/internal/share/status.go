@@ -163,8 +163,8 @@ func (v *view) status() Status {
 		s.Coordinator = c.Machine
 	}
 	s.Machines = v.machines()
-	for _, id := range v.active() {
-		s.Videos = append(s.Videos, v.videoStatus(id))
+	for _, p := range v.active() {
+		s.Videos = append(s.Videos, v.videoStatus(p.id))
 	}
 	var failed []VideoStatus
 	for id, video := range v.videos {

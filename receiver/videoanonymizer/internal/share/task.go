@@ -140,8 +140,11 @@ func (s *session) take() (task, *job, bool) {
 func (s *session) pick() (task, bool) {
 	enough := 4 * max(1, len(s.view.living("")))
 	var best [taskKinds][]task
-	for _, id := range s.view.active() {
-		for _, t := range s.tasksOf(id) {
+	for _, p := range s.view.active() {
+		if p.fresh && len(best[taskPlan]) >= enough { // of thousands that wait, most are not looked at
+			continue
+		}
+		for _, t := range s.tasksOf(p.id) {
 			if s.running[t.key()] != nil {
 				continue
 			}

@@ -4,6 +4,7 @@
 package share
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -45,19 +46,30 @@ type view struct {
 	units       map[plan]map[int]seen[Unit]
 	drained     map[string]bool
 	coordinator seen[holding]
-	// order has the videos that are not final, those that were found first at the front, unless unordered.
-	order     []string
+	// places are those of the videos that are not final, and order has them with those that were found first at the
+	// front, unless unordered.
+	places    map[string]*place
+	order     []*place
 	unordered bool
 	// news are the keys that changed since the mirror was last written; nil unless this worker writes it.
 	news map[string]bool
 	wake chan struct{}
 }
 
+// place is a video's place in the order in which videos are done.
+type place struct {
+	id    string
+	found time.Time
+	// fresh means that nobody has taken up the video, so that all there is to do is to plan it.
+	fresh bool
+	final bool
+}
+
 func newView(s *store, me string, logger *zap.Logger) *view {
 	return &view{
 		store: s, me: me, logger: logger, now: time.Now, changed: func(string, *holding, bool) {},
 		workers: map[string]seen[Machine]{}, videos: map[string]seen[Video]{}, units: map[plan]map[int]seen[Unit]{},
-		drained: map[string]bool{}, wake: make(chan struct{}),
+		drained: map[string]bool{}, places: map[string]*place{}, wake: make(chan struct{}),
 	}
 }
 
@@ -165,7 +177,7 @@ func (v *view) take(key string, value []byte, rev uint64) {
 	case kindVideo:
 		if rec, ok := decode(v, key, value, rev, v.videos[name].rev, new(Video)); ok {
 			v.videos[name] = rec
-			v.unordered = true
+			v.rank(name, &rec.rec)
 			v.tidy(name, &rec)
 			v.tell(key, &rec.rec.holding)
 		}
@@ -216,6 +228,27 @@ func (v *view) tell(key string, h *holding) {
 		v.news[key] = true
 	}
 	v.changed(key, h, strings.HasPrefix(h.Writer, v.me+"#"))
+}
+
+// rank gives a video its place among those that are not final, or takes that away.
+func (v *view) rank(id string, video *Video) {
+	p, ok := v.places[id]
+	if video.State.final() {
+		if ok {
+			p.final, v.unordered = true, true
+			delete(v.places, id)
+		}
+		return
+	}
+	if !ok {
+		p = &place{id: id}
+		v.places[id], v.order = p, append(v.order, p)
+	}
+	if !ok || !p.found.Equal(video.Found) {
+		p.found, v.unordered = video.Found, true
+	}
+	p.fresh = video.State == VideoFound && video.Claim == nil && video.Attempts == 0 && video.Wait == 0 &&
+		len(video.Lost) == 0
 }
 
 // tidy forgets the units of a video that no longer count. Those of a plan that is being made do.
@@ -293,20 +326,12 @@ func (v *view) deaths(h *holding) (n, machines int) {
 }
 
 // active returns the videos that are not final, those that were found first at the front.
-func (v *view) active() []string {
+func (v *view) active() []*place {
 	if v.unordered {
 		v.unordered = false
-		v.order = v.order[:0]
-		for id, video := range v.videos {
-			if !video.rec.State.final() {
-				v.order = append(v.order, id)
-			}
-		}
-		slices.SortFunc(v.order, func(a, b string) int {
-			if n := v.videos[a].rec.Found.Compare(v.videos[b].rec.Found); n != 0 {
-				return n
-			}
-			return strings.Compare(a, b)
+		v.order = slices.DeleteFunc(v.order, func(p *place) bool { return p.final })
+		slices.SortFunc(v.order, func(a, b *place) int { // soon done, since few are not where they belong
+			return cmp.Or(a.found.Compare(b.found), strings.Compare(a.id, b.id))
 		})
 	}
 	return v.order

@@ -20,6 +20,7 @@ const (
 	attrUnitFrom    = "anonymizer.unit.from"
 	attrUnitTo      = "anonymizer.unit.to"
 	attrUnitFrames  = "anonymizer.unit.frames"
+	attrUnitDecoded = "anonymizer.unit.frames_decoded"
 	attrUnitAttempt = "anonymizer.unit.attempt"
 )
 
@@ -38,10 +39,11 @@ type UnitSpan struct {
 	unit    Unit
 	id      pcommon.SpanID
 	start   time.Time
-	figures figures       // guarded by emitter.mu, as are the next three
+	figures figures       // guarded by emitter.mu, as are the next four
 	latest  time.Time     // when the last frame was done
 	resumed int           // frames done in an earlier attempt
 	before  time.Duration // their playing time
+	decoded int
 }
 
 // Unit starts the span of a unit. The frames of an earlier attempt at it no longer count. It may be called
@@ -72,6 +74,13 @@ func (u *UnitSpan) Resumed(before time.Duration, frames int) {
 	u.resumed, u.before = frames, before
 }
 
+// Decoded reports how many frames were decoded for the unit.
+func (u *UnitSpan) Decoded(frames int) {
+	u.video.emitter.mu.Lock()
+	defer u.video.emitter.mu.Unlock()
+	u.decoded = frames
+}
+
 // End reports that the attempt at the unit ended, with an error if it has to be done again.
 func (u *UnitSpan) End(err error) {
 	s := u.video
@@ -80,7 +89,7 @@ func (u *UnitSpan) End(err error) {
 	}
 	end := u.start.Add(s.emitter.now().Sub(u.start)) // by the monotonic clock
 	s.emitter.mu.Lock()
-	frames := u.figures.frames
+	frames, decoded := u.figures.frames, u.decoded
 	s.emitter.mu.Unlock()
 	s.emitter.traces.add(s.ctx, func(traces ptrace.Traces) int {
 		span := spansOf(traces).AppendEmpty()
@@ -98,6 +107,7 @@ func (u *UnitSpan) End(err error) {
 		attrs.PutDouble(attrUnitFrom, u.unit.From.Seconds())
 		attrs.PutDouble(attrUnitTo, u.unit.To.Seconds())
 		attrs.PutInt(attrUnitFrames, int64(frames))
+		attrs.PutInt(attrUnitDecoded, int64(decoded))
 		if err != nil {
 			span.Status().SetCode(ptrace.StatusCodeError)
 			span.Status().SetMessage(s.message(err))

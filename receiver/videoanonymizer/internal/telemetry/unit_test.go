@@ -58,6 +58,7 @@ func TestUnitsAddUp(t *testing.T) {
 		p = s.Progress()
 		assert.InDelta(t, 0.9, p.Done, 1e-6)
 		play(third, 90, 100)
+		third.Decoded(15)
 		third.End(nil)
 		p = s.Progress()
 		assert.InDelta(t, 1, p.Done, 1e-6)
@@ -93,6 +94,8 @@ func TestUnitsAddUp(t *testing.T) {
 		}
 		from, _ := units[[2]int64{2, 1}].Attributes().Get(attrUnitFrom)
 		assert.InDelta(t, 2, from.Double(), 1e-9)
+		decoded, _ := units[[2]int64{2, 1}].Attributes().Get(attrUnitDecoded)
+		assert.EqualValues(t, 15, decoded.Int())
 		for name, want := range map[string]int64{attrVideoFrames: 80, attrVideoResumed: 20, attrVideoMasks: 80} {
 			got, _ := video.Attributes().Get(name)
 			assert.Equal(t, want, got.Int(), name)

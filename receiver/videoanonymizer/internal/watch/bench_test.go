@@ -57,6 +57,30 @@ func BenchmarkPoll(b *testing.B) {
 	}
 }
 
+// BenchmarkFind finds 10,000 small files that are complete, in one folder: the first time it reads samples of each, later
+// it finds that they are the same.
+func BenchmarkFind(b *testing.B) {
+	const files = 10_000
+	in, out := b.TempDir(), b.TempDir()
+	for i := range files {
+		path := filepath.Join(in, fmt.Sprintf("recording of camera %d.mkv", i))
+		require.NoError(b, os.WriteFile(path, fmt.Append(nil, i), 0o644))
+	}
+	f, err := NewFinder(testOptions(in, out))
+	require.NoError(b, err)
+	now := time.Now()
+	f.watcher.queue.now = func() time.Time { return now }
+	f.Find()
+	now = now.Add(time.Minute)
+	begin := time.Now()
+	require.Len(b, f.Find(), files)
+	first := time.Since(begin)
+	for b.Loop() {
+		require.Len(b, f.Find(), files)
+	}
+	b.ReportMetric(float64(first.Milliseconds()), "ms/first")
+}
+
 func bareWalk(b *testing.B, folder string) {
 	entries, err := os.ReadDir(folder)
 	require.NoError(b, err)

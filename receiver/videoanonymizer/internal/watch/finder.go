@@ -69,11 +69,7 @@ func (f *Finder) Find() (all []Complete) {
 	f.watcher.folders.beginScan()
 	f.watcher.found = f.watcher.scanner.scan(f.watcher.found[:0])
 	f.watcher.queue.update(f.watcher.found)
-	for {
-		ready, _, err := f.watcher.queue.tryNext()
-		if ready == nil || err != nil {
-			break
-		}
+	for _, ready := range f.watcher.queue.takeReady() {
 		if c, ok := f.check(ready); ok {
 			f.complete[ready.path] = c
 			f.watcher.queue.settle(ready)

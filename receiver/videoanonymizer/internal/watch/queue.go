@@ -259,6 +259,20 @@ func (q *queue) tryNextIf(accept func(path string) bool) (*file, <-chan struct{}
 	return first, q.changed, nil
 }
 
+// takeReady claims all files that are ready, in no order.
+func (q *queue) takeReady() (all []*file) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.now()
+	for _, f := range q.files {
+		if f.ready(now) {
+			f.phase = claimed
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
 func (f *file) ready(now time.Time) bool {
 	return f.phase == queued && !f.due.After(now) && !f.control.paused
 }
