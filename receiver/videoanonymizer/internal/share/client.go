@@ -143,6 +143,15 @@ func (c *Client) Drain(ctx context.Context, machine string, on bool) error {
 	return c.explain(err)
 }
 
+// Drained reports whether a machine, which need not be there any more, was made to take no work.
+func (c *Client) Drained(ctx context.Context, machine string) (bool, error) {
+	value, _, err := c.store.get(ctx, kindDrain+"."+cleanName(machine))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return false, nil
+	}
+	return string(value) == "true", c.explain(err)
+}
+
 // ReadMirror returns what the journal below a root has of a share, and when it was last written: videos and units, but
 // neither machines nor who does a unit. It needs no NATS.
 func ReadMirror(root, name string) (Status, time.Time, error) {
