@@ -205,7 +205,7 @@ share-test: setup-test models footage build ## Try 60 faults each of what shares
 
 .PHONY: share-deployment-test
 share-deployment-test: setup-test models build ## Follow docs/share-deployment.md on three machines, as root
-	export SHARE_DEPLOYMENT=1; $(GO) test -count=1 -v -timeout 60m ./test/share
+	export SHARE_DEPLOYMENT=1; $(GO) test -count=1 -v -timeout 60m -run TestDeployment ./test/share
 
 .PHONY: triton-test
 triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from PyPI with ONNX Runtime; needs python3-venv
