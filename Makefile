@@ -212,7 +212,7 @@ share-bench: models footage ## Measure what sharing the work gains and costs; do
 
 .PHONY: share-deployment-test
 share-deployment-test: setup-test models build ## Follow docs/share-deployment.md on three machines, as root
-	export SHARE_DEPLOYMENT=1; $(GO) test -count=1 -v -timeout 60m ./test/share
+	export SHARE_DEPLOYMENT=1; $(GO) test -count=1 -v -timeout 60m -run TestDeployment ./test/share
 
 .PHONY: triton-test
 triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from PyPI with ONNX Runtime; needs python3-venv

@@ -22,9 +22,6 @@ import (
 // serviceID is the ID of the service's user and group in the guide.
 const serviceID = 990
 
-// patience is how long to wait for what must come true on a machine that is busy otherwise.
-const patience = 10 * time.Minute
-
 // step is a block of commands of the guide.
 type step struct{ where, commands string }
 
@@ -47,7 +44,7 @@ func TestDeployment(t *testing.T) {
 	if os.Getenv("SHARE_DEPLOYMENT") == "" {
 		t.Skip("make share-deployment-test runs it, as root")
 	}
-	s := newSite(t, install(t))
+	s := newSite(t, install(t), 10*time.Minute)
 	a, b, c := s.add("a", "10.0.0.11"), s.add("b", "10.0.0.12"), s.add("c", "10.0.0.13")
 	began := time.Now()
 	s.follow([]*machine{a, b, c}, func(commands string) string { return commands })
@@ -104,7 +101,7 @@ func install(t *testing.T) string {
 // await runs commands until their output is as it should be.
 func (m *machine) await(commands, what string, ok func(out string) bool) string {
 	m.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(time.Second) {
+	for end := time.Now().Add(m.patience); ; time.Sleep(time.Second) {
 		out, _ := m.run(commands)
 		if ok(out) {
 			return out

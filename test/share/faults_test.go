@@ -75,7 +75,7 @@ func newLab(t *testing.T) *lab {
 		require.NoError(t, err)
 	}
 	t.Logf("FAULT_SEED=%d", seed)
-	l := &lab{site: newSite(t, install(t)), rand: rand.New(rand.NewPCG(seed, 1))}
+	l := &lab{site: newSite(t, install(t), 3*time.Minute), rand: rand.New(rand.NewPCG(seed, 1))}
 	l.source = peopleClip(t)
 	for i, name := range []string{"a", "b", "c"} {
 		l.machines = append(l.machines, l.add(name, fmt.Sprintf("10.0.0.%d", 11+i)))
@@ -150,7 +150,7 @@ func (l *lab) output(n int) string {
 // settled waits until all videos are done and nothing is left over, and looks at the last one's output.
 func (l *lab) settled(after string) {
 	l.t.Helper()
-	require.Eventually(l.t, func() bool { return len(l.left()) == 0 }, patience, 100*time.Millisecond,
+	require.Eventually(l.t, func() bool { return len(l.left()) == 0 }, l.patience, 100*time.Millisecond,
 		"after: %s", after)
 	outputs, err := os.ReadDir(filepath.Dir(l.output(1)))
 	require.NoError(l.t, err)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -23,6 +24,9 @@ type site struct {
 	// folder has what belongs to the machines, and stage what the package installs on each.
 	folder, stage string
 	hub           string
+	// patience is how long to wait for what must come true on a machine that is busy otherwise. A test must fail before
+	// the timeout of go test, which would leave the machines behind.
+	patience time.Duration
 }
 
 // machine has a network, users and a file system of its own.
@@ -33,9 +37,9 @@ type machine struct {
 	keeper *exec.Cmd
 }
 
-func newSite(t *testing.T, stage string) *site {
+func newSite(t *testing.T, stage string, patience time.Duration) *site {
 	t.Helper()
-	s := &site{t, t.TempDir(), stage, fmt.Sprintf("deployment-%d", os.Getpid())}
+	s := &site{t, t.TempDir(), stage, fmt.Sprintf("deployment-%d", os.Getpid()), patience}
 	s.ip("netns", "add", s.hub)
 	s.deleteLater(s.hub)
 	s.ip("-n", s.hub, "link", "add", "br0", "type", "bridge")

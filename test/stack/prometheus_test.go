@@ -38,6 +38,7 @@ var noData = map[string]string{
 	"panel Queue and compute time B":         "no model runs on a server",
 	"panel Batch size and people A":          "no model runs on a server",
 	"alert ShareStalled":                     noShare,
+	"alert ShareUncoordinated":               noShare,
 	"alert ShareTakeovers":                   noShare,
 	"alert ShareCommitsFenced":               noShare,
 	"alert ShareBrokerUnavailable":           noShare,

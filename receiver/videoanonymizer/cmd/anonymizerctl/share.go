@@ -9,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +42,8 @@ func newShareStatusCommand() *cobra.Command {
 servers of --config or the one at URL. Given DIR, the root of the share, it reads the mirror of the records there
 instead, which works while all servers are down, but knows neither machines nor who does a unit.
 
-It exits with 1 if a machine has died or takes no work for a reason that it gives, or if none takes part.`,
+It exits with 1 if a machine has died within a day and not come back, if one takes no work for a reason that it gives, or
+if none takes part.`,
 		Example: `  anonymizerctl share status --config /etc/otelcol-anonymizer/config.yaml
   anonymizerctl share status --config config.yaml --json
   anonymizerctl share status tls://10.0.0.12:4222 --name lab --ca-file ca.pem --cert-file a.pem --key-file a.key \
@@ -106,8 +110,9 @@ func newShareNKeyCommand() *cobra.Command {
 public nkey. If FILE is there, it is left alone, and its public nkey is printed.
 
 A machine that has no server of its own connects to those of others: add its public nkey to their FILEs, one a line.`,
-		Example: "  sudo -u otelcol-anonymizer anonymizerctl share nkey /etc/otelcol-anonymizer/a.nk",
-		Args:    cobra.ExactArgs(1),
+		Example: `  sudo anonymizerctl share nkey /etc/otelcol-anonymizer/share/a.nk
+  sudo chown otelcol-anonymizer: /etc/otelcol-anonymizer/share/a.nk`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			public, err := share.EnsureIdentity(args[0])
 			if err == nil {
@@ -143,6 +148,9 @@ func (f *shareFlags) config(ctx context.Context, url string) (share.Config, erro
 	if len(f.configs) == 0 {
 		if url == "" {
 			return share.Config{}, errors.New("say where the share is, with --config, or by the URL of a server")
+		}
+		if f.receiver != "" {
+			return share.Config{}, errors.New("--receiver chooses from --config: write both, or neither")
 		}
 		cfg := share.DefaultConfig()
 		cfg.Name, cfg.Servers, cfg.NKeyFile = f.name, []string{url}, f.nkey
@@ -201,6 +209,10 @@ type shareStatus struct {
 // status looks at the share at a place: the folder or URL, or with "" that of the configuration.
 func (f *shareFlags) status(ctx context.Context, place string) (shareStatus, error) {
 	if place != "" && !strings.Contains(place, "://") {
+		_, _, notAddress := net.SplitHostPort(place)
+		if _, err := os.Stat(place); notAddress == nil && errors.Is(err, fs.ErrNotExist) {
+			return shareStatus{}, fmt.Errorf("%s is no folder: write tls://%[1]s for the NATS server there", place)
+		}
 		return f.mirror(place)
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
@@ -215,6 +227,9 @@ func (f *shareFlags) status(ctx context.Context, place string) (shareStatus, err
 }
 
 func (f *shareFlags) mirror(root string) (shareStatus, error) {
+	if len(f.configs) > 0 || f.receiver != "" || f.nkey != "" || f.tls != (share.TLS{}) {
+		return shareStatus{}, fmt.Errorf("%s is read without a server: write --name alone, or nothing", root)
+	}
 	name := f.name
 	if name == "" {
 		names, err := share.Names(root)
@@ -273,7 +288,13 @@ func (f *shareFlags) drain(ctx context.Context, machine, url string, on bool) (s
 			doing += len(m.Doing)
 		}
 	}
-	if on && !slices.Contains(names, machine) {
+	known := slices.Contains(names, machine)
+	if !known && !on { // it may have died long ago
+		if known, err = client.Drained(ctx, machine); err != nil {
+			return "", err
+		}
+	}
+	if !known {
 		return "", fmt.Errorf("there is no machine %s: choose one of %s", machine,
 			strings.Join(slices.Compact(names), ", "))
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
@@ -209,6 +210,18 @@ func TestShareCommands(t *testing.T) {
 	status, said, says = shareCommand("drain", "a", "--undo", "--config", file)
 	assert.Zero(t, status, says)
 	assert.Equal(t, "a takes work again\n", said)
+	status, said, says = shareCommand("drain", "aa", "--undo", "--config", file)
+	assert.Equal(t, exitError, status, said)
+	assert.Contains(t, says, "there is no machine aa: choose one of a")
+	client, err := share.Dial(t.Context(), cfg, zap.NewNop())
+	require.NoError(t, err)
+	defer client.Close()
+	require.NoError(t, client.Drain(t.Context(), "forgotten", true))
+	status, said, says = shareCommand("drain", "forgotten", "--undo", "--config", file)
+	assert.Zero(t, status, says)
+	assert.Equal(t, "forgotten takes work again\n", said)
+	status, _, _ = shareCommand("drain", "forgotten", "--undo", "--config", file)
+	assert.Equal(t, exitError, status)
 	eventually(t, "the video is done", func() bool {
 		_, s := shareJSON(t, "--config", file)
 		return s.Counts[share.VideoDone] == 1
@@ -300,6 +313,11 @@ func TestShareCommandsRefuse(t *testing.T) {
 		"nobody": {[]string{"status", "nats://127.0.0.1:1", "--name", "lab", "--timeout", "1s"},
 			"ask NATS at nats://127.0.0.1:1 about the share lab: "},
 		"no root":         {[]string{"status", t.TempDir()}, "not the root of a share"},
+		"no scheme":       {[]string{"status", "10.0.0.12:4222"}, "10.0.0.12:4222 is no folder: write tls://10.0.0.12:4222"},
+		"folder and file": {[]string{"status", cfg.Root, "--config", file}, "write --name alone, or nothing"},
+		"folder and nkey": {[]string{"status", cfg.Root, "--nkey-file", file}, "write --name alone, or nothing"},
+		"receiver of what": {[]string{"status", url, "--name", "lab", "--receiver", "videoanonymizer/b"},
+			"--receiver chooses from --config"},
 		"no such machine": {[]string{"drain", "z", url, "--name", "lab"}, "there is no machine z: choose one of a"},
 		"no machine":      {[]string{"drain"}, "accepts between 1 and 2"},
 	} {

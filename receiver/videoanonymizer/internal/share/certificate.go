@@ -57,9 +57,10 @@ func (t *TLS) check(e *Embedded) error {
 	return errors.Join(errs...)
 }
 
-// checkHosts makes sure that the certificate names where the server listens, which is what the others compare.
+// checkHosts makes sure that the certificate names where the server is reached, which is what the others compare.
+// anonymizerctl on this machine is one of them.
 func checkHosts(certificate *x509.Certificate, path string, e *Embedded) error {
-	addresses := []string{e.listen()}
+	addresses := []string{e.local()}
 	if e.Cluster != nil {
 		addresses = append(addresses, e.Cluster.Listen)
 	}

@@ -51,16 +51,21 @@ func Dial(ctx context.Context, cfg Config, logger *zap.Logger) (*Client, error) 
 
 // embeddedURL is where other processes of this machine reach its server.
 func (c *Config) embeddedURL() string {
-	address := c.Embedded.listen()
+	if c.TLS != nil {
+		return "tls://" + c.Embedded.local()
+	}
+	return "nats://" + c.Embedded.local()
+}
+
+// local is the address, host:port, at which other processes of this machine reach the server.
+func (e *Embedded) local() string {
+	address := e.listen()
 	if host, port, err := net.SplitHostPort(address); err == nil {
 		if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
-			address = net.JoinHostPort("127.0.0.1", port)
+			return net.JoinHostPort("127.0.0.1", port)
 		}
 	}
-	if c.TLS != nil {
-		return "tls://" + address
-	}
-	return "nats://" + address
+	return address
 }
 
 func (c *Client) open(ctx context.Context, cfg *Config) (err error) {
@@ -104,7 +109,10 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 		select {
 		case <-ctx.Done():
 			return Status{}, fmt.Errorf("read the records of the share: %w", c.explain(context.Cause(ctx)))
-		case e := <-watcher.Updates():
+		case e, ok := <-watcher.Updates():
+			if !ok {
+				return Status{}, errors.New("read the records of the share: the connection to NATS ended meanwhile: try again")
+			}
 			if e == nil { // these are all
 				return c.status(ctx, v)
 			}
@@ -133,6 +141,15 @@ func (c *Client) status(ctx context.Context, v *view) (Status, error) {
 func (c *Client) Drain(ctx context.Context, machine string, on bool) error {
 	_, err := c.store.put(ctx, kindDrain+"."+cleanName(machine), encode(on))
 	return c.explain(err)
+}
+
+// Drained reports whether a machine, which need not be there any more, was made to take no work.
+func (c *Client) Drained(ctx context.Context, machine string) (bool, error) {
+	value, _, err := c.store.get(ctx, kindDrain+"."+cleanName(machine))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return false, nil
+	}
+	return string(value) == "true", c.explain(err)
 }
 
 // ReadMirror returns what the journal below a root has of a share, and when it was last written: videos and units, but

@@ -250,12 +250,20 @@ func (d *duty) collectPlans(ctx context.Context) error {
 	return nil
 }
 
+// keepDied is how long a machine that died, and has not come back, is remembered, so that somebody hears of it.
+const keepDied = 24 * time.Hour
+
 // collectWorkers forgets workers that have been dead for long.
 func (d *duty) collectWorkers(ctx context.Context) error {
 	var dead []string
 	d.view.mu.Lock()
+	newest := d.view.newest()
 	for id, w := range d.view.workers {
-		if d.view.dead(id) && d.view.echo.Sub(w.at) > 20*d.store.lease {
+		keep := 20 * d.store.lease
+		if !w.rec.Left && !w.rec.Since.Before(newest[w.rec.Name]) {
+			keep = max(keep, keepDied)
+		}
+		if d.view.dead(id) && d.view.echo.Sub(w.at) > keep {
 			dead = append(dead, id)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -150,25 +151,61 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.close()
 	defer e.tree.leave(e.me)
 	var missing time.Time
-	var told string
+	out := absence{logger: e.logger, patience: 2 * e.cfg.Lease}
 	for ctx.Err() == nil {
 		s, err := e.begin(ctx, &missing)
 		if err == nil {
-			told = ""
+			out.ended()
 			e.logger.Info("this machine takes part in the share", zap.String("machine", e.opts.Machine))
 			err = s.run(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			passing := errors.Is(err, errEra) || errors.Is(err, errMissing)
 			e.counters.away.Store(!passing)
-			if text := err.Error(); text != told && !passing {
-				told = text
-				e.logger.Warn("this machine takes no part in the share: it tries again", zap.Error(err))
+			if !passing {
+				out.explain(err, e.nc.IsConnected())
 			}
 			_ = sleep(ctx, 250*time.Millisecond)
 		}
 	}
 	return nil
+}
+
+// absence is a time in which this machine takes no part.
+type absence struct {
+	logger *zap.Logger
+	// patience is how long servers may need to find each other.
+	patience time.Duration
+	began    time.Time
+	told     string
+}
+
+func (a *absence) ended() { a.began, a.told = time.Time{}, "" }
+
+// explain logs an error once. That a server is there and does not answer is no fault unless it lasts: servers that have
+// just started have to find each other.
+func (a *absence) explain(err error, connected bool) {
+	if a.began.IsZero() {
+		a.began = time.Now()
+	}
+	level, text := zap.WarnLevel, "this machine takes no part in the share: it tries again"
+	if connected && incomplete(err) {
+		text = "this machine takes no part in the share: it waits for a majority of the servers"
+		if time.Since(a.began) < a.patience {
+			level = zap.InfoLevel
+		}
+	}
+	if said := fmt.Sprint(level, text, err); said != a.told {
+		a.told = said
+		a.logger.Log(level, text, zap.Error(err))
+	}
+}
+
+// incomplete reports whether an error is that of a server that lacks the others.
+func incomplete(err error) bool {
+	var refused jetstream.JetStreamError
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &refused) && refused.APIError() != nil &&
+		refused.APIError().Code == http.StatusServiceUnavailable
 }
 
 func (e *Engine) close() {

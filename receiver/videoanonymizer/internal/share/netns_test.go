@@ -133,7 +133,8 @@ func TestFaultsOfTheNetwork(t *testing.T) {
 	s.run(rounds)
 }
 
-// writeCertificates writes ca.pem, and a certificate, key and nkey for each machine of the documentation.
+// writeCertificates writes ca.pem, and a certificate, key and nkey for each machine of the documentation. That of d does
+// not name 127.0.0.1.
 func writeCertificates(t *testing.T, folder string) {
 	t.Helper()
 	write := func(name, kind string, data []byte) {
@@ -149,7 +150,7 @@ func writeCertificates(t *testing.T, folder string) {
 	der, err := x509.CreateCertificate(rand.Reader, authority, authority, authorityKey.Public(), authorityKey)
 	require.NoError(t, err)
 	write("ca.pem", "CERTIFICATE", der)
-	for i, name := range []string{"a", "b", "c"} {
+	for i, name := range []string{"a", "b", "c", "d"} {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		require.NoError(t, err)
 		certificate := &x509.Certificate{
@@ -158,6 +159,9 @@ func writeCertificates(t *testing.T, folder string) {
 			IPAddresses: []net.IP{net.IPv4(10, 0, 0, byte(11+i)), net.IPv4(127, 0, 0, 1)},
 			KeyUsage:    x509.KeyUsageDigitalSignature,
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		}
+		if name == "d" {
+			certificate.IPAddresses = certificate.IPAddresses[:1]
 		}
 		der, err := x509.CreateCertificate(rand.Reader, certificate, authority, key.Public(), authorityKey)
 		require.NoError(t, err)

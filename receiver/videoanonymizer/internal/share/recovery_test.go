@@ -6,14 +6,18 @@ package share
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 )
 
 // A worker that was late finds its unit taken over: its commit is refused, and its files are removed.
@@ -279,4 +283,46 @@ func TestOrderOfVideos(t *testing.T) {
 	put("a", 4) // it has changed
 	put("b", 5)
 	expect("dcab", "dab")
+}
+
+// A machine that died, and did not come back, is remembered for a day. What took its leave, or came back, is not.
+func TestTheDeadAreRemembered(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	now := time.Now()
+	s := &session{
+		Engine: &Engine{tree: newTree(t.TempDir(), "test")}, store: b.store, view: newView(b.store, "me", zap.NewNop()),
+	}
+	s.view.now = func() time.Time { return now }
+	beat := func(worker string, m Machine) {
+		m.Name, _, _ = strings.Cut(worker, "-")
+		rev, err := b.store.put(t.Context(), kindWorker+"."+worker, encode(m))
+		require.NoError(t, err)
+		s.view.apply(kindWorker+"."+worker, encode(m), rev)
+	}
+	remembered := func() []string {
+		beat("me", Machine{})
+		require.NoError(t, s.newDuty().collectWorkers(t.Context()))
+		for id := range s.view.workers {
+			_, _, err := b.store.get(t.Context(), kindWorker+"."+id)
+			assert.NoError(t, err, id)
+		}
+		return slices.Sorted(maps.Keys(s.view.workers))
+	}
+	pass := func(d time.Duration) { // without being cut off
+		for end := now.Add(d); now.Before(end); now = now.Add(b.cfg.Lease / 3) {
+			s.view.echo = now
+		}
+	}
+	beat("died-1", Machine{})
+	beat("left-1", Machine{Left: true})
+	beat("back-1", Machine{})
+	beat("back-2", Machine{Since: now})
+	assert.Len(t, remembered(), 5)
+	pass(21 * b.cfg.Lease)
+	assert.Equal(t, []string{"back-2", "died-1", "me"}, remembered())
+	pass(keepDied - time.Hour)
+	assert.Equal(t, []string{"back-2", "died-1", "me"}, remembered())
+	pass(2 * time.Hour)
+	assert.Equal(t, []string{"me"}, remembered())
 }

@@ -198,6 +198,13 @@ func TestCertificatesAreChecked(t *testing.T) {
 			func(c *Config) { c.Embedded.Listen = "10.0.0.12:4222" },
 			[]string{"tls::cert_file: ", "sign one that names 10.0.0.12"},
 		},
+		"all addresses, without that of this machine": {
+			func(c *Config) {
+				c.Embedded.Listen = "0.0.0.0:4222"
+				c.TLS.CertFile, c.TLS.KeyFile = file("d.pem"), file("d.key")
+			},
+			[]string{"tls::cert_file: ", "sign one that names 127.0.0.1"},
+		},
 		"nkey is missing, too": {
 			func(c *Config) { c.NKeyFile, c.TLS.CertFile = file("none"), file("none") },
 			[]string{"nkey_file: open", "tls::cert_file and tls::key_file: open"},

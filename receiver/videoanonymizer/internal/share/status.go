@@ -92,7 +92,8 @@ type Status struct {
 	Counts map[VideoState]int `json:"counts"`
 }
 
-// MachineStatus is a machine that takes part, or did until recently: one run of the program on it.
+// MachineStatus is a machine that takes part, or did until recently: one run of the program on it. One that died, and
+// has not come back, is there for at least a day.
 type MachineStatus struct {
 	Name string `json:"name"`
 	// Alive means that it gave a sign of life within a lease, and Silent is how long ago the last one was, in seconds.
@@ -181,12 +182,7 @@ func (v *view) status() Status {
 // machines returns the runs of the program by the names of their machines, without those that are over and have a
 // successor.
 func (v *view) machines() []MachineStatus {
-	newest := map[string]time.Time{}
-	for _, w := range v.workers {
-		if w.rec.Since.After(newest[w.rec.Name]) {
-			newest[w.rec.Name] = w.rec.Since
-		}
-	}
+	newest := v.newest()
 	all := []MachineStatus{}
 	for id, w := range v.workers {
 		m := MachineStatus{
@@ -211,6 +207,17 @@ func (v *view) machines() []MachineStatus {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), a.Since.Compare(b.Since))
 	})
 	return all
+}
+
+// newest returns when the last run of the program on each machine began, by its name.
+func (v *view) newest() map[string]time.Time {
+	newest := map[string]time.Time{}
+	for _, w := range v.workers {
+		if w.rec.Since.After(newest[w.rec.Name]) {
+			newest[w.rec.Name] = w.rec.Since
+		}
+	}
+	return newest
 }
 
 // task describes what a worker does with a record, as long as that is its own.
