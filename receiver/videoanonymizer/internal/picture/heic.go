@@ -149,11 +149,16 @@ func (h *header) readGrid(items *heifItems, primary *heifItem) (tiles []*heifIte
 	return tiles, nil
 }
 
+const maxHEVCConfig = 64 << 10 // bytes; a usual one has some hundred
+
 // readTiles reads what is decoded: all of the same size and coded alike.
 func (h *header) readTiles(items *heifItems, tiles []*heifItem) error {
 	x := &h.heic.tiles
 	first := tiles[0]
 	config, size := first.property("hvcC"), image.Point{}
+	if len(config) > maxHEVCConfig {
+		return fmt.Errorf("%w: parameter sets of more than %d bytes", media.ErrLimit, maxHEVCConfig)
+	}
 	for _, tile := range tiles {
 		if tile.kind != "hvc1" {
 			return fmt.Errorf("%w: a picture coded as %q instead of HEVC, as AVIF is: convert it to JPEG",
@@ -182,7 +187,7 @@ func (h *header) readTiles(items *heifItems, tiles []*heifItem) error {
 		if err != nil {
 			return err
 		}
-		slices, err := readSlices(data, lengthSize)
+		slices, err := items.readSlices(data, lengthSize)
 		if err != nil {
 			return err
 		}
@@ -233,10 +238,13 @@ func readHEVCConfig(config []byte) (lengthSize int, parameters [][]byte, err err
 }
 
 // readSlices returns the NAL units of one picture's slices.
-func readSlices(data []byte, lengthSize int) (units [][]byte, err error) {
+func (s *heifItems) readSlices(data []byte, lengthSize int) (units [][]byte, err error) {
 	f := &fields{data: data}
 	pictures := 0
 	for len(f.data) > 0 {
+		if !s.more() {
+			return nil, fmt.Errorf("%w: more NAL units than pictures have", media.ErrLimit)
+		}
 		unit := f.bytes(int(f.take(lengthSize)))
 		if f.short || len(unit) < 3 {
 			return nil, fmt.Errorf("%w: a part of it is truncated", media.ErrDamaged)

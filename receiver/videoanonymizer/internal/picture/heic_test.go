@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -356,6 +357,62 @@ func TestHEICRefused(t *testing.T) {
 	require.ErrorIs(t, err, media.ErrLimit, "the size that is decoded counts, too")
 	_, err = Read(path, media.Limits{MaxWidth: 256})
 	require.NoError(t, err)
+}
+
+// TestHEICTables: no table makes a small file cost much memory or time, whatever it says.
+func TestHEICTables(t *testing.T) {
+	for name, data := range heicBombs() {
+		t.Run(name, func(t *testing.T) {
+			_, err := readHeader(data)
+			require.ErrorIs(t, err, media.ErrLimit)
+		})
+	}
+	main := heictest.Items(t, smooth(128, 128), image.Point{}, heictest.Coding{})
+	t.Run("NAL units", func(t *testing.T) {
+		item := main[0]
+		item.Data = slices.Concat(item.Data, bytes.Repeat([]byte{0, 0, 0, 3, 40 << 1, 1, 0}, maxEntries))
+		_, err := readHeader(heictest.File([]heictest.Item{item}, 1))
+		require.ErrorIs(t, err, media.ErrLimit)
+	})
+	t.Run("parameter sets", func(t *testing.T) {
+		item := main[0]
+		item.Properties = append([][]byte{heictest.Box("hvcC", make([]byte, maxHEVCConfig+1))}, item.Properties...)
+		_, err := readHeader(heictest.File([]heictest.Item{item}, 1))
+		require.ErrorIs(t, err, media.ErrLimit)
+	})
+	t.Run("properties", func(t *testing.T) {
+		item := main[0]
+		item.Properties = append(slices.Repeat([][]byte{heictest.Box("free")}, maxProperties), item.Properties...)
+		_, err := readHeader(heictest.File([]heictest.Item{item}, 1))
+		require.ErrorIs(t, err, media.ErrLimit)
+	})
+}
+
+// heicBombs are files whose tables have more entries than pictures need, most of them in few bytes.
+func heicBombs() map[string][]byte {
+	file := func(boxes ...[]byte) []byte {
+		return slices.Concat(heictest.Box("ftyp", []byte("heic\x00\x00\x00\x00heic")),
+			heictest.Box("meta", make([]byte, 4), bytes.Join(boxes, nil)))
+	}
+	info := heictest.Box("iinf", make([]byte, 4), []byte{0, 1},
+		heictest.Box("infe", []byte{2, 0, 0, 0, 0, 1, 0, 0}, []byte("hvc1\x00")))
+	// Sizes of 0: an extent takes no bytes, and 65,535 of them 6.
+	locations := heictest.Box("iloc", make([]byte, 4), []byte{0, 0, 0x0f, 0xff},
+		bytes.Repeat([]byte{0, 1, 0, 0, 0xff, 0xff}, 0xfff))
+	unknown := bytes.ReplaceAll(locations, []byte{0, 1, 0, 0, 0xff, 0xff}, []byte{0, 9, 0, 0, 0xff, 0xff})
+	empty := bytes.Repeat(heictest.Box("free"), maxEntries+1)
+	association := slices.Concat([]byte{0, 1, 255}, bytes.Repeat([]byte{1}, 255))
+	return map[string][]byte{
+		"extents":                  file(info, locations),
+		"extents of unknown items": file(info, unknown),
+		"boxes":                    file(empty),
+		"items":                    file(heictest.Box("iinf", make([]byte, 6), empty)),
+		"properties":               file(info, heictest.Box("iprp", heictest.Box("ipco", empty))),
+		"associations": file(info, heictest.Box("iprp", heictest.Box("ipco", heictest.Box("free")),
+			heictest.Box("ipma", make([]byte, 4), []byte{0, 0, 0x0f, 0xff}, bytes.Repeat(association, 0xfff)))),
+		"references": file(info, heictest.Box("iref", make([]byte, 4),
+			bytes.Repeat(heictest.Box("dimg", []byte{0, 1, 0xff, 0xff}, make([]byte, 2*0xffff)), 2))),
+	}
 }
 
 // TestHEICWithoutDecoder: ffmpeg may be built without HEVC, and its absence is no fault of the picture.
