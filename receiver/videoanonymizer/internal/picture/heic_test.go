@@ -6,6 +6,7 @@ package picture
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"image"
 	"image/color"
 	"image/draw"
@@ -189,11 +190,13 @@ func part(img *image.NRGBA, of image.Rectangle) *image.NRGBA {
 func TestHEICDropsPersonalData(t *testing.T) {
 	img := smooth(128, 128)
 	profile := heictest.Box("colr", []byte("prof"), secretProfile())
-	items := heictest.Items(t, img, image.Pt(64, 64), heictest.Coding{}, profile)
+	// Primaries other than those of sRGB are the profile's matter.
+	items := heictest.Items(t, img, image.Pt(64, 64), heictest.Coding{}, profile, heictest.Colors(12, 13, 6, true))
 	items = append(items,
 		heictest.Item{Kind: "Exif", Data: append([]byte("\x00\x00\x00\x06Exif\x00\x00"), personalEXIF(t, 6)...),
 			Refers: map[string][]int{"cdsc": {1}}},
-		heictest.Item{Kind: "mime", Data: []byte("<x:xmpmeta>SECRET"), Refers: map[string][]int{"cdsc": {1}}},
+		heictest.Item{Kind: "mime", ContentType: xmpType, Data: []byte("<x:xmpmeta>SECRET"),
+			Refers: map[string][]int{"cdsc": {1}}},
 	)
 	thumbnail := heictest.Items(t, smooth(64, 64), image.Point{}, heictest.Coding{})[0]
 	thumbnail.Refers = map[string][]int{"thmb": {1}}
@@ -226,10 +229,22 @@ func TestHEICLeftOut(t *testing.T) {
 		item.Refers = map[string][]int{"auxl": {1}}
 		return append(main[:len(main):len(main)], item)
 	}
+	described := func(kind, contentType string) []heictest.Item {
+		return append(main[:len(main):len(main)], heictest.Item{
+			Kind: kind, ContentType: contentType, Data: []byte("film"), Refers: map[string][]int{"cdsc": {1}},
+		})
+	}
+	// Items are numbered from 1 on, and the tiles of the first are 2 to 5.
+	first, second := other, other
+	first.Refers, second.Refers = map[string][]int{"dimg": {7}}, map[string][]int{"dimg": {6}}
+	circle := append(main[:len(main):len(main)], first, second)
 	for name, tc := range map[string]struct {
 		data []byte
 		says string
 	}{
+		"attachment":   {heictest.File(described("mime", "video/mp4"), 1), "other data"},
+		"link":         {heictest.File(described("uri ", ""), 1), "other data"},
+		"circle":       {heictest.File(circle, 1), "more pictures"},
 		"burst":        {heictest.File(append(main[:len(main):len(main)], other), 1), "burst"},
 		"burst's last": {heictest.File(append([]heictest.Item{other}, main[1]), 2), "burst"},
 		"alpha":        {heictest.File(auxiliary("urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"), 1), "transparency"},
@@ -316,6 +331,23 @@ func TestHEICRefused(t *testing.T) {
 			altered(2, func(i *heictest.Item) { copy(i.Data[20:], bytes.Repeat([]byte{0xff}, 200)) }),
 			media.ErrDamaged, "",
 		},
+		"a picture hidden in a tile": {
+			altered(1, func(i *heictest.Item) {
+				unit := slices.Concat(i.Data[4:], []byte{0, 0, 1}, main[2].Data[4:])
+				i.Data = append(binary.BigEndian.AppendUint32(nil, uint32(len(unit))), unit...)
+			}),
+			media.ErrDamaged, "start code",
+		},
+		"parameters hidden in others": {
+			func() []byte {
+				item := heictest.Items(t, img, image.Point{}, heictest.Coding{})[0]
+				config := bytes.Clone(item.Properties[0][8:])
+				config[22]++ // arrays
+				item.Properties[0] = heictest.Box("hvcC", config, []byte{34, 0, 1, 0, 7, 34 << 1, 1, 0, 0, 1, 33 << 1, 1})
+				return heictest.File([]heictest.Item{item}, 1)
+			}(),
+			media.ErrDamaged, "start code",
+		},
 		"turned tile": {
 			altered(1, func(i *heictest.Item) { i.Properties = append(i.Properties, heictest.Box("irot", []byte{1})) }),
 			media.ErrUnsupported, "turned",
@@ -337,9 +369,21 @@ func TestHEICRefused(t *testing.T) {
 			coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true}, heictest.Colors(9, 16, 9, true)),
 			media.ErrUnsupported, "HDR",
 		},
+		"HLG by its stream, unspecified by its boxes": {
+			coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true, X265: "transfer=arib-std-b67"},
+				heictest.Colors(2, 2, 2, true)),
+			media.ErrUnsupported, "HDR",
+		},
 		"HLG by its stream": {
 			coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true, X265: "transfer=arib-std-b67"}),
 			media.ErrUnsupported, "HDR",
+		},
+		"primaries": {
+			coded(heictest.Coding{Unlabeled: true}, heictest.Colors(12, 13, 6, true)),
+			media.ErrUnsupported, "primaries",
+		},
+		"primaries by its stream": {
+			coded(heictest.Coding{Unlabeled: true, X265: "colorprim=bt2020"}), media.ErrUnsupported, "primaries",
 		},
 		"matrix": {
 			coded(heictest.Coding{Unlabeled: true}, heictest.Colors(1, 13, 8, true)),

@@ -4,6 +4,7 @@
 package picture
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"image"
@@ -87,6 +88,7 @@ type property struct {
 type heifItem struct {
 	id         uint32
 	kind       string
+	content    string     // its media type, of "mime" alone
 	properties []property // in order
 	extents    []extent
 	inData     bool // extents are in the box of items' data, rather than in the file
@@ -221,9 +223,16 @@ func (s *heifItems) readInfos(body []byte) {
 		id := f.id(version > 2)
 		f.take(2)
 		kind := f.bytes(4)
-		if b.kind == "infe" && version >= 2 && !f.short {
-			s.of[id] = &heifItem{id: id, kind: string(kind)}
+		if b.kind != "infe" || version < 2 || f.short {
+			continue
 		}
+		item := &heifItem{id: id, kind: string(kind)}
+		if item.kind == "mime" {
+			_, content, _ := bytes.Cut(f.data, []byte{0}) // behind its name
+			content, _, _ = bytes.Cut(content, []byte{0})
+			item.content = string(content)
+		}
+		s.of[id] = item
 	}
 }
 
