@@ -535,6 +535,30 @@ func TestPicturesCanBeLeftAlone(t *testing.T) {
 	assert.Equal(t, []string{"taken_anonymized.png", "taken_anonymized.png.report.json"}, visible(t, r.out))
 }
 
+// TestHEICBesideItsJPEG: both come out, the second one with a number.
+func TestHEICBesideItsJPEG(t *testing.T) {
+	r := start(t, newPicturesConfig(t))
+	heic := heictest.Picture(t, image.NewGray(image.Rect(0, 0, 64, 48)), image.Point{}, heictest.Coding{})
+	require.NoError(t, os.WriteFile(filepath.Join(r.in, "IMG_1.HEIC"), heic, 0o600))
+	still(t, filepath.Join(r.in, "IMG_1.JPG"), gray)
+	r.awaitLog(t, "finished", "IMG_1.HEIC")
+	r.awaitLog(t, "finished", "IMG_1.JPG")
+	require.NoError(t, r.Shutdown(t.Context()))
+	names := []string{"IMG_1_anonymized.jpg", "IMG_1_anonymized-2.jpg"}
+	assert.ElementsMatch(t, []string{names[0], names[0] + ".report.json", names[1], names[1] + ".report.json"},
+		visible(t, r.out))
+	var sizes []image.Point
+	for _, name := range names {
+		f, err := os.Open(filepath.Join(r.out, name))
+		require.NoError(t, err)
+		defer f.Close()
+		config, err := jpeg.DecodeConfig(f)
+		require.NoError(t, err)
+		sizes = append(sizes, image.Pt(config.Width, config.Height))
+	}
+	assert.ElementsMatch(t, []image.Point{{64, 48}, {160, 120}}, sizes)
+}
+
 // TestSourceOfSeveralPicturesIsKept: of a file with two views only the first is in the output, so the source stays,
 // although it was to be deleted.
 func TestSourceOfSeveralPicturesIsKept(t *testing.T) {

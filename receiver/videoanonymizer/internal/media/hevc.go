@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,26 +26,35 @@ type HEVCPictures struct {
 	Pictures [][][]byte
 	// Width and Height are in pixels. Pictures that decode to another size are damaged.
 	Width, Height int
-	// Colors, if not nil, take the place of what the stream says of them. If that says nothing, they are in full range of
-	// BT.601.
+	// Colors, if not nil, take the place of what the stream says of them, unless unspecified. If neither says anything,
+	// they are in full range of BT.601.
 	Colors *HEVCColors
+	// Profile is that an ICC profile tells what the colors are. Without one, primaries other than those of sRGB, or of TV
+	// that are close to them, are refused.
+	Profile bool
 }
 
 // HEVCColors are color tags by the numbers of ITU-T H.273.
 type HEVCColors struct {
-	Transfer, Matrix uint16
-	FullRange        bool
+	Primaries, Transfer, Matrix uint16
+	FullRange                   bool
 }
 
 // These are the scaler's names of the matrices that it knows, and ffmpeg's of the transfer functions of HDR, by H.273's
-// numbers; and the former by ffmpeg's names. Where nothing is said, HEIF means BT.601.
+// numbers; and the former by ffmpeg's names. Where nothing is said, HEIF means BT.601. Primaries are those that look
+// right as sRGB's.
 var (
-	matrices = map[uint16]string{1: "bt709", 2: "bt601", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m",
+	matrices = map[uint16]string{1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m",
 		9: "bt2020"}
 	transfers   = map[uint16]string{16: pqTransfer, 18: hlgTransfer}
 	matrixNames = map[string]string{"": "bt601", "unknown": "bt601", "bt709": "bt709", "fcc": "fcc", "bt470bg": "bt601",
 		"smpte170m": "bt601", "smpte240m": "smpte240m", "bt2020nc": "bt2020"}
+	primaries      = []uint16{1, 5, 6}
+	primariesNames = []string{"", "unknown", "bt709", "bt470bg", "smpte170m"}
 )
+
+// unspecified is what H.273 calls 2.
+const unspecified = 2
 
 var errNoHEVC = fmt.Errorf("%w: this ffmpeg does not decode HEVC, which HEIC holds: install a build that does",
 	ErrUnsupported)
@@ -108,7 +118,7 @@ func (t Tools) probeHEVC(ctx context.Context, p HEVCPictures, limits Limits) (
 	var answer []byte
 	complaint, err := t.feed(timed, t.FFprobe, []string{"-hide_banner", "-loglevel", "repeat+level+error",
 		"-max_pixels", strconv.FormatInt(limits.MaxPixels, 10), "-protocol_whitelist", "pipe", "-f", "hevc", "-show_entries",
-		"stream=width,height,pix_fmt,color_range,color_space,color_transfer", "-of", "json", "-i", "pipe:0"},
+		"stream=width,height,pix_fmt,color_range,color_space,color_transfer,color_primaries", "-of", "json", "-i", "pipe:0"},
 		first.stream(), limits, func(r io.Reader) (err error) {
 			answer, err = io.ReadAll(io.LimitReader(r, maxOutput))
 			return err
@@ -140,14 +150,27 @@ func (p HEVCPictures) conversion(s probedStream) (filter string, to PixelFormat,
 		return "", to, err
 	}
 	matrix, fullRange, transfer := matrixNames[s.Matrix], s.Range != "tv", s.Transfer
-	if p.Colors != nil {
-		matrix, fullRange, transfer = matrices[p.Colors.Matrix], p.Colors.FullRange, transfers[p.Colors.Transfer]
+	usual := slices.Contains(primariesNames, s.Primaries)
+	if c := p.Colors; c != nil {
+		fullRange = c.FullRange
+		if c.Matrix != unspecified {
+			matrix = matrices[c.Matrix]
+		}
+		if c.Transfer != unspecified {
+			transfer = transfers[c.Transfer]
+		}
+		if c.Primaries != unspecified {
+			usual = slices.Contains(primaries, c.Primaries)
+		}
 	}
 	filter = fmt.Sprintf("scale=%d:%d:out_color_matrix=bt601:out_range=pc", p.Width, p.Height)
 	switch {
 	case transfer == pqTransfer || transfer == hlgTransfer:
 		return "", to, fmt.Errorf("%w: HDR (%s), which a JPEG would show pale: convert it to a JPEG yourself",
 			ErrUnsupported, transfer)
+	case !usual && !p.Profile:
+		return "", to, fmt.Errorf("%w: its color primaries without an ICC profile: convert it to a JPEG yourself",
+			ErrUnsupported)
 	case isRGB(s.PixFmt):
 		return filter, to, nil
 	case matrix == "":

@@ -149,11 +149,16 @@ func (h *header) readGrid(items *heifItems, primary *heifItem) (tiles []*heifIte
 	return tiles, nil
 }
 
+const maxHEVCConfig = 64 << 10 // bytes; a usual one has some hundred
+
 // readTiles reads what is decoded: all of the same size and coded alike.
 func (h *header) readTiles(items *heifItems, tiles []*heifItem) error {
 	x := &h.heic.tiles
 	first := tiles[0]
 	config, size := first.property("hvcC"), image.Point{}
+	if len(config) > maxHEVCConfig {
+		return fmt.Errorf("%w: parameter sets of more than %d bytes", media.ErrLimit, maxHEVCConfig)
+	}
 	for _, tile := range tiles {
 		if tile.kind != "hvc1" {
 			return fmt.Errorf("%w: a picture coded as %q instead of HEVC, as AVIF is: convert it to JPEG",
@@ -182,7 +187,7 @@ func (h *header) readTiles(items *heifItems, tiles []*heifItem) error {
 		if err != nil {
 			return err
 		}
-		slices, err := readSlices(data, lengthSize)
+		slices, err := items.readSlices(data, lengthSize)
 		if err != nil {
 			return err
 		}
@@ -214,6 +219,9 @@ func readHEVCConfig(config []byte) (lengthSize int, parameters [][]byte, err err
 			if len(unit) < 3 {
 				continue
 			}
+			if hasStartCode(unit) {
+				return 0, nil, errStartCode
+			}
 			switch unit[0] >> nalShifted & 63 {
 			case nalSPS:
 				sequences++
@@ -233,13 +241,19 @@ func readHEVCConfig(config []byte) (lengthSize int, parameters [][]byte, err err
 }
 
 // readSlices returns the NAL units of one picture's slices.
-func readSlices(data []byte, lengthSize int) (units [][]byte, err error) {
+func (s *heifItems) readSlices(data []byte, lengthSize int) (units [][]byte, err error) {
 	f := &fields{data: data}
 	pictures := 0
 	for len(f.data) > 0 {
+		if !s.more() {
+			return nil, fmt.Errorf("%w: more NAL units than pictures have", media.ErrLimit)
+		}
 		unit := f.bytes(int(f.take(lengthSize)))
 		if f.short || len(unit) < 3 {
 			return nil, fmt.Errorf("%w: a part of it is truncated", media.ErrDamaged)
+		}
+		if hasStartCode(unit) {
+			return nil, errStartCode
 		}
 		layer := unit[0]&1<<5 | unit[1]>>3
 		if unit[0]>>nalShifted&63 >= firstNonSlice || layer > 0 {
@@ -254,6 +268,19 @@ func readSlices(data []byte, lengthSize int) (units [][]byte, err error) {
 		return nil, fmt.Errorf("%w: %d pictures where there should be one", media.ErrDamaged, pictures)
 	}
 	return units, nil
+}
+
+var errStartCode = fmt.Errorf("%w: a start code in a NAL unit", media.ErrDamaged)
+
+// hasStartCode reports whether a NAL unit has in it what separates them in the stream that the decoder gets (ITU-T
+// H.265, 7.4.2): it would be taken for several, such as another picture, or parameters of another size.
+func hasStartCode(unit []byte) bool {
+	for i := 2; i < len(unit); i++ {
+		if unit[i] <= 2 && unit[i-1] == 0 && unit[i-2] == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func isTransform(kind string) bool { return kind == "irot" || kind == "imir" || kind == "clap" }
@@ -318,14 +345,17 @@ func (h *header) readColors(primary, tile *heifItem) {
 			h.profile = body
 		case kind == "nclx" && len(body) >= 7 && h.heic.tiles.Colors == nil:
 			h.heic.tiles.Colors = &media.HEVCColors{
-				Transfer: binary.BigEndian.Uint16(body[2:]), Matrix: binary.BigEndian.Uint16(body[4:]),
-				FullRange: body[6]&0x80 != 0,
+				Primaries: binary.BigEndian.Uint16(body), Transfer: binary.BigEndian.Uint16(body[2:]),
+				Matrix: binary.BigEndian.Uint16(body[4:]), FullRange: body[6]&0x80 != 0,
 			}
 		}
 	}
 }
 
-// readOtherItems says which pictures are in the file that are neither the primary one nor thumbnails of it.
+// xmpType is the media type of XMP.
+const xmpType = "application/rdf+xml"
+
+// readOtherItems says what is in the file that is neither the primary picture nor a thumbnail or metadata of it.
 func (h *header) readOtherItems(items *heifItems, primary *heifItem) {
 	known := map[uint32]bool{primary.id: true}
 	var include func(id uint32)
@@ -341,16 +371,22 @@ func (h *header) readOtherItems(items *heifItems, primary *heifItem) {
 	for _, id := range items.referring("thmb", primary.id) {
 		include(id)
 	}
-	for _, item := range items.all() {
-		switch {
-		case known[item.id], item.kind == "Exif", item.kind == "mime", item.kind == "uri ":
-		case len(items.references("auxl", item.id)) > 0:
-			include(item.id)
-			h.leaveOut(describeAuxiliary(item))
-		case item.kind == "tmap":
-			h.leaveOut("a gain map")
-		case len(items.referring("dimg", item.id)) == 0: // not a part of what is named itself
-			h.leaveOut("more pictures, such as those of a burst")
+	for _, circles := range []bool{false, true} { // at last, what no picture leads to
+		for _, item := range items.all() {
+			switch {
+			case known[item.id], item.kind == "Exif", item.content == xmpType:
+			case len(items.references("auxl", item.id)) > 0:
+				include(item.id)
+				h.leaveOut(describeAuxiliary(item))
+			case item.kind == "tmap":
+				include(item.id)
+				h.leaveOut("a gain map")
+			case item.kind == "mime", item.kind == "uri ":
+				h.leaveOut("other data than pictures")
+			case circles || len(items.referring("dimg", item.id)) == 0: // else it is a part of another
+				include(item.id)
+				h.leaveOut("more pictures, such as those of a burst")
+			}
 		}
 	}
 }
@@ -371,6 +407,7 @@ func describeAuxiliary(item *heifItem) string {
 // decodeHEIC decodes the tiles, and puts them together.
 func decodeHEIC(ctx context.Context, h *header, tools media.Tools, limits media.Limits) (canvas, error) {
 	x := &h.heic
+	x.tiles.Profile = h.profile != nil
 	var whole *heicPlanes
 	err := tools.DecodeHEVC(ctx, x.tiles, limits, func(tile *media.Frame) error {
 		if whole == nil {

@@ -6,12 +6,14 @@ package picture
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"image"
 	"image/color"
 	"image/draw"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -188,11 +190,13 @@ func part(img *image.NRGBA, of image.Rectangle) *image.NRGBA {
 func TestHEICDropsPersonalData(t *testing.T) {
 	img := smooth(128, 128)
 	profile := heictest.Box("colr", []byte("prof"), secretProfile())
-	items := heictest.Items(t, img, image.Pt(64, 64), heictest.Coding{}, profile)
+	// Primaries other than those of sRGB are the profile's matter.
+	items := heictest.Items(t, img, image.Pt(64, 64), heictest.Coding{}, profile, heictest.Colors(12, 13, 6, true))
 	items = append(items,
 		heictest.Item{Kind: "Exif", Data: append([]byte("\x00\x00\x00\x06Exif\x00\x00"), personalEXIF(t, 6)...),
 			Refers: map[string][]int{"cdsc": {1}}},
-		heictest.Item{Kind: "mime", Data: []byte("<x:xmpmeta>SECRET"), Refers: map[string][]int{"cdsc": {1}}},
+		heictest.Item{Kind: "mime", ContentType: xmpType, Data: []byte("<x:xmpmeta>SECRET"),
+			Refers: map[string][]int{"cdsc": {1}}},
 	)
 	thumbnail := heictest.Items(t, smooth(64, 64), image.Point{}, heictest.Coding{})[0]
 	thumbnail.Refers = map[string][]int{"thmb": {1}}
@@ -225,10 +229,22 @@ func TestHEICLeftOut(t *testing.T) {
 		item.Refers = map[string][]int{"auxl": {1}}
 		return append(main[:len(main):len(main)], item)
 	}
+	described := func(kind, contentType string) []heictest.Item {
+		return append(main[:len(main):len(main)], heictest.Item{
+			Kind: kind, ContentType: contentType, Data: []byte("film"), Refers: map[string][]int{"cdsc": {1}},
+		})
+	}
+	// Items are numbered from 1 on, and the tiles of the first are 2 to 5.
+	first, second := other, other
+	first.Refers, second.Refers = map[string][]int{"dimg": {7}}, map[string][]int{"dimg": {6}}
+	circle := append(main[:len(main):len(main)], first, second)
 	for name, tc := range map[string]struct {
 		data []byte
 		says string
 	}{
+		"attachment":   {heictest.File(described("mime", "video/mp4"), 1), "other data"},
+		"link":         {heictest.File(described("uri ", ""), 1), "other data"},
+		"circle":       {heictest.File(circle, 1), "more pictures"},
 		"burst":        {heictest.File(append(main[:len(main):len(main)], other), 1), "burst"},
 		"burst's last": {heictest.File(append([]heictest.Item{other}, main[1]), 2), "burst"},
 		"alpha":        {heictest.File(auxiliary("urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"), 1), "transparency"},
@@ -315,6 +331,23 @@ func TestHEICRefused(t *testing.T) {
 			altered(2, func(i *heictest.Item) { copy(i.Data[20:], bytes.Repeat([]byte{0xff}, 200)) }),
 			media.ErrDamaged, "",
 		},
+		"a picture hidden in a tile": {
+			altered(1, func(i *heictest.Item) {
+				unit := slices.Concat(i.Data[4:], []byte{0, 0, 1}, main[2].Data[4:])
+				i.Data = append(binary.BigEndian.AppendUint32(nil, uint32(len(unit))), unit...)
+			}),
+			media.ErrDamaged, "start code",
+		},
+		"parameters hidden in others": {
+			func() []byte {
+				item := heictest.Items(t, img, image.Point{}, heictest.Coding{})[0]
+				config := bytes.Clone(item.Properties[0][8:])
+				config[22]++ // arrays
+				item.Properties[0] = heictest.Box("hvcC", config, []byte{34, 0, 1, 0, 7, 34 << 1, 1, 0, 0, 1, 33 << 1, 1})
+				return heictest.File([]heictest.Item{item}, 1)
+			}(),
+			media.ErrDamaged, "start code",
+		},
 		"turned tile": {
 			altered(1, func(i *heictest.Item) { i.Properties = append(i.Properties, heictest.Box("irot", []byte{1})) }),
 			media.ErrUnsupported, "turned",
@@ -336,9 +369,21 @@ func TestHEICRefused(t *testing.T) {
 			coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true}, heictest.Colors(9, 16, 9, true)),
 			media.ErrUnsupported, "HDR",
 		},
+		"HLG by its stream, unspecified by its boxes": {
+			coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true, X265: "transfer=arib-std-b67"},
+				heictest.Colors(2, 2, 2, true)),
+			media.ErrUnsupported, "HDR",
+		},
 		"HLG by its stream": {
 			coded(heictest.Coding{Format: "yuv420p10le", Unlabeled: true, X265: "transfer=arib-std-b67"}),
 			media.ErrUnsupported, "HDR",
+		},
+		"primaries": {
+			coded(heictest.Coding{Unlabeled: true}, heictest.Colors(12, 13, 6, true)),
+			media.ErrUnsupported, "primaries",
+		},
+		"primaries by its stream": {
+			coded(heictest.Coding{Unlabeled: true, X265: "colorprim=bt2020"}), media.ErrUnsupported, "primaries",
 		},
 		"matrix": {
 			coded(heictest.Coding{Unlabeled: true}, heictest.Colors(1, 13, 8, true)),
@@ -356,6 +401,62 @@ func TestHEICRefused(t *testing.T) {
 	require.ErrorIs(t, err, media.ErrLimit, "the size that is decoded counts, too")
 	_, err = Read(path, media.Limits{MaxWidth: 256})
 	require.NoError(t, err)
+}
+
+// TestHEICTables: no table makes a small file cost much memory or time, whatever it says.
+func TestHEICTables(t *testing.T) {
+	for name, data := range heicBombs() {
+		t.Run(name, func(t *testing.T) {
+			_, err := readHeader(data)
+			require.ErrorIs(t, err, media.ErrLimit)
+		})
+	}
+	main := heictest.Items(t, smooth(128, 128), image.Point{}, heictest.Coding{})
+	t.Run("NAL units", func(t *testing.T) {
+		item := main[0]
+		item.Data = slices.Concat(item.Data, bytes.Repeat([]byte{0, 0, 0, 3, 40 << 1, 1, 0}, maxEntries))
+		_, err := readHeader(heictest.File([]heictest.Item{item}, 1))
+		require.ErrorIs(t, err, media.ErrLimit)
+	})
+	t.Run("parameter sets", func(t *testing.T) {
+		item := main[0]
+		item.Properties = append([][]byte{heictest.Box("hvcC", make([]byte, maxHEVCConfig+1))}, item.Properties...)
+		_, err := readHeader(heictest.File([]heictest.Item{item}, 1))
+		require.ErrorIs(t, err, media.ErrLimit)
+	})
+	t.Run("properties", func(t *testing.T) {
+		item := main[0]
+		item.Properties = append(slices.Repeat([][]byte{heictest.Box("free")}, maxProperties), item.Properties...)
+		_, err := readHeader(heictest.File([]heictest.Item{item}, 1))
+		require.ErrorIs(t, err, media.ErrLimit)
+	})
+}
+
+// heicBombs are files whose tables have more entries than pictures need, most of them in few bytes.
+func heicBombs() map[string][]byte {
+	file := func(boxes ...[]byte) []byte {
+		return slices.Concat(heictest.Box("ftyp", []byte("heic\x00\x00\x00\x00heic")),
+			heictest.Box("meta", make([]byte, 4), bytes.Join(boxes, nil)))
+	}
+	info := heictest.Box("iinf", make([]byte, 4), []byte{0, 1},
+		heictest.Box("infe", []byte{2, 0, 0, 0, 0, 1, 0, 0}, []byte("hvc1\x00")))
+	// Sizes of 0: an extent takes no bytes, and 65,535 of them 6.
+	locations := heictest.Box("iloc", make([]byte, 4), []byte{0, 0, 0x0f, 0xff},
+		bytes.Repeat([]byte{0, 1, 0, 0, 0xff, 0xff}, 0xfff))
+	unknown := bytes.ReplaceAll(locations, []byte{0, 1, 0, 0, 0xff, 0xff}, []byte{0, 9, 0, 0, 0xff, 0xff})
+	empty := bytes.Repeat(heictest.Box("free"), maxEntries+1)
+	association := slices.Concat([]byte{0, 1, 255}, bytes.Repeat([]byte{1}, 255))
+	return map[string][]byte{
+		"extents":                  file(info, locations),
+		"extents of unknown items": file(info, unknown),
+		"boxes":                    file(empty),
+		"items":                    file(heictest.Box("iinf", make([]byte, 6), empty)),
+		"properties":               file(info, heictest.Box("iprp", heictest.Box("ipco", empty))),
+		"associations": file(info, heictest.Box("iprp", heictest.Box("ipco", heictest.Box("free")),
+			heictest.Box("ipma", make([]byte, 4), []byte{0, 0, 0x0f, 0xff}, bytes.Repeat(association, 0xfff)))),
+		"references": file(info, heictest.Box("iref", make([]byte, 4),
+			bytes.Repeat(heictest.Box("dimg", []byte{0, 1, 0xff, 0xff}, make([]byte, 2*0xffff)), 2))),
+	}
 }
 
 // TestHEICWithoutDecoder: ffmpeg may be built without HEVC, and its absence is no fault of the picture.

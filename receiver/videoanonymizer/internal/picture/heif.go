@@ -4,6 +4,7 @@
 package picture
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"image"
@@ -35,17 +36,6 @@ func nextBox(data []byte) (b box, rest []byte, ok bool) {
 		return b, nil, false
 	}
 	return box{string(data[4:8]), data[head:size]}, data[size:], true
-}
-
-// boxes are those in a body, as far as they are valid.
-func boxes(body []byte) (all []box) {
-	for {
-		b, rest, ok := nextBox(body)
-		if !ok {
-			return all
-		}
-		all, body = append(all, b), rest
-	}
 }
 
 // fields reads numbers from the front of data. Once that ends, they are 0, and short is set.
@@ -98,6 +88,7 @@ type property struct {
 type heifItem struct {
 	id         uint32
 	kind       string
+	content    string     // its media type, of "mime" alone
 	properties []property // in order
 	extents    []extent
 	inData     bool // extents are in the box of items' data, rather than in the file
@@ -145,6 +136,7 @@ type heifItems struct {
 	of             map[uint32]*heifItem
 	from           []reference
 	read           int // bytes of items that were read
+	entries        int // of all tables, see more
 }
 
 // reference leads from an item to others, of which it is made, or which it describes.
@@ -157,10 +149,33 @@ type reference struct {
 // maxItems bounds the items of a file, and what they refer to. 256 megapixels in tiles of 512 pixels are 1,000.
 const maxItems = 1 << 12
 
+const (
+	maxEntries    = 16 * maxItems // of all tables together
+	maxProperties = 64            // of an item; usual ones have less than 10
+)
+
+// more counts an entry of a table or a NAL unit, and reports whether it may be read. In a file, it takes few bytes, or
+// none at all.
+func (s *heifItems) more() bool {
+	s.entries++
+	return s.entries <= maxEntries
+}
+
+// boxes are those in a body, as far as they are valid.
+func (s *heifItems) boxes(body []byte) (all []box) {
+	for {
+		b, rest, ok := nextBox(body)
+		if !ok || !s.more() {
+			return all
+		}
+		all, body = append(all, b), rest
+	}
+}
+
 // readItems reads the boxes in the box that describes items.
 func readItems(meta, file []byte) (*heifItems, error) {
 	items := &heifItems{file: file, of: map[uint32]*heifItem{}}
-	all := boxes(meta)
+	all := items.boxes(meta)
 	for _, b := range all { // the others refer to these
 		if b.kind == "iinf" {
 			items.readInfos(b.body)
@@ -186,8 +201,13 @@ func readItems(meta, file []byte) (*heifItems, error) {
 	for _, r := range items.from {
 		references += 1 + len(r.to)
 	}
-	if len(items.of) > maxItems || references > 2*maxItems {
-		return nil, fmt.Errorf("%w: more than %d items", media.ErrLimit, maxItems)
+	if items.entries > maxEntries || len(items.of) > maxItems || references > 2*maxItems {
+		return nil, fmt.Errorf("%w: more than %d items, or more about them than pictures have", media.ErrLimit, maxItems)
+	}
+	for _, item := range items.of {
+		if len(item.properties) > maxProperties {
+			return nil, fmt.Errorf("%w: an item with more than %d properties", media.ErrLimit, maxProperties)
+		}
 	}
 	return items, nil
 }
@@ -197,15 +217,22 @@ func (s *heifItems) readInfos(body []byte) {
 	f := &fields{data: body}
 	version, _ := f.version()
 	f.id(version > 0) // how many
-	for _, b := range boxes(f.data) {
+	for _, b := range s.boxes(f.data) {
 		f := &fields{data: b.body}
 		version, _ := f.version()
 		id := f.id(version > 2)
 		f.take(2)
 		kind := f.bytes(4)
-		if b.kind == "infe" && version >= 2 && !f.short {
-			s.of[id] = &heifItem{id: id, kind: string(kind)}
+		if b.kind != "infe" || version < 2 || f.short {
+			continue
 		}
+		item := &heifItem{id: id, kind: string(kind)}
+		if item.kind == "mime" {
+			_, content, _ := bytes.Cut(f.data, []byte{0}) // behind its name
+			content, _, _ = bytes.Cut(content, []byte{0})
+			item.content = string(content)
+		}
+		s.of[id] = item
 	}
 }
 
@@ -236,7 +263,7 @@ func (s *heifItems) readLocations(f *fields) {
 		for range f.take(2) {
 			f.take(indexSize)
 			item.extents = append(item.extents, extent{base + f.take(offsetSize), f.take(lengthSize)})
-			if f.short {
+			if f.short || !s.more() {
 				return
 			}
 		}
@@ -247,12 +274,12 @@ func (s *heifItems) readLocations(f *fields) {
 func (s *heifItems) readReferences(body []byte) {
 	f := &fields{data: body}
 	version, _ := f.version()
-	for _, b := range boxes(f.data) {
+	for _, b := range s.boxes(f.data) {
 		f := &fields{data: b.body}
 		r := reference{kind: b.kind, from: f.id(version > 0)}
 		for range f.take(2) {
 			r.to = append(r.to, f.id(version > 0))
-			if f.short {
+			if f.short || !s.more() {
 				return
 			}
 		}
@@ -263,10 +290,10 @@ func (s *heifItems) readReferences(body []byte) {
 // readProperties reads what is said of the items (ISO/IEC 23008-12, 9.3).
 func (s *heifItems) readProperties(body []byte) {
 	var properties []box
-	all := boxes(body)
+	all := s.boxes(body)
 	for _, b := range all {
 		if b.kind == "ipco" {
-			properties = boxes(b.body)
+			properties = s.boxes(b.body)
 		}
 	}
 	for _, b := range all {
@@ -279,6 +306,9 @@ func (s *heifItems) readProperties(body []byte) {
 			item := s.of[f.id(version > 0)]
 			for range f.take(1) {
 				essential, index := readIndex(f, flags&1 != 0)
+				if f.short || !s.more() {
+					return
+				}
 				if item != nil && index >= 1 && index <= len(properties) {
 					item.properties = append(item.properties, property{properties[index-1], essential})
 				}

@@ -975,6 +975,7 @@ func FuzzHeader(f *testing.F) {
 	f.Add(webp)
 	f.Add(heictest.Picture(f, img, image.Pt(16, 16), heictest.Coding{}, heictest.Crop(8, 8, 0, 0),
 		heictest.Box("irot", []byte{1}), heictest.Box("colr", []byte("prof"), secretProfile())))
+	f.Add(heicBombs()["extents"]) // the others are too large to change them often
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := readHeader(data)
 		if err != nil || h.width*h.height > 1<<16 || h.format == HEIC {

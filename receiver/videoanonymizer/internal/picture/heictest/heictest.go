@@ -19,9 +19,11 @@ import (
 
 // Item is what a file has by a number, from 1 on in their order.
 type Item struct {
-	Kind       string
-	Data       []byte
-	Properties [][]byte // boxes
+	Kind string
+	// ContentType is that of an item of the kind "mime".
+	ContentType string
+	Data        []byte
+	Properties  [][]byte // boxes
 	// Refers are the kinds of references from it and the items that these lead to.
 	Refers map[string][]int
 	Hidden bool
@@ -204,7 +206,8 @@ func File(items []Item, primary int, behind ...[]byte) []byte {
 		if item.Hidden {
 			flags = 1
 		}
-		infos = append(infos, fullBox("infe", 2, flags, u16(i+1), u16(0), []byte(item.Kind), []byte{0})...)
+		infos = append(infos, fullBox("infe", 2, flags, u16(i+1), u16(0), []byte(item.Kind), []byte{0},
+			[]byte(item.ContentType+"\x00"))...)
 		for kind, to := range item.Refers {
 			body := append(u16(i+1), u16(len(to))...)
 			for _, id := range to {
