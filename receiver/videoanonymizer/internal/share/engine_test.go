@@ -409,7 +409,7 @@ func TestPoison(t *testing.T) {
 func TestTakeoversAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	s := newFilledSession(t, 1, VideoPlanned)
-	key := unitKey(s.view.active()[0], 1, 0)
+	key := unitKey(s.view.active()[0].id, 1, 0)
 	p, index, _ := planOf(key)
 	claimed := s.view.units[p][index].entry
 	claimed.rec.State, claimed.rec.Claim = UnitClaimed, &Claim{Worker: "gone-1", Machine: "gone"}
