@@ -42,8 +42,8 @@ func newShareStatusCommand() *cobra.Command {
 servers of --config or the one at URL. Given DIR, the root of the share, it reads the mirror of the records there
 instead, which works while all servers are down, but knows neither machines nor who does a unit.
 
-It exits with 1 if a machine has died within a day and not come back, if one takes no work for a reason that it gives, or
-if none takes part.`,
+It exits with 1 if a machine has died within a day and not come back, if one takes no work for a reason that it gives,
+or if none takes part.`,
 		Example: `  anonymizerctl share status --config /etc/otelcol-anonymizer/config.yaml
   anonymizerctl share status --config config.yaml --json
   anonymizerctl share status tls://10.0.0.12:4222 --name lab --ca-file ca.pem --cert-file a.pem --key-file a.key \

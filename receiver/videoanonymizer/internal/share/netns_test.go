@@ -133,8 +133,8 @@ func TestFaultsOfTheNetwork(t *testing.T) {
 	s.run(rounds)
 }
 
-// writeCertificates writes ca.pem, and a certificate, key and nkey for each machine of the documentation. That of d does
-// not name 127.0.0.1.
+// writeCertificates writes ca.pem, and a certificate, key and nkey for each machine of the documentation. The
+// certificate of d does not name 127.0.0.1.
 func writeCertificates(t *testing.T, folder string) {
 	t.Helper()
 	write := func(name, kind string, data []byte) {
