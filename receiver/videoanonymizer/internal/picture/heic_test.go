@@ -237,7 +237,7 @@ func TestHEICLeftOut(t *testing.T) {
 	// Items are numbered from 1 on, and the tiles of the first are 2 to 5.
 	first, second := other, other
 	first.Refers, second.Refers = map[string][]int{"dimg": {7}}, map[string][]int{"dimg": {6}}
-	circle := append(main[:len(main):len(main)], first, second)
+	circle := slices.Concat(main, []heictest.Item{first, second})
 	for name, tc := range map[string]struct {
 		data []byte
 		says string
@@ -424,7 +424,7 @@ func TestHEICTables(t *testing.T) {
 		_, err := readHeader(heictest.File([]heictest.Item{item}, 1))
 		require.ErrorIs(t, err, media.ErrLimit)
 	})
-	t.Run("properties", func(t *testing.T) {
+	t.Run("properties of an item", func(t *testing.T) {
 		item := main[0]
 		item.Properties = append(slices.Repeat([][]byte{heictest.Box("free")}, maxProperties), item.Properties...)
 		_, err := readHeader(heictest.File([]heictest.Item{item}, 1))
