@@ -57,8 +57,8 @@ func BenchmarkPoll(b *testing.B) {
 	}
 }
 
-// BenchmarkFind finds 10,000 small files that are complete, in one folder: the first time it reads samples of each, later
-// it finds that they are the same.
+// BenchmarkFind finds 10,000 small files that are complete, in one folder: the first time it reads samples of each,
+// later it finds that they are the same.
 func BenchmarkFind(b *testing.B) {
 	const files = 10_000
 	in, out := b.TempDir(), b.TempDir()
