@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
@@ -21,7 +22,8 @@ import (
 )
 
 // takePart works on what several machines share, until work ends.
-func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner, options watch.Options) error {
+func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner, options watch.Options,
+	console consoleapi.ShareConsole) error {
 	cfg := *r.cfg.Share
 	finder, err := watch.NewFinder(options)
 	if err != nil {
@@ -57,6 +59,9 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 		}
 	})
 	r.engine.Store(engine)
+	if console != nil {
+		r.hide = console.AttachMachines(r.set.ID, func() consoleapi.Share { return shownShare(engine) })
+	}
 	return r.emitter.ObserveShare(func() telemetry.ShareStats { return shareStats(engine.Stats()) })
 }
 
@@ -71,6 +76,25 @@ func onOneDisk(root, outputs string) error {
 			outputs, root)
 	}
 	return nil
+}
+
+// shownShare is what a console shows of a share.
+func shownShare(engine *share.Engine) consoleapi.Share {
+	shown := consoleapi.Share{Machines: []consoleapi.Machine{}, Videos: map[string]int{}}
+	for state, n := range engine.Stats().Videos {
+		shown.Videos[string(state)] = n
+	}
+	for _, m := range engine.Machines() {
+		one := consoleapi.Machine{
+			Name: m.Name, State: string(m.State()), Since: m.Since, Silent: m.Silent, Problem: m.Problem,
+			Doing: []consoleapi.MachineTask{},
+		}
+		for _, t := range m.Doing {
+			one.Doing = append(one.Doing, consoleapi.MachineTask(t))
+		}
+		shown.Machines = append(shown.Machines, one)
+	}
+	return shown
 }
 
 func shareStats(stats share.Stats) telemetry.ShareStats {
