@@ -41,7 +41,8 @@ var (
 	_ extension.Extension = (*console)(nil)
 	_ consoleapi.Console  = (*console)(nil)
 
-	_ consoleapi.GPUConsole = (*console)(nil)
+	_ consoleapi.GPUConsole   = (*console)(nil)
+	_ consoleapi.ShareConsole = (*console)(nil)
 )
 
 // Start serves the console.
@@ -137,6 +138,14 @@ func (c *console) AttachGPUs(id component.ID, read func() []consoleapi.GPU) func
 		return func() {}
 	}
 	return c.api.Registry.AttachGPUs(id, read)
+}
+
+// AttachMachines shows machines that share the work.
+func (c *console) AttachMachines(id component.ID, read func() consoleapi.Share) func() {
+	if c.api == nil {
+		return func() {}
+	}
+	return c.api.Registry.AttachMachines(id, read)
 }
 
 // shutdownWait is how long requests may go on after the end; streams do not end by themselves.

@@ -132,6 +132,7 @@ func TestConfig(t *testing.T) {
 }
 
 func TestAttachBeforeStart(t *testing.T) {
+	(&console{}).AttachMachines(component.MustNewID("videoanonymizer"), nil)()
 	_, err := (&console{}).Attach(component.MustNewID("videoanonymizer"), nil)
 	require.ErrorContains(t, err, "service::extensions")
 }

@@ -29,6 +29,12 @@ type GPUConsole interface {
 	AttachGPUs(id component.ID, read func() []GPU) (detach func())
 }
 
+// ShareConsole is implemented by the extension, too: it shows the machines that share the work on videos.
+type ShareConsole interface {
+	// AttachMachines has read called for what is shown, until detach is called. read returns at once.
+	AttachMachines(id component.ID, read func() Share) (detach func())
+}
+
 // Find returns the console that the key console of a component names, such as a Console, or nil if it names none.
 func Find[C any](host component.Host, id *component.ID) (console C, err error) {
 	if id == nil {

@@ -344,6 +344,7 @@ type StatusNow struct {
 	Stages     []StageTime   `json:"stages"`
 	Counts     map[State]int `json:"counts"`
 	GPUs       []GPU         `json:"gpus"`
+	Share      *Share        `json:"share,omitempty"` // nil if no machines share the work
 }
 
 // StageTime is the mean time of a stage in milliseconds.
@@ -370,6 +371,34 @@ type GPU struct {
 	MemoryTotal int64   `json:"memory_total,omitempty"`
 	Temperature float64 `json:"temperature_c,omitempty"`
 	Power       float64 `json:"power_w,omitempty"`
+}
+
+// Share is what machines that share the work do. Videos are numbers by state: the states are those of a share, not
+// those of videos in a console.
+type Share struct {
+	Machines []Machine      `json:"machines"`
+	Videos   map[string]int `json:"videos"`
+}
+
+// Machine is a machine that takes part in a share, or did until recently.
+type Machine struct {
+	Name string `json:"name"`
+	// State is works, drains, takes_nothing, silent or stopped.
+	State string    `json:"state"`
+	Since time.Time `json:"since"`
+	// Silent is how long ago the last sign of life was, in seconds.
+	Silent float64 `json:"silent_s"`
+	// Problem is why it takes nothing, if so.
+	Problem string        `json:"problem,omitempty"`
+	Doing   []MachineTask `json:"doing"`
+}
+
+// MachineTask is something that a machine does: plan, unit, join or publish. Unit is nil for what concerns a whole video.
+type MachineTask struct {
+	Task  string    `json:"task"`
+	Video string    `json:"video"`
+	Unit  *int      `json:"unit,omitempty"`
+	Since time.Time `json:"since"`
 }
 
 // FrameTraceHead identifies the trace of a frame.

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"go.opentelemetry.io/collector/component"
+
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
@@ -23,6 +25,17 @@ type attachment struct {
 	workspace *workspace.Workspace
 	leave     func(context.Context) error
 	forget    func()
+}
+
+// consoles returns what shows the receiver's work or, with share, the machines; both are nil without console.
+func (r *videoReceiver) consoles(host component.Host) (work consoleapi.Console, machines consoleapi.ShareConsole,
+	err error) {
+	if r.cfg.Share == nil {
+		work, err = consoleapi.Find[consoleapi.Console](host, r.cfg.Console)
+	} else {
+		machines, err = consoleapi.Find[consoleapi.ShareConsole](host, r.cfg.Console)
+	}
+	return work, machines, err
 }
 
 // attach shows the receiver's work in a console.

@@ -43,7 +43,8 @@ type videoReceiver struct {
 	engine  atomic.Pointer[share.Engine] // nil without share
 	emitter *telemetry.Emitter
 	recent  *telemetry.Recent // nil without console
-	console *attachment       // nil without console
+	console *attachment       // nil without console, and with share
+	hide    func()            // ends that a console shows the machines; nil if none does
 	shown   atomic.Pointer[workspace.Workspace]
 	told    atomic.Pointer[notify.Notifier] // nil if nobody is told
 	lift    func() error                    // lifts the bounds of resources; nil before Start
@@ -86,7 +87,7 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 	}
 	r.set.Logger = names.Logger(r.set.Logger)
 	r.logConfinement()
-	console, err := consoleapi.Find[consoleapi.Console](host, r.cfg.Console)
+	console, machines, err := r.consoles(host)
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 	r.cancel = cancel
 	if r.cfg.Share != nil {
 		runner.Config = r.cfg.Shared()
-		return r.takePart(work, runner, options)
+		return r.takePart(work, runner, options, machines)
 	}
 	return r.workAlone(work, runner, console, names)
 }
@@ -226,6 +227,9 @@ func (r *videoReceiver) release(ctx context.Context) error {
 	if r.console != nil {
 		errs = append(errs, r.console.detach(ctx))
 	}
+	if r.hide != nil {
+		r.hide()
+	}
 	if r.watcher != nil {
 		errs = append(errs, r.watcher.Stop(ctx))
 	}
@@ -238,7 +242,7 @@ func (r *videoReceiver) release(ctx context.Context) error {
 	if r.lift != nil {
 		errs = append(errs, r.lift())
 	}
-	r.console, r.watcher, r.emitter, r.models, r.lift = nil, nil, nil, nil, nil
+	r.console, r.hide, r.watcher, r.emitter, r.models, r.lift = nil, nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 

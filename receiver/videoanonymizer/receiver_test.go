@@ -57,6 +57,11 @@ func newTestConfig(t testing.TB) *Config {
 
 func start(t testing.TB, cfg *Config) *running {
 	t.Helper()
+	return startOn(t, componenttest.NewNopHost(), cfg)
+}
+
+func startOn(t testing.TB, host component.Host, cfg *Config) *running {
+	t.Helper()
 	set := receivertest.NewNopSettings(metadata.Type)
 	r, err := newReceiver(t.Context(), set, cfg)
 	require.NoError(t, err)
@@ -64,7 +69,7 @@ func start(t testing.TB, cfg *Config) *running {
 		traces: new(consumertest.TracesSink), logs: new(consumertest.LogsSink)}
 	r.setTraces(run.traces)
 	r.setLogs(run.logs)
-	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	require.NoError(t, r.Start(t.Context(), host))
 	t.Cleanup(func() { assert.NoError(t, r.Shutdown(context.Background())) })
 	return run
 }

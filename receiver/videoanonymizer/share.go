@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
@@ -22,7 +23,8 @@ import (
 )
 
 // takePart works on what several machines share, until work ends.
-func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner, options watch.Options) error {
+func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner, options watch.Options,
+	console consoleapi.ShareConsole) error {
 	report := options.ReportStatus
 	cfg := *r.cfg.Share
 	finder, err := watch.NewFinder(options)
@@ -60,6 +62,9 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 	})
 	r.workers.Go(func() { reportAway(work, engine, report) })
 	r.engine.Store(engine)
+	if console != nil {
+		r.hide = console.AttachMachines(r.set.ID, func() consoleapi.Share { return shownShare(engine) })
+	}
 	return r.emitter.ObserveShare(func() telemetry.ShareStats { return shareStats(engine.Stats()) })
 }
 
@@ -98,6 +103,25 @@ func onOneDisk(root, outputs string) error {
 			outputs, root)
 	}
 	return nil
+}
+
+// shownShare is what a console shows of a share.
+func shownShare(engine *share.Engine) consoleapi.Share {
+	shown := consoleapi.Share{Machines: []consoleapi.Machine{}, Videos: map[string]int{}}
+	for state, n := range engine.Stats().Videos {
+		shown.Videos[string(state)] = n
+	}
+	for _, m := range engine.Machines() {
+		one := consoleapi.Machine{
+			Name: m.Name, State: string(m.State()), Since: m.Since, Silent: m.Silent, Problem: m.Problem,
+			Doing: []consoleapi.MachineTask{},
+		}
+		for _, t := range m.Doing {
+			one.Doing = append(one.Doing, consoleapi.MachineTask(t))
+		}
+		shown.Machines = append(shown.Machines, one)
+	}
+	return shown
 }
 
 func shareStats(stats share.Stats) telemetry.ShareStats {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -23,6 +24,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
@@ -34,6 +36,7 @@ import (
 type lab struct {
 	root, in, out string
 	address       string // of the embedded server, in the first one
+	host          component.Host
 	machines      []*running
 }
 
@@ -41,7 +44,8 @@ func newLab(t testing.TB) *lab {
 	t.Helper()
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
-	l := &lab{root: root, in: filepath.Join(root, "in"), out: filepath.Join(root, "out")}
+	l := &lab{root: root, in: filepath.Join(root, "in"), out: filepath.Join(root, "out"),
+		host: componenttest.NewNopHost()}
 	require.NoError(t, os.Mkdir(l.in, 0o755))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -75,7 +79,7 @@ func (l *lab) add(t testing.TB, change ...func(*Config)) *running {
 	for _, c := range change {
 		c(cfg)
 	}
-	r := start(t, cfg)
+	r := startOn(t, l.host, cfg)
 	r.in = l.in
 	l.machines = append(l.machines, r)
 	return r
@@ -365,6 +369,57 @@ func TestSharedStatus(t *testing.T) {
 	assert.Equal(t, componentstatus.StatusOK, host.statuses()[1])
 	require.NoError(t, r.Shutdown(t.Context()))
 	l.stop(t)
+}
+
+// shareConsole is a console that is shown machines.
+type shareConsole struct {
+	component.StartFunc
+	component.ShutdownFunc
+	read     func() consoleapi.Share
+	detached bool
+}
+
+func (c *shareConsole) AttachMachines(_ component.ID, read func() consoleapi.Share) (detach func()) {
+	c.read = read
+	return func() { c.detached = true }
+}
+
+// TestSharedConsole: the console of one machine shows all of them, and how far the videos are.
+func TestSharedConsole(t *testing.T) {
+	l := newLab(t)
+	console := &shareConsole{}
+	l.host = testHost{consoleID: console}
+	l.add(t, func(cfg *Config) {
+		cfg.Console = &consoleID
+		cfg.Report.Preview = config.NoPreview
+		require.NoError(t, cfg.Validate())
+	})
+	second := l.add(t)
+	until := func(what string, ok func(consoleapi.Share) bool) {
+		t.Helper()
+		require.Eventually(t, func() bool { return ok(console.read()) }, 2*time.Minute, 20*time.Millisecond, what)
+	}
+	states := func(s consoleapi.Share) (states []string) {
+		for _, m := range s.Machines {
+			states = append(states, m.State)
+		}
+		slices.Sort(states)
+		return states
+	}
+	until("both work", func(s consoleapi.Share) bool { return slices.Equal(states(s), []string{"works", "works"}) })
+	clip(t, filepath.Join(l.in, "a.mp4"), "-i", "testsrc2=size=320x240:rate=25:duration=8")
+	until("one has it in hand", func(s consoleapi.Share) bool {
+		return slices.ContainsFunc(s.Machines, func(m consoleapi.Machine) bool {
+			return len(m.Doing) == 1 && m.Doing[0].Video == "in/a.mp4" && !m.Doing[0].Since.IsZero()
+		})
+	})
+	until("it is done", func(s consoleapi.Share) bool { return s.Videos["done"] == 1 })
+	require.NoError(t, second.Shutdown(t.Context()))
+	until("the second has stopped", func(s consoleapi.Share) bool {
+		return slices.Equal(states(s), []string{"stopped", "works"})
+	})
+	l.stop(t)
+	assert.True(t, console.detached)
 }
 
 // TestSharedMachineIsKilled kills a collector in the middle of a unit, which another one then finishes from its last

@@ -9,7 +9,7 @@ import { accessible, address, go, open, picture, problems, row, shown, sizes, to
 const pages = {
   videos: ["#/videos", ".video.failed"],
   system: ["#/system", ".waterfall .bar"],
-  audit: ["#/audit", ".audit tbody tr, .none"],
+  audit: ["#/audit", ".records tbody tr, .none"],
 };
 
 test("the address of the start line signs in, and does not keep the token", async () => {

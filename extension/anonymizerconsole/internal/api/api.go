@@ -215,6 +215,7 @@ var statuses = []struct {
 	{errRequest, http.StatusBadRequest, "bad_request"},
 	{errTooMany, http.StatusTooManyRequests, "too_many"},
 	{errNotAttached, http.StatusServiceUnavailable, "not_attached"},
+	{errShared, http.StatusNotFound, "shared"},
 	{consoleapi.ErrForbidden, http.StatusForbidden, "forbidden"},
 	{consoleapi.ErrNotFound, http.StatusNotFound, "not_found"},
 	{consoleapi.ErrConflict, http.StatusConflict, "conflict"},

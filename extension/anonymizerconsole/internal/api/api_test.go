@@ -302,6 +302,34 @@ func TestNotAttached(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status)
 }
 
+// TestShared: with a share and no workspace, the status has the machines, and what is about videos says why it has none.
+func TestShared(t *testing.T) {
+	r := newRig(t)
+	unit := 3
+	detach := r.api.Registry.AttachMachines(component.MustNewID("videoanonymizer"), func() consoleapi.Share {
+		return consoleapi.Share{Videos: map[string]int{"planned": 2}, Machines: []consoleapi.Machine{
+			{Name: "b", State: "silent", Since: at, Silent: 90, Doing: []consoleapi.MachineTask{}},
+			{Name: "a", State: "takes_nothing", Since: at, Problem: "the folder is another one",
+				Doing: []consoleapi.MachineTask{{Task: "unit", Video: "in/walk.mp4", Unit: &unit, Since: at}}},
+		}}
+	})
+	status, text := r.do(consoleapi.RoleView, "GET", "/videos", "")
+	assert.Equal(t, http.StatusOK, status, "there is a workspace, too: %s", text)
+	require.NoError(t, r.detach(t.Context()))
+	status, text = r.do(consoleapi.RoleView, "GET", "/status", "")
+	assert.Equal(t, http.StatusOK, status, text)
+	assert.Contains(t, text, `"videos":{"planned":2}`)
+	assert.Less(t, strings.Index(text, `"name":"a"`), strings.Index(text, `"name":"b"`))
+	for _, path := range []string{"/videos", video, "/audit", "/audit/verification"} {
+		status, text := r.do(consoleapi.RoleView, "GET", path, "")
+		assert.Equal(t, http.StatusNotFound, status, path)
+		assert.Contains(t, text, `"shared"`, path)
+	}
+	detach()
+	status, text = r.do(consoleapi.RoleView, "GET", "/status", "")
+	assert.Equal(t, http.StatusServiceUnavailable, status, text)
+}
+
 func TestSessions(t *testing.T) {
 	r := newRig(t)
 	status, text := r.do("", "POST", "/session", `{"token":"wrong"}`)

@@ -4,6 +4,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type Registry struct {
 	mu       sync.RWMutex
 	attached []*attached
 	gpus     map[component.ID]func() []consoleapi.GPU
+	shares   map[component.ID]func() consoleapi.Share
 	changed  func() // a workspace came, went, or changed
 }
 
@@ -103,8 +105,58 @@ func (r *Registry) readGPUs() []consoleapi.GPU {
 	return all
 }
 
-// errNotAttached says that no receiver has attached itself yet.
-var errNotAttached = errors.New("no receiver is attached: set its key console, and wait until it has started")
+// AttachMachines has the machines of a share shown until detach is called.
+func (r *Registry) AttachMachines(id component.ID, read func() consoleapi.Share) (detach func()) {
+	r.mu.Lock()
+	if r.shares == nil {
+		r.shares = map[component.ID]func() consoleapi.Share{}
+	}
+	r.shares[id] = read
+	r.mu.Unlock()
+	r.changed()
+	return func() {
+		r.mu.Lock()
+		delete(r.shares, id)
+		r.mu.Unlock()
+		r.changed()
+	}
+}
+
+// readShares joins what the machines of all shares do; nil if there is no share.
+func (r *Registry) readShares() *consoleapi.Share {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if len(r.shares) == 0 {
+		return nil
+	}
+	joined := &consoleapi.Share{Machines: []consoleapi.Machine{}, Videos: map[string]int{}}
+	for _, read := range r.shares {
+		one := read()
+		joined.Machines = append(joined.Machines, one.Machines...)
+		for state, n := range one.Videos {
+			joined.Videos[state] += n
+		}
+	}
+	slices.SortStableFunc(joined.Machines, func(a, b consoleapi.Machine) int { return cmp.Compare(a.Name, b.Name) })
+	return joined
+}
+
+var (
+	// errNotAttached says that no receiver has attached itself yet.
+	errNotAttached = errors.New("no receiver is attached: set its key console, and wait until it has started")
+	// errShared says that the only receivers here take part in a share.
+	errShared = errors.New("machines share the work on the videos: the console shows the machines, but no videos")
+)
+
+// missing says why there is no workspace.
+func (r *Registry) missing() error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if len(r.shares) > 0 {
+		return errShared
+	}
+	return errNotAttached
+}
 
 // all returns the workspaces that are attached, for the time of a request: done must be called.
 func (r *Registry) all() (all []*attached, done func()) {
@@ -126,7 +178,7 @@ func (r *Registry) videos(ctx context.Context, working bool) ([]consoleapi.Video
 	all, done := r.all()
 	defer done()
 	if len(all) == 0 {
-		return nil, errNotAttached
+		return nil, r.missing()
 	}
 	var videos []consoleapi.Video
 	for _, a := range all {
@@ -154,6 +206,7 @@ func (r *Registry) status(counts map[consoleapi.State]int) (joined consoleapi.St
 	all, done := r.all()
 	defer done()
 	joined.Time, joined.GPUs, joined.Stages = time.Now().UTC(), r.readGPUs(), []consoleapi.StageTime{}
+	joined.Share = r.readShares()
 	for _, a := range all {
 		s := a.Status()
 		joined.FramesPerS += s.FramesPerS
@@ -170,6 +223,7 @@ func (r *Registry) status(counts map[consoleapi.State]int) (joined consoleapi.St
 func (r *Registry) history() (joined consoleapi.History) {
 	all, done := r.all()
 	defer done()
+	joined = consoleapi.History{Time: []float64{}, FramesPerS: []float64{}, People: []int{}, Stages: map[string][]float64{}}
 	for i, a := range all {
 		h := a.History()
 		if i == 0 {

@@ -228,7 +228,7 @@ func (a *API) eachAuditLine(c *call, after, limit int, write func([]byte) error,
 	defer done()
 	if len(all) == 0 {
 		c.Header().Del("Content-Type")
-		return errNotAttached
+		return a.Registry.missing()
 	}
 	for _, x := range all {
 		var latest [][]byte
@@ -301,7 +301,7 @@ func (a *API) verifyAudit(c *call) error {
 	all, done := a.Registry.all()
 	defer done()
 	if len(all) == 0 {
-		return errNotAttached
+		return a.Registry.missing()
 	}
 	joined := consoleapi.Verification{OK: true}
 	for _, x := range all {

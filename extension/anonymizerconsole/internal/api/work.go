@@ -77,7 +77,7 @@ func (a *API) openAPI(c *call) error {
 
 func (a *API) status(c *call) error {
 	videos, err := a.Registry.videos(c.Context(), false)
-	if err != nil {
+	if err != nil && !errors.Is(err, errShared) {
 		return err
 	}
 	all, done := a.Registry.all()
@@ -237,7 +237,7 @@ func (a *API) on(c *call, use func(ctx context.Context, w consoleapi.Workspace, 
 func (a *API) any(c *call, use func(context.Context, consoleapi.Workspace) error) error {
 	all, done := a.Registry.all()
 	defer done()
-	err := errNotAttached
+	err := a.Registry.missing()
 	for _, x := range all {
 		ctx, cancel := context.WithCancel(c.Context())
 		stop := context.AfterFunc(x.ctx, func() {
@@ -303,7 +303,7 @@ func (a *API) upload(c *call) error {
 	if wanted != "" && len(all) > 0 {
 		return fail(consoleapi.ErrNotFound, "there is no such receiver")
 	}
-	return errNotAttached
+	return a.Registry.missing()
 }
 
 // readWait is how long a client may not send before it is disconnected.

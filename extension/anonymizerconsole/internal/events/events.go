@@ -121,7 +121,8 @@ func (h *Hub) work(ctx context.Context, all bool) bool {
 	return h.refresh(ctx, all)
 }
 
-// refresh tells the clients what changed, and returns whether there are videos that are worked on.
+// refresh tells the clients what changed, and returns whether there are videos that are worked on, or machines that
+// share the work.
 func (h *Hub) refresh(ctx context.Context, all bool) (working bool) {
 	h.refreshing.Lock()
 	defer h.refreshing.Unlock()
@@ -151,8 +152,9 @@ func (h *Hub) refresh(ctx context.Context, all bool) (working bool) {
 	for _, v := range h.last {
 		counts[v.State]++
 	}
-	h.send(Event{Name: "status", Data: encode(h.source.Status(counts))})
-	return counts[consoleapi.StateWorking] > 0
+	status := h.source.Status(counts)
+	h.send(Event{Name: "status", Data: encode(status)})
+	return counts[consoleapi.StateWorking] > 0 || status.Share != nil
 }
 
 func encode(value any) []byte {

@@ -26,6 +26,7 @@ type source struct {
 	mu     sync.Mutex
 	videos map[consoleapi.VideoID]consoleapi.Video
 	asked  atomic.Int32
+	share  atomic.Pointer[consoleapi.Share]
 }
 
 func (s *source) set(id consoleapi.VideoID, frames int) {
@@ -46,7 +47,9 @@ func newRig(t *testing.T) (*source, *Hub) {
 			}
 			return all
 		},
-		Status: func(map[consoleapi.State]int) consoleapi.StatusNow { return consoleapi.StatusNow{} },
+		Status: func(map[consoleapi.State]int) consoleapi.StatusNow {
+			return consoleapi.StatusNow{Share: s.share.Load()}
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -167,6 +170,21 @@ func TestIdleDoesNothing(t *testing.T) {
 	asked := s.asked.Load()
 	time.Sleep(tick + 2*gap)
 	assert.Equal(t, asked, s.asked.Load(), "nothing is worked on")
+}
+
+func TestSharedStatusGoesOn(t *testing.T) {
+	s, h := newRig(t)
+	s.share.Store(&consoleapi.Share{})
+	c := h.Join(t.Context(), "")
+	defer h.Leave(c)
+	for range 3 {
+		select {
+		case e := <-c.Events:
+			assert.Equal(t, "status", e.Name)
+		case <-time.After(time.Minute):
+			require.Fail(t, "no status, although machines work")
+		}
+	}
 }
 
 // TestMemoryIsBounded has many clients watch many videos that change all the time: some read, some do not, some come

@@ -259,6 +259,29 @@ export interface StatusNow {
   stages: { name: string; ms: number }[];
   counts: Counts;
   gpus: GPU[];
+  share?: Share;
+}
+
+/** What machines that share the work do; videos are numbers by their state in the share. */
+export interface Share {
+  machines: Machine[];
+  videos: Record<string, number>;
+}
+
+export interface Machine {
+  name: string;
+  state: "works" | "drains" | "takes_nothing" | "silent" | "stopped";
+  since: string;
+  silent_s: number;
+  problem?: string;
+  doing: MachineTask[];
+}
+
+export interface MachineTask {
+  task: "plan" | "unit" | "join" | "publish";
+  video: string;
+  unit?: number;
+  since: string;
 }
 
 export interface History {

@@ -11,7 +11,7 @@ import { SignIn } from "./pages/signin";
 import { System } from "./pages/system";
 import { Videos } from "./pages/videos";
 import { href, route } from "./route";
-import { begin, connected, me, notice, signOut, starting } from "./store";
+import { begin, connected, me, notice, shared, signOut, starting } from "./store";
 
 function Navigation() {
   const t = texts.value.nav;
@@ -98,12 +98,26 @@ function Notice() {
   );
 }
 
+/** Instead of the pages about videos, where machines share the work. */
+function Shared({ title }: { title: string }) {
+  const t = texts.value;
+  return (
+    <>
+      <h1 tabIndex={-1}>{title}</h1>
+      <p class="lead">
+        {t.errors.shared} <a href={href(["system"])}>{t.nav.system}</a>
+      </p>
+    </>
+  );
+}
+
 function Page() {
   const t = texts.value;
   if (me.value === null) return <SignIn />;
   if (starting.value) return <p class="lead">{t.errors.notAttached}</p>;
   if (me.value === undefined) return <p class="lead">{t.loading}</p>;
   const { path } = route.value;
+  if (shared.value && path[0] !== "system") return <Shared title={path[0] === "audit" ? t.nav.audit : t.nav.videos} />;
   switch (path[0]) {
     case "system":
       return <System />;

@@ -9,6 +9,8 @@ import { texts } from "./i18n";
 /** undefined: not yet known; null: nobody is signed in. */
 export const me = signal<Me | null | undefined>(undefined);
 export const starting = signal(false);
+/** Machines share the work, and no videos are shown. */
+export const shared = signal(false);
 export const connected = signal(true);
 export const videos = signal<ReadonlyMap<string, Video>>(new Map());
 /** first: some are there; all: every one is. */
@@ -49,6 +51,8 @@ export function explain(error: unknown): string {
       return t.forbidden;
     case "not_attached":
       return t.notAttached;
+    case "shared":
+      return t.shared;
     case "not_found":
       return t.notFound;
     default:
@@ -150,7 +154,12 @@ function listen(): Promise<void> {
   source = new EventSource(api("events"));
   const on = <T>(name: string, use: (data: T) => void) =>
     source!.addEventListener(name, (event) => use(JSON.parse((event as MessageEvent<string>).data || "null") as T));
-  on<Video>("video", (video) => later(video.id, video));
+  on<Video>("video", (video) => {
+    later(video.id, video);
+    if (!shared.value) return;
+    shared.value = false; // a receiver that works alone has come
+    void resume();
+  });
   on<{ id: string }>("removed", ({ id }) => later(id));
   on<StatusNow>("status", (now) => {
     status.value = now;
@@ -176,11 +185,14 @@ export async function resume() {
     me.value = await get<Me>("me");
     await listen();
     await loadVideos();
-    starting.value = false;
+    starting.value = shared.value = false;
   } catch (error) {
     const code = error instanceof APIError ? error.code : "";
     if (error instanceof APIError && error.status === 401) {
       signedOut();
+    } else if (code === "shared") {
+      starting.value = false;
+      shared.value = true;
     } else {
       connected.value = code !== "network";
       starting.value = code === "not_attached";

@@ -36,17 +36,10 @@ func printShare(w io.Writer, s shareStatus) error {
 }
 
 func machineState(m share.MachineStatus) string {
-	switch {
-	case m.Left:
-		return "stopped"
-	case !m.Alive:
+	if m.State() == share.MachineSilent {
 		return fmt.Sprintf("silent for %s", seconds(m.Silent))
-	case m.Problem != "":
-		return "takes nothing"
-	case m.Draining:
-		return "drains"
 	}
-	return "works"
+	return strings.ReplaceAll(string(m.State()), "_", " ")
 }
 
 func doing(m share.MachineStatus) (all []string) {

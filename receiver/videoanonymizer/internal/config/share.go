@@ -37,7 +37,8 @@ func (c *Config) validateShare() []error {
 		set  bool
 		why  string
 	}{
-		{"console", c.Console != nil, "a console shows one machine's work"},
+		{"review::approved_directory", c.Review.ApprovedDirectory != "", "a console shows no videos of a share"},
+		{"review::two_people", c.Review.TwoPeople, "a console shows no videos of a share"},
 		{"retention", c.Retention.Any(), "no machine has a journal of what is done"},
 		{"notifications", len(c.Notifications) > 0, "every machine would tell; alert on the metrics instead"},
 		{"output::quarantine_directory", c.Output.QuarantineDirectory != "", "sources that failed stay where they are"},

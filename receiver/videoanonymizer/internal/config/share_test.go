@@ -103,12 +103,14 @@ func TestShareErrors(t *testing.T) {
 		"hashed names": {block: good, more: "telemetry: {video_names: hash}\noutput: {state_directory: /s}",
 			want: []string{"output::state_directory: /s is not below share::root"}},
 		"what speaks of one machine": {block: good, more: `console: anonymizer_console
+review: {two_people: true, approved_directory: ROOT/approved}
 retention: {journal: 24h}
 notifications: [{name: a, command: [/bin/true]}]
 retry: {initial_interval: 1s, max_interval: 1h}
 unit_length: 3m
 output: {directory: ROOT/out, quarantine_directory: ROOT/bad}`,
-			want: []string{"console: does not go with share", "retention: does not go with share",
+			want: []string{"review::two_people: does not go with share",
+				"review::approved_directory: does not go with share", "retention: does not go with share",
 				"notifications: does not go with share",
 				"retry::initial_interval: does not go with share", "retry::max_interval: does not go with share",
 				"unit_length: does not go with share", "output::quarantine_directory: does not go with share"}},

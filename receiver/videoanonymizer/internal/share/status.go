@@ -112,6 +112,33 @@ type MachineStatus struct {
 	Doing []Task `json:"doing,omitempty"`
 }
 
+// State is how a machine is, in a word.
+func (m MachineStatus) State() MachineState {
+	switch {
+	case m.Left:
+		return MachineStopped
+	case !m.Alive:
+		return MachineSilent
+	case m.Problem != "":
+		return MachineTakesNothing
+	case m.Draining:
+		return MachineDrains
+	}
+	return MachineWorks
+}
+
+// MachineState is what State returns.
+type MachineState string
+
+// The states of machines.
+const (
+	MachineWorks        MachineState = "works"
+	MachineDrains       MachineState = "drains"
+	MachineTakesNothing MachineState = "takes_nothing"
+	MachineSilent       MachineState = "silent"
+	MachineStopped      MachineState = "stopped"
+)
+
 // Task is something that a machine does.
 type Task struct {
 	// Task is plan, unit, join or publish.
@@ -154,6 +181,17 @@ func (e *Engine) Status() Status {
 		return Status{}
 	}
 	return v.status()
+}
+
+// Machines returns the machines alone, which is quick even where there are many videos.
+func (e *Engine) Machines() []MachineStatus {
+	v := e.currentView()
+	if v == nil {
+		return nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.machines()
 }
 
 func (v *view) status() Status {

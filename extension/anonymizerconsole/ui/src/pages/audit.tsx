@@ -86,7 +86,7 @@ function Entries({ entries }: { entries: AuditEntry[] }) {
   const { columns, actions } = texts.value.audit;
   return (
     <div class="scroll card" tabIndex={0} role="group" aria-label={texts.value.audit.title}>
-      <table class="audit">
+      <table class="records">
         <thead>
           <tr>
             {Object.entries(columns).map(([key, text]) => (

@@ -2,13 +2,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useEffect, useState } from "preact/hooks";
-import { get, type FrameTrace, type FrameTraceHead, type GPU, type History, type Status, type StatusNow } from "../api";
-import { bytes, exactInstant, number, percent } from "../format";
+import {
+  get,
+  type FrameTrace,
+  type FrameTraceHead,
+  type GPU,
+  type History,
+  type Machine,
+  type MachineTask,
+  type Share,
+  type Status,
+  type StatusNow,
+} from "../api";
+import { bytes, exactInstant, number, percent, span } from "../format";
 import { texts } from "../i18n";
 import { Chart } from "../parts/chart";
 import { Waterfall } from "../parts/waterfall";
 import { remember, route } from "../route";
-import { complain, status, videos } from "../store";
+import { complain, shared, status, videos } from "../store";
 
 const stages = ["decode", "person_detection", "pose_estimation", "visualization", "encode"];
 const kept = 1000; // points of a chart
@@ -141,6 +152,71 @@ function GPUs({ gpus }: { gpus: GPU[] }) {
   );
 }
 
+function Task({ task }: { task: MachineTask }) {
+  const { tasks } = texts.value.system;
+  const what = task.unit === undefined ? tasks[task.task]!(task.video) : tasks.unit!(task.video, number(task.unit));
+  return (
+    <li>
+      {what} <span class="muted">({exactInstant(task.since)})</span>
+    </li>
+  );
+}
+
+function MachineRow({ machine }: { machine: Machine }) {
+  const t = texts.value.system;
+  return (
+    <tr>
+      <td class="name">{machine.name}</td>
+      <td class={machine.state === "silent" || machine.problem ? "error" : undefined}>
+        {machine.state === "silent" ? t.silentFor(span(machine.silent_s)) : t.machineStates[machine.state]}
+      </td>
+      <td class="time">{exactInstant(machine.since)}</td>
+      <td>
+        {machine.problem && <p>{machine.problem}</p>}
+        <ul>
+          {machine.doing.map((task) => (
+            <Task key={`${task.video}/${task.unit}`} task={task} />
+          ))}
+        </ul>
+      </td>
+    </tr>
+  );
+}
+
+/** The machines that share the work. */
+function Machines({ share }: { share: Share }) {
+  const t = texts.value.system;
+  const counts = Object.entries(t.sharedVideos).filter(([state]) => share.videos[state]);
+  return (
+    <section aria-labelledby="machines">
+      <h2 id="machines">{t.machines}</h2>
+      <dl class="tiles">
+        {counts.map(([state, name]) => (
+          <Tile key={state} name={name} value={number(share.videos[state]!)} />
+        ))}
+      </dl>
+      <div class="scroll card" tabIndex={0} role="group" aria-label={t.machines}>
+        <table class="records">
+          <thead>
+            <tr>
+              {Object.entries(t.machineColumns).map(([key, text]) => (
+                <th key={key} scope="col">
+                  {text}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {share.machines.map((machine) => (
+              <MachineRow key={machine.name + machine.since} machine={machine} />
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
 /** The latest frames, and the waterfall of the one that is picked. */
 function Frames() {
   const t = texts.value.system;
@@ -229,10 +305,11 @@ export function System() {
           </a>
         ))}
       </div>
-      {now && <Now now={now} />}
-      {history && <Charts history={history} />}
+      {now?.share && <Machines share={now.share} />}
+      {now && !shared.value && <Now now={now} />}
+      {history && !shared.value && <Charts history={history} />}
       {now && <GPUs gpus={now.gpus} />}
-      <Frames />
+      {!shared.value && <Frames />}
       {!now && <p>{texts.value.loading}</p>}
     </>
   );
