@@ -424,3 +424,35 @@ func TestTakeoversAreCountedOnce(t *testing.T) {
 	assert.EqualValues(t, 1, s.Stats().Takeovers)
 	assert.Zero(t, s.Stats().Fenced)
 }
+
+// An output that somebody moves or edits while its source waits to be disposed of is not published again, and the
+// source stays.
+func TestOutputsThatAreMovedWhileTheSourceWaits(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(output string) error{
+		"moved":  func(output string) error { return os.Rename(output, output+".moved") },
+		"edited": func(output string) error { return os.WriteFile(output, []byte("edited"), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			addVideo(t, r.root, "v", 5000)
+			output := r.worker.final("in/v")
+			var published atomic.Int64
+			r.worker.fail = func(call string) error {
+				if call == "published" && published.Add(1) == 1 {
+					return errors.Join(change(output), &Later{Wait: 50 * time.Millisecond})
+				}
+				return nil
+			}
+			e, _ := r.start(r.config(""), r.options("a"))
+			r.until("it is done", func() bool { return e.Stats().Videos[VideoDone] == 1 })
+			assert.EqualValues(t, 1, published.Load(), "calls of Published, which might remove the source")
+			assert.EqualValues(t, 2, e.Stats().Published)
+			assert.FileExists(t, output+".txt", "the companion")
+			if name == "moved" {
+				assert.NoFileExists(t, output)
+			}
+		})
+	}
+}

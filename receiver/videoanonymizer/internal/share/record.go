@@ -279,5 +279,6 @@ func (v *Video) knows(name, sum string) bool {
 // restart makes the video found again.
 func (v *Video) restart() {
 	v.State, v.Made, v.Plan, v.Units, v.Shared, v.Outputs, v.Result = VideoFound, "", 0, 0, nil, nil, nil
+	v.Deferred = 0
 	v.release()
 }

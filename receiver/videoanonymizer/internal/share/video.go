@@ -94,6 +94,9 @@ func (s *session) conclude(ctx context.Context, v *entry[Video], err error, othe
 		v.rec.Attempts, v.rec.Error, v.rec.Reason = 0, "", ""
 	case again || otherwise == VideoPublishing: // never given up: its files may have their final names
 		v.rec.State = otherwise
+		if otherwise != VideoPublishing {
+			v.rec.Deferred = 0
+		}
 	default:
 		v.rec.State, v.rec.Error = VideoFailed, err.Error()
 	}
@@ -319,6 +322,15 @@ var (
 // publish gives the outputs their final names. What is about to be published is on the share before it is, so that even
 // without NATS it is known whose the files are.
 func (s *session) publish(ctx context.Context, v *entry[Video], epoch string) error {
+	if v.rec.Deferred > 0 { // all had their names: what is not there any more, somebody has moved, or changed
+		err := s.isOurs(ctx, &v.rec, v.rec.Outputs[len(v.rec.Outputs)-1], errOutputLost)
+		if (errors.Is(err, errOutputLost) || errors.Is(err, errTaken)) && s.tree.sees(s.me) == nil {
+			s.logger.Warn("an output was moved or changed while its source waited to be moved or deleted: the source stays",
+				zap.String("video", s.tree.abs(v.rec.Path)), zap.Error(err))
+			v.rec.State, v.rec.Deferred = VideoDone, 0
+			return nil
+		}
+	}
 	if err := makeFolder(s.tree.work(&v.rec)); err != nil {
 		return err
 	}
