@@ -783,15 +783,17 @@ func verdict(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil || errors.As(err, new(*share.Redo)) {
 		return err
 	}
-	for _, cause := range []error{
-		inference.ErrUnavailable, errReserved, media.ErrNoSpace, media.ErrIO, media.ErrUnwritable, media.ErrVanished,
-		watch.ErrChanged, watch.ErrVanished,
-	} {
+	for _, cause := range []error{inference.ErrUnavailable, errReserved, media.ErrNoSpace} {
 		if errors.Is(err, cause) {
 			return share.Passing(err)
 		}
 	}
-	if media.Permanent(err) {
+	for _, cause := range []error{media.ErrVanished, watch.ErrChanged, watch.ErrVanished} {
+		if errors.Is(err, cause) {
+			return share.Passing(fmt.Errorf("%w: %w", share.ErrStale, err))
+		}
+	}
+	if media.Permanent(err) && !errors.Is(err, media.ErrNoHEVC) { // another machine's ffmpeg may decode it
 		return share.Permanent(err)
 	}
 	return err

@@ -25,6 +25,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 // TestCollect: what the units are, as their files say, decides what is done again: a unit that does not go on where the
@@ -188,6 +189,11 @@ func TestVerdict(t *testing.T) {
 		{fmt.Errorf("%w: %w", errReserved, media.ErrNoSpace), nil},
 		{inference.ErrUnavailable, share.Passing(inference.ErrUnavailable)},
 		{media.ErrTool, media.ErrTool},
+		{media.ErrIO, media.ErrIO},
+		{media.ErrUnwritable, media.ErrUnwritable},
+		{media.ErrNoHEVC, media.ErrNoHEVC},
+		{media.ErrUnsupported, share.Permanent(media.ErrUnsupported)},
+		{watch.ErrChanged, share.Passing(fmt.Errorf("%w: %w", share.ErrStale, watch.ErrChanged))},
 		{redo, redo},
 	} {
 		got := verdict(t.Context(), tc.err)

@@ -456,3 +456,68 @@ func TestOutputsThatAreMovedWhileTheSourceWaits(t *testing.T) {
 		})
 	}
 }
+
+// A video whose work fails for reasons that say nothing about it does not keep the others from being done, although its
+// kind of task comes first.
+func TestWhatWaitsStopsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "v", 100)
+	w := &picky{inverter: r.worker}
+	w.refuses.Store(true)
+	opts := r.options("a")
+	opts.Worker = w
+	e, _ := r.start(r.config(""), opts)
+	r.until("it waits", func() bool { return w.refused.Load() > 0 })
+	for i := range 4 {
+		addVideo(t, r.root, fmt.Sprintf("w%d", i), 2*unitBytes)
+	}
+	r.until("the others are done", func() bool { return e.Stats().Videos[VideoDone] == 4 })
+	w.refuses.Store(false)
+	r.settled()
+}
+
+// picky is a worker that does not join one video for now.
+type picky struct {
+	*inverter
+	refuses atomic.Bool
+	refused atomic.Int64
+}
+
+func (p *picky) Join(ctx context.Context, t *JoinTask) ([]JoinedFile, error) {
+	if t.Video.Path == "in/v" && p.refuses.Load() {
+		p.refused.Add(1)
+		return nil, Passing(errors.New("no space"))
+	}
+	return p.inverter.Join(ctx, t)
+}
+
+// What stops although NATS does not answer does not wait for a whole lease.
+func TestStopsWithoutNATS(t *testing.T) {
+	t.Parallel()
+	s := newFilledSession(t, 1, VideoPlanned)
+	s.cfg.Lease = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ctx, done, again := s.settle(ctx, context.Canceled, &holding{})
+	defer done()
+	end, ok := ctx.Deadline()
+	require.True(t, ok)
+	assert.Less(t, time.Until(end), time.Minute)
+	assert.True(t, again)
+	require.NoError(t, ctx.Err())
+}
+
+// An error that says nothing about the video makes the record wait.
+func TestPassingErrorsWait(t *testing.T) {
+	t.Parallel()
+	s := newFilledSession(t, 1, VideoPlanned)
+	h := &holding{}
+	_, done, again := s.settle(t.Context(), Passing(errors.New("no space")), h)
+	defer done()
+	assert.True(t, again)
+	assert.Zero(t, h.Attempts)
+	assert.Equal(t, s.cfg.Lease, h.Wait)
+	assert.False(t, s.free(h, time.Now()))
+	assert.True(t, s.free(h, time.Now().Add(-2*s.cfg.Lease)))
+}

@@ -156,6 +156,9 @@ func (p passing) Unwrap() error { return p.error }
 // attempt.
 func Passing(err error) error { return passing{err} }
 
+// ErrStale says that a source is not what was found, which the next scan sees. It is no fault of the machine.
+var ErrStale = errors.New("the source is not what was found")
+
 func isPassing(err error) bool { return errors.As(err, new(passing)) }
 
 // permanent marks an error that does not pass.
