@@ -494,6 +494,10 @@ func (u *unitState) markOr(other string) string {
 	return u.mark()
 }
 
+// errOtherMaker says that what was sealed is of no use here, although it may be whole: machines work together whose
+// servers have other models.
+var errOtherMaker = fmt.Errorf("%w: the program, its models or its configuration changed", media.ErrResume)
+
 // restore puts together what was sealed of a unit, and returns its checkpoint. It fails with media.ErrResume if that is
 // of no use.
 func (v *sharedVideo) restore(a *attempt, sealed []share.SealedSegment, mark string) (*checkpoint, error) {
@@ -508,7 +512,7 @@ func (v *sharedVideo) restore(a *attempt, sealed []share.SealedSegment, mark str
 	case c == nil || c.Unit == nil:
 		return nil, fmt.Errorf("%w: nothing was sealed", media.ErrResume)
 	case c.Fingerprint != a.fingerprint:
-		return nil, fmt.Errorf("%w: the program, its models or its configuration changed", media.ErrResume)
+		return nil, errOtherMaker
 	case !c.complete(a.Config.Report), (c.SecondPass == nil) != (a.second == nil),
 		v.unit != nil && (c.Unit.Unit != v.unit.Unit || c.Unit.Attempt != v.unit.Attempt):
 		return nil, fmt.Errorf("%w: what was sealed is of something else, or contradicts itself", media.ErrResume)
@@ -640,6 +644,7 @@ func (v *sharedVideo) collect(a *attempt, units []share.JoinUnit) ([]*checkpoint
 		c, err := v.restore(a, u.Segments, v.unit.markOr(new(unitState).mark()))
 		switch {
 		case errors.Is(err, media.ErrResume), err == nil && !c.Unit.Complete:
+			again.Free = (again.Free || len(again.Units) == 0) && errors.Is(err, errOtherMaker)
 			again.Units[n], again.Cause = u.Spec, fmt.Errorf("unit %d cannot be used: %w", n, err)
 			continue
 		case err != nil:
@@ -731,6 +736,10 @@ func (s *Shared) Published(ctx context.Context, of share.Video) error {
 		return &share.Later{Wait: calm}
 	case errors.Is(err, watch.ErrChanged), errors.Is(err, watch.ErrVanished): // it is processed again, or gone
 		return nil
+	case err != nil && of.Deferred > mostDisposals:
+		s.runner.Logger.Warn("a source could not be moved or deleted: it stays where it is", zap.String("video", source.Path),
+			zap.Int("attempts", mostDisposals), zap.Error(err))
+		return nil
 	case err != nil:
 		s.runner.Logger.Warn("a source could not be moved or deleted: it is tried again", zap.String("video", source.Path),
 			zap.Error(err))
@@ -738,6 +747,9 @@ func (s *Shared) Published(ctx context.Context, of share.Video) error {
 	}
 	return nil
 }
+
+// mostDisposals is how often a source is tried to be moved or deleted.
+const mostDisposals = 20
 
 func (s *Shared) reportFinished(ctx context.Context, of share.Video, result sharedResult) {
 	span := s.runner.Emitter.VideoShared(ctx, result.About, of.Trace)

@@ -110,6 +110,7 @@ func TestCollect(t *testing.T) {
 			}
 			assert.Nil(t, redo.Plan)
 			require.Len(t, redo.Units, len(tc.again))
+			assert.Equal(t, name == "other models", redo.Free)
 			for _, n := range tc.again {
 				var u unitState
 				require.NoError(t, json.Unmarshal(redo.Units[n], &u))

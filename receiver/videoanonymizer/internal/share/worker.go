@@ -132,6 +132,9 @@ type Redo struct {
 	// Plan, if not nil, divides the video anew. Then Units is ignored.
 	Plan  *Plan
 	Cause error
+	// Free means that nothing is wrong with the units but who made them, such as with another model on a server: it does
+	// not count.
+	Free bool
 }
 
 // Error returns why.
