@@ -14,12 +14,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
@@ -67,7 +69,37 @@ func (s *Shared) Made() (string, error) {
 		}
 		all = append(all, made)
 	}
-	return digestJSON(all)
+	return digestJSON(struct {
+		All      []string
+		Disposal disposal
+	}{all, s.disposal()})
+}
+
+// disposal says where outputs go, and what becomes of sources: machines that differ in that do not work together.
+type disposal struct {
+	OnSuccess watch.OnSuccess
+	OnSalvage config.OnSalvage
+	Outputs   string
+	MoveTo    string
+}
+
+func (s *Shared) disposal() disposal {
+	o := &s.runner.Config.Output
+	return disposal{o.OnSuccess, o.OnSalvage, s.below(o.Directory), s.below(o.MoveTo)}
+}
+
+// below is a folder relative to the root, without symbolic links; empty for none.
+func (s *Shared) below(folder string) string {
+	if folder == "" {
+		return ""
+	}
+	if resolved, err := filepath.EvalSymlinks(folder); err == nil {
+		folder = resolved
+	}
+	if rel, err := filepath.Rel(s.root, folder); err == nil {
+		return rel
+	}
+	return folder
 }
 
 // AtOnce is how many units, pictures, or joins of videos a machine of so many cores does at once.
@@ -190,6 +222,7 @@ func (s *Shared) begin(of share.Video, temp func(suffix string) string) (*shared
 		Attempt: of.Attempts + 1,
 	})
 	v.trace, v.safe, v.answers = of.Trace, map[int]int64{}, r.Models.Answers()
+	v.patient = len(of.Shared) > 0 || of.Attempts < patience
 	if len(of.Shared) > 0 {
 		if err := json.Unmarshal(of.Shared, &v.plan); err != nil {
 			return nil, share.Permanent(err)
@@ -197,6 +230,9 @@ func (s *Shared) begin(of share.Video, temp func(suffix string) string) (*shared
 	}
 	return v, nil
 }
+
+// patience is how many attempts at a plan fail if it stalls, before the video counts as one unit.
+const patience = 2
 
 // sourceOf is the source as it was when it was found.
 func (s *Shared) sourceOf(of share.Video) (watch.Complete, error) {
@@ -215,7 +251,7 @@ func (s *Shared) sourceOf(of share.Video) (watch.Complete, error) {
 func (v *sharedVideo) open(ctx context.Context) (release func(), err error) {
 	info, err := v.probe(ctx, v.file.Path)
 	about := v.describe(info)
-	if v.unit != nil {
+	if v.unit != nil && err == nil { // else the time base is not known
 		about.Duration = info.TimeOf(v.unit.To - v.unit.From)
 	}
 	if v.job.temp == "" { // the join chooses the name
@@ -310,11 +346,20 @@ func versionOf(of share.Video) string {
 // mostDivisions are remembered: each has the times of a video's frames.
 const mostDivisions = 4
 
+// remember takes note of a division, unless it has nothing that takes long to find.
 func (s *Shared) remember(of share.Video, d division) {
+	if len(d.units) < 2 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forget(versionOf(of))
 	s.divisions = append(s.divisions, knownDivision{versionOf(of), d})
 	s.divisions = s.divisions[max(0, len(s.divisions)-mostDivisions):]
+}
+
+func (s *Shared) forget(version string) {
+	s.divisions = slices.DeleteFunc(s.divisions, func(d knownDivision) bool { return d.version == version })
 }
 
 func (s *Shared) remembered(of share.Video) (division, bool) {
@@ -322,6 +367,8 @@ func (s *Shared) remembered(of share.Video) (division, bool) {
 	defer s.mu.Unlock()
 	for _, known := range s.divisions {
 		if known.version == versionOf(of) {
+			s.forget(known.version)
+			s.divisions = append(s.divisions, known) // used last
 			return known.division, true
 		}
 	}
@@ -336,7 +383,11 @@ func (v *sharedVideo) divideAgain(ctx context.Context) (err error) {
 	}
 	var known bool
 	if v.division, known = v.shares.remembered(v.of); !known {
-		if v.division, err = v.divide(ctx, v.info); err != nil {
+		v.division, err = v.divide(ctx, v.info)
+		if errors.Is(err, media.ErrStalled) { // it did not on the machine that planned the video
+			return share.Passing(err)
+		}
+		if err != nil {
 			return err
 		}
 		v.shares.remember(v.of, v.division)

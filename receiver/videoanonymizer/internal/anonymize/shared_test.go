@@ -208,3 +208,47 @@ func TestVerdict(t *testing.T) {
 	err := errors.Join(media.ErrDamaged)
 	assert.Equal(t, err, verdict(ended, err))
 }
+
+// TestMadeSaysWhatBecomesOfSources: machines that would dispose of sources differently do not work together; where each
+// sees the root does not matter.
+func TestMadeSaysWhatBecomesOfSources(t *testing.T) {
+	made := func(root string, change func(o *config.Output)) string {
+		cfg := config.Default()
+		cfg.Output.Directory = filepath.Join(root, "out")
+		change(&cfg.Output)
+		sum, err := NewShared(&Runner{Config: cfg, Models: &Models{}}, nil, root).Made()
+		require.NoError(t, err)
+		return sum
+	}
+	plain := func(*config.Output) {}
+	assert.Equal(t, made("/srv/a", plain), made("/mnt/b", plain))
+	for name, change := range map[string]func(o *config.Output){
+		"on_success": func(o *config.Output) { o.OnSuccess = watch.OnSuccessDelete },
+		"on_salvage": func(o *config.Output) { o.OnSalvage = config.OnSalvageAsSuccess },
+		"move_to":    func(o *config.Output) { o.MoveTo = "/srv/a/done" },
+		"directory":  func(o *config.Output) { o.Directory = "/srv/a/other" },
+	} {
+		assert.NotEqual(t, made("/srv/a", plain), made("/srv/a", change), name)
+	}
+}
+
+// TestDivisionsAreRemembered: those that take long to find, each once, and the ones that were used last.
+func TestDivisionsAreRemembered(t *testing.T) {
+	s := &Shared{}
+	long := division{units: make([]plan.Unit, 2)}
+	video := func(n int) share.Video { return share.Video{Path: fmt.Sprint(n)} }
+	s.remember(video(0), division{})
+	_, known := s.remembered(video(0))
+	assert.False(t, known, "it may only have been in doubt")
+	for n := range mostDivisions {
+		s.remember(video(n), long)
+		s.remember(video(n), long)
+	}
+	_, known = s.remembered(video(0))
+	assert.True(t, known)
+	s.remember(video(mostDivisions), long)
+	_, known = s.remembered(video(0))
+	assert.True(t, known, "it was used after the second")
+	_, known = s.remembered(video(1))
+	assert.False(t, known)
+}
