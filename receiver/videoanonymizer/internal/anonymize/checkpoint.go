@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -174,6 +175,14 @@ func (r *Runner) madeBy(models []report.Model) (string, error) {
 	cfg.Telemetry, cfg.Metrics, cfg.Review = config.Telemetry{}, metadata.MetricsConfig{}, config.Review{}
 	cfg.Retention, cfg.Notifications, cfg.Schedule = config.Retention{}, nil, config.Schedule{}
 	cfg.Resources = config.Resources{}
+	cfg.Tools = config.Tools{Decoder: cfg.Tools.Decoder}
+	cfg.Inference.Library, cfg.Inference.Threads, cfg.Inference.Sessions, cfg.Inference.Timeout = "", 0, 0, 0
+	cfg.Inference.ProviderOptions = maps.Clone(cfg.Inference.ProviderOptions)
+	delete(cfg.Inference.ProviderOptions, "device_id")
+	if len(cfg.Inference.ProviderOptions) == 0 {
+		cfg.Inference.ProviderOptions = nil
+	}
+	forgetPaths(&cfg)
 	cfg.Inference.Remote = config.Remote{} // what the servers serve is said by the models
 	cfg.Share = nil
 	cfg.Models, cfg.Console, cfg.MaxConcurrentVideos, cfg.MaxConcurrentUnits = config.Models{}, nil, 0, 0
@@ -186,6 +195,23 @@ func (r *Runner) madeBy(models []report.Model) (string, error) {
 		Config           config.Config
 		Models           []report.Model
 	}{program, onnx.Version(), cfg.Profile(), cfg, models})
+}
+
+// forgetPaths leaves out where models are: what they are is said by their digests.
+func forgetPaths(cfg *config.Config) {
+	d := &cfg.Detector
+	d.Also, d.Survey.Models = slices.Clone(d.Also), slices.Clone(d.Survey.Models)
+	names := []*string{&d.Model, &d.Faces, &cfg.Pose.Model, &cfg.Segmentation.Model}
+	for _, list := range [][]string{d.Also, d.Survey.Models} {
+		for i := range list {
+			names = append(names, &list[i])
+		}
+	}
+	for _, name := range names {
+		if config.IsModelPath(*name) {
+			*name = ""
+		}
+	}
 }
 
 const checkpointSuffix = ".checkpoint.json"

@@ -14,12 +14,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
@@ -67,7 +69,37 @@ func (s *Shared) Made() (string, error) {
 		}
 		all = append(all, made)
 	}
-	return digestJSON(all)
+	return digestJSON(struct {
+		All      []string
+		Disposal disposal
+	}{all, s.disposal()})
+}
+
+// disposal says where outputs go, and what becomes of sources: machines that differ in that do not work together.
+type disposal struct {
+	OnSuccess watch.OnSuccess
+	OnSalvage config.OnSalvage
+	Outputs   string
+	MoveTo    string
+}
+
+func (s *Shared) disposal() disposal {
+	o := &s.runner.Config.Output
+	return disposal{o.OnSuccess, o.OnSalvage, s.below(o.Directory), s.below(o.MoveTo)}
+}
+
+// below is a folder relative to the root, without symbolic links; empty for none.
+func (s *Shared) below(folder string) string {
+	if folder == "" {
+		return ""
+	}
+	if resolved, err := filepath.EvalSymlinks(folder); err == nil {
+		folder = resolved
+	}
+	if rel, err := filepath.Rel(s.root, folder); err == nil {
+		return rel
+	}
+	return folder
 }
 
 // AtOnce is how many units, pictures, or joins of videos a machine of so many cores does at once.
@@ -190,6 +222,7 @@ func (s *Shared) begin(of share.Video, temp func(suffix string) string) (*shared
 		Attempt: of.Attempts + 1,
 	})
 	v.trace, v.safe, v.answers = of.Trace, map[int]int64{}, r.Models.Answers()
+	v.patient = len(of.Shared) > 0 || of.Attempts < patience
 	if len(of.Shared) > 0 {
 		if err := json.Unmarshal(of.Shared, &v.plan); err != nil {
 			return nil, share.Permanent(err)
@@ -197,6 +230,9 @@ func (s *Shared) begin(of share.Video, temp func(suffix string) string) (*shared
 	}
 	return v, nil
 }
+
+// patience is how many attempts at a plan fail if it stalls, before the video counts as one unit.
+const patience = 2
 
 // sourceOf is the source as it was when it was found.
 func (s *Shared) sourceOf(of share.Video) (watch.Complete, error) {
@@ -215,7 +251,7 @@ func (s *Shared) sourceOf(of share.Video) (watch.Complete, error) {
 func (v *sharedVideo) open(ctx context.Context) (release func(), err error) {
 	info, err := v.probe(ctx, v.file.Path)
 	about := v.describe(info)
-	if v.unit != nil {
+	if v.unit != nil && err == nil { // else the time base is not known
 		about.Duration = info.TimeOf(v.unit.To - v.unit.From)
 	}
 	if v.job.temp == "" { // the join chooses the name
@@ -310,11 +346,20 @@ func versionOf(of share.Video) string {
 // mostDivisions are remembered: each has the times of a video's frames.
 const mostDivisions = 4
 
+// remember takes note of a division, unless it has nothing that takes long to find.
 func (s *Shared) remember(of share.Video, d division) {
+	if len(d.units) < 2 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forget(versionOf(of))
 	s.divisions = append(s.divisions, knownDivision{versionOf(of), d})
 	s.divisions = s.divisions[max(0, len(s.divisions)-mostDivisions):]
+}
+
+func (s *Shared) forget(version string) {
+	s.divisions = slices.DeleteFunc(s.divisions, func(d knownDivision) bool { return d.version == version })
 }
 
 func (s *Shared) remembered(of share.Video) (division, bool) {
@@ -322,6 +367,8 @@ func (s *Shared) remembered(of share.Video) (division, bool) {
 	defer s.mu.Unlock()
 	for _, known := range s.divisions {
 		if known.version == versionOf(of) {
+			s.forget(known.version)
+			s.divisions = append(s.divisions, known) // used last
 			return known.division, true
 		}
 	}
@@ -336,7 +383,11 @@ func (v *sharedVideo) divideAgain(ctx context.Context) (err error) {
 	}
 	var known bool
 	if v.division, known = v.shares.remembered(v.of); !known {
-		if v.division, err = v.divide(ctx, v.info); err != nil {
+		v.division, err = v.divide(ctx, v.info)
+		if errors.Is(err, media.ErrStalled) { // it did not on the machine that planned the video
+			return share.Passing(err)
+		}
+		if err != nil {
 			return err
 		}
 		v.shares.remember(v.of, v.division)
@@ -497,6 +548,10 @@ func (u *unitState) markOr(other string) string {
 	return u.mark()
 }
 
+// errOtherMaker says that what was sealed is of no use here, although it may be whole: machines work together whose
+// servers have other models.
+var errOtherMaker = fmt.Errorf("%w: the program, its models or its configuration changed", media.ErrResume)
+
 // restore puts together what was sealed of a unit, and returns its checkpoint. It fails with media.ErrResume if that is
 // of no use.
 func (v *sharedVideo) restore(a *attempt, sealed []share.SealedSegment, mark string) (*checkpoint, error) {
@@ -511,7 +566,7 @@ func (v *sharedVideo) restore(a *attempt, sealed []share.SealedSegment, mark str
 	case c == nil || c.Unit == nil:
 		return nil, fmt.Errorf("%w: nothing was sealed", media.ErrResume)
 	case c.Fingerprint != a.fingerprint:
-		return nil, fmt.Errorf("%w: the program, its models or its configuration changed", media.ErrResume)
+		return nil, errOtherMaker
 	case !c.complete(a.Config.Report), (c.SecondPass == nil) != (a.second == nil),
 		v.unit != nil && (c.Unit.Unit != v.unit.Unit || c.Unit.Attempt != v.unit.Attempt):
 		return nil, fmt.Errorf("%w: what was sealed is of something else, or contradicts itself", media.ErrResume)
@@ -643,6 +698,7 @@ func (v *sharedVideo) collect(a *attempt, units []share.JoinUnit) ([]*checkpoint
 		c, err := v.restore(a, u.Segments, v.unit.markOr(new(unitState).mark()))
 		switch {
 		case errors.Is(err, media.ErrResume), err == nil && !c.Unit.Complete:
+			again.Free = (again.Free || len(again.Units) == 0) && errors.Is(err, errOtherMaker)
 			again.Units[n], again.Cause = u.Spec, fmt.Errorf("unit %d cannot be used: %w", n, err)
 			continue
 		case err != nil:
@@ -734,6 +790,10 @@ func (s *Shared) Published(ctx context.Context, of share.Video) error {
 		return &share.Later{Wait: calm}
 	case errors.Is(err, watch.ErrChanged), errors.Is(err, watch.ErrVanished): // it is processed again, or gone
 		return nil
+	case err != nil && of.Deferred > mostDisposals:
+		s.runner.Logger.Warn("a source could not be moved or deleted: it stays where it is", zap.String("video", source.Path),
+			zap.Int("attempts", mostDisposals), zap.Error(err))
+		return nil
 	case err != nil:
 		s.runner.Logger.Warn("a source could not be moved or deleted: it is tried again", zap.String("video", source.Path),
 			zap.Error(err))
@@ -741,6 +801,9 @@ func (s *Shared) Published(ctx context.Context, of share.Video) error {
 	}
 	return nil
 }
+
+// mostDisposals is how often a source is tried to be moved or deleted.
+const mostDisposals = 20
 
 func (s *Shared) reportFinished(ctx context.Context, of share.Video, result sharedResult) {
 	span := s.runner.Emitter.VideoShared(ctx, result.About, of.Trace)
@@ -786,15 +849,17 @@ func verdict(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil || errors.As(err, new(*share.Redo)) {
 		return err
 	}
-	for _, cause := range []error{
-		inference.ErrUnavailable, errReserved, media.ErrNoSpace, media.ErrIO, media.ErrUnwritable, media.ErrVanished,
-		watch.ErrChanged, watch.ErrVanished,
-	} {
+	for _, cause := range []error{inference.ErrUnavailable, errReserved, media.ErrNoSpace} {
 		if errors.Is(err, cause) {
 			return share.Passing(err)
 		}
 	}
-	if media.Permanent(err) {
+	for _, cause := range []error{media.ErrVanished, watch.ErrChanged, watch.ErrVanished} {
+		if errors.Is(err, cause) {
+			return share.Passing(fmt.Errorf("%w: %w", share.ErrStale, err))
+		}
+	}
+	if media.Permanent(err) && !errors.Is(err, media.ErrNoHEVC) { // another machine's ffmpeg may decode it
 		return share.Permanent(err)
 	}
 	return err

@@ -25,6 +25,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
+	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
 // TestCollect: what the units are, as their files say, decides what is done again: a unit that does not go on where the
@@ -109,6 +110,7 @@ func TestCollect(t *testing.T) {
 			}
 			assert.Nil(t, redo.Plan)
 			require.Len(t, redo.Units, len(tc.again))
+			assert.Equal(t, name == "other models", redo.Free)
 			for _, n := range tc.again {
 				var u unitState
 				require.NoError(t, json.Unmarshal(redo.Units[n], &u))
@@ -188,6 +190,11 @@ func TestVerdict(t *testing.T) {
 		{fmt.Errorf("%w: %w", errReserved, media.ErrNoSpace), nil},
 		{inference.ErrUnavailable, share.Passing(inference.ErrUnavailable)},
 		{media.ErrTool, media.ErrTool},
+		{media.ErrIO, media.ErrIO},
+		{media.ErrUnwritable, media.ErrUnwritable},
+		{media.ErrNoHEVC, media.ErrNoHEVC},
+		{media.ErrUnsupported, share.Permanent(media.ErrUnsupported)},
+		{watch.ErrChanged, share.Passing(fmt.Errorf("%w: %w", share.ErrStale, watch.ErrChanged))},
 		{redo, redo},
 	} {
 		got := verdict(t.Context(), tc.err)
@@ -200,4 +207,48 @@ func TestVerdict(t *testing.T) {
 	cancel()
 	err := errors.Join(media.ErrDamaged)
 	assert.Equal(t, err, verdict(ended, err))
+}
+
+// TestMadeSaysWhatBecomesOfSources: machines that would dispose of sources differently do not work together; where each
+// sees the root does not matter.
+func TestMadeSaysWhatBecomesOfSources(t *testing.T) {
+	made := func(root string, change func(o *config.Output)) string {
+		cfg := config.Default()
+		cfg.Output.Directory = filepath.Join(root, "out")
+		change(&cfg.Output)
+		sum, err := NewShared(&Runner{Config: cfg, Models: &Models{}}, nil, root).Made()
+		require.NoError(t, err)
+		return sum
+	}
+	plain := func(*config.Output) {}
+	assert.Equal(t, made("/srv/a", plain), made("/mnt/b", plain))
+	for name, change := range map[string]func(o *config.Output){
+		"on_success": func(o *config.Output) { o.OnSuccess = watch.OnSuccessDelete },
+		"on_salvage": func(o *config.Output) { o.OnSalvage = config.OnSalvageAsSuccess },
+		"move_to":    func(o *config.Output) { o.MoveTo = "/srv/a/done" },
+		"directory":  func(o *config.Output) { o.Directory = "/srv/a/other" },
+	} {
+		assert.NotEqual(t, made("/srv/a", plain), made("/srv/a", change), name)
+	}
+}
+
+// TestDivisionsAreRemembered: those that take long to find, each once, and the ones that were used last.
+func TestDivisionsAreRemembered(t *testing.T) {
+	s := &Shared{}
+	long := division{units: make([]plan.Unit, 2)}
+	video := func(n int) share.Video { return share.Video{Path: fmt.Sprint(n)} }
+	s.remember(video(0), division{})
+	_, known := s.remembered(video(0))
+	assert.False(t, known, "it may only have been in doubt")
+	for n := range mostDivisions {
+		s.remember(video(n), long)
+		s.remember(video(n), long)
+	}
+	_, known = s.remembered(video(0))
+	assert.True(t, known)
+	s.remember(video(mostDivisions), long)
+	_, known = s.remembered(video(0))
+	assert.True(t, known, "it was used after the second")
+	_, known = s.remembered(video(1))
+	assert.False(t, known)
 }

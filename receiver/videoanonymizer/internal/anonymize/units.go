@@ -55,7 +55,7 @@ func (v *video) divide(ctx context.Context, info media.Info) (division, error) {
 	if plan.Worthwhile(info.Duration, v.Config.UnitLength) {
 		index, err := v.Tools.Index(ctx, info)
 		// What took too long is only worth another try if it did not before.
-		doubt := errors.Is(err, media.ErrInexact) || errors.Is(err, media.ErrStalled) && len(d.saved) == 0
+		doubt := errors.Is(err, media.ErrInexact) || errors.Is(err, media.ErrStalled) && len(d.saved) == 0 && !v.patient
 		if err != nil && !doubt {
 			return d, err
 		}

@@ -52,6 +52,8 @@ type video struct {
 	second  *report.SecondPass // nil in the first pass
 
 	division division
+	// patient makes an index that takes too long an error: on another machine of a share, it may not.
+	patient bool
 
 	verifying sync.Mutex
 	answers   uint64 // of servers, up to which those that gave them were verified

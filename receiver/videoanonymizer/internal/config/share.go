@@ -28,10 +28,8 @@ func (c *Config) validateShare() []error {
 		errs = append(errs, c.validateBelow("watch::include", folder))
 	}
 	errs = append(errs, c.validateBelow("output::directory", c.Output.Directory),
-		c.validateBelow("output::move_to", c.Output.MoveTo))
-	if c.Telemetry.VideoNames == NamesHashed {
-		errs = append(errs, c.validateBelow("output::state_directory", c.Output.StatePath()))
-	}
+		c.validateBelow("output::move_to", c.Output.MoveTo),
+		c.validateBelow("output::state_directory", c.Output.StatePath()))
 	for _, key := range []struct {
 		name string
 		set  bool

@@ -100,7 +100,7 @@ func TestShareErrors(t *testing.T) {
 			more: "watch: {include: [/elsewhere/in/*]}\noutput: {directory: ROOT/../out, on_success: move, move_to: /done}",
 			want: []string{"watch::include: /elsewhere/in is not below share::root", "output::directory: ",
 				"output::move_to: /done is not below share::root"}},
-		"hashed names": {block: good, more: "telemetry: {video_names: hash}\noutput: {state_directory: /s}",
+		"state elsewhere": {block: good, more: "output: {state_directory: /s}",
 			want: []string{"output::state_directory: /s is not below share::root"}},
 		"what speaks of one machine": {block: good, more: `console: anonymizer_console
 review: {two_people: true, approved_directory: ROOT/approved}

@@ -56,7 +56,8 @@ var (
 // unspecified is what H.273 calls 2.
 const unspecified = 2
 
-var errNoHEVC = fmt.Errorf("%w: this ffmpeg does not decode HEVC, which HEIC holds: install a build that does",
+// ErrNoHEVC says that it is the ffmpeg of this machine that does not support a file.
+var ErrNoHEVC = fmt.Errorf("%w: this ffmpeg does not decode HEVC, which HEIC holds: install a build that does",
 	ErrUnsupported)
 
 // endOfSequence is a NAL unit after which the next picture depends on nothing before it, and none is held back.
@@ -135,7 +136,7 @@ func (t Tools) probeHEVC(ctx context.Context, p HEVCPictures, limits Limits) (
 	}
 	s := probed.Streams[0]
 	if s.PixFmt == "" {
-		return "", to, errNoHEVC
+		return "", to, ErrNoHEVC
 	}
 	if s.Width != p.Width || s.Height != p.Height {
 		return "", to, fmt.Errorf("%w: its headers contradict each other: pictures of %d x %d and %d x %d pixels",
@@ -244,7 +245,7 @@ func hevcError(ctx context.Context, complaint string, err error) error {
 	case passed != nil:
 		return fmt.Errorf("%w: %s", passed, describe(complaint, err))
 	case strings.Contains(complaint, "Unknown decoder"), strings.Contains(complaint, "Unknown input format"):
-		return errNoHEVC
+		return ErrNoHEVC
 	case complaint == "" && !errors.As(err, new(*exec.ExitError)):
 		return err
 	}

@@ -6,6 +6,8 @@ package share
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -180,6 +182,8 @@ func newFilledSession(b testing.TB, videos int, state VideoState) *session {
 		tree: newTree(root, "test"),
 	}
 	require.NoError(b, e.tree.join(e.me))
+	journal := filepath.Join(e.tree.journal(), "00000001.other"+journalSuffix)
+	require.NoError(b, os.WriteFile(journal, nil, 0o600))
 	s := e.newSession(bench.store)
 	s.view.synced, s.view.ready = true, true
 	s.view.wrote(kindWorker+"."+e.me, encode(s.machine(1)), 1)

@@ -22,8 +22,12 @@ import (
 func (s *session) coordinate(ctx context.Context) {
 	var duty *duty
 	defer func() { duty.close() }()
+	strange := false
 	for ctx.Err() == nil {
 		switch elected, err := s.elect(ctx); {
+		case errors.Is(err, errStrange) && !strange:
+			strange = true
+			s.logger.Warn("this machine does not coordinate the share", zap.Error(err))
 		case err != nil:
 			s.logger.Debug("nobody was elected to coordinate", zap.Error(err))
 		case !elected:
@@ -46,6 +50,10 @@ func (s *session) elect(ctx context.Context) (bool, error) {
 	s.view.mu.Lock()
 	c, synced := s.view.coordinator, s.view.synced
 	vacant := c.rec.Claim == nil || s.view.dead(c.rec.Claim.Worker)
+	known := 0
+	if s.view.ready {
+		known = len(s.view.videos)
+	}
 	s.view.mu.Unlock()
 	switch {
 	case !synced:
@@ -55,11 +63,18 @@ func (s *session) elect(ctx context.Context) (bool, error) {
 	case s.tree.sees(s.me) != nil:
 		return false, nil
 	}
+	if journals, err := s.tree.journals(); err != nil || known > 0 && len(journals) == 0 {
+		return false, errors.Join(err, errStrange)
+	}
 	e := entry[holding]{key: keyCoordinator, rev: c.rev}
 	e.rec.Claim = &Claim{Worker: s.me, Machine: s.opts.Machine, Since: s.opts.wall()}
 	err := write(ctx, s, &e, &e.rec)
 	return err == nil, err
 }
+
+// errStrange says that root is not the folder of which NATS has records: to its coordinator, all videos would be gone.
+var errStrange = errors.New("root has no journal of this share, although NATS has its videos: mount the shared folder " +
+	"there; if it was emptied on purpose, stop all machines and remove the data of NATS, too")
 
 // duty is a term as coordinator.
 type duty struct {
@@ -68,10 +83,15 @@ type duty struct {
 	scanned time.Time
 	told    string
 	ours    outputs
+	// skipped says of files, by path, why they are left out.
+	skipped map[string]string
 }
 
 func (s *session) newDuty() *duty {
-	return &duty{session: s, mirror: newMirror(s.tree, s.store.era, s.me), ours: outputs{copies: map[string]Version{}}}
+	return &duty{
+		session: s, mirror: newMirror(s.tree, s.store.era, s.me), ours: outputs{copies: map[string]Version{}},
+		skipped: map[string]string{},
+	}
 }
 
 func (d *duty) close() {
@@ -123,7 +143,11 @@ func (d *duty) scan(ctx context.Context) error {
 	d.ours.stale = true
 	for _, f := range found {
 		there[videoID(f.Path)] = true
-		if err := d.found(ctx, f); err != nil && !errors.Is(err, errFenced) {
+		err := d.found(ctx, f)
+		switch ofFile := new(fs.PathError); {
+		case errors.Is(err, errName), errors.As(err, &ofFile) && ctx.Err() == nil:
+			d.skip(f.Path, err)
+		case err != nil && !errors.Is(err, errFenced):
 			return err
 		}
 	}
@@ -142,10 +166,21 @@ func (d *duty) scan(ctx context.Context) error {
 	return nil
 }
 
+// skip says once that a file is left out.
+func (d *duty) skip(path string, err error) {
+	if text := err.Error(); d.skipped[path] != text {
+		d.skipped[path] = text
+		d.logger.Warn("a file is left out of the share for now", zap.String("file", d.tree.abs(path)), zap.Error(err))
+	}
+}
+
+// errName says that records cannot have a path.
+var errName = errors.New("its name is not UTF-8, or no path below root: name it otherwise")
+
 // found records a video unless it is known.
 func (d *duty) found(ctx context.Context, f Found) error {
 	if !fs.ValidPath(f.Path) {
-		return fmt.Errorf("%q is no path below root", f.Path)
+		return errName
 	}
 	id := videoID(f.Path)
 	d.view.mu.Lock()
@@ -165,9 +200,10 @@ func (d *duty) found(ctx context.Context, f Found) error {
 	now := d.opts.wall()
 	e := entry[Video]{key: videoKey(id), rev: known.rev, rec: Video{
 		Path: f.Path, Version: f.Version, Trace: f.Trace, State: VideoFound, Found: now, Since: now,
+		Earlier: rec.everPublished(),
 	}}
 	if as, ok := d.movedFrom(f); ok && known.rev == 0 {
-		e.rec.State, e.rec.Outputs, e.rec.Published = VideoDone, as.Outputs, as.Published
+		e.rec.State, e.rec.Outputs, e.rec.Published, e.rec.Earlier = VideoDone, as.Outputs, as.Published, as.Earlier
 	}
 	return write(ctx, d.session, &e, &e.rec.holding)
 }
@@ -196,8 +232,31 @@ func (s *session) videos(as func(id string, v *Video) bool) (some []entry[Video]
 // collect removes what late or dead workers left: folders of videos that are final, units of plans that do not count,
 // and what shows of workers.
 func (d *duty) collect(ctx context.Context) error {
+	if err := d.confirm(ctx); err != nil {
+		return err
+	}
 	return errors.Join(
 		d.mirror.removeOthers(d.cfg.Lease), d.collectFolders(ctx), d.collectPlans(ctx), d.collectWorkers(ctx))
+}
+
+// confirm makes sure that this worker coordinates the share as it is now: one whose era is over would find nothing of
+// what it collects in its records, and remove what is another's.
+func (d *duty) confirm(ctx context.Context) error {
+	_, _, err := d.store.get(ctx, keyBorn)
+	if err == nil {
+		var text []byte
+		var there holding
+		if text, _, err = d.store.get(ctx, keyCoordinator); err == nil {
+			err = decodeInto(text, &there)
+		}
+		if err == nil && (there.Claim == nil || there.Claim.Worker != d.me) {
+			return errFenced
+		}
+	}
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return errEra
+	}
+	return err
 }
 
 func (d *duty) collectFolders(ctx context.Context) error {
@@ -211,6 +270,9 @@ func (d *duty) collectFolders(ctx context.Context) error {
 		var v Video
 		switch {
 		case errors.Is(err, jetstream.ErrKeyNotFound):
+			if err := d.confirm(ctx); err != nil {
+				return err
+			}
 		case err != nil:
 			return err
 		default:

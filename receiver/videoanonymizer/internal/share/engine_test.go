@@ -218,14 +218,22 @@ func TestTakenNames(t *testing.T) {
 	taken := filepath.Join(r.root, "out", "v.out")
 	require.NoError(t, os.WriteFile(taken, []byte("mine"), 0o600))
 	opts := r.options("a")
-	opts.Attempts = 2
+	opts.Attempts = 1
 	e, _ := r.start(r.config(""), opts)
-	r.until("it failed", func() bool { return e.Stats().Videos[VideoFailed] == 1 })
-	assert.Contains(t, e.Status().Videos[0].Error, "taken by another file")
+	r.until("it was tried", func() bool {
+		videos := e.Status().Videos
+		return len(videos) > 0 && strings.Contains(videos[0].Error, "taken by another file")
+	})
 	text, err := os.ReadFile(taken)
 	require.NoError(t, err)
 	assert.Equal(t, "mine", string(text))
-	assert.NoFileExists(t, taken+".txt")
+	r.until("the companion is withdrawn", func() bool {
+		_, err := os.Lstat(taken + ".txt")
+		return errors.Is(err, os.ErrNotExist)
+	})
+	require.NoError(t, os.Remove(taken)) // whose name is free now
+	r.until("it is done", func() bool { return e.Stats().Videos[VideoDone] == 1 })
+	checkOutputs(t, r.root)
 }
 
 // A source that changes is done anew, and one that vanishes is given up.
@@ -423,4 +431,177 @@ func TestTakeoversAreCountedOnce(t *testing.T) {
 	require.NoError(t, write(t.Context(), s, &first, &first.rec.holding))
 	assert.EqualValues(t, 1, s.Stats().Takeovers)
 	assert.Zero(t, s.Stats().Fenced)
+}
+
+// An output that somebody moves or edits while its source waits to be disposed of is not published again, and the
+// source stays.
+func TestOutputsThatAreMovedWhileTheSourceWaits(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(output string) error{
+		"moved":  func(output string) error { return os.Rename(output, output+".moved") },
+		"edited": func(output string) error { return os.WriteFile(output, []byte("edited"), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			addVideo(t, r.root, "v", 5000)
+			output := r.worker.final("in/v")
+			var published atomic.Int64
+			r.worker.fail = func(call string) error {
+				if call == "published" && published.Add(1) == 1 {
+					return errors.Join(change(output), &Later{Wait: 50 * time.Millisecond})
+				}
+				return nil
+			}
+			e, _ := r.start(r.config(""), r.options("a"))
+			r.until("it is done", func() bool { return e.Stats().Videos[VideoDone] == 1 })
+			assert.EqualValues(t, 1, published.Load(), "calls of Published, which might remove the source")
+			assert.EqualValues(t, 2, e.Stats().Published)
+			assert.FileExists(t, output+".txt", "the companion")
+			if name == "moved" {
+				assert.NoFileExists(t, output)
+			}
+		})
+	}
+}
+
+// A video whose work fails for reasons that say nothing about it does not keep the others from being done, although its
+// kind of task comes first.
+func TestWhatWaitsStopsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "v", 100)
+	w := &picky{inverter: r.worker}
+	w.refuses.Store(true)
+	opts := r.options("a")
+	opts.Worker = w
+	e, _ := r.start(r.config(""), opts)
+	r.until("it waits", func() bool { return w.refused.Load() > 0 })
+	for i := range 4 {
+		addVideo(t, r.root, fmt.Sprintf("w%d", i), 2*unitBytes)
+	}
+	r.until("the others are done", func() bool { return e.Stats().Videos[VideoDone] == 4 })
+	w.refuses.Store(false)
+	r.settled()
+}
+
+// picky is a worker that does not join one video for now.
+type picky struct {
+	*inverter
+	refuses atomic.Bool
+	refused atomic.Int64
+}
+
+func (p *picky) Join(ctx context.Context, t *JoinTask) ([]JoinedFile, error) {
+	if t.Video.Path == "in/v" && p.refuses.Load() {
+		p.refused.Add(1)
+		return nil, Passing(errors.New("no space"))
+	}
+	return p.inverter.Join(ctx, t)
+}
+
+// What stops although NATS does not answer does not wait for a whole lease.
+func TestStopsWithoutNATS(t *testing.T) {
+	t.Parallel()
+	s := newFilledSession(t, 1, VideoPlanned)
+	s.cfg.Lease = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ctx, done, again := s.settle(ctx, context.Canceled, &holding{})
+	defer done()
+	end, ok := ctx.Deadline()
+	require.True(t, ok)
+	assert.Less(t, time.Until(end), time.Minute)
+	assert.True(t, again)
+	require.NoError(t, ctx.Err())
+}
+
+// An error that says nothing about the video makes the record wait.
+func TestPassingErrorsWait(t *testing.T) {
+	t.Parallel()
+	s := newFilledSession(t, 1, VideoPlanned)
+	h := &holding{}
+	_, done, again := s.settle(t.Context(), Passing(errors.New("no space")), h)
+	defer done()
+	assert.True(t, again)
+	assert.Zero(t, h.Attempts)
+	assert.Equal(t, s.cfg.Lease, h.Wait)
+	assert.False(t, s.free(h, time.Now()))
+	assert.True(t, s.free(h, time.Now().Add(-2*s.cfg.Lease)))
+}
+
+// What is reported when the program stops is not reported by the next one again.
+func TestStopsJustAfterTheReport(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]error{"done": nil, "later": &Later{Wait: 50 * time.Millisecond}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			addVideo(t, r.root, "v", 100)
+			cfg := r.config("")
+			leader, _ := r.start(cfg, r.options("leader"))
+			leader.Drain(true)
+			r.until("it runs", func() bool { return leader.Stats().Coordinator })
+			w := &reporter{inverter: r.worker, answer: answer, reported: make(chan struct{}), stopped: make(chan struct{})}
+			opts := r.options("a")
+			opts.Worker = w
+			ctx, cancel := context.WithCancel(t.Context())
+			e, err := New(second(cfg), opts)
+			require.NoError(t, err)
+			ended := make(chan error)
+			go func() { ended <- e.Run(ctx) }()
+			<-w.reported
+			cancel()
+			close(w.stopped)
+			require.NoError(t, <-ended)
+			var again atomic.Int64
+			r.worker.fail = func(call string) error {
+				if call == "published" {
+					again.Add(1)
+				}
+				return nil
+			}
+			leader.Drain(false)
+			r.until("it is done", func() bool { return leader.Stats().Videos[VideoDone] == 1 })
+			assert.EqualValues(t, 1, w.reports.Load())
+			if answer == nil {
+				assert.Zero(t, again.Load(), "what the next one reports")
+			}
+		})
+	}
+}
+
+// reporter is a worker that reports videos, until it stops.
+type reporter struct {
+	*inverter
+	answer            error
+	reports           atomic.Int64
+	reported, stopped chan struct{}
+}
+
+func (w *reporter) Published(_ context.Context, of Video) error {
+	if of.Deferred == 0 {
+		w.reports.Add(1)
+	}
+	close(w.reported)
+	<-w.stopped
+	return w.answer
+}
+
+// While a source waits to be moved or deleted, nothing but its record is kept.
+func TestSegmentsAreRemovedWhileTheSourceWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "v", 5000)
+	r.worker.fail = func(call string) error {
+		if call == "published" {
+			return &Later{Wait: time.Hour}
+		}
+		return nil
+	}
+	r.start(r.config(""), r.options("a"))
+	r.until("segments are removed", func() bool {
+		left := leftovers(r.root, "test")
+		return len(left) == 2 && strings.HasSuffix(left[1], writeAheadSuffix)
+	})
 }

@@ -109,14 +109,18 @@ func (m *mirror) begin(s *session) error {
 	return nil
 }
 
-// encode returns the lines for some keys: videos, and units that are open or done.
+// encode returns the lines for some keys. A unit that somebody does is open, with what was sealed of it.
 func (m *mirror) encode(v *view, keys map[string]bool) (text []byte, lines int) {
 	for key := range keys {
 		line := mirrored{Era: m.era.number, Key: key}
 		if p, index, ok := planOf(key); ok {
 			u, there := v.units[p][index]
-			if !there || u.rec.State == UnitClaimed {
+			if !there {
 				continue
+			}
+			if u.rec.State == UnitClaimed {
+				u.rec.State = UnitOpen
+				u.rec.release()
 			}
 			line.Rev, line.Value = u.rev, encode(&u.rec)
 		} else {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -90,7 +91,7 @@ func (d *duty) listOutputs() {
 	o := &d.ours
 	o.stale, o.names, o.sums, o.done = false, map[string]bool{}, map[int64]map[string]bool{}, map[int64][]Video{}
 	for _, v := range d.view.videos {
-		for _, output := range v.rec.Published {
+		for _, output := range slices.Concat(v.rec.Earlier, v.rec.Published) {
 			o.names[output.Name] = true
 			if o.sums[output.Size] == nil {
 				o.sums[output.Size] = map[string]bool{}

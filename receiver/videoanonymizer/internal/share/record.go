@@ -124,6 +124,8 @@ type Video struct {
 	Outputs []Output `json:"outputs,omitempty"`
 	// Published are all outputs of this version that were ever about to be published.
 	Published []Output `json:"published,omitempty"`
+	// Earlier are those of earlier versions, the last mostEarlier: no sources, either.
+	Earlier []Output `json:"earlier,omitempty"`
 	// Result is what the join says of the outputs.
 	Result json.RawMessage `json:"result,omitempty"`
 	// Deferred counts how often the worker asked to be called later, once the outputs had their final names.
@@ -276,8 +278,18 @@ func (v *Video) knows(name, sum string) bool {
 	return slices.ContainsFunc(v.Published, func(o Output) bool { return o.Name == name && o.SHA256 == sum })
 }
 
+// mostEarlier bounds Video.Earlier, and so the record.
+const mostEarlier = 256
+
+// everPublished returns the last outputs of all versions.
+func (v *Video) everPublished() []Output {
+	all := slices.Concat(v.Earlier, v.Published)
+	return all[max(0, len(all)-mostEarlier):]
+}
+
 // restart makes the video found again.
 func (v *Video) restart() {
 	v.State, v.Made, v.Plan, v.Units, v.Shared, v.Outputs, v.Result = VideoFound, "", 0, 0, nil, nil, nil
+	v.Deferred = 0
 	v.release()
 }

@@ -289,7 +289,7 @@ func (v *view) videoStatus(id string) VideoStatus {
 	units := v.units[plan{id, rec.Plan}]
 	for index := range rec.Units {
 		u, ok := units[index]
-		if !ok { // the record is not here yet, or is claimed and so not in the mirror
+		if !ok { // the record is not here yet
 			u.rec = Unit{State: UnitOpen, Since: rec.Since}
 		}
 		one := UnitStatus{

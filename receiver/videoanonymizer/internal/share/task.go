@@ -99,7 +99,7 @@ func (s *session) do(ctx context.Context, t task, j *job) {
 	switch {
 	case err == nil:
 		s.failures = 0
-	case errors.Is(context.Cause(jobCtx), errHeld):
+	case errors.Is(context.Cause(jobCtx), errHeld), errors.Is(err, ErrStale):
 	case ctx.Err() == nil && !errors.Is(err, errFenced) && !errors.Is(err, errEra):
 		// What fails here may work elsewhere: a bad machine must not try everything there is.
 		s.failures++

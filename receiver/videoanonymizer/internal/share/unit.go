@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -177,23 +178,32 @@ func committed(s *session, key string) string {
 }
 
 // settle says whether a task that failed is tried again, and counts it unless this machine is to blame: it is stopping,
-// or does not see the root. The context it returns may be used to record that, even while this program stops.
+// or does not see the root. What says nothing about the video waits for a lease, so that others come first. The context
+// it returns may be used to record that, even while this program stops.
 func (s *session) settle(ctx context.Context, err error, h *holding) (context.Context, context.CancelFunc, bool) {
-	if err == nil {
+	stopping := context.Cause(ctx) != nil
+	if err == nil && !stopping {
 		return ctx, func() {}, false
 	}
-	stopping := context.Cause(ctx) != nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Lease)
-	if stopping || s.tree.sees(s.me) != nil {
-		return ctx, cancel, true
+	limit := s.cfg.Lease
+	if stopping {
+		limit = min(limit, stopTimeout)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	if err == nil || stopping || s.tree.sees(s.me) != nil {
+		return ctx, cancel, err != nil
 	}
 	h.Error, h.Reason = err.Error(), s.opts.Reason(err)
 	if isPassing(err) {
+		h.Wait = s.cfg.Lease
 		return ctx, cancel, true
 	}
 	h.Attempts++
 	return ctx, cancel, !isPermanent(err) && h.Attempts < s.opts.Attempts
 }
+
+// stopTimeout is how long a program that stops tries to record what it lets go of: the others wait for a lease at most.
+const stopTimeout = 5 * time.Second
 
 // discard removes the files of this claim that the record does not name, as far as it can be read.
 func (r *unitRun) discard(ctx context.Context) {

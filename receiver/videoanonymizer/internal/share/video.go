@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -78,22 +79,28 @@ func (s *session) conclude(ctx context.Context, v *entry[Video], err error, othe
 	if errors.Is(err, errFenced) || errors.Is(context.Cause(ctx), errFenced) {
 		return errFenced
 	}
-	if cause := context.Cause(ctx); cause != nil && err == nil {
+	if cause := context.Cause(ctx); cause != nil && err == nil && v.rec.State != VideoDone { // which was reported
 		err = cause
 	}
 	v.rec.release()
 	v.rec.Since = s.opts.wall()
-	if later := new(Later); errors.As(err, &later) {
-		v.rec.Wait, v.rec.Deferred = later.Wait, v.rec.Deferred+1
-		return write(ctx, s, v, &v.rec.holding)
+	later := new(Later)
+	isLater := errors.As(err, &later)
+	if isLater {
+		err = nil
 	}
 	ctx, cancel, again := s.settle(ctx, err, &v.rec.holding)
 	defer cancel()
 	switch {
+	case isLater:
+		v.rec.Wait, v.rec.Deferred = later.Wait, v.rec.Deferred+1
 	case err == nil:
 		v.rec.Attempts, v.rec.Error, v.rec.Reason = 0, "", ""
 	case again || otherwise == VideoPublishing: // never given up: its files may have their final names
 		v.rec.State = otherwise
+		if otherwise != VideoPublishing {
+			v.rec.Deferred = 0
+		}
 	default:
 		v.rec.State, v.rec.Error = VideoFailed, err.Error()
 	}
@@ -108,6 +115,9 @@ func (s *session) conclude(ctx context.Context, v *entry[Video], err error, othe
 	}
 	if v.rec.State.final() {
 		s.clean(ctx, &v.rec)
+	}
+	if isLater {
+		s.thin(ctx, &v.rec)
 	}
 	return err
 }
@@ -160,6 +170,9 @@ func (s *session) join(ctx context.Context, t task) error {
 	otherwise := VideoPublishing
 	if errors.Is(err, errTaken) || errors.Is(err, errOutputLost) {
 		otherwise = VideoPlanned
+	}
+	if errors.Is(err, errTaken) { // the next join takes another name
+		err = Passing(err)
 	}
 	return s.conclude(ctx, &v, err, otherwise)
 }
@@ -256,7 +269,9 @@ const mostRedone = 8
 
 // redo plans a video anew, with units that must be done again: the others stay as they are.
 func (s *session) redo(ctx context.Context, v *entry[Video], again *Redo) error {
-	v.rec.Redone++
+	if !again.Free {
+		v.rec.Redone++
+	}
 	var err error
 	switch {
 	case v.rec.Redone >= max(mostRedone, s.opts.Attempts):
@@ -319,6 +334,15 @@ var (
 // publish gives the outputs their final names. What is about to be published is on the share before it is, so that even
 // without NATS it is known whose the files are.
 func (s *session) publish(ctx context.Context, v *entry[Video], epoch string) error {
+	if v.rec.Deferred > 0 { // all had their names: what is not there any more, somebody has moved, or changed
+		err := s.isOurs(ctx, &v.rec, v.rec.Outputs[len(v.rec.Outputs)-1], errOutputLost)
+		if (errors.Is(err, errOutputLost) || errors.Is(err, errTaken)) && s.tree.sees(s.me) == nil {
+			s.logger.Warn("an output was moved or changed while its source waited to be moved or deleted: the source stays",
+				zap.String("video", s.tree.abs(v.rec.Path)), zap.Error(err))
+			v.rec.State, v.rec.Deferred = VideoDone, 0
+			return nil
+		}
+	}
 	if err := makeFolder(s.tree.work(&v.rec)); err != nil {
 		return err
 	}
@@ -408,6 +432,21 @@ func (s *session) isOurs(ctx context.Context, v *Video, o Output, otherwise erro
 		return otherwise
 	}
 	return nil
+}
+
+// thin removes what a video whose outputs have their names no longer needs, but for what says whose they are: its source
+// may wait for long.
+func (s *session) thin(ctx context.Context, v *Video) {
+	entries, err := os.ReadDir(s.tree.work(v))
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), writeAheadSuffix) {
+			err = errors.Join(err, os.Remove(filepath.Join(s.tree.work(v), e.Name())))
+		}
+	}
+	err = errors.Join(err, s.store.purge(ctx, plan{videoID(v.Path), v.Plan}.keys()))
+	if err != nil {
+		s.logger.Debug("segments of a video are removed once it is done", zap.String("video", s.tree.abs(v.Path)), zap.Error(err))
+	}
 }
 
 // clean removes what a video that is final no longer needs. What it leaves, the coordinator collects.

@@ -132,6 +132,9 @@ type Redo struct {
 	// Plan, if not nil, divides the video anew. Then Units is ignored.
 	Plan  *Plan
 	Cause error
+	// Free means that nothing is wrong with the units but who made them, such as with another model on a server: it does
+	// not count.
+	Free bool
 }
 
 // Error returns why.
@@ -155,6 +158,9 @@ func (p passing) Unwrap() error { return p.error }
 // Passing marks an error that says nothing about the video, such as that of a full disk: it does not count as an
 // attempt.
 func Passing(err error) error { return passing{err} }
+
+// ErrStale says that a source is not what was found, which the next scan sees. It is no fault of the machine.
+var ErrStale = errors.New("the source is not what was found")
 
 func isPassing(err error) bool { return errors.As(err, new(passing)) }
 

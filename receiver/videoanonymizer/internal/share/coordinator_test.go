@@ -1,0 +1,113 @@
+// Copyright The otelcol-anonymizer Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package share
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// One file that cannot be in records, or cannot be read, keeps no other from being done.
+func TestFilesThatAreLeftOut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "a-video", 2000)
+	e, _ := r.start(r.config(""), r.options("a"))
+	r.settled()
+	bad := filepath.Join(r.root, "in", "a\xff")
+	require.NoError(t, os.WriteFile(bad, []byte("not UTF-8"), 0o600))
+	// A link that has the size of an output cannot be compared with it.
+	info, err := os.Stat(r.worker.final("in/a-video"))
+	require.NoError(t, err)
+	link := filepath.Join(r.root, "in", "b")
+	require.NoError(t, os.Symlink(strings.Repeat("x", int(info.Size())), link))
+	addVideo(t, r.root, "c", 100)
+	r.until("the other is done", func() bool { return e.Stats().Videos[VideoDone] >= 2 })
+}
+
+// What was published of an earlier version is no source, either.
+func TestOutputsOfEarlierVersions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	addVideo(t, r.root, "v", 2000)
+	e, _ := r.start(r.config(""), r.options("a"))
+	r.settled()
+	output := r.worker.final("in/v")
+	earlier, err := os.ReadFile(output)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(output))
+	require.NoError(t, os.Remove(output+".txt"))
+	addVideo(t, r.root, "v", 1500)
+	r.until("it is done again", r.published)
+	require.NoError(t, os.WriteFile(filepath.Join(r.root, "in", "copy"), earlier, 0o600))
+	addVideo(t, r.root, "w", 100) // once this is done, the copy was seen
+	r.until("the new one is done", func() bool {
+		_, err := os.Lstat(r.worker.final("in/w"))
+		return err == nil
+	})
+	assert.NoFileExists(t, r.worker.final("in/copy"))
+	assert.Equal(t, 2, e.Stats().Videos[VideoDone])
+}
+
+// A coordinator whose era is over removes nothing: its records say nothing of the folders of the new one.
+func TestCoordinatorOfAnEraThatIsOver(t *testing.T) {
+	t.Parallel()
+	s := newFilledSession(t, 1, VideoPlanned)
+	elected, err := s.elect(t.Context())
+	require.NoError(t, err)
+	require.True(t, elected)
+	d := s.newDuty()
+	stray := filepath.Join(s.tree.works(), "stray-1")
+	require.NoError(t, os.Mkdir(stray, 0o755))
+	require.NoError(t, d.collect(t.Context()))
+	assert.NoDirExists(t, stray)
+
+	require.NoError(t, os.Mkdir(stray, 0o755))
+	_, err = s.store.put(t.Context(), keyBorn, []byte("true"))
+	require.NoError(t, err)
+	require.NoError(t, s.store.purge(t.Context(), ">"))
+	require.ErrorIs(t, d.collect(t.Context()), errEra)
+	require.ErrorIs(t, d.collectFolders(t.Context()), errEra)
+	assert.DirExists(t, stray)
+}
+
+// A machine that started before its mount does not coordinate: all videos would be gone.
+func TestEmptyRootIsNotCoordinated(t *testing.T) {
+	t.Parallel()
+	s := newFilledSession(t, 1, VideoPlanned)
+	require.NoError(t, os.Remove(filepath.Join(s.tree.journal(), "00000001.other"+journalSuffix)))
+	elected, err := s.elect(t.Context())
+	assert.False(t, elected)
+	assert.ErrorIs(t, err, errStrange)
+}
+
+// The journal has what is sealed of a unit that somebody does.
+func TestMirrorHasWhatIsSealed(t *testing.T) {
+	t.Parallel()
+	s := newFilledSession(t, 1, VideoPlanned)
+	key := unitKey(s.view.active()[0], 1, 0)
+	p, index, _ := planOf(key)
+	unit := s.view.units[p][index].entry
+	unit.rec.State = UnitClaimed
+	s.claim(&unit.rec.holding)
+	unit.rec.Sealed = []Segment{{Files: []File{{Name: "u0.1-1.1.seg", Size: 1, SHA256: "x"}}}}
+	require.NoError(t, write(t.Context(), s, &unit, &unit.rec.holding))
+	m := newMirror(s.tree, s.store.era, s.me)
+	require.NoError(t, m.begin(s))
+	defer m.close()
+	all, err := s.tree.load()
+	require.NoError(t, err)
+	var there Unit
+	require.NoError(t, decodeInto(all[key].Value, &there))
+	assert.Equal(t, UnitOpen, there.State)
+	assert.Nil(t, there.Claim)
+	assert.Len(t, there.Sealed, 1)
+	assert.WithinDuration(t, time.Now(), unit.rec.Claim.Since, time.Minute, "the claim itself stands")
+}
