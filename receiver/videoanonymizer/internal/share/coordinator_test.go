@@ -92,7 +92,7 @@ func TestEmptyRootIsNotCoordinated(t *testing.T) {
 func TestMirrorHasWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	s := newFilledSession(t, 1, VideoPlanned)
-	key := unitKey(s.view.active()[0], 1, 0)
+	key := unitKey(s.view.active()[0].id, 1, 0)
 	p, index, _ := planOf(key)
 	unit := s.view.units[p][index].entry
 	unit.rec.State = UnitClaimed
