@@ -136,7 +136,7 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 	r.cancel = cancel
 	if r.cfg.Share != nil {
 		runner.Config = r.cfg.Shared()
-		return r.takePart(work, runner, options)
+		return r.takePart(work, runner, options, health)
 	}
 	return r.workAlone(work, runner, console, names)
 }

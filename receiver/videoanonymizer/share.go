@@ -7,10 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
@@ -21,7 +22,8 @@ import (
 )
 
 // takePart works on what several machines share, until work ends.
-func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner, options watch.Options) error {
+func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner, options watch.Options,
+	health *health) error {
 	cfg := *r.cfg.Share
 	finder, err := watch.NewFinder(options)
 	if err != nil {
@@ -51,16 +53,35 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 		schedule.Look() // before the first video
 		r.workers.Go(func() { schedule.Run(work) })
 	}
-	r.workers.Go(func() {
-		if err := engine.Run(work); err != nil {
-			r.set.Logger.Error("this machine takes no part in the share any more", zap.Error(err))
-		}
-	})
+	r.workers.Go(func() { _ = engine.Run(work) }) // which tries again as long as it fails
+	r.workers.Go(func() { watchShare(work, engine, health) })
 	r.engine.Store(engine)
 	return r.emitter.ObserveShare(func() telemetry.ShareStats { return shareStats(engine.Stats()) })
 }
 
-// onOneDisk makes sure that what is finished below the root can get its final name by a link.
+// healthInterval is how often a machine of a share looks whether it takes part.
+const healthInterval = 2 * time.Second
+
+// watchShare reports whether the machine takes part, until work ends.
+func watchShare(work context.Context, engine *share.Engine, health *health) {
+	tick := time.NewTicker(healthInterval)
+	defer tick.Stop()
+	told := ""
+	for {
+		select {
+		case <-work.Done():
+			return
+		case <-tick.C:
+		}
+		err := engine.Trouble()
+		if text := fmt.Sprint(err); text != told {
+			told = text
+			health.sharing(err)
+		}
+	}
+}
+
+// onOneDisk makes sure that what is finished below the root can get its final name by a hard link.
 func onOneDisk(root, outputs string) error {
 	var first, second unix.Stat_t
 	if err := errors.Join(unix.Stat(root, &first), unix.Stat(outputs, &second)); err != nil {
@@ -70,7 +91,24 @@ func onOneDisk(root, outputs string) error {
 		return fmt.Errorf("output::directory: %s is on another file system than share::root, %s: write a folder on the same",
 			outputs, root)
 	}
+	if err := tryLink(root, outputs); err != nil {
+		return fmt.Errorf("share::root: nothing can get its final name in %s: use a file system with hard links, and the "+
+			"same mount for both: %w", outputs, err)
+	}
 	return nil
+}
+
+func tryLink(root, outputs string) error {
+	f, err := os.CreateTemp(root, ".anonymizing-share-probe-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	name := filepath.Join(outputs, filepath.Base(f.Name())+"-link")
+	if err := errors.Join(f.Close(), os.Link(f.Name(), name)); err != nil {
+		return err
+	}
+	return os.Remove(name)
 }
 
 func shareStats(stats share.Stats) telemetry.ShareStats {

@@ -5,6 +5,7 @@ package share
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -67,6 +68,23 @@ func (e *Engine) Stats() Stats {
 	claim := v.coordinator.rec.Claim
 	stats.Coordinator = claim != nil && claim.Worker == v.me
 	return stats
+}
+
+// Trouble is why this machine takes no work, although it should: NATS does not answer, or root is not the shared folder.
+func (e *Engine) Trouble() error {
+	e.mu.Lock()
+	s := e.session
+	e.mu.Unlock()
+	if e.counters.away.Load() {
+		return errors.New("share: NATS does not answer, or root cannot be written to: this machine takes no work")
+	}
+	if s == nil {
+		return nil
+	}
+	if problem := s.problem(); problem != "" {
+		return errors.New("share: this machine takes no work: " + problem)
+	}
+	return nil
 }
 
 func (e *Engine) currentView() *view {
