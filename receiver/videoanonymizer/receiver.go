@@ -137,7 +137,7 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 	r.cancel = cancel
 	if r.cfg.Share != nil {
 		runner.Config = r.cfg.Shared()
-		return r.takePart(work, runner, options, machines)
+		return r.takePart(work, runner, options, health, machines)
 	}
 	return r.workAlone(work, runner, console, names)
 }

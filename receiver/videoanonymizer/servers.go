@@ -50,8 +50,8 @@ func (r *videoReceiver) servers(host component.Host, health *health) (anonymize.
 type health struct {
 	report func(error)
 
-	mu               sync.Mutex
-	watched, servers error
+	mu                       sync.Mutex
+	watched, servers, shared error
 }
 
 // watching takes note of what the watcher reports.
@@ -60,9 +60,12 @@ func (h *health) watching(err error) { h.set(&h.watched, err) }
 // serving takes note of what the inference servers are up to.
 func (h *health) serving(err error) { h.set(&h.servers, err) }
 
+// sharing takes note of whether the machine takes part in its share.
+func (h *health) sharing(err error) { h.set(&h.shared, err) }
+
 func (h *health) set(part *error, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	*part = err
-	h.report(errors.Join(h.watched, h.servers))
+	h.report(errors.Join(h.watched, h.servers, h.shared))
 }

@@ -7,11 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
@@ -24,8 +24,7 @@ import (
 
 // takePart works on what several machines share, until work ends.
 func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner, options watch.Options,
-	console consoleapi.ShareConsole) error {
-	report := options.ReportStatus
+	health *health, console consoleapi.ShareConsole) error {
 	cfg := *r.cfg.Share
 	finder, err := watch.NewFinder(options)
 	if err != nil {
@@ -55,12 +54,8 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 		schedule.Look() // before the first video
 		r.workers.Go(func() { schedule.Run(work) })
 	}
-	r.workers.Go(func() {
-		if err := engine.Run(work); err != nil {
-			r.set.Logger.Error("this machine takes no part in the share any more", zap.Error(err))
-		}
-	})
-	r.workers.Go(func() { reportAway(work, engine, report) })
+	r.workers.Go(func() { _ = engine.Run(work) }) // which tries again as long as it fails
+	r.workers.Go(func() { watchShare(work, engine, health) })
 	r.engine.Store(engine)
 	if console != nil {
 		r.hide = console.AttachMachines(r.set.ID, func() consoleapi.Share { return shownShare(engine) })
@@ -68,31 +63,29 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 	return r.emitter.ObserveShare(func() telemetry.ShareStats { return shareStats(engine.Stats()) })
 }
 
-var errAway = errors.New("the NATS servers of the share do not answer, or share::root cannot be used: nothing is " +
-	"committed until they do")
+// healthInterval is how often a machine of a share looks whether it takes part.
+const healthInterval = 2 * time.Second
 
-// reportAway reports when a machine can take no part in the share, and when it can again, until work ends.
-func reportAway(work context.Context, engine *share.Engine, report func(error)) {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for away := false; ; {
+// watchShare reports whether the machine takes part, until work ends.
+func watchShare(work context.Context, engine *share.Engine, health *health) {
+	tick := time.NewTicker(healthInterval)
+	defer tick.Stop()
+	told := fmt.Sprint(error(nil))
+	for {
 		select {
 		case <-work.Done():
 			return
-		case <-ticker.C:
+		case <-tick.C:
 		}
-		now := engine.Away()
-		switch {
-		case now && !away:
-			report(errAway)
-		case !now && away:
-			report(nil)
+		err := engine.Trouble()
+		if text := fmt.Sprint(err); text != told {
+			told = text
+			health.sharing(err)
 		}
-		away = now
 	}
 }
 
-// onOneDisk makes sure that what is finished below the root can get its final name by a link.
+// onOneDisk makes sure that what is finished below the root can get its final name by a hard link.
 func onOneDisk(root, outputs string) error {
 	var first, second unix.Stat_t
 	if err := errors.Join(unix.Stat(root, &first), unix.Stat(outputs, &second)); err != nil {
@@ -102,26 +95,24 @@ func onOneDisk(root, outputs string) error {
 		return fmt.Errorf("output::directory: %s is on another file system than share::root, %s: write a folder on the same",
 			outputs, root)
 	}
+	if err := tryLink(root, outputs); err != nil {
+		return fmt.Errorf("share::root: nothing can get its final name in %s: use a file system with hard links, and the "+
+			"same mount for both: %w", outputs, err)
+	}
 	return nil
 }
 
-// shownShare is what a console shows of a share.
-func shownShare(engine *share.Engine) consoleapi.Share {
-	shown := consoleapi.Share{Machines: []consoleapi.Machine{}, Videos: map[string]int{}}
-	for state, n := range engine.Stats().Videos {
-		shown.Videos[string(state)] = n
+func tryLink(root, outputs string) error {
+	f, err := os.CreateTemp(root, ".anonymizing-share-probe-*")
+	if err != nil {
+		return err
 	}
-	for _, m := range engine.Machines() {
-		one := consoleapi.Machine{
-			Name: m.Name, State: string(m.State()), Since: m.Since, Silent: m.Silent, Problem: m.Problem,
-			Doing: []consoleapi.MachineTask{},
-		}
-		for _, t := range m.Doing {
-			one.Doing = append(one.Doing, consoleapi.MachineTask(t))
-		}
-		shown.Machines = append(shown.Machines, one)
+	defer os.Remove(f.Name())
+	name := filepath.Join(outputs, filepath.Base(f.Name())+"-link")
+	if err := errors.Join(f.Close(), os.Link(f.Name(), name)); err != nil {
+		return err
 	}
-	return shown
+	return os.Remove(name)
 }
 
 func shareStats(stats share.Stats) telemetry.ShareStats {

@@ -487,3 +487,21 @@ func (l *lab) child(t *testing.T) *exec.Cmd {
 	})
 	return cmd
 }
+
+// TestOnOneDisk: an output folder where no hard link can be made is refused at the start, and a good one stays as it is.
+func TestOnOneDisk(t *testing.T) {
+	root := t.TempDir()
+	out := filepath.Join(root, "out")
+	require.NoError(t, os.Mkdir(out, 0o755))
+	require.NoError(t, onOneDisk(root, out))
+	for _, folder := range []string{root, out} {
+		left, err := filepath.Glob(filepath.Join(folder, ".*"))
+		require.NoError(t, err)
+		assert.Empty(t, left)
+	}
+	if os.Getuid() == 0 {
+		t.Skip("root may write everywhere")
+	}
+	require.NoError(t, os.Chmod(out, 0o555))
+	assert.ErrorContains(t, onOneDisk(root, out), "hard links")
+}

@@ -275,7 +275,7 @@ func (s *Shared) Plan(ctx context.Context, of share.Video) (plan share.Plan, err
 	began := time.Now()
 	v, err := s.begin(of, nil)
 	if err != nil {
-		return plan, verdict(ctx, err)
+		return plan, s.verdict(ctx, err)
 	}
 	if v.kind == "picture" {
 		return share.Plan{Units: []json.RawMessage{nil}}, nil
@@ -288,7 +288,7 @@ func (s *Shared) Plan(ctx context.Context, of share.Video) (plan share.Plan, err
 	}
 	v.span.Step(telemetry.SpanPlan, began, err)
 	v.span.Released()
-	return plan, verdict(ctx, err)
+	return plan, s.verdict(ctx, err)
 }
 
 func (v *sharedVideo) planUnits(ctx context.Context) (plan share.Plan, err error) {
@@ -411,7 +411,7 @@ var errPlanned = fmt.Errorf("%w: this machine finds other frames in it than the 
 func (s *Shared) Do(ctx context.Context, t *share.UnitTask) (json.RawMessage, error) {
 	v, err := s.begin(t.Video, t.Path)
 	if err != nil {
-		return nil, verdict(ctx, err)
+		return nil, s.verdict(ctx, err)
 	}
 	if v.kind == "picture" {
 		return nil, nil
@@ -425,7 +425,7 @@ func (s *Shared) Do(ctx context.Context, t *share.UnitTask) (json.RawMessage, er
 	release, err := v.open(ctx)
 	defer v.span.Released()
 	if err != nil {
-		return nil, verdict(ctx, err)
+		return nil, s.verdict(ctx, err)
 	}
 	defer release()
 	err = v.do(ctx, t)
@@ -443,7 +443,7 @@ func (s *Shared) Do(ctx context.Context, t *share.UnitTask) (json.RawMessage, er
 		edges.Undivided, err = err.Error(), nil
 	}
 	if err != nil {
-		return nil, verdict(ctx, err)
+		return nil, s.verdict(ctx, err)
 	}
 	return json.Marshal(edges)
 }
@@ -579,11 +579,11 @@ func (s *Shared) Join(ctx context.Context, t *share.JoinTask) (files []share.Joi
 	began := time.Now()
 	v, err := s.begin(t.Video, t.Temp)
 	if err != nil {
-		return nil, verdict(ctx, err)
+		return nil, s.verdict(ctx, err)
 	}
 	output, free, err := s.finder.Output(v.job.Rel)
 	if err != nil {
-		return nil, verdict(ctx, err)
+		return nil, s.verdict(ctx, err)
 	}
 	defer free()
 	v.file.Output = output
@@ -595,7 +595,7 @@ func (s *Shared) Join(ctx context.Context, t *share.JoinTask) (files []share.Joi
 	v.span.Step(telemetry.SpanJoin, began, err)
 	v.span.Released()
 	if err != nil {
-		return nil, verdict(ctx, err)
+		return nil, s.verdict(ctx, err)
 	}
 	return v.outputs(t)
 }
@@ -841,6 +841,14 @@ func (s *Shared) Failed(ctx context.Context, of share.Video) {
 func Reason(err error) string {
 	reason, _ := classify(err)
 	return reason
+}
+
+// verdict is what verdict says; it counts the attempts that no inference server answered.
+func (s *Shared) verdict(ctx context.Context, err error) error {
+	if ctx.Err() == nil && errors.Is(err, inference.ErrUnavailable) {
+		s.runner.Emitter.Unavailable()
+	}
+	return verdict(ctx, err)
 }
 
 // verdict says what an error of the work says of the video: that it fails, nothing, or that it is to be tried again so

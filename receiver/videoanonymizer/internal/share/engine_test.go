@@ -373,6 +373,8 @@ func TestRootsThatAreNotShared(t *testing.T) {
 		}
 		return false
 	})
+	assert.ErrorContains(t, lost.Trouble(), "root is not the folder that a sees")
+	assert.NoError(t, e.Trouble())
 	for i := range 4 {
 		addVideo(t, r.root, fmt.Sprintf("v%d", i), 5000)
 	}

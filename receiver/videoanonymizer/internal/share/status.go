@@ -5,6 +5,7 @@ package share
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -69,8 +70,22 @@ func (e *Engine) Stats() Stats {
 	return stats
 }
 
-// Away is Stats.Away.
-func (e *Engine) Away() bool { return e.counters.away.Load() }
+// Trouble is why this machine takes no work, although it should: NATS does not answer, or root is not the shared folder.
+func (e *Engine) Trouble() error {
+	e.mu.Lock()
+	s := e.session
+	e.mu.Unlock()
+	if e.counters.away.Load() {
+		return errors.New("share: NATS does not answer, or root cannot be written to: this machine takes no work")
+	}
+	if s == nil {
+		return nil
+	}
+	if problem := s.problem(); problem != "" {
+		return errors.New("share: this machine takes no work: " + problem)
+	}
+	return nil
+}
 
 func (e *Engine) currentView() *view {
 	e.mu.Lock()

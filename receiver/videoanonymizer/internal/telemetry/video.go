@@ -243,12 +243,17 @@ func (s *VideoSpan) Interrupted() {
 
 // Unavailable reports that this attempt ended since no inference server answered, and that another one follows.
 func (s *VideoSpan) Unavailable(err error) {
-	s.emitter.self.add(s.emitter.self.builder.ReceiverVideoanonymizerAttemptsUnavailable, 1)
+	s.emitter.Unavailable()
 	s.end(ending{
 		event: "interrupted", body: " waits for an inference server: " + s.message(err),
 		severity: plog.SeverityNumberError, outcome: metadata.AttributeAnonymizerVideoOutcomeInterrupted,
 		err: err, reason: "inference_unavailable",
 	})
+}
+
+// Unavailable counts an attempt that ended since no inference server answered.
+func (e *Emitter) Unavailable() {
+	e.self.add(e.self.builder.ReceiverVideoanonymizerAttemptsUnavailable, 1)
 }
 
 // ending is how a video ended: its log record, and what its span and metrics say.
