@@ -115,6 +115,25 @@ func tryLink(root, outputs string) error {
 	return os.Remove(name)
 }
 
+// shownShare is what a console shows of a share.
+func shownShare(engine *share.Engine) consoleapi.Share {
+	shown := consoleapi.Share{Machines: []consoleapi.Machine{}, Videos: map[string]int{}}
+	for state, n := range engine.Stats().Videos {
+		shown.Videos[string(state)] = n
+	}
+	for _, m := range engine.Machines() {
+		one := consoleapi.Machine{
+			Name: m.Name, State: string(m.State()), Since: m.Since, Silent: m.Silent, Problem: m.Problem,
+			Doing: []consoleapi.MachineTask{},
+		}
+		for _, t := range m.Doing {
+			one.Doing = append(one.Doing, consoleapi.MachineTask(t))
+		}
+		shown.Machines = append(shown.Machines, one)
+	}
+	return shown
+}
+
 func shareStats(stats share.Stats) telemetry.ShareStats {
 	s := telemetry.ShareStats{
 		Takeovers: stats.Takeovers, FencedCommits: stats.Fenced, UnitsRedone: stats.Redone, BrokerAvailable: !stats.Away,
