@@ -86,7 +86,7 @@ func (c *Client) open(ctx context.Context, cfg *Config) (err error) {
 
 // explain says what it means that a server does not answer although it is there.
 func (c *Client) explain(err error) error {
-	if c.nc.IsConnected() && errors.Is(err, context.DeadlineExceeded) {
+	if c.nc.IsConnected() && incomplete(err) {
 		return fmt.Errorf("it is there, but does not answer: most servers are down, or out of its reach: %w", err)
 	}
 	return err
