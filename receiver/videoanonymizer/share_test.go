@@ -488,7 +488,8 @@ func (l *lab) child(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// TestOnOneDisk: an output folder where no hard link can be made is refused at the start, and a good one stays as it is.
+// TestOnOneDisk: an output folder where no hard link can be made is refused at the start, and nothing is left in a good
+// one.
 func TestOnOneDisk(t *testing.T) {
 	root := t.TempDir()
 	out := filepath.Join(root, "out")

@@ -73,8 +73,8 @@ func (s *session) elect(ctx context.Context) (bool, error) {
 }
 
 // errStrange says that root is not the folder of which NATS has records: to its coordinator, all videos would be gone.
-var errStrange = errors.New("root has no journal of this share, although NATS has its videos: mount the shared folder " +
-	"there; if it was emptied on purpose, stop all machines and remove the data of NATS, too")
+var errStrange = errors.New("root has no journal of this share, although NATS has its videos: mount the shared " +
+	"folder there; if it was emptied on purpose, stop all machines and remove the data of NATS, too")
 
 // duty is a term as coordinator.
 type duty struct {

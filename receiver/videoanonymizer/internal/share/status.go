@@ -70,7 +70,7 @@ func (e *Engine) Stats() Stats {
 	return stats
 }
 
-// Trouble is why this machine takes no work, although it should: NATS does not answer, or root is not the shared folder.
+// Trouble is why this machine takes no work although it should: NATS does not answer, or root is not the shared folder.
 func (e *Engine) Trouble() error {
 	e.mu.Lock()
 	s := e.session

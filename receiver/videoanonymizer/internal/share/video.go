@@ -434,8 +434,8 @@ func (s *session) isOurs(ctx context.Context, v *Video, o Output, otherwise erro
 	return nil
 }
 
-// thin removes what a video whose outputs have their names no longer needs, but for what says whose they are: its source
-// may wait for long.
+// thin removes what a video whose outputs have their names no longer needs, but for what says whose they are: its
+// source may wait for long.
 func (s *session) thin(ctx context.Context, v *Video) {
 	entries, err := os.ReadDir(s.tree.work(v))
 	for _, e := range entries {
@@ -445,7 +445,8 @@ func (s *session) thin(ctx context.Context, v *Video) {
 	}
 	err = errors.Join(err, s.store.purge(ctx, plan{videoID(v.Path), v.Plan}.keys()))
 	if err != nil {
-		s.logger.Debug("segments of a video are removed once it is done", zap.String("video", s.tree.abs(v.Path)), zap.Error(err))
+		s.logger.Debug("segments of a video are removed once it is done", zap.String("video", s.tree.abs(v.Path)),
+			zap.Error(err))
 	}
 }
 
