@@ -393,7 +393,8 @@ type Machine struct {
 	Doing   []MachineTask `json:"doing"`
 }
 
-// MachineTask is something that a machine does: plan, unit, join or publish. Unit is nil for what concerns a whole video.
+// MachineTask is something that a machine does: plan, unit, join or publish. Unit is nil for what concerns all of a
+// video.
 type MachineTask struct {
 	Task  string    `json:"task"`
 	Video string    `json:"video"`

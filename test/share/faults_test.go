@@ -94,8 +94,8 @@ func peopleClip(t *testing.T) string {
 	clip, err := footage.Clip("walk.mp4")
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "walk.mp4")
-	out, err := exec.Command("ffmpeg", "-v", "error", "-stream_loop", "-1", "-i", clip, "-t", "24", "-vf", "fps=4,scale=384:-2",
-		"-g", "8", "-an", "-y", path).CombinedOutput()
+	out, err := exec.Command("ffmpeg", "-v", "error", "-stream_loop", "-1", "-i", clip, "-t", "24",
+		"-vf", "fps=4,scale=384:-2", "-g", "8", "-an", "-y", path).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return path
 }
@@ -105,7 +105,8 @@ func (l *lab) alone() {
 	l.t.Helper()
 	folder := l.t.TempDir()
 	cfg := filepath.Join(folder, "alone.yaml")
-	require.NoError(l.t, os.WriteFile(cfg, []byte("receivers: {videoanonymizer: {unit_length: 10s, console: null}}"), 0o600))
+	settings := "receivers: {videoanonymizer: {unit_length: 10s, console: null}}"
+	require.NoError(l.t, os.WriteFile(cfg, []byte(settings), 0o600))
 	out, err := exec.Command(filepath.Join(collector.Root(), "bin", "anonymizerctl"), "run", l.source, "-o", folder,
 		"--config", filepath.Join(collector.Root(), "config", "config.yaml"), "--config", cfg).CombinedOutput()
 	require.NoError(l.t, err, "%s", out)

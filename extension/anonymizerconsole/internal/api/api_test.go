@@ -302,7 +302,8 @@ func TestNotAttached(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status)
 }
 
-// TestShared: with a share and no workspace, the status has the machines, and what is about videos says why it has none.
+// TestShared: with a share and no workspace, the status has the machines, and what is about videos says why it has
+// none.
 func TestShared(t *testing.T) {
 	r := newRig(t)
 	unit := 3

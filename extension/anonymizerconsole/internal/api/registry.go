@@ -223,7 +223,9 @@ func (r *Registry) status(counts map[consoleapi.State]int) (joined consoleapi.St
 func (r *Registry) history() (joined consoleapi.History) {
 	all, done := r.all()
 	defer done()
-	joined = consoleapi.History{Time: []float64{}, FramesPerS: []float64{}, People: []int{}, Stages: map[string][]float64{}}
+	joined = consoleapi.History{
+		Time: []float64{}, FramesPerS: []float64{}, People: []int{}, Stages: map[string][]float64{},
+	}
 	for i, a := range all {
 		h := a.History()
 		if i == 0 {
