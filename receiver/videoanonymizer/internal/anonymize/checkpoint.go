@@ -149,11 +149,17 @@ func (r *Runner) fingerprint(f file) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
+	var tools config.Tools
+	if f.Shared == "" { // on one machine another path may be another encoder, whose segments do not go with the first's
+		tools = r.Config.Tools
+		tools.Confine = ""
+	}
 	sum, err := digestJSON(struct {
 		Made, Path string
+		Tools      config.Tools
 		Size       int64
 		ModTime    time.Time
-	}{made, cmp.Or(f.Shared, f.Path), f.Size, f.ModTime.UTC()})
+	}{made, cmp.Or(f.Shared, f.Path), tools, f.Size, f.ModTime.UTC()})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}

@@ -47,11 +47,26 @@ func TestFingerprintOfProfile(t *testing.T) {
 		"what it inherits":  {func(r, _, _ keys) { r["mask"] = keys{"shape": "box"} }, false},
 		"no longer in it":   {func(_, ward, _ keys) { ward["include"] = []any{"beds/**"} }, false},
 		"what it overrides": {func(r, _, _ keys) { r["recall"] = "thorough" }, true},
+		"another encoder":   {func(r, _, _ keys) { r["tools"] = keys{"ffmpeg": "/opt/ffmpeg"} }, false},
+		"another GPU":       {func(r, _, _ keys) { r["tools"] = keys{"vaapi_device": "/dev/dri/renderD129"} }, false},
+		"rights of ffmpeg":  {func(r, _, _ keys) { r["tools"] = keys{"confine": "off"} }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.same, fingerprint(test.change) == unchanged)
 		})
 	}
+}
+
+// TestFingerprintOfShare: machines of a share that have ffmpeg elsewhere go on with each other's videos.
+func TestFingerprintOfShare(t *testing.T) {
+	fingerprint := func(ffmpeg string) string {
+		cfg := config.Default()
+		cfg.Tools.FFmpeg = ffmpeg
+		sum, err := (&Runner{Config: cfg, Models: &Models{}}).fingerprint(file{Path: "/in/a.mkv", Shared: "in/a.mkv"})
+		require.NoError(t, err)
+		return sum
+	}
+	assert.Equal(t, fingerprint("ffmpeg"), fingerprint("/opt/ffmpeg"))
 }
 
 // TestMadeByEither: machines that differ in where files are, and in how much they do at once, make the same outputs.

@@ -216,5 +216,5 @@ func classify(err error) (reason string, temporary bool) {
 	if errors.Is(err, watch.ErrTaken) {
 		return "exists", true
 	}
-	return media.Reason(err), !media.Permanent(err)
+	return media.Reason(err), !media.Permanent(err) || errors.Is(err, media.ErrNoHEVC) // which can be installed
 }

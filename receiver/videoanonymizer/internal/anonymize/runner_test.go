@@ -18,6 +18,7 @@ func TestVerificationIsNotRetried(t *testing.T) {
 		media.ErrVerification:   "verification, false",
 		media.ErrSeveralStreams: "several_streams, false",
 		media.ErrTool:           "ffmpeg, true",
+		media.ErrNoHEVC:         "unsupported, true",
 	} {
 		reason, temporary := classify(fmt.Errorf("%q: %w", "a.mp4", err))
 		assert.Equal(t, want, fmt.Sprintf("%s, %t", reason, temporary))
