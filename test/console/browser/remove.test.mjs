@@ -5,14 +5,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inForce, saved } from "./edits.mjs";
-import { accessible, go, picture, problems, review, row, visit } from "./support.mjs";
+import { accessible, go, picture, problems, review, row, shown, visit } from "./support.mjs";
 
 /** Opens the corrections of walk.mp4 with one of its masks selected, as whoever has the token. */
 async function select(token) {
   const page = token ? await visit({ hash: `#token=${token}` }) : await review("walk.mp4");
   if (token) {
     await row(page, "walk.mp4").getByRole("heading").getByRole("link").click();
-    await page.locator('.timeline[aria-valuenow="0"]').waitFor();
+    await shown(page, 0);
   }
   await page.keyboard.press("e");
   await page.locator(".masks-here button").first().waitFor();
