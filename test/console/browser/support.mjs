@@ -82,7 +82,7 @@ export async function review(name, options) {
 
 export const frame = async (page) => Number(await page.getByRole("slider").first().getAttribute("aria-valuenow"));
 
-/** Waits until the page says that it shows a frame, and then until it listens to keys, which it does once it is drawn. */
+/** Waits until the page says that it shows a frame, and listens to keys, which it does once it is drawn. */
 export async function shown(page, number) {
   await page.locator(`.timeline[aria-valuenow="${number}"]`).waitFor();
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 200))));
