@@ -37,10 +37,7 @@ func NewFinder(opts Options) (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := w.opts.StateDirectory
-	if state == "" {
-		state = filepath.Join(w.opts.OutputDirectory, StateDirectoryName)
-	}
+	state := w.opts.statePath()
 	output, err := w.prepareFolders(state)
 	if err != nil {
 		return nil, err

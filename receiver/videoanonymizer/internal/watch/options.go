@@ -4,7 +4,9 @@
 package watch
 
 import (
+	"cmp"
 	"os"
+	"path/filepath"
 
 	"go.uber.org/zap"
 )
@@ -49,4 +51,9 @@ type Options struct {
 	// Retry defaults to DefaultRetry.
 	Retry  Retry
 	Logger *zap.Logger
+}
+
+// statePath is the folder of the journal.
+func (o *Options) statePath() string {
+	return cmp.Or(o.StateDirectory, filepath.Join(o.OutputDirectory, StateDirectoryName))
 }

@@ -145,10 +145,7 @@ func (w *Watcher) open() error {
 	if w.running {
 		return errors.New("the watcher is already running")
 	}
-	state := w.opts.StateDirectory
-	if state == "" {
-		state = filepath.Join(w.opts.OutputDirectory, StateDirectoryName)
-	}
+	state := w.opts.statePath()
 	output, err := w.prepareFolders(state)
 	if err != nil {
 		return err
