@@ -206,7 +206,7 @@ func (v *claim) failed(cause error) error {
 
 // leavesSegments reports whether the finished segments are as good as they were after a failure.
 func leavesSegments(cause error) bool {
-	return slices.ContainsFunc([]error{watch.ErrTaken, media.ErrIO, media.ErrInterrupted},
+	return slices.ContainsFunc([]error{watch.ErrTaken, media.ErrIO, media.ErrInterrupted, media.ErrStalled},
 		func(harmless error) bool { return errors.Is(cause, harmless) })
 }
 
