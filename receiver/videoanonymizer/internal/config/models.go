@@ -96,7 +96,7 @@ type Segmentation struct {
 
 // Inference says what the models run on.
 type Inference struct {
-	// Threads compute one inference; 0 chooses by the number of cores.
+	// Threads compute one inference; 0 means 1.
 	Threads int `mapstructure:"threads"`
 	// Sessions is how many inferences of a model run at once; 0 chooses by the number of cores.
 	Sessions int `mapstructure:"sessions"`
@@ -265,7 +265,7 @@ func IsModelPath(model string) bool {
 
 func (c *Inference) validate() []error {
 	errs := []error{
-		inRange("threads", c.Threads, 0, 1024, "0 chooses by the number of cores"),
+		inRange("threads", c.Threads, 0, 1024, "0 means 1"),
 		inRange("sessions", c.Sessions, 0, 1024, "0 chooses by the number of cores"),
 		oneOf("provider", c.Provider, onnx.Providers),
 		inRange("timeout", c.Timeout, 0, time.Hour, "a duration such as 1m, or 0 for no limit"),
