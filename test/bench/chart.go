@@ -67,7 +67,7 @@ func drawGrowth(r results, path string) error {
 
 func newChart(label string, measured []point, x func(point) float64) (*plot.Plot, error) {
 	chart := figure.New(chartFont)
-	chart.X.Label.Text, chart.Y.Label.Text = label, "ms of CPU time by frame"
+	chart.X.Label.Text, chart.Y.Label.Text = label, "ms of CPU time per frame"
 	chart.X.Min, chart.Y.Min = 0, 0
 	for _, axis := range []*plot.Axis{&chart.X, &chart.Y} {
 		axis.LineStyle.Color, axis.Tick.LineStyle.Color = figure.Gray, figure.Gray

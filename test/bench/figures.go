@@ -25,7 +25,7 @@ func (r round) FFmpegRatio() float64 { return r.Pipeline.CPU.Seconds() / r.Ideal
 // medians are those of the rounds; of memory, the maximum.
 type medians struct {
 	IdealWall, Wall, Finish, Start   time.Duration
-	FFmpeg, Inference, CPU           float64 // ms of CPU time by frame
+	FFmpeg, Inference, CPU           float64 // ms of CPU time per frame
 	WallRatio, CPURatio, FFmpegRatio float64
 	FPS                              float64
 	Peak                             int64
@@ -83,7 +83,7 @@ func (c *clipResult) MeanKernel() map[string]float64 {
 	}
 }
 
-// row is a part of the work and its CPU time by frame in ms.
+// row is a part of the work and its CPU time per frame in ms.
 type row struct {
 	Name part
 	Cost float64

@@ -22,24 +22,25 @@ var page = template.Must(template.New("").Funcs(template.FuncMap{
 	"quoted":  func(s string) string { return "`" + s + "`" },
 }).Parse(`# Benchmarks
 
-{{quoted "make bench"}} writes this page and measures all but what takes an hour or needs another program; the figures are in
-[test/bench/results.json](../test/bench/results.json). Each section says which command measured it, on what machine, and how
-many cores other programs and other guests of the host used meanwhile: on a busy machine all wall times are longer, and CPU
-times too, as caches and memory are shared. The configuration is the default.
+{{quoted "make bench"}} writes this page. It measures everything except what takes an hour or needs another program. The figures
+are in [test/bench/results.json](../test/bench/results.json). Each section names the command that measured it, the machine,
+and how many cores other programs and other guests of the host used at the same time. On a busy machine all wall times are
+longer, and so are CPU times, because caches and memory are shared. The configuration is the default.
 
-CPU time is that of the collector and its child processes, from when it is ready until the output has its final name. Peak
-memory is the resident memory of all these processes according to /proc, sampled ten times a second; shared pages count in
-each process. All wall times begin when the video is claimed, and end when the output has its final name.
+CPU time is the time used by the collector and its child processes, from when the collector is ready until the output has
+its final name. Peak memory is the resident memory of all these processes according to /proc, sampled ten times a second;
+pages that they share are counted once per process. Wall time runs from when the video is claimed until the output has its
+final name.
 {{with .Clip}}
-## Against what nobody can avoid
+## Compared with the work that nobody can avoid
 
 {{template "conditions" .}} {{- $m := .Medians}}
 
-The clip shows two or three pedestrians for 30 s, in 1920x1080 at 30 frames/s, H.264. The ideal is a single ffmpeg that decodes
-and encodes it with the settings of the collector's ({{.Settings}}), and, at the same time, ONNX Runtime alone, in a process
-of its own with a thread on each core, repeating the inferences of the pipeline's run, on inputs that were recorded in it: of
-each shape the first four, again and again. They share nothing, and need no order. Pipeline and ideal ran in turn; the last
-row compares medians.
+The clip shows two or three pedestrians for 30 s, in 1920x1080 at 30 frames/s, H.264. The ideal consists of two processes
+that run at the same time: an ffmpeg that decodes and encodes the clip with the collector's settings ({{.Settings}}),
+and ONNX Runtime with a thread on each core, which repeats the inferences of the pipeline. Its inputs were recorded from the
+pipeline: the first four of each shape, used over and over. The two processes share nothing and do not wait for each other.
+The pipeline and the ideal ran in turn; the last row compares medians.
 
 | round | ideal: wall | pipeline: wall | wall / ideal | ffmpeg alone: CPU | inferences alone: CPU | pipeline: CPU | CPU / ideal | CPU / ffmpeg |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -48,7 +49,7 @@ row compares medians.
 {{- end}}
 | median | {{seconds $m.IdealWall}} | {{seconds $m.Wall}} | {{ratio $m.WallRatio}} | {{ms $m.FFmpeg}} | {{ms $m.Inference}} | {{ms $m.CPU}} | {{ratio $m.CPURatio}} | {{ratio $m.FFmpegRatio}} |
 
-CPU times are by frame. Inferences in a run: {{.Inferences}}.
+CPU times are per frame. Inferences in a run: {{.Inferences}}.
 
 | what | measured | bound |
 | --- | ---: | ---: |
@@ -67,44 +68,44 @@ CPU times are by frame. Inferences in a run: {{.Inferences}}.
 | 5 min clip: after the last frame | {{seconds $m.Finish}} | |
 | 5 min clip: peak memory | {{mebi $m.Peak}} | 700 MiB |
 
-The 5 min clip is the other one ten times over. {{template "conditions" .}}
+The 5 min clip repeats the 30 s clip ten times. {{template "conditions" .}}
 {{- end}}
 
 ## Where the CPU time goes
 
-Means of the rounds above. Child processes are told apart by their command lines; what one used is what the kernel says when
-it has ended. The collector's own CPU time is divided by its CPU profile (the extension pprof, 100 samples a second).
+Means of the rounds above. Child processes are identified by their command lines, and the kernel reports what each of them
+used when it exits. The collector's own CPU time is split by its CPU profile (the pprof extension, 100 samples a second).
 
-| part | CPU by frame | share |
+| part | CPU per frame | share |
 | --- | ---: | ---: |
 {{- $mean := .MeanCPU}}{{$kernel := .MeanKernel}}{{range .Table}}
 | {{.Name}} | {{ms .Cost}} | {{percent .Cost $mean}} |
 {{- end}}
 | all | {{ms $mean}} | |
 
-In the kernel, of this: {{ms $kernel.collector}} of the collector, {{ms $kernel.decoder}} of the decoder, {{ms $kernel.encoder}} of the
-encoder, and {{ms $kernel.others}} of other child processes.
+Of this, kernel time is {{ms $kernel.collector}} in the collector, {{ms $kernel.decoder}} in the decoder, {{ms $kernel.encoder}} in the
+encoder, and {{ms $kernel.others}} in other child processes.
 {{end}}{{if or .People .Resolution .Length}}
 ## Growth
 
-![CPU time by frame: by people, by pixels, by length](images/growth.svg)
+![CPU time per frame against people, pixels and length](images/growth.svg)
 
-Each clip was measured once. Inference includes preparing its inputs. Detections are those of the span attribute ` + "`" + `bbox.count` + "`" + `, which
-also counts what may be nobody; people were counted by eye. Both are means of all frames.
+Each clip was measured once. Inference includes the preparation of its inputs. Detections come from the span attribute
+` + "`" + `bbox.count` + "`" + `, which includes false positives; people were counted by eye. Both are means over all frames.
 {{with .Resolution}}
-{{template "conditions" .}} The clip above, scaled before grain is added, 10 s of it:
+{{template "conditions" .}} 10 s of the clip above, scaled before film grain is added:
 
 {{template "series" .}}
 {{end}}{{with .People}}
-{{template "conditions" .}} A canvas of 1920x1080 of four quarters, each of which shows either the pedestrians
-of the clip above or a blurred empty street, 10 s each:
+{{template "conditions" .}} Each clip is 10 s of 1920x1080, divided into four quarters, each of which
+shows either the pedestrians of the clip above or a blurred empty street:
 
 {{template "series" .}}
 
-Another person costs {{ms .Slope}} a frame, {{ms .InferenceSlope}} of it for inference (least squares, without the clip
-that shows nobody: such a video is [checked](review.md#nobody-found)).
+Each additional person costs {{ms .Slope}} per frame, of which {{ms .InferenceSlope}} is inference (least squares, without the
+clip that shows nobody, because such a video is [checked](review.md#nobody-found)).
 {{end}}{{with .Length}}
-{{template "conditions" .}} The clip in 854x480, over and over:
+{{template "conditions" .}} The clip in 854x480, repeated:
 
 {{template "series" .}}
 {{end}}{{with .Hour}}
@@ -114,8 +115,8 @@ that shows nobody: such a video is [checked](review.md#nobody-found)).
 {{end}}{{end}}{{with .Several}}
 ## Several videos
 
-{{template "conditions" .}} Four copies of the clip in 854x480, 10 s each, one after another and all at once
-(max_concurrent_videos: 4), in turn, without a console. The bound of the ratio is 0.98.
+{{template "conditions" .}} Four copies of the clip in 854x480, 10 s each, one after another, and then all at
+once (max_concurrent_videos: 4), without the console. The ratio should be at least 0.98.
 
 | round | one after another | at once | throughput at once / one after another |
 | --- | ---: | ---: | ---: |
@@ -123,39 +124,42 @@ that shows nobody: such a video is [checked](review.md#nobody-found)).
 | {{inc $n}} | {{seconds .OneByOne}} | {{seconds .AtOnce}} | {{ratio .Ratio}} |
 {{- end}}
 {{end}}{{with .Peer}}
-## Against another program
+## Compared with another program
 
-{{template "conditions" .}} The clip in 1920x1080, 10 s of it, by [deface](https://github.com/ORB-HD/deface) {{.Version}} from PyPI,
-with its defaults, in ONNX Runtime on the CPU, and right after by the pipeline; deface from its start to its end. How many heads each covers is in [docs/recall.md](recall.md).
+{{template "conditions" .}} 10 s of the clip in 1920x1080, masked by [deface](https://github.com/ORB-HD/deface) {{.Version}} from PyPI
+with its defaults, in ONNX Runtime on the CPU, and right afterwards by the pipeline. For deface, the measurement includes its
+startup. [docs/recall.md](recall.md) says how many heads each of them covers.
 
-| program | speed | CPU by frame | peak memory |
+| program | speed | CPU per frame | peak memory |
 | --- | ---: | ---: | ---: |
 | deface | {{printf "%.1f" .Peer.FPS}} frames/s | {{ms (.Pass.PerFrame .Peer.CPU)}} | {{mebi .Peer.Peak}} |
 | the pipeline | {{printf "%.1f" .Pass.FPS}} frames/s | {{ms (.Pass.PerFrame .Pass.CPU)}} | {{mebi .Pass.Peak}} |
 {{end}}{{with .Spans}}
 ## attrtometrics
 
-{{template "conditions" .}} Medians of five; an operation is one span of a batch of 1000, from 16 videos, which becomes a
-gauge per video (span_metrics: a histogram of durations). signaltometrics is v0.161.0, the newest that the module proxy serves
-with all that it requires; the others are of the versions in ` + "`" + `processor/attrtometrics/test/go.mod` + "`" + `.
+{{template "conditions" .}} Medians of five runs. An operation is one span of a batch of 1000 spans from 16 videos,
+which become one gauge per video (with span_metrics, a histogram of durations). signaltometrics is v0.161.0, the newest
+version that could be downloaded with all its dependencies; ` + "`" + `processor/attrtometrics/test/go.mod` + "`" + ` has the versions of the
+others.
 
-| connector | CPU by span | allocations |
+| connector | CPU per span | allocations |
 | --- | ---: | ---: |
 {{- range .Connectors}}
 | {{.Name}} | {{printf "%.0f" .CPU}} ns | {{.Allocations}} |
 {{- end}}
 
-attrtometrics with several goroutines, each of which consumes batches of 10 or 1000 spans. If they got in each other's way, the
-CPU time by span would grow; how much they do at once, no more than the cores allow, is in the column on the right.
+The next table shows attrtometrics with several goroutines, each of which consumes batches of 10 or 1000 spans. If they
+slowed each other down, the CPU time per span would grow. The last column shows their total throughput, which the number of
+cores limits.
 
-| batches | goroutines | CPU by span | allocations | spans/s |
+| batches | goroutines | CPU per span | allocations | spans/s |
 | --- | ---: | ---: | ---: | ---: |
 {{- range .Parallel}}
 | {{.Name}} | {{.Goroutines}} | {{printf "%.0f" .CPU}} ns | {{.Allocations}} | {{printf "%.0f" .Millions}} million |
 {{- end}}
 {{end}}
 {{- define "conditions"}}Measured on {{.Date}} by {{quoted .Command}} on {{.Machine}}; others used {{printf "%.1f" .Others}} of {{.Cores}} cores.{{end}}
-{{- define "series"}}| clip | frames | people | detections | CPU by frame | inference | decoding, encoding | speed | peak memory |
+{{- define "series"}}| clip | frames | people | detections | CPU per frame | inference | decoding, encoding | speed | peak memory |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {{- range .Points}}
 | {{.Name}} | {{.Pass.Frames}} | {{printf "%.1f" .People}} | {{printf "%.1f" .Pass.Found}} | {{ms .CPU}} | {{ms .Inference}} | {{ms .Codec}} | {{printf "%.1f" .Pass.FPS}} frames/s | {{mebi .Pass.Peak}} |

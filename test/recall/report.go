@@ -19,31 +19,32 @@ import (
 // report is the page; the template weak in it is also printed for a single variant.
 var report = template.Must(template.New("").Parse(`# Recall
 
-` + "`make recall`" + ` writes this page. It runs the built program on real footage, once for each variant below, and compares
-each output with its source pixel by pixel: {{.Heads}} heads in {{.Annotated}} frames of {{.Clips}} clips, annotated by eye, or known from how
-the clip was made, in [test/recall/annotations](../test/recall/annotations). A head's box extends from the top of hair or
-hat to the chin (from behind: to the nape), and its ellipse is the one inscribed in it.
+This page shows how many heads are masked, and how much else. ` + "`make recall`" + ` writes it: it runs the built program on
+real footage, once for each variant below, and compares each output with its source pixel by pixel. There are {{.Heads}} heads
+in {{.Annotated}} frames of {{.Clips}} clips. They were annotated by eye, or are known from how the clip was made, in
+[test/recall/annotations](../test/recall/annotations); [test/recall/scene](../test/recall/scene) composes harder footage
+from the same pictures. A head's box extends from the top of the hair or hat to the chin (from behind: to the nape).
 
 ## What is measured
 
-- **covered**: heads with at least 90 % of the ellipse masked; *with a face* are those of which some facial feature is
-  visible. *Different* heads are counted without the copies that a clip was made of.
-- **blinks**, over all {{.Frames}} frames: connected regions of at least {{.Least}} pixels, masked in the frames before and after but
-  not in this one, that are at least a quarter of the connected mask in the frame before, and at least 90 % of what is
-  masked both before and after. Smaller regions are masks that *shrink for a frame*.
-- **outside**: the share of a frame that is masked where no head is, not even one whose ellipse is enlarged {{.Near}} times; mean,
-  95th percentile and worst of the annotated frames.
-- **tight**: the area masked for a covered head, divided by the area of its ellipse; median and 95th percentile. Masked
-  for it are the connected regions that meet its ellipse. Where heads share a region, each pixel belongs to the nearest,
-  as measured from its center in radii of its ellipse.
-- **ghosts**: masks of {{.GhostSeconds}} s and more on nobody, per 1000 frames: connected regions of at least {{.Least}} pixels, followed over
-  time until they merge, split or end, that live through at least one annotated frame and meet no head's ellipse in
-  any.
-- **CPU**: CPU time per frame of the program and its child processes, with lossless output, after it has started.
+- **covered**: heads of which at least 90 % of the ellipse inscribed in the box is masked. *With a face* are those of which
+  a facial feature is visible. *Different* heads do not count the copies that a clip is composed of.
+- **blinks**: masks that are missing from a single one of all {{.Frames}} frames. A blink is a connected region of at least
+  {{.Least}} pixels that is masked in the frames before and after, but not in this one. It is at least a quarter of the
+  connected mask in the frame before, and at least 90 % of what is masked both before and after. Smaller regions count as
+  masks that *shrink for a frame*.
+- **outside**: the share of a frame that is masked outside all heads, even with each head's ellipse enlarged {{.Near}} times; the
+  mean, the 95th percentile and the worst of the annotated frames.
+- **tight**: the area masked for a covered head, divided by the area of its ellipse; median and 95th percentile. The area
+  masked for a head is that of the connected regions that touch its ellipse. If heads share a region, each pixel belongs
+  to the nearest head, measured from its center in radii of its ellipse.
+- **ghosts**: masks that cover nobody for {{.GhostSeconds}} s or more, per 1,000 frames. They are connected regions of at least {{.Least}} pixels,
+  followed until they merge, split or end, that exist in at least one annotated frame and touch no head's ellipse in any.
+- **CPU**: CPU time per frame of the program and its child processes, with lossless output, not counting startup.
 
-A percentile is the smallest value that at least that part of the values does not exceed. Half of the heads are *held
-out*: they are looked at only when tuning has ended. A frame without annotations counts to the half of the annotated frame
-nearest to it. Figures in **bold** miss their target.
+A percentile is the smallest value that at least that share of the values does not exceed. Half of the heads are *held
+out*: they were set aside before anything was tuned. A frame without annotations belongs to the same half as the nearest
+annotated frame. Figures in **bold** miss their target.
 
 ## All footage
 
@@ -56,13 +57,13 @@ nearest to it. Figures in **bold** miss their target.
 {{end}}## Kinds of heads
 
 {{.Kinds}}
-*Small* is less than {{.Small}} pixels high; *edge* is within 2 pixels of the frame's edge; *crowd* is where the box, grown by its
-size on all sides, meets another head's. *Faces found again* are those that OpenCV's Haar cascade ` + "`frontalface_alt2`" + `,
-which is independent of the program's models, finds on annotated heads in the sources, and again at the same place in
-the outputs.
+*Small* heads are less than {{.Small}} pixels high. *Edge* heads are within 2 pixels of the frame's edge. A head belongs to
+a *crowd* if its box, grown by its own size on all sides, meets another head's box. *Faces found again* are faces that
+OpenCV's Haar cascade ` + "`frontalface_alt2`" + `, which is independent of the program's models, finds on annotated heads in the
+sources, and again at the same place in the outputs.
 
-{{range .Weak}}{{template "weak" .}}{{end}}For images of what is not covered, cut from the outputs, run ` + "`go run ./test/recall -sheet DIRECTORY`" + `, and with
-` + "`-only NAME`" + ` for one variant only. Those of a blink include the frames before and after it.
+{{range .Weak}}{{template "weak" .}}{{end}}` + "`go run ./test/recall -sheet DIRECTORY`" + ` cuts images of what is not covered from the outputs; add ` + "`-only NAME`" + ` for a
+single variant. The images of a blink include the frames before and after it.
 {{define "weak"}}## Weak points: {{.Name}}
 
 {{if .Heads}}Heads not covered:
