@@ -19,7 +19,7 @@ func TestReport(t *testing.T) {
 	var page bytes.Buffer
 	require.NoError(t, writeReport(&page, annotations, results))
 	for _, want := range []string{
-		"2 heads in 1 frames of 1 clips",
+		"2 heads\nin 1 frames of 1 clips",
 		"**deface**: another program; not measured: deface is not installed; `make recall-peer` installs and measures it.",
 		"| target |  | ≥ 98 % | ≥ 99.5 % | 0 | ≤ 1 / 3 / 12 % | ≤ 2.2 / - | ≤ 1 |  |",
 		"| default | 4 (3) | **75.0 % (3/4)** | 100.0 % (1/1) | **1** | **8.00** / **20.0** / **20.0 %** | **3.00** / 4.0 | **5.0** | 20 ms |",
