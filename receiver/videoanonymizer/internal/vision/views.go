@@ -46,9 +46,9 @@ func views(frame *media.Frame, tiles int, fine bool) []view {
 	return all
 }
 
-// searchViews searches views, up to parallel of them at once, and returns what it finds in the order of the views. While
-// one frame is searched in many views, the other frames wait for it sooner or later, so all cores share the views. After
-// an error no further view is searched. A panic of search is passed on to the caller.
+// searchViews searches views, up to parallel of them at once, and returns what it finds in the order of the views. All
+// cores share the views of a frame because the frames around it wait for it sooner or later. After an error no further
+// view is searched. A panic of search is passed on to the caller.
 func searchViews[T any](
 	all []view, parallel int, search func(view, *Steps) ([]T, error),
 ) (found []T, steps Steps, err error) {
