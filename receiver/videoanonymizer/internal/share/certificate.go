@@ -4,6 +4,7 @@
 package share
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -11,50 +12,80 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
+
+	"go.uber.org/zap"
 )
 
 // check makes sure that the certificate is one that the other machines accept, given the configuration of the embedded
-// server, or nil. Else each of them would only say that it cannot connect.
-func (t *TLS) check(e *Embedded) error {
-	if t == nil {
+// server, or nil. Else each of them would only say that it cannot connect. It needs the files alone, and no network.
+func (t *TLS) check(e *Embedded) []error {
+	if t == nil || len(t.validate()) > 0 {
 		return nil
 	}
-	authorities := x509.NewCertPool()
-	text, err := os.ReadFile(t.CAFile)
-	if err != nil {
-		return fmt.Errorf("tls::ca_file: %w", err)
-	}
-	if !authorities.AppendCertsFromPEM(text) {
-		return fmt.Errorf("tls::ca_file: %s has no certificate in PEM", t.CAFile)
-	}
-	pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-	if err != nil {
-		return fmt.Errorf("tls::cert_file and tls::key_file: %w", err)
-	}
-	between := x509.NewCertPool()
-	for _, der := range pair.Certificate[1:] {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			between.AddCert(c)
-		}
+	c, errs := t.read()
+	if len(errs) > 0 {
+		return errs
 	}
 	usages := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	if e != nil {
 		usages = append(usages, x509.ExtKeyUsageServerAuth)
 	}
-	var errs []error
 	for _, usage := range usages {
-		_, err := pair.Leaf.Verify(x509.VerifyOptions{
-			Roots: authorities, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{usage},
-		})
-		if err != nil {
-			errs = append(errs, fmt.Errorf("tls::cert_file: %s: %w: sign one by tls::ca_file for both clientAuth and serverAuth",
-				t.CertFile, err))
+		if _, err := c.verify(usage); err != nil {
+			return []error{fmt.Errorf("tls::cert_file: %s: %w: sign one by tls::ca_file for both clientAuth and serverAuth",
+				t.CertFile, period(err))}
 		}
 	}
-	if e != nil {
-		errs = append(errs, checkHosts(pair.Leaf, t.CertFile, e))
+	if e == nil {
+		return nil
 	}
-	return errors.Join(errs...)
+	return []error{checkHosts(c.leaf, t.CertFile, e)}
+}
+
+// certificate is this machine's, with what it takes to verify it.
+type certificate struct {
+	leaf                 *x509.Certificate
+	authorities, between *x509.CertPool
+}
+
+// read reads the files, each error with its key.
+func (t *TLS) read() (c certificate, errs []error) {
+	const hint = "write the path of a file in PEM that the collector's user can read"
+	c.authorities, c.between = x509.NewCertPool(), x509.NewCertPool()
+	if text, err := os.ReadFile(t.CAFile); err != nil {
+		errs = append(errs, fmt.Errorf("tls::ca_file: %w: %s", err, hint))
+	} else if !c.authorities.AppendCertsFromPEM(text) {
+		errs = append(errs, fmt.Errorf("tls::ca_file: %s has no certificate in PEM: %s", t.CAFile, hint))
+	}
+	pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return c, append(errs, fmt.Errorf("tls::cert_file and tls::key_file: %w: %s", err, hint))
+	}
+	c.leaf = pair.Leaf
+	for _, der := range pair.Certificate[1:] {
+		if more, err := x509.ParseCertificate(der); err == nil {
+			c.between.AddCert(more)
+		}
+	}
+	return c, errs
+}
+
+// verify returns the chains from the certificate to an authority.
+func (c *certificate) verify(usage x509.ExtKeyUsage) ([][]*x509.Certificate, error) {
+	return c.leaf.Verify(x509.VerifyOptions{
+		Roots: c.authorities, Intermediates: c.between, KeyUsages: []x509.ExtKeyUsage{usage},
+	})
+}
+
+// period says when a certificate is valid, if that is what is wrong, and not what time it is now: the error is the same
+// a second later.
+func period(err error) error {
+	if invalid := new(x509.CertificateInvalidError); errors.As(err, invalid) && invalid.Reason == x509.Expired {
+		return fmt.Errorf("the certificate of %s is only valid from %s to %s", invalid.Cert.Subject,
+			invalid.Cert.NotBefore.Format(time.RFC3339), invalid.Cert.NotAfter.Format(time.RFC3339))
+	}
+	return err
 }
 
 // checkHosts makes sure that the certificate names where the server is reached, which is what the others compare.
@@ -74,4 +105,63 @@ func checkHosts(certificate *x509.Certificate, path string, e *Embedded) error {
 		}
 	}
 	return nil
+}
+
+// Expiry is when the other machines stop accepting a certificate.
+type Expiry struct {
+	// Key is that of the file with the certificate that expires first: tls::cert_file, or tls::ca_file.
+	Key string
+	At  time.Time
+}
+
+// Soon is how long before its end a certificate is warned of.
+const Soon = 30 * 24 * time.Hour
+
+// Expiry reads the files. It fails if the certificate is not valid now.
+func (t *TLS) Expiry() (last Expiry, err error) {
+	c, errs := t.read()
+	if len(errs) > 0 {
+		return Expiry{}, errors.Join(errs...)
+	}
+	chains, err := c.verify(x509.ExtKeyUsageClientAuth)
+	if err != nil {
+		return Expiry{}, fmt.Errorf("tls::cert_file: %w", period(err))
+	}
+	for _, chain := range chains { // any will do
+		if first := expiryOf(chain); first.At.After(last.At) {
+			last = first
+		}
+	}
+	return last, nil
+}
+
+// expiryOf returns which certificate of a chain expires first.
+func expiryOf(chain []*x509.Certificate) Expiry {
+	first := Expiry{"tls::cert_file", chain[0].NotAfter}
+	for i, c := range chain[1:] {
+		if c.NotAfter.Before(first.At) {
+			first.At = c.NotAfter
+			if i == len(chain)-2 {
+				first.Key = "tls::ca_file"
+			}
+		}
+	}
+	return first
+}
+
+// watch warns once a day, until ctx ends, if the certificate expires soon: connections that are there outlive that, so
+// that nothing else would tell before a machine starts anew.
+func (x Expiry) watch(ctx context.Context, logger *zap.Logger) {
+	about := []zap.Field{zap.String("key", "share::"+x.Key), zap.Time("expires", x.At)}
+	for ctx.Err() == nil {
+		switch left := time.Until(x.At); {
+		case left <= 0:
+			logger.Warn("the certificate has expired, and other machines refuse new connections: sign a new one, put it in "+
+				"place of the old one, and reload the collector", about...)
+		case left < Soon:
+			logger.Warn("the certificate expires soon: sign a new one, put it in place of the old one, and reload the "+
+				"collector", about...)
+		}
+		_ = sleep(ctx, 24*time.Hour)
+	}
 }

@@ -34,7 +34,7 @@ func Dial(ctx context.Context, cfg Config, logger *zap.Logger) (*Client, error) 
 		return nil, err
 	}
 	id, err := cfg.identity()
-	if err := errors.Join(err, cfg.TLS.check(nil)); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	nc, err := connect(&cfg, nil, id, logger)

@@ -111,12 +111,15 @@ func (c *Config) Errors() (errs []error) {
 	return errs
 }
 
-// validateConnection checks what it takes to connect.
+// validateConnection checks what it takes to connect, also the files that this machine proves who it is with.
 func (c *Config) validateConnection() (errs []error) {
 	if !validName.MatchString(c.Name) {
 		errs = append(errs, fmt.Errorf("name: %q: write 1 to 64 letters, digits, - or _, such as lab", c.Name))
 	}
 	errs = append(errs, c.TLS.validate()...)
+	errs = append(errs, c.TLS.check(c.Embedded)...)
+	_, err := c.identity()
+	errs = append(errs, err)
 	for i, server := range c.Servers {
 		errs = append(errs, c.validateServer(fmt.Sprintf("servers[%d]", i), server))
 	}

@@ -54,11 +54,15 @@ func TestExampleIsRead(t *testing.T) {
 		TLS: &TLS{"ca.pem", "a.pem", "a.key"}, NKeyFile: "a.nk",
 	}, cfg)
 	cfg.Root = t.TempDir()
+	t.Chdir(t.TempDir())
+	writeCertificates(t, ".")
 	assert.NoError(t, errors.Join(cfg.Errors()...))
 }
 
 func TestOtherFormsAreAccepted(t *testing.T) {
 	root := t.TempDir()
+	t.Chdir(t.TempDir())
+	writeCertificates(t, ".")
 	for name, text := range map[string]string{
 		"one machine": "share: {name: lab, root: " + root +
 			", embedded: {directory: /var/lib/x, listen: 127.0.0.1:4222}}",

@@ -58,6 +58,8 @@ type Engine struct {
 	node   *node
 	nc     *link
 	tree   tree
+	// expiry is that of the certificate, if there is one.
+	expiry Expiry
 
 	writes   atomic.Uint64
 	counters counters
@@ -82,8 +84,13 @@ func New(cfg Config, opts Options) (*Engine, error) {
 	e.me = cleanName(opts.Machine) + "-" + strings.ToLower(rand.Text()[:10])
 	e.tree = newTree(cfg.Root, cfg.Name)
 	id, err := cfg.identity()
-	if err := errors.Join(err, cfg.TLS.check(cfg.Embedded)); err != nil {
+	if err != nil {
 		return nil, err
+	}
+	if cfg.TLS != nil {
+		if e.expiry, err = cfg.TLS.Expiry(); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Embedded != nil {
 		if e.node, err = startNode(&cfg, id, e.logger); err != nil {
@@ -150,6 +157,11 @@ func cleanName(name string) string {
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.close()
 	defer e.tree.leave(e.me)
+	var watches sync.WaitGroup
+	defer watches.Wait()
+	if e.cfg.TLS != nil {
+		watches.Go(func() { e.expiry.watch(ctx, e.logger) })
+	}
 	var missing time.Time
 	out := absence{logger: e.logger, patience: 2 * e.cfg.Lease}
 	for ctx.Err() == nil {

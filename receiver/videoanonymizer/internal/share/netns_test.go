@@ -137,12 +137,18 @@ func TestFaultsOfTheNetwork(t *testing.T) {
 // certificate of d does not name 127.0.0.1.
 func writeCertificates(t *testing.T, folder string) {
 	t.Helper()
+	writeCertificatesUntil(t, folder, time.Now().Add(24*time.Hour))
+}
+
+// writeCertificatesUntil says when the certificates of machines expire. That of the authority does in 30 days.
+func writeCertificatesUntil(t *testing.T, folder string, end time.Time) {
+	t.Helper()
 	write := func(name, kind string, data []byte) {
 		text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data})
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), text, 0o600))
 	}
 	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(24 * time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(Soon),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -155,7 +161,7 @@ func writeCertificates(t *testing.T, folder string) {
 		require.NoError(t, err)
 		certificate := &x509.Certificate{
 			SerialNumber: big.NewInt(int64(2 + i)), Subject: pkix.Name{CommonName: name},
-			NotAfter:    time.Now().Add(24 * time.Hour),
+			NotAfter:    end,
 			IPAddresses: []net.IP{net.IPv4(10, 0, 0, byte(11+i)), net.IPv4(127, 0, 0, 1)},
 			KeyUsage:    x509.KeyUsageDigitalSignature,
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},

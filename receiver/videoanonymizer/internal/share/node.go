@@ -45,7 +45,7 @@ func startNode(cfg *Config, id *identity, logger *zap.Logger) (*node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded server: %w", err)
 	}
-	log := &serverLog{logger: logger.Named("nats").WithOptions(zap.AddCallerSkip(1)).Sugar(), fatal: make(chan error, 1)}
+	log := newServerLog(logger)
 	s.SetLoggerV2(log, false, false, false)
 	n := &node{s}
 	s.Start()
@@ -141,37 +141,5 @@ func permissions(name string) map[string]any {
 			"$JS.FC." + stream + ".>",
 		}},
 		"subscribe": map[string]any{"allow": []any{"_INBOX.>"}},
-	}
-}
-
-// serverLog passes on what the server logs. What it notes or complains about is part of what it does by itself, such as
-// an election, so that it is of interest only to who looks for a fault.
-type serverLog struct {
-	logger *zap.SugaredLogger
-	fatal  chan error
-}
-
-func (l *serverLog) Noticef(format string, v ...any) { l.logger.Debugf(format, v...) }
-func (l *serverLog) Warnf(format string, v ...any)   { l.logger.Debugf(format, v...) }
-func (l *serverLog) Errorf(format string, v ...any)  { l.logger.Debugf(format, v...) }
-func (l *serverLog) Debugf(string, ...any)           {}
-func (l *serverLog) Tracef(string, ...any)           {}
-
-// Fatalf is called where the server program would exit.
-func (l *serverLog) Fatalf(format string, v ...any) {
-	l.logger.Errorf(format, v...)
-	select {
-	case l.fatal <- fmt.Errorf(format, v...):
-	default:
-	}
-}
-
-// last returns what was fatal, if anything was.
-func (l *serverLog) last() error {
-	select {
-	case err := <-l.fatal:
-		return err
-	default:
-		return nil
 	}
 }

@@ -5,10 +5,13 @@ package share
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,9 +19,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // Only machines with a certificate of the authority and an nkey that is listed get in, and then to their share alone.
+// Both sides say why, and what to do.
 func TestWhoGetsIn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -26,7 +31,7 @@ func TestWhoGetsIn(t *testing.T) {
 	writeCertificates(t, folder)
 	file := func(name string) string { return filepath.Join(folder, name) }
 	friend := writeSeed(t, file("friend.nk"))
-	writeSeed(t, file("stranger.nk"))
+	stranger := writeSeed(t, file("stranger.nk"))
 	writeSeed(t, file("a.nk"), friend)
 	strangers := t.TempDir()
 	writeCertificates(t, strangers)
@@ -41,7 +46,10 @@ func TestWhoGetsIn(t *testing.T) {
 	cfg := r.config("a")
 	cfg.TLS = &TLS{file("ca.pem"), file("a.pem"), file("a.key")}
 	cfg.NKeyFile = file("a.nk")
-	e, _ := r.start(cfg, r.options("a"))
+	core, logs := observer.New(zap.WarnLevel)
+	opts := r.options("a")
+	opts.Logger = zap.New(core)
+	e, _ := r.start(cfg, opts)
 	r.until("it runs", func() bool { return e.Stats().Coordinator })
 	for name, test := range map[string]struct {
 		change func(*Config)
@@ -49,8 +57,10 @@ func TestWhoGetsIn(t *testing.T) {
 	}{
 		"a machine that is listed": {func(*Config) {}, ""},
 		"the machine itself":       {func(c *Config) { c.NKeyFile = file("a.nk") }, ""},
-		"an nkey that is not":      {func(c *Config) { c.NKeyFile = file("stranger.nk") }, "Authorization Violation"},
-		"no nkey":                  {func(c *Config) { c.NKeyFile = "" }, "Authorization Violation"},
+		"an nkey that is not": {func(c *Config) { c.NKeyFile = file("stranger.nk") },
+			"Authorization Violation: let the servers know this machine's public nkey, " + stranger},
+		"no nkey": {func(c *Config) { c.NKeyFile = "" },
+			"Authorization Violation: the server asks for an nkey: set share::nkey_file"},
 		"another authority": {func(c *Config) {
 			c.TLS = &TLS{file("both.pem"), filepath.Join(strangers, "a.pem"), filepath.Join(strangers, "a.key")}
 		}, "tls"},
@@ -70,6 +80,125 @@ func TestWhoGetsIn(t *testing.T) {
 			}
 			assert.ErrorContains(t, err, test.want)
 		})
+	}
+	told := map[string]int{}
+	for _, l := range logs.All() {
+		if l.LoggerName == "nats" {
+			assert.Equal(t, "127.0.0.1", l.ContextMap()["peer"])
+			told[l.Message]++
+			why := fmt.Sprint(l.ContextMap()["error"])
+			assert.True(t, strings.Contains(why, stranger) || strings.HasPrefix(why, "authentication error") ||
+				strings.Contains(why, "certificate signed by unknown authority"), why)
+		}
+	}
+	assert.Equal(t, map[string]int{refusedTLS: 1, refusedNKey: 2}, told, "each is told once")
+}
+
+// A machine whose certificate another authority signed does not get into the cluster. Both say so, once.
+func TestStrangersInTheCluster(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	configs := r.cluster()
+	var logs []*observer.ObservedLogs
+	for i, cfg := range configs[:2] {
+		folder := t.TempDir()
+		writeCertificates(t, folder)
+		file := func(name string) string { return filepath.Join(folder, name) }
+		cfg.TLS, cfg.NKeyFile = &TLS{file("ca.pem"), file("a.pem"), file("a.key")}, file("a.nk")
+		core, seen := observer.New(zap.WarnLevel)
+		logs = append(logs, seen)
+		opts := r.options(configs[i].Embedded.Node)
+		opts.Logger = zap.New(core)
+		r.start(cfg, opts)
+	}
+	for _, seen := range logs {
+		told := func() []observer.LoggedEntry { return seen.FilterMessage(refusedTLS).All() }
+		r.until("both say so", func() bool { return len(told()) > 0 })
+		assert.Equal(t, "127.0.0.1", told()[0].ContextMap()["peer"])
+		assert.Contains(t, told()[0].ContextMap()["error"], "tls: ")
+	}
+}
+
+// Refusals are told once a day, whatever port and time they have, and those of too many strangers are not.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.InfoLevel)
+		l := newServerLog(zap.New(core))
+		expired := func(peer string) {
+			l.Errorf(peer+" - rid:7 - TLS %s handshake error: %v%s", "route", "tls: failed to verify certificate: x509: "+
+				"certificate has expired or is not yet valid: current time "+time.Now().String(), " (CN=b)")
+		}
+		for port := range 10 {
+			expired(fmt.Sprintf("10.0.0.12:%d", 40000+port))
+			time.Sleep(time.Minute)
+		}
+		require.Equal(t, 1, logs.Len())
+		assert.Equal(t, map[string]any{"peer": "10.0.0.12", "error": "tls: failed to verify certificate: x509: certificate " +
+			"has expired or is not yet valid"}, logs.TakeAll()[0].ContextMap())
+		time.Sleep(24 * time.Hour)
+		expired("10.0.0.12:1")
+		assert.Equal(t, 1, len(logs.TakeAll()))
+		for _, text := range []string{
+			"10.0.0.12:1 - rid:7 - TLS route handshake error: EOF", "10.0.0.12:1 - rid:7 - Route Error", "JETSTREAM - x",
+			"Error trying to connect to route (attempt 1): refused",
+		} {
+			l.Errorf("%s", text)
+		}
+		assert.Zero(t, logs.Len())
+		for i := range 2 * mostRefusals {
+			l.Errorf("10.0.%d.%d:1 - cid:1 - authentication error", i/256, i%256)
+		}
+		assert.Equal(t, mostRefusals-1, logs.Len())
+	})
+}
+
+// From 30 days before its end on, a certificate is warned of once a day.
+func TestExpiryIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.DebugLevel)
+		ctx, cancel := context.WithCancel(t.Context())
+		x := Expiry{"tls::cert_file", time.Now().Add(Soon + 36*time.Hour)}
+		done := make(chan struct{})
+		go func() { x.watch(ctx, zap.New(core)); close(done) }()
+		time.Sleep(25 * time.Hour)
+		assert.Zero(t, logs.Len())
+		time.Sleep(24 * time.Hour)
+		require.Equal(t, 1, logs.Len())
+		about := logs.All()[0]
+		assert.Equal(t, zap.WarnLevel, about.Level)
+		assert.Equal(t, map[string]any{"key": "share::tls::cert_file", "expires": x.At}, about.ContextMap())
+		time.Sleep(Soon)
+		all := logs.TakeAll()
+		assert.Len(t, all, 31)
+		assert.Contains(t, all[29].Message, "the certificate expires soon")
+		assert.Contains(t, all[30].Message, "the certificate has expired")
+		cancel()
+		<-done
+	})
+}
+
+// What expires first counts, be it the certificate or that of its authority; and it is warned of at the start.
+func TestExpiry(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for key, end := range map[string]time.Duration{"tls::cert_file": time.Hour, "tls::ca_file": 2 * Soon} {
+		folder := t.TempDir()
+		writeCertificatesUntil(t, folder, time.Now().Add(end))
+		file := func(name string) string { return filepath.Join(folder, name) }
+		cfg := r.config("a")
+		cfg.TLS, cfg.NKeyFile = &TLS{file("ca.pem"), file("a.pem"), file("a.key")}, file("a.nk")
+		x, err := cfg.TLS.Expiry()
+		require.NoError(t, err)
+		assert.Equal(t, key, x.Key)
+		assert.WithinDuration(t, time.Now().Add(min(end, Soon)), x.At, time.Minute)
+		core, logs := observer.New(zap.WarnLevel)
+		opts := r.options("a")
+		opts.Logger = zap.New(core)
+		_, stop := r.start(cfg, opts)
+		r.until("it is warned of", func() bool { return logs.FilterFieldKey("expires").Len() == 1 })
+		stop()
 	}
 }
 
@@ -167,12 +296,14 @@ func FuzzIdentity(f *testing.F) {
 	})
 }
 
-// A certificate that the others would refuse is refused before anything starts, with the key that is wrong.
+// A certificate that the others would refuse is a mistake in the configuration, with the key that is wrong.
 func TestCertificatesAreChecked(t *testing.T) {
 	t.Parallel()
-	folder, strangers := t.TempDir(), t.TempDir()
+	folder, strangers, old := t.TempDir(), t.TempDir(), t.TempDir()
 	writeCertificates(t, folder)
 	writeCertificates(t, strangers)
+	end := time.Now().Add(-time.Hour)
+	writeCertificatesUntil(t, old, end)
 	file := func(name string) string { return filepath.Join(folder, name) }
 	writeSeed(t, file("a.nk"))
 	require.NoError(t, os.WriteFile(file("empty.pem"), nil, 0o600))
@@ -194,6 +325,13 @@ func TestCertificatesAreChecked(t *testing.T) {
 			func(c *Config) { c.TLS.CAFile = filepath.Join(strangers, "ca.pem") },
 			[]string{"tls::cert_file: ", "unknown authority", "sign one by tls::ca_file"},
 		},
+		"expired": {
+			func(c *Config) {
+				c.TLS = &TLS{filepath.Join(old, "ca.pem"), filepath.Join(old, "a.pem"), filepath.Join(old, "a.key")}
+			},
+			[]string{"tls::cert_file: ", "the certificate of CN=a is only valid from ",
+				" to " + end.UTC().Format(time.RFC3339) + ": sign one by tls::ca_file"},
+		},
 		"address of another": {
 			func(c *Config) { c.Embedded.Listen = "10.0.0.12:4222" },
 			[]string{"tls::cert_file: ", "sign one that names 10.0.0.12"},
@@ -207,17 +345,20 @@ func TestCertificatesAreChecked(t *testing.T) {
 		},
 		"nkey is missing, too": {
 			func(c *Config) { c.NKeyFile, c.TLS.CertFile = file("none"), file("none") },
-			[]string{"nkey_file: open", "tls::cert_file and tls::key_file: open"},
+			[]string{"nkey_file: open", "anonymizerctl share nkey", "tls::cert_file and tls::key_file: open",
+				"write the path of a file in PEM that the collector's user can read"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := r.config("a")
 			cfg.TLS, cfg.NKeyFile = &TLS{file("ca.pem"), file("a.pem"), file("a.key")}, file("a.nk")
 			test.change(&cfg)
-			_, err := New(cfg, r.options("a"))
+			err := errors.Join(cfg.Errors()...)
 			for _, want := range test.want {
 				assert.ErrorContains(t, err, want)
 			}
+			_, err = New(cfg, r.options("a"))
+			assert.Error(t, err)
 		})
 	}
 }

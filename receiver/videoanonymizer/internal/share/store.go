@@ -48,6 +48,7 @@ func connect(cfg *Config, n *node, id *identity, logger *zap.Logger) (*link, err
 	l := &link{}
 	failed := func(_ *nats.Conn, err error) {
 		if err != nil {
+			err = admission(err, id)
 			logger.Debug("no connection to NATS", zap.Error(err))
 			l.last.Store(&err)
 		}
@@ -75,6 +76,18 @@ func connect(cfg *Config, n *node, id *identity, logger *zap.Logger) (*link, err
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	return l, nil
+}
+
+// admission says what to do if the servers refuse this machine, which they do not explain.
+func admission(err error, id *identity) error {
+	switch {
+	case !errors.Is(err, nats.ErrAuthorization):
+		return err
+	case id == nil:
+		return fmt.Errorf("%w: the server asks for an nkey: set share::nkey_file", err)
+	}
+	return fmt.Errorf("%w: let the servers know this machine's public nkey, %s: add it, as a line of its own, to the file "+
+		"in share::nkey_file on each machine with an embedded server, and reload these", err, id.public)
 }
 
 // store is a bucket of records, whose keys start with its era. It is lost with the data of NATS, and then the next one
