@@ -299,6 +299,8 @@ type session struct {
 	store *store
 	view  *view
 	began time.Time
+	// acquaintance is the last worker, a string, whose probe this one has seen.
+	acquaintance atomic.Value
 
 	mu sync.Mutex
 	// running are what this worker has claimed, by key.
@@ -382,9 +384,10 @@ func (s *session) beatUntil(ctx context.Context, end context.CancelCauseFunc) {
 }
 
 func (s *session) machine(beat uint64) Machine {
+	problem, _ := s.problem()
 	m := Machine{
 		Name: s.opts.Machine, Made: s.opts.Made, Since: s.began, Slots: s.opts.Slots, Lease: s.cfg.Lease,
-		Draining: s.isDraining(), Problem: s.problem(), Beat: beat,
+		Draining: s.isDraining(), Problem: problem, Beat: beat,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -400,19 +403,38 @@ func (s *session) isDraining() bool {
 	return s.draining.Load() || s.held.Load() || s.view.drained[cleanName(s.opts.Machine)]
 }
 
-// problem says why this machine takes no work, if so: it does not see the folder that the coordinator sees.
-func (s *session) problem() string {
+// problem says why this machine takes no work for as long as root is not the folder that the coordinator sees, which it
+// tells by the probe of the coordinator. It takes none, and says nothing, while that is missing and may be because the
+// coordinator has ended.
+func (s *session) problem() (text string, takes bool) {
+	if err := s.tree.sees(s.me); err != nil {
+		return "root cannot be read: " + err.Error(), false
+	}
 	s.view.mu.Lock()
 	claim := s.view.coordinator.rec.Claim
 	gone := claim == nil || s.view.dead(claim.Worker)
+	there := !gone && s.view.seesItself(claim.Worker)
 	s.view.mu.Unlock()
-	if err := s.tree.sees(s.me); err != nil {
-		return "root cannot be read: " + err.Error()
+	switch {
+	case gone || s.met(claim.Worker):
+		return "", true
+	case !there || claim.Machine == s.opts.Machine: // an earlier run of this machine, or who cannot read root itself
+		return "", false
 	}
-	if !gone && s.tree.sees(claim.Worker) != nil {
-		return fmt.Sprintf("root is not the folder that %s sees: mount the same one on both", claim.Machine)
+	return fmt.Sprintf("root is not the folder that %s sees: mount the same one on both", claim.Machine), false
+}
+
+// met reports whether the probe of a worker is in root, or was: root is the same folder for as long as it has the probe
+// of this worker, and a worker that ends takes its own away.
+func (s *session) met(worker string) bool {
+	if worker == s.me || s.acquaintance.Load() == worker {
+		return true
 	}
-	return ""
+	if s.tree.sees(worker) != nil {
+		return false
+	}
+	s.acquaintance.Store(worker)
+	return true
 }
 
 // leave says that this worker is gone for good.

@@ -81,7 +81,7 @@ func (e *Engine) Trouble() error {
 	if s == nil {
 		return nil
 	}
-	if problem := s.problem(); problem != "" {
+	if problem, _ := s.problem(); problem != "" {
 		return errors.New("share: this machine takes no work: " + problem)
 	}
 	return nil

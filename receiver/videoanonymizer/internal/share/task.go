@@ -111,7 +111,7 @@ func (s *session) do(ctx context.Context, t task, j *job) {
 
 // take picks what to do next, and marks it as running.
 func (s *session) take() (task, *job, bool) {
-	if s.isDraining() || s.problem() != "" {
+	if _, takes := s.problem(); !takes || s.isDraining() {
 		return task{}, nil, false
 	}
 	s.view.mu.Lock()

@@ -36,7 +36,9 @@ type view struct {
 	synced bool
 	ready  bool
 	last   uint64
-	echo   time.Time
+	// began is the revision as of which all that was there before had come.
+	began uint64
+	echo  time.Time
 	// acked is the newest heartbeat that was acknowledged, and ackedAt when the first was that has not come back.
 	acked   uint64
 	ackedAt time.Time
@@ -116,7 +118,9 @@ func (v *view) watch(ctx context.Context) error {
 				return nil
 			case e == nil:
 				v.mu.Lock()
-				v.synced = true
+				if !v.synced {
+					v.synced, v.began = true, v.last
+				}
 				v.stir()
 				v.mu.Unlock()
 			case e.Operation() == jetstream.KeyValuePut:
@@ -296,6 +300,12 @@ func (v *view) dead(worker string) bool {
 	}
 	w, ok := v.workers[worker]
 	return !ok || w.rec.Left || v.echo.Sub(w.at) > v.store.lease
+}
+
+// seesItself reports whether a worker has said, since this one looks, that it sees its own probe.
+func (v *view) seesItself(worker string) bool {
+	w := v.workers[worker]
+	return v.synced && w.rev > v.began && w.rec.Problem == ""
 }
 
 // crashed is dead, but not for those that took their leave.
