@@ -281,12 +281,8 @@ func (f *shareFlags) drain(ctx context.Context, machine, url string, on bool) (s
 		return "", err
 	}
 	var names []string
-	doing := 0
 	for _, m := range status.Machines {
 		names = append(names, m.Name)
-		if m.Name == machine {
-			doing += len(m.Doing)
-		}
 	}
 	known := slices.Contains(names, machine)
 	if !known && !on { // it may have died long ago
@@ -301,13 +297,11 @@ func (f *shareFlags) drain(ctx context.Context, machine, url string, on bool) (s
 	if err := client.Drain(ctx, machine, on); err != nil {
 		return "", fmt.Errorf("tell %s: %w", machine, err)
 	}
-	switch {
-	case !on:
+	if !on {
 		return machine + " takes work again", nil
-	case doing == 0:
-		return machine + " does nothing, and takes no more", nil
 	}
-	return fmt.Sprintf("%s finishes what it does (%s), and takes no more", machine, plural(doing, "task")), nil
+	// Whether it does something is not known here: it may have taken up work just before it heard of this.
+	return machine + " takes no more work: wait until anonymizerctl share status shows that it does nothing", nil
 }
 
 func plural(n int, what string) string {

@@ -206,7 +206,11 @@ func (e *Engine) Machines() []MachineStatus {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.machines()
+	doing := map[string][]string{}
+	for id, w := range v.workers {
+		doing[id] = w.rec.Doing
+	}
+	return v.machines(doing)
 }
 
 func (v *view) status() Status {
@@ -216,7 +220,7 @@ func (v *view) status() Status {
 	if c := v.coordinator.rec.Claim; c != nil && !v.dead(c.Worker) {
 		s.Coordinator = c.Machine
 	}
-	s.Machines = v.machines()
+	s.Machines = v.machines(v.claimed())
 	for _, p := range v.active() {
 		s.Videos = append(s.Videos, v.videoStatus(p.id))
 	}
@@ -232,9 +236,28 @@ func (v *view) status() Status {
 	return s
 }
 
+// claimed returns the keys of what each worker has claimed. It says more than their heartbeats, which tell of a claim
+// only once it is a while old.
+func (v *view) claimed() map[string][]string {
+	keys := map[string][]string{}
+	add := func(key string, h *holding) {
+		if h.Claim != nil {
+			keys[h.Claim.Worker] = append(keys[h.Claim.Worker], key)
+		}
+	}
+	for _, p := range v.active() {
+		video := v.videos[p.id].rec
+		add(videoKey(p.id), &video.holding)
+		for index, u := range v.units[plan{p.id, video.Plan}] {
+			add(unitKey(p.id, video.Plan, index), &u.rec.holding)
+		}
+	}
+	return keys
+}
+
 // machines returns the runs of the program by the names of their machines, without those that are over and have a
-// successor.
-func (v *view) machines() []MachineStatus {
+// successor; doing are the keys of what each does.
+func (v *view) machines(doing map[string][]string) []MachineStatus {
 	newest := v.newest()
 	all := []MachineStatus{}
 	for id, w := range v.workers {
@@ -249,7 +272,7 @@ func (v *view) machines() []MachineStatus {
 		if id != v.me {
 			m.Silent = max(0, v.echo.Sub(w.at).Seconds())
 		}
-		for _, key := range slices.Sorted(slices.Values(w.rec.Doing)) {
+		for _, key := range slices.Sorted(slices.Values(doing[id])) {
 			if t, ok := v.task(id, key); ok && m.Alive {
 				m.Doing = append(m.Doing, t)
 			}
