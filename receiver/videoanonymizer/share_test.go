@@ -371,6 +371,18 @@ func TestSharedStatus(t *testing.T) {
 	l.stop(t)
 }
 
+// TestSharedFolderIsAway: where outputs cannot be written since the shared folder is not mounted, that is said.
+func TestSharedFolderIsAway(t *testing.T) {
+	l := newLab(t)
+	require.NoError(t, os.WriteFile(l.out, nil, 0o600)) // even root cannot make a folder here
+	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), l.config(t))
+	require.NoError(t, err)
+	err = r.Start(t.Context(), l.host)
+	require.ErrorContains(t, err, "share::root: see that the shared folder is mounted at "+l.root)
+	require.ErrorContains(t, err, "mkdir "+l.out)
+	require.NoError(t, r.Shutdown(t.Context()))
+}
+
 // shareConsole is a console that is shown machines.
 type shareConsole struct {
 	component.StartFunc

@@ -24,8 +24,8 @@ func newDoctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Tell whether this machine has what a configuration needs",
 		Long: `Tell whether this machine has what a configuration needs: ffmpeg and its encoders, ONNX Runtime, the models by
-their hashes, GPU and driver, folders and the rights in them, disk space, ports, and what confines ffmpeg. It changes
-nothing.
+their hashes, GPU and driver, folders and the rights in them, disk space, the certificate and nkey of a machine that
+shares the work, ports, and what confines ffmpeg. It changes nothing.
 
 Run it as the user and in the working directory of the collector, whose rights and relative paths it examines. It exits
 with 1 if something is missing that the configuration needs.`,

@@ -39,7 +39,8 @@ func readShare(t *testing.T, texts ...string) (*Config, string, error) {
 	return cfg, root, confmap.Validate(cfg)
 }
 
-// TestShareOfTheGuide: the configuration in docs/several-machines.md is valid, but for its root.
+// TestShareOfTheGuide: the configuration in docs/several-machines.md is valid, but for its root and the files that are
+// not here.
 func TestShareOfTheGuide(t *testing.T) {
 	guide, err := os.ReadFile("../../../../docs/several-machines.md")
 	require.NoError(t, err)
@@ -47,7 +48,10 @@ func TestShareOfTheGuide(t *testing.T) {
 	require.NotNil(t, block)
 	text := strings.Replace(regexp.MustCompile("(?m)^    ").ReplaceAllString(block[1], ""), "/srv/videos", "ROOT", 1)
 	cfg, root, err := readShare(t, text)
-	require.NoError(t, err)
+	require.Error(t, err)
+	for line := range strings.Lines(err.Error()) {
+		assert.Regexp(t, "^share::(tls|nkey_file).*: open .*: no such file or directory: write the path of ", line)
+	}
 	peers := []string{"10.0.0.11:6222", "10.0.0.12:6222", "10.0.0.13:6222"}
 	assert.Equal(t, &share.Config{
 		Name: "lab", Root: root, UnitLength: 2 * time.Minute, Lease: 30 * time.Second,
@@ -94,6 +98,10 @@ func TestShareErrors(t *testing.T) {
 			block: "share: {name: lab, root: ROOT, embedded: {node: a, directory: /nats, cluster: {listen: '127.0.0.1:1', " +
 				"peers: ['127.0.0.1:2', '127.0.0.1:3', '127.0.0.1:4']}}}",
 			want: []string{"share::embedded::cluster::peers: 127.0.0.1:1 "}},
+		"files that are missing": {block: "share: {name: lab, root: ROOT, embedded: {directory: /nats}, nkey_file: ROOT/a.nk, " +
+			"tls: {ca_file: ROOT/ca.pem, cert_file: ROOT/a.pem, key_file: ROOT/a.key}}",
+			want: []string{"share::tls::ca_file: open ", "share::tls::cert_file and tls::key_file: open ",
+				"share::nkey_file: open "}},
 		"misspelled": {block: "share: {name: lab, root: ROOT, server: ['nats://127.0.0.1:4222']}",
 			want: []string{"share::server: there is no such key: did you mean servers?"}},
 		"folders elsewhere": {block: good,

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package doctor finds out whether this machine has what a configuration of the collector needs: programs, models, GPU,
-// folders with their rights, disk space, and ports. It changes nothing.
+// folders with their rights, disk space, what it takes to share the work, and ports. It changes nothing.
 package doctor
 
 import (
@@ -59,7 +59,8 @@ func Receiver(ctx context.Context, cfg *config.Config) []Finding {
 	findings := programs(ctx, cfg)
 	findings = append(findings, gpus(cfg, "/")...)
 	findings = append(findings, bounds(cfg)...)
-	return append(findings, folders(cfg)...)
+	findings = append(findings, folders(cfg)...)
+	return append(findings, shared(cfg)...)
 }
 
 // bounds examines whether what the collector takes of the machine can be bounded, if it is to be.

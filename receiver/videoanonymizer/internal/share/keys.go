@@ -76,6 +76,12 @@ func EnsureIdentity(path string) (public string, err error) {
 	return id.public, err
 }
 
+// PublicNKey returns the public nkey of this machine.
+func (c *Config) PublicNKey() (string, error) {
+	id, err := readIdentity(c.NKeyFile)
+	return id.public, err
+}
+
 // makeIdentity writes a new seed, which only the owner of the file may read.
 func makeIdentity(path string) error {
 	pair, err := nkeys.CreateUser()
