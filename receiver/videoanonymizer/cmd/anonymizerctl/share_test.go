@@ -190,7 +190,7 @@ func TestShareCommands(t *testing.T) {
 	status, table, says := shareCommand("status", "--config", file)
 	assert.Zero(t, status, says)
 	assert.Contains(t, table, "share lab, coordinated by a\n")
-	assert.Regexp(t, `\na +works +\d+s +unit \d of in/walk.mp4 for \d+s\n`, table)
+	assert.Regexp(t, `\nMACHINE +STATE +STARTED +DOES\na +works +\d+s ago +unit \d of in/walk.mp4 for \d+s\n`, table)
 	assert.Regexp(t, `\nin/walk.mp4 +planned +\d+s +0 of 3 units done\n  unit \d +claimed +\d+s +a\s*\n`, table)
 	assert.Regexp(t, `\nin/bad.mp4 +failed +\d+s +it is; no video\n`, table)
 	assert.Contains(t, table, "\nvideos: 1 planned, 1 failed\n")

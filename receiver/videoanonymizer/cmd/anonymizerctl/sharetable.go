@@ -23,9 +23,9 @@ func printShare(w io.Writer, s shareStatus) error {
 			age(*s.Written))
 	} else {
 		fmt.Fprintf(table, "share %s, coordinated by %s\n", s.Share, cmp.Or(s.Coordinator, "nobody"))
-		fmt.Fprintf(table, "\nMACHINE\tSTATE\tFOR\tDOES\n")
+		fmt.Fprintf(table, "\nMACHINE\tSTATE\tSTARTED\tDOES\n")
 		for _, m := range s.Machines {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.Name, machineState(m), age(m.Since), strings.Join(doing(m), ", "))
+			fmt.Fprintf(table, "%s\t%s\t%s ago\t%s\n", m.Name, machineState(m), age(m.Since), strings.Join(doing(m), ", "))
 		}
 	}
 	if err := printVideos(table, s.Videos); err != nil {
@@ -93,7 +93,7 @@ func unitNote(u share.UnitStatus) string {
 		notes = append(notes, plural(u.Sealed, "segment")+" done")
 	}
 	if len(u.Lost) > 0 && u.State != share.UnitDone {
-		notes = append(notes, "programs died of it on "+strings.Join(u.Lost, ", "))
+		notes = append(notes, "taken over from "+strings.Join(u.Lost, ", "))
 	}
 	if u.Error != "" && u.State != share.UnitDone {
 		notes = append(notes, oneLine(u.Error))

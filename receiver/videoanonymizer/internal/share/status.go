@@ -183,7 +183,7 @@ type UnitStatus struct {
 	State  UnitState `json:"state"`
 	Since  time.Time `json:"since"`
 	Sealed int       `json:"sealed,omitempty"`
-	// Machine does it, and Lost are those on which programs died of it.
+	// Machine does it, and Lost are those from which it was taken over.
 	Machine string   `json:"machine,omitempty"`
 	Lost    []string `json:"lost,omitempty"`
 	Error   string   `json:"error,omitempty"`
