@@ -102,6 +102,11 @@ func TestValidateRefusesWhatCannotStart(t *testing.T) {
 				"exporters::otlp_grpc::tls::ca_file: open /no/such.ca",
 			},
 		},
+		"missing nkey of a share": {
+			`receivers: {videoanonymizer: {share: {name: lab, root: /, embedded: {directory: /no/such},
+				nkey_file: /no/such.nk}}}`,
+			[]string{"receivers::videoanonymizer: share::nkey_file: open /no/such.nk"},
+		},
 		"missing driver": {
 			`receivers: {nvml: {on_missing_driver: fail, library_path: /no/such/libnvidia-ml.so.1}}`,
 			[]string{"library_path", "/no/such/libnvidia-ml.so.1"},
