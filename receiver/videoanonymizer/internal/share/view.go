@@ -137,6 +137,13 @@ func (v *view) stalled() bool {
 	return v.acked > v.last && v.now().Sub(v.ackedAt) > v.store.lease/3
 }
 
+// has reports whether everything up to a revision has come.
+func (v *view) has(rev uint64) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.last >= rev
+}
+
 // floor is a revision that the bucket has reached.
 func (v *view) floor() uint64 {
 	v.mu.Lock()
