@@ -48,7 +48,7 @@ test("keys alone put a mask at a moment, and end it", async () => {
     [/^Center from the top$/, "150"],
     [/^Width$/, "110"],
     [/^Height$/, "140"],
-    [/^Turned, in degrees$/, "10"],
+    [/^Rotation, in degrees$/, "10"],
   ]) {
     await tabTo(page, name);
     await page.keyboard.press("Control+a");
@@ -56,7 +56,7 @@ test("keys alone put a mask at a moment, and end it", async () => {
   }
   await page.keyboard.press("Enter");
   await saved(page);
-  await tabTo(page, /^Ten frames on$/);
+  await tabTo(page, /^Ten frames forward$/);
   await page.keyboard.press("Enter");
   await shown(page, 40);
   await page.keyboard.press("o");
