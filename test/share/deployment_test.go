@@ -130,7 +130,7 @@ func checkVideo(t *testing.T, looking, dying *machine, began time.Time) {
 	})
 	t.Logf("%6.1f s:\n%s", time.Since(began).Seconds(), table)
 	dying.kill()
-	looking.await(status, "it is missed", func(out string) bool { return strings.Contains(out, "no sign of life") })
+	looking.await(status, "it is missed", func(out string) bool { return strings.Contains(out, "has been silent for") })
 	t.Logf("%6.1f s: %s is missed", time.Since(began).Seconds(), dying.name)
 	out2, err := dying.run("sudo systemctl start otelcol-anonymizer")
 	require.NoError(t, err, out2)

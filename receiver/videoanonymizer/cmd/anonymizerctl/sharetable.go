@@ -19,7 +19,7 @@ import (
 func printShare(w io.Writer, s shareStatus) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if s.Source == fromMirror {
-		fmt.Fprintf(table, "share %s, from its mirror, last written %s ago; who does what is not in it\n", s.Share,
+		fmt.Fprintf(table, "share %s, from its mirror, last written %s ago; it does not show who does what\n", s.Share,
 			age(*s.Written))
 	} else {
 		fmt.Fprintf(table, "share %s, coordinated by %s\n", s.Share, cmp.Or(s.Coordinator, "nobody"))
@@ -93,7 +93,7 @@ func unitNote(u share.UnitStatus) string {
 		notes = append(notes, plural(u.Sealed, "segment")+" done")
 	}
 	if len(u.Lost) > 0 && u.State != share.UnitDone {
-		notes = append(notes, "programs died of it on "+strings.Join(u.Lost, ", "))
+		notes = append(notes, "programs died while working on it on "+strings.Join(u.Lost, ", "))
 	}
 	if u.Error != "" && u.State != share.UnitDone {
 		notes = append(notes, oneLine(u.Error))
