@@ -39,7 +39,7 @@ type Options struct {
 	Authenticate func(http.RoundTripper) (http.RoundTripper, error)
 	// Timeout bounds each request. It must be positive.
 	Timeout time.Duration
-	// MaxInFlight bounds the requests under way at once, over all models and servers; further ones wait. Less than 1
+	// MaxInFlight bounds the requests in flight at once, over all models and servers; further ones wait. Less than 1
 	// means 1.
 	MaxInFlight int
 	// Changed, if given, is called when the first server becomes available, with nil, and when the last one no longer
