@@ -282,7 +282,7 @@ func TestInvalidConfig(t *testing.T) {
 			`resources::io_class: "realtime" is not known: use one of unchanged, best_effort, idle`,
 			"resources::io_priority: 8 is out of range", "resources::io_priority: has an effect only with io_class"}},
 		{"videoanonymizer/schedule", []string{`schedule::hours: "22-6": "22-6" is not a day of the week: write 22:00`,
-			`schedule::hours: "mon 7:00-8:00": "7:00" is no time of the day`,
+			`schedule::hours: "mon 7:00-8:00": "7:00" is not a time of day`,
 			`schedule::on_battery: "stop" is not known: use one of work, pause`,
 			`schedule::running: "kill" is not known: use one of finish, suspend`, "schedule::max_others: 50 is out of range"}},
 		{"videoanonymizer/retention_telemetry", []string{"retention::telemetry_files: is required with telemetry",

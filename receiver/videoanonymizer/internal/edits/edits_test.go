@@ -127,7 +127,7 @@ func TestValidationGivesEveryError(t *testing.T) {
 		})
 	}
 	err := fresh().With(first, Operation{Type: Revert, Of: 1}, Operation{Type: Revert, Of: 1}).Validate(0, v)
-	require.ErrorContains(t, err, "operation 1 is reverted already")
+	require.ErrorContains(t, err, "operation 1 is already reverted")
 	err = fresh().With(Operation{Type: "a"}, Operation{Type: "b"}).Validate(0, v)
 	require.ErrorContains(t, err, `operations[0]: type: "a"`)
 	require.ErrorContains(t, err, `operations[1]: type: "b"`)

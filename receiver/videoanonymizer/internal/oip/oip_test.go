@@ -189,7 +189,7 @@ func TestFaults(t *testing.T) {
 		"more people": {change(func(r *answer) { r.Outputs[0].Shape[0]++ }), "want FP32[2 17 3]", ""},
 		"flat shape":  {change(func(r *answer) { r.Outputs[0].Shape = []int64{102} }), "want FP32[2 17 3]", ""},
 		"half":        {change(func(r *answer) { shorten(r, 51*4) }), "51 elements", ""},
-		"ragged":      {change(func(r *answer) { shorten(r, 3) }), "no whole elements", ""},
+		"ragged":      {change(func(r *answer) { shorten(r, 3) }), "not whole elements", ""},
 		"no contents": {change(func(r *answer) { r.RawOutputContents = nil }), "0 elements", "grpc"},
 		"too many contents": {change(func(r *answer) {
 			r.RawOutputContents = append(r.RawOutputContents, []byte{1})

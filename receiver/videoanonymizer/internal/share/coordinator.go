@@ -182,7 +182,7 @@ func (d *duty) skip(path string, err error) {
 }
 
 // errName says that records cannot have a path.
-var errName = errors.New("its name is not UTF-8, or no path below root: name it otherwise")
+var errName = errors.New("its name is not UTF-8 or not a path below root: rename it")
 
 // found records a video unless it is known.
 func (d *duty) found(ctx context.Context, f Found) error {

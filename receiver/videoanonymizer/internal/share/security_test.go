@@ -137,7 +137,7 @@ func TestIdentities(t *testing.T) {
 	seed := strings.Split(string(text), "\n")[1]
 	for name, test := range map[string]struct{ text, want string }{
 		"empty":           {"# nothing\n", "it is empty"},
-		"public first":    {public + "\n", "its first line is no seed"},
+		"public first":    {public + "\n", "its first line is not a seed"},
 		"seed of another": {"SAANDLKMXL6CUS3CP52WIXBEDN6YJ545GDKC65U5JZPPV6WH6ESWUA6YAI\n", "no seed of a user"},
 		"two seeds":       {seed + "\n" + seed + "\n", "a line after the seed"},
 	} {

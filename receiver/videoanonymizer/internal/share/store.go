@@ -100,7 +100,7 @@ func parseEra(text string) (era, error) {
 	number, token, _ := strings.Cut(text, "-")
 	n, err := strconv.Atoi(number)
 	if err != nil || token == "" {
-		return era{}, fmt.Errorf("%q is no era", text)
+		return era{}, fmt.Errorf("%q is not an era", text)
 	}
 	return era{n, token}, nil
 }

@@ -389,7 +389,7 @@ func (s *session) placeAll(ctx context.Context, v *Video) error {
 // place gives an output its final name, or makes sure that it has it.
 func (s *session) place(ctx context.Context, v *Video, o Output) error {
 	if !fs.ValidPath(o.Name) || !fs.ValidPath(o.Temp) { // who writes records writes no files elsewhere
-		return fmt.Errorf("%w: %q or %q is no path below root", errOutputLost, o.Name, o.Temp)
+		return fmt.Errorf("%w: %q or %q is not a path below root", errOutputLost, o.Name, o.Temp)
 	}
 	temp, name := s.tree.abs(o.Temp), s.tree.abs(o.Name)
 	err := verify(ctx, temp, o.Size, o.SHA256)

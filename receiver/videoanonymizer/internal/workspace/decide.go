@@ -63,7 +63,7 @@ func (w *Workspace) AddWatched(_ context.Context, actor consoleapi.Actor, id con
 	}
 	for _, x := range add.Ranges {
 		if x[0] < 0 || x[1] < x[0] {
-			return consoleapi.Watched{}, fmt.Errorf("%w: %v is no range of frames", consoleapi.ErrInvalid, x)
+			return consoleapi.Watched{}, fmt.Errorf("%w: %v is not a range of frames", consoleapi.ErrInvalid, x)
 		}
 	}
 	frames := w.reports.factsOf(report.Path(o.Output.Path)).frames
@@ -186,7 +186,8 @@ func (w *Workspace) checkDecision(o *watch.Output, input *consoleapi.DecisionInp
 				consoleapi.ErrInvalid)
 		}
 	default:
-		return fmt.Errorf("%w: %q is no decision: use approved, rejected or reopened", consoleapi.ErrInvalid, input.Decision)
+		return fmt.Errorf("%w: %q is not a decision: use approved, rejected or reopened", consoleapi.ErrInvalid,
+			input.Decision)
 	}
 	return nil
 }
@@ -255,7 +256,7 @@ func checkApproval(output string) error {
 		return nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: a file that is no approval has its name: move it away", consoleapi.ErrConflict)
+		return fmt.Errorf("%w: a file that is not an approval has its name: move it away", consoleapi.ErrConflict)
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func (v *edited) sourceIsThere() bool {
 func (v *edited) limits() (adjust, uncover bool, why []string) {
 	why = []string{}
 	if !v.facts.exact {
-		return false, false, append(why, "the report is of an older version, which does not tell where masks are exactly: "+
+		return false, false, append(why, "the report is from an older version, which does not say exactly where masks are: "+
 			"masks can only be added, and everything is encoded again")
 	}
 	if !v.sourceIsThere() {

@@ -16,7 +16,7 @@ import (
 var advice = map[string]string{
 	"not_picture": "Check that it opens in an image viewer, and that its extension is that of its format. If it opens, " +
 		"save it as PNG or JPEG.",
-	"not_video": "Check that the file plays in a video player. If it does, copy it again; if not, it is no video.",
+	"not_video": "Check that the file plays in a video player. If it does, copy it again; if not, it is not a video.",
 	"unreadable": "The collector may not read the file: check its owner and permissions, and then " +
 		"try again.",
 	"io_error":        "The disk or the network failed while the file was read: check them, and then try again.",

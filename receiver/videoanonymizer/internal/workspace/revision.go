@@ -161,7 +161,7 @@ func (w *Workspace) Open(ctx context.Context, id consoleapi.RevisionID,
 	case consoleapi.KindSheet:
 		path, media = report.SheetPath(path), "image/jpeg"
 	default:
-		return consoleapi.Content{}, fmt.Errorf("%w: %q is no kind of file", consoleapi.ErrInvalid, kind)
+		return consoleapi.Content{}, fmt.Errorf("%w: %q is not a kind of file", consoleapi.ErrInvalid, kind)
 	}
 	file, err := openFile(path)
 	if err != nil {

@@ -288,7 +288,7 @@ func (w *Workspace) Control(ctx context.Context, actor consoleapi.Actor, id cons
 	}
 	a, ok := actions[action]
 	if !ok {
-		return consoleapi.Video{}, fmt.Errorf("%w: %q is no action", consoleapi.ErrInvalid, action)
+		return consoleapi.Video{}, fmt.Errorf("%w: %q is not an action", consoleapi.ErrInvalid, action)
 	}
 	switch err := a.do(o.Path); {
 	case errors.Is(err, watch.ErrRefused), errors.Is(err, os.ErrNotExist):
