@@ -795,7 +795,7 @@ func (s *Shared) Published(ctx context.Context, of share.Video) error {
 			zap.Int("attempts", mostDisposals), zap.Error(err))
 		return nil
 	case err != nil:
-		s.runner.Logger.Warn("a source could not be moved or deleted: it is tried again", zap.String("video", source.Path),
+		s.runner.Logger.Warn("a source could not be moved or deleted: will retry", zap.String("video", source.Path),
 			zap.Error(err))
 		return &share.Later{Wait: calm}
 	}

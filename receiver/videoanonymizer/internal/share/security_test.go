@@ -138,7 +138,7 @@ func TestIdentities(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"empty":           {"# nothing\n", "it is empty"},
 		"public first":    {public + "\n", "its first line is not a seed"},
-		"seed of another": {"SAANDLKMXL6CUS3CP52WIXBEDN6YJ545GDKC65U5JZPPV6WH6ESWUA6YAI\n", "no seed of a user"},
+		"seed of another": {"SAANDLKMXL6CUS3CP52WIXBEDN6YJ545GDKC65U5JZPPV6WH6ESWUA6YAI\n", "not a user's seed"},
 		"two seeds":       {seed + "\n" + seed + "\n", "a line after the seed"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -177,12 +177,12 @@ func (w *Workspace) checkDecision(o *watch.Output, input *consoleapi.DecisionInp
 		waits := look.State == consoleapi.LookWaiting && w.looks.pending(*o)
 		switch {
 		case look.State == consoleapi.LookRunning || waits:
-			return fmt.Errorf("%w: the second look has not ended yet: wait for it", consoleapi.ErrConflict)
+			return fmt.Errorf("%w: the second look is not done yet: wait for it", consoleapi.ErrConflict)
 		case look.Found > 0 && !note:
 			return fmt.Errorf("%w: the second look found someone: say in a note why this can be published",
 				consoleapi.ErrInvalid)
 		case look.State != consoleapi.LookDone && !note && !watch.IsPicture(o.Path):
-			return fmt.Errorf("%w: the output was not looked at a second time: say in a note why it can be published",
+			return fmt.Errorf("%w: the second look did not happen: say in a note why this can be published",
 				consoleapi.ErrInvalid)
 		}
 	default:
@@ -220,7 +220,7 @@ func (w *Workspace) bind(ctx context.Context, o *watch.Output, input *consoleapi
 	}
 	if input.SHA256 != "" && input.SHA256 != d.OutputSHA256 ||
 		input.ReportSHA256 != "" && input.ReportSHA256 != d.ReportSHA256 {
-		return nil, fmt.Errorf("%w: the files are not those that were reviewed: look at them again",
+		return nil, fmt.Errorf("%w: the files are not the ones that were reviewed: look at them again",
 			consoleapi.ErrPrecondition)
 	}
 	return d, nil

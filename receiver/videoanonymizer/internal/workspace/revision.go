@@ -188,7 +188,7 @@ func (w *Workspace) intact(o *watch.Output) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: the output is missing", consoleapi.ErrNotFound)
 	case err != nil:
-		return fmt.Errorf("%w: it is not shown, since it may show faces", consoleapi.ErrChanged)
+		return fmt.Errorf("%w: it is withheld, since it may show faces", consoleapi.ErrChanged)
 	}
 	return nil
 }

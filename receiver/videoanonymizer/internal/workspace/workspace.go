@@ -448,5 +448,5 @@ func (w *Workspace) FrameTrace(trace string) (consoleapi.FrameTrace, error) {
 		}
 		return t, nil
 	}
-	return consoleapi.FrameTrace{}, fmt.Errorf("%w: only the latest frames have their spans kept", consoleapi.ErrNotFound)
+	return consoleapi.FrameTrace{}, fmt.Errorf("%w: spans are kept only for the latest frames", consoleapi.ErrNotFound)
 }
