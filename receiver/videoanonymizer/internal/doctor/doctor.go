@@ -70,7 +70,7 @@ func bounds(cfg *config.Config) []Finding {
 	}
 	f := Finding{What: "resources", Missing: resources.Check(limits)}
 	if available := resources.Available(); limits.CPUs >= available {
-		f.Note = fmt.Sprintf("no more than %d CPUs may be used anyway", available)
+		f.Note = fmt.Sprintf("no more than %d CPUs are allowed anyway", available)
 	} else if limits.CPUs > 0 {
 		f.Note = fmt.Sprintf("CPUs: %d of %d", limits.CPUs, available)
 	} else {

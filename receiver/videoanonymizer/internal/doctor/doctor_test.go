@@ -95,7 +95,7 @@ func missing(findings []Finding) (texts []string) {
 func TestResources(t *testing.T) {
 	all := resources.Available()
 	for given, want := range map[config.Resources]string{
-		{CPUs: 9999, Nice: 3}: fmt.Sprintf("no more than %d CPUs may be used anyway", all),
+		{CPUs: 9999, Nice: 3}: fmt.Sprintf("no more than %d CPUs are allowed anyway", all),
 		{Nice: 3}:             "can be bounded",
 		{}:                    "",
 	} {
@@ -148,14 +148,14 @@ func TestDoctor(t *testing.T) {
 			receiver: "    tools: {decoder: cuda}",
 			want:     []string{"decoder: tools::decoder: ", "NVIDIA GPU: tools::decoder: no driver"},
 		},
-		"GPU of VA-API": {
+		"VA-API GPU": {
 			receiver: "    tools: {decoder: vaapi, vaapi_device: /dev/dri/none}",
-			want:     []string{"decoder: tools::decoder: ", "GPU of VA-API: tools::vaapi_device: "},
+			want:     []string{"decoder: tools::decoder: ", "VA-API GPU: tools::vaapi_device: "},
 		},
 		"provider": {
 			receiver: "    inference: {provider: cuda}",
 			want: []string{"inference: inference::provider: ", "NVIDIA GPU: inference::provider: no driver",
-				"libraries of CUDA: inference::provider: "},
+				"CUDA libraries: inference::provider: "},
 		},
 		"ONNX Runtime": {
 			receiver: "    inference: {library: /no/libonnxruntime.so}",
@@ -294,7 +294,7 @@ func TestCollectorThatRuns(t *testing.T) {
 	findings := m.examine("", fmt.Sprintf(
 		"  extensions: [health_check]\nextensions: {health_check: {endpoint: '%s'}}", strings.TrimSpace(address)))
 	assert.Empty(t, missing(findings))
-	assert.Equal(t, "in use by a collector that runs", findings[len(findings)-1].Note)
+	assert.Equal(t, "in use by a running collector", findings[len(findings)-1].Note)
 }
 
 func TestUnusedReceiver(t *testing.T) {

@@ -173,7 +173,7 @@ func (c *Client) Verify(ctx context.Context, since uint64) (answers uint64, err 
 	for _, e := range c.endpoints {
 		if reason := e.reason(); reason != nil {
 			if e.lastAnswer() > since {
-				return since, fmt.Errorf("%w: %s answered, and cannot be verified: %w", inference.ErrUnavailable, e.Endpoint,
+				return since, fmt.Errorf("%w: %s answered, but cannot be verified: %w", inference.ErrUnavailable, e.Endpoint,
 					reason)
 			}
 			continue

@@ -577,7 +577,7 @@ func TestParseEndpoint(t *testing.T) {
 		"grpc://triton":            "no port",
 		"grpc://triton:0":          "no valid port",
 		"grpcs://triton:8001/x":    "more than scheme, host and port",
-		"https://me:secret@triton": "holds a password",
+		"https://me:secret@triton": "contains a password",
 		"https://triton/?a=b":      "more than scheme, host and port",
 		"grpc://a b:1":             "not a URL",
 	} {

@@ -182,7 +182,7 @@ func (w *Workspace) checkDecision(o *watch.Output, input *consoleapi.DecisionInp
 			return fmt.Errorf("%w: the second look found someone: say in a note why this can be published",
 				consoleapi.ErrInvalid)
 		case look.State != consoleapi.LookDone && !note && !watch.IsPicture(o.Path):
-			return fmt.Errorf("%w: the second look did not happen: say in a note why this can be published",
+			return fmt.Errorf("%w: the second look was not completed: say in a note why this can be published",
 				consoleapi.ErrInvalid)
 		}
 	default:
