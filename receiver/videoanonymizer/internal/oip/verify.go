@@ -123,8 +123,8 @@ func (s *Session) identify(ctx context.Context, server transport) (Identity, err
 	}
 	for i := range outputs {
 		if d := difference(&outputs[i], &s.want[i]); !(d <= maxDifference) {
-			return Identity{}, fmt.Errorf("%w: the server has a different one with this name, or a different version of it: its "+
-				"answer to a known tensor is not that of %s, but differs by %.2g in output %s (%.2g at most)",
+			return Identity{}, fmt.Errorf("%w: the server has a different one with this name, or a different version of it: "+
+				"its answer to a known tensor is not that of %s, but differs by %.2g in output %s (%.2g at most)",
 				inference.ErrModel, s.Name(), d, s.outputs[i].Name, maxDifference)
 		}
 	}

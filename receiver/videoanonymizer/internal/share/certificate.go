@@ -47,8 +47,8 @@ func (t *TLS) check(e *Embedded) error {
 			Roots: authorities, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{usage},
 		})
 		if err != nil {
-			errs = append(errs, fmt.Errorf("tls::cert_file: %s: %w: sign one by tls::ca_file for both clientAuth and serverAuth",
-				t.CertFile, err))
+			errs = append(errs, fmt.Errorf("tls::cert_file: %s: %w: have tls::ca_file sign one for both clientAuth and "+
+				"serverAuth", t.CertFile, err))
 		}
 	}
 	if e != nil {
@@ -70,7 +70,7 @@ func checkHosts(certificate *x509.Certificate, path string, e *Embedded) error {
 			continue
 		}
 		if err := certificate.VerifyHostname(host); err != nil {
-			return fmt.Errorf("tls::cert_file: %s: %w: sign one that names %s", path, err, host)
+			return fmt.Errorf("tls::cert_file: %s: %w: have one signed that names %s", path, err, host)
 		}
 	}
 	return nil

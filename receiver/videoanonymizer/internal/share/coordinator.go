@@ -29,7 +29,7 @@ func (s *session) coordinate(ctx context.Context) {
 			strange = true
 			s.logger.Warn("this machine does not coordinate the share", zap.Error(err))
 		case err != nil:
-			s.logger.Debug("nobody was elected to coordinate", zap.Error(err))
+			s.logger.Debug("no machine was elected to coordinate", zap.Error(err))
 		case term == 0:
 			duty.close()
 			duty = nil
@@ -112,7 +112,7 @@ func (d *duty) close() {
 func (d *duty) complain(err error) {
 	if text := err.Error(); text != d.told {
 		d.told = text
-		d.logger.Warn("coordinating the share failed: it is tried again", zap.Error(err))
+		d.logger.Warn("coordinating the share failed: will retry", zap.Error(err))
 	}
 }
 

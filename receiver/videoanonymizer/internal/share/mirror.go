@@ -273,7 +273,7 @@ func (d *duty) rebuild(ctx context.Context) error {
 	}
 	if videos > 0 {
 		d.counters.rebuilds.Add(1)
-		d.logger.Warn("the data of NATS were lost, and are rebuilt from the folder", zap.Int("videos", videos))
+		d.logger.Warn("the data of NATS was lost, and is rebuilt from the folder", zap.Int("videos", videos))
 	}
 	_, err = d.store.put(ctx, keyReady, []byte("true"))
 	return err

@@ -192,18 +192,18 @@ func TestCertificatesAreChecked(t *testing.T) {
 		},
 		"another authority": {
 			func(c *Config) { c.TLS.CAFile = filepath.Join(strangers, "ca.pem") },
-			[]string{"tls::cert_file: ", "unknown authority", "sign one by tls::ca_file"},
+			[]string{"tls::cert_file: ", "unknown authority", "have tls::ca_file sign one"},
 		},
 		"address of another": {
 			func(c *Config) { c.Embedded.Listen = "10.0.0.12:4222" },
-			[]string{"tls::cert_file: ", "sign one that names 10.0.0.12"},
+			[]string{"tls::cert_file: ", "have one signed that names 10.0.0.12"},
 		},
 		"all addresses, without that of this machine": {
 			func(c *Config) {
 				c.Embedded.Listen = "0.0.0.0:4222"
 				c.TLS.CertFile, c.TLS.KeyFile = file("d.pem"), file("d.key")
 			},
-			[]string{"tls::cert_file: ", "sign one that names 127.0.0.1"},
+			[]string{"tls::cert_file: ", "have one signed that names 127.0.0.1"},
 		},
 		"nkey is missing, too": {
 			func(c *Config) { c.NKeyFile, c.TLS.CertFile = file("none"), file("none") },

@@ -77,7 +77,7 @@ func newView(s *store, me string, logger *zap.Logger) *view {
 func (v *view) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := v.watch(ctx); err != nil {
-			v.logger.Debug("the watch of the bucket ended: it goes on where it was", zap.Error(err))
+			v.logger.Debug("the watch of the bucket ended: it continues where it was", zap.Error(err))
 		}
 		_ = sleep(ctx, 100*time.Millisecond)
 	}
