@@ -88,7 +88,7 @@ func TestRelease(t *testing.T) {
 	c.write("CHANGELOG.md", c.read("CHANGELOG.md")+"\n## v0.9.0\n")
 	c.write(".chloggen/left.yaml", "change_type: bug_fix\n")
 	c.commit()
-	refuses("v0.9.0", "entries of the changelog are left")
+	refuses("v0.9.0", "there are changelog entries left")
 
 	c.run("find", ".chloggen", "-name", "*.yaml", "!", "-name", "TEMPLATE.yaml", "!", "-name", "config.yaml", "-delete")
 	c.commit()
