@@ -78,7 +78,7 @@ func TestRelease(t *testing.T) {
 		assert.Contains(t, string(out), why)
 	}
 
-	refuses("1.0", "1.0 is no version")
+	refuses("1.0", "1.0 is not a version")
 	c.write("new", "")
 	refuses("v0.9.0", "the working tree has changes")
 	require.NoError(t, os.Remove(filepath.Join(c.dir, "new")))
