@@ -95,8 +95,8 @@ func withServers(d *builder) {
 			perRequest("nv_inference_queue_duration_us", "{{model}} queue"),
 			perRequest("nv_inference_compute_infer_duration_us", "{{model}} compute"),
 			quantile(.5, "service_name", frameSpans, "frame, p50")).
-			Description("The mean time of a request in Triton: how long it waits, and how long the model takes. Next to it, the "+
-				"time of a frame here.").
+			Description("The mean time of a request in Triton: how long it waits, and how long the model takes. Next to it, "+
+				"the time of a frame here.").
 			OverrideByQuery("C", rightAxis(units.Milliseconds)).Span(third)).
 		WithPanel(graph("Batch size and people", units.Short,
 			query(`sum by (model) (rate(nv_inference_count[$__rate_interval])) / `+
