@@ -74,7 +74,7 @@ func bounds(cfg *config.Config) []Finding {
 	} else if limits.CPUs > 0 {
 		f.Note = fmt.Sprintf("CPUs: %d of %d", limits.CPUs, available)
 	} else {
-		f.Note = "can be bounded"
+		f.Note = "can be limited"
 	}
 	return []Finding{f}
 }

@@ -96,7 +96,7 @@ func TestResources(t *testing.T) {
 	all := resources.Available()
 	for given, want := range map[config.Resources]string{
 		{CPUs: 9999, Nice: 3}: fmt.Sprintf("no more than %d CPUs are allowed anyway", all),
-		{Nice: 3}:             "can be bounded",
+		{Nice: 3}:             "can be limited",
 		{}:                    "",
 	} {
 		cfg := config.Default()

@@ -78,7 +78,7 @@ func nvidia(root, needs string, cuda bool) Finding {
 
 // cudaLibraries looks for what the provider beside ONNX Runtime's library is linked to.
 func cudaLibraries(root, library, provider string) Finding {
-	f := Finding{What: "CUDA libraries", Note: "there"}
+	f := Finding{What: "CUDA libraries", Note: "found"}
 	path := filepath.Join(filepath.Dir(library), "libonnxruntime_providers_"+provider+".so")
 	file, err := elf.Open(path)
 	if err != nil {
