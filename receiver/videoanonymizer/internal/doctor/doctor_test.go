@@ -142,11 +142,11 @@ func TestDoctor(t *testing.T) {
 		},
 		"GPU that encodes": {
 			receiver: "      encoder: nvenc",
-			want:     []string{"encoder: output::encoder: ", "NVIDIA GPU: output::encoder: no driver"},
+			want:     []string{"encoder: output::encoder: ", "NVIDIA GPU: output::encoder: no NVIDIA driver"},
 		},
 		"GPU that decodes": {
 			receiver: "    tools: {decoder: cuda}",
-			want:     []string{"decoder: tools::decoder: ", "NVIDIA GPU: tools::decoder: no driver"},
+			want:     []string{"decoder: tools::decoder: ", "NVIDIA GPU: tools::decoder: no NVIDIA driver"},
 		},
 		"VA-API GPU": {
 			receiver: "    tools: {decoder: vaapi, vaapi_device: /dev/dri/none}",
@@ -154,7 +154,7 @@ func TestDoctor(t *testing.T) {
 		},
 		"provider": {
 			receiver: "    inference: {provider: cuda}",
-			want: []string{"inference: inference::provider: ", "NVIDIA GPU: inference::provider: no driver",
+			want: []string{"inference: inference::provider: ", "NVIDIA GPU: inference::provider: no NVIDIA driver",
 				"CUDA libraries: inference::provider: "},
 		},
 		"ONNX Runtime": {
@@ -229,7 +229,8 @@ func TestDoctor(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := os.Stat("/proc/driver/nvidia"); err == nil && strings.Contains(strings.Join(c.want, ""), "no driver") {
+			_, err := os.Stat("/proc/driver/nvidia")
+			if err == nil && strings.Contains(strings.Join(c.want, ""), "no NVIDIA driver") {
 				t.Skip("this machine has a driver")
 			}
 			m := newMachine(t)
@@ -319,7 +320,7 @@ func TestGPU(t *testing.T) {
 	}{
 		"none needed":     {provider: "cpu", note: "no driver"},
 		"there":           {version: "580.65.06", device: "nvidia0", provider: "cuda", note: "1, driver 580.65.06"},
-		"no driver":       {provider: "tensorrt", missing: "inference::provider: no driver"},
+		"no driver":       {provider: "tensorrt", missing: "inference::provider: no NVIDIA driver"},
 		"no device":       {version: "580.65.06", provider: "cuda", missing: "there is no /dev/nvidia0"},
 		"only control":    {version: "580.65.06", device: "nvidiactl", provider: "cuda", missing: "there is no /dev/nvidia0"},
 		"old driver":      {version: "550.90.07", device: "nvidia0", provider: "cuda", missing: "older than 580"},

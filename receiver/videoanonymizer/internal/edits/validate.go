@@ -90,7 +90,7 @@ func (o *Operation) foreign() (errs []error) {
 		{"reason", o.Reason != "", []Type{Adjust, Remove, Revert}},
 	} {
 		if f.set && !slices.Contains(f.of, o.Type) {
-			errs = append(errs, fmt.Errorf("%s: %s does not have it: leave it out", f.name, o.Type))
+			errs = append(errs, fmt.Errorf("%s: %s has none: leave it out", f.name, o.Type))
 		}
 	}
 	return errs
