@@ -49,7 +49,8 @@ It exits with 0 if every video is done, with 1 if some are not, and with 2 if no
 	}
 	f := command.Flags()
 	f.StringVarP(&flags.output, "output", "o", "", "`folder` for the outputs (default: output::directory of --config)")
-	f.StringArrayVar(&flags.configs, "config", nil, "configuration `file` of a collector, whose videoanonymizer settings apply")
+	f.StringArrayVar(&flags.configs, "config", nil,
+		"configuration `file` of a collector, whose videoanonymizer settings apply")
 	f.StringVar(&flags.receiver, "receiver", "", "`ID` of the receiver in --config, if there are several")
 	f.StringVar(&flags.models, "models", "", "`folder` of the models (default: models::directory)")
 	f.BoolVarP(&flags.recursive, "recursive", "r", false, "include subfolders")

@@ -166,9 +166,9 @@ func (m *mirror) encode(v *view, keys map[string]bool) (text []byte, lines int) 
 	return text, lines
 }
 
-// removeEarlier removes the journals of earlier coordinators, once this one has been written for so long that it has all
-// that they have. Those of later ones stay, even if this one has not heard of them: where two removed each other's,
-// nothing would be left.
+// removeEarlier removes the journals of earlier coordinators, once this one has been written for so long that it has
+// all that they have. Those of later ones stay, even if this one has not heard of them: if two removed each other's,
+// none would be left.
 func (m *mirror) removeEarlier(after time.Duration) error {
 	if !m.stands() || time.Since(m.begun) < after {
 		return nil
