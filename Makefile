@@ -70,7 +70,7 @@ setup: ## Install missing system packages that the build needs
 	@$(SETUP)
 
 .PHONY: models
-models: ## Fetch the models and ONNX Runtime; MODELS="name ..." picks others; GPU=cuda, TRITON=dir get more
+models: ## Fetch the models and ONNX Runtime; MODELS="name ..." picks others; GPU=cuda, TRITON=dir add more
 	@$(GO) -C models run ./cmd/models fetch $(if $(GPU),-gpu "$(GPU)") $(MODELS)
 	@$(if $(TRITON),$(GO) -C models run ./cmd/models triton $(abspath $(TRITON)))
 
@@ -195,11 +195,11 @@ kill-test: ## Kill the collector and its children 60 times at random, and fail r
 		$(GO) -C receiver/videoanonymizer test -count=1 -timeout 40m -v -run Killed ./internal/render ./internal/workspace
 
 .PHONY: outage-test
-outage-test: models footage ## Let an inference server fail 60 times in one video; nothing may be masked whole or lost
+outage-test: models footage ## Make an inference server fail 60 times in one video; nothing may be masked whole or lost
 	export OUTAGE_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -count=1 -timeout 60m -v -run TestRandomOutages .
 
 .PHONY: share-test
-share-test: setup-test models footage build ## Try 60 faults each of what shares videos, also of collectors; as root
+share-test: setup-test models footage build ## Try 60 faults of each part of sharing, including collectors; as root
 	export FAULT_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -race -count=1 -timeout 40m -v -run TestFaults \
 		./internal/share && $(GO) test -count=1 -timeout 90m -v -run TestFaultsOfCollectors ./test/share
 
@@ -232,7 +232,7 @@ $(MLSERVER):
 	@$(@D)/pip install --quiet --disable-pip-version-check mlserver==1.7.1 onnxruntime==1.30.0
 
 .PHONY: heic-test
-heic-test: $(LIBHEIF) ## Compare HEIC with libheif, and with another ffmpeg, from PyPI; needs python3-venv
+heic-test: $(LIBHEIF) ## Compare HEIC with libheif and another ffmpeg, both from PyPI; needs python3-venv
 	export LIBHEIF=$(CURDIR)/$<; \
 		FFMPEG=$$($$LIBHEIF -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())'); export FFMPEG; \
 		$(GO) -C receiver/videoanonymizer test -count=1 -v -run TestLibheif ./internal/picture
@@ -249,19 +249,19 @@ stack-test: setup-test models footage build ## Test dashboards, rules and alerts
 	$(GO) test -count=1 -v ./test/stack
 
 .PHONY: console-test
-console-test: setup-test models footage build ## Test the console in a real browser, with the parts that take long
+console-test: setup-test models footage build ## Test the console in a real browser, including the slow parts
 	export CONSOLE_LONG=1; $(GO) test -count=1 -v -timeout 60m ./test/console
 
 .PHONY: console-soak
-console-soak: setup-test models footage build ## Watch in a real browser for an hour, or WATCH=10m; measures memory
+console-soak: setup-test models footage build ## Watch in a real browser for an hour, or WATCH=10m, and measure memory
 	export CONSOLE_WATCH=$(or $(WATCH),1h); $(GO) test -count=1 -v -timeout 3h -run TestWatchingMemory ./test/console
 
 .PHONY: jaeger-test
-jaeger-test: models footage build ## Read traces of real footage back from a real Jaeger, built first (five minutes)
+jaeger-test: models footage build ## Build a real Jaeger and read traces of real footage back from it (five minutes)
 	@export JAEGER=$$(build/jaeger.sh); $(GO) test -count=1 -v -run TestJaeger ./test/stack
 
 .PHONY: recall
-recall: all ## Measure what is masked; writes docs/recall.md, or with ONLY=default,fast CATEGORY=far HALF=all prints
+recall: all ## Measure what is masked; writes docs/recall.md, or prints with ONLY=default,fast CATEGORY=far HALF=all
 	@build/footage.sh recall
 	@$(GO) run ./test/recall $(if $(ONLY),-only "$(ONLY)") $(if $(CATEGORY),-category "$(CATEGORY)") \
 		$(if $(HALF),-half "$(HALF)")
@@ -281,7 +281,7 @@ $(PEER_ONNXRT): $(PEER)
 	@mv $@.part $@
 
 .PHONY: voices
-voices: all ## Measure how far output::audio: alter changes voices; installs programs that speak and listen
+voices: all ## Measure how much output::audio: alter changes voices; installs programs that speak and listen
 	@$(SETUP) voices
 	@$(GO) run ./test/voices
 
@@ -323,7 +323,7 @@ console-page: ## Build the console's page from its sources, after checking them
 	node $(CONSOLE_PAGE)/build.mjs
 
 .PHONY: console-images
-console-images: setup-test models footage build ## Take the pictures of docs/console.md in a real browser
+console-images: setup-test models footage build ## Take the screenshots for docs/console.md in a real browser
 	export CONSOLE_PICTURES=$$(mktemp -d); $(GO) test -count=1 -run 'TestConsole$$|TestCorrections$$' ./test/console && \
 		for picture in $(CONSOLE_IMAGES); do \
 			ffmpeg -nostdin -loglevel error -y -i "$$CONSOLE_PICTURES/$$picture.png" -q:v 3 docs/images/$$picture.jpg; done
@@ -337,7 +337,7 @@ docs-images: models footage build ## Plot the images of docs/telemetry.md from t
 	$(GO) run ./test/images
 
 .PHONY: readme-image
-readme-image: demo ## Redraw the image in the README from the output of the demo
+readme-image: demo ## Redraw the image in the README from the demo's output
 	ffmpeg -nostdin -loglevel error -y -i "$$(ls -t videos/anonymized/walk-*_anonymized.mp4 | head -1)" \
 		-vf "select=eq(n\,70),crop=640:360:128:90,scale=960:-2:flags=lanczos" -frames:v 1 -q:v 4 docs/images/masked.jpg
 
@@ -365,7 +365,7 @@ chlog-update: require-version ## Move the entries into CHANGELOG.md: make chlog-
 	@$(CHLOGGEN) update --config .chloggen/config.yaml --version "$(VERSION)"
 
 .PHONY: set-version
-set-version: require-version ## Let all modules require each other at a version: make set-version VERSION=v0.2.0
+set-version: require-version ## Make all modules require each other at a version: make set-version VERSION=v0.2.0
 	@root=$$(go list -m); for module in . $(MODULES); do for other in $(RELEASED); do \
 		if grep -q "$$root/$$other v" $$module/go.mod; then go -C $$module mod edit -require=$$root/$$other@$(VERSION); fi; \
 	done; done; \
@@ -391,7 +391,7 @@ RELEASED = $(filter-out %/test,$(MODULES))
 .PHONY: require-version
 require-version:
 	@[[ "$(origin VERSION) $(VERSION)" = "command line v"* ]] || { \
-		echo "make: name the version of the release, such as VERSION=v0.2.0" >&2; exit 1; }
+		echo "make: specify the version of the release, such as VERSION=v0.2.0" >&2; exit 1; }
 
 .PHONY: list-modules
 list-modules: # for the test that compares the lists with the tree

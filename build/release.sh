@@ -17,13 +17,13 @@ fail() {
 }
 
 [[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-rc\.[0-9]+)?$ ]] ||
-  fail "$version is no version such as v1.2.0 or v1.2.0-rc.1"
+  fail "$version is not a version such as v1.2.0 or v1.2.0-rc.1"
 [ -z "$(git status --porcelain)" ] || fail "the working tree has changes: commit them, or remove them"
 ! git rev-parse --quiet --verify "refs/tags/$version" >/dev/null || fail "the tag $version exists: tags are never moved"
 grep -q "^## $version\b" CHANGELOG.md ||
   fail "CHANGELOG.md has no section $version: run make chlog-update VERSION=$version"
 ! find .chloggen -name '*.yaml' ! -name TEMPLATE.yaml ! -name config.yaml | grep -q . ||
-  fail "entries of the changelog are left: run make chlog-update VERSION=$version"
+  fail "there are changelog entries left: run make chlog-update VERSION=$version"
 root=$(go list -m)
 others=$(git grep -hoE "^\s*(require )?$root/\S+ v\S+" -- '*go.mod' | awk '{ print $NF }' | sort -u)
 [ -z "$others" ] || [ "$others" = "$version" ] ||
@@ -36,7 +36,7 @@ if [ -n "$last" ] && [ "$(compatibility "$last")" = "$(compatibility HEAD)" ] &&
   changed=$(git diff --name-only "$last" -- models/catalog.yaml go.mod receiver/videoanonymizer/go.mod \
     receiver/videoanonymizer/internal/{anonymize,mask,media,onnx,inference,pipeline,report,track,vision} |
     grep -v -e _test.go -e /testdata/ || true)
-  [ -z "$changed" ] || fail "since $last, these may have changed what is made of a video:
+  [ -z "$changed" ] || fail "since $last, changes in these files may affect outputs:
 $changed
 Raise outputCompatibility in $output, or set OUTPUT_UNCHANGED=1 if outputs are the same, byte for byte."
 fi

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 version=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-[ -z "$(git status --porcelain)" ] || echo "reproducible: changes that are not committed are left out" >&2
+[ -z "$(git status --porcelain)" ] || echo "reproducible: uncommitted changes are left out" >&2
 arch=$(dpkg --print-architecture)
 for folder in one another/with-a-longer-name; do
   git clone --quiet --no-hardlinks . "$work/$folder"
@@ -20,9 +20,9 @@ for folder in one another/with-a-longer-name; do
 done
 for file in "$work"/dist-one/*; do
   cmp "$file" "$work/dist-another/$(basename "$file")" || {
-    echo "reproducible: two builds of $(basename "$file") differ; diffoscope says where" >&2
+    echo "reproducible: two builds of $(basename "$file") differ; diffoscope shows where" >&2
     exit 1
   }
 done
 (cd "$work/dist-one" && sha256sum -- *)
-echo "reproducible: two builds are the same, byte for byte"
+echo "reproducible: two builds are identical, byte for byte"

@@ -83,14 +83,14 @@ var _ confmap.Validator = (*Config)(nil)
 func (c *Config) Validate() error {
 	errs := []error{c.validateAddress()}
 	if c.CORS.HasValue() {
-		errs = append(errs, errors.New("cors: the console answers its own page alone: remove the key"))
+		errs = append(errs, errors.New("cors: the console serves only its own page: remove the key"))
 	}
 	if len(c.CompressionAlgorithms) > 0 {
 		errs = append(errs, errors.New("compression_algorithms: has no effect: remove the key"))
 	}
 	for _, host := range c.Hosts {
 		if !validHost.MatchString(host) {
-			errs = append(errs, fmt.Errorf("hosts: %q is no name of a host: write one such as videos.example.com, "+
+			errs = append(errs, fmt.Errorf("hosts: %q is not a host name: write one such as videos.example.com, "+
 				"without scheme, port and wildcards", host))
 		}
 	}
@@ -107,7 +107,7 @@ func (c *Config) Validate() error {
 	}
 	for _, link := range []struct{ key, value string }{{"jaeger", c.Links.Jaeger}, {"grafana", c.Links.Grafana}} {
 		if u, err := url.Parse(link.value); link.value != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https") {
-			errs = append(errs, fmt.Errorf("links::%s: %q is no address: write one such as http://localhost:3000",
+			errs = append(errs, fmt.Errorf("links::%s: %q is not a URL: write one such as http://localhost:3000",
 				link.key, link.value))
 		}
 	}
@@ -122,8 +122,8 @@ func (c *Config) validateAddress() error {
 	case err != nil:
 		return fmt.Errorf("endpoint: %w: write a host and a port, such as %s", err, defaultEndpoint)
 	case !isLocal(host) && !c.TLS.HasValue() && !c.BehindProxy:
-		return fmt.Errorf("endpoint: %s can be reached from other machines: add tls, or behind_proxy: true if only a proxy "+
-			"with TLS or this machine reaches it, or write %s", c.NetAddr.Endpoint, defaultEndpoint)
+		return fmt.Errorf("endpoint: %s can be reached from other machines: add tls, add behind_proxy: true if only a "+
+			"proxy with TLS or this machine can reach it, or write %s", c.NetAddr.Endpoint, defaultEndpoint)
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func isLocal(host string) bool {
 func (i *Identity) validate() (errs []error) {
 	valid := func(role consoleapi.Role) bool { return slices.Contains(consoleapi.Roles, role) }
 	if i.Attribute == "" {
-		errs = append(errs, errors.New("identity::attribute: is empty: write the one that is the name, such as subject"))
+		errs = append(errs, errors.New("identity::attribute: is empty: write the one that has the name, such as subject"))
 	}
 	if i.Role != "" && !valid(i.Role) {
 		errs = append(errs, fmt.Errorf("identity::role: %q is not known: use one of view, edit, review, operator, or "+

@@ -22,7 +22,7 @@ func NewFactory() extension.Factory {
 func create(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {
 	config, ok := cfg.(*Config)
 	if !ok {
-		return nil, errors.New("the configuration is not one of anonymizer_console")
+		return nil, errors.New("the configuration is not that of anonymizer_console")
 	}
 	return &console{set: set, config: config}, nil
 }

@@ -46,7 +46,7 @@ func Find[C any](host component.Host, id *component.ID) (console C, err error) {
 			"or remove the key", id)
 	}
 	if console, ok = extension.(C); !ok {
-		return console, fmt.Errorf("console: the extension %q is no console: write the ID of an anonymizer_console", id)
+		return console, fmt.Errorf("console: the extension %q is not a console: write the ID of an anonymizer_console", id)
 	}
 	return console, nil
 }

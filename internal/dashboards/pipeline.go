@@ -75,7 +75,7 @@ func withLatency(d *builder) {
 		WithPanel(graph("Inference by model, p95", units.Milliseconds,
 			quantile(.95, "anonymizer_model_name", modelSpans, byModel))).
 		WithPanel(graph("Model steps, p95", units.Milliseconds, quantile(.95, "span_name", stepSpans, bySpan)).
-			Description("Preparing the input, running the model and reading its output; detection and pose together.")).
+			Description("Preparing the input, running the model and reading its output, for detection and pose together.")).
 		WithPanel(stackedGraph("Work in each stage", units.Seconds,
 			query(`sum by (span_name) (rate(`+
 				`otel_traces_span_metrics_duration_milliseconds_sum{service_name=~"$service", `+workSpans+
@@ -95,14 +95,14 @@ func withServers(d *builder) {
 			perRequest("nv_inference_queue_duration_us", "{{model}} queue"),
 			perRequest("nv_inference_compute_infer_duration_us", "{{model}} compute"),
 			quantile(.5, "service_name", frameSpans, "frame, p50")).
-			Description("In Triton, the mean of a request: how long it waits, and how long the model takes. Beside it, the "+
-				"time of a frame here.").
+			Description("The mean time of a request in Triton: how long it waits, and how long the model takes. Next to it, "+
+				"the time of a frame here.").
 			OverrideByQuery("C", rightAxis(units.Milliseconds)).Span(third)).
 		WithPanel(graph("Batch size and people", units.Short,
 			query(`sum by (model) (rate(nv_inference_count[$__rate_interval])) / `+
 				`sum by (model) (rate(nv_inference_exec_count[$__rate_interval]))`, "{{model}}"),
 			query(`sum(otel_detected_people_count{job=~"$service", anonymizer_video_name=~"$video"})`, "people")).
-			Description("Images that Triton computes at once, by dynamic batching and by frames with many people.").
+			Description("Images that Triton processes at once, due to dynamic batching and to frames with many people.").
 			OverrideByQuery("B", rightAxis(units.Short)).Span(third)).
 		WithPanel(graph("Unanswered", units.Short,
 			query(`sum by (receiver) (rate(otelcol_receiver_videoanonymizer_remote_requests_failed[$__rate_interval]))`,
@@ -110,8 +110,8 @@ func withServers(d *builder) {
 			query(`sum by (receiver) (rate(otelcol_receiver_videoanonymizer_attempts_unavailable[$__rate_interval]))`,
 				"attempts of {{receiver}}"),
 			query(`1 - max by (receiver) (otelcol_receiver_videoanonymizer_remote_available)`, "{{receiver}} waits")).
-			Description("Requests per second that a server did not answer as it should, and attempts at videos that ended " +
-				"for that reason. Videos wait; none is lost.").Span(third))
+			Description("Requests per second that a server did not answer properly, and attempts at videos that ended for " +
+				"that reason. Videos wait; none is lost.").Span(third))
 }
 
 // withShare shows what several machines do together: see docs/share-deployment.md.
@@ -123,17 +123,17 @@ func withShare(d *builder) {
 	d.WithRow(row("Machines that share the work")).
 		WithPanel(stackedGraph("Units", units.Short,
 			query(`max by (receiver, state) (`+name+`units)`, "{{state}} {{receiver}}")).
-			Description("Units of the videos that are not done. Where open units stay open, machines are missing; where " +
-				"nothing changes for long, they hang.").Span(third)).
+			Description("Units of unfinished videos. If open units stay open, there are too few machines; if nothing changes " +
+				"for a long time, they hang.").Span(third)).
 		WithPanel(graph("Taken over and refused", units.Short,
 			counted("takeovers", "taken over by {{instance}}"),
 			counted("fenced_commits", "refused from {{instance}}"),
-			counted("units_redone", "done again, says {{instance}}")).
-			Description("Work of machines that gave no sign of life, what machines did too late, and units that did not fit " +
-				"the one before them or whose files were lost. Nothing is lost or published twice.").Span(third)).
+			counted("units_redone", "redone, reported by {{instance}}")).
+			Description("Work of machines that had gone silent, results that came too late, and units that did not fit the " +
+				"one before them or whose files were lost. No video is lost or published twice.").Span(third)).
 		WithPanel(graph("Servers of the share", units.Short,
 			query(`min by (instance) (`+name+`broker_available)`, "{{instance}}")).Max(1).
-			Description("0 where a machine does not reach a majority of the NATS servers: it takes and commits nothing.").
+			Description("0 if a machine cannot reach a majority of the NATS servers, so it takes and commits nothing.").
 			Span(third))
 }
 

@@ -70,7 +70,7 @@ func walk(key string, value any) error {
 	return errors.Join(errs...)
 }
 
-const writePEM = "write the path of a PEM file that the collector may read"
+const writePEM = "write the path of a PEM file that the collector can read"
 
 func checkBlock(key string, block map[string]any) error {
 	var errs []error

@@ -95,15 +95,15 @@ func TestConfigErrors(t *testing.T) {
 		"component": {
 			config: `{flush_interval: 1ms, expiration: -1s, scrape_interval: -1s, series_limit: 0}`,
 			want: []string{
-				"flush_interval: 1ms is too short, use at least 10ms",
-				"expiration: -1s is negative, use 0 to keep series forever",
-				"scrape_interval: -1s is negative, omit it if it is unknown",
-				"series_limit: 0 is too small, use 1 or more",
+				"flush_interval: 1ms is too short: use at least 10ms",
+				"expiration: -1s is negative: use 0 to keep series forever",
+				"scrape_interval: -1s is negative: omit it if it is unknown",
+				"series_limit: 0 is too small: use 1 or more",
 			},
 		},
 		"expiration shorter than flush interval": {
 			config: `{flush_interval: 1m, expiration: 10s}`,
-			want:   []string{"expiration: 10s is shorter than the flush_interval of 1m0s, use a multiple of it"},
+			want:   []string{"expiration: 10s is shorter than the flush_interval of 1m0s: use a multiple of it"},
 		},
 		"error mode":  {config: `{error_mode: panic}`, want: []string{"unknown error mode panic"}},
 		"unknown key": {config: `{metrics: [{name: a, attribute: b, dimension: [c]}]}`, want: []string{"dimension"}},
@@ -111,7 +111,7 @@ func TestConfigErrors(t *testing.T) {
 			config: `{metrics: [{}]}`,
 			want: []string{
 				`metrics[0].name: "" is not a valid metric name`,
-				"metrics[0].attribute: is missing, name the attribute that holds the number",
+				"metrics[0].attribute: is missing: name the attribute that holds the number",
 			},
 		},
 		"names": {
@@ -131,8 +131,8 @@ func TestConfigErrors(t *testing.T) {
 				{name: share, attribute: n, unit: "1"}, {name: share_ratio, attribute: n, type: sum, monotonic: false},
 				{name: wait, attribute: n, unit: s}, {name: wait_seconds, attribute: n}]}`,
 			want: []string{
-				`metrics[1].name: "a_b" and "a.b" of metrics[0] are both a_b in Prometheus, choose another`,
-				`metrics[2].name: "a/b" and "a.b" of metrics[0] are both a_b in Prometheus, choose another`,
+				`metrics[1].name: "a_b" and "a.b" of metrics[0] are both a_b in Prometheus: choose another`,
+				`metrics[2].name: "a/b" and "a.b" of metrics[0] are both a_b in Prometheus: choose another`,
 				`metrics[4].name: "foo_count" and "foo" of metrics[3] are both foo_count in Prometheus`,
 				`metrics[7].name: "bar_count_total" and "bar.count.total" of metrics[6] are both bar_count_total in`,
 				`metrics[9].name: "x.milliseconds.sum" and "x" of metrics[8] are both x_milliseconds_sum in Prometheus`,
@@ -146,7 +146,7 @@ func TestConfigErrors(t *testing.T) {
 			want: []string{
 				"metrics[0].value: cannot be combined with attribute",
 				"metrics[1].source: scope requires attribute; with value, use scope.attributes[...] in the expression",
-				`metrics[2].source: "moon" is unknown, use one of span, resource, scope, event`,
+				`metrics[2].source: "moon" is unknown: use one of span, resource, scope, event`,
 				"metrics[2].event_name: requires source: event",
 			},
 		},
@@ -167,7 +167,7 @@ func TestConfigErrors(t *testing.T) {
 			want: []string{
 				"metrics[0].aggregation: requires type: gauge",
 				"metrics[0].every_span: requires type: gauge",
-				"metrics[0].timestamp: requires type: gauge, a sum always has the time of the flush",
+				"metrics[0].timestamp: requires type: gauge; a sum always has the time of the flush",
 			},
 		},
 		"sums and histograms only": {
@@ -185,11 +185,11 @@ func TestConfigErrors(t *testing.T) {
 				{name: c, attribute: b, aggregation: [last, median, last], timestamp: now},
 				{name: d, attribute: b, type: sum, temporality: both}]}`,
 			want: []string{
-				`metrics[0].type: "summary" is unknown, use one of gauge, sum, histogram, exponential_histogram`,
-				`metrics[1].aggregation: "median" is unknown, use one of last, min, max, mean, count`,
+				`metrics[0].type: "summary" is unknown: use one of gauge, sum, histogram, exponential_histogram`,
+				`metrics[1].aggregation: "median" is unknown: use one of last, min, max, mean, count`,
 				`metrics[1].aggregation: "last" is listed twice`,
-				`metrics[1].timestamp: "now" is unknown, use one of span_end, flush`,
-				`metrics[2].temporality: "both" is unknown, use one of cumulative, delta`,
+				`metrics[1].timestamp: "now" is unknown: use one of span_end, flush`,
+				`metrics[2].temporality: "both" is unknown: use one of cumulative, delta`,
 			},
 		},
 		"every span": {
@@ -204,10 +204,10 @@ func TestConfigErrors(t *testing.T) {
 				{name: c, attribute: b, type: histogram, buckets: []},
 				{name: d, attribute: b, type: exponential_histogram, max_size: 1}]}`,
 			want: []string{
-				"metrics[0].buckets[1]: 1 is not greater than 1, list the bounds in increasing order",
+				"metrics[0].buckets[1]: 1 is not greater than 1: list the bounds in increasing order",
 				"metrics[0].buckets[2]: +Inf is not finite",
 				"metrics[1].buckets: is empty",
-				"metrics[2].max_size: 1 is out of range, use 2 to 16384",
+				"metrics[2].max_size: 1 is out of range: use 2 to 16384",
 			},
 		},
 		"dimensions": {
@@ -224,9 +224,9 @@ func TestConfigErrors(t *testing.T) {
 				"metrics[0].dimensions[5].attribute: cannot be combined with source: span_name",
 				"metrics[0].dimensions[6].default: [1] is not a string, number or boolean",
 				`metrics[0].dimensions[7].source: "mars" is unknown`,
-				`metrics[0].dimensions[9].name: "p_q" and "p.q" are both the label p_q in Prometheus, choose another`,
-				"metrics[0].dimensions[10].name: job is a label that Prometheus gives every series, choose another",
-				"metrics[1].dimensions[0].name: le is the label of a histogram's buckets in Prometheus, choose another",
+				`metrics[0].dimensions[9].name: "p_q" and "p.q" are both the label p_q in Prometheus: choose another`,
+				"metrics[0].dimensions[10].name: job is a label that Prometheus gives every series: choose another",
+				"metrics[1].dimensions[0].name: le is the label of a histogram's buckets in Prometheus: choose another",
 				`metrics[1].dimensions[1].name: normalization for label name "__"`,
 				"metrics[1].dimensions[2].name: otel_scope_name is a label that Prometheus gives every series",
 				"metrics[0].resource_attributes[0]: is empty",

@@ -197,9 +197,9 @@ func TestConnectorWithMetricsOfProcessor(t *testing.T) {
 	_, err := c.createProcessor(t, "x", "metrics: [{name: own, attribute: n}, {name: c, attribute: n}, "+
 		"{name: a_b, attribute: n}]", consumertest.NewNop())
 	require.EqualError(t, err, `processors::attrtometrics/x::metrics[0].name: `+
-		`"own" is also the name of connectors::attrtometrics/x::metrics[0], choose another
+		`"own" is also the name of connectors::attrtometrics/x::metrics[0]: choose another
 processors::attrtometrics/x::metrics[2].name: `+
-		`"a_b" and "a.b" of connectors::attrtometrics/x::metrics[1] are both a_b in Prometheus, choose another`)
+		`"a_b" and "a.b" of connectors::attrtometrics/x::metrics[1] are both a_b in Prometheus: choose another`)
 }
 
 // TestInternalTelemetryOfComponents checks that two components with one metric, and a processor and its connector, do
@@ -249,7 +249,7 @@ func startOutlet(t *testing.T, c *collector, id string) {
 func TestProcessorWithoutMetrics(t *testing.T) {
 	_, err := NewFactory().CreateTraces(
 		t.Context(), processortest.NewNopSettings(metadata.Type), createDefaultConfig(), consumertest.NewNop())
-	require.ErrorContains(t, err, "metrics: is empty, configure at least one metric")
+	require.ErrorContains(t, err, "metrics: is empty: configure at least one metric")
 }
 
 // TestLastFlushAtShutdown checks that the last values always arrive if components stop in the order the service uses.

@@ -97,9 +97,9 @@ func checkNames(fail func(string, ...any), names []outputName) {
 
 func failName(fail func(string, ...any), earlier, later outputName, series string) {
 	if strings.EqualFold(earlier.metric.Name, later.metric.Name) {
-		fail("%s.name: %q is also the name of %s, choose another", later.key, later.metric.Name, earlier.key)
+		fail("%s.name: %q is also the name of %s: choose another", later.key, later.metric.Name, earlier.key)
 		return
 	}
-	fail("%s.name: %q and %q of %s are both %s in Prometheus, choose another",
+	fail("%s.name: %q and %q of %s are both %s in Prometheus: choose another",
 		later.key, later.metric.Name, earlier.metric.Name, earlier.key, series)
 }

@@ -113,7 +113,7 @@ func findOutlet(id component.ID, set component.TelemetrySettings) (*outlet, erro
 	return o, nil
 }
 
-var errOutletNotRunning = errors.New("the connector with the same ID is not started or already shut down: " +
+var errOutletNotRunning = errors.New("the connector with the same ID has not started or is already shut down: " +
 	"list it as an exporter of the processor's own traces pipeline")
 
 // running returns an error unless the connector is between its start and its shutdown.

@@ -30,7 +30,7 @@ func newProcessor(
 	ctx context.Context, set processor.Settings, cfg *Config, next consumer.Traces,
 ) (processor.Traces, error) {
 	if len(cfg.Metrics) == 0 {
-		return nil, errors.New("metrics: is empty, configure at least one metric")
+		return nil, errors.New("metrics: is empty: configure at least one metric")
 	}
 	o, err := findOutlet(set.ID, set.TelemetrySettings)
 	if err != nil {

@@ -49,7 +49,7 @@ func TestConsoleMissing(t *testing.T) {
 		want string
 	}{
 		"no such extension": {testHost{}, `there is no extension "anonymizer_console": add it to extensions`},
-		"no console":        {testHost{consoleID: other}, `the extension "anonymizer_console" is no console`},
+		"no console":        {testHost{consoleID: other}, `the extension "anonymizer_console" is not a console`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := newTestConfig(t)

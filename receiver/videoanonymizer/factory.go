@@ -52,7 +52,7 @@ func (f *factory) create(ctx context.Context, set receiver.Settings, cfg compone
 	use func(*videoReceiver)) (*sharedReceiver, error) {
 	config, ok := cfg.(*Config)
 	if !ok {
-		return nil, errors.New("the configuration is not one of videoanonymizer")
+		return nil, errors.New("the configuration is not that of videoanonymizer")
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -82,7 +82,7 @@ func (f *factory) checkState(config *Config) error {
 	}
 	for other, shared := range f.shared {
 		if other.Output.StatePath() == config.Output.StatePath() {
-			return fmt.Errorf("output::%s: receiver %s keeps its state in %s already: "+
+			return fmt.Errorf("output::%s: receiver %s already keeps its state in %s: "+
 				"write a directory that no other receiver uses", key, shared.set.ID, config.Output.StatePath())
 		}
 	}

@@ -183,8 +183,8 @@ func TestBadPicturesFail(t *testing.T) {
 	clip(t, filepath.Join(r.in, "renamed.mp4"), "-i", gray)
 	require.NoError(t, os.Rename(filepath.Join(r.in, "renamed.mp4"), filepath.Join(r.in, "film.png")))
 	for name, want := range map[string][2]string{
-		"cut.jpg": {"damaged", "ends in its headers"}, "text.png": {"not_picture", "neither JPEG"},
-		"phone.heic": {"unsupported", "convert it to JPEG"}, "film.png": {"not_picture", "neither JPEG"},
+		"cut.jpg": {"damaged", "ends in its headers"}, "text.png": {"not_picture", "not a JPEG"},
+		"phone.heic": {"unsupported", "convert it to JPEG"}, "film.png": {"not_picture", "not a JPEG"},
 	} {
 		failed := r.awaitLog(t, "failed", name)
 		reason, _ := failed.Attributes().Get("error.type")

@@ -62,7 +62,7 @@ func newReceiver(ctx context.Context, set receiver.Settings, cfg *Config) (*vide
 		return nil, err
 	}
 	for _, warning := range cfg.Warnings() {
-		set.Logger.Warn("a key of the configuration has a former name", zap.String("problem", warning))
+		set.Logger.Warn("a configuration key is set by its former name", zap.String("problem", warning))
 	}
 	return &videoReceiver{set: set, cfg: cfg, tools: tools}, nil
 }

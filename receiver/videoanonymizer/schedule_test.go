@@ -62,6 +62,6 @@ func TestScheduleOfGuide(t *testing.T) {
 	clip(t, source, "-i", "testsrc2=size=320x240:rate=25:duration=0.2")
 	require.Eventually(t, func() bool {
 		all := r.watcher.Overview()
-		return len(all) == 1 && all[0].Held == "it is outside of the hours of schedule::hours"
+		return len(all) == 1 && all[0].Held == "it is outside the hours of schedule::hours"
 	}, time.Minute, 20*time.Millisecond)
 }

@@ -35,7 +35,7 @@ func (r *videoReceiver) servers(host component.Host, health *health) (anonymize.
 	byGRPC, isGRPC := extension.(extensionauth.GRPCClient)
 	byHTTP, isHTTP := extension.(extensionauth.HTTPClient)
 	if !isGRPC || !isHTTP {
-		return remote, fmt.Errorf("inference::remote::auth: %s authenticates no clients: name an extension that does, "+
+		return remote, fmt.Errorf("inference::remote::auth: %s does not authenticate clients: name an extension that does, "+
 			"such as bearertokenauth", id)
 	}
 	remote.Authenticate = byHTTP.RoundTripper

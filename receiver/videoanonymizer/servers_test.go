@@ -502,7 +502,7 @@ func TestServersNeedTheirAuthenticator(t *testing.T) {
 		component.StartFunc
 		component.ShutdownFunc
 	}{}}, &health{})
-	require.ErrorContains(t, err, "authenticates no clients")
+	require.ErrorContains(t, err, "does not authenticate clients")
 	remote, err := r.servers(extensions{id: authenticator{}}, &health{})
 	require.NoError(t, err)
 	assert.NotNil(t, remote.Authenticate)

@@ -97,8 +97,8 @@ func onOneDisk(root, outputs string) error {
 		return fmt.Errorf("share::root: %w", err)
 	}
 	if first.Dev != second.Dev {
-		return fmt.Errorf("output::directory: %s is on another file system than share::root, %s: write a folder on the same",
-			outputs, root)
+		return fmt.Errorf("output::directory: %s is on a different file system than share::root, %s: write a folder on the "+
+			"same one", outputs, root)
 	}
 	if err := tryLink(root, outputs); err != nil {
 		return fmt.Errorf("share::root: nothing can get its final name in %s: use a file system with hard links, and the "+

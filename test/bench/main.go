@@ -24,14 +24,14 @@ import (
 
 func main() {
 	b := bench{command: "make bench"}
-	only := flag.String("only", "", "sections to measure, separated by commas, or page; default is all but hour and peer")
-	peer := flag.Bool("peer", false, "measure deface, too")
+	only := flag.String("only", "", "comma-separated sections to measure, or page (default: all except hour and peer)")
+	peer := flag.Bool("peer", false, "also measure deface")
 	flag.BoolVar(&b.print, "print", false, "print the page instead of writing it")
-	flag.BoolVar(&b.long, "long", false, "measure an hour of video, too, and the 5 min clip as often as the 30 s clip")
-	flag.IntVar(&b.rounds, "rounds", 3, "measurements of the 30 s clip")
-	replayed := flag.String("replay", "", "repeat the inferences of a recording, and do nothing else")
-	from := flag.Int64("from", 0, "of the recording, in ns since 1970")
-	to := flag.Int64("to", 0, "of the recording, in ns since 1970")
+	flag.BoolVar(&b.long, "long", false, "also measure an hour of video, and the 5 min clip as often as the 30 s clip")
+	flag.IntVar(&b.rounds, "rounds", 3, "number of measurements of the 30 s clip")
+	replayed := flag.String("replay", "", "only repeat the inferences of a recording")
+	from := flag.Int64("from", 0, "start of the part to repeat, in ns since 1970")
+	to := flag.Int64("to", 0, "end of the part to repeat, in ns since 1970")
 	flag.Parse()
 
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

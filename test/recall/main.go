@@ -31,9 +31,9 @@ func main() {
 		"measure only these clips, such as \"stills.mp4,talk.mp4\", and print tables instead of writing the report")
 	flag.StringVar(&o.categories, "category", "",
 		"measure only the clips of these categories, and print tables instead of writing the report")
-	flag.StringVar(&o.half, "half", tuned, "the heads that the printed tables are about: tuned, \"held out\" or all")
+	flag.StringVar(&o.half, "half", tuned, "the heads that the printed tables cover: tuned, \"held out\" or all")
 	flag.StringVar(&o.sheet, "sheet", "",
-		"directory for images of the heads that are not covered, cut from the outputs; measures everything anew")
+		"directory for images of uncovered heads, cut from the outputs; measures everything again")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)

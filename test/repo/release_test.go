@@ -78,7 +78,7 @@ func TestRelease(t *testing.T) {
 		assert.Contains(t, string(out), why)
 	}
 
-	refuses("1.0", "1.0 is no version")
+	refuses("1.0", "1.0 is not a version")
 	c.write("new", "")
 	refuses("v0.9.0", "the working tree has changes")
 	require.NoError(t, os.Remove(filepath.Join(c.dir, "new")))
@@ -88,7 +88,7 @@ func TestRelease(t *testing.T) {
 	c.write("CHANGELOG.md", c.read("CHANGELOG.md")+"\n## v0.9.0\n")
 	c.write(".chloggen/left.yaml", "change_type: bug_fix\n")
 	c.commit()
-	refuses("v0.9.0", "entries of the changelog are left")
+	refuses("v0.9.0", "there are changelog entries left")
 
 	c.run("find", ".chloggen", "-name", "*.yaml", "!", "-name", "TEMPLATE.yaml", "!", "-name", "config.yaml", "-delete")
 	c.commit()

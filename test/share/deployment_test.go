@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,21 +26,52 @@ const serviceID = 990
 // step is a block of commands of the guide.
 type step struct{ where, commands string }
 
-// steps returns the blocks of docs/share-deployment.md that say where they are run, in order.
-func steps(t *testing.T) (all []step) {
+// The parts of the guide, each up to the next.
+const (
+	setUp   = "# Three machines, step by step"
+	renewal = "### Renew the certificates"
+	oneMore = "### One more machine"
+)
+
+// part returns the part of docs/share-deployment.md below a heading. That of setUp ends before what comes afterwards.
+func part(t *testing.T, heading string) string {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join(collector.Root(), "docs", "share-deployment.md"))
 	require.NoError(t, err)
+	_, text, found := strings.Cut(string(page), heading+"\n")
+	require.True(t, found, heading)
+	end := "\n### "
+	if heading == setUp {
+		end = "\n## Afterwards\n"
+	}
+	text, _, found = strings.Cut(text, end)
+	require.True(t, found, "the end of %s", heading)
+	return text
+}
+
+// steps returns the blocks of a part that say where they are run, in order.
+func steps(t *testing.T, heading string) (all []step) {
+	t.Helper()
 	block := regexp.MustCompile("(?ms)^```sh\n# on ([^\n]+)\n(.*?)^```")
-	for _, match := range block.FindAllStringSubmatch(string(page), -1) {
+	for _, match := range block.FindAllStringSubmatch(part(t, heading), -1) {
 		all = append(all, step{match[1], match[2]})
 	}
 	require.NotEmpty(t, all)
 	return all
 }
 
-// TestDeployment follows docs/share-deployment.md on three machines, and then has a video done by them, of which one is
-// switched off meanwhile.
+// machines returns those that run a step: "each machine", or those that are named. The file server is none: see newSite.
+func (s step) machines(all []*machine) (on []*machine) {
+	for _, m := range all {
+		if s.where == "each machine" || regexp.MustCompile(`\b`+m.name+`\b`).MatchString(s.where) {
+			on = append(on, m)
+		}
+	}
+	return on
+}
+
+// TestDeployment follows docs/share-deployment.md on three machines, then has a video done by them, of which one is
+// switched off meanwhile, and does what the guide says about what comes afterwards.
 func TestDeployment(t *testing.T) {
 	if os.Getenv("SHARE_DEPLOYMENT") == "" {
 		t.Skip("make share-deployment-test runs it, as root")
@@ -47,28 +79,28 @@ func TestDeployment(t *testing.T) {
 	s := newSite(t, install(t), 10*time.Minute)
 	a, b, c := s.add("a", "10.0.0.11"), s.add("b", "10.0.0.12"), s.add("c", "10.0.0.13")
 	began := time.Now()
-	s.follow([]*machine{a, b, c}, func(commands string) string { return commands })
+	s.follow(steps(t, setUp), []*machine{a, b, c}, asIs)
 	checkKubernetes(t, a)
 	checkVideo(t, b, c, began)
 	checkDrain(t, a, b)
+	s.checkRenewal([]*machine{a, b, c})
+	s.checkOneMore([]*machine{a, b, c})
 }
 
-// follow runs the steps of the guide on three machines, edited.
-func (s *site) follow(machines []*machine, edit func(commands string) string) {
+func asIs(commands string) string { return commands }
+
+// follow runs steps of the guide on machines, edited. Each calls itself by its own name.
+func (s *site) follow(steps []step, machines []*machine, edit func(commands string) string) {
 	t, began := s.t, time.Now()
 	t.Helper()
-	for _, step := range steps(t) {
-		on := machines
-		switch step.where {
-		case "the file server": // see newSite
+	self := regexp.MustCompile(`(?m)^name=a( address=\S+)?`)
+	for _, step := range steps {
+		on := step.machines(machines)
+		if len(on) == 0 {
 			continue
-		case "a":
-			on = on[:1]
-		default:
-			require.Equal(t, "each machine", step.where)
 		}
 		for _, m := range on {
-			commands := strings.Replace(edit(step.commands), "name=a address=10.0.0.11", "name="+m.name+" address="+m.address, 1)
+			commands := self.ReplaceAllLiteralString(edit(step.commands), "name="+m.name+" address="+m.address)
 			if strings.Contains(commands, "share status") {
 				m.await(commands, "all three work", func(out string) bool { return strings.Count(out, " works ") == 3 })
 			} else {
@@ -130,7 +162,7 @@ func checkVideo(t *testing.T, looking, dying *machine, began time.Time) {
 	})
 	t.Logf("%6.1f s:\n%s", time.Since(began).Seconds(), table)
 	dying.kill()
-	looking.await(status, "it is missed", func(out string) bool { return strings.Contains(out, "no sign of life") })
+	looking.await(status, "it is missed", func(out string) bool { return strings.Contains(out, "has been silent for") })
 	t.Logf("%6.1f s: %s is missed", time.Since(began).Seconds(), dying.name)
 	out2, err := dying.run("sudo systemctl start otelcol-anonymizer")
 	require.NoError(t, err, out2)
@@ -169,4 +201,61 @@ func checkDrain(t *testing.T, on, drained *machine) {
 	on.await(command+"status"+configFlags, "all work again", func(out string) bool {
 		return strings.Count(out, " works ") == 3
 	})
+}
+
+// checkRenewal renews the certificates of all machines as the guide does, one machine after another.
+func (s *site) checkRenewal(machines []*machine) {
+	s.t.Helper()
+	for _, signing := range steps(s.t, setUp) {
+		if from := strings.Index(signing.commands, "for machine in"); from >= 0 {
+			signing.commands = "cd share-keys\n" + signing.commands[from:]
+			s.follow([]step{signing}, machines, asIs)
+		}
+	}
+	for _, m := range machines {
+		m.reloads(func() { s.follow(steps(s.t, renewal), []*machine{m}, asIs) })
+	}
+}
+
+// checkOneMore adds a machine without a server as the guide does.
+func (s *site) checkOneMore(servers []*machine) {
+	t := s.t
+	t.Helper()
+	d := s.add("d", "10.0.0.14")
+	more := steps(t, oneMore)
+	require.Len(t, more, 2, "its certificate, its nkey")
+	s.follow(more[:1], servers, asIs)
+
+	_, line, found := strings.Cut(part(t, oneMore), "```yaml\n")
+	require.True(t, found, "servers instead of embedded")
+	line, _, _ = strings.Cut(line, "```")
+	embedded := regexp.MustCompile(`(?m)^      embedded:\n(        .*\n){4}`)
+	all := steps(t, setUp)
+	start := slices.IndexFunc(all, func(s step) bool { return strings.Contains(s.commands, "enable --now") })
+	s.follow(all[:start], []*machine{d}, func(commands string) string {
+		return embedded.ReplaceAllLiteralString(commands, line)
+	})
+
+	public, err := d.run("sudo anonymizerctl share nkey /etc/otelcol-anonymizer/share/d.nk")
+	require.NoError(t, err, public)
+	for _, m := range servers {
+		m.reloads(func() {
+			s.follow(more[1:], []*machine{m}, func(commands string) string {
+				return strings.Replace(commands, "U...", strings.TrimSpace(public), 1)
+			})
+		})
+	}
+	s.follow(all[start:], []*machine{d}, asIs)
+	servers[0].await("sudo -u otelcol-anonymizer anonymizerctl share status"+configFlags, "all four work",
+		func(out string) bool { return strings.Count(out, " works ") == 4 })
+}
+
+// reloads waits until the collector has read its configuration again because of what do does.
+func (m *machine) reloads(do func()) {
+	m.t.Helper()
+	const begun = "grep -c 'takes part in the share' ~/log"
+	before, err := m.run(begun)
+	require.NoError(m.t, err, before)
+	do()
+	m.await(begun, "it takes part again", func(out string) bool { return out != before })
 }

@@ -80,9 +80,9 @@ func newLab(t *testing.T) *lab {
 	for i, name := range []string{"a", "b", "c"} {
 		l.machines = append(l.machines, l.add(name, fmt.Sprintf("10.0.0.%d", 11+i)))
 	}
-	l.follow(l.machines, func(commands string) string {
+	l.follow(steps(l.t, setUp), l.machines, func(commands string) string {
 		return strings.NewReplacer("name: lab", "name: lab\n      lease: "+faultLease.String()+"\n      unit_length: 10s",
-			"stable_for: 70s # longer than what NFS keeps in its caches", "stable_for: 1s").Replace(commands)
+			"stable_for: 7s", "stable_for: 1s").Replace(commands)
 	})
 	l.alone()
 	return l

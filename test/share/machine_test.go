@@ -45,9 +45,9 @@ func newSite(t *testing.T, stage string, patience time.Duration) *site {
 	s.ip("-n", s.hub, "link", "add", "br0", "type", "bridge")
 	s.ip("-n", s.hub, "link", "set", "br0", "up")
 	// What the commands on the file server do, and those of the guide that a machine without systemd and NFS lacks.
-	require.NoError(t, os.Mkdir(s.videos(), 0o770))
+	require.NoError(t, os.Mkdir(s.videos(), 0o750))
 	require.NoError(t, os.Chown(s.videos(), serviceID, serviceID))
-	require.NoError(t, os.Chmod(s.videos(), 0o770|os.ModeSetgid))
+	require.NoError(t, os.Chmod(s.videos(), 0o750|os.ModeSetgid))
 	require.NoError(t, os.Mkdir(s.programs(), 0o755))
 	for name, text := range standIns {
 		require.NoError(t, os.WriteFile(filepath.Join(s.programs(), name), []byte("#!/bin/sh -e\n"+text), 0o755))
@@ -85,6 +85,7 @@ enable|start)
   cd /var/lib/otelcol-anonymizer
   setsid runuser -u otelcol-anonymizer -- $start >>"$HOME/log" 2>&1 </dev/null &
   echo $! >"$pid" ;;
+reload) pkill --signal HUP --parent "$(cat "$pid")" ;;
 stop)
   kill "$(cat "$pid")"
   while kill -0 "$(cat "$pid")" 2>/dev/null; do sleep 0.1; done ;;

@@ -89,7 +89,7 @@ func Create(directory, name string, role consoleapi.Role, lifetime time.Duration
 	}
 	return token, change(directory, func(tokens []Token) ([]Token, error) {
 		if slices.ContainsFunc(tokens, func(t Token) bool { return t.Name == name }) || name == "operator" {
-			return nil, fmt.Errorf("there is a token of the name %q already: revoke it, or write another name", name)
+			return nil, fmt.Errorf("there is already a token with the name %q: revoke it, or write another name", name)
 		}
 		return append(tokens, added), nil
 	})
@@ -100,7 +100,7 @@ func Revoke(directory, name string) error {
 	return change(directory, func(tokens []Token) ([]Token, error) {
 		kept := slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool { return t.Name == name })
 		if len(kept) == len(tokens) {
-			return nil, fmt.Errorf("there is no token of the name %q", name)
+			return nil, fmt.Errorf("there is no token with the name %q", name)
 		}
 		return kept, nil
 	})

@@ -34,9 +34,9 @@ import (
 )
 
 func main() {
-	texts := flag.String("texts", "", "folder of the licenses of what is not Go, one `.txt` file for each part")
+	texts := flag.String("texts", "", "folder with the licenses of the parts that are not Go, one `.txt` file per part")
 	single := map[string]string{}
-	flag.Func("text", "`NAME=FILE`, the license of one more part", func(value string) error {
+	flag.Func("text", "`NAME=FILE`, the license of an additional part", func(value string) error {
 		name, path, ok := strings.Cut(value, "=")
 		if !ok {
 			return errors.New("write NAME=FILE")

@@ -37,7 +37,7 @@ func main() {
 
 const usage = `models fetch [flags] [name...]   fetch models and ONNX Runtime; without names, the default set
 models list [flags]              show every known model, and whether it is installed
-models triton [flags] dir        make a model repository for Triton of the installed models
+models triton [flags] dir        make a model repository for Triton from the installed models
 models fetch -h                  show the flags`
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch args[0] {
 	case "fetch":
 		flags.StringVar(&o.Packages, "packages", "",
-			"a directory of packages that `npm pack` downloaded earlier, for machines without a network")
+			"a directory of packages that `npm pack` downloaded earlier, for machines without network access")
 		flags.StringVar(&o.Platform, "platform", "",
 			"the platform of ONNX Runtime, such as linux/arm64 (default: this one)")
 		flags.StringVar(&o.GPU, "gpu", "", "also fetch ONNX Runtime for a kind of GPU, such as cuda, from PyPI with pip")

@@ -104,7 +104,7 @@ func (f *fetcher) pipDownload(ctx context.Context, g models.GPU, dir string) err
 	}
 	tags := strings.Split(strings.TrimSuffix(g.Wheel, ".whl"), "-") // name-version-python-abi-platform
 	if len(tags) != 5 {
-		return fmt.Errorf("%s is no name of a wheel", g.Wheel)
+		return fmt.Errorf("%s is not the name of a wheel", g.Wheel)
 	}
 	f.say("downloading %s from PyPI", g.Package)
 	start := time.Now()

@@ -48,7 +48,7 @@ test("keys alone put a mask at a moment, and end it", async () => {
     [/^Center from the top$/, "150"],
     [/^Width$/, "110"],
     [/^Height$/, "140"],
-    [/^Turned, in degrees$/, "10"],
+    [/^Rotation, in degrees$/, "10"],
   ]) {
     await tabTo(page, name);
     await page.keyboard.press("Control+a");
@@ -56,7 +56,7 @@ test("keys alone put a mask at a moment, and end it", async () => {
   }
   await page.keyboard.press("Enter");
   await saved(page);
-  await tabTo(page, /^Ten frames on$/);
+  await tabTo(page, /^Ten frames forward$/);
   await page.keyboard.press("Enter");
   await shown(page, 40);
   await page.keyboard.press("o");
@@ -128,7 +128,7 @@ test("two tabs: the second is told, and nothing is lost", async () => {
   await other.getByRole("radio", { name: "This one" }).check();
   other.stale = true;
   await other.keyboard.press("w");
-  await other.getByText("Somebody else corrected this video, too.").waitFor();
+  await other.getByText("Somebody else also corrected this video.").waitFor();
   const both = inForce(await saved(other));
   assert.equal(both.length, before + 2);
   assert.deepEqual(
@@ -191,17 +191,17 @@ test("corrections are rendered, compared, and approved; another one voids the ap
   await page.keyboard.press("w");
   await saved(page);
   await page.getByText("In review").first().waitFor();
-  await page.getByText("There are corrections that are not rendered.").waitFor();
+  await page.getByText("Some corrections are not rendered yet.").waitFor();
   assert.ok(await page.getByRole("button", { name: "Approve…" }).isDisabled());
   await page.keyboard.press("Control+z");
   await saved(page);
   // Undoing what is rendered uncovers: it needs a reason.
   await page.getByRole("button", { name: "Undo: Mask drawn, frames 30 to 39" }).press("Enter");
-  await page.getByRole("dialog", { name: "Why may this be seen?" }).waitFor();
+  await page.getByRole("dialog", { name: "Why can this be shown?" }).waitFor();
   await accessible(page, "the question for a reason");
-  await page.getByRole("button", { name: "Take it away" }).click();
+  await page.getByRole("button", { name: "Remove it" }).click();
   await page.getByText("Choose a reason.").waitFor();
-  await page.getByRole("button", { name: "Do not do it" }).click();
+  await page.getByRole("button", { name: "Leave it as it is" }).click();
   assert.equal((await saved(page)).pending, false);
 });
 

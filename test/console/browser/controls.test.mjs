@@ -66,7 +66,7 @@ test("work is paused, goes on, is canceled and tried again", async () => {
   const page = await open();
   await press(page, "street.mp4", "Pause");
   await state(page, "street.mp4", "Paused");
-  await press(page, "street.mp4", "Go on");
+  await press(page, "street.mp4", "Resume");
   await state(page, "street.mp4", "Working");
   await press(page, "street.mp4", "Cancel");
   const dialog = page.getByRole("dialog", { name: "Cancel this video?" });

@@ -13,17 +13,17 @@ test("the machines that share the work, and what they do", async () => {
   await page.getByText("Several machines share the work").waitFor();
   await page.getByRole("main").getByRole("link", { name: "System" }).press("Enter");
   const machines = page.getByRole("region", { name: "Machines" });
-  await machines.getByRole("cell", { name: "Works", exact: true }).nth(1).waitFor(patience);
+  await machines.getByRole("cell", { name: "Working", exact: true }).nth(1).waitFor(patience);
   assert.equal(await machines.locator("tbody tr").count(), 2);
   for (const row of [0, 1]) {
     await machines.locator("tbody tr").nth(row).getByText(/^Unit \d+ of incoming\/long\.mp4/).waitFor(patience);
   }
-  await machines.getByText("Videos in work").waitFor();
+  await machines.getByText("Videos in progress").waitFor();
   for (const size of ["desktop", "phone"]) {
     for (const scheme of ["light", "dark"]) {
       const other = await open("#/system", { size, scheme });
       const table = other.getByRole("region", { name: "Machines" });
-      await table.getByRole("cell", { name: "Works", exact: true }).nth(1).waitFor(patience);
+      await table.getByRole("cell", { name: "Working", exact: true }).nth(1).waitFor(patience);
       await accessible(other, `machines, ${size}, ${scheme}`);
       const beyond = await other.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
       assert.ok(beyond <= 0, `${size}: ${beyond} pixels are outside of the window`);

@@ -159,7 +159,7 @@ test("files that are dropped onto the page are sent", async () => {
     return transfer;
   });
   await page.dispatchEvent("body", "dragover", { dataTransfer: data });
-  await page.getByText("Drop the files to mask them").waitFor();
+  await page.getByText("Drop files here to mask them").waitFor();
   await page.dispatchEvent("body", "drop", { dataTransfer: data });
   await row(page, "dropped.mp4").getByText("This is not a video.").waitFor();
 });
@@ -168,7 +168,7 @@ test("the audit verifies", async () => {
   const page = await open("#/audit");
   await page.getByRole("checkbox", { name: "Also compare the files" }).check();
   await page.getByRole("button", { name: "Verify" }).press("Enter");
-  await page.getByText(/All \d+ entr(y is|ies are) good\./).waitFor();
+  await page.getByText(/All \d+ entr(y is|ies are) valid\./).waitFor();
 });
 
 test("nothing went wrong in any page, and all requests were to the console", () => assert.deepEqual(problems, []));

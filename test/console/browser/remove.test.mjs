@@ -28,11 +28,11 @@ test("a mask is not taken away without a reason", async () => {
   await dialog.waitFor();
   await accessible(page, "the question why");
   await picture(page, "console-remove-desktop-light");
-  await dialog.getByRole("button", { name: "Take it away" }).press("Enter");
+  await dialog.getByRole("button", { name: "Remove it" }).press("Enter");
   await dialog.getByText("Choose a reason.").waitFor();
   await accessible(page, "the question why, without a reason");
   await dialog.getByRole("radio", { name: /^Something else/ }).check();
-  await dialog.getByRole("button", { name: "Take it away" }).press("Enter");
+  await dialog.getByRole("button", { name: "Remove it" }).press("Enter");
   assert.ok(await dialog.isVisible(), "the note is required");
   assert.deepEqual((await saved(page)).operations, []);
   await page.keyboard.press("Escape");
@@ -47,10 +47,10 @@ test("a move that uncovers needs a reason, too, and one that only adds does not"
   await page.getByText("1. Mask moved").waitFor();
   assert.equal((await saved(page)).operations.length, 1);
   await page.getByLabel("Center from the left").fill("5");
-  const dialog = page.getByRole("dialog", { name: "Why may this be seen?" });
-  await dialog.getByText(/^This uncovers what was masked: /).waitFor();
+  const dialog = page.getByRole("dialog", { name: "Why can this be shown?" });
+  await dialog.getByText(/^This uncovers something that was masked: /).waitFor();
   await accessible(page, "the question why it may be seen");
-  await dialog.getByRole("button", { name: "Do not do it" }).click();
+  await dialog.getByRole("button", { name: "Leave it as it is" }).click();
   await page.keyboard.press("Escape");
   assert.equal((await saved(page)).operations.length, 1);
   await page.keyboard.press("Control+z");
@@ -61,7 +61,7 @@ test("whoever may only add is told so", async () => {
   const page = await select(process.env.CONSOLE_EDITOR);
   await page.keyboard.press("Delete");
   const dialog = page.getByRole("dialog", { name: "This was not accepted" });
-  await dialog.getByText("Your role may not take masks away.").waitFor();
+  await dialog.getByText("Your role cannot remove masks.").waitFor();
   await accessible(page, "a refusal");
   await dialog.getByRole("button", { name: "Close" }).last().click();
   await page.getByRole("radio", { name: "This one" }).check();
@@ -77,7 +77,7 @@ test("a second person confirms what takes a mask away, and it is rendered", asyn
   await page.keyboard.press("Delete");
   const dialog = page.getByRole("dialog", { name: "Not a head?" });
   await dialog.getByRole("radio", { name: "It is not a head" }).check();
-  await dialog.getByRole("button", { name: "Take it away" }).press("Enter");
+  await dialog.getByRole("button", { name: "Remove it" }).press("Enter");
   const [removal] = inForce(await saved(page));
   assert.deepEqual([removal.type, removal.reason, removal.from ?? 0], ["remove", "not_a_head", 0]);
   await page.getByText("A second person has to confirm this.").waitFor();

@@ -125,7 +125,7 @@ test("whoever has a keyboard alone steps through all moments, and approves", asy
   await page.keyboard.type("All heads are covered.");
   await tabTo(page, /^Approve$/);
   await page.keyboard.press("Enter");
-  await page.getByText(/Approved by operator, .* It may be published\./).waitFor();
+  await page.getByText(/Approved by operator, .* You can publish it\./).waitFor();
   await accessible(page, "an approved review");
   await go(page, "#/videos");
   await row(page, "walk.mp4")

@@ -33,7 +33,7 @@ test("all 1,000 are counted, searched, and shown as one scrolls", async () => {
   }
   assert.ok((await shown()) > 300, `${await shown()} are shown`);
   await go(page, "#/videos?show=failed");
-  await page.getByText("No video here.").waitFor();
+  await page.getByText("No videos here.").waitFor();
 });
 
 test("nothing went wrong in any page, and all requests were to the console", () => assert.deepEqual(problems, []));

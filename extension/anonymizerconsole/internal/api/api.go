@@ -167,7 +167,7 @@ func (a *API) Handler() http.Handler {
 			a.fail(w, r, err)
 			return
 		}
-		a.fail(w, r, fail(consoleapi.ErrNotFound, "there is nothing of this address and method"))
+		a.fail(w, r, fail(consoleapi.ErrNotFound, "there is nothing at this address for this method"))
 	})
 	return mux
 }
@@ -231,7 +231,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		Refuse(w, http.StatusRequestEntityTooLarge, "too_large", "the body is larger than what is accepted")
+		Refuse(w, http.StatusRequestEntityTooLarge, "too_large", "the body is too large")
 		return
 	}
 	for _, s := range statuses {
@@ -245,7 +245,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	a.opts.Logger.Error("a request to the console failed", zap.String("method", r.Method),
 		zap.String("route", r.Pattern), zap.String("error", a.Registry.redact(err.Error())))
-	Refuse(w, http.StatusInternalServerError, "internal", "this failed: see the log of the collector")
+	Refuse(w, http.StatusInternalServerError, "internal", "this failed: see the collector's log")
 }
 
 // Refuse answers with an error of the API.
@@ -300,12 +300,12 @@ func readLimitedJSON(w http.ResponseWriter, r *http.Request, limit int64, into a
 	err := decoder.Decode(into)
 	if err == nil {
 		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-			return fail(errRequest, "the body has more than one value")
+			return fail(errRequest, "the body holds more than one value")
 		}
 		return nil
 	}
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return err
 	}
-	return fail(errRequest, "the body is not what is expected: "+err.Error())
+	return fail(errRequest, "the body is not as expected: "+err.Error())
 }

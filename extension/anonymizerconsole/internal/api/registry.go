@@ -41,7 +41,7 @@ func (r *Registry) Attach(id component.ID,
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if slices.ContainsFunc(r.attached, func(a *attached) bool { return a.id == id }) {
-		return nil, fmt.Errorf("%s is attached already", id)
+		return nil, fmt.Errorf("%s is already attached", id)
 	}
 	a := &attached{Workspace: workspace, id: id}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
@@ -143,9 +143,9 @@ func (r *Registry) readShares() *consoleapi.Share {
 
 var (
 	// errNotAttached says that no receiver has attached itself yet.
-	errNotAttached = errors.New("no receiver is attached: set its key console, and wait until it has started")
+	errNotAttached = errors.New("no receiver is attached: set the receiver's key console, and wait until it has started")
 	// errShared says that the only receivers here take part in a share.
-	errShared = errors.New("machines share the work on the videos: the console shows the machines, but no videos")
+	errShared = errors.New("several machines share the work on the videos: the console shows the machines, but no videos")
 )
 
 // missing says why there is no workspace.

@@ -100,7 +100,7 @@ func (a *API) still(c *call) error {
 	case a.stills <- struct{}{}:
 		defer func() { <-a.stills }()
 	default:
-		return fail(errTooMany, "too many stills are asked for at once: wait for some")
+		return fail(errTooMany, "too many stills requested at once: wait for some")
 	}
 	return a.onRevision(c, func(ctx context.Context, w consoleapi.Workspace, id consoleapi.RevisionID) error {
 		picture, err := w.Still(ctx, id, frame, width)

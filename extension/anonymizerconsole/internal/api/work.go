@@ -50,7 +50,7 @@ func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			err = fail(session.ErrUnknown, err.Error())
 		} else if who.Role.Permissions() == nil {
-			err = fail(errForbidden, "you have no role: ask for one in identity::roles")
+			err = fail(errForbidden, "you have no role: ask to be added to identity::roles")
 		}
 	}
 	if err == nil {

@@ -99,7 +99,7 @@ func New(opts Options) (s *Store, token string, err error) {
 }
 
 // ErrUnknown says that a request does not tell who sends it, or says something wrong.
-var ErrUnknown = errors.New("sign in first: send the cookie of a session, or Authorization: Bearer <token>")
+var ErrUnknown = errors.New("sign in first: send a session cookie, or Authorization: Bearer <token>")
 
 // Authenticate returns who sends a request.
 func (s *Store) Authenticate(r *http.Request) (Identity, error) {
@@ -146,7 +146,7 @@ func (s *Store) authenticated(ctx context.Context) (Identity, error) {
 		name = value.String()
 	}
 	if name == "" {
-		return Identity{}, fmt.Errorf("the authenticator says no %s: set identity::attribute", s.opts.Attribute)
+		return Identity{}, fmt.Errorf("the authenticator provides no %s: set identity::attribute", s.opts.Attribute)
 	}
 	role, ok := s.opts.Roles[name]
 	if !ok {
@@ -186,7 +186,7 @@ func (s *Store) current() []tokens.Token {
 	} else if s.read == nil || !os.SameFile(s.read, info) || !s.read.ModTime().Equal(info.ModTime()) {
 		named, err := tokens.Read(s.opts.Directory)
 		if err != nil {
-			s.opts.Logger.Error("the tokens cannot be read: nobody but the operator may enter", zap.Error(err))
+			s.opts.Logger.Error("the tokens cannot be read: only the operator can sign in", zap.Error(err))
 		}
 		s.named, s.read = named, info
 	}
@@ -204,7 +204,7 @@ func (s *Store) Begin(w http.ResponseWriter, r *http.Request, token string) (Ide
 	digest := tokens.Digest(token)
 	identity, err := s.byDigest(digest)
 	if err != nil {
-		return identity, errors.New("the token is not valid: take the one of the last start, or have one made")
+		return identity, errors.New("the token is not valid: use the one from the last start, or ask for a new one")
 	}
 	expires := s.now().Add(s.opts.Lifetime)
 	if !identity.Expires.IsZero() && identity.Expires.Before(expires) {

@@ -26,8 +26,8 @@ import (
 
 func main() {
 	var o options
-	flag.StringVar(&o.version, "version", "", "of the release")
-	flag.Int64Var(&o.epoch, "epoch", 0, "the time of the list, in seconds since 1970")
+	flag.StringVar(&o.version, "version", "", "version of the release")
+	flag.Int64Var(&o.epoch, "epoch", 0, "timestamp of the list, in seconds since 1970")
 	flag.StringVar(&o.root, "root", ".", "the repository")
 	flag.StringVar(&o.openCV, "opencv", "", "the version of OpenCV that is linked in")
 	flag.StringVar(&o.depends, "depends", "", "the dependencies of the Debian package")

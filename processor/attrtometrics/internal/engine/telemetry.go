@@ -70,11 +70,11 @@ func (e *Engine) report(ctx context.Context, tallies []tally) {
 			}
 		}
 		if t.setBack > 0 {
-			message := "the clock of a producer was set back, new values replace the last one again"
+			message := "the clock of a producer was set back: new values replace the last one again"
 			e.warn(warningKey{message, def, accepted}, t.setBack, nil)
 		}
 		if t.overflowed > 0 {
-			message := "series_limit reached, values go to the overflow series"
+			message := "series_limit reached: values go to the overflow series"
 			e.warn(warningKey{message, def, accepted}, t.overflowed, nil)
 		}
 	}

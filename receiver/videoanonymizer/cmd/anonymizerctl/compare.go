@@ -24,11 +24,11 @@ func newCompareCommand() *cobra.Command {
 	var ffmpeg, ffprobe string
 	command := &cobra.Command{
 		Use:   "compare SOURCE OUTPUT",
-		Short: "Tell what differs between a video and its anonymized output",
+		Short: "Show what differs between a video and its anonymized output",
 		Long: `Decodes a source and its anonymized output side by side, and prints what is the same and what is not.
 
-It exits with 0 if nothing differs but masks, the encoder's loss and what is dropped by default, with 1 if something
-else does, and with 2 if the two cannot be compared.`,
+It exits with 0 if only masks, encoding loss and what is dropped by default differ, with 1 if anything else differs, and
+with 2 if the two cannot be compared.`,
 		Example: "  anonymizerctl compare --accept sound,tags walk.mkv walk_anonymized.mkv",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -95,7 +95,7 @@ func printTable(w io.Writer, c media.Comparison, changed []media.Row) error {
 		return err
 	}
 	if len(changed) == 0 {
-		_, err := fmt.Fprintln(w, "\nNothing else changed: masks, the encoder's loss, and what is dropped by default.")
+		_, err := fmt.Fprintln(w, "\nNothing changed except masks, encoding loss, and what is dropped by default.")
 		return err
 	}
 	var what []string

@@ -22,13 +22,13 @@ func newDoctorCommand() *cobra.Command {
 	var uris []string
 	command := &cobra.Command{
 		Use:   "doctor",
-		Short: "Tell whether this machine has what a configuration needs",
-		Long: `Tell whether this machine has what a configuration needs: ffmpeg and its encoders, ONNX Runtime, the models by
-their hashes, GPU and driver, folders and the rights in them, disk space, the certificate and nkey of a machine that
-shares the work, ports, and what confines ffmpeg. It changes nothing.
+		Short: "Check whether this machine has what a configuration needs",
+		Long: `Checks whether this machine has what a configuration needs: ffmpeg and its encoders, ONNX Runtime, the models
+(by hash), GPU and driver, folders and their permissions, disk space, the certificate and nkey of a machine that shares
+the work, ports, and what confines ffmpeg. It changes nothing.
 
-Run it as the user and in the working directory of the collector, whose rights and relative paths it examines. It exits
-with 1 if something is missing that the configuration needs.`,
+Run it as the collector's user in the collector's working directory, since it checks that user's permissions and
+resolves relative paths there. It exits with 1 if something that the configuration needs is missing.`,
 		Example: `  anonymizerctl doctor --config config/config.yaml
   sudo -u otelcol-anonymizer sh -c 'cd /var/lib/otelcol-anonymizer && anonymizerctl doctor'`,
 		Args: cobra.NoArgs,
@@ -47,8 +47,8 @@ with 1 if something is missing that the configuration needs.`,
 			return printFindings(command.OutOrStdout(), findings)
 		},
 	}
-	command.Flags().StringArrayVar(&uris, "config", nil, "`file` of the configuration, several times if the collector "+
-		"has several (default: "+installedConfig+" if it exists, otherwise what every configuration needs)")
+	command.Flags().StringArrayVar(&uris, "config", nil, "configuration `file`; repeat it if the collector has several "+
+		"(default: "+installedConfig+" if it exists; otherwise, checks what every configuration needs)")
 	return command
 }
 
@@ -65,7 +65,7 @@ func printFindings(w io.Writer, findings []doctor.Finding) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", verdict, f.What, text)
 	}
 	if os.Geteuid() == 0 {
-		fmt.Fprintf(table, "note\tuser\troot may do everything: run this as the collector's user to examine its rights\n")
+		fmt.Fprintf(table, "note\tuser\troot can do everything: run this as the collector's user to check its permissions\n")
 	}
 	if err := table.Flush(); err != nil {
 		return err

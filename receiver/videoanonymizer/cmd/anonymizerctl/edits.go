@@ -22,7 +22,7 @@ import (
 func newEditsCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "edits",
-		Short: "Work with corrections of masks",
+		Short: "Work with mask corrections",
 	}
 	command.AddCommand(newApplyCommand())
 	return command
@@ -35,12 +35,12 @@ func newApplyCommand() *cobra.Command {
 	var source, ffmpeg, ffprobe string
 	command := &cobra.Command{
 		Use:   "apply OUTPUT EDITS",
-		Short: "Render corrections of an anonymized video",
-		Long: `Renders the corrections in the file EDITS of the anonymized video OUTPUT, the one without .rN in its name, into
-the next revision, such as walk_anonymized.r2.mp4, as the console does: with its report, contact sheet and edits, and
-without replacing anything. The report of OUTPUT has to lie beside it. No models are needed.
+		Short: "Render the corrections of an anonymized video",
+		Long: `Renders the corrections in the file EDITS into the next revision of an anonymized video, such as
+walk_anonymized.r2.mp4, as the console does: with its report, contact sheet and edits, and without replacing anything.
+OUTPUT is the anonymized video without .rN in its name, and its report must be next to it. No models are needed.
 
-Without the source nothing can be uncovered: then masks are painted on the latest revision.`,
+Without the source, masks are painted on the latest revision, so nothing can be uncovered.`,
 		Example: "  anonymizerctl edits apply walk_anonymized.mp4 walk_anonymized.mp4.edits.json --source walk.mp4",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -54,7 +54,7 @@ Without the source nothing can be uncovered: then masks are painted on the lates
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&source, "source", "", "`path` of the video that OUTPUT was made of")
+	flags.StringVar(&source, "source", "", "`path` of the video that OUTPUT was made from")
 	flags.StringVar(&ffmpeg, "ffmpeg", "", "`path` of ffmpeg (default: the one on PATH)")
 	flags.StringVar(&ffprobe, "ffprobe", "", "`path` of ffprobe (default: the one on PATH)")
 	return command

@@ -23,14 +23,15 @@ func newEraseCommand() *cobra.Command {
 	var yes, asJSON bool
 	command := &cobra.Command{
 		Use:   "erase NAME|SHA256",
-		Short: "Erase all that is known of one video",
-		Long: `Erases all that a receiver has of one video: outputs with revisions, reports, contact sheets, previews,
-approvals and corrections, what an interrupted attempt left, reviews and copies in the console, its lines in files of
-telemetry, what the audit says of it, and the journal's entries. It never touches the source. The video is named by the
-name or path of its source or output, or by the SHA-256 of one of them. Without --yes it only says what would be erased.
+		Short: "Erase everything that is known about one video",
+		Long: `Erases everything that a receiver has about one video: outputs with revisions, reports, contact sheets,
+previews, approvals and corrections, leftovers of an interrupted attempt, reviews and copies in the console, its lines
+in telemetry files, what the audit says about it, and its entries in the journal. It never touches the source. Identify
+the video by the name or path of its source or output, or by the SHA-256 of one of them. Without --yes it only says what
+would be erased.
 
-No collector may use the folders meanwhile: stop it first; a video in progress is resumed when it starts again. Run it
-as the collector's user.
+No collector may use the folders in the meantime: stop it first. It resumes a video in progress when it starts again.
+Run this command as the collector's user.
 
 It exits with 1 if something remains, and with 2 if nothing is known of the video.`,
 		Example: `  systemctl stop otelcol-anonymizer
@@ -63,7 +64,7 @@ It exits with 1 if something remains, and with 2 if nothing is known of the vide
 	where.add(command)
 	flags := command.Flags()
 	flags.StringArrayVar(&where.telemetry, "telemetry", nil,
-		"`glob` of further files of the file exporter; those of --config are known")
+		"`glob` of additional files of the file exporter; those in --config are included anyway")
 	flags.BoolVar(&yes, "yes", false, "erase it")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	return command
@@ -99,10 +100,10 @@ func printErasure(w io.Writer, e *privacy.Erasure, erased bool) error {
 		fmt.Fprintf(w, "%s: %d spans, log records and data points in %s\n", verb, e.Telemetry[path], path)
 	}
 	if e.Audit > 0 {
-		fmt.Fprintf(w, "%s: what %d entries of the audit say of it; who did what and when stays\n", verb, e.Audit)
+		fmt.Fprintf(w, "%s: what %d audit entries say about it; who did what and when stays\n", verb, e.Audit)
 	}
 	if e.Journal > 0 {
-		fmt.Fprintf(w, "%s: what the journal says of it\n", verb)
+		fmt.Fprintf(w, "%s: what the journal says about it\n", verb)
 	}
 	for _, text := range e.Remaining {
 		fmt.Fprintf(w, "REMAINS: %s\n", text)

@@ -24,14 +24,14 @@ func (f *placesFlags) add(command *cobra.Command) {
 	flags.StringArrayVar(&f.configs, "config", nil, "configuration `file` of the collector")
 	flags.StringVar(&f.receiver, "receiver", "", "`ID` of the receiver in --config, if there are several")
 	flags.StringVar(&f.directory, "directory", "", "output `folder`, without --config")
-	flags.StringVar(&f.state, "state-directory", "", "output::state_directory, without --config, if it is set")
+	flags.StringVar(&f.state, "state-directory", "", "output::state_directory if it is set, without --config")
 }
 
 // places returns where the receiver writes.
 func (f *placesFlags) places(ctx context.Context) (privacy.Places, error) {
 	switch {
 	case len(f.configs) > 0 && f.directory != "":
-		return privacy.Places{}, errors.New("write --config or --directory, not both")
+		return privacy.Places{}, errors.New("use --config or --directory, not both")
 	case len(f.configs) > 0:
 		loaded, err := config.Load(ctx, f.receiver, f.configs...)
 		if err != nil {
@@ -42,7 +42,7 @@ func (f *placesFlags) places(ctx context.Context) (privacy.Places, error) {
 		}
 		return privacy.PlacesOf(loaded.Config, loaded.ID, append(loaded.Telemetry, f.telemetry...)...)
 	case f.directory == "":
-		return privacy.Places{}, errors.New("say where the receiver writes, with --config or --directory")
+		return privacy.Places{}, errors.New("specify where the receiver writes, with --config or --directory")
 	}
 	cfg := config.Default()
 	cfg.Output.Directory, cfg.Output.StateDirectory = f.directory, f.state

@@ -29,12 +29,12 @@ func newRecordCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "record",
 		Short: "List what was done to which video, for a data protection officer",
-		Long: `Lists each video that was anonymized or failed: what it was and became, with SHA-256, when, by which program,
-models and settings, who reviewed it, and whether it was approved. It reads the journal, the reports and the audit, and
-may run while the collector does. Of a video whose report was removed, only names, time and decision are known; what was
-erased is only counted.
+		Long: `Lists each video that was anonymized or failed: its source and output with their SHA-256, when and by which
+program, models and settings it was processed, who reviewed it, and whether it was approved. It reads the journal, the
+reports and the audit, and can run while the collector does. For a video whose report was removed, only names, time and
+decision are known. Erased videos are only counted.
 
-It exits with 1 if the audit is not as it was written; then no decision is listed.`,
+It exits with 1 if the audit has been changed; then it lists no decisions.`,
 		Example: "  anonymizerctl record --config config.yaml --format html --since 2026-01-01 > record.html",
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -46,7 +46,7 @@ It exits with 1 if the audit is not as it was written; then no decision is liste
 			if since != "" {
 				var err error
 				if from, err = time.ParseInLocation(time.DateOnly, since, time.Local); err != nil {
-					return fmt.Errorf("--since: %q is no date: write such as 2026-01-31", since)
+					return fmt.Errorf("--since: %q is not a date: write one such as 2026-01-31", since)
 				}
 			}
 			places, err := where.places(command.Context())

@@ -35,10 +35,11 @@ func newRunCommand() *cobra.Command {
 		Use:   "run IN... -o OUT",
 		Short: "Anonymize files and folders once",
 		Long: `Anonymizes videos and pictures, and those in folders, into the folder OUT, as the collector does: an output
-gets its name once it is complete, with its report and contact sheet, nothing is replaced, and what was interrupted is
-resumed by the same command. Sources are never touched. A video that is done is left alone as long as its output exists.
+gets its name only when it is complete, along with its report and contact sheet, and nothing is replaced. If a run is
+interrupted, the same command resumes it. Sources are never touched. A finished video is left alone as long as its
+output exists.
 
-It exits with 0 if every video is done, with 1 if some are not, and with 2 if none is.`,
+It exits with 0 if every video is done, with 1 if some are not, and with 2 if none are.`,
 		Example: `  anonymizerctl run footage -o anonymized
   anonymizerctl run walk.mp4 -o anonymized --config config.yaml --dry-run`,
 		Args: cobra.MinimumNArgs(1),
@@ -48,13 +49,14 @@ It exits with 0 if every video is done, with 1 if some are not, and with 2 if no
 	}
 	f := command.Flags()
 	f.StringVarP(&flags.output, "output", "o", "", "`folder` for the outputs (default: output::directory of --config)")
-	f.StringArrayVar(&flags.configs, "config", nil, "configuration `file` of a collector, whose videoanonymizer counts")
+	f.StringArrayVar(&flags.configs, "config", nil,
+		"configuration `file` of a collector, whose videoanonymizer settings apply")
 	f.StringVar(&flags.receiver, "receiver", "", "`ID` of the receiver in --config, if there are several")
 	f.StringVar(&flags.models, "models", "", "`folder` of the models (default: models::directory)")
-	f.BoolVarP(&flags.recursive, "recursive", "r", false, "include the folders in folders")
-	f.BoolVar(&flags.again, "again", false, "also anonymize videos that are done; their outputs stay")
-	f.BoolVar(&flags.dry, "dry-run", false, "say what would be done, and how long it would take")
-	f.BoolVar(&flags.asJSON, "json", false, "print a line of JSON for each file, and one for all")
+	f.BoolVarP(&flags.recursive, "recursive", "r", false, "include subfolders")
+	f.BoolVar(&flags.again, "again", false, "also anonymize finished videos; their outputs are kept")
+	f.BoolVar(&flags.dry, "dry-run", false, "only say what would be done, and how long it would take")
+	f.BoolVar(&flags.asJSON, "json", false, "print a line of JSON for each file, and one summary line")
 	return command
 }
 
@@ -97,7 +99,7 @@ func (f *runFlags) config(ctx context.Context, inputs []string) (*config.Config,
 		cfg = loaded.Config
 	}
 	if f.output == "" && cfg.Output.Directory == "" {
-		return nil, errors.New("name the folder for the outputs, with -o")
+		return nil, errors.New("specify the folder for the outputs with -o")
 	}
 	if err := batch.Check(f.output); f.output != "" && err != nil {
 		return nil, err
@@ -183,7 +185,7 @@ func (o *runOutput) describe(r batch.Result) string {
 		text += fmt.Sprintf(" (%d frames, %d masks, up to %d people, %s)", r.Frames, r.Masks, r.PeopleMax, human(r.Seconds))
 	}
 	if r.NobodyFound {
-		text += "\n  nobody was found in it: check that nobody is there before you share it"
+		text += "\n  nobody was found in it: make sure that nobody is there before you share it"
 	}
 	return text
 }
@@ -211,7 +213,7 @@ func (o *runOutput) end() error {
 	}
 	switch {
 	case done == 0 && missing == 0:
-		return errors.New("there is no video to anonymize: name files, or folders with files")
+		return errors.New("there is no video to anonymize: specify files, or folders with files")
 	case done == 0 && !o.dry:
 		return errors.New("no video was anonymized")
 	case done == 0:

@@ -230,7 +230,7 @@ func TestRunRefuses(t *testing.T) {
 		says string
 	}{
 		"no input":       {[]string{"-o", "out"}, "requires at least 1 arg"},
-		"no output":      {[]string{walk}, "name the folder for the outputs, with -o"},
+		"no output":      {[]string{walk}, "specify the folder for the outputs with -o"},
 		"output is file": {[]string{walk, "-o", walk}, "is a file: outputs go into a folder"},
 		"output as file": {[]string{walk, "-o", "out.mp4"}, "outputs go into a folder"},
 		"missing input":  {[]string{filepath.Join(in, "none.mp4"), "-o", "out"}, "no such file"},

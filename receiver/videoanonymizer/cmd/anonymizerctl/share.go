@@ -26,7 +26,7 @@ import (
 func newShareCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "share",
-		Short: "Look after machines that share the work",
+		Short: "Manage machines that share the work",
 	}
 	command.AddCommand(newShareStatusCommand(), newShareDrainCommand(), newShareNKeyCommand())
 	return command
@@ -37,13 +37,14 @@ func newShareStatusCommand() *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
 		Use:   "status [DIR|URL]",
-		Short: "Show who does what, since when",
-		Long: `Shows the machines of a share, its videos and their units, who does what, and since when. It asks the NATS
-servers of --config or the one at URL. Given DIR, the root of the share, it reads the mirror of the records there
-instead, which works while all servers are down, but knows neither machines nor who does a unit.
+		Short: "Show which machine is doing what, and since when",
+		Long: `Shows the machines of a share, its videos and their units, which machine is doing what, and since when. It asks
+the NATS servers of --config or the one at URL. Given DIR, the root of the share, it reads the mirror of the records
+there instead. That works even while all servers are down, but the mirror does not include the machines or what they are
+doing.
 
-It exits with 1 if a machine has died within a day and not come back, if one takes no work for a reason that it gives,
-or if none takes part.`,
+It exits with 1 if a machine has died within a day and not come back, if one takes no work and says why, or if no
+machine takes part.`,
 		Example: `  anonymizerctl share status --config /etc/otelcol-anonymizer/config.yaml
   anonymizerctl share status --config config.yaml --json
   anonymizerctl share status tls://10.0.0.12:4222 --name lab --ca-file ca.pem --cert-file a.pem --key-file a.key \
@@ -73,7 +74,7 @@ or if none takes part.`,
 		},
 	}
 	flags.add(command)
-	command.Flags().BoolVar(&asJSON, "json", false, "print JSON, described by share.schema.json")
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON as described in share.schema.json")
 	return command
 }
 
@@ -82,10 +83,10 @@ func newShareDrainCommand() *cobra.Command {
 	var undo bool
 	command := &cobra.Command{
 		Use:   "drain MACHINE [URL]",
-		Short: "Make a machine finish what it does, and take no more",
-		Long: `Makes a machine finish the unit that it does, and take no more, such as before it is updated or switched off.
-This holds until --undo, even if the machine starts anew. It needs the same flags as "anonymizerctl share status", which
-shows when the machine is done.`,
+		Short: "Make a machine finish its current work and take no more",
+		Long: `Makes a machine finish its current work and take no more, for example before it is updated or switched off.
+This remains in effect until --undo, even if the machine restarts. It needs the same flags as "anonymizerctl share
+status", which shows when the machine is done.`,
 		Example: `  anonymizerctl share drain b --config config.yaml
   anonymizerctl share drain b --undo --config config.yaml`,
 		Args: cobra.RangeArgs(1, 2),
@@ -105,11 +106,12 @@ shows when the machine is done.`,
 func newShareNKeyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "nkey FILE",
-		Short: "Make the key by which a machine proves who it is, and print the public one",
-		Long: `Makes the nkey of a machine in FILE, which is for share::nkey_file and stays on the machine, and prints the
-public nkey. If FILE is there, it is left alone, and its public nkey is printed.
+		Short: "Make the key that identifies a machine, and print its public part",
+		Long: `Makes a machine's nkey in FILE, and prints the public nkey. FILE is for share::nkey_file and stays on the
+machine. If FILE already exists, it is left alone, and its public nkey is printed.
 
-A machine that has no server of its own connects to those of others: add its public nkey to their FILEs, one a line.`,
+A machine without a server of its own connects to the servers of other machines: add its public nkey to the FILEs of
+those machines, one per line.`,
 		Example: `  sudo anonymizerctl share nkey /etc/otelcol-anonymizer/share/a.nk
   sudo chown otelcol-anonymizer: /etc/otelcol-anonymizer/share/a.nk`,
 		Args: cobra.ExactArgs(1),
@@ -147,10 +149,10 @@ func (f *shareFlags) add(command *cobra.Command) {
 func (f *shareFlags) config(ctx context.Context, url string) (share.Config, error) {
 	if len(f.configs) == 0 {
 		if url == "" {
-			return share.Config{}, errors.New("say where the share is, with --config, or by the URL of a server")
+			return share.Config{}, errors.New("specify where the share is, with --config or the URL of a server")
 		}
 		if f.receiver != "" {
-			return share.Config{}, errors.New("--receiver chooses from --config: write both, or neither")
+			return share.Config{}, errors.New("--receiver chooses from --config: use both, or neither")
 		}
 		cfg := share.DefaultConfig()
 		cfg.Name, cfg.Servers, cfg.NKeyFile = f.name, []string{url}, f.nkey
@@ -160,7 +162,7 @@ func (f *shareFlags) config(ctx context.Context, url string) (share.Config, erro
 		return cfg, nil
 	}
 	if f.name != "" || f.nkey != "" || f.tls != (share.TLS{}) {
-		return share.Config{}, errors.New("write --config or the other flags, not both")
+		return share.Config{}, errors.New("use --config or the other flags, not both")
 	}
 	// What is not about the connection is not validated: that would wait for a file server that is away.
 	loaded, err := config.Load(ctx, f.receiver, f.configs...)
@@ -211,7 +213,7 @@ func (f *shareFlags) status(ctx context.Context, place string) (shareStatus, err
 	if place != "" && !strings.Contains(place, "://") {
 		_, _, notAddress := net.SplitHostPort(place)
 		if _, err := os.Stat(place); notAddress == nil && errors.Is(err, fs.ErrNotExist) {
-			return shareStatus{}, fmt.Errorf("%s is no folder: write tls://%[1]s for the NATS server there", place)
+			return shareStatus{}, fmt.Errorf("%s is not a folder: write tls://%[1]s for the NATS server there", place)
 		}
 		return f.mirror(place)
 	}
@@ -228,7 +230,7 @@ func (f *shareFlags) status(ctx context.Context, place string) (shareStatus, err
 
 func (f *shareFlags) mirror(root string) (shareStatus, error) {
 	if len(f.configs) > 0 || f.receiver != "" || f.nkey != "" || f.tls != (share.TLS{}) {
-		return shareStatus{}, fmt.Errorf("%s is read without a server: write --name alone, or nothing", root)
+		return shareStatus{}, fmt.Errorf("%s is read without a server: use only --name, or no flags", root)
 	}
 	name := f.name
 	if name == "" {
@@ -256,7 +258,7 @@ func (s *shareStatus) problems() (all []string) {
 		alive = alive || m.Alive
 		switch {
 		case !m.Alive && !m.Left:
-			all = append(all, fmt.Sprintf("%s has given no sign of life for %s", m.Name, seconds(m.Silent)))
+			all = append(all, fmt.Sprintf("%s has been silent for %s", m.Name, seconds(m.Silent)))
 		case m.Alive && m.Problem != "":
 			all = append(all, fmt.Sprintf("%s takes no work: %s", m.Name, m.Problem))
 		}

@@ -256,7 +256,7 @@ func TestShareStatusTellsTheDead(t *testing.T) {
 		{Name: "a", Alive: true}, {Name: "b", Silent: 61.2}, {Name: "c", Alive: true, Problem: "root cannot be read"},
 		{Name: "d", Left: true, Silent: 100},
 	}}}
-	assert.Equal(t, []string{"b has given no sign of life for 1m1s", "c takes no work: root cannot be read"},
+	assert.Equal(t, []string{"b has been silent for 1m1s", "c takes no work: root cannot be read"},
 		found.problems())
 	found.Machines = found.Machines[3:]
 	assert.Equal(t, []string{"no machine takes part"}, found.problems())
@@ -287,7 +287,7 @@ func TestShareStatusOfTheMirror(t *testing.T) {
 	assert.Empty(t, s.Machines)
 	status, table, says := shareCommand("status", cfg.Root)
 	assert.Zero(t, status, says)
-	assert.Regexp(t, `^share lab, from its mirror, last written \d+s ago; who does what is not in it\n`, table)
+	assert.Regexp(t, `^share lab, from its mirror, last written \d+s ago; it does not show who does what\n`, table)
 	assert.Contains(t, table, "videos: 1 planned, 1 failed\n")
 }
 
@@ -304,7 +304,7 @@ func TestShareCommandsRefuse(t *testing.T) {
 		args []string
 		says string
 	}{
-		"no place":    {[]string{"status"}, "with --config, or by the URL"},
+		"no place":    {[]string{"status"}, "with --config or the URL"},
 		"no share":    {[]string{"status", "--config", alone}, "has no share"},
 		"both":        {[]string{"status", "--config", file, "--name", "lab"}, "not both"},
 		"no name":     {[]string{"status", url}, `name: "": write`},
@@ -313,10 +313,11 @@ func TestShareCommandsRefuse(t *testing.T) {
 		"half of TLS": {[]string{"status", url, "--name", "lab", "--ca-file", "x"}, "tls::cert_file: "},
 		"nobody": {[]string{"status", "nats://127.0.0.1:1", "--name", "lab", "--timeout", "1s"},
 			"ask NATS at nats://127.0.0.1:1 about the share lab: "},
-		"no root":         {[]string{"status", t.TempDir()}, "not the root of a share"},
-		"no scheme":       {[]string{"status", "10.0.0.12:4222"}, "10.0.0.12:4222 is no folder: write tls://10.0.0.12:4222"},
-		"folder and file": {[]string{"status", cfg.Root, "--config", file}, "write --name alone, or nothing"},
-		"folder and nkey": {[]string{"status", cfg.Root, "--nkey-file", file}, "write --name alone, or nothing"},
+		"no root": {[]string{"status", t.TempDir()}, "not the root of a share"},
+		"no scheme": {[]string{"status", "10.0.0.12:4222"},
+			"10.0.0.12:4222 is not a folder: write tls://10.0.0.12:4222"},
+		"folder and file": {[]string{"status", cfg.Root, "--config", file}, "use only --name, or no flags"},
+		"folder and nkey": {[]string{"status", cfg.Root, "--nkey-file", file}, "use only --name, or no flags"},
 		"receiver of what": {[]string{"status", url, "--name", "lab", "--receiver", "videoanonymizer/b"},
 			"--receiver chooses from --config"},
 		"no such machine": {[]string{"drain", "z", url, "--name", "lab"}, "there is no machine z: choose one of a"},

@@ -19,7 +19,7 @@ import (
 func printShare(w io.Writer, s shareStatus) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if s.Source == fromMirror {
-		fmt.Fprintf(table, "share %s, from its mirror, last written %s ago; who does what is not in it\n", s.Share,
+		fmt.Fprintf(table, "share %s, from its mirror, last written %s ago; it does not show who does what\n", s.Share,
 			age(*s.Written))
 	} else {
 		fmt.Fprintf(table, "share %s, coordinated by %s\n", s.Share, cmp.Or(s.Coordinator, "nobody"))

@@ -18,10 +18,10 @@ func newTokenCommand() *cobra.Command {
 	var directory string
 	command := &cobra.Command{
 		Use:   "token",
-		Short: "Manage who may use the console",
+		Short: "Manage who can use the console",
 	}
 	command.PersistentFlags().StringVar(&directory, "directory", tokens.DefaultDirectory,
-		"the folder of tokens, as in the configuration of the console")
+		"the folder of tokens, as in the console's configuration")
 	command.AddCommand(newTokenCreateCommand(&directory), newTokenListCommand(&directory),
 		newTokenRevokeCommand(&directory))
 	return command
@@ -32,11 +32,13 @@ func newTokenCreateCommand(directory *string) *cobra.Command {
 	var lifetime time.Duration
 	command := &cobra.Command{
 		Use:   "create NAME",
-		Short: "Make a token, which is printed once and kept nowhere",
-		Long: `Make a token, which is printed once and kept nowhere. The name is who did something, in the audit.
+		Short: "Create a token, which is printed once and stored nowhere",
+		Long: `Creates a token, which is printed once and stored nowhere. The audit shows NAME for everything that is done
+with the token.
 
-Roles: view (watch), review (also mark as watched, approve and reject), operator (also pause, cancel, put first, try
-again and upload). A running console accepts the token within a second.`,
+Roles: view (watch), edit (also mark as watched, add masks, and render), review (also approve, reject, and remove
+masks), operator (also pause, cancel, put first, try again, and upload). A running console accepts the token within a
+second.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			token, err := tokens.Create(*directory, args[0], consoleapi.Role(role), lifetime)
@@ -47,14 +49,14 @@ again and upload). A running console accepts the token within a second.`,
 		},
 	}
 	command.Flags().StringVar(&role, "role", string(consoleapi.RoleView), "view, edit, review or operator")
-	command.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it is valid, such as 720h; 0 does not end")
+	command.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it is valid, such as 720h; 0 means forever")
 	return command
 }
 
 func newTokenListCommand(directory *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "Show the names, roles and ends of the tokens",
+		Short: "Show the names, roles and expiry times of the tokens",
 		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			all, err := tokens.Read(*directory)
@@ -77,7 +79,7 @@ func newTokenListCommand(directory *string) *cobra.Command {
 func newTokenRevokeCommand(directory *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke NAME",
-		Short: "Make a token invalid, and end its sessions",
+		Short: "Revoke a token and end its sessions",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return tokens.Revoke(*directory, args[0])

@@ -17,11 +17,11 @@ func newVerifyCommand() *cobra.Command {
 	var where placesFlags
 	command := &cobra.Command{
 		Use:   "verify [DIR]",
-		Short: "Verify the record of reviews, and the videos that were approved",
-		Long: `Verify the record of reviews of the console, and the videos in the output directory DIR, or that of --config,
-that were approved or rejected: each entry of the audit must be as it was written, each decided video and report must
-have the hash that was decided on, and each approval must belong to an entry. It exits with 1 if something is not as it
-should be.`,
+		Short: "Verify the record of reviews and the videos that were approved",
+		Long: `Verifies the console's record of reviews, and the videos in the output directory that were approved or
+rejected. The directory is DIR or that of --config. Every entry of the audit must be as it was written, every
+video and report that was decided on must have the hash in the audit, and every approval must belong to an entry. It
+exits with 1 if any of this is not so.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -48,7 +48,7 @@ func printResult(to io.Writer, r *audit.Result) error {
 	if r.Bad != nil {
 		fmt.Fprintf(to, "BAD: the first bad entry is %d: %s\n", r.Bad.Line, r.Bad.Problem)
 	}
-	fmt.Fprintf(to, "%d files were compared with what was decided on\n", r.Files)
+	fmt.Fprintf(to, "%d files were compared with the decisions\n", r.Files)
 	for _, c := range r.Changed {
 		fmt.Fprintf(to, "BAD: %s: %s\n", c.Name, c.Problem)
 	}

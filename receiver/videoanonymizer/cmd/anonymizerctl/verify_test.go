@@ -98,7 +98,7 @@ func TestVerifyByConfiguration(t *testing.T) {
 		"configuration":   {[]string{"--config", configuration}, 0, "2 entries are as they were written"},
 		"folders":         {[]string{directory, "--state-directory", elsewhere}, 0, "2 entries are as they were written"},
 		"folder as a key": {[]string{"--directory", directory, "--state-directory", elsewhere}, 0, "2 entries"},
-		"both":            {[]string{directory, "--config", configuration}, 2, "write --config or --directory, not both"},
+		"both":            {[]string{directory, "--config", configuration}, 2, "use --config or --directory, not both"},
 		"none":            {nil, 2, "with --config or --directory"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -93,14 +93,14 @@ func decodeCheckpoint(text []byte) (c checkpoint, err error) {
 		return c, err
 	}
 	if head.Format != checkpointFormat {
-		return c, fmt.Errorf("it is of format %d, and this program reads %d", head.Format, checkpointFormat)
+		return c, fmt.Errorf("it has format %d, but this program reads %d", head.Format, checkpointFormat)
 	}
 	if err := json.Unmarshal(text, &c); err != nil {
 		return c, err
 	}
 	sum, err := c.digest()
 	if err == nil && sum != c.SHA256 {
-		err = errors.New("it was changed")
+		err = errors.New("it has been changed")
 	}
 	return c, err
 }

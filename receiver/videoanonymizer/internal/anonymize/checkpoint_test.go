@@ -103,9 +103,9 @@ func TestCheckpointFormat(t *testing.T) {
 	newer := strings.Replace(string(text), `"format":1`, `"format":2`, 1)
 	require.NotEqual(t, string(text), newer)
 	_, err = decodeCheckpoint([]byte(newer))
-	assert.EqualError(t, err, "it is of format 2, and this program reads 1")
+	assert.EqualError(t, err, "it has format 2, but this program reads 1")
 	_, err = decodeCheckpoint([]byte(`{"fingerprint":"f"}`))
-	assert.EqualError(t, err, "it is of format 0, and this program reads 1")
+	assert.EqualError(t, err, "it has format 0, but this program reads 1")
 }
 
 // TestMaker: releases of the same compatibility may finish each other's videos, and no other builds.

@@ -44,7 +44,7 @@ func toolNeeds(ctx context.Context, cfg *config.Config) []Need {
 	needs := []Need{
 		{Key: "tools::ffmpeg", Name: "ffmpeg and ffprobe", Note: tools.FFmpeg + ", " + tools.FFprobe},
 		{Key: "tools::decoder", Name: "decoder", Note: cfg.Tools.Decoder, Err: tools.CheckDecoder(ctx, readOptions(cfg, 1))},
-		{Key: "output::encoder", Name: "encoder", Note: cfg.Output.Codec + " by " + cfg.Output.Encoder,
+		{Key: "output::encoder", Name: "encoder", Note: cfg.Output.Codec + " with " + cfg.Output.Encoder,
 			Err: tools.CheckEncoder(ctx, encoding(cfg, 1))},
 	}
 	confinement := Need{Key: "tools::confine", Name: "confinement", Note: "off"}
@@ -67,14 +67,14 @@ func modelNeeds(cfg *config.Config) []Need {
 	needs := []Need{runtime}
 	if err == nil {
 		needs[0].Note = onnx.Version()
-		needs = append(needs, Need{Key: "inference::provider", Name: "inference", Note: "by " + cfg.Inference.Provider,
+		needs = append(needs, Need{Key: "inference::provider", Name: "inference", Note: "with " + cfg.Inference.Provider,
 			Err: onnx.CheckProvider(sessionOptions(cfg))})
 	}
 	seen := map[string]bool{}
 	for _, used := range allModels(cfg) {
 		if !seen[used.name] {
 			seen[used.name] = true
-			needs = append(needs, Need{Key: used.key, Name: fmt.Sprintf("model %s", used.name), Note: "its hash is right",
+			needs = append(needs, Need{Key: used.key, Name: fmt.Sprintf("model %s", used.name), Note: "hash verified",
 				Err: verifyModel(directory, used.name)})
 		}
 	}

@@ -28,7 +28,7 @@ const (
 )
 
 // errOverlooked says that nobody was found in a video, and that this is not reliable.
-var errOverlooked = errors.New("nobody was found, but there may be someone")
+var errOverlooked = errors.New("nobody was found, but somebody may be there")
 
 // checkNobody searches a sample of the frames thoroughly if nobody was found in the video. If that shows someone,
 // or is not possible, it fails with errOverlooked, and the video's second pass is set. Otherwise it makes the sample

@@ -39,7 +39,7 @@ func (v *video) runPicture(ctx context.Context, noProfile error) error {
 		zap.Int("height", file.Height), zap.Int("attempt", v.file.Attempt), zap.String("profile", v.Config.Profile()))
 	if len(file.LeftOut) > 0 {
 		v.job.KeepSource()
-		v.logger.Info("the source is kept: the output has its picture alone", zap.Strings("left_out", file.LeftOut))
+		v.logger.Info("the source is kept: the output has only its picture", zap.Strings("left_out", file.LeftOut))
 	}
 	return v.convertPicture(ctx, file)
 }

@@ -89,7 +89,7 @@ func (s *Space) reserve(temp string, written func(temp string) int64, bytes, min
 	r := &reservation{device: device, bytes: bytes, written: func() int64 { return written(temp) }}
 	bytes = r.remaining() // an interrupted attempt may have left a part
 	if left-reserved-minFree < bytes {
-		err := fmt.Errorf("%q: %w: the video needs about %s, %s are free, of which %s are reserved for videos in progress "+
+		err := fmt.Errorf("%q: %w: the video needs about %s; %s are free, of which %s are reserved for videos in progress "+
 			"and %s must stay free (output::min_free_space)", folder, media.ErrNoSpace,
 			mebibytes(bytes), mebibytes(left), mebibytes(reserved), mebibytes(minFree))
 		if left-minFree >= bytes {

@@ -25,7 +25,7 @@ func TestSpaceIsReservedOnce(t *testing.T) {
 	_, err := s.reserve(temp(".a.mp4"), writtenLike, 91*mib, 10*mib)
 	require.ErrorIs(t, err, media.ErrNoSpace)
 	require.NotErrorIs(t, err, errReserved, "waiting does not help")
-	assert.ErrorContains(t, err, "needs about 91 MiB, 100 MiB are free, of which 0 MiB are reserved for videos in "+
+	assert.ErrorContains(t, err, "needs about 91 MiB; 100 MiB are free, of which 0 MiB are reserved for videos in "+
 		"progress and 10 MiB must stay free")
 
 	first, err := s.reserve(temp(".a.mp4"), writtenLike, 60*mib, 10*mib)

@@ -56,11 +56,11 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 		v.logger.Info("video started", zap.Int64("frames_estimated", info.EstimatedFrames), zap.Int("attempt", job.Attempt),
 			zap.String("profile", r.Config.Profile()))
 		if streams := streamTexts(info); len(streams) > 0 {
-			v.logger.Info("video has several video streams, of which one is taken", zap.Strings("streams", streams))
+			v.logger.Info("video has several video streams, of which one is used", zap.Strings("streams", streams))
 		}
 		if info.LeavesOutVideo() {
 			job.KeepSource()
-			v.logger.Info("the source is kept: one of its streams that are left out may not be a preview of the video")
+			v.logger.Info("the source is kept: a stream that is left out may be something other than a preview of the video")
 		}
 		err = v.convert(ctx, info)
 	}
@@ -127,7 +127,7 @@ func (v *claim) end(ctx context.Context, err error) error {
 		return v.finished()
 	case errors.Is(err, watch.ErrChanged), errors.Is(err, watch.ErrVanished):
 		v.span.Interrupted()
-		v.logger.Info(v.kind+" released: it is processed again once it is complete", zap.NamedError("cause", err))
+		v.logger.Info(v.kind+" released: it will be processed again once it is complete", zap.NamedError("cause", err))
 		v.job.Abandon()
 	case errors.Is(context.Cause(ctx), watch.ErrCanceled):
 		v.span.Interrupted()
@@ -139,7 +139,7 @@ func (v *claim) end(ctx context.Context, err error) error {
 		v.interrupted(err)
 	case errors.Is(err, errReserved):
 		v.span.Interrupted()
-		v.logger.Info(v.kind+" waits for space that is reserved for videos in progress", zap.NamedError("cause", err))
+		v.logger.Info(v.kind+" is waiting for space that is reserved for videos in progress", zap.NamedError("cause", err))
 		v.job.Postpone()
 	case errors.Is(err, inference.ErrUnavailable):
 		v.unavailable(err)
@@ -158,7 +158,7 @@ func (v *claim) finished() error {
 
 func logFinished(logger *zap.Logger, kind, output string, summary record.Summary) {
 	if summary.NobodyFound() {
-		logger.Warn("nobody was found in the " + kind + ": check that nobody is there before you share it")
+		logger.Warn("nobody was found in the " + kind + ": make sure that nobody is there before you share it")
 	}
 	logger.Info(kind+" finished", zap.String("output", output), zap.Int("frames", summary.Frames),
 		zap.Int("masks", summary.Masks), zap.Int("people_max", summary.MaxPeople),
@@ -169,7 +169,7 @@ func logFinished(logger *zap.Logger, kind, output string, summary record.Summary
 // attempt is not one of those that are allowed.
 func (v *claim) unavailable(cause error) {
 	v.span.Unavailable(cause)
-	v.logger.Error(v.kind+" waits for an inference server: its source is untouched and there is no output",
+	v.logger.Error(v.kind+" is waiting for an inference server: its source is untouched and there is no output",
 		zap.Bool("resumes_later", v.resumable()), zap.Error(cause))
 	v.job.Await(v.resumable())
 }

@@ -133,7 +133,7 @@ func restore(sealed []share.SealedSegment, to restoredTo) (*checkpoint, error) {
 		var note sealedNote
 		err := json.Unmarshal(s.Note, &note)
 		if err != nil || len(s.Paths) != note.files() {
-			return nil, fmt.Errorf("%w: it is not known what was sealed: %w", media.ErrResume, err)
+			return nil, fmt.Errorf("%w: it is unknown what was sealed: %w", media.ErrResume, err)
 		}
 		text, err := durable.ReadFile(s.Paths[0])
 		if err != nil {

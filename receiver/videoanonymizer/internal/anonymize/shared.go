@@ -242,7 +242,7 @@ func (s *Shared) sourceOf(of share.Video) (watch.Complete, error) {
 	}
 	var ok bool
 	if c.Rel, ok = s.finder.Rel(c.Path); !ok {
-		return c, fmt.Errorf("%s: watch::include of this machine leaves it out: write the same on all machines", c.Path)
+		return c, fmt.Errorf("%s: this machine's watch::include leaves it out: use the same patterns on all machines", c.Path)
 	}
 	return c, nil
 }
@@ -301,7 +301,7 @@ func (v *sharedVideo) planUnits(ctx context.Context) (plan share.Plan, err error
 	v.logger.Info("video started", zap.Int64("frames_estimated", v.info.EstimatedFrames),
 		zap.Int("units", max(1, len(v.division.units))), zap.String("profile", v.Config.Profile()))
 	if streams := streamTexts(v.info); len(streams) > 0 {
-		v.logger.Info("video has several video streams, of which one is taken", zap.Strings("streams", streams))
+		v.logger.Info("video has several video streams, of which one is used", zap.Strings("streams", streams))
 	}
 	v.shares.remember(v.of, v.division)
 	return v.divided(v.division, nil)
@@ -569,7 +569,7 @@ func (v *sharedVideo) restore(a *attempt, sealed []share.SealedSegment, mark str
 		return nil, errOtherMaker
 	case !c.complete(a.Config.Report), (c.SecondPass == nil) != (a.second == nil),
 		v.unit != nil && (c.Unit.Unit != v.unit.Unit || c.Unit.Attempt != v.unit.Attempt):
-		return nil, fmt.Errorf("%w: what was sealed is of something else, or contradicts itself", media.ErrResume)
+		return nil, fmt.Errorf("%w: what was sealed belongs to something else, or contradicts itself", media.ErrResume)
 	}
 	return c, nil
 }
@@ -608,7 +608,7 @@ func (v *sharedVideo) joinVideo(ctx context.Context, t *share.JoinTask) error {
 	defer release()
 	if v.info.LeavesOutVideo() {
 		v.job.KeepSource()
-		v.logger.Info("the source is kept: one of its streams that are left out may not be a preview of the video")
+		v.logger.Info("the source is kept: a stream that is left out may be something other than a preview of the video")
 	}
 	if err := v.divideAgain(ctx); err != nil {
 		return v.redoIf(err)
@@ -665,7 +665,7 @@ func (v *sharedVideo) redoIf(err error) error {
 			zap.Float64("time_s", v.second.Time))
 		second = v.second
 	case errors.Is(err, errUndivided), errors.Is(err, media.ErrResume):
-		v.logger.Warn("video is processed in one piece, since its units do not go together", zap.NamedError("cause", err))
+		v.logger.Warn("video is processed in one piece, since its units do not fit together", zap.NamedError("cause", err))
 		d = division{}
 	default:
 		return err
@@ -769,7 +769,7 @@ func (v *sharedVideo) result(size int64) sharedResult {
 func (s *Shared) Published(ctx context.Context, of share.Video) error {
 	var result sharedResult
 	if err := json.Unmarshal(of.Result, &result); err != nil {
-		return fmt.Errorf("what the join says of the outputs: %w", err)
+		return fmt.Errorf("what the join says about the outputs: %w", err)
 	}
 	if of.Deferred == 0 {
 		s.reportFinished(ctx, of, result)
@@ -795,7 +795,7 @@ func (s *Shared) Published(ctx context.Context, of share.Video) error {
 			zap.Int("attempts", mostDisposals), zap.Error(err))
 		return nil
 	case err != nil:
-		s.runner.Logger.Warn("a source could not be moved or deleted: it is tried again", zap.String("video", source.Path),
+		s.runner.Logger.Warn("a source could not be moved or deleted: will retry", zap.String("video", source.Path),
 			zap.Error(err))
 		return &share.Later{Wait: calm}
 	}

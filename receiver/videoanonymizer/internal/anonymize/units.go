@@ -130,9 +130,9 @@ func (u *unitState) mark() string { return fmt.Sprintf(".unit-%06d", u.Number) }
 func (u *unitWork) check(frame *media.Frame) error {
 	switch {
 	case frame.Index >= u.End:
-		return fmt.Errorf("%w: it has more frames than its packets say", errUndivided)
+		return fmt.Errorf("%w: it has more frames than its packets indicate", errUndivided)
 	case frame.Repairs != (media.Repairs{}):
-		return fmt.Errorf("%w: the times of its frames are repaired", errUndivided)
+		return fmt.Errorf("%w: its frame times are repaired", errUndivided)
 	}
 	return nil
 }
@@ -259,7 +259,7 @@ func (a *attempt) apart(done []*checkpoint) (again []unitState, err error) {
 			return nil, fmt.Errorf("%w: people are not where they were in frame %d, which two of its units have in common",
 				errUndivided, u.First-1)
 		}
-		a.logger.Warn("a unit of the video is done again, from further before it on: people are not where they were in "+
+		a.logger.Warn("a unit of the video is redone, starting further before it: people are not where they were in "+
 			"the last frame of the unit before it", zap.Int("unit", u.Number), zap.Int("frame", u.First-1))
 		again = append(again, unitState{Unit: u.Unit, Attempt: u.Attempt + 1})
 	}

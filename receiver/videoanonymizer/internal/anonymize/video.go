@@ -91,7 +91,7 @@ func (v *video) again(ctx context.Context, err error, restart func() error) erro
 	for anew := false; ctx.Err() == nil; err = restart() {
 		switch {
 		case errors.Is(err, errUndivided) && !v.division.undivided:
-			v.logger.Warn("video is processed in one piece, since its units do not go together", zap.NamedError("cause", err))
+			v.logger.Warn("video is processed in one piece, since its units do not fit together", zap.NamedError("cause", err))
 			v.division.undivided = true
 		case errors.Is(err, media.ErrResume) && !anew:
 			v.logger.Warn("video restarted from the beginning", zap.NamedError("cause", err))
@@ -170,7 +170,7 @@ func (v *video) checkModels(ctx context.Context, fingerprint string) error {
 	v.answers = answers
 	again, err := v.fingerprint(v.file)
 	if err == nil && again != fingerprint {
-		err = fmt.Errorf("%w: one serves another model than when the video began: the video is processed again",
+		err = fmt.Errorf("%w: one serves a different model than when the video began: the video is processed again",
 			inference.ErrUnavailable)
 	}
 	return err
@@ -344,7 +344,7 @@ func (r *Runner) pipelineOptions(units int) pipeline.Options {
 // confirm fails if something else than the file is to blame for the damage. frames are those of an output that is to be
 // published, negative for none.
 func (a *attempt) confirm(ctx context.Context, damage error, frames int) error {
-	a.logger.Info("video seems damaged: it is read and decoded again, to tell damage from a fault that passes",
+	a.logger.Info("video seems damaged: it is read and decoded again, to tell damage from a temporary fault",
 		zap.NamedError("damage", damage))
 	err := a.Tools.ConfirmDamage(ctx, a.plan.Info(), readOptions(a.Config, 1), frames)
 	if err != nil {
@@ -363,7 +363,7 @@ func (a *attempt) finish(ctx context.Context) (companions []watch.Companion, err
 	}
 	if repairs := a.repairs; repairs != (media.Repairs{}) {
 		a.span.Repaired(repairs.Times, repairs.ClockSteps)
-		a.logger.Warn("video has times that do not increase, which are repaired", zap.Stringer("repairs", repairs))
+		a.logger.Warn("video has frame times that do not increase: they are repaired", zap.Stringer("repairs", repairs))
 		if repairs.ClockSteps > 0 {
 			a.writer.EndUnknown()
 		}
@@ -393,7 +393,7 @@ func (a *attempt) salvaged(damage error) {
 	if a.salvage.SourceKept {
 		a.job.KeepSource()
 	}
-	message := "video salvaged: parts of it do not decode, and are missing from the output or incomplete"
+	message := "video salvaged: parts of it cannot be decoded, and are missing from the output or incomplete"
 	if a.salvage.SourceKept {
 		message += ", so its source is kept"
 	}

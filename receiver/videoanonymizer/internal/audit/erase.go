@@ -94,7 +94,7 @@ func matching(text []byte, match func(Entry) bool) (map[int]bool, error) {
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("audit: %w: nothing is erased from a log that was changed", err)
+		return nil, fmt.Errorf("audit: %w: nothing is erased from a log that has been changed", err)
 	}
 	return found, nil
 }

@@ -110,7 +110,7 @@ func TestErasureCannotHideTampering(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(directory, FileName), before[:len(before)-3], 0o600))
 	_, err = Erase(directory, "root", ofJane)
-	assert.ErrorContains(t, err, "nothing is erased from a log that was changed")
+	assert.ErrorContains(t, err, "nothing is erased from a log that has been changed")
 	_, err = Decisions(directory)
 	assert.Error(t, err)
 }

@@ -83,7 +83,7 @@ func VerifyDirectory(ctx context.Context, directory, outputs string, files bool)
 // verifyOutput hashes an output that was decided on, and its report.
 func (r *Result) verifyOutput(ctx context.Context, outputs string, e Entry) error {
 	if !filepath.IsLocal(e.Output) {
-		r.changed(e.Output, "entry %d names a file outside of the output directory", e.Seq)
+		r.changed(e.Output, "entry %d names a file outside the output directory", e.Seq)
 		return nil
 	}
 	for _, f := range [...]struct{ name, what, want string }{
@@ -134,7 +134,7 @@ func (r *Result) verifyApprovals(outputs string, decided map[string]Entry, hashe
 		case a.Hash == "" || hashes[a.Entry] != a.Hash:
 			r.changed(name, "the audit has no entry %d of this approval: entries are missing, or it was forged", a.Entry)
 		case decided[output].Seq != a.Entry || decided[output].Action != Approved:
-			r.changed(name, "the audit says that the output is not approved any more")
+			r.changed(name, "the audit says that the output is no longer approved")
 		}
 		return nil
 	})

@@ -219,7 +219,7 @@ func open(ctx context.Context, opts Options) (*anonymize.Runner, *anonymize.Mode
 		return nil, nil, err
 	}
 	if id := opts.Config.Inference.Remote.Auth; id != nil {
-		return nil, nil, fmt.Errorf("inference::remote::auth: the extension %s runs in a collector alone: leave it out, or "+
+		return nil, nil, fmt.Errorf("inference::remote::auth: the extension %s runs only in a collector: leave it out, or "+
 			"drop the videos into a collector's folder", id)
 	}
 	models, err := anonymize.OpenModels(opts.Config, anonymize.Remote{
@@ -341,7 +341,7 @@ func (b *batch) giveUp(ctx context.Context) {
 		case o.Held == watch.HeldByWriter:
 			r.Outcome, r.Reason, r.Error = Skipped, ReasonIncomplete, o.Held
 		case ctx.Err() != nil:
-			r.Error = "it is resumed where it was interrupted by the same command"
+			r.Error = "run the same command again to resume it where it was interrupted"
 		}
 		b.end(r)
 	}
@@ -376,7 +376,7 @@ func Check(output string) error {
 	extension := strings.TrimPrefix(filepath.Ext(output), ".")
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && slices.Contains(media.Containers(), extension):
-		return fmt.Errorf("%s: outputs go into a folder: write such as %s", output, filepath.Dir(output))
+		return fmt.Errorf("%s: outputs go into a folder: write, for example, %s", output, filepath.Dir(output))
 	case err == nil && !info.IsDir():
 		return fmt.Errorf("%s is a file: outputs go into a folder", output)
 	}

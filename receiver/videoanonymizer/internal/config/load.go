@@ -121,7 +121,7 @@ func choose(id string, receivers map[string]any) (string, error) {
 	}
 	switch {
 	case len(ours) == 0:
-		return "", fmt.Errorf("receivers: there is no %s: write receivers::%s", metadata.Type, metadata.Type)
+		return "", fmt.Errorf("receivers: there is no %s: add receivers::%s", metadata.Type, metadata.Type)
 	case id == "" && len(ours) > 1:
 		return "", fmt.Errorf("receivers: there are several: choose one of %s", strings.Join(ours, ", "))
 	case id == "":

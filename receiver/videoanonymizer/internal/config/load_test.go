@@ -47,8 +47,8 @@ exporters:
 		"several":     {"", path, "choose one of videoanonymizer/a, videoanonymizer/b"},
 		"no such":     {"videoanonymizer/c", path, "there is no videoanonymizer/c"},
 		"not ours":    {"otlp", path, "there is no otlp"},
-		"none":        {"", "yaml:receivers::otlp:", "write receivers::videoanonymizer"},
-		"no section":  {"", "yaml:exporters::debug:", "write receivers::videoanonymizer"},
+		"none":        {"", "yaml:receivers::otlp:", "add receivers::videoanonymizer"},
+		"no section":  {"", "yaml:exporters::debug:", "add receivers::videoanonymizer"},
 		"no file":     {"", "/nonexistent.yaml", "/nonexistent.yaml"},
 		"unknown key": {"", "yaml:receivers::videoanonymizer::recal: fast", "recal"},
 	} {

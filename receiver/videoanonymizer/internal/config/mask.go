@@ -74,9 +74,9 @@ func (c *Mask) validate() []error {
 		oneOf("shape", c.Shape, mask.Shapes),
 		oneOf("fill", c.Fill, mask.Fills),
 		oneOf("on_uncertain", c.OnUncertain, mask.OnUncertainValues),
-		inRange("scale", c.Scale, 0.5, 10, "1 covers the head; below 1 parts of a face may show"),
+		inRange("scale", c.Scale, 0.5, 10, "1 covers the head; below 1, parts of a face may be visible"),
 		inRange("max_size", c.MaxSize, 0, 1,
-			"the largest mask as a fraction of the frame's shorter side; 0 does not bound them"),
+			"the largest mask as a fraction of the frame's shorter side; 0 means no limit"),
 	}
 	errs = append(errs, c.validateAlso()...)
 	for i, region := range c.Regions {
@@ -90,8 +90,8 @@ func (c *Mask) validateAlso() (errs []error) {
 	for i, thing := range c.Also {
 		switch {
 		case thing == mask.Plates:
-			errs = append(errs, errors.New("also: plates: license plates are not found: no model of them comes under a "+
-				"permissive license: mask where they are by regions, or remove it"))
+			errs = append(errs, errors.New("also: plates: license plates cannot be found, since no model for them has a "+
+				"permissive license: mask the places where they appear with regions, or remove it"))
 		case slices.Contains(c.Also[:i], thing):
 			errs = append(errs, fmt.Errorf("also: %s is listed twice: remove one", thing))
 		default:

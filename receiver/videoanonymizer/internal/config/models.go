@@ -178,15 +178,15 @@ func pixels(raw any) int {
 func (c *Detector) validate() []error {
 	errs := []error{
 		validateModel("model", c.Model, models.PersonDetection, models.FaceDetection),
-		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the confidence from which a person counts; lower finds more"),
+		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the minimum confidence for a person; lower finds more"),
 		inRange("blurred_threshold", c.BlurredThreshold, 0.01, 1,
-			"the confidence from which a person counts in a blurred frame; score_threshold counts if it is lower"),
+			"the minimum confidence for a person in a blurred frame; score_threshold applies if it is lower"),
 		inRange("candidate_threshold", c.CandidateThreshold, 0, 1,
-			"the confidence from which a person counts if a pose, a face or a track confirms it; 0 for none"),
-		inRange("face_threshold", c.FaceThreshold, 0.01, 1, "the confidence from which a face counts"),
+			"the minimum confidence for a person that a pose, a face or a track confirms; 0 for none"),
+		inRange("face_threshold", c.FaceThreshold, 0.01, 1, "the minimum confidence for a face"),
 		inRange("tiles", c.Tiles, 1, 8, "tiles per side that are analyzed in addition to the whole frame; 1 for none"),
 		inRange("min_person_size", c.MinPersonSize, 0, 10_000, "pixels; smaller people are not masked; 0 masks all"),
-		inRange("overlap_threshold", c.OverlapThreshold, 0.05, 1, "the overlap from which two boxes are the same person"),
+		inRange("overlap_threshold", c.OverlapThreshold, 0.05, 1, "the minimum overlap for two boxes to be the same person"),
 	}
 	if c.Faces != "" {
 		errs = append(errs, validateModel("faces", c.Faces, models.FaceDetection))
@@ -201,7 +201,7 @@ func (c *Detector) validate() []error {
 		"a duration such as 2s; 0s surveys every analyzed frame"))
 	for _, side := range []int{c.InputSize.Width, c.InputSize.Height, c.InputSize.LongSide} {
 		if side != 0 {
-			errs = append(errs, inRange("input_size", side, 64, 4096, "pixels; 416 is the default, more finds smaller people"))
+			errs = append(errs, inRange("input_size", side, 64, 4096, "pixels, 416 by default; more finds smaller people"))
 		}
 	}
 	return errs
@@ -211,7 +211,7 @@ func (c *Detector) validate() []error {
 func validateModels(key string, names []string) (errs []error) {
 	for _, name := range names {
 		if name == "" {
-			errs = append(errs, fmt.Errorf("%s: a model is empty: write a name from the catalog such as centernet, "+
+			errs = append(errs, fmt.Errorf("%s: a model name is empty: write a name from the catalog such as centernet, "+
 				"or remove it", key))
 		} else {
 			errs = append(errs, validateModel(key, name, models.PersonDetection))
@@ -223,7 +223,7 @@ func validateModels(key string, names []string) (errs []error) {
 func (c *Pose) validate() []error {
 	return []error{
 		validateModel("model", c.Model, models.PoseEstimation),
-		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the confidence from which a keypoint is trusted"),
+		inRange("score_threshold", c.ScoreThreshold, 0.01, 1, "the minimum confidence for a keypoint to be trusted"),
 		inRange("max_people_per_batch", c.MaxPeoplePerBatch, 1, 256, "more takes more memory"),
 		inRange("box_scale", c.BoxScale, 1, 3, "the size of the model's crop relative to the person's box"),
 	}

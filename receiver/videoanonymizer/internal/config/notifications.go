@@ -99,7 +99,7 @@ func (c *Config) validateNotifications() (errs []error) {
 		n := &c.Notifications[i]
 		problems := n.validate()
 		if names[n.Name] {
-			problems = append(problems, fmt.Errorf("name: there are two %s: write another one", n.Name))
+			problems = append(problems, fmt.Errorf("name: %s is used twice: choose another name", n.Name))
 		}
 		names[n.Name] = true
 		if c.Console == nil && slices.ContainsFunc(n.Events, func(event string) bool {
@@ -131,7 +131,7 @@ func (n *Notification) validate() []error {
 	case n.Webhook != nil:
 		errs = append(errs, within("webhook", n.Webhook.validate())...)
 	case !filepath.IsAbs(n.Command[0]):
-		errs = append(errs, fmt.Errorf("command: %q is not an absolute path: write such as "+
+		errs = append(errs, fmt.Errorf("command: %q is not an absolute path: write, for example, "+
 			"[/usr/local/bin/on-video, --verbose]", n.Command[0]))
 	}
 	return errs
@@ -140,7 +140,7 @@ func (n *Notification) validate() []error {
 func (w *Webhook) validate() (errs []error) {
 	address, err := url.Parse(w.URL)
 	if err != nil || address.Host == "" || address.Scheme != "https" && address.Scheme != "http" {
-		errs = append(errs, errors.New("url: it is no address: write such as https://hooks.example.org/videos"))
+		errs = append(errs, errors.New("url: it is not a URL: write one such as https://hooks.example.org/videos"))
 	}
 	if key, err := w.Key(); err != nil || len(key) < 24 || len(key) > 64 {
 		errs = append(errs, errors.New("secret: it is not 24 to 64 bytes in base64: write what `openssl rand -base64 32` "+

@@ -155,8 +155,8 @@ func (c *Output) validate() []error {
 			"MiB to keep free; 0 reserves only the video's own space, -1 disables the check"),
 	}
 	if c.Mode() == 0 {
-		errs = append(errs, fmt.Errorf("file_mode: %q lets no owner read and write, or is no mode of files: "+
-			"write such as \"0640\", in quotes", c.FileMode))
+		errs = append(errs, fmt.Errorf("file_mode: %q does not let the owner read and write, or is not a file mode: "+
+			"write one such as \"0640\", in quotes", c.FileMode))
 	}
 	if c.Directory == "" {
 		errs = append(errs, errors.New("directory: is required: write the folder for the anonymized videos, "+
@@ -220,7 +220,7 @@ func validateName(name string) error {
 	rest := strings.ReplaceAll(name, "{name}", "")
 	switch {
 	case rest == name:
-		return fmt.Errorf("name: %q lacks {name}, so that all videos would get the same name: %s", name, instead)
+		return fmt.Errorf("name: %q lacks {name}, so all videos would get the same name: %s", name, instead)
 	case strings.ContainsAny(rest, "{}"):
 		return fmt.Errorf("name: %q has a placeholder other than {name}: %s", name, instead)
 	case strings.ContainsAny(rest, "/\\\x00\n"):

@@ -143,7 +143,7 @@ func (c *Config) validateProfiles(own []error) (errs []error) {
 		p := &c.Profiles[i]
 		problems := p.validate()
 		if names[p.Name] {
-			problems = append(problems, fmt.Errorf("name: there are two %s: write another one", p.Name))
+			problems = append(problems, fmt.Errorf("name: %s is used twice: choose another name", p.Name))
 		}
 		names[p.Name] = true
 		if p.config != nil {
@@ -168,18 +168,18 @@ func (p *Profile) validate() (errs []error) {
 	}
 	for _, pattern := range p.Include {
 		if pattern == "" || !doublestar.ValidatePattern(pattern) {
-			errs = append(errs, fmt.Errorf("include: %q is not a valid pattern: write such as ward/** or *.mkv", pattern))
+			errs = append(errs, fmt.Errorf("include: %q is not a valid pattern: write one such as ward/** or *.mkv", pattern))
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.Keys)) {
 		if !slices.Contains(profileKeys, key) {
-			errs = append(errs, fmt.Errorf("%s: profiles cannot have it: use %s", key, strings.Join(profileKeys, ", ")))
+			errs = append(errs, fmt.Errorf("%s: profiles cannot set it: use %s", key, strings.Join(profileKeys, ", ")))
 		}
 	}
 	if output, ok := p.Keys["output"].(map[string]any); ok {
 		for _, key := range slices.Sorted(maps.Keys(output)) {
 			if !slices.Contains(profileOutputKeys, key) {
-				errs = append(errs, fmt.Errorf("output::%s: profiles cannot have it: use %s", key,
+				errs = append(errs, fmt.Errorf("output::%s: profiles cannot set it: use %s", key,
 					strings.Join(profileOutputKeys, ", ")))
 			}
 		}

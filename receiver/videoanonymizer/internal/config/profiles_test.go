@@ -102,9 +102,9 @@ profiles:
 	for _, want := range []string{
 		`profiles[0]::name: "" is not a valid name`, `profiles[0]::include: "[" is not a valid pattern`,
 		`profiles[0]::include: "" is not`, `profiles[0]::recall: "high" is not known`,
-		"profiles[a]::include: is required", "profiles[a]::watch: profiles cannot have it: use recall,",
-		`profiles[a]::mask::shape: "star" is not known`, "profiles[a]::output::directory: profiles cannot have it: use codec",
-		"profiles[a]::name: there are two a", "profiles[a]::max_concurrent_videos: profiles cannot have it",
+		"profiles[a]::include: is required", "profiles[a]::watch: profiles cannot set it: use recall,",
+		`profiles[a]::mask::shape: "star" is not known`, "profiles[a]::output::directory: profiles cannot set it: use codec",
+		"profiles[a]::name: a is used twice", "profiles[a]::max_concurrent_videos: profiles cannot set it",
 		`profiles[b/c]::name: "b/c" is not a valid name`, "profiles[b/c]::detect_every: 3 leaves frames without silhouettes",
 	} {
 		assert.ErrorContains(t, err, want)
@@ -130,7 +130,7 @@ profiles:
 	_, err := parse(t, fmt.Sprintf(text, "/models/own.onnx", "nanodet-m"))
 	require.NoError(t, err)
 	_, err = parse(t, fmt.Sprintf(text, "/models/other.onnx", "nanodet-m"))
-	require.ErrorContains(t, err, `"/models/other.onnx" is no model that another key names`)
+	require.ErrorContains(t, err, `"/models/other.onnx" is not a model that another key names`)
 	_, err = parse(t, fmt.Sprintf(text, "/models/own.onnx", "/others/own.onnx"))
 	require.NoError(t, err, "one of them is not on a server")
 	_, err = parse(t, fmt.Sprintf(text, "/models/own.onnx, /others/own.onnx", "/others/own.onnx"))

@@ -33,9 +33,9 @@ type Remote struct {
 	Models []string `mapstructure:"models"`
 	// Timeout bounds each request.
 	Timeout time.Duration `mapstructure:"timeout"`
-	// MaxInFlight bounds the requests under way at once.
+	// MaxInFlight bounds the requests in flight at once.
 	MaxInFlight int `mapstructure:"max_in_flight"`
-	// TraceRatio 0..1 is the share of frames whose traces go on in the servers.
+	// TraceRatio 0..1 is the share of frames whose traces continue in the servers.
 	TraceRatio float64 `mapstructure:"trace_ratio"`
 
 	_ struct{}
@@ -80,9 +80,9 @@ func (c *Remote) Servers() ([]oip.Endpoint, error) {
 
 func (c *Remote) validate() []error {
 	errs := []error{
-		inRange("timeout", c.Timeout, 10*time.Millisecond, time.Hour, "the longest wait for an answer, such as 5s"),
-		inRange("max_in_flight", c.MaxInFlight, 1, 4096, "requests under way at once"),
-		inRange("trace_ratio", c.TraceRatio, 0, 1, "the share of frames whose traces go on in the servers"),
+		inRange("timeout", c.Timeout, 10*time.Millisecond, time.Hour, "the maximum time to wait for an answer, such as 5s"),
+		inRange("max_in_flight", c.MaxInFlight, 1, 4096, "requests in flight at once"),
+		inRange("trace_ratio", c.TraceRatio, 0, 1, "the share of frames whose traces continue in the servers"),
 	}
 	if !c.Enabled() {
 		if len(c.Models) > 0 || c.Auth != nil || !reflect.ValueOf(c.TLS).IsZero() {
@@ -92,7 +92,7 @@ func (c *Remote) validate() []error {
 		return errs
 	}
 	if c.Endpoint != "" && len(c.Endpoints) > 0 {
-		errs = append(errs, errors.New("endpoints: endpoint is set as well: write one of them"))
+		errs = append(errs, errors.New("endpoints: endpoint is set as well: remove one of them"))
 	}
 	servers, err := c.Servers()
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *Remote) validate() []error {
 		errs = append(errs, c.validateServer(server))
 	}
 	if c.TLS.Insecure {
-		errs = append(errs, errors.New("tls::insecure: whether there is TLS is said by the endpoint: remove it, "+
+		errs = append(errs, errors.New("tls::insecure: the endpoint says whether there is TLS: remove it, "+
 			"and write grpc:// or http:// for a server on this machine"))
 	}
 	return errs
@@ -146,15 +146,15 @@ func (c *Config) validateRemoteModels() (errs []error) {
 		}
 		name := ServedName(model)
 		if other, taken := served[name]; taken && other != model {
-			errs = append(errs, fmt.Errorf("inference::remote::models: %s and %s have the same name on a server: rename a file",
-				other, model))
+			errs = append(errs, fmt.Errorf("inference::remote::models: %s and %s have the same name on a server: rename "+
+				"one file", other, model))
 		}
 		served[name] = model
 	}
 	for _, model := range c.Inference.Remote.Models {
 		if !slices.Contains(used, model) {
-			errs = append(errs, fmt.Errorf("inference::remote::models: %q is no model that another key names: "+
-				"write it as there, or remove it", model))
+			errs = append(errs, fmt.Errorf("inference::remote::models: %q is not a model that another key names: "+
+				"write it as it is there, or remove it", model))
 		}
 	}
 	return errs

@@ -38,7 +38,7 @@ func rewrite(conf *confmap.Conf, renames []rename) (warnings []string, err error
 		value := conf.Get(r.from)
 		remove(conf, r.from)
 		errs = append(errs, conf.Merge(confmap.NewFromStringMap(nest(r.to, value))))
-		warnings = append(warnings, fmt.Sprintf("%s is now %s: write that, since %s no longer reads the former name",
+		warnings = append(warnings, fmt.Sprintf("%s is now %s: use that name, since %s no longer reads the former one",
 			r.from, r.to, r.until))
 	}
 	return warnings, errors.Join(errs...)

@@ -30,17 +30,18 @@ func TestFormerNames(t *testing.T) {
 		"a key": {
 			given:    map[string]any{"lookahead": "2s"},
 			want:     map[string]any{"look_ahead": "2s"},
-			warnings: []string{"lookahead is now look_ahead: write that, since v9.0.0 no longer reads the former name"},
+			warnings: []string{"lookahead is now look_ahead: use that name, since v9.0.0 no longer reads the former one"},
 		},
 		"in a block": {
 			given:    map[string]any{"output": map[string]any{"crf": 20, "directory": "o"}},
 			want:     map[string]any{"output": map[string]any{"quality": 20, "directory": "o"}},
-			warnings: []string{"output::crf is now output::quality: write that, since v9.0.0 no longer reads the former name"},
+			warnings: []string{"output::crf is now output::quality: use that name, since v9.0.0 no longer reads the former one"},
 		},
 		"to another block": {
-			given:    map[string]any{"faces": map[string]any{"model": ""}},
-			want:     map[string]any{"detector": map[string]any{"faces": ""}},
-			warnings: []string{"faces::model is now detector::faces: write that, since v9.0.0 no longer reads the former name"},
+			given: map[string]any{"faces": map[string]any{"model": ""}},
+			want:  map[string]any{"detector": map[string]any{"faces": ""}},
+			warnings: []string{
+				"faces::model is now detector::faces: use that name, since v9.0.0 no longer reads the former one"},
 		},
 		"both": {
 			given: map[string]any{"lookahead": "2s", "look_ahead": "1s"},

@@ -57,12 +57,12 @@ func (c *Resources) Limits() resources.Limits {
 func (c *Resources) validate() []error {
 	errs := []error{
 		inRange("cpus", c.CPUs, 0, 4096, "how many CPUs may be used, as a whole number; 0 for all"),
-		inRange("nice", c.Nice, 0, 19, "19 lets all other programs go first"),
+		inRange("nice", c.Nice, 0, 19, "19 gives way to all other programs"),
 		oneOf("io_class", c.IOClass, []IOClass{IOUnchanged, IOBestEffort, IOIdle}),
 		inRange("io_priority", c.IOPriority, 0, lastIOPriority, "0 goes first, 7 last"),
 	}
 	if c.IOPriority != defaultIOPriority && c.IOClass != IOBestEffort {
-		errs = append(errs, errors.New("io_priority: has an effect with io_class: best_effort alone: write that, or "+
+		errs = append(errs, errors.New("io_priority: has an effect only with io_class: best_effort: set that, or "+
 			"remove it"))
 	}
 	return errs

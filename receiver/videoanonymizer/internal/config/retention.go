@@ -43,23 +43,23 @@ func (c *Config) validateRetention() []error {
 		validateAge("telemetry", r.Telemetry),
 	}
 	if (r.Outputs > 0 || r.Reports > 0) && !r.Unreviewed && c.Console == nil {
-		errs = append(errs, errors.New("unreviewed: nobody can decide on an output without a console, so that none would be "+
-			"removed: write true, or console"))
+		errs = append(errs, errors.New("unreviewed: nobody can decide on an output without a console, so none would be "+
+			"removed: write true, or set console"))
 	}
 	if r.Outputs > 0 && r.Reports >= r.Outputs {
 		errs = append(errs, fmt.Errorf("reports: %v has no effect, since outputs are removed at %v with their reports: "+
-			"write less, or remove it", r.Reports, r.Outputs))
+			"write a shorter time, or remove it", r.Reports, r.Outputs))
 	}
 	switch {
 	case r.Telemetry > 0 && len(r.TelemetryFiles) == 0:
 		errs = append(errs, errors.New("telemetry_files: is required with telemetry: list the files of the file exporter, "+
 			"such as [telemetry/*.json]"))
 	case r.Telemetry == 0 && len(r.TelemetryFiles) > 0:
-		errs = append(errs, errors.New("telemetry_files: has no effect without telemetry: remove it, or write telemetry"))
+		errs = append(errs, errors.New("telemetry_files: has no effect without telemetry: remove it, or set telemetry"))
 	}
 	for _, pattern := range r.TelemetryFiles {
 		if pattern == "" || !doublestar.ValidatePattern(pattern) {
-			errs = append(errs, fmt.Errorf("telemetry_files: %q is not a valid pattern: write such as telemetry/*.json",
+			errs = append(errs, fmt.Errorf("telemetry_files: %q is not a valid pattern: write one such as telemetry/*.json",
 				pattern))
 		}
 	}

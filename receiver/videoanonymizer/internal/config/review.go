@@ -33,7 +33,7 @@ func (c *Config) validateReview() (errs []error) {
 	}
 	output, err := filepath.Abs(c.Output.Directory)
 	if err == nil && approved == output {
-		errs = append(errs, fmt.Errorf("review::approved_directory: %s is output::directory, where all outputs are: "+
+		errs = append(errs, fmt.Errorf("review::approved_directory: %s is output::directory, which holds all outputs: "+
 			"write another one", r.ApprovedDirectory))
 	}
 	return errs

@@ -58,12 +58,12 @@ func (c *Schedule) validate() []error {
 		oneOf("on_battery", c.OnBattery, []OnBattery{OnBatteryWork, OnBatteryPause}),
 		oneOf("running", c.Running, []Running{RunningFinish, RunningSuspend}),
 		inRange("max_others", c.MaxOthers, 0, 1, "the share of all processors that other programs may use, such as 0.5; "+
-			"0 does not matter"),
+			"0 means any"),
 	}
 	for _, text := range c.Hours {
 		if _, err := schedule.ParseSpan(text); err != nil {
-			errs = append(errs, fmt.Errorf("hours: %q: %w: write such as 22:00-06:00, mon-fri 19:00-07:00, or sat,sun", text,
-				err))
+			errs = append(errs, fmt.Errorf("hours: %q: %w: write 22:00-06:00, mon-fri 19:00-07:00, or sat,sun, for example",
+				text, err))
 		}
 	}
 	return errs

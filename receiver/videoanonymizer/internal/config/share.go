@@ -38,15 +38,16 @@ func (c *Config) validateShare() []error {
 		{"review::approved_directory", c.Review.ApprovedDirectory != "", "a console shows no videos of a share"},
 		{"review::two_people", c.Review.TwoPeople, "a console shows no videos of a share"},
 		{"retention", c.Retention.Any(), "no machine has a journal of what is done"},
-		{"notifications", len(c.Notifications) > 0, "every machine would tell; alert on the metrics instead"},
+		{"notifications", len(c.Notifications) > 0, "every machine would notify; alert on the metrics instead"},
 		{"output::quarantine_directory", c.Output.QuarantineDirectory != "", "sources that failed stay where they are"},
 		{"retry::initial_interval", c.Retry.InitialInterval != watch.DefaultRetry.InitialInterval,
-			"waits are parts of share::lease"},
-		{"retry::max_interval", c.Retry.MaxInterval != watch.DefaultRetry.MaxInterval, "waits are parts of share::lease"},
+			"wait times are derived from share::lease"},
+		{"retry::max_interval", c.Retry.MaxInterval != watch.DefaultRetry.MaxInterval,
+			"wait times are derived from share::lease"},
 		{"unit_length", c.UnitLength != defaultUnitLength, "write share::unit_length"},
 	} {
 		if key.set {
-			errs = append(errs, fmt.Errorf("%s: does not go with share: remove one of them: %s", key.name, key.why))
+			errs = append(errs, fmt.Errorf("%s: cannot be combined with share: remove one of them: %s", key.name, key.why))
 		}
 	}
 	return errs

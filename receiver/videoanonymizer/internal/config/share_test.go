@@ -117,11 +117,12 @@ notifications: [{name: a, command: [/bin/true]}]
 retry: {initial_interval: 1s, max_interval: 1h}
 unit_length: 3m
 output: {directory: ROOT/out, quarantine_directory: ROOT/bad}`,
-			want: []string{"review::two_people: does not go with share",
-				"review::approved_directory: does not go with share", "retention: does not go with share",
-				"notifications: does not go with share",
-				"retry::initial_interval: does not go with share", "retry::max_interval: does not go with share",
-				"unit_length: does not go with share", "output::quarantine_directory: does not go with share"}},
+			want: []string{"review::two_people: cannot be combined with share",
+				"review::approved_directory: cannot be combined with share",
+				"retention: cannot be combined with share", "notifications: cannot be combined with share",
+				"retry::initial_interval: cannot be combined with share",
+				"retry::max_interval: cannot be combined with share", "unit_length: cannot be combined with share",
+				"output::quarantine_directory: cannot be combined with share"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := readShare(t, tc.block, cmp.Or(tc.more, "{}"))

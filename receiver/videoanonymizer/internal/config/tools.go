@@ -34,7 +34,7 @@ func (c *Tools) validate() []error {
 		oneOf("confine", c.Confine, confine.Modes()),
 	}
 	if !filepath.IsAbs(c.VAAPIDevice) || strings.ContainsAny(c.VAAPIDevice, ",\x00") {
-		errs = append(errs, fmt.Errorf("vaapi_device: %q is not an absolute path without a comma: write such as %s",
+		errs = append(errs, fmt.Errorf("vaapi_device: %q is not an absolute path without a comma: write one such as %s",
 			c.VAAPIDevice, media.DefaultVAAPIDevice))
 	}
 	return errs

@@ -48,13 +48,13 @@ func (c *Config) errors() []error {
 		[]error{
 			oneOf("recall", c.Recall, recalls),
 			oneOf("on_damaged", c.OnDamaged, []OnDamaged{OnDamagedFail, OnDamagedSalvage}),
-			inRange("detect_every", c.DetectEvery, 0, 1000, "the number of frames from one detection to the next; 0 decides by "+
+			inRange("detect_every", c.DetectEvery, 0, 1000, "the number of frames from one detection to the next; 0 adapts to "+
 				"the content of the frames"),
 			inRange("look_ahead", c.LookAhead, time.Millisecond, 10*time.Second,
-				"a duration such as 1s; frames wait in memory that long"),
+				"a duration such as 1s; frames wait in memory for that long"),
 			inRange("max_concurrent_videos", c.MaxConcurrentVideos, 1, 1024, "the number of videos processed at once"),
 			inRange("max_concurrent_units", c.MaxConcurrentUnits, 0, 1024, "the number of units of a long video processed at "+
-				"once; 0 is as many as the cores keep busy"),
+				"once; 0 means as many as keep the cores busy"),
 			inRange("unit_length", c.UnitLength, time.Second, 24*time.Hour, "a duration such as 2m; long videos are divided "+
 				"into units of about this length"),
 		},
@@ -103,7 +103,7 @@ func validateRetry(c watch.Retry) []error {
 			"the wait after the first attempt, such as 10s"),
 		inRange("max_interval", c.MaxInterval, max(time.Millisecond, c.InitialInterval), 7*24*time.Hour,
 			"the longest wait, at least initial_interval, such as 30m"),
-		inRange("max_attempts", c.MaxAttempts, 1, 1000, "how often a file is tried; 1 never retries"),
+		inRange("max_attempts", c.MaxAttempts, 1, 1000, "the number of attempts for a file; 1 never retries"),
 	}
 }
 

@@ -71,11 +71,11 @@ func bounds(cfg *config.Config) []Finding {
 	}
 	f := Finding{What: "resources", Missing: resources.Check(limits)}
 	if available := resources.Available(); limits.CPUs >= available {
-		f.Note = fmt.Sprintf("no more than %d CPUs may be used anyway", available)
+		f.Note = fmt.Sprintf("no more than %d CPUs are allowed anyway", available)
 	} else if limits.CPUs > 0 {
 		f.Note = fmt.Sprintf("CPUs: %d of %d", limits.CPUs, available)
 	} else {
-		f.Note = "can be bounded"
+		f.Note = "can be limited"
 	}
 	return []Finding{f}
 }

@@ -95,8 +95,8 @@ func missing(findings []Finding) (texts []string) {
 func TestResources(t *testing.T) {
 	all := resources.Available()
 	for given, want := range map[config.Resources]string{
-		{CPUs: 9999, Nice: 3}: fmt.Sprintf("no more than %d CPUs may be used anyway", all),
-		{Nice: 3}:             "can be bounded",
+		{CPUs: 9999, Nice: 3}: fmt.Sprintf("no more than %d CPUs are allowed anyway", all),
+		{Nice: 3}:             "can be limited",
 		{}:                    "",
 	} {
 		cfg := config.Default()
@@ -142,20 +142,20 @@ func TestDoctor(t *testing.T) {
 		},
 		"GPU that encodes": {
 			receiver: "      encoder: nvenc",
-			want:     []string{"encoder: output::encoder: ", "NVIDIA GPU: output::encoder: no driver"},
+			want:     []string{"encoder: output::encoder: ", "NVIDIA GPU: output::encoder: no NVIDIA driver"},
 		},
 		"GPU that decodes": {
 			receiver: "    tools: {decoder: cuda}",
-			want:     []string{"decoder: tools::decoder: ", "NVIDIA GPU: tools::decoder: no driver"},
+			want:     []string{"decoder: tools::decoder: ", "NVIDIA GPU: tools::decoder: no NVIDIA driver"},
 		},
-		"GPU of VA-API": {
+		"VA-API GPU": {
 			receiver: "    tools: {decoder: vaapi, vaapi_device: /dev/dri/none}",
-			want:     []string{"decoder: tools::decoder: ", "GPU of VA-API: tools::vaapi_device: "},
+			want:     []string{"decoder: tools::decoder: ", "VA-API GPU: tools::vaapi_device: "},
 		},
 		"provider": {
 			receiver: "    inference: {provider: cuda}",
-			want: []string{"inference: inference::provider: ", "NVIDIA GPU: inference::provider: no driver",
-				"libraries of CUDA: inference::provider: "},
+			want: []string{"inference: inference::provider: ", "NVIDIA GPU: inference::provider: no NVIDIA driver",
+				"CUDA libraries: inference::provider: "},
 		},
 		"ONNX Runtime": {
 			receiver: "    inference: {library: /no/libonnxruntime.so}",
@@ -229,7 +229,8 @@ func TestDoctor(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := os.Stat("/proc/driver/nvidia"); err == nil && strings.Contains(strings.Join(c.want, ""), "no driver") {
+			_, err := os.Stat("/proc/driver/nvidia")
+			if err == nil && strings.Contains(strings.Join(c.want, ""), "no NVIDIA driver") {
 				t.Skip("this machine has a driver")
 			}
 			m := newMachine(t)
@@ -294,7 +295,7 @@ func TestCollectorThatRuns(t *testing.T) {
 	findings := m.examine("", fmt.Sprintf(
 		"  extensions: [health_check]\nextensions: {health_check: {endpoint: '%s'}}", strings.TrimSpace(address)))
 	assert.Empty(t, missing(findings))
-	assert.Equal(t, "in use by a collector that runs", findings[len(findings)-1].Note)
+	assert.Equal(t, "in use by a running collector", findings[len(findings)-1].Note)
 }
 
 func TestUnusedReceiver(t *testing.T) {
@@ -319,7 +320,7 @@ func TestGPU(t *testing.T) {
 	}{
 		"none needed":     {provider: "cpu", note: "no driver"},
 		"there":           {version: "580.65.06", device: "nvidia0", provider: "cuda", note: "1, driver 580.65.06"},
-		"no driver":       {provider: "tensorrt", missing: "inference::provider: no driver"},
+		"no driver":       {provider: "tensorrt", missing: "inference::provider: no NVIDIA driver"},
 		"no device":       {version: "580.65.06", provider: "cuda", missing: "there is no /dev/nvidia0"},
 		"only control":    {version: "580.65.06", device: "nvidiactl", provider: "cuda", missing: "there is no /dev/nvidia0"},
 		"old driver":      {version: "550.90.07", device: "nvidia0", provider: "cuda", missing: "older than 580"},

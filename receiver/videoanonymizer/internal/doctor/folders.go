@@ -84,7 +84,7 @@ func space(cfg *config.Config) Finding {
 	free := int64(stat.Bavail) * stat.Bsize >> 20
 	f.Note = fmt.Sprintf("%d MiB free", free)
 	if least := cfg.Output.MinFreeSpace; least != config.NoSpaceCheck && free <= least {
-		f.Missing = fmt.Errorf("output::min_free_space: only %d MiB are free, and %d stay free: no video would be started; "+
+		f.Missing = fmt.Errorf("output::min_free_space: only %d MiB are free, and %d must stay free: no video would start; "+
 			"delete something, or name another folder", free, least)
 	}
 	return f

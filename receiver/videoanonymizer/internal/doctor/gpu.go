@@ -59,7 +59,7 @@ func nvidia(root, needs string, cuda bool) Finding {
 	case err != nil && needs == "":
 		f.Note = "no driver; the configuration needs none"
 	case err != nil:
-		f.Missing = fmt.Errorf("%s: no driver of NVIDIA is loaded: install one, version %d or newer for inference", needs,
+		f.Missing = fmt.Errorf("%s: no NVIDIA driver is loaded: install one, version %d or newer for inference", needs,
 			oldestDriver)
 	case len(devices) == 0 && needs != "":
 		f.Missing = fmt.Errorf("%s: there is no /dev/nvidia0: pass the GPU to this container, or check nvidia-smi", needs)
@@ -78,7 +78,7 @@ func nvidia(root, needs string, cuda bool) Finding {
 
 // cudaLibraries looks for what the provider beside ONNX Runtime's library is linked to.
 func cudaLibraries(root, library, provider string) Finding {
-	f := Finding{What: "libraries of CUDA", Note: "there"}
+	f := Finding{What: "CUDA libraries", Note: "found"}
 	path := filepath.Join(filepath.Dir(library), "libonnxruntime_providers_"+provider+".so")
 	file, err := elf.Open(path)
 	if err != nil {
@@ -112,7 +112,7 @@ func cudaLibraries(root, library, provider string) Finding {
 }
 
 func vaapi(device string) Finding {
-	f := Finding{What: "GPU of VA-API", Note: device}
+	f := Finding{What: "VA-API GPU", Note: device}
 	file, err := os.OpenFile(device, os.O_RDWR, 0)
 	if err == nil {
 		err = file.Close()

@@ -28,13 +28,13 @@ func ports(ctx context.Context, listeners []listener) []Finding {
 		case err == nil:
 			_ = listening.Close()
 		case errors.Is(err, unix.EADDRINUSE) && holder(l.address) == program:
-			f.Note = "in use by a collector that runs"
+			f.Note = "in use by a running collector"
 		case errors.Is(err, unix.EADDRINUSE):
 			by := holder(l.address)
 			if by == "" {
-				by = "a process that this user may not see"
+				by = "a process that this user cannot see"
 			}
-			f.Missing = fmt.Errorf("%s: %s is in use by %s: end it, or write another port", l.key, l.address, by)
+			f.Missing = fmt.Errorf("%s: %s is in use by %s: stop it, or write another port", l.key, l.address, by)
 		default:
 			f.Missing = fmt.Errorf("%s: %w: write an address of this machine", l.key, err)
 		}

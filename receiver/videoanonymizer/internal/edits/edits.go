@@ -152,10 +152,10 @@ func Parse(text []byte) (*Document, error) {
 		return nil, fmt.Errorf("edits: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("edits: there is more than one value")
+		return nil, errors.New("edits: the file holds more than one value")
 	}
 	if d.Schema != Schema {
-		return nil, fmt.Errorf("edits: schema: %q is not known: only %s is read", d.Schema, Schema)
+		return nil, fmt.Errorf("edits: schema: %q is not known: only %s can be read", d.Schema, Schema)
 	}
 	if err := d.Validate(0, Video{Frames: d.Source.Frames}); err != nil {
 		return nil, fmt.Errorf("edits: %w", err)

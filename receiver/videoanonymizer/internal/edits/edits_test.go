@@ -93,19 +93,19 @@ func TestValidationGivesEveryError(t *testing.T) {
 		"keyframes backwards": {drawn([3]float64{5, 1, 1}, [3]float64{5, 1, 1}),
 			[]string{"keyframes[1]: frame 5 is not after"}},
 		"outside first":  {drawn([3]float64{5, 0, 0}), []string{"the first one cannot be outside"}},
-		"beyond the end": {drawn([3]float64{frames, 1, 1}), []string{"keyframes[0]: frame: 100 is none"}},
+		"beyond the end": {drawn([3]float64{frames, 1, 1}), []string{"keyframes[0]: frame: 100 is not one"}},
 		"time of another": {Operation{Type: Add, Shape: Ellipse, Keyframes: []Keyframe{{Frame: 3, RX: 1, RY: 1}}},
 			[]string{"time_s: 0 is not the time of frame 3, which is 0.120"}},
 		"far away": {drawn([3]float64{0, 1e9, 1e9}), []string{"x, y:", "rx, ry:"}},
 		"removal": {Operation{Type: Remove, Track: 9, From: 5, To: 5},
-			[]string{"reason: is required", "from, to: 5 to before 5"}},
+			[]string{"reason: is required", "from, to: 5 up to 5"}},
 		"reason": {Operation{Type: Remove, Track: 1, To: 5, Reason: "why not"},
 			[]string{`reason: "why not" is not known`}},
 		"other without a note": {Operation{Type: Remove, Track: 1, To: 5, Reason: ReasonOther, Note: " "},
 			[]string{"note: is required"}},
 		"another's track": {Operation{Type: Remove, Track: 9, To: 5, Reason: "consent"},
 			[]string{"track: 9 has no mask"}},
-		"no track":         {Operation{Type: Adjust, To: 5, DX: 1}, []string{"track: 0 is none"}},
+		"no track":         {Operation{Type: Adjust, To: 5, DX: 1}, []string{"track: 0 is not a track"}},
 		"nothing adjusted": {Operation{Type: Adjust, Track: 1, To: 5, ScaleRX: 1}, []string{"has to change something"}},
 		"scale": {Operation{Type: Adjust, Track: 1, To: 5, ScaleRX: -1, ScaleRY: 99},
 			[]string{"scale_rx: -1", "scale_ry: 99"}},
@@ -127,7 +127,7 @@ func TestValidationGivesEveryError(t *testing.T) {
 		})
 	}
 	err := fresh().With(first, Operation{Type: Revert, Of: 1}, Operation{Type: Revert, Of: 1}).Validate(0, v)
-	require.ErrorContains(t, err, "operation 1 is reverted already")
+	require.ErrorContains(t, err, "operation 1 is already reverted")
 	err = fresh().With(Operation{Type: "a"}, Operation{Type: "b"}).Validate(0, v)
 	require.ErrorContains(t, err, `operations[0]: type: "a"`)
 	require.ErrorContains(t, err, `operations[1]: type: "b"`)

@@ -227,10 +227,10 @@ func (o *Operation) coversOnly(before, now, exact bool) error {
 	case now && (o.Type == Remove || o.Reason != ""):
 		return errors.New("it uncovers")
 	case now && o.Type == Adjust && !exact:
-		return errors.New("the report is of an older version and does not tell where the masks are exactly: " +
+		return errors.New("the report is from an older version and does not say exactly where the masks are: " +
 			"only add is possible")
 	case !now && (o.Type == Add || o.Type == WholeFrame):
-		return errors.New("it was rendered, so that undoing it uncovers")
+		return errors.New("it was rendered, so undoing it uncovers something")
 	}
 	return nil
 }

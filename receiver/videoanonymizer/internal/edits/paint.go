@@ -42,7 +42,7 @@ func rgb(text string) (c mask.RGB, err error) {
 	}
 	b, err := hex.DecodeString(strings.TrimPrefix(text, "#"))
 	if err != nil || len(b) != 3 {
-		return c, fmt.Errorf("mask_color: %q is no color", text)
+		return c, fmt.Errorf("mask_color: %q is not a color", text)
 	}
 	return mask.RGB{R: b[0], G: b[1], B: b[2]}, nil
 }

@@ -31,7 +31,7 @@ const (
 // Validate returns everything that is wrong with the operations from an index on.
 func (d *Document) Validate(from int, v Video) error {
 	if len(d.Operations) > MaxOperations {
-		return fmt.Errorf("operations: there are %d, at most %d are possible: revert is one, too",
+		return fmt.Errorf("operations: there are %d, but at most %d are possible, including reverts",
 			len(d.Operations), MaxOperations)
 	}
 	var errs []error
@@ -46,7 +46,7 @@ func (d *Document) Validate(from int, v Video) error {
 func (d *Document) validate(i int, v *Video) (errs []error) {
 	o := &d.Operations[i]
 	if o.ID != i+1 {
-		errs = append(errs, fmt.Errorf("id: is %d, but it is number %d: leave it out", o.ID, i+1))
+		errs = append(errs, fmt.Errorf("id: is %d, but this is operation %d: leave it out", o.ID, i+1))
 	}
 	if len(o.Note) > maxNote {
 		errs = append(errs, fmt.Errorf("note: has %d bytes: write at most %d", len(o.Note), maxNote))
@@ -110,14 +110,14 @@ func (o *Operation) validateReason() []error {
 
 func (o *Operation) validateRange(v *Video) []error {
 	if o.From < 0 || o.To > v.Frames || o.From >= o.To {
-		return []error{fmt.Errorf("from, to: %d to before %d is no range of the video's %d frames", o.From, o.To, v.Frames)}
+		return []error{fmt.Errorf("from, to: %d up to %d is not a range of the video's %d frames", o.From, o.To, v.Frames)}
 	}
 	return nil
 }
 
 func (o *Operation) validateTrack(v *Video) []error {
 	if o.Track < 1 {
-		return []error{fmt.Errorf("track: %d is none: write that of a mask in the report, from 1 on", o.Track)}
+		return []error{fmt.Errorf("track: %d is not a track: write that of a mask in the report, from 1 on", o.Track)}
 	}
 	if v.Tracks == nil || o.From < 0 || o.From >= o.To {
 		return nil
@@ -150,7 +150,7 @@ func (o *Operation) validateAdjust() (errs []error) {
 		}
 	}
 	if o.DX == 0 && o.DY == 0 && o.Rotate == 0 && o.scaleRX() == 1 && o.scaleRY() == 1 {
-		errs = append(errs, errors.New("dx, dy, scale_rx, scale_ry, rotate: one has to change something"))
+		errs = append(errs, errors.New("dx, dy, scale_rx, scale_ry, rotate: at least one has to change something"))
 	}
 	return errs
 }
@@ -168,7 +168,7 @@ func (o *Operation) validateAdd(v *Video) (errs []error) {
 	for i := range o.Keyframes {
 		k := &o.Keyframes[i]
 		if i > 0 && k.Frame <= o.Keyframes[i-1].Frame {
-			errs = append(errs, fmt.Errorf("keyframes[%d]: frame %d is not after the one before it", i, k.Frame))
+			errs = append(errs, fmt.Errorf("keyframes[%d]: frame %d is not after the previous one", i, k.Frame))
 		}
 		for _, err := range k.validate(v) {
 			errs = append(errs, fmt.Errorf("keyframes[%d]: %w", i, err))
@@ -180,7 +180,7 @@ func (o *Operation) validateAdd(v *Video) (errs []error) {
 func (k *Keyframe) validate(v *Video) (errs []error) {
 	switch {
 	case k.Frame < 0 || k.Frame >= v.Frames && !(k.Outside && k.Frame == v.Frames):
-		errs = append(errs, fmt.Errorf("frame: %d is none of the video's %d", k.Frame, v.Frames))
+		errs = append(errs, fmt.Errorf("frame: %d is not one of the video's %d", k.Frame, v.Frames))
 	case v.Times != nil && k.Frame < len(v.Times) && !(math.Abs(k.Time-v.Times[k.Frame]) <= timeTolerance):
 		errs = append(errs, fmt.Errorf("time_s: %v is not the time of frame %d, which is %.3f", k.Time, k.Frame,
 			v.Times[k.Frame]))
@@ -192,7 +192,7 @@ func (k *Keyframe) validate(v *Video) (errs []error) {
 		errs = append(errs, fmt.Errorf("x, y: %v, %v is too far away: write pixels of the frame", k.X, k.Y))
 	}
 	if !(k.RX >= 0.5 && k.RX <= farthest && k.RY >= 0.5 && k.RY <= farthest) {
-		errs = append(errs, fmt.Errorf("rx, ry: %v, %v is no size: write half of width and height in pixels, from 0.5 on",
+		errs = append(errs, fmt.Errorf("rx, ry: %v, %v is not a size: write half the width and height in pixels, from 0.5 on",
 			k.RX, k.RY))
 	}
 	if !(math.Abs(k.Angle) <= 100) {
@@ -211,9 +211,9 @@ func (d *Document) validateOf(i int) []error {
 	case target.Type == Confirm:
 		return []error{fmt.Errorf("of: operation %d is a confirmation: revert what it confirms instead", o.Of)}
 	case !d.Upto(i).Live().Has(o.Of):
-		return []error{fmt.Errorf("of: operation %d is reverted already", o.Of)}
+		return []error{fmt.Errorf("of: operation %d is already reverted", o.Of)}
 	case o.Type == Confirm && target.Reason == "":
-		return []error{fmt.Errorf("of: operation %d uncovers nothing: it needs no confirmation", o.Of)}
+		return []error{fmt.Errorf("of: operation %d uncovers nothing, so it needs no confirmation", o.Of)}
 	case o.Type == Confirm && o.By != "" && o.By == target.By:
 		return []error{fmt.Errorf("of: %s made operation %d: a second person has to confirm it", o.By, o.Of)}
 	}

@@ -109,7 +109,7 @@ func (c *Comparison) compareStreams(src, out Info) {
 		fmt.Sprintf("%d x %d", src.Width, src.Height), fmt.Sprintf("%d x %d", out.Width, out.Height))
 	c.addEqual("sample aspect ratio", aspectRatio(src.SAR), aspectRatio(out.SAR))
 	if src.Rotation != 0 && out.Rotation == 0 {
-		c.add("rotation", fmt.Sprintf("%d degrees, by a tag", src.Rotation), "rotated already, shown alike", Expected)
+		c.add("rotation", fmt.Sprintf("%d degrees, by a tag", src.Rotation), "already rotated, looks the same", Expected)
 	} else {
 		c.addEqual("rotation", fmt.Sprint(src.Rotation), fmt.Sprint(out.Rotation))
 	}

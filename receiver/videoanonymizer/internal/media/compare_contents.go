@@ -29,7 +29,7 @@ var streamKinds = []struct{ codecType, name string }{
 
 const (
 	covers       = "covers"
-	furtherVideo = "further video streams"
+	furtherVideo = "other video streams"
 )
 
 // muxerTags are those that muxers write by themselves, in lower case, with the beginnings of their values.

@@ -28,7 +28,7 @@ func (t Tools) Confine(ctx context.Context, mode string, check func(Tools) error
 	case err == nil && (mode == confine.Auto || confined.unconfined == nil):
 		return confined, nil
 	case err == nil:
-		return t, fmt.Errorf("%w: tools::confine is require, but %w: write auto to do without",
+		return t, fmt.Errorf("%w: tools::confine is require, but %w: write auto to do without it",
 			ErrTool, confined.unconfined)
 	}
 	if err := t.work(ctx, check); err != nil {

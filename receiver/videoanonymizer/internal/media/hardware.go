@@ -125,11 +125,11 @@ var deviceFaults = []string{"Device creation failed", "Device setup failed", "No
 
 // remedies say what to do if a device does not work.
 var remedies = map[string]string{
-	NVENC: "it needs an NVIDIA GPU that can encode and its driver, in a container with the capability video " +
+	NVENC: "it needs an NVIDIA GPU that can encode, its driver, and in a container the capability video " +
 		"(NVIDIA_DRIVER_CAPABILITIES=compute,utility,video); or write output::encoder: software",
-	CUDA: "it needs an NVIDIA GPU that can decode and its driver, in a container with the capability video " +
+	CUDA: "it needs an NVIDIA GPU that can decode, its driver, and in a container the capability video " +
 		"(NVIDIA_DRIVER_CAPABILITIES=compute,utility,video); or write tools::decoder: software",
-	VAAPI: "it needs a GPU at tools::vaapi_device that this user may open (group render) and its driver " +
+	VAAPI: "it needs a GPU at tools::vaapi_device that this user can open (group render), and its driver " +
 		"(Debian: intel-media-va-driver or mesa-va-drivers; vainfo lists what it can do); " +
 		"or write software for output::encoder and tools::decoder",
 }

@@ -57,7 +57,7 @@ var (
 const unspecified = 2
 
 // ErrNoHEVC says that it is the ffmpeg of this machine that does not support a file.
-var ErrNoHEVC = fmt.Errorf("%w: this ffmpeg does not decode HEVC, which HEIC holds: install a build that does",
+var ErrNoHEVC = fmt.Errorf("%w: this ffmpeg does not decode HEVC, which HEIC contains: install a build that does",
 	ErrUnsupported)
 
 // endOfSequence is a NAL unit after which the next picture depends on nothing before it, and none is held back.
@@ -92,7 +92,7 @@ func (t Tools) DecodeHEVC(ctx context.Context, p HEVCPictures, limits Limits, us
 	complaint, err := t.feed(ctx, t.FFmpeg, args, p.stream(), limits, func(r io.Reader) error {
 		for i := range p.Pictures {
 			if _, err := io.ReadFull(r, buffer); err != nil {
-				return fmt.Errorf("%w: %d of %d pictures in it decode", ErrDamaged, i, len(p.Pictures))
+				return fmt.Errorf("%w: only %d of %d pictures in it can be decoded", ErrDamaged, i, len(p.Pictures))
 			}
 			frame.Index = i
 			if err := use(frame); err != nil {
@@ -167,7 +167,7 @@ func (p HEVCPictures) conversion(s probedStream) (filter string, to PixelFormat,
 	filter = fmt.Sprintf("scale=%d:%d:out_color_matrix=bt601:out_range=pc", p.Width, p.Height)
 	switch {
 	case transfer == pqTransfer || transfer == hlgTransfer:
-		return "", to, fmt.Errorf("%w: HDR (%s), which a JPEG would show pale: convert it to a JPEG yourself",
+		return "", to, fmt.Errorf("%w: HDR (%s), which would look pale in a JPEG: convert it to a JPEG yourself",
 			ErrUnsupported, transfer)
 	case !usual && !p.Profile:
 		return "", to, fmt.Errorf("%w: its color primaries without an ICC profile: convert it to a JPEG yourself",
@@ -249,5 +249,5 @@ func hevcError(ctx context.Context, complaint string, err error) error {
 	case complaint == "" && !errors.As(err, new(*exec.ExitError)):
 		return err
 	}
-	return fmt.Errorf("%w: it does not decode: %s", ErrDamaged, describe(complaint, err))
+	return fmt.Errorf("%w: it cannot be decoded: %s", ErrDamaged, describe(complaint, err))
 }

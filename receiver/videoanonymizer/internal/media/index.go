@@ -18,7 +18,7 @@ import (
 
 // ErrInexact says that it cannot be known, without decoding a video, which frames it has and where: it is decoded from
 // its beginning to its end.
-var ErrInexact = errors.New("the frames of the video are not known before they are decoded")
+var ErrInexact = errors.New("the frames of the video are unknown until they are decoded")
 
 // Index is what the packets of a video say about its frames, in units of its time base.
 type Index struct {
@@ -99,7 +99,7 @@ func (i Info) inexact() string {
 	case !exact:
 		return "container " + i.Container + " has no index of its frames"
 	case i.Duration <= 0:
-		return "its length is not known"
+		return "its length is unknown"
 	case i.FieldOrder != "" && i.FieldOrder != "progressive":
 		return "its frames may come as fields"
 	}
@@ -132,7 +132,7 @@ func (x *Index) read(r io.Reader, most int64) error {
 func (x *Index) packet(line []byte) error {
 	fields := bytes.SplitN(line, []byte(","), 3)
 	if len(fields) < 3 {
-		return fmt.Errorf("%w: ffprobe says %q of a packet", ErrInexact, line)
+		return fmt.Errorf("%w: ffprobe says %q about a packet", ErrInexact, line)
 	}
 	flags := fields[2]
 	if bytes.ContainsRune(flags, 'D') {

@@ -65,10 +65,10 @@ func (w *Writer) adoptPart(part Part, times []int64) error {
 		return err
 	}
 	if int64(len(shown)) != part.Frames || len(shown) > len(times) || !slices.Equal(shown, times[:len(shown)]) {
-		return fileError(part.Temp, ErrResume, "its frames are not those of its place in the video")
+		return fileError(part.Temp, ErrResume, "its frames are not the ones that belong at its place in the video")
 	}
 	if part.Origin != w.origin || len(part.Ends) != len(part.Segments) {
-		return fileError(part.Temp, ErrResume, "its times count from another zero, or its segments are not known")
+		return fileError(part.Temp, ErrResume, "its times start from another zero, or its segments are unknown")
 	}
 	for n, sealed := range part.Segments {
 		w.adopted = append(w.adopted, from.segmentPath(n))

@@ -181,7 +181,7 @@ func (c *comparison) onLine(line []byte) bool {
 func (c *comparison) judge(decoded []byte) error {
 	n := len(decoded) / len(thumbnail{})
 	if n == 0 || n > len(c.shown) {
-		return fmt.Errorf("%d frames decode, and %d times", n, len(c.shown))
+		return fmt.Errorf("%d frames can be decoded, but there are %d times", n, len(c.shown))
 	}
 	for i, at := range c.shown[:n] {
 		written, found := slices.BinarySearch(c.times, at)

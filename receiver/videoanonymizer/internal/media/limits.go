@@ -72,7 +72,7 @@ func (l Limits) CheckSize(width, height int) error {
 	if width <= l.MaxWidth && height <= l.MaxHeight && int64(width)*int64(height) <= l.MaxPixels {
 		return nil
 	}
-	return fmt.Errorf("%w: frames of %d x %d pixels, at most %d x %d and %d in all are read "+
+	return fmt.Errorf("%w: frames of %d x %d pixels, but at most %d x %d and %d in total are allowed "+
 		"(limits::width, height and pixels)", ErrLimit, width, height, l.MaxWidth, l.MaxHeight, l.MaxPixels)
 }
 
@@ -97,12 +97,12 @@ func (l Limits) check(i Info) error {
 	}
 	switch {
 	case i.Duration > l.MaxDuration:
-		return fileError(i.Path, ErrLimit, "%s long, at most %s is read", i.Duration, l.MaxDuration)
+		return fileError(i.Path, ErrLimit, "%s long, but at most %s is allowed", i.Duration, l.MaxDuration)
 	case i.FrameRate.Float() > l.MaxFrameRate:
-		return fileError(i.Path, ErrLimit, "%.0f frames per second, at most %g are read",
+		return fileError(i.Path, ErrLimit, "%.0f frames per second, but at most %g are allowed",
 			i.FrameRate.Float(), l.MaxFrameRate)
 	case i.EstimatedFrames > l.MaxFrames:
-		return fileError(i.Path, ErrLimit, "%d frames, at most %d are read", i.EstimatedFrames, l.MaxFrames)
+		return fileError(i.Path, ErrLimit, "%d frames, but at most %d are allowed", i.EstimatedFrames, l.MaxFrames)
 	}
 	return nil
 }

@@ -134,7 +134,7 @@ func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, f
 		}
 		frame.Release()
 		if frames >= 0 && r.index > frames {
-			return fileError(info.Path, ErrIO, "%d frames could be decoded before, now it is more", frames)
+			return fileError(info.Path, ErrIO, "%d frames could be decoded before, and now more can", frames)
 		}
 		if r.Damage() != nil {
 			left--

@@ -207,7 +207,7 @@ func (e encoder) format(info Info) (PixelFormat, error) {
 	if e.device != "" {
 		f.Planes, f.ChromaShiftX, f.ChromaShiftY = 3, 1, 1
 		if info.Width%2 != 0 || info.Height%2 != 0 {
-			return f, fmt.Errorf("%w: %s writes no odd size such as %d x %d: use encoder %s",
+			return f, fmt.Errorf("%w: %s cannot write an odd size such as %d x %d: use encoder %s",
 				ErrUnsupported, e.device, info.Width, info.Height, Software)
 		}
 	}

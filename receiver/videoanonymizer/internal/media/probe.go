@@ -120,7 +120,8 @@ func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, err
 		return Info{}, err
 	}
 	if p.Format.Streams > limits.MaxStreams {
-		return Info{}, fileError(path, ErrLimit, "%d streams, at most %d are read", p.Format.Streams, limits.MaxStreams)
+		return Info{}, fileError(path, ErrLimit, "%d streams, but at most %d are allowed", p.Format.Streams,
+			limits.MaxStreams)
 	}
 	if p.Format.Name == "jpeg_pipe" {
 		if err := t.checkSeries(ctx, Info{Path: path, limits: limits, id: id}); err != nil {
@@ -181,10 +182,10 @@ func (t Tools) ask(ctx context.Context, path string, f *os.File, limits Limits, 
 	case errors.Is(err, ErrStalled):
 		return fileError(path, ErrStalled, "reading its headers took more than %s", limits.ProbeTimeout)
 	case strings.Contains(complaint, "[mpjpeg @"): // its end cannot be told from damage
-		return fileError(path, ErrUnsupported, "multipart JPEG as a camera serves it: convert it, for example by "+
+		return fileError(path, ErrUnsupported, "multipart JPEG as a camera serves it: convert it, for example with "+
 			"ffmpeg -f mjpeg -i FILE -c copy FILE.avi")
 	case strings.Contains(complaint, "Format not on whitelist"):
-		return fileError(path, ErrNotVideo, "its format is not one of those that are read")
+		return fileError(path, ErrNotVideo, "its format is not one that can be read")
 	case err != nil:
 		return fileError(path, openCause(complaint, err), "%s", describe(complaint, err))
 	case strings.Contains(complaint, "Picture size"): // the decoder refused to allocate a frame

@@ -98,8 +98,9 @@ func (p probed) info(path string, limits Limits) (Info, error) {
 	info := Info{Path: path, Container: p.Format.Name, limits: limits}
 	s := info.setStreams(p.Streams)
 	if info.VideoStreams > 1 && s == nil {
-		return info, fileError(path, ErrSeveralStreams, "more than one of its streams is a video of its own (%s): "+
-			"split it into one file for each, for example by ffmpeg -i FILE -map 0:INDEX -c copy", describeStreams(info.Streams))
+		return info, fileError(path, ErrSeveralStreams, "more than one of its streams is a separate video (%s): "+
+			"split it into one file per video, for example with ffmpeg -i FILE -map 0:INDEX -c copy",
+			describeStreams(info.Streams))
 	}
 	if s == nil {
 		return Info{}, fileError(path, ErrNoVideoStream, "%d audio and %d other streams",

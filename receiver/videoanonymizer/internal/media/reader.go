@@ -157,7 +157,7 @@ func (r *Reader) next() (*Frame, error) {
 func (r *Reader) checkTime(f *Frame) error {
 	if r.opts.OneClock && r.repairs.ClockSteps > 0 {
 		return fileError(r.info.Path, ErrUnsupported, "its clock is set back after %s, where copied audio, subtitles "+
-			"and chapters would lose their place: use output::audio drop or mute, and no output::keep of these",
+			"and chapters would lose their place: use output::audio drop or mute, and leave these out of output::keep",
 			timeOf(r.last, r.info.TimeBase))
 	}
 	return r.checkKnown(f)
@@ -298,7 +298,7 @@ func (r *Reader) ended(cut bool) error {
 // if a file ends between two frames.
 func (r *Reader) missing() string {
 	if r.index == 0 {
-		return "no frame decodes"
+		return "no frame can be decoded"
 	}
 	seconds := (r.info.Duration - r.duration()).Seconds()
 	short := r.info.Duration > 0 && seconds > max(missingSeconds, 0.02*r.info.Duration.Seconds())

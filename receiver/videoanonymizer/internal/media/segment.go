@@ -57,7 +57,7 @@ func identifyFile(path string) (Sealed, error) {
 }
 
 // changed is said of a file that is not what was sealed.
-const changed = "it is not as it was sealed"
+const changed = "it is not as it was when it was sealed"
 
 // SealedError says why what was sealed at a path cannot be used: ErrResume if it is missing, was changed or is kept
 // from this process, and ErrIO or ErrNoSpace if the disk failed, which proves nothing about the file.
@@ -200,7 +200,7 @@ func (w *Writer) logTimes() error {
 func (w *Writer) resume(p Progress) error {
 	w.segments, w.ends = slices.Clone(p.Segments), slices.Clone(p.Ends)
 	if len(w.ends) != len(w.segments) {
-		return fileError(w.temp, ErrResume, "it is not known which frames its segments hold")
+		return fileError(w.temp, ErrResume, "it is unknown which frames its segments hold")
 	}
 	for n, sealed := range p.Segments {
 		got, err := identifyFile(w.segmentPath(n))
@@ -224,7 +224,7 @@ func (w *Writer) resume(p Progress) error {
 	w.frames, w.logged = p.Frames, len(w.times.deltas)
 	w.timesHash.Write(w.times.deltas)
 	if w.beginAt(shown[0]); w.origin != p.Origin {
-		return fileError(w.timesPath(), ErrResume, "its times count from another zero")
+		return fileError(w.timesPath(), ErrResume, "its times start from another zero")
 	}
 	unsealed := []string{w.temp}
 	for n := len(w.segments); ; n++ {

@@ -55,7 +55,7 @@ func (w *Writer) copyFrames(pts []int64) error {
 	w.beginAt(pts[0])
 	for _, at := range pts {
 		if w.frames > 0 && at <= w.times.last {
-			return fileError(w.temp, ErrUnsupported, "the time of frame %d is not after the one before it", w.frames)
+			return fileError(w.temp, ErrUnsupported, "the time of frame %d is not after that of the previous one", w.frames)
 		}
 		w.times.add(at)
 		w.frames++

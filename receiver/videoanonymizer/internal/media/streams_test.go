@@ -132,8 +132,8 @@ func TestCompareNamesVideoStreams(t *testing.T) {
 	c, err := testTools(t).Compare(t.Context(), in, out)
 	require.NoError(t, err)
 	assert.Empty(t, c.Changed())
-	i := slices.IndexFunc(c.Rows, func(r Row) bool { return r.What == "further video streams" })
-	assert.Equal(t, Row{"further video streams", "0: h264 80 x 60, preview; 1: h264 160 x 120, taken", "-", Dropped},
+	i := slices.IndexFunc(c.Rows, func(r Row) bool { return r.What == "other video streams" })
+	assert.Equal(t, Row{"other video streams", "0: h264 80 x 60, preview; 1: h264 160 x 120, taken", "-", Dropped},
 		c.Rows[i])
 }
 

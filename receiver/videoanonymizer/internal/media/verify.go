@@ -65,7 +65,7 @@ func (w *Writer) verify(ctx context.Context) error {
 }
 
 // errTimes: the same frames at the same times would be written again.
-var errTimes = errors.New("its frames are not those that were written")
+var errTimes = errors.New("its frames are not the ones that were written")
 
 // timeCheck compares the packets of a file with the times that were written.
 type timeCheck struct {

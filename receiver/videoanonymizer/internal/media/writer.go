@@ -151,7 +151,7 @@ func (w *Writer) write(frame *Frame) error {
 	w.beginAt(frame.PTS)
 	pts := w.planned(frame.PTS)
 	if w.frames > 0 && pts <= w.planned(w.times.last) {
-		return fileError(w.temp, ErrUnsupported, "the time of frame %d is not after the one before it", frame.Index)
+		return fileError(w.temp, ErrUnsupported, "the time of frame %d is not after that of the previous one", frame.Index)
 	}
 	if w.stdin == nil {
 		if err := w.startSegment(); err != nil {
@@ -225,7 +225,7 @@ func (w *Writer) send(b []byte) error {
 	if err := w.ended(w.ctx); err != nil {
 		return err
 	}
-	return fileError(w.temp, ErrTool, "the encoder exited by itself after frame %d", w.frames)
+	return fileError(w.temp, ErrTool, "the encoder exited on its own after frame %d", w.frames)
 }
 
 // ended waits for the encoder to exit and returns what went wrong with it.

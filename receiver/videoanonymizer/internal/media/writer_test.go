@@ -195,7 +195,7 @@ func TestPlan(t *testing.T) {
 		{name: "nvenc ffv1", format: "yuv420p", width: 64, height: 48,
 			opts: WriteOptions{Encoder: "nvenc", Container: "mkv", Codec: "ffv1"}, says: "nvenc does not write ffv1"},
 		{name: "nvenc of an odd size", format: "yuv420p", width: 63, height: 48, opts: WriteOptions{Encoder: "nvenc"},
-			says: "no odd size such as 63 x 48"},
+			says: "cannot write an odd size such as 63 x 48"},
 		{name: "no such encoder", format: "yuv420p", width: 64, height: 48, opts: WriteOptions{Encoder: "gpu"},
 			says: "use software, nvenc or vaapi"},
 		{name: "no such container", format: "gray", width: 64, height: 48, opts: WriteOptions{Container: "gif"},

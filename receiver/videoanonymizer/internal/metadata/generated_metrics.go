@@ -272,7 +272,7 @@ type metricAnonymizerEmptyVideos struct {
 // init fills anonymizer.empty_videos metric with initial data.
 func (m *metricAnonymizerEmptyVideos) init() {
 	m.data.SetName("anonymizer.empty_videos")
-	m.data.SetDescription("Finished videos and pictures in which nobody was found. Check that nobody is there.")
+	m.data.SetDescription("Finished videos and pictures in which nobody was found. Make sure that nobody is there.")
 	m.data.SetUnit("{video}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -324,7 +324,7 @@ type metricAnonymizerFrames struct {
 // init fills anonymizer.frames metric with initial data.
 func (m *metricAnonymizerFrames) init() {
 	m.data.SetName("anonymizer.frames")
-	m.data.SetDescription("Frames written to outputs, one for each picture, including those of videos that failed later, and those of a first pass that is followed by a second one.")
+	m.data.SetDescription("Frames written to outputs, one for each picture, including those of videos that failed later and those of a first pass that was followed by a second one.")
 	m.data.SetUnit("{frame}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -638,7 +638,7 @@ type metricAnonymizerVideoProgress struct {
 // init fills anonymizer.video.progress metric with initial data.
 func (m *metricAnonymizerVideoProgress) init() {
 	m.data.SetName("anonymizer.video.progress")
-	m.data.SetDescription("Fraction of a video in progress that is done, 0 to 1. Reported once more when the video ends, and not at all if its container states no duration.")
+	m.data.SetDescription("Fraction of a video in progress that is done, 0 to 1. Reported once more when the video ends, and not at all if its container does not state a duration.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -742,7 +742,7 @@ type metricAnonymizerVideoRemaining struct {
 // init fills anonymizer.video.remaining metric with initial data.
 func (m *metricAnonymizerVideoRemaining) init() {
 	m.data.SetName("anonymizer.video.remaining")
-	m.data.SetDescription("Estimated time until a video in progress is done, at the pace of this attempt. Reported once more, as 0, when the video is finished, and not at all if its container states no duration.")
+	m.data.SetDescription("Estimated time until a video in progress is done, at the pace of this attempt. Reported once more, as 0, when the video is finished, and not at all if its container does not state a duration.")
 	m.data.SetUnit("s")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)

@@ -153,7 +153,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.empty_videos"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Finished videos and pictures in which nobody was found. Check that nobody is there.", mi.Description())
+					assert.Equal(t, "Finished videos and pictures in which nobody was found. Make sure that nobody is there.", mi.Description())
 					assert.Equal(t, "{video}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -167,7 +167,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.frames"] = true
 					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "Frames written to outputs, one for each picture, including those of videos that failed later, and those of a first pass that is followed by a second one.", mi.Description())
+					assert.Equal(t, "Frames written to outputs, one for each picture, including those of videos that failed later and those of a first pass that was followed by a second one.", mi.Description())
 					assert.Equal(t, "{frame}", mi.Unit())
 					assert.True(t, mi.Sum().IsMonotonic())
 					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -256,7 +256,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.video.progress"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Fraction of a video in progress that is done, 0 to 1. Reported once more when the video ends, and not at all if its container states no duration.", mi.Description())
+					assert.Equal(t, "Fraction of a video in progress that is done, 0 to 1. Reported once more when the video ends, and not at all if its container does not state a duration.", mi.Description())
 					assert.Equal(t, "1", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
@@ -286,7 +286,7 @@ func TestMetricsBuilder(t *testing.T) {
 					validatedMetrics["anonymizer.video.remaining"] = true
 					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-					assert.Equal(t, "Estimated time until a video in progress is done, at the pace of this attempt. Reported once more, as 0, when the video is finished, and not at all if its container states no duration.", mi.Description())
+					assert.Equal(t, "Estimated time until a video in progress is done, at the pace of this attempt. Reported once more, as 0, when the video is finished, and not at all if its container does not state a duration.", mi.Description())
 					assert.Equal(t, "s", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())

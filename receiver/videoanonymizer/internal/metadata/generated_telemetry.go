@@ -161,7 +161,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.ReceiverVideoanonymizerAttemptsUnavailable, err = builder.meter.Int64Counter(
 		"otelcol_receiver_videoanonymizer_attempts_unavailable",
-		metric.WithDescription("Attempts at a video or picture that ended because no inference server answered as it should. Another attempt follows each. [Alpha]"),
+		metric.WithDescription("Attempts at a video or picture that ended because no inference server answered properly. Each is followed by another attempt. [Alpha]"),
 		metric.WithUnit("{attempt}"),
 	)
 	errs = errors.Join(errs, err)
@@ -203,7 +203,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerRemoteRequestsFailed, err = builder.meter.Int64Counter(
 		"otelcol_receiver_videoanonymizer_remote_requests_failed",
-		metric.WithDescription("Requests that an inference server did not answer as it should. [Alpha]"),
+		metric.WithDescription("Requests that an inference server did not answer properly. [Alpha]"),
 		metric.WithUnit("{request}"),
 	)
 	errs = errors.Join(errs, err)
@@ -215,25 +215,25 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerShareFencedCommits, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_videoanonymizer_share_fenced_commits",
-		metric.WithDescription("Changes to the records of the share that this machine made too late and that were refused, since another had made one. [Alpha]"),
+		metric.WithDescription("Changes to the records of the share that were refused because this machine made them too late, after another machine had changed the record. [Alpha]"),
 		metric.WithUnit("{commit}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerShareTakeovers, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_videoanonymizer_share_takeovers",
-		metric.WithDescription("Claims of other machines that this machine took over, since they gave no sign of life. [Alpha]"),
+		metric.WithDescription("Claims that this machine took over from machines that had gone silent. [Alpha]"),
 		metric.WithUnit("{claim}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerShareUnits, err = builder.meter.Int64ObservableGauge(
 		"otelcol_receiver_videoanonymizer_share_units",
-		metric.WithDescription("Units of the videos that are not done, as the coordinator of the share knows them. Other machines report none. [Alpha]"),
+		metric.WithDescription("Units of unfinished videos, as known to the coordinator of the share. Other machines report none. [Alpha]"),
 		metric.WithUnit("{unit}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverVideoanonymizerShareUnitsRedone, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_videoanonymizer_share_units_redone",
-		metric.WithDescription("Units that have to be done again, since they do not fit the unit before them or their files were lost. [Alpha]"),
+		metric.WithDescription("Units that have to be redone because they do not fit the unit before them or their files were lost. [Alpha]"),
 		metric.WithUnit("{unit}"),
 	)
 	errs = errors.Join(errs, err)

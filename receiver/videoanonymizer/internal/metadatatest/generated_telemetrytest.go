@@ -24,7 +24,7 @@ func NewSettings(tt *componenttest.Telemetry) receiver.Settings {
 func AssertEqualReceiverVideoanonymizerAttemptsUnavailable(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_attempts_unavailable",
-		Description: "Attempts at a video or picture that ended because no inference server answered as it should. Another attempt follows each. [Alpha]",
+		Description: "Attempts at a video or picture that ended because no inference server answered properly. Each is followed by another attempt. [Alpha]",
 		Unit:        "{attempt}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -134,7 +134,7 @@ func AssertEqualReceiverVideoanonymizerRemoteAvailable(t *testing.T, tt *compone
 func AssertEqualReceiverVideoanonymizerRemoteRequestsFailed(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_remote_requests_failed",
-		Description: "Requests that an inference server did not answer as it should. [Alpha]",
+		Description: "Requests that an inference server did not answer properly. [Alpha]",
 		Unit:        "{request}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -164,7 +164,7 @@ func AssertEqualReceiverVideoanonymizerShareBrokerAvailable(t *testing.T, tt *co
 func AssertEqualReceiverVideoanonymizerShareFencedCommits(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_share_fenced_commits",
-		Description: "Changes to the records of the share that this machine made too late and that were refused, since another had made one. [Alpha]",
+		Description: "Changes to the records of the share that were refused because this machine made them too late, after another machine had changed the record. [Alpha]",
 		Unit:        "{commit}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -180,7 +180,7 @@ func AssertEqualReceiverVideoanonymizerShareFencedCommits(t *testing.T, tt *comp
 func AssertEqualReceiverVideoanonymizerShareTakeovers(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_share_takeovers",
-		Description: "Claims of other machines that this machine took over, since they gave no sign of life. [Alpha]",
+		Description: "Claims that this machine took over from machines that had gone silent. [Alpha]",
 		Unit:        "{claim}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -196,7 +196,7 @@ func AssertEqualReceiverVideoanonymizerShareTakeovers(t *testing.T, tt *componen
 func AssertEqualReceiverVideoanonymizerShareUnits(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_share_units",
-		Description: "Units of the videos that are not done, as the coordinator of the share knows them. Other machines report none. [Alpha]",
+		Description: "Units of unfinished videos, as known to the coordinator of the share. Other machines report none. [Alpha]",
 		Unit:        "{unit}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -210,7 +210,7 @@ func AssertEqualReceiverVideoanonymizerShareUnits(t *testing.T, tt *componenttes
 func AssertEqualReceiverVideoanonymizerShareUnitsRedone(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_videoanonymizer_share_units_redone",
-		Description: "Units that have to be done again, since they do not fit the unit before them or their files were lost. [Alpha]",
+		Description: "Units that have to be redone because they do not fit the unit before them or their files were lost. [Alpha]",
 		Unit:        "{unit}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

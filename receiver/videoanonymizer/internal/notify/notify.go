@@ -106,7 +106,7 @@ func (n *Notifier) removeOthers() error {
 		if !entry.IsDir() || slices.ContainsFunc(n.targets, func(t *target) bool { return t.Name == name }) {
 			continue
 		}
-		n.Logger.Info("what was to be told is dropped: there is no such notification any more", zap.String("name", name))
+		n.Logger.Info("pending notifications are dropped: the configuration no longer has this one", zap.String("name", name))
 		if err := os.RemoveAll(filepath.Join(n.directory, name)); err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func (n *Notifier) readCursor() error {
 		return nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		n.Logger.Warn("how far was told cannot be read: what happens from now on is told", zap.Error(err))
+		n.Logger.Warn("the position of a notification cannot be read: it continues with new events only", zap.Error(err))
 	}
 	n.cursor = cursor{Journal: time.Now().UTC()}
 	if err := n.eachEntry(func(e *audit.Entry) { n.cursor.Audit = e.Seq }); err != nil {
@@ -170,7 +170,7 @@ func (n *Notifier) Run(ctx context.Context) {
 	for look := true; ; {
 		err := n.look(look)
 		if text := fmt.Sprint(err); err != nil && text != failing {
-			n.Logger.Error("what happened cannot be written down to be told: the next second tries again", zap.Error(err))
+			n.Logger.Error("events for notifications cannot be written to disk: will retry in a second", zap.Error(err))
 			failing = text
 		} else if err == nil {
 			failing = ""

@@ -75,7 +75,7 @@ func (t *target) add(e *Event) error {
 		return nil
 	}
 	if len(waiting) >= maxWaiting {
-		t.logger.Error("too much waits to be told: the oldest is dropped", zap.String("dropped", waiting[0]))
+		t.logger.Error("too many events are waiting for delivery: the oldest are dropped", zap.String("dropped", waiting[0]))
 		if err := durable.RemoveIfThere(filepath.Join(t.directory, waiting[0])); err != nil {
 			return err
 		}
@@ -172,7 +172,7 @@ func (t *target) tell(ctx context.Context, path string) error {
 		err = json.Unmarshal(text, &e)
 	}
 	if err != nil {
-		t.logger.Error("a notification cannot be read, and is dropped", zap.Error(err))
+		t.logger.Error("a notification cannot be read and is dropped", zap.Error(err))
 		return durable.RemoveIfThere(path)
 	}
 	attempt, cancel := context.WithTimeout(ctx, t.Attempt())
@@ -182,7 +182,7 @@ func (t *target) tell(ctx context.Context, path string) error {
 		return nil
 	}
 	if err != nil && time.Since(e.Time) >= t.Patience() {
-		t.logger.Error("a notification could not be delivered in time, and is dropped", zap.String("event", e.Event),
+		t.logger.Error("a notification could not be delivered in time and is dropped", zap.String("event", e.Event),
 			zap.String("id", e.ID), zap.Error(err))
 		err = nil
 	}

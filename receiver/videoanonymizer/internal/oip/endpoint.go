@@ -48,7 +48,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	case !known || u.Hostname() == "":
 		return e, fmt.Errorf("%q has no known scheme and host: %s", text, want)
 	case u.User != nil:
-		return e, errors.New("it holds a password: name an authenticator extension in auth instead")
+		return e, errors.New("it contains a password: name an authenticator extension in auth instead")
 	case u.RawQuery != "" || u.Fragment != "" || !e.HTTP && u.Path != "":
 		return e, fmt.Errorf("%q has more than scheme, host and port: %s", text, want)
 	}
@@ -169,7 +169,7 @@ func (e *endpoint) infer(ctx context.Context, r *request) ([]inference.Tensor, e
 		r.span.AnsweredBy(e.server)
 		return outputs, nil
 	}
-	return nil, errors.New("the connection is lost again and again")
+	return nil, errors.New("the connection keeps getting lost")
 }
 
 // hasAnswered takes note of an answer that is used.

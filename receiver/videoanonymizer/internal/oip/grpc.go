@@ -123,7 +123,7 @@ func (t *grpcTransport) infer(ctx context.Context, r *request, version string) (
 		return nil, grpcError(err)
 	}
 	if raw := len(got.GetRawOutputContents()); raw > 0 && raw != len(got.GetOutputs()) {
-		return nil, fmt.Errorf("the answer has %d outputs, and the contents of %d", len(got.GetOutputs()), raw)
+		return nil, fmt.Errorf("the answer has %d outputs, but the contents of %d", len(got.GetOutputs()), raw)
 	}
 	given := make(answer, len(got.GetOutputs()))
 	for i, o := range got.GetOutputs() {

@@ -53,7 +53,7 @@ func (c *Client) dialHTTP(at Endpoint, connected func()) (transport, error) {
 	t := &httpTransport{base: scheme + at.address() + at.Path + "/v2", pool: pool}
 	t.client.Transport = pool
 	t.client.CheckRedirect = func(*http.Request, []*http.Request) error {
-		return errors.New("the server sends requests elsewhere, which may be a place that is not to see them")
+		return errors.New("the server redirects requests to a place that may not be allowed to see them")
 	}
 	if c.opts.Authenticate != nil {
 		var err error
@@ -319,7 +319,7 @@ func readAnswer(body []byte, length string) (answer, error) {
 	}
 	var got inferAnswer
 	if err := json.Unmarshal(text, &got); err != nil {
-		return nil, fmt.Errorf("the answer is not JSON of an inference: %w", err)
+		return nil, fmt.Errorf("the answer is not the JSON of an inference: %w", err)
 	}
 	given := make(answer, len(got.Outputs))
 	for i, o := range got.Outputs {
@@ -329,7 +329,7 @@ func readAnswer(body []byte, length string) (answer, error) {
 		case size == nil:
 			given[i].Tensor, err = readNumbers(o.Datatype, string(o.Data))
 		case *size < 0 || *size > len(rest):
-			err = fmt.Errorf("the answer ends within it: %d bytes are left of %d", len(rest), *size)
+			err = fmt.Errorf("the answer ends within it: %d of %d bytes are left", len(rest), *size)
 		default:
 			given[i].data, rest = rest[:*size:*size], rest[*size:]
 		}

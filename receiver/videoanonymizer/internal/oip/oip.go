@@ -39,7 +39,7 @@ type Options struct {
 	Authenticate func(http.RoundTripper) (http.RoundTripper, error)
 	// Timeout bounds each request. It must be positive.
 	Timeout time.Duration
-	// MaxInFlight bounds the requests under way at once, over all models and servers; further ones wait. Less than 1
+	// MaxInFlight bounds the requests in flight at once, over all models and servers; further ones wait. Less than 1
 	// means 1.
 	MaxInFlight int
 	// Changed, if given, is called when the first server becomes available, with nil, and when the last one no longer
@@ -173,7 +173,7 @@ func (c *Client) Verify(ctx context.Context, since uint64) (answers uint64, err 
 	for _, e := range c.endpoints {
 		if reason := e.reason(); reason != nil {
 			if e.lastAnswer() > since {
-				return since, fmt.Errorf("%w: %s answered, and cannot be verified: %w", inference.ErrUnavailable, e.Endpoint,
+				return since, fmt.Errorf("%w: %s answered, but cannot be verified: %w", inference.ErrUnavailable, e.Endpoint,
 					reason)
 			}
 			continue

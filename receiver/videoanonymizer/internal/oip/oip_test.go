@@ -189,7 +189,7 @@ func TestFaults(t *testing.T) {
 		"more people": {change(func(r *answer) { r.Outputs[0].Shape[0]++ }), "want FP32[2 17 3]", ""},
 		"flat shape":  {change(func(r *answer) { r.Outputs[0].Shape = []int64{102} }), "want FP32[2 17 3]", ""},
 		"half":        {change(func(r *answer) { shorten(r, 51*4) }), "51 elements", ""},
-		"ragged":      {change(func(r *answer) { shorten(r, 3) }), "no whole elements", ""},
+		"ragged":      {change(func(r *answer) { shorten(r, 3) }), "not whole elements", ""},
 		"no contents": {change(func(r *answer) { r.RawOutputContents = nil }), "0 elements", "grpc"},
 		"too many contents": {change(func(r *answer) {
 			r.RawOutputContents = append(r.RawOutputContents, []byte{1})
@@ -577,7 +577,7 @@ func TestParseEndpoint(t *testing.T) {
 		"grpc://triton":            "no port",
 		"grpc://triton:0":          "no valid port",
 		"grpcs://triton:8001/x":    "more than scheme, host and port",
-		"https://me:secret@triton": "holds a password",
+		"https://me:secret@triton": "contains a password",
 		"https://triton/?a=b":      "more than scheme, host and port",
 		"grpc://a b:1":             "not a URL",
 	} {

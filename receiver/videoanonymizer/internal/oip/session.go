@@ -199,7 +199,7 @@ func (o output) tensor(info inference.TensorInfo, shape []int64) (inference.Tens
 		return t, fmt.Errorf("the server returned %d elements for the shape %v", n, shape)
 	}
 	if !finite(t.Float32) {
-		return t, errors.New("the server returned what is not a finite number")
+		return t, errors.New("the server returned a value that is not a finite number")
 	}
 	return t, nil
 }

@@ -75,7 +75,7 @@ func encode(t *inference.Tensor) []byte {
 func decode(elementType string, data []byte) (t inference.Tensor, err error) {
 	size := map[string]int{"uint8": 1, "int64": 8, "float": 4}[elementType]
 	if size == 0 || len(data)%size != 0 {
-		return t, fmt.Errorf("the server returned %d bytes, which are no whole elements of type %s", len(data), elementType)
+		return t, fmt.Errorf("the server returned %d bytes, which are not whole elements of type %s", len(data), elementType)
 	}
 	n := len(data) / size
 	switch elementType {

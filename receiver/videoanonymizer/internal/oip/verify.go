@@ -107,7 +107,7 @@ func (s *Session) identify(ctx context.Context, server transport) (Identity, err
 	}
 	if err := errors.Join(s.agrees("input", s.inputs, meta.inputs),
 		s.agrees("output", s.outputs, meta.outputs)); err != nil {
-		return Identity{}, fmt.Errorf("%w: the server has another one of this name: %w", inference.ErrModel, err)
+		return Identity{}, fmt.Errorf("%w: the server has a different one with this name: %w", inference.ErrModel, err)
 	}
 	id := Identity{Version: newest(meta.versions)}
 	if err := server.modelReady(ctx, s.Model.Name, id.Version); err != nil {
@@ -123,8 +123,8 @@ func (s *Session) identify(ctx context.Context, server transport) (Identity, err
 	}
 	for i := range outputs {
 		if d := difference(&outputs[i], &s.want[i]); !(d <= maxDifference) {
-			return Identity{}, fmt.Errorf("%w: the server has another one of this name, or another version of it: its answer "+
-				"to a known tensor is not that of %s, but differs by %.2g in output %s (%.2g at most)",
+			return Identity{}, fmt.Errorf("%w: the server has a different one with this name, or a different version of it: "+
+				"its answer to a known tensor is not that of %s, but differs by %.2g in output %s (%.2g at most)",
 				inference.ErrModel, s.Name(), d, s.outputs[i].Name, maxDifference)
 		}
 	}

@@ -127,7 +127,7 @@ func (h *header) leaveOut(what string) {
 // readAfter says that something follows the end of a picture, whatever it is, unless it is padding.
 func (h *header) readAfter(rest []byte) {
 	if len(bytes.TrimLeft(rest, "\x00")) > 0 {
-		h.leaveOut("data behind the end of the picture")
+		h.leaveOut("data after the end of the picture")
 	}
 }
 
@@ -148,5 +148,5 @@ func unknown(file []byte) error {
 	case bytes.HasPrefix(file, []byte("GIF8")):
 		return fmt.Errorf("%w but GIF: name it .gif, and it is read as a video", media.ErrNotPicture)
 	}
-	return fmt.Errorf("%w: it is neither JPEG nor PNG, WebP, TIFF or HEIC", media.ErrNotPicture)
+	return fmt.Errorf("%w: it is not a JPEG, PNG, WebP, TIFF or HEIC", media.ErrNotPicture)
 }

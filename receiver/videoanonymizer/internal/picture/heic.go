@@ -161,7 +161,7 @@ func (h *header) readTiles(items *heifItems, tiles []*heifItem) error {
 	}
 	for _, tile := range tiles {
 		if tile.kind != "hvc1" {
-			return fmt.Errorf("%w: a picture coded as %q instead of HEVC, as AVIF is: convert it to JPEG",
+			return fmt.Errorf("%w: a picture coded as %q instead of HEVC, as in AVIF: convert it to JPEG",
 				media.ErrUnsupported, tile.kind)
 		}
 		if !bytes.Equal(tile.property("hvcC"), config) {
@@ -246,7 +246,7 @@ func (s *heifItems) readSlices(data []byte, lengthSize int) (units [][]byte, err
 	pictures := 0
 	for len(f.data) > 0 {
 		if !s.more() {
-			return nil, fmt.Errorf("%w: more NAL units than pictures have", media.ErrLimit)
+			return nil, fmt.Errorf("%w: more NAL units than a picture can have", media.ErrLimit)
 		}
 		unit := f.bytes(int(f.take(lengthSize)))
 		if f.short || len(unit) < 3 {
@@ -382,7 +382,7 @@ func (h *header) readOtherItems(items *heifItems, primary *heifItem) {
 				include(item.id)
 				h.leaveOut("a gain map")
 			case item.kind == "mime", item.kind == "uri ":
-				h.leaveOut("other data than pictures")
+				h.leaveOut("data other than pictures")
 			case circles || len(items.referring("dimg", item.id)) == 0: // else it is a part of another
 				include(item.id)
 				h.leaveOut("more pictures, such as those of a burst")

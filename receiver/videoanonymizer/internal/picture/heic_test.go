@@ -242,8 +242,8 @@ func TestHEICLeftOut(t *testing.T) {
 		data []byte
 		says string
 	}{
-		"attachment":   {heictest.File(described("mime", "video/mp4"), 1), "other data"},
-		"link":         {heictest.File(described("uri ", ""), 1), "other data"},
+		"attachment":   {heictest.File(described("mime", "video/mp4"), 1), "data other than"},
+		"link":         {heictest.File(described("uri ", ""), 1), "data other than"},
 		"circle":       {heictest.File(circle, 1), "more pictures"},
 		"burst":        {heictest.File(append(main[:len(main):len(main)], other), 1), "burst"},
 		"burst's last": {heictest.File(append([]heictest.Item{other}, main[1]), 2), "burst"},
@@ -253,8 +253,8 @@ func TestHEICLeftOut(t *testing.T) {
 		"matte":        {heictest.File(auxiliary("urn:com:apple:photo:2018:aux:portraiteffectsmatte"), 1), "auxiliary"},
 		"live photo":   {heictest.File(main, 1, heictest.Box("mpvd", []byte("film"))), "a film"},
 		"sequence":     {heictest.File(main, 1, heictest.Box("moov", []byte("film"))), "a film"},
-		"more":         {heictest.File(main, 1, []byte("film behind it")), "data behind"},
-		"unknown box":  {heictest.File(main, 1, heictest.Box("sefd", []byte("film"))), "data behind"},
+		"more":         {heictest.File(main, 1, []byte("film behind it")), "data after"},
+		"unknown box":  {heictest.File(main, 1, heictest.Box("sefd", []byte("film"))), "data after"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := openHEIC(t, tc.data)

@@ -167,7 +167,8 @@ func (j *jpegHeader) readTables(body []byte) error {
 func (h *header) readFrameHeader(marker byte, body []byte) error {
 	switch {
 	case marker > markerSOF2:
-		return fmt.Errorf("%w: a lossless, hierarchical or arithmetic JPEG: convert it to a usual one", media.ErrUnsupported)
+		return fmt.Errorf("%w: a lossless, hierarchical or arithmetic JPEG: convert it to an ordinary one",
+			media.ErrUnsupported)
 	case len(h.jpeg.components) > 0 || len(body) < 6 || len(body) < 6+3*int(body[5]) || body[5] == 0:
 		return fmt.Errorf("%w: its frame header is not valid", media.ErrDamaged)
 	case body[0] != 8:
@@ -209,9 +210,9 @@ func holdsPicture(body []byte) bool {
 func (h *header) readAfterJPEG(rest []byte) {
 	switch more := bytes.Count(rest, []byte{0xff, markerSOI, 0xff}); {
 	case more > 0:
-		h.leaveOut(fmt.Sprintf("%d more JPEGs behind the picture, such as another view, a depth map or a preview", more))
+		h.leaveOut(fmt.Sprintf("%d more JPEGs after the picture, such as another view, a depth map or a preview", more))
 	case bytes.Contains(rest, []byte("ftyp")):
-		h.leaveOut("a film behind the picture")
+		h.leaveOut("a film after the picture")
 	default:
 		h.readAfter(rest)
 	}

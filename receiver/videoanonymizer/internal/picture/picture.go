@@ -234,9 +234,9 @@ func decode(ctx context.Context, data []byte, h *header) (decoded image.Image, e
 		return nil, context.Cause(ctx)
 	case errors.As(err, new(jpeg.UnsupportedError)), errors.As(err, new(png.UnsupportedError)),
 		errors.As(err, new(tiff.UnsupportedError)):
-		return nil, fmt.Errorf("%w: %w: convert it to PNG, or to a usual JPEG", media.ErrUnsupported, err)
+		return nil, fmt.Errorf("%w: %w: convert it to PNG, or to an ordinary JPEG", media.ErrUnsupported, err)
 	}
-	return nil, fmt.Errorf("%w: it does not decode: %w", media.ErrDamaged, err)
+	return nil, fmt.Errorf("%w: it cannot be decoded: %w", media.ErrDamaged, err)
 }
 
 // contextReader fails once the context ends. It is an io.ReaderAt for the decoder of TIFF, which would otherwise read
@@ -318,7 +318,7 @@ func (p *Picture) verify(ctx context.Context, path string, size int) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		return fmt.Errorf("%w: the output does not decode: %w", media.ErrVerification, err)
+		return fmt.Errorf("%w: the output cannot be decoded: %w", media.ErrVerification, err)
 	}
 	d, err := p.canvas.differs(got.canvas)
 	lossy := format == JPEG || format == WebP && p.header.lossy

@@ -753,7 +753,7 @@ func TestRefused(t *testing.T) {
 		says  string
 	}{
 		"empty":            {nil, media.ErrNotPicture, "empty"},
-		"text":             {[]byte("no picture at all"), media.ErrNotPicture, "neither"},
+		"text":             {[]byte("no picture at all"), media.ErrNotPicture, "not a JPEG"},
 		"gif":              {[]byte("GIF89a......"), media.ErrNotPicture, ".gif"},
 		"jpeg truncated":   {photo[:len(photo)/2], media.ErrDamaged, ""},
 		"jpeg's start":     {photo[:4], media.ErrDamaged, ""},

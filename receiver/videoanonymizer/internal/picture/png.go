@@ -69,7 +69,7 @@ func (h *header) readPNG(file []byte) error {
 			}
 			h.width, h.height = int(w), int(high)
 		case "acTL":
-			return fmt.Errorf("%w: an animated PNG: convert it to a video, for example by ffmpeg -i FILE FILE.mkv",
+			return fmt.Errorf("%w: an animated PNG: convert it to a video, for example with ffmpeg -i FILE FILE.mkv",
 				media.ErrUnsupported)
 		case "eXIf":
 			h.readEXIF(body)

@@ -58,7 +58,7 @@ func (h *header) readTIFF(file []byte) error {
 		h.leaveOut("pictures below the first one, such as smaller versions")
 	}
 	if v, _ := d.value(tagLayers); v != nil {
-		h.leaveOut("the layers of Photoshop")
+		h.leaveOut("Photoshop layers")
 	}
 	h.readDensity(d)
 	pages := 1
@@ -76,7 +76,7 @@ func (h *header) readTIFF(file []byte) error {
 		}
 	}
 	if pages > 1 {
-		return fmt.Errorf("%w: a TIFF of %d pages or more: split it into one file for each", media.ErrUnsupported, pages)
+		return fmt.Errorf("%w: a TIFF of %d pages or more: split it into one file per page", media.ErrUnsupported, pages)
 	}
 	return nil
 }

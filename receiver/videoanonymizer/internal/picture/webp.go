@@ -53,7 +53,7 @@ func (h *header) readWebP(file []byte) error {
 			bits := binary.LittleEndian.Uint64(body[2:])
 			canvas = image.Pt(int(bits>>16&0xffffff)+1, int(bits>>40)+1)
 			if body[0]&webpAnimation != 0 {
-				return fmt.Errorf("%w: an animated WebP: convert it to a video, for example by ffmpeg -i FILE FILE.mkv",
+				return fmt.Errorf("%w: an animated WebP: convert it to a video, for example with ffmpeg -i FILE FILE.mkv",
 					media.ErrUnsupported)
 			}
 		case name == "VP8 " && len(body) >= 10:

@@ -71,7 +71,7 @@ func TestWorkersAreBusy(t *testing.T) {
 	for _, workers := range []int{2, 8, 64} {
 		t.Run(fmt.Sprintf("%d workers", workers), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				source, detector := newStill(120*workers), &slow{}
+				source, detector := newStill(72*workers), &slow{}
 				size := frameBytes(source.frame)
 				opts := adaptive(t)
 				opts.Quick, opts.Full, opts.Region = Look{Detector: detector}, Look{}, Look{}

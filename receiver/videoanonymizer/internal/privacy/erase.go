@@ -83,7 +83,7 @@ func checkOwner(state string) error {
 		return fmt.Errorf("state directory: %w", err)
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s belongs to user %d: run this as that user, or the collector cannot use its files any more",
+		return fmt.Errorf("%s belongs to user %d: run this as that user, or the collector can no longer use its files",
 			state, st.Uid)
 	}
 	return nil
@@ -128,7 +128,7 @@ func find(places Places, ledger *watch.Ledger, query string) (*target, error) {
 		}
 	}
 	if len(t.known) == 0 && len(t.outputs) == 0 {
-		return nil, fmt.Errorf("%q: %w: write a file's name or path, or the SHA-256 of a source or an output, as its "+
+		return nil, fmt.Errorf("%q: %w: write a file's name or path, or the SHA-256 of a source or an output, as in its "+
 			"report has it", query, ErrUnknown)
 	}
 	return t, t.checkOne(query)
@@ -215,7 +215,7 @@ func (t *target) erase(ctx context.Context, ledger *watch.Ledger, actor string, 
 		if text, err := durable.ReadFile(path); err != nil || slices.ContainsFunc(t.done.Sources, func(source string) bool {
 			return strings.Contains(string(text), source)
 		}) {
-			t.remains("%s, the copy of a damaged journal, may name it: remove it once you need it no more", path)
+			t.remains("%s, the copy of a damaged journal, may name it: remove it once you no longer need it", path)
 		}
 	}
 	if dry {
@@ -338,7 +338,7 @@ func (t *target) pseudonyms() (*pseudonym.Names, error) {
 func (t *target) ids() (ids []consoleapi.VideoID) {
 	names, err := t.pseudonyms()
 	if err != nil {
-		t.remains("what has pseudonyms of the video: %v", err)
+		t.remains("files with pseudonyms of the video: %v", err)
 	}
 	for _, k := range t.known {
 		ids = append(ids, workspace.VideoID(t.places.Receiver, k.Path, (*pseudonym.Names)(nil).In))
@@ -397,7 +397,7 @@ func (t *target) eraseTelemetry(ctx context.Context, dry bool) error {
 		info, err := os.Lstat(path)
 		other := err == nil && !info.Mode().IsRegular()
 		if other {
-			t.remains("%s is not a file: what it leads to was not read", path)
+			t.remains("%s is not a file: what it points to was not read", path)
 		}
 		return other
 	})
@@ -446,8 +446,8 @@ func (t *target) eraseAudit(actor string, dry bool) (err error) {
 
 // Unreachable says where a receiver's telemetry and files may have gone that nothing here can erase.
 var Unreachable = []string{
-	"Prometheus, and what it was sent to: delete the series with the label anonymizer_video_name by its API for deletion",
-	"Jaeger, or another server of traces: its traces expire by its own retention",
-	"the log of the collector, such as in journald, which names videos unless telemetry::video_names is hash",
-	"backups, snapshots of disks, and copies that others made of outputs, reports or contact sheets",
+	"Prometheus, and what it was sent to: delete the series with the label anonymizer_video_name with its deletion API",
+	"Jaeger, or another trace backend: traces expire by its own retention",
+	"the collector's log, such as in journald, which names videos unless telemetry::video_names is hash",
+	"backups, disk snapshots, and copies that others made of outputs, reports or contact sheets",
 }

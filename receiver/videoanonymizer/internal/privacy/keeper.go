@@ -52,7 +52,8 @@ func (k *Keeper) Loop(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := k.Pass(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			k.Logger.Error("what has reached its age (retention) cannot be removed: the next hour tries again", zap.Error(err))
+			k.Logger.Error("files that have reached their age (retention) cannot be removed: will retry in an hour",
+				zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -74,7 +75,7 @@ func (k *Keeper) outputs(ctx context.Context, now time.Time) error {
 	}
 	decided, err := audit.Decisions(filepath.Join(k.Places.State, audit.DirectoryName))
 	if err != nil {
-		return fmt.Errorf("no output is removed, since who decided on it is not certain: %w", err)
+		return fmt.Errorf("no outputs are removed, since it is uncertain who decided on them: %w", err)
 	}
 	all, err := inventory(k.Places.Outputs, k.Journal.Known())
 	if err != nil {

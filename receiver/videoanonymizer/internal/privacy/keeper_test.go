@@ -238,7 +238,7 @@ func TestRetention(t *testing.T) {
 			after: 2 * day, want: everything,
 			prepare: func(h *house, output string) { h.write(output, "swapped") }},
 		"the audit was changed": {retention: config.Retention{Outputs: day}, after: 2 * day, want: everything,
-			fails: "who decided on it is not certain",
+			fails: "it is uncertain who decided on them",
 			prepare: func(h *house, output string) {
 				h.decide(output, audit.Rejected)
 				h.write(filepath.Join(h.places.State, audit.DirectoryName, audit.FileName), "{}\n")

@@ -252,7 +252,7 @@ func (e *eraser) exemplars(all pmetric.ExemplarSlice) bool {
 }
 
 // errOpen is returned for a file that a program has open for writing.
-var errOpen = errors.New("a program writes to it")
+var errOpen = errors.New("a program is writing to it")
 
 // rewriteFile replaces a file of telemetry by one without what names the video, and returns how much that was; with dry
 // the file stays. Lines that are no telemetry stay; the error then wraps errUnknownLine.

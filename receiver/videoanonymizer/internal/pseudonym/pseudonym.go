@@ -80,7 +80,7 @@ func readKey(path string) ([]byte, error) {
 	}
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(key) != keyLength {
-		return nil, fmt.Errorf("%s is not %d bytes in hexadecimal: remove it, and names get other pseudonyms",
+		return nil, fmt.Errorf("%s is not %d bytes in hexadecimal: remove it, and names get new pseudonyms",
 			path, keyLength)
 	}
 	return key, nil

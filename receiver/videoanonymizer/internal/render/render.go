@@ -204,11 +204,12 @@ func (r *run) identify(ctx context.Context, basePath string) (err error) {
 	based := r.Edits.BasedOn
 	switch {
 	case based.OutputSHA256 != r.first.Output.SHA256 || based.ReportSHA256 != firstReport.SHA256:
-		return fmt.Errorf("%w: the edits are of another output than %s", ErrMismatch, filepath.Base(r.Output))
+		return fmt.Errorf("%w: the edits are for another output than %s", ErrMismatch, filepath.Base(r.Output))
 	case r.baseFile.SHA256 != r.base.Output.SHA256:
-		return fmt.Errorf("%w: %s is not the file that its report is on: put that back", ErrMismatch, filepath.Base(basePath))
+		return fmt.Errorf("%w: %s is not the file that its report describes: put that back", ErrMismatch,
+			filepath.Base(basePath))
 	case r.base.Revision != nil && r.base.Revision.First != r.firstHash:
-		return fmt.Errorf("%w: %s is no revision of %s", ErrMismatch, filepath.Base(basePath), filepath.Base(r.Output))
+		return fmt.Errorf("%w: %s is not a revision of %s", ErrMismatch, filepath.Base(basePath), filepath.Base(r.Output))
 	case r.Edits.Source.Frames != r.first.Summary.Frames || r.base.Summary.Frames != r.first.Summary.Frames:
 		return fmt.Errorf("%w: the numbers of frames differ", ErrMismatch)
 	case r.rendered() > len(r.Edits.Operations):

@@ -110,7 +110,7 @@ func TestReadReport(t *testing.T) {
 	}))
 	assert.Equal(t, []int{1, 0}, frames)
 	_, err = Read("report.go")
-	require.ErrorContains(t, err, "it is no report")
+	require.ErrorContains(t, err, "it is not a report")
 }
 
 func FuzzParseFrame(f *testing.F) {

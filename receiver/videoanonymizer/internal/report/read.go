@@ -152,7 +152,7 @@ func Read(path string) (*Report, error) {
 	for lines := bufio.NewReaderSize(file, 64<<10); ; {
 		line, err := lines.ReadBytes('\n')
 		if err != nil || len(text) > maxHeader {
-			return nil, fmt.Errorf("report: %s: it is no report: it has no frames", path)
+			return nil, fmt.Errorf("report: %s: it is not a report: it has no frames", path)
 		}
 		r.begin += int64(len(line))
 		if bytes.HasPrefix(line, framesKey) {
@@ -165,7 +165,7 @@ func Read(path string) (*Report, error) {
 		return nil, fmt.Errorf("report: %s: %w", path, err)
 	}
 	if r.Schema != Schema {
-		return nil, fmt.Errorf("report: %s: it is of the format %q: only %s is read", path, r.Schema, Schema)
+		return nil, fmt.Errorf("report: %s: it has the format %q: only %s can be read", path, r.Schema, Schema)
 	}
 	return r, nil
 }

@@ -272,6 +272,6 @@ func failed(key, call string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("resources::%s: %w: allow the system call %s to the service or container, or remove the key",
+	return fmt.Errorf("resources::%s: %w: allow the system call %s for the service or container, or remove the key",
 		key, err, call)
 }

@@ -231,7 +231,7 @@ func TestDenied(t *testing.T) {
 			cmd.Stderr = new(bytes.Buffer)
 			out, err := cmd.Output()
 			require.NoError(t, err, "%s", cmd.Stderr)
-			want := fmt.Sprintf("%s: operation not permitted: allow the system call %s to the service or container, "+
+			want := fmt.Sprintf("%s: operation not permitted: allow the system call %s for the service or container, "+
 				"or remove the key", key, call)
 			assert.Equal(t, strings.Join([]string{want, want, "true", "<nil>", "<nil>", ""}, "\n"), string(out))
 		})

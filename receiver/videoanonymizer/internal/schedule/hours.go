@@ -27,7 +27,7 @@ const day = 24 * time.Hour
 func ParseSpan(text string) (s Span, err error) {
 	fields := strings.Fields(strings.ToLower(text))
 	if len(fields) == 0 || len(fields) > 2 {
-		return s, errors.New("it is not days, times, or days and times")
+		return s, errors.New("expected days, times, or days and times")
 	}
 	s.to = day
 	first := fields[0]
@@ -54,7 +54,7 @@ func ParseSpan(text string) (s Span, err error) {
 		return s, err
 	}
 	if s.from == s.to || s.from == day {
-		return s, fmt.Errorf("%q is no time", fields[0])
+		return s, fmt.Errorf("%q is not a time", fields[0])
 	}
 	return s, nil
 }
@@ -69,7 +69,7 @@ func parseDays(text string) (days [7]bool, err error) {
 			to = from
 		}
 		if from < 0 || to < 0 {
-			return days, fmt.Errorf("%q is no day of the week", part)
+			return days, fmt.Errorf("%q is not a day of the week", part)
 		}
 		for d := from; ; d = (d + 1) % len(days) {
 			days[d] = true
@@ -88,7 +88,7 @@ func parseTime(text string) (time.Duration, error) {
 	}
 	t, err := time.Parse("15:04", text)
 	if err != nil || len(text) != len("15:04") {
-		return 0, fmt.Errorf("%q is no time of the day", text)
+		return 0, fmt.Errorf("%q is not a time of day", text)
 	}
 	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, nil
 }

@@ -76,8 +76,8 @@ func (s *Schedule) Look() {
 
 // The reasons why videos are not processed.
 const (
-	outsideHours = "it is outside of the hours of schedule::hours"
-	onBattery    = "the machine runs on battery (schedule::on_battery)"
+	outsideHours = "it is outside the hours of schedule::hours"
+	onBattery    = "the machine is running on battery (schedule::on_battery)"
 	othersWork   = "other programs use more of the processors than schedule::max_others"
 )
 
@@ -120,7 +120,7 @@ func (l *load) tooHigh(s *Schedule, now time.Time) bool {
 	if err != nil {
 		if text := fmt.Sprint(err); text != l.failed {
 			l.failed = text
-			s.Logger.Warn("what other programs use cannot be read: schedule::max_others has no effect", zap.Error(err))
+			s.Logger.Warn("the load of other programs cannot be read: schedule::max_others has no effect", zap.Error(err))
 		}
 		return false
 	}

@@ -33,7 +33,7 @@ func TestAbsence(t *testing.T) {
 		for range 3 {
 			a.explain(silent, true)
 		}
-		assert.Contains(t, logs.All()[0].Message, "it waits for a majority of the servers")
+		assert.Contains(t, logs.All()[0].Message, "waiting for a majority of the servers")
 		assert.Equal(t, []string{"info"}, levels())
 		time.Sleep(2 * time.Minute)
 		a.explain(silent, true)

@@ -148,7 +148,7 @@ func BenchmarkScan(b *testing.B) {
 				list = append(list, Found{Path: v.rec.Path, Version: v.rec.Version})
 			}
 			s.opts.Source = list
-			d := s.newDuty()
+			d := s.newDuty(1)
 			for b.Loop() {
 				require.NoError(b, d.scan(b.Context()))
 			}

@@ -33,7 +33,7 @@ func (t *TLS) check(e *Embedded) []error {
 	}
 	for _, usage := range usages {
 		if _, err := c.verify(usage); err != nil {
-			return []error{fmt.Errorf("tls::cert_file: %s: %w: sign one by tls::ca_file for both clientAuth and serverAuth",
+			return []error{fmt.Errorf("tls::cert_file: %s: %w: have tls::ca_file sign one for both clientAuth and serverAuth",
 				t.CertFile, period(err))}
 		}
 	}
@@ -101,7 +101,7 @@ func checkHosts(certificate *x509.Certificate, path string, e *Embedded) error {
 			continue
 		}
 		if err := certificate.VerifyHostname(host); err != nil {
-			return fmt.Errorf("tls::cert_file: %s: %w: sign one that names %s", path, err, host)
+			return fmt.Errorf("tls::cert_file: %s: %w: have one signed that names %s", path, err, host)
 		}
 	}
 	return nil

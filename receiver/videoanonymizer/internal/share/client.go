@@ -87,7 +87,7 @@ func (c *Client) open(ctx context.Context, cfg *Config) (err error) {
 // explain says what it means that a server does not answer although it is there.
 func (c *Client) explain(err error) error {
 	if c.nc.IsConnected() && incomplete(err) {
-		return fmt.Errorf("it is there, but does not answer: most servers are down, or out of its reach: %w", err)
+		return fmt.Errorf("it is up, but does not answer: most servers are down or out of its reach: %w", err)
 	}
 	return err
 }
@@ -111,7 +111,8 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 			return Status{}, fmt.Errorf("read the records of the share: %w", c.explain(context.Cause(ctx)))
 		case e, ok := <-watcher.Updates():
 			if !ok {
-				return Status{}, errors.New("read the records of the share: the connection to NATS ended meanwhile: try again")
+				return Status{}, errors.New("read the records of the share: the connection to NATS was lost in the meantime: " +
+					"try again")
 			}
 			if e == nil { // these are all
 				return c.status(ctx, v)

@@ -133,10 +133,10 @@ func checkRoot(root string) error {
 	}
 	info, err := os.Stat(root)
 	if err != nil {
-		return fmt.Errorf("root: %w: mount the shared folder there, or write where it is", err)
+		return fmt.Errorf("root: %w: mount the shared folder there, or write the path where it is", err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("root: %s is no folder: write the folder that all machines share", root)
+		return fmt.Errorf("root: %s is not a folder: write the folder that all machines share", root)
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (t *TLS) validate() (errs []error) {
 		return nil
 	}
 	for _, file := range []struct{ key, value, what string }{
-		{"ca_file", t.CAFile, "the certificate of the authority that signed those of all machines"},
+		{"ca_file", t.CAFile, "the certificate of the authority that signed the certificates of all machines"},
 		{"cert_file", t.CertFile, "the certificate of this machine"},
 		{"key_file", t.KeyFile, "the key of this machine's certificate"},
 	} {
@@ -174,7 +174,7 @@ func (c *Config) validateEmbedded() (errs []error) {
 	if e.Cluster != nil {
 		errs = append(errs, c.validateListen("embedded::cluster::listen", e.Cluster.Listen))
 		if e.Cluster.Listen == e.listen() {
-			add("embedded::cluster::listen: %s is embedded::listen, too: write another port, such as 6222", e.Cluster.Listen)
+			add("embedded::cluster::listen: %s is also embedded::listen: write another port, such as 6222", e.Cluster.Listen)
 		}
 		errs = append(errs, e.Cluster.validatePeers()...)
 	}
@@ -210,14 +210,14 @@ func (c *Cluster) validatePeers() (errs []error) {
 		}
 	}
 	if len(c.Peers) != 3 && len(c.Peers) != 5 {
-		add("%s: %d addresses: write 3 or 5, so that a majority is left when one fails; "+
-			"further machines name them in servers", key, len(c.Peers))
+		add("%s: %d addresses: write 3 or 5, so that a majority remains when one fails; "+
+			"other machines name them in servers", key, len(c.Peers))
 	}
 	if unique := slices.Compact(slices.Sorted(slices.Values(c.Peers))); len(unique) < len(c.Peers) {
-		add("%s: an address is there twice: write each machine's once", key)
+		add("%s: an address is listed twice: list each machine's once", key)
 	}
 	if !slices.Contains(c.Peers, c.Listen) {
-		add("%s: %s of embedded::cluster::listen is missing: write the addresses of all machines, this one's too",
+		add("%s: %s of embedded::cluster::listen is missing: list the addresses of all machines, including this one",
 			key, c.Listen)
 	}
 	return errs
@@ -243,7 +243,7 @@ func splitAddress(address string) (host string, err error) {
 		return "", err
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", errors.New("the port is no number from 1 to 65535")
+		return "", errors.New("the port is not a number from 1 to 65535")
 	}
 	if host == "" {
 		return "", errors.New("the host is missing")

@@ -103,7 +103,7 @@ func TestErrorsNameTheirKeys(t *testing.T) {
 			func(c *Config) { c.Root = root + "/none" },
 			[]string{"root: stat", "mount the shared folder there"},
 		},
-		"root is a file":    {func(c *Config) { c.Root = file }, []string{"root: " + file + " is no folder"}},
+		"root is a file":    {func(c *Config) { c.Root = file }, []string{"root: " + file + " is not a folder"}},
 		"root is not clean": {func(c *Config) { c.Root = root + "/../x" }, []string{"root: ", "write the absolute path"}},
 		"both":              {func(c *Config) { c.Servers = []string{"nats://127.0.0.1:1"} }, []string{errBoth}},
 		"half of TLS":       {func(c *Config) { c.TLS.KeyFile = "" }, []string{"tls::key_file: write the path"}},
@@ -124,7 +124,7 @@ func TestErrorsNameTheirKeys(t *testing.T) {
 		"no host": {func(c *Config) { c.Embedded.Listen = ":4222" }, []string{"embedded::listen: ", "the host is missing"}},
 		"port out of range": {
 			func(c *Config) { c.Embedded.Listen = "127.0.0.1:70000" },
-			[]string{"embedded::listen: ", "no number from 1"},
+			[]string{"embedded::listen: ", "not a number from 1"},
 		},
 		"open without TLS": {
 			func(c *Config) { c.TLS = nil },
@@ -151,11 +151,11 @@ func TestErrorsNameTheirKeys(t *testing.T) {
 		},
 		"one port for both": {
 			func(c *Config) { c.Embedded.Listen = c.Embedded.Cluster.Listen },
-			[]string{"embedded::cluster::listen: 10.0.0.11:6222 is embedded::listen, too"},
+			[]string{"embedded::cluster::listen: 10.0.0.11:6222 is also embedded::listen"},
 		},
 		"peer twice": {
 			func(c *Config) { c.Embedded.Cluster.Peers[2] = c.Embedded.Cluster.Peers[1] },
-			[]string{"embedded::cluster::peers: an address is there twice"},
+			[]string{"embedded::cluster::peers: an address is listed twice"},
 		},
 		"peer without a port": {
 			func(c *Config) { c.Embedded.Cluster.Peers[2] = "c" },

@@ -24,18 +24,19 @@ func (s *session) coordinate(ctx context.Context) {
 	defer func() { duty.close() }()
 	strange := false
 	for ctx.Err() == nil {
-		switch elected, err := s.elect(ctx); {
+		switch term, err := s.elect(ctx); {
 		case errors.Is(err, errStrange) && !strange:
 			strange = true
 			s.logger.Warn("this machine does not coordinate the share", zap.Error(err))
 		case err != nil:
-			s.logger.Debug("nobody was elected to coordinate", zap.Error(err))
-		case !elected:
+			s.logger.Debug("no machine was elected to coordinate", zap.Error(err))
+		case term == 0:
 			duty.close()
 			duty = nil
 		default:
-			if duty == nil {
-				duty = s.newDuty()
+			if duty == nil || duty.term != term {
+				duty.close()
+				duty = s.newDuty(term)
 			}
 			if err := duty.perform(ctx); err != nil && ctx.Err() == nil {
 				duty.complain(err)
@@ -45,8 +46,9 @@ func (s *session) coordinate(ctx context.Context) {
 	}
 }
 
-// elect makes this worker the coordinator unless another is that is alive.
-func (s *session) elect(ctx context.Context) (bool, error) {
+// elect makes this worker the coordinator unless another is that is alive. It returns the revision of the record that
+// says so, 0 if it says something else.
+func (s *session) elect(ctx context.Context) (term uint64, err error) {
 	s.view.mu.Lock()
 	c, synced := s.view.coordinator, s.view.synced
 	vacant := c.rec.Claim == nil || s.view.dead(c.rec.Claim.Worker)
@@ -56,20 +58,20 @@ func (s *session) elect(ctx context.Context) (bool, error) {
 	}
 	s.view.mu.Unlock()
 	switch {
-	case !synced:
-		return false, nil
-	case !vacant:
-		return c.rec.Claim.Worker == s.me, nil
-	case s.tree.sees(s.me) != nil:
-		return false, nil
+	case !vacant && c.rec.Claim.Worker == s.me:
+		return c.rev, nil
+	case !synced, !vacant, s.tree.sees(s.me) != nil:
+		return 0, nil
 	}
 	if journals, err := s.tree.journals(); err != nil || known > 0 && len(journals) == 0 {
-		return false, errors.Join(err, errStrange)
+		return 0, errors.Join(err, errStrange)
 	}
 	e := entry[holding]{key: keyCoordinator, rev: c.rev}
 	e.rec.Claim = &Claim{Worker: s.me, Machine: s.opts.Machine, Since: s.opts.wall()}
-	err := write(ctx, s, &e, &e.rec)
-	return err == nil, err
+	if err := write(ctx, s, &e, &e.rec); err != nil {
+		return 0, err
+	}
+	return e.rev, nil
 }
 
 // errStrange says that root is not the folder of which NATS has records: to its coordinator, all videos would be gone.
@@ -79,6 +81,8 @@ var errStrange = errors.New("root has no journal of this share, although NATS ha
 // duty is a term as coordinator.
 type duty struct {
 	*session
+	// term is the revision of the coordinator's record.
+	term    uint64
 	mirror  *mirror
 	scanned time.Time
 	told    string
@@ -87,10 +91,10 @@ type duty struct {
 	skipped map[string]string
 }
 
-func (s *session) newDuty() *duty {
+func (s *session) newDuty(rev uint64) *duty {
 	return &duty{
-		session: s, mirror: newMirror(s.tree, s.store.era, s.me), ours: outputs{copies: map[string]Version{}},
-		skipped: map[string]string{},
+		session: s, term: rev, mirror: newMirror(s.tree, term{s.store.era.number, rev}, s.me),
+		ours: outputs{copies: map[string]Version{}}, skipped: map[string]string{},
 	}
 }
 
@@ -108,11 +112,14 @@ func (d *duty) close() {
 func (d *duty) complain(err error) {
 	if text := err.Error(); text != d.told {
 		d.told = text
-		d.logger.Warn("coordinating the share failed: it is tried again", zap.Error(err))
+		d.logger.Warn("coordinating the share failed: will retry", zap.Error(err))
 	}
 }
 
 func (d *duty) perform(ctx context.Context) error {
+	if !d.view.has(d.term) { // what the last coordinator knew
+		return nil
+	}
 	if err := d.rebuild(ctx); err != nil {
 		return fmt.Errorf("rebuild the records from the mirror: %w", err)
 	}
@@ -175,7 +182,7 @@ func (d *duty) skip(path string, err error) {
 }
 
 // errName says that records cannot have a path.
-var errName = errors.New("its name is not UTF-8, or no path below root: name it otherwise")
+var errName = errors.New("its name is not UTF-8 or not a path below root: rename it")
 
 // found records a video unless it is known.
 func (d *duty) found(ctx context.Context, f Found) error {
@@ -236,7 +243,7 @@ func (d *duty) collect(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(
-		d.mirror.removeOthers(d.cfg.Lease), d.collectFolders(ctx), d.collectPlans(ctx), d.collectWorkers(ctx))
+		d.mirror.removeEarlier(d.cfg.Lease), d.collectFolders(ctx), d.collectPlans(ctx), d.collectWorkers(ctx))
 }
 
 // confirm makes sure that this worker coordinates the share as it is now: one whose era is over would find nothing of

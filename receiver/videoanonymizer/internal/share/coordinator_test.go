@@ -58,8 +58,8 @@ func TestCoordinatorOfAnEraThatIsOver(t *testing.T) {
 	s := newFilledSession(t, 1, VideoPlanned)
 	elected, err := s.elect(t.Context())
 	require.NoError(t, err)
-	require.True(t, elected)
-	d := s.newDuty()
+	require.Positive(t, elected)
+	d := s.newDuty(elected)
 	stray := filepath.Join(s.tree.works(), "stray-1")
 	require.NoError(t, os.Mkdir(stray, 0o755))
 	require.NoError(t, d.collect(t.Context()))
@@ -80,7 +80,7 @@ func TestEmptyRootIsNotCoordinated(t *testing.T) {
 	s := newFilledSession(t, 1, VideoPlanned)
 	require.NoError(t, os.Remove(filepath.Join(s.tree.journal(), "00000001.other"+journalSuffix)))
 	elected, err := s.elect(t.Context())
-	assert.False(t, elected)
+	assert.Zero(t, elected)
 	assert.ErrorIs(t, err, errStrange)
 }
 
@@ -95,7 +95,7 @@ func TestMirrorHasWhatIsSealed(t *testing.T) {
 	s.claim(&unit.rec.holding)
 	unit.rec.Sealed = []Segment{{Files: []File{{Name: "u0.1-1.1.seg", Size: 1, SHA256: "x"}}}}
 	require.NoError(t, write(t.Context(), s, &unit, &unit.rec.holding))
-	m := newMirror(s.tree, s.store.era, s.me)
+	m := newMirror(s.tree, term{s.store.era.number, 9}, s.me)
 	require.NoError(t, m.begin(s))
 	defer m.close()
 	all, err := s.tree.load()
@@ -106,4 +106,40 @@ func TestMirrorHasWhatIsSealed(t *testing.T) {
 	assert.Nil(t, there.Claim)
 	assert.Len(t, there.Sealed, 1)
 	assert.WithinDuration(t, time.Now(), unit.rec.Claim.Since, time.Minute, "the claim itself stands")
+}
+
+// Coordinators that do not know of each other, such as one that was cut off and its successor, leave the journal of the
+// later one. One whose journal is gone all the same writes it anew.
+func TestJournalsOfCoordinators(t *testing.T) {
+	t.Parallel()
+	s := newFilledSession(t, 3, VideoDone)
+	era := s.store.era.number
+	journals := func() (names []string) {
+		paths, err := s.tree.journals()
+		require.NoError(t, err)
+		for _, path := range paths {
+			names = append(names, filepath.Base(path))
+		}
+		return names
+	}
+	var all []*mirror
+	for i, at := range []term{{era - 1, 30}, {era, 7}, {era, 12}} {
+		m := newMirror(s.tree, at, string(rune('a'+i)))
+		require.NoError(t, m.begin(s))
+		defer m.close()
+		all = append(all, m)
+	}
+	for _, m := range []*mirror{all[1], all[0], all[1], all[2], all[1]} {
+		require.NoError(t, m.removeEarlier(0))
+	}
+	assert.Equal(t, []string{filepath.Base(all[2].path)}, journals())
+	last, err := s.tree.load()
+	require.NoError(t, err)
+	assert.NotEmpty(t, last)
+
+	require.NoError(t, os.Remove(all[2].path))
+	require.NoError(t, all[2].write(s))
+	again, err := s.tree.load()
+	require.NoError(t, err)
+	assert.Equal(t, last, again)
 }

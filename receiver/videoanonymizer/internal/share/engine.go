@@ -200,9 +200,9 @@ func (a *absence) explain(err error, connected bool) {
 	if a.began.IsZero() {
 		a.began = time.Now()
 	}
-	level, text := zap.WarnLevel, "this machine takes no part in the share: it tries again"
+	level, text := zap.WarnLevel, "this machine takes no part in the share: will retry"
 	if connected && incomplete(err) {
-		text = "this machine takes no part in the share: it waits for a majority of the servers"
+		text = "this machine takes no part in the share: waiting for a majority of the servers"
 		if time.Since(a.began) < a.patience {
 			level = zap.InfoLevel
 		}
@@ -442,7 +442,7 @@ func (s *session) leave(ctx context.Context) {
 	m := s.machine(0)
 	m.Left, m.Doing = true, nil
 	if _, err := s.store.put(ctx, kindWorker+"."+s.me, encode(m)); err != nil {
-		s.logger.Debug("could not say goodbye: the others wait for a lease", zap.Error(err))
+		s.logger.Debug("could not say goodbye: the others will wait for a lease", zap.Error(err))
 	}
 }
 
@@ -470,7 +470,7 @@ func write[T any](ctx context.Context, s *session, e *entry[T], h *holding) erro
 	h.Writer = fmt.Sprintf("%s#%d", s.me, s.writes.Add(1))
 	value := encode(&e.rec)
 	if len(value) > maxRecord {
-		return Permanent(fmt.Errorf("the record %s has %d bytes, of which %d are allowed: shorten what the worker notes",
+		return Permanent(fmt.Errorf("the record %s has %d bytes, but only %d are allowed: shorten the worker's note",
 			e.key, len(value), maxRecord))
 	}
 	rev, err := s.store.update(ctx, e.key, value, e.rev)

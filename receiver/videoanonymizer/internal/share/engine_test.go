@@ -133,10 +133,10 @@ func TestErrorsOfTheWorker(t *testing.T) {
 		"unit is permanent":   {"do 0", 1, Permanent(passing), VideoFailed, "unit 0: may pass"},
 		"join is permanent":   {"join", 1, Permanent(passing), VideoFailed, "may pass"},
 		"unit must be redone": {"join", 1, redo, VideoDone, ""},
-		"unit that is not":    {"join", 1, redoNothing, VideoFailed, "none of index 7"},
-		"redone for ever":     {"join", 99, redo, VideoFailed, "must be done again"},
+		"unit that is not":    {"join", 1, redoNothing, VideoFailed, "none with index 7"},
+		"redone for ever":     {"join", 99, redo, VideoFailed, "must be redone"},
 		"planned anew":        {"join", 1, planned, VideoDone, ""},
-		"planned for ever":    {"join", 99, planned, VideoFailed, "must be done again"},
+		"planned for ever":    {"join", 99, planned, VideoFailed, "must be redone"},
 		"plan says nothing":   {"plan", 6, Passing(passing), VideoDone, ""},
 		"unit says nothing":   {"do 1", 6, Passing(passing), VideoDone, ""},
 		"join says nothing":   {"join", 6, Passing(passing), VideoDone, ""},
@@ -410,7 +410,7 @@ func TestPoison(t *testing.T) {
 				e.nc.Close() // it dies as far as the others can tell
 				stop()
 			}
-			assert.Contains(t, witness.Status().Videos[0].Error, "died of it")
+			assert.Contains(t, witness.Status().Videos[0].Error, "died while working on it")
 		})
 	}
 }

@@ -45,15 +45,15 @@ func parseIdentity(text string) (id identity, err error) {
 		case line == "" || strings.HasPrefix(line, "#"):
 		case id.pair == nil:
 			if id.pair, err = nkeys.FromSeed([]byte(line)); err != nil {
-				return identity{}, errors.New("its first line is no seed: make one with anonymizerctl share nkey")
+				return identity{}, errors.New("its first line is not a seed: make one with anonymizerctl share nkey")
 			}
 			if id.public, err = id.pair.PublicKey(); err != nil || !nkeys.IsValidPublicUserKey(id.public) {
-				return identity{}, errors.New("its first line is no seed of a user: make one with anonymizerctl share nkey")
+				return identity{}, errors.New("its first line is not a user's seed: make one with anonymizerctl share nkey")
 			}
 		case nkeys.IsValidPublicUserKey(line):
 			id.others = append(id.others, line)
 		default: // never quoted: it may be a seed
-			return identity{}, errors.New("a line after the seed is no public nkey of a user, which starts with U")
+			return identity{}, errors.New("a line after the seed is not a user's public nkey, which starts with U")
 		}
 	}
 	if id.pair == nil {

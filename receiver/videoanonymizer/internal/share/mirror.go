@@ -38,11 +38,19 @@ const (
 	writeAheadSuffix = ".publishing"
 )
 
+// term tells coordinators apart: a later one has a later era, or a higher revision of the coordinator's record.
+type term struct {
+	era int
+	rev uint64
+}
+
+func (t term) before(o term) bool { return t.era < o.era || t.era == o.era && t.rev < o.rev }
+
 // mirror is the journal that a coordinator writes: each in a file of its own, which begins with all there is, and makes
-// those of its predecessors superfluous.
+// those of its predecessors superfluous. A predecessor may not know yet that it is one.
 type mirror struct {
 	tree tree
-	era  era
+	term term
 	path string
 	file *os.File
 	// lines is how many the file has, and whole how many of them were there at the beginning, at begun.
@@ -50,9 +58,18 @@ type mirror struct {
 	begun        time.Time
 }
 
-func newMirror(t tree, e era, worker string) *mirror {
-	name := fmt.Sprintf("%08d.%s%s", e.number, worker, journalSuffix)
-	return &mirror{tree: t, era: e, path: filepath.Join(t.journal(), name)}
+func newMirror(t tree, at term, worker string) *mirror {
+	name := fmt.Sprintf("%08d.%d.%s%s", at.era, at.rev, worker, journalSuffix)
+	return &mirror{tree: t, term: at, path: filepath.Join(t.journal(), name)}
+}
+
+// termOf is the term in which a journal was written; zero if its name does not say.
+func termOf(path string) term {
+	var t term
+	if _, err := fmt.Sscanf(filepath.Base(path), "%d.%d.", &t.era, &t.rev); err != nil {
+		return term{}
+	}
+	return t
 }
 
 func (m *mirror) close() {
@@ -62,9 +79,9 @@ func (m *mirror) close() {
 	}
 }
 
-// write appends what changed since it was last called, or begins the file anew if it is grown.
+// write appends what changed since it was last called, or begins the file anew if it is grown or gone.
 func (m *mirror) write(s *session) error {
-	if m.file == nil || m.lines > 2*m.whole+10_000 {
+	if m.lines > 2*m.whole+10_000 || !m.stands() {
 		return m.begin(s)
 	}
 	s.view.mu.Lock()
@@ -81,6 +98,19 @@ func (m *mirror) write(s *session) error {
 	}
 	m.lines += lines
 	return nil
+}
+
+// stands reports whether the file is where it was made. What is written to one that was removed is lost.
+func (m *mirror) stands() bool {
+	if m.file == nil {
+		return false
+	}
+	ours, err := m.file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Lstat(m.path)
+	return err == nil && os.SameFile(ours, there)
 }
 
 func (m *mirror) begin(s *session) error {
@@ -112,7 +142,7 @@ func (m *mirror) begin(s *session) error {
 // encode returns the lines for some keys. A unit that somebody does is open, with what was sealed of it.
 func (m *mirror) encode(v *view, keys map[string]bool) (text []byte, lines int) {
 	for key := range keys {
-		line := mirrored{Era: m.era.number, Key: key}
+		line := mirrored{Era: m.term.era, Key: key}
 		if p, index, ok := planOf(key); ok {
 			u, there := v.units[p][index]
 			if !there {
@@ -136,15 +166,16 @@ func (m *mirror) encode(v *view, keys map[string]bool) (text []byte, lines int) 
 	return text, lines
 }
 
-// removeOthers removes the journals of others, once this one has been written for so long that it has all that they
-// have.
-func (m *mirror) removeOthers(after time.Duration) error {
-	if time.Since(m.begun) < after {
+// removeEarlier removes the journals of earlier coordinators, once this one has been written for so long that it has
+// all that they have. Those of later ones stay, even if this one has not heard of them: if two removed each other's,
+// none would be left.
+func (m *mirror) removeEarlier(after time.Duration) error {
+	if !m.stands() || time.Since(m.begun) < after {
 		return nil
 	}
 	files, err := m.tree.journals()
 	for _, path := range files {
-		if path != m.path {
+		if termOf(path).before(m.term) {
 			err = errors.Join(err, durable.RemoveIfThere(path))
 		}
 	}
@@ -242,7 +273,7 @@ func (d *duty) rebuild(ctx context.Context) error {
 	}
 	if videos > 0 {
 		d.counters.rebuilds.Add(1)
-		d.logger.Warn("the data of NATS were lost, and are rebuilt from the folder", zap.Int("videos", videos))
+		d.logger.Warn("the data of NATS was lost, and is rebuilt from the folder", zap.Int("videos", videos))
 	}
 	_, err = d.store.put(ctx, keyReady, []byte("true"))
 	return err

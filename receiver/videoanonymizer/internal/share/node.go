@@ -51,8 +51,8 @@ func startNode(cfg *Config, id *identity, logger *zap.Logger) (*node, error) {
 	s.Start()
 	if !s.ReadyForConnections(startTimeout) {
 		n.stop()
-		return nil, errors.Join(fmt.Errorf("start the embedded server: it is not ready: see that nobody else listens on %s, "+
-			"and that %s can be written to", cfg.Embedded.listen(), cfg.Embedded.Directory), log.last())
+		return nil, errors.Join(fmt.Errorf("start the embedded server: it is not ready: make sure that nothing else listens "+
+			"on %s, and that %s can be written to", cfg.Embedded.listen(), cfg.Embedded.Directory), log.last())
 	}
 	return n, nil
 }

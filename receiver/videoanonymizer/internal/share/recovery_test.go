@@ -302,7 +302,7 @@ func TestTheDeadAreRemembered(t *testing.T) {
 	}
 	remembered := func() []string {
 		beat("me", Machine{})
-		require.NoError(t, s.newDuty().collectWorkers(t.Context()))
+		require.NoError(t, s.newDuty(1).collectWorkers(t.Context()))
 		for id := range s.view.workers {
 			_, _, err := b.store.get(t.Context(), kindWorker+"."+id)
 			assert.NoError(t, err, id)

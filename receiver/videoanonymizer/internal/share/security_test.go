@@ -266,8 +266,8 @@ func TestIdentities(t *testing.T) {
 	seed := strings.Split(string(text), "\n")[1]
 	for name, test := range map[string]struct{ text, want string }{
 		"empty":           {"# nothing\n", "it is empty"},
-		"public first":    {public + "\n", "its first line is no seed"},
-		"seed of another": {"SAANDLKMXL6CUS3CP52WIXBEDN6YJ545GDKC65U5JZPPV6WH6ESWUA6YAI\n", "no seed of a user"},
+		"public first":    {public + "\n", "its first line is not a seed"},
+		"seed of another": {"SAANDLKMXL6CUS3CP52WIXBEDN6YJ545GDKC65U5JZPPV6WH6ESWUA6YAI\n", "not a user's seed"},
 		"two seeds":       {seed + "\n" + seed + "\n", "a line after the seed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -323,25 +323,25 @@ func TestCertificatesAreChecked(t *testing.T) {
 		},
 		"another authority": {
 			func(c *Config) { c.TLS.CAFile = filepath.Join(strangers, "ca.pem") },
-			[]string{"tls::cert_file: ", "unknown authority", "sign one by tls::ca_file"},
+			[]string{"tls::cert_file: ", "unknown authority", "have tls::ca_file sign one"},
 		},
 		"expired": {
 			func(c *Config) {
 				c.TLS = &TLS{filepath.Join(old, "ca.pem"), filepath.Join(old, "a.pem"), filepath.Join(old, "a.key")}
 			},
 			[]string{"tls::cert_file: ", "the certificate of CN=a is only valid from ",
-				" to " + end.UTC().Format(time.RFC3339) + ": sign one by tls::ca_file"},
+				" to " + end.UTC().Format(time.RFC3339) + ": have tls::ca_file sign one"},
 		},
 		"address of another": {
 			func(c *Config) { c.Embedded.Listen = "10.0.0.12:4222" },
-			[]string{"tls::cert_file: ", "sign one that names 10.0.0.12"},
+			[]string{"tls::cert_file: ", "have one signed that names 10.0.0.12"},
 		},
 		"all addresses, without that of this machine": {
 			func(c *Config) {
 				c.Embedded.Listen = "0.0.0.0:4222"
 				c.TLS.CertFile, c.TLS.KeyFile = file("d.pem"), file("d.key")
 			},
-			[]string{"tls::cert_file: ", "sign one that names 127.0.0.1"},
+			[]string{"tls::cert_file: ", "have one signed that names 127.0.0.1"},
 		},
 		"nkey is missing, too": {
 			func(c *Config) { c.NKeyFile, c.TLS.CertFile = file("none"), file("none") },

@@ -23,7 +23,7 @@ import (
 var errFenced = errors.New("another worker has taken it over")
 
 // errEra says that the bucket was lost, and is another one.
-var errEra = errors.New("the data of NATS were lost")
+var errEra = errors.New("the data of NATS was lost")
 
 func streamName(name string) string   { return "KV_" + name }
 func bucketPrefix(name string) string { return "$KV." + name + "." }
@@ -113,7 +113,7 @@ func parseEra(text string) (era, error) {
 	number, token, _ := strings.Cut(text, "-")
 	n, err := strconv.Atoi(number)
 	if err != nil || token == "" {
-		return era{}, fmt.Errorf("%q is no era", text)
+		return era{}, fmt.Errorf("%q is not an era", text)
 	}
 	return era{n, token}, nil
 }
@@ -146,7 +146,7 @@ func findStore(ctx context.Context, nc *nats.Conn, name string, lease time.Durat
 	}
 	e, err := parseEra(stream.CachedInfo().Config.Metadata[eraKey])
 	if err != nil {
-		return nil, fmt.Errorf("the stream %s is not of this program: %w: remove it, or name the share otherwise",
+		return nil, fmt.Errorf("the stream %s does not belong to this program: %w: remove it, or give the share another name",
 			streamName(name), err)
 	}
 	kv, err := js.KeyValue(ctx, name)

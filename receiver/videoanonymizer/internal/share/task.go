@@ -288,7 +288,7 @@ func (s *session) weigh(t task) task {
 		return t
 	}
 	if deaths >= s.opts.Deaths && machines > 1 || deaths >= 2*s.opts.Deaths && alone {
-		reason := fmt.Sprintf("%d programs on %d machines died of it", deaths, machines)
+		reason := fmt.Sprintf("%d programs on %d machines died while working on it", deaths, machines)
 		if t.kind == taskUnit {
 			reason = fmt.Sprintf("unit %d: %s", t.unit.rec.Index, reason)
 		}

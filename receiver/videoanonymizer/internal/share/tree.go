@@ -109,7 +109,7 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 // errContent says that a file is not what is recorded of it.
-var errContent = errors.New("it does not have the content that is recorded")
+var errContent = errors.New("it does not have the recorded content")
 
 // verify fails if the file at path does not have a content; with errContent or fs.ErrNotExist if trying again does not
 // help.

@@ -236,7 +236,7 @@ func makeFolder(path string) error {
 // checkJSON refuses what a worker gives if it is no JSON.
 func checkJSON(text json.RawMessage) error {
 	if len(text) > 0 && !json.Valid(text) {
-		return Permanent(fmt.Errorf("what the worker notes is no JSON: %.60q", text))
+		return Permanent(fmt.Errorf("the worker's note is not JSON: %.60q", text))
 	}
 	return nil
 }

@@ -295,7 +295,7 @@ func (s *session) redoUnits(ctx context.Context, v *entry[Video], again *Redo) e
 	units, err := s.unitsOf(&v.rec)
 	for index, spec := range again.Units {
 		if index < 0 || index >= len(units) {
-			err = errors.Join(err, Permanent(fmt.Errorf("a video of %d units has none of index %d", len(units), index)))
+			err = errors.Join(err, Permanent(fmt.Errorf("a video of %d units has none with index %d", len(units), index)))
 			continue
 		}
 		err = errors.Join(err, checkJSON(spec))
@@ -326,7 +326,7 @@ func (s *session) discardOutputs(ctx context.Context, v *entry[Video], epoch str
 
 var (
 	// errTaken says that a final name is that of another file.
-	errTaken = errors.New("the name of the output is taken by another file")
+	errTaken = errors.New("the output's name is taken by another file")
 	// errOutputLost says that a file that was about to be published is not there.
 	errOutputLost = errors.New("the output was lost before it was published")
 )
@@ -337,7 +337,7 @@ func (s *session) publish(ctx context.Context, v *entry[Video], epoch string) er
 	if v.rec.Deferred > 0 { // all had their names: what is not there any more, somebody has moved, or changed
 		err := s.isOurs(ctx, &v.rec, v.rec.Outputs[len(v.rec.Outputs)-1], errOutputLost)
 		if (errors.Is(err, errOutputLost) || errors.Is(err, errTaken)) && s.tree.sees(s.me) == nil {
-			s.logger.Warn("an output was moved or changed while its source waited to be moved or deleted: the source stays",
+			s.logger.Warn("an output was moved or changed before its source could be moved or deleted: the source is kept",
 				zap.String("video", s.tree.abs(v.rec.Path)), zap.Error(err))
 			v.rec.State, v.rec.Deferred = VideoDone, 0
 			return nil
@@ -389,7 +389,7 @@ func (s *session) placeAll(ctx context.Context, v *Video) error {
 // place gives an output its final name, or makes sure that it has it.
 func (s *session) place(ctx context.Context, v *Video, o Output) error {
 	if !fs.ValidPath(o.Name) || !fs.ValidPath(o.Temp) { // who writes records writes no files elsewhere
-		return fmt.Errorf("%w: %q or %q is no path below root", errOutputLost, o.Name, o.Temp)
+		return fmt.Errorf("%w: %q or %q is not a path below root", errOutputLost, o.Name, o.Temp)
 	}
 	temp, name := s.tree.abs(o.Temp), s.tree.abs(o.Name)
 	err := verify(ctx, temp, o.Size, o.SHA256)

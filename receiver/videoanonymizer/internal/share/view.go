@@ -79,7 +79,7 @@ func newView(s *store, me string, logger *zap.Logger) *view {
 func (v *view) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := v.watch(ctx); err != nil {
-			v.logger.Debug("the watch of the bucket ended: it goes on where it was", zap.Error(err))
+			v.logger.Debug("the watch of the bucket ended: it continues where it was", zap.Error(err))
 		}
 		_ = sleep(ctx, 100*time.Millisecond)
 	}
@@ -139,6 +139,13 @@ func (v *view) stalled() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.acked > v.last && v.now().Sub(v.ackedAt) > v.store.lease/3
+}
+
+// has reports whether everything up to a revision has come.
+func (v *view) has(rev uint64) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.last >= rev
 }
 
 // floor is a revision that the bucket has reached.

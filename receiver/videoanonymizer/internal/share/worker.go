@@ -138,7 +138,7 @@ type Redo struct {
 }
 
 // Error returns why.
-func (r *Redo) Error() string { return fmt.Sprintf("units must be done again: %v", r.Cause) }
+func (r *Redo) Error() string { return fmt.Sprintf("units must be redone: %v", r.Cause) }
 
 // Unwrap returns why.
 func (r *Redo) Unwrap() error { return r.Cause }
@@ -160,7 +160,7 @@ func (p passing) Unwrap() error { return p.error }
 func Passing(err error) error { return passing{err} }
 
 // ErrStale says that a source is not what was found, which the next scan sees. It is no fault of the machine.
-var ErrStale = errors.New("the source is not what was found")
+var ErrStale = errors.New("the source is no longer what was found")
 
 func isPassing(err error) bool { return errors.As(err, new(passing)) }
 

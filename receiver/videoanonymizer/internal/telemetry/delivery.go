@@ -253,7 +253,7 @@ func (d *delivery[T]) deliver(b batch[T]) {
 			b.data, b.count = rest, d.count(rest)
 		}
 		if attempt == 0 {
-			d.logger.Warn("the pipeline refuses telemetry: it is retried, and videos are held back meanwhile",
+			d.logger.Warn("the pipeline refuses telemetry: it is retried, and videos are held back in the meantime",
 				zap.String("signal", d.name.String()), zap.Duration("held_back_at_most", d.maxWait), zap.Error(err))
 		}
 		d.pause(backoff)

@@ -245,7 +245,7 @@ func (s *VideoSpan) Interrupted() {
 func (s *VideoSpan) Unavailable(err error) {
 	s.emitter.Unavailable()
 	s.end(ending{
-		event: "interrupted", body: " waits for an inference server: " + s.message(err),
+		event: "interrupted", body: " is waiting for an inference server: " + s.message(err),
 		severity: plog.SeverityNumberError, outcome: metadata.AttributeAnonymizerVideoOutcomeInterrupted,
 		err: err, reason: "inference_unavailable",
 	})

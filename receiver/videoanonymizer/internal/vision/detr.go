@@ -40,7 +40,7 @@ func newDETR(session inference.Session, opts DetectorOptions) (Detector, error) 
 		len(in) == 2 && (in[1].Type != "int64" || !hasShape(in[1], anySize, anySize, anySize)) ||
 		len(out) < 2 || !hasShape(out[0], anySize, anySize, anySize) || !hasShape(out[1], anySize, anySize, anySize) {
 		return nil, shapeError(session, "detr",
-			"the inputs float32 pixel_values [N,3,H,W] and perhaps int64 pixel_mask [N,h,w], "+
+			"the inputs float32 pixel_values [N,3,H,W] and optionally int64 pixel_mask [N,h,w], "+
 				"and the outputs float32 logits [N,Q,C], pred_boxes [N,Q,4]")
 	}
 	d := &detr{session: session, opts: opts, size: detrSize}

@@ -130,7 +130,7 @@ func (w *Watcher) finishedBefore(f *file, seen inspection) bool {
 		w.removeLeftovers(earlier)
 	}
 	if err := w.journal.put(entry); err != nil {
-		w.logger.Warn("cannot record that a file needs nothing: it is checked again after a restart",
+		w.logger.Warn("cannot record that a file needs no processing: it will be checked again after a restart",
 			zap.String("file", f.path), zap.Error(err))
 	}
 	w.queue.settle(f)

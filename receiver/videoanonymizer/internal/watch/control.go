@@ -42,9 +42,9 @@ func (w *Watcher) Pause(path string) error {
 	err := w.queue.edit(path, func(f *file) error {
 		switch {
 		case f.phase == settled:
-			return fmt.Errorf("%w: it is done with: only what waits or is worked on can be paused", ErrRefused)
+			return fmt.Errorf("%w: it is already done: only a video that is waiting or in progress can be paused", ErrRefused)
 		case f.control.paused:
-			return fmt.Errorf("%w: it is paused already", ErrRefused)
+			return fmt.Errorf("%w: it is already paused", ErrRefused)
 		case errors.Is(f.control.stop, ErrCanceled):
 			return fmt.Errorf("%w: it is being canceled", ErrRefused)
 		}
@@ -101,7 +101,7 @@ func (w *Watcher) Cancel(path string) error {
 	var f file
 	err := w.queue.edit(path, func(there *file) error {
 		if there.phase == settled {
-			return fmt.Errorf("%w: it is done with: only what waits or is worked on can be canceled", ErrRefused)
+			return fmt.Errorf("%w: it is already done: only a video that is waiting or in progress can be canceled", ErrRefused)
 		}
 		there.control.paused = false
 		if f = *there; there.phase == claimed {
@@ -133,9 +133,9 @@ func (w *Watcher) First(path string) error {
 	err := w.queue.edit(path, func(f *file) error {
 		switch f.phase {
 		case claimed:
-			return fmt.Errorf("%w: it is worked on already", ErrRefused)
+			return fmt.Errorf("%w: it is already in progress", ErrRefused)
 		case settled:
-			return fmt.Errorf("%w: it is done with: only what waits can be put first", ErrRefused)
+			return fmt.Errorf("%w: it is already done: only a video that is waiting can be put first", ErrRefused)
 		case queued:
 			f.due = w.queue.now()
 		}
@@ -185,7 +185,7 @@ func (w *Watcher) Retry(path string) error {
 	err := w.queue.edit(path, func(f *file) error {
 		switch f.phase {
 		case claimed:
-			return fmt.Errorf("%w: it is worked on already", ErrRefused)
+			return fmt.Errorf("%w: it is already in progress", ErrRefused)
 		case settling:
 			return fmt.Errorf("%w: the file is not complete yet", ErrRefused)
 		case queued:

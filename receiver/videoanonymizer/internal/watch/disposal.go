@@ -115,11 +115,11 @@ func (d *disposal) keepWithoutOutput() {
 
 // keep drops the action on a source whose output is gone.
 func (d *disposal) keep(s source) {
-	d.logger.Warn("a source stays, although it was to be moved or deleted: the folder of its output was removed",
+	d.logger.Warn("a source that was to be moved or deleted stays where it is: the folder of its output was removed",
 		zap.String("file", string(s.Path)), zap.String("output", string(s.Output.Path)))
 	s.Action = ""
 	if err := d.journal.update(s); err != nil {
-		d.logger.Warn("cannot record that a source stays", zap.String("file", string(s.Path)), zap.Error(err))
+		d.logger.Warn("cannot record that a source stays where it is", zap.String("file", string(s.Path)), zap.Error(err))
 	}
 }
 
@@ -196,7 +196,7 @@ func (d *disposal) try(w *waitingSource) (done bool) {
 		return true
 	case err.Error() != w.lastLogged:
 		w.lastLogged = err.Error()
-		d.logger.Warn("a source could not be moved or deleted: it stays, and is not processed again",
+		d.logger.Warn("a source could not be moved or deleted: it stays where it is and is not processed again",
 			zap.String("file", string(w.entry.Path)), zap.Duration("next_try_in", retryDisposal), zap.Error(err))
 	}
 	w.due = d.now().Add(retryDisposal)
@@ -223,7 +223,7 @@ func (d *disposal) remaining(w *waitingSource) (time.Duration, error) {
 	}
 	if held := d.completeness.held(opened, st, calm, true); held != "" {
 		if w.wait.report(held, d.now()) {
-			d.logger.Info("a source stays for now, although it is to be moved or deleted",
+			d.logger.Info("a source that is to be moved or deleted stays where it is for now",
 				zap.String("file", opened.Name()), zap.String("reason", string(held)))
 		}
 		return max(d.completeness.stableFor, minPollGap), nil

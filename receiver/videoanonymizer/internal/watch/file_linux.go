@@ -165,7 +165,7 @@ func makeFolders(path string) error {
 func lockFile(path string) (*os.File, error) {
 	f, err := durable.Open(path, os.O_RDWR|os.O_CREATE)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, errNotRegular) {
-		return nil, fmt.Errorf("%w: remove it, the collector did not make it", err)
+		return nil, fmt.Errorf("%w: remove it, since the collector did not create it", err)
 	}
 	if err != nil {
 		return nil, err
@@ -175,7 +175,7 @@ func lockFile(path string) (*os.File, error) {
 		holder, _ := io.ReadAll(io.LimitReader(f, 32))
 		f.Close()
 		return nil, fmt.Errorf(
-			"%s is in use by process %s: stop that collector, or give this receiver an output directory of its own",
+			"%s is in use by process %s: stop that collector, or give this receiver its own output directory",
 			filepath.Dir(path), strings.TrimSpace(string(holder)))
 	}
 	var st unix.Stat_t

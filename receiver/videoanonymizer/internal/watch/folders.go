@@ -53,7 +53,7 @@ func (w *Watcher) checkRoots() error {
 		}
 		for skip := range w.scanner.skip {
 			if within(base, skip) {
-				return fmt.Errorf("the watched folder %s is in %s, where finished or failed files go: separate them",
+				return fmt.Errorf("the watched folder %s is inside %s, where finished or failed files go: separate them",
 					base, skip)
 			}
 		}
@@ -112,7 +112,7 @@ func (m *folderMonitor) beginScan() { m.added = 0 }
 func (m *folderMonitor) entered(directory string) {
 	if m.lastLogged[directory] != "" {
 		delete(m.lastLogged, directory)
-		m.logger.Info("the watched folder can be read now", zap.String("folder", directory))
+		m.logger.Info("the watched folder is readable again", zap.String("folder", directory))
 	}
 	if m.inotify != nil && m.added < maxInotify {
 		m.added++
@@ -130,6 +130,6 @@ func (m *folderMonitor) unreadable(directory string, err error) {
 		m.logger.Info("waiting for the watched folder to appear", zap.String("folder", directory))
 		return
 	}
-	m.logger.Warn("cannot read a watched folder: its files wait until it can be read",
+	m.logger.Warn("cannot read a watched folder: its files wait until it is readable",
 		zap.String("folder", directory), zap.Error(err))
 }

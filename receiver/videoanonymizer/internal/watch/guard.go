@@ -69,7 +69,7 @@ func (g *guard) check(final bool) bool {
 	}
 	if g.lastLogged != "" {
 		g.lastLogged = ""
-		g.logger.Warn("the output and state directories are in order again: what is done stays done",
+		g.logger.Warn("the output and state directories are in order again: finished videos stay finished",
 			zap.String("output", g.output.path), zap.String("state", g.journal.directory.path))
 		g.setStatus(nil)
 	}
@@ -89,7 +89,7 @@ func (g *guard) lose(err error) {
 		return
 	}
 	g.lastLogged = err.Error()
-	g.logger.Error("no video is started until the output and state directories are in order", zap.Error(err))
+	g.logger.Error("no videos are started until the output and state directories are in order", zap.Error(err))
 	g.setStatus(err)
 }
 
@@ -129,7 +129,7 @@ func (d *folderDevice) gone() error {
 	now, err := device(d.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("the directory %s was removed while it was in use, with all that was in it", d.path)
+		return fmt.Errorf("the directory %s was removed, with all its contents, while it was in use", d.path)
 	case err != nil || now == d.device:
 		return err
 	}

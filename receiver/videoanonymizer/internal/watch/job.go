@@ -326,7 +326,7 @@ func (j *Job) releaseUnfinished(keep bool, wait time.Duration) {
 		err = j.conclude()
 	}
 	if err != nil {
-		j.watcher.logger.Warn("cannot record that a video was released unfinished: it counts as an attempt",
+		j.watcher.logger.Warn("cannot record that a video was released unfinished: this counts as an attempt",
 			zap.String("file", j.Path),
 			zap.Error(err))
 	}
@@ -337,7 +337,7 @@ func (j *Job) conclude() error {
 	if err := j.removeTemps(); err == nil {
 		j.entry.Temp = ""
 	} else {
-		j.watcher.logger.Warn("cannot remove a temporary file: the next start tries again",
+		j.watcher.logger.Warn("cannot remove a temporary file: will retry at the next start",
 			zap.String("file", j.Temp), zap.Error(err))
 	}
 	return j.watcher.journal.put(j.entry)

@@ -205,8 +205,8 @@ func (j *journal) load() error {
 		j.apply(rec)
 	})
 	if newest > journalFormat {
-		return fmt.Errorf("a newer version of this program wrote it, in format %d, and this one reads up to %d: install "+
-			"that version again, or name another output::state_directory, where all sources count as new; nothing was "+
+		return fmt.Errorf("a newer version of this program wrote it, in format %d, and this version reads at most %d: "+
+			"reinstall that version, or set another output::state_directory, where all sources count as new; nothing was "+
 			"changed", newest, journalFormat)
 	}
 	if err != nil || damaged == 0 {
@@ -214,9 +214,9 @@ func (j *journal) load() error {
 	}
 	kept, err := keepDamaged(j.path, time.Now())
 	if err != nil {
-		return fmt.Errorf("the journal is damaged, and cannot be kept aside: %w", err)
+		return fmt.Errorf("the journal is damaged and cannot be set aside: %w", err)
 	}
-	j.logger.Error("the journal is damaged: what can be read of it is used, the videos on its damaged lines may be "+
+	j.logger.Error("the journal is damaged: its readable lines are used, but the videos on its damaged lines may be "+
 		"processed again", zap.String("journal", j.path), zap.Int("damaged_lines", damaged), zap.String("kept_as", kept))
 	return nil
 }

@@ -239,7 +239,7 @@ func removeListed(temp string, others []string) error {
 func splitTemp(temp string) (directory, start string, err error) {
 	directory, name := filepath.Split(temp)
 	if !strings.HasPrefix(name, tempPrefix) || len(name) < len(tempPrefix)+tokenLength {
-		return "", "", fmt.Errorf("%s is not the name of a temporary file of ours", temp)
+		return "", "", fmt.Errorf("%s is not the name of one of our temporary files", temp)
 	}
 	return directory, name[:len(tempPrefix)+tokenLength], nil
 }

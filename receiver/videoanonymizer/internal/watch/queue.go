@@ -168,7 +168,7 @@ func (q *queue) add(seen *found, now time.Time) {
 	case seen.mode != unix.S_IFREG:
 		f.phase = settled
 		if earlier == nil {
-			q.logger.Warn("ignoring what is not a regular file",
+			q.logger.Warn("ignoring something that is not a regular file",
 				zap.String("file", f.path), zap.String("kind", kindOf(seen.mode)))
 		}
 	case seen.held.final():

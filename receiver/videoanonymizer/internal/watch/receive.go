@@ -56,7 +56,7 @@ func (w *Watcher) Receive(name string, from io.Reader) (stored string, size int6
 // folderFor returns the folder in which a file of that name would be picked up.
 func (s *scanner) folderFor(name string) (string, error) {
 	if name != filepath.Base(name) || !filepath.IsLocal(name) || ignoredName(name) || partialName(name) {
-		return "", fmt.Errorf("%w: %q is not a name that is picked up: write a file name without folders", ErrRefused, name)
+		return "", fmt.Errorf("%w: files named %q are not picked up: write a file name without folders", ErrRefused, name)
 	}
 	for i := range s.roots {
 		r := &s.roots[i]
@@ -64,6 +64,6 @@ func (s *scanner) folderFor(name string) (string, error) {
 			return r.base, nil
 		}
 	}
-	return "", fmt.Errorf("%w: no watched folder takes a file of the name %q: it needs the extension of a video or "+
+	return "", fmt.Errorf("%w: no watched folder accepts a file named %q: it needs the extension of a video or "+
 		"picture, and to match watch::include", ErrRefused, name)
 }

@@ -27,7 +27,7 @@ type recovery struct {
 func (r *recovery) run() {
 	for _, s := range r.journal.unfinished() {
 		if err := r.recover(s); err != nil {
-			r.logger.Warn("cannot clean up after the last run: the next start tries again",
+			r.logger.Warn("cannot clean up after the last run: will retry at the next start",
 				zap.String("file", string(s.Path)), zap.Error(err))
 		}
 	}
@@ -69,7 +69,7 @@ func (r *recovery) interrupted(s *source) error {
 	}
 	s.State, s.Output, s.Companions = statePending, nil, nil
 	s.Crashes++
-	r.logger.Warn("the collector died while it processed this video: the video is tried again",
+	r.logger.Warn("the collector died while processing this video: will retry",
 		zap.String("file", string(s.Path)),
 		zap.Int("attempt", s.Attempt))
 	if s.Attempt >= r.maxAttempts {

@@ -204,8 +204,8 @@ func (r *root) held(rel, partial string) heldReason {
 	case partialName(rel):
 		return heldPartial
 	case partial != "":
-		return heldReason(fmt.Sprintf("%s is beside it, as if it were still being downloaded or copied: "+
-			"delete that one if it is left over", partial))
+		return heldReason(fmt.Sprintf("%s is next to it, as if it were still being downloaded or copied: "+
+			"delete that file if it is a leftover", partial))
 	case strings.HasSuffix(strings.ToLower(rel), sheetSuffix):
 		return heldSheet
 	case r.namesExtension(rel):

@@ -64,7 +64,7 @@ func (w *Watcher) continued(f *file, opened *os.File) ([]previous, error) {
 		case ok:
 			kept = append(kept, p)
 		case earlier.State == stateDone:
-			w.logger.Info("another video has the name of an earlier one: the earlier output stays as it is",
+			w.logger.Info("another video has the same name as an earlier one: the earlier output stays as it is",
 				zap.String("file", f.path), zap.String("earlier_output", string(p.Output.Path)))
 		}
 	}
@@ -114,13 +114,13 @@ func markSuperseded(journal *journal, path string, mode os.FileMode, logger *zap
 		if err != nil {
 			failed = append(failed, p)
 		}
-		logger.Warn("an output is superseded: its source has grown since, and the newer output has all of it",
+		logger.Warn("an output is superseded: its source has since grown, and the newer output covers all of it",
 			zap.String("output", string(p.Output.Path)), zap.String("superseded_by", string(s.Output.Path)),
 			zap.String("file", path), zap.String("mark", mark), zap.Error(err))
 	}
 	s.Previous = failed
 	if err := journal.update(s); err != nil {
-		logger.Warn("cannot record that outputs are marked as superseded: the next start tries again",
+		logger.Warn("cannot record that outputs are marked as superseded: will retry at the next start",
 			zap.String("file", path), zap.Error(err))
 	}
 }

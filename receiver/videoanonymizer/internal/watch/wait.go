@@ -55,6 +55,6 @@ func (q *queue) reportKind(f *file) {
 		return
 	}
 	q.kinds[key] = true
-	q.logger.Info("ignoring files that are not videos by their extension: to process them, name it in watch::include",
+	q.logger.Info("ignoring files whose extension is not a video's: to process them, name it in watch::include",
 		zap.String("files", key), zap.String("first", f.path))
 }

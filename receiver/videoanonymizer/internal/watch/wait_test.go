@@ -33,7 +33,7 @@ func TestWaitingFilesAreReported(t *testing.T) {
 		reason string
 	}{
 		"left-over part": {
-			file: "walk.mkv", reason: "walk.mkv.part is beside it",
+			file: "walk.mkv", reason: "walk.mkv.part is next to it",
 			put: func(t *testing.T, r *rig) func() {
 				r.drop("walk.mkv", "a video")
 				r.drop("walk.mkv.part", "x")
@@ -41,7 +41,7 @@ func TestWaitingFilesAreReported(t *testing.T) {
 			},
 		},
 		"left-over aria2": {
-			file: "walk.mkv", reason: "walk.mkv.ARIA2 is beside it",
+			file: "walk.mkv", reason: "walk.mkv.ARIA2 is next to it",
 			put: func(_ *testing.T, r *rig) func() {
 				r.drop("walk.mkv", "a video")
 				r.drop("walk.mkv.ARIA2", "x")
@@ -212,7 +212,7 @@ func TestFilesThatAreNoVideosByExtension(t *testing.T) {
 			}
 			assert.ElementsMatch(t, test.want, got)
 			r.pass(time.Hour)
-			about := logs.FilterMessageSnippet("ignoring files that are not videos")
+			about := logs.FilterMessageSnippet("ignoring files whose extension is not")
 			assert.Equal(t, test.logs, about.Len())
 			for _, entry := range about.All() {
 				assert.Equal(t, zap.InfoLevel, entry.Level)

@@ -122,7 +122,7 @@ func (w *Watcher) Start() error {
 	}
 	inotify, err := newInotify()
 	if err != nil {
-		w.logger.Info("inotify is not available: new files are found by polling alone", zap.Error(err))
+		w.logger.Info("inotify is not available: new files are found only by polling", zap.Error(err))
 	}
 	w.folders.inotify = inotify
 	ctx, cancel := context.WithCancel(context.Background())
@@ -283,7 +283,7 @@ func (w *Watcher) listen(inotify *inotify) {
 		}
 	})
 	if err != nil {
-		w.logger.Warn("inotify failed: new files are found by polling alone", zap.Error(err))
+		w.logger.Warn("inotify failed: new files are found only by polling", zap.Error(err))
 	}
 }
 

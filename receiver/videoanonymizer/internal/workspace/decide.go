@@ -63,7 +63,7 @@ func (w *Workspace) AddWatched(_ context.Context, actor consoleapi.Actor, id con
 	}
 	for _, x := range add.Ranges {
 		if x[0] < 0 || x[1] < x[0] {
-			return consoleapi.Watched{}, fmt.Errorf("%w: %v is no range of frames", consoleapi.ErrInvalid, x)
+			return consoleapi.Watched{}, fmt.Errorf("%w: %v is not a range of frames", consoleapi.ErrInvalid, x)
 		}
 	}
 	frames := w.reports.factsOf(report.Path(o.Output.Path)).frames
@@ -177,16 +177,17 @@ func (w *Workspace) checkDecision(o *watch.Output, input *consoleapi.DecisionInp
 		waits := look.State == consoleapi.LookWaiting && w.looks.pending(*o)
 		switch {
 		case look.State == consoleapi.LookRunning || waits:
-			return fmt.Errorf("%w: the second look has not ended yet: wait for it", consoleapi.ErrConflict)
+			return fmt.Errorf("%w: the second look is not done yet: wait for it", consoleapi.ErrConflict)
 		case look.Found > 0 && !note:
 			return fmt.Errorf("%w: the second look found someone: say in a note why this can be published",
 				consoleapi.ErrInvalid)
 		case look.State != consoleapi.LookDone && !note && !watch.IsPicture(o.Path):
-			return fmt.Errorf("%w: the output was not looked at a second time: say in a note why it can be published",
+			return fmt.Errorf("%w: the second look was not completed: say in a note why this can be published",
 				consoleapi.ErrInvalid)
 		}
 	default:
-		return fmt.Errorf("%w: %q is no decision: use approved, rejected or reopened", consoleapi.ErrInvalid, input.Decision)
+		return fmt.Errorf("%w: %q is not a decision: use approved, rejected or reopened", consoleapi.ErrInvalid,
+			input.Decision)
 	}
 	return nil
 }
@@ -219,7 +220,7 @@ func (w *Workspace) bind(ctx context.Context, o *watch.Output, input *consoleapi
 	}
 	if input.SHA256 != "" && input.SHA256 != d.OutputSHA256 ||
 		input.ReportSHA256 != "" && input.ReportSHA256 != d.ReportSHA256 {
-		return nil, fmt.Errorf("%w: the files are not those that were reviewed: look at them again",
+		return nil, fmt.Errorf("%w: the files are not the ones that were reviewed: look at them again",
 			consoleapi.ErrPrecondition)
 	}
 	return d, nil
@@ -255,7 +256,7 @@ func checkApproval(output string) error {
 		return nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: a file that is no approval has its name: move it away", consoleapi.ErrConflict)
+		return fmt.Errorf("%w: a file that is not an approval has its name: move it away", consoleapi.ErrConflict)
 	}
 	return nil
 }

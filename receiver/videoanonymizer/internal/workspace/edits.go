@@ -76,7 +76,7 @@ func (w *Workspace) editsOf(id consoleapi.VideoID) (*edited, error) {
 			consoleapi.ErrConflict, err)
 	}
 	if v.document.BasedOn != fresh.BasedOn || v.document.Source != fresh.Source {
-		return nil, fmt.Errorf("%w: the file of corrections is of another output: move it away", consoleapi.ErrConflict)
+		return nil, fmt.Errorf("%w: the file of corrections belongs to another output: move it away", consoleapi.ErrConflict)
 	}
 	if v.rendered > len(v.document.Operations) {
 		return nil, fmt.Errorf("%w: the file of corrections lacks operations that were rendered: put back a later one",
@@ -121,11 +121,11 @@ func (v *edited) sourceIsThere() bool {
 func (v *edited) limits() (adjust, uncover bool, why []string) {
 	why = []string{}
 	if !v.facts.exact {
-		return false, false, append(why, "the report is of an older version, which does not tell where masks are exactly: "+
+		return false, false, append(why, "the report is from an older version, which does not say exactly where masks are: "+
 			"masks can only be added, and everything is encoded again")
 	}
 	if !v.sourceIsThere() {
-		return true, false, append(why, "the source is not there any more: nothing can be uncovered")
+		return true, false, append(why, "the source no longer exists: nothing can be uncovered")
 	}
 	return true, true, why
 }
@@ -187,7 +187,7 @@ func parseOperations(text json.RawMessage, actor consoleapi.Actor) ([]edits.Oper
 		return nil, fmt.Errorf("%w: operations: %w", consoleapi.ErrInvalid, err)
 	}
 	if len(operations) == 0 {
-		return nil, fmt.Errorf("%w: operations: there is none", consoleapi.ErrInvalid)
+		return nil, fmt.Errorf("%w: operations: there are none", consoleapi.ErrInvalid)
 	}
 	now := time.Now().UTC()
 	for i := range operations {
@@ -401,7 +401,7 @@ func (c *checked) refuse() error {
 	case c.invalid != nil:
 		return fmt.Errorf("%w: %w", consoleapi.ErrInvalid, c.invalid)
 	case c.needs != "":
-		return fmt.Errorf("%w: what uncovers needs the permission %s, which your role does not have",
+		return fmt.Errorf("%w: uncovering something needs the permission %s, which your role does not have",
 			consoleapi.ErrForbidden, c.needs)
 	case c.impossible != nil:
 		return c.impossible

@@ -72,7 +72,7 @@ func (h *hashes) of(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 	if after, err := durable.StampAt(path); err != nil || after != before {
-		return "", fmt.Errorf("%s: it changes while it is read", path)
+		return "", fmt.Errorf("%s: it is changing while it is read", path)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -72,7 +72,7 @@ func (l *looks) take(ctx context.Context, o *watch.Output) {
 		return
 	}
 	if err != nil {
-		l.workspace.opts.Logger.Warn("an output could not be looked at a second time", zap.String("output", o.Path),
+		l.workspace.opts.Logger.Warn("the second look at an output failed", zap.String("output", o.Path),
 			zap.Error(err))
 		result = look{State: consoleapi.LookFailed}
 	}

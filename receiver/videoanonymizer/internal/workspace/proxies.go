@@ -107,7 +107,7 @@ func (p *proxies) playback(ctx context.Context, path string) consoleapi.Playback
 		return consoleapi.Playback{State: consoleapi.PlaybackUnavailable, Message: "the output cannot be read"}
 	}
 	if watch.IsPicture(path) {
-		return consoleapi.Playback{State: consoleapi.PlaybackUnavailable, Message: "a picture does not play"}
+		return consoleapi.Playback{State: consoleapi.PlaybackUnavailable, Message: "a picture cannot be played"}
 	}
 	if t := info.PlayableType(); t != "" {
 		return consoleapi.Playback{State: consoleapi.PlaybackDirect, Type: t}
@@ -155,7 +155,7 @@ func (p *proxies) playable(ctx context.Context, path string) (file, mediaType st
 	case consoleapi.PlaybackUnavailable:
 		return "", "", fmt.Errorf("%w: %s", consoleapi.ErrNotFound, state.Message)
 	default:
-		return "", "", fmt.Errorf("%w: browsers do not play this video: POST proxy makes a copy that they do",
+		return "", "", fmt.Errorf("%w: browsers cannot play this video: POST proxy makes a copy that they can play",
 			consoleapi.ErrNotReady)
 	}
 }
@@ -215,8 +215,8 @@ func (p *proxies) make(ctx context.Context, info media.Info, proxy string) {
 	p.mu.Lock()
 	delete(p.state, proxy)
 	if err != nil {
-		p.workspace.opts.Logger.Warn("a video cannot be shown in the browser: its frames can", zap.String("video", info.Path),
-			zap.Error(err))
+		p.workspace.opts.Logger.Warn("a video cannot be played in the browser: its frames can be shown",
+			zap.String("video", info.Path), zap.Error(err))
 		message := "the copy for browsers could not be made"
 		if errors.Is(err, errNoSpace) {
 			message = err.Error()
@@ -228,7 +228,7 @@ func (p *proxies) make(ctx context.Context, info media.Info, proxy string) {
 	p.workspace.Notify()
 }
 
-var errNoSpace = errors.New("the disk is too full for a copy for browsers")
+var errNoSpace = errors.New("the disk is too full to make a copy for browsers")
 
 func (p *proxies) checkSpace(size int64) error {
 	var st unix.Statfs_t

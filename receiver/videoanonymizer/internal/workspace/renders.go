@@ -122,11 +122,11 @@ func (w *Workspace) Render(ctx context.Context, actor consoleapi.Actor, id conso
 		return consoleapi.Renders{}, fmt.Errorf("%w: somebody else has made corrections: look at them first",
 			consoleapi.ErrPrecondition)
 	case w.renders.active(id):
-		return consoleapi.Renders{}, fmt.Errorf("%w: the video is being rendered", consoleapi.ErrConflict)
+		return consoleapi.Renders{}, fmt.Errorf("%w: the video is already being rendered", consoleapi.ErrConflict)
 	case !v.pending():
-		return consoleapi.Renders{}, fmt.Errorf("%w: there are no corrections that are not rendered", consoleapi.ErrConflict)
+		return consoleapi.Renders{}, fmt.Errorf("%w: there are no corrections left to render", consoleapi.ErrConflict)
 	case len(open) > 0:
-		return consoleapi.Renders{}, fmt.Errorf("%w: operation %d uncovers: a second person has to confirm it",
+		return consoleapi.Renders{}, fmt.Errorf("%w: operation %d uncovers something: a second person has to confirm it",
 			consoleapi.ErrConflict, open[0])
 	}
 	s := &renderState{RenderState: consoleapi.RenderState{State: consoleapi.RenderWaiting, By: actor.Name,
@@ -221,7 +221,7 @@ func (r *renders) take(ctx context.Context, id consoleapi.VideoID) {
 		r.workspace.opts.Logger.Error("corrections could not be rendered", zap.String("video", string(id)), zap.Error(err))
 	}
 	if err := r.forget(id); err != nil {
-		r.workspace.opts.Logger.Warn("a rendering that has ended cannot be forgotten", zap.Error(err))
+		r.workspace.opts.Logger.Warn("a finished rendering cannot be removed from the record", zap.Error(err))
 	}
 }
 

@@ -73,7 +73,7 @@ func readHeader(from io.Reader) (h header, begin int64, err error) {
 		return h, 0, err
 	}
 	if h.Schema != report.Schema {
-		return h, 0, fmt.Errorf("a report of the format %q", h.Schema)
+		return h, 0, fmt.Errorf("a report with the format %q", h.Schema)
 	}
 	return h, begin, nil
 }

@@ -161,7 +161,7 @@ func (w *Workspace) Open(ctx context.Context, id consoleapi.RevisionID,
 	case consoleapi.KindSheet:
 		path, media = report.SheetPath(path), "image/jpeg"
 	default:
-		return consoleapi.Content{}, fmt.Errorf("%w: %q is no kind of file", consoleapi.ErrInvalid, kind)
+		return consoleapi.Content{}, fmt.Errorf("%w: %q is not a kind of file", consoleapi.ErrInvalid, kind)
 	}
 	file, err := openFile(path)
 	if err != nil {
@@ -188,7 +188,7 @@ func (w *Workspace) intact(o *watch.Output) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: the output is missing", consoleapi.ErrNotFound)
 	case err != nil:
-		return fmt.Errorf("%w: it is not shown, since it may show faces", consoleapi.ErrChanged)
+		return fmt.Errorf("%w: it is withheld, since it may show faces", consoleapi.ErrChanged)
 	}
 	return nil
 }

@@ -79,9 +79,9 @@ func (w *Workspace) checkCorrected(id consoleapi.RevisionID, decision string) er
 		return fmt.Errorf("%w: %s has corrections that %s lacks: approve %s", consoleapi.ErrConflict, latest, id.Revision,
 			latest)
 	case w.renders.active(id.Video):
-		return fmt.Errorf("%w: corrections are being rendered: wait for that", consoleapi.ErrConflict)
+		return fmt.Errorf("%w: corrections are being rendered: wait for that to finish", consoleapi.ErrConflict)
 	case v.pending():
-		return fmt.Errorf("%w: there are corrections that are not rendered: render or undo them", consoleapi.ErrConflict)
+		return fmt.Errorf("%w: some corrections are not rendered: render or undo them", consoleapi.ErrConflict)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (w *Workspace) share(o *watch.Output) error {
 		err = watch.RenameNew(temp, shared.Path)
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w: review::approved_directory has another file of that name: move it away",
+		return fmt.Errorf("%w: review::approved_directory has another file with that name: move it away",
 			consoleapi.ErrConflict)
 	}
 	if err != nil {

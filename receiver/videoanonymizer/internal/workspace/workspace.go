@@ -288,7 +288,7 @@ func (w *Workspace) Control(ctx context.Context, actor consoleapi.Actor, id cons
 	}
 	a, ok := actions[action]
 	if !ok {
-		return consoleapi.Video{}, fmt.Errorf("%w: %q is no action", consoleapi.ErrInvalid, action)
+		return consoleapi.Video{}, fmt.Errorf("%w: %q is not an action", consoleapi.ErrInvalid, action)
 	}
 	switch err := a.do(o.Path); {
 	case errors.Is(err, watch.ErrRefused), errors.Is(err, os.ErrNotExist):
@@ -448,5 +448,5 @@ func (w *Workspace) FrameTrace(trace string) (consoleapi.FrameTrace, error) {
 		}
 		return t, nil
 	}
-	return consoleapi.FrameTrace{}, fmt.Errorf("%w: only the latest frames have their spans kept", consoleapi.ErrNotFound)
+	return consoleapi.FrameTrace{}, fmt.Errorf("%w: spans are kept only for the latest frames", consoleapi.ErrNotFound)
 }

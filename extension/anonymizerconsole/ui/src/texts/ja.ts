@@ -99,8 +99,8 @@ export const ja: Texts = {
       "it is still changing": "ファイルの変更が終わるのを待っています。",
       "a program has it open for writing": "書き込み中のプログラムが終わるのを待っています。",
       "its name marks it as incomplete": "名前から、まだ途中のファイルとみなしています。できたら名前を変えてください。",
-      "its extension says that it is no video": "拡張子から、動画ではないとみなしています。",
-      "nothing tells whether a program still writes to it, so it has to stay unchanged for longer":
+      "its extension says that it is neither a video nor a picture": "拡張子から、動画でも画像でもないとみなしています。",
+      "a program may still be writing to it, so it has to stay unchanged for longer":
         "ファイルが完全かわからないため、しばらく変わらないのを待っています。",
     },
     waitsAs: (why) => `待機中：${why}`,
