@@ -29,8 +29,8 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 	cfg := *r.cfg.Share
 	finder, err := watch.NewFinder(options)
 	if errors.As(err, new(*fs.PathError)) {
-		return fmt.Errorf("share::root: see that the shared folder is mounted at %s, and that the collector's user may write "+
-			"to it: %w", cfg.Root, err)
+		return fmt.Errorf("share::root: see that the shared folder is mounted at %s, and that the collector's user may "+
+			"write to it: %w", cfg.Root, err)
 	}
 	if err != nil {
 		return err

@@ -98,8 +98,8 @@ func TestShareErrors(t *testing.T) {
 			block: "share: {name: lab, root: ROOT, embedded: {node: a, directory: /nats, cluster: {listen: '127.0.0.1:1', " +
 				"peers: ['127.0.0.1:2', '127.0.0.1:3', '127.0.0.1:4']}}}",
 			want: []string{"share::embedded::cluster::peers: 127.0.0.1:1 "}},
-		"files that are missing": {block: "share: {name: lab, root: ROOT, embedded: {directory: /nats}, nkey_file: ROOT/a.nk, " +
-			"tls: {ca_file: ROOT/ca.pem, cert_file: ROOT/a.pem, key_file: ROOT/a.key}}",
+		"files that are missing": {block: "share: {name: lab, root: ROOT, embedded: {directory: /nats}, " +
+			"nkey_file: ROOT/a.nk, tls: {ca_file: ROOT/ca.pem, cert_file: ROOT/a.pem, key_file: ROOT/a.key}}",
 			want: []string{"share::tls::ca_file: open ", "share::tls::cert_file and tls::key_file: open ",
 				"share::nkey_file: open "}},
 		"misspelled": {block: "share: {name: lab, root: ROOT, server: ['nats://127.0.0.1:4222']}",

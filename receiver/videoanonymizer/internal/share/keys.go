@@ -28,8 +28,8 @@ type identity struct {
 func readIdentity(path string) (identity, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return identity{}, fmt.Errorf("nkey_file: %w: write the path of a file that anonymizerctl share nkey has made, and that "+
-			"the collector's user can read", err)
+		return identity{}, fmt.Errorf("nkey_file: %w: write the path of a file that anonymizerctl share nkey has made, and "+
+			"that the collector's user can read", err)
 	}
 	id, err := parseIdentity(string(text))
 	if err != nil {

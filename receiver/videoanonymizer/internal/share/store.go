@@ -86,8 +86,8 @@ func admission(err error, id *identity) error {
 	case id == nil:
 		return fmt.Errorf("%w: the server asks for an nkey: set share::nkey_file", err)
 	}
-	return fmt.Errorf("%w: let the servers know this machine's public nkey, %s: add it, as a line of its own, to the file "+
-		"in share::nkey_file on each machine with an embedded server, and reload these", err, id.public)
+	return fmt.Errorf("%w: let the servers know this machine's public nkey, %s: add it, as a line of its own, to the "+
+		"file in share::nkey_file on each machine with an embedded server, and reload these", err, id.public)
 }
 
 // store is a bucket of records, whose keys start with its era. It is lost with the data of NATS, and then the next one
