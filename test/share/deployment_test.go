@@ -60,7 +60,7 @@ func steps(t *testing.T, heading string) (all []step) {
 	return all
 }
 
-// machines returns those that run a step: "each machine", or those that are named. The file server is none: see newSite.
+// machines returns those that run a step: "each machine", or those named. The file server is none of them: see newSite.
 func (s step) machines(all []*machine) (on []*machine) {
 	for _, m := range all {
 		if s.where == "each machine" || regexp.MustCompile(`\b`+m.name+`\b`).MatchString(s.where) {
