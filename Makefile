@@ -158,7 +158,7 @@ setup-test: ## Install missing system packages that the tests need
 
 .PHONY: test-module
 test-module: ## Test one module with the race detector: make test-module MODULE=processor/attrtometrics
-	$(GO) -C $(MODULE) test -race -timeout 45m ./...
+	$(GO) -C $(MODULE) test -race -timeout 60m ./...
 
 .PHONY: unit-test
 unit-test: ## Run the short tests of one module: make unit-test MODULE=processor/attrtometrics
