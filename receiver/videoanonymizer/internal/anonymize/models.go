@@ -400,7 +400,6 @@ func (o *opener) newDetector(key, name string, opts vision.DetectorOptions) (vis
 	model := o.opened[name]
 	opts.ScoreThreshold = cmp.Or(opts.ScoreThreshold, model.Thresholds.Score, float32(o.detector.ScoreThreshold))
 	opts.OverlapThreshold, opts.Fine = float32(o.detector.OverlapThreshold), o.fine
-	opts.Parallel = parallelInferences(o.cfg)
 	detector, err := vision.NewDetector(model.Family, model.session, opts)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
@@ -415,7 +414,7 @@ func (o *opener) newFaces(opts vision.FaceOptions) (vision.FaceDetector, error) 
 	}
 	model := o.opened[o.detector.Faces]
 	opts.ScoreThreshold, opts.OverlapThreshold = float32(o.detector.FaceThreshold), vision.FaceOverlap
-	opts.Fine, opts.Parallel = o.fine, parallelInferences(o.cfg)
+	opts.Fine = o.fine
 	faces, err := vision.NewFaceDetector(model.Family, model.session, opts)
 	if err != nil {
 		return nil, fmt.Errorf("detector::faces: %w", err)

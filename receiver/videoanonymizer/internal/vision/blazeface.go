@@ -62,12 +62,14 @@ func hasFaceOutputs(session inference.Session) bool {
 
 // DetectFaces implements FaceDetector.
 func (b *blazeFace) DetectFaces(ctx context.Context, frame *media.Frame) ([]Face, Steps, error) {
-	all := views(frame, b.opts.Tiles, b.opts.Fine && b.opts.Tiles > 1)
-	faces, steps, err := searchViews(all, b.opts.Parallel, func(view view, steps *Steps) ([]Face, error) {
-		return b.detectIn(ctx, frame, view.Rectangle, steps)
-	})
-	if err != nil {
-		return nil, steps, fmt.Errorf("detect faces: %w", err)
+	var steps Steps
+	var faces []Face
+	for _, view := range views(frame, b.opts.Tiles, b.opts.Fine && b.opts.Tiles > 1) {
+		found, err := b.detectIn(ctx, frame, view.Rectangle, &steps)
+		if err != nil {
+			return nil, steps, fmt.Errorf("detect faces: %w", err)
+		}
+		faces = append(faces, found...)
 	}
 	return suppressFaces(faces, b.opts.OverlapThreshold), steps, nil
 }

@@ -53,12 +53,14 @@ func newDense(session inference.Session, family string, longSide int, opts Detec
 
 // Detect implements Detector.
 func (d *dense) Detect(ctx context.Context, frame *media.Frame) ([]Detection, Steps, error) {
-	all := views(frame, d.opts.tiles(frame), d.opts.fine())
-	people, steps, err := searchViews(all, d.opts.Parallel, func(view view, steps *Steps) ([]Detection, error) {
-		return d.detectIn(ctx, frame, view, steps)
-	})
-	if err != nil {
-		return nil, steps, fmt.Errorf("detect people: %w", err)
+	var steps Steps
+	var people []Detection
+	for _, view := range views(frame, d.opts.tiles(frame), d.opts.fine()) {
+		found, err := d.detectIn(ctx, frame, view, &steps)
+		if err != nil {
+			return nil, steps, fmt.Errorf("detect people: %w", err)
+		}
+		people = append(people, found...)
 	}
 	return clip(suppressPeople(people, d.opts.OverlapThreshold), frame), steps, nil
 }

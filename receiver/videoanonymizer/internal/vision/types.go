@@ -80,10 +80,10 @@ type Steps struct {
 	Batches int
 }
 
-// Add adds the times of other work on the same frame.
+// Add adds the times of another model's work on the same frame, done after this one's.
 func (s *Steps) Add(o Steps) {
 	join := func(a *Interval, b Interval) {
-		if a.Start.IsZero() || !b.Start.IsZero() && b.Start.Before(a.Start) {
+		if a.Start.IsZero() {
 			a.Start = b.Start
 		}
 		if b.End.After(a.End) {

@@ -4,13 +4,10 @@
 package vision
 
 import (
-	"cmp"
 	"context"
 	"image"
 	"math"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
@@ -44,48 +41,6 @@ func views(frame *media.Frame, tiles int, fine bool) []view {
 		all = append(all, parts...)
 	}
 	return all
-}
-
-// searchViews searches views, up to parallel of them at once, and returns what it finds in the order of the views. All
-// cores share the views of a frame because the frames around it wait for it sooner or later. After an error no further
-// view is searched. A panic of search is passed on to the caller.
-func searchViews[T any](
-	all []view, parallel int, search func(view, *Steps) ([]T, error),
-) (found []T, steps Steps, err error) {
-	type result struct {
-		found    []T
-		steps    Steps
-		err      error
-		panicked any
-	}
-	results := make([]result, len(all))
-	var group sync.WaitGroup
-	var failed atomic.Bool
-	places := make(chan struct{}, max(1, parallel))
-	for i, v := range all {
-		places <- struct{}{}
-		if failed.Load() {
-			break
-		}
-		group.Go(func() {
-			r := &results[i]
-			defer func() {
-				r.panicked = recover()
-				failed.CompareAndSwap(false, r.err != nil || r.panicked != nil)
-				<-places
-			}()
-			r.found, r.err = search(v, &r.steps)
-		})
-	}
-	group.Wait()
-	for _, r := range results {
-		if r.panicked != nil {
-			panic(r.panicked)
-		}
-		steps.Add(r.steps)
-		found, err = append(found, r.found...), cmp.Or(err, r.err)
-	}
-	return found, steps, err
 }
 
 // finePart is the length in pixels from which a frame is divided further: that of the parts of 1080p.

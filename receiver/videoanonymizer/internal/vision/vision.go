@@ -44,8 +44,6 @@ type DetectorOptions struct {
 	// that the size in pixels from which people are found does not grow with the frame. It is for still pictures: the time
 	// grows with the frame's area, the memory does not.
 	Fine bool
-	// Parallel is how many parts of a frame are analyzed at once; less than 1 means 1. Memory grows with it.
-	Parallel int
 }
 
 // The input of a look at detail is this long, and frames longer by more than this factor are divided: a head of 20
@@ -82,7 +80,6 @@ type FaceOptions struct {
 	ScoreThreshold, OverlapThreshold float32
 	LongSide, Tiles                  int
 	Fine                             bool
-	Parallel                         int
 }
 
 // PoseOptions say how poses are estimated.
