@@ -34,7 +34,7 @@ func (s *session) coordinate(ctx context.Context) {
 			duty.close()
 			duty = nil
 		default:
-			if duty == nil || duty.term != term {
+			if duty == nil || duty.mirror.term.rev != term {
 				duty.close()
 				duty = s.newDuty(term)
 			}
@@ -81,8 +81,6 @@ var errStrange = errors.New("root has no journal of this share, although NATS ha
 // duty is a term as coordinator.
 type duty struct {
 	*session
-	// term is the revision of the coordinator's record.
-	term    uint64
 	mirror  *mirror
 	scanned time.Time
 	told    string
@@ -91,9 +89,10 @@ type duty struct {
 	skipped map[string]string
 }
 
+// newDuty begins the term that a revision of the coordinator's record is the beginning of.
 func (s *session) newDuty(rev uint64) *duty {
 	return &duty{
-		session: s, term: rev, mirror: newMirror(s.tree, term{s.store.era.number, rev}, s.me),
+		session: s, mirror: newMirror(s.tree, term{s.store.era.number, rev}, s.me),
 		ours: outputs{copies: map[string]Version{}}, skipped: map[string]string{},
 	}
 }
@@ -117,7 +116,7 @@ func (d *duty) complain(err error) {
 }
 
 func (d *duty) perform(ctx context.Context) error {
-	if !d.view.has(d.term) { // what the last coordinator knew
+	if !d.view.has(d.mirror.term.rev) { // what the last coordinator knew
 		return nil
 	}
 	if err := d.rebuild(ctx); err != nil {
