@@ -385,11 +385,19 @@ func (r *rig) settled() {
 	}
 }
 
-// freeAddress returns an address that nobody listens on.
+// taken are the addresses that freeAddress returned: the system may offer one again before a server listens on it.
+var taken sync.Map
+
+// freeAddress returns an address that nobody listens on, and that no other test of this package was given.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		address := l.Addr().String()
+		require.NoError(t, l.Close())
+		if _, again := taken.LoadOrStore(address, true); !again {
+			return address
+		}
+	}
 }

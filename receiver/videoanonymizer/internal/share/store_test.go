@@ -34,11 +34,9 @@ func newBench(t testing.TB) *bench {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Name, cfg.Lease = "test", testLease
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	cfg.Embedded = &Embedded{Directory: filepath.Join(t.TempDir(), "nats"), Listen: l.Addr().String()}
+	cfg.Embedded = &Embedded{Directory: filepath.Join(t.TempDir(), "nats"), Listen: freeAddress(t)}
 	b := &bench{cfg: cfg}
+	var err error
 	b.node, err = startNode(&cfg, nil, zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(func() { b.node.stop() })
