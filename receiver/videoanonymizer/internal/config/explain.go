@@ -53,6 +53,9 @@ func explained(err error, block []string) (all []error) {
 	switch {
 	case path == "":
 		return []error{err}
+	case strings.HasPrefix(text, "time: "): // of time.ParseDuration, which says neither which key nor which units exist
+		return []error{fmt.Errorf("%s: is not a duration: write a number and its unit, ms, s, m or h, such as 30s or 240h "+
+			"for ten days", path)}
 	case ownError.MatchString(text):
 		return within(path, []error{err})
 	}

@@ -75,6 +75,7 @@ func (c *Config) with(p *Profile) *Config {
 	as.OnDamaged = from.OnDamaged
 	o := &from.Output
 	as.Output.Codec, as.Output.PixelFormat, as.Output.Quality = o.Codec, o.PixelFormat, o.Quality
+	as.Output.WebPQuality, as.Output.JPEGQuality = o.WebPQuality, o.JPEGQuality
 	as.Output.Preset, as.Output.Audio, as.Output.Keep = o.Preset, o.Audio, o.Keep
 	return &as
 }

@@ -5,8 +5,10 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -86,6 +88,22 @@ profiles:
 	assert.Len(t, cfg.For("/a", "a").Mask.Regions, 1)
 	assert.Equal(t, 2, cfg.For("/b", "b").DetectEvery)
 	assert.Empty(t, cfg.For("/b", "b").Mask.Regions)
+}
+
+// TestProfileOutput checks that each key of output that a profile may set takes effect.
+func TestProfileOutput(t *testing.T) {
+	values := map[string]any{"codec": "ffv1", "pixel_format": "same", "quality": 28, "webp_quality": 75,
+		"jpeg_quality": 80, "preset": "slow", "audio": "mute", "keep": []any{"chapters"}}
+	require.ElementsMatch(t, profileOutputKeys, slices.Collect(maps.Keys(values)))
+	cfg := Default()
+	require.NoError(t, confmap.NewFromStringMap(map[string]any{
+		"watch": map[string]any{"include": []any{"in"}}, "output": map[string]any{"directory": "out"},
+		"profiles": []any{map[string]any{"name": "a", "include": []any{"a"}, "output": values}},
+	}).Unmarshal(cfg))
+	want := cfg.Output
+	require.NoError(t, confmap.NewFromStringMap(values).Unmarshal(&want))
+	require.NotEqual(t, cfg.Output, want)
+	assert.Equal(t, want, cfg.For("/a", "a").Output)
 }
 
 func TestInvalidProfiles(t *testing.T) {

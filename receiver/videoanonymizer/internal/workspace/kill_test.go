@@ -33,7 +33,7 @@ func TestKilledWhileAppending(t *testing.T) {
 	r := newRig(t)
 	id := r.anonymize("walk.mp4")
 	total := 0
-	for range kills {
+	for round := 0; round < kills || total == 0; round++ { // on a busy machine some are killed before their first
 		r.stop()
 		acknowledged := total + appendUntilKilled(t, r, id)
 		r.start()
@@ -43,7 +43,6 @@ func TestKilledWhileAppending(t *testing.T) {
 		assert.GreaterOrEqual(t, total, acknowledged)
 		assert.LessOrEqual(t, total, acknowledged+1, "one more may not have been acknowledged")
 	}
-	assert.Positive(t, total)
 }
 
 // appendUntilKilled returns how many corrections were acknowledged.
