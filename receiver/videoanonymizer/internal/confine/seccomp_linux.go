@@ -38,7 +38,7 @@ var denied = slices.Concat(
 	// Mounts and namespaces.
 	[]string{"mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsconfig",
 		"fsmount", "fspick", "mount_setattr", "unshare", "setns", "listmount", "statmount"},
-	// Calls that few programs need: they had many bugs in the kernel, or affect the machine.
+	// Calls that few programs need, and that had many bugs in the kernel or affect the whole machine.
 	[]string{"bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key", "kexec_load",
 		"kexec_file_load", "init_module", "finit_module", "delete_module", "reboot", "swapon", "swapoff", "acct",
 		"quotactl", "quotactl_fd", "syslog", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex",

@@ -240,8 +240,8 @@ func decode(ctx context.Context, data []byte, h *header) (decoded image.Image, e
 	return nil, fmt.Errorf("%w: it cannot be decoded: %w", media.ErrDamaged, err)
 }
 
-// contextReader fails once the context ends. It is an io.ReaderAt, because the TIFF decoder would otherwise copy the
-// whole file into memory.
+// contextReader fails once the context ends. It is an io.ReaderAt, because the TIFF decoder would otherwise buffer the
+// file once more.
 type contextReader struct {
 	ctx context.Context
 	*bytes.Reader

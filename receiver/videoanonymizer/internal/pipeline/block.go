@@ -22,8 +22,8 @@ const (
 	// maxGap is 3 frames at 30 frames/s: in this time, a person walking across the image moves by less than the width of a
 	// head.
 	maxGap = 100 * time.Millisecond
-	// adaptiveEvery and adaptiveGap replace DetectEvery and maxGap if the content decides: frames further apart are
-	// compared.
+	// adaptiveEvery and adaptiveGap replace DetectEvery and maxGap if the content decides: looks may then be further
+	// apart, because the frames in between are compared.
 	adaptiveEvery, adaptiveGap = 6, 200 * time.Millisecond
 	// maxBlock is the maximum number of frames in a block. With less memory, blocks are shorter.
 	maxBlock = 30

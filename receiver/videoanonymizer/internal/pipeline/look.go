@@ -181,10 +181,10 @@ func (r *run) search(items []*item) error {
 }
 
 // undecided schedules the looks that what was found so far requires, and returns their frames:
-//   - At the end of the block, at someone whom a quick look does not show and whose head is a guess: most of these are
-//     things that stay in place.
-//   - Next to a frame in which someone moves whom a quick look does not show, at the same place, and on from there as
-//     long as they are found. For someone who stays in place, a look at the end of each block is enough.
+//   - At the end of the block, around someone whom a quick look does not show and whose head is a guess: most of these
+//     are things that stay in place.
+//   - Next to a frame that shows a moving person whom a quick look does not show, around that person, and so on as long
+//     as they are found. For someone who stays in place, a look at the end of each block is enough.
 //   - Where something appeared that no known person explains.
 //   - In the middle between two frames whose heads are not at the same places.
 func (r *run) undecided(b *block) (due []*item) {

@@ -83,7 +83,7 @@ type Options struct {
 	Workers int
 	// Pool, if not nil, is shared by all videos and has as many places as there are workers.
 	Pool Pool
-	// FrameMemory bounds the bytes of decoded frames held at once, in addition to QueueMemory. Blocks and the look-ahead
+	// FrameMemory bounds the bytes of decoded frames held at once, not counting QueueMemory. Blocks and the look-ahead
 	// shrink to fit.
 	FrameMemory int64
 	// QueueMemory bounds the bytes of the frames that are being analyzed, unless two blocks are larger. With DetectEvery
@@ -113,7 +113,7 @@ type Resume struct {
 	Before func(*record.Frame) error
 }
 
-// Pool bounds the number of frames that are analyzed at once. Each takes a place in it meanwhile.
+// Pool bounds the number of frames that are analyzed at once. Each takes a place in it while it is analyzed.
 type Pool chan struct{}
 
 // NewPool returns a pool with a place for each worker, at least one.

@@ -63,7 +63,7 @@ type Options struct {
 // Result is a new revision.
 type Result struct {
 	ID, Path string
-	// From is report.FromSource or report.FromOutput. Of Frames, Encoded were encoded again, and the others copied.
+	// From is report.FromSource or report.FromOutput. Encoded of the Frames were encoded again; the others were copied.
 	From            string
 	Encoded, Frames int
 }

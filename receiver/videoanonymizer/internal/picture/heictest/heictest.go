@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package heictest makes HEICs for tests: the boxes here, the HEVC by ffmpeg's libx265.
+// Package heictest makes HEICs for tests. It writes the boxes itself, and encodes the HEVC with ffmpeg's libx265.
 package heictest
 
 import (
