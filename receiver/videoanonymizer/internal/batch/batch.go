@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package batch anonymizes files and folders once, by the same parts and rules as the receiver, and says what it would
-// do. It sends no telemetry.
+// Package batch anonymizes files and folders once, with the same code and rules as the receiver, or estimates the work.
+// It sends no telemetry.
 package batch
 
 import (
@@ -35,27 +35,27 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Options say what to anonymize.
+// Options control what is anonymized.
 type Options struct {
-	// Config is what Prepare returned.
+	// Config is the result of Prepare.
 	Config *config.Config
-	// Again also takes files that are done.
+	// Again also processes files that are done.
 	Again bool
-	// Program is what reports name as the maker of an output.
+	// Program is the program that reports name as the maker of an output.
 	Program report.Program
 	Logger  *zap.Logger
-	// Ended is called with each file as it gets its outcome, Working now and then with those that are processed. Both
-	// are called by the goroutine that called Run.
+	// Ended is called with each file when its outcome is known, and Working periodically with the files in progress. Both
+	// are called in the goroutine that called Run.
 	Ended   func(Result)
 	Working func([]telemetry.Active)
 }
 
-// Prepare turns a receiver's configuration into that of a batch: it takes the inputs, files or folders, in place of
-// those that the receiver watches, writes to the folder output, and leaves sources where they are.
+// Prepare turns a receiver's configuration into that of a batch: it replaces the watched files with the inputs, which
+// are files or folders, writes to the folder output, and leaves sources where they are.
 func Prepare(cfg config.Config, inputs []string, output string) (*config.Config, error) {
 	cfg.Watch.Include = nil
 	for _, input := range inputs {
-		// The receiver follows no links; whoever names one here means what it points to.
+		// The receiver does not follow links, but a link named here stands for its target.
 		real, err := filepath.EvalSymlinks(input)
 		if err == nil {
 			real, err = filepath.Abs(real)
@@ -76,12 +76,12 @@ func Prepare(cfg config.Config, inputs []string, output string) (*config.Config,
 		if err != nil {
 			return nil, err
 		}
-		if !same { // what is done there is none of this folder's business
+		if !same { // the state is that of another output folder
 			cfg.Output.StateDirectory = ""
 		}
 		cfg.Output.Directory = output
 	}
-	cfg.Watch.StableFor = 0 // who names a file means that it is complete; what is open for writing waits all the same
+	cfg.Watch.StableFor = 0 // a named file is complete; one that is open for writing still waits
 	cfg.Output.OnSuccess, cfg.Output.OnSalvage, cfg.Output.MoveTo = watch.OnSuccessKeep, config.OnSalvageKeep, ""
 	cfg.Output.QuarantineDirectory = ""
 	cfg.Console, cfg.Review, cfg.Retention, cfg.Notifications = nil, config.Review{}, config.Retention{}, nil
@@ -93,13 +93,13 @@ func Prepare(cfg config.Config, inputs []string, output string) (*config.Config,
 	return &cfg, cfg.Validate()
 }
 
-// Somebody waits for the outcome, so a failure that may pass gets a few seconds to do so.
+// The user waits for the outcome, so temporary failures are retried for only a few seconds.
 const (
 	firstRetry, lastRetry = time.Second, 5 * time.Second
 	attempts              = 3
 )
 
-// escape returns the pattern that matches a path alone.
+// escape returns the pattern that matches only the path itself.
 func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`, "{", `\{`, "}", `\}`).Replace(path)
 }
@@ -113,13 +113,13 @@ func samePath(a, b string) (bool, error) {
 	return a == b, errors.Join(errA, errB)
 }
 
-// list returns the files of a batch, without those in its own folders.
+// list returns the files of a batch, except those in its own folders.
 func list(cfg *config.Config) ([]watch.Listed, error) {
 	return watch.List(cfg.Watch, cfg.Output.StatePath())
 }
 
-// Run anonymizes the files, and returns what became of each, in the order of their paths. A file that is done already
-// is left alone. If the context ends, Run returns the context's error too; what was begun is resumed by the next Run.
+// Run anonymizes the files, and returns the outcome of each, in the order of their paths. It leaves files alone that
+// are already done. If the context ends, Run also returns the context's error; the next Run resumes what was begun.
 func Run(ctx context.Context, opts Options) (_ []Result, err error) {
 	lift, err := resources.Claim(opts.Config.Resources.Limits())
 	if err != nil {
@@ -148,11 +148,11 @@ func Run(ctx context.Context, opts Options) (_ []Result, err error) {
 	return b.results, err
 }
 
-// batch is one run. Its fields belong to the goroutine that called Run, except for those below mu.
+// batch is one run. Its fields belong to the goroutine that called Run, except those below mu.
 type batch struct {
 	opts    Options
 	begun   time.Time
-	changed chan struct{} // something happened to a file
+	changed chan struct{} // signals that something happened to a file
 	open    map[string]bool
 	results []Result
 
@@ -160,8 +160,8 @@ type batch struct {
 	emitter *telemetry.Emitter
 
 	mu    sync.Mutex
-	busy  map[string]time.Time     // what a worker has, and since when
-	spent map[string]time.Duration // in this run
+	busy  map[string]time.Time     // start times of the files that workers process
+	spent map[string]time.Duration // time spent in this run
 }
 
 const interval = 200 * time.Millisecond // between two calls of Options.Working
@@ -179,13 +179,13 @@ func (b *batch) run(ctx context.Context, only []string) (err error) {
 	}
 	b.wait(ctx)
 	cancel()
-	workers.Wait() // each ends what it does
+	workers.Wait() // each finishes what it is doing
 	b.settle()
 	b.giveUp(ctx)
 	return errors.Join(ctx.Err(), closeAll())
 }
 
-// start opens what the work needs, and starts watching. closeAll closes it.
+// start opens what the run needs, and starts watching. closeAll closes everything.
 func (b *batch) start(ctx context.Context, only []string) (_ *anonymize.Runner, closeAll func() error, err error) {
 	cfg := b.opts.Config
 	runner, models, err := open(ctx, b.opts)
@@ -212,7 +212,7 @@ func (b *batch) start(ctx context.Context, only []string) (_ *anonymize.Runner, 
 	}, nil
 }
 
-// open returns a runner without telemetry, and its models, which the caller closes.
+// open returns a runner without telemetry, and its models, which the caller must close.
 func open(ctx context.Context, opts Options) (*anonymize.Runner, *anonymize.Models, error) {
 	tools, err := anonymize.OpenTools(ctx, opts.Config)
 	if err := errors.Join(err, anonymize.CheckModels(opts.Config)); err != nil {
@@ -237,7 +237,7 @@ func open(ctx context.Context, opts Options) (*anonymize.Runner, *anonymize.Mode
 	}, models, nil
 }
 
-// settings are those of a receiver whose telemetry nobody sees.
+// settings returns the settings of a receiver whose telemetry is discarded.
 func settings(logger *zap.Logger) receiver.Settings {
 	return receiver.Settings{
 		ID: component.NewID(metadata.Type),
@@ -250,10 +250,10 @@ func settings(logger *zap.Logger) receiver.Settings {
 
 func (b *batch) work(ctx context.Context, runner *anonymize.Runner) {
 	_ = runner.Work(ctx, b.watcher, func(job *watch.Job) { b.works(job.Path, true) },
-		func(job *watch.Job) { b.works(job.Path, false) }) // the watcher stops, or the context ends
+		func(job *watch.Job) { b.works(job.Path, false) }) // returns when the watcher stops, or the context ends
 }
 
-// works takes note of whether a worker has a file.
+// works records whether a worker is processing a file.
 func (b *batch) works(path string, busy bool) {
 	b.mu.Lock()
 	if busy {
@@ -266,7 +266,7 @@ func (b *batch) works(path string, busy bool) {
 	b.wake()
 }
 
-// wake makes wait look again.
+// wake makes wait check again.
 func (b *batch) wake() {
 	select {
 	case b.changed <- struct{}{}:
@@ -274,7 +274,7 @@ func (b *batch) wake() {
 	}
 }
 
-// state returns whether a worker has a file, and the time spent on it.
+// state returns whether a worker is processing a file, and the time spent on it.
 func (b *batch) state(path string) (busy bool, seconds float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -282,7 +282,7 @@ func (b *batch) state(path string) (busy bool, seconds float64) {
 	return busy, b.spent[path].Seconds()
 }
 
-// wait returns once nothing is left to wait for but files that a program writes to, or the context ends.
+// wait returns once only files that another program is writing are left, or the context ends.
 func (b *batch) wait(ctx context.Context) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -297,7 +297,7 @@ func (b *batch) wait(ctx context.Context) {
 	}
 }
 
-// settle takes note of outcomes, and reports whether there is nothing more to wait for.
+// settle collects outcomes, and reports whether there is nothing more to wait for.
 func (b *batch) settle() bool {
 	settled := true
 	for path := range b.open {
@@ -318,8 +318,8 @@ func (b *batch) settle() bool {
 	return settled
 }
 
-// stale reports whether an outcome of an earlier run is not to be left at: a failure, which may not be one today, and
-// an output that is gone.
+// stale reports whether an outcome of an earlier run is not final: a failure, which may succeed now, or an output that
+// no longer exists.
 func (b *batch) stale(o watch.Overview) bool {
 	if o.Updated.After(b.begun) || o.Phase == "" {
 		return false
@@ -331,7 +331,7 @@ func (b *batch) stale(o watch.Overview) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// giveUp takes note of the files that are left.
+// giveUp records an outcome for the files that are left.
 func (b *batch) giveUp(ctx context.Context) {
 	for path := range b.open {
 		o, _ := b.watcher.Outcome(path)
@@ -370,7 +370,7 @@ func (b *batch) result(o watch.Overview, seconds float64) Result {
 	return r
 }
 
-// Check reports why outputs cannot be written to a folder, as far as that shows before they are.
+// Check returns an error if outputs cannot be written to a folder, as far as that is known before they are made.
 func Check(output string) error {
 	info, err := os.Stat(output)
 	extension := strings.TrimPrefix(filepath.Ext(output), ".")

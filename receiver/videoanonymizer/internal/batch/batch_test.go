@@ -17,7 +17,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// TestPrepareLeavesSources: whatever a configuration does with sources, a batch leaves them where they are.
+// TestPrepareLeavesSources checks that a batch leaves sources where they are, whatever the configuration does with
+// them.
 func TestPrepareLeavesSources(t *testing.T) {
 	folder, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
@@ -56,7 +57,7 @@ func TestPrepareLeavesSources(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// TestSamples: the longest video of each kind is measured, of the kinds that most of the footage has.
+// TestSamples checks that the longest video of each kind is measured, for the kinds that make up most of the footage.
 func TestSamples(t *testing.T) {
 	video := func(name string, size int, profile string, length time.Duration) plannedVideo {
 		return plannedVideo{info: media.Info{Path: name, Duration: length}, kind: kind{size, profile}}

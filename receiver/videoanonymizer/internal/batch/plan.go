@@ -20,7 +20,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Video is what the headers of a file say.
+// Video is the information in the headers of a file.
 type Video struct {
 	Codec     string  `json:"codec"`
 	Width     int     `json:"width"`
@@ -32,20 +32,20 @@ type Video struct {
 
 // Estimate is how long a run would take.
 type Estimate struct {
-	// Seconds is 0 if there is nothing to do, or nothing to judge by.
+	// Seconds is 0 if there is nothing to do, or nothing to base an estimate on.
 	Seconds float64
-	// Samples and Frames are how many videos were measured, and how many frames of them.
+	// Samples is how many videos were measured, and Frames how many frames of them.
 	Samples, Frames int
 }
 
 const (
-	// sampleLength is how much of a video is measured, and sampleTime how long that may take.
+	// sampleLength is how much of a video is measured, and sampleTime how long the measurement may take.
 	sampleLength, sampleTime = 4 * time.Second, 20 * time.Second
-	// maxSamples is how many videos are measured: the longest of each of the most frequent sizes and profiles.
+	// maxSamples is how many videos are measured: the longest ones of the most frequent frame sizes and profiles.
 	maxSamples = 3
 )
 
-// Plan says what Run would do, and about how long it would take, by a measurement of the first seconds of up to three
+// Plan returns what Run would do, and estimates how long it would take, by measuring the first seconds of up to three
 // of the videos. It leaves nothing behind.
 func Plan(ctx context.Context, opts Options) ([]Result, Estimate, error) {
 	cfg := opts.Config
@@ -106,19 +106,19 @@ func Plan(ctx context.Context, opts Options) ([]Result, Estimate, error) {
 
 // plannedStill is a picture that a run would anonymize.
 type plannedStill struct {
-	result int // its index
+	result int // index of its result
 	path   string
 }
 
 // plannedVideo is a video that a run would anonymize.
 type plannedVideo struct {
-	result         int // its index
+	result         int // index of its result
 	info           media.Info
 	rel, container string
 	kind
 }
 
-// kind is what the time for a frame depends on: its area in pixels, and the profile.
+// kind is what the time per frame depends on: the area in pixels, and the profile.
 type kind struct {
 	size    int
 	profile string
@@ -131,13 +131,13 @@ func describe(info media.Info) *Video {
 	}
 }
 
-// speed is how long a video of some kind takes, for each second that it is shown.
+// speed is how long a kind of video takes to process. share is in seconds per second of video.
 type speed struct {
 	kind
 	share float64
 }
 
-// far is how different kinds are.
+// far returns how different two kinds are.
 func (s speed) far(k kind) float64 {
 	ratio := float64(max(s.size, k.size)) / float64(max(1, min(s.size, k.size)))
 	if s.profile != k.profile {
@@ -146,11 +146,11 @@ func (s speed) far(k kind) float64 {
 	return ratio
 }
 
-// otherProfile is more than the ratio of any two frame sizes.
+// otherProfile is larger than the ratio of any two frame sizes.
 const otherProfile = 1e9
 
-// estimate measures some of the videos, and gives each the time that those of the most similar kind took, in proportion
-// to its duration and the area of its frames.
+// estimate measures some of the videos, and estimates the time of each video from the measured one of the most similar
+// kind, in proportion to duration and frame area.
 func estimate(ctx context.Context, opts Options, planned []plannedVideo, stills []plannedStill,
 	results []Result) (e Estimate, err error) {
 	samples := samplesOf(planned)
@@ -183,7 +183,7 @@ func estimate(ctx context.Context, opts Options, planned []plannedVideo, stills 
 			return Estimate{}, ctx.Err()
 		}
 		if err != nil || measured.Frames < 2 || measured.Shown <= 0 {
-			continue // the run will say what is wrong with it
+			continue // the run will report what is wrong with it
 		}
 		shown := measured.Shown.Seconds() * float64(measured.Frames) / float64(measured.Frames-1)
 		speeds = append(speeds, speed{p.kind, measured.Took.Seconds() / shown})
@@ -203,8 +203,8 @@ func estimate(ctx context.Context, opts Options, planned []plannedVideo, stills 
 	return e, nil
 }
 
-// addStills measures a burst of the first few pictures, and gives each of all the mean of their times: most of it does
-// not depend on the size.
+// addStills measures a burst of the first few pictures, and assigns the mean time to each picture: most of the time
+// does not depend on the size.
 func (e *Estimate) addStills(ctx context.Context, runner *anonymize.Runner, stills []plannedStill,
 	results []Result) error {
 	var paths []string

@@ -10,32 +10,32 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Outcome is what became of a file.
+// Outcome is what happened to a file.
 type Outcome string
 
 // The outcomes.
 const (
-	// Done: there is a new output.
+	// Done means that there is a new output.
 	Done Outcome = "done"
-	// AlreadyDone: an earlier run made the output.
+	// AlreadyDone means that an earlier run made the output.
 	AlreadyDone Outcome = "already_done"
-	// Failed: there is no output, see Reason.
+	// Failed means that there is no output, see Reason.
 	Failed Outcome = "failed"
-	// Skipped: it was not tried, see Reason.
+	// Skipped means that the file was not tried, see Reason.
 	Skipped Outcome = "skipped"
-	// Interrupted: it was begun or waited when the run was ended.
+	// Interrupted means that the file was in progress or waiting when the run ended.
 	Interrupted Outcome = "interrupted"
-	// Planned: a run would anonymize it.
+	// Planned means that a run would anonymize the file.
 	Planned Outcome = "planned"
 )
 
-// Reasons of Skipped. Those of Failed are the receiver's.
+// The reasons of Skipped. Those of Failed are the receiver's.
 const (
-	// ReasonKind: its extension is never a video's or a picture's.
+	// ReasonKind means that the extension is never that of a video or a picture.
 	ReasonKind = "other_kind"
-	// ReasonIncomplete: it is still being written, copied or downloaded.
+	// ReasonIncomplete means that the file is still being written, copied or downloaded.
 	ReasonIncomplete = "incomplete"
-	// ReasonIgnored: it is no source of ours, or gone.
+	// ReasonIgnored means that the file is not a source for us, or no longer exists.
 	ReasonIgnored = "ignored"
 )
 
@@ -46,28 +46,28 @@ func reasonOf(f watch.Listed) string {
 	return ReasonIncomplete
 }
 
-// Result is what became of a file, or would. As JSON it is described by run.schema.json.
+// Result is what happened to a file, or would happen. Its JSON is described by run.schema.json.
 type Result struct {
 	// Profile is the name of the profile that includes the source. Source, Output, Report and ContactSheet are absolute
-	// paths; the latter empty if there is no such file.
+	// paths. The latter three are empty if there is no such file.
 	Source       string  `json:"source"`
 	Outcome      Outcome `json:"outcome"`
 	Profile      string  `json:"profile,omitempty"`
 	Output       string  `json:"output,omitempty"`
 	Report       string  `json:"report,omitempty"`
 	ContactSheet string  `json:"contact_sheet,omitempty"`
-	// Reason is a stable word, Error says more.
+	// Reason is a stable word; Error has the details.
 	Reason string `json:"reason,omitempty"`
 	Error  string `json:"error,omitempty"`
-	// Of the output, if it has a report.
+	// These fields are from the output's report, if it has one.
 	Frames      int  `json:"frames,omitempty"`
 	MaskedWhole int  `json:"frames_masked_whole,omitempty"`
 	PeopleMax   int  `json:"people_max,omitempty"`
 	Masks       int  `json:"masks,omitempty"`
 	NobodyFound bool `json:"nobody_found,omitempty"`
-	// Seconds is how long it took in this run, or would.
+	// Seconds is how long the file took in this run, or would take.
 	Seconds float64 `json:"seconds,omitempty"`
-	// Video is what a dry run read of the file.
+	// Video is what a dry run read from the file.
 	Video *Video `json:"video,omitempty"`
 }
 
@@ -76,7 +76,7 @@ func (r Result) Missing() bool {
 	return r.Outcome == Failed || r.Outcome == Interrupted || r.Outcome == Skipped && r.Reason == ReasonIncomplete
 }
 
-// describe adds what is known of an output.
+// describe adds what is known about an output.
 func (r *Result) describe(output string) {
 	r.Output = output
 	if path := report.SheetPath(output); exists(path) {

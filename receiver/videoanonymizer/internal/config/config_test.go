@@ -190,7 +190,7 @@ func TestLoadConfig(t *testing.T) {
 	}
 }
 
-// TestAsThorough: recall: thorough changes no key that was given.
+// TestAsThorough checks that AsThorough changes no key that was given.
 func TestAsThorough(t *testing.T) {
 	for id, want := range map[string]func(*Config){
 		"videoanonymizer/auto":      func(cfg *Config) { cfg.Detector.InputSize = InputSize{} },
@@ -357,7 +357,7 @@ func TestInvalidConfig(t *testing.T) {
 	}
 }
 
-// TestRemote reads the configuration as the documentation has it.
+// TestRemote reads the configuration in the documentation.
 func TestRemote(t *testing.T) {
 	const documented = `{endpoint: grpcs://triton:8001, tls: {ca_file: ca.pem, cert_file: c.pem, key_file: c.key}, ` +
 		`timeout: 5s, max_in_flight: 32}`

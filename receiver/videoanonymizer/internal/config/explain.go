@@ -12,15 +12,15 @@ import (
 	"strings"
 )
 
-// undecoded are errors of decoding, each of which begins with its key.
+// undecoded are decoding errors, each of which begins with its key.
 type undecoded []error
 
 func (u undecoded) Error() string { return errors.Join(u...).Error() }
 
 func (u undecoded) Unwrap() []error { return u }
 
-// Explain names keys in an error of decoding as in all others, and for a key that does not exist the one that may be
-// meant.
+// Explain names the keys in a decoding error as in all other errors. For a key that does not exist, it suggests a
+// similar one.
 func Explain(err error) error { return undecoded(explained(err, nil)) }
 
 // explained lists the mistakes in an error about a block.
@@ -30,7 +30,7 @@ func explained(err error, block []string) (all []error) {
 		Name() string // of package mapstructure's DecodeError: a path such as mask.regions[0]
 		Unwrap() error
 	}:
-		if name := e.Name(); name != "" && !strings.HasPrefix(name, "config.") { // the name of the type stands for its root
+		if name := e.Name(); name != "" && !strings.HasPrefix(name, "config.") { // the type's name stands for the root
 			block = append(slices.Clone(block), strings.Split(name, ".")...)
 		}
 		return explained(e.Unwrap(), block)
@@ -62,7 +62,7 @@ func explained(err error, block []string) (all []error) {
 	return []error{fmt.Errorf("%s: %w", path, err)}
 }
 
-// ownError is an error that begins with its key.
+// ownError matches errors that begin with their key.
 var ownError = regexp.MustCompile(`^[a-z_]+(\[[^]]*\])?(::[a-z_]+(\[[^]]*\])?)*: `)
 
 func unknownKey(block []string, key string) error {
@@ -77,7 +77,7 @@ func unknownKey(block []string, key string) error {
 	return fmt.Errorf("%s: there is no such key: use one of %s", whole, strings.Join(keys, ", "))
 }
 
-// keysOf lists the keys of a block, none if it is not known.
+// keysOf lists the keys of a block, or none if the block is not known.
 func keysOf(t reflect.Type, block []string) (keys []string) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
@@ -112,7 +112,8 @@ func fields(t reflect.Type) func(func(reflect.StructField) bool) {
 	}
 }
 
-// nearest returns what differs least from a word, if that is at most a third of its letters; empty if nothing does.
+// nearest returns the candidate that differs least from a word, by at most a third of its letters, or "" if there is
+// none.
 func nearest(word string, from []string) (near string) {
 	least := len(word)/3 + 1
 	for _, candidate := range from {
@@ -123,7 +124,7 @@ func nearest(word string, from []string) (near string) {
 	return near
 }
 
-// distance is the number of letters to insert, remove or replace that makes b of a.
+// distance returns the number of letters to insert, remove or replace to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -143,8 +144,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// withOthers joins errors of decoding with those of the values that were read all the same, so that all are reported
-// at once, but for those of the keys whose values could not be read.
+// withOthers joins decoding errors with the validation errors of the values that could be read, so that all are
+// reported at once. It omits validation errors of keys whose values could not be read.
 func (c *Config) withOthers(err error) error {
 	var failed undecoded
 	if !errors.As(err, &failed) {

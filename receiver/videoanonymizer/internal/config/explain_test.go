@@ -13,8 +13,8 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// TestMisspeltKeys: keys that do not exist and values of a wrong type are named like all other mistakes, with what may
-// be meant, and do not hide the others.
+// TestMisspeltKeys checks that unknown keys and values of a wrong type are reported like all other mistakes, with a
+// suggestion, and do not hide the others.
 func TestMisspeltKeys(t *testing.T) {
 	type keys = map[string]any
 	base := func(more keys) keys {
@@ -81,7 +81,7 @@ func TestMisspeltKeys(t *testing.T) {
 	}
 }
 
-// TestBlame: of several files, the one that is no YAML is named.
+// TestBlame checks that of several files, the one that is not YAML is named.
 func TestBlame(t *testing.T) {
 	dir := t.TempDir()
 	good, bad := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml")

@@ -22,19 +22,19 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
 
-// Loaded is what was read of a collector's configuration.
+// Loaded is what was read from a collector's configuration.
 type Loaded struct {
-	// Config is the receiver's. It is not validated.
+	// Config is the configuration of the receiver. It is not validated.
 	*Config
-	// ID is the receiver's.
+	// ID is the ID of the receiver.
 	ID string
-	// Telemetry are globs of the files that the collector's file exporters write.
+	// Telemetry are globs for the files that the collector's file exporters write.
 	Telemetry []string
 }
 
 // Load reads the configuration of a receiver from that of a collector, as the collector does: locations are files, or
 // URIs such as yaml:..., of which later ones override earlier ones, and ${env:NAME} is replaced. id is the receiver's,
-// such as videoanonymizer/ward; with "" there must be only one.
+// such as videoanonymizer/ward. With "", there must be only one receiver.
 func Load(ctx context.Context, id string, locations ...string) (loaded Loaded, err error) {
 	resolver, err := confmap.NewResolver(confmap.ResolverSettings{
 		URIs: locations,
@@ -69,7 +69,7 @@ func Load(ctx context.Context, id string, locations ...string) (loaded Loaded, e
 	return loaded, nil
 }
 
-// Blame returns an error of reading a configuration with the file that is to blame, as far as that can be told.
+// Blame adds the file that caused an error of reading a configuration, if it can be determined.
 func Blame(locations []string, err error) error {
 	for _, location := range locations {
 		text, readErr := os.ReadFile(strings.TrimPrefix(location, "file:"))
@@ -87,7 +87,7 @@ func Blame(locations []string, err error) error {
 	return err
 }
 
-// filesOf returns globs of the files that file exporters write, with those that they have rotated.
+// filesOf returns globs for the files that file exporters write, and for those that they have rotated.
 func filesOf(conf *confmap.Conf) (globs []string) {
 	exporters, ok := conf.Get("exporters").(map[string]any)
 	if !ok {
@@ -105,12 +105,12 @@ func filesOf(conf *confmap.Conf) (globs []string) {
 	return globs
 }
 
-// escape returns the pattern that matches a path alone.
+// escape returns the pattern that matches only the path itself.
 func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`, "{", `\{`, "}", `\}`).Replace(path)
 }
 
-// choose returns the ID of the receiver to take.
+// choose returns the ID of the receiver to use.
 func choose(id string, receivers map[string]any) (string, error) {
 	var ours []string
 	for _, key := range slices.Sorted(maps.Keys(receivers)) {

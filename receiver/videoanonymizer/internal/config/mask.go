@@ -14,7 +14,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
 
-// Mask says how heads are covered.
+// Mask controls how heads are covered.
 type Mask struct {
 	// Method is heads or whitelist.
 	Method mask.Method `mapstructure:"method"`
@@ -22,15 +22,15 @@ type Mask struct {
 	Shape mask.Shape `mapstructure:"shape"`
 	// Fill is solid, mosaic or blur.
 	Fill mask.Fill `mapstructure:"fill"`
-	// Color fills a solid mask: "#rrggbb".
+	// Color is the color of a solid mask: "#rrggbb".
 	Color string `mapstructure:"color"`
-	// Scale multiplies the size of the masks.
+	// Scale multiplies the size of masks.
 	Scale float64 `mapstructure:"scale"`
 	// OnUncertain is what to cover of a person whose head cannot be located: head_region, whole_person or whole_frame.
 	OnUncertain mask.OnUncertain `mapstructure:"on_uncertain"`
-	// MaxSize bounds the width and height of masks, as a fraction of the frame's shorter side; 0 does not bound them.
+	// MaxSize bounds the width and height of masks, as a fraction of the frame's shorter side; 0 means no limit.
 	MaxSize float64 `mapstructure:"max_size"`
-	// Also is what is masked besides people: screens.
+	// Also lists what else to mask besides people: screens.
 	Also []mask.Thing `mapstructure:"also"`
 	// Regions are parts of the frame that are always or never masked.
 	Regions []Region `mapstructure:"regions"`
@@ -40,12 +40,12 @@ type Mask struct {
 
 // Region is a part of the frame that is always or never masked.
 type Region struct {
-	// Polygon has its corners as [x, y], fractions 0..1 of the frame's width and height from its upper left. Empty is
-	// the whole frame.
+	// Polygon lists the corners as [x, y], in fractions 0..1 of the frame's width and height from the upper left. Empty
+	// means the whole frame.
 	Polygon [][]float64 `mapstructure:"polygon"`
 	// Action is mask or keep.
 	Action mask.Action `mapstructure:"action"`
-	// From and To are the times in the video between which the region applies; a To of 0 is its end.
+	// From and To are the times in the video between which the region applies. A To of 0 is the end of the video.
 	From time.Duration `mapstructure:"from"`
 	To   time.Duration `mapstructure:"to"`
 
@@ -58,7 +58,7 @@ func defaultMask() Mask {
 	}
 }
 
-// PainterOptions are the options of the painter; the configuration must be valid.
+// PainterOptions returns the options of the painter. The configuration must be valid.
 func (c *Mask) PainterOptions() mask.Options {
 	color, _ := c.rgb()
 	options := mask.Options{Shape: c.Shape, Fill: c.Fill, Color: color, Scale: c.Scale, MaxSize: c.MaxSize}
@@ -120,7 +120,7 @@ func (c Region) validate() []error {
 	return c.region().Validate()
 }
 
-// region is the painter's form; corners must be pairs.
+// region returns the painter's form of the region. Corners must be pairs.
 func (c Region) region() mask.Region {
 	region := mask.Region{Action: c.Action, From: c.From, To: c.To}
 	for _, corner := range c.Polygon {

@@ -18,67 +18,67 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 )
 
-// Detector says how people are found.
+// Detector configures how people are found.
 type Detector struct {
 	// Model is a name from the models' catalog, or the path of an .onnx file.
 	Model string `mapstructure:"model"`
-	// Also lists more models that find people, written like Model; whatever any of them finds counts. Their
-	// thresholds are the catalog's.
+	// Also lists more models that find people, written like Model. A person counts if any of them finds them. The
+	// thresholds of these models come from the catalog.
 	Also []string `mapstructure:"also"`
-	// Faces is a model that finds faces, so that undetected people whose face shows are masked too; empty for none.
+	// Faces is a model that finds faces, so that undetected people whose face shows are masked, too; empty for none.
 	Faces string `mapstructure:"faces"`
-	// ScoreThreshold is the confidence 0..1 from which a detection counts.
+	// ScoreThreshold is the minimum confidence 0..1 of a detection.
 	ScoreThreshold float64 `mapstructure:"score_threshold"`
-	// BlurredThreshold takes the place of ScoreThreshold in blurred frames, if it is lower.
+	// BlurredThreshold replaces ScoreThreshold in blurred frames, if it is lower.
 	BlurredThreshold float64 `mapstructure:"blurred_threshold"`
-	// CandidateThreshold is the confidence 0..1 from which a detection counts if a pose, a face or a track confirms
-	// it; 0 for none.
+	// CandidateThreshold is the minimum confidence 0..1 of a detection that a pose, a face or a track confirms; 0 for
+	// none.
 	CandidateThreshold float64 `mapstructure:"candidate_threshold"`
-	// FaceThreshold is the confidence 0..1 from which a face counts.
+	// FaceThreshold is the minimum confidence 0..1 of a face.
 	FaceThreshold float64 `mapstructure:"face_threshold"`
-	// OverlapThreshold is the overlap (intersection over union, 0..1) from which two boxes are the same person.
+	// OverlapThreshold is the minimum overlap (intersection over union, 0..1) of two boxes of the same person.
 	OverlapThreshold float64 `mapstructure:"overlap_threshold"`
 	// InputSize is the size that frames are scaled to before detection.
 	InputSize InputSize `mapstructure:"input_size"`
-	// Tiles above 1 also analyzes each frame in that many overlapping tiles per side.
+	// Tiles above 1 also analyzes each frame in that number of overlapping tiles per side.
 	Tiles int `mapstructure:"tiles"`
 	// MinPersonSize in pixels: people whose box is smaller on its longer side are not masked.
 	MinPersonSize int `mapstructure:"min_person_size"`
-	// Survey is how people are found whom the look at every analyzed frame misses.
+	// Survey finds people whom the usual detection misses.
 	Survey Survey `mapstructure:"survey"`
 
 	_ struct{}
 }
 
-// Survey is a harder look at some frames. Where it finds someone whom the usual look misses, the frames around are
-// searched as hard.
+// Survey configures surveys: harder looks at some frames. Where a survey finds someone whom the usual detection misses,
+// the frames around it are searched as hard.
 type Survey struct {
 	Enabled bool `mapstructure:"enabled"`
 	// Interval is the presentation time from one survey to the next; 0 surveys every analyzed frame.
 	Interval time.Duration `mapstructure:"interval"`
 	// Models are the models that find people in surveys, written like Detector.Model; at least one.
 	Models []string `mapstructure:"models"`
-	// Turned also searches the frame turned by a quarter, a half and three quarters of a turn.
+	// Turned also searches the frame turned by 90, 180 and 270 degrees.
 	Turned bool `mapstructure:"turned"`
 
 	_ struct{}
 }
 
-// InputSize is the size of a model's input in pixels: both sides, the long side alone (the other then follows from
-// the frame's shape), or, all zero, the model's default.
+// InputSize is the size of a model's input in pixels: both sides, only the long side (the other then follows from the
+// frame's aspect ratio), or, all zero, the model's default.
 type InputSize struct {
 	Width    int `mapstructure:"width"`
 	Height   int `mapstructure:"height"`
 	LongSide int `mapstructure:"long_side"`
 }
 
-// Pose says how heads are found.
+// Pose configures how heads are found.
 type Pose struct {
 	// Model is a name from the models' catalog, or the path of an .onnx file.
 	Model string `mapstructure:"model"`
-	// ScoreThreshold is the confidence 0..1 from which a keypoint is trusted.
+	// ScoreThreshold is the minimum confidence 0..1 of a keypoint to be trusted.
 	ScoreThreshold float64 `mapstructure:"score_threshold"`
-	// MaxPeoplePerBatch bounds the people in one inference, and with it the memory.
+	// MaxPeoplePerBatch bounds the number of people per inference, and thereby the memory.
 	MaxPeoplePerBatch int `mapstructure:"max_people_per_batch"`
 	// BoxScale is the size of the model's crop relative to the person's box.
 	BoxScale float64 `mapstructure:"box_scale"`
@@ -86,7 +86,7 @@ type Pose struct {
 	_ struct{}
 }
 
-// Segmentation says how silhouettes are found.
+// Segmentation configures how silhouettes are found.
 type Segmentation struct {
 	// Model is a name from the models' catalog, or the path of an .onnx file.
 	Model string `mapstructure:"model"`
@@ -94,11 +94,11 @@ type Segmentation struct {
 	_ struct{}
 }
 
-// Inference says what the models run on.
+// Inference selects what the models run on.
 type Inference struct {
-	// Threads compute one inference; 0 means 1.
+	// Threads is the number of threads per inference; 0 means 1.
 	Threads int `mapstructure:"threads"`
-	// Sessions is how many inferences of a model run at once; 0 chooses by the number of cores.
+	// Sessions is the number of inferences of a model that run at once; 0 chooses by the number of cores.
 	Sessions int `mapstructure:"sessions"`
 	// Provider is the execution provider. One that does not work is an error, never a silent fallback.
 	Provider string `mapstructure:"provider"`
@@ -106,7 +106,7 @@ type Inference struct {
 	ProviderOptions map[string]string `mapstructure:"provider_options"`
 	// Library is the ONNX Runtime shared library; empty looks for it next to the models and the program.
 	Library string `mapstructure:"library"`
-	// Timeout ends an inference that hangs; its frame is masked whole. 0 waits forever.
+	// Timeout ends an inference that hangs; its frame is then masked completely. 0 waits forever.
 	Timeout time.Duration `mapstructure:"timeout"`
 	// Remote runs models on servers instead.
 	Remote Remote `mapstructure:"remote"`
@@ -114,7 +114,7 @@ type Inference struct {
 	_ struct{}
 }
 
-// Models says where the models are.
+// Models locates the models.
 type Models struct {
 	// Directory holds the catalog and the .onnx files; empty looks in the working directory and next to the program.
 	Directory string `mapstructure:"directory"`
@@ -132,7 +132,7 @@ func defaultPose() Pose {
 	return Pose{Model: "movenet-lightning", ScoreThreshold: 0.2, MaxPeoplePerBatch: 8, BoxScale: 1.25}
 }
 
-// Unmarshal reads input_size, which has three spellings; everything else is plain.
+// Unmarshal reads input_size, which has three spellings, and everything else as usual.
 func (c *Detector) Unmarshal(conf *confmap.Conf) error {
 	size := conf.Get("input_size")
 	conf.Delete("input_size")
@@ -162,7 +162,7 @@ func parseInputSize(raw any) (InputSize, error) {
 		"such as [416, 256]", raw)
 }
 
-// pixels reads a number, which is text if it comes from an environment variable. It returns -1 for anything else.
+// pixels reads a number, which is a string if it comes from an environment variable. It returns -1 for anything else.
 func pixels(raw any) int {
 	switch v := raw.(type) {
 	case int:
@@ -207,7 +207,7 @@ func (c *Detector) validate() []error {
 	return errs
 }
 
-// validateModels accepts models that find people.
+// validateModels accepts only models that find people.
 func validateModels(key string, names []string) (errs []error) {
 	for _, name := range names {
 		if name == "" {
@@ -229,8 +229,8 @@ func (c *Pose) validate() []error {
 	}
 }
 
-// validateModel accepts a name from the catalog, if its model is for one of the tasks, and any path. Whether the file
-// is there is not validated here: a configuration may be written on another machine.
+// validateModel accepts any path, and names from the catalog whose model is for one of the tasks. It does not check
+// whether the file exists: a configuration may be written on another machine.
 func validateModel(key, model string, tasks ...models.Task) error {
 	if IsModelPath(model) {
 		return nil
@@ -258,7 +258,7 @@ func validateModel(key, model string, tasks ...models.Task) error {
 	return fmt.Errorf("%s: %s: use one of %s, or the path of an .onnx file", key, wrong, strings.Join(fitting, ", "))
 }
 
-// IsModelPath tells the path of a model's file from a name in the catalog.
+// IsModelPath reports whether model is the path of a model file, rather than a name in the catalog.
 func IsModelPath(model string) bool {
 	return strings.ContainsRune(model, filepath.Separator) || filepath.Ext(model) == ".onnx"
 }

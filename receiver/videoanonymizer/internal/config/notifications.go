@@ -16,32 +16,32 @@ import (
 	"go.opentelemetry.io/collector/config/configopaque"
 )
 
-// Notification says who is told what happens to videos: a webhook or a command, not both.
+// Notification configures who is notified of what happens to videos: a webhook or a command, not both.
 type Notification struct {
-	// Name stands in the log, and names the folder in which what is to be told waits.
+	// Name appears in the log, and is the name of the folder in which undelivered notifications wait.
 	Name string `mapstructure:"name"`
-	// Events are those that are told, all if there are none.
+	// Events are the events to notify of; all if empty.
 	Events []string `mapstructure:"events"`
-	// Webhook gets each as a request.
+	// Webhook receives each notification as a request.
 	Webhook *Webhook `mapstructure:"webhook"`
-	// Command is started for each, the program first. It gets the document on standard input.
+	// Command is started for each notification, the program first. It gets the document on standard input.
 	Command []string `mapstructure:"command"`
-	// Timeout bounds one attempt; 0 is 10 s for a webhook and a minute for a command.
+	// Timeout bounds one attempt; 0 means 10 s for a webhook and a minute for a command.
 	Timeout time.Duration `mapstructure:"timeout"`
-	// GiveUpAfter is the age at which what could not be told is dropped; 0 is a week.
+	// GiveUpAfter is the age at which an undelivered notification is dropped; 0 means a week.
 	GiveUpAfter time.Duration `mapstructure:"give_up_after"`
 
 	_ struct{}
 }
 
-// Webhook is the receiver of requests.
+// Webhook is a server that receives requests.
 type Webhook struct {
 	URL string `mapstructure:"url"`
 	// Secret signs the requests: base64 of 24 to 64 bytes, with or without whsec_ before it.
 	Secret configopaque.String `mapstructure:"secret"`
-	// Headers are added.
+	// Headers are added to the requests.
 	Headers map[string]configopaque.String `mapstructure:"headers"`
-	// CAFile has the certificates that sign the receiver's, in place of the system's.
+	// CAFile holds the certificates of the authorities to trust, in place of the system's.
 	CAFile string `mapstructure:"ca_file"`
 
 	_ struct{}
@@ -64,12 +64,12 @@ const (
 	giveUpAfter                    = 7 * 24 * time.Hour
 )
 
-// Tells reports whether an event is told.
+// Tells reports whether there are notifications of an event.
 func (n *Notification) Tells(event string) bool {
 	return len(n.Events) == 0 || slices.Contains(n.Events, event)
 }
 
-// Attempt bounds one attempt.
+// Attempt returns the maximum duration of one attempt.
 func (n *Notification) Attempt() time.Duration {
 	switch {
 	case n.Timeout > 0:
@@ -80,7 +80,7 @@ func (n *Notification) Attempt() time.Duration {
 	return commandTimeout
 }
 
-// Patience is the age at which what could not be told is dropped.
+// Patience returns the age at which an undelivered notification is dropped.
 func (n *Notification) Patience() time.Duration {
 	if n.GiveUpAfter > 0 {
 		return n.GiveUpAfter
@@ -88,7 +88,7 @@ func (n *Notification) Patience() time.Duration {
 	return giveUpAfter
 }
 
-// Key is the secret that signs requests.
+// Key returns the secret that signs requests.
 func (w *Webhook) Key() ([]byte, error) {
 	return base64.StdEncoding.DecodeString(strings.TrimPrefix(string(w.Secret), "whsec_"))
 }

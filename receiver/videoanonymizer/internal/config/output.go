@@ -19,52 +19,53 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Output says where anonymized videos go and how they are encoded.
+// Output controls where anonymized videos go and how they are encoded.
 type Output struct {
 	// Directory receives the anonymized videos. It is created if missing.
 	Directory string `mapstructure:"directory"`
-	// Name is the template of an output's name without its extension; {name} is the source's.
+	// Name is the template of an output's name without its extension; {name} stands for the source's name.
 	Name string `mapstructure:"name"`
-	// Container is the file format, "same" for that of the source.
+	// Container is the file format; "same" uses the source's.
 	Container string `mapstructure:"container"`
-	// Codec is the video codec, "same" for that of the source.
+	// Codec is the video codec; "same" uses the source's.
 	Codec string `mapstructure:"codec"`
-	// PixelFormat says what to do with more than 8 bits and other chroma than 4:2:0 in h264, which few players decode:
+	// PixelFormat is what to do in h264 with more than 8 bits and with chroma other than 4:2:0, which few players decode:
 	// auto replaces them, same keeps them.
 	PixelFormat string `mapstructure:"pixel_format"`
-	// Quality is the encoder's constant rate factor: lower is better and larger. Nil is 23 for h264, and what looks
-	// alike for the others.
+	// Quality is the encoder's constant rate factor: lower is better and larger. Nil means 23 for h264, and a comparable
+	// quality for the others.
 	Quality *int `mapstructure:"quality"`
-	// WebPQuality is that of pictures in lossy WebP, and JPEGQuality that of what was a HEIC; pictures in other formats
-	// keep their own.
+	// WebPQuality is the quality of lossy WebP pictures, and JPEGQuality that of JPEGs made from HEICs. Pictures in other
+	// formats keep their own.
 	WebPQuality int `mapstructure:"webp_quality"`
 	JPEGQuality int `mapstructure:"jpeg_quality"`
-	// Preset trades speed for size; the names are x264's.
+	// Preset trades speed for size, with the names of x264.
 	Preset string `mapstructure:"preset"`
-	// Encoder is what encodes: software, nvenc or vaapi. One that does not work is an error, never a silent fallback.
+	// Encoder is software, nvenc or vaapi. One that does not work is an error, never a silent fallback.
 	Encoder string `mapstructure:"encoder"`
-	// Audio says what to do with audio: drop, copy, mute or alter.
+	// Audio is what to do with audio: drop, copy, mute or alter.
 	Audio string `mapstructure:"audio"`
 	// Keep lists what else of the source to keep in the output: chapters, subtitles, or names of the file's tags.
 	Keep []string `mapstructure:"keep"`
-	// SegmentLength is the playing time after which what was written is made durable; a crash costs the work since.
+	// SegmentLength is the playing time of the segments that are made durable. A crash costs the work on the current one.
 	SegmentLength time.Duration `mapstructure:"segment_length"`
 	// OnSuccess is what happens to the source: keep, move or delete.
 	OnSuccess watch.OnSuccess `mapstructure:"on_success"`
-	// OnSalvage is what happens to the source if parts of it are missing from the output: keep, or as_success for what
+	// OnSalvage is what happens to a source of which parts are missing from the output: keep, or as_success for what
 	// OnSuccess says.
 	OnSalvage OnSalvage `mapstructure:"on_salvage"`
-	// MoveTo is the folder that sources are moved to with OnSuccess move.
+	// MoveTo is the folder that sources are moved to if OnSuccess is move.
 	MoveTo string `mapstructure:"move_to"`
-	// QuarantineDirectory receives the sources that failed permanently, each with a file that says why. Empty leaves
+	// QuarantineDirectory receives sources that failed permanently, each with a file that gives the reason. Empty leaves
 	// them in place.
 	QuarantineDirectory string `mapstructure:"quarantine_directory"`
-	// MinFreeSpace in MiB stays free on the disk; a video that would use it is not started. NoSpaceCheck disables the
-	// check.
+	// MinFreeSpace is the space in MiB that stays free on the disk. A video that would use it is not started. NoSpaceCheck
+	// disables the check.
 	MinFreeSpace int64 `mapstructure:"min_free_space"`
-	// FileMode is that of outputs and the files beside them, in octal.
+	// FileMode is the mode of outputs and their companion files, in octal.
 	FileMode string `mapstructure:"file_mode"`
-	// StateDirectory stores what is done. Empty is a hidden folder in Directory; two receivers cannot share one.
+	// StateDirectory stores what has been processed. Empty means a hidden folder in Directory. Two receivers cannot share
+	// one.
 	StateDirectory string `mapstructure:"state_directory"`
 
 	_ struct{}
@@ -79,7 +80,7 @@ func (c *Output) StatePath() string {
 	return filepath.Clean(path)
 }
 
-// Mode is FileMode, 0 if it is not a mode.
+// Mode returns FileMode as a number, or 0 if it is not valid.
 func (c *Output) Mode() os.FileMode {
 	mode, err := strconv.ParseUint(c.FileMode, 8, 32)
 	if err != nil || mode&0o600 != 0o600 || mode&^0o666 != 0 {
@@ -91,11 +92,11 @@ func (c *Output) Mode() os.FileMode {
 // NoSpaceCheck is the value of Output.MinFreeSpace that starts videos however little space is free.
 const NoSpaceCheck = -1
 
-// OnSalvage is what happens to a source after its salvage.
+// OnSalvage is what happens to a source after it was salvaged.
 type OnSalvage string
 
 const (
-	// OnSalvageKeep keeps it: it may hold more than the output.
+	// OnSalvageKeep keeps the source: it may hold more than the output.
 	OnSalvageKeep OnSalvage = "keep"
 	// OnSalvageAsSuccess does what OnSuccess says.
 	OnSalvageAsSuccess OnSalvage = "as_success"
@@ -122,7 +123,7 @@ func defaultOutput() Output {
 	}
 }
 
-// FileName returns the output's path below Directory for a source's path below the watched folder.
+// FileName returns the path of the output below Directory, for the path of a source below the watched folder.
 func (c *Output) FileName(source string) string {
 	stem := strings.TrimSuffix(filepath.Base(source), filepath.Ext(source))
 	name := strings.ReplaceAll(c.Name, "{name}", stem)
@@ -165,7 +166,7 @@ func (c *Output) validate() []error {
 	return slices.Concat(errs, validateKeep(c.Keep), c.validateEncoding(), []error{c.validateMoveTo()})
 }
 
-// validateEncoding checks that codec, container, encoder and quality go together.
+// validateEncoding checks that codec, container, encoder and quality can be combined.
 func (c *Output) validateEncoding() (errs []error) {
 	if !slices.Contains(media.Codecs(), c.Codec) {
 		return nil

@@ -16,14 +16,14 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// Profile is how some of the videos are anonymized: as the receiver's configuration says, but for the keys that it has
-// itself.
+// Profile overrides keys of the receiver's configuration for some of the videos.
 type Profile struct {
-	// Name stands in reports and telemetry.
+	// Name appears in reports and telemetry.
 	Name string `mapstructure:"name"`
-	// Include are globs of paths below the watched folder, or absolute ones; without a slash, of names alone.
+	// Include are globs for paths below the watched folder, or for absolute paths. A glob without a slash matches the name
+	// only.
 	Include []string `mapstructure:"include"`
-	// Keys are the receiver's, with other values.
+	// Keys are the receiver's keys with the values for this profile.
 	Keys map[string]any `mapstructure:",remain"`
 
 	config *Config // with these keys; nil if nothing was read
@@ -31,16 +31,16 @@ type Profile struct {
 	_ struct{}
 }
 
-// profileKeys are those that a profile may have. What decides when and where videos are processed is the receiver's.
+// profileKeys are the keys that a profile may have. When and where videos are processed is up to the receiver.
 var profileKeys = []string{"recall", "detect_every", "look_ahead", "detector", "pose", "segmentation", "mask",
 	"on_damaged", "output"}
 
-// profileOutputKeys are those that a profile may have in output.
+// profileOutputKeys are the keys that a profile may have in output.
 var profileOutputKeys = []string{"codec", "pixel_format", "quality", "webp_quality", "jpeg_quality", "preset", "audio",
 	"keep"}
 
-// For returns the configuration for a source: that of the first profile that includes it, or the receiver's own. rel is
-// the path below the watched folder.
+// For returns the configuration for a source: that of the first profile that includes it, or else the receiver's own.
+// rel is the path below the watched folder.
 func (c *Config) For(source, rel string) *Config {
 	for i := range c.Profiles {
 		if p := &c.Profiles[i]; p.includes(source, rel) {
@@ -60,10 +60,10 @@ func (c *Config) Profiled() (all []*Config) {
 	return all
 }
 
-// Profile is the name of the profile whose configuration it is; empty for the receiver's own.
+// Profile returns the name of the profile whose configuration this is, or "" for the receiver's own.
 func (c *Config) Profile() string { return c.profile }
 
-// with returns the configuration with a profile's keys.
+// with returns the configuration with the profile's keys.
 func (c *Config) with(p *Profile) *Config {
 	as, from := *c, p.config
 	as.Profiles, as.profile = nil, p.Name
@@ -94,7 +94,8 @@ func (p *Profile) includes(source, rel string) bool {
 	})
 }
 
-// readProfiles reads what the profiles make of the receiver's configuration; before is what that was read into.
+// readProfiles reads the receiver's configuration once more for each profile, with its keys. before is what the
+// configuration was before it was read.
 func (c *Config) readProfiles(conf *confmap.Conf, before *Config) error {
 	var errs []error
 	for i := range c.Profiles {
@@ -120,7 +121,7 @@ func (c *Config) readProfiles(conf *confmap.Conf, before *Config) error {
 	return undecoded(errs)
 }
 
-// key is how errors name the profile.
+// key returns how errors name the profile.
 func (p *Profile) key(i int) string {
 	if p.Name == "" {
 		return fmt.Sprintf("profiles[%d]", i)
@@ -130,8 +131,8 @@ func (p *Profile) key(i int) string {
 
 var profileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
-// validateProfiles reports what is wrong with the profiles themselves, and with the configurations that they make,
-// unless that is wrong with the receiver's own; own are its errors.
+// validateProfiles reports the errors of the profiles themselves and of the resulting configurations, except those that
+// are among own, the errors of the receiver's own configuration.
 func (c *Config) validateProfiles(own []error) (errs []error) {
 	known := map[string]bool{}
 	for _, err := range own {

@@ -30,7 +30,7 @@ func parse(t *testing.T, text string) (*Config, error) {
 	return cfg, cfg.Validate()
 }
 
-// TestProfiles reads the example of the receiver's README.
+// TestProfiles reads the example in the receiver's README.
 func TestProfiles(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
@@ -42,7 +42,7 @@ func TestProfiles(t *testing.T) {
 
 	for _, test := range []struct{ source, rel, want string }{
 		{"/v/incoming/ward/monday/bed3.mkv", "ward/monday/bed3.mkv", "ward"},
-		{"/v/incoming/ward/yard-1.mkv", "ward/yard-1.mkv", "ward"}, // the first one counts
+		{"/v/incoming/ward/yard-1.mkv", "ward/yard-1.mkv", "ward"}, // the first match applies
 		{"/v/incoming/a/yard-1.mkv", "a/yard-1.mkv", "yard"},
 		{"/mnt/cameras/1/a.mp4", "a.mp4", "yard"},
 		{"/v/incoming/backward/a.mkv", "backward/a.mkv", ""},
@@ -69,7 +69,7 @@ func TestProfiles(t *testing.T) {
 	assert.Len(t, cfg.Profiled(), 2)
 	assert.Empty(t, other.Profiles, "what others change does not matter to a video")
 
-	cfg.Console, cfg.Output.Directory = nil, "elsewhere" // as a program may after reading
+	cfg.Console, cfg.Output.Directory = nil, "elsewhere" // as a program may do after reading
 	assert.Equal(t, "elsewhere", cfg.For("/ward/a", "ward/a").Output.Directory)
 }
 
@@ -134,7 +134,8 @@ profiles:
 	assert.ErrorContains(t, err, "shap")
 }
 
-// TestProfilesOnServers: models on servers are those of the receiver's own configuration or of any profile.
+// TestProfilesOnServers checks that models on servers may be those of the receiver's own configuration or of any
+// profile.
 func TestProfilesOnServers(t *testing.T) {
 	const text = `
 watch: {include: [in]}

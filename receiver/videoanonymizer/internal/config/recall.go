@@ -17,19 +17,19 @@ import (
 type Recall string
 
 const (
-	// Fast finds people who are near by, wherever the detector is confident.
+	// Fast finds people who are near, wherever the detector is confident.
 	Fast Recall = "fast"
-	// Balanced searches frames as hard as their content demands: quickly where a few people are near by, harder where
-	// surveys find more, and as often as people move.
+	// Balanced searches frames as hard as their content requires: quickly where a few people are near, harder where
+	// surveys find more, and more often the more people move.
 	Balanced Recall = "balanced"
 	// Thorough surveys every frame, and adds weak detections that a pose, a face or a track confirms. It is for footage
-	// that can wait.
+	// that is not urgent.
 	Thorough Recall = "thorough"
 )
 
 var recalls = []Recall{Fast, Balanced, Thorough}
 
-// setRecall sets recall and the keys whose defaults it gives.
+// setRecall sets recall and the defaults that depend on it.
 func (c *Config) setRecall(recall Recall) {
 	c.Recall = recall
 	d := &c.Detector
@@ -47,7 +47,7 @@ func (c *Config) setRecall(recall Recall) {
 	}
 }
 
-// Unmarshal reads the configuration, and what each profile makes of it.
+// Unmarshal reads the configuration, including the resulting configuration of each profile.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	before := *c
 	if err := c.read(conf); err != nil {
@@ -56,8 +56,8 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	return c.readProfiles(conf, &before)
 }
 
-// read reads recall and mask::method first, which set the defaults of other keys, so that every other key that is given
-// takes precedence. Former names of keys become those of today before.
+// read replaces former names of keys, then reads recall and mask::method, which set defaults of other keys, and then
+// everything else, so that keys that are given take precedence over these defaults.
 func (c *Config) read(conf *confmap.Conf) (err error) {
 	if c.warnings, err = rewrite(conf, renames); err != nil {
 		return err
@@ -92,8 +92,8 @@ func (c *Config) AsThorough() *Config {
 	return &as
 }
 
-// AsSecondLook is the configuration by which outputs are searched once more: thoroughly, and by the defaults, to find
-// what the keys that were given do not.
+// AsSecondLook returns the configuration with which outputs are searched once more: thoroughly, and with the defaults,
+// to find what the keys that were given miss.
 func (c *Config) AsSecondLook() *Config {
 	as := *c
 	as.Detector, as.Pose = defaultDetector(), defaultPose()

@@ -18,24 +18,24 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip"
 )
 
-// Remote says which models run on servers of the Open Inference Protocol v2, and where these are.
+// Remote selects which models run on servers of the Open Inference Protocol v2, and where those servers are.
 type Remote struct {
-	// Endpoint is the server, such as grpcs://triton:8001 or https://triton:8000. Plaintext, by grpc:// and http://, is
-	// for this machine alone: requests show people unmasked.
+	// Endpoint is the server, such as grpcs://triton:8001 or https://triton:8000. Plaintext (grpc:// and http://) is
+	// allowed for this machine only: requests show people unmasked.
 	Endpoint string `mapstructure:"endpoint"`
-	// Endpoints are several servers of the same models, instead of Endpoint.
+	// Endpoints are several servers with the same models, instead of Endpoint.
 	Endpoints []string `mapstructure:"endpoints"`
-	// TLS is the client's side of TLS, with ca_file, cert_file, key_file and the collector's other keys.
+	// TLS is the TLS configuration of the client, with ca_file, cert_file, key_file and the collector's other keys.
 	TLS configtls.ClientConfig `mapstructure:"tls"`
-	// Auth is the ID of an authenticator extension. Nil authenticates by TLS alone.
+	// Auth is the ID of an authenticator extension. Nil authenticates with TLS only.
 	Auth *component.ID `mapstructure:"auth"`
-	// Models are those that run on the servers, written as elsewhere in the configuration; empty means all.
+	// Models are the models that run on the servers, written as elsewhere in the configuration; empty means all.
 	Models []string `mapstructure:"models"`
 	// Timeout bounds each request.
 	Timeout time.Duration `mapstructure:"timeout"`
 	// MaxInFlight bounds the requests in flight at once.
 	MaxInFlight int `mapstructure:"max_in_flight"`
-	// TraceRatio 0..1 is the share of frames whose traces continue in the servers.
+	// TraceRatio is the fraction 0..1 of frames whose traces continue in the servers.
 	TraceRatio float64 `mapstructure:"trace_ratio"`
 
 	_ struct{}
@@ -45,15 +45,16 @@ func defaultRemote() Remote {
 	return Remote{Timeout: 5 * time.Second, MaxInFlight: 32, TraceRatio: 1}
 }
 
-// Enabled reports whether any model runs on servers.
+// Enabled reports whether any models run on servers.
 func (c *Remote) Enabled() bool { return c.Endpoint != "" || len(c.Endpoints) > 0 }
 
-// Serves reports whether a model, as the configuration names it, runs on the servers.
+// Serves reports whether a model, as named in the configuration, runs on the servers.
 func (c *Remote) Serves(model string) bool {
 	return c.Enabled() && (len(c.Models) == 0 || slices.Contains(c.Models, model))
 }
 
-// ServedName is the name of a model on the servers: that of the catalog, or of the file without its extension.
+// ServedName returns the name of a model on the servers: that of the catalog, or that of the file without its
+// extension.
 func ServedName(model string) string {
 	if IsModelPath(model) {
 		return strings.TrimSuffix(filepath.Base(model), ".onnx")
@@ -61,7 +62,7 @@ func ServedName(model string) string {
 	return model
 }
 
-// Servers returns where the servers are.
+// Servers returns the endpoints of the servers.
 func (c *Remote) Servers() ([]oip.Endpoint, error) {
 	texts, key := c.Endpoints, "endpoints"
 	if c.Endpoint != "" {
@@ -111,7 +112,7 @@ func (c *Remote) validate() []error {
 	return errs
 }
 
-// validateServer refuses what would show unmasked people, or a secret, to others on the network.
+// validateServer refuses servers that would expose unmasked people, or a secret, to others on the network.
 func (c *Remote) validateServer(server oip.Endpoint) error {
 	secure := strings.NewReplacer("grpc://", "grpcs://", "http://", "https://").Replace(server.String())
 	switch {
@@ -126,7 +127,7 @@ func (c *Remote) validateServer(server oip.Endpoint) error {
 	return nil
 }
 
-// validateRemoteModels refuses names that no other key has, of the receiver's own or a profile's.
+// validateRemoteModels refuses models that no other key names, in the receiver's own configuration or in a profile.
 func (c *Config) validateRemoteModels() (errs []error) {
 	if c.profile != "" {
 		return nil // the receiver's own configuration is validated with all profiles

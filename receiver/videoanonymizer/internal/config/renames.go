@@ -11,20 +11,20 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// rename is a key that changed its name: configurations with the former one work for one more version.
+// rename is a key whose name changed. Configurations with the former name work for one more version.
 type rename struct {
-	// from and to are whole keys, such as output::crf.
+	// from and to are full keys, such as output::crf.
 	from, to string
-	// until is the first version that no longer reads the former one.
+	// until is the first version that no longer accepts the former name.
 	until string
 }
 
-// renames lists those that are still read. Whoever adds one adds it to the CHANGELOG as a deprecation; whoever releases
-// the version in until removes it.
+// renames lists the former names that are still accepted. When adding one, list it in the CHANGELOG as a deprecation.
+// When releasing the version in until, remove it.
 var renames []rename
 
-// rewrite gives keys their names of today, and returns a warning for each former one. A key under both names is an
-// error: nobody could tell which counts.
+// rewrite replaces former names with current ones, and returns a warning for each. A key given under both names is an
+// error, because it would be unclear which one counts.
 func rewrite(conf *confmap.Conf, renames []rename) (warnings []string, err error) {
 	var errs []error
 	for _, r := range renames {
@@ -44,7 +44,7 @@ func rewrite(conf *confmap.Conf, renames []rename) (warnings []string, err error
 	return warnings, errors.Join(errs...)
 }
 
-// remove removes a key, and the blocks that have no other.
+// remove removes a key, and the blocks that it leaves empty.
 func remove(conf *confmap.Conf, key string) {
 	conf.Delete(key)
 	end := strings.LastIndex(key, confmap.KeyDelimiter)
@@ -56,7 +56,7 @@ func remove(conf *confmap.Conf, key string) {
 	}
 }
 
-// nest returns the blocks in which the key has the value.
+// nest returns the key's blocks, with the value inside.
 func nest(key string, value any) map[string]any {
 	name, rest, more := strings.Cut(key, confmap.KeyDelimiter)
 	if more {
@@ -65,5 +65,5 @@ func nest(key string, value any) map[string]any {
 	return map[string]any{name: value}
 }
 
-// Warnings say which keys of the configuration have former names, and what they are called now.
+// Warnings returns which keys of the configuration have former names, and what they are called now.
 func (c *Config) Warnings() []string { return c.warnings }

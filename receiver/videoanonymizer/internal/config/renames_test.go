@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// TestFormerNames reads configurations with the names that keys had before.
+// TestFormerNames reads configurations that use former names of keys.
 func TestFormerNames(t *testing.T) {
 	former := []rename{
 		{"output::crf", "output::quality", "v9.0.0"},
@@ -63,8 +63,8 @@ func TestFormerNames(t *testing.T) {
 	}
 }
 
-// TestFormerNameInConfiguration goes the whole way: the value arrives, with and without recall: thorough, and the
-// receiver has a warning to log.
+// TestFormerNameInConfiguration checks that the value is read, with and without recall: thorough, and that the receiver
+// has a warning to log.
 func TestFormerNameInConfiguration(t *testing.T) {
 	defer func(before []rename) { renames = before }(renames)
 	renames = []rename{{"detector::score", "detector::score_threshold", "v9.0.0"}}
@@ -78,7 +78,7 @@ func TestFormerNameInConfiguration(t *testing.T) {
 	assert.Empty(t, Default().Warnings())
 }
 
-// TestRenamesName checks that each rename leads to a key that exists, from one that does not.
+// TestRenamesName checks that each rename is from a key that does not exist to one that does.
 func TestRenamesName(t *testing.T) {
 	known := confmap.New()
 	require.NoError(t, known.Marshal(Default()))

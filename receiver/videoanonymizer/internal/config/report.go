@@ -3,13 +3,13 @@
 
 package config
 
-// Report selects the companion files of an output, with which a person can check it.
+// Report selects the companion files of an output, which help the reviewer check it.
 type Report struct {
 	// Enabled writes an audit report: <output>.report.json.
 	Enabled bool `mapstructure:"enabled"`
 	// ContactSheet draws the weakest moments of the output: <output>.review.jpg.
 	ContactSheet bool `mapstructure:"contact_sheet"`
-	// Tiles is the most moments that a contact sheet shows.
+	// Tiles is the maximum number of moments on a contact sheet.
 	Tiles int `mapstructure:"tiles"`
 	// Preview is none or boxes: a copy of the output with everything that was found drawn on it,
 	// <name>_PREVIEW.<extension>.
@@ -18,10 +18,10 @@ type Report struct {
 	_ struct{}
 }
 
-// Preview is what a preview shows.
+// Preview is the kind of preview.
 type Preview string
 
-// The previews.
+// The values of Preview.
 const (
 	NoPreview    Preview = "none"
 	PreviewBoxes Preview = "boxes"

@@ -9,21 +9,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
 )
 
-// Resources bound what the collector takes of a machine that others use, too.
+// Resources limits what the collector takes of a machine that others use, too.
 type Resources struct {
-	// CPUs is how many CPUs the collector and all that it starts run on; 0 for all that they may.
+	// CPUs is how many CPUs the collector and its child processes run on; 0 means all that they may use.
 	CPUs int `mapstructure:"cpus"`
-	// Nice is their least nice value, 0 to 19.
+	// Nice is their minimum nice value, 0 to 19.
 	Nice int `mapstructure:"nice"`
-	// IOClass is the class of their reads and writes: unchanged, best_effort or idle.
+	// IOClass is their I/O scheduling class: unchanged, best_effort or idle.
 	IOClass IOClass `mapstructure:"io_class"`
-	// IOPriority is their priority in class best_effort, 0 (first) to 7 (last).
+	// IOPriority is their priority in the class best_effort, 0 (first) to 7 (last).
 	IOPriority int `mapstructure:"io_priority"`
 
 	_ struct{}
 }
 
-// IOClass is a scheduling class of I/O.
+// IOClass is an I/O scheduling class.
 type IOClass string
 
 // The values of IOClass.
@@ -42,7 +42,7 @@ func defaultResources() Resources {
 	return Resources{IOClass: IOUnchanged, IOPriority: defaultIOPriority}
 }
 
-// Limits are the bounds; the configuration must be valid.
+// Limits returns the limits to apply. The configuration must be valid.
 func (c *Resources) Limits() resources.Limits {
 	l := resources.Limits{CPUs: c.CPUs, Nice: c.Nice}
 	switch c.IOClass {

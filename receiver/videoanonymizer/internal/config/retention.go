@@ -11,29 +11,29 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// Retention says how long what the receiver writes is kept. Zero is forever. Sources are never removed by it.
+// Retention controls how long the receiver keeps what it writes; 0 means forever. It never removes sources.
 type Retention struct {
-	// Outputs is the age at which an output is removed, with everything beside it and in the console.
+	// Outputs is the age at which an output is removed, with all its companion files and its data in the console.
 	Outputs time.Duration `mapstructure:"outputs"`
 	// Reports is the age at which the report, contact sheet and preview of an output are removed.
 	Reports time.Duration `mapstructure:"reports"`
-	// Unreviewed also removes outputs, and reports of outputs, on which nobody has decided in the console.
+	// Unreviewed also removes outputs, and their reports, that no reviewer has decided on in the console.
 	Unreviewed bool `mapstructure:"unreviewed"`
-	// Journal is the age at which the receiver forgets a source that is gone, if its output is, too.
+	// Journal is the age at which the receiver forgets a source that no longer exists, if its output does not either.
 	Journal time.Duration `mapstructure:"journal"`
-	// Telemetry is the age at which files of telemetry are removed, which TelemetryFiles are the patterns of.
+	// Telemetry is the age at which telemetry files are removed. TelemetryFiles are globs for them.
 	Telemetry      time.Duration `mapstructure:"telemetry"`
 	TelemetryFiles []string      `mapstructure:"telemetry_files"`
 
 	_ struct{}
 }
 
-// Any reports whether anything is removed by its age.
+// Any reports whether anything is removed by age.
 func (r *Retention) Any() bool {
 	return r.Outputs > 0 || r.Reports > 0 || r.Journal > 0 || r.Telemetry > 0
 }
 
-// shortestRetention is long enough that nobody means something else.
+// shortestRetention catches mistakes: a shorter time is unlikely to be meant.
 const shortestRetention = time.Hour
 
 func (c *Config) validateRetention() []error {

@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 )
 
-// Review says how people review outputs in the console.
+// Review controls how outputs are reviewed in the console.
 type Review struct {
-	// ApprovedDirectory receives approved outputs, and nothing else. Empty is none. Without a console it is an error.
+	// ApprovedDirectory receives the approved outputs, and nothing else; empty for none. It requires a console.
 	ApprovedDirectory string `mapstructure:"approved_directory"`
-	// TwoPeople has a second person confirm whatever takes masks away.
+	// TwoPeople requires a second person to confirm any removal of masks.
 	TwoPeople bool `mapstructure:"two_people"`
 
 	_ struct{}

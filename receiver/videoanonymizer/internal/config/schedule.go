@@ -9,21 +9,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/schedule"
 )
 
-// Schedule says when videos are processed on a machine that others use, too.
+// Schedule controls when videos are processed on a machine that others use, too.
 type Schedule struct {
-	// Hours are parts of days, in local time, such as "mon-fri 19:00-07:00" or "sat,sun". Empty is always.
+	// Hours are times of the day or week, in local time, such as "mon-fri 19:00-07:00" or "sat,sun". Empty means always.
 	Hours []string `mapstructure:"hours"`
 	// OnBattery is work, or pause while no power supply is connected.
 	OnBattery OnBattery `mapstructure:"on_battery"`
-	// MaxOthers is the share of all processors that other programs may use, as the mean of a minute; 0 does not matter.
+	// MaxOthers is the fraction of all processors that other programs may use, averaged over a minute; 0 means any.
 	MaxOthers float64 `mapstructure:"max_others"`
-	// Running is what happens to the videos in progress when a pause begins: finish or suspend.
+	// Running is what happens to videos in progress when a pause begins: finish or suspend.
 	Running Running `mapstructure:"running"`
 
 	_ struct{}
 }
 
-// OnBattery is what happens without a power supply.
+// OnBattery is what to do without a power supply.
 type OnBattery string
 
 // The values of OnBattery.
@@ -32,7 +32,7 @@ const (
 	OnBatteryPause OnBattery = "pause"
 )
 
-// Running is what happens to the videos in progress when a pause begins.
+// Running is what happens to videos in progress when a pause begins.
 type Running string
 
 // The values of Running.
@@ -43,7 +43,7 @@ const (
 
 func defaultSchedule() Schedule { return Schedule{OnBattery: OnBatteryWork, Running: RunningSuspend} }
 
-// Spans are Hours; the configuration must be valid.
+// Spans returns Hours, parsed. The configuration must be valid.
 func (c *Schedule) Spans() (spans []schedule.Span) {
 	for _, text := range c.Hours {
 		if s, err := schedule.ParseSpan(text); err == nil {

@@ -11,14 +11,14 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Shared is the configuration with which a machine of a share works: the units are those of the share.
+// Shared returns the configuration of a machine in a share, which uses the share's unit length.
 func (c *Config) Shared() *Config {
 	as := *c
 	as.UnitLength = c.Share.UnitLength
 	return &as
 }
 
-// validateShare checks the block share, and that the rest of the configuration goes with it.
+// validateShare checks the block share, and that the rest of the configuration can be combined with it.
 func (c *Config) validateShare() []error {
 	if c.Share == nil {
 		return nil
@@ -53,7 +53,7 @@ func (c *Config) validateShare() []error {
 	return errs
 }
 
-// validateBelow refuses a folder that is not below the root of the share; an empty one is none.
+// validateBelow refuses a folder that is not below the root of the share. An empty folder is not set.
 func (c *Config) validateBelow(key, folder string) error {
 	root := c.Share.Root
 	if folder == "" || !filepath.IsAbs(root) || isBelow(real(folder), real(root)) {
@@ -62,7 +62,7 @@ func (c *Config) validateBelow(key, folder string) error {
 	return fmt.Errorf("%s: %s is not below share::root, %s: write a folder that all machines share", key, folder, root)
 }
 
-// real is the absolute path without symbolic links, as far as it exists.
+// real returns the absolute path without symbolic links, for the part of it that exists.
 func real(path string) string {
 	path, err := filepath.Abs(path)
 	if err != nil {

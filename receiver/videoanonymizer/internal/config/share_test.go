@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
 
-// readShare reads a configuration with a root, ROOT, that has folders for videos and outputs. Later texts override.
+// readShare reads a configuration with a root, ROOT, for videos and outputs. Later texts override earlier ones.
 func readShare(t *testing.T, texts ...string) (*Config, string, error) {
 	t.Helper()
 	root, err := filepath.EvalSymlinks(t.TempDir())
@@ -39,8 +39,8 @@ func readShare(t *testing.T, texts ...string) (*Config, string, error) {
 	return cfg, root, confmap.Validate(cfg)
 }
 
-// TestShareOfTheGuide: the configuration in docs/several-machines.md is valid, but for its root and the files that are
-// not here.
+// TestShareOfTheGuide checks that the configuration in docs/several-machines.md is valid, except for its root and for
+// files that do not exist here.
 func TestShareOfTheGuide(t *testing.T) {
 	guide, err := os.ReadFile("../../../../docs/several-machines.md")
 	require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestShareDefaults(t *testing.T) {
 	assert.Nil(t, cfg.Share)
 }
 
-// TestShareErrors: each mistake is an error that names its key, and all come at once.
+// TestShareErrors checks that each mistake is an error that names its key, and that all are reported at once.
 func TestShareErrors(t *testing.T) {
 	const good = "share: {name: lab, root: ROOT, servers: ['nats://127.0.0.1:4222']}"
 	for name, tc := range map[string]struct {

@@ -11,19 +11,19 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// Telemetry shapes the spans, logs and metrics.
+// Telemetry configures the spans, logs and metrics.
 type Telemetry struct {
 	// ServiceName is the resource attribute service.name.
 	ServiceName string `mapstructure:"service_name"`
 	// BatchSize is the number of spans forwarded at once.
 	BatchSize int `mapstructure:"batch_size"`
-	// BatchInterval is the longest that a span waits for its batch to fill.
+	// BatchInterval is the maximum time that a span waits for its batch to fill.
 	BatchInterval time.Duration `mapstructure:"batch_interval"`
-	// MaxWait is how long a pipeline that refuses a batch may hold the video back before the batch is dropped and counted.
+	// MaxWait is how long a pipeline that refuses a batch may delay the video. Then the batch is dropped and counted.
 	MaxWait time.Duration `mapstructure:"max_wait"`
-	// MetricsInterval is the time between two sets of metrics.
+	// MetricsInterval is the time from one set of metrics to the next.
 	MetricsInterval time.Duration `mapstructure:"metrics_interval"`
-	// VideoNames is how telemetry and log name videos: by name, or by hash, a pseudonym.
+	// VideoNames is how telemetry and log identify videos: by name, or by hash, a pseudonym.
 	VideoNames string `mapstructure:"video_names"`
 	// ResourceAttributes are added to the resource of all signals.
 	ResourceAttributes map[string]any `mapstructure:"resource_attributes"`

@@ -12,17 +12,17 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// Tools gives the paths of the programs that decode and encode, and what they run on. An empty path is looked up in
-// PATH.
+// Tools gives the paths of the programs that decode and encode, and the hardware that they use. An empty path is looked
+// up in PATH.
 type Tools struct {
 	FFmpeg  string `mapstructure:"ffmpeg"`
 	FFprobe string `mapstructure:"ffprobe"`
-	// Decoder is what decodes: software, cuda or vaapi. One that does not work is an error, never a silent fallback.
+	// Decoder is software, cuda or vaapi. One that does not work is an error, never a silent fallback.
 	Decoder string `mapstructure:"decoder"`
-	// VAAPIDevice is the GPU of vaapi, for Decoder and Output.Encoder.
+	// VAAPIDevice is the GPU that vaapi uses, for Decoder and Output.Encoder.
 	VAAPIDevice string `mapstructure:"vaapi_device"`
-	// Confine is whether the programs start with next to no rights: auto as far as possible, require or not at all, off
-	// never.
+	// Confine is whether the programs start with next to no rights: auto (as far as the system supports it), require (or
+	// not at all), or off (never).
 	Confine string `mapstructure:"confine"`
 
 	_ struct{}

@@ -16,13 +16,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Validate reports every error at once, each with its key and what to write instead.
+// Validate reports all errors at once, each with its key and what to write instead.
 func (c *Config) Validate() error {
 	errs := c.errors()
 	return errors.Join(append(errs, c.validateProfiles(errs)...)...)
 }
 
-// errors are those of everything but the profiles.
+// errors returns the errors of everything but the profiles.
 func (c *Config) errors() []error {
 	return slices.Concat(
 		within("watch", validateWatch(c.Watch)),
@@ -61,7 +61,7 @@ func (c *Config) errors() []error {
 	)
 }
 
-// validateWhitelist refuses what would show people in the frames between those for which their silhouettes are known.
+// validateWhitelist refuses keys that would show people in frames for which their silhouettes are not known.
 func (c *Config) validateWhitelist() (errs []error) {
 	if c.Mask.Method != mask.Whitelist {
 		return nil
@@ -125,7 +125,7 @@ func validateLimits(c media.Limits) []error {
 	}
 }
 
-// within prefixes each error's key with the block's name.
+// within prefixes the key of each error with the name of the block.
 func within(block string, errs []error) []error {
 	for i, err := range errs {
 		if err != nil {
@@ -146,7 +146,7 @@ func oneOf[T ~string](key string, value T, allowed []T) error {
 	return fmt.Errorf("%s: %q is not known: use one of %s", key, value, strings.Join(names, ", "))
 }
 
-// inRange refuses NaN and whatever lies outside least..most.
+// inRange refuses NaN and anything outside least..most.
 func inRange[T int | int64 | float64 | time.Duration](key string, value, least, most T, meaning string) error {
 	if value >= least && value <= most {
 		return nil

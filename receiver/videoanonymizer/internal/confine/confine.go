@@ -1,12 +1,12 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package confine starts child processes with next to no rights: they can open the files that they are given and the
-// libraries that they are made of, and no other file, no socket, and no other process.
+// Package confine starts child processes with next to no rights: they can open the files that they are given and their
+// own programs and libraries, but no other files, no sockets, and no other processes.
 //
-// Landlock (landlock(7)), seccomp filters (seccomp(2)) and no_new_privs belong to a thread, and what it starts inherits
-// them. So a thread of its own gives up its rights, starts the child, and ends with it. The Go runtime never starts a
-// thread from one to which a goroutine is locked (runtime.LockOSThread), so that no other thread inherits them.
+// Landlock (landlock(7)), seccomp filters (seccomp(2)) and no_new_privs apply to a thread, and its children inherit
+// them. So a dedicated thread gives up its rights, starts the child, and ends with it. The Go runtime never starts a
+// thread from one to which a goroutine is locked (runtime.LockOSThread), so no other thread inherits them.
 package confine
 
 import (
@@ -25,27 +25,27 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/thread"
 )
 
-// Modes say what happens where this system cannot confine a child.
+// The modes select what happens if this system cannot confine a child.
 const (
-	Auto    = "auto"    // the child starts with what can be taken away taken away
-	Require = "require" // it does not start
-	Off     = "off"     // nothing is ever taken away
+	Auto    = "auto"    // the child starts, confined as far as possible
+	Require = "require" // the child does not start
+	Off     = "off"     // children are never confined
 )
 
 // Modes returns all modes.
 func Modes() []string { return []string{Auto, Require, Off} }
 
-// Confinement is what of a child's rights can be taken away here. The zero value takes nothing away.
+// Confinement is how far this system can confine a child. The zero value does not confine it.
 type Confinement struct {
-	landlock int // the version of its interface, 0 if there is none
+	landlock int // ABI version, 0 without Landlock
 	seccomp  bool
 }
 
-// Find tries what this kernel, and what confines this process itself, allow.
+// Find tests what this kernel, and the confinement of this process itself, allow.
 var Find = sync.OnceValue(func() Confinement {
 	var c Confinement
-	// The first use of a process handle starts a process as a trial (pidfdWorks in package os), which a confined thread
-	// must not.
+	// The first use of a process handle starts a process as a test (pidfdWorks in package os), which a confined thread
+	// must not do.
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = self.Release()
 	}
@@ -61,10 +61,10 @@ var Find = sync.OnceValue(func() Confinement {
 	return c
 })
 
-// closed never makes anybody wait.
+// closed is a closed channel, so that nothing waits for it.
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// String says what holds, such as "files (Landlock 7), system calls (seccomp)".
+// String lists what is in effect, such as "files (Landlock 7), system calls (seccomp)".
 func (c Confinement) String() string {
 	var holds []string
 	if c.landlock > 0 {
@@ -76,7 +76,7 @@ func (c Confinement) String() string {
 	return strings.Join(holds, ", ")
 }
 
-// Missing says what this system lacks, and what a child could do for that reason; nil if it lacks nothing.
+// Missing returns what this system lacks, and what a child could therefore do, or nil if it lacks nothing.
 func (c Confinement) Missing() error {
 	var errs []error
 	if c.landlock == 0 {
@@ -93,16 +93,16 @@ func (c Confinement) Missing() error {
 
 // Grant is what a child may do.
 type Grant struct {
-	// Read and Write are open files that it may open again, through /proc/self/fd.
+	// Read and Write are open files that the child may open again, through /proc/self/fd.
 	Read, Write []*os.File
 	// Device is for a child that uses a GPU.
 	Device bool
-	// script is for a program that starts others.
+	// script is for a program that starts other programs.
 	script bool
 }
 
-// Start starts a command, in a process group of its own that it cannot leave, and has the kernel kill it when this
-// process ends. The thread that started it waits for gone, which must be closed when the child has exited.
+// Start starts a command in a new process group, which it cannot leave, and has the kernel kill it when this process
+// ends. The thread that started it waits for gone, which must be closed when the child has exited.
 func (c Confinement) Start(cmd *exec.Cmd, g Grant, gone <-chan struct{}) error {
 	g.script = isScript(cmd.Path)
 	var pass uint64
@@ -118,9 +118,10 @@ func (c Confinement) Start(cmd *exec.Cmd, g Grant, gone <-chan struct{}) error {
 	return c.onThread(g, pass, cmd.Start, gone, programPaths(cmd.Path, g)...)
 }
 
-// newPass returns a random number in the upper half of a word: bits 34 to 62, since 32 and 33 are flags of clone3(2).
-// Of the process group in setpgid(2) and the flags of clone(2) the kernel uses only the lower half, but the filter sees
-// all of it: so who starts the child is allowed what the child, who does not know the number, is not.
+// newPass returns a random number in the upper half of a word: bits 34 to 62, because 32 and 33 are flags of clone3(2).
+// The kernel uses only the lower half of the process group in setpgid(2) and of the flags in clone(2), but the filter
+// sees the whole word. So the filter lets the thread that starts the child through, but not the child, which does not
+// know the number.
 func newPass() (uint64, error) {
 	var b [8]byte
 	if _, err := rand.Read(b[:]); err != nil {
@@ -131,8 +132,8 @@ func newPass() (uint64, error) {
 
 const passMask = 1<<63 - 1<<34
 
-// onThread gives up the rights of a new thread, calls start on it, and, if that worked, ends the thread when gone is
-// closed, since the kernel sends the parent-death signal when the thread that started the child ends.
+// onThread gives up the rights of a new thread and calls start on it. If that succeeds, the thread ends when gone is
+// closed, because the kernel sends the parent-death signal when the thread that started the child ends.
 func (c Confinement) onThread(
 	g Grant, pass uint64, start func() error, gone <-chan struct{}, programs ...string,
 ) error {
@@ -157,7 +158,7 @@ func (c Confinement) onThread(
 
 // restriction is what a thread gives up.
 type restriction struct {
-	ruleset int // of Landlock, -1 for none
+	ruleset int // Landlock file descriptor, -1 for none
 	filter  []unix.SockFilter
 }
 
@@ -201,7 +202,7 @@ func (r restriction) apply() error {
 	return nil
 }
 
-// isScript reports whether a program is for an interpreter, and may start others.
+// isScript reports whether a program is run by an interpreter, and so may start other programs.
 func isScript(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMain also is the program that takes ffmpeg's place: it tries to do what its first argument names.
+// TestMain doubles as the program in place of ffmpeg: it attempts what its arguments name.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "attempt" {
 		attempt(os.Args[2], os.Args[3])
@@ -64,7 +64,7 @@ func open(path string, flags int) error {
 
 func parent() uintptr { return uintptr(os.Getppid()) }
 
-// forked ends the process that a call to clone or fork made, and returns the call's error.
+// forked ends the process that a call of clone or fork created, and returns the call's error.
 func forked(number uintptr, args ...uintptr) error {
 	var a [6]uintptr
 	copy(a[:], args)
@@ -78,7 +78,7 @@ func forked(number uintptr, args ...uintptr) error {
 	return nil
 }
 
-// attempts are what a file could have a program do that it took over. dir has a file, secret.
+// attempts are what a file could make a program do after taking it over. dir contains a file, secret.
 var attempts = map[string]func(dir string) error{
 	"read a system file":    func(string) error { return open("/etc/passwd", os.O_RDONLY) },
 	"read another file":     func(dir string) error { return open(filepath.Join(dir, "secret"), os.O_RDONLY) },
@@ -156,7 +156,7 @@ var attempts = map[string]func(dir string) error{
 	"use a system call from the future": func(string) error { return call(9999) },
 }
 
-// permitted are what a decoder and an encoder do.
+// permitted are the operations of a decoder and an encoder.
 var permitted = map[string]func(dir string) error{
 	"read the source":   func(string) error { return open("/proc/self/fd/3", os.O_RDONLY) },
 	"write the output":  func(string) error { return open("/proc/self/fd/4", os.O_RDWR|os.O_CREATE|os.O_TRUNC) },
@@ -175,7 +175,7 @@ var permitted = map[string]func(dir string) error{
 	},
 }
 
-// found skips the test where this system cannot confine, unless it is said to be able to.
+// found skips the test if this system cannot confine.
 func found(t *testing.T) Confinement {
 	t.Helper()
 	c := Find()
@@ -215,7 +215,7 @@ func run(t *testing.T, c Confinement, g Grant, program, name string) (stderr str
 	return text.String(), err
 }
 
-// TestChildCanDoNothingElse also confines as on older kernels: version 1 of Landlock is that of Linux 5.13.
+// TestChildCanDoNothingElse also confines as older kernels do: version 1 of Landlock is that of Linux 5.13.
 func TestChildCanDoNothingElse(t *testing.T) {
 	c := found(t)
 	self, err := os.Executable()
@@ -247,7 +247,8 @@ func TestChildCanDoItsWork(t *testing.T) {
 	}
 }
 
-// TestAttemptsAreReal has an unconfined program make the attempts that need no privileges: they succeed.
+// TestAttemptsAreReal makes the attempts that need no privileges in an unconfined program, and checks that they
+// succeed.
 func TestAttemptsAreReal(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -263,8 +264,8 @@ func TestAttemptsAreReal(t *testing.T) {
 	}
 }
 
-// TestScriptStartsPrograms starts a script, as which ffmpeg may be installed: it may start programs, and they are
-// confined like it, and cannot leave.
+// TestScriptStartsPrograms starts a script, because ffmpeg may be installed as one. It may start programs, but they are
+// confined like the script, and cannot leave.
 func TestScriptStartsPrograms(t *testing.T) {
 	c := found(t)
 	script := filepath.Join(t.TempDir(), "ffmpeg")
@@ -281,8 +282,8 @@ func TestScriptStartsPrograms(t *testing.T) {
 	require.NoError(t, err, text)
 }
 
-// TestRestOfProcessIsFree checks that neither the threads that were there nor those that are started meanwhile are
-// confined, and that the confined ones end.
+// TestRestOfProcessIsFree checks that neither existing threads nor those started in the meantime are confined, and that
+// the confined ones end.
 func TestRestOfProcessIsFree(t *testing.T) {
 	c := found(t)
 	self, err := os.Executable()

@@ -14,36 +14,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The rights that a rule can give, by what they are for.
+// The rights that a rule can grant, by purpose.
 const (
 	toRead    = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	toExecute = toRead | unix.LANDLOCK_ACCESS_FS_EXECUTE
 	toWrite   = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE |
 		unix.LANDLOCK_ACCESS_FS_TRUNCATE
 	toUse = toWrite | toRead | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
-	// ofFiles are those that a rule about a file, rather than a directory, may give.
+	// ofFiles are the rights that a rule for a file, rather than a directory, may grant.
 	ofFiles = unix.LANDLOCK_ACCESS_FS_EXECUTE | toWrite | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 )
 
-// libraries are where programs are made of; what does not exist is left out.
+// libraries are the paths of libraries; those that do not exist are left out.
 var libraries = []string{"/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64",
 	"/usr/local/lib", "/usr/local/lib64", "/etc/ld.so.cache", "/etc/ld.so.preload", "/nix/store", "/gnu/store"}
 
-// commands are what a script may start.
+// commands are the directories of programs that a script may start.
 var commands = []string{"/bin", "/usr/bin", "/usr/local/bin"}
 
-// facts are what programs read about the machine: how many CPUs and how much memory it has.
+// facts are what programs read about the machine, such as the number of CPUs and the amount of memory, and basic
+// devices.
 var facts = []string{"/sys/devices/system/cpu", "/sys/devices/system/node", "/proc/cpuinfo", "/proc/meminfo",
 	"/dev/zero", "/dev/random", "/dev/urandom"}
 
-// The devices that GPUs are, and what their drivers read about them.
+// The devices of GPUs, and what their drivers read about them.
 var (
 	devices     = []string{"/dev/dri", "/dev/nvidia*", "/dev/kfd"}
 	deviceFacts = []string{"/proc/self", "/proc/driver", "/proc/devices", "/proc/modules", "/proc/sys", "/proc/stat",
 		"/proc/version", "/sys", "/etc/drirc", "/usr/share", "/etc/nvidia", "/etc/vdpau_wrapper.cfg"}
 )
 
-// programPaths are what a program, and maybe the script that it is, is made of.
+// programPaths returns the paths that a program needs: itself, its libraries and, for a script, the commands that it
+// may start.
 func programPaths(path string, g Grant) []string {
 	paths := append([]string{path}, libraries...)
 	if real, err := filepath.EvalSymlinks(path); err == nil {
@@ -56,7 +58,7 @@ func programPaths(path string, g Grant) []string {
 	return paths
 }
 
-// landlockVersion is the version of Landlock's interface, 0 if there is none.
+// landlockVersion returns the version of Landlock's ABI, 0 if there is none.
 func landlockVersion() int {
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
@@ -65,7 +67,7 @@ func landlockVersion() int {
 	return int(version)
 }
 
-// handled are the rights that a version of Landlock can take away: those to files, and those to TCP ports.
+// handled returns the rights that a version of Landlock can take away: those for files, and those for TCP ports.
 func handled(version int) (files, ports uint64) {
 	files = unix.LANDLOCK_ACCESS_FS_MAKE_SYM<<1 - 1
 	if version >= 2 {
@@ -83,7 +85,7 @@ func handled(version int) (files, ports uint64) {
 	return files, ports
 }
 
-// ruleset returns a new ruleset, open, with all that a child of these programs may open.
+// ruleset returns a new ruleset with everything that a child with these programs may open. The caller closes it.
 func ruleset(version int, g Grant, programs []string) (int, error) {
 	r := rules{}
 	attr := unix.LandlockRulesetAttr{}
@@ -121,7 +123,7 @@ type rules struct {
 	err     error
 }
 
-// allow gives rights to files, and to all that is in directories. Those that do not exist are left out.
+// allow grants rights to files, and to everything in directories. Paths that do not exist are left out.
 func (r *rules) allow(rights uint64, paths ...string) {
 	for _, path := range paths {
 		fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -137,7 +139,7 @@ func (r *rules) allow(rights uint64, paths ...string) {
 	}
 }
 
-// allowOpen gives rights to open files, whatever their names are by now.
+// allowOpen grants rights to open files, even if they have been renamed.
 func (r *rules) allowOpen(rights uint64, files []*os.File) {
 	for _, f := range files {
 		if f != nil {

@@ -16,20 +16,20 @@ import (
 
 const (
 	deny = seccomp.ActionErrno | seccomp.Action(unix.EPERM)
-	// unknown makes a program do without: what is newer than this list, and what a filter cannot look into.
+	// unknown makes a program do without a call: one newer than this list, or one whose arguments a filter cannot see.
 	unknown = seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)
 )
 
-// denied are the system calls that a child has no use for, except for what conditions allow. What is not listed, a
-// child without privileges and files cannot harm with.
+// denied are the system calls that a child has no use for. With a call that is not listed, a child without privileges
+// and files can do no harm.
 var denied = slices.Concat(
-	// The network, and other ways to talk to processes. Without socket(2) there is nothing to connect or to bind.
+	// The network, and other ways to talk to processes. Without socket(2), there is nothing to connect or bind.
 	[]string{"socket", "socketpair", "socketcall", "shmget", "shmat", "shmctl", "shmdt", "semget", "semctl", "semop",
 		"semtimedop", "msgget", "msgsnd", "msgrcv", "msgctl", "ipc", "mq_open", "mq_unlink"},
 	// Other processes.
 	[]string{"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp",
 		"pidfd_getfd", "migrate_pages", "move_pages", "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"},
-	// Names and metadata of files: Landlock does not know the latter, nor truncate before version 3.
+	// Names and metadata of files: Landlock does not cover metadata, and truncate only from version 3 on.
 	[]string{"truncate", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "link",
 		"linkat", "symlink", "symlinkat", "mknod", "mknodat", "chmod", "fchmod", "fchmodat", "fchmodat2", "chown",
 		"fchown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat", "setxattr", "lsetxattr",
@@ -38,14 +38,14 @@ var denied = slices.Concat(
 	// Mounts and namespaces.
 	[]string{"mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsconfig",
 		"fsmount", "fspick", "mount_setattr", "unshare", "setns", "listmount", "statmount"},
-	// What few programs need, and where the kernel had many faults, or what takes effect on the machine.
+	// Calls that few programs need, and that had many bugs in the kernel or affect the whole machine.
 	[]string{"bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key", "kexec_load",
 		"kexec_file_load", "init_module", "finit_module", "delete_module", "reboot", "swapon", "swapoff", "acct",
 		"quotactl", "quotactl_fd", "syslog", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex",
 		"sethostname", "setdomainname", "iopl", "ioperm", "vhangup", "lookup_dcookie", "personality", "modify_ldt"},
 )
 
-// missing are those that programs do without, and that a filter cannot look into.
+// missing are calls that programs can do without, and whose arguments a filter cannot see.
 var missing = []string{"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"}
 
 func unless(name string, argument uint32, value uint64) seccomp.NameWithConditions {
@@ -54,8 +54,9 @@ func unless(name string, argument uint32, value uint64) seccomp.NameWithConditio
 	}}
 }
 
-// conditional are denied unless they concern the calling process or thread, which 0 stands for. A signal is the
-// exception: the Go runtime interrupts its threads by SIGURG, from this one, too, and whom else it reaches ignores it.
+// conditional are denied unless they concern the calling process or thread, which 0 stands for. There are two
+// exceptions. tgkill may send SIGURG, with which the Go runtime preempts its threads, including this one; others ignore
+// that signal. clone must not create a user namespace.
 var conditional = []seccomp.NameWithConditions{
 	unless("tgkill", 2, uint64(unix.SIGURG)), unless("pidfd_send_signal", 1, 0),
 	unless("prlimit64", 0, 0), unless("sched_setaffinity", 0, 0), unless("sched_setscheduler", 0, 0),
@@ -66,7 +67,7 @@ var conditional = []seccomp.NameWithConditions{
 	}},
 }
 
-// leaving are the ways out of the process group, which end the process: a number could be guessed.
+// leaving returns the ways out of the process group. They end the process, so that it cannot try to guess the number.
 func leaving(pass uint64) seccomp.SyscallGroup {
 	return seccomp.SyscallGroup{
 		Action:             seccomp.ActionKillProcess,
@@ -75,7 +76,7 @@ func leaving(pass uint64) seccomp.SyscallGroup {
 	}
 }
 
-// starting are the ways to start a process, rather than a thread. They end the process, too.
+// starting returns the ways to start a process, rather than a thread. They end the process, too.
 func starting(pass uint64) seccomp.SyscallGroup {
 	process := seccomp.Condition{Argument: 0, Operation: seccomp.BitsNotSet, Value: unix.CLONE_THREAD}
 	return seccomp.SyscallGroup{
@@ -92,7 +93,7 @@ func starting(pass uint64) seccomp.SyscallGroup {
 	}
 }
 
-// filter returns the program of a seccomp filter. A driver or a script may start processes, in its process group.
+// filter returns the program of a seccomp filter. A GPU driver or a script may start processes in its process group.
 func filter(g Grant, pass uint64) ([]unix.SockFilter, error) {
 	machine, err := arch.GetInfo("")
 	if err != nil {
@@ -107,7 +108,7 @@ func filter(g Grant, pass uint64) ([]unix.SockFilter, error) {
 		seccomp.SyscallGroup{Action: deny, Names: denied},
 		seccomp.SyscallGroup{Action: deny, NamesWithCondtions: conditional},
 	)
-	for i, group := range groups { // a machine does not have them all
+	for i, group := range groups { // not every architecture has all of them
 		groups[i].Names = slices.DeleteFunc(slices.Clone(group.Names), func(name string) bool {
 			_, has := machine.SyscallNames[name]
 			return !has
@@ -120,7 +121,7 @@ func filter(g Grant, pass uint64) ([]unix.SockFilter, error) {
 	}
 	newest := slices.Max(slices.Collect(maps.Values(machine.SyscallNames)))
 	raw, err := bpf.Assemble(append([]bpf.Instruction{
-		// The policy would allow another machine's calls, and those that are newer than it.
+		// The policy would allow calls of another architecture, and calls newer than the policy.
 		bpf.LoadAbsolute{Off: 4, Size: 4}, // struct seccomp_data: arch
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(machine.ID), SkipTrue: 1},
 		bpf.RetConstant{Val: uint32(seccomp.ActionKillProcess)},
@@ -138,7 +139,8 @@ func filter(g Grant, pass uint64) ([]unix.SockFilter, error) {
 	return compiled, nil
 }
 
-// load confines this thread. prctl(2) allows that even where a filter denies seccomp(2), as systemd's @system-service.
+// load confines this thread. It uses prctl(2), which works even if a filter denies seccomp(2), as systemd's
+// @system-service does.
 func load(filter []unix.SockFilter) error {
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)

@@ -11,7 +11,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// Frames calls use for the frames of the report on the output that the pipeline made, from..to, in order.
+// Frames calls use for the frames from..to in the report of the pipeline's output, in order.
 type Frames func(from, to int, use func(*record.Frame) error) error
 
 // Uncovered is what operations without a reason uncover in a frame.
@@ -23,7 +23,7 @@ type Uncovered struct {
 
 // Canvas is what masks are compared on.
 type Canvas struct {
-	Width, Height int // of the frame in pixels
+	Width, Height int // of a frame, in pixels
 	Painter       *Painter
 	Frames        Frames
 }
@@ -31,10 +31,10 @@ type Canvas struct {
 // errEnough ends a comparison.
 var errEnough = errors.New("enough")
 
-// Uncovered compares pixels: it returns what the operations from an index on uncover without a reason, in at most limit
-// frames. Something is uncovered if an output covers it that has the first rendered operations, and if it would be
-// covered but for operations without a reason: adjustments, and reverts of what that output has. Operations with a
-// reason uncover, and all others do not.
+// Uncovered returns which pixels the operations from an index on uncover without a reason, in at most limit frames. A
+// pixel is uncovered if it is covered in an output with the first rendered operations, and would still be covered
+// without the operations that lack a reason: adjustments, and reverts of operations in that output. Operations with a
+// reason may uncover, and all others do not.
 func (c *Canvas) Uncovered(d *Document, from, rendered, limit int) (found []Uncovered, err error) {
 	if from >= len(d.Operations) {
 		return nil, nil
@@ -51,7 +51,7 @@ func (c *Canvas) Uncovered(d *Document, from, rendered, limit int) (found []Unco
 			return o.Reason == "" && (o.Type == Adjust || o.Type == Revert && o.Of <= rendered)
 		})}
 	for _, r := range Join(ranges) {
-		// Silhouettes reach into the frames beside.
+		// Silhouettes extend to the adjacent frames.
 		err := compared.each(max(0, r[0]-1), min(d.Source.Frames, r[1]+1), func(u Uncovered) error {
 			if found = append(found, u); len(found) >= limit {
 				return errEnough
@@ -68,7 +68,7 @@ func (c *Canvas) Uncovered(d *Document, from, rendered, limit int) (found []Unco
 	return found, nil
 }
 
-// mayUncover reports whether the operation has no reason, but could need one. Masks that only grow do not.
+// mayUncover reports whether the operation has no reason, but may need one. If masks only grow, it does not.
 func (o *Operation) mayUncover() bool {
 	switch {
 	case o.Reason != "":
@@ -80,13 +80,13 @@ func (o *Operation) mayUncover() bool {
 	return o.Type == Revert
 }
 
-// comparison compares three states of the masks.
+// comparison compares three states of the masks: in the output, without the operations that lack a reason, and now.
 type comparison struct {
 	*Canvas
 	base, lenient, now *Live
 }
 
-// each calls use for the frames in from..to in which something is uncovered.
+// each calls use for each frame in from..to in which something is uncovered.
 func (c *comparison) each(from, to int, use func(Uncovered) error) error {
 	return Window(c.Frames, from, to, func(before, frame, after *record.Frame) error {
 		if pixels, box := c.uncovered(before, frame, after); pixels > 0 {
@@ -96,7 +96,8 @@ func (c *comparison) each(from, to int, use func(Uncovered) error) error {
 	})
 }
 
-// Window calls use for the frames from..to, with those beside each, which are nil at the ends of the video.
+// Window calls use for the frames from..to, with the frames before and after each, which are nil at the ends of the
+// video.
 func Window(frames Frames, from, to int, use func(before, frame, after *record.Frame) error) error {
 	var before, frame *record.Frame
 	step := func(after *record.Frame) error {
@@ -128,7 +129,7 @@ func (c *comparison) uncovered(before, frame, after *record.Frame) (int, image.R
 	return cover(now).Missing(cover(base), cover(lenient))
 }
 
-// Around returns the masks of a frame and of those beside it, which may be nil.
+// Around returns the masks of a frame and of the adjacent frames, which may be nil.
 func (l *Live) Around(before, frame, after *record.Frame) *Around {
 	a := &Around{At: frame.PTS, Masks: l.Apply(frame)}
 	if before != nil {
@@ -142,7 +143,7 @@ func (l *Live) Around(before, frame, after *record.Frame) *Around {
 	return a
 }
 
-// Equal reports whether the same is painted.
+// Equal reports whether both paint the same.
 func (a *Around) Equal(b *Around) bool {
 	same := func(x, y *Masks) bool { return x == nil && y == nil || x != nil && y != nil && x.Equal(y) }
 	return a.Masks.Equal(&b.Masks) && same(a.Before, b.Before) && same(a.After, b.After)

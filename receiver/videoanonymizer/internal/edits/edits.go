@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package edits has the corrections that people make to the masks of an output: as a document (see edits.schema.json)
-// to which operations are only ever added, and as what they make of the masks of a frame.
+// Package edits implements the corrections that reviewers make to the masks of an output: a document (see
+// edits.schema.json) to which operations are only ever added, and the resulting masks of each frame.
 //
 //	document, err := edits.Parse(text)
 //	live := document.Live()
@@ -24,17 +24,17 @@ import (
 // Schema identifies the format of edits.
 const Schema = "otelcol-anonymizer/edits/v1"
 
-// Path returns the name of the edits of an output.
+// Path returns the path of the edits of an output.
 func Path(output string) string { return output + ".edits.json" }
 
-// Document is the edits of a video.
+// Document holds the edits of a video.
 type Document struct {
 	Schema string `json:"schema"`
-	// Source identifies the video that the output was made of.
+	// Source identifies the video that the output was made from.
 	Source Source `json:"source"`
-	// BasedOn identifies the output that the pipeline made.
+	// BasedOn identifies the output of the pipeline.
 	BasedOn Base `json:"based_on"`
-	// Operations are in the order in which they were made; none is ever changed or removed.
+	// Operations are in the order in which they were made. None is ever changed or removed.
 	Operations []Operation `json:"operations"`
 }
 
@@ -61,44 +61,44 @@ const (
 	Add Type = "add"
 	// Adjust moves, resizes or turns the masks of a track.
 	Adjust Type = "adjust"
-	// Remove takes the masks of a track away.
+	// Remove removes the masks of a track.
 	Remove Type = "remove"
 	// WholeFrame masks whole frames.
 	WholeFrame Type = "whole_frame"
 	// Revert undoes an operation.
 	Revert Type = "revert"
-	// Confirm says that a second person agrees with an operation that uncovers.
+	// Confirm records that a second person agrees with an operation that uncovers.
 	Confirm Type = "confirm"
 )
 
-// Reasons are why something may be uncovered. ReasonOther needs a note.
+// Reasons are the reasons to uncover something. ReasonOther needs a note.
 var Reasons = []string{"not_a_head", "picture", "consent", ReasonOther}
 
-// ReasonOther is a reason that the note says.
+// ReasonOther is a reason that the note explains.
 const ReasonOther = "other"
 
-// Operation is a correction. Which fields it has depends on its type. Ranges of frames are half-open. Positions and
+// Operation is a correction. Its type determines which fields it has. Ranges of frames are half-open. Positions and
 // sizes are in pixels, angles in radians, clockwise.
 type Operation struct {
-	// ID counts from 1.
+	// ID is the number of the operation, from 1 on.
 	ID   int  `json:"id"`
 	Type Type `json:"type"`
-	// Shape and Keyframes are of Add.
+	// Shape and Keyframes belong to Add.
 	Shape     Shape      `json:"shape,omitempty"`
 	Keyframes []Keyframe `json:"keyframes,omitempty"`
-	// Track is of Adjust and Remove; From and To are of these and of WholeFrame.
+	// Track belongs to Adjust and Remove. From and To belong to these and to WholeFrame.
 	Track int `json:"track,omitempty"`
 	From  int `json:"from,omitempty"`
 	To    int `json:"to,omitempty"`
-	// DX, DY, ScaleRX, ScaleRY and Rotate are of Adjust. A scale of 0 is 1.
+	// DX, DY, ScaleRX, ScaleRY and Rotate belong to Adjust. A scale of 0 means 1.
 	DX      float64 `json:"dx,omitempty"`
 	DY      float64 `json:"dy,omitempty"`
 	ScaleRX float64 `json:"scale_rx,omitempty"`
 	ScaleRY float64 `json:"scale_ry,omitempty"`
 	Rotate  float64 `json:"rotate,omitempty"`
-	// Of is the operation that Revert undoes, or with which Confirm agrees.
+	// Of is the operation that Revert undoes, or that Confirm agrees with.
 	Of int `json:"of,omitempty"`
-	// Reason is needed where something is uncovered; Remove always needs one.
+	// Reason is required where something is uncovered. Remove always requires one.
 	Reason string `json:"reason,omitempty"`
 	Note   string `json:"note,omitempty"`
 	// By, Role and At are set by the server.
@@ -107,20 +107,20 @@ type Operation struct {
 	At   time.Time `json:"at,omitzero"`
 }
 
-// Shape is the outline of a mask that was drawn.
+// Shape is the outline of a drawn mask.
 type Shape string
 
-// The shapes. A rectangle is upright, whatever the angle: it is the one around the ellipse.
+// The shapes. A rectangle is upright, whatever the angle: it is the bounding box of the ellipse.
 const (
 	Ellipse   Shape = "ellipse"
 	Rectangle Shape = "rectangle"
 )
 
-// Keyframe is where a mask is in a frame. Between two, everything changes linearly with the number of the frame. The
-// last one counts up to the video's end, unless it is outside.
+// Keyframe is the position and size of a mask in a frame. Between two keyframes, all values change linearly with the
+// frame number. The last one applies up to the end of the video, unless it is outside.
 type Keyframe struct {
 	Frame int `json:"frame"`
-	// Time is in seconds from the first frame, as the report has it, so that a wrong frame is noticed.
+	// Time is in seconds after the first frame, as in the report, to detect a wrong frame.
 	Time float64 `json:"time_s"`
 	// Outside means that the mask has ended before this frame.
 	Outside bool    `json:"outside,omitempty"`
@@ -132,15 +132,15 @@ type Keyframe struct {
 }
 
 const (
-	// MaxOperations bounds the operations of a video.
+	// MaxOperations is the maximum number of operations of a video.
 	MaxOperations = 100_000
-	// MaxKeyframes bounds the keyframes of an operation.
+	// MaxKeyframes is the maximum number of keyframes of an operation.
 	MaxKeyframes = 10_000
-	// maxText bounds a document in bytes, maxNote a note.
+	// maxText is the maximum size of a document, and maxNote that of a note, in bytes.
 	maxText, maxNote = 256 << 20, 2000
 )
 
-// Parse reads a document and validates it, except for what depends on the video.
+// Parse reads a document and validates everything that does not depend on the video.
 func Parse(text []byte) (*Document, error) {
 	if len(text) > maxText {
 		return nil, fmt.Errorf("edits: larger than %d bytes", maxText)
@@ -163,7 +163,7 @@ func Parse(text []byte) (*Document, error) {
 	return d, nil
 }
 
-// Encode returns the document as JSON, with an operation in each line.
+// Encode returns the document as JSON, with one operation per line.
 func (d *Document) Encode() ([]byte, error) {
 	head := *d
 	head.Operations = nil
@@ -195,7 +195,7 @@ func (d *Document) ETag() string {
 	return fmt.Sprintf(`"%d-%s"`, len(d.Operations), hex.EncodeToString(hash.Sum(nil)[:8]))
 }
 
-// With returns a document with further operations, which get their IDs.
+// With returns the document with further operations, and assigns their IDs.
 func (d *Document) With(operations ...Operation) *Document {
 	longer := *d
 	longer.Operations = slices.Grow(slices.Clone(d.Operations), len(operations))
@@ -206,7 +206,7 @@ func (d *Document) With(operations ...Operation) *Document {
 	return &longer
 }
 
-// Upto returns the document with its first operations alone.
+// Upto returns the document with only its first operations.
 func (d *Document) Upto(operations int) *Document {
 	shorter := *d
 	shorter.Operations = d.Operations[:min(operations, len(d.Operations))]

@@ -25,14 +25,14 @@ import (
 
 const frames = 100
 
-// fresh is a document without operations.
+// fresh returns a document without operations.
 func fresh() *Document {
 	sum := strings.Repeat("0a", 32)
 	return &Document{Schema: Schema, Source: Source{SHA256: sum, Size: 1, Frames: frames},
 		BasedOn: Base{"r1", sum, sum}}
 }
 
-// drawn is a mask from keyframes of frame, x and size; a size of 0 is outside.
+// drawn returns an operation that draws a mask from keyframes of frame, x and size. A size of 0 means outside.
 func drawn(keyframes ...[3]float64) Operation {
 	o := Operation{Type: Add, Shape: Ellipse}
 	for _, k := range keyframes {
@@ -42,7 +42,7 @@ func drawn(keyframes ...[3]float64) Operation {
 	return o
 }
 
-// video has a head of track 1 at the left, and one of track 2 at the right.
+// video has a head of track 1 on the left, and one of track 2 on the right.
 func video(from, to int, use func(*record.Frame) error) error {
 	for i := from; i < min(to, frames); i++ {
 		if err := use(frame(i)); err != nil {
@@ -80,7 +80,7 @@ func TestValidationGivesEveryError(t *testing.T) {
 	remove := Operation{Type: Remove, Track: 1, To: 10, Reason: "picture", By: "Ann"}
 	for name, test := range map[string]struct {
 		operation Operation
-		want      []string // empty if it is valid
+		want      []string // empty if valid
 	}{
 		"add":                {operation: drawn([3]float64{0, 10, 5}, [3]float64{10, 20, 6}, [3]float64{20, 0, 0})},
 		"outside at the end": {operation: drawn([3]float64{0, 10, 5}, [3]float64{frames, 0, 0})},
@@ -157,7 +157,7 @@ func TestDocumentRoundTrip(t *testing.T) {
 	}
 }
 
-// validate validates a document, and the examples of the schema by schema and parser.
+// validate validates a document with the schema, and the schema's examples with the schema and the parser.
 func validate(t *testing.T, text []byte) {
 	t.Helper()
 	schema, err := jsonschema.NewCompiler().Compile("../../edits.schema.json")
@@ -204,7 +204,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestKeyframes compares the mask in every frame with the line between its keyframes.
+// TestKeyframes compares the mask in every frame with linear interpolation between its keyframes.
 func TestKeyframes(t *testing.T) {
 	o := Operation{Type: Add, Shape: Ellipse, Keyframes: []Keyframe{
 		{Frame: 10, X: 10, Y: 90, RX: 10, RY: 20, Angle: 0}, {Frame: 20, X: 110, Y: 40, RX: 20, RY: 10, Angle: 1},
@@ -309,7 +309,8 @@ func TestUncovered(t *testing.T) {
 	}
 }
 
-// TestCoverageIsWhatIsPainted paints random masks of every shape, method and kind of region, and compares the pixels.
+// TestCoverageIsWhatIsPainted paints random masks of every shape, method and kind of region, and compares the pixels
+// with the coverage.
 func TestCoverageIsWhatIsPainted(t *testing.T) {
 	cells := vision.NewBitmap(8, 8)
 	for i := range 8 {
@@ -359,8 +360,8 @@ func TestMissing(t *testing.T) {
 	assert.Zero(t, pixels)
 }
 
-// BenchmarkThousandOperations measures a thousand operations: to validate and encode one more, and to apply all to a
-// frame.
+// BenchmarkThousandOperations measures how long it takes to validate and encode one more operation after a thousand,
+// and to apply all of them to a frame.
 func BenchmarkThousandOperations(b *testing.B) {
 	d := fresh()
 	for i := range 1000 {

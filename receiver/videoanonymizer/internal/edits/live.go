@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// Live are the operations that are not reverted.
+// Live holds the operations that are not reverted.
 type Live struct {
 	document *Document
 	live     []bool       // by index
@@ -23,7 +23,7 @@ type Live struct {
 // Live returns the operations that are not reverted.
 func (d *Document) Live() *Live { return d.live(func(*Operation) bool { return false }) }
 
-// live is Live without the operations that drop returns true for, as if they had never been made.
+// live is like Live, but ignores operations for which drop returns true, as if they had never been made.
 func (d *Document) live(drop func(*Operation) bool) *Live {
 	l := &Live{document: d, live: make([]bool, len(d.Operations))}
 	reverted := make([]bool, len(d.Operations))
@@ -50,22 +50,22 @@ func (d *Document) live(drop func(*Operation) bool) *Live {
 // Has reports whether an operation is live.
 func (l *Live) Has(id int) bool { return id >= 1 && id <= len(l.live) && l.live[id-1] }
 
-// Masks are what to paint in a frame.
+// Masks are the masks to paint in a frame.
 type Masks struct {
 	Whole  bool
 	Heads  []mask.Head
 	Bodies []mask.Body
-	// Added are painted exactly as they are, whatever the settings of masks.
+	// Added are painted exactly as they are, whatever the mask settings.
 	Added []mask.Head
 }
 
-// Equal reports whether the same is painted.
+// Equal reports whether both paint the same.
 func (m *Masks) Equal(o *Masks) bool {
 	return m.Whole == o.Whole && slices.Equal(m.Heads, o.Heads) && slices.Equal(m.Added, o.Added) &&
 		slices.EqualFunc(m.Bodies, o.Bodies, func(a, b mask.Body) bool { return a.Box == b.Box && a.Track == b.Track })
 }
 
-// Tracks yields the tracks of the masks in a frame of a report. One that has several masks comes as often.
+// Tracks yields the tracks of the masks in a frame of a report. It yields a track once for each of its masks.
 func Tracks(rec *record.Frame) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for _, h := range rec.Heads {
@@ -81,7 +81,7 @@ func Tracks(rec *record.Frame) iter.Seq[int] {
 	}
 }
 
-// Apply returns what is to be painted in a frame of the report on the output that the pipeline made.
+// Apply returns the masks to paint in a frame of the report of the pipeline's output.
 func (l *Live) Apply(rec *record.Frame) Masks {
 	m := Masks{Whole: rec.WholeFrameMasked, Heads: rec.Heads, Bodies: rec.Bodies}
 	var removed map[int]bool
@@ -118,7 +118,7 @@ func (l *Live) Apply(rec *record.Frame) Masks {
 	return m
 }
 
-// adjust changes the heads of the track.
+// adjust changes the heads of the operation's track.
 func (o *Operation) adjust(heads []mask.Head) {
 	for i := range heads {
 		if h := &heads[i]; h.Track == o.Track {
@@ -139,7 +139,7 @@ func scale(v float64) float64 {
 	return v
 }
 
-// at is the mask that Add draws in a frame.
+// at returns the mask that Add draws in a frame.
 func (o *Operation) at(frame int) (h mask.Head, ok bool) {
 	i, exact := slices.BinarySearchFunc(o.Keyframes, frame, func(k Keyframe, frame int) int { return k.Frame - frame })
 	if !exact {
@@ -163,7 +163,7 @@ func (o *Operation) at(frame int) (h mask.Head, ok bool) {
 		Box: o.Shape == Rectangle, Score: 1, Origin: mask.OriginAdded}, true
 }
 
-// Range is the half-open range of frames that an operation may change.
+// Range returns the half-open range of frames that an operation may change.
 func (d *Document) Range(id int) (from, to int) {
 	o := &d.Operations[id-1]
 	switch o.Type {
@@ -179,8 +179,8 @@ func (d *Document) Range(id int) (from, to int) {
 	return o.From, o.To
 }
 
-// Changed returns the ranges of frames, sorted and apart from each other, in which the document may differ from itself
-// with its first operations alone.
+// Changed returns the ranges of frames in which the document may differ from one with only its first operations. The
+// ranges are sorted and do not touch each other.
 func (d *Document) Changed(operations int) (ranges [][2]int) {
 	before, now := d.Upto(operations).Live(), d.Live()
 	for i := range d.Operations {
@@ -192,7 +192,7 @@ func (d *Document) Changed(operations int) (ranges [][2]int) {
 	return Join(ranges)
 }
 
-// Join sorts half-open ranges and joins those that meet.
+// Join sorts half-open ranges, and joins those that touch or overlap.
 func Join(ranges [][2]int) [][2]int {
 	slices.SortFunc(ranges, func(a, b [2]int) int { return a[0] - b[0] })
 	joined := ranges[:0]
@@ -206,8 +206,8 @@ func Join(ranges [][2]int) [][2]int {
 	return joined
 }
 
-// CoversOnly returns an error that names the first operation that cannot be painted on a revision which has the first
-// rendered ones: it uncovers, or the report does not tell where the masks are exactly.
+// CoversOnly returns an error for the first operation that cannot be painted on a revision with the first rendered
+// operations: it uncovers something, or the report does not tell exactly where the masks are.
 func (d *Document) CoversOnly(rendered int, exact bool) error {
 	before, now := d.Upto(rendered).Live(), d.Live()
 	for i := range d.Operations {
@@ -219,7 +219,7 @@ func (d *Document) CoversOnly(rendered int, exact bool) error {
 	return nil
 }
 
-// coversOnly compares what the operation is now with what the revision has of it.
+// coversOnly compares whether the operation is in force now and whether it was before, in the revision.
 func (o *Operation) coversOnly(before, now, exact bool) error {
 	switch {
 	case before == now || o.Type == Revert || o.Type == Confirm:

@@ -14,7 +14,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// Painter paints masks as the pipeline does, and those that were drawn exactly as they were drawn.
+// Painter paints masks as the pipeline does, except for drawn masks, which it paints exactly as they were drawn.
 type Painter struct{ made, drawn *mask.Painter }
 
 // NewPainter returns a painter whose masks look like those of an output.
@@ -35,7 +35,7 @@ func NewPainter(s *report.Settings) (*Painter, error) {
 
 func inDuration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
-// rgb reads "#rrggbb"; older reports say nothing, which is black.
+// rgb parses "#rrggbb". Older reports have no color, which means black.
 func rgb(text string) (c mask.RGB, err error) {
 	if text == "" {
 		return c, nil
@@ -47,15 +47,16 @@ func rgb(text string) (c mask.RGB, err error) {
 	return mask.RGB{R: b[0], G: b[1], B: b[2]}, nil
 }
 
-// Around are the masks of a frame and of those beside it, nil at an end of the video, at a time since the first frame.
+// Around is the masks of a frame and of the adjacent frames, which are nil at the ends of the video. At is the time
+// since the first frame.
 type Around struct {
 	At            time.Duration
 	Masks         Masks
 	Before, After *Masks
 }
 
-// made are the masks for the pipeline's painter. What the frames before and after both cover is covered too where one
-// of them has silhouettes, as in the tracker.
+// made returns the masks for the pipeline's painter. As in the tracker, what the frames before and after both cover is
+// covered as well, if one of them has silhouettes.
 func (a *Around) made() mask.Masks {
 	m := mask.Masks{At: a.At, Heads: a.Masks.Heads, Bodies: a.Masks.Bodies}
 	if b, c := a.Before, a.After; b != nil && c != nil && !b.Whole && !c.Whole && len(b.Bodies)+len(c.Bodies) > 0 {
@@ -76,7 +77,7 @@ func (p *Painter) Paint(frame *media.Frame, a *Around) error {
 	return p.drawn.Paint(frame, mask.Masks{Heads: a.Masks.Added})
 }
 
-// Cover returns the pixels that Paint covers in a frame of a size.
+// Cover returns the pixels that Paint covers in a frame of the given size.
 func (p *Painter) Cover(width, height int, a *Around) *mask.Coverage {
 	if a.Masks.Whole {
 		c := mask.NewCoverage(width, height)

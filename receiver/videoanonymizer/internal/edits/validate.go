@@ -11,24 +11,24 @@ import (
 	"strings"
 )
 
-// Video is what operations are checked against.
+// Video is the video to check operations against.
 type Video struct {
 	Frames int
-	// Times are those of the frames in seconds from the first one; nil is not checked.
+	// Times are the times of the frames in seconds after the first one. With nil, times are not checked.
 	Times []float64
-	// Tracks reports whether a track has a mask in a range of frames; nil is not checked.
+	// Tracks reports whether a track has a mask in a range of frames. With nil, tracks are not checked.
 	Tracks func(track, from, to int) (bool, error)
 }
 
 const (
 	// farthest bounds positions and sizes, in pixels.
 	farthest = 1e5
-	// timeTolerance is how far the time of a keyframe may be from that of its frame, in seconds: reports round to
+	// timeTolerance is how much the time of a keyframe may differ from that of its frame, in seconds: reports round to
 	// milliseconds.
 	timeTolerance = 0.0015
 )
 
-// Validate returns everything that is wrong with the operations from an index on.
+// Validate returns all errors in the operations from an index on.
 func (d *Document) Validate(from int, v Video) error {
 	if len(d.Operations) > MaxOperations {
 		return fmt.Errorf("operations: there are %d, but at most %d are possible, including reverts",
@@ -69,7 +69,7 @@ func (d *Document) validate(i int, v *Video) (errs []error) {
 		o.Type))
 }
 
-// foreign returns an error for each field that the type does not have.
+// foreign returns an error for each field that the operation's type does not have.
 func (o *Operation) foreign() (errs []error) {
 	for _, f := range []struct {
 		name string

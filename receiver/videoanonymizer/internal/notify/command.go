@@ -13,14 +13,15 @@ import (
 	"time"
 )
 
-// command starts a program of the operator's.
+// command runs a program of the operator.
 type command struct{ line []string }
 
-// killWait is how long the program's output may stay open once it has ended.
+// killWait is how long the program's output may stay open after the program has ended.
 const killWait = time.Second
 
-// deliver succeeds if the program exits with 0. It gets the document on standard input, and of the environment only
-// what programs need: the collector's may hold secrets. When the context ends, it is killed with all that it started.
+// deliver succeeds if the program exits with 0. The program gets the document on standard input, and only the
+// environment variables that programs need, because the collector's may hold secrets. When the context ends, it is
+// killed with all its children.
 func (c *command) deliver(ctx context.Context, e *Event, document []byte) error {
 	cmd := exec.CommandContext(ctx, c.line[0], c.line[1:]...)
 	cmd.Dir = "/"

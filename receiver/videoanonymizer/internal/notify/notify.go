@@ -27,50 +27,51 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// DirectoryName is the name of the folder in the state directory in which notifications wait.
+// DirectoryName is the folder in the state directory in which notifications wait.
 const DirectoryName = "notifications"
 
-// Options say what is told of, and to whom.
+// Options are the options of a Notifier.
 type Options struct {
 	Notifications []config.Notification
-	// Receiver is its ID.
+	// Receiver is the ID of the receiver.
 	Receiver string
 	// Outputs and State are the receiver's directories, absolute.
 	Outputs, State string
-	// Known returns what the journal says of all sources.
+	// Known returns what the journal knows about all sources.
 	Known func() []watch.Known
 	// Reviewed means that outputs are reviewed in a console.
 	Reviewed bool
-	// VideoID returns the console's ID of the source at a path, Pseudonym replaces what names files at paths.
+	// VideoID returns the console's ID of the source at a path. Pseudonym replaces the names of the files at paths in a
+	// text.
 	VideoID   func(path string) string
 	Pseudonym func(text string, paths ...string) string
 	Logger    *zap.Logger
 }
 
-// Notifier tells others what happens to videos.
+// Notifier sends notifications of what happens to videos.
 type Notifier struct {
 	Options
 	directory string
 	targets   []*target
 	changed   chan struct{}
-	cursor    cursor            // of what is told, or pending
+	cursor    cursor            // up to which events are written to disk, or pending
 	written   cursor            // the cursor on the disk
-	pending   []Event           // not yet written down for all targets
-	told      map[string]string // signatures by path
-	outputs   map[string]bool   // that are told, as outputOf names them
-	audited   int64             // bytes of the audit that were read
+	pending   []Event           // not yet written to disk for all targets
+	told      map[string]string // signatures of reported outcomes, by path
+	outputs   map[string]bool   // outputs that have been reported, by outputOf
+	audited   int64             // bytes of the audit log that have been read
 }
 
-// cursor is how far journal and audit are told.
+// cursor is the position in the journal and in the audit log up to which events have been reported.
 type cursor struct {
-	// Journal is the time of the latest entry, Audit the number of the latest one.
+	// Journal is the time of the latest journal entry, and Audit the number of the latest audit entry.
 	Journal time.Time `json:"journal"`
 	Audit   int       `json:"audit"`
 }
 
 const cursorName = "cursor.json"
 
-// New opens what waits to be told. What happened before the first call is not told.
+// New opens the pending notifications. Events before the first call are not reported.
 func New(opts Options) (*Notifier, error) {
 	n := &Notifier{Options: opts, directory: filepath.Join(opts.State, DirectoryName), changed: make(chan struct{}, 1),
 		told: map[string]string{}, outputs: map[string]bool{}}
@@ -95,7 +96,7 @@ func New(opts Options) (*Notifier, error) {
 	return n, nil
 }
 
-// removeOthers removes what waits for those who are not told any more.
+// removeOthers removes the pending notifications of targets that are no longer configured.
 func (n *Notifier) removeOthers() error {
 	entries, err := os.ReadDir(n.directory)
 	if err != nil {
@@ -114,7 +115,7 @@ func (n *Notifier) removeOthers() error {
 	return nil
 }
 
-// readCursor begins with what is known now if there is none.
+// readCursor reads the cursor. If there is none, it starts after everything that has happened so far.
 func (n *Notifier) readCursor() error {
 	text, err := durable.ReadFile(filepath.Join(n.directory, cursorName))
 	if err == nil {
@@ -146,7 +147,7 @@ func (n *Notifier) writeCursor() error {
 	return err
 }
 
-// Changed makes it look soon. It returns at once.
+// Changed tells the notifier that the journal has changed. It returns at once.
 func (n *Notifier) Changed() {
 	select {
 	case n.changed <- struct{}{}:
@@ -154,10 +155,10 @@ func (n *Notifier) Changed() {
 	}
 }
 
-// The audit is looked at each auditInterval, and the journal at most each journalInterval.
+// The audit log is checked every auditInterval, and the journal at most every journalInterval.
 const auditInterval, journalInterval = time.Second, time.Second
 
-// Run tells what happens until the context ends. What was not delivered by then is at the next start.
+// Run sends notifications until the context ends. Those not delivered by then are delivered after the next start.
 func (n *Notifier) Run(ctx context.Context) {
 	var targets sync.WaitGroup
 	for _, t := range n.targets {
@@ -182,7 +183,7 @@ func (n *Notifier) Run(ctx context.Context) {
 		case <-ticker.C:
 		case <-n.changed:
 			look = true
-			select { // once for many changes
+			select { // one look for many changes
 			case <-ctx.Done():
 				return
 			case <-time.After(journalInterval):
@@ -191,8 +192,8 @@ func (n *Notifier) Run(ctx context.Context) {
 	}
 }
 
-// look writes down what is new, in the audit and, with journal, in the journal. The cursor moves once that is on the
-// disk: after a crash in between, it is written down again under the same ID.
+// look writes new events to disk, from the audit log and, if journal is set, from the journal. It moves the cursor once
+// they are on disk. After a crash in between, it writes them again, with the same IDs.
 func (n *Notifier) look(journal bool) error {
 	if journal {
 		n.pending = append(n.pending, n.newOutcomes()...)
@@ -218,7 +219,7 @@ func (n *Notifier) look(journal bool) error {
 	return n.writeCursor()
 }
 
-// newOutcomes are the events of the outcomes that were not told, the oldest first.
+// newOutcomes returns the events for outcomes that have not been reported, oldest first.
 func (n *Notifier) newOutcomes() (events []Event) {
 	all := n.Known()
 	slices.SortFunc(all, func(a, b watch.Known) int {
@@ -230,7 +231,7 @@ func (n *Notifier) newOutcomes() (events []Event) {
 			n.cursor.Journal = k.Updated
 		}
 		if k.Phase != watch.PhaseDone && k.Phase != watch.PhaseFailed {
-			delete(n.told, k.Path) // another attempt at it may end alike
+			delete(n.told, k.Path) // another attempt may have the same outcome
 			continue
 		}
 		sign, output := signature(k), outputOf(k)
@@ -247,7 +248,7 @@ func (n *Notifier) auditPath() string {
 	return filepath.Join(n.State, audit.DirectoryName, audit.FileName)
 }
 
-// newEntries calls use for the whole lines that were added to the audit.
+// newEntries calls use for each complete line that was added to the audit log.
 func (n *Notifier) newEntries(use func(*audit.Entry)) error {
 	if !n.Reviewed {
 		return nil
@@ -269,7 +270,7 @@ func (n *Notifier) newEntries(use func(*audit.Entry)) error {
 	for lines := bufio.NewReader(file); ; {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return nil // a line that is being written is read next time
+			return nil // a line that is still being written is read next time
 		}
 		if err != nil {
 			return err
@@ -282,13 +283,13 @@ func (n *Notifier) newEntries(use func(*audit.Entry)) error {
 	}
 }
 
-// eachEntry is newEntries for all.
+// eachEntry calls use for all entries of the audit log.
 func (n *Notifier) eachEntry(use func(*audit.Entry)) error {
 	n.audited = 0
 	return n.newEntries(use)
 }
 
-// FilesAbout returns the files in a state directory of what waits to be told of videos, by their IDs.
+// FilesAbout returns the files in a state directory with pending notifications about the videos with the given IDs.
 func FilesAbout(state string, ids []string) (files []string) {
 	parent := filepath.Join(state, DirectoryName)
 	targets, _ := os.ReadDir(parent)

@@ -35,9 +35,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte("a secret of thirty-two bytes ...")) // of the tests
+var secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte("a secret of thirty-two bytes ...")) // for the tests
 
-// rig is a receiver's state, and who is told of it.
+// rig is the state of a receiver, with the configuration of its notifier.
 type rig struct {
 	t     *testing.T
 	opts  Options
@@ -62,7 +62,7 @@ func newRig(t *testing.T, notifications ...config.Notification) *rig {
 	return r
 }
 
-// start returns a notifier, as at a start of the collector.
+// start returns a new notifier, as when the collector starts.
 func (r *rig) start() *Notifier {
 	r.t.Helper()
 	n, err := New(r.opts)
@@ -70,7 +70,7 @@ func (r *rig) start() *Notifier {
 	return n
 }
 
-// run is start, and tells until the function that it returns is called.
+// run starts a notifier, and runs it until stop is called.
 func (r *rig) run() (n *Notifier, stop func()) {
 	n = r.start()
 	ctx, cancel := context.WithCancel(r.t.Context())
@@ -93,7 +93,7 @@ func (r *rig) happen(path string, phase watch.Phase) {
 	r.known = append(r.known, k)
 }
 
-// decide adds an entry to the audit.
+// decide adds an entry to the audit log.
 func (r *rig) decide(action string) {
 	r.t.Helper()
 	log, err := audit.Open(filepath.Join(r.opts.State, audit.DirectoryName))
@@ -104,11 +104,11 @@ func (r *rig) decide(action string) {
 	require.NoError(r.t, log.Close())
 }
 
-// server is a webhook that notes the events of good requests.
+// server is a webhook that records the events of valid requests.
 type server struct {
 	*httptest.Server
 	mu       sync.Mutex
-	statuses []int // of the first answers, then 204
+	statuses []int // of the first responses; then 204
 	requests int
 	events   []Event
 }
@@ -151,7 +151,7 @@ func (s *server) hook(name string, events ...string) config.Notification {
 		Webhook: &config.Webhook{URL: s.URL, Secret: configopaque.String(secret)}}
 }
 
-// names are the events that came, with what they are about.
+// names returns the received events, with the videos that they are about.
 func (s *server) names() (names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +167,8 @@ func (s *server) await(t *testing.T, want ...string) {
 	assert.Equal(t, want, s.names())
 }
 
-// TestWebhook tells what happens in its order, whatever the server answers at first, and not what happened before.
+// TestWebhook checks that events are sent in order, whatever the server answers at first, and that earlier events are
+// not.
 func TestWebhook(t *testing.T) {
 	s := newServer(t, http.StatusInternalServerError)
 	r := newRig(t, s.hook("all"))
@@ -193,21 +194,22 @@ func TestWebhook(t *testing.T) {
 	assert.Equal(t, strings.Repeat("c", 64), approved.OutputSHA256)
 }
 
-// TestToldAtLeastOnce stops and kills the notifier at each step: what happened is told all the same, under one ID.
+// TestToldAtLeastOnce stops and kills the notifier at each step, and checks that every event is still sent, with one
+// ID.
 func TestToldAtLeastOnce(t *testing.T) {
 	s := newServer(t)
 	r := newRig(t, s.hook("all", config.EventDone, config.EventApproved))
 	require.NoError(t, r.start().writeCursor())
-	r.happen("/in/a.mp4", watch.PhaseDone) // before it looks
+	r.happen("/in/a.mp4", watch.PhaseDone) // before the notifier looks
 	r.decide(audit.Approved)
 	n := r.start()
 	cursor, err := os.ReadFile(filepath.Join(n.directory, cursorName))
 	require.NoError(t, err)
-	require.NoError(t, n.look(true)) // written down, not yet delivered
+	require.NoError(t, n.look(true)) // written to disk, but not delivered
 	waiting, err := n.targets[0].waiting()
 	require.NoError(t, err)
 	require.Len(t, waiting, 2)
-	require.NoError(t, os.WriteFile(filepath.Join(n.directory, cursorName), cursor, 0o600)) // killed before the cursor
+	require.NoError(t, os.WriteFile(filepath.Join(n.directory, cursorName), cursor, 0o600)) // before it moved the cursor
 	n = r.start()
 	require.NoError(t, n.look(true))
 	again, err := n.targets[0].waiting()
@@ -217,14 +219,14 @@ func TestToldAtLeastOnce(t *testing.T) {
 	_, stop := r.run()
 	s.await(t, "done a.mp4", "approved walk.mp4")
 	stop()
-	r.happen("/in/b.mp4", watch.PhaseDone) // while it does not run
+	r.happen("/in/b.mp4", watch.PhaseDone) // while the notifier is not running
 	n, stop = r.run()
 	defer stop()
 	s.await(t, "done a.mp4", "approved walk.mp4", "done b.mp4")
 	r.mu.Lock()
 	renamed := r.known[0]
 	renamed.Path, renamed.Updated = "/in/renamed.mp4", time.Now().UTC()
-	r.known[1].Updated = time.Now().UTC() // its source was moved, say
+	r.known[1].Updated = time.Now().UTC() // for example because its source was moved
 	r.known = append(r.known, renamed)
 	r.mu.Unlock()
 	r.happen("/in/c.mp4", watch.PhaseDone)
@@ -232,10 +234,10 @@ func TestToldAtLeastOnce(t *testing.T) {
 	s.await(t, "done a.mp4", "approved walk.mp4", "done b.mp4", "done c.mp4")
 }
 
-// TestOneTargetHoldsUpNoOther: a webhook that never answers holds up neither another one nor what is written down.
+// TestOneTargetHoldsUpNoOther checks that a webhook that never answers delays neither another one nor writing to disk.
 func TestOneTargetHoldsUpNoOther(t *testing.T) {
 	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		_, _ = io.Copy(io.Discard, request.Body) // only then it shows that the client is gone
+		_, _ = io.Copy(io.Discard, request.Body) // the server notices a disconnected client only after this
 		<-request.Context().Done()
 	}))
 	defer hangs.Close()
@@ -247,7 +249,7 @@ func TestOneTargetHoldsUpNoOther(t *testing.T) {
 	r.happen("/in/a.mp4", watch.PhaseDone)
 	n.Changed()
 	s.await(t, "done a.mp4")
-	stop() // at once, though a request is on its way
+	stop() // at once, although a request is in progress
 	waiting, err := n.targets[0].waiting()
 	require.NoError(t, err)
 	assert.Len(t, waiting, 2, "it is told at the next start")
@@ -257,7 +259,8 @@ func TestOneTargetHoldsUpNoOther(t *testing.T) {
 	assert.NoDirExists(t, n.targets[0].directory, "nobody is told any more")
 }
 
-// TestWebhookFailures: an answer that is no success fails, redirects are not followed, and no error has the address.
+// TestWebhookFailures checks that responses other than 2xx fail, that redirects are not followed, and that no error
+// contains the address.
 func TestWebhookFailures(t *testing.T) {
 	for name, test := range map[string]struct {
 		status int
@@ -288,7 +291,8 @@ func TestWebhookFailures(t *testing.T) {
 	assert.ErrorContains(t, err, "no certificate")
 }
 
-// TestCommand: a command gets the document, no secrets, and is killed with its children when it takes too long.
+// TestCommand checks that a command gets the document and no secrets, and is killed with its children when it takes too
+// long.
 func TestCommand(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_COLLECTOR", "1234")
 	folder := t.TempDir()
@@ -314,7 +318,7 @@ func TestCommand(t *testing.T) {
 	assert.Less(t, time.Since(start), 30*time.Second)
 }
 
-// TestGivingUp drops what is too old, what cannot be read, and the oldest of too much.
+// TestGivingUp checks that what is too old or cannot be read is dropped, and how long waits between attempts are.
 func TestGivingUp(t *testing.T) {
 	s := newServer(t, http.StatusBadGateway, http.StatusBadGateway)
 	hook := s.hook("hook")
@@ -342,7 +346,7 @@ func TestGivingUp(t *testing.T) {
 	assert.Equal(t, longestWait, backoff(1000))
 }
 
-// TestNotificationsHideNames: where names are hidden, no notification has one.
+// TestNotificationsHideNames checks that no notification contains a name if names are hidden.
 func TestNotificationsHideNames(t *testing.T) {
 	r := newRig(t, config.Notification{Name: "hook", Command: []string{"/bin/true"}})
 	r.opts.Pseudonym = func(text string, paths ...string) string {
@@ -382,7 +386,7 @@ func TestFilesAbout(t *testing.T) {
 	assert.Empty(t, FilesAbout(t.TempDir(), []string{id}))
 }
 
-// TestSignatureByHand runs what docs/notifications.md computes a signature with.
+// TestSignatureByHand runs the commands in docs/notifications.md that compute a signature.
 func TestSignatureByHand(t *testing.T) {
 	guide, err := os.ReadFile("../../../../docs/notifications.md")
 	require.NoError(t, err)

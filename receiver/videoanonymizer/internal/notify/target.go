@@ -23,14 +23,14 @@ import (
 )
 
 const (
-	// The wait after the first failed attempt doubles with each further one.
+	// The wait after the first failed attempt doubles with each further attempt.
 	firstWait, longestWait = time.Second, 10 * time.Minute
-	// maxWaiting bounds what waits for one target: the oldest is dropped.
+	// maxWaiting is the maximum number of pending notifications per target. Beyond that, the oldest is dropped.
 	maxWaiting = 10_000
 )
 
-// target is one who is told. What waits for it is in a folder, a file each, whose names are in the order in which it
-// happened.
+// target is a receiver of notifications. Its pending notifications are files in a folder, whose names sort in the order
+// of the events.
 type target struct {
 	*config.Notification
 	directory string
@@ -38,8 +38,8 @@ type target struct {
 	logger    *zap.Logger
 	added     chan struct{}
 
-	mu   sync.Mutex // of the names
-	last int64      // so that names differ
+	mu   sync.Mutex // guards the names
+	last int64      // makes names unique
 }
 
 func newTarget(n *config.Notification, parent string, logger *zap.Logger) (*target, error) {
@@ -60,7 +60,7 @@ func newTarget(n *config.Notification, parent string, logger *zap.Logger) (*targ
 	return t, nil
 }
 
-// add writes an event down to be delivered. One that waits already is not added again.
+// add writes an event to disk, to be delivered, unless it already waits.
 func (t *target) add(e *Event) error {
 	if !t.Tells(e.Event) {
 		return nil
@@ -80,7 +80,7 @@ func (t *target) add(e *Event) error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(t.directory, 0o700); err != nil { // somebody may have removed the state directory
+	if err := os.MkdirAll(t.directory, 0o700); err != nil { // the state directory may have been removed
 		return err
 	}
 	document, err := json.Marshal(e)
@@ -101,7 +101,7 @@ func (t *target) add(e *Event) error {
 
 const suffix = ".json"
 
-// waiting are the names of the files of what waits, the oldest first.
+// waiting returns the names of the files of pending notifications, oldest first.
 func (t *target) waiting() (names []string, err error) {
 	entries, err := os.ReadDir(t.directory)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,7 +115,7 @@ func (t *target) waiting() (names []string, err error) {
 	return names, err
 }
 
-// run delivers one after the other until the context ends.
+// run delivers notifications, one after another, until the context ends.
 func (t *target) run(ctx context.Context) {
 	failures := 0
 	for {
@@ -142,7 +142,7 @@ func (t *target) run(ctx context.Context) {
 	}
 }
 
-// sleep waits for a time or, if that is negative, until something is added. It returns false if the context ends.
+// sleep waits for a duration or, if that is negative, until something is added. It returns false if the context ends.
 func (t *target) sleep(ctx context.Context, wait time.Duration) bool {
 	if wait < 0 {
 		select {
@@ -164,7 +164,7 @@ func backoff(failures int) time.Duration {
 	return min(firstWait<<min(failures-1, 20), longestWait)
 }
 
-// tell delivers the event in a file, and removes it. What is too old, or cannot be read, is dropped.
+// tell delivers the event in a file, and removes the file. It drops an event that is too old or cannot be read.
 func (t *target) tell(ctx context.Context, path string) error {
 	text, err := durable.ReadFile(path)
 	var e Event

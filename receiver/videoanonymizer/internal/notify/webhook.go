@@ -21,7 +21,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 )
 
-// webhook sends requests that are signed as https://www.standardwebhooks.com says.
+// webhook sends requests that are signed according to https://www.standardwebhooks.com.
 type webhook struct {
 	*config.Webhook
 	client *http.Client
@@ -50,12 +50,12 @@ func newWebhook(c *config.Webhook) (*webhook, error) {
 		return nil, fmt.Errorf("webhook::secret: %w", err)
 	}
 	client := &http.Client{Transport: transport,
-		// Whoever answers with another address is not the one that was configured.
+		// A redirect leads to an address that was not configured.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return &webhook{c, client, signer}, nil
 }
 
-// deliver succeeds if the answer's status is 2xx.
+// deliver succeeds if the status of the response is 2xx.
 func (w *webhook) deliver(ctx context.Context, e *Event, document []byte) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(document))
 	if err != nil {
@@ -76,7 +76,7 @@ func (w *webhook) deliver(ctx context.Context, e *Event, document []byte) error 
 	request.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
 	response, err := w.client.Do(request)
 	var failed *url.Error
-	if errors.As(err, &failed) { // without the address, which may be a secret
+	if errors.As(err, &failed) { // leave out the address, which may contain a secret
 		return fmt.Errorf("the webhook cannot be reached: %w", failed.Err)
 	}
 	if err != nil {
@@ -90,5 +90,5 @@ func (w *webhook) deliver(ctx context.Context, e *Event, document []byte) error 
 	return nil
 }
 
-// maxAnswer bounds what is read of an answer, in bytes.
+// maxAnswer is the maximum number of bytes read from a response.
 const maxAnswer = 64 << 10

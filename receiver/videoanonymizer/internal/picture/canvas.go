@@ -12,20 +12,19 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// canvas is a decoded picture: frames for the pipeline are made of it, and what was masked in any is brought back.
+// canvas is a decoded picture. It makes frames for the pipeline, and takes back what was masked in any of them.
 //
-// A frame has a plane of opacity that does not come from the picture. It begins as zero, and whatever covers a part
-// of the frame makes it opaque there, in any fill: so it tells exactly which pixels were masked, apart from what they
-// show.
+// The alpha plane of a frame does not come from the picture. It starts as zero, and whatever covers a part of the
+// frame, with any fill, makes it opaque there. So it tells exactly which pixels were masked, no matter what they show.
 type canvas interface {
 	// frames returns new frames, upright: one for each way to see the picture.
 	frames() []*media.Frame
-	// paint takes over what is masked in any of those frames.
+	// paint copies what is masked in any of those frames into the picture.
 	paint(masked []*media.Frame)
-	// encode returns a file of the picture.
+	// encode returns the picture as a file.
 	encode(h *header, opts Options, tags []tag) ([]byte, error)
-	// differs returns how far another picture is from this one: the mean difference of samples, as 8 bits, overall and
-	// where this one is masked, and the largest one.
+	// differs returns how far another picture is from this one: the mean difference of samples, in 8-bit steps, overall
+	// and where this one is masked, and the largest difference.
 	differs(from canvas) (difference, error)
 }
 
@@ -34,7 +33,7 @@ type difference struct {
 	most         int
 }
 
-// newFrame returns a frame in full range of BT.601, as JFIF has it, with a plane of opacity that is zero.
+// newFrame returns a frame in full-range BT.601, as in JFIF, with an alpha plane of zeros.
 func newFrame(width, height, shiftX, shiftY int) *media.Frame {
 	f := &media.Frame{
 		Width: width, Height: height, FullRange: true, BT601: true,
@@ -49,10 +48,10 @@ func newFrame(width, height, shiftX, shiftY int) *media.Frame {
 	return f
 }
 
-// covered are the pixels of a frame that are masked, where they are not 0.
+// covered returns a byte for each pixel of a frame, which is not 0 where the pixel is masked.
 func covered(f *media.Frame) []byte { return f.Planes[3].Data }
 
-// jpegCanvas keeps the planes of a JPEG as they are coded: no color is converted.
+// jpegCanvas keeps the planes of a JPEG as they are coded, without color conversion.
 type jpegCanvas struct {
 	planes
 	turn turn   // for display
@@ -73,7 +72,7 @@ func newJPEGCanvas(decoded image.Image, h *header) (*jpegCanvas, error) {
 			cut(p.Y, p.YStride, size, 1<<x, 1<<y, table(0)),
 			cut(p.Cb, p.CStride, chroma, 1, 1, table(1)), cut(p.Cr, p.CStride, chroma, 1, 1, table(2)),
 		}
-	case *image.RGBA: // coded as RGB, of which few programs know
+	case *image.RGBA: // coded as RGB, which few programs support
 		f := newFrame(size.X, size.Y, 0, 0)
 		toPlanes(f, func(y int, row []byte) { copy(row, p.Pix[y*p.Stride:][:4*size.X]) })
 		for i := range 3 {
@@ -85,7 +84,7 @@ func newJPEGCanvas(decoded image.Image, h *header) (*jpegCanvas, error) {
 	return c, nil
 }
 
-// cut copies a plane without the padding of its rows, in which there are pixels that no viewer shows.
+// cut copies a plane without the padding of its rows, which holds pixels that no viewer shows.
 func cut(pix []byte, stride int, size image.Point, h, v int, table uint8) component {
 	data := make([]byte, 0, size.X*size.Y)
 	for y := range size.Y {
@@ -94,7 +93,7 @@ func cut(pix []byte, stride int, size image.Point, h, v int, table uint8) compon
 	return component{data, size.X, size.Y, h, v, table}
 }
 
-// shifts are log2 of the subsampling of chroma.
+// shifts returns log2 of the chroma subsampling.
 func shifts(ratio image.YCbCrSubsampleRatio) (x, y int) {
 	switch ratio {
 	case image.YCbCrSubsampleRatio422:
@@ -125,7 +124,7 @@ func (c *jpegCanvas) frame() *media.Frame {
 		}
 		return f
 	}
-	x, y := c.components[0].h>>1, c.components[0].v>>1 // of 1, 2 or 4
+	x, y := c.components[0].h>>1, c.components[0].v>>1 // log2 of 1, 2 or 4
 	x, y = c.turn.size(x, y)
 	f := newFrame(w, h, x, y)
 	for i, p := range c.components {
@@ -167,13 +166,13 @@ func (c *jpegCanvas) differs(from canvas) (difference, error) {
 	return sum.difference(), nil
 }
 
-// sums add up differences.
+// sums adds up differences.
 type sums struct {
 	all, masked, count, maskedCount int64
 	most                            int
 }
 
-// add adds the differences of two planes of bytes; mask, if not nil, has one for each.
+// add adds the differences of two planes. mask, if not nil, has one byte for each of theirs.
 func (s *sums) add(a, b, mask []byte) {
 	for i, v := range a {
 		d := int(v) - int(b[i])
@@ -195,11 +194,11 @@ func (s *sums) difference() difference {
 	}
 }
 
-// pixelCanvas has pixels that are not coded as planes. Those that are not masked keep their bits.
+// pixelCanvas has pixels that are not coded as planes. Pixels that are not masked keep all their bits.
 type pixelCanvas struct {
 	pixels draw.Image // upright: *image.Gray, *image.Gray16, *image.NRGBA or *image.NRGBA64, without padding
 	views  []view
-	mask   []byte // by pixel
+	mask   []byte // one byte per pixel
 }
 
 func newPixelCanvas(decoded image.Image, h *header) (*pixelCanvas, error) {
@@ -211,7 +210,7 @@ func newPixelCanvas(decoded image.Image, h *header) (*pixelCanvas, error) {
 	return &pixelCanvas{pixels: pixels, views: viewsOf(pixels)}, nil
 }
 
-// unify returns a picture as one of four types, without padding, that hold all that it does.
+// unify returns a picture, without loss, as one of four types without row padding.
 func unify(decoded image.Image) (draw.Image, error) {
 	size := decoded.Bounds().Size()
 	r := image.Rectangle{Max: size}
@@ -258,7 +257,7 @@ func unify(decoded image.Image) (draw.Image, error) {
 	return to, nil
 }
 
-// fromWebP converts the planes of a lossy WebP: BT.601 in limited range (RFC 6386, 9.2), other than image.YCbCr says.
+// fromWebP converts the planes of a lossy WebP. They are limited-range BT.601 (RFC 6386, 9.2), unlike image.YCbCr.
 func fromWebP(p *image.YCbCr, alpha []byte, stride int) *image.NRGBA {
 	size := p.Rect.Size()
 	to := image.NewNRGBA(image.Rectangle{Max: size})
@@ -280,7 +279,7 @@ func fromWebP(p *image.YCbCr, alpha []byte, stride int) *image.NRGBA {
 	return to
 }
 
-// toByte rounds 1/65536 steps.
+// toByte rounds a fixed-point number with 16 fractional bits.
 func toByte(v int) byte { return byte(max(0, min(255, (v+1<<15)>>16))) }
 
 func (c *pixelCanvas) frames() []*media.Frame {
@@ -291,7 +290,8 @@ func (c *pixelCanvas) frames() []*media.Frame {
 	return all
 }
 
-// toPlanes converts rows of RGB and a fourth byte, which rowAt fills, to the planes of a frame of 4:4:4 (JFIF 1.02).
+// toPlanes converts rows of RGB and an unused fourth byte, which rowAt fills, to the planes of a 4:4:4 frame (JFIF
+// 1.02).
 func toPlanes(f *media.Frame, rowAt func(y int, row []byte)) {
 	row := make([]byte, 4*f.Width)
 	for y := range f.Height {
@@ -315,7 +315,7 @@ func (c *pixelCanvas) paint(masked []*media.Frame) {
 	}
 }
 
-// paintFrom takes over what is masked in a frame and not yet in those before it, in the range of the first.
+// paintFrom copies what is masked in a frame, and not yet in the frames before it, with the gain of the first view.
 func (c *pixelCanvas) paintFrom(f *media.Frame) {
 	gain := c.views[0].gain
 	deep := func(to []byte, v byte) { binary.BigEndian.PutUint16(to, uint16(v)*257>>gain) }
@@ -377,7 +377,7 @@ func (c *pixelCanvas) differs(from canvas) (difference, error) {
 	for i, m := range c.mask {
 		for j := range each {
 			mask[i*each+j] = m
-			// Encoders may drop the colors of what is fully transparent.
+			// Encoders may drop the colors of fully transparent pixels.
 			if each%4 == 0 && transparent(a[i*each:(i+1)*each]) && transparent(b[i*each:(i+1)*each]) {
 				b[i*each+j] = a[i*each+j]
 			}
@@ -388,7 +388,7 @@ func (c *pixelCanvas) differs(from canvas) (difference, error) {
 	return sum.difference(), nil
 }
 
-// transparent reports whether all bytes of a pixel's opacity, its last quarter, are 0.
+// transparent reports whether all bytes of a pixel's alpha, its last quarter, are 0.
 func transparent(pixel []byte) bool {
 	for _, v := range pixel[len(pixel)/4*3:] {
 		if v != 0 {
@@ -398,7 +398,7 @@ func transparent(pixel []byte) bool {
 	return true
 }
 
-// eightBits are all bytes of a picture's samples.
+// eightBits returns all bytes of a picture's samples.
 func eightBits(pixels draw.Image) []byte {
 	switch p := pixels.(type) {
 	case *image.Gray:

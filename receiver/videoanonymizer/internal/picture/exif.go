@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// The tags of TIFF 6.0 and EXIF 2.3 that are read.
+// The tags of TIFF 6.0 and EXIF 2.3 that are used.
 const (
 	tagSubfileType  = 0x00fe
 	tagOldSubfile   = 0x00ff
@@ -37,13 +37,13 @@ const (
 	tagInteropIndex = 0x0001
 )
 
-// tag is a text of EXIF.
+// tag is a text tag of EXIF.
 type tag struct {
 	id   uint16
 	text string
 }
 
-// keepable maps names in output::keep, in lower case, to the tags of EXIF that they keep.
+// keepable maps names in output::keep, in lower case, to the EXIF tags that they keep.
 var keepable = map[string][]uint16{
 	"creation_time":    {tagOriginal, tagDateTime},
 	"datetime":         {tagDateTime},
@@ -56,10 +56,10 @@ var keepable = map[string][]uint16{
 	"imagedescription": {tagDescription},
 }
 
-// maxText bounds a text that is kept, in bytes.
+// maxText is the maximum length of a text that is kept, in bytes.
 const maxText = 1024
 
-// kept are the tags that a list of names keeps.
+// kept returns the tags that a list of names keeps.
 func kept(tags []tag, names []string) (some []tag) {
 	for _, name := range names {
 		for _, t := range tags {
@@ -71,15 +71,15 @@ func kept(tags []tag, names []string) (some []tag) {
 	return some
 }
 
-// directory is a list of entries of a file in the structure of TIFF, in which EXIF is too.
+// directory is a list of entries in a file with the structure of TIFF, which EXIF has, too.
 type directory struct {
 	file    []byte
 	order   binary.ByteOrder
 	entries []byte // 12 bytes each
-	next    uint32 // where the next one begins, 0 for none
+	next    uint32 // offset of the next directory, 0 for none
 }
 
-// openDirectory opens the one at an offset, or the first one for 0.
+// openDirectory opens the directory at an offset, or the first one for 0.
 func openDirectory(file []byte, offset uint32) (d directory, ok bool) {
 	d.file = file
 	switch {
@@ -110,10 +110,10 @@ func openDirectory(file []byte, offset uint32) (d directory, ok bool) {
 	return d, true
 }
 
-// sizes are those of the types of TIFF in bytes, by their number.
+// sizes are the sizes of the TIFF data types in bytes, by their number.
 var sizes = [...]uint64{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 
-// value returns the bytes of an entry's values, nil if there are none, and their type.
+// value returns the bytes of an entry's values, or nil if there are none, and their type.
 func (d directory) value(id uint16) (value []byte, kind uint16) {
 	for e := d.entries; len(e) >= 12; e = e[12:] {
 		if d.order.Uint16(e) != id {
@@ -136,7 +136,7 @@ func (d directory) value(id uint16) (value []byte, kind uint16) {
 	return nil, 0
 }
 
-// number returns the first of an entry's whole numbers, or its fraction rounded down.
+// number returns the first integer of an entry, or its first fraction rounded down.
 func (d directory) number(id uint16) (n uint32, ok bool) {
 	switch v, kind := d.value(id); {
 	case kind == 3 && len(v) >= 2:
@@ -158,8 +158,8 @@ func (d directory) text(id uint16) string {
 	return strings.ToValidUTF8(string(text), "")
 }
 
-// readEXIF takes the orientation, and the texts that may be kept, of the first block. What is not valid is left out: no
-// picture depends on it.
+// readEXIF reads the orientation, the density, and the texts that may be kept, from the first block. It ignores invalid
+// data: no picture depends on it.
 func (h *header) readEXIF(file []byte) {
 	d, ok := openDirectory(file, 0)
 	if !ok || h.exif {
@@ -173,7 +173,7 @@ func (h *header) readEXIF(file []byte) {
 	h.readTexts(d)
 }
 
-// readDensity takes the density, unless the format itself gave one.
+// readDensity reads the density, unless the format itself has one.
 func (h *header) readDensity(d directory) {
 	x, okX := d.number(tagXResolution)
 	y, okY := d.number(tagYResolution)
@@ -182,7 +182,7 @@ func (h *header) readDensity(d directory) {
 	}
 }
 
-// readTexts takes the texts of a directory and of that of EXIF below it.
+// readTexts reads the texts of a directory and of its EXIF subdirectory.
 func (h *header) readTexts(d directory) {
 	for _, id := range []uint16{tagDescription, tagMake, tagModel, tagSoftware, tagDateTime, tagArtist, tagCopyright} {
 		if text := d.text(id); text != "" {
@@ -200,7 +200,7 @@ func (h *header) readTexts(d directory) {
 	if text := sub.text(tagOriginal); text != "" {
 		h.tags = append(h.tags, tag{tagOriginal, text})
 	}
-	// DCF 2.0: cameras mark Adobe RGB so, instead of by a profile.
+	// DCF 2.0: cameras mark Adobe RGB this way, instead of with a profile.
 	if at, ok := sub.number(tagInteroperate); ok {
 		if interop, ok := openDirectory(d.file, at); ok {
 			index, _ := interop.value(tagInteropIndex)
@@ -209,8 +209,8 @@ func (h *header) readTexts(d directory) {
 	}
 }
 
-// exif returns a block of EXIF, without its header: an orientation, some texts, the mark of Adobe RGB, and a density
-// with a unit; nil if there is nothing to say.
+// exif returns an EXIF block, without its header, of an orientation, texts, the mark of Adobe RGB, and a density with a
+// unit. It returns nil if there is nothing to write.
 func exif(orientation int, tags []tag, adobeRGB bool, d density) []byte {
 	known := d.unit > 0 && d.x > 0 && d.y > 0
 	if orientation <= 1 && len(tags) == 0 && !adobeRGB && !known {
@@ -251,7 +251,7 @@ type entry struct {
 	id, kind uint16
 	count    uint32
 	value    []byte
-	below    *ifd // what value will point at
+	below    *ifd // what value points to
 }
 
 func (d *ifd) short(id uint16, values ...uint16) {
@@ -287,10 +287,10 @@ func (d *ifd) pointer(id uint16, to *ifd) {
 	d.entries = append(d.entries, entry{id: id, kind: 4, count: 1, value: make([]byte, 4), below: to})
 }
 
-// file returns a file of this directory and those below it.
+// file returns a file of this directory and its subdirectories.
 func (d *ifd) file() []byte { return d.append([]byte("II*\x00\x08\x00\x00\x00")) }
 
-// append appends the directory, then the values that do not fit into its entries, then the directories below it.
+// append appends the directory, and what does not fit into its entries: values and subdirectories.
 func (d *ifd) append(file []byte) []byte {
 	slices.SortStableFunc(d.entries, func(a, b entry) int { return int(a.id) - int(b.id) })
 	file = binary.LittleEndian.AppendUint16(file, uint16(len(d.entries)))

@@ -12,10 +12,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// Format is how a picture is coded.
+// Format is the file format of a picture.
 type Format string
 
-// The formats that are read. All but HEIC are written, too; a HEIC is written as a JPEG.
+// The formats that can be read. All but HEIC can be written, too; a HEIC is written as a JPEG.
 const (
 	JPEG Format = "jpeg"
 	PNG  Format = "png"
@@ -24,7 +24,7 @@ const (
 	HEIC Format = "heic"
 )
 
-// written is the format that a picture of this one is written in.
+// written returns the format in which a picture of this format is written.
 func (f Format) written() Format {
 	if f == HEIC {
 		return JPEG
@@ -32,18 +32,18 @@ func (f Format) written() Format {
 	return f
 }
 
-// header is what a file says of its picture before that is decoded.
+// header is what a file says about its picture before the picture is decoded.
 type header struct {
 	format        Format
 	width, height int // as stored, in pixels
-	// orientation is EXIF's, 1 to 8: how stored pixels are turned for display.
+	// orientation is the EXIF orientation, 1 to 8: how stored pixels are turned for display.
 	orientation int
-	exif        bool   // was read
-	tags        []tag  // EXIF's that somebody may want to keep
+	exif        bool   // EXIF was read
+	tags        []tag  // EXIF tags that Options.Keep may name
 	profile     []byte // ICC, rebuilt; nil for none
-	adobeRGB    bool   // the colors are Adobe RGB's, by the tags of DCF, which need no profile
+	adobeRGB    bool   // the colors are Adobe RGB by the tags of DCF, which need no profile
 	density     density
-	leftOut     []string // pictures and films in the file that are not read, in words
+	leftOut     []string // descriptions of pictures and videos in the file that are not read
 
 	jpeg  jpegHeader
 	png   pngHeader
@@ -51,13 +51,13 @@ type header struct {
 	lossy bool // WebP
 }
 
-// density is how large a pixel is printed; the zero value is unknown. A unit of 0 makes it an aspect ratio alone.
+// density is the print resolution; the zero value means unknown. With a unit of 0, x and y are just an aspect ratio.
 type density struct {
 	unit uint8 // 1: pixels per inch, 2: pixels per centimeter
 	x, y uint32
 }
 
-// signatures begin files of the formats.
+// signatures recognize the formats by the beginning of a file.
 var signatures = []struct {
 	format Format
 	begins func(file []byte) bool
@@ -75,10 +75,10 @@ var signatures = []struct {
 	}},
 }
 
-// heifBrands are the brands of HEIC, and of AVIF, which is the same but for its codec.
+// heifBrands are the brands of HEIC, and of AVIF, which differs only in its codec.
 var heifBrands = []string{"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "mif2", "msf1", "avif", "avis"}
 
-// formatOf returns the format of a file by its beginning, "" for none that is read.
+// formatOf returns the format of a file by its beginning, or "" for one that cannot be read.
 func formatOf(file []byte) Format {
 	for _, s := range signatures {
 		if s.begins(file) {
@@ -117,21 +117,21 @@ func readHeader(file []byte) (header, error) {
 	return h, err
 }
 
-// leaveOut says, once, what is not in the output.
+// leaveOut notes, once, something that is not in the output.
 func (h *header) leaveOut(what string) {
 	if !slices.Contains(h.leftOut, what) {
 		h.leftOut = append(h.leftOut, what)
 	}
 }
 
-// readAfter says that something follows the end of a picture, whatever it is, unless it is padding.
+// readAfter notes that something follows the end of a picture, unless it is padding.
 func (h *header) readAfter(rest []byte) {
 	if len(bytes.TrimLeft(rest, "\x00")) > 0 {
 		h.leaveOut("data after the end of the picture")
 	}
 }
 
-// checkSize fails unless the size as stored is that of the header.
+// checkSize fails unless size is the stored size in the header.
 func (h *header) checkSize(size image.Point) error {
 	if size != image.Pt(h.width, h.height) {
 		return fmt.Errorf("%w: its headers contradict each other: %d x %d and %d x %d pixels", media.ErrDamaged,
@@ -140,7 +140,7 @@ func (h *header) checkSize(size image.Point) error {
 	return nil
 }
 
-// unknown says what a file is that is not read.
+// unknown returns the error for a file that cannot be read.
 func unknown(file []byte) error {
 	switch {
 	case bytes.HasPrefix(file, []byte("II+\x00")), bytes.HasPrefix(file, []byte("MM\x00+")):

@@ -16,19 +16,18 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// A HEIC is a file of boxes (ISO/IEC 14496-12) in which items are pictures, or parts of one, and references tell which
-// is made of which (ISO/IEC 23008-12). Here its boxes are read. ffmpeg gets slices of HEVC alone, and none of the
-// boxes.
+// A HEIC is a file of boxes (ISO/IEC 14496-12). Its items are pictures or parts of pictures, and references tell which
+// items make up which (ISO/IEC 23008-12). The boxes are read here. ffmpeg gets only HEVC slices, and none of the boxes.
 
-// heicHeader is what it takes to decode the picture of a HEIC.
+// heicHeader is what is needed to decode the picture of a HEIC.
 type heicHeader struct {
 	tiles         media.HEVCPictures
 	columns, rows int
-	coded         image.Point     // the size of the picture that the tiles make up, which may be less than they cover
+	coded         image.Point     // size of the assembled picture, which may be less than the tiles cover
 	crop          image.Rectangle // the part of it that is shown
 }
 
-// readHEIC reads the primary picture's boxes, and says what else is in the file.
+// readHEIC reads the boxes of the primary picture, and notes what else is in the file.
 func (h *header) readHEIC(file []byte) error {
 	meta, err := h.readTopLevel(file)
 	if err != nil {
@@ -49,7 +48,7 @@ func (h *header) readHEIC(file []byte) error {
 	return nil
 }
 
-// readTopLevel returns the content of the box that describes the items.
+// readTopLevel returns the content of the meta box, which describes the items.
 func (h *header) readTopLevel(file []byte) (meta []byte, err error) {
 	for rest := file; len(rest) > 0; {
 		b, after, ok := nextBox(rest)
@@ -107,7 +106,7 @@ func (h *header) readPrimary(items *heifItems, primary *heifItem) error {
 	}
 	h.readColors(primary, tiles[0])
 	h.width, h.height = x.crop.Dx(), x.crop.Dy()
-	orientation := h.orientation // that of EXIF repeats that of the properties, or is wrong
+	orientation := h.orientation // that of EXIF repeats the one in the properties, or is wrong
 	for _, id := range items.referring("cdsc", items.primary) {
 		if data, err := items.data(id); err == nil && items.of[id].kind == "Exif" && len(data) > 4 {
 			if at := uint64(binary.BigEndian.Uint32(data)) + 4; at < uint64(len(data)) {
@@ -119,7 +118,7 @@ func (h *header) readPrimary(items *heifItems, primary *heifItem) error {
 	return nil
 }
 
-// readGrid reads the item of a picture that is made of tiles, and returns these.
+// readGrid reads the item of a picture that is made of tiles, and returns the tiles.
 func (h *header) readGrid(items *heifItems, primary *heifItem) (tiles []*heifItem, err error) {
 	data, err := items.data(primary.id)
 	if err != nil {
@@ -149,9 +148,9 @@ func (h *header) readGrid(items *heifItems, primary *heifItem) (tiles []*heifIte
 	return tiles, nil
 }
 
-const maxHEVCConfig = 64 << 10 // bytes; a usual one has some hundred
+const maxHEVCConfig = 64 << 10 // bytes; usually a few hundred
 
-// readTiles reads what is decoded: all of the same size and coded alike.
+// readTiles reads the coded tiles, which must all have the same size and coding parameters.
 func (h *header) readTiles(items *heifItems, tiles []*heifItem) error {
 	x := &h.heic.tiles
 	first := tiles[0]
@@ -196,14 +195,15 @@ func (h *header) readTiles(items *heifItems, tiles []*heifItem) error {
 	return nil
 }
 
-// The types of NAL units that matter here (ITU-T H.265, table 7-1): those below the first one are slices.
+// The NAL unit types that matter here (ITU-T H.265, table 7-1). Those below firstNonSlice are slices.
 const (
 	firstNonSlice      = 32
 	nalVPS, nalSPS     = 32, 33
-	nalPPS, nalShifted = 34, 1 // the type is in six bits from the second one on
+	nalPPS, nalShifted = 34, 1 // the type is the six bits after the first one
 )
 
-// readHEVCConfig returns how long the lengths before NAL units are, and the parameter sets (ISO/IEC 14496-15, 8.3.3).
+// readHEVCConfig returns the size of the length field before each NAL unit, and the parameter sets (ISO/IEC 14496-15,
+// 8.3.3).
 func readHEVCConfig(config []byte) (lengthSize int, parameters [][]byte, err error) {
 	f := &fields{data: config}
 	f.skip(21)
@@ -234,13 +234,13 @@ func readHEVCConfig(config []byte) (lengthSize int, parameters [][]byte, err err
 	switch {
 	case f.short || sequences == 0:
 		return 0, nil, fmt.Errorf("%w: its parameter sets are not valid", media.ErrDamaged)
-	case sequences > 1: // so that no picture has another size than the first
+	case sequences > 1: // so that all pictures have the size of the first
 		return 0, nil, fmt.Errorf("%w: several sets of parameters: convert it to JPEG", media.ErrUnsupported)
 	}
 	return lengthSize, parameters, nil
 }
 
-// readSlices returns the NAL units of one picture's slices.
+// readSlices returns the NAL units of the slices of one picture.
 func (s *heifItems) readSlices(data []byte, lengthSize int) (units [][]byte, err error) {
 	f := &fields{data: data}
 	pictures := 0
@@ -272,8 +272,9 @@ func (s *heifItems) readSlices(data []byte, lengthSize int) (units [][]byte, err
 
 var errStartCode = fmt.Errorf("%w: a start code in a NAL unit", media.ErrDamaged)
 
-// hasStartCode reports whether a NAL unit has in it what separates them in the stream that the decoder gets (ITU-T
-// H.265, 7.4.2): it would be taken for several, such as another picture, or parameters of another size.
+// hasStartCode reports whether a NAL unit contains the code that separates units in the stream for the decoder (ITU-T
+// H.265, 7.4.2). The decoder would take it for several units, such as another picture, or parameter sets with another
+// size.
 func hasStartCode(unit []byte) bool {
 	for i := 2; i < len(unit); i++ {
 		if unit[i] <= 2 && unit[i-1] == 0 && unit[i-2] == 0 {
@@ -300,7 +301,7 @@ func (h *header) readTransforms(primary *heifItem) error {
 			h.heic.crop = crop
 		case "irot":
 			for range f.take(1) & 3 {
-				turned = turned.then(turns[8]) // a quarter counterclockwise
+				turned = turned.then(turns[8]) // 90 degrees counterclockwise
 			}
 		case "imir":
 			if f.take(1)&1 == 0 {
@@ -315,7 +316,7 @@ func (h *header) readTransforms(primary *heifItem) error {
 	return nil
 }
 
-// readCrop reads a clean aperture: a size, and how far its middle is from the picture's, as fractions.
+// readCrop reads a clean aperture: its size, and the offset of its center from the picture's, as fractions.
 func readCrop(f *fields, size image.Point) (crop image.Rectangle, ok bool) {
 	fraction := func() float64 {
 		n, d := int32(f.take(4)), int32(f.take(4))
@@ -323,18 +324,18 @@ func readCrop(f *fields, size image.Point) (crop image.Rectangle, ok bool) {
 	}
 	w, h, x, y := fraction(), fraction(), fraction(), fraction()
 	left, top := x+(float64(size.X)-w)/2, y+(float64(size.Y)-h)/2
-	if !(math.Abs(left)+math.Abs(top)+math.Abs(w)+math.Abs(h) < math.MaxInt32) { // nor NaN
+	if !(math.Abs(left)+math.Abs(top)+math.Abs(w)+math.Abs(h) < math.MaxInt32) { // also false for NaN
 		return crop, false
 	}
 	corner := image.Pt(int(math.Floor(left+0.5)), int(math.Floor(top+0.5)))
 	crop = image.Rectangle{Min: corner, Max: corner.Add(image.Pt(int(w+0.5), int(h+0.5)))}
-	// Chroma begins at even pixels. A column less rather than one that was not to be seen.
+	// Chroma samples begin at even pixels. Rather drop a row or column than show one that was cropped.
 	crop.Min.X += crop.Min.X & 1
 	crop.Min.Y += crop.Min.Y & 1
 	return crop, !f.short && !crop.Empty() && crop.In(image.Rectangle{Max: size})
 }
 
-// readColors reads what the colors of the picture are, which may stand at its tiles alone.
+// readColors reads the color properties of the picture, which only its tiles may have.
 func (h *header) readColors(primary, tile *heifItem) {
 	for _, p := range slices.Concat(primary.properties, tile.properties) {
 		if p.kind != "colr" || len(p.body) < 4 {
@@ -355,7 +356,7 @@ func (h *header) readColors(primary, tile *heifItem) {
 // xmpType is the media type of XMP.
 const xmpType = "application/rdf+xml"
 
-// readOtherItems says what is in the file that is neither the primary picture nor a thumbnail or metadata of it.
+// readOtherItems notes what is in the file other than the primary picture and its thumbnails and metadata.
 func (h *header) readOtherItems(items *heifItems, primary *heifItem) {
 	known := map[uint32]bool{primary.id: true}
 	var include func(id uint32)
@@ -371,7 +372,7 @@ func (h *header) readOtherItems(items *heifItems, primary *heifItem) {
 	for _, id := range items.referring("thmb", primary.id) {
 		include(id)
 	}
-	for _, circles := range []bool{false, true} { // at last, what no picture leads to
+	for _, circles := range []bool{false, true} { // the second pass takes the items that no picture leads to
 		for _, item := range items.all() {
 			switch {
 			case known[item.id], item.kind == "Exif", item.content == xmpType:
@@ -383,7 +384,7 @@ func (h *header) readOtherItems(items *heifItems, primary *heifItem) {
 				h.leaveOut("a gain map")
 			case item.kind == "mime", item.kind == "uri ":
 				h.leaveOut("data other than pictures")
-			case circles || len(items.referring("dimg", item.id)) == 0: // else it is a part of another
+			case circles || len(items.referring("dimg", item.id)) == 0: // otherwise it is part of another picture
 				include(item.id)
 				h.leaveOut("more pictures, such as those of a burst")
 			}
@@ -404,7 +405,7 @@ func describeAuxiliary(item *heifItem) string {
 	return "an auxiliary picture, such as a mask"
 }
 
-// decodeHEIC decodes the tiles, and puts them together.
+// decodeHEIC decodes the tiles and assembles them.
 func decodeHEIC(ctx context.Context, h *header, tools media.Tools, limits media.Limits) (canvas, error) {
 	x := &h.heic
 	x.tiles.Profile = h.profile != nil
@@ -422,12 +423,12 @@ func decodeHEIC(ctx context.Context, h *header, tools media.Tools, limits media.
 	if err := h.checkSize(shown.Bounds().Size()); err != nil {
 		return nil, err
 	}
-	h.jpeg.components = []jpegComponent{{table: 0}, {table: 1}, {table: 1}} // of quantTables
+	h.jpeg.components = []jpegComponent{{table: 0}, {table: 1}, {table: 1}} // numbers of quantTables
 	c, err := newJPEGCanvas(shown, h)
 	return heicCanvas{c}, err
 }
 
-// heicPlanes are those of a picture whose tiles are being decoded.
+// heicPlanes are the planes of a picture whose tiles are being decoded.
 type heicPlanes struct {
 	*media.Frame
 }
@@ -441,7 +442,7 @@ func newHEICPlanes(format media.PixelFormat, size image.Point) *heicPlanes {
 	return &heicPlanes{f}
 }
 
-// put copies the tile in a column and a row. What it has beyond the picture's edges is not shown.
+// put copies a tile to a column and a row. What exceeds the picture is cut off.
 func (p *heicPlanes) put(tile *media.Frame, column, row int) error {
 	for i := range p.Format.AllPlanes() {
 		to, from := p.Planes[i], tile.Planes[i]
@@ -460,7 +461,7 @@ func (p *heicPlanes) put(tile *media.Frame, column, row int) error {
 	return nil
 }
 
-// image is the part of the picture that is shown.
+// image returns the part of the picture that is shown.
 func (p *heicPlanes) image(crop image.Rectangle) image.Image {
 	all := image.Rect(0, 0, p.Width, p.Height)
 	if p.Format.Planes == 1 {
@@ -479,7 +480,7 @@ func (p *heicPlanes) image(crop image.Rectangle) image.Image {
 	return colored.SubImage(crop)
 }
 
-// heicCanvas is that of a HEIC, which is written as a JPEG of a chosen quality.
+// heicCanvas is the canvas of a HEIC, which is written as a JPEG with the quality in Options.
 type heicCanvas struct{ *jpegCanvas }
 
 func (c heicCanvas) encode(h *header, opts Options, tags []tag) ([]byte, error) {

@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/picture/heictest"
 )
 
-// BenchmarkHEIC decodes a picture of 12 megapixels in tiles, as a phone's. The CPU time includes that of ffmpeg.
+// BenchmarkHEIC decodes a tiled 12-megapixel picture, as from a phone. The CPU time includes that of ffmpeg.
 func BenchmarkHEIC(b *testing.B) {
 	tools, err := confinedTools()
 	require.NoError(b, err)
@@ -33,7 +33,7 @@ func BenchmarkHEIC(b *testing.B) {
 	b.ReportMetric((cpuSeconds()-before)/float64(b.N), "cpu-s/op")
 }
 
-// cpuSeconds is the CPU time of this process and of the children that it waited for.
+// cpuSeconds returns the CPU time of this process and of the children that it has waited for.
 func cpuSeconds() (sum float64) {
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
 		var u syscall.Rusage

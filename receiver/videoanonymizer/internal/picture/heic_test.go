@@ -26,7 +26,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/picture/heictest"
 )
 
-// confinedTools are those that decode, confined as they are in the collector, as far as this system can.
+// confinedTools returns the tools that decode, confined as in the collector, as far as this system supports it.
 var confinedTools = sync.OnceValues(func() (media.Tools, error) {
 	tools, err := media.FindTools("", "")
 	if err != nil {
@@ -35,7 +35,7 @@ var confinedTools = sync.OnceValues(func() (media.Tools, error) {
 	return tools.Confine(context.Background(), confine.Auto, nil)
 })
 
-// smooth is a picture that subsampling and HEVC hardly change.
+// smooth returns a picture that subsampling and HEVC hardly change.
 func smooth(width, height int) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, width, height))
 	for y := range height {
@@ -59,7 +59,7 @@ func openHEIC(t *testing.T, data []byte) (*Picture, error) {
 	return file.Decode(t.Context(), tools)
 }
 
-// maskedHEIC masks a part of a HEIC, and returns the output and the part.
+// maskedHEIC masks part of a HEIC, and returns the output and that part.
 func maskedHEIC(t *testing.T, data []byte, opts Options) ([]byte, image.Rectangle) {
 	t.Helper()
 	p, err := openHEIC(t, data)
@@ -73,7 +73,7 @@ func maskedHEIC(t *testing.T, data []byte, opts Options) ([]byte, image.Rectangl
 	return written, part
 }
 
-// TestHEIC: whatever it is coded like, a HEIC becomes a masked JPEG of its size that shows what it did.
+// TestHEIC checks that a HEIC, however it is coded, becomes a masked JPEG of the same size and content.
 func TestHEIC(t *testing.T) {
 	none := image.Point{}
 	for name, tc := range map[string]struct {
@@ -122,7 +122,7 @@ func TestHEIC(t *testing.T) {
 	}
 }
 
-// TestHEICQuality: the tables are those of the standard library, and any quality passes verification.
+// TestHEICQuality checks that the tables equal those of the standard library, and that any quality passes verification.
 func TestHEICQuality(t *testing.T) {
 	heic := heictest.Picture(t, scene(320, 240), image.Pt(128, 128), heictest.Coding{})
 	for _, quality := range []int{1, 30, 50, 75, 95, 100} {
@@ -135,7 +135,7 @@ func TestHEICQuality(t *testing.T) {
 	}
 }
 
-// TestHEICOrientation: turns and crops are applied in their order; EXIF's orientation repeats them.
+// TestHEICOrientation checks that turns and crops are applied in their order, and that EXIF's orientation is ignored.
 func TestHEICOrientation(t *testing.T) {
 	img := smooth(96, 64)
 	turned := func(orientation int) *image.NRGBA { return turns[orientation].pixels(img).(*image.NRGBA) }
@@ -167,7 +167,7 @@ func TestHEICOrientation(t *testing.T) {
 				p, err := openHEIC(t, heictest.File(items, 1))
 				require.NoError(t, err)
 				want := tc.want.Rect.Size()
-				if name == "cropped" { // the row that a crop at an odd one begins with is left out
+				if name == "cropped" { // the crop begins at an odd row, which is dropped
 					want.Y--
 				}
 				assert.Equal(t, want, image.Pt(p.Width, p.Height))
@@ -186,11 +186,11 @@ func part(img *image.NRGBA, of image.Rectangle) *image.NRGBA {
 	return to
 }
 
-// TestHEICDropsPersonalData: nothing but pixels, the profile and what is to be kept is in the output.
+// TestHEICDropsPersonalData checks that the output contains only pixels, the profile and the tags to keep.
 func TestHEICDropsPersonalData(t *testing.T) {
 	img := smooth(128, 128)
 	profile := heictest.Box("colr", []byte("prof"), secretProfile())
-	// Primaries other than those of sRGB are the profile's matter.
+	// With a profile, primaries other than those of sRGB are fine.
 	items := heictest.Items(t, img, image.Pt(64, 64), heictest.Coding{}, profile, heictest.Colors(12, 13, 6, true))
 	items = append(items,
 		heictest.Item{Kind: "Exif", Data: append([]byte("\x00\x00\x00\x06Exif\x00\x00"), personalEXIF(t, 6)...),
@@ -218,7 +218,7 @@ func TestHEICDropsPersonalData(t *testing.T) {
 	assert.Len(t, h.tags, 1)
 }
 
-// TestHEICLeftOut: only the primary picture is in the output, and what else there was is said.
+// TestHEICLeftOut checks that only the primary picture is in the output, and that LeftOut describes the rest.
 func TestHEICLeftOut(t *testing.T) {
 	img := smooth(128, 128)
 	main := heictest.Items(t, img, image.Pt(64, 64), heictest.Coding{})
@@ -234,7 +234,7 @@ func TestHEICLeftOut(t *testing.T) {
 			Kind: kind, ContentType: contentType, Data: []byte("film"), Refers: map[string][]int{"cdsc": {1}},
 		})
 	}
-	// Items are numbered from 1 on, and the tiles of the first are 2 to 5.
+	// IDs start at 1, and the tiles of the first item have the IDs 2 to 5.
 	first, second := other, other
 	first.Refers, second.Refers = map[string][]int{"dimg": {7}}, map[string][]int{"dimg": {6}}
 	circle := slices.Concat(main, []heictest.Item{first, second})
@@ -268,7 +268,7 @@ func TestHEICLeftOut(t *testing.T) {
 	assert.Empty(t, p.LeftOut)
 }
 
-// TestHEICRefused: what is not known to be the whole picture never becomes one, least of all a tile.
+// TestHEICRefused checks that a picture that may be incomplete is refused, in particular a single tile.
 func TestHEICRefused(t *testing.T) {
 	img := smooth(256, 128)
 	main := heictest.Items(t, img, image.Pt(128, 128), heictest.Coding{})
@@ -342,7 +342,7 @@ func TestHEICRefused(t *testing.T) {
 			func() []byte {
 				item := heictest.Items(t, img, image.Point{}, heictest.Coding{})[0]
 				config := bytes.Clone(item.Properties[0][8:])
-				config[22]++ // arrays
+				config[22]++ // number of arrays
 				item.Properties[0] = heictest.Box("hvcC", config, []byte{34, 0, 1, 0, 7, 34 << 1, 1, 0, 0, 1, 33 << 1, 1})
 				return heictest.File([]heictest.Item{item}, 1)
 			}(),
@@ -403,7 +403,7 @@ func TestHEICRefused(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestHEICTables: no table makes a small file cost much memory or time, whatever it says.
+// TestHEICTables checks that no table makes a small file cost much memory or time.
 func TestHEICTables(t *testing.T) {
 	for name, data := range heicBombs() {
 		t.Run(name, func(t *testing.T) {
@@ -432,7 +432,7 @@ func TestHEICTables(t *testing.T) {
 	})
 }
 
-// heicBombs are files whose tables have more entries than pictures need, most of them in few bytes.
+// heicBombs returns files whose tables have more entries than pictures need, most of them in few bytes.
 func heicBombs() map[string][]byte {
 	file := func(boxes ...[]byte) []byte {
 		return slices.Concat(heictest.Box("ftyp", []byte("heic\x00\x00\x00\x00heic")),
@@ -440,7 +440,7 @@ func heicBombs() map[string][]byte {
 	}
 	info := heictest.Box("iinf", make([]byte, 4), []byte{0, 1},
 		heictest.Box("infe", []byte{2, 0, 0, 0, 0, 1, 0, 0}, []byte("hvc1\x00")))
-	// Sizes of 0: an extent takes no bytes, and 65,535 of them 6.
+	// With sizes of 0, an extent takes no bytes, and 65,535 of them take 6.
 	locations := heictest.Box("iloc", make([]byte, 4), []byte{0, 0, 0x0f, 0xff},
 		bytes.Repeat([]byte{0, 1, 0, 0, 0xff, 0xff}, 0xfff))
 	unknown := bytes.ReplaceAll(locations, []byte{0, 1, 0, 0, 0xff, 0xff}, []byte{0, 9, 0, 0, 0xff, 0xff})
@@ -459,7 +459,7 @@ func heicBombs() map[string][]byte {
 	}
 }
 
-// TestHEICWithoutDecoder: ffmpeg may be built without HEVC, and its absence is no fault of the picture.
+// TestHEICWithoutDecoder checks that the error does not blame the picture if ffmpeg was built without HEVC.
 func TestHEICWithoutDecoder(t *testing.T) {
 	heic := heictest.Picture(t, smooth(64, 64), image.Point{}, heictest.Coding{})
 	file, err := Read(write(t, "a.heic", heic), media.Limits{})
@@ -495,8 +495,8 @@ func TestHEICWithoutDecoder(t *testing.T) {
 	}
 }
 
-// TestLibheif compares with another reader and writer of HEIC, in `make heic-test`: libheif, by the Python at the path
-// in LIBHEIF. FFMPEG is the path of another ffmpeg to decode with, too.
+// TestLibheif compares with libheif, another reader and writer of HEIC, in `make heic-test`. LIBHEIF is the path of the
+// Python that has it, and FFMPEG the path of another ffmpeg to decode with, too.
 func TestLibheif(t *testing.T) {
 	python := os.Getenv("LIBHEIF")
 	if python == "" {

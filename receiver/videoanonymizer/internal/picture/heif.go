@@ -14,20 +14,20 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// box is a part of a file that names its kind.
+// box is a part of a file, with a kind.
 type box struct {
 	kind string
 	body []byte
 }
 
-// nextBox returns the first box (ISO/IEC 14496-12, 4.2), and what follows it.
+// nextBox returns the first box (ISO/IEC 14496-12, 4.2), and the data after it.
 func nextBox(data []byte) (b box, rest []byte, ok bool) {
 	if len(data) < 8 {
 		return b, nil, false
 	}
 	size, head := uint64(binary.BigEndian.Uint32(data)), uint64(8)
 	switch {
-	case size == 0: // to the end
+	case size == 0: // up to the end
 		size = uint64(len(data))
 	case size == 1 && len(data) >= 16:
 		size, head = binary.BigEndian.Uint64(data[8:]), 16
@@ -38,7 +38,7 @@ func nextBox(data []byte) (b box, rest []byte, ok bool) {
 	return box{string(data[4:8]), data[head:size]}, data[size:], true
 }
 
-// fields reads numbers from the front of data. Once that ends, they are 0, and short is set.
+// fields reads numbers from the front of data. At the end of data, numbers are 0 and short is set.
 type fields struct {
 	data  []byte
 	short bool
@@ -64,13 +64,13 @@ func (f *fields) bytes(size int) []byte {
 
 func (f *fields) skip(size int) { f.bytes(size) }
 
-// version reads the version and the flags of a box that has them.
+// version reads the version and the flags of a full box.
 func (f *fields) version() (version, flags uint64) {
 	v := f.take(4)
 	return v >> 24, v & 0xffffff
 }
 
-// id reads the number of an item, in 4 bytes if wide, and else in 2.
+// id reads the ID of an item, in 4 bytes if wide, or else in 2.
 func (f *fields) id(wide bool) uint32 {
 	if wide {
 		return uint32(f.take(4))
@@ -78,27 +78,27 @@ func (f *fields) id(wide bool) uint32 {
 	return uint32(f.take(2))
 }
 
-// property says something of an item, such as its size.
+// property describes an item, for example its size.
 type property struct {
 	box
-	essential bool // who does not know it must not show the item
+	essential bool // a reader that does not know the property must not show the item
 }
 
 // heifItem is a picture, a part of one, or metadata.
 type heifItem struct {
 	id         uint32
 	kind       string
-	content    string     // its media type, of "mime" alone
+	content    string     // media type, for the kind "mime" only
 	properties []property // in order
 	extents    []extent
-	inData     bool // extents are in the box of items' data, rather than in the file
-	refused    bool // its data is elsewhere
+	inData     bool // extents are in the idat box rather than in the file
+	refused    bool // the data is in another file or item
 }
 
-// extent is a part of an item's data.
+// extent is a range of an item's data.
 type extent struct{ offset, length uint64 }
 
-// property is the first one of a kind, nil for none.
+// property returns the first property of a kind, or nil if there is none.
 func (i *heifItem) property(kind string) []byte {
 	for _, p := range i.properties {
 		if p.kind == kind {
@@ -108,10 +108,11 @@ func (i *heifItem) property(kind string) []byte {
 	return nil
 }
 
-// knownProperties are those that may be essential to an item that is read.
+// knownProperties are the properties that an item may mark as essential and still be read.
 var knownProperties = []string{"hvcC", "ispe", "irot", "imir", "clap", "colr", "pixi", "pasp", "auxC"}
 
-// size is that of a picture, in pixels. It fails if the item has none, or a property that must be known and is not.
+// size returns the size of a picture, in pixels. It fails if the item has no size, or an essential property that is not
+// known.
 func (i *heifItem) size() (image.Point, error) {
 	for _, p := range i.properties {
 		if p.essential && !slices.Contains(knownProperties, p.kind) {
@@ -135,33 +136,34 @@ type heifItems struct {
 	primary        uint32
 	of             map[uint32]*heifItem
 	from           []reference
-	read           int // bytes of items that were read
-	entries        int // of all tables, see more
+	read           int // bytes of items read so far
+	entries        int // entries of all tables so far, see more
 }
 
-// reference leads from an item to others, of which it is made, or which it describes.
+// reference leads from an item to the items that it is made of, or that it describes.
 type reference struct {
 	kind string
 	from uint32
 	to   []uint32
 }
 
-// maxItems bounds the items of a file, and what they refer to. 256 megapixels in tiles of 512 pixels are 1,000.
+// maxItems bounds the items of a file, and the references between them. 256 megapixels in tiles of 512 pixels are 1,000
+// items.
 const maxItems = 1 << 12
 
 const (
 	maxEntries    = 16 * maxItems // of all tables together
-	maxProperties = 64            // of an item; usual ones have less than 10
+	maxProperties = 64            // of an item, which usually has fewer than 10
 )
 
-// more counts an entry of a table or a NAL unit, and reports whether it may be read. In a file, it takes few bytes, or
-// none at all.
+// more counts an entry of a table or a NAL unit, and reports whether it may be read. In a file, an entry takes few
+// bytes, or none at all.
 func (s *heifItems) more() bool {
 	s.entries++
 	return s.entries <= maxEntries
 }
 
-// boxes are those in a body, as far as they are valid.
+// boxes returns the boxes in a body, up to the first invalid one.
 func (s *heifItems) boxes(body []byte) (all []box) {
 	for {
 		b, rest, ok := nextBox(body)
@@ -172,11 +174,11 @@ func (s *heifItems) boxes(body []byte) (all []box) {
 	}
 }
 
-// readItems reads the boxes in the box that describes items.
+// readItems reads the boxes in the meta box.
 func readItems(meta, file []byte) (*heifItems, error) {
 	items := &heifItems{file: file, of: map[uint32]*heifItem{}}
 	all := items.boxes(meta)
-	for _, b := range all { // the others refer to these
+	for _, b := range all { // the other boxes refer to items
 		if b.kind == "iinf" {
 			items.readInfos(b.body)
 		}
@@ -212,11 +214,11 @@ func readItems(meta, file []byte) (*heifItems, error) {
 	return items, nil
 }
 
-// readInfos reads which items there are (ISO/IEC 14496-12, 8.11.6).
+// readInfos reads the list of items (ISO/IEC 14496-12, 8.11.6).
 func (s *heifItems) readInfos(body []byte) {
 	f := &fields{data: body}
 	version, _ := f.version()
-	f.id(version > 0) // how many
+	f.id(version > 0) // number of items
 	for _, b := range s.boxes(f.data) {
 		f := &fields{data: b.body}
 		version, _ := f.version()
@@ -228,7 +230,7 @@ func (s *heifItems) readInfos(body []byte) {
 		}
 		item := &heifItem{id: id, kind: string(kind)}
 		if item.kind == "mime" {
-			_, content, _ := bytes.Cut(f.data, []byte{0}) // behind its name
+			_, content, _ := bytes.Cut(f.data, []byte{0}) // after the item's name
 			content, _, _ = bytes.Cut(content, []byte{0})
 			item.content = string(content)
 		}
@@ -236,7 +238,7 @@ func (s *heifItems) readInfos(body []byte) {
 	}
 }
 
-// readLocations reads where the items' data is (ISO/IEC 14496-12, 8.11.3).
+// readLocations reads where the data of the items is (ISO/IEC 14496-12, 8.11.3).
 func (s *heifItems) readLocations(f *fields) {
 	version, _ := f.version()
 	sizes := f.take(2)
@@ -251,7 +253,7 @@ func (s *heifItems) readLocations(f *fields) {
 		}
 		item := s.of[f.id(version > 1)]
 		if item == nil {
-			item = &heifItem{} // nobody asks for it
+			item = &heifItem{} // not used
 		}
 		method := uint64(0)
 		if version > 0 {
@@ -270,7 +272,7 @@ func (s *heifItems) readLocations(f *fields) {
 	}
 }
 
-// readReferences reads which items belong to which (ISO/IEC 14496-12, 8.11.12).
+// readReferences reads the references between items (ISO/IEC 14496-12, 8.11.12).
 func (s *heifItems) readReferences(body []byte) {
 	f := &fields{data: body}
 	version, _ := f.version()
@@ -287,7 +289,7 @@ func (s *heifItems) readReferences(body []byte) {
 	}
 }
 
-// readProperties reads what is said of the items (ISO/IEC 23008-12, 9.3).
+// readProperties reads the properties of the items (ISO/IEC 23008-12, 9.3).
 func (s *heifItems) readProperties(body []byte) {
 	var properties []box
 	all := s.boxes(body)
@@ -320,7 +322,7 @@ func (s *heifItems) readProperties(body []byte) {
 	}
 }
 
-// readIndex reads the number of a property, from 1.
+// readIndex reads the number of a property, which starts at 1.
 func readIndex(f *fields, wide bool) (essential bool, index int) {
 	if wide {
 		v := f.take(2)
@@ -330,7 +332,7 @@ func readIndex(f *fields, wide bool) (essential bool, index int) {
 	return v>>7 != 0, int(v & 0x7f)
 }
 
-// all are the items by their numbers.
+// all returns the items, ordered by ID.
 func (s *heifItems) all() (all []*heifItem) {
 	for _, id := range slices.Sorted(maps.Keys(s.of)) {
 		all = append(all, s.of[id])
@@ -338,7 +340,7 @@ func (s *heifItems) all() (all []*heifItem) {
 	return all
 }
 
-// references are the items to which one refers.
+// references returns the items that an item refers to.
 func (s *heifItems) references(kind string, from uint32) (to []uint32) {
 	for _, r := range s.from {
 		if r.kind == kind && r.from == from {
@@ -348,7 +350,7 @@ func (s *heifItems) references(kind string, from uint32) (to []uint32) {
 	return to
 }
 
-// referring are the items that refer to one.
+// referring returns the items that refer to an item.
 func (s *heifItems) referring(kind string, to uint32) (from []uint32) {
 	for _, r := range s.from {
 		if r.kind == kind && slices.Contains(r.to, to) && s.of[r.from] != nil {
@@ -358,7 +360,7 @@ func (s *heifItems) referring(kind string, to uint32) (from []uint32) {
 	return from
 }
 
-// data is that of an item. All that is read in a file is not larger than that: several items may share data.
+// data returns the data of an item. Items may share data, so the total that is read is limited to the size of the file.
 func (s *heifItems) data(id uint32) ([]byte, error) {
 	item := s.of[id]
 	if item.refused {
@@ -374,7 +376,7 @@ func (s *heifItems) data(id uint32) ([]byte, error) {
 			return nil, fmt.Errorf("%w: a part of it is missing", media.ErrDamaged)
 		}
 		part := from[e.offset:]
-		if e.length > 0 { // else to the end
+		if e.length > 0 { // a length of 0 means up to the end
 			part = part[:e.length]
 		}
 		if s.read += len(part); s.read > len(s.file) {

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Where things are in a profile: ICC.1:2022, 7.2 and 7.3. A profile may name the camera, the monitor and its serial
-// number, and who made it, in its header as well as in tags.
+// The layout of a profile: ICC.1:2022, 7.2 and 7.3. The header of a profile, as well as its tags, may name the camera,
+// the monitor and its serial number, and the author.
 const (
 	iccHeaderSize  = 128
 	iccSizeAt      = 0
@@ -21,25 +21,25 @@ const (
 	iccSignatureAt = 36
 	iccIntentAt    = 64
 	iccWhiteAt     = 68
-	maxProfile     = 4 << 20 // bytes; those for RGB have a few KiB, or some hundred with tables
+	maxProfile     = 4 << 20 // bytes; RGB profiles have a few KiB, or a few hundred with tables
 	maxTags        = 256
 )
 
-// colorTags are those of a profile that a conversion of colors uses: matrix and curves, tables, white point and
+// colorTags are the tags of a profile that a color conversion uses: matrix and curves, tables, white point and
 // adaptation.
 var colorTags = []string{"rXYZ", "gXYZ", "bXYZ", "rTRC", "gTRC", "bTRC", "kTRC", "wtpt", "bkpt", "chad",
 	"A2B0", "A2B1", "A2B2", "B2A0", "B2A1", "B2A2", "cicp"}
 
-// colorTypes are the types of what is in those tags: ICC.1:2022, 10, and ICC.2 for older ones.
+// colorTypes are the data types of those tags: ICC.1:2022, 10, and ICC.2 for older ones.
 var colorTypes = []string{"XYZ ", "curv", "para", "sf32", "mft1", "mft2", "mAB ", "mBA ", "cicp"}
 
-// iccTag is an entry of a profile's table of tags.
+// iccTag is an entry of a profile's tag table.
 type iccTag struct {
 	name     string
 	at, size uint64
 }
 
-// readTags returns the entries of a profile's table.
+// readTags returns the entries of a profile's tag table.
 func readTags(profile []byte) (tags []iccTag) {
 	table := profile[iccHeaderSize+4:]
 	for range min(uint64(binary.BigEndian.Uint32(profile[iccHeaderSize:])), uint64(len(table)/12), maxTags) {
@@ -50,13 +50,13 @@ func readTags(profile []byte) (tags []iccTag) {
 	return tags
 }
 
-// overlaps reports whether two tags have some of their data in common, but not all of it.
+// overlaps reports whether two tags share some of their data, but not all of it.
 func (t iccTag) overlaps(o iccTag) bool {
 	return t.at < o.at+o.size && o.at < t.at+t.size && (t.at != o.at || t.size != o.size)
 }
 
-// rebuildProfile returns a profile of the same colors that has nothing else of a profile of RGB or gray, or nil if it
-// is not one.
+// rebuildProfile returns a profile with the same colors and nothing else, or nil if it is not a valid RGB or gray
+// profile.
 func rebuildProfile(profile []byte) []byte {
 	if len(profile) < iccHeaderSize+4 || len(profile) > maxProfile ||
 		string(profile[iccSignatureAt:iccSignatureAt+4]) != "acsp" ||
@@ -76,7 +76,7 @@ func rebuildProfile(profile []byte) []byte {
 		if !slices.Contains(colorTags, t.name) || known {
 			continue
 		}
-		// A tag that reaches into another may take a name along.
+		// Data that reaches into another tag's may include a name.
 		if t.size < 8 || t.at+t.size > uint64(len(profile)) || slices.ContainsFunc(tags, t.overlaps) ||
 			!slices.Contains(colorTypes, string(profile[t.at:t.at+4])) {
 			return nil
@@ -96,7 +96,7 @@ func rebuildProfile(profile []byte) []byte {
 		{iccIntentAt, iccWhiteAt + 12}} {
 		copy(out[field[0]:field[1]], profile[field[0]:field[1]])
 	}
-	copy(out[iccDateAt:], []byte{7, 0xd0, 0, 1, 0, 1}) // a date is required: 2000-01-01
+	copy(out[iccDateAt:], []byte{7, 0xd0, 0, 1, 0, 1}) // the date is required: 2000-01-01
 	out = binary.BigEndian.AppendUint32(out, uint32(len(parts)))
 	at := len(out) + 12*len(parts)
 	for _, p := range parts {
@@ -113,10 +113,10 @@ func rebuildProfile(profile []byte) []byte {
 	return out
 }
 
-// describeProfile returns the required description, which says nothing, in the type of the profile's major version.
+// describeProfile returns the required description, in the type of the profile's major version. It reveals nothing.
 func describeProfile(major byte) []byte {
 	const name = "RGB"
-	if major >= 4 { // multiLocalizedUnicodeType with one name in English
+	if major >= 4 { // multiLocalizedUnicodeType with one English name
 		text := []byte("mluc\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x0cenUS\x00\x00\x00\x06\x00\x00\x00\x1c")
 		for _, c := range name {
 			text = append(text, 0, byte(c))

@@ -11,7 +11,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// The markers of ITU-T T.81, table B.1, without their first byte, which is 0xff.
+// The markers of ITU-T T.81, table B.1, without their first byte, 0xff.
 const (
 	markerSOF0, markerSOF1, markerSOF2 = 0xc0, 0xc1, 0xc2
 	markerDHT, markerJPG, markerDAC    = 0xc4, 0xc8, 0xcc
@@ -23,39 +23,39 @@ const (
 	markerTEM                          = 0x01
 )
 
-// maxScans bounds the scans of a progressive JPEG, each of which may touch all of the picture at next to no size in the
-// file. Encoders make about ten.
+// maxScans bounds the scans of a progressive JPEG. A scan of very few bytes may touch the whole picture. Encoders write
+// about ten.
 const maxScans = 100
 
-// leastSeries is the number of JPEGs in a row from which on a file is a film (media.Tools.Probe knows it by the same
-// number): a photo may be accompanied by a few others.
+// leastSeries is the number of consecutive JPEGs that make a file a video, as in media.Tools.Probe. A photo may come
+// with a few others.
 const leastSeries = 5
 
-// jpegHeader is what a JPEG has to be encoded again as it was.
+// jpegHeader is what is needed to encode a JPEG again the same way.
 type jpegHeader struct {
 	components []jpegComponent
-	// quant are the quantization tables by their number, in zig-zag order.
+	// quant are the quantization tables by number, in zigzag order.
 	quant [4][64]uint16
 }
 
 type jpegComponent struct {
 	h, v  int   // sampling factors
-	table uint8 // its quantization table
+	table uint8 // number of its quantization table
 }
 
-// These begin segments APP1 and APP2.
+// The beginnings of APP1 and APP2 segments.
 const (
 	exifHeader = "Exif\x00\x00"
 	iccHeader  = "ICC_PROFILE\x00"
-	// XMP part 3, 1.1.3; what does not fit into the first is in segments of the second.
+	// XMP part 3, 1.1.3. What does not fit into a segment of the first kind is in segments of the second.
 	xmpHeader         = "http://ns.adobe.com/xap/1.0/"
 	extendedXMPHeader = "http://ns.adobe.com/xmp/extension/"
 )
 
-// readJPEG walks the segments of the file's first picture. What follows that is counted.
+// readJPEG reads the segments of the first picture in the file, and notes what follows it.
 func (h *header) readJPEG(file []byte) error {
 	rest := file[2:]
-	var profile [256][]byte // by number of the part
+	var profile [256][]byte // by part number
 	scans := 0
 	for {
 		marker, body, after, err := nextSegment(rest)
@@ -99,8 +99,8 @@ func isSOF(marker byte) bool {
 	return marker >= markerSOF0 && marker <= 0xcf && marker != markerDHT && marker != markerJPG && marker != markerDAC
 }
 
-// nextSegment returns the next marker, its segment without the length, and what follows. Markers may be preceded by
-// fill bytes.
+// nextSegment returns the next marker, its segment without the length, and what follows. Fill bytes may precede a
+// marker.
 func nextSegment(file []byte) (marker byte, body, rest []byte, err error) {
 	truncated := fmt.Errorf("%w: it ends in its headers or has no end", media.ErrDamaged)
 	start := bytes.IndexByte(file, 0xff)
@@ -129,7 +129,7 @@ func nextSegment(file []byte) (marker byte, body, rest []byte, err error) {
 	return marker, rest[2:n], rest[n:], nil
 }
 
-// afterScan skips coded data, up to the next marker that is not part of it.
+// afterScan skips entropy-coded data, up to the next marker that is not part of it.
 func afterScan(file []byte) []byte {
 	for i := 0; ; i++ {
 		next := bytes.IndexByte(file[i:], 0xff)
@@ -143,7 +143,7 @@ func afterScan(file []byte) []byte {
 	}
 }
 
-// readTables reads a segment DQT (T.81, B.2.4.1).
+// readTables reads a DQT segment (T.81, B.2.4.1).
 func (j *jpegHeader) readTables(body []byte) error {
 	for len(body) > 0 {
 		precision, number := body[0]>>4, body[0]&15
@@ -163,7 +163,7 @@ func (j *jpegHeader) readTables(body []byte) error {
 	return nil
 }
 
-// readFrameHeader reads a segment SOF (T.81, B.2.2).
+// readFrameHeader reads an SOF segment (T.81, B.2.2).
 func (h *header) readFrameHeader(marker byte, body []byte) error {
 	switch {
 	case marker > markerSOF2:
@@ -182,7 +182,8 @@ func (h *header) readFrameHeader(marker byte, body []byte) error {
 	return nil
 }
 
-// checkJPEG fails for what is not written again, given the numbers of scans and of JPEGs that follow.
+// checkJPEG fails if the JPEG cannot be written again. scans is its number of scans, and more the number of JPEGs that
+// follow.
 func (h *header) checkJPEG(scans, more int) error {
 	switch {
 	case len(h.jpeg.components) == 0 || scans == 0:
@@ -199,14 +200,14 @@ func (h *header) checkJPEG(scans, more int) error {
 	return nil
 }
 
-// holdsPicture reports whether XMP may hold a picture: Google's formats for phones have them in texts. What is spread
-// over several segments may be anything.
+// holdsPicture reports whether XMP may hold a picture: Google's formats for phones embed them as text. XMP that is
+// spread over several segments may hold anything.
 func holdsPicture(body []byte) bool {
 	return bytes.HasPrefix(body, []byte(extendedXMPHeader)) || bytes.HasPrefix(body, []byte(xmpHeader)) &&
 		(bytes.Contains(body, []byte("GDepth:Data")) || bytes.Contains(body, []byte("GImage:Data")))
 }
 
-// readAfterJPEG says what follows a picture in its file.
+// readAfterJPEG notes what follows the picture in its file.
 func (h *header) readAfterJPEG(rest []byte) {
 	switch more := bytes.Count(rest, []byte{0xff, markerSOI, 0xff}); {
 	case more > 0:

@@ -12,14 +12,14 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// planes are the components of a JPEG as it codes them.
+// planes are the components of a JPEG as they are coded.
 type planes struct {
 	width, height int // in pixels
 	components    []component
 	quant         [4][64]uint16 // as jpegHeader.quant
 }
 
-// component is a plane of samples, and how many of its blocks an MCU has along each side.
+// component is a plane of samples. h and v are how many of its blocks an MCU has across and down.
 type component struct {
 	data          []byte // rows without padding
 	width, height int
@@ -27,20 +27,21 @@ type component struct {
 	table         uint8
 }
 
-// unzig maps positions in zig-zag order to those of rows (T.81, figure A.6).
+// unzig maps positions in zigzag order to positions in row order (T.81, figure A.6).
 var unzig = [64]int{
 	0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
 	35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55,
 	62, 63,
 }
 
-// huffmanSpec is a table as T.81, annex K.3.3, lists it: how many codes have each length from 1 on, and their values.
+// huffmanSpec is a table as listed in T.81, annex K.3.3: the number of codes of each length from 1 on, and their
+// values.
 type huffmanSpec struct {
 	counts [16]byte
 	values []byte
 }
 
-// huffmanSpecs are those of annex K, which code any 8-bit picture: DC and AC of luma, then of chroma.
+// huffmanSpecs are the tables of annex K, which can code any 8-bit picture: DC and AC of luma, then of chroma.
 var huffmanSpecs = [4]huffmanSpec{
 	{
 		[16]byte{0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0},
@@ -84,7 +85,7 @@ var huffmanSpecs = [4]huffmanSpec{
 	},
 }
 
-// quantSpecs are the quantization tables of T.81, annex K.1, of luma and chroma, by row.
+// quantSpecs are the quantization tables of T.81, annex K.1, for luma and chroma, in row order.
 var quantSpecs = [2][64]uint16{
 	{
 		16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
@@ -98,7 +99,7 @@ var quantSpecs = [2][64]uint16{
 	},
 }
 
-// quantTables are those of a quality, 1 to 100, on the scale that most programs use: libjpeg's.
+// quantTables returns the quantization tables for a quality of 1 to 100, on libjpeg's scale, which most programs use.
 func quantTables(quality int) (tables [4][64]uint16) {
 	percent := 200 - 2*quality
 	if quality < 50 {
@@ -112,13 +113,13 @@ func quantTables(quality int) (tables [4][64]uint16) {
 	return tables
 }
 
-// code is a Huffman code and its length in bits, 0 for none.
+// code is a Huffman code. length is its number of bits, 0 for no code.
 type code struct {
 	bits   uint32
 	length uint8
 }
 
-// huffmanCodes are the codes of huffmanSpecs by their values (T.81, annex C).
+// huffmanCodes are the codes of huffmanSpecs, by value (T.81, annex C).
 var huffmanCodes = func() (codes [4][256]code) {
 	for t, spec := range huffmanSpecs {
 		next, k := uint32(0), 0
@@ -134,8 +135,8 @@ var huffmanCodes = func() (codes [4][256]code) {
 	return codes
 }()
 
-// encodeJPEG writes planes as a sequential JPEG with their quantization tables. From what a JPEG with these tables was
-// decoded to, the same coefficients come again, but for the rounding of pixels.
+// encodeJPEG encodes planes as a sequential JPEG with their quantization tables. If the planes were decoded from a JPEG
+// with the same tables, the coefficients are the same again, except for rounding of the pixels.
 func encodeJPEG(p *planes, h *header, tags []tag) ([]byte, error) {
 	e := jpegEncoder{planes: p}
 	e.out = append(make([]byte, 0, p.width*p.height/2), 0xff, markerSOI)
@@ -155,7 +156,7 @@ type jpegEncoder struct {
 	components []coder
 	out        []byte
 	held       uint64 // bits that are not in out yet
-	holds      uint8  // how many
+	holds      uint8  // number of held bits
 	err        error
 }
 
@@ -180,7 +181,7 @@ func (e *jpegEncoder) headers(h *header, tags []tag) {
 	if d.x == 0 || d.y == 0 || max(d.x, d.y) > math.MaxUint16 {
 		d = density{0, 1, 1}
 	}
-	if exif(h.orientation, tags, h.adobeRGB, density{}) == nil { // EXIF 2.3, 4.5.4: APP1 takes the place of APP0
+	if exif(h.orientation, tags, h.adobeRGB, density{}) == nil { // EXIF 2.3, 4.5.4: APP1 replaces APP0
 		e.segment(markerAPP0, []byte("JFIF\x00\x01\x02"), []byte{d.unit}, binary.BigEndian.AppendUint16(
 			binary.BigEndian.AppendUint16(nil, uint16(d.x)), uint16(d.y)), []byte{0, 0})
 	} else {
@@ -219,10 +220,10 @@ func (e *jpegEncoder) headers(h *header, tags []tag) {
 	e.segment(markerSOS, append(scan, 0, 63, 0))
 }
 
-// baselineQuant is a quantizer in 8 bits, which sequential JPEGs have; a smaller one loses less.
+// baselineQuant returns a quantizer in 8 bits, as sequential JPEGs need it. A smaller quantizer loses less.
 func baselineQuant(q uint16) byte { return byte(max(1, min(255, q))) }
 
-// scan codes all MCUs. A single component has MCUs of one block, whatever its factors (T.81, A.2.2).
+// scan codes all MCUs. The MCUs of a single component have one block, whatever its sampling factors (T.81, A.2.2).
 func (e *jpegEncoder) scan() {
 	maxH, maxV := 1, 1
 	for i := range e.components {
@@ -245,7 +246,7 @@ func (e *jpegEncoder) scan() {
 			}
 		}
 	}
-	if e.holds > 0 { // filled up with ones
+	if e.holds > 0 { // pad with ones
 		e.bits(0x7f, 7)
 	}
 }
@@ -272,7 +273,7 @@ func (e *jpegEncoder) block(c *coder) {
 	}
 }
 
-// value codes a run of zeros before a value, and the value.
+// value codes the length of a run of zeros, and the value after it.
 func (e *jpegEncoder) value(codes *[256]code, run int, v int32) {
 	size := bits.Len32(uint32(max(v, -v)))
 	e.code(codes[run<<4|size])
@@ -303,9 +304,9 @@ type coder struct {
 	*component
 	across, down int
 	dc, ac       *[256]code
-	scale        [64]float32 // of coefficients, by row: what the transform leaves to do, and the quantizer
-	before       int32       // the last block's DC
-	coefficients [64]int32   // in zig-zag order
+	scale        [64]float32 // of coefficients, in row order: what dct leaves to do, and the quantizer
+	before       int32       // DC of the last block
+	coefficients [64]int32   // in zigzag order
 }
 
 func newCoder(c *component, quant *[4][64]uint16, chroma int) coder {
@@ -317,7 +318,7 @@ func newCoder(c *component, quant *[4][64]uint16, chroma int) coder {
 	return r
 }
 
-// aan is how many times too large the coefficients of dct are along one side.
+// aan are the factors by which dct scales its coefficients, along one dimension.
 var aan = func() (s [8]float64) {
 	s[0] = 1
 	for i := 1; i < 8; i++ {
@@ -326,7 +327,7 @@ var aan = func() (s [8]float64) {
 	return s
 }()
 
-// transform sets the coefficients of the block at x, y. Beyond the plane's edges, its last samples go on.
+// transform computes the coefficients of the block at x, y. Beyond the edges of the plane, it repeats the last samples.
 func (c *coder) transform(x, y int) {
 	var b [64]float32
 	for i := range 8 {
@@ -355,7 +356,7 @@ func (c *coder) transform(x, y int) {
 			c.coefficients[zig] = int32(v + 0.5)
 		}
 	}
-	// The AC codes of 8-bit pictures end at 10 bits; rounding may lead past.
+	// AC codes for 8-bit pictures end at 10 bits, which rounding may exceed.
 	for i := 1; i < 64; i++ {
 		c.coefficients[i] = max(-1023, min(1023, c.coefficients[i]))
 	}

@@ -8,11 +8,11 @@ import (
 	"image/draw"
 )
 
-// turn is how stored pixels are turned for display: transposed (rows become columns), then mirrored left to right, top
-// to bottom, or both.
+// turn is how stored pixels are turned for display: transposed (rows become columns), then mirrored left to right
+// (mirrorX), top to bottom (mirrorY), or both.
 type turn struct{ transpose, mirrorX, mirrorY bool }
 
-// turns are those of EXIF's orientations (EXIF 2.3, table 6), by their number.
+// turns are the turns of the EXIF orientations (EXIF 2.3, table 6), by their number.
 var turns = [9]turn{
 	2: {mirrorX: true},
 	3: {mirrorX: true, mirrorY: true},
@@ -23,7 +23,7 @@ var turns = [9]turn{
 	8: {transpose: true, mirrorY: true},
 }
 
-// then is the turn, and after it another.
+// then returns the turn that first does t, then u.
 func (t turn) then(u turn) turn {
 	if u.transpose {
 		t = turn{!t.transpose, t.mirrorY, t.mirrorX}
@@ -31,15 +31,15 @@ func (t turn) then(u turn) turn {
 	return turn{t.transpose, t.mirrorX != u.mirrorX, t.mirrorY != u.mirrorY}
 }
 
-// back undoes the turn.
+// back returns the inverse of the turn.
 func (t turn) back() turn {
-	if t.transpose { // mirrored left to right after it is mirrored top to bottom before it
+	if t.transpose { // mirroring left to right afterwards is mirroring top to bottom before
 		t.mirrorX, t.mirrorY = t.mirrorY, t.mirrorX
 	}
 	return t
 }
 
-// size is that of what has been turned.
+// size returns the size of a picture of width x height after the turn.
 func (t turn) size(width, height int) (int, int) {
 	if t.transpose {
 		return height, width
@@ -47,14 +47,14 @@ func (t turn) size(width, height int) (int, int) {
 	return width, height
 }
 
-// plane turns width x height pixels of some bytes each. It returns data itself if there is nothing to turn.
+// plane turns width x height pixels of size bytes each. It returns data itself if there is nothing to turn.
 func (t turn) plane(data []byte, width, height, size int) []byte {
 	if t == (turn{}) {
 		return data
 	}
 	to := make([]byte, len(data))
 	w, h := t.size(width, height)
-	// Squares of pixels, so that neither rows nor columns miss the cache.
+	// Turn squares of pixels, so that both rows and columns stay in the cache.
 	const square = 32
 	for y0 := 0; y0 < h; y0 += square {
 		for x0 := 0; x0 < w; x0 += square {
@@ -82,7 +82,7 @@ func (t turn) plane(data []byte, width, height, size int) []byte {
 	return to
 }
 
-// pixels turns a picture, one of the types of unify.
+// pixels turns a picture of one of the types that unify returns.
 func (t turn) pixels(from draw.Image) draw.Image {
 	if t == (turn{}) {
 		return from

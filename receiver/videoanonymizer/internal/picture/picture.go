@@ -23,28 +23,29 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// Options say how a picture is written.
+// Options control how a picture is written.
 type Options struct {
-	// WebPQuality is that of lossy WebP, and JPEGQuality that of what was a HEIC, 1 to 100. Other formats keep their own.
+	// WebPQuality is the quality of lossy WebP outputs, and JPEGQuality that of JPEGs made from HEICs, 1 to 100. Other
+	// formats keep their own quality.
 	WebPQuality, JPEGQuality int
-	// Keep are the names of the tags of EXIF to keep, such as creation_time; others are ignored.
+	// Keep lists the EXIF tags to keep by name, such as creation_time. Unknown names are ignored.
 	Keep []string
 }
 
-// Info is what a file says of its picture.
+// Info describes the picture in a file.
 type Info struct {
 	Format Format
 	// Width and Height are in pixels, as displayed.
 	Width, Height int
-	// Size is the file's, in bytes.
+	// Size is the size of the file, in bytes.
 	Size int64
-	// LeftOut are the pictures and films in the file that are not in the output, in words.
+	// LeftOut describes the pictures and videos in the file that are not in the output.
 	LeftOut []string
 
-	hidden int64 // pixels that are decoded and not shown
+	hidden int64 // pixels that are decoded but not shown
 }
 
-// Pixels is the number of pixels that are decoded at once.
+// Pixels returns the number of decoded pixels that are in memory at once.
 func (i Info) Pixels() int64 { return int64(i.Width)*int64(i.Height) + i.hidden }
 
 // Picture is a decoded picture. One goroutine at a time may use it.
@@ -55,7 +56,7 @@ type Picture struct {
 	canvas canvas
 }
 
-// File is a picture's file, of which only the header was looked at.
+// File is the file of a picture, of which only the header has been read.
 type File struct {
 	Info
 	path   string
@@ -63,7 +64,7 @@ type File struct {
 	header header
 }
 
-// Stat returns the size in bytes of the file at path, which is what Read takes of memory. It fails as Read does.
+// Stat returns the size in bytes of the file at path, which is how much memory Read takes. It fails as Read does.
 func Stat(path string) (int64, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -76,7 +77,7 @@ func Stat(path string) (int64, error) {
 }
 
 // Read reads the file at path, and keeps its header. It fails with media.ErrVanished, media.ErrUnreadable, media.ErrIO,
-// media.ErrNotPicture, media.ErrDamaged, media.ErrUnsupported or media.ErrLimit, and names the file.
+// media.ErrNotPicture, media.ErrDamaged, media.ErrUnsupported or media.ErrLimit. Errors name the file.
 func Read(path string, limits media.Limits) (*File, error) {
 	f, _, err := read(path, limits)
 	return f, err
@@ -106,7 +107,7 @@ func read(path string, limits media.Limits) (*File, []byte, error) {
 
 func named(path string, err error) error { return fmt.Errorf("%q: %w", path, err) }
 
-// readFile reads a regular file that is not larger than any picture within the limits could be.
+// readFile reads a regular file, unless it is larger than any picture within the limits can be.
 func readFile(path string, limits media.Limits) ([]byte, error) {
 	f, err := durable.Open(path, os.O_RDONLY)
 	switch {
@@ -120,10 +121,10 @@ func readFile(path string, limits media.Limits) ([]byte, error) {
 	defer f.Close()
 	start := make([]byte, 16)
 	n, err := io.ReadFull(f, start)
-	if n > 0 && formatOf(start[:n]) == "" { // it may be a film of any size
+	if n > 0 && formatOf(start[:n]) == "" { // it may be a video of any size
 		return nil, unknown(start[:n])
 	}
-	// 16 bits of RGBA for each pixel, and some of what is not read.
+	// 16-bit RGBA for each pixel, and 64 MiB for what is not read.
 	most := 8*limits.Pixels() + 64<<20
 	data := start[:n]
 	if err == nil {
@@ -153,8 +154,8 @@ func readFile(path string, limits media.Limits) ([]byte, error) {
 	return data, nil
 }
 
-// Decode reads the file again and decodes the picture, a HEIC with tools. It fails as Read does, with media.ErrVanished
-// if there is another picture now, as media.Tools.DecodeHEVC does, or with the context's error.
+// Decode reads the file again and decodes the picture; only HEIC needs tools. It fails as Read does, with
+// media.ErrVanished if the file now holds another picture, as media.Tools.DecodeHEVC does, or with the context's error.
 func (f *File) Decode(ctx context.Context, tools media.Tools) (*Picture, error) {
 	now, data, err := read(f.path, f.limits)
 	if err != nil {
@@ -166,7 +167,7 @@ func (f *File) Decode(ctx context.Context, tools media.Tools) (*Picture, error) 
 	return now.decode(ctx, data, tools)
 }
 
-// decode decodes what was read.
+// decode decodes the picture in data, the content of the file.
 func (f *File) decode(ctx context.Context, data []byte, tools media.Tools) (*Picture, error) {
 	p := &Picture{Info: f.Info, path: f.path, header: f.header}
 	var err error
@@ -199,7 +200,7 @@ func newCanvas(decoded image.Image, h *header) (canvas, error) {
 	return newPixelCanvas(decoded, h)
 }
 
-// decoders are the functions that read the size of a picture, and the picture.
+// decoders are the functions that read the size of a picture, and those that decode it.
 var decoders = map[Format]struct {
 	config func(io.Reader) (image.Config, error)
 	decode func(io.Reader) (image.Image, error)
@@ -210,8 +211,8 @@ var decoders = map[Format]struct {
 	TIFF: {tiff.DecodeConfig, tiff.Decode},
 }
 
-// decode decodes a file whose header was checked, if the decoder finds the same size in it: it allocates by what it
-// finds. A panic of a decoder is damage.
+// decode decodes a file whose header was checked. It first makes sure that the decoder finds the size in that header,
+// because the decoder allocates memory by what it finds. If the decoder panics, decode returns media.ErrDamaged.
 func decode(ctx context.Context, data []byte, h *header) (decoded image.Image, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -239,8 +240,8 @@ func decode(ctx context.Context, data []byte, h *header) (decoded image.Image, e
 	return nil, fmt.Errorf("%w: it cannot be decoded: %w", media.ErrDamaged, err)
 }
 
-// contextReader fails once the context ends. It is an io.ReaderAt for the decoder of TIFF, which would otherwise read
-// everything once more.
+// contextReader fails once the context ends. It is an io.ReaderAt, because the TIFF decoder would otherwise buffer the
+// file once more.
 type contextReader struct {
 	ctx context.Context
 	*bytes.Reader
@@ -253,12 +254,12 @@ func (r *contextReader) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-// Frames returns frames of the picture, upright, for the pipeline to mask in place: usually one, and several if it can
-// be seen in several ways, as with transparency or 16 bits. Each takes up to 4 bytes for a pixel, and its plane of
-// opacity is not the picture's, see canvas.
+// Frames returns the frames of the picture, upright, for the pipeline to mask in place: usually one, but several if the
+// picture can be seen in several ways, for example with transparency or 16 bits. A frame takes up to 4 bytes per pixel.
+// Its alpha plane is not the picture's, see canvas.
 func (p *Picture) Frames() []*media.Frame { return p.canvas.frames() }
 
-// EstimateSize is about how many bytes Write will write at most.
+// EstimateSize returns about the most bytes that Write writes.
 func (i Info) EstimateSize() int64 {
 	if i.Format == JPEG {
 		return 2*i.Size + 64<<10
@@ -266,9 +267,9 @@ func (i Info) EstimateSize() int64 {
 	return 8*i.Pixels() + 64<<10
 }
 
-// Write writes the picture, masked where any of its Frames is, to a new file at path, reads that again, and compares.
-// Nothing else than Options.Keep and what the package names is in it. It fails with media.ErrVerification if the file
-// is not what was meant, or with an error of the file system.
+// Write writes the picture, masked where any of its Frames is masked, to a new file at path, reads that again, and
+// compares. The file contains only pixels and what the package comment lists, such as Options.Keep. Write fails with
+// media.ErrVerification if the file is not what was intended, or with an error of the file system.
 func (p *Picture) Write(ctx context.Context, path string, masked []*media.Frame, opts Options) error {
 	p.canvas.paint(masked)
 	data, err := p.canvas.encode(&p.header, opts, kept(p.header.tags, opts.Keep))
@@ -293,14 +294,14 @@ func writeFile(path string, data []byte) error {
 	return media.WriteError(errors.Join(err, f.Close()))
 }
 
-// What a lossy output may differ from what was encoded, in steps of 8 bits: JPEGs with the tables of their source
-// differ by less than 1 on average, and WebP of quality 1 by less than 20.
+// How much a lossy output may differ from the pixels that were encoded, on average, in 8-bit steps: JPEGs with the
+// tables of their source differ by less than 1, and WebP of quality 1 by less than 20.
 const (
 	mostLossy       = 24
 	mostLossyMasked = 40 // the edges of masks are sharp
 )
 
-// verify reads an output again.
+// verify reads an output again, and compares it with the canvas.
 func (p *Picture) verify(ctx context.Context, path string, size int) error {
 	limits := media.Limits{MaxWidth: p.header.width + p.header.height, MaxHeight: p.header.width + p.header.height,
 		MaxPixels: max(p.Pixels(), int64(size))}

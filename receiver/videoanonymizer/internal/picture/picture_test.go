@@ -27,7 +27,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/picture/heictest"
 )
 
-// scene is a picture with smooth parts, edges and noise, in which each corner has another color.
+// scene returns a picture with smooth areas, edges and noise. Each corner has a different color.
 func scene(width, height int) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, width, height))
 	seed := uint32(1)
@@ -92,7 +92,7 @@ func webpOf(t testing.TB, img *image.NRGBA, quality int) []byte {
 	return data
 }
 
-// ycbcr is the scene with a subsampling, encoded with tables of a quality.
+// ycbcr returns a JPEG of the scene with the given subsampling, and uncommon quantization tables.
 func ycbcr(t testing.TB, width, height int, ratio image.YCbCrSubsampleRatio) []byte {
 	t.Helper()
 	decoded, err := jpeg.Decode(bytes.NewReader(jpegOf(t, scene(width, height), 85)))
@@ -117,7 +117,7 @@ func ycbcr(t testing.TB, width, height int, ratio image.YCbCrSubsampleRatio) []b
 	return file
 }
 
-// with puts segments behind the start of a JPEG.
+// with inserts segments after the start of a JPEG.
 func with(file []byte, segments ...[]byte) []byte {
 	return append(append(bytes.Clone(file[:2]), bytes.Join(segments, nil)...), file[2:]...)
 }
@@ -128,7 +128,7 @@ func segment(marker byte, body ...[]byte) []byte {
 	return e.out
 }
 
-// personalEXIF is a block of EXIF as cameras write it: with a thumbnail, a position, and a serial number.
+// personalEXIF returns an EXIF block as cameras write it, with a thumbnail, a position, and a serial number.
 func personalEXIF(t testing.TB, orientation uint16) []byte {
 	t.Helper()
 	thumbnail := jpegOf(t, scene(160, 120), 60)
@@ -144,7 +144,7 @@ func personalEXIF(t testing.TB, orientation uint16) []byte {
 	main.pointer(tagEXIF, &sub)
 	main.pointer(0x8825, &gps)
 	block := main.file()
-	// The second directory, with the thumbnail, goes where the first one's list ends.
+	// The second directory, with the thumbnail, is linked from the end of the first one's list.
 	second := &ifd{}
 	second.long(0x0201, uint32(len(block)+2+2*12+4))
 	second.long(0x0202, uint32(len(thumbnail)))
@@ -153,7 +153,7 @@ func personalEXIF(t testing.TB, orientation uint16) []byte {
 	return append(second.append(block), thumbnail...)
 }
 
-// secretProfile is a profile of sRGB's matrix and a gamma of 2.2 that names a device.
+// secretProfile returns a profile that names a device, with sRGB's matrix and a gamma of 2.2.
 func secretProfile() []byte {
 	xyz := func(x, y, z float64) []byte {
 		b := []byte("XYZ \x00\x00\x00\x00")
@@ -207,7 +207,8 @@ func open(t *testing.T, data []byte) *Picture {
 	return p
 }
 
-// maskedPart is what the tests mask, as parts of the width and height: a quarter from the middle on.
+// maskPart masks the part of a frame that tests mask, and returns it: a quarter of the width and height, from the
+// center on.
 func maskPart(f *media.Frame) image.Rectangle {
 	part := image.Rect(f.Width/2, f.Height/2, f.Width*3/4, f.Height*3/4)
 	for y := part.Min.Y; y < part.Max.Y; y++ {
@@ -220,7 +221,7 @@ func maskPart(f *media.Frame) image.Rectangle {
 	return part
 }
 
-// masked writes a picture with a part of it masked, and returns the output and that part, as displayed.
+// masked writes a picture with one part masked, and returns the output and that part, as displayed.
 func masked(t *testing.T, data []byte, opts Options) ([]byte, image.Rectangle) {
 	t.Helper()
 	p := open(t, data)
@@ -233,7 +234,7 @@ func masked(t *testing.T, data []byte, opts Options) ([]byte, image.Rectangle) {
 	return written, part
 }
 
-// shown are the pixels of a file as displayed.
+// shown returns the pixels of a file as displayed.
 func shown(t *testing.T, data []byte) *image.NRGBA {
 	t.Helper()
 	h, err := readHeader(data)
@@ -249,7 +250,7 @@ func shown(t *testing.T, data []byte) *image.NRGBA {
 	return turns[h.orientation].pixels(img).(*image.NRGBA)
 }
 
-// psnr compares two pictures outside of a part, in dB; +Inf if they are the same.
+// psnr compares two pictures outside of a part, in dB. It is +Inf if they are equal.
 func psnr(t *testing.T, a, b *image.NRGBA, without image.Rectangle) float64 {
 	t.Helper()
 	require.Equal(t, a.Rect, b.Rect)
@@ -272,8 +273,8 @@ func psnr(t *testing.T, a, b *image.NRGBA, without image.Rectangle) float64 {
 	return 10 * math.Log10(255*255*float64(n)/sum)
 }
 
-// TestFormats: every format comes out as itself, with its size and depth, masked where it is masked, and as it was
-// everywhere else.
+// TestFormats checks that each format is written as itself, with its size and bit depth, masked where it should be, and
+// unchanged everywhere else.
 func TestFormats(t *testing.T) {
 	img := scene(201, 131)
 	gray, gray16, deep := image.NewGray(img.Rect), image.NewGray16(img.Rect), image.NewNRGBA64(img.Rect)
@@ -290,7 +291,7 @@ func TestFormats(t *testing.T) {
 		}
 	}
 	draw.Draw(gray, gray.Rect, img, image.Point{}, draw.Src)
-	// By Adobe's marker, the planes are red, green and blue.
+	// With Adobe's marker, the planes are red, green and blue.
 	rgb := ycbcr(t, 201, 131, image.YCbCrSubsampleRatio444)
 	const jfif = 20 // bytes
 	adobe := segment(markerAPP14, []byte("Adobe\x00\x64\x00\x00\x00\x00\x00"))
@@ -300,8 +301,8 @@ func TestFormats(t *testing.T) {
 		name   string
 		data   []byte
 		format Format
-		least  float64 // dB outside of the mask
-		exact  bool    // black is 0
+		least  float64 // dB outside the mask
+		exact  bool    // black is exactly 0
 		model  color.Model
 	}{
 		{"jpeg 420", jpegOf(t, img, 90), JPEG, nearly, false, color.YCbCrModel},
@@ -339,7 +340,7 @@ func TestFormats(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, tc.model, decoded.ColorModel())
 			before, after := shown(t, tc.data), shown(t, out)
-			// A JPEG's blocks of 16 pixels at the mask's edge are coded anew.
+			// The 16-pixel blocks of a JPEG at the edge of the mask are coded anew.
 			without := part.Inset(-16)
 			if tc.least == same {
 				without = part
@@ -362,7 +363,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestJPEGSubsamplingAndTables: a JPEG keeps its subsampling and its quantization tables, so its quality.
+// TestJPEGSubsamplingAndTables checks that a JPEG keeps its subsampling and its quantization tables, and so its
+// quality.
 func TestJPEGSubsamplingAndTables(t *testing.T) {
 	for _, ratio := range []image.YCbCrSubsampleRatio{
 		image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420,
@@ -383,8 +385,8 @@ func TestJPEGSubsamplingAndTables(t *testing.T) {
 	}
 }
 
-// TestOrientation: the pipeline sees pictures upright; a JPEG keeps its blocks and says how it is turned, others are
-// written upright. What is displayed is the same.
+// TestOrientation checks that the pipeline sees pictures upright, that a JPEG keeps its blocks and its orientation tag,
+// that other formats are written upright, and that all of them are displayed as before.
 func TestOrientation(t *testing.T) {
 	for orientation := uint16(1); orientation <= 8; orientation++ {
 		img := scene(90, 61)
@@ -427,7 +429,7 @@ func TestOrientation(t *testing.T) {
 	}
 }
 
-// TestTurns: each turn and its inverse undo each other, and the first pixel goes where EXIF says.
+// TestTurns checks that each turn and its inverse cancel out, and that the first pixel goes where EXIF says.
 func TestTurns(t *testing.T) {
 	first := [9]image.Point{1: {0, 0}, 2: {2, 0}, 3: {2, 1}, 4: {0, 1}, 5: {0, 0}, 6: {1, 0}, 7: {1, 2}, 8: {0, 2}}
 	data := []byte{1, 2, 3, 4, 5, 6} // 3 x 2
@@ -439,8 +441,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestPersonalDataIsDropped: nothing of what a camera or an editor says of a picture is in the output, and none of the
-// pictures that are hidden in one.
+// TestPersonalDataIsDropped checks that the output has nothing that a camera or an editor writes about a picture, and
+// none of the pictures hidden in it.
 func TestPersonalDataIsDropped(t *testing.T) {
 	img := scene(120, 90)
 	block := personalEXIF(t, 6)
@@ -499,7 +501,7 @@ func TestPersonalDataIsDropped(t *testing.T) {
 	}
 }
 
-// TestDensityAndColorsAreKept: what decides how pixels look and how large they are printed stays.
+// TestDensityAndColorsAreKept checks that what determines the look of pixels and their printed size is kept.
 func TestDensityAndColorsAreKept(t *testing.T) {
 	img := scene(64, 48)
 	file := pngOf(t, img)
@@ -518,7 +520,7 @@ func TestDensityAndColorsAreKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, density{1, 300, 300}, h.density)
 
-	// Cameras write EXIF alone.
+	// Cameras write EXIF only.
 	for orientation := uint16(1); orientation <= 6; orientation += 5 {
 		var printed ifd
 		printed.short(tagOrientation, orientation)
@@ -547,7 +549,8 @@ func TestDensityAndColorsAreKept(t *testing.T) {
 	assert.True(t, h.adobeRGB)
 }
 
-// TestRepeats: of what may be in a file once, the first counts, so that repeating it takes neither memory nor time.
+// TestRepeats checks that the first counts of anything that may be in a file once, so that repeats take no memory or
+// time.
 func TestRepeats(t *testing.T) {
 	img := scene(32, 24)
 	block := func(orientation uint16, artist string) []byte {
@@ -584,7 +587,7 @@ func TestRepeats(t *testing.T) {
 	assert.Equal(t, 6, h.orientation)
 }
 
-// TestLongSegment: what does not fit into a segment is no JPEG.
+// TestLongSegment checks that data that does not fit into a segment is not written to a JPEG.
 func TestLongSegment(t *testing.T) {
 	h := &header{jpeg: jpegHeader{components: []jpegComponent{{}}}}
 	c, err := newJPEGCanvas(image.NewGray(image.Rect(0, 0, 8, 8)), h)
@@ -593,14 +596,14 @@ func TestLongSegment(t *testing.T) {
 	require.Error(t, err)
 }
 
-// tagOf is the entry of a profile's table of tags.
+// tagOf returns the entry of a tag in a profile's tag table, from after its name on.
 func tagOf(profile []byte, name string) []byte {
 	_, after, _ := bytes.Cut(profile, []byte(name))
 	return after
 }
 
-// TestProfileOfOverlappingTags: a tag for colors takes nothing along of one that names something, and tags that share
-// data do not make a profile many times as large.
+// TestProfileOfOverlappingTags checks that a color tag does not include data of a tag that names something, and that
+// tags that share data do not make a profile many times as large.
 func TestProfileOfOverlappingTags(t *testing.T) {
 	changed := func(name string, at, size func(uint32) uint32) []byte {
 		p := secretProfile()
@@ -634,7 +637,8 @@ func TestProfileOfOverlappingTags(t *testing.T) {
 	assert.Nil(t, rebuildProfile(large))
 }
 
-// TestViews: samples that use some bits of 16 look as those of 8 bits do, and transparency as on black and on white.
+// TestViews checks that samples that use only some of 16 bits look like 8-bit samples, and that transparency is seen on
+// black and on white.
 func TestViews(t *testing.T) {
 	img := scene(90, 60)
 	want := open(t, pngOf(t, img)).Frames()[0].Planes[0].Data
@@ -662,7 +666,7 @@ func TestViews(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		data []byte
-		most int // views
+		most int // most views
 	}{
 		"8 bits": {pngOf(t, img), 1}, "16 bits": {pngOf(t, deep(8, false)), 1}, "12 bits": {pngOf(t, deep(4, false)), 1},
 		"10 bits": {tiffOf(t, deep(2, false)), 1}, "low byte": {pngOf(t, deep(0, false)), 1},
@@ -683,7 +687,7 @@ func TestViews(t *testing.T) {
 			}
 			assert.Less(t, nearest, 2.0)
 
-			part := maskPart(frames[len(frames)-1]) // what is masked in one way to see it is masked
+			part := maskPart(frames[len(frames)-1]) // what is masked in one view is masked in the output
 			out := filepath.Join(t.TempDir(), "out")
 			require.NoError(t, p.Write(t.Context(), out, frames, Options{}))
 			written, err := os.ReadFile(out)
@@ -696,11 +700,11 @@ func TestViews(t *testing.T) {
 	}
 }
 
-// TestDarkDetail: under a mask nothing is left of what eight bits or a color conversion cannot tell from it.
+// TestDarkDetail checks that nothing is left under a mask, even if 8 bits or a color conversion cannot tell it apart.
 func TestDarkDetail(t *testing.T) {
 	img := image.NewGray16(image.Rect(0, 0, 40, 40))
 	for i := range img.Pix[:len(img.Pix)/2] {
-		img.Pix[2*i+1] = byte(i * 37) // the low byte alone
+		img.Pix[2*i+1] = byte(i * 37) // only the low byte
 	}
 	out, part := masked(t, pngOf(t, img), Options{})
 	decoded, err := png.Decode(bytes.NewReader(out))
@@ -712,7 +716,7 @@ func TestDarkDetail(t *testing.T) {
 	}
 }
 
-// TestRefused: what cannot be written as it was is refused, with the cause, and what to do.
+// TestRefused checks that a picture that cannot be written as it was is refused, with the cause and what to do.
 func TestRefused(t *testing.T) {
 	img := scene(64, 48)
 	photo, picture := jpegOf(t, img, 85), pngOf(t, img)
@@ -730,7 +734,7 @@ func TestRefused(t *testing.T) {
 	}
 	animated := bytes.Join([][]byte{picture[:33], appendChunk(nil, "acTL", make([]byte, 8)), picture[33:]}, nil)
 	cmyk := image.NewCMYK(img.Rect)
-	// A decoder that goes by another of two sizes allocates gigabytes before it fails.
+	// With two sizes, a decoder that uses the wrong one allocates gigabytes before it fails.
 	header := func(w, h uint32) []byte {
 		return appendChunk(nil, "IHDR", append(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h),
 			8, 6, 0, 0, 0))
@@ -790,7 +794,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// twoPages is a TIFF of two directories, of which the second may be a smaller version.
+// twoPages returns a TIFF of two directories. The second may be a smaller version of the first.
 func twoPages(t testing.TB, img image.Image, smaller bool) []byte {
 	t.Helper()
 	file, err := encodeTIFF(img, &header{}, nil)
@@ -814,7 +818,7 @@ func tiffCMYK(img *image.CMYK) []byte {
 	return d.file()
 }
 
-// TestLeftOut: what else is in a file is left out, and the file says so.
+// TestLeftOut checks that whatever else is in a file is left out, and that LeftOut describes it.
 func TestLeftOut(t *testing.T) {
 	photo := jpegOf(t, scene(64, 48), 85)
 	film := append(bytes.Clone(photo), "\x00\x00\x00\x18ftypmp42"...)
@@ -861,7 +865,7 @@ func TestLeftOut(t *testing.T) {
 	}
 }
 
-// TestVerification: an output that is not what was meant is noticed.
+// TestVerification checks that an output that is not what was intended is noticed.
 func TestVerification(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"jpeg": jpegOf(t, scene(160, 120), 85), "png": pngOf(t, scene(160, 120)), "webp": webpOf(t, scene(160, 120), 80),
@@ -871,7 +875,7 @@ func TestVerification(t *testing.T) {
 			frames := p.Frames()
 			maskPart(frames[0])
 			p.canvas.paint(frames)
-			source := write(t, "source", data) // as if the masks had been lost
+			source := write(t, "source", data) // as if the masks were lost
 			err := p.verify(t.Context(), source, len(data))
 			assert.ErrorIs(t, err, media.ErrVerification)
 			other := write(t, "other", jpegOf(t, scene(80, 60), 85))
@@ -882,7 +886,7 @@ func TestVerification(t *testing.T) {
 	}
 }
 
-// TestWriteRefusesExistingFile: nothing is replaced.
+// TestWriteRefusesExistingFile checks that nothing is replaced.
 func TestWriteRefusesExistingFile(t *testing.T) {
 	p := open(t, pngOf(t, scene(20, 20)))
 	path := write(t, "there", []byte("mine"))
@@ -892,7 +896,7 @@ func TestWriteRefusesExistingFile(t *testing.T) {
 	assert.Equal(t, "mine", string(text))
 }
 
-// TestReplacedFile: what was checked is what is decoded.
+// TestReplacedFile checks that a file that was replaced after it was checked is not decoded.
 func TestReplacedFile(t *testing.T) {
 	path := write(t, "a", pngOf(t, scene(64, 48)))
 	file, err := Read(path, media.Limits{})
@@ -907,7 +911,7 @@ func TestReplacedFile(t *testing.T) {
 	require.ErrorIs(t, err, media.ErrVanished)
 }
 
-// TestLargeFile: a file larger than any picture within the limits is not read.
+// TestLargeFile checks that a file larger than any picture within the limits is not read.
 func TestLargeFile(t *testing.T) {
 	path := write(t, "a", pngOf(t, scene(64, 48)))
 	require.NoError(t, os.Truncate(path, 8<<30))
@@ -918,7 +922,7 @@ func TestLargeFile(t *testing.T) {
 	assert.EqualValues(t, 8<<30, size)
 }
 
-// TestManyStarts: what looks like JPEGs behind a picture takes no memory.
+// TestManyStarts checks that what looks like JPEGs after a picture takes no memory.
 func TestManyStarts(t *testing.T) {
 	data := append(jpegOf(t, scene(16, 16), 80), bytes.Repeat([]byte{0xff, markerSOI, 0xff}, 1<<20)...)
 	var before, after runtime.MemStats
@@ -938,7 +942,7 @@ func TestDecodeEndsWithContext(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
-// TestOpenCVReadsOutputs: another decoder sees the same.
+// TestOpenCVReadsOutputs checks that another decoder sees the same.
 func TestOpenCVReadsOutputs(t *testing.T) {
 	img := scene(201, 131)
 	for name, data := range map[string][]byte{
@@ -955,7 +959,7 @@ func TestOpenCVReadsOutputs(t *testing.T) {
 			for i, v := range mat.ToBytes() {
 				seen.Pix[i/3*4+2-i%3], seen.Pix[i/3*4+3] = v, 255
 			}
-			assert.Greater(t, psnr(t, shown(t, out), seen, image.Rectangle{}), 28.0) // chroma is enlarged in other ways
+			assert.Greater(t, psnr(t, shown(t, out), seen, image.Rectangle{}), 28.0) // chroma is upsampled in a different way
 		})
 	}
 }
@@ -975,7 +979,7 @@ func FuzzHeader(f *testing.F) {
 	f.Add(webp)
 	f.Add(heictest.Picture(f, img, image.Pt(16, 16), heictest.Coding{}, heictest.Crop(8, 8, 0, 0),
 		heictest.Box("irot", []byte{1}), heictest.Box("colr", []byte("prof"), secretProfile())))
-	f.Add(heicBombs()["extents"]) // the others are too large to change them often
+	f.Add(heicBombs()["extents"]) // the others are too large for many mutations
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := readHeader(data)
 		if err != nil || h.width*h.height > 1<<16 || h.format == HEIC {

@@ -19,14 +19,14 @@ import (
 
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
-// pngColors are the chunks, of fixed sizes, that say what the colors are: PNG (third edition), 11.3.2.
+// pngColors are the chunks, of fixed sizes, that describe the colors: PNG (third edition), 11.3.2.
 var pngColors = map[string]int{"gAMA": 4, "cHRM": 32, "sRGB": 1, "cICP": 4}
 
-// pngOnce are the chunks of which the first alone is read.
+// pngOnce are the chunks of which only the first is read.
 var pngOnce = []string{"gAMA", "cHRM", "sRGB", "cICP", "iCCP", "eXIf", "pHYs"}
 
 type pngHeader struct {
-	chunks []chunk // of pngColors
+	chunks []chunk // those in pngColors
 }
 
 type chunk struct {
@@ -34,7 +34,7 @@ type chunk struct {
 	body []byte
 }
 
-// readPNG walks the chunks.
+// readPNG reads the header from the chunks.
 func (h *header) readPNG(file []byte) error {
 	truncated := fmt.Errorf("%w: it ends in a chunk or has no end", media.ErrDamaged)
 	rest := file[len(pngSignature):]
@@ -97,7 +97,7 @@ func perMeter(body []byte) density {
 	return d
 }
 
-// inflateProfile reads a chunk iCCP: a name, a method, and the profile compressed.
+// inflateProfile reads an iCCP chunk: a name, a compression method, and the compressed profile.
 func inflateProfile(body []byte) []byte {
 	_, rest, ok := bytes.Cut(body, []byte{0})
 	if !ok || len(rest) < 1 {
@@ -114,10 +114,10 @@ func inflateProfile(body []byte) []byte {
 	return profile
 }
 
-// encodePNG writes the pixels without loss, at their depth.
+// encodePNG writes the pixels losslessly, at their bit depth.
 func encodePNG(pixels image.Image, h *header, tags []tag) ([]byte, error) {
 	var out bytes.Buffer
-	// Filters choose themselves for each row; more than the default takes twice the time for a few percent.
+	// The encoder chooses a filter for each row. A higher level than the default takes twice the time for a few percent.
 	encoder := png.Encoder{CompressionLevel: png.DefaultCompression}
 	if err := encoder.Encode(&out, pixels); err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func encodePNG(pixels image.Image, h *header, tags []tag) ([]byte, error) {
 	return bytes.Join([][]byte{file[:afterHeader], extra, file[afterHeader:]}, nil), nil
 }
 
-// pngExtras are the chunks beside the pixels.
+// pngExtras returns the chunks other than the pixels'.
 func pngExtras(h *header, tags []tag) (extra []byte) {
 	if h.profile != nil {
 		var packed bytes.Buffer

@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// The tags of TIFF 6.0 that only pictures themselves have.
+// The tags of TIFF 6.0 that describe pixels, which EXIF does not have.
 const (
 	tagBits        = 0x0102
 	tagCompression = 0x0103
@@ -26,10 +26,10 @@ const (
 	tagExtra       = 0x0152
 )
 
-// maxPages bounds the directories that are walked: a chain of them may be a circle.
+// maxPages bounds the directories that are read: a chain of them may be a cycle.
 const maxPages = 64
 
-// readTIFF walks the directories: the first is the picture, and others may be smaller versions of it.
+// readTIFF reads the directories. The first is the picture, and others may be smaller versions of it.
 func (h *header) readTIFF(file []byte) error {
 	d, ok := openDirectory(file, 0)
 	if !ok {
@@ -81,14 +81,14 @@ func (h *header) readTIFF(file []byte) error {
 	return nil
 }
 
-// subfile reports whether a directory is a smaller version or a mask of another.
+// subfile reports whether a directory is a smaller version of another picture, or a mask of it.
 func subfile(d directory) bool {
 	kind, _ := d.number(tagSubfileType)
 	old, _ := d.number(tagOldSubfile)
 	return kind&5 != 0 || old == 2
 }
 
-// encodeTIFF writes the pixels without loss: Deflate with differences of neighbors, in strips.
+// encodeTIFF writes the pixels losslessly, in strips: Deflate with horizontal differencing.
 func encodeTIFF(pixels image.Image, h *header, tags []tag) ([]byte, error) {
 	s, err := samplesOf(pixels)
 	if err != nil {
@@ -164,12 +164,12 @@ func (s *samples) directory(h *header, tags []tag, rows uint32, offsets, lengths
 	return d
 }
 
-// samples are pixels as a TIFF has them.
+// samples are pixels to be written as TIFF samples.
 type samples struct {
 	width, height, count, bytes int
 	pix                         []byte
 	stride                      int
-	from                        int // samples of a pixel in pix, of which the first count are written
+	from                        int // samples per pixel in pix, of which the first count are written
 }
 
 func samplesOf(pixels image.Image) (s samples, err error) {
@@ -195,7 +195,7 @@ func samplesOf(pixels image.Image) (s samples, err error) {
 	return s, err
 }
 
-// row fills a row: each sample is the difference from that of the pixel before, little-endian.
+// row fills a row with little-endian samples, each minus that of the pixel before it.
 func (s *samples) row(y int, to []byte) {
 	pix := s.pix[y*s.stride:]
 	for i := range s.count {

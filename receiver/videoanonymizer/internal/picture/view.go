@@ -12,12 +12,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// view is a way to see a picture. Whoever can be seen in one of them has to be masked, so all are searched.
+// view is a way to see a picture. Anyone who can be seen in one of the views has to be masked, so all are searched.
 type view struct {
-	// gain is by how many bits samples of 16 bits are made brighter, before the upper 8 are taken. What gets too bright
-	// is white.
+	// gain is the number of bits by which 16-bit samples are shifted up before their upper 8 bits are taken. Samples that
+	// get too bright are white.
 	gain int
-	// over is what is behind transparent pixels. If it is nothing, their own colors are seen.
+	// over is the backdrop behind transparent pixels. With nothing, they show their own colors.
 	over backdrop
 }
 
@@ -29,33 +29,32 @@ const (
 	white
 )
 
-// viewsOf are the ways to see a picture, at least one.
+// viewsOf returns the ways to see a picture, at least one.
 func viewsOf(pixels draw.Image) []view {
 	var views []view
 	for _, gain := range gains(pixels) {
 		views = append(views, view{gain: gain})
-		if opacityVaries(pixels) { // it may show what the colors do not
+		if opacityVaries(pixels) { // opacity may show what the colors do not
 			views = append(views, view{gain, black}, view{gain, white})
 		}
 	}
 	return views
 }
 
-// The gains of pictures of 16 bits.
+// The gains for 16-bit pictures.
 const (
 	mostGain = 8 // only the lower 8 bits are seen
-	// A step makes a picture four times as bright. What is less than a quarter as bright as the rest is worth another
-	// look if it is at least an eighth of the picture, as where a few bright pixels or a caption are added to samples
-	// of 12 bits.
+	// A step makes a picture four times as bright. Parts less than a quarter as bright as the rest get another view if
+	// they are at least an eighth of the picture, as when a few bright pixels or a caption are added to 12-bit samples.
 	gainStep  = 2
 	leastPart = 8
 )
 
-// gains are those by which what is in a picture can be seen: cameras and scanners store 10 or 12 bits in the lower bits
-// of 16, of which the upper 8 show next to nothing.
+// gains returns the gains that make the content of a picture visible: cameras and scanners store 10 or 12 bits in the
+// lower bits of 16, whose upper 8 bits show next to nothing.
 func gains(pixels draw.Image) []int {
 	var pix []byte
-	var samples, colors int // of a pixel
+	var samples, colors int // per pixel
 	switch p := pixels.(type) {
 	case *image.Gray16:
 		pix, samples, colors = p.Pix, 1, 1
@@ -64,7 +63,7 @@ func gains(pixels draw.Image) []int {
 	default:
 		return []int{0}
 	}
-	var count [17]int // pixels by the bits of their largest sample
+	var count [17]int // pixels by the bit length of their largest sample
 	for at := 0; at < len(pix); at += 2 * samples {
 		largest := uint16(0)
 		for i := range colors {
@@ -89,7 +88,7 @@ func gains(pixels draw.Image) []int {
 	return all
 }
 
-// opacityVaries reports whether not all pixels are as opaque as the first.
+// opacityVaries reports whether some pixels are more opaque than others.
 func opacityVaries(pixels draw.Image) bool {
 	switch p := pixels.(type) {
 	case *image.NRGBA:
@@ -139,12 +138,12 @@ func (v view) frame(pixels draw.Image) *media.Frame {
 	return f
 }
 
-// upper are the 8 bits of a sample that are seen.
+// upper returns the 8 bits of a sample that are seen.
 func (v view) upper(sample []byte) byte {
 	return byte(min(255, int(binary.BigEndian.Uint16(sample))<<v.gain>>8))
 }
 
-// blend puts a row of RGB and opacity over the backdrop.
+// blend blends a row of RGBA with the backdrop.
 func (v view) blend(row []byte) {
 	behind := 0
 	switch v.over {

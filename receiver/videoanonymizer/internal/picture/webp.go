@@ -12,7 +12,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// The flags of a chunk VP8X (RFC 9649, 2.7.1).
+// The flags of a VP8X chunk (RFC 9649, 2.7.1).
 const (
 	webpAnimation = 1 << 1
 	webpEXIF      = 1 << 3
@@ -20,13 +20,14 @@ const (
 	webpICC       = 1 << 5
 )
 
-// maxWebP is the largest side of a WebP (RFC 9649, 2.6 and 3.4), and lossless a quality without loss.
+// maxWebP is the maximum width and height of a WebP (RFC 9649, 2.6 and 3.4). lossless is the quality value for lossless
+// encoding.
 const (
 	maxWebP  = 16383
 	lossless = 101
 )
 
-// readWebP walks the chunks.
+// readWebP reads the header from the chunks.
 func (h *header) readWebP(file []byte) error {
 	truncated := fmt.Errorf("%w: it ends in a chunk", media.ErrDamaged)
 	size := uint64(binary.LittleEndian.Uint32(file[4:])) + 8
@@ -34,7 +35,7 @@ func (h *header) readWebP(file []byte) error {
 		return truncated
 	}
 	h.readAfter(file[size:])
-	var canvas image.Point // by VP8X; transparency is as large
+	var canvas image.Point // from VP8X; the alpha plane has the same size
 	for rest := file[12:size]; len(rest) > 0; {
 		if len(rest) < 8 {
 			return truncated
@@ -75,7 +76,7 @@ func (h *header) readWebP(file []byte) error {
 	return nil
 }
 
-// trimEXIF drops the header that some programs write before the block, as in JPEG.
+// trimEXIF drops the header that some programs write before the EXIF block, as in JPEG.
 func trimEXIF(body []byte) []byte {
 	if len(body) > len(exifHeader) && string(body[:len(exifHeader)]) == exifHeader {
 		return body[len(exifHeader):]
@@ -83,10 +84,10 @@ func trimEXIF(body []byte) []byte {
 	return body
 }
 
-// encodeWebP writes 8-bit pixels, with the quality 1 to 100, or lossless, by libwebp.
+// encodeWebP encodes 8-bit pixels with libwebp, with a quality of 1 to 100, or lossless.
 func encodeWebP(pixels *image.NRGBA, h *header, quality int, tags []tag) ([]byte, error) {
 	size := pixels.Rect.Size()
-	if max(size.X, size.Y) > maxWebP { // after a turn it is as large as before: no WebP is larger
+	if max(size.X, size.Y) > maxWebP { // a turn does not change this, so no WebP source gets here
 		return nil, fmt.Errorf("%w: a WebP has at most %d pixels on a side", media.ErrUnsupported, maxWebP)
 	}
 	encoded, err := libwebp(pixels, quality)
@@ -96,7 +97,7 @@ func encodeWebP(pixels *image.NRGBA, h *header, quality int, tags []tag) ([]byte
 	return extendWebP(encoded, size, !pixels.Opaque(), h, exif(1, tags, h.adobeRGB, h.density))
 }
 
-// extendWebP adds a profile and EXIF to a WebP, which it copies.
+// extendWebP returns a copy of a WebP with the profile in the header and EXIF.
 func extendWebP(file []byte, size image.Point, alpha bool, h *header, exif []byte) ([]byte, error) {
 	if len(file) < 12 {
 		return nil, fmt.Errorf("%w: libwebp did not encode a WebP", media.ErrTool)
@@ -108,7 +109,7 @@ func extendWebP(file []byte, size image.Point, alpha bool, h *header, exif []byt
 		out = append(out, make([]byte, len(body)&1)...)
 	}
 	chunks := file[12:]
-	if string(chunks[:4]) == "VP8X" { // libwebp's, with alpha
+	if string(chunks[:4]) == "VP8X" { // libwebp writes one with alpha
 		chunks = chunks[18:]
 	}
 	if h.profile != nil || exif != nil || len(chunks) < len(file)-12 {

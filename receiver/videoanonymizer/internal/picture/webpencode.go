@@ -23,8 +23,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// libwebp encodes 8-bit pixels with the quality 1 to 100, or without loss. OpenCV would do the same, but bring the
-// libraries of all its formats.
+// libwebp encodes 8-bit pixels, with a quality of 1 to 100 or lossless. OpenCV could do the same, but would bring in
+// the libraries of all its formats.
 func libwebp(pixels *image.NRGBA, quality int) ([]byte, error) {
 	from := (*C.uint8_t)(unsafe.Pointer(&pixels.Pix[0]))
 	width, height, stride := C.int(pixels.Rect.Dx()), C.int(pixels.Rect.Dy()), C.int(pixels.Stride)

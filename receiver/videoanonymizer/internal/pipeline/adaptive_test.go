@@ -19,24 +19,24 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// stage is a video whose people are known: light boxes on a texture, which detectors find in the pixels.
+// stage is a video with known people: light boxes on a texture, which detectors find in the pixels.
 type stage struct {
 	frames int
-	// people are where people are in a frame.
+	// people returns where people are in a frame.
 	people func(index int) []image.Rectangle
-	// pan is how far the camera has turned in a frame, in pixels.
+	// pan returns how far the camera has turned in a frame, in pixels.
 	pan func(index int) int
-	// begin is the index of the first frame that the source gives.
+	// begin is the index of the first frame that the source returns.
 	begin int
 }
 
-// Sizes of people in pixels: the detectors find those who are at least as high.
+// Heights of people in pixels. The detectors find those who are at least this tall.
 const nearHeight, farHeight = 80, 24
 
 type stageSource struct {
 	stage
 	next   int
-	clip   clip // counts what is released
+	clip   clip // counts released frames
 	opened bool
 }
 
@@ -76,7 +76,7 @@ func (s *stage) frame(index int) *media.Frame {
 	return f
 }
 
-// boxes finds the light boxes at least as high as a number of pixels: in a frame, or in a part or turned copy of it.
+// boxes finds the light boxes with a minimum height in pixels, in a frame, or in a part or turned copy of it.
 type boxes struct {
 	least int
 	looks atomic.Int64
@@ -126,13 +126,13 @@ func play(t testing.TB, s stage, opts Options) *sink {
 	return out
 }
 
-// TestLooksFollowContent: frames are searched as often and as hard as what they show demands, and whoever is there is
-// masked in every frame.
+// TestLooksFollowContent checks that frames are searched as often and as hard as their content requires, and that
+// everyone who is there is masked in every frame.
 func TestLooksFollowContent(t *testing.T) {
 	const frames = 90
 	tests := map[string]struct {
 		stage  stage
-		quick  [2]int // least and most frames that got a quick look
+		quick  [2]int // minimum and maximum number of frames with a quick look
 		full   [2]int
 		region [2]int
 	}{
@@ -188,8 +188,8 @@ func TestLooksFollowContent(t *testing.T) {
 	}
 }
 
-// TestLooksAreRepeatable: what is searched and masked depends on the video alone, not on how many workers there are or
-// how fast they are, and a video that is resumed is masked as it would have been.
+// TestLooksAreRepeatable checks that what is searched and masked depends only on the video, not on the number or speed
+// of the workers, and that a resumed video is masked as it would have been.
 func TestLooksAreRepeatable(t *testing.T) {
 	const frames, first = 300, 210
 	s := stage{frames: frames, people: func(i int) []image.Rectangle {

@@ -19,48 +19,49 @@ import (
 )
 
 const (
-	// maxGap is 3 frames at 30 frames/s: in this time a person walking across the image moves by less than the width of
-	// a head.
+	// maxGap is 3 frames at 30 frames/s: in this time, a person walking across the image moves by less than the width of a
+	// head.
 	maxGap = 100 * time.Millisecond
-	// adaptiveEvery and adaptiveGap take their places where the content decides: frames further apart are compared.
+	// adaptiveEvery and adaptiveGap replace DetectEvery and maxGap if the content decides: looks may then be further
+	// apart, because the frames in between are compared.
 	adaptiveEvery, adaptiveGap = 6, 200 * time.Millisecond
-	// maxBlock bounds the frames of a block. With less memory blocks are shorter.
+	// maxBlock is the maximum number of frames in a block. With less memory, blocks are shorter.
 	maxBlock = 30
-	// queueFrames is how many looks' frames are queued for each worker: with one, workers wait for the slowest of them up
-	// to half of the time (TestWorkersAreBusy).
+	// queueFrames is the number of looks per worker whose frames are queued. With 1, workers wait for the slowest of them
+	// up to half of the time (TestWorkersAreBusy).
 	queueFrames = 2
-	// A camera shows something else if viewChange of the picture differs from the last survey's. Surveys on that account
-	// are at least viewGap apart.
+	// A camera shows something else if viewChange of the picture differs from the last survey. Surveys for this reason are
+	// at least viewGap apart.
 	viewChange = 0.25
 	viewGap    = 200 * time.Millisecond
 )
 
-// block is a run of frames of one scene between two that are analyzed, whatever is found: what to analyze of the
-// others follows from these two and from the frames themselves. Where blocks end depends on the video alone, so that
-// a video that is resumed is analyzed as it would have been.
+// block is a run of frames of one scene. The frames at its ends are analyzed in any case. Which others to analyze
+// follows from these two and from the frames themselves. Block boundaries depend only on the video, so that a resumed
+// video is analyzed as it would have been.
 type block struct {
 	items []*item
-	// end is the frame that the next block begins with; nil if that begins a new scene, or if there is none.
+	// end is the first frame of the next block; nil if that begins a new scene, or if there is none.
 	end *item
-	// opens means that no earlier block has looked at the first frame.
+	// opens means that no earlier block has searched the first frame.
 	opens bool
-	// done is closed once nothing more of the block's frames will be found.
+	// done is closed once nothing more will be found in the block's frames.
 	done chan struct{}
 }
 
-// partition divides a video into blocks as its frames come.
+// partition divides a video into blocks, frame by frame.
 type partition struct {
 	opts    *Options
 	every   int // frames from one scheduled look to the next
 	gap     time.Duration
-	length  int // of a block, in frames
+	length  int // frames per block
 	last    time.Duration
-	view    *track.Glance // of the last survey
+	view    *track.Glance // at the last survey
 	viewed  time.Duration
 	started bool
 }
 
-// Every is the number of frames from one scheduled look to the next, given Options.DetectEvery.
+// Every returns the number of frames from one scheduled look to the next, for a value of Options.DetectEvery.
 func Every(detectEvery int) int { return cmp.Or(detectEvery, adaptiveEvery) }
 
 func (r *run) newPartition(first *media.Frame) *partition {
@@ -73,7 +74,7 @@ func (r *run) newPartition(first *media.Frame) *partition {
 	return p
 }
 
-// frameBytes is the size of a frame's planes, at least 1.
+// frameBytes returns the size of a frame's planes, at least 1.
 func frameBytes(frame *media.Frame) int64 {
 	size := int64(0)
 	for _, plane := range frame.Planes {
@@ -82,8 +83,8 @@ func frameBytes(frame *media.Frame) int64 {
 	return max(1, size)
 }
 
-// place decides what a frame is: the begin of a block, a survey, one that is analyzed as scheduled, or none of them.
-// previous is the frame's predecessor, nil for the first frame.
+// place decides whether a frame begins a block, is surveyed, or is analyzed as scheduled, and reports whether it begins
+// a block. previous is the frame before it, nil for the first frame.
 func (p *partition) place(it, previous *item) (begins bool) {
 	if cause := p.survey(it, previous); cause != "" && p.opts.surveys() {
 		it.schedule(cause, surveyLevel(cause))
@@ -100,7 +101,7 @@ func (p *partition) place(it, previous *item) (begins bool) {
 	return begins
 }
 
-// survey is why the frame is surveyed; empty if it is not.
+// survey returns why the frame is surveyed, or "" if it is not.
 func (p *partition) survey(it, previous *item) record.Cause {
 	switch {
 	case previous == nil:
@@ -117,7 +118,8 @@ func (p *partition) survey(it, previous *item) record.Cause {
 	return ""
 }
 
-// surveyLevel is how thoroughly a survey searches: those for a moving camera, which may be many, do not turn the frame.
+// surveyLevel returns how thoroughly a survey searches. Surveys for a moving camera, of which there may be many, do not
+// turn the frame.
 func surveyLevel(cause record.Cause) level {
 	if cause == record.CauseView {
 		return fullLook
@@ -125,13 +127,13 @@ func surveyLevel(cause record.Cause) level {
 	return turnedLook
 }
 
-// due reports whether the schedule demands a look at the frame.
+// due reports whether the schedule requires a look at the frame.
 func (p *partition) due(it *item) bool {
 	return !p.started || it.frame.Index%p.every == 0 || it.frame.Time-p.last >= p.gap
 }
 
-// decode reads the frames and divides them into blocks. It stays one frame behind the source, since the frame before a
-// cut and the last frame are analyzed too.
+// decode reads the frames and divides them into blocks. It stays one frame behind the source, because the frame before
+// a cut and the last frame are analyzed, too.
 func (r *run) decode(source Source) error {
 	defer close(r.blocks)
 	cuts := track.NewCutDetector()
@@ -185,7 +187,7 @@ type divider struct {
 	open     *block
 	previous *item
 	reach    reach
-	done     bool // the frames before Options.Until need no further block
+	done     bool // the frames before Options.Until do not need another block
 }
 
 func (d *divider) add(it *item) error {
@@ -211,14 +213,14 @@ func (d *divider) add(it *item) error {
 	return nil
 }
 
-// reach finds the frame that the frames before another one wait for.
+// reach detects when enough frames have been read for all frames before another one to leave the look-ahead window.
 type reach struct {
-	from time.Duration // time of that other one
-	past bool          // there was the frame that they wait for
+	from time.Duration // time of that other frame
+	past bool          // enough frames have been read
 }
 
-// add takes the next frame. The tracker returns a frame's masks once it has those of the next frame, so until, the
-// first frame that is not wanted, has to leave its window, too.
+// add adds the next frame. The tracker returns a frame's masks once it has those of the next frame, so until, the first
+// frame that is not written, has to leave the window, too.
 func (r *reach) add(frame *media.Frame, until int, window track.Options) {
 	switch {
 	case frame.Index == until:
@@ -229,14 +231,15 @@ func (r *reach) add(frame *media.Frame, until int, window track.Options) {
 	}
 }
 
-// roomFor is the number of frames in blocks that are analyzed at once. Two blocks keep the analysis going whatever they
-// take; more workers need more of them, as far as memory allows.
+// roomFor returns how many frames in blocks are analyzed at once. Two blocks keep the analysis going, whatever their
+// size. More workers need more frames, as far as memory allows.
 func (d *divider) roomFor(frame *media.Frame) int64 {
 	wanted := int64(queueFrames * d.parts.every * (d.opts.Workers + 1))
 	return max(2*int64(d.parts.length), min(wanted, d.opts.QueueMemory/frameBytes(frame)))
 }
 
-// complete starts the analysis of the block. next is the first frame of the next one, nil at the end of the video.
+// complete starts the analysis of the open block. next is the first frame of the next block, nil at the end of the
+// video.
 func (d *divider) complete(next *item) error {
 	b := d.open
 	if next != nil && !next.cut {

@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestBlurredFrames: a blurred frame is searched by the detector for those, if there is one.
+// TestBlurredFrames checks that blurred frames are searched with the detector for blurred frames, if there is one.
 func TestBlurredFrames(t *testing.T) {
 	sharp, blurred := newFrame(0, false), newFrame(0, false)
 	for i := range blurred.Planes[0].Data {

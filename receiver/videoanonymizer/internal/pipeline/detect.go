@@ -18,8 +18,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// analyze searches the frame at its level. A panic in a model's code costs the frame, which is then masked whole, and
-// never the collector.
+// analyze searches the frame at its level. If a model's code panics, the frame is masked entirely, and the collector
+// goes on.
 func (r *run) analyze(it *item) {
 	rec := &it.record
 	if !rec.Analyzed && r.opts.Spans != nil {
@@ -55,7 +55,7 @@ func (r *run) analyze(it *item) {
 	}
 }
 
-// Search searches a single frame at every look of the options, and returns the heads that count without a track. A
+// Search searches a single frame with every look in the options, and returns the heads that count without a track. A
 // panic in a model's code is an error.
 func Search(ctx context.Context, frame *media.Frame, opts Options) ([]mask.Head, error) {
 	opts.Others = nil
@@ -115,14 +115,14 @@ func (r *run) lookAtRegions(it *item) error {
 	return nil
 }
 
-// findInRegion finds people and faces in the part of the frame that shows a box.
+// findInRegion finds people and faces in the part of the frame around a box.
 func (r *run) findInRegion(it *item, box vision.Box) ([]vision.Detection, []vision.Face, error) {
 	region := vision.RegionAround(it.frame, box, regionSide)
 	people, faces, err := r.find(it, region.Frame(), r.opts.Region)
 	return region.Detections(people), region.Faces(faces), err
 }
 
-// hide marks the people with heads that a quick look does not show, and returns these.
+// hide marks the people with these heads as not shown by a quick look, and returns the heads.
 func (a *analysis) hide(heads []mask.Head) []mask.Head {
 	for i := range a.people {
 		a.people[i].Hidden = a.people[i].Hidden || slices.ContainsFunc(heads, func(h mask.Head) bool {
@@ -132,11 +132,11 @@ func (a *analysis) hide(heads []mask.Head) []mask.Head {
 	return heads
 }
 
-// regionSide is the least width and height of a part of the frame that is searched, in pixels: a detector shows it
-// about as large as it is.
+// regionSide is the minimum width and height of a searched part of a frame, in pixels. At this size, a detector sees
+// the part at about its original scale.
 const regionSide = 320
 
-// add adds people and faces to those known, and returns the heads that were not.
+// add adds people and faces to the known ones, and returns the heads that were not known.
 func (r *run) add(it *item, people []vision.Person, faces []vision.Face) (unknown []mask.Head, err error) {
 	it.people = vision.Merge(it.people, people, r.opts.Overlap)
 	it.faces = vision.MergeFaces(it.faces, faces)
@@ -154,7 +154,7 @@ func (r *run) add(it *item, people []vision.Person, faces []vision.Face) (unknow
 	return track.Unknown(it.heads, known), nil
 }
 
-// find finds people and faces in the frame, or in a copy of a part of it or of it turned.
+// find finds people and faces in the frame, or in a copy that is turned or shows a part of it.
 func (r *run) find(
 	it *item, frame *media.Frame, look Look,
 ) (people []vision.Detection, faces []vision.Face, err error) {
@@ -188,7 +188,7 @@ func persons(found []vision.Detection) []vision.Person {
 	return people
 }
 
-// estimatePoses asks the pose model about the people whose keypoints the detector did not find itself.
+// estimatePoses runs the pose model on the people whose keypoints the detector did not return itself.
 func (r *run) estimatePoses(it *item, frame *media.Frame, people []vision.Person) error {
 	if r.opts.PoseModel == nil {
 		return nil
@@ -221,8 +221,8 @@ func (r *run) estimatePoses(it *item, frame *media.Frame, people []vision.Person
 	return nil
 }
 
-// segment finds the silhouettes of the people who have none. Its time counts toward the pose stage: both describe how a
-// person is positioned.
+// segment finds the silhouettes of the people who have none. Its time counts toward the pose stage: both describe a
+// person's posture.
 func (r *run) segment(it *item) error {
 	if r.opts.Segmenter == nil {
 		return nil
@@ -254,8 +254,8 @@ func (r *run) segment(it *item) error {
 	return nil
 }
 
-// timed runs a part of a stage and adds its time. The stages of a frame that is searched more than once are reported as
-// if they had followed one another, and ended when the last one did.
+// timed runs a part of a stage and adds its time. If a frame is searched more than once, its stages are reported as if
+// each had run once, one after the other, and the last had just ended.
 func (it *item) timed(stage *vision.Interval, steps *vision.Steps, do func() (vision.Steps, error)) error {
 	start := time.Now()
 	took, err := do()
@@ -278,7 +278,7 @@ func (it *item) timed(stage *vision.Interval, steps *vision.Steps, do func() (vi
 
 var errPanic = errors.New("panic")
 
-// reason says in one word why a frame could not be analyzed; empty for nil.
+// reason returns in one word why a frame could not be analyzed, or "" for nil.
 func reason(err error) string {
 	switch {
 	case err == nil:

@@ -19,8 +19,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// models is a detector, pose estimator, face detector and segmenter that all work, except where fail makes one of
-// them fail.
+// models is a detector, pose estimator, face detector and segmenter, all of which work unless fail makes one of them
+// fail.
 type models struct {
 	detector
 	fail map[string]func(index int) error
@@ -59,7 +59,7 @@ func (m *models) Segment(_ context.Context, f *media.Frame,
 	return silhouettes, vision.Steps{}, err
 }
 
-// others finds a screen in the lower left corner of each frame, by models.
+// others finds a screen in the lower left corner of each frame.
 type others struct{ *models }
 
 func (o others) Detect(_ context.Context, f *media.Frame) ([]vision.Detection, vision.Steps, error) {
@@ -77,8 +77,8 @@ func (m *models) fails(model string, f *media.Frame) error {
 // errTooFew makes a model return fewer results than there are people.
 var errTooFew = errors.New("too few")
 
-// TestRunFailsClosed: whatever goes wrong in any model, the frame is masked whole, the record says why, the video
-// continues, and frames that do not depend on that one are masked as usual.
+// TestRunFailsClosed checks that whatever goes wrong in any model, the frame is masked entirely, the record gives the
+// reason, the video continues, and frames that do not depend on that one are masked as usual.
 func TestRunFailsClosed(t *testing.T) {
 	const broken, frames = 6, 13
 	reasons := map[string]error{
@@ -95,7 +95,7 @@ func TestRunFailsClosed(t *testing.T) {
 	for model, stage := range stages {
 		for reason, cause := range reasons {
 			if errors.Is(cause, errTooFew) && stage == record.StageDetection {
-				continue // an empty result is valid there
+				continue // no results are valid here
 			}
 			t.Run(model+"/"+reason, func(t *testing.T) {
 				m := &models{detector: detector{seen: map[int]bool{}},
@@ -137,8 +137,8 @@ func TestRunFailsClosed(t *testing.T) {
 	}
 }
 
-// TestUnavailableEndsTheRun: without an inference server, no frame is masked whole: the run fails, and neither the
-// frame that the failure belongs to nor one that follows it is written.
+// TestUnavailableEndsTheRun checks that without an inference server, no frame is masked entirely: the run fails, and
+// neither the frame that failed nor any after it is written.
 func TestUnavailableEndsTheRun(t *testing.T) {
 	const broken, frames = 40, 80
 	for _, model := range []string{"detector", "faces", "pose", "segmentation"} {
@@ -163,7 +163,7 @@ func TestUnavailableEndsTheRun(t *testing.T) {
 	}
 }
 
-// TestSpansAreMadeBeforeInference: models get the span that the frame's record has.
+// TestSpansAreMadeBeforeInference checks that models get the span in the frame's record.
 func TestSpansAreMadeBeforeInference(t *testing.T) {
 	m := &traced{models: models{detector: detector{seen: map[int]bool{}}}, spans: map[*inference.Span]string{}}
 	source := &clip{frames: 7}
@@ -182,7 +182,7 @@ func TestSpansAreMadeBeforeInference(t *testing.T) {
 	}
 }
 
-// traced notes which model got which span.
+// traced records which model got which span.
 type traced struct {
 	models
 	mu    sync.Mutex

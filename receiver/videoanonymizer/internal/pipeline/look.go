@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// level is how thoroughly a frame is searched; each level includes those below it.
+// level is how thoroughly a frame is searched. Each level includes those below it.
 type level int
 
 const (
@@ -26,37 +26,37 @@ const (
 	turnedLook
 )
 
-// analysis is what is known of a frame.
+// analysis is what is known about a frame.
 type analysis struct {
-	// level is what the frame is searched at, or will be in the next round; seen is what it was searched at.
+	// level is the level to search the frame at, in the next round or already; seen is the level it has been searched at.
 	level, seen level
-	// regions are the parts that will be searched in the next round, searched those that were.
+	// regions are the parts to search in the next round, and searched those that have been.
 	regions, searched []vision.Box
 	people            []vision.Person
 	faces             []vision.Face
-	// blurred says that the frame is, so that people are harder to tell.
+	// blurred means that the frame is blurred, which makes people harder to recognize.
 	blurred bool
-	// others are what is masked besides people.
+	// others are what else to mask besides people.
 	others []vision.Detection
-	// settled are the boxes of people who may be a part of someone else, and were looked at for it.
+	// settled are the boxes of people who may be part of someone else, and who were checked for that.
 	settled []vision.Box
-	// heads are those that count without a track; hidden those of them that a quick look does not show, and turned those
-	// that only a turned frame does.
+	// heads are the heads that count without a track. hidden are those that a quick look does not show, and turned those
+	// that only a turned frame shows.
 	heads, hidden, turned []mask.Head
 	err                   error
-	// ended is closed once a frame that begins a block will not be searched any further; nil for other frames.
+	// ended is closed once the first frame of a block will not be searched any further; nil for other frames.
 	ended chan struct{}
 }
 
-// schedule raises the level at which the frame is searched next. The cause of the first look stays, unless a later one
-// searches harder.
+// schedule raises the level at which the frame is searched next. It keeps the cause of an earlier look, unless the new
+// one searches harder.
 func (it *item) schedule(cause record.Cause, l level) {
 	if l > it.level {
 		it.level, it.record.LookCause = l, cause
 	}
 }
 
-// A frame is searched in parts if they are few and small: otherwise a full look costs less. A full look at a large
+// A frame is searched in parts if they are few and small. Otherwise, a full look costs less. A full look at a large
 // frame costs several times as much.
 const (
 	maxRegions, maxRegionShare           = 4, 0.25
@@ -64,7 +64,7 @@ const (
 	maxLargeRegions, maxLargeRegionShare = 10, 0.5
 )
 
-// scheduleRegion makes a part of the frame be searched in the next round, unless it was.
+// scheduleRegion schedules a part of the frame to be searched in the next round, unless it already was.
 func (r *run) scheduleRegion(it *item, cause record.Cause, box vision.Box) {
 	box = box.Clipped(it.frame.Width, it.frame.Height)
 	switch {
@@ -103,7 +103,7 @@ func (r *run) scheduleRegion(it *item, cause record.Cause, box vision.Box) {
 
 func (o *Options) surveys() bool { return o.highest() > quickLook }
 
-// highest is the highest level that is configured.
+// highest returns the highest level that is configured.
 func (o *Options) highest() level {
 	switch {
 	case o.Turned != (Look{}):
@@ -114,7 +114,7 @@ func (o *Options) highest() level {
 	return quickLook
 }
 
-// analyzeBlock searches the frames that the schedule demands, then those that what was found demands.
+// analyzeBlock searches the scheduled frames, then those that need it because of what was found.
 func (r *run) analyzeBlock(b *block) error {
 	var due []*item
 	for _, it := range b.items[1:] {
@@ -154,8 +154,9 @@ func (r *run) analyzeBlock(b *block) error {
 	return nil
 }
 
-// search looks at frames, as many at once as there are workers. A frame that cannot be searched is masked whole later,
-// but not for want of an inference server, which may be back by then: that ends the video's attempt.
+// search searches frames, as many at once as there are workers. A frame that cannot be searched is masked entirely
+// later. An unavailable inference server, however, ends the attempt at the video, because the server may be back for
+// the next one.
 func (r *run) search(items []*item) error {
 	var all sync.WaitGroup
 	for _, it := range items {
@@ -179,12 +180,12 @@ func (r *run) search(items []*item) error {
 	return r.ctx.Err()
 }
 
-// undecided schedules the looks that the finds so far demand, and returns their frames:
-//   - At the block's end, where someone is whom a quick look does not show and whose head is a guess: most are things
-//     that stay in place.
-//   - Next to a frame in which someone moves whom a quick look does not show, where they are, and from there on as long
-//     as they are found. Whoever stays in place needs a look at each block's end alone.
-//   - Where something appeared that nobody known explains.
+// undecided schedules the looks that what was found so far requires, and returns their frames:
+//   - At the end of the block, around someone whom a quick look does not show and whose head is a guess: most of these
+//     are things that stay in place.
+//   - Next to a frame that shows a moving person whom a quick look does not show, around that person, and so on as long
+//     as they are found. For someone who stays in place, a look at the end of each block is enough.
+//   - Where something appeared that no known person explains.
 //   - In the middle between two frames whose heads are not at the same places.
 func (r *run) undecided(b *block) (due []*item) {
 	seen, last := b.seen(), b.last()
@@ -206,7 +207,7 @@ func (r *run) undecided(b *block) (due []*item) {
 			continue
 		}
 		r.spread(seen[i-1], it, last)
-		if i > 1 || b.opens { // an earlier block has settled its end
+		if i > 1 || b.opens { // an earlier block has settled the end it shares with this one
 			r.spread(it, seen[i-1], last)
 		}
 		if r.opts.DetectEvery == 0 {
@@ -224,7 +225,7 @@ func (r *run) undecided(b *block) (due []*item) {
 	return due
 }
 
-// look is what records call the hardest look at the frame.
+// look returns the name in records of the hardest look at the frame.
 func (a *analysis) look() record.Look {
 	if a.seen == quickLook && len(a.searched) > 0 {
 		return record.LookRegion
@@ -236,8 +237,8 @@ func (a *analysis) undecided(opts *Options) bool {
 	return min(a.level, opts.highest()) > a.seen || len(a.regions) > 0
 }
 
-// spread schedules a look at a neighbor where this frame shows someone whom a quick look does not, unless they stay in
-// place, there or to the block's last frame.
+// spread schedules a look at a neighbor for each person whom this frame shows and a quick look does not, unless they
+// stay in place, in that neighbor or up to the last frame of the block.
 func (r *run) spread(it, neighbor, last *item) {
 	for _, h := range it.hidden {
 		if !stays(h, it, neighbor) && !found(h, it, last) {
@@ -251,7 +252,7 @@ func (r *run) spread(it, neighbor, last *item) {
 	}
 }
 
-// around is the box of the person with a head, where the camera has moved it in another frame.
+// around returns the box of the person with a head, moved to where the camera shows it in another frame.
 func (it *item) around(h mask.Head, in *item) vision.Box {
 	box := h.Bounds()
 	for _, p := range it.people {
@@ -262,8 +263,8 @@ func (it *item) around(h mask.Head, in *item) vision.Box {
 	return in.glance.Moved(it.glance, box)
 }
 
-// stays reports whether the person with a head in one frame is in the same place in another, apart from what the camera
-// moves: a model has found them there, if only as a candidate, or nothing has changed there.
+// stays reports whether the person with a head in one frame is in the same place in another, camera motion aside:
+// either a model has found them there, if only as a candidate, or nothing has changed there.
 func stays(h mask.Head, in, other *item) bool {
 	return found(h, in, other) ||
 		in.glance != nil && other.glance != nil && in.glance.Still(other.glance, h.Bounds())
@@ -281,14 +282,14 @@ func found(h mask.Head, in, other *item) bool {
 	return false
 }
 
-// samePlace is the intersection over union of the boxes of someone who stays in place.
+// samePlace is the minimum intersection over union of the boxes of someone who stays in place.
 const samePlace = 0.7
 
-// regionMargin is the share of a box's size, on each side, by which the part of the frame that is searched for its
-// person is larger.
+// regionMargin is the margin around a person's box in the part of the frame that is searched for them, on each side, as
+// a fraction of the box's size.
 const regionMargin = 0.5
 
-// seen are the block's frames that were searched, and the next block's first one.
+// seen returns the frames of the block that were searched, and the first frame of the next block.
 func (b *block) seen() (seen []*item) {
 	for _, it := range b.items {
 		if it.seen > unseen {
@@ -301,7 +302,8 @@ func (b *block) seen() (seen []*item) {
 	return seen
 }
 
-// last is the frame that the block ends with: the next block's first one or, at the end of a scene, its own last one.
+// last returns the frame that the block ends with: the first frame of the next block or, at the end of a scene, its own
+// last frame.
 func (b *block) last() *item {
 	if b.end != nil {
 		return b.end
@@ -309,7 +311,7 @@ func (b *block) last() *item {
 	return b.items[len(b.items)-1]
 }
 
-// compare schedules looks at the later of two frames and at those between, which were not searched.
+// compare schedules looks at the later of two frames, and at those in between, which were not searched.
 func (r *run) compare(b *block, before, after *item) {
 	if before.err != nil || after.err != nil {
 		return
@@ -339,8 +341,8 @@ func (r *run) compare(b *block, before, after *item) {
 	}
 }
 
-// appearedBetween returns the middle one of those frames between two others in which something appeared that nobody
-// known explains, and where; nil if there is none. What it shows may explain the others.
+// appearedBetween looks for frames between two others in which something appeared that no known person explains. It
+// returns the middle one, which may explain the others, and the places, or nil if there is none.
 func appearedBetween(before, after *item, between []*item) (*item, []vision.Box) {
 	var items []*item
 	var boxes [][]vision.Box
@@ -356,8 +358,8 @@ func appearedBetween(before, after *item, between []*item) (*item, []vision.Box)
 	return items[len(items)/2], boxes[len(items)/2]
 }
 
-// apart reports whether a head of either frame is neither found in about the same place in the other, apart from what
-// the camera moves, nor stays, there or to the block's last frame.
+// apart reports whether a head of either frame is missing from about the same place in the other, camera motion aside,
+// and its person does not stay there, in that frame or up to the last frame of the block.
 func (b *block) apart(before, after *item) bool {
 	gone, come := track.Apart(before.heads, after.heads, after.glance.Motion(before.glance))
 	last := b.last()
@@ -368,8 +370,8 @@ func (b *block) apart(before, after *item) bool {
 	})
 }
 
-// known are the boxes of people and faces, with a margin for what moves with them, and of what was searched, whatever
-// it showed, where they were and where the camera has moved them in another frame.
+// known returns the boxes of people and faces, with a margin for what moves with them, and of the parts that were
+// searched, whatever they showed. Each box is at its own place and at where the camera has moved it in another frame.
 func (it *item) known(in *track.Glance) (boxes []vision.Box) {
 	const margin = 0.25
 	add := func(b vision.Box) {

@@ -8,7 +8,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// lookForOthers finds what is masked besides people. Its time counts toward detection. If it fails, so does the frame.
+// lookForOthers finds what else to mask besides people. Its time counts toward detection. If it fails, so does the
+// frame.
 func (r *run) lookForOthers(it *item) error {
 	if r.opts.Others == nil {
 		return nil

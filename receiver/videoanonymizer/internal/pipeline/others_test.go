@@ -12,8 +12,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// TestRunMasksOthers: what is found besides people is masked in every frame, and counted; each analyzed frame is
-// searched for it once.
+// TestRunMasksOthers checks that what is found besides people is masked in every frame, and counted, and that each
+// analyzed frame is searched for it once.
 func TestRunMasksOthers(t *testing.T) {
 	m := &models{detector: detector{seen: map[int]bool{}}}
 	source := &clip{frames: 20}

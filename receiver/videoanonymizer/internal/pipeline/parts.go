@@ -10,8 +10,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// settleParts looks once more, at about their own size, at the people who may be a part of someone else. Whom that does
-// not show is a candidate from then on.
+// settleParts searches once more, at about their own size, for people who may be part of someone else. Those that this
+// does not show become candidates.
 func (r *run) settleParts(it *item) error {
 	demoted := false
 	for _, i := range track.Parts(observation(it), r.opts.Track.Geometry) {

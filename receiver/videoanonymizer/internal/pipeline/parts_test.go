@@ -16,13 +16,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// tall is someone whose head the pose model finds; in part, a box in theirs, it finds nothing.
+// tall is someone whose head the pose model finds. part is a box within theirs, in which it finds nothing.
 var (
 	tall = vision.Detection{Score: .9, Box: vision.Box{X0: 100, Y0: 20, X1: 180, Y1: 170}}
 	part = vision.Detection{Score: .6, Box: vision.Box{X0: 110, Y0: 90, X1: 158, Y1: 139}}
 )
 
-// headsOfTall is a pose model that finds the heads of people as high as tall.
+// headsOfTall is a pose model that finds the heads of people who are at least as tall as tall.
 type headsOfTall struct{}
 
 func (headsOfTall) Estimate(
@@ -45,7 +45,7 @@ func (headsOfTall) Estimate(
 	return poses, vision.Steps{}, nil
 }
 
-// closer is a look at a part of the frame.
+// closer stands for the models that look at a part of the frame.
 type closer struct {
 	people []vision.Detection
 	faces  []vision.Face
@@ -62,8 +62,8 @@ func (c *closer) DetectFaces(context.Context, *media.Frame) ([]vision.Face, visi
 	return c.faces, vision.Steps{}, nil
 }
 
-// TestPartsAreLookedAtCloser: someone without a head who lies within someone else is looked at once more, and is masked
-// unless that look shows neither them nor a face in them.
+// TestPartsAreLookedAtCloser checks that someone without a head who lies within someone else is looked at once more,
+// and is masked unless that look shows neither them nor a face in their box.
 func TestPartsAreLookedAtCloser(t *testing.T) {
 	apart, smaller, beside := part, part, part
 	apart.Box = part.Box.Moved(120, 0)
@@ -79,7 +79,7 @@ func TestPartsAreLookedAtCloser(t *testing.T) {
 		found  []vision.Detection
 		closer closer
 		looks  int
-		masked bool // the head that is guessed of the second one found
+		masked bool // the guessed head of the second person found
 	}{
 		"shown":               {[]vision.Detection{tall, part}, closer{people: []vision.Detection{part}}, 1, true},
 		"shown weakly":        {[]vision.Detection{tall, part}, closer{people: []vision.Detection{weak}}, 1, true},

@@ -36,11 +36,11 @@ const (
 	gray          = 120
 )
 
-// clip is a source of frames with light stripes on gray that turn from vertical to horizontal at frame cutAt.
+// clip is a source of frames with light stripes on gray, which turn from vertical to horizontal at frame cutAt.
 type clip struct {
 	frames, cutAt int
 	rate          int   // frames/s, 30 by default
-	fail          error // instead of io.EOF
+	fail          error // returned instead of io.EOF
 	next          int
 	inFlight, max atomic.Int64
 }
@@ -85,7 +85,7 @@ func plane(w, h int, value byte) media.Plane {
 	return p
 }
 
-// sink remembers the records in order, and of each frame the luma in the middle of the head and in a corner.
+// sink keeps the records in order, and for each frame the luma in the middle of the head and in a corner.
 type sink struct {
 	source         *clip
 	indexes        []int
@@ -112,7 +112,7 @@ func (s *sink) Write(f *media.Frame, rec *record.Frame) error {
 	return nil
 }
 
-// detector finds one person in the middle of every frame, whose head is about (160, 60).
+// detector finds one person in the middle of every frame, with the head at about (160, 60).
 type detector struct {
 	mu   sync.Mutex
 	seen map[int]bool
@@ -157,7 +157,7 @@ func TestRunMasksEveryFrame(t *testing.T) {
 			opts := options(t, d)
 			require.NoError(t, Run(t.Context(), source, out, opts))
 			assert.GreaterOrEqual(t, out.summary.Masks, tt.frames)
-			out.summary.Masks = 0 // near a cut a head may be covered twice
+			out.summary.Masks = 0 // near a cut, a head may be covered twice
 			want := record.Summary{Frames: tt.frames, Analyzed: len(tt.analyzed), MaxPeople: 1}
 			want.Uncertain = len(tt.analyzed) // only the box of the person is known
 			assert.Equal(t, want, out.summary)
@@ -225,7 +225,7 @@ func TestRunMasksUnanalyzableFramesWhole(t *testing.T) {
 	}
 }
 
-// brokenFaces finds no face, and fails on one frame.
+// brokenFaces finds no faces, and fails on one frame.
 type brokenFaces struct{ index int }
 
 func (b brokenFaces) DetectFaces(_ context.Context, f *media.Frame) ([]vision.Face, vision.Steps, error) {
@@ -235,8 +235,8 @@ func (b brokenFaces) DetectFaces(_ context.Context, f *media.Frame) ([]vision.Fa
 	return nil, vision.Steps{}, nil
 }
 
-// TestRunMasksWholeWithoutFaces: a frame in which people were found, but face detection failed, does not count as
-// analyzed.
+// TestRunMasksWholeWithoutFaces checks that a frame in which people were found, but face detection failed, does not
+// count as analyzed.
 func TestRunMasksWholeWithoutFaces(t *testing.T) {
 	source := &clip{frames: 13}
 	out := &sink{source: source}
@@ -286,7 +286,7 @@ func TestRunStops(t *testing.T) {
 	})
 }
 
-// TestRunReleasesEveryFrame: a video that fails leaks no frame, whose memory nobody else would free.
+// TestRunReleasesEveryFrame checks that a video that fails leaks no frame, because nothing else would free the memory.
 func TestRunReleasesEveryFrame(t *testing.T) {
 	const frameBytes, most = 1280 * 720 * 3 / 2, 100 << 20
 	path := filepath.Join(t.TempDir(), "a.mkv")
@@ -305,14 +305,14 @@ func TestRunReleasesEveryFrame(t *testing.T) {
 		out := &sink{source: &clip{}, write: func(*media.Frame) error { return broken }}
 		err = Run(t.Context(), source, out, options(t, &detector{seen: map[int]bool{}}))
 		require.ErrorIs(t, err, broken)
-		held += 20 // about the window
+		held += 20 // about the size of the window
 		source.Close()
 	}
 	require.Greater(t, held*frameBytes, 3*most, "enough to notice if it were leaked")
 	assert.Less(t, dataMemory(t)-before, most)
 }
 
-// dataMemory is the size in bytes of the memory that this process has of its own.
+// dataMemory returns the size of this process's data memory (VmData), in bytes.
 func dataMemory(t *testing.T) int {
 	status, err := os.ReadFile("/proc/self/status")
 	require.NoError(t, err)
@@ -323,7 +323,7 @@ func dataMemory(t *testing.T) int {
 	return kilobytes << 10
 }
 
-// TestCountOrigins: every head is counted by its origin, including faces without a detected person.
+// TestCountOrigins checks that every head is counted by its origin, including faces without a detected person.
 func TestCountOrigins(t *testing.T) {
 	var rec record.Frame
 	for i, origin := range []mask.Origin{mask.OriginPose, mask.OriginFace, mask.OriginBox, mask.OriginInterpolated,

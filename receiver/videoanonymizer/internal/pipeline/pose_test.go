@@ -14,14 +14,14 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// people are what a detector finds in every frame.
+// people is a detector that finds the same people in every frame.
 type people []vision.Detection
 
 func (p people) Detect(context.Context, *media.Frame) ([]vision.Detection, vision.Steps, error) {
 	return p, vision.Steps{}, nil
 }
 
-// noses is a pose model that says that each person's nose is where the box begins.
+// noses is a pose model that puts each person's nose at the upper left corner of their box.
 type noses struct{ asked []vision.Detection }
 
 func (n *noses) Estimate(
@@ -35,7 +35,8 @@ func (n *noses) Estimate(
 	return poses, vision.Steps{}, nil
 }
 
-// TestPosesOfTheDetector: a pose that the detector found is kept, and the pose model is asked about the others alone.
+// TestPosesOfTheDetector checks that a pose from the detector is kept, and that the pose model runs only on the other
+// people.
 func TestPosesOfTheDetector(t *testing.T) {
 	own := &vision.Pose{vision.Nose: {X: 70, Y: 20, Score: .8}}
 	found := people{

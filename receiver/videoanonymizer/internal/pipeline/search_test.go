@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSearchUsesEveryLook: a frame is searched at every look, and one that cannot be is an error.
+// TestSearchUsesEveryLook checks that a frame is searched with every look, and that a frame that cannot be searched is
+// an error.
 func TestSearchUsesEveryLook(t *testing.T) {
 	someone := stage{people: func(int) []image.Rectangle { return person(100, 40, farHeight) }}
 	empty := stage{people: func(int) []image.Rectangle { return nil }}

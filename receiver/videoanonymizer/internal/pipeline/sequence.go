@@ -15,7 +15,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// sequence passes the frames to the tracker in order and masks those that leave its window.
+// sequence passes the frames to the tracker in order, and masks those that leave its window.
 func (r *run) sequence() error {
 	defer close(r.masked)
 	var window trackWindow
@@ -33,7 +33,7 @@ func (r *run) sequence() error {
 		r.room.Release(int64(len(b.items)))
 	}
 	if r.ctx.Err() != nil {
-		return r.ctx.Err() // decode gave up: the window may be incomplete
+		return r.ctx.Err() // decode gave up, so the window may be incomplete
 	}
 	if !r.enough {
 		return r.flush(&window)
@@ -42,10 +42,10 @@ func (r *run) sequence() error {
 		return fmt.Errorf("frame %d did not leave the look-ahead window, which begins with frame %d", r.opts.Until-1,
 			r.passed+1)
 	}
-	return nil // what is left belongs to nobody: Run releases it
+	return nil // Run releases what is left
 }
 
-// trackWindow is the tracker, and the frames that it has not returned results for, oldest first.
+// trackWindow is the tracker, and the frames that it has not returned results for yet, oldest first.
 type trackWindow struct {
 	tracker *track.Tracker
 	items   []*item
@@ -63,7 +63,7 @@ func (r *run) push(w *trackWindow, it *item) error {
 	it.record.Tracking.Start = start
 	w.items = append(w.items, it)
 	results := w.tracker.Push(observation(it))
-	it.people, it.faces, it.heads, it.glance = nil, nil, nil, nil // silhouettes are large, and the window long
+	it.people, it.faces, it.heads, it.glance = nil, nil, nil, nil // silhouettes are large, and the window is long
 	done := w.items[:len(results)]
 	w.items = w.items[len(results):]
 	return r.finish(done, results, start)
@@ -81,7 +81,7 @@ func (r *run) flush(w *trackWindow) error {
 	return r.finish(w.items, results, start)
 }
 
-// trackOptions bounds the window by the memory that this video's frames take.
+// trackOptions bounds the window by the memory that the frames of this video take.
 func (r *run) trackOptions(frame *media.Frame) track.Options {
 	opts := r.opts.Track
 	opts.MaxFrames = max(2*r.opts.DetectEvery+1, int(r.opts.FrameMemory/2/frameBytes(frame)))
@@ -97,7 +97,7 @@ func observation(it *item) track.Observation {
 	}
 }
 
-// finish masks the frames by the results that the tracker has returned for them since start.
+// finish masks the frames according to the tracker's results. start is when the tracker was called.
 func (r *run) finish(items []*item, results []track.Result, start time.Time) error {
 	tracked := vision.Interval{Start: start, End: time.Now()}
 	for i, it := range items {
@@ -150,7 +150,7 @@ func countOrigins(rec *record.Frame) {
 	}
 }
 
-// skip drops a frame that an earlier run has written.
+// skip drops a frame that an earlier run has already written.
 func (r *run) skip(it *item) error {
 	defer r.release(it.frame)
 	if it.frame.Index == r.opts.Resume.First-1 {
@@ -159,7 +159,7 @@ func (r *run) skip(it *item) error {
 	return nil
 }
 
-// drop drops a frame that is only there for those before it.
+// drop drops a frame that was read only for the frames before it.
 func (r *run) drop(it *item) error {
 	r.release(it.frame)
 	return nil

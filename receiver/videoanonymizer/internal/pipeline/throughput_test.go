@@ -21,7 +21,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// still is a video in which nothing happens, of small frames.
+// still is a video of small frames in which nothing happens.
 type still struct {
 	frame          *media.Frame
 	frames, next   int
@@ -51,10 +51,10 @@ func (s *still) Write(*media.Frame, *record.Frame) error {
 	return nil
 }
 
-// slow is a detector that finds nobody, whose inferences take 20 to 400 ms.
+// slow is a detector that finds nobody, and whose inferences take 20 to 400 ms.
 type slow struct {
 	looks    atomic.Int64
-	inferred atomic.Int64 // the sum of these times
+	inferred atomic.Int64 // total duration of inferences, in ns
 }
 
 func (s *slow) Detect(context.Context, *media.Frame) ([]vision.Detection, vision.Steps, error) {
@@ -64,10 +64,11 @@ func (s *slow) Detect(context.Context, *media.Frame) ([]vision.Detection, vision
 	return nil, vision.Steps{}, nil
 }
 
-// TestWorkersAreBusy: where inference takes all the time, twice as many workers take half as long. Time is simulated:
-// it passes when all wait for inferences. What is held of the video stays within what the options allow.
+// TestWorkersAreBusy checks that where inference takes all the time, twice as many workers take half as long, and that
+// the frames held stay within what the options allow. Time is simulated: it passes while all goroutines wait for
+// inferences.
 func TestWorkersAreBusy(t *testing.T) {
-	const room = 82 // frames of 1080p in the memory that the receiver allows for tracks and blocks
+	const room = 82 // 1080p frames in the memory that the receiver allows for tracks and blocks
 	for _, workers := range []int{2, 8, 64} {
 		t.Run(fmt.Sprintf("%d workers", workers), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -86,7 +87,7 @@ func TestWorkersAreBusy(t *testing.T) {
 	}
 }
 
-// busyness is a detector that counts how many of its inferences are under way.
+// busyness is a detector that counts how many of its inferences run at once.
 type busyness struct{ now, most atomic.Int64 }
 
 func (b *busyness) Detect(context.Context, *media.Frame) ([]vision.Detection, vision.Steps, error) {
@@ -96,7 +97,8 @@ func (b *busyness) Detect(context.Context, *media.Frame) ([]vision.Detection, vi
 	return nil, vision.Steps{}, nil
 }
 
-// TestVideosShareWorkers: several videos, and searches beside them, analyze no more frames at once than one video does.
+// TestVideosShareWorkers checks that several videos, together with searches, analyze no more frames at once than one
+// video does.
 func TestVideosShareWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, detector := adaptive(t), &busyness{}
@@ -119,7 +121,7 @@ func TestVideosShareWorkers(t *testing.T) {
 	})
 }
 
-// TestSearchWaitsForPlace: a search whose context ends meanwhile gives up.
+// TestSearchWaitsForPlace checks that a search gives up if its context ends while it waits.
 func TestSearchWaitsForPlace(t *testing.T) {
 	opts := adaptive(t)
 	opts.Pool = NewPool(1)

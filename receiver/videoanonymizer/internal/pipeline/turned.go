@@ -11,9 +11,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// findTurned finds people who lie or stand on their head, in copies of the frame turned by quarters of a turn. Models
-// know people upright, and take much that lies on its side for people, so a person counts only if the pose shows the
-// head, and only if no head is known there that is more than a guess.
+// findTurned finds people who lie or stand on their heads, in copies of the frame turned by 90, 180 and 270 degrees.
+// Models are trained on upright people, and mistake many things lying on their sides for people. So a person counts
+// only if the pose shows the head, and only where no head is known that is more than a guess.
 func (r *run) findTurned(it *item) (people []vision.Person, faces []vision.Face, err error) {
 	known := located(it)
 	for quarters := 1; quarters <= 3; quarters++ {
@@ -50,12 +50,12 @@ func (r *run) findTurned(it *item) (people []vision.Person, faces []vision.Face,
 	return people, faces, nil
 }
 
-// settledOverlap is the intersection over union of boxes from which someone found in a turned frame, or in a part of
-// one, is the same as someone found before.
+// settledOverlap is the minimum intersection over union of the boxes of someone found in a turned frame, or in a part
+// of one, and of the same person found before.
 const settledOverlap = 0.4
 
-// settle drops the people whose heads are guesses and whom a turned frame shows well: what is guessed of someone who
-// lies may cover all of them.
+// settle drops people whose heads are guesses and whom a turned frame shows well: the guess for someone who lies down
+// may cover all of them.
 func (r *run) settle(it *item, turned []vision.Person) {
 	heads := mask.LocateHeads(it.people, it.frame.Width, it.frame.Height, r.opts.Track.Geometry)
 	var left []vision.Person
@@ -73,7 +73,7 @@ func (r *run) settle(it *item, turned []vision.Person) {
 	}
 }
 
-// located are the heads of the frame that are more than guesses.
+// located returns the heads of the frame that are more than guesses.
 func located(it *item) (heads []mask.Head) {
 	for _, h := range it.heads {
 		if h.Origin == mask.OriginPose || h.Origin == mask.OriginFace {

@@ -13,15 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestUntil: the frames before the one at which a run stops are analyzed and masked as if it went on, whatever follows,
-// and no more is read than that takes.
+// TestUntil checks that the frames before the one at which a run stops are analyzed and masked as if it went on,
+// whatever follows, and that no more is read than that takes.
 func TestUntil(t *testing.T) {
 	const frames = 160
 	walking := func(i int) []image.Rectangle { return append(person(20+i, 40, 100), person((7*i)%300, 130, 30)...) }
 	for name, tc := range map[string]struct {
 		people func(int) []image.Rectangle
 		change func(*Options)
-		reach  int // how many frames are read after the last one that is written, at most
+		reach  int // maximum number of frames read after the last one written
 	}{
 		"people who walk": {people: walking, reach: 30 + 2*maxBlock + 2},
 		"someone comes right after": {people: func(i int) []image.Rectangle {

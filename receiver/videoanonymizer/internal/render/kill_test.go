@@ -24,8 +24,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// The environment of a child that renders: the output, the source, and whether it kills itself when only the video has
-// no final name.
+// The environment of a child process that renders: the output, the source, and whether it kills itself when only the
+// video does not have its final name.
 const envOutput, envSource, envSuicide = "RENDER_TEST_OUTPUT", "RENDER_TEST_SOURCE", "RENDER_TEST_SUICIDE"
 
 func TestMain(m *testing.M) {
@@ -61,8 +61,8 @@ func child(output string) error {
 	return err
 }
 
-// TestKilledWhileRendering kills a rendering at random moments, and at the one at which all but the video has its final
-// name: the next one finds nothing of it, or all. KILL_ROUNDS says how often, 6 times otherwise.
+// TestKilledWhileRendering kills a rendering at random moments, and when everything but the video has its final name.
+// The next rendering must find all of the revision, or nothing. KILL_ROUNDS is the number of kills, 6 by default.
 func TestKilledWhileRendering(t *testing.T) {
 	kills, err := strconv.Atoi(os.Getenv("KILL_ROUNDS"))
 	if err != nil {
@@ -107,7 +107,7 @@ func TestKilledWhileRendering(t *testing.T) {
 	checkRevisions(t, r)
 }
 
-// checkRevisions makes sure that each revision is there as a whole.
+// checkRevisions makes sure that each revision is complete.
 func checkRevisions(t *testing.T, r *rig) {
 	t.Helper()
 	latest := Latest(r.output)

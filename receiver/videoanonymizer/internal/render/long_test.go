@@ -17,7 +17,7 @@ import (
 func TestInvalidEdits(t *testing.T) {
 	r := newRig(t, "mp4", h264, nil)
 	for _, o := range []edits.Operation{
-		{Type: edits.Adjust, Track: 1, From: 0, To: 9, DX: 30}, // it uncovers
+		{Type: edits.Adjust, Track: 1, From: 0, To: 9, DX: 30}, // uncovers
 		{Type: edits.Remove, Track: 9, From: 0, To: 9, Reason: "picture"},
 		{Type: edits.WholeFrame, From: 0, To: frames + 1},
 	} {
@@ -29,7 +29,7 @@ func TestInvalidEdits(t *testing.T) {
 	}
 }
 
-// TestLongVideo renders 20 s of 5 minutes, and compares the time with that of making the output, without any model. It
+// TestLongVideo renders 20 s of 5 minutes, and compares the time with that of making the output without any model. It
 // runs with RENDER_LONG=1.
 func TestLongVideo(t *testing.T) {
 	if os.Getenv("RENDER_LONG") == "" {

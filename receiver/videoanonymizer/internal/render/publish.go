@@ -22,10 +22,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// file is a file that gets its final name.
+// file is a temporary file, and its final path.
 type file struct{ temp, path string }
 
-// describe makes the files that go with the video at b.temp.
+// describe creates the companion files of the video at b.temp.
 func (r *run) describe(ctx context.Context, b *bundle) ([]file, error) {
 	recorder, err := report.NewRecorder(b.named(".frames.json"))
 	if err != nil {
@@ -63,7 +63,7 @@ func (r *run) describe(ctx context.Context, b *bundle) ([]file, error) {
 		made = append(made, sheet)
 	case ctx.Err() != nil:
 		return nil, err
-	} // without a sheet the report has the same in numbers
+	} // without a sheet, the report has the same information in numbers
 	return made, nil
 }
 
@@ -86,24 +86,24 @@ func (r *run) about(ctx context.Context, temp string) (report.About, error) {
 	return about, nil
 }
 
-// bundle are the files of a revision while they are made. They have hidden names beside the final ones. Its intent, the
-// file of which a lock is held, says while they are renamed what they are.
+// bundle is the set of files of a revision while it is made. They have hidden names in the final folder. The intent, a
+// file on which a lock is held, lists them while they are renamed.
 type bundle struct {
-	temp   string // of the video
+	temp   string // the video
 	mode   os.FileMode
 	intent *os.File
 }
 
-// intentSuffix ends the name of an intent.
+// intentSuffix is the suffix of an intent's name.
 const intentSuffix = ".render.json"
 
-// intent is what is about to be published, in this order: the video comes last.
+// intent lists the files to publish, in order: the video comes last.
 type intent struct {
 	Files []intentFile `json:"files"`
 }
 
 type intentFile struct {
-	Path   string `json:"path"` // the name in the same folder
+	Path   string `json:"path"` // name in the same folder
 	Size   int64  `json:"size"`
 	Digest string `json:"digest"`
 }
@@ -125,13 +125,13 @@ func (b *bundle) named(suffix string) string {
 	return strings.TrimSuffix(b.temp, filepath.Ext(b.temp)) + suffix
 }
 
-// discard removes what has no final name.
+// discard removes the files that do not have their final names.
 func (b *bundle) discard() {
 	_ = watch.RemoveTemps(b.temp)
 	_ = b.intent.Close()
 }
 
-// publish gives complete files their final names, the last one, the video, when all others have theirs.
+// publish gives complete files their final names. The last one, the video, gets its name when all others have theirs.
 func (b *bundle) publish(files []file, own func(temp, path string) error) error {
 	var what intent
 	for _, f := range files {
@@ -170,14 +170,14 @@ func (b *bundle) publish(files []file, own func(temp, path string) error) error 
 	return nil
 }
 
-// isAt reports whether the file is in a folder.
+// isAt reports whether the file exists in a folder.
 func (f *intentFile) isAt(folder string) bool {
 	o := watch.Output{Path: filepath.Join(folder, f.Path), Size: f.Size, Digest: f.Digest}
 	return o.Intact() == nil
 }
 
-// undo removes the files that have their final names, unless the video is among them. Other files of these names are
-// left alone.
+// undo removes the files that have their final names, unless the video is among them. It leaves other files with these
+// names alone.
 func (i *intent) undo(folder string) error {
 	if len(i.Files) == 0 || i.Files[len(i.Files)-1].isAt(folder) {
 		return nil
@@ -191,7 +191,7 @@ func (i *intent) undo(folder string) error {
 	return errors.Join(errs...)
 }
 
-// Recover removes from a folder what renderings left that were killed: a revision is there as a whole, or not at all.
+// Recover removes from a folder what killed renderings left behind, so that a revision exists completely or not at all.
 func Recover(folder string) error {
 	left, err := filepath.Glob(filepath.Join(escape(folder), ".anonymizing-*"+intentSuffix))
 	if err != nil {
@@ -204,7 +204,7 @@ func Recover(folder string) error {
 	return errors.Join(errs...)
 }
 
-// escape makes a path a pattern that matches it alone.
+// escape returns the pattern that matches only the path itself.
 func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
@@ -212,11 +212,11 @@ func escape(path string) string {
 func recoverOne(path string) error {
 	f, err := durable.Open(path, os.O_RDWR)
 	if err != nil {
-		return nil // gone, or not ours
+		return nil // removed, or not ours
 	}
 	defer f.Close()
 	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return nil // being made
+		return nil // a rendering is in progress
 	}
 	text, err := durable.ReadFile(path)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package render makes an output with corrections: it paints what the report and the edits say, without any model, in
-// the segments that the edits touch, and copies all others from the output that is corrected.
+// Package render makes a revision of an output with corrections. In the segments that the edits change, it paints the
+// masks of the report and the edits, without running any model. It copies all other segments from the latest revision.
 //
 //	result, err := render.Run(ctx, render.Options{...})
 package render
@@ -24,45 +24,46 @@ import (
 )
 
 var (
-	// ErrNothing says that the edits change nothing in the latest revision.
+	// ErrNothing means that the edits change nothing in the latest revision.
 	ErrNothing = errors.New("the corrections change nothing")
-	// ErrSource says that without the source nothing can be uncovered, and from old reports nothing can be adjusted.
+	// ErrSource means that the source is needed: without it, nothing can be uncovered, and with an old report, nothing can
+	// be adjusted.
 	ErrSource = errors.New("this needs the source")
-	// ErrInvalid says that operations make no sense for this video, or uncover something without a reason.
+	// ErrInvalid means that operations make no sense for this video, or uncover something without a reason.
 	ErrInvalid = errors.New("the corrections are not valid")
-	// ErrMismatch says that the files do not belong together, or were changed.
+	// ErrMismatch means that the files do not belong together, or were changed.
 	ErrMismatch = errors.New("the files do not belong together")
 )
 
-// Options say what to render.
+// Options control what is rendered.
 type Options struct {
 	Tools  media.Tools
 	Limits media.Limits
-	// Output is the one that the pipeline made: r1. Its report lies beside it.
+	// Output is the output of the pipeline: r1. Its report lies next to it.
 	Output string
-	// Source is the video that it was made of. If there is no such file, or another, masks are painted on the latest
-	// revision.
+	// Source is the video that Output was made from. If the file does not exist, or is another one, masks are painted on
+	// the latest revision.
 	Source string
 	Edits  *edits.Document
-	// Read says how to decode the source.
+	// Read controls how the source is decoded.
 	Read media.ReadOptions
 	// Device is WriteOptions.Device.
 	Device  string
 	Program report.Program
-	// Mode is that of the new files.
+	// Mode is the mode of the new files.
 	Mode os.FileMode
-	// Tiles is the most tiles of the contact sheet; 0 makes none.
+	// Tiles is the maximum number of tiles on the contact sheet; 0 makes none.
 	Tiles int
 	// Own is called before a complete file gets its final name. It may be nil.
 	Own func(temp, path string) error
-	// Progress is told how many of the frames to encode are done. It may be nil.
+	// Progress is called with the number of encoded frames, and the number of frames to encode. It may be nil.
 	Progress func(done, total int)
 }
 
 // Result is a new revision.
 type Result struct {
 	ID, Path string
-	// From is report.FromSource or report.FromOutput. Encoded of Frames were encoded again, the others copied.
+	// From is report.FromSource or report.FromOutput. Encoded of the Frames were encoded again; the others were copied.
 	From            string
 	Encoded, Frames int
 }
@@ -76,12 +77,12 @@ func Path(output string, n int) string {
 	return fmt.Sprintf("%s.r%d%s", strings.TrimSuffix(output, extension), n, extension)
 }
 
-// ID returns the ID of revision n, and Number the number of an ID, 0 for what is none.
+// ID returns the ID of revision n.
 func ID(n int) string { return "r" + strconv.Itoa(n) }
 
 var idPattern = regexp.MustCompile(`^r[1-9][0-9]{0,5}$`)
 
-// Number returns the number of a revision's ID, 0 for what is none.
+// Number returns the number of a revision's ID, or 0 if it is not valid.
 func Number(id string) int {
 	if !idPattern.MatchString(id) {
 		return 0
@@ -102,7 +103,7 @@ func Latest(output string) int {
 }
 
 // Run renders the edits and publishes the result as the next revision, or leaves nothing behind. It fails with
-// ErrNothing, ErrSource, ErrInvalid, ErrMismatch, a cause of package media, or the context's error.
+// ErrNothing, ErrSource, ErrInvalid, ErrMismatch, an error of package media, or the context's error.
 func Run(ctx context.Context, o Options) (Result, error) {
 	if err := Recover(filepath.Dir(o.Output)); err != nil {
 		return Result{}, fmt.Errorf("render: %w", err)
@@ -122,7 +123,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	return Result{ID: ID(r.number), Path: r.path, From: r.from, Encoded: r.encoded, Frames: len(r.pts)}, nil
 }
 
-// goesApart reports whether parts of the video may not go together, where all of it does.
+// goesApart reports whether the error may come from joining segments, so that encoding the whole video may work.
 func goesApart(err error) bool {
 	return errors.Is(err, media.ErrSplice) || errors.Is(err, media.ErrVerification) || errors.Is(err, media.ErrTool)
 }
@@ -132,25 +133,25 @@ type run struct {
 	Options
 
 	number int    // of the new revision
-	path   string // its final path
+	path   string // final path of the new revision
 	first  *report.Report
-	base   *report.Report // of the latest revision
-	// baseFile and reportHash identify that, firstHash r1.
+	base   *report.Report // report of the latest revision
+	// baseFile and reportHash identify the latest revision and its report. firstHash identifies r1.
 	baseFile              report.File
 	reportHash, firstHash string
 
 	from    string
-	info    media.Info // of what is decoded
+	info    media.Info // of the video to decode
 	out     media.Info // of the latest revision
 	plan    media.Plan
-	pts     []int64 // of all frames, in units of what is decoded
+	pts     []int64 // of all frames, in the time base of info
 	painter *edits.Painter
 	live    *edits.Live
 
 	segments [][2]int // of the new output
-	touched  []bool   // by segment
-	spliced  bool     // what is not touched is copied
-	encoded  int      // frames
+	touched  []bool   // segments to encode
+	spliced  bool     // other segments are copied
+	encoded  int      // number of frames
 }
 
 func (r *run) prepare(ctx context.Context) (err error) {
@@ -186,8 +187,8 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	return r.touch()
 }
 
-// identify makes sure that edits, reports and outputs belong together and are as they were published: what is copied
-// was looked at by nobody but those who approved it.
+// identify makes sure that edits, reports and outputs belong together and are unchanged since they were published: what
+// is copied must be what was approved.
 func (r *run) identify(ctx context.Context, basePath string) (err error) {
 	if r.baseFile, err = report.Identify(ctx, basePath); err != nil {
 		return err
@@ -219,10 +220,10 @@ func (r *run) identify(ctx context.Context, basePath string) (err error) {
 	return nil
 }
 
-// validate checks the operations once more, whoever wrote them: a file may come from anywhere.
+// validate checks the operations again, because a file may come from anywhere.
 func (r *run) validate(ctx context.Context) error {
 	var times []float64
-	tracks := map[int][2]int{} // first and last frame
+	tracks := map[int][2]int{} // first and last frame of each track
 	err := r.first.Frames(0, r.first.Summary.Frames, func(rec *record.Frame) error {
 		times = append(times, rec.PTS.Seconds())
 		for track := range edits.Tracks(rec) {
@@ -252,7 +253,7 @@ func (r *run) validate(ctx context.Context) error {
 	return err
 }
 
-// rendered is how many operations the latest revision has.
+// rendered returns how many operations the latest revision has.
 func (r *run) rendered() int {
 	if r.base.Revision == nil {
 		return 0
@@ -260,7 +261,7 @@ func (r *run) rendered() int {
 	return r.base.Revision.Operations
 }
 
-// chooseSource decides what is decoded: the source if it is still there, or else the latest revision.
+// chooseSource decides what to decode: the source if it is still there, or else the latest revision.
 func (r *run) chooseSource(ctx context.Context) (err error) {
 	r.from, r.info = report.FromSource, r.out
 	if !r.first.Exact() || !r.sourceIsThere(ctx) {
@@ -289,7 +290,8 @@ func (r *run) sourceIsThere(ctx context.Context) bool {
 	return err == nil && there.SHA256 == r.first.Source.SHA256
 }
 
-// checkCovers refuses what cannot be painted on an output: what uncovers, and from an old report all but additions.
+// checkCovers refuses what cannot be painted on an output: anything that uncovers, and with an old report, anything but
+// additions.
 func (r *run) checkCovers() error {
 	if err := r.Edits.CoversOnly(r.rendered(), r.first.Exact()); err != nil {
 		return fmt.Errorf("%w: %w", ErrSource, err)
@@ -297,7 +299,7 @@ func (r *run) checkCovers() error {
 	return nil
 }
 
-// writeOptions are those of the output; on an output, all that it has is kept.
+// writeOptions returns the options of the output. If the latest revision is decoded, everything in it is kept.
 func (r *run) writeOptions() media.WriteOptions {
 	o := media.WriteOptions{Device: r.Device, Container: strings.TrimPrefix(filepath.Ext(r.Output), ".")}
 	if e := r.first.Encoding; e != nil {
@@ -312,7 +314,7 @@ func (r *run) writeOptions() media.WriteOptions {
 	return o
 }
 
-// readTimes reads the times of the frames from the latest revision, which a Writer made.
+// readTimes reads the times of the frames from the latest revision, which a media.Writer made.
 func (r *run) readTimes(ctx context.Context) error {
 	pts, err := r.Tools.Times(ctx, r.out)
 	if err != nil {
@@ -328,7 +330,7 @@ func (r *run) readTimes(ctx context.Context) error {
 	return nil
 }
 
-// touch finds the segments in which something else is painted than in the latest revision.
+// touch finds the segments in which the masks differ from those of the latest revision.
 func (r *run) touch() error {
 	before := r.Edits.Upto(r.rendered()).Live()
 	changed := map[int]bool{} // by segment
@@ -340,7 +342,7 @@ func (r *run) touch() error {
 	}
 	segment, any := 0, false
 	for _, x := range r.Edits.Changed(r.rendered()) {
-		// Silhouettes reach into the frames beside.
+		// Silhouettes extend to the adjacent frames.
 		from, to := max(0, x[0]-1), min(len(r.pts), x[1]+1)
 		err := edits.Window(r.first.Frames, from, to, func(prev, frame, next *record.Frame) error {
 			for segment > 0 && frame.Index < r.segments[segment][0] {
@@ -368,7 +370,7 @@ func (r *run) touch() error {
 	return nil
 }
 
-// covers reports whether the ranges are those of all frames.
+// covers reports whether the ranges cover all frames, in order.
 func covers(ranges [][2]int, frames int) bool {
 	at := 0
 	for _, x := range ranges {
@@ -380,7 +382,7 @@ func covers(ranges [][2]int, frames int) bool {
 	return at == frames
 }
 
-// encodeAll has every segment encoded.
+// encodeAll marks all segments to be encoded.
 func (r *run) encodeAll() {
 	r.spliced = false
 	for i := range r.touched {
@@ -388,7 +390,7 @@ func (r *run) encodeAll() {
 	}
 }
 
-// attempt renders and publishes.
+// attempt renders the revision and publishes it.
 func (r *run) attempt(ctx context.Context) error {
 	b, err := newBundle(r.path, r.Mode)
 	if err != nil {

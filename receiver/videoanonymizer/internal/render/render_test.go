@@ -31,11 +31,11 @@ import (
 
 const (
 	frames     = 100 // at 25 frames/s
-	perPart    = 25  // frames of a segment
+	perPart    = 25  // frames per segment
 	wide, tall = 320, 180
 )
 
-// rig is a source with its output, as the pipeline makes them.
+// rig is a source and its output, as the pipeline makes them.
 type rig struct {
 	t        testing.TB
 	tools    media.Tools
@@ -45,11 +45,11 @@ type rig struct {
 	options  media.WriteOptions
 	document *edits.Document
 	frames   int
-	times    []float64 // of the frames, in seconds from the first one
-	bodyOf   int       // the track of the silhouette, 2 by default
+	times    []float64 // of the frames, in seconds after the first one
+	bodyOf   int       // track of the silhouette, 2 by default
 }
 
-// newRig makes a source by arguments of ffmpeg, and an output of a kind of file.
+// newRig makes a source with arguments for ffmpeg, and an output with an extension.
 func newRig(t testing.TB, extension, source string, change func(*rig)) *rig {
 	t.Helper()
 	tools, err := media.FindTools("", "")
@@ -74,7 +74,8 @@ func newRig(t testing.TB, extension, source string, change func(*rig)) *rig {
 
 const h264 = "walk.mp4 -c:v libx264 -preset ultrafast -g 50 -bf 2 -pix_fmt yuv420p"
 
-// masks are a head of track 1 that moves, and one of track 2 that stays, with a silhouette for the method whitelist.
+// masks returns a head of track 1 that moves, and one of track 2 that stays, with a silhouette for the method
+// whitelist.
 func (r *rig) masks(i int) ([]mask.Head, []mask.Body) {
 	heads := []mask.Head{
 		{X: 60 + float32(i)/2, Y: 60, RX: 14, RY: 18, Angle: .2, Score: .9, Origin: mask.OriginPose, Track: 1},
@@ -135,7 +136,7 @@ func (r *rig) anonymize() {
 		r.times = append(r.times, (frame.Time - begin).Seconds())
 		heads, bodies := r.masks(i)
 		around := &edits.Around{Masks: edits.Masks{Heads: heads, Bodies: bodies}}
-		if i > 0 && i < frames-1 { // as the tracker
+		if i > 0 && i < frames-1 { // like the tracker
 			around.Before, around.After = r.beside(i-1), r.beside(i+1)
 		}
 		require.NoError(r.t, painter.Paint(frame, around))
@@ -167,7 +168,7 @@ func (r *rig) anonymize() {
 	r.document = r.fresh()
 }
 
-// fresh are edits of the output, without operations.
+// fresh returns edits of the output, without operations.
 func (r *rig) fresh() *edits.Document {
 	made, err := report.Read(report.Path(r.output))
 	require.NoError(r.t, err)
@@ -183,7 +184,7 @@ func (r *rig) request() Options {
 		Program: report.Program{Name: "test"}, Mode: 0o644, Tiles: 4}
 }
 
-// edit adds operations, with the times of their keyframes.
+// edit adds operations, and sets the times of their keyframes.
 func (r *rig) edit(operations ...edits.Operation) {
 	for _, o := range operations {
 		for i := range o.Keyframes {
@@ -200,13 +201,13 @@ func (r *rig) render() Result {
 	return result
 }
 
-// drawn is an ellipse in the frames from..to.
+// drawn returns an operation that adds an ellipse to the frames from..to.
 func drawn(from, to int, x, y float64) edits.Operation {
 	return edits.Operation{Type: edits.Add, Shape: edits.Ellipse, Keyframes: []edits.Keyframe{
 		{Frame: from, X: x, Y: y, RX: 20, RY: 24}, {Frame: to, Outside: true}}}
 }
 
-// packets are the hashes of a video's packets, in decoding order.
+// packets returns the hashes of a video's packets, in decoding order.
 func (r *rig) packets(path string) (hashes []string) {
 	r.t.Helper()
 	out, err := exec.CommandContext(r.t.Context(), "ffmpeg", "-v", "error", "-i", path, "-map", "0:v", "-c", "copy", "-f",
@@ -221,7 +222,7 @@ func (r *rig) packets(path string) (hashes []string) {
 	return hashes
 }
 
-// each calls use for the frames of a video.
+// each calls use for each frame of a video.
 func (r *rig) each(path string, use func(*media.Frame)) {
 	r.t.Helper()
 	info, err := r.tools.Probe(r.t.Context(), path, media.DefaultLimits())
@@ -240,7 +241,7 @@ func (r *rig) each(path string, use func(*media.Frame)) {
 	}
 }
 
-// black is the share of an ellipse's pixels that are black.
+// black returns the fraction of an ellipse's pixels that are black.
 func black(frame *media.Frame, h mask.Head) float64 {
 	all, dark := 0, 0
 	area := image.Rect(0, 0, frame.Width, frame.Height)
@@ -269,12 +270,12 @@ func names(t testing.TB, folder string) (all []string) {
 	return all
 }
 
-// TestRenderedMaskCovers draws a mask over ten frames: it covers its ellipse in each, and the segments that it does not
-// touch have the very packets that they had.
+// TestRenderedMaskCovers draws a mask over ten frames, and checks that it covers its ellipse in each of them, and that
+// untouched segments keep exactly the same packets.
 func TestRenderedMaskCovers(t *testing.T) {
 	for name, test := range map[string]struct {
 		source, extension, codec string
-		all                      bool // everything is encoded again
+		all                      bool // everything is encoded
 	}{
 		"mp4":                          {source: h264, extension: "mp4", codec: "h264"},
 		"mov":                          {source: h264, extension: "mov", codec: "h264"},
@@ -340,8 +341,8 @@ func TestRenderedMaskCovers(t *testing.T) {
 	}
 }
 
-// TestEveryMaskIsPaintedAsBefore renders an addition in every shape, fill and method: apart from it, the frames of its
-// segment look like those of the output.
+// TestEveryMaskIsPaintedAsBefore renders an addition in every shape, fill and method, and checks that the frames of its
+// segment otherwise look like those of the output.
 func TestEveryMaskIsPaintedAsBefore(t *testing.T) {
 	type look struct{ shape, fill, method string }
 	var looks []look
@@ -377,14 +378,14 @@ func TestEveryMaskIsPaintedAsBefore(t *testing.T) {
 						differs++
 					}
 				}
-				// Masks are rounded outward, so that a few pixels around them may be covered too.
+				// Masks are rounded outward, so a few pixels around them may be covered, too.
 				assert.Less(t, differs, 80, "frame %d", f.Index)
 			})
 		})
 	}
 }
 
-// TestSilhouetteWithoutHead: what is masked of somebody besides the head can be edited where no head of theirs is.
+// TestSilhouetteWithoutHead checks that the silhouette of a person can be edited in frames that have no head of theirs.
 func TestSilhouetteWithoutHead(t *testing.T) {
 	r := newRig(t, "mp4", h264, func(r *rig) { r.settings.Method, r.bodyOf = "whitelist", 3 })
 	r.edit(edits.Operation{Type: edits.Remove, Track: 3, From: 30, To: 40, Reason: "not_a_head"})
@@ -487,7 +488,8 @@ func TestSourceIsGone(t *testing.T) {
 	}
 }
 
-// TestOldReports have neither exact masks nor segments: masks can be added, and everything is encoded again.
+// TestOldReports checks that with old reports, which have neither exact masks nor segments, masks can be added, and
+// that everything is encoded again.
 func TestOldReports(t *testing.T) {
 	r := newRig(t, "mp4", h264, nil)
 	text, err := os.ReadFile(report.Path(r.output))
@@ -514,7 +516,7 @@ func TestOldReports(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid, "there are no tracks")
 }
 
-// TestOtherEncodings renders where the encoder describes the video differently by now: everything is encoded.
+// TestOtherEncodings checks that everything is encoded if the encoder now describes the video differently.
 func TestOtherEncodings(t *testing.T) {
 	r := newRig(t, "mp4", h264, nil)
 	text, err := os.ReadFile(report.Path(r.output))

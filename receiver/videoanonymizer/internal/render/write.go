@@ -15,9 +15,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// write writes the video to temp: the segments that are touched are decoded, painted and encoded, the others copied.
+// write writes the video to temp: touched segments are decoded, painted and encoded, and the others are copied.
 func (r *run) write(ctx context.Context, temp string) (err error) {
-	ctx, cancel := context.WithCancel(ctx) // decoder and encoder end together
+	ctx, cancel := context.WithCancel(ctx) // stops both decoder and encoder
 	defer cancel()
 	create := func() (*media.Writer, error) { return r.Tools.Create(ctx, temp, r.plan, nil) }
 	if r.spliced {
@@ -56,7 +56,7 @@ func (r *run) write(ctx context.Context, temp string) (err error) {
 	return nil
 }
 
-// encode decodes, paints and encodes the frames from..to, a segment of its own.
+// encode decodes, paints and encodes the frames from..to as one segment.
 func (r *run) encode(w *media.Writer, frames *decoder, from, to, total int) error {
 	if r.spliced {
 		if err := w.EndSegment(); err != nil {
@@ -72,7 +72,7 @@ func (r *run) encode(w *media.Writer, frames *decoder, from, to, total int) erro
 		defer frame.Release()
 		around := r.live.Around(before, rec, after)
 		around.At = r.info.TimeOf(r.pts[rec.Index]) - begin
-		if !r.first.Exact() { // what the report has is painted already, and not known exactly
+		if !r.first.Exact() { // the report's masks are already painted, and not exactly known
 			around.Masks.Heads, around.Masks.Bodies, around.Before, around.After = nil, nil, nil, nil
 		}
 		if err := r.painter.Paint(frame, around); err != nil {
@@ -89,15 +89,15 @@ func (r *run) encode(w *media.Writer, frames *decoder, from, to, total int) erro
 	})
 }
 
-// decoder gives frames by their number, which must not decrease.
+// decoder returns frames by number. The numbers must not decrease.
 type decoder struct {
 	*run
 	ctx    context.Context
-	known  []int64 // PTS of the frames as they are in the file, nil if that is not known
-	asked  bool    // known was tried
+	known  []int64 // PTS of the frames in the file, nil if unknown
+	asked  bool    // known has been looked up
 	reader *media.Reader
-	next   int           // number of the frame that reader gives next
-	begin  time.Duration // of the video's first frame, as the reader has it
+	next   int           // number of the frame that reader returns next
+	begin  time.Duration // time of the first frame of the video, as reader returns it
 }
 
 func (r *run) decoder(ctx context.Context) *decoder { return &decoder{run: r, ctx: ctx} }
@@ -109,10 +109,10 @@ func (d *decoder) close() {
 	d.reader = nil
 }
 
-// far is how many frames ahead it pays to seek.
+// far is the number of frames from which on it pays to seek ahead.
 const far = 250
 
-// at returns a frame, with the time that it has in the output. The caller releases it.
+// at returns a frame, with its time in the output. The caller releases it.
 func (d *decoder) at(n int) (*media.Frame, error) {
 	if d.reader == nil || n-d.next > far {
 		if err := d.open(n); err != nil {
@@ -143,7 +143,7 @@ func (d *decoder) at(n int) (*media.Frame, error) {
 	}
 }
 
-// open begins to decode at frame n, or earlier where it cannot be sought.
+// open starts to decode at frame n, or earlier if seeking is not possible.
 func (d *decoder) open(n int) (err error) {
 	options := d.Read
 	if d.from == report.FromOutput {
@@ -169,7 +169,7 @@ func (d *decoder) open(n int) (err error) {
 		}
 		d.known = nil
 	}
-	if d.reader != nil { // goes on, frame by frame
+	if d.reader != nil { // continue frame by frame
 		return nil
 	}
 	d.reader, err = d.Tools.Open(d.ctx, d.info, options)
@@ -177,7 +177,7 @@ func (d *decoder) open(n int) (err error) {
 	return err
 }
 
-// knownTimes are those of the packets, if they are those of the output's frames.
+// knownTimes returns the times of the packets, if they match those of the output's frames.
 func (d *decoder) knownTimes() ([]int64, error) {
 	known, err := d.Tools.Times(d.ctx, d.info)
 	if d.ctx.Err() != nil {
@@ -195,15 +195,15 @@ func (d *decoder) knownTimes() ([]int64, error) {
 	return known, nil
 }
 
-// timesDiffer is how far times in source and output may be apart: Matroska counts milliseconds.
+// timesDiffer is how much times in the source and the output may differ: Matroska counts in milliseconds.
 const timesDiffer = 3 * time.Millisecond
 
-// same reports whether a frame, at a time after the first one, is at the time that it has in the output.
+// same reports whether frame n has the same time in the output. at is its time after the first frame.
 func (d *decoder) same(n int, at time.Duration) bool {
 	return (at - d.info.TimeOf(d.pts[n]) + d.info.TimeOf(d.pts[0])).Abs() <= timesDiffer
 }
 
-// check makes sure that a frame is the one that it was when the output was made.
+// check makes sure that a frame is the same as when the output was made, by its time.
 func (d *decoder) check(frame *media.Frame) error {
 	if !d.same(frame.Index, frame.Time-d.begin) {
 		return fmt.Errorf("%w: frame %d is at another time than it was", ErrMismatch, frame.Index)

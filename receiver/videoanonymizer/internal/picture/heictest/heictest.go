@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package heictest makes HEICs for tests: the boxes here, the HEVC by ffmpeg's libx265.
+// Package heictest makes HEICs for tests. It writes the boxes itself, and encodes the HEVC with ffmpeg's libx265.
 package heictest
 
 import (
@@ -17,34 +17,34 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Item is what a file has by a number, from 1 on in their order.
+// Item is an item of a file. IDs start at 1, in the order of the items.
 type Item struct {
 	Kind string
-	// ContentType is that of an item of the kind "mime".
+	// ContentType is the media type of an item of the kind "mime".
 	ContentType string
 	Data        []byte
 	Properties  [][]byte // boxes
-	// Refers are the kinds of references from it and the items that these lead to.
+	// Refers maps kinds of references to the IDs of the items that this one refers to.
 	Refers map[string][]int
 	Hidden bool
 }
 
-// Coding says how pictures are encoded. Zero fields are those of a phone: 4:2:0 with 8 bits in full range of BT.601.
+// Coding controls how pictures are encoded. The zero value encodes like a phone: 8-bit 4:2:0 in full-range BT.601.
 type Coding struct {
-	Format    string // ffmpeg's
-	Matrix    string // of the scaler, which the stream does not name
-	Limited   bool   // range
-	X265      string // more parameters
-	Unlabeled bool   // the property with the colors is left out
+	Format    string // pixel format of ffmpeg
+	Matrix    string // color matrix of the scaler, which the stream does not name
+	Limited   bool   // limited range
+	X265      string // additional parameters
+	Unlabeled bool   // leave out the property with the colors
 }
 
-// Picture is a HEIC of one picture, in tiles of a size unless that is zero, with more properties of it.
+// Picture returns a HEIC of one picture, in tiles unless tile is zero, with additional properties.
 func Picture(t testing.TB, img image.Image, tile image.Point, coding Coding, properties ...[]byte) []byte {
 	t.Helper()
 	return File(Items(t, img, tile, coding, properties...), 1)
 }
 
-// Items are those of one picture, which is the first, and its tiles.
+// Items returns the items of one picture: the picture itself, then its tiles.
 func Items(t testing.TB, img image.Image, tile image.Point, coding Coding, properties ...[]byte) []Item {
 	t.Helper()
 	size := img.Bounds().Size()
@@ -136,7 +136,7 @@ func encode(t testing.TB, img image.Image, tile image.Point, coding Coding) (ite
 	return items
 }
 
-// chroma is chroma_format_idc of ITU-T H.265.
+// chroma returns the chroma_format_idc of ITU-T H.265.
 func (c Coding) chroma() byte {
 	for i, part := range []string{"gray", "420", "422"} {
 		if strings.Contains(c.Format, part) {
@@ -146,7 +146,7 @@ func (c Coding) chroma() byte {
 	return 3
 }
 
-// depth is the number of bits in a sample beyond 8.
+// depth returns the number of bits per sample beyond 8.
 func (c Coding) depth() byte {
 	for i, part := range []string{"10le", "12le"} {
 		if strings.HasSuffix(c.Format, part) {
@@ -156,24 +156,24 @@ func (c Coding) depth() byte {
 	return 0
 }
 
-// Box is a box of a kind.
+// Box returns a box of a kind.
 func Box(kind string, body ...[]byte) []byte {
 	all := bytes.Join(body, nil)
 	return append(append(binary.BigEndian.AppendUint32(nil, uint32(8+len(all))), kind...), all...)
 }
 
-// fullBox is a box with a version and flags.
+// fullBox returns a box with a version and flags.
 func fullBox(kind string, version, flags byte, body ...[]byte) []byte {
 	return Box(kind, []byte{version, 0, 0, flags}, bytes.Join(body, nil))
 }
 
-// Size is the property of a size in pixels.
+// Size returns the property for a size in pixels.
 func Size(size image.Point) []byte {
 	return fullBox("ispe", 0, 0, binary.BigEndian.AppendUint32(nil, uint32(size.X)),
 		binary.BigEndian.AppendUint32(nil, uint32(size.Y)))
 }
 
-// Colors is the property of color tags by the numbers of ITU-T H.273.
+// Colors returns the property for color tags, as numbers of ITU-T H.273.
 func Colors(primaries, transfer, matrix uint16, fullRange bool) []byte {
 	body := []byte("nclx")
 	for _, v := range []uint16{primaries, transfer, matrix} {
@@ -185,7 +185,8 @@ func Colors(primaries, transfer, matrix uint16, fullRange bool) []byte {
 	return Box("colr", body, []byte{0})
 }
 
-// Crop is the property of a clean aperture: a size, and how far its middle is from the picture's, in halves of pixels.
+// Crop returns the property for a clean aperture: a size, and the offset of its center from the picture's, in half
+// pixels.
 func Crop(width, height, x, y int) []byte {
 	var body []byte
 	for _, v := range []int{width, 1, height, 1, x, 2, y, 2} {
@@ -194,7 +195,7 @@ func Crop(width, height, x, y int) []byte {
 	return Box("clap", body)
 }
 
-// File is a file of items, of which the primary one is given, and of boxes behind them.
+// File returns a file of items, the ID of the primary one being given, followed by additional boxes.
 func File(items []Item, primary int, behind ...[]byte) []byte {
 	u16 := func(v int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(v)) }
 	u32 := func(v int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(v)) }
