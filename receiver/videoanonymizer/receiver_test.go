@@ -74,7 +74,7 @@ func startOn(t testing.TB, host component.Host, cfg *Config) *running {
 	return run
 }
 
-// clip makes a video from one of ffmpeg's test sources, with nobody in it.
+// clip creates a video from one of ffmpeg's test sources, with nobody in it.
 func clip(t testing.TB, path string, args ...string) {
 	t.Helper()
 	ffmpeg(t, append([]string{"-v", "error", "-y", "-f", "lavfi"}, append(args, path)...)...)

@@ -477,7 +477,7 @@ func TestNothingOfAWrongModelIsKept(t *testing.T) {
 	assertSameFile(t, want, got)
 }
 
-// authenticator is an extension that authenticates clients, as bearertokenauth is.
+// authenticator is an extension that authenticates clients, like bearertokenauth.
 type authenticator struct {
 	component.StartFunc
 	component.ShutdownFunc

@@ -137,7 +137,7 @@ func (c *Client) Start(ctx context.Context) error {
 	return nil
 }
 
-// Await waits until a server is available. It returns the context's error.
+// Await waits until a server is available or the context ends. It returns the context's error.
 func (c *Client) Await(ctx context.Context) error {
 	c.mu.Lock()
 	available := c.available
@@ -150,7 +150,7 @@ func (c *Client) Await(ctx context.Context) error {
 	}
 }
 
-// Available reports whether Await would not wait.
+// Available reports whether a server is available, so that Await does not wait.
 func (c *Client) Available() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

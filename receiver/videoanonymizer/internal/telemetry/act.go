@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-// The attributes of what people do in the console. spans.md explains each.
+// Event name and attributes of actions in the console. spans.md describes each.
 const (
 	eventAction     = "anonymizer.console.action"
 	attrUserName    = "user.name"

@@ -23,7 +23,7 @@ const (
 	// firstBackoff is the time before the first retry of a refused batch. It doubles with each retry, up to maxBackoff.
 	firstBackoff = 50 * time.Millisecond
 	maxBackoff   = 5 * time.Second
-	// maxFlush is how long Shutdown retries what the pipeline refuses.
+	// maxFlush is how long Shutdown retries batches that the pipeline refuses.
 	maxFlush = 5 * time.Second
 	// abandonAfter is how long a consumer may take to return after its context has ended.
 	abandonAfter = time.Second

@@ -15,7 +15,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// The attributes of videos, on their span and log records. spans.md explains each.
+// Attributes of videos, on their spans and log records. spans.md describes each.
 const (
 	attrFilePath        = "file.path"
 	attrFileSize        = "file.size"
@@ -433,7 +433,7 @@ func (s *VideoSpan) shown(f figures) time.Duration {
 	return 0
 }
 
-// realTimeFactor is the playing time processed per second.
+// realTimeFactor returns the playing time processed per second.
 func realTimeFactor(shown, took time.Duration) float64 {
 	if took <= 0 {
 		return 0
