@@ -335,7 +335,7 @@ func TestBurst(t *testing.T) {
 	assert.True(t, overlap, "they are processed one after another")
 }
 
-// burst moves n different pictures into a folder.
+// burst moves n pictures into a folder.
 func burst(t *testing.T, folder string, n int) {
 	t.Helper()
 	made := t.TempDir()
@@ -344,7 +344,7 @@ func burst(t *testing.T, folder string, n int) {
 	all, err := filepath.Glob(filepath.Join(made, "*.jpg"))
 	require.NoError(t, err)
 	require.Len(t, all, n)
-	for i, path := range all { // the pattern must not repeat: pictures with the same content are still two pictures
+	for i, path := range all { // frames of testsrc may repeat, but pictures with the same content still count as two
 		require.NoError(t, os.Rename(path, filepath.Join(folder, fmt.Sprintf("f%04d.jpg", i))))
 	}
 }
