@@ -226,7 +226,7 @@ func (k *Keeper) remove(o output, action, what string, files []string) error {
 		Output: relative(k.Places.Outputs, o.path)})
 }
 
-// journal erases sources that are gone from the journal.
+// journal removes the entries of sources that no longer exist from the journal.
 func (k *Keeper) journal(now time.Time) error {
 	if k.Retention.Journal == 0 {
 		return nil
