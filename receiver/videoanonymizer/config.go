@@ -9,7 +9,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 )
 
-// Config is what an operator can set. README.md lists every key.
+// Config is the configuration of the receiver. README.md lists every key.
 type Config = config.Config
 
 func createDefaultConfig() component.Config { return config.Default() }

@@ -20,14 +20,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
 )
 
-// attachment is the workspace that a console shows.
+// attachment is a workspace attached to a console.
 type attachment struct {
 	workspace *workspace.Workspace
 	leave     func(context.Context) error
 	forget    func()
 }
 
-// consoles returns what shows the receiver's work or, with share, the machines; both are nil without console.
+// consoles returns the console that shows the receiver's work or, with share, the machines. Both are nil if no console
+// is configured.
 func (r *videoReceiver) consoles(host component.Host) (work consoleapi.Console, machines consoleapi.ShareConsole,
 	err error) {
 	if r.cfg.Share == nil {
@@ -85,13 +86,13 @@ func (r *videoReceiver) attach(console consoleapi.Console, runner *anonymize.Run
 	return &attachment{workspace: w, leave: leave, forget: func() { r.shown.Store(nil) }}, nil
 }
 
-// detach ends what attach began. Requests in progress end first, or when the context does.
+// detach undoes attach. It waits for requests in progress until the context ends.
 func (a *attachment) detach(ctx context.Context) error {
 	a.forget()
 	return errors.Join(a.leave(ctx), a.workspace.Close())
 }
 
-// changed tells the console, and who is notified, that a video may have changed.
+// changed tells the console and the notifier that a video may have changed.
 func (r *videoReceiver) changed() {
 	if n := r.told.Load(); n != nil {
 		n.Changed()
@@ -101,7 +102,7 @@ func (r *videoReceiver) changed() {
 	}
 }
 
-// sheetTiles is the most tiles of contact sheets, 0 for none.
+// sheetTiles returns the maximum number of tiles on a review sheet, 0 for no sheet.
 func sheetTiles(cfg *Config) int {
 	if !cfg.Report.ContactSheet {
 		return 0

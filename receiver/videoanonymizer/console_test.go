@@ -32,7 +32,7 @@ func (c *testConsole) Attach(_ component.ID, w consoleapi.Workspace) (func(conte
 	return func(context.Context) error { c.detached = true; return nil }, nil
 }
 
-// testHost is a host with extensions.
+// testHost is a host with the given extensions.
 type testHost map[component.ID]component.Component
 
 func (h testHost) GetExtensions() map[component.ID]component.Component { return h }
@@ -115,7 +115,7 @@ func TestConsole(t *testing.T) {
 	assert.True(t, console.detached)
 }
 
-// TestWithoutConsole is about a receiver whose host has consoles that it does not name.
+// TestWithoutConsole checks that a receiver without a console attaches to none of those on its host.
 func TestWithoutConsole(t *testing.T) {
 	console := &testConsole{}
 	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), newTestConfig(t))

@@ -25,8 +25,8 @@ func NewFactory() receiver.Factory {
 		receiver.WithMetrics(f.createMetrics, metadata.MetricsStability))
 }
 
-// factory gives all signals of one receiver ID the same receiver: a video is anonymized once, however many pipelines
-// consume its telemetry. The collector makes one Config for each ID and passes it to every create function.
+// factory gives all signals of a receiver ID the same receiver, so that a video is anonymized only once, however many
+// pipelines consume its telemetry. The collector creates one Config per ID and passes it to every create function.
 type factory struct {
 	mu     sync.Mutex
 	shared map[*Config]*sharedReceiver
@@ -47,7 +47,8 @@ func (f *factory) createMetrics(ctx context.Context, set receiver.Settings, cfg 
 	return f.create(ctx, set, cfg, func(r *videoReceiver) { r.setMetrics(next) })
 }
 
-// create refuses what cannot start: the collector's validate command creates every component, but starts none.
+// create rejects a receiver that could not start: the collector's validate command creates every component, but starts
+// none.
 func (f *factory) create(ctx context.Context, set receiver.Settings, cfg component.Config,
 	use func(*videoReceiver)) (*sharedReceiver, error) {
 	config, ok := cfg.(*Config)
@@ -73,8 +74,8 @@ func (f *factory) create(ctx context.Context, set receiver.Settings, cfg compone
 	return shared, nil
 }
 
-// checkState refuses a state directory that another receiver of this collector uses. Those of other collectors show
-// at the start.
+// checkState rejects a state directory that another receiver of this collector uses. Conflicts with other collectors
+// are detected at the start.
 func (f *factory) checkState(config *Config) error {
 	key := "directory"
 	if config.Output.StateDirectory != "" {
@@ -89,7 +90,7 @@ func (f *factory) checkState(config *Config) error {
 	return nil
 }
 
-// sharedReceiver starts and stops once, though the collector asks once for each signal.
+// sharedReceiver starts and stops only once, although the collector starts and stops it for each signal.
 type sharedReceiver struct {
 	*videoReceiver
 	start, stop       sync.Once
@@ -97,13 +98,13 @@ type sharedReceiver struct {
 	forget            func()
 }
 
-// Start starts the receiver; for the second and third signal it returns the result of the first.
+// Start starts the receiver. For the second and third signal, it returns the result of the first call.
 func (s *sharedReceiver) Start(ctx context.Context, host component.Host) error {
 	s.start.Do(func() { s.startErr = s.videoReceiver.Start(ctx, host) })
 	return s.startErr
 }
 
-// Shutdown stops the receiver; for the second and third signal it returns the result of the first.
+// Shutdown stops the receiver. For the second and third signal, it returns the result of the first call.
 func (s *sharedReceiver) Shutdown(ctx context.Context) error {
 	s.stop.Do(func() {
 		s.forget()

@@ -49,7 +49,7 @@ func TestOneReceiverForAllSignalsOfAnID(t *testing.T) {
 	assert.NotSame(t, traces, other, "another ID has another configuration")
 	require.NoError(t, other.Shutdown(t.Context()))
 
-	// The collector stops each signal; a reload then makes new ones.
+	// The collector stops each signal. A reload then creates new ones.
 	require.NoError(t, traces.Shutdown(t.Context()))
 	require.NoError(t, logs.Shutdown(t.Context()))
 	require.NoError(t, metrics.Shutdown(t.Context()))
@@ -78,7 +78,7 @@ func TestAllSignalsLearnWhyTheReceiverDidNotStart(t *testing.T) {
 }
 
 // TestCreateRefusesWhatCannotStart checks that the collector's validate command, which creates every component and
-// starts none, learns of everything that this machine lacks.
+// starts none, reports everything that this machine lacks.
 func TestCreateRefusesWhatCannotStart(t *testing.T) {
 	dir := t.TempDir()
 	empty, text := filepath.Join(dir, "empty"), filepath.Join(dir, "libonnxruntime.so")
@@ -136,7 +136,8 @@ func TestCreateRefusesWhatCannotStart(t *testing.T) {
 	})
 }
 
-// TestCreateRefusesSharedState checks what only a start would notice otherwise, by the lock on the folder.
+// TestCreateRefusesSharedState checks that create detects a conflict that otherwise only a start would, by the lock on
+// the directory.
 func TestCreateRefusesSharedState(t *testing.T) {
 	f := NewFactory()
 	first := newTestConfig(t)

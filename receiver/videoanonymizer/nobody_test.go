@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// written is what the tests read of a report.
+// written is the part of a report that the tests read.
 type written struct {
 	Settings   report.Settings    `json:"settings"`
 	SecondPass *report.SecondPass `json:"second_pass"`
@@ -39,7 +39,7 @@ func readReport(t *testing.T, output string) (w written) {
 	return w
 }
 
-// TestNobodyFoundIsReported: an empty video finishes, and says that nobody was found in it.
+// TestNobodyFoundIsReported checks that a video without people finishes, and that its report says so.
 func TestNobodyFoundIsReported(t *testing.T) {
 	for _, recall := range []string{"fast", "balanced", "thorough"} {
 		t.Run(recall, func(t *testing.T) {
@@ -70,8 +70,8 @@ func TestNobodyFoundIsReported(t *testing.T) {
 	}
 }
 
-// TestNobodyFoundIsNotBelieved: recall: fast sees nobody in ffmpeg's test pattern, but thorough takes parts of it for
-// people. The video is done again, and stays in its second pass when it is interrupted there.
+// TestNobodyFoundIsNotBelieved checks the second pass: recall: fast finds nobody in ffmpeg's test pattern, but thorough
+// takes parts of it for people. The video is processed again, and stays in its second pass if interrupted there.
 func TestNobodyFoundIsNotBelieved(t *testing.T) {
 	for name, tc := range map[string]struct {
 		stop     bool

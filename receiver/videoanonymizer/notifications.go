@@ -10,7 +10,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
 )
 
-// notifier returns what tells others what happens to videos, nil if nobody is told.
+// notifier returns the notifier that reports what happens to videos, or nil if no notifications are configured.
 func (r *videoReceiver) notifier(names *pseudonym.Names) (*notify.Notifier, error) {
 	if len(r.cfg.Notifications) == 0 {
 		return nil, nil

@@ -22,7 +22,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 )
 
-// TestNotifications: a receiver tells a webhook and a command what becomes of its videos, also across a restart.
+// TestNotifications checks that a receiver notifies a webhook and a command of the outcome of its videos, also across a
+// restart.
 func TestNotifications(t *testing.T) {
 	var mu sync.Mutex
 	events := map[string]string{}

@@ -37,10 +37,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// footage is set up by `make footage`: one person near the camera.
+// talkFootage is fetched by `make footage`. It shows one person near the camera.
 const talkFootage = "../../build/cache/footage/talk.mp4"
 
-// still makes a picture of one of ffmpeg's sources, of a file if it is one, in the format of its extension.
+// still creates a picture from a lavfi source or, if source is not one, from a file. The extension of path selects the
+// format.
 func still(t *testing.T, path, source string, args ...string) {
 	t.Helper()
 	input := []string{"-v", "error", "-y"}
@@ -53,10 +54,11 @@ func still(t *testing.T, path, source string, args ...string) {
 	ffmpeg(t, append(append(append(input, "-i", source), args...), "-frames:v", "1", path)...)
 }
 
-// gray is a picture with nobody in it.
+// gray is a lavfi source of a picture with nobody in it.
 const gray = "color=gray:size=160x120:rate=1:duration=1"
 
-// newPicturesConfig searches as little as can be: pictures are searched thoroughly, but keys that are given count.
+// newPicturesConfig keeps searching to a minimum: pictures are searched thoroughly, except where keys are set
+// explicitly.
 func newPicturesConfig(t *testing.T) *Config {
 	t.Helper()
 	cfg := newTestConfig(t)
@@ -66,8 +68,8 @@ func newPicturesConfig(t *testing.T) *Config {
 	return cfg
 }
 
-// TestPicturesAreAnonymized: pictures of all kinds come out in their own format, beside the videos, with a report; each
-// is one trace. Contact sheets are no sources.
+// TestPicturesAreAnonymized checks that pictures of all kinds are anonymized in their own format, along with videos,
+// each with a report and in one trace of its own. Review sheets are not sources.
 func TestPicturesAreAnonymized(t *testing.T) {
 	if testing.Short() {
 		t.Skip("searches pictures thoroughly")
@@ -150,7 +152,7 @@ func decodePNG(t *testing.T, path string) image.Image {
 	return img
 }
 
-// TestPictureWithNobody finishes, and says that nobody was found.
+// TestPictureWithNobody checks that such a picture finishes, and that its report says that nobody was found.
 func TestPictureWithNobody(t *testing.T) {
 	r := start(t, newTestConfig(t))
 	still(t, filepath.Join(r.in, "empty.png"), gray)
@@ -166,7 +168,8 @@ func TestPictureWithNobody(t *testing.T) {
 	assert.Equal(t, report.NobodyFound, w.Weakest[0].Reason)
 }
 
-// TestBadPicturesFail: a picture that cannot be read fails with the reason, leaves nothing, and holds up no other.
+// TestBadPicturesFail checks that a picture that cannot be read fails with the reason, leaves no files behind, and does
+// not hold up others.
 func TestBadPicturesFail(t *testing.T) {
 	r := start(t, newPicturesConfig(t))
 	write := func(name, text string) {
@@ -200,7 +203,7 @@ func TestBadPicturesFail(t *testing.T) {
 		"whole_anonymized.jpg.report.json"}, visible(t, r.out))
 }
 
-// TestPicturesFailClosed: a picture that no model could judge is masked whole, whatever its format.
+// TestPicturesFailClosed checks that a picture is masked whole if inference fails, whatever its format.
 func TestPicturesFailClosed(t *testing.T) {
 	cfg := newPicturesConfig(t)
 	cfg.Inference.Timeout = time.Nanosecond
@@ -221,7 +224,7 @@ func TestPicturesFailClosed(t *testing.T) {
 	}
 }
 
-// TestPicturesAreSeenInAllWays: whoever can be seen in a picture is masked, though its upper bits, or its colors alone,
+// TestPicturesAreSeenInAllWays checks that people are masked even if the upper bits of a picture, or its colors alone,
 // show next to nothing.
 func TestPicturesAreSeenInAllWays(t *testing.T) {
 	if _, err := os.Stat(talkFootage); err != nil {
@@ -277,7 +280,7 @@ func TestPicturesAreSeenInAllWays(t *testing.T) {
 	}
 }
 
-// TestPicturesUseRegions: what the configuration masks always, it masks in pictures; in upright coordinates.
+// TestPicturesUseRegions checks that configured regions are masked in pictures, too, in upright coordinates.
 func TestPicturesUseRegions(t *testing.T) {
 	cfg := newPicturesConfig(t)
 	cfg.Mask.Regions = []config.Region{{Polygon: [][]float64{{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}}, Action: mask.Mask}}
@@ -299,7 +302,7 @@ func TestPicturesUseRegions(t *testing.T) {
 	defer f.Close()
 	img, err := jpeg.Decode(f)
 	require.NoError(t, err)
-	// Displayed, it is turned clockwise: its left half is stored as the lower one.
+	// For display, the picture is turned clockwise: its left half is stored as the lower half.
 	red := color.RGBAModel.Convert(img.At(80, 100)).(color.RGBA)
 	assert.Greater(t, red.R, uint8(240))
 	assert.Less(t, red.G, uint8(20))
@@ -307,7 +310,8 @@ func TestPicturesUseRegions(t *testing.T) {
 	assert.InDelta(t, 128, upper.R, 8)
 }
 
-// TestBurst: 200 pictures that come at once are each masked once, more than one at a time, and no file is left over.
+// TestBurst checks that 200 pictures that arrive at once are each processed once, several at a time, and that no
+// temporary files remain.
 func TestBurst(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes 200 pictures")
@@ -331,7 +335,7 @@ func TestBurst(t *testing.T) {
 	assert.True(t, overlap, "they are processed one after another")
 }
 
-// burst puts different pictures into a folder.
+// burst moves n pictures into a folder.
 func burst(t *testing.T, folder string, n int) {
 	t.Helper()
 	made := t.TempDir()
@@ -340,12 +344,12 @@ func burst(t *testing.T, folder string, n int) {
 	all, err := filepath.Glob(filepath.Join(made, "*.jpg"))
 	require.NoError(t, err)
 	require.Len(t, all, n)
-	for i, path := range all { // testsrc repeats itself: pictures of the same content would be two all the same
+	for i, path := range all { // frames of testsrc may repeat, but pictures with the same content still count as two
 		require.NoError(t, os.Rename(path, filepath.Join(folder, fmt.Sprintf("f%04d.jpg", i))))
 	}
 }
 
-// TestBurstWaitsForServers: while no inference server is available, pictures are not tried one after another.
+// TestBurstWaitsForServers checks that pictures are not tried one after another while no inference server is available.
 func TestBurstWaitsForServers(t *testing.T) {
 	server := serve(t, oiptest.Options{})
 	cfg := newPicturesConfig(t)
@@ -365,7 +369,8 @@ func TestBurstWaitsForServers(t *testing.T) {
 	assert.Less(t, len(r.spans("anonymize_picture")), n+12)
 }
 
-// TestBurstIsInterrupted: a burst that is stopped and started again loses no picture, and makes none twice.
+// TestBurstIsInterrupted checks that a burst that is stopped and started again loses no picture and processes none
+// twice.
 func TestBurstIsInterrupted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes 40 pictures")
@@ -401,8 +406,8 @@ func TestBurstIsInterrupted(t *testing.T) {
 // burstFolder is the environment variable that names the folder of TestBurstIsKilled in its child process.
 const burstFolder = "TEST_BURST_FOLDER"
 
-// TestBurstIsKilled: a process that is killed in the middle of a burst, twice, leaves no part of a picture under a
-// final name, and the next one does what is left, and nothing twice.
+// TestBurstIsKilled checks that a process that is killed twice in the middle of a burst leaves no partial picture under
+// a final name, and that the next process does the rest, and nothing twice.
 func TestBurstIsKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes 24 pictures in three processes")
@@ -455,7 +460,8 @@ func assertWhole(t *testing.T, path string) {
 	assert.NoError(t, err, path)
 }
 
-// TestErasePicture: everything that is known of a picture goes, telemetry included, and nothing of another.
+// TestErasePicture checks that everything about a picture is erased, including telemetry, and nothing about another
+// one.
 func TestErasePicture(t *testing.T) {
 	cfg := newPicturesConfig(t)
 	root := filepath.Dir(cfg.Output.Directory)
@@ -478,7 +484,7 @@ func TestErasePicture(t *testing.T) {
 	assert.NotEmpty(t, mentions(t, root, []string{"walk"}))
 }
 
-// TestPicturesGuide: the examples of docs/pictures.md are valid, and mean what it says.
+// TestPicturesGuide checks that the examples in docs/pictures.md are valid and do what it says.
 func TestPicturesGuide(t *testing.T) {
 	guide, err := os.ReadFile("../../docs/pictures.md")
 	require.NoError(t, err)
@@ -514,8 +520,8 @@ func TestPicturesGuide(t *testing.T) {
 	assert.NotContains(t, string(written), "MyMaker")
 }
 
-// TestPicturesCanBeLeftAlone: with watch::pictures off, only patterns that name an extension include pictures, and no
-// other is masked or deleted.
+// TestPicturesCanBeLeftAlone checks that, with watch::pictures off, only pictures that match a pattern with an
+// extension are masked and deleted.
 func TestPicturesCanBeLeftAlone(t *testing.T) {
 	cfg := newPicturesConfig(t)
 	cfg.Watch.Pictures = false
@@ -535,7 +541,8 @@ func TestPicturesCanBeLeftAlone(t *testing.T) {
 	assert.Equal(t, []string{"taken_anonymized.png", "taken_anonymized.png.report.json"}, visible(t, r.out))
 }
 
-// TestHEICBesideItsJPEG: both come out, the second one with a number.
+// TestHEICBesideItsJPEG checks that a HEIC file and a JPEG file of the same name are both anonymized. The second output
+// gets a number.
 func TestHEICBesideItsJPEG(t *testing.T) {
 	r := start(t, newPicturesConfig(t))
 	heic := heictest.Picture(t, image.NewGray(image.Rect(0, 0, 64, 48)), image.Point{}, heictest.Coding{})
@@ -559,8 +566,8 @@ func TestHEICBesideItsJPEG(t *testing.T) {
 	assert.ElementsMatch(t, []image.Point{{64, 48}, {160, 120}}, sizes)
 }
 
-// TestSourceOfSeveralPicturesIsKept: of a file with two views only the first is in the output, so the source stays,
-// although it was to be deleted.
+// TestSourceOfSeveralPicturesIsKept checks that a source with two views is kept despite on_success: delete, because its
+// output contains only the first one.
 func TestSourceOfSeveralPicturesIsKept(t *testing.T) {
 	cfg := newPicturesConfig(t)
 	cfg.Watch.StableFor = 10 * time.Millisecond

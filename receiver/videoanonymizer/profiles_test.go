@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// TestProfilesAreUsed anonymizes one video by a profile and one without: their reports, spans and pixels say so.
+// TestProfilesAreUsed anonymizes one video with a profile and one without, and checks their reports, spans and pixels.
 func TestProfilesAreUsed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -63,7 +63,7 @@ func TestProfilesAreUsed(t *testing.T) {
 		"process_single_frame walk.mp4": "", "anonymize_video walk.mp4": ""}, byVideo)
 }
 
-// lumaOf is the mean luma of a video of one gray.
+// lumaOf returns the mean luma of a video.
 func lumaOf(t *testing.T, path string) float64 {
 	t.Helper()
 	gray, err := exec.Command("ffmpeg", "-v", "error", "-i", path, "-vf", "extractplanes=y", "-f", "rawvideo",

@@ -32,8 +32,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
 
-// TestVideoNamesHashed processes videos named after people: one that works, one that is damaged, one that is none, and
-// one that cannot be written. No name gets into telemetry or log.
+// TestVideoNamesHashed processes videos named after people: a good one, a damaged one, one that is not a video, and one
+// whose name is not valid UTF-8. No name may appear in telemetry or the log.
 func TestVideoNamesHashed(t *testing.T) {
 	for _, mode := range []string{config.NamesHashed, config.NamesAsTheyAre} {
 		t.Run(mode, func(t *testing.T) {
@@ -69,8 +69,9 @@ func TestVideoNamesHashed(t *testing.T) {
 	}
 }
 
-// TestConsoleHidesNames: with video_names: hash, people who have signed in see names, and so do the records that stay
-// on the machine; what leaves it about what they do has none, nor an ID that can be computed from a guess.
+// TestConsoleHidesNames checks that, with video_names: hash, signed-in users and records that stay on the machine have
+// the names, but that telemetry about users' actions has neither names nor IDs that can be computed from a guessed
+// name.
 func TestConsoleHidesNames(t *testing.T) {
 	cfg := newTestConfig(t)
 	cfg.Console = &consoleID
@@ -124,13 +125,13 @@ func TestConsoleHidesNames(t *testing.T) {
 	}
 }
 
-// observe runs a receiver until four videos have ended, and returns all telemetry and all lines of the log as text.
+// observe runs a receiver until four videos have ended, and returns all telemetry and all log lines as text.
 func observe(t *testing.T, cfg *Config) string {
 	t.Helper()
 	return observeWith(t, cfg, componenttest.NewNopHost(), func() {})
 }
 
-// observeWith is observe with a host, and with something to do before the receiver ends.
+// observeWith is observe with a host and a function to call before the receiver stops.
 func observeWith(t *testing.T, cfg *Config, host component.Host, then func()) string {
 	t.Helper()
 	lines, observed := observer.New(zapcore.DebugLevel)

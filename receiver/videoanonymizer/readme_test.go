@@ -17,8 +17,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
 
-// TestReadmeListsEveryKey compares the tables of README.md with Config: the keys, and the defaults that can be read
-// there.
+// TestReadmeListsEveryKey compares the tables in README.md with Config: the keys, and defaults that are given
+// literally.
 func TestReadmeListsEveryKey(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
@@ -35,14 +35,14 @@ func TestReadmeListsEveryKey(t *testing.T) {
 			continue
 		}
 		switch value.Kind() {
-		case reflect.Slice, reflect.Map, reflect.Pointer, reflect.Struct: // said in words
+		case reflect.Slice, reflect.Map, reflect.Pointer, reflect.Struct: // described in words
 		case reflect.String:
 			if value.Len() > 0 {
 				assert.Equal(t, "`"+value.String()+"`", said, key)
 			}
 		default:
 			rendered := fmt.Sprint(value.Interface())
-			rendered = regexp.MustCompile(`^(\d+[hm])0[ms].*$`).ReplaceAllString(rendered, "$1") // 1m0s is written 1m
+			rendered = regexp.MustCompile(`^(\d+[hm])0[ms].*$`).ReplaceAllString(rendered, "$1") // README.md says 1m for 1m0s
 			assert.Equal(t, "`"+rendered+"`", said, key)
 		}
 	}
@@ -51,7 +51,8 @@ func TestReadmeListsEveryKey(t *testing.T) {
 	}
 }
 
-// collectKeys gives each key its default: those of blocks, but not below metrics, which documentation.md lists.
+// collectKeys maps each key to its default. It descends into blocks, but not into metrics, which documentation.md
+// lists.
 func collectKeys(prefix string, block reflect.Value, into map[string]reflect.Value) {
 	for i := range block.NumField() {
 		field := block.Type().Field(i)

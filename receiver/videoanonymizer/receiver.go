@@ -31,7 +31,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
 )
 
-// videoReceiver anonymizes the videos that appear in the watched folders. It only puts the parts together.
+// videoReceiver anonymizes the videos that appear in the watched directories. It only wires the parts together.
 type videoReceiver struct {
 	set   receiver.Settings
 	cfg   *Config
@@ -44,17 +44,17 @@ type videoReceiver struct {
 	emitter *telemetry.Emitter
 	recent  *telemetry.Recent // nil without console
 	console *attachment       // nil without console, and with share
-	hide    func()            // ends that a console shows the machines; nil if none does
+	hide    func()            // removes the machines from the console; nil if no console shows them
 	shown   atomic.Pointer[workspace.Workspace]
-	told    atomic.Pointer[notify.Notifier] // nil if nobody is told
-	lift    func() error                    // lifts the bounds of resources; nil before Start
+	told    atomic.Pointer[notify.Notifier] // nil without notifications
+	lift    func() error                    // lifts the resource limits; nil before Start
 
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
 }
 
-// newReceiver finds tools and models, so that what is missing shows at once rather than with the first video, or
-// after a reload has stopped the collector's pipelines. It reports every error, not only the first.
+// newReceiver finds tools and models, so that a missing one is reported at once, rather than with the first video or
+// after a reload has stopped the collector's pipelines. It reports all errors, not only the first.
 func newReceiver(ctx context.Context, set receiver.Settings, cfg *Config) (*videoReceiver, error) {
 	set.Logger = filelog.SampleByFile(set.Logger)
 	tools, err := anonymize.OpenTools(ctx, cfg)
@@ -78,7 +78,7 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 			err = errors.Join(err, r.Shutdown(context.Background()))
 		}
 	}()
-	if r.lift, err = resources.Claim(r.cfg.Resources.Limits()); err != nil { // before the number of CPUs matters
+	if r.lift, err = resources.Claim(r.cfg.Resources.Limits()); err != nil { // before anything uses the number of CPUs
 		return err
 	}
 	names, err := r.pseudonyms()
@@ -142,7 +142,7 @@ func (r *videoReceiver) Start(ctx context.Context, host component.Host) (err err
 	return r.workAlone(work, runner, console, names)
 }
 
-// workAlone works on what the watcher hands out, until work ends.
+// workAlone processes the videos that the watcher hands out, until work ends.
 func (r *videoReceiver) workAlone(work context.Context, runner *anonymize.Runner, console consoleapi.Console,
 	names *pseudonym.Names) (err error) {
 	if err = r.watcher.Start(); err != nil {
@@ -181,7 +181,7 @@ func (r *videoReceiver) workAlone(work context.Context, runner *anonymize.Runner
 	return nil
 }
 
-// pseudonyms returns nil if videos keep their names.
+// pseudonyms returns the pseudonyms of videos, or nil if telemetry contains their names.
 func (r *videoReceiver) pseudonyms() (*pseudonym.Names, error) {
 	if r.cfg.Telemetry.VideoNames != config.NamesHashed {
 		return nil, nil
@@ -189,7 +189,7 @@ func (r *videoReceiver) pseudonyms() (*pseudonym.Names, error) {
 	return pseudonym.Open(r.cfg.Output.StatePath(), r.cfg.Folders()...)
 }
 
-// logConfinement says what of their rights is taken away from ffmpeg and ffprobe.
+// logConfinement logs which rights ffmpeg and ffprobe are denied.
 func (r *videoReceiver) logConfinement() {
 	holds, missing := r.tools.Confined()
 	if missing == nil {
@@ -200,7 +200,7 @@ func (r *videoReceiver) logConfinement() {
 		zap.String("denied", holds), zap.Error(missing))
 }
 
-// work processes one video after another, as long as the models can be used.
+// work processes one video after another, for as long as the models are usable.
 func (r *videoReceiver) work(ctx context.Context, runner *anonymize.Runner) {
 	err := runner.Work(ctx, r.watcher, func(*watch.Job) {}, func(job *watch.Job) {
 		if w := r.shown.Load(); w != nil {
@@ -212,7 +212,7 @@ func (r *videoReceiver) work(ctx context.Context, runner *anonymize.Runner) {
 	}
 }
 
-// Shutdown interrupts the videos in progress, which resume at the next start, and forwards every span that was made.
+// Shutdown interrupts the videos in progress, which resume at the next start, and forwards all spans created so far.
 func (r *videoReceiver) Shutdown(ctx context.Context) error {
 	if r.cancel != nil {
 		r.cancel()
@@ -221,7 +221,7 @@ func (r *videoReceiver) Shutdown(ctx context.Context) error {
 	return r.release(ctx)
 }
 
-// release ends whatever Start has begun.
+// release releases everything that Start has acquired.
 func (r *videoReceiver) release(ctx context.Context) error {
 	var errs []error
 	if r.console != nil {
@@ -233,7 +233,7 @@ func (r *videoReceiver) release(ctx context.Context) error {
 	if r.watcher != nil {
 		errs = append(errs, r.watcher.Stop(ctx))
 	}
-	if r.models != nil { // before the emitter, which counts what servers do not answer
+	if r.models != nil { // before the emitter, which counts requests that servers do not answer
 		errs = append(errs, r.models.Close())
 	}
 	if r.emitter != nil {
@@ -246,7 +246,7 @@ func (r *videoReceiver) release(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// statusEvent is what the receiver reports of itself while it runs: err, nil for none, may pass.
+// statusEvent returns the status that the receiver reports while it runs. Errors are recoverable; nil means OK.
 func statusEvent(err error) *componentstatus.Event {
 	if err == nil {
 		return componentstatus.NewEvent(componentstatus.StatusOK)

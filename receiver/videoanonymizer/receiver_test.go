@@ -32,7 +32,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// running is a receiver with folders of its own and everything that it emits.
+// running is a receiver with its own directories and everything that it emits.
 type running struct {
 	*videoReceiver
 	in, out string
@@ -49,7 +49,7 @@ func newTestConfig(t testing.TB) *Config {
 	cfg.Output.Preset = "ultrafast"
 	cfg.Models.Directory = "../../models" // filled by `make models`
 	cfg.Telemetry.BatchInterval = 50 * time.Millisecond
-	// What is in the test patterns matters to few tests, so they are searched as little as can be, and not again.
+	// Few tests depend on what the models find in the test patterns, so search as little as possible, and only once.
 	cfg.Recall, cfg.DetectEvery, cfg.Detector.Survey.Enabled = config.Thorough, 3, false
 	require.NoError(t, os.Mkdir(filepath.Join(root, "in"), 0o755))
 	return cfg
@@ -74,7 +74,7 @@ func startOn(t testing.TB, host component.Host, cfg *Config) *running {
 	return run
 }
 
-// clip makes a video from one of ffmpeg's test sources, with nobody in it.
+// clip creates a video from one of ffmpeg's test sources, with nobody in it.
 func clip(t testing.TB, path string, args ...string) {
 	t.Helper()
 	ffmpeg(t, append([]string{"-v", "error", "-y", "-f", "lavfi"}, append(args, path)...)...)
@@ -86,7 +86,7 @@ func ffmpeg(t testing.TB, args ...string) {
 	require.NoError(t, err, "%s", out)
 }
 
-// awaitLog waits for the log record of an event of a video and returns it.
+// awaitLog waits for the log record of a video's event and returns it.
 func (r *running) awaitLog(t testing.TB, event, video string) (found plog.LogRecord) {
 	t.Helper()
 	require.Eventually(t, func() (ok bool) {
@@ -153,7 +153,7 @@ func TestVideosAreAnonymized(t *testing.T) {
 	}
 }
 
-// TestAlphaIsKept: alpha is kept where the output can carry it, but what is masked becomes opaque.
+// TestAlphaIsKept checks that alpha is kept if the output supports it, but that masked parts become opaque.
 func TestAlphaIsKept(t *testing.T) {
 	cfg := newTestConfig(t)
 	cfg.Output.Codec = "ffv1"
@@ -266,14 +266,14 @@ func TestShutdownInMidVideo(t *testing.T) {
 	frames, _ := r.spans("anonymize_video")[0].Attributes().Get("anonymizer.video.frames")
 	assert.Len(t, r.spans("process_single_frame"), int(frames.Int()), "no span is lost")
 
-	// The next start processes it again, from the beginning.
+	// The next start processes the video again, from the beginning.
 	again := start(t, cfg)
 	again.awaitLog(t, "finished", "long.mp4")
 	require.NoError(t, again.Shutdown(t.Context()))
 	assert.Len(t, again.spans("process_single_frame"), 450)
 	assert.Equal(t, reviewed("long_anonymized.mp4"), visible(t, again.out))
 
-	// The one after that does not.
+	// The start after that does not.
 	third := start(t, cfg)
 	clip(t, filepath.Join(r.in, "next.mp4"), "-i", "testsrc2=size=320x240:rate=25:duration=1")
 	third.awaitLog(t, "finished", "next.mp4")
@@ -396,7 +396,7 @@ func startAsCollector(t *testing.T, cfg *Config) error {
 	return err
 }
 
-// TestVideoTooLargeForDisk uses a disk that is too small for one video, but not for another.
+// TestVideoTooLargeForDisk uses a disk that is too small for one video, but large enough for another.
 func TestVideoTooLargeForDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=24M"); err != nil {
@@ -421,7 +421,7 @@ func TestVideoTooLargeForDisk(t *testing.T) {
 	assert.Equal(t, []string{filepath.Join(r.out, "short_anonymized.mkv")}, left)
 }
 
-// statusHost remembers what components report of themselves.
+// statusHost records the status that components report.
 type statusHost struct {
 	component.Host
 	mu     sync.Mutex
@@ -443,8 +443,8 @@ func (h *statusHost) statuses() (all []componentstatus.Status) {
 	return all
 }
 
-// TestStatusWhereStateDirectoryIsRemoved reports to the collector that the folder with the state was removed, and that
-// it is in order again.
+// TestStatusWhereStateDirectoryIsRemoved checks that the receiver reports to the collector that its state directory was
+// removed, and that it has recovered.
 func TestStatusWhereStateDirectoryIsRemoved(t *testing.T) {
 	cfg := newTestConfig(t)
 	host := &statusHost{Host: componenttest.NewNopHost()}

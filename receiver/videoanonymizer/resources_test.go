@@ -22,8 +22,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
 )
 
-// TestResources: while a video is processed, every thread of this process and of ffmpeg runs on the CPUs that may be
-// used, with the priorities that are configured, and ffmpeg starts as many threads as that is worth.
+// TestResources checks that, while a video is processed, every thread of this process and of ffmpeg runs on the
+// permitted CPUs with the configured priorities, and that ffmpeg starts no more threads than these CPUs can use.
 func TestResources(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -88,7 +88,7 @@ func children(t *testing.T) map[int][]string {
 	return found
 }
 
-// threadsOf describes what each thread of a process may use; those that end meanwhile are left out.
+// threadsOf describes the limits of each thread of a process, except threads that end meanwhile.
 func threadsOf(pid int) (described []string) {
 	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	for _, entry := range entries {

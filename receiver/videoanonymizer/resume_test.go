@@ -24,7 +24,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// checkpoints returns the paths of all checkpoints in the folder.
+// checkpoints returns the paths of all checkpoints in the output directory.
 func checkpoints(t *testing.T, out string) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(out, ".anonymizing-*.checkpoint.json"))
@@ -32,8 +32,8 @@ func checkpoints(t *testing.T, out string) []string {
 	return found
 }
 
-// TestResumeAfterStop stops the receiver in mid-video and starts another one, which resumes, or restarts from the
-// beginning if it cannot.
+// TestResumeAfterStop stops the receiver in the middle of a video and starts another one, which resumes the video, or
+// restarts it from the beginning if it cannot resume.
 func TestResumeAfterStop(t *testing.T) {
 	for name, tc := range map[string]struct {
 		between  func(t *testing.T, cfg *Config, path string)
@@ -142,7 +142,8 @@ func TestResumeAfterStop(t *testing.T) {
 	}
 }
 
-// TestResumeKeepsRepairs: report and log count the repaired times of the whole source, also those before the resume.
+// TestResumeKeepsRepairs checks that report and log record count the repaired times of the whole source, including
+// those before the resume.
 func TestResumeKeepsRepairs(t *testing.T) {
 	cfg := newTestConfig(t)
 	cfg.Output.SegmentLength, cfg.DetectEvery = time.Second, 5
@@ -187,7 +188,7 @@ func change(t *testing.T, path string, edit func(map[string]any)) {
 	require.NoError(t, os.WriteFile(path, text, 0o600))
 }
 
-// flip changes a digit, or a byte, in the middle of the last of these files.
+// flip flips a bit in the middle of the last file that matches the pattern; in JSON, one of a digit.
 func flip(t *testing.T, pattern string) {
 	t.Helper()
 	found, err := filepath.Glob(pattern)
@@ -204,7 +205,7 @@ func flip(t *testing.T, pattern string) {
 	require.NoError(t, os.WriteFile(path, data, 0o600))
 }
 
-// hidden returns the names of temporary files in a folder.
+// hidden returns the paths of temporary files in a directory.
 func hidden(t *testing.T, out string) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(out, ".anonymizing-*"))

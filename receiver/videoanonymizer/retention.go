@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/privacy"
 )
 
-// keeper returns what removes what reaches its age, nil if nothing does.
+// keeper returns the keeper that removes files past their retention period, or nil if there is nothing to remove.
 func (r *videoReceiver) keeper() (*privacy.Keeper, error) {
 	if !r.cfg.Retention.Any() {
 		return nil, nil
@@ -28,8 +28,8 @@ func (r *videoReceiver) keeper() (*privacy.Keeper, error) {
 	}, nil
 }
 
-// recordKept adds to the audit that something was removed, if there is an audit: without a console nobody has written
-// one, unless there was a console before.
+// recordKept records a removal in the audit log if there is one. Without a console there is none, unless an earlier
+// configuration had one.
 func (r *videoReceiver) recordKept(places privacy.Places, e audit.Entry) error {
 	if w := r.shown.Load(); w != nil {
 		return w.Record(e)

@@ -25,8 +25,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pseudonym"
 )
 
-// TestEraseLeavesNothing erases one of two videos that a receiver has processed, with its real telemetry: no file says
-// anything of it any more, neither by its name nor by its pseudonyms.
+// TestEraseLeavesNothing erases one of two processed videos, including real telemetry, and checks that no file contains
+// its name or its pseudonyms any more.
 func TestEraseLeavesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -82,7 +82,7 @@ func TestEraseLeavesNothing(t *testing.T) {
 	}
 }
 
-// writeTelemetry writes what sinks got as the file exporter does.
+// writeTelemetry writes the content of the sinks in the format of the file exporter.
 func writeTelemetry(t *testing.T, folder string, traces *consumertest.TracesSink, logs *consumertest.LogsSink,
 	metrics *consumertest.MetricsSink) {
 	t.Helper()
@@ -113,7 +113,7 @@ func writeTelemetry(t *testing.T, folder string, traces *consumertest.TracesSink
 	}
 }
 
-// mentions counts the texts in the names and contents of files below a folder.
+// mentions counts the occurrences of texts in the names and contents of files below a folder.
 func mentions(t *testing.T, folder string, texts []string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
@@ -133,7 +133,7 @@ func mentions(t *testing.T, folder string, texts []string) map[string]int {
 	return found
 }
 
-// TestRetentionRemoves lets the receiver itself remove an output that is older than it may be.
+// TestRetentionRemoves checks that a running receiver removes an output past its retention period.
 func TestRetentionRemoves(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -144,7 +144,7 @@ func TestRetentionRemoves(t *testing.T) {
 	clip(t, filepath.Join(r.in, "walk.mp4"), "-i", "color=gray:size=320x240:rate=25:duration=0.4")
 	r.awaitLog(t, "finished", "walk.mp4")
 	require.NoError(t, r.Shutdown(t.Context()))
-	again := start(t, cfg) // which looks at once
+	again := start(t, cfg) // applies retention at once
 	require.Eventually(t, func() bool { return len(visible(t, again.out)) == 0 }, time.Minute, 10*time.Millisecond)
 	assert.FileExists(t, filepath.Join(again.in, "walk.mp4"))
 	assert.Zero(t, again.watcher.QueueLength(), "it stays done")

@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// checkReport validates an output's report against its schema and the output itself.
+// checkReport validates the report of an output against its schema and the output itself.
 func checkReport(t *testing.T, output string) report.About {
 	t.Helper()
 	text, err := os.ReadFile(output + ".report.json")
@@ -55,7 +55,7 @@ func TestReportCanBeSwitchedOff(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(r.out, "plain_anonymized.mp4.report.json"))
 }
 
-// reviewed returns the outputs and the companion files that each has by default, sorted.
+// reviewed returns the outputs, each followed by the companion files that it has by default.
 func reviewed(outputs ...string) (files []string) {
 	for _, output := range outputs {
 		files = append(files, output, output+".report.json", output+".review.jpg")

@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// newSalvageConfig salvages, and deletes sources that are done.
+// newSalvageConfig salvages damaged videos and deletes finished sources.
 func newSalvageConfig(t *testing.T) *Config {
 	cfg := newTestConfig(t)
 	cfg.OnDamaged, cfg.Output.OnSuccess = config.OnDamagedSalvage, watch.OnSuccessDelete
@@ -27,7 +27,7 @@ func newSalvageConfig(t *testing.T) *Config {
 	return cfg
 }
 
-// twoSeconds makes a video of 50 frames, and a copy that lacks its end.
+// twoSeconds creates a video of 50 frames and a copy without its end.
 func twoSeconds(t *testing.T) (whole, truncated string) {
 	whole, truncated = filepath.Join(t.TempDir(), "whole.mp4"), filepath.Join(t.TempDir(), "truncated.mp4")
 	clip(t, whole, "-i", "testsrc2=size=320x240:rate=25:duration=2", "-movflags", "+faststart")
@@ -44,7 +44,7 @@ func countFrames(t *testing.T, path string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// TestSalvageKeepsSource: the source of a partial output stays, unless the key for just that says otherwise.
+// TestSalvageKeepsSource checks that the source of a partial output is kept, unless on_salvage says otherwise.
 func TestSalvageKeepsSource(t *testing.T) {
 	_, truncated := twoSeconds(t)
 	for _, onSalvage := range []config.OnSalvage{config.OnSalvageKeep, config.OnSalvageAsSuccess} {
@@ -57,7 +57,7 @@ func TestSalvageKeepsSource(t *testing.T) {
 			r.awaitLog(t, "finished", "cut.mp4")
 			gone := func() bool { return !exists(source) }
 			kept := onSalvage == config.OnSalvageKeep
-			if kept { // a source to delete is deleted after ten times stable_for
+			if kept { // a source is deleted after ten times stable_for
 				assert.Never(t, gone, 50*cfg.Watch.StableFor, cfg.Watch.StableFor)
 			} else {
 				assert.Eventually(t, gone, time.Minute, cfg.Watch.StableFor)
@@ -71,7 +71,8 @@ func TestSalvageKeepsSource(t *testing.T) {
 	}
 }
 
-// TestPassingFaultIsRetried: a fault of the disk or of a process, which is gone at the next attempt, costs no frame.
+// TestPassingFaultIsRetried checks that no frame is lost to a transient disk or process fault that is gone at the next
+// attempt.
 func TestPassingFaultIsRetried(t *testing.T) {
 	whole, truncated := twoSeconds(t)
 	for name, tc := range map[string]struct{ fault, reason string }{
@@ -82,7 +83,7 @@ func TestPassingFaultIsRetried(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := newSalvageConfig(t)
-			cfg.Tools.FFmpeg, cfg.Tools.Confine = filepath.Join(t.TempDir(), "ffmpeg"), "off" // it writes files
+			cfg.Tools.FFmpeg, cfg.Tools.Confine = filepath.Join(t.TempDir(), "ffmpeg"), "off" // the fake ffmpeg writes files
 			script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *showinfo*) if mkdir %q 2>/dev/null; then\n%s\nfi;; esac\n"+
 				"exec ffmpeg \"$@\"\n", filepath.Join(t.TempDir(), "once"), tc.fault)
 			require.NoError(t, os.WriteFile(cfg.Tools.FFmpeg, []byte(script), 0o700))
@@ -101,11 +102,12 @@ func TestPassingFaultIsRetried(t *testing.T) {
 	}
 }
 
-// TestPassingFaultKeepsSegments: after a fault that says nothing about what was done before, the video is resumed.
+// TestPassingFaultKeepsSegments checks that a video is resumed after a fault that does not call its earlier segments
+// into question.
 func TestPassingFaultKeepsSegments(t *testing.T) {
 	cfg := newSalvageConfig(t)
 	cfg.Output.SegmentLength = time.Second
-	cfg.Tools.FFmpeg, cfg.Tools.Confine = filepath.Join(t.TempDir(), "ffmpeg"), "off" // it writes files
+	cfg.Tools.FFmpeg, cfg.Tools.Confine = filepath.Join(t.TempDir(), "ffmpeg"), "off" // the fake ffmpeg writes files
 	const frame, frames = 192 * 144 * 3 / 2, 150
 	require.NoError(t, os.WriteFile(cfg.Tools.FFmpeg, fmt.Appendf(nil, `#!/bin/sh
 case "$*" in *showinfo*) if mkdir %q 2>/dev/null; then ffmpeg "$@" | head -c %d; exit 255; fi;; esac
@@ -124,7 +126,7 @@ exec ffmpeg "$@"
 	checkReport(t, filepath.Join(r.out, "long_anonymized.mp4"))
 }
 
-// copyOf copies a file, so that a rename can put it into a watched folder at once.
+// copyOf copies a file, so that a rename can put it into a watched directory atomically.
 func copyOf(t *testing.T, path string) string {
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)

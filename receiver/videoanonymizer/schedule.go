@@ -8,8 +8,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/schedule"
 )
 
-// schedule returns what says when videos are processed, nil if they always are. It calls hold with why they are not, or
-// with an empty text once they are, and whether those in progress are suspended.
+// schedule returns the schedule that decides when videos are processed, or nil if they always are. The schedule calls
+// hold with the reason why they are not, or with an empty string once they are, and whether to suspend videos in
+// progress.
 func (r *videoReceiver) schedule(hold func(why string, suspend bool)) *schedule.Schedule {
 	cfg := &r.cfg.Schedule
 	options := schedule.Options{

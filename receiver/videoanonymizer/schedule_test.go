@@ -16,8 +16,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 )
 
-// TestScheduleSuspends suspends a video in progress, and resumes it from its last segment once videos are processed
-// again.
+// TestScheduleSuspends suspends a video in progress, and checks that it resumes from its last segment once the hold
+// ends.
 func TestScheduleSuspends(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -40,7 +40,8 @@ func TestScheduleSuspends(t *testing.T) {
 	assert.Positive(t, resumed.Int())
 }
 
-// TestScheduleOfGuide: the example of docs/service.md is valid, and holds videos at the start where its hours say so.
+// TestScheduleOfGuide checks that the example in docs/service.md is valid, and that videos are held from the start
+// outside the configured hours.
 func TestScheduleOfGuide(t *testing.T) {
 	guide, err := os.ReadFile("../../docs/service.md")
 	require.NoError(t, err)

@@ -16,15 +16,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
 
-// television draws a television that shows a test picture, 280 x 170 pixels at (180, 100), in a room.
+// television is a lavfi graph of a room with a television, 280 x 170 pixels at (180, 100), that shows a test pattern.
 const television = "color=c=0xc8c0b4:s=640x480:rate=10:duration=2[room];" +
 	"testsrc2=s=264x154:rate=10:duration=2[picture];" +
 	"[room]drawbox=x=180:y=100:w=280:h=170:color=0x101010:t=fill,drawbox=x=300:y=270:w=40:h=30:color=0x202020:t=fill," +
 	"drawbox=x=250:y=298:w=140:h=8:color=0x202020:t=fill,drawbox=x=0:y=306:w=640:h=174:color=0x705030:t=fill[tv];" +
 	"[tv][picture]overlay=188:108"
 
-// TestScreensAreMasked: with mask::also, a screen is masked in every frame, whatever mask::max_size says, and
-// the wall is not. Report and spans say so.
+// TestScreensAreMasked checks that, with mask::also, a screen is masked in every frame, regardless of mask::max_size,
+// but the wall is not, and that report and spans say so.
 func TestScreensAreMasked(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

@@ -14,7 +14,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize"
 )
 
-// servers returns what models on servers need of the collector: the authenticator, and somebody to tell of outages.
+// servers returns what models on inference servers need from the collector: the authenticator and callbacks for
+// outages.
 func (r *videoReceiver) servers(host component.Host, health *health) (anonymize.Remote, error) {
 	remote := anonymize.Remote{
 		Changed: func(err error) {
@@ -46,7 +47,7 @@ func (r *videoReceiver) servers(host component.Host, health *health) (anonymize.
 	return remote, nil
 }
 
-// health is what the receiver reports of itself: nothing is wrong, or one of its parts cannot work at the moment.
+// health is the status that the receiver reports: the errors of the parts that do not work at the moment, if any.
 type health struct {
 	report func(error)
 
@@ -54,13 +55,13 @@ type health struct {
 	watched, servers, shared error
 }
 
-// watching takes note of what the watcher reports.
+// watching records the status of the watcher.
 func (h *health) watching(err error) { h.set(&h.watched, err) }
 
-// serving takes note of what the inference servers are up to.
+// serving records whether the inference servers are available.
 func (h *health) serving(err error) { h.set(&h.servers, err) }
 
-// sharing takes note of whether the machine takes part in its share.
+// sharing records whether the machine takes part in its share.
 func (h *health) sharing(err error) { h.set(&h.shared, err) }
 
 func (h *health) set(part *error, err error) {

@@ -34,10 +34,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// servedModels are those that videos are searched with by default.
+// servedModels are the models that are used by default.
 var servedModels = []string{"nanodet-m", "movenet-multipose", "blazeface", "movenet-lightning"}
 
-// serve starts a server of all models, as wrapped.
+// serve starts a server of all models, each wrapped by the given functions.
 func serve(t testing.TB, opts oiptest.Options, wraps ...func(inference.Session) inference.Session) *oiptest.Server {
 	t.Helper()
 	const directory = "../../models" // filled by `make models`
@@ -58,7 +58,7 @@ func serve(t testing.TB, opts oiptest.Options, wraps ...func(inference.Session) 
 	return server
 }
 
-// newServedConfig searches videos by the defaults, on the server unless that is nil.
+// newServedConfig searches videos with the default settings, on the server unless it is nil.
 func newServedConfig(t *testing.T, server *oiptest.Server) *Config {
 	t.Helper()
 	cfg := newTestConfig(t)
@@ -72,7 +72,7 @@ func newServedConfig(t *testing.T, server *oiptest.Server) *Config {
 	return cfg
 }
 
-// walkers puts a small clip of people, with 10 frames a second, where the receiver finds it.
+// walkers puts a small clip of people, at 10 frames per second, into the watched directory.
 func walkers(t *testing.T, r *running, seconds int) {
 	t.Helper()
 	const footage = "../../build/cache/footage/walk.mp4"
@@ -84,7 +84,7 @@ func walkers(t *testing.T, r *running, seconds int) {
 	require.NoError(t, os.Rename(temp, filepath.Join(r.in, "walk.mp4")))
 }
 
-// anonymized waits for the clip's output and returns its path.
+// anonymized waits for the output of the clip and returns its path.
 func (r *running) anonymized(t *testing.T) string {
 	t.Helper()
 	output := filepath.Join(r.out, "walk_anonymized.mp4")
@@ -98,7 +98,7 @@ func pathExists(path string) bool {
 	return err == nil
 }
 
-// local anonymizes the clip in this process.
+// local anonymizes the clip with models in this process.
 func local(t *testing.T, seconds int) string {
 	t.Helper()
 	r := start(t, newServedConfig(t, nil))
@@ -117,7 +117,7 @@ func assertSameFile(t *testing.T, want, got string) {
 	assert.True(t, string(a) == string(b), "%s is not %s", got, want)
 }
 
-// frames are what reports say of each frame.
+// frames returns what the report says about each frame.
 func frames(t *testing.T, output string) []map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(report.Path(output))
@@ -129,8 +129,8 @@ func frames(t *testing.T, output string) []map[string]any {
 	return read.Frames
 }
 
-// TestServedOutputsAreTheLocalOnes: where the models run makes no difference to a single byte of a video, nor to what
-// the report says of its frames.
+// TestServedOutputsAreTheLocalOnes checks that the place where models run makes no difference to any byte of the
+// output, or to what the report says about its frames.
 func TestServedOutputsAreTheLocalOnes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes clips of people")
@@ -170,7 +170,8 @@ func TestServedOutputsAreTheLocalOnes(t *testing.T) {
 	}
 }
 
-// TestServedSpans: the span of inferences has the identity that servers were told of, and says which one answered.
+// TestServedSpans checks that inference spans have the IDs that were sent to the servers, and name the server that
+// answered.
 func TestServedSpans(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes clips of people")
@@ -222,7 +223,7 @@ func TestServedSpans(t *testing.T) {
 	}
 }
 
-// outages are what may go wrong with a server, as a fault of each answer.
+// outages are the ways in which a server can fail, as faults of its answers.
 var outages = map[string]oiptest.Fault{
 	"an error":    func(context.Context, string, *pb.ModelInferResponse) error { return errors.New("broken") },
 	"no answer":   func(ctx context.Context, _ string, _ *pb.ModelInferResponse) error { <-ctx.Done(); return ctx.Err() },
@@ -239,9 +240,8 @@ func reply(do func(*pb.ModelInferResponse)) oiptest.Fault {
 	return func(_ context.Context, _ string, r *pb.ModelInferResponse) error { do(r); return nil }
 }
 
-// TestOutageNeitherMasksNorPublishes: while a server does not answer as it should, the video waits, however often it is
-// tried; nothing is under its name, and no frame is masked whole. When the server is back, the output is what it would
-// have been.
+// TestOutageNeitherMasksNorPublishes checks that a video waits while a server fails, however often it is tried: nothing
+// is published, and no frame is masked whole. Once the server is back, the output is the same as without the outage.
 func TestOutageNeitherMasksNorPublishes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes clips of people")
@@ -270,12 +270,12 @@ func TestOutageNeitherMasksNorPublishes(t *testing.T) {
 			server := serve(t, oiptest.Options{})
 			cfg := newServedConfig(t, server)
 			if name == "no answer" {
-				cfg.Inference.Remote.Timeout = 3 * time.Second // of a busy machine
+				cfg.Inference.Remote.Timeout = 3 * time.Second // for a busy machine
 			}
 			r := start(t, cfg)
 			outage(server, true)
 			walkers(t, r, 2)
-			if name != "stopped" { // then nothing is tried
+			if name != "stopped" { // while stopped, nothing is tried
 				interrupted := r.awaitLog(t, "interrupted", "walk.mp4")
 				reason, _ := interrupted.Attributes().Get("error.type")
 				assert.Equal(t, "inference_unavailable", reason.Str())
@@ -294,7 +294,7 @@ func TestOutageNeitherMasksNorPublishes(t *testing.T) {
 	}
 }
 
-// TestRandomOutages: a server that fails again and again, in every way, delays a video and does nothing else to it.
+// TestRandomOutages checks that a server that fails repeatedly, in every way, only delays a video.
 func TestRandomOutages(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes clips of people")
@@ -313,7 +313,7 @@ func TestRandomOutages(t *testing.T) {
 
 	server := serve(t, oiptest.Options{HTTP: random.IntN(2) == 0})
 	cfg := newServedConfig(t, server)
-	cfg.Inference.Remote.Timeout = 3 * time.Second // of a busy machine
+	cfg.Inference.Remote.Timeout = 3 * time.Second // for a busy machine
 	kinds := []oiptest.Fault{nil}                  // the server stops
 	for _, name := range []string{"an error", "no answer", "wrong shape", "half", "no outputs", "NaN"} {
 		kinds = append(kinds, outages[name])
@@ -357,7 +357,7 @@ func TestRandomOutages(t *testing.T) {
 	assertSameMasks(t, want, got)
 }
 
-// assertSameMasks compares what reports say of each frame. Masks of a video that was resumed may be off by parts of a
+// assertSameMasks compares what the reports say about each frame. Masks of a resumed video may be off by fractions of a
 // pixel, see checkBoundary.
 func assertSameMasks(t *testing.T, want, got string) {
 	t.Helper()
@@ -373,7 +373,7 @@ func assertSameMasks(t *testing.T, want, got string) {
 	}
 }
 
-// other is a model whose answers are a little different, as on other hardware.
+// other is a model whose answers differ slightly, as on other hardware.
 type other struct{ inference.Session }
 
 func (o other) Run(ctx context.Context, inputs []inference.Tensor, read func([]inference.Tensor) error) error {
@@ -387,8 +387,8 @@ func (o other) Run(ctx context.Context, inputs []inference.Tensor, read func([]i
 	})
 }
 
-// TestChangedModelRestarts: a video whose models are not what they were when it began restarts from the beginning, even
-// if what serves them now is as good.
+// TestChangedModelRestarts checks that a video restarts from the beginning if its models change while it is processed,
+// even if the new ones are as good.
 func TestChangedModelRestarts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes clips of people")
@@ -396,7 +396,7 @@ func TestChangedModelRestarts(t *testing.T) {
 	server := serve(t, oiptest.Options{})
 	cfg := newServedConfig(t, server)
 	r := start(t, cfg)
-	walkers(t, r, 30) // so that frames are left to analyze when the first are written
+	walkers(t, r, 30) // long enough that frames are left to analyze when the first ones are written
 	require.Eventually(t, func() bool { return len(checkpoints(t, r.out)) > 0 }, time.Minute, 5*time.Millisecond)
 	server.Fail(outages["an error"])
 	r.awaitLog(t, "interrupted", "walk.mp4")
@@ -404,7 +404,7 @@ func TestChangedModelRestarts(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, session.Close()) })
 	server.Load("movenet-lightning", other{session})
-	server.Stop() // a connection that lasts is to the same server
+	server.Stop() // a lasting connection would be to the same server
 	server.Fail(nil)
 	require.NoError(t, server.Start())
 	output := r.anonymized(t)
@@ -417,8 +417,8 @@ func TestChangedModelRestarts(t *testing.T) {
 	}
 }
 
-// TestReplacedModel: a server that replaces a model while connections last does so unnoticed, until the video is
-// complete: it is not published, but processed again.
+// TestReplacedModel checks that a server can replace a model unnoticed while connections last, but only until the video
+// is complete: then it is not published, but processed again.
 func TestReplacedModel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes clips of people")
@@ -428,7 +428,7 @@ func TestReplacedModel(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, session.Close()) })
 	cfg := newServedConfig(t, server)
-	cfg.Output.SegmentLength = time.Minute // so that nothing asks before
+	cfg.Output.SegmentLength = time.Minute // so that nothing checks the models earlier
 	r := start(t, cfg)
 	server.Load("movenet-lightning", other{session})
 	walkers(t, r, 2)
@@ -440,7 +440,7 @@ func TestReplacedModel(t *testing.T) {
 	assert.Len(t, r.spans("process_single_frame"), 40, "20 frames, twice")
 }
 
-// wrong is a model whose answers have the right shape alone.
+// wrong is a model whose answers have the right shape, but are all zero.
 type wrong struct{ inference.Session }
 
 func (w wrong) Run(ctx context.Context, inputs []inference.Tensor, read func([]inference.Tensor) error) error {
@@ -452,8 +452,8 @@ func (w wrong) Run(ctx context.Context, inputs []inference.Tensor, read func([]i
 	})
 }
 
-// TestNothingOfAWrongModelIsKept: what a server answered by a wrong model, while connections lasted, is not resumed
-// from once the right one is back.
+// TestNothingOfAWrongModelIsKept checks that a video does not resume from the answers of a wrong model, which a server
+// loaded while connections lasted, once the right model is back.
 func TestNothingOfAWrongModelIsKept(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes clips of people")
@@ -477,7 +477,7 @@ func TestNothingOfAWrongModelIsKept(t *testing.T) {
 	assertSameFile(t, want, got)
 }
 
-// authenticator is an extension that authenticates clients, as bearertokenauth is.
+// authenticator is an extension that authenticates clients, like bearertokenauth.
 type authenticator struct {
 	component.StartFunc
 	component.ShutdownFunc
@@ -485,7 +485,7 @@ type authenticator struct {
 	extensionauth.ClientPerRPCCredentialsFunc
 }
 
-// extensions is a host with extensions.
+// extensions is a host with the given extensions.
 type extensions map[component.ID]component.Component
 
 func (e extensions) GetExtensions() map[component.ID]component.Component { return e }
@@ -508,7 +508,7 @@ func TestServersNeedTheirAuthenticator(t *testing.T) {
 	assert.NotNil(t, remote.Authenticate)
 }
 
-// TestHealth: what one part reports does not hide what another does.
+// TestHealth checks that the status of one part does not hide the status of another.
 func TestHealth(t *testing.T) {
 	var last error
 	h := &health{report: func(err error) { last = err }}

@@ -23,7 +23,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// takePart works on what several machines share, until work ends.
+// takePart processes the videos that several machines share, until work ends.
 func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner, options watch.Options,
 	health *health, console consoleapi.ShareConsole) error {
 	cfg := *r.cfg.Share
@@ -59,7 +59,7 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 		schedule.Look() // before the first video
 		r.workers.Go(func() { schedule.Run(work) })
 	}
-	r.workers.Go(func() { _ = engine.Run(work) }) // which tries again as long as it fails
+	r.workers.Go(func() { _ = engine.Run(work) }) // Run retries on errors
 	r.workers.Go(func() { watchShare(work, engine, health) })
 	r.engine.Store(engine)
 	if console != nil {
@@ -68,7 +68,7 @@ func (r *videoReceiver) takePart(work context.Context, runner *anonymize.Runner,
 	return r.emitter.ObserveShare(func() telemetry.ShareStats { return shareStats(engine.Stats()) })
 }
 
-// healthInterval is how often a machine of a share looks whether it takes part.
+// healthInterval is how often a machine of a share checks whether it takes part.
 const healthInterval = 2 * time.Second
 
 // watchShare reports whether the machine takes part, until work ends.
@@ -90,7 +90,7 @@ func watchShare(work context.Context, engine *share.Engine, health *health) {
 	}
 }
 
-// onOneDisk makes sure that what is finished below the root can get its final name by a hard link.
+// onOneDisk checks that files finished below the root can be hard-linked to their final names.
 func onOneDisk(root, outputs string) error {
 	var first, second unix.Stat_t
 	if err := errors.Join(unix.Stat(root, &first), unix.Stat(outputs, &second)); err != nil {
@@ -120,7 +120,7 @@ func tryLink(root, outputs string) error {
 	return os.Remove(name)
 }
 
-// shownShare is what a console shows of a share.
+// shownShare returns the state of a share as a console shows it.
 func shownShare(engine *share.Engine) consoleapi.Share {
 	shown := consoleapi.Share{Machines: []consoleapi.Machine{}, Videos: map[string]int{}}
 	for state, n := range engine.Stats().Videos {
@@ -154,7 +154,7 @@ func shareStats(stats share.Stats) telemetry.ShareStats {
 	return s
 }
 
-// sharedQueueLength is the number of videos of a share that wait: the coordinator alone has them.
+// sharedQueueLength returns the number of waiting videos of a share, 0 on all machines but the coordinator.
 func (r *videoReceiver) sharedQueueLength() int {
 	engine := r.engine.Load()
 	if engine == nil {

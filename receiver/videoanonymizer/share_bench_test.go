@@ -24,8 +24,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
 
-// BenchmarkShareSpeedUp divides one long video among one, two and three machines. It simulates machines whose time is
-// all inference: a server answers 150 ms late, and what it would cost to decode, analyze and encode is next to nothing,
+// BenchmarkShareSpeedUp divides one long video among one, two and three machines. It simulates machines that spend all
+// their time on inference: the server answers after 150 ms, and decoding, analyzing and encoding cost next to nothing,
 // so that the machines do not compete for the cores of this one. Run it with -benchtime 1x.
 func BenchmarkShareSpeedUp(b *testing.B) {
 	v := newLongVideo(b, 18*60, 1) // nine units
@@ -46,8 +46,8 @@ func BenchmarkShareSpeedUp(b *testing.B) {
 	}
 }
 
-// BenchmarkShareRunIn counts what is decoded beside the frames of each unit, at the frame rate of a camera: it is a
-// number of seconds, plus up to 30 frames.
+// BenchmarkShareRunIn measures how many frames are decoded in addition to those of each unit, at a camera's frame rate:
+// a constant number of seconds, plus up to 30 frames.
 func BenchmarkShareRunIn(b *testing.B) {
 	v := newLongVideo(b, 6*60, 25)
 	server := serveLate(b, 0)
@@ -56,7 +56,7 @@ func BenchmarkShareRunIn(b *testing.B) {
 	}
 }
 
-// longVideo is one of tiny frames with a key frame every other second.
+// longVideo is a video of tiny frames with a key frame every other second.
 type longVideo struct {
 	path          string
 	seconds, rate int
@@ -68,7 +68,7 @@ func newLongVideo(b *testing.B, seconds, rate int) longVideo {
 		"-f lavfi -i testsrc2=size=64x48:rate=%d:duration=%d -c:v libx264 -preset ultrafast -g %d ", rate, seconds, 2*rate))}
 }
 
-// late is a model that answers the same to all inputs of a shape, after a while.
+// late is a model that answers after a delay, with the same outputs for all inputs of the same shape.
 type late struct {
 	inference.Session
 	delay time.Duration
@@ -77,7 +77,7 @@ type late struct {
 	known map[string][]inference.Tensor
 }
 
-// serveLate starts a server of all models, which are late.
+// serveLate starts a server on which all models are late.
 func serveLate(b *testing.B, delay time.Duration) *oiptest.Server {
 	b.Helper()
 	return serve(b, oiptest.Options{}, func(s inference.Session) inference.Session {
@@ -115,8 +115,7 @@ func (l *late) answer(ctx context.Context, inputs []inference.Tensor) (outputs [
 	return l.known[shapes], err
 }
 
-// divide lets some machines do the video in units, and returns how long that took from when it was claimed until it was
-// published.
+// divide has the given number of machines process the video in units, and returns the time from claim to publication.
 func (v longVideo) divide(b *testing.B, server *oiptest.Server, machines int) time.Duration {
 	b.Helper()
 	l := newLab(b)
@@ -124,7 +123,7 @@ func (v longVideo) divide(b *testing.B, server *oiptest.Server, machines int) ti
 		l.add(b, func(cfg *Config) {
 			likeDefaults(cfg)
 			cfg.Inference.Remote.Endpoint, cfg.Inference.Sessions = server.Endpoint(), 2
-			// One inference for each frame that is analyzed, and no look at whether nobody is in the video after all.
+			// Run one inference per analyzed frame, and do not double-check videos in which nobody was found.
 			cfg.Detector.Faces, cfg.Detector.Survey.Enabled, cfg.Detector.InputSize.LongSide = "", false, 96
 			cfg.Recall, cfg.DetectEvery = config.Thorough, 6
 		})
@@ -147,7 +146,7 @@ func (v longVideo) divide(b *testing.B, server *oiptest.Server, machines int) ti
 	return end.Sub(begin)
 }
 
-// likeDefaults undoes what makes tests fast or strict at the cost of what is measured.
+// likeDefaults undoes the settings that make tests fast or strict, but would distort the measurement.
 func likeDefaults(cfg *Config) {
 	defaults := config.Default()
 	cfg.Recall, cfg.DetectEvery, cfg.Detector.Survey = defaults.Recall, defaults.DetectEvery, defaults.Detector.Survey
@@ -159,7 +158,8 @@ func likeDefaults(cfg *Config) {
 	}
 }
 
-// period is from when the first span of one name begins until the last of another ends, whatever machines they are of.
+// period returns the time from the start of the first span of one name to the end of the last span of another, across
+// all machines.
 func (l *lab) period(b *testing.B, first, last string) (begin, end time.Time) {
 	b.Helper()
 	for _, span := range l.spans(first) {
@@ -176,7 +176,7 @@ func (l *lab) period(b *testing.B, first, last string) (begin, end time.Time) {
 	return begin, end
 }
 
-// load says how busy the machine is otherwise.
+// load describes how busy the machine is.
 func load(b *testing.B) string {
 	b.Helper()
 	text, err := os.ReadFile("/proc/loadavg")
@@ -184,8 +184,8 @@ func load(b *testing.B) string {
 	return "load average " + strings.Join(strings.Fields(string(text))[:3], ", ")
 }
 
-// BenchmarkShareCost compares a machine that shares with nobody with one without a share, in turn, on a short video of
-// people with real models. Each iteration is a round; what is reported are medians.
+// BenchmarkShareCost compares the only machine of a share with a machine without a share, alternately, on a short video
+// of people with real models. Each iteration is a round; it reports medians.
 func BenchmarkShareCost(b *testing.B) {
 	const footage = "../../build/cache/footage/walk.mp4"
 	require.FileExists(b, footage, "run `make footage` first")
@@ -218,8 +218,8 @@ func median(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-// cost is what a video takes, from when it is claimed until it is published. CPU time is that of this process and its
-// children, from when the video gets its name on.
+// cost is the time that a video takes, from claim to publication. The CPU time is that of this process and its
+// children, from when the video appears in the watched directory.
 type cost struct{ wall, cpu time.Duration }
 
 func costWith(b *testing.B, video string) cost {
@@ -250,7 +250,7 @@ func costWithout(b *testing.B, video string) cost {
 	return cost{end.Sub(begin), after - before}
 }
 
-// cpuTime is that of this process and the children that have ended.
+// cpuTime returns the CPU time of this process and of its children that have ended.
 func cpuTime(b *testing.B) (sum time.Duration) {
 	b.Helper()
 	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {

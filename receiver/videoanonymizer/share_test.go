@@ -32,10 +32,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// lab is a folder that several receivers share. Each has an encoder thread for itself, and pauses that suit a test.
+// lab is a directory that several receivers share. Each of them uses one encoder thread and intervals short enough for
+// tests.
 type lab struct {
 	root, in, out string
-	address       string // of the embedded server, in the first one
+	address       string // of the NATS server that is embedded in the first machine
 	host          component.Host
 	machines      []*running
 }
@@ -54,7 +55,7 @@ func newLab(t testing.TB) *lab {
 	return l
 }
 
-// config is that of the next machine.
+// config returns the configuration of the next machine.
 func (l *lab) config(t testing.TB) *Config {
 	t.Helper()
 	cfg := newUnitsConfig(t, 1)
@@ -72,7 +73,7 @@ func (l *lab) config(t testing.TB) *Config {
 	return cfg
 }
 
-// add starts one more machine.
+// add starts another machine.
 func (l *lab) add(t testing.TB, change ...func(*Config)) *running {
 	t.Helper()
 	cfg := l.config(t)
@@ -85,13 +86,13 @@ func (l *lab) add(t testing.TB, change ...func(*Config)) *running {
 	return r
 }
 
-// put gives a file its name in the watched folder.
+// put links a file into the watched directory.
 func (l *lab) put(t testing.TB, source string) {
 	t.Helper()
 	require.NoError(t, os.Link(source, filepath.Join(l.in, filepath.Base(source))))
 }
 
-// await waits until so many files that are not hidden are in the output folder.
+// await waits until the output directory contains the given number of files that are not hidden.
 func (l *lab) await(t testing.TB, files int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -106,7 +107,7 @@ func (l *lab) await(t testing.TB, files int) {
 	}, 10*time.Minute, 20*time.Millisecond)
 }
 
-// stop ends all machines, the one with the server last.
+// stop stops all machines, the one with the server last.
 func (l *lab) stop(t testing.TB) {
 	t.Helper()
 	for _, r := range slices.Backward(l.machines) {
@@ -114,7 +115,7 @@ func (l *lab) stop(t testing.TB) {
 	}
 }
 
-// assertTidy makes sure that nothing of a video is left over.
+// assertTidy checks that no working files of a video remain.
 func (l *lab) assertTidy(t testing.TB) {
 	t.Helper()
 	works := filepath.Join(l.root, ".anonymizing-share", "lab", "work")
@@ -124,8 +125,8 @@ func (l *lab) assertTidy(t testing.TB) {
 	}, time.Minute, 20*time.Millisecond, "nothing is left in %s", works)
 }
 
-// TestSharedIsTheWholeVideo: a video that is done by one, two or three machines is the one that a machine makes alone,
-// and is reported once, in one trace.
+// TestSharedIsTheWholeVideo checks that one, two or three machines produce the same output as a machine without a
+// share, and report the video once, in one trace.
 func TestSharedIsTheWholeVideo(t *testing.T) {
 	const footage = "../../build/cache/footage/walk.mp4"
 	require.FileExists(t, footage, "run `make footage` first")
@@ -170,8 +171,8 @@ func TestSharedIsTheWholeVideo(t *testing.T) {
 	}
 }
 
-// assertTraces makes sure that each of some videos, which have several units and so many frames each, has a trace with
-// all of its spans.
+// assertTraces checks that each video has a trace with all of its spans. Each has several units and the given number of
+// frames.
 func (l *lab) assertTraces(t *testing.T, videos, frames int) {
 	t.Helper()
 	roots := map[pcommon.TraceID]ptrace.Span{}
@@ -192,7 +193,7 @@ func (l *lab) assertTraces(t *testing.T, videos, frames int) {
 	}
 }
 
-// spans are those of all machines.
+// spans returns the spans of all machines.
 func (l *lab) spans(name string) (spans []ptrace.Span) {
 	for _, r := range l.machines {
 		spans = append(spans, r.spans(name)...)
@@ -200,7 +201,7 @@ func (l *lab) spans(name string) (spans []ptrace.Span) {
 	return spans
 }
 
-// TestSharedKinds: whatever comes into the folder has the outcome that it has on a machine alone.
+// TestSharedKinds checks that files of all kinds have the same outcome as on a machine without a share.
 func TestSharedKinds(t *testing.T) {
 	l := newLab(t)
 	for range 2 {
@@ -243,7 +244,7 @@ func TestSharedKinds(t *testing.T) {
 	assert.Len(t, l.spans("anonymize_picture"), 1)
 }
 
-// awaitLog is that of a machine, whichever it is.
+// awaitLog waits for the log record on any machine.
 func (l *lab) awaitLog(t testing.TB, event, video string) plog.LogRecord {
 	t.Helper()
 	var found plog.LogRecord
@@ -259,7 +260,7 @@ func (l *lab) awaitLog(t testing.TB, event, video string) plog.LogRecord {
 	return found
 }
 
-// TestSharedSecondPass: nobody is found in the video at first, which is not believed.
+// TestSharedSecondPass checks that a video in which nobody is found at first gets a second pass.
 func TestSharedSecondPass(t *testing.T) {
 	l := newLab(t)
 	for range 2 {
@@ -280,8 +281,8 @@ func TestSharedSecondPass(t *testing.T) {
 	assert.Equal(t, 24, w.SecondPass.FirstFrames)
 }
 
-// TestSharedOutputsAreNoSources: outputs in a watched folder, and copies of them, are left alone, and so are files
-// that have an output's name.
+// TestSharedOutputsAreNoSources checks that outputs in a watched directory, and copies of them, are left alone, and
+// that an existing file with the name of an output is not overwritten.
 func TestSharedOutputsAreNoSources(t *testing.T) {
 	l := newLab(t)
 	l.out = l.in
@@ -296,7 +297,7 @@ func TestSharedOutputsAreNoSources(t *testing.T) {
 	}
 	clip(t, filepath.Join(l.in, "a.mp4"), "-i", "testsrc2=size=64x48:rate=5:duration=1")
 	l.awaitLog(t, "finished", "a.mp4")
-	l.awaitLog(t, "finished", "a_anonymized.mp4") // which is nobody's output
+	l.awaitLog(t, "finished", "a_anonymized.mp4") // not an output of this share
 	output := filepath.Join(l.out, "a_anonymized-2.mp4")
 	data, err := os.ReadFile(output)
 	require.NoError(t, err)
@@ -312,7 +313,7 @@ func TestSharedOutputsAreNoSources(t *testing.T) {
 	assert.Equal(t, mine, left)
 }
 
-// TestSharedSourceChanges: what was done of a video that changes meanwhile does not count.
+// TestSharedSourceChanges checks that work on a video is discarded if its source changes meanwhile.
 func TestSharedSourceChanges(t *testing.T) {
 	l := newLab(t)
 	r := l.add(t, func(cfg *Config) { cfg.Report.Preview, cfg.Report.ContactSheet = config.NoPreview, false })
@@ -331,7 +332,7 @@ func TestSharedSourceChanges(t *testing.T) {
 	assert.Len(t, l.spans("anonymize_video"), 1)
 }
 
-// TestSharedSchedule: a machine takes nothing outside of its hours.
+// TestSharedSchedule checks that a machine takes no work outside its hours.
 func TestSharedSchedule(t *testing.T) {
 	l := newLab(t)
 	r := l.add(t, func(cfg *Config) {
@@ -351,10 +352,10 @@ func TestSharedSchedule(t *testing.T) {
 	l.stop(t)
 }
 
-// TestSharedStatus: a machine that finds no server says so, and takes part once there is one.
+// TestSharedStatus checks that a machine that cannot reach a server reports so, and takes part once it can.
 func TestSharedStatus(t *testing.T) {
 	l := newLab(t)
-	l.machines = []*running{nil} // the one with the server comes later
+	l.machines = []*running{nil} // the machine with the server is added later
 	cfg := l.config(t)
 	host := &statusHost{Host: componenttest.NewNopHost()}
 	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg)
@@ -371,10 +372,10 @@ func TestSharedStatus(t *testing.T) {
 	l.stop(t)
 }
 
-// TestSharedFolderIsAway: where outputs cannot be written since the shared folder is not mounted, that is said.
+// TestSharedFolderIsAway checks the error if outputs cannot be written because the shared folder is not mounted.
 func TestSharedFolderIsAway(t *testing.T) {
 	l := newLab(t)
-	require.NoError(t, os.WriteFile(l.out, nil, 0o600)) // even root cannot make a folder here
+	require.NoError(t, os.WriteFile(l.out, nil, 0o600)) // not even root can create a directory here
 	r, err := newReceiver(t.Context(), receivertest.NewNopSettings(metadata.Type), l.config(t))
 	require.NoError(t, err)
 	err = r.Start(t.Context(), l.host)
@@ -383,7 +384,7 @@ func TestSharedFolderIsAway(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 
-// shareConsole is a console that is shown machines.
+// shareConsole is a console that shows machines.
 type shareConsole struct {
 	component.StartFunc
 	component.ShutdownFunc
@@ -396,7 +397,7 @@ func (c *shareConsole) AttachMachines(_ component.ID, read func() consoleapi.Sha
 	return func() { c.detached = true }
 }
 
-// TestSharedConsole: the console of one machine shows all of them, and how far the videos are.
+// TestSharedConsole checks that the console of one machine shows all machines, and the progress of the videos.
 func TestSharedConsole(t *testing.T) {
 	l := newLab(t)
 	console := &shareConsole{}
@@ -434,12 +435,12 @@ func TestSharedConsole(t *testing.T) {
 	assert.True(t, console.detached)
 }
 
-// TestSharedMachineIsKilled kills a collector in the middle of a unit, which another one then finishes from its last
-// sealed segment on. The output is the one of a machine alone, and is published once.
+// TestSharedMachineIsKilled kills a collector in the middle of a unit. Another one finishes the unit from the last
+// sealed segment. The output is the same as on a machine without a share, and is published once.
 func TestSharedMachineIsKilled(t *testing.T) {
 	if root, address, ok := strings.Cut(os.Getenv(labEnv), " "); ok {
 		l := &lab{root: root, in: filepath.Join(root, "in"), out: filepath.Join(root, "out"), address: address}
-		l.machines = []*running{nil} // it is the second one
+		l.machines = []*running{nil} // this is the second machine
 		l.add(t)
 		<-t.Context().Done() // until it is killed
 	}
@@ -487,7 +488,7 @@ func TestSharedMachineIsKilled(t *testing.T) {
 
 const labEnv = "SHARE_TEST_LAB"
 
-// child starts a machine in a process of its own.
+// child starts a machine in a separate process.
 func (l *lab) child(t *testing.T) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestSharedMachineIsKilled$")
@@ -500,8 +501,8 @@ func (l *lab) child(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// TestOnOneDisk: an output folder where no hard link can be made is refused at the start, and nothing is left in a good
-// one.
+// TestOnOneDisk checks that an output directory that does not allow hard links is rejected at the start, and that the
+// check leaves no files behind.
 func TestOnOneDisk(t *testing.T) {
 	root := t.TempDir()
 	out := filepath.Join(root, "out")

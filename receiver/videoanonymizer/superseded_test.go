@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// endOfFragment is the offset of the end of the n-th fragment of an MP4 file, n from 1.
+// endOfFragment returns the offset of the end of the n-th fragment of an MP4 file, counting from 1.
 func endOfFragment(t *testing.T, file []byte, n int) int {
 	t.Helper()
 	for at := 0; at+8 <= len(file); {
@@ -31,8 +31,8 @@ func endOfFragment(t *testing.T, file []byte, n int) int {
 	return 0
 }
 
-// TestHalfCopyIsSuperseded copies a video in two parts with a long pause between them: the output of the first part is
-// marked once there is one of the whole.
+// TestHalfCopyIsSuperseded copies a video in two parts with a long pause in between, and checks that the output of the
+// first part is marked as superseded once the whole video is published.
 func TestHalfCopyIsSuperseded(t *testing.T) {
 	r := start(t, newTestConfig(t))
 	whole := filepath.Join(t.TempDir(), "whole.mp4")
@@ -64,7 +64,7 @@ func TestHalfCopyIsSuperseded(t *testing.T) {
 	assert.Len(t, r.spans("process_single_frame"), 50+100)
 }
 
-// TestCameraCard leaves alone what cameras put beside videos.
+// TestCameraCard checks that files that cameras put next to videos are left alone.
 func TestCameraCard(t *testing.T) {
 	r := start(t, newTestConfig(t))
 	for _, name := range []string{"C0001.THM", "C0001.SRT", "C0001M01.XML", "C0001.WAV", "INDEX.IDX"} {

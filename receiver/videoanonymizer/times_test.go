@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// TestTimesAreRepaired: log record and report say what was repaired of the times of a source.
+// TestTimesAreRepaired checks that log record and report count the repaired times of a source.
 func TestTimesAreRepaired(t *testing.T) {
 	r := start(t, newTestConfig(t))
 	dir := t.TempDir()
@@ -53,8 +53,8 @@ func TestTimesAreRepaired(t *testing.T) {
 	}
 }
 
-// TestLostPacketIsReported: a packet that a transport stream lost does not make a video fail, but what it may have cost
-// is said, and the source is kept.
+// TestLostPacketIsReported checks that a video with a lost transport stream packet does not fail, but that the damage
+// is reported and the source is kept.
 func TestLostPacketIsReported(t *testing.T) {
 	cfg := newTestConfig(t)
 	cfg.Output.OnSuccess = watch.OnSuccessDelete

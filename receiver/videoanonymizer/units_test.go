@@ -29,8 +29,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// newUnitsConfig processes some units of videos at once, each of which is 5 s long. Encoders have one thread each, so
-// that they write the same bytes whatever the number of units.
+// newUnitsConfig processes the given number of units at once, each 5 s long. Encoders use one thread each, so that they
+// write the same bytes regardless of the number of units.
 func newUnitsConfig(t testing.TB, atOnce int) *Config {
 	t.Helper()
 	cfg := newTestConfig(t)
@@ -41,7 +41,7 @@ func newUnitsConfig(t testing.TB, atOnce int) *Config {
 	return cfg
 }
 
-// inUnits anonymizes a video and returns the output and the receiver, which has ended.
+// inUnits anonymizes a video and returns the output and the stopped receiver.
 func inUnits(t *testing.T, cfg *Config, source string) (string, *running) {
 	t.Helper()
 	r := start(t, cfg)
@@ -55,7 +55,7 @@ func inUnits(t *testing.T, cfg *Config, source string) (string, *running) {
 	return filepath.Join(r.out, strings.TrimSuffix(name, extension)+"_anonymized"+extension), r
 }
 
-// attempts are the numbers of attempts at each unit, by the spans of units.
+// attempts returns the number of attempts at each unit, according to its spans.
 func (r *running) attempts() map[int64]int64 {
 	attempts := map[int64]int64{}
 	for _, span := range r.spans("anonymize_unit") {
@@ -66,8 +66,8 @@ func (r *running) attempts() map[int64]int64 {
 	return attempts
 }
 
-// assertSameVideo compares two outputs, their previews and what their reports say of each frame. Where
-// making them took as long as a segment may take, segments may differ, and so may bytes.
+// assertSameVideo compares two outputs, their previews and what their reports say about each frame. If producing them
+// took as long as a segment may take (30 s), segments, and so bytes, may differ.
 func assertSameVideo(t *testing.T, want, got string, took time.Duration) {
 	t.Helper()
 	exact := took < 30*time.Second
@@ -80,7 +80,7 @@ func assertSameVideo(t *testing.T, want, got string, took time.Duration) {
 	}
 	a, b := frames(t, want), frames(t, got)
 	require.Len(t, b, len(a))
-	people := map[float64]float64{} // numbers in the one report by those in the other
+	people := map[float64]float64{} // track numbers in want, by those in got
 	for i := range a {
 		x, y := tracksOf(a[i]), tracksOf(b[i])
 		require.Equal(t, a[i], b[i], "frame %d", i)
@@ -103,13 +103,13 @@ func assertSameVideo(t *testing.T, want, got string, took time.Duration) {
 	}
 	x, y := reasons(summaries[0]), reasons(summaries[1])
 	assert.Len(t, y, len(x))
-	for reason, n := range x { // found again in rounded numbers, as when a video is resumed
+	for reason, n := range x { // recomputed from rounded numbers, as when a video is resumed
 		assert.InDelta(t, n, y[reason], 2, reason)
 	}
 }
 
-// tracksOf sorts a frame's masks, which come in the order in which people were first seen, removes the numbers of
-// people from them, and returns these, 0 for masks without one.
+// tracksOf sorts a frame's masks, which are in the order in which people were first seen, removes the track numbers
+// from them, and returns these numbers, 0 for masks without a track.
 func tracksOf(frame map[string]any) (tracks []float64) {
 	masks, _ := frame["masks"].([]any)
 	slices.SortFunc(masks, func(x, y any) int {
@@ -124,7 +124,7 @@ func tracksOf(frame map[string]any) (tracks []float64) {
 	return tracks
 }
 
-// reasons counts a report's weakest moments.
+// reasons counts a report's weakest moments by reason.
 func reasons(document map[string]any) map[any]int {
 	count := map[any]int{}
 	for _, moment := range document["weakest"].([]any) {
@@ -133,7 +133,7 @@ func reasons(document map[string]any) map[any]int {
 	return count
 }
 
-// source makes a video with ffmpeg.
+// source creates a video with ffmpeg.
 func source(t testing.TB, name, args string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -143,8 +143,8 @@ func source(t testing.TB, name, args string) string {
 	return path
 }
 
-// TestUnitsAreTheWholeVideo: how many units of a video are processed at once makes no difference to what is masked in
-// it, nor to a single byte of it. People walk across the seams.
+// TestUnitsAreTheWholeVideo checks that the number of units processed at once makes no difference to the masks, or to
+// any byte of the output. People walk across the seams.
 func TestUnitsAreTheWholeVideo(t *testing.T) {
 	const footage = "../../build/cache/footage/walk.mp4"
 	require.FileExists(t, footage, "run `make footage` first")
@@ -226,8 +226,8 @@ func TestUnitsAreTheWholeVideo(t *testing.T) {
 	}
 }
 
-// TestDamagedIsUndivided: a damaged video is salvaged in one piece, however many units are processed at once: what
-// decodes is the same, and the report says what is missing.
+// TestDamagedIsUndivided checks that a damaged video is salvaged in one piece, regardless of the number of units: the
+// same frames are decoded, and the report says what is missing.
 func TestDamagedIsUndivided(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes videos of 14 s")
@@ -262,7 +262,7 @@ func TestDamagedIsUndivided(t *testing.T) {
 	}
 }
 
-// assertTracksGoOn makes sure that somebody walks across a seam, who is the same person after it as before it.
+// assertTracksGoOn checks that at least one person walks across a seam and keeps the same track number.
 func assertTracksGoOn(t *testing.T, output string) {
 	t.Helper()
 	all := frames(t, output)
@@ -278,7 +278,7 @@ func assertTracksGoOn(t *testing.T, output string) {
 	assert.Positive(t, crossing)
 }
 
-// unitCheckpoints are the checkpoints of units in a folder that say so of their unit.
+// unitCheckpoints returns the checkpoints of units in a directory that contain the given text.
 func unitCheckpoints(t *testing.T, out, says string) (paths []string) {
 	t.Helper()
 	for _, path := range checkpoints(t, out) {
@@ -292,7 +292,7 @@ func unitCheckpoints(t *testing.T, out, says string) (paths []string) {
 
 var digest = regexp.MustCompile(`,"sha256":"[0-9a-f]{64}"}$`)
 
-// forge changes a checkpoint as if it had been written like that.
+// forge changes a checkpoint and makes its digest match.
 func forge(t *testing.T, path string, changes ...[2]string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -308,8 +308,8 @@ func forge(t *testing.T, path string, changes ...[2]string) {
 	require.NoError(t, os.WriteFile(path, text, 0o600))
 }
 
-// TestUnitsResume stops the receiver while units are processed. The next one goes on where each of them was, whatever
-// happened to some of them, and the video is the same.
+// TestUnitsResume stops the receiver while units are processed. The next one resumes each unit where it was, whatever
+// happened to some of them in between, and produces the same video.
 func TestUnitsResume(t *testing.T) {
 	if testing.Short() {
 		t.Skip("anonymizes videos of 20 s")
@@ -323,9 +323,9 @@ func TestUnitsResume(t *testing.T) {
 	want, _ := inUnits(t, newUnitsConfig(t, 1), video)
 	wanted := time.Since(began)
 	for name, tc := range map[string]struct {
-		says    string // of a unit, when the receiver is stopped
+		says    string // text of a unit's checkpoint to wait for before the receiver is stopped
 		between func(t *testing.T, path string)
-		attempt int64 // the last one at a unit
+		attempt int64 // highest attempt number of any unit
 		serial  bool
 	}{
 		"a unit in progress": {says: `"Complete":false`, attempt: 1},
@@ -385,7 +385,7 @@ func TestUnitsResume(t *testing.T) {
 	}
 }
 
-// framesOfUnits adds up what the spans of units say: how many frames were "frames" (written) or "frames_decoded".
+// framesOfUnits sums up the frames in the spans of units: "frames" for those written, or "frames_decoded".
 func (r *running) framesOfUnits(which string) (sum int) {
 	for _, span := range r.spans("anonymize_unit") {
 		n, _ := span.Attributes().Get("anonymizer.unit." + which)

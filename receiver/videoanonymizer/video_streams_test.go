@@ -18,8 +18,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// TestVideoStreams: a thumbnail is not taken for the video, and two videos in one file are refused. Log records, span
-// and report name the streams, and no source is deleted whose videos are not all in the output.
+// TestVideoStreams checks that a thumbnail is not taken for the video, and that a file with two videos is rejected. Log
+// records, span and report list the streams, and a source is deleted only if all of its videos are in the output.
 func TestVideoStreams(t *testing.T) {
 	cfg := newTestConfig(t)
 	cfg.Output.OnSuccess = watch.OnSuccessDelete

@@ -68,7 +68,7 @@ func compare(ctx context.Context, ffmpeg, ffprobe, source, output string) (media
 		return media.Comparison{}, err
 	}
 	for _, path := range []*string{&source, &output} {
-		// The receiver follows no links; whoever names one here means the file that it points to.
+		// The receiver does not follow links. A user who names one here means the file that it points to.
 		if *path, err = filepath.EvalSymlinks(*path); err != nil {
 			return media.Comparison{}, err
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spellings are the two ways to call the command compare.
+// spellings are the two ways to call the compare command.
 var spellings = map[string][]string{
 	"anonymizerctl compare": {"/usr/bin/anonymizerctl", "compare"},
 	legacyCompare:           {"/usr/bin/" + legacyCompare},
@@ -41,7 +41,7 @@ func TestCompareExitStatus(t *testing.T) {
 		for _, tc := range []struct {
 			name       string
 			args       []string
-			legacy     bool // only the legacy name takes it
+			legacy     bool // only the legacy name accepts these arguments
 			status     int
 			says, errs string
 		}{

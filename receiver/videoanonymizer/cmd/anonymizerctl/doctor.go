@@ -52,7 +52,7 @@ resolves relative paths there. It exits with 1 if something that the configurati
 	return command
 }
 
-// printFindings prints a page, and fails if something is missing.
+// printFindings prints the findings, and returns an error if something is missing.
 func printFindings(w io.Writer, findings []doctor.Finding) error {
 	missing := 0
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -28,7 +28,7 @@ func newEditsCommand() *cobra.Command {
 	return command
 }
 
-// contactTiles is the most tiles of a contact sheet.
+// contactTiles is the maximum number of tiles on a review sheet.
 const contactTiles = 12
 
 func newApplyCommand() *cobra.Command {
@@ -90,7 +90,7 @@ func apply(ctx context.Context, ffmpeg, ffprobe, source, output, corrections str
 	})
 }
 
-// modeOf is the mode of a file, for those that go beside it.
+// modeOf returns the permissions of a file, for files written next to it.
 func modeOf(path string) fs.FileMode {
 	info, err := os.Stat(path)
 	if err != nil {

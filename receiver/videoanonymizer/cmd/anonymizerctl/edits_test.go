@@ -23,8 +23,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// anonymized makes a video of 10 frames, and an output of it with a head of track 1. It returns their paths, and edits
-// without operations.
+// anonymized creates a video of 10 frames and an output of it with a head of track 1. It returns their paths and a
+// corrections document without operations.
 func anonymized(t *testing.T) (source, output string, document *edits.Document) {
 	t.Helper()
 	folder := t.TempDir()

@@ -70,7 +70,7 @@ It exits with 1 if something remains, and with 2 if nothing is known of the vide
 	return command
 }
 
-// whoami is who runs the program, for the audit.
+// whoami returns the name of the user who runs the program, for the audit log.
 func whoami() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Anonymizerctl is the companion program of the collector for people who work with anonymized videos:
+// Anonymizerctl is the collector's companion program for people who work with anonymized videos:
 //
 //	anonymizerctl run IN... -o OUT
 //	anonymizerctl compare SOURCE OUTPUT
@@ -12,11 +12,11 @@
 //	anonymizerctl record --config FILE --format html
 //	anonymizerctl share status --config FILE
 //
-// It exits with 0 on success, with 1 if a command found something that should not be, and with 2 if it could not do its
-// work. "anonymizerctl help COMMAND" says more.
+// It exits with 0 on success, with 1 if a command found a problem, and with 2 if a command failed. Run "anonymizerctl
+// help COMMAND" for details.
 //
-// Called by the name otelcol-anonymizer-compare, which a link may give it, it is the command compare alone, and takes
-// its flags with one dash too (deprecated).
+// If called as otelcol-anonymizer-compare, for example through a link, it is the compare command only, and also accepts
+// that command's flags with a single dash (deprecated).
 package main
 
 import (
@@ -42,10 +42,10 @@ const (
 	exitError = 2
 )
 
-// errFound is returned by a command that has reported something that should not be.
+// errFound is returned by a command that found and reported a problem.
 var errFound = errors.New("something found")
 
-// legacyCompare is the name of the program that only compared.
+// legacyCompare is the former name of the program, when it could only compare.
 const legacyCompare = "otelcol-anonymizer-compare"
 
 func main() {
@@ -55,7 +55,7 @@ func main() {
 	os.Exit(status)
 }
 
-// run executes a command line, which begins with the program's name, and returns the exit status.
+// run executes a command line, including the program name, and returns the exit status.
 func run(ctx context.Context, commandLine []string, stdout, stderr io.Writer) int {
 	name, args := filepath.Base(commandLine[0]), commandLine[1:]
 	command := newCommand()
@@ -68,7 +68,7 @@ func run(ctx context.Context, commandLine []string, stdout, stderr io.Writer) in
 	command.SetOut(stdout)
 	command.SetErr(stderr)
 	command.SilenceErrors, command.SilenceUsage = true, true
-	valid := false // the command line
+	valid := false // whether the command line is valid
 	command.PersistentPreRun = func(*cobra.Command, []string) { valid = true }
 	executed, err := command.ExecuteContextC(ctx)
 	switch {
@@ -96,7 +96,7 @@ func newCommand() *cobra.Command {
 	return command
 }
 
-// doubleDashes turns the command's flags, as far as they begin with one dash, into those with two.
+// doubleDashes converts the command's flags from a single dash to two dashes.
 func doubleDashes(command *cobra.Command, args []string) []string {
 	var doubled []string
 	for i, arg := range args {

@@ -11,11 +11,10 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// manDate is the date of the man pages. They change with the commands, not with the day of the build, which must give
-// the same bytes whenever it runs.
+// manDate is the date in the man pages. It is fixed because builds must be reproducible.
 var manDate = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// newManCommand makes the command with which the build makes the man pages.
+// newManCommand returns the command that the build uses to write the man pages.
 func newManCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIR",

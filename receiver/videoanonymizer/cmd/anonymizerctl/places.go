@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/privacy"
 )
 
-// placesFlags say where a receiver writes.
+// placesFlags are the flags for the locations of a receiver's files.
 type placesFlags struct {
 	receiver, directory, state string
 	configs, telemetry         []string
@@ -27,7 +27,7 @@ func (f *placesFlags) add(command *cobra.Command) {
 	flags.StringVar(&f.state, "state-directory", "", "output::state_directory if it is set, without --config")
 }
 
-// places returns where the receiver writes.
+// places returns the locations of the receiver's files.
 func (f *placesFlags) places(ctx context.Context) (privacy.Places, error) {
 	switch {
 	case len(f.configs) > 0 && f.directory != "":

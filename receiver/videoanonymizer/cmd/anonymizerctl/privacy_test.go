@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPrivacyGuide runs the commands of docs/privacy.md with its configuration, on a real output.
+// TestPrivacyGuide runs the commands in docs/privacy.md with the configuration there, on a real output.
 func TestPrivacyGuide(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

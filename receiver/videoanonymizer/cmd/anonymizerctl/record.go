@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/privacy"
 )
 
-// recordFormats print a record of processing.
+// recordFormats are the functions that print records of processing, by format.
 var recordFormats = map[string]func(io.Writer, *privacy.Records) error{
 	"csv": recordCSV, "json": recordJSON, "html": recordHTML,
 }
@@ -80,7 +80,7 @@ func recordJSON(w io.Writer, r *privacy.Records) error {
 	return encoder.Encode(r)
 }
 
-// recordColumns are those of the formats for people.
+// recordColumns are the columns of the CSV and HTML formats.
 var recordColumns = []struct {
 	name  string
 	value func(*privacy.Record) string
@@ -115,7 +115,7 @@ func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// numberText leaves out what does not apply.
+// numberText formats a number, and returns an empty string for 0, which means not applicable.
 func numberText(v float64) string {
 	if v == 0 {
 		return ""
@@ -144,7 +144,7 @@ func recordCSV(w io.Writer, all *privacy.Records) error {
 	return table.Error()
 }
 
-// plain keeps spreadsheets from taking a text, such as the name of a file, for a formula.
+// plain keeps spreadsheets from interpreting text, such as the name of a file, as a formula.
 func plain(text string) string {
 	if strings.IndexAny(text, "=+-@\t\r") == 0 {
 		return "'" + text

@@ -22,7 +22,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// runFlags are the flags of the command run.
+// runFlags are the flags of the run command.
 type runFlags struct {
 	output, receiver, models      string
 	configs                       []string
@@ -111,7 +111,7 @@ func (f *runFlags) config(ctx context.Context, inputs []string) (*config.Config,
 	return batch.Prepare(*cfg, inputs, f.output)
 }
 
-// program is what reports name as the maker of an output.
+// program returns the program that reports name as the producer of an output.
 func program() report.Program {
 	p := report.Program{Name: "anonymizerctl"}
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -120,10 +120,10 @@ func program() report.Program {
 	return p
 }
 
-// runSchema identifies the format of the lines of JSON, see run.schema.json.
+// runSchema identifies the format of the JSON lines, see run.schema.json.
 const runSchema = "otelcol-anonymizer/run/v1"
 
-// runOutput prints what becomes of each file, and of all.
+// runOutput prints the result of each file and a summary.
 type runOutput struct {
 	screen    *screen
 	json, dry bool
@@ -132,13 +132,13 @@ type runOutput struct {
 	estimate  *batch.Estimate // of a dry run
 }
 
-// runSummary is what became of all files.
+// runSummary summarizes the results of all files.
 type runSummary struct {
-	// Files are counted by outcome.
+	// Files is the number of files by outcome.
 	Files map[batch.Outcome]int `json:"files"`
 	// Seconds is how long the run took, or would take.
 	Seconds float64 `json:"seconds,omitempty"`
-	// SampledVideos and SampledFrames are what an estimate goes by.
+	// SampledVideos and SampledFrames are the numbers of videos and frames that an estimate is based on.
 	SampledVideos int `json:"sampled_videos,omitempty"`
 	SampledFrames int `json:"sampled_frames,omitempty"`
 }
@@ -155,12 +155,12 @@ func (o *runOutput) file(r batch.Result) {
 func (o *runOutput) line(v any) {
 	text, err := json.Marshal(v)
 	if err != nil {
-		text = []byte(fmt.Sprintf("%q", err.Error())) // of plain values, there is none
+		text = []byte(fmt.Sprintf("%q", err.Error())) // cannot happen with plain values
 	}
 	o.screen.println(string(text))
 }
 
-// outcomes are the outcomes in words.
+// outcomes describes the outcomes to people.
 var outcomes = map[batch.Outcome]string{
 	batch.Done: "done", batch.AlreadyDone: "done before", batch.Failed: "failed", batch.Skipped: "skipped",
 	batch.Interrupted: "interrupted", batch.Planned: "to do",
@@ -179,7 +179,7 @@ func (o *runOutput) describe(r batch.Result) string {
 	case r.Output != "":
 		text += " -> " + r.Output
 	case r.Error != "":
-		text += ": " + strings.TrimPrefix(r.Error, strconv.Quote(r.Source)+": ") // which most errors begin with
+		text += ": " + strings.TrimPrefix(r.Error, strconv.Quote(r.Source)+": ") // the prefix of most errors
 	}
 	if r.Outcome == batch.Done && r.Report != "" {
 		text += fmt.Sprintf(" (%d frames, %d masks, up to %d people, %s)", r.Frames, r.Masks, r.PeopleMax, human(r.Seconds))
@@ -190,7 +190,7 @@ func (o *runOutput) describe(r batch.Result) string {
 	return text
 }
 
-// end prints what became of all, and returns what the exit status is to say.
+// end prints the summary, and returns the error that determines the exit status.
 func (o *runOutput) end() error {
 	s := runSummary{Files: map[batch.Outcome]int{}, Seconds: time.Since(o.start).Seconds()}
 	done, missing := 0, 0
@@ -243,7 +243,7 @@ func (s runSummary) String(estimated bool) string {
 	return text
 }
 
-// human renders a number of seconds, with no more digits than matter.
+// human formats a number of seconds without insignificant digits.
 func human(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {

@@ -28,11 +28,11 @@ import (
 
 const modelsDirectory = "../../../../models" // filled by `make models`
 
-// quick makes a run search frames as little as can be.
+// quick makes a run search frames as little as possible.
 var quick = []string{"--config", "yaml:receivers::videoanonymizer: {recall: thorough, detect_every: 3, " +
 	"detector: {survey: {enabled: false}}, output: {preset: ultrafast}}"}
 
-// footage is a folder of videos with nobody in them, and of other files.
+// footage creates a folder with videos of nobody and with other files.
 func footage(t *testing.T, seconds string, names ...string) string {
 	t.Helper()
 	folder, err := filepath.EvalSymlinks(t.TempDir())
@@ -51,13 +51,13 @@ func footage(t *testing.T, seconds string, names ...string) string {
 	return folder
 }
 
-// line is what a line of JSON says.
+// line is a line of JSON output.
 type line struct {
 	File    *batch.Result
 	Summary *runSummary
 }
 
-// runJSON runs the command, and returns its exit status and lines, which it compares with their schema.
+// runJSON runs the command, validates its output lines against their schema, and returns them and the exit status.
 func runJSON(ctx context.Context, t *testing.T, args ...string) (status int, files map[string]batch.Result,
 	all runSummary) {
 	t.Helper()
@@ -85,7 +85,7 @@ func runJSON(ctx context.Context, t *testing.T, args ...string) (status int, fil
 	return status, files, all
 }
 
-// snapshot is what there is in a folder: names, times and digests.
+// snapshot returns the names, times and digests of the files in a folder.
 func snapshot(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -150,7 +150,7 @@ func TestRun(t *testing.T) {
 	assert.Equal(t, before, snapshot(t, in), "sources are as they were")
 	outputs := snapshot(t, out)
 
-	// What is done is left alone; an output that is gone is made again, and so is everything with --again.
+	// Finished videos are left alone. Missing outputs are produced again, and all of them with --again.
 	status, files, _ = runJSON(t.Context(), t, in, "-o", out, "-r")
 	assert.Equal(t, 1, status)
 	assert.Equal(t, map[string]batch.Outcome{"walk.mp4": batch.AlreadyDone, "odd[1].mkv": batch.AlreadyDone,
@@ -176,8 +176,8 @@ func TestRun(t *testing.T) {
 	assert.FileExists(t, first)
 }
 
-// TestRunResumes interrupts a run while it works on a video: nothing stands under a final name, and the same command
-// completes it.
+// TestRunResumes interrupts a run in the middle of a video, and checks that no output is published, and that the same
+// command completes it.
 func TestRunResumes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -205,7 +205,8 @@ func TestRunResumes(t *testing.T) {
 	assert.Equal(t, 200, files["walk.mp4"].Frames)
 }
 
-// TestRunLeavesOutWhatIsWritten: a file that a program writes is not taken, and does not hold up the others.
+// TestRunLeavesOutWhatIsWritten checks that a file that is still being written is skipped and does not hold up the
+// others.
 func TestRunLeavesOutWhatIsWritten(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -265,7 +266,7 @@ func abs(t *testing.T, path string) string {
 	return path
 }
 
-// TestRunOnTerminal checks that progress is drawn on a terminal alone, and that results stay legible.
+// TestRunOnTerminal checks that progress is drawn only on a terminal, and that results remain legible.
 func TestRunOnTerminal(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -275,7 +276,7 @@ func TestRunOnTerminal(t *testing.T) {
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		_, _ = shown.ReadFrom(keyboard) // ends with an error once the terminal is closed
+		_, _ = shown.ReadFrom(keyboard) // returns an error once the terminal is closed
 	}()
 	in := footage(t, "8", "walk.mp4")
 	var stdout bytes.Buffer
@@ -304,7 +305,7 @@ func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
 	return keyboard, terminal
 }
 
-// TestRunGuide runs the commands of docs/run.md with its configuration.
+// TestRunGuide runs the commands in docs/run.md with the configuration there.
 func TestRunGuide(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -332,7 +333,7 @@ func TestRunGuide(t *testing.T) {
 	assert.Equal(t, "hevc\n", string(codec), "as the configuration says")
 }
 
-// fenced returns the first block of a document in a language.
+// fenced returns the first fenced block of a document in the given language.
 func fenced(t *testing.T, document []byte, language string) []byte {
 	t.Helper()
 	block := regexp.MustCompile("(?ms)^```" + language + "\n(.*?)^```").FindSubmatch(document)
@@ -340,14 +341,15 @@ func fenced(t *testing.T, document []byte, language string) []byte {
 	return block[1]
 }
 
-// TestFailureNamesFileOnce: what people read of a failure has the path and the cause once.
+// TestFailureNamesFileOnce checks that the message about a failure contains path and cause only once.
 func TestFailureNamesFileOnce(t *testing.T) {
 	said := new(runOutput).describe(batch.Result{Outcome: batch.Failed, Source: "/in/a b.jpg", Reason: "damaged",
 		Error: `"/in/a b.jpg": damaged: it has no end`})
 	assert.Equal(t, "failed: /in/a b.jpg: damaged: it has no end", said)
 }
 
-// TestProgressOfPictures: pictures, which have no frames to count, are followed by how many are done.
+// TestProgressOfPictures checks that progress on pictures, which have no frames to count, is shown as the number of
+// finished files.
 func TestProgressOfPictures(t *testing.T) {
 	var said bytes.Buffer
 	s := &screen{stderr: &said}

@@ -26,13 +26,13 @@ import (
 // work is a video that is being processed.
 type work = telemetry.Active
 
-// screen prints results to one stream, and progress and warnings to another: on a terminal as a line that is redrawn,
-// otherwise as a line now and then.
+// screen prints results to stdout, and progress and warnings to stderr. On a terminal, it redraws a single progress
+// line; otherwise, it prints progress lines periodically.
 type screen struct {
 	mu             sync.Mutex
 	stdout, stderr io.Writer
-	terminal       *os.File // nil if stderr is none
-	drawn          bool     // there is a line of progress
+	terminal       *os.File // nil if stderr is not a terminal
+	drawn          bool     // a progress line is on the terminal
 	last           time.Time
 }
 
@@ -46,7 +46,7 @@ func newScreen(stdout, stderr io.Writer) *screen {
 	return s
 }
 
-// logger passes on what the engine warns of.
+// logger returns a logger that prints the engine's warnings.
 func (s *screen) logger() *zap.Logger {
 	encoding := zap.NewDevelopmentEncoderConfig()
 	encoding.TimeKey, encoding.CallerKey, encoding.StacktraceKey = "", "", ""
@@ -54,10 +54,10 @@ func (s *screen) logger() *zap.Logger {
 	return zap.New(told{core})
 }
 
-// told leaves out of the log what the line of the file says.
+// told drops log entries about failed files, which the result line of the file already reports.
 type told struct{ zapcore.Core }
 
-// Check adds the core to those that write the entry.
+// Check adds the core to the entry, unless the entry reports a failed file.
 func (c told) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if strings.HasSuffix(entry.Message, anonymize.LogFailed) {
 		return checked
@@ -65,10 +65,10 @@ func (c told) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore
 	return c.Core.Check(entry, checked)
 }
 
-// With keeps what is told out of loggers with fields, too.
+// With returns a core with the given fields that drops the same entries.
 func (c told) With(fields []zapcore.Field) zapcore.Core { return told{c.Core.With(fields)} }
 
-// Write writes a warning.
+// Write prints a warning.
 func (s *screen) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *screen) Write(text []byte) (int, error) {
 	return s.stderr.Write(text)
 }
 
-// Sync does nothing; zap wants it.
+// Sync does nothing. zapcore.WriteSyncer requires it.
 func (s *screen) Sync() error { return nil }
 
 func (s *screen) println(text string) {
@@ -86,7 +86,7 @@ func (s *screen) println(text string) {
 	fmt.Fprintln(s.stdout, text)
 }
 
-// clear removes the line of progress.
+// clear removes the progress line.
 func (s *screen) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,11 +100,11 @@ func (s *screen) erase() {
 	}
 }
 
-// plainInterval is the time between two lines of progress where there is no terminal.
+// plainInterval is the interval between progress lines without a terminal.
 const plainInterval = 10 * time.Second
 
-// progress shows how far the videos are that are being processed; ended is how many files are done with. That alone
-// tells how far pictures are.
+// progress shows the progress of the videos being processed and, if there are none, the number of files that have
+// ended. Pictures are only counted.
 func (s *screen) progress(active []work, ended int, start time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,10 +140,10 @@ func (s *screen) columns() int {
 	return int(size.Col)
 }
 
-// barWidth is the width of a bar in columns.
+// barWidth is the width of a progress bar in columns.
 const barWidth = 24
 
-// progressLine describes a video that is being processed, with a bar of that width.
+// progressLine describes the progress of a video, with a bar of the given width.
 func progressLine(a work, width int) string {
 	p := a.Progress
 	text := filepath.Base(a.Key)
@@ -165,7 +165,7 @@ func progressLine(a work, width int) string {
 	return text
 }
 
-// cut shortens a text to so many characters.
+// cut truncates text to the given number of characters.
 func cut(text string, most int) string {
 	if utf8.RuneCountInString(text) <= most || most < 1 {
 		return text

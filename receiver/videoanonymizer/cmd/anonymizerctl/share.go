@@ -125,7 +125,7 @@ those machines, one per line.`,
 	}
 }
 
-// shareFlags say where a share is.
+// shareFlags are the flags that locate a share.
 type shareFlags struct {
 	receiver, name, nkey string
 	configs              []string
@@ -145,7 +145,7 @@ func (f *shareFlags) add(command *cobra.Command) {
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "how long NATS may take to answer")
 }
 
-// config returns the configuration of the share, with the server at url unless that is empty.
+// config returns the configuration of the share, with the server at url unless it is empty.
 func (f *shareFlags) config(ctx context.Context, url string) (share.Config, error) {
 	if len(f.configs) == 0 {
 		if url == "" {
@@ -164,7 +164,8 @@ func (f *shareFlags) config(ctx context.Context, url string) (share.Config, erro
 	if f.name != "" || f.nkey != "" || f.tls != (share.TLS{}) {
 		return share.Config{}, errors.New("use --config or the other flags, not both")
 	}
-	// What is not about the connection is not validated: that would wait for a file server that is away.
+	// Settings that do not concern the connection are not validated: that would block while the file server is
+	// unavailable.
 	loaded, err := config.Load(ctx, f.receiver, f.configs...)
 	if err != nil {
 		return share.Config{}, err
@@ -188,27 +189,28 @@ func (f *shareFlags) dial(ctx context.Context, url string) (*share.Client, share
 	return client, cfg, err
 }
 
-// shareSchema identifies the format of the JSON, see share.schema.json.
+// shareSchema identifies the JSON format, see share.schema.json.
 const shareSchema = "otelcol-anonymizer/share/v1"
 
-// The sources of a status.
+// Sources of a share's status.
 const (
 	fromNATS   = "nats"
 	fromMirror = "mirror"
 )
 
-// shareStatus is what is known of a share.
+// shareStatus is the status of a share.
 type shareStatus struct {
 	Schema string `json:"schema"`
 	Share  string `json:"share"`
 	// Source is nats or mirror.
 	Source string `json:"source"`
-	// Written is when the mirror was last written, if that is the source.
+	// Written is the time of the last write to the mirror, if that is the source.
 	Written *time.Time `json:"written,omitempty"`
 	share.Status
 }
 
-// status looks at the share at a place: the folder or URL, or with "" that of the configuration.
+// status returns the status of the share at place, a folder or URL, or of the share in the configuration if place is
+// empty.
 func (f *shareFlags) status(ctx context.Context, place string) (shareStatus, error) {
 	if place != "" && !strings.Contains(place, "://") {
 		_, _, notAddress := net.SplitHostPort(place)
@@ -248,7 +250,7 @@ func (f *shareFlags) mirror(root string) (shareStatus, error) {
 	return shareStatus{Schema: shareSchema, Share: name, Source: fromMirror, Written: &written, Status: status}, err
 }
 
-// problems are what somebody should look after.
+// problems lists what the operator should look into.
 func (s *shareStatus) problems() (all []string) {
 	if s.Source == fromMirror {
 		return nil
@@ -269,7 +271,7 @@ func (s *shareStatus) problems() (all []string) {
 	return all
 }
 
-// drain tells a machine to take no more, or to take work again, and returns what to say about that.
+// drain tells a machine to take no more work, or to take work again, and returns a message for the user.
 func (f *shareFlags) drain(ctx context.Context, machine, url string, on bool) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
@@ -287,7 +289,7 @@ func (f *shareFlags) drain(ctx context.Context, machine, url string, on bool) (s
 		names = append(names, m.Name)
 	}
 	known := slices.Contains(names, machine)
-	if !known && !on { // it may have died long ago
+	if !known && !on { // a machine that died long ago is not listed
 		if known, err = client.Drained(ctx, machine); err != nil {
 			return "", err
 		}
@@ -302,7 +304,7 @@ func (f *shareFlags) drain(ctx context.Context, machine, url string, on bool) (s
 	if !on {
 		return machine + " takes work again", nil
 	}
-	// Whether it does something is not known here: it may have taken up work just before it heard of this.
+	// Its state is not known here: it may have claimed a unit just before it received this.
 	return machine + " takes no more work: wait until anonymizerctl share status shows that it does nothing", nil
 }
 

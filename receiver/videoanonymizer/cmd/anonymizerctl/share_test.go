@@ -25,8 +25,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
 
-// idler takes part in a share: it divides videos into three units, of which it does none before go is closed, and whose
-// output is empty. It refuses bad.mp4.
+// idler takes part in a share. It divides videos into three units, which it does not finish until go_ is closed, and
+// writes empty outputs. It rejects bad.mp4.
 type idler struct {
 	root string
 	go_  chan struct{}
@@ -74,8 +74,8 @@ func (i idler) Scan(context.Context) (found []share.Found, err error) {
 	return found, nil
 }
 
-// startShare runs a machine a, whose configuration it returns as a file, too. It has failed at one video, and has
-// another.
+// startShare starts a machine "a" with the returned configuration, which it also writes to a file. The machine has
+// failed to process one video and has another one to process.
 func startShare(t *testing.T) (worker idler, cfg share.Config, file string) {
 	t.Helper()
 	root := t.TempDir()
@@ -144,11 +144,11 @@ func shareCommand(args ...string) (status int, stdout, stderr string) {
 	return status, out.String(), errs.String()
 }
 
-// shareJSON returns the status, whose form it checks.
+// shareJSON returns the status, after validating it against its schema.
 func shareJSON(t *testing.T, args ...string) (status int, s shareStatus) {
 	t.Helper()
 	status, text, says := shareCommand(append([]string{"status", "--json"}, args...)...)
-	if status == exitError { // such as before anybody has run it
+	if status == exitError { // for example before the machine has started
 		t.Log(strings.TrimSpace(says))
 		return status, s
 	}
@@ -230,7 +230,8 @@ func TestShareCommands(t *testing.T) {
 	assert.FileExists(t, filepath.Join(cfg.Root, "out", "walk.mp4"))
 }
 
-// A machine that died is told from one that has stopped, at once, and a name is there once.
+// TestShareStatusTellsTheDead checks that the status distinguishes machines that died from machines that stopped,
+// immediately, and lists each machine once.
 func TestShareStatusTellsTheDead(t *testing.T) {
 	_, cfg, file := startShare(t)
 	other := cfg
@@ -262,7 +263,7 @@ func TestShareStatusTellsTheDead(t *testing.T) {
 	assert.Equal(t, []string{"no machine takes part"}, found.problems())
 }
 
-// What others named does not reach the terminal as more than a name.
+// TestShareStatusOfStrangeNames checks that names from other machines cannot control the terminal.
 func TestShareStatusOfStrangeNames(t *testing.T) {
 	var table bytes.Buffer
 	require.NoError(t, printShare(&table, shareStatus{Source: fromNATS, Status: share.Status{
@@ -273,7 +274,7 @@ func TestShareStatusOfStrangeNames(t *testing.T) {
 	assert.Contains(t, table.String(), "one; two?\n")
 }
 
-// The mirror tells of videos and units when no server answers.
+// TestShareStatusOfTheMirror checks that the mirror shows videos and units without a server.
 func TestShareStatusOfTheMirror(t *testing.T) {
 	_, cfg, _ := startShare(t)
 	eventually(t, "the mirror has both videos", func() bool {

@@ -15,7 +15,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
 
-// printShare prints the status for people.
+// printShare prints the status as a table.
 func printShare(w io.Writer, s shareStatus) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if s.Source == fromMirror {
@@ -53,7 +53,8 @@ func doing(m share.MachineStatus) (all []string) {
 	return all
 }
 
-// printVideos prints the videos that are not merely waiting, and of their units those that are not merely open or done.
+// printVideos prints all videos but those that merely wait, with all of their units but those that are merely open or
+// done.
 func printVideos(table *tabwriter.Writer, videos []share.VideoStatus) error {
 	heading := "\nVIDEO\tSTATE\tFOR\tMACHINE\tNOTE\n"
 	for _, v := range videos {
@@ -101,7 +102,7 @@ func unitNote(u share.UnitStatus) string {
 	return strings.Join(notes, "; ")
 }
 
-// oneLine returns a text that comes from files or other machines as part of a line, without what a terminal would obey.
+// oneLine makes text from files or other machines safe to print as part of a line on a terminal.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -111,7 +112,7 @@ func oneLine(text string) string {
 	}, strings.ReplaceAll(text, "\n", "; "))
 }
 
-// counts says how many videos there are in which state.
+// counts describes the number of videos in each state.
 func counts(all map[share.VideoState]int) string {
 	var parts []string
 	for _, state := range []share.VideoState{
@@ -128,7 +129,7 @@ func counts(all map[share.VideoState]int) string {
 	return "videos: " + strings.Join(parts, ", ")
 }
 
-// age is how long ago something was, by this machine's clock, which may differ from that of the machine where it was.
+// age returns the time since t. It compares this machine's clock with another machine's, which may differ.
 func age(t time.Time) string {
 	if t.IsZero() {
 		return "?"

@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/audit"
 )
 
-// approved is an output directory with one approved video, and the path of its audit.
+// approved returns an output directory with one approved video, and the path of its audit log.
 func approved(t *testing.T) (directory, log string) {
 	t.Helper()
 	directory = t.TempDir()
@@ -82,7 +82,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestVerifyByConfiguration: the folders are named as for all other commands, too.
+// TestVerifyByConfiguration checks that verify accepts the same flags for folders as all other commands.
 func TestVerifyByConfiguration(t *testing.T) {
 	directory, log := approved(t)
 	elsewhere := filepath.Join(t.TempDir(), "state")

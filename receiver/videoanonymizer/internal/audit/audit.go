@@ -1,9 +1,10 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package audit keeps the record of who did what in the console: a file of JSON lines, each synced before it counts,
-// each with the hash of the line before. Whoever changes, removes or inserts a line breaks the chain, unless they also
-// rewrite everything after it; approvals beside the outputs hold hashes of their own entries, so that this shows, too.
+// Package audit keeps the record of who did what in the console, the audit log: a file of JSON lines, each of which is
+// synced before it counts, and contains the hash of the previous line. Changing, removing or inserting a line breaks
+// the chain, unless everything after it is rewritten. That is detected, too, because approvals beside the outputs
+// contain the hashes of their entries.
 package audit
 
 import (
@@ -27,13 +28,13 @@ import (
 )
 
 const (
-	// DirectoryName is the name of the folder of reviews and audit in the receiver's state directory.
+	// DirectoryName is the name of the folder for reviews and the audit log in the receiver's state directory.
 	DirectoryName = "console"
-	// FileName is the name of the audit in it.
+	// FileName is the name of the audit log in that folder.
 	FileName = "audit.jsonl"
 )
 
-// The actions.
+// Values of Entry.Action.
 const (
 	ReviewStarted = "review_started"
 	Approved      = "approved"
@@ -47,14 +48,14 @@ const (
 	Uploaded      = "uploaded"
 )
 
-// Entry is a line. Fields that do not apply are empty.
+// Entry is a line of the log. Fields that do not apply are empty.
 type Entry struct {
 	Seq    int       `json:"seq"`
 	Time   time.Time `json:"time"`
 	Actor  string    `json:"actor"`
 	Role   string    `json:"role"`
 	Action string    `json:"action"`
-	// Video is an ID, Name the source's file name.
+	// Video is an ID, Name the file name of the source.
 	Video    string `json:"video,omitempty"`
 	Name     string `json:"name,omitempty"`
 	Revision string `json:"revision,omitempty"`
@@ -66,17 +67,17 @@ type Entry struct {
 	Moments      int     `json:"moments,omitempty"`
 	MomentsSeen  int     `json:"moments_seen,omitempty"`
 	Watched      float64 `json:"watched,omitempty"`
-	// Remnant means that what it said of a video was erased; its hash is of the line that it was.
+	// Remnant means that the information about a video in this entry was erased. Its hash is that of the original line.
 	Remnant bool `json:"remnant,omitempty"`
-	// Erased are the lines of which a part was erased, of the action Erased.
+	// Erased lists the lines that were partly erased, if the action is Erased.
 	Erased []ErasedLine `json:"erased,omitempty"`
-	// Previous is the hash of the line before, of the first line "".
+	// Previous is the hash of the previous line, empty in the first line.
 	Previous string `json:"previous"`
 	// Hash is the SHA-256 of the line without this key, in hex.
 	Hash string `json:"hash,omitempty"`
 }
 
-// Log is the file, open for appending. It is safe for concurrent use.
+// Log is an audit log, open for appending. It is safe for concurrent use.
 type Log struct {
 	path string
 
@@ -87,7 +88,8 @@ type Log struct {
 	last string // hash
 }
 
-// Open opens the log in a directory, which exists. What a crash left of a line that was not acknowledged is removed.
+// Open opens the log in an existing directory. It removes the incomplete, unacknowledged line that a crash may have
+// left.
 func Open(directory string) (*Log, error) {
 	path := filepath.Join(directory, FileName)
 	file, err := durable.Open(path, os.O_RDWR|os.O_CREATE)
@@ -106,7 +108,7 @@ func Open(directory string) (*Log, error) {
 	return l, nil
 }
 
-// recover finds the last line. A line that cannot be read is left for Verify to report: appending goes on after it.
+// recover finds the last line. Unreadable lines are left for Verify to report, and new entries are appended after them.
 func (l *Log) recover() error {
 	lines := bufio.NewReader(l.file)
 	for {
@@ -127,7 +129,7 @@ func (l *Log) recover() error {
 	return l.file.Truncate(l.size)
 }
 
-// Append adds an entry durably, and returns it as it was added: with number, time and hashes.
+// Append adds an entry durably, and returns it as added, with its number, time and hashes.
 func (l *Log) Append(e Entry) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,7 +153,7 @@ func (l *Log) write(line []byte) error {
 	if err == nil {
 		err = durable.Sync(l.file)
 	}
-	if err != nil { // a full disk may have taken part of the line
+	if err != nil { // part of the line may have been written if the disk is full
 		return errors.Join(err, l.file.Truncate(l.size))
 	}
 	l.size += int64(len(line))
@@ -176,7 +178,7 @@ func hash(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Lines calls use for each line that is there now, without its end; the bytes are valid until use returns.
+// Lines calls use for each line currently in the log, without the line ending. The bytes are valid until use returns.
 func (l *Log) Lines(use func(line []byte) error) error {
 	l.mu.Lock()
 	size := l.size
@@ -189,7 +191,7 @@ func (l *Log) Lines(use func(line []byte) error) error {
 	return eachLine(io.LimitReader(file, size), use)
 }
 
-// maxLine bounds a line in bytes.
+// maxLine limits the bytes of a line.
 const maxLine = 1 << 20
 
 func eachLine(from io.Reader, use func(line []byte) error) error {
@@ -203,7 +205,7 @@ func eachLine(from io.Reader, use func(line []byte) error) error {
 	return lines.Err()
 }
 
-// Close closes the file. It may be called twice.
+// Close closes the file. It may be called more than once.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -215,24 +217,24 @@ func (l *Log) Close() error {
 	return err
 }
 
-// ErrBad says which line of a log is not as it was written.
+// ErrBad identifies the first line of a log that was changed.
 type ErrBad struct {
-	// Line counts from 1, which is also the number of the entry that it should be.
+	// Line is the number of the line, from 1, and of the entry that it should contain.
 	Line int
-	// Problem says what is wrong.
+	// Problem describes what is wrong.
 	Problem string
 }
 
 func (e *ErrBad) Error() string { return fmt.Sprintf("entry %d: %s", e.Line, e.Problem) }
 
-// now is the time; tests set it.
+// now returns the current time. Tests replace it.
 var now = time.Now
 
-// Verify reads a log, calls use for each good entry, and returns their number; an *ErrBad for the first bad one. An
-// entry of which a part was erased is good if a later one says so, which shows at the end.
+// Verify reads a log, calls use for each good entry, and returns their number and an *ErrBad for the first bad entry. A
+// partly erased entry is good if a later entry confirms the erasure. Whether one does is known only at the end.
 func Verify(from io.Reader, use func(Entry)) (good int, err error) {
 	previous := ""
-	remnants := map[int]string{} // hashes of the lines that no entry has spoken of yet
+	remnants := map[int]string{} // hashes of remnants that no entry has confirmed yet
 	whole := bufio.NewReader(from)
 	for {
 		line, err := whole.ReadBytes('\n')
@@ -259,7 +261,7 @@ func Verify(from io.Reader, use func(Entry)) (good int, err error) {
 	}
 }
 
-// unspoken returns the error of the first remnant, if there is one.
+// unspoken returns an error for the first unconfirmed remnant, if any.
 func unspoken(remnants map[int]string) error {
 	if len(remnants) == 0 {
 		return nil

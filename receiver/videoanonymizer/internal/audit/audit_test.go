@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// written is a log of four entries.
+// written returns the path and text of a log with four entries.
 func written(t *testing.T) (path string, text []byte) {
 	directory := t.TempDir()
 	l, err := Open(directory)
@@ -56,7 +56,7 @@ func TestAppendAndVerify(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrClosed)
 }
 
-// TestPlantedLinks puts a link in place of each file that is read or written: none is followed.
+// TestPlantedLinks puts a link in place of each file that is read or written, and checks that none is followed.
 func TestPlantedLinks(t *testing.T) {
 	victim, text := written(t)
 	for name, open := range map[string]func(directory string) error{
@@ -86,7 +86,7 @@ func TestPlantedLinks(t *testing.T) {
 	require.ErrorIs(t, l.Lines(func([]byte) error { return nil }), syscall.ELOOP)
 }
 
-// TestVerifyFindsEveryFlippedByte flips each byte of a log in turn.
+// TestVerifyFindsEveryFlippedByte flips a bit in each byte of a log in turn.
 func TestVerifyFindsEveryFlippedByte(t *testing.T) {
 	_, text := written(t)
 	line := 1

@@ -3,7 +3,7 @@
 
 package audit
 
-// The actions of corrections. The note of an entry tells the operations.
+// Actions concerning corrections. The note of an entry describes the operations.
 const (
 	Edited          = "edited"
 	RenderStarted   = "render_started"

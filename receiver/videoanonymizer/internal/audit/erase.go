@@ -15,35 +15,36 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// What a line says of a video can be erased, though lines cannot be removed: it is replaced by who did what kind of
-// thing and when, with the hash of the line that it was, so that the chain continues. That this was meant says a later
-// line, Erased, with the hash of what each replaced line is now. Without one, such a line is bad.
+// Information about a video can be erased from a line, although lines cannot be removed: the line is replaced by a
+// remnant that says who did what and when, and contains the hash of the original line, so that the chain continues. A
+// later line, Erased, confirms that this was intended. It contains the hash of each remnant. Remnants without such a
+// line are bad.
 
 const (
-	// Erased says that what the lines in Entry.Erased said of a video was erased.
+	// Erased means that the information about a video was erased from the lines in Entry.Erased.
 	Erased = "erased"
-	// Expired says that an output was removed because of its age.
+	// Expired means that an output was removed because of its age.
 	Expired = "expired"
-	// ReportExpired says that the report of an output was.
+	// ReportExpired means that the report of an output was removed because of its age.
 	ReportExpired = "report_expired"
 )
 
-// ErasedLine is a line of which a part was erased.
+// ErasedLine is a line that was partly erased.
 type ErasedLine struct {
 	Seq int `json:"seq"`
-	// Hash is the SHA-256 of the line as it is now.
+	// Hash is the SHA-256 of the remnant.
 	Hash string `json:"hash"`
 }
 
-// remnant is what is left of an entry.
+// remnant returns the part of an entry that is not erased.
 func (e Entry) remnant() Entry {
 	return Entry{Seq: e.Seq, Time: e.Time, Actor: e.Actor, Role: e.Role, Action: e.Action, Remnant: true,
 		Previous: e.Previous, Hash: e.Hash}
 }
 
-// Erase erases what the log in a directory says in the entries that match, and adds an entry by the actor that says so.
-// It returns how many there were; nothing is written if there were none, or if there is no log. Nobody else may have
-// the log open. The log must verify.
+// Erase erases the information in the matching entries of the log in a directory, and adds an entry about this by the
+// actor. It returns the number of matching entries. It writes nothing if there are none, or if there is no log. Nothing
+// else may have the log open, and the log must be good.
 func Erase(directory, actor string, match func(Entry) bool) (erased int, err error) {
 	path := filepath.Join(directory, FileName)
 	text, err := durable.ReadFile(path)
@@ -72,7 +73,7 @@ func Erase(directory, actor string, match func(Entry) bool) (erased int, err err
 	return len(erase), nil
 }
 
-// Count returns how many entries Erase would erase a part of.
+// Count returns the number of entries that Erase would partly erase.
 func Count(directory string, match func(Entry) bool) (int, error) {
 	text, err := durable.ReadFile(filepath.Join(directory, FileName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -85,7 +86,7 @@ func Count(directory string, match func(Entry) bool) (int, error) {
 	return len(found), err
 }
 
-// matching returns the numbers of the entries that match, of which no part was erased yet.
+// matching returns the numbers of the matching entries that are not yet partly erased.
 func matching(text []byte, match func(Entry) bool) (map[int]bool, error) {
 	found := map[int]bool{}
 	_, err := Verify(bytes.NewReader(text), func(e Entry) {
@@ -99,7 +100,7 @@ func matching(text []byte, match func(Entry) bool) (map[int]bool, error) {
 	return found, nil
 }
 
-// rewrite returns a good log with the remnants of some entries, and the entry that has to follow.
+// rewrite returns a good log in which the given entries are replaced by remnants, and the entry that must follow.
 func rewrite(text []byte, erase map[int]bool) (rewritten []byte, done Entry, err error) {
 	done = Entry{Time: now().UTC(), Action: Erased}
 	for line := range bytes.Lines(text) {
@@ -120,8 +121,8 @@ func rewrite(text []byte, erase map[int]bool) (rewritten []byte, done Entry, err
 	return rewritten, done, nil
 }
 
-// Decisions returns the latest decision on each output, by its path below the output directory: Approved or Rejected.
-// There is none where the output was reopened, erased or removed since. It fails if the log is not as it was written.
+// Decisions returns the latest decision on each output, Approved or Rejected, by its path relative to the output
+// directory. Outputs that were reopened, erased or removed since then have none. It fails if the log was changed.
 func Decisions(directory string) (map[string]Entry, error) {
 	decided := map[string]Entry{}
 	file, err := durable.Open(filepath.Join(directory, FileName), os.O_RDONLY)
@@ -138,7 +139,7 @@ func Decisions(directory string) (map[string]Entry, error) {
 	return decided, nil
 }
 
-// decide takes note of an entry.
+// decide applies an entry to the decisions.
 func decide(decided map[string]Entry, e Entry) {
 	switch {
 	case e.Remnant:
@@ -154,7 +155,7 @@ func decide(decided map[string]Entry, e Entry) {
 	}
 }
 
-// Erasures returns how often parts of the log in a directory were erased. It fails if the log is not as it was written.
+// Erasures returns the number of erasures in the log in a directory. It fails if the log was changed.
 func Erasures(directory string) (n int, err error) {
 	file, err := durable.Open(filepath.Join(directory, FileName), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// decidedLog is a log of decisions on two videos.
+// decidedLog creates a log of decisions on two videos.
 func decidedLog(t *testing.T) (directory string) {
 	directory = t.TempDir()
 	l, err := Open(directory)
@@ -79,8 +79,8 @@ func TestErase(t *testing.T) {
 	assert.Zero(t, n)
 }
 
-// TestErasureCannotHideTampering changes a log of which parts were erased: whoever wants a line to be gone has to say
-// so in the chain.
+// TestErasureCannotHideTampering changes a log that was partly erased, and checks that lines cannot be erased without
+// an entry in the chain that says so.
 func TestErasureCannotHideTampering(t *testing.T) {
 	directory := decidedLog(t)
 	before, err := os.ReadFile(filepath.Join(directory, FileName))

@@ -24,36 +24,36 @@ const ApprovalSchema = "otelcol-anonymizer/approval/v1"
 
 const approvalSuffix = ".approval.json"
 
-// ApprovalPath returns the name of the approval of an output.
+// ApprovalPath returns the path of the approval of an output.
 func ApprovalPath(output string) string { return output + approvalSuffix }
 
-// Result is what a verification found.
+// Result is the result of a verification.
 type Result struct {
-	// Entries is the number of good entries before the first bad one, Bad, which is nil if all are good.
+	// Entries is the number of good entries before the first bad one, Bad, which is nil if all entries are good.
 	Entries int
 	Bad     *ErrBad
 	// Files is the number of outputs and reports that were hashed.
 	Files int
-	// Changed are files that are not what the audit says.
+	// Changed lists files that differ from the audit log.
 	Changed []Changed
 }
 
-// Changed is a file that is not what the audit says.
+// Changed is a file that differs from the audit log.
 type Changed struct {
 	// Name is relative to the output directory.
 	Name, Problem string
 }
 
-// OK reports whether everything is as the audit says.
+// OK reports whether everything matches the audit log.
 func (r *Result) OK() bool { return r.Bad == nil && len(r.Changed) == 0 }
 
 func (r *Result) changed(name, format string, args ...any) {
 	r.Changed = append(r.Changed, Changed{name, fmt.Sprintf(format, args...)})
 }
 
-// VerifyDirectory verifies the log in a directory and, with files, the outputs below another directory: those that were
-// approved or rejected, with their reports, must have the hashes that the latest decision names, and each approval
-// beside an output must belong to an entry of the log.
+// VerifyDirectory verifies the log in a directory and, if files is true, the outputs below another directory: approved
+// and rejected outputs and their reports must have the hashes in the latest decision, and each approval beside an
+// output must match an entry of the log.
 func VerifyDirectory(ctx context.Context, directory, outputs string, files bool) (*Result, error) {
 	file, err := durable.Open(filepath.Join(directory, FileName), os.O_RDONLY)
 	if err != nil {
@@ -80,7 +80,7 @@ func VerifyDirectory(ctx context.Context, directory, outputs string, files bool)
 	return result, result.verifyApprovals(outputs, decided, hashes)
 }
 
-// verifyOutput hashes an output that was decided on, and its report.
+// verifyOutput verifies an output on which there is a decision, and its report.
 func (r *Result) verifyOutput(ctx context.Context, outputs string, e Entry) error {
 	if !filepath.IsLocal(e.Output) {
 		r.changed(e.Output, "entry %d names a file outside the output directory", e.Seq)
@@ -109,7 +109,7 @@ func (r *Result) verifyOutput(ctx context.Context, outputs string, e Entry) erro
 	return nil
 }
 
-// verifyApprovals finds approvals that the log does not know, such as after its end was cut off.
+// verifyApprovals finds approvals that are not in the log, for example because its end was cut off.
 func (r *Result) verifyApprovals(outputs string, decided map[string]Entry, hashes map[int]string) error {
 	return filepath.WalkDir(outputs, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || !strings.HasSuffix(path, approvalSuffix) {
@@ -130,7 +130,7 @@ func (r *Result) verifyApprovals(outputs string, decided map[string]Entry, hashe
 		}
 		output := strings.TrimSuffix(name, approvalSuffix)
 		switch err := json.Unmarshal(text, &a); {
-		case err != nil || a.Schema != ApprovalSchema: // not ours
+		case err != nil || a.Schema != ApprovalSchema: // not an approval
 		case a.Hash == "" || hashes[a.Entry] != a.Hash:
 			r.changed(name, "the audit has no entry %d of this approval: entries are missing, or it was forged", a.Entry)
 		case decided[output].Seq != a.Entry || decided[output].Action != Approved:

@@ -14,8 +14,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip/oiptest"
 )
 
-// BenchmarkProtocols measures what a frame of four people costs by each protocol, on loopback: the CPU time of client,
-// server and inference together, and the bytes of tensors. `make bench REMOTE=1` runs it.
+// BenchmarkProtocols measures the cost of a frame with four people over each protocol, on loopback: the CPU time of
+// client, server and inference together, and the bytes of tensors. `make bench REMOTE=1` runs it.
 func BenchmarkProtocols(b *testing.B) {
 	names := []string{"nanodet-m", "blazeface", pose}
 	frame := [][]inference.Tensor{image(256, 416), image(256, 256), people(4)}
@@ -42,7 +42,7 @@ func BenchmarkProtocols(b *testing.B) {
 					}))
 				}
 			}
-			analyze() // finds the shapes of the outputs
+			analyze() // caches the shapes of the outputs
 			before := cpuTime(b)
 			for b.Loop() {
 				analyze()
@@ -53,7 +53,7 @@ func BenchmarkProtocols(b *testing.B) {
 	}
 }
 
-// cpuTime is that of this process.
+// cpuTime returns the CPU time of this process.
 func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
 	var usage syscall.Rusage

@@ -20,15 +20,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// Endpoint is where a server is.
+// Endpoint is the address of a server.
 type Endpoint struct {
-	// HTTP is true for the protocol over HTTP, false for gRPC.
+	// HTTP selects the protocol over HTTP. If it is false, the protocol is gRPC.
 	HTTP bool
-	// TLS is false for plaintext.
+	// TLS enables TLS. If it is false, connections are in plaintext.
 	TLS  bool
 	Host string
 	Port int
-	// Path precedes the protocol's own, for HTTP; empty or with a leading slash, and no trailing one.
+	// Path precedes the path of the protocol, for HTTP. It is empty or begins with a slash, and does not end with one.
 	Path string
 }
 
@@ -36,7 +36,7 @@ var schemes = map[string]Endpoint{
 	"grpc": {}, "grpcs": {TLS: true}, "http": {HTTP: true, Port: 80}, "https": {HTTP: true, TLS: true, Port: 443},
 }
 
-// ParseEndpoint reads an endpoint such as grpcs://triton:8001.
+// ParseEndpoint parses an endpoint such as grpcs://triton:8001.
 func ParseEndpoint(text string) (Endpoint, error) {
 	const want = "write it like grpcs://triton:8001 or https://triton:8000"
 	u, err := url.Parse(text)
@@ -67,7 +67,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	return e, nil
 }
 
-// Loopback reports whether what is sent there stays on this machine.
+// Loopback reports whether requests to the endpoint stay on this machine.
 func (e Endpoint) Loopback() bool {
 	ip, err := netip.ParseAddr(e.Host)
 	return e.Host == "localhost" || err == nil && ip.IsLoopback()
@@ -91,28 +91,28 @@ func (e Endpoint) protocol() string {
 	return "grpc"
 }
 
-// endpoint is a server and what is known of it.
+// endpoint is a server and its state.
 type endpoint struct {
 	Endpoint
 	client    *Client
 	transport transport
 	server    *inference.Server
 	logger    *zap.Logger
-	wake      chan struct{} // the server failed
+	wake      chan struct{} // signals that the server failed
 
-	// connections counts the first connection, and each that may lead to a server that was started since.
+	// connections counts the first connection, and each later one that may lead to a server started since.
 	connections atomic.Uint64
 
 	verifying sync.Mutex // held while the server is verified
 
 	mu       sync.Mutex
-	err      error  // why the server is not available; nil if it is
-	verified uint64 // connections when it was verified
+	err      error  // why the server is not available, nil if it is
+	verified uint64 // value of connections when the server was verified
 	models   map[*Session]Identity
-	answer   uint64 // the number of its last answer that is used
+	answer   uint64 // number of the server's last answer that was used
 }
 
-// transport is a way to talk to a server. Its errors say why a server is not to be used.
+// transport is a way to communicate with a server. Its errors are reasons not to use the server.
 type transport interface {
 	serverReady(ctx context.Context) error
 	modelReady(ctx context.Context, name, version string) error
@@ -121,25 +121,25 @@ type transport interface {
 	close() error
 }
 
-// connected takes note of a connection to what may be another server than before.
+// connected counts a connection that may lead to a different server than before.
 func (e *endpoint) connected() { e.connections.Add(1) }
 
-// reason is why the server is not available; nil if it is.
+// reason returns why the server is not available, or nil if it is.
 func (e *endpoint) reason() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.err
 }
 
-// identity is what the server serves as a model, and the connections at which that was verified.
+// identity returns what the server serves as a model, and the value of connections when that was verified.
 func (e *endpoint) identity(s *Session) (Identity, uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.models[s], e.verified
 }
 
-// infer returns the server's answer. If connections were renewed meanwhile, it verifies the server, which may be
-// another one, and asks again.
+// infer returns the server's answer. If connections were renewed meanwhile, it verifies the server, which may be a
+// different one, and asks again.
 func (e *endpoint) infer(ctx context.Context, r *request) ([]inference.Tensor, error) {
 	for range maxRenewals {
 		identity, verified := e.identity(r.session)
@@ -172,21 +172,21 @@ func (e *endpoint) infer(ctx context.Context, r *request) ([]inference.Tensor, e
 	return nil, errors.New("the connection keeps getting lost")
 }
 
-// hasAnswered takes note of an answer that is used.
+// hasAnswered counts an answer that is used.
 func (e *endpoint) hasAnswered() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.answer = max(e.answer, e.client.answers.Add(1))
 }
 
-// lastAnswer is the number of the last answer that is used, counted over all servers; 0 if there is none.
+// lastAnswer returns the number of the last answer that was used, counted over all servers, 0 if there is none.
 func (e *endpoint) lastAnswer() uint64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.answer
 }
 
-// failed takes the server out of use.
+// failed counts a failure and takes the server out of use.
 func (e *endpoint) failed(err error) {
 	if e.client.opts.Failed != nil {
 		e.client.opts.Failed()
@@ -222,8 +222,8 @@ func (e *endpoint) verifyAgain(ctx context.Context) error {
 	return e.verifyNow(ctx)
 }
 
-// verify makes sure that the server serves all models, and makes it available if it does. An inference.ErrModel says
-// that it serves another one.
+// verify checks that the server serves all models, and makes it available if so. It returns an inference.ErrModel if
+// the server serves a different model.
 func (e *endpoint) verify(ctx context.Context) error {
 	e.verifying.Lock()
 	defer e.verifying.Unlock()
@@ -249,7 +249,7 @@ func (e *endpoint) verifyNow(ctx context.Context) error {
 	return nil
 }
 
-// identify asks the server the known tensor of each model.
+// identify sends the known tensor of each model to the server.
 func (e *endpoint) identify(ctx context.Context) (map[*Session]Identity, uint64, error) {
 	if err := e.ready(ctx); err != nil {
 		return nil, 0, err
@@ -272,7 +272,7 @@ func (e *endpoint) identify(ctx context.Context) (map[*Session]Identity, uint64,
 	return models, connections, nil
 }
 
-// ready fails if the server or, once it is verified, one of its models is not ready.
+// ready returns an error if the server is not ready or, once it is verified, one of its models is not.
 func (e *endpoint) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, e.client.opts.Timeout,
 		fmt.Errorf("no answer within %v", e.client.opts.Timeout))
@@ -289,7 +289,7 @@ func (e *endpoint) ready(ctx context.Context) error {
 	return err
 }
 
-// watch looks at whether the server is ready, and verifies it after it failed, at growing intervals.
+// watch periodically checks that the server is ready. After a failure, it verifies the server at growing intervals.
 func (e *endpoint) watch(ctx context.Context) {
 	wait := firstWait
 	for {

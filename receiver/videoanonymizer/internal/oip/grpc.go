@@ -20,20 +20,20 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip/pb"
 )
 
-// maxAnswer bounds the bytes of an answer; gRPC's own limit is 4 MiB, which large frames exceed.
+// maxAnswer limits the bytes of an answer. gRPC's default limit is 4 MiB, which answers for large frames exceed.
 const maxAnswer = 256 << 20
 
 // traceParent is the header of W3C Trace Context.
 const traceParent = "traceparent"
 
-// grpcTransport is the protocol over gRPC.
+// grpcTransport implements the protocol over gRPC.
 type grpcTransport struct {
 	conn   *grpc.ClientConn
 	client pb.GRPCInferenceServiceClient
 }
 
-// dial returns a transport, which connects with its first request. connected is called for each connection to what
-// may be another server than before.
+// dial returns a transport, which connects with its first request. It calls connected for each connection that may lead
+// to a different server than before.
 func (c *Client) dial(at Endpoint, connected func()) (transport, error) {
 	if at.HTTP {
 		return c.dialHTTP(at, connected)
@@ -63,7 +63,7 @@ func (c *Client) dial(at Endpoint, connected func()) (transport, error) {
 }
 
 func (t *grpcTransport) serverReady(ctx context.Context) error {
-	t.conn.ResetConnectBackoff() // the endpoint has waited
+	t.conn.ResetConnectBackoff() // the endpoint has already waited
 	ready, err := t.client.ServerReady(ctx, &pb.ServerReadyRequest{})
 	if err != nil {
 		return grpcError(err)
@@ -137,7 +137,7 @@ func (t *grpcTransport) infer(ctx context.Context, r *request, version string) (
 	return given, nil
 }
 
-// contents are the elements of a tensor whose server does not send them raw.
+// contents returns the elements of a tensor from a server that does not send them raw.
 func contents(c *pb.InferTensorContents) (t inference.Tensor) {
 	switch {
 	case len(c.GetFp32Contents()) > 0:
@@ -155,7 +155,7 @@ func contents(c *pb.InferTensorContents) (t inference.Tensor) {
 
 func (t *grpcTransport) close() error { return t.conn.Close() }
 
-// grpcError is what a server or the connection to it says, without gRPC's wording.
+// grpcError returns the error from a server or the connection without gRPC's wording.
 func grpcError(err error) error {
 	s := status.Convert(err)
 	return fmt.Errorf("%s (%s)", s.Message(), s.Code())

@@ -21,21 +21,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// binaryExtension is the protocol's extension by which tensors follow the JSON as bytes.
+// binaryExtension is the protocol extension that appends tensors to the JSON as bytes.
 const (
 	binaryExtension = "binary_tensor_data"
 	headerLength    = "Inference-Header-Content-Length"
 )
 
-// maxMessage bounds the bytes of what is not a tensor.
+// maxMessage limits the bytes of everything but tensors.
 const maxMessage = 1 << 20
 
-// httpTransport is the protocol over HTTP.
+// httpTransport implements the protocol over HTTP.
 type httpTransport struct {
 	base   string
 	client http.Client
 	pool   *http.Transport
-	binary bool // the server has the binary extension; written while the server is verified
+	binary bool // whether the server supports the binary extension; written while the server is verified
 	mu     sync.Mutex
 }
 
@@ -45,7 +45,7 @@ func (c *Client) dialHTTP(at Endpoint, connected func()) (transport, error) {
 		scheme = "https://"
 	}
 	counter := &dialer{connected: connected}
-	parallel := max(1, c.opts.MaxInFlight) + 1 // and one that asks whether the server is ready
+	parallel := max(1, c.opts.MaxInFlight) + 1 // plus one for the readiness check
 	pool := &http.Transport{
 		DialContext: counter.dial, TLSClientConfig: c.opts.TLS.Clone(), DisableCompression: true,
 		MaxIdleConns: parallel, MaxIdleConnsPerHost: parallel, MaxConnsPerHost: parallel,
@@ -64,7 +64,7 @@ func (c *Client) dialHTTP(at Endpoint, connected func()) (transport, error) {
 	return t, nil
 }
 
-// dialer counts open connections. While one is open, the server is the same process as before.
+// dialer counts open connections. As long as one is open, the server is still the same process.
 type dialer struct {
 	net.Dialer
 	connected func()
@@ -136,7 +136,7 @@ func (t *httpTransport) modelMetadata(ctx context.Context, name string) (metadat
 	}
 	var got struct {
 		Versions        []string         `json:"versions"`
-		Inputs, Outputs []tensorMetadata // JSON names match whatever their case
+		Inputs, Outputs []tensorMetadata // JSON names match regardless of case
 	}
 	if err := json.Unmarshal(body, &got); err != nil {
 		return metadata{}, fmt.Errorf("metadata of the model: %w", err)
@@ -161,11 +161,11 @@ func (t *httpTransport) get(ctx context.Context, path string) ([]byte, error) {
 	return body, err
 }
 
-// do returns the body of an answer of at most limit bytes, and its header.
+// do sends a request, and returns the header of the response and its body of at most limit bytes.
 func (t *httpTransport) do(request *http.Request, limit int64) ([]byte, http.Header, error) {
 	response, err := t.client.Do(request)
 	if err != nil {
-		return nil, nil, errors.Unwrap(err) // the outer one repeats the address
+		return nil, nil, errors.Unwrap(err) // the outer error repeats the address
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
@@ -183,7 +183,7 @@ func (t *httpTransport) do(request *http.Request, limit int64) ([]byte, http.Hea
 	return body.Bytes(), response.Header, err
 }
 
-// The JSON of a request and an answer.
+// JSON of requests and answers.
 type (
 	inferRequest struct {
 		Inputs     []inferInput   `json:"inputs"`
@@ -230,8 +230,8 @@ func (t *httpTransport) infer(ctx context.Context, r *request, version string) (
 		request.ContentLength += int64(len(part))
 	}
 	request.Header.Set("Content-Type", "application/json")
-	// Running a model twice does no harm, so a request on a connection that the server is closing is repeated. An empty
-	// list is not sent.
+	// Running a model twice does no harm. With an idempotency key, a request on a connection that the server is closing is
+	// retried. An empty list is not sent.
 	request.Header["Idempotency-Key"] = []string{}
 	if binary {
 		request.Header.Set("Content-Type", "application/octet-stream")
@@ -247,7 +247,7 @@ func (t *httpTransport) infer(ctx context.Context, r *request, version string) (
 	return readAnswer(got, header.Get(headerLength))
 }
 
-// maxBody bounds the bytes of an answer: the longest text of a number has 26, with white space and a comma.
+// maxBody limits the bytes of an answer. The text of a number has at most 26 bytes, including white space and a comma.
 func maxBody(shapes [][]int64) int64 {
 	limit := int64(maxMessage)
 	for _, shape := range shapes {
@@ -264,7 +264,7 @@ func reader(parts [][]byte) io.Reader {
 	return io.MultiReader(readers...)
 }
 
-// body is the JSON of a request, followed by the inputs if they go as bytes.
+// body returns the JSON of a request, followed by the inputs if they are sent as bytes.
 func body(r *request, binary bool) ([][]byte, error) {
 	var message inferRequest
 	parts := make([][]byte, 1)
@@ -291,7 +291,7 @@ func body(r *request, binary bool) ([][]byte, error) {
 	return parts, err
 }
 
-// numbers are the elements as a JSON array.
+// numbers returns the elements as a JSON array.
 func numbers(t *inference.Tensor) []byte {
 	text := []byte{'['}
 	for _, v := range t.Uint8 {
@@ -306,8 +306,8 @@ func numbers(t *inference.Tensor) []byte {
 	return append(bytes.TrimSuffix(text, []byte{','}), ']')
 }
 
-// readAnswer reads the JSON of an answer and what follows it. length is that of the JSON; empty means that nothing
-// follows.
+// readAnswer reads the JSON of an answer and the bytes that follow it. length is the length of the JSON. If it is
+// empty, no bytes follow.
 func readAnswer(body []byte, length string) (answer, error) {
 	text, rest := body, []byte(nil)
 	if length != "" {

@@ -1,13 +1,13 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package oip runs models on servers of the Open Inference Protocol v2, such as Triton, MLServer and KServe, by gRPC or
-// HTTP. Its sessions implement inference.Session.
+// Package oip runs models on servers that implement the Open Inference Protocol v2, such as Triton, MLServer and
+// KServe, over gRPC or HTTP. Its sessions implement inference.Session.
 //
 // A server is not trusted to serve the right model, or to answer completely. Each session has the same model in this
-// process, its reference: a server counts only once its answer to a known tensor is the reference's, and an answer only
-// if each output has the shape that the reference's would have. Whatever else happens is inference.ErrUnavailable, and
-// takes the server out of use until it answers the known tensor again.
+// process, its reference. A server is used only if its answer to a known tensor matches that of the reference, and an
+// answer only if each output has the shape that the reference's would have. Any other outcome is an
+// inference.ErrUnavailable, and takes the server out of use until it answers the known tensor again.
 package oip
 
 import (
@@ -27,48 +27,50 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// Options say where the servers are and how they are used.
+// Options are the servers and how to use them.
 type Options struct {
-	// Endpoints are the servers, at least one. All serve the same models; requests take turns.
+	// Endpoints are the servers, at least one. All serve the same models, and requests are distributed round-robin.
 	Endpoints []Endpoint
-	// TLS is for the endpoints that have it; nil uses the system's certificate authorities.
+	// TLS is the configuration for endpoints with TLS. If it is nil, the system's certificate authorities are used.
 	TLS *tls.Config
-	// Credentials authenticate gRPC requests; nil sends none.
+	// Credentials authenticate gRPC requests, unless nil.
 	Credentials credentials.PerRPCCredentials
-	// Authenticate adds authentication to HTTP requests; nil adds none.
+	// Authenticate adds authentication to HTTP requests, unless nil.
 	Authenticate func(http.RoundTripper) (http.RoundTripper, error)
-	// Timeout bounds each request. It must be positive.
+	// Timeout limits each request. It must be positive.
 	Timeout time.Duration
-	// MaxInFlight bounds the requests in flight at once, over all models and servers; further ones wait. Less than 1
-	// means 1.
+	// MaxInFlight limits the concurrent requests to all models and servers. Further requests wait. Values less than 1 mean
+	// 1.
 	MaxInFlight int
-	// Changed, if given, is called when the first server becomes available, with nil, and when the last one no longer
-	// is, with the reason.
+	// Changed, if not nil, is called with nil when the first server becomes available, and with the reason when the last
+	// one becomes unavailable.
 	Changed func(error)
-	// Failed, if given, is called for each request that a server did not answer as it should.
+	// Failed, if not nil, is called for each failed request to a server.
 	Failed func()
 	Logger *zap.Logger
 }
 
 const (
-	// verifyTimeouts is how many times Options.Timeout the verification of a model may take: a server's first run is slow.
+	// verifyTimeouts is the multiple of Options.Timeout that the verification of a model may take. A server's first run is
+	// slow.
 	verifyTimeouts = 4
-	// firstWait and longestWait are the waits before a server that failed is verified again. They double in between.
+	// firstWait and longestWait are the shortest and longest waits before a server that failed is verified again. The wait
+	// doubles each time.
 	firstWait, longestWait = 250 * time.Millisecond, 30 * time.Second
-	// healthInterval is the time between two looks at whether a server is ready.
+	// healthInterval is the interval at which a server's readiness is checked.
 	healthInterval = 10 * time.Second
-	// maxRenewals bounds how often a request is repeated because connections to a server were renewed meanwhile.
+	// maxRenewals limits how often a request is repeated because connections to a server were renewed meanwhile.
 	maxRenewals = 3
 )
 
-// Client uses the servers. Its methods are safe for concurrent use, except Open, Start and Close.
+// Client is a client of the servers. Its methods are safe for concurrent use, except Open, Start and Close.
 type Client struct {
 	opts      Options
-	slots     chan struct{} // one for each request under way
+	slots     chan struct{} // one for each request in flight
 	endpoints []*endpoint
 	sessions  []*Session
 	turn      atomic.Uint64
-	answers   atomic.Uint64 // that are used
+	answers   atomic.Uint64 // number of answers used
 
 	work sync.WaitGroup
 	stop context.CancelFunc
@@ -78,7 +80,7 @@ type Client struct {
 	changing  sync.Mutex    // held while Changed is called, so that calls are in order
 }
 
-// New returns a client, which connects with Start. The caller must call Close.
+// New returns a client, which Start connects. The caller must call Close.
 func New(opts Options) (*Client, error) {
 	c := &Client{opts: opts, slots: make(chan struct{}, max(1, opts.MaxInFlight)), available: make(chan struct{})}
 	for _, at := range opts.Endpoints {
@@ -98,7 +100,7 @@ func New(opts Options) (*Client, error) {
 
 var errNotConnected = errors.New("not connected yet")
 
-// Open adds a model. All are added before Start. The session owns the reference, and closes it.
+// Open adds a model. All models must be added before Start. The session owns the reference and closes it.
 func (c *Client) Open(ctx context.Context, model Model) (*Session, error) {
 	s := &Session{Model: model, client: c, shapes: map[string][][]int64{}}
 	if err := s.prepare(ctx); err != nil {
@@ -108,8 +110,8 @@ func (c *Client) Open(ctx context.Context, model Model) (*Session, error) {
 	return s, nil
 }
 
-// Start verifies every server once, and then keeps watching them. A server that serves a wrong model is an error, an
-// inference.ErrModel. One that cannot be reached is none: it is used once it can.
+// Start verifies every server once, and then keeps watching them. A server that serves a wrong model causes an
+// inference.ErrModel. A server that cannot be reached does not: it is used as soon as it can be.
 func (c *Client) Start(ctx context.Context) error {
 	errs := make([]error, len(c.endpoints))
 	var all sync.WaitGroup
@@ -135,7 +137,7 @@ func (c *Client) Start(ctx context.Context) error {
 	return nil
 }
 
-// Await waits until a server is available. It returns the context's error.
+// Await waits until a server is available or the context ends. It returns the context's error.
 func (c *Client) Await(ctx context.Context) error {
 	c.mu.Lock()
 	available := c.available
@@ -148,7 +150,7 @@ func (c *Client) Await(ctx context.Context) error {
 	}
 }
 
-// Available reports whether Await would not wait.
+// Available reports whether a server is available, so that Await does not wait.
 func (c *Client) Available() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,13 +162,13 @@ func (c *Client) Available() bool {
 	}
 }
 
-// Answers is how many requests were answered so far.
+// Answers returns the number of requests answered so far.
 func (c *Client) Answers() uint64 { return c.answers.Load() }
 
-// Verify verifies the available servers again, so that a model that was replaced while connections lasted shows. since
-// is what Answers or the last Verify returned; with it, the answers in between are as good as those servers, and Verify
-// returns how many there were so far. It fails with the context's error, or with an inference.ErrUnavailable, also if a
-// server that answered since is not available, or if none is.
+// Verify verifies the available servers again, to detect models that were replaced while connections lasted. since is a
+// result of Answers or of a previous Verify. If it succeeds, all answers since then come from verified servers, and it
+// returns the number of answers so far. It fails with the context's error or with an inference.ErrUnavailable, also if
+// no server is available, or if a server that has answered since then is not.
 func (c *Client) Verify(ctx context.Context, since uint64) (answers uint64, err error) {
 	answers = c.Answers()
 	verified := false
@@ -191,7 +193,7 @@ func (c *Client) Verify(ctx context.Context, since uint64) (answers uint64, err 
 	return answers, nil
 }
 
-// Close ends all connections. No run may be under way. The sessions are closed by their owners.
+// Close closes all connections. No run may be in progress. The sessions are closed by their owners.
 func (c *Client) Close() error {
 	if c.stop != nil {
 		c.stop()
@@ -204,7 +206,7 @@ func (c *Client) Close() error {
 	return errors.Join(errs...)
 }
 
-// infer asks the servers, one after another until one answers.
+// infer tries the servers one after another until one answers.
 func (c *Client) infer(ctx context.Context, r *request) ([]inference.Tensor, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -231,7 +233,7 @@ func (c *Client) infer(ctx context.Context, r *request) ([]inference.Tensor, err
 	return nil, fmt.Errorf("%w: %w", inference.ErrUnavailable, c.why())
 }
 
-// why says of each server that is not available why it is not.
+// why returns the reason why each unavailable server is unavailable.
 func (c *Client) why() error {
 	var errs []error
 	for _, e := range c.endpoints {
@@ -239,7 +241,7 @@ func (c *Client) why() error {
 			errs = append(errs, fmt.Errorf("%s: %w", e.Endpoint, err))
 		}
 	}
-	if len(errs) == 0 { // one has come back meanwhile
+	if len(errs) == 0 { // one has become available meanwhile
 		return errors.New("the connections were lost")
 	}
 	return errors.Join(errs...)
@@ -249,7 +251,7 @@ func (c *Client) isAvailable() bool {
 	return slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.reason() == nil })
 }
 
-// changed opens or closes the gate, and reports that, after a server became available or failed.
+// changed updates the availability after a server became available or failed, and reports changes.
 func (c *Client) changed() {
 	c.changing.Lock()
 	defer c.changing.Unlock()

@@ -63,7 +63,7 @@ func startServer(t testing.TB, opts oiptest.Options, names ...string) *oiptest.S
 	return server
 }
 
-// connect returns a client that is not started, and a session of each model.
+// connect returns a client that is not started, and a session for each model.
 func connect(t testing.TB, opts Options, names []string, servers ...*oiptest.Server) (*Client, []*Session) {
 	t.Helper()
 	for _, server := range servers {
@@ -88,7 +88,7 @@ func connect(t testing.TB, opts Options, names []string, servers ...*oiptest.Ser
 	return client, sessions
 }
 
-// one connects to one server that serves a model for poses, and starts.
+// one returns a started client of one server, and a session for a pose model.
 func one(t testing.TB, opts Options, server *oiptest.Server) (*Client, *Session) {
 	t.Helper()
 	client, sessions := connect(t, opts, []string{pose}, server)
@@ -141,7 +141,7 @@ var protocols = map[string]oiptest.Options{
 	"http, json":                    {HTTP: true, JSON: true},
 }
 
-// TestAnswersAreTheLocalOnes: what a server computes arrives bit by bit, whatever carries it.
+// TestAnswersAreTheLocalOnes checks that outputs arrive from a server bit for bit, over each protocol.
 func TestAnswersAreTheLocalOnes(t *testing.T) {
 	names := []string{pose, "nanodet-m", "movenet-multipose", "blazeface", "selfie-segmentation"}
 	inputs := [][][]inference.Tensor{
@@ -169,13 +169,14 @@ func TestAnswersAreTheLocalOnes(t *testing.T) {
 	}
 }
 
-// TestFaults: whatever a server does wrong, nobody takes it for an answer, and it is used again once all is well.
+// TestFaults checks that invalid answers of a server are never used, and that the server is used again once it has
+// recovered.
 func TestFaults(t *testing.T) {
 	type answer = pb.ModelInferResponse
 	faults := map[string]struct {
 		fault oiptest.Fault
 		want  string
-		only  string // the protocol by which the fault can be had; both if empty
+		only  string // the protocol that the fault is possible with, empty for both
 	}{
 		"an error":  {fault: fails(errors.New("broken")), want: "broken"},
 		"no answer": {fault: hangs, want: "no answer within"},
@@ -247,7 +248,7 @@ func put(r *pb.ModelInferResponse, value float32) {
 	copy(r.RawOutputContents[0][8:], []byte{byte(bits), byte(bits >> 8), byte(bits >> 16), byte(bits >> 24)})
 }
 
-// TestMissingAnchors: an answer that is whole in itself, but lacks places where people could be.
+// TestMissingAnchors checks that an answer is rejected that is consistent, but lacks positions where people could be.
 func TestMissingAnchors(t *testing.T) {
 	server := startServer(t, oiptest.Options{}, "nanodet-m")
 	client, sessions := connect(t, Options{}, []string{"nanodet-m"}, server)
@@ -262,7 +263,7 @@ func TestMissingAnchors(t *testing.T) {
 	require.ErrorIs(t, err, inference.ErrUnavailable)
 }
 
-// TestUnloadedModel: a server without one of the models is not used.
+// TestUnloadedModel checks that a server is not used while it lacks one of the models.
 func TestUnloadedModel(t *testing.T) {
 	for name, opts := range map[string]oiptest.Options{"grpc": {}, "http": {HTTP: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -285,7 +286,7 @@ func TestUnloadedModel(t *testing.T) {
 	}
 }
 
-// otherWeights opens a model like another one, but with a hundredth of its bytes exchanged where they are weights.
+// otherWeights opens a model of the same shape in which a hundredth of the bytes, part of the weights, is exchanged.
 func otherWeights(t *testing.T, name string) *onnx.Session {
 	t.Helper()
 	model, err := os.ReadFile(modelFile(name))
@@ -303,7 +304,8 @@ func otherWeights(t *testing.T, name string) *onnx.Session {
 	return nil
 }
 
-// TestWrongModel: another model behind the right name is refused, at the start and when the server comes back.
+// TestWrongModel checks that a different model of the right name is rejected, at the start and when the server comes
+// back.
 func TestWrongModel(t *testing.T) {
 	for name, opts := range map[string]oiptest.Options{"grpc": {}, "http": {HTTP: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -345,8 +347,8 @@ func awaitFor(client *Client, limit time.Duration) error {
 	return client.Await(ctx)
 }
 
-// TestRenewedServer: a server that was started again between two requests is verified before it is asked, and nothing
-// fails.
+// TestRenewedServer checks that a server that was restarted between two requests is verified before it is used, and
+// that no request fails.
 func TestRenewedServer(t *testing.T) {
 	for name, opts := range protocols {
 		t.Run(name, func(t *testing.T) {
@@ -358,7 +360,7 @@ func TestRenewedServer(t *testing.T) {
 			server.Stop()
 			require.NoError(t, server.Start())
 			answered, _ := server.Answered()
-			require.Eventually(t, func() bool { // the connection's end may show only now
+			require.Eventually(t, func() bool { // the client may notice the end of the connection only now
 				_, err := run(t.Context(), session, people(1))
 				return err == nil
 			}, 10*time.Second, 10*time.Millisecond)
@@ -369,7 +371,7 @@ func TestRenewedServer(t *testing.T) {
 	}
 }
 
-// TestSeveralServers: requests take turns, and go to those that are left.
+// TestSeveralServers checks that requests are distributed round-robin to the servers that are available.
 func TestSeveralServers(t *testing.T) {
 	a, b := startServer(t, oiptest.Options{}, pose), startServer(t, oiptest.Options{HTTP: true}, pose)
 	var changes []error
@@ -408,8 +410,8 @@ func TestSeveralServers(t *testing.T) {
 	assert.NoError(t, changes[2])
 }
 
-// TestVerifyNeedsServersThatAnswered: a server that has answered since the last time, and is gone, may have served
-// another model; one that has not is none of it.
+// TestVerifyNeedsServersThatAnswered checks that Verify fails if a server has answered since the last Verify and is
+// gone, because it may have served a different model, but not if it has not answered.
 func TestVerifyNeedsServersThatAnswered(t *testing.T) {
 	a, b := startServer(t, oiptest.Options{}, pose), startServer(t, oiptest.Options{HTTP: true}, pose)
 	client, sessions := connect(t, Options{}, []string{pose}, a, b)
@@ -426,7 +428,7 @@ func TestVerifyNeedsServersThatAnswered(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, 2, since)
 	a.Stop()
-	ask(2) // of which one is sent to the server that stopped
+	ask(2) // one of them is first sent to the stopped server
 	since, err = client.Verify(t.Context(), since)
 	require.NoError(t, err, "what it answered was verified")
 	assert.EqualValues(t, 4, since)
@@ -448,8 +450,8 @@ func TestVerifyNeedsServersThatAnswered(t *testing.T) {
 	require.ErrorIs(t, err, inference.ErrUnavailable)
 }
 
-// TestAnswersThatVary: hardware that adds in another order each time does not count as another model, and a model that
-// differs does.
+// TestAnswersThatVary checks that hardware that adds in a different order each time does not count as a different
+// model, but that a different model does.
 func TestAnswersThatVary(t *testing.T) {
 	server := startServer(t, oiptest.Options{}, pose)
 	client, session := one(t, Options{}, server)
@@ -482,7 +484,7 @@ func TestAnswersThatVary(t *testing.T) {
 	assert.Equal(t, before, session.Identities(), "the first model again")
 }
 
-// TestStartBeforeTheServer: a server that cannot be reached yet is no error.
+// TestStartBeforeTheServer checks that a server that cannot be reached yet is not an error.
 func TestStartBeforeTheServer(t *testing.T) {
 	server := startServer(t, oiptest.Options{}, pose)
 	server.Stop()
@@ -516,7 +518,7 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 	assert.Equal(t, 3, peak)
 }
 
-// TestCanceled: a caller that no longer wants the answer does not take the server out of use.
+// TestCanceled checks that a caller that cancels a request does not take the server out of use.
 func TestCanceled(t *testing.T) {
 	for name, opts := range map[string]oiptest.Options{"grpc": {}, "http": {HTTP: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -538,7 +540,7 @@ func TestCanceled(t *testing.T) {
 	}
 }
 
-// TestTraceContext: servers are told of sampled spans alone, and spans of their servers.
+// TestTraceContext checks that servers receive only sampled spans, and that spans identify the server that answered.
 func TestTraceContext(t *testing.T) {
 	for name, opts := range map[string]oiptest.Options{"grpc": {}, "http": {HTTP: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -587,7 +589,7 @@ func TestParseEndpoint(t *testing.T) {
 	}
 }
 
-// FuzzReadAnswer: no answer makes the receiver crash, or counts without all its elements.
+// FuzzReadAnswer checks that no answer causes a crash, or is used without all of its elements.
 func FuzzReadAnswer(f *testing.F) {
 	f.Add([]byte(`{"outputs":[{"name":"a","datatype":"FP32","shape":[2],"data":[[1],[2.5e-3]]}]}`), "")
 	f.Add([]byte(`{"outputs":[{"name":"a","datatype":"FP32","shape":[1],"parameters":{"binary_data_size":4}}]}1234`), "84")

@@ -30,7 +30,8 @@ import (
 
 var realModels = []string{pose, "nanodet-m", "movenet-multipose", "blazeface", "selfie-segmentation"}
 
-// TestRealServers compares what real servers compute with what this process does. `make triton-test` installs them.
+// TestRealServers compares the outputs of real servers with those of this process. `make triton-test` installs the
+// servers.
 func TestRealServers(t *testing.T) {
 	if os.Getenv("TRITON_SERVER") == "" {
 		t.Skip("make triton-test runs it")
@@ -62,7 +63,7 @@ func TestRealServers(t *testing.T) {
 	})
 }
 
-// compareReal compares all models' outputs, and returns the span of the last run.
+// compareReal compares the outputs of all models, and returns the span of the runs.
 func compareReal(t *testing.T, server *real, endpoint string) *inference.Span {
 	t.Helper()
 	at, err := ParseEndpoint(endpoint)
@@ -74,7 +75,7 @@ func compareReal(t *testing.T, server *real, endpoint string) *inference.Span {
 	require.NoError(t, client.Await(ready), "%v\n%s", client.why(), server.output())
 	span := &inference.Span{TraceID: [16]byte{1, byte(len(endpoint))}, SpanID: [8]byte{2}, Sampled: true}
 	inputs := [][]inference.Tensor{people(3), image(192, 320), image(288, 512), image(256, 256), image(512, 256)}
-	inputs[4][0].Shape = []int64{2, 256, 256, 3} // two squares
+	inputs[4][0].Shape = []int64{2, 256, 256, 3} // a batch of two square images
 	for i, session := range sessions {
 		want, err := run(t.Context(), session.Model.Reference, inputs[i])
 		require.NoError(t, err)
@@ -86,11 +87,11 @@ func compareReal(t *testing.T, server *real, endpoint string) *inference.Span {
 	return span
 }
 
-// traceSink takes traces by OTLP over HTTP, as the collector's otlp receiver does.
+// traceSink receives traces over OTLP/HTTP, like the collector's otlp receiver.
 type traceSink struct {
 	*httptest.Server
 	mu      sync.Mutex
-	parents map[string]bool // of the spans so far
+	parents map[string]bool // of the spans received so far
 }
 
 func newTraceSink(t *testing.T) *traceSink {
@@ -129,7 +130,7 @@ func (s *traceSink) hasChild(span *inference.Span) bool {
 	return s.parents[hex.EncodeToString(span.TraceID[:])+hex.EncodeToString(span.SpanID[:])]
 }
 
-// real is a server that runs.
+// real is a running server. It collects the server's output.
 type real struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -164,7 +165,7 @@ func startReal(t *testing.T, dir, program string, args ...string) *real {
 	return server
 }
 
-// writeMLServer writes MLServer's settings of all models.
+// writeMLServer writes MLServer's configuration for all models.
 func writeMLServer(t *testing.T, dir string, ports []string) {
 	t.Helper()
 	write := func(path, text string) {

@@ -15,22 +15,22 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// Model is what servers have to serve.
+// Model is a model that the servers must serve.
 type Model struct {
-	// Name is the model's on the servers.
+	// Name is the name of the model on the servers.
 	Name string
 	// Reference is the same model in this process.
 	Reference inference.Session
-	// MaxBatch is the largest first dimension of an input, where the model leaves that open; less than 1 means 1.
+	// MaxBatch is the largest first dimension of an input, if the model leaves it open. Values less than 1 mean 1.
 	MaxBatch int
 }
 
-// Identity is what a server serves under a model's name. The protocol has no digest of a model.
+// Identity identifies what a server serves under the name of a model. The protocol has no digests of models.
 type Identity struct {
-	// Version is the model's on the server; empty if the server has none.
+	// Version is the version of the model on the server, empty if the server has none.
 	Version string
-	// Answer is the SHA-256 of the server's answer to the known tensor, in hex: of the first answer since the start that
-	// was the same but for rounding.
+	// Answer is the SHA-256, in hex, of the server's answer to the known tensor. If an earlier answer since the start
+	// differs only by rounding, it is the SHA-256 of the first such answer.
 	Answer string
 }
 
@@ -45,8 +45,8 @@ type Session struct {
 	want    []inference.Tensor // the reference's answer to it
 
 	mu      sync.Mutex
-	answers []answerSeen         // of servers to the known tensor
-	shapes  map[string][][]int64 // of outputs for a batch of one, by the inputs' shapes
+	answers []answerSeen         // answers of servers to the known tensor
+	shapes  map[string][][]int64 // shapes of outputs for a batch of one, by the shapes of inputs
 }
 
 var _ inference.Session = (*Session)(nil)
@@ -60,7 +60,8 @@ func (s *Session) Inputs() []inference.TensorInfo { return slices.Clone(s.inputs
 // Outputs implements inference.Session.
 func (s *Session) Outputs() []inference.TensorInfo { return slices.Clone(s.outputs) }
 
-// Run implements inference.Session. Unless the context ended, an error of its own is an inference.ErrUnavailable.
+// Run implements inference.Session. Unless the context has ended, errors that do not come from read are
+// inference.ErrUnavailable.
 func (s *Session) Run(ctx context.Context, inputs []inference.Tensor, read func([]inference.Tensor) error) error {
 	shapes, err := s.shapesFor(ctx, inputs)
 	if err != nil {
@@ -79,7 +80,7 @@ func (s *Session) Run(ctx context.Context, inputs []inference.Tensor, read func(
 // Close implements inference.Session. It closes the reference.
 func (s *Session) Close() error { return s.Model.Reference.Close() }
 
-// Identities are what the servers were last found to serve: one of each kind, in order.
+// Identities returns the distinct identities that the servers had when they were last verified, in order.
 func (s *Session) Identities() []Identity {
 	var all []Identity
 	for _, e := range s.client.endpoints {
@@ -93,8 +94,8 @@ func (s *Session) Identities() []Identity {
 	return slices.Compact(all)
 }
 
-// shapesFor returns the shapes that the outputs must have. The reference finds out, once for each shape of the inputs:
-// an answer that lacks a part of the outputs would otherwise look like one that found less.
+// shapesFor returns the shapes that the outputs must have. The reference determines them, once for each shape of the
+// inputs: an incomplete answer would otherwise look like one with fewer detections.
 func (s *Session) shapesFor(ctx context.Context, inputs []inference.Tensor) ([][]int64, error) {
 	if len(inputs) != len(s.inputs) {
 		return nil, fmt.Errorf("%d inputs, want %d", len(inputs), len(s.inputs))
@@ -131,7 +132,7 @@ func (s *Session) shapesFor(ctx context.Context, inputs []inference.Tensor) ([][
 	return s.batched(shapes, batch), nil
 }
 
-// batched are the shapes of outputs for a batch, given those for a batch of one.
+// batched returns the shapes of outputs for a batch, given the shapes for a batch of one.
 func (s *Session) batched(shapes [][]int64, batch int64) [][]int64 {
 	if batch == 1 {
 		return shapes
@@ -146,7 +147,7 @@ func (s *Session) batched(shapes [][]int64, batch int64) [][]int64 {
 	return all
 }
 
-// request is a run on its way to a server.
+// request is a run for a server to perform.
 type request struct {
 	session *Session
 	inputs  []inference.Tensor
@@ -154,10 +155,10 @@ type request struct {
 	span    *inference.Span // may be nil
 }
 
-// answer is what a server returned, in any order.
+// answer contains the outputs that a server returned, in any order.
 type answer []output
 
-// output is one output as a server returned it: data is its elements in little endian, or the other fields hold them.
+// output is an output as returned by a server. Its elements are in data, in little-endian order, or in Tensor.
 type output struct {
 	name, datatype string
 	shape          []int64
@@ -165,7 +166,7 @@ type output struct {
 	inference.Tensor
 }
 
-// accept returns the outputs in the model's order, if they are what the model's outputs must be.
+// accept checks that the outputs are complete and valid, and returns them in the model's order.
 func (r *request) accept(given answer) ([]inference.Tensor, error) {
 	outputs := make([]inference.Tensor, len(r.shapes))
 	for i, info := range r.session.outputs {

@@ -12,7 +12,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// datatypes are the protocol's names of element types, by those of inference.TensorInfo.
+// datatypes maps the element types of inference.TensorInfo to the protocol's names.
 var datatypes = map[string]string{"uint8": "UINT8", "int64": "INT64", "float": "FP32"}
 
 func typeOf(t *inference.Tensor) string {
@@ -27,10 +27,10 @@ func typeOf(t *inference.Tensor) string {
 	return ""
 }
 
-// length is the number of elements that a tensor holds.
+// length returns the number of elements in a tensor.
 func length(t *inference.Tensor) int64 { return int64(len(t.Uint8) + len(t.Int64) + len(t.Float32)) }
 
-// elements is the number of elements that a shape says.
+// elements returns the number of elements that a shape requires.
 func elements(shape []int64) int64 {
 	n := int64(1)
 	for _, side := range shape {
@@ -39,7 +39,7 @@ func elements(shape []int64) int64 {
 	return n
 }
 
-// first is the first part of a batch.
+// first returns the first item of a batch.
 func first(t inference.Tensor) inference.Tensor {
 	shape := slices.Clone(t.Shape)
 	shape[0] = 1
@@ -56,7 +56,7 @@ func first(t inference.Tensor) inference.Tensor {
 	return one
 }
 
-// encode returns the elements in little endian. Those of bytes are the tensor's own.
+// encode returns the elements in little-endian order. For bytes, it returns the tensor's own slice.
 func encode(t *inference.Tensor) []byte {
 	if t.Uint8 != nil {
 		return t.Uint8
@@ -71,7 +71,7 @@ func encode(t *inference.Tensor) []byte {
 	return data
 }
 
-// decode reads elements in little endian. Those of bytes are the data's own.
+// decode reads elements in little-endian order. For bytes, the tensor shares data.
 func decode(elementType string, data []byte) (t inference.Tensor, err error) {
 	size := map[string]int{"uint8": 1, "int64": 8, "float": 4}[elementType]
 	if size == 0 || len(data)%size != 0 {
@@ -97,7 +97,7 @@ func decode(elementType string, data []byte) (t inference.Tensor, err error) {
 
 func finite(values []float32) bool {
 	for _, v := range values {
-		if v-v != 0 { // NaN for both NaN and infinity
+		if v-v != 0 { // v-v is NaN for NaN and infinities
 			return false
 		}
 	}

@@ -67,7 +67,7 @@ func (a *authority) sign(t *testing.T, template, parent *x509.Certificate) tls.C
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// bearer sends a token, as the collector's extension bearertokenauth does.
+// bearer sends a token, like the collector's bearertokenauth extension.
 type bearer string
 
 func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
@@ -88,7 +88,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestWhoIsWho: pixels go to no server that is not who it should be, and servers learn who asks.
+// TestWhoIsWho checks that pixels are not sent to servers that cannot be authenticated, and that servers can
+// authenticate the client.
 func TestWhoIsWho(t *testing.T) {
 	right, wrong := newAuthority(t), newAuthority(t)
 	for name, protocol := range map[string]oiptest.Options{"grpc": {}, "http": {HTTP: true}} {
@@ -121,7 +122,7 @@ func TestWhoIsWho(t *testing.T) {
 					return
 				}
 				require.ErrorIs(t, err, inference.ErrUnavailable)
-				if name == "http" || tc.client == tc.ca { // gRPC may see only that the connection ends
+				if name == "http" || tc.client == tc.ca { // gRPC may only see that the connection ends
 					assert.ErrorContains(t, err, want)
 				}
 			})

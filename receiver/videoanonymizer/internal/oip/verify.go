@@ -17,7 +17,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// metadata is what a server says of a model.
+// metadata is a server's description of a model.
 type metadata struct {
 	versions        []string
 	inputs, outputs []tensorMetadata
@@ -29,12 +29,13 @@ type tensorMetadata struct {
 	Shape    []int64 `json:"shape"`
 }
 
-// maxDifference bounds how far a server's answer to the known tensor may be from the reference's: the norm of the
-// difference relative to that of the reference's. It leaves room for hardware that computes in another order or with
-// fewer bits. With 1 % of nanodet-m's weights exchanged, the scores of no place in the file came closer than 1.
+// maxDifference limits how far a server's answer to the known tensor may be from the reference's: the norm of the
+// difference, relative to the norm of the reference's answer. It allows for hardware that computes in a different order
+// or with fewer bits. With 1 % of nanodet-m's weights exchanged, anywhere in the file, the scores always differed by at
+// least 1.
 const maxDifference = 0.05
 
-// prepare makes the known tensor, and computes the reference's answer.
+// prepare creates the known tensor and computes the reference's answer.
 func (s *Session) prepare(ctx context.Context) error {
 	s.inputs, s.outputs = s.Model.Reference.Inputs(), s.Model.Reference.Outputs()
 	for _, t := range slices.Concat(s.inputs, s.outputs) {
@@ -54,11 +55,11 @@ func (s *Session) prepare(ctx context.Context) error {
 	})
 }
 
-// The sides of the known tensor where a model leaves them open: the first one and those after it. Models want
-// multiples of 32.
+// Sides of the known tensor that a model leaves open: the first one, and the following ones. Models require multiples
+// of 32.
 const knownFirst, knownOther = 192, 320
 
-// knownTensors are inputs that are always the same: a gradient with noise, and masks of ones.
+// knownTensors returns inputs that are always the same: a gradient with noise, and masks of ones.
 func knownTensors(infos []inference.TensorInfo, batch int) []inference.Tensor {
 	var all []inference.Tensor
 	for _, info := range infos {
@@ -93,13 +94,13 @@ func knownTensors(infos []inference.TensorInfo, batch int) []inference.Tensor {
 	return all
 }
 
-// knownByte is a slope from 0 to 191 with noise of up to 63 on it.
+// knownByte is a gradient from 0 to 191 with noise of up to 63.
 func knownByte(i, n int) uint8 {
 	noise := uint32(i) * 2654435761 // Knuth's multiplicative hash
 	return uint8(192*i/n) + uint8(noise>>26)
 }
 
-// identify makes sure that a server serves the model, and returns what it serves.
+// identify checks that a server serves the model, and returns the identity of what it serves.
 func (s *Session) identify(ctx context.Context, server transport) (Identity, error) {
 	meta, err := server.modelMetadata(ctx, s.Model.Name)
 	if err != nil {
@@ -132,21 +133,21 @@ func (s *Session) identify(ctx context.Context, server transport) (Identity, err
 	return id, nil
 }
 
-// answerSeen is an answer to the known tensor.
+// answerSeen is a previous answer to the known tensor.
 type answerSeen struct {
 	outputs []inference.Tensor
 	sum     string
 }
 
 const (
-	// maxRounding bounds the difference of two answers of one model, likewise: a GPU may add in another order each time.
-	// Another type of numbers, or other weights, differ by more.
+	// maxRounding limits the difference of two answers of the same model, relative as above: a GPU may add in a different
+	// order each time. Different number types or weights cause larger differences.
 	maxRounding = 1e-4
-	// maxAnswers is how many answers are kept. Of more models than these, each has the identity of its exact answer.
+	// maxAnswers limits the answers that are kept. Any further ones are identified by their own digests.
 	maxAnswers = 16
 )
 
-// answer is the SHA-256 of the first answer that was the same but for rounding.
+// answer returns the SHA-256 of the first answer that differs only by rounding.
 func (s *Session) answer(outputs []inference.Tensor) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,8 +172,8 @@ func (s *Session) answer(outputs []inference.Tensor) string {
 	return sum
 }
 
-// agrees compares what a server says of inputs or outputs with the model's own. A side that is open to one of them fits
-// any other.
+// agrees compares a server's description of inputs or outputs with the model's own. A side that is open in one of them
+// matches any length.
 func (s *Session) agrees(what string, want []inference.TensorInfo, got []tensorMetadata) error {
 	if len(got) != len(want) {
 		return fmt.Errorf("it has %d %ss, want %d", len(got), what, len(want))
@@ -190,7 +191,7 @@ func (s *Session) agrees(what string, want []inference.TensorInfo, got []tensorM
 	return nil
 }
 
-// newest is the version with the largest number; empty if the server has no versions.
+// newest returns the version with the largest number, or an empty string if the server has no versions.
 func newest(versions []string) string {
 	if len(versions) == 0 {
 		return ""
@@ -205,7 +206,8 @@ func newest(versions []string) string {
 	})
 }
 
-// difference is the norm of the difference of two tensors with as many elements, relative to that of the second one.
+// difference returns the norm of the difference of two tensors with the same number of elements, relative to the norm
+// of want.
 func difference(got, want *inference.Tensor) float64 {
 	var apart, size float64
 	add := func(g, w float64) { apart, size = apart+(g-w)*(g-w), size+w*w }

@@ -30,28 +30,28 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/workspace"
 )
 
-// Erasure is what was erased of a video, or would be. As JSON it is what anonymizerctl erase prints.
+// Erasure describes what was erased of a video, or would be. anonymizerctl erase prints it as JSON.
 type Erasure struct {
-	// Sources are what the outputs were made of. They are never touched.
+	// Sources are the sources of the outputs. They are never touched.
 	Sources []string `json:"sources"`
-	// Files are removed.
+	// Files are the removed files.
 	Files []string `json:"files"`
-	// Audit is the number of entries of the audit of which a part was erased.
+	// Audit is the number of entries in the audit log that were partly erased.
 	Audit int `json:"audit_entries"`
-	// Telemetry is the number of spans, log records and data points, by file.
+	// Telemetry is the number of erased spans, log records and data points, by file.
 	Telemetry map[string]int `json:"telemetry"`
-	// Journal is the number of paths that the journal no longer has.
+	// Journal is the number of paths erased from the journal.
 	Journal int `json:"journal_entries"`
-	// Remaining is what could not be erased, and why.
+	// Remaining lists what could not be erased, and why.
 	Remaining []string `json:"remaining"`
 }
 
-// ErrUnknown says that nothing is known of a video.
+// ErrUnknown means that there is no information about a video.
 var ErrUnknown = errors.New("nothing is known of it")
 
-// Erase erases all that the places have about one video, whose name, path or SHA-256, or that of an output, is the
-// query; with dry it only says what that is. No collector may use the state directory. What an earlier call did not get
-// to is erased by the next one: what it is found by goes last.
+// Erase erases all information in the places about one video. The query is the name, path or SHA-256 of the video or of
+// an output. If dry, Erase only reports what it would erase. No collector may use the state directory. An erasure that
+// was interrupted is completed by the next call, because the information that identifies the video is erased last.
 func Erase(ctx context.Context, places Places, query, actor string, dry bool) (*Erasure, error) {
 	open := watch.OpenLedger
 	if dry {
@@ -76,7 +76,7 @@ func Erase(ctx context.Context, places Places, query, actor string, dry bool) (*
 	return &found.done, err
 }
 
-// checkOwner refuses to write files that their owner, the collector, could not read any more.
+// checkOwner returns an error if this user's files would be unreadable for their owner, the collector.
 func checkOwner(state string) error {
 	info, err := os.Stat(state)
 	if err != nil {
@@ -89,7 +89,7 @@ func checkOwner(state string) error {
 	return nil
 }
 
-// target is all that is known of one video.
+// target is all information about one video.
 type target struct {
 	places  Places
 	known   []watch.Known
@@ -99,7 +99,8 @@ type target struct {
 
 var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// find returns what is known of a video. It fails with ErrUnknown, or if several videos have the name.
+// find returns all information about a video. It fails with ErrUnknown if there is none, and if several videos have the
+// name.
 func find(places Places, ledger *watch.Ledger, query string) (*target, error) {
 	known := ledger.Known()
 	all, err := inventory(places.Outputs, known)
@@ -122,7 +123,7 @@ func find(places Places, ledger *watch.Ledger, query string) (*target, error) {
 			}
 		}
 	}
-	for _, o := range all { // with those of shorter versions, and revisions
+	for _, o := range all { // including outputs of shorter versions, and revisions
 		if o.matches(query) || slices.ContainsFunc(o.sources, t.has) || t.superseded(o) {
 			t.outputs = append(t.outputs, o)
 		}
@@ -145,7 +146,7 @@ func (t *target) add(k watch.Known) {
 	}
 }
 
-// superseded reports whether an output is marked as that of a shorter version of a source.
+// superseded reports whether an output is marked as the output of a shorter version of a source.
 func (t *target) superseded(o output) bool {
 	text, err := durable.ReadFile(watch.MarkOf(o.path))
 	var mark struct {
@@ -154,7 +155,7 @@ func (t *target) superseded(o output) bool {
 	return err == nil && json.Unmarshal(text, &mark) == nil && slices.Contains(t.done.Sources, mark.Source)
 }
 
-// checkOne refuses a name that several videos have. A source that was renamed is one video.
+// checkOne returns an error if several videos have the name. A source that was renamed counts as one video.
 func (t *target) checkOne(query string) error {
 	videos, contents := map[string]bool{}, map[string]bool{}
 	for _, k := range t.known {
@@ -177,7 +178,7 @@ func (t *target) checkOne(query string) error {
 		query, strings.Join(slices.Sorted(maps.Keys(videos)), ", "))
 }
 
-// matches reports whether an output is that of a query.
+// matches reports whether the query identifies an output.
 func (o output) matches(query string) bool {
 	if o.path == query || filepath.Base(o.path) == query {
 		return true
@@ -192,7 +193,7 @@ func (o output) matches(query string) bool {
 	return len(o.sources) == 0 && r.Source.Name == query
 }
 
-// erase erases all of it. What the next call would find it by, reports and journal, goes last.
+// erase erases everything. Reports and journal, which identify the video in the next call, come last.
 func (t *target) erase(ctx context.Context, ledger *watch.Ledger, actor string, dry bool) error {
 	for _, k := range t.known {
 		if _, err := os.Lstat(k.Path); err == nil {
@@ -240,8 +241,8 @@ func (t *target) remains(format string, args ...any) {
 	t.done.Remaining = append(t.done.Remaining, fmt.Sprintf(format, args...))
 }
 
-// files returns what is to be removed: copies of approved outputs, which are known by these outputs, then outputs and
-// what belongs to them, and reports, by which these are known.
+// files returns the files to remove: first the copies of approved outputs, which are identified by the outputs, then
+// the outputs and their companions, and then the reports, which identify these.
 func (t *target) files() (approved, files, reports []string) {
 	var names, paths []string
 	for _, o := range t.outputs {
@@ -271,7 +272,8 @@ func (t *target) files() (approved, files, reports []string) {
 	return approved, there(slices.Compact(files)), there(reports)
 }
 
-// approvedAs returns the copy of an output in the directory of approved ones. Another file of its name stays.
+// approvedAs returns the path of the copy of an output in the directory of approved outputs. It does not return other
+// files of the same name.
 func (t *target) approvedAs(o output) []string {
 	path := filepath.Join(t.places.Approved, relative(t.places.Outputs, o.path))
 	original, err := watch.Describe(o.path)
@@ -292,14 +294,14 @@ func (t *target) approvedAs(o output) []string {
 	return []string{path}
 }
 
-// reasons returns what explains why the source is in quarantine.
+// reasons returns the files that explain why the source is in quarantine.
 func (t *target) reasons() (paths []string) {
 	if t.places.Quarantine == "" {
 		return nil
 	}
 	_ = filepath.WalkDir(t.places.Quarantine, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, watch.ReasonSuffix) {
-			return nil // what cannot be read explains nothing of ours
+			return nil // unreadable files do not concern this video
 		}
 		text, err := durable.ReadFile(path)
 		var why struct {
@@ -314,7 +316,7 @@ func (t *target) reasons() (paths []string) {
 	return paths
 }
 
-// journalPaths are all paths of the video that the journal may have.
+// journalPaths returns all paths of the video that the journal may contain.
 func (t *target) journalPaths() (paths []string) {
 	for _, k := range t.known {
 		paths = append(append(paths, k.Path), k.Companions...)
@@ -326,7 +328,7 @@ func (t *target) journalPaths() (paths []string) {
 	return slices.Compact(paths)
 }
 
-// pseudonyms returns nil if the receiver never gave any.
+// pseudonyms returns the pseudonyms of videos, or nil if the receiver never used any.
 func (t *target) pseudonyms() (*pseudonym.Names, error) {
 	if !pseudonym.Exists(t.places.State) {
 		return nil, nil
@@ -334,7 +336,7 @@ func (t *target) pseudonyms() (*pseudonym.Names, error) {
 	return pseudonym.Open(t.places.State, t.places.Folders...)
 }
 
-// ids are the video's IDs in the console, with and without pseudonyms.
+// ids returns the video's IDs in the console, with and without pseudonyms.
 func (t *target) ids() (ids []consoleapi.VideoID) {
 	names, err := t.pseudonyms()
 	if err != nil {
@@ -349,7 +351,7 @@ func (t *target) ids() (ids []consoleapi.VideoID) {
 	return ids
 }
 
-// subjects are the texts by which telemetry names the video.
+// subjects returns the texts that identify the video in telemetry.
 func (t *target) subjects() subjects {
 	s := subjects{}
 	add := func(texts ...string) {
@@ -382,7 +384,7 @@ func (t *target) subjects() subjects {
 	return s
 }
 
-// eraseTelemetry removes what names the video from files of telemetry.
+// eraseTelemetry removes the spans, log records and data points about the video from files of telemetry.
 func (t *target) eraseTelemetry(ctx context.Context, dry bool) error {
 	var files []string
 	for _, pattern := range t.places.Telemetry {
@@ -424,7 +426,7 @@ func (t *target) eraseTelemetry(ctx context.Context, dry bool) error {
 	return nil
 }
 
-// eraseAudit erases what the audit says of the video.
+// eraseAudit erases the information about the video in the audit log.
 func (t *target) eraseAudit(actor string, dry bool) (err error) {
 	names := map[string]bool{}
 	for _, o := range t.outputs {
@@ -444,7 +446,8 @@ func (t *target) eraseAudit(actor string, dry bool) (err error) {
 	return err
 }
 
-// Unreachable says where a receiver's telemetry and files may have gone that nothing here can erase.
+// Unreachable lists the places that a receiver's telemetry and files may have been sent to, but where nothing can be
+// erased from here.
 var Unreachable = []string{
 	"Prometheus, and what it was sent to: delete the series with the label anonymizer_video_name with its deletion API",
 	"Jaeger, or another trace backend: traces expire by its own retention",

@@ -21,7 +21,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// journal makes the journal of a real watcher that has processed the sources, and fails those in failed.
+// journal creates the journal of a real watcher that has processed the sources, and has failed to process those in
+// failed.
 func (h *house) journal(failed ...string) {
 	h.t.Helper()
 	w, err := watch.New(watch.Options{
@@ -65,7 +66,7 @@ func (h *house) reportOn(output, source string) {
 		Models:   []report.Model{{Key: "detector::model", Name: "nanodet-m", SHA256: "0123456789abcdef"}}}))
 }
 
-// erase erases a video, after it said what it would erase, which changes nothing.
+// erase erases a video, after a dry run that must change nothing and predict the result.
 func (h *house) erase(query string) *Erasure {
 	h.t.Helper()
 	before := contents(h.t, filepath.Dir(h.in))
@@ -78,7 +79,7 @@ func (h *house) erase(query string) *Erasure {
 	return done
 }
 
-// contents are all files below a folder.
+// contents returns the contents of all files below a folder, by path.
 func contents(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -93,7 +94,7 @@ func contents(t *testing.T, folder string) map[string]string {
 	return all
 }
 
-// TestEraseByEveryName erases one of two videos by each way to name it; the other stays as it is.
+// TestEraseByEveryName erases one of two videos by each way to identify it, and checks that the other one is unchanged.
 func TestEraseByEveryName(t *testing.T) {
 	for name, query := range map[string]func(h *house, output string) string{
 		"name":          func(*house, string) string { return "jane.mp4" },
@@ -170,7 +171,8 @@ func TestEraseRefuses(t *testing.T) {
 	assert.FileExists(t, h.in+"/a/jane.mp4")
 }
 
-// TestEraseFindsWhatTheJournalForgot finds outputs by their reports. Two contents of one name are two videos.
+// TestEraseFindsWhatTheJournalForgot finds outputs by their reports. Two sources with the same name but different
+// content are two videos.
 func TestEraseFindsWhatTheJournalForgot(t *testing.T) {
 	h := newHouse(t)
 	source := h.write(h.in+"/jane.mp4", "one")
@@ -188,7 +190,7 @@ func TestEraseFindsWhatTheJournalForgot(t *testing.T) {
 	assert.Empty(t, left(t, h.places.Outputs))
 }
 
-// TestEraseFailed erases a source that failed, and says where it is in quarantine.
+// TestEraseFailed erases a source that failed, and checks that the result says where it is in quarantine.
 func TestEraseFailed(t *testing.T) {
 	h := newHouse(t)
 	h.places.Quarantine = filepath.Dir(h.in) + "/failed"
@@ -203,7 +205,7 @@ func TestEraseFailed(t *testing.T) {
 	assert.Contains(t, done.Remaining[0], h.places.Quarantine+"/jane.mp4")
 }
 
-// telemetryFiles writes files as the file exporter does, on two videos.
+// telemetryFiles writes files about two videos like the file exporter.
 func telemetryFiles(t *testing.T, h *house) (folder string) {
 	folder = filepath.Dir(h.in) + "/telemetry"
 	traces, logs, metrics := ptrace.NewTraces(), plog.NewLogs(), pmetric.NewMetrics()
@@ -243,7 +245,7 @@ func telemetryFiles(t *testing.T, h *house) (folder string) {
 	return folder
 }
 
-// TestEraseBesideLinks: a link or a folder among the files of telemetry does not keep the others from being erased.
+// TestEraseBesideLinks checks that a link or a folder among the files of telemetry does not prevent erasing the others.
 func TestEraseBesideLinks(t *testing.T) {
 	h := newHouse(t)
 	source := h.write(h.in+"/jane.mp4", "the source")
@@ -262,7 +264,8 @@ func TestEraseBesideLinks(t *testing.T) {
 	assert.FileExists(t, folder+"/elsewhere.txt")
 }
 
-// TestEraseTelemetry removes what names a video, and the frames that do not but belong to it, and nothing else.
+// TestEraseTelemetry checks that everything that names a video is removed, including frames that belong to it without
+// naming it, and nothing else.
 func TestEraseTelemetry(t *testing.T) {
 	h := newHouse(t)
 	source := h.write(h.in+"/jane.mp4", "the source")
@@ -292,7 +295,7 @@ func TestEraseTelemetry(t *testing.T) {
 	}
 }
 
-// TestSubjects: a name is a word; another name that it is a part of is another video's.
+// TestSubjects checks that names match only as whole words: a longer name that contains one is that of another video.
 func TestSubjects(t *testing.T) {
 	s := subjects{"jane.mp4": true}
 	for text, want := range map[string]bool{
@@ -303,7 +306,7 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
-// TestEraseApprovedCopy: the copy of an approved output is erased, too, if somebody removed the output itself.
+// TestEraseApprovedCopy checks that the copy of an approved output is erased even if the output itself is gone.
 func TestEraseApprovedCopy(t *testing.T) {
 	h := newHouse(t)
 	h.write(h.in+"/jane.mp4", "the source")

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// FuzzErase: whatever a line of telemetry is, it is left as it is, or what remains of it is telemetry that can be read
-// again, of which nothing more has to be erased.
+// FuzzErase checks that any line is either left unchanged, or that the rest is valid telemetry without anything more to
+// erase.
 func FuzzErase(f *testing.F) {
 	for _, line := range []string{
 		`{}`, `{"resourceSpans":[]}`,

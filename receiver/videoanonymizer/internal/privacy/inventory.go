@@ -1,9 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package privacy keeps no more about videos than is needed: it removes outputs and what is known of them by their age
-// (Keeper), erases all that is known of one video (Erase), and lists what was done by which means, for those who have
-// to account for it (Records). It never touches a source.
+// Package privacy keeps no more information about videos than necessary: it removes outputs and information about them
+// by age (Keeper), erases all information about one video (Erase), and lists how videos were processed, for those who
+// have to account for it (Records). It never touches a source.
 package privacy
 
 import (
@@ -22,16 +22,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// output is an output of the pipeline, or a revision of it.
+// output is an output of the pipeline or a revision of it.
 type output struct {
 	path string
-	// report is nil if there is none that can be read.
+	// report is nil if there is no readable report.
 	report *report.Report
-	// sources are what the journal says of what it was made of: none, or several if that was renamed.
+	// sources are the output's sources according to the journal: none, one, or several if the source was renamed.
 	sources []watch.Known
 }
 
-// inventory returns the outputs that the journal or reports below the output directory know, ordered by path.
+// inventory returns the outputs known from the journal or from reports below the output directory, ordered by path.
 func inventory(directory string, known []watch.Known) ([]output, error) {
 	found := map[string]*output{}
 	add := func(path string) *output {
@@ -67,7 +67,7 @@ func inventory(directory string, known []watch.Known) ([]output, error) {
 		}
 		if of, ok := strings.CutSuffix(path, report.Path("")); ok && entry.Type().IsRegular() {
 			if o := add(of); o.report == nil && len(o.sources) == 0 {
-				delete(found, of) // no report of ours
+				delete(found, of) // not a report of an output
 			}
 		}
 		return nil
@@ -80,7 +80,7 @@ func inventory(directory string, known []watch.Known) ([]output, error) {
 	return all, err
 }
 
-// revisionsOf returns the path of an output and those of its revisions, which name it in their reports.
+// revisionsOf returns the path of an output and the paths of its revisions, whose reports identify the output.
 func revisionsOf(path string) []string {
 	all := []string{path}
 	first, err := report.Read(report.Path(path))
@@ -97,13 +97,13 @@ func revisionsOf(path string) []string {
 	}
 }
 
-// companionsOf are the files that may be beside an output.
+// companionsOf returns the paths of files that may accompany an output.
 func companionsOf(path string) []string {
 	return []string{anonymize.PreviewPath(path), report.SheetPath(path), edits.Path(path), audit.ApprovalPath(path),
 		watch.MarkOf(path), report.Path(path)}
 }
 
-// there returns those of the files that exist.
+// there returns the paths of regular files that exist.
 func there(paths []string) []string {
 	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool {
 		info, err := os.Lstat(path)
@@ -111,7 +111,7 @@ func there(paths []string) []string {
 	})
 }
 
-// relative is the path of an output below the directory, as the audit has it.
+// relative returns the path of an output relative to the directory, as in the audit log.
 func relative(directory, path string) string {
 	rel, err := filepath.Rel(directory, path)
 	if err != nil || !filepath.IsLocal(rel) {

@@ -26,27 +26,27 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Journal is what is known of sources; a watch.Watcher.
+// Journal is the information about sources, such as a watch.Watcher.
 type Journal interface {
 	Known() []watch.Known
 	Forget(paths ...string) error
 }
 
-// Keeper removes what has reached its age. It never removes a source, and, unless it is told to, no output on which
-// nobody has decided.
+// Keeper removes files and journal entries past their retention period. It never removes a source and, unless
+// configured to, no output without a decision.
 type Keeper struct {
 	Retention config.Retention
 	Places    Places
 	Journal   Journal
-	// Record adds an entry to the audit.
+	// Record adds an entry to the audit log.
 	Record func(audit.Entry) error
 	Logger *zap.Logger
 }
 
-// keeperInterval is the time between two passes.
+// keeperInterval is the interval between two passes.
 const keeperInterval = time.Hour
 
-// Loop makes a pass now and each hour, until the context ends.
+// Loop runs a pass now and every hour, until the context ends.
 func (k *Keeper) Loop(ctx context.Context) {
 	ticker := time.NewTicker(keeperInterval)
 	defer ticker.Stop()
@@ -63,7 +63,7 @@ func (k *Keeper) Loop(ctx context.Context) {
 	}
 }
 
-// Pass removes what has reached its age by now.
+// Pass removes everything that is past its retention period at the given time.
 func (k *Keeper) Pass(ctx context.Context, now time.Time) error {
 	return errors.Join(k.outputs(ctx, now), k.journal(now), k.telemetry(now))
 }
@@ -96,24 +96,24 @@ func (k *Keeper) outputs(ctx context.Context, now time.Time) error {
 			continue
 		}
 		switch {
-		case expired && slices.ContainsFunc(v, func(o output) bool { return o.replaced(ctx) }): // whose is it?
+		case expired && slices.ContainsFunc(v, func(o output) bool { return o.replaced(ctx) }): // may be another video's
 		case expired:
 			for _, o := range v {
 				errs = append(errs, k.expire(o))
 			}
 		case len(v) == 1 && latest.report != nil && latest.report.Revision == nil:
 			errs = append(errs, k.expireReport(latest))
-		} // the reports of corrected outputs say which of them belong together
+		} // reports of corrected outputs are kept: they say which outputs belong together
 	}
 	return errors.Join(errs...)
 }
 
-// video is an output with its revisions, the latest last.
+// video is an output and its revisions, latest last.
 type video []output
 
-// videosOf groups outputs, which come in the order of their paths.
+// videosOf groups outputs by video. The outputs must be ordered by path.
 func videosOf(all []output) (videos []video) {
-	// Indexes, by SHA-256 and path of the first revision: others may have the same content.
+	// first contains indexes by SHA-256 and path of the first revision, because other outputs may have the same content.
 	first := map[[2]string]int{}
 	for _, o := range all {
 		if o.report != nil && o.report.Revision == nil {
@@ -141,7 +141,7 @@ func videosOf(all []output) (videos []video) {
 	return videos
 }
 
-// made is when the latest output was made; now if nothing says so.
+// made returns the time when the latest output was produced, or the current time if it is unknown.
 func (v video) made() (at time.Time) {
 	for _, o := range v {
 		for _, s := range o.sources {
@@ -159,7 +159,7 @@ func (v video) made() (at time.Time) {
 	return at
 }
 
-// latest is the latest output that is there; the latest one if none is.
+// latest returns the latest output that exists, or the latest one if none does.
 func (v video) latest() output {
 	for _, o := range slices.Backward(v) {
 		if mayExist(o.path) {
@@ -169,7 +169,7 @@ func (v video) latest() output {
 	return v[len(v)-1]
 }
 
-// replaced reports whether there is something else than the output that its report, or else the journal, describes.
+// replaced reports whether the file is not the output that the report or, without one, the journal describes.
 func (o output) replaced(ctx context.Context) bool {
 	if !mayExist(o.path) {
 		return false
@@ -183,7 +183,7 @@ func (o output) replaced(ctx context.Context) bool {
 	})
 }
 
-// holds reports whether somebody has decided on an output as it is. One that is gone needs no decision any more.
+// holds reports whether there is a decision on the output in its current state. An output that is gone needs none.
 func (k *Keeper) holds(ctx context.Context, o output, decided map[string]audit.Entry) bool {
 	if _, err := os.Lstat(o.path); errors.Is(err, fs.ErrNotExist) {
 		return true
@@ -196,7 +196,8 @@ func (k *Keeper) holds(ctx context.Context, o output, decided map[string]audit.E
 	return err == nil && file.SHA256 == e.OutputSHA256
 }
 
-// expire removes an output, and then what belongs to it: as long as that is there, the next pass tries again.
+// expire removes an output, and then its companions. The report comes last: as long as it exists, the next pass tries
+// again.
 func (k *Keeper) expire(o output) error {
 	t := target{places: k.Places, known: o.sources, outputs: []output{o}}
 	approved, files, reports := t.files()
@@ -204,7 +205,7 @@ func (k *Keeper) expire(o output) error {
 	return k.remove(o, audit.Expired, "output", slices.Concat(approved, there([]string{o.path}), files, reports))
 }
 
-// expireReport removes the report of an output, its contact sheet and preview.
+// expireReport removes the report, review sheet and preview of an output.
 func (k *Keeper) expireReport(o output) error {
 	return k.remove(o, audit.ReportExpired, "report", there([]string{anonymize.PreviewPath(o.path),
 		report.SheetPath(o.path), report.Path(o.path)}))
@@ -225,7 +226,7 @@ func (k *Keeper) remove(o output, action, what string, files []string) error {
 		Output: relative(k.Places.Outputs, o.path)})
 }
 
-// journal forgets sources that are gone.
+// journal removes the entries of sources that no longer exist from the journal.
 func (k *Keeper) journal(now time.Time) error {
 	if k.Retention.Journal == 0 {
 		return nil
@@ -250,13 +251,13 @@ func (k *Keeper) journal(now time.Time) error {
 	return k.Journal.Forget(paths...)
 }
 
-// mayExist is true where that cannot be found out.
+// mayExist reports whether the path exists, or may exist because that cannot be determined.
 func mayExist(path string) bool {
 	_, err := os.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// telemetry removes files of telemetry that nobody writes to. Anything else that the patterns match stays.
+// telemetry removes files of telemetry that no program writes to. Other files that match the patterns are kept.
 func (k *Keeper) telemetry(now time.Time) error {
 	if k.Retention.Telemetry == 0 {
 		return nil

@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// house is a receiver's folders, with what it writes there.
+// house contains the folders of a receiver and the files that it writes there.
 type house struct {
 	t      *testing.T
 	places Places
@@ -53,7 +53,7 @@ func (h *house) write(path, text string) string {
 	return path
 }
 
-// make makes an output of a source, with its companions, and returns its path.
+// make creates an output of a source, with its companions, and returns its path.
 func (h *house) make(name string) string {
 	h.t.Helper()
 	source := h.write(filepath.Join(h.in, name+".mp4"), "source of "+name)
@@ -69,7 +69,7 @@ func (h *house) make(name string) string {
 	return output
 }
 
-// output writes an output and what is beside it.
+// output writes an output and its companions.
 func (h *house) output(name, source string, revision *report.Revision) string {
 	h.t.Helper()
 	path := h.write(filepath.Join(h.places.Outputs, name), "masked "+name)
@@ -93,7 +93,7 @@ func (h *house) output(name, source string, revision *report.Revision) string {
 	return path
 }
 
-// revise makes a revision of an output.
+// revise creates a revision of an output.
 func (h *house) revise(output string, n int) string {
 	h.t.Helper()
 	first, err := report.Read(report.Path(output))
@@ -102,7 +102,7 @@ func (h *house) revise(output string, n int) string {
 		&report.Revision{ID: render.ID(n), First: first.Output.SHA256, Operations: 2})
 }
 
-// decide records a decision on an output, with the approval and the copy of an approved one.
+// decide records a decision on an output, and creates the approval and the copy of an approved output.
 func (h *house) decide(output, action string) {
 	h.t.Helper()
 	e := audit.Entry{Actor: "Ann", Role: "review", Action: action, Output: relative(h.places.Outputs, output),
@@ -134,7 +134,7 @@ func digest(t *testing.T, path string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Known and Forget make it a Journal.
+// Known and Forget implement Journal.
 func (h *house) Known() []watch.Known { return h.known }
 
 func (h *house) Forget(paths ...string) error {
@@ -147,7 +147,7 @@ func (h *house) keeper(retention config.Retention) *Keeper {
 		Record: func(e audit.Entry) error { h.append(e); return nil }}
 }
 
-// left are the files in a folder and below it, without those of the receiver itself.
+// left returns the files in a folder and below it, except those of the receiver itself.
 func left(t *testing.T, folder string) (names []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
@@ -167,7 +167,8 @@ func left(t *testing.T, folder string) (names []string) {
 
 const day = 24 * time.Hour
 
-// TestRetention lets outputs come of age: what nobody has decided on stays, and so do sources.
+// TestRetention checks which outputs are removed once they are old enough: those without a decision are kept, and so
+// are sources.
 func TestRetention(t *testing.T) {
 	const output, edits = "walk_anonymized.mp4", "walk_anonymized.mp4.edits.json"
 	everything := []string{output, edits, output + ".report.json", output + ".review.jpg", "walk_anonymized_PREVIEW.mp4"}
@@ -283,7 +284,8 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestRetentionOfTwins: the correction of one of two outputs with the same content belongs to that one.
+// TestRetentionOfTwins checks that a correction of one of two outputs with the same content is attributed to that
+// output.
 func TestRetentionOfTwins(t *testing.T) {
 	h := newHouse(t)
 	first, second := h.make("a"), h.make("b")
@@ -303,7 +305,7 @@ func TestRetentionOfTwins(t *testing.T) {
 	assert.FileExists(t, second, "nobody has decided on it")
 }
 
-// TestRetentionGoesOn removes what an interrupted pass left.
+// TestRetentionGoesOn checks that a pass removes what an interrupted pass has left.
 func TestRetentionGoesOn(t *testing.T) {
 	h := newHouse(t)
 	path := h.make("walk")

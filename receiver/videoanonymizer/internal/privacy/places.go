@@ -9,20 +9,20 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 )
 
-// Places are where a receiver writes, as absolute paths without symbolic links; empty for none.
+// Places are the locations of a receiver's files, as absolute paths without symbolic links, empty for none.
 type Places struct {
-	// Receiver is its ID.
+	// Receiver is the ID of the receiver.
 	Receiver string
-	// Outputs and State are output::directory and output::state_directory, Approved is review::approved_directory,
+	// Outputs is output::directory, State is output::state_directory, Approved is review::approved_directory, and
 	// Quarantine is output::quarantine_directory.
 	Outputs, State, Approved, Quarantine string
-	// Telemetry are globs of files of the file exporter.
+	// Telemetry are glob patterns of files written by the file exporter.
 	Telemetry []string
-	// Folders are those that keep their names where videos have pseudonyms.
+	// Folders are the folders that keep their names when videos have pseudonyms.
 	Folders []string
 }
 
-// PlacesOf returns the places of a receiver.
+// PlacesOf returns the places of a receiver with the given configuration and ID.
 func PlacesOf(cfg *config.Config, id string, telemetry ...string) (p Places, err error) {
 	p = Places{Receiver: id, Telemetry: telemetry, Folders: cfg.Folders()}
 	for _, place := range []struct {

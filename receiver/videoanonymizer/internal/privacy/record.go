@@ -20,31 +20,31 @@ import (
 // RecordSchema identifies the format of a record of processing.
 const RecordSchema = "otelcol-anonymizer/record/v1"
 
-// Records is what was done to all videos, for those who have to account for it.
+// Records lists how all videos were processed, for those who have to account for it.
 type Records struct {
 	Schema  string    `json:"schema"`
 	Created time.Time `json:"created"`
 	Videos  []Record  `json:"videos"`
-	// Erased counts the erasures that the audit has.
+	// Erased is the number of erasures in the audit log.
 	Erased int `json:"erasures"`
-	// AuditProblem is why no decision is listed, if the audit is not as it was written.
+	// AuditProblem is the reason why no decisions are listed, if the audit log was changed.
 	AuditProblem string `json:"audit_problem,omitempty"`
 }
 
-// Record is what was done to one video. Keys that do not apply are empty.
+// Record describes how one video was processed. Fields that do not apply are empty.
 type Record struct {
-	// Source is the file's name, Output the path below the output directory.
+	// Source is the name of the file, Output the path relative to the output directory.
 	Source       string `json:"source"`
 	SourceSHA256 string `json:"source_sha256,omitempty"`
 	Output       string `json:"output,omitempty"`
 	OutputSHA256 string `json:"output_sha256,omitempty"`
-	// Outcome is anonymized or failed, Reason why it failed.
+	// Outcome is anonymized or failed, Reason the reason for a failure.
 	Outcome string `json:"outcome"`
 	Reason  string `json:"reason,omitempty"`
-	// Processed is when that was.
+	// Processed is the time of the outcome.
 	Processed time.Time `json:"processed"`
 	Program   string    `json:"program,omitempty"`
-	// Models are names with the beginnings of their SHA-256.
+	// Models are model names with the first digits of their SHA-256.
 	Models []string `json:"models,omitempty"`
 	Recall string   `json:"recall,omitempty"`
 	Mask   string   `json:"mask,omitempty"`
@@ -54,16 +54,17 @@ type Record struct {
 	PeopleMax   int     `json:"people_max,omitempty"`
 	NobodyFound bool    `json:"nobody_found,omitempty"`
 	Corrections int     `json:"corrections,omitempty"`
-	// Review is approved, rejected, none, or changed: what was decided on is not what the report says now.
+	// Review is approved, rejected, none or changed. The latter means that the decision was on an output other than the
+	// one in the report.
 	Review   string    `json:"review"`
 	Reviewer string    `json:"reviewer,omitempty"`
 	Reviewed time.Time `json:"reviewed,omitzero"`
-	// Watched is the share of the frames that the reviewer watched.
+	// Watched is the fraction of the frames that the reviewer watched.
 	Watched float64 `json:"watched,omitempty"`
 	Note    string  `json:"note,omitempty"`
 }
 
-// The values of Record.Outcome, and of Record.Review besides those of decisions.
+// Values of Record.Outcome, and those of Record.Review that are not decisions.
 const (
 	Anonymized = "anonymized"
 	Failed     = "failed"
@@ -71,8 +72,8 @@ const (
 	Changed    = "changed"
 )
 
-// ReadRecords lists what was done, by journal, reports and audit, from a time on; the oldest comes first. It changes
-// nothing, and may be called while a collector runs.
+// ReadRecords lists the videos processed since a time, according to journal, reports and audit log, oldest first. It
+// changes nothing, and may be called while a collector runs.
 func ReadRecords(places Places, since time.Time) (*Records, error) {
 	ledger, err := watch.ReadLedger(places.State)
 	if err != nil {
@@ -119,7 +120,7 @@ func ReadRecords(places Places, since time.Time) (*Records, error) {
 	return all, nil
 }
 
-// recordOf describes an output. ok is false for one of which neither report nor journal says when it was made.
+// recordOf describes an output. ok is false if neither the report nor the journal says when it was produced.
 func recordOf(directory string, o output) (r Record, ok bool) {
 	r = Record{Output: relative(directory, o.path), Outcome: Anonymized, Review: NoReview}
 	for _, k := range o.sources {
@@ -145,14 +146,14 @@ func recordOf(directory string, o output) (r Record, ok bool) {
 	return r, true
 }
 
-// digestLength is how much of a SHA-256 tells models apart.
+// digestLength is the number of digits of a SHA-256 that distinguish models.
 const digestLength = 12
 
 func modelText(m report.Model) string {
 	return fmt.Sprintf("%s (%s, %s)", m.Name, m.Key, m.SHA256[:min(digestLength, len(m.SHA256))])
 }
 
-// decide adds what was decided on an output. With bad, nothing counts.
+// decide adds the decision on an output. If bad, decisions do not count.
 func (r *Record) decide(e audit.Entry, bad bool) {
 	if bad || e.Action == "" {
 		return

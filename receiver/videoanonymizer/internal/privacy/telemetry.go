@@ -22,12 +22,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// Files of telemetry are those of the collector's file exporter in its format json: a line for each batch.
+// Files of telemetry are written by the collector's file exporter in its format json: one line per batch.
 
-// subjects are the texts by which telemetry names a video.
+// subjects are the texts that identify a video in telemetry.
 type subjects map[string]bool
 
-// in reports whether a value is one of them, or a text that has one of them as a word.
+// in reports whether a value is a subject or a text with a subject as a word.
 func (s subjects) in(value pcommon.Value) bool {
 	text := value.AsString()
 	if s[text] {
@@ -53,7 +53,7 @@ func hasWord(text, word string) bool {
 	}
 }
 
-// apart reports whether a part of a text is no part of a longer name.
+// apart reports whether a part of a text is not part of a longer name.
 func apart(text string, at, length int) bool {
 	const ends = " \t\n\"'`:;,()[]{}=<>/"
 	before := at == 0 || strings.IndexByte(ends, text[at-1]) >= 0
@@ -70,26 +70,26 @@ func (s subjects) inAny(attrs pcommon.Map) bool {
 	return false
 }
 
-// eraser removes what names a video from lines of telemetry.
+// eraser removes information about a video from lines of telemetry.
 type eraser struct {
 	subjects subjects
-	// traces are those with a span that names it: all their spans go.
+	// traces are the traces with a span that names the video. All of their spans are removed.
 	traces traceSet
 }
 
 type traceSet map[pcommon.TraceID]bool
 
-// errUnknownLine is returned for a line that is no telemetry.
+// errUnknownLine is returned for a line that is not telemetry.
 var errUnknownLine = errors.New("a line is not telemetry as the file exporter writes it")
 
-// collect takes note of the traces in a line.
+// collect collects the traces in a line that name the video.
 func (e *eraser) collect(line []byte) {
 	if !bytes.HasPrefix(line, []byte(`{"resourceSpans"`)) {
 		return
 	}
 	traces, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(line)
 	if err != nil {
-		return // erase says so
+		return // erase reports the error
 	}
 	eachSpan(traces, func(span ptrace.Span) {
 		if e.names(span) {
@@ -120,11 +120,11 @@ func eachSpan(traces ptrace.Traces, use func(ptrace.Span)) {
 	}
 }
 
-// emptyBatch is the line of a batch without anything in it.
+// emptyBatch is the line of an empty batch.
 const emptyBatch = "{}"
 
-// erase returns the line without what names the video, and how many spans, records and points that were. The line is
-// empty if nothing is left.
+// erase returns the line without information about the video, and the number of spans, records and points removed. The
+// line is empty if nothing is left.
 func (e *eraser) erase(line []byte) ([]byte, int, error) {
 	switch {
 	case bytes.HasPrefix(line, []byte(`{"resourceSpans"`)):
@@ -210,7 +210,7 @@ func (e *eraser) eraseMetrics(line []byte) ([]byte, int, error) {
 	return text, before - metrics.DataPointCount(), err
 }
 
-// erasePoints removes a metric's points that name the video, and reports whether none is left.
+// erasePoints removes a metric's points that name the video, and reports whether none are left.
 func (e *eraser) erasePoints(metric pmetric.Metric) bool {
 	numbers := func(points pmetric.NumberDataPointSlice) bool {
 		points.RemoveIf(func(p pmetric.NumberDataPoint) bool {
@@ -243,7 +243,8 @@ func (e *eraser) erasePoints(metric pmetric.Metric) bool {
 	return false
 }
 
-// exemplars removes those that link to the video's traces. They never make a point go.
+// exemplars removes exemplars that link to the video's traces. It returns false: exemplars are no reason to remove a
+// point.
 func (e *eraser) exemplars(all pmetric.ExemplarSlice) bool {
 	all.RemoveIf(func(x pmetric.Exemplar) bool {
 		return e.traces[x.TraceID()] || e.subjects.inAny(x.FilteredAttributes())
@@ -254,8 +255,8 @@ func (e *eraser) exemplars(all pmetric.ExemplarSlice) bool {
 // errOpen is returned for a file that a program has open for writing.
 var errOpen = errors.New("a program is writing to it")
 
-// rewriteFile replaces a file of telemetry by one without what names the video, and returns how much that was; with dry
-// the file stays. Lines that are no telemetry stay; the error then wraps errUnknownLine.
+// rewriteFile replaces a file of telemetry with one without information about the video, and returns the number of
+// items removed. If dry, the file stays. Lines that are not telemetry stay, and the error then wraps errUnknownLine.
 func (e *eraser) rewriteFile(path string, dry bool) (erased int, err error) {
 	from, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
@@ -305,7 +306,7 @@ func (e *eraser) rewriteFile(path string, dry bool) (erased int, err error) {
 	return erased, errors.Join(unknown, durable.SyncPath(filepath.Dir(path)))
 }
 
-// collectFile takes note of the traces in a file.
+// collectFile collects the traces in a file that name the video.
 func (e *eraser) collectFile(path string) error {
 	from, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
@@ -318,7 +319,7 @@ func (e *eraser) collectFile(path string) error {
 	})
 }
 
-// eachLine calls use for each line that is not empty, without its end.
+// eachLine calls use for each line that is not empty, without the line ending.
 func eachLine(from io.Reader, use func([]byte) error) error {
 	lines := bufio.NewReaderSize(from, 1<<20)
 	for {
@@ -337,7 +338,7 @@ func eachLine(from io.Reader, use func([]byte) error) error {
 	}
 }
 
-// writtenTo reports whether a program has a file open for writing: the kernel grants a read lease only if none has.
+// writtenTo reports whether a program has the file open for writing. The kernel grants a read lease only if none has.
 func writtenTo(f *os.File) bool {
 	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 	if err == nil {
@@ -346,7 +347,7 @@ func writtenTo(f *os.File) bool {
 	return errors.Is(err, unix.EAGAIN)
 }
 
-// isTelemetry reports whether a file begins as those of the file exporter do.
+// isTelemetry reports whether a file begins like those of the file exporter.
 func isTelemetry(f *os.File) bool {
 	beginning := make([]byte, 4096)
 	n, err := f.ReadAt(beginning, 0)

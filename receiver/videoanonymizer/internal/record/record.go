@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package record holds what is known of a frame once it has passed the pipeline. The pipeline fills a Frame;
-// telemetry turns it into spans and metrics, and report into a line of the audit report.
+// Package record describes a frame once it has passed the pipeline. The pipeline fills a Frame. Telemetry converts it
+// to spans and metrics, and report to a line of the audit report.
 package record
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// The stages of a frame, named as their spans are.
+// Stages of a frame, with the names of their spans.
 const (
 	StageDecode        = "decode"
 	StageDetection     = "person_detection"
@@ -27,31 +27,31 @@ const (
 // Look is how thoroughly a frame was searched.
 type Look string
 
-// The looks, each of which includes those before it.
+// Looks, each of which includes the previous ones.
 const (
 	LookQuick  Look = "quick"  // the whole frame at a small size
-	LookRegion Look = "region" // also parts of the frame, as large as they are
-	LookFull   Look = "full"   // the whole frame at a larger size too, and by more models
-	LookTurned Look = "turned" // also turned by a quarter, a half and three quarters of a turn
+	LookRegion Look = "region" // also parts of the frame at full resolution
+	LookFull   Look = "full"   // also the whole frame at a larger size, with more models
+	LookTurned Look = "turned" // also turned by 90, 180 and 270 degrees
 )
 
-// Cause is why a frame was searched.
+// Cause is the reason why a frame was searched.
 type Cause string
 
-// The causes of looks.
+// Causes of looks.
 const (
 	CauseStart    Cause = "start"    // the video's first frame
-	CauseEnd      Cause = "end"      // its last frame
+	CauseEnd      Cause = "end"      // the video's last frame
 	CauseCut      Cause = "cut"      // next to a scene cut
-	CauseSchedule Cause = "schedule" // its turn
-	CauseSurvey   Cause = "survey"   // its turn for a survey
-	CauseView     Cause = "view"     // the camera shows something else than at the last survey
-	CauseAppeared Cause = "appeared" // something appeared in it
-	CauseMoved    Cause = "moved"    // people are not in the same places in the frames around it
-	CauseFound    Cause = "found"    // a look as hard as this found someone near by
+	CauseSchedule Cause = "schedule" // a frame due for analysis
+	CauseSurvey   Cause = "survey"   // a frame due for a survey
+	CauseView     Cause = "view"     // the camera shows something else than in the last survey
+	CauseAppeared Cause = "appeared" // something appeared in the frame
+	CauseMoved    Cause = "moved"    // people are in different places in the surrounding frames
+	CauseFound    Cause = "found"    // an equally thorough look found someone nearby
 )
 
-// Frame is everything that is reported about one frame.
+// Frame is everything that is reported about a frame.
 type Frame struct {
 	// Index counts from 0.
 	Index int
@@ -59,44 +59,44 @@ type Frame struct {
 	PTS time.Duration
 	// Start is before decoding, End after encoding.
 	Start, End time.Time
-	// A stage that did not run has a zero interval and emits no span. On a frame that was not analyzed, Detection is
-	// the time it took to work out people's positions from the surrounding frames.
+	// A stage that did not run has a zero interval and emits no span. If the frame was not analyzed, Detection is the time
+	// it took to derive people's positions from the surrounding frames.
 	Decode, Detection, Pose, Tracking, Visualization, Encode vision.Interval
 	// DetectionSteps and PoseSteps become the spans below Detection and Pose.
 	DetectionSteps, PoseSteps vision.Steps
 
-	// DetectionInference and PoseInference are the identities of the spans of inferences, if these were made before; nil
+	// DetectionInference and PoseInference are the IDs of the inference spans, if they were generated in advance, nil
 	// otherwise.
 	DetectionInference, PoseInference *inference.Span
 
-	// Analyzed is true if detection ran on this frame; in all others, positions are carried over from the surrounding
-	// frames.
+	// Analyzed is true if detection ran on this frame. In all other frames, positions are carried over from the
+	// surrounding frames.
 	Analyzed bool
-	// Look is how thoroughly an analyzed frame was searched, and LookCause why, or why more thoroughly than
-	// at first.
+	// Look is how thoroughly an analyzed frame was searched. LookCause is the reason, or the reason for searching more
+	// thoroughly than at first.
 	Look      Look
 	LookCause Cause
-	// Detected is the number of people the detector found, PosedPeople the number whose pose the pose model estimated.
+	// Detected is the number of people that the detector found, PosedPeople the number of people whose pose was estimated.
 	Detected, PosedPeople int
-	// People is the number of people visible, whether found or carried over; a face without a detected person counts
-	// as one.
+	// People is the number of visible people, whether found or carried over. A face without a detected person counts as
+	// one.
 	People int
 	// Masks is the number of heads covered.
 	Masks         int
 	MasksByOrigin MasksByOrigin
-	// Uncertain is the number of people whose head could not be located and who were therefore masked more widely.
+	// Uncertain is the number of people whose head could not be located, and whose masks are larger for this reason.
 	Uncertain int
-	// Found and Faces are what the models found in this frame, without silhouettes; Heads is what was masked. Callers
+	// Found and Faces are the models' detections in this frame, without silhouettes. Heads are the masked heads. Callers
 	// may keep them, and Bodies.
 	Found []vision.Person
 	Faces []vision.Face
 	Heads []mask.Head
-	// Bodies is what was masked besides heads, with mask::method whitelist.
+	// Bodies are the silhouettes masked besides heads, with mask::method whitelist.
 	Bodies []mask.Body
 	// WholeFrameMasked is true if the whole frame was covered.
 	WholeFrameMasked bool
 
-	// Err is why the frame could not be analyzed or masked as it should have been; nil if it was.
+	// Err is the reason why the frame could not be analyzed or masked as intended, nil if it was.
 	Err error
 	// Reason is Err as a short identifier (error.type) from a small set, such as timeout or out_of_memory.
 	Reason string
@@ -104,14 +104,14 @@ type Frame struct {
 	FailedStage string
 }
 
-// Encoded records that encoding, which began at start, has just ended, and with it the work on the frame.
+// Encoded records that encoding, which began at start, has just ended, and that processing of the frame is complete.
 func (f *Frame) Encoded(start time.Time) {
 	f.Encode = vision.Interval{Start: start, End: time.Now()}
 	f.End = f.Encode.End
 }
 
-// Include adds what was masked in another frame of the same moment, seen in another way. People are in both, so their
-// numbers are those of the frame with more; masks that cover the same are counted twice.
+// Include adds what was masked in another rendering of the same frame. People appear in both, so the numbers of people
+// are the larger ones. Masks of the same head are counted twice.
 func (f *Frame) Include(other *Frame) {
 	f.Detected, f.PosedPeople = max(f.Detected, other.Detected), max(f.PosedPeople, other.PosedPeople)
 	f.People, f.Uncertain = max(f.People, other.People), max(f.Uncertain, other.Uncertain)
@@ -128,14 +128,14 @@ func (f *Frame) Include(other *Frame) {
 	}
 }
 
-// MasksByOrigin counts the masks of a frame by what they were derived from (mask.Origin).
+// MasksByOrigin counts the masks of a frame by the detections they were derived from (mask.Origin).
 type MasksByOrigin struct {
-	// Pose: located by facial keypoints or shoulders. Face: by a face without a detected person. Box: the top of the
-	// person's box.
+	// Pose counts heads located by facial keypoints or shoulders, Face heads located by a face without a detected person,
+	// and Box heads masked as the top of the person's box.
 	Pose, Face, Box int
-	// Interpolated: between two sightings of a person. Held: before the first or after the last one.
+	// Interpolated counts heads between two sightings of a person, Held those before the first or after the last one.
 	Interpolated, Held int
-	// Screen: screens, with mask::also.
+	// Screen counts screens, with mask::also.
 	Screen int
 }
 
@@ -145,13 +145,13 @@ type Summary struct {
 	Frames, Analyzed int
 	// MaskedWhole is the number of frames that could not be analyzed and were masked whole.
 	MaskedWhole int
-	// Masks is the number of heads masked, over all frames; MaxPeople the largest number of people in one frame.
+	// Masks is the number of masked heads in all frames, MaxPeople the maximum number of people in one frame.
 	Masks, MaxPeople int
-	// Failed is the number of frames with an error, Uncertain that of people without a known head, over all frames.
+	// Failed is the number of frames with an error, Uncertain the number of people without a located head in all frames.
 	Failed, Uncertain int `json:",omitzero"`
 }
 
-// NobodyFound means that no frame shows anyone who was found. Frames may have been masked whole all the same.
+// NobodyFound reports whether nobody was found in any frame. Frames may have been masked whole nevertheless.
 func (s *Summary) NobodyFound() bool { return s.MaxPeople == 0 }
 
 // Add adds the frames of another part of the video.

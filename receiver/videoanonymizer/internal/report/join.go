@@ -18,11 +18,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// tracks are where a frame's line names tracks: nothing else in it is a key of that name.
+// tracks matches the track numbers in the line of a frame. The line has no other key of that name.
 var tracks = regexp.MustCompile(`"track":[0-9]+`)
 
-// Append adds the frames of a part, which another recorder sealed at temp, after those so far. number turns the part's
-// numbers of tracks into the video's, in the order in which the lines have them.
+// Append adds the frames of a part, which another recorder sealed at temp, after the frames so far. number maps the
+// part's track numbers to those of the video. It is called in the order of the lines.
 func (r *Recorder) Append(temp string, p Progress, number func(track int) int) error {
 	if err := r.appendPart(temp, p, number); err != nil {
 		return fmt.Errorf("report: %s: %w", temp, err)
@@ -73,12 +73,12 @@ func (r *Recorder) appendLine(line []byte, p Progress) error {
 	return err
 }
 
-// renumbered is the line with other numbers of tracks.
+// renumbered replaces the track numbers in a line.
 func renumbered(line []byte, number func(track int) int) []byte {
 	return tracks.ReplaceAllFunc(line, func(found []byte) []byte {
 		key := len(`"track":`)
 		track, err := strconv.Atoi(string(found[key:]))
-		if err != nil { // more digits than a number has
+		if err != nil { // more digits than an int can hold
 			return found
 		}
 		return strconv.AppendInt(found[:key:key], int64(number(track)), 10)

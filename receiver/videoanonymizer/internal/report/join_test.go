@@ -17,10 +17,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// dated is where a report says when it was made.
+// dated matches the creation time of a report.
 var dated = regexp.MustCompile(`"created": "[^"]*",`)
 
-// TestAppendParts: a report joined from parts is that of a recorder that got all frames, but for its pictures.
+// TestAppendParts checks that a report joined from parts equals the report of a recorder that got all frames, except
+// for pictures.
 func TestAppendParts(t *testing.T) {
 	shown := func(i, track int) *record.Frame {
 		h := head(100+float32(i), 10, .5, mask.OriginPose)
@@ -38,7 +39,7 @@ func TestAppendParts(t *testing.T) {
 	joined, err := NewRecorder(filepath.Join(folder, "joined"))
 	require.NoError(t, err)
 	t.Cleanup(joined.Close)
-	for k := range 3 { // a track goes on across the second seam, in which it is the part's first
+	for k := range 3 { // a track continues across the second seam, where it is the first of its part
 		path := filepath.Join(folder, string(rune('a'+k)))
 		part, err := NewPart(path, frame(0).PTS)
 		require.NoError(t, err)

@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// ellipseUnit is what ellipses are rounded to, in pixels, and angleUnit, in radians.
+	// ellipseUnit is the unit, in pixels, that ellipses are rounded to. angleUnit is the same for angles, in radians.
 	ellipseUnit = 0.01
 	angleUnit   = 1e-5
 )
 
-// appendMask appends what is needed to paint a head again.
+// appendMask appends everything needed to paint a head again.
 func appendMask(b []byte, h mask.Head) []byte {
 	b = appendDetection(b, h.Bounds(), h.Score)
 	b = append(append(append(b, `,"origin":"`...), h.Origin...), '"')
@@ -48,9 +48,9 @@ func appendMask(b []byte, h mask.Head) []byte {
 	return b
 }
 
-// outward is center, half axes and angle of an ellipse in round numbers that covers the head's. A displacement d grows
-// it by at most d over the shorter half axis, a turn a by at most a times the ratio of the half axes. Readers have
-// 32-bit numbers, which adds a little.
+// outward returns center, half axes and angle of an ellipse with rounded numbers that covers the ellipse of the head. A
+// displacement d grows it by at most d divided by the shorter half axis, a rotation a by at most a times the ratio of
+// the half axes. Readers use 32-bit numbers, which adds a little.
 func outward(h mask.Head) [5]float64 {
 	rx, ry := float64(h.RX), float64(h.RY)
 	long, short := math.Max(rx, ry), math.Min(rx, ry)
@@ -59,8 +59,8 @@ func outward(h mask.Head) [5]float64 {
 	return [5]float64{float64(h.X), float64(h.Y), up(rx), up(ry), math.Remainder(float64(h.Angle), 2*math.Pi)}
 }
 
-// appendBody appends a silhouette: its box, exactly, and its cells as the lengths of the runs that are not covered and
-// covered in turn, row by row, as variable-length integers in base64.
+// appendBody appends a silhouette: its exact box, and its cells as the lengths of alternating runs of uncovered and
+// covered cells, row by row, as variable-length integers in base64.
 func appendBody(b []byte, body mask.Body) []byte {
 	b = append(b, `"box":[`...)
 	for i, v := range [...]float32{body.Box.X0, body.Box.Y0, body.Box.X1, body.Box.Y1} {
@@ -85,7 +85,7 @@ func appendBody(b []byte, body mask.Body) []byte {
 }
 
 func runs(cells *vision.Bitmap) (lengths []byte) {
-	last := 0 // where the latest run ended
+	last := 0 // end of the previous run
 	for y := range cells.Height {
 		cells.Runs(y, y+1, func(x0, x1 int) {
 			from := y*cells.Width + x0
@@ -97,7 +97,7 @@ func runs(cells *vision.Bitmap) (lengths []byte) {
 	return lengths
 }
 
-// maxCells bounds the cells of a silhouette in a report that is read: segmentation models have 256 x 256.
+// maxCells limits the cells of a silhouette when a report is read. Segmentation models have 256 x 256.
 const maxCells = 1 << 22
 
 // cellsOf is the inverse of runs.

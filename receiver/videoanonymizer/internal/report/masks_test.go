@@ -17,14 +17,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestEllipsesAreRoundedOutward reads random ellipses back: they cover the originals, and hardly more.
+// TestEllipsesAreRoundedOutward writes and reads random ellipses, and checks that the results cover the originals, and
+// hardly more.
 func TestEllipsesAreRoundedOutward(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		h := mask.Head{X: random.Float32() * 4000, Y: random.Float32() * 2000, RX: 1 + random.Float32()*300,
 			RY: 1 + random.Float32()*300, Angle: random.Float32()*8 - 4, Origin: mask.OriginPose}
 		ratio := max(h.RX/h.RY, h.RY/h.RX)
-		if ratio > 4 { // heads are rounder
+		if ratio > 4 { // heads are rounder than that
 			continue
 		}
 		got := reread(t, &record.Frame{Heads: []mask.Head{h}}).Heads[0]
@@ -40,14 +41,14 @@ func TestEllipsesAreRoundedOutward(t *testing.T) {
 	}
 }
 
-// contains is Contains with 64 bits.
+// contains is mask.Head.Contains with 64-bit numbers.
 func contains(h mask.Head, x, y float64) bool {
 	sin, cos := math.Sincos(float64(h.Angle))
 	dx, dy := x-float64(h.X), y-float64(h.Y)
 	return math.Hypot((dx*cos+dy*sin)/float64(h.RX), (dy*cos-dx*sin)/float64(h.RY)) <= 1
 }
 
-// reread writes a frame and reads it.
+// reread writes a frame and reads it back.
 func reread(t *testing.T, rec *record.Frame) *record.Frame {
 	t.Helper()
 	read, err := ParseFrame(appendFrame(nil, rec, 0))
@@ -78,7 +79,7 @@ func TestFrameIsReadAsWritten(t *testing.T) {
 		},
 	}
 	got := reread(t, rec)
-	for i := range got.Heads { // rounded outward
+	for i := range got.Heads { // axes are rounded outward
 		got.Heads[i].RX, got.Heads[i].RY = rec.Heads[i].RX, rec.Heads[i].RY
 	}
 	assert.Equal(t, rec, got)

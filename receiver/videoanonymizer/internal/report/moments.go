@@ -16,50 +16,51 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// Why a moment is weak.
+// Reasons why a moment is weak.
 const (
-	// LowScore: a head was located with little confidence.
+	// LowScore means that a head was located with low confidence.
 	LowScore = "low_score"
-	// Interpolated: a head was not detected for a while between two sightings, and masked where it must have been.
+	// Interpolated means that a head was not detected for a while between two sightings, and was masked where it must have
+	// been.
 	Interpolated = "interpolated"
-	// Held: a head was masked before its first sighting or after its last one.
+	// Held means that a head was masked before its first or after its last sighting.
 	Held = "held"
-	// NoKeypoints: a person was detected, but too little of a head; the top of the person is masked.
+	// NoKeypoints means that a person was detected, but too little of a head, so that the top of the person is masked.
 	NoKeypoints = "no_keypoints"
-	// Screen: a screen is masked, with mask::also.
+	// Screen means that a screen is masked, with mask::also.
 	Screen = "screen"
-	// MaskedWhole: frames could not be analyzed and are masked whole. Nobody shows in them, nor does anything else.
+	// MaskedWhole means that frames could not be analyzed and are masked whole. They show nobody, and nothing else either.
 	MaskedWhole = "masked_whole"
-	// NobodyFound: nobody was found in the whole video, of which this frame is a sample.
+	// NobodyFound means that nobody was found in the whole video, and that this frame is a sample of it.
 	NobodyFound = "nobody_found"
 )
 
-// reasons are in the order of moments with the same rank. Those of NobodyFound follow all others.
+// reasons is the order of moments with the same rank. Moments with NobodyFound follow all others.
 var reasons = [...]string{LowScore, Interpolated, Held, NoKeypoints, Screen, MaskedWhole}
 
 const (
 	// keptMoments is the number of moments kept for each reason.
 	keptMoments = 20
-	// usual is the longest interpolation, in seconds, that is not a weakness: frames are analyzed at least this often.
+	// usual is the longest interpolation, in seconds, that is not a weakness. Frames are analyzed at least this often.
 	usual = 0.1
-	// period is how often the lowest score of a head that stays is reported again.
+	// period is the interval at which the lowest score of a persistent head is reported again.
 	period = 2 * time.Second
 )
 
-// Moment is a run of frames in which a mask is weak.
+// Moment is a run of consecutive frames in which a mask is weak.
 type Moment struct {
 	Reason string `json:"reason"`
 	// At is Time in hours, minutes and seconds.
 	At string `json:"at"`
-	// Frame and Time (seconds from the first frame) are where to look: where the score is lowest, or where the mask,
-	// which grows with its uncertainty, is largest.
+	// Frame and Time (seconds from the first frame) identify the frame to look at: the one with the lowest score, or with
+	// the largest mask, because masks grow with their uncertainty.
 	Frame int     `json:"frame"`
 	Time  float64 `json:"time_s"`
-	// FirstFrame and LastFrame are the run's, Duration the seconds from one to the other.
+	// FirstFrame and LastFrame delimit the run. Duration is the number of seconds from one to the other.
 	FirstFrame int     `json:"first_frame"`
 	LastFrame  int     `json:"last_frame"`
 	Duration   float64 `json:"duration_s"`
-	// Score is the confidence 0..1 of what the mask was derived from.
+	// Score is the confidence, 0 to 1, of the detection that the mask was derived from.
 	Score float64 `json:"score"`
 	// Box is the mask at Frame, in pixels: left, top, right, bottom.
 	Box [4]int `json:"box"`
@@ -69,25 +70,25 @@ type Moment struct {
 	picture    *picture // nil if none was taken
 }
 
-// chain is one mask through consecutive frames, followed by its position.
+// chain is a mask in consecutive frames, tracked by its position.
 type chain struct {
 	head  mask.Head
-	alive bool // in the current frame
+	alive bool // present in the current frame
 	run   *Moment
 	low   *Moment
 	since time.Duration
 }
 
-// moments finds the weak moments as frames arrive. Its memory is bounded by the masks in a frame.
+// moments finds the weak moments while frames arrive. Its memory is limited by the number of masks in a frame.
 type moments struct {
 	chains []*chain
 	whole  *Moment
 	kept   [len(reasons)][]Moment // sorted, weakest first
-	sample []Moment               // if nobody was found
-	tiles  int                    // of each reason, the weakest of which pictures are taken
+	sample []Moment               // frames to review if nobody was found
+	tiles  int                    // pictures are kept of this many of the weakest moments of each reason
 }
 
-// add adds the next frame. Times count from first.
+// add adds the next frame. Times are relative to first.
 func (m *moments) add(rec *record.Frame, first time.Duration) {
 	for _, c := range m.chains {
 		c.alive = false
@@ -113,7 +114,7 @@ func (m *moments) add(rec *record.Frame, first time.Duration) {
 	})
 }
 
-// chainOf returns the nearest chain whose head in the frame before overlaps this one, or a new chain.
+// chainOf returns the nearest chain whose head in the previous frame overlaps this one, or a new chain.
 func (m *moments) chainOf(h mask.Head) *chain {
 	var nearest *chain
 	least := math.Inf(1)
@@ -131,7 +132,7 @@ func (m *moments) chainOf(h mask.Head) *chain {
 	return nearest
 }
 
-// follow adds the chain's head in the current frame.
+// follow adds the head of the chain in the current frame.
 func (m *moments) follow(c *chain, h mask.Head, rec *record.Frame, first time.Duration) {
 	switch h.Origin {
 	case mask.OriginInterpolated:
@@ -157,7 +158,7 @@ func (m *moments) follow(c *chain, h mask.Head, rec *record.Frame, first time.Du
 	m.extend(&c.low, LowScore, rec, h, first)
 }
 
-// extend adds the frame to a run. It starts a new run if the reason changed.
+// extend adds the frame to a run. It starts a new run if the reason has changed.
 func (m *moments) extend(run **Moment, reason string, rec *record.Frame, h mask.Head, first time.Duration) {
 	if *run != nil && (*run).Reason != reason {
 		m.end(run)
@@ -176,7 +177,7 @@ func (m *moments) extend(run **Moment, reason string, rec *record.Frame, h mask.
 	r.end = at
 }
 
-// end keeps a run if it is among the weakest.
+// end ends a run, and keeps it if it is among the weakest.
 func (m *moments) end(run **Moment) {
 	r := *run
 	if r == nil {
@@ -198,7 +199,7 @@ func (m *moments) end(run **Moment) {
 	}
 }
 
-// settle settles the picture of a moment that was added, and gives up those that no contact sheet shows any more.
+// settle settles the picture of a moment that was added, and discards the pictures that no review sheet will show.
 func (m *moments) settle(kept []Moment, added int) {
 	for i := m.tiles; i < len(kept); i++ {
 		kept[i].picture = nil
@@ -208,7 +209,7 @@ func (m *moments) settle(kept []Moment, added int) {
 	}
 }
 
-// take takes pictures of the runs that are weakest in the frame that was added last, those that may be shown.
+// take takes pictures of those runs that are weakest in the frame that was added last and may be shown.
 func (m *moments) take(frame *media.Frame) {
 	take := func(r *Moment) {
 		if r != nil && r.Frame == frame.Index && m.mayShow(r) {
@@ -222,7 +223,7 @@ func (m *moments) take(frame *media.Frame) {
 	}
 }
 
-// forget gives all pictures up, also those of runs that have not ended.
+// forget discards all pictures, including those of runs that have not ended.
 func (m *moments) forget() {
 	m.tiles = 0
 	for i := range m.sample {
@@ -235,14 +236,14 @@ func (m *moments) forget() {
 	}
 }
 
-// mayShow reports whether a run can be among those that a contact sheet shows: the others are weaker by their scores.
-// How long a run will be is not known until it ends.
+// mayShow reports whether a review sheet may show a run. Runs with LowScore can be compared by their scores. The
+// duration of other runs is unknown until they end.
 func (m *moments) mayShow(r *Moment) bool {
 	kept := m.kept[slices.Index(reasons[:], r.Reason)]
 	return r.Reason != LowScore || len(kept) < m.tiles || weaker(*r, kept[m.tiles-1]) < 0
 }
 
-// weaker orders moments of one reason: by score, or by duration.
+// weaker orders moments with the same reason: by score, or by duration.
 func weaker(a, b Moment) int {
 	if a.Reason == LowScore {
 		return cmp.Or(cmp.Compare(a.Score, b.Score), cmp.Compare(a.Frame, b.Frame))
@@ -250,7 +251,8 @@ func weaker(a, b Moment) int {
 	return cmp.Or(cmp.Compare(b.Duration, a.Duration), cmp.Compare(a.Score, b.Score), cmp.Compare(a.Frame, b.Frame))
 }
 
-// weakest takes the weakest of each reason in turn: reasons cannot be compared, and none should hide another.
+// weakest takes the weakest moments of each reason in turn, because reasons are not comparable and none should hide
+// another.
 func (m *moments) weakest() []Moment {
 	m.end(&m.whole)
 	for _, c := range m.chains {

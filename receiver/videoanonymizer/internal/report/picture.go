@@ -12,32 +12,32 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// picture is what a contact sheet shows of a moment.
+// picture is the picture of a moment on a review sheet.
 type picture struct {
 	frame int
 	part  image.Rectangle // of the frame, in pixels
-	// image is the part in the size of a tile; nil until it is developed from the negative.
+	// image is the part, scaled to the size of a tile. It is nil until it is developed from the negative.
 	image    *image.RGBA
 	negative *negative
 }
 
-// negative is a copy of a part of a frame, as its planes are: that takes microseconds, and most pictures are replaced
-// by a better one of the same moment.
+// negative is a copy of the planes of a part of a frame. Copying takes microseconds, and most pictures are replaced by
+// a better one of the same moment.
 type negative struct {
 	view
 	buffer []byte // of the planes
 }
 
-// view is a frame, or what is left of one when its edges are cut off.
+// view is a frame or, if its edges are cut off, the rest of it.
 type view struct {
 	*media.Frame
-	origin      image.Point // of its first pixel, in the whole frame
+	origin      image.Point // position of the first pixel in the whole frame
 	wholeHeight int
 }
 
 func viewOf(frame *media.Frame) view { return view{Frame: frame, wholeHeight: frame.Height} }
 
-// take replaces the picture, which may be nil, by one of a moment in a frame.
+// take replaces the picture, which may be nil, with one of a moment in the frame.
 func (p *picture) take(frame *media.Frame, m Moment) *picture {
 	if p == nil {
 		p = &picture{}
@@ -50,34 +50,35 @@ func (p *picture) take(frame *media.Frame, m Moment) *picture {
 	return p
 }
 
-// settle develops the picture if that takes less memory than the copy of the frame: most pictures are never shown.
+// settle develops the picture if the image takes less memory than the negative. Otherwise it does not, because most
+// pictures are never shown.
 func (p *picture) settle() {
 	if p.negative != nil && len(p.negative.buffer) > 4*tileWidth*tileHeight {
 		p.develop()
 	}
 }
 
-// develop makes the image, and gives the copy of the frame up.
+// develop creates the image and discards the negative.
 func (p *picture) develop() {
 	if p.negative != nil {
 		p.image, p.negative = shrink(p.negative.view, p.part), nil
 	}
 }
 
-// photograph is a picture of a moment in a frame, developed.
+// photograph returns a developed picture of a moment in a frame.
 func photograph(frame *media.Frame, m Moment) *picture {
 	part := around(m, frame.Width, frame.Height)
 	return &picture{frame: m.Frame, part: part, image: shrink(viewOf(frame), part)}
 }
 
-// shrink is a part of a frame in the size of a tile.
+// shrink scales a part of a frame to the size of a tile.
 func shrink(v view, part image.Rectangle) *image.RGBA {
 	small := image.NewRGBA(image.Rectangle{Max: fit(part, image.Rect(0, 0, tileWidth, tileHeight)).Size()})
 	draw.ApproxBiLinear.Scale(small, small.Bounds(), crop(v, part), part, draw.Src, nil)
 	return small
 }
 
-// copy copies a part of a frame, and what shares samples of chroma with it.
+// copy copies a part of a frame, extended to whole chroma samples.
 func (n *negative) copy(frame *media.Frame, part image.Rectangle) {
 	format := frame.Format
 	format.Alpha = false // not shown

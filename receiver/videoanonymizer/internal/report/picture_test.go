@@ -20,8 +20,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// TestSheetOfPictures draws the sheet of a lossless video from pictures of its frames as they pass, and from the video:
-// both are the same, byte by byte.
+// TestSheetOfPictures draws the sheet of a lossless video from pictures taken while it was recorded, and from the
+// video, and checks that both are identical, byte by byte.
 func TestSheetOfPictures(t *testing.T) {
 	for name, format := range map[string]string{
 		"8 bit": "yuv420p", "10 bit": "yuv422p10le", "full range": "yuvj444p", "gray": "gray",
@@ -48,7 +48,7 @@ func TestSheetOfPictures(t *testing.T) {
 	}
 }
 
-// TestPicturesAreBounded: only those that a contact sheet may show are kept.
+// TestPicturesAreBounded checks that only pictures that a review sheet may show are kept.
 func TestPicturesAreBounded(t *testing.T) {
 	tools, video := colors(t, "-c:v", "ffv1")
 	recorder := pictured(t, tools, video, 2)
@@ -60,7 +60,7 @@ func TestPicturesAreBounded(t *testing.T) {
 	}
 }
 
-// TestForgetPicturesOfOpenRuns: a run that ends after its picture was given up has none.
+// TestForgetPicturesOfOpenRuns checks that a run that ends after its picture was discarded has none.
 func TestForgetPicturesOfOpenRuns(t *testing.T) {
 	recorder := frameRecord(t, frame(0, head(100, 20, .5, mask.OriginPose)))
 	recorder.Picture(&media.Frame{Width: 1, Height: 1, Format: media.PixelFormat{Name: "gray", Depth: 8, Planes: 1},
@@ -71,7 +71,7 @@ func TestForgetPicturesOfOpenRuns(t *testing.T) {
 	}
 }
 
-// TestPicturesOfNobody: where nobody was found, the frames that were expected are not decoded again.
+// TestPicturesOfNobody checks that, if nobody was found, the expected frames are not decoded again.
 func TestPicturesOfNobody(t *testing.T) {
 	tools, video := colors(t, "-c:v", "ffv1")
 	info, err := tools.Probe(t.Context(), video, media.Limits{})
@@ -114,7 +114,7 @@ func TestPicturesOfNobody(t *testing.T) {
 	}
 }
 
-// pictured records weak moments of a video of 640 x 360: short ones of each reason, and runs that get worse.
+// pictured records weak moments of a video of 640 x 360: short ones of each reason, and runs that get weaker.
 func pictured(t *testing.T, tools media.Tools, video string, tiles int) *Recorder {
 	t.Helper()
 	info, err := tools.Probe(t.Context(), video, media.Limits{})
@@ -152,7 +152,7 @@ func content(t *testing.T, path string) string {
 	return fmt.Sprintf("%x", text)
 }
 
-// BenchmarkPicture takes pictures of two heads in each frame of 1080p, at moments that become weaker with each frame.
+// BenchmarkPicture takes pictures of two heads in each 1080p frame, at moments that become weaker with each frame.
 func BenchmarkPicture(b *testing.B) {
 	f := &media.Frame{Width: 1920, Height: 1080,
 		Format: media.PixelFormat{Name: "yuv420p", Depth: 8, ChromaShiftX: 1, ChromaShiftY: 1, Planes: 3}}
@@ -171,7 +171,7 @@ func BenchmarkPicture(b *testing.B) {
 	}
 }
 
-// BenchmarkDevelop makes the image of a tile from a quarter of a frame of 1080p.
+// BenchmarkDevelop creates the image of a tile from a quarter of a 1080p frame.
 func BenchmarkDevelop(b *testing.B) {
 	f := &media.Frame{Width: 1920, Height: 1080,
 		Format: media.PixelFormat{Name: "yuv420p", Depth: 8, ChromaShiftX: 1, ChromaShiftY: 1, Planes: 3}}

@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// The colors of a preview: of detections, and of the outlines of masks by their origin.
+// Colors in a preview: of detections, and of the outlines of masks by origin.
 var (
 	personColor    = color.RGBA{0, 200, 0, 255}
 	candidateColor = color.RGBA{150, 150, 150, 255}
@@ -33,9 +33,9 @@ var (
 	}
 )
 
-// Draw draws a frame's record on the anonymized frame: people and faces with their scores, keypoints (those below the
-// threshold in red), the outline of each mask with its score and origin, and the time since the first frame. The
-// frame must be one that Painter.Paint accepts.
+// Draw draws the record of a frame on the anonymized frame: people and faces, people with their scores, keypoints
+// (those below the threshold in red), the outline of each mask with its score and origin, and the time since the first
+// frame. The frame must be one that Painter.Paint accepts.
 func Draw(frame *media.Frame, rec *record.Frame, at time.Duration, keypointThreshold float32) {
 	c := newCanvas(frame)
 	for _, p := range rec.Found {
@@ -86,7 +86,7 @@ func newCanvas(frame *media.Frame) canvas {
 	return canvas{frame, max(1, frame.Height/540)}
 }
 
-// lineHeight is the height of a line of text in pixels.
+// lineHeight returns the height of a line of text in pixels.
 func (c canvas) lineHeight() int { return basicfont.Face7x13.Height * c.stroke }
 
 func (c canvas) box(b vision.Box, ink color.RGBA) {
@@ -103,10 +103,11 @@ func (c canvas) box(b vision.Box, ink color.RGBA) {
 	}
 }
 
-// clip returns the part of any box that can be drawn: edges outside the frame stay invisible.
+// clip converts a box to pixels. It limits coordinates to just outside the frame, so that edges outside the frame
+// remain invisible.
 func (c canvas) clip(b vision.Box) image.Rectangle {
 	limit := func(v float32, most int) int {
-		if !(v > -8) { // NaN too
+		if !(v > -8) { // also NaN
 			return -8
 		}
 		return int(min(v, float32(most+8)))
@@ -143,8 +144,8 @@ func (c canvas) dot(x, y float64, size int, ink color.RGBA) {
 	}
 }
 
-// text writes on black, with letters scaled by the stroke, and the baseline at y. It moves text that would leave the
-// frame.
+// text writes text on black with its baseline at y. The stroke scales the letters. Text that would leave the frame is
+// moved.
 func (c canvas) text(x, y int, s string, ink color.RGBA) {
 	face := basicfont.Face7x13
 	x = max(0, min(x, c.frame.Width-face.Advance*c.stroke*len(s)))
@@ -197,7 +198,7 @@ func (c canvas) set(x, y int, ink color.RGBA) {
 	}
 }
 
-// put writes a sample, given with 8 bits.
+// put writes a sample, which is given with 8 bits.
 func (c canvas) put(plane, x, y int, value float64) {
 	p := &c.frame.Planes[plane]
 	at := y*p.Width + x

@@ -20,7 +20,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// frameText is a frame as appendFrame writes it.
+// frameText is a frame as written by appendFrame.
 type frameText struct {
 	Frame     int             `json:"frame"`
 	Time      float64         `json:"time_s"`
@@ -64,8 +64,8 @@ type bodyText struct {
 
 func boxOf(b [4]float32) vision.Box { return vision.Box{X0: b[0], Y0: b[1], X1: b[2], Y1: b[3]} }
 
-// ParseFrame reads a line of a report's frames, with or without the comma after it. The frame's PTS counts from the
-// first frame. Masks of older reports, which have no ellipse, are the upright boxes around them.
+// ParseFrame parses a line of the frames in a report, with or without the trailing comma. The PTS of the frame is
+// relative to the first frame. In older reports, which have no ellipses, masks are upright boxes.
 func ParseFrame(line []byte) (*record.Frame, error) {
 	var f frameText
 	if err := json.Unmarshal(bytes.TrimSuffix(bytes.TrimSpace(line), []byte(",")), &f); err != nil {
@@ -116,7 +116,7 @@ func (b *bodyText) body() (mask.Body, error) {
 	return mask.NewBody(boxOf(b.Box), b.Track, cells), err
 }
 
-// Report is a report that is read.
+// Report is a report read from a file.
 type Report struct {
 	Schema  string    `json:"schema"`
 	Created time.Time `json:"created"`
@@ -131,16 +131,16 @@ type Report struct {
 	} `json:"summary"`
 
 	path  string
-	begin int64 // of the first frame's line
+	begin int64 // offset of the first frame's line
 }
 
-// framesKey begins the line after which each line has a frame.
+// framesKey is the prefix of the line that is followed by one line per frame.
 var framesKey = []byte(`  "frames": [`)
 
-// maxHeader bounds a header in bytes: one with a hundred moments has 30 KB, one with a million segments 20 MB.
+// maxHeader limits the bytes of a header. A header with a hundred moments has 30 KB, one with a million segments 20 MB.
 const maxHeader = 64 << 20
 
-// Read reads a report up to its frames. It fails like durable.Open, or if the file is no report.
+// Read reads a report up to its frames. It fails like durable.Open, or if the file is not a report.
 func Read(path string) (*Report, error) {
 	file, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
@@ -170,7 +170,7 @@ func Read(path string) (*Report, error) {
 	return r, nil
 }
 
-// Frames calls use for the frames from..to, in order.
+// Frames calls use for the frames from <= i < to, in order.
 func (r *Report) Frames(from, to int, use func(*record.Frame) error) error {
 	file, err := durable.Open(r.path, os.O_RDONLY)
 	if err != nil {
@@ -203,6 +203,6 @@ func (r *Report) Frames(from, to int, use func(*record.Frame) error) error {
 	return nil
 }
 
-// Exact reports whether the report has what is needed to render the video again: who each mask belongs to, its exact
-// shape, the segments of the output and how it was encoded. Older reports have not.
+// Exact reports whether the report contains what is needed to render the video again: the track of each mask, its exact
+// shape, the segments of the output, and how it was encoded. Older reports lack that.
 func (r *Report) Exact() bool { return r.Encoding != nil && len(r.Segments) > 0 }

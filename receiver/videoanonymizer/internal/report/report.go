@@ -1,9 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report shows a person how an anonymized video was made and where to check it first: an audit report (JSON,
-// see report.schema.json), a contact sheet of the weakest moments, and a preview with everything that was found drawn
-// on it. Each of them shows anonymized frames only.
+// Package report shows a reviewer how an anonymized video was produced and where to check it first: an audit report
+// (JSON, see report.schema.json), a review sheet of the weakest moments, and a preview with all detections drawn on it.
+// They show only anonymized frames.
 //
 //	recorder, err := report.NewRecorder(temp)
 //	err = recorder.Add(record) // for each frame, in order
@@ -36,52 +36,51 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// Schema identifies the format of a report. Keys may be added without a new version: readers must ignore keys they do
-// not know.
+// Schema identifies the format of a report. Keys may be added without a new version: readers must ignore unknown keys.
 const Schema = "otelcol-anonymizer/report/v1"
 
-// Path returns the name of the report on an output.
+// Path returns the path of the report on an output.
 func Path(output string) string { return output + ".report.json" }
 
-// SheetPath returns the name of the contact sheet of an output.
+// SheetPath returns the path of the review sheet of an output.
 func SheetPath(output string) string { return output + ".review.jpg" }
 
-// About is everything in a report but its frames.
+// About is everything in a report except the frames.
 type About struct {
 	Program Program `json:"program"`
 	Source  File    `json:"source"`
-	// VideoStreams are those of a source that has several.
+	// VideoStreams are the video streams of a source that has several.
 	VideoStreams []media.VideoStream `json:"source_video_streams,omitempty"`
-	// Repairs count the times of the source that did not increase, nil if all did.
+	// Repairs counts the timestamps of the source that did not increase, nil if all did.
 	Repairs  *media.Repairs `json:"source_times,omitempty"`
 	Output   File           `json:"output"`
 	Models   []Model        `json:"models"`
 	Settings Settings       `json:"settings"`
-	// Salvage is nil if all of the source is in the output.
+	// Salvage is nil if the output contains all of the source.
 	Salvage *Salvage `json:"salvage,omitempty"`
-	// SecondPass is nil if the output was made in the first pass.
+	// SecondPass is nil if the output was produced in the first pass.
 	SecondPass *SecondPass `json:"second_pass,omitempty"`
 	// Picture is nil if the source is a video.
 	Picture *StillPicture `json:"picture,omitempty"`
-	// Revision is nil if no corrections are in the output.
+	// Revision is nil if the output contains no corrections.
 	Revision *Revision `json:"revision,omitempty"`
-	// Encoding is how the output was encoded. Older reports do not say.
+	// Encoding is how the output was encoded. It is nil in older reports.
 	Encoding *Encoding `json:"encoding,omitempty"`
 	// Segments are the parts of the output that were encoded independently, as half-open ranges of frames.
 	Segments [][2]int `json:"segments,omitempty"`
 }
 
-// StillPicture says what a source is that is a still picture. Its report has one frame, and no Encoding.
+// StillPicture describes a source that is a still picture. Its report has one frame and no Encoding.
 type StillPicture struct {
 	Format string `json:"format"`
 	// Width and Height are in pixels, as displayed.
 	Width  int `json:"width"`
 	Height int `json:"height"`
-	// LeftOut are the pictures and films in the source's file that are not in the output, in words.
+	// LeftOut describes the pictures and films in the source file that are not in the output.
 	LeftOut []string `json:"left_out,omitempty"`
 }
 
-// Encoding is how an output was encoded, in the words of the keys of the configuration (media.WriteOptions).
+// Encoding is how an output was encoded. Its values are those of the configuration keys (media.WriteOptions).
 type Encoding struct {
 	Container   string   `json:"container"`
 	Codec       string   `json:"codec"`
@@ -93,59 +92,59 @@ type Encoding struct {
 	Keep        []string `json:"keep,omitempty"`
 }
 
-// Revision says which corrections are in an output.
+// Revision describes the corrections in an output.
 type Revision struct {
 	// ID is r2 for the first output with corrections.
 	ID string `json:"id"`
-	// Base is the output that was corrected, BaseReport its report's SHA-256.
+	// Base is the output that was corrected, BaseReport the SHA-256 of its report.
 	Base       File   `json:"base"`
 	BaseReport string `json:"base_report_sha256"`
-	// First is the SHA-256 of the output that the pipeline made.
+	// First is the SHA-256 of the output that the pipeline produced.
 	First string `json:"first_output_sha256"`
-	// Samples is a digest of samples of the output, by which a changed one is noticed quickly.
+	// Samples is a digest of samples of the output, which detects a changed output quickly.
 	Samples string `json:"samples"`
-	// Operations is how many operations of the edits are in it.
+	// Operations is the number of operations of the edits that the output contains.
 	Operations int `json:"operations"`
-	// From is what the pixels came from: FromSource or FromOutput.
+	// From is the source of the pixels: FromSource or FromOutput.
 	From string `json:"from"`
-	// Encoded is the number of frames that were encoded again; all others were copied from Base.
+	// Encoded is the number of frames that were encoded again. All others were copied from Base.
 	Encoded int `json:"frames_encoded"`
 }
 
-// What the pixels of a revision came from.
+// Values of Revision.From.
 const (
 	FromSource = "source"
 	FromOutput = "output"
 )
 
-// Why a video has a second pass.
+// Reasons for a second pass.
 const (
-	// SampleShowsPeople: a thorough search of a sample of the frames found someone.
+	// SampleShowsPeople means that a thorough search of a sample of the frames found someone.
 	SampleShowsPeople = "sample_shows_people"
-	// SampleFailed: the sample could not be searched.
+	// SampleFailed means that the sample could not be searched.
 	SampleFailed = "sample_failed"
 )
 
-// SecondPass says that the first pass found nobody, which was not believed: the video was done again from its
-// beginning, with recall: thorough.
+// SecondPass means that the first pass found nobody, but a sample of the frames did not confirm that, so the video was
+// processed again from the beginning, with recall: thorough.
 type SecondPass struct {
 	Reason string `json:"reason"`
-	// Frame and Time (seconds from the first frame) are of the frame of the sample that was searched last.
+	// Frame and Time (seconds from the first frame) identify the frame of the sample that was searched last.
 	Frame int     `json:"frame"`
 	Time  float64 `json:"time_s"`
 	// FirstFrames is the number of frames that the first pass wrote.
 	FirstFrames int `json:"first_frames"`
 }
 
-// Salvage says that parts of the source did not decode and are missing from the output.
+// Salvage means that parts of the source did not decode and are missing from the output.
 type Salvage struct {
-	// Damage is what did not decode, in ffmpeg's words.
+	// Damage is ffmpeg's description of what did not decode.
 	Damage string `json:"damage"`
-	// SourceKept means that the source was left in place for this reason (output::on_salvage).
+	// SourceKept means that the source was kept for this reason (output::on_salvage).
 	SourceKept bool `json:"source_kept"`
 }
 
-// Program is the program that made the video.
+// Program is the program that produced the output.
 type Program struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
@@ -153,7 +152,7 @@ type Program struct {
 
 // File identifies a file.
 type File struct {
-	// Name is the file's name without its folder.
+	// Name is the name of the file without its directory.
 	Name string `json:"name"`
 	// Size is in bytes.
 	Size int64 `json:"size"`
@@ -165,25 +164,25 @@ type File struct {
 type Model struct {
 	// Key is the configuration key, such as detector::model.
 	Key string `json:"key"`
-	// Name is the catalog's name, or the file's.
+	// Name is the name in the catalog, or that of the file.
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
-	// Served is what servers served as the model, if it ran on servers: one entry of each kind.
+	// Served describes the model on the servers that ran it, if any: one entry per distinct version and answer.
 	Served []Served `json:"served,omitempty"`
 }
 
-// Served is what a server serves as a model.
+// Served describes a model on an inference server.
 type Served struct {
-	// Version is the model's on the server; empty if the server has none.
+	// Version is the version of the model on the server, empty if the server has none.
 	Version string `json:"version"`
-	// Answer is the SHA-256 of the server's answer to a known tensor, in hex. The answer was compared with that of the
-	// model's file.
+	// Answer is the SHA-256 of the server's answer to a known tensor, in hex. The answer was compared with the answer of
+	// the model file.
 	Answer string `json:"answer_sha256"`
 }
 
-// Settings are the effective settings that decide what is masked. Thresholds are confidences 0..1.
+// Settings are the effective settings that decide what is masked. Thresholds are confidences, 0 to 1.
 type Settings struct {
-	// Profile is the name of the profile that included the source; empty for none.
+	// Profile is the name of the profile that included the source, empty for none.
 	Profile            string  `json:"profile,omitempty"`
 	Recall             string  `json:"recall"`
 	DetectEvery        int     `json:"detect_every"`
@@ -195,7 +194,8 @@ type Settings struct {
 	OverlapThreshold   float64 `json:"detector_overlap_threshold"`
 	Tiles              int     `json:"detector_tiles"`
 	MinPersonSize      int     `json:"detector_min_person_size"`
-	// Survey reports whether there are surveys, SurveyInterval how often, and SurveyTurned whether they turn frames.
+	// Survey reports whether there are surveys, SurveyInterval is the time between them, and SurveyTurned reports whether
+	// they include turned views.
 	Survey         bool    `json:"detector_survey"`
 	SurveyInterval float64 `json:"detector_survey_interval_s"`
 	SurveyTurned   bool    `json:"detector_survey_turned"`
@@ -207,7 +207,7 @@ type Settings struct {
 	Scale          float64 `json:"mask_scale"`
 	MaxSize        float64 `json:"mask_max_size"`
 	OnUncertain    string  `json:"mask_on_uncertain"`
-	// Also is what is masked besides people.
+	// Also lists what is masked besides people.
 	Also []string `json:"mask_also,omitempty"`
 	// Regions are the parts of the frame that are always or never masked.
 	Regions  []Region `json:"mask_regions"`
@@ -247,23 +247,23 @@ type document struct {
 	Weakest []Moment `json:"weakest"`
 }
 
-// Recorder collects what a report says about a video's frames. It stores them in a file, so that its memory does not
-// grow with the video. It is not safe for concurrent use.
+// Recorder collects what a report says about the frames of a video. It stores the frames in a file, so that its memory
+// does not grow with the video. It is not safe for concurrent use.
 type Recorder struct {
 	file     *os.File
-	hash     hash.Hash // of what is in the file
+	hash     hash.Hash // of the content of the file
 	buffered *bufio.Writer
 	line     []byte
 	summary  summary
-	begun    bool          // first is known
-	first    time.Duration // of the video
+	begun    bool          // whether first is known
+	first    time.Duration // presentation time of the video's first frame
 	last     time.Duration
 	moments  moments
-	expected []int            // frames to take a picture of while nobody is found
-	samples  map[int]*picture // of these
+	expected []int            // frames to take pictures of as long as nobody is found
+	samples  map[int]*picture // pictures of the expected frames
 }
 
-// NewRecorder collects in a new file at temp, which the caller removes.
+// NewRecorder returns a recorder that uses a new file at temp, which the caller removes.
 func NewRecorder(temp string) (*Recorder, error) {
 	file, err := durable.Create(temp)
 	if err != nil {
@@ -272,8 +272,8 @@ func NewRecorder(temp string) (*Recorder, error) {
 	return newRecorder(file), nil
 }
 
-// NewPart collects the frames of a part of a video in a new file at temp, for Append. first is the presentation time of
-// the video's first frame.
+// NewPart returns a recorder for the frames of a part of a video, for Append. It uses a new file at temp. first is the
+// presentation time of the video's first frame.
 func NewPart(temp string, first time.Duration) (*Recorder, error) {
 	r, err := NewRecorder(temp)
 	if err == nil {
@@ -289,7 +289,7 @@ func newRecorder(file *os.File) *Recorder {
 	return r
 }
 
-// Add adds the next frame. It does not keep the record.
+// Add adds the next frame. It does not keep rec.
 func (r *Recorder) Add(rec *record.Frame) error {
 	r.count(rec)
 	r.line = r.line[:0]
@@ -326,9 +326,10 @@ func (r *Recorder) count(rec *record.Frame) {
 	r.moments.add(rec, r.first)
 }
 
-// Picture takes pictures of what may be weakest in the frame that was added last, anonymized as it was encoded, for a
-// contact sheet of so many tiles. Without pictures, WriteSheet decodes the output, which takes time when everything
-// else is done. Whoever calls Picture makes sure that the output shows what was encoded, or calls Forget.
+// Picture takes pictures of the possibly weakest moments in the frame that was added last, anonymized as it was
+// encoded, for a review sheet with the given number of tiles. Without pictures, WriteSheet has to decode the output,
+// which takes time when everything else is done. The caller must make sure that the output shows what was encoded, or
+// call Forget.
 func (r *Recorder) Picture(frame *media.Frame, tiles int) {
 	r.moments.tiles = tiles
 	r.moments.take(frame)
@@ -340,16 +341,15 @@ func (r *Recorder) Picture(frame *media.Frame, tiles int) {
 	}
 }
 
-// Expect says of which frames Picture takes a picture as long as nobody is found, those that NobodyFound will probably
-// add.
+// Expect sets the frames that NobodyFound will probably add. Picture takes pictures of them as long as nobody is found.
 func (r *Recorder) Expect(frames []int) {
 	r.expected, r.samples = frames, map[int]*picture{}
 }
 
-// Forget gives all pictures up.
+// Forget discards all pictures.
 func (r *Recorder) Forget() { r.moments.forget() }
 
-// NobodyFound adds a frame to look at, of a video in which nobody was found. Its time counts from the first frame.
+// NobodyFound adds a frame to review of a video in which nobody was found. at is the time since the first frame.
 func (r *Recorder) NobodyFound(frame int, at time.Duration) {
 	t := seconds(at)
 	r.summary.NobodyFound = true
@@ -358,7 +358,7 @@ func (r *Recorder) NobodyFound(frame int, at time.Duration) {
 			picture: r.samples[frame]})
 }
 
-// Weakest returns the moments to check first, the weakest first. No frame may be added afterwards.
+// Weakest returns the moments to check first, the weakest first. No frames may be added afterward.
 func (r *Recorder) Weakest() []Moment { return r.moments.weakest() }
 
 // Write writes the report to a new file at path.
@@ -404,7 +404,7 @@ func (r *Recorder) write(path string, about About) (err error) {
 	return err
 }
 
-// Close closes the file at temp. It may be called twice.
+// Close closes the file at temp. It may be called more than once.
 func (r *Recorder) Close() { _ = r.file.Close() }
 
 // appendFrame appends a frame as one line. Boxes are [left, top, right, bottom] in pixels.
@@ -472,7 +472,7 @@ func appendDetection(b []byte, box vision.Box, score float32) []byte {
 	return appendNumber(b, float64(score), 3)
 }
 
-// appendNumber appends a number; NaN and infinities, which JSON does not have, become 0.
+// appendNumber appends a number. NaN and infinities, which JSON does not support, become 0.
 func appendNumber(b []byte, v float64, decimals int) []byte {
 	return strconv.AppendFloat(b, finite(v), 'f', decimals, 64)
 }
@@ -486,7 +486,8 @@ func finite(v float64) float64 {
 
 func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }
 
-// Identify returns name, size and digest of a file, which it reads whole. It returns early when the context ends.
+// Identify returns the name, size and digest of a file, which it reads completely. It returns early if the context
+// ends.
 func Identify(ctx context.Context, path string) (File, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

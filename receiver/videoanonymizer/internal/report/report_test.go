@@ -30,12 +30,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const rate = 25
 
-// head returns a head with a place, size and score.
+// head returns a head with the given position, size and score.
 func head(x, size, score float32, origin mask.Origin) mask.Head {
 	return mask.Head{X: x, Y: 100, RX: size, RY: size, Score: score, Origin: origin}
 }
 
-// frame returns a record at 25 frames/s, of a stream that starts at 2 s.
+// frame returns a record at 25 frames/s of a stream that starts at 2 s.
 func frame(index int, heads ...mask.Head) *record.Frame {
 	return &record.Frame{
 		Index: index, PTS: 2*time.Second + time.Duration(index)*time.Second/rate, Analyzed: true, Look: record.LookQuick,
@@ -118,7 +118,7 @@ func TestWeakestMoments(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := frameRecord(t, test.frames...).Weakest()
-			for i := range got { // only the search needs these
+			for i := range got { // internal fields
 				got[i].area, got[i].begin, got[i].end = 0, 0, 0
 			}
 			assert.Equal(t, test.want, got)
@@ -184,7 +184,7 @@ func TestReportConformsToSchema(t *testing.T) {
 	require.Error(t, r.Write(path, About{}), "a file that stands there is not replaced")
 }
 
-// TestNobodyFoundMoments: a video in which nobody was found has a sample of its frames to look at.
+// TestNobodyFoundMoments checks that the report on a video in which nobody was found has a sample of frames to review.
 func TestNobodyFoundMoments(t *testing.T) {
 	r := frameRecord(t, frame(0), frame(1), frame(2))
 	r.NobodyFound(1, 40*time.Millisecond)
@@ -219,12 +219,12 @@ func TestIdentify(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("abc"), 0o600))
 	got, err := Identify(t.Context(), path)
 	require.NoError(t, err)
-	// The test vector of FIPS 180-4.
+	// This is the test vector of FIPS 180-4.
 	assert.Equal(t, File{Name: "abc", Size: 3, SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
 		got)
 }
 
-// BenchmarkFrame measures a frame with five people.
+// BenchmarkFrame measures adding a frame with five people.
 func BenchmarkFrame(b *testing.B) {
 	r, err := NewRecorder(filepath.Join(b.TempDir(), "frames"))
 	require.NoError(b, err)
@@ -245,7 +245,7 @@ func BenchmarkFrame(b *testing.B) {
 	}
 }
 
-// FuzzResumeRecorder resumes from any file: one that was not sealed so is refused.
+// FuzzResumeRecorder resumes from arbitrary files, and checks that files that were not sealed like that are rejected.
 func FuzzResumeRecorder(f *testing.F) {
 	line := appendFrame(nil, &record.Frame{Index: 1, Analyzed: true, Heads: []mask.Head{{X: 5, Y: 5, RX: 2, RY: 2}}}, 0)
 	f.Add(append(line, ",\n"...), int64(len(line)), false)

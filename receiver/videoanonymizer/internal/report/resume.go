@@ -15,7 +15,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// Progress is what a recorder has made durable, from which another one can resume.
+// Progress describes what a recorder has made durable, so that another one can resume from it.
 type Progress struct {
 	// Bytes is the length of the recorder's file.
 	Bytes int64 `json:"bytes"`
@@ -23,11 +23,11 @@ type Progress struct {
 	SHA256 string `json:"sha256"`
 	// First is the presentation time of the first frame.
 	First time.Duration `json:"first"`
-	// PeopleMax is the most people in one frame, which is not in the file.
+	// PeopleMax is the maximum number of people in one frame, which is not in the file.
 	PeopleMax int `json:"people_max"`
 }
 
-// Seal makes all frames so far durable.
+// Seal makes all frames added so far durable.
 func (r *Recorder) Seal() (Progress, error) {
 	err := r.buffered.Flush()
 	if err == nil {
@@ -44,7 +44,7 @@ func (r *Recorder) Seal() (Progress, error) {
 	return Progress{Bytes: size, SHA256: sum, First: r.first, PeopleMax: r.summary.PeopleMax}, nil
 }
 
-// ResumeRecorder continues the file at temp after what was sealed. It finds the moments again from the masks in the
+// ResumeRecorder continues the file at temp after the sealed part. It finds the moments again from the masks in the
 // file.
 func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
 	file, err := durable.Open(temp, os.O_RDWR)
@@ -60,7 +60,7 @@ func ResumeRecorder(temp string, p Progress) (*Recorder, error) {
 	return r, nil
 }
 
-// replay counts the frames in the file and truncates what was not sealed.
+// replay counts the frames in the sealed part of the file and truncates the rest.
 func (r *Recorder) replay(p Progress) error {
 	stat, err := r.file.Stat()
 	if err != nil {

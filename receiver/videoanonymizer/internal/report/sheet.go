@@ -31,8 +31,8 @@ const (
 	lineHeight   = 16
 	gap          = 6
 	sheetQuality = 88
-	// closeUp is the width of a tile's crop relative to the mask, so that one sees whose head it is on; a crop is at
-	// least leastPart of the frame's width.
+	// closeUp is the width of a tile's crop relative to the mask, so that viewers can tell whose head it covers. A crop is
+	// at least leastPart of the width of the frame.
 	closeUp   = 6
 	leastPart = 0.25
 )
@@ -43,10 +43,10 @@ var (
 	outline    = color.RGBA{255, 200, 0, 255}
 )
 
-// WriteSheet writes a new JPEG file at path with one tile for each of the first moments: the image around the mask,
-// which is outlined, with the time, the reason, and score or duration. It takes the images of which there is no picture
-// from the anonymized video at output, so that the sheet shows nothing that the output does not: for the pictures, the
-// caller vouches (Recorder.Picture). It returns ErrNothingToShow if there is no moment.
+// WriteSheet writes a new JPEG file at path with a tile for each of the first moments: the area around the mask, which
+// is outlined, with the time, the reason, and score or duration. It takes missing pictures from the anonymized video at
+// output, so that the sheet shows nothing that the output does not. For the other pictures, the caller of
+// Recorder.Picture guarantees that. It returns ErrNothingToShow if there are no moments.
 func WriteSheet(ctx context.Context, tools media.Tools, output, path string, moments []Moment, tiles int) error {
 	moments = slices.Clone(moments[:min(tiles, len(moments))])
 	if len(moments) == 0 {
@@ -66,7 +66,7 @@ func WriteSheet(ctx context.Context, tools media.Tools, output, path string, mom
 	return nil
 }
 
-// takeMissing takes the pictures that are missing from a video.
+// takeMissing takes the missing pictures from a video.
 func takeMissing(ctx context.Context, tools media.Tools, output string, moments []Moment) error {
 	var missing []*Moment
 	var times []time.Duration
@@ -88,7 +88,7 @@ func takeMissing(ctx context.Context, tools media.Tools, output string, moments 
 	})
 }
 
-// drawSheet draws the pictures of moments.
+// drawSheet draws a sheet with the pictures of the moments.
 func drawSheet(moments []Moment) *image.RGBA {
 	columns := min(sheetColumns, len(moments))
 	rows := (len(moments) + columns - 1) / columns
@@ -103,10 +103,10 @@ func drawSheet(moments []Moment) *image.RGBA {
 	return sheet
 }
 
-// ErrNothingToShow says that a video has no weak moment.
+// ErrNothingToShow means that a video has no weak moments.
 var ErrNothingToShow = errors.New("the video has no moment to show")
 
-// tile draws a moment into a part of the sheet, with its caption below.
+// tile draws a moment on a part of the sheet, with its caption below.
 func tile(sheet *image.RGBA, to image.Rectangle, m Moment) {
 	m.picture.develop()
 	part := m.picture.part
@@ -132,7 +132,7 @@ func tile(sheet *image.RGBA, to image.Rectangle, m Moment) {
 	write(sheet, caption.Min.X, caption.Max.Y+2*lineHeight-4, text)
 }
 
-// around returns the part of the frame to show for a moment, in the shape of a tile if the frame allows it.
+// around returns the part of the frame to show for a moment, with the aspect ratio of a tile if possible.
 func around(m Moment, width, height int) image.Rectangle {
 	if m.Reason == MaskedWhole || m.Reason == NobodyFound {
 		return image.Rect(0, 0, width, height)
@@ -147,7 +147,7 @@ func around(m Moment, width, height int) image.Rectangle {
 	return image.Rect(x, y, x+max(1, int(w)), y+max(1, int(h)))
 }
 
-// fit returns the largest rectangle with the part's aspect ratio, centered in another.
+// fit returns the largest rectangle with the aspect ratio of part, centered in within.
 func fit(part, within image.Rectangle) image.Rectangle {
 	scale := math.Min(float64(within.Dx())/float64(part.Dx()), float64(within.Dy())/float64(part.Dy()))
 	size := image.Pt(max(1, int(scale*float64(part.Dx())+0.5)), max(1, int(scale*float64(part.Dy())+0.5)))
@@ -155,7 +155,7 @@ func fit(part, within image.Rectangle) image.Rectangle {
 	return image.Rectangle{at, at.Add(size)}
 }
 
-// border draws the edges of a rectangle, clipped to an area.
+// border draws the edges of a rectangle, clipped to area.
 func border(sheet *image.RGBA, area, r image.Rectangle) {
 	for _, edge := range []image.Rectangle{
 		{r.Min, image.Pt(r.Max.X, r.Min.Y+1)}, {image.Pt(r.Min.X, r.Max.Y-1), r.Max},
@@ -197,11 +197,12 @@ func crop(v view, part image.Rectangle) *image.RGBA {
 	return out
 }
 
-// conversion turns samples into RGB. Its tables hold what each sample is on a scale from 0 or -128 to 255 or 127.
+// conversion converts samples to RGB. Its tables map each sample to a scale from 0 to 255 for luma, and from -128 to
+// 127 for chroma.
 type conversion struct {
 	luma, chroma     []float64
 	kr, kb           float64 // weights of red and blue in luma
-	red, blue, green float64 // factors of chroma, and what is left of luma for green
+	red, blue, green float64 // factors of chroma, and of the rest of luma for green
 }
 
 func conversionOf(v view) conversion {
@@ -227,7 +228,7 @@ func conversionOf(v view) conversion {
 // row is a row of a plane.
 type row struct {
 	data []byte
-	deep bool // two bytes a sample
+	deep bool // two bytes per sample
 }
 
 func rowOf(p *media.Plane, y int, deep bool) row {
@@ -246,7 +247,7 @@ func (r row) sample(x int) int {
 }
 
 // weights returns the weights of red and blue in luma: those of ITU-R BT.601 up to 576 lines and of BT.709 above, as
-// for painting masks.
+// when masks are painted.
 func weights(height int) (kr, kb float64) {
 	if height > 576 {
 		return 0.2126, 0.0722

@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// colors makes a video with a second each of red, green and blue.
+// colors creates a video with one second each of red, green and blue.
 func colors(t *testing.T, encoder ...string) (tools media.Tools, path string) {
 	t.Helper()
 	tools, err := media.FindTools("", "")

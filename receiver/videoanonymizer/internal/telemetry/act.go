@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-// The attributes of what people do in the console. spans.md explains each.
+// Event name and attributes of actions in the console. spans.md describes each.
 const (
 	eventAction     = "anonymizer.console.action"
 	attrUserName    = "user.name"
@@ -22,18 +22,19 @@ const (
 	attrAuditHash   = "anonymizer.audit.hash"
 )
 
-// Act is what somebody did in the console, as the audit has it.
+// Act is an action of a user in the console, as recorded in the audit log.
 type Act struct {
 	Action, Actor, Role string
-	// VideoID is the console's, Output the SHA-256 of what was decided on; empty if they do not apply.
+	// VideoID is the ID of the video in the console, Output the SHA-256 of the output that was decided on. They are empty
+	// if they do not apply.
 	VideoID, Output string
-	// Entry and Hash are those of the entry in the audit.
+	// Entry and Hash identify the entry in the audit log.
 	Entry int
 	Hash  string
 	At    time.Time
 }
 
-// Acted reports what somebody did.
+// Acted reports an action of a user.
 func (e *Emitter) Acted(ctx context.Context, act Act) {
 	if e.logs == nil {
 		return

@@ -20,10 +20,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// BenchmarkFrame measures the telemetry of a frame with three people, with every third frame analyzed as by default,
-// and all three signals consumed. %core@100fps is the CPU time of the whole process, including garbage collection and
-// delivery, in percent of a core at 100 frames/s; it must stay below 1. sdk is the reference: the same spans made by
-// the OpenTelemetry SDK and its batch processor, without an exporter.
+// BenchmarkFrame measures the telemetry of a frame with three people. Every third frame is analyzed, as by default, and
+// all three signals are consumed. %core@100fps is the CPU time of the whole process, including garbage collection and
+// delivery, in percent of a core at 100 frames/s. It must stay below 1. sdk is the reference: the same spans, created
+// with the OpenTelemetry SDK and its batch processor, without an exporter.
 func BenchmarkFrame(b *testing.B) {
 	records := []*record.Frame{frameRecord(time.Now(), 0, 3, true), frameRecord(time.Now(), 1, 3, false),
 		frameRecord(time.Now(), 2, 3, false)}
@@ -69,7 +69,7 @@ func reportShare(b *testing.B, start time.Duration) {
 	b.ReportMetric(perFrame*100*100, "%core@100fps")
 }
 
-// cpuTime is what the process has used so far.
+// cpuTime returns the CPU time that the process has used so far.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -83,7 +83,7 @@ type nowhere struct{}
 func (nowhere) ExportSpans(context.Context, []sdk.ReadOnlySpan) error { return nil }
 func (nowhere) Shutdown(context.Context) error                        { return nil }
 
-// frameBySDK makes the spans of a frame as a program that uses the SDK would.
+// frameBySDK creates the spans of a frame like a program that uses the SDK.
 func frameBySDK(ctx context.Context, tracer trace.Tracer, rec *record.Frame) {
 	span := func(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
 		return tracer.Start(ctx, name, trace.WithTimestamp(rec.Start), trace.WithAttributes(attrs...))

@@ -17,37 +17,38 @@ import (
 )
 
 const (
-	// maxQueued is the number of full batches that wait, in addition to the one being forwarded and the one being filled.
+	// maxQueued is the number of full batches that may wait, in addition to the one being forwarded and the one being
+	// filled.
 	maxQueued = 4
-	// A refused batch is retried after firstBackoff, then after twice as long, up to maxBackoff.
+	// firstBackoff is the time before the first retry of a refused batch. It doubles with each retry, up to maxBackoff.
 	firstBackoff = 50 * time.Millisecond
 	maxBackoff   = 5 * time.Second
-	// maxFlush is how long Shutdown retries what the pipeline refuses.
+	// maxFlush is how long Shutdown retries batches that the pipeline refuses.
 	maxFlush = 5 * time.Second
 	// abandonAfter is how long a consumer may take to return after its context has ended.
 	abandonAfter = time.Second
 )
 
-// signal is what delivery needs to know about the telemetry it delivers; T is ptrace.Traces or plog.Logs.
+// signal tells delivery how to handle a type of telemetry. T is ptrace.Traces or plog.Logs.
 type signal[T any] struct {
 	name metadata.AttributeSignal
 	// fresh returns an empty batch.
 	fresh func() T
-	// clone copies a batch before it is forwarded; nil if the consumer does not mutate data.
+	// clone copies a batch before it is forwarded. It is nil if the consumer does not mutate data.
 	clone func(T) T
 	// consume forwards a batch to the pipeline.
 	consume func(context.Context, T) error
-	// remainder returns the part of the batch that the pipeline refused, if the error says so.
+	// remainder returns the part of the batch that the pipeline refused, if the error contains it.
 	remainder func(error) (T, bool)
 	// count returns the number of spans or records in a batch.
 	count func(T) int
-	// dropped and retried count what happens to batches.
+	// dropped and retried count dropped items and retries of batches.
 	dropped func(n int, reason metadata.AttributeDropReason)
 	retried func()
 }
 
 // delivery fills batches and forwards them to the pipeline, in order, from one goroutine. While the pipeline refuses
-// data, callers of add are held back, at most maxWait per stall; after that, the oldest batch is dropped in favor of
+// data, it holds back callers of add, for at most maxWait per stall. After that, it drops the oldest batch in favor of
 // the newest.
 type delivery[T any] struct {
 	signal[T]
@@ -60,14 +61,14 @@ type delivery[T any] struct {
 	open     batch[T]
 	queue    []batch[T]
 	inFlight bool          // a batch is being forwarded
-	stalled  time.Time     // since when the pipeline has accepted nothing, though there was something to accept
-	progress chan struct{} // closed and replaced whenever a batch has left
+	stalled  time.Time     // since when the pipeline has accepted nothing although a batch was waiting
+	progress chan struct{} // closed and replaced whenever a batch was delivered or dropped
 
 	wake    chan struct{}
 	closing chan struct{}
 	done    chan struct{}
 	stop    sync.Once
-	// giveUp ends all retries, when Shutdown runs out of time.
+	// giveUp ends all retries when Shutdown runs out of time.
 	ctx    context.Context
 	giveUp context.CancelFunc
 }
@@ -75,7 +76,7 @@ type delivery[T any] struct {
 type batch[T any] struct {
 	data  T
 	count int
-	since time.Time // when its first span was added
+	since time.Time // when the first item was added
 }
 
 func (d *delivery[T]) start() {
@@ -87,8 +88,8 @@ func (d *delivery[T]) start() {
 	go d.run()
 }
 
-// add lets build append to the open batch and return how many spans or records it appended. It holds the caller back
-// while too many batches wait, until the context ends or maxWait has passed; what was added stays added.
+// add lets build append to the open batch and return how many spans or records it appended. While too many batches
+// wait, it blocks until the context ends or maxWait has passed. The items remain in the batch in any case.
 func (d *delivery[T]) add(ctx context.Context, build func(T) int) {
 	d.mu.Lock()
 	first := d.open.count == 0
@@ -149,7 +150,7 @@ func (d *delivery[T]) holdBack(ctx context.Context) {
 func (d *delivery[T]) wakeUp() {
 	select {
 	case d.wake <- struct{}{}:
-	default: // it has been woken already
+	default: // already woken
 	}
 }
 
@@ -170,8 +171,8 @@ func (d *delivery[T]) run() {
 	}
 }
 
-// next waits for a batch that is full or has waited for linger. It returns false once everything is delivered after
-// closing.
+// next waits for a batch that is full or has waited for linger. After closing, it returns false once everything is
+// delivered.
 func (d *delivery[T]) next() (batch[T], bool) {
 	for {
 		closing := d.isClosing()
@@ -262,7 +263,8 @@ func (d *delivery[T]) deliver(b batch[T]) {
 	}
 }
 
-// pause waits for between half the backoff and all of it, or, when the receiver stops, for firstBackoff at most.
+// pause waits for a random time between half the backoff and all of it or, when the receiver stops, for at most
+// firstBackoff.
 func (d *delivery[T]) pause(backoff time.Duration) {
 	closing := d.closing
 	if d.isClosing() {
@@ -277,15 +279,15 @@ func (d *delivery[T]) pause(backoff time.Duration) {
 	}
 }
 
-// shutdown delivers everything that was added, within bounds, and reports whether the goroutine has ended: it has not
-// if the pipeline does not return from a batch although its context has ended.
+// shutdown delivers all items, within limits, and reports whether the goroutine has ended. It has not if the pipeline
+// does not return from a batch although its context has ended.
 func (d *delivery[T]) shutdown(ctx context.Context) bool {
 	d.stop.Do(func() { close(d.closing) })
 	return awaitEnd(ctx, d.done, d.giveUp)
 }
 
-// awaitEnd waits for done: first for whatever is still to be forwarded, and then, when maxFlush has passed or the
-// context ends, for the pipeline to return after giveUp. It reports whether done was closed.
+// awaitEnd waits for done: first until everything is forwarded and then, once maxFlush has passed or the context has
+// ended, until the pipeline returns after giveUp. It reports whether done was closed.
 func awaitEnd(ctx context.Context, done <-chan struct{}, giveUp context.CancelFunc) bool {
 	defer giveUp()
 	flush := time.NewTimer(maxFlush)

@@ -32,15 +32,15 @@ import (
 
 var errRefused = errors.New("memory limiter: too much")
 
-// pipeline accepts frames, unless behave, which gets the number of the call from 0, says otherwise for a batch.
+// pipeline accepts frames, unless behave, which gets the number of the call, from 0, returns an error for a batch.
 type pipeline struct {
 	behave  func(ctx context.Context, call int, traces ptrace.Traces) error
 	mutates bool
 
 	mu     sync.Mutex
 	calls  int
-	frames []int64 // indexes, in order of arrival
-	sizes  []int   // of the batches taken
+	frames []int64 // indexes, in the order of arrival
+	sizes  []int   // of the accepted batches
 }
 
 func (p *pipeline) Capabilities() consumer.Capabilities {
@@ -64,14 +64,14 @@ func (p *pipeline) ConsumeTraces(ctx context.Context, traces ptrace.Traces) erro
 	return nil
 }
 
-// taken returns the indexes of the frames accepted.
+// taken returns the indexes of the accepted frames.
 func (p *pipeline) taken() []int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.frames)
 }
 
-// batches returns the number of spans in each batch accepted.
+// batches returns the number of spans in each accepted batch.
 func (p *pipeline) batches() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,7 +101,7 @@ func upTo(n int) []int64 {
 	return list
 }
 
-// delivering runs the test in a synctest bubble, where time passes only when all goroutines wait for it. Batches hold
+// delivering runs the test in a synctest bubble, where time advances only when all goroutines are blocked. Batches hold
 // two frames that were not analyzed, with six spans each.
 func delivering(t *testing.T, p *pipeline, change func(*Options),
 	test func(*testing.T, *Emitter, *VideoSpan, *componenttest.Telemetry)) {
@@ -134,10 +134,10 @@ func point(n int64, attrs ...attribute.KeyValue) []metricdata.DataPoint[int64] {
 	return []metricdata.DataPoint[int64]{{Value: n, Attributes: attribute.NewSet(attrs...)}}
 }
 
-// receiverID is on each of the collector's own metrics.
+// receiverID is an attribute of all internal metrics of the receiver.
 var receiverID = attribute.String("receiver", "videoanonymizer")
 
-// dropped is n for a reason, and zero for the others.
+// dropped returns the data points for n items dropped for a reason, and 0 for each other reason.
 func dropped(n int64, reason string) (points []metricdata.DataPoint[int64]) {
 	for each := range metadata.MapAttributeDropReason {
 		points = append(points, point(0, receiverID, attribute.String("reason", each))...)
@@ -148,7 +148,7 @@ func dropped(n int64, reason string) (points []metricdata.DataPoint[int64]) {
 	return points
 }
 
-// retried is n for a signal, and zero for the others.
+// retried returns the data points for n retries of a signal, and 0 for each other signal.
 func retried(n int64, signal string) (points []metricdata.DataPoint[int64]) {
 	for each := range metadata.MapAttributeSignal {
 		points = append(points, point(0, receiverID, attribute.String("otel_signal", each))...)
@@ -226,7 +226,7 @@ func TestPartiallyRefusedBatchIsRetriedInPart(t *testing.T) {
 		rest := ptrace.NewTraces()
 		traces.CopyTo(rest)
 		kept := 0
-		spansOf(rest).RemoveIf(func(ptrace.Span) bool { kept++; return kept <= 6 }) // the first frame is taken
+		spansOf(rest).RemoveIf(func(ptrace.Span) bool { kept++; return kept <= 6 }) // the first frame is accepted
 		p.take(0)
 		return consumererror.NewTraces(errRefused, rest)
 	}
@@ -255,7 +255,7 @@ func TestRefusedBatchIsRetriedWholeToMutatingConsumer(t *testing.T) {
 	})
 }
 
-// TestOutage refuses everything for an hour, then accepts everything again.
+// TestOutage has the pipeline refuse everything for an hour and then accept everything again.
 func TestOutage(t *testing.T) {
 	var down sync.Mutex
 	refuse := true
@@ -268,7 +268,7 @@ func TestOutage(t *testing.T) {
 		return nil
 	}}
 	delivering(t, p, nil, func(t *testing.T, _ *Emitter, s *VideoSpan, tel *componenttest.Telemetry) {
-		capacity := 2 * (maxQueued + 1) // frames in full batches: those that wait, and the one being forwarded
+		capacity := 2 * (maxQueued + 1) // frames in full batches: those waiting, and the one being forwarded
 		frames(s, 0, 2)
 		synctest.Wait()
 		assert.Zero(t, frames(s, 2, capacity), "a short stall is not felt")
@@ -296,7 +296,7 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// TestIdleTimeIsNotAStall fills the queue at once after a time in which there was nothing to deliver.
+// TestIdleTimeIsNotAStall fills the queue at once after a period without anything to deliver.
 func TestIdleTimeIsNotAStall(t *testing.T) {
 	p := new(pipeline)
 	delivering(t, p, nil, func(t *testing.T, _ *Emitter, s *VideoSpan, _ *componenttest.Telemetry) {
@@ -441,7 +441,7 @@ func TestPermanentlyRefusedLogsAreDropped(t *testing.T) {
 		metricdatatest.IgnoreTimestamp())
 }
 
-// TestRefusedMetricsAreReplaced refuses the first set; the second supersedes it.
+// TestRefusedMetricsAreReplaced refuses the first set of metrics. The second supersedes it.
 func TestRefusedMetricsAreReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0

@@ -1,9 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package telemetry turns what is known of frames and videos into spans, log records and metrics, and forwards them
-// to the collector's pipelines. It never costs a video: a pipeline that refuses data holds the frames back, but only
-// for a bounded time.
+// Package telemetry converts records of frames and videos into spans, log records and metrics, and forwards them to the
+// collector's pipelines. Telemetry never makes a video fail: a pipeline that refuses data holds frames back, but only
+// for a limited time.
 package telemetry
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
 
-// Options shape the telemetry.
+// Options configure the telemetry.
 type Options struct {
 	// ServiceName is the resource attribute service.name.
 	ServiceName string
@@ -34,30 +34,30 @@ type Options struct {
 	ResourceAttributes map[string]any
 	// SpanAttributes are added to the root span of each frame and video.
 	SpanAttributes map[string]any
-	// BatchSize is the number of spans forwarded at once, BatchInterval the longest that a span waits for its batch
-	// to fill.
+	// BatchSize is the number of spans forwarded at once. BatchInterval is the maximum time that a span waits for its
+	// batch to fill.
 	BatchSize     int
 	BatchInterval time.Duration
-	// MaxWait is how long a pipeline that refuses data may hold a frame back.
+	// MaxWait is the maximum time that a pipeline that refuses data may hold a frame back.
 	MaxWait time.Duration
-	// MetricsInterval is the time between two sets of metrics.
+	// MetricsInterval is the interval between two sets of metrics.
 	MetricsInterval time.Duration
 	// Metrics enables and disables individual metrics.
 	Metrics metadata.MetricsConfig
-	// Pseudonym, if not nil, replaces in a text what names the files at the paths.
+	// Pseudonym, if not nil, replaces in a text everything that identifies the files at the paths.
 	Pseudonym func(text string, paths ...string) string
-	// QueueLength is called for each set of metrics and returns the number of videos that wait for processing. Nil
-	// reports none.
+	// QueueLength is called for each set of metrics and returns the number of videos waiting to be processed. If it is
+	// nil, the number reported is 0.
 	QueueLength func() int
-	// TraceRatio 0..1 is the share of frames whose traces go on in inference servers.
+	// TraceRatio is the fraction of frames, 0 to 1, whose traces continue in inference servers.
 	TraceRatio float64
-	// Recent keeps what happened last for people to see; nil keeps nothing.
+	// Recent keeps recent figures and frames for the console. It may be nil.
 	Recent *Recent
 
 	_ struct{}
 }
 
-// Consumers are the pipelines to forward to; nil for signals without one.
+// Consumers are the pipelines to forward to, nil for signals without one.
 type Consumers struct {
 	Traces  consumer.Traces
 	Logs    consumer.Logs
@@ -81,7 +81,7 @@ type Emitter struct {
 	totals   totals
 	active   map[*VideoSpan]struct{}
 	ended    []videoMetrics // since the last set of metrics
-	reported []videoMetrics // whose last figures were in the last set: their series end with the next
+	reported []videoMetrics // were final in the last set: their series end with the next
 
 	now    func() time.Time
 	newIDs func() ids
@@ -248,9 +248,8 @@ func (e *Emitter) setScope(scope pcommon.InstrumentationScope) {
 	scope.SetVersion(e.scopeVersion)
 }
 
-// Shutdown forwards everything that was reported. It waits a few seconds at most for a pipeline that refuses data, or
-// until the context ends, and then drops and counts what is left. All videos must have ended. It may be called more
-// than once.
+// Shutdown forwards everything that was reported. If a pipeline refuses data, it waits a few seconds at most, or until
+// the context ends, and then drops and counts the rest. All videos must have ended. It may be called more than once.
 func (e *Emitter) Shutdown(ctx context.Context) error {
 	e.once.Do(func() {
 		var wait sync.WaitGroup

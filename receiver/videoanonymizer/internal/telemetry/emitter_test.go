@@ -65,7 +65,7 @@ var testVideo = Video{
 	Provider: "cpu",
 }
 
-// steps take three milliseconds in the given number of batches.
+// steps returns steps that take three milliseconds in total, in the given number of batches.
 func steps(start time.Time, batches int) vision.Steps {
 	at := func(from, to int) vision.Interval {
 		return vision.Interval{Start: start.Add(time.Duration(from) * time.Millisecond),
@@ -77,7 +77,7 @@ func steps(start time.Time, batches int) vision.Steps {
 	}
 }
 
-// frameRecord is a frame whose stages take some milliseconds each; one that is analyzed has people.
+// frameRecord returns a frame whose stages take a few milliseconds each. Pose estimation runs only if it is analyzed.
 func frameRecord(start time.Time, index, people int, analyzed bool) *record.Frame {
 	at := func(from, to int) vision.Interval {
 		return vision.Interval{Start: start.Add(time.Duration(from) * time.Millisecond),
@@ -238,7 +238,7 @@ func compareGolden(t *testing.T, folder string, traces ptrace.Traces, logs plog.
 	assert.NoError(t, plogtest.CompareLogs(wantLogs, logs))
 }
 
-// TestEverythingEmittedIsDocumented looks up each name in the golden files in the documentation.
+// TestEverythingEmittedIsDocumented looks up each name of the golden files in the documentation.
 func TestEverythingEmittedIsDocumented(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join("..", "..", "spans.md"))
 	require.NoError(t, err)
@@ -279,7 +279,7 @@ func TestEverythingEmittedIsDocumented(t *testing.T) {
 	}
 }
 
-// checkFrameTraces checks what is true of every trace of any video.
+// checkFrameTraces checks the properties that every trace of a frame has, and returns the number of frames.
 func checkFrameTraces(t *testing.T, spans []ptrace.Span) (frames int) {
 	t.Helper()
 	type key struct {
@@ -318,7 +318,7 @@ func allSpans(sink *consumertest.TracesSink) (spans []ptrace.Span) {
 	return spans
 }
 
-// TestConcurrentVideos reports several videos at once, with a batch size that splits them at odd places, while
+// TestConcurrentVideos reports several videos concurrently, with a batch size that splits them at odd places, while
 // metrics are collected. It is most useful with the race detector.
 func TestConcurrentVideos(t *testing.T) {
 	const videos, frames = 4, 200
@@ -379,7 +379,7 @@ func TestVideoLinksToFailedFramesWithinBounds(t *testing.T) {
 	}
 }
 
-// TestTextIsValidUTF8 reports names and messages that are not.
+// TestTextIsValidUTF8 reports names and messages that are not valid UTF-8.
 func TestTextIsValidUTF8(t *testing.T) {
 	const bad = "caf\xe9"
 	traces, logs, metrics := new(consumertest.TracesSink), new(consumertest.LogsSink), new(consumertest.MetricsSink)
@@ -411,8 +411,8 @@ func TestTextIsValidUTF8(t *testing.T) {
 	}
 }
 
-// TestMetrics compares the sets that are forwarded while a video is in progress, when it has ended, and after that,
-// when its series end.
+// TestMetrics compares the sets that are forwarded while a video is in progress, after it has ended, and then when its
+// series end.
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := new(consumertest.MetricsSink)
@@ -460,7 +460,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// TestPlayingTime tests what progress and the real-time factor are computed from.
+// TestPlayingTime tests the playing time that progress and the real-time factor are based on.
 func TestPlayingTime(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -480,7 +480,7 @@ func TestPlayingTime(t *testing.T) {
 			s := e.VideoStarted(t.Context(), tt.video)
 			for i := range tt.frames {
 				rec := frameRecord(time.Now(), i, 0, false)
-				rec.PTS += time.Hour // where the first frame stands does not matter
+				rec.PTS += time.Hour // the time of the first frame does not matter
 				s.Frame(rec)
 			}
 			assert.Equal(t, tt.want, s.shown(s.figures))
@@ -499,7 +499,7 @@ func TestQueueLength(t *testing.T) {
 	assert.EqualValues(t, 42, gauge(t, sink, 1, "anonymizer.queue.length").At(0).IntValue())
 }
 
-// gauge returns the points of a gauge in the first of several sets of metrics.
+// gauge returns the points of a gauge in the first set of metrics, and checks the number of sets.
 func gauge(t *testing.T, sink *consumertest.MetricsSink, sets int, name string) pmetric.NumberDataPointSlice {
 	require.Len(t, sink.AllMetrics(), sets)
 	for _, m := range sink.AllMetrics()[0].ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
@@ -556,7 +556,7 @@ func TestSelfTelemetry(t *testing.T) {
 	metadatatest.AssertEqualReceiverVideoanonymizerVideosFailed(t, tel, point(1, receiverID), ignore)
 }
 
-// TestInstancesAreApart runs two receivers in one collector: none may write the other's series.
+// TestInstancesAreApart checks that two receivers in one collector do not write each other's series.
 func TestInstancesAreApart(t *testing.T) {
 	tel := componenttest.NewTelemetry()
 	defer func() { require.NoError(t, tel.Shutdown(context.WithoutCancel(t.Context()))) }()

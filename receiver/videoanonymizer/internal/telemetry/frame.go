@@ -15,7 +15,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// The spans other than those of the stages.
+// Names of spans other than those of the stages.
 const (
 	spanVideo       = "anonymize_video"
 	spanPicture     = "anonymize_picture"
@@ -25,10 +25,11 @@ const (
 	spanPostprocess = "postprocess"
 )
 
-// spansPerFrame is the most spans that a frame emits: its own, six stages, and three steps for each of two models.
+// spansPerFrame is the maximum number of spans that a frame emits: the frame itself, six stages, and three steps for
+// each of two models.
 const spansPerFrame = 13
 
-// The attributes of spans and log records. spans.md explains each.
+// Attributes of spans and log records. spans.md describes each.
 const (
 	attrBBoxCount       = "bbox.count"
 	attrErrorType       = "error.type"
@@ -60,19 +61,19 @@ type frameSpans struct {
 	spans   ptrace.SpanSlice
 	ids     *ids
 	traceID pcommon.TraceID
-	// zero and zeroTime are the same instant. All times are measured from it with the monotonic clock, so that
-	// setting the clock does not tear a trace apart.
+	// zero and zeroTime are the same instant. All times are measured from it with the monotonic clock, so that setting the
+	// clock does not distort a trace.
 	zero     time.Time
 	zeroTime pcommon.Timestamp
 	message  string // of a failed frame's error
 }
 
-// appendFrame appends the trace of a frame and returns the number of its spans and the identity of its root.
+// appendFrame appends the trace of a frame and returns the number of spans and the ID of the root span.
 func (s *VideoSpan) appendFrame(spans ptrace.SpanSlice, rec *record.Frame) (int, spanID) {
 	return s.appendTrace(spans, rec, s.traceOf(rec), &s.ids)
 }
 
-// appendTrace is appendFrame with identifiers of the caller's.
+// appendTrace is appendFrame with a given trace ID and source of span IDs.
 func (s *VideoSpan) appendTrace(spans ptrace.SpanSlice, rec *record.Frame, trace pcommon.TraceID,
 	ids *ids) (int, spanID) {
 	before := spans.Len()
@@ -147,7 +148,8 @@ func (f *frameSpans) root(s *VideoSpan, rec *record.Frame) pcommon.SpanID {
 	return span.SpanID()
 }
 
-// detection sets how many people the detector found or, on a frame that it did not analyze, how many were carried over.
+// detection sets the number of people that the detector found or, for a frame that it did not analyze, the number
+// carried over.
 func (f *frameSpans) detection(span ptrace.Span, video Video, rec *record.Frame) {
 	attrs := span.Attributes()
 	attrs.EnsureCapacity(5)
@@ -180,8 +182,8 @@ func (f *frameSpans) failed(span ptrace.Span, rec *record.Frame) {
 	span.Status().SetMessage(f.message)
 }
 
-// model describes the inferences of a model below the span of its stage. made is the identity that their span got
-// before they began, nil if it got none.
+// model describes the inferences of a model as children of the span of its stage. made is the ID that the inference
+// span got in advance, nil if it got none.
 func (f *frameSpans) model(span ptrace.Span, name string, steps vision.Steps, made *inference.Span, served Served) {
 	putKnown(span.Attributes(), attrModelName, name)
 	putPositive(span.Attributes(), attrBatches, steps.Batches)
@@ -238,7 +240,7 @@ func putKnown(attrs pcommon.Map, name, value string) {
 	}
 }
 
-// maxMessage bounds the bytes of an error message, which may contain the output of a program.
+// maxMessage limits the bytes of an error message, which may contain the output of a program.
 const maxMessage = 4096
 
 func (s *VideoSpan) message(err error) string {
@@ -246,7 +248,7 @@ func (s *VideoSpan) message(err error) string {
 	return validUTF8(text[:min(len(text), maxMessage)])
 }
 
-// text is a text about the video, with pseudonyms if it is to have them.
+// text returns a text about the video as valid UTF-8, with pseudonyms if configured.
 func (s *VideoSpan) text(text string) string {
 	if s.emitter.pseudonym != nil {
 		text = s.emitter.pseudonym(text, s.paths...)
@@ -254,11 +256,11 @@ func (s *VideoSpan) text(text string) string {
 	return validUTF8(text)
 }
 
-// validUTF8 replaces invalid UTF-8: file names may be any bytes, but a single such name makes exporters refuse its
-// whole batch.
+// validUTF8 replaces invalid UTF-8: file names may contain arbitrary bytes, but a single such name makes exporters
+// reject the whole batch.
 func validUTF8(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
-// errorType is the reason, or the semantic conventions' value for an unknown one.
+// errorType returns the reason, or the semantic conventions' value for an unknown one.
 func errorType(reason string) string {
 	if reason == "" {
 		return "_OTHER"

@@ -11,18 +11,18 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// spanID is what links to a span.
+// spanID identifies a span, for example in a link.
 type spanID struct {
 	trace pcommon.TraceID
 	span  pcommon.SpanID
 }
 
-// ids makes identifiers that are unique and cannot be guessed. It is not safe for concurrent use.
+// ids generates IDs that are unique and unpredictable. It is not safe for concurrent use.
 type ids struct{ source rand.Source }
 
 func newIDs() ids {
 	var seed [32]byte
-	_, _ = crand.Read(seed[:]) // it never fails: the program ends if the system has no randomness
+	_, _ = crand.Read(seed[:]) // never fails: the program crashes if the system has no randomness
 	return ids{rand.NewChaCha8(seed)}
 }
 

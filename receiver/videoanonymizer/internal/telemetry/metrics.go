@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// totals count since the receiver started.
+// totals are counts since the receiver started.
 type totals struct {
 	analyzed, carried, failed, whole int64
 	masks                            record.MasksByOrigin
@@ -36,7 +36,7 @@ type videoMetrics struct {
 	factor   float64
 }
 
-// count adds a frame to figures of its video and to the totals.
+// count adds a frame to the figures of its video and to the totals.
 func (e *Emitter) count(f *figures, rec *record.Frame) {
 	failed := rec.Err != nil && rec.FailedStage != record.StageVisualization
 	e.self.add(e.self.builder.ReceiverVideoanonymizerFrames, 1)
@@ -113,7 +113,7 @@ func (e *Emitter) videoEnded(s *VideoSpan, end time.Time, outcome metadata.Attri
 		e.totals.interrupted++
 		last.progress.Remaining = -1
 	}
-	if e.metrics != nil && s.all().frames > 0 && !s.video.Picture { // a series for each picture would be many
+	if e.metrics != nil && s.all().frames > 0 && !s.video.Picture { // one series per picture would be too many
 		e.ended = append(e.ended, last)
 	}
 }
@@ -124,7 +124,7 @@ func (s *VideoSpan) metrics(now time.Time) videoMetrics {
 		factor: realTimeFactor(s.playing(), now.Sub(s.start))}
 }
 
-// collection forwards a set of metrics to the pipeline at an interval.
+// collection forwards a set of metrics to the pipeline at a fixed interval.
 type collection struct {
 	emitter  *Emitter
 	builder  *metadata.MetricsBuilder
@@ -133,7 +133,7 @@ type collection struct {
 	interval time.Duration
 	queue    func() int // may be nil
 	logger   *zap.Logger
-	refused  bool // the last set
+	refused  bool // whether the last set was refused
 
 	stopping chan struct{}
 	stop     sync.Once
@@ -174,13 +174,13 @@ func (c *collection) start() {
 	}()
 }
 
-// shutdown forwards a last set and reports whether the goroutine has ended, like the shutdown of delivery.
+// shutdown forwards a last set and reports whether the goroutine has ended, like delivery.shutdown.
 func (c *collection) shutdown(ctx context.Context) bool {
 	c.stop.Do(func() { close(c.stopping) })
 	return awaitEnd(ctx, c.done, c.giveUp)
 }
 
-// push does not retry: the next set supersedes this one.
+// push does not retry, because the next set supersedes this one.
 func (c *collection) push() {
 	metrics := c.collect(time.Now())
 	n := metrics.DataPointCount()
@@ -193,10 +193,10 @@ func (c *collection) push() {
 	c.refused = err != nil
 }
 
-// snapshot is what a set of metrics reports. Videos are kept by name, since that is what distinguishes their series.
+// snapshot is the content of a set of metrics. Videos are keyed by name, because the name distinguishes their series.
 type snapshot struct {
 	totals totals
-	// videos are in progress, or have ended since the last snapshot; those in gone ended before that.
+	// videos are in progress, or have ended since the last snapshot. The videos in gone ended before that.
 	videos, gone map[string]videoMetrics
 }
 
@@ -217,7 +217,7 @@ func (e *Emitter) snapshot(now time.Time) snapshot {
 			continue
 		}
 		if v.progress.Done >= 0 {
-			v.progress.Remaining = 0 // only finished videos report it a last time, but the series of each must end
+			v.progress.Remaining = 0 // unfinished videos did not report it the last time, but every series must end
 		}
 		s.gone[v.name] = v
 	}
@@ -225,7 +225,7 @@ func (e *Emitter) snapshot(now time.Time) snapshot {
 	return s
 }
 
-// anyReported returns whether the next set of metrics ends the series of a video.
+// anyReported reports whether the next set of metrics ends the series of a video.
 func (e *Emitter) anyReported() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -238,7 +238,7 @@ func (c *collection) collect(now time.Time) pmetric.Metrics {
 	for _, v := range s.videos {
 		c.recordVideo(ts, v)
 	}
-	for _, v := range s.gone { // last: v0.155 of the Prometheus exporter skips what follows a point without a value
+	for _, v := range s.gone { // last: v0.155 of the Prometheus exporter skips points after one without a value
 		c.recordVideo(ts, v)
 	}
 	c.recordTotals(ts, s.totals)
@@ -259,7 +259,7 @@ func (c *collection) recordVideo(ts pcommon.Timestamp, v videoMetrics) {
 	}
 }
 
-// endSeries takes the value from the points of videos that are gone, which tells exporters that these series end.
+// endSeries removes the value from the points of videos that are gone, which tells exporters that these series end.
 func endSeries(metrics pmetric.Metrics, gone map[string]videoMetrics) {
 	for _, m := range metrics.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
 		if m.Type() != pmetric.MetricTypeGauge {

@@ -5,15 +5,15 @@ package telemetry
 
 import "time"
 
-// Progress is how far and how fast the processing of a video is.
+// Progress describes how far the processing of a video is, and how fast.
 type Progress struct {
 	// Frames is the number of frames done in this attempt.
 	Frames int
-	// Rate is in frames per second since the first of them was done; 0 if unknown.
+	// Rate is the number of frames per second since the first frame was done, 0 if unknown.
 	Rate float64
-	// Done is the fraction of the video that is done, 0 to 1; negative if unknown.
+	// Done is the fraction of the video that is done, 0 to 1, negative if unknown.
 	Done float64
-	// Remaining is how long the rest takes at that rate; negative if unknown.
+	// Remaining is the time that the rest takes at this rate, negative if unknown.
 	Remaining time.Duration
 }
 
@@ -24,7 +24,7 @@ func (s *VideoSpan) Progress() Progress {
 	return s.progress(s.emitter.now())
 }
 
-// progress is Progress with the emitter's lock held.
+// progress is Progress for callers that hold the emitter's lock.
 func (s *VideoSpan) progress(now time.Time) Progress {
 	f, playing := s.all(), s.playing()
 	p := Progress{Frames: f.frames, Done: -1, Remaining: -1}
@@ -33,7 +33,7 @@ func (s *VideoSpan) progress(now time.Time) Progress {
 	if s.video.Duration > 0 {
 		p.Done = min(1, done.Seconds()/s.video.Duration.Seconds())
 	}
-	// The first frame does not count toward the rate: when it is done, many more are already in progress.
+	// The first frame does not count toward the rate: when it is done, many others are already in progress.
 	took, shown := now.Sub(f.firstAt).Seconds(), (f.last - f.first).Seconds()
 	if f.frames < 2 || took <= 0 || shown <= 0 {
 		return p
@@ -46,5 +46,5 @@ func (s *VideoSpan) progress(now time.Time) Progress {
 	return p
 }
 
-// maxRemaining is more than a video may take.
+// maxRemaining is longer than processing any video takes.
 const maxRemaining = 365 * 24 * time.Hour

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProgress processes frames of 40 ms at a rate of one per 100 ms, after 5 s without output.
+// TestProgress processes frames of 40 ms at a rate of one per 100 ms, after 5 s without a frame.
 func TestProgress(t *testing.T) {
 	const pace = 100 * time.Millisecond
 	for _, tt := range []struct {

@@ -16,38 +16,38 @@ import (
 )
 
 const (
-	// RecentSeconds is how far back figures go.
+	// RecentSeconds is the age of the oldest figures.
 	RecentSeconds = 300
-	// recentFrames is how many frames can be shown as traces: 0.4 MB.
+	// recentFrames is the number of frames whose traces can be shown. They take 0.4 MB.
 	recentFrames = 512
-	// rateSeconds is the time over which the current rate is the mean.
+	// rateSeconds is the period of which the current rate is the mean.
 	rateSeconds = 3
 )
 
-// CostedStages are the stages whose time is what they cost. Tracking is missing: it is the time that a frame waits in
-// the look-ahead window.
+// CostedStages are the stages whose duration is their cost. Tracking is not among them: its duration is the time that a
+// frame waits in the look-ahead window.
 var CostedStages = [...]string{record.StageDecode, record.StageDetection, record.StagePose, record.StageVisualization,
 	record.StageEncode}
 
-// Recent keeps figures of the last minutes, and the latest frames, in bounded memory. It is safe for concurrent use; a
-// nil *Recent keeps nothing.
+// Recent keeps the figures of the last minutes, and the latest frames, in bounded memory. It is safe for concurrent
+// use. A nil *Recent keeps nothing.
 type Recent struct {
 	now func() time.Time
 
 	mu      sync.Mutex
 	seconds [RecentSeconds]Second // by Unix time modulo RecentSeconds
 	frames  [recentFrames]recentFrame
-	added   int // frames, ever
+	added   int // total number of frames
 }
 
-// NewRecent returns an empty one.
+// NewRecent returns an empty Recent.
 func NewRecent() *Recent { return &Recent{now: time.Now} }
 
-// Second is what was done in a second.
+// Second contains the figures of one second.
 type Second struct {
-	// Unix is the second.
+	// Unix is the Unix time of the second.
 	Unix int64
-	// Frames is the number of frames done, People the most people in one of them.
+	// Frames is the number of frames done, People the maximum number of people in one of them.
 	Frames, People int
 	busy           [len(CostedStages)]time.Duration
 	ran            [len(CostedStages)]int
@@ -85,14 +85,14 @@ func (s *Second) join(other *Second) {
 	}
 }
 
-// recentFrame is a frame without what it shows.
+// recentFrame is a frame without its detections.
 type recentFrame struct {
 	span  *VideoSpan
 	trace pcommon.TraceID
 	rec   record.Frame
 }
 
-// add takes the next frame of a video.
+// add adds the next frame of a video.
 func (r *Recent) add(span *VideoSpan, rec *record.Frame, trace pcommon.TraceID) {
 	if r == nil {
 		return
@@ -111,7 +111,7 @@ func (r *Recent) add(span *VideoSpan, rec *record.Frame, trace pcommon.TraceID) 
 	r.added++
 }
 
-// Seconds returns the last RecentSeconds seconds that are over, the oldest first.
+// Seconds returns the last seconds, up to RecentSeconds, without the current one, oldest first.
 func (r *Recent) Seconds() []Second {
 	now := r.now().Unix()
 	r.mu.Lock()
@@ -127,7 +127,7 @@ func (r *Recent) Seconds() []Second {
 	return all
 }
 
-// Now returns the figures of the last seconds together, and their mean rate in frames per second.
+// Now returns the combined figures of the last few seconds, and the mean rate in frames per second.
 func (r *Recent) Now() (second Second, rate float64) {
 	now := r.now().Unix()
 	second.Unix = now
@@ -141,11 +141,11 @@ func (r *Recent) Now() (second Second, rate float64) {
 	return second, float64(second.Frames) / rateSeconds
 }
 
-// FrameTrace is a frame whose spans are known.
+// FrameTrace is a frame whose spans are available.
 type FrameTrace struct {
-	// Trace is the ID, in hex, that exporters have sent too.
+	// Trace is the trace ID in hex, the same as the exporters have sent.
 	Trace string
-	// Key is the video's.
+	// Key is the key of the video.
 	Key           string
 	Frame, People int
 	Start         time.Time
@@ -155,7 +155,7 @@ type FrameTrace struct {
 	_             struct{}
 }
 
-// Frames returns the latest frames of a video, or of all with "", the latest first.
+// Frames returns the latest frames of a video, or of all videos if the key is empty, latest first.
 func (r *Recent) Frames(key string, most int) (found []FrameTrace) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -170,30 +170,31 @@ func (r *Recent) Frames(key string, most int) (found []FrameTrace) {
 	return found
 }
 
-// Spans returns the spans of the frame as exporters get them, except for the IDs of the spans; the root comes first,
-// and parents come before their children.
+// Spans returns the spans of the frame as exporters get them, except for the span IDs. The root comes first, and
+// parents come before their children.
 func (f *FrameTrace) Spans() ptrace.SpanSlice {
 	from := f.frame.span
 	span := &VideoSpan{emitter: from.emitter, video: from.video, id: from.id}
 	ids := newIDs()
 	spans := ptrace.NewSpanSlice()
 	span.appendTrace(spans, &f.frame.rec, f.frame.trace, &ids)
-	spans.At(0).SetParentSpanID(pcommon.SpanID{}) // that of a picture has one, which is not here
+	spans.At(0).SetParentSpanID(pcommon.SpanID{}) // the parent of a picture's span is not included
 	return spans
 }
 
-// Active is a video that is worked on.
+// Active is a video in progress.
 type Active struct {
 	Key string
-	// Done is the number of frames that are done, with those of earlier attempts; People is of the latest.
+	// Done is the number of frames done, including those of earlier attempts. People is the number of people in the latest
+	// frame.
 	Done, People int
-	// Most is the most people in a frame of this attempt, Masks the number of its masks.
+	// Most is the maximum number of people in a frame of this attempt, Masks the number of masks in this attempt.
 	Most, Masks int
 	Progress    Progress
 	Duration    time.Duration
 }
 
-// Active returns the videos that are worked on.
+// Active returns the videos in progress.
 func (e *Emitter) Active() []Active {
 	now := e.now()
 	e.mu.Lock()
@@ -210,7 +211,7 @@ func (e *Emitter) Active() []Active {
 	return active
 }
 
-// Join returns the figures of consecutive seconds together, at the time of the first.
+// Join combines the figures of consecutive seconds into one, at the time of the first.
 func Join(seconds []Second) Second {
 	joined := Second{Unix: seconds[0].Unix}
 	for i := range seconds {

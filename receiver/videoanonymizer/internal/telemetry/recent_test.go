@@ -65,7 +65,7 @@ func TestRecent(t *testing.T) {
 	}
 }
 
-// BenchmarkRecent measures what a frame costs.
+// BenchmarkRecent measures the cost of adding a frame.
 func BenchmarkRecent(b *testing.B) {
 	r := NewRecent()
 	span := &VideoSpan{emitter: &Emitter{recent: r}, ids: newIDs()}

@@ -15,19 +15,19 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// Served is what servers serve as a model: its version there, and the digest of their answer to a known tensor. Both
-// are empty for a model that runs in this process.
+// Served describes a model on inference servers: its version there, and the digest of the answer to a known tensor.
+// Both are empty for a model that runs in this process.
 type Served struct{ Version, Answer string }
 
-// earlyIDs makes the identities that are needed before a frame is reported. It is safe for concurrent use.
+// earlyIDs generates the IDs that are needed before a frame is reported. It is safe for concurrent use.
 type earlyIDs struct {
 	mu  sync.Mutex
 	ids ids
 }
 
-// Inferences makes the identities of the spans of a frame's inferences, below detection and below pose estimation, so
-// that the spans of a server can be their children. It may be called concurrently, and with all other methods. Without
-// a pipeline for traces there are none.
+// Inferences returns IDs for the inference spans of a frame, one below detection and one below pose estimation, so that
+// the spans of a server can be their children. It may be called concurrently, also with all other methods. It returns
+// nil if there is no traces pipeline.
 func (s *VideoSpan) Inferences() (detection, pose *inference.Span) {
 	if s.emitter.traces == nil {
 		return nil, nil
@@ -44,14 +44,14 @@ func (s *VideoSpan) Inferences() (detection, pose *inference.Span) {
 	return detection, pose
 }
 
-// inRatio decides by the last 56 bits of the trace ID, as W3C Trace Context Level 2 has it, so that samplers that do
-// too keep the same traces.
+// inRatio decides based on the last 56 bits of the trace ID, as specified by W3C Trace Context Level 2, so that other
+// samplers that do so keep the same traces.
 func inRatio(trace pcommon.TraceID, ratio float64) bool {
 	const all = 1 << 56
 	return binary.BigEndian.Uint64(trace[8:])%all >= uint64((1-ratio)*all)
 }
 
-// traceOf is the trace of a frame: the one that its inferences belong to or, if there is none, a new one.
+// traceOf returns the trace ID of a frame: that of its inferences or, if there are none, a new one.
 func (s *VideoSpan) traceOf(rec *record.Frame) pcommon.TraceID {
 	if rec.DetectionInference != nil {
 		return rec.DetectionInference.TraceID
@@ -62,7 +62,7 @@ func (s *VideoSpan) traceOf(rec *record.Frame) pcommon.TraceID {
 	return s.ids.trace()
 }
 
-// remote gives the span of inferences the identity that was made before, and says which server answered them last.
+// remote sets the ID that the inference span got in advance, and describes the server that answered last.
 func remote(span ptrace.Span, made *inference.Span, served Served) {
 	span.SetSpanID(made.SpanID)
 	server := made.Server()
@@ -84,7 +84,7 @@ func remote(span ptrace.Span, made *inference.Span, served Served) {
 	putKnown(attrs, attrModelAnswer, served.Answer)
 }
 
-// RequestFailed counts a request that an inference server did not answer as it should.
+// RequestFailed counts a failed request to an inference server.
 func (e *Emitter) RequestFailed() {
 	e.self.add(e.self.builder.ReceiverVideoanonymizerRemoteRequestsFailed, 1)
 }

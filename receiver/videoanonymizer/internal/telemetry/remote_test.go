@@ -23,7 +23,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadatatest"
 )
 
-// TestServedInferences: spans of inferences have the identities that were made before, and say what answered.
+// TestServedInferences checks that inference spans have the IDs that were generated in advance, and name the server
+// that answered.
 func TestServedInferences(t *testing.T) {
 	opts := testOptions()
 	opts.TraceRatio = 1
@@ -79,7 +80,7 @@ func TestServedInferences(t *testing.T) {
 	assert.Contains(t, string(documented), "`"+attrServed+"`")
 }
 
-// TestInferencesWithoutTraces: without a pipeline for traces, servers are told of no spans.
+// TestInferencesWithoutTraces checks that inference servers get no span IDs without a traces pipeline.
 func TestInferencesWithoutTraces(t *testing.T) {
 	e, err := NewEmitter(testSettings(), testOptions(), Consumers{})
 	require.NoError(t, err)

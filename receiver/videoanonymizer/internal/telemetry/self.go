@@ -13,8 +13,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/metadata"
 )
 
-// counters are the receiver's part of the collector's own metrics. Like those of upstream's helpers, each carries the
-// receiver's ID, and starts at zero, so that a rate sees the first increment.
+// counters are the receiver's part of the collector's internal metrics. As in upstream's helpers, each has the
+// receiver's ID as an attribute and starts at zero, so that a rate includes the first increment.
 type counters struct {
 	builder  *metadata.TelemetryBuilder
 	receiver metric.MeasurementOption
@@ -58,7 +58,7 @@ func (c *counters) add(counter metric.Int64Counter, n int64) {
 	counter.Add(context.Background(), n, c.receiver)
 }
 
-// available records whether the models can be used.
+// available records whether the models are usable.
 func (c *counters) available(yes bool) {
 	value := int64(0)
 	if yes {

@@ -21,22 +21,22 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// The spans of what several machines do of a video, beside those of units. spans.md explains each.
+// Names of the spans of a video that several machines process, except those of units. spans.md describes each.
 const (
 	SpanPlan    = "plan"
 	SpanJoin    = "join"
 	SpanPublish = "publish"
 )
 
-// NewTraceParent makes the identity of a video's span that is reported in the end, maybe by another machine, in the
-// format of W3C Trace Context.
+// NewTraceParent returns a new ID, in the format of W3C Trace Context, for the span of a video. The span is reported at
+// the end, possibly by another machine.
 func NewTraceParent() string {
 	var id [24]byte
-	_, _ = rand.Read(id[:]) // it never fails
+	_, _ = rand.Read(id[:]) // never fails
 	return fmt.Sprintf("00-%x-%x-01", id[:16], id[16:])
 }
 
-// parseTraceParent returns the identity in the text, if there is one.
+// parseTraceParent returns the span ID in the text, if there is one.
 func parseTraceParent(text string) (id spanID, ok bool) {
 	parts := strings.Split(text, "-")
 	if len(parts) != 4 || len(parts[1]) != 2*len(id.trace) || len(parts[2]) != 2*len(id.span) {
@@ -47,8 +47,9 @@ func parseTraceParent(text string) (id spanID, ok bool) {
 	return id, traceErr == nil && spanErr == nil && !id.trace.IsEmpty() && !id.span.IsEmpty()
 }
 
-// VideoShared reports on a part of what several machines do of a video, whose span has the identity that NewTraceParent
-// made. The part ends with Released, and the last one of the video with Outcome and Finished or Failed.
+// VideoShared reports on one machine's part in a video that several machines process. parent is the ID of the video's
+// span, from NewTraceParent. A part ends with Released. The last part of the video ends with Outcome and Finished or
+// Failed.
 func (e *Emitter) VideoShared(ctx context.Context, video Video, parent string) *VideoSpan {
 	s := e.newVideoSpan(ctx, video)
 	if id, ok := parseTraceParent(parent); ok {
@@ -57,7 +58,7 @@ func (e *Emitter) VideoShared(ctx context.Context, video Video, parent string) *
 	return s
 }
 
-// Started reports that processing of the video began.
+// Started reports that processing of the video has started.
 func (s *VideoSpan) Started() {
 	s.log(s.start, "started", " started", plog.SeverityNumberInfo, s.describe)
 }
@@ -65,8 +66,8 @@ func (s *VideoSpan) Started() {
 // Released ends a part.
 func (s *VideoSpan) Released() { s.ended = true }
 
-// Outcome sets what is known of all parts of the video once they are done: when it began, by the clock of the machine
-// that found it, and what was counted.
+// Outcome sets the result of all parts of the video: the time when processing began, by the clock of the machine that
+// found the video, and the counts.
 func (s *VideoSpan) Outcome(began time.Time, counted record.Summary) {
 	if began.Before(s.start) {
 		s.start = began
@@ -79,7 +80,7 @@ func (s *VideoSpan) Outcome(began time.Time, counted record.Summary) {
 	}
 }
 
-// Step reports something that was done for the video as a whole, since start, under one of the names above.
+// Step reports a step that concerns the whole video and began at start. The name is one of the constants above.
 func (s *VideoSpan) Step(name string, start time.Time, err error) {
 	if s.emitter.traces == nil {
 		return
@@ -106,16 +107,16 @@ func (s *VideoSpan) Step(name string, start time.Time, err error) {
 	})
 }
 
-// ShareStats are what the collector's own metrics say of a share.
+// ShareStats are the values of a share in the collector's internal metrics.
 type ShareStats struct {
 	Takeovers, FencedCommits, UnitsRedone uint64
 	// BrokerAvailable means that the NATS servers answer.
 	BrokerAvailable bool
-	// Units are nil unless this machine is the coordinator.
+	// Units is nil unless this machine is the coordinator.
 	Units map[metadata.AttributeShareUnitState]int
 }
 
-// ObserveShare has the collector's own metrics say what stats returns whenever they are collected.
+// ObserveShare registers stats as the source of the share's values in the collector's internal metrics.
 func (e *Emitter) ObserveShare(stats func() ShareStats) error {
 	c := e.self
 	counter := func(register func(metric.Int64Callback) error, value func(ShareStats) uint64) error {

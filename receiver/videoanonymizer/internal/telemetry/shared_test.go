@@ -24,7 +24,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// TestSharedVideoIsOneTrace: two machines report on a video, whose span the second one sends with what both counted.
+// TestSharedVideoIsOneTrace has two machines report on a video. The second one sends the video's span, with the counts
+// of both.
 func TestSharedVideoIsOneTrace(t *testing.T) {
 	traces, logs := new(consumertest.TracesSink), new(consumertest.LogsSink)
 	parent := NewTraceParent()

@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// The span of a unit and its attributes. spans.md explains each.
+// Name and attributes of a unit's span. spans.md describes each.
 const (
 	spanUnit        = "anonymize_unit"
 	attrUnitNumber  = "anonymizer.unit.number"
@@ -24,29 +24,29 @@ const (
 	attrUnitAttempt = "anonymizer.unit.attempt"
 )
 
-// Unit describes a run of a video's frames that is processed by itself.
+// Unit describes a unit: consecutive frames of a video that are processed separately.
 type Unit struct {
-	// Number counts the video's units from 0, Attempt how often this one is done, from 1.
+	// Number is the index of the unit in the video, from 0. Attempt is the number of the attempt at it, from 1.
 	Number, Attempt int
-	// From and To are the presentation times of its first frame and of the one after its last.
+	// From and To are the presentation times of the unit's first frame and of the frame after its last.
 	From, To time.Duration
 }
 
 // UnitSpan reports on one unit: call Frame for each of its frames in order, and End at the end. The units of a video
-// may be reported at once. Their figures are those of the video.
+// may be reported concurrently. Their figures count for the video.
 type UnitSpan struct {
 	video   *VideoSpan
 	unit    Unit
 	id      pcommon.SpanID
 	start   time.Time
-	figures figures       // guarded by emitter.mu, as are the next four
-	latest  time.Time     // when the last frame was done
-	resumed int           // frames done in an earlier attempt
+	figures figures       // guarded by emitter.mu, like the next four
+	latest  time.Time     // when the latest frame was done
+	resumed int           // frames processed in an earlier attempt
 	before  time.Duration // their playing time
 	decoded int
 }
 
-// Unit starts the span of a unit. The frames of an earlier attempt at it no longer count. It may be called
+// Unit starts the span of a unit. The frames of an earlier attempt at the same unit no longer count. It may be called
 // concurrently.
 func (s *VideoSpan) Unit(unit Unit) *UnitSpan {
 	u := &UnitSpan{video: s, unit: unit, start: s.emitter.now()}
@@ -59,7 +59,7 @@ func (s *VideoSpan) Unit(unit Unit) *UnitSpan {
 	return u
 }
 
-// Frame reports a frame, as VideoSpan.Frame does.
+// Frame reports a frame, like VideoSpan.Frame.
 func (u *UnitSpan) Frame(rec *record.Frame) {
 	u.video.frame(&u.figures, rec)
 	u.video.emitter.mu.Lock()
@@ -67,7 +67,8 @@ func (u *UnitSpan) Frame(rec *record.Frame) {
 	u.latest = u.video.emitter.now()
 }
 
-// Resumed reports that an earlier attempt has done the first frames of the unit, which play for before.
+// Resumed reports that an earlier attempt has processed the given number of frames at the beginning of the unit, with a
+// playing time of before.
 func (u *UnitSpan) Resumed(before time.Duration, frames int) {
 	u.video.emitter.mu.Lock()
 	defer u.video.emitter.mu.Unlock()
@@ -81,7 +82,7 @@ func (u *UnitSpan) Decoded(frames int) {
 	u.decoded = frames
 }
 
-// End reports that the attempt at the unit ended, with an error if it has to be done again.
+// End reports the end of the attempt at the unit, with an error if the unit must be processed again.
 func (u *UnitSpan) End(err error) {
 	s := u.video
 	if s.emitter.traces == nil {
@@ -116,7 +117,7 @@ func (u *UnitSpan) End(err error) {
 	})
 }
 
-// all are the figures of the video and its units together; its time from first to last is what all of them play. The
+// all returns the combined figures of the video and its units. The time from first to last is the sum of theirs. The
 // emitter's lock must be held.
 func (s *VideoSpan) all() figures {
 	f := s.figures
@@ -139,7 +140,8 @@ func (s *VideoSpan) all() figures {
 	return f
 }
 
-// playing is the playing time of the frames that are done, of the video and its units. The emitter's lock must be held.
+// playing returns the playing time of the frames that are done, in the video and its units. The emitter's lock must be
+// held.
 func (s *VideoSpan) playing() time.Duration {
 	sum := s.shown(s.figures)
 	for _, u := range s.units {
@@ -148,7 +150,8 @@ func (s *VideoSpan) playing() time.Duration {
 	return sum
 }
 
-// resumedBefore is what earlier attempts have done, of the video and its units. The emitter's lock must be held.
+// resumedBefore returns the frames of earlier attempts at the video and its units, and their playing time. The
+// emitter's lock must be held.
 func (s *VideoSpan) resumedBefore() (frames int, playing time.Duration) {
 	frames, playing = s.resumed, s.before
 	for _, u := range s.units {

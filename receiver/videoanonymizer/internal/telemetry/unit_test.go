@@ -17,8 +17,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// TestUnitsAddUp reports two units at once, one of which is done again, and a third that is resumed. Together they are
-// the video.
+// TestUnitsAddUp reports two units concurrently, one of which is processed again, and a third that is resumed, and
+// checks that they add up to the video.
 func TestUnitsAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := new(consumertest.TracesSink)

@@ -15,7 +15,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// The attributes of videos, on their span and log records. spans.md explains each.
+// Attributes of videos, on their spans and log records. spans.md describes each.
 const (
 	attrFilePath        = "file.path"
 	attrFileSize        = "file.size"
@@ -50,37 +50,37 @@ const (
 	attrServed          = "anonymizer.models.served"
 )
 
-// Video describes a video before its first frame. Fields that are not known stay zero and are not reported.
+// Video describes a video before its first frame. Fields with unknown values stay zero and are not reported.
 type Video struct {
-	// Key is what Recent knows the video by. It is not reported.
+	// Key identifies the video in Recent. It is not reported.
 	Key string
-	// Picture says that it is a still picture, whose only frame is in the same trace.
+	// Picture means that the source is a still picture, whose only frame is in the same trace.
 	Picture bool
-	// Name is the file's name, Path its full path, Output where the anonymized video goes.
+	// Name is the name of the file, Path its full path, Output the path of the anonymized video.
 	Name, Path, Output string
 	// Size is in bytes.
 	Size int64
 	// Width and Height are in pixels, as displayed.
 	Width, Height int
-	// FrameRate is the average, in frames a second.
+	// FrameRate is the average, in frames per second.
 	FrameRate float64
-	// Duration is what the container states.
+	// Duration is the duration in the container.
 	Duration time.Duration
-	// Codec is the source's.
+	// Codec is the codec of the source.
 	Codec string
 	// Streams describe the video streams of a source that has several.
 	Streams []string
-	// Detector and Pose name the models, Provider what they run on.
+	// Detector and Pose name the models, Provider the execution provider that runs them.
 	Detector, Pose, Provider string
-	// Profile is the name of the profile that includes the video; empty for none.
+	// Profile is the name of the profile that includes the video, empty for none.
 	Profile string
-	// DetectorServed and PoseServed are what servers serve as these models.
+	// DetectorServed and PoseServed describe these models as served by inference servers.
 	DetectorServed, PoseServed Served
-	// Served describe what servers serve as all models.
+	// Served describes all models that are served.
 	Served []string
 }
 
-// Result describes the output of a finished video; everything else is counted from its frames.
+// Result describes the output of a finished video. Everything else is counted from its frames.
 type Result struct {
 	// Output is the final path.
 	Output string
@@ -88,16 +88,16 @@ type Result struct {
 	Size int64
 }
 
-// maxLinks bounds the failed frames that a video's span links to; it could not link to every frame of an hour.
+// maxLinks limits the failed frames that a video's span links to: it cannot link to every frame of an hour.
 const maxLinks = 64
 
 // VideoSpan reports on one video: call Frame for each frame, and one of Finished, Failed and Interrupted at the end.
-// Calls after the end have no effect. Its methods must not be called concurrently, but for those that say so.
+// Calls after the end have no effect. Its methods must not be called concurrently, except those documented otherwise.
 type VideoSpan struct {
 	emitter  *Emitter
 	ctx      context.Context
 	video    Video
-	paths    []string // of its files, as they are
+	paths    []string // of its files, without pseudonyms
 	ids      ids
 	id       spanID
 	early    earlyIDs
@@ -106,26 +106,26 @@ type VideoSpan struct {
 	unlinked int
 
 	figures figures       // guarded by emitter.mu
-	units   []*UnitSpan   // whose figures are not among these, guarded by emitter.mu
+	units   []*UnitSpan   // counted separately from figures, guarded by emitter.mu
 	resumed int           // frames done in an earlier attempt, guarded by emitter.mu
 	before  time.Duration // their playing time, guarded by emitter.mu
-	damage  string        // what of the source did not decode, if the rest is salvaged
-	nobody  bool          // was found
-	second  string        // why there is a second pass
+	damage  string        // the part of the source that did not decode, if the rest is salvaged
+	nobody  bool          // whether nobody was found
+	second  string        // reason for the second pass
 	ended   bool
 
 	timesRepaired, clockSteps int // of the source
 }
 
-// figures are what is counted from the frames of a video.
+// figures are counted from the frames of a video.
 type figures struct {
 	frames, analyzed, failed, whole int
 	masks, uncertain, people, most  int
 	first, last                     time.Duration // presentation times
-	firstAt                         time.Time     // when the first was done
+	firstAt                         time.Time     // when the first frame was done
 }
 
-// VideoStarted starts the trace of a video. When the context ends, frames are no longer held back.
+// VideoStarted starts the trace of a video. Once the context ends, frames are no longer held back.
 func (e *Emitter) VideoStarted(ctx context.Context, video Video) *VideoSpan {
 	s := e.newVideoSpan(ctx, video)
 	e.mu.Lock()
@@ -149,10 +149,10 @@ func (e *Emitter) newVideoSpan(ctx context.Context, video Video) *VideoSpan {
 	return s
 }
 
-// Frame reports a frame. It blocks while the pipeline refuses earlier frames, for a bounded time.
+// Frame reports a frame. It blocks while the pipeline refuses earlier frames, for a limited time.
 func (s *VideoSpan) Frame(rec *record.Frame) { s.frame(&s.figures, rec) }
 
-// frame adds a frame to some figures and reports it.
+// frame adds a frame to the figures and reports it.
 func (s *VideoSpan) frame(f *figures, rec *record.Frame) {
 	if s.ended {
 		return
@@ -195,37 +195,38 @@ func (s *VideoSpan) Finished(result Result) {
 	s.end(how)
 }
 
-// NobodyFound reports that the video shows nobody, as far as could be found.
+// NobodyFound reports that nobody was found in the video.
 func (s *VideoSpan) NobodyFound() { s.nobody = true }
 
-// SecondPass reports that the video is done again, searched harder, or goes on with that, and why: reason is a word
-// from a small set.
+// SecondPass reports that the video is processed again with a more thorough search, or that such a pass is resumed. The
+// reason is a word from a small set.
 func (s *VideoSpan) SecondPass(reason string) { s.second = reason }
 
-// Restarted reports that the video restarts from its first frame: the frames so far no longer count as its own.
+// Restarted reports that the video restarts from its first frame. The frames so far no longer count.
 func (s *VideoSpan) Restarted() {
 	s.emitter.mu.Lock()
 	defer s.emitter.mu.Unlock()
 	s.figures, s.units, s.resumed, s.before = figures{}, nil, 0, 0
 }
 
-// Resumed reports that an earlier attempt has done the first frames of the video, which play for before.
+// Resumed reports that an earlier attempt has processed the given number of frames at the beginning of the video, with
+// a playing time of before.
 func (s *VideoSpan) Resumed(before time.Duration, frames int) {
 	s.emitter.mu.Lock()
 	defer s.emitter.mu.Unlock()
 	s.resumed, s.before = frames, before
 }
 
-// Damaged reports that processing continues although parts of the video do not decode: the output lacks them.
+// Damaged reports that processing continues although parts of the video, which the output lacks, do not decode.
 func (s *VideoSpan) Damaged(what error) { s.damage = s.message(what) }
 
-// Repaired reports how many of the source's times were repaired, and how often its clock was set back.
+// Repaired reports how many of the source's timestamps were repaired, and how often its clock was set back.
 func (s *VideoSpan) Repaired(times, clockSteps int) {
 	s.timesRepaired, s.clockSteps = times, clockSteps
 }
 
 // Failed reports that this attempt produced no output, and why: reason is a word from a small set, such as truncated.
-// retried reports whether another attempt follows.
+// If retried, another attempt follows.
 func (s *VideoSpan) Failed(err error, reason string, retried bool) {
 	s.end(ending{
 		event: "failed", body: " failed: " + s.message(err), severity: plog.SeverityNumberError,
@@ -233,7 +234,7 @@ func (s *VideoSpan) Failed(err error, reason string, retried bool) {
 	})
 }
 
-// Interrupted reports that the video was released unfinished, to be processed again later.
+// Interrupted reports that the video was released unfinished, to be processed later.
 func (s *VideoSpan) Interrupted() {
 	s.end(ending{
 		event: "interrupted", body: " interrupted", severity: plog.SeverityNumberWarn,
@@ -241,7 +242,7 @@ func (s *VideoSpan) Interrupted() {
 	})
 }
 
-// Unavailable reports that this attempt ended since no inference server answered, and that another one follows.
+// Unavailable reports that this attempt ended because no inference server answered, and that another one follows.
 func (s *VideoSpan) Unavailable(err error) {
 	s.emitter.Unavailable()
 	s.end(ending{
@@ -251,18 +252,18 @@ func (s *VideoSpan) Unavailable(err error) {
 	})
 }
 
-// Unavailable counts an attempt that ended since no inference server answered.
+// Unavailable counts an attempt that ended because no inference server answered.
 func (e *Emitter) Unavailable() {
 	e.self.add(e.self.builder.ReceiverVideoanonymizerAttemptsUnavailable, 1)
 }
 
-// ending is how a video ended: its log record, and what its span and metrics say.
+// ending describes the end of a video in its log record, span and metrics.
 type ending struct {
-	event, body string // without what ended
+	event, body string // without the kind, video or picture
 	severity    plog.SeverityNumber
 	outcome     metadata.AttributeAnonymizerVideoOutcome
 	result      Result // of a finished video
-	err         error  // of one that failed or waits for a server, and the next two
+	err         error  // of a video that failed or waits for a server, like the next two
 	reason      string
 	retried     bool
 }
@@ -336,7 +337,7 @@ func (s *VideoSpan) appendVideo(span ptrace.Span, end time.Time, describe func(p
 	span.SetDroppedLinksCount(uint32(s.unlinked))
 }
 
-// kind is what the video is called.
+// kind returns the word for the video in messages and event names.
 func (v *Video) kind() string {
 	if v.Picture {
 		return "picture"
@@ -344,7 +345,7 @@ func (v *Video) kind() string {
 	return "video"
 }
 
-// log adds a record that belongs to the video's span. event and body lack what it is about.
+// log adds a record that belongs to the video's span. event and body omit the kind, video or picture.
 func (s *VideoSpan) log(at time.Time, event, body string, severity plog.SeverityNumber, describe func(pcommon.Map)) {
 	if s.emitter.logs == nil {
 		return
@@ -364,7 +365,7 @@ func (s *VideoSpan) log(at time.Time, event, body string, severity plog.Severity
 	})
 }
 
-// describe sets what was known of the video before its first frame.
+// describe sets the attributes that are known before the first frame.
 func (s *VideoSpan) describe(attrs pcommon.Map) {
 	v := &s.video
 	attrs.EnsureCapacity(32)
@@ -401,7 +402,7 @@ func (s *VideoSpan) describe(attrs pcommon.Map) {
 	}
 }
 
-// count sets what was counted from the frames.
+// count sets the attributes that are counted from the frames.
 func (s *VideoSpan) count(attrs pcommon.Map, now time.Time) {
 	s.emitter.mu.Lock()
 	f, playing := s.all(), s.playing()
@@ -419,7 +420,7 @@ func (s *VideoSpan) count(attrs pcommon.Map, now time.Time) {
 	}
 }
 
-// shown is the playing time of the frames that are done.
+// shown returns the playing time of the frames in f.
 func (s *VideoSpan) shown(f figures) time.Duration {
 	switch {
 	case f.frames == 0:
@@ -432,7 +433,7 @@ func (s *VideoSpan) shown(f figures) time.Duration {
 	return 0
 }
 
-// realTimeFactor is the playing time processed per second.
+// realTimeFactor returns the playing time processed per second.
 func realTimeFactor(shown, took time.Duration) float64 {
 	if took <= 0 {
 		return 0

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package oiptest provides a server of the Open Inference Protocol v2 over sessions in this process, by gRPC and HTTP,
-// for tests. It can be stopped and started again, and made to fail.
+// Package oiptest provides a server for tests that implements the Open Inference Protocol v2 with sessions in this
+// process, over gRPC and HTTP. The server can be stopped and started again, and made to fail.
 package oiptest
 
 import (
@@ -31,21 +31,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/oip/pb"
 )
 
-// Options say what a server serves.
+// Options configure a server.
 type Options struct {
 	Models map[string]inference.Session
-	// Versions are those of each model; none if empty.
+	// Versions are the versions of each model, if any.
 	Versions []string
-	// HTTP serves HTTP instead of gRPC, JSON without the binary extension.
+	// HTTP serves HTTP instead of gRPC. JSON disables the binary extension.
 	HTTP, JSON bool
-	// Contents answers by gRPC with typed contents rather than raw ones.
+	// Contents makes gRPC answers use typed contents instead of raw ones.
 	Contents bool
 	TLS      *tls.Config
-	// Token is the bearer token that every request must have; empty demands none.
+	// Token is the bearer token that every request must have. If it is empty, requests need none.
 	Token string
 }
 
-// Server is one that listens on loopback. Its methods are safe for concurrent use.
+// Server is a server that listens on loopback. Its methods are safe for concurrent use.
 type Server struct {
 	pb.UnimplementedGRPCInferenceServiceServer
 	opts    Options
@@ -61,11 +61,11 @@ type Server struct {
 	answered int
 }
 
-// Fault may change an answer, or return an error instead. ErrCut ends the connection in the midst of the answer, which
-// only HTTP can.
+// Fault may change an answer, or return an error instead. ErrCut ends the connection in the middle of the answer, which
+// is possible only with HTTP.
 type Fault func(ctx context.Context, model string, reply *pb.ModelInferResponse) error
 
-// ErrCut is what a Fault returns to cut an answer off.
+// ErrCut is the error with which a Fault cuts an answer off.
 var ErrCut = errors.New("cut off")
 
 // New returns a server that is not started.
@@ -77,7 +77,7 @@ func New(opts Options) *Server {
 	return s
 }
 
-// Start listens, on the same port as before if there was one.
+// Start listens on the same port as before, if any.
 func (s *Server) Start() error {
 	var config net.ListenConfig
 	address := s.address
@@ -116,7 +116,7 @@ func (s *Server) Start() error {
 	return nil
 }
 
-// Stop ends all connections at once.
+// Stop closes all connections immediately.
 func (s *Server) Stop() {
 	s.mu.Lock()
 	stop := s.stop
@@ -125,7 +125,7 @@ func (s *Server) Stop() {
 	stop()
 }
 
-// Endpoint is where the server is, as the configuration has it.
+// Endpoint returns the URL of the server as used in the configuration.
 func (s *Server) Endpoint() string {
 	scheme := "grpc"
 	if s.opts.HTTP {
@@ -137,31 +137,31 @@ func (s *Server) Endpoint() string {
 	return scheme + "://" + s.address
 }
 
-// Address is the host and port that the server listens on.
+// Address returns the host and port that the server listens on.
 func (s *Server) Address() string { return s.address }
 
-// Fail makes every answer from now on pass the fault; nil answers as it should.
+// Fail applies the fault to all further answers. Nil ends that.
 func (s *Server) Fail(fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = fault
 }
 
-// Load serves another session as a model; nil serves none.
+// Load serves another session as a model. If it is nil, the model is no longer served.
 func (s *Server) Load(model string, session inference.Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.models[model] = session
 }
 
-// TraceParents are the headers of the requests so far, without those that had none.
+// TraceParents returns the traceparent headers of the requests so far, except of those without one.
 func (s *Server) TraceParents() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.parents...)
 }
 
-// Answered is the number of inferences so far, Peak the most that were under way at once.
+// Answered returns the number of inferences so far, and the maximum number of concurrent ones.
 func (s *Server) Answered() (answered, peak int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -325,7 +325,7 @@ func raw(t *inference.Tensor) []byte {
 	return data
 }
 
-// serveHTTP maps the protocol over HTTP to the other.
+// serveHTTP maps the protocol over HTTP to the one over gRPC.
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.authorize(r.Header.Get("Authorization")); err != nil {
 		http.Error(w, err.Error(), http.StatusUnauthorized)
