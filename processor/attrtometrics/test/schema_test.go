@@ -98,7 +98,7 @@ func keys(object *jsonschema.Schema) []string {
 	return names
 }
 
-// keysOf returns the keys of the struct's exported fields.
+// keysOf returns the keys of the struct's exported fields, which precede the unexported ones.
 func keysOf(configured any) []string {
 	var names []string
 	for field := range reflect.TypeOf(configured).Fields() {
