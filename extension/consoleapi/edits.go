@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrForbidden: the actor may not do that.
+// ErrForbidden means that the actor may not do that.
 var ErrForbidden = errors.New("forbidden")
 
 // Editing corrects masks and renders outputs with the corrections. Operations follow the receiver's edits.schema.json,

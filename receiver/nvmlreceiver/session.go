@@ -37,8 +37,8 @@ var (
 )
 
 // session holds the driver open for the metrics and logs receivers of one configuration, and reopens it when the driver
-// or a GPU is lost. A driver call can hang forever, so only goroutines that the session starts make such calls, never
-// its callers.
+// or a GPU is lost. A driver call can hang forever, so the methods that receivers call leave driver calls to other
+// goroutines.
 type session struct {
 	lib      driver.Library
 	logger   *zap.Logger

@@ -142,9 +142,9 @@ func (r *Registry) readShares() *consoleapi.Share {
 }
 
 var (
-	// errNotAttached: no receiver has attached itself yet.
+	// errNotAttached means that no receiver has attached itself yet.
 	errNotAttached = errors.New("no receiver is attached: set the receiver's key console, and wait until it has started")
-	// errShared: the only receivers here take part in a share.
+	// errShared means that the only receivers here take part in a share.
 	errShared = errors.New("several machines share the work on the videos: the console shows the machines, but no videos")
 )
 

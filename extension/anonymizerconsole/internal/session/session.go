@@ -98,7 +98,7 @@ func New(opts Options) (s *Store, token string, err error) {
 	return s, token, nil
 }
 
-// ErrUnknown: a request does not identify its sender, or does so with invalid credentials.
+// ErrUnknown means that a request does not identify its sender, or does so with invalid credentials.
 var ErrUnknown = errors.New("sign in first: send a session cookie, or Authorization: Bearer <token>")
 
 // Authenticate returns the sender of a request.
