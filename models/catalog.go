@@ -38,21 +38,21 @@ type Runtime struct {
 	GPU       []GPU     `yaml:"gpu"`
 }
 
-// GPU is a build of the runtime for a kind of GPU, as Microsoft publishes it on PyPI: its core and providers belong
-// together, and none works with that of another build.
+// GPU is a build of the runtime for a kind of GPU, as Microsoft publishes it on PyPI. Its core and providers belong
+// together; they do not work with those of another build.
 type GPU struct {
 	Name     string    `yaml:"name"`     // the folder below lib
 	Platform string    `yaml:"platform"` // GOOS/GOARCH
 	Package  string    `yaml:"package"`  // PyPI name==version; the version is the runtime's
-	Wheel    string    `yaml:"wheel"`    // the name of its file
-	SHA256   string    `yaml:"sha256"`   // of the wheel
+	Wheel    string    `yaml:"wheel"`    // file name
+	SHA256   string    `yaml:"sha256"`   // hash of the wheel
 	Files    []GPUFile `yaml:"files"`
 }
 
 // GPUFile is one file of a wheel.
 type GPUFile struct {
 	From   string `yaml:"from"` // inside the wheel
-	To     string `yaml:"to"`   // its name in the folder
+	To     string `yaml:"to"`   // name in the folder
 	SHA256 string `yaml:"sha256"`
 }
 
@@ -83,18 +83,18 @@ type Model struct {
 	Task        Task   `yaml:"task"`
 	License     string `yaml:"license"`
 	Upstream    string `yaml:"upstream"`
-	// Default models are fetched when none is named.
+	// Default models are fetched when no model is named.
 	Default bool `yaml:"default"`
-	// OptIn, when not empty, is the reason why the user has to ask for this model by name.
+	// OptIn, if not empty, is the reason why the user must request this model by name.
 	OptIn string `yaml:"opt_in"`
 	// File is the name of the model's file in the models directory.
 	File string `yaml:"file"`
-	// SHA256 is that file's hash, in hex; empty when it is unknown, as for models fetched by URL.
+	// SHA256 is the hash of File, in hex; empty if unknown, as for models fetched by URL.
 	SHA256     string     `yaml:"sha256"`
 	Source     Source     `yaml:"source"`
 	Inputs     []Tensor   `yaml:"inputs"`
 	Outputs    []Tensor   `yaml:"outputs"`
-	InputSize  Size       `yaml:"input_size"` // the default, where height and width are free
+	InputSize  Size       `yaml:"input_size"` // default for models whose height and width are free
 	Thresholds Thresholds `yaml:"thresholds"`
 }
 
@@ -104,7 +104,7 @@ const (
 	FormatTFJS = "tfjs" // a TensorFlow.js graph model, which is converted
 )
 
-// Source says where a model comes from: a file in an npm package, or a URL, or neither (the user supplies the file).
+// Source says where a model comes from: a file in an npm package, a URL, or neither (the user supplies the file).
 type Source struct {
 	Package string            `yaml:"package"` // npm name@version, with an entry in package-lock.json
 	File    string            `yaml:"file"`    // inside the package
@@ -117,16 +117,16 @@ type Source struct {
 // Tensor is the contract of one input or output.
 type Tensor struct {
 	Name     string     `yaml:"name"`
-	Type     string     `yaml:"type"` // uint8, int64 or float32
+	Type     string     `yaml:"type"` // uint8, int64, or float32
 	Shape    []Dim      `yaml:"shape"`
 	Layout   string     `yaml:"layout"` // NHWC or NCHW; images only
 	Color    string     `yaml:"color"`  // RGB or BGR; images only
 	Range    [2]float32 `yaml:"range"`  // of an image's values, before mean and deviation
-	Mean     []float32  `yaml:"mean"`   // for each channel, what the caller must subtract; empty: nothing
-	Std      []float32  `yaml:"std"`    // for each channel, what the caller must then divide by; empty: nothing
+	Mean     []float32  `yaml:"mean"`   // what the caller must subtract from each channel; empty: nothing
+	Std      []float32  `yaml:"std"`    // what the caller must then divide each channel by; empty: nothing
 	Meaning  string     `yaml:"meaning"`
-	Optional bool       `yaml:"optional"` // some exports of this model do not have it
-	// MultipleOf is what a free height and width must be a multiple of; 0 means 1.
+	Optional bool       `yaml:"optional"` // missing in some exports of this model
+	// MultipleOf is the number of which a free height and width must be multiples; 0 means 1.
 	MultipleOf int `yaml:"multiple_of"`
 }
 
@@ -136,7 +136,7 @@ type Dim struct {
 	Name string
 }
 
-// UnmarshalYAML reads a number as a fixed dimension and a word as a free one.
+// UnmarshalYAML reads a number as a fixed dimension and a word as a free dimension.
 func (d *Dim) UnmarshalYAML(node *yaml.Node) error {
 	n, err := strconv.ParseInt(node.Value, 10, 64)
 	if err != nil {
@@ -150,7 +150,7 @@ func (d *Dim) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// Free reports whether the caller chooses this dimension.
+// Free reports whether the caller chooses the dimension.
 func (d Dim) Free() bool { return d.Size < 0 }
 
 func (d Dim) String() string {
@@ -168,8 +168,8 @@ type Size struct {
 
 // Thresholds are a model's default thresholds.
 type Thresholds struct {
-	Score   float32 `yaml:"score"`   // 0..1, below it a result is dropped
-	Overlap float32 `yaml:"overlap"` // 0..1, intersection over union above which the weaker of two boxes is dropped
+	Score   float32 `yaml:"score"`   // 0..1; results below it are dropped
+	Overlap float32 `yaml:"overlap"` // 0..1; intersection over union above which the weaker of two boxes is dropped
 }
 
 // Load reads the catalog embedded in this package.
@@ -290,7 +290,7 @@ func isSHA256(s string) bool {
 	return err == nil && len(raw) == sha256.Size
 }
 
-// Lookup returns the model with that name. The error lists the known names.
+// Lookup returns the model with this name. The error lists the known names.
 func (c *Catalog) Lookup(name string) (Model, error) {
 	names := make([]string, 0, len(c.Models))
 	for _, m := range c.Models {
@@ -305,8 +305,8 @@ func (c *Catalog) Lookup(name string) (Model, error) {
 // Path returns the path of the model's file in a models directory.
 func (m Model) Path(dir string) string { return filepath.Join(dir, m.File) }
 
-// Verify compares the hash of the file at path with the catalog's. A model without a known hash only has to exist.
-// The errors say what to do.
+// Verify compares the hash of the file at path with the one in the catalog. A model without a known hash only has to
+// exist. The errors say what to do.
 func (m Model) Verify(path string) error {
 	sum, err := fileSHA256(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -323,7 +323,7 @@ func (m Model) Verify(path string) error {
 	return nil
 }
 
-// byName is the argument that makes `make models` fetch a model outside the default set.
+// byName returns a hint, for a model outside the default set, with the argument that makes `make models` fetch it.
 func (m Model) byName() string {
 	if m.Default {
 		return ""

@@ -97,7 +97,7 @@ func TestFindDir(t *testing.T) {
 	if _, err := findDir("", executable); err == nil || !strings.Contains(err.Error(), "make models") {
 		t.Errorf("no directory: %v", err)
 	}
-	// From the least wanted place to the most wanted.
+	// From lowest to highest priority.
 	for _, dir := range []string{"usr/share/otelcol-anonymizer/models", "usr/models", "models"} {
 		mkdir(t, filepath.Join(root, dir))
 		got, err := findDir("", executable)
@@ -128,7 +128,7 @@ func mkdir(t *testing.T, path string) {
 	}
 }
 
-// TestProviderLibrary: a provider for a GPU runs in its own build, once that is installed.
+// TestProviderLibrary checks that a GPU provider uses its own build of the runtime once that is installed.
 func TestProviderLibrary(t *testing.T) {
 	dir := t.TempDir()
 	usual := RuntimeLibrary(dir)

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// Dir returns the models directory: the configured one if set, else the first of these that exists:
-// ./models, <directory of the executable>/../models, <directory of the executable>/../share/otelcol-anonymizer/models.
-// The error lists the places searched.
+// Dir returns the models directory: the configured one if set, otherwise the first of these that exists: ./models,
+// <directory of the executable>/../models, <directory of the executable>/../share/otelcol-anonymizer/models. The error
+// lists the searched directories.
 func Dir(configured string) (string, error) {
 	executable, err := os.Executable()
 	if err == nil {
@@ -45,8 +45,8 @@ func findDir(configured, executable string) (string, error) {
 		strings.Join(candidates, ", "))
 }
 
-// ProviderLibrary returns the path of the shared library of ONNX Runtime that has an execution provider: that of the
-// build for its GPU if it is installed, and otherwise RuntimeLibrary.
+// ProviderLibrary returns the path of the ONNX Runtime shared library with an execution provider: the build for its GPU
+// if installed, otherwise RuntimeLibrary.
 func ProviderLibrary(modelsDir, provider string) string {
 	if provider == "cuda" || provider == "tensorrt" {
 		library := filepath.Join(GPUFolder(modelsDir, "cuda"), filepath.Base(RuntimeLibrary(modelsDir)))
@@ -57,11 +57,11 @@ func ProviderLibrary(modelsDir, provider string) string {
 	return RuntimeLibrary(modelsDir)
 }
 
-// GPUFolder returns where a build of ONNX Runtime for a kind of GPU belongs.
+// GPUFolder returns the folder for a build of ONNX Runtime for a kind of GPU.
 func GPUFolder(modelsDir, name string) string { return filepath.Join(modelsDir, "lib", name) }
 
-// RuntimeLibrary returns the path of ONNX Runtime's shared library in a models directory. It does not check that it
-// exists.
+// RuntimeLibrary returns the path of the ONNX Runtime shared library in a models directory. It does not check whether
+// the file exists.
 func RuntimeLibrary(modelsDir string) string {
 	name := "libonnxruntime.so.1"
 	switch runtime.GOOS {

@@ -13,8 +13,8 @@ import (
 //go:embed package-lock.json
 var packageLock []byte
 
-// PackageIntegrity returns the hash that the lock file pins for an npm package, such as "sha512-" and base64, given its
-// name@version. Any other version is an error.
+// PackageIntegrity returns the hash that the lock file pins for an npm package, given as name@version: "sha512-" and
+// base64, for example. It returns an error for any other version.
 func PackageIntegrity(spec string) (string, error) {
 	var lock struct {
 		Packages map[string]struct {

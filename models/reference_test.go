@@ -23,7 +23,7 @@ import (
 var converted = []string{"nanodet-m", "nanodet-m-screens", "centernet", "movenet-lightning", "movenet-thunder",
 	"movenet-multipose", "blazeface", "facemesh-detection-full", "selfie-segmentation"}
 
-// reference is a file of testdata/reference, written by reference.mjs there.
+// reference is a file in testdata/reference, written by reference.mjs in that directory.
 type reference struct {
 	Model   string `json:"model"`
 	Width   int    `json:"width"`
@@ -35,7 +35,7 @@ type reference struct {
 	} `json:"outputs"`
 }
 
-// TestReference compares the outputs of the converted models with those of the published ones in TensorFlow.js.
+// TestReference compares the outputs of the converted models with those of the published models in TensorFlow.js.
 func TestReference(t *testing.T) {
 	onnxtest.Fetch(t, converted...)
 	files, err := filepath.Glob("testdata/reference/*x*.json")
@@ -79,7 +79,7 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// TestBatch checks that a batch gives the same results as its images one by one.
+// TestBatch checks that a batch gives the same results as its images processed one by one.
 func TestBatch(t *testing.T) {
 	onnxtest.Fetch(t, converted...)
 	sizes := map[string][][2]int{ // width, height
@@ -122,7 +122,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestContract checks that the files have the inputs and outputs listed in the catalog.
+// TestContract checks that the model files have the inputs and outputs listed in the catalog.
 func TestContract(t *testing.T) {
 	onnxtest.Fetch(t, converted...)
 	for _, name := range converted {
@@ -152,8 +152,8 @@ var typeNames = map[ort.TensorElementDataType]string{
 	ort.TensorElementDataTypeFloat: "float32",
 }
 
-// Benchmark measures runs on one thread at the default input size: an image alone, and the same four times over as a
-// batch. It reports the fastest of each, since other processes only ever slow a run down, and their ratio.
+// Benchmark measures runs on one thread at the default input size: of a single image, and of a batch of four copies. It
+// reports the fastest run of each, since other processes can only slow a run down, and their ratio.
 func Benchmark(b *testing.B) {
 	onnxtest.Fetch(b, converted...)
 	const n = 4
@@ -200,8 +200,8 @@ func content(tb testing.TB, name string) []byte {
 	return text
 }
 
-// testImage returns uint8 RGB pixels, the same as testImage in testdata/reference/reference.mjs: noise of several
-// sizes, from a hash, and a crude bust in front, so that the models find something.
+// testImage returns the same uint8 RGB pixels as testImage in testdata/reference/reference.mjs: noise of several sizes,
+// from a hash, with a crude bust in front, so that the models detect something.
 func testImage(width, height, seed int) []uint8 {
 	hash := func(x, y, c int) int {
 		h := uint32(x)*0x9e3779b1 ^ uint32(y)*0x85ebca6b ^ uint32(c+9*seed)*0xc2b2ae35
@@ -236,7 +236,7 @@ func testImage(width, height, seed int) []uint8 {
 	return pixels
 }
 
-// ellipse is in thousandths of the image. The last one that covers a pixel paints it.
+// ellipse is an ellipse in thousandths of the image size. The last ellipse that covers a pixel paints it.
 type ellipse struct {
 	x, y, rx, ry int
 	color        [3]int

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// The largest batches that Triton makes of requests that wait. Images of people are small.
+	// The maximum sizes of the batches that Triton makes of waiting requests. Images of people are small.
 	tritonPeople, tritonFrames = 64, 8
-	// tritonQueueDelay is how long Triton holds a request back for others to join it, in microseconds: little beside an
-	// inference.
+	// tritonQueueDelay is how long Triton delays a request so that others can join its batch, in microseconds. This is
+	// short compared to an inference.
 	tritonQueueDelay = 1000
 )
 
-// WriteTriton makes a model repository for Triton in out of the models that are installed in dir, and returns their
-// names. It replaces what an earlier call has made.
+// WriteTriton creates a Triton model repository in out from the models installed in dir, and returns their names. It
+// replaces the result of an earlier call.
 func (c *Catalog) WriteTriton(dir, out string) (names []string, err error) {
 	for _, m := range c.Models {
 		err := m.Verify(m.Path(dir))
@@ -69,8 +69,8 @@ func copyFile(from, to string) (err error) {
 	return err
 }
 
-// tritonConfig is the model's config.pbtxt. Triton finds out the inputs and outputs of a model some of which not all
-// exports have.
+// tritonConfig returns the model's config.pbtxt. If the model has inputs or outputs that some exports lack, the file
+// lists none, and Triton determines them itself.
 func (m Model) tritonConfig() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Made from the catalog by `make models TRITON=...`\nname: %q\nbackend: \"onnxruntime\"\n", m.Name)
@@ -95,7 +95,7 @@ func (m Model) tritonConfig() string {
 	return text.String()
 }
 
-// tritonBatch is the largest batch; 0 for a model that takes none.
+// tritonBatch returns the maximum batch size, or 0 for a model that does not support batches.
 func (m Model) tritonBatch() int {
 	for _, list := range [][]Tensor{m.Inputs, m.Outputs} {
 		for _, t := range list {
@@ -110,7 +110,7 @@ func (m Model) tritonBatch() int {
 	return tritonFrames
 }
 
-// triton describes a tensor as config.pbtxt does, where a batch is no dimension.
+// triton describes a tensor in the format of config.pbtxt, in which the batch is not a dimension.
 func (t Tensor) triton(batched bool) string {
 	kind := map[string]string{"uint8": "TYPE_UINT8", "int64": "TYPE_INT64", "float32": "TYPE_FP32"}[t.Type]
 	shape := t.Shape

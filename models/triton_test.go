@@ -45,7 +45,7 @@ output { name: "keypoints" data_type: TYPE_FP32 dims: [ 17, 3 ] }
 	}
 }
 
-// TestWriteTriton writes a repository of the models that are installed, twice.
+// TestWriteTriton writes a repository of the installed models twice.
 func TestWriteTriton(t *testing.T) {
 	catalog, err := Load()
 	if err != nil {

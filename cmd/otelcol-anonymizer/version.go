@@ -4,5 +4,6 @@
 // Command otelcol-anonymizer is an OpenTelemetry Collector that anonymizes video and reports on every frame.
 package main
 
-// version is what `otelcol-anonymizer --version` prints and what telemetry carries. The Makefile sets it from git.
+// version is the version that `otelcol-anonymizer --version` prints and that telemetry carries. The Makefile sets it
+// from git.
 var version = "dev"

@@ -20,25 +20,25 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi/tokens"
 )
 
-// Config is what an operator can set.
+// Config is the configuration of the extension.
 type Config struct {
-	// ServerConfig is the address, TLS and authentication.
+	// ServerConfig is the address, TLS, and authentication.
 	confighttp.ServerConfig `mapstructure:",squash"`
-	// Hosts are the names, beside that of the endpoint and localhost, under which browsers may ask for the console,
-	// without ports.
+	// Hosts are the host names without ports, in addition to the endpoint's and localhost, under which browsers may
+	// request the console.
 	Hosts []string `mapstructure:"hosts"`
-	// BehindProxy says that whoever reaches the endpoint does so by way of a proxy that speaks TLS, or from this machine
-	// alone, so that the endpoint may have any address without TLS.
+	// BehindProxy states that the endpoint can be reached only through a proxy that speaks TLS or from this machine, so
+	// that it may have any address without TLS.
 	BehindProxy bool `mapstructure:"behind_proxy"`
 	// Directory is where the tokens are kept.
 	Directory string `mapstructure:"directory"`
 	// SessionLifetime is how long a browser stays signed in.
 	SessionLifetime time.Duration `mapstructure:"session_lifetime"`
-	// Identity says who an authenticator (auth) has let in, and what they may do.
+	// Identity maps an authenticated client (auth) to a name and a role.
 	Identity Identity `mapstructure:"identity"`
-	// Upload lets operators put files into a watched folder.
+	// Upload lets operators upload files into a watched folder.
 	Upload bool `mapstructure:"upload"`
-	// MaxUploadSize is the largest such file, in MiB.
+	// MaxUploadSize is the maximum size of an uploaded file, in MiB.
 	MaxUploadSize int64 `mapstructure:"max_upload_size"`
 	// Links are the addresses of other tools that the page links to.
 	Links Links `mapstructure:"links"`
@@ -46,11 +46,11 @@ type Config struct {
 	_ struct{}
 }
 
-// Identity maps what an authenticator says to names and roles.
+// Identity maps the authentication data of an authenticator to names and roles.
 type Identity struct {
-	// Attribute is the attribute of the authentication data that is the name.
+	// Attribute is the attribute of the authentication data that holds the name.
 	Attribute string `mapstructure:"attribute"`
-	// Role is the role of those that Roles does not name; empty refuses them.
+	// Role is the role of names that are not in Roles; if empty, they are rejected.
 	Role consoleapi.Role `mapstructure:"role"`
 	// Roles are the roles by name.
 	Roles map[string]consoleapi.Role `mapstructure:"roles"`
@@ -128,7 +128,7 @@ func (c *Config) validateAddress() error {
 	return nil
 }
 
-// isLocal reports whether only this machine reaches a host.
+// isLocal reports whether a host can be reached only from this machine.
 func isLocal(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()

@@ -34,7 +34,7 @@ type console struct {
 
 	api    *api.API
 	server *http.Server
-	served chan struct{} // closed when the server has ended
+	served chan struct{} // closed when the server has stopped
 }
 
 var (
@@ -73,7 +73,7 @@ func (c *console) Start(ctx context.Context, host component.Host) (err error) {
 	if err != nil {
 		return fmt.Errorf("endpoint: %w", err)
 	}
-	c.config.MaxRequestBodySize = c.config.MaxUploadSize << 20 // the API bounds all other bodies
+	c.config.MaxRequestBodySize = c.config.MaxUploadSize << 20 // the API limits all other bodies
 	if c.server, err = c.config.ToServer(ctx, host.GetExtensions(), c.set.TelemetrySettings, handler); err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -106,7 +106,7 @@ func (c *console) handler() (http.Handler, error) {
 	return guard.Wrap(mux, guard.Options{Hosts: hosts, Refuse: api.Refuse})
 }
 
-// address is where a browser finds the console, with the token after the #, which browsers do not send.
+// address returns the URL of the console, with the token in the fragment, which browsers do not send.
 func (c *console) address(bound net.Addr, token string) string {
 	scheme := "http"
 	if c.config.TLS.HasValue() {
@@ -140,7 +140,7 @@ func (c *console) AttachGPUs(id component.ID, read func() []consoleapi.GPU) func
 	return c.api.Registry.AttachGPUs(id, read)
 }
 
-// AttachMachines shows machines that share the work.
+// AttachMachines shows the machines that share the work.
 func (c *console) AttachMachines(id component.ID, read func() consoleapi.Share) func() {
 	if c.api == nil {
 		return func() {}
@@ -148,10 +148,10 @@ func (c *console) AttachMachines(id component.ID, read func() consoleapi.Share) 
 	return c.api.Registry.AttachMachines(id, read)
 }
 
-// shutdownWait is how long requests may go on after the end; streams do not end by themselves.
+// shutdownWait is how long requests may continue after Shutdown is called; streams do not end by themselves.
 const shutdownWait = time.Second
 
-// Shutdown ends the server, and the requests that are in progress.
+// Shutdown stops the server and the requests in progress.
 func (c *console) Shutdown(ctx context.Context) error {
 	if c.server == nil {
 		return nil

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// configured is the default configuration with some keys.
+// configured returns the default configuration with some keys set.
 func configured(t *testing.T, keys map[string]any) *Config {
 	t.Helper()
 	config := defaultConfig()
@@ -33,7 +33,7 @@ func configured(t *testing.T, keys map[string]any) *Config {
 	return config
 }
 
-// started starts a console, and returns its lines in the log.
+// started starts a console and returns it with its log.
 func started(t *testing.T, keys map[string]any) (component.Component, *observer.ObservedLogs) {
 	t.Helper()
 	set := extensiontest.NewNopSettings(componentType)
@@ -102,7 +102,7 @@ func TestConfig(t *testing.T) {
 	tls := map[string]any{"cert_file": "a", "key_file": "b"}
 	for name, test := range map[string]struct {
 		keys map[string]any
-		want []string // parts of the error; none if it is valid
+		want []string // parts of the error; none if the configuration is valid
 	}{
 		"local":        {map[string]any{"endpoint": "127.0.0.1:8090"}, nil},
 		"local by v6":  {map[string]any{"endpoint": "[::1]:8090"}, nil},

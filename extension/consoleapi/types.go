@@ -5,21 +5,21 @@ package consoleapi
 
 import "time"
 
-// Role is what an identity may do. Each role includes those before it.
+// Role is what an identity may do. Each role includes the roles before it.
 type Role string
 
 // The roles.
 const (
-	RoleView     Role = "view"     // watch
-	RoleEdit     Role = "edit"     // also mark as watched, and add to masks
-	RoleReview   Role = "review"   // also approve and reject, and take masks away
-	RoleOperator Role = "operator" // also retry, pause, cancel, put first and upload
+	RoleView     Role = "view"     // watch videos
+	RoleEdit     Role = "edit"     // also mark as watched, and add masks
+	RoleReview   Role = "review"   // also approve, reject, and remove masks
+	RoleOperator Role = "operator" // also retry, pause, cancel, prioritize, and upload
 )
 
-// Roles are all roles, each of which includes those before it.
+// Roles are all roles; each includes the roles before it.
 var Roles = []Role{RoleView, RoleEdit, RoleReview, RoleOperator}
 
-// Permission is what a request needs.
+// Permission is a permission that a request needs.
 type Permission string
 
 // The permissions.
@@ -31,7 +31,7 @@ const (
 	PermissionOperate Permission = "operate"
 )
 
-// Permissions returns what a role may do, nothing for one that is not known.
+// Permissions returns what a role may do, or nil for an unknown role.
 func (r Role) Permissions() []Permission {
 	switch r {
 	case RoleView:
@@ -46,7 +46,7 @@ func (r Role) Permissions() []Permission {
 	return nil
 }
 
-// State is where a video is on its way from the watched folder to its approval.
+// State is the state of a video between the watched folder and approval.
 type State string
 
 // The states.
@@ -67,7 +67,7 @@ func (s State) Done() bool {
 	return s == StateToReview || s == StateInReview || s == StateApproved || s == StateRejected
 }
 
-// Warning is something that a person should know of a video.
+// Warning is something that users should know about a video.
 type Warning string
 
 // The warnings.
@@ -84,7 +84,7 @@ const (
 	WarningApprovalVoid   Warning = "approval_void"
 )
 
-// Action is something that can be done with a video.
+// Action is an operation on a video.
 type Action string
 
 // The actions.
@@ -96,7 +96,7 @@ const (
 	ActionFirst  Action = "first"
 )
 
-// Video is a source and what became of it. Times are in seconds.
+// Video is a source and the results of its processing. Times are in seconds.
 type Video struct {
 	ID          VideoID    `json:"id"`
 	Name        string     `json:"name"`
@@ -119,11 +119,11 @@ type Video struct {
 	Warnings    []Warning  `json:"warnings"`
 	Review      *Summary   `json:"review,omitempty"`
 	Revisions   []Revision `json:"revisions,omitempty"`
-	// Render is the rendering in progress, or the latest that failed.
+	// Render is the latest rendering, unless it has succeeded.
 	Render *RenderState `json:"render,omitempty"`
 }
 
-// Failure is why a video failed, and what to do.
+// Failure is why a video failed and what to do about it.
 type Failure struct {
 	Reason    string `json:"reason"`
 	Message   string `json:"message"`
@@ -132,7 +132,7 @@ type Failure struct {
 	WillRetry bool   `json:"will_retry"`
 }
 
-// Summary is how far the review of a revision is.
+// Summary is the progress of the review of a revision.
 type Summary struct {
 	Moments     int       `json:"moments"`
 	MomentsSeen int       `json:"moments_seen"`
@@ -140,7 +140,7 @@ type Summary struct {
 	Decision    *Decision `json:"decision,omitempty"`
 }
 
-// Decision is what somebody decided about a revision.
+// Decision is a reviewer's decision about a revision.
 type Decision struct {
 	Decision string    `json:"decision"`
 	By       string    `json:"by"`
@@ -186,7 +186,7 @@ type RevisionDetails struct {
 	Review     Summary    `json:"review"`
 }
 
-// Playback says what browsers play.
+// Playback is what browsers can play.
 type Playback struct {
 	State    string  `json:"state"`
 	Type     string  `json:"type,omitempty"`
@@ -219,7 +219,7 @@ const (
 	LookFailed  = "failed"
 )
 
-// Moments are what to look at.
+// Moments are the moments of an output that a reviewer should look at.
 type Moments struct {
 	Moments    []Moment   `json:"moments"`
 	SecondLook SecondLook `json:"second_look"`
@@ -228,7 +228,7 @@ type Moments struct {
 // Uncovered is the reason of a moment that the second look found.
 const Uncovered = "uncovered"
 
-// Moment is a run of frames to look at.
+// Moment is a run of frames that a reviewer should look at.
 type Moment struct {
 	ID         string  `json:"id"`
 	Reason     string  `json:"reason"`
@@ -242,9 +242,9 @@ type Moment struct {
 	Box        *[4]int `json:"box,omitempty"`
 	Seen       bool    `json:"seen"`
 	SeenBy     string  `json:"seen_by,omitempty"`
-	// AlsoWeak tells that others matter more: a review can do without this one, and does not count it.
+	// AlsoWeak means that other moments matter more: a review is complete without this one and does not count it.
 	AlsoWeak bool `json:"also_weak,omitempty"`
-	// Sightings are what was joined, in the order in which they begin, if there are several.
+	// Sightings are the sightings that were joined into the moment, in order of their first frames, if there are several.
 	Sightings []Sighting `json:"sightings,omitempty"`
 }
 
@@ -257,7 +257,7 @@ type Sighting struct {
 	Box        *[4]int `json:"box,omitempty"`
 }
 
-// Timeline is a whole video in equal parts, with a number for each.
+// Timeline divides a whole video into equal parts, with one value for each part.
 type Timeline struct {
 	Frames     int       `json:"frames"`
 	Duration   float64   `json:"duration_s"`
@@ -269,14 +269,14 @@ type Timeline struct {
 	Whole      []bool    `json:"whole"`
 }
 
-// Frames is what is known of consecutive frames.
+// Frames is the known data of consecutive frames.
 type Frames struct {
 	Total  int     `json:"total"`
 	From   int     `json:"from"`
 	Frames []Frame `json:"frames"`
 }
 
-// Frame is what is known of a frame.
+// Frame is the known data of a frame.
 type Frame struct {
 	Frame       int     `json:"frame"`
 	Time        float64 `json:"time_s"`
@@ -289,7 +289,7 @@ type Frame struct {
 	Masks       []Mask  `json:"masks"`
 }
 
-// Mask is a mask in a frame. Box is left, top, right, bottom in pixels.
+// Mask is a mask in a frame. Box is left, top, right, and bottom in pixels.
 type Mask struct {
 	Box     [4]int  `json:"box"`
 	Outline Outline `json:"outline"`
@@ -308,7 +308,7 @@ type Outline struct {
 	Angle float64 `json:"angle"`
 }
 
-// Watched is what people have looked at. Ranges are half-open, in frames.
+// Watched is what reviewers have looked at. Ranges are half-open, in frames.
 type Watched struct {
 	Ranges  [][2]int `json:"ranges"`
 	Share   float64  `json:"share"`
@@ -321,7 +321,7 @@ type WatchedInput struct {
 	Moments []string `json:"moments,omitempty"`
 }
 
-// DecisionInput is a decision, on files with these hashes unless they are empty.
+// DecisionInput is a decision about the files with these hashes, unless the hashes are empty.
 type DecisionInput struct {
 	Decision     string `json:"decision"`
 	Note         string `json:"note,omitempty"`
@@ -329,14 +329,14 @@ type DecisionInput struct {
 	ReportSHA256 string `json:"report_sha256,omitempty"`
 }
 
-// Upload is a file that was put into a watched folder.
+// Upload is a file uploaded into a watched folder.
 type Upload struct {
 	Name     string `json:"name"`
 	Size     int64  `json:"size"`
 	Receiver string `json:"receiver"`
 }
 
-// StatusNow is what is done now.
+// StatusNow is the current activity.
 type StatusNow struct {
 	Time       time.Time     `json:"time"`
 	FramesPerS float64       `json:"frames_per_s"`
@@ -347,13 +347,13 @@ type StatusNow struct {
 	Share      *Share        `json:"share,omitempty"` // nil if no machines share the work
 }
 
-// StageTime is the mean time of a stage in milliseconds.
+// StageTime is the mean duration of a stage in milliseconds.
 type StageTime struct {
 	Name string  `json:"name"`
 	MS   float64 `json:"ms"`
 }
 
-// History has a number for each interval, the oldest first. Time is in seconds since 1970.
+// History has one value per interval, oldest first. Time is in seconds since 1970.
 type History struct {
 	Interval   float64              `json:"interval_s"`
 	Time       []float64            `json:"time"`
@@ -362,7 +362,7 @@ type History struct {
 	Stages     map[string][]float64 `json:"stages"`
 }
 
-// GPU is how busy a GPU is. Memory is in bytes.
+// GPU is the state of a GPU. Memory is in bytes.
 type GPU struct {
 	Index       int     `json:"index"`
 	Name        string  `json:"name"`
@@ -373,28 +373,27 @@ type GPU struct {
 	Power       float64 `json:"power_w,omitempty"`
 }
 
-// Share is what machines that share the work do. Videos are numbers by state: the states are those of a share, not
-// those of videos in a console.
+// Share is the activity of the machines that share the work. Videos are counts by state. These are the states of a
+// share, not the states of videos in a console.
 type Share struct {
 	Machines []Machine      `json:"machines"`
 	Videos   map[string]int `json:"videos"`
 }
 
-// Machine is a machine that takes part in a share, or did until recently.
+// Machine is a machine that takes part in a share or did until recently.
 type Machine struct {
 	Name string `json:"name"`
-	// State is works, drains, takes_nothing, silent or stopped.
+	// State is works, drains, takes_nothing, silent, or stopped.
 	State string    `json:"state"`
 	Since time.Time `json:"since"`
-	// Silent is how long ago the last sign of life was, in seconds.
+	// Silent is the time since the last sign of life, in seconds.
 	Silent float64 `json:"silent_s"`
-	// Problem is why it takes nothing, if so.
+	// Problem is why the machine takes no work, if it does not.
 	Problem string        `json:"problem,omitempty"`
 	Doing   []MachineTask `json:"doing"`
 }
 
-// MachineTask is something that a machine does: plan, unit, join or publish. Unit is nil for what concerns all of a
-// video.
+// MachineTask is a task of a machine: plan, unit, join, or publish. Unit is nil for tasks that concern a whole video.
 type MachineTask struct {
 	Task  string    `json:"task"`
 	Video string    `json:"video"`
@@ -414,13 +413,13 @@ type FrameTraceHead struct {
 	Failed   bool      `json:"failed,omitempty"`
 }
 
-// FrameTrace is the trace of a frame: parents come before children.
+// FrameTrace is the trace of a frame. Parents come before children.
 type FrameTrace struct {
 	FrameTraceHead
 	Spans []Span `json:"spans"`
 }
 
-// Span is a span; its start counts from that of the root, in microseconds.
+// Span is a span of a trace. Start is relative to the start of the root span, in microseconds.
 type Span struct {
 	Span       string         `json:"span"`
 	Parent     string         `json:"parent,omitempty"`
@@ -431,7 +430,7 @@ type Span struct {
 	Attributes map[string]any `json:"attributes,omitempty"`
 }
 
-// Verification is what a verification of the audit found.
+// Verification is the result of verifying the audit.
 type Verification struct {
 	OK       bool     `json:"ok"`
 	Entries  int      `json:"entries"`

@@ -60,7 +60,7 @@ func gpu() *builder {
 				"{{hw_name}} {{error_type}}")))
 }
 
-// utilization shows how busy a part of the GPU is: general, encoder or decoder.
+// utilization shows the utilization of a part of the GPU: general, encoder, or decoder.
 func utilization(title, task string) *timeseries.PanelBuilder {
 	return graph(title, units.PercentUnit,
 		query(`otel_hw_gpu_utilization_ratio{hw_id=~"$gpu", hw_gpu_task="`+task+`"}`, byGPU)).Max(1).Span(third)

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package dashboards builds the Grafana dashboards in config/stack/grafana/dashboards. pipeline.go and gpu.go define
-// what they show, in screen order; this file holds what all panels have in common.
+// their content in screen order; this file contains what all panels have in common.
 package dashboards
 
 import (
@@ -22,17 +22,17 @@ import (
 )
 
 const (
-	// Widths and height of a panel, in cells of Grafana's grid, which has 24 columns.
+	// Widths and height of a panel, in cells of Grafana's grid of 24 columns.
 	third, half, full = 8, 12, 24
 	height            = 8
 
-	// schemaVersion is the one that the Grafana in docker-compose.yaml writes; the SDK's is newer.
+	// schemaVersion is the version that the Grafana in docker-compose.yaml writes; the SDK's is newer.
 	schemaVersion = 39
 
-	tag = "otelcol-anonymizer" // all dashboards carry it, and link to each other by it
+	tag = "otelcol-anonymizer" // common to all dashboards, which link to each other by it
 )
 
-// The SDK calls these deprecated, in favor of a schema that Grafana 11 cannot read.
+// The SDK marks these as deprecated in favor of a schema that Grafana 11 cannot read.
 type (
 	// Dashboard is a Grafana dashboard in the classic JSON model.
 	Dashboard = dashboard.Dashboard        //nolint:staticcheck
@@ -50,7 +50,7 @@ func All() (map[string]Dashboard, error) {
 		}
 		page.SchemaVersion = schemaVersion
 		for i := range page.Links {
-			page.Links[i].Placement = nil // above the panels, where the SDK's default hides it in a menu
+			page.Links[i].Placement = nil // show the links above the panels; the SDK's default hides them in a menu
 		}
 		for i, panel := range page.Panels {
 			id := uint32(i + 1)
@@ -75,12 +75,12 @@ func newDashboard(uid, title, description string) *builder {
 
 func row(title string) *dashboard.RowBuilder { return dashboard.NewRowBuilder(title) }
 
-// source is the data source that config/stack/grafana/provisioning defines.
+// source refers to the data source defined in config/stack/grafana/provisioning.
 func source() common.DataSourceRef {
 	return common.DataSourceRef{Type: new("prometheus"), Uid: new("prometheus")}
 }
 
-// variable lets the viewer choose among the values of a metric's label.
+// variable lets the viewer select values of a metric's label.
 func variable(name, title, metric, label string) *dashboard.QueryVariableBuilder {
 	query := fmt.Sprintf("label_values(%s, %s)", metric, label)
 	return dashboard.NewQueryVariableBuilder(name).Label(title).Datasource(source()).
@@ -93,13 +93,13 @@ func variable(name, title, metric, label string) *dashboard.QueryVariableBuilder
 		})
 }
 
-// query asks Prometheus for a range of values. The legend names each series, with labels as {{label}}.
+// query queries Prometheus for a range of values. The legend names each series, with labels as {{label}}.
 func query(expr, legend string) *prometheus.DataqueryBuilder {
 	return prometheus.NewDataqueryBuilder().Datasource(source()).EditorMode(prometheus.QueryEditorModeCode).
 		Expr(expr).LegendFormat(legend).Range().Exemplar(false)
 }
 
-// targets numbers the queries of a panel: A, B, C.
+// targets labels the queries of a panel A, B, C, and so on.
 func targets(queries ...*prometheus.DataqueryBuilder) []cog.Builder[variants.Dataquery] {
 	var all []cog.Builder[variants.Dataquery]
 	for i, q := range queries {
@@ -125,7 +125,7 @@ func stackedGraph(title, unit string, queries ...*prometheus.DataqueryBuilder) *
 		Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal).Group("A"))
 }
 
-// rightAxis gives the series of a query an axis of their own.
+// rightAxis gives the series of a query their own axis.
 func rightAxis(unit string) []dashboard.DynamicConfigValue {
 	return []dashboard.DynamicConfigValue{
 		{Id: "custom.axisPlacement", Value: "right"},
@@ -158,7 +158,7 @@ func bars(title, unit string, query *prometheus.DataqueryBuilder) *bargauge.Pane
 		ReduceOptions(last()).Orientation(common.VizOrientationAuto)
 }
 
-// latestTable shows the latest values, without their time.
+// latestTable shows the latest values without their times.
 func latestTable(title string, query *prometheus.DataqueryBuilder) *table.PanelBuilder {
 	return table.NewPanelBuilder().Title(title).Datasource(source()).Height(height).Span(half).
 		Min(0).Targets(targets(query.Instant().Format(prometheus.PromQueryFormatTable))).

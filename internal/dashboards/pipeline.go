@@ -84,7 +84,7 @@ func withLatency(d *builder) {
 				"The stage that approaches 1 per worker is the bottleneck."))
 }
 
-// withServers shows the metrics of Triton, which Prometheus scrapes from it: see config/examples/triton.
+// withServers shows the metrics of Triton, which Prometheus scrapes directly: see config/examples/triton.
 func withServers(d *builder) {
 	perRequest := func(duration, legend string) *prometheus.DataqueryBuilder {
 		return query(fmt.Sprintf(`sum by (model) (rate(%s[$__rate_interval])) / `+
@@ -114,7 +114,7 @@ func withServers(d *builder) {
 				"that reason. Videos wait; none is lost.").Span(third))
 }
 
-// withShare shows what several machines do together: see docs/share-deployment.md.
+// withShare shows the work that several machines share: see docs/share-deployment.md.
 func withShare(d *builder) {
 	const name = "otelcol_receiver_videoanonymizer_share_"
 	counted := func(metric, legend string) *prometheus.DataqueryBuilder {
@@ -187,7 +187,7 @@ func withOutcomes(d *builder) {
 			Span(third))
 }
 
-// ofVideo queries a metric that has a value for each video.
+// ofVideo queries a metric that has one value per video.
 func ofVideo(metric string) *prometheus.DataqueryBuilder {
 	return query(metric+`{job=~"$service", anonymizer_video_name=~"$video"}`, byVideo)
 }

@@ -13,7 +13,7 @@ import (
 	"slices"
 )
 
-// checkCertificates reads the files of each TLS block of the components in use, and of the collector's own telemetry.
+// checkCertificates reads the files of each TLS block of the components in use and of the collector's own telemetry.
 // The keys are those of the collector's package configtls.
 func checkCertificates(root, service map[string]any) error {
 	var errs []error
@@ -28,7 +28,7 @@ func checkCertificates(root, service map[string]any) error {
 	return errors.Join(append(errs, walk("service::telemetry", service["telemetry"]))...)
 }
 
-// usedIn returns the IDs of a section's components that the collector starts.
+// usedIn returns the IDs of the components in a section that the collector starts.
 func usedIn(service map[string]any, section string) map[string]bool {
 	used := map[string]bool{}
 	add := func(ids []string) {

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// checkOutlets finds processors attrtometrics whose connector, which forwards their metrics, does not come after
-// them. The collector then starts and stops the two in any order, so that the processor does not start, or loses its
-// last metrics. That there is no such connector at all is reported by the processor.
+// checkOutlets reports attrtometrics processors whose connector, which forwards their metrics, does not follow them in
+// a pipeline. The collector would start and stop the two in any order, so that the processor might not start or might
+// lose its last metrics. The processor itself reports an error if there is no such connector at all.
 func checkOutlets(pipelines map[string]pipeline) error {
 	var errs []error
 	for _, id := range slices.Sorted(maps.Keys(pipelines)) {
@@ -38,7 +38,7 @@ func exists(pipelines map[string]pipeline, connector string) bool {
 	return false
 }
 
-// reaches reports whether data of a pipeline gets to a connector, by way of other connectors too.
+// reaches reports whether data of a pipeline reaches a connector, directly or through other connectors.
 func reaches(pipelines map[string]pipeline, id, connector string, visited []string) bool {
 	if slices.Contains(pipelines[id].exporters, connector) {
 		return true

@@ -1,11 +1,11 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package preflight refuses configurations that cannot start where the components themselves notice only when they
-// start. On a reload, that is too late: the collector has stopped its pipelines by then, and ends.
+// Package preflight rejects configurations that would fail only when components start. On a reload, a failed start is
+// too late: the collector has already stopped its pipelines and exits.
 //
-// It is a converter, which the collector calls whenever it has read its configuration: at a start, at a reload, and
-// for validate. It changes nothing.
+// It is a converter, which the collector calls whenever it reads its configuration: at start, on reload, and for the
+// validate command. It changes nothing.
 package preflight
 
 import (
@@ -22,8 +22,7 @@ func NewFactory() confmap.ConverterFactory {
 
 type converter struct{}
 
-// Convert reports every error at once, each with its key. Shapes that it does not expect are left for the collector
-// to refuse.
+// Convert reports every error at once, each with its key. It leaves unexpected structures for the collector to reject.
 func (converter) Convert(_ context.Context, conf *confmap.Conf) error {
 	root := conf.ToStringMap()
 	service := mapOf(root["service"])
@@ -48,13 +47,13 @@ func readPipelines(service map[string]any) map[string]pipeline {
 	return pipelines
 }
 
-// mapOf returns an empty map for anything else.
+// mapOf returns value as a map, or an empty map if it is anything else.
 func mapOf(value any) map[string]any {
 	m, _ := value.(map[string]any)
 	return m
 }
 
-// textsOf returns the strings of a list; none for anything else.
+// textsOf returns the strings in a list, or none if value is anything else.
 func textsOf(value any) (texts []string) {
 	list, _ := value.([]any)
 	for _, item := range list {

@@ -20,7 +20,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// convert reads a configuration in which {} stands for a folder.
+// convert checks a configuration in which {} stands for a folder.
 func convert(t *testing.T, dir, config string) error {
 	retrieved, err := confmap.NewRetrievedFromYAML([]byte(strings.ReplaceAll(config, "{}", dir)))
 	require.NoError(t, err)

@@ -11,22 +11,22 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// Config of the processor and of the connector.
+// Config is the configuration of the processor and of the connector.
 type Config struct {
 	// FlushInterval is the length of the window that is aggregated into one point, at least 10ms and by default 15s.
 	FlushInterval time.Duration `mapstructure:"flush_interval"`
 	// Expiration ends a series that has received no value for this long. 0 keeps series forever; the default is 5m.
 	Expiration time.Duration `mapstructure:"expiration"`
-	// ScrapeInterval is how often the metrics are scraped. It only serves to log a warning if Expiration is shorter.
-	// The default, 0, means unknown.
+	// ScrapeInterval is how often the metrics are scraped. It is used only to warn if Expiration is shorter. The default,
+	// 0, means unknown.
 	ScrapeInterval time.Duration `mapstructure:"scrape_interval"`
-	// SeriesLimit is the maximum number of series of a metric, at least 1 and by default 2000. Values beyond it go to
-	// an overflow series.
+	// SeriesLimit is the maximum number of series of a metric, at least 1 and by default 2000. Values of further series go
+	// to an overflow series.
 	SeriesLimit int `mapstructure:"series_limit"`
-	// ErrorMode determines what happens to a value that cannot be used, which is counted in any case: ignore (the
-	// default) logs it, silent does not, propagate returns an error.
+	// ErrorMode determines what happens to an unusable value, which is counted in any case: ignore (the default) logs it,
+	// silent does not, propagate returns an error.
 	ErrorMode ottl.ErrorMode `mapstructure:"error_mode"`
-	// Metrics to generate. A connector without metrics only serves as the outlet of a processor.
+	// Metrics are the metrics to generate. A connector without metrics serves only as the outlet of a processor.
 	Metrics []Metric `mapstructure:"metrics"`
 
 	// prevent unkeyed literal initialization
@@ -66,7 +66,7 @@ type Metric struct {
 	_ struct{}
 }
 
-// Dimension is an attribute of the data points. In YAML it may be just the name of a span attribute.
+// Dimension is an attribute of the data points. In YAML, it can be just the name of a span attribute.
 type Dimension struct {
 	Name      string `mapstructure:"name"`
 	Source    Source `mapstructure:"source"`
@@ -77,22 +77,22 @@ type Dimension struct {
 	_ struct{}
 }
 
-// UnmarshalText reads the short form, the name of a span attribute. It always succeeds.
+// UnmarshalText reads the short form, which is the name of a span attribute. It always succeeds.
 func (d *Dimension) UnmarshalText(text []byte) error {
 	*d = Dimension{Name: string(text)}
 	return nil
 }
 
 type (
-	// Source is where an attribute is found.
+	// Source is where to find an attribute.
 	Source string
-	// Type of a metric.
+	// Type is the type of a metric.
 	Type string
 	// Aggregation reduces the values of a flush window to the value of a gauge.
 	Aggregation string
 	// Timestamp selects the timestamp of the points of a gauge.
 	Timestamp string
-	// Temporality of a sum or histogram.
+	// Temporality is the aggregation temporality of a sum or histogram.
 	Temporality string
 )
 
@@ -122,10 +122,10 @@ const (
 	TemporalityDelta      Temporality = "delta"
 )
 
-// Aggregations is a list of aggregations. In YAML it may be a single one.
+// Aggregations is a list of aggregations. In YAML, it can be a single aggregation.
 type Aggregations []Aggregation
 
-// UnmarshalText reads the short form, a single aggregation. It always succeeds.
+// UnmarshalText reads the short form, which is a single aggregation. It always succeeds.
 func (a *Aggregations) UnmarshalText(text []byte) error {
 	*a = Aggregations{Aggregation(text)}
 	return nil
@@ -158,8 +158,8 @@ func (m *Metric) aggregations() Aggregations {
 	return m.Aggregation
 }
 
-// outputNames returns the name of the metric for each aggregation. If there are several, all names but that of last end
-// with the aggregation.
+// outputNames returns the name of the metric for each aggregation. If there are several aggregations, each name except
+// that of last ends with its aggregation.
 func (m *Metric) outputNames() []string {
 	aggregations := m.aggregations()
 	names := make([]string, len(aggregations))

@@ -245,7 +245,7 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// TestNamesApart checks that names are refused only if a backend cannot tell their series apart.
+// TestNamesApart checks that names are rejected only if a backend cannot distinguish their series.
 func TestNamesApart(t *testing.T) {
 	_, err := parseConfig(t, `{metrics: [{name: foo, attribute: n, type: histogram}, {name: foo_counts, attribute: n},
 		{name: bar, attribute: n, aggregation: [last, min, count]}, {name: bar_total, attribute: n, type: sum},

@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
 )
 
-// spanConnector aggregates the spans it receives. It is also the outlet of the processors with the same ID.
+// spanConnector aggregates the spans that it receives. It is also the outlet of the processors with the same ID.
 type spanConnector struct {
 	logger   *zap.Logger
 	engine   *engine.Engine // nil if the connector has no metrics of its own

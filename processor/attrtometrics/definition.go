@@ -96,7 +96,7 @@ func (m *Metric) outputs() []engine.Output {
 	names := m.outputNames()
 	for i, a := range m.aggregations() {
 		o := engine.Output{Name: names[i], Description: m.Description, Unit: m.Unit, Aggregation: aggregations[a]}
-		if a == AggregationCount { // counts spans, whatever the unit of their values
+		if a == AggregationCount { // a number of spans, whatever the unit of their values
 			o.Unit = "{span}"
 			if m.Source == SourceEvent {
 				o.Unit = "{event}"

@@ -42,8 +42,9 @@ func createTracesToMetrics(
 	return newConnector(set, cfg.(*Config), next, time.Now)
 }
 
-// newEngine compiles the metrics of a valid cfg. It fails if the component's internal telemetry cannot be set up. That
-// carries the kind and ID of the component, like the telemetry that the collector's helpers record.
+// newEngine compiles the metrics of a valid cfg. It returns an error if the component's internal telemetry cannot be
+// set up. That telemetry carries the kind and ID of the component, like the telemetry that the collector's helpers
+// record.
 func newEngine(
 	cfg *Config, id attribute.KeyValue, set component.TelemetrySettings, build component.BuildInfo,
 	now func() time.Time,

@@ -32,7 +32,7 @@ var update = flag.Bool("update", false, "rewrite output.yaml of the golden cases
 var goldenStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // TestGolden runs each directory of testdata: a connector configured by config.yaml consumes input.yaml (or
-// input_1.yaml, input_2.yaml and so on, with a flush after each) and must send output.yaml, which lists the flushes in
+// input_1.yaml, input_2.yaml, and so on, with a flush after each) and must send output.yaml, which lists the flushes in
 // order.
 func TestGolden(t *testing.T) {
 	configs, err := filepath.Glob("testdata/*/config.yaml")
@@ -109,7 +109,7 @@ func readTraces(t *testing.T, path string) ptrace.Traces {
 	return td
 }
 
-// asBlock converts JSON style to YAML block style, except for keys whose values read better on one line.
+// asBlock converts JSON style to YAML block style, except for keys whose values are more readable on one line.
 func asBlock(n *yaml.Node) {
 	n.Style = 0
 	for i, child := range n.Content {

@@ -95,7 +95,7 @@ func people(video string, count any) ptrace.Traces {
 	return td
 }
 
-// points returns the values of all number points that were sent, by metric and video.
+// points returns the values of all number points sent, by metric and video.
 func points(sink *consumertest.MetricsSink) map[string][]float64 {
 	found := map[string][]float64{}
 	for _, md := range sink.AllMetrics() {
@@ -141,7 +141,7 @@ func TestProcessorForwardsSpans(t *testing.T) {
 	td := people("a.mp4", 3)
 	td.MarkReadOnly() // modifying it panics
 	require.NoError(t, in.ConsumeTraces(ctx, td))
-	require.NoError(t, out.ConsumeTraces(ctx, td)) // as an exporter of the pipeline; the spans are ignored
+	require.NoError(t, out.ConsumeTraces(ctx, td)) // the connector as an exporter of the pipeline, which ignores the spans
 	require.Equal(t, []ptrace.Traces{td}, spans.AllTraces(), "the same data, not a copy")
 	require.Empty(t, metrics.AllMetrics())
 
@@ -150,7 +150,7 @@ func TestProcessorForwardsSpans(t *testing.T) {
 	require.NoError(t, out.Shutdown(ctx))
 }
 
-// TestProcessorWithoutConnector checks that creation fails, so that the collector's validate command sees it too.
+// TestProcessorWithoutConnector checks that creation fails, so that the collector's validate command also detects it.
 func TestProcessorWithoutConnector(t *testing.T) {
 	c, other := newCollector(), newCollector()
 	for name, prepare := range map[string]func(t *testing.T){
@@ -176,7 +176,7 @@ func TestProcessorWithoutConnector(t *testing.T) {
 	}
 }
 
-// TestProcessorStartedBeforeConnector is what may happen if the connector is not an exporter of the processor's
+// TestProcessorStartedBeforeConnector covers what can happen if the connector is not an exporter of the processor's
 // pipeline.
 func TestProcessorStartedBeforeConnector(t *testing.T) {
 	c := newCollector()
@@ -189,7 +189,8 @@ func TestProcessorStartedBeforeConnector(t *testing.T) {
 	require.NoError(t, out.Shutdown(t.Context()))
 }
 
-// TestConnectorWithMetricsOfProcessor checks that the two with one ID may not write the same series.
+// TestConnectorWithMetricsOfProcessor checks that a processor and a connector with the same ID may not write the same
+// series.
 func TestConnectorWithMetricsOfProcessor(t *testing.T) {
 	c := newCollector()
 	out := c.connector(t, "x", "metrics: [{name: own, attribute: n}, {name: a.b, attribute: n}]", consumertest.NewNop())
@@ -202,8 +203,8 @@ processors::attrtometrics/x::metrics[2].name: `+
 		`"a_b" and "a.b" of connectors::attrtometrics/x::metrics[1] are both a_b in Prometheus: choose another`)
 }
 
-// TestInternalTelemetryOfComponents checks that two components with one metric, and a processor and its connector, do
-// not add up to one series.
+// TestInternalTelemetryOfComponents checks that the internal telemetry does not merge two components with the same
+// metric, or a processor and its connector, into one series.
 func TestInternalTelemetryOfComponents(t *testing.T) {
 	ctx, tel := t.Context(), componenttest.NewTelemetry()
 	c := &collector{telemetry: tel.NewTelemetrySettings()}
@@ -252,7 +253,8 @@ func TestProcessorWithoutMetrics(t *testing.T) {
 	require.ErrorContains(t, err, "metrics: is empty: configure at least one metric")
 }
 
-// TestLastFlushAtShutdown checks that the last values always arrive if components stop in the order the service uses.
+// TestLastFlushAtShutdown checks that the last values always arrive if components stop in the same order as in the
+// service.
 func TestLastFlushAtShutdown(t *testing.T) {
 	for i := range 300 {
 		ctx := t.Context()
@@ -330,8 +332,8 @@ metrics: [{name: sum, type: sum, temporality: delta, attribute: bbox.count}]
 	wg.Wait()
 }
 
-// TestPipelinesShareOneStream checks that the processors of several pipelines write one total rather than their own in
-// turn, and that the last of them to stop flushes it, whether or not another was ever started.
+// TestPipelinesShareOneStream checks that the processors of several pipelines write one total instead of alternating
+// between their own totals, and that the last processor to stop flushes it, whether or not another was ever started.
 func TestPipelinesShareOneStream(t *testing.T) {
 	ctx := t.Context()
 	const sum = `
@@ -373,7 +375,7 @@ func TestConnectorStartedTwice(t *testing.T) {
 	require.Len(t, outlets.byKey, 1, "the first connector is unaffected")
 }
 
-// TestConnectorStoppedBeforeProcessor is what may happen if the connector is not an exporter of the processor's
+// TestConnectorStoppedBeforeProcessor covers what can happen if the connector is not an exporter of the processor's
 // pipeline.
 func TestConnectorStoppedBeforeProcessor(t *testing.T) {
 	ctx := t.Context()
@@ -413,7 +415,7 @@ func TestScrapeIntervalWarning(t *testing.T) {
 	}
 }
 
-// TestErrorModes checks in each mode that the valid values of a batch with invalid ones are aggregated.
+// TestErrorModes checks for each mode that the valid values of a batch that also has invalid ones are aggregated.
 func TestErrorModes(t *testing.T) {
 	for _, mode := range []ottl.ErrorMode{ottl.IgnoreError, ottl.SilentError, ottl.PropagateError} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -451,8 +453,8 @@ func TestErrorModes(t *testing.T) {
 	}
 }
 
-// TestWarningsOfManyMetricsAreAllLogged has more metrics with a rejected value, and an overflow, than the collector's
-// sampling lets lines with one message through.
+// TestWarningsOfManyMetricsAreAllLogged has more metrics with a rejected value and an overflow than the number of
+// entries with the same message that the collector's log sampling lets through.
 func TestWarningsOfManyMetricsAreAllLogged(t *testing.T) {
 	const metrics = 15
 	config := "series_limit: 1\nmetrics:\n"
@@ -461,7 +463,7 @@ func TestWarningsOfManyMetricsAreAllLogged(t *testing.T) {
 	}
 	core, logs := observer.New(zap.WarnLevel)
 	c := newCollector()
-	c.telemetry.Logger = zap.New(zapcore.NewSamplerWithOptions(core, 10*time.Second, 10, 100)) // its default
+	c.telemetry.Logger = zap.New(zapcore.NewSamplerWithOptions(core, 10*time.Second, 10, 100)) // the collector's default
 	out := c.connector(t, "", config, consumertest.NewNop())
 	require.NoError(t, out.Start(t.Context(), componenttest.NewNopHost()))
 	for video, count := range map[string]any{"a": 1, "b": 2, "c": "many"} {

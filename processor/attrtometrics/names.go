@@ -10,13 +10,13 @@ import (
 	"github.com/prometheus/otlptranslator"
 )
 
-// outputName is the name of a metric as configured, and what Prometheus makes its own names of.
+// outputName is the name of a metric, with what Prometheus derives its own names from.
 type outputName struct {
-	key    string // of the configuration
+	key    string // key in the configuration
 	metric otlptranslator.Metric
 }
 
-// outputNames of all metrics, each with its key in the configuration under prefix.
+// outputNames returns the names of all metrics, each with its configuration key prefixed with prefix.
 func (c *Config) outputNames(prefix string) []outputName {
 	var names []outputName
 	for i := range c.Metrics {
@@ -50,7 +50,7 @@ func (m *Metric) translatedType() otlptranslator.MetricType {
 }
 
 // namings are the ways in which backends name the series of a metric. OpenTelemetry's names are case-insensitive.
-// Prometheus takes no characters but letters, digits and underscores, and has unit and type as suffixes or not:
+// Prometheus allows only letters, digits, and underscores, and adds the unit and type as suffixes or not:
 // https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
 var namings = []func(otlptranslator.Metric) []string{
 	func(m otlptranslator.Metric) []string { return []string{strings.ToLower(m.Name)} },
@@ -58,7 +58,7 @@ var namings = []func(otlptranslator.Metric) []string{
 	func(m otlptranslator.Metric) []string { return prometheusNames(m, false) },
 }
 
-// prometheusNames returns none if the name is invalid.
+// prometheusNames returns the names of the metric's series in Prometheus, or nil if the name is invalid.
 func prometheusNames(m otlptranslator.Metric, suffixes bool) []string {
 	namer := otlptranslator.MetricNamer{WithMetricSuffixes: suffixes}
 	name, err := namer.Build(m)
@@ -72,7 +72,7 @@ func prometheusNames(m otlptranslator.Metric, suffixes bool) []string {
 	return []string{name}
 }
 
-// checkNames calls fail for each pair of names that a backend cannot tell apart.
+// checkNames calls fail for each pair of names that a backend cannot distinguish.
 func checkNames(fail func(string, ...any), names []outputName) {
 	type pair struct{ earlier, later int }
 	failed := map[pair]bool{}

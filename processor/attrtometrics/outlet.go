@@ -16,23 +16,23 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// outlets holds the connectors of this process from their creation to their shutdown, so that a processor finds the one
-// with its ID.
+// outlets holds the connectors of this process from their creation to their shutdown, so that a processor can find the
+// connector with its ID.
 //
 // It is global because components can reach each other only through pipelines, and a traces pipeline carries no
 // metrics. Since the connector is an exporter of the processor's pipeline, the collector creates and starts it before
-// the processor and stops it afterwards. A component is not told its pipeline: when it is made, it can only see
-// whether the connector exists, and when it starts, whether that runs.
+// the processor and stops it afterwards. A component does not know its pipeline: when it is created, it can only see
+// whether the connector exists, and when it starts, whether the connector is running.
 //
-// A collector whose pipelines cannot be built shuts down none of its components: their entries stay, which is no matter
-// as the process then ends.
+// A collector that cannot build its pipelines shuts down none of its components. Their entries stay, which does not
+// matter because the process then exits.
 var outlets = struct {
 	sync.Mutex
 	byKey map[outletKey]*outlet
 }{byKey: map[outletKey]*outlet{}}
 
-// outletKey identifies a connector. The resource of the internal telemetry tells collectors in the same process apart:
-// each collector creates one and passes that same instance, not a copy, to all of its components.
+// outletKey identifies a connector. The resource of the internal telemetry distinguishes collectors in the same
+// process: each collector creates one and passes that instance, not a copy, to all of its components.
 type outletKey struct {
 	collector pcommon.Resource
 	id        component.ID
@@ -43,13 +43,13 @@ type outlet struct {
 	key    outletKey
 	names  []outputName // of the connector's own metrics
 	used   atomic.Bool  // a processor has found this outlet
-	shared sharedEngine // of those processors
+	shared sharedEngine // engine of those processors
 
 	mu   sync.RWMutex
 	next consumer.Metrics // nil unless the connector is running
 }
 
-// newOutlet makes the outlet known to processors. It forwards nothing until it is open.
+// newOutlet registers an outlet for processors to find. The outlet forwards nothing until it is open.
 func newOutlet(id component.ID, set component.TelemetrySettings, cfg *Config) *outlet {
 	o := &outlet{
 		key:   outletKey{collector: set.Resource, id: id},
@@ -75,7 +75,7 @@ func (o *outlet) open(next consumer.Metrics) error {
 	return nil
 }
 
-// close waits until metrics in flight have been forwarded.
+// close unregisters the outlet, waits for metrics in flight to be forwarded, and then forwards no more.
 func (o *outlet) close() {
 	outlets.Lock()
 	if outlets.byKey[o.key] == o {
@@ -87,7 +87,7 @@ func (o *outlet) close() {
 	o.next = nil
 }
 
-// missingOutlet has the ID of the processor as its only argument.
+// missingOutlet is a format string whose only argument is the ID of the processor.
 const missingOutlet = `processor %[1]q needs a connector %[1]q to send its metrics. ` +
 	`Add it as an exporter of the same traces pipeline and as a receiver of a metrics pipeline:
 

@@ -20,7 +20,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
 )
 
-// tap is the processor: it aggregates the spans that pass through and leaves them unchanged.
+// tap is the processor: it aggregates the spans that pass through it and leaves them unchanged.
 type tap struct {
 	outlet *outlet
 	engine *engine.Engine // shared with the taps of other pipelines that have the same ID
@@ -52,7 +52,7 @@ func newProcessor(
 		processorhelper.WithShutdown(o.shared.release))
 }
 
-// checkSingleWriter refuses metrics that the connector, too, sends to its pipelines.
+// checkSingleWriter returns an error for metrics that the connector also sends to its pipelines.
 func checkSingleWriter(o *outlet, id component.ID, cfg *Config) error {
 	var errs []error
 	checkNames(func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) },

@@ -12,16 +12,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/engine"
 )
 
-// sharedEngine is the engine of all processors with one ID. The collector makes a processor for each pipeline that
-// lists the ID, but a metric must have a single writer: two would send their own totals in turn.
+// sharedEngine is the engine of all processors with one ID. The collector creates a processor for each pipeline that
+// lists the ID, but a metric must have a single writer: two writers would alternately send their own totals.
 type sharedEngine struct {
 	mu      sync.Mutex
 	engine  *engine.Engine // nil unless there are users
-	users   int            // processors that were made and not shut down
+	users   int            // processors that were created and not shut down
 	started bool
 }
 
-// acquire returns the engine for one more user, and makes it for the first.
+// acquire returns the engine for one more user, and creates it for the first.
 func (s *sharedEngine) acquire(newEngine func() (*engine.Engine, error)) (*engine.Engine, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +36,7 @@ func (s *sharedEngine) acquire(newEngine func() (*engine.Engine, error)) (*engin
 	return s.engine, nil
 }
 
-// start starts the engine unless another user has.
+// start starts the engine unless another user already has.
 func (s *sharedEngine) start(next consumer.Metrics) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

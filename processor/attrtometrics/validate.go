@@ -26,8 +26,8 @@ const (
 	minMaxSize, maxMaxSize = 2, 16384
 )
 
-// reservedLabels tell the source of a series, which the Prometheus exporter takes from the resource. A scrape fails if
-// a series has a label twice.
+// reservedLabels identify the source of a series. The Prometheus exporter sets them from the resource. A scrape fails
+// if a series has the same label twice.
 var reservedLabels = []string{"job", "instance", "otel_scope_name", "otel_scope_version", "otel_scope_schema_url"}
 
 const bucketLabel = "le"
@@ -35,7 +35,7 @@ const bucketLabel = "le"
 // nameSyntax: https://opentelemetry.io/docs/specs/otel/metrics/api/#instrument-name-syntax
 var nameSyntax = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.\-/]{0,254}$`)
 
-// Validate reports all errors together, each with its key.
+// Validate reports all errors together, each with its configuration key.
 func (c *Config) Validate() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -169,7 +169,7 @@ func (m *Metric) validateSumAndHistogramOptions(fail func(string, ...any)) {
 }
 
 func (m *Metric) validateDimensions(fail func(string, ...any)) {
-	names := map[string]string{} // by label in Prometheus
+	names := map[string]string{} // by Prometheus label
 	for i := range m.Dimensions {
 		d, key := m.Dimensions[i].resolved(), fmt.Sprintf("dimensions[%d]", i)
 		oneOf(fail, key+".source", d.Source, SourceSpan, SourceResource, SourceScope, SourceEvent, SourceSpanName)
@@ -195,7 +195,8 @@ func (m *Metric) validateDimensions(fail func(string, ...any)) {
 	}
 }
 
-// validateLabel checks the name of a dimension as a label of Prometheus, where it may not be one that is already there.
+// validateLabel checks the name of a dimension as a Prometheus label. It must not collide with a label that is already
+// present.
 func (m *Metric) validateLabel(fail func(string, ...any), key, name string, names map[string]string) {
 	namer := otlptranslator.LabelNamer{}
 	label, err := namer.Build(name)

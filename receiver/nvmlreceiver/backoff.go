@@ -5,7 +5,7 @@ package nvmlreceiver
 
 import "time"
 
-// backoff is a wait that doubles with each failure.
+// backoff is a wait that doubles with each failure, from initial up to max.
 type backoff struct {
 	initial, max time.Duration
 	wait         time.Duration

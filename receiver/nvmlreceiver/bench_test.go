@@ -13,7 +13,7 @@ import (
 
 const everything = "testdata/one_gpu_everything/config.yaml"
 
-// BenchmarkScrape measures a scrape of 8 GPUs, including the calls of the fake driver.
+// BenchmarkScrape measures a scrape of 8 GPUs, including the calls to the fake driver.
 //
 //   - own: reads everything but records nothing, which leaves this module's own processing.
 //   - default, everything: with recording, which is mostly the cost of pdata: it allocates several objects per point.

@@ -25,7 +25,7 @@ type Config struct {
 	OnMissingDriver MissingDriverPolicy `mapstructure:"on_missing_driver"`
 	// LibraryPath is the path of libnvidia-ml.so.1; if empty, the dynamic linker looks for it.
 	LibraryPath string `mapstructure:"library_path"`
-	// Console is the ID of the extension that shows the GPUs to people. Nil shows them to nobody.
+	// Console is the ID of the extension that shows the GPUs in a console. If nil, no console shows them.
 	Console *component.ID `mapstructure:"console"`
 	// ProcessCommandLine adds the command line to process metrics. Command lines can contain secrets.
 	ProcessCommandLine bool `mapstructure:"process_command_line"`
@@ -53,7 +53,8 @@ func (c *Config) Validate() error {
 		c.OnMissingDriver, MissingDriverIgnore, MissingDriverFail)
 }
 
-// checkLibrary fails if the library must be there and is not. A name without a folder is left to the dynamic linker.
+// checkLibrary returns an error if the library is required but missing. It leaves a name without a directory to the
+// dynamic linker.
 func (c *Config) checkLibrary() error {
 	if c.OnMissingDriver != MissingDriverFail || !strings.ContainsRune(c.LibraryPath, filepath.Separator) {
 		return nil

@@ -14,16 +14,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 )
 
-// shown is what a console shows of the GPUs: the latest scrape.
+// shown holds the GPUs of the latest scrape for a console to show.
 type shown struct {
-	lasts time.Duration // how long a scrape counts
+	lasts time.Duration // how long a scrape stays valid
 
 	mu   sync.Mutex
 	gpus []consoleapi.GPU
 	at   time.Time
 }
 
-// attach shows the GPUs in the console that the configuration names, until detach is called.
+// attach shows the GPUs in the console with this ID until detach is called. If id is nil, it does nothing.
 func (s *shown) attach(host component.Host, id *component.ID, receiver component.ID) (detach func(), err error) {
 	console, err := consoleapi.Find[consoleapi.GPUConsole](host, id)
 	if err != nil || console == nil {
@@ -41,7 +41,7 @@ func (s *shown) read() []consoleapi.GPU {
 	return s.gpus
 }
 
-// update takes the metrics of a scrape. Those that the configuration disables are not shown.
+// update stores the GPUs of a scrape. Disabled metrics are not shown.
 func (s *shown) update(metrics pmetric.Metrics) {
 	var gpus []consoleapi.GPU
 	for _, resource := range metrics.ResourceMetrics().All() {
@@ -55,7 +55,7 @@ func (s *shown) update(metrics pmetric.Metrics) {
 	s.gpus, s.at = gpus, time.Now()
 }
 
-// gpuOf reads the metrics of one GPU; false if there are none.
+// gpuOf extracts the metrics of one GPU. ok is false if there are none.
 func gpuOf(resource pmetric.ResourceMetrics) (gpu consoleapi.GPU, ok bool) {
 	if model, there := resource.Resource().Attributes().Get("hw.model"); there {
 		gpu.Name = model.Str()
@@ -86,8 +86,8 @@ func gpuOf(resource pmetric.ResourceMetrics) (gpu consoleapi.GPU, ok bool) {
 	return gpu, ok
 }
 
-// firstOf returns the value of the first point that is of a whole GPU, and of the engine for general tasks where a
-// metric tells engines apart.
+// firstOf returns the value of the first data point that is not of a MIG instance. In a metric with one data point per
+// engine, it returns that of the general engine.
 func firstOf(metric pmetric.Metric) (float64, bool) {
 	var points pmetric.NumberDataPointSlice
 	switch metric.Type() {

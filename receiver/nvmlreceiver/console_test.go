@@ -17,7 +17,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
-// gpuConsole is a console that is shown GPUs.
+// gpuConsole is a console to which the receiver attaches its GPUs.
 type gpuConsole struct {
 	component.StartFunc
 	component.ShutdownFunc

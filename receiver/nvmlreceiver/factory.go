@@ -48,8 +48,8 @@ type factory struct {
 	sessions map[*Config]*session
 }
 
-// session returns the session of a configuration. It refuses what cannot start, as far as that shows without the
-// driver: the collector's validate command creates every component, but starts none.
+// session returns the session of a configuration. It rejects a configuration that cannot start, as far as that can be
+// checked without the driver: the collector's validate command creates every component but starts none.
 func (f *factory) session(config *Config, settings receiver.Settings) (*session, error) {
 	if err := config.checkLibrary(); err != nil {
 		return nil, err

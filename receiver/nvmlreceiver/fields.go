@@ -10,7 +10,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// maxNVLinks is the most NVLinks read on one GPU, whatever number the driver reports.
+// maxNVLinks is the maximum number of NVLinks that the receiver reads per GPU, whatever number the driver reports.
 const maxNVLinks = 64
 
 var throttleTimeReasons = map[uint32]metadata.AttributeThrottleTimeReason{

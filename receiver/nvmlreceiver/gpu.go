@@ -16,7 +16,7 @@ import (
 )
 
 // gpu records the metrics of one GPU or MIG instance. It lives as long as the receiver, across reopenings of the
-// driver. A scrape runs on the GPU's lane; while it runs, it owns every field but those that identify the GPU.
+// driver. A scrape runs on the GPU's lane; while it runs, it owns every field except those that identify the GPU.
 type gpu struct {
 	scraper  *scraper
 	metrics  *metadata.MetricsConfig
@@ -31,11 +31,11 @@ type gpu struct {
 	instances map[string]*gpu // MIG instances by UUID
 
 	timestamp     pcommon.Timestamp
-	start         pcommon.Timestamp // of cumulative points
+	start         pcommon.Timestamp // start time of cumulative points
 	result        pmetric.Metrics   // of the latest scrape
-	metricCount   int               // of the latest scrape in which the GPU was not lost; the lane does not use it
+	metricCount   int               // of the latest scrape that did not lose the GPU; not used on the lane
 	lost          error             // why the GPU can no longer be read; nil while it can
-	failed        []error           // of the calls that failed, of the GPU and its instances
+	failed        []error           // errors of failed calls to the GPU and its instances
 	fields        []driver.Field
 	nvlinks       []driver.Field // counters of each NVLink, for GPUs without totals
 	lastSample    [driver.EngineOFA + 1]time.Time
@@ -91,7 +91,7 @@ func (g *gpu) scrape(now time.Time) {
 	g.emit()
 }
 
-// adopt switches to the device of another generation of the driver, which may be of another version.
+// adopt switches to a device of a new generation of the driver, whose version may differ.
 func (g *gpu) adopt(detected detectedGPU, resource pcommon.Resource) {
 	g.device, g.name, g.resource = detected.device, detected.name, resource
 	g.nvlinks = nil
@@ -139,8 +139,8 @@ func (g *gpu) ok(call string, err error) bool {
 	return false
 }
 
-// trackReset moves the start time of all cumulative points of the GPU when value, a counter, has decreased: the driver
-// has restarted its counters.
+// trackReset moves the start time of all cumulative points of the GPU when value, a counter, decreases, which means
+// that the driver restarted its counters.
 func (g *gpu) trackReset(name string, kind int, value float64) {
 	key := counter{name, kind}
 	if value < g.lastValues[key] {

@@ -53,8 +53,8 @@ func TestNVLinkCountersSummedOverLinks(t *testing.T) {
 	}
 }
 
-// TestMemoryUsageIsUsedMemory checks that usage and utilization mean what the conventions say: a sum or a maximum over
-// their points must not count free or reserved memory.
+// TestMemoryUsageIsUsedMemory checks that usage and utilization have the meaning of the semantic conventions: a sum or
+// a maximum over their points must not count free or reserved memory.
 func TestMemoryUsageIsUsedMemory(t *testing.T) {
 	h := newHarness(t, loadConfig(t, everything), drivertest.NewGPU(0, testTime))
 	metrics := h.mustScrape(t)
@@ -73,8 +73,8 @@ func TestMemoryUsageIsUsedMemory(t *testing.T) {
 	assert.InDelta(t, 10.0/80, utilization[0].DoubleValue(), 1e-9)
 }
 
-// TestUnitOneMeansRatio checks that only fractions have the unit 1: the Prometheus exporter appends _ratio to the names
-// of gauges that have it.
+// TestUnitOneMeansRatio checks that only fractions have the unit 1, because the Prometheus exporter appends _ratio to
+// the names of gauges with that unit.
 func TestUnitOneMeansRatio(t *testing.T) {
 	h := newHarness(t, loadConfig(t, everything), drivertest.NewGPU(0, testTime))
 	gauges := 0

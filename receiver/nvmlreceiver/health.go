@@ -25,7 +25,8 @@ var throttleReasons = [...]struct {
 	{driver.ThrottleDisplayClock, metadata.AttributeNvmlThrottleReasonDisplayClockSetting},
 }
 
-// readThrottleReasons returns the mask of active reasons, which state needs as well; 0 if it could not be read.
+// readThrottleReasons records and returns the mask of active reasons, which state also needs. It returns 0 if the mask
+// cannot be read.
 func (g *gpu) readThrottleReasons() uint64 {
 	if g.lost != nil || !g.metrics.NvmlGpuThrottleActive.Enabled && !g.metrics.HwStatus.Enabled {
 		return 0
@@ -48,7 +49,8 @@ func boolToInt(b bool) int64 {
 	return 0
 }
 
-// readErrors returns the remapped rows, which state needs as well; the zero value if they could not be read.
+// readErrors records the error counts. It returns the remapped rows, which state also needs, or the zero value if they
+// cannot be read.
 func (g *gpu) readErrors() driver.RemappedRows {
 	if g.metrics.HwErrors.Enabled {
 		g.readECCErrors(metadata.AttributeErrorTypeCorrected, false)
@@ -81,7 +83,8 @@ func (g *gpu) readECCErrors(kind metadata.AttributeErrorType, uncorrected bool) 
 	}
 }
 
-// recordXIDs records the XIDs of g, which the receiver counts itself: also those of a GPU that cannot be read.
+// recordXIDs records the XIDs of g. It works even for a GPU that cannot be read, because the receiver itself counts
+// XIDs.
 func recordXIDs(builder *metadata.MetricsBuilder, g *gpu, timestamp pcommon.Timestamp) {
 	var total uint64
 	for code, n := range g.scraper.xids.of(g.uuid) {
@@ -102,7 +105,7 @@ func (g *gpu) recordErrors(kind metadata.AttributeErrorType, n uint64) {
 
 const hardwareThrottling = driver.ThrottleHWSlowdown | driver.ThrottleHWThermal | driver.ThrottleHWPowerBrake
 
-// state rates the health of the GPU by what the scrape found.
+// state rates the health of the GPU from the results of the scrape.
 func (g *gpu) state(throttleReasons uint64, rows driver.RemappedRows) metadata.AttributeHwState {
 	switch {
 	case g.lost != nil:

@@ -25,7 +25,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// TestMissingMetricsCounted checks how many metrics a scrape reports as missing, which become
+// TestMissingMetricsCounted checks how many metrics a scrape reports as missing. The count becomes
 // otelcol_scraper_errored_metric_points.
 func TestMissingMetricsCounted(t *testing.T) {
 	const all = -1 // all metrics of the first GPU
@@ -83,7 +83,7 @@ func TestMissingMetricsCounted(t *testing.T) {
 	}
 }
 
-// TestSelfTelemetryTellsReceiversApart runs two receivers in one collector, of which one has a GPU that fails.
+// TestSelfTelemetryTellsReceiversApart runs two receivers in one collector, one of which has a failing GPU.
 func TestSelfTelemetryTellsReceiversApart(t *testing.T) {
 	telemetry := componenttest.NewTelemetry()
 	defer func() { require.NoError(t, telemetry.Shutdown(t.Context())) }()
@@ -138,7 +138,7 @@ func TestGPUThatNeverRespondedIsTriedAgain(t *testing.T) {
 	assert.Equal(t, componentstatus.StatusOK, h.status.last())
 }
 
-// TestXIDsCountedOnlyIfWatched checks that a GPU without events has no count of XIDs, rather than 0.
+// TestXIDsCountedOnlyIfWatched checks that a GPU without events reports no XID count, rather than 0.
 func TestXIDsCountedOnlyIfWatched(t *testing.T) {
 	with, without := drivertest.NewGPU(0, time.Now()), drivertest.NewGPU(1, time.Now())
 	without.Errs = map[string]error{"Register": driver.NotSupported}
@@ -184,8 +184,8 @@ func TestEventFaultShownAsStatus(t *testing.T) {
 	session.release(gen)
 }
 
-// TestLossNotifiedOnce checks that waiting for events on a lost GPU again does not repeat the event, and that a driver
-// that was unloaded is not taken for a GPU that fell off the bus.
+// TestLossNotifiedOnce checks that waiting again for events on a lost GPU does not repeat the event, and that an
+// unloaded driver is not mistaken for a GPU that fell off the bus.
 func TestLossNotifiedOnce(t *testing.T) {
 	for code, want := range map[driver.Code]int{
 		driver.GPULost: 1, driver.ResetRequired: 1, driver.Uninitialized: 0, driver.VersionMismatch: 0,

@@ -14,9 +14,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// scrapeInstances reads the GPU's MIG instances. It lists them at every scrape, since an administrator can create and
-// destroy them at any time. The driver reports the memory and the processes of an instance; everything else it reports
-// for the whole GPU only.
+// scrapeInstances reads the GPU's MIG instances. It lists them at every scrape because an administrator can create and
+// destroy them at any time. The driver reports memory and processes per instance; it reports everything else only for
+// the whole GPU.
 func (g *gpu) scrapeInstances(now time.Time) {
 	for _, instance := range g.instances {
 		instance.result = pmetric.NewMetrics()
@@ -60,7 +60,7 @@ func (g *gpu) scrapeInstances(now time.Time) {
 	g.instances = instances
 }
 
-// newInstance returns nil if the profile of the instance cannot be read.
+// newInstance creates the gpu of a MIG instance. It returns nil if the profile of the instance cannot be read.
 func (g *gpu) newInstance(device driver.Device, uuid string) *gpu {
 	profile, err := device.MIGProfile()
 	if !g.ok("MIG profile", err) {
@@ -77,8 +77,8 @@ func (g *gpu) newInstance(device driver.Device, uuid string) *gpu {
 	return instance
 }
 
-// profileName returns the name that nvidia-smi gives a profile, such as 1g.10gb; 1c.2g.20gb for a compute instance that
-// has only some of the slices.
+// profileName returns the name that nvidia-smi gives a profile, such as 1g.10gb, or 1c.2g.20gb for a compute instance
+// with only some of the slices.
 func profileName(p driver.MIGProfile) string {
 	name := fmt.Sprintf("%dg.%dgb", p.GPUSlices, (p.MemoryMiB+1023)/1024)
 	if p.ComputeSlices != 0 && p.ComputeSlices != p.GPUSlices {

@@ -5,7 +5,7 @@ package nvmlreceiver
 
 import "sync/atomic"
 
-// lane runs driver calls one at a time. A driver call cannot be canceled: while one hangs, its lane is busy, nobody
+// lane runs driver calls one at a time. A driver call cannot be canceled: while one hangs, its lane stays busy, nothing
 // waits for it, and no second goroutine starts.
 type lane struct {
 	busy atomic.Bool

@@ -21,8 +21,8 @@ type logOnce struct {
 	seen map[problem]struct{}
 }
 
-// do calls log unless p has already been logged since the last forget. The message that it logs must tell p from other
-// problems: by default, a collector drops lines whose message it logged ten times within 10 s.
+// do calls log unless p has already been logged since the last forget. The message must distinguish p from other
+// problems: by default, a collector drops log entries once it has logged the same message ten times within 10 s.
 func (o *logOnce) do(p problem, log func()) {
 	o.mu.Lock()
 	_, seen := o.seen[p]
@@ -33,7 +33,7 @@ func (o *logOnce) do(p problem, log func()) {
 	}
 }
 
-// forget lets every problem with this what be logged again. It reports whether there was one.
+// forget allows every problem with this what to be logged again. It reports whether there was one.
 func (o *logOnce) forget(what string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -27,7 +27,7 @@ type eventLogs struct {
 	config  *Config
 	builder *metadata.LogsBuilder
 
-	mu      sync.Mutex // held while delivering a record, so that none is delivered after shutdown
+	mu      sync.Mutex // held during delivery, so that no record is delivered after shutdown
 	stopped bool
 	cancel  context.CancelFunc
 	ctx     context.Context
@@ -60,8 +60,8 @@ func (l *eventLogs) shutdown() {
 	l.mu.Unlock()
 }
 
-// consume delivers the record of an event. If the next consumer refuses the record, it is lost and the refusal is
-// logged.
+// consume delivers the record of an event. If the next consumer refuses the record, consume logs the error and drops
+// the record.
 func (l *eventLogs) consume(event gpuEvent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +80,7 @@ func (l *eventLogs) consume(event gpuEvent) {
 	}
 }
 
-// record returns the log record of an event; empty if its kind is unknown or disabled.
+// record returns the log record of an event, or empty logs if its kind is unknown or disabled.
 func (l *eventLogs) record(event gpuEvent) plog.Logs {
 	timestamp := pcommon.NewTimestampFromTime(event.at)
 	severity, body := l.recordEvent(timestamp, event)

@@ -13,15 +13,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// hostPIDNamespace is what /proc/self/ns/pid points to in the host's PID namespace: the kernel gives that one a fixed
+// hostPIDNamespace is the target of /proc/self/ns/pid in the host's PID namespace, to which the kernel gives a fixed
 // inode number (PROC_PID_INIT_INO in include/linux/proc_ns.h).
 const hostPIDNamespace = "pid:[4026531836]"
 
 // procFS is the proc file system.
 type procFS struct {
 	root string // normally /proc
-	// ofHost is false if the PIDs are those of another namespace than the driver's. The process that has a PID of the
-	// driver there is not the one that uses the GPU.
+	// ofHost is false if root may show a PID namespace other than the driver's, where a PID reported by the driver may
+	// belong to a different process than the one that uses the GPU.
 	ofHost bool
 }
 
@@ -34,7 +34,7 @@ func (p procFS) file(pid uint32, name string) string {
 	return p.root + "/" + strconv.FormatUint(uint64(pid), 10) + "/" + name
 }
 
-// executable returns the name of a process's executable; empty if the process is gone or may not be inspected.
+// executable returns the name of a process's executable, or "" if the process is gone or may not be inspected.
 func (p procFS) executable(pid uint32) string {
 	if path, err := os.Readlink(p.file(pid, "exe")); err == nil {
 		return strings.TrimSuffix(filepath.Base(path), " (deleted)")
@@ -46,7 +46,7 @@ func (p procFS) executable(pid uint32) string {
 	return strings.TrimSuffix(string(name), "\n")
 }
 
-// commandLine returns a process's arguments, joined by spaces; empty if the process is gone or may not be inspected.
+// commandLine returns a process's arguments, joined by spaces, or "" if the process is gone or may not be inspected.
 func (p procFS) commandLine(pid uint32) string {
 	line, err := os.ReadFile(p.file(pid, "cmdline"))
 	if err != nil {
@@ -55,7 +55,7 @@ func (p procFS) commandLine(pid uint32) string {
 	return strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " ")
 }
 
-// processUsage sums n samples of one process since the last scrape, each in percent (0..100).
+// processUsage sums the n samples of one process since the last scrape, each in percent (0..100).
 type processUsage struct {
 	pid                               uint32
 	general, memory, encoder, decoder float64
@@ -136,8 +136,8 @@ func (g *gpu) usageOf(pid uint32) *processUsage {
 	return &g.processUsages[len(g.processUsages)-1]
 }
 
-// processAttributes returns the name of a process and its optional attributes. In a container with PIDs of its own, the
-// name is empty rather than that of another process.
+// processAttributes returns the name of a process and its optional attributes. Outside the host's PID namespace, the
+// name is empty, so that it is never the name of another process.
 func (g *gpu) processAttributes(pid uint32) (string, []metadata.MetricAttributeOption) {
 	proc := g.scraper.proc
 	if !proc.ofHost {

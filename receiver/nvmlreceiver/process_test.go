@@ -33,8 +33,8 @@ func TestProcFS(t *testing.T) {
 	assert.Empty(t, root.commandLine(3))
 }
 
-// TestProcessesNamedOnlyInHostPIDNamespace checks that a container with PIDs of its own does not give a process on the
-// GPU the name and the command line of another process, which happens to have the same PID there.
+// TestProcessesNamedOnlyInHostPIDNamespace checks that in a container with its own PID namespace, a process that uses
+// the GPU does not get the name and command line of another process that has the same PID in the container.
 func TestProcessesNamedOnlyInHostPIDNamespace(t *testing.T) {
 	for name, test := range map[string]struct {
 		namespace string // empty if unknown

@@ -37,7 +37,7 @@ func (g *gpu) readUtilization(now time.Time) {
 	}
 }
 
-// utilization returns the fraction of time, 0..1, that the engine was busy since the last scrape. It returns false if
+// utilization returns the fraction of time (0..1) that the engine was busy since the last scrape. It returns false if
 // the driver reports none.
 func (g *gpu) utilization(engine driver.Engine, now time.Time) (float64, bool) {
 	if g.lost != nil {

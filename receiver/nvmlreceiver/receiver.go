@@ -48,7 +48,7 @@ type metricsReceiver struct {
 	controller receiver.Metrics
 	stop       context.CancelFunc // cancels the scrape in progress
 	shown      *shown
-	detach     func() // from the console
+	detach     func() // removes the GPUs from the console
 }
 
 func newMetricsReceiver(
@@ -71,7 +71,7 @@ func newMetricsReceiver(
 		stop()
 		return nil, err
 	}
-	settings.Logger = zap.NewNop() // it logs the error of each scrape; the session logs each cause once
+	settings.Logger = zap.NewNop() // the controller would log the error of each scrape; the session logs each cause once
 	controller, err := scraperhelper.NewMetricsController(&config.Controller, settings, next,
 		scraperhelper.AddMetricsScraper(metadata.Type, scrape))
 	if err != nil {
@@ -99,7 +99,7 @@ func (r *metricsReceiver) Start(ctx context.Context, host component.Host) error 
 	return r.controller.Start(ctx, host)
 }
 
-// Shutdown cancels the scrape in progress. It does not wait for a driver call that hangs.
+// Shutdown cancels the scrape in progress. It does not wait for a hanging driver call.
 func (r *metricsReceiver) Shutdown(ctx context.Context) error {
 	r.stop()
 	r.detach()
@@ -135,7 +135,7 @@ func (r *logsReceiver) Start(ctx context.Context, host component.Host) error {
 	return nil
 }
 
-// Shutdown stops delivering events. It does not wait for a driver call that hangs.
+// Shutdown stops delivering events. It does not wait for a hanging driver call.
 func (r *logsReceiver) Shutdown(context.Context) error {
 	r.logs.shutdown()
 	r.member.shutdown()

@@ -24,7 +24,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// pair is the metrics and the logs receiver of one configuration, created as the collector does.
+// pair is the metrics receiver and the logs receiver of one configuration, created the way the collector does.
 type pair struct {
 	lib      *drivertest.Library
 	settings receiver.Settings
@@ -56,7 +56,7 @@ func (p *pair) create(t *testing.T, config *Config) {
 	require.NoError(t, err)
 }
 
-// lastOf returns the latest metrics; empty if there are none.
+// lastOf returns the latest metrics, or empty metrics if there are none.
 func lastOf(sink *consumertest.MetricsSink) pmetric.Metrics {
 	all := sink.AllMetrics()
 	if len(all) == 0 {
@@ -152,7 +152,8 @@ func TestShutdownWhileWaitingForEvent(t *testing.T) {
 	assert.Zero(t, p.records.LogRecordCount(), "no record after shutdown")
 }
 
-// TestMissingLibraryPathFailsAtCreation checks that the collector's validate command, which starts nothing, sees it.
+// TestMissingLibraryPathFailsAtCreation checks that the collector's validate command, which starts nothing, detects a
+// missing library.
 func TestMissingLibraryPathFailsAtCreation(t *testing.T) {
 	config := fastConfig()
 	config.LibraryPath = "/no/such/libnvidia-ml.so.1"
@@ -173,7 +174,7 @@ func TestMissingLibraryPathFailsAtCreation(t *testing.T) {
 		require.ErrorContains(t, err, "/no/such/libnvidia-ml.so.1")
 		require.ErrorContains(t, err, "on_missing_driver: ignore")
 	}
-	config.LibraryPath = "libnvidia-ml.so.1" // which the dynamic linker looks for
+	config.LibraryPath = "libnvidia-ml.so.1" // the dynamic linker searches for it
 	metricsErr, logsErr = create()
 	require.NoError(t, metricsErr)
 	require.NoError(t, logsErr)

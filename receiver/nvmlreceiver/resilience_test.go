@@ -21,7 +21,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver/drivertest"
 )
 
-// state returns the state of a GPU whose point is 1; empty if there is none.
+// state returns the state of a GPU whose point is 1, or "" if there is none.
 func state(metrics pmetric.Metrics, uuid string) string {
 	for _, s := range []string{"ok", "degraded", "predicted_failure", "failed"} {
 		if dp, ok := point(metrics, "hw.status", "hw.id", uuid, "hw.state", s); ok && dp.IntValue() == 1 {
@@ -114,7 +114,8 @@ func TestLostGPUDoesNotAffectOthers(t *testing.T) {
 	assert.Equal(t, componentstatus.StatusOK, h.status.last())
 }
 
-// TestFaultsOfManyGPUsAreAllLogged has more GPUs than the collector's sampling lets lines with one message through.
+// TestFaultsOfManyGPUsAreAllLogged has more GPUs than the number of entries with the same message that the collector's
+// log sampling lets through.
 func TestFaultsOfManyGPUsAreAllLogged(t *testing.T) {
 	const gpus = 16
 	for name, fault := range map[string]struct {
@@ -194,7 +195,8 @@ func TestHangingOpenTimesOut(t *testing.T) {
 	assert.Equal(t, 1, h.lib.Calls("Open"), "one attempt, no matter how many scrapes wait for it")
 }
 
-// TestSlowlyMissingDriverIsHealthy has a driver that hangs before it turns out to be missing, as on a slow disk.
+// TestSlowlyMissingDriverIsHealthy has a driver that hangs before it turns out to be missing, as can happen on a slow
+// disk.
 func TestSlowlyMissingDriverIsHealthy(t *testing.T) {
 	config := defaultConfig()
 	config.Controller.Timeout = 10 * time.Millisecond

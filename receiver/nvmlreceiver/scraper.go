@@ -31,10 +31,10 @@ type scraper struct {
 	start    pcommon.Timestamp
 
 	gpus       []*gpu                   // every GPU detected so far, in order of first detection
-	generation *generation              // the one that the devices of gpus belong to
+	generation *generation              // the generation that the devices of gpus belong to
 	absent     *metadata.MetricsBuilder // for the status of GPUs that cannot be read
 	live       liveSeries
-	pending    []<-chan struct{} // scratch: for each of gpus, closes when its scrape is done
+	pending    []<-chan struct{} // scratch: for each of gpus, a channel that closes when its scrape is done
 }
 
 func newScraper(config *Config, settings receiver.Settings, session *session) *scraper {
@@ -50,9 +50,10 @@ func newScraper(config *Config, settings receiver.Settings, session *session) *s
 	return s
 }
 
-// scrape reads all GPUs concurrently and returns the metrics of those that respond before the timeout, and the end of
-// each series that is gone. Faults are logged once per cause; the error, a partial one, says at each scrape how many
-// metrics are missing. A canceled scrape returns nothing, since it cannot tell a GPU that hangs from one that is slow.
+// scrape reads all GPUs concurrently. It returns the metrics of those that respond before the timeout, and the end of
+// each series that is gone. It logs each cause of a fault once, and returns a partial error at each scrape that says
+// how many metrics are missing. A canceled scrape returns no metrics, because it cannot distinguish a hanging GPU from
+// a slow one.
 func (s *scraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout())
 	defer cancel()
@@ -88,13 +89,13 @@ func (s *scraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	return out, missing.Combine()
 }
 
-// countAll counts the metrics of every GPU as missing, because the driver could not be opened: err says why.
+// countAll counts the metrics of every GPU as missing because the driver could not be opened. err is the reason.
 func (s *scraper) countAll(err error, missing *scrapererror.ScrapeErrors) {
 	count := 0
 	for _, g := range s.gpus {
 		count += max(g.metricCount, 1)
 	}
-	if count == 0 && !driver.CodeOf(err).DriverMissing() { // a computer without a GPU misses nothing
+	if count == 0 && !driver.CodeOf(err).DriverMissing() { // a computer without a GPU lacks no metrics
 		count = 1
 	}
 	if count > 0 {
@@ -117,7 +118,7 @@ func (s *scraper) timeout() time.Duration {
 	return s.config.Controller.CollectionInterval
 }
 
-// adopt switches to the devices of gen, and adds the GPUs that it sees for the first time.
+// adopt switches to the devices of gen and adds the GPUs that it contains for the first time.
 func (s *scraper) adopt(gen *generation) {
 	if s.generation == gen {
 		return
@@ -147,7 +148,8 @@ func (s *scraper) gpu(uuid string) *gpu {
 	return nil
 }
 
-// resourceOf returns the resource that describes a GPU; only what is known of it if the driver did not say which one.
+// resourceOf returns the resource that describes a GPU. If the driver did not say which GPU it is, the resource
+// contains only what is known.
 func resourceOf(config *Config, gen *generation, gpu detectedGPU) pcommon.Resource {
 	rb := metadata.NewResourceBuilder(config.Builder.ResourceAttributes)
 	rb.SetHwVendor("NVIDIA")
@@ -184,7 +186,7 @@ func (s *scraper) startScrape(gen *generation, g *gpu, now time.Time) <-chan str
 }
 
 // collect waits for the scrapes, moves their results to out, and counts what is missing. It sets s.pending to nil for
-// GPUs that do not finish. It fails with errStopped if the scrape is canceled.
+// GPUs that do not finish. It returns errStopped if the scrape is canceled.
 func (s *scraper) collect(
 	ctx context.Context, gen *generation, out pmetric.Metrics, missing *scrapererror.ScrapeErrors,
 ) error {
@@ -220,11 +222,11 @@ func (s *scraper) collect(
 	return nil
 }
 
-// result moves what was read of a GPU to out. It fails if the GPU could not be read as a whole.
+// result moves the metrics read from a GPU to out. It returns an error if the GPU as a whole could not be read.
 func (s *scraper) result(
 	gen *generation, g *gpu, finished bool, out pmetric.Metrics, missing *scrapererror.ScrapeErrors,
 ) error {
-	if g.device == nil { // it did not respond when the driver was opened
+	if g.device == nil { // the GPU did not respond when the driver was opened
 		s.session.requestReopen(gen)
 		return driver.GPULost
 	}

@@ -38,14 +38,14 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 var testTime = time.Unix(1_750_000_000, 0).UTC()
 
-// harness runs a scraper on a fake driver, with a clock that moves only when told to.
+// harness runs a scraper on a fake driver with a clock that only advance moves.
 type harness struct {
 	*scraper
 	lib    *drivertest.Library
 	logs   *observer.ObservedLogs
 	status *statusHost
 	member *member
-	// release ends calls of the fake driver that hang on it.
+	// release ends calls to the fake driver that hang on it.
 	release chan struct{}
 	clock   atomic.Int64 // nanoseconds after testTime
 }
@@ -243,7 +243,7 @@ func point(metrics pmetric.Metrics, name string, attributes ...string) (pmetric.
 	return pmetric.NumberDataPoint{}, false
 }
 
-// points returns all points of a metric that have these attributes, also those that end a series.
+// points returns all points of a metric that have these attributes, including those that end a series.
 func points(metrics pmetric.Metrics, name string, attributes ...string) []pmetric.NumberDataPoint {
 	var found []pmetric.NumberDataPoint
 	for _, rm := range metrics.ResourceMetrics().All() {

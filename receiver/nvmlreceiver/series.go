@@ -10,8 +10,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// liveSeries remembers which series the latest scrape delivered, to end those that the next one lacks. Without that, a
-// backend serves the last value of a lost GPU, a removed MIG instance, or an ended process for minutes.
+// liveSeries remembers which series the latest scrape delivered, so that it can end those that the next one lacks.
+// Otherwise, a backend would serve the last value of a lost GPU, a removed MIG instance, or an ended process for
+// minutes.
 type liveSeries struct {
 	resources map[string]*liveResource // by resource attributes
 	scrapes   uint64
@@ -25,15 +26,16 @@ type liveResource struct {
 }
 
 type oneSeries struct {
-	end    pmetric.Metric // with one point, which has no recorded value
+	end    pmetric.Metric // with one point that has no recorded value
 	latest uint64         // the latest scrape that delivered the series
 }
 
-// update notes the series of a scrape at a time now. It returns one point without a recorded value for each series that
-// the previous scrape had and this one lacks.
+// update records the series of the scrape at time now. It returns one point without a recorded value for each series
+// that the previous scrape had and this one lacks.
 //
-// These points are a millisecond older than the scrape and belong before it: a series of which only the resource has
-// changed, such as after a driver upgrade, is the same one to Prometheus, and must not be ended after its new value.
+// These points are a millisecond older than the scrape and must precede it: if only the resource of a series changed,
+// such as after a driver upgrade, Prometheus considers the old and new series the same, so it must not be ended after
+// its new value.
 func (l *liveSeries) update(scrape pmetric.Metrics, now time.Time) pmetric.Metrics {
 	l.scrapes++
 	for _, rm := range scrape.ResourceMetrics().All() {
@@ -81,7 +83,7 @@ func (l *liveSeries) note(r *liveResource, m pmetric.Metric, dp pmetric.NumberDa
 	dataPoints(s.end).At(0).SetStartTimestamp(dp.StartTimestamp())
 }
 
-// appendAttributes appends attributes to key in their order, which is always the same for one metric or resource.
+// appendAttributes appends attributes to key in their own order, which is always the same for one metric or resource.
 func appendAttributes(key []byte, attributes pcommon.Map) []byte {
 	for name, value := range attributes.All() {
 		key = append(append(key, name...), 0)
@@ -90,7 +92,7 @@ func appendAttributes(key []byte, attributes pcommon.Map) []byte {
 	return key
 }
 
-// endOf returns m with only dp, without its value.
+// endOf returns a copy of m with only dp, without its value.
 func endOf(m pmetric.Metric, dp pmetric.NumberDataPoint) pmetric.Metric {
 	end := pmetric.NewMetric()
 	end.SetName(m.Name())
@@ -109,8 +111,8 @@ func endOf(m pmetric.Metric, dp pmetric.NumberDataPoint) pmetric.Metric {
 	return end
 }
 
-// end moves the end of each series that scrape lacks to out. Each is a metric of its own, since the Prometheus exporter
-// (v0.155.0, accumulator.go) ignores the points that follow one without a value in the same metric.
+// end moves the end of each series that scrape lacks to out, each in a separate metric, because the Prometheus exporter
+// (v0.155.0, accumulator.go) ignores the points that follow a point without a value in the same metric.
 func (r *liveResource) end(scrape uint64, at pcommon.Timestamp, out pmetric.Metrics) {
 	var metrics pmetric.MetricSlice
 	for key, s := range r.series {

@@ -15,15 +15,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver/drivertest"
 )
 
-// TestGoneSeriesEndOnce checks that a series that is gone gets one point without a value, and then nothing: until a
-// backend sees that point, it serves the last value, such as the power of a GPU that no longer responds.
+// TestGoneSeriesEndOnce checks that a series that is gone gets one point without a value and then no more. Until a
+// backend receives that point, it serves the last value, such as the power of a GPU that no longer responds.
 func TestGoneSeriesEndOnce(t *testing.T) {
 	const power, memory, process = "hw.power", "hw.gpu.memory.usage", "nvml.process.memory.usage"
 	for name, test := range map[string]struct {
 		vanish func(h *harness, gpu *drivertest.GPU)
 		metric string
 		of     []string // attributes of the series that ends
-		others int      // series of the metric that go on
+		others int      // series of the metric that continue
 	}{
 		"lost GPU": {func(_ *harness, gpu *drivertest.GPU) {
 			gpu.Errs = map[string]error{"*": driver.GPULost}
@@ -78,8 +78,8 @@ func TestGoneSeriesEndOnce(t *testing.T) {
 	}
 }
 
-// TestChangedResourceEndsOldSeriesFirst upgrades the driver. To Prometheus, which ignores the driver version, the old
-// series and the new one are the same: its end must not follow its new value.
+// TestChangedResourceEndsOldSeriesFirst upgrades the driver. Prometheus, which ignores the driver version, considers
+// the old series and the new one the same, so the end of the old one must not follow the value of the new one.
 func TestChangedResourceEndsOldSeriesFirst(t *testing.T) {
 	h := newHarness(t, defaultConfig(), drivertest.NewGPU(0, testTime))
 	h.mustScrape(t)

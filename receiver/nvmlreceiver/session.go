@@ -19,15 +19,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
-// Waits between two attempts to open the driver. maxReopenWait applies while other GPUs are still read, since reopening
-// interrupts their events.
+// Waits between two attempts to open the driver. maxReopenWait applies while other GPUs can still be read, because
+// reopening interrupts their events.
 const (
 	initialRetryWait = 5 * time.Second
 	maxRetryWait     = time.Minute
 	maxReopenWait    = 10 * time.Minute
 )
 
-// shutdownGrace is how long a shutdown waits for the driver to close. If it takes longer, it closes in the background.
+// shutdownGrace is how long a shutdown waits for the driver to close. After that, the driver closes in the background.
 const shutdownGrace = time.Second
 
 var (
@@ -37,7 +37,8 @@ var (
 )
 
 // session holds the driver open for the metrics and logs receivers of one configuration, and reopens it when the driver
-// or a GPU is lost. A driver call can hang forever, so methods make none themselves; the goroutines they start do.
+// or a GPU is lost. A driver call can hang forever, so the methods that receivers call leave driver calls to other
+// goroutines.
 type session struct {
 	lib      driver.Library
 	logger   *zap.Logger
@@ -49,10 +50,10 @@ type session struct {
 	stop chan struct{} // closed by the last shutdown
 
 	mu       sync.Mutex
-	members  []*member // that have started
+	members  []*member // receivers that have started
 	current  *generation
-	busy     chan struct{} // closes when the opening or closing in progress is done; nil if there is none
-	openErr  error         // of the last attempt to open
+	busy     chan struct{} // closes when the opening or closing in progress is done; nil if none is
+	openErr  error         // error of the last attempt to open
 	gpuCount int           // at the last successful attempt; 0 before the first
 	faults   map[string]error
 	watched  map[string]bool // GPUs that have been registered for events, by UUID
@@ -63,11 +64,11 @@ type session struct {
 // generation is the result of opening the driver once. Reopening starts a new generation.
 type generation struct {
 	gpus          []detectedGPU
-	skipped       []error // why each GPU that is not in gpus did not respond
+	skipped       []error // why each GPU that is missing from gpus did not respond
 	hostName      string
 	driverVersion string
 	cudaVersion   string
-	lossNotified  bool // used by the watcher only: it waits again until the driver is due to be reopened
+	lossNotified  bool // used only by the watcher, which waits for events again until the driver is due to be reopened
 
 	// Guarded by session.mu.
 	users int
@@ -93,7 +94,7 @@ func newSession(lib driver.Library, logger *zap.Logger) *session {
 	}
 }
 
-// start adds a receiver. With requireDriver, it opens the driver right away and fails if it cannot.
+// start adds a receiver. If requireDriver is true, it opens the driver immediately and returns an error if that fails.
 func (s *session) start(ctx context.Context, m *member, requireDriver bool) error {
 	s.mu.Lock()
 	s.members = append(s.members, m)
@@ -112,7 +113,8 @@ func (s *session) start(ctx context.Context, m *member, requireDriver bool) erro
 	return nil
 }
 
-// shutdown removes a receiver, and closes the driver with the last one. It reports whether this was the last one.
+// shutdown removes a receiver, and closes the driver with the last receiver. It reports whether this was the last
+// receiver.
 func (s *session) shutdown(m *member) bool {
 	s.mu.Lock()
 	s.members = slices.DeleteFunc(s.members, func(other *member) bool { return other == m })
@@ -139,8 +141,8 @@ func (s *session) shutdown(m *member) bool {
 	return true
 }
 
-// acquire returns the open driver, opening it first if necessary; the caller must release it. It fails immediately
-// until the next attempt is due, and fails when ctx ends.
+// acquire returns the open driver, opening it first if necessary; the caller must release it. After a failed attempt,
+// it returns an error immediately until the next attempt is due. It returns an error when ctx ends.
 func (s *session) acquire(ctx context.Context) (*generation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +169,7 @@ func (s *session) acquire(ctx context.Context) (*generation, error) {
 	}
 }
 
-// awaitLocked waits for busy to close, and unlocks s.mu meanwhile.
+// awaitLocked waits for busy to close, with s.mu unlocked.
 func (s *session) awaitLocked(ctx context.Context, busy <-chan struct{}) error {
 	s.mu.Unlock()
 	defer s.mu.Lock()
@@ -210,7 +212,8 @@ func (s *session) release(gen *generation) {
 	}
 }
 
-// requestReopen marks gen stale, since one of its handles is no longer usable: the driver reopens once nobody uses gen.
+// requestReopen marks gen stale because one of its handles has become unusable. The driver reopens once gen has no
+// users.
 func (s *session) requestReopen(gen *generation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,7 +223,7 @@ func (s *session) requestReopen(gen *generation) {
 	}
 }
 
-// allResponding notes that every GPU responded.
+// allResponding records that every GPU responded.
 func (s *session) allResponding() {
 	s.mu.Lock()
 	s.reopen.reset()
@@ -234,7 +237,7 @@ func (s *session) stale(gen *generation) bool {
 	return gen.stale
 }
 
-// closeIfUnusedLocked closes the driver, in the background, if nobody uses it.
+// closeIfUnusedLocked closes the driver in the background if it has no users.
 func (s *session) closeIfUnusedLocked() {
 	gen := s.current
 	if gen == nil || gen.users > 0 || s.busy != nil {
@@ -336,7 +339,7 @@ func (s *session) identify(index int) (detectedGPU, error) {
 }
 
 // reportOpen logs the outcome of an attempt to open the driver, once per cause. previousCount is the number of GPUs
-// before the attempt: on a computer that never had one, a missing driver is not a fault.
+// before the attempt: if it is 0, a missing driver is not a fault.
 func (s *session) reportOpen(gen *generation, err error, previousCount int) {
 	if err == nil {
 		failed := s.logged.forget("open")
@@ -349,7 +352,7 @@ func (s *session) reportOpen(gen *generation, err error, previousCount int) {
 	}
 	noGPU := driver.CodeOf(err).DriverMissing() && previousCount == 0
 	if noGPU {
-		s.setFault("driver", nil) // it may have been slow to say so
+		s.setFault("driver", nil) // the driver may have reported it late, after a hang
 	}
 	s.logged.do(problem{what: "open", code: driver.CodeOf(err)}, func() {
 		if driver.CodeOf(err) == driver.PlatformUnsupported {
@@ -365,7 +368,8 @@ func (s *session) reportOpen(gen *generation, err error, previousCount int) {
 	})
 }
 
-// setFault records the fault of a part of the session, nil for none, and reports the component status if it changes.
+// setFault records the fault of a part of the session, or nil if there is none. If the component status changes, it
+// reports it.
 func (s *session) setFault(part string, err error) {
 	s.mu.Lock()
 	anyBefore, before := len(s.faults) > 0, s.faults[part]

@@ -22,7 +22,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/metadata"
 )
 
-// These tests run the whole path: from the receiver, through go-nvml and the dynamic linker, into a C library.
+// These tests run the whole path, from the receiver through go-nvml and the dynamic linker into a C library.
 
 func buildShim(t *testing.T, macros ...string) func(dir string) {
 	return func(dir string) { shim.Build(t, filepath.Join(dir, shim.Name), macros...) }
@@ -67,7 +67,7 @@ func TestShimEndToEnd(t *testing.T) {
 	})
 }
 
-// assertShimPoints checks a sample of the points that the values in shim.c lead to.
+// assertShimPoints checks a sample of the points that result from the values in shim.c.
 func assertShimPoints(t *testing.T, metrics pmetric.Metrics) {
 	t.Helper()
 	for _, want := range []struct {

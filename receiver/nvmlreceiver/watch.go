@@ -13,13 +13,13 @@ import (
 )
 
 // Waits of the watcher. The watcher cannot be woken while it waits for an event, so it outlives a shutdown by up to
-// eventWait; the shutdown does not wait for it.
+// eventWait. A shutdown does not wait for it.
 const (
 	eventWait  = 5 * time.Second
 	watchPause = 10 * time.Second // after a failure
 )
 
-// gpuEvent is an event and the GPU it happened on. gpu is zero if the driver does not say which GPU it was.
+// gpuEvent is an event and the GPU that it happened on. gpu is the zero value if the driver does not say which GPU.
 type gpuEvent struct {
 	driver.Event
 	gpu  detectedGPU
@@ -58,7 +58,8 @@ func (s *session) pause(d time.Duration) bool {
 	}
 }
 
-// watchGeneration returns when gen is stale, when the driver provides no events, or when the session is shut down.
+// watchGeneration passes on the events of gen. It returns when gen is stale, when the driver provides no events, or
+// when the session is shut down.
 func (s *session) watchGeneration(gen *generation) {
 	set, err := s.register(gen)
 	if err != nil {
@@ -98,7 +99,7 @@ func (s *session) watchGeneration(gen *generation) {
 	}
 }
 
-// register creates an event set and registers every GPU that supports events. It fails if none does.
+// register creates an event set and registers every GPU that supports events. It returns an error if none does.
 func (s *session) register(gen *generation) (driver.EventSet, error) {
 	set, err := s.lib.NewEventSet()
 	if err != nil {
@@ -120,7 +121,7 @@ func (s *session) register(gen *generation) (driver.EventSet, error) {
 	return set, nil
 }
 
-// watches reports whether the driver has ever accepted a GPU for events. If not, nobody knows whether it has had XIDs.
+// watches reports whether the driver has ever registered a GPU for events. If not, its number of XIDs is unknown.
 func (s *session) watches(uuid string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

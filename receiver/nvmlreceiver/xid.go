@@ -10,7 +10,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/nvmlreceiver/internal/driver"
 )
 
-// xidText describes XIDs in a few words, after NVIDIA's XID catalog (docs.nvidia.com/deploy/xid-errors). It omits codes
+// xidText briefly describes XIDs, based on NVIDIA's XID catalog (docs.nvidia.com/deploy/xid-errors). It omits codes
 // that mean nothing to an operator.
 var xidText = map[uint64]string{
 	13:  "graphics engine exception, mostly a fault of the application",

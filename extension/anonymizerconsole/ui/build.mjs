@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Builds the page: node build.mjs [DIRECTORY], by default dist. The same sources give the same bytes.
+// Builds the page: node build.mjs [DIRECTORY], by default dist. The same sources always give the same bytes.
 import * as esbuild from "esbuild";
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ui is the page of the console, as it was built.
+// Package ui embeds the built page of the console.
 package ui
 
 import (
@@ -20,13 +20,13 @@ import (
 //go:embed dist
 var dist embed.FS
 
-// file is a file of the page, ready to be sent.
+// file is a file of the page, ready to serve.
 type file struct {
 	plain, compressed []byte
 	mediaType, etag   string
 }
 
-// Handler serves the page's files by their names, the page itself at /.
+// Handler returns a handler that serves the page's files by name, and the page itself at /.
 func Handler() (http.Handler, error) {
 	files := map[string]*file{}
 	err := fs.WalkDir(dist, "dist", func(name string, d fs.DirEntry, err error) error {
@@ -71,7 +71,7 @@ func newFile(name string) (*file, error) {
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.mediaType)
-	h.Set("Cache-Control", "no-cache") // ask each time: the answer is short if nothing changed
+	h.Set("Cache-Control", "no-cache") // revalidate each time: the response is short if nothing changed
 	h.Set("ETag", f.etag)
 	h.Set("Vary", "Accept-Encoding")
 	if r.Header.Get("If-None-Match") == f.etag {

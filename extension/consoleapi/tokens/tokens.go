@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package tokens is the file of named tokens that the console reads and anonymizerctl writes. It holds digests, from
-// which no token can be derived: tokens are random and long.
+// Package tokens manages the file of named tokens that the console reads and anonymizerctl writes. The file holds
+// digests, from which no token can be derived: tokens are random and long.
 package tokens
 
 import (
@@ -26,34 +26,34 @@ import (
 )
 
 const (
-	// DefaultDirectory is where the console keeps its tokens unless its configuration says otherwise.
+	// DefaultDirectory is where the console keeps its tokens by default.
 	DefaultDirectory = "telemetry/console"
 	// FileName is the name of the file of named tokens in that directory.
 	FileName = "tokens.json"
-	// StartFileName is the name of the file with the token that the start line shows.
+	// StartFileName is the name of the file with the token that the console shows when it starts.
 	StartFileName = "token"
 )
 
-// Token is a named token. Its name is who did something, in the audit.
+// Token is a named token. Its name identifies the actor in the audit.
 type Token struct {
 	Name    string          `json:"name"`
 	Role    consoleapi.Role `json:"role"`
 	SHA256  string          `json:"sha256"`
 	Created time.Time       `json:"created"`
-	// Expires is zero for a token that does not.
+	// Expires is zero for a token that does not expire.
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// New returns a random token of 26 characters, which hold 130 bits.
+// New returns a random token of 26 characters with 130 bits of entropy.
 func New() string { return rand.Text() }
 
-// Digest returns the digest of a token, in hex.
+// Digest returns the hexadecimal digest of a token.
 func Digest(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
 }
 
-// Read returns the tokens in a directory, none if it has no file.
+// Read returns the tokens in a directory, or nil if it has no file of tokens.
 func Read(directory string) ([]Token, error) {
 	text, err := os.ReadFile(filepath.Join(directory, FileName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -71,8 +71,8 @@ func Read(directory string) ([]Token, error) {
 
 var validName = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} ._@+-]{0,63}$`)
 
-// Create adds a token to the file in a directory, and returns the token, which is kept nowhere. A lifetime of 0 never
-// ends.
+// Create adds a token to the file in a directory and returns the token, which is stored nowhere. A lifetime of 0 means
+// that it never expires.
 func Create(directory, name string, role consoleapi.Role, lifetime time.Duration) (string, error) {
 	if !validName.MatchString(name) || strings.HasSuffix(name, " ") {
 		return "", fmt.Errorf("name %q: write 1 to 64 letters, digits, spaces and ._@+-, beginning with a letter or digit",
@@ -106,7 +106,7 @@ func Revoke(directory, name string) error {
 	})
 }
 
-// change replaces the file by one with other tokens, while no other process does.
+// change replaces the file with one that holds the tokens returned by by, under a lock that excludes other processes.
 func change(directory string, by func([]Token) ([]Token, error)) error {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return err
@@ -133,9 +133,9 @@ func change(directory string, by func([]Token) ([]Token, error)) error {
 	return Replace(filepath.Join(directory, FileName), append(text, '\n'))
 }
 
-// Replace replaces a file by one with other content, which its owner alone can read.
+// Replace replaces a file with one with other content that only its owner can read.
 func Replace(path string, content []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // of mode 0600
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // created with mode 0600
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command write generates the dashboards of config/stack. Run it by `make dashboards`.
+// Command write generates the dashboards in config/stack. Run it with `make dashboards`.
 package main
 
 import (

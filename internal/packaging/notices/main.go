@@ -1,13 +1,12 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command notices prints the licenses of everything that a package contains, as its copyright file: of this project, of
-// each Go module that is linked into the programs, of Go itself, of the models, and of what lies in a folder of texts
-// for what is not Go.
+// Command notices prints the copyright file of a package: the licenses of this project, of each Go module linked into
+// the programs, of Go itself, of the models, and of parts that are not Go, from a folder of texts.
 //
 //	go run ./internal/packaging/notices -texts packaging/licenses -text OpenCV=FILE bin/otelcol-anonymizer ...
 //
-// It fails if a module has no license file: then somebody has to find out what applies to it.
+// It fails if a module has no license file, because someone must then determine which license applies.
 package main
 
 import (
@@ -83,7 +82,7 @@ func write(ctx context.Context, to io.Writer, programs []string, texts string, s
 	return writeTexts(to, append(others, linked...))
 }
 
-// writeTexts writes each text once, after the names of all parts that it applies to.
+// writeTexts writes each text once, preceded by the names of all parts that it applies to.
 func writeTexts(to io.Writer, parts []part) error {
 	names := map[string][]string{}
 	var texts []string // in the order of the parts
@@ -104,7 +103,7 @@ func writeTexts(to io.Writer, parts []part) error {
 	return nil
 }
 
-// modelList names the models and their licenses. All of those that are packaged are under the Apache license.
+// modelList lists the models and their licenses. All packaged models are under the Apache license.
 func modelList() (string, error) {
 	catalog, err := models.Load()
 	if err != nil {
@@ -120,7 +119,7 @@ func modelList() (string, error) {
 	return list.String(), nil
 }
 
-// otherParts are those that are not Go modules, by name.
+// otherParts returns the parts that are not Go modules, sorted by name.
 func otherParts(folder string, single map[string]string) ([]part, error) {
 	paths, err := filepath.Glob(filepath.Join(folder, "*.txt"))
 	if err != nil || len(paths) == 0 {
@@ -142,7 +141,7 @@ func otherParts(folder string, single map[string]string) ([]part, error) {
 	return parts, nil
 }
 
-// linkedModules are the Go modules of others in the programs.
+// linkedModules returns the third-party Go modules linked into the programs.
 func linkedModules(ctx context.Context, programs []string) ([]part, error) {
 	wanted := map[string]bool{}
 	for _, path := range programs {
@@ -175,7 +174,7 @@ func linkedModules(ctx context.Context, programs []string) ([]part, error) {
 	return parts, errors.Join(errs...)
 }
 
-// moduleFolders returns where the go command keeps modules, by their path@version.
+// moduleFolders returns the folders in which the go command keeps modules, by path@version.
 func moduleFolders(ctx context.Context, modules []string) (map[string]string, error) {
 	command := exec.CommandContext(ctx, "go", append([]string{"mod", "download", "-json"}, modules...)...)
 	command.Stderr = os.Stderr
@@ -197,7 +196,7 @@ func moduleFolders(ctx context.Context, modules []string) (map[string]string, er
 
 var licenseName = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|unlicense|patents)([.-].*)?$`)
 
-// licenses returns the texts in all license files of a module, since parts of it may have their own, each once.
+// licenses returns the texts of all license files in a module, since parts of it may have their own, each text once.
 func licenses(folder string) (texts []string, err error) {
 	seen := map[[sha256.Size]byte]bool{}
 	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
@@ -226,7 +225,7 @@ var (
 	apacheFile = "Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0"
 )
 
-// tidy replaces the terms of the Apache license, which most parts have, by where Debian keeps them.
+// tidy replaces the terms of the Apache license, which most parts have, with a reference to Debian's copy.
 func tidy(text []byte) string {
 	valid := strings.ReplaceAll(strings.ToValidUTF8(string(text), "?"), "\r\n", "\n")
 	return strings.TrimSpace(apache.ReplaceAllLiteralString(valid, apacheFile))

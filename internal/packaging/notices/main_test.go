@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNotices prints the licenses of what is linked into this test.
+// TestNotices prints the licenses of what is linked into this test program.
 func TestNotices(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestNotices(t *testing.T) {
 	assert.Error(t, write(t.Context(), &out, []string{self}, texts, map[string]string{"Gone": "/no/file"}))
 }
 
-// TestLicenses finds the license files of a module, each text once, and none that is code.
+// TestLicenses checks that each license text of a module is found once, and that code is not.
 func TestLicenses(t *testing.T) {
 	module := t.TempDir()
 	for name, text := range map[string]string{

@@ -3,14 +3,14 @@
 
 // Package convert converts TensorFlow.js graphs, or parts of them, to ONNX.
 //
-// TensorFlow keeps images as NHWC (batch, height, width, channel) and ONNX's convolutions want NCHW. So each value
-// records the layout of its ONNX tensor, operations that work with either layout propagate it, and a transposition is
-// added only where the two meet. A TensorFlow transposition between the two layouts then costs nothing: it only changes
-// the label.
+// TensorFlow stores images as NHWC (batch, height, width, channel), whereas ONNX's convolutions expect NCHW. Therefore
+// each value records the layout of its ONNX tensor, operations that work with either layout propagate it, and a
+// transposition is added only where the two meet. A TensorFlow transposition between the two layouts is then free: it
+// only changes the label.
 //
-// Sizes are inferred from the graph's own input size, but not written into the result: it works for every batch, and
-// for every image size that is a multiple of the graph's total stride, unless the graph has constants as large as the
-// image. Anything that cannot be converted this way is an error.
+// Sizes are inferred from the graph's own input size but not written into the result, so the result works for every
+// batch size, and for every image size that is a multiple of the graph's total stride, unless the graph has constants
+// as large as the image. Anything that cannot be converted this way is an error.
 package convert
 
 import (
@@ -23,25 +23,25 @@ import (
 
 // Value is the result of a TensorFlow node.
 type Value struct {
-	// Name of the ONNX tensor; empty for constants.
+	// Name is the name of the ONNX tensor; empty for constants.
 	Name string
-	// Shape as TensorFlow sees it, for the graph's own input size.
+	// Shape is the shape in TensorFlow, for the graph's own input size.
 	Shape []int
-	// NCHW says that the TensorFlow value is NHWC while the ONNX tensor is NCHW.
+	// NCHW means that the TensorFlow value is NHWC while the ONNX tensor is NCHW.
 	NCHW bool
 
 	constant *tfjs.Tensor
 	padding  *padding // not applied yet; the consumer of the value applies it
 }
 
-// padding surrounds a value. It is applied late, since convolutions and poolings can pad by themselves.
+// padding surrounds a value. It is applied late because convolutions and poolings can pad by themselves.
 type padding struct {
 	before, after []int // for each of TensorFlow's dimensions
 	with          float32
 }
 
-// Import adds the part of the graph between inputs and outputs to b. Inputs stand in for the nodes they are named
-// after; outputs are named "node" or "node:1". The results come in the order of outputs.
+// Import adds the part of the graph between inputs and outputs to b. Each input replaces the node that it is named
+// after; outputs are named "node" or "node:1". The results are in the order of outputs.
 func Import(b *onnx.Builder, m *tfjs.Model, inputs map[string]Value, outputs ...string) ([]Value, error) {
 	c := &converter{b: b, model: m, values: map[string][]Value{}, logical: map[string]string{},
 		nchw: map[string]string{}}
@@ -74,7 +74,7 @@ type converter struct {
 	logical, nchw map[string]string // ONNX tensor -> its transposition
 }
 
-// value converts the node after those it depends on.
+// value converts a node after the nodes it depends on.
 func (c *converter) value(ref tfjs.Ref) (Value, error) {
 	if _, done := c.values[ref.Node]; !done {
 		if err := c.convert(ref.Node); err != nil {
@@ -137,8 +137,8 @@ func (c *converter) convert(name string) error {
 	return nil
 }
 
-// mixesBatch reports whether the first dimension of a result differs from that of the inputs, so that batches do not
-// work.
+// mixesBatch reports whether the first dimension of a result differs from the first dimension of the inputs, which
+// breaks batches.
 func mixesBatch(v Value, inputs []Value) bool {
 	for _, in := range inputs {
 		if in.constant == nil && len(in.Shape) > 0 && (len(v.Shape) == 0 || v.Shape[0] != in.Shape[0]) {

@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// operation is a file of testdata, written by testdata/reference/ops.mjs.
+// operation is a file in testdata, written by testdata/reference/ops.mjs.
 type operation struct {
 	Model   json.RawMessage `json:"model"`
 	Weights []byte          `json:"weights"`
@@ -53,7 +53,7 @@ func last(m *tfjs.Model) string {
 	return name
 }
 
-// TestOperations compares the result of each operation with that of TensorFlow.js.
+// TestOperations compares the result of each operation with the result of TensorFlow.js.
 func TestOperations(t *testing.T) {
 	onnxtest.Fetch(t)
 	files, err := filepath.Glob("testdata/*.json")
@@ -129,7 +129,7 @@ func build(t testing.TB, m *tfjs.Model, shape []int) []byte {
 	return b.Model().Marshal()
 }
 
-// TestUnsupportedGraphs checks that what cannot be converted is rejected by name.
+// TestUnsupportedGraphs checks that the error for what cannot be converted names it.
 func TestUnsupportedGraphs(t *testing.T) {
 	type attrs map[string]any
 	list := func(v ...string) any { return map[string]any{"list": map[string]any{"i": v}} }
@@ -243,7 +243,7 @@ func ints(values ...int32) *tfjs.Tensor {
 	return &tfjs.Tensor{Shape: []int{len(values)}, Ints: values}
 }
 
-// TestLayoutChangesCancel checks that a graph with a change of layout around each convolution, as in exports of PyTorch
+// TestLayoutChangesCancel checks that a graph with a layout change around each convolution, as in exports of PyTorch
 // models, is converted without any transposition.
 func TestLayoutChangesCancel(t *testing.T) {
 	var op operation
@@ -269,7 +269,7 @@ func TestLayoutChangesCancel(t *testing.T) {
 	}
 }
 
-// FuzzImport checks that a broken graph is an error, not a crash.
+// FuzzImport checks that a broken graph causes an error, not a crash.
 func FuzzImport(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// hardSigmoid recognizes relu6(x+3)/6, and hardSwish x*relu6(x+3)/6, which graphs spell out (arXiv:1905.02244, section
-// 5.2). As one operation they are twice as fast. found is false when the node is something else.
+// hardSigmoid recognizes hard sigmoid, relu6(x+3)/6, and hard swish, x*relu6(x+3)/6 (arXiv:1905.02244, section 5.2),
+// which graphs express as several operations. As a single operation they are twice as fast. found is false if the node
+// is anything else.
 func (c *converter) hardSigmoid(node *tfjs.Node) (y Value, found bool, err error) {
 	if node.Op != "Mul" || len(node.Inputs) != 2 {
 		return Value{}, false, nil
@@ -44,7 +45,7 @@ func (c *converter) hardSigmoid(node *tfjs.Node) (y Value, found bool, err error
 	return Value{}, false, nil
 }
 
-// relu6PlusThree returns x where ref is relu6(x+3).
+// relu6PlusThree returns x if ref is relu6(x+3).
 func (c *converter) relu6PlusThree(ref tfjs.Ref) (x tfjs.Ref, ok bool) {
 	relu := c.model.Nodes[ref.Node]
 	if relu == nil || relu.Op != "Relu6" || len(relu.Inputs) != 1 {
@@ -57,7 +58,7 @@ func (c *converter) relu6PlusThree(ref tfjs.Ref) (x tfjs.Ref, ok bool) {
 	return c.otherThan(sum, 3)
 }
 
-// timesSixth returns x where ref is x/6.
+// timesSixth returns x if ref is x/6.
 func (c *converter) timesSixth(ref tfjs.Ref) (x tfjs.Ref, ok bool) {
 	node := c.model.Nodes[ref.Node]
 	if node == nil || node.Op != "Mul" {
@@ -78,7 +79,7 @@ func (c *converter) otherThan(node *tfjs.Node, v float64) (tfjs.Ref, bool) {
 	return tfjs.Ref{}, false
 }
 
-// near reports whether ref is a single constant equal to v, up to the rounding of published weights to 16 bits.
+// near reports whether ref is a single constant equal to v, within the rounding of published weights to 16 bits.
 func (c *converter) near(ref tfjs.Ref, v float64) bool {
 	w := c.model.Weights[ref.Node]
 	return w != nil && len(w.Floats) == 1 && math.Abs(float64(w.Floats[0])-v) < 1e-3*v

@@ -17,7 +17,7 @@ var (
 	toNHWC = []int{0, 2, 3, 1}
 )
 
-// asLogical returns the name of an ONNX tensor that holds v as TensorFlow sees it.
+// asLogical returns the name of an ONNX tensor that holds v in TensorFlow's layout.
 func (c *converter) asLogical(v Value) string {
 	v = c.padded(v)
 	if v.constant != nil {
@@ -59,7 +59,7 @@ func (c *converter) constant(t *tfjs.Tensor) string {
 	return c.b.Int64s(ints...)
 }
 
-// nchwConstant turns a constant that broadcasts over NHWC into one that broadcasts over NCHW.
+// nchwConstant converts a constant that broadcasts over NHWC to one that broadcasts over NCHW.
 func nchwConstant(t *tfjs.Tensor) *tfjs.Tensor {
 	if len(t.Shape) == 0 || len(t.Shape) > 4 {
 		return t
@@ -71,7 +71,7 @@ func nchwConstant(t *tfjs.Tensor) *tfjs.Tensor {
 // transpose reorders the axes of a constant.
 func transpose(t *tfjs.Tensor, perm []int) *tfjs.Tensor {
 	n := len(perm)
-	stride := make([]int, n) // of t
+	stride := make([]int, n) // strides of t
 	for i, s := n-1, 1; i >= 0; i-- {
 		stride[i] = s
 		s *= t.Shape[i]
@@ -116,8 +116,8 @@ func (c *converter) padded(v Value) Value {
 	return v
 }
 
-// withoutPadding returns v unpadded, and its padding of height and width as begin and end, if it pads only those and
-// with the given value. Otherwise it returns v padded, and begin and end are zero.
+// withoutPadding returns v unpadded, and its padding of height and width as begin and end, if v is padded only there
+// and with the given value. Otherwise it returns v padded, and begin and end are zero.
 func (c *converter) withoutPadding(v Value, with float32) (bare Value, begin, end [2]int) {
 	p := v.padding
 	if p == nil {
@@ -144,7 +144,7 @@ func permuted[T any](s []T, perm []int) []T {
 	return out
 }
 
-// broadcast returns the shape of an elementwise result.
+// broadcast returns the shape of the result of an elementwise operation.
 func broadcast(values []Value) ([]int, error) {
 	var shape []int
 	for _, v := range values {

@@ -13,13 +13,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// operation converts one kind of TensorFlow node.
+// operation is how one kind of TensorFlow node is converted.
 type operation struct {
 	minInputs int
 	convert   func(c *converter, node *tfjs.Node, inputs []Value) (Value, error)
 }
 
-// ops are the supported operations, by TensorFlow's name (https://www.tensorflow.org/api_docs/cc).
+// ops are the supported operations by their TensorFlow name (https://www.tensorflow.org/api_docs/cc).
 var ops map[string]operation
 
 func init() {
@@ -84,7 +84,7 @@ func (c *converter) depthwiseConv(node *tfjs.Node, inputs []Value) (Value, error
 	return c.convolve(node, inputs, perChannel, w.Shape[2])
 }
 
-// channelsOf returns how many channels an image has.
+// channelsOf returns the number of channels of an image.
 func channelsOf(v Value) (int, error) {
 	if len(v.Shape) != 4 || v.constant != nil {
 		return 0, fmt.Errorf("needs an image, not a value of shape %v", v.Shape)
@@ -104,7 +104,7 @@ func weights(v Value) (*tfjs.Tensor, error) {
 	return w, nil
 }
 
-// convolve adds a convolution with OIHW weights, and the operations fused with it.
+// convolve adds a convolution with OIHW weights and the operations fused with it.
 func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, groups int) (Value, error) {
 	x, begin, end := c.withoutPadding(inputs[0], 0)
 	win, err := newWindow(node, w.Shape[2:])
@@ -161,7 +161,7 @@ func (c *converter) convolve(node *tfjs.Node, inputs []Value, w *tfjs.Tensor, gr
 	return y, nil
 }
 
-// transposedConv is Conv2DBackpropInput: the gradient of a convolution, used for upsampling.
+// transposedConv converts Conv2DBackpropInput, the gradient of a convolution, which is used for upsampling.
 func (c *converter) transposedConv(node *tfjs.Node, inputs []Value) (Value, error) {
 	shape, err := inputs[0].ints()
 	if err != nil {
@@ -197,8 +197,7 @@ func (c *converter) maxPool(node *tfjs.Node, inputs []Value) (Value, error) {
 	if _, err := channelsOf(inputs[0]); err != nil {
 		return Value{}, err
 	}
-	// Padding with -inf is what ONNX's MaxPool does itself. TensorFlow exports write the lowest float instead; so does
-	// onnx-tf.
+	// ONNX's MaxPool itself pads with -inf. TensorFlow exports and onnx-tf write the lowest float instead.
 	lowest := float32(math.Inf(-1))
 	if p := inputs[0].padding; p != nil && p.with == -math.MaxFloat32 {
 		lowest = p.with
@@ -245,7 +244,7 @@ func (c *converter) pool(node *tfjs.Node, op string, x Value, begin, end [2]int)
 	return Value{Name: name, Shape: []int{x.Shape[0], size[0], size[1], x.Shape[3]}, NCHW: true}, nil
 }
 
-// mean supports the mean over height and width.
+// mean supports only the mean over height and width.
 func (c *converter) mean(node *tfjs.Node, inputs []Value) (Value, error) {
 	x := inputs[0]
 	if _, err := channelsOf(x); err != nil {
@@ -267,7 +266,7 @@ func (c *converter) mean(node *tfjs.Node, inputs []Value) (Value, error) {
 		NCHW: true}, nil
 }
 
-// resizeBilinear scales by the ratio at the graph's own input size.
+// resizeBilinear scales by the ratio of the sizes at the graph's own input size.
 func (c *converter) resizeBilinear(node *tfjs.Node, inputs []Value) (Value, error) {
 	x := inputs[0]
 	if _, err := channelsOf(x); err != nil {
@@ -339,7 +338,7 @@ func (c *converter) pad(_ *tfjs.Node, inputs []Value) (Value, error) {
 	return x, nil
 }
 
-// transpose changes only the label when it goes between NHWC and NCHW.
+// transpose only changes the label if it converts between NHWC and NCHW.
 func (c *converter) transpose(_ *tfjs.Node, inputs []Value) (Value, error) {
 	x := inputs[0]
 	if x.constant != nil {
@@ -413,7 +412,7 @@ func (c *converter) concat(_ *tfjs.Node, inputs []Value) (Value, error) {
 	return y, nil
 }
 
-// elementwise applies op to inputs of shapes that fit.
+// elementwise applies op to inputs with compatible shapes.
 func elementwise(op string) func(*converter, *tfjs.Node, []Value) (Value, error) {
 	return func(c *converter, _ *tfjs.Node, inputs []Value) (Value, error) {
 		shape, err := broadcast(inputs)
@@ -421,8 +420,8 @@ func elementwise(op string) func(*converter, *tfjs.Node, []Value) (Value, error)
 			return Value{}, err
 		}
 		y := Value{Shape: shape}
-		fits := true      // every operand can be had as NCHW
-		constants := true // there is nothing else
+		fits := true      // every operand can be NCHW
+		constants := true // all operands are constants
 		for _, v := range inputs {
 			y.NCHW = y.NCHW || v.NCHW
 			fits = fits && (v.constant != nil || len(v.Shape) == 4)

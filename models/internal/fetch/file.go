@@ -13,12 +13,13 @@ import (
 	"path/filepath"
 )
 
-// writeAtomic writes a file that is never visible half written.
+// writeAtomic writes a file that is never visible half-written.
 func writeAtomic(path string, content []byte) error {
 	return writeAtomicFrom(path, bytes.NewReader(content), func() error { return nil })
 }
 
-// writeAtomicFrom writes the content of in, and gives the file its name only if check, called at the end, succeeds.
+// writeAtomicFrom writes the content of in, and gives the file its final name only if check, called at the end,
+// succeeds.
 func writeAtomicFrom(path string, in io.Reader, check func() error) (err error) {
 	out, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
 	if err != nil {

@@ -24,8 +24,8 @@ import (
 // tarball returns the path of a package, downloaded to temp or found in the directory of packages. Its hash has been
 // verified.
 //
-// `npm pack` downloads only the archive, through the registry, proxy and cache that npm is configured to use. `npm ci`
-// would unpack half a gigabyte, of which a tenth is needed.
+// `npm pack` downloads only the archive, through the registry, proxy, and cache that npm is configured to use. `npm ci`
+// would unpack half a gigabyte, of which only a tenth is needed.
 func (f *fetcher) tarball(ctx context.Context, spec, temp string) (string, error) {
 	integrity, err := f.integrity(spec)
 	if err != nil {
@@ -53,7 +53,7 @@ func (f *fetcher) tarball(ctx context.Context, spec, temp string) (string, error
 	return file, nil
 }
 
-// tarballName is the name that `npm pack` gives a package's archive.
+// tarballName returns the name that `npm pack` gives the archive of a package.
 func tarballName(spec string) string {
 	name := strings.TrimPrefix(spec, "@")
 	at := strings.LastIndex(name, "@")
@@ -127,7 +127,7 @@ func npmIntegrity(file string) (string, error) {
 	return "sha512-" + base64.StdEncoding.EncodeToString(h.Sum(nil)), nil
 }
 
-// unpack extracts files, by their names inside the package, from a package's archive and verifies their SHA-256.
+// unpack extracts files, given by name in the package, from the archive of a package and verifies their SHA-256.
 func unpack(tarball, dir string, files map[string]string) error {
 	in, err := os.Open(tarball)
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 )
 
-// fetchGPU installs the build of ONNX Runtime for a kind of GPU. It is the only thing that comes from PyPI, and only
-// for who asks for it.
+// fetchGPU installs the build of ONNX Runtime for a kind of GPU. It is the only download from PyPI, and only on
+// request.
 func (f *fetcher) fetchGPU(ctx context.Context, runtime models.Runtime, name, platform string) error {
 	var known []string
 	for _, g := range runtime.GPU {
@@ -96,7 +96,8 @@ func (f *fetcher) wheel(ctx context.Context, g models.GPU, temp string) (string,
 	return path, err
 }
 
-// pipDownload downloads the wheel, for whatever Python is here: its tags say which it was made for.
+// pipDownload downloads the wheel independently of the installed Python: the tags in its name say which Python it was
+// built for.
 func (f *fetcher) pipDownload(ctx context.Context, g models.GPU, dir string) error {
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -126,7 +127,7 @@ func (f *fetcher) pipDownload(ctx context.Context, g models.GPU, dir string) err
 	return nil
 }
 
-// extract writes a file of a wheel, once its hash has been verified.
+// extract writes a file of a wheel after verifying its hash.
 func extract(wheel *zip.ReadCloser, file models.GPUFile, folder string) error {
 	in, err := wheel.Open(file.From)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 const wheelName = "runtime_gpu-1.0.0-cp311-cp311-manylinux_2_28_x86_64.whl"
 
-// sellWheel makes a wheel, pins it, and lets a fake pip download it.
+// sellWheel creates a wheel, pins it, and lets a fake pip download it.
 func (s *shop) sellWheel(t *testing.T, content string) {
 	t.Helper()
 	var buf bytes.Buffer
@@ -40,7 +40,7 @@ func (s *shop) sellWheel(t *testing.T, content string) {
 			{From: "capi/core.so.1", To: "core.so", SHA256: bytesSHA256([]byte("core"))},
 			{From: "capi/cuda.so", To: "cuda.so", SHA256: bytesSHA256([]byte("provider"))},
 		}}}
-	// Run as python3 -m pip download ... --dest DIR PACKAGE.
+	// Called as python3 -m pip download ... --dest DIR PACKAGE.
 	s.tool(t, "python3", `case "$*" in *"--python-version 311 --abi cp311 --platform manylinux_2_28_x86_64"*) ;;
 *) exit 1 ;; esac
 while [ "$1" != --dest ]; do shift; done; echo called >>"$PACKAGES/pip"; cp "$PACKAGES/`+wheelName+`" "$2"`)
@@ -90,7 +90,7 @@ func TestFetchGPU(t *testing.T) {
 	}
 }
 
-// TestFetchGPUOnce: what is there already needs no network.
+// TestFetchGPUOnce checks that what is already installed needs no network.
 func TestFetchGPUOnce(t *testing.T) {
 	s := newShop(t)
 	s.sellWheel(t, "core")

@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 )
 
-// fetchURL downloads or copies a model that is not in a package. Its hash must be known, given, or waived.
+// fetchURL downloads or copies a model that is not in a package. Its hash must be in the catalog, given, or waived.
 func (f *fetcher) fetchURL(ctx context.Context, m models.Model) error {
 	from := f.URL
 	if from == "" {

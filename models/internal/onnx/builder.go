@@ -30,7 +30,7 @@ func (b *Builder) Input(name string, typ Type, dims ...Dim) string {
 	return name
 }
 
-// Output declares that the value is an output of the model, under this name.
+// Output declares a value as an output of the model with this name.
 func (b *Builder) Output(name, value string, typ Type, dims ...Dim) {
 	b.model.Nodes = append(b.model.Nodes, Node{Op: "Identity", Inputs: []string{value}, Outputs: []string{name}})
 	b.model.Outputs = append(b.model.Outputs, ValueInfo{Name: name, Type: typ, Dims: dims})
@@ -51,7 +51,7 @@ func (b *Builder) Ops(op string, n int, inputs []string, attributes ...Attribute
 	return outputs
 }
 
-// Floats adds a constant. Equal constants share one name.
+// Floats adds a constant. Equal constants share a name.
 func (b *Builder) Floats(dims []int, values ...float32) string {
 	raw := make([]byte, 0, 4*len(values))
 	for _, v := range values {
@@ -102,10 +102,10 @@ func (b *Builder) fresh(prefix string) string {
 	return fmt.Sprintf("%s_%d", prefix, b.counts[prefix])
 }
 
-// Int is an attribute that holds an integer.
+// Int returns an attribute that holds an integer.
 func Int(name string, v int) Attribute { return Attribute{name, int64(v)} }
 
-// Ints is an attribute that holds integers.
+// Ints returns an attribute that holds integers.
 func Ints(name string, v ...int) Attribute {
 	out := make([]int64, len(v))
 	for i, n := range v {
@@ -114,14 +114,14 @@ func Ints(name string, v ...int) Attribute {
 	return Attribute{name, out}
 }
 
-// Number is an attribute that holds a float.
+// Number returns an attribute that holds a float.
 func Number(name string, v float32) Attribute { return Attribute{name, v} }
 
-// Text is an attribute that holds a string.
+// Text returns an attribute that holds a string.
 func Text(name, v string) Attribute { return Attribute{name, v} }
 
-// Fixed is a dimension of a fixed size.
+// Fixed returns a dimension of a fixed size.
 func Fixed(n int) Dim { return Dim{Size: int64(n)} }
 
-// Free is a dimension that the caller chooses.
+// Free returns a dimension that the caller chooses.
 func Free(name string) Dim { return Dim{Name: name} }

@@ -10,7 +10,7 @@ import (
 	"math"
 )
 
-// Versions of the file format and of the operator set that Marshal writes.
+// The versions of the file format and of the operator set that Marshal writes.
 const (
 	irVersion = 8
 	opset     = 17
@@ -44,13 +44,13 @@ type ValueInfo struct {
 	Dims []Dim
 }
 
-// Dim is one dimension: free when it has a name, fixed otherwise.
+// Dim is one dimension: free if it has a name, fixed otherwise.
 type Dim struct {
 	Name string
 	Size int64
 }
 
-// Tensor is a constant, its values as little-endian bytes in row-major order.
+// Tensor is a constant. Raw holds its values as little-endian bytes in row-major order.
 type Tensor struct {
 	Name string
 	Type Type
@@ -66,7 +66,7 @@ type Node struct {
 	Attributes []Attribute
 }
 
-// Attribute is a named argument of a node. Value is an int64, float32, string or []int64.
+// Attribute is a named argument of a node. Value is an int64, float32, string, or []int64.
 type Attribute struct {
 	Name  string
 	Value any

@@ -12,7 +12,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/onnxtest"
 )
 
-// small builds a model with every kind of attribute, constant and dimension.
+// small builds a model with every kind of attribute, constant, and dimension.
 func small() *onnx.Model {
 	b := onnx.NewBuilder("small")
 	x := b.Input("x", onnx.Uint8, onnx.Free("N"), onnx.Fixed(2), onnx.Fixed(2))
@@ -41,7 +41,7 @@ func TestMarshalIsDeterministic(t *testing.T) {
 	}
 }
 
-// TestMarshalBytes compares with bytes derived by hand from onnx.proto.
+// TestMarshalBytes compares the result with bytes derived by hand from onnx.proto.
 func TestMarshalBytes(t *testing.T) {
 	m := onnx.Model{
 		Name: "g",

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package onnxtest runs models in ONNX Runtime, for tests. It fetches missing models and the runtime first.
+// Package onnxtest runs models in ONNX Runtime for tests. It first fetches missing models and the runtime.
 package onnxtest
 
 import (
@@ -24,7 +24,7 @@ func Dir() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Fetch makes sure that the runtime and these models are installed.
+// Fetch ensures that the runtime and these models are installed.
 func Fetch(tb testing.TB, names ...string) {
 	tb.Helper()
 	catalog, err := models.Load()
@@ -112,7 +112,7 @@ func Run[T ort.TensorData](tb testing.TB, s *Session, shape []int64, values []T)
 	return results
 }
 
-// Close compares values: got may differ from want by at most tolerance, relative to the largest value of want.
+// Close compares values: got may differ from want by at most tolerance times the largest absolute value of want.
 func Close(tb testing.TB, what string, got, want []float32, tolerance float32) {
 	tb.Helper()
 	if len(got) != len(want) {

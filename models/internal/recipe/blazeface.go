@@ -9,16 +9,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// BlazeFace (arXiv:1907.05047), MediaPipe's model for back cameras, has a few anchors for each cell of two grids. An
-// anchor has a logit and 16 numbers in pixels: the box's center relative to the cell's, width, height, and 6 landmarks
-// relative to the cell's center.
+// BlazeFace (arXiv:1907.05047), MediaPipe's model for back cameras, has several anchors for each cell of two grids. An
+// anchor has a logit and 16 numbers in pixels: the box's center relative to the cell's, its width and height, and 6
+// landmarks relative to the cell's center.
 const (
 	blazefacePixels    = "input"
 	blazefaceSide      = 256
 	blazefaceLandmarks = 6
 )
 
-// blazefaceGrids are the two grids' last convolutions.
+// blazefaceGrids are the last convolutions of the two grids.
 var blazefaceGrids = []struct {
 	logits, numbers string
 	cells, anchors  int
@@ -29,7 +29,7 @@ var blazefaceGrids = []struct {
 		8, 6},
 }
 
-// blazeface outputs scores [N,896], boxes [N,896,4] and landmarks [N,896,6,2] (x, y), in pixels.
+// blazeface outputs scores [N,896], boxes [N,896,4], and landmarks [N,896,6,2] (x, y), in pixels.
 func blazeface(b *onnx.Builder, m *tfjs.Model) error {
 	side := onnx.Fixed(blazefaceSide)
 	pixels := b.Op("Mul", []string{image(b, side, side), b.Float(1 / 127.5)}) // -1..1
@@ -73,7 +73,7 @@ func blazeface(b *onnx.Builder, m *tfjs.Model) error {
 }
 
 // facesAround outputs boxes [N,A,4] and landmarks [N,A,6,2] (x, y), in pixels, given the numbers [N,A,16] of all
-// anchors. centers returns x and y of the anchors' centers, of shape [1,A] and these dimensions.
+// anchors. centers returns x and y of the anchors' centers, with shape [1,A] followed by dims.
 func facesAround(b *onnx.Builder, numbers string, a onnx.Dim, centers func(dims ...int) string) {
 	n := onnx.Free("N")
 	parts := b.Ops("Split", 3, []string{numbers, b.Int64s(2, 2, 2*blazefaceLandmarks)}, onnx.Int("axis", 2))

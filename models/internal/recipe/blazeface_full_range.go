@@ -10,7 +10,7 @@ import (
 )
 
 // MediaPipe's full-range face detector has one anchor for each cell of a grid a quarter of the image's size, with the
-// numbers of BlazeFace (https://github.com/google-ai-edge/mediapipe, face_detection_full_range.pbtxt).
+// same numbers as BlazeFace (https://github.com/google-ai-edge/mediapipe, face_detection_full_range.pbtxt).
 const (
 	fullRangePixels = "input"
 	fullRangeSide   = 192
@@ -20,8 +20,8 @@ const (
 	fullRangeNumbers = "StatefulPartitionedCall/model/depthwise_conv2d_41/depthwise"
 )
 
-// blazefaceFullRange outputs scores [N,A], boxes [N,A,4] and landmarks [N,A,6,2] (x, y), in pixels, for every image
-// whose sides are multiples of 32.
+// blazefaceFullRange outputs scores [N,A], boxes [N,A,4], and landmarks [N,A,6,2] (x, y), in pixels, for images whose
+// sides are multiples of 32.
 func blazefaceFullRange(b *onnx.Builder, m *tfjs.Model) error {
 	pixels := b.Op("Mul", []string{image(b, onnx.Free("H"), onnx.Free("W")), b.Float(1 / 127.5)}) // -1..1
 	pixels = b.Op("Sub", []string{pixels, b.Float(1)})

@@ -10,7 +10,7 @@ import (
 )
 
 // CenterNet (arXiv:1904.07850) outputs, on a grid a quarter of the image's size, a heat map of object centers for each
-// of 80 classes, and the distances to the box's four sides in pixels.
+// of 80 classes, and the distances to the four sides of the box in pixels.
 const (
 	centernetClasses = 80
 	centernetPerson  = 0
@@ -26,8 +26,8 @@ const (
 	centernetBias      = "CenternetHead/centernet_cls_output/biases"
 )
 
-// centernet outputs scores [N,A] of the class person, 0 except at local maxima, and boxes [N,A,4] in pixels, for every
-// image whose sides are multiples of 32.
+// centernet outputs scores [N,A] of the class person, 0 except at local maxima, and boxes [N,A,4] in pixels, for images
+// whose sides are multiples of 32.
 func centernet(b *onnx.Builder, m *tfjs.Model) error {
 	if err := keepChannels(m, []int{centernetPerson}, centernetClasses, centernetWeights, centernetBias); err != nil {
 		return err

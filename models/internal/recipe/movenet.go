@@ -12,7 +12,8 @@ import (
 )
 
 // MoveNet (https://blog.tensorflow.org/2021/05/next-generation-pose-detection-with-movenet-and-tensorflowjs.html) has
-// four heads over a grid a quarter of the image's size. Its graph decodes them for one image, the recipe for a batch.
+// four heads over a grid a quarter of the image's size. Its graph decodes them for a single image; the recipe decodes
+// them for a batch.
 const (
 	movenetKeypoints = 17
 	movenetStride    = 4
@@ -96,8 +97,7 @@ func movenetDecode(b *onnx.Builder, grid int, prior []float32, heatmap, center, 
 	cell := b.Op("ArgMax", []string{weighted}, onnx.Int("axis", 2), onnx.Int("keepdims", 1)) // [N,17,1]
 	score := b.Op("GatherElements", []string{likely, cell}, onnx.Int("axis", 2))
 
-	// Its position within the cell.
-	// [N,17,2,1]
+	// The keypoint's position within the cell.
 	pairs := b.Op("Expand", []string{b.Op("Unsqueeze", []string{cell, b.Int64s(2)}), b.Int64s(1, 1, 2, 1)})
 	within := b.Op("GatherElements", []string{flat(offset, 0, k, 2, -1), pairs}, onnx.Int("axis", 3))
 	within = b.Op("Squeeze", []string{within, b.Int64s(3)})

@@ -11,13 +11,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// MoveNet MultiPose (https://tfhub.dev/google/movenet/multipose/lightning/1) has MoveNet's heads, and two more for a
-// person's box. Its graph decodes them for the six best people of one image; the recipe ends before that, so that a
-// batch works, and any number of people.
+// MoveNet MultiPose (https://tfhub.dev/google/movenet/multipose/lightning/1) has MoveNet's heads, and two more for the
+// box of a person. Its graph decodes them for the six best people of a single image; the recipe ends before that, so
+// that it supports batches and any number of people.
 const (
 	multiposeSide   = 256
 	multiposePixels = "StatefulPartitionedCall/Cast" // float32 pixels, still 0..255
-	// multiposePeak is the side in cells of the square in which a person's center must be the most probable one.
+	// multiposePeak is the side, in cells, of the square in which the center of a person must be the most probable one.
 	multiposePeak = 5
 )
 
@@ -32,9 +32,9 @@ const (
 	multiposeUpsamplings = "StatefulPartitionedCall/center_net_mobile_net_v2fpn_feature_extractor/model_1/up_sampling2d"
 )
 
-// multipose outputs scores [N,A] of people's centers, 0 except at local maxima, their boxes [N,A,4] in pixels, and from
-// which the keypoints are decoded, over the same grid of h x w cells, A in number: heatmaps [N,17,h,w], regressions
-// [N,34,h,w] and offsets [N,34,h,w]. It works for every image whose sides are multiples of 32.
+// multipose outputs the scores [N,A] of people's centers, 0 except at local maxima, and their boxes [N,A,4] in pixels.
+// It also outputs what the keypoints are decoded from, over the same grid of A = h x w cells: heatmaps [N,17,h,w],
+// regressions [N,34,h,w], and offsets [N,34,h,w]. It works for images whose sides are multiples of 32.
 func multipose(b *onnx.Builder, m *tfjs.Model) error {
 	multiposeDouble(m)
 	for _, head := range []string{multiposeBoxOffset, multiposeBoxScale} { // from y, x to x, y
@@ -69,8 +69,8 @@ func multipose(b *onnx.Builder, m *tfjs.Model) error {
 	return nil
 }
 
-// multiposeDouble replaces the sizes that the graph computes for its upsamplings, twice that of their inputs, by those
-// for its own input size: the converter makes a scale of them.
+// multiposeDouble replaces the sizes that the graph computes for its upsamplings, twice the size of their inputs, with
+// the sizes for the graph's own input size, which the converter turns into a scale.
 func multiposeDouble(m *tfjs.Model) {
 	for i := range 3 {
 		name := multiposeUpsamplings

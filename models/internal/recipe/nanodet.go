@@ -12,16 +12,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// NanoDet's head (https://github.com/RangiLyu/nanodet, nanodet_head.py and gfl_head.py): for each cell of three grids,
-// 80 class scores, and the distances from the cell's center to the box's four sides, each as a distribution over 11
-// bins ("distribution focal loss", arXiv:2006.04388).
+// NanoDet's head (https://github.com/RangiLyu/nanodet, nanodet_head.py and gfl_head.py) outputs, for each cell of three
+// grids, 80 class scores and the distances from the cell's center to the four sides of the box, each as a distribution
+// over 11 bins ("distribution focal loss", arXiv:2006.04388).
 const (
 	nanodetClasses = 80
 	nanodetSides   = 4
 	nanodetBins    = 11
 )
 
-// Classes of COCO, in its order.
+// COCO classes, in COCO's order.
 var (
 	nanodetPeople  = []int{0}
 	nanodetScreens = []int{62, 63, 67} // tv, laptop, cell phone
@@ -39,7 +39,7 @@ const (
 	nanodetFirstConv = "PartitionedCall/split"
 )
 
-// nanodetHeads are the last convolution of each grid, with its stride in pixels.
+// nanodetHeads are the last convolutions of the grids, with their stride in pixels.
 var nanodetHeads = []struct {
 	output, weights, bias string
 	stride                int
@@ -49,8 +49,8 @@ var nanodetHeads = []struct {
 	{"PartitionedCall/Add_37", "PartitionedCall/split_33", "unknown_72", 32},
 }
 
-// nanodetFor outputs scores [N,A], the highest of some classes, and boxes [N,A,4] in pixels, for every image whose
-// sides are multiples of 32. Normalization and the choice of the classes are folded into the weights.
+// nanodetFor returns a recipe that outputs scores [N,A], the highest among the classes, and boxes [N,A,4] in pixels,
+// for images whose sides are multiples of 32. Normalization and the selection of classes are folded into the weights.
 func nanodetFor(classes []int) func(*onnx.Builder, *tfjs.Model) error {
 	return func(b *onnx.Builder, m *tfjs.Model) error { return nanodet(b, m, classes) }
 }
@@ -66,10 +66,10 @@ func nanodet(b *onnx.Builder, m *tfjs.Model, classes []int) error {
 		}
 	}
 	pixels := image(b, onnx.Free("H"), onnx.Free("W"))
-	// The mean cannot go into the bias: the first convolution pads with zeros, which stand for the mean.
+	// The mean cannot be folded into the bias: the first convolution pads with zeros, which stand for the mean.
 	mean := b.Floats([]int{1, 3, 1, 1}, nanodetMean[2], nanodetMean[1], nanodetMean[0])
 	pixels = b.Op("Sub", []string{pixels, mean})
-	// Exported from PyTorch, so the graph itself uses NCHW.
+	// The graph was exported from PyTorch, so it uses NCHW itself.
 	input := convert.Value{Name: pixels, Shape: []int{1, 3, 416, 416}}
 	var outputs []string
 	for _, h := range nanodetHeads {
@@ -109,7 +109,7 @@ func nanodetTakeRGB(m *tfjs.Model) error {
 	return nil
 }
 
-// nanodetKept are the channels to keep of the last convolutions: the classes and the distances.
+// nanodetKept returns the channels of the last convolutions to keep: the classes and the distances.
 func nanodetKept(classes []int) []int {
 	kept := slices.Clone(classes)
 	for i := range nanodetSides * nanodetBins {
@@ -118,8 +118,8 @@ func nanodetKept(classes []int) []int {
 	return kept
 }
 
-// nanodetDecode turns a head, float32 [N,classes+44,h,w], into logits [N,h*w], the highest of the classes, and boxes
-// [N,h*w,4].
+// nanodetDecode converts a head, float32 [N,classes+44,h,w], to logits [N,h*w], the highest among the classes, and
+// boxes [N,h*w,4].
 func nanodetDecode(b *onnx.Builder, head string, classes, stride int) (logits, boxes string) {
 	parts := b.Ops("Split", 2, []string{head, b.Int64s(int64(classes), nanodetSides*nanodetBins)}, onnx.Int("axis", 1))
 	logits = parts[0]
@@ -136,7 +136,7 @@ func nanodetDecode(b *onnx.Builder, head string, classes, stride int) (logits, b
 	for i := range lengths {
 		lengths[i] = float32(i * stride)
 	}
-	// A sum of products costs a tenth of what a matrix product with a vector does.
+	// A sum of products costs a tenth of a product of a matrix and a vector.
 	distances := b.Op("Mul", []string{bins, b.Floats([]int{nanodetBins}, lengths...)})
 	distances = b.Op("ReduceSum", []string{distances, b.Int64s(3)}, onnx.Int("keepdims", 0)) // [N,h*w,4]
 

@@ -3,9 +3,9 @@
 
 // Package recipe builds the ONNX file of each model family from its TensorFlow.js graph.
 //
-// A published graph takes one image of one size and often ends in operations that cannot be batched. A recipe therefore
-// keeps only the convolutional part of the graph and adds its own input (raw pixels) and output (results). All
-// resulting models take `image`, uint8 [N,H,W,3] RGB, and any batch size.
+// A published graph takes one image of a fixed size and often ends in operations that do not support batches. A recipe
+// therefore keeps only the convolutional part of the graph and adds its own input (raw pixels) and output (results).
+// All resulting models take `image`, uint8 [N,H,W,3] RGB, with any batch size.
 package recipe
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// recipes by model family.
+// recipes are the recipes by model family.
 var recipes = map[string]func(*onnx.Builder, *tfjs.Model) error{
 	"blazeface":            blazeface,
 	"blazeface_full_range": blazefaceFullRange,
@@ -41,16 +41,16 @@ func Build(family string, m *tfjs.Model) ([]byte, error) {
 	return b.Model().Marshal(), nil
 }
 
-// image declares the input and returns it as float32 NCHW, values 0..255.
+// image declares the input and returns it as float32 NCHW with values 0..255.
 func image(b *onnx.Builder, height, width onnx.Dim) string {
 	const toFloat = int(onnx.Float)
 	in := b.Input("image", onnx.Uint8, onnx.Free("N"), height, width, onnx.Fixed(3))
-	// Transposing bytes moves a quarter of what transposing floats would.
+	// Transposing bytes moves a quarter of the data that transposing floats would.
 	in = b.Op("Transpose", []string{in}, onnx.Ints("perm", 0, 3, 1, 2))
 	return b.Op("Cast", []string{in}, onnx.Int("to", toFloat))
 }
 
-// importNCHW imports part of the graph. It fails unless the results are NCHW.
+// importNCHW imports part of the graph. It returns an error unless the results are NCHW.
 func importNCHW(b *onnx.Builder, m *tfjs.Model, inputs map[string]convert.Value, outputs ...string) ([]string, error) {
 	values, err := convert.Import(b, m, inputs, outputs...)
 	if err != nil {
@@ -85,8 +85,8 @@ func keepChannels(m *tfjs.Model, keep []int, channels int, weights, bias string)
 	return nil
 }
 
-// peaks returns the values of a heat map [N,1,h,w] as [N,h*w], 0 for cells that are not the highest of the square of
-// side x side cells around them.
+// peaks returns the values of a heat map [N,1,h,w] as [N,h*w], with 0 for cells that are not the highest in the square
+// of side x side cells around them.
 func peaks(b *onnx.Builder, heatmap string, side int) string {
 	pad := side / 2
 	highest := b.Op("MaxPool", []string{heatmap}, onnx.Ints("kernel_shape", side, side),
@@ -95,8 +95,8 @@ func peaks(b *onnx.Builder, heatmap string, side int) string {
 	return b.Op("Flatten", []string{b.Op("Mul", []string{heatmap, peak})}, onnx.Int("axis", 1))
 }
 
-// gridPoints returns x and y of the cells of a grid in pixels, float32 [1,h*w,2], for the feature map [N,c,h,w]. Cell
-// (0,0) is at offset, in cells.
+// gridPoints returns x and y of the cells of a grid in pixels, float32 [1,h*w,2], for the feature map [N,c,h,w]. offset
+// is the position of cell (0,0), in cells.
 func gridPoints(b *onnx.Builder, feature string, stride int, offset float32) string {
 	shape := b.Op("Shape", []string{feature})
 	along := func(axis int64, dims ...int64) string {
@@ -115,7 +115,7 @@ func gridPoints(b *onnx.Builder, feature string, stride int, offset float32) str
 }
 
 // boxesAround returns boxes [N,A,4] (x0, y0, x1, y1), given points [1,A,2] and their distances [N,A,4] to the left,
-// top, right and bottom side.
+// top, right, and bottom sides.
 func boxesAround(b *onnx.Builder, points, distances string) string {
 	sides := b.Ops("Split", 2, []string{distances, b.Int64s(2, 2)}, onnx.Int("axis", 2))
 	first, second := b.Op("Sub", []string{points, sides[0]}), b.Op("Add", []string{points, sides[1]})

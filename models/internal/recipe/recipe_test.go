@@ -12,10 +12,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// What the recipes build is compared with the original framework in reference_test.go, at the root of this module.
+// reference_test.go, at the root of this module, compares the results of the recipes with the original framework.
 
-// TestEveryModelHasARecipe checks that each TensorFlow.js model of the catalog has a recipe, and that a recipe rejects
-// another model's graph and says what is missing.
+// TestEveryModelHasARecipe checks that each TensorFlow.js model in the catalog has a recipe, and that a recipe rejects
+// the graph of another model and says what is missing.
 func TestEveryModelHasARecipe(t *testing.T) {
 	catalog, err := models.Load()
 	if err != nil {

@@ -9,15 +9,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models/internal/tfjs"
 )
 
-// Nodes of the graph, and its input's side.
+// Nodes of the graph, and the side of its input.
 const (
 	selfiePixels = "input_1"
 	selfieMask   = "activation_10"
 	selfieSide   = 256
 )
 
-// selfieSegmentation outputs mask [N,256,256]: the probability 0..1 that a pixel shows a person. MediaPipe's selfie
-// segmentation takes pixels as 0..1.
+// selfieSegmentation outputs mask [N,256,256]: the probability (0..1) that a pixel shows a person. MediaPipe's selfie
+// segmentation takes pixels in 0..1.
 func selfieSegmentation(b *onnx.Builder, m *tfjs.Model) error {
 	side := onnx.Fixed(selfieSide)
 	pixels := b.Op("Mul", []string{image(b, side, side), b.Float(1. / 255)})

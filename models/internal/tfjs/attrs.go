@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// Attrs are the named arguments of a node, decoded on demand. TensorFlow's GraphDef as JSON writes 64-bit
+// Attrs are the named arguments of a node, decoded on demand. The JSON form of TensorFlow's GraphDef represents 64-bit
 // integers as strings and strings as base64.
 type Attrs map[string]json.RawMessage
 
@@ -49,7 +49,7 @@ func (a Attrs) Type(name string) (string, error) {
 	return v.Type, err
 }
 
-// Bool returns a boolean, false if there is none.
+// Bool returns a boolean, or false if there is none.
 func (a Attrs) Bool(name string) (bool, error) {
 	v, err := a.get(name)
 	return v.B, err
@@ -72,7 +72,7 @@ func (a Attrs) Int(name string) (int, bool, error) {
 	return n, true, err
 }
 
-// Ints returns a list of integers, nil if there is none.
+// Ints returns a list of integers, or nil if there is none.
 func (a Attrs) Ints(name string) ([]int, error) {
 	v, err := a.get(name)
 	if err != nil || v.List.I == nil {
@@ -87,7 +87,7 @@ func (a Attrs) Ints(name string) ([]int, error) {
 	return out, nil
 }
 
-// Strings returns a list of strings, nil if there is none.
+// Strings returns a list of strings, or nil if there is none.
 func (a Attrs) Strings(name string) ([]string, error) {
 	v, err := a.get(name)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package tfjs reads TensorFlow.js graph models: a model.json, which holds a TensorFlow GraphDef, and binary weights
-// (https://github.com/tensorflow/tfjs/tree/tfjs-v4.22.0/tfjs-converter#format-conversion).
+// Package tfjs reads TensorFlow.js graph models: a model.json file, which contains a TensorFlow GraphDef, and binary
+// weights (https://github.com/tensorflow/tfjs/tree/tfjs-v4.22.0/tfjs-converter#format-conversion).
 package tfjs
 
 import (
@@ -17,7 +17,7 @@ import (
 // Model is a graph with its weights.
 type Model struct {
 	Nodes   map[string]*Node
-	Weights map[string]*Tensor // by the name of their Const node
+	Weights map[string]*Tensor // by name of their Const node
 }
 
 // Node is one operation of the graph.
@@ -28,13 +28,13 @@ type Node struct {
 	Attrs  Attrs
 }
 
-// Ref points at one output of a node.
+// Ref refers to one output of a node.
 type Ref struct {
 	Node   string
 	Output int
 }
 
-// Read reads the model whose model.json is called name in fsys, and its weights from the same directory.
+// Read reads a model from its model.json file, called name in fsys, and its weights from the same directory.
 func Read(fsys fs.FS, name string) (*Model, error) {
 	text, err := fs.ReadFile(fsys, name)
 	if err != nil {
@@ -67,7 +67,7 @@ func Read(fsys fs.FS, name string) (*Model, error) {
 	return m, nil
 }
 
-// readWeights reads a group: its concatenated files hold its weights one after the other.
+// readWeights reads a group: its files, concatenated, contain its weights one after another.
 func (m *Model) readWeights(fsys fs.FS, dir string, group weightGroup) error {
 	var buf []byte
 	for _, p := range group.Paths {
@@ -139,7 +139,7 @@ func (n jsonNode) node() (*Node, error) {
 	return node, nil
 }
 
-// ParseRef reads "node" or "node:output".
+// ParseRef parses "node" or "node:output".
 func ParseRef(s string) (Ref, error) {
 	name, output, found := strings.Cut(s, ":")
 	ref := Ref{Node: name}

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// Tensor is a constant of the graph in row-major order. One of Floats and Ints holds its values.
+// Tensor is a constant of the graph in row-major order. Either Floats or Ints holds its values.
 type Tensor struct {
 	Shape  []int
 	Floats []float32
@@ -86,7 +86,7 @@ func (w weightSpec) decode(buf []byte) (*Tensor, int, error) {
 		if w.Quantization != nil && stored != "float16" {
 			scale, offset := float32(w.Quantization.Scale), float32(w.Quantization.Min)
 			for i, v := range t.Floats {
-				// The conversion prevents a fused multiply-add, for the same bytes on every machine.
+				// The conversion prevents a fused multiply-add, so that every machine produces the same bytes.
 				t.Floats[i] = float32(v*scale) + offset
 			}
 		}
@@ -134,7 +134,7 @@ func readFloat(raw []byte, i int, stored string) float32 {
 	}
 }
 
-// halfToFloat widens an IEEE 754 binary16.
+// halfToFloat converts an IEEE 754 binary16.
 func halfToFloat(h uint16) float32 {
 	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&1023
 	switch exponent {

@@ -21,7 +21,7 @@ const graph = `{"modelTopology": {"node": [
 ]}, "weightsManifest": [{"paths": ["a.bin", "b.bin"], "weights": [WEIGHTS]}]}`
 
 func readGraph(weights string, bytes ...byte) (*Model, error) {
-	half := len(bytes) / 2 // the second file begins in the middle of a value
+	half := len(bytes) / 2 // the second file starts in the middle of a value
 	return Read(fstest.MapFS{
 		"m/model.json": {Data: []byte(strings.Replace(graph, "WEIGHTS", weights, 1))},
 		"m/a.bin":      {Data: bytes[:half]},

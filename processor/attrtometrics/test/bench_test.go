@@ -28,8 +28,9 @@ import (
 
 const spansPerBatch = 1000
 
-// connectors turn the same spans into one gauge per video (spanmetrics: into its histogram of durations, since it has
-// no gauges). A flush interval of a minute keeps flushes out of the results; BenchmarkFlush measures those.
+// connectors turn the same spans into one gauge per video, except spanmetrics, which has no gauges and uses its
+// histogram of durations. A flush interval of a minute keeps flushes out of the results; BenchmarkFlush measures
+// flushes.
 var connectors = []struct {
 	name    string
 	factory connector.Factory
@@ -70,7 +71,7 @@ dimensions: [{name: anonymizer.video.name}]
 `},
 }
 
-// BenchmarkSpan consumes batches of 1000 spans from 8 and 16 videos. An operation is one span.
+// BenchmarkSpan consumes batches of 1000 spans from 8 and 16 videos. One operation is one span.
 func BenchmarkSpan(b *testing.B) {
 	for _, series := range []int{8, 16} {
 		td := batch(series)
@@ -87,7 +88,7 @@ func BenchmarkSpan(b *testing.B) {
 	}
 }
 
-// BenchmarkWalk only reads from each span what the gauge needs, which is a lower bound for any connector.
+// BenchmarkWalk reads from each span only what the gauge needs, which is a lower bound for any connector.
 func BenchmarkWalk(b *testing.B) {
 	td := batch(16)
 	read := 0
@@ -106,8 +107,8 @@ func BenchmarkWalk(b *testing.B) {
 	require.GreaterOrEqual(b, read, b.N)
 }
 
-// BenchmarkParallel is BenchmarkSpan with several goroutines and with small batches, in which locks weigh more. The CPU
-// time per span must not grow with the goroutines, or they would get in each other's way: compare -cpu 1,2,4,8.
+// BenchmarkParallel is BenchmarkSpan with several goroutines, and also with small batches, where locks matter more. The
+// CPU time per span must not grow with the number of goroutines, which would mean contention: compare -cpu 1,2,4,8.
 func BenchmarkParallel(b *testing.B) {
 	for _, spans := range []int{10, spansPerBatch} {
 		b.Run(fmt.Sprintf("spans=%d", spans), func(b *testing.B) {
@@ -126,7 +127,7 @@ func BenchmarkParallel(b *testing.B) {
 	}
 }
 
-// reportCPU reports the CPU time per operation including garbage collection. Other programs on the machine affect it
+// reportCPU reports the CPU time per operation, including garbage collection. Other programs on the machine affect it
 // less than elapsed time.
 func reportCPU(b *testing.B) func() {
 	cpu := func() time.Duration {

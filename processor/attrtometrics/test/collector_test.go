@@ -32,7 +32,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics"
 )
 
-// pipelines connect the receiver "in" and the exporter "out" of the test, once by the connector, once by the processor.
+// pipelines connect the receiver "in" and the exporter "out" of the test, either through the connector or through the
+// processor.
 var pipelines = map[string]string{
 	"connector": `
 receivers: {in: {}}
@@ -127,7 +128,7 @@ service:
 	require.Equal(t, []int64{3, 13}, slices.Compact(sums))
 }
 
-// span has the given number of people.
+// span returns a span with the given number of people.
 func span(people int64) ptrace.Traces {
 	td := ptrace.NewTraces()
 	span := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans().AppendEmpty()
@@ -139,7 +140,7 @@ func span(people int64) ptrace.Traces {
 // starting serializes collector starts, which set the process-wide gRPC logger.
 var starting sync.Mutex
 
-// runCollector sends one span through a collector and returns the values of the points that it exported.
+// runCollector sends one span through a collector and returns the values of the points that the collector exported.
 func runCollector(config string, people int64) ([]int64, error) {
 	sink := &consumertest.MetricsSink{}
 	in := make(chan consumer.Traces, 1)
@@ -172,7 +173,7 @@ func runCollector(config string, people int64) ([]int64, error) {
 	return values, nil
 }
 
-// newCollector has the components that factories describes.
+// newCollector returns a collector with the components that factories returns.
 func newCollector(
 	config string, in chan<- consumer.Traces, sink *consumertest.MetricsSink,
 ) (*otelcol.Collector, error) {
@@ -222,8 +223,8 @@ type onStart func()
 func (f onStart) Start(context.Context, component.Host) error { f(); return nil }
 func (onStart) Shutdown(context.Context) error                { return nil }
 
-// TestCollectorWithoutConnector checks that neither a start nor a validation accepts it, and that both say what to
-// write.
+// TestCollectorWithoutConnector checks that a processor without its connector fails both the start and the validation,
+// with an error that says what to configure.
 func TestCollectorWithoutConnector(t *testing.T) {
 	const config = `
 receivers: {in: {}}
@@ -252,7 +253,7 @@ service:
 	}
 }
 
-// TestValidateAcceptsConnectors checks that a validation, which starts nothing, does not miss the connectors there are.
+// TestValidateAcceptsConnectors checks that a validation, which starts nothing, finds the existing connectors.
 func TestValidateAcceptsConnectors(t *testing.T) {
 	for name, config := range pipelines {
 		t.Run(name, func(t *testing.T) { require.NoError(t, validate(t, config)) })

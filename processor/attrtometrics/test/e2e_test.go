@@ -64,7 +64,7 @@ scrape_configs:
 			sendSpan(t, otlp, "h1", "hall.mp4", 7, end)
 			require.Equal(t, map[string]string{"entrance.mp4": "2", "hall.mp4": "7"}, queryPeople(t, api, 2))
 
-			// A later span only changes its own series.
+			// A later span changes only its own series.
 			sendSpan(t, otlp, "h1", "entrance.mp4", 5, time.Now())
 			require.Eventually(t, func() bool {
 				return queryPeople(t, api, 2)["entrance.mp4"] == "5"
@@ -77,8 +77,8 @@ scrape_configs:
 
 var peopleSeries = regexp.MustCompile(`(?m)^detected_people_count\{.*$`)
 
-// testHosts sends values of two hosts with one service name. The Prometheus exporter makes them one series, unless a
-// dimension tells them apart.
+// testHosts sends values of two hosts with the same service name. The Prometheus exporter merges them into one series
+// unless a dimension distinguishes them.
 func testHosts(t *testing.T, dir, collector string) {
 	const dimension = "dimensions: [anonymizer.video.name]"
 	for name, tt := range map[string]struct {
@@ -120,7 +120,7 @@ func get(t *testing.T, address string) string {
 	return string(body)
 }
 
-// buildCollector builds the collector in dir as the README says, but from this checkout.
+// buildCollector builds the collector in dir as described in the README, but from this checkout.
 func buildCollector(t *testing.T, dir string) string {
 	module, err := filepath.Abs("..")
 	require.NoError(t, err)
@@ -219,7 +219,7 @@ func sendSpan(t *testing.T, otlp, host, video string, people int, end time.Time)
 	}, time.Minute, 50*time.Millisecond)
 }
 
-// queryPeople returns the value in Prometheus for each video, once there are as many videos as wanted.
+// queryPeople returns the value in Prometheus for each video once the wanted number of videos is present.
 func queryPeople(t *testing.T, api string, wanted int) map[string]string {
 	var values map[string]string
 	require.Eventually(t, func() bool {

@@ -22,8 +22,8 @@ import (
 
 var errBusy = errors.New("busy")
 
-// busyFactory makes exporters of traces that refuse their first batch. The one with the name queued has a queue in
-// front, as exporters have by default.
+// busyFactory returns a factory of traces exporters that reject their first batch. The exporter named queued has a
+// queue in front of it, as exporters have by default.
 func busyFactory() exporter.Factory {
 	return exporter.NewFactory(component.MustNewType("busy"), func() component.Config { return &struct{}{} },
 		exporter.WithTraces(func(
@@ -44,8 +44,8 @@ func busyFactory() exporter.Factory {
 		}, component.StabilityLevelStable))
 }
 
-// TestResendCountsAgain sends a span until the collector accepts it. Where another exporter of the pipeline refuses it
-// at first, it counts each time; a queue in that exporter keeps it from refusing.
+// TestResendCountsAgain sends a span until the collector accepts it. If another exporter of the pipeline rejects it at
+// first, each attempt counts; a queue keeps that exporter from rejecting it.
 func TestResendCountsAgain(t *testing.T) {
 	const config = `
 receivers: {in: {}}

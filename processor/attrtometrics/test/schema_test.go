@@ -98,7 +98,7 @@ func keys(object *jsonschema.Schema) []string {
 	return names
 }
 
-// keysOf returns the keys of the struct's exported fields, which are its first ones.
+// keysOf returns the keys of the struct's exported fields, which precede the unexported ones.
 func keysOf(configured any) []string {
 	var names []string
 	for field := range reflect.TypeOf(configured).Fields() {
@@ -109,7 +109,7 @@ func keysOf(configured any) []string {
 	return names
 }
 
-// defaultOf returns nil if the key has no default.
+// defaultOf returns the default of a key, or nil if it has none.
 func defaultOf(object *jsonschema.Schema, key string) any {
 	if object.Properties[key].Default == nil {
 		return nil
@@ -119,7 +119,7 @@ func defaultOf(object *jsonschema.Schema, key string) any {
 
 var tableRow = regexp.MustCompile("(?m)^\\| (`.*?`) \\| [^|]* \\|([^|]*)\\| ")
 
-// testReadmeTables checks the keys in the tables of the README, and the defaults that they give as code.
+// testReadmeTables checks the keys in the tables of the README, and the defaults that the tables show as code.
 func testReadmeTables(t *testing.T, component, metric *jsonschema.Schema) {
 	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
@@ -143,7 +143,7 @@ func testReadmeTables(t *testing.T, component, metric *jsonschema.Schema) {
 	}
 }
 
-// validConfigs are those of the golden cases and of the README, and one with what they lack.
+// validConfigs returns the configurations of the golden cases and the README, and one with the keys that those lack.
 func validConfigs(t *testing.T) map[string]string {
 	configs := map[string]string{"more": `{expiration: 0, scrape_interval: 1m30s, series_limit: 5, error_mode: silent,
 		metrics: [{name: a/b-c, attribute: n, length: true, timestamp: flush, aggregation: [], series_limit: 7}]}`}
@@ -171,7 +171,7 @@ func parse(t *testing.T, config string) map[string]any {
 	return raw
 }
 
-// load returns why the component refuses a configuration.
+// load returns the error with which the component rejects a configuration, if any.
 func load(t *testing.T, config string) error {
 	cfg := attrtometrics.NewFactory().CreateDefaultConfig()
 	if err := confmap.NewFromStringMap(parse(t, config)).Unmarshal(cfg); err != nil {

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package api answers the requests that openapi.yaml describes. A test compares the routes with that document, and
+// Package api implements the requests that openapi.yaml describes. A test compares the routes with that document, and
 // every response with its schema.
 package api
 
@@ -24,22 +24,22 @@ import (
 )
 
 const (
-	// maxBody bounds a body of JSON in bytes.
+	// maxBody is the maximum size of a JSON body in bytes.
 	maxBody = 64 << 10
-	// maxStreams bounds the clients that get events, maxStills the requests that wait for a still.
+	// maxStreams is the maximum number of clients that receive events, maxStills of requests that wait for a still.
 	maxStreams, maxStills = 64, 16
 )
 
-// Options are what answers need.
+// Options are the options of an API.
 type Options struct {
 	Sessions *session.Store
-	// Upload lets operators upload, at most MaxUpload bytes.
+	// Upload lets operators upload files of at most MaxUpload bytes.
 	Upload    bool
 	MaxUpload int64
 	Version   string
 	Started   time.Time
 	Links     Links
-	// OpenAPI is the document itself.
+	// OpenAPI is the content of openapi.yaml.
 	OpenAPI []byte
 	Logger  *zap.Logger
 }
@@ -50,7 +50,7 @@ type Links struct {
 	Grafana string `json:"grafana,omitempty"`
 }
 
-// API answers requests. Close it after the last one.
+// API implements the API. Close it after the last request.
 type API struct {
 	opts     Options
 	Registry *Registry
@@ -68,7 +68,7 @@ func New(opts Options) *API {
 	a.Registry = &Registry{}
 	a.hub = events.NewHub(events.Source{
 		Videos: func(ctx context.Context, working bool) []consoleapi.Video {
-			videos, _ := a.Registry.videos(ctx, working) // none without a receiver
+			videos, _ := a.Registry.videos(ctx, working) // none if no receiver is attached
 			return videos
 		},
 		Status: a.Registry.status,
@@ -83,20 +83,20 @@ func New(opts Options) *API {
 	return a
 }
 
-// Close ends what New began.
+// Close stops what New started.
 func (a *API) Close() {
 	a.cancel()
 	<-a.ended
 }
 
-// route is what answers requests of a pattern.
+// route is the handler of a pattern and the permission it needs.
 type route struct {
 	pattern string // method and path below /api/v1
 	needs   consoleapi.Permission
 	answer  func(*call) error
 }
 
-// call is a request by somebody who may make it.
+// call is an authorized request.
 type call struct {
 	http.ResponseWriter
 	*http.Request
@@ -151,10 +151,10 @@ func (a *API) routes() []route {
 	return routes
 }
 
-// prefix is where the API is.
+// prefix is the path of the API.
 const prefix = "/api/v1"
 
-// Handler answers requests below /api/.
+// Handler returns the handler of requests below /api/.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range a.routes() {
@@ -172,7 +172,7 @@ func (a *API) Handler() http.Handler {
 	return mux
 }
 
-// authenticated answers those who may make a request.
+// authenticated returns a handler that authenticates requests and calls a route if they have the permission it needs.
 func (a *API) authenticated(to route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := a.opts.Sessions.Authenticate(r)
@@ -194,7 +194,7 @@ var (
 	errTooMany   = errors.New("too many requests")
 )
 
-// failure is an error with a text for people.
+// failure is an error with a text for users.
 type failure struct {
 	cause error
 	text  string
@@ -225,9 +225,9 @@ var statuses = []struct {
 	{consoleapi.ErrNotReady, http.StatusServiceUnavailable, "not_ready"},
 }
 
-// fail answers with an error. What went wrong inside is for the log alone: it may name paths.
+// fail responds with an error. The details of an internal error go only to the log, since they may contain paths.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil { // nobody reads it
+	if r.Context().Err() != nil { // the client has gone
 		return
 	}
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -248,7 +248,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	Refuse(w, http.StatusInternalServerError, "internal", "this failed: see the collector's log")
 }
 
-// Refuse answers with an error of the API.
+// Refuse responds with an error of the API.
 func Refuse(w http.ResponseWriter, status int, code, message string) {
 	for _, name := range []string{"Content-Length", "Content-Range", "Content-Disposition", "ETag", "Last-Modified"} {
 		w.Header().Del(name)
@@ -261,7 +261,7 @@ func Refuse(w http.ResponseWriter, status int, code, message string) {
 	}{code, message})
 }
 
-// accepted answers with what goes on in the background.
+// accepted responds with the state of work that continues in the background.
 func (c *call) accepted(value any) error {
 	c.Header().Set("Content-Type", "application/json")
 	c.WriteHeader(http.StatusAccepted)
@@ -274,17 +274,17 @@ func (c *call) json(value any) error {
 		return err
 	}
 	c.Header().Set("Content-Type", "application/json")
-	_, _ = c.Write(text) // a client that has gone misses nothing
+	_, _ = c.Write(text) // the client may have gone
 	return nil
 }
 
-// Header is the response's.
+// Header returns the header of the response.
 func (c *call) Header() http.Header { return c.ResponseWriter.Header() }
 
 // Write writes to the response.
 func (c *call) Write(b []byte) (int, error) { return c.ResponseWriter.Write(b) }
 
-// body reads a body of JSON, which has nothing that is not known.
+// body reads a JSON body and rejects unknown fields.
 func (c *call) body(into any) error { return readJSON(c.ResponseWriter, c.Request, into) }
 
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {

@@ -39,7 +39,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is an API with one workspace, and a description that its answers have to agree with.
+// rig is an API with one workspace, and the document that its responses must match.
 type rig struct {
 	t         *testing.T
 	api       *API
@@ -90,7 +90,7 @@ func newRouter(t *testing.T, text []byte, server string) routers.Router {
 	return router
 }
 
-// do sends a request, and checks that the answer is one that the document describes.
+// do sends a request and checks that the document describes the response.
 func (r *rig) do(role consoleapi.Role, method, path, body string, headers ...string) (int, string) {
 	r.t.Helper()
 	request := r.request(role, method, path, body, headers...)
@@ -123,7 +123,7 @@ func (r *rig) validate(request *http.Request, response *http.Response, text []by
 	r.t.Helper()
 	route, parameters, err := r.router.FindRoute(request)
 	if err != nil {
-		return // what the document does not know is refused
+		return // requests that the document does not describe are rejected
 	}
 	if mediaType := response.Header.Get("Content-Type"); mediaType != "application/json" && mediaType != "" {
 		return // only JSON has a schema
@@ -144,7 +144,7 @@ const (
 	revision = video + "/revisions/r1"
 )
 
-// TestRoutes compares what is answered with what is described.
+// TestRoutes compares the routes with the document.
 func TestRoutes(t *testing.T) {
 	text, err := os.ReadFile("../../openapi.yaml")
 	require.NoError(t, err)
@@ -255,7 +255,7 @@ func TestErrorsOfWorkspaces(t *testing.T) {
 	}
 }
 
-// TestLogHasNoHiddenNames: what fails is logged as the receiver's own log has it.
+// TestLogHasNoHiddenNames checks that failures are logged with the redaction of the receiver's own log.
 func TestLogHasNoHiddenNames(t *testing.T) {
 	r := newRig(t)
 	lines, logged := observer.New(zap.DebugLevel)
@@ -302,8 +302,8 @@ func TestNotAttached(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status)
 }
 
-// TestShared: with a share and no workspace, the status has the machines, and what is about videos says why it has
-// none.
+// TestShared checks that with a share and no workspace, the status has the machines, and requests about videos explain
+// why there are none.
 func TestShared(t *testing.T) {
 	r := newRig(t)
 	unit := 3
@@ -361,8 +361,9 @@ func TestRanges(t *testing.T) {
 	assert.Equal(t, "345", text)
 }
 
-// TestSeekingInLargeFile jumps about in a video of 1 GB as browsers do: they ask for all from a place on, take what
-// they need, and go. What is read is what they take, and what fits into the buffers on the way.
+// TestSeekingInLargeFile seeks in a video of 1 GB as browsers do: they request everything from a position on, read what
+// they need, and disconnect. The server must read no more than what they read plus what fits into the buffers in
+// between.
 func TestSeekingInLargeFile(t *testing.T) {
 	const size, taken, buffers = 1 << 30, 64 << 10, 8 << 20
 	r := newRig(t)
@@ -391,7 +392,7 @@ func TestSeekingInLargeFile(t *testing.T) {
 	assert.Less(t, r.workspace.read.Load(), int64(len(places)*(taken+buffers)))
 }
 
-// TestEvents follows a stream over a change, and a reconnect that has missed two.
+// TestEvents follows a stream across a change, and across a reconnect that missed two.
 func TestEvents(t *testing.T) {
 	r := newRig(t)
 	stream := func(after string) (next func() (id, name, data string), stop func()) {

@@ -10,7 +10,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 )
 
-// maxOperations bounds a body with operations in bytes: a thousand keyframes have 90 KB.
+// maxOperations is the maximum size in bytes of a body with operations: a thousand keyframes take 90 KB.
 const maxOperations = 4 << 20
 
 // operationsInput is the body of a request with operations.
@@ -25,7 +25,7 @@ func (a *API) edits(c *call) error {
 	})
 }
 
-// edited answers with edits and their ETag.
+// edited responds with edits and their ETag.
 func (c *call) edited(e consoleapi.Edits, err error) error {
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (a *API) appendEdits(c *call) error {
 	})
 }
 
-// ifMatch is the ETag that a request names.
+// ifMatch returns the ETag in the request's If-Match header.
 func (c *call) ifMatch() (string, error) {
 	etag := c.Request.Header.Get("If-Match")
 	if etag == "" {

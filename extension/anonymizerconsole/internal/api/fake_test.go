@@ -19,8 +19,7 @@ import (
 
 const fakeVideo = "9f2c41d07b1e3a55c0d4e6f1"
 
-// fake is a workspace with one video. The tests of the real one are in the receiver, those of both together in
-// test/console.
+// fake is a workspace with one video. The receiver tests the real workspace, and test/console tests both together.
 type fake struct {
 	changed chan struct{}
 
@@ -29,7 +28,7 @@ type fake struct {
 	actor    consoleapi.Actor
 	err      error
 	uploaded string
-	file     string // of the output, instead of ten digits
+	file     string // path of the output; if empty, it is ten digits
 	read     atomic.Int64
 	endless  bool
 }
@@ -107,7 +106,7 @@ func (f *fake) Revision(context.Context, consoleapi.RevisionID) (consoleapi.Revi
 		SecondLook: consoleapi.SecondLook{State: consoleapi.LookOff}}, nil
 }
 
-// content is a file of ten bytes, or one without end.
+// content is a file of ten bytes, or an endless one.
 type content struct {
 	*strings.Reader
 	endless bool
@@ -129,7 +128,7 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 
 func (c *content) Close() error { return nil }
 
-// counted counts the bytes that are read of a file.
+// counted counts the bytes read from a file.
 type counted struct {
 	file *os.File
 	read *atomic.Int64

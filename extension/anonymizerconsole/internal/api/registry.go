@@ -17,20 +17,20 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 )
 
-// Registry holds the workspaces that are attached.
+// Registry holds the attached workspaces, GPUs, and shares.
 type Registry struct {
 	mu       sync.RWMutex
 	attached []*attached
 	gpus     map[component.ID]func() []consoleapi.GPU
 	shares   map[component.ID]func() consoleapi.Share
-	changed  func() // a workspace came, went, or changed
+	changed  func() // called when a workspace was attached, was detached, or changed
 }
 
 // attached is a workspace and the requests that use it.
 type attached struct {
 	consoleapi.Workspace
 	id       component.ID
-	ctx      context.Context // ends when it is detached
+	ctx      context.Context // ends when the workspace is detached
 	cancel   context.CancelFunc
 	requests sync.WaitGroup
 }
@@ -79,7 +79,7 @@ func (r *Registry) detach(ctx context.Context, a *attached) error {
 	}
 }
 
-// AttachGPUs has GPUs shown until detach is called.
+// AttachGPUs shows GPUs until detach is called.
 func (r *Registry) AttachGPUs(id component.ID, read func() []consoleapi.GPU) (detach func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,7 +105,7 @@ func (r *Registry) readGPUs() []consoleapi.GPU {
 	return all
 }
 
-// AttachMachines has the machines of a share shown until detach is called.
+// AttachMachines shows the machines of a share until detach is called.
 func (r *Registry) AttachMachines(id component.ID, read func() consoleapi.Share) (detach func()) {
 	r.mu.Lock()
 	if r.shares == nil {
@@ -122,7 +122,7 @@ func (r *Registry) AttachMachines(id component.ID, read func() consoleapi.Share)
 	}
 }
 
-// readShares joins what the machines of all shares do; nil if there is no share.
+// readShares merges the activity of the machines of all shares; nil if there is no share.
 func (r *Registry) readShares() *consoleapi.Share {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -142,13 +142,13 @@ func (r *Registry) readShares() *consoleapi.Share {
 }
 
 var (
-	// errNotAttached says that no receiver has attached itself yet.
+	// errNotAttached means that no receiver has attached itself yet.
 	errNotAttached = errors.New("no receiver is attached: set the receiver's key console, and wait until it has started")
-	// errShared says that the only receivers here take part in a share.
+	// errShared means that the only receivers here take part in a share.
 	errShared = errors.New("several machines share the work on the videos: the console shows the machines, but no videos")
 )
 
-// missing says why there is no workspace.
+// missing returns the reason why there is no workspace.
 func (r *Registry) missing() error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -158,7 +158,7 @@ func (r *Registry) missing() error {
 	return errNotAttached
 }
 
-// all returns the workspaces that are attached, for the time of a request: done must be called.
+// all returns the attached workspaces for the duration of a request. done must be called.
 func (r *Registry) all() (all []*attached, done func()) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -191,7 +191,7 @@ func (r *Registry) videos(ctx context.Context, working bool) ([]consoleapi.Video
 	return videos, nil
 }
 
-// redact returns a text as the log may have it.
+// redact returns text as it may appear in the log.
 func (r *Registry) redact(text string) string {
 	all, done := r.all()
 	defer done()
@@ -201,7 +201,7 @@ func (r *Registry) redact(text string) string {
 	return text
 }
 
-// status joins what the workspaces do.
+// status merges the current activity of the workspaces.
 func (r *Registry) status(counts map[consoleapi.State]int) (joined consoleapi.StatusNow) {
 	all, done := r.all()
 	defer done()
@@ -219,7 +219,7 @@ func (r *Registry) status(counts map[consoleapi.State]int) (joined consoleapi.St
 	return joined
 }
 
-// history joins what the workspaces did.
+// history merges the past activity of the workspaces.
 func (r *Registry) history() (joined consoleapi.History) {
 	all, done := r.all()
 	defer done()

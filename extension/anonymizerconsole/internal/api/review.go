@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 )
 
-// onRevision calls use with the workspace that knows a revision.
+// onRevision calls use with the workspace of a revision.
 func (a *API) onRevision(c *call,
 	use func(ctx context.Context, w consoleapi.Workspace, id consoleapi.RevisionID) error) error {
 	return a.on(c, func(ctx context.Context, w consoleapi.Workspace, id consoleapi.VideoID) error {
@@ -26,7 +26,7 @@ func (a *API) onRevision(c *call,
 	})
 }
 
-// answer answers with what get returns.
+// answer responds with what get returns.
 func answer[T any](a *API, c *call,
 	get func(ctx context.Context, w consoleapi.Workspace, id consoleapi.RevisionID) (T, error)) error {
 	return a.onRevision(c, func(ctx context.Context, w consoleapi.Workspace, id consoleapi.RevisionID) error {
@@ -67,9 +67,9 @@ func (a *API) timeline(c *call) error {
 }
 
 const (
-	// maxFrames is the most frames in an answer, usualFrames how many are in it unless the request says more.
+	// maxFrames is the maximum number of frames in a response, and usualFrames the default.
 	maxFrames, usualFrames = 2000, 250
-	// lastFrame is more than a video has.
+	// lastFrame is more than the number of frames of any video.
 	lastFrame = 1 << 40
 )
 
@@ -135,7 +135,7 @@ func (a *API) file(kind consoleapi.Kind) func(*call) error {
 	return func(c *call) error { return a.serve(c, kind, false) }
 }
 
-// serve answers with a file, or the ranges of it that are asked for.
+// serve responds with a file or the requested ranges of it.
 func (a *API) serve(c *call, kind consoleapi.Kind, attached bool) error {
 	return a.onRevision(c, func(ctx context.Context, w consoleapi.Workspace, id consoleapi.RevisionID) error {
 		content, err := w.Open(ctx, id, kind)
@@ -158,7 +158,7 @@ func (a *API) serve(c *call, kind consoleapi.Kind, attached bool) error {
 	})
 }
 
-// ending is content that ends with a context.
+// ending is content that becomes unreadable when a context ends.
 type ending struct {
 	io.ReadSeeker
 	ctx context.Context
@@ -181,7 +181,7 @@ func (a *API) addWatched(c *call) error {
 	})
 }
 
-// maxNote bounds a note in bytes.
+// maxNote is the maximum length of a note in bytes.
 const maxNote = 8000
 
 func (a *API) decide(c *call) error {
@@ -222,7 +222,7 @@ func (a *API) audit(c *call) error {
 	return a.eachAuditLine(c, after, limit, write, flush)
 }
 
-// eachAuditLine writes the entries after a number, or the latest of them.
+// eachAuditLine writes the entries after a sequence number, or, if limit is not 0, only the latest of them.
 func (a *API) eachAuditLine(c *call, after, limit int, write func([]byte) error, flush func() error) error {
 	all, done := a.Registry.all()
 	defer done()
@@ -259,11 +259,11 @@ func (a *API) eachAuditLine(c *call, after, limit int, write func([]byte) error,
 	return flush()
 }
 
-// auditColumns are the keys of an entry, in the order of a table.
+// auditColumns are the keys of an entry in the order of the table's columns.
 var auditColumns = []string{"seq", "time", "actor", "role", "action", "video", "name", "revision", "output",
 	"output_sha256", "report_sha256", "note", "moments", "moments_seen", "watched", "previous", "hash"}
 
-// asCSV writes entries as a table. Texts that a spreadsheet would take for formulas get an apostrophe.
+// asCSV writes entries as a table. It prefixes texts that a spreadsheet would interpret as formulas with an apostrophe.
 func asCSV(to io.Writer) (write func([]byte) error, flush func() error) {
 	table := csv.NewWriter(to)
 	_ = table.Write(auditColumns)
@@ -292,7 +292,7 @@ func harmless(text string) string {
 	return text
 }
 
-// verifyWait is how long a verification may take, which hashes all that was decided on.
+// verifyWait is how long a verification, which hashes all files with a decision, may take.
 const verifyWait = time.Hour
 
 func (a *API) verifyAudit(c *call) error {

@@ -20,7 +20,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 )
 
-// me is who is signed in.
+// me is the signed-in user.
 type me struct {
 	Name        string                  `json:"name"`
 	Role        consoleapi.Role         `json:"role"`
@@ -105,7 +105,7 @@ func count(videos []consoleapi.Video) map[consoleapi.State]int {
 	return counts
 }
 
-// heartbeat is how often a stream without events has a comment, and checks that the session has not ended.
+// heartbeat is the interval at which a stream without events sends a comment and checks that its session has not ended.
 const heartbeat = 15 * time.Second
 
 func (a *API) events(c *call) error {
@@ -141,7 +141,7 @@ func (a *API) events(c *call) error {
 	return nil // the client has gone
 }
 
-// writeEvents writes an event, and those that wait behind it.
+// writeEvents writes an event and those that wait behind it.
 func writeEvents(to io.Writer, e events.Event, waiting <-chan events.Event) error {
 	for {
 		var text strings.Builder
@@ -160,12 +160,12 @@ func writeEvents(to io.Writer, e events.Event, waiting <-chan events.Event) erro
 	}
 }
 
-// urgency orders the states in lists: those that need someone come first.
+// urgency orders the states in lists: those that need attention come first.
 var urgency = []consoleapi.State{consoleapi.StateFailed, consoleapi.StateInReview, consoleapi.StateToReview,
 	consoleapi.StateWorking, consoleapi.StateWaiting, consoleapi.StatePaused, consoleapi.StateRejected,
 	consoleapi.StateApproved, consoleapi.StateCanceled}
 
-// maxListed is the most videos in a list.
+// maxListed is the maximum number of videos in a list.
 const maxListed = 10_000
 
 func (a *API) listVideos(c *call) error {
@@ -210,7 +210,7 @@ func (a *API) listVideos(c *call) error {
 	return c.json(found)
 }
 
-// number reads a number of a query.
+// number parses a number in a query; missing is the default.
 func number(text, name string, missing, least, most int) (int, error) {
 	if text == "" {
 		return missing, nil
@@ -222,7 +222,7 @@ func number(text, name string, missing, least, most int) (int, error) {
 	return n, nil
 }
 
-// on calls use with the workspace that knows a video. Its context ends when the workspace is detached.
+// on calls use with the workspace of a video. The context of use ends when the workspace is detached.
 func (a *API) on(c *call, use func(ctx context.Context, w consoleapi.Workspace, id consoleapi.VideoID) error) error {
 	id := consoleapi.VideoID(c.PathValue("video"))
 	return a.any(c, func(ctx context.Context, w consoleapi.Workspace) error {
@@ -233,7 +233,7 @@ func (a *API) on(c *call, use func(ctx context.Context, w consoleapi.Workspace, 
 	})
 }
 
-// any calls use with each workspace until one has found what it is asked for.
+// any calls use with one workspace after another, until one returns anything other than ErrNotFound.
 func (a *API) any(c *call, use func(context.Context, consoleapi.Workspace) error) error {
 	all, done := a.Registry.all()
 	defer done()
@@ -306,10 +306,10 @@ func (a *API) upload(c *call) error {
 	return a.Registry.missing()
 }
 
-// readWait is how long a client may not send before it is disconnected.
+// readWait is how long a client may send nothing before it is disconnected.
 const readWait = time.Minute
 
-// patientReader gives each part of a request its own time.
+// patientReader renews the read deadline for each part of a request.
 type patientReader struct {
 	from    io.Reader
 	control *http.ResponseController

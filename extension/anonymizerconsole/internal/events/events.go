@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package events tells clients what changes: it compares the videos with what they were, keeps the latest changes for
-// clients that reconnect, and drops clients that do not read. While nobody listens it does nothing.
+// Package events notifies clients of changes: it compares the videos with their previous state, keeps the latest
+// changes for clients that reconnect, and drops clients that do not read. It does nothing while there are no clients.
 package events
 
 import (
@@ -19,32 +19,32 @@ import (
 )
 
 const (
-	// kept is how many changes are kept.
+	// kept is the number of changes kept for clients that reconnect.
 	kept = 2048
-	// backlog is how many events a client may be behind before it is dropped.
+	// backlog is how many events a client may lag behind before it is dropped.
 	backlog = 512
-	// gap is the least time between two comparisons, tick the time between two looks at what is worked on.
+	// gap is the minimum time between two comparisons, and tick the interval at which videos in progress are compared.
 	gap, tick = 200 * time.Millisecond, time.Second
 )
 
-// Event is what a client is told. ID is empty for those that are not repeated.
+// Event is a notification to a client. ID is empty for events that are not repeated.
 type Event struct {
 	ID, Name string
 	Data     []byte
 }
 
-// Source is what is compared.
+// Source provides what the hub compares.
 type Source struct {
-	// Videos returns all videos, or those that are worked on.
+	// Videos returns all videos, or, if working is true, those in progress.
 	Videos func(ctx context.Context, working bool) []consoleapi.Video
-	// Status returns what is done now, given the numbers of videos.
+	// Status returns the current activity, given the number of videos by state.
 	Status func(counts map[consoleapi.State]int) consoleapi.StatusNow
 }
 
-// Hub tells clients what changes.
+// Hub notifies clients of changes.
 type Hub struct {
 	source Source
-	epoch  string // of this hub: the IDs of another one mean nothing
+	epoch  string // prefix of this hub's event IDs; IDs of other hubs mean nothing here
 	poked  chan struct{}
 
 	refreshing sync.Mutex // held while videos are compared
@@ -52,25 +52,25 @@ type Hub struct {
 	mu      sync.Mutex
 	last    map[consoleapi.VideoID]consoleapi.Video
 	ring    [kept]Event
-	seq     uint64 // of the last event in the ring, from 1
+	seq     uint64 // number of the last event in the ring, counting from 1
 	clients map[*Client]bool
-	stale   bool // something changed while nobody listened
+	stale   bool // something changed while there were no clients
 }
 
-// Client gets events until Lost is closed or Leave is called.
+// Client receives events until Lost is closed or Leave is called.
 type Client struct {
 	Events chan Event
-	// Lost is closed when the client was dropped because it did not read.
+	// Lost is closed when the client is dropped because it does not read.
 	Lost chan struct{}
 }
 
-// NewHub returns a hub without clients. Run makes it work.
+// NewHub returns a hub without clients. It does nothing until Run is called.
 func NewHub(source Source) *Hub {
 	return &Hub{source: source, epoch: rand.Text()[:8], poked: make(chan struct{}, 1), clients: map[*Client]bool{},
 		last: map[consoleapi.VideoID]consoleapi.Video{}, stale: true}
 }
 
-// Poke says that any video may have changed.
+// Poke tells the hub that any video may have changed.
 func (h *Hub) Poke() {
 	select {
 	case h.poked <- struct{}{}:
@@ -78,7 +78,7 @@ func (h *Hub) Poke() {
 	}
 }
 
-// Run works until the context ends.
+// Run compares the videos and notifies the clients until the context ends.
 func (h *Hub) Run(ctx context.Context) {
 	ticker := time.NewTicker(tick)
 	ticker.Stop()
@@ -109,7 +109,7 @@ func (h *Hub) Run(ctx context.Context) {
 	}
 }
 
-// work compares, if somebody listens, and reports whether to do so again soon.
+// work compares the videos if there are clients, and reports whether to do so again soon.
 func (h *Hub) work(ctx context.Context, all bool) bool {
 	h.mu.Lock()
 	if len(h.clients) == 0 {
@@ -121,8 +121,7 @@ func (h *Hub) work(ctx context.Context, all bool) bool {
 	return h.refresh(ctx, all)
 }
 
-// refresh tells the clients what changed, and returns whether there are videos that are worked on, or machines that
-// share the work.
+// refresh notifies the clients of changes. It reports whether videos are in progress or machines share the work.
 func (h *Hub) refresh(ctx context.Context, all bool) (working bool) {
 	h.refreshing.Lock()
 	defer h.refreshing.Unlock()
@@ -158,11 +157,11 @@ func (h *Hub) refresh(ctx context.Context, all bool) (working bool) {
 }
 
 func encode(value any) []byte {
-	text, _ := json.Marshal(value) // of our own types, which have JSON
+	text, _ := json.Marshal(value) // own types, which always encode
 	return text
 }
 
-// publish keeps an event and sends it. Called under mu.
+// publish keeps an event and sends it. h.mu must be held.
 func (h *Hub) publish(name string, value any) {
 	h.seq++
 	e := Event{ID: h.epoch + "-" + strconv.FormatUint(h.seq, 10), Name: name, Data: encode(value)}
@@ -170,7 +169,7 @@ func (h *Hub) publish(name string, value any) {
 	h.send(e)
 }
 
-// send drops the clients that are too far behind. Called under mu.
+// send sends an event to all clients and drops those that are too far behind. h.mu must be held.
 func (h *Hub) send(e Event) {
 	for c := range h.clients {
 		select {
@@ -182,8 +181,8 @@ func (h *Hub) send(e Event) {
 	}
 }
 
-// Join adds a client, which first gets what came after the event with an ID; with "", nothing. Where that is not known
-// any more it gets an event resync.
+// Join adds a client. The client first receives the events after the one with this ID, or none if after is "". If the
+// ID is no longer known, it receives a resync event instead.
 func (h *Hub) Join(ctx context.Context, after string) *Client {
 	h.mu.Lock()
 	stale := h.stale
@@ -201,11 +200,11 @@ func (h *Hub) Join(ctx context.Context, after string) *Client {
 	}
 	h.clients[c] = true
 	h.mu.Unlock()
-	h.Poke() // to begin to tick
+	h.Poke() // to start the ticker
 	return c
 }
 
-// missed are the events after the one with an ID. Called under mu.
+// missed returns the events after the one with this ID. h.mu must be held.
 func (h *Hub) missed(after string) (missed []Event) {
 	if after == "" {
 		return nil

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// source is a set of videos that a test changes.
+// source is a set of videos that a test can change.
 type source struct {
 	mu     sync.Mutex
 	videos map[consoleapi.VideoID]consoleapi.Video
@@ -61,7 +61,7 @@ func newRig(t *testing.T) (*source, *Hub) {
 	return s, h
 }
 
-// next is the next event that is not a status.
+// next returns the next event that is not a status.
 func next(t *testing.T, c *Client) Event {
 	t.Helper()
 	for {
@@ -187,8 +187,8 @@ func TestSharedStatusGoesOn(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded has many clients watch many videos that change all the time: some read, some do not, some come
-// and go. What is kept for them does not grow.
+// TestMemoryIsBounded has many clients watch many constantly changing videos: some clients read, some do not, some come
+// and go. The memory kept for them must not grow.
 func TestMemoryIsBounded(t *testing.T) {
 	s, h := newRig(t)
 	const videos, clients = 500, 30
@@ -227,7 +227,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 			}
 		})
-		work.Go(func() { // does not read, until it is dropped
+		work.Go(func() { // does not read until it is dropped
 			for ctx.Err() == nil {
 				c := h.Join(ctx, "")
 				select {
@@ -238,7 +238,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			}
 		})
 	}
-	h.awaitSeq(t, 2*kept) // all that is kept is there
+	h.awaitSeq(t, 2*kept) // the ring is full
 	before := heap()
 	h.awaitSeq(t, 8*kept)
 	grown := int64(heap()) - int64(before)
@@ -246,7 +246,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	assert.Less(t, grown, int64(1<<20))
 }
 
-// awaitSeq waits until the hub has told of that many changes.
+// awaitSeq waits until the hub has published that many changes.
 func (h *Hub) awaitSeq(t *testing.T, seq uint64) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -256,7 +256,7 @@ func (h *Hub) awaitSeq(t *testing.T, seq uint64) {
 	}, time.Minute, 10*time.Millisecond)
 }
 
-// heap is what is in use, in bytes.
+// heap returns the heap memory in use, in bytes.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()

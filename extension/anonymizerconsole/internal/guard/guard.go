@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package guard keeps out what no page of the console sends: requests for other hosts (DNS rebinding), from other
-// origins, and bodies that are too large; and tells browsers what the page may not do.
+// Package guard rejects what no page of the console sends: requests for other hosts (DNS rebinding), requests from
+// other origins, and bodies that are too large. It also tells browsers what the page may not do.
 package guard
 
 import (
@@ -14,26 +14,26 @@ import (
 	"time"
 )
 
-// Options say who may ask.
+// Options are the options of Wrap.
 type Options struct {
-	// Hosts are the names that requests may be for, without ports, beside those of this machine.
+	// Hosts are the host names without ports, in addition to those of this machine, that requests may name.
 	Hosts []string
-	// Refuse answers a request that is refused.
+	// Refuse responds to a request that is rejected.
 	Refuse func(w http.ResponseWriter, status int, code, message string)
 }
 
-// policy lets the page load its own files alone, and be in no frame.
+// policy lets the page load only its own files and forbids embedding it in a frame.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
 
-// writeWait is how long a client may not read before it is disconnected.
+// writeWait is how long a client may read nothing before it is disconnected.
 const writeWait = 30 * time.Second
 
-// Wrap returns a handler that passes on what is in order.
+// Wrap returns a handler that passes valid requests on to next.
 func Wrap(next http.Handler, opts Options) (http.Handler, error) {
 	origins := http.NewCrossOriginProtection()
-	for _, host := range opts.Hosts { // behind a proxy that changes the header Host
+	for _, host := range opts.Hosts { // for a proxy that changes the Host header
 		if strings.Contains(host, ":") {
 			host = "[" + host + "]"
 		}
@@ -64,7 +64,7 @@ func setHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// allowed reports whether a header Host names this console.
+// allowed reports whether a Host header names this console.
 func allowed(host string, hosts []string) bool {
 	if name, port, err := net.SplitHostPort(host); err == nil {
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
@@ -79,7 +79,8 @@ func allowed(host string, hosts []string) bool {
 	return slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
-// patientWriter gives each part of a response its own time, so that a stream may take hours while the client reads.
+// patientWriter renews the write deadline for each part of a response, so that a stream may take hours as long as the
+// client reads.
 type patientWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -90,5 +91,5 @@ func (w *patientWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the wrapped writer for http.ResponseController.
 func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -73,7 +73,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// TestLongResponse is about streams, which a server's WriteTimeout would cut off.
+// TestLongResponse checks that streams work, which a server's WriteTimeout would cut off.
 func TestLongResponse(t *testing.T) {
 	server := httptest.NewUnstartedServer(wrap(t, func(w http.ResponseWriter, _ *http.Request) {
 		for range 5 {

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package session knows who sends a request: by a token, by the cookie of a session that a token began, or by what the
-// collector's authenticator says.
+// Package session authenticates requests: by a token, by the cookie of a session that was started with a token, or by
+// the data of the collector's authenticator.
 package session
 
 import (
@@ -27,57 +27,57 @@ import (
 // CookieName is the name of a session's cookie.
 const CookieName = "anonymizer_session"
 
-// maxSessions bounds the sessions; the one that ends first makes room.
+// maxSessions is the maximum number of sessions. When it is exceeded, the session that expires first is removed.
 const maxSessions = 1000
 
-// startName is the name of the token that the start line shows.
+// startName is the name of the token that the console shows when it starts.
 const startName = "operator"
 
-// Identity is who sends a request.
+// Identity is the sender of a request.
 type Identity struct {
 	Name string
 	Role consoleapi.Role
-	// Expires is when the session ends; zero if it does not.
+	// Expires is when the session ends; zero if it does not end.
 	Expires time.Time
 }
 
-// Actor is the identity as the audit knows it.
+// Actor returns the identity for the audit.
 func (i Identity) Actor() consoleapi.Actor { return consoleapi.Actor{Name: i.Name, Role: i.Role} }
 
-// Options say who may enter.
+// Options are the options of a Store.
 type Options struct {
 	// Directory holds the tokens.
 	Directory string
 	Lifetime  time.Duration
-	// Authenticated says that the collector's authenticator has checked each request; then there are no tokens.
+	// Authenticated means that the collector's authenticator has checked each request, and that there are no tokens.
 	Authenticated bool
-	// Attribute, Role and Roles are those of the configuration's identity.
+	// Attribute, Role, and Roles are the fields of the configured Identity.
 	Attribute string
 	Role      consoleapi.Role
 	Roles     map[string]consoleapi.Role
 	Logger    *zap.Logger
 }
 
-// Store knows tokens and sessions. It is safe for concurrent use.
+// Store holds tokens and sessions. It is safe for concurrent use.
 type Store struct {
 	opts  Options
 	start tokens.Token
 	now   func() time.Time
 
 	mu       sync.Mutex
-	sessions map[string]session // by the digest of the cookie
+	sessions map[string]session // by digest of the cookie
 	named    []tokens.Token
-	read     os.FileInfo // the file of named tokens when it was read; nil if there was none
+	read     os.FileInfo // info of the file of named tokens when it was read; nil if there was none
 	checked  time.Time
 }
 
 type session struct {
-	token   string // the digest of the one that began it
+	token   string // digest of the token that started it
 	expires time.Time
 }
 
-// New makes the token of this start, and writes it to a file that only its owner can read. The token is empty if an
-// authenticator lets people in.
+// New creates the token of this start and writes it to a file that only its owner can read. The token is empty if the
+// collector's authenticator authenticates requests.
 func New(opts Options) (s *Store, token string, err error) {
 	s = &Store{opts: opts, now: time.Now, sessions: map[string]session{}}
 	if opts.Authenticated {
@@ -98,10 +98,10 @@ func New(opts Options) (s *Store, token string, err error) {
 	return s, token, nil
 }
 
-// ErrUnknown says that a request does not tell who sends it, or says something wrong.
+// ErrUnknown means that a request does not identify its sender, or does so with invalid credentials.
 var ErrUnknown = errors.New("sign in first: send a session cookie, or Authorization: Bearer <token>")
 
-// Authenticate returns who sends a request.
+// Authenticate returns the sender of a request.
 func (s *Store) Authenticate(r *http.Request) (Identity, error) {
 	if s.opts.Authenticated {
 		return s.authenticated(r.Context())
@@ -126,13 +126,13 @@ func (s *Store) Authenticate(r *http.Request) (Identity, error) {
 	return identity, err
 }
 
-// bearer returns the token of the header Authorization.
+// bearer returns the token in the Authorization header.
 func bearer(r *http.Request) (string, bool) {
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// authenticated returns who the collector's authenticator has let in.
+// authenticated returns the identity that the collector's authenticator has established.
 func (s *Store) authenticated(ctx context.Context) (Identity, error) {
 	data := client.FromContext(ctx).Auth
 	if data == nil {
@@ -155,7 +155,7 @@ func (s *Store) authenticated(ctx context.Context) (Identity, error) {
 	return Identity{Name: name, Role: role}, nil
 }
 
-// byDigest returns whose token has a digest.
+// byDigest returns the identity of the token with this digest.
 func (s *Store) byDigest(digest string) (Identity, error) {
 	found := tokens.Token{}
 	for _, t := range append(s.current(), s.start) {
@@ -169,10 +169,10 @@ func (s *Store) byDigest(digest string) (Identity, error) {
 	return Identity{Name: found.Name, Role: found.Role, Expires: found.Expires}, nil
 }
 
-// checkEvery is how often the file of named tokens is looked at.
+// checkEvery is how often the file of named tokens is checked for changes.
 const checkEvery = time.Second
 
-// current returns the named tokens, which anonymizerctl changes while we run.
+// current returns the named tokens, which anonymizerctl can change while the console runs.
 func (s *Store) current() []tokens.Token {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +193,7 @@ func (s *Store) current() []tokens.Token {
 	return s.named[:len(s.named):len(s.named)]
 }
 
-// Begin begins a session by a token, which the request or, with "", its header Authorization has.
+// Begin starts a session with a token, or with the token in the Authorization header if token is "".
 func (s *Store) Begin(w http.ResponseWriter, r *http.Request, token string) (Identity, error) {
 	if s.opts.Authenticated {
 		return s.authenticated(r.Context())

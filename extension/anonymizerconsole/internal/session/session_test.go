@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a store with a clock of its own.
+// rig is a store with its own clock.
 type rig struct {
 	*Store
 	t         *testing.T
@@ -49,7 +49,7 @@ func (r *rig) by(key, value string) (Identity, error) {
 	return r.Authenticate(request)
 }
 
-// begin begins a session and returns its cookie as a header.
+// begin starts a session and returns its cookie as a header.
 func (r *rig) begin(token string) string {
 	r.t.Helper()
 	answer := httptest.NewRecorder()

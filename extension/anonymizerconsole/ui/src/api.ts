@@ -1,15 +1,15 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The API, see ../../openapi.yaml. Addresses are relative to the page's, so that it works behind any prefix.
+// The API; see ../../openapi.yaml. Addresses are relative to the page's, so that it works under any path prefix.
 
 export type State =
   "waiting" | "working" | "paused" | "failed" | "canceled" | "to_review" | "in_review" | "approved" | "rejected";
 export type Permission = "view" | "review" | "edit" | "approve" | "operate";
 export type Counts = Partial<Record<State, number>>;
-/** The first frame, and the frame after the last. */
+/** The first frame, and the frame after the last one. */
 export type FrameRange = [from: number, to: number];
-/** Left, top, right, bottom in pixels of the frame. */
+/** Left, top, right, and bottom in pixels of the frame. */
 export type Box = [number, number, number, number];
 
 export interface Me {
@@ -116,9 +116,9 @@ export interface Moment extends Sighting {
   score?: number;
   seen: boolean;
   seen_by?: string;
-  /** Others matter more: it is not counted. */
+  /** Other moments matter more: this one is not counted. */
   also_weak?: boolean;
-  /** What was joined, if there is more than one. */
+  /** The sightings that were joined, if there are several. */
   sightings?: Sighting[];
 }
 
@@ -172,7 +172,7 @@ export interface Watched {
   moments: string[];
 }
 
-/** A mask that a person drew, in one frame; outside ends it before that frame. */
+/** One keyframe of a mask that a reviewer drew. outside ends the mask before this frame. */
 export interface Keyframe {
   frame: number;
   time_s: number;
@@ -184,7 +184,7 @@ export interface Keyframe {
   angle?: number;
 }
 
-/** A correction, see edits.schema.json of the receiver. Ranges of frames are half-open. */
+/** A correction; see the receiver's edits.schema.json. Ranges of frames are half-open. */
 export interface Operation {
   id?: number;
   type: "add" | "adjust" | "remove" | "whole_frame" | "revert" | "confirm";
@@ -262,7 +262,7 @@ export interface StatusNow {
   share?: Share;
 }
 
-/** What machines that share the work do; videos are numbers by their state in the share. */
+/** The activity of the machines that share the work. Videos are counts by their state in the share. */
 export interface Share {
   machines: Machine[];
   videos: Record<string, number>;
@@ -349,7 +349,7 @@ export interface Verification {
   changed?: string[];
 }
 
-/** An answer that is not a success. status is 0 where there was no answer. */
+/** A response that is not a success. status is 0 if there was no response. */
 export class APIError extends Error {
   constructor(
     readonly status: number,
@@ -383,7 +383,7 @@ export async function getText(path: string): Promise<string> {
   return (await answer(path)).text();
 }
 
-/** Sends body as JSON. With keepalive it goes out even while the page is being closed. */
+/** Sends body as JSON. With keepalive, the request is sent even while the page is being closed. */
 export async function post<T>(path: string, body: unknown = {}, keepalive = false, etag = ""): Promise<T> {
   const headers = { "Content-Type": "application/json", ...(etag && { "If-Match": etag }) };
   return get<T>(path, { method: "POST", headers, body: JSON.stringify(body), keepalive });

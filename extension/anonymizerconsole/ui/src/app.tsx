@@ -98,7 +98,7 @@ function Notice() {
   );
 }
 
-/** Instead of the pages about videos, where machines share the work. */
+/** Replaces the pages about videos if machines share the work. */
 function Shared({ title }: { title: string }) {
   const t = texts.value;
   return (
@@ -131,7 +131,7 @@ function Page() {
   return <Videos />;
 }
 
-/** Moves the focus to the heading of another page, as a browser does with documents. */
+/** Moves the focus to the heading of a new page, as a browser does for documents. */
 function useFocusOnPageChange() {
   const place = route.value.path.join("/");
   useEffect(() => {

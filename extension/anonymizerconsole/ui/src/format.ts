@@ -3,12 +3,12 @@
 
 import { language } from "./i18n";
 
-/** A number with at most digits after the point. */
+/** A number with at most the given number of decimal places. */
 export function number(value: number, digits = 0): string {
   return value.toLocaleString(language.value, { maximumFractionDigits: digits });
 }
 
-/** A share of 0 to 1 in percent; 100 % only if nothing is left. */
+/** A share from 0 to 1 as a percentage; 100% only if nothing is left. */
 export function percent(share: number): string {
   const whole = share >= 1 ? 100 : Math.min(99, Math.floor(share * 100));
   return (whole / 100).toLocaleString(language.value, { style: "percent" });
@@ -51,7 +51,7 @@ export function bytes(size: number): string {
   });
 }
 
-/** A date and time for people; of today the time alone. */
+/** A date and time for display; only the time if it is today. */
 export function instant(iso: string): string {
   const date = new Date(iso);
   const time = date.toLocaleTimeString(language.value, { hour: "2-digit", minute: "2-digit" });
@@ -59,7 +59,7 @@ export function instant(iso: string): string {
   return `${date.toLocaleDateString(language.value, { year: "numeric", month: "short", day: "numeric" })}, ${time}`;
 }
 
-/** A date and time to the second, for records. */
+/** A date and time with seconds, for records. */
 export function exactInstant(iso: string): string {
   return new Date(iso).toLocaleString(language.value, { dateStyle: "medium", timeStyle: "medium" });
 }

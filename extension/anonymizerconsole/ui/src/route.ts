@@ -3,7 +3,7 @@
 
 import { signal } from "@preact/signals";
 
-/** Where the page is: #/videos, #/videos/ID/r1?frame=78, #/system, #/audit. */
+/** The place in the page: #/videos, #/videos/ID/r1?frame=78, #/system, #/audit. */
 export interface Route {
   path: string[];
   query: URLSearchParams;
@@ -25,7 +25,7 @@ export function href(path: string[], query: Record<string, string> = {}): string
   return `#/${path.map(encodeURIComponent).join("/")}${search ? `?${search}` : ""}`;
 }
 
-/** Remembers state in the address, so that a reload finds it again, without a new entry in the history. */
+/** Remembers state in the address for a reload, without a new entry in the history. */
 export function remember(query: Record<string, string>) {
   history.replaceState(null, "", href(parse(location.hash).path, query));
 }

@@ -1,22 +1,22 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the page knows, kept up to date by the server's events.
+// The data of the page, kept up to date by the server's events.
 import { batch, computed, signal } from "@preact/signals";
 import { api, APIError, get, post, remove, type Counts, type Me, type State, type StatusNow, type Video } from "./api";
 import { texts } from "./i18n";
 
-/** undefined: not yet known; null: nobody is signed in. */
+/** undefined: not known yet; null: no user is signed in. */
 export const me = signal<Me | null | undefined>(undefined);
 export const starting = signal(false);
-/** Machines share the work, and no videos are shown. */
+/** Machines share the work, so no videos are shown. */
 export const shared = signal(false);
 export const connected = signal(true);
 export const videos = signal<ReadonlyMap<string, Video>>(new Map());
-/** first: some are there; all: every one is. */
+/** first: some are loaded; all: all are loaded. */
 export const loaded = signal<"" | "first" | "all">("");
 export const status = signal<StatusNow | undefined>(undefined);
-/** What the latest action did, for the eyes and for screen readers. */
+/** The result of the latest action, on the screen and for screen readers. */
 export const notice = signal<{ text: string; bad: boolean } | undefined>(undefined);
 
 const serverCounts = signal<Counts>({});
@@ -40,7 +40,7 @@ export function tell(text: string, bad = false) {
     }, 6000);
 }
 
-/** What went wrong, in words for people. */
+/** The error as a text for users. */
 export function explain(error: unknown): string {
   const t = texts.value.errors;
   if (!(error instanceof APIError)) return String(error);
@@ -60,7 +60,7 @@ export function explain(error: unknown): string {
   }
 }
 
-/** Tells what went wrong; a session that has ended leads to the sign-in. */
+/** Shows an error. If the session has ended, shows the sign-in page instead. */
 export function complain(error: unknown) {
   if (error instanceof APIError && error.status === 401) {
     signedOut();
@@ -75,7 +75,7 @@ export function put(video: Video) {
   videos.value = next;
 }
 
-// Ranks of states: the few that are worked on, then those that need someone.
+// Ranks of states: first the few in progress, then those that need attention.
 const ranks: Record<State, number> = {
   working: 0,
   failed: 1,
@@ -104,10 +104,10 @@ interface Page {
 }
 
 let loads = 0;
-/** What the load in progress has found, which events that arrive meanwhile change, too. */
+/** The videos found by the load in progress, which events that arrive in the meantime also change. */
 let found = new Map<string, Video>();
 
-/** Gets the first videos, which are soon shown, then the others. */
+/** Loads the first videos, to show them soon, and then the others. */
 async function loadVideos() {
   const load = ++loads;
   found = new Map();
@@ -119,7 +119,7 @@ async function loadVideos() {
     after = page.next ?? "";
     more = after !== "";
     batch(() => {
-      // Only a complete list takes away what is no longer there.
+      // Only a complete list removes videos that no longer exist.
       videos.value = more ? new Map([...videos.value, ...found]) : new Map(found);
       serverCounts.value = page.counts;
       loaded.value = more ? loaded.value || "first" : "all";
@@ -130,7 +130,7 @@ async function loadVideos() {
 let source: EventSource | undefined;
 const changed = new Map<string, Video | undefined>();
 
-// Many videos change at once when a folder is filled: they are shown together.
+// Many videos change at once when a folder is filled, so they are shown together.
 function later(id: string, video?: Video) {
   if (!changed.size) window.setTimeout(showChanged, 50);
   changed.set(id, video);
@@ -148,7 +148,7 @@ function showChanged() {
   videos.value = next;
 }
 
-/** Listens to events, and resolves once all that happens from now on is told. */
+/** Listens to events, and resolves once every further change will be received. */
 function listen(): Promise<void> {
   source?.close();
   source = new EventSource(api("events"));
@@ -157,7 +157,7 @@ function listen(): Promise<void> {
   on<Video>("video", (video) => {
     later(video.id, video);
     if (!shared.value) return;
-    shared.value = false; // a receiver that works alone has come
+    shared.value = false; // a receiver outside the share was attached
     void resume();
   });
   on<{ id: string }>("removed", ({ id }) => later(id));
@@ -172,14 +172,14 @@ function listen(): Promise<void> {
     };
     source!.onerror = () => {
       connected.value = false;
-      // The browser tries again by itself, unless the answer was an error.
+      // The browser reconnects by itself, unless the response was an error.
       if (source?.readyState === EventSource.CLOSED) window.setTimeout(() => void resume(), 3000);
       resolve();
     };
   });
 }
 
-/** Loads all and listens to what changes, as long as somebody is signed in. */
+/** Loads everything and listens for changes, as long as a user is signed in. */
 export async function resume() {
   try {
     me.value = await get<Me>("me");
@@ -202,7 +202,9 @@ export async function resume() {
   }
 }
 
-/** Exchanges a token for a session; without one, the identity that the server finds in the request's headers. */
+/**
+ * Exchanges a token for a session; without a token, uses the identity that the server finds in the request's headers.
+ */
 export async function signIn(token?: string) {
   me.value = await post<Me>("session", token === undefined ? {} : { token });
   await resume();
@@ -224,7 +226,7 @@ function signedOut() {
   });
 }
 
-/** Signs in with the token in the address, which is taken out of it, or with the cookie of an earlier session. */
+/** Signs in with the token in the address, and removes it from there, or with the cookie of an earlier session. */
 export async function begin() {
   const token = /^#token=([^&]+)/.exec(location.hash)?.[1];
   if (token !== undefined) {
@@ -238,5 +240,5 @@ export async function begin() {
     }
   }
   await resume();
-  if (me.value === null) await signIn().catch(() => undefined); // by the authenticator that is configured, if any
+  if (me.value === null) await signIn().catch(() => undefined); // by the configured authenticator, if any
 }

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import type { Frame, Timeline } from "../src/api";
 import { FrameTable, upperBound } from "../src/review/frames";
 
-/** A server of frames at the given times, and how often it was asked. */
+/** A server of frames at the given times, and the requests to it. */
 function serve(times: number[]) {
   const requests: string[] = [];
   globalThis.fetch = (async (address: string) => {
@@ -26,7 +26,7 @@ function serve(times: number[]) {
 }
 
 const constant = Array.from({ length: 2100 }, (_, frame) => frame / 25);
-// Frames of two lengths, as phones record them, and a pause of ten seconds.
+// Frames of two durations, as phones record them, and a pause of ten seconds.
 const variable = Array.from({ length: 2100 }, (_, n) => n / 30 + (n % 3 === 0 ? 0.004 : 0) + (n > 1200 ? 10 : 0));
 
 for (const [name, times] of Object.entries({ constant, variable })) {

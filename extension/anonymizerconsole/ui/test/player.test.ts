@@ -9,7 +9,7 @@ import { Player } from "../src/review/player";
 const rate = 25;
 Object.assign(globalThis, { HTMLMediaElement: { HAVE_METADATA: 1 } });
 
-/** A video element that presents what a test says. */
+/** A video element that presents what a test specifies. */
 class FakeVideo {
   readyState = 4;
   seeking = false;
@@ -20,7 +20,7 @@ class FakeVideo {
   constructor(private readonly sought: (video: FakeVideo, frame: number) => void) {}
 
   set currentTime(time: number) {
-    if (time === this.time) return; // browsers present nothing then
+    if (time === this.time) return; // browsers then present nothing
     this.time = time;
     this.seeking = true;
     this.sought(this, Math.floor(time * rate));
@@ -62,7 +62,7 @@ function play(sought: (video: FakeVideo, frame: number) => void) {
 test("the player waits for the wanted frame, whatever is presented before", async () => {
   const { player } = play((video, frame) => {
     queueMicrotask(() => {
-      video.present(0); // of an earlier seek
+      video.present(0); // the picture of an earlier seek
       video.seeking = false;
       video.present(frame);
     });

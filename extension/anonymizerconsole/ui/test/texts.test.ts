@@ -6,14 +6,14 @@ import { test } from "node:test";
 import { en } from "../src/texts/en";
 import { ja } from "../src/texts/ja";
 
-/** The names of all texts below an object, such as "review.play". */
+/** The names of all texts in an object, such as "review.play". */
 function names(texts: object, prefix = ""): string[] {
   return Object.entries(texts).flatMap(([key, text]) =>
     typeof text === "object" && !Array.isArray(text) ? names(text as object, `${prefix}${key}.`) : [prefix + key],
   );
 }
 
-// TypeScript finds texts that are missing, but for those that are looked up by a word of the server.
+// TypeScript detects missing texts, except those that are looked up by a word of the server.
 test("Japanese has the same texts as English", () => assert.deepEqual(names(ja).sort(), names(en).sort()));
 
 test("the same keys stand in both languages", () =>

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command sbom completes the list of Go modules that cyclonedx-gomod makes of a program: by the npm packages of the
-// console's page, the models, ONNX Runtime, OpenCV, and the system's packages that the program needs.
+// Command sbom extends the list of Go modules that cyclonedx-gomod produces for a program with the npm packages of the
+// console's page, the models, ONNX Runtime, OpenCV, and the system packages that the program needs.
 //
 //	sbom -version v1.0.0 -epoch 1767225600 -root DIR -opencv 4.6.0 -depends "libc6 (>= 2.36), ..." bom.json... >out.json
 package main
@@ -73,7 +73,7 @@ func (o options) write(to io.Writer, lists []string) error {
 	return cdx.NewBOMEncoder(to, cdx.BOMFileFormatJSON).SetPretty(true).Encode(bom)
 }
 
-// goModules are those of all lists, each once.
+// goModules returns the modules of all lists, each once.
 func goModules(paths []string) ([]cdx.Component, error) {
 	var all []cdx.Component
 	for _, path := range paths {
@@ -91,7 +91,7 @@ func goModules(paths []string) ([]cdx.Component, error) {
 		}
 		all = append(all, *bom.Components...)
 	}
-	// Our own modules, by their folders: they are the program itself.
+	// Modules of this project, which are listed by folder, are the program itself.
 	all = slices.DeleteFunc(all, func(c cdx.Component) bool { return strings.HasPrefix(c.Name, ".") })
 	return unique(all), nil
 }
@@ -103,7 +103,8 @@ func unique(all []cdx.Component) []cdx.Component {
 	return slices.CompactFunc(all, func(a, b cdx.Component) bool { return a.Name == b.Name && a.Version == b.Version })
 }
 
-// onPage are the npm packages whose code is in the console's page. The others in the lock file only build it.
+// onPage are the npm packages whose code is in the console's page. The other packages in the lock file are needed only
+// to build it.
 var onPage = []string{"preact", "@preact/signals", "@preact/signals-core", "uplot"}
 
 func npmPackages(root string) ([]cdx.Component, error) {
@@ -131,7 +132,7 @@ func npmPackages(root string) ([]cdx.Component, error) {
 	return found, nil
 }
 
-// models are the default ones of the catalog and the library that runs them.
+// models returns the default models of the catalog and the library that runs them.
 func models(root string) ([]cdx.Component, error) {
 	text, err := os.ReadFile(filepath.Join(root, "models/catalog.yaml"))
 	if err != nil {
@@ -178,7 +179,8 @@ func models(root string) ([]cdx.Component, error) {
 
 var dependency = regexp.MustCompile(`^([a-z0-9.+-]+)(?:\s*\(([^)]*)\))?`)
 
-// systemPackages are OpenCV, which is linked in, and what the package depends on, whose versions the system chooses.
+// systemPackages returns OpenCV, which is linked in, and the dependencies of the package, whose versions the system
+// chooses.
 func (o options) systemPackages() []cdx.Component {
 	url := "pkg:deb/debian/opencv@" + o.openCV
 	found := []cdx.Component{{

@@ -20,7 +20,7 @@ type accumulator interface {
 	merge(other accumulator)
 	// clear resets the accumulator but keeps its memory.
 	clear()
-	// nextWindow resets what belongs to the window that was just emitted.
+	// nextWindow resets what belongs to the window that has just been emitted.
 	nextWindow()
 	// emit writes the points of the series.
 	emit(*emission)
@@ -33,7 +33,7 @@ type sample struct {
 	span   ptrace.Span
 }
 
-// exemplar refers to the span that a value came from. It is empty if the trace ID is.
+// exemplar refers to the span that a value came from. It is empty if its trace ID is.
 type exemplar struct {
 	at      pcommon.Timestamp
 	traceID pcommon.TraceID
@@ -82,7 +82,7 @@ func (d *definition) newAccumulator() accumulator {
 	return &gauge{}
 }
 
-// gauge keeps what each aggregation needs. The exemplars are the spans of the last, lowest and highest value.
+// gauge keeps what the aggregations need. The exemplars are the spans of the last, lowest, and highest values.
 type gauge struct {
 	count          int64
 	total          float64
@@ -150,7 +150,7 @@ func (g *gauge) value(a Aggregation) (number, exemplar) {
 	return g.last.number, g.last
 }
 
-// everySpan keeps every value. The stripe bounds their number.
+// everySpan keeps every value. The stripe limits their number.
 type everySpan struct {
 	points []exemplar
 }
@@ -168,7 +168,7 @@ func (e *everySpan) merge(other accumulator) {
 func (e *everySpan) clear()      { e.points = e.points[:0] }
 func (e *everySpan) nextWindow() { e.points = nil }
 
-// sum keeps the total, which is an integer as long as all values are.
+// sum keeps the total, which is an integer as long as all values are integers.
 type sum struct {
 	def   *definition
 	total number
@@ -258,7 +258,8 @@ func (h *histogram) nextWindow() {
 	}
 }
 
-// exponentialHistogram adapts its buckets to the values. The exemplars are the spans of the last and the highest value.
+// exponentialHistogram adapts its buckets to the values. The exemplars are the spans of the last and the highest
+// values.
 type exponentialHistogram struct {
 	def       *definition
 	values    structure.Float64

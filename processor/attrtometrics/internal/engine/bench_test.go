@@ -37,7 +37,7 @@ func BenchmarkFlush(b *testing.B) {
 	}
 }
 
-// BenchmarkMillionSeries fills a series_limit of a million, then sends half as many series again.
+// BenchmarkMillionSeries sends 1.5 times as many series as a series_limit of a million allows.
 func BenchmarkMillionSeries(b *testing.B) {
 	const limit = 1_000_000
 	for b.Loop() {
@@ -47,7 +47,7 @@ func BenchmarkMillionSeries(b *testing.B) {
 		e := newEngine(b, Settings{Definitions: []Definition{def}}, consumertest.NewNop())
 		td := span("", 1)
 		attributes := td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes()
-		for i := range limit * 3 / 2 { // a third of them beyond the limit
+		for i := range limit * 3 / 2 { // a third of these exceed the limit
 			attributes.PutStr("k", strconv.Itoa(i))
 			require.NoError(b, e.Consume(b.Context(), td))
 		}

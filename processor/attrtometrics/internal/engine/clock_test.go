@@ -23,15 +23,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadatatest"
 )
 
-// spanEnding returns a span of the series a.
+// spanEnding returns a span of series a with the value v that ends at the given time.
 func spanEnding(at time.Time, v any) ptrace.Traces {
 	td := span("a", v)
 	td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).SetEndTimestamp(pcommon.NewTimestampFromTime(at))
 	return td
 }
 
-// TestProducerClockSetBack sends a value every 10 s, and sets the clock of the producer back by an hour after the
-// first. The gauge may show the old value for a minute, in which the new ones are counted as late.
+// TestProducerClockSetBack sends a value every 10 s, and sets the producer's clock back by an hour after the first. The
+// gauge may show the old value for a minute, during which the new values are counted as late.
 func TestProducerClockSetBack(t *testing.T) {
 	const interval, setBack = 10 * time.Second, time.Hour
 	for name, tt := range map[string]struct {
@@ -59,9 +59,9 @@ func TestProducerClockSetBack(t *testing.T) {
 			for i := range tt.late + 3 {
 				send(clock.now().Add(-setBack), i)
 			}
-			send(clock.now().Add(-setBack-time.Minute), 1000) // out of order by the new clock as well
+			send(clock.now().Add(-setBack-time.Minute), 1000) // out of order even by the new clock
 			send(clock.now().Add(-setBack), 200)
-			send(clock.now(), 300) // the clock of the producer is right again
+			send(clock.now(), 300) // the producer's clock is correct again
 
 			values, last := []int64{}, pcommon.Timestamp(0)
 			eachPoint(sink, func(_ pmetric.Metric, _ string, dp pmetric.NumberDataPoint) {
@@ -83,7 +83,7 @@ func TestProducerClockSetBack(t *testing.T) {
 	}
 }
 
-// TestCollectorClockSetBack sets the clock of this machine back by an hour. That may neither keep a series beyond its
+// TestCollectorClockSetBack sets the clock of this machine back by an hour. This must neither keep a series beyond its
 // expiration nor freeze its value.
 func TestCollectorClockSetBack(t *testing.T) {
 	clock, elapsed, sink := newClock(), time.Duration(0), &consumertest.MetricsSink{}

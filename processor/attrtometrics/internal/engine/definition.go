@@ -9,7 +9,7 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/ottl/contexts/ottlspanevent"
 )
 
-// Source is where the attribute of a value or dimension is found.
+// Source is where to find the attribute of a value or dimension.
 type Source int
 
 // The sources.
@@ -45,14 +45,15 @@ const (
 	AggregationCount
 )
 
-// Definition is a configured metric, validated and compiled.
+// Definition is a configured metric after validation and compilation.
 type Definition struct {
 	Name     string // as configured; identifies the metric in internal telemetry
 	Outputs  []Output
 	Kind     Kind
 	SpanName string // only spans with this name; empty for all
 
-	// Source of Attribute. SourceEvent reads a value from each event of a span, the others read one from each span.
+	// Source is the source of Attribute. SourceEvent reads a value from each event of a span; the others read one from
+	// each span.
 	Source    Source
 	EventName string // with SourceEvent: only events with this name; empty for all
 	Attribute string // empty if an expression gives the value
@@ -62,11 +63,11 @@ type Definition struct {
 	OnEvent Expressions[*ottlspanevent.TransformContext] // if Source is SourceEvent
 
 	Dimensions []Dimension
-	// ResourceAttributes are the names of the resource attributes to keep; nil for all.
+	// ResourceAttributes are the names of the resource attributes to keep; nil keeps all.
 	ResourceAttributes []string
 	SeriesLimit        int // at least 1
 
-	FlushTimestamp bool // gauges: points have the time of the flush instead of the span's end
+	FlushTimestamp bool // gauges: timestamp points with the time of the flush instead of the span's end
 	Exemplars      bool
 	Delta          bool      // sums and histograms
 	Monotonic      bool      // sums
@@ -74,7 +75,7 @@ type Definition struct {
 	MaxSize        int32     // exponential histograms: maximum number of buckets in each of the two ranges, 2 to 16384
 }
 
-// Output is a metric that the engine sends. Gauges have one output per aggregation, other kinds have one in all.
+// Output is a metric that the engine sends. A gauge has one output per aggregation, other kinds have a single output.
 type Output struct {
 	Name, Description, Unit string
 	Aggregation             Aggregation
@@ -85,10 +86,10 @@ type Dimension struct {
 	Name      string
 	Source    Source
 	Attribute string
-	Default   any // string, bool, int, int64 or float64; nil or empty omits the attribute from the point
+	Default   any // string, bool, int, int64, or float64; nil or empty omits the attribute from the point
 }
 
-// Expressions are compiled OTTL. If there are conditions, at least one must be true. Value may be nil.
+// Expressions are compiled OTTL expressions. If there are conditions, at least one must be true. Value may be nil.
 type Expressions[K any] struct {
 	Conditions []*ottl.Condition[K]
 	Value      *ottl.ValueExpression[K]

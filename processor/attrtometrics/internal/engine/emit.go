@@ -20,7 +20,7 @@ type batch struct {
 	metrics   pmetric.Metrics
 	version   string
 	resources map[*resource]*resourceBatch
-	current   *resourceBatch // of the previous series, which usually has the same resource
+	current   *resourceBatch // the batch of the previous series, which usually has the same resource
 }
 
 type resourceBatch struct {
@@ -94,8 +94,8 @@ func (d *definition) cumulative() bool {
 	return d.Kind != KindGauge && d.Kind != KindEverySpan && !d.Delta
 }
 
-// endSeries adds no-recorded-value points for s. Each gets a metric of its own, since the Prometheus exporter
-// (v0.155.0, accumulator.go) ignores the points that follow one without a value in the same metric.
+// endSeries adds no-recorded-value points for s, each in a separate metric, because the Prometheus exporter (v0.155.0,
+// accumulator.go) ignores the points that follow a point without a value in the same metric.
 func (b *batch) endSeries(s *series, now pcommon.Timestamp) {
 	noValue := pmetric.DefaultDataPointFlags.WithNoRecordedValue(true)
 	for output := range s.def.Outputs {
@@ -121,18 +121,18 @@ func (b *batch) endSeries(s *series, now pcommon.Timestamp) {
 	}
 }
 
-// emission is what an accumulator needs to write its points.
+// emission holds what an accumulator needs to write its points.
 type emission struct {
 	out    *batch
 	series *series
-	start  pcommon.Timestamp // of the period that a sum or histogram covers
+	start  pcommon.Timestamp // start of the period that a sum or histogram covers
 	now    pcommon.Timestamp
 
 	elapsed, maxLateness time.Duration // see Engine
 	tally                *tally
 }
 
-// emit writes the points of s. A delta starts with the window.
+// emit writes the points of s. A delta series starts with the window.
 func (s *series) emit(e emission, windowStart pcommon.Timestamp) {
 	e.series, e.start = s, s.start
 	if s.def.Delta {
@@ -148,7 +148,7 @@ type dataPoint interface {
 	SetTimestamp(pcommon.Timestamp)
 }
 
-// setCommon sets the timestamps and attributes of a data point. A start of 0 is left unset, as gauges have none.
+// setCommon sets the timestamps and attributes of a data point. It leaves a start of 0 unset, because gauges have none.
 func (s *series) setCommon(dp dataPoint, start, at pcommon.Timestamp) {
 	dp.SetTimestamp(at)
 	if start != 0 {
@@ -175,12 +175,12 @@ func setNumber(dp pmetric.NumberDataPoint, n number) {
 	}
 }
 
-// maxLateness is how long a last value outweighs spans that ended before it. An exporter with the default settings
-// retries a batch after at most 45 s (a max_interval of 30 s, randomized by half), so that what arrives later is not
-// late: the clock of the producer was set back.
+// maxLateness is how long a last value takes precedence over values of spans that ended earlier. An exporter with the
+// default settings retries a batch after at most 45 s (a max_interval of 30 s, randomized by half). A value that
+// arrives even later is therefore not late: the producer's clock was set back.
 const maxLateness = time.Minute
 
-// late reports whether the newest span of the window is older than the last value sent, which was newest until now.
+// late reports whether the newest span of the window is older than the last value sent, which was the newest until now.
 func (g *gauge) late(e *emission) bool {
 	return g.last.at < e.series.latestEnd && e.elapsed-e.series.latestEndAt < e.maxLateness
 }

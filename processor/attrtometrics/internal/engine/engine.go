@@ -26,14 +26,14 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/processor/attrtometrics/internal/metadata"
 )
 
-// Settings of an Engine.
+// Settings are the settings of an Engine.
 type Settings struct {
 	Definitions   []Definition
 	FlushInterval time.Duration // above 0
 	Expiration    time.Duration // 0: series never expire
 	ErrorMode     ottl.ErrorMode
 	Telemetry     component.TelemetrySettings
-	Component     attribute.KeyValue // of the internal telemetry: the kind of the component, and its ID
+	Component     attribute.KeyValue // identifies the internal telemetry: the kind of the component, and its ID
 	Version       string             // of the instrumentation scope
 	Now           func() time.Time
 }
@@ -51,12 +51,12 @@ type Engine struct {
 	attributes  []telemetryAttributes // by definition
 	version     string
 	now         func() time.Time
-	elapsed     func() time.Duration // since New; not affected when the clock of this machine is set
+	elapsed     func() time.Duration // since New; not affected by changes to this machine's clock
 	maxLateness time.Duration
 
 	registry *registry
 	stripes  []*stripe
-	removals atomic.Uint64 // incremented when series are removed, which tells the stripes to drop their entries
+	removals atomic.Uint64 // incremented when series are removed, so that the stripes drop their entries
 
 	flushRequest chan struct{} // asks for a flush before the next tick
 	quit         chan struct{} // closed by Shutdown; nil before Start
@@ -69,7 +69,7 @@ type Engine struct {
 	warnings  map[warningKey]*warningState
 }
 
-// definition is a Definition with what the engine derives from it.
+// definition is a Definition with the values that the engine derives from it.
 type definition struct {
 	Definition
 	index          int
@@ -79,7 +79,7 @@ type definition struct {
 	bufferedPoints atomic.Int64 // KindEverySpan: values waiting for a flush
 }
 
-// New returns an engine, which must be started before it consumes spans.
+// New returns an engine. It must be started before it consumes spans.
 func New(set Settings) (*Engine, error) {
 	telemetry, err := metadata.NewTelemetryBuilder(set.Telemetry)
 	if err != nil {
@@ -134,7 +134,7 @@ func (e *Engine) addDefinition(d Definition, component attribute.KeyValue) error
 	return nil
 }
 
-// Start begins to send metrics to next, once per flush interval. It must be called at most once.
+// Start starts sending metrics to next, once per flush interval. It must be called at most once.
 func (e *Engine) Start(next consumer.Metrics) {
 	e.flushMu.Lock()
 	e.next = next
@@ -163,7 +163,7 @@ func (e *Engine) run(ctx context.Context) {
 	}
 }
 
-// requestFlush asks for a flush soon, without waiting for it.
+// requestFlush requests a flush soon, without waiting for it.
 func (e *Engine) requestFlush() {
 	select {
 	case e.flushRequest <- struct{}{}:
@@ -172,8 +172,8 @@ func (e *Engine) requestFlush() {
 }
 
 // Shutdown stops the periodic flushes and sends what is left. It must be called once, after the last Consume. It does
-// nothing if the engine was never started. It returns an error if the next component refuses the metrics, or still
-// processes an earlier flush when ctx ends.
+// nothing if the engine was never started. It returns an error if the next component rejects the metrics or is still
+// processing an earlier flush when ctx ends.
 func (e *Engine) Shutdown(ctx context.Context) error {
 	defer e.telemetry.Shutdown()
 	if e.quit == nil {
@@ -190,7 +190,8 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 }
 
 // Consume aggregates the spans of td. It neither changes nor retains them. It returns an error only if the error mode
-// is propagate, and only after processing every span. The error is permanent, since a retry would count values twice.
+// is propagate, and only after it has processed every span. The error is permanent, because a retry would count values
+// twice.
 func (e *Engine) Consume(ctx context.Context, td ptrace.Traces) error {
 	s := e.lockStripe()
 	defer s.mu.Unlock()
@@ -200,7 +201,8 @@ func (e *Engine) Consume(ctx context.Context, td ptrace.Traces) error {
 	return nil
 }
 
-// lockStripe prefers the first stripes, so that no more are in use than goroutines consume at a time.
+// lockStripe prefers the first stripes, so that no more stripes are in use than goroutines that consume at the same
+// time.
 func (e *Engine) lockStripe() *stripe {
 	for _, s := range e.stripes {
 		if s.mu.TryLock() {
@@ -216,8 +218,8 @@ func (e *Engine) timestamp() pcommon.Timestamp {
 	return pcommon.NewTimestampFromTime(e.now())
 }
 
-// Flush ends the window: it sends one batch of metrics, if there are any, and lets series expire. It returns an error
-// if the next component refuses the metrics.
+// Flush ends the window: it sends one batch of metrics, if there are any, and expires series. It returns an error if
+// the next component rejects the metrics.
 func (e *Engine) Flush(ctx context.Context) error {
 	e.flushMu.Lock()
 	defer e.flushMu.Unlock()
@@ -226,8 +228,8 @@ func (e *Engine) Flush(ctx context.Context) error {
 	for _, s := range e.stripes {
 		e.collect(s, tallies)
 	}
-	// Read the clock after collecting, so that no value is newer than the window. Stay later than the previous flush
-	// even if the clock was set back.
+	// Read the clock after collecting, so that no value is newer than the window. Stay later than the previous flush even
+	// if the clock was set back.
 	now := max(e.timestamp(), e.flushedAt+1)
 
 	out := newBatch(e.version)
@@ -256,7 +258,7 @@ func (e *Engine) collect(s *stripe, tallies []tally) {
 	for i := range s.tables {
 		table := &s.tables[i]
 		for _, entry := range table.dirty {
-			if entry.series.expired { // while the stripe still held this entry: start over
+			if entry.series.expired { // the series expired while the stripe still held this entry: start over
 				entry.series = e.registry.replace(entry.series)
 			}
 			entry.series.acc.merge(entry.acc)

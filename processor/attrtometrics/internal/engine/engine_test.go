@@ -33,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock only moves when advanced.
+// clock moves only when advanced.
 type clock struct{ nano atomic.Int64 }
 
 func newClock() *clock {
@@ -56,7 +56,7 @@ func gaugeOf(dimensions ...string) Definition {
 	return d
 }
 
-// componentID is what the collector would give a component, in its internal telemetry.
+// componentID is the attribute that the collector gives a component in its internal telemetry.
 var componentID = attribute.String("connector", "attrtometrics/test")
 
 func newEngine(t testing.TB, set Settings, next consumer.Metrics) *Engine {
@@ -92,7 +92,7 @@ func addSpan(ss ptrace.ScopeSpans, k string, v any) {
 }
 
 // TestConcurrentConsume checks that no value is lost or counted twice while goroutines consume, flushes merge, and
-// series keep expiring and coming back.
+// series expire and come back.
 func TestConcurrentConsume(t *testing.T) {
 	for _, limit := range []int{3, 100} {
 		t.Run(fmt.Sprintf("series_limit %d", limit), func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestConcurrentConsume(t *testing.T) {
 	}
 }
 
-// eachPoint calls f for each number point that has a value. The key is the dimension k, or overflow.
+// eachPoint calls f for each number point that has a value. key is the value of dimension k, or overflow.
 func eachPoint(sink *consumertest.MetricsSink, f func(m pmetric.Metric, key string, dp pmetric.NumberDataPoint)) {
 	for _, md := range sink.AllMetrics() {
 		for _, rm := range md.ResourceMetrics().All() {
@@ -164,8 +164,8 @@ func eachPoint(sink *consumertest.MetricsSink, f func(m pmetric.Metric, key stri
 	}
 }
 
-// TestSeriesRestartsAfterExpiration checks that a regular and an overflow series that expire between two batches of the
-// same stripe start over.
+// TestSeriesRestartsAfterExpiration checks that a regular series and an overflow series start over if they expire
+// between two batches of the same stripe.
 func TestSeriesRestartsAfterExpiration(t *testing.T) {
 	clock := newClock()
 	def := gaugeOf("k")
@@ -197,7 +197,7 @@ func TestSeriesRestartsAfterExpiration(t *testing.T) {
 	require.NoError(t, e.Shutdown(t.Context()))
 }
 
-// TestSeriesRestartsBeforeStripeDropsIt is TestSeriesRestartsAfterExpiration with a batch that arrives while the stripe
+// TestSeriesRestartsBeforeStripeDropsIt is like TestSeriesRestartsAfterExpiration, but a batch arrives while the stripe
 // still has entries for the expired series.
 func TestSeriesRestartsBeforeStripeDropsIt(t *testing.T) {
 	clock := newClock()
@@ -370,7 +370,7 @@ func TestInternalTelemetry(t *testing.T) {
 	require.NoError(t, tel.Shutdown(context.Background()))
 }
 
-// TestConsumeDoesNotAllocate checks each kind of metric in the steady state.
+// TestConsumeDoesNotAllocate checks each kind of metric in steady state.
 func TestConsumeDoesNotAllocate(t *testing.T) {
 	td := ptrace.NewTraces()
 	ss := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty()

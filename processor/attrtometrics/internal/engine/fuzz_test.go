@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// FuzzNumber checks that a string is accepted exactly if Go parses it as a finite number, and yields that number.
+// FuzzNumber checks that a string is accepted if and only if Go parses it as a finite number, and yields that number.
 func FuzzNumber(f *testing.F) {
 	for _, s := range []string{
 		"0", "-1", "+7", "1.5", "1e400", "NaN", "inf", "0x1p4", "9223372036854775808", " 3 ", "--1", "1_000", "",

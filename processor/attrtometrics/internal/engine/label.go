@@ -11,17 +11,17 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// maxLabelLength is the maximum length in bytes of a dimension's value. Truncating it bounds the memory of a series.
+// maxLabelLength is the maximum length in bytes of a dimension's value. Truncation bounds the memory of a series.
 const maxLabelLength = 1024
 
 // maxIntegerTexts bounds the memory of a stripe's integerTexts.
 const maxIntegerTexts = 1024
 
-// label is the text of a dimension's value. It is how backends tell series apart: to Prometheus, 200, "200" and 200.0
-// are one value, and an empty one is none. It may share memory with its span.
+// label is the text of a dimension's value. Backends distinguish series by this text: to Prometheus, 200, "200", and
+// 200.0 are the same value, and an empty value is the same as none. It may share memory with its span.
 type label = string
 
-// labelOf returns the text of an attribute; that of an array or map is JSON.
+// labelOf returns the text of an attribute. The text of an array or map is JSON.
 func labelOf(v pcommon.Value) label {
 	if v.Type() == pcommon.ValueTypeStr {
 		return truncate(v.Str())
@@ -29,7 +29,7 @@ func labelOf(v pcommon.Value) label {
 	return truncate(v.AsString())
 }
 
-// integerTexts holds the texts of integers that were recently needed, which saves an allocation per span.
+// integerTexts caches the texts of recently used integers, which saves an allocation per span.
 type integerTexts map[int64]label
 
 func (t integerTexts) labelOf(v pcommon.Value) label {
@@ -61,19 +61,19 @@ func truncate(s string) string {
 
 // hashText returns the hash of the text of v.
 func hashText(seed maphash.Seed, v pcommon.Value) uint64 {
-	if v.Type() == pcommon.ValueTypeInt { // the most common type but for strings: do not allocate its text
-		var text [20]byte // of the lowest int64
+	if v.Type() == pcommon.ValueTypeInt { // the most common type after strings: do not allocate its text
+		var text [20]byte // fits the lowest int64
 		return maphash.Bytes(seed, strconv.AppendInt(text[:0], v.Int(), 10))
 	}
 	return maphash.String(seed, v.AsString())
 }
 
-// sameText reports whether a backend that knows only text sees one value in a and b.
+// sameText reports whether a and b are the same value to a backend that knows only text.
 func sameText(a, b pcommon.Value) bool {
 	return a.Equal(b) || a.AsString() == b.AsString()
 }
 
-// quickHash is a cheap hash. Of a long string, it covers only the length and both ends.
+// quickHash is a cheap hash. For a long string, it covers only the length and both ends.
 func quickHash(l label) uint64 {
 	n := len(l)
 	if n < 8 {
@@ -93,7 +93,7 @@ func word(s string) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// mix combines the hash h with x. It uses the first half of MurmurHash3's fmix64:
+// mix combines the hash h with x. It uses the first half of the fmix64 function of MurmurHash3:
 // https://github.com/aappleby/smhasher/blob/master/src/MurmurHash3.cpp
 func mix(h, x uint64) uint64 {
 	h = h*0x9e3779b97f4a7c15 + x

@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// rejectReason is why a value was rejected: a value of the attribute reason in metadata.yaml.
+// rejectReason is why a value was rejected. It corresponds to a value of the attribute reason in metadata.yaml.
 type rejectReason int
 
 const (
@@ -26,7 +26,7 @@ const (
 	reasonExpressionError
 	reasonConditionError
 	reasonBufferFull // KindEverySpan: more than maxBufferedPoints
-	reasonLate       // KindGauge: a span that ended later has set the last value
+	reasonLate       // KindGauge: the last value is from a span that ended later
 	reasonCount      // the number of reasons, including accepted
 )
 
@@ -44,10 +44,11 @@ var reasonNames = [reasonCount]string{
 
 func (r rejectReason) String() string { return reasonNames[r] }
 
-// maxNumberLength is the maximum length in bytes of a string that is parsed as a number. Real numbers are far shorter.
+// maxNumberLength is the maximum length in bytes of a string that is parsed as a number. Actual numbers are far
+// shorter.
 const maxNumberLength = 64
 
-// number is a finite number: an integer as long as it can be, else a double.
+// number is a finite number: an integer where possible, otherwise a double.
 type number struct {
 	isDouble bool
 	i        int64
@@ -80,7 +81,7 @@ func (n number) less(o number) bool {
 	return cmp.Less(n.float(), o.float())
 }
 
-// plus returns the sum. An integer overflow yields a double, and a double saturates at the largest finite value.
+// plus returns the sum. An integer overflow yields a double. A double saturates at the largest finite value.
 func (n number) plus(o number) number {
 	if !n.isDouble && !o.isDouble {
 		sum := n.i + o.i
@@ -174,7 +175,7 @@ func fromString(s string) (number, rejectReason) {
 		}
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil && !math.IsInf(f, 0) { // ParseFloat returns an infinity if out of range
+	if err != nil && !math.IsInf(f, 0) { // ParseFloat returns an infinity for values out of range
 		return number{}, reasonNotNumeric
 	}
 	return doubleNumber(f)

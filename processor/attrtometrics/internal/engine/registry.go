@@ -17,7 +17,7 @@ import (
 // series. Values from larger resources go to the overflow series.
 const maxResourceSize = 64 << 10
 
-// attributeOverhead is roughly the memory in bytes that an attribute takes in addition to its key and value.
+// attributeOverhead is the approximate memory in bytes that an attribute takes in addition to its key and value.
 const attributeOverhead = 32
 
 // OverflowAttribute marks the series that receives the values beyond the series limit:
@@ -46,12 +46,12 @@ type series struct {
 	expired     bool              // removed from the registry
 	start       pcommon.Timestamp // start of its first window
 	lastSeen    time.Duration     // Engine.elapsed at the last flush with new values
-	latestEnd   pcommon.Timestamp // gauges: the end of the span whose value is the last
+	latestEnd   pcommon.Timestamp // gauges: end of the span that has the last value
 	latestEndAt time.Duration     // gauges: Engine.elapsed at the flush that set latestEnd
 	latestPoint pcommon.Timestamp // gauges: the latest timestamp of a point
 }
 
-// registry holds the live series and resources. Methods whose name ends in Locked require mu.
+// registry holds the live series and resources. Methods with names ending in Locked require mu.
 type registry struct {
 	seed maphash.Seed
 
@@ -79,7 +79,7 @@ func newRegistry(definitions int) *registry {
 	return r
 }
 
-// selection picks resource attributes by name; nil keys pick all.
+// selection picks resource attributes by name; nil keys pick all attributes.
 type selection struct {
 	keys []string
 }
@@ -89,7 +89,7 @@ var (
 	noAttributes  = &selection{keys: []string{}}
 )
 
-// each calls f for every attribute that the selection picks. (A range function would allocate.)
+// each calls f for every attribute that the selection picks. A range function would allocate.
 func (sel *selection) each(attributes pcommon.Map, f func(string, pcommon.Value)) {
 	if sel.keys == nil {
 		for k, v := range attributes.All() {
@@ -131,7 +131,7 @@ func valueSize(v pcommon.Value) int {
 	return 8
 }
 
-// hash returns the hash of an output resource. It does not depend on the order of the attributes.
+// hash returns the hash of an output resource, which does not depend on the order of the attributes.
 func (r *registry) hash(sel *selection, attributes pcommon.Map) uint64 {
 	var h uint64
 	sel.each(attributes, func(k string, v pcommon.Value) {
@@ -200,8 +200,9 @@ func (r *registry) addResourceLocked(hash uint64, sel *selection, attributes pco
 	return res
 }
 
-// findOrCreate returns the live series with these labels. It creates the series if the series limit allows. Otherwise
-// it returns an overflow series: on the same resource if that is registered, else on the empty resource.
+// findOrCreate returns the live series with these labels. If there is none, it creates one if the series limit allows
+// it. Otherwise it returns an overflow series: on the same resource if it is registered, otherwise on the empty
+// resource.
 func (r *registry) findOrCreate(
 	def *definition, hash, resourceHash uint64, resourceAttributes pcommon.Map, labels []label,
 ) *series {
@@ -227,7 +228,7 @@ func (r *registry) findOrCreate(
 		if res != nil {
 			owned := make([]label, len(labels))
 			for i := range labels {
-				owned[i] = strings.Clone(labels[i]) // rather than share the memory of the span
+				owned[i] = strings.Clone(labels[i]) // do not share the memory of the span
 			}
 			table.regular++
 			return r.addSeriesLocked(def, res, &series{hash: hash, labels: owned})
@@ -236,7 +237,7 @@ func (r *registry) findOrCreate(
 	return r.overflowLocked(def, res)
 }
 
-// replace returns the live series that takes over from old, which has expired.
+// replace returns the live series that replaces old, which has expired.
 func (r *registry) replace(old *series) *series {
 	if !old.overflow {
 		return r.findOrCreate(old.def, old.hash, old.resource.hash, old.resource.attributes, old.labels)
@@ -261,7 +262,7 @@ func (r *registry) overflowLocked(def *definition, res *resource) *series {
 	return s
 }
 
-// lookupLocked returns the series if it exists. Otherwise it reports that a series has to be created.
+// lookupLocked returns the series if it exists. Otherwise it reports that a series must be created.
 func (r *registry) lookupLocked(
 	def *definition, hash, resourceHash uint64, resourceAttributes pcommon.Map, labels []label,
 ) (found *series, create bool) {
@@ -301,8 +302,8 @@ func (r *registry) addSeriesLocked(def *definition, res *resource, s *series) *s
 	return s
 }
 
-// snapshot returns the series of def. The caller must be a flush: nothing else removes series, so that it may read the
-// list without a lock.
+// snapshot returns the series of def. The caller must be a flush: only a flush removes series, so it may read the list
+// without a lock.
 func (r *registry) snapshot(def *definition) []*series {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

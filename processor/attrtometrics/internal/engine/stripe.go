@@ -17,12 +17,12 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// maxBufferedPoints is the maximum number of values of a KindEverySpan metric that wait for a flush. A flush is
-// requested once half of it is reached.
+// maxBufferedPoints is the maximum number of values of a KindEverySpan metric that wait for a flush. When it is half
+// reached, a flush is requested.
 const maxBufferedPoints = 1 << 16
 
-// recentBits makes room for 1024 recently used entries, which are found without hashing their labels in full. Most
-// metrics have far fewer series, so that two of them rarely share a slot.
+// recentBits provides room for 1024 recently used entries, which are found without hashing their labels in full. Most
+// metrics have far fewer series, so two of them rarely share a slot.
 const recentBits = 10
 
 // stripe aggregates one batch at a time and holds the result until the next flush.
@@ -69,7 +69,7 @@ type entry struct {
 	next     *entry
 }
 
-// input is the current span, the current event of it, and the resource and scope they belong to.
+// input is the current span, its current event, and the resource and scope that they belong to.
 type input struct {
 	resourceSpans ptrace.ResourceSpans
 	scopeSpans    ptrace.ScopeSpans
@@ -83,7 +83,7 @@ type input struct {
 type resolvedResource struct {
 	known    bool // the fields below are set
 	hash     uint64
-	resource *resource // nil if the registry does not have it yet
+	resource *resource // nil if it is not registered yet
 }
 
 func newStripe(e *Engine) *stripe {
@@ -175,7 +175,7 @@ func (s *stripe) consumeEvents(ctx context.Context, def *definition, now pcommon
 }
 
 // clampTime returns t, or now if t is unset or in the future: a sender whose clock is ahead must not freeze a series
-// until that time has come.
+// until that time.
 func clampTime(t, now pcommon.Timestamp) pcommon.Timestamp {
 	if t == 0 || t > now {
 		return now
@@ -183,8 +183,8 @@ func clampTime(t, now pcommon.Timestamp) pcommon.Timestamp {
 	return t
 }
 
-// evaluate returns the value of the current span or event. It reports false if the conditions exclude the span or
-// event, or the value was rejected.
+// evaluate returns the value of the current span or event. It returns false if the conditions exclude the span or
+// event, or if the value was rejected.
 func evaluate[K any](ctx context.Context, s *stripe, def *definition, x *Expressions[K], tCtx K) (number, bool) {
 	if len(x.Conditions) > 0 && !anyTrue(ctx, s, def, x.Conditions, tCtx) {
 		return number{}, false
@@ -201,7 +201,7 @@ func evaluate[K any](ctx context.Context, s *stripe, def *definition, x *Express
 	return n, s.accept(def, n, reason)
 }
 
-// readAttribute returns the value of the configured attribute. It reports false if the value was rejected.
+// readAttribute returns the value of the configured attribute. It returns false if the value was rejected.
 func (s *stripe) readAttribute(def *definition) (number, bool) {
 	if def.Source == SourceSpan && !def.Monotonic { // fast path for the most common case
 		if value, ok := s.input.attributes.Get(def.Attribute); ok && value.Type() == pcommon.ValueTypeInt {
@@ -217,8 +217,8 @@ func (s *stripe) readAttribute(def *definition) (number, bool) {
 	return n, s.accept(def, n, reason)
 }
 
-// accept reports whether the value n can be used, given the reason for which its conversion failed, if any. It counts
-// the value as rejected if not.
+// accept reports whether the value n can be used; reason is why its conversion failed, if it did. accept counts an
+// unusable value as rejected.
 func (s *stripe) accept(def *definition, n number, reason rejectReason) bool {
 	if reason == accepted && def.Monotonic && n.less(number{}) {
 		reason = reasonNegative
@@ -229,7 +229,8 @@ func (s *stripe) accept(def *definition, n number, reason rejectReason) bool {
 	return reason == accepted
 }
 
-// anyTrue reports whether any of the conditions is true. A condition that fails to evaluate is counted and not true.
+// anyTrue reports whether any of the conditions is true. A condition that fails to evaluate counts as rejected and as
+// not true.
 func anyTrue[K any](ctx context.Context, s *stripe, def *definition, conditions []*ottl.Condition[K], tCtx K) bool {
 	for _, c := range conditions {
 		ok, err := c.Eval(ctx, tCtx)
@@ -321,7 +322,7 @@ func (s *stripe) reservePoint(def *definition) bool {
 }
 
 // entryFor returns the stripe's entry for the series with s.labels on the resolved resource, and creates it if needed.
-// The entry is that of an overflow series if the registry admits no new series.
+// If the registry admits no new series, the entry is for an overflow series.
 func (s *stripe) entryFor(def *definition, resolved *resolvedResource) *entry {
 	table := &s.tables[def.index]
 	hash := resolved.hash
@@ -350,7 +351,7 @@ func (s *stripe) entryFor(def *definition, resolved *resolvedResource) *entry {
 	return e
 }
 
-// matches reports whether e is the entry for these labels on res. It is false if res is nil (not registered yet).
+// matches reports whether e is the entry for these labels on res. It returns false if res is nil (not registered yet).
 func (e *entry) matches(res *resource, labels []label) bool {
 	return e.resource == res && res != nil && slices.Equal(e.labels, labels)
 }
@@ -380,7 +381,7 @@ func (s *stripe) readLabels(def *definition) uint64 {
 		s.labels[i] = s.readLabel(def, i)
 		hash = hash*31 + quickHash(s.labels[i])
 	}
-	return hash * 0x9e3779b97f4a7c15 >> (64 - recentBits) // Fibonacci hashing, by 2^64 divided by the golden ratio
+	return hash * 0x9e3779b97f4a7c15 >> (64 - recentBits) // Fibonacci hashing: 2^64 divided by the golden ratio
 }
 
 // readLabel returns the value of the dimension i, or its default if it is absent or empty.

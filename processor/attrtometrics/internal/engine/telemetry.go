@@ -16,11 +16,11 @@ import (
 // logInterval is the minimum time between two identical warnings about the same metric.
 const logInterval = time.Minute
 
-// tally holds what a flush counted for one definition.
+// tally holds the counts of one flush for one definition.
 type tally struct {
 	accepted, overflowed, expired, series int64
 
-	setBack     int64 // series whose producer has set its clock back
+	setBack     int64 // series whose producer set its clock back
 	rejected    [reasonCount]int64
 	firstErrors [reasonCount]error
 }
@@ -80,7 +80,7 @@ func (e *Engine) report(ctx context.Context, tallies []tally) {
 	}
 }
 
-// add leaves counters without a series until there is something to count.
+// add adds n to counter. It creates no series for a counter until there is something to count.
 func add(ctx context.Context, counter metric.Int64Counter, n int64, attributes metric.MeasurementOption) {
 	if n > 0 {
 		counter.Add(ctx, n, attributes)
@@ -96,11 +96,11 @@ type warningKey struct {
 
 type warningState struct {
 	loggedAt time.Time
-	count    int64 // since then
+	count    int64 // events since then
 }
 
-// warn logs a warning that stands for n events, unless it was logged within logInterval. The events of suppressed
-// warnings are included in the count of the next one.
+// warn logs a warning that represents n events, unless it was logged within logInterval. The count of the next warning
+// includes the events of suppressed ones.
 func (e *Engine) warn(key warningKey, n int64, firstError error) {
 	state := e.warnings[key]
 	if state == nil {
@@ -114,7 +114,7 @@ func (e *Engine) warn(key warningKey, n int64, firstError error) {
 	}
 	message, fields := key.message, []zap.Field{zap.Int64("count", state.count)}
 	if key.def != nil {
-		// By default, a collector drops lines whose message it logged ten times within 10 s.
+		// By default, a collector drops log entries once it has logged the same message ten times within 10 s.
 		message += ": " + key.def.Name
 		fields = append(fields, zap.String("metric", key.def.Name))
 	}

@@ -79,7 +79,7 @@ func (c Code) Error() string {
 	return fmt.Sprintf("driver error %d", uint32(c))
 }
 
-// Unavailable reports whether there is nothing to read, which is not a fault: the GPU or the driver lacks the feature,
+// Unavailable reports whether there is no value to read for a normal reason: the GPU or the driver lacks the feature,
 // or has no value at the moment.
 func (c Code) Unavailable() bool {
 	switch c {
@@ -116,7 +116,7 @@ func (c Code) DriverMissing() bool {
 	return false
 }
 
-// CodeOf returns the Code that err is or wraps: Success if err is nil, Unknown if it contains none.
+// CodeOf returns the Code that err is or wraps. It returns Success if err is nil and Unknown if err contains no Code.
 func CodeOf(err error) Code {
 	if err == nil {
 		return Success

@@ -7,8 +7,7 @@ package driver
 
 import "time"
 
-// Library is NVML, the driver's management library. Any call may block indefinitely. Every error is a Code or wraps
-// one.
+// Library is NVML, the driver's management library. Any call may block indefinitely. Every error is or wraps a Code.
 type Library interface {
 	// Open loads the library and attaches to the driver. It must precede every other call.
 	Open() error
@@ -20,7 +19,7 @@ type Library interface {
 	CUDAVersion() (string, error)
 	// DeviceCount returns the number of GPUs, including those that do not respond.
 	DeviceCount() (int, error)
-	// Device returns the GPU at an index in 0..DeviceCount-1.
+	// Device returns the GPU at an index from 0 to DeviceCount-1.
 	Device(index int) (Device, error)
 	// NewEventSet creates an event set without any registered GPU.
 	NewEventSet() (EventSet, error)
@@ -28,7 +27,7 @@ type Library interface {
 
 // Device is a GPU or a MIG instance. Calls on the same Device must not overlap.
 type Device interface {
-	// UUID starts with "GPU-", or with "MIG-" for a MIG instance.
+	// UUID returns the UUID, which starts with "GPU-", or with "MIG-" for a MIG instance.
 	UUID() (string, error)
 	// Name returns the product name, such as "NVIDIA H100 80GB HBM3".
 	Name() (string, error)
@@ -36,17 +35,17 @@ type Device interface {
 	Serial() (string, error)
 	// VBIOSVersion returns the version of the video BIOS.
 	VBIOSVersion() (string, error)
-	// PCIAddress returns domain:bus:device.function in lower case, as the kernel writes it: "0000:3b:00.0".
+	// PCIAddress returns domain:bus:device.function in lowercase, the way the kernel writes it: "0000:3b:00.0".
 	PCIAddress() (string, error)
 
 	// Memory returns the usage of the GPU memory.
 	Memory() (Memory, error)
-	// BAR1 returns the usage of the BAR1 window, through which the CPU and other devices access the GPU memory. Nothing
-	// in it is reserved.
+	// BAR1 returns the usage of the BAR1 window, through which the CPU and other devices access the GPU memory. It has no
+	// reserved memory.
 	BAR1() (Memory, error)
-	// UtilizationSamples calls yield for each sample, 0..100, that the driver took after since, oldest first.
+	// UtilizationSamples calls yield for each sample (0..100) that the driver took after since, oldest first.
 	UtilizationSamples(engine Engine, since time.Time, yield func(at time.Time, percent uint32)) error
-	// Utilization returns the driver's latest value, 0..100.
+	// Utilization returns the driver's latest value (0..100).
 	Utilization(engine Engine) (uint32, error)
 	// Temperature returns the temperature of the GPU chip in degrees Celsius.
 	Temperature() (int32, error)
@@ -56,11 +55,11 @@ type Device interface {
 	Power() (uint32, error)
 	// PowerLimit returns a limit in milliwatts.
 	PowerLimit(limit PowerLimit) (uint32, error)
-	// Energy returns the energy used since the driver was loaded, in millijoules.
+	// Energy returns the energy consumed since the driver was loaded, in millijoules.
 	Energy() (uint64, error)
 	// FanCount returns the number of fans.
 	FanCount() (int, error)
-	// FanSpeed returns the speed the driver requests from a fan, in percent of its maximum. It can exceed 100.
+	// FanSpeed returns the speed that the driver requests from a fan, as a percentage of its maximum. It can exceed 100.
 	FanSpeed(fan int) (uint32, error)
 	// FanRPM returns the speed of the first fan in revolutions per minute.
 	FanRPM() (uint32, error)
@@ -68,19 +67,19 @@ type Device interface {
 	Clock(clock Clock) (uint32, error)
 	// MaxClock returns the maximum frequency of a clock in MHz.
 	MaxClock(clock Clock) (uint32, error)
-	// ThrottleReasons returns a mask of the Throttle bits.
+	// ThrottleReasons returns a mask of Throttle bits.
 	ThrottleReasons() (uint64, error)
 	// PerformanceState returns 0 (highest) to 15 (lowest), or PerformanceStateUnknown.
 	PerformanceState() (int, error)
-	// PCIeLink returns the generation and the number of lanes currently in use.
+	// PCIeLink returns the PCIe generation and the number of lanes currently in use.
 	PCIeLink() (generation, width int, err error)
-	// PCIeThroughput returns bytes per second, as seen from the GPU. The call takes 20 ms.
+	// PCIeThroughput returns the bytes per second in a direction as seen from the GPU. The call takes 20 ms.
 	PCIeThroughput(direction Direction) (uint64, error)
 	// PCIeReplays returns the number of replays since the driver was loaded.
 	PCIeReplays() (uint64, error)
 	// ECCErrors returns the number of corrected or uncorrected errors since the driver was loaded.
 	ECCErrors(uncorrected bool) (uint64, error)
-	// RemappedRows returns the rows remapped over the lifetime of the board.
+	// RemappedRows returns the number of rows remapped over the lifetime of the board.
 	RemappedRows() (RemappedRows, error)
 	// Fields sets Value and Err of every field, with a single call.
 	Fields(fields []Field) error
@@ -100,9 +99,10 @@ type Device interface {
 
 // EventSet collects the events of its registered GPUs.
 type EventSet interface {
-	// Register registers a GPU for those of kinds that it supports. It returns NotSupported if it supports none.
+	// Register registers a GPU for those of kinds that it supports. It returns NotSupported if the GPU supports none of
+	// them.
 	Register(device Device, kinds EventKind) error
-	// Wait blocks until an event arrives; it returns Timeout if none does in time. Calls must not overlap.
+	// Wait blocks until an event arrives, and returns Timeout if none does in time. Calls must not overlap.
 	Wait(timeout time.Duration) (Event, error)
 	// Close frees the set.
 	Close() error
@@ -115,7 +115,7 @@ type Memory struct {
 	HasReserved bool
 }
 
-// Engine is a part of the GPU with its own utilization.
+// Engine is a part of the GPU that has its own utilization.
 type Engine int
 
 // The engines. EngineMemory is the memory controller; it is busy while memory is read or written.
@@ -132,7 +132,7 @@ const (
 type TemperatureLimit int
 
 // The temperature limits: where the clocks slow down, where the GPU shuts down, and the specified maximums of the chip
-// and of its memory.
+// and its memory.
 const (
 	LimitSlowdown TemperatureLimit = iota
 	LimitShutdown
@@ -143,7 +143,7 @@ const (
 // PowerLimit identifies a power limit.
 type PowerLimit int
 
-// The power limits: the one in effect, the one after a boot, and the range that an administrator can choose from.
+// The power limits: the limit in effect, the default after boot, and the range that an administrator can choose from.
 const (
 	PowerEnforced PowerLimit = iota
 	PowerDefault
@@ -171,7 +171,7 @@ const (
 	Receive
 )
 
-// PerformanceStateUnknown is the result of Device.PerformanceState if the driver does not know it
+// PerformanceStateUnknown is what Device.PerformanceState returns if the driver does not know the state
 // (NVML_PSTATE_UNKNOWN in nvml.h).
 const PerformanceStateUnknown = 32
 
@@ -188,10 +188,10 @@ const (
 	ThrottleDisplayClock  uint64 = 0x100
 )
 
-// RemappedRows counts memory rows that were replaced by spare rows, by the kind of error that caused it.
+// RemappedRows counts memory rows that were replaced by spare rows, by the kind of error that caused the replacement.
 type RemappedRows struct {
 	Corrected, Uncorrected uint64
-	// Pending means that a row will be replaced at the next reset; Failed, that a row could not be replaced.
+	// Pending means that a row will be replaced at the next reset. Failed means that a row could not be replaced.
 	Pending, Failed bool
 }
 
@@ -236,7 +236,7 @@ type Process struct {
 	HasMemory bool
 }
 
-// ProcessSample is how busy one process kept each engine, 0..100, in the period before At.
+// ProcessSample is the utilization of each engine by one process, 0..100, in the period before At.
 type ProcessSample struct {
 	PID                               uint32
 	At                                time.Time
@@ -277,7 +277,7 @@ const NoInstance = 0xFFFFFFFF
 
 // Event is something that happened to a GPU.
 type Event struct {
-	// Device is the one that Library.Device returned; nil if the driver names another.
+	// Device is a value that Library.Device returned, or nil if the driver names another device.
 	Device Device
 	Kind   EventKind
 	// Data is the XID or the recovery action; 0 for other kinds.

@@ -16,7 +16,7 @@ import (
 const defaultPath = "libnvidia-ml.so.1"
 
 // New returns the NVML library at path, or the one that the dynamic linker finds if path is empty. A process can open
-// only one of them.
+// only one library.
 func New(path string) Library {
 	if path == "" {
 		path = defaultPath
@@ -25,7 +25,7 @@ func New(path string) Library {
 }
 
 // loaded is the only NVML library of the process. go-nvml relies on lazy binding of its C functions, and a bound
-// function stays bound: the library can be neither unloaded nor replaced, so it stays loaded permanently.
+// function stays bound, so the library can be neither unloaded nor replaced: it stays loaded permanently.
 var loaded struct {
 	sync.Mutex
 	path    string
@@ -43,7 +43,7 @@ type library struct {
 }
 
 // symbolNames lists every C function that this package may call. Calling one that the library lacks makes the dynamic
-// linker end the process with exit status 127, which recover cannot prevent. Of functions with several versions,
+// linker end the process with exit status 127, which recover cannot prevent. If a function has several versions,
 // go-nvml calls the newest.
 var symbolNames = []string{
 	"nvmlInit", "nvmlShutdown", "nvmlSystemGetDriverVersion", "nvmlSystemGetCudaDriverVersion_v2",
@@ -74,7 +74,7 @@ var symbolNames = []string{
 	"nvmlDeviceGetGpuInstanceId", "nvmlDeviceGetComputeInstanceId",
 }
 
-// exactSymbols lists those of symbolNames that go-nvml calls by exactly this name, even if there are newer versions.
+// exactSymbols lists those of symbolNames that go-nvml calls by exactly this name, even if newer versions exist.
 var exactSymbols = map[string]bool{
 	"nvmlSystemGetCudaDriverVersion_v2": true,
 	"nvmlDeviceGetMemoryInfo":           true,
@@ -136,8 +136,7 @@ func lookUpSymbols(path string) (map[string]bool, error) {
 func (l *library) Close() error {
 	loaded.Lock()
 	defer loaded.Unlock()
-	// With its last user, Shutdown would also unload the library; the handle left open by lookUpSymbols keeps it
-	// loaded.
+	// The last user's Shutdown would also unload the library, but the handle that lookUpSymbols left open keeps it loaded.
 	return toError(l.nvml.Shutdown())
 }
 

@@ -41,7 +41,7 @@ func (d *device) PCIAddress() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Older versions of the call leave the bus ID empty, but all of them set the numbers. NVML omits the function,
+	// Older versions of the call leave the bus ID empty, but all of them set the numbers. NVML omits the PCI function,
 	// which is 0.
 	return fmt.Sprintf("%04x:%02x:%02x.0", pci.Domain, pci.Bus, pci.Device), nil
 }
@@ -201,7 +201,7 @@ func (d *device) MaxClock(clock Clock) (uint32, error) {
 
 func (d *device) ThrottleReasons() (uint64, error) {
 	reasons, err := call(d.lib, "nvmlDeviceGetCurrentClocksEventReasons", d.handle.GetCurrentClocksEventReasons)
-	if CodeOf(err) == FunctionNotFound { // its name before driver 535
+	if CodeOf(err) == FunctionNotFound { // the call's name before driver 535
 		return call(d.lib, "nvmlDeviceGetCurrentClocksThrottleReasons", d.handle.GetCurrentClocksThrottleReasons)
 	}
 	return reasons, err

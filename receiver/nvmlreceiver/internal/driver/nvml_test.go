@@ -34,7 +34,7 @@ func open(t *testing.T) (driver.Library, driver.Device) {
 	return lib, device
 }
 
-// value returns the error of a call, or else its value, so that an assertion fits on one line.
+// value returns the error of a call, or its value if there is none, so that an assertion fits on one line.
 func value[T any](v T, err error) any {
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ async function openPair(id: string, revision: string): Promise<Pair> {
   return { before, after, spans: await differences(before.table, after.table, touched) };
 }
 
-/** Two videos as one: the first follows the second. */
+/** Synchronizes two videos: the first follows the second. */
 function useTogether({ before, after }: Pair) {
   useSignalEffect(() => {
     const [frame, playing] = [after.player.frame.value, after.player.playing.value];
@@ -117,7 +117,7 @@ function Room({ pair }: { pair: Pair }) {
   );
 }
 
-/** What a revision changed, side by side with the one before. */
+/** What a revision changed, side by side with the previous one. */
 export function Compare({ video: id, revision }: { video: string; revision: string }) {
   const t = texts.value.compare;
   const [pair, setPair] = useState<Pair>();

@@ -21,7 +21,7 @@ import { changeRate, Transport } from "../review/transport";
 import { href, remember, route } from "../route";
 import { explain, may, videos } from "../store";
 
-/** Opens the review that the address names, where the address says it was. */
+/** Opens the review in the address, at the place that the address remembers. */
 function useSession(video: string, revision: string): { session?: Session; problem?: string } {
   const [state, setState] = useState<{ session?: Session; problem?: string }>({});
   useEffect(() => {
@@ -46,7 +46,7 @@ function useSession(video: string, revision: string): { session?: Session; probl
   return state;
 }
 
-/** Keeps the frame and the moment in the address, so that a reload goes on where one was. */
+/** Keeps the frame and the moment in the address, so that a reload returns to the same place. */
 function useRememberedPlace(session: Session) {
   useSignalEffect(() => {
     const [frame, moment, playing] = [session.player.frame.value, session.moment.value, session.player.playing.value];
@@ -56,7 +56,7 @@ function useRememberedPlace(session: Session) {
   });
 }
 
-/** The editor of a review, which is open while the review is. */
+/** The editor of a review, which exists as long as the review is open. */
 function useEditor(session: Session): Editor {
   const editor = useMemo(() => new Editor(session), []);
   useEffect(() => {
@@ -66,7 +66,7 @@ function useEditor(session: Session): Editor {
   return editor;
 }
 
-/** What is masked in the frame on the screen, as it would be rendered, and what was taken away. */
+/** The masks in the frame on the screen as they would be rendered, and the masks that were removed. */
 function useEdited(session: Session, editor: Editor, report: Frame | undefined) {
   const open = editor.open.value && editor.edits.value !== undefined;
   const frame = useFrame(session, () => (editor.open.value ? editor.table.value : session.table));
@@ -120,7 +120,7 @@ function Room({ video, session }: { video: Video; session: Session }) {
     "?": () => setKeys(true),
     ...(mayEdit && { e: toggleEdit, a: () => void editor.toggle(true).then(tools.a) }),
     ...(editing && tools),
-    // Enter in no field puts the new mask where it is.
+    // Outside input fields, Enter adds the new mask where it is.
     ...(editing && editor.placing.value && { Enter: () => void editor.add() }),
   });
   const time = frame?.time_s ?? 0;
@@ -184,7 +184,7 @@ function Room({ video, session }: { video: Video; session: Session }) {
   );
 }
 
-/** Without a report nothing is known of the frames: there is the video alone. */
+/** Without a report, nothing is known about the frames: this shows only the video. */
 function PlainRoom({ video, session }: { video: Video; session: Session }) {
   const [question, ask] = useState<Question>();
   return (
@@ -206,7 +206,7 @@ function PlainRoom({ video, session }: { video: Video; session: Session }) {
   );
 }
 
-/** The way to the other revisions, and to what the latest of two changed. */
+/** Links to the other revisions, and to what the latest of two changed. */
 function Revisions({ video, current }: { video: Video; current: string }) {
   const all = video.revisions ?? [];
   if (all.length < 2) return null;

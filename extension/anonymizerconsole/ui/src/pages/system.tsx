@@ -24,7 +24,7 @@ import { complain, shared, status, videos } from "../store";
 const stages = ["decode", "person_detection", "pose_estimation", "visualization", "encode"];
 const kept = 1000; // points of a chart
 
-/** The history with what a status says added to it. */
+/** The history with the values of a status added. */
 function extend(history: History, now: StatusNow): History {
   const time = Date.parse(now.time) / 1000;
   const last = history.time.at(-1);
@@ -217,7 +217,7 @@ function Machines({ share }: { share: Share }) {
   );
 }
 
-/** The latest frames, and the waterfall of the one that is picked. */
+/** The latest frames, and the waterfall of the selected one. */
 function Frames() {
   const t = texts.value.system;
   const [heads, setHeads] = useState<FrameTraceHead[]>();
@@ -237,7 +237,7 @@ function Frames() {
       complain(error);
     }
   };
-  // Where there are none yet, they are looked for as long as something is worked on.
+  // If there are none yet, look for them again as long as videos are in progress.
   const expected = heads?.length === 0 && (status.value?.frames_per_s ?? 0) > 0 ? status.value?.time : undefined;
   useEffect(() => void refresh(), [expected]);
   return (

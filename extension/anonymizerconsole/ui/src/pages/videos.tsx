@@ -78,7 +78,7 @@ function Search() {
   );
 }
 
-/** What the page is for, where there is no video yet. */
+/** Explains the page if there is no video yet. */
 function Empty() {
   const t = texts.value.videos;
   return (
@@ -114,7 +114,7 @@ function NoMatch() {
   );
 }
 
-/** The rest of a long list, which appears as one scrolls to it or presses the button. */
+/** The rest of a long list, which appears when the user scrolls to it or presses the button. */
 function More({ left }: { left: number }) {
   const place = useRef<HTMLButtonElement>(null);
   const more = () => {

@@ -7,7 +7,7 @@ import { language, texts } from "../i18n";
 
 export interface Series {
   name: string;
-  /** The name of a color of app.css. */
+  /** The name of a color in app.css. */
   color: string;
   values: readonly number[];
 }
@@ -18,9 +18,9 @@ interface Props {
   /** Seconds since 1970, ascending. */
   times: readonly number[];
   series: readonly Series[];
-  /** Each series on top of those before it. */
+  /** Stack each series on top of the previous ones. */
   stacked?: boolean;
-  /** Values that are counted have no ticks between whole numbers. */
+  /** Values are counts, without ticks between whole numbers. */
   counted?: boolean;
   format: (value: number) => string;
 }
@@ -77,7 +77,7 @@ function options(element: HTMLElement, { series, stacked, counted, format }: Pro
   };
 }
 
-/** A line chart over time. Its latest values stand below it as text. */
+/** A line chart over time. Its latest values are shown below it as text. */
 export function Chart(props: Props) {
   const { title, unit, times, series, stacked, format } = props;
   const place = useRef<HTMLDivElement>(null);

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Icons of 16 x 16 that repeat what a text next to them says.
+// Icons of 16 x 16 pixels. The text next to an icon says the same.
 const paths = {
   approved: "M3 8.5l3.2 3.2L13 5",
   canceled: "M4 4l8 8M12 4l-8 8",

@@ -30,7 +30,7 @@ const icons: Record<Action, IconName> = {
   retry: "retry",
 };
 
-/** Stops work on a video, after asking, since what is done of it is lost. */
+/** Stops work on a video after asking for confirmation, since its progress is lost. */
 function CancelDialog({ video, onClose, onConfirm }: { video: Video; onClose: () => void; onConfirm: () => void }) {
   const t = texts.value.videos;
   return (
@@ -142,7 +142,7 @@ function found(video: Video): string {
   return video.people_max === undefined ? "" : texts.value.videos.masked(video.people_max, video.masks ?? 0);
 }
 
-/** What happened to a video, in a sentence. */
+/** What happened to a video, in one sentence. */
 function Story({ video }: { video: Video }) {
   const t = texts.value.videos;
   const review = video.review ?? { moments: 0, moments_seen: 0, watched: 0 };

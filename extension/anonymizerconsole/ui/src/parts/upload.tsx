@@ -17,7 +17,7 @@ interface Sending {
 
 const sending = signal<readonly Sending[]>([]);
 
-/** Sends one file; fetch does not tell how far it is. */
+/** Sends one file. fetch does not report progress, so this uses XMLHttpRequest. */
 function send(file: File): Promise<void> {
   const request = new XMLHttpRequest();
   let entry: Sending = { name: file.name, share: 0, request };
@@ -47,10 +47,10 @@ function send(file: File): Promise<void> {
 }
 
 async function sendAll(files: Iterable<File>) {
-  for (const file of files) await send(file); // one after the other, so that the first is soon worked on
+  for (const file of files) await send(file); // one after another, so that work on the first starts soon
 }
 
-/** Sends files that are dropped anywhere on the page. Tells whether some are being dragged over it. */
+/** Sends files dropped anywhere on the page. Returns whether files are being dragged over it. */
 export function useDrop(): boolean {
   const [over, setOver] = useState(false);
   useEffect(() => {

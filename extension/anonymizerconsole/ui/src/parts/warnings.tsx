@@ -6,7 +6,7 @@ import { Icon } from "./icons";
 
 const serious = new Set(["output_changed", "output_missing", "uncovered", "approval_void"]);
 
-/** What is unusual about a video, and what it means for whoever reviews it. */
+/** What is unusual about a video, and what it means for the reviewer. */
 export function Warnings({ warnings }: { warnings: string[] }) {
   if (!warnings.length) return null;
   return (

@@ -9,7 +9,7 @@ function milliseconds(microseconds: number): string {
   return `${number(microseconds / 1000, microseconds < 10_000 ? 2 : 1)} ms`;
 }
 
-/** How deep each span lies below the root. */
+/** The depth of each span below the root. */
 function depths(spans: readonly Span[]): Map<string, number> {
   const result = new Map<string, number>();
   for (const { span, parent } of spans) result.set(span, parent === undefined ? 0 : (result.get(parent) ?? 0) + 1);
@@ -34,7 +34,7 @@ function Attributes({ span }: { span: Span }) {
   );
 }
 
-/** Where the time of one frame went: a bar for each span. */
+/** Where the time of a frame was spent: one bar per span. */
 export function Waterfall({ trace }: { trace: FrameTrace }) {
   const t = texts.value.system;
   const total = Math.max(1, ...trace.spans.map(({ start_us, duration_us }) => start_us + duration_us));

@@ -17,11 +17,11 @@ interface Props {
   session: Session;
   question: Question;
   ask: (question: Question) => void;
-  /** There are corrections that are not rendered. */
+  /** Some corrections are not rendered yet. */
   pending?: boolean;
 }
 
-/** How much of the video was looked at. */
+/** How much of the video has been watched. */
 function progress(session: Session) {
   const { ranges, moments } = session.watched.state.value;
   const total = session.table.total;
@@ -36,7 +36,7 @@ function progress(session: Session) {
 async function decide(session: Session, decision: "approved" | "rejected" | "reopened", note?: string) {
   const t = texts.value.review;
   const { sha256, report_sha256 } = session.details.value;
-  await session.watched.send(); // the decision states what was watched
+  await session.watched.send(); // the decision records what was watched
   try {
     const body = { decision, sha256, report_sha256, ...(note && { note }) };
     put(await post<Video>(`${session.path}/decision`, body));

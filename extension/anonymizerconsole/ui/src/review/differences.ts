@@ -5,7 +5,7 @@ import type { Frame, FrameRange, Mask } from "../api";
 import type { FrameTable } from "./frames";
 import { ellipseOf, type Ellipse } from "./operations";
 
-// Each report rounds ellipses outward, to 0.01 pixels: a later one has slightly larger ones.
+// Each report rounds ellipses outward, to 0.01 pixels, so those of a later report are slightly larger.
 const roundings = 0.1; // pixels
 
 function same(a: Mask, b: Mask): boolean {

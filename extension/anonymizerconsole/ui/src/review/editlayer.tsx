@@ -10,18 +10,18 @@ interface Point {
   y: number;
 }
 
-/** Where a handle is, in half axes from the center; [0, 0] turns. */
+/** The position of a handle, in half axes from the center; [0, 0] rotates. */
 type Grip = readonly [sx: number, sy: number];
 const grips: Grip[] = [-1, 0, 1].flatMap((x) => [-1, 0, 1].map((y) => [x, y] as const)).filter(([x, y]) => x || y);
 
-const click = 4; // pixels on the screen that a pointer moves at most in a click
+const click = 4; // screen pixels that the pointer moves at most during a click
 
 const turned = ({ x, y }: Point, angle: number): Point => ({
   x: x * Math.cos(angle) - y * Math.sin(angle),
   y: x * Math.sin(angle) + y * Math.cos(angle),
 });
 
-/** An ellipse whose grip is dragged to a point: what is opposite stays where it is. */
+/** An ellipse after its grip is dragged to a point: the opposite side stays in place. */
 export function resized(e: Ellipse, [sx, sy]: Grip, to: Point): Ellipse {
   const local = turned({ x: to.x - e.x, y: to.y - e.y }, -e.angle);
   const side = (s: number, half: number, at: number) =>
@@ -45,15 +45,18 @@ interface Props {
   masks: readonly Shown[];
   width: number;
   height: number;
-  /** How much the picture is magnified. */
+  /** The magnification of the picture. */
   magnified: number;
 }
 
-/** Takes the pointer over the picture: draws, selects, moves, resizes and turns masks. Fields do the same by keys. */
+/**
+ * Handles the pointer over the picture: draws, selects, moves, resizes, and rotates masks. Fields allow the same with
+ * the keyboard.
+ */
 export function EditLayer({ editor, masks, width, height, magnified }: Props) {
   const layer = useRef<SVGSVGElement>(null);
   const [drag, setDrag] = useState<{ from: Point; start: Ellipse | undefined; grip?: Grip; turn?: boolean }>();
-  // Pixels of a frame for one of the screen.
+  // Frame pixels per screen pixel.
   const size = layer.current ? width / (layer.current.clientWidth * magnified) : 1;
   const placing = editor.placing.value;
   const chosen = placing ? undefined : masks.find((mask) => editor.isSelected(mask));
@@ -89,7 +92,7 @@ export function EditLayer({ editor, masks, width, height, magnified }: Props) {
       return;
     }
     const [to, draft] = [at(event), editor.draft.value];
-    // A click puts the new mask there, as large as it is.
+    // A click puts the new mask there without changing its size.
     if (Math.hypot(to.x - drag.from.x, to.y - drag.from.y) < click * size && draft) editor.put({ ...draft, ...to });
     void editor.add();
   };

@@ -38,35 +38,37 @@ import {
 import { Rendering } from "./rendering";
 import type { Session } from "./session";
 
-/** Which frames a correction is about, seen from the one on the screen. */
+/** The frames that a correction affects, relative to the frame on the screen. */
 export type Scope = "frame" | "on" | "all";
-/** A mask that was drawn, by its operation, or the masks of a head, by its track. */
+/** A drawn mask, by its operation, or the masks of a head, by its track. */
 export type Selection = { id: number; track?: undefined } | { track: number; id?: undefined };
 /** A mask that can be selected, as it would be rendered. */
 export type Shown = Mask & { selection?: Selection };
 
-const retryAfter = 3000; // milliseconds until what could not be saved is sent again
-const settleFor = 700; // milliseconds without a change until what was typed is saved
-const askEvery = 3000; // milliseconds between questions whether somebody has confirmed
+const retryAfter = 3000; // milliseconds until unsaved operations are sent again
+const settleFor = 700; // milliseconds without a change until an edit is saved
+const askEvery = 3000; // milliseconds between checks whether someone has confirmed
 
-/** Corrects the masks of a video. What is done is sent at once, and kept in this tab until the server has it. */
+/**
+ * Corrects the masks of a video. Operations are sent immediately, and kept in this tab until the server has saved them.
+ */
 export class Editor {
   readonly open = signal(false);
   readonly edits = signal<Edits | undefined>(undefined);
-  /** Why nothing can be corrected. */
+  /** Why corrections are not possible. */
   readonly problem = signal<string | undefined>(undefined);
-  /** What the server does not have yet; what was done at once is together. */
+  /** The operations that the server does not have yet, grouped as they were made. */
   readonly queue = signal<Operation[][]>([]);
   readonly offline = signal(false);
-  /** What the server does not accept as it is, and why. */
+  /** The operations that the server does not accept as they are, and why. */
   readonly asked = signal<{ operations: Operation[]; check: EditsCheck } | undefined>(undefined);
-  /** What is to be taken away once there is a reason. */
+  /** The track whose masks will be removed once a reason is given. */
   readonly removing = signal<number | undefined>(undefined);
   readonly scope = signal<Scope>("on");
   /** A new mask is being placed. */
   readonly placing = signal(false);
   readonly selected = signal<Selection | undefined>(undefined);
-  /** Where the selected or the new mask is being put in the frame on the screen. */
+  /** The ellipse to which the selected or new mask is being moved in the frame on the screen. */
   readonly draft = signal<Ellipse | undefined>(undefined);
   readonly rendering: Rendering;
   readonly table = signal<FrameTable>(undefined as unknown as FrameTable);
@@ -97,16 +99,16 @@ export class Editor {
     });
     this.endings.push(
       () => events.abort(),
-      // Another frame: what was changed in the one before is saved.
+      // When the frame changes, save the edit of the previous one.
       effect(() => {
         if (this.session.player.frame.value !== this.draftFrame && !this.placing.peek()) void this.settle();
       }),
-      // The video has changed, maybe by somebody else.
+      // The video has changed, perhaps because of another user.
       effect(() => {
         void videos.value.get(session.video);
         if (this.open.peek() && this.idle()) void this.load().catch(() => undefined);
       }),
-      // Somebody else has to confirm something.
+      // A second person must confirm an operation.
       effect(() => {
         if (!this.edits.value?.unconfirmed.length) return undefined;
         const timer = setTimeout(() => this.idle() && void this.load().catch(() => undefined), askEvery);
@@ -115,7 +117,7 @@ export class Editor {
     );
   }
 
-  /** Loads what was corrected, and what could not be saved before the page was left. */
+  /** Loads the corrections, and those that could not be saved before the page was left. */
   begin(): Promise<void> {
     this.begun ??= this.load().then(
       () => this.restore(),
@@ -127,7 +129,7 @@ export class Editor {
     return this.begun;
   }
 
-  /** Shows the tools, or puts them away. */
+  /** Shows or hides the tools. */
   async toggle(open = !this.open.value) {
     if (open === this.open.value) return;
     if (this.session.player.playing.value) this.session.player.toggle();
@@ -148,7 +150,7 @@ export class Editor {
     this.endings.forEach((end) => end());
   }
 
-  /** What is masked in a frame, as it would be rendered; from the frames of the table. */
+  /** The masks of a frame of the table as they would be rendered. */
   masksOf(frame: Frame): Shown[] {
     const [operations, live] = [this.operations.value, this.live.value];
     const found: Shown[] = projected(frame, this.unsent)
@@ -169,7 +171,7 @@ export class Editor {
     return !!selected && !!selection && selected.id === selection.id && selected.track === selection.track;
   }
 
-  /** Where the selected mask is in the frame, or the new one. */
+  /** The ellipse of the selected or new mask in the frame. */
   ellipse(masks: readonly Shown[]): Ellipse | undefined {
     if (this.placing.value) return this.draft.value;
     const mask = masks.find((shown) => this.isSelected(shown));
@@ -185,7 +187,7 @@ export class Editor {
     });
   }
 
-  /** Begins a new mask at a place. */
+  /** Starts a new mask at a place. */
   async place(ellipse: Ellipse) {
     await this.select(undefined);
     batch(() => {
@@ -194,7 +196,9 @@ export class Editor {
     });
   }
 
-  /** Puts the selected or the new mask elsewhere in the frame on the screen; settled later, or by settle. */
+  /**
+   * Moves the selected or new mask in the frame on the screen. It becomes an operation later, or when settle is called.
+   */
   put(ellipse: Ellipse) {
     this.draft.value = ellipse;
     this.draftFrame = this.session.player.frame.value;
@@ -202,7 +206,7 @@ export class Editor {
     if (!this.placing.value) this.settling = window.setTimeout(() => void this.settle(), settleFor);
   }
 
-  /** Makes what was put somewhere an operation. */
+  /** Turns the moved mask into an operation. */
   settle(): Promise<void> {
     clearTimeout(this.settling);
     this.settled = this.settled.then(() => this.settleNow());
@@ -234,7 +238,7 @@ export class Editor {
     });
   }
 
-  /** Keeps the selected mask where it is in this frame: a keyframe. */
+  /** Fixes the selected mask in this frame with a keyframe. */
   async keyframe(masks: readonly Shown[]) {
     const ellipse = this.ellipse(masks);
     const id = this.selected.value?.id;
@@ -260,7 +264,7 @@ export class Editor {
     await this.select(undefined);
   }
 
-  /** Keeps the selected mask where it is, up to the end of the video. */
+  /** Keeps the selected mask in place up to the end of the video. */
   async hold(masks: readonly Shown[]) {
     const ellipse = this.ellipse(masks);
     if (!ellipse) return;
@@ -277,7 +281,7 @@ export class Editor {
     this.replace(id, [{ ...plain(operation), keyframes: [...before, rest.keyframes![0]!] }]);
   }
 
-  /** Makes two masks of the selected one: before this frame, and from it on. */
+  /** Splits the selected mask into two: before this frame, and from this frame on. */
   async split() {
     const id = await this.selectedID();
     if (id === undefined) return;
@@ -290,7 +294,7 @@ export class Editor {
     this.replace(id, [before!, after!]);
   }
 
-  /** Takes the selected mask away; what the pipeline masked only with a reason, for which it asks. */
+  /** Removes the selected mask. For masks of the pipeline, it asks for a reason first. */
   async takeAway() {
     const selection = this.selected.value;
     if (!selection) return;
@@ -305,7 +309,7 @@ export class Editor {
     this.selected.value = undefined;
   }
 
-  /** Takes away the masks of a track. */
+  /** Removes the masks of a track. */
   remove(track: number, reason: string, note: string) {
     this.removing.value = undefined;
     const [from, to] = this.range();
@@ -328,20 +332,20 @@ export class Editor {
     this.selected.value = undefined;
   }
 
-  /** Undoes one operation, or confirms it as a second person. */
+  /** Reverts one operation, or confirms it as a second person. */
   about(type: "revert" | "confirm", of: number) {
     this.append([{ type, of }]);
     if (type === "revert") this.selected.value = undefined;
   }
 
-  /** Answers what was asked about the operations that the server did not accept: a reason, or to drop them. */
+  /** Answers the question about operations that the server did not accept: gives a reason, or drops them. */
   answer(given?: { reason: string; note: string }) {
     const [first = [], ...others] = this.queue.value;
     batch(() => {
       this.asked.value = undefined;
       if (given) this.keep([first.map((o) => (uncovers(o) ? { ...o, ...given } : o)), ...others]);
       else {
-        // What was done after it may be about it.
+        // Later operations may depend on them.
         this.keep([]);
         this.selected.value = undefined;
       }
@@ -367,13 +371,13 @@ export class Editor {
     await this.load().catch(complain);
   }
 
-  /** The frames that a correction is about that is made now. */
+  /** The frames that a correction made now affects. */
   range(frame = this.frame): FrameRange {
     const { frames } = this;
     return { frame: [frame, frame + 1], on: [frame, frames], all: [0, frames] }[this.scope.value] as FrameRange;
   }
 
-  /** Operations in force that the server does not have yet. */
+  /** Operations that are not reverted and that the server does not have yet. */
   private get unsent(): Operation[] {
     const known = this.edits.value?.operations.length ?? 0;
     return this.operations.value.filter((_, index) => index >= known && this.live.value.has(index + 1));
@@ -387,7 +391,7 @@ export class Editor {
     return this.session.player.frame.value;
   }
 
-  /** The selected mask that was drawn, after what was typed is an operation. */
+  /** The selected drawn mask, after pending edits have become operations. */
   private async selectedID(): Promise<number | undefined> {
     await this.settle();
     return this.selected.value?.id;
@@ -396,7 +400,7 @@ export class Editor {
   private readonly timeOf = async (frame: number) => {
     const { table } = this.session;
     if (frame < table.total) return (await table.load(frame))!.time_s;
-    return (await table.load(table.total - 1))!.time_s + 1; // beyond the end: it is not compared
+    return (await table.load(table.total - 1))!.time_s + 1; // beyond the end: not compared
   };
 
   private async moveAdded(id: number, frame: number, to: Ellipse) {
@@ -409,7 +413,7 @@ export class Editor {
     this.replace(id, [shifted(operation, from, to)]);
   }
 
-  /** Replaces an operation, of which the first that takes its place is then selected. */
+  /** Replaces an operation, and selects the first of its replacements. */
   private replace(id: number, by: Operation[]) {
     if (by.length === 1 && textOf(by[0]!) === textOf(this.operations.value[id - 1]!)) return;
     this.append([{ type: "revert", of: id }, ...by]);
@@ -421,7 +425,7 @@ export class Editor {
     void this.send();
   }
 
-  /** Remembers what is not saved, over a reload, too. */
+  /** Remembers unsaved operations, even across a reload. */
   private keep(queue: Operation[][]) {
     this.queue.value = queue;
     const base = this.edits.value?.operations.length ?? 0;
@@ -441,10 +445,10 @@ export class Editor {
     return !this.sending && !this.queue.peek().length && !this.draft.peek();
   }
 
-  /** Loads what is there now. */
+  /** Loads the current state. */
   private async load() {
     const edits = await get<Edits>(this.path);
-    // What is not saved yet is about what was loaded before: sending it finds out about others.
+    // Unsaved operations refer to what was loaded before: sending them detects operations of other users.
     if (!this.queue.value.length) {
       if (edits.etag !== this.edits.value?.etag) await this.show(edits);
       else this.edits.value = edits;
@@ -452,7 +456,7 @@ export class Editor {
     await this.rendering.load();
   }
 
-  /** Shows edits of the server, and the frames with them, at once. */
+  /** Shows the server's edits and the frames with them at the same time. */
   private async show(edits: Edits, also?: () => void) {
     const table = this.freshTable();
     await table.load(this.frame).catch(() => undefined);
@@ -463,7 +467,7 @@ export class Editor {
     });
   }
 
-  /** Shows edits of the server, after which less is to be sent. */
+  /** Shows the server's edits, which include the first group in the queue. */
   private accept(edits: Edits): Promise<void> {
     return this.show(edits, () => this.keep(this.queue.value.slice(1)));
   }
@@ -488,7 +492,7 @@ export class Editor {
     }
   }
 
-  /** Sends operations. It fails where they cannot be sent now. */
+  /** Sends operations. Throws an error if they cannot be sent now. */
   private async sendFirst(operations: Operation[]) {
     try {
       if (operations.some(uncovers)) {
@@ -508,7 +512,7 @@ export class Editor {
     }
   }
 
-  /** Somebody else was first, or the answer to what was saved got lost. */
+  /** Another user was first, or the response that confirmed the operations was lost. */
   private async reload() {
     const base = this.edits.value!.operations.length;
     const edits = await get<Edits>(this.path);
@@ -523,7 +527,7 @@ export class Editor {
     tell(texts.value.edit.others);
   }
 
-  /** Numbers what is not saved anew, after operations of others. */
+  /** Renumbers unsaved operations after operations of other users. */
   private rebase(base: number, queue: Operation[][]) {
     const by = this.edits.value!.operations.length - base;
     const moved = (id: number) => (id > base ? id + by : id);
@@ -532,7 +536,7 @@ export class Editor {
     this.keep(queue.map((operations) => operations.map((o) => (o.of === undefined ? o : { ...o, of: moved(o.of) }))));
   }
 
-  /** Finds out why operations were refused, and asks. */
+  /** Determines why operations were rejected, and asks the user. */
   private async question(operations: Operation[], error: APIError) {
     const check = await post<EditsCheck>(`${this.path}/check`, { operations }).catch(() => undefined);
     const refused = { valid: false, errors: [explain(error)], uncovered: [] as EditsCheck["uncovered"] };

@@ -6,12 +6,12 @@ import { get, type Frame, type Timeline } from "../api";
 const chunkSize = 500;
 const chunksKept = 40;
 
-/** The table of a video's frames, of which parts are loaded as they are needed. Frames count from 0. */
+/** The table of a video's frames, parts of which are loaded as needed. Frames count from 0. */
 export class FrameTable {
   private readonly chunks = new Map<number, Frame[]>();
   private readonly loading = new Map<number, Promise<Frame[]>>();
 
-  /** path is the revision's address in the API. */
+  /** path is the address of the revision in the API. */
   constructor(
     private readonly path: string,
     readonly timeline: Timeline,
@@ -21,7 +21,7 @@ export class FrameTable {
     return this.timeline.frames;
   }
 
-  /** The frame if it is loaded. */
+  /** The frame, if it is loaded. */
   loaded(frame: number): Frame | undefined {
     return this.chunks.get(Math.floor(frame / chunkSize))?.[frame % chunkSize];
   }
@@ -31,7 +31,7 @@ export class FrameTable {
     return (await this.chunk(Math.floor(frame / chunkSize)))[frame % chunkSize];
   }
 
-  /** The frame that is shown at a time in seconds from the first, as far as loaded parts tell. */
+  /** The frame shown at a time in seconds from the first, if it is in a loaded part. */
   nearLoaded(time: number): number | undefined {
     const chunk = [...this.chunks.values()].find(
       (frames) => frames.length && frames[0]!.time_s <= time && time <= frames.at(-1)!.time_s,
@@ -47,7 +47,7 @@ export class FrameTable {
     const bucket = Math.max(0, upperBound(times, time) - 1);
     let index = Math.floor((first[bucket] ?? 0) / chunkSize);
     let frames = await this.chunk(index);
-    // A part of the timeline may reach over several chunks.
+    // A part of the timeline may span several chunks.
     while (frames.length === chunkSize && frames.at(-1)!.time_s < time && (index + 1) * chunkSize < this.total) {
       const next = await this.chunk(++index);
       if (next[0] && next[0].time_s > time) {
@@ -58,7 +58,7 @@ export class FrameTable {
     return frames.length ? nearest(frames, time) : 0;
   }
 
-  /** Loads the chunk after a frame's, which playing will need soon. */
+  /** Loads the chunk after that of a frame, which playback will need soon. */
   prefetch(frame: number) {
     const next = Math.floor(frame / chunkSize) + 1;
     if (next * chunkSize < this.total) void this.chunk(next).catch(() => undefined);
@@ -67,7 +67,7 @@ export class FrameTable {
   private async chunk(index: number): Promise<Frame[]> {
     const kept = this.chunks.get(index);
     if (kept) {
-      this.chunks.delete(index); // and to the end: the oldest comes first
+      this.chunks.delete(index); // move it to the end: the oldest comes first
       this.chunks.set(index, kept);
       return kept;
     }

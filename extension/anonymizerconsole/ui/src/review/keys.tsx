@@ -8,7 +8,7 @@ import { Dialog } from "../parts/dialog";
 
 const stored = "console.keys";
 
-/** Keys without a modifier can be switched off, for those whose speech input or tremor presses them (WCAG 2.1.4). */
+/** Keys without a modifier can be switched off, for users whose speech input or tremor triggers them (WCAG 2.1.4). */
 export const singleKeys = signal(localStorage.getItem(stored) !== "off");
 
 function switchKeys(on: boolean) {
@@ -16,7 +16,7 @@ function switchKeys(on: boolean) {
   localStorage.setItem(stored, on ? "on" : "off");
 }
 
-/** The name of a pressed key, such as "n", "Shift ArrowLeft" or "Ctrl z". */
+/** The name of a pressed key, such as "n", "Shift ArrowLeft", or "Ctrl z". */
 function nameOf(event: KeyboardEvent): string {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const modifiers = [
@@ -27,7 +27,7 @@ function nameOf(event: KeyboardEvent): string {
   return [...modifiers.filter(Boolean), key].join(" ");
 }
 
-// Where a key has a meaning of its own: text is typed, or the element under the focus is pressed or moved.
+// Whether the focused element uses the key itself: text is typed, or the element is pressed or moved.
 function taken(event: KeyboardEvent): boolean {
   const element = event.target as HTMLElement;
   if (element.closest("dialog, textarea, select, input:not([type=checkbox], [type=radio])")) return true;
@@ -35,7 +35,7 @@ function taken(event: KeyboardEvent): boolean {
   return event.key === " " && element.closest("button, a, summary, input") !== null;
 }
 
-/** Binds keys to actions while the component is there. */
+/** Binds keys to actions while the component is mounted. */
 export function useKeys(actions: Record<string, () => void>) {
   const latest = useRef(actions);
   latest.current = actions;

@@ -50,7 +50,7 @@ function Item({ session, moment }: { session: Session; moment: Moment }) {
   );
 }
 
-/** The weak moments, in the order in which to look at them; those that matter less are folded. */
+/** The weak moments, in review order; those that matter less are folded. */
 export function MomentList({ session }: { session: Session }) {
   const t = texts.value.review;
   const list = useRef<HTMLDivElement>(null);

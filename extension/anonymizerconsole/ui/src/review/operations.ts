@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What operations mean: which of them are in force, what they draw in a frame, and how they are changed and undone.
-// Operations are never changed: an operation is replaced by reverting it and adding another. IDs count from 1.
+// The meaning of operations: which of them are in force, what they draw in a frame, and how they are changed and
+// undone. Operations never change: to replace one, it is reverted and another one is added. IDs count from 1.
 import type { Frame, FrameRange, Keyframe, Mask, Operation } from "../api";
 
 export interface Ellipse {
@@ -29,7 +29,7 @@ export function liveOf(operations: readonly Operation[]): Set<number> {
   return live;
 }
 
-/** The frames that an operation is about, of a video of so many. */
+/** The frames that an operation affects, in a video of the given number of frames. */
 export function rangeOf(operation: Operation, frames: number): FrameRange {
   const { keyframes, from = 0, to = frames } = operation;
   if (!keyframes) return [from, to];
@@ -37,7 +37,7 @@ export function rangeOf(operation: Operation, frames: number): FrameRange {
   return [keyframes[0]!.frame, last.outside ? last.frame : frames];
 }
 
-/** What an operation of the type add draws in a frame: linear between keyframes, the last one holds. */
+/** What an add operation draws in a frame: linear between keyframes; the last one holds. */
 export function ellipseAt({ keyframes = [] }: Operation, frame: number): Ellipse | undefined {
   const index = keyframes.findLastIndex((keyframe) => keyframe.frame <= frame);
   const [here, next] = [keyframes[index], keyframes[index + 1]];
@@ -66,27 +66,27 @@ export function keyframe(frame: number, time_s: number, { x, y, rx, ry, angle }:
   };
 }
 
-/** A mask from a frame on, up to another one: to its end if that is beyond the video. */
+/** A mask from one frame up to another, or to the end if that is beyond the video. */
 export async function drawn(ellipse: Ellipse, [from, to]: FrameRange, frames: number, timeOf: TimeOf) {
   const keyframes = [keyframe(from, await timeOf(from), ellipse)];
   if (to < frames) keyframes.push({ frame: to, time_s: await timeOf(to), outside: true });
   return { type: "add", shape: "ellipse", keyframes } as Operation;
 }
 
-/** The mask with a keyframe at a frame. Where it had ended before, it goes on up to there. */
+/** The mask with a keyframe added at a frame. If the mask ended before it, it is extended up to there. */
 export async function withKeyframe(operation: Operation, frame: number, ellipse: Ellipse, timeOf: TimeOf) {
   const others = operation.keyframes!.filter((k) => k.frame !== frame && !(k.outside && k.frame < frame));
   const keyframes = [...others, keyframe(frame, await timeOf(frame), ellipse)];
   return { ...plain(operation), keyframes: keyframes.sort((a, b) => a.frame - b.frame) };
 }
 
-/** The mask without what it draws in a range of frames: up to two masks. */
+/** The mask without a range of frames: up to two masks. */
 export async function without(operation: Operation, [from, to]: FrameRange, frames: number, timeOf: TimeOf) {
   const [first, end] = rangeOf(operation, frames);
   const parts: Operation[] = [];
   const cut = async (a: number, b: number) => {
     const inside = operation.keyframes!.filter((k) => k.frame > a && k.frame < b && !k.outside);
-    // Where it is on the way to a later keyframe, the last frame says how far it got.
+    // If it is moving toward a later keyframe, the last frame fixes how far it got.
     const moves = b < end && operation.keyframes!.some((k) => k.frame >= b && !k.outside);
     const edges = moves && b - 1 > a ? [a, b - 1] : [a];
     const made = await Promise.all(
@@ -103,13 +103,13 @@ export async function without(operation: Operation, [from, to]: FrameRange, fram
   return parts;
 }
 
-/** An operation as a request has it. */
+/** An operation in the form used by requests. */
 export function plain({ id: _, by: __, at: ___, ...rest }: Operation & { role?: string }): Operation {
   const { role: ____, ...sent } = rest;
   return sent;
 }
 
-/** The mask, changed in all its frames as one ellipse is to become the other. */
+/** The mask with the change from one ellipse to the other applied in all its frames. */
 export function shifted(operation: Operation, from: Ellipse, to: Ellipse): Operation {
   const keyframes = operation.keyframes!.map((k) =>
     k.outside
@@ -125,10 +125,10 @@ export function shifted(operation: Operation, from: Ellipse, to: Ellipse): Opera
   return { ...plain(operation), keyframes };
 }
 
-/** Whether an operation may uncover something, and says no reason. */
+/** Whether an operation may uncover something but has no reason. */
 export const uncovers = ({ type, reason }: Operation) => ["adjust", "remove", "revert"].includes(type) && !reason;
 
-/** An operation as text, the same whoever has sorted its keys and left out what is 0. */
+/** An operation as text that depends neither on the order of keys nor on whether zero values are left out. */
 export function textOf(operation: Operation): string {
   return JSON.stringify(plain(operation), (_, value: unknown) => {
     if (value === 0 || value === false || value === "") return undefined;
@@ -137,7 +137,7 @@ export function textOf(operation: Operation): string {
   });
 }
 
-/** Operations that were made together: the server gives them one time. */
+/** The groups of operations that were made together: the server gives them the same time. */
 export function groupsOf(operations: readonly Operation[]): number[][] {
   const groups: number[][] = [];
   operations.forEach(({ at, by }, index) => {
@@ -148,7 +148,7 @@ export function groupsOf(operations: readonly Operation[]): number[][] {
   return groups;
 }
 
-/** The reverts that undo the latest of what was done and is not undone; none at the beginning. */
+/** The reverts that undo the latest group of operations that is not undone yet; empty if there is none. */
 export function undoing(operations: readonly Operation[]): Operation[] {
   const done: number[][] = [];
   for (const group of groupsOf(operations)) {
@@ -168,7 +168,7 @@ export function undoing(operations: readonly Operation[]): Operation[] {
     .map((of) => ({ type: "revert", of }));
 }
 
-/** What operations that the server does not know yet make of a frame. */
+/** A frame with the effect of operations that the server does not have yet. */
 export function projected(frame: Frame, operations: readonly Operation[]): Frame {
   let { masks, masked_whole = false } = frame;
   for (const o of operations) {
@@ -191,7 +191,7 @@ function adjusted(mask: Mask, o: Operation): Mask {
   });
 }
 
-/** The operation that makes one ellipse of a track the other, or nothing if they are the same. */
+/** The operation that changes the ellipse of a track from before to after, or undefined if they are the same. */
 export function adjustment(track: number, [from, to]: FrameRange, before: Ellipse, after: Ellipse) {
   const change = {
     dx: hundredth(after.x - before.x),
@@ -214,14 +214,14 @@ export function ellipseOf({ outline: o, box }: Mask): Ellipse {
   };
 }
 
-/** A mask like another one, elsewhere. */
+/** A copy of a mask with another ellipse. */
 export function masked(like: Mask, e: Ellipse): Mask {
   const w = Math.hypot(e.rx * Math.cos(e.angle), e.ry * Math.sin(e.angle));
   const h = Math.hypot(e.rx * Math.sin(e.angle), e.ry * Math.cos(e.angle));
   return { ...like, outline: { ...like.outline, ...e }, box: [e.x - w, e.y - h, e.x + w, e.y + h] };
 }
 
-/** A mask that a person drew. */
+/** A mask that a reviewer drew. */
 export function addedMask(e: Ellipse, shape: Operation["shape"] = "ellipse"): Mask {
   return masked({ box: [0, 0, 0, 0], outline: { shape }, origin: "added", score: 1 }, e);
 }

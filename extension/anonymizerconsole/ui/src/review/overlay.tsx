@@ -6,7 +6,7 @@ import type { Box, Frame, Mask } from "../api";
 import { texts } from "../i18n";
 import { number } from "../format";
 
-// Colors and dashes of the outlines by origin: those of the preview video, and told apart without colors, too.
+// Colors and dashes of the outlines by origin: the same as in the preview video, and distinguishable without colors.
 export const styles: Record<string, { color: string; dash: number[] }> = {
   pose: { color: "#ffffff", dash: [] },
   face: { color: "#00e5ff", dash: [] },
@@ -34,7 +34,7 @@ function trace(context: CanvasRenderingContext2D, { outline: o, box }: Mask, sca
   else context.rect(x - rx, y - ry, 2 * rx, 2 * ry);
 }
 
-// Every line is drawn on a dark one, so that it shows on any picture.
+// Every line is drawn on top of a dark line, so that it is visible on any picture.
 function stroke(context: CanvasRenderingContext2D, color: string, dash: number[], width: number) {
   context.setLineDash([]);
   context.strokeStyle = "rgba(0, 0, 0, 0.75)";
@@ -53,7 +53,7 @@ interface Area {
   bottom: number;
 }
 
-// Where labels would cover each other the first one stays; the text beside the picture has them all.
+// If labels would overlap, only the first is drawn; the text beside the picture lists them all.
 function label(context: CanvasRenderingContext2D, text: string, x: number, y: number, size: number, taken: Area[]) {
   context.font = `600 ${size}px system-ui, sans-serif`;
   const width = context.measureText(text).width;
@@ -76,19 +76,19 @@ function label(context: CanvasRenderingContext2D, text: string, x: number, y: nu
 
 interface Props {
   frame: Frame | undefined;
-  /** The place of the moment that is looked at. */
+  /** The box of the current moment. */
   box: Box | undefined;
   masks: boolean;
-  /** Pixels of a frame. */
+  /** The size of a frame in pixels. */
   width: number;
   height: number;
-  /** How much the picture is magnified. */
+  /** The magnification of the picture. */
   magnified: number;
-  /** Masks are also filled, since the picture may not have them yet. */
+  /** Also fill the masks, since the picture may not include them yet. */
   filled?: boolean;
 }
 
-/** The outlines of a frame's masks, drawn over the picture. What it shows also stands as text beside it. */
+/** The outlines of a frame's masks, drawn over the picture. The text beside it says the same. */
 export function Overlay({ frame, box, masks, width, height, magnified, filled = false }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
@@ -103,7 +103,7 @@ export function Overlay({ frame, box, masks, width, height, magnified, filled = 
       const taken: Area[] = [];
       const shown = masks ? (frame?.masks ?? []) : [];
       for (const mask of shown) drawOutline(context, mask, scale, line, filled && mask.origin !== "removed");
-      // Many origins as words would cover the picture; colors and dashes tell them, too.
+      // Many origins as words would cover the picture; colors and dashes also show them.
       const words = shown.length <= 3 || magnified > 1;
       for (const mask of shown) {
         drawLabel(context, filled ? `${mask.track ?? ""}` : nameOf(mask, words), mask, scale, line, taken);
@@ -151,7 +151,7 @@ function drawLabel(
   );
 }
 
-// Corners around the moment's place, apart from the head, which they must not hide, and within the picture.
+// Draws corners around the moment's box, at a distance so that they do not hide the head, and within the picture.
 function drawBox(context: CanvasRenderingContext2D, [left, top, right, bottom]: Box, scale: number, line: number) {
   const margin = Math.max(right - left, bottom - top) * 0.35;
   const { width, height } = context.canvas;

@@ -6,22 +6,23 @@ import { api } from "../api";
 import type { FrameTable } from "./frames";
 
 const presentedWithin = 1500; // milliseconds from a seek to its picture
-const settledWithin = 300; // milliseconds from another frame's picture, after the seek has ended
-const tolerance = 0.002; // seconds between the table's and the browser's time of one frame
+const settledWithin = 300; // milliseconds from the picture of another frame, after the seek has ended
+const tolerance = 0.002; // seconds between the times of a frame in the table and in the browser
 
 interface Options {
   table: FrameTable;
-  /** The revision's address in the API. */
+  /** The address of the revision in the API. */
   path: string;
-  /** The first frame's time in the file, in seconds; the player finds it out if it is unknown. */
+  /** The time of the first frame in the file, in seconds; if undefined, the player determines it. */
   begin: number | undefined;
-  /** Called for frames from..to, half-open, that were on the screen. */
+  /** Called with each half-open range from..to of frames that were on the screen. */
   shown: (from: number, to: number) => void;
 }
 
 /**
- * Shows exact frames of a video element. It seeks to the middle of a frame, since times are rounded, and believes only
- * the time that requestVideoFrameCallback reports: where that is another frame's, it shows the server's still instead.
+ * Shows exact frames of a video element. It seeks to the middle of a frame, since times are rounded, and trusts only
+ * the time that requestVideoFrameCallback reports: if that belongs to another frame, it shows the server's still
+ * instead.
  */
 export class Player {
   /** The frame on the screen. */
@@ -30,15 +31,15 @@ export class Player {
   readonly rate = signal(1);
   /** The address of a still that covers the video, if the video does not show the frame. */
   readonly still = signal<string | undefined>(undefined);
-  /** Whether the browser plays the file at all. */
+  /** Whether the browser can play the file at all. */
   readonly playable = signal(true);
-  /** While set, playing repeats these frames, both included. */
+  /** While set, playback repeats these frames, inclusive. */
   readonly loop = signal<[first: number, last: number] | undefined>(undefined);
 
   private video: HTMLVideoElement | undefined;
   private target: number | undefined;
   private seeking = false;
-  /** Ends with the seek that is going on. */
+  /** Settles when the current seek ends. */
   private arrival: Promise<void> = Promise.resolve();
   private callback = 0;
   private begin: number | undefined;
@@ -49,7 +50,7 @@ export class Player {
     this.begin = options.begin;
   }
 
-  /** Takes over a video element, or none where browsers cannot play the file. */
+  /** Attaches a video element, or none if browsers cannot play the file. */
   attach(video: HTMLVideoElement | undefined) {
     this.video = video;
     this.there = undefined;
@@ -82,7 +83,7 @@ export class Player {
     void this.goTo((this.target ?? this.frame.value) + frames);
   }
 
-  /** Stops playing and shows a frame, or the nearest that exists. Of several quick calls the last one wins. */
+  /** Stops playback and shows a frame, or the nearest one that exists. The last of several quick calls wins. */
   async goTo(frame: number) {
     this.video?.pause();
     this.target = Math.max(0, Math.min(this.options.table.total - 1, Math.round(frame)));
@@ -91,7 +92,7 @@ export class Player {
     await this.arrival;
   }
 
-  /** Shows the target, also if it changes meanwhile. */
+  /** Shows the target, even if it changes in the meantime. */
   private async arrive() {
     this.seeking = true;
     try {
@@ -124,11 +125,11 @@ export class Player {
     if (loop && (this.frame.value < loop[0] || this.frame.value >= loop[1])) await this.goTo(loop[0]);
     this.still.value = this.there = undefined;
     video.playbackRate = this.rate.value;
-    await video.play().catch(() => undefined); // paused again before it began
+    await video.play().catch(() => undefined); // paused again before it started
     this.follow();
   }
 
-  /** Follows what is presented while the video plays. */
+  /** Follows the presented frames while the video plays. */
   private follow() {
     const { table, shown } = this.options;
     const video = this.video!;
@@ -143,7 +144,7 @@ export class Player {
         void table.near(mediaTime - begin);
         return;
       }
-      // Browsers leave out frames that they are late for; further apart, it was a jump.
+      // Browsers skip frames when they are late; a larger distance is a jump.
       const played = frame > last && frame - last < 60;
       shown(played ? last + 1 : frame, frame + 1);
       last = this.frame.value = frame;
@@ -166,7 +167,7 @@ export class Player {
     shown(frame, frame + 1);
   }
 
-  /** Seeks to a time, and tells whether the browser presents the wanted frame. Times count from the first frame. */
+  /** Seeks to a time, counted from the first frame, and returns whether the browser presents the wanted frame. */
   private async present(time: number, wanted: (time: number) => boolean): Promise<boolean> {
     const video = this.video;
     if (!video || !this.playable.value) return false;
@@ -182,9 +183,9 @@ export class Player {
   }
 
   /**
-   * Seeks, and reports whether the browser presents the wanted frame in time. What it presents first may be the picture
-   * of the seek before, whatever has been asked meanwhile; and a machine that is busy may present the frame late, which
-   * takes away the still. A seek to where the video is presents nothing.
+   * Seeks, and returns whether the browser presents the wanted frame in time. It may first present the picture of the
+   * previous seek, even after the new request. A busy machine may present the frame late, which then removes the still.
+   * A seek to the current position presents nothing.
    */
   private seek(video: HTMLVideoElement, to: number, wanted: (mediaTime: number) => boolean): Promise<boolean> {
     if (to === this.there) return Promise.resolve(true);

@@ -5,7 +5,7 @@ import type { Box, Moment, Sighting } from "../api";
 
 import type { FrameRange } from "../api";
 
-/** Ranges of frames with one more: ascending, apart from each other. */
+/** Adds a range to ranges of frames, which stay in ascending order and apart from each other. */
 export function add(ranges: readonly FrameRange[], [from, to]: FrameRange): FrameRange[] {
   const apart = ranges.filter(([a, b]) => b < from || a > to);
   const joined = ranges.filter(([a, b]) => b >= from && a <= to);
@@ -13,12 +13,12 @@ export function add(ranges: readonly FrameRange[], [from, to]: FrameRange): Fram
   return [...apart, sum].sort(([a], [b]) => a - b);
 }
 
-/** Whether all frames of a range are in ranges. */
+/** Whether ranges include all frames of a range. */
 export function covers(ranges: readonly FrameRange[], [from, to]: FrameRange): boolean {
   return ranges.some(([a, b]) => a <= from && to <= b);
 }
 
-/** Where a moment is in a frame: where the sighting is that is looked at nearest to it. */
+/** The box of a moment in a frame: that of the sighting there whose frame to look at is nearest. */
 export function boxAt(moment: Moment, frame: number): Box | undefined {
   const here = (moment.sightings ?? [moment]).filter(
     (sighting) => sighting.first_frame <= frame && frame <= sighting.last_frame,

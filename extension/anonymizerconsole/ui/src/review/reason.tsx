@@ -17,7 +17,7 @@ interface Props {
   onClose: () => void;
 }
 
-/** Asks why something may be seen that was masked. */
+/** Asks why something that was masked may be visible. */
 export function ReasonDialog({ title, text, uncovered = [], reasons, goTo, submit, onClose }: Props) {
   const t = texts.value.edit;
   const [reason, setReason] = useState("");
@@ -85,7 +85,7 @@ export function ReasonDialog({ title, text, uncovered = [], reasons, goTo, submi
   );
 }
 
-/** Says why something cannot be done. */
+/** Explains why an operation is not possible. */
 export function RefusedDialog({ check, onClose }: { check: EditsCheck; onClose: () => void }) {
   const t = texts.value.edit;
   return (

@@ -6,7 +6,7 @@ import { texts } from "../i18n";
 import { href } from "../route";
 import type { Editor } from "./editor";
 
-/** Renders the corrections, and says how far that is and what became of it. */
+/** Starts rendering the corrections, and shows the progress and the result. */
 export function RenderPart({ editor, video }: { editor: Editor; video: string }) {
   const t = texts.value.edit;
   const { pending, unconfirmed } = editor.edits.value!;

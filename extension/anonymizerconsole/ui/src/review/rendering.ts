@@ -5,16 +5,16 @@ import { signal } from "@preact/signals";
 import { get, post, remove, type Renders } from "../api";
 
 const askEvery = 700; // milliseconds
-const retryAfter = 3000; // milliseconds, where there was no answer
+const retryAfter = 3000; // milliseconds, if there was no response
 
-/** Has the corrections of a video rendered, and says how far that is. */
+/** Requests the rendering of a video's corrections, and tracks its progress. */
 export class Rendering {
   readonly renders = signal<Renders>({ revisions: [] });
-  /** The revision that was rendered just now. */
+  /** The revision that has just been rendered. */
   readonly finished = signal<string | undefined>(undefined);
   private readonly path: string;
   private timer = 0;
-  /** How many revisions there were before the one that is rendered. */
+  /** The number of revisions before the one being rendered. */
   private before: number | undefined;
 
   constructor(
@@ -42,7 +42,7 @@ export class Rendering {
     clearTimeout(this.timer);
   }
 
-  /** Shows how far it is, and asks again until it has ended. */
+  /** Shows the progress, and asks again until the rendering has ended. */
   private show(renders: Renders) {
     this.renders.value = renders;
     clearTimeout(this.timer);

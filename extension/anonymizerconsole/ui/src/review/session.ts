@@ -17,10 +17,10 @@ import { FrameTable } from "./frames";
 import { Player } from "./player";
 import { WatchedFrames } from "./watched";
 
-const seenAfter = 400; // milliseconds that a moment has to be on the screen
+const seenAfter = 400; // milliseconds that a moment must be on the screen
 const pollEvery = 2000; // milliseconds, while the server prepares something
 
-/** The review of one revision: what is known of it, and what is on the screen. */
+/** The review of one revision: its data, and what is on the screen. */
 export class Session {
   readonly moments: Signal<Moments>;
   readonly details: Signal<RevisionDetails>;
@@ -68,17 +68,17 @@ export class Session {
     return session;
   }
 
-  /** The moments that are counted, or that are also weak. */
+  /** Either the moments that are counted, or those that are also weak. */
   kept(alsoWeak: boolean): Moment[] {
     return this.moments.value.moments.filter(({ also_weak = false }) => also_weak === alsoWeak);
   }
 
-  /** The moments that are stepped through, in their order. */
+  /** The moments to step through, in order. */
   get listed(): Moment[] {
     return this.unfolded.value ? this.moments.value.moments : this.kept(false);
   }
 
-  /** Makes a moment the current one, without going there. */
+  /** Makes a moment current without going to it. */
   select(moment: Moment | undefined) {
     this.moment.value = moment;
     if (moment?.also_weak) this.unfolded.value = true;
@@ -104,7 +104,7 @@ export class Session {
     void this.show(listed[Math.max(0, Math.min(listed.length - 1, next))]!);
   }
 
-  /** Plays the moment again and again, or stops doing so. */
+  /** Starts or stops playing the moment in a loop. */
   toggleLoop() {
     const { loop, playing } = this.player;
     const moment = this.moment.value;
@@ -119,7 +119,7 @@ export class Session {
     this.player.close();
   }
 
-  // Asks again while the proxy is made or the output is looked at once more.
+  // Asks again while the proxy is being prepared or the second look at the output is in progress.
   private poll() {
     const playback = this.details.value.playback.state;
     const look = this.moments.value.second_look.state;

@@ -32,7 +32,7 @@ export function useFrame(session: Session, tableOf: () => FrameTable = () => ses
   return frame.value;
 }
 
-/** How the picture is scaled and moved so that a box is in its middle, in parts of its own size. */
+/** The scale of the picture, and its shift as a fraction of its own size, that center a box. */
 export function magnification(box: Box, width: number, height: number) {
   const size = Math.max((box[2] - box[0]) / width, (box[3] - box[1]) / height, 0.01);
   const scale = Math.max(1.5, Math.min(6, 0.3 / size));
@@ -46,11 +46,11 @@ interface Props {
   frame: Frame | undefined;
   masks: boolean;
   zoom: boolean;
-  /** Corrects masks, over the picture, which is magnified so much. */
+  /** The layer over the picture that corrects masks, given the magnification of the picture. */
   layer?: (magnified: number) => ComponentChildren;
 }
 
-/** Says why the picture is not a playing video. */
+/** Explains why the picture is not a playing video. */
 function Caption({ session }: { session: Session }) {
   const t = texts.value.review;
   const { playback } = session.details.value;
@@ -126,7 +126,7 @@ export function Stage({ session, frame, masks, zoom, layer }: Props) {
   );
 }
 
-/** What the outlines of the frame say, in words. */
+/** The meaning of the frame's outlines in words. */
 export function FrameFacts({ frame }: { frame: Frame | undefined }) {
   const t = texts.value;
   if (!frame) return <p class="facts muted">{t.loading}</p>;

@@ -13,13 +13,13 @@ interface Props {
   current: Moment | undefined;
   watched: readonly FrameRange[];
   frame: number;
-  /** Of the frame, in seconds from the first. */
+  /** The time of the frame, in seconds from the first. */
   time: number;
   onFrame: (frame: number) => void;
 }
 
-const marks = 14; // pixels for the moments, above
-const watchedBar = 6; // pixels, below
+const marks = 14; // pixels for the moments, at the top
+const watchedBar = 6; // pixels, at the bottom
 
 function paint(canvas: HTMLCanvasElement, { timeline, moments, current, watched, frame }: Props) {
   const style = getComputedStyle(canvas);
@@ -64,7 +64,7 @@ function paint(canvas: HTMLCanvasElement, { timeline, moments, current, watched,
   context.fillRect(x(frame + 0.5) - 1, 0, 2, height);
 }
 
-/** The whole video: people over time, weak moments above, what was watched below. A slider of frames. */
+/** A slider over the whole video: people over time, weak moments above, watched frames below. */
 export function TimelineStrip(props: Props) {
   const { timeline, frame, time, onFrame } = props;
   const t = texts.value.review;
@@ -119,7 +119,7 @@ export function TimelineStrip(props: Props) {
   );
 }
 
-/** The first frame of the part of a timeline that holds a time in seconds. */
+/** The first frame of the part of a timeline that contains a time in seconds. */
 function frameAt(timeline: Timeline, time: number): number {
   return timeline.first_frame[Math.max(0, upperBound(timeline.time_s, time) - 1)] ?? 0;
 }

@@ -15,7 +15,7 @@ interface Props {
   masks: readonly Shown[];
 }
 
-/** What is done to the selected mask, by button or key. */
+/** The editing actions by key, which the buttons also use. */
 export function actionsOf({ editor, masks }: Props, place: () => Ellipse): Record<string, () => void> {
   const t = texts.value.edit;
   const only = (may: () => unknown, text: string, act: () => Promise<void>) => () =>
@@ -54,12 +54,12 @@ function nudge(editor: Editor, masks: readonly Shown[], to: "Left" | "Right" | "
   editor.put({ ...e, x: e.x + x, y: e.y + y });
 }
 
-/** Where a new mask is proposed: at the moment's place, or in the middle. */
+/** The proposed place of a new mask: the moment's box, or the middle. */
 export function proposed(box: Box | undefined, width: number, height: number): Ellipse {
   const half = Math.max(8, Math.min(width, height) / 10);
   if (!box)
     return { x: Math.round(width / 2), y: Math.round(height / 2), rx: half, ry: Math.round(half * 1.25), angle: 0 };
-  // The ellipse around the box.
+  // The ellipse that encloses the box.
   const [left, top, right, bottom] = box;
   const around = (from: number, to: number) => Math.ceil((to - from) / Math.SQRT2);
   return { x: (left + right) / 2, y: (top + bottom) / 2, rx: around(left, right), ry: around(top, bottom), angle: 0 };
@@ -121,7 +121,7 @@ function ScopeChoice({ editor }: { editor: Editor }) {
   );
 }
 
-/** Where the selected mask is, in numbers. */
+/** The position and size of the selected mask as numbers. */
 function Fields({ editor, masks }: Props) {
   const t = texts.value.edit;
   const e = editor.ellipse(masks);
@@ -259,7 +259,7 @@ function Operations({ editor, goTo }: { editor: Editor; goTo: (frame: number) =>
   const t = texts.value.edit;
   const [operations, live] = [editor.operations.value, editor.live.value];
   const ids = operations.map((_, index) => index + 1);
-  // What undoes or confirms goes without saying, unless it waits for somebody.
+  // Reverts and confirmations are not listed, unless they must be confirmed.
   const waits = editor.edits.value!.unconfirmed;
   const shown = ids.filter((id) => {
     const { type } = operations[id - 1]!;
@@ -296,7 +296,7 @@ interface CardProps extends Props {
   goTo: (frame: number) => void;
 }
 
-/** The numbers of the selected mask, what was done, and the rendering. */
+/** The numbers of the selected mask, the operations, and the rendering. */
 export function EditCard({ editor, masks, video, goTo }: CardProps) {
   const t = texts.value.edit;
   const edits = editor.edits.value;

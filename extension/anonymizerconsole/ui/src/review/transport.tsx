@@ -16,7 +16,7 @@ export function changeRate(session: Session, by: 1 | -1) {
 
 interface Props {
   session: Session;
-  /** Of the frame on the screen, in seconds from the first. */
+  /** The time of the frame on the screen, in seconds from the first. */
   time: number;
   masks: boolean;
   zoom?: boolean;
@@ -45,7 +45,7 @@ function Step({
   );
 }
 
-/** The position within the moment: a slider that a short moment fills whole. */
+/** The position within the moment: a slider whose range is the moment, however short. */
 function MomentSlider({ session }: { session: Session }) {
   const moment = session.moment.value;
   const frame = session.player.frame.value;
@@ -65,7 +65,7 @@ function MomentSlider({ session }: { session: Session }) {
   );
 }
 
-/** The number of the frame, to read and to type. What is being typed stays, whatever the screen shows meanwhile. */
+/** The number of the frame, to read and to enter. While the user types, the text stays, whatever the screen shows. */
 function FrameField({ session, time }: { session: Session; time: number }) {
   const t = texts.value.review;
   const { player, table } = session;
@@ -92,7 +92,7 @@ function FrameField({ session, time }: { session: Session; time: number }) {
   );
 }
 
-/** Buttons for all that the keys do. */
+/** Buttons for everything that the keys do. */
 export function Transport({ session, time, masks, zoom = false, toggleMasks, toggleZoom, showKeys }: Props) {
   const t = texts.value.review;
   const { player } = session;

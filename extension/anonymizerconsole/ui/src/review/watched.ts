@@ -8,7 +8,7 @@ import { add, covers } from "./ranges";
 
 const sendEvery = 3000; // milliseconds
 
-/** Remembers which frames and moments were on the screen, and tells the server. */
+/** Remembers which frames and moments were on the screen, and reports them to the server. */
 export class WatchedFrames {
   readonly state = signal<Watched>({ ranges: [], share: 0, moments: [] });
   private ranges: FrameRange[] = [];
@@ -16,7 +16,7 @@ export class WatchedFrames {
   private timer = 0;
   private readonly events = new AbortController();
 
-  /** path is the revision's address in the API. */
+  /** path is the address of the revision in the API. */
   constructor(
     private readonly path: string,
     private readonly all: () => readonly Moment[],
@@ -30,7 +30,7 @@ export class WatchedFrames {
     this.state.value = await get<Watched>(`${this.path}/watched`);
   }
 
-  /** The frames from..to, half-open, were on the screen. */
+  /** Records that the frames in the half-open range from..to were on the screen. */
   frames(from: number, to: number) {
     if (!may("review") || document.hidden) return;
     const range: FrameRange = [from, to];
@@ -53,7 +53,7 @@ export class WatchedFrames {
     this.later();
   }
 
-  /** Sends what is left; awaited before a decision, which states it. */
+  /** Sends what has not been sent. A decision waits for it, since the decision records what was watched. */
   async send(keepalive = false) {
     clearTimeout(this.timer);
     this.timer = 0;

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// All texts of the page in English. A translation is a file like this one and a line in ../i18n.ts.
+// All texts of the page in English. A translation needs a file like this one and a line in ../i18n.ts.
 
 const count = (n: number, one: string, many: string) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
@@ -102,7 +102,7 @@ export const en = {
     left: (time: string) => `about ${time} left`,
     rate: (fps: string) => `${fps} frames/s`,
     position: (n: number) => (n === 1 ? "Next in the queue." : `Number ${n} in the queue.`),
-    // By the server's words.
+    // By the text that the server sends.
     waitingFor: {
       retry: "Waiting to be retried.",
       "it is still changing": "Waiting until the file stops changing.",
@@ -144,7 +144,7 @@ export const en = {
     failed: (name: string, why: string) => `${name} could not be sent: ${why}`,
     stop: (name: string) => `Stop sending ${name}`,
   },
-  // What to do about a failure, by its reason. Those that are missing here show the server's advice.
+  // What to do about a failure, by its reason. For reasons that are missing here, the server's advice is shown.
   failures: {
     not_video: ["This is not a video", "Check that the file plays, and copy it again."],
     unreadable: ["The file cannot be read", "Check its permissions, and that it is still there."],

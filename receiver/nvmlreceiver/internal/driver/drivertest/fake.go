@@ -31,7 +31,7 @@ type Library struct {
 	events chan driver.Event
 }
 
-// NewLibrary returns a driver with these GPUs.
+// NewLibrary returns a fake driver with these GPUs.
 func NewLibrary(gpus ...*GPU) *Library {
 	l := &Library{GPUs: gpus, Version: "570.86.15", calls: map[string]int{}, events: make(chan driver.Event, 16)}
 	for _, g := range gpus {
@@ -64,17 +64,17 @@ func (l *Library) IsOpen() bool {
 	return l.open
 }
 
-// Calls returns how often the method with this name was called, on all GPUs together.
+// Calls returns how often the method with this name was called, summed over all GPUs.
 func (l *Library) Calls(name string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.calls[name]
 }
 
-// Emit makes an event happen.
+// Emit delivers an event.
 func (l *Library) Emit(event driver.Event) { l.events <- event }
 
-// Open fails or hangs as OpenErr and Hang say.
+// Open fails or hangs as set in OpenErr and Hang.
 func (l *Library) Open() error {
 	l.mu.Lock()
 	hang := l.Hang
@@ -118,13 +118,13 @@ func (l *Library) DeviceCount() (int, error) {
 	return len(l.GPUs), nil
 }
 
-// Device fails if the GPU has an error for "Device".
+// Device returns a GPU. It fails if the GPU has an error for "Device".
 func (l *Library) Device(index int) (driver.Device, error) {
 	g := l.GPUs[index]
 	return g, g.call("Device")
 }
 
-// NewEventSet returns a set that delivers the events of Emit.
+// NewEventSet returns a set that delivers the events passed to Emit.
 func (l *Library) NewEventSet() (driver.EventSet, error) { return &eventSet{lib: l}, nil }
 
 type eventSet struct{ lib *Library }
@@ -152,7 +152,7 @@ func (e *eventSet) Wait(timeout time.Duration) (driver.Event, error) {
 
 func (e *eventSet) Close() error { return nil }
 
-// GPU is a fake driver.Device, whole or a MIG instance, that returns its fields.
+// GPU is a fake driver.Device, either a whole GPU or a MIG instance, that returns the values of its fields.
 type GPU struct {
 	ID, Product, SerialNumber, VBIOS, PCI string
 
@@ -174,7 +174,7 @@ type GPU struct {
 	Replays                   uint64
 	Corrected, Uncorrected    uint64
 	Rows                      driver.RemappedRows
-	// FieldValues are keyed by ID, or by ID<<32|scope for fields with a scope. Missing ones are not supported.
+	// FieldValues are keyed by ID, or by ID<<32|scope for fields with a scope. Missing fields are not supported.
 	FieldValues map[uint64]uint64
 	Procs       []driver.Process
 	ProcSamples []driver.ProcessSample
@@ -182,7 +182,7 @@ type GPU struct {
 	Instances   []*GPU
 	Profile     driver.MIGProfile
 
-	// Errs contains the errors of methods by name; the key "*" applies to every method.
+	// Errs contains errors by method name; the key "*" applies to every method.
 	Errs map[string]error
 	// Hang contains channels by method name; a call blocks until its channel is closed.
 	Hang map[string]chan struct{}
@@ -190,7 +190,7 @@ type GPU struct {
 	lib *Library
 }
 
-// Sample is one sample of the utilization of an engine.
+// Sample is one utilization sample of an engine.
 type Sample struct {
 	At      time.Time
 	Percent uint32
@@ -268,7 +268,7 @@ func NewGPU(index int, now time.Time) *GPU {
 	}
 }
 
-// call counts a call, blocks while it hangs, and returns its error.
+// call counts a call, blocks if the script makes it hang, and returns its scripted error.
 func (g *GPU) call(name string) error {
 	g.lib.mu.Lock()
 	g.lib.calls[name]++
@@ -299,7 +299,7 @@ func read[T any](g *GPU, name string, value func() T) (T, error) {
 	return value(), nil
 }
 
-// lookup is read for a map; a missing key is not supported.
+// lookup is like read, but for a value in a map: a missing key is not supported.
 func lookup[K comparable, V any](g *GPU, name string, m map[K]V, key K) (V, error) {
 	if err := g.call(name); err != nil {
 		var zero V

@@ -3,7 +3,7 @@
 
 // Package shim builds a stand-in for the driver's library, so that tests run the real binding and the dynamic linker
 // without a GPU. A process can load only one NVML library, and a fault in it ends the process; therefore each test runs
-// in a process of its own.
+// in its own process.
 package shim
 
 import (
@@ -24,7 +24,7 @@ const (
 	Name = "libnvidia-ml.so.1"
 )
 
-// Build compiles the shim to path, with these macros of shim.c defined.
+// Build compiles the shim to path with these macros of shim.c defined.
 func Build(t testing.TB, path string, macros ...string) {
 	t.Helper()
 	args := []string{"-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-Wno-unused", "-x", "c", "-o", path + ".new", "-"}
@@ -48,7 +48,7 @@ func Build(t testing.TB, path string, macros ...string) {
 	}
 }
 
-// Run lets prepare populate dir, then runs body in a child process whose dynamic linker looks for Name in dir first.
+// Run lets prepare populate dir, then runs body in a child process whose dynamic linker searches dir for Name first.
 func Run(t *testing.T, prepare func(dir string), body func(t *testing.T, dir string)) {
 	t.Helper()
 	if dir := os.Getenv(childVariable); dir != "" {
