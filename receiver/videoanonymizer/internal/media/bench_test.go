@@ -62,9 +62,9 @@ func BenchmarkTranscode(b *testing.B) {
 	report(b, plain, ours)
 }
 
-// BenchmarkSegments compares decoding and encoding with and without one Seal in the middle: what it costs in wall time
-// and in CPU time of this process and its children, and as a share of that of 20 s of video. The fastest round of each
-// counts, since other guests of the host slow down some.
+// BenchmarkSegments compares decoding and encoding with and without one Seal in the middle. It reports the cost in wall
+// time and in CPU time of this process and its children, also as a share of the time for 20 s of video. The fastest
+// round of each counts, since other guests of the host slow down some.
 func BenchmarkSegments(b *testing.B) {
 	tools, in, dir := testTools(b), benchClip(b), b.TempDir()
 	info, err := tools.Probe(b.Context(), in, Limits{})

@@ -24,25 +24,25 @@ import (
 )
 
 const (
-	// pipeSize is the most that an unprivileged process may ask for (/proc/sys/fs/pipe-max-size), in bytes; a 1080p
-	// frame has 3 MB.
+	// pipeSize is the largest buffer in bytes that an unprivileged process may request for a pipe
+	// (/proc/sys/fs/pipe-max-size). A 1080p frame takes 3 MB.
 	pipeSize = 1 << 20
 	// maxLine bounds a line of a child's stderr in bytes; the rest of a longer one is dropped.
 	maxLine = 4096
-	// maxTail is how many of the first complaints of a child are kept for the error message, and how many of the last.
+	// maxTail is how many of a child's first complaints, and how many of its last, are kept for the error message.
 	maxTail = 4
 	// maxOutput bounds what output returns, in bytes.
 	maxOutput = 16 << 20
-	// killWait is how long wait waits for a child after it was killed: the kernel does not end a process that waits for a
-	// disk or server that does not answer.
+	// killWait is how long wait waits for a killed child: the kernel does not end a process that is waiting for an
+	// unresponsive disk or server.
 	killWait = 10 * time.Second
-	// drainWait is how long to wait for more from a pipe of a child that has exited, which a process that the child
-	// started in another process group may hold open.
+	// drainWait is how long to wait for more data on a pipe of an exited child. A process that the child started in
+	// another process group may hold the pipe open.
 	drainWait = 2 * time.Second
 )
 
-// keptEnv are the environment variables that a child inherits, those that find libraries and devices. It gets no other,
-// such as FFREPORT (which writes files) and the proxies.
+// keptEnv are the environment variables that a child inherits: those that locate libraries and devices. It gets no
+// others, such as FFREPORT (which writes files) and those of proxies.
 var keptEnv = []string{"PATH", "LD_LIBRARY_PATH", "TMPDIR", "XDG_RUNTIME_DIR", "CUDA_VISIBLE_DEVICES",
 	"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH"}
 
@@ -57,18 +57,18 @@ func childEnv() []string {
 }
 
 // child is a running child process, which may be a wrapper that starts the actual program. It dies with this process,
-// however this one ends; what a wrapper started, which is in the same process group, dies with the wrapper, or notices
-// that its pipes are closed.
+// however this one ends. Programs that a wrapper starts are in the same process group, and die with the wrapper or
+// notice that their pipes are closed.
 type child struct {
 	pid     int
 	gone    chan struct{} // closed when the process has exited
-	exited  chan struct{} // closed when, after that, its stderr was read to the end
+	exited  chan struct{} // closed when, after that, its stderr has been read to the end
 	overdue chan struct{} // closed when it should have exited long ago
 	err     error         // how it exited, valid after exited
 	stop    func() bool   // stops waiting for the context
 
 	killing sync.Mutex
-	reaped  bool        // its process group may belong to somebody else by now
+	reaped  bool        // its process group ID may be reused by now
 	timer   *time.Timer // closes overdue
 
 	mu          sync.Mutex
@@ -91,12 +91,12 @@ func (s streams) close() {
 	}
 }
 
-// bounds are what a child may do, which the kernel enforces.
+// bounds limit what a child may do. The kernel enforces them.
 type bounds struct {
 	cpu    time.Duration // in whole seconds; 0 for any
-	file   int64         // bytes of the largest file that it may write; 0: it may write none
+	file   int64         // bytes of the largest file that it may write; 0 for none
 	memory int64         // bytes of its address space; 0 for any
-	device bool          // it uses a GPU, whose drivers map far more memory than there is
+	device bool          // it uses a GPU, whose drivers map far more memory than the machine has
 }
 
 // overLimit says which of its bounds a child exceeded.
@@ -115,7 +115,7 @@ func (b bounds) exceeded(state *os.ProcessState) error {
 		return nil
 	}
 	signal := status.Signal()
-	if code := status.ExitStatus(); code > signaled { // of a wrapper
+	if code := status.ExitStatus(); code > signaled { // reported by a wrapper
 		signal = syscall.Signal(code - signaled)
 	}
 	killed := signal == syscall.SIGKILL || signal == syscall.SIGXCPU
@@ -128,8 +128,8 @@ func (b bounds) exceeded(state *os.ProcessState) error {
 	return nil
 }
 
-// start runs a program within bounds until it exits or ctx ends. onLine, if not nil, gets each line of stderr and tells
-// whether it handled it; the others become complaints. It must not keep the bytes.
+// start starts a program, which runs within bounds until it exits or ctx ends. onLine, if not nil, gets each line of
+// stderr and reports whether it handled the line. All other lines become complaints. onLine must not keep the bytes.
 func (t Tools) start(
 	ctx context.Context, path string, args []string, s streams, b bounds, onLine func(line []byte) bool,
 ) (*child, error) {
@@ -181,7 +181,8 @@ func (t Tools) start(
 	return c, nil
 }
 
-// awaitExit waits until the process has exited, and ends what it started. Until it is reaped, its process group is its.
+// awaitExit waits until the process has exited, and kills the processes that it started. Its process group ID cannot be
+// reused until it is reaped.
 func (c *child) awaitExit() {
 	for unix.Waitid(unix.P_PID, c.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
@@ -195,7 +196,7 @@ func (c *child) awaitExit() {
 	close(c.gone)
 }
 
-// kill ends the process and what it started.
+// kill kills the process and the processes that it started.
 func (c *child) kill() {
 	c.killing.Lock()
 	defer c.killing.Unlock()
@@ -208,7 +209,8 @@ func (c *child) kill() {
 	}
 }
 
-// wait waits until the child has exited, and returns how. It fails with ErrStalled if a child that was killed does not.
+// wait waits until the child has exited, and returns its exit error. It fails with ErrStalled if a killed child does
+// not exit.
 func (c *child) wait() error {
 	defer c.stop()
 	select {
@@ -219,7 +221,7 @@ func (c *child) wait() error {
 	}
 }
 
-// waitWhile is wait, but kills a child that does not write to the file at path for as long as stall, and returns
+// waitWhile is like wait, but kills a child that does not write to the file at path for the duration stall, and returns
 // ErrStalled.
 func (c *child) waitWhile(path string, stall time.Duration) error {
 	last := writtenAt(path)
@@ -241,8 +243,8 @@ func (c *child) waitWhile(path string, stall time.Duration) error {
 	}
 }
 
-// writtenAt changes whenever something is written to a file. Size and time are both needed: overwriting does not change
-// the size, and writing twice within a tick of the clock does not change the time.
+// writtenAt returns a value that changes whenever a file is written to. Size and time are both needed: overwriting does
+// not change the size, and writing twice within a tick of the clock does not change the time.
 func writtenAt(path string) (at struct{ size, time int64 }) {
 	if stat, err := os.Stat(path); err == nil {
 		at.size, at.time = stat.Size(), stat.ModTime().UnixNano()
@@ -264,8 +266,8 @@ func (c *child) drain(stderr *os.File, onLine func([]byte) bool) {
 	}
 }
 
-// childPipe reads what a child writes, to the end, or until nothing comes for drainWait after the child has exited or
-// should have.
+// childPipe reads what a child writes until the end, or until no data has come for drainWait after the child exited or
+// should have exited.
 type childPipe struct {
 	child *child
 	pipe  *os.File
@@ -284,7 +286,7 @@ func (p childPipe) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// bound ends a Read that waits when the child exits, or should have.
+// bound limits a pending Read to drainWait after the child exits, or should have exited.
 func (p childPipe) bound() {
 	select {
 	case <-p.child.gone:
@@ -293,7 +295,8 @@ func (p childPipe) bound() {
 	_ = p.pipe.SetReadDeadline(time.Now().Add(drainWait))
 }
 
-// readLine returns the next line without its end, truncated to maxLine; the bytes are valid until the next call.
+// readLine returns the next line without its line ending, truncated to maxLine; the bytes are valid until the next
+// call.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
 	full := errors.Is(err, bufio.ErrBufferFull)
@@ -308,7 +311,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	return line, err
 }
 
-// note keeps a line if it is a complaint: of level warning or worse, or from a library that writes no level.
+// note keeps a line if it is a complaint: one of level warning or worse, or one without a level, as libraries print it.
 func (c *child) note(line []byte) {
 	l := level(line)
 	if l == "info" || l == "verbose" {
@@ -328,7 +331,7 @@ func (c *child) note(line []byte) {
 	c.last = append(c.last, text)
 }
 
-// complaints returns the first and the last of the lines noted, and whether any was an error.
+// complaints returns the first and last noted lines, and whether any was an error.
 func (c *child) complaints() (text string, failed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -355,8 +358,8 @@ func level(line []byte) string {
 	return ""
 }
 
-// output runs a program and returns what it writes to stdout. The files that it gets are closed. The program's
-// complaints go to complaint, if not nil.
+// output runs a program and returns what it writes to stdout. It closes the files in s. The program's complaints go to
+// complaint, if not nil.
 func (t Tools) output(
 	ctx context.Context, path string, args []string, s streams, b bounds, complaint *string,
 ) ([]byte, error) {
@@ -373,8 +376,8 @@ func (t Tools) output(
 	return out, err
 }
 
-// stream runs a program and calls read with its stdout; if read fails it kills the program. The files that it gets are
-// closed. It returns the program's complaints, too.
+// stream runs a program and calls read with its stdout. If read fails, it kills the program. It closes the files in s,
+// and also returns the program's complaints.
 func (t Tools) stream(
 	ctx context.Context, path string, args []string, s streams, b bounds, read func(io.Reader) error,
 ) (string, error) {

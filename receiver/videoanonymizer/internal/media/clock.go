@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// clockStep is how far a time must be before an earlier one for the source's clock to count as set back, rather
-	// than the time as wrong.
+	// clockStep is how far a time must be before an earlier one for the source's clock to count as set back, rather than
+	// the time as wrong.
 	clockStep = 500 * time.Millisecond
 	// wrapStep is half the period of the clock of MPEG streams, which wraps after 2^33 / 90,000 s = 26.5 h (ISO/IEC
-	// 13818-1, 2.4.3.6). A longer step forward is one back, which ffmpeg took for a wrap.
+	// 13818-1, 2.4.3.6). A longer step forward is a step back that ffmpeg took for a wrap.
 	wrapStep = (1 << 32) * time.Second / 90_000
 	// suspectStep is a step forward after which the next frames are inspected: the time may be wrong.
 	suspectStep = time.Second
-	// suspectAhead is how many of them are.
+	// suspectAhead is how many of these frames are inspected.
 	suspectAhead = 4
 	// maxAhead and aheadMemory bound, in frames and in bytes, how far ahead a Reader looks to repair a time.
 	maxAhead    = 16
@@ -58,14 +58,14 @@ type clock struct {
 	period  int64 // mean time between frames, 0 if unknown
 	step    int64 // clockStep
 	wrap    int64 // wrapStep, 0 if the source's clock does not wrap
-	suspect int64 // suspectStep, or some frame periods if they are longer
+	suspect int64 // suspectStep, or 10 frame periods if they are longer
 
 	started bool
-	last    int64   // of the previous frame, as returned
-	valid   int64   // the last one that was announced and not out of order, plus offset
-	offset  int64   // from announced times to returned ones
-	planned []int64 // of the next frames, if they are decided
-	repairs Repairs // of the frame that next returned the time of
+	last    int64   // time of the previous frame, as returned
+	valid   int64   // last announced time that was not out of order, plus offset
+	offset  int64   // added to announced times to get returned ones
+	planned []int64 // times of the next frames, if they are decided
+	repairs Repairs // of the frame whose time next returned last
 }
 
 func newClock(info Info) clock {
@@ -78,8 +78,8 @@ func newClock(info Info) clock {
 	return c
 }
 
-// next returns the time of the next frame. ahead returns what is announced of the frames after it, from 0 on, as far as
-// they can be known.
+// next returns the time of the next frame. ahead returns what is announced about the i-th frame after it, from 0, as
+// far as that is known.
 func (c *clock) next(s shown, ahead func(i int) (shown, bool)) int64 {
 	c.repairs = Repairs{}
 	if len(c.planned) > 0 {
@@ -102,8 +102,8 @@ func (c *clock) next(s shown, ahead func(i int) (shown, bool)) int64 {
 	return at
 }
 
-// keep returns a valid time. If a repaired time got ahead of it, the frame is shown shortly after that one, so that the
-// times of the source are soon reached again.
+// keep returns a valid time. If a repaired time is not before it, the frame is shown shortly after the repaired time,
+// so that the source's times are soon reached again.
 func (c *clock) keep(at int64) int64 {
 	c.valid = at
 	if at > c.last {
@@ -143,8 +143,8 @@ func (c *clock) back(at int64, ahead func(i int) (shown, bool)) int64 {
 	return c.last + max(1, c.period)
 }
 
-// forward returns the time of a frame that is shown long after the one before it: that may be a pause, or it is wrong,
-// and later frames are shown before it.
+// forward returns the time of a frame that is shown long after the previous one: this may be a pause, or the time is
+// wrong, and later frames are shown before it.
 func (c *clock) forward(at int64, ahead func(i int) (shown, bool)) int64 {
 	valid := func(s shown, ok bool, after int64) bool {
 		return ok && s.hasPTS && s.pts+c.offset > after && s.pts+c.offset < at
@@ -188,7 +188,7 @@ func (c *clock) takePlanned() int64 {
 	return c.last
 }
 
-// setBack continues after one mean period, from where all further times count.
+// setBack continues after one mean period, and counts all further times from there.
 func (c *clock) setBack(at int64) int64 {
 	c.repairs.ClockSteps++
 	continued := c.last + max(1, c.period)

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// repaired passes times in ms through a clock that sees so many frames ahead.
+// repaired passes times in ms through a clock that can look the given number of frames ahead.
 func repaired(container string, ahead int, times []int64) ([]int64, Repairs) {
 	c := newClock(Info{Container: container, TimeBase: Rational{1, 1000}, FrameRate: Rational{25, 1}})
 	out := make([]int64, len(times))
@@ -83,7 +83,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestClockDoesNotDrift: whatever is wrong with some times, those around them stay, and all times increase.
+// TestClockDoesNotDrift checks that wrong times leave the times around them as they are, and that all times increase.
 func TestClockDoesNotDrift(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for round := range 300 {
@@ -113,7 +113,7 @@ func TestClockDoesNotDrift(t *testing.T) {
 	}
 }
 
-// timesOf are those that ffprobe reads, in presentation order.
+// timesOf returns the times that ffprobe reads, in presentation order.
 func timesOf(t *testing.T, path string) []time.Duration {
 	t.Helper()
 	var times []time.Duration
@@ -123,7 +123,7 @@ func timesOf(t *testing.T, path string) []time.Duration {
 	return times
 }
 
-// TestDoubledTimes: frames at the time of an earlier frame do not push later ones away from their audio.
+// TestDoubledTimes checks that frames at the time of an earlier frame do not push later ones away from their audio.
 func TestDoubledTimes(t *testing.T) {
 	tools := testTools(t)
 	movie := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=4 "+quick+"-bf 0")
@@ -155,7 +155,7 @@ func TestDoubledTimes(t *testing.T) {
 	}
 }
 
-// TestCompareReadsTimesItself: a repair that moves valid times shows.
+// TestCompareReadsTimesItself checks that a comparison notices a repair that moves valid times.
 func TestCompareReadsTimesItself(t *testing.T) {
 	tools := testTools(t)
 	movie := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=4 "+quick+"-bf 0")
@@ -167,7 +167,8 @@ func TestCompareReadsTimesItself(t *testing.T) {
 	assert.Equal(t, Differs, times.Verdict)
 }
 
-// TestCompareNeedsAllTimes: if ffprobe ends early, a comparison does not take the times that it lacks for the same.
+// TestCompareNeedsAllTimes checks that a comparison does not treat times as the same that it lacks because ffprobe
+// ended early.
 func TestCompareNeedsAllTimes(t *testing.T) {
 	movie := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=4 "+quick+"-bf 0")
 	for name, tc := range map[string]struct {
@@ -180,7 +181,7 @@ func TestCompareNeedsAllTimes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tools := freeTools(t) // confined, the wrapper cannot send itself a signal
+			tools := freeTools(t) // a confined wrapper cannot send itself a signal
 			tools.FFprobe = filepath.Join(t.TempDir(), "ffprobe")
 			script := "#!/bin/sh\n" + tc.script + "\nexec ffprobe \"$@\"\n"
 			require.NoError(t, os.WriteFile(tools.FFprobe, []byte(script), 0o700))
@@ -193,7 +194,7 @@ func TestCompareNeedsAllTimes(t *testing.T) {
 	}
 }
 
-// TestClockSetBack: two recordings in one file become one video without a gap.
+// TestClockSetBack checks that two recordings in one file become one video without a gap.
 func TestClockSetBack(t *testing.T) {
 	tools := testTools(t)
 	part := func(from string) []byte {
@@ -238,7 +239,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// TestCopiedAudioNeedsOneClock: audio is not copied to where it no longer belongs.
+// TestCopiedAudioNeedsOneClock checks that audio is not copied if it would no longer match the video.
 func TestCopiedAudioNeedsOneClock(t *testing.T) {
 	tools := testTools(t)
 	var data []byte
@@ -268,8 +269,8 @@ func row(t *testing.T, c Comparison, what string) Row {
 	return c.Rows[i]
 }
 
-// TestResumeWithRepairedTimes: a video that is resumed continues with the frames, and at the times, that it would have
-// had without interruption.
+// TestResumeWithRepairedTimes checks that a resumed video continues with the same frames and times as without an
+// interruption.
 func TestResumeWithRepairedTimes(t *testing.T) {
 	tools := testTools(t)
 	movie := "-f lavfi -i testsrc2=s=64x48:r=25:d=24 " + quick + "-bf 0 -g 50 "

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// SameAsSource is the value of WriteOptions.Container and WriteOptions.Codec that stands for that of the source.
+// SameAsSource is the value of Container, Codec and PixelFormat in WriteOptions that stands for the source's own.
 const SameAsSource = "same"
 
 const (
@@ -27,19 +27,19 @@ var presets = []string{
 // codec is a video codec that can be written. To add one, add an entry to codecs; everything else is derived from it.
 type codec struct {
 	name string // as WriteOptions.Codec names it
-	// sources are ffmpeg's names of the codecs of sources that are written in this one if WriteOptions.Codec is
+	// sources are ffmpeg's names for the source codecs that are written in this codec if WriteOptions.Codec is
 	// SameAsSource.
 	sources []string
-	// containers can hold it, by their names in containers.
+	// containers are the names of the containers that can hold it.
 	containers []string
 	// quality is the default constant rate factor and maxQuality the largest, which is the worst. A lossless codec has
 	// neither.
 	quality, maxQuality int
 	// density predicts the size of the output; a lossless codec has none.
 	density density
-	// segmentMuxer is ffmpeg's name of the format of segments, "" for mp4.
+	// segmentMuxer is ffmpeg's name for the format of segments, "" for mp4.
 	segmentMuxer string
-	// encoders write it, by the value of WriteOptions.Encoder.
+	// encoders are the encoders that write it, by value of WriteOptions.Encoder.
 	encoders map[string]encoder
 }
 
@@ -55,16 +55,16 @@ type encoder struct {
 	args func(p Plan) []string
 	// filters are bitstream filters that remove the encoder's settings from the stream.
 	filters string
-	// refuses reports whether fallback has to encode this video, since the encoder cannot.
+	// refuses reports whether the encoder cannot encode this video, so that fallback has to.
 	refuses  func(info Info) bool
 	fallback *encoder
 }
 
 // removeSEI drops supplemental enhancement information: x264 puts its whole command line there, and VAAPI the names of
-// program and driver.
+// the program and the driver.
 const removeSEI = "filter_units=remove_types=6"
 
-// codecs are those that can be written, in the order in which they are listed for people.
+// codecs are the codecs that can be written, in the order in which they are listed for users.
 var codecs = []codec{
 	{
 		name: "h264", sources: []string{"h264"}, containers: []string{"mp4", "mov", "mkv", "avi", "ts"},
@@ -117,14 +117,15 @@ var codecs = []codec{
 // libaom supports what SVT-AV1 does not. It is many times slower.
 var libaom = encoder{name: "libaom-av1", depths: []int{8, 10, 12}, args: libaomArgs}
 
-// svtRefuses: SVT-AV1 supports neither more chroma than 4:2:0, nor 12 bits, odd sizes, or sides below 64 pixels.
+// svtRefuses reports whether SVT-AV1 cannot encode a video: it supports no finer chroma than 4:2:0, and no 12 bits, odd
+// sizes, or sides below 64 pixels.
 func svtRefuses(info Info) bool {
 	f := info.Format
 	return f.Depth > 10 || min(info.Width, info.Height) < 64 || info.Width%2 != 0 || info.Height%2 != 0 ||
 		f.Planes == 3 && f.ChromaShiftX+f.ChromaShiftY < 2
 }
 
-// findCodec returns the codec of this name in WriteOptions.
+// findCodec returns the codec with this name in WriteOptions.
 func findCodec(name string) (codec, bool) {
 	i := slices.IndexFunc(codecs, func(c codec) bool { return c.name == name })
 	if i < 0 {
@@ -133,7 +134,8 @@ func findCodec(name string) (codec, bool) {
 	return codecs[i], true
 }
 
-// codecForSource returns the name of the codec to write for a source's codec, which ffmpeg names; "" if there is none.
+// codecForSource returns the name of the codec to write for a source's codec, given by ffmpeg's name; "" if there is
+// none.
 func codecForSource(source string) string {
 	for _, c := range codecs {
 		if slices.Contains(c.sources, source) {
@@ -165,7 +167,7 @@ func encoderFor(device, name string) (codec, encoder, error) {
 // Codecs returns the values of WriteOptions.Codec.
 func Codecs() []string { return withSame(codecs, func(c codec) string { return c.name }) }
 
-// withSame returns SameAsSource and the names of what else there is to choose.
+// withSame returns SameAsSource and the names of all other choices.
 func withSame[T any](all []T, name func(T) string) []string {
 	names := []string{SameAsSource}
 	for _, each := range all {
@@ -195,9 +197,9 @@ func EncoderCodecs(encoder string) []string {
 	return append([]string{SameAsSource}, names...)
 }
 
-// MaxQuality returns the largest WriteOptions.Quality, which is the worst, of a codec and an encoder; with codec
-// SameAsSource it is one that any source's codec allows. It is 0 for codecs without a quality: lossless ones, and those
-// that cannot be written.
+// MaxQuality returns the largest WriteOptions.Quality, which is the worst, of a codec and an encoder; for codec
+// SameAsSource, it is the largest that every codec allows. It is 0 for codecs without a quality: lossless ones, and
+// those that cannot be written.
 func MaxQuality(codec, encoder string) int {
 	most := 0
 	for _, c := range codecs {
@@ -213,7 +215,7 @@ func MaxQuality(codec, encoder string) int {
 
 func x264Args(p Plan) []string {
 	args := []string{"-preset", presets[p.speed], "-crf", strconv.Itoa(p.quality)}
-	// Without a thread that looks ahead of the others x264 holds about 10 frames less, and writes the same.
+	// Without its lookahead thread, x264 holds about 10 fewer frames, and writes the same.
 	return appendParams(args, "-x264-params", rateParam(p.info), "sync-lookahead=0")
 }
 
@@ -254,8 +256,8 @@ func libaomArgs(p Plan) []string {
 
 func ffv1Args(Plan) []string { return []string{"-level", "3", "-slicecrc", "1", "-g", "1"} }
 
-// rateParam tells an encoder the mean frame rate. Otherwise it guesses it from the time base, and the stream claims a
-// level that only powerful players support.
+// rateParam tells an encoder the mean frame rate. Otherwise the encoder guesses it from the time base, and the stream
+// claims a level that only powerful players support.
 func rateParam(info Info) string {
 	if info.FrameRate.Num <= 0 {
 		return ""

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOptionValues lists what can be chosen, as configurations and their error messages do.
+// TestOptionValues checks the lists of values that configurations and their error messages use.
 func TestOptionValues(t *testing.T) {
 	assert.Equal(t, []string{"same", "mp4", "mov", "mkv", "webm", "avi", "ts"}, Containers())
 	assert.Equal(t, []string{"same", "h264", "h265", "vp9", "av1", "ffv1"}, Codecs())
@@ -47,7 +47,7 @@ func TestMaxQuality(t *testing.T) {
 	assert.Equal(t, 51, MaxQuality("av1", NVENC))
 }
 
-// TestPlanEveryOptionValue plans each combination that the lists of values allow, and no other.
+// TestPlanEveryOptionValue checks that exactly the combinations that the lists of values allow can be planned.
 func TestPlanEveryOptionValue(t *testing.T) {
 	info := plainInfo(t, "yuv420p", 64, 64)
 	for _, container := range Containers() {

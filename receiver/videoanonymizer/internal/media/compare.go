@@ -15,19 +15,20 @@ import (
 type Verdict string
 
 const (
-	// Same means: the output has it unchanged.
+	// Same means that the output has it unchanged.
 	Same Verdict = "same"
-	// Expected means: it differs as it must: masks, the encoder's loss, another codec, and what follows from these.
+	// Expected means that it differs as it must, because of masks, the encoder's loss, another codec, or what follows from
+	// these.
 	Expected Verdict = "expected"
-	// Dropped means: it is personal, and the output does not have it.
+	// Dropped means that it is personal, and the output does not have it.
 	Dropped Verdict = "dropped"
-	// Kept means: it is personal, and the output still has it.
+	// Kept means that it is personal, and the output still has it.
 	Kept Verdict = "kept"
-	// Differs means: it changed, and should not have.
+	// Differs means that it changed, and should not have.
 	Differs Verdict = "differs"
 )
 
-// Comparison says what is the same in an output as in its source, and what is not.
+// Comparison lists what is the same in an output and its source, and what is not.
 type Comparison struct {
 	Source string `json:"source"`
 	Output string `json:"output"`
@@ -35,8 +36,8 @@ type Comparison struct {
 	Pixels Pixels `json:"pixels"`
 }
 
-// Row is one property of both files, as text for people. The names of the properties, in What, are fixed: people accept
-// differences by them.
+// Row is one property of both files, as readable text. The property names in What are fixed, since users accept
+// differences by name.
 type Row struct {
 	What    string  `json:"what"`
 	Source  string  `json:"source"`
@@ -116,7 +117,7 @@ func (c *Comparison) compareStreams(src, out Info) {
 	c.addEqual("field order", cmp.Or(src.FieldOrder, "progressive"), cmp.Or(out.FieldOrder, "progressive"))
 	format := formatVerdict(src, out)
 	c.add("pixel format", src.SourceFormat, out.SourceFormat, format)
-	// What is not stated counts as limited, and as left; some codecs cannot leave it out.
+	// An unstated range counts as limited and an unstated location as left, since some codecs must state them.
 	c.addEqual("colour range", cmp.Or(src.ColorRange, "tv"), cmp.Or(out.ColorRange, "tv"))
 	c.addEqual("colour primaries", src.ColorPrimaries, out.ColorPrimaries)
 	c.addEqual("colour transfer", src.ColorTransfer, out.ColorTransfer)
@@ -150,7 +151,7 @@ func formatVerdict(src, out Info) Verdict {
 	return Differs
 }
 
-// aspectRatio prints an aspect ratio, that of square pixels if it is unknown.
+// aspectRatio formats an aspect ratio, as that of square pixels if it is unknown.
 func aspectRatio(r Rational) string {
 	if r.Num == 0 || r.Num == r.Den {
 		return "1:1"

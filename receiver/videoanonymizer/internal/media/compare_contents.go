@@ -32,7 +32,7 @@ const (
 	furtherVideo = "other video streams"
 )
 
-// muxerTags are those that muxers write by themselves, in lower case, with the beginnings of their values.
+// muxerTags are the tags that muxers write by themselves, in lower case, with the beginnings of their values.
 var muxerTags = map[string][]string{
 	"encoder":           {"Lavf", "Lavc"},
 	"major_brand":       {""},
@@ -44,7 +44,7 @@ var muxerTags = map[string][]string{
 	"language":          {"und"},
 }
 
-// hdrSideData are ffmpeg's names of the metadata for displays of high dynamic range.
+// hdrSideData are ffmpeg's names for the metadata for displays of high dynamic range.
 var hdrSideData = []string{"Mastering display metadata", "Content light level metadata", "DOVI configuration record",
 	"HDR Dynamic Metadata SMPTE2094-40 (HDR10+)", "Ambient viewing environment"}
 
@@ -136,7 +136,7 @@ func (c *contents) addTags(tags map[string]string) {
 	}
 }
 
-// plain makes text of a file a short line, without control characters that a terminal would obey.
+// plain turns text from a file into a short line without control characters that a terminal would interpret.
 func plain(s string) string {
 	const most = 60
 	if r := []rune(s); len(r) > most {
@@ -194,7 +194,7 @@ func (c *Comparison) compareContents(src, out contents, codec string) {
 	}
 }
 
-// addDropped adds a number of things that should be dropped.
+// addDropped adds a count of things that should be dropped.
 func (c *Comparison) addDropped(what string, src, out int) {
 	v := Same
 	switch {

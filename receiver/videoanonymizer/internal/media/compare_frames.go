@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// side is one of the two files.
+// side is one of the two compared files.
 type side struct {
 	info     Info
 	contents contents
@@ -41,7 +41,7 @@ func (t Tools) side(ctx context.Context, path string) (*side, error) {
 	return s, err
 }
 
-// next returns nil after the last frame, also if that is before damage after which nothing decodes.
+// next returns nil after the last frame that can be decoded, even if damage follows it.
 func (s *side) next() (*Frame, error) {
 	f, err := s.reader.Next()
 	switch {
@@ -57,8 +57,8 @@ func (s *side) next() (*Frame, error) {
 	return f, nil
 }
 
-// unread says which times of frames ffprobe did not read, "" if none. Where parts do not decode, it may give up earlier
-// than the decoder.
+// unread describes how many times of frames ffprobe did not read, "" if none. If parts do not decode, it may give up
+// earlier than the decoder, which does not count.
 func (s *side) unread() string {
 	if len(s.times) >= s.frames || s.reader.Damage() != nil {
 		return ""
@@ -74,7 +74,7 @@ func (s *side) timeOf(f *Frame) time.Duration {
 	return f.Time
 }
 
-// advance releases a frame and replaces it by the next one.
+// advance releases a frame and replaces it with the next one.
 func (s *side) advance(f **Frame) (err error) {
 	if *f != nil {
 		(*f).Release()
@@ -83,8 +83,8 @@ func (s *side) advance(f **Frame) (err error) {
 	return err
 }
 
-// duration is that of the video stream as the file states it, else as counted from the frames. A duration that ends
-// before the last frame does not count: the MOV family measures on the decoding clock.
+// duration is the video stream's duration as the file states it, or else as counted from the frames. A stated duration
+// that ends before the last frame does not count: the MOV family measures on the decoding clock.
 func (s *side) duration() time.Duration {
 	stated := s.info.Duration
 	if strings.HasPrefix(s.info.Container, "matroska") { // its durations count from zero
@@ -105,7 +105,7 @@ func (s *side) rate() float64 {
 	return float64(s.frames-1) / (s.last - s.first).Seconds()
 }
 
-// timeRounding is by how much times may differ between files of different time bases.
+// timeRounding is how much times may differ between files of different time bases.
 const timeRounding = time.Millisecond
 
 // pairing reads both files, and pairs the frames that are shown at the same time. A frame without a partner is left
@@ -167,7 +167,7 @@ func (p *pairing) run() error {
 	return nil
 }
 
-// reach is how far apart frames can be shown and still be a pair: further away, another frame is nearer.
+// reach is how far apart frames can be shown and still be a pair: beyond that, another frame is nearer.
 func (p *pairing) reach(a *Frame, previous time.Duration) time.Duration {
 	reach := timeOf(max(1, framePeriod(p.src.info)), p.src.info.TimeBase) / 2
 	if a != nil {
@@ -225,7 +225,7 @@ func (c *Comparison) compareFrames(p *pairing) {
 		sameOr(Differs, math.Abs(src.rate()-out.rate()) <= src.rate()/1000))
 }
 
-// times says how the times of the output's frames differ from the source's.
+// times describes how the times of the output's frames differ from the source's.
 func (p *pairing) times() (string, Verdict) {
 	unread := firstOf(p.src.unread(), p.out.unread())
 	switch {

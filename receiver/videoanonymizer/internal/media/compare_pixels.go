@@ -15,8 +15,8 @@ type Pixels struct {
 	// Compared is the number of pairs of frames, and Masked the number of those in which something is masked.
 	Compared int `json:"compared"`
 	Masked   int `json:"masked"`
-	// MaskedShare is the fraction of all pixels that is masked, 0 to 1; LargestShare that of the most masked frame,
-	// which is shown at LargestAt.
+	// MaskedShare is the fraction of all pixels that is masked, 0 to 1; LargestShare is that fraction for the most masked
+	// frame, which is shown at LargestAt.
 	MaskedShare  float64       `json:"masked_share"`
 	LargestShare float64       `json:"largest_share"`
 	LargestAt    time.Duration `json:"largest_at_ns"`
@@ -41,21 +41,21 @@ const maxPSNR = 150
 // blockSide is the side in pixels of the blocks that count as masked or not.
 const blockSide = 8
 
-// Masked blocks are told from others by their mean squared error (of luma, or of chroma if that is larger), on the
-// scale of 8 bits. An encoder's loss is spread over the frame: with libx264 on the videos of make footage, a frame's
-// worst block loses about 10 to 40 times the mean, whether that is 2 (CRF 23) or 50 (CRF 40). Black on a face loses
-// 10,000 and more. So a block is masked if it loses more than seedRatio times the mean of those that are not. Neighbors
-// that lose more than edgeRatio times the mean belong to the mask, too: its edge, and parts of a head that look like
-// the mask. Floors and caps are for frames that lose next to nothing and for those that are mostly masked. In videos
-// without masks this finds none up to CRF 30, 0.02 % of the pixels at CRF 40, 3.4 % at CRF 51. If the encoder is
-// lossless, each block that differs and touches a mask is the mask's, so that everything else must be identical.
+// Masked blocks are recognized by their mean squared error (of luma, or of chroma if that is larger), on the scale of 8
+// bits. An encoder's loss is spread over the frame: with libx264 on the videos of make footage, a frame's worst block
+// loses about 10 to 40 times the mean, whether the mean is 2 (CRF 23) or 50 (CRF 40). Black on a face loses 10,000 and
+// more. So a block is masked if it loses more than seedRatio times the mean of the unmasked blocks. Neighbors that lose
+// more than edgeRatio times the mean belong to the mask, too: its edge, and parts of a head that look like the mask.
+// Floors and caps are for frames that lose almost nothing and for those that are mostly masked. In videos without
+// masks, this finds no masked pixels up to CRF 30, 0.02 % at CRF 40, and 3.4 % at CRF 51. If the encoder is lossless,
+// each block that differs and touches a mask belongs to the mask, so that everything else must be identical.
 const (
 	seedRatio, seedFloor, seedCap = 40, 100, 2000
 	edgeRatio, edgeFloor, edgeCap = 12, 30, 600
 	losslessSeed                  = 16
 )
 
-// pixelComparison accumulates over frames; its memory is that of one frame's blocks.
+// pixelComparison accumulates over frames, and holds only the blocks of one frame in memory.
 type pixelComparison struct {
 	src, out PixelFormat
 	lossless bool
@@ -185,7 +185,7 @@ func (c *pixelComparison) setErrors(blocks [][]uint64, f *Frame) {
 	}
 }
 
-// findMasks marks the blocks that are masked: seeds, and what is connected to them.
+// findMasks marks the blocks that are masked: seeds, and the blocks connected to them.
 func (c *pixelComparison) findMasks() {
 	seed, edge := float64(losslessSeed), 0.0
 	if !c.lossless {
@@ -213,7 +213,8 @@ func (c *pixelComparison) findMasks() {
 	}
 }
 
-// usualLoss is the mean error of the blocks that are not seeds, found by leaving out more and more.
+// usualLoss is the mean error of the blocks that are not seeds, found by repeatedly leaving out blocks above the
+// threshold.
 func (c *pixelComparison) usualLoss() float64 {
 	mean, most := 0.0, float64(seedCap)
 	for range 8 {
@@ -306,10 +307,10 @@ func (c *pixelComparison) end() Pixels {
 	return p
 }
 
-// poorPSNR is a loss in dB that no encoder's quality explains.
+// poorPSNR is a PSNR in dB so low that no encoder's quality explains it.
 const poorPSNR = 20
 
-// comparePixels adds masks, and what the pixels outside of them lost.
+// comparePixels adds the masks, and what the pixels outside of them lost.
 func (c *Comparison) comparePixels(compared *pixelComparison) {
 	c.Pixels = compared.end()
 	p, lossless := c.Pixels, compared.lossless

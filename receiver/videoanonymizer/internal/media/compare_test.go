@@ -51,7 +51,7 @@ func TestCompare(t *testing.T) {
 		name           string
 		source, output string
 		differs        map[string]Verdict // all rows except those that are the same and the expected losses
-		says           string             // in some row's column of the output
+		says           string             // in the output column of some row
 	}{
 		{name: "itself", source: plain, output: plain},
 		{name: "lossless", source: plain, output: exact, differs: map[string]Verdict{"codec": Expected},
@@ -191,7 +191,7 @@ func TestCompareHDR(t *testing.T) {
 	}
 }
 
-// TestCompareAlpha: losing alpha is expected if the codec cannot keep it.
+// TestCompareAlpha checks that losing alpha is expected if the codec cannot keep it.
 func TestCompareAlpha(t *testing.T) {
 	tools := testTools(t)
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=0.4,format=yuva420p -c:v ffv1")

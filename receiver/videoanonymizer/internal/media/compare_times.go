@@ -16,23 +16,24 @@ import (
 	"time"
 )
 
-// What a comparison expects of the times of an output does not depend on the code that read the source: the times come
-// from ffprobe, and the rules, which docs/videos.md states, are written down here a second time.
+// What a comparison expects of an output's times is independent of the code that reads sources: the times come from
+// ffprobe, and the rules, which docs/videos.md states, are implemented here a second time.
 const (
-	// unknownTime is that of a frame for which the file has none.
+	// unknownTime is the time of a frame for which the file has none.
 	unknownTime = time.Duration(math.MinInt64)
 	// lateness is how many later frames decide whether a time that leaps ahead is wrong.
 	lateness = 4
-	// leap is how far ahead a time must be for that.
+	// leap is how far a time must leap ahead for that check.
 	leap = time.Second
-	// setBackBy is how far back the clock of a source must be set for the video to go on from there.
+	// setBackBy is how far back a time must be for the source's clock to count as set back rather than the frame as out of
+	// order.
 	setBackBy = 500 * time.Millisecond
 	// longestPause is the longest pause in an MPEG stream; a longer one is a clock that was set back.
 	longestPause = 13*time.Hour + 15*time.Minute
 )
 
 // readTimes returns the times of a video's frames in presentation order, as ffprobe reads them from the file: all, or
-// those before damage after which it gives up. It fails with ErrInterrupted, ErrIO, ErrUnreadable or ErrTool if
+// those before damage that makes ffprobe give up. It fails with ErrInterrupted, ErrIO, ErrUnreadable or ErrTool if
 // something other than the file ends ffprobe, and with the context's error.
 func (t Tools) readTimes(ctx context.Context, info Info) (times []time.Duration, err error) {
 	f, err := info.openAgain()
@@ -67,7 +68,7 @@ func (t Tools) readTimes(ctx context.Context, info Info) (times []time.Duration,
 	case err != nil && passingFault(complaint, err) != nil:
 		return nil, fileError(info.Path, passingFault(complaint, err), "reading its times: %s", describe(complaint, err))
 	}
-	return times, nil // what does not decode is a row of its own, and so are times that are missing
+	return times, nil // compareFrames adds damage and missing times
 }
 
 // timing compares the times of the frames of a source with those of its output.
@@ -79,13 +80,13 @@ type timing struct {
 	started       bool
 	shift         time.Duration // of the output's first frame relative to the source's
 	top           time.Duration // latest time of the source since its clock was last set back
-	moved, before time.Duration // what is added to the source's times since then, and what was before
-	last          time.Duration // of the output
-	candidate     time.Duration // for moved, of the last frame that was out of order by more than setBackBy
+	moved, before time.Duration // what is added to the source's times since then, and what was added before
+	last          time.Duration // previous time of the output
+	candidate     time.Duration // moved according to the last frame that was out of order by more than setBackBy
 
 	deviation time.Duration // the largest
 	repaired  int           // frames whose time cannot be kept
-	setBack   int           // times that the source's clock was
+	setBack   int           // how often the source's clock was set back
 	timeless  int           // frames for which the source has no time
 	first     string        // the first difference that is not expected
 }
@@ -135,7 +136,7 @@ func (c *timing) add(n int, out time.Duration) {
 	}
 }
 
-// cannotKeep reports whether a frame is not shown after all earlier ones, or after later ones.
+// cannotKeep reports whether a frame is not shown after all earlier frames, or is shown after later ones.
 func (c *timing) cannotKeep(n int, at time.Duration) bool {
 	if at <= c.top {
 		return true
@@ -151,7 +152,8 @@ func (c *timing) cannotKeep(n int, at time.Duration) bool {
 	return false
 }
 
-// repair notes a frame whose time cannot be kept. Two in a row that are moved alike follow a clock that was set back.
+// repair counts a frame whose time cannot be kept. Two in a row that move by the same amount follow a clock that was
+// set back.
 func (c *timing) repair(at, got time.Duration) {
 	moved := got - at
 	if at >= c.top-setBackBy {
@@ -168,7 +170,7 @@ func (c *timing) repair(at, got time.Duration) {
 	c.repaired++
 }
 
-// accept goes on from a clock that was set back.
+// accept continues from a clock that was set back.
 func (c *timing) accept(at, got time.Duration) {
 	c.before, c.moved = c.moved, got-at
 	c.top, c.candidate = at, noCandidate
@@ -190,7 +192,7 @@ func firstOf(first, other string) string {
 	return first
 }
 
-// expected says what cannot be as in the source, "" if nothing.
+// expected describes what cannot be the same as in the source, "" if nothing.
 func (c *timing) expected() string {
 	var said []string
 	if c.timeless > 0 {

@@ -11,10 +11,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 )
 
-// Confine returns tools that start with next to no rights: they can open the files that they get and the libraries that
-// they are made of, and no other file, no socket and no process. mode is one of confine.Modes. If this system cannot
-// take all that away, or the programs do not work without it, it fails with ErrTool for confine.Require, and otherwise
-// takes away what it can: see Confined. It also fails if check does for programs with all rights; nil checks nothing.
+// Confine returns tools whose programs start with almost no rights: they can open the files that they get and the
+// libraries that they consist of, but no other file, no socket and no process. mode is one of confine.Modes. If this
+// system cannot remove all these rights, or the programs do not work without them, Confine fails with ErrTool for
+// confine.Require, and otherwise removes what it can: see Confined. It also fails if check fails for programs with all
+// rights; a nil check checks nothing.
 func (t Tools) Confine(ctx context.Context, mode string, check func(Tools) error) (Tools, error) {
 	t.confinement, t.unconfined = confine.Confinement{}, errors.New("tools::confine is off")
 	if mode == confine.Off {
@@ -62,5 +63,5 @@ func (t Tools) run(ctx context.Context) error {
 	return nil
 }
 
-// Confined says what Confine took away, "" for nothing, and why not all, or nil.
+// Confined returns which rights Confine removed, "" for none, and why it did not remove all of them, or nil.
 func (t Tools) Confined() (holds string, missing error) { return t.confinement.String(), t.unconfined }

@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/confine"
 )
 
-// requireConfined skips a test where this system cannot confine.
+// requireConfined skips a test if this system cannot confine programs.
 func requireConfined(t *testing.T) Tools {
 	t.Helper()
 	if err := confine.Find().Missing(); err != nil {
@@ -27,7 +27,7 @@ func requireConfined(t *testing.T) Tools {
 	return tools
 }
 
-// TestConfinedTools has ffmpeg read and write what it was not given, and connect.
+// TestConfinedTools makes ffmpeg read and write files that it was not given, and connect to a server.
 func TestConfinedTools(t *testing.T) {
 	other := clip(t, "other.mp4", testVideo("64x48", "5")+quick)
 	given := clip(t, "given.mp4", testVideo("64x48", "5")+quick)
@@ -37,7 +37,7 @@ func TestConfinedTools(t *testing.T) {
 	new := filepath.Join(t.TempDir(), "new.mp4")
 	for name, tc := range map[string]struct {
 		args []string
-		says string // confined; otherwise it works, or nobody answers
+		says string // error when confined; otherwise it works, or nothing answers
 	}{
 		"read the source":   {[]string{"-i", inputURL, "-f", "null", "-"}, ""},
 		"write the output":  {[]string{"-i", inputURL, "-f", "mp4", "-y", outputURL}, ""},
@@ -71,7 +71,7 @@ func TestConfinedTools(t *testing.T) {
 	}
 }
 
-// TestConfineModes says what happens where the programs do not run confined, as one whose libraries are elsewhere.
+// TestConfineModes checks each mode with programs that do not run confined, such as one whose libraries are elsewhere.
 func TestConfineModes(t *testing.T) {
 	requireConfined(t)
 	free := freeTools(t)
@@ -95,7 +95,8 @@ func TestConfineModes(t *testing.T) {
 	}
 }
 
-// TestConfineChecks falls back to all rights for a device that needs them, and not for one that never works.
+// TestConfineChecks checks that Confine falls back to all rights for a device that needs them, but not for one that
+// never works.
 func TestConfineChecks(t *testing.T) {
 	tools := requireConfined(t)
 	broken := errors.New("no device")

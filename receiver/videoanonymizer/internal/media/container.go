@@ -15,24 +15,24 @@ import (
 type container struct {
 	name  string // as WriteOptions.Container names it
 	muxer string // ffmpeg's name
-	// extensions of sources, in lower case, that are written in this container if WriteOptions.Container is
+	// extensions are those of sources, in lower case, that are written in this container if WriteOptions.Container is
 	// SameAsSource.
 	extensions []string
 	encode     []string // further arguments of the encoder: no B-frames if the container cannot store their order
 	args       func(p Plan) []string
-	audio      string // the encoder of audio that is not copied
-	// unit is that of its times in seconds, "" for that of the segments.
+	audio      string // the encoder for audio that is not copied
+	// unit is the unit of its times in seconds, "" for the unit of the segments.
 	unit string
-	// coarse: it rounds times to its own unit.
+	// coarse means that it rounds times to its own unit.
 	coarse bool
-	// signed: it keeps times before zero, which audio may begin with.
+	// signed means that it keeps times before zero, at which audio may begin.
 	signed bool
-	// fromZero: its times begin at zero; otherwise they are the source's. late: a video that begins so near zero that
-	// its decoding times would be negative is shown a little later as a whole.
+	// fromZero means that its times begin at zero; otherwise they are the source's. late means that it shows a whole video
+	// a little later if the video begins so close to zero that its decoding times would be negative.
 	fromZero, late bool
 }
 
-// containers are those that can be written, in the order in which they are listed for people.
+// containers are the containers that can be written, in the order in which they are listed for users.
 var containers = []container{
 	{
 		name: "mp4", muxer: "mp4", extensions: []string{"mp4", "m4v"}, args: movArgs,
@@ -60,7 +60,7 @@ var containers = []container{
 	},
 }
 
-// findContainer returns the container of this name in WriteOptions.
+// findContainer returns the container with this name in WriteOptions.
 func findContainer(name string) (container, bool) {
 	i := slices.IndexFunc(containers, func(c container) bool { return c.name == name })
 	if i < 0 {
@@ -69,7 +69,7 @@ func findContainer(name string) (container, bool) {
 	return containers[i], true
 }
 
-// codecs are the names of those that it can hold.
+// codecs returns the names of the codecs that the container can hold.
 func (c container) codecs() (names []string) {
 	for _, codec := range codecs {
 		if slices.Contains(codec.containers, c.name) {
@@ -79,8 +79,8 @@ func (c container) codecs() (names []string) {
 	return names
 }
 
-// codecFor returns the codec to write if one is asked for: that one, but another in place of a default that does not
-// fit.
+// codecFor returns the codec to write for the one that is asked for: the same, or another in place of a default that
+// does not fit.
 func (c container) codecFor(asked string) string {
 	if can := c.codecs(); asked == defaultCodec && !slices.Contains(can, asked) {
 		return can[0]
@@ -100,13 +100,13 @@ func ContainerCodecs(container string) []string {
 	}
 	names := c.codecs()
 	if !slices.Contains(names, defaultCodec) {
-		names = append(names, defaultCodec) // another one is written in its place
+		names = append(names, defaultCodec) // another codec is written in its place
 	}
 	return names
 }
 
-// CodecIn returns the codec that is written if a value of WriteOptions.Codec is asked for in a value of
-// WriteOptions.Container: "h264" becomes vp9 in WebM. All other values are returned as they are.
+// CodecIn returns the codec that is written for a pair of values of WriteOptions.Container and WriteOptions.Codec:
+// "h264" becomes vp9 in WebM. All other codecs are returned as they are.
 func CodecIn(container, codec string) string {
 	c, ok := findContainer(container)
 	if !ok {
@@ -115,9 +115,9 @@ func CodecIn(container, codec string) string {
 	return c.codecFor(codec)
 }
 
-// ContainerFor returns the container that an output should have for a source of this name, as WriteOptions.Container
-// names it and without a dot, so that it serves as the file's extension too. It goes by the name's extension: the same
-// container if it can be written, else mkv for formats that keep time in milliseconds or finer, and mp4 for all others.
+// ContainerFor returns the container of the output for a source with this name, as WriteOptions.Container names it. It
+// has no dot, so it serves as the file's extension too. The source's extension decides: the same container if it can be
+// written, else mkv for formats that keep time in milliseconds or finer, and mp4 for all others.
 func ContainerFor(path string) string {
 	extension := strings.ToLower(strings.TrimPrefix(filepath.Ext(path), "."))
 	for _, c := range containers {
@@ -128,7 +128,7 @@ func ContainerFor(path string) string {
 	return "mp4"
 }
 
-// aviArgs set the rate at which frames follow each other.
+// aviArgs set the frame rate.
 func aviArgs(p Plan) []string {
 	return []string{"-r", fmt.Sprintf("%d/%d", p.timeBase.Den, p.timeBase.Num)}
 }
@@ -136,7 +136,7 @@ func aviArgs(p Plan) []string {
 // tsArgs keep the source's clock.
 func tsArgs(Plan) []string { return []string{"-muxdelay", "0", "-muxpreload", "0"} }
 
-// movArgs keep the source's clock, and put the index first so that players can start before the whole file is there.
+// movArgs keep the source's clock, and put the index first so that players can start before they have the whole file.
 func movArgs(p Plan) []string {
 	args := []string{"-movflags", "+faststart", "-video_track_timescale", strconv.FormatInt(p.info.TimeBase.Den, 10)}
 	if p.codec.name == "h265" {

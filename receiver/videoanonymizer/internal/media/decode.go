@@ -12,29 +12,29 @@ import (
 
 // ReadOptions say how to decode. The zero value is ready to use.
 type ReadOptions struct {
-	// Threads of the decoder; 0 lets ffmpeg choose.
+	// Threads is the number of decoder threads; 0 lets ffmpeg choose.
 	Threads int
-	// Decoder is Software (default), CUDA or VAAPI. What the device does not decode, the CPU does.
+	// Decoder is Software (default), CUDA or VAAPI. The CPU decodes what the device cannot.
 	Decoder string
 	// Device is the path of the VAAPI device; "" is DefaultVAAPIDevice.
 	Device string
-	// Salvage skips what does not decode, and ends with io.EOF; Reader.Damage tells what was wrong. Otherwise damage
+	// Salvage skips what does not decode, and ends with io.EOF; Reader.Damage returns what was wrong. Without it, damage
 	// ends the video with ErrDamaged.
 	Salvage bool
-	// OneClock ends a video whose clock is set back with ErrUnsupported, since something else follows the same clock.
+	// OneClock ends a video whose clock is set back with ErrUnsupported, since other streams follow the same clock.
 	OneClock bool
 	// Stall is how long Next waits for a frame before it gives up with ErrStalled. Default 5 min.
 	Stall time.Duration
 
-	strict string          // the decoder to prefer to ffmpeg's own, "" for none
+	strict string          // the decoder to prefer over ffmpeg's own, "" for none
 	from   time.Duration   // since the file's beginning; earlier frames are skipped
 	around []time.Duration // presentation times: frames that are not close to one are skipped; nil skips none
 
 	_ struct{}
 }
 
-// decodeArgs make ffmpeg write each frame of the video stream to its stdout, upright, once, in the format of info, and
-// each frame's time to its stderr.
+// decodeArgs make ffmpeg write each frame of the video stream once, upright and in the format of info, to its stdout,
+// and each frame's time to its stderr.
 func decodeArgs(info Info, opts ReadOptions) []string {
 	args := append([]string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info", "-copyts",
 		"-threads", strconv.Itoa(opts.threads())}, inputArgs(info.limits)...)
@@ -50,7 +50,7 @@ func decodeArgs(info Info, opts ReadOptions) []string {
 		"-c:v", "rawvideo", "-f", "rawvideo", "-avioflags", "direct", "pipe:1")
 }
 
-// rawName is the name of the format in the decoder's pipe: with 8 bits, full range has names of its own, without which
+// rawName is the name of the format in the decoder's pipe. With 8 bits, full range has separate names, without which
 // ffmpeg would compress the range.
 func rawName(info Info) string {
 	if strings.HasPrefix(info.SourceFormat, "yuvj") {
@@ -73,8 +73,8 @@ func decodeFilter(info Info, opts ReadOptions) string {
 	return selectFilter(info, opts) + "showinfo=checksum=0," + scale
 }
 
-// selectFilter passes, for each of the times around which frames are wanted, those within two mean periods before it
-// and the first one that is not before it.
+// selectFilter passes, for each time in opts.around, the frames within two mean periods before it and the first frame
+// that is not before it.
 func selectFilter(info Info, opts ReadOptions) string {
 	if opts.around == nil {
 		return ""

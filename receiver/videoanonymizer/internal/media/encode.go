@@ -12,15 +12,15 @@ import (
 	"strings"
 )
 
-// lead is added to all times within segments, in seconds: a day, so that decoding times, which precede presentation
-// times, never become negative, however long the first frames are shown.
+// lead is added to all times in segments, in seconds: a day, so that decoding times, which precede presentation times,
+// never become negative, however long the first frames are shown.
 const lead = 24 * 60 * 60
 
-// finest bounds the time base of segments for containers that round times further anyway, since MP4 counts the time
-// between two frames in 32 bits.
+// finest bounds the time base of segments for containers that round times more coarsely anyway, since MP4 stores the
+// time between two frames in 32 bits.
 const finest = 1_000_000
 
-// segmentTimeBase is that of the plan, in whole fractions of a second as MP4 requires.
+// segmentTimeBase returns the time base of segments: the plan's as a unit fraction of a second, as MP4 requires.
 func (p Plan) segmentTimeBase() Rational {
 	if p.container.coarse {
 		return Rational{1, min(p.timeBase.Den, finest)}
@@ -105,8 +105,7 @@ func (p Plan) encodeFilter() string {
 	return filter
 }
 
-// fieldMode is the filter setparams' name for interlaced video by the field that is shown first, "" for progressive
-// video.
+// fieldMode is the filter setparams' name for the field that interlaced video shows first, "" for progressive video.
 func fieldMode(info Info) string {
 	switch info.FieldOrder {
 	case "tt", "bt":
@@ -131,7 +130,7 @@ func colorArgs(info Info) []string {
 	return args
 }
 
-// An IVF file is a header, and then frames that each follow a header of their own; all numbers are little-endian
+// An IVF file is a header followed by frames, each with its own header. All numbers are little-endian
 // (libavformat/ivfdec.c). The lengths are in bytes.
 const (
 	ivfFileHeader  = 32

@@ -11,43 +11,46 @@ import (
 	"strings"
 )
 
-// Causes. Every error of this package about a file wraps one of these, or a context's error, and names the file.
+// These are the causes of errors. Every error of this package about a file names the file, and wraps one of these or a
+// context's error.
 var (
-	// ErrNotVideo: not a regular file, empty, or nothing that a known demuxer reads.
+	// ErrNotVideo means that the file is not regular, is empty, or is not one that a known demuxer reads.
 	ErrNotVideo = errors.New("not a video")
-	// ErrNotPicture: not a regular file, empty, or no picture of a known format, where one is expected.
+	// ErrNotPicture means that, where a picture is expected, the file is not regular, is empty, or has no known picture
+	// format.
 	ErrNotPicture = errors.New("not a picture")
-	// ErrUnreadable: it exists, but cannot be opened or read.
+	// ErrUnreadable means that the file exists, but cannot be opened or read.
 	ErrUnreadable = errors.New("cannot be read")
-	// ErrIO: reading it failed, as a disk or a network does. What was read proves nothing about the file.
+	// ErrIO means that reading failed, because of the disk or the network. What was read proves nothing about the file.
 	ErrIO = errors.New("reading failed")
-	// ErrVanished: it no longer exists, or is not the file that was probed.
+	// ErrVanished means that the file no longer exists, or is not the file that was probed.
 	ErrVanished = errors.New("gone or replaced")
-	// ErrNoVideoStream: a media file with only audio or a cover image.
+	// ErrNoVideoStream means that a media file has only audio or a cover image.
 	ErrNoVideoStream = errors.New("no video stream")
-	// ErrSeveralStreams: several videos in one file, such as those of two lenses or programs.
+	// ErrSeveralStreams means that one file has several videos, such as those of two lenses or programs.
 	ErrSeveralStreams = errors.New("several video streams")
-	// ErrDamaged: truncated, or parts of it do not decode.
+	// ErrDamaged means that the file is truncated, or parts of it do not decode.
 	ErrDamaged = errors.New("damaged")
-	// ErrUnsupported: intact, but of a kind that cannot be read or written.
+	// ErrUnsupported means that the file is intact, but of a kind that cannot be read or written.
 	ErrUnsupported = errors.New("unsupported")
-	// ErrLimit: it exceeds the Limits.
+	// ErrLimit means that the file exceeds the Limits.
 	ErrLimit = errors.New("over the limit")
-	// ErrUnwritable: the output's folder is missing, read-only or without write permission.
+	// ErrUnwritable means that the output's folder is missing, read-only or without write permission.
 	ErrUnwritable = errors.New("cannot be written")
-	// ErrNoSpace: the disk, or a quota, is full.
+	// ErrNoSpace means that the disk, or a quota, is full.
 	ErrNoSpace = errors.New("no space left")
-	// ErrExists: a file of the output's name exists; it was left as it is.
+	// ErrExists means that a file with the output's name exists. It is left as it is.
 	ErrExists = errors.New("already exists")
-	// ErrStalled: a child process made no progress for ReadOptions.Stall or WriteOptions.Stall.
+	// ErrStalled means that a child process made no progress for ReadOptions.Stall or WriteOptions.Stall.
 	ErrStalled = errors.New("no progress")
-	// ErrVerification: the output is not what was written, and would not be in another attempt either.
+	// ErrVerification means that the output is not what was written, and would not be in another attempt either.
 	ErrVerification = errors.New("failed verification")
-	// ErrResume: a video cannot be resumed, and has to be restarted from the beginning.
+	// ErrResume means that a video cannot be resumed, and has to be restarted from the beginning.
 	ErrResume = errors.New("cannot resume")
-	// ErrInterrupted: somebody else ended ffmpeg or ffprobe by a signal, such as the kernel when it is out of memory.
+	// ErrInterrupted means that ffmpeg or ffprobe was ended from outside by a signal, for example by the kernel when out
+	// of memory.
 	ErrInterrupted = errors.New("ffmpeg was interrupted")
-	// ErrTool: ffmpeg or ffprobe is missing, too old, lacks a part, or failed for a reason of its own.
+	// ErrTool means that ffmpeg or ffprobe is missing, too old or incomplete, or failed for reasons other than the file.
 	ErrTool = errors.New("ffmpeg failed")
 )
 
@@ -93,8 +96,8 @@ func Reason(err error) string {
 	return "other"
 }
 
-// Permanent reports whether the file itself, or what is made of it, is the cause of err: unless the file changes, every
-// attempt fails like that.
+// Permanent reports whether the file itself, or the output made from it, is the cause of err, so that every attempt
+// fails the same way unless the file changes.
 func Permanent(err error) bool {
 	return slices.ContainsFunc([]error{
 		ErrNotVideo, ErrNotPicture, ErrNoVideoStream, ErrSeveralStreams, ErrDamaged, ErrUnsupported, ErrLimit,
@@ -102,7 +105,7 @@ func Permanent(err error) bool {
 	}, func(cause error) bool { return errors.Is(err, cause) })
 }
 
-// fileError names the file, the cause (one of those above), and a detail, which may be empty.
+// fileError returns an error with the file's path, the cause (one of those above), and a detail, which may be empty.
 func fileError(path string, cause error, format string, args ...any) error {
 	detail := strings.TrimSpace(fmt.Sprintf(format, args...))
 	if detail == "" {

@@ -20,9 +20,9 @@ const (
 	AudioDrop = "drop"
 	// AudioCopy copies all audio streams of the source as they are.
 	AudioCopy = "copy"
-	// AudioMute replaces each audio stream of the source by silence as long as the video.
+	// AudioMute replaces each audio stream of the source with silence as long as the video.
 	AudioMute = "mute"
-	// AudioAlter encodes all audio streams of the source with other voices.
+	// AudioAlter encodes all audio streams of the source with altered voices.
 	AudioAlter = "alter"
 )
 
@@ -38,17 +38,17 @@ const (
 // extras are what an output contains besides its video stream.
 type extras struct {
 	source          *os.File  // nil if none of the following needs it
-	sound           bool      // all its audio
-	shifts          []float64 // of the voices in each audio stream; nil if they stay
-	silent          int       // audio streams of silence
+	sound           bool      // all audio of the source
+	shifts          []float64 // factors by which the voices in each audio stream are shifted; nil if they are not
+	silent          int       // number of silent audio streams
 	subtitles       bool
 	chapters        bool
 	tags            []string // key=value
-	audio, subtitle int      // streams that the output must have
+	audio, subtitle int      // numbers of streams that the output must have
 }
 
-// openExtras finds out what the plan keeps of the source. It tries whether the container takes it, so that a video is
-// refused before it is encoded rather than after.
+// openExtras finds out what the plan keeps from the source. It tests whether the container accepts it, so that a video
+// is refused before it is encoded rather than after.
 func (w *Writer) openExtras() error {
 	e, info, options := &w.extras, w.plan.info, w.plan.options
 	e.sound = w.plan.keepsSound()
@@ -92,7 +92,7 @@ func (w *Writer) openExtras() error {
 // maxTag is about half of what the kernel accepts as one argument of a program, in bytes.
 const maxTag = 64 << 10
 
-// readTags reads the source's tags of these names.
+// readTags reads the source's tags with these names.
 func (w *Writer) readTags(names []string) error {
 	info := w.plan.info
 	f, err := w.extras.reopen()
@@ -170,7 +170,8 @@ func (w *Writer) tryExtras() error {
 		muxer, advice, tidy(err.Error()))
 }
 
-// countExtras fails unless what was tried can be read back: some containers take any stream, as data of unknown kind.
+// countExtras fails unless the streams that tryExtras wrote can be read back: some containers accept any stream, as
+// data of unknown kind.
 func (w *Writer) countExtras() error {
 	f, err := durable.Open(w.temp, os.O_RDONLY)
 	if err != nil {
@@ -218,7 +219,7 @@ func (e *extras) close() {
 	}
 }
 
-// mapping selects the streams to keep of the source, which is ffmpeg's input of this number.
+// mapping selects the streams to keep from the source, which is ffmpeg's input with this number.
 func (e *extras) mapping(input int) []string {
 	var args []string
 	if e.sound {
@@ -230,8 +231,8 @@ func (e *extras) mapping(input int) []string {
 	return args
 }
 
-// audioArgs say how audio is written, where the arguments before copy every stream. Audio before zero, such as the
-// priming samples of an encoder, is dropped: to keep it, some containers would delay everything else.
+// audioArgs say how audio is written. They override the arguments before them, which copy every stream. Audio before
+// zero, such as the priming samples of an encoder, is dropped: to keep it, some containers would delay everything else.
 func (w *Writer) audioArgs() (args []string) {
 	container := w.plan.container
 	if !container.signed {

@@ -14,8 +14,8 @@ import (
 // maxFaults is how many complaints about a file are kept.
 const maxFaults = 4
 
-// harmless are error messages of decoders about streams that nevertheless decode completely: of encoders that number
-// references wrongly, and with image metadata (such as EXIF) that ffmpeg cannot read.
+// harmless are error messages of decoders about streams that nevertheless decode completely: those of encoders that
+// number references wrongly, and those with image metadata (such as EXIF) that ffmpeg cannot read.
 var harmless = []string{
 	"mmco: unref short failure",
 	"co located POCs unavailable",
@@ -42,13 +42,13 @@ var beforeFirst = []string{
 	"Invalid data found when processing input",
 }
 
-// decoderNames are what ffmpeg's decoders call themselves if it is not what ffprobe calls the codec.
+// decoderNames are the names of ffmpeg's decoders where they differ from ffprobe's names for the codecs.
 var decoderNames = map[string]string{
 	"mp1": "mp1float", "mp2": "mp2float", "mp3": "mp3float", "dts": "dca", "dvb_subtitle": "dvbsub",
 	"hdmv_pgs_subtitle": "pgssub", "dvd_subtitle": "dvdsub", "eia_608": "cc_dec", "dvb_teletext": "libzvbi_teletextdec",
 }
 
-// faults collects those complaints of a decoder that mean that frames are missing or wrong.
+// faults collects a decoder's complaints that mean that frames are missing or wrong.
 type faults struct {
 	otherCodecs []string // complaints about streams that are not read do not count
 	broadcast   bool     // the file may begin in mid-stream
@@ -59,32 +59,32 @@ type faults struct {
 	muted  bool // until a frame is decoded
 	lines  []string
 	failed string // what went wrong that is not the file's fault
-	cause  error  // of that
+	cause  error  // cause of that
 
-	// A transport stream may lose packets on its way. The decoder conceals what they leave out of a frame.
+	// A transport stream may lose packets in transmission. The decoder conceals what is then missing in a frame.
 	lossy     bool
-	lost      int      // shown when packets were last lost, -1 if they never were
+	lost      int      // value of shown when packets were last lost, -1 if never
 	lostNote  string   // what the demuxer said then
 	concealed []string // what the decoder complained about since
-	damaged   int      // shown when it last did, -1 if it never did
-	groups    int      // of complaints, each about a frame or more
+	damaged   int      // value of shown at the last such complaint, -1 if none
+	groups    int      // groups of complaints, each about one or more frames
 	corrupt   int      // frames that ffmpeg calls corrupt
 }
 
 const (
 	// lossReach is how many frames after a lost packet the decoder may complain about the loss.
 	lossReach = 64
-	// cutReach is how many frames a decoder may still return after the last that the file has whole: those that wait in
-	// its threads and in the order of B-frames.
+	// cutReach is how many frames a decoder may still return after the last complete one in the file: those held in its
+	// threads or for reordering B-frames.
 	cutReach = 16
-	// groupReach is how many frames may be shown between two complaints about the same one.
+	// groupReach is how many frames may be shown between two complaints about the same frame.
 	groupReach = 8
-	// concealedShare is how many frames a source may have for each one that lost packets left incomplete.
+	// concealedShare is how many frames a source must have for each one that lost packets leave incomplete.
 	concealedShare = 100
 )
 
-// packetsLost are what ffmpeg says about packets that are missing from a transport stream, and undecoded about a frame
-// that is missing for that.
+// packetsLost are parts of ffmpeg's messages about packets missing from a transport stream, and undecoded are parts of
+// those about a frame that is missing as a result.
 var (
 	packetsLost = []string{"Packet corrupt (stream", "corrupt input packet"}
 	undecoded   = []string{
@@ -150,7 +150,7 @@ func (f *faults) add(line []byte) {
 	f.record(text)
 }
 
-// fromLoss notes what lost packets explain, and reports whether that is all there is to a complaint.
+// fromLoss records a complaint that lost packets explain, and reports whether they explain it fully.
 func (f *faults) fromLoss(text string, contains func(string) bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -176,8 +176,8 @@ func (f *faults) fromLoss(text string, contains func(string) bool) bool {
 	return true
 }
 
-// endLoss records the losses as faults that leave out more than a few frames: at the end, where the file is cut off, or
-// if there are too many for a source of so many frames.
+// endLoss records losses as faults if more than a few frames are missing or incomplete: at the end, where the file is
+// cut off, or if there are too many for a source with this number of frames.
 func (f *faults) endLoss(frames int64) {
 	f.mu.Lock()
 	cut, bad := "", max(f.groups, f.corrupt)
@@ -208,7 +208,7 @@ func (f *faults) text() string {
 	return strings.Join(f.lines, "; ")
 }
 
-// lossText returns the complaints about frames that are there, but may be incomplete, "" if there are none.
+// lossText returns the complaints about frames that exist but may be incomplete, "" if there are none.
 func (f *faults) lossText() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -212,7 +212,7 @@ func fileDuration(t *testing.T, path string) float64 {
 	return seconds
 }
 
-// newCodecName is ffmpeg's name of the codec that NewPlan chooses.
+// newCodecName is ffmpeg's name for the codec that NewPlan chooses.
 func newCodecName(t *testing.T, tools Tools, in string, opts WriteOptions) string {
 	t.Helper()
 	info, err := tools.Probe(t.Context(), in, Limits{})
@@ -225,7 +225,7 @@ func newCodecName(t *testing.T, tools Tools, in string, opts WriteOptions) strin
 	return p.codec.name
 }
 
-// TestRotation: a video that is stored rotated comes out upright, without the tag.
+// TestRotation checks that a video that is stored rotated is upright in the output, without the tag.
 func TestRotation(t *testing.T) {
 	for _, degrees := range []string{"90", "180", "270"} {
 		t.Run(degrees, func(t *testing.T) {
@@ -289,7 +289,7 @@ func TestReaderMatchesFFmpeg(t *testing.T) {
 	}
 }
 
-// TestAlpha: if the codec can keep alpha every sample comes out as it was; otherwise the colors do.
+// TestAlpha checks that every sample is unchanged if the codec can keep alpha; otherwise the colors are.
 func TestAlpha(t *testing.T) {
 	const transparency = "-vf format=yuva444p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)'" +
 		":a='mod(3*X+5*Y+7*N,256)',format="
@@ -340,7 +340,7 @@ func TestAlpha(t *testing.T) {
 	}
 }
 
-// TestEditChangesNoOtherPixels: what the caller paints is in the output, and nothing else changed.
+// TestEditChangesNoOtherPixels checks that the output has what the caller paints, and no other change.
 func TestEditChangesNoOtherPixels(t *testing.T) {
 	in := clip(t, "a.mkv", testVideo("128x96", "10")+"-pix_fmt yuv420p -c:v ffv1")
 	out := filepath.Join(t.TempDir(), "out.mkv")

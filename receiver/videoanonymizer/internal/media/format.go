@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// formatByName returns the pixel format of ffmpeg's name, one of those in which frames are read: yuv420p, yuv422p,
-// yuv444p, gray, and these with 10 or 12 bits (yuv420p10le, gray12le and so on), and yuva420p, yuva422p, yuva444p with
-// 8 or 10 bits. It fails with ErrUnsupported.
+// formatByName returns the pixel format with this ffmpeg name. It must be one in which frames are read: yuv420p,
+// yuv422p, yuv444p, gray, and these with 10 or 12 bits (yuv420p10le, gray12le and so on), and yuva420p, yuva422p,
+// yuva444p with 8 or 10 bits. Otherwise it fails with ErrUnsupported.
 func formatByName(name string) (PixelFormat, error) {
 	if f, ok := formats[name]; ok {
 		return f.PixelFormat, nil
@@ -61,14 +61,14 @@ var formats = func() map[string]rawFormat {
 
 // readFormat returns the format in which frames of a source are read: the source's own if it is one of formats, else
 // the nearest that loses no resolution and as little depth as possible. Alpha is dropped, unless a Plan keeps it. RGB
-// becomes YUV 4:4:4. A palette and GIF become 4:2:0: their 256 colors hold no finer detail, and common players can play
+// becomes YUV 4:4:4. Palettes and GIF become 4:2:0: their 256 colors hold no finer detail, and common players support
 // it.
 func readFormat(codec, source string) (PixelFormat, error) {
 	name := source
 	switch {
 	case codec == "gif":
 		name = "yuv420p"
-	case strings.HasPrefix(name, "yuvj"): // Info.FullRange tells full range
+	case strings.HasPrefix(name, "yuvj"): // Info.FullRange marks full range
 		name = strings.Replace(name, "yuvj", "yuv", 1)
 	case strings.HasPrefix(name, "yuva"):
 		name = strings.Replace(name, "yuva", "yuv", 1)
@@ -134,8 +134,8 @@ func hasAlpha(source string) bool {
 		slices.Contains(transparent, source)
 }
 
-// withAlpha returns the format of the frames with alpha added if the source has it: with at most 10 bits, since ffv1
-// has no format with 12 bits and alpha.
+// withAlpha returns the format of the frames, with alpha added if the source has it. The result then has at most 10
+// bits, since ffv1 has no format with 12 bits and alpha.
 func withAlpha(info Info) PixelFormat {
 	if !hasAlpha(info.SourceFormat) {
 		return info.Format

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Rational is a fraction, as containers state time bases and frame rates.
+// Rational is a fraction, the form in which containers state time bases and frame rates.
 type Rational struct{ Num, Den int64 }
 
 // Float returns the fraction's value, 0 if the denominator is 0.
@@ -25,13 +25,13 @@ func (r Rational) Float() float64 {
 // nanosecond is the unit of time.Duration.
 var nanosecond = Rational{1, int64(time.Second)}
 
-// timeOf converts a time in a unit to a duration.
+// timeOf converts a time in the given unit to a duration.
 func timeOf(pts int64, unit Rational) time.Duration {
 	return time.Duration(rescale(pts, unit, nanosecond))
 }
 
-// rescale converts a time between units, rounding to the nearest, halves away from zero, like ffmpeg. What does not fit
-// becomes the largest value.
+// rescale converts a time between units. Like ffmpeg, it rounds to the nearest, and halves away from zero. Results that
+// overflow are clamped.
 func rescale(pts int64, from, to Rational) int64 {
 	if from == to {
 		return pts
@@ -59,7 +59,7 @@ func rescale(pts int64, from, to Rational) int64 {
 // PixelFormat describes planar YUV, or gray if it has no chroma. Samples of more than 8 bits take two bytes,
 // little-endian, with the value in the low bits.
 type PixelFormat struct {
-	// Name is ffmpeg's name of the format, for example yuv420p or yuv420p10le.
+	// Name is ffmpeg's name for the format, for example yuv420p or yuv420p10le.
 	Name string
 	// Depth is the number of bits in a sample, 8 to 16.
 	Depth int
@@ -67,11 +67,11 @@ type PixelFormat struct {
 	ChromaShiftX, ChromaShiftY int
 	// Planes is 3 for YUV and 1 for gray, without alpha.
 	Planes int
-	// Alpha means that a plane of opacity follows, from 0 to the largest value whatever the range of the others.
+	// Alpha means that an opacity plane follows. It ranges from 0 to the largest value, whatever the range of the others.
 	Alpha bool
 }
 
-// AllPlanes is the number of planes including alpha, which is the last.
+// AllPlanes returns the number of planes including alpha, which comes last.
 func (f PixelFormat) AllPlanes() int {
 	if f.Alpha {
 		return f.Planes + 1
@@ -79,14 +79,14 @@ func (f PixelFormat) AllPlanes() int {
 	return f.Planes
 }
 
-// BytesPerSample is 1 for 8 bits and 2 for more.
+// BytesPerSample returns 1 for 8 bits and 2 for more.
 func (f PixelFormat) BytesPerSample() int { return (f.Depth + 7) / 8 }
 
 // IsChroma reports whether plane i is subsampled by the shifts.
 func (f PixelFormat) IsChroma(i int) bool { return i > 0 && i < f.Planes }
 
-// PlaneSize returns the width and height in samples of plane i of a frame of width x height pixels. Odd sizes of chroma
-// are rounded up.
+// PlaneSize returns the width and height in samples of plane i of a frame of width x height pixels. Chroma sizes are
+// rounded up.
 func (f PixelFormat) PlaneSize(i, width, height int) (int, int) {
 	if !f.IsChroma(i) {
 		return width, height
@@ -118,14 +118,14 @@ type Frame struct {
 	PTS int64
 	// Time is PTS as a duration since the stream's zero.
 	Time time.Duration
-	// Repairs is what was repaired to give this frame its time.
+	// Repairs counts the repairs that gave this frame its time.
 	Repairs Repairs
 	// Width and Height are in pixels.
 	Width, Height int
 	Format        PixelFormat
 	// FullRange means that black is 0 and white the largest value, rather than 16 and 235 (x 2^(Depth-8)).
 	FullRange bool
-	// BT601 means that the colors are by ITU-R BT.601 whatever the height, as those of pictures are.
+	// BT601 means that the colors follow ITU-R BT.601 whatever the height, as in pictures.
 	BT601 bool
 	// Planes are Y, then U, V and alpha if the format has them.
 	Planes [4]Plane
@@ -135,12 +135,12 @@ type Frame struct {
 	released atomic.Bool
 }
 
-// headRoom is spare memory in bytes before a frame's planes, for the header that the encoder reads before each frame,
-// so that one call writes both. It is a cache line, which keeps the planes aligned.
+// headRoom is the spare memory in bytes before a frame's planes. It holds the header that the encoder reads before each
+// frame, so that one call writes both. It is a cache line, which keeps the planes aligned.
 const headRoom = 64
 
-// newFrame returns a frame, all zero, in memory that the garbage collector does not know. It fails with ErrUnsupported
-// if the size is not positive, and with ErrTool if there is no memory.
+// newFrame returns a zeroed frame in memory outside the Go heap. It fails with ErrUnsupported if the size is not
+// positive, and with ErrTool if there is no memory.
 func newFrame(format PixelFormat, width, height int) (*Frame, error) {
 	if width < 1 || height < 1 {
 		return nil, fmt.Errorf("frame of %d x %d pixels: %w", width, height, ErrUnsupported)
@@ -160,7 +160,7 @@ func newFrame(format PixelFormat, width, height int) (*Frame, error) {
 	return f, nil
 }
 
-// Release returns the frame's memory to its reader, for another frame. The frame must not be used afterwards.
+// Release returns the frame's memory to its reader for reuse. The frame must not be used afterwards.
 func (f *Frame) Release() {
 	if f.free != nil && f.released.CompareAndSwap(false, true) {
 		f.free(f)

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzProbeAnswer reads any bytes as ffprobe's answer: what is accepted is within the limits, and what becomes part of
-// a filter is a number or a plain word.
+// FuzzProbeAnswer parses any bytes as ffprobe's answer. An accepted answer must be within the limits, and values that
+// become part of a filter must be numbers or plain words.
 func FuzzProbeAnswer(f *testing.F) {
 	f.Add([]byte(`{"streams":[{"index":0,"codec_name":"h264","codec_type":"video","width":64,"height":48,` +
 		`"pix_fmt":"yuv420p","sample_aspect_ratio":"1:1","time_base":"1/12800","avg_frame_rate":"25/1","start_pts":0,` +
@@ -68,7 +68,7 @@ func FuzzProbeAnswer(f *testing.F) {
 	})
 }
 
-// FuzzTimeCheck reads any bytes as ffprobe's list of packets, which passes only if it has the times that were written.
+// FuzzTimeCheck parses any bytes as ffprobe's list of packets, which must pass only with the times that were written.
 func FuzzTimeCheck(f *testing.F) {
 	times := []byte{0, 0, 0, 40, 0, 80}
 	f.Add([]byte("0,0,10\n40,40,10\n80,80,10\n"), times, false)
@@ -89,7 +89,7 @@ func FuzzTimeCheck(f *testing.F) {
 	})
 }
 
-// FuzzFaults reads any bytes as what a decoder complains about.
+// FuzzFaults classifies any bytes as a decoder's complaint.
 func FuzzFaults(f *testing.F) {
 	f.Add("[h264 @ 0x55] [error] error while decoding MB 1 2, bytestream -5", "mov,mp4", uint(3), false)
 	f.Add("[mpegts @ 0x55] [warning] Packet corrupt (stream = 0, dts = 5).\n[error] no frame!", "mpegts", uint(0), true)

@@ -21,7 +21,7 @@ const (
 	// NVENC encodes on an NVIDIA GPU, and CUDA decodes on one.
 	NVENC = "nvenc"
 	CUDA  = "cuda"
-	// VAAPI does both on a GPU of Intel or AMD.
+	// VAAPI does both on an Intel or AMD GPU.
 	VAAPI = "vaapi"
 )
 
@@ -49,7 +49,7 @@ func vaapiIndexArgs(p Plan) []string {
 // Decoders returns the values of ReadOptions.Decoder.
 func Decoders() []string { return []string{Software, CUDA, VAAPI} }
 
-// pixelFormat is the encoder's name of the plan's format, and the filters that upload frames to its device.
+// pixelFormat is the encoder's name for the plan's format, and the filters that upload frames to its device.
 func (p Plan) pixelFormat() (name, upload string) {
 	deep := p.format.Depth > 8
 	switch {
@@ -63,7 +63,7 @@ func (p Plan) pixelFormat() (name, upload string) {
 	return p.format.Name, ""
 }
 
-// encoderArgs are those of the encoder, including its device.
+// encoderArgs are the encoder's arguments, including its device.
 func (p Plan) encoderArgs() []string {
 	args := p.encoder.args(p)
 	if p.encoder.device == VAAPI {
@@ -97,7 +97,7 @@ func (o ReadOptions) threads() int {
 	return o.Threads
 }
 
-// bounds are those of the decoder. It writes no file, but the libraries of a device may.
+// bounds are the decoder's. It writes no file, but the libraries of a device may.
 func (o ReadOptions) bounds(l Limits) bounds {
 	if o.inHardware() {
 		return l.writing().onDevice(true)
@@ -105,10 +105,11 @@ func (o ReadOptions) bounds(l Limits) bounds {
 	return l.reading()
 }
 
-// bounds are those of the encoder.
+// bounds are the encoder's.
 func (p Plan) bounds() bounds { return p.info.limits.writing().onDevice(p.encoder.device != "") }
 
-// refusals are what ffmpeg says about a codec, profile or size that a device does not decode, before the CPU does.
+// refusals are parts of ffmpeg's messages about a codec, profile or size that a device does not decode, so that the CPU
+// does.
 var refusals = []string{
 	"Failed setup for format",
 	"Hardware is lacking required capabilities",
@@ -118,7 +119,7 @@ var refusals = []string{
 	"Hardware does not support image size", "Hardware does not offer any usable surface formats",
 }
 
-// deviceFaults are parts of what ffmpeg says if a device fails, which is not the file's fault.
+// deviceFaults are parts of ffmpeg's messages about a device that fails, which is not the file's fault.
 var deviceFaults = []string{"Device creation failed", "Device setup failed", "No device available", "CUDA_ERROR",
 	"hwaccel", "hw_frames", "hwframe", "hardware accelerator", "data to output frame", "surface", "decode context",
 	"decode configuration", "decode issue", "Failed to upload"}
@@ -137,7 +138,7 @@ var remedies = map[string]string{
 // quietArgs make ffmpeg print nothing but warnings and errors.
 var quietArgs = []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning"}
 
-// tryEncoder encodes a gray frame.
+// tryEncoder tests an encoder on a gray frame.
 func (t Tools) tryEncoder(ctx context.Context, p Plan) error {
 	name, upload := p.pixelFormat()
 	args := append(slices.Clone(quietArgs), "-f", "lavfi", "-i", "color=gray:s=640x480:r=25", "-frames:v", "1",

@@ -33,8 +33,8 @@ func script(t *testing.T, text string) Tools {
 	return tools
 }
 
-// TestCheckMissingDevices: a device that does not work is an error that says why and what to do, before there is any
-// video.
+// TestCheckMissingDevices checks that a device that does not work is an error that states the reason and a remedy,
+// before there is any video.
 func TestCheckMissingDevices(t *testing.T) {
 	tools, none := testTools(t), withoutDevices(t)
 	for _, tc := range []struct{ encoder, codec, name string }{
@@ -57,7 +57,7 @@ func TestCheckMissingDevices(t *testing.T) {
 	require.NoError(t, tools.CheckDecoder(t.Context(), ReadOptions{Decoder: Software}))
 	require.ErrorIs(t, tools.CheckEncoder(t.Context(), WriteOptions{Encoder: NVENC, Codec: "ffv1"}), ErrUnsupported)
 
-	bare := script(t, "echo\n") // neither lists anything
+	bare := script(t, "echo\n") // lists neither encoders nor decoders
 	err := bare.CheckEncoder(t.Context(), WriteOptions{Encoder: NVENC, Codec: "av1"})
 	require.ErrorIs(t, err, ErrTool)
 	require.ErrorContains(t, err, "has no encoder av1_nvenc: install a build with it")
@@ -66,8 +66,8 @@ func TestCheckMissingDevices(t *testing.T) {
 	require.ErrorContains(t, err, "has no decoder cuda: install a build with it")
 }
 
-// TestDeviceFailsDuringVideo: if a device fails later, the error does not blame the video, and the CPU does not take
-// over silently.
+// TestDeviceFailsDuringVideo checks that if a device fails later, the error does not blame the video, and the CPU does
+// not take over silently.
 func TestDeviceFailsDuringVideo(t *testing.T) {
 	none := withoutDevices(t)
 	in := clip(t, "a.mkv", testVideo("64x48", "5")+quick)
@@ -92,7 +92,7 @@ func TestDeviceArguments(t *testing.T) {
 	for _, tc := range []struct {
 		format string
 		write  WriteOptions
-		filter string // its end
+		filter string // its suffix
 		want   string
 	}{
 		{"yuv420p", WriteOptions{}, "setsar=1/1",
@@ -142,8 +142,8 @@ func TestDeviceArguments(t *testing.T) {
 	}
 }
 
-// TestDeviceLayouts: devices interleave chroma, and have 10 bits in the high bits. The frames come out as they were. A
-// filter replaces the device.
+// TestDeviceLayouts checks that frames from a device are unchanged: devices interleave chroma, and store 10 bits in the
+// high bits. A filter replaces the device.
 func TestDeviceLayouts(t *testing.T) {
 	for format, layout := range map[string]string{"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le",
 		"yuv444p": "yuv444p"} {
@@ -156,7 +156,7 @@ func TestDeviceLayouts(t *testing.T) {
 			raw, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-i", in, "-f", "rawvideo", "-").Output()
 			require.NoError(t, err)
 
-			// It drops the options of the device, and converts to its layout before the filters.
+			// The script drops the device's options, and converts to its layout before the filters.
 			tools := script(t, `for a; do
 	shift
 	case $a in -init_hw_device|-hwaccel|-hwaccel_device) skip=1; continue;; esac
@@ -186,7 +186,8 @@ exec ffmpeg "$@"
 	}
 }
 
-// TestCheckDecoderFrame: the frame that checks a decoder decodes, and the check fails if no device decodes it.
+// TestCheckDecoderFrame checks that the frame for checking decoders decodes, and that the check fails if no device
+// decodes it.
 func TestCheckDecoderFrame(t *testing.T) {
 	out, err := exec.Command("ffmpeg", "-v", "error", "-f", "h264", "-i", "data:video/h264;base64,"+grayFrame, "-f",
 		"rawvideo", "-").Output()
@@ -204,7 +205,7 @@ exec ffmpeg "$@"
 	require.ErrorContains(t, software.CheckDecoder(t.Context(), ReadOptions{Decoder: CUDA}), "Impossible to convert")
 }
 
-// TestDeviceFaults tells what a device does not support from how it fails.
+// TestDeviceFaults distinguishes what a device does not support from its failures.
 func TestDeviceFaults(t *testing.T) {
 	for _, tc := range []struct{ line, damage, fault string }{
 		{"[h264 @ 0x1] [error] Failed setup for format cuda: hwaccel initialisation returned error.", "", ""},

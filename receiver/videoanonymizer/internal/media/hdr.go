@@ -10,10 +10,10 @@ import (
 	"strconv"
 )
 
-// pqTransfer is ffmpeg's name of HDR10's transfer function, the perceptual quantizer (SMPTE ST 2084).
+// pqTransfer is ffmpeg's name for HDR10's transfer function, the perceptual quantizer (SMPTE ST 2084).
 const pqTransfer = "smpte2084"
 
-// hlgTransfer is ffmpeg's name of the transfer function hybrid log-gamma (ARIB STD-B67).
+// hlgTransfer is ffmpeg's name for the transfer function hybrid log-gamma (ARIB STD-B67).
 const hlgTransfer = "arib-std-b67"
 
 // MasteringDisplay is the display on which an HDR10 video was mastered (SMPTE ST 2086); the zero value means unknown.
@@ -85,7 +85,7 @@ func (d probedSideData) mastering() MasteringDisplay {
 	return m
 }
 
-// probeFirstFrame sets Mastering and Light from the first frame if the container does not tell them. A frame that does
+// probeFirstFrame sets Mastering and Light from the first frame if the container does not state them. A frame that does
 // not decode is ignored here: the decoder reports it later.
 func (t Tools) probeFirstFrame(ctx context.Context, info *Info) error {
 	f, err := info.openAgain()

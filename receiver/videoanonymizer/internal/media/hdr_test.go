@@ -41,12 +41,12 @@ func frameLight(t *testing.T, path string) map[string]float64 {
 	return light
 }
 
-// TestHDR10: mastering display and content light level are kept if the codec can carry them.
+// TestHDR10 checks that mastering display and content light level are kept if the codec can carry them.
 func TestHDR10(t *testing.T) {
 	tools := testTools(t)
 	for _, tc := range []struct {
 		name, file, params, codec string
-		want                      int // values of the first frame
+		want                      int // number of values of the first frame
 	}{
 		{"mkv", "a.mkv", p3Display + ":" + maxCLL, "h265", 12},
 		{"mp4", "a.mp4", p3Display + ":" + maxCLL, "same", 12},
@@ -66,7 +66,7 @@ func TestHDR10(t *testing.T) {
 			require.Len(t, want, tc.want)
 			require.Len(t, got, tc.want)
 			for name, value := range want {
-				assert.InDelta(t, value, got[name], 0.0001, name) // AV1 uses other fractions
+				assert.InDelta(t, value, got[name], 0.0001, name) // AV1 uses other denominators
 			}
 			after, err := tools.Probe(t.Context(), out, Limits{})
 			require.NoError(t, err)
@@ -76,7 +76,8 @@ func TestHDR10(t *testing.T) {
 	}
 }
 
-// TestParseHDR10: metadata of a container counts if it is complete and within bounds, and only the first of each kind.
+// TestParseHDR10 checks that a container's metadata counts if it is complete and within bounds, and only the first of
+// each kind.
 func TestParseHDR10(t *testing.T) {
 	const display = `"red_x":"34000/50000","red_y":"16000/50000","green_x":"13250/50000",` +
 		`"green_y":"34500/50000","blue_x":"7500/50000",` +

@@ -18,31 +18,31 @@ import (
 	"strings"
 )
 
-// HEVCPictures are still pictures in HEVC of the same size, as HEIF stores them: each decodes without the others.
+// HEVCPictures are still pictures in HEVC of the same size, as HEIF stores them: each decodes on its own.
 type HEVCPictures struct {
-	// Parameters are the NAL units of the parameter sets, those of all pictures.
+	// Parameters are the NAL units of the parameter sets of all pictures.
 	Parameters [][]byte
 	// Pictures are the NAL units of each picture's slices.
 	Pictures [][][]byte
 	// Width and Height are in pixels. Pictures that decode to another size are damaged.
 	Width, Height int
-	// Colors, if not nil, take the place of what the stream says of them, unless unspecified. If neither says anything,
-	// they are in full range of BT.601.
+	// Colors, if not nil, override the stream's color tags, except where they are unspecified. If neither says anything,
+	// the colors are BT.601 in full range.
 	Colors *HEVCColors
-	// Profile is that an ICC profile tells what the colors are. Without one, primaries other than those of sRGB, or of TV
-	// that are close to them, are refused.
+	// Profile means that an ICC profile defines the colors. Without one, primaries are refused unless they are those of
+	// sRGB, or TV primaries that are close to them.
 	Profile bool
 }
 
-// HEVCColors are color tags by the numbers of ITU-T H.273.
+// HEVCColors are color tags, as ITU-T H.273 numbers.
 type HEVCColors struct {
 	Primaries, Transfer, Matrix uint16
 	FullRange                   bool
 }
 
-// These are the scaler's names of the matrices that it knows, and ffmpeg's of the transfer functions of HDR, by H.273's
-// numbers; and the former by ffmpeg's names. Where nothing is said, HEIF means BT.601. Primaries are those that look
-// right as sRGB's.
+// matrices are the scaler's names for the matrices that it knows, and transfers are ffmpeg's names for the transfer
+// functions of HDR, both by H.273's numbers. matrixNames are the scaler's names by ffmpeg's names; an unspecified
+// matrix means BT.601 in HEIF. primaries and primariesNames are those that look right as sRGB's.
 var (
 	matrices = map[uint16]string{1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m",
 		9: "bt2020"}
@@ -53,19 +53,20 @@ var (
 	primariesNames = []string{"", "unknown", "bt709", "bt470bg", "smpte170m"}
 )
 
-// unspecified is what H.273 calls 2.
+// unspecified is the number in H.273 for an unspecified tag.
 const unspecified = 2
 
-// ErrNoHEVC says that it is the ffmpeg of this machine that does not support a file.
+// ErrNoHEVC means that it is this machine's ffmpeg that does not support a file.
 var ErrNoHEVC = fmt.Errorf("%w: this ffmpeg does not decode HEVC, which HEIC contains: install a build that does",
 	ErrUnsupported)
 
-// endOfSequence is a NAL unit after which the next picture depends on nothing before it, and none is held back.
+// endOfSequence is a NAL unit after which the next picture depends on nothing before it, and the decoder holds no
+// picture back.
 var endOfSequence = []byte{36 << 1, 1}
 
-// DecodeHEVC decodes pictures, and calls use with each, in order, in 8 bits and full range of BT.601, with the
-// subsampling that it has. The frame is valid until use returns. It fails with ErrDamaged, ErrUnsupported, ErrLimit,
-// ErrStalled, ErrInterrupted, ErrTool, the context's error or that of use.
+// DecodeHEVC decodes pictures and calls use with each, in order, as a frame of 8 bits in full range and BT.601, with
+// the picture's own subsampling. The frame is valid until use returns. DecodeHEVC fails with ErrDamaged,
+// ErrUnsupported, ErrLimit, ErrStalled, ErrInterrupted, ErrTool, the context's error or the error of use.
 func (t Tools) DecodeHEVC(ctx context.Context, p HEVCPictures, limits Limits, use func(*Frame) error) error {
 	limits = limits.withDefaults()
 	if err := limits.CheckSize(p.Width, p.Height); err != nil {
@@ -108,7 +109,7 @@ func (t Tools) DecodeHEVC(ctx context.Context, p HEVCPictures, limits Limits, us
 }
 
 // probeHEVC returns the filter that converts the pictures, and the format that it converts them to. They are damaged if
-// they have another size.
+// their size is not p's.
 func (t Tools) probeHEVC(ctx context.Context, p HEVCPictures, limits Limits) (
 	filter string, to PixelFormat, err error,
 ) {
@@ -145,7 +146,7 @@ func (t Tools) probeHEVC(ctx context.Context, p HEVCPictures, limits Limits) (
 	return p.conversion(s)
 }
 
-// conversion is the filter for a stream.
+// conversion returns the filter for a stream, and the format that it converts to.
 func (p HEVCPictures) conversion(s probedStream) (filter string, to PixelFormat, err error) {
 	if to, err = eightBits(s.PixFmt); err != nil {
 		return "", to, err
@@ -183,7 +184,7 @@ func (p HEVCPictures) conversion(s probedStream) (filter string, to PixelFormat,
 	return filter + ":in_range=tv:in_color_matrix=" + matrix, to, nil
 }
 
-// eightBits is a format of 8 bits with the subsampling of a source.
+// eightBits returns the format of 8 bits with the subsampling of a source.
 func eightBits(source string) (PixelFormat, error) {
 	from, err := readFormat("hevc", source)
 	if err != nil {
@@ -197,7 +198,7 @@ func eightBits(source string) (PixelFormat, error) {
 	return formatByName("gray")
 }
 
-// stream is a file of the pictures (ITU-T H.265, annex B). Each is a sequence of its own.
+// stream returns the pictures as a byte stream (ITU-T H.265, annex B). Each picture is a separate sequence.
 func (p HEVCPictures) stream() io.Reader {
 	start := []byte{0, 0, 0, 1}
 	var parts []io.Reader
@@ -214,7 +215,7 @@ func (p HEVCPictures) stream() io.Reader {
 	return io.MultiReader(parts...)
 }
 
-// feed is Tools.stream of a program that reads from its stdin.
+// feed is Tools.stream for a program that reads from its stdin.
 func (t Tools) feed(ctx context.Context, path string, args []string, from io.Reader, limits Limits,
 	read func(io.Reader) error,
 ) (complaint string, err error) {
@@ -233,7 +234,8 @@ func (t Tools) feed(ctx context.Context, path string, args []string, from io.Rea
 	return complaint, err
 }
 
-// hevcError is why pictures do not decode. Whatever the decoder complains about is damage, since it may conceal that.
+// hevcError returns why pictures do not decode, or nil. Any complaint of the decoder counts as damage, since the
+// decoder may conceal damage.
 func hevcError(ctx context.Context, complaint string, err error) error {
 	switch passed := passingFault(complaint, err); {
 	case context.Cause(ctx) != nil:

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHEVCConversion: what the boxes leave unspecified, the stream says.
+// TestHEVCConversion checks that the stream specifies what the boxes leave unspecified.
 func TestHEVCConversion(t *testing.T) {
 	const scale = "scale=64:64:out_color_matrix=bt601:out_range=pc:"
 	bt709 := probedStream{PixFmt: "yuv420p", Range: "tv", Matrix: "bt709", Transfer: "bt709"}
@@ -18,7 +18,7 @@ func TestHEVCConversion(t *testing.T) {
 	for name, tc := range map[string]struct {
 		colors *HEVCColors
 		stream probedStream
-		filter string // none if it is refused
+		filter string // "" if it is refused
 	}{
 		"the stream":             {nil, bt709, scale + "in_range=tv:in_color_matrix=bt709"},
 		"the boxes":              {&HEVCColors{1, 13, 6, true}, bt709, scale + "in_range=pc:in_color_matrix=bt601"},

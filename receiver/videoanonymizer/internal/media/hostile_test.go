@@ -57,7 +57,8 @@ func bigHeader(width, height uint16) []byte {
 	return append(h, append(packet, frame...)...)
 }
 
-// TestBadFiles: each is refused with the right cause, in an error that names the file, and leaves nothing behind.
+// TestBadFiles checks that each file is refused with the right cause, in an error that names it, and leaves nothing
+// behind.
 func TestBadFiles(t *testing.T) {
 	movie := testVideo("128x96", "25") + quick
 	for _, tc := range []struct {
@@ -165,7 +166,8 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// TestPlaylists: a file that names other files or addresses is not a video, whatever its name, and no server is asked.
+// TestPlaylists checks that a file that names other files or addresses is not a video, whatever its name, and that no
+// server is contacted.
 func TestPlaylists(t *testing.T) {
 	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
@@ -205,8 +207,8 @@ func TestPlaylists(t *testing.T) {
 	t.Cleanup(func() { assert.Zero(t, asked.Load(), "a server was asked") })
 }
 
-// TestAVISubtitlePlaylist: an AVI can contain a subtitle file. Old versions of ffmpeg opened it by its content, even as
-// a playlist.
+// TestAVISubtitlePlaylist checks that a subtitle file in an AVI is not opened as a playlist. Old versions of ffmpeg
+// opened such a file by its content, even as a playlist.
 func TestAVISubtitlePlaylist(t *testing.T) {
 	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
@@ -237,7 +239,7 @@ func TestAVISubtitlePlaylist(t *testing.T) {
 	}
 }
 
-// TestStrangeFileNames: nothing in a name has a meaning to ffmpeg.
+// TestStrangeFileNames checks that nothing in a name has a meaning to ffmpeg.
 func TestStrangeFileNames(t *testing.T) {
 	tools := testTools(t)
 	movie := clip(t, "a.mp4", testVideo("64x48", "5")+quick)
@@ -275,7 +277,7 @@ func TestSourceReplaced(t *testing.T) {
 	require.ErrorIs(t, err, ErrVanished)
 }
 
-// TestSourceDeletedWhileReading: an open file is read to its end.
+// TestSourceDeletedWhileReading checks that an open file is read to its end.
 func TestSourceDeletedWhileReading(t *testing.T) {
 	tools := testTools(t)
 	movie := clip(t, "a.mp4", testVideo("128x96", "25")+quick)
@@ -301,7 +303,7 @@ func drain(t *testing.T, r *Reader) int {
 	}
 }
 
-// TestSizeChangesInMidStream: frames keep the size that Probe returned.
+// TestSizeChangesInMidStream checks that frames keep the size that Probe returned.
 func TestSizeChangesInMidStream(t *testing.T) {
 	tools := testTools(t)
 	var data []byte
@@ -330,7 +332,7 @@ func TestSizeChangesInMidStream(t *testing.T) {
 	}
 }
 
-// TestSalvage reads what decodes, and reports that something does not.
+// TestSalvage checks that what decodes is read, and that the damage is reported.
 func TestSalvage(t *testing.T) {
 	tools := testTools(t)
 	in := cut(t, clip(t, "a.mkv", testVideo("128x96", "25")+quick), 0.6)
@@ -345,7 +347,7 @@ func TestSalvage(t *testing.T) {
 	require.ErrorIs(t, r.Damage(), ErrDamaged)
 }
 
-// TestRecordingStartsInMidStream: a part of a broadcast counts as undamaged from its first key frame on.
+// TestRecordingStartsInMidStream checks that a part of a broadcast counts as undamaged from its first key frame on.
 func TestRecordingStartsInMidStream(t *testing.T) {
 	tools := testTools(t)
 	for name, tc := range map[string]struct {
@@ -389,7 +391,7 @@ func TestMaxFrames(t *testing.T) {
 	}
 }
 
-// TestProbeTimeout: a tool that hangs is killed, also below a wrapper.
+// TestProbeTimeout checks that a tool that hangs is killed, even if a wrapper started it.
 func TestProbeTimeout(t *testing.T) {
 	in := clip(t, "a.mp4", testVideo("64x48", "5")+quick)
 	for _, script := range []string{"exec sleep 100", "sleep 100\nexit $?", "setsid -w sleep 20"} {

@@ -16,23 +16,23 @@ import (
 	"time"
 )
 
-// ErrInexact says that it cannot be known, without decoding a video, which frames it has and where: it is decoded from
-// its beginning to its end.
+// ErrInexact means that the frames of a video and their times are unknown until it is decoded from beginning to end.
 var ErrInexact = errors.New("the frames of the video are unknown until they are decoded")
 
 // Index is what the packets of a video say about its frames, in units of its time base.
 type Index struct {
 	// Times are the PTS of all frames that are shown. They increase.
 	Times []int64
-	// Keys are those of Times at which decoding can begin.
+	// Keys are the Times at which decoding can begin.
 	Keys []int64
 }
 
-// Index lists the frames of a video from its packets, which it reads all. It fails with ErrInexact unless they leave no
-// doubt: a container that is sought exactly, frames rather than fields, and packets each of which is a frame at a time
-// of its own, and no more of them than the limits allow. It fails with ErrStalled if ffprobe lists none for as long as
-// a Reader waits for a frame, and with ErrVanished, ErrUnreadable, ErrIO, ErrInterrupted, ErrTool or the context's
-// error for what says nothing about the file. A Reader that begins at one of the frames still checks each.
+// Index lists the frames of a video from its packets, all of which it reads. It fails with ErrInexact if they leave any
+// doubt: the container must support exact seeking, the video must consist of frames rather than fields, and each packet
+// must be a frame with a distinct time, with no more packets than the limits allow. It fails with ErrStalled if ffprobe
+// lists no packet for as long as a Reader waits for a frame, and with ErrVanished, ErrUnreadable, ErrIO,
+// ErrInterrupted, ErrTool or the context's error for failures that say nothing about the file. A Reader that begins at
+// one of the frames still checks each frame.
 func (t Tools) Index(ctx context.Context, info Info) (Index, error) {
 	if doubt := info.inexact(); doubt != "" {
 		return Index{}, fileError(info.Path, ErrInexact, "%s", doubt)
@@ -68,7 +68,8 @@ func (t Tools) Index(ctx context.Context, info Info) (Index, error) {
 	return index, nil
 }
 
-// streamUnlessStalled is stream for ffprobe, which it kills with ErrStalled if nothing comes for as long as stall.
+// streamUnlessStalled is stream for ffprobe, which it kills with ErrStalled if no output arrives for the duration
+// stall.
 func (t Tools) streamUnlessStalled(ctx context.Context, args []string, s streams, b bounds, stall time.Duration,
 	read func(io.Reader) error) (complaint string, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -80,7 +81,7 @@ func (t Tools) streamUnlessStalled(ctx context.Context, args []string, s streams
 	})
 }
 
-// watched calls came whenever something was read.
+// watched calls came after each read.
 type watched struct {
 	io.Reader
 	came func()
@@ -92,7 +93,7 @@ func (w watched) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// inexact is why the headers already leave doubt; empty if they do not.
+// inexact returns why the headers already leave doubt, "" if they do not.
 func (i Info) inexact() string {
 	exact := strings.HasPrefix(i.Container, "mov") || strings.HasPrefix(i.Container, "matroska")
 	switch {
@@ -106,7 +107,7 @@ func (i Info) inexact() string {
 	return ""
 }
 
-// read reads ffprobe's lines "pts,size,flags", of so many frames at most.
+// read reads ffprobe's lines "pts,size,flags", and fails if there are more frames than most.
 func (x *Index) read(r io.Reader, most int64) error {
 	lines := bufio.NewReaderSize(r, 64<<10)
 	for {
@@ -128,7 +129,7 @@ func (x *Index) read(r io.Reader, most int64) error {
 	}
 }
 
-// packet takes a packet, unless an edit list hides it.
+// packet adds a packet, unless an edit list hides it.
 func (x *Index) packet(line []byte) error {
 	fields := bytes.SplitN(line, []byte(","), 3)
 	if len(fields) < 3 {
@@ -149,7 +150,7 @@ func (x *Index) packet(line []byte) error {
 	return nil
 }
 
-// sort puts the times into the order in which frames are shown.
+// sort sorts the times into presentation order.
 func (x *Index) sort() error {
 	slices.Sort(x.Times)
 	slices.Sort(x.Keys)

@@ -12,32 +12,32 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// Part is what a writer of CreatePart sealed at its path.
+// Part is what a writer from CreatePart sealed at its path.
 type Part struct {
 	Temp string
 	Progress
 }
 
-// Shown returns the PTS of its frames, in units of the source's time base. It fails with ErrResume if they are not as
-// they were sealed.
+// Shown returns the PTS of the part's frames, in units of the source's time base. It fails with ErrResume if they are
+// not as they were sealed.
 func (p Part) Shown() ([]int64, error) { return readTimes(TimesPath(p.Temp), p.Times) }
 
-// CreatePart is Create for a run of the video's frames, whose segments Join joins with those of the other runs. begin
-// is the PTS of the video's first frame. The writer is sealed, never finished.
+// CreatePart is like Create, but for a run of the video's frames. Join joins its segments with those of the other runs.
+// begin is the PTS of the video's first frame. The writer is sealed, never finished.
 func (t Tools) CreatePart(ctx context.Context, tempPath string, plan Plan, resume *Progress, begin int64) (
 	*Writer, error) {
 	return t.create(ctx, tempPath, plan, writerStart{resume: resume, begin: &begin})
 }
 
-// Join is Create for a video whose parts are written, each by a writer of its own and the same plan. Their files stay
-// where they are; the writer has nothing left to do but to finish. times are the PTS of all frames of the video. Join
-// fails with ErrResume unless the parts have these very frames, one after the other. Finish does if the segments are
-// not as they were sealed, or if the encoder described them differently.
+// Join is like Create, but for a video whose parts are all written, each by its own writer with the same plan. Their
+// files stay where they are, and the writer only has to be finished. times are the PTS of all frames of the video. Join
+// fails with ErrResume unless the parts have exactly these frames, in order. Finish fails with ErrResume if the
+// segments are not as they were sealed, or if the encoder described them differently.
 func (t Tools) Join(ctx context.Context, tempPath string, plan Plan, parts []Part, times []int64) (*Writer, error) {
 	return t.create(ctx, tempPath, plan, writerStart{parts: parts, times: times})
 }
 
-// adopt takes the parts over. It removes an output that was partly joined.
+// adopt takes over the parts, and removes a partly joined output.
 func (w *Writer) adopt(parts []Part, times []int64) error {
 	if err := removeFiles(w.temp); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (w *Writer) adoptPart(part Part, times []int64) error {
 	return nil
 }
 
-// readTimes reads the PTS in a sealed file of times.
+// readTimes reads the PTS in a sealed times file.
 func readTimes(path string, sealed Sealed) ([]int64, error) {
 	all, err := durable.ReadFile(path)
 	if err != nil {
@@ -97,7 +97,7 @@ func readTimes(path string, sealed Sealed) ([]int64, error) {
 	return shownIn(all), nil
 }
 
-// shownIn are the PTS in a log of times.
+// shownIn returns the PTS in a time log.
 func shownIn(deltas []byte) (shown []int64) {
 	r := bufio.NewReader(bytes.NewReader(deltas))
 	var log timeLog

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// keysApart are the numbers of the frames at key frames, some frames apart at least.
+// keysApart returns the numbers of key frames that are at least the given number of frames apart.
 func keysApart(t *testing.T, index Index, apart int) (frames []int) {
 	t.Helper()
 	for _, key := range index.Keys {
@@ -34,7 +34,7 @@ func keysApart(t *testing.T, index Index, apart int) (frames []int) {
 	return frames
 }
 
-// writePart writes the frames from..to of a video, read from some frames before them on, in segments of 75 frames.
+// writePart writes the frames from..to of a video in segments of 75 frames, and starts reading some frames before them.
 func writePart(ctx context.Context, tools Tools, plan Plan, path string, times []int64, from, to int) (Part, error) {
 	w, err := tools.CreatePart(ctx, path, plan, nil, times[0])
 	if err != nil {
@@ -71,8 +71,8 @@ func writePart(ctx context.Context, tools Tools, plan Plan, path string, times [
 	return Part{path, sealed}, err
 }
 
-// TestJoinParts writes the parts of a video at once, each read from a little before its first frame on, and joins them.
-// The output is that of a single writer with segments of the same frames, byte by byte.
+// TestJoinParts writes the parts of a video concurrently, each read from a little before its first frame, and joins
+// them. The output must be byte for byte that of a single writer with segments of the same frames.
 func TestJoinParts(t *testing.T) {
 	const x264 = "-c:v libx264 -preset ultrafast "
 	const long = "-f lavfi -i testsrc2=s=64x48:r=25:d=24 "
@@ -153,7 +153,7 @@ func TestJoinParts(t *testing.T) {
 	}
 }
 
-// testJoinRefuses joins what is not a video's parts, and at last what is.
+// testJoinRefuses checks that Join refuses what are not a video's parts, and accepts the right parts afterward.
 func testJoinRefuses(t *testing.T, tools Tools, plan Plan, dir string, parts []Part, times []int64, join func()) {
 	moved := slices.Clone(times)
 	moved[300]++
@@ -182,10 +182,10 @@ func testJoinRefuses(t *testing.T, tools Tools, plan Plan, dir string, parts []P
 	require.NoFileExists(t, filepath.Join(dir, "refused.mp4"))
 	require.NoError(t, os.WriteFile(segment, whole, 0o600))
 	require.NoError(t, os.Remove(filepath.Join(dir, "joined.mp4")))
-	join() // what failed has left the parts as they were
+	join() // the failures left the parts as they were
 }
 
-// TestIndex lists the frames of videos, and compares them with those that are decoded.
+// TestIndex compares the frames that Index lists with the decoded ones.
 func TestIndex(t *testing.T) {
 	const x264 = "-f lavfi -i testsrc2=s=64x48:r=25:d=4 -c:v libx264 -preset ultrafast -g 25 "
 	for i, tc := range []struct {
@@ -238,7 +238,7 @@ func TestIndex(t *testing.T) {
 	}
 }
 
-// TestIndexFails tells what says nothing about a file from what leaves doubt about its frames.
+// TestIndexFails distinguishes failures that say nothing about a file from doubts about its frames.
 func TestIndexFails(t *testing.T) {
 	tools := testTools(t)
 	info, err := tools.Probe(t.Context(),
@@ -275,7 +275,7 @@ func TestIndexFails(t *testing.T) {
 	}
 }
 
-// TestIndexStalls: a tool of which nothing comes is killed.
+// TestIndexStalls checks that a tool that prints nothing is killed.
 func TestIndexStalls(t *testing.T) {
 	tools := freeTools(t)
 	tools.FFprobe = filepath.Join(t.TempDir(), "ffprobe")
@@ -287,10 +287,10 @@ func TestIndexStalls(t *testing.T) {
 	require.ErrorIs(t, err, ErrStalled)
 }
 
-// TestSealedError: only what is missing, changed or kept from this process is made again.
+// TestSealedError checks that only files that are missing, changed or inaccessible to this process are made again.
 func TestSealedError(t *testing.T) {
 	for err, want := range map[error]error{
-		fs.ErrNotExist: ErrResume, errors.New("changed"): ErrResume, // no error of the file system
+		fs.ErrNotExist: ErrResume, errors.New("changed"): ErrResume, // not a file system error
 		syscall.ENOENT: ErrResume, syscall.ELOOP: ErrResume, syscall.EACCES: ErrResume,
 		syscall.EIO: ErrIO, syscall.ESTALE: ErrIO, syscall.EMFILE: ErrIO, syscall.ENOSPC: ErrNoSpace,
 		syscall.EDQUOT: ErrNoSpace,
@@ -305,7 +305,7 @@ func TestSealedError(t *testing.T) {
 	require.ErrorIs(t, err, ErrResume)
 }
 
-// TestHold: what is read of a file that is held is this very file, unless it was written to.
+// TestHold checks that a held file is read even if another file has its path, but not if it was written to.
 func TestHold(t *testing.T) {
 	tools := testTools(t)
 	path := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -c:v libx264 -preset ultrafast ")
@@ -340,7 +340,7 @@ func TestHold(t *testing.T) {
 	require.ErrorIs(t, err, ErrVanished)
 }
 
-// TestOpenAtRefuses opens videos whose frames are not where they are said to be.
+// TestOpenAtRefuses opens videos whose frames are not at the given times.
 func TestOpenAtRefuses(t *testing.T) {
 	tools := testTools(t)
 	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=5:d=30 -c:v libx264 -preset ultrafast -g 25 ")

@@ -21,11 +21,11 @@ const (
 	thumbSide = 16
 	// cellSamples is how many samples are read along each side of a cell.
 	cellSamples = 8
-	// sameThumb is how far apart, in gray levels, two thumbnails of the same frame may be in the mean of their cells.
-	// Those of noise, encoded as badly as x264 can, are 7, since only samples of the frame are averaged; those of
-	// something else are far above (TestKeyFramesAreWhatWasWritten).
+	// sameThumb is how far apart, in gray levels, the cells of two thumbnails of the same frame may be on average. For
+	// noise, encoded as badly as x264 can, that is 7, since only samples of the frame are averaged; different frames are
+	// far above (TestKeyFramesAreWhatWasWritten).
 	sameThumb = 12
-	// maxKeyFrames is how many frames of a segment are compared, the first ones: some codecs have key frames alone.
+	// maxKeyFrames is how many key frames of a segment are compared, the first ones: some codecs have only key frames.
 	maxKeyFrames = 12
 )
 
@@ -73,25 +73,25 @@ func (t *thumbnail) distance(other *thumbnail) float64 {
 
 // keyFrames compares what segments show with what was written to them.
 type keyFrames struct {
-	times  []int64 // of the frames of the current segment, as they are in it
+	times  []int64 // of the frames of the current segment, as stored in it
 	thumbs []thumbnail
 
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	mu      sync.Mutex
-	err     error // the first
+	err     error // all of them, joined
 }
 
 // CompareKeyFrames makes the writer decode some key frames of each segment that it writes from now on, and compare them
-// with the frames that it got. It does so beside the further work.
+// with the frames that it got, in the background.
 func (w *Writer) CompareKeyFrames() {
 	w.keys = &keyFrames{}
 	w.keys.ctx, w.keys.cancel = context.WithCancel(w.ctx)
 }
 
-// Compared waits until all finished segments are compared. It fails if they do not show what was written to them, or if
-// that is not known, after CompareKeyFrames.
+// Compared waits until all finished segments are compared. CompareKeyFrames must have been called. Compared fails if
+// they do not show what was written to them, or if that could not be determined.
 func (w *Writer) Compared() error {
 	w.keys.running.Wait()
 	w.keys.mu.Lock()
@@ -99,14 +99,14 @@ func (w *Writer) Compared() error {
 	return w.keys.err
 }
 
-// add takes note of a frame that was written.
+// add records a frame that was written.
 func (k *keyFrames) add(frame *Frame, pts int64) {
 	if k != nil {
 		k.times, k.thumbs = append(k.times, pts), append(k.thumbs, thumbnailOf(frame))
 	}
 }
 
-// compare starts to compare a segment that was finished.
+// compare starts comparing a segment that was finished.
 func (k *keyFrames) compare(t Tools, path string, limits Limits) {
 	if k == nil {
 		return
@@ -122,7 +122,7 @@ func (k *keyFrames) compare(t Tools, path string, limits Limits) {
 	})
 }
 
-// close ends comparisons that are under way.
+// close ends comparisons that are still running.
 func (k *keyFrames) close() {
 	if k != nil {
 		k.cancel()
@@ -130,11 +130,11 @@ func (k *keyFrames) close() {
 	}
 }
 
-// comparison is that of one segment.
+// comparison compares one segment.
 type comparison struct {
 	times  []int64
 	thumbs []thumbnail
-	shown  []int64 // of the key frames
+	shown  []int64 // times of the key frames
 }
 
 func (c *comparison) run(ctx context.Context, t Tools, path string, limits Limits) error {
@@ -168,7 +168,7 @@ func (c *comparison) run(ctx context.Context, t Tools, path string, limits Limit
 	return c.judge(decoded)
 }
 
-// onLine takes note of the times of the key frames.
+// onLine records the times of the key frames.
 func (c *comparison) onLine(line []byte) bool {
 	s, ours, frame := parseShown(line)
 	if frame && s.hasPTS {
@@ -177,7 +177,7 @@ func (c *comparison) onLine(line []byte) bool {
 	return ours
 }
 
-// judge compares what was decoded, thumbnails one after the other, with what was written at the same times.
+// judge compares the decoded thumbnails, which follow one another, with what was written at the same times.
 func (c *comparison) judge(decoded []byte) error {
 	n := len(decoded) / len(thumbnail{})
 	if n == 0 || n > len(c.shown) {

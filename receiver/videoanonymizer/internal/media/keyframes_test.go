@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestKeyFramesAreWhatWasWritten compares the key frames of segments, and again after the writer is made to believe
-// that it wrote something else.
+// TestKeyFramesAreWhatWasWritten compares the key frames of segments with what was written, and again after changing
+// the writer's record of it.
 func TestKeyFramesAreWhatWasWritten(t *testing.T) {
 	tools, worst := testTools(t), 51
 	const source = "-f lavfi -i testsrc2=s=320x240:r=25:d=1 "
@@ -43,7 +43,7 @@ func TestKeyFramesAreWhatWasWritten(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, compared(t, tools, info, test.options, func(*keyFrames) {}))
 			require.ErrorIs(t, compared(t, tools, info, test.options, func(k *keyFrames) {
-				for i, v := range k.thumbs[0] { // of noise, the negative would be the same gray
+				for i, v := range k.thumbs[0] { // the negative of noise would be the same gray
 					k.thumbs[0][i] = 255 * (1 - v/128)
 				}
 			}), ErrVerification)
@@ -53,7 +53,7 @@ func TestKeyFramesAreWhatWasWritten(t *testing.T) {
 	}
 }
 
-// compared writes a video in segments, the first of which is changed in memory before it is compared.
+// compared writes a video in segments, and compares the first one after change has modified the writer's record of it.
 func compared(t *testing.T, tools Tools, info Info, options WriteOptions, change func(*keyFrames)) error {
 	t.Helper()
 	r, err := tools.Open(t.Context(), info, ReadOptions{})
@@ -85,7 +85,7 @@ func compared(t *testing.T, tools Tools, info Info, options WriteOptions, change
 	return w.Compared()
 }
 
-// TestThumbnailsDiffer: what a segment shows cannot be confused with another image, or with none.
+// TestThumbnailsDiffer checks that a frame cannot be confused with another image, or with a blank one.
 func TestThumbnailsDiffer(t *testing.T) {
 	info := plainInfo(t, "yuv420p", 320, 240)
 	frame := noise(t, info, 0)

@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// Limits bound what a file may demand of the machine; what exceeds them is refused with ErrLimit. A zero field means
-// the default.
+// Limits bound the resources that a file may demand of the machine. Files that exceed them are refused with ErrLimit. A
+// zero field means the default.
 type Limits struct {
 	// MaxWidth and MaxHeight are in pixels.
 	MaxWidth  int `mapstructure:"width"`
 	MaxHeight int `mapstructure:"height"`
 	// MaxPixels is the largest area of a frame.
 	MaxPixels int64 `mapstructure:"pixels"`
-	// MaxDuration is the longest video.
+	// MaxDuration is the longest duration of a video.
 	MaxDuration time.Duration `mapstructure:"duration"`
 	// MaxFrameRate is in frames per second.
 	MaxFrameRate float64 `mapstructure:"frame_rate"`
-	// MaxFrames is the largest number of frames of a video, both as its headers say and as decoded.
+	// MaxFrames is the largest number of frames in a video, both as its headers state and as decoded.
 	MaxFrames int64 `mapstructure:"frames"`
 	// MaxStreams is the largest number of streams in a file, of all kinds.
 	MaxStreams int `mapstructure:"streams"`
-	// ProbeTimeout is the longest that reading a file's headers may take.
+	// ProbeTimeout is how long reading a file's headers may take.
 	ProbeTimeout time.Duration `mapstructure:"probe_timeout"`
 	// MaxCPUTime is the CPU time of one child process, in whole seconds.
 	MaxCPUTime time.Duration `mapstructure:"cpu_time"`
@@ -47,7 +47,7 @@ func DefaultLimits() Limits {
 	}
 }
 
-// withDefaults replaces zero fields by those of DefaultLimits.
+// withDefaults replaces zero fields with those of DefaultLimits.
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits()
 	l.MaxWidth, l.MaxHeight = cmp.Or(l.MaxWidth, d.MaxWidth), cmp.Or(l.MaxHeight, d.MaxHeight)
@@ -84,7 +84,7 @@ func (l Limits) writing() bounds {
 	return bounds{cpu: l.MaxCPUTime, memory: l.MaxMemory << 20, file: l.MaxOutput << 20}
 }
 
-// onDevice are the bounds of a child that uses a GPU if it does.
+// onDevice returns the bounds, with device set to whether the child uses a GPU.
 func (b bounds) onDevice(uses bool) bounds {
 	b.device = uses
 	return b

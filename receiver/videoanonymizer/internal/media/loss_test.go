@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLostPackets: packets that are lost from a transport stream leave frames incomplete. A few of them do not make a
-// video fail, and are reported; many do, and so does an end that is missing.
+// TestLostPackets checks packets lost from a transport stream, which leave frames incomplete. A few are reported, but
+// do not make a video fail; many do, and so does a missing end.
 func TestLostPackets(t *testing.T) {
 	const size = 188
 	whole, err := os.ReadFile(clip(t, "a.ts",

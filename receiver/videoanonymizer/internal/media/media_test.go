@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var foundTools = sync.OnceValues(confinedTools)
 
-// confinedTools are as confined as this system allows.
+// confinedTools returns tools as confined as this system allows.
 func confinedTools() (Tools, error) {
 	tools, err := FindTools("", "")
 	if err != nil {
@@ -40,7 +40,7 @@ func testTools(t testing.TB) Tools {
 	return tools
 }
 
-// freeTools are not confined: their children can leave the process group.
+// freeTools returns tools that are not confined: their children can leave the process group.
 func freeTools(t testing.TB) Tools {
 	t.Helper()
 	tools, err := testTools(t).Confine(t.Context(), confine.Off, nil)
@@ -80,7 +80,7 @@ func ffprobe(t testing.TB, path, entries string, more ...string) []string {
 	return strings.Fields(string(out))
 }
 
-// createFor creates a writer by a new plan.
+// createFor creates a writer with a new plan.
 func (t Tools) createFor(ctx context.Context, path string, info Info, options WriteOptions) (*Writer, error) {
 	plan, err := NewPlan(info, options)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// mux joins the segments, and adds the extras, in the output. It seals the last segment while ffmpeg starts.
+// mux joins the segments and the extras in the output. It seals the last segment while ffmpeg starts.
 func (w *Writer) mux(ctx context.Context, seal func(context.Context) error) error {
 	stall := w.plan.options.Stall
 	temp, err := reserve(w.temp)
@@ -79,7 +79,7 @@ func (w *Writer) mux(ctx context.Context, seal func(context.Context) error) erro
 	case !errors.Is(encodeCause(text), ErrTool): // ffmpeg may exit with 0 even if it could not write
 		return fileError(w.temp, encodeCause(text), "its segments could not be joined: %s", tidy(text))
 	}
-	// Other complaints are about the source's audio, which was like that before. Missing frames are for verify to find.
+	// Other complaints are about the source's audio, which was like that before. verify finds missing frames.
 	return joined
 }
 
@@ -89,7 +89,7 @@ func (w *Writer) muxArgs() []string {
 	args := append(slices.Clone(quietArgs), "-y", "-copyts",
 		"-protocol_whitelist", "pipe", "-itsoffset", strconv.Itoa(-lead), "-f", "mov", "-i", "pipe:0")
 	streams := []string{"-map", "0:v:0"}
-	silence := "1" // number of the input of silence, which comes after the source if there is one
+	silence := "1" // number of the input with silence, which comes after the source if there is one
 	if e.source != nil {
 		silence = "2"
 	}
@@ -130,11 +130,11 @@ func (w *Writer) muxArgs() []string {
 func inSeconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
 
 // muxFilters make decoding times increase across segment boundaries, and give each packet a duration, which the encoder
-// does not know. Containers keep only the last one's, which is part of the video's length: until the source's end if
-// that is known, on the decoding clock too, by which the MOV family counts, or else the mean. The MOV family takes at
-// most 2^31 - 1 units.
+// does not know. Containers keep only the last packet's duration, which is part of the video's length. That packet
+// lasts until the source's end if that is known, on the decoding clock too, by which the MOV family counts, and
+// otherwise for the mean duration. The MOV family takes at most 2^31 - 1 units.
 //
-// Muxers that have a unit of their own get times in that one, while the filter's TB is that of the segments.
+// Muxers with their own unit get times in that unit, while the filter's TB is the unit of the segments.
 func (p Plan) muxFilters() string {
 	info := p.info
 	times := `setts=pts=PTS:dts=if(N\,max(DTS\,PREV_OUTDTS+1)\,DTS)`
@@ -152,8 +152,8 @@ func (p Plan) muxFilters() string {
 	return times
 }
 
-// meanDuration is the mean time between frames in a unit, in seconds, as an expression of the filter setts, "" if
-// unknown.
+// meanDuration is the mean time between frames as an expression for the filter setts, in a unit that is stated in
+// seconds; "" if unknown.
 func meanDuration(info Info, unit string) string {
 	if info.FrameRate.Num <= 0 {
 		return ""
@@ -161,8 +161,8 @@ func meanDuration(info Info, unit string) string {
 	return fmt.Sprintf("round(%d/%d/%s)", info.FrameRate.Den, info.FrameRate.Num, unit)
 }
 
-// join writes the segments one after the other: the first one as a whole, and of the others only their fragments, since
-// the boxes before them are the same.
+// join writes the segments one after the other: the first one whole, and only the fragments of the others, since the
+// boxes before those are the same.
 func (w *Writer) join(to io.Writer) error {
 	var first []byte
 	for n, sealed := range w.segments {
@@ -189,7 +189,7 @@ func (w *Writer) join(to io.Writer) error {
 			first = described
 		} else if !bytes.Equal(first, described) {
 			cause := ErrTool
-			if len(w.adopted) > 0 { // one encoder after the other may do what several could not
+			if len(w.adopted) > 0 { // encoding all parts in sequence may succeed where separate parts do not match
 				cause = ErrResume
 			}
 			return fileError(path, cause, "the encoder described it differently from the first segment")
@@ -198,8 +198,8 @@ func (w *Writer) join(to io.Writer) error {
 	return nil
 }
 
-// description is what the boxes before a segment's fragments say about the whole video: all but sdtp, which ffmpeg
-// adds, empty, if the first fragment has a frame that no other frame refers to.
+// description returns what the boxes before a segment's fragments say about the whole video: all except sdtp, which
+// ffmpeg adds, empty, if the first fragment has a frame that no other frame refers to.
 func description(boxes []byte) (described []byte) {
 	for len(boxes) >= 8 {
 		size, kind := int(binary.BigEndian.Uint32(boxes)), string(boxes[4:8])
@@ -207,7 +207,7 @@ func description(boxes []byte) (described []byte) {
 			break
 		}
 		switch kind {
-		case "moov", "trak", "mdia", "minf", "stbl", "mvex": // boxes of boxes: an sdtp inside changes their size
+		case "moov", "trak", "mdia", "minf", "stbl", "mvex": // these contain boxes, and an sdtp inside changes their size
 			described = append(append(described, kind...), description(boxes[8:size])...)
 		case "sdtp":
 		default:
@@ -218,7 +218,7 @@ func description(boxes []byte) (described []byte) {
 	return append(described, boxes...)
 }
 
-// deadlineWriter writes to a pipe, and fails if its reader takes nothing for some time.
+// deadlineWriter writes to a pipe, and fails if its reader takes nothing for the duration stall.
 type deadlineWriter struct {
 	pipe  *os.File
 	stall time.Duration
@@ -232,7 +232,8 @@ func (w deadlineWriter) Write(b []byte) (int, error) {
 // maxHead bounds the boxes before a segment's fragments, generously.
 const maxHead = 1 << 20
 
-// appendSegment copies a segment's fragments, and returns the boxes before them. With withHead it copies these too.
+// appendSegment copies a segment's fragments, and returns the boxes before them. With withHead it copies those boxes
+// too.
 func appendSegment(to io.Writer, segment io.Reader, withHead bool) (head []byte, err error) {
 	for {
 		kind, start, rest, err := readBox(segment)

@@ -92,7 +92,7 @@ func TestAudioModes(t *testing.T) {
 				assert.Greater(t, peakVolume(t, out), -30.0, "a tone")
 				pitch := 440.0
 				if mode == AudioAlter {
-					pitch /= voiceShift // it sounds like a high voice
+					pitch /= voiceShift // the tone counts as a high voice
 				}
 				assert.InDelta(t, pitch, tone(t, out, "0:a", 1, 2), 5, "%s: frequency of the tone", mode)
 				before, _ := span(t, in, "a:0")
@@ -104,7 +104,7 @@ func TestAudioModes(t *testing.T) {
 	}
 }
 
-// TestMuteWithTags: the source is opened for its tags, and its audio still does not get into the output.
+// TestMuteWithTags checks that a source that is opened for its tags still gets no audio into the output.
 func TestMuteWithTags(t *testing.T) {
 	in := clip(t, "a.mp4",
 		"-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac -metadata title=kept")
@@ -130,7 +130,7 @@ func refusal(t *testing.T, in string, write WriteOptions) error {
 	return refused
 }
 
-// TestAudioDoesNotFitContainer: it is refused before encoding, not after.
+// TestAudioDoesNotFitContainer checks that such audio is refused before encoding, not after.
 func TestAudioDoesNotFitContainer(t *testing.T) {
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac")
 	err := refusal(t, in, WriteOptions{Container: "webm", Audio: AudioCopy})
@@ -138,7 +138,7 @@ func TestAudioDoesNotFitContainer(t *testing.T) {
 	require.ErrorContains(t, err, "choose container mkv")
 }
 
-// TestAudioCannotBeReadBack: MPEG-TS takes any stream, as data of unknown kind.
+// TestAudioCannotBeReadBack checks MPEG-TS, which accepts any stream, as data of unknown kind.
 func TestAudioCannotBeReadBack(t *testing.T) {
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a flac")
 	err := refusal(t, in, WriteOptions{Container: "ts", Audio: AudioCopy})
@@ -146,7 +146,7 @@ func TestAudioCannotBeReadBack(t *testing.T) {
 	require.ErrorContains(t, err, "0 and 0 can be read back")
 }
 
-// TestSubtitlesDoNotFitContainer: the error does not suggest the container in use.
+// TestSubtitlesDoNotFitContainer checks that the error does not suggest the container in use.
 func TestSubtitlesDoNotFitContainer(t *testing.T) {
 	subs := written(t, "s.srt", []byte("1\n00:00:00,000 --> 00:00:01,000\nwords\n"))
 	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -i "+subs+" -map 0 -map 1 -c:v libx264 -c:s mov_text")
@@ -155,7 +155,8 @@ func TestSubtitlesDoNotFitContainer(t *testing.T) {
 	require.ErrorContains(t, err, "matroska: leave them out")
 }
 
-// TestTagTooLong: it is refused before encoding, since the kernel would not accept it as an argument.
+// TestTagTooLong checks that such a tag is refused before encoding, since the kernel would not accept it as an
+// argument.
 func TestTagTooLong(t *testing.T) {
 	meta := written(t, "meta.txt", []byte(";FFMETADATA1\ncomment="+strings.Repeat("x", maxTag+1)+"\n"))
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -i "+meta+" -map_metadata 1 -c:v ffv1")
@@ -164,8 +165,8 @@ func TestTagTooLong(t *testing.T) {
 	require.ErrorContains(t, err, `"COMMENT" is longer`)
 }
 
-// TestSalvageWithAudio keeps the audio of a truncated video, about which ffmpeg complains again, and shows the last
-// frame no longer than the others.
+// TestSalvageWithAudio checks that the audio of a truncated video is kept, though ffmpeg complains about it again, and
+// that the last frame is shown no longer than the others.
 func TestSalvageWithAudio(t *testing.T) {
 	for _, name := range []string{"a.mkv", "a.mp4"} {
 		t.Run(name, func(t *testing.T) {
@@ -202,8 +203,8 @@ func TestVeryLongVideo(t *testing.T) {
 	assert.Equal(t, 8*time.Hour, info.Duration)
 }
 
-// TestKeepTagsChaptersSubtitles adds tags, chapters and subtitles, and finds those that are kept in the output, and no
-// others.
+// TestKeepTagsChaptersSubtitles adds tags, chapters and subtitles, and checks that the output has exactly those to be
+// kept.
 func TestKeepTagsChaptersSubtitles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

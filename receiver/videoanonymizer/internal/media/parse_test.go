@@ -41,7 +41,7 @@ func TestParseShown(t *testing.T) {
 	}
 }
 
-// TestForgedLogInMetadata: a title that looks like ffmpeg's log has no effect.
+// TestForgedLogInMetadata checks that a title that looks like ffmpeg's log has no effect.
 func TestForgedLogInMetadata(t *testing.T) {
 	in := clip(t, "a.mkv", testVideo("64x48", "5")+quick)
 	out := in + ".mkv"
@@ -154,7 +154,7 @@ func TestReadFormat(t *testing.T) {
 	assert.Equal(t, "yuv420p", got.Name)
 }
 
-// TestPlanKeepsAlpha: frames have alpha only if both the source and the codec have it.
+// TestPlanKeepsAlpha checks that frames have alpha only if both the source and the codec have it.
 func TestPlanKeepsAlpha(t *testing.T) {
 	for _, tc := range []struct{ source, codec, encoder, want string }{
 		{"yuva420p", "ffv1", "", "yuva420p"}, {"yuva422p10be", "ffv1", "", "yuva422p10le"},
@@ -177,8 +177,8 @@ func TestPlanKeepsAlpha(t *testing.T) {
 	}
 }
 
-// TestConvertedSources decodes formats that are converted: the pixels must be those of ffmpeg's own conversion in the
-// same range.
+// TestConvertedSources decodes formats that are converted. The pixels must match ffmpeg's own conversion in the same
+// range.
 func TestConvertedSources(t *testing.T) {
 	tools := testTools(t)
 	for _, format := range []string{"yuva420p", "gbrp", "yuv411p", "yuv422p16le", "bgra"} {
@@ -230,7 +230,7 @@ func TestFaults(t *testing.T) {
 		{"[h264 @ 0x1] [warning] Increasing reorder buffer", false},
 		{"[h264 @ 0x1] [error] mmco: unref short failure", false},
 		{"[aac @ 0x1] [error] channel element 2.11 is not allocated", false},
-		{"[mp3float @ 0x1] [error] Header missing", false}, // decodes mp3
+		{"[mp3float @ 0x1] [error] Header missing", false}, // the decoder for mp3
 		{"[mpeg2video @ 0x1] [error] Invalid frame dimensions 0x0.", true},
 		{"[h264 @ 0x1] [info] all is well", false},
 		{"Svt[info]: hello", false},
@@ -257,7 +257,7 @@ func TestFaults(t *testing.T) {
 	assert.NotEmpty(t, sought.text())
 }
 
-// TestVerifyTimes finds each kind of difference.
+// TestVerifyTimes checks that each kind of difference is found.
 func TestVerifyTimes(t *testing.T) {
 	const good = "0,0,9\n80,40,9\n40,80,9\n120,120,9\n"
 	for _, tc := range []struct{ name, lines, says string }{
@@ -288,7 +288,7 @@ func TestVerifyTimes(t *testing.T) {
 	}
 }
 
-// TestReadLongLines: a child may write endlessly and without line breaks.
+// TestReadLongLines reads lines of a child that may write endlessly and without line breaks.
 func TestReadLongLines(t *testing.T) {
 	r := bufio.NewReaderSize(strings.NewReader(strings.Repeat("x", 1<<20)+"\nshort\r\nlast"), 64<<10)
 	var lengths []int

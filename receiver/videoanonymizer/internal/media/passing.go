@@ -15,9 +15,9 @@ import (
 	"syscall"
 )
 
-// passing are what the C library says about errors that no content of a file causes, with their causes. "Input/output
-// error" is not among them: demuxers also say that of files that end too early. A file may cause the lack of memory; it
-// counts as passing since any large video can meet it.
+// passing are parts of error messages, mostly from the C library, about errors that no content of a file causes.
+// "Input/output error" is not among them: demuxers also report it for files that end too early. A file may cause a lack
+// of memory; it counts as passing since any large video can run into it.
 var passing = []struct {
 	says  string
 	cause error
@@ -44,7 +44,7 @@ var passing = []struct {
 	{"Interrupted system call", ErrIO},
 	{"Permission denied", ErrUnreadable},
 	{"Cannot allocate memory", ErrTool},
-	{"Could not allocate memory", ErrTool}, // these are ffmpeg's own words
+	{"Could not allocate memory", ErrTool}, // this and the next three are ffmpeg's own
 	{"Failed to allocate", ErrTool},
 	{"get_buffer() failed", ErrTool},
 	{"is out of memory", ErrTool},
@@ -53,7 +53,7 @@ var passing = []struct {
 	{"error while loading shared libraries", ErrTool},
 }
 
-// rawFaults are what ffmpeg says if it cannot write raw frames, which any file's are.
+// rawFaults are parts of ffmpeg's messages if it cannot write raw frames, whatever the file.
 var rawFaults = []string{"get_encode_buffer() failed", "encoder_init failed", "Error initializing output stream",
 	"Error while opening encoder", "to the encoder"}
 
@@ -76,12 +76,12 @@ const (
 	caught = 255
 )
 
-// crashes are the signals by which a program ends itself, maybe over a file.
+// crashes are the signals of a program that crashes, maybe because of a file.
 var crashes = []syscall.Signal{syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL,
 	syscall.SIGSYS, syscall.SIGTRAP}
 
 // passingFault returns the cause, ErrInterrupted, ErrIO, ErrUnreadable or ErrTool, if a child failed for a reason other
-// than the file, as far as how it ended and what it complained about tells. Otherwise it returns nil.
+// than the file, judging by how it exited and what it complained about. Otherwise it returns nil.
 func passingFault(complaint string, err error) error {
 	var exit *exec.ExitError
 	switch {
@@ -91,7 +91,7 @@ func passingFault(complaint string, err error) error {
 		return passingComplaint(complaint)
 	}
 	status, _ := exit.Sys().(syscall.WaitStatus)
-	signal, code := status.Signal(), status.ExitStatus() // -1 each if it is the other
+	signal, code := status.Signal(), status.ExitStatus() // each is -1 if the other is set
 	if code > signaled && code <= signaled+int(syscall.SIGSYS) {
 		signal = syscall.Signal(code - signaled)
 	}
@@ -104,9 +104,10 @@ func passingFault(complaint string, err error) error {
 	return passingComplaint(complaint)
 }
 
-// ConfirmDamage returns nil if a file is to blame for its damage: all of it can be read, and decoding it again fails
-// again. Otherwise it fails with ErrIO, or with another cause that is not the file. If an output of so many frames is
-// to be published, it decodes all of the file, and also fails if there are more. A negative number is for no output.
+// ConfirmDamage returns nil if a file itself is to blame for its damage: all of it can be read, and decoding it fails
+// again. Otherwise it fails with ErrIO, or with another cause that is not the file. If an output with the given number
+// of frames is to be published, it decodes the whole file, and also fails if there are more frames. A negative number
+// means that there is no output.
 func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, frames int) error {
 	f, err := info.openAgain()
 	if err != nil {
@@ -146,10 +147,10 @@ func (t Tools) ConfirmDamage(ctx context.Context, info Info, opts ReadOptions, f
 	return nil
 }
 
-// confirming is the number of frames after damage that ConfirmDamage decodes, so that an error of reading shows itself.
+// confirming is the number of frames after damage that ConfirmDamage decodes, so that a read error shows itself.
 const confirming = 250
 
-// CheckReadable reads the whole file. It fails with ErrIO if the disk or the network does, like Probe if the file
+// CheckReadable reads the whole file. It fails with ErrIO if the disk or the network fails, like Probe if the file
 // cannot be opened, and with the context's error.
 func CheckReadable(ctx context.Context, path string) error {
 	f, id, err := openSource(path)
@@ -179,7 +180,7 @@ func readWhole(ctx context.Context, f *os.File, path string, id fileID) error {
 // onlyReader hides the methods by which io.Copy would avoid reading.
 type onlyReader struct{ io.Reader }
 
-// outputFault turns damage to an output of ours into ErrTool: it says nothing about the source.
+// outputFault turns damage to an output into ErrTool, since it says nothing about the source.
 func outputFault(err error) error {
 	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrNotVideo) || errors.Is(err, ErrNoVideoStream) ||
 		errors.Is(err, ErrSeveralStreams) {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wrapped returns tools that run the script instead of ffmpeg and ffprobe, in which $tool is the real one.
+// wrapped returns tools that run the script instead of ffmpeg and ffprobe; $tool in it is the real one.
 func wrapped(t *testing.T, script string) Tools {
 	t.Helper()
 	wrap := func(tool string) string {
@@ -27,7 +27,7 @@ func wrapped(t *testing.T, script string) Tools {
 	return Tools{FFmpeg: wrap(tools.FFmpeg), FFprobe: wrap(tools.FFprobe)}
 }
 
-// readAll reads a video to its end and returns the number of frames and why there are no more.
+// readAll reads a video to its end, and returns the number of frames, the damage, and why there are no more frames.
 func readAll(t *testing.T, tools Tools, info Info, opts ReadOptions) (frames int, damage, err error) {
 	t.Helper()
 	r, err := tools.Open(t.Context(), info, opts)
@@ -43,7 +43,7 @@ func readAll(t *testing.T, tools Tools, info Info, opts ReadOptions) (frames int
 	}
 }
 
-// TestPassingFaults: how a tool ends, and what it says, does not count as the file's fault where no file explains it.
+// TestPassingFaults checks that a tool's exit and messages do not count as the file's fault if no file explains them.
 func TestPassingFaults(t *testing.T) {
 	in := clip(t, "a.mp4", testVideo("64x48", "25")+"-movflags +faststart "+quick)
 	info, err := testTools(t).Probe(t.Context(), in, Limits{})
@@ -114,7 +114,8 @@ func TestPassingFaults(t *testing.T) {
 	})
 }
 
-// TestUnknownComplaints: what a tool says and no one knows does not prove that the file is at fault. Bytes do.
+// TestUnknownComplaints checks that unknown messages of a tool do not prove that the file is at fault; messages about
+// its content do.
 func TestUnknownComplaints(t *testing.T) {
 	in := clip(t, "a.mp4", testVideo("64x48", "25")+quick)
 	info, err := testTools(t).Probe(t.Context(), in, Limits{})
@@ -142,7 +143,7 @@ func TestUnknownComplaints(t *testing.T) {
 	}
 }
 
-// TestConfirmDamage: only what fails again, of a file that can be read, is damage.
+// TestConfirmDamage checks that only what fails again, in a readable file, is damage.
 func TestConfirmDamage(t *testing.T) {
 	whole := clip(t, "a.mp4", testVideo("128x96", "25")+"-movflags +faststart "+quick)
 	truncated := cut(t, whole, 0.7)
@@ -169,7 +170,7 @@ func TestConfirmDamage(t *testing.T) {
 			frames = published(frames)
 			require.NoError(t, tools.ConfirmDamage(t.Context(), info, opts, frames), "the file is truncated")
 
-			// A disk that returns less once, without a word, to the decoder.
+			// A disk that once, silently, returns less to the decoder.
 			once := wrapped(t, fmt.Sprintf(
 				`case "$*" in *showinfo*) if mkdir %q 2>/dev/null; then exec 3<%q; fi;; esac; exec $tool "$@"`,
 				filepath.Join(t.TempDir(), "once"), truncated))
@@ -183,7 +184,7 @@ func TestConfirmDamage(t *testing.T) {
 				require.ErrorIs(t, tools.ConfirmDamage(t.Context(), truncatedInfo, opts, truncatedFrames-1), ErrIO)
 			}
 
-			// A server that is down whenever a part is read, which complains only after the decoder did.
+			// A server that is down whenever a part is read. Its error follows the decoder's.
 			down := wrapped(t, fmt.Sprintf(`case "$*" in *showinfo*) exec 3<%q; $tool "$@"
 				echo "[error] a.mp4: Stale file handle" >&2; exit 1;; *) exec $tool "$@";; esac`, truncated))
 			require.ErrorIs(t, down.ConfirmDamage(t.Context(), info, opts, frames), ErrIO)
@@ -198,8 +199,8 @@ func TestCheckReadable(t *testing.T) {
 	require.ErrorIs(t, CheckReadable(t.Context(), t.TempDir()), ErrNotVideo)
 }
 
-// TestOutOfMemory bounds the memory of the tools, from what the loader needs to what a whole decoder does: whatever
-// fails, it is not the file.
+// TestOutOfMemory limits the memory of the tools, from what the loader needs to what a whole decoder needs. No failure
+// may count as the file's fault.
 func TestOutOfMemory(t *testing.T) {
 	in := clip(t, "a.mp4", "-f lavfi -i testsrc2=s=1920x1080:r=25:d=1 "+quick)
 	info, err := testTools(t).Probe(t.Context(), in, Limits{})

@@ -6,20 +6,21 @@ package media
 import "slices"
 
 const (
-	// pitchRate is that of the samples whose pitch is measured, in Hz.
+	// pitchRate is the sample rate of audio whose pitch is measured, in Hz.
 	pitchRate = 8000
-	// pitchFrame is the number of samples of a frame, 40 ms: two periods of the lowest pitch that is looked for.
+	// pitchFrame is the number of samples of a frame, 40 ms: at least two periods of the lowest pitch searched for.
 	pitchFrame = pitchRate / 25
-	// shortestPeriod and longestPeriod are those of 400 and 62 Hz, in samples: speech has a pitch from 75 to 300 Hz, less
-	// that of small children.
+	// shortestPeriod and longestPeriod are the periods of 400 and 62 Hz, in samples: speech has a pitch from 75 to 300 Hz,
+	// except that of small children.
 	shortestPeriod, longestPeriod = pitchRate / 400, pitchRate / 62
-	// A frame has a pitch if its power is at least voicedPower, of a full scale of 1, and the correlation with itself one
-	// period later is at least half of that.
+	// A frame has a pitch if its power is at least voicedPower, of a full scale of 1, and its autocorrelation at a lag of
+	// one period is more than half of that power.
 	voicedPower, voicedCorrelation = 1e-4, 0.5
 )
 
 // medianPitch is the pitch in Hz of the voices in samples of pitchRate: the median over the frames that have one, by
-// autocorrelation (Rabiner, "On the use of autocorrelation analysis for pitch detection", 1977). 0 means that none has.
+// autocorrelation (Rabiner, "On the use of autocorrelation analysis for pitch detection", 1977). 0 means that no frame
+// has one.
 func medianPitch(samples []int16) float64 {
 	var found []float64
 	frame := make([]float64, pitchFrame)

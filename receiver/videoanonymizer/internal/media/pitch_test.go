@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// voice is two seconds of pulses of a pitch in Hz, through a resonance at 700 Hz, with noise and a pause.
+// voice returns two seconds of pulses at a pitch in Hz, through a resonance at 700 Hz, with noise and a pause.
 func voice(pitch float64) []int16 {
 	rng := rand.New(rand.NewPCG(1, 1))
 	samples, before, last := make([]int16, 2*pitchRate), 0.0, 0.0

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPixelFormatAuto: what h264 is asked for plays everywhere, unless it was to be kept.
+// TestPixelFormatAuto checks that h264 is written in a format that plays everywhere, unless the source's is to be kept.
 func TestPixelFormatAuto(t *testing.T) {
 	for _, tc := range []struct {
 		name, format, transfer, source string
@@ -51,7 +51,8 @@ func TestPixelFormatAuto(t *testing.T) {
 	}
 }
 
-// TestPhoneVideos: 10 bit and 4:2:2 of cameras become what players decode, HDR stays HDR, and nothing else changes.
+// TestPhoneVideos checks that 10 bits and 4:2:2 from cameras become what players decode, that HDR stays HDR, and that
+// nothing else changes.
 func TestPhoneVideos(t *testing.T) {
 	const movie = "-f lavfi -i testsrc2=s=128x96:r=25:d=1 "
 	const x265 = "-c:v libx265 -preset ultrafast -crf 10 -x265-params log-level=error "

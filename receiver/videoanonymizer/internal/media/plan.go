@@ -17,9 +17,8 @@ type WriteOptions struct {
 	// Container is "mp4", "mov", "mkv", "webm", "avi" or "ts"; "" or SameAsSource is the one for the source's name
 	// (ContainerFor).
 	Container string
-	// Codec is "h264" (default), "h265", "vp9", "av1", "ffv1", or SameAsSource for the source's own if it is one of
-	// these, else h264. WebM holds no H.264: there "h264" means vp9. Any other pair that does not go together is
-	// ErrUnsupported.
+	// Codec is "h264" (default), "h265", "vp9", "av1", "ffv1", or SameAsSource for the source's own if it is one of these,
+	// else h264. WebM holds no H.264: there "h264" means vp9. Any other pair that does not fit is ErrUnsupported.
 	Codec string
 	// PixelFormat is PixelFormatAuto (default) or SameAsSource.
 	PixelFormat string
@@ -34,22 +33,22 @@ type WriteOptions struct {
 	Encoder string
 	// Device is the path of the VAAPI device; "" is DefaultVAAPIDevice.
 	Device string
-	// Threads of the encoder; 0 lets ffmpeg choose.
+	// Threads is the number of encoder threads; 0 lets ffmpeg choose.
 	Threads int
 	// Stall is how long Write waits for the encoder to take a frame before it gives up with ErrStalled. Default 5 min.
 	Stall time.Duration
 	// Audio is AudioDrop (default), AudioCopy, AudioMute or AudioAlter.
 	Audio string
-	// Keep lists what else of the source gets into the output: KeepChapters, KeepSubtitles, or names of the file's
-	// tags, such as creation_time, in any case.
+	// Keep lists what else from the source goes into the output: KeepChapters, KeepSubtitles, or names of the file's tags,
+	// such as creation_time, in any case.
 	Keep []string
 
 	_ struct{}
 }
 
-// PixelFormatAuto is the value of WriteOptions.PixelFormat that replaces h264 with more than 8 bits or other chroma
-// than 4:2:0, which few players decode: by 8 bits and 4:2:0, or, for HDR, by h265 with 10 bits. Odd sizes stay as
-// they are. It does not concern other codecs that were asked for, nor h264 if it is asked for as the source's own.
+// PixelFormatAuto is the value of WriteOptions.PixelFormat that replaces h264 with more than 8 bits or chroma other
+// than 4:2:0, which few players decode, with 8 bits and 4:2:0, or, for HDR, with h265 in 10 bits. Odd sizes stay as
+// they are. It does not affect other codecs that were asked for, nor h264 if it is asked for as the source's own.
 const PixelFormatAuto = "auto"
 
 // PixelFormats returns the values of WriteOptions.PixelFormat.
@@ -64,7 +63,7 @@ type Plan struct {
 	container container
 	format    PixelFormat // as encoded
 	common    bool        // PixelFormatAuto determines it
-	timeBase  Rational    // of what is piped to the encoder
+	timeBase  Rational    // of the frames piped to the encoder
 	quality   int
 	speed     int    // index into presets
 	device    string // path of the VAAPI device
@@ -82,18 +81,18 @@ func NewPlan(info Info, options WriteOptions) (Plan, error) {
 	return p, nil
 }
 
-// Info describes the source as Open is to read it: its frames have alpha if the source has it and the codec keeps it.
+// Info describes the source as Open should read it: its frames have alpha if the source has it and the codec keeps it.
 func (p Plan) Info() Info { return p.info }
 
-// CopiesStreams reports whether audio, subtitles or chapters of the source get into the output with the times that they
-// have there.
+// CopiesStreams reports whether audio, subtitles or chapters of the source go into the output with the times that they
+// have in the source.
 func (p Plan) CopiesStreams() bool {
 	info, keep := p.info, p.options.Keep
 	return p.keepsSound() || slices.Contains(keep, KeepSubtitles) && info.SubtitleStreams > 0 ||
 		slices.Contains(keep, KeepChapters)
 }
 
-// keepsSound reports whether audio of the source gets into the output, altered or not.
+// keepsSound reports whether audio of the source goes into the output, altered or not.
 func (p Plan) keepsSound() bool {
 	return (p.options.Audio == AudioCopy || p.options.Audio == AudioAlter) && p.info.AudioStreams > 0
 }
@@ -139,7 +138,7 @@ func (p *Plan) chooseEncoder() error {
 // hdrCodec is the codec in which players expect HDR.
 const hdrCodec = "h265"
 
-// wantsCommon reports whether PixelFormatAuto concerns a video that is written in this codec.
+// wantsCommon reports whether PixelFormatAuto applies to a video that is written in this codec.
 func (p *Plan) wantsCommon(written string) bool {
 	own := p.options.Codec == SameAsSource && written == codecForSource(p.info.Codec)
 	return cmp.Or(p.options.PixelFormat, PixelFormatAuto) == PixelFormatAuto && written == defaultCodec && !own
@@ -180,7 +179,8 @@ func (p *Plan) chooseFormat() (err error) {
 	return err
 }
 
-// chooseTimeBase makes it one frame for AVI, which stores no times, only frames at a fixed rate, some of them empty.
+// chooseTimeBase makes the time base one frame for AVI, which stores no times, only frames at a fixed rate, some of
+// them empty.
 func (p *Plan) chooseTimeBase() error {
 	if p.container.name != "avi" {
 		return nil

@@ -5,8 +5,8 @@ package media
 
 import "sync"
 
-// pool keeps released frames for reuse: at most as many as were ever in use at once. Their memory is outside the heap
-// of the garbage collector, which would otherwise let as much garbage pile up as the frames take before it collects.
+// pool keeps released frames for reuse, at most as many as were ever in use at once. Their memory is outside the Go
+// heap: the garbage collector would otherwise let as much garbage accumulate as the frames occupy before it collects.
 type pool struct {
 	mu     sync.Mutex
 	frames []*Frame

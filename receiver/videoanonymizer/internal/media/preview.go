@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// sampleLength is how long a sample of a stream is. It has one frame for each second.
+	// sampleLength is the length of a sample of a stream, which has one frame per second.
 	sampleLength = 5 * time.Second
 	// wholeSample is the length up to which a stream is compared as a whole, rather than by samples of its beginning,
 	// middle and end.
 	wholeSample = 20 * time.Second
-	// sampleLead is how far before a sample decoding begins: by then, a key frame has come. Encoders usually write one at
-	// least every 250 frames.
+	// sampleLead is how long before a sample decoding begins, so that a key frame comes first. Encoders usually write one
+	// at least every 250 frames.
 	sampleLead = 12 * time.Second
 	// sampleSide is the width and height of a frame that is compared, in pixels.
 	sampleSide = 32
-	// sameView is the correlation above which two streams show the same. That of a video and its preview is above 0.99,
-	// that of two different views usually below 0.5.
+	// sameView is the lowest correlation at which two streams count as showing the same. It is above 0.99 for a video and
+	// its preview, and usually below 0.5 for two different views.
 	sameView = 0.95
 	// leastDetail is the standard deviation, in gray levels, below which a view has too little detail to be recognized.
 	leastDetail = 4
@@ -47,7 +47,8 @@ func (c *streamChoice) findPreviews(ctx context.Context, p *probed) error {
 		return a.Disposition.Default - b.Disposition.Default
 	})
 	for _, s := range c.all {
-		// Half as large is clear enough; what is larger than that needs the flag that sets the video off.
+		// At most half the area is clear enough; a larger stream also needs the default flag to distinguish the main one from
+		// it.
 		smaller := area(s)*2 <= area(main) ||
 			area(s) < area(main) && s.Disposition.Default < main.Disposition.Default
 		if s == main || !smaller || !p.sameProgram(s.Index, main.Index) {
@@ -97,7 +98,7 @@ func (c *streamChoice) sameViews(ctx context.Context, main, s *probedStream) (bo
 	return recognized, nil
 }
 
-// length is a stream's, as its headers state or else as its frames are counted; 0 if unknown.
+// length returns a stream's length as its headers state it, or else as counted from its frames; 0 if unknown.
 func (c *streamChoice) length(ctx context.Context, s *probedStream) (time.Duration, error) {
 	if stated := duration(s.statedDuration()); stated > 0 {
 		return stated, nil
@@ -110,7 +111,7 @@ func (c *streamChoice) length(ctx context.Context, s *probedStream) (time.Durati
 	return time.Duration(float64(counts[s.Index]) / rate * float64(time.Second)), nil
 }
 
-// sample decodes a part of a stream: small gray frames, one for each second, fewer or none if it does not decode. It
+// sample decodes a part of a stream: small gray frames, one per second, and fewer or none if it does not decode. It
 // fails if something other than the file prevents that.
 func (c *streamChoice) sample(ctx context.Context, s *probedStream, from, length time.Duration) ([]byte, error) {
 	f, err := c.info.openAgain()

@@ -22,13 +22,13 @@ type Info struct {
 	Path string
 	// Size is the file's length in bytes.
 	Size int64
-	// Container is ffmpeg's name of the demuxer, for example "mov,mp4,m4a,3gp,3g2,mj2" or "matroska,webm".
+	// Container is ffmpeg's name for the demuxer, for example "mov,mp4,m4a,3gp,3g2,mj2" or "matroska,webm".
 	Container string
-	// Codec is ffmpeg's name of the video codec, for example h264, hevc, vp9.
+	// Codec is ffmpeg's name for the video codec, for example h264, hevc, vp9.
 	Codec string
 	// StreamIndex is the index of the video stream among all streams.
 	StreamIndex int
-	// SourceFormat is ffmpeg's name of the pixel format as coded; Format is the one in which frames are read.
+	// SourceFormat is ffmpeg's name for the pixel format as coded; Format is the one in which frames are read.
 	SourceFormat string
 	Format       PixelFormat
 	// Width and Height are as displayed, after Rotation, in pixels.
@@ -43,27 +43,27 @@ type Info struct {
 	FrameRate Rational
 	// Duration is the video stream's, or the file's if the stream has none; 0 if unknown.
 	Duration time.Duration
-	// EstimatedFrames is from the index, or Duration times FrameRate; 0 if unknown.
+	// EstimatedFrames comes from the index, or is Duration times FrameRate; 0 if unknown.
 	EstimatedFrames int64
 	// FullRange means that luma ranges from 0 to the largest value. The color tags are ffmpeg's names, "" if unknown.
 	FullRange                                              bool
 	ColorRange, ColorPrimaries, ColorTransfer, ColorMatrix string
-	// Mastering and Light are HDR10's, zero if unknown.
+	// Mastering and Light are the HDR10 metadata, zero if unknown.
 	Mastering MasteringDisplay
 	Light     ContentLight
-	// ChromaLocation is ffmpeg's, for example left, center or topleft, "" if unknown.
+	// ChromaLocation is ffmpeg's name, for example left, center or topleft, "" if unknown.
 	ChromaLocation string
-	// FieldOrder is ffmpeg's: "progressive", "tt", "bb", "tb", "bt", or "" if unknown.
+	// FieldOrder is ffmpeg's name: "progressive", "tt", "bb", "tb", "bt", or "" if unknown.
 	FieldOrder string
 	// VideoStreams, AudioStreams, SubtitleStreams and OtherStreams count the streams; only one video stream is read.
 	VideoStreams, AudioStreams, SubtitleStreams, OtherStreams int
-	// Streams are the video streams, with covers, if there is more than one.
+	// Streams lists the video streams, including covers, if there is more than one.
 	Streams []VideoStream
 
 	indexedFrames int64         // from the container's index, 0 if it has none
 	ownDuration   bool          // Duration is the video stream's
-	begin         time.Duration // of whichever stream of the file begins first
-	end           int64         // PTS at which the last frame is no longer shown, 0 if unknown
+	begin         time.Duration // start of the file's earliest stream
+	end           int64         // PTS at which the last frame stops being shown, 0 if unknown
 	otherCodecs   []string      // of the streams that are not read
 	limits        Limits
 	id            fileID
@@ -76,13 +76,13 @@ func (i Info) wallClock() bool { return i.Container == "dhav" }
 // TimeOf converts a PTS in units of the time base to a duration since the stream's zero.
 func (i Info) TimeOf(pts int64) time.Duration { return timeOf(pts, i.TimeBase) }
 
-// demuxers are the containers that are read: actual media files, which cannot refer to another file. Playlists (hls,
+// demuxers are the containers that can be read: actual media files, which cannot refer to another file. Playlists (hls,
 // dash, concat, sdp), image sequences and devices are not among them. The names are those of ffmpeg's libavformat.
 var demuxers = []string{"mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "ivf", "h264", "hevc", "m4v",
 	"mpegvideo", "mjpeg", "jpeg_pipe", "yuv4mpegpipe", "nut", "mxf", "gif", "dv", "obu", "wtv", "dhav"}
 
-// leastImages is the number of frames from which on a series of JPEG images is a camera's video: a photo may be
-// accompanied by a few others, such as its depth, its preview, or the other eye's.
+// leastImages is the smallest number of JPEG images that counts as a camera's video: a photo may come with a few
+// others, such as its depth, its preview, or the other eye's.
 const leastImages = 5
 
 // decodedCodecs are the video codecs that are decoded, by ffmpeg's names: those of cameras, editors and archives.
@@ -92,7 +92,7 @@ var decodedCodecs = []string{"h264", "hevc", "vp8", "vp9", "av1", "mpeg1video", 
 	"jpeg2000", "vc1", "wmv1", "wmv2", "wmv3", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "msvideo1", "msrle", "dirac",
 	"v210"}
 
-// inputArgs let a child read the file on descriptor 3 and nothing else. They come right before its -i.
+// inputArgs let a child read the file on descriptor 3 and nothing else. They must come right before its -i.
 func inputArgs(limits Limits) []string {
 	return []string{
 		"-protocol_whitelist", "file,pipe",
@@ -149,7 +149,7 @@ func (t Tools) Probe(ctx context.Context, path string, limits Limits) (Info, err
 	return info, err
 }
 
-// checkSeries refuses a JPEG image that is not one of a series.
+// checkSeries refuses a JPEG image that is not part of a series.
 func (t Tools) checkSeries(ctx context.Context, info Info) error {
 	f, err := info.openAgain()
 	if err != nil {
@@ -168,7 +168,7 @@ func (t Tools) checkSeries(ctx context.Context, info Info) error {
 	return fileError(info.Path, ErrNotVideo, "a still image")
 }
 
-// ask has ffprobe answer a question about an open file, which it closes, as JSON in the shape of answer.
+// ask queries ffprobe about an open file, which it closes, and decodes the JSON answer into answer.
 func (t Tools) ask(ctx context.Context, path string, f *os.File, limits Limits, answer any, question ...string) error {
 	timed, cancel := context.WithTimeoutCause(ctx, limits.ProbeTimeout, ErrStalled)
 	defer cancel()
@@ -181,7 +181,7 @@ func (t Tools) ask(ctx context.Context, path string, f *os.File, limits Limits, 
 		return fileError(path, context.Cause(ctx), "")
 	case errors.Is(err, ErrStalled):
 		return fileError(path, ErrStalled, "reading its headers took more than %s", limits.ProbeTimeout)
-	case strings.Contains(complaint, "[mpjpeg @"): // its end cannot be told from damage
+	case strings.Contains(complaint, "[mpjpeg @"): // its end cannot be distinguished from damage
 		return fileError(path, ErrUnsupported, "multipart JPEG as a camera serves it: convert it, for example with "+
 			"ffmpeg -f mjpeg -i FILE -c copy FILE.avi")
 	case strings.Contains(complaint, "Format not on whitelist"):
@@ -223,7 +223,7 @@ func openCause(complaint string, err error) error {
 		return passingFault(complaint, err)
 	case has("Input/output error"):
 		return ErrIO
-	// A known container without something that it needs.
+	// A known container that lacks something it needs.
 	case has("moov atom not found", "error reading header", "EBML header parsing failed", "End of file",
 		"unspecified size"):
 		return ErrDamaged
@@ -231,7 +231,7 @@ func openCause(complaint string, err error) error {
 		return ErrNotVideo
 	case has("Not yet implemented in FFmpeg", "Decoder not found"):
 		return ErrUnsupported
-	default: // not proven by what is in the file, so it is tried again
+	default: // the file's content does not prove it, so it is tried again
 		return ErrTool
 	}
 }

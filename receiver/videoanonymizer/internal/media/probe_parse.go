@@ -29,7 +29,7 @@ type probed struct {
 	} `json:"programs"`
 }
 
-// sameProgram reports whether no program has just one of two streams.
+// sameProgram reports whether every program has both of two streams, or neither.
 func (p *probed) sameProgram(a, b int) bool {
 	for _, program := range p.Programs {
 		has := map[int]bool{}
@@ -75,13 +75,13 @@ type probedStream struct {
 	kind StreamKind // of a video stream
 }
 
-// indexed is the number of frames that the container's index states, 0 if unknown.
+// indexed returns the number of frames that the container's index states, 0 if unknown.
 func (s *probedStream) indexed() int64 {
 	frames, _ := strconv.ParseInt(s.Frames, 10, 64)
 	return frames
 }
 
-// statedDuration is in seconds or as in Matroska's tags, "" if unknown.
+// statedDuration returns the duration in seconds, or in the format of Matroska's tags; "" if unknown.
 func (s *probedStream) statedDuration() string {
 	return cmp.Or(s.Duration, s.Tags["DURATION"], s.Tags["DURATION-eng"])
 }
@@ -93,7 +93,7 @@ const probeEntries = "stream=index,codec_type,codec_name,width,height,pix_fmt,sa
 	hdrEntries + ":stream_tags=DURATION,DURATION-eng:program=program_id:program_stream=index:" +
 	"format=format_name,start_time,duration,nb_streams"
 
-// info converts ffprobe's answer, in which the kinds of the video streams are set.
+// info converts ffprobe's answer, in which the kinds of the video streams must be set.
 func (p probed) info(path string, limits Limits) (Info, error) {
 	info := Info{Path: path, Container: p.Format.Name, limits: limits}
 	s := info.setStreams(p.Streams)
@@ -222,8 +222,8 @@ func (i *Info) setTimes(s *probedStream, fileDuration string) {
 	}
 }
 
-// leastFrame is the size below which no frame is in containers whose clock wraps, in bytes, 0 for others: a packet in
-// transport streams, a header in program streams.
+// leastFrame returns the smallest possible size in bytes of a frame in containers whose clock wraps, 0 for others: a
+// packet in transport streams, a header in program streams.
 func (i *Info) leastFrame() int64 {
 	switch i.Container {
 	case "mpegts":

@@ -41,17 +41,17 @@ func (i Info) browserFormat() bool {
 const (
 	// ProxyType is the media type of proxies.
 	ProxyType = "video/mp4"
-	// proxyWidth is how wide a proxy is at most, unless the video is copied.
+	// proxyWidth is the largest width of a proxy, unless the video is copied.
 	proxyWidth = 1280
 )
 
 // Proxy writes a copy of a video that browsers can play to a new file at path: an mp4 with the same frames at the same
-// times, without sound. H.264 is copied where the container allows that, everything else is encoded. If Proxy fails it
+// times, without sound. H.264 is copied if the container allows that; everything else is encoded. If Proxy fails, it
 // leaves no file.
 func (t Tools) Proxy(ctx context.Context, info Info, path string) error {
 	copied := info.Codec == "h264" && info.browserFormat()
 	err := t.proxy(ctx, info, path, copied)
-	if copied && err != nil && context.Cause(ctx) == nil { // AVI has no times, which only decoding tells
+	if copied && err != nil && context.Cause(ctx) == nil { // AVI has no times; only decoding determines them
 		err = t.proxy(ctx, info, path, false)
 	}
 	return err

@@ -24,7 +24,7 @@ func TestProxy(t *testing.T) {
 	tools := testTools(t)
 	for _, test := range []struct {
 		name, file, args string
-		playable         string // media type; empty: by a proxy
+		playable         string // media type; "" if a proxy is needed
 		width            int    // of the proxy
 	}{
 		{"h264 in mp4", "a.mp4", pattern + x264, "video/mp4", 0},

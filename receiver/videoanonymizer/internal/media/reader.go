@@ -18,14 +18,16 @@ import (
 const (
 	// defaultStall is much longer than the slowest frame takes, and much shorter than a night.
 	defaultStall = 5 * time.Minute
-	// maxShown is how many frames may be announced before their pixels are read. ffmpeg is at most some dozens ahead.
+	// maxShown is how many frames may be announced before their pixels are read. ffmpeg is at most a few dozen frames
+	// ahead.
 	maxShown = 1024
 	// missingSeconds is how much of a video's duration, as its headers state it, may be missing before the video counts
 	// as truncated: headers round, and include the time for which the last frame is shown.
 	missingSeconds = 1.0
 )
 
-// Reader decodes one video. Next is for one goroutine; Damage and Close may be called from any, at any time.
+// Reader decodes one video. Next must be called by one goroutine; Damage and Close may be called by any goroutine at
+// any time.
 type Reader struct {
 	ctx    context.Context
 	info   Info
@@ -40,12 +42,12 @@ type Reader struct {
 	first, last int64        // PTS of the first frame and of the previous one
 	clock       clock        // turns announced times into PTS
 	repairs     Repairs      // of all frames so far
-	ahead       []ahead      // frames that are decoded, and not yet returned
+	ahead       []ahead      // frames decoded, but not yet returned
 	decoded     int          // frames so far
-	ending      func() error // why nothing follows these, nil if something may
+	ending      func() error // returns why no frame follows these; nil if one may
 	known       []int64      // PTS of the frames that an earlier reader read
 	pending     *Frame       // what Next returns next
-	err         error        // what Next ended with
+	err         error        // error that ended Next
 	faults      faults
 
 	reading   sync.Mutex // held by Next
@@ -53,8 +55,8 @@ type Reader struct {
 	closeOnce sync.Once
 }
 
-// Open starts the decoder for a video that Probe described. It fails with ErrVanished if its path names another file by
-// now, with the other causes of Probe if the file cannot be opened, and with ErrTool. The reader ends when ctx does.
+// Open starts the decoder for a video that Probe described. It fails with ErrVanished if the path names another file by
+// now, with the other causes of Probe if the file cannot be opened, or with ErrTool. The reader ends when ctx does.
 func (t Tools) Open(ctx context.Context, info Info, opts ReadOptions) (*Reader, error) {
 	opts.Stall = cmp.Or(opts.Stall, defaultStall)
 	opts.strict = t.decoders[info.Codec]
@@ -107,8 +109,8 @@ func (r *Reader) onLine(line []byte) bool {
 }
 
 // Next returns the next frame in presentation order; the caller owns it until it calls Release. The frame's memory
-// comes from a pool that grows to as many frames as are held at once. Where the source's times do not increase they
-// are repaired, see Frame.Repairs. Next fails with io.EOF after a complete video, and otherwise with ErrDamaged,
+// comes from a pool that grows to the number of frames held at once. Where the source's times do not increase, they are
+// repaired: see Frame.Repairs. Next fails with io.EOF after a complete video, and otherwise with ErrDamaged,
 // ErrUnreadable, ErrIO, ErrUnsupported, ErrLimit, ErrStalled, ErrResume, ErrInterrupted, ErrTool or the context's
 // error; further calls return the same error.
 func (r *Reader) Next() (*Frame, error) {
@@ -153,7 +155,7 @@ func (r *Reader) next() (*Frame, error) {
 	return f, nil
 }
 
-// checkTime refuses a frame at a time that it must not have.
+// checkTime fails if a frame has a time that it must not have.
 func (r *Reader) checkTime(f *Frame) error {
 	if r.opts.OneClock && r.repairs.ClockSteps > 0 {
 		return fileError(r.info.Path, ErrUnsupported, "its clock is set back after %s, where copied audio, subtitles "+
@@ -169,7 +171,8 @@ type ahead struct {
 	shown shown
 }
 
-// peek returns what is announced of a frame after the next one, from 0 on, as far as memory allows to look ahead.
+// peek returns what is announced about the i-th frame after the next one, from 0, as far as memory allows looking
+// ahead.
 func (r *Reader) peek(i int) (shown, bool) {
 	size := r.info.Format.FrameBytes(r.info.Width, r.info.Height)
 	if i >= min(maxAhead, max(2, aheadMemory/size)) || !r.decode(i+2) {
@@ -178,7 +181,7 @@ func (r *Reader) peek(i int) (shown, bool) {
 	return r.ahead[i+1].shown, true
 }
 
-// decode reads frames until so many are ahead. It returns false if there are not so many, and then ending tells why.
+// decode reads frames until n are ahead. It returns false if there are fewer, and then ending returns why.
 func (r *Reader) decode(n int) bool {
 	for len(r.ahead) < n {
 		if r.ending != nil {
@@ -208,7 +211,7 @@ func (r *Reader) decode(n int) bool {
 	return true
 }
 
-// refuse returns why no further frame is to be read, or nil.
+// refuse returns why no further frame may be read, or nil.
 func (r *Reader) refuse() error {
 	if err := context.Cause(r.ctx); err != nil {
 		return fileError(r.info.Path, err, "")
@@ -294,15 +297,15 @@ func (r *Reader) ended(cut bool) error {
 	return io.EOF
 }
 
-// missing says what the file's headers promise and its frames do not deliver, or returns "". Decoders do not complain
-// if a file ends between two frames.
+// missing describes what the file's headers promise and its frames do not deliver, or returns "". Decoders do not
+// complain if a file ends between two frames.
 func (r *Reader) missing() string {
 	if r.index == 0 {
 		return "no frame can be decoded"
 	}
 	seconds := (r.info.Duration - r.duration()).Seconds()
 	short := r.info.Duration > 0 && seconds > max(missingSeconds, 0.02*r.info.Duration.Seconds())
-	// An index may count frames that an edit list hides, and the last frame may be shown for long: both must agree.
+	// An index may count frames that an edit list hides, and the last frame may be shown for long: both must fall short.
 	if r.info.indexedFrames > 0 {
 		short = short && int64(r.index) < r.info.indexedFrames
 	} else if !r.info.ownDuration && r.info.AudioStreams > 0 {
@@ -315,8 +318,8 @@ func (r *Reader) missing() string {
 		r.info.Duration.Seconds(), r.duration().Seconds(), r.index)
 }
 
-// duration is that of the frames so far, counted like Info.Duration: by the source's clock or, if that was set back, by
-// the times of the frames.
+// duration returns the duration of the frames so far, measured like Info.Duration: by the source's clock or, if it was
+// set back, by the times of the frames.
 func (r *Reader) duration() time.Duration {
 	end := max(r.last, r.last-r.clock.offset) + framePeriod(r.info)
 	if strings.HasPrefix(r.info.Container, "matroska") { // its durations count from zero
@@ -325,8 +328,8 @@ func (r *Reader) duration() time.Duration {
 	return timeOf(end-r.first, r.info.TimeBase)
 }
 
-// Damage returns what did not decode so far, as ErrDamaged, or nil: with ReadOptions.Salvage anything, and otherwise
-// packets that were lost, so that frames may be incomplete.
+// Damage returns what has not decoded so far, as ErrDamaged, or nil: with ReadOptions.Salvage any damage, and otherwise
+// only lost packets, which may leave frames incomplete.
 func (r *Reader) Damage() error { return r.damage(cmp.Or(r.faults.text(), r.faults.lossText())) }
 
 func (r *Reader) damage(text string) error {
@@ -339,7 +342,7 @@ func (r *Reader) damage(text string) error {
 	return fileError(r.info.Path, ErrDamaged, "%s (on_damaged: salvage keeps what decodes)", tidy(text))
 }
 
-// passingFault returns what went wrong that is not the file's fault, such as a failure of the decoding device, or nil.
+// passingFault returns a failure that is not the file's fault, such as one of the decoding device, or nil.
 func (r *Reader) passingFault() error {
 	text, cause := r.faults.failure()
 	if cause == nil {
@@ -348,8 +351,8 @@ func (r *Reader) passingFault() error {
 	return fileError(r.info.Path, cause, "decoder %s: %s", cmp.Or(r.opts.Decoder, Software), tidy(text))
 }
 
-// Decoded is how many frames were decoded so far: also those before the first that Next returns, where seeking led to,
-// and those that it has not returned yet.
+// Decoded returns how many frames were decoded so far, including those that were skipped after seeking and those that
+// Next has not returned yet.
 func (r *Reader) Decoded() int {
 	r.reading.Lock()
 	defer r.reading.Unlock()

@@ -52,7 +52,7 @@ func dhav(stream []byte) (file []byte) {
 	return file
 }
 
-// TestRecorderFormats: what cameras and recorders write without a common container is read.
+// TestRecorderFormats checks that formats of cameras and recorders without a common container are read.
 func TestRecorderFormats(t *testing.T) {
 	movie := "-f lavfi -i testsrc2=s=128x96:r=25:d=1 "
 	for name, in := range map[string]string{
@@ -78,7 +78,7 @@ func TestRecorderFormats(t *testing.T) {
 	}
 }
 
-// TestMultipartIsRefused: what cannot be read is not called something else.
+// TestMultipartIsRefused checks that multipart JPEG is refused with the right cause and a remedy.
 func TestMultipartIsRefused(t *testing.T) {
 	in := clip(t, "a.mjpeg", "-f lavfi -i testsrc2=s=128x96:d=1 -c:v mjpeg -f mpjpeg")
 	_, err := testTools(t).Probe(t.Context(), in, Limits{})
@@ -86,7 +86,7 @@ func TestMultipartIsRefused(t *testing.T) {
 	assert.ErrorContains(t, err, "convert it")
 }
 
-// TestPhotosAreNotVideos: an image is not a video, not even with a few others in its file.
+// TestPhotosAreNotVideos checks that an image is not a video, not even with a few others in its file.
 func TestPhotosAreNotVideos(t *testing.T) {
 	for _, frames := range []string{"1", "3"} {
 		in := clip(t, "a.jpg", "-f lavfi -i testsrc2=s=128x96 -frames:v "+frames+" -c:v mjpeg -f mjpeg")

@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// Resume opens the decoder for a video that an earlier reader read in part. known are the PTS of its frames, from the
-// first one on, and Next begins with the frame of index first, one of these. It seeks to the key frame before that one
-// if this leads to the very same frame, and else decodes from the beginning. It fails like Open, and with ErrResume if
-// it does not find the frame; Next fails with ErrResume if a frame is not at its known time.
+// Resume opens the decoder for a video that an earlier reader read in part. known are the PTS of its frames, starting
+// with the first one, and Next begins with the frame of index first, which must be one of these. It seeks to the key
+// frame before that frame if this leads to the very same frame, and otherwise decodes from the beginning. It fails like
+// Open, and with ErrResume if it does not find the frame; Next fails with ErrResume if a frame is not at its known
+// time.
 func (t Tools) Resume(ctx context.Context, info Info, opts ReadOptions, known []int64, first int) (*Reader, error) {
 	if from := seekTo(info, known, first); from > 0 {
 		opts.from = from
@@ -28,20 +29,20 @@ func (t Tools) Resume(ctx context.Context, info Info, opts ReadOptions, known []
 	return t.resumeFrom(ctx, info, opts, known, first)
 }
 
-// OpenAt is Resume for a video whose frames an Index knows. It fails with ErrResume where Resume decodes from the
-// beginning because seeking does not lead to the frame.
+// OpenAt is like Resume, but for a video whose frames an Index lists. It fails with ErrResume if seeking does not lead
+// to the frame, in which case Resume decodes from the beginning.
 func (t Tools) OpenAt(ctx context.Context, info Info, opts ReadOptions, known []int64, first int) (*Reader, error) {
 	opts.from = seekTo(info, known, first)
 	return t.resumeFrom(ctx, info, opts, known, first)
 }
 
-// seekTo is where to seek to, since the file's beginning, to find a frame; 0 decodes from there.
+// seekTo returns where to seek for a frame, as a time since the file's beginning; 0 decodes from the beginning.
 func seekTo(info Info, known []int64, first int) time.Duration {
 	if first < 0 || first >= len(known) {
 		return 0
 	}
 	from := timeOf(known[first], info.TimeBase) - info.begin - seekMargin
-	// In a stream whose clock is set back somewhere, a time may be there twice, and seeking may lead to the wrong one.
+	// In a stream whose clock is set back somewhere, a time may occur twice, and seeking may lead to the wrong frame.
 	if from <= seekDistance || strings.HasPrefix(info.Container, "mpeg") {
 		return 0
 	}
@@ -87,7 +88,7 @@ func (r *Reader) skipTo(known []int64, first int) error {
 	return err
 }
 
-// checkKnown fails if a frame that an earlier reader read is at another time now.
+// checkKnown fails if a frame is not at the time at which an earlier reader read it.
 func (r *Reader) checkKnown(frame *Frame) error {
 	if frame.Index < len(r.known) && r.known[frame.Index] != frame.PTS {
 		return fileError(r.info.Path, ErrResume, "frame %d is at %s now",

@@ -16,13 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// every means to seal before each n-th frame.
+// every returns a function for sealing before each n-th frame.
 func every(n int) func(index int) bool {
 	return func(index int) bool { return index%n == 0 }
 }
 
-// sealedRun writes the frames of a reader, seals before those for which sealAt is true, and stops before a frame; -1
-// for none. It returns what was sealed last.
+// sealedRun writes the frames of a reader, seals before those for which sealAt returns true, and stops before the frame
+// with index stop, -1 for none. It returns what was sealed last.
 func sealedRun(t testing.TB, r *Reader, w *Writer, sealAt func(index int) bool, stop int) (sealed Progress) {
 	t.Helper()
 	start := w.frames
@@ -52,8 +52,8 @@ func sealedRun(t testing.TB, r *Reader, w *Writer, sealAt func(index int) bool, 
 	}
 }
 
-// TestResumeAfterSeal interrupts a writer twice and resumes from what was sealed, reading from a little before. It
-// compares the output with that of an uninterrupted writer, byte by byte.
+// TestResumeAfterSeal interrupts a writer twice and resumes from what was sealed, with reading from a little before. It
+// compares the output byte for byte with that of an uninterrupted writer.
 func TestResumeAfterSeal(t *testing.T) {
 	const x264 = "-c:v libx264 -preset ultrafast "
 	const long = "-f lavfi -i testsrc2=s=64x48:r=25:d=24 "
@@ -165,7 +165,7 @@ func flip(path string) error {
 	return os.WriteFile(path, data, 0o600)
 }
 
-// TestJoinRefusesChanges: segments that change after they were sealed, or resumed, are noticed while they are joined.
+// TestJoinRefusesChanges checks that joining detects segments that changed after they were sealed or resumed.
 func TestJoinRefusesChanges(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
 	for name, harm := range map[string]func(stem string) error{
@@ -190,7 +190,7 @@ func TestJoinRefusesChanges(t *testing.T) {
 	}
 }
 
-// TestResumeRefusesChanges: what changed since it was sealed is not resumed.
+// TestResumeRefusesChanges checks that files that changed since they were sealed are not resumed.
 func TestResumeRefusesChanges(t *testing.T) {
 	tools, in := testTools(t), clip(t, "a.mp4", testVideo("64x48", "25")+"-c:v libx264 -preset ultrafast ")
 	other := clip(t, "b.mp4", "-f lavfi -i testsrc2=s=64x48:r=24:d=1 -c:v libx264 -preset ultrafast ")

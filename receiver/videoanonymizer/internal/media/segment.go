@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// Progress is what a writer sealed. With it another writer can resume, even in another process.
+// Progress is what a writer sealed. With it, another writer can resume, even in another process.
 type Progress struct {
 	// Frames is the number of frames in the segments.
 	Frames int64 `json:"frames"`
@@ -33,14 +33,14 @@ type Progress struct {
 	Times Sealed `json:"times"`
 }
 
-// Sealed identifies what was sealed of a file: its beginning of Size bytes.
+// Sealed identifies the part of a file that was sealed: its first Size bytes.
 type Sealed struct {
 	Size int64 `json:"size"`
 	// SHA256 is the digest of these bytes, in hex.
 	SHA256 string `json:"sha256"`
 }
 
-// identify reads a file to its end.
+// identify reads a file to its end, and returns its size and digest.
 func identify(f io.Reader) (Sealed, error) {
 	hash := sha256.New()
 	size, err := io.Copy(hash, f)
@@ -56,11 +56,11 @@ func identifyFile(path string) (Sealed, error) {
 	return identify(f)
 }
 
-// changed is said of a file that is not what was sealed.
+// changed is the message about a file that is not what was sealed.
 const changed = "it is not as it was when it was sealed"
 
-// SealedError says why what was sealed at a path cannot be used: ErrResume if it is missing, was changed or is kept
-// from this process, and ErrIO or ErrNoSpace if the disk failed, which proves nothing about the file.
+// SealedError returns why a sealed file cannot be used: ErrResume if it is missing, changed or inaccessible to this
+// process, and ErrIO or ErrNoSpace if the disk failed, which proves nothing about the file.
 func SealedError(path string, err error) error {
 	var errno syscall.Errno
 	kept := []syscall.Errno{syscall.ENOENT, syscall.EACCES, syscall.EPERM, syscall.ELOOP, syscall.ENXIO, syscall.EISDIR}
@@ -73,7 +73,7 @@ func SealedError(path string, err error) error {
 	return fileError(path, ErrIO, "%v", rootCause(err))
 }
 
-// stemOf is the beginning of the names of all files of a writer.
+// stemOf returns the common beginning of the names of a writer's files.
 func stemOf(tempPath string) string { return strings.TrimSuffix(tempPath, filepath.Ext(tempPath)) }
 
 func (w *Writer) segmentPath(n int) string {
@@ -83,14 +83,14 @@ func (w *Writer) segmentPath(n int) string {
 	return SegmentPath(w.temp, n)
 }
 
-// SegmentPath is where the n-th segment is of what a writer of Create or CreatePart sealed at its path.
+// SegmentPath returns the path of the n-th segment that a writer from Create or CreatePart sealed at tempPath.
 func SegmentPath(tempPath string, n int) string {
 	return fmt.Sprintf("%s.%05d.segment", stemOf(tempPath), n)
 }
 
 func (w *Writer) timesPath() string { return TimesPath(w.temp) }
 
-// TimesPath is where the times are of the frames that such a writer sealed.
+// TimesPath returns the path of the times of the frames that such a writer sealed.
 func TimesPath(tempPath string) string { return stemOf(tempPath) + ".times" }
 
 // startSegment starts the encoder of the next segment.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// shown is what ffmpeg's filter showinfo says of a frame.
+// shown is what ffmpeg's filter showinfo says about a frame.
 type shown struct {
 	pts    int64
 	hasPTS bool

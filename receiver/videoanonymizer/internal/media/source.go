@@ -11,16 +11,15 @@ import (
 	"syscall"
 )
 
-// inputURL is how a child names the file that it gets as its first extra descriptor. Opened this way it is the same
-// file that was checked here, even if it is renamed, and ffmpeg cannot mistake its name for a pattern, an option or a
-// protocol.
+// inputURL is the name under which a child opens its first extra descriptor. That is the file that was checked here,
+// even if it has been renamed, and ffmpeg cannot mistake its name for a pattern, an option or a protocol.
 const inputURL = "file:/proc/self/fd/3"
 
-// outputURL is how a child names the file that it gets as its second extra descriptor, to write it: the file that was
-// created here, whatever has its name by then.
+// outputURL is the name under which a child opens its second extra descriptor for writing. That is the file that was
+// created here, even if another file has its name by then.
 const outputURL = "file:/proc/self/fd/4"
 
-// fileID reports whether a file is still the one that was probed.
+// fileID identifies a file, to tell whether it is still the one that was probed.
 type fileID struct {
 	dev, inode   uint64
 	size, mtimeN int64
@@ -32,7 +31,7 @@ func openSource(path string) (*os.File, fileID, error) {
 	return checked(path, path, syscall.O_NOFOLLOW)
 }
 
-// checked is openSource for a file that is found at another path than its own.
+// checked is openSource for a file that is opened at a path other than its own.
 func checked(path, at string, flags int) (*os.File, fileID, error) {
 	f, err := os.OpenFile(at, os.O_RDONLY|syscall.O_NONBLOCK|flags, 0)
 	switch {
@@ -67,8 +66,8 @@ func checked(path, at string, flags int) (*os.File, fileID, error) {
 	return f, id, nil
 }
 
-// Hold returns the same description of a file, with which all that reads it finds this very file until release is
-// called, even if it is deleted or its path names another one by then. It fails like Open.
+// Hold returns a copy of the description that refers to this very file until release is called, even if the file is
+// deleted or its path names another file by then. It fails like Open.
 func (i Info) Hold() (held Info, release func(), err error) {
 	f, err := i.openAgain()
 	if err != nil {
@@ -78,7 +77,7 @@ func (i Info) Hold() (held Info, release func(), err error) {
 	return i, func() { _ = f.Close() }, nil
 }
 
-// Source is the path at which this process finds the file: Path, unless it is held.
+// Source returns the path at which this process finds the file: Path, unless the file is held.
 func (i Info) Source() string {
 	if i.held == nil {
 		return i.Path
@@ -86,8 +85,8 @@ func (i Info) Source() string {
 	return fmt.Sprintf("/proc/self/fd/%d", i.held.Fd())
 }
 
-// openAgain opens the file that was probed. It fails with ErrVanished if the path names another one now, or if it was
-// written to.
+// openAgain opens the file that was probed. It fails with ErrVanished if the path names another file now, or if the
+// file was written to.
 func (i Info) openAgain() (*os.File, error) {
 	var f *os.File
 	var id fileID

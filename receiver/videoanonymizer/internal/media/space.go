@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// density is how many bits a lossy codec needs for a pixel at its default quality, and how many steps of quality double
+// density is how many bits per pixel a lossy codec needs at its default quality, and how many steps of quality double
 // that.
 //
-// Measured with ffmpeg 5.1 on the first 30 (h264, ffv1) or 15 frames of walk.mp4, of make footage, 768 x 576 with
-// grain, preset veryfast; at quality best, fine, default, coarse:
+// Measured with ffmpeg 5.1 and preset veryfast on the first 30 (h264, ffv1) or 15 frames of walk.mp4, of make footage,
+// 768 x 576 with grain, at quality best, fine, default and coarse:
 //
 //	h264 CRF 0, 10, 23, 30: 1.44, 0.48, 0.12, 0.04    vp9 0, 15, 28, 45: 1.59, 0.35, 0.20, 0.07
 //	h265 CRF 0, 10, 22, 30: 1.07, 0.56, 0.18, 0.08    av1 1, 15, 30, 50: 0.74, 0.30, 0.16, 0.07
@@ -31,9 +31,10 @@ const (
 	containerBytes = 64  // for each frame
 )
 
-// EstimateSize predicts the size of the output in bytes, roughly. It assumes what such videos usually need, and more if
-// the source is larger, since what was hard to encode there is hard to encode here: but at most busiestFactor times the
-// usual, for the source may be encoded wastefully. If the source's duration is unknown, it returns the source's size.
+// EstimateSize roughly predicts the size of the output in bytes. It assumes what such videos usually need, or the
+// source's size if that is larger, since what was hard to encode there is hard to encode here: but at most
+// busiestFactor times the usual, since the source may be encoded wastefully. If the source's number of frames is
+// unknown, it returns the source's size.
 func (p Plan) EstimateSize() int64 {
 	info := p.info
 	if info.EstimatedFrames <= 0 {

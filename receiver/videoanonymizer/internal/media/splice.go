@@ -17,18 +17,18 @@ import (
 	"strconv"
 )
 
-// ErrSplice says that parts of an output and what is encoded anew do not go together in one file: everything has to be
-// encoded.
+// ErrSplice means that copied parts of an output and newly encoded parts cannot be joined in one file, so that all
+// frames have to be encoded.
 var ErrSplice = errors.New("the parts of the video cannot be joined")
 
 // part is a run of frames of a spliced video.
 type part struct {
 	from, to int64
-	segment  int // -1 if the frames are the base's
+	segment  int // -1 if the frames are copied from the base
 }
 
-// Splice is Create for a video most of whose frames are copied from base, an output by the same plan. Copy and Write
-// add the frames in order. Finish fails with ErrSplice if the parts do not go together.
+// Splice is like Create, but for a video most of whose frames are copied from base, an output with the same plan. Copy
+// and Write add the frames in order. Finish fails with ErrSplice if the parts cannot be joined.
 func (t Tools) Splice(ctx context.Context, tempPath string, plan Plan, base Info) (*Writer, error) {
 	if plan.container.late || plan.container.name == "avi" {
 		return nil, fmt.Errorf("%w: %s does not say which frames its packets hold", ErrSplice, plan.container.name)
@@ -36,8 +36,8 @@ func (t Tools) Splice(ctx context.Context, tempPath string, plan Plan, base Info
 	return t.create(ctx, tempPath, plan, writerStart{base: &base})
 }
 
-// Copy adds the next frames, with these PTS, from the base, where they have the same places. They have to be whole
-// segments of it.
+// Copy adds the next frames, which have these PTS, from the base, where they have the same positions. They must be
+// whole segments of the base.
 func (w *Writer) Copy(pts []int64) error {
 	if w.err == nil {
 		w.err = w.copyFrames(pts)
@@ -81,8 +81,8 @@ func (w *Writer) EndSegment() error {
 	return nil
 }
 
-// Times returns the PTS of the packets of the video stream, sorted. Where each packet holds a frame, as in all files
-// that a Writer makes, they are those of the frames.
+// Times returns the sorted PTS of the packets of the video stream. If each packet holds a frame, as in all files that a
+// Writer makes, they are the PTS of the frames.
 func (t Tools) Times(ctx context.Context, info Info) (pts []int64, err error) {
 	f, err := info.openAgain()
 	if err != nil {
@@ -123,7 +123,7 @@ func (t Tools) Times(ctx context.Context, info Info) (pts []int64, err error) {
 // Rescale converts a time from one unit to another, both in seconds.
 func Rescale(v int64, from, to Rational) int64 { return rescale(v, from, to) }
 
-// joinParts writes the parts one after the other: the first with its description, of the others their fragments.
+// joinParts writes the parts one after the other: the first with its description, and only the fragments of the others.
 func (w *Writer) joinParts(to io.Writer) error {
 	s := &splicer{to: to}
 	next := 0
@@ -188,7 +188,7 @@ func (w *Writer) joinSegment(s *splicer, n int) error {
 	return err
 }
 
-// fragmentArgs make ffmpeg write the base's packets in fragments like those of segments, one for each key frame.
+// fragmentArgs make ffmpeg write the base's packets in fragments like those of segments, one per key frame.
 func (w *Writer) fragmentArgs() []string {
 	p := w.plan
 	args := append(slices.Clone(quietArgs), "-copyts")
@@ -247,7 +247,7 @@ func readWholeBox(r io.Reader) ([]byte, error) {
 	return box, err
 }
 
-// begin begins a part: the first one gives the file its description, which all others must have, too.
+// begin begins a part. The first part gives the file its description, which all others must share.
 func (s *splicer) begin(head []byte) error {
 	described, err := sampleDescription(head)
 	if err != nil {
@@ -275,7 +275,7 @@ func (s *splicer) skip(base io.Reader, frames int64) error {
 	return s.fragments(base, frames, io.Discard)
 }
 
-// fragments passes on the fragments of so many frames.
+// fragments copies the next fragments, which must have the given number of frames.
 func (s *splicer) fragments(base io.Reader, frames int64, to io.Writer) error {
 	var samples int64
 	for samples < frames {
@@ -322,7 +322,7 @@ func (s *splicer) fragments(base io.Reader, frames int64, to io.Writer) error {
 	return nil
 }
 
-// eachBox calls use for the boxes in boxes.
+// eachBox calls use for each box in boxes.
 func eachBox(boxes []byte, use func(kind string, content []byte)) {
 	for len(boxes) >= 8 {
 		size := int(binary.BigEndian.Uint32(boxes))
@@ -352,7 +352,7 @@ func samplesOf(moof []byte) (n int64) {
 // visualSampleEntry is the size of the fields of a sample entry before the boxes in it (ISO/IEC 14496-12, 12.1.3).
 const visualSampleEntry = 78
 
-// sampleDescription is what a decoder needs to know of the samples that follow, and the unit of their times.
+// sampleDescription returns what a decoder needs to know about the samples that follow, and the unit of their times.
 func sampleDescription(head []byte) (described []byte, err error) {
 	var walk func(kind string, content []byte)
 	walk = func(kind string, content []byte) {

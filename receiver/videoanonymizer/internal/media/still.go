@@ -17,8 +17,8 @@ const (
 	seekMargin = 100 * time.Millisecond
 	// rounding is slightly more than the error of times in Matroska, which counts milliseconds.
 	rounding = 2 * time.Millisecond
-	// seekDistance is how far ahead a frame must be to be sought rather than decoded up to: about the distance between
-	// key frames.
+	// seekDistance is how far ahead a frame must be for the reader to seek to it rather than decode up to it: about the
+	// distance between key frames.
 	seekDistance = 10 * time.Second
 )
 
@@ -27,7 +27,7 @@ const (
 // order of the times; the frame is valid until use returns. What does not decode is skipped, so that damage elsewhere
 // does not matter. Stills fails like Open and Reader.Next, or with the error of use.
 //
-// If the next frame is far ahead it seeks to the key frame before it, and else decodes everything in between.
+// If the next frame is far ahead, Stills seeks to the key frame before it; otherwise it decodes everything in between.
 func (t Tools) Stills(
 	ctx context.Context, info Info, times []time.Duration, use func(i int, frame *Frame) error,
 ) error {
@@ -62,7 +62,7 @@ type stills struct {
 	tools  Tools
 	ctx    context.Context
 	info   Info
-	ahead  []time.Duration // of the frames that are still to come, in order
+	ahead  []time.Duration // times of the frames that are still to come, in order
 	reader *Reader
 	frame  *Frame
 }
@@ -76,7 +76,7 @@ func (s *stills) seek() error {
 			from = 0
 		}
 		err := s.open(from, s.ahead)
-		// Without an index a container may lead too far, and a time may lie past the end.
+		// Without an index, seeking may lead too far, and a time may lie past the end.
 		if errors.Is(err, ErrDamaged) || err == nil && s.frame.Time > at+seekMargin {
 			err = s.open(0, nil)
 		}
@@ -94,7 +94,7 @@ func (s *stills) seek() error {
 	return nil
 }
 
-// open starts again at a time since the file's beginning, with all frames or those around some times.
+// open starts again at a time since the file's beginning, with all frames or only those around some times.
 func (s *stills) open(from time.Duration, around []time.Duration) (err error) {
 	s.close()
 	opts := ReadOptions{Salvage: true, from: from, around: around}

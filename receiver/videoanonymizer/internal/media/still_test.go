@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestStills numbers the frames of outputs by their brightness, and reads some of them.
+// TestStills reads some frames of outputs, whose brightness encodes their number.
 func TestStills(t *testing.T) {
 	const rate = 5 // 100 frames take 20 s, so that some are sought
 	tools := testTools(t)

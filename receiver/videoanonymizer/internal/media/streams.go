@@ -23,15 +23,15 @@ const (
 	StreamCover StreamKind = "cover"
 	// StreamStill is a single frame beside a video.
 	StreamStill StreamKind = "still_image"
-	// StreamPreview shows the same as a larger stream, as far as samples of both tell.
+	// StreamPreview shows the same as a larger stream, judging by samples of both.
 	StreamPreview StreamKind = "preview"
 )
 
 // VideoStream is one of several video streams in a file.
 type VideoStream struct {
-	// Index is that among all streams.
+	// Index is the stream's index among all streams.
 	Index int `json:"index"`
-	// Codec is ffmpeg's name, "" if unknown.
+	// Codec is ffmpeg's name, "unknown" if it has none.
 	Codec string `json:"codec"`
 	// Width and Height are as coded, in pixels.
 	Width  int        `json:"width"`
@@ -58,13 +58,13 @@ func describeStreams(streams []VideoStream) string {
 	return strings.Join(texts, "; ")
 }
 
-// LeavesOutVideo reports whether a stream of more than one frame is not read, which is not an attached picture either:
-// that it shows nothing else than the stream that is read is likely, and not proven.
+// LeavesOutVideo reports whether a preview is left out: a stream of more than one frame that is not an attached
+// picture. It probably shows nothing beyond the stream that is read, but this is not proven.
 func (i Info) LeavesOutVideo() bool {
 	return slices.ContainsFunc(i.Streams, func(s VideoStream) bool { return s.Kind == StreamPreview })
 }
 
-// countedTime is how much of a file is searched for a second frame of a stream whose frames no index counts.
+// countedTime is how much of a file is searched for a second frame of streams whose frames are not indexed.
 const countedTime = 30 * time.Second
 
 // streamChoice finds out which of several video streams is the video.
@@ -76,8 +76,8 @@ type streamChoice struct {
 	counts map[int]int64
 }
 
-// chooseVideo sets the kind of each video stream: only one stream of the kind StreamVideo remains, or all that are
-// videos of their own.
+// chooseVideo sets the kind of each video stream. Only one stream of kind StreamVideo remains, or several if they are
+// separate videos.
 func (t Tools) chooseVideo(ctx context.Context, info Info, p *probed) error {
 	c := streamChoice{tools: t, info: info}
 	for i := range p.Streams {
@@ -121,7 +121,7 @@ func (c *streamChoice) findStills(ctx context.Context) error {
 	return nil
 }
 
-// singleFrames returns the streams of which a part of the file has at most one frame.
+// singleFrames returns the streams that have at most one frame in a part of the file.
 func (c *streamChoice) singleFrames(ctx context.Context, part ...string) (single []*probedStream, err error) {
 	var counts map[int]int64
 	unknown := func(s *probedStream) bool { return c.indexed(s) == 0 }
@@ -138,8 +138,8 @@ func (c *streamChoice) singleFrames(ctx context.Context, part ...string) (single
 	return single, nil
 }
 
-// indexed is the number of frames in the container's index, 0 if it has none. Containers that only state the number,
-// such as AVI, may state another one.
+// indexed returns the number of frames in the container's index, 0 if it has none. Containers that only state the
+// number, such as AVI, may state a wrong one.
 func (c *streamChoice) indexed(s *probedStream) int64 {
 	if !strings.HasPrefix(c.info.Container, "mov") {
 		return 0
@@ -147,7 +147,8 @@ func (c *streamChoice) indexed(s *probedStream) int64 {
 	return s.indexed()
 }
 
-// count returns the numbers of frames in a part of the file, by stream index. Without a part it counts all of it, once.
+// count returns the numbers of frames in a part of the file, by stream index. Without a part it counts the whole file,
+// once.
 func (c *streamChoice) count(ctx context.Context, part ...string) (map[int]int64, error) {
 	if len(part) == 0 && c.counts != nil {
 		return c.counts, nil

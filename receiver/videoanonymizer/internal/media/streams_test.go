@@ -26,12 +26,13 @@ const (
 	middle = "-f lavfi -i testsrc2=s=320x240:r=25:d=60 -f lavfi -i testsrc2=s=320x240:r=25:d=60 " +
 		"-f lavfi -i testsrc=s=320x240:r=25:d=60 -filter_complex " +
 		"[1:v][2:v]overlay=enable='between(t,20,40)',scale=160x120[small] -map 0:v -map [small] " + quick
-	// endsEarly are the larger of two streams of the same, which has the first 6 s only, and the smaller one.
+	// endsEarly are two streams of the same scene. The larger one has only its first 6 s.
 	endsEarly = "-t 6 -f lavfi -i testsrc2=s=160x120:r=25:d=60 -f lavfi -i testsrc2=s=160x120:r=25:d=60 " +
 		"-map 0:v -map 1:v -s:v:0 320x240 " + quick
 )
 
-// TestChooseVideoStream: a thumbnail, a cover or a preview is not taken for the video, wherever it is in the file.
+// TestChooseVideoStream checks that a thumbnail, a cover or a preview is not taken for the video, wherever it is in the
+// file.
 func TestChooseVideoStream(t *testing.T) {
 	thumbnail := clip(t, "a.mov", lens+"-frames:v 1 -s 80x60 -c:v mjpeg")
 	preview := "-map 0:v -map 0:v -s:v:0 80x60 -s:v:1 160x120 " + quick
@@ -86,7 +87,7 @@ func TestChooseVideoStream(t *testing.T) {
 	}
 }
 
-// TestSeveralVideoStreamsAreRefused: what is more than one video is never taken for one.
+// TestSeveralVideoStreamsAreRefused checks that several videos in a file are never taken for one.
 func TestSeveralVideoStreamsAreRefused(t *testing.T) {
 	for _, tc := range []struct{ name, file, args string }{
 		{"two lenses", "a.mp4", bothLenses + quick},
@@ -123,7 +124,7 @@ func TestSeveralVideoStreamsAreRefused(t *testing.T) {
 	}
 }
 
-// TestCompareNamesVideoStreams: which stream was taken is no secret.
+// TestCompareNamesVideoStreams checks that a comparison names the video streams and says which one was taken.
 func TestCompareNamesVideoStreams(t *testing.T) {
 	in := clip(t, "a.mkv", lens+"-map 0:v -map 0:v -s:v:0 80x60 "+quick)
 	out := filepath.Join(t.TempDir(), "out.mkv")

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBrokenVP9IsNoticed flips bits of a VP9 video. ffmpeg's own decoder makes pictures of most of what follows without
-// a complaint; now the file counts as damaged, and salvage ends with what is sure.
+// TestBrokenVP9IsNoticed flips bits of a VP9 video. ffmpeg's own decoder decodes most of the rest to pictures without a
+// complaint. With the strict decoder, the file counts as damaged, and salvage ends with what is certain.
 func TestBrokenVP9IsNoticed(t *testing.T) {
 	strict := testTools(t)
 	if strict.decoders["vp9"] == "" {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// restrain sets a child's bounds, and denies it what it never needs: core dumps, which would contain images, and many
-// open files. The bounds apply from just after its start, before it has read anything of the file.
+// restrain applies bounds to a child, and denies what it never needs: core dumps, which would contain images, and many
+// open files. The bounds take effect just after the child starts, before it has read anything from the file.
 func restrain(pid int, b bounds) {
 	limit := func(resource int, most int64) {
 		_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: uint64(most), Max: uint64(most)}, nil)
@@ -27,7 +27,8 @@ func restrain(pid int, b bounds) {
 	}
 }
 
-// enlargePipe makes reads and writes of a pipe larger and fewer. Without it they are only slower, so it ignores errors.
+// enlargePipe enlarges the buffer of a pipe, so that reads and writes are larger and fewer. It ignores errors, which
+// only make them slower.
 func enlargePipe(f *os.File) {
 	c, err := f.SyscallConn()
 	if err != nil {
@@ -36,7 +37,7 @@ func enlargePipe(f *os.File) {
 	_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
 }
 
-// mapMemory allocates n bytes, all zero, outside the heap; unmapMemory frees them.
+// mapMemory allocates n zeroed bytes outside the heap; unmapMemory frees them.
 func mapMemory(n int) ([]byte, error) {
 	return unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 }

@@ -25,17 +25,17 @@ const oldestMajor, oldestMinor = 5, 1
 // toolTimeout bounds a call that only queries a program's abilities.
 const toolTimeout = 30 * time.Second
 
-// Tools are the absolute paths of the programs that probe, decode and encode, and what is taken away from them.
+// Tools holds the absolute paths of the programs that probe, decode and encode, and how they are confined.
 type Tools struct {
 	FFmpeg, FFprobe string
 
 	confinement confine.Confinement
-	unconfined  error             // why not all is taken away, or nil
-	decoders    map[string]string // by codec, those to prefer to ffmpeg's own
+	unconfined  error             // why the confinement is incomplete, or nil
+	decoders    map[string]string // by codec, those to prefer over ffmpeg's own
 }
 
-// strictDecoders are decoders that notice broken data where ffmpeg's own make a picture of it without a word, by codec.
-// What they show of a file that is whole is the same.
+// strictDecoders are, by codec, decoders that report broken data where ffmpeg's own silently decode it to a picture.
+// Both show the same for an intact file.
 var strictDecoders = map[string]string{"vp9": "libvpx-vp9"}
 
 // FindTools returns the programs at the two paths, or those on PATH if a path is "". It fails with ErrTool, saying what
@@ -52,7 +52,7 @@ func FindTools(ffmpeg, ffprobe string) (Tools, error) {
 	return t, nil
 }
 
-// findDecoders looks which of the strict decoders this ffmpeg has.
+// findDecoders finds out which of the strict decoders this ffmpeg has.
 func (t *Tools) findDecoders() {
 	t.decoders = map[string]string{}
 	ctx, cancel := context.WithTimeout(context.Background(), toolTimeout)
@@ -65,7 +65,7 @@ func (t *Tools) findDecoders() {
 	}
 }
 
-// lists reports whether a list of codecs of ffmpeg has one.
+// lists reports whether a list that ffmpeg printed, such as its codecs, contains a name.
 func lists(list []byte, name string) bool {
 	for line := range bytes.Lines(list) {
 		if words := bytes.Fields(line); len(words) > 1 && string(words[1]) == name {
@@ -75,7 +75,7 @@ func lists(list []byte, name string) bool {
 	return false
 }
 
-// offers reports whether a name is in a list of this ffmpeg, such as -encoders.
+// offers reports whether a list of this ffmpeg, such as -encoders, contains a name.
 func (t Tools) offers(ctx context.Context, list, name string) (bool, error) {
 	out, err := t.output(ctx, t.FFmpeg, []string{"-hide_banner", "-v", "error", list}, streams{}, bounds{}, nil)
 	if err != nil {
@@ -112,8 +112,8 @@ var (
 	sourceVersion  = regexp.MustCompile(`^ff\w+ version \S`)
 )
 
-// recent reports whether the output of -version is that of a new enough program. Builds from the source repository have
-// no release number and count as new.
+// recent reports whether the output of -version is from a new enough program. Builds from the source repository have no
+// release number and count as new.
 func recent(version []byte) bool {
 	m := releaseVersion.FindSubmatch(version)
 	if m == nil {
@@ -124,10 +124,10 @@ func recent(version []byte) bool {
 	return major > oldestMajor || major == oldestMajor && minor >= oldestMinor
 }
 
-// CheckEncoder checks that this ffmpeg can write the codec of opts, and that the encoder's device, if it has one,
-// works. For codec SameAsSource it checks only the device, with the codec that replaces those that it does not write.
-// Nor is AudioAlter taken for granted. It fails with ErrTool, saying what is missing and what to do, or with
-// ErrUnsupported for an unknown choice.
+// CheckEncoder checks that this ffmpeg can write the codec of opts, that the encoder's device, if any, works, and that
+// voices can be altered if AudioAlter asks for it. For codec SameAsSource it checks only the device, with the codec
+// that replaces those that the device does not write. It fails with ErrTool, saying what is missing and what to do, or
+// with ErrUnsupported for an unknown choice.
 func (t Tools) CheckEncoder(ctx context.Context, opts WriteOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
 	defer cancel()

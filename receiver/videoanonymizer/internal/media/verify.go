@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// reorder is how far packets may be from their place in presentation order: more than any codec's B-frames.
+// reorder is how far packets may be from their place in presentation order: more than any codec's B-frames cause.
 const reorder = 64
 
-// maxLate is longer than the frames that any of the encoders reorders.
+// maxLate is longer than the span of frames that any of the encoders reorders.
 const maxLate = time.Second
 
 // verify fails unless the temporary file has as many frames as were written, at the same times, in the same size.
@@ -64,7 +64,7 @@ func (w *Writer) verify(ctx context.Context) error {
 	return nil
 }
 
-// errTimes: the same frames at the same times would be written again.
+// errTimes means that another attempt would write the same frames at the same times again.
 var errTimes = errors.New("its frames are not the ones that were written")
 
 // timeCheck compares the packets of a file with the times that were written.

@@ -13,18 +13,19 @@ import (
 )
 
 const (
-	// voiceShift is what AudioAlter multiplies or divides frequencies by, those of formants as well as the pitch: formants
-	// tell how long a vocal tract is, and pitch how thick vocal cords are, and a listener knows people by both.
+	// voiceShift is the factor by which AudioAlter multiplies or divides frequencies, of formants as well as the pitch:
+	// formants reveal how long a vocal tract is, and pitch how thick vocal cords are, and listeners recognize people by
+	// both.
 	voiceShift = 1.2
-	// highPitch is the median pitch in Hz from which voices are shifted down, and others up: between those of men and of
-	// women, toward whom both are moved, and where words are understood.
+	// highPitch is the median pitch in Hz from which voices are shifted down; lower ones are shifted up. It lies between
+	// the pitches of men and women, so that both move to the middle, where words are understood.
 	highPitch = 155
-	// pitchLength is how much audio is listened to for the pitch, in seconds.
+	// pitchLength is how much audio is analyzed for the pitch, in seconds.
 	pitchLength = 300
 )
 
-// voiceFilters alter voices, and keep words and times as they are. Gaps in the audio become silence before, since the
-// filter counts samples.
+// voiceFilters alter voices, and keep words and times as they are. Gaps in the audio become silence first, since the
+// filter rubberband counts samples.
 func voiceFilters(shift float64) string {
 	return fmt.Sprintf("aresample=async=1,rubberband=pitch=%.4f:formant=shifted", shift)
 }
@@ -45,8 +46,8 @@ func (w *Writer) listen() error {
 	return nil
 }
 
-// pitchOf is the median pitch in Hz of an audio stream's beginning, 0 if it has none or cannot be decoded: whether it
-// can be altered is tried next.
+// pitchOf returns the median pitch in Hz of an audio stream's beginning, 0 if it has none or cannot be decoded:
+// tryExtras then finds out whether it can be altered.
 func (w *Writer) pitchOf(stream int) (pitch float64, err error) {
 	info := w.plan.info
 	f, err := w.extras.reopen()

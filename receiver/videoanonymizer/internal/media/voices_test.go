@@ -17,7 +17,7 @@ import (
 
 const sampleRate = 16000
 
-// samples are those of an audio stream from one second to another, by its own times.
+// samples returns the samples of an audio stream between two times in seconds, by its own clock.
 func samples(t *testing.T, path, stream string, from, to float64) []int16 {
 	t.Helper()
 	out, err := exec.Command("ffmpeg", "-v", "error", "-i", path, "-map", stream, "-af",
@@ -30,7 +30,7 @@ func samples(t *testing.T, path, stream string, from, to float64) []int16 {
 	return all
 }
 
-// tone is the frequency in Hz of a tone, counted by where it rises above zero.
+// tone returns the frequency in Hz of a tone, by counting where it rises above zero.
 func tone(t *testing.T, path, stream string, from, to float64) float64 {
 	t.Helper()
 	all, rises := samples(t, path, stream, from, to), 0
@@ -42,7 +42,7 @@ func tone(t *testing.T, path, stream string, from, to float64) float64 {
 	return float64(rises) / (to - from)
 }
 
-// TestVoicesStayInPlace: what is heard after a gap in the audio is heard when it was, and nothing is in the gap.
+// TestVoicesStayInPlace checks that audio after a gap keeps its time, and that the gap stays silent.
 func TestVoicesStayInPlace(t *testing.T) {
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=4 "+
 		`-f lavfi -i sine=d=4:r=48000,volume=enable='between(t\,3\,3.2)':volume=4,aselect='not(between(t\,1\,2))' `+
@@ -65,7 +65,8 @@ func TestVoicesStayInPlace(t *testing.T) {
 	assert.Less(t, loud(3.35, 3.9), 2*tone, "after the louder part")
 }
 
-// TestVoicesMeet: high voices are shifted down and low ones up, each audio stream for itself, and silence is no error.
+// TestVoicesMeet checks that high voices are shifted down and low ones up, separately for each audio stream, and that
+// silence is no error.
 func TestVoicesMeet(t *testing.T) {
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=64x48:r=25:d=3 -f lavfi -i sine=f=110:d=3:r=48000 "+
 		"-f lavfi -i sine=f=210:d=3:r=48000 -f lavfi -i anullsrc=r=48000:cl=mono:d=3 -map 0 -map 1 -map 2 -map 3 "+
@@ -79,7 +80,7 @@ func TestVoicesMeet(t *testing.T) {
 	assert.InDelta(t, 0, tone(t, out, "0:a:2", 1, 2), 1)
 }
 
-// TestVoicesNeedAFilter: without it, the receiver does not start, rather than leave voices as they are.
+// TestVoicesNeedAFilter checks that the receiver does not start without the filter, rather than leave voices unaltered.
 func TestVoicesNeedAFilter(t *testing.T) {
 	require.NoError(t, testTools(t).CheckEncoder(t.Context(), WriteOptions{Audio: AudioAlter}))
 	without := filepath.Join(t.TempDir(), "ffmpeg")

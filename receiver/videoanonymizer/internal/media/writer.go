@@ -22,8 +22,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// Writer encodes one video, in segments that Finish joins. Its methods are for one goroutine, except Abort, which may
-// interrupt a Write.
+// Writer encodes one video, in segments that Finish joins. Its methods must be called by one goroutine, except Abort,
+// which may interrupt a Write.
 type Writer struct {
 	tools  Tools
 	ctx    context.Context
@@ -32,35 +32,35 @@ type Writer struct {
 	extras extras
 
 	segments []Sealed
-	ends     []int64  // frames up to the end of each segment
+	ends     []int64  // number of frames up to the end of each segment
 	adopted  []string // paths of the first segments, which other writers wrote
-	base     *Info    // that frames are copied from, nil if all are encoded
+	base     *Info    // output that frames are copied from, nil if all are encoded
 	parts    []part   // of a spliced video
 
 	segmentStart int64 // number of the current segment's first frame
 	frames       int64
-	begun        bool       // the next two are known
+	begun        bool       // origin and first are known
 	origin       int64      // PTS that becomes zero
 	first        int64      // PTS of the video's first frame
 	times        timeLog    // PTS of all frames
-	logged       int        // bytes of them that are in their file
-	timesHash    hash.Hash  // of these bytes
-	err          error      // what Write ended with
-	keys         *keyFrames // nil unless they are compared
+	logged       int        // bytes of times that are in its file
+	timesHash    hash.Hash  // hash of these bytes
+	err          error      // error that ended Write
+	keys         *keyFrames // nil unless key frames are compared
 
 	mu    sync.Mutex
 	child *child   // encoder of the current segment, nil before the first
-	stdin *os.File // its end of the pipe, nil between two segments
+	stdin *os.File // write end of its stdin, nil between segments
 	over  bool     // finished or aborted: the temporary files are no longer ours
 }
 
-// Create starts writing a video to tempPath, a hidden name in the folder of the final video. Until Finish its segments
-// lie next to it, under names with the same beginning. Size, colors and time base are the source's. Nothing else of the
-// source gets into the output unless the plan says so: no audio, subtitles, data, chapters, cover, metadata or encoder
-// settings.
+// Create starts writing a video to tempPath, a hidden name in the folder of the final video. Until Finish, its segments
+// are next to it, under names with the same beginning. Size, colors and time base are the source's. Nothing else from
+// the source gets into the output unless the plan says so: no audio, subtitles, data, chapters, cover, metadata or
+// encoder settings.
 //
 // Without resume, tempPath must not exist. With it, the writer resumes after the segments that an earlier writer sealed
-// at the same path by the same plan.
+// at the same path with the same plan.
 //
 // The writer ends when ctx does. Create fails with ErrUnsupported, ErrExists, ErrUnwritable, ErrNoSpace, ErrTool or
 // ErrResume.
@@ -70,10 +70,10 @@ func (t Tools) Create(ctx context.Context, tempPath string, plan Plan, resume *P
 
 // writerStart is what a writer starts with.
 type writerStart struct {
-	resume *Progress // what an earlier one sealed, or nil
-	base   *Info     // that frames are copied from, or nil
+	resume *Progress // what an earlier writer sealed, or nil
+	base   *Info     // output that frames are copied from, or nil
 	begin  *int64    // PTS of the video's first frame, for a part; nil if the writer gets that frame
-	parts  []Part    // to join, or none
+	parts  []Part    // parts to join, or nil
 	times  []int64   // PTS of their frames
 }
 
@@ -107,19 +107,19 @@ func (w *Writer) begin(from writerStart) error {
 			return err
 		}
 	}
-	if from.begin == nil { // a part has nothing but frames
+	if from.begin == nil { // a part has only frames
 		if err := w.openExtras(); err != nil {
 			return err
 		}
 	}
-	// Otherwise Write starts the next segment: maybe no frame is missing.
+	// In these cases Write starts the next segment, since there may be no frame left to write.
 	if from.resume != nil || from.parts != nil || w.base != nil {
 		return nil
 	}
 	return w.startSegment()
 }
 
-// reserve creates a file, so that nobody else takes its name.
+// reserve creates a file, so that no other process takes its name.
 func reserve(path string) (*os.File, error) {
 	f, err := durable.Create(path)
 	switch {
@@ -169,7 +169,7 @@ func (w *Writer) write(frame *Frame) error {
 	return nil
 }
 
-// beginAt notes the time of the first frame, unless it is known.
+// beginAt records the time of the first frame, unless it is known.
 func (w *Writer) beginAt(pts int64) {
 	if w.begun {
 		return
@@ -253,7 +253,7 @@ func (w *Writer) ended(ctx context.Context) error {
 	return fileError(w.temp, encodeCause(text), "the encoder failed after frame %d: %s", w.frames, describe(text, err))
 }
 
-// diskCause classifies an error of the file system.
+// diskCause classifies a file system error.
 func diskCause(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
@@ -265,8 +265,8 @@ func diskCause(err error) error {
 	}
 }
 
-// WriteError wraps an error of the file system while an output was written in its cause, ErrNoSpace, ErrVanished or
-// ErrUnwritable; nil stays nil.
+// WriteError wraps a file system error that occurred while writing an output in its cause, ErrNoSpace, ErrVanished or
+// ErrUnwritable. nil stays nil.
 func WriteError(err error) error {
 	if err == nil {
 		return nil
@@ -291,19 +291,20 @@ func encodeCause(complaint string) error {
 	return ErrTool
 }
 
-// EndUnknown says that the source may end before its headers say, so that they do not determine how long the output's
-// last frame is shown.
+// EndUnknown declares that the source may end before its headers say, so that they do not determine how long the
+// output's last frame is shown.
 func (w *Writer) EndUnknown() { w.plan.info.end = 0 }
 
-// Finish ends the encoder, joins the segments and verifies that the file at Create's path shows each frame that was
-// written, at its time. From then on the caller owns that file, and syncs and renames it. The caller removes the
-// segments too: all files whose names begin like the file's. Until then another writer can resume from them. If Finish
-// fails, the file is removed.
+// Finish ends the encoder, joins the segments, and verifies that the file at Create's path shows each written frame at
+// its time. Then the caller owns that file, and must sync and rename it. The caller must also remove the segments: all
+// files whose names begin like the file's. Until then, another writer can resume from them. If Finish fails, it removes
+// the file.
 func (w *Writer) Finish(ctx context.Context) error {
 	return w.FinishBeside(ctx, func(context.Context) error { return nil })
 }
 
-// FinishBeside is Finish, but calls beside while the file is verified. If one of both fails, the other's context ends.
+// FinishBeside is like Finish, but calls beside while the file is verified. If one of the two fails, the other's
+// context ends.
 func (w *Writer) FinishBeside(ctx context.Context, beside func(context.Context) error) error {
 	err := w.finish(ctx, beside)
 	if err != nil {
@@ -347,8 +348,8 @@ func (w *Writer) finish(ctx context.Context, beside func(context.Context) error)
 	return nil
 }
 
-// Abort ends the encoder, waits for it and removes the temporary files, except what Seal sealed: another writer may
-// resume from that, and otherwise the caller removes it. Abort may be called twice. After Finish it does nothing.
+// Abort ends the encoder, waits for it and removes the temporary files, except those that Seal sealed: another writer
+// may resume from them, and otherwise the caller removes them. Abort may be called twice. After Finish it does nothing.
 func (w *Writer) Abort() error {
 	w.keys.close()
 	w.mu.Lock()

@@ -131,7 +131,7 @@ func TestWriteRefusesBadFrames(t *testing.T) {
 	})
 }
 
-// TestStalledEncoderAndMuxer: an encoder or a muxer that neither exits nor writes is killed.
+// TestStalledEncoderAndMuxer checks that an encoder or a muxer that neither exits nor writes is killed.
 func TestStalledEncoderAndMuxer(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 48)
 	hanging := tools
@@ -248,7 +248,7 @@ func TestEveryContainerAndCodec(t *testing.T) {
 	}
 }
 
-// TestWriteSeparatePlanes: the planes of a frame need not be in one buffer.
+// TestWriteSeparatePlanes checks that the planes of a frame need not be in one buffer.
 func TestWriteSeparatePlanes(t *testing.T) {
 	tools, info, dir := testTools(t), plainInfo(t, "yuv420p", 64, 48), t.TempDir()
 	var sums [2]string
@@ -273,7 +273,8 @@ func TestWriteSeparatePlanes(t *testing.T) {
 	assert.Equal(t, sums[0], sums[1])
 }
 
-// TestPersonalDataIsDropped puts personal data wherever a container can hold it, and finds none of it in the output.
+// TestPersonalDataIsDropped puts personal data wherever a container can hold it, and checks that the output has none of
+// it.
 func TestPersonalDataIsDropped(t *testing.T) {
 	const secret = "Frau Beispiel"
 	dir := t.TempDir()
@@ -326,7 +327,7 @@ func TestPersonalDataIsDropped(t *testing.T) {
 	}
 }
 
-// TestEncoderSettingsAreRemoved searches every codec's stream for them.
+// TestEncoderSettingsAreRemoved searches every codec's stream for encoder settings.
 func TestEncoderSettingsAreRemoved(t *testing.T) {
 	tools, info := testTools(t), plainInfo(t, "yuv420p", 64, 64)
 	for _, c := range codecs {
@@ -358,7 +359,7 @@ func children(t *testing.T, pid int) []int {
 	for _, path := range stats {
 		data, err := os.ReadFile(path)
 		if err != nil {
-			continue // exited meanwhile
+			continue // has exited meanwhile
 		}
 		fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
 		if parent, _ := strconv.Atoi(fields[1]); parent == pid && fields[0] != "Z" {
@@ -369,7 +370,7 @@ func children(t *testing.T, pid int) []int {
 	return found
 }
 
-// TestCancel: with decoder and encoder busy, everything ends at once.
+// TestCancel checks that everything ends at once while the decoder and encoder are busy.
 func TestCancel(t *testing.T) {
 	tools := testTools(t)
 	in := clip(t, "a.mkv", "-f lavfi -i testsrc2=s=640x480:r=25:d=20 "+quick)
@@ -391,12 +392,12 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestCancelBlockedCalls: the context, Close and Abort end a Next and a Write that wait for a child.
+// TestCancelBlockedCalls checks that the context, Close and Abort end a Next and a Write that wait for a child.
 func TestCancelBlockedCalls(t *testing.T) {
 	testCancelBlockedCalls(t, "exec sleep 1000")
 }
 
-// TestCancelWrapper is TestCancelBlockedCalls with a wrapper that stays, and ffmpeg below it.
+// TestCancelWrapper is TestCancelBlockedCalls with a wrapper that keeps running, and ffmpeg as its child.
 func TestCancelWrapper(t *testing.T) {
 	duration := fmt.Sprintf("1000.%d", os.Getpid()) // no other process sleeps as long
 	testCancelBlockedCalls(t, "sleep "+duration+"\nexit $?")
@@ -404,7 +405,8 @@ func TestCancelWrapper(t *testing.T) {
 		10*time.Millisecond, "what the wrapper started ends with it")
 }
 
-// TestCancelDetachedChild: what a wrapper starts in another session, out of reach, does not hold up anything for long.
+// TestCancelDetachedChild checks that a process that a wrapper starts in another session, out of reach, does not block
+// anything for long.
 func TestCancelDetachedChild(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip(err)
@@ -412,7 +414,7 @@ func TestCancelDetachedChild(t *testing.T) {
 	testCancelBlockedCalls(t, "setsid -w sleep 30")
 }
 
-// runs reports whether a process of this command line exists. Those of zombies are empty.
+// runs reports whether a process with this command line exists. The command lines of zombies are empty.
 func runs(t *testing.T, command string) bool {
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	require.NoError(t, err)
@@ -484,7 +486,7 @@ func testCancelBlockedCalls(t *testing.T, script string) {
 	}
 }
 
-// TestChildrenDieWithParent kills a process in mid-video, and waits for its children to exit.
+// TestChildrenDieWithParent kills a process in the middle of a video, and waits for its children to exit.
 func TestChildrenDieWithParent(t *testing.T) {
 	if in := os.Getenv("MEDIA_TEST_VICTIM"); in != "" {
 		_, _ = transcode(t.Context(), testTools(t), in, os.Getenv("MEDIA_TEST_OUT"), ReadOptions{}, WriteOptions{},
@@ -526,7 +528,7 @@ func TestChildrenDieWithParent(t *testing.T) {
 	}
 }
 
-// TestSteadyStateAllocations: frames and lines are read into memory that exists already.
+// TestSteadyStateAllocations checks that frames and lines are read into existing memory.
 func TestSteadyStateAllocations(t *testing.T) {
 	tools := testTools(t)
 	info, err := tools.Probe(t.Context(), clip(t, "a.mkv", "-f lavfi -i testsrc2=s=320x240:r=25:d=16 "+quick), Limits{})
