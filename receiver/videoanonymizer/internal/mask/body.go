@@ -29,15 +29,14 @@ var Methods = []Method{Heads, Whitelist}
 type Body struct {
 	// Box is in pixels of the frame; the cells divide it evenly.
 	Box vision.Box
-	// Track is that of Head.
+	// Track is as in Head.
 	Track int
-	// covered are the cells to paint, and shown are those before trunk and limbs were uncovered. If they are nil, all
-	// of Box is painted.
+	// covered are the cells to paint, shown those before trunk and limbs were uncovered. If nil, all of Box is painted.
 	covered, shown *vision.Bitmap
 }
 
-// limbs are the limbs to uncover, with their dimensions in centimeters. To stay within them, the length is at most that
-// of 99 % of men, and the radius half that of adults (NASA-STD-3000, volume 1, section 3).
+// limbs are the limbs to uncover, with their dimensions in centimeters. To stay within the limbs, the length is at most
+// that of 99 % of men, and the radius half that of adults (NASA-STD-3000, volume 1, section 3).
 var limbs = [...]struct {
 	a, b           int
 	length, radius float64
@@ -53,24 +52,23 @@ var limbs = [...]struct {
 }
 
 const (
-	// provenScore is the confidence from which a keypoint proves that its place is not the head's.
+	// provenScore is the minimum confidence at which a keypoint proves that its position is not on the head.
 	provenScore = confirmingScore
 	// trunkShare is the share of the quadrilateral of shoulders and hips, around its middle, that is uncovered.
 	trunkShare = 0.8
 	// headClearance enlarges the head's mask; nothing within it is uncovered.
 	headClearance = 1.25
-	// A silhouette that shows less than minShown of its person's box, or less than minPlaced of the trusted keypoints,
-	// has missed the person.
+	// A silhouette that shows less than minShown of its person's box, or contains less than minPlaced of the trusted
+	// keypoints, has missed the person.
 	minShown  = 0.15
 	minPlaced = 0.75
-	// boxMargin is how far the mask of a person whom the silhouette missed exceeds the box on each side, relative to
-	// it.
+	// boxMargin is how far the mask of a person whom the silhouette missed exceeds the box on each side, relative to it.
 	boxMargin = 0.05
 )
 
 // LocateBodies returns, for each person in order, what to cover besides the head, or nil if there is no silhouette: all
-// that the silhouette shows, or the person's box if it shows too little, except trunk and limbs where the pose proves
-// them. heads are those of LocateHeads; the frame's size is in pixels.
+// that the silhouette shows except the trunk and limbs that the pose proves, or the person's box if the silhouette
+// shows too little. heads are the result of LocateHeads; the frame's size is in pixels.
 func LocateBodies(people []vision.Person, heads []Head, frameWidth, frameHeight int) []*Body {
 	figures := make([]figure, len(people))
 	for i, p := range people {
@@ -86,7 +84,7 @@ func LocateBodies(people []vision.Person, heads []Head, frameWidth, frameHeight 
 	return bodies
 }
 
-// body is what to cover of a person with a silhouette.
+// body returns what to cover of a person with a silhouette.
 func (f *figure) body(head Head) *Body {
 	s := f.person.Silhouette
 	if !f.shownBy(s) {
@@ -143,7 +141,7 @@ type convex struct {
 	radius  float64
 }
 
-// provenParts are the parts of trunk and limbs that the pose proves.
+// provenParts returns the parts of trunk and limbs that the pose proves.
 func (f *figure) provenParts() (parts []convex) {
 	scale, _ := f.bodyScale()
 	scale = f.clampScale(scale)
@@ -178,7 +176,7 @@ func (c convex) contains(p point) bool {
 		}
 		return p.distance(a.to(b, t)) <= c.radius
 	}
-	// Inside is on the same side of all four; a trunk whose sides cross contains nothing.
+	// A point inside is on the same side of all four; a trunk whose sides cross contains nothing.
 	var left, right bool
 	for i, a := range c.corners {
 		side := c.corners[(i+1)%len(c.corners)].sub(a).turned().dot(p.sub(a))
@@ -226,7 +224,7 @@ func (g grid) allCorners(x, y int, match func(point) bool) bool {
 	return true
 }
 
-// Moved is the body shifted by a number of pixels. No pose proves anything there, so trunk and limbs are covered.
+// Moved returns the body shifted by a number of pixels. No pose proves anything there, so trunk and limbs are covered.
 func (b Body) Moved(dx, dy float32) Body {
 	b.Box = b.Box.Moved(dx, dy)
 	b.covered = b.shown
@@ -238,7 +236,7 @@ func NewBody(box vision.Box, track int, cells *vision.Bitmap) Body {
 	return Body{Box: box, Track: track, covered: cells, shown: cells}
 }
 
-// Cells are the cells of Box that are covered; nil means all of it. They must not be changed.
+// Cells returns the cells of Box that are covered; nil means all of it. They must not be modified.
 func (b Body) Cells() *vision.Bitmap { return b.covered }
 
 // Covers reports whether a point, in pixels of the frame, is covered.
@@ -254,7 +252,7 @@ func (b Body) Covers(x, y float32) bool {
 	return b.covered.At(min(column, b.covered.Width-1), min(row, b.covered.Height-1))
 }
 
-// sane is Sane of Head.
+// sane reports whether the body has a position and a size as [Head.Sane] requires.
 func (b Body) sane() bool {
 	x, y := b.Box.Center()
 	return Head{X: x, Y: y, RX: b.Box.Width(), RY: b.Box.Height()}.Sane()

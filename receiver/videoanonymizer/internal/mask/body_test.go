@@ -11,8 +11,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// standing is a person 360 pixels high, seen from the front with hanging arms, whose silhouette of 128 x 128 cells
-// shows all of the box.
+// standing returns a person 360 pixels high, seen from the front with hanging arms, whose silhouette fills the box with
+// 128 x 128 cells.
 func standing() vision.Person {
 	pose := &vision.Pose{
 		vision.Nose: {X: 200, Y: 80}, vision.LeftEye: {X: 206, Y: 74}, vision.RightEye: {X: 194, Y: 74},
@@ -51,7 +51,7 @@ func bodyOf(p vision.Person) (Head, *Body) {
 }
 
 func TestLocateBodiesUncoversTrunkAndLimbs(t *testing.T) {
-	// These are points of standing, and whether they are covered if nothing else is changed.
+	// A spot is a point of standing, and whether it is covered if nothing else is changed.
 	type spot struct {
 		x, y    float32
 		covered bool
@@ -81,7 +81,7 @@ func TestLocateBodiesUncoversTrunkAndLimbs(t *testing.T) {
 	all := limbsOf("chest", "belly", "upper arm", "forearm", "thigh", "shank")
 	for name, tt := range map[string]struct {
 		change func(p *vision.Person)
-		// also are the points that are covered as well now.
+		// also are the points that are now covered, too.
 		also map[string]bool
 	}{
 		"unchanged": {func(*vision.Person) {}, nil},
@@ -124,7 +124,7 @@ func TestLocateBodiesUncoversTrunkAndLimbs(t *testing.T) {
 	}
 }
 
-// TestLocateBodiesSilhouetteMisses: a silhouette that misses the person is ignored.
+// TestLocateBodiesSilhouetteMisses checks that a silhouette that misses the person is ignored.
 func TestLocateBodiesSilhouetteMisses(t *testing.T) {
 	for name, change := range map[string]func(p *vision.Person){
 		"empty": func(p *vision.Person) { p.Silhouette.Cells = vision.NewBitmap(128, 128) },
@@ -174,7 +174,7 @@ func TestBodyMoved(t *testing.T) {
 }
 
 // TestPaintBodies compares every sample with the cells that its area touches, and checks that method whitelist masks
-// whatever method heads does.
+// all that method heads does.
 func TestPaintBodies(t *testing.T) {
 	for _, format := range formats {
 		for _, size := range []float32{0.12, 1, 1.9} {
@@ -219,7 +219,7 @@ func TestPaintBodies(t *testing.T) {
 	}
 }
 
-// touches looks up the cells that a sample's area touches; it is not sure if it barely touches one.
+// touches reports whether a sample's area touches a covered cell; sure is false if the area barely touches one.
 func touches(b Body, x, y, w, h float64) (touched, sure bool) {
 	const graze = 1e-3
 	look := func(by float64) (any bool) {
@@ -250,7 +250,8 @@ func TestPaintInsaneBodyMasksWholeFrame(t *testing.T) {
 	}
 }
 
-// TestPaintClosesGaps: a sample is masked if it is masked in both the frame before and the one after, and no other one.
+// TestPaintClosesGaps checks that a sample is masked if it is masked in both the frame before and the one after, and
+// that no others are.
 func TestPaintClosesGaps(t *testing.T) {
 	_, body := bodyOf(standing())
 	before := Masks{Heads: []Head{{X: 60, Y: 60, RX: 30, RY: 40}}, Bodies: []Body{*body, body.Moved(-120, 20)}}

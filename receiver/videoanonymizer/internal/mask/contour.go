@@ -45,7 +45,7 @@ type oval struct {
 	rectangle bool    // rather than the ellipse
 }
 
-// outline is the contour of a head in the painter's shape and size.
+// outline returns the contour of a head in the painter's shape and size.
 func (p *Painter) outline(h Head, frame *media.Frame) oval {
 	if h.Origin == OriginScreen {
 		return oval{x: float64(h.X), y: float64(h.Y), ex: float64(h.RX), ey: float64(h.RY), rectangle: true}
@@ -90,11 +90,11 @@ func (o oval) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
 	}
 }
 
-// chord is how far the part of the ellipse between two heights reaches to the left and right, all relative to the
+// chord returns how far the part of the ellipse between two heights extends to the left and right, all relative to the
 // center.
 //
 // At height y the ellipse spans tilt/ey^2 * y +- sqrt(det)/ey * sqrt(1 - y^2/ey^2). Its right side is a concave
-// function of y with its maximum, ex, at y = tilt/ex. So within a range of heights it reaches furthest where y is
+// function of y with its maximum, ex, at y = tilt/ex. So within a range of heights it extends furthest where y is
 // nearest to that. The left side is point symmetric to it.
 func (o oval) chord(top, bottom float64) (left, right float64) {
 	top, bottom = math.Max(top, -o.ey), math.Min(bottom, o.ey)
@@ -111,7 +111,7 @@ func (o oval) chord(top, bottom float64) (left, right float64) {
 	return left, right
 }
 
-// intersection is what both a contour of the first list and one of the second touch.
+// intersection is the area that both a contour of the first list and one of the second touch.
 type intersection [2][]contour
 
 func (c intersection) area(frame *media.Frame, i int) image.Rectangle {
@@ -169,14 +169,14 @@ func (c intersection) rows(frame *media.Frame, i int, use func(y, x0, x1 int)) {
 	}
 }
 
-// outward is the range of samples, each scale pixels wide, that the range of pixels from a to b touches, limited to a
-// plane of a size in samples.
+// outward returns the range of samples, each scale pixels wide, that the range of pixels from a to b touches, limited
+// to a plane of size samples.
 func outward(a, b, scale float64, size int) (from, to int) {
 	limit := func(v float64) int { return int(math.Max(0, math.Min(float64(size), v))) }
 	return limit(math.Floor(a / scale)), limit(math.Ceil(b / scale))
 }
 
-// planeSize is the size of plane i in samples, and that of a sample in pixels of the frame.
+// planeSize returns the size of plane i in samples, and the size of a sample in pixels of the frame.
 func planeSize(frame *media.Frame, i int) (width, height int, scaleX, scaleY float64) {
 	scaleX, scaleY = 1, 1
 	if frame.Format.IsChroma(i) {

@@ -16,13 +16,13 @@ type Coverage struct {
 	words         []uint64 // each row begins with a new word
 }
 
-// NewCoverage returns the coverage of no masks in a frame of a size in pixels.
+// NewCoverage returns an empty coverage for a frame of the given size in pixels.
 func NewCoverage(width, height int) *Coverage {
 	return &Coverage{width: width, height: height, words: make([]uint64, (width+63)/64*height)}
 }
 
-// Cover returns the pixels that Paint covers, in luma and thus, since a chroma sample is covered if any of its pixels
-// is, in chroma.
+// Cover returns the pixels that Paint covers in luma. Paint covers them in chroma, too, since a chroma sample is
+// covered if any of its pixels is.
 func (p *Painter) Cover(width, height int, masks Masks) *Coverage {
 	c := NewCoverage(width, height)
 	frame := &media.Frame{Width: width, Height: height, Format: media.PixelFormat{Planes: 1, Depth: 8}}
@@ -62,7 +62,7 @@ func (c *Coverage) Add(other *Coverage) {
 }
 
 // Missing returns how many pixels that both a and b cover are not covered here, and the smallest rectangle around them.
-// All are of the same size.
+// All three must have the same size.
 func (c *Coverage) Missing(a, b *Coverage) (pixels int, around image.Rectangle) {
 	n := (c.width + 63) / 64
 	for i, w := range c.words {

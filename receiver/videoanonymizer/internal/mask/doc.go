@@ -6,6 +6,6 @@
 // makes no sense.
 //
 // A mask goes through three steps: locate.go, face.go and body.go turn keypoints, faces and silhouettes into a Head or
-// Body in pixels of the frame; contour.go says which samples of each plane it touches; fill.go says what they show
-// instead.
+// Body in pixels of the frame; contour.go determines which samples of each plane it touches; fill.go determines what
+// those show instead.
 package mask

@@ -10,8 +10,8 @@ import (
 )
 
 // A face detector's box reaches from the brow to the chin and from temple to temple. These are the half axes of the
-// head's ellipse, and how far its center lies above the box's, relative to the box's longer side: hair or hat, chin and
-// ears, and the box's error.
+// head's ellipse, and how far its center lies above the box's center, relative to the box's longer side, to include
+// hair or hat, chin and ears, and the box's error.
 const (
 	faceRX   = 0.85
 	faceRY   = 1.05
@@ -39,20 +39,20 @@ func LocateFace(face vision.Face, frameWidth, frameHeight int) Head {
 }
 
 const (
-	// A face in a guess, which is where a head may be as far as the person's box tells, shows the head if it scores at
-	// least sureFace and its longer side is at least faceOfGuess of the guess's: the guess is then no larger than a bust.
+	// A guess is the part of a person's box where a head may be. A face in it shows the head if its score is at least
+	// sureFace and its longer side at least faceOfGuess of the guess's, so that the guess is no larger than a bust.
 	// Otherwise the face may be someone else's, or a hand.
 	sureFace    = 0.8
 	faceOfGuess = 0.2
 	// guessedFace enlarges the head around such a face.
 	guessedFace = 1.2
-	// sureHead is the score from which a head located by keypoints need not grow for a face that it covers.
+	// sureHead is the minimum score at which a head located by keypoints need not grow for a face that it covers.
 	sureHead = 0.4
 )
 
-// JoinFaces matches the faces of a frame to its heads. It enlarges, in place, each head that contains a face to cover
-// that face's head, unless the head is sure and covers the face; a guess that contains a face that is sure is replaced
-// by that face's head. It returns the heads of the other faces, whose people were not found, and for each of the given
+// JoinFaces matches the faces of a frame to its heads. It enlarges, in place, each head that contains a face so that it
+// covers the face's head, unless the head is sure and covers the face. A guess that contains a sure face is replaced by
+// the face's head. It returns the heads of the remaining faces, whose people were not found, and for each of the given
 // heads whether it has a face.
 func JoinFaces(heads []Head, faces []vision.Face, frameWidth, frameHeight int, opts GeometryOptions) (
 	lone []Head, hasFace []bool,
@@ -82,8 +82,8 @@ func JoinFaces(heads []Head, faces []vision.Face, frameWidth, frameHeight int, o
 	return lone, hasFace
 }
 
-// ownerOf is the index of the head that contains the face and is nearest to the one around it, or -1. A guess is one
-// only if no other contains the face.
+// ownerOf returns the index of the head that contains the face and is nearest to the head around it, or -1. A guess is
+// the owner only if no other head contains the face.
 func ownerOf(face vision.Face, around Head, heads []Head) int {
 	x, y := face.Box.Center()
 	owner, nearest, guessed := -1, float32(math.Inf(1)), true
@@ -100,15 +100,15 @@ func ownerOf(face vision.Face, around Head, heads []Head) int {
 	return owner
 }
 
-// shows reports whether the face shows where the head is that was guessed.
+// shows reports whether the face shows where a guessed head is.
 func shows(face vision.Face, guess Head) bool {
 	b := guess.Bounds()
 	return guess.Origin == OriginBox && face.Score >= sureFace &&
 		max(face.Box.Width(), face.Box.Height()) >= faceOfGuess*max(b.Width(), b.Height())
 }
 
-// PoseEvidence is the score 0..1 of the keypoint from face to hips that best shows a person, be it a neighbor. It is 1
-// without a pose.
+// PoseEvidence returns the score 0..1 of the keypoint from face to hips that best shows a person, even if it is a
+// neighbor. It is 1 without a pose.
 func PoseEvidence(person vision.Person) (score float32) {
 	if person.Pose == nil {
 		return 1
@@ -122,7 +122,7 @@ func PoseEvidence(person vision.Person) (score float32) {
 }
 
 // PoseConfirms reports whether the pose confirms that the box shows a person: enough keypoints of the face or the trunk
-// score well and lie where this person's can.
+// score well and lie where this person's keypoints can.
 func PoseConfirms(person vision.Person, frameWidth, frameHeight int) bool {
 	if person.Pose == nil {
 		return false
@@ -145,7 +145,7 @@ func PoseConfirms(person vision.Person, frameWidth, frameHeight int) bool {
 	return face >= 3 || trunk >= 3 || face >= 2 && trunk >= 2
 }
 
-// confirmingScore is the confidence from which a keypoint confirms a person: twice the one from which a keypoint is
+// confirmingScore is the minimum confidence at which a keypoint confirms a person: twice the one at which a keypoint is
 // trusted. On the clips of `make recall`, 0.3, 0.4, 0.5 and 0.6 cover the same heads, and mask between 1.4 and 1.3 % of
 // a frame outside people.
 const confirmingScore = 0.4

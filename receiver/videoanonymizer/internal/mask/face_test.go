@@ -18,7 +18,7 @@ func faceAt(x, y, side float32) vision.Face {
 		RightEye: vision.Keypoint{X: x + .3*side, Y: y + .3*side}, LeftEye: vision.Keypoint{X: x + .7*side, Y: y + .3*side}}
 }
 
-// The head of a face covers the whole box, and the hair above it.
+// TestLocateFace checks that the head of a face covers the whole box, and the hair above it.
 func TestLocateFace(t *testing.T) {
 	head := LocateFace(faceAt(300, 200, 100), 1920, 1080)
 	require.True(t, head.Sane())
@@ -51,9 +51,9 @@ func TestJoinFaces(t *testing.T) {
 	assert.Equal(t, OriginFrame, lone[1].Origin, "a face without a valid position may be anywhere")
 }
 
-// A face settles where the head of a close-up is that was guessed by its box alone. It does not if the face may be a
-// hand, or someone else's, or if the whole person is to be masked. A head that is sure and covers the face stays as it
-// is.
+// TestJoinFacesSettlesGuesses checks that a face settles the head of a close-up that was guessed from its box, unless
+// the face may be a hand, or someone else's, or the whole person is to be masked. A head that is sure and covers the
+// face stays unchanged.
 func TestJoinFacesSettlesGuesses(t *testing.T) {
 	guess := Head{X: 400, Y: 300, RX: 250, RY: 200, Box: true, Score: .5, Origin: OriginBox}
 	sure := Head{X: 350, Y: 250, RX: 90, RY: 110, Score: .6, Origin: OriginPose}
@@ -67,7 +67,7 @@ func TestJoinFacesSettlesGuesses(t *testing.T) {
 		heads []Head
 		face  vision.Face
 		opts  GeometryOptions
-		// smaller and same tell what becomes of the first head.
+		// smaller and same say how the first head changes.
 		smaller, same bool
 	}{
 		"guess":                  {[]Head{guess}, face, GeometryOptions{}, true, false},
@@ -96,7 +96,7 @@ func TestJoinFacesSettlesGuesses(t *testing.T) {
 	}
 }
 
-// Keypoints of a neighbor are evidence, too: whether the box shows a person besides is not known.
+// TestPoseEvidence checks that a neighbor's keypoints are evidence, too: the box may also show a person.
 func TestPoseEvidence(t *testing.T) {
 	assert.Equal(t, float32(1), PoseEvidence(vision.Person{}), "without a pose")
 	pose := &vision.Pose{vision.LeftHip: {X: -500, Score: .7}, vision.LeftAnkle: {Score: .9}}

@@ -17,7 +17,7 @@ type figure struct {
 	valid         bool // false if the box makes no sense; nothing below is then set
 	trusted       [vision.KeypointCount]bool
 	at            [vision.KeypointCount]point
-	// noise is the expected error of a keypoint in pixels of the frame: MoveNet gets a square around the person at 192
+	// noise is the expected error of a keypoint in pixels of the frame: MoveNet sees a square around the person at 192
 	// pixels, and is off by about two of them.
 	noise float64
 	// minScale and maxScale bound the scale, in pixels per centimeter.
@@ -50,7 +50,7 @@ func newFigure(p vision.Person, frameWidth, frameHeight int, minScore float32) f
 	return f
 }
 
-// scaleLimit is the largest scale that the box allows; a side that the frame's edge cuts off does not count.
+// scaleLimit returns the largest scale that the box allows; a side that the frame's edge cuts off does not count.
 func (f *figure) scaleLimit() float64 {
 	b, edge := f.box, f.edge()
 	limit := math.Max(b.w, b.h) / 20
@@ -66,10 +66,10 @@ func (f *figure) scaleLimit() float64 {
 	return math.Max(limit, f.minScale)
 }
 
-// edge is how near to the frame's edge, in pixels, a box is cut off by it.
+// edge returns the distance from the frame's edge, in pixels, within which a box counts as cut off by it.
 func (f *figure) edge() float64 { return 0.005 * math.Max(f.width, f.height) }
 
-// bodyPairs are distances between keypoints of the trunk in centimeters.
+// bodyPairs are the distances between keypoints of the trunk, in centimeters.
 var bodyPairs = [...]struct {
 	a, b        int
 	centimeters float64
@@ -79,7 +79,7 @@ var bodyPairs = [...]struct {
 	{vision.RightShoulder, vision.RightHip, shoulderToHip},
 }
 
-// bodyScale is the scale that the trunk implies, and whether enough of it shows to bound the head's size.
+// bodyScale returns the scale that the trunk implies, and whether enough of the trunk shows to bound the head's size.
 func (f *figure) bodyScale() (scale float64, whole bool) {
 	pairs := 0
 	for _, p := range bodyPairs {
@@ -95,7 +95,7 @@ func (f *figure) clampScale(scale float64) float64 {
 	return math.Max(f.minScale, math.Min(scale, f.maxScale))
 }
 
-// mean is the middle of the trusted ones among the keypoints.
+// mean returns the mean position of the given keypoints that are trusted.
 func (f *figure) mean(keypoints ...int) (middle point, ok bool) {
 	n := 0.0
 	for _, i := range keypoints {
@@ -106,7 +106,7 @@ func (f *figure) mean(keypoints ...int) (middle point, ok bool) {
 	return middle.times(1 / math.Max(n, 1)), n > 0
 }
 
-// meanScore is the mean confidence 0..1 of the keypoints.
+// meanScore returns the mean confidence 0..1 of the keypoints.
 func (f *figure) meanScore(keypoints ...int) (score float64) {
 	for _, i := range keypoints {
 		score += float64(f.person.Pose[i].Score) / float64(len(keypoints))

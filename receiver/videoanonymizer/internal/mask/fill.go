@@ -20,10 +20,9 @@ type Fill string
 const (
 	// Solid is one color. Nothing of the head remains.
 	Solid Fill = "solid"
-	// Mosaic is flat cells, four along the mask's longer side and none smaller than 8 pixels. Networks recognize a
-	// known face from cells of 16 pixels in an image of 92 x 112 (McPherson, Shokri, Shmatikov, "Defeating Image
-	// Obfuscation with Deep Learning", 2016), which is seven along the longer side. Four keep a third of that, which is
-	// still not nothing.
+	// Mosaic is flat cells, four along the mask's longer side and none smaller than 8 pixels. Networks recognize a known
+	// face from cells of 16 pixels in an image of 92 x 112 (McPherson, Shokri, Shmatikov, "Defeating Image Obfuscation
+	// with Deep Learning", 2016), which is seven along the longer side. Four keep a third of that, which is not nothing.
 	Mosaic Fill = "mosaic"
 	// Blur blends the cells of a mosaic; it shows no more than a mosaic does.
 	Blur Fill = "blur"
@@ -55,7 +54,7 @@ func (p *Painter) paintSolid(frame *media.Frame, contours []contour) {
 	}
 }
 
-// paintCoarse replaces what lies in the contour by the cells of a mosaic, blended or not.
+// paintCoarse replaces the contour's area with the cells of a mosaic, blended or not.
 func (p *Painter) paintCoarse(frame *media.Frame, o contour) error {
 	columns, rows := cells(o.extent(), o.area(frame, 0))
 	for i := range frame.Format.Planes {
@@ -84,7 +83,7 @@ func (p *Painter) paintCoarse(frame *media.Frame, o contour) error {
 }
 
 // coarsen calls use with the samples of an area of plane i, reduced to columns x rows cells and enlarged again. OpenCV
-// ends the process on an area that leaves the plane, so the area must lie within it, and not be empty.
+// ends the process if an area exceeds the plane, so the area must lie within it, and must not be empty.
 func coarsen(
 	frame *media.Frame, i int, area image.Rectangle, columns, rows int, fill Fill, use func([]byte),
 ) error {
@@ -96,7 +95,7 @@ func coarsen(
 		interpolation = gocv.InterpolationLinear
 	}
 	plane := frame.Planes[i]
-	// The Mat uses the plane's own memory, which must not move meanwhile.
+	// The Mat refers to the plane's memory, which must not move meanwhile.
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
 	pinner.Pin(&plane.Data[0])
@@ -125,16 +124,16 @@ func coarsen(
 	return nil
 }
 
-// cells is the number of mosaic cells along the sides of a mask's visible area in pixels; extent is that of the whole
-// mask, so that a mask at the frame's edge has cells no smaller than others.
+// cells returns the number of mosaic cells along the sides of a mask's visible area in pixels. extent is that of the
+// whole mask, so that the cells of a mask at the frame's edge are no smaller than those of others.
 func cells(extent float64, area image.Rectangle) (columns, rows int) {
 	cell := math.Max(minCell, extent/cellsAcross)
 	count := func(side int) int { return max(1, int(float64(side)/cell)) }
 	return count(area.Dx()), count(area.Dy())
 }
 
-// samples is the color, opaque, as one sample in bytes for each of the frame's planes: by ITU-R BT.601 up to 576 lines
-// and by BT.709 above, quantized for any depth as in BT.2100, table 9.
+// samples returns the color, opaque, as one sample in bytes for each of the frame's planes: by ITU-R BT.601 up to 576
+// lines or if the frame says so, otherwise by BT.709; quantized for any depth as in BT.2100, table 9.
 func (p *Painter) samples(frame *media.Frame) [][]byte {
 	kr, kb := 0.299, 0.114
 	if frame.Height > 576 && !frame.BT601 {
@@ -163,7 +162,7 @@ func (p *Painter) samples(frame *media.Frame) [][]byte {
 	return out
 }
 
-// opaque is the alpha sample that lets nothing through: a mask must not depend on what a viewer puts behind the video.
+// opaque returns the alpha sample of full opacity: a mask must not depend on what a viewer puts behind the video.
 func opaque(format media.PixelFormat) []byte {
 	value := 1<<format.Depth - 1
 	return []byte{byte(value), byte(value >> 8)}[:format.BytesPerSample()]

@@ -14,22 +14,22 @@ import (
 type Origin string
 
 const (
-	// OriginPose means: the head was located by facial keypoints or shoulders.
+	// OriginPose means that the head was located by facial keypoints or shoulders.
 	OriginPose Origin = "pose"
-	// OriginFace means: located by a face whose person was not found.
+	// OriginFace means that the head was located by a face whose person was not found.
 	OriginFace Origin = "face"
-	// OriginBox means: too few trusted keypoints to be sure of a face, or none; the mask covers them and the top of the
-	// person's box.
+	// OriginBox means that too few keypoints, or none, were trusted to be sure of a face; the mask covers them and the top
+	// of the person's box.
 	OriginBox Origin = "box"
-	// OriginInterpolated means: between two sightings of the same person.
+	// OriginInterpolated means that the head lies between two sightings of the same person.
 	OriginInterpolated Origin = "interpolated"
-	// OriginHeld means: carried beyond the first or last sighting of a person.
+	// OriginHeld means that the head was carried beyond the first or last sighting of a person.
 	OriginHeld Origin = "held"
-	// OriginFrame means: the frame could not be analyzed and is masked whole.
+	// OriginFrame means that the frame is masked whole: it could not be analyzed, or a head in it may be anywhere.
 	OriginFrame Origin = "frame"
-	// OriginScreen means: it is a screen instead of a head. The options of the painter do not change its shape and size.
+	// OriginScreen means that it is a screen instead of a head. The painter's options do not change its shape and size.
 	OriginScreen Origin = "screen"
-	// OriginAdded means: a person drew it. The options of the painter do not change its shape and size.
+	// OriginAdded means that a reviewer drew it. Package edits paints it as drawn, whatever the options for other masks.
 	OriginAdded Origin = "added"
 )
 
@@ -45,7 +45,7 @@ type Head struct {
 	// Score is the confidence 0..1 of what the head is derived from.
 	Score  float32
 	Origin Origin
-	// Track numbers the person that the head belongs to, from 1 on; 0 if that is not known.
+	// Track is the number of the person that the head belongs to, from 1 on; 0 if that is not known.
 	Track int
 }
 
@@ -61,7 +61,7 @@ func (h Head) Sane() bool {
 	return h.RX > 0 && h.RX < limit && h.RY > 0 && h.RY < limit
 }
 
-// Bounds is the upright rectangle around the ellipse.
+// Bounds returns the upright rectangle around the ellipse.
 func (h Head) Bounds() vision.Box {
 	q := h.quadric()
 	ex, ey := float32(math.Sqrt(q.xx)), float32(math.Sqrt(q.yy))
@@ -94,8 +94,8 @@ func (h Head) Grow(pixels float32) Head {
 	return h
 }
 
-// Union is a head that covers both: the larger one if it covers the other already, otherwise an ellipse around the two,
-// or a box if either is one. Score and origin are those of a.
+// Union returns a head that covers both: the larger one if it covers the other already, otherwise an ellipse around the
+// two, or a box if either is one. Score and origin are those of a.
 func Union(a, b Head) Head {
 	switch {
 	case a.covers(b):
@@ -132,11 +132,11 @@ func (h Head) covers(o Head) bool {
 	return h.reach(o) <= 1
 }
 
-// edgePoints is the number of points that stand for an ellipse's edge. Between them the edge is at most
+// edgePoints is the number of points that represent an ellipse's edge. Between them, the edge is at most
 // 1/cos(pi/edgePoints) times as far out.
 const edgePoints = 32
 
-// reach is the factor by which the ellipse's axes must grow to enclose the other head.
+// reach returns the factor by which the ellipse's axes must grow to enclose the other head.
 func (h Head) reach(o Head) float64 {
 	if o == h {
 		return 1
@@ -171,14 +171,14 @@ var unitCircle = func() (p [edgePoints][2]float64) {
 	return p
 }()
 
-// norm is the point's distance from the center, relative to the ellipse: 1 on its edge.
+// norm returns the point's distance from the center, relative to the ellipse: 1 on its edge.
 func (h Head) norm(x, y float64) float64 {
 	sin, cos := math.Sincos(float64(h.Angle))
 	dx, dy := x-float64(h.X), y-float64(h.Y)
 	return math.Hypot((dx*cos+dy*sin)/float64(h.RX), (dy*cos-dx*sin)/float64(h.RY))
 }
 
-// extent is the head's range x0, x1, y0, y1 along axes turned by the angle.
+// extent returns the head's range x0, x1, y0, y1 along axes turned by the angle.
 func (h Head) extent(angle float32) [4]float64 {
 	sin, cos := math.Sincos(float64(angle))
 	x, y := float64(h.X)*cos+float64(h.Y)*sin, float64(h.Y)*cos-float64(h.X)*sin
@@ -207,7 +207,7 @@ func ellipse(center, up point, rx, ry float64) Head {
 	}
 }
 
-// FrameHead returns a head that covers a whole frame, whose size is in pixels.
+// FrameHead returns a head that covers a whole frame of the given size in pixels.
 func FrameHead(width, height int) Head {
 	w, h := float32(width)/2, float32(height)/2
 	return Head{X: w, Y: h, RX: w, RY: h, Box: true, Origin: OriginFrame}

@@ -9,7 +9,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// OnUncertain says what to mask of a person none of whose keypoints shows where the head is.
+// OnUncertain says what to mask of a person if no keypoint shows where the head is.
 type OnUncertain string
 
 const (
@@ -30,21 +30,21 @@ type GeometryOptions struct {
 	MinScore float32
 	// OnUncertain is what to mask where only the person's box is known; empty means HeadRegion.
 	OnUncertain OnUncertain
-	// NoseDisc masks a disc instead of the head: centered on the nose and reaching to the farther shoulder, whatever
-	// their scores and positions. This program's predecessor masked like that.
+	// NoseDisc masks a disc instead of the head, centered on the nose and reaching to the farther shoulder, regardless of
+	// their scores and positions. This program's predecessor masked this way.
 	NoseDisc bool
 }
 
 // The dimensions of a body, and of the mask for its head, in centimeters. Lengths are means of adults (NASA-STD-3000,
-// volume 1, section 3: anthropometry), measured between the places of COCO's keypoints. Foreshortening can only shorten
-// the length between two keypoints, so the largest scale that any pair implies is the right one.
+// volume 1, section 3: anthropometry), measured between the positions of COCO's keypoints. Foreshortening can only
+// shorten the length between two keypoints, so the largest scale that any pair implies is the right one.
 const (
 	eyeToEye     = 6.3
 	earToEar     = 14.5
 	eyeToNearEar = 9
 	noseToEar    = 13
 	noseToEye    = 6
-	// If only one ear shows, the head is turned far enough for these two lengths to appear no shorter than this.
+	// If only one ear is visible, the head is turned far enough for these two lengths to appear no shorter than this.
 	eyeToEarInProfile  = 8
 	noseToEarInProfile = 11
 	shoulderToShoulder = 37
@@ -52,21 +52,21 @@ const (
 	// tallest is the height of a person who stands or lies with slightly raised arms.
 	tallest = 190
 
-	// The mask reaches 13 cm to each side of the middle between the ears, 19 above and 14 below it: hair, hat and chin,
-	// or the nape, and the error of the keypoints.
+	// The mask reaches 13 cm to each side of the middle between the ears, 19 cm above and 14 cm below it, to include hair,
+	// hat and chin, or the nape, and the error of the keypoints.
 	maskRX = 13
 	maskRY = 16.5
 	// earsToCenter is how far the mask's center lies above the ears.
 	earsToCenter = 2.5
-	// shouldersToCenter is how far it lies above the shoulders.
+	// shouldersToCenter is how far the center lies above the shoulders.
 	shouldersToCenter = 22
-	// faceMargin is what stays covered around every facial keypoint.
+	// faceMargin is the radius around every facial keypoint that is always covered.
 	faceMargin = 5
 )
 
 // The box bounds the scale, in pixels per centimeter, as a share of its sides: a head is not much wider or higher than
-// what shows of its person, and less than a third of someone seen from head to foot, whose box is figureAspect times as
-// high as wide.
+// the visible part of its person, and less than a third as high as someone seen from head to foot, whose box is
+// figureAspect times as high as wide.
 const (
 	maxScaleOfWidth  = 0.06
 	maxScaleOfHeight = 0.048
@@ -124,13 +124,13 @@ func (f *figure) head(onUncertain OnUncertain) Head {
 	return head.Grow(f.margin())
 }
 
-// agree reports whether a face lies where these shoulders can have one.
+// agree reports whether a face lies where a head on these shoulders can be.
 func (f *figure) agree(face, body Head) bool {
 	distance := math.Hypot(float64(face.X-body.X), float64(face.Y-body.Y))
 	return distance < 2*math.Max(float64(face.RY), float64(body.RY))
 }
 
-// uncertain is what to mask if only the box is known.
+// uncertain returns what to mask if only the box is known.
 func (f *figure) uncertain(what OnUncertain) Head {
 	var head Head
 	switch what {
@@ -146,13 +146,13 @@ func (f *figure) uncertain(what OnUncertain) Head {
 	return head.Grow(f.margin())
 }
 
-// margin is the error, in pixels, of the detector's coarse grid, the tracker and the chroma planes, which does not
+// margin returns the error, in pixels, of the detector's coarse grid, the tracker and the chroma planes, which does not
 // depend on the head's size.
 func (f *figure) margin() float32 {
 	return float32(1 + math.Max(f.width, f.height)/960)
 }
 
-// facePairs are distances between facial keypoints in centimeters; the first two pairs lie across the head.
+// facePairs are the distances between facial keypoints, in centimeters; the first two pairs lie across the head.
 var facePairs = [...]struct {
 	a, b                   int
 	centimeters, inProfile float64
@@ -221,7 +221,7 @@ func (f *figure) faceCenters(up point, scale float64) (near, far point) {
 	case left && right:
 		return ears, ears
 	case hasEars && hasFront:
-		// From a profile, in which the visible ear is the middle, to a face turned halfway.
+		// From a profile, in which the visible ear is in the middle, to a face turned halfway.
 		return ears.to(front, 0.1), ears.to(front, 0.65)
 	case hasEars:
 		return ears, ears
@@ -234,7 +234,7 @@ func (f *figure) faceCenters(up point, scale float64) (near, far point) {
 	}
 }
 
-// upward is the unit vector from chin to crown: perpendicular to the line of the eyes or the ears if that is long
+// upward returns the unit vector from chin to crown: perpendicular to the line of the eyes or the ears if that is long
 // enough, otherwise from the shoulders to the face, otherwise that of the trunk.
 func (f *figure) upward(scale float64) point {
 	trunk := f.trunkUp()
@@ -260,7 +260,7 @@ func (f *figure) upward(scale float64) point {
 	return trunk
 }
 
-// trunkUp is the unit vector from hips to shoulders, or upward in the frame if those are not known.
+// trunkUp returns the unit vector from hips to shoulders, or upward in the frame if those are not known.
 func (f *figure) trunkUp() point {
 	shoulders, hasShoulders := f.mean(vision.LeftShoulder, vision.RightShoulder)
 	hips, hasHips := f.mean(vision.LeftHip, vision.RightHip)
@@ -270,7 +270,7 @@ func (f *figure) trunkUp() point {
 	return point{0, -1}
 }
 
-// fromShoulders estimates the head from the trunk. It is larger than one from a face, since the neck bends.
+// fromShoulders estimates the head from the trunk. The estimate is larger than one from a face, since the neck bends.
 func (f *figure) fromShoulders() (Head, bool) {
 	if !f.trusted[vision.LeftShoulder] || !f.trusted[vision.RightShoulder] {
 		return Head{}, false
@@ -283,9 +283,9 @@ func (f *figure) fromShoulders() (Head, bool) {
 }
 
 // fromBox covers the part of the box where a head can be. A box at least 2.5 times as high as wide shows someone from
-// head to foot, whose head is in the top quarter near the middle. One less than 1.2 times as high as wide may show a
+// head to foot, whose head is in the top quarter near the middle. A box less than 1.2 times as high as wide may show a
 // bust, just a head, or someone lying, and is covered whole. In between, the part is interpolated. At a side that the
-// frame's edge cuts off, it reaches to the edge.
+// frame's edge cuts off, the part reaches to the edge.
 func (f *figure) fromBox() Head {
 	b := f.box
 	const whole, figureLike = 1.2, 2.5
@@ -311,13 +311,13 @@ func (f *figure) fromBox() Head {
 	return ellipse(point{(left + right) / 2, b.y0 + (down-top)/2}, point{0, -1}, (right-left)/2, (down+top)/2)
 }
 
-// wholeBox is the ellipse inscribed in the box. Set Head.Box to cover the corners too.
+// wholeBox returns the ellipse inscribed in the box. Set Head.Box to cover the corners too.
 func (f *figure) wholeBox() Head {
 	b := f.box
 	return ellipse(point{(b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2}, point{0, -1}, b.w/2, b.h/2)
 }
 
-// noseDisc is the head as GeometryOptions.NoseDisc describes it. The person has a pose.
+// noseDisc returns the head as GeometryOptions.NoseDisc describes it. The person must have a pose.
 func noseDisc(p vision.Person) Head {
 	at := func(k int) point { return point{float64(p.Pose[k].X), float64(p.Pose[k].Y)} }
 	nose := at(vision.Nose)

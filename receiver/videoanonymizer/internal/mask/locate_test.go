@@ -104,7 +104,7 @@ func (m mannequin) render(rng *rand.Rand) (vision.Person, vision.Box) {
 		score := 0.7
 		switch {
 		case k <= vision.RightEar:
-			// Visible if the surface there faces the camera.
+			// A keypoint is visible if the surface there faces the camera.
 			_, _, middle := m.place(vec{0, 70, 0}, true)
 			if _, _, depth := m.place(p, true); depth < middle-4 {
 				score = 0.1
@@ -139,7 +139,7 @@ func (m mannequin) render(rng *rand.Rand) (vision.Person, vision.Box) {
 	return vision.Person{Detection: vision.Detection{Box: body, Score: 0.8}, Pose: &pose}, head
 }
 
-// coverage is the share that the masks cover of the ellipse inscribed in a true head's box, within the frame.
+// coverage returns the share of the ellipse inscribed in a true head's box, within the frame, that the masks cover.
 func coverage(truth vision.Box, heads ...Head) float64 {
 	const n = 60
 	var all, covered float64
@@ -241,7 +241,7 @@ func TestLocateHeadsFromAllSides(t *testing.T) {
 	}
 }
 
-// without returns the person with a changed pose, or none if change is nil.
+// without returns the person with a changed pose, or without a pose if change is nil.
 func without(p vision.Person, change func(*vision.Pose)) vision.Person {
 	if change == nil {
 		p.Pose = nil
@@ -364,7 +364,7 @@ func TestOnUncertain(t *testing.T) {
 	}
 }
 
-// TestLocateHeadsPoseLockedOnToNeighbor has a person behind another whose keypoints both poses show.
+// TestLocateHeadsPoseLockedOnToNeighbor locates the head of a person behind another whose keypoints both poses show.
 func TestLocateHeadsPoseLockedOnToNeighbor(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	front := mannequin{pixels: 4, x: 960, y: 560}
@@ -462,7 +462,8 @@ func BenchmarkLocateHeads(b *testing.B) {
 	}
 }
 
-// Someone whom the frame's edge cuts off may have the head at the edge rather than in the middle of what shows.
+// TestGuessAtFrameEdge checks that if the frame's edge cuts someone off, the guess covers a head at the edge, not just
+// one in the middle of the visible part.
 func TestGuessAtFrameEdge(t *testing.T) {
 	for name, tt := range map[string]struct {
 		x0, x1 float32

@@ -9,8 +9,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// resolveSharedKeypoints handles poses that locked on to a neighbor: where the faces of two people coincide, it stops
-// trusting the shared keypoints of the person whom they fit less well.
+// resolveSharedKeypoints handles poses that locked on to a neighbor: where the faces of two people coincide, it
+// distrusts the shared keypoints of the person they fit less well.
 func resolveSharedKeypoints(figures []figure) {
 	for i := range figures {
 		for j := i + 1; j < len(figures); j++ {
@@ -26,7 +26,7 @@ func resolveSharedKeypoints(figures []figure) {
 	}
 }
 
-// sharedKeypoints tells which trusted keypoints of two people lie in the same place.
+// sharedKeypoints reports which trusted keypoints of two people lie in the same place.
 func sharedKeypoints(a, b *figure) (shared [vision.KeypointCount]bool) {
 	if !a.valid || !b.valid || a.box.x0 > b.box.x1 || b.box.x0 > a.box.x1 || a.box.y0 > b.box.y1 || b.box.y0 > a.box.y1 {
 		return shared
@@ -52,8 +52,8 @@ func sameFace(shared [vision.KeypointCount]bool, a, b *figure) bool {
 	return same > 0 && 2*same > both
 }
 
-// claim says how well the facial keypoints fit the person: it grows with their scores, and with how near they are to
-// the top and the middle of the box.
+// claim returns how well the facial keypoints fit the person: it increases with their scores, and with how near they
+// are to the top and the middle of the box.
 func (f *figure) claim() float64 {
 	face := [...]int{vision.Nose, vision.LeftEye, vision.RightEye, vision.LeftEar, vision.RightEar}
 	middle, ok := f.mean(face[:]...)
@@ -68,7 +68,7 @@ func (f *figure) claim() float64 {
 // distrust stops trusting the shared keypoints and all facial ones.
 func (f *figure) distrust(shared [vision.KeypointCount]bool) {
 	for k := range shared {
-		// The rest of a face most of which belongs to someone else is no better.
+		// If most of a face belongs to someone else, the rest of it is no better.
 		f.trusted[k] = f.trusted[k] && !shared[k] && k > vision.RightEar
 	}
 }

@@ -10,34 +10,34 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// RGB is a color, 0..255 each.
+// RGB is a color, with components 0..255.
 type RGB struct{ R, G, B uint8 }
 
 // Options say how masks look; the zero value gives solid black ellipses of the head's size.
 type Options struct {
-	// Shape is ellipse by default.
+	// Shape defaults to Ellipse.
 	Shape Shape
-	// Fill is solid by default.
+	// Fill defaults to Solid.
 	Fill Fill
 	// Color is the color of solid masks, and of frames masked whole.
 	Color RGB
 	// Scale multiplies the size of every mask: 0.5 to 10, 0 means 1.
 	Scale float64
-	// MaxSize bounds a mask's width and height, as a fraction 0..1 of the frame's shorter side; larger masks shrink
-	// around the center of the head. 0 is no bound. Regions and whole frames are not bounded.
+	// MaxSize bounds a mask's width and height, as a fraction 0..1 of the frame's shorter side; larger masks shrink around
+	// the center of the head. 0 means no bound. Regions and whole frames are not bounded.
 	MaxSize float64
-	// Regions are always masked, or never.
+	// Regions are the parts of the frame that are always or never masked.
 	Regions []Region
 }
 
 // Masks are what to cover in a frame, in addition to the regions of Options.
 type Masks struct {
-	// At is the time since the first frame, which decides which regions apply.
+	// At is the time since the first frame, which determines which regions apply.
 	At     time.Duration
 	Heads  []Head
 	Bodies []Body
-	// Before and After are the masks of the adjacent frames, or nil: what both cover is covered here too, so that no
-	// mask blinks. Their own Before, After and At are ignored.
+	// Before and After are the masks of the adjacent frames, or nil: what both cover is covered here, too, so that no mask
+	// blinks. Their own Before, After and At are ignored.
 	Before, After *Masks
 }
 
@@ -59,9 +59,9 @@ func NewPainter(opts Options) *Painter {
 }
 
 // Paint covers the masks and the regions on the frame's planes, in place; samples outside them keep their values. A
-// sample, on subsampled planes too, is covered if any part of its area lies in a mask, and kept if all of it lies in a
-// region to keep. Parts of a mask outside the frame are ignored. If a head or body is not sane, or has OriginFrame, the
-// whole frame is covered. After an error the frame may be unmasked or partly masked, and must not be shown.
+// sample, even on a subsampled plane, is covered if any part of its area lies in a mask, and kept if all of it lies in
+// a region to keep. Parts of a mask outside the frame are ignored. If a head or body is not sane, or has OriginFrame,
+// the whole frame is covered. After an error the frame may be unmasked or partly masked, and must not be shown.
 func (p *Painter) Paint(frame *media.Frame, masks Masks) error {
 	if err := checkFrame(frame); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (p *Painter) Paint(frame *media.Frame, masks Masks) error {
 	return p.paint(frame, regions)
 }
 
-// masked are the contours of the masks, and of what the masks of the adjacent frames have in common. They are not sane
+// masked returns the contours of the masks, and of what the masks of the adjacent frames have in common. sane is false
 // if one of the masks may be anywhere.
 func (p *Painter) masked(frame *media.Frame, masks Masks) (contours []contour, sane bool) {
 	contours, sane = p.contours(frame, masks)
@@ -96,7 +96,7 @@ func (p *Painter) masked(frame *media.Frame, masks Masks) (contours []contour, s
 	return contours, sane
 }
 
-// contours are those of all heads and bodies; they are not sane if one of those may be anywhere.
+// contours returns the contours of all heads and bodies; sane is false if one of these may be anywhere.
 func (p *Painter) contours(frame *media.Frame, masks Masks) (contours []contour, sane bool) {
 	contours = make([]contour, 0, len(masks.Heads)+len(masks.Bodies)+1)
 	for _, h := range masks.Heads {
@@ -128,8 +128,8 @@ func (p *Painter) paint(frame *media.Frame, contours []contour) error {
 	return nil
 }
 
-// PaintWhole covers the whole frame in the color, whatever the fill and the regions. It returns an error if the frame
-// is not as its format says.
+// PaintWhole covers the whole frame in the color, regardless of the fill and the regions. It returns an error if the
+// frame does not match its format.
 func (p *Painter) PaintWhole(frame *media.Frame) error {
 	if err := checkFrame(frame); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (p *Painter) PaintWhole(frame *media.Frame) error {
 	return nil
 }
 
-// checkFrame returns an error if the frame's planes are not as its format says.
+// checkFrame returns an error if the frame's planes do not match its format.
 func checkFrame(frame *media.Frame) error {
 	f := frame.Format
 	if f.Depth < 8 || f.Depth > 16 || f.Planes != 1 && f.Planes != 3 || f.Alpha && f.Planes != 3 ||

@@ -25,7 +25,7 @@ var formats = []media.PixelFormat{
 	{Name: "gray10le", Depth: 10, Planes: 1},
 }
 
-// noise is a frame of random samples.
+// noise returns a frame of random samples.
 func noise(format media.PixelFormat, width, height int, seed uint64) *media.Frame {
 	f := &media.Frame{Width: width, Height: height, Format: format}
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -38,7 +38,7 @@ func noise(format media.PixelFormat, width, height int, seed uint64) *media.Fram
 		p.Data = make([]byte, p.Width*p.Height*format.BytesPerSample())
 		f.Planes[i] = p
 		for j := range p.Width * p.Height {
-			// Stay clear of the range's ends, which masks show.
+			// Avoid the ends of the range, which masks use.
 			setSample(f, i, j, 1+rng.IntN(9))
 		}
 	}
@@ -70,8 +70,8 @@ func setSample(f *media.Frame, plane, at, value int) {
 	d[2*at], d[2*at+1] = byte(value), byte(value>>8)
 }
 
-// nearest is the distance from the center, 1 on the ellipse's edge, of the nearest point of a rectangle: the minimum of
-// a convex quadratic form over it.
+// nearest returns the distance from the center, 1 on the ellipse's edge, of the nearest point of a rectangle: the
+// minimum of a convex quadratic form over it.
 func nearest(h Head, x0, y0, x1, y1 float64) float64 {
 	if float64(h.X) >= x0 && float64(h.X) <= x1 && float64(h.Y) >= y0 && float64(h.Y) <= y1 {
 		return 0
@@ -87,7 +87,7 @@ func nearest(h Head, x0, y0, x1, y1 float64) float64 {
 	return min(edge(x0, y0, x1, y0), edge(x0, y1, x1, y1), edge(x0, y0, x0, y1), edge(x1, y0, x1, y1))
 }
 
-// inside says whether a sample's square touches the mask of a head: if it is below 1.
+// inside returns a value below 1 if a sample's square touches the mask of a head.
 func inside(opts Options, h Head, x0, y0, x1, y1 float64) float64 {
 	scale := float32(opts.Scale)
 	if scale == 0 {
@@ -207,8 +207,8 @@ func TestPaintColors(t *testing.T) {
 	}
 }
 
-// TestMosaicAndBlurShowOnlyMeans: nothing of a head but the means of its cells reaches the output. Shuffling the
-// samples within the cells, which completely changes the image, does not change it.
+// TestMosaicAndBlurShowOnlyMeans checks that nothing of a head but the means of its cells reaches the output: shuffling
+// the samples within the cells, which changes the image completely, does not change the output.
 func TestMosaicAndBlurShowOnlyMeans(t *testing.T) {
 	for _, fill := range []Fill{Mosaic, Blur} {
 		for _, format := range formats {
@@ -307,7 +307,7 @@ func TestPaintInsaneHeadMasksWholeFrame(t *testing.T) {
 	}
 }
 
-// TestPaintAlpha: nothing shows through a mask, whatever is behind the video; elsewhere alpha is unchanged.
+// TestPaintAlpha checks that nothing behind the video shows through a mask, and that alpha is unchanged elsewhere.
 func TestPaintAlpha(t *testing.T) {
 	head := Head{X: 40, Y: 30, RX: 20, RY: 13, Angle: 0.4}
 	corner := [][2]float64{{0.5, 0.5}, {1, 0.5}, {1, 1}, {0.5, 1}}
@@ -442,8 +442,8 @@ func FuzzPaint(f *testing.F) {
 	})
 }
 
-// BenchmarkPaint compares masks on a 1080p frame with copying the frame once, the minimum cost of any stage that does
-// not work in place.
+// BenchmarkPaint compares painting masks on a 1080p frame with copying the frame once, the minimum cost of any stage
+// that does not work in place.
 func BenchmarkPaint(b *testing.B) {
 	frame := noise(formats[0], 1920, 1080, 1)
 	heads := []Head{

@@ -21,7 +21,7 @@ type Action string
 const (
 	// Mask covers the region in every frame.
 	Mask Action = "mask"
-	// Keep leaves the region as it is, whoever shows there.
+	// Keep leaves the region unchanged, whoever is visible there.
 	Keep Action = "keep"
 )
 
@@ -36,8 +36,7 @@ type Region struct {
 	From, To time.Duration
 }
 
-// Validate returns everything that is wrong with the region; it is valid if there is nothing. Each error begins with
-// the name of the field, in lower case.
+// Validate returns all errors in the region, or none if it is valid. Each begins with the field's name in lower case.
 func (r Region) Validate() []error {
 	var errs []error
 	switch r.Action {
@@ -153,7 +152,7 @@ func (p *polygon) inside(frame *media.Frame, i int, use func(y, x0, x1 int)) {
 // span is a range of x.
 type span struct{ from, to float64 }
 
-// merged sorts the spans and joins those that meet. It reuses its argument.
+// merged sorts the spans and joins those that meet. It reuses the memory of its argument.
 func merged(spans []span) []span {
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	out := spans[:0]
@@ -190,7 +189,7 @@ func (p *polygon) scan(frame *media.Frame, i int, use func(y int, inner, sides [
 	}
 }
 
-// crossings appends the x, from left to right, at which the sides cross the height y.
+// crossings appends the x coordinates, from left to right, at which the sides cross the height y.
 func (p *polygon) crossings(to []float64, y float64) []float64 {
 	for k, a := range p.corners {
 		b := p.corners[(k+1)%len(p.corners)]
@@ -202,7 +201,7 @@ func (p *polygon) crossings(to []float64, y float64) []float64 {
 	return to
 }
 
-// passing is the range of x of the part of a line that lies between two heights.
+// passing returns the range of x of the part of a line that lies between two heights.
 func passing(a, b point, top, bottom float64) (s span, ok bool) {
 	if a.y > b.y {
 		a, b = b, a
@@ -221,7 +220,7 @@ func passing(a, b point, top, bottom float64) (s span, ok bool) {
 	return span{math.Min(x0, x1), math.Max(x0, x1)}, true
 }
 
-// savedSamples are a run of samples of a frame, with which restore can undo a mask.
+// savedSamples is a run of samples of a frame, with which restore can undo a mask.
 type savedSamples struct {
 	plane, at int // at is the offset in bytes
 	data      []byte
@@ -252,7 +251,7 @@ func restore(frame *media.Frame, saved []savedSamples) {
 	}
 }
 
-// maskedRegions are the contours of the regions to mask at a time, or whole if those are the whole frame.
+// maskedRegions returns the contours of the regions to mask at a time; whole means that the whole frame is one.
 func (p *Painter) maskedRegions(frame *media.Frame, at time.Duration) (contours []contour, whole bool) {
 	for _, r := range p.opts.Regions {
 		if r.Action == Mask && r.at(at) {

@@ -37,7 +37,7 @@ func holds(corners [][2]float64, x, y float64) (in bool) {
 	return in
 }
 
-// share reports whether the polygon contains some, and all, of many points of a sample's area.
+// share reports whether the polygon contains some, or all, of many points of a sample's area.
 func share(f *media.Frame, plane, at int, corners [][2]float64) (some, all bool) {
 	w, _, sx, sy := planeSize(f, plane)
 	all = true
@@ -71,7 +71,7 @@ func nearSide(f *media.Frame, plane, at int, corners [][2]float64) bool {
 	return false
 }
 
-// TestPaintRegions compares every sample with what many points of its area say.
+// TestPaintRegions compares every sample with the result for many points of its area.
 func TestPaintRegions(t *testing.T) {
 	head := Head{X: 20, Y: 18, RX: 200, RY: 200} // covers everything
 	for name, corners := range polygons {
@@ -279,7 +279,7 @@ func TestRegionValidate(t *testing.T) {
 	}
 }
 
-// FuzzRegion looks for polygons that are painted differently from what many points of each sample say.
+// FuzzRegion looks for polygons that are painted differently from the result for many points of each sample.
 func FuzzRegion(f *testing.F) {
 	f.Add(uint64(1), uint8(3), uint8(0))
 	f.Add(uint64(2), uint8(9), uint8(3))
@@ -287,7 +287,7 @@ func FuzzRegion(f *testing.F) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		corners := make([][2]float64, 3+n%8)
 		for i := range corners {
-			// Put some on the grid, where sides and edges of samples coincide.
+			// Put some on the grid, where sides of polygons and edges of samples coincide.
 			corners[i] = [2]float64{float64(rng.IntN(9)) / 8, float64(rng.IntN(9)) / 8}
 			if rng.IntN(2) == 0 {
 				corners[i] = [2]float64{rng.Float64(), rng.Float64()}

@@ -3,7 +3,7 @@
 
 package mask
 
-// Thing is what can be masked besides people.
+// Thing is a kind of object that can be masked besides people.
 type Thing string
 
 const (
@@ -13,5 +13,5 @@ const (
 	Plates Thing = "plates"
 )
 
-// Things are those that are found.
+// Things are the kinds that models find.
 var Things = []Thing{Screens}

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// Two frames agree if each head has one in the other frame that is at most agreeOffset head sizes away, and larger
-	// or smaller by at most the factor agreeSize.
+	// Two frames agree if each head has a counterpart in the other frame that is at most agreeOffset head sizes away, and
+	// larger or smaller by at most the factor agreeSize.
 	agreeOffset, agreeSize = 2.0, 1.5
-	// knownOffset is by how many head sizes the center of a head may be away from one that it is the same as.
+	// knownOffset is the largest distance, in head sizes, between the centers of two heads that count as the same.
 	knownOffset = 1.0
 )
 
-// Heads are the heads found in a frame which count by themselves, without a track.
+// Heads returns the heads found in a frame that count by themselves, without a track.
 func Heads(o Observation, opts mask.GeometryOptions) []mask.Head {
 	f := &frame{Observation: o}
 	confirmed, _ := f.sightings(opts)
@@ -32,9 +32,9 @@ func Heads(o Observation, opts mask.GeometryOptions) []mask.Head {
 	return heads
 }
 
-// Apart are the heads found in either of two frames that are not at about the same place in the other, in the scene or
-// in the picture, given by how much the camera has moved the picture: those of a that have gone, and those of b that
-// have come. Without any, the heads of a frame in between can be told from the two.
+// Apart returns the heads of either of two frames that have no counterpart at about the same place in the other, in the
+// scene or in the picture: gone are those of a, come those of b. moved is how far the camera has moved the picture. If
+// there are none, the heads of a frame in between follow from the two.
 func Apart(a, b []mask.Head, moved Vector) (gone, come []mask.Head) {
 	gone, come = unmatched(a, b, moved)
 	if moved != (Vector{}) {
@@ -43,7 +43,7 @@ func Apart(a, b []mask.Head, moved Vector) (gone, come []mask.Head) {
 	return gone, come
 }
 
-// unmatched are the heads of a that are near none of b, if moved, and those of b that are near none of a.
+// unmatched returns the heads of a that, once moved, are near no head of b, and the heads of b that are near none of a.
 func unmatched(a, b []mask.Head, moved Vector) (ofA, ofB []mask.Head) {
 	ofB = slices.Clone(b)
 	for _, h := range a {
@@ -64,7 +64,7 @@ func near(a, b mask.Head) bool {
 		math.Abs(math.Log(size(a)/size(b))) <= math.Log(agreeSize)
 }
 
-// nearest is the index of the head whose center is nearest, -1 if there is none.
+// nearest returns the index of the head whose center is nearest, or -1 if there is none.
 func nearest(h mask.Head, heads []mask.Head) int {
 	best, least := -1, math.Inf(1)
 	for i, o := range heads {
@@ -75,7 +75,7 @@ func nearest(h mask.Head, heads []mask.Head) int {
 	return best
 }
 
-// Unknown are the heads that are none of the known ones.
+// Unknown returns the heads that are not among the known ones.
 func Unknown(heads, known []mask.Head) (unknown []mask.Head) {
 	for _, h := range heads {
 		if !slices.ContainsFunc(known, func(k mask.Head) bool {

@@ -5,16 +5,16 @@ package track
 
 import "math"
 
-// forbidden replaces an infinite cost. It exceeds all other costs together, so that as many rows as possible are
+// forbidden replaces an infinite cost. It exceeds the sum of all other costs, so that as many rows as possible are
 // assigned.
 const forbidden = 1e6
 
-// assign gives each row of a cost matrix a column of its own, or -1, such that as many rows as possible have one and
-// the sum of their costs is minimal. Infinite costs are never chosen.
+// assign assigns each row of a cost matrix to a column of its own, or to none (-1), such that as many rows as possible
+// have one and the sum of their costs is minimal. Infinite costs are never chosen.
 //
 // It is the Hungarian algorithm with potentials, one shortest augmenting path for each row: Jonker and Volgenant, "A
-// Shortest Augmenting Path Algorithm for Dense and Sparse Linear Assignment Problems", 1987. Its time grows with the
-// square of the number of rows, and linearly with that of the columns.
+// Shortest Augmenting Path Algorithm for Dense and Sparse Linear Assignment Problems", 1987. Its time is quadratic in
+// the number of rows and linear in the number of columns.
 func assign(costs [][]float64) []int {
 	if len(costs) == 0 {
 		return nil
@@ -55,7 +55,7 @@ func newAssignment(costs [][]float64) *assignment {
 	}
 }
 
-// augment assigns a row along the shortest augmenting path, which may give other rows another column.
+// augment assigns a row along the shortest augmenting path, which may move other rows to other columns.
 func (a *assignment) augment(row int) {
 	for j := range a.distance {
 		a.distance[j], a.done[j] = math.Inf(1), false
@@ -81,7 +81,7 @@ func (a *assignment) augment(row int) {
 	}
 }
 
-// relax shortens the distances by way of a column, and returns the nearest column that is not done, with its distance.
+// relax shortens the distances by paths through a column, and returns the nearest column not done, with its distance.
 func (a *assignment) relax(column int) (nearest int, distance float64) {
 	row := a.row[column]
 	costs, potential := a.costs[row-1], a.u[row]

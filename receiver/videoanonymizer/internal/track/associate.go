@@ -10,26 +10,27 @@ import (
 )
 
 const (
-	// A head can belong to a track if it lies within this many head sizes of where the track predicts it, plus so many
-	// for each second since the last sighting, or if the boxes have at least this intersection over union.
+	// A head can belong to a track if it lies within gate head sizes of the predicted position, plus gatePerSecond for
+	// each second since the last sighting, or if the boxes have an intersection over union of at least gateOverlap.
 	gate          = 2.0
 	gatePerSecond = 8.0
 	gateOverlap   = 0.25
-	// A link is doubtful if the head is more head sizes than this away from the prediction.
+	// A link is doubtful if the head is more than this many head sizes away from the prediction.
 	doubt = 1.5
-	// sizeWeight is the cost of a change of size by a factor of e.
+	// sizeWeight is the cost of a change in size by a factor of e.
 	sizeWeight = 0.3
 )
 
-// link says that a sighting continues a track.
+// link assigns a sighting to the track that it continues.
 type link struct {
 	track    *track
 	doubtful bool
-	// confirms means that the track's last link predicted this one, so that it is no longer doubtful if it was.
+	// confirms means that the velocity across the track's last link predicted this sighting, so that a doubtful last link
+	// is no longer doubtful.
 	confirms bool
 }
 
-// associate returns, for each sighting of a frame, the track that it continues, or nil.
+// associate returns, for each sighting in a frame, a link to the track that it continues, or nil.
 func associate(tracks []*track, found []sighting) []*link {
 	links := make([]*link, len(found))
 	if len(tracks) == 0 || len(found) == 0 {
@@ -64,9 +65,9 @@ func (l *link) follow(s sighting) {
 	l.track.seen = append(l.track.seen, s)
 }
 
-// prediction is where a track's person may be at a later time: moved by constant velocity; if the velocity relies on a
-// doubtful link, still where they were; and, if the camera follows them, still at the same place in the picture.
-// Otherwise all are the same.
+// prediction holds where a track's person may be at a later time: moved at constant velocity; still where they were, if
+// the velocity relies on a doubtful link; and followed by the camera, at the same place in the picture, if the camera
+// has moved. A case that does not apply equals moved.
 type prediction struct{ moved, still, followed sighting }
 
 // predict extends the track to the time of a sighting.
@@ -90,7 +91,7 @@ func (t *track) predict(at sighting) prediction {
 	return p
 }
 
-// cost is that of linking the track to a sighting; infinite outside the gate.
+// cost returns the cost of linking the track to a sighting, infinite outside the gate.
 func (p prediction) cost(s sighting) float64 {
 	away := p.offset(s)
 	overlap := max(vision.IoU(p.moved.box, s.box), vision.IoU(p.still.box, s.box), vision.IoU(p.followed.box, s.box))
@@ -102,12 +103,12 @@ func (p prediction) cost(s sighting) float64 {
 	return away/open + (1 - overlap) + sizeWeight*math.Abs(math.Log(size(s.head)/size(p.moved.head)))
 }
 
-// offset is the distance of a sighting from the nearest prediction in head sizes.
+// offset returns the distance of a sighting from the nearest prediction, in head sizes.
 func (p prediction) offset(s sighting) float64 {
 	return min(offset(p.moved, s), offset(p.still, s), offset(p.followed, s))
 }
 
-// offset is the distance between two heads in head sizes.
+// offset returns the distance between two heads, in head sizes.
 func offset(a, b sighting) float64 {
 	return math.Hypot(float64(a.head.X-b.head.X), float64(a.head.Y-b.head.Y)) / ((size(a.head) + size(b.head)) / 2)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestBodiesFollowPeople: someone who walks is covered from before they are found until after they are lost, and in the
-// frames in between that miss them; no body is covered elsewhere.
+// TestBodiesFollowPeople checks that someone who walks is covered from before they are found until after they are lost,
+// also in the frames in between that miss them, and that no body is covered elsewhere.
 func TestBodiesFollowPeople(t *testing.T) {
 	const frames, size = 60, 60
 	at := walk(300, 300, 90, 0)
@@ -60,7 +60,7 @@ func inBody(bodies []mask.Body, x, y float32) bool {
 	return false
 }
 
-// TestBodiesDoNotBlink: silhouettes that change at random in each frame leave no pixel uncovered for a single frame.
+// TestBodiesDoNotBlink checks that silhouettes that change at random in each frame uncover no pixel for a single frame.
 func TestBodiesDoNotBlink(t *testing.T) {
 	const frames = 20
 	rng := rand.New(rand.NewPCG(1, 1))

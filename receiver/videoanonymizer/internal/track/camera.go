@@ -10,45 +10,44 @@ import (
 )
 
 const (
-	// Between two frames that are compared, the camera may move the picture by this share of each side.
+	// Between two compared frames, the camera may move the picture by up to this share of each side.
 	cameraReach = 1.0 / 3
-	// cameraCoarse is the number of cells along each side whose mean is one cell of the coarse picture that is searched
-	// first.
+	// cameraCoarse is the number of cells per side averaged into one cell of the coarse picture, which is searched first.
 	cameraCoarse = 4
-	// Differences count up to this many of the 255 steps: what moves by itself counts as much as what is hidden.
+	// Differences are capped at this many of 255 steps: what moves by itself counts as much as what is hidden.
 	cameraMost = 24.0
-	// The picture is divided into blocks of this many cells along each side. A block has something to compare if two
-	// neighboring cells differ by at least blockTexture in the mean. It is still if two pictures of it differ by at most
+	// The picture is divided into blocks of this many cells along each side. A block has enough texture to be compared if
+	// neighboring cells differ by at least blockTexture on average. It is still if two pictures of it differ by at most
 	// blockStill.
 	blockSide    = 12
 	blockTexture = 1.5
 	blockStill   = 1.5
-	// A block moved with the camera if moving the picture leaves at most this share of its difference.
+	// A block moved with the camera if shifting the picture leaves at most this share of its difference.
 	blockMoved = 0.6
-	// The camera has moved if at least this share of the blocks has moved with it, and at least minBlocks of them.
+	// The camera has moved if at least this share of the blocks, and at least minBlocks, moved with it.
 	blocksMoved = 0.6
 	minBlocks   = 6
-	// Another shift is at least otherShift cells away along an axis. It is as good if the pictures then differ by at most
-	// alikeShift times as much, and alikeNoise more.
+	// A shift is ambiguous if another one, at least otherShift cells away along an axis, fits about as well: the pictures
+	// then differ by at most alikeShift times as much plus alikeNoise.
 	otherShift = 3
 	alikeShift = 1.1
 	alikeNoise = 0.3
-	// Two estimates of a frame's place that differ by more than this many cells do not count.
+	// If two estimates of a frame's position differ by more than this many cells, neither counts.
 	agreeCells = 2.0
-	// Shifts are multiples of this part of a pixel, so that sums of them are exact, whatever the order.
+	// Shifts are multiples of 1/shiftGrid of a pixel, so that their sums are exact in any order.
 	shiftGrid = 16
 )
 
-// cameraEvery is the number of frames from one that others are compared with to the next: over several frames even a
-// slow move is larger than the error.
+// cameraEvery is the number of frames from one reference frame, with which others are compared, to the next: over
+// several frames, even a slow move is larger than the error.
 const cameraEvery = 6
 
 // Camera follows how a camera moves the picture. It must see a glance at every frame of one video, in order, and is not
-// safe for concurrent use. Whatever frame it begins with, moves from one frame to another are the same from the first
-// frame whose index is a multiple of cameraEvery.
+// safe for concurrent use. From the first frame whose index is a multiple of cameraEvery, the moves between frames do
+// not depend on which frame it began with.
 type Camera struct{ reference, last *Glance }
 
-// Follow notes in a glance where the camera has moved the picture.
+// Follow records in a glance where the camera has moved the picture.
 func (c *Camera) Follow(g *Glance, index int, cut bool) {
 	if c.last != nil && !cut {
 		g.at = c.place(g)
@@ -59,8 +58,8 @@ func (c *Camera) Follow(g *Glance, index int, cut bool) {
 	c.last = g
 }
 
-// place is where the camera has moved the picture of the next frame. Estimates by the reference and by the frame before
-// must agree where there are both; without any, the camera counts as still.
+// place returns where the camera has moved the picture of the next frame. If both the reference and the previous frame
+// give an estimate, the two must agree. Without a valid estimate, the camera counts as still.
 func (c *Camera) place(g *Glance) shift {
 	byReference, okReference := g.cameraShift(c.reference)
 	byLast, okLast := g.cameraShift(c.last)
@@ -77,7 +76,7 @@ func (c *Camera) place(g *Glance) shift {
 	return c.last.at
 }
 
-// pixels is a shift in cells as one in pixels, on shiftGrid.
+// pixels converts a shift in cells to pixels, rounded to shiftGrid.
 func (g *Glance) pixels(s shift) shift {
 	round := func(cells float64, pixels, count int) float64 {
 		return math.Round(shiftGrid*cells*float64(pixels)/float64(count)) / shiftGrid
@@ -85,7 +84,7 @@ func (g *Glance) pixels(s shift) shift {
 	return shift{round(s.x, g.width, g.columns), round(s.y, g.height, g.rows)}
 }
 
-// Motion is by how much the camera has moved the picture since another frame; zero if either glance is nil.
+// Motion returns how far the camera has moved the picture since another frame; zero if either glance is nil.
 func (g *Glance) Motion(from *Glance) Vector {
 	if g == nil || from == nil {
 		return Vector{}
@@ -94,15 +93,16 @@ func (g *Glance) Motion(from *Glance) Vector {
 	return Vector{float32(s.x), float32(s.y)}
 }
 
-// shift is by how much something moved from one frame to another, in pixels or in cells.
+// shift is how far something moved from one frame to another, in pixels or in cells.
 type shift struct{ x, y float64 }
 
 func (s shift) plus(o shift) shift  { return shift{s.x + o.x, s.y + o.y} }
 func (s shift) minus(o shift) shift { return shift{s.x - o.x, s.y - o.y} }
 
 // cameraShift estimates by how many cells the camera has moved the picture since another frame; ok is false if the two
-// do not tell. Most of the picture decides, block by block, so that a person who crosses it does not count as a move of
-// the camera. It estimates translations alone: zoom and roll appear as the shift of the frame's middle, if at all.
+// frames do not show it. Most of the picture's blocks must agree, so that a person who crosses it does not count as a
+// move of the camera. It estimates translations alone: zoom and roll appear as the shift of the frame's middle, if at
+// all.
 func (g *Glance) cameraShift(from *Glance) (s shift, ok bool) {
 	if len(from.cells) != len(g.cells) {
 		return shift{}, false
@@ -139,10 +139,10 @@ func (g *Glance) cameraShift(from *Glance) (s shift, ok bool) {
 	return best, true
 }
 
-// block is a part of a glance, by its first cell.
+// block is a part of a glance, identified by its first cell.
 type block struct{ x, y int }
 
-// textured are the blocks that show enough to be compared.
+// textured returns the blocks with enough texture to be compared.
 func (g *Glance) textured() (blocks []block) {
 	for y := 0; y+blockSide <= g.rows; y += blockSide {
 		for x := 0; x+blockSide <= g.columns; x += blockSide {
@@ -169,13 +169,13 @@ func (g *Glance) count(blocks []block, is func(block) bool) (n int) {
 	return n
 }
 
-// holds reports whether a block was in the picture before it was shifted.
+// holds reports whether a block was in the picture before the shift.
 func (g *Glance) holds(b block, s shift) bool {
 	x, y := float64(b.x)-s.x, float64(b.y)-s.y
 	return x >= 0 && y >= 0 && x+blockSide <= float64(g.columns-1) && y+blockSide <= float64(g.rows-1)
 }
 
-// difference is the mean difference of a block from where it was before the shift.
+// difference returns the mean difference of a block from where it was before the shift.
 func (g *Glance) difference(from *Glance, b block, s shift) float64 {
 	sum := 0.0
 	for y := b.y; y < b.y+blockSide; y++ {
@@ -186,7 +186,7 @@ func (g *Glance) difference(from *Glance, b block, s shift) float64 {
 	return sum / (blockSide * blockSide)
 }
 
-// between is the value at a place between cells.
+// between returns the value at a position between cells.
 func (t *thumbnail) between(x, y float64) float64 {
 	x, y = min(max(x, 0), float64(t.columns-1)), min(max(y, 0), float64(t.rows-1))
 	x0, y0 := int(x), int(y)
@@ -198,7 +198,7 @@ func (t *thumbnail) between(x, y float64) float64 {
 	return top + (bottom-top)*v
 }
 
-// coarse is the thumbnail at a quarter of its size.
+// coarse returns the thumbnail at a quarter of its width and height.
 func coarse(t *thumbnail) *thumbnail {
 	c := &thumbnail{columns: max(1, t.columns/cameraCoarse), rows: max(1, t.rows/cameraCoarse)}
 	c.cells = make([]float64, c.columns*c.rows)
@@ -216,8 +216,8 @@ func coarse(t *thumbnail) *thumbnail {
 	return c
 }
 
-// search returns the whole shift, at most reachX and reachY from one, at which the pictures differ least. ok is false
-// if they differ about as little at another, as they do if bricks, windows or a fence repeat.
+// search returns the shift by whole cells, at most reachX and reachY from the given one, at which the pictures differ
+// least. ok is false if they differ about as little at another shift, as they do with bricks, windows or a fence.
 func (t *thumbnail) search(from *thumbnail, around shift, reachX, reachY int) (best shift, ok bool) {
 	x, y := int(math.Round(around.x)), int(math.Round(around.y))
 	width := 2*reachX + 1
@@ -238,7 +238,7 @@ func (t *thumbnail) search(from *thumbnail, around shift, reachX, reachY int) (b
 	return shift{float64(x - reachX + least%width), float64(y - reachY + least/width)}, true
 }
 
-// apart is the mean difference of what two pictures share if one is shifted by whole cells.
+// apart returns the mean difference of the area that two pictures share if one is shifted by whole cells.
 func (t *thumbnail) apart(from *thumbnail, dx, dy int) float64 {
 	x0, x1 := max(0, dx), min(t.columns, t.columns+dx)
 	y0, y1 := max(0, dy), min(t.rows, t.rows+dy)
@@ -255,7 +255,7 @@ func (t *thumbnail) apart(from *thumbnail, dx, dy int) float64 {
 	return sum / float64((x1-x0)*(y1-y0))
 }
 
-// refine moves a whole shift by up to half a cell to where the parabola through its neighbors is lowest.
+// refine moves a whole shift by up to half a cell to the minimum that the differences around it imply; see lowest.
 func (t *thumbnail) refine(from *thumbnail, s shift) shift {
 	x, y := int(s.x), int(s.y)
 	here := t.apart(from, x, y)
@@ -264,8 +264,8 @@ func (t *thumbnail) refine(from *thumbnail, s shift) shift {
 	return s
 }
 
-// lowest is where, -0.5..0.5, two lines of equal and opposite slope through the values at -1, 0 and 1 meet: differences
-// of shifted pictures grow linearly from the least one.
+// lowest returns where, -0.5..0.5, two lines of equal and opposite slope through the values at -1, 0 and 1 meet: the
+// difference between shifted pictures grows linearly from its minimum.
 func lowest(before, here, after float64) float64 {
 	steep := max(before, after) - here
 	if !(steep > 0) || math.IsInf(steep, 1) {
@@ -274,13 +274,13 @@ func lowest(before, here, after float64) float64 {
 	return (before - after) / (2 * steep)
 }
 
-// cellsMovedFrom is by how many cells the camera has moved the picture since another frame.
+// cellsMovedFrom returns by how many cells the camera has moved the picture since another frame.
 func (g *Glance) cellsMovedFrom(from *Glance) shift {
 	s := g.at.minus(from.at)
 	return shift{s.x * float64(g.columns) / float64(g.width), s.y * float64(g.rows) / float64(g.height)}
 }
 
-// Moved is a box of another frame where the camera has moved it, in pixels; as it is if either glance is nil.
+// Moved returns where the camera has moved a box of another frame, in pixels; the same box if either glance is nil.
 func (g *Glance) Moved(from *Glance, b vision.Box) vision.Box {
 	by := g.Motion(from)
 	return b.Moved(by.X, by.Y)

@@ -15,8 +15,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// view is what a camera shows of a wall of bricks of random brightness, from a place in pixels, with grain. A figure,
-// in pixels of the frame, hides part of it, moving by itself.
+// view returns what a camera at (x, y), in pixels, shows of a wall of bricks of random brightness, with grain. A
+// figure, in pixels of the frame, hides part of the wall; it does not move with the camera.
 func view(x, y int, figure vision.Box) *media.Frame {
 	const brick, width, height = 40, 960, 540
 	grain := rand.New(rand.NewPCG(uint64(x), uint64(y)))
@@ -39,7 +39,7 @@ func view(x, y int, figure vision.Box) *media.Frame {
 		Planes: [4]media.Plane{{Data: data, Width: width, Height: height}}}
 }
 
-// plain is a frame without anything by which to tell how it has moved.
+// plain returns a frame without any texture to show how it has moved.
 func plain() *media.Frame {
 	f := view(0, 0, vision.Box{})
 	for i := range f.Planes[0].Data {
@@ -48,8 +48,8 @@ func plain() *media.Frame {
 	return f
 }
 
-// TestCamera: how far the camera has moved the picture is found to a fraction of a head; someone who crosses a picture
-// at rest does not count, and where nothing tells, the camera counts as still.
+// TestCamera checks that the camera's motion is found to a fraction of a head, that someone who crosses a still picture
+// does not count as motion, and that the camera counts as still if nothing shows its motion.
 func TestCamera(t *testing.T) {
 	nobody := vision.Box{}
 	near := func(x float32) vision.Box { return vision.Box{X0: x, Y0: 100, X1: x + 300, Y1: 540} }
@@ -86,8 +86,8 @@ func TestCamera(t *testing.T) {
 	assert.Zero(t, (*Glance)(nil).Motion(NewGlance(plain())), "without a glance")
 }
 
-// TestCameraForgets: from a few frames after the first, moves do not depend on which frame that was, so that a video
-// that is resumed is masked as it would have been.
+// TestCameraForgets checks that, from a few frames after the first, motion does not depend on which frame that was, so
+// that a resumed video is masked as if it had not been interrupted.
 func TestCameraForgets(t *testing.T) {
 	motions := func(first int) (all []Vector) {
 		var camera Camera
@@ -109,10 +109,10 @@ func TestCameraForgets(t *testing.T) {
 	}
 }
 
-// TestHeadsFollowCamera: someone who stands still while the camera pans is covered between sightings and when they are
-// missed, without a trail.
+// TestHeadsFollowCamera checks that someone who stands still while the camera pans is covered between sightings and
+// when they are missed, without a trail.
 func TestHeadsFollowCamera(t *testing.T) {
-	const size, step, every = 60, 9, 6 // pixels a frame
+	const size, step, every = 60, 9, 6 // step in pixels per frame
 	at := func(i int) float64 { return 900 - step*float64(i) }
 	missed := func(i int) bool { return i == 24 || i == 30 }
 	tracker := New(Options{})
@@ -139,8 +139,8 @@ func TestHeadsFollowCamera(t *testing.T) {
 	}
 }
 
-// TestGone: someone who was here and is not found any more is masked until several frames were searched in vain, if
-// the picture shows that they have left, and otherwise for the whole look-ahead; a guess is held more briefly anyway.
+// TestGone checks that someone who is no longer found is masked until several frames were searched in vain if the
+// picture shows that they have left, and otherwise for the whole look-ahead; a guess is held more briefly anyway.
 func TestGone(t *testing.T) {
 	const size, every, last = 60, 6, 30
 	figure := vision.Box{X0: 185, Y0: 85, X1: 215, Y1: 165} // in the glance, which is half as large
@@ -184,7 +184,7 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// TestSharpCut: heads are carried across a cut only into a frame that may show both scenes.
+// TestSharpCut checks that heads are carried across a cut only into a frame that may show both scenes.
 func TestSharpCut(t *testing.T) {
 	const size, cut = 60, 12
 	before, after := view(0, 0, vision.Box{}), view(5000, 3000, vision.Box{})
@@ -239,7 +239,7 @@ func TestSharpCut(t *testing.T) {
 	}
 }
 
-// TestSecondBox: someone whose head would be a guess, but whose pose shows the head of another box, adds no mask.
+// TestSecondBox checks that no mask is added for a guess whose pose shows the head of another box.
 func TestSecondBox(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	one := person(400, 300, 60, rng)

@@ -12,8 +12,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestCandidates: a candidate that nothing confirms masks nothing; one that continues a track is masked; and so is any
-// face, be it of a candidate or of nobody.
+// TestCandidates checks that a candidate that nothing confirms masks nothing, that one that continues a track is
+// masked, and that any face is masked, whether it is a candidate's or no person was found.
 func TestCandidates(t *testing.T) {
 	const frames, x, y, size = 60, 400, 300, 60
 	weak := func(rng *rand.Rand) vision.Person {
@@ -99,7 +99,7 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// TestCandidateDuplicates: a candidate whose head is that of someone found with more confidence is not a second person.
+// TestCandidateDuplicates checks that a candidate with the head of someone found more confidently is no second person.
 func TestCandidateDuplicates(t *testing.T) {
 	const x, y, size = 400, 300, 60
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -131,8 +131,8 @@ func TestCandidateDuplicates(t *testing.T) {
 	}
 }
 
-// TestCandidateHeadNotShown: the head of a candidate with hardly any keypoint could be anywhere in its box, which may
-// be half of the frame. Such a candidate continues no track: the mask stays with the head that was found.
+// TestCandidateHeadNotShown checks that a candidate with hardly any keypoint, whose head could be anywhere in a box of
+// half the frame, continues no track: the mask stays with the head that was found.
 func TestCandidateHeadNotShown(t *testing.T) {
 	const frames, x, y, size = 20, 400, 300, 60
 	tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))

@@ -12,26 +12,27 @@ import (
 const (
 	// Frames are compared as thumbnails of this many cells.
 	cutColumns, cutRows = 48, 27
-	// At a cut, the thumbnails correlate by less than this; across camera movement or a change of light, by more.
+	// At a cut, the correlation of the thumbnails is below this; when the camera moves or the light changes, it is above.
 	cutCorrelation = 0.5
-	// A cut changes the cells by at least this many of the 255 steps, and by cutRatio times the mean of the last
-	// frames, so that quick movement does not look like cuts. The ratio is that of PySceneDetect's adaptive detector.
+	// A cut changes the cells by at least cutChange of 255 steps, and by at least cutRatio times the mean change of the
+	// last frames, so that fast movement is not taken for a cut. The ratio is the one of PySceneDetect's adaptive
+	// detector.
 	cutChange = 6.0
 	cutRatio  = 3.0
-	// cutMemory is the weight of the past in that mean.
+	// cutMemory is the weight of the past in the running mean.
 	cutMemory = 0.8
-	// A frame next to a cut is mixed with the other scene if at least mixedShare of where the scenes differ, by at least
-	// mixedContrast, differs from its own scene toward the other by at least mixedPart: it may be blended with the other,
-	// or partly be of it. Blocks of mixedBlock x mixedBlock cells are compared, so that noise averages out.
+	// A frame next to a cut may be blended with the other scene, or show part of it. It counts as mixed if, of the area
+	// where the two scenes differ by at least mixedContrast, at least mixedShare differs from its own scene by at least
+	// mixedPart of the way to the other. Blocks of mixedBlock x mixedBlock cells are compared, so that noise averages out.
 	mixedContrast = 16.0
 	mixedPart     = 0.1
 	mixedShare    = 0.1
 	mixedBlock    = 6
 )
 
-// CutDetector detects where a new scene begins, by the luma of a thumbnail of each frame. It misses dissolves and
-// fades, across which people can be followed as within any scene. A false cut makes positions less certain but uncovers
-// nobody. It must see every frame of one video, in order, and is not safe for concurrent use.
+// CutDetector detects where a new scene begins by comparing luma thumbnails of the frames. It misses dissolves and
+// fades, across which people can be followed as within a scene. A false cut makes positions less certain but uncovers
+// no one. A detector must see every frame of one video, in order, and is not safe for concurrent use.
 type CutDetector struct {
 	previous, current *thumbnail
 	seen              int
@@ -62,8 +63,8 @@ func (d *CutDetector) Cut(frame *media.Frame) bool {
 	return cut
 }
 
-// compare returns the correlation of two thumbnails, -1..1, and the mean change of a cell less the change of the mean.
-// A thumbnail without contrast correlates only with another such one.
+// compare returns the correlation of two thumbnails, -1..1, and the mean change of their cells after each thumbnail's
+// mean is subtracted. A thumbnail without contrast correlates only with another one without contrast.
 func compare(a, b []float64) (correlation, change float64) {
 	n := float64(len(a))
 	var meanA, meanB float64
@@ -85,8 +86,8 @@ func compare(a, b []float64) (correlation, change float64) {
 	return ab / math.Sqrt(aa*bb), change
 }
 
-// mixes reports whether a frame next to a cut may show some of the scene on the other side, given the glances at its
-// neighbors in its own scene and in the other. It may if one of the glances is nil.
+// mixes reports whether a frame next to a cut may show parts of the scene on the other side, given the glances at its
+// neighbors in its own scene and in the other. If any of the glances is nil, it may.
 func (g *Glance) mixes(own, other *Glance) bool {
 	if g == nil || own == nil || other == nil {
 		return true
@@ -104,8 +105,8 @@ func (g *Glance) mixes(own, other *Glance) bool {
 	return differ == 0 || float64(mixed) >= mixedShare*float64(differ)
 }
 
-// toward is the number of cells of the block at x, y in which two other glances differ, and which part of the way from
-// the first to the second this one is there, in the sense of least squares.
+// toward returns the number of cells of the block at x, y in which two other glances differ, and at which fraction of
+// the way from the first to the second this one is there, by least squares.
 func (g *Glance) toward(from, to *Glance, x, y int) (n int, part float64) {
 	var way, all float64
 	for j := y; j < min(g.rows, y+mixedBlock); j++ {

@@ -10,7 +10,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// newFrame paints luma by a function of the position, in 8-bit steps.
+// newFrame returns a frame whose luma, in 8-bit steps, is a function of the position.
 func newFrame(depth, width, height int, luma func(x, y float64) float64) *media.Frame {
 	f := &media.Frame{Width: width, Height: height, Format: media.PixelFormat{Depth: depth, Planes: 1}}
 	size := f.Format.BytesPerSample()
@@ -29,7 +29,7 @@ func newFrame(depth, width, height int, luma func(x, y float64) float64) *media.
 	return f
 }
 
-// scene is a landscape of waves that depends on the seed.
+// scene returns a pattern of waves that depends on the seed.
 func scene(seed float64) func(x, y float64) float64 {
 	return func(x, y float64) float64 {
 		return 128 + 50*math.Sin(x*(0.02+0.004*seed)+seed*2)*math.Cos(y*0.03-seed) + 40*math.Sin((x*seed+y*3)*0.011)

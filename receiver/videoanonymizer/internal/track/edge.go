@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	// edgeDistance is how near to the frame's edge a head may be cut off by it, in radii of the head.
+	// edgeDistance is the distance from the frame's edge, in radii of the head, up to which the edge may cut off a head.
 	edgeDistance = 0.4
-	// edgeGrowth is by how much such a head may be larger than it seems, in radii, and edgeGrowthMax in diagonals of the
-	// frame: of large heads, models see enough.
+	// edgeGrowth is how much larger than it looks such a head may be, in radii, and edgeGrowthMax the limit, in diagonals
+	// of the frame: models see enough of large heads.
 	edgeGrowth    = 0.35
 	edgeGrowthMax = 0.015
-	// entering is for how long after the first sighting somebody may still be coming into view.
+	// entering is how long after the first sighting a person may still be coming into view.
 	entering = time.Second
-	// settlesIn is how long after the beginning of a scene people are found who were there from the beginning.
+	// settlesIn is how long after a scene begins the people who are in it from the beginning are found.
 	settlesIn = 500 * time.Millisecond
 )
 
-// allowForEdge grows a head that the frame's edge may cut off while somebody comes into view: what models see of it
-// tells too little of its size.
+// allowForEdge grows a head that the frame's edge may cut off while its person comes into view: the part that models
+// see says too little about its size.
 func (t *track) allowForEdge(h mask.Head, f *frame) mask.Head {
 	if !t.enters || f.Time-t.began > entering {
 		return h

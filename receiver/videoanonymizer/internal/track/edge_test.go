@@ -40,7 +40,7 @@ func TestAllowForEdge(t *testing.T) {
 	}
 }
 
-// TestWhoEnters grows nobody who was there when the scene began, or who came into view long ago.
+// TestWhoEnters checks that heads do not grow if they were there when the scene began or came into view long ago.
 func TestWhoEnters(t *testing.T) {
 	head := mask.Head{X: 5, Y: 240, RX: 10, RY: 20}
 	f := &frame{Observation: Observation{Time: 10 * time.Second, Width: 640, Height: 480}}
@@ -60,8 +60,8 @@ func TestWhoEnters(t *testing.T) {
 	}
 }
 
-// TestEnteringHeadIsMaskedLarger lets somebody come into view at the edge, and somebody stand there from the beginning
-// of the scene.
+// TestEnteringHeadIsMaskedLarger compares someone who comes into view at the edge with someone who stands there from
+// the beginning of the scene.
 func TestEnteringHeadIsMaskedLarger(t *testing.T) {
 	at := func(from int) float32 {
 		s := scenario{frames: 60, actors: []actor{{head: walk(0, 300, 0, 0), size: 20, present: [2]int{from, 60}}}}

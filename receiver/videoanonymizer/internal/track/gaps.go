@@ -9,11 +9,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
 
-// gapSize is how many times as large as the smaller one of two heads their middle may be to close a gap.
+// gapSize is the maximum size of a head interpolated between two to close a gap, relative to the smaller of the two.
 const gapSize = 1.2
 
 // closeGaps adds to the heads of a frame what the frames before and after it both cover but the frame itself does not:
-// a mask that is missing from a single frame would show a face there.
+// a mask missing from a single frame would reveal a face there.
 func closeGaps(before, heads, after []mask.Head) []mask.Head {
 	heads = heads[:len(heads):len(heads)] // appending makes a copy
 	var near []mask.Head
@@ -33,13 +33,13 @@ func closeGaps(before, heads, after []mask.Head) []mask.Head {
 				continue
 			}
 			middle := between(a, b, 0.5)
-			// Its shape may differ from both, and between a head and someone else's it is larger than what both cover.
+			// Its shape may differ from both, and between the heads of two people it is larger than what both cover.
 			if size(middle) > gapSize*size(part) || uncovered(a, b, []mask.Head{middle}) {
 				middle = part
 			}
 			middle.Origin = mask.OriginInterpolated
 			if a.Origin == mask.OriginScreen && b.Origin == mask.OriginScreen {
-				middle.Origin = mask.OriginScreen // whose size nothing changes
+				middle.Origin = mask.OriginScreen // so that the painter does not resize it
 			}
 			heads = append(heads, middle)
 		}
@@ -47,8 +47,8 @@ func closeGaps(before, heads, after []mask.Head) []mask.Head {
 	return heads
 }
 
-// uncovered reports whether the heads leave a part of the intersection of a and b uncovered, judging by 37 points of
-// the smaller one of the two.
+// uncovered reports whether the heads leave part of the intersection of a and b uncovered, at 37 points of the smaller
+// one.
 func uncovered(a, b mask.Head, heads []mask.Head) bool {
 	if s := smaller(a, b); s != a {
 		a, b = b, a
@@ -70,7 +70,7 @@ func uncovered(a, b mask.Head, heads []mask.Head) bool {
 	return false
 }
 
-// smaller is the one with the smaller ellipse.
+// smaller returns the head with the smaller ellipse.
 func smaller(a, b mask.Head) mask.Head {
 	if b.RX*b.RY < a.RX*a.RY {
 		return b
@@ -83,7 +83,7 @@ func mayOverlap(a, b mask.Head) bool {
 	if a.Origin == mask.OriginFrame || b.Origin == mask.OriginFrame {
 		return false
 	}
-	// No two heads reach further than this, so most pairs in a crowd need no further check.
+	// Heads farther apart than this cannot overlap, which rules out most pairs in a crowd.
 	dx, dy, reach := a.X-b.X, a.Y-b.Y, a.RX+a.RY+b.RX+b.RY
 	if dx*dx+dy*dy > reach*reach {
 		return false

@@ -9,7 +9,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
 
-// TestGapIsNotFilledBySomeoneElse: what closes a gap is no larger than the smaller one of the two heads that leave it.
+// TestGapIsNotFilledBySomeoneElse checks that what closes a gap is hardly larger than the smaller head next to it.
 func TestGapIsNotFilledBySomeoneElse(t *testing.T) {
 	small := mask.Head{X: 300, Y: 300, RX: 40, RY: 50, Origin: mask.OriginPose}
 	large := mask.Head{X: 420, Y: 350, RX: 160, RY: 200, Origin: mask.OriginPose}
@@ -22,8 +22,8 @@ func TestGapIsNotFilledBySomeoneElse(t *testing.T) {
 	}
 }
 
-// TestGapBetweenScreensIsOne: what closes a gap between two sightings of a screen is one, too, so that the painter's
-// options do not shrink it. Between a screen and a head it is none.
+// TestGapBetweenScreensIsOne checks that what closes a gap between two sightings of a screen is a screen, too, so that
+// the painter's options do not shrink it, and that it is not between a screen and a head.
 func TestGapBetweenScreensIsOne(t *testing.T) {
 	screen := mask.Head{X: 300, Y: 300, RX: 60, RY: 40, Box: true, Origin: mask.OriginScreen}
 	moved, larger, head := screen, screen, screen

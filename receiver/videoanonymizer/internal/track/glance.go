@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// A glance has this many cells along the frame's longer side: someone 20 pixels wide in 1080p covers two columns.
+	// A glance has this many cells along the frame's longer side: a person 20 pixels wide in 1080p covers two columns.
 	glanceColumns = 192
-	// A cell has changed if it differs by at least this many of the 255 steps, besides what all cells differ by.
+	// A cell has changed if it differs by at least this many of 255 steps from the change that all cells share.
 	glanceChange = 8.0
-	// A change this many connected cells large may be a person, or a head.
+	// A change of at least this many connected cells may be a person or a head.
 	glanceCells = 8
-	// If more than this share of the frame has changed, or more parts of it, the camera or the light has, rather than
-	// something in the scene.
+	// If more than this share of the frame, or more than glanceParts parts of it, have changed, the camera or the light
+	// has changed rather than something in the scene.
 	glanceEverywhere = 0.25
 	glanceParts      = 12
 )
 
-// Glance is a small picture of a frame, by which frames are compared long after their memory was reused.
+// Glance is a small picture of a frame, with which frames can be compared long after their memory was reused.
 type Glance struct {
 	thumbnail
 	width, height int // of the frame
@@ -44,7 +44,7 @@ func NewGlance(frame *media.Frame) *Glance {
 	return g
 }
 
-// Changed is the share 0..1 of the picture that differs from another frame's, or that the other does not show.
+// Changed returns the share 0..1 of the picture that differs from another frame's or is not visible there.
 func (g *Glance) Changed(from *Glance) float64 {
 	return float64(countOf(g.changes(from, true))) / float64(len(g.cells))
 }
@@ -58,9 +58,9 @@ func countOf(changed []bool) (n int) {
 	return n
 }
 
-// Appeared returns the parts of the frame, as large as a person or a head, that differ from all the given frames,
-// outside the known boxes. All are in pixels. It does not see what the camera newly shows, nor what moves when most of
-// the picture changes.
+// Appeared returns the parts of the frame, as large as a person or a head, that differ from all the given frames and
+// lie outside the known boxes, all in pixels. It does not see what a camera movement newly shows, nor what moves while
+// most of the picture changes.
 func (g *Glance) Appeared(known []vision.Box, from ...*Glance) []vision.Box {
 	changed := g.changes(from[0], false)
 	for _, f := range from[1:] {
@@ -89,8 +89,8 @@ func (g *Glance) Still(from *Glance, b vision.Box) bool {
 	return all == countOf(changed)
 }
 
-// changes reports which cells differ from those of another frame that show the same part of the scene, besides a change
-// of brightness that all of them share. fresh is the answer for cells that the other frame does not show.
+// changes reports which cells differ from those of another frame that show the same part of the scene, apart from a
+// change in brightness that all of them share. fresh is the answer for cells that the other frame does not show.
 func (g *Glance) changes(from *Glance, fresh bool) []bool {
 	changed := make([]bool, len(g.cells))
 	if len(from.cells) != len(g.cells) {
@@ -106,7 +106,7 @@ func (g *Glance) changes(from *Glance, fresh bool) []bool {
 			continue
 		}
 		was := from.cells[i]
-		if moved != (shift{}) { // by a part of a cell more or less
+		if moved != (shift{}) { // allow for a fraction of a cell
 			least, most := from.around(int(math.Round(x)), int(math.Round(y)))
 			was = min(max(c, least), most)
 		}
@@ -119,7 +119,7 @@ func (g *Glance) changes(from *Glance, fresh bool) []bool {
 	return changed
 }
 
-// around are the least and the most of a cell and those next to it.
+// around returns the minimum and maximum of a cell and its neighbors.
 func (g *Glance) around(x, y int) (least, most float64) {
 	least, most = math.Inf(1), math.Inf(-1)
 	for j := max(0, y-1); j <= min(g.rows-1, y+1); j++ {
@@ -130,7 +130,7 @@ func (g *Glance) around(x, y int) (least, most float64) {
 	return least, most
 }
 
-// median is that of values -255..255, to a quarter of a step.
+// median returns the median of values -255..255, to a quarter of a step.
 func median(values []float64) float64 {
 	const low, resolution = 255, 4
 	var counts [2*low*resolution + 1]int
@@ -158,8 +158,8 @@ func (g *Glance) clear(changed []bool, b vision.Box) {
 	}
 }
 
-// connected are the boxes around at least glanceCells changed cells that are connected by their sides or corners. It
-// resets the cells.
+// connected returns the boxes around groups of at least glanceCells changed cells that touch at their sides or corners.
+// It resets the cells.
 func (g *Glance) connected(changed []bool) (boxes []vision.Box) {
 	var open []int
 	for i := range changed {
@@ -188,7 +188,7 @@ func (g *Glance) connected(changed []bool) (boxes []vision.Box) {
 	return boxes
 }
 
-// cell is the part of the frame that a cell shows, in pixels.
+// cell returns the part of the frame that a cell shows, in pixels.
 func (g *Glance) cell(i int) vision.Box {
 	width, height := float32(g.width)/float32(g.columns), float32(g.height)/float32(g.rows)
 	x, y := float32(i%g.columns)*width, float32(i/g.columns)*height

@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// picture is a frame of 640 x 360 with a texture moved by some pixels, and a light box.
+// picture returns a frame of 640 x 360 with a texture moved by some pixels, and a light box.
 func picture(moved, brightness int, grain bool, box vision.Box) *media.Frame {
 	const width, height = 640, 360
 	random := rand.New(rand.NewPCG(uint64(moved), 1))
@@ -33,7 +33,8 @@ func picture(moved, brightness int, grain bool, box vision.Box) *media.Frame {
 		Planes: [4]media.Plane{{Data: data, Width: width, Height: height}}}
 }
 
-// TestGlance: what appears in a frame is seen, unless it is where someone known is; what all of the frame does is not.
+// TestGlance checks that a glance sees what appears in a frame, unless a known person is there, and no change that the
+// whole frame shares.
 func TestGlance(t *testing.T) {
 	person, nobody := vision.Box{X0: 300, Y0: 100, X1: 312, Y1: 136}, vision.Box{}
 	speck := vision.Box{X0: 300, Y0: 100, X1: 305, Y1: 106}

@@ -12,30 +12,30 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// Screens are followed by where they are alone: they stay in place, or move with the camera, and a detector that finds
-// one loses it now and then, as when somebody walks past. So they are covered for longer than people are.
+// Screens are followed by position alone: they stay in place, or move with the camera, and a detector loses them now
+// and then, for example when someone walks past. So they are covered for longer than people are.
 const (
-	// otherHold is for how long something is covered after it was last seen, unless the scene ends. A resumed video is
-	// analyzed from at least as long before it continues.
+	// otherHold is how long a thing is covered after it was last seen, unless the scene ends. A resumed video is analyzed
+	// from at least this long before it continues.
 	otherHold = 3 * time.Second
-	// otherOverlap is the least intersection over union of the boxes of the same thing in two analyzed frames.
+	// otherOverlap is the minimum intersection over union of the boxes of the same thing in two analyzed frames.
 	otherOverlap = 0.2
-	// otherSmooth is how far in time what was seen before and after is covered as well, since boxes jitter.
+	// otherSmooth is how far away in time boxes seen before and after a frame are covered in it, too, since boxes jitter.
 	otherSmooth = 500 * time.Millisecond
-	// otherMargin is the share of its width and height by which a thing's mask is larger than the box on each side, and
-	// otherMarginPixels how many pixels it is larger at least.
+	// otherMargin is the share of its width and height by which a thing's mask exceeds the box on each side;
+	// otherMarginPixels is added to that.
 	otherMargin       = 0.08
 	otherMarginPixels = 4
 )
 
-// other is something to cover besides people, within one scene. Coordinates are those of the newest frame.
+// other is a thing to cover besides people, within one scene. Coordinates are those of the newest frame.
 type other struct {
 	scene  int
 	number int // from 1 on, in one sequence with people
 	seen   []spot
 }
 
-// spot is where something was seen in an analyzed frame.
+// spot is where a thing was seen in an analyzed frame.
 type spot struct {
 	number int // of the frame
 	time   time.Duration
@@ -45,7 +45,7 @@ type spot struct {
 
 func (o *other) last() spot { return o.seen[len(o.seen)-1] }
 
-// linkOthers adds what was found in a frame to what is known, the most certain first.
+// linkOthers adds the things found in a frame to those known, highest score first.
 func (t *Tracker) linkOthers(f *frame) {
 	found := slices.Clone(f.Others)
 	f.Others = nil
@@ -61,7 +61,7 @@ func (t *Tracker) linkOthers(f *frame) {
 	}
 }
 
-// knownOther returns what overlaps a spot most, of what was seen lately and not in the same frame; nil for nothing.
+// knownOther returns the thing that overlaps a spot most, of those seen lately but not in the same frame, or nil.
 func (t *Tracker) knownOther(s spot, f *frame) (known *other) {
 	best := otherOverlap
 	for _, o := range t.others {
@@ -83,7 +83,7 @@ func (o *other) move(by Vector) {
 	}
 }
 
-// coverOthers returns what covers things in a frame: where they were seen in it, and before and after.
+// coverOthers returns the masks of things in a frame: where they were seen in it, and before and after.
 func (t *Tracker) coverOthers(f *frame) (heads []mask.Head) {
 	for _, o := range t.others {
 		if !t.within(o.scene, f) {
@@ -104,12 +104,12 @@ func (t *Tracker) coverOthers(f *frame) (heads []mask.Head) {
 	return heads
 }
 
-// at is the part of the frame that covers the thing, in coordinates of the newest frame, and the score of the nearest
-// spot. Between two spots that is both of them.
+// at returns the part of the frame that covers the thing, in coordinates of the newest frame, and the score of the
+// nearest spot. Between two spots, that is both of them and the lower score.
 func (o *other) at(f *frame, ahead time.Duration) (box vision.Box, score float32, ok bool) {
 	next := slices.IndexFunc(o.seen, func(s spot) bool { return s.number >= f.number })
 	switch {
-	case next < 0: // it was seen before alone
+	case next < 0: // it was seen only before
 		last := o.last()
 		if f.Time-last.time > otherHold {
 			return box, 0, false

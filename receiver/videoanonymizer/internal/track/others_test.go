@@ -16,9 +16,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestOthers: a screen is covered in every frame in which it is found, in those between, before the first time for as
-// long as the look-ahead, and after the last time for otherHold. Of another scene it is covered in the first frame
-// alone, which may show both.
+// TestOthers checks that a screen is covered in every frame in which it is found, in those between, for the look-ahead
+// before the first time, and for otherHold after the last time. In the next scene, it is covered only in the first
+// frame, which may show both.
 func TestOthers(t *testing.T) {
 	const frames, every = 300, 6 // 10 s
 	screen := vision.Box{X0: 600, Y0: 300, X1: 900, Y1: 480}
@@ -27,7 +27,7 @@ func TestOthers(t *testing.T) {
 		at      func(frame int) vision.Box
 		found   func(frame int) bool
 		cut     int
-		covered [2]int // from the first to before the second, in frames
+		covered [2]int // numbers of the first frame and of the one after the last
 		numbers int
 	}{
 		"always found": {at: still, found: func(int) bool { return true }, covered: [2]int{0, frames}, numbers: 1},
@@ -91,16 +91,16 @@ func TestOthers(t *testing.T) {
 	}
 }
 
-// TestOthersFollowCamera: a screen that is lost while the camera pans is covered where the camera has moved it.
+// TestOthersFollowCamera checks that a screen lost while the camera pans is covered where the camera has moved it.
 func TestOthersFollowCamera(t *testing.T) {
-	const step, every = 9, 6 // pixels a frame
+	const step, every = 9, 6 // step in pixels per frame
 	at := func(i int) vision.Box {
 		return vision.Box{X0: 900, Y0: 300, X1: 1100, Y1: 420}.Moved(-float32(step*i), 0)
 	}
 	tracker := New(Options{})
 	var camera Camera
 	var results []Result
-	for i := range 20 { // views take long to draw
+	for i := range 20 { // drawing views takes long
 		g := NewGlance(view(step*i/2, 0, vision.Box{}))
 		g.width, g.height = width, height // pixels are twice as large
 		camera.Follow(g, i, false)
@@ -122,7 +122,7 @@ func TestOthersFollowCamera(t *testing.T) {
 	}
 }
 
-// TestOthersBesidePeople: screens neither count as people nor change how these are masked, but for their numbers.
+// TestOthersBesidePeople checks that screens neither count as people nor change people's masks, except their numbers.
 func TestOthersBesidePeople(t *testing.T) {
 	scenario := func(others bool) (results []Result) {
 		tracker := New(Options{})

@@ -9,19 +9,20 @@ import (
 )
 
 const (
-	// Someone may be a part of another if partWithin of their box lies in the other's, which is at least partSize times as
-	// large. Shoulders, hands and laps have 0.07 to 0.19 of the person's size; people in photographs of groups, 0.21 and
-	// more of what is around them.
+	// A detection may be a part of another person if partWithin of its box lies in the other's, which is at least partSize
+	// times as large. Shoulders, hands and laps are 0.07 to 0.19 times the person's size; people in group photos are 0.21
+	// times the size of what surrounds them, or more.
 	partWithin = 0.9
 	partSize   = 5
-	// personEvidence is the score of a keypoint from which a pose shows a person. It is 0.35 at most where detectors took
-	// a shoulder, a lap or a book for one, and 0.49 at least of people whom others in a crowd hide.
+	// personEvidence is the minimum score of the best keypoint of a pose that shows a person. It is at most 0.35 where
+	// detectors mistook a shoulder, a lap or a book for a person, and at least 0.49 for people hidden by others in a
+	// crowd.
 	personEvidence = 0.4
 )
 
-// Parts are the indexes of the people who may be a part of someone else, such as a shoulder or a hand: their head is a
-// guess, their pose shows hardly anything, and they lie within someone much larger whose head is found. Where the
-// options ask for more than a head in doubt, nobody is.
+// Parts returns the indexes of the people who may be a part of someone else, such as a shoulder or a hand: their head
+// is a guess, their pose shows hardly anything, and they lie within someone much larger whose head is found. If the
+// options mask more than the head when it is in doubt, it returns none.
 func Parts(o Observation, opts mask.GeometryOptions) (parts []int) {
 	heads := mask.LocateHeads(o.People, o.Width, o.Height, opts)
 	_, hasFace := mask.JoinFaces(heads, o.Faces, o.Width, o.Height, opts)

@@ -11,24 +11,24 @@ import (
 
 const (
 	// A pillar is judged by the sightings within pillarOver before and after a frame, if there are at least
-	// pillarSightings of them, over at least pillarSpan.
+	// pillarSightings of them, spanning at least pillarSpan.
 	pillarOver      = time.Second
 	pillarSpan      = 800 * time.Millisecond
 	pillarSightings = 5
-	// Its boxes overlap by at least this intersection over union: people who stand still move more over time.
+	// Its boxes overlap by at least this intersection over union: even people who stand still move more over time.
 	pillarOverlap = 0.5
-	// pillarEvidence is the mean of the best keypoint's score below which no person shows. In vtest.avi it is 0.2 for a
-	// post and a traffic cone, and 0.75 in the median and above 0.39 in 99 % of the boxes of 301 annotated people, most of
-	// whom are less than 100 pixels high and half of whom show their backs.
+	// pillarEvidence is the mean score of the best keypoint below which a track shows no person. In vtest.avi, it is 0.2
+	// for a post and a traffic cone. In the boxes of 301 annotated people, most of whom are less than 100 pixels high and
+	// half of whom show their backs, the median is 0.75, and 99 % are above 0.39.
 	pillarEvidence = 0.25
-	// Only figures from head to foot, whose box is at least this many times as high as wide, and boxes lower than this
-	// share of the frame are pillars: of people nearby, too little may show for keypoints.
+	// Only figures from head to foot, whose box is at least pillarAspect times as high as wide, and boxes lower than
+	// pillarHeight of the frame's height are pillars: people close to the camera may show too little for keypoints.
 	pillarAspect = 2.0
 	pillarHeight = 0.15
 )
 
-// pillar reports whether the track is no person at a time: for seconds it does not move, and neither a face nor
-// keypoints show that it is one. Someone who stands still with the back to the camera shows shoulders and hips.
+// pillar reports whether the track is not a person at a given time: it does not move for seconds, and neither a face
+// nor keypoints show a person. Someone who stands still with their back to the camera shows shoulders and hips.
 func (t *track) pillar(at time.Duration, frameHeight int) bool {
 	var first, last *sighting
 	var evidence float32

@@ -12,8 +12,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestPillars: what a detector takes for a person is not masked if it never moves and neither keypoints nor a face show
-// a person. Someone who stands still with the back to the camera is masked, and in doubt so is everything else.
+// TestPillars checks that what a detector takes for a person is not masked if it never moves and neither keypoints nor
+// a face show a person. Someone who stands still with their back to the camera is masked, and so is everything in
+// doubt.
 func TestPillars(t *testing.T) {
 	const x, y, size, frames = 600, 400, 60, 90
 	scored := func(score float32) func(int, *vision.Person) {
@@ -89,8 +90,8 @@ func TestPillars(t *testing.T) {
 	}
 }
 
-// TestSecondBoxIsHeldBriefly: a second box of someone, whose keypoints are those of the first, is masked where it was
-// found, but does not hang around for a second.
+// TestSecondBoxIsHeldBriefly checks that a second box of someone, with the keypoints of the first, is masked where it
+// was found, but does not linger for a second.
 func TestSecondBoxIsHeldBriefly(t *testing.T) {
 	const x, y, size, at = 600, 400, 60, 45
 	tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))
@@ -131,7 +132,7 @@ func TestSecondBoxIsHeldBriefly(t *testing.T) {
 	}
 }
 
-// TestHug: two people so close that their boxes overlap by half get a mask each, and no mask spans both.
+// TestHug checks that two people whose boxes overlap by half get a mask each, and that no mask spans both.
 func TestHug(t *testing.T) {
 	const x, y, size, apart = 600, 400, 80, 70
 	s := scenario{frames: 60, actors: []actor{

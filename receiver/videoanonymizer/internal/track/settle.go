@@ -11,25 +11,27 @@ import (
 )
 
 const (
-	// settleOver is how far in time a sure sighting may be for a guess to be settled by it.
+	// settleOver is how far away in time a sure sighting can be and still settle a guess.
 	settleOver = 500 * time.Millisecond
-	// sureScore is the score from which a head that is not a guess settles those near it.
+	// sureScore is the minimum score of a head, other than a guess, that settles those near it.
 	sureScore = 0.4
-	// A guess is settled only if its box has at least this intersection over union with the one between those of the
-	// sure sightings, or with one of them moved to the same top: another person's head says nothing.
+	// A guess is settled only if its box has an intersection over union of at least settleOverlap with the box
+	// interpolated between the sure sightings, or of at least carryOverlap with the box of one of them moved to the same
+	// top. Otherwise, the sure head may be another person's.
 	settleOverlap = 0.4
 	carryOverlap  = 0.6
-	// settleMargin is by how much of its size a settled head grows, in addition to what any estimated head does.
+	// settleMargin is the share of its size by which a settled head grows, besides the growth of any estimated head.
 	settleMargin = 0.2
-	// sameSize is the ratio up to which two sizes agree.
+	// sameSize is the largest ratio of two sizes that agree.
 	sameSize = 1.5
-	// A head located by keypoints is a guess, too, if it is this many times as large as the surest one near in time.
+	// A head located by keypoints is a guess, too, if it is over this many times as large as a sure one near it in time.
 	oversize = 1.8
 )
 
-// settled is the head of sighting i: the one found or, for a guess, the one that the sure sightings before and after it
-// imply, grown by a margin, if they are near in time, show the same person's box, and the guess covers what they imply.
-// sure means that it is not a guess, or no longer.
+// settled returns the head of sighting i as it was found or, for a guess, the head that the sure sightings before and
+// after it imply, grown by a margin. That requires that they are near in time and show the same person's box, and that
+// the implied head is smaller than the guess and has its center in it. sure means that the head is not a guess, or no
+// longer.
 func (t *track) settled(i int) (head mask.Head, sure bool) {
 	s := t.seen[i]
 	if !t.guess(i) {
@@ -47,8 +49,8 @@ func (t *track) settled(i int) (head mask.Head, sure bool) {
 	return implied, true
 }
 
-// implied is where the sure sightings near sighting i say that its head is, and how far in time the nearest of them is:
-// between the two around it, or as far from the box's top as in the one before or after it.
+// implied returns the head that the sure sightings near sighting i imply for it, and how far away in time the nearest
+// of them is: interpolated between the two around it, or as far from the box's top as in the one before or after it.
 func (t *track) implied(i int) (head mask.Head, away time.Duration, ok bool) {
 	s := t.seen[i]
 	before, after := t.sureNear(i, -1), t.sureNear(i, +1)
@@ -79,20 +81,20 @@ func (t *track) implied(i int) (head mask.Head, away time.Duration, ok bool) {
 	return mask.Head{}, 0, false
 }
 
-// agree reports whether two heads of one person are about as large.
+// agree reports whether two heads of one person are about the same size.
 func agree(a, b mask.Head) bool {
 	return max(size(a), size(b)) <= sameSize*min(size(a), size(b))
 }
 
-// boxBetween is the box at the share u, 0..1, of the way from a to b.
+// boxBetween returns the box at the fraction u, 0..1, of the way from a to b.
 func boxBetween(a, b vision.Box, u float32) vision.Box {
 	return vision.Box{
 		X0: a.X0 + (b.X0-a.X0)*u, Y0: a.Y0 + (b.Y0-a.Y0)*u, X1: a.X1 + (b.X1-a.X1)*u, Y1: a.Y1 + (b.Y1-a.Y1)*u,
 	}
 }
 
-// guess reports whether the head of sighting i is one: no keypoint shows it, or it is far larger than the sure ones of
-// the same person at about the same time.
+// guess reports whether the head of sighting i is a guess: no keypoint shows it, or it is far larger than the sure ones
+// of the same person at about the same time.
 func (t *track) guess(i int) bool {
 	s := t.seen[i]
 	if s.guess || s.sure() {
@@ -106,10 +108,10 @@ func (t *track) guess(i int) bool {
 	return false
 }
 
-// sure reports whether the head is found well enough to settle those near it.
+// sure reports whether the head was found well enough to settle those near it.
 func (s sighting) sure() bool { return !s.guess && s.head.Score >= sureScore }
 
-// sureNear is the nearest sure sighting in a direction that may settle sighting i, or -1.
+// sureNear returns the index of the nearest sure sighting in a direction that may settle sighting i, or -1.
 func (t *track) sureNear(i, direction int) int {
 	for j := i + direction; j >= 0 && j < len(t.seen); j += direction {
 		if t.seen[max(j, j-direction)].doubtful || (t.seen[j].time-t.seen[i].time).Abs() > settleOver {

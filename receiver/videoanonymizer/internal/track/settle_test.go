@@ -12,20 +12,20 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// guess is a person whose keypoints show nothing.
+// guess returns a person whose keypoints show nothing.
 func guess(p vision.Person) vision.Person {
 	p.Pose = &vision.Pose{}
 	return p
 }
 
-// spread is a person with the arms spread: the box is so wide that the head may be almost anywhere in it.
+// spread returns a person with the arms spread: the box is so wide that the head may be almost anywhere in it.
 func spread(p vision.Person) vision.Person {
 	arms := p.Box.Height() * 0.25
 	p.Box.X0, p.Box.X1 = p.Box.X0-arms, p.Box.X1+arms
 	return p
 }
 
-// unsure is a person whose keypoints score too low to settle others.
+// unsure returns a person whose keypoints score too low to settle others.
 func unsure(p vision.Person) vision.Person {
 	pose := *p.Pose
 	for k := range pose {
@@ -35,8 +35,9 @@ func unsure(p vision.Person) vision.Person {
 	return p
 }
 
-// TestGuessIsSettledByTrack: between sure sightings, and next to one, a guess is masked where the head must be. A guess
-// alone, next to sightings that are not sure, far from them in time, or of another box stays as it was found.
+// TestGuessIsSettledByTrack checks that a guess between sure sightings, or next to one, is masked where the head must
+// be. A guess that is alone, next to sightings that are not sure, far from sure ones in time, or of another box stays
+// as found.
 func TestGuessIsSettledByTrack(t *testing.T) {
 	const x, y, size, at = 600, 400, 60, 30
 	moved := func(p vision.Person) vision.Person {
@@ -102,8 +103,8 @@ func TestGuessIsSettledByTrack(t *testing.T) {
 	}
 }
 
-// TestOversizedHeadIsSettled: keypoints that score low and imply a head several times as large as the sure ones around
-// are a guess.
+// TestOversizedHeadIsSettled checks that keypoints that score low and imply a head several times as large as the sure
+// ones around it are a guess.
 func TestOversizedHeadIsSettled(t *testing.T) {
 	const x, y, size, at = 600, 400, 60, 30
 	tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))
@@ -130,8 +131,8 @@ func TestOversizedHeadIsSettled(t *testing.T) {
 	}
 }
 
-// TestHeldMaskFollowsAndEnds: a held mask moves on with its person, leaves the place where they were, and grows by at
-// most half the head's size. One whose head never was more than a guess ends sooner.
+// TestHeldMaskFollowsAndEnds checks that a held mask moves on with its person, leaves the place where they were, and
+// grows by at most half the head's size. If the head was never more than a guess, the mask ends sooner.
 func TestHeldMaskFollowsAndEnds(t *testing.T) {
 	const x, y, high, speed, last = 300, 400, 60, 250, 30
 	for name, tt := range map[string]struct {
@@ -179,8 +180,8 @@ func TestHeldMaskFollowsAndEnds(t *testing.T) {
 	}
 }
 
-// TestGuessMissedOnce: someone whose head is only ever guessed does not blink where few frames are analyzed and one of
-// them misses the person.
+// TestGuessMissedOnce checks that someone whose head is only ever guessed does not blink if few frames are analyzed and
+// one of them misses the person.
 func TestGuessMissedOnce(t *testing.T) {
 	const x, y, size, speed = 300, 400, 60, 60
 	tracker, rng := New(Options{}), rand.New(rand.NewPCG(1, 1))

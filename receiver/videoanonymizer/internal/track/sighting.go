@@ -15,29 +15,29 @@ import (
 type sighting struct {
 	number   int      // of the frame
 	analyses analyses // up to that one
-	// hidden means that only a hard look shows the person.
+	// hidden means that the usual analysis does not find the person, only a harder search such as a survey.
 	hidden bool
 	time   time.Duration
 	head   mask.Head
 	box    vision.Box
 	body   *mask.Body // nil if the person was not segmented
-	// certain means that a detector was certain of the person or the face, and the pose does not show someone else;
-	// others are candidates, which a pose or a track may confirm, or a second box of someone.
+	// certain means that a detector was certain of the person or the face, and that the pose does not show someone else.
+	// Other sightings are candidates, which a pose or a track may confirm, or second boxes of someone.
 	certain bool
 	// guess means that no keypoint and no face shows where the head is.
 	guess bool
-	// face means that a face was found, and evidence is the score 0..1 of the keypoint that best shows a person.
+	// face means that a face was found; evidence is the score 0..1 of the keypoint that best shows a person.
 	face     bool
 	evidence float32
-	// glance is that at the frame, nil if there is none.
+	// glance is the glance at the frame, or nil if there is none.
 	glance *Glance
-	// moved is by how much the coordinates have moved since the frame.
+	// moved is how far the coordinates have moved since the frame.
 	moved Vector
 	// doubtful means that this may not be the same person as in the track's previous sighting.
 	doubtful bool
 }
 
-// sightings are the heads found in the frame: those that are confirmed, and those of candidates that only a track can
+// sightings returns the heads found in the frame: confirmed ones, and those of candidates that only a track can
 // confirm. If a confirmed head may be anywhere, the whole frame is masked.
 func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []sighting) {
 	people, heads := dropGuesses(f.People, mask.LocateHeads(f.People, f.Width, f.Height, opts))
@@ -80,15 +80,15 @@ func (f *frame) sightings(opts mask.GeometryOptions) (confirmed, candidates []si
 }
 
 const (
-	// A person whose head is a guess is someone else in a second box if their pose shows the other's head, and at least
-	// secondPart of the box is in the other's. The other's head is found with at least secondScore, and is where the guess
-	// is, too.
+	// A person whose head is a guess is a second box of someone else if the pose shows the other's head, and at least
+	// secondPart of the box lies in the other's box. The other's head must have a score of at least secondScore, and its
+	// center must lie within the guess.
 	secondPart  = 0.5
 	secondScore = 0.4
 )
 
-// secondBoxes reports which people are second boxes of others: they only continue tracks, since they may be someone
-// whom another hides. It gives them, in place, the others' heads.
+// secondBoxes reports which people are second boxes of others, and replaces their heads, in place, with the others'
+// heads. Second boxes only continue tracks, since they may be people whom others hide.
 func secondBoxes(people []vision.Person, heads []mask.Head, hasFace []bool, opts mask.GeometryOptions) []bool {
 	second := make([]bool, len(people))
 	for i, p := range people {
@@ -108,7 +108,7 @@ func secondBoxes(people []vision.Person, heads []mask.Head, hasFace []bool, opts
 	return second
 }
 
-// shadows reports whether the person at an index, whose head is a guess, has the face of another one: most often it is
+// shadows reports whether the person at an index, whose head is a guess, has another person's face: most often, it is
 // the same person in a second box.
 func shadows(p vision.Person, index int, heads []mask.Head) bool {
 	x, y, ok := faceOf(p)
@@ -120,7 +120,7 @@ func shadows(p vision.Person, index int, heads []mask.Head) bool {
 	return false
 }
 
-// faceOf is where the person's pose shows a face, wherever the box is; ok is false if it shows none.
+// faceOf returns where the person's pose shows a face, regardless of the box; ok is false if it shows none.
 func faceOf(p vision.Person) (x, y float32, ok bool) {
 	if p.Pose == nil {
 		return 0, 0, false
@@ -132,13 +132,13 @@ func faceOf(p vision.Person) (x, y float32, ok bool) {
 	return x / sum, y / sum, sum/(vision.RightEar+1) >= shadowScore
 }
 
-// shadowScore is the mean score from which the keypoints of a face show whose it is: that from which a single one is
-// trusted.
+// shadowScore is the minimum mean score at which a face's keypoints show whose face it is: the score from which a
+// single keypoint is trusted.
 const shadowScore = 0.2
 
 // dropGuesses drops the candidates that add nothing: those whose keypoints do not show the head, since its position
-// would be a guess that may cover half of the frame (a face found there is a sighting of its own), and those whose head
-// is that of someone found with more confidence.
+// would be a guess that may cover half of the frame (a face found there is a separate sighting), and those whose head
+// was already found with more confidence.
 func dropGuesses(people []vision.Person, heads []mask.Head) (known []vision.Person, located []mask.Head) {
 	order := make([]int, len(people))
 	for i := range order {

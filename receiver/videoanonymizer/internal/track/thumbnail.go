@@ -5,14 +5,14 @@ package track
 
 import "github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 
-// cellSamples is the number of samples along each side of a cell whose mean the cell is.
+// cellSamples is the number of samples along each side of a cell that are averaged into the cell.
 const cellSamples = 4
 
-// thumbnail is the luma of a frame, in 8-bit steps, as the means of columns x rows cells.
+// thumbnail is the luma of a frame, in 8-bit steps, averaged over columns x rows cells.
 type thumbnail struct {
 	columns, rows int
 	cells         []float64
-	sums, at      []int // scratch: of a row of cells; where each of its samples is
+	sums, at      []int // scratch: sums of a row of cells, and byte offsets of its samples
 }
 
 func newThumbnail(columns, rows int) *thumbnail {
@@ -20,7 +20,7 @@ func newThumbnail(columns, rows int) *thumbnail {
 		sums: make([]int, columns), at: make([]int, columns*cellSamples)}
 }
 
-// take makes it the thumbnail of a frame.
+// take fills the thumbnail from a frame.
 func (t *thumbnail) take(frame *media.Frame) {
 	plane, size := frame.Planes[0], frame.Format.BytesPerSample()
 	if plane.Width <= 0 || plane.Height <= 0 || len(plane.Data) < plane.Width*plane.Height*size {

@@ -12,32 +12,31 @@ import (
 )
 
 const (
-	// A head whose position is estimated grows by these shares of its size and of its speed for each second between it
-	// and the nearest sighting, but at most by maxGrowth of its size.
+	// A head whose position is estimated grows by these shares of its size and of its speed for each second between it and
+	// the nearest sighting, up to maxGrowth of its size.
 	growthOfSize  = 0.7
 	growthOfSpeed = 0.3
 	maxGrowth     = 0.5
-	// A head that is held keeps its velocity for steady seconds; then the velocity decays with the time constant
-	// damping.
+	// A held head keeps its velocity for steady seconds; then the velocity decays with the time constant damping.
 	steady, damping = 0.3, 0.4
 	// velocityOver is the longest time over which a velocity is measured.
 	velocityOver = 400 * time.Millisecond
-	// speedNoise is by how many head sizes two sightings of someone standing still may differ. Divided by the time
+	// speedNoise is how far apart, in head sizes, two sightings of someone standing still may be. Divided by the time
 	// between the sightings, it is subtracted from every speed.
 	speedNoise = 0.5
-	// maxDisplacement is how many head sizes a held head moves at most: beyond that its position is a guess.
+	// maxDisplacement is how far a held head moves at most, in head sizes: beyond that, its position is a guess.
 	maxDisplacement = 4.0
 	// Sightings further apart than this do not smooth each other.
 	smoothOver = 300 * time.Millisecond
-	// Sightings are kept for the longer one of the time over which a pillar is judged, and that over which a velocity is
-	// measured between sightings that others settle. maxMemory bounds their number.
+	// Sightings are kept for as long as judging a pillar, or measuring a velocity between sightings that others settle,
+	// needs them, whichever is longer. maxMemory bounds their number.
 	memory    = max(pillarOver, velocityOver+settleOver)
 	maxMemory = 64
-	// A head that keypoints show grows by poseError of its size, and by at most maxPoseError pixels. Of the 2,508 heads
-	// annotated for test/recall to tune by, that covers 20 more, most of them less than 80 pixels high.
+	// A head that keypoints show grows by poseError of its size, but by at most maxPoseError pixels. Of the 2,508 heads
+	// annotated in test/recall for tuning, that covers 20 more, most of them less than 80 pixels high.
 	poseError    = 0.1
 	maxPoseError = 4.0
-	// A sighting grows by at most this factor to match its neighbors' size.
+	// A sighting grows by at most this factor to match the size of its neighbors.
 	maxSmoothing = 1.3
 )
 
@@ -45,22 +44,22 @@ const (
 type track struct {
 	scene  int
 	number int // from 1 on
-	// began is the time of the first sighting; enters means that it is not one of the scene's first.
+	// began is the time of the first sighting. enters means that it is more than settlesIn after the scene began.
 	began  time.Duration
 	enters bool
-	// confirmed means that at least one sighting was confirmed; other tracks mask nothing.
+	// confirmed means that at least one sighting was confirmed; a track that is not confirmed masks nothing.
 	confirmed bool
-	// certain is when a sighting was last more than a candidate; other tracks are held only briefly.
+	// certain is the moment of the last certain sighting; without a recent one, a track is held only briefly.
 	certain moment
-	// sure is when a head was last found well; other tracks are held for a shorter time.
+	// sure is the moment of the last sure head; without a recent one, a track is held for a shorter time.
 	sure moment
-	// seen are the sightings, at least one, oldest first.
+	// seen holds the sightings, at least one, oldest first.
 	seen []sighting
 }
 
 func (t *track) last() sighting { return t.seen[len(t.seen)-1] }
 
-// mark says whose heads and bodies these are.
+// mark labels heads and bodies with the number of the track.
 func (t *track) mark(heads []mask.Head, bodies []mask.Body) {
 	for i := range heads {
 		heads[i].Track = t.number
@@ -76,7 +75,7 @@ func (t *track) find(number int) (i int, at bool) {
 	return i, i < len(t.seen) && t.seen[i].number == number
 }
 
-// forget drops the sightings that no frame from the given one on needs: velocity and smoothing look back at a few.
+// forget drops the sightings not needed for the given frame and later ones: velocity and smoothing look back at a few.
 func (t *track) forget(number int) {
 	i, _ := t.find(number)
 	keep := max(0, min(i, len(t.seen)-1)-2)
@@ -84,13 +83,13 @@ func (t *track) forget(number int) {
 	for first := max(0, keep-maxMemory); keep > first && now-t.seen[keep].time <= memory; {
 		keep--
 	}
-	if keep > maxMemory/4 { // not with every frame
+	if keep > maxMemory/4 { // do not copy for every frame
 		t.seen = append([]sighting(nil), t.seen[keep:]...)
 	}
 }
 
-// smooth is the head of sighting i, moved halfway to the line through its neighbors, as large as they are, and united
-// with the original. Guesses among the neighbors count only for a head that is not sure either.
+// smooth returns the head of sighting i, moved halfway to the line through its neighbors, grown to their size, and
+// united with the original. Guesses among the neighbors count only if this head is not sure either.
 func (t *track) smooth(i int) mask.Head {
 	s := t.seen[i]
 	found, sure := t.settled(i)
@@ -113,7 +112,7 @@ func (t *track) smooth(i int) mask.Head {
 		}
 	}
 	out = mask.Union(out, found)
-	if out.Origin == mask.OriginPose { // which leaves more open of someone small
+	if out.Origin == mask.OriginPose { // keypoints leave more of small heads uncovered
 		out = out.Grow(min(float32(poseError*size(out)), maxPoseError))
 	}
 	return out
@@ -130,9 +129,9 @@ func (t *track) linked(i, j int) bool {
 	return t.seen[j].time-t.seen[i].time <= smoothOver
 }
 
-// velocity is that of sighting i in pixels per second, less the part that may be noise, measured toward the past (-1)
-// or the future (+1) up to the first doubtful link. If that is the very first link, an attempt measures across it.
-// Without a linked sighting the velocity is zero.
+// velocity returns the velocity of sighting i in pixels per second, less the part that may be noise, measured toward
+// the past (-1) or the future (+1) up to the first doubtful link. If attempt is set and the very first link is
+// doubtful, it measures across that link. Without a linked sighting, the velocity is zero.
 func (t *track) velocity(i, direction int, attempt bool) (vx, vy float64) {
 	far := i
 	for j := i + direction; j >= 0 && j < len(t.seen); j += direction {
@@ -160,8 +159,8 @@ func (t *track) velocity(i, direction int, attempt bool) (vx, vy float64) {
 	return vx * share, vy * share
 }
 
-// way is how far, in pixels, the person moved from sighting i to j: the head or, if one of the two is a guess, the
-// middle of the box's top.
+// way returns how far, in pixels, the person moved from sighting i to j, measured at the head or, if one of the two is
+// a guess, at the middle of the box's top edge.
 func (t *track) way(i, j int) (dx, dy float64) {
 	a, sureA := t.settled(i)
 	b, sureB := t.settled(j)
@@ -172,11 +171,10 @@ func (t *track) way(i, j int) (dx, dy float64) {
 	return float64(q.X0+q.X1-p.X0-p.X1) / 2, float64(q.Y0 - p.Y0)
 }
 
-// size is the head size that other lengths are relative to: the mean half axis in pixels.
+// size returns the head size that other lengths are relative to: the mean half axis in pixels.
 func size(h mask.Head) float64 { return float64(h.RX+h.RY) / 2 }
 
-// between interpolates the head between sightings i-1 and i. If the link between the two is doubtful, it holds both as
-// well.
+// between interpolates the head between sightings i-1 and i. If the link between them is doubtful, it also holds both.
 func (t *track) between(i int, at time.Duration) []mask.Head {
 	a, b := t.seen[i-1], t.seen[i]
 	u, whole := 0.5, (b.time - a.time).Seconds()
@@ -202,8 +200,8 @@ func (t *track) holdForward(at time.Duration) mask.Head { return t.hold(len(t.se
 
 func (t *track) holdBackward(at time.Duration) mask.Head { return t.hold(0, +1, at) }
 
-// hold carries the head of sighting i to another time, by the velocity measured in the direction. It covers where the
-// head was and where it may have moved.
+// hold carries the head of sighting i to another time at the velocity measured in the given direction. The result
+// covers where the head may have moved and, within steady seconds of the sighting, where it was.
 func (t *track) hold(i, direction int, at time.Duration) mask.Head {
 	h := t.smooth(i)
 	h.Origin = mask.OriginHeld
@@ -218,20 +216,21 @@ func (t *track) hold(i, direction int, at time.Duration) mask.Head {
 	return grown(moved, size(h), away, speed)
 }
 
-// displacement is how far, in pixels, the person of sighting i may have moved by another time, and the speed in pixels
-// per second, by the velocity measured in the direction.
+// displacement returns how far, in pixels, the person of sighting i may have moved by another time, and the speed in
+// pixels per second, at the velocity measured in the given direction.
 func (t *track) displacement(i, direction int, at time.Duration) (dx, dy float32, speed float64) {
 	away := (at - t.seen[i].time).Seconds()
 	vx, vy := t.velocity(i, direction, false)
 	speed = math.Hypot(vx, vy)
-	// moving is the time in which the undamped velocity would lead as far.
+	// moving is the time in which the undamped velocity would lead to the same displacement.
 	moving := math.Min(math.Abs(away), steady) + damping*(1-math.Exp(-math.Max(0, math.Abs(away)-steady)/damping))
 	moving = math.Copysign(math.Min(moving, maxDisplacement*size(t.smooth(i))/math.Max(speed, 1)), away)
 	return float32(moving * vx), float32(moving * vy), speed
 }
 
-// bodies are what the track covers of its person besides the head in a frame: the body sighted then, or those of the
-// sightings around, moved along, and also left in place if they are held or may belong to two people.
+// bodies returns what the track covers of its person in a frame besides the head: the body sighted in the frame, or
+// else those of the nearest sightings, moved along, and also left in place if they are held or may belong to two
+// people.
 func (t *track) bodies(i int, sighted bool, f *frame) (bodies []mask.Body) {
 	add := func(i int, dx, dy float32) {
 		s := t.seen[i]
@@ -269,18 +268,18 @@ func (t *track) bodies(i int, sighted bool, f *frame) (bodies []mask.Body) {
 	return bodies
 }
 
-// grown enlarges a head by how far one of that size and speed may have strayed in the seconds since it was sighted.
+// grown enlarges a head by how far one of the given size and speed may have strayed in the seconds since its sighting.
 func grown(h mask.Head, size, seconds, speed float64) mask.Head {
 	return h.Grow(float32(min(maxGrowth*size, seconds*(growthOfSize*size+growthOfSpeed*speed))))
 }
 
-// between is the head at the share u, 0..1, of the way from a to b.
+// between returns the head at the fraction u, 0..1, of the way from a to b.
 func between(a, b mask.Head, u float64) mask.Head {
 	if a.Box != b.Box {
 		a, b = boxed(a), boxed(b)
 	}
 	mix := func(x, y float32) float32 { return x + (y-x)*float32(u) }
-	// Half a turn leaves an ellipse as it is.
+	// Half a turn leaves an ellipse unchanged.
 	turn := math.Remainder(float64(b.Angle-a.Angle), math.Pi)
 	return mask.Head{
 		X: mix(a.X, b.X), Y: mix(a.Y, b.Y), RX: mix(a.RX, b.RX), RY: mix(a.RY, b.RY),
@@ -289,7 +288,7 @@ func between(a, b mask.Head, u float64) mask.Head {
 	}
 }
 
-// boxed is the upright box around the head.
+// boxed returns the upright box around the head.
 func boxed(h mask.Head) mask.Head {
 	b := h.Bounds()
 	h.RX, h.RY, h.Angle, h.Box = b.Width()/2, b.Height()/2, 0, true

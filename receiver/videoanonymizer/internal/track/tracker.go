@@ -19,49 +19,48 @@ const (
 
 // Options bound the tracker; the zero value gives the defaults.
 type Options struct {
-	// LookAhead is how far in time a sighting reaches: frames are held back for this long, and a head is masked for
-	// this long before its first sighting and after its last; 0 means DefaultLookAhead.
+	// LookAhead is how far in time a sighting reaches: frames are held back this long, and a head is masked for this long
+	// before its first and after its last sighting; 0 means DefaultLookAhead.
 	LookAhead time.Duration
-	// MaxFrames bounds the number of frames held back, whatever their times. It can shorten the look-ahead, but not how
-	// long a head is held after its last sighting. 0 means DefaultMaxFrames; the minimum is 2.
+	// MaxFrames bounds the number of frames held back, regardless of their times. It can shorten the look-ahead, but not
+	// how long a head is held after its last sighting. 0 means DefaultMaxFrames; the minimum is 2.
 	MaxFrames int
 	// Geometry tunes how heads are located.
 	Geometry mask.GeometryOptions
 }
 
-// Observation is what is known of one frame.
+// Observation is what is known about one frame.
 type Observation struct {
 	// Index counts frames from 0, in order.
 	Index int
-	// Time is the frame's presentation time. One before that of the last frame counts as the same.
+	// Time is the frame's presentation time. A time before that of the previous frame counts as equal to it.
 	Time time.Duration
-	// Analyzed means that the frame was searched for people; in others, heads are carried from the frames around.
+	// Analyzed means that the frame was searched for people; in other frames, heads are carried over from nearby ones.
 	Analyzed bool
-	// Hard means that the whole frame was searched for people whom the usual analysis does not show.
+	// Hard means that the frame was surveyed: all of it was searched for people whom the usual analysis misses.
 	Hard bool
 	// Failed means that the frame should have been analyzed, but the analysis failed.
 	Failed bool
 	// Cut means that a new scene begins with this frame.
 	Cut bool
-	// People are those found in an analyzed frame.
+	// People are the people found in an analyzed frame.
 	People []vision.Person
-	// Faces are those found in an analyzed frame, whether or not their people were found.
+	// Faces are the faces found in an analyzed frame, whether or not their people were found.
 	Faces []vision.Face
-	// Others are what an analyzed frame shows that is to be covered besides people.
+	// Others are the things other than people found in an analyzed frame that are to be covered.
 	Others []vision.Detection
 	// Width and Height are the frame's size in pixels.
 	Width, Height int
-	// Glance may be nil: the camera then counts as still, and nothing tells whether someone who is no longer found has
-	// gone.
+	// Glance may be nil: the camera then counts as still, and someone who is no longer found does not count as gone.
 	Glance *Glance
 }
 
 // Result is what to mask in one frame.
 type Result struct {
 	Index int
-	// Heads are the heads and other things to cover. If WholeFrame is set, there is one, with mask.OriginFrame.
+	// Heads are the heads and other things to cover. If WholeFrame is set, there is exactly one, with mask.OriginFrame.
 	Heads []mask.Head
-	// Bodies are what to cover besides the heads, of people with a silhouette. Meaningless if WholeFrame is set.
+	// Bodies are what to cover besides heads: people who have a silhouette. Ignore them if WholeFrame is set.
 	Bodies []mask.Body
 	// Before and After are the masks of the adjacent frames if bodies might blink in this one, otherwise nil.
 	Before, After *mask.Masks
@@ -84,12 +83,12 @@ type Tracker struct {
 	window []*frame
 	tracks []*track
 	others []*other
-	// before is the last frame that has left the window of those that were analyzed, or whose analysis failed.
+	// before is the last frame to have left the window whose analysis was attempted.
 	before *frame
-	// left is the last frame that has left the window.
+	// left is the last frame to have left the window.
 	left *frame
-	// latest are the last two frames that have left the window: the first was returned, the second waits for its
-	// successor.
+	// latest are the results of the last two frames to leave the window: the first was returned, the second waits for
+	// another.
 	latest   [2]*Result
 	pushed   int // number of frames so far
 	analyses analyses
@@ -105,7 +104,7 @@ type frame struct {
 	attempted bool // it was analyzed, or its analysis failed
 	whole     bool // it must be masked whole
 	unplaced  int  // number of people found whose heads may be anywhere
-	// offset leads from the coordinates of the newest frame, which tracks are kept in, to this one's, in pixels.
+	// offset converts the coordinates of the newest frame, in which tracks are kept, to those of this one, in pixels.
 	offset Vector
 }
 
@@ -121,8 +120,8 @@ func New(opts Options) *Tracker {
 	return &Tracker{opts: opts}
 }
 
-// Push takes the next frame and returns the results that are ready, if any, in order. Frames are held back until one is
-// pushed that is later by more than the look-ahead, but never more than MaxFrames of them.
+// Push takes the next frame and returns the results that are ready, if any, in order. A frame is held back until one
+// that is later by more than the look-ahead is pushed, but no more than MaxFrames are held back at once.
 func (t *Tracker) Push(o Observation) []Result {
 	t.admit(o)
 	var out []Result
@@ -174,7 +173,7 @@ func (t *Tracker) admit(o Observation) {
 	t.linkOthers(f)
 }
 
-// follow moves all coordinates to those of a new frame, in which the camera shows everything moved.
+// follow converts all coordinates to those of a new frame, given how far the camera has moved the picture.
 func (t *Tracker) follow(moved Vector) {
 	if moved == (Vector{}) {
 		return
@@ -199,9 +198,10 @@ func (s *sighting) move(by Vector) {
 	s.moved.X, s.moved.Y = s.moved.X+by.X, s.moved.Y+by.Y
 }
 
-// link assigns the sightings of a frame to the tracks that are alive, and starts new ones. Candidates go to the tracks
-// that are left, or wait in a track of their own for a confirmed sighting (after Zhang et al., "ByteTrack: Multi-Object
-// Tracking by Associating Every Detection Box", 2022, where low scores go to the tracks that high ones leave).
+// link assigns the sightings of a frame to the tracks that are alive, and starts new ones. Candidates go to the
+// remaining tracks, or wait in a track of their own for a confirmed sighting (after Zhang et al., "ByteTrack:
+// Multi-Object Tracking by Associating Every Detection Box", 2022, where low scores go to the tracks left by high
+// ones).
 func (t *Tracker) link(f *frame, confirmed, candidates []sighting) {
 	var alive []*track
 	for _, tr := range t.tracks {
@@ -217,7 +217,7 @@ func (t *Tracker) link(f *frame, confirmed, candidates []sighting) {
 	t.extend(f, left, candidates, false)
 }
 
-// extend adds each sighting to one of the tracks or to a new one, and returns the tracks that it added to.
+// extend adds each sighting to one of the tracks or to a new one, and returns the tracks that it extended.
 func (t *Tracker) extend(f *frame, tracks []*track, found []sighting, confirmed bool) (extended map[*track]bool) {
 	extended = make(map[*track]bool, len(found))
 	links := associate(tracks, found)
@@ -256,7 +256,7 @@ func (t *Tracker) overdue() bool {
 	return n+waiting > t.opts.MaxFrames || t.window[n-1].Time-t.window[0].Time > t.opts.LookAhead
 }
 
-// advance computes the result of the oldest frame in the window, and appends those that are ready.
+// advance computes the result of the oldest frame in the window, and appends the results that are ready.
 func (t *Tracker) advance(out []Result) []Result {
 	f := t.window[0]
 	before, after := t.nearestAnalyzed(f)
@@ -286,7 +286,7 @@ func (t *Tracker) advance(out []Result) []Result {
 	return t.finish(r, out)
 }
 
-// nearestAnalyzed are the frames nearest to f, in its scene and within reach, that were analyzed or whose analysis
+// nearestAnalyzed returns the frames nearest to f, in its scene and within reach, that were analyzed or whose analysis
 // failed: f itself, or those before and after it, or nil.
 func (t *Tracker) nearestAnalyzed(f *frame) (before, after *frame) {
 	if f.attempted {
@@ -314,7 +314,7 @@ func wholeFrame(before, after *frame) bool {
 	return before == nil && after == nil || before != nil && before.whole || after != nil && after.whole
 }
 
-// cover is what a track masks in a frame, and whether its person is visible there rather than held.
+// cover returns what a track masks in a frame, and whether its person is visible there rather than held.
 func (t *Tracker) cover(tr *track, f, before, after *frame) (heads []mask.Head, bodies []mask.Body, visible bool) {
 	if !t.within(tr.scene, f) || t.opts.Geometry.OnUncertain != mask.WholePerson && tr.pillar(f.Time, f.Height) {
 		return nil, nil, false
@@ -341,7 +341,7 @@ func (t *Tracker) cover(tr *track, f, before, after *frame) (heads []mask.Head, 
 	return heads, tr.bodies(i, sighted, f), visible
 }
 
-// within reports whether the frame belongs to a scene, or is next to it across a cut and may show some of it.
+// within reports whether the frame belongs to a scene, or is next to it across a cut and may show part of it.
 func (t *Tracker) within(scene int, f *frame) bool {
 	switch {
 	case f.scene == scene:
@@ -354,7 +354,7 @@ func (t *Tracker) within(scene int, f *frame) bool {
 	return false
 }
 
-// nextOf is the glance at the frame after the oldest in the window, f, if it is of the same scene, otherwise nil.
+// nextOf returns the glance at the frame after f, the oldest in the window, if it is in the same scene, else nil.
 func (t *Tracker) nextOf(f *frame) *Glance {
 	if len(t.window) > 1 && t.window[1].scene == f.scene {
 		return t.window[1].Glance
@@ -362,7 +362,7 @@ func (t *Tracker) nextOf(f *frame) *Glance {
 	return nil
 }
 
-// previousOf is the glance at the frame before the oldest in the window, f, if it is of the same scene, otherwise nil.
+// previousOf returns the glance at the frame before f, the oldest in the window, if it is in the same scene, else nil.
 func (t *Tracker) previousOf(f *frame) *Glance {
 	if t.left != nil && t.left.scene == f.scene {
 		return t.left.Glance
@@ -370,7 +370,7 @@ func (t *Tracker) previousOf(f *frame) *Glance {
 	return nil
 }
 
-// retire drops the oldest frame of the window, and the tracks that can no longer matter to the next.
+// retire drops the oldest frame in the window, and the tracks that can no longer matter to later frames.
 func (t *Tracker) retire(f *frame) {
 	if f.attempted {
 		t.before = f
@@ -390,7 +390,7 @@ func (t *Tracker) retire(f *frame) {
 	t.tracks = alive
 }
 
-// finish closes the gaps in the frame that waited for its successor, r, and appends it; r is nil at the end.
+// finish closes the gaps in the result that waits for its successor, r, and appends it; r is nil at the video's end.
 func (t *Tracker) finish(r *Result, out []Result) []Result {
 	if waiting := t.latest[1]; waiting != nil {
 		if first := t.latest[0]; first != nil && r != nil && !waiting.WholeFrame {
@@ -410,13 +410,13 @@ func (t *Tracker) finish(r *Result, out []Result) []Result {
 	return out
 }
 
-// inFrame reports whether a part of the head is visible.
+// inFrame reports whether any part of the head is visible.
 func inFrame(h mask.Head, f *frame) bool {
 	b := h.Bounds()
 	return b.X1 > 0 && b.Y1 > 0 && b.X0 < float32(f.Width) && b.Y0 < float32(f.Height)
 }
 
-// glance is the frame's glance, nil for no frame.
+// glance returns the frame's glance, or nil if there is no frame.
 func (f *frame) glance() *Glance {
 	if f == nil {
 		return nil

@@ -20,11 +20,12 @@ const (
 	fps           = 30
 )
 
-// actor is someone in a scenario: where the head is in each frame, and whether the detector sees the person.
+// actor is a person in a scenario: where the head is in each frame, and whether the detector sees the person.
 type actor struct {
 	head func(frame int) (x, y float64)
 	size float64 // hair to chin
-	// present and seen hold in the frames from the first to before the second number; nil means always.
+	// present is the range of frames with the person, the second number excluded; the zero value means all. seen reports
+	// whether the detector sees the person in a frame; nil means always.
 	present [2]int
 	seen    func(frame int) bool
 }
@@ -35,7 +36,7 @@ func walk(x, y, vx, vy float64) func(int) (float64, float64) {
 	}
 }
 
-// person is what a detector and a pose estimator find of someone standing whose head is at (x, y).
+// person returns what a detector and a pose estimator find of a standing person whose head is at (x, y).
 func person(x, y, size float64, rng *rand.Rand) vision.Person {
 	cm := size / 25
 	noise := func() float32 { return float32(rng.NormFloat64() * cm) }
@@ -58,7 +59,7 @@ func person(x, y, size float64, rng *rand.Rand) vision.Person {
 	return p
 }
 
-// covered is the share that the heads cover of the visible part of a head, an ellipse three quarters as wide as high.
+// covered returns the share of a head's visible part, an ellipse three quarters as wide as high, that the heads cover.
 func covered(x, y, size float64, heads []mask.Head) float64 {
 	const n = 24
 	all, in := 0, 0
@@ -90,12 +91,12 @@ func covered(x, y, size float64, heads []mask.Head) float64 {
 
 type scenario struct {
 	frames int
-	every  int // frame is analyzed; 0 means 3
+	every  int // interval of analyzed frames; 0 means 3
 	actors []actor
 	cuts   []int
 	failed func(frame int) bool
 	opts   Options
-	// whole says which frames are masked whole; nil means none.
+	// whole reports which frames are masked whole; nil means none.
 	whole func(frame int) bool
 	// check makes further checks of the results.
 	check func(t *testing.T, results []Result)
@@ -290,8 +291,8 @@ func TestTrackerScenarios(t *testing.T) {
 	}
 }
 
-// noBlink checks that a mask in the frames before and after one is in that frame too: a mask there covers the middle
-// between the two, or is the same as both.
+// noBlink checks that a mask that is in the frames before and after a frame is in that frame, too: a mask there covers
+// the middle between the two, or is the same as both.
 func noBlink(t *testing.T, results []Result, same func(a, b mask.Head) bool) {
 	t.Helper()
 	for i := 1; i+1 < len(results); i++ {
@@ -352,7 +353,7 @@ func noTear(t *testing.T, results []Result) {
 	}
 }
 
-// TestNoMaskBlinks has people walk, turn, come and go at random, seen by a poor detector, with every rate of analysis.
+// TestNoMaskBlinks lets people walk, turn, come and go at random, seen by a poor detector, at all rates of analysis.
 func TestNoMaskBlinks(t *testing.T) {
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 2))
@@ -390,7 +391,7 @@ func TestNoMaskBlinks(t *testing.T) {
 		}
 		noBlink(t, results, same)
 		noTear(t, results)
-		// What was found is masked, whatever happened to it.
+		// Every head that was found is masked, whatever became of its track.
 		observed := rand.New(rand.NewPCG(seed, 1))
 		for i, r := range results {
 			o := s.observe(i, observed)
@@ -403,7 +404,7 @@ func TestNoMaskBlinks(t *testing.T) {
 	}
 }
 
-// anyCovers reports whether one of the heads covers another, with a tolerance of a hundredth of a pixel.
+// anyCovers reports whether one of the heads covers another head, with a tolerance of a hundredth of a pixel.
 func anyCovers(heads []mask.Head, h mask.Head) bool {
 	for _, c := range heads {
 		c = c.Grow(1e-2)
@@ -456,7 +457,7 @@ func TestTrackerMemoryIsBounded(t *testing.T) {
 			given := 0
 			for i := range 3000 {
 				o := Observation{Index: i, Time: clock(i), Analyzed: true, Width: width, Height: height}
-				// One stays, and one is somewhere else in each frame.
+				// One person stays, and one is somewhere else in each frame.
 				o.People = []vision.Person{person(300, 300, 50, rng), person(rng.Float64()*width, rng.Float64()*height, 30, rng)}
 				given += len(tracker.Push(o))
 				sightings := 0
@@ -555,7 +556,7 @@ func TestResultOrigins(t *testing.T) {
 	}
 }
 
-// TestHeldMasksStayBounded has someone who is seen only twice, in different places, as by a poor detector.
+// TestHeldMasksStayBounded tracks someone who is seen only twice, in different places, as by a poor detector.
 func TestHeldMasksStayBounded(t *testing.T) {
 	for _, jump := range []float64{0, 20, 50, 100, 200} {
 		s := scenario{frames: 60, every: 3, actors: []actor{
@@ -699,7 +700,7 @@ func FuzzTracker(f *testing.F) {
 	})
 }
 
-// BenchmarkTracker measures the time for one frame. Every third is analyzed; locating heads takes most of the time.
+// BenchmarkTracker measures the time per frame. Every third frame is analyzed; locating heads takes most of the time.
 func BenchmarkTracker(b *testing.B) {
 	for _, n := range []int{3, 30, 200} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

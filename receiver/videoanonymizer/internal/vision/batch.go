@@ -11,7 +11,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// inBatches calls estimate for at most maxBatch people at a time, so that a crowd takes no more memory than that, and
+// inBatches calls estimate for at most maxBatch people at a time, so that memory does not grow with a crowd, and
 // returns one result for each person, in order. A batch that does not fit into the device's memory is halved.
 func inBatches[T any](
 	what string, people []Detection, maxBatch int, estimate func([]Detection, *Steps) ([]T, error),

@@ -15,8 +15,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// TestInBatches: a batch that does not fit into memory is halved and retried; if a single person does not fit, that is
-// an error.
+// TestInBatches checks that a batch that does not fit into memory is halved and retried, and that it is an error if a
+// single person does not fit.
 func TestInBatches(t *testing.T) {
 	broken := errors.New("broken")
 	tests := map[string]struct {
@@ -70,7 +70,7 @@ func TestInBatches(t *testing.T) {
 	}
 }
 
-// TestNaNOutput: the default models reject output that is not finite, wherever it occurs.
+// TestNaNOutput checks that the default models reject output that is not finite, wherever it occurs.
 func TestNaNOutput(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	frame := newFrame(64, 64, yuv420p, false, uniform(white))
@@ -114,8 +114,8 @@ func TestNaNOutput(t *testing.T) {
 	}
 }
 
-// TestOutOfMemory makes ONNX Runtime allocate more memory per person than there is: the error is the one that makes
-// batches smaller.
+// TestOutOfMemory makes ONNX Runtime allocate more memory per person than there is, and checks that the error is the
+// one that makes batches smaller.
 func TestOutOfMemory(t *testing.T) {
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, 8, 8, 3)

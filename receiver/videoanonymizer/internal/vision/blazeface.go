@@ -20,7 +20,7 @@ import (
 type blazeFace struct {
 	session inference.Session
 	opts    FaceOptions
-	// size gives the size of the model's input for a view's width and height.
+	// size returns the size of the model's input for a view's width and height.
 	size func(width, height int) (w, h int)
 }
 
@@ -30,7 +30,7 @@ const (
 	blazeFaceLeftEye   = 1
 
 	fullRangeStride = 32
-	// fullRangeLongSide shows whole frames in their own shape as large as the square of 192 that the model was trained on.
+	// fullRangeLongSide shows whole frames, in their own shape, as large as the square of 192 the model was trained on.
 	fullRangeLongSide = 320
 )
 

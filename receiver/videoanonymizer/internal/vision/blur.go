@@ -6,10 +6,10 @@ package vision
 import "github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 
 const (
-	// blurLongSide is about how long the frame is that detectors see, in pixels: finer blur is none to them.
+	// blurLongSide is about the long side, in pixels, of the frame that detectors see: they do not notice finer blur.
 	blurLongSide = 416
-	// blurredBelow is the sharpness below which a frame is blurred. In the clips of `make recall` it is 0.26 to 0.37 in
-	// the frames of the category blur, and 0.45 to 1.7 in all others, the least in close-ups before a soft background.
+	// blurredBelow is the sharpness below which a frame is blurred. In the clips of `make recall`, sharpness is 0.26 to
+	// 0.37 in the frames of the category blur, and 0.45 to 1.7 in all others, least in close-ups before a soft background.
 	blurredBelow = 0.4
 )
 
@@ -17,9 +17,9 @@ const (
 // sure of people in it.
 func Blurred(frame *media.Frame) bool { return sharpness(frame) < blurredBelow }
 
-// sharpness is how unevenly the first plane changes over two steps, along rows or along columns, whichever is less:
-// about 1 where edges are sharp, and 0 where all changes are gradual. A step is a pixel of a frame of blurLongSide.
-// Noise counts as sharp, and so does a plane that does not change.
+// sharpness returns how unevenly the first plane changes over two steps, along rows or along columns, whichever is
+// less: about 1 where edges are sharp, and 0 where all changes are gradual. A step is a pixel of the frame scaled to
+// blurLongSide. Noise counts as sharp, and so does a plane that does not change.
 func sharpness(frame *media.Frame) float64 {
 	plane, size := frame.Planes[0], frame.Format.BytesPerSample()
 	if len(plane.Data) < plane.Width*plane.Height*size {
@@ -44,7 +44,7 @@ func sharpness(frame *media.Frame) float64 {
 	return min(along.unevenness(), down.unevenness())
 }
 
-// change sums up how samples change over two steps: how much in all, and how differently in the two.
+// change sums up how samples change over two steps: by how much in total, and by how much the two steps differ.
 type change struct{ total, difference int }
 
 func (c *change) add(a, b, d int) {

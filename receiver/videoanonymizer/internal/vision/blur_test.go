@@ -12,7 +12,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// TestBlurred blurs a picture of patches, as a camera that moves does, and one that is out of focus.
+// TestBlurred blurs a picture of patches as a moving camera does, and as one that is out of focus does.
 func TestBlurred(t *testing.T) {
 	const patch = 24
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -22,7 +22,7 @@ func TestBlurred(t *testing.T) {
 	}
 	patches := func(x, y int) int { return int(random[(x+1000)/patch*1009+(y+1000)/patch]) }
 	noise := func(x, y int) int { return int(random[(x*1013+y)%len(random)]) }
-	// blur is the mean over so many pixels along rows and columns.
+	// blur is the mean over the given number of pixels along rows and columns.
 	blur := func(of func(x, y int) int, along, down int) func(x, y int) int {
 		return func(x, y int) int {
 			sum := 0

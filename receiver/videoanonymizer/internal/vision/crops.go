@@ -44,7 +44,7 @@ func runOnCrops(
 	return nil
 }
 
-// squareAround is the square of whole pixels around the box's center, scale times as wide as the box's longer side.
+// squareAround returns the square of whole pixels around the box's center, scale times as wide as its longer side.
 func squareAround(b Box, scale float32) image.Rectangle {
 	half := max(1, int(math.Ceil(float64(max(b.Width(), b.Height())*scale/2))))
 	centerX, centerY := b.Center()

@@ -20,10 +20,10 @@ import (
 type dense struct {
 	session inference.Session
 	opts    DetectorOptions
-	// size gives the size of the model's input for a view's width and height.
+	// size returns the size of the model's input for a view's width and height.
 	size func(width, height int) (w, h int)
-	// pose returns the keypoints of the person in a cell, in pixels of the input, or nil if they are not exact enough. It
-	// is nil if the model has none.
+	// pose returns the keypoints of the person in a cell, in pixels of the input, or nil if they are not accurate enough.
+	// It is nil if the model has none.
 	pose func(outputs []inference.Tensor, cell int) (*Pose, error)
 }
 
@@ -112,7 +112,7 @@ func (d *dense) read(outputs []inference.Tensor, region image.Rectangle, scale f
 	return people, nil
 }
 
-// placed is a pose in pixels of an input, or of a part of the frame, in pixels of the frame; nil stays nil.
+// placed converts a pose from pixels of an input, or of a part of the frame, to pixels of the frame; nil stays nil.
 func (p *Pose) placed(x, y, scale float32) *Pose {
 	if p == nil {
 		return nil

@@ -14,9 +14,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// detr is DETR (Carion et al., "End-to-End Object Detection with Transformers", 2020) as its ONNX exports have it:
-// input pixel_values float32 [N,3,H,W], RGB normalized as for ImageNet, and in some exports pixel_mask int64 [N,h,w] of
-// ones; outputs logits float32 [N,100,92], of which 1 is a person and the last one no object, and pred_boxes float32
+// detr is DETR (Carion et al., "End-to-End Object Detection with Transformers", 2020) as exported to ONNX: input
+// pixel_values float32 [N,3,H,W], RGB normalized as for ImageNet, and in some exports pixel_mask int64 [N,h,w] of ones;
+// outputs logits float32 [N,100,92], of which 1 is a person and the last one no object, and pred_boxes float32
 // [N,100,4] as center x, center y, width and height in 0..1 of the image. Each query is one object, so there is no
 // suppression.
 type detr struct {
@@ -30,7 +30,7 @@ const (
 	detrPerson = 1
 	// The image is scaled to a short side of 800, unless the long side would exceed 1333, as in DETR's training.
 	detrShortSide, detrLongSide = 800, 1333
-	// detrMaskSide is the mask's size where an export leaves it open; the model scales the mask itself.
+	// detrMaskSide is the mask's size if an export leaves it open; the model scales the mask itself.
 	detrMaskSide = 64
 )
 
@@ -123,7 +123,7 @@ func (d *detr) read(logits, boxes inference.Tensor, frame *media.Frame) ([]Detec
 	return people, nil
 }
 
-// bestClass is the most likely class other than the last one (no object), and its probability among all (softmax).
+// bestClass returns the most likely class other than the last one (no object), and its probability among all (softmax).
 func bestClass(logits []float32) (class int, probability float32) {
 	var sum float64
 	largest := float64(logits[0])

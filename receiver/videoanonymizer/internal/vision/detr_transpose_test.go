@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// detrGraph answers every image with the given queries: a class, its logit (the others are 0) and a box. The logits
-// are multiplied by the mask's mean, so that a mask of anything but ones ruins them.
+// detrGraph returns a model that answers every image with the given queries: a class, its logit (the others are 0) and
+// a box. The logits are multiplied by the mask's mean, so that a mask of anything but ones ruins them.
 func detrGraph(t *testing.T, withMask bool, queries ...struct {
 	class int
 	logit float32

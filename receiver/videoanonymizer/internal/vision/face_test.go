@@ -17,12 +17,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// faces opens a BlazeFace that always answers with these boxes and scores, in pixels of a 64 x 64 input.
+// faces opens a BlazeFace that always returns these boxes and scores, in pixels of a 64 x 64 input.
 func faces(t *testing.T, scores, boxes []float32) FaceDetector {
 	return openFaces(t, "blazeface", 64, scores, boxes)
 }
 
-// openFaces opens a face detector for inputs of size x size, or of any if that is -1, which always answers with these
+// openFaces opens a face detector for inputs of size x size, or of any size if that is -1, which always returns these
 // boxes and scores.
 func openFaces(t *testing.T, family string, size int64, scores, boxes []float32) FaceDetector {
 	n := int64(len(scores))
@@ -54,7 +54,7 @@ func openFaces(t *testing.T, family string, size int64, scores, boxes []float32)
 	return named
 }
 
-// The model sees a frame of 128 x 64 as 64 x 32, without any black.
+// TestFullRangeFacesMapToTheFrame shows the model a frame of 128 x 64 as 64 x 32, without any black.
 func TestFullRangeFacesMapToTheFrame(t *testing.T) {
 	d := openFaces(t, "blazeface_full_range", -1, []float32{.7, .5}, []float32{10, 4, 20, 14, 40, 20, 50, 30})
 	found, _, err := d.DetectFaces(t.Context(), newFrame(128, 64, yuv420p, false, uniform(white)))
@@ -65,7 +65,7 @@ func TestFullRangeFacesMapToTheFrame(t *testing.T) {
 	assert.Equal(t, [2]float32{40, 28}, [2]float32{found[0].LeftEye.X, found[0].LeftEye.Y})
 }
 
-// The model sees a frame of 128 x 64 as 64 x 32, with 16 rows of black above and below.
+// TestBlazeFaceMapsFacesToTheFrame shows the model a frame of 128 x 64 as 64 x 32, with 16 black rows above and below.
 func TestBlazeFaceMapsFacesToTheFrame(t *testing.T) {
 	d := faces(t, []float32{.7, .9, .5, .8}, []float32{
 		11, 21, 21, 31, // the next one again, with a lower score
@@ -138,7 +138,7 @@ func TestUnion(t *testing.T) {
 	}
 }
 
-// Tiles cover every pixel of a frame, and one of them contains all of whatever is smaller than the overlap.
+// TestTilesCoverTheFrame checks that whatever is smaller than the overlap is whole in a tile, anywhere in the frame.
 func TestTilesCoverTheFrame(t *testing.T) {
 	for _, size := range [][2]int{{1920, 1080}, {641, 479}, {64, 64}} {
 		for tiles := 2; tiles <= 8; tiles++ {
@@ -167,7 +167,8 @@ func TestTilesCoverTheFrame(t *testing.T) {
 	}
 }
 
-// Smaller parts come in steps from the usual ones down to those of finePart pixels, along each side by its length.
+// TestFineViews checks that smaller parts come in steps from the usual ones down to those of finePart pixels, along
+// each side according to its length.
 func TestFineViews(t *testing.T) {
 	for name, tt := range map[string]struct{ width, height, tiles, want int }{
 		"small":           {1000, 750, 0, 1},
@@ -191,8 +192,8 @@ func TestFineViews(t *testing.T) {
 	assert.False(t, DetectorOptions{Detail: true, Tiles: 2}.fine())
 }
 
-// Whoever is in a large picture, of any size and at any place, is whole in a part that is not much larger, and counts
-// there.
+// TestFineViewsShowEverySize checks that people of any size and at any place in a large picture are whole in a part
+// that is not much larger, and count there.
 func TestFineViewsShowEverySize(t *testing.T) {
 	for _, size := range []image.Point{{4000, 3000}, {6000, 8000}, {16384, 2000}} {
 		frame := &media.Frame{Width: size.X, Height: size.Y}

@@ -10,7 +10,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// sampleNormalized fills dst, 3 planes of width x height, with the region of the frame: RGB in 0..1, less the mean and
+// sampleNormalized fills dst, 3 planes of width x height, with the region of the frame: RGB in 0..1, minus the mean and
 // divided by the standard deviation of ImageNet's images.
 func sampleNormalized(frame *media.Frame, region image.Rectangle, dst []float32, width, height int) error {
 	bytes := borrowBytes(width * height * 3)

@@ -60,8 +60,8 @@ func TestDetectorOnBlankFrames(t *testing.T) {
 	}
 }
 
-// Boxes are in pixels of the letterboxed input: a frame of 1920 x 1080 becomes 416 x 256, with 11 black rows at the top
-// and at the bottom.
+// TestDetectorMapsBoxesToTheFrame maps boxes from pixels of the letterboxed input: a frame of 1920 x 1080 becomes 416 x
+// 256, with 11 black rows at the top and at the bottom.
 func TestDetectorMapsBoxesToTheFrame(t *testing.T) {
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, -1, -1, 3)

@@ -18,12 +18,12 @@ import (
 const (
 	multiposeLongSide = 512
 	multiposeStride   = 4
-	// multiposeSpread is how fast a keypoint's probability falls off with the square of the distance from where its
-	// person's center expects it, relative to the grid's shorter side; as in the published graph.
+	// multiposeSpread is the scale, relative to the grid's shorter side, on which a keypoint's probability falls off with
+	// the square of the distance from where its person's center expects it; as in the published graph.
 	multiposeSpread = 0.3
 	// multiposeMinPosed is the longer side of a person's box, in pixels of the input, below which the grid is too coarse
-	// for a head's place. On the annotated frames of `make recall`, at a long side of 512, the masks by such keypoints
-	// cover 272 of 320 heads, those by movenet-lightning's crops 296, and with this bound 297.
+	// to locate a head. On the annotated frames of `make recall`, at a long side of 512, masks from all of these keypoints
+	// cover 272 of 320 heads, masks from movenet-lightning's crops 296, and masks with this bound 297.
 	multiposeMinPosed = 96
 )
 
@@ -109,7 +109,7 @@ func (g multiPoseGrids) pose(cell int) (*Pose, error) {
 	return &pose, nil
 }
 
-// cellAt is the first cell at or after a place in pixels of the input, within a side of n cells.
+// cellAt returns the first cell at or after a position in pixels of the input, within a side of n cells.
 func cellAt(pixels float32, n int) int {
 	return int(min(max(math.Ceil(float64(pixels/multiposeStride)), 0), float64(n)))
 }
@@ -117,7 +117,7 @@ func cellAt(pixels float32, n int) int {
 // span is a run of rows or columns of a grid.
 type span struct{ first, end int }
 
-// weights are the factors, one for each row or column, by which a keypoint is less probable away from where it is
+// weights returns, for each row or column, the factor by which a keypoint is less probable there than where it is
 // expected.
 func (s span) weights(expected float32, spread float64) []float32 {
 	all := make([]float32, max(0, s.end-s.first))

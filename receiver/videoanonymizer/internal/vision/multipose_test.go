@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// multiPose opens a MultiPose that always sees one person in the cell (5, 4) of a grid of 16 x 8, with a box 8
-// cells wide around it that reaches far beyond the upper edge, once change has changed its answer.
+// multiPose opens a MultiPose that always sees one person in the cell (5, 4) of a grid of 16 x 8, with a box 8 cells
+// wide around it that reaches far beyond the upper edge. change modifies its answer first.
 func multiPose(t *testing.T, change func(a *multiPoseAnswer)) Detector {
 	const w, h, n = multiPoseWidth, multiPoseHeight, multiPoseWidth * multiPoseHeight
 	a := &multiPoseAnswer{scores: make([]float32, n), boxes: make([]float32, 4*n),
@@ -50,12 +50,12 @@ func multiPoseCell(x, y int) int { return y*multiPoseWidth + x }
 
 type multiPoseAnswer struct{ scores, boxes, heatmaps, regressions, offsets []float32 }
 
-// at returns where the value of a channel in a cell is.
+// at returns the index of the value of a channel in a cell.
 func (*multiPoseAnswer) at(channel, x, y int) int {
 	return channel*multiPoseWidth*multiPoseHeight + multiPoseCell(x, y)
 }
 
-// A frame of 128 x 64 becomes 64 x 32: a cell of the grid is 8 pixels of the frame.
+// TestMultiPose shows the model a frame of 128 x 64 as 64 x 32: a cell of the grid is 8 pixels of the frame.
 func TestMultiPose(t *testing.T) {
 	expect := func(a *multiPoseAnswer, k, x, y int) { // relative to the center
 		a.regressions[a.at(2*k, 5, 4)], a.regressions[a.at(2*k+1, 5, 4)] = float32(y-4), float32(x-5)
@@ -112,7 +112,7 @@ func TestMultiPose(t *testing.T) {
 	}
 }
 
-// TestMultiPoseOfSmallPeople: keypoints of people who are small in the model's input are left to the pose model.
+// TestMultiPoseOfSmallPeople checks that keypoints of people small in the model's input are left to the pose model.
 func TestMultiPoseOfSmallPeople(t *testing.T) {
 	for top, posed := range map[float32]bool{28 - 96: true, 28 - 95: false, 4: false} {
 		people, _, err := multiPose(t, func(a *multiPoseAnswer) { a.boxes[4*multiPoseCell(5, 4)+1] = top }).

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// suppress is greedy non-maximum suppression: in the order given by compare, it keeps each item whose box overlaps that
-// of no item kept before by more than the threshold. It reorders its argument and returns a part of it.
+// suppress is greedy non-maximum suppression: in the order given by compare, it keeps each item whose box does not
+// overlap the box of any item kept before by more than the threshold. It reorders its argument and returns part of it.
 func suppress[T any](items []T, threshold float32, compare func(a, b T) int, box func(T) Box) []T {
 	slices.SortStableFunc(items, compare)
 	kept := items[:0]

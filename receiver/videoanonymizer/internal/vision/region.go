@@ -9,15 +9,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// Region is a part of a frame, by which people who are small in the frame are shown to a detector as large as they are.
+// Region is a part of a frame that shows people who are small in the frame to a detector at their full size.
 type Region struct {
 	// Bounds are in pixels of the frame.
 	Bounds image.Rectangle
 	frame  *media.Frame
 }
 
-// RegionAround is the part of the frame that shows a box, at least minSide pixels wide and high if the frame is. Its
-// edges are where pixels of all planes begin.
+// RegionAround returns the part of the frame that shows a box, at least minSide pixels wide and high if the frame is.
+// Its left and upper edges are where samples of all planes begin.
 func RegionAround(frame *media.Frame, b Box, minSide int) Region {
 	f := frame.Format
 	x0, x1 := side(b.X0, b.X1, minSide, frame.Width, f.ChromaShiftX)
@@ -35,7 +35,7 @@ func side(from, to float32, least, most int, shift int) (int, int) {
 	return first, min(most, first+length)
 }
 
-// Frame returns a copy of the region. It needs no release.
+// Frame returns a copy of the region, which needs no release.
 func (r Region) Frame() *media.Frame {
 	from := r.frame
 	out := &media.Frame{Index: from.Index, PTS: from.PTS, Time: from.Time, Width: r.Bounds.Dx(), Height: r.Bounds.Dy(),
@@ -58,8 +58,8 @@ func (r Region) Frame() *media.Frame {
 	return out
 }
 
-// Detections returns copies of detections in the copy, in pixels of the frame, without those that the region may show
-// only a part of.
+// Detections converts detections in the region's copy to pixels of the frame, without those of which the region may
+// show only a part.
 func (r Region) Detections(people []Detection) []Detection {
 	moved := make([]Detection, len(people))
 	dx, dy := float32(r.Bounds.Min.X), float32(r.Bounds.Min.Y)
@@ -74,7 +74,7 @@ func (r Region) Detections(people []Detection) []Detection {
 	return dropPartial(moved, view, r.frame)
 }
 
-// Faces returns copies of faces in the copy, in pixels of the frame.
+// Faces converts faces in the region's copy to pixels of the frame.
 func (r Region) Faces(faces []Face) []Face {
 	moved := make([]Face, len(faces))
 	dx, dy := float32(r.Bounds.Min.X), float32(r.Bounds.Min.Y)

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRegion: a part of a frame has the frame's pixels, and what is found in it, keypoints too, is where it is in the
-// frame.
+// TestRegion checks that a part of a frame has the frame's pixels, and that what is found in it, including keypoints,
+// is placed correctly in the frame.
 func TestRegion(t *testing.T) {
 	frame := newFrame(641, 359, yuv420p, false, uniform(white))
 	for i := range frame.Planes {

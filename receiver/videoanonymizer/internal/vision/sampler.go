@@ -14,18 +14,18 @@ import (
 
 // sampler turns a region of a frame into a small interleaved 8-bit RGB image for a model. It scales each plane
 // separately and converts only the small result, which costs a fraction of converting the frame. A sampler serves one
-// goroutine at a time. Its memory lies outside Go's: close frees it.
+// goroutine at a time. Its memory lies outside Go's heap; close frees it.
 type sampler struct {
 	halves [2]gocv.Mat // intermediate sizes on the way to a much smaller one, used in turn
 	planes [3]gocv.Mat // scaled, in the frame's depth
 	bytes  [3]gocv.Mat // the same in 8 bits, where the frame is deeper
 }
 
-// spareSamplers are those that can be used again. A sync.Pool would not do: each garbage collection drops what it
-// holds, and memory outside Go's would never be freed.
+// spareSamplers holds samplers for reuse. A sync.Pool would not do: each garbage collection drops what it holds, and
+// memory outside Go's heap would never be freed.
 var spareSamplers = make(chan *sampler, 16)
 
-// borrowSampler returns a spare sampler or a new one. Give it to returnSampler afterwards.
+// borrowSampler returns a spare sampler or a new one. Pass it to returnSampler afterwards.
 func borrowSampler() *sampler {
 	select {
 	case s := <-spareSamplers:
@@ -59,7 +59,7 @@ func (s *sampler) close() {
 	}
 }
 
-// sampleImage is sample by a borrowed sampler.
+// sampleImage calls sample on a borrowed sampler.
 func sampleImage(frame *media.Frame, region image.Rectangle, dst []uint8, width, height int) error {
 	s := borrowSampler()
 	defer returnSampler(s)
@@ -161,7 +161,7 @@ func (s *sampler) resize(src *gocv.Mat, part image.Rectangle, dst *gocv.Mat, siz
 // conversion holds what each value of Y, U and V contributes to red, green and blue, in 1/1024.
 type conversion struct{ y, rv, gu, gv, bu [256]int32 }
 
-// conversions are those of ITU-R BT.601 and BT.709, each for limited and full range.
+// conversions are the conversions of ITU-R BT.601 and BT.709, each for limited and full range.
 var conversions = func() (c [2][2]conversion) {
 	for matrix, k := range [2]struct{ red, blue float64 }{{0.299, 0.114}, {0.2126, 0.0722}} {
 		for full := range 2 {
@@ -185,8 +185,8 @@ var conversions = func() (c [2][2]conversion) {
 }()
 
 // convert writes planes of target's size, as RGB, into the target part of dst. The matrix is BT.601 up to 576 lines and
-// BT.709 above, as players assume for streams that do not say, unless the frame says BT.601; a model does not notice
-// the difference.
+// BT.709 above, as players assume for streams that do not specify it, unless the frame says BT.601; a model does not
+// notice the difference.
 func convert(dst []uint8, width int, target image.Rectangle, planes [3][]uint8, frame *media.Frame) {
 	matrix, full := 1, 0
 	if frame.Height <= 576 || frame.BT601 {

@@ -25,7 +25,7 @@ var (
 	gray        = media.PixelFormat{Name: "gray", Depth: 8, Planes: 1}
 )
 
-// newFrame paints a frame by a function of the position that returns Y, U and V in 8 bits.
+// newFrame returns a frame painted by a function of the position that returns Y, U and V in 8 bits.
 func newFrame(width, height int, format media.PixelFormat, fullRange bool, at func(x, y int) [3]byte) *media.Frame {
 	f := &media.Frame{Width: width, Height: height, Format: format, FullRange: fullRange}
 	for i := range format.Planes {
@@ -142,8 +142,8 @@ func TestSampleErrors(t *testing.T) {
 	assert.Error(t, s.sample(frame, image.Rect(0, 0, 5, 5), make([]uint8, 299), 10, 10))
 }
 
-// TestSpareSamplers: a garbage collection drops no spare sampler, whose memory would never be freed, and a sampler that
-// is one too many frees its own.
+// TestSpareSamplers checks that a garbage collection drops no spare sampler, whose memory would never be freed, and
+// that one sampler too many frees its own memory.
 func TestSpareSamplers(t *testing.T) {
 	var all []*sampler
 	for range cap(spareSamplers) + 1 {

@@ -20,7 +20,7 @@ import (
 
 const latency = 100 * time.Millisecond
 
-// fakePose is a MoveNet that answers after the latency, each person's keypoints at the upper left of the crop.
+// fakePose returns a MoveNet that answers after the latency, with each person's keypoints at the crop's upper left.
 func fakePose(opts inferencetest.Options) *inferencetest.Session {
 	opts.Inputs = []inference.TensorInfo{{Type: "uint8", Shape: []int64{-1, 8, 8, 3}}}
 	opts.Outputs = []inference.TensorInfo{{Type: "float", Shape: []int64{-1, KeypointCount, 3}}}
@@ -31,8 +31,7 @@ func fakePose(opts inferencetest.Options) *inferencetest.Session {
 	return inferencetest.New(opts)
 }
 
-// TestParallelSessionsOverlap: frames analyzed concurrently take as long as the session's bound on parallel runs makes
-// them.
+// TestParallelSessionsOverlap checks that the session's bound on parallel runs sets the time for concurrent frames.
 func TestParallelSessionsOverlap(t *testing.T) {
 	const frames = 8
 	for _, parallel := range []int{1, 2, 4, 8} {
@@ -59,7 +58,7 @@ func TestParallelSessionsOverlap(t *testing.T) {
 	}
 }
 
-// TestBatchTimesAddUp: the batches of one frame run one after the other, and its steps say how long they took.
+// TestBatchTimesAddUp checks that a frame's batches run one after the other, and that its steps add up their times.
 func TestBatchTimesAddUp(t *testing.T) {
 	for name, tt := range map[string]struct {
 		maxBatch int64 // that fits into memory
@@ -89,7 +88,7 @@ func TestBatchTimesAddUp(t *testing.T) {
 	}
 }
 
-// TestEstimateContextCanceled: an inference under way, and one that waits for its turn, end with the context.
+// TestEstimateContextCanceled checks that running inferences and those that wait for their turn end with the context.
 func TestEstimateContextCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		estimator, err := NewPoseEstimator("", fakePose(inferencetest.Options{}), PoseOptions{BoxScale: 1})

@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// Silhouette marks what shows people in a part of the frame.
+// Silhouette marks the cells in a part of the frame that show people.
 type Silhouette struct {
-	// Box is that part, in pixels of the frame. The cells divide it evenly.
+	// Box is the part, in pixels of the frame. The cells divide it evenly.
 	Box Box
-	// Cells are those that show people.
+	// Cells are the cells that show people.
 	Cells Bitmap
 }
 

@@ -47,8 +47,7 @@ func TestBitmapRuns(t *testing.T) {
 	assert.False(t, c.At(69, 0))
 }
 
-// brightness opens a segmentation of 8 x 8 pixels that takes light for people: its answer is the mean of the colors,
-// times factor.
+// brightness opens a segmentation of 8 x 8 pixels that takes light for people: it returns the mean color, times factor.
 func brightness(t *testing.T, factor float32, opts SegmenterOptions) Segmenter {
 	g := &graph{}
 	g.value(graphInput, "image", uint8s, -1, 8, 8, 3)
@@ -63,8 +62,8 @@ func brightness(t *testing.T, factor float32, opts SegmenterOptions) Segmenter {
 	return s
 }
 
-// In a frame whose right half is light, a person in the middle shows in the right half of the crop, and one farther
-// right in all of it; beyond the frame there is nobody.
+// TestSelfieSegmentation segments a frame whose right half is light: a person in the middle shows in the right half of
+// the crop, and a person farther right in all of it. Beyond the frame there are no people.
 func TestSelfieSegmentation(t *testing.T) {
 	half := func(x, _ int) [3]byte {
 		if x >= 64 {

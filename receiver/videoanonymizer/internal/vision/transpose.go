@@ -13,8 +13,8 @@ import (
 )
 
 // transPose is TransPose (Yang et al., "TransPose: Keypoint Localization via Transformer", 2021) and other models of
-// the same form: input float32 [N,3,H,W], the person's box scaled to the input whatever its shape, RGB normalized as
-// for ImageNet; output float32 heat maps [N,17,h,w], whose maximum marks the keypoint.
+// the same form: input float32 [N,3,H,W], the person's box scaled to the input regardless of its aspect ratio, RGB
+// normalized as for ImageNet; output float32 heat maps [N,17,h,w], whose maximum marks the keypoint.
 type transPose struct {
 	session       inference.Session
 	width, height int
@@ -82,7 +82,7 @@ func (t *transPose) estimateBatch(
 }
 
 // readHeatMaps reads keypoints from 17 maps of width x height: a map's maximum is the keypoint's score, and its place,
-// scaled to the box, the position.
+// scaled to the box, is the keypoint's position.
 func readHeatMaps(pose *Pose, maps []float32, width, height int, box image.Rectangle) error {
 	for k := range pose {
 		place, score := 0, float32(math.Inf(-1))
@@ -103,7 +103,7 @@ func readHeatMaps(pose *Pose, maps []float32, width, height int, box image.Recta
 	return nil
 }
 
-// wholePixels is the smallest rectangle of whole pixels around the box, never empty.
+// wholePixels returns the smallest rectangle of whole pixels around the box, never empty.
 func wholePixels(b Box) image.Rectangle {
 	floor := func(v float32) int { return int(math.Floor(float64(v))) }
 	ceil := func(v float32) int { return int(math.Ceil(float64(v))) }

@@ -13,14 +13,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// rotations by quarters of a turn clockwise.
+// rotations are OpenCV's rotations by clockwise quarter turns.
 var rotations = map[int]gocv.RotateFlag{
 	1: gocv.Rotate90Clockwise, 2: gocv.Rotate180Clockwise, 3: gocv.Rotate90CounterClockwise,
 }
 
-// Turned returns a copy of a frame, turned clockwise by quarters of a turn; negative ones turn the other way. It is for
-// models alone: a frame of 4:2:2 lies on its side in 4:4:0, in which none is written. The copy is in memory of its own
-// and needs no release.
+// Turned returns a copy of a frame, turned clockwise by quarter turns, or counterclockwise if negative. It is for
+// models only: a 4:2:2 frame becomes 4:4:0, which no output has. The copy has its own memory and needs no release.
 func Turned(frame *media.Frame, quarters int) (*media.Frame, error) {
 	quarters &= 3
 	turned := &media.Frame{Index: frame.Index, PTS: frame.PTS, Time: frame.Time, Width: frame.Width,
@@ -39,7 +38,7 @@ func Turned(frame *media.Frame, quarters int) (*media.Frame, error) {
 	return turned, nil
 }
 
-// lying is the format of a frame turned by 90 degrees: what was subsampled across is so downward.
+// lying returns the format of a frame turned by 90 degrees: horizontal subsampling becomes vertical, and vice versa.
 func lying(f media.PixelFormat) media.PixelFormat {
 	f.ChromaShiftX, f.ChromaShiftY = f.ChromaShiftY, f.ChromaShiftX
 	f.Name = strings.NewReplacer("422", "440", "440", "422").Replace(f.Name)
@@ -71,11 +70,11 @@ func turnedPlane(plane media.Plane, bytesPerSample, quarters int) (media.Plane, 
 	return turned, gocv.Rotate(from, &to, rotations[quarters])
 }
 
-// TurnBack turns what was found in a turned frame back to the frame.
+// TurnBack converts what was found in a turned frame to pixels of the original frame.
 type TurnBack struct {
-	// Quarters are those that Turned turned the frame by.
+	// Quarters is the number of quarter turns by which Turned turned the frame.
 	Quarters int
-	// Width and Height are those of the frame in pixels, before it was turned.
+	// Width and Height are the frame's size in pixels before it was turned.
 	Width, Height int
 }
 

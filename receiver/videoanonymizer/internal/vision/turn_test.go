@@ -39,7 +39,7 @@ var turnFormats = []media.PixelFormat{
 	{Name: "gray16le", Depth: 16, Planes: 1},
 }
 
-// TestTurnedAndBack: quarters of a turn that add up to a whole one change nothing, in every format and odd sizes.
+// TestTurnedAndBack checks that quarter turns that add up to a whole turn change nothing, in all formats and odd sizes.
 func TestTurnedAndBack(t *testing.T) {
 	for _, format := range turnFormats {
 		for _, size := range [][2]int{{64, 36}, {33, 17}, {2, 5}, {1, 1}} {
@@ -59,7 +59,7 @@ func TestTurnedAndBack(t *testing.T) {
 	}
 }
 
-// TestTurnedPixel: clockwise, the upper left corner goes to the upper right one, and so on.
+// TestTurnedPixel checks that, clockwise, the upper left corner goes to the upper right one, and so on.
 func TestTurnedPixel(t *testing.T) {
 	const width, height, x, y = 5, 3, 1, 0
 	for quarters, want := range [][2]int{{1, 0}, {2, 1}, {3, 2}, {0, 3}} {
@@ -76,7 +76,7 @@ func TestTurnedPixel(t *testing.T) {
 	}
 }
 
-// TestTurnBack: what is found at a sample of a turned frame is turned back to where the sample came from.
+// TestTurnBack checks that what is found at a sample of a turned frame is turned back to where the sample came from.
 func TestTurnBack(t *testing.T) {
 	const width, height = 37, 21
 	frame := distinct(media.PixelFormat{Name: "gray16le", Depth: 16, Planes: 1}, width, height)

@@ -45,7 +45,7 @@ type Detection struct {
 	// Candidate means that the score alone is too low: the detection counts only if a pose, a face or a track confirms
 	// it.
 	Candidate bool
-	// Pose is nil unless the detector finds keypoints itself, and the person is large enough for them to be exact.
+	// Pose is nil unless the detector finds keypoints itself, and the person is large enough for them to be accurate.
 	Pose *Pose
 }
 
@@ -57,14 +57,14 @@ type Face struct {
 	LeftEye, RightEye Keypoint
 }
 
-// Person is a detection with what other models found out about it.
+// Person is a detection with the results of other models.
 type Person struct {
 	Detection
 	// Pose is the detector's own or, if that has none, the pose model's; nil if no pose was estimated.
 	Pose *Pose
 	// Silhouette is nil if the person was not segmented.
 	Silhouette *Silhouette
-	// Hidden means that only a hard look shows the person.
+	// Hidden means that the usual analysis does not find the person, only a harder search such as a survey.
 	Hidden bool
 }
 
@@ -72,7 +72,7 @@ type Person struct {
 type Interval struct{ Start, End time.Time }
 
 // Steps are the times of the three steps of a model's work on one frame. With several inference calls, each interval
-// reaches from the first call's start to the last one's end, and the Busy durations are the sums over the calls.
+// spans from the start of the first call to the end of the last, and the Busy durations are the sums over the calls.
 type Steps struct {
 	Preprocess, Inference, Postprocess             Interval
 	PreprocessBusy, InferenceBusy, PostprocessBusy time.Duration

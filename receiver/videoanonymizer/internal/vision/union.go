@@ -9,16 +9,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// union finds the people that any of its detectors finds.
+// union finds the people whom any of its detectors finds.
 type union struct {
 	detectors []Detector
 	overlap   float32
 	minSize   float32
 }
 
-// NewUnion returns a detector that finds what any of the detectors finds. Of two boxes whose intersection over union is
-// larger than overlap, only the better is kept, with its own pose or none. People whose box is less than minSize pixels
-// on its longer side are left out; 0 keeps all.
+// NewUnion returns a detector that finds the people whom any of the detectors finds. Of two boxes whose intersection
+// over union is larger than overlap, only the better is kept, with its own pose or none. People whose box is less than
+// minSize pixels on its longer side are dropped; 0 keeps all.
 func NewUnion(detectors []Detector, overlap, minSize float32) Detector {
 	if len(detectors) == 1 && minSize <= 0 {
 		return detectors[0]

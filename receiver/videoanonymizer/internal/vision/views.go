@@ -13,18 +13,18 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// tileOverlap is the share of a tile that the next one shows too. People smaller than that are whole in one of them.
+// tileOverlap is the share of a tile that the next one shows, too. People smaller than that are whole in one of them.
 const tileOverlap = 0.25
 
 // view is a part of a frame that a detector analyzes.
 type view struct {
 	image.Rectangle
-	// maxWidth and maxHeight in pixels are those of the people who count in it; 0 for no limit.
+	// maxWidth and maxHeight are the maximum size in pixels of people who count in the view; 0 means no limit.
 	maxWidth, maxHeight float32
 }
 
-// views are the parts of a frame that a detector analyzes: the whole frame and, if tiles is above 1, tiles x tiles
-// overlapping parts of it. Fine adds smaller parts of large frames, see DetectorOptions.
+// views returns the views of a frame that a detector analyzes: the whole frame and, if tiles is above 1, tiles x tiles
+// overlapping parts of it. fine adds smaller parts of large frames; see DetectorOptions.
 func views(frame *media.Frame, tiles int, fine bool) []view {
 	grids := []image.Point{{X: 1, Y: 1}}
 	if tiles > 1 {
@@ -43,11 +43,11 @@ func views(frame *media.Frame, tiles int, fine bool) []view {
 	return all
 }
 
-// finePart is the length in pixels from which a frame is divided further: that of the parts of 1080p.
+// finePart is the length in pixels above which a frame is divided further: the length of the parts of 1080p.
 const finePart = 1100
 
-// fineGrids are the numbers of parts along both sides that add to tiles x tiles ones: as many as make the parts about
-// finePart long, and half of them, and so on, so that people of every size fill a good share of some part.
+// fineGrids returns the grids of parts to add to tiles x tiles ones: the one whose parts are about finePart long, one
+// with half as many along each side, and so on, so that people of every size fill a good share of some part.
 func fineGrids(frame *media.Frame, tiles int) (grids []image.Point) {
 	grid := image.Pt(divideUp(frame.Width, finePart), divideUp(frame.Height, finePart))
 	for max(grid.X, grid.Y) > tiles {
@@ -58,7 +58,7 @@ func fineGrids(frame *media.Frame, tiles int) (grids []image.Point) {
 	return grids
 }
 
-// divide divides a frame into overlapping parts, given the size of those that are a step larger.
+// divide divides a frame into overlapping parts, given the size of the parts one step larger.
 func divide(frame *media.Frame, grid, coarser image.Point) (parts []view) {
 	for row := range grid.Y {
 		y0, y1 := tileSpan(frame.Height, grid.Y, row)
@@ -70,7 +70,7 @@ func divide(frame *media.Frame, grid, coarser image.Point) (parts []view) {
 	return parts
 }
 
-// partOf is the view of a part, given the size of the next larger view.
+// partOf returns the view of a part, given the size of the next larger view.
 func partOf(larger image.Point, part image.Rectangle) view {
 	v := view{Rectangle: part}
 	if part.Dx() < larger.X {
@@ -82,7 +82,7 @@ func partOf(larger image.Point, part image.Rectangle) view {
 	return v
 }
 
-// tileSpan is where the i-th of n tiles begins and ends along a side.
+// tileSpan returns where the i-th of n tiles begins and ends along a side.
 func tileSpan(side, n, i int) (from, to int) {
 	length := float64(side) / (float64(n) - float64(n-1)*tileOverlap)
 	from = int(float64(i) * length * (1 - tileOverlap))
@@ -90,12 +90,12 @@ func tileSpan(side, n, i int) (from, to int) {
 }
 
 // maxInTile is the share of the next larger view's width or height above which a person found in a tile is dropped:
-// that view, of the whole frame or a larger tile, shows such a person well, whereas a tile shows trunks and arms that
-// look like people of their own.
+// that view, of the whole frame or a larger tile, shows the person well, while trunks and arms in a tile look like
+// people.
 const maxInTile = 0.25
 
-// dropPartial drops what a tile may show only a part of: boxes at an edge of the view that is not one of the frame, and
-// large ones. The next tile, or a larger view, shows more of them.
+// dropPartial drops the people of whom a tile may show only a part: boxes at an edge of the view that is not an edge of
+// the frame, and large ones. The next tile, or a larger view, shows more of them.
 func dropPartial(people []Detection, view view, frame *media.Frame) []Detection {
 	dx, dy := float32(view.Dx())*0.015, float32(view.Dy())*0.015
 	kept := people[:0]
@@ -115,8 +115,8 @@ func dropPartial(people []Detection, view view, frame *media.Frame) []Detection 
 }
 
 // runOnView runs a model whose only input is uint8 [1,height,width,3] RGB on a view of the frame, scaled to fit and
-// centered on black. read gets the outputs, valid until it returns, and what maps pixels of the input to pixels of the
-// frame: multiply by scale, then add the upper left corner of the region.
+// centered on black. read gets the outputs, valid until it returns, and the mapping from pixels of the input to pixels
+// of the frame: multiply by scale, then add the upper left corner of the region.
 func runOnView(
 	ctx context.Context, session inference.Session, frame *media.Frame, view image.Rectangle, width, height int,
 	steps *Steps, read func(outputs []inference.Tensor, region image.Rectangle, scale float32) error,
@@ -141,7 +141,7 @@ func runOnView(
 	return nil
 }
 
-// clip cuts boxes off at the frame's edges and drops those without any area left.
+// clip clips boxes to the frame and drops those without any area left.
 func clip(people []Detection, frame *media.Frame) []Detection {
 	kept := people[:0]
 	for _, p := range people {
@@ -153,13 +153,13 @@ func clip(people []Detection, frame *media.Frame) []Detection {
 	return kept
 }
 
-// maxEnlargement bounds how much larger than a view the input that shows it is. Enlarging a view of 422 pixels to 640
-// showed people in a crowd who were not found at 448; more only takes longer.
+// maxEnlargement bounds the size of the input relative to the view that it shows. Enlarging a view of 422 pixels to 640
+// found people in a crowd who were not found at 448; enlarging it more only takes longer.
 const maxEnlargement = 1.5
 
-// inputSize returns the function that gives the size of the model's input for a view: the configured size, or the
-// configured or default longer side, with the shorter one following from the view. Both are multiples of the stride.
-// Where a longer side above the default is configured, maxEnlargement bounds it.
+// inputSize returns a function that returns the size of the model's input for a view: the configured size, or the
+// configured or default longer side, with the shorter one following from the view. Both are multiples of the stride. If
+// a longer side above the default is configured, maxEnlargement bounds it.
 func inputSize(opts DetectorOptions, defaultLongSide, stride int) func(width, height int) (w, h int) {
 	if opts.Width > 0 && opts.Height > 0 {
 		w, h := roundUp(opts.Width, stride), roundUp(opts.Height, stride)
@@ -184,10 +184,10 @@ func inputSize(opts DetectorOptions, defaultLongSide, stride int) func(width, he
 	}
 }
 
-// letterbox is the region of the frame that has the aspect ratio of a model's input, centered on the view and just
-// large enough to contain it. It may reach beyond the frame.
+// letterbox returns the region of the frame that has the aspect ratio of a model's input, centered on the view and just
+// large enough to contain it. It may exceed the frame.
 func letterbox(view image.Rectangle, width, height int) image.Rectangle {
-	// One pixel of the input is as many pixels of the frame in both directions.
+	// A pixel of the input shows the same number of pixels of the frame in both directions.
 	scale := max(float64(view.Dx())/float64(width), float64(view.Dy())/float64(height))
 	regionWidth, regionHeight := int(math.Ceil(float64(width)*scale)), int(math.Ceil(float64(height)*scale))
 	left, top := view.Min.X+(view.Dx()-regionWidth)/2, view.Min.Y+(view.Dy()-regionHeight)/2

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package vision holds the model families: how a frame becomes a model's input, and what the numbers in its output
-// mean. Outside this package there are only people, boxes and keypoints in pixels of the frame.
+// Package vision implements the model families: how a frame becomes a model's input, and what the numbers in its output
+// mean. Other packages see only people, boxes and keypoints in pixels of the frame.
 //
 // To add a family, write a file with a constructor that checks the model's inputs and outputs, and add its entry to one
 // of the registries in this file.
@@ -26,36 +26,37 @@ var ErrNotFinite = errors.New("the model's output is not a finite number")
 
 // DetectorOptions say how people are detected.
 type DetectorOptions struct {
-	// ScoreThreshold 0..1: detections below are dropped.
+	// ScoreThreshold is the score 0..1 below which detections are dropped.
 	ScoreThreshold float32
-	// CandidateThreshold 0..1: detections from here up to ScoreThreshold are kept as candidates; 0 keeps none.
+	// CandidateThreshold is the score 0..1 from which detections below ScoreThreshold become candidates; 0 keeps none.
 	CandidateThreshold float32
-	// OverlapThreshold 0..1: of two boxes whose intersection over union is larger, only the better is kept.
+	// OverlapThreshold is the largest intersection over union 0..1 of two boxes that are both kept; of two that overlap
+	// more, only the better one is.
 	OverlapThreshold float32
 	// LongSide is the length in pixels of the model input's longer side; the other follows from the frame. Width and
 	// Height set both sides instead. If all are zero, the family's default applies.
 	LongSide, Width, Height int
-	// Tiles above 1 analyzes Tiles x Tiles overlapping parts of the frame as well, to find small people.
+	// Tiles, if above 1, adds Tiles x Tiles overlapping parts of the frame to the analysis, to find small people.
 	Tiles int
-	// Detail makes the input's longer side detailLongSide pixels instead, and analyzes 2 x 2 parts of frames that are
-	// larger by a factor of more than detailFrame.
+	// Detail sets the input's longer side to detailLongSide pixels, and adds 2 x 2 parts of frames that are longer than
+	// that by a factor of more than detailFrame.
 	Detail bool
-	// Fine makes Detail, and Tiles above 1, analyze ever smaller parts as well, down to those of about finePart pixels, so
-	// that the size in pixels from which people are found does not grow with the frame. It is for still pictures: the time
-	// grows with the frame's area, the memory does not.
+	// Fine makes Detail, and Tiles above 1, add ever smaller parts, down to about finePart pixels, so that the smallest
+	// size in pixels at which people are found does not grow with the frame. It is for still pictures: the time grows with
+	// the frame's area, the memory does not.
 	Fine bool
 }
 
-// The input of a look at detail is this long, and frames longer by more than this factor are divided: a head of 20
-// pixels in 1080p is then about as large, which the detectors need, and memory does not grow with the frame. Of the
-// heads in the annotated frames of 1080p street in `make recall`, single frames, 960 pixels find 61 %, parts of it as
-// well 83 %, and 1920 pixels at once 86 %, in twice the memory.
+// With Detail, the input is this long, and frames longer by more than this factor are divided: a head of 20 pixels in
+// 1080p stays about that large, as the detectors need, and memory does not grow with the frame. Of the heads in the
+// annotated 1080p street frames of `make recall`, each analyzed alone, an input of 960 pixels finds 61 %, with the
+// parts 83 %, and an input of 1920 pixels 86 %, in twice the memory.
 const (
 	detailLongSide = 960
 	detailFrame    = 1.25
 )
 
-// tiles is the number of parts along each side of a frame.
+// tiles returns the number of parts along each side of a frame.
 func (o DetectorOptions) tiles(frame *media.Frame) int {
 	if o.Detail && float64(max(frame.Width, frame.Height)) > detailFrame*detailLongSide {
 		return max(2, o.Tiles)
@@ -63,10 +64,10 @@ func (o DetectorOptions) tiles(frame *media.Frame) int {
 	return o.Tiles
 }
 
-// fine reports whether there are to be smaller parts.
+// fine reports whether to add smaller parts.
 func (o DetectorOptions) fine() bool { return o.Fine && (o.Detail || o.Tiles > 1) }
 
-// minScore is the lowest score of a detection to be kept.
+// minScore returns the minimum score of a detection that is kept.
 func (o DetectorOptions) minScore() float32 {
 	if o.CandidateThreshold > 0 {
 		return min(o.CandidateThreshold, o.ScoreThreshold)
@@ -74,8 +75,8 @@ func (o DetectorOptions) minScore() float32 {
 	return o.ScoreThreshold
 }
 
-// FaceOptions say how faces are detected. The fields are as in DetectorOptions; LongSide counts only for families whose
-// models take any size.
+// FaceOptions say how faces are detected. The fields are as in DetectorOptions; LongSide applies only to families whose
+// models accept inputs of any size.
 type FaceOptions struct {
 	ScoreThreshold, OverlapThreshold float32
 	LongSide, Tiles                  int
@@ -99,11 +100,11 @@ type SegmenterOptions struct {
 	BoxScale          float32
 }
 
-// family is the registry entry of a model family: T is what its models do, O how.
+// family is the registry entry of a model family: T is the interface of its models, O are their options.
 type family[T, O any] struct {
 	// open returns the session's model, or an error that wraps inference.ErrModel if its inputs or outputs do not fit.
 	open func(inference.Session, O) (T, error)
-	// byNameOnly excludes the family from being chosen by a model's inputs and outputs, since another one has the same.
+	// byNameOnly excludes the family from being chosen by a model's inputs and outputs, since another family has the same.
 	byNameOnly bool
 }
 
@@ -179,7 +180,7 @@ func open[T, O any](
 	return none, errors.Join(errs...)
 }
 
-// shapeError is what a family's constructor returns for a model of another one.
+// shapeError returns the error of a family's constructor for a model of another family.
 func shapeError(session inference.Session, family, want string) error {
 	return fmt.Errorf("%w: %s is not a %s model: it has inputs %v and outputs %v, want %s",
 		inference.ErrModel, session.Name(), family, session.Inputs(), session.Outputs(), want)
