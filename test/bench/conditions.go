@@ -33,7 +33,7 @@ type load struct {
 }
 
 func watchLoad() load {
-	// Child processes count only once they have ended, as those of all measurements have.
+	// Child processes count only once they have ended; by now, all children of measurements have.
 	return load{time.Now(), usedByAll(), usedBy(syscall.RUSAGE_SELF) + usedBy(syscall.RUSAGE_CHILDREN)}
 }
 

@@ -134,7 +134,7 @@ func (s *session) infer(tensors []tensor) (err error) {
 	return err
 }
 
-// value wraps a tensor without copying it; the numbers are those of ONNXTensorElementDataType.
+// value wraps a tensor without copying it; t.kind is an ONNXTensorElementDataType.
 func (t tensor) value() (ort.Value, error) {
 	shape := ort.NewShape(t.dims...)
 	switch t.kind {

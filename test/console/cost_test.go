@@ -126,7 +126,7 @@ func TestWatchingMemory(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 	}
-	watch(time.Minute) // until everything that is kept in memory is there
+	watch(time.Minute) // warm-up: fills what is kept in memory
 	before := s.memory()
 	watch(period)
 	grown := s.memory() - before

@@ -71,7 +71,7 @@ func (s *system) as(user string, args ...string) *exec.Cmd {
 }
 
 // inFolder returns a command that runs in a folder of the system as a user other than root. Its only network is its own
-// loopback, so that its ports do not conflict with those of this machine.
+// loopback, so that its ports do not conflict with this machine's.
 func (s *system) inFolder(folder, user string, args ...string) *exec.Cmd {
 	s.Helper()
 	group := strings.TrimSpace(s.run("root", "id", "--group", user))

@@ -92,7 +92,7 @@ stop)
 esac`,
 }
 
-// add makes a machine. Its /etc and /usr are those of this machine with the package; changes to them stay in the new
+// add creates a machine. It sees this machine's /etc and /usr with the package added; changes to them stay in the new
 // machine.
 func (s *site) add(name, address string) *machine {
 	s.t.Helper()

@@ -28,8 +28,8 @@ type Source struct {
 	Width, Height int
 }
 
-// Sources are the clips by name. The names are those of the files in test/recall/annotations; the empty sources show no
-// one.
+// Sources are the clips by name. A clip of people has the name of a file in test/recall/annotations; an empty one shows
+// no one.
 var Sources = map[string]Source{
 	"street":       {"source/vtest.avi", 768, 576},
 	"empty street": {"empty-street.mp4", 768, 576},

@@ -29,7 +29,7 @@ type Finding struct {
 	Missing error
 }
 
-// Configuration checks what the configuration at the URIs needs. The URIs are those of the collector's --config flag.
+// Configuration checks what the configuration at uris needs: the values of the collector's --config flag.
 func Configuration(ctx context.Context, uris []string) []Finding {
 	root, err := read(ctx, uris)
 	if err != nil {
