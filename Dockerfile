@@ -17,13 +17,13 @@ WORKDIR /src
 COPY . .
 RUN make models SETUP=:
 ARG VERSION=dev
-# The timestamp in the package. Git's files are left out of the image, so nothing else provides it.
+# The timestamp in the package. The image has no git data that would provide it.
 ARG SOURCE_DATE_EPOCH=1767225600
 RUN DIST=/package build/package.sh "$(dpkg --print-architecture)" "$VERSION" deb
 
 FROM ${DEBIAN}
 COPY --from=build /package/*.deb /tmp/package.deb
-# The package creates its user unless it exists. Here, the user gets a fixed ID, so that volumes can be owned by it.
+# The package creates its user unless it exists. Here, the user gets a fixed ID, so that it can own volumes.
 RUN useradd --system --uid 10001 --home-dir /data otelcol-anonymizer \
  && apt-get update && apt-get install -y --no-install-recommends \
       curl systemd-standalone-sysusers systemd-standalone-tmpfiles /tmp/package.deb \

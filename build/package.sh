@@ -2,11 +2,10 @@
 # Copyright The otelcol-anonymizer Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-#   build/package.sh ARCH VERSION [deb]     makes a .deb and a .tar.gz in dist/, or $DIST, for amd64 or
-# arm64; with deb, no archive.
+#   build/package.sh ARCH VERSION [deb]     makes a .deb and a .tar.gz in dist/ or $DIST; with deb, no archive
 #
-# The same commit gives the same bytes, wherever and whenever it is built. OpenCV is linked into the programs
-# (build/env.sh), so that one package fits Debian 12 and 13. `make models` must have run.
+# ARCH is amd64 or arm64. The same commit produces the same bytes, wherever and whenever it is built. OpenCV is linked
+# into the programs (build/env.sh), so that one package fits Debian 12 and 13. `make models` must have run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 arch=$1 version=$2
@@ -14,8 +13,8 @@ work=build/cache/package/$arch
 tree=$work/tree
 umask 022
 
-# A version as Debian orders it: of a tag (1.2.0, 1.2.0~rc.1), after one (1.2.0+3.gabc1234), or without any, by the time
-# of the commit (0~202603010930.abc1234).
+# debian_version VERSION: prints the version as Debian orders it: at a tag (1.2.0, 1.2.0~rc.1), after a tag
+# (1.2.0+3.gabc1234), or without tags, by the time of the commit (0~202603010930.abc1234).
 debian_version() {
   case $1 in
     v[0-9]*-[0-9]*-g*) sed -E 's/^v//; s/-([0-9]+)-g/+\1.g/; s/-/~/; s/~dirty$/.dirty/' <<<"$1" ;;
@@ -29,7 +28,7 @@ export SOURCE_DATE_EPOCH LINK=static
 DEBIAN_VERSION=$(debian_version "$version")
 native=$(dpkg --print-architecture)
 
-# programs GOARCH TARGET: builds them, and for this machine also what they say of themselves.
+# programs GOARCH TARGET: builds the programs and, for this machine, also their man pages and completions.
 programs() {
   local bin=build/cache/package/$1/bin
   mkdir -p "$bin"
@@ -73,7 +72,7 @@ ln -s anonymizerctl-compare.1.gz "$tree/usr/share/man/man1/otelcol-anonymizer-co
 install -D -m 644 packaging/debian/lintian-overrides "$tree/usr/share/lintian/overrides/otelcol-anonymizer"
 find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
-# What the programs and ONNX Runtime are linked to, as Debian's own packages find it out.
+# The dependencies of the programs and of ONNX Runtime, determined as for Debian's own packages.
 mkdir -p "$work/shlibs/debian"
 printf 'Source: otelcol-anonymizer\n\nPackage: otelcol-anonymizer\nArchitecture: any\n' >"$work/shlibs/debian/control"
 if [ "$arch" = "$native" ]; then

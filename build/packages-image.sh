@@ -2,7 +2,7 @@
 # Copyright The otelcol-anonymizer Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Draws docs/images/packages.svg: the packages of the video receiver, from their real imports. Needs graphviz.
+# Draws docs/images/packages.svg: the packages of the video receiver and their actual imports. Needs graphviz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . build/env.sh
@@ -14,7 +14,7 @@ digraph {
   node [shape=box, style="rounded,filled", fillcolor="#eef3fb", color="#4a6fa5", fontname="Helvetica", fontsize=13]
   edge [color="#8a8a8a", arrowsize=0.7]
 DOT
-  # Edges that follow from others are left out, and generated code and test support with them.
+  # Leaves out edges that follow from others, and generated code and test support.
   go -C receiver/videoanonymizer list -f '{{range .Imports}}{{$.ImportPath}} {{.}}{{"\n"}}{{end}}' . ./internal/... |
     grep -E "^$module(/internal/[a-z]+)? $module/internal/[a-z]+$" |
     sed -E "s#$module/internal/##g; s#$module#videoanonymizer#g" |

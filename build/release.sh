@@ -4,8 +4,8 @@
 #
 #   build/release.sh VERSION     makes the release of the commit that is checked out, in dist/, and tags it
 #
-# It refuses whatever would make a release that is not what its version says. Before that, CONTRIBUTING.md says what to
-# do. Nothing is published here.
+# It fails if the release would not be what its version says. CONTRIBUTING.md lists the steps before this one. This
+# script publishes nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$1
@@ -29,7 +29,7 @@ others=$(git grep -hoE "^\s*(require )?$root/\S+ v\S+" -- '*go.mod' | awk '{ pri
 [ -z "$others" ] || [ "$others" = "$version" ] ||
   fail "modules require each other at $(tr '\n' ' ' <<<"$others"): run make set-version VERSION=$version"
 
-# A release with the same compatibility finishes the videos that the one before has begun.
+# A release with the same compatibility finishes videos that the previous release began.
 last=$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null || true)
 compatibility() { git show "$1:$output" 2>/dev/null | grep '^var outputCompatibility'; }
 if [ -n "$last" ] && [ "$(compatibility "$last")" = "$(compatibility HEAD)" ] && [ -z "${OUTPUT_UNCHANGED-}" ]; then

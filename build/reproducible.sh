@@ -4,7 +4,7 @@
 #
 #   build/reproducible.sh VERSION     builds the package of this commit twice, and fails if the two differ
 #
-# In two folders, with compilers' caches of their own, so that nothing is compiled only once.
+# It uses two folders with separate compiler caches, so that everything is compiled twice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$1

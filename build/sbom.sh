@@ -2,7 +2,7 @@
 # Copyright The otelcol-anonymizer Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-#   build/sbom.sh VERSION     prints what is in the package for amd64, which build/package.sh has made, as CycloneDX
+#   build/sbom.sh VERSION     prints the parts of the package that build/package.sh has made here, as CycloneDX
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$1

@@ -3,17 +3,17 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs the Debian packages that the build needs and, with the argument `test`, `package` or `voices`, those that the
-# tests, packages with their tests, or `make voices` need. It does not prompt, and it changes nothing when all packages
-# are installed.
+# tests, packaging and its tests, or `make voices` need. It does not prompt, and it changes nothing if all packages are
+# installed.
 set -euo pipefail
 
 need=(ffmpeg g++ make libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev)
-# The fonts show the Japanese texts of the console in its pictures.
+# The fonts are for the Japanese texts in screenshots of the console.
 [ "${1-}" = test ] && need+=(prometheus chromium fonts-ipafont-gothic)
 [ "${1-}" = package ] && need+=(debootstrap dpkg-dev g++-aarch64-linux-gnu iproute2 lintian)
 [ "${1-}" = voices ] && need+=(espeak-ng flite pocketsphinx pocketsphinx-en-us)
 
-# Any npm in PATH will do: Node.js often comes from elsewhere than Debian.
+# Any npm in PATH works: Node.js is often not installed from Debian.
 command -v npm >/dev/null || need+=(npm)
 command -v go >/dev/null || {
   echo "setup: Go is missing: install Go 1.26 or newer from https://go.dev/dl and add its bin directory to PATH" >&2

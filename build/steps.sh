@@ -2,8 +2,8 @@
 # Copyright The otelcol-anonymizer Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs make targets one after the other, and prints how long each took: build/steps.sh lint "test-module MODULE=models".
-# It stops at the first that fails. The times of all steps are printed again at the end, also after a failure.
+# Runs make targets one after another, and prints how long each took: build/steps.sh lint "test-module MODULE=models".
+# It stops at the first failure. At the end, even after a failure, it prints the times of all steps again.
 set -euo pipefail
 
 times=()

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPartsOfProfile divides stacks of a profile among the parts of the work.
+// TestPartsOfProfile assigns stacks of a profile to the parts of the work.
 func TestPartsOfProfile(t *testing.T) {
 	for name, c := range map[string]struct {
 		stack []string
@@ -41,7 +41,7 @@ func TestPartsOfProfile(t *testing.T) {
 	}
 }
 
-// TestPartsOfChildren tells the collector's child processes apart.
+// TestPartsOfChildren assigns the collector's child processes to the parts of the work.
 func TestPartsOfChildren(t *testing.T) {
 	source, output := "/w/videos/incoming/a.mp4", "/w/videos/anonymized/.a.mp4"
 	for want, c := range map[part]child{
@@ -54,8 +54,8 @@ func TestPartsOfChildren(t *testing.T) {
 	}
 }
 
-// TestTreeCountsChildren compares what a tree counts with what the kernel reports of all children together, though some
-// are too short to be seen.
+// TestTreeCountsChildren compares the CPU time that a tree counts with what the kernel reports for all children
+// together, some of which are too short-lived to be sampled.
 func TestTreeCountsChildren(t *testing.T) {
 	command := exec.Command("bash", "-c", `for n in 1 2 3; do bash -c 'for ((i = 0; i < 200000; i++)); do :; done'; done
 		for n in {1..20}; do bash -c :; done; sleep 0.3; read`)
@@ -81,7 +81,7 @@ func TestTreeCountsChildren(t *testing.T) {
 	require.Positive(t, watched.peak)
 }
 
-// TestReadRecording reads runs between two moments, the second one of a shape without its content.
+// TestReadRecording reads the runs between two times. The content of the second run was not kept.
 func TestReadRecording(t *testing.T) {
 	var file bytes.Buffer
 	put := func(numbers ...uint64) { require.NoError(t, binary.Write(&file, binary.NativeEndian, numbers)) }
@@ -112,7 +112,7 @@ func TestReadRecording(t *testing.T) {
 	require.ErrorContains(t, err, "unexpected EOF")
 }
 
-// TestReadBenchmarks takes the median of each benchmark and number of goroutines.
+// TestReadBenchmarks takes the median for each benchmark and number of goroutines.
 func TestReadBenchmarks(t *testing.T) {
 	costs, err := readBenchmarks([]byte(`goos: linux
 BenchmarkParallel/spans=10           	1000	 60.0 ns/op	 58.0 cpu-ns/op	 0 B/op	 0 allocs/op

@@ -16,14 +16,14 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/figure"
 )
 
-// In points; three charts are next to each other.
+// In points. The three charts are next to each other.
 const (
 	chartWidth, chartHeight = 225, 200
 	chartMargin             = 8
 	chartFont               = 9
 )
 
-// lines are what each chart shows.
+// lines are the lines in each chart.
 var lines = []struct {
 	name  string
 	cost  func(point) float64

@@ -16,32 +16,32 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// conditions say how something was measured.
+// conditions describe how something was measured.
 type conditions struct {
 	Command string
 	Commit  string
 	Date    string
 	Machine string
 	Cores   int
-	Others  float64 // mean number of cores that other programs and other guests of the host used meanwhile
+	Others  float64 // mean number of cores that other programs and other guests of the host used at the same time
 }
 
-// load is the CPU time that was used until a moment.
+// load is the CPU time used until a point in time.
 type load struct {
 	at        time.Time
 	all, ours time.Duration
 }
 
 func watchLoad() load {
-	// Child processes count once they have ended, as those of all measurements have.
+	// Child processes count only once they have ended; by now, all children of measurements have.
 	return load{time.Now(), usedByAll(), usedBy(syscall.RUSAGE_SELF) + usedBy(syscall.RUSAGE_CHILDREN)}
 }
 
-// usedByAll is the CPU time of everything on the machine, and what the host withheld from it.
+// usedByAll returns the CPU time used by everything on the machine, and the time that the host withheld from it.
 func usedByAll() (used time.Duration) {
 	data, _ := os.ReadFile("/proc/stat")
 	line, _, _ := strings.Cut(string(data), "\n")
-	const idle, ioWait, guest = 4, 5, 9 // fields of proc(5); guest time is user time, too
+	const idle, ioWait, guest = 4, 5, 9 // fields of proc(5); guest time is included in user time
 	for i, field := range strings.Fields(line) {
 		if n, err := strconv.ParseInt(field, 10, 64); err == nil && i != idle && i != ioWait && i < guest {
 			used += time.Duration(n) * tick
@@ -50,7 +50,7 @@ func usedByAll() (used time.Duration) {
 	return used
 }
 
-// conditions describe what was measured since before.
+// conditions returns the conditions of a measurement that began with the load before.
 func (b *bench) conditions(before load) conditions {
 	now := watchLoad()
 	others := (now.all - before.all) - (now.ours - before.ours)
@@ -64,7 +64,7 @@ func (b *bench) conditions(before load) conditions {
 	}
 }
 
-// machine describes the machine this runs on.
+// machine describes the machine that this program runs on.
 func machine() string {
 	cpu := "unknown CPU"
 	info, _ := os.ReadFile("/proc/cpuinfo")

@@ -13,16 +13,16 @@ import (
 	"gonum.org/v1/gonum/stat"
 )
 
-// WallRatio compares the wall times.
+// WallRatio returns the wall time of the pipeline, relative to the ideal.
 func (r round) WallRatio() float64 { return r.Pipeline.Wall.Seconds() / r.Ideal.Wall.Seconds() }
 
-// CPURatio compares the CPU times.
+// CPURatio returns the CPU time of the pipeline, relative to the ideal.
 func (r round) CPURatio() float64 { return r.Pipeline.CPU.Seconds() / r.Ideal.CPU().Seconds() }
 
-// FFmpegRatio compares the CPU time with that of ffmpeg alone.
+// FFmpegRatio returns the CPU time of the pipeline, relative to ffmpeg alone.
 func (r round) FFmpegRatio() float64 { return r.Pipeline.CPU.Seconds() / r.Ideal.FFmpeg.Seconds() }
 
-// medians are those of the rounds; of memory, the maximum.
+// medians are the medians of all rounds, except for Peak, which is the maximum.
 type medians struct {
 	IdealWall, Wall, Finish, Start   time.Duration
 	FFmpeg, Inference, CPU           float64 // ms of CPU time per frame
@@ -31,7 +31,7 @@ type medians struct {
 	Peak                             int64
 }
 
-// Medians of all figures.
+// Medians returns the medians of all figures.
 func (c *clipResult) Medians() medians {
 	m := medians{
 		IdealWall:   median(c, func(r round) time.Duration { return r.Ideal.Wall }),
@@ -52,7 +52,7 @@ func (c *clipResult) Medians() medians {
 	return m
 }
 
-// median is that of a figure of the rounds; of an even number, the lower.
+// median returns the median of a figure over the rounds; of an even number, the lower one.
 func median[T float64 | time.Duration](c *clipResult, figure func(round) T) T {
 	var all []T
 	for _, r := range c.Rounds {
@@ -62,7 +62,7 @@ func median[T float64 | time.Duration](c *clipResult, figure func(round) T) T {
 	return all[(len(all)-1)/2]
 }
 
-// mean is that of a CPU time of the pipeline, in ms by frame.
+// mean returns the mean of a CPU time of the pipeline, in ms per frame.
 func (c *clipResult) mean(figure func(pass) time.Duration) (mean float64) {
 	for _, r := range c.Rounds {
 		mean += r.Pipeline.PerFrame(figure(r.Pipeline)) / float64(len(c.Rounds))
@@ -70,10 +70,10 @@ func (c *clipResult) mean(figure func(pass) time.Duration) (mean float64) {
 	return mean
 }
 
-// MeanCPU is in ms by frame.
+// MeanCPU returns the mean CPU time, in ms per frame.
 func (c *clipResult) MeanCPU() float64 { return c.mean(func(p pass) time.Duration { return p.CPU }) }
 
-// MeanKernel is CPU time inside the kernel in ms by frame.
+// MeanKernel returns the mean CPU time inside the kernel, in ms per frame.
 func (c *clipResult) MeanKernel() map[string]float64 {
 	return map[string]float64{
 		"collector": c.mean(func(p pass) time.Duration { return p.Kernel.Collector }),
@@ -83,13 +83,13 @@ func (c *clipResult) MeanKernel() map[string]float64 {
 	}
 }
 
-// row is a part of the work and its CPU time per frame in ms.
+// row is a part of the work and its CPU time, in ms per frame.
 type row struct {
 	Name part
 	Cost float64
 }
 
-// Table lists all parts that cost anything.
+// Table returns all parts that used CPU time.
 func (c *clipResult) Table() (rows []row) {
 	for _, name := range order {
 		if cost := c.mean(func(p pass) time.Duration { return p.Parts[name] }); cost > 0 {
@@ -99,10 +99,10 @@ func (c *clipResult) Table() (rows []row) {
 	return rows
 }
 
-// Settings are those of the encoder.
+// Settings returns the encoder's settings.
 func (c *clipResult) Settings() string { return c.Rounds[0].Ideal.Settings }
 
-// Inferences says how many of each model there were in a run.
+// Inferences returns the number of inferences of each model in a run.
 func (c *clipResult) Inferences() string {
 	counts := c.Rounds[0].Ideal.Inferences
 	var texts []string
@@ -112,26 +112,26 @@ func (c *clipResult) Inferences() string {
 	return strings.Join(texts, ", ")
 }
 
-// CPU is in ms by frame.
+// CPU returns the CPU time, in ms per frame.
 func (p point) CPU() float64 { return p.Pass.PerFrame(p.Pass.CPU) }
 
-// Inference is the CPU time of ONNX Runtime and of preparing its inputs, in ms by frame.
+// Inference returns the CPU time of ONNX Runtime and of the preparation of its inputs, in ms per frame.
 func (p point) Inference() float64 {
 	return p.Pass.PerFrame(p.Pass.Parts[inferring] + p.Pass.Parts[preprocessing])
 }
 
-// Codec is the CPU time of decoding and encoding in ms by frame.
+// Codec returns the CPU time of decoding and encoding, in ms per frame.
 func (p point) Codec() float64 {
 	return p.Pass.PerFrame(p.Pass.Parts[decoding] + p.Pass.Parts[encoding])
 }
 
-// Slope is the CPU time that another person in the frame costs, in ms by frame.
+// Slope returns the CPU time that each additional person in the frame costs, in ms per frame.
 func (s *series) Slope() float64 { return s.slope(point.CPU) }
 
-// InferenceSlope is the part of Slope for inference.
+// InferenceSlope returns the part of Slope that inference takes.
 func (s *series) InferenceSlope() float64 { return s.slope(point.Inference) }
 
-// slope fits a line by least squares. The clip without people counts not: it is searched a second time.
+// slope fits a line by least squares. It leaves out the clip without people, which is searched a second time.
 func (s *series) slope(cost func(point) float64) float64 {
 	var people, costs []float64
 	for _, p := range s.Points {
@@ -143,5 +143,5 @@ func (s *series) slope(cost func(point) float64) float64 {
 	return slope
 }
 
-// Millions of spans in a second.
+// Millions returns the millions of spans per second.
 func (c spanCost) Millions() float64 { return 1000 / c.NS }

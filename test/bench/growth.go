@@ -10,22 +10,22 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// series is how the cost grows with something.
+// series shows how the cost grows with one property of clips.
 type series struct {
 	conditions
 	Points []point
 }
 
-// point is a run of a clip.
+// point is the measurement of a clip.
 type point struct {
 	Name       string
 	Minutes    float64 // of video
 	Megapixels float64 // of a frame
-	People     float64 // whom the clip shows in the mean of its frames, counted by eye
+	People     float64 // mean number in the clip's frames, counted by eye
 	Pass       pass
 }
 
-// target is a clip, and what it is called in a table.
+// target is a clip and its name in a table.
 type target struct {
 	name, clip    string
 	width, height int
@@ -54,7 +54,7 @@ func (b *bench) measureSeries(ctx context.Context, targets []target) (*series, e
 
 const (
 	short       = 10. / 60 // minutes
-	pedestrians = 2.5      // people in the mean of the clips' frames
+	pedestrians = 2.5      // mean number of people in the clips' frames
 )
 
 func measurePeople(ctx context.Context, b *bench, r *results) (err error) {

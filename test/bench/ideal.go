@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// ideal is what nobody can avoid: decoding and encoding a video in a single ffmpeg, and the inferences in ONNX Runtime
-// alone, side by side on all cores.
+// ideal is the cost that no program can avoid: decoding and encoding a video in a single ffmpeg, and running the
+// inferences in ONNX Runtime alone, both at the same time on all cores.
 type ideal struct {
 	Wall       time.Duration  // until both have ended
 	FFmpeg     time.Duration  // CPU time
@@ -28,19 +28,19 @@ type ideal struct {
 	Settings   string         // of the encoder
 }
 
-// CPU is that of both.
+// CPU returns the CPU time of both.
 func (i ideal) CPU() time.Duration { return i.FFmpeg + i.Inference }
 
-// settings are options of ffmpeg.
+// settings are ffmpeg options.
 type settings struct{ decode, encode []string }
 
-// These options decide what decoding and encoding cost, each with a value.
+// These options determine the cost of decoding and encoding. Each takes a value.
 var (
 	decoderOptions = []string{"-threads"}
 	encoderOptions = []string{"-pix_fmt", "-threads", "-c:v", "-preset", "-crf", "-x264-params", "-x265-params"}
 )
 
-// settingsOf reads the settings off the command lines of the collector's children.
+// settingsOf extracts the settings from the command lines of the collector's children.
 func settingsOf(children []child) (s settings, err error) {
 	for _, c := range children {
 		input := slices.Index(c.args, "-i")
@@ -57,7 +57,7 @@ func settingsOf(children []child) (s settings, err error) {
 	return s, nil
 }
 
-// options returns those that are among the names.
+// options returns the arguments that are among the names, with their values.
 func options(args, names []string) (found []string) {
 	for i, arg := range args[:len(args)-1] {
 		if slices.Contains(names, arg) {
@@ -67,7 +67,7 @@ func options(args, names []string) (found []string) {
 	return found
 }
 
-// measureIdeal does what the last run of the pipeline could not avoid.
+// measureIdeal measures the work that the last run of the pipeline could not avoid.
 func (b *bench) measureIdeal(ctx context.Context, clip string, p pass) (i ideal, err error) {
 	program, err := os.Executable()
 	if err != nil {

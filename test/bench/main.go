@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench compares the built program with the cost of the same decoding, encoding and inference without it, in
-// turn, says where its CPU time goes and how it grows, and writes docs/benchmarks.md. `make bench` runs it; nothing
+// Command bench measures the built program and, in turn, the cost of the same decoding, encoding and inference without
+// it. It reports where CPU time goes and how it grows, and writes docs/benchmarks.md. `make bench` runs it; nothing
 // else should run on the machine.
 package main
 
@@ -88,7 +88,7 @@ var sections = []section{
 	{"peer", measurePeer},
 }
 
-// choose returns the sections to measure, none for page, and notes the command that does.
+// choose returns the sections to measure, none for page, and sets b.command to the full command.
 func (b *bench) choose(only string, peer bool) (chosen []section, err error) {
 	if b.long {
 		b.command += " LONG=1"
@@ -138,7 +138,7 @@ func (b *bench) run(ctx context.Context, chosen []section) (err error) {
 		if b.print {
 			continue
 		}
-		if err := r.save(); err != nil { // what was measured so far stays if the rest fails
+		if err := r.save(); err != nil { // keep what was measured so far if the rest fails
 			return err
 		}
 	}

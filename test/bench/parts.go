@@ -30,7 +30,7 @@ const (
 	goRuntime     part = "Go: scheduler, garbage collection"
 )
 
-// order is that of the table.
+// order is the order of the parts in the table.
 var order = []part{decoding, encoding, inferring, preprocessing, passing, masking, reporting, goRuntime, probing,
 	finishing}
 
@@ -44,12 +44,12 @@ func (p parts) total() (sum time.Duration) {
 	return sum
 }
 
-// part is what a child of the collector does.
+// part returns the part of the work that a child of the collector does.
 func (c child) part() part {
 	ofSource := strings.Contains(c.source, "/incoming/")
 	switch {
 	case len(c.args) == 0:
-		return probing // the shortest
+		return probing // too short-lived to be seen
 	case slices.Contains(c.args, "ivf"):
 		return encoding
 	case ofSource && filepath.Base(c.args[0]) == "ffmpeg" && slices.Contains(c.args, "rawvideo"):
@@ -60,8 +60,8 @@ func (c child) part() part {
 	return finishing
 }
 
-// divide divides the CPU time among the parts: that of child processes by what they do, that of the collector by its
-// profile.
+// divide divides the CPU time among the parts: the time of child processes by what they do, the collector's own time by
+// its profile.
 func divide(children []child, own time.Duration, profilePath string) (parts, error) {
 	all := parts{}
 	for _, c := range children {
@@ -87,7 +87,7 @@ func divide(children []child, own time.Duration, profilePath string) (parts, err
 // receiver is the prefix of the packages of the video receiver in a profile.
 const receiver = "github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/"
 
-// packages says which part a function of the collector belongs to, by the beginning of its name.
+// packages maps functions of the collector to parts, by the prefixes of their names.
 var packages = []struct {
 	prefix string
 	part   part
@@ -107,7 +107,7 @@ var packages = []struct {
 	{"github.com/otelcol-anonymizer/", reporting},
 }
 
-// Whatever these functions call belongs to the same part; "" is none of the work on a video.
+// callers are functions whose callees belong to the same part; "" means outside the work on a video.
 var callers = []struct {
 	name string
 	part part
@@ -116,12 +116,12 @@ var callers = []struct {
 	{receiver + "media.(*Writer).finish", finishing},
 	{receiver + "media.(*comparison)", finishing},
 	{receiver + "anonymize.OpenModels", ""}, // at start
-	{receiver + "workspace.", ""},           // the second look at the output, which begins when it is there
+	{receiver + "workspace.", ""},           // the second look at the output, which starts after the output is complete
 	{"main.", ""},                           // start and shutdown
 }
 
-// profiled reads how many samples of a CPU profile belong to each part. ONNX Runtime's own threads, if it has any, are
-// code of no Go function.
+// profiled counts the samples of a CPU profile in each part. Samples of ONNX Runtime's own threads, if it has any,
+// belong to no Go function.
 func profiled(path string) (map[part]int64, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -141,7 +141,7 @@ func profiled(path string) (map[part]int64, error) {
 	return samples, nil
 }
 
-// functions returns the names of those on the stack, from the one that ran to the outermost.
+// functions returns the names of the functions on the stack, from the innermost to the outermost.
 func functions(s *profile.Sample) (names []string) {
 	for _, location := range s.Location {
 		for _, line := range location.Line {

@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// peerResult is deface and, right after, the pipeline, on the same clip.
+// peerResult compares deface with the pipeline, which ran right after it on the same clip.
 type peerResult struct {
 	conditions
 	Version string
@@ -32,11 +32,11 @@ type peerPass struct {
 	Peak   int64 // bytes of resident memory of all processes; shared pages count in each process
 }
 
-// FPS is frames per second.
+// FPS returns the frames per second.
 func (p peerPass) FPS() float64 { return float64(p.Frames) / p.Wall.Seconds() }
 
-// measurePeer measures deface as `make recall-peer` installs it, with its defaults, and with ONNX Runtime on the CPU,
-// which `make bench PEERS=deface` installs besides. The clip is short, since deface takes long.
+// measurePeer measures deface as installed by `make recall-peer`, with its defaults, but with ONNX Runtime on the CPU,
+// which `make bench PEERS=deface` also installs. The clip is short, because deface is slow.
 func measurePeer(ctx context.Context, b *bench, r *results) error {
 	const name = "bench-1920x1080.mp4"
 	clip, err := footage.Clip(name)
@@ -80,7 +80,7 @@ func (b *bench) runPeer(ctx context.Context, program, clip string) (p peerPass, 
 	err = command.Wait()
 	watched.end()
 	p.Wall = time.Since(began)
-	if _, statErr := os.Stat(output); err != nil || statErr != nil { // it skips what it cannot read
+	if _, statErr := os.Stat(output); err != nil || statErr != nil { // deface skips what it cannot read
 		said, _ := os.ReadFile(log.Name())
 		return p, fmt.Errorf("%v: %w: %s", command.Args, errors.Join(err, statErr), said)
 	}

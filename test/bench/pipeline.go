@@ -16,16 +16,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/telemetry"
 )
 
-// pass is one run of a video through a collector of its own, with the default configuration.
+// pass is one run of a video through its own collector, with the default configuration.
 type pass struct {
 	Frames int
 	Found  float64       // mean number of detections in a frame
 	Start  time.Duration // from starting the program until it is ready
 	Wall   time.Duration // from claiming the video until the output has its final name
 	Finish time.Duration // part of Wall after the last frame
-	CPU    time.Duration // of the collector and its child processes, from when it is ready until the output is there
-	Parts  parts         // of CPU
-	Kernel kernel        // part of CPU, too
+	CPU    time.Duration // of the collector and its child processes, from readiness until the output exists
+	Parts  parts         // CPU by part of the work
+	Kernel kernel        // part of CPU, inside the kernel
 	Peak   int64         // bytes of resident memory of all processes; shared pages count in each process
 
 	begin, end time.Time // from claiming the video until the output has its final name
@@ -35,10 +35,10 @@ type pass struct {
 // kernel is CPU time inside the kernel.
 type kernel struct{ Collector, Decoder, Encoder, Others time.Duration }
 
-// FPS is frames per second.
+// FPS returns the frames per second.
 func (p pass) FPS() float64 { return float64(p.Frames) / p.Wall.Seconds() }
 
-// PerFrame is a time divided among the frames, in milliseconds.
+// PerFrame returns a time divided by the number of frames, in milliseconds.
 func (p pass) PerFrame(d time.Duration) float64 { return d.Seconds() * 1000 / float64(p.Frames) }
 
 // measurePipeline runs one video through a collector.
@@ -99,10 +99,10 @@ func kernelOf(children []child, own cpu) kernel {
 	return k
 }
 
-// profileFile is in the collector's directory.
+// profileFile is the name of the CPU profile in the collector's directory.
 const profileFile = "cpu.pprof"
 
-// options let the collector record its inferences and write a profile.
+// options returns options with which the collector records its inferences and writes a CPU profile.
 func (b *bench) options(dir string, log *os.File) (collector.Options, error) {
 	address, err := collector.FreeAddresses(1)
 	if err != nil {
@@ -116,12 +116,12 @@ func (b *bench) options(dir string, log *os.File) (collector.Options, error) {
 	}}.OnFreePorts()
 }
 
-// recording is what ONNX Runtime computed in the last run of the pipeline.
+// recording returns the path of the recorded inferences of the last run of the pipeline.
 func (b *bench) recording() string { return filepath.Join(b.dir, "recording") }
 
 func runtimeLibrary() string { return models.RuntimeLibrary(filepath.Join(collector.Root(), "models")) }
 
-// readSpans reads what the spans say.
+// readSpans sets the figures that spans contain.
 func (p *pass) readSpans(dir string) error {
 	spans, err := telemetry.ReadSpans(dir)
 	if err != nil {

@@ -19,24 +19,24 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// recording is what ONNX Runtime computed, in order: of each shape of tensors, the first contents, and for further ones
-// these again.
+// recording contains the inferences of ONNX Runtime, in order. For each shape of tensors it keeps only the first
+// contents, which later inferences reuse.
 type recording struct {
 	models []string // paths
 	runs   []inference
 	shapes []shape
 }
 
-// inference is a run of a model, with one of the contents of a shape.
+// inference is a run of a model: the index of a shape, and of one of its contents.
 type inference struct{ shape, content int }
 
-// shape is what the inputs of a model look like.
+// shape is a shape of a model's inputs, with the contents that were kept.
 type shape struct {
 	model    int
 	contents [][]tensor
 }
 
-// tensor is one input; its type is a ONNXTensorElementDataType.
+// tensor is one input; kind is an ONNXTensorElementDataType.
 type tensor struct {
 	kind uint64
 	dims []int64
@@ -62,10 +62,10 @@ func buildRecorder(ctx context.Context, dir string) (string, error) {
 	return path, nil
 }
 
-// readRecording reads what was computed from begin to end. The file is a sequence of 64-bit integers in the machine's
-// byte order: 'S', session, and the path of its model; or 'R', session, time in ns since 1970, number of inputs, and of
-// each input type, number of dimensions, dimensions, and content. Paths and contents follow their length in bytes; that
-// of a content is 0 if it was not kept.
+// readRecording reads the inferences from begin to end. The file is a sequence of 64-bit integers in native byte order:
+// 'S', session, and the path of its model; or 'R', session, time in ns since 1970, number of inputs, and for each input
+// its type, number of dimensions, dimensions, and content. Paths and contents are preceded by their length in bytes,
+// which is 0 for contents that were not kept.
 func readRecording(path string, begin, end time.Time) (recording, error) {
 	file, err := os.Open(path)
 	if err != nil {

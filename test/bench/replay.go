@@ -20,14 +20,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// replayed is what the bare inferences cost.
+// replayed is the cost of the inferences alone.
 type replayed struct {
 	CPU        time.Duration
 	Inferences map[string]int // by model
 }
 
-// replay computes what was recorded in ONNX Runtime alone: a thread on each core takes one inference after the other.
-// It writes a line when all models are loaded, waits for one, and writes what the inferences cost as JSON.
+// replay repeats the recorded inferences in ONNX Runtime alone, with one thread per core. It writes a line when all
+// models are loaded, waits for a line, and writes the cost of the inferences as JSON.
 func replay(path string, begin, end time.Time) (err error) {
 	recorded, err := readRecording(path, begin, end)
 	if err != nil {
@@ -66,7 +66,7 @@ func replay(path string, begin, end time.Time) (err error) {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
-// compute does all inferences on all cores.
+// compute runs all inferences on all cores.
 func (r recording) compute(sessions []*session) error {
 	var next atomic.Int64
 	var group errgroup.Group
@@ -134,7 +134,7 @@ func (s *session) infer(tensors []tensor) (err error) {
 	return err
 }
 
-// value wraps a tensor without copying it; the numbers are those of ONNXTensorElementDataType.
+// value wraps a tensor without copying it; t.kind is an ONNXTensorElementDataType.
 func (t tensor) value() (ort.Value, error) {
 	shape := ort.NewShape(t.dims...)
 	switch t.kind {
@@ -153,7 +153,7 @@ func elements[T float32 | int64](data []byte) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(data))), len(data)/int(unsafe.Sizeof(zero)))
 }
 
-// usedBy is the CPU time of this process, or of its child processes that have ended.
+// usedBy returns the CPU time of this process, or of its child processes that have ended.
 func usedBy(who int) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(who, &usage); err != nil {

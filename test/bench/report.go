@@ -165,7 +165,7 @@ cores limits.
 | {{.Name}} | {{.Pass.Frames}} | {{printf "%.1f" .People}} | {{printf "%.1f" .Pass.Found}} | {{ms .CPU}} | {{ms .Inference}} | {{ms .Codec}} | {{printf "%.1f" .Pass.FPS}} frames/s | {{mebi .Pass.Peak}} |
 {{- end}}{{end}}`))
 
-// report prints the page and, into a directory, writes it and its plot.
+// report prints the page and, unless b.print is set, writes it and its plot to the docs directory.
 func (b *bench) report(r results, docs string) error {
 	var text bytes.Buffer
 	if err := page.Execute(&text, r); err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// results are the last measurements of each section, which may be of different runs. They are committed with the page.
+// results are the latest measurements of each section, which may come from different runs. They are committed with the
+// page.
 type results struct {
 	Clip, Long         *clipResult
 	People, Resolution *series
@@ -23,13 +24,13 @@ type results struct {
 	Peer               *peerResult
 }
 
-// clipResult is a clip measured several times.
+// clipResult has several measurements of one clip.
 type clipResult struct {
 	conditions
 	Rounds []round
 }
 
-// round is the pipeline and, right after, the ideal.
+// round is a measurement of the pipeline and, right after it, of the ideal.
 type round struct {
 	Pipeline pass
 	Ideal    ideal

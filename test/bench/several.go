@@ -16,21 +16,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/telemetry"
 )
 
-// severalVideos is how many videos are processed, one after another and all at once.
+// severalVideos is the number of videos to process, one after another and all at once.
 const severalVideos = 4
 
-// severalResult is the same videos, processed both ways, in turn.
+// severalResult compares both ways of processing the same videos, which are measured in turn.
 type severalResult struct {
 	conditions
 	Rounds []severalRound
 }
 
-// severalRound has the times from claiming the first video until the last output has its final name.
+// severalRound has the times from the claim of the first video until the last output has its final name.
 type severalRound struct {
 	OneByOne, AtOnce time.Duration
 }
 
-// Ratio is the throughput of all at once, relative to that of one after another.
+// Ratio returns the throughput of all at once, relative to one after another.
 func (r severalRound) Ratio() float64 { return r.OneByOne.Seconds() / r.AtOnce.Seconds() }
 
 func measureSeveral(ctx context.Context, b *bench, r *results) error {
@@ -55,8 +55,8 @@ func measureSeveral(ctx context.Context, b *bench, r *results) error {
 	return nil
 }
 
-// measureBatch runs copies of a clip through a collector that processes some of them at once. It has no console, whose
-// second look at each output would take part of the cores.
+// measureBatch runs copies of a clip through a collector that processes atOnce of them at a time. It has no console,
+// because its second look at each output would occupy cores.
 func (b *bench) measureBatch(ctx context.Context, clip string, atOnce int) (took time.Duration, err error) {
 	dir, err := os.MkdirTemp(b.dir, "several")
 	if err != nil {
@@ -101,7 +101,7 @@ func (b *bench) measureBatch(ctx context.Context, clip string, atOnce int) (took
 	return end.Sub(begin), nil
 }
 
-// anonymizeAll waits until all outputs are there.
+// anonymizeAll drops copies of a clip and waits until all outputs exist.
 func anonymizeAll(ctx context.Context, c *collector.Collector, dir, clip string) error {
 	var outputs []string
 	for n := range severalVideos {

@@ -16,14 +16,14 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// spansResult are the benchmarks of attrtometrics.
+// spansResult has the benchmarks of attrtometrics.
 type spansResult struct {
 	conditions
-	Connectors []spanCost // of those that turn the same spans into the same gauge
-	Parallel   []spanCost // by goroutines and spans in a batch
+	Connectors []spanCost // connectors that turn the same spans into the same gauge
+	Parallel   []spanCost // by goroutines and spans per batch
 }
 
-// spanCost is the median of a benchmark, by span.
+// spanCost is the median of a benchmark, per span.
 type spanCost struct {
 	Name        string
 	Goroutines  int
@@ -66,7 +66,7 @@ func benchmark(ctx context.Context, name, procs, repetitions string) ([]spanCost
 	return costs, nil
 }
 
-// readBenchmarks reads what `go test -bench` prints, and returns the median of each benchmark by CPU time.
+// readBenchmarks parses the output of `go test -bench`, and returns the median of each benchmark by CPU time.
 func readBenchmarks(output []byte) (costs []spanCost, err error) {
 	var all [][]spanCost
 	for _, line := range benchmarkLine.FindAllSubmatch(output, -1) {

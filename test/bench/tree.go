@@ -21,7 +21,7 @@ func (c cpu) total() time.Duration { return c.User + c.System }
 
 func (c cpu) minus(other cpu) cpu { return cpu{c.User - other.User, c.System - other.System} }
 
-// times is part of the share 0..1 of it.
+// times returns a share of c, 0 to 1.
 func (c cpu) times(share float64) cpu {
 	return cpu{time.Duration(float64(c.User) * share), time.Duration(float64(c.System) * share)}
 }
@@ -29,23 +29,23 @@ func (c cpu) times(share float64) cpu {
 // child is a child process as it was last seen.
 type child struct {
 	args   []string
-	source string // what its descriptor 3 refers to, the file that ffmpeg reads
+	source string // target of its descriptor 3: the file that ffmpeg reads
 	used   cpu
 }
 
-// tree watches a process and its child processes ten times a second. What a child used is exact, apart from the clock's
-// ticks of 10 ms: when it has ended, the kernel adds its CPU time to what its parent reports of its children.
+// tree samples a process and its child processes ten times a second. The CPU time of a child is exact, apart from the
+// clock's ticks of 10 ms: when it has ended, the kernel adds its time to what its parent reports for its children.
 type tree struct {
 	root int
 
 	mu      sync.Mutex
 	running map[int]*child
-	gone    []*child // they have ended, and how much they used is not known yet
-	unseen  bool     // the last sample showed time of children that had not been missed
+	gone    []*child // ended, but their CPU time is not known yet
+	unseen  bool     // the last sample showed CPU time of children while none was gone
 	ended   []child
-	buried  cpu // of those in ended
-	waited  cpu // of all that the root has waited for
-	own     cpu // of the root
+	buried  cpu // CPU time of the children in ended
+	waited  cpu // CPU time of all children that the root has waited for
+	own     cpu // CPU time of the root
 	peak    int64
 	stop    chan struct{}
 	done    chan struct{}
@@ -72,7 +72,7 @@ func watchTree(root int) *tree {
 	return t
 }
 
-// end samples a last time, and returns the children, including those that still run.
+// end takes the last sample, and returns the children, including those still running.
 func (t *tree) end() []child {
 	close(t.stop)
 	<-t.done
@@ -114,8 +114,9 @@ func (t *tree) sample() {
 	t.bury()
 }
 
-// bury divides what the children that have ended used together by what each was last seen to have used. Some are too
-// short to be seen; what they used is known one sample before a child that is still listed can be missed.
+// bury distributes the CPU time of the children that have ended, in proportion to what each had used when it was last
+// seen. Time of children that were too short-lived to be sampled is attributed one sample later, because it may belong
+// to a child that was still listed.
 func (t *tree) bury() {
 	used := t.waited.minus(t.buried)
 	var seen time.Duration
@@ -123,7 +124,7 @@ func (t *tree) bury() {
 		seen += c.used.total()
 	}
 	switch {
-	case used.total() < seen: // not all are waited for
+	case used.total() < seen: // the root has not waited for all yet
 		return
 	case len(t.gone) == 0 && used.total() > 0:
 		if t.unseen = !t.unseen; t.unseen {
@@ -144,7 +145,7 @@ func (t *tree) bury() {
 	t.gone, t.buried = nil, t.waited
 }
 
-// look renews what is known about a running child. Right after the fork, its arguments are its parent's.
+// look updates what is known about a running child. Right after the fork, its arguments are still its parent's.
 func (c *child) look(pid int) {
 	if used, _, ok := cpuOf(pid); ok {
 		c.used = used
@@ -157,7 +158,7 @@ func (c *child) look(pid int) {
 	}
 }
 
-// cpuOf returns what a process used, and its child processes that have ended.
+// cpuOf returns the CPU time of a process, and of its child processes that have ended.
 func cpuOf(pid int) (own, children cpu, ok bool) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -168,21 +169,20 @@ func cpuOf(pid int) (own, children cpu, ok bool) {
 	if len(fields) < 15 {
 		return own, children, false
 	}
-	ticks := func(field int) time.Duration { // counted as in proc(5), from 1
+	ticks := func(field int) time.Duration { // numbered as in proc(5), from 1
 		n, _ := strconv.ParseInt(fields[field-3], 10, 64)
 		return time.Duration(n) * tick
 	}
 	return cpu{ticks(14), ticks(15)}, cpu{ticks(16), ticks(17)}, true
 }
 
-// sharesMemory reports whether a child still is a copy of its parent, in the same memory, which it is until it runs
-// another program.
+// sharesMemory reports whether a child still shares its parent's memory, as it does until it runs another program.
 func sharesMemory(pid, parent int) bool {
 	size, own := process.Fields(parent, "statm"), process.Fields(pid, "statm")
 	return len(size) > 0 && len(own) > 0 && size[0] == own[0]
 }
 
-// treeMemory is the resident memory, in bytes, of a process and its descendants; 0 if the process has ended.
+// treeMemory returns the resident memory, in bytes, of a process and its descendants; 0 if the process has ended.
 func treeMemory(pid int) int64 {
 	resident := residentOf(pid)
 	for _, child := range process.Children(pid) {

@@ -20,14 +20,14 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// with returns a site whose failures are those of a subtest.
+// with returns a copy of the site that reports failures to a subtest.
 func (s *site) with(t *testing.T) *site {
 	sub := *s
 	sub.T = t
 	return &sub
 }
 
-// tokenOf makes a token as an operator does, while the console runs.
+// tokenOf creates a token as an operator does while the console runs.
 func (s *site) tokenOf(name, role string) string {
 	s.Helper()
 	command := exec.CommandContext(s.Context(), filepath.Join(collector.Root(), "bin", "anonymizerctl"),
@@ -43,13 +43,13 @@ func (s *site) tokenOf(name, role string) string {
 	return token
 }
 
-// refusal is a request that must be refused, with one of the statuses.
+// refusal is a request that must be refused with one of the statuses.
 type refusal struct {
 	request
 	status []int
 }
 
-// refusals are by name what must be refused, whoever asks for it. The token is the operator's.
+// refusals returns requests that must be refused regardless of their sender, by name. The token is the operator's.
 func (s *site) refusals(operator string) map[string]refusal {
 	video, revision := "api/v1/videos/"+s.video("talk.mp4").ID, "api/v1/"+s.revision("talk.mp4")
 	decision, uploads := revision+"decision", "api/v1/uploads?name="
@@ -107,7 +107,7 @@ func (s *site) testRefusals(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(s.printed(), s.token), "the log has the token in the start line alone")
 }
 
-// testLinks swaps an output for a link to a file outside: it is not followed.
+// testLinks replaces an output with a link to an outside file, which must not be followed.
 func (s *site) testLinks(t *testing.T) {
 	s = s.with(t)
 	output := s.path("videos", "anonymized", "steady_anonymized.mp4")
@@ -126,7 +126,7 @@ func (s *site) testLinks(t *testing.T) {
 	}
 }
 
-// testHeaders: the page allows nothing but what comes from its own origin.
+// testHeaders: the page allows only content from its own origin.
 func (s *site) testHeaders(t *testing.T) {
 	s = s.with(t)
 	_, page, header := s.send(request{})
@@ -142,8 +142,8 @@ func (s *site) testHeaders(t *testing.T) {
 	assert.Contains(t, header.Get("Cache-Control"), "no-store")
 }
 
-// testCrawl asks for all that GET can get, of each video: the answers are as described, and their pictures are those of
-// the output.
+// testCrawl sends every GET request of the API for each video: the responses match their descriptions, and their
+// pictures match the output.
 func (s *site) testCrawl(t *testing.T) {
 	s = s.with(t)
 	document, err := openapi3.NewLoader().LoadFromFile(
@@ -159,7 +159,7 @@ func (s *site) testCrawl(t *testing.T) {
 	}
 	asked := 0
 	for path, item := range document.Paths.Map() {
-		if item.Get == nil || path == "/events" { // which testEvents reads
+		if item.Get == nil || path == "/events" { // testEvents reads it
 			continue
 		}
 		for _, v := range s.videos() {
@@ -182,7 +182,7 @@ func (s *site) testCrawl(t *testing.T) {
 	assert.Greater(t, asked, 50)
 }
 
-// awaitPlayable has the copy made that browsers play, where one is needed.
+// awaitPlayable requests a copy that browsers can play, if the video needs one, and waits for it.
 func (s *site) awaitPlayable(name string) {
 	s.Helper()
 	status, body, _ := s.send(request{method: http.MethodPost, path: "api/v1/" + s.revision(name) + "proxy", body: "{}"}.
@@ -198,7 +198,7 @@ func (s *site) awaitPlayable(name string) {
 	})
 }
 
-// check compares an answer with its description, and a picture with the output.
+// check compares a response with its description, and a picture with the output.
 func (s *site) check(operation *openapi3.Operation, address string, v video) {
 	s.Helper()
 	status, body, header := s.send(request{path: "api/v1" + address}.as(s.token))
@@ -231,7 +231,7 @@ func (s *site) check(operation *openapi3.Operation, address string, v video) {
 
 func (s *site) output(v video) string { return s.path("videos", "anonymized", v.Revisions[0].Name) }
 
-// sameFrame compares a picture of the frame 8 of a video, or a video's frame 8, with that of the output.
+// sameFrame compares a picture of frame 8, or frame 8 of a video, with frame 8 of the output.
 func (s *site) sameFrame(v video, content []byte, picture bool) {
 	s.Helper()
 	given := s.path("given")
@@ -244,7 +244,7 @@ func (s *site) sameFrame(v video, content []byte, picture bool) {
 	source := s.decode(s.path("videos", "incoming", v.Name), 8)
 	require.Equal(s, len(want), len(got), "the size of %s", v.Name)
 	assert.Less(s, difference(want, got), 3.0, "the picture of %s is the output's", v.Name)
-	// Where the output differs from the source, which is under the masks, the picture does, too.
+	// Where the output differs from the source, that is, under the masks, the picture must differ, too.
 	var wantMasked, gotMasked, sourceMasked []byte
 	for i := range want {
 		if distance(want[i], source[i]) > 60 {
@@ -266,7 +266,7 @@ func (s *site) decode(path string, frame int) []byte {
 	return frames[frame].Pixels
 }
 
-// difference is the mean distance of pixels, 0 to 255.
+// difference returns the mean absolute difference of pixels, 0 to 255.
 func difference(a, b []byte) float64 {
 	sum := 0
 	for i := range a {

@@ -13,17 +13,17 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// uploads lets operators put files into the watched folder.
+// uploads lets operators upload files to the watched folder.
 const uploads = `yaml:{extensions: {anonymizer_console: {upload: true}}}`
 
-// counted draws a white square on a clip, which moves by 12 pixels a frame, so that a picture tells which frame it is.
+// counted draws a white square on a clip that moves by 12 pixels per frame, so that a picture shows which frame it is.
 var counted = []string{"-filter_complex",
 	"color=white:size=10x10[s];[0]scale=400:300[v];[v][s]overlay=x='(n-1)*12':shortest=1"}
 
 // dropClips drops short videos of several formats, and returns their names.
 func (s *site) dropClips() (names []string) {
 	s.Helper()
-	// 25 frames of a few different lengths, as phones record them.
+	// 25 frames of varying duration, as phones record them.
 	variable := counted[1] + ",setpts='(N+0.3*mod(N,3))/25/TB'"
 	for _, clip := range []struct {
 		name string
@@ -41,7 +41,7 @@ func (s *site) dropClips() (names []string) {
 	return names
 }
 
-// TestConsole lets people watch and review what one collector makes of real footage.
+// TestConsole uses a browser to watch and review what a collector makes of real footage.
 func TestConsole(t *testing.T) {
 	s := newSite(t, uploads)
 	install(t, ".")

@@ -30,7 +30,7 @@ func skipUnlessLong(t *testing.T) {
 	}
 }
 
-// cpu is the CPU time that the collector has used, without that of its children.
+// cpu returns the CPU time that the collector has used, without its children.
 func (s *site) cpu() time.Duration {
 	s.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.collector.PID()))
@@ -45,7 +45,7 @@ func (s *site) cpu() time.Duration {
 	return ticks * 10 * time.Millisecond
 }
 
-// memory is what the collector has in memory, in bytes.
+// memory returns the collector's resident memory, in bytes.
 func (s *site) memory() int {
 	s.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.collector.PID()))
@@ -55,7 +55,7 @@ func (s *site) memory() int {
 	return pages * os.Getpagesize()
 }
 
-// watch has a browser show a page of the console until the returned function is called.
+// watch shows a page of the console in a browser until the returned function is called.
 func (s *site) watch(hash string) (stop func()) {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
@@ -73,7 +73,7 @@ func (s *site) watch(hash string) (stop func()) {
 	}
 }
 
-// TestIdleCost measures what the console costs while nothing is worked on: with nobody there, and with a page open.
+// TestIdleCost measures what the console costs while no video is processed: without a client, and with an open page.
 func TestIdleCost(t *testing.T) {
 	skipUnlessLong(t)
 	const period = 30 * time.Second
@@ -103,8 +103,8 @@ func TestIdleCost(t *testing.T) {
 	assert.Less(t, watched-base, 1.0)
 }
 
-// TestWatchingMemory has somebody watch for as long as CONSOLE_WATCH says, such as 1h, while videos come and fail, and
-// the list changes: make console-soak.
+// TestWatchingMemory keeps pages open for as long as CONSOLE_WATCH says, such as 1h, while new videos fail and change
+// the list: make console-soak.
 func TestWatchingMemory(t *testing.T) {
 	period, err := time.ParseDuration(os.Getenv("CONSOLE_WATCH"))
 	if err != nil {
@@ -126,7 +126,7 @@ func TestWatchingMemory(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 	}
-	watch(time.Minute) // until all that is kept is there
+	watch(time.Minute) // warm-up: fills what is kept in memory
 	before := s.memory()
 	watch(period)
 	grown := s.memory() - before
@@ -134,8 +134,8 @@ func TestWatchingMemory(t *testing.T) {
 	assert.Less(t, grown, most)
 }
 
-// TestWatchingCost compares the CPU time of a video with that of the same while somebody watches the system page, and
-// the memory before and after.
+// TestWatchingCost compares the CPU time of a video with and without a browser on the system page, and the memory
+// before and after.
 func TestWatchingCost(t *testing.T) {
 	skipUnlessLong(t)
 	s := newSite(t, uploads)

@@ -17,13 +17,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// maxScript is how much JavaScript the page may have, in bytes, compressed.
+// maxScript is the maximum size of the page's JavaScript, in bytes, compressed.
 const maxScript = 80_000
 
 func uiDir() string { return filepath.Join(collector.Root(), "extension", "anonymizerconsole", "ui") }
 
-// TestDistEqualsRebuild finds sources that were changed without building the page, and a page that was changed without
-// its sources.
+// TestDistEqualsRebuild finds sources that were changed without rebuilding the page, and changes to the page that its
+// sources lack.
 func TestDistEqualsRebuild(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs packages of npm")
@@ -56,7 +56,7 @@ func files(t *testing.T, dir string) map[string]string {
 	return contents
 }
 
-// TestBuildsWithoutNode: the page is committed, so that whoever builds a collector needs Go alone.
+// TestBuildsWithoutNode: the built page is committed, so building a collector requires only Go.
 func TestBuildsWithoutNode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the extension")

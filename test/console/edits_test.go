@@ -16,10 +16,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// twoPeople has a second person confirm what is uncovered.
+// twoPeople requires a second person to confirm each change that takes masks away.
 const twoPeople = `yaml:{receivers: {videoanonymizer: {review: {two_people: true}}}}`
 
-// TestCorrections corrects masks in the page: one adds what is missing, another takes away what the pipeline masked.
+// TestCorrections corrects masks on the page: one subtest adds a missing mask, the other removes a mask of the
+// pipeline.
 func TestCorrections(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the built collector on real footage")
@@ -50,8 +51,8 @@ func TestCorrections(t *testing.T) {
 	})
 }
 
-// testDrawnMasksAreRendered: at least 90 % of each ellipse that was drawn is masked in each frame of the output, and
-// was not before.
+// testDrawnMasksAreRendered: at least 90 % of each drawn ellipse is masked in each frame of the output, and less than
+// 50 % was masked before.
 func (s *site) testDrawnMasksAreRendered(t *testing.T) {
 	v := s.video("talk.mp4")
 	require.Len(t, v.Revisions, 2)
@@ -75,7 +76,7 @@ func (s *site) testDrawnMasksAreRendered(t *testing.T) {
 	assert.Equal(t, 20, drawn, "ten frames by mouse, ten by keys")
 }
 
-// editedFrame is what the tests read of a frame as it would be rendered.
+// editedFrame has the fields of a frame, as it would be rendered, that the tests read.
 type editedFrame struct {
 	Masks []editedMask
 }
@@ -84,7 +85,7 @@ type editedMask struct {
 	Outline struct{ X, Y, RX, RY, Angle float64 }
 }
 
-// masked is the share of the ellipse that is black.
+// masked returns the share of the ellipse that is black.
 func (m *editedMask) masked(picture *footage.Gray) float64 {
 	const black = 40
 	o := &m.Outline

@@ -19,10 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// event is one of the console's stream.
+// event is an event of the console's stream.
 type event struct{ id, name, data string }
 
-// listen follows the stream of events until the context ends or the stream does, which closes the channel.
+// listen reads the stream of events until the context or the stream ends, which closes the channel.
 func (s *site) listen(ctx context.Context, after string) <-chan event {
 	s.Helper()
 	asked, err := http.NewRequestWithContext(ctx, http.MethodGet, s.address+"api/v1/events", http.NoBody)
@@ -56,7 +56,7 @@ func (s *site) listen(ctx context.Context, after string) <-chan event {
 	return events
 }
 
-// upload sends a file that is no video, which changes the list.
+// upload sends a file that is not a video, which changes the list.
 func (s *site) upload(name string) {
 	s.Helper()
 	status, body, _ := s.send(request{method: http.MethodPost, path: "api/v1/uploads?name=" + url.QueryEscape(name),
@@ -64,7 +64,7 @@ func (s *site) upload(name string) {
 	require.Equal(s, http.StatusCreated, status, "%s", body)
 }
 
-// awaitEvent waits until the stream tells of a video by that name, and returns the event.
+// awaitEvent waits until the stream reports a video with the given name, and returns the event.
 func awaitEvent(t *testing.T, events <-chan event, name string) event {
 	t.Helper()
 	for deadline := time.After(time.Minute); ; {
@@ -81,8 +81,8 @@ func awaitEvent(t *testing.T, events <-chan event, name string) event {
 	}
 }
 
-// testEvents: a stream lives longer than the server's timeouts, a reconnect gets what came in between, and clients that
-// do not read hold up nobody.
+// testEvents: a stream outlives the server's timeouts, a reconnecting client receives the events that it missed, and
+// clients that do not read block no one else.
 func (s *site) testEvents(t *testing.T) {
 	s = s.with(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -14,7 +14,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// TestMachines: where machines share the work, the console of one of them shows all of them, and what they do.
+// TestMachines: if machines share work, the console of one shows all of them and what they do.
 func TestMachines(t *testing.T) {
 	addresses, err := collector.FreeAddresses(1)
 	require.NoError(t, err)

@@ -14,12 +14,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// blind lets the receiver find nobody, also when it searches a video without people once more.
+// blind makes the receiver find no one, even when it searches a video without people again.
 const blind = `yaml:{receivers: {videoanonymizer: {recall: thorough,
 	detector: {score_threshold: 1, candidate_threshold: 0, faces: "", survey: {enabled: false}}}}}`
 
-// TestSecondLookFindsOpenHead leaves a head open on purpose: the second look at the output finds it, and the video is
-// not approved without a word.
+// TestSecondLookFindsOpenHead leaves a head unmasked on purpose: the second look at the output finds it, and the video
+// cannot be approved without a note.
 func TestSecondLookFindsOpenHead(t *testing.T) {
 	s := newSite(t, blind)
 	s.start()

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package console tests the console of the built program, as people and browsers meet it: a real Chromium, on real
-// footage. The tests of the browser are in browser, in JavaScript; TestConsole runs them.
+// Package console tests the console of the built program as people use it: in a real Chromium, with real footage. The
+// browser tests are written in JavaScript, in the directory browser, and run by the Go tests.
 package console
 
 import (
@@ -35,10 +35,10 @@ type site struct {
 	*testing.T
 	dir     string
 	configs []string // override the default configuration
-	log     string   // the file that has what the collector prints
+	log     string   // path of the collector's output
 
 	collector      *collector.Collector
-	address, token string // of the console, as the log tells them; the address ends in a slash
+	address, token string // of the console, from the log; the address ends in a slash
 }
 
 func newSite(t *testing.T, configs ...string) *site {
@@ -52,7 +52,7 @@ func newSite(t *testing.T, configs ...string) *site {
 
 var consoleLine = regexp.MustCompile(`(http://[^\s"]+/)#token=([\w.-]+)`)
 
-// start starts the collector, and reads from its log where the console is.
+// start starts the collector, and reads the console's address and token from its log.
 func (s *site) start() {
 	s.Helper()
 	s.launch()
@@ -91,10 +91,10 @@ func (s *site) stop() {
 	require.NoError(s, s.collector.Stop(time.Minute))
 }
 
-// path is that of a file in the site's directory.
+// path returns the path of a file in the site's directory.
 func (s *site) path(name ...string) string { return filepath.Join(append([]string{s.dir}, name...)...) }
 
-// clip is the path of a clip of real people.
+// clip returns the path of a clip of real people.
 func (s *site) clip(name string) string {
 	s.Helper()
 	path, err := footage.Clip(name)
@@ -102,7 +102,7 @@ func (s *site) clip(name string) string {
 	return path
 }
 
-// drop copies a file into a watched folder, under a name that it has only once it is complete.
+// drop copies a file into a watched folder. The file gets its name only once it is complete.
 func (s *site) drop(source, folder, name string) {
 	s.Helper()
 	_, err := collector.Drop(source, s.path("videos", folder), name)
@@ -119,14 +119,14 @@ func (s *site) ffmpeg(name string, args ...string) string {
 	return path
 }
 
-// request is one to the console. Its body, if there is one, is JSON.
+// request is a request to the console. Its body, if any, is JSON unless the header says otherwise.
 type request struct {
 	method, path, body string
 	header             map[string]string
 	host               string
 }
 
-// send sends a request as it is, without credentials.
+// send sends a request without adding credentials.
 func (s *site) send(r request) (status int, body []byte, header http.Header) {
 	s.Helper()
 	method := r.method
@@ -162,7 +162,7 @@ func (r request) as(token string) request {
 	return r
 }
 
-// get asks the API for something that must be there.
+// get returns something that must exist from the API.
 func (s *site) get(path string) []byte {
 	s.Helper()
 	status, body, _ := s.send(request{path: "api/v1/" + path}.as(s.token))
@@ -170,7 +170,7 @@ func (s *site) get(path string) []byte {
 	return body
 }
 
-// post asks the API to do something that must succeed.
+// post sends a request that must succeed to the API, and returns the answer.
 func (s *site) post(path, body string) []byte {
 	s.Helper()
 	status, answer, _ := s.send(request{method: http.MethodPost, path: "api/v1/" + path, body: body}.as(s.token))
@@ -178,7 +178,7 @@ func (s *site) post(path, body string) []byte {
 	return answer
 }
 
-// video is what the tests read of a video.
+// video has the fields of a video that the tests read.
 type video struct {
 	ID, Name, State string
 	Frames          int
@@ -212,7 +212,7 @@ func (s *site) video(name string) video {
 	return videos[index]
 }
 
-// revision is the address of a video's latest revision below api/v1/, with a slash at its end.
+// revision returns the path of a video's latest revision below api/v1/, with a slash at its end.
 func (s *site) revision(name string) string {
 	s.Helper()
 	v := s.video(name)
@@ -243,7 +243,7 @@ func (s *site) eventually(what string, done func() bool) {
 	}
 }
 
-// browse runs one file of browser, with what it needs to know in its environment.
+// browse runs a test file in the directory browser, with additional environment variables.
 func (s *site) browse(file string, env ...string) {
 	s.Helper()
 	command := exec.CommandContext(s.Context(), "node", "--test", "--test-reporter=spec", filepath.Join("browser", file))
@@ -258,7 +258,7 @@ func (s *site) browse(file string, env ...string) {
 	require.NoError(s, err)
 }
 
-// install installs what the tests in the browser need, in node_modules, as the lock file says.
+// install installs the npm packages of a directory in its node_modules, at the versions in the lock file.
 func install(t *testing.T, dir string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "npm", "ci", "--silent", "--ignore-scripts", "--prefer-offline")

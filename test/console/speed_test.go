@@ -13,7 +13,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// TestFirstView: the page shows the first videos of a list of 1,000 within a second, while one of them is worked on.
+// TestFirstView: the page shows the first videos of a list of 1,000 within a second, while one of them is being
+// processed.
 func TestFirstView(t *testing.T) {
 	s := newSite(t)
 	install(t, ".")

@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// testSwappedOutput: an output that is not what was made shows, cannot be approved, and voids an approval.
+// testSwappedOutput: a swapped output is reported, cannot be approved, and voids an approval.
 func (s *site) testSwappedOutput(t *testing.T) {
 	s = s.with(t)
 	s.awaitLook("steady.mp4")
@@ -45,7 +45,7 @@ func (s *site) testSwappedOutput(t *testing.T) {
 	}
 }
 
-// awaitLook waits until the second look at an output is done, before which it cannot be approved.
+// awaitLook waits until the second look at an output is done, which approval requires.
 func (s *site) awaitLook(name string) (moments []moment) {
 	s.Helper()
 	var list struct {
@@ -60,14 +60,14 @@ func (s *site) awaitLook(name string) (moments []moment) {
 	return list.Moments
 }
 
-// moment is what the tests read of one.
+// moment has the fields of a moment that the tests read.
 type moment struct {
 	Reason string
 	Frame  int
 	Box    []int
 }
 
-// verification is what the check of the audit says.
+// verification is the result of the check of the audit log.
 type verification struct {
 	OK      bool
 	Entries int
@@ -76,7 +76,7 @@ type verification struct {
 	Changed []string
 }
 
-// testAudit: the check names the entry in which a byte is flipped, in the page's API and on the command line.
+// testAudit: the check names the entry in which a byte was flipped, in the page's API and on the command line.
 func (s *site) testAudit(t *testing.T) {
 	s = s.with(t)
 	verify := func() (v verification) {

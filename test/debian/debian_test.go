@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package debian installs the package in bare systems of Debian, as root: `make package-test`.
+// Package debian installs the package in minimal Debian systems, as root: `make package-test`.
 package debian
 
 import (
@@ -25,12 +25,12 @@ const (
 	config     = "/etc/otelcol-anonymizer/config.yaml"
 )
 
-// compatibility is a variable of the program that says which releases finish each other's videos.
+// compatibility is a variable of the program that determines which releases can finish each other's videos.
 const compatibility = "github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/anonymize." +
 	"outputCompatibility"
 
-// build makes a package of a version, with more flags for the linker, and returns its path. With PACKAGE_TEST=again it
-// takes that of the last run.
+// build builds a package of a version, with additional linker flags, and returns its path. With PACKAGE_TEST=again, it
+// reuses the package of the last run.
 func build(t *testing.T, version, flags string) string {
 	t.Helper()
 	folder := absolute(t, filepath.Join(cache, "packages", version))
@@ -49,8 +49,8 @@ func build(t *testing.T, version, flags string) string {
 	return found[0]
 }
 
-// TestPackage takes packages of three versions through all that happens to one, in each release of Debian that it is
-// for. All are built here, on one of them.
+// TestPackage installs, upgrades and removes packages of three versions on each supported Debian release. All packages
+// are built here, on one of the releases.
 func TestPackage(t *testing.T) {
 	if os.Getenv("PACKAGE_TEST") == "" {
 		t.Skip("make package-test runs it, as root")
@@ -74,7 +74,7 @@ func TestPackage(t *testing.T) {
 	}
 }
 
-// checkInstalled: user, folders and rights are there, and all that the configuration needs.
+// checkInstalled: the user, the folders with their permissions, and everything that the configuration needs exist.
 func (s *system) checkInstalled() {
 	assert.Contains(s, s.run("root", "id", service), "("+service+")")
 	assert.Equal(s, "2770 "+service, strings.TrimSpace(s.run("root", "stat", "--format", "%a %U", incoming)))
@@ -85,7 +85,7 @@ func (s *system) checkInstalled() {
 	assert.NoError(s, err, "it starts with the system")
 }
 
-// checkVideo: a video comes out anonymized, and its folder shows neither half an output nor a changed source.
+// checkVideo: a video is anonymized, without a partial output or a changed source in its folder.
 func (s *system) checkVideo() {
 	c := s.start()
 	s.drop("talk")
@@ -94,7 +94,7 @@ func (s *system) checkVideo() {
 	s.checkOutput("talk")
 }
 
-// checkUpgrade upgrades in the middle of a video. The next start says how it goes on with it, and loses nothing.
+// checkUpgrade upgrades in the middle of a video. The next start logs how it continues the video, and loses nothing.
 func (s *system) checkUpgrade(deb, clip, says string) {
 	changed := string(s.read(config)) + "# changed for " + clip + "\n"
 	if !strings.Contains(changed, "segment_length") {
@@ -119,7 +119,7 @@ func (s *system) checkUpgrade(deb, clip, says string) {
 func (s *system) drop(clip string) {
 	footage := filepath.Join(root, "build/cache/footage")
 	path := filepath.Join(footage, clip+".mp4")
-	if clip == "street" { // another content than walk
+	if clip == "street" { // content that differs from walk
 		path = filepath.Join(s.TempDir(), "street.mp4")
 		output(s.T, "ffmpeg", "-loglevel", "error", "-ss", "3", "-i", absolute(s.T, filepath.Join(footage, "walk.mp4")),
 			"-c:v", "libx264", "-crf", "20", path)
@@ -127,7 +127,7 @@ func (s *system) drop(clip string) {
 	s.copyIn(path, incoming+"/"+clip+".mp4", service+":")
 }
 
-// checkOutput: the output has every frame of the source, and differs in nothing but masks, of which it has some.
+// checkOutput: the output has every frame of the source, and differs from it only by masks, of which there are some.
 func (s *system) checkOutput(clip string) {
 	source, result := incoming+"/"+clip+".mp4", anonymized+"/"+clip+"_anonymized.mp4"
 	s.run(service, "anonymizerctl", "compare", source, result)
@@ -140,7 +140,7 @@ func (s *system) checkOutput(clip string) {
 	assert.Empty(s, left)
 }
 
-// checkRemoval: removing leaves everything but the programs, and purging what belongs to videos and outputs.
+// checkRemoval: removal leaves everything but the programs; purging leaves videos, outputs and what belongs to them.
 func (s *system) checkRemoval() {
 	videos, configured := s.files(home+"/videos"), s.read(config)
 	require.Len(s, slicesOf(videos, ".mp4"), 6)
@@ -158,7 +158,7 @@ func (s *system) checkRemoval() {
 	assert.ErrorIs(s, err, fs.ErrNotExist)
 }
 
-// files returns the digests of all files below a folder, by their paths.
+// files returns the digests of all files below a folder, by path.
 func (s *system) files(folder string) map[string]string {
 	digests := map[string]string{}
 	require.NoError(s, filepath.WalkDir(s.path(folder), func(path string, entry fs.DirEntry, err error) error {
@@ -188,8 +188,8 @@ func absolute(t *testing.T, path string) string {
 	return full
 }
 
-// TestContainerSteps runs what the last stage of the Dockerfile runs in a bare system, since no container engine is at
-// hand, and then the image's command as its user.
+// TestContainerSteps runs the steps of the Dockerfile's last stage in a minimal system, because there is no container
+// engine, and then runs the image's command as its user.
 func TestContainerSteps(t *testing.T) {
 	if os.Getenv("PACKAGE_TEST") == "" {
 		t.Skip("make package-test runs it, as root")
@@ -220,7 +220,7 @@ func TestContainerSteps(t *testing.T) {
 	assert.NotContains(t, log, "\terror\t")
 }
 
-// lastStage returns the instructions of the last stage of the Dockerfile, by their names.
+// lastStage returns the instructions of the last stage of the Dockerfile, by name.
 func lastStage(t *testing.T) map[string][]string {
 	text, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
 	require.NoError(t, err)

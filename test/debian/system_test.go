@@ -19,17 +19,17 @@ import (
 const (
 	root    = "../.."
 	cache   = root + "/build/cache/debian"
-	service = "otelcol-anonymizer" // the user, its group, and the program
+	service = "otelcol-anonymizer" // name of the user, its group, and the program
 	home    = "/var/lib/otelcol-anonymizer"
 )
 
-// system is a bare Debian in a folder of its own.
+// system is a minimal Debian system in its own folder.
 type system struct {
 	*testing.T
 	root string
 }
 
-// newSystem copies a release of Debian that debootstrap has installed, once, in the cache.
+// newSystem copies a Debian release that debootstrap installs once, in the cache.
 func newSystem(t *testing.T, suite string) *system {
 	t.Helper()
 	base, err := filepath.Abs(filepath.Join(cache, suite))
@@ -44,12 +44,12 @@ func newSystem(t *testing.T, suite string) *system {
 	}
 	s := &system{t, filepath.Join(t.TempDir(), suite)}
 	output(t, "cp", "--archive", base, s.root)
-	// The installer of Debian writes it, and debootstrap does not.
+	// Debian's installer writes this file; debootstrap does not.
 	require.NoError(t, os.WriteFile(s.path("/etc/hosts"), []byte("127.0.0.1 localhost\n"), 0o644))
 	output(t, "mount", "-t", "proc", "proc", s.path("/proc"))
 	t.Cleanup(func() {
 		output(t, "umount", "--lazy", s.path("/proc"))
-		// What apt has downloaded serves the next run.
+		// Keep what apt downloaded for the next run.
 		debs, err := filepath.Glob(s.path("/var/cache/apt/archives/*.deb"))
 		require.NoError(t, err)
 		for _, deb := range debs {
@@ -59,10 +59,10 @@ func newSystem(t *testing.T, suite string) *system {
 	return s
 }
 
-// path is where a file of the system lies in this one.
+// path returns where a file of the system is on this machine.
 func (s *system) path(name string) string { return filepath.Join(s.root, name) }
 
-// as returns a command that runs in the system as root or, in its folder, as the service.
+// as returns a command that runs in the system as root, or as the service in its folder.
 func (s *system) as(user string, args ...string) *exec.Cmd {
 	if user == service {
 		return s.inFolder(home, user, args...)
@@ -70,8 +70,8 @@ func (s *system) as(user string, args ...string) *exec.Cmd {
 	return s.command(append([]string{"chroot", s.root}, args...)...)
 }
 
-// inFolder returns a command that runs in a folder of the system as a user who is not root. It has no network but its
-// own loopback, so that nothing of this machine is in the way of its ports.
+// inFolder returns a command that runs in a folder of the system as a user other than root. Its only network is its own
+// loopback, so that its ports do not conflict with this machine's.
 func (s *system) inFolder(folder, user string, args ...string) *exec.Cmd {
 	s.Helper()
 	group := strings.TrimSpace(s.run("root", "id", "--group", user))
@@ -87,7 +87,7 @@ func (s *system) command(command ...string) *exec.Cmd {
 	return c
 }
 
-// run runs a command, which must succeed, and returns what it printed.
+// run runs a command that must succeed, and returns its output.
 func (s *system) run(user string, args ...string) string {
 	s.Helper()
 	out, err := s.as(user, args...).CombinedOutput()
@@ -95,7 +95,7 @@ func (s *system) run(user string, args ...string) string {
 	return string(out)
 }
 
-// apt installs, removes or purges.
+// apt installs, removes or purges packages.
 func (s *system) apt(args ...string) {
 	s.Helper()
 	options := []string{"apt-get", "--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-unsafe-io",
@@ -111,7 +111,7 @@ func (s *system) install(deb string) {
 	s.apt("install", name)
 }
 
-// copyIn gives the system a file that belongs to a user.
+// copyIn copies a file into the system and sets its owner.
 func (s *system) copyIn(file, name, owner string) {
 	s.Helper()
 	content, err := os.ReadFile(file)
@@ -128,7 +128,7 @@ func (s *system) start() *exec.Cmd {
 	return c
 }
 
-// startCommand starts a command that writes the log.
+// startCommand starts a command, and writes its output to the log.
 func (s *system) startCommand(c *exec.Cmd) {
 	s.Helper()
 	log, err := os.Create(s.path("/var/log/collector"))
@@ -139,7 +139,7 @@ func (s *system) startCommand(c *exec.Cmd) {
 	s.Cleanup(func() { _ = c.Process.Kill() })
 }
 
-// stop ends it as systemd does, and returns its log.
+// stop ends a command as systemd does, and returns the log.
 func (s *system) stop(c *exec.Cmd) string {
 	s.Helper()
 	require.NoError(s, c.Process.Signal(syscall.SIGTERM))
@@ -156,7 +156,7 @@ func (s *system) read(name string) []byte {
 	return content
 }
 
-// await waits until a file matches the pattern. Videos take as long as the machine is busy.
+// await waits until a file matches the pattern, and returns it. Videos take long on a busy machine.
 func (s *system) await(pattern string) string {
 	s.Helper()
 	for deadline := time.Now().Add(15 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {

@@ -1,9 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows the product at work: it starts the collector with its default configuration, drops in two short
-// videos of people, waits until they are anonymized, and prints where they are and what was measured. `make demo` runs
-// it.
+// Command demo starts the collector with its default configuration, drops in two short videos of people, waits until
+// they are anonymized, and prints the outputs and measurements. `make demo` runs it.
 package main
 
 import (
@@ -49,7 +48,7 @@ func run(ctx context.Context) (err error) {
 
 	began := time.Now()
 	c, err := collector.Start(ctx, collector.Options{Dir: ".", Addresses: collector.DefaultAddresses, Output: log,
-		Configs: []string{"yaml:connectors::span_metrics::metrics_flush_interval: 1s"}}) // for the count of frames
+		Configs: []string{"yaml:connectors::span_metrics::metrics_flush_interval: 1s"}}) // to count frames promptly
 	if err != nil {
 		return fmt.Errorf("%w; see %s for the reason", err, logFile)
 	}
@@ -74,7 +73,7 @@ type clip struct {
 	seconds        float64
 }
 
-// dropClips puts the clips into the incoming directory under new names, since no video is processed twice.
+// dropClips copies the clips into the incoming directory under new names, since no video is processed twice.
 func dropClips(ctx context.Context) ([]clip, error) {
 	var clips []clip
 	for _, name := range []string{"walk", "talk"} {

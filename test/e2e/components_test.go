@@ -23,7 +23,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// TestComponentsAreDocumented compares docs/components.md with what the built program has.
+// TestComponentsAreDocumented compares docs/components.md with the components of the built program.
 func TestComponentsAreDocumented(t *testing.T) {
 	type component struct{ Name, Module string }
 	var built map[string]yaml.Node
@@ -51,7 +51,7 @@ func TestComponentsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestRemoteWrite runs config/examples/remote-write.yaml against a server that asks for the token.
+// TestRemoteWrite runs config/examples/remote-write.yaml against a server that requires the token.
 func TestRemoteWrite(t *testing.T) {
 	s := newSite(t)
 	var mu sync.Mutex

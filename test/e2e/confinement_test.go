@@ -25,7 +25,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// TestMain also is the program that runs another one under a system call filter.
+// TestMain also acts as a program that runs another one under a system call filter.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 3 && os.Args[1] == "allow-only" {
 		fmt.Fprintln(os.Stderr, allowOnly(strings.Fields(os.Args[2]), os.Args[3:]))
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// allowOnly replaces this program by another, which may make only these system calls; the others fail with EPERM.
+// allowOnly replaces this program with a command that may make only the given system calls; others fail with EPERM.
 func allowOnly(calls, command []string) error {
 	machine, err := arch.GetInfo("")
 	if err != nil {
@@ -54,7 +54,7 @@ func allowOnly(calls, command []string) error {
 	return unix.Exec(command[0], command, os.Environ())
 }
 
-// serviceCalls are the system calls that the unit allows.
+// serviceCalls returns the system calls that the unit allows.
 func serviceCalls(t *testing.T) []string {
 	t.Helper()
 	unit := string(read(t, filepath.Join(collector.Root(), "packaging", "otelcol-anonymizer.service")))
@@ -68,7 +68,7 @@ func serviceCalls(t *testing.T) []string {
 	return slices.Compact(calls)
 }
 
-// expand returns the system calls of one of systemd's groups.
+// expand returns the system calls of a systemd group, or of a single name.
 func expand(t *testing.T, name string) (calls []string) {
 	t.Helper()
 	if !strings.HasPrefix(name, "@") {
@@ -84,8 +84,8 @@ func expand(t *testing.T, name string) (calls []string) {
 	return calls
 }
 
-// TestConfinedAsService runs the collector under the unit's system call filter, as a user without privileges if the
-// test may, and with what needs all of the confinement.
+// TestConfinedAsService runs the collector under the unit's system call filter, with confinement required, and as an
+// unprivileged user if the test runs as root.
 func TestConfinedAsService(t *testing.T) {
 	s := newSite(t)
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {

@@ -48,7 +48,7 @@ func newSite(t *testing.T) site {
 	return site{T: t, dir: t.TempDir(), configs: []string{quick}}
 }
 
-// start starts a collector whose console output is shown if the test fails.
+// start starts a collector whose output is logged if the test fails.
 func (s site) start() *collector.Collector {
 	s.Helper()
 	var output bytes.Buffer
@@ -66,7 +66,7 @@ func (s site) start() *collector.Collector {
 	return c
 }
 
-// clip is the path of a clip of real people.
+// clip returns the path of a clip of real people.
 func (s site) clip(name string) string {
 	s.Helper()
 	path, err := footage.Clip(name)
@@ -97,7 +97,7 @@ func (s site) await(c *collector.Collector, what string, done func(collector.Met
 	}))
 }
 
-// awaitVideos waits until count videos have had that outcome since the collector started.
+// awaitVideos waits until count videos have had the outcome since the collector started.
 func (s site) awaitVideos(c *collector.Collector, outcome string, count int) {
 	s.Helper()
 	s.await(c, outcome+" videos", func(metrics collector.Metrics) bool {
@@ -128,7 +128,7 @@ func (s site) produced() []string {
 
 func TestPeopleAreMaskedAndReported(t *testing.T) {
 	s := newSite(t)
-	// However slow the machine is, the first video's series are there when the second one is done.
+	// Keep the first video's series until the second one is done, however slow the machine is.
 	s.configs = append(s.configs, "yaml:{connectors: {attrtometrics: {expiration: 10m}}}")
 	walk, talk := s.clip("walk.mp4"), s.clip("talk.mp4")
 	walkFrames, talkFrames := probe(t, walk), probe(t, talk)
@@ -316,7 +316,7 @@ func TestStopDuringVideo(t *testing.T) {
 	assert.Equal(t, probe(t, long), probe(t, s.output("long.mp4")))
 }
 
-// share is the part 0..1 of the pixels of a rectangle that have a property.
+// share returns the share, 0 to 1, of the pixels in a rectangle that have a property.
 func share(frame footage.Gray, left, top, right, bottom int, has func(x, y int) bool) float64 {
 	count := 0
 	for y := top; y < min(bottom, frame.Height); y++ {

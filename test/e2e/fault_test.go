@@ -24,9 +24,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/process"
 )
 
-// readErrors makes reads of one source fail once the file FAULT_ARMED names the number of bytes after which, and the
-// error. The process that has read that many of a source moves the file to the folder FAULT_HITS, since it may not be
-// allowed to write one.
+// readErrors is the source of a library that makes reads of a source fail. The file FAULT_ARMED contains a number of
+// bytes and an error. The first process that has read that many bytes of a source moves the file to the directory
+// FAULT_HITS, because it may not be allowed to write one, and its reads fail from then on.
 const readErrors = `
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -72,8 +72,8 @@ ssize_t read(int fd, void *buffer, size_t size) {
 }
 `
 
-// faultyTools wraps ffmpeg and ffprobe in scripts that do not exec them. They read sources through readErrors: a read
-// fails once the file armed says how, which then is moved to the folder hits.
+// faultyTools wraps ffmpeg and ffprobe in scripts that run them as child processes, with readErrors preloaded. A read
+// fails once the file armed says how; the file is then moved to the directory hits.
 type faultyTools struct{ ffmpeg, ffprobe, armed, hits string }
 
 func newFaultyTools(t *testing.T) faultyTools {
@@ -97,14 +97,14 @@ exit $?
 	return f
 }
 
-// arm makes a read of the next tool that has read so many bytes of a source fail.
+// arm makes the next tool fail that has read this many bytes of a source.
 func (f faultyTools) arm(t *testing.T, after int64, errno syscall.Errno) {
 	text := fmt.Sprintf("%d %d\n", after, int(errno))
 	require.NoError(t, os.WriteFile(f.armed+".new", []byte(text), 0o600))
 	require.NoError(t, os.Rename(f.armed+".new", f.armed))
 }
 
-// errors counts the errors that a read failed with.
+// errors counts the failed reads by error.
 func (f faultyTools) errors(t *testing.T) map[string]int {
 	hits, err := filepath.Glob(filepath.Join(f.hits, "*"))
 	require.NoError(t, err)
@@ -118,7 +118,7 @@ func (f faultyTools) errors(t *testing.T) map[string]int {
 	return count
 }
 
-// descendants lists all processes below one.
+// descendants returns all descendants of a process.
 func descendants(pid int) (all []int) {
 	for _, child := range process.Children(pid) {
 		all = append(append(all, child), descendants(child)...)
@@ -126,7 +126,7 @@ func descendants(pid int) (all []int) {
 	return all
 }
 
-// tools lists the processes below one that are ffmpeg or ffprobe.
+// tools returns the descendants of a process that are ffmpeg or ffprobe.
 func tools(pid int) []int {
 	return slices.DeleteFunc(descendants(pid), func(pid int) bool {
 		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
@@ -139,13 +139,13 @@ var (
 	readErrnos = []syscall.Errno{syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.ENOMEM, syscall.ENETRESET}
 )
 
-// Kinds of faults that are no signals to tools.
+// Kinds of faults other than signals to tools.
 const readError, collectorKilled, collectorStopped = "failed read", "collector killed", "collector stopped"
 
-// TestFaultsAtRandomMoments has a fault hit the tools below a wrapper, or the collector, at random moments, with the
-// settings under which a mistake costs the most: damaged videos are salvaged, and sources deleted. No source is
-// deleted unless its whole output exists, nothing else gets a final name, and every video is done in the end. In many
-// rounds, each kind of fault occurs.
+// TestFaultsAtRandomMoments injects faults at random moments into the tools that wrappers run, or into the collector,
+// with the settings under which a mistake costs the most: damaged videos are salvaged, and sources are deleted. No
+// source may be deleted unless its complete output exists, nothing else may get a final name, and every video is done
+// in the end. With many rounds, each kind of fault occurs.
 func TestFaultsAtRandomMoments(t *testing.T) {
 	rounds := killRounds(t)
 	clip := filepath.Join(t.TempDir(), "clip.mp4")
@@ -165,7 +165,7 @@ func TestFaultsAtRandomMoments(t *testing.T) {
 	hit := map[string]int{}
 	c := s.start()
 	var names []string
-	var kinds []int // of the next rounds, so that each comes equally often
+	var kinds []int // of the next rounds; each occurs equally often
 	for i := range rounds {
 		if len(kinds) == 0 {
 			kinds = random.Perm(9)
@@ -209,7 +209,7 @@ func TestFaultsAtRandomMoments(t *testing.T) {
 		}
 		for _, name := range names {
 			_, err := os.Stat(filepath.Join(s.dir, "videos", "incoming", name))
-			gone := os.IsNotExist(err) // asked first: the output comes first
+			gone := os.IsNotExist(err) // check this first: the output is published before the source is deleted
 			assert.True(t, whole(name) || !gone, "round %d: the source %s is gone without its whole output", i, name)
 			if _, err := os.Stat(s.output(name)); err == nil {
 				assert.True(t, whole(name), "round %d: the output of %s is not whole", i, name)
@@ -240,8 +240,8 @@ func TestFaultsAtRandomMoments(t *testing.T) {
 	assert.Equal(t, reviewed(outputs...), s.produced(), "each video once, with its report, and no temporary file")
 }
 
-// awaitSources waits until all of these sources are deleted. One of them must be every three minutes, however slow the
-// machine is.
+// awaitSources waits until all sources are deleted. However slow the machine is, one must be deleted every three
+// minutes.
 func (s site) awaitSources(c *collector.Collector, names []string) {
 	s.Helper()
 	const patience = 3 * time.Minute

@@ -23,19 +23,19 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/process"
 )
 
-// persistent makes the receiver retry a video however often the collector dies, and resume it at any second.
+// persistent makes the receiver retry a video no matter how often the collector dies, and resume it at any second.
 const persistent = `yaml:{receivers: {videoanonymizer: {
 	retry: {initial_interval: 1ms, max_interval: 1ms, max_attempts: 1000}, output: {segment_length: 1s}}}}`
 
 // TestKillAtRandomMoments kills the collector repeatedly, at random moments, with a new video in each round. In the end
-// each video exists once, byte for byte as if nothing had happened. `make kill-test` does 60 rounds.
+// each output exists once, and its bytes are as if nothing had happened. `make kill-test` runs 60 rounds.
 func TestKillAtRandomMoments(t *testing.T) {
 	clip := filepath.Join(t.TempDir(), "clip.mp4")
 	require.NoError(t, footage.Cut(newSite(t).clip("talk.mp4"), clip, 3))
 	killAtRandomMoments(t, clip, killRounds(t), persistent)
 }
 
-// inUnits makes the receiver process a short video in units, two at once.
+// inUnits makes the receiver process a short video in units, two at a time.
 const inUnits = `yaml:{receivers: {videoanonymizer: {max_concurrent_units: 2, unit_length: 1s}}}`
 
 // TestKillUnitsAtRandomMoments is TestKillAtRandomMoments for a video that is processed in units.
@@ -68,7 +68,7 @@ func killAtRandomMoments(t *testing.T, clip string, rounds int, configs ...strin
 	k.checkAll()
 }
 
-// uninterrupted returns the output of a run that nobody kills.
+// uninterrupted returns the output of a run without a kill.
 func uninterrupted(t *testing.T, clip string, configs ...string) []byte {
 	s := newSite(t)
 	s.configs = append(s.configs, configs...)
@@ -121,7 +121,7 @@ func (k *killer) round(delay time.Duration) {
 		10*time.Millisecond, "round %d: a child outlives the collector", i)
 }
 
-// checkAll lets a collector finish all copies, and checks what they are in the end.
+// checkAll has a collector finish all copies, and checks the results.
 func (k *killer) checkAll() {
 	c := k.start()
 	require.NoError(k, c.Await(k.Context(), "all videos", 100*time.Millisecond, func() (bool, error) {
@@ -158,7 +158,7 @@ func killRounds(t *testing.T) int {
 	return rounds
 }
 
-// alive reports whether a process runs. A zombie does not.
+// alive reports whether a process is running. A zombie is not.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEveryFailureIsLogged has more videos fail at once than the collector's sampling lets through of a message.
+// TestEveryFailureIsLogged makes more videos fail at once than the collector's log sampling lets through of one
+// message.
 func TestEveryFailureIsLogged(t *testing.T) {
 	const videos = 60
 	s := newSite(t)

@@ -11,7 +11,7 @@ import (
 )
 
 // TestWhitelistAndRegions combines all mask settings on the clip of one face: the shoulders are masked along with the
-// head, one region always and another one for the first two seconds, and a region on the cheek never.
+// head, one region is masked always, another one for the first two seconds, and a region on the cheek never.
 func TestWhitelistAndRegions(t *testing.T) {
 	s := newSite(t)
 	s.configs = append(s.configs, `yaml:{receivers: {videoanonymizer: {mask: {method: whitelist, regions: [

@@ -21,7 +21,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// reviewed lists the outputs with their companion files by default, sorted.
+// reviewed returns the outputs with the companion files that they have by default, sorted.
 func reviewed(outputs ...string) (files []string) {
 	for _, output := range outputs {
 		files = append(files, output, output+".report.json", output+".review.jpg")
@@ -29,7 +29,7 @@ func reviewed(outputs ...string) (files []string) {
 	return files
 }
 
-// report is the part of a report that the tests read.
+// report has the fields of a report that the tests read.
 type report struct {
 	Salvage        *struct{ Damage string }
 	Source, Output struct {

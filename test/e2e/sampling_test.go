@@ -16,8 +16,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/telemetry"
 )
 
-// TestSamplingDoesNotBiasMetrics runs config/examples/sampling.yaml with files in place of a server: one receives every
-// span, for comparison, one only the sampled ones.
+// TestSamplingDoesNotBiasMetrics runs config/examples/sampling.yaml with files instead of a server: one receives every
+// span, for comparison, the other only the sampled ones.
 func TestSamplingDoesNotBiasMetrics(t *testing.T) {
 	s := newSite(t)
 	s.configs = append(s.configs, filepath.Join(collector.Root(), "config", "examples", "sampling.yaml"), `yaml:{
@@ -33,7 +33,7 @@ func TestSamplingDoesNotBiasMetrics(t *testing.T) {
 	s.drop(s.clip("talk.mp4"), "talk.mp4")
 	s.awaitVideos(c, "finished", 2)
 
-	// Each connector and processor hands its metrics on in its own time.
+	// Connectors and processors forward their metrics at different times.
 	var counted float64
 	s.await(c, "every frame of both videos to be counted", func(metrics collector.Metrics) bool {
 		people := metrics.Histogram("people", nil)

@@ -33,7 +33,7 @@ func TestInstall(t *testing.T) {
 
 	var files []string
 	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		page := strings.HasPrefix(entry.Name(), "anonymizerctl-") // the manual has one for each of its commands
+		page := strings.HasPrefix(entry.Name(), "anonymizerctl-") // the manual has a page for each command
 		if err == nil && !entry.IsDir() && filepath.Ext(path) != ".onnx" && !page {
 			files = append(files, strings.TrimPrefix(path, root))
 		}
@@ -83,8 +83,8 @@ func TestServiceUnit(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	assert.NotContains(t, string(out), "otelcol-anonymizer.service:", "no warning about the unit")
 
-	// The exposure of a service without any hardening is 96, that of one with everything but the network denied about
-	// 10.
+	// The exposure is 96 for a service without any hardening, and about 10 for one that is denied everything but the
+	// network.
 	out, err = exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=25",
 		filepath.Join(dir, "otelcol-anonymizer.service")).CombinedOutput()
 	assert.NoError(t, err, "the unit is less hardened than it should be:\n%s", out)

@@ -31,7 +31,7 @@ func readLogs(t *testing.T, dir string) records {
 	return logs
 }
 
-// checkSpans checks that each frame of each video is one trace with its stages in place.
+// checkSpans checks that each frame of each video has its own trace, with all stages.
 func checkSpans(t *testing.T, all telemetry.Spans, frames map[string]int) {
 	children := map[pcommon.SpanID]telemetry.Spans{}
 	traces := map[pcommon.TraceID]bool{}

@@ -19,7 +19,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// TestValidateAcceptsShippedConfigurations runs in an empty folder: the folders of a configuration need not be there.
+// TestValidateAcceptsShippedConfigurations runs in an empty folder: the folders that a configuration names need not
+// exist.
 func TestValidateAcceptsShippedConfigurations(t *testing.T) {
 	overlays, err := filepath.Glob(filepath.Join(collector.Root(), "config", "*", "*.yaml"))
 	require.NoError(t, err)
@@ -40,7 +41,7 @@ func TestValidateAcceptsShippedConfigurations(t *testing.T) {
 	}
 }
 
-// TestSmallestConfiguration: that of the README starts without the default configuration.
+// TestSmallestConfiguration: the one in the README is valid without the default configuration.
 func TestSmallestConfiguration(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(collector.Root(), "README.md"))
 	require.NoError(t, err)
@@ -54,7 +55,7 @@ func TestSmallestConfiguration(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
-// TestValidateRefusesWhatCannotStart lays each fault over the default configuration.
+// TestValidateRefusesWhatCannotStart adds each fault to the default configuration.
 func TestValidateRefusesWhatCannotStart(t *testing.T) {
 	empty := t.TempDir()
 	for name, tt := range map[string]struct {
@@ -124,8 +125,8 @@ func TestValidateRefusesWhatCannotStart(t *testing.T) {
 	}
 }
 
-// TestReloadOfBadConfigurationIsRefused runs what the packaged unit runs for a reload. One that cannot start must not
-// end the collector.
+// TestReloadOfBadConfigurationIsRefused runs the packaged unit's commands for a reload. A configuration that cannot
+// start must not end the collector.
 func TestReloadOfBadConfigurationIsRefused(t *testing.T) {
 	s := newSite(t)
 	own := filepath.Join(s.dir, "own.yaml")
@@ -156,7 +157,7 @@ func TestReloadOfBadConfigurationIsRefused(t *testing.T) {
 	require.NoError(t, c.Stop(20*time.Second))
 }
 
-// reloadAsUnit runs the commands of ExecReload one after the other, as systemd does: none follows one that fails.
+// reloadAsUnit runs the commands of ExecReload in order, as systemd does, up to the first one that fails.
 func (s site) reloadAsUnit(c *collector.Collector) (output string, err error) {
 	s.Helper()
 	const program, config = "/usr/bin/otelcol-anonymizer", " --config /etc/otelcol-anonymizer/config.yaml"

@@ -47,14 +47,14 @@ var (
 	}
 )
 
-// outline keeps a shape visible that is too thin to fill.
+// outline returns a line style that keeps shapes visible that are too thin to fill.
 func outline(c color.Color) draw.LineStyle { return draw.LineStyle{Color: c, Width: .5} }
 
 // chart is a plot with its height in points.
 type chart struct {
 	*plot.Plot
 	height vg.Length
-	legend *plot.Legend // to the right of the plot; nil is none
+	legend *plot.Legend // to the right of the plot; nil if there is none
 }
 
 func newChart(title string, height vg.Length) *chart {
@@ -69,7 +69,7 @@ func newChart(title string, height vg.Length) *chart {
 	return c
 }
 
-// addLabels writes texts that start at their points, moved by an offset.
+// addLabels draws texts that start at their points plus an offset.
 func (c *chart) addLabels(texts labelList, color color.Color, offset vg.Point) error {
 	labels, err := plotter.NewLabels(texts)
 	if err != nil {
@@ -84,14 +84,14 @@ func (c *chart) addLabels(texts labelList, color color.Color, offset vg.Point) e
 	return nil
 }
 
-// labelList is texts and the points that they belong to.
+// labelList is a list of texts and their points.
 type labelList struct{ plotter.XYLabels }
 
 func (l *labelList) add(x, y float64, text string) {
 	l.XYs, l.Labels = append(l.XYs, plotter.XY{X: x, Y: y}), append(l.Labels, text)
 }
 
-// addLegend names what a plotter shows.
+// addLegend adds a name for what a plotter shows.
 func (c *chart) addLegend(name string, shown plot.Thumbnailer) {
 	if c.legend == nil {
 		legend := plot.NewLegend()

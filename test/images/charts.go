@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/figure"
 )
 
-// newTimeline is a chart over the frames of a video, with integers up to at least most on its y axis.
+// newTimeline returns a chart over the frames of a video, with integers up to at least most on its y axis.
 func newTimeline(title string, all frames, most int) *chart {
 	c := newChart(title, 235)
 	most = (max(most, 1) + 3) / 4 * 4
@@ -35,7 +35,7 @@ func newTimeline(title string, all frames, most int) *chart {
 	return c
 }
 
-// steps is a line that stays at each frame's value until the next frame.
+// steps returns a line that stays at each frame's value until the next frame.
 func steps(all frames, value func(frame) int) (*plotter.Line, error) {
 	var points plotter.XYs
 	for _, f := range all {
@@ -93,7 +93,7 @@ func masks(all frames) (*chart, error) {
 	return c, nil
 }
 
-// stages plots p50 and p95 of each stage but tracking, which only waits.
+// stages plots the p50 and p95 durations of each stage except tracking, which only waits.
 func stages(all frames) (*chart, error) {
 	names := []string{"encode", "visualization", "pose_estimation", "person_detection", "decode"} // from the bottom up
 	const thickness = 12
@@ -127,7 +127,7 @@ func stages(all frames) (*chart, error) {
 	return c, nil
 }
 
-// quantile is the nearest-rank quantile q (0..1) of sorted durations; 0 if there are none.
+// quantile returns the nearest-rank quantile q (0..1) of sorted durations; 0 if there are none.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -14,7 +14,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/telemetry"
 )
 
-// frame is the trace of a frame: its root, and all its spans from the top of a waterfall to the bottom.
+// frame is the trace of a frame: its root, and all its spans in the order of a waterfall.
 type frame struct {
 	root  telemetry.Span
 	spans []nested
@@ -68,7 +68,7 @@ func framesOf(spans telemetry.Spans) (frames, error) {
 	return all, nil
 }
 
-// typical is an analyzed frame in the middle of the video.
+// typical returns an analyzed frame in the middle of the video.
 func (all frames) typical() frame {
 	for _, f := range all[len(all)/2:] {
 		if f.analyzed() && len(f.spans) > 10 {
@@ -78,7 +78,7 @@ func (all frames) typical() frame {
 	return all[len(all)/2]
 }
 
-// most is the largest value of any frame, at least 0.
+// most returns the largest value of any frame, at least 0.
 func (all frames) most(value func(frame) int) int {
 	largest := 0
 	for _, f := range all {
@@ -87,7 +87,7 @@ func (all frames) most(value func(frame) int) int {
 	return largest
 }
 
-// durations are those of the spans with that name, shortest first.
+// durations returns the durations of the spans with that name, shortest first.
 func (all frames) durations(name string) []time.Duration {
 	var found []time.Duration
 	for _, f := range all {

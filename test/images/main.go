@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command images runs the built collector on a clip of real people and plots its telemetry for docs/telemetry.md: the
-// trace of a frame, and the first panels of the dashboards. Run it by `make docs-images`.
+// trace of a frame, and the first panels of the dashboards. Run it with `make docs-images`.
 package main
 
 import (

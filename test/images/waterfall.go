@@ -17,7 +17,7 @@ import (
 )
 
 // waterfall shows the trace of a typical frame as a trace viewer does. Most of the time the frame only waits for later
-// frames: that part of the time axis is cut out.
+// frames, so that part of the time axis is cut out.
 func waterfall(all frames) (*chart, error) {
 	f := all.typical()
 	axis := newCutAxis(f)
@@ -55,13 +55,13 @@ func waterfall(all frames) (*chart, error) {
 	return c, c.addLabels(durations, figure.Gray, vg.Point{})
 }
 
-// cutAxis is the time from the start to the end of a frame's trace, without the part between from and to.
+// cutAxis is the time axis of a frame's trace, without the part between from and to.
 type cutAxis struct {
 	start           pcommon.Timestamp
 	from, to, total time.Duration // since start
 }
 
-// newCutAxis cuts out the longest time in which no stage works. The stage tracking does not count: it is the wait
+// newCutAxis cuts out the longest time without a running stage. The stage tracking does not count: it is the wait
 // itself.
 func newCutAxis(f frame) cutAxis {
 	a := cutAxis{start: f.root.StartTimestamp(), total: length(f.root)}
@@ -88,10 +88,10 @@ func (a cutAxis) since(t pcommon.Timestamp) time.Duration { return time.Duration
 
 func (a cutAxis) cut() time.Duration { return a.to - a.from }
 
-// cutAt is the position of the cut, 0..1.
+// cutAt returns the position of the cut, 0 to 1.
 func (a cutAxis) cutAt() float64 { return float64(a.from) / float64(a.total-a.cut()) }
 
-// x is the position of a time: 0 is the start of the trace, 1 its end.
+// x returns the position of a time: 0 is the start of the trace, 1 its end.
 func (a cutAxis) x(t pcommon.Timestamp) float64 {
 	d := a.since(t)
 	switch {

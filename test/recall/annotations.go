@@ -34,16 +34,16 @@ type annotation struct {
 type annotatedFrame struct {
 	// Frame counts from 0.
 	Frame int `yaml:"frame"`
-	// Half is tuned (the default), or held out: looked at only when tuning has ended.
+	// Half is tuned (the default), or held out: evaluated only after tuning.
 	Half  string `yaml:"half"`
 	Heads []head `yaml:"heads"`
 }
 
-// categories are the kinds of footage. The first four were there, and tuned to, first.
+// categories are the kinds of footage. The first four existed first, and were tuned for first.
 var categories = []string{"street", "talk", "desk", "stills", "far", "4k", "crowd", "dark", "pan", "time lapse",
 	"single frame", "turned", "close-up", "blur", "crossing", "entering late"}
 
-// picturesOnly is the category of a clip that is not measured itself: its pictures are shown by scenes.
+// picturesOnly is the category of a clip that is not measured itself, but whose pictures scenes show.
 const picturesOnly = "pictures"
 
 // head is one head in one frame.
@@ -67,7 +67,7 @@ type box [4]float64
 func (b box) width() float64  { return b[2] - b[0] }
 func (b box) height() float64 { return b[3] - b[1] }
 
-// grown is the box with a fraction of its width added on both sides, and fractions of its height above and below.
+// grown returns the box with a fraction of its width added on both sides, and fractions of its height above and below.
 func (b box) grown(sides, above, below float64) box {
 	w, h := b.width(), b.height()
 	return box{b[0] - sides*w, b[1] - above*h, b[2] + sides*w, b[3] + below*h}
@@ -77,7 +77,8 @@ func (b box) intersects(other box) bool {
 	return b[0] < other[2] && other[0] < b[2] && b[1] < other[3] && other[1] < b[3]
 }
 
-// readAnnotations reads and validates all annotations, in order of file name, and composes those of the scenes.
+// readAnnotations reads and validates all annotations, in order of file name, and composes the annotations of the
+// scenes.
 func readAnnotations() ([]annotation, error) {
 	names, err := fs.Glob(annotationFiles, "annotations/*.yaml")
 	if err != nil {
@@ -174,8 +175,9 @@ func (a annotation) validate() error {
 // smallHead is the height in pixels below which a head counts as small.
 const smallHead = 12
 
-// groups are the rows of the table that head i counts in. Small, edge and crowd follow from the boxes: edge is within 2
-// pixels of the frame's edge; crowd is where the box, grown by its size on all sides, meets another head's box.
+// groups returns the rows of the table that head i counts in. Small, edge and crowd follow from the boxes: an edge head
+// is within 2 pixels of the frame's edge; the box of a crowd head, grown by its own size on all sides, intersects
+// another head's box.
 func (f annotatedFrame) groups(i, width, height int) []string {
 	h := f.Heads[i]
 	groups := []string{"all heads"}

@@ -15,13 +15,14 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// sources are those that decide on measurements; when they change, everything is measured again.
+// sources are the files that determine measurements; when they change, everything is measured again.
 //
 //go:embed annotations.go frames.go ghosts.go haar.go peer.go program.go regions.go result.go score.go
 var sources embed.FS
 
 // cached returns what compute returned for the same key in an earlier run, or calls it. It keeps values in
-// build/cache/recall, so that the report can be written after several runs. A key is whatever the value depends on.
+// build/cache/recall, so that the report can be written after several runs. A key has everything that the value depends
+// on.
 func cached[T any](key []any, compute func() (T, error)) (T, error) {
 	name, err := digest(key)
 	if err != nil {
@@ -51,7 +52,7 @@ func cached[T any](key []any, compute func() (T, error)) (T, error) {
 	return value, os.Rename(path+".part", path)
 }
 
-// digest identifies a key and the scorer's sources.
+// digest returns a hash of a key and the scorer's sources.
 func digest(key []any) (string, error) {
 	hash := sha256.New()
 	files, err := sources.ReadDir(".")
@@ -71,7 +72,7 @@ func digest(key []any) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// digestFiles identifies the content of files that match a pattern.
+// digestFiles returns a hash of the contents of files that match a pattern.
 func digestFiles(pattern string) (string, error) {
 	paths, err := filepath.Glob(pattern)
 	if err != nil {

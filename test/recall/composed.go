@@ -5,15 +5,15 @@ package main
 
 import "github.com/otelcol-anonymizer/otelcol-anonymizer/test/recall/scene"
 
-// headFrom is the part of a head that must be in sight for it to count: of less, nobody can say that it is one. From
-// faceFrom on, a face that is visible in the picture is taken to be visible.
+// headFrom is the share of a head that must be visible for it to count: with less, no one can tell that it is a head.
+// From faceFrom on, a face that is visible in the picture counts as visible.
 const (
 	headFrom = 0.1
 	faceFrom = 0.25
 )
 
 // composed annotates the clip of a scene with the heads in its pictures. Of the frames in which every picture shows an
-// annotated frame of its source, each s.Every-th counts.
+// annotated frame of its source, every s.Every-th one counts.
 func composed(s scene.Scene, bySource map[string]annotation) annotation {
 	a := annotation{Clip: s.Clip, Category: s.Category}
 	complete := 0
@@ -34,7 +34,7 @@ func composed(s scene.Scene, bySource map[string]annotation) annotation {
 func headsAt(s scene.Scene, n int, bySource map[string]annotation) (heads []head, ok bool) {
 	for i, p := range s.Pictures {
 		source, annotated := bySource[p.From]
-		if !p.Visible(n) || !annotated { // nobody is in sources without annotations
+		if !p.Visible(n) || !annotated { // sources without annotations show no one
 			continue
 		}
 		frame, found := source.frame(p.SourceFrame(n))

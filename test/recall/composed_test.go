@@ -34,8 +34,7 @@ func TestComposedAnnotations(t *testing.T) {
 	assert.Empty(t, got.Frames[2].Heads)
 }
 
-// TestHarderFootage keeps what docs/recall.md says of the categories: at least 40 different heads in each, half of them
-// held out.
+// TestHarderFootage: each of the harder categories has at least 40 different heads, half of them held out.
 func TestHarderFootage(t *testing.T) {
 	annotations, err := readAnnotations()
 	require.NoError(t, err)

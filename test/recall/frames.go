@@ -17,7 +17,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// video decodes the frames of a file one after the other, as they are stored: 8 bit, 4:2:0, without color conversion.
+// video decodes the frames of a file in order, as they are stored: 8 bit, 4:2:0, without color conversion.
 type video struct {
 	path          string
 	width, height int
@@ -67,7 +67,7 @@ func (v *video) close() {
 	_ = v.command.Wait()
 }
 
-// frameTimes are the times of all frames of a video, in seconds.
+// frameTimes returns the times of all frames of a video, in seconds.
 func frameTimes(path string) ([]float64, error) {
 	info, err := footage.Probe(path)
 	if err != nil {

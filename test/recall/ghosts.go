@@ -5,20 +5,20 @@ package main
 
 import "slices"
 
-// ghostSeconds is how long a mask on nobody lives at least to be a ghost.
+// ghostSeconds is the minimum lifetime of a ghost.
 const ghostSeconds = 0.5
 
-// sharedPart is the part of the overlap of two regions, in successive frames, from which on the overlap of one of them
-// with a third counts as well, so that they merge or split.
+// sharedPart is a share of the overlap of two regions in successive frames. If one of them overlaps a third region by
+// at least that much, the regions merge or split.
 const sharedPart = 0.25
 
-// ghost is a mask that lives on nobody for at least ghostSeconds.
+// ghost is a mask that covers no one for at least ghostSeconds.
 type ghost struct {
 	Clip string
 	// Frame is the first annotated frame that it lives through, and Box its bounding box there.
 	Frame int
 	Box   box
-	// Seconds is its whole life.
+	// Seconds is its whole lifetime.
 	Seconds float64
 }
 
@@ -27,13 +27,13 @@ type life struct {
 	first, last int // frames
 	annotated   int // the first annotated frame in it; -1 if there is none
 	box         box // in that frame
-	pixels      int // at most, in annotated frames
+	pixels      int // maximum, in annotated frames
 	onHead      bool
 }
 
-// ghostWatch follows the masked regions of successive frames. A region continues one in the frame before if they
-// overlap, and neither overlaps a third one by sharedPart of that. So new ones begin where regions merge or split, and
-// a ghost is one even if a person passes it, or leaves it behind.
+// ghostWatch follows the masked regions of successive frames. A region continues one in the previous frame if they
+// overlap, and neither overlaps a third one by sharedPart of that. So new lives begin where regions merge or split, and
+// a ghost is found even if a person passes it or leaves it behind.
 type ghostWatch struct {
 	frames int
 	last   regions
@@ -41,7 +41,7 @@ type ghostWatch struct {
 	all    []*life
 }
 
-// next takes the regions of the next frame, and the annotations if it has any.
+// next adds the regions of the next frame, and its annotations if it has any.
 func (w *ghostWatch) next(now regions, annotated *annotatedFrame) {
 	lives := make([]*life, len(now.sizes))
 	for i, before := range continued(w.last, now) {
@@ -67,7 +67,7 @@ func (w *ghostWatch) next(now regions, annotated *annotatedFrame) {
 	w.frames++
 }
 
-// continued gives for each region the index of the one before that it continues, or -1.
+// continued returns, for each region, the index of the previous region that it continues, or -1.
 func continued(before, now regions) []int {
 	from := slices.Repeat([]int{-1}, len(now.sizes))
 	overlaps := map[[2]int]int{}
@@ -94,7 +94,7 @@ func continued(before, now regions) []int {
 	return from
 }
 
-// ghosts are the ghosts among all regions, given the times of all frames in seconds.
+// ghosts returns the ghosts among all regions, given the times of all frames in seconds.
 func (w *ghostWatch) ghosts(clip string, times []float64) []ghost {
 	var found []ghost
 	for _, l := range w.all {
@@ -106,7 +106,7 @@ func (w *ghostWatch) ghosts(clip string, times []float64) []ghost {
 	return found
 }
 
-// endOf is the time at which a frame is replaced by the next one; the last frame lasts as long as the one before it.
+// endOf returns the time at which the next frame replaces a frame; the last frame lasts as long as the one before it.
 func endOf(times []float64, frame int) float64 {
 	switch {
 	case frame+1 < len(times):

@@ -65,7 +65,7 @@ func (c *cascade) found(frame *image.YCbCr, heads []head) []box {
 	})
 }
 
-// foundAgain counts the faces of the source's frame that are also found in the frame of the output.
+// foundAgain counts the faces of the source's frame that are also found in the output's frame.
 func (c *cascade) foundAgain(frame *image.YCbCr, faces []box) int {
 	if len(faces) == 0 {
 		return 0
@@ -151,7 +151,7 @@ func parseCascade(data []byte) (*cascade, error) {
 }
 
 const (
-	scaleStep    = 1.15 // from one size of faces to the next
+	scaleStep    = 1.15 // ratio of successive face sizes
 	minNeighbors = 3    // windows that must agree on a face
 )
 
@@ -227,7 +227,7 @@ type integral struct {
 	sums, squares []float64
 }
 
-// newIntegral scales the luma of a frame, by the mean of four samples, and builds its integral image.
+// newIntegral scales the luma of a frame, averaging four samples per pixel, and builds its integral image.
 func newIntegral(frame *image.YCbCr, width, height int) *integral {
 	in := &integral{stride: width + 1}
 	in.sums, in.squares = make([]float64, in.stride*(height+1)), make([]float64, in.stride*(height+1))
@@ -288,7 +288,7 @@ func grouped(hits []box) []box {
 	return faces
 }
 
-// overlap is the intersection over union of two boxes, 0..1.
+// overlap returns the intersection over union of two boxes, 0 to 1.
 func overlap(a, b box) float64 {
 	w, h := min(a[2], b[2])-max(a[0], b[0]), min(a[3], b[3])-max(a[1], b[1])
 	if w <= 0 || h <= 0 {

@@ -83,7 +83,7 @@ func run(ctx context.Context, o options) error {
 	return saveReport(annotations, results)
 }
 
-// chosen are the annotations and variants that the flags ask for.
+// chosen returns the annotations and variants that the flags select.
 func (o options) chosen() ([]annotation, []variant, error) {
 	annotations, err := readAnnotations()
 	if err != nil {
@@ -100,7 +100,7 @@ func (o options) chosen() ([]annotation, []variant, error) {
 	return byCategory, chosenVariants, errors.Join(errClip, errCategory, errVariant, errHalf)
 }
 
-// chosen are those items of all that a comma-separated list names; all of them if the list is empty.
+// chosen returns the items that a comma-separated list names; all of them if the list is empty.
 func chosen[T any](all []T, list, what string, name func(T) string) ([]T, error) {
 	if list == "" {
 		return all, nil

@@ -9,14 +9,15 @@ import (
 	"time"
 )
 
-// The halves of the annotations. Heads that are held out are looked at only when tuning has ended.
+// The halves of the annotations. Heads that are held out are evaluated only after tuning.
 const (
 	tuned   = "tuned"
 	heldOut = "held out"
 	both    = "all"
 )
 
-// selected is what was measured in the clips of a category, or of all if it is empty, and in a half of their frames.
+// selected returns the measurements in the clips of a category, or in all clips if it is empty, and in a half of their
+// frames.
 func (r result) selected(category, half string) (s scoredClip) {
 	s.Frames = map[string]int{}
 	in := func(h string) bool { return half == both || h == half }
@@ -47,7 +48,7 @@ func filtered[T any](all []T, keep func(T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(all), func(t T) bool { return !keep(t) })
 }
 
-// frames is the number of all frames.
+// frames returns the number of all frames.
 func (s scoredClip) frames() (n int) {
 	for _, frames := range s.Frames {
 		n += frames
@@ -55,7 +56,7 @@ func (s scoredClip) frames() (n int) {
 	return n
 }
 
-// count counts the heads of a group, and those of them that are covered.
+// count returns how many heads of a group are covered, and how many there are.
 func (s scoredClip) count(group string) (covered, all int) {
 	for _, h := range s.Heads {
 		if slices.Contains(h.Groups, group) {
@@ -68,7 +69,7 @@ func (s scoredClip) count(group string) (covered, all int) {
 	return covered, all
 }
 
-// distinct is the number of different heads: copies that share an ID count once.
+// distinct returns the number of different heads: copies that share an ID count once.
 func (s scoredClip) distinct() (n int) {
 	seen := map[string]bool{}
 	for _, h := range s.Heads {
@@ -92,7 +93,7 @@ func (s scoredClip) tears() (blinks, shrinks int) {
 	return blinks, shrinks
 }
 
-// outside are the shares of the annotated frames that are masked where no head is, ascending, 0..1.
+// outside returns the shares of the annotated frames, 0 to 1, that are masked where no head is, in ascending order.
 func (s scoredClip) outside() (shares []float64) {
 	for _, frame := range s.Outside {
 		shares = append(shares, frame.Share)
@@ -101,8 +102,8 @@ func (s scoredClip) outside() (shares []float64) {
 	return shares
 }
 
-// tight are the areas masked for the covered heads, in areas of their ellipses, ascending. A head that is not covered
-// would make masks look tight.
+// tight returns the areas masked for the covered heads, relative to their ellipses, in ascending order. A head that is
+// not covered would make masks look tight.
 func (s scoredClip) tight() (ratios []float64) {
 	for _, h := range s.Heads {
 		if h.covered() {
@@ -113,15 +114,16 @@ func (s scoredClip) tight() (ratios []float64) {
 	return ratios
 }
 
-// ghostRate is the number of ghosts per 1000 frames.
+// ghostRate returns the number of ghosts per 1000 frames.
 func (s scoredClip) ghostRate() float64 {
 	return 1000 * float64(len(s.Ghosts)) / float64(max(1, s.frames()))
 }
 
-// cpu is the CPU time per frame in milliseconds.
+// cpu returns the CPU time per frame in milliseconds.
 func (s scoredClip) cpu() float64 { return s.CPU.Seconds() * 1000 / float64(max(1, s.frames())) }
 
-// percentile is the smallest of ascending values that at least a part 0..1 of them does not exceed; NaN of none.
+// percentile returns the smallest of ascending values that at least a part, 0 to 1, of them does not exceed; NaN if
+// there are no values.
 func percentile(ascending []float64, part float64) float64 {
 	if len(ascending) == 0 {
 		return math.NaN()
@@ -129,7 +131,7 @@ func percentile(ascending []float64, part float64) float64 {
 	return ascending[max(0, int(math.Ceil(part*float64(len(ascending))-1e-9))-1)]
 }
 
-// mean is NaN of no values.
+// mean returns the mean of values; NaN if there are none.
 func mean(values []float64) float64 {
 	sum := 0.0
 	for _, v := range values {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// ellipsePixels is how many pixels the ellipse in a box has.
+// ellipsePixels returns the number of pixels in the ellipse of a box.
 func ellipsePixels(b box) (n float64) {
 	for range b.ellipse().pixels(1000, 1000) {
 		n++
@@ -49,7 +49,7 @@ func TestTight(t *testing.T) {
 			[]box{left, right}, []float64{900 / one, 24 * 24 / one}},
 		"two alike under one mask": {filled(100, 60, image.Rect(10, 10, 90, 50)), []box{left, right},
 			[]float64{1600 / one, 1600 / one}},
-		// The larger one's share reaches to where both are 1 radius away: x = 45 in the row of their centers.
+		// The larger head's share extends to where both are 1 radius away: x = 45 in the row of their centers.
 		"a small one beside a large one": {filled(100, 60, image.Rect(5, 29, 55, 31)),
 			[]box{{5, 10, 45, 50}, {45, 25, 55, 35}},
 			[]float64{80 / ellipsePixels(box{5, 10, 45, 50}), 20 / ellipsePixels(box{45, 25, 55, 35})}},
@@ -66,7 +66,7 @@ func TestTight(t *testing.T) {
 }
 
 func TestOutside(t *testing.T) {
-	heads := []head{{Box: box{40, 40, 60, 60}}} // near it is what is up to 18 pixels from 50, 50
+	heads := []head{{Box: box{40, 40, 60, 60}}} // up to 18 pixels from 50, 50 is near it
 	tests := map[string]struct {
 		mask image.Rectangle
 		want float64
@@ -86,7 +86,7 @@ func TestOutside(t *testing.T) {
 }
 
 func TestGhosts(t *testing.T) {
-	// One who stays, and one who passes, in both frames.
+	// In both frames: a person who stays, and both positions of one who passes.
 	heads := []head{{Box: box{10, 10, 20, 20}}, {Box: box{95, 15, 99, 25}}, {Box: box{48, 15, 56, 25}}}
 	onHead, pillar := image.Rect(8, 8, 22, 22), image.Rect(60, 10, 70, 40)
 	type rects = []image.Rectangle
@@ -127,7 +127,7 @@ func TestGhosts(t *testing.T) {
 			}
 			return rects{onHead, image.Rect(30, 8, 46, 22)}
 		}, []ghost{{Frame: 5, Box: box{30, 8, 46, 22}, Seconds: 1.8}}},
-		// The masks are one from frame 10 to 14.
+		// The masks form one region from frame 10 to 14.
 		"someone passes it": {func(n int) rects {
 			return rects{pillar, image.Rect(120-5*n, 10, 132-5*n, 40).Intersect(image.Rect(0, 0, 100, 50))}
 		}, []ghost{{Frame: 5, Box: box{60, 10, 70, 40}, Seconds: 1}, {Frame: 15, Box: box{60, 10, 70, 40}, Seconds: 0.5}}},
@@ -179,7 +179,7 @@ func TestHalfOfFrame(t *testing.T) {
 	assert.Equal(t, tuned, annotation{}.half(3))
 }
 
-// example has two clips: street is tuned but for its last frame, far is held out.
+// example has two clips: street, which is tuned except for its last annotated frame, and far, which is held out.
 func example() result {
 	all := []string{"all heads"}
 	return result{variant: variant{name: "default", about: "as it comes", detail: true, targets: variants[0].targets},

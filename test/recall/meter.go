@@ -19,7 +19,7 @@ type meter struct {
 	program     program
 	peer        *peer // nil if it is not installed
 	independent *cascade
-	// anew ignores what was measured before: images are not kept.
+	// anew ignores earlier measurements, because they contain no images.
 	anew bool
 }
 
@@ -39,8 +39,8 @@ func newMeter(ctx context.Context, anew bool) (*meter, error) {
 	return &meter{peer: p, independent: independent, anew: anew}, nil
 }
 
-// measure runs all clips through a variant, or takes what was measured before. A variant that cannot be measured here
-// is skipped.
+// measure runs all clips through a variant, or reuses earlier measurements. A variant that cannot be measured here is
+// skipped.
 func (m *meter) measure(ctx context.Context, v variant, annotations []annotation) (r result, err error) {
 	r = result{variant: v}
 	if v.threshold > 0 && m.peer == nil {
@@ -64,7 +64,7 @@ func (m *meter) measure(ctx context.Context, v variant, annotations []annotation
 	return r, err
 }
 
-// equalized is the peer at the threshold at which it covers as many heads as another variant.
+// equalized returns the peer with the threshold at which it covers as many heads as another variant.
 func (m *meter) equalized(ctx context.Context, v variant, annotations []annotation) (variant, error) {
 	others, err := chosen(variants, v.equalTo, "variant", func(v variant) string { return v.name })
 	if err != nil {
@@ -84,7 +84,7 @@ func (m *meter) equalized(ctx context.Context, v variant, annotations []annotati
 	return v, err
 }
 
-// atOnce is how many clips are measured at the same time.
+// atOnce is the number of clips measured at the same time.
 const atOnce = 2
 
 func (m *meter) clips(ctx context.Context, v variant, annotations []annotation) ([]scoredClip, error) {
@@ -108,7 +108,7 @@ func (m *meter) clips(ctx context.Context, v variant, annotations []annotation) 
 	return clips, errors.Join(errs...)
 }
 
-// key is what the outputs of a variant depend on, besides the clips.
+// key returns what the outputs of a variant depend on, besides the clips.
 func (m *meter) key(v variant) ([]any, error) {
 	if v.threshold > 0 {
 		return []any{m.peer.version, v.threshold}, nil
@@ -116,7 +116,7 @@ func (m *meter) key(v variant) ([]any, error) {
 	return m.program.key(v)
 }
 
-// clip measures a clip, or takes what was measured before with the same program, models, clip and annotations.
+// clip measures a clip, or reuses an earlier measurement with the same program, models, clip and annotations.
 func (m *meter) clip(ctx context.Context, v variant, a annotation, key []any) (scoredClip, error) {
 	source, err := footage.Clip(a.Clip)
 	if err != nil {

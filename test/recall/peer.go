@@ -21,13 +21,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// peer is deface, another program that masks faces, as `make recall-peer` installs it.
+// peer is deface, another program that masks faces, as installed by `make recall-peer`.
 type peer struct {
 	path, version string
-	toStart       time.Duration // CPU time that starting it takes
+	toStart       time.Duration // CPU time of its startup
 }
 
-// errNoPeer is the error of a peer that is not installed.
+// errNoPeer says that the peer is not installed.
 var errNoPeer = errors.New("deface is not installed; `make recall-peer` installs and measures it")
 
 func findPeer(ctx context.Context) (*peer, error) {
@@ -45,8 +45,8 @@ func findPeer(ctx context.Context) (*peer, error) {
 	return p, nil
 }
 
-// run makes a lossless output of a clip, in RGB as deface computes, and of the clip's size: without macro_block_size it
-// would scale to multiples of 16.
+// run writes a lossless output of a clip in RGB, the format in which deface computes, and of the clip's size: without
+// macro_block_size, deface would scale to multiples of 16.
 func (p *peer) run(ctx context.Context, clip, output string, args ...string) (cpu time.Duration, err error) {
 	args = append([]string{clip, "--output", output, "--ffmpeg-config",
 		`{"codec": "ffv1", "pixelformat": "bgr0", "macro_block_size": 1}`}, args...)
@@ -55,17 +55,17 @@ func (p *peer) run(ctx context.Context, clip, output string, args ...string) (cp
 	if err != nil {
 		return 0, fmt.Errorf("%v: %w: %s", command.Args, err, lastLine(said))
 	}
-	if _, err := os.Stat(output); err != nil { // it skips what it cannot read
+	if _, err := os.Stat(output); err != nil { // deface skips what it cannot read
 		return 0, fmt.Errorf("%v: no output: %s", command.Args, lastLine(said))
 	}
 	return max(0, command.ProcessState.UserTime()+command.ProcessState.SystemTime()-p.toStart), nil
 }
 
-// anonymize runs a clip through deface, in an empty directory. The source to compare with is what deface itself makes
-// of the clip when it masks nothing, so that only masks differ: not what its conversion to RGB and back changes.
+// anonymize runs a clip through deface, in an empty directory. The source to compare with is deface's output without
+// masks, so that only masks differ, regardless of deface's conversion to RGB and back.
 func (p *peer) anonymize(ctx context.Context, threshold float64, clip, dir string) (made produced, err error) {
 	made = produced{source: filepath.Join(dir, "source.mkv"), output: filepath.Join(dir, "output.mkv")}
-	// It detects even then; a tiny scale makes that quick.
+	// deface detects faces even then; a tiny scale makes that fast.
 	if _, err := p.run(ctx, clip, made.source, "--replacewith", "none", "--scale", "64x64"); err != nil {
 		return made, err
 	}
@@ -74,8 +74,8 @@ func (p *peer) anonymize(ctx context.Context, threshold float64, clip, dir strin
 	return made, err
 }
 
-// movedTo moves annotations from the frames of a clip to those of another that show the same. Where the peer repeats
-// or leaves out frames, these are the nearest in time.
+// movedTo moves annotations from the frames of a clip to the corresponding frames of another clip with the same
+// content. If the peer repeats or drops frames, the corresponding frame is the nearest in time.
 func (a annotation) movedTo(clip, other string) (annotation, error) {
 	from, err := frameTimes(clip)
 	if err != nil {
@@ -100,7 +100,7 @@ func (a annotation) movedTo(clip, other string) (annotation, error) {
 	return a, nil
 }
 
-// nearest is the index of the time nearest to another.
+// nearest returns the index of the time nearest to another.
 func nearest(times []float64, to float64) int {
 	best := 0
 	for i, time := range times {
@@ -111,12 +111,12 @@ func nearest(times []float64, to float64) int {
 	return best
 }
 
-// peerThreshold is deface's default.
+// peerThreshold is deface's default threshold.
 const peerThreshold = 0.2
 
-// equalCoverage finds the highest threshold at which deface covers a share 0..1 of the annotated heads, among those
-// that descend from its default by factors of the square root of 2. If none is low enough, it returns the lowest, and
-// reached is false.
+// equalCoverage returns the highest threshold at which deface covers a share, 0 to 1, of the annotated heads. It tries
+// thresholds that decrease from the default by factors of the square root of 2. If none is low enough, it returns the
+// lowest, and reached is false.
 func (m *meter) equalCoverage(ctx context.Context, annotations []annotation, share float64) (
 	threshold float64, reached bool, err error,
 ) {
@@ -138,7 +138,7 @@ func (m *meter) equalCoverage(ctx context.Context, annotations []annotation, sha
 	return at(min(i, steps-1)), i < steps, err
 }
 
-// peerExcerpt scores what deface makes of the annotated frames alone: it knows no others when it masks one.
+// peerExcerpt scores deface on the annotated frames alone, because deface masks each frame independently.
 func (m *meter) peerExcerpt(ctx context.Context, threshold float64, a annotation) (scoredClip, error) {
 	source, err := footage.Clip(a.Clip)
 	if err != nil {
@@ -166,7 +166,7 @@ func (m *meter) peerExcerpt(ctx context.Context, threshold float64, a annotation
 	})
 }
 
-// excerpt writes the annotated frames of a clip, without loss.
+// excerpt writes the annotated frames of a clip losslessly.
 func excerpt(ctx context.Context, a annotation, clip, path string) error {
 	var chosen []string
 	for _, frame := range a.Frames {

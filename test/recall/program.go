@@ -20,21 +20,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/process"
 )
 
-// produced is what a program made of a clip.
+// produced is a program's result for a clip.
 type produced struct {
 	source string // what to compare the output with
 	output string
-	cpu    time.Duration // of the program and its child processes, without what it takes to start
+	cpu    time.Duration // of the program and its child processes, without startup
 }
 
 // program is the built collector.
 type program struct {
-	// starting is held while a collector looks for free ports and opens them, so that no two take the same.
+	// starting is held while a collector looks for free ports and opens them, so that no two take the same ones.
 	starting sync.Mutex
 }
 
-// configs apply a variant to the default configuration. Masks have a color that is rare in footage, and outputs are
-// lossless, so that exactly the masked pixels differ.
+// configs returns the configurations that apply a variant to the default configuration. Masks have a color that is rare
+// in footage, and outputs are lossless, so exactly the masked pixels differ.
 func configs(v variant) []string {
 	return []string{
 		fmt.Sprintf(`yaml:{receivers: {videoanonymizer: {
@@ -55,17 +55,17 @@ func (*program) refused(ctx context.Context, v variant) string {
 	return cmp.Or(lastLine([]byte(output)), err.Error())
 }
 
-// lastLine is the last line of a program's output, which says why it ended.
+// lastLine returns the last line of a program's output, which says why it ended.
 func lastLine(output []byte) string {
 	output = bytes.TrimSpace(output)
 	return string(bytes.TrimSpace(output[bytes.LastIndexByte(output, '\n')+1:]))
 }
 
-// errNotStarted is the error of a program that does not start with a variant's settings, for instance because a model
-// is missing.
+// errNotStarted says that the program does not start with a variant's settings, for instance because a model is
+// missing.
 var errNotStarted = errors.New("the program does not start")
 
-// key is what a variant's outputs depend on.
+// key returns what a variant's outputs depend on.
 func (*program) key(v variant) ([]any, error) {
 	key := []any{v.settings}
 	for _, files := range []string{"bin/otelcol-anonymizer", "models/*.onnx", "config/config.yaml"} {
@@ -123,7 +123,7 @@ func drop(ctx context.Context, c *collector.Collector, clip, dir string) (output
 	})
 }
 
-// cpuTime is the CPU time that a running process, and those of its children that have ended, have used so far.
+// cpuTime returns the CPU time used so far by a running process, and by its child processes that have ended.
 func cpuTime(pid int) time.Duration {
 	const ticksPerSecond = 100 // Linux's USER_HZ
 	fields := process.Fields(pid, "stat")

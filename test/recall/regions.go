@@ -5,8 +5,8 @@ package main
 
 import "slices"
 
-// regions are the 4-connected regions of a bitmap. A pixel's label is 0 if it is not set, and n in the region of
-// sizes[n-1] pixels.
+// regions are the 4-connected regions of a bitmap. A pixel's label is 0 if the pixel is not set, and n if it is in the
+// region with sizes[n-1] pixels.
 type regions struct {
 	width, height int
 	labels        []int32
@@ -45,7 +45,7 @@ func components(b bitmap) regions {
 	return found
 }
 
-// boxes are the bounding boxes of the regions.
+// boxes returns the bounding boxes of the regions.
 func (r regions) boxes() []box {
 	boxes := make([]box, len(r.sizes))
 	for i, label := range r.labels {
@@ -62,7 +62,7 @@ func (r regions) boxes() []box {
 	return boxes
 }
 
-// touching lists for each region the heads whose ellipses it meets.
+// touching returns, for each region, the heads whose ellipses it intersects.
 func (r regions) touching(heads []head) [][]int {
 	touching := make([][]int, len(r.sizes))
 	for i, h := range heads {
@@ -76,9 +76,9 @@ func (r regions) touching(heads []head) [][]int {
 	return touching
 }
 
-// tight is, for each head, the area that is masked for it divided by the area of its ellipse. Masked for it are the
-// regions that meet its ellipse. Where a region meets several, each pixel is masked for the head that it is nearest to,
-// as measured from a head's center in radii of its ellipse: the larger head has the larger share.
+// tight returns, for each head, the area masked for it divided by the area of its ellipse. The regions that intersect
+// its ellipse are masked for it. If a region intersects several ellipses, each pixel is masked for the nearest head,
+// measured from the head's center in radii of its ellipse: the larger head has the larger share.
 func (r regions) tight(heads []head) []float64 {
 	touching := r.touching(heads)
 	areas := make([]int, len(heads))

@@ -83,7 +83,7 @@ Masked most outside heads:{{range $i, $f := .}}{{if $i}};{{end}} {{printf "%.1f 
 {{end}}
 {{end}}`))
 
-// listed is how many of each kind of weak point are listed.
+// listed is the maximum number of weak points of each kind to list.
 const listed = 40
 
 func writeReport(w io.Writer, annotations []annotation, results []result) error {
@@ -127,7 +127,7 @@ func writeReport(w io.Writer, annotations []annotation, results []result) error 
 // titled is a table with its title.
 type titled struct{ Title, Table string }
 
-// tables are those of a variant: for all heads, and with detail for each half.
+// tables returns the tables of a variant: for all heads, and with detail for each half.
 func (r result) tables() (tables []titled) {
 	columns := append([]string{"category"}, header...)
 	tables = append(tables, titled{"By category: " + r.name, markdown(columns, r.table(both))})
@@ -142,7 +142,7 @@ func (r result) tables() (tables []titled) {
 	return tables
 }
 
-// markdown is a table whose first column is aligned left, and whose others are aligned right.
+// markdown returns a table whose first column is aligned left, and whose others are aligned right.
 func markdown(columns []string, rows [][]cell) string {
 	var table strings.Builder
 	fmt.Fprintf(&table, "| %s |\n| ---%s |\n", strings.Join(columns, " | "), strings.Repeat(" | ---:", len(columns)-1))
@@ -156,7 +156,7 @@ func markdown(columns []string, rows [][]cell) string {
 	return table.String()
 }
 
-// kinds is the table of the heads covered in each group, with a column for each variant.
+// kinds returns the table of the heads covered in each group, with a column for each variant.
 func kinds(results []result) string {
 	var rows [][]cell
 	add := func(name string, text func(scoredClip) string) {
@@ -181,7 +181,7 @@ func kinds(results []result) string {
 	return markdown(columns, rows)
 }
 
-// weakPoints are where a variant fails most.
+// weakPoints lists where a variant fails most.
 type weakPoints struct {
 	Name           string
 	Heads          []scoredHead
@@ -215,17 +215,17 @@ func place(clip string, frame int, b box) string {
 	return fmt.Sprintf("%s frame %d at %.0f, %.0f, %.0f, %.0f", clip, frame, b[0], b[1], b[2], b[3])
 }
 
-// weakest are the heads that are not covered, the least covered first.
+// weakest returns the heads that are not covered, the least covered first.
 func weakest(s scoredClip) []scoredHead {
 	weak := filtered(s.Heads, func(h scoredHead) bool { return !h.covered() })
 	slices.SortStableFunc(weak, func(a, b scoredHead) int { return cmp.Compare(a.Coverage, b.Coverage) })
 	return weak
 }
 
-// What describes a head.
+// What returns a description of the head.
 func (h scoredHead) What() string { return strings.Join(h.Groups[1:], ", ") }
 
-// Percent is the masked part of the head, in percent.
+// Percent returns the masked part of the head, in percent.
 func (h scoredHead) Percent() float64 { return 100 * h.Coverage }
 
 // saveReport writes docs/recall.md.

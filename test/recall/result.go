@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// coveredFrom is the masked part of a head's ellipse from which on the head counts as covered.
+// coveredFrom is the masked share of a head's ellipse from which the head counts as covered.
 const coveredFrom = 0.9
 
-// result is what was measured for one variant.
+// result has the measurements of one variant.
 type result struct {
 	variant
 	// skipped says why nothing was measured.
@@ -25,22 +25,22 @@ type result struct {
 	clips   []scoredClip
 }
 
-// scoredClip is what was measured for one clip, or for several.
+// scoredClip has the measurements of one clip, or of several.
 type scoredClip struct {
 	Clip, Category string
-	CPU            time.Duration // of the program and its child processes, without what it takes to start
+	CPU            time.Duration // of the program and its child processes, without startup
 	Frames         map[string]int
 	Heads          []scoredHead
 	Tears          []scoredTear
 	Ghosts         []scoredGhost
-	// Outside is the masked part of each annotated frame where no head is.
+	// Outside has the share of each annotated frame that is masked where no head is.
 	Outside []scoredFrame
-	// Faces counts the faces that an independent detector finds in the annotated frames of the source, and Again those
-	// of them that it also finds in the output.
+	// Faces is the number of faces that an independent detector finds in the annotated frames of the source, and Again is
+	// how many of them it also finds in the output.
 	Faces, Again int
 }
 
-// scoredFrame is the masked part of an annotated frame where no head is.
+// scoredFrame is the share of an annotated frame that is masked where no head is.
 type scoredFrame struct {
 	Clip  string
 	Frame int
@@ -48,7 +48,7 @@ type scoredFrame struct {
 	Share float64 // 0..1
 }
 
-// Percent is the same in percent.
+// Percent returns the share in percent.
 func (f scoredFrame) Percent() float64 { return 100 * f.Share }
 
 // scoredHead is a head and how much of it is masked.
@@ -59,7 +59,7 @@ type scoredHead struct {
 	Half     string
 	Groups   []string
 	Coverage float64     // 0..1
-	Tight    float64     // the area masked for it, in areas of its ellipse
+	Tight    float64     // area masked for it, relative to its ellipse
 	cut      *image.RGBA // of the output; nil if covered
 }
 
@@ -74,7 +74,7 @@ type scoredTear struct {
 	cuts  [3]*image.RGBA // of the output: the frame before, the frame itself, the frame after
 }
 
-// scoredGhost is a ghost in the half of its first annotated frame.
+// scoredGhost is a ghost with the half of its first annotated frame.
 type scoredGhost struct {
 	ghost
 	Half string
@@ -170,7 +170,7 @@ func (s *scorer) scoreFrame(frame annotatedFrame, m bitmap, r regions, output *i
 	s.Outside = append(s.Outside, scoredFrame{s.Clip, frame.Frame, half, outside(m, frame.Heads)})
 }
 
-// half is the half that a frame belongs to: that of the annotated frame nearest to it.
+// half returns the half that a frame belongs to: the half of the nearest annotated frame.
 func (a annotation) half(n int) string {
 	half, least := tuned, math.MaxInt
 	for _, frame := range a.Frames {

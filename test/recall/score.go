@@ -8,7 +8,7 @@ import (
 	"iter"
 )
 
-// bitmap tells for each pixel of a frame whether it is set.
+// bitmap says for each pixel of a frame whether it is set.
 type bitmap struct {
 	width, height int
 	set           []bool
@@ -18,9 +18,9 @@ func newBitmap(width, height int) bitmap {
 	return bitmap{width: width, height: height, set: make([]bool, width*height)}
 }
 
-// masked compares a frame with its source. A pixel is masked if its luma differs, or if its chroma differs and its luma
-// is that of the mask, which is the most frequent luma among the pixels that differ. Chroma alone would include pixels
-// next to a mask. Pixels that had the mask's color before are masked if masks enclose them.
+// masked compares a frame with its source. A pixel is masked if its luma differs, or if its chroma differs and it has
+// the mask's luma, which is the most frequent luma among the pixels that differ. Chroma alone would include pixels next
+// to a mask. Pixels that already had the mask's color are masked if masks enclose them.
 func masked(source, output *image.YCbCr) bitmap {
 	size := source.Rect.Size()
 	m := newBitmap(size.X, size.Y)
@@ -67,7 +67,7 @@ func mostFrequent(histogram [256]int) byte {
 	return byte(most)
 }
 
-// addEnclosed adds those of the other pixels from which a way through them leads to a set pixel in each of the four
+// addEnclosed adds each of the others from which straight lines through others lead to a set pixel in all four
 // directions. So black pixels in a black mask count, and black surroundings of the mask do not.
 func (b bitmap) addEnclosed(others bitmap) {
 	sides := make([]byte, len(b.set))
@@ -102,21 +102,22 @@ func (b bitmap) addEnclosed(others bitmap) {
 // ellipse has its center at x, y, and the radii rx and ry.
 type ellipse struct{ x, y, rx, ry float64 }
 
-// ellipse is the one inscribed in a box.
+// ellipse returns the ellipse inscribed in a box.
 func (b box) ellipse() ellipse {
 	return ellipse{(b[0] + b[2]) / 2, (b[1] + b[3]) / 2, b.width() / 2, b.height() / 2}
 }
 
-// grown is the ellipse enlarged about its center.
+// grown returns the ellipse enlarged about its center.
 func (e ellipse) grown(times float64) ellipse { return ellipse{e.x, e.y, times * e.rx, times * e.ry} }
 
-// distance is the square of the distance of a pixel's center from the ellipse's, in radii: up to 1 in the ellipse.
+// distance returns the squared distance of a pixel's center from the ellipse's center, in radii: at most 1 inside the
+// ellipse.
 func (e ellipse) distance(x, y int) float64 {
 	dx, dy := (float64(x)+0.5-e.x)/e.rx, (float64(y)+0.5-e.y)/e.ry
 	return dx*dx + dy*dy
 }
 
-// pixels are the indices of those pixels of a frame that have their center in the ellipse.
+// pixels returns the indices of the pixels of a frame whose centers are in the ellipse.
 func (e ellipse) pixels(width, height int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for y := max(int(e.y-e.ry), 0); y < min(int(e.y+e.ry)+1, height); y++ {
@@ -129,7 +130,8 @@ func (e ellipse) pixels(width, height int) iter.Seq[int] {
 	}
 }
 
-// coverage is the masked part 0..1 of the ellipse inscribed in a box, counted over the pixels with their center in it.
+// coverage returns the masked share, 0 to 1, of the ellipse inscribed in a box. It counts the pixels whose centers are
+// in it.
 func coverage(m bitmap, b box) float64 {
 	inside, covered := 0, 0
 	for i := range b.ellipse().pixels(m.width, m.height) {
@@ -144,10 +146,10 @@ func coverage(m bitmap, b box) float64 {
 	return float64(covered) / float64(inside)
 }
 
-// nearHead is how many times a head's ellipse is enlarged for what counts as outside heads.
+// nearHead is the factor by which heads' ellipses are enlarged before what is masked around them counts as outside.
 const nearHead = 1.8
 
-// outside is the part 0..1 of the frame that is masked where no head is, not even one enlarged to nearHead.
+// outside returns the share of the frame, 0 to 1, that is masked outside all heads' ellipses enlarged by nearHead.
 func outside(m bitmap, heads []head) float64 {
 	near := newBitmap(m.width, m.height)
 	for _, h := range heads {
@@ -164,7 +166,7 @@ func outside(m bitmap, heads []head) float64 {
 	return float64(n) / float64(len(m.set))
 }
 
-// leastPixels is the size from which on a region counts.
+// leastPixels is the size from which a region counts.
 const leastPixels = 12
 
 // A tear is a connected region of at least leastPixels pixels that is masked in the frames before and after but not in
@@ -193,7 +195,7 @@ func tears(before, now, after bitmap) []tear {
 	}
 	beforeIn, bothIn := components(before), components(both)
 	boxes := tornIn.boxes()
-	at := make([]int, len(boxes)) // a pixel of each; what is connected in torn is also connected in the others
+	at := make([]int, len(boxes)) // a pixel of each; what is connected in torn is also connected in before and both
 	for i, label := range tornIn.labels {
 		if label != 0 {
 			at[label-1] = i

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// drawn is a bitmap given as rows, where # is set.
+// drawn returns the bitmap given by rows, in which # is set.
 func drawn(rows ...string) bitmap {
 	b := newBitmap(len(rows[0]), len(rows))
 	for y, row := range rows {
@@ -23,7 +23,7 @@ func drawn(rows ...string) bitmap {
 	return b
 }
 
-// filled is a bitmap with the given rectangles set.
+// filled returns a bitmap with the given rectangles set.
 func filled(width, height int, rects ...image.Rectangle) bitmap {
 	b := newBitmap(width, height)
 	for _, r := range rects {
@@ -36,7 +36,7 @@ func filled(width, height int, rects ...image.Rectangle) bitmap {
 	return b
 }
 
-// gray is a frame of one shade of gray.
+// gray returns a frame with one gray level.
 func gray(width, height int, luma byte) *image.YCbCr {
 	frame := image.NewYCbCr(image.Rect(0, 0, width, height), image.YCbCrSubsampleRatio420)
 	copy(frame.Y, bytes.Repeat([]byte{luma}, len(frame.Y)))
@@ -45,7 +45,7 @@ func gray(width, height int, luma byte) *image.YCbCr {
 	return frame
 }
 
-// paint fills pixels with luma 100, and colors every chroma sample that they share.
+// paint fills pixels with luma 100, and colors every chroma sample that they belong to.
 func paint(frame *image.YCbCr, r image.Rectangle) {
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for x := r.Min.X; x < r.Max.X; x++ {
@@ -96,7 +96,7 @@ func TestCoverage(t *testing.T) {
 		"left half":     {filled(100, 100, image.Rect(0, 0, 30, 100)), 0.5},
 		"upper half":    {filled(100, 100, image.Rect(0, 0, 100, 50)), 0.5},
 		"corners alone": {filled(100, 100, image.Rect(10, 20, 15, 28), image.Rect(45, 72, 50, 80)), 0},
-		// The open part is a circular segment of 1/10 of the height.
+		// The unmasked part is a circular segment of 1/10 of the height.
 		"lower tenth open": {filled(100, 100, image.Rect(0, 0, 100, 74)), 0.948},
 	}
 	for name, tt := range tests {

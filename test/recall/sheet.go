@@ -19,7 +19,7 @@ const (
 	columns = 9
 )
 
-// cutOut is the output around a box, with the outline of the box, scaled to a tile.
+// cutOut returns the output around a box, with the outline of the box, scaled to a tile.
 func cutOut(frame *image.YCbCr, b box) *image.RGBA {
 	side := 2.5 * max(b.width(), b.height())
 	left, top := (b[0]+b[2]-side)/2, (b[1]+b[3]-side)/2

@@ -21,11 +21,11 @@ type figure struct {
 	missed bool
 }
 
-// header are the columns of a table of measures, after the one that names the row.
+// header has the columns of a table of measures, after the one that names the row.
 var header = []string{"heads (different)", "covered", "with a face", "blinks", "outside: mean / 95th / worst",
 	"tight: median / 95th", "ghosts", "CPU"}
 
-// bounds is the row that states targets.
+// bounds returns the row of targets.
 func (t targets) bounds() []cell {
 	return []cell{
 		{{text: "target"}},
@@ -41,7 +41,7 @@ func (t targets) bounds() []cell {
 	}
 }
 
-// row are the measures of a part of a result, compared with targets if there are any.
+// row returns the measures of a part of a result, compared with targets if there are any.
 func (s scoredClip) row(name string, t *targets) []cell {
 	if t == nil {
 		t = &targets{blinks: math.MaxInt, outsideMean: 100, outside95: 100, outsideMost: 100, tight: math.Inf(1),
@@ -69,7 +69,7 @@ func atLeast(least float64, covered, all int) figure {
 	return figure{ratio(covered, all), all > 0 && 100*float64(covered) < least*float64(all)}
 }
 
-// atMost is a figure with a bound; a value that is not a number stands for one that nothing was measured for.
+// atMost returns a figure with an upper bound; NaN means that nothing was measured.
 func atMost(format string, most, value float64) figure {
 	if math.IsNaN(value) {
 		return figure{text: "-"}
@@ -84,7 +84,7 @@ func ratio(covered, all int) string {
 	return fmt.Sprintf("%.1f %% (%d/%d)", 100*float64(covered)/float64(all), covered, all)
 }
 
-// categories are those of the measured clips, in the order of the annotations.
+// categories returns the categories of the measured clips, in the order of the annotations.
 func (r result) categories() (names []string) {
 	for _, clip := range r.clips {
 		if !slices.Contains(names, clip.Category) {
@@ -94,7 +94,8 @@ func (r result) categories() (names []string) {
 	return names
 }
 
-// table has a row for each category that has heads in a half, and one for all of them.
+// table returns the targets if there are any, a row for each category with annotated frames in a half, and a row for
+// all categories.
 func (r result) table(half string) (rows [][]cell) {
 	if r.targets != nil {
 		rows = append(rows, r.targets.bounds())
@@ -107,10 +108,10 @@ func (r result) table(half string) (rows [][]cell) {
 	return append(rows, r.selected("", half).row("**all**", r.targets))
 }
 
-// markdown writes the figures of a cell, those that miss a target in bold.
+// markdown returns the figures of a cell, with those that miss a target in bold.
 func (c cell) markdown() string { return c.join("**%s**") }
 
-// plain writes the figures of a cell, those that miss a target with an exclamation mark.
+// plain returns the figures of a cell, with an exclamation mark after those that miss a target.
 func (c cell) plain() string { return strings.ReplaceAll(c.join("%s!"), "**", "") }
 
 func (c cell) join(missed string) string {

@@ -6,19 +6,19 @@ package main
 // variant is a way to mask footage: settings of the receiver that override the default configuration, or the peer.
 type variant struct {
 	name, about string
-	// settings of the receiver videoanonymizer, in YAML flow style.
+	// settings are the settings of the receiver videoanonymizer, in YAML flow style.
 	settings string
-	// threshold of the peer; 0 for the receiver.
+	// threshold is the peer's threshold; 0 for the receiver.
 	threshold float64
-	// equalTo names the variant whose coverage the peer's threshold is chosen to reach.
+	// equalTo names the variant whose coverage determines the peer's threshold.
 	equalTo string
-	// detail gives a table for each half, and lists the heads that are not covered.
+	// detail adds a table for each half, and a list of the heads that are not covered.
 	detail bool
-	// targets are what the variant is to reach in each category; nil if it has none.
+	// targets are the variant's targets in each category; nil if it has none.
 	targets *targets
 }
 
-// targets are bounds: shares are in percent, and ghosts are per 1000 frames.
+// targets are bounds: shares are in percent, and ghosts per 1000 frames.
 type targets struct {
 	covered, faces                      float64 // at least
 	blinks                              int     // at most, as all below

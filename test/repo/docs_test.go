@@ -1,8 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package repo checks that the repository agrees with itself: what its documents name exists, and make handles every
-// module.
+// Package repo checks that the repository is consistent: what its documents name exists, and make handles every module.
 package repo
 
 import (

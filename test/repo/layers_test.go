@@ -16,8 +16,8 @@ import (
 
 const repository = "github.com/otelcol-anonymizer/otelcol-anonymizer"
 
-// TestEveryPackageHasALayer fails when no depguard rule lists what an internal package may import of the others next to
-// it.
+// TestEveryPackageHasALayer fails if no depguard rule says which of the packages next to it an internal package may
+// import.
 func TestEveryPackageHasALayer(t *testing.T) {
 	var config struct {
 		Linters struct {
@@ -36,7 +36,7 @@ func TestEveryPackageHasALayer(t *testing.T) {
 		generated := strings.HasPrefix(path.Base(dir), "metadata") // they import no other package
 		if path.Base(path.Dir(dir)) != "internal" || strings.HasSuffix(file, "_test.go") || generated ||
 			strings.HasPrefix(dir, "test/") || dir == "receiver/videoanonymizer/internal/anonymize" || checked[dir] {
-			continue // anonymize may import every one of them
+			continue // anonymize may import all of them
 		}
 		checked[dir] = true
 		found := false
@@ -49,13 +49,13 @@ func TestEveryPackageHasALayer(t *testing.T) {
 	assert.Contains(t, checked, "internal/preflight")
 }
 
-// layer is a rule of depguard.
+// layer is a depguard rule.
 type layer struct {
 	Files []string
 	Deny  []struct{ Pkg string }
 }
 
-// covers reports whether the rule denies a package the others next to it.
+// covers reports whether the rule denies a package those next to it.
 func (l layer) covers(dir string) bool {
 	files := []string{"**/" + dir + "/**", "**/" + dir + "/*.go"}
 	return slices.ContainsFunc(l.Files, func(pattern string) bool { return slices.Contains(files, pattern) }) &&

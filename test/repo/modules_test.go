@@ -16,8 +16,8 @@ import (
 
 const root = "../.."
 
-// TestMakeHandlesEveryModule fails when a go.mod is in neither MODULES nor TOOL_MODULES of the Makefile: nobody would
-// test that module.
+// TestMakeHandlesEveryModule fails if a go.mod is in neither MODULES nor TOOL_MODULES of the Makefile: that module
+// would not be tested.
 func TestMakeHandlesEveryModule(t *testing.T) {
 	var modules []string
 	for _, path := range files(t, "go.mod", "*/go.mod") {

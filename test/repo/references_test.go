@@ -43,7 +43,7 @@ type source struct {
 	packages map[string][]string
 }
 
-// check returns how many references a document holds, and those that lead nowhere.
+// check returns the number of references in a document, and those whose target does not exist.
 func (s source) check(document string) (checked int, missing []string) {
 	for _, span := range codeSpan.FindAllStringSubmatch(prose(document), -1) {
 		reference, exists := s.resolve(span[1])
@@ -58,7 +58,7 @@ func (s source) check(document string) (checked int, missing []string) {
 	return checked, missing
 }
 
-// resolve reports whether a code span is a reference, and whether it leads somewhere.
+// resolve reports whether a code span is a reference, and whether its target exists.
 func (s source) resolve(span string) (reference, exists bool) {
 	if match := pathReference.FindStringSubmatch(span); match != nil {
 		path, name := match[1], match[2]
@@ -99,7 +99,7 @@ func (s source) hasPath(path, name string) bool {
 	return false
 }
 
-// ignored reports whether git ignores a path, such as that of a built program.
+// ignored reports whether git ignores a path, such as a built program.
 func ignored(path string) bool {
 	command := exec.Command("git", "check-ignore", "--quiet", path)
 	command.Dir = root

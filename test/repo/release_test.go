@@ -18,7 +18,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/models"
 )
 
-// clone is a copy of the committed repository, to which a test may do anything.
+// clone is a copy of the committed repository that a test may change.
 type clone struct {
 	*testing.T
 	dir string
@@ -57,8 +57,8 @@ func (c clone) commit() {
 	c.run("git", "commit", "--quiet", "--message", "Change something")
 }
 
-// TestRelease walks up to a release, step by step: each step that is left out is named, and nothing is tagged. The
-// packages themselves are not built here.
+// TestRelease prepares a release step by step: the error names the next step that is missing, and nothing is tagged.
+// The packages themselves are not built.
 func TestRelease(t *testing.T) {
 	c := clone{t, filepath.Join(t.TempDir(), "clone")}
 	require.NoError(t, exec.CommandContext(t.Context(), "git", "clone", "--quiet", root, c.dir).Run())
@@ -116,7 +116,7 @@ func TestRelease(t *testing.T) {
 	assert.Contains(t, tags, "receiver/videoanonymizer/v0.9.0")
 }
 
-// TestListOfParts completes a list of Go modules by everything else that a package contains or needs.
+// TestListOfParts completes a list of Go modules with everything else that a package contains or needs.
 func TestListOfParts(t *testing.T) {
 	modules := filepath.Join(t.TempDir(), "modules.json")
 	require.NoError(t, os.WriteFile(modules, []byte(`{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
@@ -168,8 +168,8 @@ func TestListOfParts(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// TestOpenCVWithoutImageFormats: packages have OpenCV linked in, but none of the libraries of its image formats, which
-// it drops only as long as nothing calls them (build/env.sh).
+// TestOpenCVWithoutImageFormats: packages have OpenCV linked in, but not the libraries of its image formats, which are
+// left out only as long as nothing calls them (build/env.sh).
 func TestOpenCVWithoutImageFormats(t *testing.T) {
 	calls := regexp.MustCompile(`gocv\.(IM|Image)(Encode|Decode|Read|Write)\w*\(`)
 	for _, file := range files(t, "receiver/videoanonymizer/*.go") {
@@ -179,7 +179,7 @@ func TestOpenCVWithoutImageFormats(t *testing.T) {
 	}
 }
 
-// TestPackageVersions: apt takes a later package for newer, also where no tag gives it a number.
+// TestPackageVersions: apt considers a later package newer, even if no tag gives it a number.
 func TestPackageVersions(t *testing.T) {
 	function := regexp.MustCompile(`(?ms)^debian_version\(\) \{.*?^\}`).FindString(read(t, "build/package.sh"))
 	require.NotEmpty(t, function)

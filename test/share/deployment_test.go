@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package share follows the guide for several machines, word for word, and lets faults happen to them.
+// Package share follows the guide for several machines word for word, and injects faults.
 package share
 
 import (
@@ -23,17 +23,17 @@ import (
 // serviceID is the ID of the service's user and group in the guide.
 const serviceID = 990
 
-// step is a block of commands of the guide.
+// step is a block of commands in the guide.
 type step struct{ where, commands string }
 
-// The parts of the guide, each up to the next.
+// The headings of the guide's parts.
 const (
 	setUp   = "# Three machines, step by step"
 	renewal = "### Renew the certificates"
 	oneMore = "### One more machine"
 )
 
-// part returns the part of docs/share-deployment.md below a heading. That of setUp ends before what comes afterwards.
+// part returns the part of docs/share-deployment.md below a heading. The part of setUp ends before Afterwards.
 func part(t *testing.T, heading string) string {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join(collector.Root(), "docs", "share-deployment.md"))
@@ -49,7 +49,7 @@ func part(t *testing.T, heading string) string {
 	return text
 }
 
-// steps returns the blocks of a part that say where they are run, in order.
+// steps returns the blocks of a part that say where to run them, in order.
 func steps(t *testing.T, heading string) (all []step) {
 	t.Helper()
 	block := regexp.MustCompile("(?ms)^```sh\n# on ([^\n]+)\n(.*?)^```")
@@ -60,7 +60,8 @@ func steps(t *testing.T, heading string) (all []step) {
 	return all
 }
 
-// machines returns those that run a step: "each machine", or those named. The file server is none of them: see newSite.
+// machines returns the machines that run a step: all for "each machine", otherwise those that it names. The file server
+// is not a machine: see newSite.
 func (s step) machines(all []*machine) (on []*machine) {
 	for _, m := range all {
 		if s.where == "each machine" || regexp.MustCompile(`\b`+m.name+`\b`).MatchString(s.where) {
@@ -70,8 +71,8 @@ func (s step) machines(all []*machine) (on []*machine) {
 	return on
 }
 
-// TestDeployment follows docs/share-deployment.md on three machines, then has a video done by them, of which one is
-// switched off meanwhile, and does what the guide says about what comes afterwards.
+// TestDeployment follows docs/share-deployment.md on three machines, which then process a video while one of them is
+// switched off, and does what the guide says about the time afterwards.
 func TestDeployment(t *testing.T) {
 	if os.Getenv("SHARE_DEPLOYMENT") == "" {
 		t.Skip("make share-deployment-test runs it, as root")
@@ -89,7 +90,7 @@ func TestDeployment(t *testing.T) {
 
 func asIs(commands string) string { return commands }
 
-// follow runs steps of the guide on machines, edited. Each calls itself by its own name.
+// follow runs edited steps of the guide on machines. Each machine uses its own name and address.
 func (s *site) follow(steps []step, machines []*machine, edit func(commands string) string) {
 	t, began := s.t, time.Now()
 	t.Helper()
@@ -108,7 +109,7 @@ func (s *site) follow(steps []step, machines []*machine, edit func(commands stri
 				require.NoError(t, err, "on %s: %s\n%s", m.name, commands, out)
 			}
 		}
-		if strings.Contains(step.commands, "useradd") { // what the package does when it is installed
+		if strings.Contains(step.commands, "useradd") { // what the package's installation does
 			for _, m := range on {
 				out, err := m.run("systemd-tmpfiles --create /usr/lib/tmpfiles.d/otelcol-anonymizer.conf")
 				require.NoError(t, err, "on %s: %s", m.name, out)
@@ -119,7 +120,7 @@ func (s *site) follow(steps []step, machines []*machine, edit func(commands stri
 	}
 }
 
-// install installs the build, as the package does, and returns where.
+// install installs the build as the package does, and returns the directory.
 func install(t *testing.T) string {
 	t.Helper()
 	stage := t.TempDir()
@@ -130,7 +131,7 @@ func install(t *testing.T) string {
 	return stage
 }
 
-// await runs commands until their output is as it should be.
+// await runs commands until their output is as expected, and returns it.
 func (m *machine) await(commands, what string, ok func(out string) bool) string {
 	m.t.Helper()
 	for end := time.Now().Add(m.patience); ; time.Sleep(time.Second) {
@@ -144,7 +145,7 @@ func (m *machine) await(commands, what string, ok func(out string) bool) string 
 
 const configFlags = " --config /etc/otelcol-anonymizer/config.yaml --config /etc/otelcol-anonymizer/share.yaml"
 
-// checkVideo has a video of three units done, of which each machine does some, while one of them dies and comes back.
+// checkVideo has the machines process a video of three units, some by each, while one of them dies and comes back.
 func checkVideo(t *testing.T, looking, dying *machine, began time.Time) {
 	t.Helper()
 	source := filepath.Join(t.TempDir(), "long.mp4")
@@ -177,7 +178,7 @@ func checkVideo(t *testing.T, looking, dying *machine, began time.Time) {
 	assert.Equal(t, "1950", strings.TrimSpace(string(frames)))
 }
 
-// checkKubernetes has the configuration for Kubernetes validated, which needs the folder.
+// checkKubernetes validates the configuration for Kubernetes, which needs the folder /etc/share.
 func checkKubernetes(t *testing.T, on *machine) {
 	t.Helper()
 	path := filepath.Join(collector.Root(), "packaging", "kubernetes", "collector.yaml")
@@ -250,7 +251,7 @@ func (s *site) checkOneMore(servers []*machine) {
 		func(out string) bool { return strings.Count(out, " works ") == 4 })
 }
 
-// reloads waits until the collector has read its configuration again because of what do does.
+// reloads calls do, and waits until the collector has reloaded its configuration.
 func (m *machine) reloads(do func()) {
 	m.t.Helper()
 	const begun = "grep -c 'takes part in the share' ~/log"

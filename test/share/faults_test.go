@@ -23,22 +23,22 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// faultLease is short, so that takeovers do not take long. Machines of a lab have 30 s.
+// faultLease is short, so that takeovers are quick. The default is 30 s.
 const faultLease = 3 * time.Second
 
-// lab is three machines that share the work, and what happens to them.
+// lab is three machines that share work, and what they process.
 type lab struct {
 	*site
 	machines []*machine
 	rand     *rand.Rand
-	want     []any // the frames in the report of what a machine makes alone
+	want     []any // the frames in the report of a machine alone
 	source   string
 	videos   int
 }
 
-// TestFaultsOfCollectors lets faults happen to three machines that follow the guide, while they anonymize videos of
-// people: FAULT_ROUNDS of them, 8 by default. After each fault all videos must come to their end: each with one output
-// and its companions, published once, with the masks that a machine alone makes, and nothing left over.
+// TestFaultsOfCollectors injects FAULT_ROUNDS faults, 8 by default, into three machines that follow the guide while
+// they anonymize videos of people. After each fault, all videos must be completed: each with one output and its
+// companions, published once, with the masks that a machine alone makes, and with nothing left over.
 func TestFaultsOfCollectors(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make network namespaces")
@@ -88,7 +88,7 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-// peopleClip is people who walk, small and for 24 s.
+// peopleClip makes a small clip of people walking, 24 s long.
 func peopleClip(t *testing.T) string {
 	t.Helper()
 	clip, err := footage.Clip("walk.mp4")
@@ -100,7 +100,7 @@ func peopleClip(t *testing.T) string {
 	return path
 }
 
-// alone has the video done by one machine that shares with none, and keeps its report.
+// alone processes the video on one machine that shares with none, and keeps its report.
 func (l *lab) alone() {
 	l.t.Helper()
 	folder := l.t.TempDir()
@@ -113,7 +113,8 @@ func (l *lab) alone() {
 	l.want = l.frames(filepath.Join(folder, "walk_anonymized.mp4"))
 }
 
-// frames are those of an output's report. Numbers of people are not compared: they depend on who did which part.
+// frames returns the frames of an output's report. It leaves out track numbers, which depend on which machine processed
+// which part.
 func (l *lab) frames(output string) (frames []any) {
 	l.t.Helper()
 	text, err := os.ReadFile(output + ".report.json")
@@ -132,7 +133,7 @@ func (l *lab) frames(output string) (frames []any) {
 	return frames
 }
 
-// put adds a video.
+// put adds a video to the watched folder.
 func (l *lab) put() {
 	l.t.Helper()
 	l.videos++
@@ -148,7 +149,7 @@ func (l *lab) output(n int) string {
 	return filepath.Join(l.site.videos(), "anonymized", fmt.Sprintf("v%d_anonymized.mp4", n))
 }
 
-// settled waits until all videos are done and nothing is left over, and looks at the last one's output.
+// settled waits until all videos are done and nothing is left over, and checks the last one's output.
 func (l *lab) settled(after string) {
 	l.t.Helper()
 	require.Eventually(l.t, func() bool { return len(l.left()) == 0 }, l.patience, 100*time.Millisecond,
@@ -174,7 +175,7 @@ func (l *lab) settled(after string) {
 	require.NoError(l.t, err, "after: %s: %s", after, out)
 }
 
-// left are what has still to be done, and what has still to be removed.
+// left returns what remains to be done or removed.
 func (l *lab) left() (left []string) {
 	for n := 1; n <= l.videos; n++ {
 		if _, err := os.Stat(l.output(n)); err != nil {
@@ -186,7 +187,7 @@ func (l *lab) left() (left []string) {
 	return append(append(left, works...), hidden...)
 }
 
-// fault happens, and is over when it returns.
+// fault is an event that is over when do returns.
 type fault struct {
 	name string
 	do   func()
@@ -205,7 +206,7 @@ func (l *lab) faults() []fault {
 	}
 }
 
-// some are n of the machines.
+// some returns n random machines.
 func (l *lab) some(n int) (some []*machine) {
 	for _, i := range l.rand.Perm(len(l.machines))[:n] {
 		some = append(some, l.machines[i])
@@ -232,7 +233,7 @@ func (l *lab) die(n int, loseData bool) {
 	}
 }
 
-// stop stops a machine's collector, which does not know how long it slept.
+// stop suspends a machine's collector, which does not know for how long.
 func (l *lab) stop() {
 	m := l.some(1)[0]
 	m.signal(syscall.SIGSTOP)

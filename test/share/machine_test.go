@@ -21,19 +21,19 @@ import (
 // site is a network of machines.
 type site struct {
 	t *testing.T
-	// folder has what belongs to the machines, and stage what the package installs on each.
+	// folder has the files of the machines, and stage the files that the package installs on each.
 	folder, stage string
 	hub           string
-	// patience is how long to wait for what must come true on a machine that is busy otherwise. A test must fail before
-	// the timeout of go test, which would leave the machines behind.
+	// patience is how long to wait for a condition on a busy machine. A test must fail before the timeout of go test,
+	// which would leave the machines behind.
 	patience time.Duration
 }
 
-// machine has a network, users and a file system of its own.
+// machine has its own network, users and file system.
 type machine struct {
 	*site
 	name, address string
-	// keeper is the process that keeps its namespaces.
+	// keeper is the process that keeps the machine's namespaces.
 	keeper *exec.Cmd
 }
 
@@ -44,7 +44,7 @@ func newSite(t *testing.T, stage string, patience time.Duration) *site {
 	s.deleteLater(s.hub)
 	s.ip("-n", s.hub, "link", "add", "br0", "type", "bridge")
 	s.ip("-n", s.hub, "link", "set", "br0", "up")
-	// What the commands on the file server do, and those of the guide that a machine without systemd and NFS lacks.
+	// Do what the guide does on the file server, and replace its commands that a machine without systemd and NFS lacks.
 	require.NoError(t, os.Mkdir(s.videos(), 0o750))
 	require.NoError(t, os.Chown(s.videos(), serviceID, serviceID))
 	require.NoError(t, os.Chmod(s.videos(), 0o750|os.ModeSetgid))
@@ -69,7 +69,7 @@ func (s *site) deleteLater(space string) {
 	s.t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", space).Run() })
 }
 
-// standIns are programs of the guide, by name.
+// standIns replace programs in the guide, by name.
 var standIns = map[string]string{
 	"apt": `exit 0`,
 	"sudo": `if [ "$1" = -u ]; then user=$2; shift 2; exec runuser -u "$user" -- "$@"; fi
@@ -77,7 +77,7 @@ exec "$@"`,
 	"scp": `for last; do :; done
 while [ $# -gt 1 ]; do cp "$1" "$HOMES/${last%:}/"; shift; done`,
 	"mount": `exec /usr/bin/mount --bind "$VIDEOS" "$1"`,
-	// Starts what the unit starts, with the drop-in, as its user and in its folder.
+	// Starts what the unit with its drop-in starts, as its user and in its folder.
 	"systemctl": `unit=/usr/lib/systemd/system/otelcol-anonymizer.service pid=$HOME/pid
 case $1 in
 enable|start)
@@ -92,7 +92,8 @@ stop)
 esac`,
 }
 
-// add makes a machine. Its /etc and /usr are those of this one with the package, and what is changed there stays there.
+// add creates a machine. It sees this machine's /etc and /usr with the package added; changes to them stay in the new
+// machine.
 func (s *site) add(name, address string) *machine {
 	s.t.Helper()
 	m := &machine{site: s, name: name, address: address}
@@ -136,7 +137,7 @@ exec sleep infinity`
 	return m
 }
 
-// run runs a script in the shell of the machine, as root at home.
+// run runs a script in the shell of the machine, as root in its home folder.
 func (m *machine) run(script string) (string, error) {
 	command := exec.Command("nsenter", "--target", strconv.Itoa(m.keeper.Process.Pid), "--mount", "--net",
 		"--wdns="+m.home(m.address), "bash", "-e", "-o", "pipefail", "-c", script)
@@ -148,10 +149,10 @@ func (m *machine) run(script string) (string, error) {
 	return out.String(), err
 }
 
-// kill ends the collector as a power failure does.
+// kill ends the collector like a power failure.
 func (m *machine) kill() { m.signal(syscall.SIGKILL) }
 
-// signal sends a signal to the collector, with runuser and ffmpeg, if it was ever started.
+// signal sends a signal to the collector with runuser and ffmpeg, if it was ever started.
 func (m *machine) signal(sig syscall.Signal) {
 	text, err := os.ReadFile(filepath.Join(m.home(m.address), "pid"))
 	if err != nil {
@@ -162,5 +163,5 @@ func (m *machine) signal(sig syscall.Signal) {
 	}
 }
 
-// state is the service's state directory, as seen from outside.
+// state returns the service's state directory, as seen from outside the machine.
 func (m *machine) state() string { return filepath.Join(m.folder, m.name, "lib", "otelcol-anonymizer") }

@@ -17,7 +17,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// TestWorkLeavesOutWaiting checks the panel that tells which stage is the bottleneck: a frame waits in tracking.
+// TestWorkLeavesOutWaiting: the panel that shows which stage is the bottleneck leaves out tracking, in which frames
+// wait.
 func TestWorkLeavesOutWaiting(t *testing.T) {
 	all, err := dashboards.All()
 	require.NoError(t, err)
@@ -27,8 +28,8 @@ func TestWorkLeavesOutWaiting(t *testing.T) {
 	assert.NotContains(t, asked["panel Work in each stage A"], "tracking")
 }
 
-// TestDashboardFilesMatchTheirSource checks that nobody edited the files by hand, and that panels do not overlap. It
-// compares what the files mean to Grafana, not how they are written.
+// TestDashboardFilesMatchTheirSource checks that the files were not edited by hand, and that panels do not overlap. It
+// compares what the files mean to Grafana, not their formatting.
 func TestDashboardFilesMatchTheirSource(t *testing.T) {
 	all, err := dashboards.All()
 	require.NoError(t, err)

@@ -45,7 +45,7 @@ func (s jaegerSpan) tag(key string) any {
 	return nil
 }
 
-// parent is the ID of the parent span of s; a link to another trace is not a parent.
+// parent returns the ID of the parent span of s; a link to another trace is not a parent.
 func (s jaegerSpan) parent() string {
 	for _, r := range s.References {
 		if r.RefType == "CHILD_OF" && r.TraceID == s.TraceID {
@@ -199,8 +199,8 @@ func checkMonitor(t *testing.T, api string) {
 	}
 }
 
-// TestJaegerGuide: started as docs/telemetry.md says, Jaeger listens at no address of the default configuration, and
-// gets what the example sends.
+// TestJaegerGuide: if started as in docs/telemetry.md, Jaeger listens on no address of the default configuration, and
+// receives what the example sends.
 func TestJaegerGuide(t *testing.T) {
 	guide, err := os.ReadFile("../../docs/telemetry.md")
 	require.NoError(t, err)

@@ -27,10 +27,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// noShare is why the queries of a share have no data, nor their metrics: there is one collector.
+// noShare is why queries and metrics of a share have no data: there is one collector.
 const noShare = "one machine shares nothing"
 
-// noData are the queries that have no data as long as nothing is wrong, and why.
+// noData has the queries that return no data as long as nothing is wrong, and why.
 var noData = map[string]string{
 	"alert CollectorDown":                    "the collector runs",
 	"alert InferenceUnavailable":             "no model runs on a server",
@@ -120,7 +120,7 @@ type ruleFile struct {
 	}
 }
 
-// queries returns every query of the dashboards, rules and alerts, by where it is asked.
+// queries returns every query of the dashboards, rules and alerts, by its place.
 func queries(t *testing.T, pages map[string]dashboards.Dashboard) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -156,8 +156,8 @@ func queries(t *testing.T, pages map[string]dashboards.Dashboard) map[string]str
 }
 
 // TestEveryQuery processes real videos, one of them broken, while a real Prometheus scrapes the collector, and runs all
-// queries of dashboards, rules and alerts: each must parse, and each must have returned data, except those that only do
-// if something is wrong.
+// queries of dashboards, rules and alerts: each must parse, and each must have returned data, except those that do so
+// only if something is wrong.
 func TestEveryQuery(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the built collector on real footage")
@@ -247,7 +247,7 @@ func series(t *testing.T, server, query string, begin time.Time) (int, error) {
 
 func seconds(at time.Time) string { return fmt.Sprintf("%.3f", float64(at.UnixMilli())/1000) }
 
-// value is the value of a query with a single result, else "".
+// value returns the value of a query with a single result; "" otherwise.
 func value(t *testing.T, server, query string) string {
 	t.Helper()
 	var answer struct {

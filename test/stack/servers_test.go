@@ -24,8 +24,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/footage"
 )
 
-// site is a collector with the stack's configuration on free ports, in a directory of its own, with two GPUs simulated
-// by the NVML shim.
+// site is a collector with the stack's configuration on free ports, in its own directory, with two GPUs simulated by
+// the NVML shim.
 type site struct {
 	t                         *testing.T
 	dir                       string

@@ -1,9 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command voices measures what output::audio: alter does to voices. Programs that speak say the same sentences with
-// several voices, the built collector alters them, and a speech recognizer and a measure of speakers' distance judge
-// both. `make voices` runs it, and prints the table of docs/voices.md.
+// Command voices measures what output::audio: alter does to voices. Speech synthesizers say the same sentences with
+// several voices, the built collector alters them, and a speech recognizer and a measure of the distance between
+// speakers evaluate both. `make voices` runs it, and prints the tables of docs/voices.md.
 package main
 
 import (
@@ -24,8 +24,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/test/internal/collector"
 )
 
-// sentences are what each voice says: the first half is what speakers are known by, the second what they are recognized
-// in.
+// sentences are what each voice says: the first half enrolls the speaker, who is to be recognized in the second.
 var sentences = [...]string{
 	"the ferry leaves the harbor at seven in the morning",
 	"please close the window before it starts to rain",
@@ -41,8 +40,8 @@ var sentences = [...]string{
 	"the soup needs more salt and some pepper",
 }
 
-// voices are flite's, which are made of recordings of people, and espeak-ng's, which are computed. %s is the sentence,
-// %o the file.
+// voices are flite's, which are made from recordings of people, and espeak-ng's, which are computed. %s is the
+// sentence, %o the file.
 var voices = map[string][]string{
 	"awb":    {"flite", "-voice", "awb", "-t", "%s", "-o", "%o"},
 	"rms":    {"flite", "-voice", "rms", "-t", "%s", "-o", "%o"},
@@ -54,7 +53,7 @@ var voices = map[string][]string{
 }
 
 const (
-	// rate of the samples that are judged, in Hz; the recognizer's models are made for it.
+	// rate of the evaluated samples, in Hz; the recognizer's models are made for it.
 	rate = 16000
 	// slot is the time from one sentence to the next in a video, in seconds.
 	slot = 5
@@ -135,7 +134,7 @@ func speak(ctx context.Context, name, dir string) (clip string, err error) {
 	return clip, tool(ctx, args...)
 }
 
-// alter has the built collector alter the voices of the videos, in mkv with lossless audio.
+// alter has the built collector alter the voices of the videos, which are mkv files with lossless audio.
 func alter(ctx context.Context, clips []string, dir string) (outputs []string, err error) {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
@@ -170,7 +169,7 @@ func alter(ctx context.Context, clips []string, dir string) (outputs []string, e
 	return outputs, errors.Join(err, c.Stop(time.Minute))
 }
 
-// listen judges what a video's voice says, and how.
+// listen evaluates what a video's voice says, and how it sounds.
 func listen(ctx context.Context, name, clip, dir string) (s speaker, err error) {
 	s.name = name
 	var known, other []float64

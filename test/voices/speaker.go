@@ -12,27 +12,27 @@ import (
 	"gonum.org/v1/gonum/stat"
 )
 
-// speaker is what was measured of a voice.
+// speaker has the measurements of a voice.
 type speaker struct {
 	name string
-	// known and other are the cepstra of the two halves of the sentences, a row for each frame.
+	// known and other are the cepstra of the two halves of the sentences, with a row for each frame.
 	known, other *mat.Dense
-	pitch        float64 // the median, in Hz
-	words, wrong int     // said, and not recognized
+	pitch        float64 // median, in Hz
+	words, wrong int     // spoken, and not recognized
 }
 
-// Mel-frequency cepstral coefficients, after Davis and Mermelstein (1980): 20 of 30 bands up to 7600 Hz, of frames of
-// 25 ms, 10 ms apart. Those without the power of speech are left out.
+// Mel-frequency cepstral coefficients after Davis and Mermelstein (1980): 20 coefficients from 30 bands up to 7600 Hz,
+// in frames of 25 ms, 10 ms apart. Frames without the power of speech are left out.
 const (
 	frameLength, frameStep = rate / 40, rate / 100
 	transform              = 512
 	bands, coefficients    = 30, 20
 	lowest, highest        = 50.0, 7600.0
-	leastPower             = 0.03 // in mean powers
+	leastPower             = 0.03 // relative to the mean power
 	emphasis               = 0.97
 )
 
-// cepstra are the coefficients of the frames with speech.
+// cepstra returns the coefficients of the frames with speech.
 func cepstra(samples []float64) *mat.Dense {
 	fft, filters := fourier.NewFFT(transform), melFilters()
 	var spectra [][]float64
@@ -60,7 +60,7 @@ func cepstra(samples []float64) *mat.Dense {
 	return mat.NewDense(len(rows)/coefficients, coefficients, rows)
 }
 
-// cosines is the discrete cosine transform of the logarithms of a spectrum's power by band, without its mean.
+// cosines returns the discrete cosine transform of the logarithms of a spectrum's power by band, without its mean.
 func cosines(filters [][]float64, spectrum []float64) []float64 {
 	out := make([]float64, coefficients)
 	for b, filter := range filters {
@@ -75,7 +75,7 @@ func cosines(filters [][]float64, spectrum []float64) []float64 {
 	return out
 }
 
-// melFilters are triangles, equally spaced in mel.
+// melFilters returns triangular filters, equally spaced in mel.
 func melFilters() [][]float64 {
 	mel := func(hz float64) float64 { return 2595 * math.Log10(1+hz/700) }
 	edge := func(i int) float64 {
@@ -94,8 +94,8 @@ func melFilters() [][]float64 {
 	return filters
 }
 
-// distance is the symmetric Kullback-Leibler divergence of the normal distributions of two speakers' cepstra, a
-// classical measure of how far apart two speakers are (Campbell, "Speaker recognition: a tutorial", 1997). 0 is the
+// distance returns the symmetric Kullback-Leibler divergence of the normal distributions of two speakers' cepstra, a
+// classical measure of how far apart two speakers are (Campbell, "Speaker recognition: a tutorial", 1997). 0 means the
 // same.
 func distance(a, b *mat.Dense) float64 {
 	meanA, covA := gaussian(a)
@@ -125,7 +125,7 @@ func gaussian(rows *mat.Dense) (mean *mat.VecDense, covariance *mat.SymDense) {
 	return mean, covariance
 }
 
-// pitch is the median frequency in Hz of the strongest period from 62 to 400 Hz, in frames of 40 ms that have one.
+// pitch returns the median frequency in Hz of the strongest period from 62 to 400 Hz, in frames of 40 ms that have one.
 func pitch(samples []float64) float64 {
 	const length, shortest, longest = rate / 25, rate / 400, rate / 62
 	var found []float64
@@ -158,7 +158,8 @@ func pitch(samples []float64) float64 {
 	return found[len(found)/2]
 }
 
-// wordErrors is the least number of words to insert, delete and replace that makes what was heard of what was said.
+// wordErrors returns the minimum number of words to insert, delete and replace to turn what was said into what was
+// heard.
 func wordErrors(said, heard []string) int {
 	row := make([]int, len(heard)+1)
 	for j := range row {

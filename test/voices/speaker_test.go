@@ -20,7 +20,7 @@ func TestWordErrors(t *testing.T) {
 	}
 }
 
-// voice is a second of pulses of a frequency through a resonance at another one, both in Hz, with noise.
+// voice returns one second of pulses at a pitch, through a resonance at a formant, both in Hz, with noise.
 func voice(pitch, formant float64, seed uint64) []float64 {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	samples := make([]float64, rate)
@@ -42,7 +42,7 @@ func TestPitch(t *testing.T) {
 	assert.Zero(t, pitch(make([]float64, rate)))
 }
 
-// TestDistance: recordings of one voice are nearer than those of voices with other resonances.
+// TestDistance: recordings of one voice are closer to each other than to a voice with another resonance.
 func TestDistance(t *testing.T) {
 	one, again, other := cepstra(voice(120, 700, 1)), cepstra(voice(120, 700, 2)), cepstra(voice(120, 900, 3))
 	assert.InDelta(t, 0, distance(one, one), 1e-6)

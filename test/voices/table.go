@@ -46,7 +46,7 @@ func print(w io.Writer, spoken, altered []speaker) {
 	fmt.Fprintf(w, "| all | | | %s | %s |\n", all.errors(), allAltered.errors())
 }
 
-// named is of how many heard speakers the nearest one known is the right one.
+// named returns for how many heard speakers the nearest known speaker is the right one.
 func named(known, heard []speaker, of func(speaker) *mat.Dense) (right int) {
 	for i := range heard {
 		best := 0

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stands in for ONNX Runtime's library: passes every call on to the real one, named by BENCH_ONNXRUNTIME, and writes
-// what each session computes to the file named by BENCH_RECORDING. The format is described in recording.go.
+// Stands in for ONNX Runtime's library: passes each call on to the real library, named by BENCH_ONNXRUNTIME, and writes
+// the inputs of each inference to the file named by BENCH_RECORDING. recording.go describes the format.
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -14,8 +14,8 @@
 
 #include "onnxruntime_c_api.h"
 
-// Of each shape that a session gets, the contents of the first tensors are kept, and of further ones only that they
-// were there.
+// For each shape of a session's inputs, the contents of the first KEPT tensors are kept; for further tensors, only the
+// fact that they occurred.
 #define KEPT 4
 #define SHAPES 4096
 
@@ -31,7 +31,7 @@ static struct {
   int kept;
 } shapes[SHAPES];
 
-// keep reports whether to keep the content of another tensor of a shape.
+// keep reports whether to keep the content of another tensor with this shape.
 static int keep(uint64_t key) {
   for (int i = 0; i < SHAPES; i++) {
     if (shapes[i].kept == 0) shapes[i].key = key;
@@ -91,7 +91,7 @@ static OrtStatus *ORT_API_CALL run(OrtSession *session, const OrtRunOptions *opt
   put((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
   put(input_count);
   for (size_t i = 0; i < input_count; i++) put_tensor(session, inputs[i]);
-  fflush(out); // the collector's end does not
+  fflush(out); // the collector exits without flushing
   pthread_mutex_unlock(&lock);
   return real->Run(session, options, input_names, inputs, input_count, output_names, output_count, outputs);
 }

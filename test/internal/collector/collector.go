@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-// Root is the root directory of the repository.
+// Root returns the root directory of the repository.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..", "..")
@@ -33,7 +33,7 @@ type Addresses struct {
 	Health, Prometheus string
 }
 
-// DefaultAddresses are those of config/config.yaml.
+// DefaultAddresses are the addresses in config/config.yaml.
 var DefaultAddresses = Addresses{Health: "localhost:13133", Prometheus: "localhost:8889"}
 
 // Options configure a collector.
@@ -52,7 +52,7 @@ type Options struct {
 	Output io.Writer
 }
 
-// OnFreePorts adds a configuration in which the collector listens on free ports, so that several can run at once.
+// OnFreePorts adds a configuration that makes the collector listen on free ports, so that several can run at once.
 func (o Options) OnFreePorts() (Options, error) {
 	addresses, err := FreeAddresses(7)
 	if err != nil {
@@ -77,7 +77,7 @@ func FreeAddresses(n int) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		defer listener.Close() // only at the end, so that no two are the same
+		defer listener.Close() // at the end, so that no two are the same
 		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses, nil
@@ -93,12 +93,13 @@ type Collector struct {
 
 // Start starts the collector and waits until it reports that it is ready.
 func Start(ctx context.Context, options Options) (*Collector, error) {
-	command, err := options.command(context.WithoutCancel(ctx)) // it outlives the start
+	command, err := options.command(context.WithoutCancel(ctx)) // the collector outlives the start
 	if err != nil {
 		return nil, err
 	}
 	command.Stdout, command.Stderr = options.Output, options.Output
-	// A process group of its own, so that Ctrl-C reaches only us, and we can stop the collector gracefully.
+	// Use a separate process group, so that Ctrl-C reaches only this process, which can then stop the collector
+	// gracefully.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := command.Start(); err != nil {
 		return nil, err
@@ -115,7 +116,7 @@ func Start(ctx context.Context, options Options) (*Collector, error) {
 	return c, nil
 }
 
-// Validate runs the validate command, which starts nothing. It returns what the command prints.
+// Validate runs the validate command, which starts nothing, and returns its output.
 func Validate(ctx context.Context, options Options) (output string, err error) {
 	command, err := options.command(ctx, "validate")
 	if err != nil {
@@ -172,7 +173,7 @@ func (c *Collector) Await(ctx context.Context, what string, interval time.Durati
 	}
 }
 
-// PID is the collector's process ID.
+// PID returns the collector's process ID.
 func (c *Collector) PID() int { return c.command.Process.Pid }
 
 // CPUTime waits until the collector ends, and returns the CPU time that it and its child processes used.
@@ -217,7 +218,7 @@ func get(ctx context.Context, url string) (*http.Response, error) {
 	return client.Do(request)
 }
 
-// Drop copies a file into a directory, which it creates, atomically, as a careful user does.
+// Drop copies a file into a directory atomically, as a careful user does. It creates the directory if necessary.
 func Drop(source, directory, name string) (string, error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return "", err
@@ -233,7 +234,7 @@ func Drop(source, directory, name string) (string, error) {
 	return path, os.Rename(path+".part", path)
 }
 
-// OutputOf is the output path that config/config.yaml gives the anonymized video of a source, relative to the working
+// OutputOf returns the path of a source's output as configured in config/config.yaml, relative to the working
 // directory.
 func OutputOf(source string) string {
 	extension := filepath.Ext(source)

@@ -60,7 +60,7 @@ func matches(metric *dto.Metric, labels Labels) bool {
 	return found == len(labels)
 }
 
-// Sum adds up the values of matching counters and gauges; it is 0 if there are none.
+// Sum returns the sum of matching counters and gauges; 0 if there are none.
 func (m Metrics) Sum(name string, labels Labels) float64 {
 	var sum float64
 	for _, series := range m.Series(name, labels) {
@@ -69,13 +69,13 @@ func (m Metrics) Sum(name string, labels Labels) float64 {
 	return sum
 }
 
-// SpanDurations is the histogram of a span's durations, in milliseconds, from span_metrics, over all models; nil if
-// there is none.
+// SpanDurations returns the histogram of a span's durations, in milliseconds, from span_metrics, over all models; nil
+// if there is none.
 func (m Metrics) SpanDurations(span string) *dto.Histogram {
 	return m.Histogram("traces_span_metrics_duration_milliseconds", Labels{"span_name": span})
 }
 
-// Histogram adds up matching histograms, which have the same buckets; it is nil if there are none.
+// Histogram returns the sum of matching histograms, which must have the same buckets; nil if there are none.
 func (m Metrics) Histogram(name string, labels Labels) *dto.Histogram {
 	var sum *dto.Histogram
 	for _, series := range m.Series(name, labels) {
@@ -84,7 +84,7 @@ func (m Metrics) Histogram(name string, labels Labels) *dto.Histogram {
 	return sum
 }
 
-// add sums two histograms with the same buckets; a may be nil.
+// add returns the sum of two histograms with the same buckets; a may be nil.
 func add(a, b *dto.Histogram) *dto.Histogram {
 	if a == nil {
 		return b
@@ -98,12 +98,12 @@ func add(a, b *dto.Histogram) *dto.Histogram {
 	return sum
 }
 
-// SpanCount is the number of spans with that name.
+// SpanCount returns the number of spans with that name.
 func (m Metrics) SpanCount(span string) int {
 	return int(m.Sum("traces_span_metrics_calls_total", Labels{"span_name": span}))
 }
 
-// Quantile estimates a quantile 0..1 of a histogram by interpolation within a bucket, as Prometheus does.
+// Quantile estimates a quantile, 0 to 1, of a histogram by interpolating within a bucket, as Prometheus does.
 func Quantile(histogram *dto.Histogram, q float64) float64 {
 	rank := q * float64(histogram.GetSampleCount())
 	lower, below := 0.0, 0.0

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package figure gives the charts of the documentation one look.
+// Package figure gives the charts in the documentation the same look.
 package figure
 
 import (
@@ -19,7 +19,7 @@ import (
 // Gray is the color of axes and remarks.
 var Gray = color.RGBA{0x5f, 0x63, 0x68, 0xff}
 
-// New returns an empty plot whose axes have labels of the size, in points.
+// New returns an empty plot whose axis labels have the given size, in points.
 func New(fontSize vg.Length) *plot.Plot {
 	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	plotter.DefaultFont = plot.DefaultFont
@@ -31,13 +31,13 @@ func New(fontSize vg.Length) *plot.Plot {
 	return p
 }
 
-// Save writes what was drawn.
+// Save writes a drawing as SVG.
 func Save(canvas *vgsvg.Canvas, path string) error {
 	var svg bytes.Buffer
 	if _, err := canvas.WriteTo(&svg); err != nil {
 		return err
 	}
-	// Few machines have Liberation Sans; Arial has the same metrics.
+	// Add Arial, which has the same metrics: few machines have Liberation Sans.
 	return os.WriteFile(path, bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans"),
 		[]byte("font-family:'Liberation Sans',Arial,sans-serif")), 0o644)
 }

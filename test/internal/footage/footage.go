@@ -65,7 +65,7 @@ type Gray struct {
 	Pixels        []byte
 }
 
-// At is the gray level of a pixel.
+// At returns the gray level of a pixel.
 func (g Gray) At(x, y int) byte { return g.Pixels[y*g.Width+x] }
 
 // Decode returns all frames of a short video.

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package process reads information on other processes from /proc.
+// Package process reads information about other processes from /proc.
 package process
 
 import (

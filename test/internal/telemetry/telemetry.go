@@ -21,7 +21,7 @@ type Span struct {
 	Resource pcommon.Resource
 }
 
-// Int is the value of an attribute, 0 if the span does not have it.
+// Int returns the value of an attribute; 0 if the span does not have it.
 func (s Span) Int(attribute string) int {
 	if value, ok := s.Attributes().Get(attribute); ok {
 		return int(value.Int())
@@ -29,7 +29,7 @@ func (s Span) Int(attribute string) int {
 	return 0
 }
 
-// Spans belong to any number of traces.
+// Spans are spans from any number of traces.
 type Spans []Span
 
 // Named returns the spans with that name.
@@ -83,7 +83,7 @@ func ReadLogs(dir string) ([]plog.LogRecord, error) {
 	return all, err
 }
 
-// maxLine, in bytes, is far more than a batch of the receiver needs.
+// maxLine is the longest line, in bytes: far more than a batch of the receiver needs.
 const maxLine = 64 << 20
 
 func eachLine(pattern string, use func([]byte) error) error {

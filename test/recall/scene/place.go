@@ -18,10 +18,10 @@ func (b Box) intersection(o Box) Box {
 	return Box{max(b[0], o[0]), max(b[1], o[1]), min(b[2], o[2]), min(b[3], o[3])}
 }
 
-// Visible says whether a frame of the clip shows the picture.
+// Visible reports whether a frame of the clip shows the picture.
 func (p Picture) Visible(frame int) bool { return frame >= p.Shown[0] && frame <= p.Shown[1] }
 
-// SourceFrame is the frame of the source that a frame of the clip shows.
+// SourceFrame returns the frame of the source that a frame of the clip shows.
 func (p Picture) SourceFrame(frame int) int { return p.Frame + (frame-p.Shown[0])*p.Step }
 
 // on returns where a box of the source is on the canvas.
@@ -48,13 +48,14 @@ func (p Picture) on(frame int, b Box) Box {
 	return b.moved(p.At[0]+n*p.Move[0], p.At[1]+n*p.Move[1])
 }
 
-// area is what the picture covers of the canvas.
+// area returns what the picture covers of the canvas.
 func (p Picture) area(frame int) Box {
 	c := p.Crop
 	return p.on(frame, Box{float64(c[0]), float64(c[1]), float64(c[0] + c[2]), float64(c[1] + c[3])})
 }
 
-// camera returns the upper left corner of a frame on the canvas. It is even, since ffmpeg crops at whole chroma pixels.
+// camera returns the upper left corner of a frame on the canvas. Its coordinates are even, because ffmpeg crops at
+// whole chroma pixels.
 func (s Scene) camera(frame int) [2]int {
 	at := s.path(frame)
 	return [2]int{at[0] &^ 1, at[1] &^ 1}
@@ -75,8 +76,8 @@ func (s Scene) path(frame int) [2]int {
 	return last.At
 }
 
-// Place returns where a head of picture i is in a frame of the clip. The box contains what is visible of it, and part
-// 0..1 says how much that is; pictures painted later hide what they cover.
+// Place returns where a head of picture i is in a frame of the clip. The box contains its visible part, and part is the
+// share of the head, 0 to 1, that is visible; pictures painted later hide what they cover.
 func (s Scene) Place(i, frame int, head Box) (box Box, part float64) {
 	p := s.Pictures[i]
 	whole := p.on(frame, head)
@@ -94,7 +95,7 @@ func (s Scene) Place(i, frame int, head Box) (box Box, part float64) {
 			box[0], box[2] = uncovered(box[0], box[2], cover[0], cover[2])
 		case cover[0] <= box[0] && cover[2] >= box[2]:
 			box[1], box[3] = uncovered(box[1], box[3], cover[1], cover[3])
-		default: // a corner, which the box goes on to contain
+		default: // a corner, which stays in the box
 			hidden += box.intersection(cover).area()
 		}
 	}
@@ -105,7 +106,7 @@ func (s Scene) Place(i, frame int, head Box) (box Box, part float64) {
 	return box, max(box.area()-hidden, 0) / whole.area()
 }
 
-// uncovered is what a cover leaves of an interval: the longer side, if it leaves two.
+// uncovered returns what a cover leaves of an interval: the longer side, if it leaves two.
 func uncovered(from, to, coverFrom, coverTo float64) (float64, float64) {
 	if coverFrom >= to || coverTo <= from {
 		return from, to

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Arguments are those of ffmpeg that compose the clip of sources in a directory; the output's path is missing. Scaling
-// and encoding do not depend on the processor, so that each machine makes the same frames.
+// Arguments returns the ffmpeg arguments that compose the clip from sources in a directory, without the output's path.
+// Scaling and encoding do not depend on the processor, so every machine makes the same frames.
 func (s Scene) Arguments(directory string) []string {
 	args := []string{"-hide_banner", "-nostdin", "-loglevel", "error", "-y"}
 	for _, p := range s.Pictures {
@@ -21,14 +21,15 @@ func (s Scene) Arguments(directory string) []string {
 		"-fflags", "+bitexact", "-flags:v", "+bitexact")
 }
 
-// graph overlays the pictures on a gray canvas, cuts out what the camera sees, and adds the effect.
+// graph returns the filter graph that overlays the pictures on a gray canvas, crops to what the camera sees, and adds
+// the effect.
 func (s Scene) graph() string {
 	var graph strings.Builder
 	fmt.Fprintf(&graph, "color=gray:s=%dx%d:r=%d,trim=end_frame=%d,format=yuv420p[canvas0];\n",
 		s.Canvas[0], s.Canvas[1], s.Rate, s.Frames)
 	for i, p := range s.Pictures {
 		fmt.Fprintf(&graph, "[%d:v]%s[picture%d];\n", i, p.filter(s.Rate), i)
-		// For a position, overlay counts the frames from 1, so that the time is clearer.
+		// In a position, overlay counts frames from 1, so the time is clearer.
 		fmt.Fprintf(&graph, "[canvas%d][picture%d]overlay=format=yuv420:x='%d+%d*(round(t*%d)-%d)'"+
 			":y='%d+%d*(round(t*%d)-%d)':enable='between(n,%d,%d)'[canvas%d];\n", i, i,
 			p.At[0], p.Move[0], s.Rate, p.Shown[0], p.At[1], p.Move[1], s.Rate, p.Shown[0], p.Shown[0], p.Shown[1], i+1)
@@ -42,7 +43,8 @@ func (s Scene) graph() string {
 	return graph.String()
 }
 
-// filter makes the frames of a picture, the first at the time when it is shown first.
+// filter returns the filters that make the frames of a picture; the first frame has the time at which it is first
+// shown.
 func (p Picture) filter(rate int) string {
 	last := p.SourceFrame(p.Shown[1])
 	filter := fmt.Sprintf("trim=start_frame=%d:end_frame=%d", p.Frame, last+1)
@@ -58,7 +60,7 @@ func (p Picture) filter(rate int) string {
 	return filter + fmt.Sprintf(",scale=%d:%d:flags=lanczos+accurate_rnd+bitexact", p.Size[0], p.Size[1])
 }
 
-// expression is the camera's path on an axis in terms of the frame's number n.
+// expression returns the camera's path on an axis, as a function of the frame number n.
 func (s Scene) expression(axis int) string {
 	if len(s.Camera) == 0 {
 		return "0"

@@ -1,9 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package scene composes clips of annotated pictures: far away, turned, dark, under a moving camera. The description
-// of a scene says both how ffmpeg makes the clip and where each head of a picture is in it, so that the heads of a clip
-// are known by construction.
+// Package scene composes clips from annotated pictures: far away, turned, dark, under a moving camera. The description
+// of a scene determines both how ffmpeg makes the clip and where each head of a picture is in it, so the heads in a
+// clip are known by construction.
 package scene
 
 import (
@@ -28,7 +28,8 @@ type Source struct {
 	Width, Height int
 }
 
-// Sources are named like the files in test/recall/annotations; nobody is in the empty ones.
+// Sources are the clips by name. A clip of people has the name of a file in test/recall/annotations; an empty one shows
+// no one.
 var Sources = map[string]Source{
 	"street":       {"source/vtest.avi", 768, 576},
 	"empty street": {"empty-street.mp4", 768, 576},
@@ -38,31 +39,31 @@ var Sources = map[string]Source{
 
 // Scene is a clip composed of pictures on a canvas, seen by a camera.
 type Scene struct {
-	// Clip is a path in build/cache/footage: the file's name in scenes, which ends in -1 for the tuned half of the
-	// heads, and in -2 for the half that is held out.
+	// Clip is a path in build/cache/footage: the file's name in scenes, which ends in -1 for the tuned half of the heads,
+	// and in -2 for the held-out half.
 	Clip string `yaml:"-"`
 	// Half is tuned or held out.
 	Half string `yaml:"-"`
 	// Category is the row of the report that the clip's heads count in.
 	Category string `yaml:"category"`
-	// Size is the width and height of a frame, Canvas those of what the camera moves over; the default is Size. In
+	// Size is the width and height of a frame, and Canvas of the area that the camera moves over; its default is Size. In
 	// pixels, even.
 	Size   [2]int `yaml:"size"`
 	Canvas [2]int `yaml:"canvas"`
-	// Rate is in frames a second.
+	// Rate is in frames per second.
 	Rate   int `yaml:"rate"`
 	Frames int `yaml:"frames"`
-	// Camera is a path of the frame's upper left corner over the canvas, straight between its points.
+	// Camera is the path of the frame's upper left corner over the canvas, in straight lines between points.
 	Camera []Point `yaml:"camera"`
-	// Effect is a filter of ffmpeg that moves nothing, such as noise.
+	// Effect is an ffmpeg filter that moves nothing, such as noise.
 	Effect string `yaml:"effect"`
-	// Every says which of the frames whose pictures are all annotated count: each, each second one...
+	// Every is n if every n-th frame counts among those whose pictures are all annotated.
 	Every int `yaml:"every"`
 	// Pictures are painted in this order.
 	Pictures []Picture `yaml:"pictures"`
 }
 
-// Point is where the camera is at a frame.
+// Point is the camera's position at a frame.
 type Point struct {
 	Frame int    `yaml:"frame"`
 	At    [2]int `yaml:"at"`
@@ -72,21 +73,22 @@ type Point struct {
 type Picture struct {
 	// From is the name of a source.
 	From string `yaml:"from"`
-	// Frame of the source is shown first, and Step further ones with each frame; it is a still if Step is 0.
+	// Frame is the first frame of the source to show, and Step how many frames further each frame of the clip goes; the
+	// picture is a still if Step is 0.
 	Frame int `yaml:"frame"`
 	Step  int `yaml:"step"`
 	// Crop is left, top, width, height of the part of the source that is shown; the default is all of it.
 	Crop [4]int `yaml:"crop"`
-	// Mirror exchanges left and right.
+	// Mirror swaps left and right.
 	Mirror bool `yaml:"mirror"`
 	// Turn is 0, 90, 180 or 270 degrees clockwise, after Mirror.
 	Turn int `yaml:"turn"`
-	// Size is the width and height on the canvas; the default is that of the turned crop.
+	// Size is the width and height on the canvas; the default is the size of the turned crop.
 	Size [2]int `yaml:"size"`
-	// At is where the upper left corner is on the canvas at first; Move is how far it moves with each frame. Even.
+	// At is the first position of the upper left corner on the canvas; Move is how far it moves with each frame. Even.
 	At   [2]int `yaml:"at"`
 	Move [2]int `yaml:"move"`
-	// Shown are the first and last frame of the clip that show the picture; the default is all.
+	// Shown has the first and last frame of the clip that show the picture; the default is all frames.
 	Shown []int `yaml:"shown"`
 }
 

@@ -18,8 +18,8 @@ func TestReadScenes(t *testing.T) {
 	assert.NotEmpty(t, scenes)
 }
 
-// TestPlaceIsWhereItIsRendered renders a white box on black in each way in which a picture can be shown, and looks for
-// it in the clip.
+// TestPlaceIsWhereItIsRendered renders a white box on black in each way that a picture can be shown, and checks where
+// it is in the clip.
 func TestPlaceIsWhereItIsRendered(t *testing.T) {
 	dir := t.TempDir()
 	head := Box{200, 120, 264, 216}
@@ -68,7 +68,7 @@ func ffmpeg(t *testing.T, args ...string) {
 	require.NoError(t, err, string(output))
 }
 
-// bright returns left, top, right, bottom of the pixels brighter than the gray around pictures; nil if there are none.
+// bright returns left, top, right and bottom of the area brighter than the gray around pictures; nil if there is none.
 func bright(frame []byte, width int) []float64 {
 	var box []float64
 	for i, luma := range frame {

@@ -20,10 +20,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/config"
 )
 
-// root is a whole configuration of the collector.
+// root is a complete collector configuration.
 type root struct{ *confmap.Conf }
 
-// read resolves a configuration as the collector does, except that it fetches none by HTTP.
+// read resolves a configuration as the collector does, but without the HTTP provider.
 func read(ctx context.Context, uris []string) (root, error) {
 	resolver, err := confmap.NewResolver(confmap.ResolverSettings{
 		URIs:          uris,
@@ -42,7 +42,7 @@ func read(ctx context.Context, uris []string) (root, error) {
 	return root{conf}, errors.Join(err, resolver.Shutdown(ctx))
 }
 
-// used lists the components of a kind (receivers, exporters, extensions) that the service starts, in order.
+// used lists the components of a kind (receivers, exporters, extensions) that the service starts, sorted by ID.
 func (r root) used(kind string) []component.ID {
 	service, _ := r.Get("service").(map[string]any)
 	lists := []any{service[kind]}
@@ -65,17 +65,17 @@ func (r root) used(kind string) []component.ID {
 	return ids
 }
 
-// block returns the settings of a component, none if it has none.
+// block returns the settings of a component, which are empty if it has none.
 func (r root) block(kind string, id component.ID) (*confmap.Conf, error) {
 	return r.Sub(kind + confmap.KeyDelimiter + id.String())
 }
 
-// listener is an address that the collector listens on.
+// listener is an address that the collector listens on, and its configuration key.
 type listener struct{ key, address string }
 
-// listenKeys are the keys of the addresses at which components listen, by kind and type. Those to which they connect,
-// as of exporters, are other keys or types. A component without the key listens nowhere, or at an address of its own
-// choice, which is then in the default.
+// listenKeys are the keys of listen addresses, by component type and kind. Addresses that a component connects to, such
+// as an exporter's, have other keys or types. A component that does not set the key listens at standard, or nowhere if
+// standard is empty.
 var listenKeys = map[string][]struct{ kind, path, standard string }{
 	"otlp": {
 		{"receivers", "protocols::grpc::endpoint", "localhost:4317"},
@@ -88,7 +88,7 @@ var listenKeys = map[string][]struct{ kind, path, standard string }{
 	"anonymizer_console": {{"extensions", "endpoint", "localhost:8090"}},
 }
 
-// listeners lists what the collector will listen on.
+// listeners lists the addresses that the collector will listen on.
 func (r root) listeners() []listener {
 	var found []listener
 	for _, kind := range []string{"extensions", "receivers", "exporters"} {
@@ -115,7 +115,7 @@ func (r root) listeners() []listener {
 	return append(found, r.telemetryListeners()...)
 }
 
-// telemetryListeners are those of the collector's own metrics.
+// telemetryListeners lists the addresses that serve the collector's own metrics.
 func (r root) telemetryListeners() []listener {
 	const key = "service::telemetry::metrics::readers"
 	var found []listener

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package doctor finds out whether this machine has what a configuration of the collector needs: programs, models, GPU,
-// folders with their rights, disk space, what it takes to share the work, and ports. It changes nothing.
+// Package doctor checks whether this machine has what a collector configuration needs: programs, models, a GPU, folders
+// and their permissions, disk space, the prerequisites for sharing work, and ports. It changes nothing.
 package doctor
 
 import (
@@ -21,15 +21,15 @@ import (
 
 // Finding is the result of one check.
 type Finding struct {
-	// What was looked for.
+	// What names the thing that was checked.
 	What string
-	// Note is what is there, or why it does not matter that nothing is.
+	// Note describes what was found, or says why its absence does not matter.
 	Note string
-	// Missing says what the configuration needs and this machine lacks, and what to do; nil if nothing.
+	// Missing says what the configuration needs but this machine lacks, and what to do; nil if nothing is missing.
 	Missing error
 }
 
-// Configuration examines what the configuration at the URIs needs, which are those of the collector's --config.
+// Configuration checks what the configuration at uris needs: the values of the collector's --config flag.
 func Configuration(ctx context.Context, uris []string) []Finding {
 	root, err := read(ctx, uris)
 	if err != nil {
@@ -54,7 +54,7 @@ func Configuration(ctx context.Context, uris []string) []Finding {
 	return append(findings, ports(ctx, root.listeners())...)
 }
 
-// Receiver examines what one receiver needs.
+// Receiver checks what one receiver needs.
 func Receiver(ctx context.Context, cfg *config.Config) []Finding {
 	findings := programs(ctx, cfg)
 	findings = append(findings, gpus(cfg, "/")...)
@@ -63,7 +63,7 @@ func Receiver(ctx context.Context, cfg *config.Config) []Finding {
 	return append(findings, shared(cfg)...)
 }
 
-// bounds examines whether what the collector takes of the machine can be bounded, if it is to be.
+// bounds checks whether the configured resource limits can be applied.
 func bounds(cfg *config.Config) []Finding {
 	limits := cfg.Resources.Limits()
 	if limits == (resources.Limits{}) {
@@ -80,13 +80,13 @@ func bounds(cfg *config.Config) []Finding {
 	return []Finding{f}
 }
 
-// Defaults examines what every configuration needs unless it says otherwise.
+// Defaults checks what every configuration needs unless it says otherwise.
 func Defaults(ctx context.Context) []Finding {
 	cfg := config.Default()
 	return append(programs(ctx, cfg), gpus(cfg, "/")...)
 }
 
-// programs examines ffmpeg, ONNX Runtime and the models.
+// programs checks ffmpeg, ONNX Runtime and the models.
 func programs(ctx context.Context, cfg *config.Config) []Finding {
 	var findings []Finding
 	for _, need := range anonymize.Needs(ctx, cfg) {
@@ -99,13 +99,13 @@ func programs(ctx context.Context, cfg *config.Config) []Finding {
 	return findings
 }
 
-// receiverConfig is a videoanonymizer of the configuration.
+// receiverConfig is a videoanonymizer receiver in the configuration.
 type receiverConfig struct {
 	id     component.ID
 	config *config.Config
 }
 
-// receivers returns those that a pipeline uses: the collector starts no others.
+// receivers returns the videoanonymizer receivers that a pipeline uses: the collector starts no others.
 func (r root) receivers() ([]receiverConfig, error) {
 	var found []receiverConfig
 	var errs []error

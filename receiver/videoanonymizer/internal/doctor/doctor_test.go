@@ -23,7 +23,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/resources"
 )
 
-// listens, if set in its environment, makes this test a program that listens on a port, prints it and waits.
+// listens is an environment variable that turns this test into a program that listens on a port, prints it and waits.
 const listens = "DOCTOR_TEST_LISTENS"
 
 func TestMain(m *testing.M) {
@@ -38,10 +38,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// machine is a working directory in which everything is there.
+// machine is a working directory that has everything a configuration needs.
 type machine struct {
 	*testing.T
-	models string // a folder of links to the models, which a test may change
+	models string // a folder of links to the models, for tests to change
 }
 
 func newMachine(t *testing.T) *machine {
@@ -62,7 +62,7 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
-// examine examines a configuration with these lines in its receiver, and others at its end.
+// examine checks a configuration with the given lines in its receiver and at its end.
 func (m *machine) examine(receiver, others string) []Finding {
 	m.Helper()
 	text := fmt.Sprintf(`
@@ -91,7 +91,7 @@ func missing(findings []Finding) (texts []string) {
 	return texts
 }
 
-// TestResources: what is to be bounded is tried.
+// TestResources: the doctor tries to apply the configured limits.
 func TestResources(t *testing.T) {
 	all := resources.Available()
 	for given, want := range map[config.Resources]string{
@@ -115,7 +115,7 @@ func TestResources(t *testing.T) {
 	}
 }
 
-// TestDoctor takes away one thing after the other.
+// TestDoctor removes one prerequisite at a time.
 func TestDoctor(t *testing.T) {
 	if testing.Short() {
 		t.Skip("looks at the models many times")
@@ -125,7 +125,7 @@ func TestDoctor(t *testing.T) {
 	for name, c := range map[string]struct {
 		receiver, others string
 		spoil            func(*machine)
-		want             []string // parts of what is missing, in order; nil if nothing is
+		want             []string // parts of the findings, in order; nil if nothing is missing
 	}{
 		"nothing": {},
 		"ffmpeg": {
@@ -255,10 +255,10 @@ func (m *machine) script(name, text string) {
 	require.NoError(m, os.WriteFile(name, []byte("#!/bin/sh\n"+text+"\n"), 0o755))
 }
 
-// asNobody takes the rights of root in the file system away from this goroutine until its test ends.
+// asNobody drops root's file system privileges in this goroutine until its test ends.
 func (m *machine) asNobody() {
 	if os.Geteuid() != 0 {
-		return // the folders of this test belong to this user: the cases that use this need root
+		return // this user owns the test's folders: the cases that call this need root
 	}
 	require.NoError(m, os.Chmod(filepath.Dir(m.models), 0o755))
 	working, err := os.Getwd()
@@ -268,12 +268,12 @@ func (m *machine) asNobody() {
 	}
 	require.NoError(m, os.WriteFile("config.yaml", nil, 0o666))
 	require.NoError(m, os.Chmod("config.yaml", 0o666))
-	runtime.LockOSThread() // for good: the thread ends with the goroutine
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	require.NoError(m, unix.Setfsuid(65534))
-	m.Cleanup(func() { require.NoError(m, unix.Setfsuid(0)) }) // before the removal of its folders
+	m.Cleanup(func() { require.NoError(m, unix.Setfsuid(0)) }) // before the test's folders are removed
 }
 
-// TestCollectorThatRuns: what holds a port is no problem if it is the collector itself, which the doctor examines.
+// TestCollectorThatRuns: a port that the running collector itself holds is not a problem.
 func TestCollectorThatRuns(t *testing.T) {
 	m := newMachine(t)
 	self, err := os.Executable()
@@ -310,7 +310,7 @@ func TestUnusedReceiver(t *testing.T) {
 	assert.Contains(t, found[0], "no.yaml")
 }
 
-// TestGPU looks at drivers and devices of made-up systems.
+// TestGPU checks the drivers and devices of simulated systems.
 func TestGPU(t *testing.T) {
 	const driver = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  %s  Release Build\n"
 	for name, c := range map[string]struct {
@@ -350,7 +350,8 @@ func TestGPU(t *testing.T) {
 	}
 }
 
-// TestCUDALibraries looks for what a library needs that exists everywhere: ffmpeg's, beside an ONNX Runtime.
+// TestCUDALibraries uses a library that exists everywhere, one of ffmpeg's, as the CUDA provider next to ONNX Runtime,
+// and looks for the libraries that it needs.
 func TestCUDALibraries(t *testing.T) {
 	libraries, err := filepath.Glob("/usr/lib/*/libavformat.so.*")
 	require.NoError(t, err)

@@ -17,13 +17,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// folder is one that the configuration names, and the rights that the collector needs in it.
+// folder is a folder that the configuration names, with the permissions that the collector needs in it.
 type folder struct {
 	key, path string
 	write     bool
 }
 
-// folders examines the rights of the user that runs this process in all folders, and the space in those of outputs.
+// folders checks the permissions that the user of this process has in all folders, and the free space for outputs.
 func folders(cfg *config.Config) []Finding {
 	takesSources := cfg.Output.OnSuccess != watch.OnSuccessKeep || cfg.Output.QuarantineDirectory != ""
 	var wanted []folder
@@ -69,7 +69,7 @@ func (f folder) examine() Finding {
 	return finding
 }
 
-// space examines the disk of the outputs.
+// space checks the disk of the output directory.
 func space(cfg *config.Config) Finding {
 	f := Finding{What: "disk of " + cfg.Output.Directory}
 	existing, err := nearest(cfg.Output.Directory)
@@ -90,7 +90,7 @@ func space(cfg *config.Config) Finding {
 	return f
 }
 
-// nearest returns the absolute path of a folder, or of the closest one above it that exists.
+// nearest returns the absolute path of a folder, or of its closest ancestor that exists.
 func nearest(path string) (string, error) {
 	for path = absolute(path); ; path = filepath.Dir(path) {
 		info, err := os.Stat(path)

@@ -19,16 +19,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// oldestDriver is the oldest NVIDIA driver that runs programs of CUDA 13, with which ONNX Runtime's provider is built:
-// NVIDIA's CUDA 13 release notes, minor version compatibility.
+// oldestDriver is the oldest NVIDIA driver that runs CUDA 13 programs, such as ONNX Runtime's provider. Source: minor
+// version compatibility in NVIDIA's CUDA 13 release notes.
 const oldestDriver = 580
 
 var driverVersion = regexp.MustCompile(`Kernel Module(?: for \S+)?\s+(\d+)\.([0-9.]+)`)
 
-// gpus examines devices and drivers in a system at root, which is / unless this is a test. Whether a provider, decoder
-// or encoder works with them is found out by trying it: see programs.
+// gpus checks devices and drivers below root, which is / except in tests. Whether a provider, decoder or encoder works
+// with them is checked by trying it: see programs.
 func gpus(cfg *config.Config, root string) []Finding {
-	var needs []string // the keys that need an NVIDIA GPU
+	var needs []string // keys that need an NVIDIA GPU
 	cuda := cfg.Inference.Provider == "cuda" || cfg.Inference.Provider == "tensorrt"
 	if cuda {
 		needs = append(needs, "inference::provider")
@@ -49,7 +49,7 @@ func gpus(cfg *config.Config, root string) []Finding {
 	return findings
 }
 
-// nvidia looks for the driver and a GPU, which the keys in needs need; "" if none does.
+// nvidia looks for an NVIDIA driver and GPU. needs lists the keys that require them; "" if none does.
 func nvidia(root, needs string, cuda bool) Finding {
 	f := Finding{What: "NVIDIA GPU"}
 	text, err := os.ReadFile(filepath.Join(root, "proc/driver/nvidia/version"))
@@ -76,7 +76,7 @@ func nvidia(root, needs string, cuda bool) Finding {
 	return f
 }
 
-// cudaLibraries looks for what the provider beside ONNX Runtime's library is linked to.
+// cudaLibraries looks for the libraries that the provider next to ONNX Runtime's library is linked against.
 func cudaLibraries(root, library, provider string) Finding {
 	f := Finding{What: "CUDA libraries", Note: "found"}
 	path := filepath.Join(filepath.Dir(library), "libonnxruntime_providers_"+provider+".so")

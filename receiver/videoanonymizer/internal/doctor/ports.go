@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ports tries to listen at each address, for a moment.
+// ports checks each address by listening on it for a moment.
 func ports(ctx context.Context, listeners []listener) []Finding {
 	var findings []Finding
 	for _, l := range listeners {
@@ -46,7 +46,7 @@ func ports(ctx context.Context, listeners []listener) []Finding {
 // program is the name of the collector's executable.
 const program = "otelcol-anonymizer"
 
-// holder returns the name of the program that listens on the port of an address; "" if that cannot be seen.
+// holder returns the name of the program that listens on the port of an address; "" if it cannot be determined.
 func holder(address string) string {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -74,7 +74,7 @@ func holder(address string) string {
 	return ""
 }
 
-// listening returns the inodes of the sockets in a table of the kernel (proc_net_tcp) that listen on a port.
+// listening returns the inodes of the sockets that listen on a port, from a table of the kernel (proc_net_tcp).
 func listening(table string, port int) (inodes []string) {
 	file, err := os.Open(table)
 	if err != nil {

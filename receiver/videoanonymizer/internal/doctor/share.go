@@ -11,7 +11,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
 
-// shared examines what it takes to share the work with other machines.
+// shared checks what this machine needs to share work with other machines.
 func shared(cfg *config.Config) []Finding {
 	if cfg.Share == nil {
 		return nil

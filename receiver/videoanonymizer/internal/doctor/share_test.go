@@ -23,7 +23,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/share"
 )
 
-// TestShare: a machine that shares the work has a certificate, whose end is told, an nkey and a root.
+// TestShare: the doctor checks the root, certificate and nkey of a machine that shares work, and reports when the
+// certificate expires.
 func TestShare(t *testing.T) {
 	cfg := config.Default()
 	assert.Empty(t, shared(cfg), "a machine alone")
@@ -55,7 +56,7 @@ func TestShare(t *testing.T) {
 	assert.Len(t, shared(cfg), 1, "no other machine is asked")
 }
 
-// selfSigned writes a certificate that is its own authority, and its key.
+// selfSigned writes a self-signed certificate and its key.
 func selfSigned(t *testing.T, name string, end time.Time) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

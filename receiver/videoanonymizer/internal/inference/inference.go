@@ -1,8 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package inference defines what the model families (package vision) need of whatever runs their models: sessions that
-// turn tensors into tensors. Package onnx implements it with ONNX Runtime in this process, package oip by servers.
+// Package inference defines the interface through which the model families (package vision) run their models: sessions
+// that turn tensors into tensors. Package onnx implements it with ONNX Runtime in this process, package oip with
+// inference servers.
 package inference
 
 import (
@@ -13,14 +14,14 @@ import (
 
 // Errors that every Session returns, wrapped, so that callers can tell them apart.
 var (
-	// ErrModel marks a model that cannot be opened, or whose inputs and outputs are not those of its family.
+	// ErrModel marks a model that cannot be opened, or whose inputs and outputs do not match its family.
 	ErrModel = errors.New("model cannot be used")
 	// ErrOutOfMemory marks a run for which the device has too little memory; a smaller batch may succeed.
 	ErrOutOfMemory = errors.New("out of memory")
 	// ErrTimeout marks a run that exceeded the session's time limit.
 	ErrTimeout = errors.New("inference took too long")
-	// ErrUnavailable marks a run that no server answered as its model does. It says nothing about the input, so whoever
-	// needs the outputs has to wait for a server rather than do without them.
+	// ErrUnavailable marks a run that no server answered with valid outputs. It says nothing about the input, so callers
+	// that need the outputs must wait for a server rather than do without them.
 	ErrUnavailable = errors.New("no inference server answered as it should")
 )
 
@@ -32,11 +33,11 @@ type Session interface {
 	Inputs() []TensorInfo
 	// Outputs describes the model's outputs, in the order in which Run returns them.
 	Outputs() []TensorInfo
-	// Run computes the outputs and passes them to read; their memory is valid only until read returns. Where a session
-	// bounds how many runs are under way at once, Run waits for its turn. It returns read's error, the context's error,
-	// ErrOutOfMemory, ErrTimeout, ErrUnavailable, or another error that makes the outputs unusable.
+	// Run computes the outputs and passes them to read; their memory is valid only until read returns. If the session
+	// limits concurrent runs, Run waits for its turn. It returns read's error, the context's error, ErrOutOfMemory,
+	// ErrTimeout, ErrUnavailable, or another error that makes the outputs unusable.
 	Run(ctx context.Context, inputs []Tensor, read func(outputs []Tensor) error) error
-	// Close frees the model. No run may be under way, and none may follow.
+	// Close frees the model. No run may be in progress, and none may follow.
 	Close() error
 }
 

@@ -9,18 +9,18 @@ import (
 	"sync/atomic"
 )
 
-// Span is the span that runs belong to. Its identity is known before they begin, so that a server's own spans can be
-// its children.
+// Span is the tracing span that runs belong to. Its IDs are known before they begin, so that a server's own spans can
+// be its children.
 type Span struct {
 	TraceID [16]byte
 	SpanID  [8]byte
-	// Sampled means that servers are told of the span, and trace their work on the runs.
+	// Sampled means that runs propagate the span to servers, which then trace their own work.
 	Sampled bool
 
 	server atomic.Pointer[Server]
 }
 
-// Server is one that answers runs.
+// Server is an inference server that answers runs.
 type Server struct {
 	// Address is a host name or an IP address.
 	Address string
@@ -45,7 +45,7 @@ func SpanOf(ctx context.Context) *Span {
 	return span
 }
 
-// AnsweredBy records the server that answered a run; of several, the last one stays.
+// AnsweredBy records the server that answered a run, replacing any earlier one.
 func (s *Span) AnsweredBy(server *Server) {
 	if s != nil {
 		s.server.Store(server)
@@ -60,7 +60,7 @@ func (s *Span) Server() *Server {
 	return s.server.Load()
 }
 
-// TraceParent is the W3C Trace Context header of the span's children; empty if servers are not told of it.
+// TraceParent returns the W3C traceparent header for the span's children; empty if the span is not sampled.
 func (s *Span) TraceParent() string {
 	if s == nil || !s.Sampled {
 		return ""

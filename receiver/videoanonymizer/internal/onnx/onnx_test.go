@@ -45,7 +45,7 @@ func people(n int) []inference.Tensor {
 func TestInitializeErrors(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "libonnxruntime.so")
 	require.NoError(t, os.WriteFile(text, []byte("not a library"), 0o600))
-	if Version() == "" { // only before the first success does the loader see the path
+	if Version() == "" { // the loader sees the path only before the first success
 		for _, path := range []string{text, filepath.Join(t.TempDir(), "missing.so")} {
 			err := Initialize(path)
 			require.ErrorIs(t, err, ErrLibrary)

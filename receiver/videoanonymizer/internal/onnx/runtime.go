@@ -19,8 +19,8 @@ import (
 // ErrLibrary marks every failure to load ONNX Runtime itself.
 var ErrLibrary = errors.New("ONNX Runtime cannot be used")
 
-// environment is process-wide, as ONNX Runtime's own is. It is never torn down: unloading the library while threads
-// that it started still run is not safe, and a collector that restarts its pipelines needs it again at once.
+// environment is process-wide, like ONNX Runtime's own. It is never torn down: unloading the library while threads that
+// it started still run is not safe, and a collector that restarts its pipelines needs it again at once.
 var environment struct {
 	sync.Mutex
 	library string
@@ -66,8 +66,8 @@ func Initialize(path string) error {
 	return nil
 }
 
-// shareArena makes all sessions take their memory on the host from one arena, which grows by no more than it needs:
-// what each took for its largest run would otherwise add up.
+// shareArena makes all sessions allocate host memory from one arena, which grows only by what is requested. In separate
+// arenas, the memory that each session took for its largest run would add up.
 func shareArena() error {
 	const extendAsRequested = 1 // onnxruntime's ArenaExtendStrategy::kSameAsRequested
 	arena, err := ort.NewArenaCfgV2(map[string]int{"arena_extend_strategy": extendAsRequested})

@@ -17,18 +17,18 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// Options say how a session runs.
+// Options configure a session.
 type Options struct {
-	// Threads is how many threads compute one run; less than 1 means 1.
+	// Threads is the number of threads per run; less than 1 means 1.
 	Threads int
-	// Parallel bounds how many runs of the session are under way at once; further ones wait. Less than 1 means 1.
+	// Parallel limits the number of concurrent runs of the session; further runs wait. Less than 1 means 1.
 	Parallel int
-	// Provider is the execution provider, one of Providers; empty means cpu. One that cannot be loaded is an error:
-	// nothing falls back to the CPU silently.
+	// Provider is the execution provider, one of Providers; empty means cpu. A provider that cannot be loaded is an error:
+	// there is no silent fallback to the CPU.
 	Provider string
 	// ProviderOptions are the provider's own settings, such as device_id.
 	ProviderOptions map[string]string
-	// Timeout bounds the duration of a run, without the wait for its turn; 0 is no limit.
+	// Timeout limits the duration of a run, excluding the wait for its turn; 0 means no limit.
 	Timeout time.Duration
 }
 
@@ -41,7 +41,7 @@ type Session struct {
 	inputs  []inference.TensorInfo
 	outputs []inference.TensorInfo
 	session *ort.DynamicAdvancedSession
-	slots   chan struct{} // one for each run under way
+	slots   chan struct{} // one element per run in progress
 	timeout time.Duration
 }
 
@@ -88,8 +88,8 @@ func sessionOptions(opts Options) (*ort.SessionOptions, error) {
 		settings.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
 		// Idle threads must not spin: the decoder and the encoder share the cores.
 		settings.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
-		// Sessions share an arena (shareArena), and reuse its memory within a run, rather than to reserve for each shape of
-		// an input what its tensors take one beside the other.
+		// Sessions share an arena (shareArena), and tensors reuse its memory within a run. A memory pattern would instead
+		// reserve separate space for each tensor, for every input shape.
 		settings.AddSessionConfigEntry("session.use_env_allocators", "1"),
 		settings.SetMemPattern(false),
 		appendProvider(settings, opts),
@@ -145,7 +145,7 @@ func (s *Session) Outputs() []inference.TensorInfo { return slices.Clone(s.outpu
 // Name implements inference.Session.
 func (s *Session) Name() string { return filepath.Base(s.path) }
 
-// Run implements inference.Session. A run under way ends soon after the context does or the time limit passes.
+// Run implements inference.Session. A run in progress ends soon after the context is done or the time limit passes.
 func (s *Session) Run(
 	ctx context.Context, inputs []inference.Tensor, read func(outputs []inference.Tensor) error,
 ) error {
@@ -185,7 +185,7 @@ func (s *Session) Run(
 	return read(results)
 }
 
-// run calls ONNX Runtime and terminates it when the context ends or the time limit passes.
+// run calls ONNX Runtime, and terminates the call when the context is done or the time limit passes.
 func (s *Session) run(ctx context.Context, in, out []ort.Value) error {
 	options, err := ort.NewRunOptions()
 	if err != nil {

@@ -1,11 +1,12 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package resources bounds what this process, and all that it starts, take of a machine that others use, too: the CPUs
-// that they run on, and whom the kernel lets go first.
+// Package resources limits what this process and its children take from a machine that has other uses, too: the CPUs
+// that they run on, and their CPU and I/O priorities.
 //
-// All this belongs to a thread, and what a thread starts, threads and processes, inherits it. So it is set for every
-// thread there is, whoever started it: of the Go runtime, of ONNX Runtime and of OpenCV. It needs no privileges.
+// The kernel keeps these attributes per thread, and new threads and processes inherit them from the thread that starts
+// them. So this package sets them on every existing thread, including those of the Go runtime, ONNX Runtime and OpenCV.
+// That needs no privileges.
 package resources
 
 import (
@@ -22,25 +23,25 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/thread"
 )
 
-// Limits are bounds; the zero value bounds nothing.
+// Limits are limits on resources; the zero value limits nothing.
 type Limits struct {
-	// CPUs is how many CPUs are used; 0 for all that the process may use.
+	// CPUs is the number of CPUs to use; 0 means all that the process may use.
 	CPUs int
-	// Nice is the least nice value, 0..19, of which 19 lets everybody else go first. A process that was started with a
-	// higher one keeps it.
+	// Nice is the minimum nice value, 0 to 19; 19 yields to all other processes. A process that was started with a higher
+	// value keeps it.
 	Nice int
-	// IO is the I/O priority; the zero value leaves it.
+	// IO is the I/O priority; the zero value leaves it unchanged.
 	IO IO
 }
 
-// IO is a scheduling class and a priority in it, as in ioprio_set(2).
+// IO is an I/O scheduling class and a priority in it, as in ioprio_set(2).
 type IO struct {
 	Class Class
-	// Priority is 0 (first) to 7 (last) with BestEffort.
+	// Priority is 0 (highest) to 7 (lowest) with BestEffort.
 	Priority int
 }
 
-// Class is a scheduling class of I/O.
+// Class is an I/O scheduling class.
 type Class int
 
 // The classes, with the kernel's numbers.
@@ -50,7 +51,7 @@ const (
 	Idle       Class = 3
 )
 
-// strictest combines bounds.
+// strictest returns the strictest limit of each kind.
 func strictest(all []Limits) (s Limits) {
 	for _, l := range all {
 		if l.CPUs > 0 && (s.CPUs == 0 || l.CPUs < s.CPUs) {
@@ -64,16 +65,16 @@ func strictest(all []Limits) (s Limits) {
 	return s
 }
 
-// process is what is in force. Several receivers run in one process; the strictest bounds count.
+// process is the state of this process. If several receivers run in it, the strictest limits apply.
 var process struct {
 	sync.Mutex
 	claims  []*Limits
 	initial *attributes // before the first claim
-	inForce *Limits     // nil if putting them in force failed
+	inForce *Limits     // the limits that apply; nil if they could not be applied
 }
 
-// Claim bounds this process until release is called, which must be. If it fails, it bounds nothing, and its error names
-// the key to blame. A nice value remains where the process may not lower it again.
+// Claim limits this process until release is called, which is mandatory. If Claim fails, it limits nothing, and its
+// error names the key to blame. The nice value stays raised after release if the process may not lower it.
 func Claim(l Limits) (release func() error, err error) {
 	process.Lock()
 	defer process.Unlock()
@@ -104,7 +105,7 @@ func remove(claim *Limits) error {
 	return settle()
 }
 
-// settle puts the strictest of all claims in force.
+// settle applies the strictest of all claims.
 func settle() error {
 	all := make([]Limits, len(process.claims))
 	for i, claim := range process.claims {
@@ -127,8 +128,8 @@ func settle() error {
 	return nil
 }
 
-// followAffinity makes the Go runtime, and all that asks it for the number of CPUs, work with those that are left. Its
-// default is that number, or the CPU quota of a container if that is less.
+// followAffinity makes the Go runtime, and everything that asks it for the number of CPUs, use the remaining CPUs. The
+// default is their number, or the CPU quota of a container if that is lower.
 func followAffinity(cpus int) {
 	if chosen, err := strconv.Atoi(os.Getenv("GOMAXPROCS")); err == nil && chosen > 0 {
 		runtime.GOMAXPROCS(min(chosen, cpus))
@@ -137,8 +138,8 @@ func followAffinity(cpus int) {
 	runtime.SetDefaultGOMAXPROCS()
 }
 
-// everyThread calls set with each thread of this process, until there is none that it was not called with: a new thread
-// has what the one that started it has.
+// everyThread calls set for each thread of this process, and repeats until there are no new threads: they inherit the
+// attributes of the thread that starts them, which may not have been set yet.
 func everyThread(set func(tid int) error) error {
 	done := map[int]bool{}
 	for {
@@ -151,7 +152,7 @@ func everyThread(set func(tid int) error) error {
 			if done[tid] {
 				continue
 			}
-			if err := set(tid); err != nil && !errors.Is(err, unix.ESRCH) { // it may have ended
+			if err := set(tid); err != nil && !errors.Is(err, unix.ESRCH) { // the thread may have ended
 				return err
 			}
 			done[tid], found = true, true
@@ -172,9 +173,9 @@ func threads() (tids []int, err error) {
 	return tids, err
 }
 
-// Check reports whether Claim could put bounds in force here, by trying it with a thread that then ends.
+// Check reports whether Claim could apply the limits here, by applying them to a thread that then ends.
 func Check(l Limits) error {
-	if l == (Limits{}) { // whose system calls may be denied
+	if l == (Limits{}) { // the system calls may be denied
 		return nil
 	}
 	tried := make(chan error)
@@ -188,7 +189,7 @@ func Check(l Limits) error {
 	return <-tried
 }
 
-// Available is the number of CPUs that this process may use.
+// Available returns the number of CPUs that this process may use.
 func Available() int {
 	now, err := current()
 	if err != nil {
@@ -197,17 +198,17 @@ func Available() int {
 	return now.cpus.Count()
 }
 
-// attributes are what the kernel keeps for a thread.
+// attributes are the scheduling attributes that the kernel keeps for a thread.
 type attributes struct {
 	cpus unix.CPUSet
 	nice int
-	io   uintptr // as ioprio_set(2) has it
+	io   uintptr // in the format of ioprio_set(2)
 }
 
 const (
-	ioWhoProcess = 1 // of ioprio_set(2): a thread
+	ioWhoProcess = 1 // IOPRIO_WHO_PROCESS: a single thread
 	ioClassShift = 13
-	niceOffset   = 20 // the system call returns 20 less the nice value, since negative results are errors
+	niceOffset   = 20 // the system call returns 20 minus the nice value, since negative results are errors
 )
 
 // current returns the attributes of the calling thread.
@@ -228,9 +229,9 @@ func current() (a attributes, err error) {
 	return a, nil
 }
 
-// bounded returns the attributes within bounds.
+// bounded returns the attributes with the limits applied.
 func (a attributes) bounded(l Limits) attributes {
-	// The kernel and other programs tend to use the first CPUs.
+	// Keep the last CPUs: the kernel and other programs tend to use the first.
 	for cpu, left := 0, a.cpus.Count(); l.CPUs > 0 && left > l.CPUs; cpu++ {
 		if a.cpus.IsSet(cpu) {
 			a.cpus.Clear(cpu)
@@ -244,8 +245,8 @@ func (a attributes) bounded(l Limits) attributes {
 	return a
 }
 
-// set gives a thread the attributes, 0 for the calling one. It asks for nothing that the thread has: what need not
-// change cannot fail.
+// set applies the attributes to a thread; 0 is the calling one. It changes only those that differ, so that the others
+// cannot fail.
 func (a attributes) set(tid int) error {
 	var errs []error
 	var cpus unix.CPUSet
@@ -254,7 +255,7 @@ func (a attributes) set(tid int) error {
 	}
 	if priority, err := unix.Getpriority(unix.PRIO_PROCESS, tid); err != nil || niceOffset-priority != a.nice {
 		err := unix.Setpriority(unix.PRIO_PROCESS, tid, a.nice)
-		if lower := a.nice < niceOffset-priority; !lower || !errors.Is(err, unix.EACCES) { // which takes privileges
+		if lower := a.nice < niceOffset-priority; !lower || !errors.Is(err, unix.EACCES) { // lowering takes privileges
 			errs = append(errs, failed("nice", "setpriority", err))
 		}
 	}

@@ -22,8 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMain also is a program that bounds itself, since the bounds of these tests could not be lifted, and one that it
-// starts.
+// TestMain also acts as a program that limits itself, since this process could not lift its own limits, and as its
+// child.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "bound" {
 		bound(os.Args[2])
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// itself is this program, also for a user who may not enter its folder.
+// itself is the path of this program, also for a user without access to its folder.
 const itself = "/proc/self/exe"
 
 func must(err error) {
@@ -49,9 +49,9 @@ func must(err error) {
 	}
 }
 
-// seen is what holds for a process.
+// seen holds the attributes of a process.
 type seen struct {
-	CPUs, Nice, Class, Priority []int // without what is the same for several threads
+	CPUs, Nice, Class, Priority []int // distinct values among the threads
 	Threads, GOMAXPROCS         int
 }
 
@@ -74,7 +74,7 @@ func observe() (s seen) {
 		add(&s.CPUs, cpus.Count())
 		add(&s.Nice, niceOffset-priority)
 		io, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, ioWhoProcess, uintptr(tid), 0)
-		if errno == unix.EPERM { // as a filter of system calls says
+		if errno == unix.EPERM { // denied by a system call filter
 			continue
 		}
 		if errno != 0 {
@@ -87,7 +87,7 @@ func observe() (s seen) {
 	return s
 }
 
-// stage is what a process that bounds itself saw of itself and of a child.
+// stage is what a process that limits itself observed of itself and of a child.
 type stage struct{ Self, Child seen }
 
 func look() (s stage) {
@@ -111,7 +111,7 @@ func hold(n int) {
 	}
 }
 
-// bound puts two claims in force, one after the other, lifts them, and prints what it saw.
+// bound makes claims one after the other, releases them, and prints what it observed after each step.
 func bound(claims string) {
 	var limits []Limits
 	must(json.Unmarshal([]byte(claims), &limits))
@@ -146,7 +146,7 @@ func runBound(t *testing.T, user *syscall.Credential, limits ...Limits) (stages 
 	return stages
 }
 
-// TestClaim: bounds hold for all threads and children, those that exist and those to come, and the strictest counts.
+// TestClaim: limits apply to all threads and children, existing and future, and the strictest count.
 func TestClaim(t *testing.T) {
 	all := Available()
 	stages := runBound(t, nil,
@@ -175,7 +175,8 @@ func TestClaim(t *testing.T) {
 	assert.GreaterOrEqual(t, both.Self.Threads, 9)
 }
 
-// TestNiceRemains: where the process may not lower its nice value again, that is no error, and other claims go on.
+// TestNiceRemains: if the process may not lower its nice value again, that is not an error, and other claims still
+// work.
 func TestNiceRemains(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can start a program as another user")
@@ -187,7 +188,7 @@ func TestNiceRemains(t *testing.T) {
 	assert.Equal(t, []int{Available()}, stages[3].Self.CPUs)
 }
 
-// TestChosenGOMAXPROCS: an operator's choice counts within the bounds.
+// TestChosenGOMAXPROCS: the operator's GOMAXPROCS applies within the limits.
 func TestChosenGOMAXPROCS(t *testing.T) {
 	for _, chosen := range []string{"1", "7"} {
 		t.Run(chosen, func(t *testing.T) {
@@ -199,7 +200,7 @@ func TestChosenGOMAXPROCS(t *testing.T) {
 	}
 }
 
-// denied prints what happens to bounds where a system call filter denies a call.
+// denied prints what happens to limits when a system call filter denies a call.
 func denied(call string) {
 	must(seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: seccomp.Policy{
 		DefaultAction: seccomp.ActionAllow,
@@ -219,8 +220,8 @@ func denied(call string) {
 	fmt.Println(err)
 }
 
-// TestDenied: where a bound cannot be put in force, the error names its key and what to do, and none is left behind.
-// Who asks for none gets no error.
+// TestDenied: if a limit cannot be applied, the error names its key and what to do, and no limit stays behind. Without
+// limits there is no error.
 func TestDenied(t *testing.T) {
 	for call, key := range map[string]string{
 		"sched_setaffinity": "resources::cpus", "setpriority": "resources::nice", "ioprio_set": "resources::io_class",
@@ -252,7 +253,7 @@ func TestStrictest(t *testing.T) {
 	}
 }
 
-// TestBounded keeps the last of the CPUs that may be used, and a nice value that is higher already.
+// TestBounded: the last available CPUs are kept, and so is a higher nice value.
 func TestBounded(t *testing.T) {
 	var a attributes
 	for _, cpu := range []int{1, 3, 5, 64} {
@@ -267,7 +268,7 @@ func TestBounded(t *testing.T) {
 	assert.Equal(t, a, a.bounded(Limits{CPUs: 9}))
 }
 
-// TestCheck leaves this process as it is.
+// TestCheck: Check leaves this process unchanged.
 func TestCheck(t *testing.T) {
 	before := observe()
 	require.NoError(t, Check(Limits{CPUs: 1, Nice: 19, IO: IO{Class: Idle}}))

@@ -39,8 +39,8 @@ func run(footage string) error {
 	return nil
 }
 
-// compose makes a clip unless it was made by the same arguments before, which stand beside it. An interrupted run
-// leaves no clip.
+// compose makes a clip unless it exists and was made with the same arguments, which are stored next to it. An
+// interrupted run leaves no clip.
 func compose(footage string, s scene.Scene) error {
 	clip := filepath.Join(footage, s.Clip)
 	args := s.Arguments(footage)

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package inferencetest provides a session that answers after a set time, for tests of how inference scales. In a
-// testing/synctest bubble its times are exact and cost nothing.
+// testing/synctest bubble, its latency is exact and costs no real time.
 package inferencetest
 
 import (
@@ -14,17 +14,17 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/inference"
 )
 
-// Options say what the session's model looks like and how it behaves.
+// Options describe the session's model and behavior.
 type Options struct {
 	Inputs, Outputs []inference.TensorInfo
 	// Answer computes the outputs of a run.
 	Answer func(inputs []inference.Tensor) []inference.Tensor
 	// Latency is how long each run takes.
 	Latency time.Duration
-	// Parallel bounds how many runs are under way at once, as onnx.Options.Parallel does; 0 means 1.
+	// Parallel limits the number of concurrent runs, like onnx.Options.Parallel; 0 means 1.
 	Parallel int
 	// MaxBatch is the largest first dimension of an input that fits into memory; larger ones fail with
-	// inference.ErrOutOfMemory. 0 is no limit.
+	// inference.ErrOutOfMemory. 0 means no limit.
 	MaxBatch int64
 }
 
@@ -96,7 +96,7 @@ func (s *Session) Batches() []int64 {
 	return append([]int64(nil), s.batches...)
 }
 
-// Peak returns the largest number of runs that were under way at once.
+// Peak returns the largest number of concurrent runs so far.
 func (s *Session) Peak() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
