@@ -35,22 +35,22 @@ import (
 )
 
 const (
-	// warmUp is how far before its first missing frame a resumed video is analyzed, in addition to twice the
-	// look-ahead and the time between two surveys: by then, people are tracked again. checkBoundary verifies that.
+	// warmUp is how far before its first missing frame the analysis of a resumed video starts, in addition to the survey
+	// interval and twice the look-ahead: by then, people are tracked again. checkBoundary verifies that.
 	warmUp = 3 * time.Second
-	// boundaryTolerance is how far, in pixels, a mask at the boundary may be from where it was: sums are added up in
-	// another order.
+	// boundaryTolerance is how far, in pixels, a mask at the boundary may be from where it was, because sums are computed
+	// in a different order.
 	boundaryTolerance = 0.5
-	// checkpointFormat is the only one that is read: a video restarts from the beginning if its checkpoint is of another,
-	// such as that of a newer program.
+	// checkpointFormat is the only format that is read. A video restarts from the beginning if its checkpoint has another
+	// one, such as that of a newer program.
 	checkpointFormat = 1
 )
 
-// checkpoint is what is safely on disk of a video that is not finished.
+// checkpoint is what is safely on disk of an unfinished video.
 type checkpoint struct {
 	// Format is checkpointFormat.
 	Format int `json:"format"`
-	// Fingerprint identifies source, program, models and configuration: only the same may resume.
+	// Fingerprint identifies source, program, models and configuration: only an attempt with the same one may resume.
 	Fingerprint string           `json:"fingerprint"`
 	Video       media.Progress   `json:"video"`
 	Preview     *media.Progress  `json:"preview,omitempty"`
@@ -62,15 +62,15 @@ type checkpoint struct {
 	// Tracks is the number of people so far.
 	Tracks int            `json:"tracks"`
 	Done   record.Summary `json:"done"`
-	// Repairs is what was repaired of the times of the frames that are done.
+	// Repairs is what was repaired in the times of the frames that are done.
 	Repairs media.Repairs `json:"repairs"`
-	// SecondPass is why the video is done again with recall: thorough; nil in the first pass.
+	// SecondPass is why the video is processed again with recall: thorough; nil in the first pass.
 	SecondPass *report.SecondPass `json:"second_pass,omitempty"`
-	// Unit is the unit that the checkpoint is of; nil for all of the video.
+	// Unit is the unit that the checkpoint belongs to; nil for the whole video.
 	Unit *unitState `json:"unit,omitempty"`
-	// Damage is what did not decode of a video of which all frames are sealed.
+	// Damage is what could not be decoded, once all frames of the video are sealed.
 	Damage string `json:"damage,omitempty"`
-	// SHA256 is the digest of the others as JSON, in hex.
+	// SHA256 is the digest of the other fields as JSON, in hex.
 	SHA256 string `json:"sha256,omitempty"`
 }
 
@@ -84,7 +84,7 @@ func (c checkpoint) encode() ([]byte, error) {
 	return json.Marshal(c)
 }
 
-// decodeCheckpoint fails if the text is not what encode returned.
+// decodeCheckpoint decodes what encode returned. It fails if the text was changed, or has another format.
 func decodeCheckpoint(text []byte) (c checkpoint, err error) {
 	var head struct {
 		Format int `json:"format"`
@@ -120,22 +120,23 @@ func digestJSON(v any) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// outputCompatibility says which releases make the same output of the same source, configuration and models: those with
-// the same number. A video that one of them has begun, another finishes. Whoever changes what is decoded, detected,
-// tracked, masked or encoded raises it; build/release.sh asks. It is a variable for tests, which set it by the linker.
+// outputCompatibility is the same number in all releases that make the same output from the same source, configuration
+// and models: one of them can finish a video that another has begun. Raise it when you change what is decoded,
+// detected, tracked, masked or encoded; build/release.sh asks. It is a variable for tests, which set it through the
+// linker.
 var outputCompatibility = "1"
 
-// released is the version of a release. Builds in between have others.
+// released matches the version of a release. Builds between releases have other versions.
 var released = regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+$`)
 
-// executable is the digest of the running program.
+// executable returns the digest of the running program.
 var executable = sync.OnceValues(func() (string, error) {
 	file, err := report.Identify(context.Background(), "/proc/self/exe")
 	return file.SHA256, err
 })
 
-// maker identifies the program as far as its outputs depend on it: a release by its compatibility, so that an upgrade
-// in the middle of a video goes on, and every other build by its digest, since nobody has looked at what changed.
+// maker identifies the program as far as its outputs depend on it: a release by its compatibility, so that a video
+// continues after an upgrade, and any other build by its digest, since nobody has checked what changed.
 func maker(version string) (string, error) {
 	if released.MatchString(version) {
 		return "compatibility " + outputCompatibility, nil
@@ -150,7 +151,7 @@ func (r *Runner) fingerprint(f file) (string, error) {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
 	var tools config.Tools
-	if f.Shared == "" { // on one machine another path may be another encoder, whose segments do not go with the first's
+	if f.Shared == "" { // on one machine, another path may be another encoder, whose segments do not fit
 		tools = r.Config.Tools
 		tools.Confine = ""
 	}
@@ -166,11 +167,11 @@ func (r *Runner) fingerprint(f file) (string, error) {
 	return sum, nil
 }
 
-// made identifies what makes outputs of sources: program, models and configuration, but not where files are, nor how
-// much a machine does at once. What two machines with the same begin, either can finish.
+// made identifies what makes outputs from sources: program, models and configuration, but not where files are or how
+// much a machine does at once. If two machines have the same identity, either can finish what the other begins.
 func (r *Runner) made() (string, error) { return r.madeBy(r.Models.identify()) }
 
-// madeBy is made, given what identifies the models.
+// madeBy is made for models that are identified by the given list.
 func (r *Runner) madeBy(models []report.Model) (string, error) {
 	program, err := maker(r.Program.Version)
 	if err != nil {
@@ -189,7 +190,7 @@ func (r *Runner) madeBy(models []report.Model) (string, error) {
 		cfg.Inference.ProviderOptions = nil
 	}
 	forgetPaths(&cfg)
-	cfg.Inference.Remote = config.Remote{} // what the servers serve is said by the models
+	cfg.Inference.Remote = config.Remote{} // the models say what the servers serve
 	cfg.Share = nil
 	cfg.Models, cfg.Console, cfg.MaxConcurrentVideos, cfg.MaxConcurrentUnits = config.Models{}, nil, 0, 0
 	out := &cfg.Output
@@ -203,7 +204,7 @@ func (r *Runner) madeBy(models []report.Model) (string, error) {
 	}{program, onnx.Version(), cfg.Profile(), cfg, models})
 }
 
-// forgetPaths leaves out where models are: what they are is said by their digests.
+// forgetPaths removes the paths of models, which are identified by their digests.
 func forgetPaths(cfg *config.Config) {
 	d := &cfg.Detector
 	d.Also, d.Survey.Models = slices.Clone(d.Also), slices.Clone(d.Survey.Models)
@@ -222,9 +223,8 @@ func forgetPaths(cfg *config.Config) {
 
 const checkpointSuffix = ".checkpoint.json"
 
-// loadCheckpoint returns what an earlier attempt left, and goes on with its second pass if it was in one. If there is
-// nothing to resume from but units, it returns nil and takes note of them; if there is nothing at all, it removes all
-// leftovers.
+// loadCheckpoint returns what an earlier attempt left, and continues its second pass if it was in one. If only units
+// are left to resume from, it returns nil and loads them. If nothing usable is left, it removes all leftovers.
 func (v *video) loadCheckpoint() (*checkpoint, error) {
 	if !v.job.Resumable() {
 		return nil, nil
@@ -245,7 +245,7 @@ func (v *video) loadCheckpoint() (*checkpoint, error) {
 	return c, nil
 }
 
-// readCheckpoint returns the checkpoint at a path, nil if there is none that an attempt can resume from.
+// readCheckpoint returns the checkpoint at a path, or nil if there is none that an attempt can resume from.
 func (v *video) readCheckpoint(path string) (*checkpoint, error) {
 	text, err := durable.ReadFile(path)
 	var c checkpoint
@@ -273,14 +273,14 @@ func (v *video) readCheckpoint(path string) (*checkpoint, error) {
 	return nil, nil
 }
 
-// complete reports whether the checkpoint has what the configured companion files need, of the same frames.
+// complete reports whether the checkpoint has what the configured companion files need, for the same frames.
 func (c *checkpoint) complete(cfg config.Report) bool {
 	return c.Video.Frames > 0 && c.Video.Frames == int64(c.Done.Frames) &&
 		(c.Report != nil || !cfg.Enabled && !cfg.ContactSheet) &&
 		(c.Preview != nil && c.Preview.Frames == c.Video.Frames || cfg.Preview == config.NoPreview)
 }
 
-// saveCheckpoint replaces the checkpoint. The old one counts until the new one is complete.
+// saveCheckpoint replaces the checkpoint. The old one stays valid until the new one is complete.
 func (a *attempt) saveCheckpoint(c checkpoint) error {
 	text, err := c.encode()
 	if err != nil {
@@ -295,7 +295,7 @@ func (a *attempt) saveCheckpoint(c checkpoint) error {
 	return a.recordProgress(c.Unit, c.Video.Frames)
 }
 
-// recordProgress takes note of how many frames of the video, or of one of its units, are on the disk.
+// recordProgress records how many frames of the video, or of one of its units, are on disk.
 func (v *video) recordProgress(unit *unitState, frames int64) error {
 	v.saving.Lock()
 	defer v.saving.Unlock()
@@ -315,8 +315,8 @@ func (v *video) recordProgress(unit *unitState, frames int64) error {
 	return v.job.RecordProgress(sum)
 }
 
-// resumeAt returns the frame at which analysis resumes, given the PTS of the frames that are done: one that was
-// analyzed before, far enough back that people are tracked again by the first missing frame, or times as far.
+// resumeAt returns the frame at which analysis resumes, given the PTS of the frames that are done. That frame was
+// analyzed before. It is far enough back that people are tracked again by the first missing frame, or times as far.
 func (v *video) resumeAt(done []int64, info media.Info, times int) int {
 	back := time.Duration(times) * (warmUp + 2*v.Config.LookAhead + v.Config.Detector.Survey.Interval)
 	last := done[len(done)-1]
@@ -324,8 +324,8 @@ func (v *video) resumeAt(done []int64, info media.Info, times int) int {
 	return first - first%pipeline.Every(v.Config.DetectEvery)
 }
 
-// checkBoundary makes sure that the last frame that was written would be masked the same way now: then nobody is lost
-// at the boundary. It fails with media.ErrResume.
+// checkBoundary makes sure that the last frame that was written would be masked the same way now, so that nobody is
+// lost at the boundary. It fails with media.ErrResume.
 func (c *checkpoint) checkBoundary(rec *record.Frame) error {
 	if !c.endsWith(rec.Heads, rec.WholeFrameMasked) {
 		return fmt.Errorf("%w: people are not where they were in frame %d", media.ErrResume, rec.Index)
@@ -333,8 +333,8 @@ func (c *checkpoint) checkBoundary(rec *record.Frame) error {
 	return nil
 }
 
-// endsWith reports whether the last frame is masked like this. Heads come in the order in which people were first seen,
-// which may differ.
+// endsWith reports whether the last frame is masked like this. The order of the heads, in which people were first seen,
+// does not matter.
 func (c *checkpoint) endsWith(heads []mask.Head, whole bool) bool {
 	if whole != c.Whole || len(heads) != len(c.Heads) {
 		return false

@@ -17,8 +17,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// TestCheckBoundary: a mask that moved, changed shape, is missing or is new at the boundary fails the check. Two
-// people in another order do not.
+// TestCheckBoundary checks that a mask that moved, changed its shape, is missing or is new at the boundary fails the
+// check, and that another order of people does not.
 func TestCheckBoundary(t *testing.T) {
 	head, other := mask.Head{X: 100, Y: 80, RX: 20, RY: 30}, mask.Head{X: 300, Y: 80, RX: 25, RY: 25}
 	moved, larger, boxed, turned, round := head, head, head, head, other
@@ -58,7 +58,7 @@ func TestCheckBoundary(t *testing.T) {
 	}
 }
 
-// TestCheckpointIsConsistent: what contradicts itself, or was changed, is not resumed.
+// TestCheckpointIsConsistent checks that a checkpoint that contradicts itself, or was changed, is not resumed.
 func TestCheckpointIsConsistent(t *testing.T) {
 	whole := checkpoint{
 		Format: checkpointFormat, Fingerprint: "f", Video: media.Progress{Frames: 150}, Preview: &media.Progress{Frames: 150},
@@ -96,7 +96,7 @@ func TestCheckpointIsConsistent(t *testing.T) {
 	}
 }
 
-// TestCheckpointFormat: one of another format says so, and its fields that happen to have the same names are not read.
+// TestCheckpointFormat checks that a checkpoint of another format is rejected, even if it has fields of the same names.
 func TestCheckpointFormat(t *testing.T) {
 	text, err := checkpoint{Fingerprint: "f"}.encode()
 	require.NoError(t, err)
@@ -108,7 +108,8 @@ func TestCheckpointFormat(t *testing.T) {
 	assert.EqualError(t, err, "it has format 0, but this program reads 1")
 }
 
-// TestMaker: releases of the same compatibility may finish each other's videos, and no other builds.
+// TestMaker checks that releases of the same compatibility may finish each other's videos, and that other builds may
+// not.
 func TestMaker(t *testing.T) {
 	defer func(before string) { outputCompatibility = before }(outputCompatibility)
 	by := func(version string) string {
@@ -128,7 +129,7 @@ func TestMaker(t *testing.T) {
 	assert.NotEqual(t, first, by("v1.0.0"))
 }
 
-// TestResumeAt starts early enough before the boundary, at a frame that was analyzed.
+// TestResumeAt checks that analysis resumes early enough before the boundary, at a frame that was analyzed.
 func TestResumeAt(t *testing.T) {
 	v := &video{Runner: &Runner{Config: config.Default()}}
 	info := media.Info{TimeBase: media.Rational{Num: 1, Den: 25}}
@@ -140,7 +141,7 @@ func TestResumeAt(t *testing.T) {
 	assert.Zero(t, v.resumeAt(known[:50], info, 1))
 }
 
-// FuzzCheckpoint reads any bytes as a checkpoint: what is accepted is what encode returns of it.
+// FuzzCheckpoint decodes arbitrary bytes: an accepted checkpoint must survive encoding and decoding unchanged.
 func FuzzCheckpoint(f *testing.F) {
 	text, err := checkpoint{Fingerprint: "f", Video: media.Progress{Frames: 3}, Heads: []mask.Head{{X: 1}}}.encode()
 	require.NoError(f, err)

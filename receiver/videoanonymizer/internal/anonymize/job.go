@@ -9,16 +9,17 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// job is what an attempt at a file needs of who handed that out: a watch.Job, or what several machines share.
+// job is what an attempt at a file needs from what handed out the file: a watch.Job, or a share of several machines.
 type job interface {
-	// Unchanged fails with watch.ErrChanged or watch.ErrVanished if the source is not what it was.
+	// Unchanged fails with watch.ErrChanged or watch.ErrVanished if the source is no longer the same.
 	Unchanged() error
-	// Resumable reports whether an earlier attempt left its temporary files; not after Restart, which removes them.
+	// Resumable reports whether an earlier attempt left its temporary files. It is false after Restart, which removes
+	// them.
 	Resumable() bool
 	Restart() error
-	// RecordProgress takes note of how many frames are safe on the disk.
+	// RecordProgress records how many frames are safely on disk.
 	RecordProgress(frames int64) error
-	// TempFor returns a hidden path for a file beside the output's temporary one. The suffix includes the extension.
+	// TempFor returns a hidden path for a file next to the temporary output. The suffix includes the extension.
 	TempFor(suffix string) string
 	// KeepSource leaves the source where it is, whatever the configuration says.
 	KeepSource()
@@ -26,16 +27,16 @@ type job interface {
 	Publish(companions ...watch.Companion) error
 }
 
-// file is what a job is about.
+// file is the file that a job processes.
 type file struct {
-	// Path is the source's, Output the final path of what is made of it, and Temp where it is until then.
+	// Path is the path of the source, Output the final path of the output, and Temp its path until then.
 	Path, Output, Temp string
-	// Shared is the source's path below the folder that several machines share; empty if none do.
+	// Shared is the source's path below the folder that several machines share; empty without a share.
 	Shared string
-	// Size in bytes and ModTime are the source's.
+	// Size, in bytes, and ModTime describe the source.
 	Size    int64
 	ModTime time.Time
-	// Attempt counts the attempts at it, from 1.
+	// Attempt counts the attempts at the file, from 1.
 	Attempt int
 }
 

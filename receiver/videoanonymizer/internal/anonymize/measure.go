@@ -16,15 +16,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// Measured is how long the first frames of a video took.
+// Measured is how long processing the first frames of a video took.
 type Measured struct {
 	Frames int
-	// Shown is how long they are shown, Took how long they took: decoding, analysis, masking and encoding.
+	// Shown is how long the frames play. Took is how long decoding, analysis, masking and encoding took.
 	Shown, Took time.Duration
 }
 
-// Measure takes the first frames of a video through the pipeline, as many as are shown in length, and fewer if they
-// take longer than most. What is encoded is in a folder of its own, which is removed.
+// Measure takes the first frames of a video through the pipeline: those that play within length, or fewer if they take
+// longer than most. The output goes to a temporary folder, which is removed.
 func (r *Runner) Measure(ctx context.Context, info media.Info, container string, length,
 	most time.Duration) (m Measured, err error) {
 	folder, err := os.MkdirTemp("", "otelcol-anonymizer-")

@@ -23,36 +23,36 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// libraryEnv is the environment variable that gives the path of the ONNX Runtime library.
+// libraryEnv is the environment variable with the path of the ONNX Runtime library.
 const libraryEnv = "ONNXRUNTIME_LIBRARY"
 
 // Models are the configured models, opened.
 type Models struct {
 	profileLooks       // of the configuration in use
-	second       looks // of config.AsSecondLook, by the same sessions; empty without console
+	second       looks // for config.AsSecondLook, with the same sessions; empty without console
 	profiles     map[string]profileLooks
 	sessions     []inference.Session
 	client       *oip.Client   // nil if no model runs on servers
-	pool         pipeline.Pool // for all videos: the sessions do no more at once than the cores
+	pool         pipeline.Pool // for all videos: the cores limit what the sessions do at once
 }
 
-// profileLooks are those of a profile, or of the receiver's own configuration, by the same sessions.
+// profileLooks are the looks of a profile, or of the receiver's own configuration, with the same sessions.
 type profileLooks struct {
 	looks
-	thorough looks // of config.AsThorough
-	pictures looks // likewise, fine
+	thorough looks // for config.AsThorough
+	pictures looks // likewise, for still pictures
 }
 
-// with is the same models, with the looks of another configuration.
+// with returns the same models, with the looks of another configuration.
 func (m *Models) with(p profileLooks) *Models {
 	as := *m
 	as.profileLooks = p
 	return &as
 }
 
-// looks are what a configuration's frames are searched with.
+// looks are the models of a configuration, set up to search frames.
 type looks struct {
-	// quick, full, region and turned are what the pipeline's options of these names are; without surveys, quick alone.
+	// quick, full, region and turned are the pipeline's options of the same names. Without surveys, only quick is set.
 	quick, full, region, turned pipeline.Look
 	pose                        vision.PoseEstimator
 	segmenter                   vision.Segmenter // nil with method heads
@@ -60,13 +60,13 @@ type looks struct {
 	used                        []usedFile
 }
 
-// usedFile is a model's file and the session that runs it, or that compares servers with it.
+// usedFile is a model's file, and the session that runs it or that compares servers with it.
 type usedFile struct {
 	report.Model
 	session inference.Session
 }
 
-// identify returns what identifies the models. For models on servers, that may change whenever a server comes back.
+// identify identifies the models. For models on servers, the result may change whenever a server comes back.
 func (l *looks) identify() []report.Model {
 	all := make([]report.Model, len(l.used))
 	for i, used := range l.used {
@@ -80,9 +80,9 @@ func (l *looks) identify() []report.Model {
 	return all
 }
 
-// CheckModels reports whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's
-// file. It opens no model, which would take seconds, and memory of a GPU that a running collector uses. It reports
-// every error, each with its key.
+// CheckModels checks whether OpenModels has what it needs: ONNX Runtime, its execution provider, and each model's file.
+// It opens no model, which would take seconds, and GPU memory that a running collector uses. It reports every error,
+// each with its key.
 func CheckModels(cfg *config.Config) error {
 	directory, err := openRuntime(cfg)
 	if directory == "" {
@@ -110,10 +110,10 @@ func CheckModels(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// usedModel is a model and the key of the configuration that names it, or whose default it is with recall: thorough.
+// usedModel is a model and the configuration key that names it, or whose default it is with recall: thorough.
 type usedModel struct{ key, name string }
 
-// allModels lists those of all passes and looks; a model may come more than once.
+// allModels returns the models of all passes and looks, some of them more than once.
 func allModels(cfg *config.Config) []usedModel {
 	all := append(modelsOf(cfg), modelsOf(cfg.AsThorough())...)
 	if cfg.Console != nil {
@@ -125,7 +125,7 @@ func allModels(cfg *config.Config) []usedModel {
 	return all
 }
 
-// modelsOf lists the models that the configuration needs.
+// modelsOf returns the models that the configuration needs.
 func modelsOf(cfg *config.Config) (used []usedModel) {
 	add := func(key string, names ...string) {
 		for _, name := range names {
@@ -169,8 +169,8 @@ func runtimeLibrary(cfg *config.Config, directory string) string {
 		models.ProviderLibrary(directory, cfg.Inference.Provider))
 }
 
-// rolesOf moves a model that finds faces from detector::model to where faces are found: people who show no face are
-// then not detected.
+// rolesOf moves a face detection model from detector::model to detector::faces: people who show no face are then not
+// detected.
 func rolesOf(detector config.Detector) config.Detector {
 	if taskOf(detector.Model) == models.FaceDetection {
 		detector.Faces, detector.Model = detector.Model, ""
@@ -178,8 +178,8 @@ func rolesOf(detector config.Detector) config.Detector {
 	return detector
 }
 
-// OpenModels loads ONNX Runtime and the configured models, which CheckModels has verified. It reports every error,
-// each with its key, not only the first. Servers are connected by Connect.
+// OpenModels loads ONNX Runtime and the configured models, which CheckModels has verified. It reports every error, each
+// with its key, not only the first. Connect then connects to the servers.
 func OpenModels(cfg *config.Config, remote Remote) (*Models, error) {
 	directory, err := openRuntime(cfg)
 	if err != nil {
@@ -206,7 +206,7 @@ func OpenModels(cfg *config.Config, remote Remote) (*Models, error) {
 	return m, nil
 }
 
-// opener opens models, each once, whatever looks use it.
+// opener opens models, each only once, whatever looks use it.
 type opener struct {
 	directory string
 	client    *oip.Client // nil if no model runs on servers
@@ -304,7 +304,7 @@ func (o *opener) session(path, name string) (inference.Session, error) {
 	return session, nil
 }
 
-// maxBatch is the largest batch that a model gets: models that look at people get several at once.
+// maxBatch returns the largest batch of a model: models that process people get several at once.
 func (o *opener) maxBatch(name string) int {
 	if name == o.cfg.Pose.Model || name == o.cfg.Segmentation.Model {
 		return o.cfg.Pose.MaxPeoplePerBatch
@@ -312,7 +312,7 @@ func (o *opener) maxBatch(name string) int {
 	return 1
 }
 
-// openQuick opens what looks at every analyzed frame.
+// openQuick opens the detectors that search every analyzed frame.
 func (o *opener) openQuick() error {
 	cfg := o.detector
 	sharp, errSharp := o.openUpright(cfg.ScoreThreshold)
@@ -322,7 +322,8 @@ func (o *opener) openQuick() error {
 	return errors.Join(errSharp, errBlurred, err)
 }
 
-// openUpright opens what detects people in a frame as it is, from a score on; nil if nothing does.
+// openUpright opens the detectors of people in a frame that is not turned, with a score threshold; nil if there are
+// none.
 func (o *opener) openUpright(score float64) (vision.Detector, error) {
 	cfg := o.detector
 	var union detectors
@@ -343,17 +344,17 @@ func (o *opener) openUpright(score float64) (vision.Detector, error) {
 }
 
 const (
-	// surveyScore and surveyCandidate are the scores 0..1 from which someone whom a survey found counts, by itself and if
-	// a pose, a face or a track confirms it.
+	// surveyScore and surveyCandidate are the scores 0..1 from which a person found by a survey counts: alone, and if a
+	// pose, a face or a track confirms the person.
 	surveyScore, surveyCandidate = 0.3, 0.2
-	// regionLongSide is the size in pixels at which a part of a frame is searched.
+	// regionLongSide is the length, in pixels, of the longer side of a part of a frame when it is searched.
 	regionLongSide = 320
-	// turnedScore is the score 0..1 from which someone found in a turned frame counts: furniture turned on its side
-	// looks like people more often than upright.
+	// turnedScore is the score 0..1 from which a person found in a turned frame counts: furniture looks like people more
+	// often when turned on its side than upright.
 	turnedScore = 0.5
 )
 
-// openSurvey opens what surveys use besides.
+// openSurvey opens the additional detectors of surveys.
 func (o *opener) openSurvey() error {
 	cfg := o.detector
 	if !cfg.Survey.Enabled {
@@ -377,7 +378,7 @@ func (o *opener) openSurvey() error {
 	return errors.Join(full.err, region.err, turned.err)
 }
 
-// detectors are those of one look.
+// detectors are the detectors of one look.
 type detectors struct {
 	all []vision.Detector
 	err error
@@ -387,7 +388,7 @@ func (d *detectors) add(detector vision.Detector, err error) {
 	d.all, d.err = append(d.all, detector), errors.Join(d.err, err)
 }
 
-// join returns a detector that finds what any of them finds; nil if there is none.
+// join returns a detector that finds what any of them finds, or nil if there are none.
 func (d *detectors) join(cfg config.Detector) vision.Detector {
 	if len(d.all) == 0 {
 		return nil
@@ -395,7 +396,7 @@ func (d *detectors) join(cfg config.Detector) vision.Detector {
 	return vision.NewUnion(d.all, float32(cfg.OverlapThreshold), float32(cfg.MinPersonSize))
 }
 
-// newDetector returns an opened model. Without a threshold in the options, the catalog's applies.
+// newDetector returns a detector with an opened model. If the options have no threshold, the catalog's applies.
 func (o *opener) newDetector(key, name string, opts vision.DetectorOptions) (vision.Detector, error) {
 	model := o.opened[name]
 	opts.ScoreThreshold = cmp.Or(opts.ScoreThreshold, model.Thresholds.Score, float32(o.detector.ScoreThreshold))
@@ -407,7 +408,7 @@ func (o *opener) newDetector(key, name string, opts vision.DetectorOptions) (vis
 	return detector, nil
 }
 
-// newFaces returns the model that finds faces, nil if none is configured.
+// newFaces returns the configured face detector, or nil if there is none.
 func (o *opener) newFaces(opts vision.FaceOptions) (vision.FaceDetector, error) {
 	if o.detector.Faces == "" {
 		return nil, nil
@@ -466,8 +467,8 @@ func (m *Models) Close() error {
 	return errors.Join(errs...)
 }
 
-// sessionOptions distributes the cores. On a CPU, many single-threaded inferences in parallel do more than one at a
-// time with many threads; an accelerator takes one at a time.
+// sessionOptions distributes the cores. On a CPU, many single-threaded inferences in parallel achieve more than one
+// inference at a time with many threads; an accelerator runs one at a time.
 func sessionOptions(cfg *config.Config) onnx.Options {
 	return onnx.Options{
 		Threads:         max(1, cfg.Inference.Threads),
@@ -478,8 +479,8 @@ func sessionOptions(cfg *config.Config) onnx.Options {
 	}
 }
 
-// remoteFrames is how many frames are analyzed at once if models run on servers, whatever the number of cores: more
-// would take more memory than they save time.
+// remoteFrames is how many frames are analyzed at once if models run on servers, whatever the number of cores. More
+// would not save enough time for the memory that they take.
 const remoteFrames = 8
 
 func parallelInferences(cfg *config.Config) int {
@@ -493,7 +494,7 @@ func parallelInferences(cfg *config.Config) int {
 	return parallel
 }
 
-// taskOf returns the task of a model from the catalog; empty for others.
+// taskOf returns the task of a model in the catalog; empty for other models.
 func taskOf(name string) models.Task {
 	catalog, err := models.Load()
 	if err != nil {
@@ -506,7 +507,7 @@ func taskOf(name string) models.Task {
 	return model.Task
 }
 
-// findModel returns where a model's file belongs and, if it is in the catalog, its entry.
+// findModel returns the path of a model's file and, if the model is in the catalog, its entry.
 func findModel(directory, name string) (path string, model models.Model, err error) {
 	if config.IsModelPath(name) {
 		return name, model, nil
@@ -518,7 +519,7 @@ func findModel(directory, name string) (path string, model models.Model, err err
 	return model.Path(directory), model, err
 }
 
-// verifyModel reports whether a model's file is there, and is that of the catalog.
+// verifyModel checks that a model's file exists, and is the one in the catalog if the model is there.
 func verifyModel(directory, name string) error {
 	path, model, err := findModel(directory, name)
 	if err != nil {

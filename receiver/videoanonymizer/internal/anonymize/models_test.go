@@ -15,12 +15,12 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestCatalogFamiliesExist: the family of every model in the catalog is registered for the model's task.
+// TestCatalogFamiliesExist checks that the family of every model in the catalog is registered for the model's task.
 func TestCatalogFamiliesExist(t *testing.T) {
 	catalog, err := models.Load()
 	require.NoError(t, err)
 	require.NotEmpty(t, catalog.Models)
-	session := inferencetest.New(inferencetest.Options{}) // fits no family, so that each one refuses it
+	session := inferencetest.New(inferencetest.Options{}) // fits no family, so that each one rejects it
 	open := map[models.Task]func(family string) error{
 		models.PersonDetection: func(family string) error {
 			_, err := vision.NewDetector(family, session, vision.DetectorOptions{})
@@ -49,7 +49,7 @@ func TestCatalogFamiliesExist(t *testing.T) {
 	}
 }
 
-// TestProfilesShareModels: a profile opens no model that is open, and checks those that it adds.
+// TestProfilesShareModels checks that a profile opens no model that is already open.
 func TestProfilesShareModels(t *testing.T) {
 	cfg := config.Default()
 	cfg.Models.Directory = "../../../../models" // filled by `make models`

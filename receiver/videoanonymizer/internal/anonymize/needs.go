@@ -13,21 +13,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/onnx"
 )
 
-// Need is one thing that a configuration needs of its machine: Err says what is missing and what to do, or is nil.
+// Need is something that a configuration needs on its machine. Err says what is missing and what to do, or is nil.
 type Need struct {
-	// Key is the key of the configuration that asks for it, Name its name.
+	// Key is the configuration key that requires it, and Name its name.
 	Key, Name string
-	// Note says more about what is there.
+	// Note says more about what was found.
 	Note string
 	Err  error
 }
 
-// Needs tries one by one what OpenTools and CheckModels try together.
+// Needs checks one by one what OpenTools and CheckModels check together.
 func Needs(ctx context.Context, cfg *config.Config) []Need {
 	return append(toolNeeds(ctx, cfg), modelNeeds(cfg)...)
 }
 
-// RuntimeLibrary returns the path of ONNX Runtime that the configuration chooses, "" if there are no models.
+// RuntimeLibrary returns the path of ONNX Runtime that the configuration selects, or "" if there are no models.
 func RuntimeLibrary(cfg *config.Config) string {
 	directory, err := models.Dir(cfg.Models.Directory)
 	if err != nil {

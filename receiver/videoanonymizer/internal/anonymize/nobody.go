@@ -21,18 +21,18 @@ import (
 )
 
 const (
-	// A sample has a frame each sampleDense of a short video, minSample at least; a longer one has fullSample frames, or
-	// one each sampleSparse if those are more, up to maxSample: these cost little beside the video's own.
+	// A sample has one frame per sampleDense of a short video, and at least minSample. A longer video has fullSample
+	// frames, or one per sampleSparse if that is more, up to maxSample: they cost little compared with the video itself.
 	sampleDense, sampleSparse        = 500 * time.Millisecond, 30 * time.Second
 	minSample, fullSample, maxSample = 3, 20, 100
 )
 
-// errOverlooked says that nobody was found in a video, and that this is not reliable.
+// errOverlooked means that nobody was found in a video, but that someone may have been overlooked.
 var errOverlooked = errors.New("nobody was found, but somebody may be there")
 
-// checkNobody searches a sample of the frames thoroughly if nobody was found in the video. If that shows someone,
-// or is not possible, it fails with errOverlooked, and the video's second pass is set. Otherwise it makes the sample
-// what a person reviews.
+// checkNobody searches a sample of the frames thoroughly if nobody was found in the video. If it finds someone, or
+// cannot search, it sets the video's second pass and fails with errOverlooked. Otherwise it selects frames from all
+// over the video for the reviewer.
 func (a *attempt) checkNobody(ctx context.Context) error {
 	if !a.summary.NobodyFound() {
 		return nil
@@ -58,8 +58,8 @@ func (a *attempt) checkNobody(ctx context.Context) error {
 	return nil
 }
 
-// searchSample searches a sample of the source's frames as recall: thorough does, and returns why the whole video has
-// to be; nil if it has not.
+// searchSample searches a sample of the source's frames as recall: thorough does. It returns why the whole video must
+// be searched that way, or nil if it need not be.
 func (a *attempt) searchSample(ctx context.Context, shown []int64) (*report.SecondPass, error) {
 	info := a.plan.Info()
 	length := info.TimeOf(shown[len(shown)-1]) - info.TimeOf(shown[0])
@@ -77,7 +77,7 @@ func (a *attempt) searchSample(ctx context.Context, shown []int64) (*report.Seco
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case errors.Is(err, media.ErrVanished): // whether the output counts is decided as for other videos
+	case errors.Is(err, media.ErrVanished): // whether the output counts is decided as for any other video
 		return nil, nil
 	case errors.Is(err, inference.ErrUnavailable):
 		return nil, err
@@ -92,9 +92,8 @@ func (a *attempt) searchSample(ctx context.Context, shown []int64) (*report.Seco
 	return second, nil
 }
 
-// search searches the frames of a video at some times, as many at once as there are workers. It calls use in their
-// order with the heads that each shows, or with why it could not be searched, and ends with the first error that use
-// returns.
+// search searches the frames of a video at the given times, as many at once as there are workers. It calls use in
+// order, with the heads found in each frame or the error of its search, and stops at the first error that use returns.
 func (r *Runner) search(ctx context.Context, info media.Info, times []time.Duration,
 	use func(i int, heads []mask.Head, err error) error) error {
 	type result struct {
@@ -139,7 +138,7 @@ func (r *Runner) search(ctx context.Context, info media.Info, times []time.Durat
 	return group.Wait()
 }
 
-// timesOf are the times of frames, from the first frame on, given the PTS of all.
+// timesOf returns the times of frames since the first frame, given the PTS of all frames.
 func (a *attempt) timesOf(shown []int64, frames []int) []time.Duration {
 	info := a.plan.Info()
 	times := make([]time.Duration, len(frames))
@@ -149,13 +148,13 @@ func (a *attempt) timesOf(shown []int64, frames []int) []time.Duration {
 	return times
 }
 
-// sampleSize is the number of frames to sample from a video.
+// sampleSize returns the number of frames to sample from a video.
 func sampleSize(length time.Duration) int {
 	dense := min(fullSample, max(minSample, int(length/sampleDense)))
 	return min(maxSample, max(dense, int(length/sampleSparse)+1))
 }
 
-// spread returns count indices below total, or all, in the middles of as many equal parts.
+// spread returns count indices below total, or all of them, in the middles of count equal parts.
 func spread(total, count int) []int {
 	count = min(count, total)
 	indices := make([]int, count)
@@ -165,17 +164,17 @@ func spread(total, count int) []int {
 	return indices
 }
 
-// asThorough is the same as the runner, with recall: thorough.
+// asThorough returns the runner with recall: thorough.
 func (r *Runner) asThorough() *Runner { return r.with(r.Config.AsThorough(), r.Models.thorough) }
 
-// with is the same as the runner, with another configuration and its looks.
+// with returns the runner with another configuration and its looks.
 func (r *Runner) with(cfg *config.Config, l looks) *Runner {
 	as := *r
 	as.Config, as.Models = cfg, r.Models.with(profileLooks{l, r.Models.thorough, r.Models.pictures})
 	return &as
 }
 
-// passAgain makes the video's next pass, or what is left of it, one with recall: thorough.
+// passAgain makes the video's next pass, or the rest of it, use recall: thorough.
 func (v *video) passAgain(second *report.SecondPass) {
 	v.Runner, v.second = v.asThorough(), second
 	v.span.SecondPass(second.Reason)

@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// WatchOptions are what a configuration says to a watcher.
+// WatchOptions returns the watcher's options for a configuration.
 func WatchOptions(cfg *config.Config, logger *zap.Logger) watch.Options {
 	return watch.Options{
 		Config:          cfg.Watch,
@@ -32,8 +32,8 @@ func WatchOptions(cfg *config.Config, logger *zap.Logger) watch.Options {
 	}
 }
 
-// companionPaths are the files that may come with an output. An approval or edits that outlived their output would
-// speak of another.
+// companionPaths returns the files that may accompany an output. An approval or edits that outlive their output would
+// be taken for another's.
 func companionPaths(cfg *config.Config, output string) []string {
 	paths := CompanionPaths(cfg.Report, output)
 	if cfg.Console != nil {
@@ -42,7 +42,7 @@ func companionPaths(cfg *config.Config, output string) []string {
 	return paths
 }
 
-// TelemetryOptions are what a configuration says to an emitter.
+// TelemetryOptions returns the emitter's options for a configuration.
 func TelemetryOptions(cfg *config.Config) telemetry.Options {
 	return telemetry.Options{
 		ServiceName:        cfg.Telemetry.ServiceName,

@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	// screenModel finds screens, in frames scaled to screenLongSide pixels on the longer side: of 20 screens in
+	// screenModel finds screens, in frames scaled to screenLongSide pixels on the longer side. Of 20 screens in
 	// photographs (docs/masking.md), it finds 18, and 15 at the 416 pixels that it was trained with.
 	screenModel    = "nanodet-m-screens"
 	screenLongSide = 640
 )
 
-// openOthers opens what finds what is masked besides people.
+// openOthers opens the detector of what is masked in addition to people.
 func (o *opener) openOthers() (err error) {
 	if len(o.cfg.Mask.Also) == 0 {
 		return nil

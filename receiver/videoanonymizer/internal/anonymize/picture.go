@@ -26,8 +26,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// runPicture does a job whose source is a still picture, and returns what end ends it by. A picture has no neighbors
-// that make up for what is overlooked in it, so it is searched by forPictures.
+// runPicture runs a job whose source is a still picture, and returns the error to pass to end. No neighboring frames
+// make up for what is overlooked in a picture, so forPictures searches it.
 func (v *video) runPicture(ctx context.Context, noProfile error) error {
 	v.Runner = v.forPictures()
 	file, err := v.readPicture(ctx)
@@ -44,11 +44,11 @@ func (v *video) runPicture(ctx context.Context, noProfile error) error {
 	return v.convertPicture(ctx, file)
 }
 
-// forPictures is the same as the runner, with recall: thorough, which includes a survey in all directions, and with
-// more parts of large pictures; keys that the configuration gives still take precedence.
+// forPictures returns the runner with recall: thorough, which includes a survey in all directions, and with more views
+// of large pictures. Keys that are set in the configuration still take precedence.
 func (r *Runner) forPictures() *Runner { return r.with(r.Config.AsThorough(), r.Models.pictures) }
 
-// readPicture reads the file and its header. What it reads counts as the pixels that take as much memory.
+// readPicture reads the file and its header. What it reads counts as the number of pixels that take as much memory.
 func (v *video) readPicture(ctx context.Context) (*picture.File, error) {
 	size, err := picture.Stat(v.file.Path)
 	if err != nil {
@@ -62,7 +62,7 @@ func (v *video) readPicture(ctx context.Context) (*picture.File, error) {
 	return twice(ctx, v.file.Path, func() (*picture.File, error) { return picture.Read(v.file.Path, v.Config.Limits) })
 }
 
-// describePicture describes the file, nil if it cannot be read.
+// describePicture describes the file, which is nil if it cannot be read.
 func (v *video) describePicture(file *picture.File) telemetry.Video {
 	about := v.describe(media.Info{})
 	about.Picture = true
@@ -141,8 +141,8 @@ func (v *video) writePicture(ctx context.Context, file *picture.File) (*record.F
 	return rec, nil
 }
 
-// maskPicture masks the frames of a picture, which show the same in other ways, and returns what is known of all: the
-// first one's record, with what was masked in others besides.
+// maskPicture masks the frames of a picture, which show the same content in different ways. It returns the record of
+// the first frame, with what was masked in the others.
 func (v *video) maskPicture(ctx context.Context, frames []*media.Frame) (*record.Frame, error) {
 	var spans func() (detection, pose *inference.Span)
 	if v.Models.client != nil {
@@ -158,7 +158,7 @@ func (v *video) maskPicture(ctx context.Context, frames []*media.Frame) (*record
 		if all == nil {
 			all = rec
 			numbers.renumber(all)
-			spans = nil // a picture has the spans of one
+			spans = nil // a picture has the spans of one frame
 			continue
 		}
 		for _, h := range all.Heads {
@@ -170,7 +170,7 @@ func (v *video) maskPicture(ctx context.Context, frames []*media.Frame) (*record
 	return all, nil
 }
 
-// maskStill masks a frame that has no neighbors. spans are pipeline.Options.Spans.
+// maskStill masks a frame without neighbors. spans is pipeline.Options.Spans.
 func (r *Runner) maskStill(ctx context.Context, frame *media.Frame, spans func() (detection, pose *inference.Span)) (
 	*record.Frame, error,
 ) {
@@ -204,7 +204,7 @@ func (s *still) Write(_ *media.Frame, rec *record.Frame) error {
 	return nil
 }
 
-// reportPicture writes the report, if there is to be one. A contact sheet of one picture would be that picture.
+// reportPicture writes the report, if one is configured. A contact sheet of one picture would be that picture.
 func (v *video) reportPicture(ctx context.Context, file *picture.File, rec *record.Frame) ([]watch.Companion, error) {
 	if !v.Config.Report.Enabled {
 		return nil, nil
@@ -238,7 +238,7 @@ func (v *video) reportPicture(ctx context.Context, file *picture.File, rec *reco
 	})
 }
 
-// reserveFor makes sure that files of so many bytes will fit on the disk before any of them is written.
+// reserveFor makes sure that files of the given total size will fit on the disk before any of them is written.
 func (v *video) reserveFor(bytes int64) (release func(), err error) {
 	if v.Config.Output.MinFreeSpace == config.NoSpaceCheck {
 		return func() {}, nil
@@ -250,8 +250,8 @@ func (v *video) reserveFor(bytes int64) (release func(), err error) {
 	return release, nil
 }
 
-// MeasurePictures takes pictures through the pipeline, as many at once as a burst does, and returns how long each took
-// on average and how many there were. Those that cannot be read are left out; nothing is written.
+// MeasurePictures takes pictures through the pipeline, as many at once as in a burst. It returns how long each took on
+// average, and how many were measured. It skips pictures that cannot be read, and writes nothing.
 func (r *Runner) MeasurePictures(ctx context.Context, paths []string) (each time.Duration, measured int, err error) {
 	as := r.forPictures()
 	var frames []*media.Frame

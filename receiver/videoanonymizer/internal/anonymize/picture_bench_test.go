@@ -32,16 +32,16 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// benchFrames are the different pictures of BenchmarkPictures.
+// benchFrames is the number of different pictures in BenchmarkPictures.
 const benchFrames = 20
 
 // BenchmarkPictures compares a burst of b.N pictures, from files to files with their reports, with the pipeline alone
-// on the same pictures, decoded before: the same looks of the same models at as many at once. Run it as
+// on the same decoded pictures: the same looks with the same models, as many at once. Run it as
 //
 //	go test ./internal/anonymize -run '^$' -bench BenchmarkPictures/default -benchtime 1000x
 //
-// It needs `make footage`. The CPU time tells more than the time where others use the machine. Quick is with keys that
-// make the models do as little as can be, so that what is more shows against less.
+// It needs `make footage`. If the machine has other users, the CPU time is more reliable than the wall time. Quick sets
+// keys that make the models do as little as possible, so that the overhead shows.
 func BenchmarkPictures(b *testing.B) {
 	b.Run("default", func(b *testing.B) { benchmarkPictures(b, nil) })
 	b.Run("quick", func(b *testing.B) {
@@ -69,7 +69,7 @@ func benchmarkPictures(b *testing.B, detector map[string]any) {
 	b.ReportMetric((whole.cpu-alone.cpu).Seconds()*1000/float64(b.N), "cpu-ms-more/op")
 }
 
-// benchPictures makes pictures of the footage.
+// benchPictures makes pictures from the footage.
 func benchPictures(b *testing.B) []string {
 	b.Helper()
 	const footage = "../../../../build/cache/footage/walk.mp4"
@@ -146,7 +146,7 @@ func analyze(b *testing.B, r *Runner, made []string) {
 	all.Wait()
 }
 
-// process takes the files of the watched folder to their outputs.
+// process turns the files in the watched folder into outputs.
 func process(b *testing.B, r *Runner, cfg *config.Config) {
 	watcher, err := watch.New(WatchOptions(cfg, zap.NewNop()))
 	require.NoError(b, err)

@@ -23,17 +23,17 @@ import (
 // vtest is set up by `make footage`.
 const vtest = "../../../../build/cache/footage/source/vtest.avi"
 
-// streetHeads are annotated by hand, see docs/recall.md.
+// streetHeads has annotations made by hand; see docs/recall.md.
 const streetHeads = "../../../../test/recall/annotations/street.yaml"
 
-// mosaic is a large picture of many frames of a street side by side, whose heads are known.
+// mosaic is a large picture of many frames of a street side by side, with known heads.
 type mosaic struct {
 	path  string
-	heads []image.Point // middles
+	heads []image.Point // centers
 }
 
-// makeMosaic takes annotated frames of vtest, far apart, and enlarges each. In the video, heads are 11 pixels wide and
-// 12 high on average.
+// makeMosaic tiles enlarged annotated frames of vtest that are far apart. In the video, heads are 11 pixels wide and 12
+// high on average.
 func makeMosaic(tb testing.TB, columns, rows int, scale float64) mosaic {
 	tb.Helper()
 	if _, err := os.Stat(vtest); err != nil {
@@ -59,7 +59,7 @@ func makeMosaic(tb testing.TB, columns, rows int, scale float64) mosaic {
 	return m
 }
 
-// annotatedFrame is a frame and the boxes of its heads, x0, y0, x1, y1.
+// annotatedFrame is a frame and the boxes of its heads: x0, y0, x1, y1.
 type annotatedFrame struct {
 	index int
 	heads [][4]float64
@@ -84,7 +84,7 @@ func annotated(tb testing.TB) (frames []annotatedFrame) {
 	return frames
 }
 
-// masked takes the picture through the pipeline, and returns how many of its heads are masked, and which share of it.
+// masked takes the picture through the pipeline. It returns how many of its heads, and what share of it, are masked.
 func (m mosaic) masked(tb testing.TB, r *Runner) (heads int, share float64) {
 	tb.Helper()
 	file, err := picture.Read(m.path, media.Limits{})
@@ -111,8 +111,8 @@ func (m mosaic) masked(tb testing.TB, r *Runner) (heads int, share float64) {
 	return heads, float64(covered) / float64(len(opaque.Data))
 }
 
-// TestSmallPeopleInLargePictures: a large picture is searched in more parts than a frame of its size, which show people
-// who are small in it.
+// TestSmallPeopleInLargePictures checks that a large picture is searched in more views than a frame of its size, which
+// show people who are small in it.
 func TestSmallPeopleInLargePictures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("searches a large picture")
@@ -127,8 +127,8 @@ func TestSmallPeopleInLargePictures(t *testing.T) {
 	assert.Less(t, share, 0.1, "it is not for masking everything")
 }
 
-// BenchmarkLargePictures counts the heads that are masked in pictures of several sizes, searched as frames of these
-// sizes are, and as pictures are. It needs `make footage`. Run it as
+// BenchmarkLargePictures counts the masked heads in pictures of several sizes, searched as frames of these sizes and as
+// pictures. It needs `make footage`. Run it as
 //
 //	go test ./internal/anonymize -run '^$' -bench BenchmarkLargePictures -benchtime 1x
 func BenchmarkLargePictures(b *testing.B) {

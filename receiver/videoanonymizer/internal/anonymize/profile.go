@@ -9,11 +9,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
 
-// errNoProfile says that the models were opened by another configuration. Without them nobody would be found.
+// errNoProfile means that another configuration opened the models. Without the profile's models, nobody would be found.
 var errNoProfile = errors.New("the models of the profile are not open")
 
-// For is the same as the runner, with the profile of a source, or with the receiver's own configuration if none
-// includes it. rel is the path below the watched folder.
+// For returns the runner with the profile of a source, or with the receiver's own configuration if no profile includes
+// it. rel is the path below the watched folder.
 func (r *Runner) For(source, rel string) (*Runner, error) {
 	as := *r
 	as.Config = r.Config.For(source, rel)

@@ -15,7 +15,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/pipeline"
 )
 
-// TestFingerprintOfProfile: an interrupted video is resumed unless its own profile changed.
+// TestFingerprintOfProfile checks that an interrupted video is resumed unless its own profile changed.
 func TestFingerprintOfProfile(t *testing.T) {
 	type keys = map[string]any
 	fingerprint := func(change func(receiver, ward, yard keys)) string {
@@ -57,7 +57,7 @@ func TestFingerprintOfProfile(t *testing.T) {
 	}
 }
 
-// TestFingerprintOfShare: machines of a share that have ffmpeg elsewhere go on with each other's videos.
+// TestFingerprintOfShare checks that machines of a share that have ffmpeg elsewhere can continue each other's videos.
 func TestFingerprintOfShare(t *testing.T) {
 	fingerprint := func(ffmpeg string) string {
 		cfg := config.Default()
@@ -69,7 +69,8 @@ func TestFingerprintOfShare(t *testing.T) {
 	assert.Equal(t, fingerprint("ffmpeg"), fingerprint("/opt/ffmpeg"))
 }
 
-// TestMadeByEither: machines that differ in where files are, and in how much they do at once, make the same outputs.
+// TestMadeByEither checks that machines that differ in where files are, and in how much they do at once, make the same
+// outputs.
 func TestMadeByEither(t *testing.T) {
 	type keys = map[string]any
 	made := func(keys keys) string {
@@ -116,7 +117,8 @@ func TestMadeByEither(t *testing.T) {
 	}
 }
 
-// TestProfileSharesModels: a profile's videos wait for the same inference servers, and share the same workers.
+// TestProfileSharesModels checks that a profile's videos wait for the same inference servers and share the same
+// workers.
 func TestProfileSharesModels(t *testing.T) {
 	cfg := config.Default()
 	require.NoError(t, confmap.NewFromStringMap(map[string]any{"profiles": []any{
@@ -133,7 +135,8 @@ func TestProfileSharesModels(t *testing.T) {
 	}
 }
 
-// TestProfileWithoutModels: without the models of a profile, nobody would be found, so nothing is anonymized.
+// TestProfileWithoutModels checks that a video is not anonymized if the models of its profile are missing: nobody would
+// be found in it.
 func TestProfileWithoutModels(t *testing.T) {
 	cfg := config.Default()
 	cfg.Profiles = []config.Profile{{Name: "ward", Include: []string{"ward/**"}}}

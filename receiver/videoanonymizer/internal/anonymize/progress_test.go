@@ -19,7 +19,7 @@ func TestProgressIsLoggedAtIntervals(t *testing.T) {
 	p := telemetry.Progress{Frames: 750, Rate: 12.5, Done: 0.256, Remaining: 91*time.Second + time.Millisecond}
 	log := newProgressLog(zap.New(core), func() telemetry.Progress { return p })
 	begin := log.last
-	for ms := range 95_000 / 40 { // one frame in 40 ms
+	for ms := range 95_000 / 40 { // one frame every 40 ms
 		log.frame(begin.Add(time.Duration(ms) * 40 * time.Millisecond))
 	}
 	assert.Equal(t, 3, logs.Len(), "every 30 s")

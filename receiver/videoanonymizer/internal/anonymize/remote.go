@@ -20,18 +20,18 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 )
 
-// Remote is what models on servers need besides the configuration.
+// Remote is what models on servers need in addition to the configuration.
 type Remote struct {
-	// Credentials and Authenticate are those of the configured authenticator, by gRPC and HTTP; nil without one.
+	// Credentials and Authenticate come from the configured authenticator, for gRPC and HTTP; nil without one.
 	Credentials  credentials.PerRPCCredentials
 	Authenticate func(http.RoundTripper) (http.RoundTripper, error)
-	// Changed and Failed are those of oip.Options.
+	// Changed and Failed are passed on to oip.Options.
 	Changed func(error)
 	Failed  func()
 	Logger  *zap.Logger
 }
 
-// client returns a client of the configured servers; nil if there are none.
+// client returns a client of the configured servers, or nil if there are none.
 func (r Remote) client(cfg *config.Config) (*oip.Client, error) {
 	remote := cfg.Inference.Remote
 	if !remote.Enabled() {
@@ -71,8 +71,7 @@ func remoteTLS(cfg *config.Config) (*tls.Config, error) {
 	return secure, nil
 }
 
-// Connect verifies the servers. One that serves another model than it should is an error; one that cannot be reached is
-// none.
+// Connect verifies the servers. A server with the wrong model is an error; a server that cannot be reached is not.
 func (m *Models) Connect(ctx context.Context) error {
 	if m.client == nil {
 		return nil
@@ -94,7 +93,7 @@ func (m *Models) Await(ctx context.Context) error {
 // Available reports whether the models can be used now.
 func (m *Models) Available() bool { return m.client == nil || m.client.Available() }
 
-// Answers is how many requests servers have answered so far.
+// Answers returns how many requests servers have answered so far.
 func (m *Models) Answers() uint64 {
 	if m.client == nil {
 		return 0
@@ -102,8 +101,8 @@ func (m *Models) Answers() uint64 {
 	return m.client.Answers()
 }
 
-// Verify makes sure that the servers that have answered since then still serve the models, and takes note if they are
-// not the same as before. It returns how many answers there were so far.
+// Verify makes sure that the servers that have answered since the given count still serve the models, and notes if
+// these are not the same as before. It returns the current count of answers.
 func (m *Models) Verify(ctx context.Context, since uint64) (answers uint64, err error) {
 	if m.client == nil {
 		return 0, nil
@@ -111,7 +110,7 @@ func (m *Models) Verify(ctx context.Context, since uint64) (answers uint64, err 
 	return m.client.Verify(ctx, since)
 }
 
-// served is what servers serve as the model that a key names; several kinds are separated by commas.
+// served returns what servers serve as the model that a key names. Several variants are separated by commas.
 func (v *video) served(key string) (all telemetry.Served) {
 	for _, model := range v.Models.identify() {
 		if model.Key != key {
@@ -126,7 +125,7 @@ func (v *video) served(key string) (all telemetry.Served) {
 	return all
 }
 
-// servedTexts describe what servers serve.
+// servedTexts returns descriptions of what servers serve.
 func (v *video) servedTexts() (texts []string) {
 	for _, model := range v.Models.identify() {
 		for _, s := range model.Served {

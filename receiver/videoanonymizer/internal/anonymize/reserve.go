@@ -19,11 +19,11 @@ import (
 // joined. A preview adds one.
 const peakCopies = 2
 
-// errReserved says that a video would fit if it were not for the videos in progress.
+// errReserved means that a video would fit if there were no videos in progress.
 var errReserved = errors.New("space is reserved for videos in progress")
 
-// Space keeps track of the disk space reserved for videos in progress, so that several do not count on the same
-// space. The zero value is ready to use.
+// Space tracks the disk space reserved for videos in progress, so that no two of them count on the same space. The zero
+// value is ready to use.
 type Space struct {
 	mu           sync.Mutex
 	reservations map[*reservation]struct{}
@@ -37,10 +37,10 @@ type reservation struct {
 	written func() int64
 }
 
-// remaining is the part of it that is not used yet.
+// remaining returns the part that is not used yet.
 func (r *reservation) remaining() int64 { return max(0, r.bytes-r.written()) }
 
-// writtenLike returns the size of all files whose names start like that of temp, up to the extension.
+// writtenLike returns the total size of the files whose names start with the name of temp, without its extension.
 func writtenLike(temp string) (bytes int64) {
 	folder, name := filepath.Split(strings.TrimSuffix(temp, filepath.Ext(temp)))
 	entries, _ := os.ReadDir(folder) // what cannot be read counts as not written
@@ -54,8 +54,8 @@ func writtenLike(temp string) (bytes int64) {
 	return bytes
 }
 
-// writtenAt returns the size of the file at temp. That is nearly all that the job of a picture writes, and does not
-// read a folder of ten thousand for each.
+// writtenAt returns the size of the file at temp. That is nearly everything that a picture's job writes, and avoids
+// reading a folder of ten thousand files for each picture.
 func writtenAt(temp string) int64 {
 	info, err := os.Lstat(temp)
 	if err != nil {
@@ -65,7 +65,8 @@ func writtenAt(temp string) int64 {
 }
 
 // reserve reserves bytes for the files at temp, of which written returns how many are used, while minFree bytes stay
-// free. It returns what gives them back. It fails with media.ErrNoSpace, and with errReserved as well if waiting helps.
+// free. It returns a function that releases them. It fails with media.ErrNoSpace, and also with errReserved if waiting
+// helps.
 func (s *Space) reserve(temp string, written func(temp string) int64, bytes, minFree int64) (
 	release func(), err error,
 ) {
@@ -115,7 +116,7 @@ func (v *video) reserveSpace(plan media.Plan) (release func(), err error) {
 	return v.reservePart(plan, 1)
 }
 
-// reservePart is reserveSpace for a part 0..1 of the output.
+// reservePart is reserveSpace for a part, 0..1, of the output.
 func (v *video) reservePart(plan media.Plan, part float64) (release func(), err error) {
 	if v.Config.Output.MinFreeSpace == config.NoSpaceCheck {
 		return func() {}, nil

@@ -37,7 +37,7 @@ func TestSpaceIsReservedOnce(t *testing.T) {
 	require.NoError(t, err)
 	second()
 
-	// Space that is written to is no longer free, and no longer reserved.
+	// Space that was written to is no longer free, and no longer reserved.
 	require.NoError(t, os.WriteFile(temp(".a-part2.mp4"), make([]byte, 20*mib), 0o600))
 	free -= 20 * mib
 	_, err = s.reserve(temp(".b.mp4"), writtenLike, 31*mib, 10*mib)
@@ -56,7 +56,7 @@ func TestSpaceIsReservedOnce(t *testing.T) {
 	assert.NoError(t, err, "all reservations were released")
 }
 
-// TestSpaceOfPictures: what is written of a picture is no longer reserved.
+// TestSpaceOfPictures checks that what was written of a picture is no longer reserved.
 func TestSpaceOfPictures(t *testing.T) {
 	folder := t.TempDir()
 	free := int64(100)
@@ -77,8 +77,8 @@ func TestSpaceOfPictures(t *testing.T) {
 	release()
 }
 
-// BenchmarkReserveForPictures reserves for a picture beside others in progress, as in a burst, in a folder with the
-// outputs of ten thousand and their reports.
+// BenchmarkReserveForPictures reserves space for a picture while others are in progress, as in a burst, in a folder
+// with ten thousand outputs and their reports.
 func BenchmarkReserveForPictures(b *testing.B) {
 	folder := b.TempDir()
 	for i := range 20_000 {

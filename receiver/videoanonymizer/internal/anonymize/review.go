@@ -49,7 +49,7 @@ func CompanionPaths(cfg config.Report, output string) []string {
 type review struct {
 	*attempt
 	streams  []media.VideoStream // of the source, if there are several
-	repairs  *media.Repairs      // of the source's times, if there are any
+	repairs  *media.Repairs      // of the source's times, if any
 	source   report.File
 	written  *media.Writer    // of the output
 	recorder *report.Recorder // nil without report and contact sheet
@@ -57,8 +57,8 @@ type review struct {
 	first    time.Duration    // the first frame's time
 }
 
-// openReview starts the companion files that are configured, or resumes them from a checkpoint. What it returns must
-// be closed, on failure too. The source is hashed before it is decoded; what is published in the end is of this very
+// openReview starts the configured companion files, or resumes them from a checkpoint. What it returns must be closed,
+// even after a failure. The source is hashed before it is decoded: what is published in the end is made from this very
 // file, since the job checks that it has not changed.
 func (a *attempt) openReview(ctx context.Context) (*review, error) {
 	r := &review{attempt: a, written: a.writer, streams: a.plan.Info().Streams}
@@ -126,7 +126,7 @@ func (r *review) identifySource(ctx context.Context) (err error) {
 	return nil
 }
 
-// readError tells an error of the disk or the network from the end of the context.
+// readError marks an error as one of the disk or the network, unless the context has ended.
 func readError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return err
@@ -134,7 +134,7 @@ func readError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", media.ErrIO, err)
 }
 
-// seal makes durable what was written so far.
+// seal makes what was written so far durable.
 func (r *review) seal() (preview *media.Progress, frames *report.Progress, err error) {
 	if r.preview != nil {
 		p, err := r.preview.Seal()
@@ -159,7 +159,7 @@ func (r *review) sheetTemp() string { return r.job.TempFor(".review.jpg") }
 
 func (r *review) previewTemp() string { return r.temp(previewMark + filepath.Ext(r.file.Output)) }
 
-// frame takes each anonymized frame once it is encoded, and draws on it.
+// frame adds an anonymized frame to the companion files once it is encoded, and draws on it.
 func (r *review) frame(frame *media.Frame, rec *record.Frame) error {
 	if r.recorder != nil {
 		if err := r.recorder.Add(rec); err != nil {
@@ -208,12 +208,12 @@ func (r *review) finish(ctx context.Context) (companions []watch.Companion, err 
 	return companions, nil
 }
 
-// sheetAttempts is how often a contact sheet is tried: what ends its decoder, such as a signal, may be gone the next
-// time.
+// sheetAttempts is how often drawing a contact sheet is tried: what ended its decoder, such as a signal, may be gone
+// the next time.
 const sheetAttempts = 3
 
-// drawSheet draws the contact sheet with pictures of frames as they were encoded, if the output shows these, and else
-// of the output's.
+// drawSheet draws the contact sheet from pictures of frames as they were encoded if the output shows the same, and
+// otherwise from frames of the output.
 func (r *review) drawSheet(ctx context.Context, path string) (err error) {
 	if err := r.written.Compared(); err != nil && ctx.Err() == nil {
 		r.logger.Warn("the contact sheet is drawn from the decoded output, which may differ from what was encoded",
@@ -251,7 +251,7 @@ func (r *review) writeReport(ctx context.Context, path string) error {
 	})
 }
 
-// encodingOf says how an output was encoded, so that parts of it can be encoded the same way again.
+// encodingOf returns how an output was encoded, so that parts of it can be encoded the same way again.
 func encodingOf(o media.WriteOptions) *report.Encoding {
 	return &report.Encoding{
 		Container: o.Container, Codec: o.Codec, PixelFormat: o.PixelFormat, Quality: o.Quality, Preset: o.Preset,
@@ -259,7 +259,7 @@ func encodingOf(o media.WriteOptions) *report.Encoding {
 	}
 }
 
-// close closes what is open, finished or not. The job removes the files.
+// close closes everything that is open, finished or not. The job removes the files.
 func (r *review) close() {
 	if r.recorder != nil {
 		r.recorder.Close()
@@ -269,7 +269,7 @@ func (r *review) close() {
 	}
 }
 
-// settings are the effective values that decide what is masked.
+// settings returns the effective values that decide what is masked.
 func settings(cfg *config.Config) report.Settings {
 	s := report.Settings{
 		Profile:            cfg.Profile(),

@@ -26,8 +26,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// TestSheetShowsOutput: pictures of frames as they pass count only if key frames of the output show what was encoded.
-// Here the pictures are of something else, to tell them from the output.
+// TestSheetShowsOutput checks that pictures of frames as they pass are used only if key frames of the output show what
+// was encoded. Here the pictures show something else, to tell them from the output.
 func TestSheetShowsOutput(t *testing.T) {
 	for name, test := range map[string]struct {
 		ffmpeg string // instead of the real one, whose path is $real
@@ -68,7 +68,7 @@ func TestSheetShowsOutput(t *testing.T) {
 	}
 }
 
-// reviewed writes a video, and takes pictures of its frames blackened.
+// reviewed writes a video, and takes blackened pictures of its frames.
 func reviewed(t *testing.T, tools media.Tools, source, temp string) *review {
 	t.Helper()
 	info, err := tools.Probe(t.Context(), source, media.Limits{})

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package anonymize does one job, from claim to outcome: it takes a video that watch has claimed through the
-// pipeline, writes the output in segments that survive a crash, and ends the job as done, failed, or released.
+// Package anonymize runs one job, from claim to outcome: it takes a video that watch has claimed through the pipeline,
+// writes the output in segments that survive a crash, and ends the job as done, failed, or released.
 package anonymize
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Runner does jobs. It is safe for concurrent use.
+// Runner runs jobs. It is safe for concurrent use.
 type Runner struct {
 	Config  *config.Config
 	Tools   media.Tools
@@ -31,13 +31,13 @@ type Runner struct {
 	Emitter *telemetry.Emitter
 	Space   *Space
 	Burst   *Burst // nil for one picture at a time
-	// Program is what reports name as the maker of an output.
+	// Program is what reports name as the program that made an output.
 	Program report.Program
 	Logger  *zap.Logger
 }
 
-// Run does the job and ends it: done, failed, canceled, or released if the context ends, the source changes, or
-// somebody wants that.
+// Run runs the job and ends it as done, failed, canceled, or released. It is released if the context ends, the source
+// changes, or someone asks for that.
 func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	r, noProfile := r.For(job.Path, job.Rel())
 	ctx, stop := context.WithCancelCause(ctx)
@@ -67,12 +67,12 @@ func (r *Runner) Run(ctx context.Context, job *watch.Job) {
 	v.conclude(ctx, err)
 }
 
-// newVideo returns what takes a file to its outcome, which is a video or a picture by its extension.
+// newVideo returns the video to process for a file, or the picture, by its extension.
 func newVideo(r *Runner, job job, f file) *video {
 	return &video{Runner: r, job: job, file: f, kind: kindOf(f.Path), logger: r.Logger.With(zap.String("video", f.Path))}
 }
 
-// kindOf is what a file is called.
+// kindOf returns "picture" or "video", by the extension of a file.
 func kindOf(path string) string {
 	if watch.IsPicture(path) {
 		return "picture"
@@ -80,7 +80,7 @@ func kindOf(path string) string {
 	return "video"
 }
 
-// start begins to report on the video.
+// start starts the telemetry of the video.
 func (v *video) start(ctx context.Context, about telemetry.Video) {
 	v.about = about
 	if v.trace != "" {
@@ -90,13 +90,13 @@ func (v *video) start(ctx context.Context, about telemetry.Video) {
 	v.span = v.Emitter.VideoStarted(ctx, about)
 }
 
-// claim is a file that the watcher handed out, which it is told the outcome of.
+// claim is a file that the watcher handed out. Its job receives the outcome.
 type claim struct {
 	*video
 	job *watch.Job
 }
 
-// conclude is end, which must not fail.
+// conclude is end, but logs errors.
 func (v *claim) conclude(ctx context.Context, err error) {
 	if err := v.end(ctx, err); err != nil {
 		v.logger.Error("the outcome of the "+v.kind+" could not be recorded", zap.Error(err))
@@ -107,8 +107,8 @@ func (r *Runner) probe(ctx context.Context, path string) (media.Info, error) {
 	return twice(ctx, path, func() (media.Info, error) { return r.Tools.Probe(ctx, path, r.Config.Limits) })
 }
 
-// twice reads a file, twice if it seems to be at fault: a disk or network that fails for a moment must not make a video
-// count as broken.
+// twice reads a file, and reads it again if the file seems to be at fault: a disk or network that fails for a moment
+// must not make a video count as broken.
 func twice[T any](ctx context.Context, path string, read func() (T, error)) (T, error) {
 	result, err := read()
 	if !media.Permanent(err) {
@@ -120,7 +120,7 @@ func twice[T any](ctx context.Context, path string, read func() (T, error)) (T, 
 	return read()
 }
 
-// end ends the job by what its conversion returned.
+// end ends the job according to the error of its conversion.
 func (v *claim) end(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -166,7 +166,7 @@ func logFinished(logger *zap.Logger, kind, output string, summary record.Summary
 }
 
 // unavailable ends an attempt that got no answer from an inference server. That says nothing about the video, so the
-// attempt is not one of those that are allowed.
+// attempt does not count toward the limit.
 func (v *claim) unavailable(cause error) {
 	v.span.Unavailable(cause)
 	v.logger.Error(v.kind+" is waiting for an inference server: its source is untouched and there is no output",
@@ -174,7 +174,7 @@ func (v *claim) unavailable(cause error) {
 	v.job.Await(v.resumable())
 }
 
-// resumable reports whether another attempt can go on where this one ended.
+// resumable reports whether another attempt can continue where this one ended.
 func (v *claim) resumable() bool { return v.sealed || v.job.Resumable() && !v.discard }
 
 func (v *claim) interrupted(cause error) {
@@ -188,7 +188,7 @@ func (v *claim) interrupted(cause error) {
 	}
 }
 
-// LogFailed ends what the log says of a video or picture that failed.
+// LogFailed is the end of the log message about a video or picture that failed.
 const LogFailed = " failed: its source is untouched and there is no output"
 
 func (v *claim) failed(cause error) error {
@@ -204,17 +204,17 @@ func (v *claim) failed(cause error) error {
 	return v.job.Retry(reason, cause, keep)
 }
 
-// leavesSegments reports whether the finished segments are as good as they were after a failure.
+// leavesSegments reports whether a failure leaves the finished segments as good as they were.
 func leavesSegments(cause error) bool {
 	return slices.ContainsFunc([]error{watch.ErrTaken, media.ErrIO, media.ErrInterrupted, media.ErrStalled},
 		func(harmless error) bool { return errors.Is(cause, harmless) })
 }
 
-// classify says in one word why a video failed, and whether another attempt may succeed: what is wrong with the file
-// itself does not change on a retry.
+// classify returns a one-word reason for a failure, and whether another attempt may succeed: what is wrong with the
+// file itself does not change on a retry.
 func classify(err error) (reason string, temporary bool) {
 	if errors.Is(err, watch.ErrTaken) {
 		return "exists", true
 	}
-	return media.Reason(err), !media.Permanent(err) || errors.Is(err, media.ErrNoHEVC) // which can be installed
+	return media.Reason(err), !media.Permanent(err) || errors.Is(err, media.ErrNoHEVC) // support can be installed
 }

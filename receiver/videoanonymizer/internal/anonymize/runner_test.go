@@ -13,7 +13,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// TestVerificationIsNotRetried: an output that is not what was written would be so again.
+// TestVerificationIsNotRetried checks that an output that differs from what was written is not retried: it would differ
+// again.
 func TestVerificationIsNotRetried(t *testing.T) {
 	for err, want := range map[error]string{
 		media.ErrVerification:   "verification, false",
@@ -26,8 +27,8 @@ func TestVerificationIsNotRetried(t *testing.T) {
 	}
 }
 
-// TestSegmentsStay: what was sealed before an encoder hung, a disk failed or a program was killed is as good as it was;
-// the next attempt goes on from there.
+// TestSegmentsStay checks that what was sealed stays valid after an encoder hung, a disk failed or a program was
+// killed, so that the next attempt continues from there.
 func TestSegmentsStay(t *testing.T) {
 	for cause, stay := range map[error]bool{
 		media.ErrStalled: true, media.ErrIO: true, media.ErrInterrupted: true, watch.ErrTaken: true,

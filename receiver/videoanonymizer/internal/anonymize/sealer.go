@@ -19,9 +19,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 )
 
-// What a writer and a recorder make durable is, with each checkpoint, some segments more, and longer files of times and
-// of frames. A share keeps files that do not change: the new segments as they are, what was added to the others, and
-// the checkpoint. restore puts that together again where another writer finds it.
+// With each checkpoint, a writer and a recorder make more segments durable, and extend their files of times and of
+// frames. A share keeps only files that do not change: the new segments as they are, what was added to the other files,
+// and the checkpoint. restore reassembles them where another writer finds them.
 
 // sealer seals the checkpoints of one unit of a share.
 type sealer struct {
@@ -29,21 +29,22 @@ type sealer struct {
 	task   *share.UnitTask
 	length time.Duration // of the unit
 	begun  time.Time
-	last   checkpoint          // that was sealed; empty for none
+	last   checkpoint          // the last one that was sealed; empty for none
 	span   *telemetry.UnitSpan // of a video that is one unit
 }
 
-// mostSegments bounds the segments of a unit, about: its record names the files of each, and is of bounded size.
+// mostSegments is the approximate maximum of segments in a unit: its record, whose size is limited, names the files of
+// each.
 const mostSegments = 100
 
-// segment is how long a segment plays and takes, given what it does otherwise: longer in a video of hours that is one
-// unit, or in one that takes hours.
+// segment returns how long a segment plays and how long it takes at most, given the usual limits. They are higher in a
+// video of many hours that is one unit, or that takes many hours.
 func (s *sealer) segment(playing, working time.Duration) (longer, slower time.Duration) {
 	return max(playing, s.length/mostSegments), max(working, time.Since(s.begun)/mostSegments)
 }
 
-// sealedNote says what the files of a segment are, in this order: the checkpoint, the times, as many segments as Video
-// says, then those of the preview and its times if Preview is not 0, and the report's frames if Frames is true.
+// sealedNote describes the files of a segment, which are in this order: the checkpoint, the times, Video segments, then
+// the times and Preview segments of the preview if Preview is not 0, and the report's frames if Frames is true.
 type sealedNote struct {
 	Video   int  `json:"video"`
 	Preview int  `json:"preview,omitempty"`
@@ -103,7 +104,7 @@ func (s *sealer) seal(a *attempt, c *checkpoint, text []byte) error {
 	return nil
 }
 
-// copyPart writes a range of a file to a new one.
+// copyPart copies a range of a file to a new one.
 func copyPart(path string, from, to int64, fresh string) error {
 	f, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
@@ -121,11 +122,11 @@ func copyPart(path string, from, to int64, fresh string) error {
 	return media.WriteError(errors.Join(err, created.Close()))
 }
 
-// restoredTo says where files of a unit are put together.
+// restoredTo has the paths at which the files of a unit are reassembled.
 type restoredTo struct{ video, preview, frames string }
 
-// restore puts together what was sealed of a unit, and returns its last checkpoint, nil if there is none. It fails with
-// media.ErrResume if that cannot be used.
+// restore reassembles what was sealed of a unit, and returns its last checkpoint, or nil if there is none. It fails
+// with media.ErrResume if that cannot be used.
 func restore(sealed []share.SealedSegment, to restoredTo) (*checkpoint, error) {
 	var c *checkpoint
 	var video, preview int
@@ -158,7 +159,7 @@ func restore(sealed []share.SealedSegment, to restoredTo) (*checkpoint, error) {
 	return c, nil
 }
 
-// files is how many there are.
+// files returns the number of files.
 func (n *sealedNote) files() int {
 	files := 2 + n.Video
 	if n.Preview > 0 {
@@ -170,8 +171,8 @@ func (n *sealedNote) files() int {
 	return files
 }
 
-// place puts times and some segments where a writer at temp finds them after those that it has, and returns the other
-// paths.
+// place puts times and segments where a writer at temp finds them after those that it already has, and returns the
+// remaining paths.
 func place(paths []string, temp string, has *int, segments int) (left []string, err error) {
 	if err := appendFile(paths[0], media.TimesPath(temp)); err != nil {
 		return nil, err

@@ -10,9 +10,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
 
-// SecondLook searches a sample of an output's frames as config.AsSecondLook says, and calls use with the number of each
-// frame and the heads that are found in it, those under masks included. times are those of all frames of the output, in
-// seconds from the first one. It returns the size of the sample.
+// SecondLook searches a sample of an output's frames with config.AsSecondLook. It calls use with the number of each
+// frame and the heads found in it, including those under masks. times are the times of all frames of the output, in
+// seconds since the first one. It returns the size of the sample.
 func (r *Runner) SecondLook(ctx context.Context, output string, times []float64,
 	use func(frame int, heads []mask.Head)) (sample int, err error) {
 	if len(times) == 0 {

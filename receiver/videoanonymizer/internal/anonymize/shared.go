@@ -32,25 +32,25 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Shared does the work that a share hands out: it is its Worker and its Source. A video that is not divided is one
-// unit, whose frames are known once it is done. A picture is done when it is joined.
+// Shared does the work that a share hands out: it is the share's Worker and its Source. A video that is not divided is
+// one unit, whose frames are known once it is done. A picture is processed when it is joined.
 type Shared struct {
 	runner *Runner
 	finder *watch.Finder
 	root   string // of the share, without symbolic links
 
 	mu        sync.Mutex
-	divisions []knownDivision // of the videos that were worked on last
+	divisions []knownDivision // of the most recently used videos
 }
 
-// NewShared returns what works in a share with this root, which has no symbolic links. The runner's configuration is
-// config.Config.Shared.
+// NewShared returns the Worker and Source of a share with this root, which has no symbolic links. The runner's
+// configuration comes from config.Config.Shared.
 func NewShared(runner *Runner, finder *watch.Finder, root string) *Shared {
 	return &Shared{runner: runner, finder: finder, root: root}
 }
 
-// Made identifies what the program makes of all videos, whatever their profiles are, but for what servers serve: that
-// is known only while they answer, and is compared when units are joined.
+// Made identifies what the program makes of all videos, whatever their profiles, except for what servers serve: that is
+// known only while they answer, and is compared when units are joined.
 func (s *Shared) Made() (string, error) {
 	var all []string
 	for _, cfg := range append(s.runner.Config.Profiled(), s.runner.Config) {
@@ -75,7 +75,7 @@ func (s *Shared) Made() (string, error) {
 	}{all, s.disposal()})
 }
 
-// disposal says where outputs go, and what becomes of sources: machines that differ in that do not work together.
+// disposal says where outputs go, and what becomes of sources. Machines that differ in that do not work together.
 type disposal struct {
 	OnSuccess watch.OnSuccess
 	OnSalvage config.OnSalvage
@@ -88,7 +88,7 @@ func (s *Shared) disposal() disposal {
 	return disposal{o.OnSuccess, o.OnSalvage, s.below(o.Directory), s.below(o.MoveTo)}
 }
 
-// below is a folder relative to the root, without symbolic links; empty for none.
+// below returns a folder relative to the root, without symbolic links; empty for none.
 func (s *Shared) below(folder string) string {
 	if folder == "" {
 		return ""
@@ -102,12 +102,13 @@ func (s *Shared) below(folder string) string {
 	return folder
 }
 
-// AtOnce is how many units, pictures, or joins of videos a machine of so many cores does at once.
+// AtOnce returns how many units, pictures, or joins of videos a machine with the given number of cores processes at
+// once.
 func (s *Shared) AtOnce(cores int) int {
 	return s.runner.Config.MaxConcurrentVideos * unitsOf(s.runner.Config, cores)
 }
 
-// Scan is share.Source.
+// Scan implements share.Source.
 func (s *Shared) Scan(context.Context) (found []share.Found, err error) {
 	for _, c := range s.finder.Find() {
 		path, err := filepath.Rel(s.root, c.Path)
@@ -122,21 +123,21 @@ func (s *Shared) Scan(context.Context) (found []share.Found, err error) {
 	return found, nil
 }
 
-// sharedPlan is what the units of a video, and their join, have in common.
+// sharedPlan is what the units of a video and their join have in common.
 type sharedPlan struct {
 	// Times is the digest of the PTS of all frames; empty for a video that is one unit.
 	Times string `json:"times,omitempty"`
-	// Second is why the video is done again, with recall: thorough; nil in the first pass.
+	// Second is why the video is processed again with recall: thorough; nil in the first pass.
 	Second *report.SecondPass `json:"second_pass,omitempty"`
 }
 
-// sharedEdges is what a unit says of itself beside its checkpoint.
+// sharedEdges is what a unit reports in addition to its checkpoint.
 type sharedEdges struct {
-	// Undivided is why the video has to be done in one piece; empty if it has not.
+	// Undivided is why the video must be processed in one piece; empty if it need not be.
 	Undivided string `json:"undivided,omitempty"`
 }
 
-// sharedResult is what the join says of the outputs.
+// sharedResult is what the join reports about the outputs.
 type sharedResult struct {
 	About   telemetry.Video `json:"about"`
 	Output  string          `json:"output"`
@@ -149,14 +150,14 @@ type sharedResult struct {
 	Keep bool `json:"keep,omitempty"`
 }
 
-// sharedVideo is a video on which one task works.
+// sharedVideo is a video that one task works on.
 type sharedVideo struct {
 	*video
 	of     share.Video
 	shares *Shared
 	job    *sharedJob
 	plan   sharedPlan
-	unit   *unitState // that it is about; nil for all of it
+	unit   *unitState // that the task is about; nil for the whole video
 	info   media.Info // of a video that was probed
 }
 
@@ -168,16 +169,16 @@ type sharedJob struct {
 	companions []watch.Companion
 }
 
-// Resumable is false: what was sealed is the share's.
+// Resumable returns false: the share keeps what was sealed.
 func (j *sharedJob) Resumable() bool { return false }
 
-// Restart has nothing to remove.
+// Restart does nothing: there is nothing to remove.
 func (j *sharedJob) Restart() error { return nil }
 
 // RecordProgress does nothing: the share knows what is sealed.
 func (j *sharedJob) RecordProgress(int64) error { return nil }
 
-// TempFor is job's.
+// TempFor implements job.
 func (j *sharedJob) TempFor(suffix string) string {
 	return strings.TrimSuffix(j.temp, filepath.Ext(j.temp)) + suffix
 }
@@ -185,14 +186,14 @@ func (j *sharedJob) TempFor(suffix string) string {
 // KeepSource leaves the source where it is.
 func (j *sharedJob) KeepSource() { j.keep = true }
 
-// Publish takes note of the companions: the share publishes.
+// Publish records the companions: the share publishes them.
 func (j *sharedJob) Publish(companions ...watch.Companion) error {
 	j.companions = companions
 	return nil
 }
 
-// begin makes ready for a task of a video, unless its source has changed, whose files begin like temp returns for a
-// suffix.
+// begin prepares a task of a video. It fails if the source has changed. temp returns a path for a file of the task,
+// given a suffix.
 func (s *Shared) begin(of share.Video, temp func(suffix string) string) (*sharedVideo, error) {
 	source, err := s.sourceOf(of)
 	if err != nil {
@@ -231,10 +232,10 @@ func (s *Shared) begin(of share.Video, temp func(suffix string) string) (*shared
 	return v, nil
 }
 
-// patience is how many attempts at a plan fail if it stalls, before the video counts as one unit.
+// patience is how many attempts at a plan may fail by stalling before the video counts as one unit.
 const patience = 2
 
-// sourceOf is the source as it was when it was found.
+// sourceOf returns the source as it was when it was found.
 func (s *Shared) sourceOf(of share.Video) (watch.Complete, error) {
 	c := watch.Complete{
 		Path: filepath.Join(s.root, filepath.FromSlash(of.Path)), Size: of.Version.Size, ModTime: of.Version.ModTime,
@@ -247,11 +248,11 @@ func (s *Shared) sourceOf(of share.Video) (watch.Complete, error) {
 	return c, nil
 }
 
-// open reads the headers of the source, which stays open until it is released, and begins to report.
+// open reads the headers of the source, which stays open until it is released, and starts the telemetry.
 func (v *sharedVideo) open(ctx context.Context) (release func(), err error) {
 	info, err := v.probe(ctx, v.file.Path)
 	about := v.describe(info)
-	if v.unit != nil && err == nil { // else the time base is not known
+	if v.unit != nil && err == nil { // otherwise the time base is unknown
 		about.Duration = info.TimeOf(v.unit.To - v.unit.From)
 	}
 	if v.job.temp == "" { // the join chooses the name
@@ -270,7 +271,7 @@ func (v *sharedVideo) open(ctx context.Context) (release func(), err error) {
 	return release, nil
 }
 
-// Plan is share.Worker's.
+// Plan implements share.Worker.
 func (s *Shared) Plan(ctx context.Context, of share.Video) (plan share.Plan, err error) {
 	began := time.Now()
 	v, err := s.begin(of, nil)
@@ -307,7 +308,7 @@ func (v *sharedVideo) planUnits(ctx context.Context) (plan share.Plan, err error
 	return v.divided(v.division, nil)
 }
 
-// divided is the plan of a division.
+// divided returns the plan for a division.
 func (v *sharedVideo) divided(d division, second *report.SecondPass) (plan share.Plan, err error) {
 	common := sharedPlan{Second: second}
 	if len(d.units) < 2 {
@@ -329,7 +330,7 @@ func (v *sharedVideo) divided(d division, second *report.SecondPass) (plan share
 
 func digestTimes(times []int64) string {
 	hash := sha256.New()
-	_ = binary.Write(hash, binary.LittleEndian, times) // neither fails
+	_ = binary.Write(hash, binary.LittleEndian, times) // cannot fail
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
@@ -343,10 +344,10 @@ func versionOf(of share.Video) string {
 	return fmt.Sprint(of.Path, of.Version.Size, of.Version.ModTime.UnixNano(), of.Version.Digest)
 }
 
-// mostDivisions are remembered: each has the times of a video's frames.
+// mostDivisions is how many divisions are remembered: each has the times of a video's frames.
 const mostDivisions = 4
 
-// remember takes note of a division, unless it has nothing that takes long to find.
+// remember stores a division that has units, because finding them takes long.
 func (s *Shared) remember(of share.Video, d division) {
 	if len(d.units) < 2 {
 		return
@@ -368,14 +369,14 @@ func (s *Shared) remembered(of share.Video) (division, bool) {
 	for _, known := range s.divisions {
 		if known.version == versionOf(of) {
 			s.forget(known.version)
-			s.divisions = append(s.divisions, known) // used last
+			s.divisions = append(s.divisions, known) // now the most recently used
 			return known.division, true
 		}
 	}
 	return division{}, false
 }
 
-// divideAgain finds the division that the plan was made of. It fails with errUndivided if it finds another.
+// divideAgain finds the division that the plan is based on. It fails with errUndivided if it finds another one.
 func (v *sharedVideo) divideAgain(ctx context.Context) (err error) {
 	if v.plan.Times == "" {
 		v.division = division{undivided: true}
@@ -404,10 +405,10 @@ func (v *sharedVideo) divideAgain(ctx context.Context) (err error) {
 	return nil
 }
 
-// errPlanned says that this machine does not see what the plan was made of.
+// errPlanned means that this machine does not see the frames that the plan is based on.
 var errPlanned = fmt.Errorf("%w: this machine finds other frames in it than the one that planned it", errUndivided)
 
-// Do is share.Worker's.
+// Do implements share.Worker.
 func (s *Shared) Do(ctx context.Context, t *share.UnitTask) (json.RawMessage, error) {
 	v, err := s.begin(t.Video, t.Path)
 	if err != nil {
@@ -439,7 +440,7 @@ func (s *Shared) Do(ctx context.Context, t *share.UnitTask) (json.RawMessage, er
 		}
 	}
 	var edges sharedEdges
-	if errors.Is(err, errUndivided) && v.unit != nil { // the join says so of the video
+	if errors.Is(err, errUndivided) && v.unit != nil { // the join decides for the whole video
 		edges.Undivided, err = err.Error(), nil
 	}
 	if err != nil {
@@ -448,7 +449,7 @@ func (s *Shared) Do(ctx context.Context, t *share.UnitTask) (json.RawMessage, er
 	return json.Marshal(edges)
 }
 
-// do does a unit, or what is left of it.
+// do processes a unit, or what is left of it.
 func (v *sharedVideo) do(ctx context.Context, t *share.UnitTask) error {
 	if err := v.divideAgain(ctx); err != nil {
 		return err
@@ -495,7 +496,7 @@ func (v *sharedVideo) doUnit(ctx context.Context, a *attempt, from *checkpoint) 
 	return a.undividedUnlessPassing(ctx, err)
 }
 
-// doWhole does a video that is one unit, of which no more may be known than that it decodes.
+// doWhole processes a video that is one unit, about which nothing may be known except that it decodes.
 func (a *attempt) doWhole(ctx context.Context) (err error) {
 	span := a.span.Unit(telemetry.Unit{Attempt: 1, To: a.plan.Info().Duration})
 	defer func() {
@@ -526,7 +527,7 @@ func (a *attempt) doWhole(ctx context.Context) (err error) {
 	return sink.checkpoint()
 }
 
-// attempt is one pass over the video, or a unit of it.
+// attempt returns a new pass over the video, or over a unit of it.
 func (v *sharedVideo) attempt() (*attempt, error) {
 	fingerprint, err := v.fingerprint(v.file)
 	if err != nil {
@@ -540,7 +541,7 @@ func (v *sharedVideo) attempt() (*attempt, error) {
 	return a, err
 }
 
-// markOr is mark, or other without a unit.
+// markOr returns the unit's mark, or other without a unit.
 func (u *unitState) markOr(other string) string {
 	if u == nil {
 		return other
@@ -548,12 +549,12 @@ func (u *unitState) markOr(other string) string {
 	return u.mark()
 }
 
-// errOtherMaker says that what was sealed is of no use here, although it may be whole: machines work together whose
-// servers have other models.
+// errOtherMaker means that what was sealed cannot be used here, although it may be intact: machines work together even
+// if their servers have different models.
 var errOtherMaker = fmt.Errorf("%w: the program, its models or its configuration changed", media.ErrResume)
 
-// restore puts together what was sealed of a unit, and returns its checkpoint. It fails with media.ErrResume if that is
-// of no use.
+// restore reassembles what was sealed of a unit, and returns its checkpoint. It fails with media.ErrResume if that
+// cannot be used.
 func (v *sharedVideo) restore(a *attempt, sealed []share.SealedSegment, mark string) (*checkpoint, error) {
 	extension := filepath.Ext(v.file.Output)
 	c, err := restore(sealed, restoredTo{
@@ -574,7 +575,7 @@ func (v *sharedVideo) restore(a *attempt, sealed []share.SealedSegment, mark str
 	return c, nil
 }
 
-// Join is share.Worker's.
+// Join implements share.Worker.
 func (s *Shared) Join(ctx context.Context, t *share.JoinTask) (files []share.JoinedFile, err error) {
 	began := time.Now()
 	v, err := s.begin(t.Video, t.Temp)
@@ -631,7 +632,7 @@ func (v *sharedVideo) joinVideo(ctx context.Context, t *share.JoinTask) error {
 	return v.redoIf(err)
 }
 
-// publishable makes the output and its companion files of units, and verifies it.
+// publishable makes the output and its companion files from units, and verifies the output.
 func (a *attempt) publishable(ctx context.Context, done []*checkpoint) error {
 	if err := a.join(ctx, done); err != nil {
 		return err
@@ -655,7 +656,7 @@ func (a *attempt) publishable(ctx context.Context, done []*checkpoint) error {
 	return a.job.Publish(companions...)
 }
 
-// redoIf returns what has to be done again, if an error of the join says that.
+// redoIf returns a *share.Redo if an error of the join calls for one, and otherwise the error.
 func (v *sharedVideo) redoIf(err error) error {
 	d, second := v.division, v.plan.Second
 	switch {
@@ -677,8 +678,8 @@ func (v *sharedVideo) redoIf(err error) error {
 	return &share.Redo{Plan: &plan, Cause: err}
 }
 
-// collect puts together what the units are, and makes sure that each goes on where the one before it ends. It fails
-// with *share.Redo if some have to be done again.
+// collect reassembles the units, and makes sure that each continues where the one before it ends. It fails with
+// *share.Redo if some must be redone.
 func (v *sharedVideo) collect(a *attempt, units []share.JoinUnit) ([]*checkpoint, error) {
 	again := &share.Redo{Units: map[int]json.RawMessage{}}
 	done := make([]*checkpoint, len(units))
@@ -731,7 +732,7 @@ func (v *sharedVideo) collect(a *attempt, units []share.JoinUnit) ([]*checkpoint
 	return done, nil
 }
 
-// outputs are the files to publish.
+// outputs returns the files to publish.
 func (v *sharedVideo) outputs(t *share.JoinTask) (files []share.JoinedFile, err error) {
 	var size int64
 	for _, c := range append(v.job.companions, watch.Companion{Temp: v.file.Temp, Path: v.file.Output}) {
@@ -764,8 +765,8 @@ func (v *sharedVideo) result(size int64) sharedResult {
 	return result
 }
 
-// Published is share.Worker's. It reports the video once its outputs have their names, and then moves or removes its
-// source once that has stayed unchanged for long enough.
+// Published implements share.Worker. It reports the video once its outputs have their final names, and then moves or
+// removes the source once the source has been unchanged for long enough.
 func (s *Shared) Published(ctx context.Context, of share.Video) error {
 	var result sharedResult
 	if err := json.Unmarshal(of.Result, &result); err != nil {
@@ -802,7 +803,7 @@ func (s *Shared) Published(ctx context.Context, of share.Video) error {
 	return nil
 }
 
-// mostDisposals is how often a source is tried to be moved or deleted.
+// mostDisposals is how often moving or deleting a source is tried.
 const mostDisposals = 20
 
 func (s *Shared) reportFinished(ctx context.Context, of share.Video, result sharedResult) {
@@ -824,7 +825,7 @@ func (s *Shared) reportFinished(ctx context.Context, of share.Video, result shar
 	logFinished(logger, kindOf(result.About.Path), result.Output, result.Summary)
 }
 
-// Failed is share.Worker's.
+// Failed implements share.Worker.
 func (s *Shared) Failed(ctx context.Context, of share.Video) {
 	path := filepath.Join(s.root, filepath.FromSlash(of.Path))
 	kind := kindOf(path)
@@ -837,13 +838,13 @@ func (s *Shared) Failed(ctx context.Context, of share.Video) {
 		zap.Int("attempt", of.Attempts), zap.String("error", of.Error))
 }
 
-// Reason is a word for an error of the work, for share.Options.
+// Reason returns a word for an error of the work, for share.Options.
 func Reason(err error) string {
 	reason, _ := classify(err)
 	return reason
 }
 
-// verdict is what verdict says; it counts the attempts that no inference server answered.
+// verdict calls the function verdict, and counts the attempts that no inference server answered.
 func (s *Shared) verdict(ctx context.Context, err error) error {
 	if ctx.Err() == nil && errors.Is(err, inference.ErrUnavailable) {
 		s.runner.Emitter.Unavailable()
@@ -851,8 +852,8 @@ func (s *Shared) verdict(ctx context.Context, err error) error {
 	return verdict(ctx, err)
 }
 
-// verdict says what an error of the work says of the video: that it fails, nothing, or that it is to be tried again so
-// many times.
+// verdict marks what an error means for the video: failure (share.Permanent) or nothing (share.Passing). After an error
+// without a mark, the work is tried again a limited number of times.
 func verdict(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil || errors.As(err, new(*share.Redo)) {
 		return err

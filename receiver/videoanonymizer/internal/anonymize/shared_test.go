@@ -28,8 +28,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// TestCollect: what the units are, as their files say, decides what is done again: a unit that does not go on where the
-// one before it ends, once, and then the video in one piece; a unit that is of something else; or nothing.
+// TestCollect checks that the files of units decide what is redone: a unit that does not continue where the one before
+// it ends, once, and then the video in one piece; a unit that belongs to something else; or nothing.
 func TestCollect(t *testing.T) {
 	someone := []mask.Head{{X: 10, Y: 10, RX: 5, RY: 5}}
 	type change func(n int, c *checkpoint)
@@ -123,7 +123,7 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-// TestRestore: what was sealed in several segments, by several claims, is together what a writer left.
+// TestRestore checks that what several claims sealed in several segments is reassembled into what a writer left.
 func TestRestore(t *testing.T) {
 	folder := t.TempDir()
 	write := func(name, text string) string {
@@ -166,7 +166,7 @@ func TestRestore(t *testing.T) {
 	require.ErrorIs(t, err, media.ErrResume)
 }
 
-// TestSegmentsAreBounded: a record names the files of a unit's segments, of which there are not too many.
+// TestSegmentsAreBounded checks that a unit does not have too many segments: a record names the files of all of them.
 func TestSegmentsAreBounded(t *testing.T) {
 	s := &sealer{length: 2 * time.Minute, begun: time.Now()}
 	playing, working := s.segment(20*time.Second, segmentWork)
@@ -178,7 +178,8 @@ func TestSegmentsAreBounded(t *testing.T) {
 	assert.GreaterOrEqual(t, working, time.Hour)
 }
 
-// TestVerdict: what is the file's fault fails it, what is nobody's does not count, and all else is tried again.
+// TestVerdict checks that a fault of the file fails it, that an error that says nothing about it does not count, and
+// that all others are retried.
 func TestVerdict(t *testing.T) {
 	redo := &share.Redo{Cause: media.ErrDamaged}
 	for _, tc := range []struct {
@@ -209,8 +210,8 @@ func TestVerdict(t *testing.T) {
 	assert.Equal(t, err, verdict(ended, err))
 }
 
-// TestMadeSaysWhatBecomesOfSources: machines that would dispose of sources differently do not work together; where each
-// sees the root does not matter.
+// TestMadeSaysWhatBecomesOfSources checks that machines that would dispose of sources differently do not work together,
+// and that it does not matter where each one sees the root.
 func TestMadeSaysWhatBecomesOfSources(t *testing.T) {
 	made := func(root string, change func(o *config.Output)) string {
 		cfg := config.Default()
@@ -232,7 +233,8 @@ func TestMadeSaysWhatBecomesOfSources(t *testing.T) {
 	}
 }
 
-// TestDivisionsAreRemembered: those that take long to find, each once, and the ones that were used last.
+// TestDivisionsAreRemembered checks that divisions that take long to find are remembered: each once, and the most
+// recently used ones.
 func TestDivisionsAreRemembered(t *testing.T) {
 	s := &Shared{}
 	long := division{units: make([]plan.Unit, 2)}

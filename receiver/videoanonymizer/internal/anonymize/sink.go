@@ -12,32 +12,32 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// segmentWork bounds the time that a segment takes: on a machine much slower than real time, a segment of the
+// segmentWork limits the time that a segment takes: on a machine much slower than real time, a segment of the
 // configured length would be minutes of work.
 const segmentWork = 30 * time.Second
 
-// sink takes every masked frame: it encodes it, adds it to the companion files, and reports it. Now and then it makes
-// durable what was written, so that a crash costs no more than the work since.
+// sink takes every masked frame: it encodes the frame, adds it to the companion files, and reports it. From time to
+// time, it makes what was written durable, so that a crash loses no more than the work since then.
 type sink struct {
 	*attempt
-	// verify fails if servers do not serve what they did when the video began.
+	// verify fails if servers no longer serve what they served when the video began.
 	verify func() error
 
 	begin   time.Duration // of the video
 	summary record.Summary
 	repairs media.Repairs
 	heads   []mask.Head // of the last frame
-	whole   bool        // it was masked whole
+	whole   bool        // the last frame was masked whole
 	tracks  trackNumbers
 
 	frames int           // of the current segment
 	from   time.Duration // its first frame's time
-	since  time.Time     // when that arrived
-	last   *checkpoint   // what was sealed last
+	since  time.Time     // when that frame arrived
+	last   *checkpoint   // the last one that was sealed
 
-	// Of a video that is shared, and done in one piece:
+	// For a shared video that is processed in one piece:
 	complete bool   // all frames are written
-	damaged  string // what did not decode
+	damaged  string // what could not be decoded
 }
 
 func newSink(ctx context.Context, a *attempt) *sink {
@@ -109,7 +109,7 @@ func (s *sink) sealIfDue(next *media.Frame) error {
 	return nil
 }
 
-// report reports a frame as one of the unit's, or of the video's.
+// report adds a frame to the telemetry of its unit, or of the video.
 func (s *sink) report(rec *record.Frame) {
 	switch {
 	case s.unit != nil:
@@ -130,7 +130,7 @@ func (s *sink) seal() error {
 
 // checkpoint makes durable what was written.
 func (s *sink) checkpoint() (err error) {
-	if err := s.verify(); err != nil { // a later attempt would go on with what a wrong model found
+	if err := s.verify(); err != nil { // a later attempt would continue with what a wrong model found
 		return err
 	}
 	c := checkpoint{Fingerprint: s.fingerprint, Begin: s.begin, Heads: s.heads, Whole: s.whole, Done: s.summary,

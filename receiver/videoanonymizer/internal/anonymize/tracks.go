@@ -10,15 +10,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/record"
 )
 
-// trackNumbers number the people of a video from 1 on, in the order in which they are masked. The tracker numbers them
-// anew where a video resumes; there people keep the numbers that they had.
+// trackNumbers number the people of a video from 1, in the order in which they are masked. Where a video resumes, the
+// tracker numbers them anew, but here people keep the numbers that they had.
 type trackNumbers struct {
 	known map[int]int // by the tracker's number
 	last  int
 }
 
-// resume continues numbering after last: whoever is masked in the frame before the boundary as before keeps the number.
-// Of two people at the same place, each keeps one.
+// resume continues numbering after last. Whoever is masked the same way in the frame before the boundary keeps their
+// number. If two people are at the same place, each keeps one of their numbers.
 func (n *trackNumbers) resume(last int, before, now []mask.Head) {
 	n.known, n.last = map[int]int{}, last
 	left := slices.Clone(before)
@@ -32,7 +32,7 @@ func (n *trackNumbers) resume(last int, before, now []mask.Head) {
 	}
 }
 
-// renumber gives the frame's masks their numbers. It changes copies: the frames around this one use the originals.
+// renumber gives the frame's masks their numbers. It changes copies, because neighboring frames use the originals.
 func (n *trackNumbers) renumber(rec *record.Frame) {
 	rec.Heads, rec.Bodies = slices.Clone(rec.Heads), slices.Clone(rec.Bodies)
 	for i := range rec.Heads {

@@ -28,38 +28,38 @@ import (
 
 const (
 	// unitCores is how many cores a single unit keeps busy. More units at once only repeat what is decoded and analyzed
-	// before each of them. It is an estimate: a frame of 1080p takes 80 ms of CPU time, of which decoder, tracker and
-	// painter, each one frame after the other, take less than 10 ms (docs/benchmarks.md).
+	// before each of them. It is an estimate: a 1080p frame takes 80 ms of CPU time, of which the decoder, the tracker and
+	// the painter, which process one frame after another, take less than 10 ms (docs/benchmarks.md).
 	unitCores = 8
-	// unitAttempts is how often a unit is done, each time from further before it on, until it goes on where the unit
-	// before it ends. Then the video is processed in one piece.
+	// unitAttempts is how often a unit is processed, each time starting further before it, until it continues where the
+	// unit before it ends. After that, the video is processed in one piece.
 	unitAttempts = 2
 )
 
-// errUndivided says that a video cannot be processed in units: it has to be in one piece.
+// errUndivided means that a video cannot be processed in units, but only in one piece.
 var errUndivided = errors.New("the video has to be processed in one piece")
 
 // division is how a video is divided into units.
 type division struct {
 	times     []int64 // PTS of all frames
 	units     []plan.Unit
-	undivided bool                // it turned out that they do not go together
-	saved     map[int]*checkpoint // what earlier attempts left, by number of the unit
+	undivided bool                // they turned out not to fit together
+	saved     map[int]*checkpoint // what earlier attempts left, by unit number
 }
 
-// divide divides a long video into units, by itself and the configuration alone. Where there is doubt about its frames,
-// it is not divided, and what earlier attempts left of units is removed. Units decide where segments end, whether or
-// not several of them are processed at once.
+// divide divides a long video into units, depending only on the video and the configuration. If there is doubt about
+// its frames, it is not divided, and the units that earlier attempts left are removed. Units decide where segments end,
+// whether or not several units are processed at once.
 func (v *video) divide(ctx context.Context, info media.Info) (division, error) {
 	d := division{saved: v.division.saved}
 	if plan.Worthwhile(info.Duration, v.Config.UnitLength) {
 		index, err := v.Tools.Index(ctx, info)
-		// What took too long is only worth another try if it did not before.
+		// A stalled index is worth another try only if it succeeded before, or if the video is patient.
 		doubt := errors.Is(err, media.ErrInexact) || errors.Is(err, media.ErrStalled) && len(d.saved) == 0 && !v.patient
 		if err != nil && !doubt {
 			return d, err
 		}
-		if doubt { // whether it matters to the video is found when that is decoded
+		if doubt { // decoding will show whether it matters
 			v.logger.Info("long video is processed in one piece", zap.NamedError("cause", err))
 		} else {
 			d.times, d.units = index.Times, plan.Units(info.TimeBase, index, v.Config.UnitLength)
@@ -72,7 +72,7 @@ func (v *video) divide(ctx context.Context, info media.Info) (division, error) {
 	return d, nil
 }
 
-// cutsAt reports whether a unit begins with the frame, but for the first one.
+// cutsAt reports whether a unit other than the first begins with the frame.
 func (d *division) cutsAt(frame int) bool {
 	if len(d.units) < 2 {
 		return false
@@ -81,7 +81,7 @@ func (d *division) cutsAt(frame int) bool {
 	return found
 }
 
-// unitsAtOnce is how many units the next attempt processes at once; 1 processes the video in one piece.
+// unitsAtOnce returns how many units the next attempt processes at once; 1 processes the video in one piece.
 func (v *video) unitsAtOnce(from *checkpoint) int {
 	if from != nil || v.division.undivided {
 		return 1
@@ -89,7 +89,7 @@ func (v *video) unitsAtOnce(from *checkpoint) int {
 	return max(1, min(unitsOf(v.Config, runtime.GOMAXPROCS(0)), len(v.division.units)))
 }
 
-// unitsOf is how many units of a video are processed at once on so many cores.
+// unitsOf returns how many units of a video are processed at once on the given number of cores.
 func unitsOf(cfg *config.Config, cores int) int {
 	if cfg.MaxConcurrentUnits > 0 {
 		return cfg.MaxConcurrentUnits
@@ -97,36 +97,36 @@ func unitsOf(cfg *config.Config, cores int) int {
 	return max(1, cores/unitCores/max(1, cfg.MaxConcurrentVideos))
 }
 
-// divided reports whether the attempt processes units: several at once, or what an earlier attempt left of that.
+// divided reports whether the attempt processes units: several at once, or what an earlier attempt left of them.
 func (a *attempt) divided() bool {
 	d := &a.division
 	return a.unit == nil && a.from == nil && !d.undivided && len(d.units) > 1 && (a.atOnce > 1 || len(d.saved) > 0)
 }
 
-// unitState is what a checkpoint has of a unit.
+// unitState is what a checkpoint contains about a unit.
 type unitState struct {
 	plan.Unit
-	// Attempt counts how often the unit is done, from 1.
+	// Attempt counts how often the unit is processed, from 1.
 	Attempt int
 	// Before and BeforeWhole are what this unit would mask in the frame before its first one, with its own numbers of
-	// people. They are the last frame's of the unit before, or one of both is wrong.
+	// people. They must equal what the previous unit masks in that frame, its last one; otherwise one of the two is wrong.
 	Before      []mask.Head
 	BeforeWhole bool
 	// Complete means that all frames of the unit are sealed.
 	Complete bool
 }
 
-// unitWork is an attempt's unit.
+// unitWork is the unit that an attempt processes.
 type unitWork struct {
 	unitState
 	span  *telemetry.UnitSpan
-	until int // index of the first frame that does not belong to it; 0 for the video's last unit
+	until int // index of the first frame after it; 0 for the video's last unit
 }
 
-// mark is in the names of a unit's temporary files.
+// mark returns the part of temporary file names that identifies the unit.
 func (u *unitState) mark() string { return fmt.Sprintf(".unit-%06d", u.Number) }
 
-// check refuses a frame that the index of the video does not have like this.
+// check rejects a frame that contradicts the index of the video.
 func (u *unitWork) check(frame *media.Frame) error {
 	switch {
 	case frame.Index >= u.End:
@@ -137,10 +137,10 @@ func (u *unitWork) check(frame *media.Frame) error {
 	return nil
 }
 
-// begin is the time of the video's first frame.
+// begin returns the time of the video's first frame.
 func (a *attempt) begin() time.Duration { return a.plan.Info().TimeOf(a.division.times[0]) }
 
-// loadUnits takes note of the units that earlier attempts left, and goes on with their second pass if they were in one.
+// loadUnits loads the units that earlier attempts left, and continues their second pass if they were in one.
 func (v *video) loadUnits() error {
 	v.division.saved = map[int]*checkpoint{}
 	names, err := v.unitFiles(".unit-")
@@ -166,7 +166,7 @@ func (v *video) loadUnits() error {
 	return nil
 }
 
-// unitFiles are the paths of temporary files whose suffixes begin like this.
+// unitFiles returns the paths of the temporary files whose suffixes begin with mark.
 func (v *video) unitFiles(mark string) (paths []string, err error) {
 	stem := v.job.TempFor(mark)
 	entries, err := os.ReadDir(filepath.Dir(stem))
@@ -196,9 +196,9 @@ func (v *video) discardUnit(u unitState) error {
 	return nil
 }
 
-// processUnits takes the units through the pipeline, several at once, and joins them. A unit that does not go on where
-// the one before it ends is done again. It fails with errUndivided if that, or anything about the video that a single
-// pass may cope with, shows that the video has to be processed in one piece.
+// processUnits takes the units through the pipeline, several at once, and joins them. A unit that does not continue
+// where the one before it ends is redone. processUnits fails with errUndivided if that, or anything about the video
+// that a single pass may cope with, shows that the video must be processed in one piece.
 func (a *attempt) processUnits(ctx context.Context) error {
 	done := make([]*checkpoint, len(a.division.units))
 	due := make([]unitState, len(done))
@@ -229,8 +229,8 @@ func (a *attempt) processUnits(ctx context.Context) error {
 	return undividedIf(a.join(ctx, done))
 }
 
-// undividedUnlessPassing is undividedIf once it is sure that damage is the file's: what passes says nothing about
-// units, and those that are sealed are as good as they were.
+// undividedUnlessPassing is undividedIf, but first makes sure that damage is in the file: temporary faults say nothing
+// about units, and leave sealed ones as good as they were.
 func (a *attempt) undividedUnlessPassing(ctx context.Context, err error) error {
 	if errors.Is(err, media.ErrDamaged) || errors.Is(err, media.ErrNotVideo) {
 		if passing := a.confirm(ctx, err, -1); passing != nil {
@@ -240,7 +240,7 @@ func (a *attempt) undividedUnlessPassing(ctx context.Context, err error) error {
 	return undividedIf(err)
 }
 
-// undividedIf says that a video has to be processed in one piece after an error that this may avoid, or judges better.
+// undividedIf turns an error into errUndivided if processing the video in one piece may avoid it, or judge it better.
 func undividedIf(err error) error {
 	if err == nil || errors.Is(err, errUndivided) || !errors.Is(err, media.ErrResume) && !media.Permanent(err) {
 		return err
@@ -248,7 +248,7 @@ func undividedIf(err error) error {
 	return fmt.Errorf("%w: %s", errUndivided, err.Error())
 }
 
-// apart returns the units that have to be done again, since they do not go on where the one before them ends.
+// apart returns the units that must be redone, because they do not continue where the one before them ends.
 func (a *attempt) apart(done []*checkpoint) (again []unitState, err error) {
 	for n, c := range done[min(1, len(done)):] {
 		if done[n].goesOn(c.Unit) {
@@ -266,13 +266,14 @@ func (a *attempt) apart(done []*checkpoint) (again []unitState, err error) {
 	return again, nil
 }
 
-// goesOn reports whether the next unit goes on where this one ends. A frame that both mask whole shows nothing of where
+// goesOn reports whether the next unit continues where this one ends. A frame that both mask whole does not show where
 // they take people to be, and proves nothing.
 func (c *checkpoint) goesOn(next *unitState) bool {
 	return !next.BeforeWhole && c.endsWith(next.Before, next.BeforeWhole)
 }
 
-// processUnit returns the last checkpoint of a unit that is done: by an earlier attempt at the video, or now.
+// processUnit returns the last checkpoint of a unit that an earlier attempt at the video finished, or that it finishes
+// now.
 func (a *attempt) processUnit(ctx context.Context, u unitState) (*checkpoint, error) {
 	saved := a.takeSaved(u)
 	if saved != nil && saved.Unit.Complete {
@@ -294,7 +295,7 @@ func (a *attempt) processUnit(ctx context.Context, u unitState) (*checkpoint, er
 	return a.runUnit(ctx, u, nil)
 }
 
-// takeSaved returns what an earlier attempt at the video left of a unit, once; nil for nothing that is of use.
+// takeSaved returns what an earlier attempt at the video left of a unit, only once, or nil if nothing usable is left.
 func (a *attempt) takeSaved(u unitState) *checkpoint {
 	a.saving.Lock()
 	defer a.saving.Unlock()
@@ -306,7 +307,7 @@ func (a *attempt) takeSaved(u unitState) *checkpoint {
 	return c
 }
 
-// runUnit takes a unit through the pipeline once, from a checkpoint on if there is one.
+// runUnit takes a unit through the pipeline once, starting from a checkpoint if there is one.
 func (a *attempt) runUnit(ctx context.Context, u unitState, from *checkpoint) (c *checkpoint, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -327,7 +328,7 @@ func (a *attempt) runUnit(ctx context.Context, u unitState, from *checkpoint) (c
 	return b.processToEnd(ctx)
 }
 
-// processToEnd is process for a unit, all of which it seals.
+// processToEnd takes a unit through the pipeline, and seals all of it.
 func (a *attempt) processToEnd(ctx context.Context) (*checkpoint, error) {
 	sink, err := a.pass(ctx)
 	if err != nil {
@@ -343,14 +344,13 @@ func (a *attempt) processToEnd(ctx context.Context) (*checkpoint, error) {
 	if err := sink.seal(); err != nil {
 		return nil, err
 	}
-	if sink.last == nil || !sink.last.Unit.Complete { // damage showed itself after all
+	if sink.last == nil || !sink.last.Unit.Complete { // there was damage after all
 		return nil, fmt.Errorf("%w: the end of a unit cannot be sealed", errUndivided)
 	}
 	return sink.last, nil
 }
 
-// openUnitReader starts decoding some seconds before the first frame that is missing, twice as many if the unit is done
-// again.
+// openUnitReader starts decoding some seconds before the first missing frame, twice as many if the unit is redone.
 func (a *attempt) openUnitReader(ctx context.Context, info media.Info, options media.ReadOptions) (err error) {
 	next, first := a.unit.First, 0
 	if a.from != nil {
@@ -368,7 +368,7 @@ func (a *attempt) openUnitReader(ctx context.Context, info media.Info, options m
 	return err
 }
 
-// beforeUnit takes note of what the unit would mask in the frame before its first one.
+// beforeUnit records what the unit would mask in the frame before its first one.
 func (s *sink) beforeUnit(rec *record.Frame) error {
 	heads := slices.Clone(rec.Heads)
 	for i := range heads {
@@ -383,7 +383,7 @@ func (a *attempt) describeUnit(u unitState) telemetry.Unit {
 	return telemetry.Unit{Number: u.Number, Attempt: u.Attempt, From: info.TimeOf(u.From), To: info.TimeOf(u.To)}
 }
 
-// playing is the playing time of some frames.
+// playing returns the playing time of the frames from index from to index to.
 func (a *attempt) playing(from, to int) time.Duration {
 	times := a.division.times
 	if to < len(times) {
@@ -392,20 +392,20 @@ func (a *attempt) playing(from, to int) time.Duration {
 	return a.plan.Info().TimeOf(times[len(times)-1] - times[from])
 }
 
-// join makes of the units what a single pass over the video would have written: the output's segments, the frames of
-// its report, its preview, and what was counted.
+// join combines the units into what a single pass over the video would have written: the output's segments, the frames
+// of its report, its preview, and what was counted.
 func (a *attempt) join(ctx context.Context, done []*checkpoint) (err error) {
 	a.joined, a.summary, a.repairs = true, record.Summary{}, media.Repairs{}
 	parts := make([]media.Part, len(done))
 	for n, c := range done {
 		parts[n] = media.Part{Temp: a.job.TempFor(c.Unit.mark() + filepath.Ext(a.file.Temp)), Progress: c.Video}
 		a.summary.Add(c.Done)
-		a.repairs = a.repairs.Add(c.Repairs) // of units, there are none
+		a.repairs = a.repairs.Add(c.Repairs) // units have none
 	}
 	if a.writer, err = a.Tools.Join(ctx, a.file.Temp, a.plan, parts, a.division.times); err != nil {
 		return err
 	}
-	a.writer.CompareKeyFrames() // of nothing: all segments are sealed
+	a.writer.CompareKeyFrames() // compares nothing: all segments are sealed
 	a.review, err = a.joinReviews(ctx, done)
 	return err
 }
@@ -435,8 +435,8 @@ func (a *attempt) joinReviews(ctx context.Context, done []*checkpoint) (*review,
 	return r, r.appendUnits(done)
 }
 
-// appendUnits adds the frames of all units to the report. People keep their numbers where a unit goes on with whom the
-// unit before it masked last.
+// appendUnits adds the frames of all units to the report. People whom one unit masks at its end keep their numbers in
+// the next one.
 func (r *review) appendUnits(done []*checkpoint) error {
 	last, edge := 0, []mask.Head(nil)
 	for _, c := range done {

@@ -48,8 +48,8 @@ func TestUnitsAtOnce(t *testing.T) {
 	assert.Equal(t, 1, v.unitsAtOnce(nil))
 }
 
-// TestUnitsShareMemory: the memory of frames whose analysis is under way does not grow with the units at once, but for
-// one frame more for each of them.
+// TestUnitsShareMemory checks that the memory for frames in analysis does not grow with the number of units at once,
+// except by at most twice queueMemory per unit.
 func TestUnitsShareMemory(t *testing.T) {
 	for _, sessions := range []int{1, 7, 16} {
 		r := &Runner{Config: config.Default(), Models: &Models{}}
@@ -77,11 +77,11 @@ func TestDivisionCuts(t *testing.T) {
 	assert.False(t, new(division).cutsAt(0))
 }
 
-// TestGoesOn: only what the frame before a unit shows of where people are proves that the unit goes on there.
+// TestGoesOn checks that a unit continues another only if the frame before it shows people at the same places.
 func TestGoesOn(t *testing.T) {
 	head := mask.Head{X: 100, Y: 80, RX: 20, RY: 30}
 	for _, tc := range []struct {
-		before, whole bool // what the unit before shows of somebody
+		before, whole bool // what the unit before shows of someone
 		now, nowWhole bool
 		want          bool
 	}{
@@ -105,7 +105,7 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
-// TestTrackNumbersResume: people keep their numbers across a seam, and no two of them get the same.
+// TestTrackNumbersResume checks that people keep their numbers across a boundary, and that no two get the same one.
 func TestTrackNumbersResume(t *testing.T) {
 	at := func(track int, x float32) mask.Head { return mask.Head{Track: track, X: x, Y: 80, RX: 20, RY: 30} }
 	for name, tc := range map[string]struct {
@@ -132,7 +132,7 @@ func TestTrackNumbersResume(t *testing.T) {
 	}
 }
 
-// longClip makes a video of 4 s and describes it.
+// longClip makes a video of 4 s, and probes it.
 func longClip(t *testing.T, name string) (media.Tools, media.Info) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -146,8 +146,8 @@ func longClip(t *testing.T, name string) (media.Tools, media.Info) {
 	return tools, info
 }
 
-// TestDivide: a video whose frames are in doubt is processed in one piece, without what is left of units. What says
-// nothing about its frames has it tried again, and leaves that.
+// TestDivide checks that a video whose frames are in doubt is processed in one piece, and that units that were left are
+// removed. After an error that says nothing about the frames, they stay, and the video is tried again.
 func TestDivide(t *testing.T) {
 	killed := filepath.Join(t.TempDir(), "ffprobe")
 	require.NoError(t, os.WriteFile(killed, []byte("#!/bin/sh\nkill -9 $$\n"), 0o700)) //nolint:gosec // it runs
@@ -182,7 +182,7 @@ func TestDivide(t *testing.T) {
 	}
 }
 
-// TestUndividedUnlessPassing: damage that passes does not count against units.
+// TestUndividedUnlessPassing checks that temporary damage does not count against units.
 func TestUndividedUnlessPassing(t *testing.T) {
 	tools, info := longClip(t, "a.avi")
 	plan, err := media.NewPlan(info, media.WriteOptions{Container: "mp4", Audio: media.AudioDrop})
@@ -206,7 +206,7 @@ func TestUndividedUnlessPassing(t *testing.T) {
 	require.ErrorIs(t, a.undividedUnlessPassing(t.Context(), damage), errUndivided)
 }
 
-// TestUndividedIf: what a single pass over the video may do better leads to it, and nothing else does.
+// TestUndividedIf checks that errors that a single pass over the video may avoid lead to one, and that no others do.
 func TestUndividedIf(t *testing.T) {
 	for err, again := range map[error]bool{
 		media.ErrResume: true, media.ErrDamaged: true, media.ErrUnsupported: true, errUndivided: true,

@@ -28,23 +28,23 @@ import (
 )
 
 const (
-	// frameMemory bounds the decoded frames of one video held at once: 80 frames of 1080p, 20 of 2160p.
+	// frameMemory limits the decoded frames of one video that are held at once: 80 frames of 1080p, 20 of 2160p.
 	frameMemory = 256 << 20
-	// queueMemory is for each worker, and for one more, so that none waits for another: 12 frames of 1080p. With two
-	// workers it is part of frameMemory.
+	// queueMemory is the memory for each worker, and for one more, so that none waits for another: 12 frames of 1080p.
+	// With two workers it is part of frameMemory.
 	queueMemory = 36 << 20
 )
 
-// video is one claimed file on its way to an outcome.
+// video is a claimed file on its way to an outcome.
 type video struct {
 	*Runner
 	job     job
 	file    file
-	shared  *sealer // nil unless several machines do the video
+	shared  *sealer // nil unless several machines process the video
 	kind    string  // "video" or "picture"
 	span    *telemetry.VideoSpan
 	about   telemetry.Video
-	trace   string // the parent of all that is reported of a video that several machines do; else empty
+	trace   string // trace parent of a video that several machines process; otherwise empty
 	logger  *zap.Logger
 	summary record.Summary
 	repairs media.Repairs      // of the source's times
@@ -52,24 +52,25 @@ type video struct {
 	second  *report.SecondPass // nil in the first pass
 
 	division division
-	// patient makes an index that takes too long an error: on another machine of a share, it may not.
+	// patient makes it an error if an index takes too long: on another machine of a share, it may not.
 	patient bool
 
 	verifying sync.Mutex
-	answers   uint64 // of servers, up to which those that gave them were verified
+	answers   uint64 // servers were verified up to this number of their answers
 
-	saving sync.Mutex    // of checkpoints; guards the next two while units are processed
-	sealed bool          // a checkpoint of it is on disk, from which another attempt can resume
-	safe   map[int]int64 // frames on the disk, by unit
-	// discard means that this attempt may have failed because of what an earlier one left, or for want of the space
-	// that it takes up.
+	saving sync.Mutex    // guards the next two while units are processed
+	sealed bool          // another attempt can resume from a checkpoint on disk
+	safe   map[int]int64 // frames on disk, by unit
+	// discard means that this attempt may have failed because of what an earlier one left, or for lack of the space that
+	// this takes up.
 	discard bool
 }
 
-// convert publishes the anonymized video under its final name, or leaves nothing behind but what a later attempt can
+// convert publishes the anonymized video under its final name, or leaves nothing behind except what a later attempt can
 // resume from.
 func (v *video) convert(ctx context.Context, info media.Info) error {
-	// Units, and a second pass, open the source when it may be deleted: what is made is then all that is left of it.
+	// Units and a second pass reopen the source, which may be deleted by then: the output is then all that is left of the
+	// video.
 	info, release, err := info.Hold()
 	if err != nil {
 		return err
@@ -85,8 +86,8 @@ func (v *video) convert(ctx context.Context, info media.Info) error {
 	return v.again(ctx, v.run(ctx, info, from), func() error { return v.restart(ctx, info) })
 }
 
-// again restarts the video as long as another pass avoids what the last one ended with: in one piece once units do not
-// go together, once in each pass where nothing can be resumed, and with recall: thorough once nobody was found.
+// again restarts the video as long as another pass avoids the error of the last one: in one piece if units do not fit
+// together, once per pass if resuming fails, and with recall: thorough if nobody was found.
 func (v *video) again(ctx context.Context, err error, restart func() error) error {
 	for anew := false; ctx.Err() == nil; err = restart() {
 		switch {
@@ -119,7 +120,7 @@ func (v *video) restart(ctx context.Context, info media.Info) error {
 	return v.run(ctx, info, nil)
 }
 
-// run takes the video through the pipeline once, from a checkpoint on if there is one, and publishes it.
+// run takes the video through the pipeline once, starting from a checkpoint if there is one, and publishes it.
 func (v *video) run(ctx context.Context, info media.Info, from *checkpoint) error {
 	fingerprint, err := v.fingerprint(v.file)
 	if err != nil {
@@ -159,9 +160,9 @@ func (v *video) run(ctx context.Context, info media.Info, from *checkpoint) erro
 	return v.job.Publish(companions...)
 }
 
-// checkModels fails if servers do not serve what they did when the video began.
+// checkModels fails if servers no longer serve what they served when the video began.
 func (v *video) checkModels(ctx context.Context, fingerprint string) error {
-	v.verifying.Lock() // units are processed at once
+	v.verifying.Lock() // units are processed concurrently
 	defer v.verifying.Unlock()
 	answers, err := v.Models.Verify(ctx, v.answers)
 	if err != nil {
@@ -182,22 +183,22 @@ type attempt struct {
 	plan        media.Plan
 	fingerprint string
 	from        *checkpoint // nil starts from the beginning
-	atOnce      int         // units that are processed at once
-	unit        *unitWork   // nil for all of the video
-	joined      bool        // of units
+	atOnce      int         // units processed at once
+	unit        *unitWork   // nil for the whole video
+	joined      bool        // from units
 	progress    *progressLog
 
-	release func() // gives the reserved space back
+	release func() // releases the reserved space
 	writer  *media.Writer
 	reader  *media.Reader
 	review  *review
 	resume  *pipeline.Resume
 }
 
-// takeAll reserves the space and takes all frames through the pipeline.
+// takeAll reserves space and takes all frames through the pipeline.
 func (a *attempt) takeAll(ctx context.Context) (err error) {
 	if a.release, err = a.reserveSpace(a.plan); err != nil {
-		// Other videos that wait for space get what this one's segments take up.
+		// Unless space is only reserved, this video's segments make room for other videos that wait for space.
 		a.discard = a.discard || !errors.Is(err, errReserved)
 		return err
 	}
@@ -214,7 +215,7 @@ func (a *attempt) takeAll(ctx context.Context) (err error) {
 	return err
 }
 
-// open opens everything that the pipeline reads and writes. close closes what was opened, on failure too.
+// open opens everything that the pipeline reads and writes. close closes what was opened, even after a failure.
 func (a *attempt) open(ctx context.Context) (err error) {
 	var sealed *media.Progress
 	if a.from != nil {
@@ -241,7 +242,7 @@ func (a *attempt) create(ctx context.Context, path string, sealed *media.Progres
 	return a.Tools.Create(ctx, path, a.plan, sealed)
 }
 
-// temp is the path of a temporary file: the video's, or one of the unit's own. The suffix includes the extension.
+// temp returns the path of a temporary file of the video, or of its unit. The suffix includes the extension.
 func (a *attempt) temp(suffix string) string {
 	if a.unit != nil {
 		suffix = a.unit.mark() + suffix
@@ -249,14 +250,13 @@ func (a *attempt) temp(suffix string) string {
 	return a.job.TempFor(suffix)
 }
 
-// picturesTaken reports whether the contact sheet gets pictures of frames as they are written. Units leave that to the
-// decoder, and so do several machines: what is weakest is known once all is joined.
+// picturesTaken reports whether the contact sheet gets pictures of frames as they are written. With units or several
+// machines, the output is decoded for it instead: which frames are weakest is known only once everything is joined.
 func (a *attempt) picturesTaken() bool {
 	return a.Config.Report.ContactSheet && a.unit == nil && a.shared == nil
 }
 
-// openReader starts decoding: at the first frame, or, with a checkpoint, some seconds before the first frame that is
-// missing.
+// openReader starts decoding at the first frame or, with a checkpoint, some seconds before the first missing frame.
 func (a *attempt) openReader(ctx context.Context) (err error) {
 	info, options := a.plan.Info(), readOptions(a.Config, a.atOnce)
 	options.OneClock = a.plan.CopiesStreams()
@@ -302,15 +302,15 @@ func (a *attempt) pass(ctx context.Context) (*sink, error) {
 	}
 	s := newSink(ctx, a)
 	err := pipeline.Run(ctx, a.reader, s, options)
-	if a.unit == nil { // the video's own figures are those of all units
+	if a.unit == nil { // join adds up the units
 		a.summary, a.repairs = s.summary, s.repairs
 	}
 	return s, err
 }
 
-// pipelineOptions say how videos are analyzed and masked, of which some units are processed at once. These share the
-// places for frames that are analyzed, whose memory therefore does not grow with their number. What frames are held for
-// the look-ahead does, since it decides what is masked.
+// pipelineOptions returns how to analyze and mask videos of which the given number of units are processed at once.
+// These share the slots for frames in analysis, so that memory does not grow with their number. They do not share the
+// frames held for the look-ahead, which decide what is masked.
 func (r *Runner) pipelineOptions(units int) pipeline.Options {
 	cfg := r.Config
 	workers := (parallelInferences(cfg) + units - 1) / units
@@ -341,8 +341,8 @@ func (r *Runner) pipelineOptions(units int) pipeline.Options {
 	}
 }
 
-// confirm fails if something else than the file is to blame for the damage. frames are those of an output that is to be
-// published, negative for none.
+// confirm fails if something other than the file is to blame for the damage. frames is the number of frames of an
+// output to be published, negative for none.
 func (a *attempt) confirm(ctx context.Context, damage error, frames int) error {
 	a.logger.Info("video seems damaged: it is read and decoded again, to tell damage from a temporary fault",
 		zap.NamedError("damage", damage))
@@ -353,7 +353,8 @@ func (a *attempt) confirm(ctx context.Context, damage error, frames int) error {
 	return nil
 }
 
-// finish completes the output and its companion files under their temporary names; these while the output is verified.
+// finish completes the output and its companion files under their temporary names, the latter while the output is
+// verified.
 func (a *attempt) finish(ctx context.Context) (companions []watch.Companion, err error) {
 	if damage := a.damage(); damage != nil {
 		if err := a.confirm(ctx, damage, a.summary.Frames); err != nil {
@@ -376,7 +377,7 @@ func (a *attempt) finish(ctx context.Context) (companions []watch.Companion, err
 	return companions, err
 }
 
-// damage is what did not decode, nil for a video whose units did.
+// damage returns what could not be decoded; nil for a video that was joined from units.
 func (a *attempt) damage() error {
 	if a.reader == nil {
 		return nil
@@ -384,7 +385,7 @@ func (a *attempt) damage() error {
 	return a.reader.Damage()
 }
 
-// salvaged takes note that parts of the source are missing from the output. The source may then be all that is left of
+// salvaged records that parts of the source are missing from the output. The source may then be all that is left of
 // them, and a better decoder may find more, so it stays unless the configuration says otherwise.
 func (a *attempt) salvaged(damage error) {
 	a.writer.EndUnknown()
@@ -405,7 +406,7 @@ func (a *attempt) keepsSource() bool {
 	return a.Config.Output.OnSalvage != config.OnSalvageAsSuccess || a.Config.Output.OnSuccess == watch.OnSuccessKeep
 }
 
-// decoded is how many frames were decoded.
+// decoded returns how many frames were decoded.
 func (a *attempt) decoded() int {
 	if a.reader == nil {
 		return 0
@@ -440,7 +441,7 @@ func (v *video) describe(info media.Info) telemetry.Video {
 	}
 }
 
-// streamTexts describe the video streams of a source that has several.
+// streamTexts returns descriptions of the video streams of a source that has several.
 func streamTexts(info media.Info) (texts []string) {
 	for _, s := range info.Streams {
 		texts = append(texts, s.String())
@@ -456,7 +457,7 @@ func (v *video) result() telemetry.Result {
 	return result
 }
 
-// readOptions say how to decode a video, of which some units are processed at once.
+// readOptions returns how to decode a video of which the given number of units are processed at once.
 func readOptions(cfg *config.Config, units int) media.ReadOptions {
 	decoder, _ := videoThreads(runtime.GOMAXPROCS(0), runtime.NumCPU(), units*cfg.MaxConcurrentVideos)
 	return media.ReadOptions{
@@ -468,8 +469,8 @@ func readOptions(cfg *config.Config, units int) media.ReadOptions {
 }
 
 // videoThreads divides the cores that this process may use among the videos, or units of them, that are processed at
-// once, for ffmpeg's decoder and encoder. ffmpeg itself counts the cores of the machine, for each video and whatever
-// the quota of a container, and starts one and a half times as many threads of the encoder; 0 leaves that to it.
+// once, for ffmpeg's decoder and encoder. By itself, ffmpeg counts the cores of the machine for each video, whatever
+// the quota of a container, and starts one and a half times as many encoder threads; 0 leaves the number to ffmpeg.
 func videoThreads(usable, all, videos int) (decoder, encoder int) {
 	if videos == 1 && usable >= all {
 		return 0, 0
@@ -483,7 +484,7 @@ func writeOptions(cfg *config.Config, f file, units int) media.WriteOptions {
 	return options
 }
 
-// encoding is what the options of all outputs have in common.
+// encoding returns the options that all outputs have in common.
 func encoding(cfg *config.Config, units int) media.WriteOptions {
 	_, encoder := videoThreads(runtime.GOMAXPROCS(0), runtime.NumCPU(), units*cfg.MaxConcurrentVideos)
 	return media.WriteOptions{

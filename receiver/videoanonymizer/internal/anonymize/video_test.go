@@ -19,8 +19,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/telemetry"
 )
 
-// TestVideosShareCores: together, decoders start no more threads than there are cores, and encoders no more than one
-// and a half times as many, unless there are more videos than cores.
+// TestVideosShareCores checks that together, decoders start no more threads than there are cores, and encoders no more
+// than one and a half times as many, unless there are more videos than cores.
 func TestVideosShareCores(t *testing.T) {
 	for _, tc := range []struct {
 		usable, all, videos int
@@ -39,8 +39,8 @@ func TestVideosShareCores(t *testing.T) {
 	}
 }
 
-// TestAgain: whatever a pass ends with that another one avoids leads to that, in the second pass as in the first one,
-// and nothing does forever.
+// TestAgain checks that an error that another pass avoids leads to that pass, in the second pass as in the first, but
+// never forever.
 func TestAgain(t *testing.T) {
 	broken := errors.New("broken")
 	for name, tc := range map[string]struct {

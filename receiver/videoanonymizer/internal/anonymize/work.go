@@ -13,9 +13,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Work does one job after another, as long as the models can be used, and several at once while pictures are next. It
-// calls begun before each job and ended after it, concurrently for pictures. It returns the error of the watcher, or
-// the context's.
+// Work runs one job after another as long as the models can be used, and several at once while the next ones are
+// pictures. It calls begun before each job and ended after it, concurrently for pictures. It returns the watcher's
+// error or the context's.
 func (r *Runner) Work(ctx context.Context, watcher *watch.Watcher, begun, ended func(*watch.Job)) error {
 	do := func(job *watch.Job) {
 		begun(job)
@@ -36,7 +36,7 @@ func (r *Runner) Work(ctx context.Context, watcher *watch.Watcher, begun, ended 
 		}
 		var all sync.WaitGroup
 		r.Burst.work(ctx, &all, job, func() *watch.Job {
-			if !r.Models.Available() { // all that follow would fail at once
+			if !r.Models.Available() { // all further jobs would fail at once
 				return nil
 			}
 			return watcher.TryNext(watch.IsPicture)
@@ -45,28 +45,29 @@ func (r *Runner) Work(ctx context.Context, watcher *watch.Watcher, begun, ended 
 	}
 }
 
-// Burst bounds the pictures that all workers process at once: by number, so that while some are decoded and encoded,
-// others keep the models busy, and by their pixels, which take memory. A nil *Burst lets each worker process one.
+// Burst limits the pictures that all workers process at once: by number, so that some keep the models busy while others
+// are decoded and encoded, and by their pixels, which take memory. With a nil *Burst, each worker processes one.
 type Burst struct {
 	lanes  *semaphore.Weighted
 	pixels *semaphore.Weighted
 	most   int64 // pixels
 }
 
-// NewBurst returns the bounds for a configuration: one picture more than there are inferences at once, and as many
-// pixels as one may have.
+// NewBurst returns the limits for a configuration: one picture more than there are inferences at once, and as many
+// pixels as a single picture may have.
 func NewBurst(cfg *config.Config) *Burst {
 	most := cfg.Limits.Pixels()
 	return &Burst{
-		lanes:  semaphore.NewWeighted(int64(parallelInferences(cfg))), // beside the first one of a worker
+		lanes:  semaphore.NewWeighted(int64(parallelInferences(cfg))), // in addition to a worker's first one
 		pixels: semaphore.NewWeighted(most), most: most,
 	}
 }
 
-// bytesPerPixel is what a pixel takes at most while a picture is decoded. A file may be larger than its picture.
+// bytesPerPixel is how many bytes a pixel takes at most while a picture is decoded. A file may be larger than its
+// picture.
 const bytesPerPixel = 8
 
-// acquire waits until a picture of so many pixels may be decoded.
+// acquire waits until a picture of the given number of pixels may be decoded.
 func (b *Burst) acquire(ctx context.Context, pixels int64) (free func(), err error) {
 	if b == nil {
 		return func() {}, nil
@@ -78,7 +79,7 @@ func (b *Burst) acquire(ctx context.Context, pixels int64) (free func(), err err
 	return func() { b.pixels.Release(pixels) }, nil
 }
 
-// work does the first job and those that next returns, up to the bound at once, until next returns nil.
+// work runs the first job and those that next returns, up to the limit at once, until next returns nil.
 func (b *Burst) work(ctx context.Context, all *sync.WaitGroup, job *watch.Job, next func() *watch.Job,
 	do func(*watch.Job)) {
 	for job != nil {

@@ -17,7 +17,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// Servers that find each other are no reason to warn, unless that takes long. All else is, at once.
+// TestAbsence checks that servers that still have to find each other cause no warning unless that takes long, and that
+// all other errors cause one at once.
 func TestAbsence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// BenchmarkUpdate is a compare-and-set that is on the disk when it is answered.
+// BenchmarkUpdate measures a compare-and-set, which is on disk when it is acknowledged.
 func BenchmarkUpdate(b *testing.B) {
 	s := newBench(b).store
 	video := Video{Path: "in/a.mp4", State: VideoPlanned, Made: "v1", Units: 30}
@@ -29,7 +29,7 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
-// BenchmarkClaims is what a worker does besides the work: pick a unit among the units of 1,000 videos, and claim it.
+// BenchmarkClaims measures the overhead of a worker: picking a unit among those of 1,000 videos, and claiming it.
 func BenchmarkClaims(b *testing.B) {
 	s := newFilledSession(b, 1000, VideoPlanned)
 	for b.Loop() {
@@ -40,7 +40,7 @@ func BenchmarkClaims(b *testing.B) {
 		s.claim(&unit.rec.holding)
 		require.NoError(b, write(b.Context(), s, &unit, &unit.rec.holding))
 		b.StopTimer()
-		unit.rec.release() // so that there is always one
+		unit.rec.release() // so that a unit is always open
 		unit.rec.State = UnitOpen
 		require.NoError(b, write(b.Context(), s, &unit, &unit.rec.holding))
 		s.mu.Lock()
@@ -50,7 +50,7 @@ func BenchmarkClaims(b *testing.B) {
 	}
 }
 
-// BenchmarkPick is how long a worker looks for what to do next among 10,000 videos that wait.
+// BenchmarkPick measures how long a worker takes to pick a task among 10,000 waiting videos.
 func BenchmarkPick(b *testing.B) {
 	s := newFilledSession(b, 10_000, VideoFound)
 	for b.Loop() {
@@ -61,7 +61,7 @@ func BenchmarkPick(b *testing.B) {
 	}
 }
 
-// BenchmarkTenThousandVideos is how much memory a bucket of 10,000 videos that are done takes, server and view
+// BenchmarkTenThousandVideos measures how much memory a bucket of 10,000 videos that are done takes, server and view
 // together, and how long a worker that starts takes to read it.
 func BenchmarkTenThousandVideos(b *testing.B) {
 	for b.Loop() {
@@ -87,7 +87,7 @@ func BenchmarkTenThousandVideos(b *testing.B) {
 	}
 }
 
-// BenchmarkStatus is what asking for the status of 10,000 videos that are done costs, without the connection.
+// BenchmarkStatus measures a query for the status of 10,000 videos that are done, without the connection.
 func BenchmarkStatus(b *testing.B) {
 	s := newFilledSession(b, 10_000, VideoDone)
 	client := &Client{store: s.store, logger: zap.NewNop()}
@@ -98,7 +98,7 @@ func BenchmarkStatus(b *testing.B) {
 	}
 }
 
-// BenchmarkBacklog is what the share itself takes where many small files wait: three engines in one process, on one
+// BenchmarkBacklog measures the overhead of the share while many small files wait: three engines in one process, on one
 // embedded server, whose work is to invert a few bytes.
 func BenchmarkBacklog(b *testing.B) {
 	for _, videos := range []int{1000, 10_000} {
@@ -137,8 +137,8 @@ func BenchmarkBacklog(b *testing.B) {
 	}
 }
 
-// BenchmarkScan is what the coordinator does at each scan that finds 10,000 videos that are known, besides looking into
-// the folders.
+// BenchmarkScan measures what the coordinator does for each scan that finds 10,000 known videos, without listing the
+// folders.
 func BenchmarkScan(b *testing.B) {
 	for _, state := range []VideoState{VideoFound, VideoDone} {
 		b.Run(string(state), func(b *testing.B) {
@@ -156,7 +156,7 @@ func BenchmarkScan(b *testing.B) {
 	}
 }
 
-// listed is a Source that always finds the same.
+// listed is a Source that always finds the same videos.
 type listed []Found
 
 func (l listed) Scan(context.Context) ([]Found, error) { return l, nil }
@@ -172,7 +172,7 @@ func withStop(b *testing.B) (context.Context, context.CancelFunc) {
 	return context.WithCancel(b.Context())
 }
 
-// newFilledSession returns a session with videos, of three units each if they are planned.
+// newFilledSession returns a session with videos. Planned ones have three units each.
 func newFilledSession(b testing.TB, videos int, state VideoState) *session {
 	b.Helper()
 	bench := newBench(b)

@@ -17,8 +17,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// check makes sure that the certificate is one that the other machines accept, given the configuration of the embedded
-// server, or nil. Else each of them would only say that it cannot connect. It needs the files alone, and no network.
+// check makes sure that the other machines accept the certificate, also as a server's unless e is nil. Otherwise they
+// would only say that they cannot connect. It needs only the files, no network.
 func (t *TLS) check(e *Embedded) []error {
 	if t == nil || len(t.validate()) > 0 {
 		return nil
@@ -43,13 +43,13 @@ func (t *TLS) check(e *Embedded) []error {
 	return []error{checkHosts(c.leaf, t.CertFile, e)}
 }
 
-// certificate is this machine's, with what it takes to verify it.
+// certificate is this machine's certificate, with the pools to verify it.
 type certificate struct {
 	leaf                 *x509.Certificate
 	authorities, between *x509.CertPool
 }
 
-// read reads the files, each error with its key.
+// read reads the files. Each error names its key.
 func (t *TLS) read() (c certificate, errs []error) {
 	const hint = "write the path of a file in PEM that the collector's user can read"
 	c.authorities, c.between = x509.NewCertPool(), x509.NewCertPool()
@@ -78,8 +78,8 @@ func (c *certificate) verify(usage x509.ExtKeyUsage) ([][]*x509.Certificate, err
 	})
 }
 
-// period says when a certificate is valid, if that is what is wrong, and not what time it is now: the error is the same
-// a second later.
+// period replaces an expiry error with one that gives the validity period rather than the current time, so that the
+// text does not change from one second to the next.
 func period(err error) error {
 	if invalid := new(x509.CertificateInvalidError); errors.As(err, invalid) && invalid.Reason == x509.Expired {
 		return fmt.Errorf("the certificate of %s is only valid from %s to %s", invalid.Cert.Subject,
@@ -88,8 +88,8 @@ func period(err error) error {
 	return err
 }
 
-// checkHosts makes sure that the certificate names where the server is reached, which is what the others compare.
-// anonymizerctl on this machine is one of them.
+// checkHosts makes sure that the certificate names the hosts at which clients reach the server, because clients check
+// that. anonymizerctl on this machine is one of them.
 func checkHosts(certificate *x509.Certificate, path string, e *Embedded) error {
 	addresses := []string{e.local()}
 	if e.Cluster != nil {
@@ -109,15 +109,15 @@ func checkHosts(certificate *x509.Certificate, path string, e *Embedded) error {
 
 // Expiry is when the other machines stop accepting a certificate.
 type Expiry struct {
-	// Key is that of the file with the certificate that expires first: tls::cert_file, or tls::ca_file.
+	// Key is the key of the file with the certificate that expires first: tls::cert_file or tls::ca_file.
 	Key string
 	At  time.Time
 }
 
-// Soon is how long before its end a certificate is warned of.
+// Soon is how long before a certificate expires the warnings begin.
 const Soon = 30 * 24 * time.Hour
 
-// Expiry reads the files. It fails if the certificate is not valid now.
+// Expiry reads the files and returns when the certificate expires. It fails if the certificate is not valid now.
 func (t *TLS) Expiry() (last Expiry, err error) {
 	c, errs := t.read()
 	if len(errs) > 0 {
@@ -127,7 +127,7 @@ func (t *TLS) Expiry() (last Expiry, err error) {
 	if err != nil {
 		return Expiry{}, fmt.Errorf("tls::cert_file: %w", period(err))
 	}
-	for _, chain := range chains { // any will do
+	for _, chain := range chains { // one valid chain is enough: the last to expire counts
 		if first := expiryOf(chain); first.At.After(last.At) {
 			last = first
 		}
@@ -135,7 +135,7 @@ func (t *TLS) Expiry() (last Expiry, err error) {
 	return last, nil
 }
 
-// expiryOf returns which certificate of a chain expires first.
+// expiryOf returns the Expiry of the certificate in a chain that expires first.
 func expiryOf(chain []*x509.Certificate) Expiry {
 	first := Expiry{"tls::cert_file", chain[0].NotAfter}
 	for i, c := range chain[1:] {
@@ -149,8 +149,8 @@ func expiryOf(chain []*x509.Certificate) Expiry {
 	return first
 }
 
-// watch warns once a day, until ctx ends, if the certificate expires soon: connections that are there outlive that, so
-// that nothing else would tell before a machine starts anew.
+// watch warns once a day, until ctx ends, if the certificate expires soon. Established connections outlive the
+// certificate, so nothing else would show the problem before a machine restarts.
 func (x Expiry) watch(ctx context.Context, logger *zap.Logger) {
 	about := []zap.Field{zap.String("key", "share::"+x.Key), zap.Time("expires", x.At)}
 	for ctx.Err() == nil {

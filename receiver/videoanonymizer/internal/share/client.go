@@ -17,15 +17,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// Client looks at a share without taking part.
+// Client queries and controls a share without taking part in it.
 type Client struct {
 	nc     *link
 	store  *store
 	logger *zap.Logger
 }
 
-// Dial connects to the share of a configuration: to its servers, or to the embedded server of the collector that runs
-// on this machine. It fails when ctx ends, or if nobody has ever run the share.
+// Dial connects to the share in cfg: to its servers, or to the embedded server of the collector that runs on this
+// machine. It fails when ctx ends, or if no machine has ever run the share.
 func Dial(ctx context.Context, cfg Config, logger *zap.Logger) (*Client, error) {
 	if cfg.Embedded != nil {
 		cfg.Servers, cfg.Embedded = []string{cfg.embeddedURL()}, nil
@@ -49,7 +49,7 @@ func Dial(ctx context.Context, cfg Config, logger *zap.Logger) (*Client, error) 
 	return c, nil
 }
 
-// embeddedURL is where other processes of this machine reach its server.
+// embeddedURL returns the URL at which other processes on this machine reach the embedded server.
 func (c *Config) embeddedURL() string {
 	if c.TLS != nil {
 		return "tls://" + c.Embedded.local()
@@ -57,7 +57,7 @@ func (c *Config) embeddedURL() string {
 	return "nats://" + c.Embedded.local()
 }
 
-// local is the address, host:port, at which other processes of this machine reach the server.
+// local returns the address, host:port, at which other processes on this machine reach the server.
 func (e *Embedded) local() string {
 	address := e.listen()
 	if host, port, err := net.SplitHostPort(address); err == nil {
@@ -84,7 +84,7 @@ func (c *Client) open(ctx context.Context, cfg *Config) (err error) {
 	}
 }
 
-// explain says what it means that a server does not answer although it is there.
+// explain adds to an error what it means if the server is connected but does not answer.
 func (c *Client) explain(err error) error {
 	if c.nc.IsConnected() && incomplete(err) {
 		return fmt.Errorf("it is up, but does not answer: most servers are down or out of its reach: %w", err)
@@ -95,7 +95,8 @@ func (c *Client) explain(err error) error {
 // Close ends the connection.
 func (c *Client) Close() { c.nc.Close() }
 
-// Status returns who does what. The clock of the servers tells who is alive: they note the time of each heartbeat.
+// Status returns who works on what. Who is alive is decided by the clock of the servers, which timestamps each
+// heartbeat.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	v := newView(c.store, "", c.logger)
 	var written time.Time
@@ -114,7 +115,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 				return Status{}, errors.New("read the records of the share: the connection to NATS was lost in the meantime: " +
 					"try again")
 			}
-			if e == nil { // these are all
+			if e == nil { // the initial records are complete
 				return c.status(ctx, v)
 			}
 			if e.Operation() == jetstream.KeyValuePut {
@@ -131,20 +132,20 @@ func (c *Client) status(ctx context.Context, v *view) (Status, error) {
 		return Status{}, fmt.Errorf("ask NATS for the time: %w", c.explain(err))
 	}
 	v.echo = info.TimeStamp
-	for _, w := range v.workers { // they know better than who was given no configuration
+	for _, w := range v.workers { // this client may have no configuration: the machines know the lease
 		c.store.lease = max(c.store.lease, w.rec.Lease)
 	}
 	return v.status(), nil
 }
 
-// Drain makes a machine finish what it does and take no more, or take work again. It holds until it is undone, even if
-// the machine starts anew.
+// Drain makes a machine finish its current work and take no more, or take work again. This holds until it is undone,
+// even if the machine restarts.
 func (c *Client) Drain(ctx context.Context, machine string, on bool) error {
 	_, err := c.store.put(ctx, kindDrain+"."+cleanName(machine), encode(on))
 	return c.explain(err)
 }
 
-// Drained reports whether a machine, which need not be there any more, was made to take no work.
+// Drained reports whether Drain made a machine, which need not exist any more, take no work.
 func (c *Client) Drained(ctx context.Context, machine string) (bool, error) {
 	value, _, err := c.store.get(ctx, kindDrain+"."+cleanName(machine))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -153,8 +154,8 @@ func (c *Client) Drained(ctx context.Context, machine string) (bool, error) {
 	return string(value) == "true", c.explain(err)
 }
 
-// ReadMirror returns what the journal below a root has of a share, and when it was last written: videos and units, but
-// neither machines nor who does a unit. It needs no NATS.
+// ReadMirror returns what the journal below a root says about a share, and when it was last written. That covers videos
+// and units, but neither machines nor who works on a unit. It needs no NATS.
 func ReadMirror(root, name string) (Status, time.Time, error) {
 	t := newTree(root, name)
 	files, err := t.journals()
@@ -163,7 +164,7 @@ func ReadMirror(root, name string) (Status, time.Time, error) {
 	}
 	var written time.Time
 	for _, path := range files {
-		if info, err := os.Stat(path); err == nil && info.ModTime().After(written) { // else collected just now
+		if info, err := os.Stat(path); err == nil && info.ModTime().After(written) { // otherwise it was just collected
 			written = info.ModTime()
 		}
 	}

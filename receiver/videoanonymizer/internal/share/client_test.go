@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Without a majority of its servers a share does not answer, and who asks is told what to look after. The mirror still
-// does.
+// TestStatusWithoutMajority checks that a share without a majority of its servers does not answer, and that the error
+// says what to look at. The folder can still be read.
 func TestStatusWithoutMajority(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -18,48 +18,48 @@ import (
 	"time"
 )
 
-// Config is the block share of the receiver's configuration.
+// Config is the share block of the receiver's configuration.
 type Config struct {
-	// Name is that of the share: letters, digits, - and _, at most 64. Machines with the same name work together.
+	// Name is the name of the share: letters, digits, - and _, at most 64. Machines with the same name work together.
 	Name string `mapstructure:"name"`
 	// Root is a folder that all machines see at this absolute path. All watched and output folders are below it.
 	Root string `mapstructure:"root"`
-	// UnitLength is how long a unit of a video is, about: 10s to 1h.
+	// UnitLength is the approximate length of a unit of a video: 10s to 1h.
 	UnitLength time.Duration `mapstructure:"unit_length"`
-	// Lease is after how long without a sign of life a machine's work is taken over: 1s to 1h.
+	// Lease is how long a machine may show no sign of life before its work is taken over: 1s to 1h.
 	Lease time.Duration `mapstructure:"lease"`
 	// Embedded runs a NATS server in this process. Exactly one of Embedded and Servers is set.
 	Embedded *Embedded `mapstructure:"embedded"`
 	// Servers are URLs of NATS servers: tls://host:port, or nats://host:port on this machine.
 	Servers []string `mapstructure:"servers"`
-	// TLS identifies this machine to the others, and them to this one.
+	// TLS authenticates this machine to the others, and the others to this machine.
 	TLS *TLS `mapstructure:"tls"`
-	// NKeyFile has this machine's nkey, a seed, on its first line. For an embedded server, public nkeys of the machines
-	// that name it in their servers may follow, one a line.
+	// NKeyFile has this machine's nkey, a seed, on its first line. For an embedded server, the public nkeys of the
+	// machines that list it in their servers may follow, one per line.
 	NKeyFile string `mapstructure:"nkey_file"`
 }
 
 // Embedded is a NATS server in this process.
 type Embedded struct {
-	// Node is the server's name, which stays the same for as long as Directory does. Required with Cluster.
+	// Node is the server's name, which must not change as long as Directory exists. Required with Cluster.
 	Node string `mapstructure:"node"`
-	// Directory is where the server keeps its data: on a disk of this machine.
+	// Directory is where the server keeps its data: on a local disk of this machine.
 	Directory string `mapstructure:"directory"`
-	// Listen is the address, host:port, for other processes.
+	// Listen is the address, host:port, at which other processes connect.
 	Listen string `mapstructure:"listen"`
-	// Cluster joins the servers of several machines; nil for one alone.
+	// Cluster connects the servers of several machines; nil for a single server.
 	Cluster *Cluster `mapstructure:"cluster"`
 }
 
 // Cluster says how embedded servers find each other.
 type Cluster struct {
-	// Listen is the address, host:port, for the other servers. It is one of Peers.
+	// Listen is the address, host:port, at which the other servers connect. It is one of Peers.
 	Listen string `mapstructure:"listen"`
 	// Peers are the addresses of all servers, the same list on each machine: 3 or 5.
 	Peers []string `mapstructure:"peers"`
 }
 
-// TLS names the files of a certificate, its key, and the authority that signed those of all machines, in PEM.
+// TLS names PEM files: the authority that signed all machines' certificates, this machine's certificate, and its key.
 type TLS struct {
 	CAFile   string `mapstructure:"ca_file"`
 	CertFile string `mapstructure:"cert_file"`
@@ -73,12 +73,12 @@ const (
 	defaultListen     = "127.0.0.1:4222"
 )
 
-// DefaultConfig returns what applies for keys that are left out.
+// DefaultConfig returns the values of keys that are left out.
 func DefaultConfig() Config {
 	return Config{UnitLength: DefaultUnitLength, Lease: DefaultLease}
 }
 
-// minLease is the shortest that is accepted; a variable for tests, which cannot wait that long.
+// minLease is the shortest lease that is accepted. It is a variable for tests, which cannot wait that long.
 var minLease = time.Second
 
 var (
@@ -88,7 +88,7 @@ var (
 		"/var/lib/otelcol-anonymizer/share} to run the server in this process, or servers: [tls://host:4222]"
 )
 
-// Errors returns every error, each with its key and what to write instead; some may be nil.
+// Errors returns every error, each with its key and what to write instead. Some may be nil.
 func (c *Config) Errors() (errs []error) {
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	errs = append(errs, c.validateConnection()...)
@@ -111,7 +111,7 @@ func (c *Config) Errors() (errs []error) {
 	return errs
 }
 
-// validateConnection checks what it takes to connect, also the files that this machine proves who it is with.
+// validateConnection checks what connecting needs, including the files that prove this machine's identity.
 func (c *Config) validateConnection() (errs []error) {
 	if !validName.MatchString(c.Name) {
 		errs = append(errs, fmt.Errorf("name: %q: write 1 to 64 letters, digits, - or _, such as lab", c.Name))
@@ -188,7 +188,7 @@ func (e *Embedded) listen() string {
 	return e.Listen
 }
 
-// validateListen refuses addresses that others can reach, unless each side proves who it is.
+// validateListen rejects addresses that other machines can reach, unless both sides prove their identity.
 func (c *Config) validateListen(key, address string) error {
 	host, err := splitAddress(address)
 	if err != nil {

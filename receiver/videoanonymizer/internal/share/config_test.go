@@ -16,7 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// exampleYAML is the share of three machines in the documentation.
+// exampleYAML is the configuration of a share of three machines in the documentation.
 const exampleYAML = `
 share:                    # three machines; this is a
   name: lab

@@ -17,8 +17,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// coordinate looks for videos, collects leftovers and writes the mirror, as long as this worker holds the lease for
-// that. Two that do so at once do no harm: all they change is by compare-and-set.
+// coordinate scans for videos, collects leftovers and writes the mirror as long as this worker holds the coordinator's
+// claim. Two coordinators at once do no harm: they change records only by compare-and-set.
 func (s *session) coordinate(ctx context.Context) {
 	var duty *duty
 	defer func() { duty.close() }()
@@ -46,8 +46,8 @@ func (s *session) coordinate(ctx context.Context) {
 	}
 }
 
-// elect makes this worker the coordinator unless another is that is alive. It returns the revision of the record that
-// says so, 0 if it says something else.
+// elect makes this worker the coordinator unless another live worker is. It returns the revision of the coordinator's
+// record if this worker holds its claim, and otherwise 0.
 func (s *session) elect(ctx context.Context) (term uint64, err error) {
 	s.view.mu.Lock()
 	c, synced := s.view.coordinator, s.view.synced
@@ -74,22 +74,22 @@ func (s *session) elect(ctx context.Context) (term uint64, err error) {
 	return e.rev, nil
 }
 
-// errStrange says that root is not the folder of which NATS has records: to its coordinator, all videos would be gone.
+// errStrange means that root is not the folder that NATS has records of: to its coordinator, all videos would be gone.
 var errStrange = errors.New("root has no journal of this share, although NATS has its videos: mount the shared " +
 	"folder there; if it was emptied on purpose, stop all machines and remove the data of NATS, too")
 
-// duty is a term as coordinator.
+// duty is one term as the coordinator.
 type duty struct {
 	*session
 	mirror  *mirror
 	scanned time.Time
 	told    string
 	ours    outputs
-	// skipped says of files, by path, why they are left out.
+	// skipped maps the paths of files that are left out to the reasons.
 	skipped map[string]string
 }
 
-// newDuty begins the term that a revision of the coordinator's record is the beginning of.
+// newDuty begins the term that starts at a revision of the coordinator's record.
 func (s *session) newDuty(rev uint64) *duty {
 	return &duty{
 		session: s, mirror: newMirror(s.tree, term{s.store.era.number, rev}, s.me),
@@ -116,7 +116,7 @@ func (d *duty) complain(err error) {
 }
 
 func (d *duty) perform(ctx context.Context) error {
-	if !d.view.has(d.mirror.term.rev) { // what the last coordinator knew
+	if !d.view.has(d.mirror.term.rev) { // first see all that the previous coordinator saw
 		return nil
 	}
 	if err := d.rebuild(ctx); err != nil {
@@ -139,7 +139,7 @@ func (d *duty) perform(ctx context.Context) error {
 	return nil
 }
 
-// scan records what is new, changed or gone.
+// scan records videos that are new, changed or gone.
 func (d *duty) scan(ctx context.Context) error {
 	found, err := d.opts.Source.Scan(ctx)
 	if err != nil {
@@ -172,7 +172,7 @@ func (d *duty) scan(ctx context.Context) error {
 	return nil
 }
 
-// skip says once that a file is left out.
+// skip logs why a file is left out, once for each reason.
 func (d *duty) skip(path string, err error) {
 	if text := err.Error(); d.skipped[path] != text {
 		d.skipped[path] = text
@@ -180,10 +180,10 @@ func (d *duty) skip(path string, err error) {
 	}
 }
 
-// errName says that records cannot have a path.
+// errName means that records cannot hold a path.
 var errName = errors.New("its name is not UTF-8 or not a path below root: rename it")
 
-// found records a video unless it is known.
+// found records a video unless this version of it is known.
 func (d *duty) found(ctx context.Context, f Found) error {
 	if !fs.ValidPath(f.Path) {
 		return errName
@@ -195,9 +195,9 @@ func (d *duty) found(ctx context.Context, f Found) error {
 	rec := &known.rec
 	switch {
 	case known.rev == 0, rec.State == VideoGone:
-	case rec.Version.equal(f.Version), rec.State == VideoPublishing: // which comes to its end first
+	case rec.Version.equal(f.Version), rec.State == VideoPublishing: // publishing finishes first
 		return nil
-	case rec.State == VideoDone && rec.Version.sameContent(f.Version) && d.stands(rec): // it was touched
+	case rec.State == VideoDone && rec.Version.sameContent(f.Version) && d.stands(rec): // only its time changed
 		return nil
 	}
 	if isOurs, err := d.isOutput(ctx, f); isOurs || err != nil {
@@ -214,7 +214,7 @@ func (d *duty) found(ctx context.Context, f Found) error {
 	return write(ctx, d.session, &e, &e.rec.holding)
 }
 
-// stands reports whether the output of a video, the last of its outputs, is where it was put.
+// stands reports whether the masked video, the last of the outputs, still has its final name.
 func (d *duty) stands(v *Video) bool {
 	if len(v.Outputs) == 0 {
 		return false
@@ -223,7 +223,7 @@ func (d *duty) stands(v *Video) bool {
 	return err == nil
 }
 
-// videos returns those that are as asked for.
+// videos returns the videos for which as is true.
 func (s *session) videos(as func(id string, v *Video) bool) (some []entry[Video]) {
 	s.view.mu.Lock()
 	defer s.view.mu.Unlock()
@@ -235,8 +235,8 @@ func (s *session) videos(as func(id string, v *Video) bool) (some []entry[Video]
 	return some
 }
 
-// collect removes what late or dead workers left: folders of videos that are final, units of plans that do not count,
-// and what shows of workers.
+// collect removes what late or dead workers left behind: folders of final videos, units of obsolete plans, the workers'
+// records and probes, and journals of earlier coordinators.
 func (d *duty) collect(ctx context.Context) error {
 	if err := d.confirm(ctx); err != nil {
 		return err
@@ -245,8 +245,8 @@ func (d *duty) collect(ctx context.Context) error {
 		d.mirror.removeEarlier(d.cfg.Lease), d.collectFolders(ctx), d.collectPlans(ctx), d.collectWorkers(ctx))
 }
 
-// confirm makes sure that this worker coordinates the share as it is now: one whose era is over would find nothing of
-// what it collects in its records, and remove what is another's.
+// confirm makes sure that this worker still coordinates the share. If its era is over, its records know nothing about
+// the files it collects, and it would remove those of the next era.
 func (d *duty) confirm(ctx context.Context) error {
 	_, _, err := d.store.get(ctx, keyBorn)
 	if err == nil {
@@ -296,7 +296,7 @@ func (d *duty) collectFolders(ctx context.Context) error {
 	return nil
 }
 
-// collectPlans purges the units of plans that do not count, unless their claim still stands.
+// collectPlans purges the units of obsolete plans, except plans whose claim still stands.
 func (d *duty) collectPlans(ctx context.Context) error {
 	var strays []plan
 	d.view.mu.Lock()
@@ -318,10 +318,10 @@ func (d *duty) collectPlans(ctx context.Context) error {
 	return nil
 }
 
-// keepDied is how long a machine that died, and has not come back, is remembered, so that somebody hears of it.
+// keepDied is how long a machine that died and has not come back is remembered, so that the operator hears of it.
 const keepDied = 24 * time.Hour
 
-// collectWorkers forgets workers that have been dead for long.
+// collectWorkers removes the records and probes of workers that have been dead for a long time.
 func (d *duty) collectWorkers(ctx context.Context) error {
 	var dead []string
 	d.view.mu.Lock()

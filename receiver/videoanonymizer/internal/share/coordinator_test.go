@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// One file that cannot be in records, or cannot be read, keeps no other from being done.
+// TestFilesThatAreLeftOut checks that a file that cannot be recorded, or cannot be read, does not hold up the others.
 func TestFilesThatAreLeftOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -23,7 +23,7 @@ func TestFilesThatAreLeftOut(t *testing.T) {
 	r.settled()
 	bad := filepath.Join(r.root, "in", "a\xff")
 	require.NoError(t, os.WriteFile(bad, []byte("not UTF-8"), 0o600))
-	// A link that has the size of an output cannot be compared with it.
+	// A broken link that has the size of an output cannot be compared with it.
 	info, err := os.Stat(r.worker.final("in/a-video"))
 	require.NoError(t, err)
 	link := filepath.Join(r.root, "in", "b")
@@ -32,7 +32,7 @@ func TestFilesThatAreLeftOut(t *testing.T) {
 	r.until("the other is done", func() bool { return e.Stats().Videos[VideoDone] >= 2 })
 }
 
-// What was published of an earlier version is no source, either.
+// TestOutputsOfEarlierVersions checks that outputs of earlier versions are not sources, either.
 func TestOutputsOfEarlierVersions(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -47,12 +47,13 @@ func TestOutputsOfEarlierVersions(t *testing.T) {
 	addVideo(t, r.root, "v", 1500)
 	r.until("it is done again", r.published)
 	require.NoError(t, os.WriteFile(filepath.Join(r.root, "in", "copy"), earlier, 0o600))
-	addVideo(t, r.root, "w", 100) // once this is done, the copy was seen
+	addVideo(t, r.root, "w", 100) // once this is done, a scan has seen the copy
 	r.until("the new one is done", func() bool { return e.Stats().Videos[VideoDone] == 2 })
 	assert.NoFileExists(t, r.worker.final("in/copy"))
 }
 
-// A coordinator whose era is over removes nothing: its records say nothing of the folders of the new one.
+// TestCoordinatorOfAnEraThatIsOver checks that a coordinator whose era is over removes nothing: its records know
+// nothing about the folders of the next era.
 func TestCoordinatorOfAnEraThatIsOver(t *testing.T) {
 	t.Parallel()
 	s := newFilledSession(t, 1, VideoPlanned)
@@ -74,7 +75,8 @@ func TestCoordinatorOfAnEraThatIsOver(t *testing.T) {
 	assert.DirExists(t, stray)
 }
 
-// A machine that started before its mount does not coordinate: all videos would be gone.
+// TestEmptyRootIsNotCoordinated checks that a machine that starts before its folder is mounted does not coordinate: to
+// it, all videos would be gone.
 func TestEmptyRootIsNotCoordinated(t *testing.T) {
 	t.Parallel()
 	s := newFilledSession(t, 1, VideoPlanned)
@@ -84,7 +86,7 @@ func TestEmptyRootIsNotCoordinated(t *testing.T) {
 	assert.ErrorIs(t, err, errStrange)
 }
 
-// The journal has what is sealed of a unit that somebody does.
+// TestMirrorHasWhatIsSealed checks that the journal has the sealed segments of a claimed unit.
 func TestMirrorHasWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	s := newFilledSession(t, 1, VideoPlanned)
@@ -108,8 +110,8 @@ func TestMirrorHasWhatIsSealed(t *testing.T) {
 	assert.WithinDuration(t, time.Now(), unit.rec.Claim.Since, time.Minute, "the claim itself stands")
 }
 
-// Coordinators that do not know of each other, such as one that was cut off and its successor, leave the journal of the
-// later one. One whose journal is gone all the same writes it anew.
+// TestJournalsOfCoordinators checks that coordinators that do not know of each other, such as one that was cut off and
+// its successor, leave the latest one's journal in place. If that is gone nevertheless, its coordinator rewrites it.
 func TestJournalsOfCoordinators(t *testing.T) {
 	t.Parallel()
 	s := newFilledSession(t, 3, VideoDone)

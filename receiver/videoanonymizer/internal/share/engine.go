@@ -21,31 +21,32 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options are what an Engine needs besides its configuration.
+// Options are what an Engine needs in addition to its configuration.
 type Options struct {
-	// Machine names this machine; embedded::node if empty, or else the host's name.
+	// Machine names this machine. If empty, embedded::node or else the host name is used.
 	Machine string
-	// Made identifies what this program makes of a video, with its models and its configuration: all units of a video are
-	// done by machines of the same identity.
+	// Made identifies the program, its models and its configuration. All units of a video are processed by machines of the
+	// same identity.
 	Made string
-	// Worker does the work, and Source says which.
+	// Worker does the work, and Source finds the videos.
 	Worker Worker
 	Source Source
-	// Slots is how many things this machine does at once; 1 if 0.
+	// Slots is how many tasks this machine runs at once; 1 if 0.
 	Slots int
 	// ScanInterval is how often the coordinator looks for videos; 5 s if 0.
 	ScanInterval time.Duration
-	// Attempts is how often something is tried that fails with an error that may pass; 5 if 0.
+	// Attempts is how often a task is tried that fails with an error that may pass; 5 if 0.
 	Attempts int
-	// Reason says in a word what an error is, for Video.Reason; nil never does.
+	// Reason returns a one-word reason for an error, for Video.Reason; nil for none.
 	Reason func(error) string
-	// Deaths is how many workers may die of something, on at least two machines, before it counts as failed; 3 if 0.
+	// Deaths is how many workers may die of a task, on at least two machines, before it counts as failed; 3 if 0. If there
+	// is only one machine, it is twice as many.
 	Deaths int
 	Logger *zap.Logger
 
-	// wall is the clock for what people read.
+	// wall is the clock for times that are shown to people.
 	wall func() time.Time
-	// reached is called at points where a fault is worth trying; for tests.
+	// reached is called at points where tests inject faults.
 	reached func(point string)
 }
 
@@ -58,23 +59,23 @@ type Engine struct {
 	node   *node
 	nc     *link
 	tree   tree
-	// expiry is that of the certificate, if there is one.
+	// expiry is when the certificate expires, if there is one.
 	expiry Expiry
 
 	writes   atomic.Uint64
 	counters counters
 	draining atomic.Bool
-	// held means that nothing is to be taken for now, and suspended that nothing is to be done either.
+	// held means that this machine takes no work for now, and suspended that it also stops its current work.
 	held, suspended atomic.Bool
 
-	// emptied is an era whose data turned out to be lost.
+	// emptied is the era whose data turned out to be lost.
 	emptied era
 
 	mu      sync.Mutex
 	session *session
 }
 
-// New starts the embedded server, if there is one, and a connection. Run must then be called, which ends both.
+// New starts the embedded server, if there is one, and connects. The caller must then call Run, which ends both.
 func New(cfg Config, opts Options) (*Engine, error) {
 	if err := errors.Join(cfg.Errors()...); err != nil {
 		return nil, err
@@ -143,7 +144,7 @@ func orDefault[T int | time.Duration](n, otherwise T) T {
 	return n
 }
 
-// cleanName makes a name fit for a key.
+// cleanName replaces the characters of a name that a key cannot have.
 func cleanName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 128 && (r == '-' || r == '_' || validName.MatchString(string(r))) {
@@ -153,7 +154,7 @@ func cleanName(name string) string {
 	}, name)
 }
 
-// Run takes part until ctx ends, and then leaves: what this machine had in hand, others go on with at once.
+// Run takes part until ctx ends, and then leaves, so that other machines continue this machine's work at once.
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.close()
 	defer e.tree.leave(e.me)
@@ -183,10 +184,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// absence is a time in which this machine takes no part.
+// absence is a time during which this machine does not take part.
 type absence struct {
 	logger *zap.Logger
-	// patience is how long servers may need to find each other.
+	// patience is how long servers may take to find each other.
 	patience time.Duration
 	began    time.Time
 	told     string
@@ -194,8 +195,8 @@ type absence struct {
 
 func (a *absence) ended() { a.began, a.told = time.Time{}, "" }
 
-// explain logs an error once. That a server is there and does not answer is no fault unless it lasts: servers that have
-// just started have to find each other.
+// explain logs an error once. A server that is connected but does not answer is no fault unless that lasts: servers
+// that have just started must find each other first.
 func (a *absence) explain(err error, connected bool) {
 	if a.began.IsZero() {
 		a.began = time.Now()
@@ -213,7 +214,7 @@ func (a *absence) explain(err error, connected bool) {
 	}
 }
 
-// incomplete reports whether an error is that of a server that lacks the others.
+// incomplete reports whether an error comes from a server that lacks the others.
 func incomplete(err error) bool {
 	var refused jetstream.JetStreamError
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &refused) && refused.APIError() != nil &&
@@ -229,7 +230,7 @@ func (e *Engine) close() {
 	}
 }
 
-// begin opens the bucket. It makes one if there has been none for a while, since missing, or if it has lost its data.
+// begin opens the bucket. It creates one if there has been none for a while, since missing, or if the data was lost.
 func (e *Engine) begin(ctx context.Context, missing *time.Time) (*session, error) {
 	if err := e.tree.join(e.me); err != nil {
 		return nil, err
@@ -248,7 +249,7 @@ func (e *Engine) begin(ctx context.Context, missing *time.Time) (*session, error
 	if missing.IsZero() {
 		*missing = time.Now()
 	}
-	if time.Since(*missing) < min(lease/2, 3*time.Second)+mathrand.N(lease/8) { // another may be making it
+	if time.Since(*missing) < min(lease/2, 3*time.Second)+mathrand.N(lease/8) { // another machine may be creating it
 		return nil, errMissing
 	}
 	number, err := e.tree.nextEra()
@@ -263,17 +264,17 @@ func (e *Engine) begin(ctx context.Context, missing *time.Time) (*session, error
 	if err != nil {
 		return nil, fmt.Errorf("create the bucket: %w", err)
 	}
-	return nil, errMissing // the next try opens it
+	return nil, errMissing // the next attempt opens it
 }
 
-// errMissing says that there is no bucket yet.
+// errMissing means that there is no bucket yet.
 var errMissing = errors.New("there is no bucket yet")
 
-// Drain makes this machine finish what it does and take no more, or take work again.
+// Drain makes this machine finish its current work and take no more, or take work again.
 func (e *Engine) Drain(on bool) { e.draining.Store(on) }
 
-// Hold makes this machine take no work for now, or take work again. With suspend it also lets go of what it does, which
-// others go on with; otherwise it finishes that.
+// Hold makes this machine take no work for now, or take work again. With suspend, it also lets go of its current work,
+// which other machines continue; otherwise it finishes that work.
 func (e *Engine) Hold(on, suspend bool) {
 	e.held.Store(on)
 	e.suspended.Store(on && suspend)
@@ -290,22 +291,22 @@ func (e *Engine) Hold(on, suspend bool) {
 	}
 }
 
-// errHeld says that work was let go of since this machine is not to work now.
+// errHeld means that work was let go of because this machine must not work now.
 var errHeld = errors.New("this machine does not work now")
 
-// session is a worker's part in one era.
+// session is a worker's participation in one era.
 type session struct {
 	*Engine
 	store *store
 	view  *view
 	began time.Time
-	// acquaintance is the last worker, a string, whose probe this one has seen.
+	// acquaintance is the last other worker, a string, whose probe this one has seen.
 	acquaintance atomic.Value
 
 	mu sync.Mutex
-	// running are what this worker has claimed, by key.
+	// running has this worker's claims, by key.
 	running map[string]*job
-	// failures are how many tasks in a row failed.
+	// failures is how many tasks in a row failed.
 	failures int
 	pauseEnd time.Time
 }
@@ -346,7 +347,7 @@ func (s *session) run(ctx context.Context) error {
 	return err
 }
 
-// beatUntil gives signs of life until ctx ends. It ends the session when the bucket is lost.
+// beatUntil sends heartbeats until ctx ends. It ends the session when the bucket is lost.
 func (s *session) beatUntil(ctx context.Context, end context.CancelCauseFunc) {
 	tick := time.NewTicker(s.cfg.Lease / 6)
 	defer tick.Stop()
@@ -403,9 +404,9 @@ func (s *session) isDraining() bool {
 	return s.draining.Load() || s.held.Load() || s.view.drained[cleanName(s.opts.Machine)]
 }
 
-// problem says why this machine takes no work for as long as root is not the folder that the coordinator sees, which it
-// tells by the probe of the coordinator. It takes none, and says nothing, while that is missing and may be because the
-// coordinator has ended.
+// problem returns why this machine takes no work, and whether it takes any. It takes none if root is not the folder
+// that the coordinator sees, which the coordinator's probe shows. If the probe may be missing only because the
+// coordinator has ended, this machine takes no work either, but reports no problem.
 func (s *session) problem() (text string, takes bool) {
 	if err := s.tree.sees(s.me); err != nil {
 		return "root cannot be read: " + err.Error(), false
@@ -418,14 +419,14 @@ func (s *session) problem() (text string, takes bool) {
 	switch {
 	case gone || s.met(claim.Worker):
 		return "", true
-	case !there || claim.Machine == s.opts.Machine: // an earlier run of this machine, or who cannot read root itself
+	case !there || claim.Machine == s.opts.Machine: // an earlier run of this machine, or it cannot read root, either
 		return "", false
 	}
 	return fmt.Sprintf("root is not the folder that %s sees: mount the same one on both", claim.Machine), false
 }
 
-// met reports whether the probe of a worker is in root, or was: root is the same folder for as long as it has the probe
-// of this worker, and a worker that ends takes its own away.
+// met reports whether the probe of a worker is in root, or was. The latter is enough: root stays the same folder as
+// long as it has this worker's own probe, and a worker that ends removes its probe.
 func (s *session) met(worker string) bool {
 	if worker == s.me || s.acquaintance.Load() == worker {
 		return true
@@ -437,7 +438,7 @@ func (s *session) met(worker string) bool {
 	return true
 }
 
-// leave says that this worker is gone for good.
+// leave records that this worker is gone for good.
 func (s *session) leave(ctx context.Context) {
 	m := s.machine(0)
 	m.Left, m.Doing = true, nil
@@ -446,7 +447,7 @@ func (s *session) leave(ctx context.Context) {
 	}
 }
 
-// noticed cancels the work that a change of a record makes vain. It is called under the view's lock.
+// noticed cancels the work that a change of a record has made pointless. It is called under the view's lock.
 func (s *session) noticed(key string, h *holding, own bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -465,7 +466,7 @@ func (s *session) noticed(key string, h *holding, own bool) {
 	}
 }
 
-// write replaces a record that has a revision, and takes the new one into the view.
+// write replaces the record at its known revision, and takes the new one into the view.
 func write[T any](ctx context.Context, s *session, e *entry[T], h *holding) error {
 	h.Writer = fmt.Sprintf("%s#%d", s.me, s.writes.Add(1))
 	value := encode(&e.rec)
@@ -490,10 +491,10 @@ func write[T any](ctx context.Context, s *session, e *entry[T], h *holding) erro
 	return nil
 }
 
-// maxRecord is less than what a server takes as one message, which is 1 MiB.
+// maxRecord is below the maximum size of a message to a server, 1 MiB.
 const maxRecord = 1000 << 10
 
-// encode returns a record as JSON. Records have nothing that JSON cannot say, except for what a worker gives, which was
+// encode returns a record as JSON. Records contain only what JSON can represent: what a worker provides has been
 // checked.
 func encode(record any) []byte {
 	text, err := json.Marshal(record)

@@ -46,7 +46,8 @@ func TestThreeMachines(t *testing.T) {
 	r.settled()
 }
 
-// What a machine leaves when it stops, another goes on with at once, from the last sealed segment.
+// TestAnotherMachineGoesOn checks that another machine continues the work of one that stops, at once and from the last
+// sealed segment.
 func TestAnotherMachineGoesOn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -78,7 +79,7 @@ func TestAnotherMachineGoesOn(t *testing.T) {
 	assert.Zero(t, e.Stats().Fenced)
 }
 
-// stopper is a worker that does not come to the end of a unit.
+// stopper is a worker that never finishes a unit.
 type stopper struct {
 	*inverter
 	after   int
@@ -108,7 +109,8 @@ func (s *stopper) Do(ctx context.Context, t *UnitTask) (json.RawMessage, error) 
 	return nil, ctx.Err()
 }
 
-// Errors that may pass are tried again; others, and those that do not pass, fail the video, and leave nothing behind.
+// TestErrorsOfTheWorker checks that errors that may pass are retried, and that permanent and persistent ones fail the
+// video and leave nothing behind.
 func TestErrorsOfTheWorker(t *testing.T) {
 	t.Parallel()
 	passing := errors.New("may pass")
@@ -175,7 +177,8 @@ func TestErrorsOfTheWorker(t *testing.T) {
 	}
 }
 
-// Files that are damaged or gone are noticed before they are joined, and done again.
+// TestDamagedFilesAreDoneAgain checks that damaged and missing files are noticed before they are joined, and made
+// again.
 func TestDamagedFilesAreDoneAgain(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(path string) error{
@@ -209,7 +212,8 @@ func TestDamagedFilesAreDoneAgain(t *testing.T) {
 	}
 }
 
-// A name that is taken by somebody's file is left alone, and so are the names that come before it.
+// TestTakenNames checks that someone else's file with the name of an output is left alone, and that the companion,
+// which is placed first, is withdrawn.
 func TestTakenNames(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -231,12 +235,12 @@ func TestTakenNames(t *testing.T) {
 		_, err := os.Lstat(taken + ".txt")
 		return errors.Is(err, os.ErrNotExist)
 	})
-	require.NoError(t, os.Remove(taken)) // whose name is free now
+	require.NoError(t, os.Remove(taken)) // now the name is free
 	r.until("it is done", func() bool { return e.Stats().Videos[VideoDone] == 1 })
 	checkOutputs(t, r.root)
 }
 
-// A source that changes is done anew, and one that vanishes is given up.
+// TestSourcesThatChange checks that a source that changes is processed again, and that one that vanishes is given up.
 func TestSourcesThatChange(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -262,7 +266,8 @@ func TestSourcesThatChange(t *testing.T) {
 	r.settled()
 }
 
-// Machines of another identity leave planned videos alone, unless none is left of the one that planned them.
+// TestOtherVersions checks that machines of another identity leave a planned video alone as long as a machine of the
+// identity that planned it is left.
 func TestOtherVersions(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -277,7 +282,7 @@ func TestOtherVersions(t *testing.T) {
 	opts.Made = "v2"
 	newer, _ := r.start(second(first), opts)
 	r.until("they see each other", func() bool { return len(newer.Status().Machines) == 2 })
-	time.Sleep(2 * r.lease) // long enough to have taken something
+	time.Sleep(2 * r.lease) // long enough to take something
 	assert.Zero(t, newer.Stats().Takeovers)
 	var machines []string
 	for _, u := range newer.Status().Videos[0].Units {
@@ -303,7 +308,7 @@ func TestUpgrade(t *testing.T) {
 	r.settled()
 }
 
-// A machine that drains finishes what it does, and takes no more until told to.
+// TestDrain checks that a draining machine takes no work until it is told to.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -328,7 +333,7 @@ func TestDrain(t *testing.T) {
 	r.settled()
 }
 
-// A machine that is held takes nothing; what it lets go of, others go on with at once.
+// TestHold checks that a machine on hold takes no work, and that others continue at once what it lets go of.
 func TestHold(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -354,7 +359,7 @@ func TestHold(t *testing.T) {
 	r.settled()
 }
 
-// A machine whose root is another folder takes nothing, and says why.
+// TestRootsThatAreNotShared checks that a machine whose root is another folder takes no work, and says why.
 func TestRootsThatAreNotShared(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -382,7 +387,7 @@ func TestRootsThatAreNotShared(t *testing.T) {
 	assert.Zero(t, lost.Stats().Published)
 }
 
-// What kills one program after another fails in the end, and is done alone until then.
+// TestPoison checks that a task that kills one program after another fails in the end, and runs alone until then.
 func TestPoison(t *testing.T) {
 	t.Parallel()
 	for name, machines := range map[string][]string{"two machines": {"a", "b"}, "one machine": {"a"}} {
@@ -415,7 +420,7 @@ func TestPoison(t *testing.T) {
 	}
 }
 
-// Of several machines that take over the same work, the one that is first counts it, and the others count nothing.
+// TestTakeoversAreCountedOnce checks that if several machines take over the same work, only the first counts it.
 func TestTakeoversAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	s := newFilledSession(t, 1, VideoPlanned)
@@ -435,8 +440,8 @@ func TestTakeoversAreCountedOnce(t *testing.T) {
 	assert.Zero(t, s.Stats().Fenced)
 }
 
-// An output that somebody moves or edits while its source waits to be disposed of is not published again, and the
-// source stays.
+// TestOutputsThatAreMovedWhileTheSourceWaits checks that an output that someone moves or edits while its source waits
+// to be moved or deleted is not published again, and that the source stays.
 func TestOutputsThatAreMovedWhileTheSourceWaits(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(output string) error{
@@ -467,8 +472,8 @@ func TestOutputsThatAreMovedWhileTheSourceWaits(t *testing.T) {
 	}
 }
 
-// A video whose work fails for reasons that say nothing about it does not keep the others from being done, although its
-// kind of task comes first.
+// TestWhatWaitsStopsNothing checks that a video whose task fails for reasons that say nothing about it does not hold up
+// the others, although its kind of task comes first.
 func TestWhatWaitsStopsNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -487,7 +492,7 @@ func TestWhatWaitsStopsNothing(t *testing.T) {
 	r.settled()
 }
 
-// picky is a worker that does not join one video for now.
+// picky is a worker that refuses to join one video for now.
 type picky struct {
 	*inverter
 	refuses atomic.Bool
@@ -502,7 +507,7 @@ func (p *picky) Join(ctx context.Context, t *JoinTask) ([]JoinedFile, error) {
 	return p.inverter.Join(ctx, t)
 }
 
-// What stops although NATS does not answer does not wait for a whole lease.
+// TestStopsWithoutNATS checks that a program that stops while NATS does not answer does not wait for a whole lease.
 func TestStopsWithoutNATS(t *testing.T) {
 	t.Parallel()
 	s := newFilledSession(t, 1, VideoPlanned)
@@ -518,7 +523,7 @@ func TestStopsWithoutNATS(t *testing.T) {
 	require.NoError(t, ctx.Err())
 }
 
-// An error that says nothing about the video makes the record wait.
+// TestPassingErrorsWait checks that an error that says nothing about the video makes the record wait.
 func TestPassingErrorsWait(t *testing.T) {
 	t.Parallel()
 	s := newFilledSession(t, 1, VideoPlanned)
@@ -532,7 +537,8 @@ func TestPassingErrorsWait(t *testing.T) {
 	assert.True(t, s.free(h, time.Now().Add(-2*s.cfg.Lease)))
 }
 
-// What is reported when the program stops is not reported by the next one again.
+// TestStopsJustAfterTheReport checks that a video that is reported while the program stops is not reported again by the
+// next one.
 func TestStopsJustAfterTheReport(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]error{"done": nil, "later": &Later{Wait: 50 * time.Millisecond}} {
@@ -573,7 +579,7 @@ func TestStopsJustAfterTheReport(t *testing.T) {
 	}
 }
 
-// reporter is a worker that reports videos, until it stops.
+// reporter is a worker that reports one video, and then waits until it is stopped.
 type reporter struct {
 	*inverter
 	answer            error
@@ -590,7 +596,8 @@ func (w *reporter) Published(_ context.Context, of Video) error {
 	return w.answer
 }
 
-// While a source waits to be moved or deleted, nothing but its record is kept.
+// TestSegmentsAreRemovedWhileTheSourceWaits checks that only the record of a video is kept while its source waits to be
+// moved or deleted.
 func TestSegmentsAreRemovedWhileTheSourceWaits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -25,7 +25,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// faultRounds returns how many faults to try: few by default, or as many as the environment variable FAULT_ROUNDS says.
+// faultRounds returns how many faults to inject: few, or the value of the environment variable FAULT_ROUNDS.
 func faultRounds(t *testing.T, few int) int {
 	t.Helper()
 	if text := os.Getenv("FAULT_ROUNDS"); text != "" {
@@ -39,7 +39,7 @@ func faultRounds(t *testing.T, few int) int {
 	return few
 }
 
-// faultSeed is FAULT_SEED, or another one each time.
+// faultSeed returns FAULT_SEED, or a different seed each time.
 func faultSeed(t *testing.T) uint64 {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
@@ -54,18 +54,18 @@ func faultSeed(t *testing.T) uint64 {
 
 const childEnv = "SHARE_TEST_CHILD"
 
-// child is what a process of the test is to be: a machine, or a server alone.
+// child is the role of a child process: a machine, or a server alone.
 type child struct {
 	Config  Config
 	Machine string
 	Broker  bool
-	// Orders is a folder where the test puts files that tell this child to stop or to die at a point.
+	// Orders is a folder in which the test puts files that tell this child to stop or to die at a point.
 	Orders string
-	// Log is a file to which children append what they renamed and committed.
+	// Log is a file to which children append what they have renamed and committed.
 	Log string
 }
 
-// beChild is the main program of a process of the test.
+// beChild is the main function of a child process.
 func beChild(text string) error {
 	var c child
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
@@ -89,7 +89,7 @@ func beChild(text string) error {
 	e, err := New(c.Config, Options{
 		Machine: c.Machine, Made: "v1", Slots: 2, ScanInterval: 100 * time.Millisecond, Logger: logger.Named(c.Machine),
 		Worker: &inverter{root: c.Config.Root, pace: 10 * time.Millisecond}, Source: folder{c.Config.Root},
-		Deaths: 100, Attempts: 100, // faults here are nobody's fault
+		Deaths: 100, Attempts: 100, // injected faults are not the video's fault
 		reached: c.reached,
 		wall:    func() time.Time { return time.Now().Add(time.Duration(rand.IntN(7200)-3600) * time.Second) },
 	})
@@ -99,7 +99,7 @@ func beChild(text string) error {
 	return e.Run(ctx)
 }
 
-// reached obeys an order for the point, and logs what was renamed.
+// reached carries out an order for the point, and logs what was renamed or committed.
 func (c *child) reached(point string) {
 	if kind, name, ok := strings.Cut(point, " "); ok {
 		point = kind
@@ -120,10 +120,10 @@ func (c *child) reached(point string) {
 	}
 }
 
-// machine is a process of the test.
+// machine is a child process.
 type machine struct {
 	child
-	// wrap starts the process in surroundings of its own; nil for none.
+	// wrap changes the command to start the process in its own namespaces; nil for none.
 	wrap func(cmd *exec.Cmd)
 	log  string
 	cmd  *exec.Cmd
@@ -166,7 +166,7 @@ func (m *machine) gone() bool {
 	return err != nil || bytes.HasPrefix(rest, []byte("Z"))
 }
 
-// site is the machines of a test, and what can happen to them.
+// site is the machines of a test, and the faults that can hit them.
 type site struct {
 	t        *testing.T
 	root     string
@@ -205,7 +205,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// all are the processes, each once.
+// all returns the processes, each once.
 func (s *site) all() []*machine {
 	if s.embedded {
 		return s.workers
@@ -220,7 +220,7 @@ func (s *site) machine(name string, cfg Config, broker bool) *machine {
 	}
 }
 
-// fault happens, and is over when it returns.
+// fault is a fault to inject. It is over when do returns.
 type fault struct {
 	name string
 	do   func()
@@ -249,13 +249,13 @@ func (s *site) faults() []fault {
 	return faults
 }
 
-// points are where a worker is stopped or killed.
+// points are where a worker may be stopped or killed.
 var points = []string{
 	"plan", "claim", "claimed", "seal", "seal", "commit", "commit", "join", "publish", "rename", "renamed", "published",
 	"committed", "clean",
 }
 
-// atPoint stops or kills a worker when it comes to a point, if it does soon.
+// atPoint stops or kills a worker when it reaches a point, if it does so soon.
 func (s *site) atPoint(order string) {
 	m := s.workers[s.rand.IntN(len(s.workers))]
 	point := points[s.rand.IntN(len(points))]
@@ -277,7 +277,7 @@ func (s *site) atPoint(order string) {
 	}
 }
 
-// loseServers kills servers, and starts them again, without their data if they are lost.
+// loseServers kills n servers and restarts them, without their data if data is set.
 func (s *site) loseServers(n int, data bool) {
 	var hit []*machine
 	for _, i := range s.rand.Perm(len(s.brokers))[:n] {
@@ -294,7 +294,7 @@ func (s *site) loseServers(n int, data bool) {
 	}
 }
 
-// data is where a machine's server has its data, as this process sees it.
+// data returns where a machine's server has its data, as this process sees it.
 func (s *site) data(m *machine) string { return filepath.Join(s.folder, "nats-"+m.Machine) }
 
 func (s *site) cutOff(n int) {
@@ -312,8 +312,8 @@ func (s *site) pause(from, to time.Duration) {
 	time.Sleep(from + time.Duration(s.rand.Int64N(int64(to-from))))
 }
 
-// run lets faults happen while videos are anonymized, each of them about as often. After each, all videos must come to
-// their end: each with one output, published once, of units that were committed once.
+// run injects faults while videos are anonymized, each about equally often. After each fault, all videos must finish:
+// each with one output, published once, from units that were committed once.
 func (s *site) run(rounds int) { s.runAll(s.faults(), rounds) }
 
 func (s *site) runAll(faults []fault, rounds int) {
@@ -349,12 +349,12 @@ func (s *site) settled(after string) {
 	require.False(s.t, s.t.Failed())
 }
 
-// lazily is formatted when it is printed.
+// lazily is a string that is computed when it is formatted.
 type lazily func() string
 
 func (l lazily) String() string { return l() }
 
-// Machines with a server each.
+// TestFaultsOfMachines runs machines with a server each.
 func TestFaultsOfMachines(t *testing.T) {
 	t.Parallel()
 	rounds := faultRounds(t, 3)
@@ -375,7 +375,7 @@ func TestFaultsOfMachines(t *testing.T) {
 	s.run(rounds)
 }
 
-// Servers on machines of their own.
+// TestFaultsOfServers runs servers on separate machines.
 func TestFaultsOfServers(t *testing.T) {
 	t.Parallel()
 	rounds := faultRounds(t, 3)

@@ -15,15 +15,15 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// identity is what an nkey file says.
+// identity is the content of an nkey file.
 type identity struct {
 	pair   nkeys.KeyPair
 	public string
-	// others are public nkeys that an embedded server lets in besides.
+	// others are the other public nkeys that an embedded server accepts.
 	others []string
 }
 
-// readIdentity reads an nkey file: a seed, and then public nkeys of users, one a line. Lines that start with # are
+// readIdentity reads an nkey file: a seed, followed by public nkeys of users, one per line. Lines that start with # are
 // comments.
 func readIdentity(path string) (identity, error) {
 	text, err := os.ReadFile(path)
@@ -52,7 +52,7 @@ func parseIdentity(text string) (id identity, err error) {
 			}
 		case nkeys.IsValidPublicUserKey(line):
 			id.others = append(id.others, line)
-		default: // never quoted: it may be a seed
+		default: // not quoted: it may be a seed
 			return identity{}, errors.New("a line after the seed is not a user's public nkey, which starts with U")
 		}
 	}
@@ -62,10 +62,10 @@ func parseIdentity(text string) (id identity, err error) {
 	return id, nil
 }
 
-// users returns the public nkeys of all who may connect.
+// users returns the public nkeys of all machines that may connect.
 func (id identity) users() []string { return append([]string{id.public}, id.others...) }
 
-// EnsureIdentity returns the public nkey of an nkey file, which it makes if there is none.
+// EnsureIdentity returns the public nkey of an nkey file, which it creates if there is none.
 func EnsureIdentity(path string) (public string, err error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := makeIdentity(path); err != nil {
@@ -82,7 +82,7 @@ func (c *Config) PublicNKey() (string, error) {
 	return id.public, err
 }
 
-// makeIdentity writes a new seed, which only the owner of the file may read.
+// makeIdentity writes a new seed to a file that only its owner may read.
 func makeIdentity(path string) error {
 	pair, err := nkeys.CreateUser()
 	if err != nil {

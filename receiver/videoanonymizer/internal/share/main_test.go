@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil { // nearly all of their time, they wait
+	if err := flag.Set("test.parallel", "8"); err != nil { // the tests mostly wait
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -50,8 +50,8 @@ const (
 	segmentBytes = 1000
 )
 
-// inverter is a Worker on real files: its videos are bytes, a unit is a range of them, and what it publishes are the
-// inverted bytes, and their number as a companion.
+// inverter is a Worker on real files. Its videos are bytes, and a unit is a range of them. It publishes the inverted
+// bytes, and their number as a companion.
 type inverter struct {
 	root string
 	// pace is how long a segment takes.
@@ -60,7 +60,7 @@ type inverter struct {
 	fail func(call string) error
 
 	mu     sync.Mutex
-	failed []Video // of which Failed was called
+	failed []Video // passed to Failed
 }
 
 type span struct {
@@ -201,7 +201,7 @@ func (w *inverter) Failed(_ context.Context, v Video) {
 	w.failed = append(w.failed, v)
 }
 
-// folder is a Source: all files in a folder.
+// folder is a Source of all files in a folder.
 type folder struct{ root string }
 
 func (f folder) Scan(context.Context) (found []Found, err error) {
@@ -242,7 +242,7 @@ func newRig(t testing.TB) *rig {
 	}
 }
 
-// addVideo makes a video of some bytes, which no other has.
+// addVideo writes a video of the given size, whose content no other video has.
 func addVideo(t testing.TB, root, name string, size int) {
 	t.Helper()
 	data := make([]byte, size)
@@ -273,7 +273,7 @@ func (r *rig) cluster() (configs []Config) {
 	return configs
 }
 
-// second returns the configuration of another process on the machine of the first.
+// second returns the configuration of another process on the same machine, which uses the server of the first.
 func second(first Config) Config {
 	cfg := first
 	cfg.Servers, cfg.Embedded = []string{"nats://" + first.Embedded.Listen}, nil
@@ -303,7 +303,7 @@ func (r *rig) start(cfg Config, opts Options) (*Engine, func()) {
 	return r.run(e)
 }
 
-// run runs an engine like start.
+// run runs an existing engine like start.
 func (r *rig) run(e *Engine) (*Engine, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -316,16 +316,16 @@ func (r *rig) run(e *Engine) (*Engine, func()) {
 	return e, stop
 }
 
-// until waits for something that must come true.
+// until waits for a condition to become true.
 func (r *rig) until(what string, ok func() bool) {
 	r.t.Helper()
 	require.Eventually(r.t, ok, 60*time.Second, 20*time.Millisecond, what)
 }
 
-// published reports whether all sources have their output.
+// published reports whether all sources have their outputs.
 func (r *rig) published() bool { return missing(r.root) == "" }
 
-// missing returns a source that has no output yet.
+// missing returns the name of a source that has no output yet, or an empty string.
 func missing(root string) string {
 	sources, _ := os.ReadDir(filepath.Join(root, "in"))
 	for _, s := range sources {
@@ -336,7 +336,7 @@ func missing(root string) string {
 	return ""
 }
 
-// checkOutputs makes sure that each source has one output, with the right content, and that nothing else is there.
+// checkOutputs checks that each source has one output with the right content, and that there are no other files.
 func checkOutputs(t testing.TB, root string) {
 	t.Helper()
 	sources, err := os.ReadDir(filepath.Join(root, "in"))
@@ -360,7 +360,7 @@ func checkOutputs(t testing.TB, root string) {
 	}
 }
 
-// leftovers returns what is in the folders of videos.
+// leftovers returns the contents of the work folders of all videos.
 func leftovers(root, share string) (names []string) {
 	works := newTree(root, share).works()
 	_ = filepath.WalkDir(works, func(path string, _ fs.DirEntry, err error) error {
@@ -372,7 +372,7 @@ func leftovers(root, share string) (names []string) {
 	return names
 }
 
-// settled waits until all is done and cleaned up, and checks it.
+// settled waits until everything is done and cleaned up, and checks the result.
 func (r *rig) settled() {
 	r.t.Helper()
 	r.until("all are published", r.published)
@@ -385,10 +385,10 @@ func (r *rig) settled() {
 	}
 }
 
-// taken are the addresses that freeAddress returned: the system may offer one again before a server listens on it.
+// taken has the addresses that freeAddress returned: the system may offer one again before a server listens on it.
 var taken sync.Map
 
-// freeAddress returns an address that nobody listens on, and that no other test of this package was given.
+// freeAddress returns an address that nothing listens on, and that no other test of this package got.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for {

@@ -23,7 +23,7 @@ import (
 // mirrored is a line of the journal: a record of a video or a unit.
 type mirrored struct {
 	Era int `json:"era"`
-	// Key is that of the record, and Rev its revision.
+	// Key is the key of the record, and Rev its revision.
 	Key   string          `json:"key"`
 	Rev   uint64          `json:"rev"`
 	Value json.RawMessage `json:"value"`
@@ -38,7 +38,8 @@ const (
 	writeAheadSuffix = ".publishing"
 )
 
-// term tells coordinators apart: a later one has a later era, or a higher revision of the coordinator's record.
+// term identifies and orders coordinators: a later one has a later era, or a higher revision of the coordinator's
+// record.
 type term struct {
 	era int
 	rev uint64
@@ -46,14 +47,14 @@ type term struct {
 
 func (t term) before(o term) bool { return t.era < o.era || t.era == o.era && t.rev < o.rev }
 
-// mirror is the journal that a coordinator writes: each in a file of its own, which begins with all there is, and makes
-// those of its predecessors superfluous. A predecessor may not know yet that it is one.
+// mirror is the journal that a coordinator writes. Each coordinator has its own file, which begins with all records and
+// so replaces the files of its predecessors. A predecessor may not know yet that it has been replaced.
 type mirror struct {
 	tree tree
 	term term
 	path string
 	file *os.File
-	// lines is how many the file has, and whole how many of them were there at the beginning, at begun.
+	// lines is how many lines the file has, and whole how many of them it began with, at begun.
 	lines, whole int
 	begun        time.Time
 }
@@ -63,7 +64,7 @@ func newMirror(t tree, at term, worker string) *mirror {
 	return &mirror{tree: t, term: at, path: filepath.Join(t.journal(), name)}
 }
 
-// termOf is the term in which a journal was written; zero if its name does not say.
+// termOf returns the term in which a journal was written; zero if its name does not say.
 func termOf(path string) term {
 	var t term
 	if _, err := fmt.Sscanf(filepath.Base(path), "%d.%d.", &t.era, &t.rev); err != nil {
@@ -79,7 +80,7 @@ func (m *mirror) close() {
 	}
 }
 
-// write appends what changed since it was last called, or begins the file anew if it is grown or gone.
+// write appends what changed since the last call, or rewrites the file if it has grown too long or is gone.
 func (m *mirror) write(s *session) error {
 	if m.lines > 2*m.whole+10_000 || !m.stands() {
 		return m.begin(s)
@@ -93,14 +94,14 @@ func (m *mirror) write(s *session) error {
 	}
 	_, err := m.file.Write(text)
 	if err = errors.Join(err, durable.Sync(m.file)); err != nil {
-		m.close() // what the file has now is unknown: the next call writes it anew
+		m.close() // the content is now unknown: the next call rewrites the file
 		return err
 	}
 	m.lines += lines
 	return nil
 }
 
-// stands reports whether the file is where it was made. What is written to one that was removed is lost.
+// stands reports whether the file is still where it was created. What is written to a removed file is lost.
 func (m *mirror) stands() bool {
 	if m.file == nil {
 		return false
@@ -139,7 +140,7 @@ func (m *mirror) begin(s *session) error {
 	return nil
 }
 
-// encode returns the lines for some keys. A unit that somebody does is open, with what was sealed of it.
+// encode returns the lines for some keys. A claimed unit is written as open, with its sealed segments.
 func (m *mirror) encode(v *view, keys map[string]bool) (text []byte, lines int) {
 	for key := range keys {
 		line := mirrored{Era: m.term.era, Key: key}
@@ -166,9 +167,9 @@ func (m *mirror) encode(v *view, keys map[string]bool) (text []byte, lines int) 
 	return text, lines
 }
 
-// removeEarlier removes the journals of earlier coordinators, once this one has been written for so long that it has
-// all that they have. Those of later ones stay, even if this one has not heard of them: if two removed each other's,
-// none would be left.
+// removeEarlier removes the journals of earlier coordinators once this one is older than after, and so has everything
+// that they have. Those of later ones stay, even if this coordinator has not heard of them: if two coordinators removed
+// each other's journals, none would be left.
 func (m *mirror) removeEarlier(after time.Duration) error {
 	if !m.stands() || time.Since(m.begun) < after {
 		return nil
@@ -192,7 +193,7 @@ func (t tree) journals() (paths []string, err error) {
 	return paths, err
 }
 
-// nextEra returns a number above those of all journals.
+// nextEra returns a number above the eras of all journals.
 func (t tree) nextEra() (int, error) {
 	last := 0
 	paths, err := t.journals()
@@ -205,15 +206,15 @@ func (t tree) nextEra() (int, error) {
 	return last + 1, err
 }
 
-// writeAhead puts what is about to be published beside it.
+// writeAhead writes the record of a video that is about to be published next to its outputs.
 func (t tree) writeAhead(e era, v *entry[Video], epoch string) error {
 	line := encode(mirrored{Era: e.number, Key: v.key, Rev: v.rev, Value: encode(&v.rec)})
 	path := filepath.Join(t.work(&v.rec), "j."+epoch+writeAheadSuffix)
 	return durable.ReplaceFile(path, append(line, '\n'), durable.Private)
 }
 
-// load returns the newest of all that the journals, and the files of what is being published, have of each record. A
-// line that is damaged, as the last is when its writer died, is left out.
+// load returns the newest version of each record in the journals and the write-ahead files. It skips damaged lines,
+// such as the last line of a writer that died.
 func (t tree) load() (map[string]mirrored, error) {
 	paths, err := t.journals()
 	if err != nil {
@@ -226,7 +227,7 @@ func (t tree) load() (map[string]mirrored, error) {
 	all := map[string]mirrored{}
 	for _, path := range append(paths, ahead...) {
 		text, err := durable.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) { // collected just now
+		if errors.Is(err, fs.ErrNotExist) { // just collected
 			continue
 		}
 		if err != nil {
@@ -242,7 +243,7 @@ func (t tree) load() (map[string]mirrored, error) {
 	return all, nil
 }
 
-// rebuild fills a new bucket from the mirror. Until that is done, nobody claims anything.
+// rebuild fills a new bucket from the mirror. Until that is done, no machine claims anything.
 func (d *duty) rebuild(ctx context.Context) error {
 	d.view.mu.Lock()
 	ready := d.view.ready
@@ -268,7 +269,7 @@ func (d *duty) rebuild(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := d.mirror.begin(d.session); err != nil { // the next era's number is above this one's from here on
+	if err := d.mirror.begin(d.session); err != nil { // from here on, the next era gets a higher number
 		return err
 	}
 	if videos > 0 {
@@ -279,8 +280,8 @@ func (d *duty) rebuild(ctx context.Context) error {
 	return err
 }
 
-// rebuildVideo puts a video into the bucket with its units, whose claims are void. Where units are missing, it is
-// planned anew.
+// rebuildVideo puts a video and its units, whose claims are void, into the bucket. If units are missing, the video is
+// planned again.
 func (d *duty) rebuildVideo(ctx context.Context, key string, v *Video, known map[string]mirrored) error {
 	v.release()
 	v.Lost = nil
@@ -294,7 +295,7 @@ func (d *duty) rebuildVideo(ctx context.Context, key string, v *Video, known map
 	return write(ctx, d.session, &e, &e.rec.holding)
 }
 
-// rebuildUnits puts the units of a video into the bucket, and reports whether they are all there.
+// rebuildUnits puts the units of a video into the bucket, and reports whether all of them are there.
 func (d *duty) rebuildUnits(ctx context.Context, v *Video, known map[string]mirrored) bool {
 	for index := range v.Units {
 		key := unitKey(videoID(v.Path), v.Plan, index)

@@ -24,13 +24,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// network is a hub and machines, each with a network and a file system of its own.
+// network is a hub and machines, each with its own network and file system.
 type network struct {
 	t   *testing.T
 	hub string
 }
 
-// newNetwork skips the test where network namespaces cannot be made.
+// newNetwork skips the test if network namespaces cannot be created.
 func newNetwork(t *testing.T) *network {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -65,7 +65,7 @@ func (n *network) ip(args ...string) {
 
 func (n *network) space(name string) string { return n.hub + "-" + name }
 
-// add makes a machine with an address.
+// add creates a machine with an address.
 func (n *network) add(name, address string) {
 	n.t.Helper()
 	space := n.space(name)
@@ -87,7 +87,7 @@ func (n *network) cut(name string, off bool) {
 	n.ip("-n", n.hub, "link", "set", "to-"+name, state)
 }
 
-// wrap lets a process run on a machine that has root as /srv/videos, and data as its server's folder.
+// wrap makes a command run on a machine that sees root as /srv/videos, and data as its server's directory.
 func (n *network) wrap(name, root, data, folder string) func(*exec.Cmd) {
 	const script = `mount -t tmpfs none /srv && mkdir /srv/videos && mount --bind "$1" /srv/videos &&
 		mount -t tmpfs none /var/lib && mkdir -p /var/lib/otelcol-anonymizer/share &&
@@ -102,7 +102,8 @@ func (n *network) wrap(name, root, data, folder string) func(*exec.Cmd) {
 	}
 }
 
-// Machines as in the documentation, word for word: TLS, nkeys and addresses, and links that break.
+// TestFaultsOfTheNetwork runs machines exactly as in the documentation, with TLS, nkeys and addresses, over links that
+// break.
 func TestFaultsOfTheNetwork(t *testing.T) {
 	t.Parallel()
 	rounds := faultRounds(t, 2)
@@ -133,14 +134,14 @@ func TestFaultsOfTheNetwork(t *testing.T) {
 	s.run(rounds)
 }
 
-// writeCertificates writes ca.pem, and a certificate, key and nkey for each machine of the documentation. The
+// writeCertificates writes ca.pem, and a certificate, key and nkey for each machine in the documentation. The
 // certificate of d does not name 127.0.0.1.
 func writeCertificates(t *testing.T, folder string) {
 	t.Helper()
 	writeCertificatesUntil(t, folder, time.Now().Add(24*time.Hour))
 }
 
-// writeCertificatesUntil says when the certificates of machines expire. That of the authority does in 30 days.
+// writeCertificatesUntil also sets when the machines' certificates expire. The authority's expires in 30 days.
 func writeCertificatesUntil(t *testing.T, folder string, end time.Time) {
 	t.Helper()
 	write := func(name, kind string, data []byte) {
@@ -179,7 +180,7 @@ func writeCertificatesUntil(t *testing.T, folder string, end time.Time) {
 	}
 }
 
-// writeSeed writes a new nkey of a user, and returns the public one.
+// writeSeed writes a new nkey of a user, followed by others, and returns its public nkey.
 func writeSeed(t *testing.T, path string, others ...string) string {
 	t.Helper()
 	pair, err := nkeys.CreateUser()

@@ -17,22 +17,23 @@ import (
 )
 
 const (
-	// startTimeout is how long a server may take to read its data and to listen.
+	// startTimeout is how long a server may take to load its data and to listen.
 	startTimeout = time.Minute
-	// pingInterval is how often connections that are quiet are checked; two pings without an answer close one.
+	// pingInterval is how often idle connections are checked; two unanswered pings close one.
 	pingInterval = "10s"
 )
 
 // node is a NATS server in this process.
 type node struct{ server *server.Server }
 
-// startNode starts the server, which then reads its data. It fails if it cannot listen.
+// startNode starts the server and waits until it is ready, which includes loading its data. It fails if it cannot
+// listen.
 func startNode(cfg *Config, id *identity, logger *zap.Logger) (*node, error) {
 	if err := os.MkdirAll(cfg.Embedded.Directory, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded::directory: %w", err)
 	}
 	var text strings.Builder
-	encoder := json.NewEncoder(&text) // the server's configuration may be JSON, but has no \u
+	encoder := json.NewEncoder(&text) // the server accepts JSON, but without \u
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(serverConfig(cfg, id)); err != nil {
 		return nil, err
@@ -62,8 +63,8 @@ func (n *node) stop() {
 	n.server.WaitForShutdown()
 }
 
-// serverConfig is the configuration of the embedded server. Every write is synced before it is answered, without which
-// a power failure could undo what was answered.
+// serverConfig returns the configuration of the embedded server. Every write is synced before it is acknowledged.
+// Otherwise, a power failure could undo acknowledged writes.
 func serverConfig(cfg *Config, id *identity) map[string]any {
 	e := cfg.Embedded
 	account := map[string]any{"jetstream": "enabled"}
@@ -82,7 +83,7 @@ func serverConfig(cfg *Config, id *identity) map[string]any {
 			users = append(users, map[string]any{"nkey": public, "permissions": permissions(cfg.Name)})
 		}
 		account["users"] = users
-	} else { // on this machine alone, as Validate makes sure
+	} else { // reachable from this machine only, as validateListen makes sure
 		account["users"] = []any{map[string]any{
 			"user": "local", "password": rand.Text(), "permissions": permissions(cfg.Name),
 		}}
@@ -122,7 +123,7 @@ func (c *Cluster) serverConfig(name string, tls *TLS) map[string]any {
 	return conf
 }
 
-// permissions are the subjects that a machine needs, and no more: the bucket, and what manages it.
+// permissions returns the subjects that a machine needs, and no others: the bucket, and its management.
 func permissions(name string) map[string]any {
 	stream := streamName(name)
 	return map[string]any{

@@ -17,24 +17,24 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// outputs are what the records say of files that are not sources, although a scan finds them.
+// outputs are what the records say about files that a scan finds although they are not sources.
 type outputs struct {
-	stale bool // since the last scan
+	stale bool // set by each scan
 	names map[string]bool
-	// sums are the digests of the outputs of a size, and done the videos that are done, by size.
+	// sums are the digests of outputs, and done the videos that are done, both by size.
 	sums map[int64]map[string]bool
 	done map[int64][]Video
 	// copies are the files that turned out to be copies of outputs, by path.
 	copies map[string]Version
 }
 
-// isOutput reports whether a file is an output: it has the name of one, or the content.
+// isOutput reports whether a file has the name or the content of an output.
 func (d *duty) isOutput(ctx context.Context, f Found) (bool, error) {
 	if f.Version.equal(d.ours.copies[f.Path]) {
 		return true, nil
 	}
 	if d.ours.stale {
-		// What was published before the scan is in the view once a record is that was written after the scan.
+		// Everything published before the scan is in the view once the view has a record that was written after the scan.
 		if err := d.catchUp(ctx); err != nil {
 			return false, err
 		}
@@ -61,7 +61,7 @@ func (d *duty) isOutput(ctx context.Context, f Found) (bool, error) {
 	return true, nil
 }
 
-// catchUp waits until the view has all that was recorded before it was called.
+// catchUp waits until the view has everything that was recorded before the call.
 func (d *duty) catchUp(ctx context.Context) error {
 	rev, err := d.store.put(ctx, keyScanned, encode(d.me))
 	if err != nil {
@@ -104,10 +104,10 @@ func (d *duty) listOutputs() {
 	}
 }
 
-// movedFrom returns the video that is done and is this file under an earlier name, which nothing has any more.
+// movedFrom returns the done video that this file is under a new name. Its old name must be free.
 func (d *duty) movedFrom(f Found) (Video, bool) {
 	for _, v := range d.ours.done[f.Version.Size] {
-		// Of a video that was deferred, the worker has moved or removed the source.
+		// If a video was deferred, the worker itself has moved or removed its source.
 		if !v.Version.sameContent(f.Version) || !v.Version.ModTime.Equal(f.Version.ModTime) || v.Deferred > 0 {
 			continue
 		}

@@ -33,8 +33,8 @@ func (s sampled) Scan(ctx context.Context) ([]Found, error) {
 	return found, err
 }
 
-// What was published is no source, under whatever name, and a source that is done stays so when it is touched, as long
-// as its output is there, or moved.
+// TestWhatIsDoneIsNotDoneAgain checks that outputs are not sources, whatever their names, and that a source that is
+// done stays done when it is touched, as long as its output exists, and when it is moved.
 func TestWhatIsDoneIsNotDoneAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -52,7 +52,7 @@ func TestWhatIsDoneIsNotDoneAgain(t *testing.T) {
 	later := time.Now().Add(time.Hour)
 	require.NoError(t, os.Chtimes(in("v1"), later, later))
 	require.NoError(t, os.Rename(in("v2"), in("moved")))
-	addVideo(t, r.root, "v3", 3000) // once this is done, the others were seen
+	addVideo(t, r.root, "v3", 3000) // once this is done, a scan has seen the others
 	r.until("the new one is done", func() bool {
 		_, err := os.Lstat(r.worker.final("in/v3"))
 		return err == nil
@@ -72,7 +72,7 @@ func TestWhatIsDoneIsNotDoneAgain(t *testing.T) {
 	})
 }
 
-// A unit that begins anew forgets what earlier claims have sealed.
+// TestUnitsBeginAnew checks that a unit that restarts forgets what earlier claims have sealed.
 func TestUnitsBeginAnew(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -94,7 +94,7 @@ func TestUnitsBeginAnew(t *testing.T) {
 	assert.Equal(t, 2, anew.found)
 }
 
-// beginner is a worker that begins anew.
+// beginner is a worker that restarts its units.
 type beginner struct {
 	*inverter
 	found int
@@ -108,7 +108,7 @@ func (b *beginner) Do(ctx context.Context, t *UnitTask) (json.RawMessage, error)
 	return b.inverter.Do(ctx, t)
 }
 
-// Records name no files but those below the root, whoever wrote them.
+// TestRecordsNameNoOtherFiles checks that records cannot name files outside root, whoever wrote them.
 func TestRecordsNameNoOtherFiles(t *testing.T) {
 	root := t.TempDir()
 	outside := filepath.Join(filepath.Dir(root), filepath.Base(root)+"-outside")

@@ -13,8 +13,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// A machine tells that its root is another folder by the probe of the coordinator, but only once it knows that the
-// probe is there. Until then it takes nothing, in case the folder is another one, and accuses nobody.
+// TestProblem checks that a machine recognizes by the coordinator's probe that its root is another folder, but only
+// once it knows that the probe exists. Until then it takes no work, in case the folder is another one, and reports no
+// problem.
 func TestProblem(t *testing.T) {
 	t.Parallel()
 	const accusation = "root is not the folder that c sees: mount the same one on both"
@@ -23,7 +24,7 @@ func TestProblem(t *testing.T) {
 	}
 	beats := func(v *view, worker string, m Machine) { v.apply(kindWorker+"."+worker, encode(m), v.last+1) }
 	for name, test := range map[string]struct {
-		// before is what the bucket has when the session begins, and then what comes afterwards.
+		// before sets up the bucket before the session begins, and then adds what comes afterwards.
 		before, then func(s *session)
 		want         string
 		takes        bool
@@ -92,11 +93,12 @@ func TestProblem(t *testing.T) {
 	}
 }
 
-// A machine that starts anew accuses nobody, itself least of all, although it could not take its leave before.
+// TestStartAnew checks that a machine that restarts reports no wrong root, although its earlier run could not record
+// that it left.
 func TestStartAnew(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.lease = 3 * time.Second // the time to see it
+	r.lease = 3 * time.Second // long enough to see it
 	cfg := r.config("a")
 	e, stop := r.start(cfg, r.options("a"))
 	r.until("it works", func() bool { return e.Stats().Coordinator })

@@ -20,7 +20,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// A worker that was late finds its unit taken over: its commit is refused, and its files are removed.
+// TestLateWorkerIsRefused checks that a late worker whose unit was taken over cannot commit it, and that its files are
+// removed.
 func TestLateWorkerIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -37,7 +38,7 @@ func TestLateWorkerIsRefused(t *testing.T) {
 		r.reached(point)
 		if point == "seal" && once.CompareAndSwap(false, true) {
 			v := late.Load().currentView()
-			v.mu.Lock() // it no longer hears, or says, anything
+			v.mu.Lock() // it no longer receives or sends anything
 			close(paused)
 			<-resume
 			v.mu.Unlock()
@@ -57,7 +58,8 @@ func TestLateWorkerIsRefused(t *testing.T) {
 	assert.Zero(t, e.Stats().Published)
 }
 
-// Losing all data of NATS costs no video, and nothing that was done: neither published videos nor units.
+// TestLostData checks that losing all data of NATS loses no video and no finished work: neither published videos nor
+// units.
 func TestLostData(t *testing.T) {
 	t.Parallel()
 	for name, state := range map[string]VideoState{"planned": VideoPlanned, "publishing": VideoPublishing} {
@@ -112,7 +114,8 @@ func TestLostData(t *testing.T) {
 	}
 }
 
-// A mirror that is cut short, damaged or of several writers gives the newest records that can be read.
+// TestMirrorIsRead checks that a mirror that is truncated, damaged or from several writers yields the newest readable
+// records.
 func TestMirrorIsRead(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t.TempDir(), "test")
@@ -150,7 +153,7 @@ func FuzzMirror(f *testing.F) {
 	})
 }
 
-// What hears nothing of itself takes nobody for dead.
+// TestWhoIsCutOffBlamesNobody checks that a worker that does not receive its own heartbeats takes no other for dead.
 func TestWhoIsCutOffBlamesNobody(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -186,7 +189,8 @@ func TestWhoIsCutOffBlamesNobody(t *testing.T) {
 	assert.True(t, v.dead("other"))
 }
 
-// A claim whose answer was lost, so that its worker does not know of it, is not left alone for as long as that lives.
+// TestForgottenClaim checks that a claim that its live worker does not know of, since the answer was lost, is taken up
+// again.
 func TestForgottenClaim(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -206,7 +210,7 @@ func TestForgottenClaim(t *testing.T) {
 	assert.Zero(t, e.Stats().Takeovers)
 }
 
-// While the file server is away, nothing that fails counts.
+// TestFileServerAway checks that failures do not count while the file server is away.
 func TestFileServerAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -224,7 +228,7 @@ func TestFileServerAway(t *testing.T) {
 		return nil
 	}
 	opts := r.options("a")
-	opts.Attempts = 1 // what counts fails at once
+	opts.Attempts = 1 // a failure that counts fails the video at once
 	e, _ := r.start(r.config(""), opts)
 	r.until("it failed", func() bool { return failed.Load() > 0 })
 	r.until("it says so", func() bool {
@@ -236,8 +240,8 @@ func TestFileServerAway(t *testing.T) {
 	assert.Zero(t, e.Stats().Videos[VideoFailed])
 }
 
-// What waits comes in the order in which it was found, whatever order the records come in, and what is done is left
-// out.
+// TestOrderOfVideos checks that waiting videos come in the order in which they were found, whatever the order of their
+// records, and that videos that are done are left out.
 func TestOrderOfVideos(t *testing.T) {
 	t.Parallel()
 	v := newView(nil, "me", nil)
@@ -280,12 +284,13 @@ func TestOrderOfVideos(t *testing.T) {
 	put("a", 1, done)
 	put("d", 2)
 	expect("bdc", "d")
-	put("a", 4) // it has changed
+	put("a", 4) // its source has changed
 	put("b", 5)
 	expect("dcab", "dab")
 }
 
-// A machine that died, and did not come back, is remembered for a day. What took its leave, or came back, is not.
+// TestTheDeadAreRemembered checks that a machine that died and did not come back is remembered for a day, and that one
+// that left or came back is not.
 func TestTheDeadAreRemembered(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

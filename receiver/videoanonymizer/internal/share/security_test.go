@@ -22,8 +22,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// Only machines with a certificate of the authority and an nkey that is listed get in, and then to their share alone.
-// Both sides say why, and what to do.
+// TestWhoGetsIn checks that only machines with a certificate of the authority and a listed nkey can connect, and only
+// to their own share. Both sides say why, and what to do.
 func TestWhoGetsIn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -35,7 +35,7 @@ func TestWhoGetsIn(t *testing.T) {
 	writeSeed(t, file("a.nk"), friend)
 	strangers := t.TempDir()
 	writeCertificates(t, strangers)
-	var both []byte // a stranger may trust whom it likes
+	var both []byte // a stranger may trust both authorities
 	for _, folder := range []string{folder, strangers} {
 		text, err := os.ReadFile(filepath.Join(folder, "ca.pem"))
 		require.NoError(t, err)
@@ -94,7 +94,8 @@ func TestWhoGetsIn(t *testing.T) {
 	assert.Equal(t, map[string]int{refusedTLS: 1, refusedNKey: 2}, told, "each is told once")
 }
 
-// A machine whose certificate another authority signed does not get into the cluster. Both say so, once.
+// TestStrangersInTheCluster checks that a machine whose certificate another authority signed cannot join the cluster,
+// and that both sides say so.
 func TestStrangersInTheCluster(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -119,7 +120,8 @@ func TestStrangersInTheCluster(t *testing.T) {
 	}
 }
 
-// Refusals are told once a day, whatever port and time they have, and those of too many strangers are not.
+// TestRefusals checks that a refusal is logged once a day, whatever its port and time, and that refusals of too many
+// strangers are not logged.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -153,7 +155,7 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// From 30 days before its end on, a certificate is warned of once a day.
+// TestExpiryIsWarnedOf checks that there is one warning a day from 30 days before a certificate expires.
 func TestExpiryIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -179,7 +181,8 @@ func TestExpiryIsWarnedOf(t *testing.T) {
 	})
 }
 
-// What expires first counts, be it the certificate or that of its authority; and it is warned of at the start.
+// TestExpiry checks that the earlier expiry counts, of the certificate or of its authority's, and that there is a
+// warning at the start.
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -202,7 +205,7 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// A client without a certificate gets no further than the handshake.
+// TestNobodyWithoutCertificate checks that a client without a certificate gets no further than the handshake.
 func TestNobodyWithoutCertificate(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -220,7 +223,7 @@ func TestNobodyWithoutCertificate(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// The subjects of other programs, and what could undo records, are out of reach.
+// TestPermissions checks that machines cannot access the subjects of other programs, or what could undo records.
 func TestPermissions(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -245,7 +248,7 @@ func TestPermissions(t *testing.T) {
 	assert.Equal(t, jetstream.FileStorage, info.Config.Storage)
 }
 
-// Every write is on the disk before it is answered.
+// TestEveryWriteIsSynced checks that every write is on disk before it is acknowledged.
 func TestEveryWriteIsSynced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -296,7 +299,8 @@ func FuzzIdentity(f *testing.F) {
 	})
 }
 
-// A certificate that the others would refuse is a mistake in the configuration, with the key that is wrong.
+// TestCertificatesAreChecked checks that a certificate that others would refuse is a configuration error that names the
+// key.
 func TestCertificatesAreChecked(t *testing.T) {
 	t.Parallel()
 	folder, strangers, old := t.TempDir(), t.TempDir(), t.TempDir()

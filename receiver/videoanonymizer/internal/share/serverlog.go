@@ -13,15 +13,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// serverLog passes on what the server logs. What it notes or complains about is part of what it does by itself, such as
-// an election, so that it is of interest only to who looks for a fault; but for refused connections, which somebody has
-// to do something about.
+// serverLog forwards what the server logs. Its notices and errors concern what it handles by itself, such as an
+// election, so they are logged at debug level. The exception is refused connections, which an operator must act on.
 type serverLog struct {
 	logger *zap.SugaredLogger
 	fatal  chan error
 
 	mu sync.Mutex
-	// told is when a refusal was last logged.
+	// told is when each refusal was last logged.
 	told map[refusal]time.Time
 }
 
@@ -37,7 +36,7 @@ func (l *serverLog) Warnf(format string, v ...any)   { l.logger.Debugf(format, v
 func (l *serverLog) Debugf(string, ...any)           {}
 func (l *serverLog) Tracef(string, ...any)           {}
 
-// Errorf logs refused connections, each once a day: those who were refused try again several times a second.
+// Errorf logs refused connections, each once a day: machines that were refused try again several times a second.
 func (l *serverLog) Errorf(format string, v ...any) {
 	l.logger.Debugf(format, v...)
 	text := fmt.Sprintf(format, v...)
@@ -55,7 +54,7 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 	}
 }
 
-// last returns what was fatal, if anything was.
+// last returns the fatal error, if there was one.
 func (l *serverLog) last() error {
 	select {
 	case err := <-l.fatal:
@@ -65,9 +64,9 @@ func (l *serverLog) last() error {
 	}
 }
 
-// refusal is a connection that this machine, or the other, has refused.
+// refusal is a connection that this machine or the other one refused.
 type refusal struct {
-	// kind is what to log, and peer the address of the other machine, without its port.
+	// kind is the message to log, peer the address of the other machine without its port, and why the error.
 	kind, peer, why string
 }
 
@@ -79,7 +78,7 @@ const (
 		"file in share::nkey_file on each machine with an embedded server, and reload these"
 )
 
-// refusalOf reads an error of the server, PEER:PORT - CONNECTION - ERROR. A handshake that was merely cut off is no
+// refusalOf parses an error of the server, PEER:PORT - CONNECTION - ERROR. A handshake that was merely cut off is not a
 // refusal.
 func refusalOf(text string) (r refusal, ok bool) {
 	peer, text, _ := strings.Cut(text, " - ")
@@ -87,7 +86,7 @@ func refusalOf(text string) (r refusal, ok bool) {
 		return r, false
 	}
 	if _, why, is := strings.Cut(text, " handshake error: "); is {
-		// The time in the error of an expired certificate is another one each time.
+		// The error about an expired certificate contains the current time, which would make each one new.
 		why, _, _ = strings.Cut(why, ": current time")
 		r.kind, r.why = refusedTLS, why
 		return r, strings.Contains(why, "tls: ")
@@ -99,10 +98,10 @@ func refusalOf(text string) (r refusal, ok bool) {
 	return r, false
 }
 
-// mostRefusals bounds what strangers can make this machine remember and log.
+// mostRefusals limits what strangers can make this machine remember and log.
 const mostRefusals = 100
 
-// isNews reports whether a refusal was not logged within a day, and notes that it is now.
+// isNews reports whether a refusal was not logged within the last day, and notes that it is logged now.
 func (l *serverLog) isNews(r refusal) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

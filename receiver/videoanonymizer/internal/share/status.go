@@ -12,26 +12,27 @@ import (
 	"time"
 )
 
-// Stats are what this machine counts, since it started.
+// Stats are the counts of this machine since it started.
 type Stats struct {
-	// Units are those of videos that are not final, by state, as far as this machine knows.
+	// Units counts the units of videos that are not final, by state, as far as this machine knows.
 	Units map[UnitState]int
-	// Videos are all that are known, by state.
+	// Videos counts all known videos, by state.
 	Videos map[VideoState]int
-	// Takeovers counts claims of others that this machine took over.
+	// Takeovers counts claims that this machine took over from others.
 	Takeovers uint64
-	// Fenced counts changes of records that came too late, because another had made one. Claims do not count: there, one
-	// of several machines is the first.
+	// Fenced counts changes of records that were refused because another worker had changed the record first. Claims do
+	// not count: if several machines claim something, only one can succeed.
 	Fenced uint64
-	// Redone counts units that had to be done again, since they did not fit or their files were lost.
+	// Redone counts units that had to be redone, because they did not fit or their files were lost.
 	Redone uint64
-	// Published counts files that this machine gave their final names.
+	// Published counts files to which this machine gave their final names.
 	Published uint64
-	// Rebuilds counts how often this machine rebuilt the records after the data of NATS were lost.
+	// Rebuilds counts how often this machine rebuilt the records after NATS lost its data.
 	Rebuilds uint64
-	// Away means that NATS does not answer, such as without a majority of its servers.
+	// Away means that NATS does not answer, for example without a majority of its servers, or that root cannot be written
+	// to.
 	Away bool
-	// Coordinator means that this machine looks for videos: only it reports the length of the queue.
+	// Coordinator means that this machine scans for videos. Only the coordinator reports the length of the queue.
 	Coordinator bool
 }
 
@@ -70,7 +71,8 @@ func (e *Engine) Stats() Stats {
 	return stats
 }
 
-// Trouble is why this machine takes no work although it should: NATS does not answer, or root is not the shared folder.
+// Trouble returns why this machine takes no work although it should: NATS does not answer, or there is a problem with
+// root.
 func (e *Engine) Trouble() error {
 	e.mu.Lock()
 	s := e.session
@@ -96,38 +98,39 @@ func (e *Engine) currentView() *view {
 	return e.session.view
 }
 
-// Status is who does what.
+// Status says who works on what.
 type Status struct {
-	// Coordinator is the machine that looks for videos; empty if none does.
+	// Coordinator is the machine that scans for videos; empty if none does.
 	Coordinator string          `json:"coordinator,omitempty"`
 	Machines    []MachineStatus `json:"machines"`
-	// Videos are those that are not done, in the order in which they were found, and then those that failed.
+	// Videos are the videos that are not final, in the order in which they were found, and then those that failed.
 	Videos []VideoStatus `json:"videos"`
-	// Counts are all videos by state.
+	// Counts has the number of videos in each state.
 	Counts map[VideoState]int `json:"counts"`
 }
 
-// MachineStatus is a machine that takes part, or did until recently: one run of the program on it. One that died, and
-// has not come back, is there for at least a day.
+// MachineStatus is one run of the program on a machine that takes part, or did until recently. A machine that died and
+// has not come back is listed for at least a day.
 type MachineStatus struct {
 	Name string `json:"name"`
-	// Alive means that it gave a sign of life within a lease, and Silent is how long ago the last one was, in seconds.
+	// Alive means that the machine showed a sign of life within a lease. Silent is how long ago the last one was, in
+	// seconds.
 	Alive  bool    `json:"alive"`
 	Silent float64 `json:"silent_s"`
 	// Since is when it began to take part, and Left means that it has stopped, rather than died.
 	Since time.Time `json:"since"`
 	Left  bool      `json:"left,omitempty"`
-	// Draining means that it finishes what it does, and takes nothing more.
+	// Draining means that it finishes its current work and takes no more.
 	Draining bool `json:"draining,omitempty"`
-	// Problem is why it takes nothing, if so.
+	// Problem is why it takes no work, if there is a problem.
 	Problem string `json:"problem,omitempty"`
-	// Made identifies what it runs: machines of another identity leave its videos alone.
+	// Made is the identity of its program, models and configuration: machines of another identity leave its videos alone.
 	Made  string `json:"made"`
 	Slots int    `json:"slots"`
 	Doing []Task `json:"doing,omitempty"`
 }
 
-// State is how a machine is, in a word.
+// State returns the state of the machine in one word.
 func (m MachineStatus) State() MachineState {
 	switch {
 	case m.Left:
@@ -142,7 +145,7 @@ func (m MachineStatus) State() MachineState {
 	return MachineWorks
 }
 
-// MachineState is what State returns.
+// MachineState is the state of a machine.
 type MachineState string
 
 // The states of machines.
@@ -154,42 +157,42 @@ const (
 	MachineStopped      MachineState = "stopped"
 )
 
-// Task is something that a machine does.
+// Task is what a machine works on.
 type Task struct {
 	// Task is plan, unit, join or publish.
 	Task  string `json:"task"`
 	Video string `json:"video"`
-	// Unit is the index of a unit; nil for what concerns a whole video.
+	// Unit is the index of the unit; nil for tasks that concern a whole video.
 	Unit  *int      `json:"unit,omitempty"`
 	Since time.Time `json:"since"`
 }
 
-// VideoStatus is a video.
+// VideoStatus is the status of a video.
 type VideoStatus struct {
 	Path  string     `json:"path"`
 	State VideoState `json:"state"`
 	Since time.Time  `json:"since"`
-	// Machine has the video in hand as a whole: it plans, joins or publishes it.
+	// Machine is the machine that works on the video as a whole: it plans, joins or publishes it.
 	Machine string `json:"machine,omitempty"`
-	// Error is that of the last attempt, and Reason the same in a word.
+	// Error is the error of the last attempt, and Reason a word for it.
 	Error  string       `json:"error,omitempty"`
 	Reason string       `json:"reason,omitempty"`
 	Units  []UnitStatus `json:"units,omitempty"`
 }
 
-// UnitStatus is a unit of a video.
+// UnitStatus is the status of a unit.
 type UnitStatus struct {
 	Index  int       `json:"index"`
 	State  UnitState `json:"state"`
 	Since  time.Time `json:"since"`
 	Sealed int       `json:"sealed,omitempty"`
-	// Machine does it, and Lost are those from which it was taken over.
+	// Machine is the machine that works on the unit, and Lost are those that died while they did.
 	Machine string   `json:"machine,omitempty"`
 	Lost    []string `json:"lost,omitempty"`
 	Error   string   `json:"error,omitempty"`
 }
 
-// Status returns what this machine knows of all.
+// Status returns the status of the share, as far as this machine knows.
 func (e *Engine) Status() Status {
 	v := e.currentView()
 	if v == nil {
@@ -198,7 +201,7 @@ func (e *Engine) Status() Status {
 	return v.status()
 }
 
-// Machines returns the machines alone, which is quick even where there are many videos.
+// Machines returns the machines alone, which is fast even with many videos.
 func (e *Engine) Machines() []MachineStatus {
 	v := e.currentView()
 	if v == nil {
@@ -236,8 +239,8 @@ func (v *view) status() Status {
 	return s
 }
 
-// claimed returns the keys of what each worker has claimed. It says more than their heartbeats, which tell of a claim
-// only once it is a while old.
+// claimed returns the keys of the records that each worker has claimed. It is more recent than the heartbeats, which
+// list a claim only after a while.
 func (v *view) claimed() map[string][]string {
 	keys := map[string][]string{}
 	add := func(key string, h *holding) {
@@ -255,8 +258,8 @@ func (v *view) claimed() map[string][]string {
 	return keys
 }
 
-// machines returns the runs of the program by the names of their machines, without those that are over and have a
-// successor; doing are the keys of what each does.
+// machines returns the runs of the program, sorted by machine, without ended runs that have a successor. doing has the
+// keys of the records that each run works on.
 func (v *view) machines(doing map[string][]string) []MachineStatus {
 	newest := v.newest()
 	all := []MachineStatus{}
@@ -285,7 +288,7 @@ func (v *view) machines(doing map[string][]string) []MachineStatus {
 	return all
 }
 
-// newest returns when the last run of the program on each machine began, by its name.
+// newest returns when the latest run of the program on each machine began, by machine.
 func (v *view) newest() map[string]time.Time {
 	newest := map[string]time.Time{}
 	for _, w := range v.workers {
@@ -296,7 +299,7 @@ func (v *view) newest() map[string]time.Time {
 	return newest
 }
 
-// task describes what a worker does with a record, as long as that is its own.
+// task describes what a worker does with a record, if the worker has claimed it.
 func (v *view) task(worker, key string) (t Task, ok bool) {
 	var h *holding
 	if p, index, isUnit := planOf(key); isUnit {
@@ -327,7 +330,7 @@ func (v *view) videoStatus(id string) VideoStatus {
 	units := v.units[plan{id, rec.Plan}]
 	for index := range rec.Units {
 		u, ok := units[index]
-		if !ok { // the record is not here yet
+		if !ok { // the record has not arrived yet
 			u.rec = Unit{State: UnitOpen, Since: rec.Since}
 		}
 		one := UnitStatus{

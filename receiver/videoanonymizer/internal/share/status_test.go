@@ -12,7 +12,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// The status has a claim as soon as it is made, before the heartbeat of its machine has it.
+// TestStatusOfNewClaims checks that the status shows a claim as soon as it is made, before the machine's heartbeat
+// lists it.
 func TestStatusOfNewClaims(t *testing.T) {
 	t.Parallel()
 	v := newView(&store{lease: time.Minute}, "", zap.NewNop())

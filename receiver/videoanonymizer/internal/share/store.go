@@ -19,22 +19,22 @@ import (
 	"go.uber.org/zap"
 )
 
-// errFenced says that a record was changed by another worker: what is done for it is in vain.
+// errFenced means that another worker changed the record: any work on it is in vain.
 var errFenced = errors.New("another worker has taken it over")
 
-// errEra says that the bucket was lost, and is another one.
+// errEra means that the bucket was lost, or replaced by one of another era.
 var errEra = errors.New("the data of NATS was lost")
 
 func streamName(name string) string   { return "KV_" + name }
 func bucketPrefix(name string) string { return "$KV." + name + "." }
 
-// link is a connection to NATS, and why there is none.
+// link is a connection to NATS, and the reason if there is none.
 type link struct {
 	*nats.Conn
 	last atomic.Pointer[error]
 }
 
-// trouble is why there is no connection; nil if there is, or if nothing is known.
+// trouble returns why there is no connection; nil if there is one, or if the reason is not known.
 func (l *link) trouble() error {
 	if err := l.last.Load(); err != nil {
 		return *err
@@ -42,8 +42,8 @@ func (l *link) trouble() error {
 	return nil
 }
 
-// connect connects to the embedded server in n, or else to servers. It returns at once: where nobody answers yet, it
-// goes on trying.
+// connect connects to the embedded server n, or to cfg.Servers if n is nil. It returns at once: if no server answers
+// yet, it keeps trying.
 func connect(cfg *Config, n *node, id *identity, logger *zap.Logger) (*link, error) {
 	l := &link{}
 	failed := func(_ *nats.Conn, err error) {
@@ -78,7 +78,7 @@ func connect(cfg *Config, n *node, id *identity, logger *zap.Logger) (*link, err
 	return l, nil
 }
 
-// admission says what to do if the servers refuse this machine, which they do not explain.
+// admission adds what to do if the servers refuse this machine, which they do not explain.
 func admission(err error, id *identity) error {
 	switch {
 	case !errors.Is(err, nats.ErrAuthorization):
@@ -90,8 +90,8 @@ func admission(err error, id *identity) error {
 		"file in share::nkey_file on each machine with an embedded server, and reload these", err, id.public)
 }
 
-// store is a bucket of records, whose keys start with its era. It is lost with the data of NATS, and then the next one
-// is of another era, so that nothing meant for the one is done to the other.
+// store is a bucket of records, whose keys start with its era. If NATS loses its data, the bucket is lost, and the next
+// one has another era, so that requests for one bucket never affect another.
 type store struct {
 	js     jetstream.JetStream
 	kv     jetstream.KeyValue
@@ -101,7 +101,7 @@ type store struct {
 	lease  time.Duration
 }
 
-// era tells buckets apart: those of later ones have higher numbers.
+// era identifies a bucket. Later buckets have higher numbers.
 type era struct {
 	number int
 	token  string
@@ -120,7 +120,7 @@ func parseEra(text string) (era, error) {
 
 const eraKey = "era"
 
-// errUnborn says that the bucket has lost its data, or is just being made.
+// errUnborn means that the bucket has lost its data, or is just being created.
 var errUnborn = errors.New("the bucket is empty")
 
 // openStore opens the bucket, or returns jetstream.ErrStreamNotFound or errUnborn.
@@ -156,7 +156,7 @@ func findStore(ctx context.Context, nc *nats.Conn, name string, lease time.Durat
 	return &store{js, kv, stream, name, e, lease}, nil
 }
 
-// createStore makes the bucket, of an era with the given number, unless another machine has just done that.
+// createStore creates the bucket, with an era of the given number, unless another machine has just done so.
 func createStore(ctx context.Context, nc *nats.Conn, name string, lease time.Duration, number int) error {
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(requestTimeout(lease)))
 	if err != nil {
@@ -184,8 +184,8 @@ func createStore(ctx context.Context, nc *nats.Conn, name string, lease time.Dur
 	return bear(ctx, nc, name, lease)
 }
 
-// renewStore gives a bucket that lost its data a new era, with a number above the one it has. If two machines do that
-// at once, one of the eras counts.
+// renewStore gives a bucket that lost its data a new era, with a higher number than before. If two machines do so at
+// once, one of their eras prevails.
 func renewStore(ctx context.Context, nc *nats.Conn, name string, lease time.Duration, number int) error {
 	s, err := findStore(ctx, nc, name, lease)
 	if err != nil {
@@ -199,14 +199,14 @@ func renewStore(ctx context.Context, nc *nats.Conn, name string, lease time.Dura
 	return bear(ctx, nc, name, lease)
 }
 
-// setEra gives a stream a new era, whose bucket takes no records of another.
+// setEra gives a stream a new era, whose bucket accepts no records of another.
 func setEra(config *jetstream.StreamConfig, name string, number int) {
 	e := era{number, strings.ToLower(rand.Text()[:8])}
 	config.Subjects = []string{bucketPrefix(name) + e.String() + ".>"}
 	config.Metadata = map[string]string{eraKey: e.String()}
 }
 
-// bear writes the record that a bucket has which has not lost its data.
+// bear writes the record that marks a bucket as created. A bucket without it has lost its data.
 func bear(ctx context.Context, nc *nats.Conn, name string, lease time.Duration) error {
 	s, err := findStore(ctx, nc, name, lease)
 	if err == nil {
@@ -220,7 +220,7 @@ func requestTimeout(lease time.Duration) time.Duration {
 	return min(max(lease/3, time.Second), 5*time.Second)
 }
 
-// key is the one of NATS for a key of ours.
+// key returns the NATS key for a record's key.
 func (s *store) key(key string) string { return s.era.String() + "." + key }
 
 // put replaces a record that only this worker writes.
@@ -241,9 +241,9 @@ func (s *store) get(ctx context.Context, key string) ([]byte, uint64, error) {
 	return entry.Value(), entry.Revision(), nil
 }
 
-// update replaces the record if it still has a revision, 0 for none, and returns the new one. It fails with errFenced
-// if it has another. An answer that was lost is found out about: it asks until the value stands or cannot stand any
-// more, or ctx ends. So no two updates may have the same value.
+// update replaces the record if it still has the given revision, 0 for none, and returns the new one. It fails with
+// errFenced if it has another. If an answer is lost, update asks until the value is known to be stored or can no longer
+// be, or ctx ends. So no two updates may have the same value.
 func (s *store) update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	var behind time.Time
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
@@ -261,7 +261,7 @@ func (s *store) update(ctx context.Context, key string, value []byte, revision u
 			return rev, nil
 		case rev > revision:
 			return 0, errFenced
-		case behind.IsZero(): // a server that is cut off answers with what it knows
+		case behind.IsZero(): // a server that is cut off answers from old data
 			behind = time.Now()
 		case time.Since(behind) > s.lease:
 			return 0, errFenced // an acknowledged write was lost
@@ -283,7 +283,8 @@ func (s *store) tryUpdate(ctx context.Context, key string, value []byte, revisio
 
 func missedRevision(err error) bool { return errors.Is(err, jetstream.ErrKeyRevisionMismatch) }
 
-// lost returns errEra if the bucket is of another era, given the error of a request.
+// lost returns errEra if the bucket is gone or of another era. It checks that only if the error of a request suggests
+// it.
 func (s *store) lost(ctx context.Context, err error) error {
 	if !errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrNoResponders) &&
 		!errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -299,14 +300,14 @@ func (s *store) lost(ctx context.Context, err error) error {
 	return nil
 }
 
-// purge removes all records whose keys match, without a trace.
+// purge removes all records whose keys match, without leaving markers.
 func (s *store) purge(ctx context.Context, keys string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout(s.lease))
 	defer cancel()
 	return s.stream.Purge(ctx, jetstream.WithPurgeSubject(bucketPrefix(s.name)+s.key(keys)))
 }
 
-// sleep waits, or fails when ctx ends.
+// sleep waits for d, or fails when ctx ends.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -81,7 +81,7 @@ func TestUpdateIsCompareAndSet(t *testing.T) {
 	assert.ErrorIs(t, err, jetstream.ErrKeyNotFound)
 }
 
-// One of many that update at once succeeds.
+// TestUpdatesAtOnce checks that exactly one of many concurrent updates succeeds.
 func TestUpdatesAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newBench(t).store
@@ -106,11 +106,11 @@ func TestUpdatesAtOnce(t *testing.T) {
 	}
 }
 
-// lossy is a connection to a server whose next answer to a publication is lost, with the connection.
+// lossy is a proxy of a server that, when armed, loses the next answer to a publication, and the connection with it.
 type lossy struct {
 	net.Listener
 	server string
-	// armed loses the answer to the next message for a subject that has this.
+	// armed is part of a subject: the answer to the next message for such a subject is lost.
 	armed atomic.Pointer[string]
 	lost  atomic.Int64
 	open  sync.WaitGroup
@@ -179,7 +179,7 @@ func (l *lossy) pass(client net.Conn) {
 	}
 }
 
-// An update whose answer was lost stands, and is reported as such; one that another overtook is not.
+// TestLostAnswers checks that an update whose answer was lost stands and succeeds, unless another update overtook it.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -217,7 +217,7 @@ func TestLostAnswers(t *testing.T) {
 	assert.Equal(t, later, at)
 }
 
-// What belongs to one era does nothing in the next.
+// TestErasAreApart checks that what belongs to one era has no effect in the next.
 func TestErasAreApart(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

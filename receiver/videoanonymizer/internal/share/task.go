@@ -15,28 +15,28 @@ import (
 	"go.uber.org/zap"
 )
 
-// taskKind is what can be done. Those that bring a video closest to its end come first.
+// taskKind is a kind of task. The kinds that are closest to a finished video come first.
 type taskKind int
 
 const (
-	taskFail    taskKind = iota // a unit failed, or workers die of it: so does the video
-	taskPublish                 // who was publishing is gone
+	taskFail    taskKind = iota // the video fails: a unit failed, or too many workers died of the task
+	taskPublish                 // publishing was interrupted or deferred
 	taskJoin
 	taskUnit
 	taskPlan
 	taskKinds
 )
 
-// task is something that can be done, as of the view.
+// task is something that can be done, according to the view.
 type task struct {
 	kind  taskKind
 	video entry[Video]
-	// unit is for taskUnit.
+	// unit is set for taskUnit.
 	unit entry[Unit]
 	plan plan
-	// suspect means that a worker died of it, so that it is done alone.
+	// suspect means that a worker died of the task, so it runs alone.
 	suspect bool
-	// reason is for taskFail, and word the same in a word.
+	// reason and word are for taskFail: the error, and a word for it.
 	reason, word string
 }
 
@@ -54,7 +54,7 @@ func (t *task) holding() *holding {
 	return &t.video.rec.holding
 }
 
-// work does what there is until ctx ends.
+// work runs tasks until ctx ends.
 func (s *session) work(ctx context.Context) {
 	for ctx.Err() == nil {
 		wake := s.view.awaken()
@@ -63,7 +63,7 @@ func (s *session) work(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 			case <-wake:
-				_ = sleep(ctx, rand.N(20*time.Millisecond)) // not all at the same moment
+				_ = sleep(ctx, rand.N(20*time.Millisecond)) // so that not all workers start at once
 			case <-time.After(s.cfg.Lease / 4): // a lease may have run out
 			}
 			continue
@@ -72,7 +72,7 @@ func (s *session) work(ctx context.Context) {
 	}
 }
 
-// do does a task that this worker has marked as running, and claims it first.
+// do claims and runs a task that take has marked as running.
 func (s *session) do(ctx context.Context, t task, j *job) {
 	jobCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -101,7 +101,7 @@ func (s *session) do(ctx context.Context, t task, j *job) {
 		s.failures = 0
 	case errors.Is(context.Cause(jobCtx), errHeld), errors.Is(err, ErrStale):
 	case ctx.Err() == nil && !errors.Is(err, errFenced) && !errors.Is(err, errEra):
-		// What fails here may work elsewhere: a bad machine must not try everything there is.
+		// What fails here may work elsewhere: a bad machine must not try every task.
 		s.failures++
 		s.pauseEnd = time.Now().Add(min(s.cfg.Lease, s.cfg.Lease/16<<min(s.failures, 8)))
 		s.logger.Info("a task of the share failed", zap.String("key", t.key()),
@@ -109,7 +109,7 @@ func (s *session) do(ctx context.Context, t task, j *job) {
 	}
 }
 
-// take picks what to do next, and marks it as running.
+// take picks the next task, and marks it as running.
 func (s *session) take() (task, *job, bool) {
 	if _, takes := s.problem(); !takes || s.isDraining() {
 		return task{}, nil, false
@@ -135,13 +135,13 @@ func (s *session) take() (task, *job, bool) {
 	return t, j, true
 }
 
-// pick returns one of the first tasks of the best kind, at random so that machines do not all try the same one. A
-// suspect goes before all others on the machine that it is meant for.
+// pick returns one of the first tasks of the best kind, at random so that machines do not all try the same one. On the
+// machine that a suspect is meant for, it goes before all other tasks.
 func (s *session) pick() (task, bool) {
 	enough := 4 * max(1, len(s.view.living("")))
 	var best [taskKinds][]task
 	for _, p := range s.view.active() {
-		if p.fresh && len(best[taskPlan]) >= enough { // of thousands that wait, most are not looked at
+		if p.fresh && len(best[taskPlan]) >= enough { // skip most of the waiting videos: there may be thousands
 			continue
 		}
 		for _, t := range s.tasksOf(p.id) {
@@ -167,7 +167,7 @@ func (s *session) pick() (task, bool) {
 	return task{}, false
 }
 
-// meantFor returns the machine that does a suspect: one on which nobody died of it, if there is one.
+// meantFor returns the machine that is to run a suspect: one on which no worker died of it, if there is one.
 func (s *session) meantFor(t *task) string {
 	made := s.opts.Made
 	all := s.view.living(made)
@@ -189,10 +189,10 @@ func (s *session) meantFor(t *task) string {
 	return winner
 }
 
-// ReasonDeaths is Video.Reason of a video of which programs died.
+// ReasonDeaths is the Video.Reason of a video that programs died of.
 const ReasonDeaths = "crash"
 
-// tasksOf returns what can be done for a video.
+// tasksOf returns the tasks that can be done for a video.
 func (s *session) tasksOf(id string) []task {
 	v := s.view.videos[id]
 	t := task{video: v.entry, plan: plan{id, v.rec.Plan}}
@@ -222,7 +222,7 @@ func (s *session) tasksOfPlan(t task, v seen[Video]) (tasks []task) {
 	}
 	units := s.view.units[t.plan]
 	if len(units) < v.rec.Units {
-		if s.view.echo.Sub(v.at) > s.store.lease { // some were lost
+		if s.view.echo.Sub(v.at) > s.store.lease { // some units were lost
 			t.kind = taskPlan
 			return []task{t}
 		}
@@ -252,7 +252,7 @@ func (s *session) tasksOfPlan(t task, v seen[Video]) (tasks []task) {
 	return tasks
 }
 
-// orphaned plans a video anew that was planned by a version of which no machine is left.
+// orphaned returns a task to plan a video again if no machine is left of the identity that planned it.
 func (s *session) orphaned(t task) []task {
 	if len(s.view.living(t.video.rec.Made)) > 0 {
 		return nil
@@ -261,21 +261,22 @@ func (s *session) orphaned(t task) []task {
 	return []task{t}
 }
 
-// free reports whether nobody works on a record that came at a time, and its last failure is long enough ago.
+// free reports whether no live worker has claimed a record that arrived at the given time, and its last failure is long
+// enough ago.
 func (s *session) free(h *holding, at time.Time) bool {
 	if h.Claim == nil {
 		calm := s.view.now().Sub(at)
 		return (h.Attempts == 0 || calm > s.retryWait(h.Attempts)) && (h.Wait == 0 || calm > h.Wait)
 	}
-	return s.view.dead(h.Claim.Worker) || h.Claim.Worker == s.me // which a lost answer has left behind
+	return s.view.dead(h.Claim.Worker) || h.Claim.Worker == s.me // a claim that a lost answer left behind
 }
 
-// retryWait is how long to wait after a number of failed attempts.
+// retryWait returns how long to wait after a number of failed attempts.
 func (s *session) retryWait(attempts int) time.Duration {
 	return min(s.cfg.Lease/8<<min(attempts, 8), 10*s.cfg.Lease)
 }
 
-// weigh says whether workers died of the task, and if so many did that it fails.
+// weigh marks a task as suspect if workers died of it, and makes it a taskFail if too many did.
 func (s *session) weigh(t task) task {
 	h := *t.holding()
 	if c := h.Claim; c != nil && c.Worker != s.me && s.view.crashed(c.Worker) {
@@ -284,7 +285,7 @@ func (s *session) weigh(t task) task {
 	deaths, machines := s.view.deaths(&h)
 	t.suspect = deaths > 0
 	alone := len(s.view.living("")) <= 1
-	if t.kind == taskPublish { // its files may have their final names
+	if t.kind == taskPublish { // never fails: its files may have their final names
 		return t
 	}
 	if deaths >= s.opts.Deaths && machines > 1 || deaths >= 2*s.opts.Deaths && alone {
@@ -297,7 +298,7 @@ func (s *session) weigh(t task) task {
 	return t
 }
 
-// claim makes a record this worker's, given whose it was.
+// claim makes this worker the holder of a record, and notes if the previous holder died.
 func (s *session) claim(h *holding) {
 	if c := h.Claim; c != nil && c.Worker != s.me {
 		h.takeover = true
@@ -311,7 +312,7 @@ func (s *session) claim(h *holding) {
 	h.Claim, h.Wait = &Claim{Worker: s.me, Machine: s.opts.Machine, Since: s.opts.wall()}, 0
 }
 
-// epoch names the claim of a record in files. It is different in each era.
+// epoch returns what identifies the claim of a record in file names. It is different in each era.
 func (s *session) epoch(h *holding, rev uint64) string {
 	return fmt.Sprintf("%d-%d", s.store.era.number, h.epochOf(rev))
 }

@@ -18,10 +18,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// treeName is the folder of all shares, below the root.
+// treeName is the folder of all shares, below root.
 const treeName = ".anonymizing-share"
 
-// tree is what a share keeps below the root:
+// tree is what a share keeps below root:
 //
 //	machines/WORKER   shows that a worker sees the same folder as the others
 //	work/ID-VERSION/  masked segments, outputs that are not published, and what is being published
@@ -37,13 +37,13 @@ func (t tree) abs(rel string) string      { return filepath.Join(t.root, filepat
 func (t tree) work(v *Video) string       { return filepath.Join(t.works(), workName(v)) }
 func (t tree) probe(worker string) string { return filepath.Join(t.machines(), worker) }
 
-// workName is that of the folder of a video, which is another one once the source changes.
+// workName returns the name of a video's folder, which changes when the source does.
 func workName(v *Video) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", v.Version.Size, v.Version.ModTime.UnixNano(), v.Version.Digest))
 	return videoID(v.Path) + "-" + hex.EncodeToString(sum[:4])
 }
 
-// rel is the path below the root, with slashes.
+// rel returns the path relative to root, with slashes.
 func (t tree) rel(path string) (string, error) {
 	rel, err := filepath.Rel(t.root, path)
 	if err != nil || !filepath.IsLocal(rel) {
@@ -52,9 +52,9 @@ func (t tree) rel(path string) (string, error) {
 	return filepath.ToSlash(rel), nil
 }
 
-// join makes the folders, and the file that shows the others that this worker sees them.
+// join creates the folders, and the probe that shows the others that this worker sees them.
 func (t tree) join(worker string) error {
-	if _, err := os.Stat(t.root); err != nil { // never made: the file server may be away
+	if _, err := os.Stat(t.root); err != nil { // root is never created: the file server may be away
 		return fmt.Errorf("root: %w", err)
 	}
 	for _, folder := range []string{t.machines(), t.works(), t.journal()} {
@@ -70,7 +70,7 @@ func (t tree) join(worker string) error {
 
 func (t tree) leave(worker string) { _ = os.Remove(t.probe(worker)) }
 
-// sees fails if the folder does not have what a worker has put there.
+// sees fails if the folder does not have the probe of a worker.
 func (t tree) sees(worker string) error {
 	_, err := os.Lstat(t.probe(worker))
 	return err
@@ -95,7 +95,7 @@ func digest(ctx context.Context, f *os.File) (int64, string, error) {
 	return n, hex.EncodeToString(hash.Sum(nil)), err
 }
 
-// reader stops when ctx ends.
+// reader is a Reader that stops when ctx ends.
 type reader struct {
 	ctx context.Context
 	io.Reader
@@ -108,11 +108,11 @@ func (r *reader) Read(p []byte) (int, error) {
 	return r.Reader.Read(p)
 }
 
-// errContent says that a file is not what is recorded of it.
+// errContent means that a file does not have the content that was recorded.
 var errContent = errors.New("it does not have the recorded content")
 
-// verify fails if the file at path does not have a content; with errContent or fs.ErrNotExist if trying again does not
-// help.
+// verify fails if the file at path does not have the given content. The error is errContent or fs.ErrNotExist if a
+// retry does not help.
 func verify(ctx context.Context, path string, size int64, sum string) error {
 	f, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
@@ -129,10 +129,10 @@ func verify(ctx context.Context, path string, size int64, sum string) error {
 	return err
 }
 
-// unusable reports whether verify found that the file is lost, rather than out of reach.
+// unusable reports whether an error of verify means that the file is lost, rather than out of reach.
 func unusable(err error) bool { return errors.Is(err, errContent) || errors.Is(err, fs.ErrNotExist) }
 
-// removeOwn removes the files of an epoch from the folder of a video, except those that keep names.
+// removeOwn removes the files of an epoch, by their prefix, from the folder of a video, except those in keep.
 func removeOwn(folder, prefix string, keep map[string]bool) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {

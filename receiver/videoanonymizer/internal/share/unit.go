@@ -29,7 +29,7 @@ type unitRun struct {
 	unit entry[Unit]
 }
 
-// unit does a unit.
+// unit claims, processes and commits a unit.
 func (s *session) unit(ctx context.Context, t task) error {
 	r := &unitRun{session: s, folder: s.tree.work(&t.video.rec), unit: t.unit}
 	rec := &r.unit.rec
@@ -61,7 +61,7 @@ func (r *unitRun) do(ctx context.Context, t task) (json.RawMessage, error) {
 	return edges, errors.Join(err, checkJSON(edges))
 }
 
-// resume returns the segments of earlier epochs that are whole, and forgets the others.
+// resume returns the intact segments of earlier epochs, up to the first damaged one, and forgets the others.
 func (r *unitRun) resume(ctx context.Context) (sealed []SealedSegment, err error) {
 	rec := &r.unit.rec
 	for _, segment := range rec.Sealed {
@@ -81,7 +81,7 @@ func (r *unitRun) resume(ctx context.Context) (sealed []SealedSegment, err error
 	return sealed, write(ctx, r.session, &r.unit, &rec.holding)
 }
 
-// check returns the absolute paths of the files of a segment, which must be what was sealed.
+// check returns the absolute paths of the files of a segment, which must have the content that was sealed.
 func check(ctx context.Context, folder string, segment Segment) (paths []string, err error) {
 	for _, f := range segment.Files {
 		if filepath.Base(f.Name) != f.Name {
@@ -136,7 +136,7 @@ func (r *unitRun) restart(ctx context.Context) error {
 	return write(ctx, r.session, &r.unit, &rec.holding)
 }
 
-// finish records what became of the unit.
+// finish records the outcome of the unit.
 func (r *unitRun) finish(ctx context.Context, edges json.RawMessage, err error) error {
 	if cause := context.Cause(ctx); cause != nil && err == nil {
 		err = cause
@@ -172,14 +172,14 @@ func (r *unitRun) finish(ctx context.Context, edges json.RawMessage, err error) 
 	return nil
 }
 
-// committed is the point at which a record is done.
+// committed returns the name of the point at which a record is done.
 func committed(s *session, key string) string {
 	return fmt.Sprintf("committed %s.%s", s.store.era, key)
 }
 
-// settle says whether a task that failed is tried again, and counts it unless this machine is to blame: it is stopping,
-// or does not see the root. What says nothing about the video waits for a lease, so that others come first. The context
-// it returns may be used to record that, even while this program stops.
+// settle decides whether a failed task is tried again, and counts the attempt unless this machine is to blame: it is
+// stopping, or does not see root. After an error that says nothing about the video, the record waits for a lease, so
+// that others come first. The returned context may be used to record the outcome, even while this program stops.
 func (s *session) settle(ctx context.Context, err error, h *holding) (context.Context, context.CancelFunc, bool) {
 	stopping := context.Cause(ctx) != nil
 	if err == nil && !stopping {
@@ -202,10 +202,11 @@ func (s *session) settle(ctx context.Context, err error, h *holding) (context.Co
 	return ctx, cancel, !isPermanent(err) && h.Attempts < s.opts.Attempts
 }
 
-// stopTimeout is how long a program that stops tries to record what it lets go of: the others wait for a lease at most.
+// stopTimeout is how long a stopping program tries to record what it lets go of. If it cannot, the others wait for a
+// lease.
 const stopTimeout = 5 * time.Second
 
-// discard removes the files of this claim that the record does not name, as far as it can be read.
+// discard removes the files of this claim that the record does not name, if the record can be read.
 func (r *unitRun) discard(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	text, _, err := r.store.get(ctx, r.unit.key)
@@ -225,7 +226,7 @@ func (r *unitRun) discard(ctx context.Context) {
 	removeOwn(r.folder, fmt.Sprintf("u%d.%s.", r.unit.rec.Index, r.epoch), keep)
 }
 
-// makeFolder makes a folder whose parent is there: if that is not, neither is the root.
+// makeFolder creates a folder whose parent must exist: if the parent is missing, so is root.
 func makeFolder(path string) error {
 	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
@@ -233,7 +234,7 @@ func makeFolder(path string) error {
 	return durable.SyncPath(filepath.Dir(path))
 }
 
-// checkJSON refuses what a worker gives if it is no JSON.
+// checkJSON rejects what a worker provides if it is not JSON.
 func checkJSON(text json.RawMessage) error {
 	if len(text) > 0 && !json.Valid(text) {
 		return Permanent(fmt.Errorf("the worker's note is not JSON: %.60q", text))

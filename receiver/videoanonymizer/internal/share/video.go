@@ -36,7 +36,7 @@ func (s *session) plan(ctx context.Context, t task) error {
 	return s.conclude(ctx, &v, err, VideoFound)
 }
 
-// divide makes a plan that of the video.
+// divide makes division the plan of the video.
 func (s *session) divide(ctx context.Context, v *entry[Video], division Plan) error {
 	if err := division.check(); err != nil {
 		return err
@@ -60,7 +60,7 @@ func (p Plan) check() error {
 	return err
 }
 
-// addUnits writes units under the epoch of the claim, so that those of a late worker are nobody's.
+// addUnits writes units under the epoch of the claim, so that the units of a late worker belong to no plan.
 func (s *session) addUnits(ctx context.Context, v *entry[Video], units []Unit) error {
 	p := plan{videoID(v.rec.Path), v.rec.epochOf(v.rev)}
 	for _, unit := range units {
@@ -73,13 +73,13 @@ func (s *session) addUnits(ctx context.Context, v *entry[Video], units []Unit) e
 	return nil
 }
 
-// conclude ends a claim of a video whose record says what became of it, unless err says that it failed. Then it gets
-// the state otherwise, to be tried again, or fails.
+// conclude ends a claim of a video. If err is nil, the record already says what became of the video. If not, the video
+// gets the state given by otherwise, to be tried again, or fails.
 func (s *session) conclude(ctx context.Context, v *entry[Video], err error, otherwise VideoState) error {
 	if errors.Is(err, errFenced) || errors.Is(context.Cause(ctx), errFenced) {
 		return errFenced
 	}
-	if cause := context.Cause(ctx); cause != nil && err == nil && v.rec.State != VideoDone { // which was reported
+	if cause := context.Cause(ctx); cause != nil && err == nil && v.rec.State != VideoDone { // it was reported
 		err = cause
 	}
 	v.rec.release()
@@ -122,7 +122,7 @@ func (s *session) conclude(ctx context.Context, v *entry[Video], err error, othe
 	return err
 }
 
-// fail gives a video up.
+// fail gives up a video.
 func (s *session) fail(ctx context.Context, t task) error {
 	v := t.video
 	v.rec.release()
@@ -135,7 +135,7 @@ func (s *session) fail(ctx context.Context, t task) error {
 	return nil
 }
 
-// join makes the output of a video whose units are done, or goes on with publishing it.
+// join makes the outputs of a video whose units are done, or continues publishing them.
 func (s *session) join(ctx context.Context, t task) error {
 	v := t.video
 	if t.kind == taskJoin {
@@ -177,7 +177,7 @@ func (s *session) join(ctx context.Context, t task) error {
 	return s.conclude(ctx, &v, err, otherwise)
 }
 
-// makeOutputs lets the worker join the units, and puts what it made into the record.
+// makeOutputs lets the worker join the units, and records the outputs.
 func (s *session) makeOutputs(ctx context.Context, v *entry[Video], epoch string) error {
 	j := &JoinTask{Video: v.rec, Source: s.tree.abs(v.rec.Path), folder: s.tree.work(&v.rec), epoch: epoch}
 	if err := makeFolder(j.folder); err != nil {
@@ -256,18 +256,18 @@ func (s *session) unitsOf(v *Video) ([]Unit, error) {
 	return units, nil
 }
 
-// errUnitsLost says that a video that is to be joined lacks units.
+// errUnitsLost means that a video to be joined lacks units.
 var errUnitsLost = errors.New("the record of a unit that was done is lost")
 
 func asRedo(err error) (again *Redo, ok bool) {
 	return again, errors.As(err, &again) && !isPermanent(err)
 }
 
-// mostRedone is how often units of a video are done again at least before it fails: since a unit does not fit, then in
-// one piece, and both once more because nobody was found, and after files were lost.
+// mostRedone is how often the units of a video may be redone, at least, before it fails: because a unit does not fit,
+// then in one piece, both again because nobody was found, and after files were lost.
 const mostRedone = 8
 
-// redo plans a video anew, with units that must be done again: the others stay as they are.
+// redo plans a video again, with the units that must be redone. The others stay as they are.
 func (s *session) redo(ctx context.Context, v *entry[Video], again *Redo) error {
 	if !again.Free {
 		v.rec.Redone++
@@ -325,16 +325,16 @@ func (s *session) discardOutputs(ctx context.Context, v *entry[Video], epoch str
 }
 
 var (
-	// errTaken says that a final name is that of another file.
+	// errTaken means that another file has the final name.
 	errTaken = errors.New("the output's name is taken by another file")
-	// errOutputLost says that a file that was about to be published is not there.
+	// errOutputLost means that a file that was about to be published is missing.
 	errOutputLost = errors.New("the output was lost before it was published")
 )
 
-// publish gives the outputs their final names. What is about to be published is on the share before it is, so that even
-// without NATS it is known whose the files are.
+// publish gives the outputs their final names. Before that, it writes their record to the share, so that even without
+// NATS it is known whose files they are.
 func (s *session) publish(ctx context.Context, v *entry[Video], epoch string) error {
-	if v.rec.Deferred > 0 { // all had their names: what is not there any more, somebody has moved, or changed
+	if v.rec.Deferred > 0 { // they had their final names: someone moved or changed what is missing
 		err := s.isOurs(ctx, &v.rec, v.rec.Outputs[len(v.rec.Outputs)-1], errOutputLost)
 		if (errors.Is(err, errOutputLost) || errors.Is(err, errTaken)) && s.tree.sees(s.me) == nil {
 			s.logger.Warn("an output was moved or changed before its source could be moved or deleted: the source is kept",
@@ -363,8 +363,8 @@ func (s *session) publish(ctx context.Context, v *entry[Video], epoch string) er
 	return nil
 }
 
-// placeAll gives the outputs their final names in order, so that all have theirs if the last has. If one cannot get it,
-// no other keeps it.
+// placeAll gives the outputs their final names in order, so that all have theirs if the last one does. If one cannot
+// get its name, no other keeps its own.
 func (s *session) placeAll(ctx context.Context, v *Video) error {
 	last := v.Outputs[len(v.Outputs)-1]
 	if s.isOurs(ctx, v, last, errOutputLost) == nil {
@@ -386,9 +386,9 @@ func (s *session) placeAll(ctx context.Context, v *Video) error {
 	return nil
 }
 
-// place gives an output its final name, or makes sure that it has it.
+// place gives an output its final name, or makes sure that it already has it.
 func (s *session) place(ctx context.Context, v *Video, o Output) error {
-	if !fs.ValidPath(o.Name) || !fs.ValidPath(o.Temp) { // who writes records writes no files elsewhere
+	if !fs.ValidPath(o.Name) || !fs.ValidPath(o.Temp) { // a record must not name files elsewhere
 		return fmt.Errorf("%w: %q or %q is not a path below root", errOutputLost, o.Name, o.Temp)
 	}
 	temp, name := s.tree.abs(o.Temp), s.tree.abs(o.Name)
@@ -413,7 +413,7 @@ func (s *session) place(ctx context.Context, v *Video, o Output) error {
 	return err
 }
 
-// isOurs fails with otherwise unless what has the final name was published for this video.
+// isOurs fails with the error otherwise unless the file with the final name was published for this video.
 func (s *session) isOurs(ctx context.Context, v *Video, o Output, otherwise error) error {
 	name := s.tree.abs(o.Name)
 	f, err := durable.Open(name, os.O_RDONLY)
@@ -434,8 +434,8 @@ func (s *session) isOurs(ctx context.Context, v *Video, o Output, otherwise erro
 	return nil
 }
 
-// thin removes what a video whose outputs have their names no longer needs, but for what says whose they are: its
-// source may wait for long.
+// thin removes what a video no longer needs once its outputs have their final names, except the record that says whose
+// they are: the source may wait for a long time.
 func (s *session) thin(ctx context.Context, v *Video) {
 	entries, err := os.ReadDir(s.tree.work(v))
 	for _, e := range entries {
@@ -450,7 +450,7 @@ func (s *session) thin(ctx context.Context, v *Video) {
 	}
 }
 
-// clean removes what a video that is final no longer needs. What it leaves, the coordinator collects.
+// clean removes what a final video no longer needs. The coordinator collects what clean leaves behind.
 func (s *session) clean(ctx context.Context, v *Video) {
 	s.opts.reached("clean")
 	err := os.RemoveAll(s.tree.work(v))

@@ -16,18 +16,18 @@ import (
 	"go.uber.org/zap"
 )
 
-// seen is a record as it last came, and when, by this machine's monotonic clock.
+// seen is a record, and when it last arrived by this machine's monotonic clock.
 type seen[T any] struct {
 	entry[T]
 	at time.Time
 }
 
-// view is what this worker knows of the bucket. It may lag behind: every decision is a compare-and-set.
+// view is what this worker knows about the bucket. It may lag behind: every decision is a compare-and-set.
 type view struct {
 	store  *store
 	me     string
 	logger *zap.Logger
-	// now is this machine's clock, of which only differences are used.
+	// now is this machine's clock, of which only differences matter.
 	now func() time.Time
 	// changed is called with each record of a video or a unit, under mu; own means that this worker wrote it.
 	changed func(key string, h *holding, own bool)
@@ -36,10 +36,10 @@ type view struct {
 	synced bool
 	ready  bool
 	last   uint64
-	// began is the revision as of which all that was there before had come.
+	// began is the last revision of the records that existed before this worker began to watch.
 	began uint64
 	echo  time.Time
-	// acked is the newest heartbeat that was acknowledged, and ackedAt when the first was that has not come back.
+	// acked is the newest heartbeat that was acknowledged, and ackedAt when the first one was that has not come back.
 	acked   uint64
 	ackedAt time.Time
 
@@ -48,21 +48,20 @@ type view struct {
 	units       map[plan]map[int]seen[Unit]
 	drained     map[string]bool
 	coordinator seen[holding]
-	// places are those of the videos that are not final, and order has them with those that were found first at the
-	// front, unless unordered.
+	// places has the videos that are not final. order has them in the order in which they were found, unless unordered.
 	places    map[string]*place
 	order     []*place
 	unordered bool
-	// news are the keys that changed since the mirror was last written; nil unless this worker writes it.
+	// news has the keys that changed since the mirror was last written; nil unless this worker writes it.
 	news map[string]bool
 	wake chan struct{}
 }
 
-// place is a video's place in the order in which videos are done.
+// place is a video's place in the order in which videos are processed.
 type place struct {
 	id    string
 	found time.Time
-	// fresh means that nobody has taken up the video, so that all there is to do is to plan it.
+	// fresh means that no worker has started on the video, so that it can only be planned.
 	fresh bool
 	final bool
 }
@@ -85,7 +84,7 @@ func (v *view) follow(ctx context.Context) {
 	}
 }
 
-// watch follows the bucket until that fails or stalls.
+// watch follows the bucket until the watch fails or stalls.
 func (v *view) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -101,7 +100,7 @@ func (v *view) watch(ctx context.Context) error {
 	}
 	defer func() {
 		_ = watcher.Stop()
-		go func() { // else a late update would wait forever
+		go func() { // otherwise a late update would block forever
 			for range watcher.Updates() { //nolint:revive // emptied
 			}
 		}()
@@ -134,21 +133,21 @@ func (v *view) watch(ctx context.Context) error {
 	}
 }
 
-// stalled reports whether a heartbeat was acknowledged and does not come back.
+// stalled reports whether a heartbeat was acknowledged but does not come back.
 func (v *view) stalled() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.acked > v.last && v.now().Sub(v.ackedAt) > v.store.lease/3
 }
 
-// has reports whether everything up to a revision has come.
+// has reports whether everything up to a revision has arrived.
 func (v *view) has(rev uint64) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.last >= rev
 }
 
-// floor is a revision that the bucket has reached.
+// floor returns a revision that the bucket has reached.
 func (v *view) floor() uint64 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -165,7 +164,7 @@ func (v *view) beaten(rev uint64) {
 	v.acked = max(v.acked, rev)
 }
 
-// apply takes in a record. One that is older than what is known is left out.
+// apply takes in a record, unless the known one is newer.
 func (v *view) apply(key string, value []byte, rev uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -233,7 +232,7 @@ func decode[T any](v *view, key string, value []byte, rev, known uint64, into *T
 	return seen[T]{entry[T]{key, rev, *into}, v.now()}, true
 }
 
-// tell passes on that a record changed, and notes it for the mirror.
+// tell passes on that a record changed, and notes its key for the mirror.
 func (v *view) tell(key string, h *holding) {
 	if v.news != nil {
 		v.news[key] = true
@@ -241,7 +240,7 @@ func (v *view) tell(key string, h *holding) {
 	v.changed(key, h, strings.HasPrefix(h.Writer, v.me+"#"))
 }
 
-// rank gives a video its place among those that are not final, or takes that away.
+// rank gives a video its place among those that are not final, or removes that place.
 func (v *view) rank(id string, video *Video) {
 	p, ok := v.places[id]
 	if video.State.final() {
@@ -262,7 +261,7 @@ func (v *view) rank(id string, video *Video) {
 		len(video.Lost) == 0
 }
 
-// tidy forgets the units of a video that no longer count. Those of a plan that is being made do.
+// tidy forgets the units of a video once it is final. Earlier, another plan may be in the making, whose units count.
 func (v *view) tidy(id string, video *seen[Video]) {
 	if !video.rec.State.final() {
 		return
@@ -274,8 +273,8 @@ func (v *view) tidy(id string, video *seen[Video]) {
 	}
 }
 
-// echoed notes that a heartbeat of this worker came back. Where they did not for long, this worker was cut off, and the
-// others get a whole lease again.
+// echoed notes that a heartbeat of this worker came back. If none did for half a lease, this worker was cut off, and
+// the others get a whole lease again.
 func (v *view) echoed() {
 	now := v.now()
 	if now.Sub(v.echo) > v.store.lease/2 {
@@ -287,20 +286,20 @@ func (v *view) echoed() {
 	v.echo = now
 }
 
-// stir wakes all who wait for a change.
+// stir wakes everything that waits for a change.
 func (v *view) stir() {
 	close(v.wake)
 	v.wake = make(chan struct{})
 }
 
-// awaken returns what is closed at the next change.
+// awaken returns a channel that is closed at the next change.
 func (v *view) awaken() <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.wake
 }
 
-// dead reports whether a worker has given no sign of life for a lease, while this one could have heard it.
+// dead reports whether a worker left, or showed no sign of life for a lease while this worker could have received one.
 func (v *view) dead(worker string) bool {
 	if worker == v.me {
 		return false
@@ -309,13 +308,13 @@ func (v *view) dead(worker string) bool {
 	return !ok || w.rec.Left || v.echo.Sub(w.at) > v.store.lease
 }
 
-// seesItself reports whether a worker has said, since this one looks, that it sees its own probe.
+// seesItself reports whether a worker has said, since this one began to watch, that it sees its own probe.
 func (v *view) seesItself(worker string) bool {
 	w := v.workers[worker]
 	return v.synced && w.rev > v.began && w.rec.Problem == ""
 }
 
-// crashed is dead, but not for those that took their leave.
+// crashed is dead, except for workers that left.
 func (v *view) crashed(worker string) bool { return v.dead(worker) && !v.workers[worker].rec.Left }
 
 // living returns the machines that can take work of an identity, or of any if made is empty.
@@ -329,7 +328,7 @@ func (v *view) living(made string) (names []string) {
 	return slices.Compact(names)
 }
 
-// deaths returns the losses of workers that have not come back, and on how many machines.
+// deaths returns how many workers were lost and have not come back, and on how many machines.
 func (v *view) deaths(h *holding) (n, machines int) {
 	var names []string
 	for _, l := range h.Lost {
@@ -342,12 +341,12 @@ func (v *view) deaths(h *holding) (n, machines int) {
 	return n, len(slices.Compact(names))
 }
 
-// active returns the videos that are not final, those that were found first at the front.
+// active returns the videos that are not final, in the order in which they were found.
 func (v *view) active() []*place {
 	if v.unordered {
 		v.unordered = false
 		v.order = slices.DeleteFunc(v.order, func(p *place) bool { return p.final })
-		slices.SortFunc(v.order, func(a, b *place) int { // soon done, since few are not where they belong
+		slices.SortFunc(v.order, func(a, b *place) int { // fast, since few are out of place
 			return cmp.Or(a.found.Compare(b.found), strings.Compare(a.id, b.id))
 		})
 	}
