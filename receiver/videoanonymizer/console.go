@@ -102,7 +102,7 @@ func (r *videoReceiver) changed() {
 	}
 }
 
-// sheetTiles returns the maximum number of tiles on a review sheet, 0 for no sheet.
+// sheetTiles returns the maximum number of tiles on a contact sheet, 0 for no sheet.
 func sheetTiles(cfg *Config) int {
 	if !cfg.Report.ContactSheet {
 		return 0

@@ -69,7 +69,7 @@ func newPicturesConfig(t *testing.T) *Config {
 }
 
 // TestPicturesAreAnonymized checks that pictures of all kinds are anonymized in their own format, along with videos,
-// each with a report and in one trace of its own. Review sheets are not sources.
+// each with a report and in one trace of its own. Contact sheets are not sources.
 func TestPicturesAreAnonymized(t *testing.T) {
 	if testing.Short() {
 		t.Skip("searches pictures thoroughly")

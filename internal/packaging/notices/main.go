@@ -60,7 +60,7 @@ const header = `otelcol-anonymizer
 Copyright: The otelcol-anonymizer Authors
 License: Apache-2.0, see /usr/share/common-licenses/Apache-2.0
 
-The package contains the following, besides, each under its own license.
+The package also contains the following components, each under its own license.
 `
 
 func write(ctx context.Context, to io.Writer, programs []string, texts string, single map[string]string) error {

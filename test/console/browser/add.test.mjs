@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Masks are added to a video in which nobody was found, although somebody is in it.
+// Adds masks to a video that shows a person whom the pipeline did not find.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { drag, edits, inForce, saved, tabTo, toFrame } from "./edits.mjs";
@@ -195,7 +195,7 @@ test("corrections are rendered, compared, and approved; another one voids the ap
   assert.ok(await page.getByRole("button", { name: "Approve…" }).isDisabled());
   await page.keyboard.press("Control+z");
   await saved(page);
-  // Undoing what is rendered uncovers: it needs a reason.
+  // Undoing a rendered mask uncovers something: it needs a reason.
   await page.getByRole("button", { name: "Undo: Mask drawn, frames 30 to 39" }).press("Enter");
   await page.getByRole("dialog", { name: "Why can this be shown?" }).waitFor();
   await accessible(page, "the question for a reason");
@@ -225,7 +225,7 @@ for (const [size, scheme, locale] of [
 }
 
 test("nothing went wrong in any page", () => {
-  // Tests provoke answers that the browser notes.
+  // The tests provoke error responses, which the browser logs.
   assert.deepEqual(
     problems.filter((text) => !/412|ERR_FAILED/.test(text)),
     [],

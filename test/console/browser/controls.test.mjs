@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Watching a video of some minutes while it is worked on, and controlling that by keyboard.
+// Watches a video of a few minutes while it is processed, and controls it by keyboard.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -17,7 +17,7 @@ async function upload(name, path) {
   assert.equal(response.status, 201);
 }
 
-/** Waits until the row of a video says that it is in a state. */
+/** Waits until the row of a video shows a state. */
 const state = (page, name, text) => row(page, name).locator(".badge").getByText(text, { exact: true }).waitFor();
 
 const press = (page, name, button) => row(page, name).getByRole("button", { name: button, exact: true }).press("Enter");

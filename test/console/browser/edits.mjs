@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the tests of corrections share.
+// Helpers of the tests of corrections.
 import assert from "node:assert/strict";
 import { shown } from "./support.mjs";
 
@@ -14,7 +14,7 @@ export async function toFrame(page, number) {
   await field.blur();
 }
 
-/** The corrections of the video that is shown, as the server has them. */
+/** Returns the server's corrections of the video on the page. */
 export const edits = (page) =>
   page.evaluate(async () => (await fetch(`api/v1/videos/${location.hash.split(/[/?]/)[2]}/edits`)).json());
 
@@ -24,7 +24,7 @@ export async function saved(page) {
   return edits(page);
 }
 
-/** The operations that are in force and draw, take away or mask. */
+/** Returns the operations in force that draw, remove or mask. */
 export const inForce = ({ operations, live }) =>
   operations.filter(({ id, type }) => live.includes(id) && type !== "revert" && type !== "confirm");
 
@@ -42,7 +42,7 @@ export async function drag(page, [x0, y0], [x1, y1]) {
   await page.mouse.up();
 }
 
-/** Presses Tab until an element with that name has the focus. */
+/** Presses Tab until the element with that name has the focus. */
 export async function tabTo(page, name) {
   for (let presses = 0; presses < 90; presses++) {
     const focused = await page.evaluate(() => {

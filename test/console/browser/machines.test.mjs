@@ -9,7 +9,7 @@ const patience = { timeout: 10 * 60_000 };
 
 test("the machines that share the work, and what they do", async () => {
   const page = await open();
-  // The list has no videos, and leads to the machines.
+  // The list has no videos, but links to the machines.
   await page.getByText("Several machines share the work").waitFor();
   await page.getByRole("main").getByRole("link", { name: "System" }).press("Enter");
   const machines = page.getByRole("region", { name: "Machines" });
@@ -34,7 +34,7 @@ test("the machines that share the work, and what they do", async () => {
 });
 
 test("nothing went wrong in any page", () => {
-  // 404 is how the page finds out that there are no videos.
+  // A 404 tells the page that there are no videos.
   const wrong = problems.filter((problem) => !problem.includes("404"));
   assert.deepEqual(wrong, []);
 });

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { accessible, address, go, open, picture, problems, row, shown, sizes, token, visit } from "./support.mjs";
 
-// The pages, and what is in them once they are complete.
+// The pages, and their content once they are complete.
 const pages = {
   videos: ["#/videos", ".video.failed"],
   system: ["#/system", ".waterfall .bar"],
@@ -173,7 +173,7 @@ test("the audit verifies", async () => {
 
 test("nothing went wrong in any page, and all requests were to the console", () => assert.deepEqual(problems, []));
 
-/** Fails if one has to scroll to the side. */
+/** Fails if the page scrolls sideways. */
 async function fits(page, what) {
   const [content, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.ok(content <= window, `${what} is ${content} wide in a window of ${window}`);

@@ -1,14 +1,14 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Each video has a white square that moves by 12 pixels a frame, so that a picture tells which frame it is.
+// In each video, a white square moves by 12 pixels per frame, so that the pixels identify the frame.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { frame, problems, review, shown } from "./support.mjs";
 
 const step = 12; // pixels
 
-/** The number of the frame that is on the screen, by its pixels. */
+/** Returns the number of the frame on the screen, judged by its pixels. */
 async function pictured(page) {
   return page.evaluate((pixels) => {
     const picture = document.querySelector(".still") ?? document.querySelector("video");
@@ -25,7 +25,7 @@ async function pictured(page) {
 for (const name of process.env.CONSOLE_VIDEOS.split(",")) {
   test(`each frame is the one that is asked for: ${name}`, async () => {
     const page = await review(name);
-    // Where a proxy has to be made, stills are shown until it is there.
+    // Without a proxy, the page shows stills until the proxy is ready.
     await page.locator("video").waitFor({ timeout: 60_000 });
     await page.locator(".caption").waitFor({ state: "detached" });
     const field = page.getByLabel("Frame", { exact: false }).and(page.getByRole("spinbutton"));
@@ -38,7 +38,7 @@ for (const name of process.env.CONSOLE_VIDEOS.split(",")) {
     await page.locator(".still").waitFor({ state: "detached" }); // the browser's own picture is exact
     await page.locator("h1").focus();
     for (const number of [24, 24]) {
-      // To the end, and there again.
+      // Plays to the end, then starts again there.
       for (let press = 0; press < 2; press++) await page.keyboard.press("Shift+ArrowRight");
       await shown(page, number);
       assert.equal(await pictured(page), number);

@@ -1,13 +1,13 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Masks that the pipeline made are moved and taken away, by people who may, and who say why.
+// Moves and removes the pipeline's masks, as people with the right to do so, who give a reason.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inForce, saved } from "./edits.mjs";
 import { accessible, go, picture, problems, review, row, shown, visit } from "./support.mjs";
 
-/** Opens the corrections of walk.mp4 with one of its masks selected, as whoever has the token. */
+/** Opens the corrections of walk.mp4 with one of its masks selected, signed in with the token. */
 async function select(token) {
   const page = token ? await visit({ hash: `#token=${token}` }) : await review("walk.mp4");
   if (token) {

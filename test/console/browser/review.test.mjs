@@ -115,7 +115,7 @@ test("whoever has a keyboard alone steps through all moments, and approves", asy
     await page.keyboard.press("n");
     await page.locator(".moment[aria-current] .seen:not(.not)").waitFor();
     assert.ok((await page.locator(".pager").innerText()).startsWith(`${moment} /`));
-    // The browser shows the frame itself, though on a busy machine not at once.
+    // The browser shows the frame itself, but on a busy machine not immediately.
     await page.locator(".still").waitFor({ state: "detached" });
   }
   await page.getByText(`${all} of ${all} moments seen`).waitFor();
@@ -174,7 +174,7 @@ test("what was rejected says why, and can be reviewed again", async () => {
 
 test("nothing went wrong in any page, and all requests were to the console", () => assert.deepEqual(problems, []));
 
-/** Presses Tab until an element with that name has the focus. */
+/** Presses Tab until the element with that name has the focus. */
 async function tabTo(page, name) {
   for (let presses = 0; presses < 60; presses++) {
     const focused = await page.evaluate(() => {

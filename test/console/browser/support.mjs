@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the tests share: a browser that reaches the console alone, and pages that report whatever goes wrong in them.
+// Shared by the tests: a browser that reaches only the console, and pages that report whatever goes wrong in them.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { chromium } from "playwright-core";
 
-/** The console's address, with a slash at its end. */
+/** The console's address, with a trailing slash. */
 export const address = process.env.CONSOLE_ADDRESS;
 export const token = process.env.CONSOLE_TOKEN;
 const pictures = process.env.CONSOLE_PICTURES;
@@ -20,15 +20,15 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 
 export const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  // Root, as in containers, has no sandbox. All other hosts are unknown: the network is cut.
+  // There is no sandbox for root, which containers run as. No other host resolves, so nothing reaches the network.
   args: ["--no-sandbox", `--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${new URL(address).hostname}`],
 });
 if (process.env.NODE_TEST_CONTEXT) after(() => browser.close());
 
-/** What went wrong in all pages: errors, messages of the console (such as of the CSP), requests to other origins. */
+/** What went wrong on all pages: errors, console messages (such as of the CSP), requests to other origins. */
 export const problems = [];
 
-/** Opens a page of the console as a visitor, who is not signed in. */
+/** Opens a page of the console as a visitor who is not signed in. */
 export async function visit({ size = "desktop", scheme = "light", locale = "en-US", scale = 1, hash = "" } = {}) {
   const { width, height } = sizes[size];
   const context = await browser.newContext({
@@ -42,7 +42,7 @@ export async function visit({ size = "desktop", scheme = "light", locale = "en-U
   page.setDefaultTimeout(60_000); // machines that do other work, too
   page.on("pageerror", (error) => problems.push(`error: ${error.message}`));
   page.on("console", (message) => {
-    // 401 is how the page finds out that nobody is signed in.
+    // A 401 tells the page that nobody is signed in.
     const expected = message.text().includes("401") || message.type() === "debug";
     if (!expected) problems.push(`${message.type()}: ${message.text()}`);
   });
@@ -61,18 +61,18 @@ export async function open(hash = "#/videos", options = {}) {
   return page;
 }
 
-/** Follows the address of another page of the console. */
+/** Navigates to another page of the console. */
 export async function go(page, hash) {
   await page.evaluate((to) => {
     location.hash = to;
   }, hash);
 }
 
-/** The row of a video in the list. */
+/** Returns the row of a video in the list. */
 export const row = (page, name) =>
   page.locator(".video").filter({ has: page.getByRole("heading", { name, exact: true }) });
 
-/** Opens the review of a video, whose first frame is then on the screen. */
+/** Opens the review of a video and waits for its first frame. */
 export async function review(name, options) {
   const page = await open("#/videos", options);
   await row(page, name).getByRole("heading").getByRole("link").click();
@@ -82,13 +82,13 @@ export async function review(name, options) {
 
 export const frame = async (page) => Number(await page.getByRole("slider").first().getAttribute("aria-valuenow"));
 
-/** Waits until the page says that it shows a frame, and listens to keys, which it does once it is drawn. */
+/** Waits until the page shows a frame and listens to keys. */
 export async function shown(page, number) {
   await page.locator(`.timeline[aria-valuenow="${number}"]`).waitFor();
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 200))));
 }
 
-/** Fails on anything that axe finds in the page as it is now. */
+/** Fails on anything that axe finds on the page in its current state. */
 export async function accessible(page, what) {
   await page.evaluate(axe);
   const { violations, passes } = await page.evaluate(() =>
@@ -101,7 +101,7 @@ export async function accessible(page, what) {
   assert.deepEqual(found, [], what);
 }
 
-/** Keeps a picture of the page, if a directory for them is given. */
+/** Saves a picture of the page, if a directory for pictures is given. */
 export async function picture(page, name) {
   if (!pictures) return;
   mkdirSync(pictures, { recursive: true });

@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Shows a page of the console until it is interrupted: node watch.mjs "#/system"
+// Shows a page of the console until interrupted: node watch.mjs "#/system"
 import { browser, open } from "./support.mjs";
 
 await open(process.argv[2]);

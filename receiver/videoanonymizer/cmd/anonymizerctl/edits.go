@@ -28,7 +28,7 @@ func newEditsCommand() *cobra.Command {
 	return command
 }
 
-// contactTiles is the maximum number of tiles on a review sheet.
+// contactTiles is the maximum number of tiles on a contact sheet.
 const contactTiles = 12
 
 func newApplyCommand() *cobra.Command {

@@ -129,8 +129,8 @@ func find(places Places, ledger *watch.Ledger, query string) (*target, error) {
 		}
 	}
 	if len(t.known) == 0 && len(t.outputs) == 0 {
-		return nil, fmt.Errorf("%q: %w: write a file's name or path, or the SHA-256 of a source or an output, as in its "+
-			"report has it", query, ErrUnknown)
+		return nil, fmt.Errorf("%q: %w: write a file's name or path, or the SHA-256 of a source or an output from its "+
+			"report", query, ErrUnknown)
 	}
 	return t, t.checkOne(query)
 }

@@ -205,7 +205,7 @@ func (k *Keeper) expire(o output) error {
 	return k.remove(o, audit.Expired, "output", slices.Concat(approved, there([]string{o.path}), files, reports))
 }
 
-// expireReport removes the report, review sheet and preview of an output.
+// expireReport removes the report, contact sheet and preview of an output.
 func (k *Keeper) expireReport(o output) error {
 	return k.remove(o, audit.ReportExpired, "report", there([]string{anonymize.PreviewPath(o.path),
 		report.SheetPath(o.path), report.Path(o.path)}))

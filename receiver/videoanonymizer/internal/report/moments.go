@@ -199,7 +199,7 @@ func (m *moments) end(run **Moment) {
 	}
 }
 
-// settle settles the picture of a moment that was added, and discards the pictures that no review sheet will show.
+// settle settles the picture of a moment that was added, and discards the pictures that no contact sheet will show.
 func (m *moments) settle(kept []Moment, added int) {
 	for i := m.tiles; i < len(kept); i++ {
 		kept[i].picture = nil
@@ -236,7 +236,7 @@ func (m *moments) forget() {
 	}
 }
 
-// mayShow reports whether a review sheet may show a run. Runs with LowScore can be compared by their scores. The
+// mayShow reports whether a contact sheet may show a run. Runs with LowScore can be compared by their scores. The
 // duration of other runs is unknown until they end.
 func (m *moments) mayShow(r *Moment) bool {
 	kept := m.kept[slices.Index(reasons[:], r.Reason)]

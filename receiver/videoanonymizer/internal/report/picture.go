@@ -12,7 +12,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// picture is the picture of a moment on a review sheet.
+// picture is the picture of a moment on a contact sheet.
 type picture struct {
 	frame int
 	part  image.Rectangle // of the frame, in pixels

@@ -48,7 +48,7 @@ func TestSheetOfPictures(t *testing.T) {
 	}
 }
 
-// TestPicturesAreBounded checks that only pictures that a review sheet may show are kept.
+// TestPicturesAreBounded checks that only pictures that a contact sheet may show are kept.
 func TestPicturesAreBounded(t *testing.T) {
 	tools, video := colors(t, "-c:v", "ffv1")
 	recorder := pictured(t, tools, video, 2)

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package report shows a reviewer how an anonymized video was produced and where to check it first: an audit report
-// (JSON, see report.schema.json), a review sheet of the weakest moments, and a preview with all detections drawn on it.
+// (JSON, see report.schema.json), a contact sheet of the weakest moments, and a preview with all detections drawn on it.
 // They show only anonymized frames.
 //
 //	recorder, err := report.NewRecorder(temp)
@@ -42,7 +42,7 @@ const Schema = "otelcol-anonymizer/report/v1"
 // Path returns the path of the report on an output.
 func Path(output string) string { return output + ".report.json" }
 
-// SheetPath returns the path of the review sheet of an output.
+// SheetPath returns the path of the contact sheet of an output.
 func SheetPath(output string) string { return output + ".review.jpg" }
 
 // About is everything in a report except the frames.
@@ -327,7 +327,7 @@ func (r *Recorder) count(rec *record.Frame) {
 }
 
 // Picture takes pictures of the possibly weakest moments in the frame that was added last, anonymized as it was
-// encoded, for a review sheet with the given number of tiles. Without pictures, WriteSheet has to decode the output,
+// encoded, for a contact sheet with the given number of tiles. Without pictures, WriteSheet has to decode the output,
 // which takes time when everything else is done. The caller must make sure that the output shows what was encoded, or
 // call Forget.
 func (r *Recorder) Picture(frame *media.Frame, tiles int) {
