@@ -318,7 +318,7 @@ func TestWithoutSource(t *testing.T) {
 	assert.Len(t, r.renderAll(id).Revisions, 2)
 }
 
-// TestRenderGoesOn restarts while a rendering waits or runs, and checks that it continues afterwards.
+// TestRenderGoesOn restarts while a rendering waits or runs, and checks that it continues afterward.
 func TestRenderGoesOn(t *testing.T) {
 	r := newRig(t)
 	id := r.anonymize("walk.mp4")

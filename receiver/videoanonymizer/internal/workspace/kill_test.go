@@ -24,7 +24,7 @@ import (
 const envIn, envOut, envVideo = "APPEND_TEST_IN", "APPEND_TEST_OUT", "APPEND_TEST_VIDEO"
 
 // TestKilledWhileAppending kills a process that makes corrections, at random moments, and checks that each acknowledged
-// correction exists afterwards. KILL_ROUNDS is the number of kills, 6 by default.
+// correction exists afterward. KILL_ROUNDS is the number of kills, 6 by default.
 func TestKilledWhileAppending(t *testing.T) {
 	kills, err := strconv.Atoi(os.Getenv("KILL_ROUNDS"))
 	if err != nil {

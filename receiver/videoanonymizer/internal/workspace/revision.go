@@ -266,7 +266,7 @@ func known(track int) *int {
 }
 
 // outline returns how a mask is painted, in the shape and size of the settings. e holds the center, half axes and angle
-// of its ellipse; for older reports, which lack it, that of the box.
+// of its ellipse; older reports lack it, so it is then the ellipse in the box.
 func outline(e [5]float64, upright bool, origin mask.Origin, s *report.Settings) consoleapi.Outline {
 	o := consoleapi.Outline{Shape: "ellipse", X: e[0], Y: e[1], RX: e[2], RY: e[3], Angle: e[4]}
 	if origin != mask.OriginAdded && origin != mask.OriginScreen {
