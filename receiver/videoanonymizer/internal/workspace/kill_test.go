@@ -33,7 +33,7 @@ func TestKilledWhileAppending(t *testing.T) {
 	r := newRig(t)
 	id := r.anonymize("walk.mp4")
 	total := 0
-	for round := 0; round < kills || total == 0; round++ { // on a busy machine some are killed before their first
+	for round := 0; round < kills || total == 0; round++ { // on a busy machine, some are killed before the first one
 		r.stop()
 		acknowledged := total + appendUntilKilled(t, r, id)
 		r.start()
